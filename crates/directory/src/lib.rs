@@ -1,0 +1,96 @@
+//! Where the streams are and how each stands: the one thing that router, edge, api and controller share.
+//!
+//! `local` keeps it in this process and its folder; the `kubernetes` one, in `LiveStream` resources, comes with the
+//! operator.
+
+mod audience;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, Phase, Spec};
+use caudal_livestream::report::EndReason;
+use caudal_livestream::{Epoch, Generation, SessionId, StreamId};
+use futures::future::BoxFuture;
+use thiserror::Error;
+use tokio::sync::watch;
+
+pub use audience::{Audience, LocalAudience};
+
+/// All streams that are known now. Cheap to clone; a new map replaces it at each change.
+pub type Streams = Arc<HashMap<StreamId, Arc<LiveStream>>>;
+
+/// The directory as router and edge use it.
+pub trait StreamDirectory: Send + Sync + 'static {
+    /// Creates a stream, with its first publisher at generation 1. Must be done before `Publish.Start` is answered.
+    fn open(&self, spec: Spec) -> BoxFuture<'_, Result<Arc<LiveStream>, OpenError>>;
+
+    /// Makes `ingest` the publisher of an open stream: `ingest.generation` must be one more than the directory's.
+    fn reconnect(&self, stream: StreamId, ingest: Ingest) -> BoxFuture<'_, Result<Arc<LiveStream>, ReconnectError>>;
+
+    /// The router's relay to the worker of `epoch` failed: evidence for the controller, which judges.
+    fn worker_unreachable(&self, stream: StreamId, epoch: Epoch) -> BoxFuture<'_, ()>;
+
+    /// What the router measured of the publisher, when it changed; ignored unless `session` is the current one.
+    fn report_media(&self, stream: StreamId, session: SessionId, media: MediaInfo) -> BoxFuture<'_, ()>;
+
+    /// All streams, and each change to any of them.
+    fn watch(&self) -> watch::Receiver<Streams>;
+
+    /// One stream as it stands.
+    fn get(&self, stream: StreamId) -> Option<Arc<LiveStream>> {
+        self.watch().borrow().get(&stream).cloned()
+    }
+}
+
+/// The directory as the api uses it: what it asks of the lifecycle.
+pub trait StreamControl: Send + Sync + 'static {
+    /// Ends a broadcast. Returns once the controller has taken it up; valid in every phase, and for streams that the
+    /// directory does not know.
+    fn end(&self, stream: StreamId, reason: EndReason) -> BoxFuture<'_, Result<(), Unavailable>>;
+
+    /// Ends the publisher's connection, not the broadcast.
+    fn drop_publisher(&self, stream: StreamId, reason: String) -> BoxFuture<'_, Result<(), Unavailable>>;
+
+    /// The cached authorization of this stream's key no longer counts.
+    fn revoke_key(&self, stream: StreamId) -> BoxFuture<'_, Result<(), Unavailable>>;
+
+    /// The stream as it stands, for its owner's eyes; none when the directory does not know it.
+    fn inspect(&self, stream: StreamId) -> Option<Arc<LiveStream>>;
+}
+
+/// Why a stream cannot be created.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// It is there already: reconnect to it instead.
+    #[error("stream {} is open already", .0.spec.stream)]
+    Exists(Arc<LiveStream>),
+    /// The platform takes no more streams now.
+    #[error("no capacity for another stream")]
+    NoCapacity,
+    /// Try again later.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Why a publisher cannot come back.
+#[derive(Debug, Error)]
+pub enum ReconnectError {
+    /// Somebody else was decided on meanwhile; read the record again.
+    #[error("the stream's publisher is of generation {0} by now")]
+    Stale(Generation),
+    /// The stream takes no publisher any more.
+    #[error("the stream is {0:?}")]
+    Over(Phase),
+    /// There is no such stream.
+    #[error("the stream is unknown")]
+    Unknown,
+    /// Try again later.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// The directory cannot be reached or written now.
+#[derive(Debug, Error)]
+#[error("the stream directory is unavailable: {0}")]
+pub struct Unavailable(pub String);

@@ -1,0 +1,239 @@
+//! The worker's feed, `GET /feed?renditions=a,b|none`: one long response of frames.
+//!
+//! A frame is `u32` length (big endian, of what follows), `u8` type, then JSON or bytes. The first is a snapshot;
+//! it may come again whenever the set of renditions changes. After a `part` of a rendition that was asked for, a
+//! `bytes` frame with the part itself follows at once.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::timeline::{Part, Segment, Timeline};
+use crate::{Generation, Msn, RenditionName, SessionId};
+
+/// What a worker announces.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// Everything as it stands.
+    Snapshot(Box<Timeline>),
+    /// A part of an open segment.
+    Part(PartAnnounced),
+    /// A segment is whole (its last part was announced just before), or is a gap.
+    Segment(SegmentAnnounced),
+    /// A finished segment is in storage.
+    Stored {
+        /// Whose.
+        rendition: RenditionName,
+        /// Which.
+        msn: Msn,
+    },
+    /// A rendition has left the stream for good.
+    Withdrawn {
+        /// Which.
+        rendition: RenditionName,
+    },
+    /// The publisher's side of the worker changed.
+    Input(InputState),
+    /// Nothing will follow.
+    End,
+    /// A second has passed.
+    Heartbeat,
+}
+
+/// A new part.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PartAnnounced {
+    /// Whose.
+    pub rendition: RenditionName,
+    /// The segment it belongs to.
+    pub msn: Msn,
+    /// The part.
+    pub part: Part,
+    /// The segment as it stood before this part, when this is its first.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub opens: Option<Box<Segment>>,
+}
+
+/// A whole segment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SegmentAnnounced {
+    /// Whose.
+    pub rendition: RenditionName,
+    /// The segment, with all its parts.
+    pub segment: Segment,
+    /// Segments before this one have left the live window.
+    pub window_start: Msn,
+    /// The rendition's highest segment bit rate so far.
+    pub peak_bandwidth: u32,
+    /// The rendition's average bit rate so far.
+    pub average_bandwidth: u32,
+}
+
+/// What a worker knows of its publisher (`GET /input`, and the feed).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InputState {
+    /// The publisher's session, once there was one.
+    pub session: Option<SessionId>,
+    /// Its generation.
+    pub generation: Generation,
+    /// True while it is connected.
+    pub up: bool,
+    /// When not up: whether it said good-bye (FCUnpublish, deleteStream).
+    pub explicit: bool,
+    /// Milliseconds since the last media of it, when this was written.
+    pub silent_ms: Option<u64>,
+}
+
+/// One frame of the feed, as read.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Frame {
+    /// An announcement.
+    Event(Event),
+    /// The bytes of the part announced just before.
+    Bytes(Bytes),
+}
+
+/// Why a feed cannot be read on.
+#[derive(Debug, Error)]
+pub enum FeedError {
+    /// A frame says that it is longer than any may be.
+    #[error("a frame of {0} bytes is over the limit of {MAX_FRAME}")]
+    TooLong(usize),
+    /// A type that this version does not know, or an empty frame.
+    #[error("unknown frame type {0}")]
+    UnknownType(u8),
+    /// The JSON is not of the type's shape.
+    #[error("frame type {kind}: {source}")]
+    Json {
+        /// The frame's type.
+        kind: u8,
+        /// What was wrong with it.
+        source: serde_json::Error,
+    },
+}
+
+impl Event {
+    /// The frame of this event, ready to be written.
+    pub fn encode(&self) -> Bytes {
+        match self {
+            Self::Snapshot(timeline) => json_frame(SNAPSHOT, timeline),
+            Self::Part(part) => json_frame(PART, part),
+            Self::Segment(segment) => json_frame(SEGMENT, segment),
+            Self::Stored { rendition, msn } => {
+                json_frame(STORED, &StoredBody { rendition: rendition.clone(), msn: *msn })
+            }
+            Self::Withdrawn { rendition } => {
+                json_frame(WITHDRAWN, &WithdrawnBody { rendition: rendition.clone() })
+            }
+            Self::Input(input) => json_frame(INPUT, input),
+            Self::End => bare_frame(END),
+            Self::Heartbeat => bare_frame(HEARTBEAT),
+        }
+    }
+}
+
+/// The head of a `bytes` frame of that length; the part's own bytes follow it unchanged, so they need no copy.
+///
+/// # Errors
+/// [`FeedError::TooLong`] when no frame may be that long.
+pub fn bytes_frame_head(length: usize) -> Result<Bytes, FeedError> {
+    let body = length.saturating_add(1);
+    let too_long = || FeedError::TooLong(body);
+    if body > MAX_FRAME {
+        return Err(too_long());
+    }
+    let mut head = BytesMut::with_capacity(5);
+    head.put_u32(u32::try_from(body).map_err(|_| too_long())?);
+    head.put_u8(BYTES);
+    Ok(head.freeze())
+}
+
+/// Takes one frame off the front of `buffer`; `None` while it is not whole.
+///
+/// # Errors
+/// [`FeedError`] when what is there can never become a frame; the connection is then of no more use.
+pub fn decode(buffer: &mut BytesMut) -> Result<Option<Frame>, FeedError> {
+    let Some(head) = buffer.first_chunk::<4>() else { return Ok(None) };
+    let length = usize::try_from(u32::from_be_bytes(*head)).unwrap_or(usize::MAX);
+    if length > MAX_FRAME {
+        return Err(FeedError::TooLong(length));
+    }
+    if length == 0 {
+        return Err(FeedError::UnknownType(0));
+    }
+    if buffer.len() < length.saturating_add(4) {
+        return Ok(None);
+    }
+    buffer.advance(4);
+    let mut body = buffer.split_to(length);
+    let kind = body.get_u8();
+    let body = body.freeze();
+    let event = match kind {
+        BYTES => return Ok(Some(Frame::Bytes(body))),
+        SNAPSHOT => Event::Snapshot(parse(kind, &body)?),
+        PART => Event::Part(parse(kind, &body)?),
+        SEGMENT => Event::Segment(parse(kind, &body)?),
+        STORED => {
+            let StoredBody { rendition, msn } = parse(kind, &body)?;
+            Event::Stored { rendition, msn }
+        }
+        WITHDRAWN => {
+            let WithdrawnBody { rendition } = parse(kind, &body)?;
+            Event::Withdrawn { rendition }
+        }
+        INPUT => Event::Input(parse(kind, &body)?),
+        END => Event::End,
+        HEARTBEAT => Event::Heartbeat,
+        unknown => return Err(FeedError::UnknownType(unknown)),
+    };
+    Ok(Some(Frame::Event(event)))
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredBody {
+    rendition: RenditionName,
+    msn: Msn,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WithdrawnBody {
+    rendition: RenditionName,
+}
+
+fn parse<'a, T: Deserialize<'a>>(kind: u8, body: &'a [u8]) -> Result<T, FeedError> {
+    serde_json::from_slice(body).map_err(|source| FeedError::Json { kind, source })
+}
+
+fn json_frame<T: Serialize>(kind: u8, value: &T) -> Bytes {
+    // These types have string keys and no fallible serializers, so this cannot fail; an empty object would be
+    // refused by the reader, who then asks for a snapshot.
+    let json = serde_json::to_vec(value).unwrap_or_else(|_| b"{}".to_vec());
+    let mut frame = BytesMut::with_capacity(json.len().saturating_add(5));
+    frame.put_u32(u32::try_from(json.len().saturating_add(1)).unwrap_or(u32::MAX));
+    frame.put_u8(kind);
+    frame.put_slice(&json);
+    frame.freeze()
+}
+
+fn bare_frame(kind: u8) -> Bytes {
+    let mut frame = BytesMut::with_capacity(5);
+    frame.put_u32(1);
+    frame.put_u8(kind);
+    frame.freeze()
+}
+
+/// The longest frame: a part of 2 s at 50 Mb/s is 12.5 MB, so this leaves room and still bounds a reader's memory.
+pub const MAX_FRAME: usize = 16 * 1024 * 1024;
+
+const SNAPSHOT: u8 = 1;
+const PART: u8 = 2;
+const SEGMENT: u8 = 3;
+const STORED: u8 = 4;
+const WITHDRAWN: u8 = 5;
+const INPUT: u8 = 6;
+const END: u8 = 7;
+const HEARTBEAT: u8 = 8;
+const BYTES: u8 = 9;

@@ -1,0 +1,18 @@
+//! The life of a broadcast: the lifecycle state machine, and every message that crosses a process.
+//!
+//! Knows nothing of networks, clocks, storage or Kubernetes. The other crates and roles speak to each other only
+//! in the types of this one; the JSON of each is fixed by golden files.
+
+pub mod admission;
+pub mod assignment;
+pub mod feed;
+mod ids;
+mod names;
+pub mod proof;
+pub mod record;
+pub mod report;
+pub mod state;
+pub mod timeline;
+
+pub use ids::{Epoch, Generation, MediaDuration, MediaTime, Msn, PartNumber, SessionId, StreamId, UnixMillis, WorkerId};
+pub use names::{InitHash, InvalidName, RenditionName};

@@ -1,0 +1,134 @@
+//! How parts prove to each other who they are.
+//!
+//! Router and edge hold a role key; for each stream and epoch they show HMAC-SHA-256(role key, stream‖epoch), and the
+//! worker holds only digests of those. The controller signs assignments with Ed25519; workers hold its public key.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use thiserror::Error;
+
+use crate::assignment::Assignment;
+use crate::{Epoch, StreamId};
+
+/// A role's secret. Hidden in `Debug`.
+#[derive(Clone)]
+pub struct RoleKey([u8; 32]);
+
+impl RoleKey {
+    /// From 32 secret bytes.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// What the role shows a worker of this stream and epoch.
+    pub fn proof(&self, stream: StreamId, epoch: Epoch) -> Proof {
+        let mut mac = match Hmac::<Sha256>::new_from_slice(&self.0) {
+            Ok(mac) => mac,
+            // HMAC takes keys of any length.
+            Err(_) => unreachable!(),
+        };
+        mac.update(stream.0.as_bytes());
+        mac.update(&epoch.0.to_be_bytes());
+        Proof(hex::encode(mac.finalize().into_bytes()))
+    }
+}
+
+impl fmt::Debug for RoleKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RoleKey(***)")
+    }
+}
+
+/// What a role shows: 64 hex digits. Over HTTP as `Authorization: Bearer {proof}`, over RTMP as `auth=`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Proof(String);
+
+impl Proof {
+    /// From what a peer sent.
+    pub fn from_peer(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text to be sent.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// What a worker may know of it.
+    pub fn digest(&self) -> ProofDigest {
+        ProofDigest(hex::encode(Sha256::digest(self.0.as_bytes())))
+    }
+}
+
+impl fmt::Debug for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Proof(***)")
+    }
+}
+
+/// SHA-256 of a [`Proof`], in hex.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ProofDigest(String);
+
+impl ProofDigest {
+    /// Whether this is the digest of `proof`; takes the same time either way.
+    pub fn accepts(&self, proof: &Proof) -> bool {
+        self.0.as_bytes().ct_eq(proof.digest().0.as_bytes()).into()
+    }
+}
+
+/// An [`Assignment`] with its controller's signature: the body of `PUT /assignment`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SignedAssignment {
+    /// The assignment's JSON, base64: the exact bytes that were signed.
+    payload: String,
+    /// Ed25519 over the payload's bytes, base64.
+    signature: String,
+}
+
+/// Why a signed assignment is not one.
+#[derive(Debug, Error)]
+pub enum AssignmentError {
+    /// Not base64, or no signature.
+    #[error("the assignment is malformed")]
+    Malformed,
+    /// Not signed by the controller.
+    #[error("the assignment's signature does not fit")]
+    BadSignature,
+    /// Signed, but not an assignment.
+    #[error("the assignment cannot be read: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+impl SignedAssignment {
+    /// Signs `assignment`.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub fn sign(assignment: &Assignment, key: &SigningKey) -> Result<Self, serde_json::Error> {
+        let payload = serde_json::to_vec(assignment)?;
+        let signature = key.sign(&payload);
+        Ok(Self { payload: BASE64.encode(&payload), signature: BASE64.encode(signature.to_bytes()) })
+    }
+
+    /// The assignment, once its signature fits.
+    ///
+    /// # Errors
+    /// [`AssignmentError`] when it is not the controller's.
+    pub fn verify(&self, key: &VerifyingKey) -> Result<Assignment, AssignmentError> {
+        let payload = BASE64.decode(&self.payload).map_err(|_| AssignmentError::Malformed)?;
+        let signature = BASE64.decode(&self.signature).map_err(|_| AssignmentError::Malformed)?;
+        let signature = Signature::from_slice(&signature).map_err(|_| AssignmentError::Malformed)?;
+        key.verify_strict(&payload, &signature).map_err(|_| AssignmentError::BadSignature)?;
+        Ok(serde_json::from_slice(&payload)?)
+    }
+}

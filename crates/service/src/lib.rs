@@ -1,0 +1,15 @@
+//! What every role shares: secrets, logs, metrics, health, an HTTP listener with deadlines, signed internal
+//! requests, shutdown. Knows nothing of streams.
+
+pub mod health;
+pub mod http;
+pub mod internal;
+pub mod logs;
+pub mod secret;
+pub mod shutdown;
+
+/// Crypto for every TLS connection of this process: call first in each `main` and each test that uses TLS.
+/// A second call does nothing.
+pub fn install_crypto() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
