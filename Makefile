@@ -1,0 +1,57 @@
+# `make run` and `make test` are all that a newcomer needs; `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Outside the clone, so that a second clone builds quickly.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/caudal
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+CAUDAL := $(CARGO_TARGET_DIR)/debug/caudal
+# Settings of this machine, if there are any: see .env.example.
+DOTENV := if [ -f .env ]; then set -a; . ./.env; set +a; fi
+
+.PHONY: help run test lint bench fuzz build web unit e2e setup setup-test
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: setup web build ## Run the whole platform on this machine (ARGS="--help" for its settings)
+	@$(DOTENV); CAUDAL_WEB_DIR="$${CAUDAL_WEB_DIR:-$(CURDIR)/web/dist}" exec $(CAUDAL) standalone $(ARGS)
+
+test: setup-test web build unit e2e ## Run every test
+
+unit: ## The Rust and web tests, without the whole-system ones
+	@scripts/stage "Rust tests" scripts/with-postgres.sh cargo test --workspace
+	@scripts/stage "Web tests" npm --prefix web run --silent test
+
+e2e: web build ## The whole platform with real ffmpeg and Chromium
+	@scripts/stage "End-to-end packages" scripts/npm-ci e2e
+	@CAUDAL_BIN=$(CAUDAL) CAUDAL_WEB_DIR=$(CURDIR)/web/dist scripts/stage "End-to-end tests" npm --prefix e2e run --silent test
+
+build: ## Build the program
+	@scripts/stage "Building caudal (the first time takes some minutes)" cargo build --workspace
+
+web: ## Build the pages
+	@scripts/stage "Web packages" scripts/npm-ci web
+	@scripts/stage "Web pages" npm --prefix web run --silent build
+
+lint: ## Formatting, clippy, licences, SQL data, web lint and types
+	@scripts/stage "Formatting" cargo fmt --all --check
+	@scripts/stage "Clippy" cargo clippy --workspace --all-targets -- -D warnings
+	@scripts/stage "Dependencies" scripts/cargo-deny
+	@scripts/stage "SQL data" scripts/with-postgres.sh scripts/sqlx-prepare.sh --check
+	@scripts/stage "Web lint" npm --prefix web run --silent lint
+	@scripts/stage "Web types" npm --prefix web run --silent check
+
+bench: setup-test web ## Measure speed and latency, beside peers where they can be had
+	@cargo build --workspace --release
+	@CAUDAL_BIN=$(CARGO_TARGET_DIR)/release/caudal CAUDAL_WEB_DIR=$(CURDIR)/web/dist bench/run
+
+fuzz: ## Fuzz every parser for a minute each (SECONDS_EACH=60); needs a nightly compiler and cargo-fuzz
+	@scripts/fuzz
+
+setup:
+	@scripts/setup run
+
+setup-test:
+	@scripts/setup test

@@ -1,0 +1,34 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+import puppeteer, { type Browser, type Page } from 'puppeteer-core';
+
+/** Debian's Chromium without a screen, and without calling home. */
+export async function browse(): Promise<{ browser: Browser; close: () => Promise<void> }> {
+  const profile = await mkdtemp(path.join(tmpdir(), 'caudal-browser-'));
+  const browser = await puppeteer.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    userDataDir: profile,
+    args: [
+      '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+      '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required', '--mute-audio',
+    ],
+  });
+  return {
+    browser,
+    close: async () => {
+      await browser.close();
+      await rm(profile, { recursive: true, force: true });
+    },
+  };
+}
+
+/** How far the page's video has come, in seconds; undefined while there is none. */
+export function playhead(page: Page): Promise<{ time: number; width: number; height: number } | undefined> {
+  return page.evaluate(() => {
+    const video = document.querySelector('video');
+    if (!video || video.readyState < 2) return undefined;
+    return { time: video.currentTime, width: video.videoWidth, height: video.videoHeight };
+  });
+}

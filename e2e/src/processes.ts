@@ -1,0 +1,39 @@
+import { readFile, readdir, readlink } from 'node:fs/promises';
+
+/** A process of this machine, as /proc shows it. */
+export interface Seen {
+  pid: number;
+  parent: number;
+  command: string;
+  environment: string;
+}
+
+/** All processes whose environment, command line or working folder names `needle`. */
+export async function processesNaming(needle: string): Promise<Seen[]> {
+  const found: Seen[] = [];
+  for (const entry of await readdir('/proc')) {
+    const pid = Number(entry);
+    if (!Number.isInteger(pid) || pid === process.pid) continue;
+    try {
+      const [stat, command, environment, folder] = await Promise.all([
+        readFile(`/proc/${pid}/stat`, 'utf8'),
+        readFile(`/proc/${pid}/cmdline`, 'utf8'),
+        readFile(`/proc/${pid}/environ`, 'utf8').catch(() => ''),
+        readlink(`/proc/${pid}/cwd`).catch(() => ''),
+      ]);
+      if (![command, environment, folder].some((text) => text.includes(needle))) continue;
+      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      if (fields[0] === 'Z') continue;
+      found.push({ pid, parent: Number(fields[1]), command: command.replaceAll('\0', ' ').trim(), environment });
+    } catch {
+      // It has gone meanwhile.
+    }
+  }
+  return found;
+}
+
+/** The worker process that has this id. */
+export async function workerProcess(id: string): Promise<Seen | undefined> {
+  const seen = await processesNaming(`CAUDAL_WORKER_ID=${id}`);
+  return seen.find((one) => one.command.includes('transcoder-worker'));
+}

@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['tests/**/*.test.ts'],
+    // Each test file runs a platform, an encoder and a browser: one at a time is what two cores can do.
+    fileParallelism: false,
+    testTimeout: 90_000,
+    hookTimeout: 90_000,
+    reporters: ['verbose'],
+  },
+});
