@@ -4,6 +4,8 @@
 //! operator.
 
 mod audience;
+mod worker_client;
+mod worker_feed;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,6 +18,8 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 pub use audience::{Audience, LocalAudience};
+pub use worker_client::{AssignError, FeedRenditions, WorkerClient, WorkerUnreachable};
+pub use worker_feed::{Feed, FeedLost};
 
 /// All streams that are known now. Cheap to clone; a new map replaces it at each change.
 pub type Streams = Arc<HashMap<StreamId, Arc<LiveStream>>>;
@@ -26,7 +30,11 @@ pub trait StreamDirectory: Send + Sync + 'static {
     fn open(&self, spec: Spec) -> BoxFuture<'_, Result<Arc<LiveStream>, OpenError>>;
 
     /// Makes `ingest` the publisher of an open stream: `ingest.generation` must be one more than the directory's.
-    fn reconnect(&self, stream: StreamId, ingest: Ingest) -> BoxFuture<'_, Result<Arc<LiveStream>, ReconnectError>>;
+    fn reconnect(
+        &self,
+        stream: StreamId,
+        ingest: Ingest,
+    ) -> BoxFuture<'_, Result<Arc<LiveStream>, ReconnectError>>;
 
     /// The router's relay to the worker of `epoch` failed: evidence for the controller, which judges.
     fn worker_unreachable(&self, stream: StreamId, epoch: Epoch) -> BoxFuture<'_, ()>;

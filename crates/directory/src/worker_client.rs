@@ -1,0 +1,267 @@
+//! How router, edge and controller speak to a worker.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use caudal_livestream::RenditionName;
+use caudal_livestream::feed::InputState;
+use caudal_livestream::proof::{Proof, SignedAssignment};
+use caudal_livestream::record::WorkerAddress;
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use thiserror::Error;
+use tokio::time::timeout;
+
+use crate::worker_feed::Feed;
+
+/// Asks workers. Cheap to clone; all clones share their connections.
+#[derive(Clone, Debug)]
+pub struct WorkerClient {
+    http: Client,
+}
+
+/// Whose parts a feed is to carry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FeedRenditions {
+    /// Nobody's: announcements only.
+    None,
+    /// Those of these renditions.
+    These(Vec<RenditionName>),
+}
+
+/// The worker did not do what was asked, and asking again will not help unless it comes back.
+#[derive(Debug, Error)]
+pub enum WorkerUnreachable {
+    /// No connection, or none that answered in time.
+    #[error("{request}: {reason}")]
+    Silent {
+        /// What was asked.
+        request: &'static str,
+        /// What happened.
+        reason: String,
+    },
+    /// It answered otherwise than a worker of this stream and epoch would.
+    #[error("{request}: the worker answered {status}")]
+    Refused {
+        /// What was asked.
+        request: &'static str,
+        /// Its answer.
+        status: u16,
+    },
+}
+
+/// Why an assignment was not taken.
+#[derive(Debug, Error)]
+pub enum AssignError {
+    /// The worker has another stream, or a higher epoch of this one.
+    #[error("the worker is taken")]
+    Conflict,
+    /// It does not accept the assignment: not for it, expired, or not signed by its controller.
+    #[error("the worker refused the assignment with {0}")]
+    Refused(u16),
+    /// It may or may not have taken it.
+    #[error(transparent)]
+    Unreachable(#[from] WorkerUnreachable),
+}
+
+impl WorkerClient {
+    /// A client with no open connection.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be made.
+    pub fn new() -> Result<Self, reqwest::Error> {
+        caudal_service::install_crypto();
+        let http = Client::builder()
+            .no_proxy()
+            // Workers speak plain HTTP inside the cluster's network policy; the system's certificates are not needed.
+            .tls_certs_only([])
+            .redirect(reqwest::redirect::Policy::none())
+            .tcp_nodelay(true)
+            .connect_timeout(CONNECT_DEADLINE)
+            .pool_idle_timeout(POOL_IDLE)
+            .build()?;
+        Ok(Self { http })
+    }
+
+    /// `PUT /assignment`.
+    ///
+    /// # Errors
+    /// [`AssignError`]; after `Unreachable` the worker may have taken it all the same.
+    pub async fn assign(
+        &self,
+        worker: &WorkerAddress,
+        assignment: &SignedAssignment,
+    ) -> Result<(), AssignError> {
+        let request = self.http.put(url(worker, "/assignment")).json(assignment);
+        let response = send(ASSIGN, request, ASSIGN_DEADLINE).await?;
+        match response.status() {
+            status if status.is_success() => Ok(()),
+            StatusCode::CONFLICT => Err(AssignError::Conflict),
+            status if status.is_client_error() => Err(AssignError::Refused(status.as_u16())),
+            status => Err(WorkerUnreachable::Refused { request: ASSIGN, status: status.as_u16() }.into()),
+        }
+    }
+
+    /// `GET /input`: what the worker knows of its publisher.
+    ///
+    /// # Errors
+    /// When it does not answer within two seconds, or does not accept `proof`.
+    pub async fn input(
+        &self,
+        worker: &WorkerAddress,
+        proof: &Proof,
+    ) -> Result<InputState, WorkerUnreachable> {
+        let response = self.get(INPUT, url(worker, "/input"), proof, INPUT_DEADLINE).await?;
+        let body = body(INPUT, expect_ok(INPUT, response)?, MAX_INPUT_BYTES, INPUT_DEADLINE).await?;
+        serde_json::from_slice(&body).map_err(|error| silent(INPUT, error))
+    }
+
+    /// `GET /feed`: opens the worker's announcements; the first frame is a snapshot, as soon as there is one.
+    ///
+    /// # Errors
+    /// When it does not begin to answer within three seconds, or does not accept `proof`.
+    pub async fn feed(
+        &self,
+        worker: &WorkerAddress,
+        proof: &Proof,
+        renditions: FeedRenditions,
+    ) -> Result<Feed, WorkerUnreachable> {
+        let mut address = url(worker, "/feed?renditions=");
+        match renditions {
+            FeedRenditions::These(names) if !names.is_empty() => {
+                for (index, name) in names.iter().enumerate() {
+                    let comma = if index == 0 { "" } else { "," };
+                    // Writing to a String cannot fail, and a rendition's name needs no escaping in a URL.
+                    let _ = write!(address, "{comma}{name}");
+                }
+            }
+            FeedRenditions::None | FeedRenditions::These(_) => address.push_str("none"),
+        }
+        let response = self.get(FEED, address, proof, FEED_DEADLINE).await?;
+        Ok(Feed::new(expect_ok(FEED, response)?))
+    }
+
+    /// `GET /media/{rendition}/{file}`: a part, segment or initialization segment that the worker has in memory;
+    /// none when it has not.
+    ///
+    /// # Errors
+    /// When it does not answer in time, or does not accept `proof`.
+    pub async fn fetch(
+        &self,
+        worker: &WorkerAddress,
+        proof: &Proof,
+        rendition: &RenditionName,
+        file: &str,
+    ) -> Result<Option<Bytes>, WorkerUnreachable> {
+        // The caller renders `file` from parsed numbers; anything else would leave the folder.
+        if !file.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.') {
+            return Ok(None);
+        }
+        let address = url(worker, &format!("/media/{rendition}/{file}"));
+        let response = self.get(FETCH, address, proof, FETCH_DEADLINE).await?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        body(FETCH, expect_ok(FETCH, response)?, MAX_MEDIA_BYTES, FETCH_DEADLINE).await.map(Some)
+    }
+
+    async fn get(
+        &self,
+        request: &'static str,
+        address: String,
+        proof: &Proof,
+        deadline: Duration,
+    ) -> Result<Response, WorkerUnreachable> {
+        send(request, self.http.get(address).bearer_auth(proof.reveal()), deadline).await
+    }
+}
+
+fn url(worker: &WorkerAddress, path: &str) -> String {
+    format!("http://{}{path}", worker.http)
+}
+
+async fn send(
+    request: &'static str,
+    builder: RequestBuilder,
+    deadline: Duration,
+) -> Result<Response, WorkerUnreachable> {
+    match timeout(deadline, builder.send()).await {
+        Ok(answer) => answer.map_err(|error| silent(request, chain(&error))),
+        Err(_) => Err(silent(request, "no answer in time")),
+    }
+}
+
+fn expect_ok(request: &'static str, response: Response) -> Result<Response, WorkerUnreachable> {
+    match response.status() {
+        StatusCode::OK => Ok(response),
+        status => Err(WorkerUnreachable::Refused { request, status: status.as_u16() }),
+    }
+}
+
+/// The whole body, when it is no longer than `limit` and there within `deadline`.
+async fn body(
+    request: &'static str,
+    mut response: Response,
+    limit: usize,
+    deadline: Duration,
+) -> Result<Bytes, WorkerUnreachable> {
+    let read = async {
+        let too_long = || silent(request, format!("an answer of more than {limit} bytes"));
+        let announced =
+            response.content_length().map_or(0, |length| usize::try_from(length).unwrap_or(usize::MAX));
+        if announced > limit {
+            return Err(too_long());
+        }
+        let mut whole = BytesMut::with_capacity(announced);
+        while let Some(chunk) = response.chunk().await.map_err(|error| silent(request, chain(&error)))? {
+            if whole.len().saturating_add(chunk.len()) > limit {
+                return Err(too_long());
+            }
+            whole.extend_from_slice(&chunk);
+        }
+        Ok(whole.freeze())
+    };
+    timeout(deadline, read).await.unwrap_or_else(|_| Err(silent(request, "no whole answer in time")))
+}
+
+fn silent(request: &'static str, reason: impl ToString) -> WorkerUnreachable {
+    WorkerUnreachable::Silent { request, reason: reason.to_string() }
+}
+
+/// reqwest says "error sending request" and hides the reason one level down.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        // Writing to a String cannot fail.
+        let _ = write!(text, ": {error}");
+        next = error.source();
+    }
+    text
+}
+
+const ASSIGN: &str = "PUT /assignment";
+const INPUT: &str = "GET /input";
+const FEED: &str = "GET /feed";
+const FETCH: &str = "GET /media";
+
+/// A worker is on this machine or in the next rack; what takes longer is not there.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
+/// Taking an assignment includes claiming the epoch in storage.
+const ASSIGN_DEADLINE: Duration = Duration::from_secs(5);
+/// A second publisher is held for 3 s at most while its router asks this.
+const INPUT_DEADLINE: Duration = Duration::from_secs(2);
+/// As long as a feed may be silent.
+const FEED_DEADLINE: Duration = Duration::from_secs(3);
+/// A player gives up on a part at about this time.
+const FETCH_DEADLINE: Duration = Duration::from_secs(5);
+/// A worker closes idle connections after 20 s; reusing one at that moment would fail a request.
+const POOL_IDLE: Duration = Duration::from_secs(10);
+/// An [`InputState`] is 200 bytes.
+const MAX_INPUT_BYTES: usize = 16 * 1024;
+/// The longest segment: 10 s of 50 Mb/s is 63 MB.
+const MAX_MEDIA_BYTES: usize = 96 * 1024 * 1024;
+
+#[cfg(test)]
+#[path = "worker_client_tests.rs"]
+mod tests;

@@ -1,0 +1,169 @@
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, RawQuery};
+use axum::http::HeaderMap;
+use axum::response::IntoResponse;
+use axum::routing::{get, put};
+use caudal_livestream::assignment::{Assignment, AssignmentMode};
+use caudal_livestream::feed::{Event, Frame};
+use caudal_livestream::proof::RoleKey;
+use caudal_livestream::{Epoch, Generation, Msn, StreamId, UnixMillis, WorkerId};
+use ed25519_dalek::SigningKey;
+use futures::StreamExt as _;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::FeedLost;
+
+/// A worker that answers with `router` until it is dropped.
+struct Served {
+    address: WorkerAddress,
+    _task: JoinSet<()>,
+}
+
+async fn serve(router: Router) -> Served {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let http = listener.local_addr().unwrap();
+    let mut task = JoinSet::new();
+    task.spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let rtmp = SocketAddr::from(([127, 0, 0, 1], 1));
+    Served { address: WorkerAddress { worker: WorkerId::generate(), rtmp, http }, _task: task }
+}
+
+fn proof() -> Proof {
+    RoleKey::new([7; 32]).proof(StreamId::generate(), Epoch(1))
+}
+
+fn assignment() -> SignedAssignment {
+    let assignment = Assignment {
+        worker: WorkerId::generate(),
+        stream: StreamId::generate(),
+        epoch: Epoch(1),
+        generation: Generation(1),
+        mode: AssignmentMode::Live,
+        floor: None,
+        ladder: Vec::new(),
+        latency_mode: caudal_livestream::admission::LatencyMode::Low,
+        record: false,
+        hints: None,
+        input_key_digest: proof().digest(),
+        feed_key_digest: proof().digest(),
+        expires: UnixMillis(1),
+    };
+    SignedAssignment::sign(&assignment, &SigningKey::from_bytes(&[1; 32])).unwrap()
+}
+
+fn name(text: &str) -> RenditionName {
+    text.parse().unwrap()
+}
+
+#[tokio::test]
+async fn an_assignment_is_taken_conflicting_or_refused_as_the_worker_says() {
+    for (status, expected) in
+        [(200, "taken"), (204, "taken"), (409, "conflict"), (403, "refused"), (500, "unreachable")]
+    {
+        let answer = StatusCode::from_u16(status).unwrap();
+        let worker = serve(Router::new().route("/assignment", put(move || async move { answer }))).await;
+        let outcome = match WorkerClient::new().unwrap().assign(&worker.address, &assignment()).await {
+            Ok(()) => "taken",
+            Err(AssignError::Conflict) => "conflict",
+            Err(AssignError::Refused(_)) => "refused",
+            Err(AssignError::Unreachable(_)) => "unreachable",
+        };
+        assert_eq!(outcome, expected, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_at_the_address_is_unreachable() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let http = listener.local_addr().unwrap();
+    drop(listener);
+    let address = WorkerAddress { worker: WorkerId::generate(), rtmp: http, http };
+    let error = WorkerClient::new().unwrap().input(&address, &proof()).await.unwrap_err();
+    assert!(matches!(error, WorkerUnreachable::Silent { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn the_input_is_asked_with_the_proof() {
+    let input = async |headers: HeaderMap| {
+        if headers.get("authorization").is_some_and(|v| v.to_str().unwrap().starts_with("Bearer ")) {
+            axum::Json(InputState { generation: Generation(3), up: true, ..InputState::default() })
+                .into_response()
+        } else {
+            StatusCode::UNAUTHORIZED.into_response()
+        }
+    };
+    let worker = serve(Router::new().route("/input", get(input))).await;
+    let state = WorkerClient::new().unwrap().input(&worker.address, &proof()).await.unwrap();
+    assert_eq!((state.generation, state.up), (Generation(3), true));
+}
+
+#[tokio::test]
+async fn media_is_fetched_whole_or_is_not_there() {
+    let media = async |Path((rendition, file)): Path<(String, String)>| {
+        if file == "p1-7.m4s" { Ok(format!("{rendition} {file}")) } else { Err(StatusCode::NOT_FOUND) }
+    };
+    let worker = serve(Router::new().route("/media/{rendition}/{file}", get(media))).await;
+    let client = WorkerClient::new().unwrap();
+    let there = client.fetch(&worker.address, &proof(), &name("720p"), "p1-7.m4s").await.unwrap();
+    assert_eq!(there.as_deref(), Some(&b"720p p1-7.m4s"[..]));
+    assert_eq!(client.fetch(&worker.address, &proof(), &name("720p"), "p1-8.m4s").await.unwrap(), None);
+    assert_eq!(client.fetch(&worker.address, &proof(), &name("720p"), "../../x").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_feed_is_read_frame_by_frame_however_it_is_cut_and_ends_with_end() {
+    let stored = Event::Stored { rendition: name("source"), msn: Msn(7) };
+    let mut bytes = Vec::new();
+    bytes.extend_from_slice(&Event::Heartbeat.encode());
+    bytes.extend_from_slice(&stored.encode());
+    bytes.extend_from_slice(&caudal_livestream::feed::bytes_frame_head(4).unwrap());
+    bytes.extend_from_slice(b"part");
+    bytes.extend_from_slice(&Event::End.encode());
+    let feed = move |RawQuery(query): RawQuery| {
+        assert_eq!(query.as_deref(), Some("renditions=source,audio"));
+        let pieces: Vec<_> =
+            bytes.chunks(3).map(Bytes::copy_from_slice).map(Ok::<_, std::io::Error>).collect();
+        async { Body::from_stream(futures::stream::iter(pieces)) }
+    };
+    let worker = serve(Router::new().route("/feed", get(feed))).await;
+    let these = FeedRenditions::These(vec![name("source"), name("audio")]);
+    let mut feed = WorkerClient::new().unwrap().feed(&worker.address, &proof(), these).await.unwrap();
+    let mut frames = Vec::new();
+    while let Some(frame) = feed.next().await.unwrap() {
+        frames.push(frame);
+    }
+    let expected = [
+        Frame::Event(Event::Heartbeat),
+        Frame::Event(stored),
+        Frame::Bytes(Bytes::from_static(b"part")),
+        Frame::Event(Event::End),
+    ];
+    assert_eq!(frames, expected);
+}
+
+#[tokio::test]
+async fn a_feed_that_closes_without_end_is_lost() {
+    let worker = serve(Router::new().route("/feed", get(async || Event::Heartbeat.encode()))).await;
+    let mut feed =
+        WorkerClient::new().unwrap().feed(&worker.address, &proof(), FeedRenditions::None).await.unwrap();
+    assert_eq!(feed.next().await.unwrap(), Some(Frame::Event(Event::Heartbeat)));
+    assert!(matches!(feed.next().await, Err(FeedLost::Closed)));
+}
+
+#[tokio::test]
+async fn a_feed_that_keeps_its_connection_and_says_nothing_is_lost() {
+    let silent = async || {
+        let first = futures::stream::iter([Ok::<_, std::io::Error>(Event::Heartbeat.encode())]);
+        Body::from_stream(first.chain(futures::stream::pending()))
+    };
+    let worker = serve(Router::new().route("/feed", get(silent))).await;
+    let response = reqwest::get(url(&worker.address, "/feed")).await.unwrap();
+    let mut feed = Feed::with_silence(response, Duration::from_millis(50));
+    assert_eq!(feed.next().await.unwrap(), Some(Frame::Event(Event::Heartbeat)));
+    assert!(matches!(feed.next().await, Err(FeedLost::Silent)));
+}

@@ -1,0 +1,74 @@
+//! Reading a worker's feed.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use caudal_livestream::feed::{self, Event, FeedError, Frame};
+use reqwest::Response;
+use thiserror::Error;
+use tokio::time::{Instant, timeout_at};
+
+use crate::worker_client::chain;
+
+/// An open feed. Dropping it closes the connection.
+#[derive(Debug)]
+pub struct Feed {
+    response: Response,
+    // At most one frame beyond what is decoded: `feed::decode` refuses lengths over `feed::MAX_FRAME`.
+    buffer: BytesMut,
+    silence: Duration,
+    deadline: Instant,
+    ended: bool,
+}
+
+/// Why a feed ended before its stream did. A new one begins with a new snapshot.
+#[derive(Debug, Error)]
+pub enum FeedLost {
+    /// Not even a heartbeat.
+    #[error("the feed was silent for {} s", FEED_SILENCE.as_secs())]
+    Silent,
+    /// The connection ended without the `end` event.
+    #[error("the feed was closed")]
+    Closed,
+    /// The connection broke.
+    #[error("the feed broke: {0}")]
+    Broken(String),
+    /// What came is no feed.
+    #[error(transparent)]
+    Malformed(#[from] FeedError),
+}
+
+impl Feed {
+    pub(crate) fn new(response: Response) -> Self {
+        Self::with_silence(response, FEED_SILENCE)
+    }
+
+    /// A feed that is lost after `silence` without a frame.
+    pub(crate) fn with_silence(response: Response, silence: Duration) -> Self {
+        Self { response, buffer: BytesMut::new(), silence, deadline: Instant::now() + silence, ended: false }
+    }
+
+    /// The next frame; none once the worker said [`Event::End`] and closed. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// [`FeedLost`] when no whole frame comes within three seconds, or none can come any more.
+    pub async fn next(&mut self) -> Result<Option<Frame>, FeedLost> {
+        loop {
+            if let Some(frame) = feed::decode(&mut self.buffer)? {
+                self.deadline = Instant::now() + self.silence;
+                self.ended |= matches!(frame, Frame::Event(Event::End));
+                return Ok(Some(frame));
+            }
+            match timeout_at(self.deadline, self.response.chunk()).await {
+                Err(_) => return Err(FeedLost::Silent),
+                Ok(Ok(Some(chunk))) => self.buffer.extend_from_slice(&chunk),
+                Ok(Ok(None)) if self.ended => return Ok(None),
+                Ok(Ok(None)) => return Err(FeedLost::Closed),
+                Ok(Err(error)) => return Err(FeedLost::Broken(chain(&error))),
+            }
+        }
+    }
+}
+
+/// ARCHITECTURE §3.8: three missed heartbeats are a lost worker.
+const FEED_SILENCE: Duration = Duration::from_secs(3);
