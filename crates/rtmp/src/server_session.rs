@@ -1,0 +1,561 @@
+//! The server's side of one connection, without I/O: bytes and time in, events and bytes out.
+
+use std::time::Instant;
+
+use bytes::{Buf, Bytes, BytesMut};
+use rml_amf0::Amf0Value;
+use rml_rtmp::handshake::{Handshake, HandshakeProcessResult, PeerType};
+use rml_rtmp::messages::RtmpMessage;
+
+use crate::aggregate::Aggregate;
+use crate::amf;
+use crate::bitrate_guard::BitrateGuard;
+use crate::chunk_reader::ChunkReader;
+use crate::chunk_writer::ChunkWriter;
+use crate::codec;
+use crate::limits::{
+    CHUNK_SIZE, Limits, MAX_COMMANDS, MAX_STREAMS, MAX_UNREAD_REPLIES, MIN_ACK_WINDOW, WINDOW_ACK_SIZE,
+};
+use crate::message::{Message, kind};
+use crate::metadata::Metadata;
+use crate::refusal::Refusal;
+use crate::replies;
+use crate::send_queue::SendQueue;
+use crate::session_error::SessionError;
+use crate::stream_request::{ConnectRequest, PublishRequested};
+
+/// A publisher's connection from its first byte on.
+///
+/// The caller gives it what arrives ([`receive`](Self::receive), until it returns `None`), tells it the
+/// time at [`next_deadline`](Self::next_deadline), and sends what stands in [`output`](Self::output).
+/// Nothing is queued inside: one event comes out for each call, and what is not asked for stays in the
+/// caller's buffer.
+#[derive(Debug)]
+pub struct ServerSession {
+    limits: Limits,
+    started: Instant,
+    phase: Phase,
+    reader: ChunkReader,
+    writer: ChunkWriter,
+    output: SendQueue,
+    aggregate: Option<Aggregate>,
+    connect: Option<ConnectRequest>,
+    fc_publish: bool,
+    commands: usize,
+    streams: u32,
+    received: u64,
+    acknowledged: u64,
+    ack_window: u32,
+}
+
+/// What happened on a connection.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// Somebody wants to publish. Nothing more is read until
+    /// [`accept_publish`](ServerSession::accept_publish) or
+    /// [`reject_publish`](ServerSession::reject_publish).
+    PublishRequested(Box<PublishRequested>),
+    /// Something from the accepted publisher.
+    Publisher(PublisherEvent),
+    /// It ended before anything was accepted. Comes once, and nothing after it.
+    Failed(SessionError),
+}
+
+/// What an accepted publisher does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PublisherEvent {
+    /// `onMetaData`.
+    Metadata(Box<Metadata>),
+    /// An audio tag, as FLV holds it.
+    Audio {
+        /// Milliseconds, modulo 2^32.
+        timestamp_ms: u32,
+        /// The tag's body.
+        data: Bytes,
+    },
+    /// A video tag, as FLV holds it.
+    Video {
+        /// Milliseconds, modulo 2^32.
+        timestamp_ms: u32,
+        /// The tag's body.
+        data: Bytes,
+    },
+    /// It left, or was lost. Comes once, and nothing after it.
+    Lost {
+        /// It said so (`FCUnpublish`, `deleteStream`, `closeStream`).
+        explicit: bool,
+        /// How.
+        reason: LossReason,
+    },
+}
+
+/// How a publisher was lost.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LossReason {
+    /// It said that it ends.
+    #[error("unpublished")]
+    Unpublished,
+    /// Its connection ended.
+    #[error("connection closed")]
+    Closed,
+    /// It broke a rule, or the connection broke.
+    #[error(transparent)]
+    Failed(SessionError),
+}
+
+enum Phase {
+    Handshake { handshake: Box<Handshake>, left: usize, deadline: Instant },
+    Dialogue { deadline: Instant },
+    Pending { stream_id: u32 },
+    Live(Live),
+    Closed,
+}
+
+#[derive(Debug)]
+struct Live {
+    stream_id: u32,
+    /// Until the first media.
+    media_deadline: Option<Instant>,
+    last_byte: Instant,
+    next_ping: Instant,
+    bitrate: Option<BitrateGuard>,
+    /// A second stream was refused: media counts only on the first one's id. Otherwise it counts on
+    /// any, because encoders get the id wrong.
+    exclusive: bool,
+}
+
+impl ServerSession {
+    /// A session whose peer connected at `now`.
+    pub fn new(now: Instant, limits: Limits) -> Self {
+        let phase = Phase::Handshake {
+            handshake: Box::new(Handshake::new(PeerType::Server)),
+            left: HANDSHAKE_BYTES,
+            deadline: now + limits.handshake,
+        };
+        Self {
+            limits,
+            started: now,
+            phase,
+            reader: ChunkReader::new(),
+            writer: ChunkWriter::new(),
+            output: SendQueue::default(),
+            aggregate: None,
+            connect: None,
+            fc_publish: false,
+            commands: 0,
+            streams: 0,
+            received: 0,
+            acknowledged: 0,
+            ack_window: WINDOW_ACK_SIZE,
+        }
+    }
+
+    /// Takes bytes from `input` up to the next event; `None` when it needs more of them, or more than
+    /// bytes: a decision, or nothing because it has ended.
+    ///
+    /// Outside of those two states at most a partial chunk header stays behind in `input`.
+    pub fn receive(&mut self, now: Instant, input: &mut BytesMut) -> Option<Event> {
+        loop {
+            if let Some(message) = self.aggregate.as_mut().and_then(Aggregate::next_message) {
+                match self.handle(message) {
+                    None => continue,
+                    event => return event,
+                }
+            }
+            self.aggregate = None;
+            let before = input.len();
+            let message = match self.phase {
+                Phase::Pending { .. } | Phase::Closed => return None,
+                Phase::Handshake { .. } if input.is_empty() => return None,
+                Phase::Handshake { .. } => {
+                    if let Err(error) = self.shake_hands(now, input) {
+                        return self.fail(error);
+                    }
+                    None
+                }
+                Phase::Dialogue { .. } | Phase::Live(_) => match self.reader.next_message(input) {
+                    Ok(Some(message)) => Some(message),
+                    Ok(None) => {
+                        return match self.count(now, before - input.len()) {
+                            Ok(()) => None,
+                            Err(error) => self.fail(error),
+                        };
+                    }
+                    Err(error) => return self.fail(error.into()),
+                },
+            };
+            if let Err(error) = self.count(now, before - input.len()) {
+                return self.fail(error);
+            }
+            if let Some(event) = message.and_then(|message| self.handle(message)) {
+                return Some(event);
+            }
+        }
+    }
+
+    /// The peer will send nothing more.
+    pub fn handle_eof(&mut self) -> Option<Event> {
+        match self.phase {
+            Phase::Live(_) => Some(self.lose(false, LossReason::Closed)),
+            _ => self.fail(SessionError::Closed),
+        }
+    }
+
+    /// The connection broke.
+    pub fn handle_io_error(&mut self, error: std::io::ErrorKind) -> Option<Event> {
+        self.fail(SessionError::Io(error))
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called; `None` while a decision is
+    /// awaited and at the end.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Handshake { deadline, .. } | Phase::Dialogue { deadline } => Some(*deadline),
+            Phase::Live(live) => {
+                let idle = live.last_byte + self.limits.idle;
+                let deadline = idle.min(live.next_ping);
+                Some(live.media_deadline.map_or(deadline, |media| media.min(deadline)))
+            }
+            Phase::Pending { .. } | Phase::Closed => None,
+        }
+    }
+
+    /// Does what is due at `now`. What has arrived goes to [`receive`](Self::receive) first: a consumer
+    /// that did not read is not a publisher that did not send.
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<Event> {
+        let error = match &mut self.phase {
+            Phase::Handshake { deadline, .. } if now >= *deadline => SessionError::HandshakeTimeout,
+            Phase::Dialogue { deadline } if now >= *deadline => SessionError::PublishTimeout,
+            Phase::Live(live) if now >= live.last_byte + self.limits.idle => SessionError::Idle,
+            Phase::Live(Live { media_deadline: Some(deadline), .. }) if now >= *deadline => {
+                SessionError::NoMedia
+            }
+            Phase::Live(live) if now >= live.next_ping => {
+                live.next_ping = now + self.limits.ping;
+                let millis = now.saturating_duration_since(self.started).as_millis();
+                self.send_control(replies::ping_request(low_half(millis)));
+                return None;
+            }
+            _ => return None,
+        };
+        self.fail(error)
+    }
+
+    /// What is to be sent, as a buffer to be advanced.
+    pub fn output(&mut self) -> &mut SendQueue {
+        &mut self.output
+    }
+
+    /// Whether it has ended. What stands in [`output`](Self::output) is still to be sent.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed)
+    }
+
+    /// Lets the publisher in. Without a request it does nothing.
+    pub fn accept_publish(&mut self, now: Instant) {
+        let Phase::Pending { stream_id } = self.phase else { return };
+        self.reader.set_bounds(self.limits.max_message, self.limits.max_message.saturating_mul(2));
+        self.send_control(replies::stream_begin(stream_id));
+        if self.fc_publish {
+            self.send_command(replies::fc_publishing(), stream_id);
+        }
+        self.send_command(replies::publishing(), stream_id);
+        self.phase = Phase::Live(Live {
+            stream_id,
+            media_deadline: Some(now + self.limits.first_media),
+            last_byte: now,
+            next_ping: now + self.limits.ping,
+            bitrate: self.limits.max_bitrate.map(|limit| BitrateGuard::new(limit, now)),
+            exclusive: false,
+        });
+    }
+
+    /// Refuses the publisher, with a reason that a person can read. Without a request it does nothing.
+    pub fn reject_publish(&mut self, refusal: Refusal, description: &str) {
+        let Phase::Pending { stream_id } = self.phase else { return };
+        self.send_command(replies::refused(refusal, description), stream_id);
+        self.phase = Phase::Closed;
+    }
+
+    /// Ends an accepted publisher, with a reason that a person can read. OBS tries to come back.
+    pub fn drop_publisher(&mut self, refusal: Refusal, description: &str) {
+        let Phase::Live(Live { stream_id, .. }) = self.phase else { return };
+        self.send_command(replies::refused(refusal, description), stream_id);
+        self.phase = Phase::Closed;
+    }
+
+    fn shake_hands(&mut self, now: Instant, input: &mut BytesMut) -> Result<(), SessionError> {
+        let Phase::Handshake { handshake, left, .. } = &mut self.phase else { return Ok(()) };
+        // Given no more than is the handshake's, `rml_rtmp` buffers no more and gives nothing back.
+        let bytes = input.split_to(input.len().min(*left));
+        *left -= bytes.len();
+        match handshake.process_bytes(&bytes) {
+            Ok(HandshakeProcessResult::InProgress { response_bytes }) => {
+                self.output.push(response_bytes.into());
+            }
+            Ok(HandshakeProcessResult::Completed { response_bytes, .. }) => {
+                self.output.push(response_bytes.into());
+                self.phase = Phase::Dialogue { deadline: now + self.limits.publish };
+            }
+            Err(_) => return Err(SessionError::BadHandshake),
+        }
+        Ok(())
+    }
+
+    /// Counts bytes that were taken: the peer lives, is acknowledged, and must not be too fast.
+    fn count(&mut self, now: Instant, bytes: usize) -> Result<(), SessionError> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        self.received = self.received.wrapping_add(u64::try_from(bytes).unwrap_or(0));
+        if self.received.wrapping_sub(self.acknowledged) >= u64::from(self.ack_window) {
+            self.acknowledged = self.received;
+            self.send_control(replies::acknowledgement(low_half(self.received.into())));
+        }
+        if let Phase::Live(live) = &mut self.phase {
+            live.last_byte = now;
+            if let Some(guard) = &mut live.bitrate {
+                if !guard.allows(now, bytes) {
+                    return Err(SessionError::TooFast(self.limits.max_bitrate.unwrap_or(0)));
+                }
+            }
+        }
+        if self.output.remaining() > MAX_UNREAD_REPLIES {
+            return Err(SessionError::PeerDoesNotRead);
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, message: Message) -> Option<Event> {
+        match message.kind {
+            kind::AUDIO | kind::VIDEO => self.handle_media(message),
+            kind::DATA_AMF0 | kind::DATA_AMF3 => {
+                self.media_stream(message.stream_id)?;
+                let metadata = Metadata::read(&message.payload)?;
+                Some(Event::Publisher(PublisherEvent::Metadata(Box::new(metadata))))
+            }
+            kind::AGGREGATE => {
+                self.media_stream(message.stream_id)?;
+                self.aggregate = Some(Aggregate::new(message));
+                None
+            }
+            kind::COMMAND_AMF0 | kind::COMMAND_AMF3 => self.handle_command(&message),
+            kind::WINDOW_ACK_SIZE => {
+                let window = message.payload.as_ref().try_get_u32().ok()?;
+                self.ack_window = window.max(MIN_ACK_WINDOW);
+                None
+            }
+            kind::USER_CONTROL => {
+                let mut payload = message.payload.as_ref();
+                if payload.try_get_u16() == Ok(PING_REQUEST) {
+                    let time = payload.try_get_u32().ok()?;
+                    self.send_control(replies::ping_response(time));
+                }
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn handle_media(&mut self, message: Message) -> Option<Event> {
+        self.media_stream(message.stream_id)?.media_deadline = None;
+        let Message { timestamp: timestamp_ms, payload: data, .. } = message;
+        // Some encoders send empty tags as keep-alive.
+        if data.is_empty() {
+            return None;
+        }
+        let (unsupported, event) = if message.kind == kind::AUDIO {
+            (codec::unsupported_audio(&data), PublisherEvent::Audio { timestamp_ms, data })
+        } else {
+            (codec::unsupported_video(&data), PublisherEvent::Video { timestamp_ms, data })
+        };
+        match unsupported {
+            Some(name) => self.fail(SessionError::UnsupportedCodec(name)),
+            None => Some(Event::Publisher(event)),
+        }
+    }
+
+    /// The accepted publisher, if media with this id is its.
+    fn media_stream(&mut self, stream_id: u32) -> Option<&mut Live> {
+        match &mut self.phase {
+            Phase::Live(live) if !live.exclusive || live.stream_id == stream_id => Some(live),
+            _ => None,
+        }
+    }
+
+    fn handle_command(&mut self, message: &Message) -> Option<Event> {
+        if matches!(self.phase, Phase::Dialogue { .. }) {
+            self.commands += 1;
+            if self.commands > MAX_COMMANDS {
+                return self.fail(SessionError::TooManyCommands);
+            }
+        }
+        // AMF3 commands carry AMF0 behind a format byte.
+        let bytes = message.payload.as_ref();
+        let bytes = bytes.strip_prefix(&[0]).unwrap_or(bytes);
+        let decoded = amf::decode(bytes);
+        if let Some(error) = decoded.error.filter(|error| error.is_hostile()) {
+            return self.fail(error.into());
+        }
+        let mut values = decoded.values.iter();
+        let Some(Amf0Value::Utf8String(name)) = values.next() else { return None };
+        let transaction = values.next().and_then(amf::number).unwrap_or(0.0);
+        let object = values.next().unwrap_or(&Amf0Value::Null);
+        let arguments = values.as_slice();
+        match name.as_str() {
+            "connect" => self.connect(transaction, object),
+            "releaseStream" | "_checkbw" => self.send_command(replies::done(transaction), 0),
+            "FCPublish" => {
+                self.fc_publish = true;
+                self.send_command(replies::done(transaction), 0);
+            }
+            "getStreamLength" => self.send_command(replies::number_result(transaction, 0.0), 0),
+            "createStream" => self.create_stream(transaction),
+            "publish" => return self.publish(message.stream_id, arguments),
+            "play" | "play2" => return self.refuse_player(message.stream_id),
+            "FCUnpublish" | "closeStream" => return self.unpublish(transaction),
+            "deleteStream" => {
+                let id = arguments.first().and_then(amf::number);
+                if !self.is_another_stream(id) {
+                    return self.unpublish(transaction);
+                }
+            }
+            _ => {}
+        }
+        None
+    }
+
+    fn connect(&mut self, transaction: f64, object: &Amf0Value) {
+        if self.connect.is_some() {
+            return;
+        }
+        let request = ConnectRequest::read(object);
+        for message in replies::opening(CHUNK_SIZE) {
+            self.send_control(message);
+        }
+        self.writer.set_chunk_size(CHUNK_SIZE);
+        self.send_command(replies::connected(transaction, &request.enhanced), 0);
+        self.connect = Some(request);
+    }
+
+    fn create_stream(&mut self, transaction: f64) {
+        let reply = if self.streams < MAX_STREAMS {
+            self.streams += 1;
+            replies::number_result(transaction, f64::from(self.streams))
+        } else {
+            replies::failed(transaction, "too many streams")
+        };
+        self.send_command(reply, 0);
+    }
+
+    fn publish(&mut self, stream_id: u32, arguments: &[Amf0Value]) -> Option<Event> {
+        if let Phase::Live(live) = &mut self.phase {
+            if live.stream_id != stream_id {
+                live.exclusive = true;
+                let refusal = replies::refused(Refusal::BadName, "one stream for each connection");
+                self.send_command(refusal, stream_id);
+            }
+            return None;
+        }
+        let text = |index: usize| arguments.get(index).and_then(amf::text);
+        let requested = match (&self.connect, text(0)) {
+            (Some(connect), Some(name)) => connect.publish(name, text(1).unwrap_or_default()),
+            _ => return self.fail(SessionError::UnexpectedCommand("publish")),
+        };
+        self.phase = Phase::Pending { stream_id };
+        let Some(requested) = requested else {
+            self.reject_publish(Refusal::BadName, "the stream key is missing");
+            return Some(Event::Failed(SessionError::UnexpectedCommand("publish")));
+        };
+        Some(Event::PublishRequested(Box::new(requested)))
+    }
+
+    fn refuse_player(&mut self, stream_id: u32) -> Option<Event> {
+        if matches!(self.phase, Phase::Live(_)) {
+            return None;
+        }
+        let error = SessionError::NotAPublisher;
+        self.send_command(replies::play_refused(&error.to_string()), stream_id);
+        self.fail(error)
+    }
+
+    fn unpublish(&mut self, transaction: f64) -> Option<Event> {
+        let Phase::Live(Live { stream_id, .. }) = self.phase else {
+            // OBS clears away what an earlier session may have left.
+            self.send_command(replies::done(transaction), 0);
+            return None;
+        };
+        self.send_command(replies::unpublished(), stream_id);
+        Some(self.lose(true, LossReason::Unpublished))
+    }
+
+    /// Whether `id` is a stream that was given out and is not the one that is published.
+    fn is_another_stream(&self, id: Option<f64>) -> bool {
+        let Phase::Live(live) = &self.phase else { return false };
+        id.is_some_and(|id| {
+            (1..=self.streams).any(|given| given != live.stream_id && (f64::from(given) - id).abs() < 0.5)
+        })
+    }
+
+    fn lose(&mut self, explicit: bool, reason: LossReason) -> Event {
+        self.phase = Phase::Closed;
+        self.aggregate = None;
+        Event::Publisher(PublisherEvent::Lost { explicit, reason })
+    }
+
+    fn fail(&mut self, error: SessionError) -> Option<Event> {
+        match self.phase {
+            Phase::Closed => None,
+            Phase::Live(Live { stream_id, .. }) => {
+                self.send_command(replies::refused(Refusal::Rejected, &error.to_string()), stream_id);
+                Some(self.lose(false, LossReason::Failed(error)))
+            }
+            _ => {
+                self.phase = Phase::Closed;
+                Some(Event::Failed(error))
+            }
+        }
+    }
+
+    fn send_control(&mut self, message: RtmpMessage) {
+        self.send(CONTROL_CHUNK_STREAM, message, 0);
+    }
+
+    fn send_command(&mut self, message: RtmpMessage, stream_id: u32) {
+        self.send(COMMAND_CHUNK_STREAM, message, stream_id);
+    }
+
+    fn send(&mut self, chunk_stream: u8, message: RtmpMessage, stream_id: u32) {
+        if let Some(message) = replies::encode(message, stream_id) {
+            self.writer.write(chunk_stream, &message, &mut self.output);
+        }
+    }
+}
+
+impl std::fmt::Debug for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Handshake { left, .. } => write!(f, "Handshake {{ left: {left} }}"),
+            Self::Dialogue { .. } => f.write_str("Dialogue"),
+            Self::Pending { .. } => f.write_str("Pending"),
+            Self::Live(live) => live.fmt(f),
+            Self::Closed => f.write_str("Closed"),
+        }
+    }
+}
+
+/// Counters on the wire have 32 bits and wrap.
+fn low_half(number: u128) -> u32 {
+    u32::try_from(number & u128::from(u32::MAX)).unwrap_or(0)
+}
+
+/// C0, C1 and C2.
+const HANDSHAKE_BYTES: usize = 1 + 1536 + 1536;
+
+/// RTMP 1.0 §5.4: control messages.
+const CONTROL_CHUNK_STREAM: u8 = 2;
+/// Where every server and encoder talks.
+const COMMAND_CHUNK_STREAM: u8 = 3;
+
+/// RTMP 1.0 §7.1.7.
+const PING_REQUEST: u16 = 6;
