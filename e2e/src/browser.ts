@@ -4,6 +4,8 @@ import path from 'node:path';
 
 import puppeteer, { type Browser, type Page } from 'puppeteer-core';
 
+export type { Page };
+
 /** Debian's Chromium without a screen, and without calling home. */
 export async function browse(): Promise<{ browser: Browser; close: () => Promise<void> }> {
   const profile = await mkdtemp(path.join(tmpdir(), 'caudal-browser-'));
