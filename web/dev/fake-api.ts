@@ -1,0 +1,251 @@
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Stream, StreamHealth } from '../src/api/streams.ts';
+import { bodyOf, send, type FakeLive } from './fake-live.ts';
+
+interface User {
+  id: string;
+  username: string;
+  email: string;
+  password: string;
+  streamKey: string;
+}
+
+const users: User[] = [
+  {
+    id: 'u-marea',
+    username: 'marea',
+    email: 'marea@example.org',
+    password: 'correct horse',
+    streamKey: newKey(),
+  },
+];
+/** By refresh token and by access token. */
+const refreshTokens = new Map<string, User>();
+const accessTokens = new Map<string, { user: User; until: number }>();
+/** Short, so that every look at the pages also sees refreshes. */
+const ACCESS_MS = 60_000;
+
+const prepared = new Map<string, Stream>();
+/** The stream of the clip belongs to `marea`; her title can be changed. */
+const overrides: { title?: string; description?: string } = {};
+/** `POST /fake/empty` and `/fake/crowd` decide what the home page shows. */
+let crowded = true;
+
+export async function answerApi(
+  req: IncomingMessage,
+  res: ServerResponse,
+  url: URL,
+  live: FakeLive,
+): Promise<boolean> {
+  const path = url.pathname;
+  if (path === '/fake/empty' || path === '/fake/crowd') {
+    crowded = path === '/fake/crowd';
+    send(res, 200, 'application/json', '{}');
+    return true;
+  }
+  if (!path.startsWith('/api/')) return false;
+  const text = await bodyOf(req);
+  const body = (text === '' ? {} : JSON.parse(text)) as Record<string, string>;
+  const json = (status: number, value: unknown) =>
+    send(res, status, 'application/json', JSON.stringify(value));
+  const problem = (status: number, code: string, detail: string, errors: unknown[] = []) =>
+    send(
+      res,
+      status,
+      'application/problem+json',
+      JSON.stringify({ title: detail, status, code, detail, errors }),
+    );
+  const token = req.headers.authorization?.replace('Bearer ', '') ?? '';
+  const access = accessTokens.get(token);
+  const me = access !== undefined && access.until > Date.now() ? access.user : null;
+  const cookie = /caudal_refresh=([^;]+)/.exec(req.headers.cookie ?? '')?.[1];
+  const at = `${req.method} ${path}`;
+
+  const enter = (status: number, user: User) => {
+    const refresh = randomUUID();
+    const accessToken = randomUUID();
+    refreshTokens.set(refresh, user);
+    accessTokens.set(accessToken, { user, until: Date.now() + ACCESS_MS });
+    res.setHeader('set-cookie', `caudal_refresh=${refresh}; HttpOnly; SameSite=Strict; Path=/api/auth`);
+    json(status, {
+      accessToken,
+      refreshToken: refresh,
+      expiresIn: ACCESS_MS / 1000,
+      user: { id: user.id, username: user.username, email: user.email },
+    });
+  };
+
+  if (at === 'POST /api/auth/register') {
+    const errors = [];
+    if (users.some(({ username }) => username === body['username'])) {
+      errors.push({ pointer: '/username', code: 'taken', detail: 'Somebody else has this name.' });
+    }
+    if (/\s/.test(body['username'] ?? '')) {
+      errors.push({ pointer: '/username', code: 'format', detail: 'Letters, digits and _ only.' });
+    }
+    if (errors.length > 0) problem(422, 'invalid', 'Some fields need another look.', errors);
+    else {
+      const user: User = {
+        id: randomUUID(),
+        username: body['username'] ?? '',
+        email: body['email'] ?? '',
+        password: body['password'] ?? '',
+        streamKey: newKey(),
+      };
+      users.push(user);
+      enter(201, user);
+    }
+  } else if (at === 'POST /api/auth/login') {
+    const found = users.find(({ username, email }) => username === body['login'] || email === body['login']);
+    if (found === undefined || found.password !== body['password']) problem(401, 'bad_credentials', 'Wrong.');
+    else enter(200, found);
+  } else if (at === 'POST /api/auth/refresh') {
+    const given = body['refreshToken'] ?? cookie ?? '';
+    const user = refreshTokens.get(given);
+    refreshTokens.delete(given);
+    if (user === undefined) problem(401, 'refresh_invalid', 'Log in again.');
+    else enter(200, user);
+  } else if (at === 'POST /api/auth/logout') {
+    accessTokens.delete(token);
+    if (cookie !== undefined) refreshTokens.delete(cookie);
+    res.writeHead(204, { 'set-cookie': 'caudal_refresh=; Max-Age=0; Path=/api/auth' }).end();
+  } else if (at === 'GET /api/streams') {
+    json(200, crowded && live.endedAt === null ? [clip(live), ...OTHERS] : []);
+  } else if (/^\/api\/(auth|streams\/mine)/.test(path) && me === null) {
+    problem(401, 'unauthorized', 'Log in first.');
+  } else if (at === 'GET /api/auth/stream-key' && me !== null) {
+    json(200, { streamKey: me.streamKey, rtmpUrl: 'rtmp://localhost:1935/live', rotatedAt: null });
+  } else if (at === 'POST /api/auth/stream-key/rotate' && me !== null) {
+    if (body['password'] !== me.password) problem(403, 'bad_password', 'That is not your password.');
+    else {
+      me.streamKey = newKey();
+      json(200, {
+        streamKey: me.streamKey,
+        rtmpUrl: 'rtmp://localhost:1935/live',
+        rotatedAt: new Date().toISOString(),
+      });
+    }
+  } else if (at === 'GET /api/streams/mine' && me !== null) {
+    const own = me.username === 'marea' && live.endedAt === null ? clip(live) : prepared.get(me.id);
+    if (own === undefined) problem(404, 'no_open_stream', 'You have no open stream.');
+    else json(200, own);
+  } else if (at === 'POST /api/streams' && me !== null) {
+    const stream = { ...clip(live), ...body, id: randomUUID(), user: me, isLive: false, startedAt: null };
+    prepared.set(me.id, stream);
+    json(201, stream);
+  } else if (/^\/api\/streams\/[^/]+\/health$/.test(path)) {
+    json(200, health(live));
+  } else if (/^\/api\/streams\/[^/]+$/.test(path)) {
+    const id = path.split('/').at(-1);
+    const found = [clip(live), WAITING, ...OTHERS, ...prepared.values()].find((stream) => stream.id === id);
+    if (found === undefined) problem(404, 'not_found', 'There is no such stream.');
+    else if (req.method === 'PATCH') {
+      if (id === CLIP) Object.assign(overrides, body);
+      else Object.assign(found, body);
+      json(200, { ...found, ...body });
+    } else if (req.method === 'DELETE') {
+      live.weather.ended = true;
+      res.writeHead(202).end();
+    } else json(200, found);
+  } else problem(404, 'not_found', 'The fake does not know this.');
+  return true;
+}
+
+const CLIP = '01926f00-0000-7000-8000-000000000001';
+
+function clip(live: FakeLive): Stream {
+  return {
+    ...sample(CLIP, 'marea', 'Falling into the Mandelbrot set, slowly', 'fractal', 128, 0),
+    description:
+      'One long zoom, some quiet music, and whatever you ask about.\nEverything runs on one small machine in the cupboard.',
+    categories: [
+      { id: 'c1', name: 'Science', slug: 'science' },
+      { id: 'c2', name: 'Art', slug: 'art' },
+    ],
+    streamUrl: '/live/fake/master.m3u8',
+    isLive: live.endedAt === null,
+    startedAt: new Date(live.startedAt).toISOString(),
+    endedAt: live.endedAt,
+    phase: live.endedAt !== null ? 'Ended' : live.weather.away ? 'Reconnecting' : 'Live',
+    ...overrides,
+  };
+}
+
+function health(live: FakeLive): StreamHealth {
+  return {
+    phase: live.weather.away ? 'Reconnecting' : 'Live',
+    ingest: {
+      bitrate: 5_840_000 + Math.round(Math.random() * 300_000),
+      fps: 30,
+      keyframeIntervalMs: 4500,
+      width: 1920,
+      height: 1080,
+      videoCodec: 'H.264',
+      audioCodec: 'AAC',
+      encoder: 'obs-output module (libobs version 31.0.0)',
+      bFrames: true,
+      droppedFrames: 3,
+      connectedAt: new Date(live.startedAt).toISOString(),
+    },
+    renditions: [
+      { name: 'source', height: 1080 },
+      { name: '720p', height: 720 },
+      { name: '480p', height: 480 },
+    ],
+    reason: null,
+  };
+}
+
+function sample(
+  id: string,
+  username: string,
+  title: string,
+  poster: string,
+  count: number,
+  minutes: number,
+): Stream {
+  return {
+    id,
+    user: { id: `u-${username}`, username },
+    title,
+    description: null,
+    categories: [],
+    thumbnailUrl: poster === '' ? null : `/thumbnails/${poster}.jpg`,
+    streamUrl: null,
+    dashUrl: null,
+    isLive: true,
+    viewerCount: count,
+    startedAt: new Date(Date.now() - minutes * 60_000).toISOString(),
+    endedAt: null,
+    createdAt: new Date(Date.now() - minutes * 60_000).toISOString(),
+  };
+}
+
+const OTHERS: Stream[] = [
+  sample('s2', 'Tomás', 'Night drive along the coast, requests welcome', 'dusk', 1204, 192),
+  {
+    ...sample('s3', 'ivy_and_oak', 'Building a garden shed, day 4', 'forest', 86, 47),
+    categories: [{ id: 'c3', name: 'Making', slug: 'making' }],
+  },
+  sample('s4', 'kilohertz', 'Modular synth, no plan', 'night', 41, 12),
+  sample(
+    's5',
+    'pottery.live',
+    'Throwing twelve bowls in one go, and a very long title that has to be cut somewhere sensible because nobody reads that far',
+    'clay',
+    1,
+    0,
+  ),
+  sample('s6', 'newcomer', 'Testing testing', '', 0, 3),
+];
+
+const WAITING: Stream = {
+  ...sample('waiting', 'marea', 'Starting soon: questions and answers', 'night', 0, 0),
+  isLive: false,
+  startedAt: null,
+};
+
+function newKey(): string {
+  return `live_${randomUUID().replaceAll('-', '')}`;
+}

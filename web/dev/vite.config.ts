@@ -1,0 +1,14 @@
+import { fileURLToPath } from 'node:url';
+import { defineConfig, mergeConfig } from 'vite';
+import pages from '../vite.config.ts';
+import { fakeServer } from './fake-server.ts';
+
+/** The pages in front of a made-up server. Nothing of this reaches `npm run build`. */
+export default mergeConfig(
+  pages,
+  defineConfig({
+    root: fileURLToPath(new URL('..', import.meta.url)),
+    plugins: [fakeServer()],
+    server: { proxy: {} },
+  }),
+);

@@ -1,0 +1,412 @@
+import Hls, { ErrorTypes, Events, type ErrorData, type Level } from 'hls.js';
+import { bandwidthMemory } from './bandwidth-memory.ts';
+import { estimateLatency, type LatencyEstimate } from './latency-estimate.ts';
+import { LatencyController } from './latency-controller.ts';
+import { Recovery, type Remedy } from './recovery.ts';
+
+export interface Quality {
+  index: number;
+  label: string;
+}
+
+/** What the page shows and tests read; a copy, taken a few times a second. */
+export interface PlayerSnapshot {
+  started: boolean;
+  paused: boolean;
+  movedAt: number;
+  answeredAt: number;
+  fedAt: number;
+  playedToTheEnd: boolean;
+  latency: LatencyEstimate | null;
+  /** Seconds of media ahead of the picture. */
+  buffered: number;
+  /** Seconds of buffer that the latency controller aims for. */
+  target: number;
+  rate: number;
+  stalls: number;
+  /** False after the viewer went back in time. */
+  following: boolean;
+  qualities: Quality[];
+  /** The chosen quality, -1 for automatic. */
+  chosen: number;
+  /** The quality on the screen, -1 if unknown. */
+  level: number;
+}
+
+/**
+ * Plays one live stream into one `<video>`: hls.js for everything that it does well, our latency controller for the
+ * distance to now, and recovery that does not give up. Where there is no MediaSource of any kind (old iPhones) the
+ * browser's own HLS player takes over, without qualities and latency control.
+ */
+export class LivePlayer {
+  readonly #video: HTMLVideoElement;
+  readonly #url: string;
+  readonly #recovery = new Recovery();
+  readonly #listening = new AbortController();
+  readonly #ticker: number;
+
+  #hls: Hls | null = null;
+  #controller = new LatencyController(USUAL_PART);
+  #pending: number | undefined;
+  #mediaEnded = false;
+  #started = false;
+  #stalls = 0;
+  #stalledSince: number | null = null;
+  #following = true;
+  #movedAt = 0;
+  #answeredAt = seconds();
+  #fedAt = seconds();
+  #position = -1;
+  #lastJump = 0;
+
+  constructor(video: HTMLVideoElement, url: string) {
+    this.#video = video;
+    this.#url = url;
+    const { signal } = this.#listening;
+    video.addEventListener('waiting', () => this.#waiting(), { signal });
+    video.addEventListener('playing', () => this.#playing(), { signal });
+    video.addEventListener('ended', () => (this.#mediaEnded = true), { signal });
+    this.#ticker = window.setInterval(() => this.#tick(), TICK_MS);
+    if (Hls.isSupported()) this.#start();
+    else this.#startNative();
+  }
+
+  destroy(): void {
+    window.clearInterval(this.#ticker);
+    window.clearTimeout(this.#pending);
+    this.#listening.abort();
+    this.#stop();
+    this.#video.removeAttribute('src');
+    this.#video.load();
+  }
+
+  snapshot(): PlayerSnapshot {
+    const hls = this.#hls;
+    return {
+      started: this.#started,
+      paused: this.#video.paused,
+      movedAt: this.#movedAt,
+      answeredAt: this.#answeredAt,
+      fedAt: this.#fedAt,
+      playedToTheEnd: this.#mediaEnded,
+      latency: this.latency(),
+      buffered: this.#bufferedAhead(),
+      target: this.#controller.target,
+      rate: this.#video.playbackRate,
+      stalls: this.#stalls,
+      following: this.#following,
+      qualities: hls === null ? [] : qualities(hls.levels),
+      chosen: hls === null || hls.autoLevelEnabled ? -1 : hls.loadLevel,
+      level: hls?.currentLevel ?? -1,
+    };
+  }
+
+  latency(): LatencyEstimate | null {
+    if (!this.#started) return null;
+    const date = this.#playingDate();
+    const byClock = date === null ? null : (Date.now() - date) / 1000;
+    // While the playlist stands still the edge is a guess that runs away from the truth.
+    const details = this.#hls?.latestLevelDetails;
+    const edge = details && details.age < FRESH_PLAYLIST ? (this.#hls?.latency ?? null) : null;
+    return estimateLatency(byClock, edge);
+  }
+
+  /** Resolves to false where the browser wants a click first. */
+  async play(): Promise<boolean> {
+    try {
+      await this.#video.play();
+      return true;
+    } catch (error) {
+      // Anything else (a load that replaced this one) settles itself.
+      return !(error instanceof DOMException && error.name === 'NotAllowedError');
+    }
+  }
+
+  /** After a pause a live stream goes on at now, not where it was left. */
+  resume(): void {
+    this.goLive();
+    void this.play();
+  }
+
+  pause(): void {
+    this.#video.pause();
+  }
+
+  goLive(): void {
+    this.#following = true;
+    this.#controller.rejoin();
+    const video = this.#video;
+    const end = this.#bufferedEnd();
+    const edge = this.#hls?.liveSyncPosition ?? null;
+    if (edge !== null && edge > end + 1) video.currentTime = edge;
+    else if (end - video.currentTime > this.#controller.target)
+      video.currentTime = end - this.#controller.target;
+  }
+
+  /** Back in time, as far as the buffer goes; forward again ends at now. */
+  seekBy(delta: number): void {
+    const video = this.#video;
+    const { buffered } = video;
+    if (buffered.length === 0) return;
+    const to = video.currentTime + delta;
+    if (to >= this.#bufferedEnd() - this.#controller.target) {
+      this.goLive();
+      return;
+    }
+    this.#following = false;
+    video.playbackRate = 1;
+    video.currentTime = Math.max(to, buffered.start(0));
+  }
+
+  /** -1 lets the player choose. What is buffered is played out first, so a change never stops the picture. */
+  choose(level: number): void {
+    if (this.#hls !== null) this.#hls.loadLevel = level;
+  }
+
+  /** The api says that the stream is back: do not wait for the next try. */
+  hurry(): void {
+    if (this.#pending === undefined) return;
+    window.clearTimeout(this.#pending);
+    this.#pending = undefined;
+    this.#restart();
+  }
+
+  #start(): void {
+    const hls = new Hls({
+      lowLatencyMode: true,
+      // Two hands on one wheel: the rate is our controller's alone.
+      maxLiveSyncPlaybackRate: 1,
+      liveSyncOnStallIncrease: 0,
+      backBufferLength: 30,
+      maxBufferLength: 20,
+      // Media comes as CMAF and is passed through; a worker would need `blob:` in the Content-Security-Policy.
+      enableWorker: false,
+      abrEwmaDefaultEstimate: bandwidthMemory.recall() ?? FIRST_BANDWIDTH,
+      playlistLoadPolicy: { default: PLAYLIST_POLICY },
+      fragLoadPolicy: { default: MEDIA_POLICY },
+    });
+    this.#hls = hls;
+    hls.on(Events.LEVEL_LOADED, (_, { details }) => {
+      this.#answeredAt = seconds();
+      this.#controller.setPart(details.partTarget || details.targetduration);
+    });
+    hls.on(Events.FRAG_LOADED, () => (this.#answeredAt = seconds()));
+    hls.on(Events.BUFFER_APPENDED, () => (this.#fedAt = seconds()));
+    hls.on(Events.FRAG_BUFFERED, () => bandwidthMemory.keep(hls.bandwidthEstimate));
+    hls.on(Events.ERROR, (_, error) => this.#failed(hls, error));
+    hls.loadSource(this.#url);
+    hls.attachMedia(this.#video);
+  }
+
+  #startNative(): void {
+    this.#video.src = this.#url;
+    const { signal } = this.#listening;
+    this.#video.addEventListener(
+      'progress',
+      () => {
+        this.#answeredAt = seconds();
+        this.#fedAt = seconds();
+      },
+      { signal },
+    );
+    this.#video.addEventListener('error', () => this.#apply(this.#recovery.networkError()), { signal });
+  }
+
+  #stop(): void {
+    this.#hls?.destroy();
+    this.#hls = null;
+  }
+
+  #restart(): void {
+    this.#controller.rejoin();
+    this.#following = true;
+    if (Hls.isSupported()) {
+      this.#stop();
+      this.#start();
+    } else {
+      this.#video.src = this.#url;
+    }
+    void this.play();
+  }
+
+  #failed(hls: Hls, error: ErrorData): void {
+    // Any status is a sign of life, even a refusal.
+    if ((error.response?.code ?? 0) > 0) this.#answeredAt = seconds();
+    if (!error.fatal || hls !== this.#hls || this.#pending !== undefined) return;
+    if (error.type === ErrorTypes.NETWORK_ERROR) {
+      const remedy = this.#recovery.networkError();
+      // Without a manifest there is nothing to resume.
+      this.#apply(remedy.do === 'resume' && hls.levels.length === 0 ? { ...remedy, do: 'restart' } : remedy);
+    } else {
+      this.#apply(this.#recovery.mediaError(seconds()));
+    }
+  }
+
+  #apply(remedy: Remedy): void {
+    if (remedy.do === 'recover-media') {
+      this.#hls?.recoverMediaError();
+      void this.play();
+      return;
+    }
+    this.#pending = window.setTimeout(() => {
+      this.#pending = undefined;
+      if (remedy.do === 'resume' && this.#hls !== null) this.#hls.startLoad();
+      else this.#restart();
+    }, remedy.delay * 1000);
+  }
+
+  #waiting(): void {
+    if (!this.#started || this.#video.seeking || this.#video.paused) return;
+    this.#stalls += 1;
+    this.#stalledSince = seconds();
+    this.#controller.stalled(this.#stalledSince);
+  }
+
+  #playing(): void {
+    this.#started = true;
+    this.#stalledSince = null;
+  }
+
+  #tick(): void {
+    const video = this.#video;
+    const now = seconds();
+    if (video.currentTime !== this.#position) {
+      this.#position = video.currentTime;
+      if (this.#started && !video.seeking && !video.paused) {
+        this.#movedAt = now;
+        this.#recovery.playing();
+      }
+    }
+    if (!this.#started || video.paused || video.seeking || !this.#following || this.#hls === null) return;
+    if (this.#stalledSince !== null) this.#leaveHole(now);
+    else if (video.readyState >= HTMLMediaElement.HAVE_FUTURE_DATA) this.#steer(now);
+  }
+
+  #steer(now: number): void {
+    const video = this.#video;
+    const ahead = this.#bufferedAhead();
+    const { rate, seekBy } = this.#controller.playing(now, ahead);
+    if (Math.abs(video.playbackRate - rate) > 0.001) video.playbackRate = rate;
+    if (seekBy > 0) this.#jump(video.currentTime + seekBy, now);
+    else this.#skipAhead(now, ahead);
+  }
+
+  /** Far behind and with nothing buffered to seek in: what is left out would never have been caught up. */
+  #skipAhead(now: number, ahead: number): void {
+    const hls = this.#hls;
+    const details = hls?.latestLevelDetails;
+    if (!hls || !details?.live || now - this.#lastJump < JUMP_PAUSE) return;
+    const behind = details.edge - this.#video.currentTime;
+    const sync = hls.liveSyncPosition;
+    if (sync === null || behind < Math.max(HOPELESS, 2 * details.targetduration) || ahead > behind / 2)
+      return;
+    this.#controller.rejoin();
+    this.#jump(sync, now);
+  }
+
+  /** A stall in front of a hole in the timeline never ends by itself: the streamer was away for that long. */
+  #leaveHole(now: number): void {
+    if (this.#stalledSince === null || now - this.#stalledSince < HOLE_PATIENCE) return;
+    if (now - this.#lastJump < JUMP_PAUSE) return;
+    const { buffered, currentTime } = this.#video;
+    for (let range = 0; range < buffered.length; range += 1) {
+      const start = buffered.start(range);
+      if (start > currentTime + 0.01) {
+        this.#jump(start + 0.01, now);
+        return;
+      }
+    }
+  }
+
+  #jump(to: number, now: number): void {
+    this.#lastJump = now;
+    this.#video.currentTime = to;
+  }
+
+  #bufferedAhead(): number {
+    return Math.max(0, this.#rangeEnd() - this.#video.currentTime);
+  }
+
+  /** Where the range that is being played ends. */
+  #rangeEnd(): number {
+    const { buffered, currentTime } = this.#video;
+    for (let range = 0; range < buffered.length; range += 1) {
+      if (buffered.start(range) - RANGE_TOLERANCE <= currentTime && currentTime < buffered.end(range)) {
+        return buffered.end(range);
+      }
+    }
+    return currentTime;
+  }
+
+  #bufferedEnd(): number {
+    const { buffered, currentTime } = this.#video;
+    return buffered.length === 0 ? currentTime : buffered.end(buffered.length - 1);
+  }
+
+  #playingDate(): number | null {
+    const fromPlaylist = this.#hls?.playingDate?.getTime();
+    if (fromPlaylist !== undefined) return fromPlaylist;
+    const video = this.#video as HTMLVideoElement & { getStartDate?: () => Date };
+    const start = video.getStartDate?.().getTime() ?? Number.NaN;
+    return Number.isNaN(start) ? null : start + video.currentTime * 1000;
+  }
+}
+
+/** Seconds of a clock that never jumps. */
+export const seconds = () => performance.now() / 1000;
+
+/** Best first. Two levels of one height are told apart by their bitrate. */
+function qualities(levels: readonly Level[]): Quality[] {
+  const label = (level: Level) => {
+    if (level.height === 0) return level.name ?? `${Math.round(level.bitrate / 1000)} kb/s`;
+    return `${Math.min(level.height, level.width || level.height)}p${level.frameRate > 32 ? Math.round(level.frameRate) : ''}`;
+  };
+  return levels
+    .map((level, index) => {
+      const same = levels.filter((other) => label(other) === label(level)).length > 1;
+      return {
+        index,
+        label: same ? `${label(level)} · ${(level.bitrate / 1e6).toFixed(1)} Mb/s` : label(level),
+        bitrate: level.bitrate,
+      };
+    })
+    .sort((one, other) => other.bitrate - one.bitrate)
+    .map(({ index, label: text }) => ({ index, label: text }));
+}
+
+/** Until the playlist names its own. */
+const USUAL_PART = 0.2;
+/** Several times a part; the controller smooths by time, so throttling in a hidden tab changes nothing. */
+const TICK_MS = 50;
+const FRESH_PLAYLIST = 2;
+/** Enough for the middle rungs at the first segment; measured from then on, and remembered for the next visit. */
+const FIRST_BANDWIDTH = 4_000_000;
+/** Seconds behind the edge at which seeking forward is better than playing everything. */
+const HOPELESS = 8;
+const JUMP_PAUSE = 2;
+const HOLE_PATIENCE = 0.3;
+/** hls.js leaves gaps of a few milliseconds between segments of real encoders. */
+const RANGE_TOLERANCE = 0.1;
+
+/**
+ * The server may hold a playlist request for three target durations. Network errors and 5xx are asked again for as
+ * long as it takes; the page decides when the stream is over.
+ */
+const RETRY = {
+  maxNumRetry: 1_000_000,
+  retryDelayMs: 300,
+  maxRetryDelayMs: 4_000,
+  backoff: 'exponential',
+} as const;
+const PLAYLIST_POLICY = {
+  maxTimeToFirstByteMs: 15_000,
+  maxLoadTimeMs: 20_000,
+  timeoutRetry: { ...RETRY, retryDelayMs: 0 },
+  errorRetry: RETRY,
+};
+const MEDIA_POLICY = {
+  maxTimeToFirstByteMs: 6_000,
+  maxLoadTimeMs: 20_000,
+  timeoutRetry: { ...RETRY, maxNumRetry: 3, retryDelayMs: 0 },
+  errorRetry: { ...RETRY, maxNumRetry: 5 },
+};

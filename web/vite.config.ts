@@ -1,0 +1,22 @@
+import { svelte } from '@sveltejs/vite-plugin-svelte';
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  plugins: [svelte()],
+  build: {
+    target: 'es2022',
+    // The api serves a strict Content-Security-Policy: nothing may become a data: URL or an inline script.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    // hls.js alone is above the default of 500 kB; it is loaded on the watch page only.
+    chunkSizeWarningLimit: 700,
+  },
+  server: {
+    // `npm run dev` works against an api on its usual port.
+    proxy: { '/api': 'http://127.0.0.1:3000' },
+  },
+  test: {
+    include: ['src/**/*.test.ts'],
+    environment: 'node',
+  },
+});
