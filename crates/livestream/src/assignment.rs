@@ -48,7 +48,10 @@ pub enum AssignmentMode {
     Live,
     /// Get ready for a hand-over; claim the epoch only at `handoff`.
     Prepare,
-    /// Write ENDLIST after what is stored, and nothing else.
+    /// To a new worker: write ENDLIST after what is stored, and nothing else. To the worker that has this very epoch
+    /// live: let the publisher go, close the open segment, write ENDLIST. Both then say [`End`] on the feed.
+    ///
+    /// [`End`]: crate::feed::Event::End
     Finish,
 }
 

@@ -100,6 +100,10 @@ pub struct Status {
     pub worker: Option<WorkerAddress>,
     /// The worker that a planned move goes to.
     pub next: Option<NextWorker>,
+    /// True when two workers died soon after they had been given this publisher: the relay to this one begins
+    /// without the replay, because something in it may be what they died of.
+    #[serde(default)]
+    pub without_replay: bool,
     /// What the router measured.
     pub media: Option<MediaInfo>,
     /// When the first segment could be watched.
