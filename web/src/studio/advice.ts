@@ -88,8 +88,8 @@ function bFrames({ bFrames: used, fps, videoCodec, encoder }: IngestHealth): Adv
       title: 'B-frames hold every picture back',
       detail: x264
         ? 'An encoder that uses B-frames has to see the following pictures first, and x264 then usually looks ahead ' +
-          `as well: together about ${words(cost)}. Set Tune to “zerolatency” (x264), which turns both off.`
-        : `An encoder that uses B-frames has to see the following pictures first: about ${words(cost)}. Set B-frames ` +
+          `as well: together about ${inWords(cost)}. Set Tune to “zerolatency” (x264), which turns both off.`
+        : `An encoder that uses B-frames has to see the following pictures first: about ${inWords(cost)}. Set B-frames ` +
           'to 0, turn Look-ahead off and choose the tuning “Ultra Low Latency” where there is one.',
       costMs: cost,
     },
@@ -103,7 +103,7 @@ function frameRate({ fps }: IngestHealth): Advice[] {
     {
       level: 'hint',
       title: `${oneDecimal(fps)} pictures a second`,
-      detail: `Each picture waits for the next one. 30 or 60 a second look smoother and save about ${words(cost)}.`,
+      detail: `Each picture waits for the next one. 30 or 60 a second look smoother and save about ${inWords(cost)}.`,
       costMs: cost,
     },
   ];
@@ -175,8 +175,9 @@ function codecs({ videoCodec, audioCodec, fps }: IngestHealth): Advice[] {
   return advice;
 }
 
-function words(ms: number): string {
-  return ms >= 1000 ? `${oneDecimal(ms / 1000)} s` : `${ms} ms`;
+/** As exactly as an estimate deserves. */
+export function inWords(ms: number): string {
+  return ms >= 950 ? `${oneDecimal(ms / 1000)} s` : ms >= 100 ? `${Math.round(ms / 50) * 50} ms` : `${ms} ms`;
 }
 
 const oneDecimal = (value: number) => String(Math.round(value * 10) / 10);

@@ -1,0 +1,117 @@
+/**
+ * Takes pictures of every page at a desk's and at a phone's size, and measures the player for a while:
+ * `npm run build && npm run preview:fake -- --port 4471`, then `node dev/look.js http://127.0.0.1:4471 <folder>`.
+ */
+import { mkdtemp, mkdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import puppeteer from 'puppeteer-core';
+
+const [base = 'http://127.0.0.1:4471', folder = join(tmpdir(), 'caudal-look'), only = ''] =
+  process.argv.slice(2);
+const CLIP = '01926f00-0000-7000-8000-000000000001';
+const SIZES = [
+  { name: 'desk', width: 1440, height: 900, mobile: false },
+  { name: 'phone', width: 390, height: 844, mobile: true },
+];
+
+await mkdir(folder, { recursive: true });
+const profile = await mkdtemp(join(tmpdir(), 'caudal-look-profile-'));
+const browser = await puppeteer.launch({
+  executablePath: '/usr/bin/chromium',
+  userDataDir: profile,
+  args: [
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+    '--autoplay-policy=document-user-activation-required',
+  ],
+});
+try {
+  for (const scheme of ['dark', 'light']) {
+    for (const { name, width, height, mobile } of SIZES) {
+      const context = await browser.createBrowserContext();
+      const page = await context.newPage();
+      await page.setViewport({ width, height, isMobile: mobile, hasTouch: mobile, deviceScaleFactor: 1 });
+      await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]);
+      page.on('console', (message) => console.log(`[${message.type()}]`, message.text()));
+      page.on('pageerror', (error) => console.log('[page error]', String(error)));
+      await pictures(page, async (what) => {
+        if (only !== '' && !what.includes(only)) return;
+        await page.screenshot({
+          path: join(folder, `${what}-${name}-${scheme}.png`),
+          fullPage: what !== 'watch',
+        });
+      });
+      await context.close();
+    }
+  }
+} finally {
+  await browser.close();
+  await rm(profile, { recursive: true, force: true });
+}
+
+async function pictures(page, take) {
+  await control({ away: false });
+  await fetch(`${base}/fake/crowd`, { method: 'POST' });
+  await open(page, '/');
+  await take('home');
+  await fetch(`${base}/fake/empty`, { method: 'POST' });
+  await open(page, '/');
+  await take('empty');
+  await fetch(`${base}/fake/crowd`, { method: 'POST' });
+  await open(page, '/nowhere');
+  await take('missing');
+  await open(page, '/watch/waiting');
+  await take('waiting');
+  await open(page, `/watch/${CLIP}`);
+  await pause(5000);
+  await take('watch');
+  await page.keyboard.press('m');
+  await page.click('.opener').catch(() => undefined);
+  await pause(300);
+  await take('watch-menu');
+  await control({ away: true });
+  await pause(6000);
+  await take('watch-away');
+  await control({ away: false });
+  await open(page, '/register');
+  await page.type('#username', 'marea');
+  await page.type('#email', 'marea');
+  await page.click('form .button');
+  await pause(200);
+  await take('register');
+  await open(page, '/login?next=/studio');
+  await page.type('#login', 'marea');
+  await page.type('#password', 'correct horse');
+  await page.click('form .button');
+  await pause(3000);
+  await take('studio-live');
+  const name = `guest${Math.floor(Math.random() * 1e9)}`;
+  await page.evaluate(() => document.querySelector('header button.plain')?.click());
+  await pause(500);
+  await open(page, '/register?next=/studio');
+  await page.type('#username', name);
+  await page.type('#email', `${name}@example.org`);
+  await page.type('#password', 'correct horse');
+  await page.click('form .button');
+  await pause(1500);
+  await take('studio-off');
+}
+
+async function open(page, path) {
+  await page.goto(base + path, { waitUntil: 'load' });
+  await pause(800);
+}
+
+async function control(change) {
+  await fetch(`${base}/fake/control`, { method: 'POST', body: JSON.stringify(change) });
+}
+
+function pause(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
