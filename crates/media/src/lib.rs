@@ -1,1 +1,14 @@
-//! 
+//! From a publisher's tags to CMAF parts and segments, and from the timeline to playlists and manifests.
+//!
+//! Knows codecs, FLV, fMP4, HLS and DASH. Refuses to know sockets, files, clocks and threads: bytes and instants
+//! come in, bytes and events come out, and the same input gives the same output.
+
+pub mod flv;
+mod packager;
+mod report;
+
+pub use packager::{Output, Packager, PackagerConfig, Resume, SourceMetadata};
+pub use report::{DiscontinuityCause, MediaReport};
+
+pub mod manifest;
+pub mod playlist;

@@ -1,0 +1,20 @@
+//! FLV: the file form that ffmpeg reads and writes, and the bodies of video and audio tags that RTMP carries.
+
+mod demuxer;
+mod muxer;
+mod tag;
+
+pub use demuxer::{FlvDemuxer, FlvError, FlvTag, MAX_TAG};
+pub use muxer::{flv_header, flv_tag_head, flv_tag_tail};
+pub use tag::{AudioCodec, AudioTag, TagError, VideoCodec, VideoTag};
+
+/// What a tag of an FLV file carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TagKind {
+    /// AUDIODATA.
+    Audio,
+    /// VIDEODATA.
+    Video,
+    /// SCRIPTDATA: AMF0.
+    Script,
+}
