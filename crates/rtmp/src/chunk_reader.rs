@@ -129,10 +129,10 @@ impl ChunkReader {
                     }
                 },
             };
-            if let Some(message) = message {
-                if !self.carry_out(&message)? {
-                    return Ok(Some(message));
-                }
+            if let Some(message) = message
+                && !self.carry_out(&message)?
+            {
+                return Ok(Some(message));
             }
         }
     }
@@ -245,10 +245,10 @@ impl ChunkReader {
             }
             kind::ABORT => {
                 let id = payload.try_get_u32().map_err(|_| ChunkError::ShortControl(message.kind))?;
-                if let Some(stream) = self.streams.iter_mut().find(|stream| stream.id == id) {
-                    if stream.partial.take().is_some() {
-                        self.unfinished = self.unfinished.saturating_sub(stream.header.length);
-                    }
+                if let Some(stream) = self.streams.iter_mut().find(|stream| stream.id == id)
+                    && stream.partial.take().is_some()
+                {
+                    self.unfinished = self.unfinished.saturating_sub(stream.header.length);
                 }
                 Ok(true)
             }
@@ -319,3 +319,6 @@ const EXTENDED: u32 = 0x00FF_FFFF;
 /// Payloads from this size on share the read buffer. A smaller one is copied, so that an audio frame in
 /// somebody's replay does not keep a whole read buffer alive.
 const SHARE_FROM: usize = 8 * 1024;
+
+#[cfg(test)]
+mod tests;

@@ -107,14 +107,14 @@ impl ClientSession {
                             self.output.push(response_bytes.into());
                             self.connect();
                         }
-                        Err(error) => return self.fail(bad_handshake(error)),
+                        Err(error) => return Some(self.fail(bad_handshake(error))),
                     }
                     continue;
                 }
                 _ => match self.reader.next_message(input) {
                     Ok(Some(message)) => message,
                     Ok(None) => return None,
-                    Err(error) => return self.fail(error.into()),
+                    Err(error) => return Some(self.fail(error.into())),
                 },
             };
             if let Some(event) = self.handle(&message) {
@@ -188,11 +188,11 @@ impl ClientSession {
     fn handle_command(&mut self, payload: &[u8]) -> Option<ClientEvent> {
         let decoded = amf::decode(payload);
         if let Some(error) = decoded.error.filter(|error| error.is_hostile()) {
-            return self.fail(error.into());
+            return Some(self.fail(error.into()));
         }
         self.commands += 1;
         if self.commands > MAX_COMMANDS {
-            return self.fail(SessionError::TooManyCommands);
+            return Some(self.fail(SessionError::TooManyCommands));
         }
         let mut values = decoded.values.iter();
         let name = values.next().and_then(amf::text)?;
@@ -240,9 +240,9 @@ impl ClientSession {
         }
     }
 
-    fn fail(&mut self, error: SessionError) -> Option<ClientEvent> {
+    fn fail(&mut self, error: SessionError) -> ClientEvent {
         self.phase = Phase::Closed;
-        Some(ClientEvent::Failed(error))
+        ClientEvent::Failed(error)
     }
 
     fn send_media(&mut self, chunk_stream: u8, kind: u8, timestamp: u32, payload: Bytes) {
@@ -284,7 +284,6 @@ fn stream_id(value: &Amf0Value) -> Option<u32> {
     format!("{:.0}", amf::number(value)?).parse().ok()
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn bad_handshake(_: HandshakeError) -> SessionError {
     SessionError::BadHandshake
 }

@@ -10,8 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Debug, Clone)]
 pub struct ConnectionLimiter {
     limit: Option<NonZeroUsize>,
-    held: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    held: Held,
 }
+
+type Held = Arc<Mutex<HashMap<IpAddr, usize>>>;
 
 /// Where a connection comes from, as far as that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +27,7 @@ pub enum PeerAddress {
 /// One connection's place; given back when it is dropped.
 #[derive(Debug)]
 pub struct ConnectionPermit {
-    held: Option<(Arc<Mutex<HashMap<IpAddr, usize>>>, IpAddr)>,
+    held: Option<(Held, IpAddr)>,
 }
 
 impl ConnectionLimiter {

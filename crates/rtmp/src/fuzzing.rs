@@ -103,7 +103,7 @@ fn run_session(opening: &[u8], data: &[u8], piece: &mut dyn FnMut(usize) -> usiz
         input.extend_from_slice(taken);
         rest = behind;
     }
-    let late = now + Duration::from_secs(3600);
+    let late = now + Duration::from_hours(1);
     events.extend(session.handle_timeout(late));
     events.extend(session.handle_eof());
     assert_eq!(session.next_deadline(), None);

@@ -47,7 +47,7 @@ pub const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 pub const FIRST_MEDIA_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The mission's setting, two pings: a publisher that is silent for so long is a half-open connection.
-pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+pub const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The mission's setting (`ping: 30`).
 pub const PING_INTERVAL: Duration = Duration::from_secs(30);

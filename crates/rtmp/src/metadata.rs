@@ -49,11 +49,11 @@ impl Metadata {
         }
         let mut values = decoded.values.as_slice();
         let mut skipped = 0;
-        if let [Amf0Value::Utf8String(name), rest @ ..] = values {
-            if name == SET_DATA_FRAME {
-                values = rest;
-                skipped = 3 + SET_DATA_FRAME.len();
-            }
+        if let [Amf0Value::Utf8String(name), rest @ ..] = values
+            && name == SET_DATA_FRAME
+        {
+            values = rest;
+            skipped = 3 + SET_DATA_FRAME.len();
         }
         let [Amf0Value::Utf8String(name), rest @ ..] = values else { return None };
         if name != ON_META_DATA {
@@ -138,3 +138,6 @@ const OBJECT: u8 = 3;
 const OBJECT_END: [u8; 3] = [0, 0, 9];
 /// It goes into logs and a page.
 const MAX_ENCODER_NAME: usize = 200;
+
+#[cfg(test)]
+mod tests;

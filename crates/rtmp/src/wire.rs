@@ -96,8 +96,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
     }
 
     /// Sends what is left, says that nothing more comes, and gives the peer time to read it and to close
-    /// first.
+    /// first. With nothing left to say there is nothing to wait for.
     pub(crate) async fn finish(&mut self, output: &mut impl Buf) {
+        if !output.has_remaining() && !self.unflushed {
+            return;
+        }
         let farewell = async {
             poll_fn(|cx| self.poll_sent(cx, output)).await;
             if self.io.shutdown().await.is_err() {

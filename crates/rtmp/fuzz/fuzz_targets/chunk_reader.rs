@@ -1,0 +1,3 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| caudal_rtmp::fuzzing::chunk_reader(data));
