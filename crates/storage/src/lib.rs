@@ -1,1 +1,16 @@
-//! 
+//! Where a stream's files are kept: a folder or an S3 bucket, laid out so that any file server or CDN can serve it.
+//!
+//! Names are types ([`Key`]), never joined text; files appear whole or not at all; an epoch belongs to whom created
+//! its claim. Knows nothing of media or playlists, and never decides what to keep.
+
+mod claim;
+mod key;
+mod segment_log;
+mod store;
+
+pub use claim::{ClaimError, StreamClaims};
+pub use key::{InvalidKey, Key, StreamFile};
+pub use segment_log::{LoggedTrack, SegmentLog};
+pub use store::{
+    CreateError, OpenError, ReplaceError, S3Config, S3Credentials, SegmentStore, StorageError, Version,
+};

@@ -1,0 +1,224 @@
+//! Names of stored objects: built from parsed types, and parsed back.
+
+use std::fmt;
+use std::str::FromStr;
+
+use caudal_livestream::{Epoch, InitHash, Msn, RenditionName, StreamId};
+use thiserror::Error;
+
+/// One stored object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Key {
+    /// `live/{stream}/…`
+    Live(StreamId, StreamFile),
+    /// `thumbnails/{stream}/poster.jpg`
+    Poster(StreamId),
+}
+
+/// What lies under `live/{stream}/`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum StreamFile {
+    /// `state-{epoch}.json`: the claim of an epoch and, later, its timeline.
+    State(Epoch),
+    /// `log/{epoch}-{k}.json`: finished segments, an object a minute.
+    Log(Epoch, u32),
+    /// `master.m3u8`
+    Master,
+    /// `manifest.mpd`
+    Manifest,
+    /// `{rendition}/index.m3u8`
+    Playlist(RenditionName),
+    /// `{rendition}/init-{hash}.mp4`
+    Init(RenditionName, InitHash),
+    /// `{rendition}/{msn}-{epoch}.m4s`
+    Segment(RenditionName, Msn, Epoch),
+}
+
+/// The text names no object of ours.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("not a name in the segment store")]
+pub struct InvalidKey;
+
+impl Key {
+    /// MIME type, as a file server or S3 should say it.
+    pub fn content_type(&self) -> &'static str {
+        match self {
+            Self::Poster(_) => "image/jpeg",
+            Self::Live(_, file) => match file {
+                StreamFile::State(_) | StreamFile::Log(..) => "application/json",
+                StreamFile::Master | StreamFile::Playlist(_) => "application/vnd.apple.mpegurl",
+                StreamFile::Manifest => "application/dash+xml",
+                StreamFile::Init(rendition, _) | StreamFile::Segment(rendition, ..) => {
+                    if rendition.as_str() == AUDIO { "audio/mp4" } else { "video/mp4" }
+                }
+            },
+        }
+    }
+
+    /// `Cache-Control`, as a CDN in front of the bucket should see it.
+    pub fn cache_control(&self) -> &'static str {
+        match self {
+            // It is replaced every ten seconds.
+            Self::Poster(_) => "public, max-age=5",
+            Self::Live(_, file) => match file {
+                // Only workers and edges read these, and they need the newest.
+                StreamFile::State(_) | StreamFile::Log(..) => "no-cache",
+                // Half the smallest target duration.
+                StreamFile::Master | StreamFile::Playlist(_) | StreamFile::Manifest => "public, max-age=1",
+                StreamFile::Init(..) | StreamFile::Segment(..) => "public, max-age=31536000, immutable",
+            },
+        }
+    }
+
+    /// True for what is written once and never changes.
+    pub fn is_immutable(&self) -> bool {
+        matches!(self, Self::Live(_, StreamFile::Init(..) | StreamFile::Segment(..) | StreamFile::Log(..)))
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Live(stream, file) => write!(f, "live/{stream}/{file}"),
+            Self::Poster(stream) => write!(f, "thumbnails/{stream}/poster.jpg"),
+        }
+    }
+}
+
+impl FromStr for Key {
+    type Err = InvalidKey;
+
+    fn from_str(text: &str) -> Result<Self, InvalidKey> {
+        let key = if let Some(rest) = text.strip_prefix("live/") {
+            let (stream, file) = rest.split_once('/').ok_or(InvalidKey)?;
+            Self::Live(stream.parse().map_err(|_| InvalidKey)?, file.parse()?)
+        } else {
+            let rest = text.strip_prefix("thumbnails/").ok_or(InvalidKey)?;
+            let stream = rest.strip_suffix("/poster.jpg").ok_or(InvalidKey)?;
+            Self::Poster(stream.parse().map_err(|_| InvalidKey)?)
+        };
+        canonical(key, text)
+    }
+}
+
+impl fmt::Display for StreamFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::State(epoch) => write!(f, "state-{epoch}.json"),
+            Self::Log(epoch, k) => write!(f, "log/{epoch}-{k}.json"),
+            Self::Master => f.write_str("master.m3u8"),
+            Self::Manifest => f.write_str("manifest.mpd"),
+            Self::Playlist(rendition) => write!(f, "{rendition}/index.m3u8"),
+            Self::Init(rendition, hash) => write!(f, "{rendition}/init-{hash}.mp4"),
+            Self::Segment(rendition, msn, epoch) => write!(f, "{rendition}/{msn}-{epoch}.m4s"),
+        }
+    }
+}
+
+impl FromStr for StreamFile {
+    type Err = InvalidKey;
+
+    fn from_str(text: &str) -> Result<Self, InvalidKey> {
+        canonical(parse_stream_file(text).ok_or(InvalidKey)?, text)
+    }
+}
+
+fn parse_stream_file(text: &str) -> Option<StreamFile> {
+    match text {
+        "master.m3u8" => return Some(StreamFile::Master),
+        "manifest.mpd" => return Some(StreamFile::Manifest),
+        _ => {}
+    }
+    let Some((folder, name)) = text.split_once('/') else {
+        let epoch = text.strip_prefix("state-")?.strip_suffix(".json")?;
+        return epoch.parse().ok().map(StreamFile::State);
+    };
+    // A rendition could be called `log` too; its files end otherwise.
+    if folder == "log" && name.ends_with(".json") {
+        let (epoch, k) = name.strip_suffix(".json")?.split_once('-')?;
+        return Some(StreamFile::Log(epoch.parse().ok()?, k.parse().ok()?));
+    }
+    let rendition: RenditionName = folder.parse().ok()?;
+    if name == "index.m3u8" {
+        return Some(StreamFile::Playlist(rendition));
+    }
+    if let Some(hash) = name.strip_prefix("init-").and_then(|rest| rest.strip_suffix(".mp4")) {
+        return Some(StreamFile::Init(rendition, hash.parse().ok()?));
+    }
+    let (msn, epoch) = name.strip_suffix(".m4s")?.split_once('-')?;
+    Some(StreamFile::Segment(rendition, msn.parse().ok()?, epoch.parse().ok()?))
+}
+
+/// `+7-1.m4s` and `007-1.m4s` are numbers to a parser, and would be second names of one object.
+fn canonical<T: fmt::Display>(value: T, text: &str) -> Result<T, InvalidKey> {
+    if value.to_string() == text { Ok(value) } else { Err(InvalidKey) }
+}
+
+const AUDIO: &str = "audio";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const STREAM: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
+
+    #[test]
+    fn every_kind_of_object_has_the_name_that_a_file_server_shows() {
+        for name in [
+            "state-3.json",
+            "log/3-12.json",
+            "master.m3u8",
+            "manifest.mpd",
+            "720p/index.m3u8",
+            "audio/init-0a1b2c3d.mp4",
+            "source/7-1.m4s",
+            "log/7-1.m4s",
+        ] {
+            let path = format!("live/{STREAM}/{name}");
+            let key: Key = path.parse().unwrap_or_else(|_| panic!("{path}"));
+            assert_eq!(key.to_string(), path);
+        }
+        let poster = format!("thumbnails/{STREAM}/poster.jpg");
+        assert_eq!(poster.parse::<Key>().unwrap(), Key::Poster(STREAM.parse().unwrap()));
+    }
+
+    #[test]
+    fn what_is_not_exactly_such_a_name_is_refused() {
+        for name in [
+            "",
+            "state-.json",
+            "state-1.json#1",
+            "state-+1.json",
+            "../master.m3u8",
+            "source/../index.m3u8",
+            "source/007-1.m4s",
+            "source/7-1.m4s/",
+            "source//7-1.m4s",
+            "Source/7-1.m4s",
+            "source/init-.mp4",
+            "source/7.m4s",
+            "source/99999999999999999999-1.m4s",
+        ] {
+            assert_eq!(format!("live/{STREAM}/{name}").parse::<Key>(), Err(InvalidKey), "{name}");
+        }
+        assert_eq!("live/not-an-id/master.m3u8".parse::<Key>(), Err(InvalidKey));
+        assert_eq!(format!("live/{}/master.m3u8", STREAM.to_uppercase()).parse::<Key>(), Err(InvalidKey));
+        assert_eq!(format!("other/{STREAM}/master.m3u8").parse::<Key>(), Err(InvalidKey));
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_that_parses_prints_as_itself(text in "(live|thumbnails)/01890a5d-ac96-774b-bcce-b302099a8057/[a-z0-9./-]{0,24}") {
+            if let Ok(key) = text.parse::<Key>() {
+                prop_assert_eq!(key.to_string(), text);
+            }
+        }
+
+        #[test]
+        fn segments_come_back_as_they_went(rendition in "[a-z0-9][a-z0-9-]{0,31}", msn: u64, epoch: u32) {
+            let file = StreamFile::Segment(rendition.parse().unwrap(), Msn(msn), Epoch(epoch));
+            prop_assert_eq!(file.to_string().parse::<StreamFile>(), Ok(file));
+        }
+    }
+}

@@ -1,0 +1,440 @@
+//! The store itself, over a folder or a bucket.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use caudal_livestream::{Epoch, Msn, RenditionName, StreamId};
+use futures::{StreamExt as _, TryStreamExt as _};
+use object_store::aws::AmazonS3Builder;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as ObjectPath;
+use object_store::{
+    Attribute, Attributes, BackoffConfig, ClientOptions, ObjectMeta, ObjectStore, ObjectStoreExt as _,
+    PutMode, PutOptions, PutPayload, RetryConfig, UpdateVersion,
+};
+use thiserror::Error;
+use tokio::time::timeout;
+
+use crate::key::{Key, StreamFile};
+
+/// A stream's files. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct SegmentStore {
+    inner: Arc<dyn ObjectStore>,
+    backing: Backing,
+}
+
+/// Where an S3 bucket is. What is not said here comes from the environment as the AWS tools read it: credentials,
+/// web identity, instance metadata.
+#[derive(Clone, Debug)]
+pub struct S3Config {
+    /// `AWS_S3_BUCKET`.
+    pub bucket: String,
+    /// `AWS_REGION`.
+    pub region: String,
+    /// Another server that speaks S3; none means AWS.
+    pub endpoint: Option<String>,
+    /// Lets `endpoint` be plain HTTP.
+    pub allow_http: bool,
+    /// Fixed credentials instead of the environment's.
+    pub credentials: Option<S3Credentials>,
+}
+
+/// A key pair.
+#[derive(Clone)]
+pub struct S3Credentials {
+    /// Its public half.
+    pub access_key_id: String,
+    /// Its secret half.
+    pub secret_access_key: String,
+}
+
+/// One state of a replaceable object: [`SegmentStore::replace`] writes only over the one it was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    e_tag: Option<String>,
+    version: Option<String>,
+}
+
+/// The store cannot be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The folder is not to be had.
+    #[error("the storage folder {path} cannot be used: {source}", path = path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The bucket's settings do not fit together.
+    #[error("the storage settings are not usable: {0}")]
+    Settings(#[from] object_store::Error),
+}
+
+/// The store did not do what was asked.
+#[derive(Debug, Error)]
+pub enum StorageError {
+    /// It refused or failed, after retries where they could help.
+    #[error("{key}: {source}")]
+    Failed {
+        /// The object, or the prefix.
+        key: String,
+        /// What it said.
+        source: object_store::Error,
+    },
+    /// It took too long.
+    #[error("{key}: no answer within {DEADLINE:?}")]
+    Deadline {
+        /// The object, or the prefix.
+        key: String,
+    },
+    /// The object is longer than any of ours.
+    #[error("{key}: {size} bytes are over the limit of {MAX_OBJECT}")]
+    TooLong {
+        /// Which.
+        key: Key,
+        /// How long it is.
+        size: u64,
+    },
+    /// The object is not the JSON that its name promises.
+    #[error("{key}: {source}")]
+    Json {
+        /// Which.
+        key: Key,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+}
+
+/// Why an object was not created.
+#[derive(Debug, Error)]
+pub enum CreateError {
+    /// There is one already.
+    #[error("the object exists already")]
+    AlreadyExists,
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Why an object was not replaced.
+#[derive(Debug, Error)]
+pub enum ReplaceError {
+    /// Somebody else wrote it meanwhile.
+    #[error("the object was written by somebody else")]
+    Changed,
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Backing {
+    Folder,
+    Bucket,
+}
+
+impl SegmentStore {
+    /// Everything under `root`, which is made if it is missing.
+    ///
+    /// # Errors
+    /// [`OpenError::Folder`] when it is not a folder that can be used.
+    pub fn folder(root: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = root.as_ref();
+        let failed = |source| OpenError::Folder { path: path.to_owned(), source };
+        std::fs::create_dir_all(path).map_err(failed)?;
+        let inner = LocalFileSystem::new_with_prefix(path)?;
+        Ok(Self { inner: Arc::new(inner), backing: Backing::Folder })
+    }
+
+    /// Everything in a bucket. Opens no connection yet.
+    ///
+    /// # Errors
+    /// [`OpenError::Settings`] when the settings cannot be right.
+    pub fn s3(config: &S3Config) -> Result<Self, OpenError> {
+        let client =
+            ClientOptions::new().with_connect_timeout(CONNECT_DEADLINE).with_timeout(ATTEMPT_DEADLINE);
+        let mut builder = AmazonS3Builder::from_env()
+            .with_client_options(client)
+            .with_allow_http(config.allow_http)
+            .with_bucket_name(&config.bucket)
+            .with_region(&config.region)
+            .with_retry(RetryConfig {
+                backoff: BackoffConfig {
+                    init_backoff: Duration::from_millis(100),
+                    max_backoff: Duration::from_secs(2),
+                    base: 2.0,
+                },
+                max_retries: 5,
+                retry_timeout: RETRY_WINDOW,
+            });
+        if let Some(endpoint) = &config.endpoint {
+            builder = builder.with_endpoint(endpoint);
+        }
+        if let Some(credentials) = &config.credentials {
+            builder = builder
+                .with_access_key_id(&credentials.access_key_id)
+                .with_secret_access_key(&credentials.secret_access_key);
+        }
+        Ok(Self { inner: Arc::new(builder.build()?), backing: Backing::Bucket })
+    }
+
+    /// Writes an object, over whatever is there. Readers see the old one or the new one, never a piece.
+    ///
+    /// # Errors
+    /// [`StorageError`] when it is not written, or may not be.
+    pub async fn put(&self, key: &Key, data: Bytes) -> Result<Version, StorageError> {
+        self.write(key, data, PutMode::Overwrite)
+            .await
+            .map_err(|error| failed(key, error))?
+            .map_err(|late| late.of(key))
+    }
+
+    /// Writes an object that must not be there yet.
+    ///
+    /// # Errors
+    /// [`CreateError::AlreadyExists`], also when an earlier attempt of this call did it and its answer was lost.
+    pub async fn create(&self, key: &Key, data: Bytes) -> Result<Version, CreateError> {
+        match self.write(key, data, PutMode::Create).await {
+            Ok(Ok(version)) => Ok(version),
+            Ok(Err(late)) => Err(late.of(key).into()),
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
+                Err(CreateError::AlreadyExists)
+            }
+            Err(error) => Err(failed(key, error).into()),
+        }
+    }
+
+    /// Writes over exactly the version `over`, or where nothing is when there is none: `If-Match` on S3, a check and
+    /// then a rename in a folder (which a writer that lost its fence can still slip between; it then writes no more).
+    ///
+    /// # Errors
+    /// [`ReplaceError::Changed`] when something else is there now.
+    pub async fn replace(
+        &self,
+        key: &Key,
+        data: Bytes,
+        over: Option<&Version>,
+    ) -> Result<Version, ReplaceError> {
+        let mode = match (self.backing, over) {
+            (_, None) => PutMode::Create,
+            (Backing::Bucket, Some(version)) => PutMode::Update(UpdateVersion {
+                e_tag: version.e_tag.clone(),
+                version: version.version.clone(),
+            }),
+            (Backing::Folder, Some(version)) => {
+                if self.version(key).await?.as_ref() != Some(version) {
+                    return Err(ReplaceError::Changed);
+                }
+                PutMode::Overwrite
+            }
+        };
+        match self.write(key, data, mode).await {
+            Ok(Ok(version)) => Ok(version),
+            Ok(Err(late)) => Err(late.of(key).into()),
+            Err(
+                object_store::Error::AlreadyExists { .. }
+                | object_store::Error::Precondition { .. }
+                | object_store::Error::NotFound { .. },
+            ) => Err(ReplaceError::Changed),
+            Err(error) => Err(failed(key, error).into()),
+        }
+    }
+
+    /// The version of an object, `None` when there is none.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the storage cannot say.
+    pub async fn version(&self, key: &Key) -> Result<Option<Version>, StorageError> {
+        let head = within(key, self.inner.head(&path(key))).await?;
+        Ok(found(key, head)?.map(|meta| Version { e_tag: meta.e_tag, version: meta.version }))
+    }
+
+    /// A whole object, `None` when there is none.
+    ///
+    /// # Errors
+    /// [`StorageError`] when it cannot be read or is longer than any of ours.
+    pub async fn get(&self, key: &Key) -> Result<Option<Bytes>, StorageError> {
+        let read = async {
+            let answer = self.inner.get(&path(key)).await?;
+            let size = answer.meta.size;
+            if size > MAX_OBJECT {
+                return Ok(Err(StorageError::TooLong { key: key.clone(), size }));
+            }
+            answer.bytes().await.map(Ok)
+        };
+        found(key, within(key, read).await?)?.transpose()
+    }
+
+    /// Some bytes of an object, `None` when there is none.
+    ///
+    /// # Errors
+    /// [`StorageError`] when they cannot be read or lie outside of it.
+    pub async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Option<Bytes>, StorageError> {
+        let size = range.end.saturating_sub(range.start);
+        if size > MAX_OBJECT {
+            return Err(StorageError::TooLong { key: key.clone(), size });
+        }
+        found(key, within(key, self.inner.get_range(&path(key), range)).await?)
+    }
+
+    /// Removes an object; that it is not there is as good.
+    ///
+    /// # Errors
+    /// [`StorageError`] when it may still be there.
+    pub async fn delete(&self, key: &Key) -> Result<(), StorageError> {
+        let deleted = within(key, self.inner.delete(&path(key))).await?;
+        found(key, deleted).map(|_| ())
+    }
+
+    /// The epochs of a stream that were claimed, in no particular order.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the storage cannot say.
+    pub async fn epochs(&self, stream: StreamId) -> Result<Vec<Epoch>, StorageError> {
+        let files = self.files(stream, None).await?;
+        Ok(files
+            .into_iter()
+            .filter_map(|file| if let StreamFile::State(epoch) = file { Some(epoch) } else { None })
+            .collect())
+    }
+
+    /// The logs of a stream, oldest first.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the storage cannot say.
+    pub async fn logs(&self, stream: StreamId) -> Result<Vec<(Epoch, u32)>, StorageError> {
+        let files = self.files(stream, Some("log")).await?;
+        let mut logs: Vec<_> = files
+            .into_iter()
+            .filter_map(
+                |file| if let StreamFile::Log(epoch, number) = file { Some((epoch, number)) } else { None },
+            )
+            .collect();
+        logs.sort_unstable();
+        Ok(logs)
+    }
+
+    /// The finished segments of a rendition, oldest first.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the storage cannot say.
+    pub async fn segments(
+        &self,
+        stream: StreamId,
+        rendition: &RenditionName,
+    ) -> Result<Vec<(Msn, Epoch)>, StorageError> {
+        let files = self.files(stream, Some(rendition.as_str())).await?;
+        let mut segments: Vec<_> = files
+            .into_iter()
+            .filter_map(
+                |file| if let StreamFile::Segment(_, msn, epoch) = file { Some((msn, epoch)) } else { None },
+            )
+            .collect();
+        segments.sort_unstable();
+        Ok(segments)
+    }
+
+    /// Removes everything of a stream.
+    ///
+    /// # Errors
+    /// [`StorageError`] when something of it may still be there.
+    pub async fn remove_stream(&self, stream: StreamId) -> Result<(), StorageError> {
+        for prefix in [format!("live/{stream}"), format!("thumbnails/{stream}")] {
+            let locations = self
+                .inner
+                .list(Some(&ObjectPath::from(prefix.as_str())))
+                .map_ok(|meta| meta.location)
+                .boxed();
+            let deleted = self.inner.delete_stream(locations).try_for_each(|_| async { Ok(()) });
+            within(&prefix, deleted).await?.map_err(|error| failed(&prefix, error))?;
+        }
+        Ok(())
+    }
+
+    async fn files(&self, stream: StreamId, folder: Option<&str>) -> Result<Vec<StreamFile>, StorageError> {
+        let root = format!("live/{stream}/");
+        let prefix = format!("{root}{}", folder.unwrap_or_default());
+        let listed =
+            within(&prefix, self.inner.list_with_delimiter(Some(&ObjectPath::from(prefix.as_str())))).await?;
+        let objects = match listed {
+            Ok(listed) => listed.objects,
+            Err(object_store::Error::NotFound { .. }) => Vec::new(),
+            Err(error) => return Err(failed(&prefix, error)),
+        };
+        let name = |meta: &ObjectMeta| meta.location.as_ref().strip_prefix(root.as_str())?.parse().ok();
+        Ok(objects.iter().filter_map(name).collect())
+    }
+
+    async fn write(
+        &self,
+        key: &Key,
+        data: Bytes,
+        mode: PutMode,
+    ) -> Result<Result<Version, Late>, object_store::Error> {
+        let mut attributes = Attributes::new();
+        // A folder's file server has its own idea of these, and the folder could not hold them.
+        if self.backing == Backing::Bucket {
+            attributes.insert(Attribute::ContentType, key.content_type().into());
+            attributes.insert(Attribute::CacheControl, key.cache_control().into());
+        }
+        let options = PutOptions { mode, attributes, ..PutOptions::default() };
+        let location = path(key);
+        let put = self.inner.put_opts(&location, PutPayload::from_bytes(data), options);
+        match timeout(DEADLINE, put).await {
+            Ok(Ok(done)) => Ok(Ok(Version { e_tag: done.e_tag, version: done.version })),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Ok(Err(Late)),
+        }
+    }
+}
+
+impl std::fmt::Debug for S3Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("S3Credentials(***)")
+    }
+}
+
+struct Late;
+
+impl Late {
+    fn of(self, key: &Key) -> StorageError {
+        StorageError::Deadline { key: key.to_string() }
+    }
+}
+
+/// Keys consist of characters that no store escapes.
+fn path(key: &Key) -> ObjectPath {
+    ObjectPath::from(key.to_string())
+}
+
+fn failed(key: &impl ToString, source: object_store::Error) -> StorageError {
+    StorageError::Failed { key: key.to_string(), source }
+}
+
+fn found<T>(key: &impl ToString, answer: Result<T, object_store::Error>) -> Result<Option<T>, StorageError> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(failed(key, error)),
+    }
+}
+
+async fn within<T>(key: &impl ToString, work: impl Future<Output = T>) -> Result<T, StorageError> {
+    timeout(DEADLINE, work).await.map_err(|_| StorageError::Deadline { key: key.to_string() })
+}
+
+/// A GOP of 10 s at 50 Mb/s is 63 MB; nothing of ours is longer than two of them.
+const MAX_OBJECT: u64 = 128 * 1024 * 1024;
+/// S3 in the same region takes tens of milliseconds; a connection that takes longer is better tried anew.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
+/// One attempt: the largest usual segment (12 s at 8 Mb/s, 12 MB) at 2 MB/s.
+const ATTEMPT_DEADLINE: Duration = Duration::from_secs(6);
+/// No attempt begins later than this. Below [`DEADLINE`] by one attempt, so that an answer under way still counts.
+const RETRY_WINDOW: Duration = Duration::from_secs(10);
+/// Every operation, with its retries: callers have queues of their own and must get an answer.
+const DEADLINE: Duration = Duration::from_secs(17);
