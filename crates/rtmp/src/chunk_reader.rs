@@ -201,9 +201,16 @@ impl ChunkReader {
         }
         stream.header = parsed.header;
         let length = parsed.header.length;
-        if length <= chunk_size && length <= input.len() {
-            let taken = input.split_to(length);
-            let payload = if length >= SHARE_FROM { taken.freeze() } else { Bytes::copy_from_slice(&taken) };
+        if length <= chunk_size
+            && let Some(whole) = input.get(..length)
+        {
+            let payload = if length >= SHARE_FROM {
+                input.split_to(length).freeze()
+            } else {
+                let copy = Bytes::copy_from_slice(whole);
+                input.advance(length);
+                copy
+            };
             return Ok(Some(parsed.header.message(payload)));
         }
         let declared = self.unfinished.saturating_add(length);
@@ -217,12 +224,13 @@ impl ChunkReader {
     }
 
     fn read_payload(&mut self, open: OpenChunk, input: &mut BytesMut) -> Option<Message> {
-        let taken = input.split_to(open.remaining.min(input.len()));
-        let remaining = open.remaining - taken.len();
+        let taken = open.remaining.min(input.len());
+        let remaining = open.remaining - taken;
         self.open_chunk = (remaining > 0).then_some(OpenChunk { remaining, ..open });
         let stream = self.streams.get_mut(open.stream)?;
         let partial = stream.partial.as_mut()?;
-        partial.extend_from_slice(&taken);
+        partial.extend_from_slice(input.get(..taken)?);
+        input.advance(taken);
         if remaining > 0 || partial.len() < stream.header.length {
             return None;
         }

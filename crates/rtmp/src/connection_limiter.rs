@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::limits::MAX_CONNECTIONS_PER_ADDRESS;
+
 /// Counts connections by address. Cloned handles count together.
 #[derive(Debug, Clone)]
 pub struct ConnectionLimiter {
@@ -31,7 +33,8 @@ pub struct ConnectionPermit {
 }
 
 impl ConnectionLimiter {
-    /// At most `limit` at a time from one IPv4 address or one IPv6 /64; `None` for no limit.
+    /// At most `limit` at a time from one IPv4 address or one IPv6 /64; `None` for no limit. The default is
+    /// [`MAX_CONNECTIONS_PER_ADDRESS`](crate::MAX_CONNECTIONS_PER_ADDRESS).
     pub fn new(limit: Option<NonZeroUsize>) -> Self {
         Self { limit, held: Arc::default() }
     }
@@ -49,6 +52,12 @@ impl ConnectionLimiter {
         }
         *count += 1;
         Some(ConnectionPermit { held: Some((Arc::clone(&self.held), address)) })
+    }
+}
+
+impl Default for ConnectionLimiter {
+    fn default() -> Self {
+        Self::new(MAX_CONNECTIONS_PER_ADDRESS)
     }
 }
 
@@ -90,6 +99,13 @@ mod tests {
         let _other = limiter.acquire(real("192.0.2.2")).unwrap();
         drop(first);
         assert!(limiter.acquire(real("192.0.2.1")).is_some());
+    }
+
+    #[test]
+    fn by_default_thirty_two_come_from_one_address() {
+        let limiter = ConnectionLimiter::default();
+        let permits: Vec<_> = (0..33).map(|_| limiter.acquire(real("192.0.2.1"))).collect();
+        assert_eq!(permits.iter().filter(|permit| permit.is_some()).count(), 32);
     }
 
     #[test]

@@ -17,6 +17,9 @@ pub struct SendQueue {
 impl SendQueue {
     /// Where headers and other small things are written.
     pub(crate) fn buffer(&mut self) -> &mut BytesMut {
+        if self.tail.capacity() - self.tail.len() < LONGEST_HEADER {
+            self.tail.reserve(HEADERS);
+        }
         &mut self.tail
     }
 
@@ -73,6 +76,12 @@ impl Buf for SendQueue {
 
 /// Below this a copy is cheaper than a slice of its own in the write.
 const SHARE_FROM: usize = 1024;
+
+/// One chunk header, with extended timestamp.
+const LONGEST_HEADER: usize = 16;
+
+/// Headers between payloads come from buffers of this size; an idle connection keeps one.
+const HEADERS: usize = 1024;
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,13 @@
 //! What encoders say, and what they hear.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on fails"
+)]
+
 mod encoder;
 
 use bytes::Bytes;

@@ -1,9 +1,17 @@
 //! Whole sessions against peers that mean no good, or nothing at all.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on fails"
+)]
+
 mod encoder;
 
 use bytes::{BufMut, BytesMut};
-use caudal_rtmp::fuzzing;
+use caudal_rtmp::{ClientSession, RelayTarget, fuzzing};
 use proptest::prelude::*;
 
 /// A message in one chunk with a full header; what it says need not be so.
@@ -43,6 +51,9 @@ fn command() -> impl Strategy<Value = Vec<u8>> {
         "getStreamLength",
         "@setDataFrame",
         "onMetaData",
+        "onStatus",
+        "_result",
+        "_error",
     ]);
     let tail = prop_oneof![
         Just(vec![]),
@@ -107,6 +118,26 @@ proptest! {
             chunk.write(&mut bytes);
         }
         fuzzing::session(&bytes);
+    }
+
+    /// Workers decode what publishers send, and may come to say anything.
+    #[test]
+    fn a_relay_survives_any_server(
+        bytes in prop::collection::vec(any::<u8>(), 0..2000),
+        chunks in prop::collection::vec(chunk(), 0..20),
+    ) {
+        let target = RelayTarget { app: String::new(), stream_name: String::new(), tc_url: String::new() };
+        for hostile in [true, false] {
+            let mut session = ClientSession::new(target.clone()).unwrap();
+            let mut input = BytesMut::from(encoder::plain_handshake().as_slice());
+            if hostile {
+                input.put_slice(&bytes);
+            }
+            for chunk in &chunks {
+                chunk.write(&mut input);
+            }
+            while session.receive(&mut input).is_some() {}
+        }
     }
 
     #[test]

@@ -1,5 +1,13 @@
 //! Our client against our server, over real sockets and in-memory ones.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on fails"
+)]
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -230,7 +238,7 @@ async fn pings_keep_a_quiet_relay_known_to_be_alive() {
     let server = async {
         assert!(matches!(stream.next_event().await, Some(PublisherEvent::Audio { .. })));
         // The client answers each ping, which is a byte enough.
-        assert!(tokio::time::timeout(Duration::from_secs(600), stream.next_event()).await.is_err());
+        assert!(tokio::time::timeout(Duration::from_mins(10), stream.next_event()).await.is_err());
     };
     tokio::select! {
         () = server => {}
@@ -243,7 +251,7 @@ async fn a_server_that_stops_pinging_is_lost() {
     let (mut relay, _stream) = in_memory(4096).await;
     let started = Instant::now();
     assert_eq!(relay.lost().await, RelayError::Silent);
-    assert!(started.elapsed() >= Duration::from_secs(60));
+    assert!(started.elapsed() >= Duration::from_mins(1));
 }
 
 #[tokio::test]
@@ -272,7 +280,7 @@ async fn a_consumer_that_does_not_read_holds_the_relay_back_and_loses_nothing() 
 async fn a_queue_that_nobody_empties_is_full_at_its_bound() {
     let (mut relay, _stream) = over_tcp().await;
     let keyframe = video(1_000_000);
-    let queued = (0..).take_while(|time| relay.send_video(*time, keyframe.clone()).is_ok()).count();
+    let queued = (0..1000).take_while(|time| relay.send_video(*time, keyframe.clone()).is_ok()).count();
     assert_eq!(queued, caudal_rtmp::MAX_RELAY_QUEUE.div_ceil(1_000_000 + 100));
     assert_eq!(relay.send_audio(0, audio(10)), Err(RelayError::QueueFull));
 }

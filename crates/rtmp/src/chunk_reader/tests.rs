@@ -80,8 +80,8 @@ fn timestamps(bytes: &[u8]) -> Vec<u32> {
 
 #[test]
 fn messages_interleaved_across_chunk_streams_come_out_whole() {
-    let video = vec![9; 300];
-    let audio = vec![8; 200];
+    let video = [9; 300];
+    let audio = [8; 200];
     let bytes = [
         full_header(6, 10, 300, 9).to_vec(),
         video[..128].to_vec(),
@@ -308,7 +308,7 @@ fn a_large_message_that_lies_whole_in_the_buffer_is_not_copied() {
     let mut reader = ChunkReader::new();
     reader.set_bounds(MAX_MESSAGE, MAX_UNFINISHED);
     let mut input = BytesMut::from(control(1, 60_000).as_slice());
-    input.extend_from_slice(&full(6, 0, 9, &[7; 30_000]));
+    input.extend_from_slice(&full(6, 0, 9, &vec![7; 30_000]));
     let payload_at = input[input.len() - 30_000..].as_ptr();
     let message = reader.next_message(&mut input).unwrap().unwrap();
     assert_eq!(message.payload.as_ptr(), payload_at);
