@@ -1,0 +1,311 @@
+//! The DASH manifest of a timeline.
+//!
+//! One Period for each run of segments of one (epoch, discontinuity), because the epoch is part of the file names and
+//! a discontinuity changes the init. The presentation's time zero is 1970, so a Period's start is the wall clock of
+//! its first frame, and no manifest depends on when or where it was rendered.
+
+use std::fmt;
+use std::fmt::Write as _;
+
+use caudal_livestream::timeline::{Segment, SegmentPhase, Timeline, Track, TrackMedia};
+use caudal_livestream::{Epoch, InitHash, MediaTime, UnixMillis};
+
+use crate::playlist::iso_8601;
+
+/// The `Content-Type` of a manifest.
+pub const CONTENT_TYPE: &str = "application/dash+xml";
+
+/// Which segments a manifest names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reach {
+    /// All whole ones: for the edge, which serves them before storage has them.
+    Finished,
+    /// Those in storage: for any file server.
+    Stored,
+}
+
+/// `manifest.mpd`: every rendition that has not left the stream.
+pub fn dash(timeline: &Timeline, reach: Reach) -> String {
+    let tracks: Vec<Runs<'_>> =
+        timeline.tracks.iter().filter(|track| !track.withdrawn).map(|track| Runs::of(track, reach)).collect();
+    let periods = periods(&tracks);
+    let ended = timeline.ended && tracks.iter().all(Runs::complete);
+    let mut mpd = Mpd(String::with_capacity(4096));
+    mpd.line(format_args!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>"));
+    root(&mut mpd, timeline, &tracks, ended);
+    for (index, period) in periods.iter().enumerate() {
+        let before = index.checked_sub(1).and_then(|before| periods.get(before));
+        // The last Period of a presentation that is over must say how long it is.
+        let until = if ended && index.saturating_add(1) == periods.len() { media_end(&tracks) } else { None };
+        write_period(&mut mpd, period, before, until, &tracks);
+    }
+    // The clock that players compare theirs with is the answer's own Date header; a file server has one too.
+    if !ended {
+        mpd.line(format_args!(
+            "  <UTCTiming schemeIdUri=\"urn:mpeg:dash:utc:http-head:2014\" value=\"manifest.mpd\"/>"
+        ));
+    }
+    mpd.line(format_args!("</MPD>"));
+    mpd.0
+}
+
+struct Mpd(String);
+
+impl Mpd {
+    fn line(&mut self, line: fmt::Arguments<'_>) {
+        // Writing into a String cannot fail.
+        let _ = self.0.write_fmt(line);
+        self.0.push('\n');
+    }
+}
+
+/// What names a Period: (epoch, discontinuity). Stable while segments come and go.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    discontinuity: u64,
+    epoch: Epoch,
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "p{}-{}", self.discontinuity, self.epoch)
+    }
+}
+
+/// A rendition's segments, in runs of one key.
+struct Runs<'a> {
+    track: &'a Track,
+    runs: Vec<(Key, Vec<&'a Segment>)>,
+    named: usize,
+}
+
+impl<'a> Runs<'a> {
+    fn of(track: &'a Track, reach: Reach) -> Self {
+        let mut runs: Vec<(Key, Vec<&Segment>)> = Vec::new();
+        let mut named = 0_usize;
+        for segment in &track.segments {
+            let reached = match (reach, segment.phase) {
+                (_, SegmentPhase::Open) => false,
+                (Reach::Finished, _) | (_, SegmentPhase::Stored) => true,
+                (Reach::Stored, SegmentPhase::Finished) => segment.gap,
+            };
+            if !reached {
+                break;
+            }
+            named = named.saturating_add(1);
+            let key = Key { discontinuity: segment.discontinuity, epoch: segment.epoch };
+            match runs.last_mut() {
+                Some((last, run)) if *last == key => run.push(segment),
+                _ => runs.push((key, vec![segment])),
+            }
+        }
+        Self { track, runs, named }
+    }
+
+    fn complete(&self) -> bool {
+        self.named == self.track.segments.len()
+    }
+
+    fn run(&self, key: Key) -> Option<&[&'a Segment]> {
+        self.runs.iter().find(|(found, _)| *found == key).map(|(_, run)| run.as_slice())
+    }
+
+    fn init(&self, key: Key) -> Option<&'a InitHash> {
+        self.run(key)?.iter().find_map(|segment| segment.init.as_ref())
+    }
+}
+
+struct Period {
+    key: Key,
+    /// Presentation time and media time of its beginning.
+    start: UnixMillis,
+    offset: MediaTime,
+}
+
+/// The Periods as the first rendition has them; it is the one that the cut plan follows.
+///
+/// The oldest Period may have lost segments at its front, so its beginning is no longer known: it is said to begin
+/// at media time zero instead. The mapping of media to presentation time is the same, which is what players keep.
+fn periods(tracks: &[Runs<'_>]) -> Vec<Period> {
+    let Some(leader) = tracks.iter().find(|runs| !runs.runs.is_empty()) else { return Vec::new() };
+    let mut periods = Vec::with_capacity(leader.runs.len());
+    for (key, run) in &leader.runs {
+        let Some(first) = run.first() else { continue };
+        let (start, offset) = if periods.is_empty() {
+            (
+                UnixMillis(first.program_date_time.0.saturating_sub(first.start.0.div_euclid(1000))),
+                MediaTime(0),
+            )
+        } else {
+            (first.program_date_time, first.start)
+        };
+        periods.push(Period { key: *key, start, offset });
+    }
+    periods
+}
+
+fn media_end(tracks: &[Runs<'_>]) -> Option<MediaTime> {
+    tracks
+        .iter()
+        .filter_map(|runs| runs.runs.last()?.1.last())
+        .map(|segment| segment.start.plus(segment.duration))
+        .max()
+}
+
+fn root(mpd: &mut Mpd, timeline: &Timeline, tracks: &[Runs<'_>], ended: bool) {
+    let target = timeline.target_duration;
+    let leader = tracks.iter().find_map(|runs| Some((runs, runs.runs.last()?.1.last()?)));
+    let published = leader.map_or(UnixMillis(0), |(_, last)| {
+        UnixMillis(
+            last.program_date_time.0.saturating_add(i64::try_from(last.duration.0 / 1000).unwrap_or(0)),
+        )
+    });
+    let depth = leader.map_or(0, |(runs, _)| {
+        runs.runs.iter().flat_map(|(_, run)| run).map(|segment| segment.duration.0).sum::<u64>()
+    });
+    mpd.line(format_args!(
+        "<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" profiles=\"urn:mpeg:dash:profile:isoff-live:2011\" \
+         type=\"dynamic\" availabilityStartTime=\"1970-01-01T00:00:00Z\" publishTime=\"{published}\" \
+         minBufferTime=\"PT{target}S\" maxSegmentDuration=\"PT{target}S\" \
+         suggestedPresentationDelay=\"PT{delay}S\"{live}>",
+        published = iso_8601(published),
+        delay = target.max(2).saturating_mul(3) / 2,
+        // Without an update period the manifest is final; without a depth nothing of it goes out of reach.
+        live = if ended {
+            String::new()
+        } else {
+            format!(" minimumUpdatePeriod=\"PT1S\" timeShiftBufferDepth=\"PT{}S\"", Millis(depth / 1000))
+        },
+    ));
+}
+
+fn write_period(
+    mpd: &mut Mpd,
+    period: &Period,
+    before: Option<&Period>,
+    until: Option<MediaTime>,
+    tracks: &[Runs<'_>],
+) {
+    let length = until.map_or_else(String::new, |until| {
+        format!(" duration=\"PT{}S\"", Millis(until.since(period.offset).0 / 1000))
+    });
+    mpd.line(format_args!(
+        "  <Period id=\"{}\" start=\"PT{}S\"{length}>",
+        period.key,
+        Millis(u64::try_from(period.start.0).unwrap_or(0))
+    ));
+    for (id, content) in [(1, "video"), (2, "audio")] {
+        let of_kind = |runs: &&Runs<'_>| {
+            runs.track.is_video() == (content == "video") && runs.init(period.key).is_some()
+        };
+        let mut set = tracks.iter().filter(of_kind).peekable();
+        if set.peek().is_none() {
+            continue;
+        }
+        mpd.line(format_args!(
+            "    <AdaptationSet id=\"{id}\" contentType=\"{content}\" mimeType=\"{content}/mp4\" \
+             segmentAlignment=\"true\" startWithSAP=\"1\">"
+        ));
+        if let Some(before) = before.filter(|before| continues(before.key, period.key, tracks)) {
+            mpd.line(format_args!(
+                "      <SupplementalProperty schemeIdUri=\"urn:mpeg:dash:period-continuity:2015\" value=\"{}\"/>",
+                before.key
+            ));
+        }
+        for runs in set {
+            representation(mpd, period, runs);
+        }
+        mpd.line(format_args!("    </AdaptationSet>"));
+    }
+    mpd.line(format_args!("  </Period>"));
+}
+
+/// Only the worker changed: same timeline, same inits.
+fn continues(before: Key, this: Key, tracks: &[Runs<'_>]) -> bool {
+    before.discontinuity == this.discontinuity
+        && tracks.iter().all(|runs| match (runs.init(before), runs.init(this)) {
+            (Some(before), Some(this)) => before == this,
+            _ => true,
+        })
+}
+
+fn representation(mpd: &mut Mpd, period: &Period, runs: &Runs<'_>) {
+    let (Some(run), Some(init)) = (runs.run(period.key), runs.init(period.key)) else { return };
+    let track = runs.track;
+    let name = &track.name;
+    let media = match track.media {
+        TrackMedia::Video { width, height, frame_rate_milli } => {
+            format!("width=\"{width}\" height=\"{height}\" frameRate=\"{}\"", FrameRate(frame_rate_milli))
+        }
+        TrackMedia::Audio { sample_rate, .. } => format!("audioSamplingRate=\"{sample_rate}\""),
+    };
+    mpd.line(format_args!(
+        "      <Representation id=\"{name}\" codecs=\"{}\" bandwidth=\"{}\" {media}>",
+        track.codecs,
+        track.average_bandwidth.max(1)
+    ));
+    if let TrackMedia::Audio { channels, .. } = track.media {
+        mpd.line(format_args!(
+            "        <AudioChannelConfiguration \
+             schemeIdUri=\"urn:mpeg:dash:23003:3:audio_channel_configuration:2011\" value=\"{channels}\"/>"
+        ));
+    }
+    mpd.line(format_args!(
+        "        <SegmentTemplate timescale=\"{TIMESCALE}\" presentationTimeOffset=\"{offset}\" \
+         startNumber=\"{start}\" initialization=\"{name}/init-{init}.mp4\" \
+         media=\"{name}/$Number$-{epoch}.m4s\">",
+        offset = period.offset.0,
+        start = run.first().map_or(0, |first| first.msn.0),
+        epoch = period.key.epoch,
+    ));
+    mpd.line(format_args!("          <SegmentTimeline>"));
+    let mut run = run.iter().peekable();
+    let mut end = None;
+    while let Some(segment) = run.next() {
+        let mut repeats = 0_u64;
+        let mut next = segment.start.plus(segment.duration);
+        while let Some(same) = run.next_if(|s| s.start == next && s.duration == segment.duration) {
+            repeats = repeats.saturating_add(1);
+            next = same.start.plus(same.duration);
+        }
+        let time =
+            if end == Some(segment.start) { String::new() } else { format!(" t=\"{}\"", segment.start.0) };
+        let repeat = if repeats == 0 { String::new() } else { format!(" r=\"{repeats}\"") };
+        mpd.line(format_args!("            <S{time} d=\"{}\"{repeat}/>", segment.duration.0));
+        end = Some(next);
+    }
+    mpd.line(format_args!("          </SegmentTimeline>"));
+    mpd.line(format_args!("        </SegmentTemplate>"));
+    mpd.line(format_args!("      </Representation>"));
+}
+
+/// Milliseconds as the seconds of an `xs:duration`.
+struct Millis(u64);
+
+impl fmt::Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:03}", self.0 / 1000, self.0 % 1000)
+    }
+}
+
+/// Frames a thousand seconds as DASH's fraction; broadcast rates are multiples of 1/1.001.
+struct FrameRate(u32);
+
+impl fmt::Display for FrameRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whole = self.0.saturating_add(999) / 1000;
+        if self.0.is_multiple_of(1000) {
+            write!(f, "{whole}")
+        } else if u64::from(self.0).abs_diff(u64::from(whole) * 1_000_000 / 1001) <= 5 {
+            write!(f, "{}/1001", u64::from(whole) * 1000)
+        } else {
+            write!(f, "{}/1000", self.0)
+        }
+    }
+}
+
+/// The timeline's microseconds.
+const TIMESCALE: u32 = 1_000_000;
+
+#[cfg(test)]
+mod tests;

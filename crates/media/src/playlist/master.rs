@@ -1,0 +1,62 @@
+//! The multivariant playlist.
+
+use caudal_livestream::timeline::{Timeline, Track, TrackMedia};
+
+use super::Text;
+
+/// `master.m3u8`: every video rendition with the audio group, or the audio alone. Its URIs are relative, so that a
+/// token in the path is inherited.
+pub fn master(timeline: &Timeline) -> String {
+    let mut text = Text::new();
+    let audio = timeline.tracks.iter().find(|track| !track.is_video() && !track.withdrawn);
+    let mut videos = timeline.tracks.iter().filter(|track| track.is_video() && !track.withdrawn).peekable();
+    if videos.peek().is_none() {
+        if let Some(audio) = audio {
+            variant(&mut text, audio, None);
+        }
+        return text.0;
+    }
+    if let Some(audio) = audio {
+        let channels = match audio.media {
+            TrackMedia::Audio { channels, .. } => channels,
+            TrackMedia::Video { .. } => 0,
+        };
+        text.line(format_args!(
+            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{GROUP}\",NAME=\"{name}\",DEFAULT=YES,AUTOSELECT=YES,\
+             CHANNELS=\"{channels}\",URI=\"{name}/index.m3u8\"",
+            name = audio.name,
+        ));
+    }
+    for video in videos {
+        variant(&mut text, video, audio);
+    }
+    text.0
+}
+
+fn variant(text: &mut Text, track: &Track, audio: Option<&Track>) {
+    let with_audio = |own: u32, theirs: fn(&Track) -> u32| own.saturating_add(audio.map_or(0, theirs)).max(1);
+    let peak = with_audio(track.peak_bandwidth, |audio| audio.peak_bandwidth);
+    let average = with_audio(track.average_bandwidth, |audio| audio.average_bandwidth);
+    let mut codecs = track.codecs.clone();
+    if let Some(audio) = audio {
+        codecs.push(',');
+        codecs.push_str(&audio.codecs);
+    }
+    let picture = match track.media {
+        TrackMedia::Video { width, height, frame_rate_milli } => format!(
+            ",RESOLUTION={width}x{height},FRAME-RATE={}.{:03},CLOSED-CAPTIONS=NONE",
+            frame_rate_milli / 1000,
+            frame_rate_milli % 1000
+        ),
+        TrackMedia::Audio { .. } => String::new(),
+    };
+    let group = if audio.is_some() { format!(",AUDIO=\"{GROUP}\"") } else { String::new() };
+    text.line(format_args!(
+        "#EXT-X-STREAM-INF:BANDWIDTH={peak},AVERAGE-BANDWIDTH={average},CODECS=\"{codecs}\"{picture}{group}",
+        peak = peak.max(average),
+    ));
+    text.line(format_args!("{}/index.m3u8", track.name));
+}
+
+/// There is one audio rendition, hence one group.
+const GROUP: &str = "audio";
