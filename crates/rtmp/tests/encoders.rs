@@ -1,4 +1,4 @@
-//! A real encoder against the shell.
+//! Real encoders against the shell: ffmpeg, and librtmp (OBS's RTMP, of an older day) in the shape of curl.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,6 +11,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use bytes::{Buf, Bytes};
 use caudal_rtmp::{Limits, LossReason, Metadata, PublisherConnection, PublisherEvent, Refusal, SessionError};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
@@ -70,12 +71,12 @@ const H264_AND_AAC: [&str; 18] = [
 struct Received {
     metadata: Vec<Metadata>,
     audio: Vec<(u32, usize)>,
-    video: Vec<(u32, usize)>,
+    video: Vec<(u32, Bytes)>,
     end: (bool, LossReason),
 }
 
-async fn receive(ffmpeg: &Ffmpeg, key: &str) -> Received {
-    let (socket, _) = ffmpeg.listener.accept().await.unwrap();
+async fn receive(listener: &TcpListener, key: &str) -> Received {
+    let (socket, _) = listener.accept().await.unwrap();
     let request = PublisherConnection::accept_tcp(socket, Limits::default()).await.unwrap();
     assert_eq!(request.details().app, "live");
     assert_eq!(request.details().key().expose(), key);
@@ -85,7 +86,7 @@ async fn receive(ffmpeg: &Ffmpeg, key: &str) -> Received {
         match stream.next_event().await.unwrap() {
             PublisherEvent::Metadata(received) => metadata.push(*received),
             PublisherEvent::Audio { timestamp_ms, data } => audio.push((timestamp_ms, data.len())),
-            PublisherEvent::Video { timestamp_ms, data } => video.push((timestamp_ms, data.len())),
+            PublisherEvent::Video { timestamp_ms, data } => video.push((timestamp_ms, data)),
             PublisherEvent::Lost { explicit, reason } => break (explicit, reason),
         }
     };
@@ -97,7 +98,7 @@ async fn receive(ffmpeg: &Ffmpeg, key: &str) -> Received {
 #[tokio::test]
 async fn ffmpeg_publishes_h264_and_aac_and_says_goodbye() {
     let ffmpeg = Ffmpeg::publish("live/some-key", &H264_AND_AAC).await;
-    let received = tokio::time::timeout(PATIENCE, receive(&ffmpeg, "some-key")).await.unwrap();
+    let received = tokio::time::timeout(PATIENCE, receive(&ffmpeg.listener, "some-key")).await.unwrap();
 
     assert_eq!(received.end, (true, LossReason::Unpublished));
     let metadata = &received.metadata[0];
@@ -118,7 +119,7 @@ async fn ffmpeg_publishes_h264_and_aac_and_says_goodbye() {
 #[tokio::test]
 async fn ffmpeg_with_the_key_in_a_query_is_understood() {
     let ffmpeg = Ffmpeg::publish("live/name?key=other-key", &H264_AND_AAC).await;
-    let received = tokio::time::timeout(PATIENCE, receive(&ffmpeg, "other-key")).await.unwrap();
+    let received = tokio::time::timeout(PATIENCE, receive(&ffmpeg.listener, "other-key")).await.unwrap();
     assert_eq!(received.video.len(), 62);
 }
 
@@ -140,7 +141,7 @@ async fn ffmpeg_hears_which_codec_is_not_taken() {
         &["-re", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=30:duration=30", "-c:v", "flv1"],
     )
     .await;
-    let received = tokio::time::timeout(PATIENCE, receive(&ffmpeg, "key")).await.unwrap();
+    let received = tokio::time::timeout(PATIENCE, receive(&ffmpeg.listener, "key")).await.unwrap();
     let error = SessionError::UnsupportedCodec("Sorenson H.263".to_owned());
     assert_eq!(received.end, (false, LossReason::Failed(error)));
     let log = ffmpeg.log().await;
@@ -163,4 +164,91 @@ async fn ffmpeg_killed_is_a_loss_without_a_word() {
         }
     };
     assert!(!end);
+}
+
+/// 4 h 39 m 36 s: the first frames' timestamps fit 24 bits, the last ones' do not.
+const ALMOST_24_BITS: &str = "16776.5";
+
+/// Frames of several chunks at any chunk size.
+const LARGE_FRAMES: [&str; 14] = [
+    "-f",
+    "lavfi",
+    "-i",
+    "testsrc2=size=1280x720:rate=25:duration=2",
+    "-f",
+    "lavfi",
+    "-i",
+    "sine=sample_rate=48000:duration=2",
+    "-c:v",
+    "libx264",
+    "-preset",
+    "ultrafast",
+    "-qp",
+    "4",
+];
+
+/// Every frame's NAL units fill it exactly: nothing was put in or left out between its chunks.
+fn assert_whole_frames(video: &[(u32, Bytes)]) {
+    let mut largest = 0;
+    for (timestamp, tag) in video {
+        largest = largest.max(tag.len());
+        let mut frame = tag.clone();
+        let header = frame.split_to(5);
+        if header[1] != 1 {
+            continue;
+        }
+        while frame.has_remaining() {
+            let length = usize::try_from(frame.get_u32()).unwrap();
+            assert!(length <= frame.len(), "at {timestamp} ms: {length} of {}", frame.len());
+            frame.advance(length);
+        }
+    }
+    assert!(largest > 60_000, "{largest}");
+}
+
+fn assert_times_cross_24_bits(video: &[(u32, Bytes)]) {
+    assert!(video.windows(2).all(|pair| pair[0].0 <= pair[1].0 && pair[1].0 - pair[0].0 <= 40 + 1));
+    assert!(video[1].0 < 0x00FF_FFFF && video.last().unwrap().0 > 0x00FF_FFFF);
+}
+
+#[tokio::test]
+async fn ffmpeg_goes_on_past_four_hours_and_39_minutes() {
+    let mut arguments = LARGE_FRAMES.to_vec();
+    arguments.extend(["-c:a", "aac", "-output_ts_offset", ALMOST_24_BITS]);
+    let ffmpeg = Ffmpeg::publish("live/key", &arguments).await;
+    let received = tokio::time::timeout(PATIENCE, receive(&ffmpeg.listener, "key")).await.unwrap();
+    assert!(received.end.0);
+    assert_whole_frames(&received.video);
+    assert_times_cross_24_bits(&received.video[1..]);
+}
+
+#[tokio::test]
+async fn librtmp_goes_on_past_four_hours_and_39_minutes() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("long.flv");
+    let encoded = Command::new("ffmpeg")
+        .args(["-hide_banner", "-loglevel", "error", "-nostdin"])
+        .args(LARGE_FRAMES)
+        .args(["-c:a", "aac", "-output_ts_offset", ALMOST_24_BITS, "-f", "flv"])
+        .arg(&file)
+        .kill_on_drop(true)
+        .status();
+    assert!(tokio::time::timeout(PATIENCE, encoded).await.unwrap().unwrap().success());
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("rtmp://127.0.0.1:{}/live/key", listener.local_addr().unwrap().port());
+    // Debian's curl speaks RTMP by librtmp: chunks of 128 bytes, no word at the end.
+    let mut curl = Command::new("curl")
+        .args(["--silent", "--noproxy", "*", "--upload-file"])
+        .arg(&file)
+        .arg(&url)
+        .kill_on_drop(true)
+        .spawn()
+        .expect("curl is installed");
+    let received = tokio::time::timeout(PATIENCE, receive(&listener, "key")).await.unwrap();
+    assert!(tokio::time::timeout(PATIENCE, curl.wait()).await.unwrap().unwrap().success());
+    assert_eq!(received.metadata[0].width, Some(1280));
+    assert!(received.audio.len() > 80, "{}", received.audio.len());
+    assert_whole_frames(&received.video);
+    assert_times_cross_24_bits(&received.video[1..]);
 }
