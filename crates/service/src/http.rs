@@ -103,11 +103,14 @@ impl HttpServer {
                 }
                 match acceptor {
                     None => serve_connection(stream, peer, router, &limits, &shutdown).await,
-                    Some(acceptor) => match timeout(limits.handshake_deadline, acceptor.accept(stream)).await {
-                        Ok(Ok(stream)) => serve_connection::<tokio_rustls::server::TlsStream<TcpStream>>(
-                            stream, peer, router, &limits, &shutdown,
-                        )
-                        .await,
+                    Some(acceptor) => match timeout(limits.handshake_deadline, acceptor.accept(stream)).await
+                    {
+                        Ok(Ok(stream)) => {
+                            serve_connection::<tokio_rustls::server::TlsStream<TcpStream>>(
+                                stream, peer, router, &limits, &shutdown,
+                            )
+                            .await
+                        }
                         Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake"),
                         Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
                     },
@@ -137,7 +140,11 @@ async fn serve_connection<I>(
         request.map(axum::body::Body::new)
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_deadline).max_buf_size(MAX_HEAD);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_deadline)
+        .max_buf_size(MAX_HEAD);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -145,7 +152,8 @@ async fn serve_connection<I>(
         .keep_alive_timeout(limits.header_deadline)
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEADER_LIST);
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(io), TowerToHyperService::new(service));
+    let connection =
+        builder.serve_connection_with_upgrades(TokioIo::new(io), TowerToHyperService::new(service));
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -178,3 +186,95 @@ const MAX_STREAMS: u32 = 128;
 /// How often a silent HTTP/2 peer is asked whether it is there.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::sync::Notify;
+
+    async fn start(
+        limits: HttpLimits,
+        router: Router,
+    ) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<io::Result<()>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let serving = tokio::spawn(HttpServer::new(listener, limits).serve(router, shutdown.clone()));
+        (address, shutdown, serving)
+    }
+
+    async fn everything(mut stream: TcpStream) -> String {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    #[tokio::test]
+    async fn a_client_that_never_ends_its_headers_is_disconnected() {
+        let limits = HttpLimits { header_deadline: Duration::from_millis(50), ..HttpLimits::default() };
+        let (address, shutdown, serving) =
+            start(limits, Router::new().route("/", get(|| async { "hello" }))).await;
+        let mut slow = TcpStream::connect(address).await.unwrap();
+        slow.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n").await.unwrap();
+        assert!(!everything(slow).await.contains("200"));
+        shutdown.cancel();
+        serving.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_request_under_way_is_answered_before_the_listener_is_gone() {
+        let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let handler = {
+            let (entered, release) = (Arc::clone(&entered), Arc::clone(&release));
+            move || async move {
+                entered.notify_one();
+                release.notified().await;
+                "at last"
+            }
+        };
+        let (address, shutdown, serving) =
+            start(HttpLimits::default(), Router::new().route("/", get(handler))).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        entered.notified().await;
+        shutdown.cancel();
+        release.notify_one();
+        assert!(everything(stream).await.ends_with("at last"));
+        serving.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_drain_ends_even_when_a_request_does_not() {
+        let entered = Arc::new(Notify::new());
+        let handler = {
+            let entered = Arc::clone(&entered);
+            move || async move {
+                entered.notify_one();
+                std::future::pending::<&str>().await
+            }
+        };
+        let limits = HttpLimits { drain: Duration::from_millis(50), ..HttpLimits::default() };
+        let (address, shutdown, serving) = start(limits, Router::new().route("/", get(handler))).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        entered.notified().await;
+        shutdown.cancel();
+        serving.await.unwrap().unwrap();
+        assert_eq!(everything(stream).await, "");
+    }
+
+    #[tokio::test]
+    async fn http_2_without_tls_is_spoken_too() {
+        let (address, shutdown, serving) = start(HttpLimits::default(), Router::new()).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+        let mut head = [0_u8; 9];
+        stream.read_exact(&mut head).await.unwrap();
+        assert_eq!(head[3], 4, "the server's SETTINGS frame");
+        drop(stream);
+        shutdown.cancel();
+        serving.await.unwrap().unwrap();
+    }
+}

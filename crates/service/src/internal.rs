@@ -108,12 +108,17 @@ impl Verifier {
 
 /// Middleware: a request that is not signed by a known caller gets 401 and goes no further. Bodies over
 /// [`MAX_BODY`] are refused. Use as `axum::middleware::from_fn_with_state(Arc<Verifier>, internal::require_signature)`.
-pub async fn require_signature(State(verifier): State<Arc<Verifier>>, request: Request, next: Next) -> Response {
+pub async fn require_signature(
+    State(verifier): State<Arc<Verifier>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, MAX_BODY).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
-    let header = parts.headers.get(SIGNATURE_HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let header =
+        parts.headers.get(SIGNATURE_HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     match verifier.verify(header, parts.method.as_str(), path, &body, SystemTime::now()) {
         Some(caller) => {
@@ -171,7 +176,10 @@ mod tests {
         assert_eq!(verifier.verify(&header, "POST", "/internal/y", b"{}", now), None);
         assert_eq!(verifier.verify(&header, "POST", "/internal/x", b"{ }", now), None);
         assert_eq!(verifier.verify(&header, "POST", "/internal/x", b"{}", now + 2 * MAX_SKEW), None);
-        assert_eq!(verifier.verify(&header.replace("ingest", "egress"), "POST", "/internal/x", b"{}", now), None);
+        assert_eq!(
+            verifier.verify(&header.replace("ingest", "egress"), "POST", "/internal/x", b"{}", now),
+            None
+        );
         assert_eq!(verifier.verify("", "POST", "/internal/x", b"{}", now), None);
     }
 }

@@ -7,6 +7,7 @@ pub mod internal;
 pub mod logs;
 pub mod secret;
 pub mod shutdown;
+pub mod tls;
 
 /// Crypto for every TLS connection of this process: call first in each `main` and each test that uses TLS.
 /// A second call does nothing.

@@ -32,8 +32,9 @@ pub struct LogConfig {
 /// # Errors
 /// When the filter is malformed, the folder cannot be written, or logging was started already.
 pub fn init(config: &LogConfig) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(if config.filter.is_empty() { "info" } else { &config.filter })
-        .map_err(|error| anyhow::anyhow!("LOG_LEVEL: {error}; expected a level such as info, or directives"))?;
+    let filter = EnvFilter::try_new(if config.filter.is_empty() { "info" } else { &config.filter }).map_err(
+        |error| anyhow::anyhow!("LOG_LEVEL: {error}; expected a level such as info, or directives"),
+    )?;
     let (writer, to_terminal) = match &config.directory {
         None => (BoxMakeWriter::new(std::io::stderr), std::io::IsTerminal::is_terminal(&std::io::stderr())),
         Some(directory) => {
@@ -47,7 +48,8 @@ pub fn init(config: &LogConfig) -> anyhow::Result<()> {
             (BoxMakeWriter::new(daily), false)
         }
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(to_terminal);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(to_terminal);
     let started = match config.format {
         LogFormat::Text => builder.compact().try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
