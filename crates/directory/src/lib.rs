@@ -4,8 +4,10 @@
 //! operator.
 
 mod audience;
+mod local;
 mod worker_client;
 mod worker_feed;
+mod workers;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,8 +20,10 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 pub use audience::{Audience, LocalAudience};
+pub use local::{LocalConfig, LocalDirectory, Notice, NoticeKind, StartError};
 pub use worker_client::{AssignError, FeedRenditions, WorkerClient, WorkerUnreachable};
 pub use worker_feed::{Feed, FeedLost};
+pub use workers::Workers;
 
 /// All streams that are known now. Cheap to clone; a new map replaces it at each change.
 pub type Streams = Arc<HashMap<StreamId, Arc<LiveStream>>>;

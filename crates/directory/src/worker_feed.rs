@@ -71,4 +71,4 @@ impl Feed {
 }
 
 /// ARCHITECTURE §3.8: three missed heartbeats are a lost worker.
-const FEED_SILENCE: Duration = Duration::from_secs(3);
+pub(crate) const FEED_SILENCE: Duration = Duration::from_secs(3);

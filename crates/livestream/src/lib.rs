@@ -7,6 +7,7 @@ pub mod admission;
 pub mod assignment;
 pub mod feed;
 mod ids;
+pub mod lifecycle;
 mod names;
 pub mod proof;
 pub mod record;
@@ -14,5 +15,7 @@ pub mod report;
 pub mod state;
 pub mod timeline;
 
-pub use ids::{Epoch, Generation, MediaDuration, MediaTime, Msn, PartNumber, SessionId, StreamId, UnixMillis, WorkerId};
+pub use ids::{
+    Epoch, Generation, MediaDuration, MediaTime, Msn, PartNumber, SessionId, StreamId, UnixMillis, WorkerId,
+};
 pub use names::{InitHash, InvalidName, RenditionName};

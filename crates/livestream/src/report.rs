@@ -1,6 +1,8 @@
 //! What the controller tells the api, `POST /internal/ingest/{published,done}`: signed, retried until acknowledged,
 //! idempotent by (stream, event).
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::admission::BroadcastHints;
@@ -52,4 +54,18 @@ pub enum EndReason {
     WorkersLost,
     /// The platform was stopped.
     Shutdown,
+}
+
+impl fmt::Display for EndReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unpublished => "the publisher stopped",
+            Self::PublisherLost => "the publisher was lost and did not come back",
+            Self::EndedByOwner => "its owner ended it",
+            Self::KeyRotated => "its stream key was changed",
+            Self::StartTimeout => "no picture came within a minute",
+            Self::WorkersLost => "its workers kept failing",
+            Self::Shutdown => "the server was stopped",
+        })
+    }
 }

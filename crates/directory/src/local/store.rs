@@ -1,0 +1,112 @@
+//! The streams' files: `{stream}.json`, replaced as a whole.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use caudal_livestream::StreamId;
+use caudal_livestream::lifecycle::Lifecycle;
+use caudal_livestream::record::Spec;
+use serde::{Deserialize, Serialize};
+
+/// What is kept of a stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Stored {
+    /// None for a stream that was ended before anyone created it.
+    pub(super) spec: Option<Spec>,
+    pub(super) machine: Lifecycle,
+}
+
+/// Whether a machine's crash may lose what is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// It may not: something will be done on the strength of it.
+    Synced,
+    /// It may; a crash of this process alone does not lose it.
+    Lazy,
+}
+
+/// The folder of all streams.
+#[derive(Clone, Debug)]
+pub(super) struct Store {
+    folder: Arc<Path>,
+}
+
+impl Store {
+    pub(super) fn open(folder: &Path) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        Ok(Self { folder: folder.into() })
+    }
+
+    /// Everything that can be read; what cannot is put aside and reported.
+    pub(super) fn load(&self) -> io::Result<Vec<(StreamId, Stored)>> {
+        let mut streams = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            match path.extension().and_then(|extension| extension.to_str()) {
+                Some("json") => {}
+                Some("new") => {
+                    fs::remove_file(&path)?;
+                    continue;
+                }
+                _ => continue,
+            }
+            let stream = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
+            let stored = serde_json::from_slice(&fs::read(&path)?);
+            match (stream, stored) {
+                (Some(stream), Ok(stored)) => streams.push((stream, stored)),
+                (_, stored) => {
+                    let reason =
+                        stored.err().map_or("not a stream's id".to_owned(), |error| error.to_string());
+                    tracing::error!(file = %path.display(), reason, "cannot read a stream; put aside as .broken");
+                    fs::rename(&path, path.with_extension("broken"))?;
+                }
+            }
+        }
+        Ok(streams)
+    }
+
+    pub(super) async fn save(
+        &self,
+        stream: StreamId,
+        stored: &Stored,
+        durability: Durability,
+    ) -> io::Result<()> {
+        let json = serde_json::to_vec(stored).map_err(io::Error::other)?;
+        let path = self.path(stream);
+        self.blocking(move |folder| {
+            let new = path.with_extension("new");
+            let mut file = File::create(&new)?;
+            file.write_all(&json)?;
+            if durability == Durability::Synced {
+                file.sync_all()?;
+            }
+            fs::rename(&new, &path)?;
+            if durability == Durability::Synced {
+                File::open(folder)?.sync_all()?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    pub(super) async fn remove(&self, stream: StreamId) -> io::Result<()> {
+        let path = self.path(stream);
+        self.blocking(move |_| match fs::remove_file(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done,
+        })
+        .await
+    }
+
+    fn path(&self, stream: StreamId) -> PathBuf {
+        self.folder.join(format!("{stream}.json"))
+    }
+
+    async fn blocking(&self, work: impl FnOnce(&Path) -> io::Result<()> + Send + 'static) -> io::Result<()> {
+        let folder = Arc::clone(&self.folder);
+        tokio::task::spawn_blocking(move || work(&folder)).await.map_err(io::Error::other)?
+    }
+}

@@ -1,0 +1,380 @@
+//! The life of one broadcast as a state machine (ARCHITECTURE §3): no clock, no network, no storage.
+//!
+//! The controller owns one [`Lifecycle`] per stream. It feeds it [`Input`]s with its clock's `now`, stores it, and then
+//! makes the world fit [`Lifecycle::orders`]. Orders say what ought to be, not what to do next: after a restart the
+//! stored machine gives the same orders, and carrying one out twice does no harm.
+
+mod deadline;
+mod orders;
+mod publisher;
+mod worker_slot;
+
+use serde::{Deserialize, Serialize};
+
+use crate::admission::BroadcastHints;
+use crate::assignment::{AssignmentMode, Floor};
+use crate::feed::InputState;
+use crate::record::WorkerAddress;
+use crate::report::EndReason;
+use crate::{Epoch, Generation, StreamId, UnixMillis, WorkerId};
+
+use deadline::Deadline;
+pub use orders::{Orders, ReportOrder, WorkerOrder};
+use publisher::Publisher;
+use worker_slot::{Losses, Slot};
+
+/// One broadcast's life, from its creation until nobody needs to remember it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Lifecycle {
+    stream: StreamId,
+    reconnect_window_ms: u32,
+    stage: Stage,
+    /// When the first segment was announced.
+    started_at: Option<UnixMillis>,
+    /// Until when the first segment must have been announced; none once it was.
+    start: Option<Deadline>,
+    generation: Generation,
+    publisher: Publisher,
+    epoch: Epoch,
+    slot: Slot,
+    /// Until when a replacement must have taken up the publisher.
+    recovery: Option<Deadline>,
+    losses: Losses,
+    /// Workers that are ours no more and may not be gone yet.
+    releasing: Vec<WorkerAddress>,
+    floor: Option<Floor>,
+    hints: Option<BroadcastHints>,
+    published_acknowledged: bool,
+    done_acknowledged: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "stage")]
+enum Stage {
+    Open,
+    /// The playlists are being closed.
+    #[serde(rename_all = "camelCase")]
+    Closing {
+        reason: EndReason,
+        until: Deadline,
+    },
+    #[serde(rename_all = "camelCase")]
+    Over {
+        reason: EndReason,
+        ended_at: UnixMillis,
+        /// Set once `done` is acknowledged.
+        forget: Option<Deadline>,
+        forgotten: bool,
+    },
+}
+
+/// What the machine is told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// Only time has passed.
+    Tick,
+    /// The directory took a returning publisher. Whether it reaches the worker, the worker will say.
+    PublisherChosen(Generation),
+    /// A worker was found for the choice of this epoch, and is nobody else's.
+    WorkerClaimed(Epoch, WorkerAddress),
+    /// The worker of this epoch took its assignment.
+    AssignmentTaken(Epoch, AssignmentMode),
+    /// The worker of this epoch says so of its publisher.
+    Publisher(Epoch, InputState),
+    /// The worker of this epoch has announced media up to here.
+    Announced(Epoch, Floor, Progress),
+    /// The worker of this epoch has said that nothing will follow.
+    Finished(Epoch),
+    /// The worker of this epoch is gone.
+    WorkerLost(Epoch, Evidence),
+    /// A router could not relay to the worker of this epoch.
+    RelayFailed(Epoch),
+    /// This worker's process has ended.
+    Released(WorkerId),
+    /// Somebody wants the broadcast to end.
+    End(EndReason),
+    /// Its stream key no longer counts.
+    KeyRevoked,
+    /// What is known of the media, for the channel's next broadcast.
+    Measured(BroadcastHints),
+    /// The api has acknowledged this report.
+    Acknowledged(ReportKind),
+}
+
+/// How far an announcement went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Parts of a segment that is still open.
+    Part,
+    /// There is a whole segment.
+    Segment,
+}
+
+/// Why a worker is taken to be lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// Its process ended.
+    ProcessEnded,
+    /// Its feed was silent or closed and cannot be opened again.
+    FeedSilent,
+    /// It did not take its assignment.
+    NotAssigned,
+    /// Routers cannot relay to it.
+    RelayFailed,
+    /// It ended with the controller before this one; that says nothing about the stream.
+    ControllerRestarted,
+}
+
+/// A report to the api.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportKind {
+    /// [`crate::report::Published`].
+    Published,
+    /// [`crate::report::Done`].
+    Done,
+}
+
+impl Lifecycle {
+    /// A broadcast that was created now, with its first publisher.
+    pub fn new(stream: StreamId, reconnect_window_ms: u32, generation: Generation, now: UnixMillis) -> Self {
+        Self {
+            stream,
+            reconnect_window_ms,
+            stage: Stage::Open,
+            started_at: None,
+            start: Some(Deadline::after(now, START_MS)),
+            generation,
+            publisher: Publisher::Expected,
+            epoch: Epoch(1),
+            slot: Slot::Wanted,
+            recovery: None,
+            losses: Losses::default(),
+            releasing: Vec::new(),
+            floor: None,
+            hints: None,
+            published_acknowledged: false,
+            done_acknowledged: false,
+        }
+    }
+
+    /// One that is over without ever having been created here: what remains to be done is to say so.
+    pub fn tombstone(stream: StreamId, reason: EndReason, now: UnixMillis) -> Self {
+        let mut machine = Self::new(stream, 0, Generation(0), now);
+        machine.handle(now, Input::End(reason));
+        machine
+    }
+
+    /// Takes in what happened.
+    pub fn handle(&mut self, now: UnixMillis, input: Input) {
+        self.shorten_deadlines(now);
+        match input {
+            Input::Tick => {}
+            Input::PublisherChosen(generation) => {
+                if generation > self.generation {
+                    self.generation = generation;
+                    self.publisher.chosen(now);
+                }
+            }
+            Input::WorkerClaimed(epoch, worker) => {
+                if epoch == self.epoch && self.slot == Slot::Wanted {
+                    self.slot = Slot::Claimed { worker };
+                } else {
+                    self.releasing.push(worker);
+                }
+            }
+            Input::AssignmentTaken(epoch, mode) => self.assignment_taken(now, epoch, mode),
+            Input::Publisher(epoch, state) => self.publisher_seen(now, epoch, &state),
+            Input::Announced(epoch, floor, progress) => self.announced(now, epoch, floor, progress),
+            Input::Finished(epoch) => {
+                if self.is_serving(epoch) {
+                    match self.stage {
+                        Stage::Closing { reason, .. } => self.over(now, reason),
+                        // It was told to stop by someone else; the stream goes on with another.
+                        Stage::Open | Stage::Over { .. } => self.worker_lost(now, Evidence::ProcessEnded),
+                    }
+                }
+            }
+            Input::WorkerLost(epoch, evidence) => {
+                if epoch == self.epoch && self.slot.worker().is_some() {
+                    self.worker_lost(now, evidence);
+                }
+            }
+            Input::RelayFailed(epoch) => {
+                if self.is_serving(epoch) && self.losses.relay_failed(now) {
+                    self.worker_lost(now, Evidence::RelayFailed);
+                }
+            }
+            Input::Released(worker) => self.releasing.retain(|leaving| leaving.worker != worker),
+            Input::End(reason) => self.close(now, reason),
+            Input::KeyRevoked => self.close(now, EndReason::KeyRotated),
+            Input::Measured(hints) => {
+                // The next broadcast's headers must hold for its longest, which was this one's longest.
+                let known = self.hints.unwrap_or(hints);
+                self.hints = Some(BroadcastHints {
+                    keyframe_ms: hints.keyframe_ms.max(known.keyframe_ms),
+                    max_frame_ms: hints.max_frame_ms.max(known.max_frame_ms),
+                    fps_milli: hints.fps_milli,
+                });
+            }
+            Input::Acknowledged(report) => self.acknowledged(now, report),
+        }
+        self.expire(now);
+    }
+
+    fn assignment_taken(&mut self, now: UnixMillis, epoch: Epoch, mode: AssignmentMode) {
+        if epoch != self.epoch {
+            return;
+        }
+        let finishing = mode == AssignmentMode::Finish;
+        match &mut self.slot {
+            Slot::Claimed { worker } => {
+                self.slot = Slot::Serving { worker: *worker, finishing, session_since: None };
+                self.publisher.worker_ready(now);
+            }
+            Slot::Serving { finishing: told, .. } => *told |= finishing,
+            Slot::Wanted | Slot::Vacant => {}
+        }
+    }
+
+    fn publisher_seen(&mut self, now: UnixMillis, epoch: Epoch, state: &InputState) {
+        // Once it is being closed, a publisher that leaves or comes changes nothing.
+        if !self.is_serving(epoch) || self.stage != Stage::Open {
+            return;
+        }
+        if state.up {
+            self.publisher = Publisher::Up;
+            self.recovery = None;
+            self.generation = self.generation.max(state.generation);
+            if let Slot::Serving { session_since, .. } = &mut self.slot {
+                session_since.get_or_insert(now);
+            }
+        } else if state.session.is_some() {
+            // A publisher that was replaced may well say good-bye; its successor is on the way.
+            let explicit = state.explicit && state.generation >= self.generation;
+            self.publisher.lost(now, explicit, self.reconnect_window_ms);
+        }
+    }
+
+    fn announced(&mut self, now: UnixMillis, epoch: Epoch, floor: Floor, progress: Progress) {
+        if !self.is_serving(epoch) {
+            return;
+        }
+        let further = |known: &Floor| (floor.msn, floor.media_end) > (known.msn, known.media_end);
+        if self.floor.as_ref().is_none_or(further) {
+            self.floor = Some(floor);
+        }
+        if progress == Progress::Segment && self.started_at.is_none() {
+            self.started_at = Some(now);
+            self.start = None;
+        }
+    }
+
+    fn worker_lost(&mut self, now: UnixMillis, evidence: Evidence) {
+        self.losses.worker_lost(now, &self.slot, evidence);
+        self.releasing.extend(self.slot.worker());
+        self.epoch = self.epoch.next();
+        self.slot = Slot::Wanted;
+        if self.stage == Stage::Open {
+            self.publisher.worker_lost();
+            self.recovery.get_or_insert(Deadline::after(now, RECOVERY_MS));
+            if self.losses.too_many() {
+                self.close(now, EndReason::WorkersLost);
+            }
+        }
+    }
+
+    fn acknowledged(&mut self, now: UnixMillis, report: ReportKind) {
+        match (report, &mut self.stage) {
+            (ReportKind::Published, _) => self.published_acknowledged = true,
+            (ReportKind::Done, Stage::Over { forget, .. }) => {
+                self.done_acknowledged = true;
+                forget.get_or_insert(Deadline::after(now, REMEMBER_MS));
+            }
+            // Nobody asked for it yet.
+            (ReportKind::Done, _) => {}
+        }
+    }
+
+    fn close(&mut self, now: UnixMillis, reason: EndReason) {
+        let allowed = if reason == EndReason::Shutdown { SHUTDOWN_MS } else { CLOSING_MS };
+        match &mut self.stage {
+            Stage::Over { .. } => return,
+            Stage::Closing { until, .. } => *until = (*until).min(Deadline::after(now, allowed)),
+            Stage::Open => self.stage = Stage::Closing { reason, until: Deadline::after(now, allowed) },
+        }
+        self.start = None;
+        self.recovery = None;
+        if self.floor.is_none() {
+            // Nothing was ever announced, so there is no playlist to close.
+            self.over(now, reason);
+        }
+    }
+
+    fn over(&mut self, now: UnixMillis, reason: EndReason) {
+        self.releasing.extend(self.slot.worker());
+        self.slot = Slot::Vacant;
+        // A clock that was set back must not let it end before it began.
+        let ended_at = self.started_at.map_or(now, |started| started.max(now));
+        self.stage = Stage::Over { reason, ended_at, forget: None, forgotten: false };
+    }
+
+    fn is_serving(&self, epoch: Epoch) -> bool {
+        epoch == self.epoch && matches!(self.slot, Slot::Serving { .. })
+    }
+
+    fn expire(&mut self, now: UnixMillis) {
+        match &mut self.stage {
+            Stage::Open => {
+                let without_worker = !matches!(self.slot, Slot::Serving { .. });
+                if self.start.is_some_and(|start| start.passed(now)) {
+                    self.close(now, EndReason::StartTimeout);
+                } else if without_worker && self.recovery.is_some_and(|recovery| recovery.passed(now)) {
+                    self.close(now, EndReason::WorkersLost);
+                } else if let Some(reason) = self.publisher.expire(now, self.reconnect_window_ms) {
+                    self.close(now, reason);
+                }
+            }
+            Stage::Closing { reason, until } => {
+                if until.passed(now) {
+                    let reason = *reason;
+                    self.over(now, reason);
+                }
+            }
+            Stage::Over { forget, forgotten, .. } => {
+                *forgotten |= forget.is_some_and(|forget| forget.passed(now))
+            }
+        }
+    }
+
+    /// A clock that was set back, or a restart in between, must not make a wait longer than it was meant to be.
+    fn shorten_deadlines(&mut self, now: UnixMillis) {
+        for deadline in [&mut self.start, &mut self.recovery].into_iter().flatten() {
+            deadline.shorten(now);
+        }
+        if let Some(deadline) = self.publisher.deadline_mut() {
+            deadline.shorten(now);
+        }
+        match &mut self.stage {
+            Stage::Closing { until, .. } | Stage::Over { forget: Some(until), .. } => until.shorten(now),
+            Stage::Open | Stage::Over { .. } => {}
+        }
+    }
+}
+
+/// From creation to the first segment; a first keyframe may be 20 s away, a pod longer.
+const START_MS: u32 = 60_000;
+/// From a worker's loss until a replacement has the publisher, however many are tried.
+const RECOVERY_MS: u32 = 60_000;
+/// For ENDLIST: two workers may die on it.
+const CLOSING_MS: u32 = 20_000;
+/// The same while the platform stops; the whole stop may take 5 s.
+const SHUTDOWN_MS: u32 = 3_000;
+/// How long an ended stream stays in the directory: for players that look once more, and for a router that asks the
+/// api again with `ended`.
+const REMEMBER_MS: u32 = 600_000;
+
+#[cfg(test)]
+mod scenario_tests;
+#[cfg(test)]
+mod sequence_tests;

@@ -1,0 +1,32 @@
+//! Instants by which something must have happened.
+
+use serde::{Deserialize, Serialize};
+
+use crate::UnixMillis;
+
+/// An instant of the controller's clock, and how long the wait for it was when it was set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Deadline {
+    at: UnixMillis,
+    length_ms: u32,
+}
+
+impl Deadline {
+    pub(super) fn after(now: UnixMillis, length_ms: u32) -> Self {
+        Self { at: UnixMillis(now.0.saturating_add(i64::from(length_ms))), length_ms }
+    }
+
+    pub(super) fn at(self) -> UnixMillis {
+        self.at
+    }
+
+    pub(super) fn passed(self, now: UnixMillis) -> bool {
+        now >= self.at
+    }
+
+    /// What is left is never more than the wait was at first.
+    pub(super) fn shorten(&mut self, now: UnixMillis) {
+        *self = (*self).min(Self::after(now, self.length_ms));
+    }
+}

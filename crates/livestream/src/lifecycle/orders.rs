@@ -1,0 +1,194 @@
+//! What a broadcast wants of the world, and how it looks from outside.
+
+use super::{Lifecycle, Publisher, ReportKind, Slot, Stage};
+use crate::assignment::{AssignmentMode, Floor};
+use crate::record::{MediaInfo, Phase, Status, WorkerAddress};
+use crate::report::{Done, EndReason, Published};
+use crate::{Epoch, Generation, UnixMillis};
+
+/// What ought to be. Store the machine before acting on it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Orders {
+    /// What is to be done about a worker.
+    pub worker: Option<WorkerOrder>,
+    /// The worker whose feed is to be followed, and its epoch.
+    pub follow: Option<(Epoch, WorkerAddress)>,
+    /// Workers that are to be ended.
+    pub release: Vec<WorkerAddress>,
+    /// What the api is to be told, until it acknowledges.
+    pub report: Option<ReportOrder>,
+    /// When to say [`super::Input::Tick`], if nothing else happens before.
+    pub wake: Option<UnixMillis>,
+    /// Nobody needs this stream any more.
+    pub forget: bool,
+}
+
+/// What is to be done about a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkerOrder {
+    /// Find one, nobody else's, for this epoch.
+    Claim(Epoch),
+    /// Send it its assignment.
+    Assign {
+        /// Its epoch.
+        epoch: Epoch,
+        /// Whom.
+        worker: WorkerAddress,
+        /// What for.
+        mode: AssignmentMode,
+    },
+}
+
+/// What the api is to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReportOrder {
+    /// The first segment can be watched.
+    Published(Published),
+    /// It is over.
+    Done(Done),
+}
+
+impl ReportOrder {
+    /// Which one.
+    pub fn kind(&self) -> ReportKind {
+        match self {
+            Self::Published(_) => ReportKind::Published,
+            Self::Done(_) => ReportKind::Done,
+        }
+    }
+}
+
+impl Lifecycle {
+    /// What ought to be now.
+    pub fn orders(&self) -> Orders {
+        let open = self.stage == Stage::Open;
+        let mode = if open { AssignmentMode::Live } else { AssignmentMode::Finish };
+        let assign = |worker| Some(WorkerOrder::Assign { epoch: self.epoch, worker, mode });
+        let (worker, follow) = match self.slot {
+            Slot::Wanted => (Some(WorkerOrder::Claim(self.epoch)), None),
+            Slot::Claimed { worker } => (assign(worker), None),
+            Slot::Serving { worker, finishing, .. } => {
+                (if open || finishing { None } else { assign(worker) }, Some((self.epoch, worker)))
+            }
+            Slot::Vacant => (None, None),
+        };
+        Orders {
+            worker,
+            follow,
+            release: self.releasing.clone(),
+            report: self.report(),
+            wake: self.wake(),
+            forget: matches!(self.stage, Stage::Over { forgotten: true, .. }) && self.releasing.is_empty(),
+        }
+    }
+
+    /// The last position that is known to have been announced; what a new worker begins behind.
+    pub fn floor(&self) -> Option<Floor> {
+        self.floor
+    }
+
+    /// The lowest publisher generation that a worker is to accept.
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// The newest choice of a worker.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Where it stands.
+    pub fn phase(&self) -> Phase {
+        match self.stage {
+            Stage::Over { reason: EndReason::StartTimeout | EndReason::WorkersLost, .. } => Phase::Failed,
+            Stage::Over { .. } => Phase::Ended,
+            Stage::Closing { .. } => Phase::Ending,
+            Stage::Open if self.started_at.is_some() => match self.publisher {
+                Publisher::Lost { .. } => Phase::Reconnecting,
+                Publisher::Expected | Publisher::Up | Publisher::Awaited { .. } => Phase::Live,
+            },
+            // A replaced worker does not make it pending again.
+            Stage::Open if self.epoch > Epoch(1) || matches!(self.slot, Slot::Serving { .. }) => {
+                Phase::Starting
+            }
+            Stage::Open => Phase::Pending,
+        }
+    }
+
+    /// Why it ended or is being closed.
+    pub fn end_reason(&self) -> Option<EndReason> {
+        match self.stage {
+            Stage::Closing { reason, .. } | Stage::Over { reason, .. } => Some(reason),
+            Stage::Open => None,
+        }
+    }
+
+    /// True once the api knows that it is over.
+    pub fn is_settled(&self) -> bool {
+        self.done_acknowledged
+    }
+
+    /// What everybody may know of it. `media` is the router's part.
+    pub fn status(&self, media: Option<MediaInfo>) -> Status {
+        let (worker, waits_for) = match self.slot {
+            Slot::Serving { worker, .. } => (Some(worker), None),
+            Slot::Wanted | Slot::Claimed { .. } => (None, Some("waiting for a worker")),
+            Slot::Vacant => (None, None),
+        };
+        let waits_for = match self.publisher {
+            Publisher::Lost { .. } => Some("waiting for the publisher"),
+            Publisher::Expected | Publisher::Up | Publisher::Awaited { .. } => waits_for,
+        };
+        let (deadline, ended_at) = match self.stage {
+            Stage::Open | Stage::Closing { .. } => (self.wake(), None),
+            Stage::Over { ended_at, .. } => (None, Some(ended_at)),
+        };
+        Status {
+            phase: self.phase(),
+            deadline,
+            epoch: self.epoch,
+            worker,
+            next: None,
+            without_replay: self.losses.replay_is_suspect(),
+            media,
+            started_at: self.started_at,
+            ended_at,
+            reason: self.end_reason().map(|reason| reason.to_string()).or(waits_for.map(str::to_owned)),
+        }
+    }
+
+    fn report(&self) -> Option<ReportOrder> {
+        if let Some(started_at) = self.started_at
+            && !self.published_acknowledged
+        {
+            return Some(ReportOrder::Published(Published { stream: self.stream, started_at }));
+        }
+        match self.stage {
+            Stage::Over { reason, ended_at, .. } if !self.done_acknowledged => {
+                Some(ReportOrder::Done(Done {
+                    stream: self.stream,
+                    published: self.started_at.is_some(),
+                    started_at: self.started_at,
+                    ended_at,
+                    reason,
+                    hints: self.hints,
+                }))
+            }
+            _ => None,
+        }
+    }
+
+    fn wake(&self) -> Option<UnixMillis> {
+        let without_worker = !matches!(self.slot, Slot::Serving { .. });
+        let deadline = match self.stage {
+            Stage::Open => {
+                let recovery = self.recovery.filter(|_| without_worker);
+                [self.start, recovery, self.publisher.deadline()].into_iter().flatten().min()
+            }
+            Stage::Closing { until, .. } => Some(until),
+            Stage::Over { forgotten: true, .. } => None,
+            Stage::Over { forget, .. } => forget,
+        };
+        deadline.map(super::Deadline::at)
+    }
+}

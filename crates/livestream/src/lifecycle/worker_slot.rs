@@ -1,0 +1,89 @@
+//! The one place that a broadcast has for a worker, and how many workers it has worn out.
+
+use serde::{Deserialize, Serialize};
+
+use super::Evidence;
+use super::deadline::Deadline;
+use crate::UnixMillis;
+use crate::record::WorkerAddress;
+
+/// How far the choice of a worker for the current epoch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "slot")]
+pub(super) enum Slot {
+    /// The choice is recorded; no worker yet.
+    Wanted,
+    /// This one, and no other in this epoch; it does not know yet.
+    Claimed { worker: WorkerAddress },
+    /// It has its assignment.
+    #[serde(rename_all = "camelCase")]
+    Serving {
+        worker: WorkerAddress,
+        /// It was told to write ENDLIST.
+        finishing: bool,
+        /// When it first had the publisher.
+        session_since: Option<UnixMillis>,
+    },
+    /// None is wanted any more.
+    Vacant,
+}
+
+impl Slot {
+    pub(super) fn worker(&self) -> Option<WorkerAddress> {
+        match self {
+            Self::Claimed { worker } | Self::Serving { worker, .. } => Some(*worker),
+            Self::Wanted | Self::Vacant => None,
+        }
+    }
+}
+
+/// What tells a stream that kills workers from a worker that happened to die.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Losses {
+    /// Workers in a row that were lost soon after they had taken the publisher.
+    quick: u32,
+    relay_failures: u32,
+    relay_failures_count_until: Option<Deadline>,
+}
+
+impl Losses {
+    pub(super) fn worker_lost(&mut self, now: UnixMillis, slot: &Slot, evidence: Evidence) {
+        self.relay_failures = 0;
+        self.relay_failures_count_until = None;
+        if evidence == Evidence::ControllerRestarted {
+            return;
+        }
+        if let Slot::Serving { session_since: Some(since), .. } = slot {
+            let quick = now < Deadline::after(*since, QUICK_MS).at();
+            self.quick = if quick { self.quick.saturating_add(1) } else { 0 };
+        }
+    }
+
+    /// Counts a router's failure; true when there were so many that the worker counts as lost.
+    pub(super) fn relay_failed(&mut self, now: UnixMillis) -> bool {
+        if self.relay_failures_count_until.is_none_or(|until| until.passed(now)) {
+            self.relay_failures = 0;
+            self.relay_failures_count_until = Some(Deadline::after(now, RELAY_FAILURES_MS));
+        }
+        self.relay_failures = self.relay_failures.saturating_add(1);
+        self.relay_failures >= RELAY_FAILURES
+    }
+
+    /// The next worker is not to get what the last ones died of.
+    pub(super) fn replay_is_suspect(&self) -> bool {
+        self.quick >= SUSPECT_LOSSES
+    }
+
+    pub(super) fn too_many(&self) -> bool {
+        self.quick > SUSPECT_LOSSES
+    }
+}
+
+/// The replay holds at least two GOPs and is decoded at once: what kills a worker there does so within seconds.
+const QUICK_MS: u32 = 10_000;
+/// Two may be chance.
+const SUSPECT_LOSSES: u32 = 2;
+/// A live worker's feed outweighs one failed relay, and a second one; a router tries once a second.
+const RELAY_FAILURES: u32 = 3;
+const RELAY_FAILURES_MS: u32 = 10_000;
