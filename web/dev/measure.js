@@ -35,6 +35,16 @@ try {
   await page.setViewport({ width: 1280, height: 800 });
   page.on('console', (message) => console.log(`[${message.type()}]`, message.text()));
   page.on('pageerror', (error) => console.log('[page error]', String(error)));
+  page.on('requestfinished', (request) => slow(request, 'answered'));
+  page.on('requestfailed', (request) => slow(request, 'failed'));
+  const asked = new Map();
+  page.on('request', (request) => asked.set(request, Date.now()));
+  function slow(request, how) {
+    const took = Date.now() - (asked.get(request) ?? Date.now());
+    asked.delete(request);
+    if (took > 1000)
+      console.log(((Date.now() - opened) / 1000).toFixed(1), how, `after ${took} ms`, request.url());
+  }
   const opened = Date.now();
   await page.goto(`${base}/watch/01926f00-0000-7000-8000-000000000001`);
   await page.waitForFunction('window.__caudal?.status === "playing"', { polling: 20, timeout: 20_000 });
@@ -68,6 +78,9 @@ try {
     );
     await pause(100);
   }
+  if (process.env.SERIES)
+    for (const { at, rate, latency, buffered, target } of samples.filter((_, n) => n % 5 === 0))
+      console.log(at.toFixed(1), rate, latency?.toFixed(0), buffered.toFixed(3), target.toFixed(3));
   let last = '';
   for (const { at, status, stalls, target, latency, level } of samples) {
     const line = `${status} stalls=${stalls} level=${level}`;

@@ -21,7 +21,7 @@ export class LatencyController {
   #steering = false;
   #rate = 1;
   #last: { now: number; buffered: number } | null = null;
-  #join: Join = { state: 'filling', since: null, peak: 0, previousPeak: 0 };
+  #join: Join = { state: 'filling', since: null, peak: 0, trough: Infinity, previousPeak: 0 };
 
   /** `part` is the longest part that the stream announces (PART-TARGET), in seconds. */
   constructor(part: number) {
@@ -83,7 +83,7 @@ export class LatencyController {
    * about the network is kept.
    */
   rejoin(): void {
-    this.#join = { state: 'filling', since: null, peak: 0, previousPeak: 0 };
+    this.#join = { state: 'filling', since: null, peak: 0, trough: Infinity, previousPeak: 0 };
     this.#pause();
   }
 
@@ -122,15 +122,16 @@ export class LatencyController {
     if (join.state === 'done') return 0;
     join.since ??= now;
     join.peak = Math.max(join.peak, buffered);
-    if (now - join.since < Math.max(JOIN_WINDOW, 2 * this.#part)) return 0;
+    join.trough = Math.min(join.trough, buffered);
+    if (now - join.since < Math.max(JOIN_WINDOW, 3 * this.#part)) return 0;
     const settled = join.previousPeak > 0 && join.peak <= join.previousPeak + this.#part / 2;
     if (!settled) {
-      this.#join = { state: 'filling', since: now, peak: 0, previousPeak: join.peak };
+      this.#join = { state: 'filling', since: now, peak: 0, trough: Infinity, previousPeak: join.peak };
       return 0;
     }
     this.#join = { state: 'done' };
-    // `buffered` is somewhere on a tooth; the peak of the window says how high the tooth's top is.
-    const excess = join.peak - this.#part / 2 - this.target;
+    // `buffered` is somewhere on a tooth; what counts is how low the teeth go, above all where parts come in pairs.
+    const excess = join.trough + this.#part / 2 - this.target;
     const reachable = buffered - this.#part / 2;
     return excess > SEEK_WORTH && reachable > SEEK_WORTH ? Math.min(excess, reachable) : 0;
   }
@@ -168,7 +169,8 @@ export interface Steering {
 }
 
 type Join =
-  { state: 'filling'; since: number | null; peak: number; previousPeak: number } | { state: 'done' };
+  | { state: 'filling'; since: number | null; peak: number; trough: number; previousPeak: number }
+  | { state: 'done' };
 
 const clamp = (value: number, least: number, most: number) => Math.min(Math.max(value, least), most);
 
@@ -202,8 +204,8 @@ const DIP_FORGETTING = 0.002;
 const SMOOTHING = 1;
 const STALE_AFTER = 2;
 /** Distance from the target at which steering begins and ends. */
-const FAR = 0.1;
-const NEAR = 0.03;
+const FAR = 0.07;
+const NEAR = 0.02;
 /** Up to GENTLE (3 %) nobody hears or sees the rate; reached at 0.12 s from the target. */
 const GAIN = 0.25;
 const GENTLE = 0.03;

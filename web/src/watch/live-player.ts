@@ -58,6 +58,7 @@ export class LivePlayer {
   #fedAt = seconds();
   #position = -1;
   #lastJump = 0;
+  #idleSince: number | null = null;
 
   constructor(video: HTMLVideoElement, url: string) {
     this.#video = video;
@@ -177,7 +178,10 @@ export class LivePlayer {
       // Two hands on one wheel: the rate is our controller's alone.
       maxLiveSyncPlaybackRate: 1,
       liveSyncOnStallIncrease: 0,
-      backBufferLength: 30,
+      // Removing old media makes hls.js 1.7.4 forget the parts of the segment that is just being appended, and then it
+      // waits for them at the segment's end until they have left the playlist: seconds of stall, every few minutes.
+      // Browsers drop old media by themselves when their buffer is full.
+      backBufferLength: Infinity,
       maxBufferLength: 20,
       // Media comes as CMAF and is passed through; a worker would need `blob:` in the Content-Security-Policy.
       enableWorker: false,
@@ -278,6 +282,7 @@ export class LivePlayer {
       }
     }
     if (!this.#started || video.paused || video.seeking || !this.#following || this.#hls === null) return;
+    this.#wake(this.#hls, now);
     if (this.#stalledSince !== null) this.#leaveHole(now);
     else if (video.readyState >= HTMLMediaElement.HAVE_FUTURE_DATA) this.#steer(now);
   }
@@ -302,6 +307,21 @@ export class LivePlayer {
       return;
     this.#controller.rejoin();
     this.#jump(sync, now);
+  }
+
+  /**
+   * hls.js has several ways of losing its place at a segment's end (its issue 5028 is one, the comment at
+   * `backBufferLength` another): the playlist goes on and nothing is loaded. From behind that end it finds its way.
+   */
+  #wake(hls: Hls, now: number): void {
+    const details = hls.latestLevelDetails;
+    const end = this.#rangeEnd();
+    const missing = details?.live === true ? details.edge - end : 0;
+    const idle =
+      hls.inFlightFragments.main.state === 'IDLE' && missing > Math.max(2 * (details?.partTarget ?? 0), 0.3);
+    if (!idle || now - this.#lastJump < JUMP_PAUSE) this.#idleSince = null;
+    else if (this.#idleSince === null) this.#idleSince = now;
+    else if (now - this.#idleSince > IDLE_PATIENCE) this.#jump(end + PAST_THE_END, now);
   }
 
   /** A stall in front of a hole in the timeline never ends by itself: the streamer was away for that long. */
@@ -385,6 +405,9 @@ const FIRST_BANDWIDTH = 4_000_000;
 const HOPELESS = 8;
 const JUMP_PAUSE = 2;
 const HOLE_PATIENCE = 0.3;
+const IDLE_PATIENCE = 0.25;
+/** More than rounding, less than a frame. */
+const PAST_THE_END = 0.02;
 /** hls.js leaves gaps of a few milliseconds between segments of real encoders. */
 const RANGE_TOLERANCE = 0.1;
 
