@@ -1,1 +1,146 @@
-//! 
+//! The streamers' door: takes RTMP and RTMPS, asks the api who may publish, enters the publisher in the directory, keeps a
+//! replay of its last media and relays it to whichever worker the directory names.
+//!
+//! Knows nothing of segments, viewers or databases. [`run`] is all of it:
+//!
+//! * `door` accepts connections, `admission` decides about them (`authorize`, `known_keys`, `guess_guard`; for a key that
+//!   is live `takeover` with `judges`),
+//! * `session` owns one publisher: `replay` and `measure` are its pure parts, `link` its way to the worker (`relay`),
+//!   `verdict` says when it has to go,
+//! * `sessions` is what the router knows of all of them, and `internal_api` what other routers may ask.
+
+mod admission;
+mod authorize;
+mod clock;
+mod config;
+mod door;
+#[cfg(test)]
+mod fixtures;
+mod guess_guard;
+mod internal_api;
+mod judges;
+mod known_keys;
+mod link;
+mod measure;
+mod metrics;
+mod relay;
+mod replay;
+mod session;
+mod sessions;
+mod tag;
+mod takeover;
+mod timestamps;
+mod verdict;
+
+use std::io;
+use std::sync::Arc;
+
+use caudal_service::http::{HttpLimits, HttpServer};
+use thiserror::Error;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::admission::Admission;
+use crate::authorize::Api;
+use crate::door::Door;
+use crate::judges::Judges;
+use crate::known_keys::KnownKeys;
+use crate::metrics::Metrics;
+use crate::sessions::Sessions;
+
+pub use config::{Addresses, Config, Internal, Limits, RECONNECT_WINDOW};
+
+/// Why a router cannot run.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// Its metrics are registered already.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// No HTTP client can be made.
+    #[error("HTTP client: {0}")]
+    Client(#[from] reqwest::Error),
+    /// A listener failed for good.
+    #[error("listener: {0}")]
+    Listener(#[from] io::Error),
+}
+
+/// Takes publishers until `shutdown`; then tells them, ends the relays (not the broadcasts), and returns when all have
+/// gone or [`Limits::drain`] is over.
+///
+/// # Errors
+/// When it cannot start, or a listener fails.
+pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
+    let Config { rtmp, rtmps, internal, directory, api_url, signer, input_key, second_publisher, .. } =
+        config;
+    let metrics = Metrics::register(&config.registry)?;
+    let sessions = Sessions::default();
+    // Its own end as well: when one of its tasks fails, all of them stop.
+    let shutdown = shutdown.child_token();
+    let this_router = match &internal {
+        Some(internal) => match &internal.url {
+            Some(url) => url.clone(),
+            None => format!("http://{}", internal.listener.local_addr()?),
+        },
+        None => ONLY_ROUTER.to_owned(),
+    };
+    let admission = Admission {
+        api: Api::new(&api_url, signer.clone())?,
+        directory: Arc::clone(&directory),
+        judges: Judges::new(input_key.clone(), signer, this_router.clone(), sessions.clone())?,
+        known_keys: KnownKeys::default(),
+        guesses: std::sync::Mutex::default(),
+        metrics: metrics.clone(),
+        second_publisher,
+        this_router,
+        reconnect_window: config.reconnect_window,
+    };
+    let streams = directory.watch();
+    let door = Arc::new(Door::new(
+        admission,
+        directory,
+        sessions.clone(),
+        input_key,
+        metrics,
+        config.limits,
+        shutdown.clone(),
+    ));
+
+    let mut tasks: JoinSet<io::Result<()>> = JoinSet::new();
+    let listeners = std::iter::once((rtmp, None))
+        .chain(rtmps.map(|(listener, tls)| (listener, Some(TlsAcceptor::from(Arc::new(tls))))));
+    for (listener, tls) in listeners {
+        let door = Arc::clone(&door);
+        tasks.spawn(async move {
+            door.serve(listener, tls).await;
+            Ok(())
+        });
+    }
+    // Sessions and the questions about them end last.
+    let drained = CancellationToken::new();
+    let follower = (sessions.clone(), drained.clone());
+    tasks.spawn(async move {
+        follower.0.follow(streams, follower.1).await;
+        Ok(())
+    });
+    if let Some(internal) = internal {
+        let server = HttpServer::new(internal.listener, HttpLimits::default());
+        tasks.spawn(server.serve(internal_api::routes(sessions, internal.verifier), drained.clone()));
+    }
+
+    let mut outcome = Ok(());
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        Some(ended) = tasks.join_next() => outcome = ended.unwrap_or_else(|error| Err(io::Error::other(error))),
+    }
+    shutdown.cancel();
+    door.drain().await;
+    drained.cancel();
+    while let Some(ended) = tasks.join_next().await {
+        outcome = outcome.and(ended.unwrap_or_else(|error| Err(io::Error::other(error))));
+    }
+    Ok(outcome?)
+}
+
+/// The name in the directory of a router that nobody else can ask.
+const ONLY_ROUTER: &str = "local";

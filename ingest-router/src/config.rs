@@ -1,0 +1,93 @@
+//! What a router is given.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use caudal_directory::StreamDirectory;
+use caudal_livestream::admission::SecondPublisher;
+use caudal_livestream::proof::RoleKey;
+use caudal_rtmp::MAX_BITRATE;
+use caudal_service::internal::{Signer, Verifier};
+use prometheus::Registry;
+use tokio::net::TcpListener;
+use tokio_rustls::rustls::ServerConfig;
+
+/// A router's settings and what it shares with its process.
+pub struct Config {
+    /// For publishers.
+    pub rtmp: TcpListener,
+    /// For publishers under TLS.
+    pub rtmps: Option<(TcpListener, ServerConfig)>,
+    /// For other routers; without it this router is the only one.
+    pub internal: Option<Internal>,
+    /// Where the streams are.
+    pub directory: Arc<dyn StreamDirectory>,
+    /// Base URL of the api's internal listener.
+    pub api_url: String,
+    /// Signs as `ingest-router`.
+    pub signer: Signer,
+    /// Proves this role to workers.
+    pub input_key: RoleKey,
+    /// What a second publisher on a live key means; none leaves it to the api's answer.
+    pub second_publisher: Option<SecondPublisher>,
+    /// How long a lost publisher may take to come back.
+    pub reconnect_window: Duration,
+    /// How much is let in.
+    pub limits: Limits,
+    /// For this router's metrics.
+    pub registry: Registry,
+}
+
+/// The listener for other routers.
+pub struct Internal {
+    /// Where they ask.
+    pub listener: TcpListener,
+    /// Knows them: allows the caller `ingest-router`.
+    pub verifier: Verifier,
+    /// The base URL under which they find it; none for the listener's own address.
+    pub url: Option<String>,
+}
+
+/// How much is let in.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Publishers at a time.
+    pub publishers: usize,
+    /// Connections at a time, publishing or not.
+    pub connections: usize,
+    /// Connections at a time from one address; none for no limit.
+    pub connections_per_address: Option<NonZeroUsize>,
+    /// Whether a connection's address is the publisher's own: not behind a proxy or a load balancer that hides it.
+    /// Limits by address count only then.
+    pub addresses: Addresses,
+    /// Bits a second of one publisher, averaged over ten seconds.
+    pub bitrate: u64,
+    /// How long publishers and relays may take to end once the router stops.
+    pub drain: Duration,
+}
+
+/// Whose addresses connections come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addresses {
+    /// The publishers'.
+    Real,
+    /// A proxy's.
+    Shared,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            publishers: 1000,
+            connections: 12_000,
+            connections_per_address: NonZeroUsize::new(64),
+            addresses: Addresses::Real,
+            bitrate: MAX_BITRATE,
+            drain: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The default of [`Config::reconnect_window`] (ARCHITECTURE §3.7).
+pub const RECONNECT_WINDOW: Duration = Duration::from_secs(30);

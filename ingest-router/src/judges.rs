@@ -1,0 +1,94 @@
+//! Who knows whether a stream's publisher is alive: its worker, and failing that the router that holds it.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use caudal_directory::WorkerClient;
+use caudal_livestream::StreamId;
+use caudal_livestream::feed::InputState;
+use caudal_livestream::proof::RoleKey;
+use caudal_livestream::record::LiveStream;
+use caudal_service::internal::{SIGNATURE_HEADER, Signer};
+use reqwest::{Client, StatusCode};
+use tokio::time::timeout;
+
+use crate::internal_api::session_path;
+use crate::sessions::Sessions;
+use crate::takeover::Testimony;
+
+/// Asks them.
+#[derive(Clone, Debug)]
+pub(crate) struct Judges {
+    workers: WorkerClient,
+    input_key: RoleKey,
+    routers: Client,
+    signer: Signer,
+    /// This router's name in the directory.
+    this_router: String,
+    sessions: Sessions,
+}
+
+impl Judges {
+    pub(crate) fn new(
+        input_key: RoleKey,
+        signer: Signer,
+        this_router: String,
+        sessions: Sessions,
+    ) -> Result<Self, reqwest::Error> {
+        let workers = WorkerClient::new()?;
+        let routers = Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .tcp_nodelay(true)
+            .tls_certs_only([])
+            .build()?;
+        Ok(Self { workers, input_key, routers, signer, this_router, sessions })
+    }
+
+    /// What is known of the publisher that `record` names.
+    pub(crate) async fn testimony(&self, record: &LiveStream) -> Testimony {
+        let stream = record.spec.stream;
+        if let Some(worker) = &record.status.worker {
+            let proof = self.input_key.proof(stream, record.status.epoch);
+            match timeout(WORKER_DEADLINE, self.workers.input(worker, &proof)).await {
+                // A worker that has not met this publisher yet says nothing about it.
+                Ok(Ok(input))
+                    if input.session.is_some() && input.generation >= record.spec.ingest.generation =>
+                {
+                    return Testimony::from(&input);
+                }
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => tracing::debug!(%stream, %error, "the worker cannot judge"),
+                Err(_) => tracing::debug!(%stream, "the worker does not answer"),
+            }
+        }
+        let router = &record.spec.ingest.router;
+        let input = if *router == self.this_router {
+            self.sessions.input(stream, Instant::now())
+        } else {
+            match timeout(ROUTER_DEADLINE, self.ask_router(router, stream)).await {
+                Ok(Ok(input)) => input,
+                Ok(Err(error)) => {
+                    tracing::debug!(%stream, router, %error, "the publisher's router cannot judge");
+                    None
+                }
+                Err(_) => None,
+            }
+        };
+        input.as_ref().map_or(Testimony::Absent, Testimony::from)
+    }
+
+    async fn ask_router(&self, router: &str, stream: StreamId) -> Result<Option<InputState>, reqwest::Error> {
+        let path = session_path(stream);
+        let signature = self.signer.sign("GET", &path, b"", SystemTime::now());
+        let request = self.routers.get(format!("{}{path}", router.trim_end_matches('/')));
+        let response = request.header(SIGNATURE_HEADER, signature).send().await?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        response.error_for_status()?.json().await.map(Some)
+    }
+}
+
+/// Together with the router's they leave room in the 3 s for which a second publisher is held.
+const WORKER_DEADLINE: Duration = Duration::from_millis(1500);
+const ROUTER_DEADLINE: Duration = Duration::from_secs(1);

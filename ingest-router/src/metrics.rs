@@ -1,0 +1,159 @@
+//! What is counted.
+
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+/// This router's metrics. Cheap to clone; all clones count together.
+#[derive(Clone, Debug)]
+pub(crate) struct Metrics {
+    pub(crate) connections: IntGauge,
+    pub(crate) publishers: IntGauge,
+    pub(crate) received_bytes: IntCounter,
+    pub(crate) relayed_bytes: IntCounter,
+    pub(crate) dropped_frames: IntCounter,
+    pub(crate) replays: IntCounter,
+    pub(crate) relay_failures: IntCounter,
+    pub(crate) relay_lag: Histogram,
+    pub(crate) takeovers: IntCounter,
+    refusals: IntCounterVec,
+    losses: IntCounterVec,
+}
+
+/// Why a publisher was not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RefusalReason {
+    UnknownKey,
+    Banned,
+    Held,
+    Guessing,
+    AlreadyLive,
+    NoCapacity,
+    TooManyPublishers,
+    TooManyConnections,
+    Unavailable,
+}
+
+/// How a publisher's session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SessionEnd {
+    Unpublished,
+    Lost,
+    TakenOver,
+    Dropped,
+    StreamOver,
+    Shutdown,
+}
+
+impl RefusalReason {
+    fn label(self) -> &'static str {
+        match self {
+            Self::UnknownKey => "unknown_key",
+            Self::Banned => "banned",
+            Self::Held => "held",
+            Self::Guessing => "guessing",
+            Self::AlreadyLive => "already_live",
+            Self::NoCapacity => "no_capacity",
+            Self::TooManyPublishers => "too_many_publishers",
+            Self::TooManyConnections => "too_many_connections",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+impl SessionEnd {
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Unpublished => "unpublished",
+            Self::Lost => "lost",
+            Self::TakenOver => "taken_over",
+            Self::Dropped => "dropped",
+            Self::StreamOver => "stream_over",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+impl Metrics {
+    /// Registers all of them.
+    pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
+            let metric = IntGauge::new(format!("{PREFIX}_{name}"), help)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
+        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
+            let metric = IntCounter::new(format!("{PREFIX}_{name}"), help)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
+        let by_reason = |name: &str, help: &str| -> Result<IntCounterVec, prometheus::Error> {
+            let metric = IntCounterVec::new(Opts::new(format!("{PREFIX}_{name}"), help), &["reason"])?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
+        let lag = HistogramOpts::new(
+            format!("{PREFIX}_relay_lag_seconds"),
+            "Media that waited for a relay, looked at each second for each publisher",
+        );
+        let relay_lag = Histogram::with_opts(lag.buckets(vec![0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0]))?;
+        registry.register(Box::new(relay_lag.clone()))?;
+        Ok(Self {
+            connections: gauge("connections", "Open connections, publishing or not yet")?,
+            publishers: gauge("publishers", "Publishers that were let in and are connected")?,
+            received_bytes: counter("received_bytes_total", "Media and metadata received from publishers")?,
+            relayed_bytes: counter(
+                "relayed_bytes_total",
+                "Media and metadata sent to workers, replays included",
+            )?,
+            dropped_frames: counter(
+                "dropped_frames_total",
+                "Frames not relayed because a worker was too slow",
+            )?,
+            replays: counter(
+                "replays_total",
+                "Relays that began with a replay of what had been sent before",
+            )?,
+            relay_failures: counter("relay_failures_total", "Relays that failed, or could not be made")?,
+            relay_lag,
+            takeovers: counter(
+                "takeovers_total",
+                "Publishers that took an open stream from another connection",
+            )?,
+            refusals: by_reason("refusals_total", "Publishers that were not let in")?,
+            losses: by_reason("sessions_ended_total", "Publisher sessions that ended")?,
+        })
+    }
+
+    /// A publisher was not let in.
+    pub(crate) fn refused(&self, reason: RefusalReason) {
+        self.refusals.with_label_values(&[reason.label()]).inc();
+    }
+
+    /// A publisher's session ended.
+    pub(crate) fn ended(&self, end: SessionEnd) {
+        self.losses.with_label_values(&[end.label()]).inc();
+    }
+}
+
+/// Adds to a counter what was counted in `usize`.
+pub(crate) fn add(counter: &IntCounter, amount: usize) {
+    counter.inc_by(u64::try_from(amount).unwrap_or(u64::MAX));
+}
+
+/// Counts one up for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Counted(IntGauge);
+
+impl Counted {
+    pub(crate) fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+const PREFIX: &str = "caudal_ingest_router";

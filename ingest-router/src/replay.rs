@@ -1,0 +1,307 @@
+//! What a new worker is given of the past: headers, and whole GOPs that reach back far enough.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use caudal_livestream::admission::BroadcastHints;
+
+use crate::tag::{Body, Role, Tag};
+use crate::timestamps::Timestamps;
+
+/// The last media of one publisher. It is also what a relay reads from, each at its own [`Cursor`], so that no relay
+/// needs a buffer of its own.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    limits: ReplayLimits,
+    entries: VecDeque<Entry>,
+    /// Sequence number of the oldest entry; they run on for the life of the session.
+    first: u64,
+    /// Where decoding can begin, oldest first. Entries before the first of them serve only relays that are on their
+    /// way.
+    entry_points: VecDeque<EntryPoint>,
+    headers: Arc<Headers>,
+    timestamps: Timestamps,
+    bytes: usize,
+    frames: u64,
+    video: bool,
+}
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReplayLimits {
+    /// Media that the kept GOPs cover at least, once there has been so much.
+    pub(crate) span: Duration,
+    /// Never more than this, whatever it covers then.
+    pub(crate) bytes: usize,
+}
+
+impl ReplayLimits {
+    /// For a broadcast with these hints: two target durations (ARCHITECTURE §3.3, §5).
+    pub(crate) fn for_broadcast(hints: Option<&BroadcastHints>) -> Self {
+        let target_s = hints.map_or(TARGET_DURATION_S, |hints| {
+            hints.keyframe_ms.div_ceil(1000).clamp(MIN_TARGET_DURATION_S, MAX_TARGET_DURATION_S)
+        });
+        Self { span: Duration::from_secs(u64::from(target_s).saturating_mul(2)), bytes: MAX_BYTES }
+    }
+}
+
+/// A relay's place in a [`Replay`].
+#[derive(Debug)]
+pub(crate) struct Cursor {
+    place: Place,
+    /// Headers that go out before the entry at `place`.
+    pending: VecDeque<Tag>,
+    /// [`Entry::frames`] of the last entry that was read.
+    frames: Option<u64>,
+    dropped: u64,
+}
+
+/// Where a relay begins to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beginning {
+    /// With all that is kept.
+    Replay,
+    /// With the next keyframe to come: what is kept may be what kills workers.
+    NextKeyframe,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// Until there is an entry point at or behind this.
+    EntryPointFrom(u64),
+    At(u64),
+}
+
+#[derive(Debug)]
+struct Entry {
+    tag: Tag,
+    /// Frames up to and with this entry, since the session began.
+    frames: u64,
+}
+
+#[derive(Debug)]
+struct EntryPoint {
+    sequence: u64,
+    timestamp_ms: u32,
+    /// In force here.
+    headers: Arc<Headers>,
+}
+
+/// What a decoder needs before the first frame.
+#[derive(Clone, Debug, Default)]
+struct Headers {
+    metadata: Option<Tag>,
+    video: Option<Tag>,
+    audio: Option<Tag>,
+}
+
+impl Replay {
+    /// An empty one.
+    pub(crate) fn new(limits: ReplayLimits) -> Self {
+        Self {
+            limits,
+            entries: VecDeque::new(),
+            first: 0,
+            entry_points: VecDeque::new(),
+            headers: Arc::default(),
+            timestamps: Timestamps::default(),
+            bytes: 0,
+            frames: 0,
+            video: false,
+        }
+    }
+
+    /// Keeps `tag` and lets go of what is no longer needed. True at a timestamp jump: what was kept then is no
+    /// replay any more.
+    pub(crate) fn push(&mut self, tag: Tag) -> bool {
+        let role = tag.role();
+        let jumped = self.timestamps.jumps(&tag, role);
+        if jumped {
+            self.entry_points.clear();
+        }
+        let header = |tag: &Tag| Some(tag.detached());
+        match role {
+            Role::Metadata => Arc::make_mut(&mut self.headers).metadata = header(&tag),
+            Role::VideoHeader => Arc::make_mut(&mut self.headers).video = header(&tag),
+            Role::AudioHeader => Arc::make_mut(&mut self.headers).audio = header(&tag),
+            Role::Keyframe | Role::Frame | Role::Audio => {}
+            Role::Other => return jumped,
+        }
+        self.video |= matches!(role, Role::VideoHeader | Role::Keyframe | Role::Frame);
+        // Without video, any audio frame will do.
+        let opens = role == Role::Keyframe || (role == Role::Audio && !self.video);
+        if opens {
+            self.entry_points.push_back(EntryPoint {
+                sequence: self.next_sequence(),
+                timestamp_ms: tag.timestamp_ms,
+                headers: Arc::clone(&self.headers),
+            });
+        }
+        if opens || role == Role::Frame {
+            self.frames = self.frames.saturating_add(1);
+        }
+        self.bytes = self.bytes.saturating_add(cost(&tag));
+        let newest = tag.timestamp_ms;
+        self.entries.push_back(Entry { tag, frames: self.frames });
+        self.let_go(newest);
+        jumped
+    }
+
+    /// A relay's place at `beginning`.
+    pub(crate) fn cursor(&self, beginning: Beginning) -> Cursor {
+        let from = match beginning {
+            Beginning::Replay => self.first,
+            Beginning::NextKeyframe => self.next_sequence(),
+        };
+        Cursor { place: Place::EntryPointFrom(from), pending: VecDeque::new(), frames: None, dropped: 0 }
+    }
+
+    /// What the relay at `cursor` sends next; `None` until more arrives. A relay that was so slow that its place is
+    /// gone goes on at the next keyframe, headers first.
+    pub(crate) fn read(&self, cursor: &mut Cursor) -> Option<Tag> {
+        if let Some(header) = cursor.pending.pop_front() {
+            return Some(header);
+        }
+        let sequence = match cursor.place {
+            Place::At(sequence) if sequence >= self.first => sequence,
+            Place::At(from) | Place::EntryPointFrom(from) => {
+                cursor.place = Place::EntryPointFrom(from);
+                let entry_point = self.entry_points.iter().find(|point| point.sequence >= from)?;
+                cursor.place = Place::At(entry_point.sequence);
+                cursor.pending = entry_point.headers.stamped(entry_point.timestamp_ms);
+                if let Some(seen) = cursor.frames.take() {
+                    // The entry point itself is a frame, and will be read.
+                    let before = self.entry(entry_point.sequence)?.frames.saturating_sub(1);
+                    cursor.dropped = cursor.dropped.saturating_add(before.saturating_sub(seen));
+                }
+                match cursor.pending.pop_front() {
+                    Some(header) => return Some(header),
+                    None => entry_point.sequence,
+                }
+            }
+        };
+        let entry = self.entry(sequence)?;
+        cursor.place = Place::At(sequence.saturating_add(1));
+        cursor.frames = Some(entry.frames);
+        Some(entry.tag.clone())
+    }
+
+    /// Whether there is nothing to be read at `cursor` now.
+    pub(crate) fn is_read(&self, cursor: &Cursor) -> bool {
+        let anything = match cursor.place {
+            Place::At(sequence) if sequence >= self.first => sequence < self.next_sequence(),
+            Place::At(from) | Place::EntryPointFrom(from) => {
+                self.entry_points.back().is_some_and(|point| point.sequence >= from)
+            }
+        };
+        cursor.pending.is_empty() && !anything
+    }
+
+    /// How much media waits behind `cursor`.
+    pub(crate) fn lag(&self, cursor: &Cursor) -> Duration {
+        let sequence = match cursor.place {
+            Place::At(sequence) => sequence.max(self.first),
+            Place::EntryPointFrom(_) => self.first,
+        };
+        match (self.entry(sequence), self.entries.back()) {
+            (Some(next), Some(last)) => behind(next.tag.timestamp_ms, last.tag.timestamp_ms),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// Bytes held, with what each tag costs beside its body.
+    #[cfg(test)]
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn next_sequence(&self) -> u64 {
+        self.first.saturating_add(u64::try_from(self.entries.len()).unwrap_or(u64::MAX))
+    }
+
+    fn entry(&self, sequence: u64) -> Option<&Entry> {
+        self.entries.get(usize::try_from(sequence.checked_sub(self.first)?).ok()?)
+    }
+
+    fn let_go(&mut self, newest_ms: u32) {
+        // The last two whole GOPs and the one that is open.
+        while self.entry_points.len() > KEPT_GOPS
+            && self
+                .entry_points
+                .get(1)
+                .is_some_and(|second| behind(second.timestamp_ms, newest_ms) >= self.limits.span)
+        {
+            self.let_go_first_gop();
+        }
+        while self.bytes > self.limits.bytes && !self.entries.is_empty() {
+            match self.entry_points.front() {
+                Some(oldest) if oldest.sequence <= self.first && self.entry_points.len() > 1 => {
+                    self.let_go_first_gop();
+                }
+                // A single GOP that is too large: it cannot be replayed, and frames without its beginning only serve
+                // relays that are on their way.
+                Some(oldest) if oldest.sequence <= self.first => self.entry_points.clear(),
+                _ => self.let_go_first(),
+            }
+        }
+    }
+
+    fn let_go_first_gop(&mut self) {
+        self.entry_points.pop_front();
+        let Some(next) = self.entry_points.front().map(|point| point.sequence) else { return };
+        while self.first < next {
+            self.let_go_first();
+        }
+    }
+
+    fn let_go_first(&mut self) {
+        if let Some(entry) = self.entries.pop_front() {
+            self.bytes = self.bytes.saturating_sub(cost(&entry.tag));
+            self.first = self.first.saturating_add(1);
+        }
+    }
+}
+
+impl Cursor {
+    /// Frames that this relay was too slow for, since the last call.
+    pub(crate) fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
+    }
+}
+
+impl Headers {
+    /// In the order in which encoders send them.
+    fn stamped(&self, timestamp_ms: u32) -> VecDeque<Tag> {
+        let all = [&self.metadata, &self.video, &self.audio];
+        all.into_iter().flatten().map(|header| header.at(timestamp_ms)).collect()
+    }
+}
+
+fn cost(tag: &Tag) -> usize {
+    let beside = match tag.body {
+        // Parsed, it is a few strings and numbers more.
+        Body::Metadata(_) => 1024,
+        Body::Audio(_) | Body::Video(_) => 128,
+    };
+    tag.len().saturating_add(beside)
+}
+
+/// Time from one timestamp to a later one, across the 32-bit wrap; none when it is not later.
+fn behind(earlier_ms: u32, later_ms: u32) -> Duration {
+    let ahead = later_ms.wrapping_sub(earlier_ms);
+    if ahead > u32::MAX / 2 { Duration::ZERO } else { Duration::from_millis(u64::from(ahead)) }
+}
+
+/// Two whole GOPs and the open one.
+const KEPT_GOPS: usize = 3;
+/// 8 s of 24 Mb/s: what a worker rebuilds segments from, and the most that one publisher costs this process.
+const MAX_BYTES: usize = 24 * 1024 * 1024;
+/// A broadcast without history is announced with this TARGETDURATION, in seconds (ARCHITECTURE §5).
+const TARGET_DURATION_S: u32 = 4;
+const MIN_TARGET_DURATION_S: u32 = 2;
+const MAX_TARGET_DURATION_S: u32 = 10;
+
+#[cfg(test)]
+#[path = "replay_tests.rs"]
+mod tests;

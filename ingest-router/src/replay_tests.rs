@@ -1,0 +1,234 @@
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::*;
+
+fn limits(span_ms: u64, bytes: usize) -> ReplayLimits {
+    ReplayLimits { span: Duration::from_millis(span_ms), bytes }
+}
+
+fn video(first: u8, packet: u8, timestamp_ms: u32, length: usize) -> Tag {
+    let mut body = vec![first, packet, 0, 0, 0];
+    body.resize(length.max(5), 0);
+    Tag { timestamp_ms, body: Body::Video(body.into()) }
+}
+
+fn header(mark: usize) -> Tag {
+    video(0x17, 0, 0, 10 + mark)
+}
+
+fn keyframe(timestamp_ms: u32) -> Tag {
+    video(0x17, 1, timestamp_ms, 100)
+}
+
+fn frame(timestamp_ms: u32) -> Tag {
+    video(0x27, 1, timestamp_ms, 50)
+}
+
+fn audio_header() -> Tag {
+    Tag { timestamp_ms: 0, body: Body::Audio(Bytes::from_static(&[0xAF, 0, 0x12, 0x10])) }
+}
+
+fn audio(timestamp_ms: u32) -> Tag {
+    Tag { timestamp_ms, body: Body::Audio(Bytes::from_static(&[0xAF, 1, 0x21])) }
+}
+
+/// What a relay would send: role and timestamp of each tag.
+fn drain(replay: &Replay, cursor: &mut Cursor) -> Vec<(Role, u32)> {
+    std::iter::from_fn(|| replay.read(cursor)).map(|tag| (tag.role(), tag.timestamp_ms)).collect()
+}
+
+/// `gops` GOPs of four frames, a second each, from `start_ms` on.
+fn push_gops(replay: &mut Replay, start_ms: u32, gops: u32) {
+    for gop in 0..gops {
+        let at = start_ms + gop * 1000;
+        replay.push(keyframe(at));
+        for index in 1..4 {
+            replay.push(frame(at + index * 250));
+        }
+    }
+}
+
+fn two_gops_replayed(from_ms: u32) -> Vec<(Role, u32)> {
+    let gop = |at| {
+        let rest = (1..4).map(move |index| (Role::Frame, at + index * 250));
+        std::iter::once((Role::Keyframe, at)).chain(rest)
+    };
+    std::iter::once((Role::VideoHeader, from_ms)).chain(gop(from_ms)).chain(gop(from_ms + 1000)).collect()
+}
+
+#[test]
+fn a_replay_begins_with_headers_at_the_first_frames_time() {
+    let mut replay = Replay::new(limits(2000, 1 << 20));
+    replay.push(header(0));
+    push_gops(&mut replay, 5000, 2);
+    let mut cursor = replay.cursor(Beginning::Replay);
+    assert_eq!(drain(&replay, &mut cursor), two_gops_replayed(5000));
+    replay.push(keyframe(7000));
+    assert_eq!(
+        drain(&replay, &mut cursor),
+        [(Role::Keyframe, 7000)],
+        "a relay that is up to date gets each tag once"
+    );
+}
+
+#[test]
+fn two_whole_gops_and_the_span_are_kept_and_no_more() {
+    for (span_ms, oldest_ms) in [(0, 7000), (2000, 7000), (2750, 7000), (2751, 6000), (5000, 4000)] {
+        let mut replay = Replay::new(limits(span_ms, 1 << 20));
+        replay.push(header(0));
+        push_gops(&mut replay, 0, 10);
+        let first = replay.read(&mut replay.cursor(Beginning::Replay)).map(|tag| tag.timestamp_ms);
+        assert_eq!(first, Some(oldest_ms), "span of {span_ms} ms");
+    }
+}
+
+#[test]
+fn headers_are_those_in_force_at_the_first_frame() {
+    let mut replay = Replay::new(limits(0, 1 << 20));
+    replay.push(header(1));
+    push_gops(&mut replay, 0, 3);
+    replay.push(header(2));
+    replay.push(keyframe(3000));
+    let mut cursor = replay.cursor(Beginning::Replay);
+    let lengths: Vec<usize> = std::iter::from_fn(|| replay.read(&mut cursor))
+        .filter(|tag| tag.role() == Role::VideoHeader)
+        .map(|tag| tag.len())
+        .collect();
+    assert_eq!(lengths, [11, 12]);
+}
+
+#[test]
+fn a_timestamp_jump_empties_it_but_takes_nothing_from_a_relay_on_its_way() {
+    let mut replay = Replay::new(limits(0, 1 << 20));
+    replay.push(header(0));
+    push_gops(&mut replay, 0, 2);
+    let mut on_its_way = replay.cursor(Beginning::Replay);
+    assert!(replay.push(frame(60_000)));
+    replay.push(keyframe(61_000));
+    let all = drain(&replay, &mut on_its_way);
+    assert_eq!(all.len(), 1 + 8 + 2);
+    let mut new = replay.cursor(Beginning::Replay);
+    assert_eq!(drain(&replay, &mut new), [(Role::VideoHeader, 61_000), (Role::Keyframe, 61_000)]);
+    assert_eq!(on_its_way.take_dropped(), 0);
+}
+
+#[test]
+fn a_relay_that_lags_too_far_goes_on_at_the_next_keyframe_and_the_loss_is_counted() {
+    let mut replay = Replay::new(limits(0, 1 << 20));
+    replay.push(header(0));
+    push_gops(&mut replay, 0, 1);
+    let mut cursor = replay.cursor(Beginning::Replay);
+    assert_eq!(drain(&replay, &mut cursor).len(), 5);
+    push_gops(&mut replay, 1000, 9);
+    let resumed = drain(&replay, &mut cursor);
+    assert_eq!(&resumed[..2], [(Role::VideoHeader, 7000), (Role::Keyframe, 7000)]);
+    assert_eq!(resumed.len(), 1 + 12);
+    assert_eq!(cursor.take_dropped(), 24, "GOPs at 1 to 6 s");
+    assert_eq!(cursor.take_dropped(), 0);
+}
+
+#[test]
+fn a_beginning_at_the_next_keyframe_sends_nothing_of_the_past() {
+    let mut replay = Replay::new(limits(10_000, 1 << 20));
+    replay.push(header(0));
+    push_gops(&mut replay, 0, 3);
+    let mut cursor = replay.cursor(Beginning::NextKeyframe);
+    assert_eq!(drain(&replay, &mut cursor), []);
+    replay.push(frame(3000));
+    assert_eq!(drain(&replay, &mut cursor), []);
+    replay.push(keyframe(3250));
+    assert_eq!(drain(&replay, &mut cursor), [(Role::VideoHeader, 3250), (Role::Keyframe, 3250)]);
+}
+
+#[test]
+fn a_gop_over_the_limit_is_not_replayed_and_the_next_one_is() {
+    let mut replay = Replay::new(limits(0, 10_000));
+    replay.push(header(0));
+    replay.push(keyframe(0));
+    for index in 1..200 {
+        replay.push(frame(index * 10));
+    }
+    assert!(replay.held_bytes() <= 10_000);
+    assert_eq!(drain(&replay, &mut replay.cursor(Beginning::Replay)), []);
+    replay.push(keyframe(2000));
+    replay.push(frame(2010));
+    assert_eq!(
+        drain(&replay, &mut replay.cursor(Beginning::Replay)),
+        [(Role::VideoHeader, 2000), (Role::Keyframe, 2000), (Role::Frame, 2010)]
+    );
+}
+
+#[test]
+fn without_video_any_audio_frame_opens_a_replay() {
+    let mut replay = Replay::new(limits(1000, 1 << 20));
+    replay.push(audio_header());
+    for index in 0..200 {
+        replay.push(audio(index * 20));
+    }
+    let sent = drain(&replay, &mut replay.cursor(Beginning::Replay));
+    assert_eq!(&sent[..2], [(Role::AudioHeader, 2980), (Role::Audio, 2980)]);
+    assert_eq!(sent.len(), 1 + 51);
+}
+
+#[test]
+fn the_span_is_counted_across_the_wrap() {
+    let mut replay = Replay::new(limits(2750, 1 << 20));
+    replay.push(header(0));
+    let start = u32::MAX - 4999;
+    for gop in 0..10u32 {
+        let at = start.wrapping_add(gop * 1000);
+        for index in 0..4u32 {
+            let at = at.wrapping_add(index * 250);
+            replay.push(if index == 0 { keyframe(at) } else { frame(at) });
+        }
+    }
+    let first = replay.read(&mut replay.cursor(Beginning::Replay)).map(|tag| tag.timestamp_ms);
+    assert_eq!(first, Some(2000));
+}
+
+fn any_tag() -> impl Strategy<Value = (u8, u32, usize)> {
+    (0u8..6, prop_oneof![9 => 0u32..200, 1 => 0u32..10_000_000], 5usize..3000)
+}
+
+proptest! {
+    /// Whatever a publisher sends and however slowly a relay reads: memory stays within the limit, and what the
+    /// relay sends begins with a header and a keyframe, again after each loss.
+    #[test]
+    fn memory_is_bounded_and_relays_can_always_decode(
+        tags in prop::collection::vec(any_tag(), 1..400),
+        reads in prop::collection::vec(0usize..4, 1..400),
+    ) {
+        let limit = 64 * 1024;
+        let mut replay = Replay::new(limits(1000, limit));
+        replay.push(header(0));
+        let mut cursor = replay.cursor(Beginning::Replay);
+        let mut decodable = false;
+        let mut now = 0u32;
+        let mut pushed = 0u64;
+        let mut sent = 0u64;
+        for ((kind, step, length), reads) in tags.into_iter().zip(reads.into_iter().cycle()) {
+            now = now.wrapping_add(step);
+            let tag = match kind {
+                0 => video(0x17, 1, now, length),
+                1 => video(0x17, 0, now, 20),
+                2 => audio(now),
+                _ => video(0x27, 1, now, length),
+            };
+            pushed += u64::from(matches!(tag.role(), Role::Keyframe | Role::Frame));
+            replay.push(tag);
+            prop_assert!(replay.held_bytes() <= limit);
+            for _ in 0..reads {
+                let Some(tag) = replay.read(&mut cursor) else { break };
+                decodable |= tag.role() == Role::Keyframe;
+                prop_assert!(decodable || tag.role() != Role::Frame);
+                sent += u64::from(matches!(tag.role(), Role::Keyframe | Role::Frame));
+                if cursor.take_dropped() > 0 {
+                    prop_assert_eq!(tag.role(), Role::VideoHeader);
+                    decodable = false;
+                }
+            }
+        }
+        prop_assert!(sent <= pushed);
+    }
+}

@@ -1,0 +1,294 @@
+//! One publisher, from its admission to its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use caudal_directory::StreamDirectory;
+use caudal_livestream::record::MediaInfo;
+use caudal_livestream::{Epoch, StreamId};
+use caudal_rtmp::{LossReason, PublisherEvent, PublisherStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::unix_millis;
+use crate::link::{Link, LinkEvent};
+use crate::measure::Measure;
+use crate::metrics::{Counted, Metrics, SessionEnd, add};
+use crate::replay::{Replay, ReplayLimits};
+use crate::sessions::Registration;
+use crate::tag::{Body, Tag};
+use crate::verdict::{Dismissal, dismissal};
+
+/// One publisher and all that belongs to it: one task owns it and does everything, so that nothing is shared and nothing
+/// is queued twice.
+pub(crate) struct Session<IO> {
+    stream: StreamId,
+    directory: Arc<dyn StreamDirectory>,
+    metrics: Metrics,
+    registration: Registration,
+    publisher: Option<Connected<IO>>,
+    replay: Replay,
+    measure: Measure,
+    link: Link,
+    last_ms: u32,
+    /// What must not keep the publisher waiting: reports to the directory, and farewells.
+    errands: JoinSet<Errand>,
+    reporting: bool,
+    warning: bool,
+}
+
+struct Connected<IO> {
+    stream: PublisherStream<IO>,
+    _counted: Counted,
+}
+
+/// The publisher has left; its last media and its good-bye still go to the worker.
+#[derive(Clone, Copy, Debug)]
+struct Departure {
+    explicit: bool,
+    deadline: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Errand {
+    MediaReported,
+    WorkerReported,
+    Farewell,
+}
+
+/// How a session came to its end.
+#[derive(Debug)]
+enum End {
+    Left(Departure),
+    Dismissed(Dismissal),
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
+    /// Of a publisher that was let in.
+    pub(crate) fn new(
+        publisher: PublisherStream<IO>,
+        directory: Arc<dyn StreamDirectory>,
+        registration: Registration,
+        link: Link,
+        limits: ReplayLimits,
+        metrics: Metrics,
+    ) -> Self {
+        let counted = Counted::new(&metrics.publishers);
+        Self {
+            stream: registration.stream(),
+            directory,
+            metrics,
+            registration,
+            publisher: Some(Connected { stream: publisher, _counted: counted }),
+            replay: Replay::new(limits),
+            measure: Measure::new(unix_millis()),
+            link,
+            last_ms: 0,
+            errands: JoinSet::new(),
+            reporting: false,
+            warning: false,
+        }
+    }
+
+    /// Until the publisher has left and the worker has all that it sent, or until it is dismissed.
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) -> SessionEnd {
+        let (end, explicit) = match self.relay_until_the_end(&shutdown).await {
+            End::Left(Departure { explicit: true, .. }) => (SessionEnd::Unpublished, true),
+            End::Left(_) => (SessionEnd::Lost, false),
+            End::Dismissed(dismissal) => {
+                let end = dismissal.end;
+                tracing::info!(stream = %self.stream, end = end.label(), message = dismissal.message, "publisher dismissed");
+                self.registration.left(false);
+                if let Some(connected) = self.publisher.take() {
+                    self.errands.spawn(async move {
+                        connected.stream.drop_publisher(dismissal.refusal, &dismissal.message).await;
+                        Errand::Farewell
+                    });
+                }
+                (end, false)
+            }
+        };
+        let Self { link, mut errands, metrics, .. } = self;
+        link.finish(explicit).await;
+        // Each of them has a deadline of its own.
+        while errands.join_next().await.is_some() {}
+        metrics.ended(end);
+        end
+    }
+
+    async fn relay_until_the_end(&mut self, shutdown: &CancellationToken) -> End {
+        let mut departure: Option<Departure> = None;
+        let mut seconds = interval(Duration::from_secs(1));
+        seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let record = self.registration.record.borrow_and_update().clone();
+            if let Some(dismissal) =
+                dismissal(record.as_deref(), self.registration.session(), self.registration.generation())
+            {
+                return match departure {
+                    Some(departure) => End::Left(departure),
+                    None => End::Dismissed(dismissal),
+                };
+            }
+            if let Some(record) = record {
+                self.link.follow(&record.status);
+            }
+            // Until the record changes there is no need to look at it again.
+            loop {
+                if let Some(departure) = departure.filter(|_| self.link.is_drained(&self.replay)) {
+                    return End::Left(departure);
+                }
+                tokio::select! {
+                    () = shutdown.cancelled() => {
+                        return match departure {
+                            Some(departure) => End::Left(departure),
+                            None => End::Dismissed(Dismissal::shutdown()),
+                        };
+                    }
+                    changed = self.registration.record.changed() => {
+                        // The sender lives as long as the registration.
+                        drop(changed);
+                        break;
+                    }
+                    event = next_event(&mut self.publisher) => departure = self.published(event),
+                    event = self.link.progress(&self.replay) => self.linked(event),
+                    _ = seconds.tick() => self.second(),
+                    Some(errand) = self.errands.join_next() => self.done(errand.ok()),
+                    () = until(departure) => if let Some(departure) = departure {
+                        tracing::debug!(stream = %self.stream, "no worker took the last of a publisher");
+                        return End::Left(departure);
+                    },
+                }
+            }
+        }
+    }
+
+    fn published(&mut self, event: PublisherEvent) -> Option<Departure> {
+        let tag = match event {
+            PublisherEvent::Metadata(metadata) => {
+                // Encoders give it any timestamp; it belongs to what came last.
+                Tag { timestamp_ms: self.last_ms, body: Body::Metadata(Arc::new(*metadata)) }
+            }
+            PublisherEvent::Audio { timestamp_ms, data } => Tag { timestamp_ms, body: Body::Audio(data) },
+            PublisherEvent::Video { timestamp_ms, data } => Tag { timestamp_ms, body: Body::Video(data) },
+            PublisherEvent::Lost { explicit, reason } => return Some(self.lost(explicit, &reason)),
+        };
+        let now = std::time::Instant::now();
+        self.last_ms = tag.timestamp_ms;
+        add(&self.metrics.received_bytes, tag.len());
+        if !matches!(tag.body, Body::Metadata(_)) {
+            self.registration.media(now);
+        }
+        self.measure.tag(&tag, now);
+        if self.replay.push(tag) {
+            tracing::info!(stream = %self.stream, "the publisher's timestamps jumped");
+        }
+        None
+    }
+
+    fn lost(&mut self, explicit: bool, reason: &LossReason) -> Departure {
+        tracing::info!(stream = %self.stream, session = %self.registration.session(), explicit, %reason, "publisher lost");
+        self.registration.left(explicit);
+        if let Some(connected) = self.publisher.take() {
+            self.errands.spawn(async move {
+                connected.stream.close().await;
+                Errand::Farewell
+            });
+        }
+        Departure { explicit, deadline: Instant::now() + LAST_WORDS }
+    }
+
+    fn linked(&mut self, event: LinkEvent) {
+        match event {
+            LinkEvent::Sent => {}
+            LinkEvent::Connected => tracing::info!(stream = %self.stream, "relay connected"),
+            LinkEvent::Failed { epoch, error, report } => {
+                tracing::warn!(stream = %self.stream, %epoch, %error, "relay failed");
+                if report {
+                    self.report_worker(epoch);
+                }
+            }
+        }
+    }
+
+    fn second(&mut self) {
+        if let Some(event) = self.link.check(&self.replay) {
+            self.linked(event);
+        }
+        let dropped = self.link.take_dropped();
+        self.metrics.dropped_frames.inc_by(dropped);
+        self.measure.dropped(dropped);
+        // Before the first media there is nothing to tell; while a report is on its way, the next one waits for the
+        // next second and is then up to date.
+        if self.publisher.is_some() && !self.reporting {
+            if let Some(media) = self.measure.news(std::time::Instant::now()) {
+                self.report_media(media);
+            }
+        }
+    }
+
+    fn report_media(&mut self, media: MediaInfo) {
+        let (directory, stream, session) =
+            (Arc::clone(&self.directory), self.stream, self.registration.session());
+        self.reporting = true;
+        self.errands.spawn(async move {
+            let report = directory.report_media(stream, session, media);
+            if timeout(REPORT_DEADLINE, report).await.is_err() {
+                tracing::debug!(%stream, "the directory did not take a measurement in time");
+            }
+            Errand::MediaReported
+        });
+    }
+
+    fn report_worker(&mut self, epoch: Epoch) {
+        // One that is on its way says the same.
+        if std::mem::replace(&mut self.warning, true) {
+            return;
+        }
+        let (directory, stream) = (Arc::clone(&self.directory), self.stream);
+        self.errands.spawn(async move {
+            if timeout(REPORT_DEADLINE, directory.worker_unreachable(stream, epoch)).await.is_err() {
+                tracing::warn!(%stream, "the directory did not hear in time that a worker is unreachable");
+            }
+            Errand::WorkerReported
+        });
+    }
+
+    fn done(&mut self, errand: Option<Errand>) {
+        match errand {
+            Some(Errand::MediaReported) => self.reporting = false,
+            Some(Errand::WorkerReported) => self.warning = false,
+            Some(Errand::Farewell) => {}
+            // One panicked; nobody knows which.
+            None => (self.reporting, self.warning) = (false, false),
+        }
+    }
+}
+
+async fn next_event<IO>(publisher: &mut Option<Connected<IO>>) -> PublisherEvent
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    match publisher {
+        Some(connected) => match connected.stream.next_event().await {
+            Some(event) => event,
+            // `Lost` came before, and took the publisher away.
+            None => PublisherEvent::Lost { explicit: false, reason: LossReason::Closed },
+        },
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(departure: Option<Departure>) {
+    match departure {
+        Some(departure) => sleep_until(departure.deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// After its publisher has left, a session waits so long for a worker to take the rest: a broadcast of five seconds is
+/// one too, and its worker may just have started.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+const REPORT_DEADLINE: Duration = Duration::from_secs(5);

@@ -1,0 +1,177 @@
+//! The publishers of this router: what the directory says of their streams, and what this router can say of them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use caudal_directory::{StreamDirectory, Streams};
+use caudal_livestream::feed::InputState;
+use caudal_livestream::record::LiveStream;
+use caudal_livestream::{Generation, SessionId, StreamId};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// All of them. Cheap to clone; all clones are one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sessions {
+    // Held for map operations only, never across an await.
+    by_stream: Arc<Mutex<HashMap<StreamId, Vec<Entry>>>>,
+}
+
+/// A session's place among the [`Sessions`]; given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    sessions: Sessions,
+    stream: StreamId,
+    session: SessionId,
+    generation: Generation,
+    pulse: Arc<Mutex<Pulse>>,
+    /// The stream's record as it changes; none once the directory has let go of it.
+    pub(crate) record: watch::Receiver<Option<Arc<LiveStream>>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    session: SessionId,
+    generation: Generation,
+    pulse: Arc<Mutex<Pulse>>,
+    record: watch::Sender<Option<Arc<LiveStream>>>,
+    /// A directory may take a moment to show what it was just told to create.
+    seen: bool,
+}
+
+/// What a session shows of its publisher.
+#[derive(Clone, Copy, Debug)]
+struct Pulse {
+    up: bool,
+    explicit: bool,
+    last_media: Option<Instant>,
+}
+
+impl Sessions {
+    /// Adds a session of the stream with this record.
+    pub(crate) fn register(
+        &self,
+        directory: &dyn StreamDirectory,
+        record: Arc<LiveStream>,
+        session: SessionId,
+        generation: Generation,
+    ) -> Registration {
+        let stream = record.spec.stream;
+        let pulse = Arc::new(Mutex::new(Pulse { up: true, explicit: false, last_media: None }));
+        let (sender, receiver) = watch::channel(Some(record));
+        let mut entry = Entry { session, generation, pulse: Arc::clone(&pulse), record: sender, seen: false };
+        let mut by_stream = self.lock();
+        // Read under the lock that the follower takes too, so that neither overtakes the other.
+        entry.show(directory.get(stream));
+        by_stream.entry(stream).or_default().push(entry);
+        Registration { sessions: self.clone(), stream, session, generation, pulse, record: receiver }
+    }
+
+    /// Shows each session what the directory says of its stream, until `shutdown`: one task for all, so that a change
+    /// of one stream wakes one session.
+    pub(crate) async fn follow(&self, mut streams: watch::Receiver<Streams>, shutdown: CancellationToken) {
+        loop {
+            {
+                let mut by_stream = self.lock();
+                let streams = streams.borrow_and_update();
+                for (stream, entries) in by_stream.iter_mut() {
+                    for entry in entries {
+                        entry.show(streams.get(stream).cloned());
+                    }
+                }
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                changed = streams.changed() => if changed.is_err() {
+                    tracing::warn!("the directory is gone");
+                    return;
+                },
+            }
+        }
+    }
+
+    /// What this router says of a stream's publisher: of the newest session, when there are several.
+    pub(crate) fn input(&self, stream: StreamId, now: Instant) -> Option<InputState> {
+        let by_stream = self.lock();
+        let entry = by_stream.get(&stream)?.iter().max_by_key(|entry| entry.generation)?;
+        let pulse = *lock(&entry.pulse);
+        Some(InputState {
+            session: Some(entry.session),
+            generation: entry.generation,
+            up: pulse.up,
+            explicit: pulse.explicit,
+            silent_ms: pulse.last_media.map(|last| {
+                u64::try_from(now.saturating_duration_since(last).as_millis()).unwrap_or(u64::MAX)
+            }),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<StreamId, Vec<Entry>>> {
+        lock(&self.by_stream)
+    }
+}
+
+impl Registration {
+    /// The stream.
+    pub(crate) fn stream(&self) -> StreamId {
+        self.stream
+    }
+
+    /// The publisher's connection.
+    pub(crate) fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// Its generation.
+    pub(crate) fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// Media arrived at `now`.
+    pub(crate) fn media(&self, now: Instant) {
+        lock(&self.pulse).last_media = Some(now);
+    }
+
+    /// The publisher has left.
+    pub(crate) fn left(&self, explicit: bool) {
+        let mut pulse = lock(&self.pulse);
+        pulse.up = false;
+        pulse.explicit = explicit;
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let mut by_stream = self.sessions.lock();
+        if let Some(entries) = by_stream.get_mut(&self.stream) {
+            entries.retain(|entry| entry.session != self.session);
+            if entries.is_empty() {
+                by_stream.remove(&self.stream);
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn show(&mut self, record: Option<Arc<LiveStream>>) {
+        if record.is_none() && !self.seen {
+            return;
+        }
+        self.seen = true;
+        self.record.send_if_modified(|shown| {
+            let same = match (&*shown, &record) {
+                (Some(shown), Some(record)) => Arc::ptr_eq(shown, record),
+                (shown, record) => shown.is_none() && record.is_none(),
+            };
+            if !same {
+                *shown = record;
+            }
+            !same
+        });
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,144 @@
+//! Whether a publisher may stay, by what the directory says of its stream.
+
+use caudal_livestream::record::{DesiredState, LiveStream, Phase};
+use caudal_livestream::report::EndReason;
+use caudal_livestream::{Generation, SessionId};
+use caudal_rtmp::Refusal;
+
+use crate::metrics::SessionEnd;
+
+/// What the publisher of a session is told when it has to go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Dismissal {
+    pub(crate) end: SessionEnd,
+    pub(crate) refusal: Refusal,
+    pub(crate) message: String,
+}
+
+impl Dismissal {
+    /// At a stop of this router: the publisher comes back, to another one or to its successor.
+    pub(crate) fn shutdown() -> Self {
+        Self::new(SessionEnd::Shutdown, Refusal::Rejected, "The server is restarting. Please reconnect.")
+    }
+
+    fn new(end: SessionEnd, refusal: Refusal, message: impl Into<String>) -> Self {
+        Self { end, refusal, message: message.into() }
+    }
+}
+
+/// The dismissal of the publisher of `session` and `generation`, if the stream's record means one.
+pub(crate) fn dismissal(
+    record: Option<&LiveStream>,
+    session: SessionId,
+    generation: Generation,
+) -> Option<Dismissal> {
+    let over = |refusal, message| Some(Dismissal::new(SessionEnd::StreamOver, refusal, message));
+    let Some(LiveStream { spec, status }) = record else {
+        return over(Refusal::Rejected, "The broadcast has ended.".to_owned());
+    };
+    if spec.ingest.generation > generation {
+        let message = "Another encoder has taken over this stream.";
+        return Some(Dismissal::new(SessionEnd::TakenOver, Refusal::BadName, message));
+    }
+    if status.phase.is_over() || spec.desired_state == DesiredState::Ended {
+        let told = || status.reason.clone().filter(|_| status.phase == Phase::Failed);
+        return match spec.end_reason {
+            Some(EndReason::KeyRotated) => {
+                over(Refusal::Denied, "The stream key was changed. Copy the new one.".to_owned())
+            }
+            Some(EndReason::EndedByOwner) => over(Refusal::Rejected, "The broadcast was ended.".to_owned()),
+            Some(EndReason::Shutdown) => over(Refusal::Rejected, "The platform is being stopped.".to_owned()),
+            _ => over(Refusal::Rejected, told().unwrap_or_else(|| "The broadcast has ended.".to_owned())),
+        };
+    }
+    let order = spec.drop.as_ref().filter(|order| order.session == session)?;
+    Some(Dismissal::new(SessionEnd::Dropped, Refusal::Rejected, order.reason.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use caudal_livestream::record::DropPublisher;
+
+    use super::*;
+    use crate::fixtures;
+
+    #[test]
+    fn a_publisher_stays_until_its_streams_record_says_otherwise() {
+        type Change = fn(&mut LiveStream);
+        let cases: [(&str, Change, Option<(SessionEnd, Refusal, &str)>); 9] = [
+            ("nothing changed", |_| {}, None),
+            ("the stream is live", |record| record.status.phase = Phase::Live, None),
+            (
+                "another one took over",
+                |record| record.spec.ingest.generation = Generation(2),
+                Some((
+                    SessionEnd::TakenOver,
+                    Refusal::BadName,
+                    "Another encoder has taken over this stream.",
+                )),
+            ),
+            (
+                "its owner ended it",
+                |record| {
+                    record.spec.desired_state = DesiredState::Ended;
+                    record.spec.end_reason = Some(EndReason::EndedByOwner);
+                },
+                Some((SessionEnd::StreamOver, Refusal::Rejected, "The broadcast was ended.")),
+            ),
+            (
+                "its key was rotated",
+                |record| {
+                    record.spec.desired_state = DesiredState::Ended;
+                    record.spec.end_reason = Some(EndReason::KeyRotated);
+                },
+                Some((
+                    SessionEnd::StreamOver,
+                    Refusal::Denied,
+                    "The stream key was changed. Copy the new one.",
+                )),
+            ),
+            (
+                "it failed",
+                |record| {
+                    record.status.phase = Phase::Failed;
+                    record.status.reason = Some("Three workers were lost.".into());
+                },
+                Some((SessionEnd::StreamOver, Refusal::Rejected, "Three workers were lost.")),
+            ),
+            (
+                "it is being closed",
+                |record| record.status.phase = Phase::Ending,
+                Some((SessionEnd::StreamOver, Refusal::Rejected, "The broadcast has ended.")),
+            ),
+            (
+                "it is to be dropped",
+                |record| {
+                    let session = record.spec.ingest.session;
+                    record.spec.drop = Some(DropPublisher { session, reason: "Stop that.".into() });
+                },
+                Some((SessionEnd::Dropped, Refusal::Rejected, "Stop that.")),
+            ),
+            (
+                "an earlier session was dropped",
+                |record| {
+                    record.spec.drop =
+                        Some(DropPublisher { session: SessionId::generate(), reason: "x".into() });
+                },
+                None,
+            ),
+        ];
+        for (case, change, expected) in cases {
+            let mut record = fixtures::record("hash");
+            let (session, generation) = (record.spec.ingest.session, record.spec.ingest.generation);
+            change(&mut record);
+            let expected = expected.map(|(end, refusal, message)| Dismissal::new(end, refusal, message));
+            assert_eq!(dismissal(Some(&record), session, generation), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_stream_that_the_directory_has_forgotten_is_over() {
+        let told = dismissal(None, SessionId::generate(), Generation(1));
+        assert_eq!(told.map(|told| told.end), Some(SessionEnd::StreamOver));
+    }
+}

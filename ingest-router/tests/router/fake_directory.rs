@@ -1,0 +1,119 @@
+//! A directory in memory, and the controller's part played by the test.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use caudal_directory::{OpenError, ReconnectError, StreamDirectory, Streams};
+use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, Spec, Status, WorkerAddress};
+use caudal_livestream::{Epoch, SessionId, StreamId};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio::sync::watch;
+
+#[derive(Default)]
+pub struct FakeDirectory {
+    streams: watch::Sender<Streams>,
+    full: Mutex<bool>,
+    unreachable: watch::Sender<Vec<(StreamId, Epoch)>>,
+}
+
+impl FakeDirectory {
+    pub fn set_full(&self) {
+        *self.full.lock().unwrap() = true;
+    }
+
+    /// Changes a record as controller or api would.
+    pub fn change(&self, stream: StreamId, change: impl FnOnce(&mut LiveStream)) {
+        self.streams.send_modify(|streams| {
+            let mut all: HashMap<_, _> = (**streams).clone();
+            let mut record = (*all[&stream]).clone();
+            change(&mut record);
+            all.insert(stream, Arc::new(record));
+            *streams = Arc::new(all);
+        });
+    }
+
+    pub fn insert(&self, record: LiveStream) {
+        self.streams.send_modify(|streams| {
+            let mut all: HashMap<_, _> = (**streams).clone();
+            all.insert(record.spec.stream, Arc::new(record));
+            *streams = Arc::new(all);
+        });
+    }
+
+    pub fn assign(&self, stream: StreamId, worker: WorkerAddress, epoch: u32) {
+        self.change(stream, |record| {
+            record.status.worker = Some(worker);
+            record.status.epoch = Epoch(epoch);
+        });
+    }
+
+    /// The first record that fulfils `wanted`.
+    pub async fn wait_for(&self, wanted: impl Fn(&LiveStream) -> bool) -> Arc<LiveStream> {
+        let mut streams = self.streams.subscribe();
+        let found = streams.wait_for(|streams| streams.values().any(|record| wanted(record))).await.unwrap();
+        found.values().find(|record| wanted(record)).cloned().unwrap()
+    }
+
+    /// Each report of an unreachable worker so far, once there is one.
+    pub async fn unreachable(&self) -> Vec<(StreamId, Epoch)> {
+        self.unreachable.subscribe().wait_for(|reports| !reports.is_empty()).await.unwrap().clone()
+    }
+
+    pub fn reports(&self) -> usize {
+        self.unreachable.borrow().len()
+    }
+}
+
+impl StreamDirectory for FakeDirectory {
+    fn open(&self, spec: Spec) -> BoxFuture<'_, Result<Arc<LiveStream>, OpenError>> {
+        async move {
+            if *self.full.lock().unwrap() {
+                return Err(OpenError::NoCapacity);
+            }
+            if let Some(record) = self.get(spec.stream) {
+                return Err(OpenError::Exists(record));
+            }
+            let stream = spec.stream;
+            self.insert(LiveStream { spec, status: Status::default() });
+            Ok(self.get(stream).unwrap())
+        }
+        .boxed()
+    }
+
+    fn reconnect(
+        &self,
+        stream: StreamId,
+        ingest: Ingest,
+    ) -> BoxFuture<'_, Result<Arc<LiveStream>, ReconnectError>> {
+        async move {
+            let record = self.get(stream).ok_or(ReconnectError::Unknown)?;
+            if record.status.phase.is_over() {
+                return Err(ReconnectError::Over(record.status.phase));
+            }
+            let current = record.spec.ingest.generation;
+            if ingest.generation != current.next() {
+                return Err(ReconnectError::Stale(current));
+            }
+            self.change(stream, |record| record.spec.ingest = ingest);
+            Ok(self.get(stream).unwrap())
+        }
+        .boxed()
+    }
+
+    fn worker_unreachable(&self, stream: StreamId, epoch: Epoch) -> BoxFuture<'_, ()> {
+        self.unreachable.send_modify(|reports| reports.push((stream, epoch)));
+        async {}.boxed()
+    }
+
+    fn report_media(&self, stream: StreamId, session: SessionId, media: MediaInfo) -> BoxFuture<'_, ()> {
+        if self.get(stream).is_some_and(|record| record.spec.ingest.session == session) {
+            self.change(stream, |record| record.status.media = Some(media));
+        }
+        async {}.boxed()
+    }
+
+    fn watch(&self) -> watch::Receiver<Streams> {
+        self.streams.subscribe()
+    }
+}
