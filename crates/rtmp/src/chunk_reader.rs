@@ -201,6 +201,11 @@ impl ChunkReader {
         }
         stream.header = parsed.header;
         let length = parsed.header.length;
+        // Also for what lies whole in the buffer: the bound must not depend on how bytes happened to arrive.
+        let declared = self.unfinished.saturating_add(length);
+        if declared > self.max_unfinished {
+            return Err(ChunkError::TooMuchUnfinished { declared, limit: self.max_unfinished });
+        }
         if length <= chunk_size
             && let Some(whole) = input.get(..length)
         {
@@ -212,10 +217,6 @@ impl ChunkReader {
                 copy
             };
             return Ok(Some(parsed.header.message(payload)));
-        }
-        let declared = self.unfinished.saturating_add(length);
-        if declared > self.max_unfinished {
-            return Err(ChunkError::TooMuchUnfinished { declared, limit: self.max_unfinished });
         }
         self.unfinished = declared;
         stream.partial = Some(BytesMut::with_capacity(length));

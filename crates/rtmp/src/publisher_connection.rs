@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::limits::Limits;
+use crate::limits::{LINGER, Limits};
 use crate::refusal::Refusal;
 use crate::server_session::{Event, LossReason, PublisherEvent, ServerSession};
 use crate::session_error::SessionError;
@@ -157,10 +157,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Connection<IO> {
         }
     }
 
-    /// Sends what is waiting, unless the connection is broken, which the next read will show.
+    /// Sends what is waiting. A broken connection, or a peer that does not read, shows at the next event.
     async fn send(&mut self) {
         let Self { wire, session, .. } = self;
-        poll_fn(|cx| wire.poll_sent(cx, session.output())).await;
+        let sent = poll_fn(|cx| wire.poll_sent(cx, session.output()));
+        let _ = tokio::time::timeout(LINGER, sent).await;
     }
 
     async fn finish(&mut self) {

@@ -152,6 +152,26 @@ async fn it_arrives_the_same_through_a_pipe_of_a_few_bytes() {
 }
 
 #[tokio::test]
+async fn futures_dropped_at_any_point_lose_nothing() {
+    use futures::FutureExt as _;
+    let (mut relay, mut stream) = in_memory(700).await;
+    let mut received = 0;
+    for timestamp in 0..100 {
+        relay.send_video(timestamp, video(5000)).unwrap();
+    }
+    // Each poll may be the last one of its future.
+    while received < 100 {
+        let _ = relay.flush().now_or_never();
+        let _ = relay.lost().now_or_never();
+        if let Some(event) = stream.next_event().now_or_never() {
+            let expected = PublisherEvent::Video { timestamp_ms: received, data: video(5000) };
+            assert!(event == Some(expected), "{received}");
+            received += 1;
+        }
+    }
+}
+
+#[tokio::test]
 async fn metadata_is_passed_on_byte_by_byte() {
     let raw = b"\x02\0\x0aonMetaData\x08\0\0\0\x02\0\x05width\0\x40\x94\0\0\0\0\0\0\0\x04date\x0b\
         \x42\x76\0\0\0\0\0\0\0\0\0\0\x09";

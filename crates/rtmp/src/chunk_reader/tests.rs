@@ -286,6 +286,18 @@ fn unfinished_messages_are_bounded_together() {
 }
 
 #[test]
+fn at_that_bound_it_does_not_matter_how_bytes_arrive() {
+    let begun = |id| [full_header(id, 0, 65_000, 9).to_vec(), vec![0; 128]].concat();
+    let small = full(6, 0, 8, &[7; 100]);
+    for enough in [972, 973] {
+        let bytes = [begun(3), begun(4), full_header(5, 0, enough, 9).to_vec(), vec![0; 128], small.clone()];
+        crate::fuzzing::chunk_reader(&bytes.concat());
+        let result = read_with(&mut ChunkReader::new(), &bytes.concat());
+        assert_eq!(result.is_ok(), enough == 972, "{result:?}");
+    }
+}
+
+#[test]
 fn chunk_streams_are_bounded() {
     let mut reader = ChunkReader::new();
     for id in 0..MAX_CHUNK_STREAMS {
