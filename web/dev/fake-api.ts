@@ -135,7 +135,8 @@ export async function answerApi(
     prepared.set(me.id, stream);
     json(201, stream);
   } else if (/^\/api\/streams\/[^/]+\/health$/.test(path)) {
-    json(200, health(live));
+    const pending = { phase: 'Pending', ingest: null, renditions: [], reason: null };
+    json(200, path.includes(CLIP) ? health(live) : pending);
   } else if (/^\/api\/streams\/[^/]+$/.test(path)) {
     const id = path.split('/').at(-1);
     const found = [clip(live), WAITING, ...OTHERS, ...prepared.values()].find((stream) => stream.id === id);
@@ -188,11 +189,7 @@ function health(live: FakeLive): StreamHealth {
       droppedFrames: 3,
       connectedAt: new Date(live.startedAt).toISOString(),
     },
-    renditions: [
-      { name: 'source', height: 1080 },
-      { name: '720p', height: 720 },
-      { name: '480p', height: 480 },
-    ],
+    renditions: ['source', '720p', '480p'],
     reason: null,
   };
 }

@@ -28,7 +28,7 @@ export interface Stream {
   endedAt: string | null;
   createdAt: string;
   /** The lifecycle's own word, where the server tells it: `Live`, `Reconnecting`, … */
-  phase?: Phase;
+  phase?: Phase | null;
 }
 
 export type Phase = 'Pending' | 'Starting' | 'Live' | 'Reconnecting' | 'Ending' | 'Ended' | 'Failed';
@@ -52,7 +52,8 @@ export interface IngestHealth {
 export interface StreamHealth {
   phase: Phase;
   ingest: IngestHealth | null;
-  renditions: { name: string; width?: number | null; height?: number | null; bitrate?: number | null }[];
+  /** Names, the source first. */
+  renditions: string[];
   reason?: string | null;
 }
 

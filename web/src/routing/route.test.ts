@@ -4,7 +4,7 @@ import { parseRoute } from './route.ts';
 describe('a path', () => {
   it.each([
     ['/', '', { page: 'home' }],
-    ['/register', '', { page: 'register', next: '/' }],
+    ['/register', '', { page: 'register', next: '/studio' }],
     ['/login', '?next=%2Fstudio', { page: 'login', next: '/studio' }],
     ['/login/', '', { page: 'login', next: '/' }],
     ['/studio', '', { page: 'studio' }],

@@ -11,7 +11,9 @@ export function parseRoute(path: string, query = ''): Route {
   const [first, second] = parts;
   if (first === undefined) return { page: 'home' };
   if (parts.length === 1 && (first === 'register' || first === 'login')) {
-    return { page: first, next: safeNext(new URLSearchParams(query).get('next')) };
+    // Who signs up without having been sent wants to stream.
+    const usual = first === 'register' ? '/studio' : '/';
+    return { page: first, next: safeNext(new URLSearchParams(query).get('next')) ?? usual };
   }
   if (parts.length === 1 && first === 'studio') return { page: 'studio' };
   if (parts.length === 2 && first === 'watch' && second !== undefined) {
@@ -22,8 +24,8 @@ export function parseRoute(path: string, query = ''): Route {
 }
 
 /** Where to go after logging in. Only our own paths: a link must not be able to send people elsewhere. */
-function safeNext(next: string | null): string {
-  return next !== null && /^\/(?![/\\])/.test(next) ? next : '/';
+function safeNext(next: string | null): string | null {
+  return next !== null && /^\/(?![/\\])/.test(next) ? next : null;
 }
 
 function decoded(part: string): string | null {

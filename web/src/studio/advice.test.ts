@@ -41,6 +41,11 @@ describe('the advice', () => {
     expect(adviseOn(UNKNOWN, NOW)).toEqual([]);
   });
 
+  it('says nothing in the first moment, while everything is zero', () => {
+    const first = { ...UNKNOWN, bitrate: 0, fps: 0, droppedFrames: 0, connectedAt: '2026-01-01T12:09:59Z' };
+    expect(adviseOn(first, NOW)).toEqual([]);
+  });
+
   it.each<[string, Partial<IngestHealth>, string, RegExp]>([
     [
       'OBS’s automatic keyframe interval',

@@ -22,7 +22,7 @@ export function adviseOn(ingest: IngestHealth, now: number): Advice[] {
     ...dropped(ingest, now),
     ...codecs(ingest),
   ];
-  if (found.length > 0 || ingest.fps === null) return found;
+  if (found.length > 0 || !measured(ingest)) return found;
   return [
     {
       level: 'good',
@@ -36,6 +36,11 @@ export function adviseOn(ingest: IngestHealth, now: number): Advice[] {
 /** The delay that all advice together could save, in milliseconds. */
 export const totalCost = (advice: readonly Advice[]) =>
   advice.reduce((sum, { costMs }) => sum + (costMs ?? 0), 0);
+
+/** Right after the start the numbers are zero or missing. */
+function measured({ fps, bitrate, keyframeIntervalMs }: IngestHealth): boolean {
+  return fps !== null && fps > 0 && bitrate !== null && bitrate > 0 && keyframeIntervalMs !== null;
+}
 
 function keyframes({ keyframeIntervalMs: interval }: IngestHealth): Advice[] {
   if (interval === null) return [];
@@ -154,7 +159,8 @@ function dropped({ droppedFrames, fps, connectedAt }: IngestHealth, now: number)
   ];
 }
 
-function codecs({ videoCodec, audioCodec, fps }: IngestHealth): Advice[] {
+function codecs(ingest: IngestHealth): Advice[] {
+  const { videoCodec, audioCodec } = ingest;
   const advice: Advice[] = [];
   if (videoCodec !== null && /hevc|h\.?265|hvc1|hev1/i.test(videoCodec)) {
     advice.push({
@@ -164,7 +170,7 @@ function codecs({ videoCodec, audioCodec, fps }: IngestHealth): Advice[] {
       costMs: null,
     });
   }
-  if (audioCodec === null && fps !== null) {
+  if (audioCodec === null && measured(ingest)) {
     advice.push({
       level: 'hint',
       title: 'There is no sound',

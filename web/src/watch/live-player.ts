@@ -2,6 +2,7 @@ import Hls, { ErrorTypes, Events, type ErrorData, type Level } from 'hls.js';
 import { bandwidthMemory } from './bandwidth-memory.ts';
 import { estimateLatency, type LatencyEstimate } from './latency-estimate.ts';
 import { LatencyController } from './latency-controller.ts';
+import { seconds } from './steady-clock.ts';
 import { Recovery, type Remedy } from './recovery.ts';
 
 export interface Quality {
@@ -371,9 +372,6 @@ export class LivePlayer {
     return Number.isNaN(start) ? null : start + video.currentTime * 1000;
   }
 }
-
-/** Seconds of a clock that never jumps. */
-export const seconds = () => performance.now() / 1000;
 
 /** Best first. Two levels of one height are told apart by their bitrate. */
 function qualities(levels: readonly Level[]): Quality[] {
