@@ -3,9 +3,18 @@
 //! Knows codecs, FLV, fMP4, HLS and DASH. Refuses to know sockets, files, clocks and threads: bytes and instants
 //! come in, bytes and events come out, and the same input gives the same output.
 
+mod announcer;
+mod audio_input;
+mod cmaf;
+pub mod codec;
+mod cut_plan;
 pub mod flv;
+mod grid;
+mod input_clock;
 mod packager;
 mod report;
+mod sample;
+mod track;
 
 pub use packager::{Output, Packager, PackagerConfig, Resume, SourceMetadata};
 pub use report::{DiscontinuityCause, MediaReport};

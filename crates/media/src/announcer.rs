@@ -1,0 +1,125 @@
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use caudal_livestream::feed::{Event, SegmentAnnounced};
+use caudal_livestream::timeline::{Segment, Timeline, Track};
+use caudal_livestream::{Epoch, MediaTime, Msn, RenditionName, UnixMillis};
+
+use crate::cmaf::InitSegment;
+use crate::packager::Output;
+use crate::report::MediaReport;
+
+/// Keeps the timeline and the outputs in step: what is announced has been applied.
+#[derive(Debug)]
+pub(crate) struct Announcer {
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) timeline: Option<Timeline>,
+    pub(crate) epoch: Epoch,
+    /// Wall clock of media time 0.
+    pub(crate) anchor: UnixMillis,
+    inits: VecDeque<(RenditionName, InitSegment)>,
+}
+
+impl Announcer {
+    pub(crate) fn new(epoch: Epoch) -> Self {
+        Self {
+            outputs: VecDeque::new(),
+            timeline: None,
+            epoch,
+            anchor: UnixMillis(0),
+            inits: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn report(&mut self, report: MediaReport) {
+        self.outputs.push_back(Output::Report(report));
+    }
+
+    /// Hands an initialization segment to the shell, once.
+    pub(crate) fn init(&mut self, rendition: &RenditionName, init: &InitSegment) {
+        if self.inits.iter().any(|(name, known)| name == rendition && known.hash == init.hash) {
+            return;
+        }
+        self.inits.push_back((rendition.clone(), init.clone()));
+        if self.inits.len() > MAX_KNOWN_INITS {
+            self.inits.pop_front();
+        }
+        self.outputs.push_back(Output::Init {
+            rendition: rendition.clone(),
+            hash: init.hash.clone(),
+            data: init.data.clone(),
+        });
+    }
+
+    /// Different initialization segments that the rendition's live window needs.
+    pub(crate) fn inits_in_window(&self, rendition: &RenditionName) -> usize {
+        let Some(track) = self.timeline.as_ref().and_then(|timeline| timeline.track(rendition)) else {
+            return 0;
+        };
+        let mut hashes: Vec<_> = track.segments.iter().filter_map(|segment| segment.init.as_ref()).collect();
+        hashes.sort();
+        hashes.dedup();
+        hashes.len()
+    }
+
+    pub(crate) fn snapshot(&mut self) {
+        if let Some(timeline) = &self.timeline {
+            let event = Event::Snapshot(Box::new(timeline.clone()));
+            self.outputs.push_back(Output::Announce { event, data: None });
+        }
+    }
+
+    /// Applies and announces. What does not follow is a fault of this crate, and is not announced.
+    pub(crate) fn announce(&mut self, event: Event, data: Option<Bytes>) {
+        let Some(timeline) = &mut self.timeline else { return };
+        match timeline.apply(&event) {
+            Ok(()) => self.outputs.push_back(Output::Announce { event, data }),
+            Err(gap) => {
+                debug_assert!(false, "{gap}");
+                self.report(MediaReport::Malformed { reason: gap.to_string() });
+            }
+        }
+    }
+
+    pub(crate) fn segment(&mut self, rendition: &RenditionName, segment: Segment, rates: (u32, u32)) {
+        let window_start = self.window_start(rendition, &segment);
+        let (peak_bandwidth, average_bandwidth) = rates;
+        let rendition = rendition.clone();
+        let announced =
+            SegmentAnnounced { rendition, segment, window_start, peak_bandwidth, average_bandwidth };
+        self.announce(Event::Segment(announced), None);
+    }
+
+    pub(crate) fn date(&self, at: MediaTime) -> UnixMillis {
+        UnixMillis(self.anchor.0.saturating_add(at.0 / 1000))
+    }
+
+    pub(crate) fn track_mut(&mut self, name: &RenditionName) -> Option<&mut Track> {
+        self.timeline.as_mut()?.tracks.iter_mut().find(|track| track.name == *name)
+    }
+
+    /// The oldest segment that six target durations still need.
+    fn window_start(&self, rendition: &RenditionName, newest: &Segment) -> Msn {
+        let Some(timeline) = &self.timeline else { return newest.msn };
+        let Some(track) = timeline.track(rendition) else { return newest.msn };
+        let wanted = u64::from(timeline.target_duration)
+            .saturating_mul(WINDOW_TARGET_DURATIONS * 1_000_000)
+            .max(WINDOW_MICROS);
+        let mut covered = newest.duration.0;
+        let mut start = newest.msn;
+        for segment in track.segments.iter().rev().filter(|segment| segment.msn < newest.msn) {
+            if covered >= wanted {
+                break;
+            }
+            covered = covered.saturating_add(segment.duration.0);
+            start = segment.msn;
+        }
+        start
+    }
+}
+
+/// Parts stay fetchable for six target durations, and delta updates skip up to there.
+const WINDOW_TARGET_DURATIONS: u64 = 6;
+/// With 2 s targets, 12 s would be too little for plain players.
+const WINDOW_MICROS: u64 = 30_000_000;
+const MAX_KNOWN_INITS: usize = 128;

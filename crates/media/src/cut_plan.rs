@@ -1,0 +1,452 @@
+//! Where segments and parts of one stream begin, decided by its leading track alone.
+//!
+//! Every rendition asks the same plan, so that segment N starts at the same instant in all of them (RFC 8216bis
+//! §6.2.4) and a player can switch at any boundary. Instants of the plan are decode times of the leading track; a
+//! follower compares them with presentation times less [`CutPlan::shift`].
+
+use std::collections::VecDeque;
+
+use caudal_livestream::Msn;
+
+use crate::grid::Grid;
+
+/// The plan: a window of segments, the last of which grows. Times are microseconds of the stream's timeline.
+#[derive(Debug)]
+pub(crate) struct CutPlan {
+    grid: Grid,
+    segments: VecDeque<PlannedSegment>,
+    next_msn: Msn,
+    discontinuity: u64,
+    /// Presentation minus decode time of the run's first keyframe.
+    shift: i64,
+    /// True between a break and the frame that opens the next run.
+    broken: bool,
+    last: Option<LastFrame>,
+    last_key: Option<i64>,
+    longest_gop: i64,
+    irregular: u32,
+}
+
+/// One frame of the leading track.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FrameTiming {
+    pub(crate) decode: i64,
+    pub(crate) presentation: i64,
+    pub(crate) keyframe: bool,
+}
+
+/// A segment as planned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PlannedSegment {
+    pub(crate) msn: Msn,
+    pub(crate) start: i64,
+    /// `None` while it grows.
+    pub(crate) end: Option<i64>,
+    pub(crate) discontinuity: u64,
+    /// It begins with a keyframe of the leading track.
+    pub(crate) independent: bool,
+    /// It holds no pictures. Not final while `end` is unknown.
+    pub(crate) gap: bool,
+    /// Ends of its parts, in order; the part after the last one is open.
+    pub(crate) parts: Vec<i64>,
+    /// Presentation less decode time, for those who compare presentation times.
+    pub(crate) shift: i64,
+    /// Whether frames lie in the open part.
+    open_part_has_frames: bool,
+}
+
+/// What a frame did to the plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Advanced {
+    /// It opened this segment without being a keyframe because the GOP outgrew the target duration.
+    pub(crate) outgrown: Option<Msn>,
+    /// Pictures are missing from the first to the second instant.
+    pub(crate) hole: Option<(i64, i64)>,
+    /// It lies before what the plan has closed already: it came late.
+    pub(crate) behind: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct LastFrame {
+    decode: i64,
+}
+
+impl PlannedSegment {
+    fn part_start(&self) -> i64 {
+        self.parts.last().copied().unwrap_or(self.start)
+    }
+}
+
+impl CutPlan {
+    pub(crate) fn new(grid: Grid, next_msn: Msn, discontinuity: u64) -> Self {
+        Self {
+            longest_gop: grid.expected_gop,
+            grid,
+            segments: VecDeque::new(),
+            next_msn,
+            discontinuity,
+            shift: 0,
+            broken: false,
+            last: None,
+            last_key: None,
+            irregular: 0,
+        }
+    }
+
+    pub(crate) fn segment(&self, msn: Msn) -> Option<&PlannedSegment> {
+        let first = self.segments.front()?.msn.0;
+        self.segments.get(usize::try_from(msn.0.checked_sub(first)?).ok()?)
+    }
+
+    pub(crate) fn first_msn(&self) -> Option<Msn> {
+        self.segments.front().map(|segment| segment.msn)
+    }
+
+    pub(crate) fn shift(&self) -> i64 {
+        self.shift
+    }
+
+    pub(crate) fn frame(&self) -> i64 {
+        self.grid.frame
+    }
+
+    pub(crate) fn part_target(&self) -> i64 {
+        self.grid.part_target
+    }
+
+    pub(crate) fn target_seconds(&self) -> u32 {
+        u32::try_from(self.grid.target_duration / 1_000_000).unwrap_or(u32::MAX)
+    }
+
+    /// The last segment that will not grow.
+    pub(crate) fn newest_closed(&self) -> Option<Msn> {
+        self.segments.iter().rev().find(|segment| segment.end.is_some()).map(|segment| segment.msn)
+    }
+
+    /// Up to where parts are closed, or the open segment's start.
+    pub(crate) fn edge(&self) -> Option<i64> {
+        self.segments.back().map(|last| last.end.unwrap_or_else(|| last.part_start()))
+    }
+
+    /// True while a segment grows.
+    pub(crate) fn is_open(&self) -> bool {
+        self.segments.back().is_some_and(|last| last.end.is_none())
+    }
+
+    /// The leading track's next frame. Frames come in the order of their decode times.
+    pub(crate) fn advance(&mut self, frame: FrameTiming) -> Advanced {
+        let mut advanced = Advanced::default();
+        self.note_regularity(frame);
+        match self.segments.back() {
+            None => self.open(frame.decode, frame.keyframe),
+            Some(open) if open.end.is_none() && open.gap => {
+                let start = open.start;
+                if frame.decode - start <= self.grid.part_target {
+                    if let Some(open) = self.segments.back_mut() {
+                        open.gap = false;
+                        open.independent = frame.keyframe;
+                    }
+                } else {
+                    let end = frame.decode.max(self.edge().unwrap_or(start));
+                    advanced.hole = Some((start, end));
+                    self.close_gap(end);
+                    self.open(end, frame.keyframe);
+                }
+            }
+            Some(open) if open.end.is_none() => self.advance_open(frame, &mut advanced),
+            Some(closed) => {
+                let end = closed.end.unwrap_or(frame.decode);
+                if self.broken {
+                    self.open(frame.decode.max(end), frame.keyframe);
+                } else if frame.decode - end > self.grid.part_target {
+                    advanced.hole = Some((end, frame.decode));
+                    self.insert_gaps(end, frame.decode);
+                    self.open(frame.decode, frame.keyframe);
+                } else {
+                    self.open(end, frame.keyframe);
+                }
+            }
+        }
+        advanced.behind = self.edge().is_some_and(|edge| frame.decode + self.grid.frame / 2 < edge);
+        if !advanced.behind
+            && let Some(open) = self.segments.back_mut()
+        {
+            open.open_part_has_frames = true;
+        }
+        if frame.keyframe {
+            if let Some(last) = self.last_key {
+                self.longest_gop = self.longest_gop.max((frame.decode - last).min(self.grid.target_duration));
+            }
+            self.last_key = Some(frame.decode);
+        }
+        self.last = Some(LastFrame { decode: frame.decode });
+        if !advanced.behind && self.is_regular() {
+            let next = frame.decode + self.grid.frame;
+            if self.is_full(next) {
+                self.close_part(next);
+            }
+        }
+        advanced
+    }
+
+    fn advance_open(&mut self, frame: FrameTiming, advanced: &mut Advanced) {
+        let Some(open) = self.segments.back() else { return };
+        let (msn, start, part_start) = (open.msn, open.start, open.part_start());
+        // Where the part that is open would end if this frame were not in it.
+        let boundary =
+            if open.open_part_has_frames { self.clamped(part_start, frame.decode) } else { part_start };
+        if frame.decode - boundary > self.grid.part_target {
+            let end = self.predicted_end().clamp(part_start, boundary.max(part_start));
+            self.close_segment(end);
+            advanced.hole = Some((end, frame.decode));
+            self.insert_gaps(end, frame.decode);
+            self.open(frame.decode, frame.keyframe);
+            return;
+        }
+        if frame.keyframe && self.may_cut(frame.decode - start, frame.decode) {
+            let end = if open.open_part_has_frames {
+                frame.decode.min(part_start + self.grid.part_target)
+            } else {
+                part_start.max(start + 1)
+            };
+            self.close_segment(end);
+            self.open(end, true);
+            return;
+        }
+        if open.open_part_has_frames && self.is_full(frame.decode) {
+            self.close_part(frame.decode);
+        }
+        let Some(open) = self.segments.back() else { return };
+        if open.open_part_has_frames {
+            return;
+        }
+        let edge = open.part_start();
+        if edge > start && edge - start + self.grid.part_target > self.grid.longest_segment() {
+            self.close_segment(edge);
+            self.open(edge, frame.keyframe);
+            advanced.outgrown = (!frame.keyframe).then(|| msn.next());
+        }
+    }
+
+    /// The leading track is silent while another has media up to `watermark`: virtual parts for that other one.
+    pub(crate) fn silence(&mut self, from: i64, watermark: i64) {
+        if !self.is_open() {
+            let Some(start) = self.edge() else { return };
+            self.open(if self.broken { from.max(start) } else { start }, false);
+            if let Some(gap) = self.segments.back_mut() {
+                gap.gap = true;
+            }
+        } else if self.segments.back().is_some_and(|open| !open.gap) {
+            self.close_open_segment();
+            let Some(end) = self.edge() else { return };
+            self.open(end, false);
+            if let Some(gap) = self.segments.back_mut() {
+                gap.gap = true;
+            }
+        }
+        let step = self.grid.step;
+        loop {
+            let Some(gap) = self.segments.back_mut() else { return };
+            if gap.part_start() - gap.start + step > self.grid.aim {
+                // Never leave a remainder shorter than a part.
+                if watermark < gap.part_start() + self.grid.part_target {
+                    return;
+                }
+                let end = gap.part_start();
+                self.close_gap(end);
+                self.open(end, false);
+                if let Some(gap) = self.segments.back_mut() {
+                    gap.gap = true;
+                }
+                continue;
+            }
+            if watermark < gap.part_start() + step {
+                return;
+            }
+            let end = gap.part_start() + step;
+            gap.parts.push(end);
+        }
+    }
+
+    /// The next frame is late: what is there becomes a part, if it is long enough for one.
+    pub(crate) fn close_late(&mut self) {
+        let end = self.predicted_end();
+        if self
+            .segments
+            .back()
+            .is_some_and(|open| open.end.is_none() && !open.gap && open.open_part_has_frames)
+            && self.is_full(end)
+        {
+            self.close_part(end);
+        }
+    }
+
+    /// Closes the segment that grows, after what is in it.
+    pub(crate) fn close_open_segment(&mut self) {
+        let predicted = self.predicted_end();
+        let Some(open) = self.segments.back().filter(|open| open.end.is_none()) else { return };
+        let start = open.part_start();
+        if open.gap {
+            if start == open.start {
+                // Nothing of it was ever announced.
+                self.segments.pop_back();
+                self.next_msn = Msn(self.next_msn.0.saturating_sub(1));
+            } else {
+                self.close_gap(start);
+            }
+        } else if open.open_part_has_frames {
+            self.close_segment(predicted.clamp(start + 1, start + self.grid.part_target));
+        } else {
+            self.close_segment(start);
+        }
+    }
+
+    /// What follows belongs to another discontinuity. Returns the number of its first segment.
+    pub(crate) fn break_here(&mut self) -> Msn {
+        self.close_open_segment();
+        if !self.broken {
+            self.discontinuity += 1;
+        }
+        self.broken = true;
+        self.last = None;
+        self.last_key = None;
+        self.next_msn
+    }
+
+    /// From here on at another frame length; the frozen part target stays.
+    pub(crate) fn set_frame(&mut self, frame: i64) {
+        self.grid = self.grid.with_frame(frame);
+        self.irregular = 0;
+    }
+
+    /// The presentation delay of the run that begins.
+    pub(crate) fn set_shift(&mut self, shift: i64) {
+        self.shift = shift;
+    }
+
+    /// Whether a run's first frame is still to come.
+    pub(crate) fn begins_run(&self) -> bool {
+        self.broken || self.segments.is_empty()
+    }
+
+    fn open(&mut self, start: i64, independent: bool) {
+        self.broken = false;
+        self.segments.push_back(PlannedSegment {
+            msn: self.next_msn,
+            start,
+            end: None,
+            discontinuity: self.discontinuity,
+            independent,
+            gap: false,
+            parts: Vec::new(),
+            shift: self.shift,
+            open_part_has_frames: false,
+        });
+        self.next_msn = self.next_msn.next();
+        while self.segments.len() > MAX_SEGMENTS {
+            self.segments.pop_front();
+        }
+    }
+
+    fn close_part(&mut self, at: i64) {
+        let Some(open) = self.segments.back() else { return };
+        let end = self.clamped(open.part_start(), at);
+        if let Some(open) = self.segments.back_mut() {
+            open.parts.push(end);
+            open.open_part_has_frames = false;
+        }
+    }
+
+    fn close_segment(&mut self, end: i64) {
+        if let Some(open) = self.segments.back_mut() {
+            if open.open_part_has_frames && end > open.part_start() {
+                open.parts.push(end);
+                open.open_part_has_frames = false;
+            }
+            open.end = Some(open.part_start().max(end));
+        }
+    }
+
+    /// Ends the gap that is open, in parts that another track can follow and segments that fit the target duration.
+    fn close_gap(&mut self, end: i64) {
+        let (step, longest) = (self.grid.step, self.grid.longest_segment());
+        let Some(gap) = self.segments.back_mut() else { return };
+        while gap.part_start() + step < end {
+            if gap.part_start() + step - gap.start > longest {
+                let start = gap.part_start();
+                gap.end = Some(start);
+                return self.insert_gaps(start, end);
+            }
+            gap.parts.push(gap.part_start() + step);
+        }
+        if end > gap.part_start() {
+            gap.parts.push(end);
+        }
+        gap.end = Some(end.max(gap.part_start()));
+    }
+
+    fn insert_gaps(&mut self, from: i64, to: i64) {
+        let pieces = ((to - from + self.grid.aim - 1) / self.grid.aim).max(1);
+        for piece in 0..pieces {
+            self.open(from + (to - from) * piece / pieces, false);
+            if let Some(gap) = self.segments.back_mut() {
+                gap.gap = true;
+            }
+            self.close_gap(from + (to - from) * (piece + 1) / pieces);
+        }
+    }
+
+    /// A part's end near `at`: within the part target, and not under 85 % of it (RFC 8216bis §4.4.4.9).
+    fn clamped(&self, part_start: i64, at: i64) -> i64 {
+        at.clamp(part_start + self.grid.shortest_part(), part_start + self.grid.part_target)
+    }
+
+    /// Whether a frame that starts there no longer belongs to the part that is open.
+    fn is_full(&self, decode: i64) -> bool {
+        self.segments.back().is_some_and(|open| {
+            let length = decode - open.part_start();
+            length + self.grid.frame / 2 > self.grid.step && length >= self.grid.shortest_part()
+        })
+    }
+
+    fn may_cut(&self, elapsed: i64, _at: i64) -> bool {
+        if self.grid.audio_leads {
+            return elapsed + self.grid.step / 2 >= self.grid.aim
+                && self.segments.back().is_some_and(|open| !open.open_part_has_frames);
+        }
+        elapsed >= self.grid.aim - AIM_SLACK
+            || (elapsed >= SHORTEST_SEGMENT
+                && elapsed + self.longest_gop > self.grid.target_duration + AIM_SLACK)
+    }
+
+    fn predicted_end(&self) -> i64 {
+        let start = self.segments.back().map_or(0, PlannedSegment::part_start);
+        self.last.map_or(start, |last| last.decode + self.grid.frame)
+    }
+
+    fn is_regular(&self) -> bool {
+        self.irregular == 0
+    }
+
+    fn note_regularity(&mut self, frame: FrameTiming) {
+        let Some(last) = self.last else { return };
+        let error = (frame.decode - last.decode - self.grid.frame).abs();
+        self.irregular = if error > (self.grid.frame / 8).max(ROUNDING) {
+            REGULAR_AFTER
+        } else {
+            self.irregular.saturating_sub(1)
+        };
+    }
+}
+
+/// A keyframe that comes this early still ends a segment: 2 s keyframe intervals jitter, and 4 s segments
+/// among 2 s ones would double a player's buffer.
+const AIM_SLACK: i64 = 250_000;
+/// Scene cuts may follow each other closely; segments may not.
+const SHORTEST_SEGMENT: i64 = 500_000;
+/// Two timestamps that were rounded to milliseconds.
+const ROUNDING: i64 = 2_000;
+/// Frames in a row at the expected distance before parts are closed without waiting for the next one.
+const REGULAR_AFTER: u32 = 8;
+/// Several live windows: no rung may lag as far.
+const MAX_SEGMENTS: usize = 64;

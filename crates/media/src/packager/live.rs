@@ -1,0 +1,463 @@
+//! After the track set is frozen: every tag goes to the plan and to the tracks that follow it.
+
+use bytes::Bytes;
+use caudal_livestream::feed::Event;
+use caudal_livestream::timeline::TrackMedia;
+use caudal_livestream::{MediaDuration, MediaTime, RenditionName, UnixMillis};
+
+use super::rung::Rung;
+use super::{Output, Picture};
+use crate::announcer::Announcer;
+use crate::audio_input::{Accepted, AudioInput};
+use crate::cmaf::{audio_init, video_init};
+use crate::codec::VideoConfig;
+use crate::codec::aac::AacConfig;
+use crate::cut_plan::{Advanced, CutPlan, FrameTiming};
+use crate::input_clock::{Input, SourceClock};
+use crate::report::{DiscontinuityCause, MediaReport};
+use crate::sample::Sample;
+use crate::track::{Covered, Track, TrackKind};
+
+/// One stream's tracks and their plan.
+#[derive(Debug)]
+pub(super) struct Live {
+    plan: CutPlan,
+    source: Option<SourceVideo>,
+    audio_track: Track,
+    audio: AudioInput,
+    rungs: Vec<Rung>,
+    /// Where the audio ended when the last picture came.
+    audio_at_picture: i64,
+    last_picture: UnixMillis,
+    lost: Option<UnixMillis>,
+    video_ignored: bool,
+}
+
+/// The publisher's video.
+#[derive(Debug)]
+pub(super) struct SourceVideo {
+    track: Track,
+    config: VideoConfig,
+    header: Bytes,
+    /// A changed configuration that takes effect with the next keyframe.
+    next: Option<(VideoConfig, Bytes)>,
+    /// Decode time of the last picture, in microseconds.
+    last: Option<i64>,
+    /// Pictures that are shown before it were announced by an earlier epoch.
+    behind: Option<i64>,
+}
+
+impl SourceVideo {
+    pub(super) fn new(track: Track, config: VideoConfig, header: Bytes) -> Self {
+        Self { track, config, header, next: None, last: None, behind: None }
+    }
+
+    pub(super) fn begin_behind(&mut self, end: Option<i64>) {
+        self.behind = end;
+    }
+}
+
+impl Live {
+    pub(super) fn new(
+        plan: CutPlan,
+        source: Option<SourceVideo>,
+        audio_track: Track,
+        audio: AudioInput,
+        rungs: Vec<Rung>,
+        now: UnixMillis,
+    ) -> Self {
+        Self {
+            plan,
+            source,
+            audio_track,
+            audio,
+            rungs,
+            audio_at_picture: i64::MAX,
+            last_picture: now,
+            lost: None,
+            video_ignored: false,
+        }
+    }
+
+    pub(super) fn connected(&mut self) {
+        self.lost = None;
+    }
+
+    pub(super) fn audio_begins(&mut self, at: i64) {
+        self.audio.begin(at);
+    }
+
+    /// What a replay may not go behind.
+    pub(super) fn consumed(&self, input: Input) -> Option<i64> {
+        match input {
+            Input::Video => self.source.as_ref().and_then(|source| source.last).map(|last| last + 1),
+            Input::Audio => Some(self.audio.end() - self.audio.frame() / 2),
+        }
+    }
+
+    /// Where media ends on any track: nothing new may begin before it.
+    pub(super) fn media_end(&self) -> i64 {
+        let video = self.source.as_ref().and_then(|source| source.last).map(|last| last + self.plan.frame());
+        let edge = self.plan.edge();
+        let end = [video, edge].into_iter().flatten().map(|end| end + self.plan.shift()).max();
+        end.unwrap_or(0).max(self.audio.end()).max(0)
+    }
+
+    /// The codec header, for an encoder that has to begin.
+    pub(super) fn encode_header(&self, announcer: &mut Announcer) {
+        if let Some(source) = &self.source {
+            let at = source.last.or_else(|| self.plan.edge()).unwrap_or(0);
+            announcer.outputs.push_back(Output::Encode {
+                timestamp_ms: timestamp(at),
+                body: source.header.clone(),
+                keyframe: false,
+                sequence_header: true,
+            });
+        }
+    }
+
+    pub(super) fn video_header(&mut self, config: VideoConfig, header: Bytes, announcer: &mut Announcer) {
+        match &mut self.source {
+            Some(source) => source.next = (source.config.record != config.record).then_some((config, header)),
+            None if !self.video_ignored => {
+                self.video_ignored = true;
+                announcer.report(MediaReport::VideoIgnored);
+            }
+            None => {}
+        }
+    }
+
+    pub(super) fn picture(
+        &mut self,
+        mut picture: Picture,
+        now: UnixMillis,
+        announcer: &mut Announcer,
+        clock: Option<&mut SourceClock>,
+    ) {
+        let Some(source) = &mut self.source else { return };
+        if source.next.is_some() {
+            if !picture.keyframe || !self.change_video(announcer, clock, now) {
+                return;
+            }
+        }
+        let Some(source) = &mut self.source else { return };
+        if !source.config.is_whole(&picture.data) {
+            return announcer.report(MediaReport::Malformed {
+                reason: "a picture whose lengths do not add up".to_owned(),
+            });
+        }
+        if let Some(last) = source.last
+            && picture.decode <= last
+        {
+            if last - picture.decode > MAX_STEP_BACK {
+                return;
+            }
+            picture.decode = last + 1000;
+        }
+        let composition = i64::from(picture.composition_ms.clamp(0, MAX_COMPOSITION_MS));
+        let begins = self.plan.begins_run();
+        if begins && picture.keyframe {
+            self.plan.set_shift(composition * 1000);
+        }
+        if let Some(end) = source.behind {
+            if picture.decode + self.plan.shift() + self.plan.frame() / 2 < end {
+                return;
+            }
+            source.behind = None;
+        }
+        source.last = Some(picture.decode);
+        let timing = FrameTiming {
+            decode: picture.decode,
+            presentation: picture.decode + composition * 1000,
+            keyframe: picture.keyframe,
+        };
+        let advanced = self.plan.advance(timing);
+        if begins && let Some(start) = self.plan.edge() {
+            self.audio.begin(start + self.plan.shift());
+        }
+        report_plan(advanced, &self.plan, announcer);
+        let decode_ms = u64::try_from(picture.decode / 1000).unwrap_or(0);
+        let next = advanced.hole.is_none().then_some(decode_ms);
+        let (before, after) = if advanced.behind {
+            let frame = self.plan.frame();
+            (Covered::To(picture.decode + frame / 4), Covered::To(picture.decode + frame + frame / 4))
+        } else {
+            (Covered::All, Covered::All)
+        };
+        // What this picture itself closed by prediction is settled after it is in.
+        let before = match before {
+            Covered::All => Covered::To(picture.decode + self.plan.frame() / 4),
+            other => other,
+        };
+        source.track.settle(&self.plan, before, next, announcer);
+        source.track.push(Sample {
+            decode_time: decode_ms,
+            duration: 0,
+            composition: u32::try_from(composition).unwrap_or(0),
+            keyframe: picture.keyframe,
+            data: picture.data,
+        });
+        source.track.settle(&self.plan, after, None, announcer);
+        announcer.outputs.push_back(Output::Encode {
+            timestamp_ms: timestamp(picture.decode),
+            body: picture.body,
+            keyframe: picture.keyframe,
+            sequence_header: false,
+        });
+        self.last_picture = now;
+        self.audio_at_picture = self.audio.end();
+        self.follow(announcer);
+    }
+
+    pub(super) fn audio_header(
+        &mut self,
+        config: AacConfig,
+        now: UnixMillis,
+        announcer: &mut Announcer,
+        clock: Option<&mut SourceClock>,
+    ) {
+        let current = self.audio.config();
+        let alike = current.core_rate == config.core_rate
+            && current.channels == config.channels
+            && current.codecs == config.codecs
+            && current.frame_samples == config.frame_samples;
+        if current.record == config.record || alike {
+            return;
+        }
+        let allowed = announcer.inits_in_window(&self.audio_track.name) < MAX_INITS
+            && clock.is_some_and(|clock| self.plan.begins_run() || clock.allow_change(now));
+        let init = match audio_init(&config) {
+            Ok(init) if allowed => init,
+            _ => return announcer.report(MediaReport::TooManyChanges),
+        };
+        self.break_run(DiscontinuityCause::AudioHeader, announcer);
+        if let TrackKind::Audio { stride, .. } = self.audio_track.kind() {
+            let (rate, frame) = (config.core_rate, config.frame_samples);
+            self.audio_track.set_kind(TrackKind::Audio { rate, frame, stride });
+        }
+        if let Some(model) = announcer.track_mut(&self.audio_track.name) {
+            model.codecs.clone_from(&config.codecs);
+            model.media = TrackMedia::Audio { sample_rate: config.output_rate, channels: config.channels };
+        }
+        self.audio.restart(config, i64::MIN);
+        self.audio_track.set_init(&init, announcer);
+        announcer.snapshot();
+    }
+
+    pub(super) fn sound(&mut self, at: i64, data: Bytes, now: UnixMillis, announcer: &mut Announcer) {
+        if self.source.is_none() && self.plan.begins_run() {
+            self.audio.begin(at);
+        }
+        match self.audio.accept(at, data) {
+            Accepted::InRow | Accepted::Late(false) => {}
+            Accepted::AfterSilence(from, length) => report_silence(from, length, announcer),
+            Accepted::Late(true) => announcer.report(MediaReport::LateAudio),
+        }
+        if self.source.is_none() {
+            self.last_picture = now;
+            return self.lead_by_audio(announcer);
+        }
+        self.audio_at_picture = self.audio_at_picture.min(self.audio.end());
+        let patience =
+            if self.plan.begins_run() { RUN_PATIENCE } else { self.plan.part_target() + self.plan.frame() };
+        if self.audio.end() - self.audio_at_picture > patience
+            && let Some(first) = self.audio.first()
+        {
+            let begins = self.plan.begins_run();
+            let shift = self.plan.shift();
+            self.plan.silence(first - shift, self.audio.end() - shift);
+            if begins && let Some(start) = self.plan.edge() {
+                self.audio.begin(start + shift);
+            }
+        }
+        self.follow(announcer);
+    }
+
+    pub(super) fn rung_video(
+        &mut self,
+        name: &RenditionName,
+        at: u32,
+        body: &Bytes,
+        announcer: &mut Announcer,
+    ) {
+        if let Some(rung) = self.rungs.iter_mut().find(|rung| rung.track.name == *name && !rung.withdrawn) {
+            rung.video(at, body, &self.plan, announcer);
+        }
+    }
+
+    pub(super) fn rung_failed(&mut self, name: &RenditionName) {
+        if let Some(rung) = self.rungs.iter_mut().find(|rung| rung.track.name == *name) {
+            rung.failed();
+        }
+    }
+
+    pub(super) fn withdraw(&mut self, name: &RenditionName, announcer: &mut Announcer) {
+        if let Some(rung) = self.rungs.iter_mut().find(|rung| rung.track.name == *name && !rung.withdrawn) {
+            rung.withdrawn = true;
+            announcer.announce(Event::Withdrawn { rendition: name.clone() }, None);
+        }
+    }
+
+    pub(super) fn lost(&mut self, now: UnixMillis, announcer: &mut Announcer) {
+        self.lost = Some(now);
+        self.plan.close_late();
+        self.settle_all(announcer);
+    }
+
+    pub(super) fn tick(&mut self, now: UnixMillis, announcer: &mut Announcer) {
+        if now.0 - self.last_picture.0 > (self.plan.part_target() + self.plan.frame()) / 1000 {
+            self.plan.close_late();
+            self.settle_all(announcer);
+        }
+        if self.lost.is_some_and(|lost| now.0 - lost.0 >= LOST_AFTER_MS) && self.plan.is_open() {
+            self.close(announcer);
+        }
+    }
+
+    pub(super) fn finish(&mut self, announcer: &mut Announcer) {
+        self.close(announcer);
+        for rung in self.rungs.iter_mut().filter(|rung| !rung.withdrawn) {
+            rung.track.settle(&self.plan, Covered::All, None, announcer);
+        }
+    }
+
+    /// Ends the run: the next frame opens a segment behind a discontinuity, on every rendition.
+    pub(super) fn break_run(&mut self, cause: DiscontinuityCause, announcer: &mut Announcer) {
+        let fresh = !self.plan.begins_run();
+        let msn = self.plan.break_here();
+        if fresh {
+            self.settle_all(announcer);
+            self.audio_track.settle(&self.plan, Covered::All, None, announcer);
+            announcer.report(MediaReport::Discontinuity { msn, cause });
+        }
+        let config = self.audio.config().clone();
+        self.audio.restart(config, i64::MIN);
+        self.audio_at_picture = i64::MAX;
+        if let Some(source) = &mut self.source {
+            source.last = None;
+        }
+    }
+
+    fn change_video(
+        &mut self,
+        announcer: &mut Announcer,
+        clock: Option<&mut SourceClock>,
+        now: UnixMillis,
+    ) -> bool {
+        let Some(source) = &mut self.source else { return false };
+        let Some((config, header)) = source.next.take() else { return true };
+        let allowed = announcer.inits_in_window(&source.track.name) < MAX_INITS
+            && clock.is_some_and(|clock| self.plan.begins_run() || clock.allow_change(now));
+        let init = match video_init(&config) {
+            Ok(init) if allowed => init,
+            _ => {
+                source.next = Some((config, header));
+                announcer.report(MediaReport::TooManyChanges);
+                return false;
+            }
+        };
+        self.break_run(DiscontinuityCause::VideoHeader, announcer);
+        if let Some(fps) = config.fps_milli {
+            self.plan.set_frame(1_000_000_000 / i64::from(fps.max(1)));
+        }
+        let Some(source) = &mut self.source else { return false };
+        source.track.set_init(&init, announcer);
+        if let Some(model) = announcer.track_mut(&source.track.name)
+            && let TrackMedia::Video { width, height, .. } = &mut model.media
+        {
+            model.codecs.clone_from(&config.codecs);
+            (*width, *height) = (config.width, config.height);
+        }
+        source.config = config;
+        source.header = header;
+        announcer.snapshot();
+        self.encode_header(announcer);
+        true
+    }
+
+    fn close(&mut self, announcer: &mut Announcer) {
+        self.plan.close_open_segment();
+        if let (Some(edge), true) = (self.plan.edge(), self.source.is_some()) {
+            self.audio.follow_video(edge + self.plan.shift());
+        }
+        self.settle_all(announcer);
+        self.audio_track.settle(&self.plan, Covered::All, None, announcer);
+    }
+
+    fn settle_all(&mut self, announcer: &mut Announcer) {
+        if let Some(source) = &mut self.source {
+            source.track.settle(&self.plan, Covered::All, None, announcer);
+        }
+        self.follow(announcer);
+    }
+
+    /// Everything that goes after the plan: the audio, gaps of the source, rungs that lag.
+    fn follow(&mut self, announcer: &mut Announcer) {
+        if self.source.is_some() {
+            if let Some(edge) = self.plan.edge()
+                && let Some((from, length)) = self.audio.follow_video(edge + self.plan.shift())
+            {
+                report_silence(from, length, announcer);
+            }
+            self.drain_audio(announcer);
+        }
+        for rung in self.rungs.iter_mut().filter(|rung| !rung.withdrawn) {
+            rung.keep_up(&self.plan, announcer);
+        }
+    }
+
+    fn drain_audio(&mut self, announcer: &mut Announcer) {
+        while let Some(middle) = self.audio.next_middle() {
+            let segment = self.plan.segment(self.audio_track.cursor);
+            let at = middle - segment.map_or(self.plan.shift(), |segment| segment.shift);
+            self.audio_track.settle(&self.plan, Covered::To(at), None, announcer);
+            if self.plan.edge().is_none_or(|edge| at >= edge) {
+                return;
+            }
+            let Some(sample) = self.audio.take() else { return };
+            self.audio_track.push(sample);
+        }
+    }
+
+    fn lead_by_audio(&mut self, announcer: &mut Announcer) {
+        while let Some(start) = self.audio.first() {
+            let Some(sample) = self.audio.take() else { return };
+            self.plan.advance(FrameTiming { decode: start, presentation: start, keyframe: true });
+            let half = self.audio.frame() / 2;
+            self.audio_track.settle(&self.plan, Covered::To(start + half), None, announcer);
+            self.audio_track.push(sample);
+            self.audio_track.settle(&self.plan, Covered::All, None, announcer);
+        }
+    }
+}
+
+fn report_plan(advanced: Advanced, plan: &CutPlan, announcer: &mut Announcer) {
+    if let Some(msn) = advanced.outgrown {
+        announcer.report(MediaReport::GopTooLong { msn, target_seconds: plan.target_seconds() });
+    }
+    if let Some((from, to)) = advanced.hole {
+        let length = MediaTime(to).since(MediaTime(from));
+        announcer.report(MediaReport::VideoGap { from: MediaTime(from), length });
+    }
+}
+
+fn report_silence(from: i64, length: i64, announcer: &mut Announcer) {
+    let length = MediaDuration(u64::try_from(length).unwrap_or(0));
+    announcer.report(MediaReport::Silence { from: MediaTime(from), length });
+}
+
+/// FLV's 32 bits wrap after 49 days; ffmpeg is restarted at the next discontinuity or crash before then.
+fn timestamp(micros: i64) -> u32 {
+    u32::try_from((micros / 1000).rem_euclid(1 << 32)).unwrap_or(0)
+}
+
+/// A timestamp that steps back by less is an encoder's rounding: the picture is moved behind its predecessor.
+const MAX_STEP_BACK: i64 = 200_000;
+/// More reordering than any encoder does.
+const MAX_COMPOSITION_MS: i32 = 5_000;
+/// ARCHITECTURE §6.
+const MAX_INITS: usize = 16;
+/// After a break the audio waits that long for the video that opens the next run.
+const RUN_PATIENCE: i64 = 1_000_000;
+/// A relay that comes back at once continues the open segment.
+const LOST_AFTER_MS: i64 = 1_000;

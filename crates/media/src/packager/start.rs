@@ -1,0 +1,434 @@
+//! Before the first playlist: what the track set and the frozen headers are made from.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use caudal_livestream::timeline::{Segment, SegmentPhase, Timeline, Track as TrackModel, TrackMedia};
+use caudal_livestream::{Epoch, MediaDuration, MediaTime, Msn, RenditionName, UnixMillis};
+
+use super::live::{Live, SourceVideo};
+use super::rung::Rung;
+use super::{PackagerConfig, Picture, Resume, SourceMetadata};
+use crate::announcer::Announcer;
+use crate::audio_input::AudioInput;
+use crate::cmaf::{audio_init, video_init};
+use crate::codec::aac::AacConfig;
+use crate::codec::avc::expected_high_codecs;
+use crate::codec::{ConfigError, VideoConfig, plausible_fps};
+use crate::cut_plan::CutPlan;
+use crate::grid::{Grid, audio_stride};
+use crate::input_clock::{Input, SourceClock};
+use crate::track::{Track, TrackKind};
+
+/// Tags kept until everything can be frozen.
+#[derive(Debug, Default)]
+pub(super) struct Start {
+    pub(super) metadata: Option<SourceMetadata>,
+    pub(super) audio: Option<AacConfig>,
+    video: Option<(VideoConfig, Bytes)>,
+    tags: VecDeque<Tag>,
+    bytes: usize,
+    began: Option<UnixMillis>,
+}
+
+#[derive(Debug)]
+enum Tag {
+    Picture(Picture),
+    Sound(i64, Bytes),
+}
+
+/// All that has to be known.
+#[derive(Debug)]
+pub(super) struct Readiness {
+    grid: Grid,
+    frame: i64,
+}
+
+impl Start {
+    pub(super) fn set_video(&mut self, config: VideoConfig, body: Bytes) {
+        if self.video.as_ref().is_some_and(|(known, _)| *known != config) {
+            self.tags.retain(|tag| matches!(tag, Tag::Sound(..)));
+        }
+        self.video = Some((config, body));
+    }
+
+    pub(super) fn picture(&mut self, picture: Picture, now: UnixMillis) {
+        let has_picture = self.tags.iter().any(|tag| matches!(tag, Tag::Picture(_)));
+        if !has_picture && !picture.keyframe {
+            return;
+        }
+        self.bytes += picture.data.len();
+        self.push(Tag::Picture(picture), now);
+    }
+
+    pub(super) fn sound(&mut self, at: i64, data: Bytes, now: UnixMillis) {
+        self.bytes += data.len();
+        self.push(Tag::Sound(at, data), now);
+    }
+
+    /// The timestamps jumped: what came before is of no use.
+    pub(super) fn restart(&mut self) {
+        self.tags.clear();
+        self.bytes = 0;
+    }
+
+    pub(super) fn consumed(&self, input: Input) -> Option<i64> {
+        self.tags.iter().rev().find_map(|tag| match (tag, input) {
+            (Tag::Picture(picture), Input::Video) => Some(picture.decode + 1),
+            (Tag::Sound(at, _), Input::Audio) => Some(at + 1),
+            _ => None,
+        })
+    }
+
+    fn push(&mut self, tag: Tag, now: UnixMillis) {
+        self.began.get_or_insert(now);
+        self.tags.push_back(tag);
+        if self.tags.len() > MAX_TAGS || self.bytes > MAX_BYTES {
+            self.restart();
+        }
+    }
+
+    /// Whether the track set is known and the first part is whole.
+    pub(super) fn ready(&self, config: &PackagerConfig, now: UnixMillis, force: bool) -> Option<Readiness> {
+        let began = self.began?;
+        let waited = force || now.0 - began.0 >= TRACKS_WITHIN_MS;
+        let known = match &self.metadata {
+            Some(metadata) if metadata.has_video || metadata.has_audio => {
+                (!metadata.has_video || self.video.is_some()) && (!metadata.has_audio || self.audio.is_some())
+            }
+            _ => self.video.is_some() && self.audio.is_some(),
+        };
+        if !known && !waited {
+            return None;
+        }
+        let Some((video, _)) = &self.video else {
+            let audio = self.audio.as_ref()?;
+            let frame = i64::from(audio.frame_samples) * 1_000_000 / i64::from(audio.core_rate.max(1));
+            return Some(Readiness { grid: Grid::audio_alone(frame, config.latency_mode), frame });
+        };
+        let times: Vec<i64> = self.pictures().map(|picture| picture.decode).collect();
+        let (first, last) = (*times.first()?, *times.last()?);
+        let mut lengths: Vec<i64> = times
+            .windows(2)
+            .filter_map(|pair| Some(pair.get(1)? - pair.first()?))
+            .filter(|length| *length > 0)
+            .collect();
+        lengths.sort_unstable();
+        let measured = lengths.get(lengths.len() / 2).copied();
+        let longest = lengths.last().copied().unwrap_or(0);
+        let hints = config.hints.as_ref();
+        let declared = self.metadata.as_ref().and_then(|metadata| metadata.fps_milli);
+        let declared = [declared, video.fps_milli, hints.map(|hints| hints.fps_milli)]
+            .into_iter()
+            .flatten()
+            .find_map(plausible_fps)
+            .map(|fps| 1_000_000_000 / i64::from(fps));
+        let frame = match (declared, measured) {
+            // Metadata lies; a few real frames do not.
+            (Some(declared), Some(measured)) if lengths.len() >= ENOUGH_FRAMES => {
+                if (declared - measured).abs() * 8 > measured { measured } else { declared }
+            }
+            (Some(declared), _) => declared,
+            (None, Some(measured)) if lengths.len() >= ENOUGH_FRAMES || waited => measured,
+            (None, _) if waited => DEFAULT_FRAME,
+            (None, _) => return None,
+        };
+        let hinted = hints.map_or(0, |hints| i64::from(hints.max_frame_ms) * 1000);
+        let longest = longest.max(hinted).max(frame).min(LONGEST_FRAME);
+        let grid = Grid::video(frame, longest, config.latency_mode, hints);
+        let whole = last - first + frame + frame / 2 >= grid.step.min(FIRST_LOOK);
+        (whole || waited || config.resume.is_some()).then_some(Readiness { grid, frame })
+    }
+
+    fn pictures(&self) -> impl Iterator<Item = &Picture> {
+        self.tags.iter().filter_map(|tag| match tag {
+            Tag::Picture(picture) => Some(picture),
+            Tag::Sound(..) => None,
+        })
+    }
+
+    /// Announces the track set, then packages what was kept.
+    pub(super) fn freeze(
+        self,
+        config: &PackagerConfig,
+        ready: &Readiness,
+        now: UnixMillis,
+        announcer: &mut Announcer,
+        clock: &mut SourceClock,
+    ) -> Result<Live, ConfigError> {
+        let resumed = config.resume.as_ref().map(|resume| taken_up(resume, config.epoch));
+        let position = resumed.as_ref().map_or(Position::first(), Position::behind);
+        let audio = self.audio.clone();
+        let sound = audio.clone().unwrap_or_else(AacConfig::silence);
+        let sound_init = audio_init(&sound)?;
+        let picture_init = self.video.as_ref().map(|(video, _)| video_init(video)).transpose()?;
+        let grid = match &resumed {
+            Some(timeline) => frozen_grid(ready.grid, timeline),
+            None => ready.grid,
+        };
+        let input = AudioInput::new(sound.clone(), audio.is_none());
+        let (stride, audio_target) =
+            if self.video.is_some() { audio_stride(&grid, input.frame()) } else { (1, grid.part_target) };
+        let timeline =
+            resumed.unwrap_or_else(|| self.timeline(config, &grid, ready.frame, &sound, audio_target));
+        // The frozen track set says which rungs there are.
+        let rungs = timeline
+            .tracks
+            .iter()
+            .filter(|track| track.is_video() && track.name.as_str() != SOURCE && !track.withdrawn)
+            .map(|track| Rung::new(Track::new(track.name.clone(), TrackKind::Video, position.msn)))
+            .collect();
+        let kind = TrackKind::Audio { rate: sound.core_rate, frame: sound.frame_samples, stride };
+        let mut audio_track = Track::new(name(AUDIO)?, kind, position.msn);
+        let mut source = match (&self.video, &picture_init) {
+            (Some((video, header)), Some(init)) => {
+                let mut track = Track::new(name(SOURCE)?, TrackKind::Video, position.msn);
+                track.set_init(init, announcer);
+                Some(SourceVideo::new(track, video.clone(), header.clone()))
+            }
+            _ => None,
+        };
+        audio_track.set_init(&sound_init, announcer);
+        let same_init = |rendition: &str, hash| {
+            let track = timeline.tracks.iter().find(|track| track.name.as_str() == rendition);
+            let last =
+                track.and_then(|track| track.segments.iter().rev().find_map(|segment| segment.init.as_ref()));
+            last.is_none_or(|last| last == hash)
+        };
+        let changed = !same_init(AUDIO, &sound_init.hash)
+            || picture_init.as_ref().is_some_and(|init| !same_init(SOURCE, &init.hash));
+        let continues = position.end > 0;
+        if let Some(source) = &mut source {
+            source.begin_behind(continues.then_some(position.end));
+        }
+        announcer.timeline = Some(timeline);
+        announcer.snapshot();
+        let discontinuity = position.discontinuity + u64::from(changed || (continues && !clock.continues()));
+        let plan = CutPlan::new(grid, position.msn, discontinuity);
+        let mut live = Live::new(plan, source, audio_track, input, rungs, now);
+        if continues {
+            live.audio_begins(position.end);
+        }
+        live.encode_header(announcer);
+        for tag in self.tags {
+            match tag {
+                Tag::Picture(picture) => live.picture(picture, now, announcer, Some(clock)),
+                Tag::Sound(at, data) => live.sound(at, data, now, announcer),
+            }
+        }
+        Ok(live)
+    }
+
+    fn timeline(
+        &self,
+        config: &PackagerConfig,
+        grid: &Grid,
+        frame: i64,
+        sound: &AacConfig,
+        audio_target: i64,
+    ) -> Timeline {
+        let duration = |micros: i64| MediaDuration(u64::try_from(micros).unwrap_or(0));
+        let track = |name: RenditionName, media, codecs, rate: u32, target| TrackModel {
+            name,
+            media,
+            codecs,
+            peak_bandwidth: rate,
+            average_bandwidth: rate,
+            part_target: duration(target),
+            segments: VecDeque::new(),
+            withdrawn: false,
+        };
+        let mut tracks = Vec::new();
+        if let Some((video, _)) = &self.video {
+            let frame_rate_milli = u32::try_from(1_000_000_000 / frame.max(1)).unwrap_or(30_000);
+            let media = |width, height| TrackMedia::Video { width, height, frame_rate_milli };
+            if let Ok(source) = name(SOURCE) {
+                let media = media(video.width, video.height);
+                tracks.push(track(
+                    source,
+                    media,
+                    video.codecs.clone(),
+                    self.bit_rate(frame),
+                    grid.part_target,
+                ));
+            }
+            let mut rungs: Vec<_> = config
+                .ladder
+                .iter()
+                .filter(|rung| {
+                    rung.height < video.height && rung.name.as_str() != SOURCE && rung.name.as_str() != AUDIO
+                })
+                .collect();
+            rungs.sort_by_key(|rung| std::cmp::Reverse(rung.height));
+            rungs.dedup_by(|a, b| a.name == b.name);
+            for rung in rungs.into_iter().take(MAX_RUNGS) {
+                let (width, height) = rung_size(video, rung.height);
+                let codecs = expected_high_codecs(width, height, frame_rate_milli);
+                tracks.push(track(
+                    rung.name.clone(),
+                    media(width, height),
+                    codecs,
+                    rung.bitrate,
+                    grid.part_target,
+                ));
+            }
+        }
+        if let Ok(audio) = name(AUDIO) {
+            let media = TrackMedia::Audio { sample_rate: sound.output_rate, channels: sound.channels };
+            tracks.push(track(audio, media, sound.codecs.clone(), AUDIO_RATE, audio_target));
+        }
+        let longest = tracks.iter().map(|track| track.part_target.0).max().unwrap_or(0);
+        Timeline {
+            stream: config.stream,
+            epoch: config.epoch,
+            target_duration: u32::try_from(grid.target_duration / 1_000_000).unwrap_or(4),
+            part_hold_back: MediaDuration(longest * 3),
+            first_msn: FIRST_MSN,
+            tracks,
+            ended: false,
+        }
+    }
+
+    /// Bits a second of the pictures kept, for a master playlist that is older than the first segment.
+    fn bit_rate(&self, frame: i64) -> u32 {
+        let (count, bytes) = self.pictures().fold((0_i64, 0_i64), |(count, bytes), picture| {
+            (count + 1, bytes.saturating_add(i64::try_from(picture.data.len()).unwrap_or(0)))
+        });
+        let micros = (count * frame).max(1_000_000);
+        u32::try_from(bytes.saturating_mul(8_000_000) / micros).unwrap_or(u32::MAX).max(MINIMUM_RATE)
+    }
+}
+
+/// Where a timeline is continued.
+struct Position {
+    msn: Msn,
+    discontinuity: u64,
+    /// Presentation time; 0 on a new stream.
+    end: i64,
+}
+
+impl Position {
+    fn first() -> Self {
+        Self { msn: FIRST_MSN, discontinuity: 0, end: 0 }
+    }
+
+    /// Behind everything in a timeline that [`taken_up`] made.
+    fn behind(timeline: &Timeline) -> Self {
+        let last = timeline.tracks.iter().filter_map(|track| track.segments.back());
+        last.fold(Self::first(), |position, segment| Self {
+            msn: position.msn.max(segment.msn.next()),
+            discontinuity: position.discontinuity.max(segment.discontinuity),
+            end: position.end.max(segment.start.plus(segment.duration).0),
+        })
+    }
+}
+
+/// An earlier epoch's timeline under a new one: what was announced and never stored became gaps, up to the floor.
+pub(super) fn taken_up(resume: &Resume, epoch: Epoch) -> Timeline {
+    let mut timeline = resume.timeline.clone();
+    timeline.epoch = epoch;
+    let stored_end = Position::behind(&timeline);
+    let last = resume.floor.map_or(Msn(0), |floor| floor.msn).max(Msn(stored_end.msn.0.saturating_sub(1)));
+    let end = media_end(resume);
+    let discontinuity = resume.floor.map_or(0, |floor| floor.discontinuity).max(stored_end.discontinuity);
+    let first_msn = timeline.first_msn;
+    for track in &mut timeline.tracks {
+        for segment in &mut track.segments {
+            if segment.phase != SegmentPhase::Stored {
+                become_gap(segment);
+            }
+        }
+        let (mut msn, mut start, date) =
+            track.segments.back().map_or((first_msn, MediaTime(end), UnixMillis(0)), |segment| {
+                let behind = segment.start.plus(segment.duration);
+                let date = segment.program_date_time.0 - segment.start.0 / 1000;
+                (segment.msn.next(), behind, UnixMillis(date))
+            });
+        while msn <= last {
+            let left = i64::try_from(last.0.saturating_sub(msn.0).saturating_add(1)).unwrap_or(1);
+            let length = MediaDuration(u64::try_from((end - start.0).max(0) / left).unwrap_or(0));
+            track.segments.push_back(gap(msn, start, length, discontinuity, date, epoch));
+            start = start.plus(length);
+            msn = msn.next();
+            if track.segments.len() > MAX_WINDOW {
+                track.segments.pop_front();
+            }
+        }
+    }
+    timeline
+}
+
+/// Where an earlier epoch's announced media ends.
+pub(super) fn media_end(resume: &Resume) -> i64 {
+    let stored = Position::behind(&resume.timeline).end;
+    resume.floor.map_or(stored, |floor| floor.media_end.0.max(stored))
+}
+
+fn become_gap(segment: &mut Segment) {
+    segment.gap = true;
+    segment.phase = SegmentPhase::Finished;
+    segment.parts.clear();
+    segment.size = 0;
+    segment.independent = false;
+}
+
+fn gap(
+    msn: Msn,
+    start: MediaTime,
+    duration: MediaDuration,
+    discontinuity: u64,
+    anchor: UnixMillis,
+    epoch: Epoch,
+) -> Segment {
+    Segment {
+        msn,
+        epoch,
+        start,
+        duration,
+        discontinuity,
+        program_date_time: UnixMillis(anchor.0 + start.0 / 1000),
+        init: None,
+        phase: SegmentPhase::Finished,
+        gap: true,
+        independent: false,
+        size: 0,
+        parts: Vec::new(),
+    }
+}
+
+fn frozen_grid(grid: Grid, timeline: &Timeline) -> Grid {
+    let micros = |duration: MediaDuration| i64::try_from(duration.0).unwrap_or(i64::MAX);
+    let lead = timeline.tracks.first().map_or(grid.part_target, |track| micros(track.part_target));
+    grid.frozen(lead, i64::from(timeline.target_duration) * 1_000_000)
+}
+
+fn rung_size(video: &VideoConfig, height: u32) -> (u32, u32) {
+    let width = u64::from(video.width) * u64::from(height) / u64::from(video.height.max(1));
+    // As ffmpeg's scale=-2:height rounds: to the nearest even number.
+    (u32::try_from(width.div_ceil(2) * 2).unwrap_or(video.width), height)
+}
+
+fn name(text: &str) -> Result<RenditionName, ConfigError> {
+    text.parse().map_err(|_| ConfigError::Broken(text.to_owned()))
+}
+
+pub(super) const SOURCE: &str = "source";
+const AUDIO: &str = "audio";
+/// Seven preroll gaps stand before it, so that players find finished segments.
+const FIRST_MSN: Msn = Msn(7);
+/// ARCHITECTURE §5: the track set is frozen after at most that.
+const TRACKS_WITHIN_MS: i64 = 1_000;
+/// Frame lengths that outvote the metadata.
+const ENOUGH_FRAMES: usize = 3;
+const DEFAULT_FRAME: i64 = 33_333;
+/// With 1 s parts the frame rate is known long before the first is whole.
+const FIRST_LOOK: i64 = 250_000;
+/// One dropped second must not make the whole broadcast's parts a second long.
+const LONGEST_FRAME: i64 = 500_000;
+/// Eight renditions in all.
+const MAX_RUNGS: usize = 6;
+const MAX_TAGS: usize = 4096;
+const MAX_BYTES: usize = 32 * 1024 * 1024;
+const MAX_WINDOW: usize = 256;
+const AUDIO_RATE: u32 = 160_000;
+const MINIMUM_RATE: u32 = 100_000;

@@ -1,0 +1,16 @@
+use bytes::Bytes;
+
+/// One access unit of any codec, ready for a fragment. Times in ticks of its track's timescale.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sample {
+    /// Decode time on the stream's timeline.
+    pub(crate) decode_time: u64,
+    /// Until the next one.
+    pub(crate) duration: u32,
+    /// Presentation time minus decode time; never negative.
+    pub(crate) composition: u32,
+    /// A place where a decoder can begin.
+    pub(crate) keyframe: bool,
+    /// As the publisher sent it.
+    pub(crate) data: Bytes,
+}

@@ -1,0 +1,331 @@
+//! One rendition: collects samples and closes parts and segments where the cut plan says.
+
+use caudal_livestream::feed::{Event, PartAnnounced};
+use caudal_livestream::timeline::{Part, Segment, SegmentPhase};
+use caudal_livestream::{InitHash, MediaDuration, MediaTime, Msn, PartNumber, RenditionName};
+
+use crate::announcer::Announcer;
+use crate::cmaf::{InitSegment, SampleTiming, fragment};
+use crate::cut_plan::{CutPlan, PlannedSegment};
+use crate::report::MediaReport;
+use crate::sample::Sample;
+
+/// A follower of the plan.
+#[derive(Debug)]
+pub(crate) struct Track {
+    pub(crate) name: RenditionName,
+    kind: TrackKind,
+    init: Option<InitHash>,
+    /// The segment of the plan that it is in.
+    pub(crate) cursor: Msn,
+    /// The part of that segment, by the plan's count.
+    part: usize,
+    samples: Vec<Sample>,
+    next_part: PartNumber,
+    open: Option<Segment>,
+    /// Where the announced media of this rendition ends, as presentation time.
+    pub(crate) announced_end: Option<i64>,
+    rates: Rates,
+}
+
+/// What differs between the followers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TrackKind {
+    /// Milliseconds; parts are the plan's.
+    Video,
+    /// Ticks of the sample rate; a part ends with the frame that lies around the plan's.
+    Audio {
+        /// Samples a second.
+        rate: u32,
+        /// Samples a frame.
+        frame: u32,
+        /// The plan's parts in one of this rendition.
+        stride: usize,
+    },
+}
+
+#[derive(Debug, Default)]
+struct Rates {
+    peak: u32,
+    bytes: u64,
+    micros: u64,
+}
+
+/// How far a follower's samples reach, in the plan's time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Covered {
+    /// Everything that the plan has closed.
+    All,
+    /// No further sample will begin before it.
+    To(i64),
+}
+
+impl Covered {
+    fn reaches(self, end: i64) -> bool {
+        match self {
+            Self::All => true,
+            Self::To(at) => end <= at,
+        }
+    }
+}
+
+impl Track {
+    pub(crate) fn new(name: RenditionName, kind: TrackKind, cursor: Msn) -> Self {
+        Self {
+            name,
+            kind,
+            init: None,
+            cursor,
+            part: 0,
+            samples: Vec::new(),
+            next_part: PartNumber(0),
+            open: None,
+            announced_end: None,
+            rates: Rates::default(),
+        }
+    }
+
+    /// What the segments from the next one on need.
+    pub(crate) fn set_init(&mut self, init: &InitSegment, announcer: &mut Announcer) {
+        announcer.init(&self.name, init);
+        self.init = Some(init.hash.clone());
+    }
+
+    pub(crate) fn kind(&self) -> TrackKind {
+        self.kind
+    }
+
+    pub(crate) fn set_kind(&mut self, kind: TrackKind) {
+        self.kind = kind;
+    }
+
+    pub(crate) fn push(&mut self, sample: Sample) {
+        self.samples.push(sample);
+    }
+
+    /// Closes what the plan has closed and this track has all of. `next` is the decode time (ms) of the frame that
+    /// follows, where it is known and follows without a hole: the last sample then lasts until it.
+    pub(crate) fn settle(
+        &mut self,
+        plan: &CutPlan,
+        covered: Covered,
+        next: Option<u64>,
+        announcer: &mut Announcer,
+    ) {
+        if let Some(first) = plan.first_msn()
+            && self.cursor < first
+            && self.open.is_none()
+        {
+            self.cursor = first;
+            self.part = 0;
+        }
+        while let Some(segment) = plan.segment(self.cursor) {
+            if segment.gap && self.kind == TrackKind::Video {
+                let Some(end) = segment.end else { return };
+                self.announce_gap(segment, end, announcer);
+                self.step_over(end + segment.shift);
+                continue;
+            }
+            match (segment.parts.get(self.part), segment.end) {
+                (Some(end), _) if covered.reaches(*end) => {
+                    let last = segment.end.is_some() && self.part + 1 == segment.parts.len();
+                    self.finish_part(segment, *end, last, next, announcer);
+                    self.part += 1;
+                }
+                (None, Some(end)) if covered.reaches(end) => {
+                    self.finish_segment(segment, end, next, announcer);
+                    self.step_over(end + segment.shift);
+                }
+                _ => return,
+            }
+        }
+    }
+
+    fn step_over(&mut self, end: i64) {
+        self.cursor = self.cursor.next();
+        self.part = 0;
+        self.open = None;
+        if self.kind == TrackKind::Video {
+            self.announced_end = Some(end);
+        }
+    }
+
+    fn finish_part(
+        &mut self,
+        plan: &PlannedSegment,
+        end: i64,
+        last: bool,
+        next: Option<u64>,
+        announcer: &mut Announcer,
+    ) {
+        match self.kind {
+            TrackKind::Video => {
+                if self.samples.is_empty() {
+                    self.announced_end = Some(end + plan.shift);
+                    return;
+                }
+                self.time_samples(next.unwrap_or_else(|| u64::try_from(end / 1000).unwrap_or(0)));
+                self.announce_part(plan, end + plan.shift, SampleTiming::Each, announcer);
+            }
+            TrackKind::Audio { rate, frame, stride } => {
+                if self.samples.is_empty() || (!last && !(self.part + 1).is_multiple_of(stride)) {
+                    return;
+                }
+                let end = self
+                    .samples
+                    .last()
+                    .map_or(0, |sample| micros(sample.decode_time + u64::from(frame), rate));
+                self.announce_part(plan, end, SampleTiming::Constant(frame), announcer);
+            }
+        }
+    }
+
+    fn time_samples(&mut self, next: u64) {
+        let ends: Vec<u64> =
+            self.samples.iter().skip(1).map(|sample| sample.decode_time).chain([next]).collect();
+        for (sample, end) in self.samples.iter_mut().zip(ends) {
+            let length = end.saturating_sub(sample.decode_time).clamp(1, MAX_SAMPLE_MS);
+            sample.duration = u32::try_from(length).unwrap_or(1);
+        }
+    }
+
+    fn announce_part(
+        &mut self,
+        plan: &PlannedSegment,
+        end: i64,
+        timing: SampleTiming,
+        announcer: &mut Announcer,
+    ) {
+        let samples = std::mem::take(&mut self.samples);
+        let number = self.next_part;
+        let sequence = u32::try_from(number.0.saturating_add(1) & 0xFFFF_FFFF).unwrap_or(0);
+        let data = match fragment(sequence, &samples, timing) {
+            Ok(data) => data,
+            Err(error) => {
+                announcer.report(MediaReport::Malformed { reason: error.to_string() });
+                return;
+            }
+        };
+        self.next_part = PartNumber(number.0.saturating_add(1));
+        let independent = matches!(self.kind, TrackKind::Audio { .. })
+            || samples.first().is_some_and(|sample| sample.keyframe);
+        let first = samples.first().map_or(0, |sample| sample.decode_time);
+        let start = self.media_start(plan, first);
+        let opens = self.open.is_none().then(|| {
+            let segment = self.begin(plan, start, independent, announcer);
+            self.open = Some(segment.clone());
+            Box::new(segment)
+        });
+        let from = match self.kind {
+            TrackKind::Video => self.announced_end.unwrap_or(start).max(start),
+            TrackKind::Audio { .. } => self.announced_end.filter(|_| opens.is_none()).unwrap_or(start),
+        };
+        let part = Part {
+            number,
+            duration: MediaDuration(u64::try_from(end.saturating_sub(from)).unwrap_or(0)),
+            size: u32::try_from(data.len()).unwrap_or(u32::MAX),
+            independent,
+        };
+        if let Some(open) = &mut self.open {
+            open.duration.0 = open.duration.0.saturating_add(part.duration.0);
+            open.size = open.size.saturating_add(u64::from(part.size));
+            open.parts.push(part);
+        }
+        self.announced_end = Some(end);
+        let rendition = self.name.clone();
+        let announced = PartAnnounced { rendition, msn: plan.msn, part, opens };
+        announcer.announce(Event::Part(announced), Some(data));
+    }
+
+    /// Where a segment of this rendition begins, as presentation time.
+    fn media_start(&self, plan: &PlannedSegment, first_sample: u64) -> i64 {
+        match self.kind {
+            TrackKind::Video => plan.start + plan.shift,
+            TrackKind::Audio { rate, .. } => micros(first_sample, rate),
+        }
+    }
+
+    fn begin(&self, plan: &PlannedSegment, start: i64, independent: bool, announcer: &Announcer) -> Segment {
+        let start = MediaTime(start);
+        Segment {
+            msn: plan.msn,
+            epoch: announcer.epoch,
+            start,
+            duration: MediaDuration(0),
+            discontinuity: plan.discontinuity,
+            program_date_time: announcer.date(start),
+            init: self.init.clone(),
+            phase: SegmentPhase::Open,
+            gap: false,
+            independent,
+            size: 0,
+            parts: Vec::new(),
+        }
+    }
+
+    fn finish_segment(
+        &mut self,
+        plan: &PlannedSegment,
+        end: i64,
+        next: Option<u64>,
+        announcer: &mut Announcer,
+    ) {
+        if !self.samples.is_empty() && matches!(self.kind, TrackKind::Audio { .. }) {
+            self.finish_part(plan, end, true, next, announcer);
+        }
+        let Some(mut segment) = self.open.take() else {
+            self.announce_gap(plan, end, announcer);
+            return;
+        };
+        segment.phase = SegmentPhase::Finished;
+        if self.kind == TrackKind::Video {
+            segment.duration = MediaTime(end + plan.shift).since(segment.start);
+        }
+        self.rates.add(&segment);
+        announcer.segment(&self.name, segment, self.rates.read());
+    }
+
+    fn announce_gap(&mut self, plan: &PlannedSegment, end: i64, announcer: &mut Announcer) {
+        if !plan.gap {
+            announcer.report(MediaReport::RungGap { rendition: self.name.clone(), msn: plan.msn });
+        }
+        let mut segment = self.begin(plan, plan.start + plan.shift, false, announcer);
+        segment.duration = MediaTime(end + plan.shift).since(segment.start);
+        segment.phase = SegmentPhase::Finished;
+        segment.gap = true;
+        announcer.segment(&self.name, segment, self.rates.read());
+    }
+}
+
+impl Rates {
+    fn add(&mut self, segment: &Segment) {
+        let bits = segment.size.saturating_mul(8);
+        // A segment of less than half a second says nothing about the peak that a player has to sustain.
+        if segment.duration.0 >= 500_000 {
+            let rate = bits.saturating_mul(1_000_000) / segment.duration.0;
+            self.peak = self.peak.max(u32::try_from(rate).unwrap_or(u32::MAX));
+        }
+        self.bytes = self.bytes.saturating_add(segment.size);
+        self.micros = self.micros.saturating_add(segment.duration.0);
+    }
+
+    fn read(&self) -> (u32, u32) {
+        let average = u128::from(self.bytes) * 8_000_000 / u128::from(self.micros.max(1));
+        (self.peak, u32::try_from(average).unwrap_or(u32::MAX))
+    }
+}
+
+/// Ticks to microseconds, rounded to the nearest.
+pub(crate) fn micros(ticks: u64, rate: u32) -> i64 {
+    let rate = u128::from(rate.max(1));
+    i64::try_from((u128::from(ticks) * 1_000_000 + rate / 2) / rate).unwrap_or(i64::MAX)
+}
+
+/// Microseconds to ticks, rounded to the nearest.
+pub(crate) fn ticks(micros: i64, rate: u32) -> u64 {
+    let micros = u128::try_from(micros).unwrap_or(0);
+    u64::try_from((micros * u128::from(rate) + 500_000) / 1_000_000).unwrap_or(u64::MAX)
+}
+
+/// No frame is shown longer: what lies behind is a hole.
+const MAX_SAMPLE_MS: u64 = 3_000;

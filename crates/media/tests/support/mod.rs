@@ -1,0 +1,232 @@
+//! A reader of a packager's outputs that checks every promise of ARCHITECTURE §5 as they come.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use caudal_livestream::admission::{BroadcastHints, LadderRung, LatencyMode};
+use caudal_livestream::feed::Event;
+use caudal_livestream::timeline::{Segment, SegmentPhase, Timeline};
+use caudal_livestream::{Epoch, Generation, Msn, RenditionName, SessionId, StreamId, UnixMillis};
+use caudal_media::{MediaReport, Output, Packager, PackagerConfig, SourceMetadata};
+
+pub const NOW: i64 = 1_700_000_000_000;
+
+/// x264, 640x360 at 30 fps, High, from ffmpeg's FLV.
+pub const AVC_RECORD: &[u8] = b"\x01\x64\x00\x1e\xff\xe1\x00\x19\x67\x64\x00\x1e\xac\xd9\x40\xa0\x2f\xf9\x70\x11\x00\x00\x03\x00\x01\x00\x00\x03\x00\x3c\x0f\x16\x2d\x96\x01\x00\x06\x68\xeb\xe3\xcb\x22\xc0\xfd\xf8\xf8\x00";
+/// The same but for its PPS.
+pub const OTHER_AVC_RECORD: &[u8] = b"\x01\x64\x00\x1e\xff\xe1\x00\x19\x67\x64\x00\x1e\xac\xd9\x40\xa0\x2f\xf9\x70\x11\x00\x00\x03\x00\x01\x00\x00\x03\x00\x3c\x0f\x16\x2d\x96\x01\x00\x06\x68\xeb\xe3\xcb\x22\xc1\xfd\xf8\xf8\x00";
+
+pub fn config() -> PackagerConfig {
+    PackagerConfig {
+        stream: StreamId(uuid::Uuid::nil()),
+        epoch: Epoch(1),
+        latency_mode: LatencyMode::Low,
+        ladder: Vec::new(),
+        hints: None,
+        resume: None,
+    }
+}
+
+pub fn hints(keyframe_ms: u32) -> Option<BroadcastHints> {
+    Some(BroadcastHints { keyframe_ms, max_frame_ms: 34, fps_milli: 30_000 })
+}
+
+pub fn rung(name: &str, height: u32) -> LadderRung {
+    LadderRung { name: name.parse().expect("a name"), height, bitrate: 600_000 }
+}
+
+pub fn rendition(name: &str) -> RenditionName {
+    name.parse().expect("a name")
+}
+
+/// Everything that came out.
+pub struct Recorder {
+    pub packager: Packager,
+    pub timeline: Option<Timeline>,
+    /// All finished segments, also those that left the window.
+    pub segments: BTreeMap<RenditionName, Vec<Segment>>,
+    pub files: BTreeMap<RenditionName, Vec<u8>>,
+    pub inits: Vec<(RenditionName, String, Bytes)>,
+    pub encodes: Vec<(u32, Bytes, bool, bool)>,
+    pub reports: Vec<MediaReport>,
+    pub parts: usize,
+    pub first_part_after: Option<i64>,
+    pub ended: bool,
+    now: i64,
+}
+
+impl Recorder {
+    pub fn new(config: PackagerConfig) -> Self {
+        let mut packager = Packager::new(config);
+        packager.publisher(SessionId(uuid::Uuid::nil()), Generation(1));
+        Self {
+            packager,
+            timeline: None,
+            segments: BTreeMap::new(),
+            files: BTreeMap::new(),
+            inits: Vec::new(),
+            encodes: Vec::new(),
+            reports: Vec::new(),
+            parts: 0,
+            first_part_after: None,
+            ended: false,
+            now: NOW,
+        }
+    }
+
+    pub fn metadata(&mut self, fps_milli: Option<u32>, has_video: bool, has_audio: bool) {
+        self.packager.metadata(&SourceMetadata { fps_milli, has_video, has_audio, ..SourceMetadata::default() });
+    }
+
+    pub fn at(&mut self, ms: i64) {
+        self.now = self.now.max(NOW + ms);
+    }
+
+    pub fn video(&mut self, ms: u32, body: Bytes) {
+        self.packager.video(ms, body, UnixMillis(self.now));
+        self.drain();
+    }
+
+    pub fn audio(&mut self, ms: u32, body: Bytes) {
+        self.packager.audio(ms, body, UnixMillis(self.now));
+        self.drain();
+    }
+
+    pub fn tick(&mut self) {
+        self.packager.tick(UnixMillis(self.now));
+        self.drain();
+    }
+
+    pub fn finish(&mut self) {
+        self.packager.finish(UnixMillis(self.now));
+        self.drain();
+    }
+
+    pub fn drain(&mut self) {
+        while let Some(output) = self.packager.poll() {
+            match output {
+                Output::Init { rendition, hash, data } => self.inits.push((rendition, hash.to_string(), data)),
+                Output::Announce { event, data } => self.announced(&event, data),
+                Output::Encode { timestamp_ms, body, keyframe, sequence_header } => {
+                    self.encodes.push((timestamp_ms, body, keyframe, sequence_header));
+                }
+                Output::Report(report) => self.reports.push(report),
+            }
+        }
+    }
+
+    fn announced(&mut self, event: &Event, data: Option<Bytes>) {
+        assert_eq!(data.is_some(), matches!(event, Event::Part(_)), "bytes come with parts alone");
+        match event {
+            Event::Snapshot(timeline) => {
+                if let Some(known) = &self.timeline {
+                    assert_eq!(known.target_duration, timeline.target_duration, "frozen");
+                    assert_eq!(known.part_hold_back, timeline.part_hold_back, "frozen");
+                }
+                self.timeline = Some(timeline.as_ref().clone());
+                return;
+            }
+            Event::Part(part) => {
+                let data = data.expect("a part has bytes");
+                assert_eq!(data.len(), usize::try_from(part.part.size).expect("small"));
+                self.parts += 1;
+                self.first_part_after.get_or_insert(self.now - NOW);
+                self.files.entry(part.rendition.clone()).or_default().extend_from_slice(&data);
+                let timeline = self.timeline.as_ref().expect("a snapshot comes first");
+                let target = timeline.track(&part.rendition).expect("announced").part_target;
+                assert!(part.part.duration <= target, "{} > {target:?}: {part:?}", part.part.duration);
+                assert!(part.part.duration.0 > 0, "{part:?}");
+                if let Some(opens) = &part.opens {
+                    let hash = opens.init.as_ref().expect("media needs an init").to_string();
+                    let known = self.inits.iter().any(|(name, known, _)| *name == part.rendition && *known == hash);
+                    assert!(known, "an init comes before what needs it");
+                }
+            }
+            Event::Segment(announced) => {
+                let segment = &announced.segment;
+                assert_eq!(segment.phase, SegmentPhase::Finished);
+                self.check_segment(&announced.rendition, segment);
+                self.segments.entry(announced.rendition.clone()).or_default().push(segment.clone());
+            }
+            Event::End => self.ended = true,
+            _ => {}
+        }
+        let timeline = self.timeline.as_mut().expect("a snapshot comes first");
+        timeline.apply(event).expect("events follow each other");
+    }
+
+    fn check_segment(&self, rendition: &RenditionName, segment: &Segment) {
+        let timeline = self.timeline.as_ref().expect("a snapshot comes first");
+        let track = timeline.track(rendition).expect("announced");
+        let seconds = (segment.duration.0 + 500_000) / 1_000_000;
+        assert!(seconds <= u64::from(timeline.target_duration), "{rendition} {segment:?}");
+        let sizes: u64 = segment.parts.iter().map(|part| u64::from(part.size)).sum();
+        assert_eq!(sizes, segment.size, "a segment is its parts laid end to end");
+        if segment.gap {
+            assert!(segment.parts.is_empty() && segment.size == 0);
+        }
+        let strides = track.part_target.0 * 85 / 100;
+        if let [parts @ .., _last] = segment.parts.as_slice() {
+            for part in parts {
+                assert!(part.duration.0 >= strides, "{rendition} {part:?} of {strides} in {segment:?}");
+            }
+        }
+        if let Some(before) = self.segments.get(rendition).and_then(|segments| segments.last()) {
+            assert_eq!(before.msn.next(), segment.msn, "media sequence numbers follow each other");
+            let end = before.start.plus(before.duration);
+            if before.discontinuity == segment.discontinuity {
+                assert!((segment.start.0 - end.0).abs() <= 200_000, "{rendition}: {end:?} then {:?}", segment.start);
+            } else {
+                assert_eq!(before.discontinuity + 1, segment.discontinuity);
+                assert!(segment.start.0 >= end.0 - 50_000, "{rendition}: {end:?} then {:?}", segment.start);
+            }
+            assert!(before.program_date_time <= segment.program_date_time, "dates never run backwards");
+        }
+    }
+
+    /// Every rendition has the same segments, at the same instants within `tolerance` microseconds.
+    pub fn check_alignment(&self, tolerance: i64) {
+        let lead = self.segments.get(&rendition("source")).or_else(|| self.segments.get(&rendition("audio")));
+        let Some(lead) = lead else { return };
+        for (name, segments) in &self.segments {
+            let of = |segments: &[Segment]| -> BTreeMap<Msn, Segment> {
+                segments.iter().map(|segment| (segment.msn, segment.clone())).collect()
+            };
+            let (lead, own) = (of(lead), of(segments));
+            assert_eq!(lead.keys().collect::<Vec<_>>(), own.keys().collect::<Vec<_>>(), "{name} has the same segments");
+            for (msn, segment) in own {
+                let wanted = &lead[&msn];
+                assert_eq!(wanted.discontinuity, segment.discontinuity, "{name} {msn}");
+                let distance = (wanted.start.0 - segment.start.0).abs();
+                assert!(distance <= tolerance, "{name} {msn} begins {distance} µs off: {wanted:?} {segment:?}");
+            }
+        }
+    }
+
+    pub fn of(&self, name: &str) -> &[Segment] {
+        self.segments.get(&rendition(name)).map_or(&[], Vec::as_slice)
+    }
+}
+
+pub fn avc_header(record: &[u8]) -> Bytes {
+    let mut body = vec![0x17, 0, 0, 0, 0];
+    body.extend_from_slice(record);
+    Bytes::from(body)
+}
+
+pub fn avc_frame(keyframe: bool, composition_ms: i32, size: usize) -> Bytes {
+    let [_, a, b, c] = composition_ms.to_be_bytes();
+    let mut body = vec![if keyframe { 0x17 } else { 0x27 }, 1, a, b, c];
+    let length = u32::try_from(size).expect("small");
+    body.extend_from_slice(&length.to_be_bytes());
+    body.extend(std::iter::repeat_n(0x41, size));
+    Bytes::from(body)
+}
+
+pub fn aac_header() -> Bytes {
+    Bytes::from_static(b"\xaf\x00\x11\x90")
+}
+
+pub fn aac_frame() -> Bytes {
+    Bytes::from_static(b"\xaf\x01\x21\x10\x04\x60\x8c\x1c")
+}
