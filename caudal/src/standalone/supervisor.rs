@@ -1,0 +1,336 @@
+//! Transcoder workers as children of this process: one idle one always warm, one for each stream.
+
+mod worker_environment;
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use caudal_directory::Workers;
+use caudal_livestream::WorkerId;
+use caudal_livestream::assignment::WorkerReady;
+use caudal_livestream::record::WorkerAddress;
+use futures::future::BoxFuture;
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+use tempfile::NamedTempFile;
+use thiserror::Error;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, copy, sink};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How a worker is started.
+#[derive(Clone, Debug)]
+pub struct SupervisorConfig {
+    /// This executable.
+    pub program: PathBuf,
+    /// What makes it a worker.
+    pub arguments: Vec<OsString>,
+    /// All that a worker is told besides its id: nothing of this process's environment is passed on but
+    /// [`PASSED_ON`].
+    pub environment: Vec<(OsString, OsString)>,
+    /// Secrets that the environment names by file; they go with the last owner of this.
+    pub secrets: Vec<Arc<NamedTempFile>>,
+}
+
+/// The workers of this machine.
+pub struct Supervisor {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: SupervisorConfig,
+    /// The warm worker, until somebody claims it or it dies.
+    idle: watch::Sender<Option<WorkerAddress>>,
+    // Held for map operations only, never across an await.
+    children: Mutex<HashMap<WorkerId, Handle>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// A child as others see it.
+#[derive(Clone)]
+struct Handle {
+    terminate: CancellationToken,
+    exited: CancellationToken,
+}
+
+/// Why a worker did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// There is no process.
+    #[error("a transcoder worker cannot be started: {0}")]
+    Spawn(#[from] io::Error),
+    /// It hangs.
+    #[error("a transcoder worker did not say where it listens within {} s", READY_DEADLINE.as_secs())]
+    Silent,
+    /// It died.
+    #[error("a transcoder worker ended without saying where it listens")]
+    Ended,
+    /// It is something else.
+    #[error("the first line of a transcoder worker is not a worker's: {0}")]
+    NotReady(#[from] serde_json::Error),
+    /// It is another one.
+    #[error("a transcoder worker calls itself {0}, which it is not")]
+    Impostor(WorkerId),
+}
+
+impl Supervisor {
+    /// Starts the first worker, and from then on keeps one warm.
+    ///
+    /// # Errors
+    /// When that first one does not start: then none will.
+    pub async fn start(config: SupervisorConfig) -> Result<Arc<Self>, StartError> {
+        let supervisor = Arc::new(Self::idle(config));
+        let first = supervisor.shared.start_worker().await?;
+        let keeper = Arc::clone(&supervisor.shared);
+        supervisor.shared.tasks.spawn(async move {
+            let stop = keeper.stop.clone();
+            stop.run_until_cancelled(keeper.keep_one_warm(first)).await;
+        });
+        Ok(supervisor)
+    }
+
+    /// One that has started nothing yet.
+    fn idle(config: SupervisorConfig) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                config,
+                idle: watch::Sender::new(None),
+                children: Mutex::default(),
+                tasks: TaskTracker::new(),
+                stop: CancellationToken::new(),
+            }),
+        }
+    }
+
+    /// The same, as the controller knows it.
+    pub fn workers(self: &Arc<Self>) -> Arc<dyn Workers> {
+        Arc::clone(self) as Arc<dyn Workers>
+    }
+
+    /// Ends all workers: SIGTERM, and SIGKILL after five seconds.
+    pub async fn stop(&self) {
+        self.shared.stop.cancel();
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+    }
+}
+
+impl Workers for Supervisor {
+    fn claim(&self) -> BoxFuture<'static, WorkerAddress> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            let mut idle = shared.idle.subscribe();
+            loop {
+                let _ = idle.wait_for(Option::is_some).await;
+                let mut taken = None;
+                shared.idle.send_if_modified(|idle| {
+                    taken = idle.take();
+                    taken.is_some()
+                });
+                if let Some(worker) = taken {
+                    return worker;
+                }
+            }
+        })
+    }
+
+    fn exited(&self, worker: WorkerId) -> BoxFuture<'static, ()> {
+        let child = self.shared.child(worker);
+        Box::pin(async move {
+            if let Some(child) = child {
+                child.exited.cancelled().await;
+            }
+        })
+    }
+
+    fn release(&self, worker: WorkerId) -> BoxFuture<'static, ()> {
+        let child = self.shared.child(worker);
+        Box::pin(async move {
+            if let Some(child) = child {
+                child.terminate.cancel();
+                child.exited.cancelled().await;
+            }
+        })
+    }
+}
+
+impl Shared {
+    async fn keep_one_warm(self: &Arc<Self>, first: WorkerAddress) {
+        let mut worker = first;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            if self.until_claimed(worker).await {
+                pause = FIRST_PAUSE;
+            } else {
+                tracing::warn!(worker = %worker.worker, "the idle worker ended");
+                pause = pause_after(pause).await;
+            }
+            worker = loop {
+                match self.start_worker().await {
+                    Ok(worker) => break worker,
+                    Err(error) => tracing::error!(%error),
+                }
+                pause = pause_after(pause).await;
+            };
+        }
+    }
+
+    /// Offers a worker until somebody claims it (true) or it ends (false).
+    async fn until_claimed(&self, worker: WorkerAddress) -> bool {
+        self.idle.send_replace(Some(worker));
+        if self.child(worker.worker).is_none() {
+            // It ended before it was put there.
+            self.not_idle(worker.worker);
+            return false;
+        }
+        let _ = self.idle.subscribe().wait_for(Option::is_none).await;
+        self.child(worker.worker).is_some()
+    }
+
+    async fn start_worker(self: &Arc<Self>) -> Result<WorkerAddress, StartError> {
+        let id = WorkerId::generate();
+        let mut command = Command::new(&self.config.program);
+        command
+            .args(&self.config.arguments)
+            .env_clear()
+            .envs(PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
+            .envs(self.config.environment.iter().map(|(name, value)| (name, value)))
+            .env("CAUDAL_WORKER_ID", id.to_string())
+            .env("CAUDAL_PARENT_PIPE", "stdin")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            // A Ctrl-C in the terminal is for us; we then end the streams in order.
+            .process_group(0)
+            .kill_on_drop(true);
+        let mut child = command.spawn()?;
+        let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(io::Error::other("no pipes").into());
+        };
+        let mut stdout = BufReader::new(stdout);
+        // When this fails, `child` is dropped, and killed with that.
+        let ready =
+            timeout(READY_DEADLINE, first_line(&mut stdout)).await.map_err(|_| StartError::Silent)??;
+        if ready.worker != id {
+            return Err(StartError::Impostor(ready.worker));
+        }
+        let handle = Handle { terminate: self.stop.child_token(), exited: CancellationToken::new() };
+        self.children().insert(id, handle.clone());
+        let shared = Arc::clone(self);
+        self.tasks.spawn(async move { shared.attend(id, child, stdin, stdout, handle).await });
+        Ok(WorkerAddress { worker: id, rtmp: ready.rtmp, http: ready.http })
+    }
+
+    /// Owns a worker until its process is gone. `stdin` is open for that long: its end would mean that we are gone.
+    async fn attend(
+        &self,
+        id: WorkerId,
+        mut child: Child,
+        stdin: ChildStdin,
+        mut stdout: BufReader<ChildStdout>,
+        handle: Handle,
+    ) {
+        let group = child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
+        let mut rest = sink();
+        let outcome = {
+            let ended = end(&mut child, group, &handle.terminate);
+            tokio::pin!(ended);
+            tokio::select! {
+                outcome = &mut ended => outcome,
+                // Nothing is expected on its standard output any more; a full pipe would stop it.
+                _ = copy(&mut stdout, &mut rest) => ended.await,
+            }
+        };
+        drop(stdin);
+        // What it started and left behind.
+        signal_group(group);
+        let asked = handle.terminate.is_cancelled();
+        match outcome {
+            Ok(status) if asked || status.success() => tracing::debug!(worker = %id, %status, "worker ended"),
+            Ok(status) => tracing::warn!(worker = %id, %status, "worker ended unasked"),
+            Err(error) => tracing::error!(worker = %id, %error, "cannot wait for a worker"),
+        }
+        self.children().remove(&id);
+        self.not_idle(id);
+        handle.exited.cancel();
+    }
+
+    fn not_idle(&self, worker: WorkerId) {
+        self.idle.send_if_modified(|idle| idle.take_if(|idle| idle.worker == worker).is_some());
+    }
+
+    fn child(&self, worker: WorkerId) -> Option<Handle> {
+        self.children().get(&worker).cloned()
+    }
+
+    fn children(&self) -> MutexGuard<'_, HashMap<WorkerId, Handle>> {
+        self.children.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits, and returns how long to wait the next time.
+async fn pause_after(pause: Duration) -> Duration {
+    sleep(pause).await;
+    pause.saturating_mul(2).min(LONGEST_PAUSE)
+}
+
+async fn first_line(stdout: &mut BufReader<ChildStdout>) -> Result<WorkerReady, StartError> {
+    let mut line = Vec::new();
+    stdout.take(LONGEST_READY_LINE).read_until(b'\n', &mut line).await?;
+    if line.is_empty() { Err(StartError::Ended) } else { Ok(serde_json::from_slice(&line)?) }
+}
+
+/// Waits for the child's end, and brings it about once `terminate` is cancelled.
+async fn end(child: &mut Child, group: Option<Pid>, terminate: &CancellationToken) -> io::Result<ExitStatus> {
+    tokio::select! {
+        status = child.wait() => return status,
+        () = terminate.cancelled() => {}
+    }
+    if let Some(pid) = group
+        && let Err(error) = kill(pid, Signal::SIGTERM)
+    {
+        tracing::debug!(%error, "SIGTERM to a worker");
+    }
+    match timeout(TERMINATE_GRACE, child.wait()).await {
+        Ok(status) => status,
+        Err(_) => {
+            signal_group(group);
+            child.wait().await
+        }
+    }
+}
+
+fn signal_group(group: Option<Pid>) {
+    if let Some(group) = group {
+        match killpg(group, Signal::SIGKILL) {
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(error) => tracing::warn!(%error, "SIGKILL to a worker's process group"),
+        }
+    }
+}
+
+/// What a worker needs of our environment: where programs are, and how text and time look. Certificates are for S3.
+pub const PASSED_ON: [&str; 7] = ["PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+
+/// From start to listeners bound; measured in tens of milliseconds.
+const READY_DEADLINE: Duration = Duration::from_secs(10);
+/// A worker's line is 200 bytes.
+const LONGEST_READY_LINE: u64 = 4096;
+/// For closing segments and storing what is finished.
+const TERMINATE_GRACE: Duration = Duration::from_secs(5);
+/// When a worker does not start, or dies idle.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,67 @@
+//! What a worker of this machine is told at its start.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use caudal_service::secret;
+use ed25519_dalek::VerifyingKey;
+use secrecy::ExposeSecret as _;
+use tempfile::NamedTempFile;
+
+use super::SupervisorConfig;
+use crate::settings::{LogFormatSetting, Settings};
+use crate::worker::StorageSettings;
+
+impl SupervisorConfig {
+    /// Workers of this executable, that write where `storage` says and obey the holder of `controller`'s private half.
+    ///
+    /// # Errors
+    /// When this executable cannot be found, or a secret cannot be read.
+    pub fn new(
+        settings: &Settings,
+        storage: &StorageSettings,
+        controller: VerifyingKey,
+    ) -> anyhow::Result<Self> {
+        let program = std::env::current_exe().context("where this executable is")?;
+        let mut environment: Vec<(OsString, OsString)> = Vec::new();
+        let mut tell = |name: &str, value: OsString| environment.push((name.into(), value));
+        tell("CAUDAL_CONTROLLER_KEY", BASE64.encode(controller.to_bytes()).into());
+        tell("CAUDAL_FFMPEG", settings.ffmpeg.clone().into());
+        tell("LOG_LEVEL", settings.log_level.clone().into());
+        tell("LOG_FORMAT", log_format(settings.log_format).into());
+        if let Some(folder) = &storage.hls_path {
+            tell("HLS_PATH", folder.clone().into());
+        }
+        let mut secrets = Vec::new();
+        if let Some(bucket) = &storage.s3_bucket {
+            tell("AWS_S3_BUCKET", bucket.into());
+            tell("AWS_REGION", storage.s3_region.clone().into());
+            if let Some(endpoint) = &storage.s3_endpoint {
+                tell("AWS_ENDPOINT_URL", endpoint.as_str().into());
+            }
+            for (name, in_file) in [
+                ("AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID_FILE"),
+                ("AWS_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY_FILE"),
+            ] {
+                let Some(value) = secret::read(name)? else { continue };
+                // Anybody who may look at a process may see its environment; a file of ours, only we.
+                let mut file = NamedTempFile::with_prefix("caudal-").context(name)?;
+                file.write_all(value.expose_secret().as_bytes()).context(name)?;
+                tell(in_file, file.path().into());
+                secrets.push(Arc::new(file));
+            }
+        }
+        Ok(Self { program, arguments: vec!["transcoder-worker".into()], environment, secrets })
+    }
+}
+
+fn log_format(setting: LogFormatSetting) -> &'static str {
+    match setting {
+        LogFormatSetting::Text => "text",
+        LogFormatSetting::Json => "json",
+    }
+}
