@@ -286,6 +286,30 @@ fn unfinished_messages_are_bounded_together() {
 }
 
 #[test]
+fn one_byte_at_a_time_is_enough() {
+    let mut reader = ChunkReader::new();
+    let mut input = BytesMut::new();
+    let mut messages = Vec::new();
+    let payload: Vec<u8> = (0..=255).cycle().take(300).collect();
+    let timestamp = 0x0123_4567;
+    let bytes = [
+        full_header(6, timestamp, 300, 9).to_vec(),
+        payload[..128].to_vec(),
+        bare(6, &timestamp.to_be_bytes()),
+        payload[128..256].to_vec(),
+        bare(6, &payload[256..]),
+        delta(6, 5, 8, b"next"),
+    ];
+    for byte in bytes.concat() {
+        input.put_u8(byte);
+        messages.extend(reader.next_message(&mut input).unwrap());
+    }
+    assert_eq!(messages.len(), 2);
+    assert_eq!(messages[0].payload, payload);
+    assert_eq!(messages[1].timestamp, timestamp + 5);
+}
+
+#[test]
 fn at_that_bound_it_does_not_matter_how_bytes_arrive() {
     let begun = |id| [full_header(id, 0, 65_000, 9).to_vec(), vec![0; 128]].concat();
     let small = full(6, 0, 8, &[7; 100]);
