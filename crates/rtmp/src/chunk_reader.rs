@@ -2,9 +2,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::limits::{
-    MAX_CHUNK_SIZE, MAX_CHUNK_STREAMS, MAX_MESSAGE_BEFORE_PUBLISH, MAX_UNFINISHED_BEFORE_PUBLISH,
-};
+use crate::limits::{MAX_CHUNK_SIZE, MAX_CHUNK_STREAMS, MAX_MESSAGE_BEFORE_PUBLISH, UNFINISHED_MESSAGES};
 use crate::message::{Message, kind};
 
 /// Puts a peer's chunks together, one buffer for each chunk stream.
@@ -14,7 +12,6 @@ use crate::message::{Message, kind};
 pub(crate) struct ChunkReader {
     chunk_size: usize,
     max_message: usize,
-    max_unfinished: usize,
     /// Declared sizes of all unfinished messages.
     unfinished: usize,
     streams: Vec<ChunkStream>,
@@ -96,17 +93,15 @@ impl ChunkReader {
         Self {
             chunk_size: INITIAL_CHUNK_SIZE,
             max_message: MAX_MESSAGE_BEFORE_PUBLISH,
-            max_unfinished: MAX_UNFINISHED_BEFORE_PUBLISH,
             unfinished: 0,
             streams: Vec::new(),
             open_chunk: None,
         }
     }
 
-    /// Bounds for what begins from now on, in bytes.
-    pub(crate) fn set_bounds(&mut self, max_message: usize, max_unfinished: usize) {
-        self.max_message = max_message;
-        self.max_unfinished = max_unfinished;
+    /// The largest message, in bytes, among those that begin from now on.
+    pub(crate) fn set_max_message(&mut self, bytes: usize) {
+        self.max_message = bytes;
     }
 
     /// Takes bytes from `input` until a message is whole; `None` when it needs more of them.
@@ -203,8 +198,9 @@ impl ChunkReader {
         let length = parsed.header.length;
         // Also for what lies whole in the buffer: the bound must not depend on how bytes happened to arrive.
         let declared = self.unfinished.saturating_add(length);
-        if declared > self.max_unfinished {
-            return Err(ChunkError::TooMuchUnfinished { declared, limit: self.max_unfinished });
+        let limit = self.max_message.saturating_mul(UNFINISHED_MESSAGES);
+        if declared > limit {
+            return Err(ChunkError::TooMuchUnfinished { declared, limit });
         }
         if length <= chunk_size
             && let Some(whole) = input.get(..length)

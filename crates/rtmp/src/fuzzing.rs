@@ -7,9 +7,7 @@ use bytes::BytesMut;
 
 use crate::amf;
 use crate::chunk_reader::{ChunkError, ChunkReader};
-use crate::limits::{
-    Limits, MAX_AMF_VALUES, MAX_MESSAGE, MAX_MESSAGE_BEFORE_PUBLISH, MAX_UNFINISHED_BEFORE_PUBLISH,
-};
+use crate::limits::{Limits, MAX_AMF_VALUES, MAX_MESSAGE, MAX_MESSAGE_BEFORE_PUBLISH, UNFINISHED_MESSAGES};
 use crate::message::Message;
 use crate::metadata::Metadata;
 use crate::server_session::{Event, PublisherEvent, ServerSession};
@@ -72,7 +70,7 @@ fn read_chunks(data: &[u8], piece: &mut dyn FnMut(usize) -> usize) -> (Vec<Messa
             }
         }
         assert!(input.len() <= LONGEST_HEADER, "{} bytes were left behind", input.len());
-        assert!(reader.held() <= MAX_UNFINISHED_BEFORE_PUBLISH);
+        assert!(reader.held() <= UNFINISHED_MESSAGES * MAX_MESSAGE_BEFORE_PUBLISH);
     }
     (messages, None)
 }

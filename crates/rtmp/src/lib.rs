@@ -50,7 +50,7 @@ pub use chunk_reader::ChunkError;
 pub use client_session::{ClientEvent, ClientSession, RelayTarget};
 pub use codec::{FourCc, SUPPORTED_AUDIO, SUPPORTED_VIDEO};
 pub use connection_limiter::{ConnectionLimiter, ConnectionPermit, PeerAddress};
-pub use limits::{Limits, *};
+pub use limits::*;
 pub use metadata::Metadata;
 pub use publisher_connection::{PublishRequest, PublisherConnection, PublisherStream};
 pub use refusal::Refusal;

@@ -60,12 +60,10 @@ pub const MAX_MESSAGE: usize = 8 * 1024 * 1024;
 /// under 2 KiB.
 pub const MAX_MESSAGE_BEFORE_PUBLISH: usize = 64 * 1024;
 
-/// Messages begun and not finished, by their declared sizes: one of the largest, and as much again
-/// for what is interleaved with it.
-pub const MAX_UNFINISHED: usize = 2 * MAX_MESSAGE;
-
-/// The same before `publish` is accepted; what 10,000 strangers can hold together is then about 1 GiB.
-pub const MAX_UNFINISHED_BEFORE_PUBLISH: usize = 2 * MAX_MESSAGE_BEFORE_PUBLISH;
+/// Messages begun and not finished may declare this many of the largest message together: one, and as
+/// much again for what is interleaved with it. Before `publish` is accepted that is 128 KiB, so that
+/// 10,000 strangers hold 1.3 GB at the very most.
+pub const UNFINISHED_MESSAGES: usize = 2;
 
 /// Encoders use four or five chunk streams. Each costs some 80 bytes for the connection's life.
 pub const MAX_CHUNK_STREAMS: usize = 32;

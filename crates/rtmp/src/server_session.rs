@@ -252,7 +252,7 @@ impl ServerSession {
     /// Lets the publisher in. Without a request it does nothing.
     pub fn accept_publish(&mut self, now: Instant) {
         let Phase::Pending { stream_id } = self.phase else { return };
-        self.reader.set_bounds(self.limits.max_message, self.limits.max_message.saturating_mul(2));
+        self.reader.set_max_message(self.limits.max_message);
         self.send_control(replies::stream_begin(stream_id));
         if self.fc_publish {
             self.send_command(replies::fc_publishing(), stream_id);

@@ -3,8 +3,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::chunk_writer::ChunkWriter;
-use crate::limits::{MAX_MESSAGE, MAX_UNFINISHED};
+use crate::limits::MAX_MESSAGE;
 use crate::send_queue::SendQueue;
+
+/// What a stranger may leave unfinished.
+const BEFORE_PUBLISH: usize = UNFINISHED_MESSAGES * MAX_MESSAGE_BEFORE_PUBLISH;
 
 fn full_header(id: u8, timestamp: u32, length: usize, kind: u8) -> BytesMut {
     let mut chunk = BytesMut::new();
@@ -61,7 +64,7 @@ fn control(kind: u8, value: u32) -> Vec<u8> {
 
 fn read(bytes: &[u8]) -> Result<Vec<Message>, ChunkError> {
     let mut reader = ChunkReader::new();
-    reader.set_bounds(MAX_MESSAGE, MAX_UNFINISHED);
+    reader.set_max_message(MAX_MESSAGE);
     read_with(&mut reader, bytes)
 }
 
@@ -275,13 +278,13 @@ fn unfinished_messages_are_bounded_together() {
     for id in 3..20 {
         let bytes = [full_header(id, 0, 50_000, 9).to_vec(), vec![0; 128]].concat();
         result = read_with(&mut reader, &bytes);
-        assert!(reader.held() <= MAX_UNFINISHED_BEFORE_PUBLISH);
+        assert!(reader.held() <= BEFORE_PUBLISH);
         if result.is_err() {
             break;
         }
         begun += 1;
     }
-    assert_eq!(begun, MAX_UNFINISHED_BEFORE_PUBLISH / 50_000);
+    assert_eq!(begun, BEFORE_PUBLISH / 50_000);
     assert!(matches!(result, Err(ChunkError::TooMuchUnfinished { .. })));
 }
 
@@ -342,7 +345,7 @@ fn a_chunk_stream_that_begins_with_a_reference_to_nothing_is_refused() {
 #[test]
 fn a_large_message_that_lies_whole_in_the_buffer_is_not_copied() {
     let mut reader = ChunkReader::new();
-    reader.set_bounds(MAX_MESSAGE, MAX_UNFINISHED);
+    reader.set_max_message(MAX_MESSAGE);
     let mut input = BytesMut::from(control(1, 60_000).as_slice());
     input.extend_from_slice(&full(6, 0, 9, &vec![7; 30_000]));
     let payload_at = input[input.len() - 30_000..].as_ptr();
