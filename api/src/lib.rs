@@ -1,1 +1,75 @@
-//! 
+//! The api: accounts, stream keys, streams, the router's and the controller's questions, and the web pages.
+//!
+//! The only part that touches the database. Knows nothing of RTMP, media or Kubernetes: what it asks of a broadcast's
+//! lifecycle goes through [`caudal_directory::StreamControl`], what it shows of viewers comes from
+//! [`caudal_directory::Audience`]. Conventions and their quirks: `API-DESIGN.md`.
+//!
+//! * `router` – the table of contents: every path, and what stands in front of it
+//! * `routes/<noun>/<verb>` – one endpoint a file
+//! * `auth` – passwords, tokens, sessions, and the extractors that turn a request into a permission
+//! * `limits` – how often anybody may ask
+//! * `exchange` – what surrounds every answer: request id, problem+json, deadline, headers
+//! * `stream`, `account` – rows and how they look as JSON
+//! * `stream_key` – minted, hashed, encrypted
+//! * `background` – what happens without a request
+
+mod account;
+mod app;
+mod auth;
+mod background;
+mod client;
+mod config;
+mod database;
+mod error;
+mod exchange;
+mod json;
+mod limits;
+mod metrics;
+mod page;
+mod redis_store;
+mod router;
+mod routes;
+mod security_headers;
+mod stream;
+mod stream_key;
+mod web;
+
+use caudal_service::http::{HttpLimits, HttpServer};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use client::{InvalidRange, TrustedProxies};
+pub use config::{Broadcasts, Config, Deadlines, PublicUrls, Secrets};
+pub use database::MIGRATIONS;
+pub use error::StartError;
+pub use limits::Limits;
+
+use app::App;
+
+/// Serves the api until `shutdown`, then drains.
+///
+/// # Errors
+/// When a secret is too weak, the database does not answer or does not take the migrations, or a listener fails.
+pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), StartError> {
+    let (app, public, internal) = App::start(config, &shutdown).await?;
+    let readiness = app.readiness.clone();
+
+    let mut tasks: JoinSet<Result<(), StartError>> = JoinSet::new();
+    for (listener, router) in [(public, router::public(&app)?), (internal, router::internal(&app))] {
+        let (shutdown, server) = (shutdown.clone(), HttpServer::new(listener, HttpLimits::default()));
+        tasks.spawn(async move { server.serve(router, shutdown).await.map_err(StartError::Listener) });
+    }
+    background::spawn(&mut tasks, &app, &shutdown);
+    readiness.set(true);
+
+    // Whoever ends first, by failing or because of `shutdown`, ends all.
+    let mut outcome = Ok(());
+    while let Some(ended) = tasks.join_next().await {
+        let ended = ended.unwrap_or_else(|panicked| Err(StartError::Task(panicked.to_string())));
+        readiness.set(false);
+        shutdown.cancel();
+        outcome = outcome.and(ended);
+    }
+    app.database.close().await;
+    outcome
+}

@@ -1,0 +1,134 @@
+//! Access tokens: JWTs that are believed without asking anybody, for an hour.
+
+use std::time::Duration;
+
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::error::Error;
+
+/// Signs and verifies.
+pub(crate) struct AccessTokens {
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+    validation: Validation,
+    lifetime: Duration,
+}
+
+/// What an access token says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Claims {
+    /// Who.
+    #[serde(rename = "sub")]
+    pub(crate) user: Uuid,
+    /// The log-in that it came from: a family of refresh tokens.
+    #[serde(rename = "sid")]
+    pub(crate) session: Uuid,
+    iss: String,
+    aud: String,
+    /// Our kinds of token may be signed by one key; none passes for another.
+    typ: String,
+    iat: u64,
+    exp: u64,
+}
+
+impl AccessTokens {
+    pub(crate) fn new(secret: &SecretString, lifetime: Duration) -> Self {
+        let secret = secret.expose_secret().as_bytes();
+        // HS256 and nothing else, whatever a token's own header asks for.
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        // One clock signs and verifies.
+        validation.leeway = 0;
+        Self {
+            encoding: EncodingKey::from_secret(secret),
+            decoding: DecodingKey::from_secret(secret),
+            validation,
+            lifetime,
+        }
+    }
+
+    /// A token for `user`, and the seconds it lasts.
+    pub(crate) fn issue(&self, user: Uuid, session: Uuid) -> Result<(String, u64), Error> {
+        let (iat, lifetime) = (jsonwebtoken::get_current_timestamp(), self.lifetime.as_secs());
+        let claims = Claims {
+            user,
+            session,
+            iss: ISSUER.into(),
+            aud: AUDIENCE.into(),
+            typ: KIND.into(),
+            iat,
+            exp: iat.saturating_add(lifetime),
+        };
+        let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding);
+        token.map(|token| (token, lifetime)).map_err(|error| Error::Internal(format!("an access token: {error}")))
+    }
+
+    /// What a token says, when it is ours and still holds.
+    pub(crate) fn verify(&self, token: &str) -> Result<Claims, Error> {
+        match jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation) {
+            Ok(token) if token.claims.typ == KIND => Ok(token.claims),
+            Ok(_) => Err(Error::TokenInvalid),
+            Err(error) if *error.kind() == ErrorKind::ExpiredSignature => Err(Error::TokenExpired),
+            Err(_) => Err(Error::TokenInvalid),
+        }
+    }
+}
+
+const ISSUER: &str = "caudal";
+const AUDIENCE: &str = "caudal-api";
+const KIND: &str = "access";
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn tokens() -> AccessTokens {
+        AccessTokens::new(&"0123456789abcdef0123456789abcdef".into(), Duration::from_secs(60))
+    }
+
+    fn signed(header: &Header, claims: &serde_json::Value, secret: &str) -> String {
+        jsonwebtoken::encode(header, claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap()
+    }
+
+    #[test]
+    fn a_token_says_who_it_is_for() {
+        let (user, session) = (Uuid::now_v7(), Uuid::now_v7());
+        let (token, lifetime) = tokens().issue(user, session).unwrap();
+        let claims = tokens().verify(&token).unwrap();
+        assert_eq!((claims.user, claims.session, lifetime), (user, session, 60));
+    }
+
+    #[test]
+    fn what_is_not_exactly_ours_is_refused() {
+        let secret = "0123456789abcdef0123456789abcdef";
+        let exp = jsonwebtoken::get_current_timestamp() + 60;
+        let good = json!({"sub": Uuid::nil(), "sid": Uuid::nil(), "iss": "caudal", "aud": "caudal-api", "typ": "access", "iat": 1, "exp": exp});
+        let with = |key: &str, value: serde_json::Value| {
+            let mut claims = good.clone();
+            claims[key] = value;
+            claims
+        };
+        assert!(tokens().verify(&signed(&Header::default(), &good, secret)).is_ok());
+        for (what, token) in [
+            ("another key", signed(&Header::default(), &good, "another key, another key, another")),
+            ("another algorithm", signed(&Header::new(Algorithm::HS512), &good, secret)),
+            ("another audience", signed(&Header::default(), &with("aud", "caudal-edge".into()), secret)),
+            ("another issuer", signed(&Header::default(), &with("iss", "someone".into()), secret)),
+            ("another kind", signed(&Header::default(), &with("typ", "playback".into()), secret)),
+            ("no signature", signed(&Header::default(), &good, secret).rsplit_once('.').unwrap().0.to_owned() + "."),
+            ("nonsense", "nonsense".to_owned()),
+        ] {
+            assert!(matches!(tokens().verify(&token), Err(Error::TokenInvalid)), "{what}");
+        }
+        let late = signed(&Header::default(), &with("exp", json!(exp - 61)), secret);
+        assert!(matches!(tokens().verify(&late), Err(Error::TokenExpired)));
+    }
+}

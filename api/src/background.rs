@@ -1,0 +1,101 @@
+//! What happens without a request: orders repeated, viewers counted, leftovers removed.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use caudal_livestream::StreamId;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::error::{Error, StartError};
+use crate::stream::{End, order_end};
+
+/// Runs until `shutdown`.
+pub(crate) fn spawn(tasks: &mut JoinSet<Result<(), StartError>>, app: &Arc<App>, shutdown: &CancellationToken) {
+    let (app, shutdown) = (Arc::clone(app), shutdown.clone());
+    tasks.spawn(async move {
+        let mut ticks = tokio::time::interval(app.deadlines.sweep);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tidied: Option<Instant> = None;
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                _ = ticks.tick() => {}
+            }
+            app.limits.sweep();
+            app.denylist.sweep();
+            let tidy = tidied.is_none_or(|last| last.elapsed() >= TIDY_EVERY);
+            let work = async {
+                repeat_orders(&app).await?;
+                count_viewers(&app).await?;
+                if tidy {
+                    forget_old_tokens(&app).await?;
+                }
+                Ok::<_, Error>(())
+            };
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                done = work => match done {
+                    Ok(()) if tidy => tidied = Some(Instant::now()),
+                    Ok(()) => {}
+                    Err(Error::Database(error)) => tracing::warn!(%error, "the background's queries fail; it goes on trying"),
+                    Err(error) => tracing::warn!(%error, "the background's work fails; it goes on trying"),
+                },
+            }
+        }
+    });
+}
+
+/// Streams that were to end and have not: the lifecycle was away when it was told, or has not got round to it.
+async fn repeat_orders(app: &App) -> Result<(), Error> {
+    let waiting = sqlx::query!(
+        r#"select id, end_requested_reason as "reason!" from streams
+           where end_requested_at is not null and ended_at is null and end_requested_reason is not null
+           order by end_requested_at limit 50"#
+    )
+    .fetch_all(&app.database)
+    .await?;
+    for stream in waiting {
+        order_end(app, stream.id, End::parse(&stream.reason)).await?;
+    }
+    Ok(())
+}
+
+/// The snapshot that lists are sorted by.
+async fn count_viewers(app: &App) -> Result<(), Error> {
+    let live = sqlx::query!("select id, viewer_count from streams where is_live").fetch_all(&app.database).await?;
+    let changed = live.into_iter().filter_map(|stream| {
+        let viewers = i32::try_from(app.audience.viewers(StreamId(stream.id))).unwrap_or(i32::MAX);
+        (viewers != stream.viewer_count).then_some((stream.id, viewers))
+    });
+    let (ids, counts): (Vec<_>, Vec<_>) = changed.unzip();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        r#"update streams set viewer_count = new.viewers, peak_viewers = greatest(peak_viewers, new.viewers)
+           from unnest($1::uuid[], $2::int[]) as new (id, viewers)
+           where streams.id = new.id and is_live"#,
+        &ids,
+        &counts
+    )
+    .execute(&app.database)
+    .await?;
+    Ok(())
+}
+
+/// Tokens that could not be used for a day; until then their reuse still means something.
+async fn forget_old_tokens(app: &App) -> Result<(), Error> {
+    sqlx::query!(
+        r#"delete from refresh_tokens where id in (
+               select id from refresh_tokens where expires_at < now() - interval '1 day' limit 10000
+           )"#
+    )
+    .execute(&app.database)
+    .await?;
+    Ok(())
+}
+
+const TIDY_EVERY: Duration = Duration::from_secs(3600);

@@ -1,0 +1,191 @@
+//! What the api is told at its start.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::HeaderValue;
+use caudal_directory::{Audience, StreamControl};
+use caudal_livestream::StreamId;
+use caudal_livestream::admission::{LadderRung, LatencyMode, SecondPublisher};
+use caudal_service::health::Readiness;
+use caudal_service::internal::Verifier;
+use prometheus::Registry;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::net::TcpListener;
+
+use crate::client::TrustedProxies;
+use crate::error::StartError;
+use crate::limits::Limits;
+
+/// Everything the api needs; nothing is read from the environment.
+pub struct Config {
+    /// Where viewers and streamers ask.
+    pub public: TcpListener,
+    /// Where router and controller ask.
+    pub internal: TcpListener,
+    /// PostgreSQL's URL. The role must own the database: migrations run at start, one process at a time.
+    pub database_url: SecretString,
+    /// Connections to it. All replicas together should stay below 80 % of `max_connections`.
+    pub database_connections: u32,
+    /// Redis' URL; none keeps limits and revoked sessions in this process, which is right for one replica only.
+    pub redis_url: Option<SecretString>,
+    /// Keys.
+    pub secrets: Secrets,
+    /// Who may ask on the internal listener: `ingest-router` and `controller`.
+    pub callers: Verifier,
+    /// How the world reaches the parts.
+    pub urls: PublicUrls,
+    /// Other web origins whose pages may use the api with credentials, such as `https://live.example`.
+    pub cors_origins: Vec<HeaderValue>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: TrustedProxies,
+    /// The lifecycle.
+    pub control: Arc<dyn StreamControl>,
+    /// Viewer counts.
+    pub audience: Arc<dyn Audience>,
+    /// The built web pages.
+    pub web: Option<PathBuf>,
+    /// What a new broadcast is like.
+    pub broadcasts: Broadcasts,
+    /// How often anybody may ask.
+    pub limits: Limits,
+    /// How long things last.
+    pub deadlines: Deadlines,
+    /// Where metrics are registered.
+    pub registry: Registry,
+    /// Set once requests are served.
+    pub readiness: Readiness,
+}
+
+/// The api's keys. Each is at least 32 bytes of random text; what they protect is unreadable, and what they signed is
+/// void, without them.
+#[derive(Clone)]
+pub struct Secrets {
+    /// Signs access tokens, and derives refresh tokens.
+    pub jwt: SecretString,
+    /// Under which stream keys are hashed for look-up.
+    pub stream_key_pepper: SecretString,
+    /// Under which stream keys are encrypted for their owners; with the id that is stored beside what it encrypted.
+    /// The first one encrypts, all decrypt.
+    pub stream_key_encryption: Vec<(String, SecretString)>,
+}
+
+impl Secrets {
+    /// Refuses what could be guessed.
+    pub(crate) fn check(&self) -> Result<(), StartError> {
+        let encryption = self.stream_key_encryption.iter().map(|(_, key)| ("stream key encryption key", key));
+        if self.stream_key_encryption.is_empty() {
+            return Err(StartError::WeakSecret("stream key encryption key"));
+        }
+        for (name, secret) in
+            [("JWT secret", &self.jwt), ("stream key pepper", &self.stream_key_pepper)].into_iter().chain(encryption)
+        {
+            if secret.expose_secret().len() < MIN_SECRET_BYTES {
+                return Err(StartError::WeakSecret(name));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secrets(***)")
+    }
+}
+
+/// Addresses as streamers and viewers use them, without a slash at the end.
+#[derive(Clone, Debug)]
+pub struct PublicUrls {
+    /// The api and the pages, such as `https://live.example`. Cookies are `Secure` when it is https.
+    pub api: String,
+    /// The edge, such as `https://media.live.example`.
+    pub hls: String,
+    /// What to type into OBS as the server, such as `rtmp://live.example:1935/live`.
+    pub rtmp: String,
+}
+
+impl PublicUrls {
+    /// The HLS master playlist of a stream.
+    pub fn stream(&self, stream: StreamId) -> String {
+        format!("{}/live/{stream}/master.m3u8", self.hls)
+    }
+
+    /// The DASH manifest of a stream.
+    pub fn dash(&self, stream: StreamId) -> String {
+        format!("{}/live/{stream}/manifest.mpd", self.hls)
+    }
+
+    /// The poster of a stream.
+    pub fn thumbnail(&self, stream: StreamId) -> String {
+        format!("{}/thumbnails/{stream}/poster.jpg", self.hls)
+    }
+
+    /// Whether browsers reach the api under TLS.
+    pub(crate) fn secure(&self) -> bool {
+        self.api.starts_with("https://")
+    }
+}
+
+/// What a publisher gets with its admission.
+#[derive(Clone, Debug)]
+pub struct Broadcasts {
+    /// Renditions below the source.
+    pub ladder: Vec<LadderRung>,
+    /// What a second publisher on a live key means.
+    pub policy: SecondPublisher,
+    /// Low-latency parts or not.
+    pub latency_mode: LatencyMode,
+    /// Keep everything after the live window.
+    pub record: bool,
+}
+
+/// How long things last.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// An access token (`JWT_EXPIRES_IN`).
+    pub access_token: Duration,
+    /// A refresh token that nobody uses (`JWT_REFRESH_EXPIRES_IN`).
+    pub refresh_token: Duration,
+    /// A log-in, however often it is refreshed.
+    pub session: Duration,
+    /// How long the predecessor of a refresh token still gets the same successor: two tabs, or an answer that was lost.
+    pub refresh_grace: Duration,
+    /// How long the key opens no new broadcast after its owner ended one.
+    pub key_hold: Duration,
+    /// How long the start waits for PostgreSQL.
+    pub database_start: Duration,
+    /// For one request, from its headers to its answer.
+    pub request: Duration,
+    /// For the lifecycle to take up an order; afterwards it is repeated in the background.
+    pub control: Duration,
+    /// Between two looks at orders that were not taken up, and at viewer counts.
+    pub sweep: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            access_token: Duration::from_secs(3600),
+            refresh_token: Duration::from_secs(7 * 24 * 3600),
+            session: Duration::from_secs(30 * 24 * 3600),
+            refresh_grace: Duration::from_secs(10),
+            key_hold: Duration::from_secs(30),
+            database_start: Duration::from_secs(30),
+            request: Duration::from_secs(15),
+            control: Duration::from_secs(3),
+            sweep: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The addresses that the listeners have, for the log.
+pub(crate) fn addresses(config: &Config) -> (Option<SocketAddr>, Option<SocketAddr>) {
+    (config.public.local_addr().ok(), config.internal.local_addr().ok())
+}
+
+/// HS256 wants a key as long as its hash (RFC 7518 §3.2); the others get no less.
+const MIN_SECRET_BYTES: usize = 32;

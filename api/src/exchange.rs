@@ -1,0 +1,159 @@
+//! What surrounds every answer: an id, a log line, a metric, a deadline, limits, and the error's JSON.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use serde::Serialize;
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::auth::bearer;
+use crate::client::{Client, Origin};
+use crate::error::{Error, Problem};
+use crate::limits::{Bucket, Class, Decision};
+
+/// One request and its answer. Cheap to clone; all clones are one.
+#[derive(Clone, Debug)]
+pub(crate) struct Exchange(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    id: String,
+    // Held for single assignments only, never across an await.
+    counted: Mutex<Option<Decision>>,
+}
+
+impl Exchange {
+    /// The exchange that a request belongs to.
+    pub(crate) fn of(parts: &Parts) -> Result<Self, Error> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| Error::Internal("a request outside an exchange".into()))
+    }
+
+    /// Counts this request in one more bucket; what the emptiest bucket said goes into the answer's headers.
+    pub(crate) async fn count(&self, app: &App, class: Class, bucket: &Bucket) -> Result<(), Error> {
+        let decision = app.limits.count(class, bucket).await;
+        let mut counted = self.0.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        *counted = Some(counted.map_or(decision, |earlier| earlier.stricter(decision)));
+        match decision.refused() {
+            None => Ok(()),
+            Some(wait) => {
+                app.metrics.limited(class);
+                Err(Error::RateLimited(wait))
+            }
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProblemWithId<'a> {
+    r#type: &'static str,
+    #[serde(flatten)]
+    problem: &'a Problem,
+    request_id: &'a str,
+}
+
+/// The outermost layer of both listeners.
+pub(crate) async fn surround(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let id = Uuid::now_v7().simple().to_string();
+    let exchange = Exchange(Arc::new(Inner { id, counted: Mutex::new(None) }));
+    request.extensions_mut().insert(exchange.clone());
+    // The pattern, not the path: ids would make a metric each.
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let method = request.method().clone();
+    let span = tracing::info_span!("request", id = exchange.0.id, %method, route);
+
+    let answer = async {
+        match tokio::time::timeout(app.deadlines.request, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => Error::TimedOut.into_response(),
+        }
+    };
+    let mut response = answer.instrument(span.clone()).await;
+
+    let status = response.status();
+    app.metrics.answered(&method, &route, status, began.elapsed());
+    span.in_scope(|| tracing::debug!(status = status.as_u16(), took = ?began.elapsed(), "answered"));
+
+    if let Ok(value) = HeaderValue::try_from(&exchange.0.id) {
+        response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
+    }
+    if let Some(decision) = *exchange.0.counted.lock().unwrap_or_else(PoisonError::into_inner) {
+        for (name, value) in decision.headers() {
+            if let Some(value) = value {
+                response.headers_mut().insert(HeaderName::from_static(name), value);
+            }
+        }
+    }
+    with_problem(response, &exchange.0.id, &method)
+}
+
+/// Gives an error its body: our own errors carry theirs, a layer's bare status gets one.
+fn with_problem(mut response: Response, id: &str, method: &Method) -> Response {
+    let status = response.status();
+    let problem = match response.extensions_mut().remove::<Problem>() {
+        Some(problem) => problem,
+        None if is_bare_error(&response) => Problem::of_status(status),
+        None => return response,
+    };
+    let body = ProblemWithId { r#type: "about:blank", problem: &problem, request_id: id };
+    let Ok(json) = serde_json::to_vec(&body) else { return response };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::CONTENT_LENGTH, json.len().into());
+    *response.body_mut() = if method == Method::HEAD { Body::empty() } else { Body::from(json) };
+    response
+}
+
+fn is_bare_error(response: &Response) -> bool {
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return false;
+    }
+    // Layers that only know a status say nothing, or say it in plain text; JSON and HTML are meant as they are.
+    response.headers().get(header::CONTENT_TYPE).is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"))
+}
+
+/// Counts every request under `/api`: by person where one is logged in, else by address.
+pub(crate) async fn limit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let counted = async {
+        let exchange = Exchange::of(&parts)?;
+        // Only the signature counts here: a revoked session is refused later, and until then has a bucket of its own.
+        let bucket = match bearer(&parts.headers).and_then(|token| app.access_tokens.verify(token).ok()) {
+            Some(claims) => Bucket::of_user(claims.user),
+            None => Bucket::of_origin(Origin::from(origin(&app, &parts)?)),
+        };
+        exchange.count(&app, Class::Requests, &bucket).await
+    };
+    match counted.await {
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Err(error) => error.into_response(),
+    }
+}
+
+fn origin(app: &App, parts: &Parts) -> Result<IpAddr, Error> {
+    Client::origin(app, parts).ok_or_else(|| Error::Internal("a request without a peer".into()))
+}
+
+/// What a panicking handler answers.
+#[expect(clippy::needless_pass_by_value, reason = "the layer's signature")]
+pub(crate) fn after_panic(panic: Box<dyn std::any::Any + Send + 'static>) -> Response {
+    let words = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    Error::Internal(format!("panic: {}", words.unwrap_or("no words"))).into_response()
+}
+
+/// For paths under `/api` that nobody serves.
+pub(crate) async fn nothing_here() -> Error {
+    Error::NotFound("this path")
+}

@@ -1,0 +1,170 @@
+//! Bodies and queries: read strictly, checked by their own rules, and refused by field.
+
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use axum::body::Bytes;
+use garde::Validate;
+use garde::error::Path;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, FieldError};
+
+/// A JSON body that passed its own rules.
+pub(crate) struct Checked<T>(pub(crate) T);
+
+impl<S, T> FromRequest<S> for Checked<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned + Validate<Context = ()>,
+{
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
+        if !says_json(request.headers()) {
+            return Err(Error::UnsupportedMediaType);
+        }
+        let body = Bytes::from_request(request, state).await.map_err(unreadable)?;
+        parse(&body).map(Self)
+    }
+}
+
+/// The same where no body at all stands for the default.
+pub(crate) struct CheckedOrDefault<T>(pub(crate) T);
+
+impl<S, T> FromRequest<S> for CheckedOrDefault<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned + Default + Validate<Context = ()>,
+{
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
+        let json = says_json(request.headers());
+        let body = Bytes::from_request(request, state).await.map_err(unreadable)?;
+        match (body.is_empty(), json) {
+            (true, _) => Ok(Self(T::default())),
+            (false, true) => parse(&body).map(Self),
+            (false, false) => Err(Error::UnsupportedMediaType),
+        }
+    }
+}
+
+/// A body of a signed internal request: one of our own types, which says itself what it is.
+pub(crate) struct Internal<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Internal<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
+        let body = Bytes::from_request(request, state).await.map_err(unreadable)?;
+        serde_json::from_slice(&body).map(Self).map_err(|error| Error::Malformed(words_of(&error)))
+    }
+}
+
+/// A query string that passed its own rules.
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<S, T> FromRequestParts<S> for Query<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned + Validate<Context = ()>,
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        let axum::extract::Query(query) = axum::extract::Query::<T>::try_from_uri(&parts.uri)
+            .map_err(|rejection| Error::Malformed(rejection.body_text()))?;
+        query.validate().map_err(|report| Error::Invalid(field_errors(&report, "?")))?;
+        Ok(Self(query))
+    }
+}
+
+fn parse<T: DeserializeOwned + Validate<Context = ()>>(body: &[u8]) -> Result<T, Error> {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let value: T = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let inner = error.inner();
+        if inner.classify() == serde_json::error::Category::Data {
+            Error::Invalid(vec![FieldError::new(pointer_to(error.path()), "wrong_shape", words_of(inner))])
+        } else {
+            Error::Malformed(format!("the body is not JSON: {inner}"))
+        }
+    })?;
+    reader.end().map_err(|error| Error::Malformed(format!("the body is not JSON: {error}")))?;
+    value.validate().map_err(|report| Error::Invalid(field_errors(&report, "/")))?;
+    Ok(value)
+}
+
+/// serde's words without the position, which says nothing to whoever sent one line.
+fn words_of(error: &serde_json::Error) -> String {
+    let words = error.to_string();
+    words.split(" at line ").next().unwrap_or(&words).to_owned()
+}
+
+fn pointer_to(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let mut pointer = String::new();
+    for segment in path {
+        match segment {
+            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+            Segment::Map { key } => pointer.push_str(&format!("/{key}")),
+            Segment::Enum { variant } => pointer.push_str(&format!("/{variant}")),
+            Segment::Unknown => {}
+        }
+    }
+    pointer
+}
+
+fn field_errors(report: &garde::Report, prefix: &str) -> Vec<FieldError> {
+    let errors = report.iter();
+    errors
+        .map(|(path, error)| {
+            FieldError::new(format!("{prefix}{}", camel_case(path)), code_of(error.message()), error.message())
+        })
+        .collect()
+}
+
+/// garde names fields as Rust does: `category_ids[0]` is `categoryIds/0`.
+fn camel_case(path: &Path) -> String {
+    let mut out = String::new();
+    let mut upper = false;
+    for character in path.to_string().chars() {
+        match character {
+            '_' => upper = true,
+            '.' | '[' => out.push('/'),
+            ']' => {}
+            _ if upper => {
+                out.extend(character.to_uppercase());
+                upper = false;
+            }
+            _ => out.push(character),
+        }
+    }
+    out
+}
+
+/// garde's errors are words only.
+fn code_of(message: &str) -> &'static str {
+    if message.contains("length is lower than") || message.contains("is empty") {
+        "too_short"
+    } else if message.contains("length is greater than") {
+        "too_long"
+    } else {
+        "invalid"
+    }
+}
+
+fn says_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature of map_err")]
+fn unreadable(rejection: BytesRejection) -> Error {
+    if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
+        Error::TooLarge
+    } else {
+        Error::Malformed("the body could not be read".into())
+    }
+}

@@ -1,0 +1,120 @@
+//! The generic cell rate algorithm: one instant a bucket, no clock of its own. `redis.rs` has the same in Lua.
+
+use std::time::Duration;
+
+/// `burst` at once, refilled evenly over the window.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Quota {
+    pub(super) burst: u32,
+    /// After which one more is allowed.
+    pub(super) interval: Duration,
+}
+
+impl Quota {
+    pub(super) fn new(burst: u32, window: Duration) -> Self {
+        let burst = burst.max(1);
+        Self { burst, interval: window / burst }
+    }
+
+    fn window(self) -> Duration {
+        self.interval * self.burst
+    }
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Verdict {
+    /// Requests that would be let in at once.
+    pub(super) remaining: u32,
+    /// Until the bucket is as if nobody had asked.
+    pub(super) full_after: Duration,
+    /// Set when the request is refused: when the next one is let in.
+    pub(super) retry_after: Option<Duration>,
+}
+
+/// The instant at which a bucket will be full again, since any fixed epoch.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct FullAt(pub(super) Duration);
+
+impl FullAt {
+    /// Counts a request at `now`; a refused one does not count.
+    pub(super) fn count(&mut self, quota: Quota, now: Duration) -> Verdict {
+        let full_at = self.0.max(now) + quota.interval;
+        let (full_at, retry_after) = match full_at.checked_sub(now + quota.window()) {
+            None | Some(Duration::ZERO) => (full_at, None),
+            Some(too_early) => (full_at.saturating_sub(quota.interval), Some(too_early)),
+        };
+        self.0 = full_at;
+        let full_after = full_at.saturating_sub(now);
+        let room = quota.window().saturating_sub(full_after);
+        let remaining = room.as_nanos().checked_div(quota.interval.as_nanos()).unwrap_or(0);
+        Verdict { remaining: u32::try_from(remaining).unwrap_or(u32::MAX), full_after, retry_after }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn the_hundred_and_first_request_of_a_burst_waits_for_its_turn() {
+        let (quota, now) = (Quota::new(100, MINUTE), Duration::from_secs(1_000));
+        let mut bucket = FullAt::default();
+        for left in (0..100).rev() {
+            let verdict = bucket.count(quota, now);
+            assert_eq!((verdict.remaining, verdict.retry_after), (left, None));
+        }
+        assert_eq!(bucket.count(quota, now).retry_after, Some(Duration::from_millis(600)));
+        assert_eq!(bucket.count(quota, now + Duration::from_millis(599)).retry_after, Some(Duration::from_millis(1)));
+        assert_eq!(bucket.count(quota, now + Duration::from_millis(600)).retry_after, None);
+    }
+
+    #[test]
+    fn a_clock_that_jumps_back_lends_nothing() {
+        let quota = Quota::new(2, MINUTE);
+        let mut bucket = FullAt::default();
+        assert_eq!(bucket.count(quota, MINUTE).retry_after, None);
+        assert_eq!(bucket.count(quota, Duration::from_secs(50)).retry_after, Some(Duration::from_secs(10)));
+    }
+
+    proptest! {
+        #[test]
+        fn no_window_lets_in_more_than_a_burst_and_its_refill(
+            burst in 1_u32..50,
+            pauses in proptest::collection::vec(0_u64..5_000, 1..300),
+        ) {
+            let quota = Quota::new(burst, MINUTE);
+            let mut bucket = FullAt::default();
+            let mut now = Duration::from_secs(1_000);
+            let mut let_in = Vec::new();
+            for pause in pauses {
+                now += Duration::from_millis(pause);
+                if bucket.count(quota, now).retry_after.is_none() {
+                    let_in.push(now);
+                }
+            }
+            for (index, first) in let_in.iter().enumerate() {
+                for (count, last) in let_in[index..].iter().enumerate() {
+                    let refilled = (*last - *first).as_nanos() / quota.interval.as_nanos();
+                    prop_assert!(count as u128 + 1 <= u128::from(burst) + refilled + 1);
+                }
+            }
+        }
+
+        #[test]
+        fn whoever_waits_as_told_is_let_in(burst in 1_u32..50, asked in 1_usize..120) {
+            let (quota, mut now) = (Quota::new(burst, MINUTE), Duration::from_secs(1_000));
+            let mut bucket = FullAt::default();
+            for _ in 0..asked {
+                if let Some(wait) = bucket.count(quota, now).retry_after {
+                    now += wait;
+                    prop_assert_eq!(bucket.count(quota, now).retry_after, None);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Counters that all replicas share.
+
+use std::time::Duration;
+
+use super::Bucket;
+use super::gcra::{Quota, Verdict};
+use crate::redis_store::RedisStore;
+
+pub(super) struct SharedBuckets {
+    store: RedisStore,
+    script: redis::Script,
+}
+
+impl SharedBuckets {
+    pub(super) fn new(store: RedisStore) -> Self {
+        Self { store, script: redis::Script::new(GCRA) }
+    }
+
+    pub(super) async fn count(&self, bucket: &Bucket, quota: Quota) -> redis::RedisResult<Verdict> {
+        let mut connection = self.store.connection();
+        let interval = u64::try_from(quota.interval.as_micros()).unwrap_or(u64::MAX);
+        let (remaining, full_after, retry_after): (u32, u64, u64) = self
+            .script
+            .key(format!("limit:{bucket}"))
+            .arg(interval)
+            .arg(quota.burst)
+            .invoke_async(&mut connection)
+            .await?;
+        Ok(Verdict {
+            remaining,
+            full_after: Duration::from_micros(full_after),
+            retry_after: (retry_after > 0).then(|| Duration::from_micros(retry_after)),
+        })
+    }
+}
+
+/// `gcra.rs` in Lua, in microseconds by Redis' own clock: the replicas' clocks may differ. A double is exact to 2^53 µs,
+/// the year 2255. The value is written with all its digits (Lua's `tostring` keeps 14).
+const GCRA: &str = r"
+local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local window = interval * burst
+local full_at = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now) + interval
+local too_early = full_at - now - window
+if too_early > 0 then
+    return { 0, full_at - interval - now, too_early }
+end
+redis.call('SET', KEYS[1], string.format('%.0f', full_at), 'PX', math.ceil((full_at - now) / 1000))
+return { math.floor((window - (full_at - now)) / interval), full_at - now, 0 }
+";

@@ -1,0 +1,58 @@
+//! What the api counts.
+
+use std::time::Duration;
+
+use axum::http::{Method, StatusCode};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+
+use crate::limits::Class;
+
+pub(crate) struct Metrics {
+    requests: HistogramVec,
+    limited: IntCounterVec,
+    admissions: IntCounterVec,
+}
+
+impl Metrics {
+    pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let buckets = vec![0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
+        let requests = HistogramVec::new(
+            HistogramOpts::new("caudal_api_request_duration_seconds", "From a request's headers to its answer.")
+                .buckets(buckets),
+            &["method", "route", "status"],
+        )?;
+        let limited = IntCounterVec::new(
+            Opts::new("caudal_api_limited_requests_total", "Requests that were refused for coming too often."),
+            &["class"],
+        )?;
+        let admissions = IntCounterVec::new(
+            Opts::new("caudal_api_admissions_total", "Answers to the ingest router, by outcome."),
+            &["outcome"],
+        )?;
+        registry.register(Box::new(requests.clone()))?;
+        registry.register(Box::new(limited.clone()))?;
+        registry.register(Box::new(admissions.clone()))?;
+        Ok(Self { requests, limited, admissions })
+    }
+
+    pub(crate) fn answered(&self, method: &Method, route: &str, status: StatusCode, took: Duration) {
+        let method = match *method {
+            Method::GET | Method::HEAD | Method::POST | Method::PATCH | Method::DELETE | Method::OPTIONS => method.as_str(),
+            // Anybody can invent methods; a metric each would be theirs to fill.
+            _ => "other",
+        };
+        self.requests.with_label_values(&[method, route, status.as_str()]).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn limited(&self, class: Class) {
+        let class = match class {
+            Class::Requests => "requests",
+            Class::Attempts => "attempts",
+        };
+        self.limited.with_label_values(&[class]).inc();
+    }
+
+    pub(crate) fn admitted(&self, outcome: &str) {
+        self.admissions.with_label_values(&[outcome]).inc();
+    }
+}

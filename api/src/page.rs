@@ -1,0 +1,70 @@
+//! Pages of a list: bare arrays, and `Link: <…>; rel="next"` while there is more.
+//!
+//! A cursor is where the last page ended, in the list's own order; what it says is nobody's business but ours, so it is
+//! base64url and may change with any version.
+
+use axum::http::{HeaderValue, Uri, header};
+use axum::response::{AppendHeaders, IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, FieldError};
+
+/// Where a list's next page begins.
+pub(crate) fn decode_cursor<C: DeserializeOwned>(cursor: Option<&str>) -> Result<Option<C>, Error> {
+    let Some(cursor) = cursor else { return Ok(None) };
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).ok();
+    let place = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    place.map(Some).ok_or_else(|| Error::Invalid(vec![FieldError::new("?cursor", "invalid", "no cursor of this list")]))
+}
+
+/// One page of a list.
+pub(crate) struct Page<T> {
+    items: Vec<T>,
+    next: Option<HeaderValue>,
+}
+
+impl<T: Serialize> Page<T> {
+    /// From `limit + 1` rows, the one more telling whether there is another page; `place` says where a row lies.
+    pub(crate) fn new<R, C: Serialize>(
+        mut rows: Vec<R>,
+        limit: usize,
+        uri: &Uri,
+        place: impl Fn(&R) -> C,
+        item: impl FnMut(R) -> T,
+    ) -> Self {
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let last = if more { rows.last().map(place) } else { None };
+        let next = last.and_then(|place| next_link(uri, &place));
+        Self { items: rows.into_iter().map(item).collect(), next }
+    }
+}
+
+impl<T: Serialize> IntoResponse for Page<T> {
+    fn into_response(self) -> Response {
+        let link = self.next.map(|next| (header::LINK, next));
+        (AppendHeaders(link), axum::Json(self.items)).into_response()
+    }
+}
+
+/// Relative, so that it holds behind any proxy: the same query with another cursor.
+fn next_link<C: Serialize>(uri: &Uri, place: &C) -> Option<HeaderValue> {
+    let cursor = URL_SAFE_NO_PAD.encode(serde_json::to_vec(place).ok()?);
+    let mut query: String = uri
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="))
+        .flat_map(|pair| [pair, "&"])
+        .collect();
+    query.push_str("cursor=");
+    query.push_str(&cursor);
+    HeaderValue::try_from(format!("<{}?{query}>; rel=\"next\"", uri.path())).ok()
+}
+
+/// Rows of a page when nothing is said, and at most.
+pub(crate) const DEFAULT_LIMIT: u32 = 20;
+pub(crate) const MAX_LIMIT: u32 = 100;

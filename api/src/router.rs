@@ -1,0 +1,89 @@
+//! Table of contents: every path the api answers, and what stands in front of it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderName, Method, header};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{get, post};
+use caudal_service::internal::require_signature;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use crate::app::App;
+use crate::error::StartError;
+use crate::routes::{auth, ingest, streams};
+use crate::security_headers::SecurityHeaders;
+use crate::{exchange, web};
+
+/// For viewers and streamers.
+pub(crate) fn public(app: &Arc<App>) -> Result<Router, StartError> {
+    let headers = Arc::new(SecurityHeaders::new(&app.urls)?);
+    let api = Router::new()
+        .route("/auth/register", post(auth::register))
+        .route("/auth/login", post(auth::login))
+        .route("/auth/refresh", post(auth::refresh))
+        .route("/auth/logout", post(auth::logout))
+        .route("/auth/stream-key", get(auth::stream_key))
+        .route("/auth/stream-key/rotate", post(auth::rotate_stream_key))
+        .route("/streams", get(streams::list).post(streams::create))
+        .route("/streams/mine", get(streams::mine))
+        .route("/streams/{id}", get(streams::show).patch(streams::edit).delete(streams::end))
+        .route("/streams/{id}/health", get(streams::health))
+        .fallback(exchange::nothing_here)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn_with_state(Arc::clone(app), exchange::limit))
+        .layer(from_fn(no_store_unless_said))
+        .layer(cors(app));
+    let router = Router::new()
+        .nest("/api", api)
+        .fallback(web::pages)
+        .layer(CatchPanicLayer::custom(exchange::after_panic))
+        .layer(from_fn_with_state(headers, crate::security_headers::add))
+        .layer(from_fn_with_state(Arc::clone(app), exchange::surround));
+    Ok(router.with_state(Arc::clone(app)))
+}
+
+/// For router and controller.
+pub(crate) fn internal(app: &Arc<App>) -> Router {
+    Router::new()
+        .route("/internal/ingest/authorize", post(ingest::authorize))
+        .route("/internal/ingest/published", post(ingest::published))
+        .route("/internal/ingest/done", post(ingest::done))
+        .fallback(exchange::nothing_here)
+        .layer(from_fn_with_state(Arc::clone(&app.callers), require_signature))
+        .layer(CatchPanicLayer::custom(exchange::after_panic))
+        .layer(from_fn_with_state(Arc::clone(app), exchange::surround))
+        .with_state(Arc::clone(app))
+}
+
+/// Answers are for whoever asked: what may be kept says so itself.
+async fn no_store_unless_said(request: axum::extract::Request, next: axum::middleware::Next) -> axum::response::Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.entry(header::CACHE_CONTROL).or_insert(axum::http::HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The pages are of the same origin and need none of this; other origins only by name, never `*` with credentials.
+fn cors(app: &App) -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(app.cors_origins.iter().cloned()))
+        .allow_credentials(true)
+        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH, header::IF_NONE_MATCH])
+        .expose_headers([
+            header::ETAG,
+            header::LINK,
+            header::LOCATION,
+            header::RETRY_AFTER,
+            HeaderName::from_static("ratelimit"),
+            HeaderName::from_static("ratelimit-policy"),
+            HeaderName::from_static("x-request-id"),
+        ])
+        .max_age(std::time::Duration::from_secs(600))
+}
+
+/// The longest request there is, a description of 5,000 characters, has 20 KB.
+const MAX_BODY: usize = 64 * 1024;

@@ -1,0 +1,56 @@
+//! `POST /api/auth/login`
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use garde::Validate;
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::Tokens;
+use crate::account::Account;
+use crate::app::App;
+use crate::client::Client;
+use crate::error::Error;
+use crate::json::Checked;
+
+#[derive(Deserialize, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Credentials {
+    /// A username or an email address.
+    #[garde(length(bytes, min = 1, max = 254))]
+    login: String,
+    #[garde(skip)]
+    password: SecretString,
+}
+
+/// Begins a session.
+pub(crate) async fn login(
+    State(app): State<Arc<App>>,
+    client: Client,
+    Checked(Credentials { login, password }): Checked<Credentials>,
+) -> Result<Tokens, Error> {
+    client.limit_attempts(&app, &login).await?;
+    let found = sqlx::query!(
+        r#"select id, password_hash from users
+           where (lower(username) = lower($1) or lower(email) = lower($1)) and deleted_at is null"#,
+        login
+    )
+    .fetch_optional(&app.database)
+    .await?;
+    let (user, stored) = found.map_or((None, None), |found| (Some(found.id), Some(found.password_hash)));
+    let right = app.passwords.verify(password, stored).await?;
+    let Some(user) = user.filter(|_| right) else {
+        tracing::info!(address = %client.address, "a log-in failed");
+        return Err(Error::WrongCredentials);
+    };
+    let mut tx = app.database.begin().await?;
+    let account = Account::find(&mut *tx, user).await?.ok_or(Error::WrongCredentials)?;
+    if account.banned {
+        return Err(Error::Banned);
+    }
+    let issued = app.refresh_tokens.begin(&mut tx, user, &client).await?;
+    tx.commit().await?;
+    tracing::info!(%user, session = %issued.session, "logged in");
+    Tokens::new(&app, &issued, account)
+}

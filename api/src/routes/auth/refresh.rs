@@ -1,0 +1,77 @@
+//! `POST /api/auth/refresh`
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::{AppendHeaders, IntoResponse as _, Response};
+use garde::Validate;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+
+use super::Tokens;
+use crate::account::Account;
+use crate::app::App;
+use crate::auth::{Exchange, RefreshToken, forget_cookie, refresh_from_cookie, revoke_family};
+use crate::client::Client;
+use crate::error::Error;
+use crate::json::CheckedOrDefault;
+
+#[derive(Default, Deserialize, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Presented {
+    /// Without it the cookie is looked at.
+    #[garde(skip)]
+    refresh_token: Option<SecretString>,
+}
+
+impl Presented {
+    /// The token of the body, else of the cookie.
+    pub(crate) fn token(&self, headers: &HeaderMap) -> Result<Option<RefreshToken>, Error> {
+        match &self.refresh_token {
+            Some(token) => RefreshToken::parse(token.expose_secret()).map(Some),
+            None => Ok(refresh_from_cookie(headers)),
+        }
+    }
+}
+
+/// Changes a refresh token for new tokens.
+pub(crate) async fn refresh(
+    State(app): State<Arc<App>>,
+    client: Client,
+    headers: HeaderMap,
+    CheckedOrDefault(presented): CheckedOrDefault<Presented>,
+) -> Response {
+    match exchange(&app, &client, &headers, &presented).await {
+        Ok(tokens) => tokens.into_response(),
+        // A browser would send a dead token for ever: only what may be repeated keeps its cookie.
+        Err(error @ (Error::RefreshInvalid | Error::RefreshReused | Error::Banned)) => {
+            let cookie = forget_cookie(&app.urls).map(|cookie| (header::SET_COOKIE, cookie));
+            (AppendHeaders(cookie), error).into_response()
+        }
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn exchange(app: &App, client: &Client, headers: &HeaderMap, presented: &Presented) -> Result<Tokens, Error> {
+    let token = presented.token(headers)?;
+    let account = token.as_ref().map_or_else(String::new, RefreshToken::reveal);
+    client.limit_attempts(app, &account).await?;
+    let token = token.ok_or(Error::RefreshInvalid)?;
+    let issued = match app.refresh_tokens.exchange(&app.database, &token, client).await {
+        Ok(issued) => issued,
+        Err(Exchange::Failed(error)) => return Err(error),
+        Err(Exchange::Reused { session }) => {
+            app.denylist.deny(session).await;
+            return Err(Error::RefreshReused);
+        }
+    };
+    match Account::find(&app.database, issued.user).await? {
+        Some(account) if !account.banned => Tokens::new(app, &issued, account),
+        _ => {
+            revoke_family(&mut *app.database.acquire().await?, issued.session).await?;
+            app.denylist.deny(issued.session).await;
+            Err(Error::Banned)
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! `POST /api/auth/register`
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use garde::Validate;
+use secrecy::SecretString;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::Tokens;
+use crate::account::Account;
+use crate::app::App;
+use crate::client::Client;
+use crate::error::{Error, FieldError, OnConstraint as _};
+use crate::json::Checked;
+
+#[derive(Deserialize, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Registration {
+    /// Shown everywhere, and part of addresses.
+    #[garde(custom(is_username))]
+    username: String,
+    #[garde(email, length(bytes, max = 254))]
+    email: String,
+    #[garde(custom(is_password))]
+    password: SecretString,
+}
+
+/// Opens an account with a stream key of its own, and logs in.
+pub(crate) async fn register(
+    State(app): State<Arc<App>>,
+    client: Client,
+    Checked(registration): Checked<Registration>,
+) -> Result<(StatusCode, Tokens), Error> {
+    // By address alone: whoever registers has no account yet that could be counted.
+    client.limit_attempts(&app, "register").await?;
+    let Registration { username, email, password } = registration;
+    let password_hash = app.passwords.hash(password).await?;
+    let user = Uuid::now_v7();
+    let (_, sealed) = app.stream_keys.mint(user)?;
+
+    let mut tx = app.database.begin().await?;
+    sqlx::query!(
+        r#"insert into users (id, username, email, password_hash, stream_key, stream_key_enc, stream_key_kid)
+           values ($1, $2, $3, $4, $5, $6, $7)"#,
+        user,
+        username,
+        email,
+        password_hash,
+        sealed.hash,
+        sealed.encrypted,
+        sealed.kid
+    )
+    .execute(&mut *tx)
+    .await
+    .on_constraint("users_username_key", || taken("/username", "this name is taken"))
+    .on_constraint("users_email_key", || taken("/email", "there is an account with this address"))?;
+    let issued = app.refresh_tokens.begin(&mut tx, user, &client).await?;
+    let account = Account::find(&mut *tx, user).await?.ok_or_else(|| Error::Internal("a new account is gone".into()))?;
+    tx.commit().await?;
+    tracing::info!(%user, username, "registered");
+    Ok((StatusCode::CREATED, Tokens::new(&app, &issued, account)?))
+}
+
+fn taken(pointer: &str, detail: &str) -> Error {
+    Error::Taken(FieldError::new(pointer, "taken", detail))
+}
+
+fn is_username(name: &str, _: &()) -> garde::Result {
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if plain && (3..=25).contains(&name.len()) {
+        Ok(())
+    } else {
+        Err(garde::Error::new("3 to 25 letters, digits and underscores"))
+    }
+}
+
+fn is_password(password: &SecretString, _: &()) -> garde::Result {
+    use secrecy::ExposeSecret as _;
+    // Upwards too: hashing is work that a stranger asks for.
+    match password.expose_secret().chars().count() {
+        0..8 => Err(garde::Error::new("length is lower than 8")),
+        8..=128 => Ok(()),
+        _ => Err(garde::Error::new("length is greater than 128")),
+    }
+}

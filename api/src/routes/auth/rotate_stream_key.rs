@@ -1,0 +1,75 @@
+//! `POST /api/auth/stream-key/rotate`
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use garde::Validate;
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::stream_key::KeyView;
+use crate::app::App;
+use crate::auth::Caller;
+use crate::client::Client;
+use crate::error::Error;
+use crate::json::Checked;
+use crate::stream::{End, order_end};
+
+#[derive(Deserialize, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Confirmation {
+    /// Whoever finds an open browser must not lock the owner's encoder out.
+    #[garde(skip)]
+    password: SecretString,
+}
+
+/// A new key; the old one ends with the broadcast that it opened.
+pub(crate) async fn rotate_stream_key(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    client: Client,
+    Checked(Confirmation { password }): Checked<Confirmation>,
+) -> Result<KeyView, Error> {
+    client.limit_attempts(&app, &format!("rotate {}", caller.user)).await?;
+    let stored = sqlx::query_scalar!(
+        "select password_hash from users where id = $1 and deleted_at is null",
+        caller.user
+    )
+    .fetch_optional(&app.database)
+    .await?
+    .ok_or(Error::SessionRevoked)?;
+    if !app.passwords.verify(password, Some(stored)).await? {
+        return Err(Error::WrongPassword);
+    }
+
+    let (stream_key, sealed) = app.stream_keys.mint(caller.user)?;
+    let mut tx = app.database.begin().await?;
+    // Locks the row that `authorize` locks: a publisher with the old key is either seen below or refused.
+    let rotated_at = sqlx::query_scalar!(
+        r#"update users
+           set stream_key = $2, stream_key_enc = $3, stream_key_kid = $4, key_rotated_at = now(), updated_at = now()
+           where id = $1 returning key_rotated_at"#,
+        caller.user,
+        sealed.hash,
+        sealed.encrypted,
+        sealed.kid
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    let publishing = sqlx::query_scalar!(
+        r#"update streams
+           set end_requested_at = coalesce(end_requested_at, now()), end_requested_reason = $2, revision = revision + 1
+           where user_id = $1 and ended_at is null and authorized_at is not null returning id"#,
+        caller.user,
+        End::KeyRotated.as_str()
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    tracing::info!(target: "caudal_api::audit", user = %caller.user, session = %caller.session, address = %client.address,
+        "a stream key was rotated");
+    if let Some(stream) = publishing {
+        order_end(&app, stream, End::KeyRotated).await?;
+    }
+    Ok(KeyView { stream_key, rtmp_url: app.urls.rtmp.clone(), rotated_at })
+}

@@ -1,0 +1,45 @@
+//! What whoever logs in, registers or refreshes gets.
+
+use axum::http::{HeaderValue, header};
+use axum::response::{AppendHeaders, IntoResponse, Response};
+use serde::Serialize;
+
+use crate::account::Account;
+use crate::app::App;
+use crate::auth::{Issued, refresh_cookie};
+use crate::error::Error;
+
+/// Both tokens and whose they are.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Tokens {
+    access_token: String,
+    refresh_token: String,
+    /// Of the access token, in seconds.
+    expires_in: u64,
+    token_type: &'static str,
+    user: Account,
+    #[serde(skip)]
+    cookie: Option<HeaderValue>,
+}
+
+impl Tokens {
+    pub(crate) fn new(app: &App, issued: &Issued, user: Account) -> Result<Self, Error> {
+        let (access_token, expires_in) = app.access_tokens.issue(issued.user, issued.session)?;
+        Ok(Self {
+            access_token,
+            refresh_token: issued.token.reveal(),
+            expires_in,
+            token_type: "Bearer",
+            user,
+            cookie: refresh_cookie(issued, &app.urls),
+        })
+    }
+}
+
+impl IntoResponse for Tokens {
+    fn into_response(self) -> Response {
+        let cookie = self.cookie.clone().map(|cookie| (header::SET_COOKIE, cookie));
+        ([(header::CACHE_CONTROL, "no-store")], AppendHeaders(cookie), axum::Json(&self)).into_response()
+    }
+}

@@ -1,0 +1,165 @@
+//! `POST /internal/ingest/authorize`: may this publisher publish, and what?
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use caudal_livestream::StreamId;
+use caudal_livestream::admission::{Access, Authorized, AuthorizeRequest, BroadcastHints, Denied, DenialCode};
+use sqlx::PgConnection;
+use sqlx::types::Json as Column;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::error::Error;
+use crate::json::Internal;
+
+/// The same answer as long as the stream's row is open and nobody wished it to end.
+pub(crate) async fn authorize(
+    State(app): State<Arc<App>>,
+    Internal(request): Internal<AuthorizeRequest>,
+) -> Result<Response, Error> {
+    let outcome = admit(&app, &request).await?;
+    Ok(match outcome {
+        Ok(authorized) => {
+            app.metrics.admitted("authorized");
+            tracing::info!(stream = %authorized.stream, channel = authorized.channel, session = %request.session, "publisher admitted");
+            Json(authorized).into_response()
+        }
+        Err(code) => {
+            let (word, message) = words(code);
+            app.metrics.admitted(word);
+            tracing::info!(session = %request.session, remote = ?request.remote, word, "publisher refused");
+            (StatusCode::FORBIDDEN, Json(Denied { code, message: message.to_owned() })).into_response()
+        }
+    })
+}
+
+fn words(code: DenialCode) -> (&'static str, &'static str) {
+    match code {
+        DenialCode::UnknownKey => ("unknown_key", "This stream key is not valid. Copy the current one from your studio page."),
+        DenialCode::Banned => ("banned", "This account may not stream."),
+        DenialCode::Held => ("held", "You ended this stream a moment ago. Wait half a minute before you start the next one."),
+    }
+}
+
+async fn admit(app: &App, request: &AuthorizeRequest) -> Result<Result<Authorized, DenialCode>, Error> {
+    let Some(hash) = app.stream_keys.hash(&request.key) else { return Ok(Err(DenialCode::UnknownKey)) };
+    let mut tx = app.database.begin().await?;
+    // The lock makes simultaneous admissions, rotations and preparations of one person one after the other.
+    let user = sqlx::query!(
+        r#"select id, username, banned_at is not null as "banned!", coalesce(key_held_until > now(), false) as "held!"
+           from users where stream_key = $1 and deleted_at is null for update"#,
+        hash
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(user) = user else { return Ok(Err(DenialCode::UnknownKey)) };
+    if let Some(StreamId(ended)) = request.ended {
+        push_out(&mut tx, user.id, Some(ended)).await?;
+    }
+    let denial = match (user.banned, user.held) {
+        (true, _) => Some(DenialCode::Banned),
+        (false, true) => Some(DenialCode::Held),
+        (false, false) => None,
+    };
+    if let Some(denial) = denial {
+        tx.commit().await?;
+        return Ok(Err(denial));
+    }
+    // What was told to end and has not yet is not what a publisher who comes now wants to continue.
+    push_out(&mut tx, user.id, None).await?;
+
+    let open = sqlx::query!(
+        r#"update streams set authorized_at = coalesce(authorized_at, now())
+           where user_id = $1 and ended_at is null returning id, title, access"#,
+        user.id
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let (id, title, access) = match open {
+        Some(open) => (open.id, open.title, open.access),
+        None => begin(&mut tx, user.id, &user.username).await?,
+    };
+    let hints = sqlx::query_scalar!(
+        r#"select hints as "hints!: Column<BroadcastHints>" from streams
+           where user_id = $1 and hints is not null and done_at is not null order by done_at desc limit 1"#,
+        user.id
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    tx.commit().await?;
+
+    let broadcasts = &app.broadcasts;
+    Ok(Ok(Authorized {
+        stream: StreamId(id),
+        channel: user.username,
+        title,
+        access: if access == "premium" { Access::Premium } else { Access::Public },
+        record: broadcasts.record,
+        latency_mode: broadcasts.latency_mode,
+        ladder: broadcasts.ladder.clone(),
+        policy: broadcasts.policy,
+        hints: hints.map(|hints| hints.0),
+    }))
+}
+
+/// Closes the row of a broadcast that is over or is to be, so that the person can have another; its `done` still comes.
+/// With `ended` that stream, else whichever was told to end.
+async fn push_out(db: &mut PgConnection, user: Uuid, ended: Option<Uuid>) -> Result<(), Error> {
+    sqlx::query!(
+        r#"update streams
+           set ended_at = greatest(now(), started_at), is_live = false, viewer_count = 0, revision = revision + 1
+           where user_id = $1 and ended_at is null
+             and case when $2::uuid is null then end_requested_at is not null else id = $2 end"#,
+        user,
+        ended
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query!(
+        r#"update users set is_streaming = exists (select from streams where user_id = $1 and is_live)
+           where id = $1 and is_streaming"#,
+        user
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A stream for somebody who just pressed "Start Streaming": what the last one said, because most shows go on, and who
+/// might watch above all.
+async fn begin(db: &mut PgConnection, user: Uuid, username: &str) -> Result<(Uuid, String, String), Error> {
+    let id = Uuid::now_v7();
+    let last = sqlx::query!(
+        "select id, title, description, access from streams where user_id = $1 order by id desc limit 1",
+        user
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    let (last, title, description, access) = match last {
+        Some(last) => (Some(last.id), last.title, last.description, last.access),
+        None => (None, format!("{username} is live"), String::new(), "public".to_owned()),
+    };
+    sqlx::query!(
+        "insert into streams (id, user_id, title, description, access, authorized_at) values ($1, $2, $3, $4, $5, now())",
+        id,
+        user,
+        title,
+        description,
+        access
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query!(
+        r#"insert into stream_categories (stream_id, category_id)
+           select $1, category_id from stream_categories where stream_id = $2"#,
+        id,
+        last
+    )
+    .execute(db)
+    .await?;
+    Ok((id, title, access))
+}

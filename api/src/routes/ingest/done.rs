@@ -1,0 +1,55 @@
+//! `POST /internal/ingest/done`: the broadcast is over.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use caudal_livestream::report::Done;
+use sqlx::types::Json as Column;
+
+use super::instant;
+use crate::app::App;
+use crate::error::Error;
+use crate::json::Internal;
+
+/// The last word on a stream: a second `done` changes nothing.
+pub(crate) async fn done(State(app): State<Arc<App>>, Internal(report): Internal<Done>) -> Result<StatusCode, Error> {
+    let ended_at = instant(report.ended_at)?;
+    let started_at = report.started_at.filter(|_| report.published).map(instant).transpose()?;
+    let reason = serde_json::to_value(report.reason).ok().and_then(|reason| reason.as_str().map(str::to_owned));
+    let mut tx = app.database.begin().await?;
+    let owner = sqlx::query_scalar!("select user_id from streams where id = $1", report.stream.0);
+    let Some(owner) = owner.fetch_optional(&mut *tx).await? else {
+        // A database restored from a backup may not know it; the controller must not report for ever.
+        tracing::warn!(stream = %report.stream, "a stream that is unknown here is done");
+        return Ok(StatusCode::NO_CONTENT);
+    };
+    // Users before streams, as everywhere.
+    sqlx::query_scalar!("select id from users where id = $1 for update", owner).fetch_one(&mut *tx).await?;
+    let first = sqlx::query!(
+        r#"update streams
+           set is_live = false, viewer_count = 0, done_at = now(), ended_reason = $4, hints = $5,
+               started_at = coalesce(started_at, $2), ended_at = greatest($3, started_at, $2), revision = revision + 1
+           where id = $1 and done_at is null"#,
+        report.stream.0,
+        started_at,
+        ended_at,
+        reason,
+        report.hints.map(Column) as _
+    )
+    .execute(&mut *tx)
+    .await?;
+    // Another broadcast of the same person may be live already.
+    sqlx::query!(
+        r#"update users set is_streaming = exists (select from streams where user_id = $1 and is_live), updated_at = now()
+           where id = $1"#,
+        owner
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    if first.rows_affected() > 0 {
+        tracing::info!(stream = %report.stream, reason, published = report.published, "ended");
+    }
+    Ok(StatusCode::NO_CONTENT)
+}

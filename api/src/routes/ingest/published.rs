@@ -1,0 +1,61 @@
+//! `POST /internal/ingest/published`: the first segment can be watched.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use caudal_livestream::report::Published;
+
+use super::instant;
+use crate::app::App;
+use crate::error::Error;
+use crate::json::Internal;
+use crate::stream::{End, order_end};
+
+/// Makes the stream live. After `done`, and once its row was closed, it changes nothing.
+pub(crate) async fn published(
+    State(app): State<Arc<App>>,
+    Internal(report): Internal<Published>,
+) -> Result<StatusCode, Error> {
+    let started_at = instant(report.started_at)?;
+    let mut tx = app.database.begin().await?;
+    let owner = sqlx::query_scalar!("select user_id from streams where id = $1", report.stream.0);
+    let Some(owner) = owner.fetch_optional(&mut *tx).await? else {
+        // A database restored from a backup may not know it; the broadcast must not hang on that.
+        tracing::warn!(stream = %report.stream, "a stream that is unknown here was published");
+        return Ok(StatusCode::NO_CONTENT);
+    };
+    // Users before streams, as everywhere.
+    sqlx::query_scalar!("select id from users where id = $1 for update", owner).fetch_one(&mut *tx).await?;
+    sqlx::query!(
+        r#"update streams
+           set is_live = true, started_at = coalesce(started_at, $2), authorized_at = coalesce(authorized_at, now()),
+               revision = revision + 1
+           where id = $1 and ended_at is null and not is_live"#,
+        report.stream.0,
+        started_at
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        r#"update users set is_streaming = exists (select from streams where user_id = $1 and is_live), updated_at = now()
+           where id = $1"#,
+        owner
+    )
+    .execute(&mut *tx)
+    .await?;
+    let unwanted = sqlx::query_scalar!(
+        r#"select end_requested_reason as "reason!" from streams
+           where id = $1 and end_requested_reason is not null and done_at is null"#,
+        report.stream.0
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    // Created just when it was told to end: told again, now that it exists.
+    if let Some(reason) = unwanted {
+        order_end(&app, report.stream.0, End::parse(&reason)).await?;
+    }
+    tracing::info!(stream = %report.stream, "live");
+    Ok(StatusCode::NO_CONTENT)
+}

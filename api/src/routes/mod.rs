@@ -1,0 +1,5 @@
+//! A folder a noun, a file a verb.
+
+pub(crate) mod auth;
+pub(crate) mod ingest;
+pub(crate) mod streams;

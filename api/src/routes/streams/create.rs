@@ -1,0 +1,57 @@
+//! `POST /api/streams`
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use garde::Validate;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::auth::Caller;
+use crate::error::{Error, OnConstraint as _};
+use crate::json::Checked;
+use crate::stream::{self, MAX_CATEGORIES, StreamView, select_streams};
+
+#[derive(Deserialize, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct NewStream {
+    #[garde(custom(stream::is_title))]
+    title: String,
+    #[serde(default)]
+    #[garde(custom(stream::is_description))]
+    description: String,
+    #[serde(default)]
+    #[garde(length(max = MAX_CATEGORIES))]
+    category_ids: Vec<Uuid>,
+}
+
+/// Prepares a stream; the next publisher with the caller's key makes it live.
+pub(crate) async fn create(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Checked(new): Checked<NewStream>,
+) -> Result<Response, Error> {
+    let id = Uuid::now_v7();
+    let mut tx = app.database.begin().await?;
+    // The lock that `authorize` takes: a publisher who arrives at this moment either finds this stream or makes it fail.
+    let user = sqlx::query_scalar!("select id from users where id = $1 and deleted_at is null for update", caller.user);
+    user.fetch_optional(&mut *tx).await?.ok_or(Error::SessionRevoked)?;
+    sqlx::query!(
+        "insert into streams (id, user_id, title, description) values ($1, $2, $3, $4)",
+        id,
+        caller.user,
+        new.title.trim(),
+        new.description
+    )
+    .execute(&mut *tx)
+    .await
+    .on_constraint("streams_one_open", || Error::StreamOpen)?;
+    stream::set_categories(&mut tx, id, &new.category_ids).await?;
+    let row = select_streams!("where s.id = $1", id).fetch_one(&mut *tx).await?;
+    tx.commit().await?;
+    let location = format!("/api/streams/{id}");
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], StreamView::new(&app, row)).into_response())
+}

@@ -1,0 +1,57 @@
+//! `PATCH /api/streams/:id`
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use garde::Validate;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::error::Error;
+use crate::json::Checked;
+use crate::stream::{self, MAX_CATEGORIES, OwnedStream, StreamView, select_streams};
+
+/// What is absent stays as it is.
+#[derive(Deserialize, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Changes {
+    #[garde(inner(custom(stream::is_title)))]
+    title: Option<String>,
+    #[garde(inner(custom(stream::is_description)))]
+    description: Option<String>,
+    #[garde(length(max = MAX_CATEGORIES))]
+    category_ids: Option<Vec<Uuid>>,
+}
+
+/// Changes what a stream says of itself.
+pub(crate) async fn edit(
+    State(app): State<Arc<App>>,
+    OwnedStream(stream): OwnedStream,
+    headers: HeaderMap,
+    Checked(changes): Checked<Changes>,
+) -> Result<StreamView, Error> {
+    let revision = stream::wanted_revision(&headers)?;
+    let mut tx = app.database.begin().await?;
+    let changed = sqlx::query!(
+        r#"update streams
+           set title = coalesce($2, title), description = coalesce($3, description), revision = revision + 1
+           where id = $1 and ($4::int is null or revision = $4)"#,
+        stream.id,
+        changes.title.as_deref().map(str::trim),
+        changes.description,
+        revision
+    )
+    .execute(&mut *tx)
+    .await?;
+    if changed.rows_affected() == 0 {
+        return Err(Error::PreconditionFailed);
+    }
+    if let Some(categories) = &changes.category_ids {
+        stream::set_categories(&mut tx, stream.id, categories).await?;
+    }
+    let row = select_streams!("where s.id = $1", stream.id).fetch_one(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(StreamView::new(&app, row))
+}

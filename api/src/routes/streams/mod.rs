@@ -1,0 +1,17 @@
+//! Streams, for viewers and for their owners.
+
+mod create;
+mod edit;
+mod end;
+mod health;
+mod list;
+mod mine;
+mod show;
+
+pub(crate) use create::create;
+pub(crate) use edit::edit;
+pub(crate) use end::end;
+pub(crate) use health::health;
+pub(crate) use list::list;
+pub(crate) use mine::mine;
+pub(crate) use show::show;

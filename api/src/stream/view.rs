@@ -1,0 +1,111 @@
+//! A stream as JSON.
+
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use caudal_livestream::StreamId;
+use caudal_livestream::record::Phase;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::{Category, StreamRow};
+use crate::account::Streamer;
+use crate::app::App;
+use crate::error::Error;
+
+/// What everybody may know of a stream.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StreamView {
+    id: StreamId,
+    user: Streamer,
+    title: String,
+    description: String,
+    categories: Vec<Category>,
+    thumbnail_url: Option<String>,
+    /// The HLS master playlist; null while only a playback token opens it.
+    stream_url: Option<String>,
+    dash_url: Option<String>,
+    is_live: bool,
+    viewer_count: u32,
+    started_at: Option<DateTime<Utc>>,
+    ended_at: Option<DateTime<Utc>>,
+    created_at: DateTime<Utc>,
+    /// The lifecycle's own word, where it knows the stream.
+    phase: Option<Phase>,
+    #[serde(skip)]
+    revision: i32,
+}
+
+impl StreamView {
+    pub(crate) fn new(app: &Arc<App>, row: StreamRow) -> Self {
+        let id = StreamId(row.id);
+        let open_to_all = row.access == "public";
+        // The cover is nobody's secret where the stream is.
+        let thumbnail = || app.urls.thumbnail(id);
+        Self {
+            id,
+            user: Streamer {
+                id: row.user_id,
+                username: row.username,
+                display_name: row.display_name,
+                avatar: row.avatar_url,
+            },
+            title: row.title,
+            description: row.description,
+            categories: row.categories.0,
+            thumbnail_url: open_to_all.then(|| row.thumbnail_url.unwrap_or_else(thumbnail)),
+            stream_url: open_to_all.then(|| row.stream_url.unwrap_or_else(|| app.urls.stream(id))),
+            dash_url: open_to_all.then(|| app.urls.dash(id)),
+            is_live: row.is_live,
+            viewer_count: if row.is_live { app.audience.viewers(id) } else { 0 },
+            started_at: row.started_at,
+            ended_at: row.ended_at,
+            created_at: row.created_at,
+            phase: app.control.inspect(id).map(|stream| stream.status.phase),
+            revision: row.revision,
+        }
+    }
+
+    /// `"{revision}.{viewers}.{phase}"`: the whole for If-None-Match, the part before the dot for If-Match, because a
+    /// viewer more is no reason to refuse a new title.
+    fn etag(&self) -> String {
+        let phase = self.phase.map_or_else(|| "-".to_owned(), |phase| format!("{phase:?}"));
+        format!("\"{}.{}.{phase}\"", self.revision, self.viewer_count)
+    }
+
+    /// The answer to a GET: `304` when the reader has exactly this.
+    pub(crate) fn unless_known(self, headers: &HeaderMap) -> Response {
+        let etag = self.etag();
+        let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+        if known.flat_map(|list| list.split(',')).any(|known| known.trim() == etag || known.trim() == "*") {
+            return (StatusCode::NOT_MODIFIED, [(header::ETAG, etag), (header::CACHE_CONTROL, "no-cache".into())])
+                .into_response();
+        }
+        self.into_response()
+    }
+}
+
+impl IntoResponse for StreamView {
+    fn into_response(self) -> Response {
+        let mut response = axum::Json(&self).into_response();
+        if let Ok(etag) = HeaderValue::try_from(self.etag()) {
+            response.headers_mut().insert(header::ETAG, etag);
+        }
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        response
+    }
+}
+
+/// The revision that If-Match asks for; none when anything will do.
+pub(crate) fn wanted_revision(headers: &HeaderMap) -> Result<Option<i32>, Error> {
+    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let value = value.to_str().unwrap_or_default().trim();
+    if value == "*" {
+        return Ok(None);
+    }
+    // One tag, as we gave it; a list, or another server's tag, matches nothing of ours.
+    let revision = value.trim_start_matches("W/").trim_matches('"').split('.').next();
+    revision.and_then(|revision| revision.parse().ok()).map(Some).ok_or(Error::PreconditionFailed)
+}

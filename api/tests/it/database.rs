@@ -1,0 +1,50 @@
+//! A database for one test.
+
+use std::str::FromStr as _;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgPool};
+use uuid::Uuid;
+
+/// Empty at first, gone with its last user.
+pub(crate) struct TestDatabase {
+    server: PgConnectOptions,
+    name: String,
+    pub(crate) url: String,
+    pub(crate) pool: PgPool,
+}
+
+impl TestDatabase {
+    pub(crate) async fn create() -> Self {
+        let url = std::env::var("DATABASE_URL")
+            .expect("DATABASE_URL is not set; run the tests under scripts/with-postgres.sh");
+        let server = PgConnectOptions::from_str(&url).expect("DATABASE_URL");
+        let name = format!("caudal_test_{}", Uuid::now_v7().simple());
+        let mut connection = server.connect().await.expect("PostgreSQL of DATABASE_URL does not answer");
+        connection.execute(AssertSqlSafe(format!("create database {name}"))).await.unwrap();
+        connection.close().await.unwrap();
+        let (start, options) = url.split_once('?').map_or((url.as_str(), None), |(s, o)| (s, Some(o)));
+        let (start, _) = start.rsplit_once('/').expect("DATABASE_URL has a path");
+        let url = format!("{start}/{name}{}", options.map(|o| format!("?{o}")).unwrap_or_default());
+        let pool = PgPool::connect_lazy(&url).unwrap();
+        Self { server, name, url, pool }
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let (server, name) = (self.server.clone(), self.name.clone());
+        // The test's own runtime is going away.
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                if let Ok(mut connection) = server.connect().await {
+                    let _ = connection
+                        .execute(AssertSqlSafe(format!("drop database if exists {name} with (force)")))
+                        .await;
+                }
+            });
+        });
+        let _ = dropped.join();
+    }
+}

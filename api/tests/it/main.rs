@@ -1,0 +1,18 @@
+//! The api from outside: real listeners, real PostgreSQL, real Redis, a made-up lifecycle.
+//!
+//! `DATABASE_URL` must name a server where databases can be made: run under `scripts/with-postgres.sh`.
+
+mod accounts;
+mod conventions;
+mod database;
+mod ingest;
+mod lifecycle;
+mod limits;
+mod redis_server;
+mod replicas;
+mod running;
+mod sessions;
+mod snapshot;
+mod stream_key;
+mod streams;
+mod web_pages;

@@ -1,0 +1,74 @@
+//! Several apis on one PostgreSQL and one Redis.
+
+use std::sync::Arc;
+
+use caudal_api::Limits;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::database::TestDatabase;
+use crate::redis_server::RedisServer;
+use crate::running::{Person, Running, send};
+
+async fn two(redis: &RedisServer, limits: Limits) -> (Running, Running) {
+    let database = Arc::new(TestDatabase::create().await);
+    let change = |config: &mut caudal_api::Config| {
+        config.redis_url = Some(redis.url().into());
+        config.limits = limits;
+    };
+    // At once: the migrations must not race.
+    tokio::join!(Running::replica(Arc::clone(&database), change), Running::replica(Arc::clone(&database), change))
+}
+
+const PLENTY: Limits = Limits { requests_a_minute: 1_000_000, attempts_a_minute: 1_000_000 };
+
+#[tokio::test]
+async fn the_hundred_and_first_request_is_refused_whichever_replica_gets_it() {
+    let redis = RedisServer::start();
+    let (one, other) = two(&redis, Limits { requests_a_minute: 100, attempts_a_minute: 10 }).await;
+    // All at once, so that hardly any time refills the bucket; what it does refill, the headers say.
+    let answers = futures::future::join_all((0..101).map(|n| if n % 2 == 0 { one.get("/api/streams") } else { other.get("/api/streams") })).await;
+    let refused = answers.iter().filter(|answer| answer.status == 429).count();
+    assert_eq!(refused, 1);
+    let first = answers.iter().find(|answer| answer.status == 429).unwrap();
+    assert_eq!(first.header("retry-after"), "1");
+}
+
+#[tokio::test]
+async fn a_log_out_at_one_replica_counts_at_all() {
+    let redis = RedisServer::start();
+    let (one, other) = two(&redis, PLENTY).await;
+    let ana = one.register("ana").await;
+    let elsewhere = || send(other.request(Method::GET, "/api/auth/stream-key").bearer_auth(&ana.access));
+    assert_eq!(elsewhere().await.status, 200);
+    send(ana.request(Method::POST, "/api/auth/logout")).await;
+    assert_eq!(elsewhere().await.refusal(), (401, "session_revoked"));
+}
+
+#[tokio::test]
+async fn a_refresh_repeated_at_another_replica_gets_the_same_successor() {
+    let redis = RedisServer::start();
+    let (one, other) = two(&redis, PLENTY).await;
+    let ana = one.register("ana").await;
+    let body = json!({"refreshToken": ana.refresh});
+    let (here, there) = tokio::join!(one.post("/api/auth/refresh", &body), other.post("/api/auth/refresh", &body));
+    assert_eq!(Person::of(&one, &here).refresh, Person::of(&other, &there).refresh);
+}
+
+#[tokio::test]
+async fn without_redis_everything_goes_on_and_nothing_ended_comes_back() {
+    let mut redis = RedisServer::start();
+    let (one, other) = two(&redis, PLENTY).await;
+    let ana = one.register("ana").await;
+    let login = one.post("/api/auth/login", json!({"login": "ana", "password": crate::running::PASSWORD})).await;
+    let laptop = Person::of(&one, &login);
+    send(laptop.request(Method::POST, "/api/auth/logout")).await;
+    redis.stop();
+    assert_eq!(ana.get("/api/auth/stream-key").await.status, 200);
+    let ended = send(other.request(Method::GET, "/api/auth/stream-key").bearer_auth(&laptop.access)).await;
+    assert_eq!(ended.refusal(), (401, "session_revoked"));
+    // Ended while Redis is away: PostgreSQL knows.
+    send(ana.request(Method::POST, "/api/auth/logout")).await;
+    let ended = send(other.request(Method::GET, "/api/auth/stream-key").bearer_auth(&ana.access)).await;
+    assert_eq!(ended.refusal(), (401, "session_revoked"));
+}
