@@ -129,12 +129,18 @@ impl AudioInput {
         }
         let began = !self.absent;
         self.absent = true;
+        self.fill(edge);
+        let length = self.end() - from;
+        (began && length > 0).then_some((from, length))
+    }
+
+    /// Silence up to `edge`.
+    pub(crate) fn fill(&mut self, edge: i64) {
         let mut filled = 0;
-        while self.end() < edge && filled < MAX_SILENCE {
+        while self.next.is_some() && self.end() < edge && filled < MAX_SILENCE {
             self.append(self.silent.clone());
             filled += 1;
         }
-        (began && filled > 0).then(|| (from, self.end() - from))
     }
 
     /// Where the row ends so far.

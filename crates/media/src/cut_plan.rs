@@ -137,6 +137,11 @@ impl CutPlan {
     pub(crate) fn advance(&mut self, frame: FrameTiming) -> Advanced {
         let mut advanced = Advanced::default();
         self.note_regularity(frame);
+        if frame.keyframe
+            && let Some(last) = self.last_key.replace(frame.decode)
+        {
+            self.longest_gop = self.longest_gop.max((frame.decode - last).min(self.grid.target_duration));
+        }
         match self.segments.back() {
             None => self.open(frame.decode, frame.keyframe),
             Some(open) if open.end.is_none() && open.gap => {
@@ -172,12 +177,6 @@ impl CutPlan {
             && let Some(open) = self.segments.back_mut()
         {
             open.open_part_has_frames = true;
-        }
-        if frame.keyframe {
-            if let Some(last) = self.last_key {
-                self.longest_gop = self.longest_gop.max((frame.decode - last).min(self.grid.target_duration));
-            }
-            self.last_key = Some(frame.decode);
         }
         self.last = Some(LastFrame { decode: frame.decode });
         if !advanced.behind && self.is_regular() {
@@ -350,6 +349,8 @@ impl CutPlan {
 
     fn close_part(&mut self, at: i64) {
         let Some(open) = self.segments.back() else { return };
+        // A frame that is only expected lies between milliseconds, but its timestamp will not.
+        let at = if self.grid.audio_leads { at } else { (at + 500).div_euclid(1000) * 1000 };
         let end = self.clamped(open.part_start(), at);
         if let Some(open) = self.segments.back_mut() {
             open.parts.push(end);

@@ -37,13 +37,13 @@ impl Grid {
         let segment = gop.map_or(AIM, |gop| gop * ((AIM + gop / 2) / gop).max(1));
         let frames = (segment + frame / 2) / frame;
         let count = frames_a_part(frames, frame, part_aim(mode));
-        let step = count * frame;
-        // Timestamps are whole milliseconds, and 29.97 is often announced as 30.
-        let slack = (step / 500 + ROUNDING).min(frame / 2).max(ROUNDING);
+        let part_target = round_up_to_millis((count * frame + ROUNDING).max(longest_frame));
+        // One long frame among short ones makes all parts longer: they may not differ by more than 15 %.
+        let step = count.max((part_target - ROUNDING) / frame) * frame;
         Self {
             frame,
             step,
-            part_target: round_up_to_millis((step + slack).max(longest_frame)),
+            part_target,
             aim: AIM,
             target_duration: target_seconds * 1_000_000,
             expected_gop: gop.unwrap_or(AIM),
@@ -97,11 +97,11 @@ pub(crate) fn audio_stride(grid: &Grid, frame: i64) -> (usize, i64) {
     for stride in 1..=4_i64 {
         let longest = (grid.part_target * stride + frame - 1) / frame;
         let shortest = grid.step * stride / frame;
-        if shortest * 100 >= longest * 85 || stride == 4 {
+        if shortest * 100 >= longest * 85 {
             return (usize::try_from(stride).unwrap_or(1), round_up_to_millis(longest * frame));
         }
     }
-    (1, round_up_to_millis(grid.part_target))
+    (1, round_up_to_millis((grid.part_target + frame - 1) / frame * frame))
 }
 
 /// The divisor of `frames` whose length is nearest to the aim, by ratio; without a fair one, the nearest count.
@@ -135,7 +135,8 @@ const AIM: i64 = 2_000_000;
 const DEFAULT_TARGET_SECONDS: i64 = 4;
 const SHORTEST_TARGET_SECONDS: i64 = 2;
 const LONGEST_TARGET_SECONDS: i64 = 10;
-const ROUNDING: i64 = 3_000;
+/// Timestamps are whole milliseconds at both ends of a part.
+const ROUNDING: i64 = 2_000;
 
 #[cfg(test)]
 mod tests {

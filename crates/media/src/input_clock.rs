@@ -56,7 +56,17 @@ struct Stragglers {
 struct ReplayFilter {
     video: bool,
     audio: bool,
+    /// Only the session that was there before can replay from far behind; another one began anew.
+    same_session: bool,
     began: Option<UnixMillis>,
+}
+
+enum Replayed {
+    No,
+    /// This worker had it.
+    Consumed,
+    /// An earlier worker may have had it, this one had nothing yet.
+    Wanted,
 }
 
 impl SourceClock {
@@ -75,10 +85,11 @@ impl SourceClock {
 
     /// A relay connection begins.
     pub(crate) fn connect(&mut self, session: SessionId, generation: Generation) {
+        let same_session = self.session == session;
         self.session = session;
         self.generation = generation;
         self.stragglers = None;
-        self.filter = self.base.map(|_| ReplayFilter { video: true, audio: true, began: None });
+        self.filter = self.base.map(|_| ReplayFilter { video: true, audio: true, same_session, began: None });
     }
 
     /// `consumed` is where the track's media ends so far.
@@ -96,8 +107,10 @@ impl SourceClock {
         };
         let (unwrapped, delta) = unwrap(base.last, rtmp);
         let at = MediaTime((unwrapped + base.offset) * 1000);
-        if self.is_replay(input, at, delta, consumed, now) {
-            return Placed::Drop;
+        match self.replay(input, at, delta, consumed, now) {
+            Replayed::Consumed => return Placed::Drop,
+            Replayed::Wanted => return Placed::At(at),
+            Replayed::No => {}
         }
         if delta.abs() > JUMP_MS {
             return if self.is_straggler(rtmp) { Placed::Drop } else { Placed::Jump };
@@ -157,30 +170,31 @@ impl SourceClock {
         })
     }
 
-    fn is_replay(
+    fn replay(
         &mut self,
         input: Input,
         at: MediaTime,
         delta: i64,
         consumed: Option<MediaTime>,
         now: UnixMillis,
-    ) -> bool {
-        let Some(filter) = &mut self.filter else { return false };
+    ) -> Replayed {
+        let Some(filter) = &mut self.filter else { return Replayed::No };
+        let reach = if filter.same_session { MAX_REPLAY_MS } else { JUMP_MS };
         let on = match input {
             Input::Video => &mut filter.video,
             Input::Audio => &mut filter.audio,
         };
         if !*on {
-            return false;
+            return Replayed::No;
         }
         // A publisher that began anew at zero looks like a replay without end; a real one is over in moments.
         let began = *filter.began.get_or_insert(now);
-        let fresh = consumed.is_none_or(|consumed| at.0 >= consumed.0);
-        if fresh || delta < -MAX_REPLAY_MS || now.0 - began.0 > REPLAY_DEADLINE_MS {
+        let fresh = consumed.map_or(delta > 0, |consumed| at.0 >= consumed.0);
+        if fresh || delta < -reach || now.0 - began.0 > REPLAY_DEADLINE_MS {
             *on = false;
-            return false;
+            return Replayed::No;
         }
-        true
+        if consumed.is_some() { Replayed::Consumed } else { Replayed::Wanted }
     }
 
     fn is_straggler(&mut self, rtmp: u32) -> bool {

@@ -298,6 +298,8 @@ impl Packager {
             self.clock.get_or_insert_with(|| SourceClock::new(SessionId::generate(), Generation::default()));
         let consumed = match &self.stage {
             Stage::Live(live) => live.consumed(input).map(MediaTime),
+            // What an earlier worker consumed is sorted out by what it announced.
+            Stage::Starting(_) if self.config.resume.is_some() => None,
             Stage::Starting(start) => start.consumed(input).map(MediaTime),
             Stage::Ended => return None,
         };

@@ -15,6 +15,8 @@ use crate::sample::Sample;
 pub(crate) struct Track {
     pub(crate) name: RenditionName,
     kind: TrackKind,
+    /// `PART-TARGET`, frozen, in microseconds.
+    part_target: i64,
     init: Option<InitHash>,
     /// The segment of the plan that it is in.
     pub(crate) cursor: Msn,
@@ -70,10 +72,11 @@ impl Covered {
 }
 
 impl Track {
-    pub(crate) fn new(name: RenditionName, kind: TrackKind, cursor: Msn) -> Self {
+    pub(crate) fn new(name: RenditionName, kind: TrackKind, cursor: Msn, part_target: MediaDuration) -> Self {
         Self {
             name,
             kind,
+            part_target: i64::try_from(part_target.0).unwrap_or(i64::MAX),
             init: None,
             cursor,
             part: 0,

@@ -326,8 +326,7 @@ impl Live {
         let fresh = !self.plan.begins_run();
         let msn = self.plan.break_here();
         if fresh {
-            self.settle_all(announcer);
-            self.audio_track.settle(&self.plan, Covered::All, None, announcer);
+            self.settle_to_the_end(announcer);
             announcer.report(MediaReport::Discontinuity { msn, cause });
         }
         let config = self.audio.config().clone();
@@ -377,8 +376,13 @@ impl Live {
 
     fn close(&mut self, announcer: &mut Announcer) {
         self.plan.close_open_segment();
+        self.settle_to_the_end(announcer);
+    }
+
+    /// Everything that is closed, whether its audio has come or not.
+    fn settle_to_the_end(&mut self, announcer: &mut Announcer) {
         if let (Some(edge), true) = (self.plan.edge(), self.source.is_some()) {
-            self.audio.follow_video(edge + self.plan.shift());
+            self.audio.fill(edge + self.plan.shift());
         }
         self.settle_all(announcer);
         self.audio_track.settle(&self.plan, Covered::All, None, announcer);
@@ -415,7 +419,10 @@ impl Live {
                 return;
             }
             let Some(sample) = self.audio.take() else { return };
-            self.audio_track.push(sample);
+            // What lies before the segment belongs to one that was closed without it.
+            if self.plan.segment(self.audio_track.cursor).is_some_and(|segment| at >= segment.start) {
+                self.audio_track.push(sample);
+            }
         }
     }
 

@@ -176,13 +176,19 @@ impl Start {
             .tracks
             .iter()
             .filter(|track| track.is_video() && track.name.as_str() != SOURCE && !track.withdrawn)
-            .map(|track| Rung::new(Track::new(track.name.clone(), TrackKind::Video, position.msn)))
+            .map(|track| {
+                Rung::new(Track::new(track.name.clone(), TrackKind::Video, position.msn, track.part_target))
+            })
             .collect();
+        let target = |rendition: &str| {
+            let track = timeline.tracks.iter().find(|track| track.name.as_str() == rendition);
+            track.map_or(MediaDuration::from_secs(1), |track| track.part_target)
+        };
         let kind = TrackKind::Audio { rate: sound.core_rate, frame: sound.frame_samples, stride };
-        let mut audio_track = Track::new(name(AUDIO)?, kind, position.msn);
+        let mut audio_track = Track::new(name(AUDIO)?, kind, position.msn, target(AUDIO));
         let mut source = match (&self.video, &picture_init) {
             (Some((video, header)), Some(init)) => {
-                let mut track = Track::new(name(SOURCE)?, TrackKind::Video, position.msn);
+                let mut track = Track::new(name(SOURCE)?, TrackKind::Video, position.msn, target(SOURCE));
                 track.set_init(init, announcer);
                 Some(SourceVideo::new(track, video.clone(), header.clone()))
             }

@@ -1,12 +1,10 @@
 //! Real encoders in, real decoders out: what is packaged decodes to the frames that were sent, at their times.
 
-mod support;
-
 use std::path::Path;
 use std::process::Command;
 
+use crate::recorder::{Recorder, config, rendition};
 use caudal_media::flv::{FlvDemuxer, FlvTag, TagKind};
-use support::{Recorder, config, rendition};
 
 #[test]
 fn packaged_frames_decode_to_what_the_encoder_made_at_the_same_times() {
@@ -38,13 +36,11 @@ fn packaged_frames_decode_to_what_the_encoder_made_at_the_same_times() {
     assert_eq!(hashes(&sent), hashes(&got), "every picture decodes to the same");
     assert_eq!(spacing(&sent), spacing(&got), "at the same distances");
     assert_eq!(got[0].0, 10_000 + 67, "the first at ten seconds and the encoder's delay");
-    let (sent, got) = (frames(&flv, "a"), frames(&folder.path().join("audio.mp4"), "a"));
-    // Frames before the first picture are not part of the stream; priming differs by container.
-    assert!(sent.len() - got.len() <= 4, "{} of {}", got.len(), sent.len());
-    let sent = hashes(&sent);
-    let got = hashes(&got);
+    // Frames before the first picture are not part of the stream.
+    let (sent, got) = (packets(&flv, "a"), packets(&folder.path().join("audio.mp4"), "a"));
     let skipped = sent.len() - got.len();
-    assert_eq!(sent[skipped + 1..sent.len() - 1], got[1..got.len() - 1], "every sound decodes to the same");
+    assert!(skipped <= 4, "{} of {}", got.len(), sent.len());
+    assert!(sent.windows(got.len()).any(|run| run == got), "every sound is as it was sent");
 }
 
 #[test]
@@ -62,7 +58,15 @@ fn the_same_tags_give_the_same_bytes() {
 #[test]
 fn every_usual_frame_rate_gives_conforming_parts() {
     let folder = tempfile::tempdir().expect("a folder");
-    for (rate, gop) in [("15", "30"), ("24", "48"), ("24000/1001", "48"), ("25", "250"), ("30000/1001", "60"), ("50", "100"), ("60", "120")] {
+    for (rate, gop) in [
+        ("15", "30"),
+        ("24", "48"),
+        ("24000/1001", "48"),
+        ("25", "250"),
+        ("30000/1001", "60"),
+        ("50", "100"),
+        ("60", "120"),
+    ] {
         let flv = folder.path().join("source.flv");
         publish(&flv, &["-r", rate, "-g", gop, "-bf", "2"], 6);
         let recorder = package(&read(&flv));
@@ -76,7 +80,16 @@ fn publish(file: &Path, video: &[&str], seconds: u32) {
     let status = Command::new("ffmpeg")
         .args(["-v", "error", "-y", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=60"])
         .args(["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-t", &seconds.to_string()])
-        .args(["-c:v", "libx264", "-preset", "ultrafast", "-x264-params", "scenecut=0", "-pix_fmt", "yuv420p"])
+        .args([
+            "-c:v",
+            "libx264",
+            "-preset",
+            "ultrafast",
+            "-x264-params",
+            "scenecut=0",
+            "-pix_fmt",
+            "yuv420p",
+        ])
         .args(video)
         .args(["-c:a", "aac", "-b:a", "96k", "-ac", "2", "-threads", "1", "-f", "flv"])
         .arg(file)
@@ -114,12 +127,23 @@ fn package(tags: &[FlvTag]) -> Recorder {
     recorder
 }
 
+/// Hashes of the coded frames.
+fn packets(file: &Path, stream: &str) -> Vec<String> {
+    hash(file, stream, &["-c", "copy"]).into_iter().map(|(_, hash)| hash).collect()
+}
+
 /// Presentation times in milliseconds and hashes of the decoded frames.
 fn frames(file: &Path, stream: &str) -> Vec<(i64, String)> {
+    hash(file, stream, &["-fps_mode", "passthrough", "-enc_time_base", "1:1000"])
+}
+
+fn hash(file: &Path, stream: &str, options: &[&str]) -> Vec<(i64, String)> {
     let output = Command::new("ffmpeg")
         .args(["-v", "error", "-copyts", "-i"])
         .arg(file)
-        .args(["-map", &format!("0:{stream}"), "-fps_mode", "passthrough", "-enc_time_base", "1:1000", "-f", "framemd5", "-"])
+        .args(["-map", &format!("0:{stream}")])
+        .args(options)
+        .args(["-f", "framemd5", "-"])
         .output()
         .expect("ffmpeg runs");
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));

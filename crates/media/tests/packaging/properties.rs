@@ -1,0 +1,145 @@
+//! Whatever a publisher does, the promises that [`Recorder`] checks hold.
+
+use bytes::Bytes;
+use caudal_livestream::{Generation, SessionId, UnixMillis};
+use proptest::prelude::*;
+
+use crate::recorder::{
+    AVC_RECORD, NOW, OTHER_AVC_RECORD, Recorder, aac_frame, aac_header, avc_frame, avc_header, config, hints,
+    rung,
+};
+
+#[derive(Clone, Debug)]
+enum Act {
+    /// A picture so many milliseconds after the last one, by the encoder's clock.
+    Picture {
+        after: u32,
+        keyframe: bool,
+        composition: i32,
+    },
+    Sounds(u32),
+    Hole(u32),
+    Jump(i32),
+    VideoHeader(bool),
+    AudioHeader(bool),
+    Tick(i64),
+    Lost,
+    Back {
+        anew: bool,
+    },
+    Bytes(Vec<u8>),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let picture = (
+        prop_oneof![8 => Just(33_u32), 2 => 1..90_u32, 1 => 90..400_u32],
+        prop::bool::weighted(0.06),
+        0..100_i32,
+    )
+        .prop_map(|(after, keyframe, composition)| Act::Picture { after, keyframe, composition });
+    prop_oneof![
+        60 => picture,
+        40 => (1..4_u32).prop_map(Act::Sounds),
+        2 => (100..4_000_u32).prop_map(Act::Hole),
+        1 => any::<i32>().prop_map(Act::Jump),
+        1 => any::<bool>().prop_map(Act::VideoHeader),
+        1 => any::<bool>().prop_map(Act::AudioHeader),
+        3 => (0..3_000_i64).prop_map(Act::Tick),
+        1 => Just(Act::Lost),
+        1 => any::<bool>().prop_map(|anew| Act::Back { anew }),
+        2 => prop::collection::vec(any::<u8>(), 0..40).prop_map(Act::Bytes),
+    ]
+}
+
+fn perform(acts: &[Act], has_audio: bool, keyframe_ms: Option<u32>) -> Recorder {
+    let mut config = config();
+    config.hints = keyframe_ms.and_then(hints);
+    config.ladder = vec![rung("240p", 240)];
+    let mut recorder = Recorder::new(config);
+    recorder.metadata(Some(30_000), true, has_audio);
+    if has_audio {
+        recorder.audio(0, aac_header());
+    }
+    recorder.video(0, avc_header(AVC_RECORD));
+    let (mut wall, mut picture, mut sound) = (0_i64, 0_u32, 0_u32);
+    let mut generation = 1;
+    for act in acts {
+        match act {
+            Act::Picture { after, keyframe, composition } => {
+                picture = picture.wrapping_add(*after);
+                wall += i64::from(*after);
+                recorder.at(wall);
+                recorder.video(picture, avc_frame(*keyframe, *composition, 50));
+            }
+            Act::Sounds(count) => {
+                for _ in 0..*count {
+                    sound = sound.wrapping_add(21);
+                    recorder.audio(sound, aac_frame());
+                }
+            }
+            Act::Hole(length) => {
+                picture = picture.wrapping_add(*length);
+                sound = picture;
+                wall += i64::from(*length);
+            }
+            Act::Jump(by) => {
+                picture = picture.wrapping_add_signed(*by);
+                sound = picture;
+            }
+            Act::VideoHeader(other) => {
+                recorder.video(picture, avc_header(if *other { OTHER_AVC_RECORD } else { AVC_RECORD }));
+            }
+            Act::AudioHeader(other) => {
+                recorder
+                    .audio(sound, if *other { Bytes::from_static(b"\xaf\0\x12\x08") } else { aac_header() });
+            }
+            Act::Tick(after) => {
+                wall += after;
+                recorder.at(wall);
+                recorder.tick();
+            }
+            Act::Lost => recorder.packager.publisher_lost(UnixMillis(NOW + wall)),
+            Act::Back { anew } => {
+                generation += 1;
+                let session = if *anew {
+                    SessionId(uuid::Uuid::from_u128(generation))
+                } else {
+                    SessionId(uuid::Uuid::nil())
+                };
+                recorder.packager.publisher(session, Generation(u32::try_from(generation).expect("few")));
+                if *anew {
+                    (picture, sound) = (0, 0);
+                }
+            }
+            Act::Bytes(bytes) => {
+                recorder.video(picture, Bytes::from(bytes.clone()));
+                recorder.audio(sound, Bytes::from(bytes.clone()));
+            }
+        }
+    }
+    recorder.at(wall + 1_000);
+    recorder.finish();
+    recorder
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn promises_hold_whatever_a_publisher_does(
+        acts in prop::collection::vec(act(), 1..400),
+        has_audio in any::<bool>(),
+        keyframe_ms in prop::option::of(500..9_000_u32),
+    ) {
+        let recorder = perform(&acts, has_audio, keyframe_ms);
+        prop_assert!(recorder.ended || recorder.timeline.is_none());
+        recorder.check_alignment(i64::MAX);
+    }
+
+    #[test]
+    fn the_same_acts_give_the_same_bytes(acts in prop::collection::vec(act(), 1..120)) {
+        let (one, two) = (perform(&acts, true, None), perform(&acts, true, None));
+        prop_assert_eq!(one.files, two.files);
+        prop_assert_eq!(one.timeline, two.timeline);
+    }
+}

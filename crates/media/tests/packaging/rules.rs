@@ -1,0 +1,444 @@
+//! The rules of ARCHITECTURE §5, one sentence each.
+
+use crate::recorder::{
+    AVC_RECORD, NOW, OTHER_AVC_RECORD, Recorder, aac_frame, aac_header, avc_frame, avc_header, config, hints,
+    rendition, rung,
+};
+use bytes::Bytes;
+use caudal_livestream::assignment::Floor;
+use caudal_livestream::{Epoch, Generation, MediaTime, Msn, SessionId, UnixMillis};
+use caudal_media::{DiscontinuityCause, MediaReport, Resume};
+
+/// A publisher that interleaves as OBS does.
+struct Publisher {
+    fps: i64,
+    gop: i64,
+    composition: i32,
+    video: bool,
+    audio: bool,
+}
+
+const OBS: Publisher = Publisher { fps: 30, gop: 60, composition: 66, video: true, audio: true };
+
+impl Publisher {
+    fn begin(&self, recorder: &mut Recorder) {
+        recorder.metadata(Some(u32::try_from(self.fps * 1000).expect("small")), self.video, self.audio);
+        self.headers(recorder);
+    }
+
+    fn headers(&self, recorder: &mut Recorder) {
+        if self.audio {
+            recorder.audio(0, aac_header());
+        }
+        if self.video {
+            recorder.video(0, avc_header(AVC_RECORD));
+        }
+    }
+
+    /// Sends the media from one millisecond to another, stamped `offset` later, at those times of the wall clock.
+    fn send(&self, recorder: &mut Recorder, from: i64, to: i64, offset: i64) {
+        self.send_but(recorder, from, to, offset, 0..0, 0..0);
+    }
+
+    fn send_but(
+        &self,
+        recorder: &mut Recorder,
+        from: i64,
+        to: i64,
+        offset: i64,
+        no_video: std::ops::Range<i64>,
+        no_audio: std::ops::Range<i64>,
+    ) {
+        let mut tags: Vec<(i64, bool, i64)> = Vec::new();
+        if self.video {
+            tags.extend(
+                (0..).map(|n| ((n * 2000 + self.fps) / (2 * self.fps), true, n)).take_while(|tag| tag.0 < to),
+            );
+        }
+        if self.audio {
+            tags.extend((0..).map(|n| (n * 1024 * 1000 / 48_000, false, n)).take_while(|tag| tag.0 < to));
+        }
+        tags.retain(|(at, video, _)| {
+            *at >= from && !(*video && no_video.contains(at)) && !(!*video && no_audio.contains(at))
+        });
+        tags.sort_unstable();
+        for (at, video, n) in tags {
+            recorder.at(at);
+            let stamp = u32::try_from((at + offset).rem_euclid(1 << 32)).expect("32 bits");
+            if video {
+                recorder.video(stamp, avc_frame(n % self.gop == 0, self.composition, 2000));
+            } else {
+                recorder.audio(stamp, aac_frame());
+            }
+        }
+    }
+}
+
+fn discontinuities(recorder: &Recorder) -> Vec<DiscontinuityCause> {
+    let cause = |report: &MediaReport| match report {
+        MediaReport::Discontinuity { cause, .. } => Some(*cause),
+        _ => None,
+    };
+    recorder.reports.iter().filter_map(cause).collect()
+}
+
+#[test]
+fn two_second_gops_make_ten_parts_of_six_frames() {
+    let mut recorder = Recorder::new(config());
+    OBS.begin(&mut recorder);
+    OBS.send(&mut recorder, 0, 10_500, 0);
+    recorder.finish();
+    recorder.check_alignment(22_000);
+    let source = recorder.of("source");
+    assert_eq!(source[0].msn, Msn(7), "seven preroll gaps stand before it");
+    assert_eq!(source[0].start, MediaTime(10_066_000), "ten seconds and the encoder's delay");
+    assert_eq!(source.len(), 6);
+    for segment in &source[..5] {
+        let parts: Vec<u64> = segment.parts.iter().map(|part| part.duration.0).collect();
+        assert_eq!(parts, [200_000; 10]);
+    }
+    let timeline = recorder.timeline.as_ref().expect("frozen");
+    assert_eq!(timeline.target_duration, 4, "without history");
+    assert_eq!(timeline.part_hold_back.0, 3 * 214_000, "three of the longest part target, the audio's");
+    assert!(recorder.reports.is_empty(), "{:?}", recorder.reports);
+}
+
+#[test]
+fn the_first_part_is_announced_as_soon_as_it_is_whole() {
+    let mut recorder = Recorder::new(config());
+    OBS.begin(&mut recorder);
+    OBS.send(&mut recorder, 0, 1_000, 0);
+    assert!(recorder.first_part_after.expect("parts") <= 170, "{:?}", recorder.first_part_after);
+}
+
+#[test]
+fn a_part_is_closed_without_waiting_for_the_next_frame() {
+    let mut recorder = Recorder::new(config());
+    OBS.begin(&mut recorder);
+    OBS.send(&mut recorder, 0, 2_000 + 170, 0);
+    let timeline = recorder.timeline.as_ref().expect("frozen");
+    let source = timeline.track(&rendition("source")).expect("video");
+    let open = source.segments.back().expect("open");
+    assert_eq!((open.msn, open.parts.len()), (Msn(8), 1), "six frames are in, the seventh is not");
+}
+
+#[test]
+fn a_gop_longer_than_the_target_is_cut_on_the_frame_grid_and_reported() {
+    let mut recorder = Recorder::new(config());
+    let publisher = Publisher { gop: 300, ..OBS };
+    publisher.begin(&mut recorder);
+    publisher.send(&mut recorder, 0, 20_500, 0);
+    recorder.finish();
+    recorder.check_alignment(22_000);
+    assert!(
+        recorder
+            .reports
+            .iter()
+            .any(|report| matches!(report, MediaReport::GopTooLong { target_seconds: 4, .. }))
+    );
+    let independent: Vec<_> =
+        recorder.of("source").iter().filter(|segment| segment.independent).map(|s| s.start.0).collect();
+    assert_eq!(independent, [10_066_000, 20_066_000, 30_066_000], "each keyframe still opens a segment");
+}
+
+#[test]
+fn a_known_long_gop_gets_a_target_duration_that_holds_it() {
+    let mut config = config();
+    config.hints = hints(10_000);
+    let mut recorder = Recorder::new(config);
+    let publisher = Publisher { gop: 300, ..OBS };
+    publisher.begin(&mut recorder);
+    publisher.send(&mut recorder, 0, 20_500, 0);
+    recorder.finish();
+    assert_eq!(recorder.timeline.as_ref().expect("frozen").target_duration, 10);
+    assert!(recorder.of("source").iter().all(|segment| segment.independent));
+}
+
+#[test]
+fn half_second_gops_are_joined_to_two_second_segments() {
+    let mut recorder = Recorder::new(config());
+    let publisher = Publisher { gop: 15, ..OBS };
+    publisher.begin(&mut recorder);
+    publisher.send(&mut recorder, 0, 8_500, 0);
+    recorder.finish();
+    let lengths: Vec<u64> = recorder.of("source").iter().take(4).map(|segment| segment.duration.0).collect();
+    assert_eq!(lengths, [2_000_000; 4]);
+}
+
+#[test]
+fn a_wrap_of_32_bits_means_nothing() {
+    let mut recorder = Recorder::new(config());
+    OBS.begin(&mut recorder);
+    OBS.send(&mut recorder, 0, 8_500, (1 << 32) - 3_000);
+    recorder.finish();
+    recorder.check_alignment(22_000);
+    assert!(recorder.reports.is_empty(), "{:?}", recorder.reports);
+    assert_eq!(recorder.of("source").len(), 5);
+}
+
+#[test]
+fn a_jump_makes_one_discontinuity_on_every_rendition() {
+    for jump in [3_600_000, -3_500] {
+        let mut recorder = Recorder::new(config());
+        OBS.begin(&mut recorder);
+        OBS.send(&mut recorder, 0, 5_000, 10_000);
+        OBS.send(&mut recorder, 5_000, 10_500, 10_000 + jump);
+        recorder.finish();
+        recorder.check_alignment(45_000);
+        assert_eq!(discontinuities(&recorder), [DiscontinuityCause::Jump], "{jump}");
+        let last = recorder.of("source").last().expect("segments");
+        assert_eq!(last.discontinuity, 1);
+        let off = last.program_date_time.0 - (NOW + last.start.0 / 1000 - 10_000);
+        assert_eq!(off, 0, "dates follow the media");
+    }
+}
+
+#[test]
+fn an_identical_header_means_nothing_and_a_changed_one_makes_a_discontinuity() {
+    let mut recorder = Recorder::new(config());
+    OBS.begin(&mut recorder);
+    OBS.send(&mut recorder, 0, 4_000, 0);
+    OBS.headers(&mut recorder);
+    OBS.send(&mut recorder, 4_000, 6_000, 0);
+    recorder.video(6_000, avc_header(OTHER_AVC_RECORD));
+    OBS.send(&mut recorder, 6_000, 10_500, 0);
+    recorder.finish();
+    recorder.check_alignment(45_000);
+    assert_eq!(discontinuities(&recorder), [DiscontinuityCause::VideoHeader]);
+    let inits: Vec<_> = recorder.of("source").iter().map(|segment| segment.init.clone()).collect();
+    assert_ne!(inits.first(), inits.last());
+    let audio: Vec<_> = recorder.of("audio").iter().map(|segment| segment.init.clone()).collect();
+    assert_eq!(audio.first(), audio.last());
+}
+
+#[test]
+fn missing_video_becomes_gap_segments_without_a_discontinuity() {
+    for length in [500, 1_000, 2_500] {
+        let mut recorder = Recorder::new(config());
+        OBS.begin(&mut recorder);
+        OBS.send_but(&mut recorder, 0, 12_500, 0, 4_700..4_700 + length, 0..0);
+        recorder.finish();
+        recorder.check_alignment(150_000);
+        assert_eq!(discontinuities(&recorder), [], "{length}");
+        let gaps: u64 = recorder.of("source").iter().filter(|s| s.gap).map(|s| s.duration.0).sum();
+        let wanted = u64::try_from(length).expect("positive") * 1000;
+        assert!(gaps.abs_diff(wanted) <= 60_000, "{gaps} of {wanted}");
+        assert!(recorder.of("audio").iter().all(|segment| !segment.gap), "audio goes on");
+    }
+}
+
+#[test]
+fn missing_audio_becomes_silence() {
+    let mut recorder = Recorder::new(config());
+    OBS.begin(&mut recorder);
+    OBS.send_but(&mut recorder, 0, 12_500, 0, 0..0, 4_000..7_000);
+    recorder.finish();
+    recorder.check_alignment(22_000);
+    assert!(recorder.reports.iter().any(|report| matches!(report, MediaReport::Silence { .. })));
+    assert_eq!(discontinuities(&recorder), []);
+    assert!(recorder.of("audio").iter().all(|segment| !segment.gap));
+}
+
+#[test]
+fn a_stream_without_audio_carries_silence() {
+    let mut recorder = Recorder::new(config());
+    let publisher = Publisher { audio: false, ..OBS };
+    publisher.begin(&mut recorder);
+    publisher.send(&mut recorder, 0, 6_500, 0);
+    recorder.finish();
+    recorder.check_alignment(22_000);
+    assert_eq!(recorder.of("audio").len(), recorder.of("source").len());
+    assert!(recorder.reports.is_empty(), "{:?}", recorder.reports);
+}
+
+#[test]
+fn a_stream_without_metadata_starts_after_a_second_with_what_came() {
+    let mut recorder = Recorder::new(config());
+    let publisher = Publisher { audio: false, ..OBS };
+    publisher.headers(&mut recorder);
+    publisher.send(&mut recorder, 0, 3_000, 0);
+    let first = recorder.first_part_after.expect("parts");
+    assert!((1_000..1_100).contains(&first), "{first}");
+}
+
+#[test]
+fn late_audio_of_the_same_kind_replaces_the_silence() {
+    let mut recorder = Recorder::new(config());
+    recorder.metadata(Some(30_000), true, false);
+    recorder.video(0, avc_header(AVC_RECORD));
+    Publisher { audio: false, ..OBS }.send(&mut recorder, 0, 3_000, 0);
+    recorder.audio(3_000, aac_header());
+    OBS.send(&mut recorder, 3_000, 8_500, 0);
+    recorder.finish();
+    recorder.check_alignment(22_000);
+    assert_eq!(discontinuities(&recorder), []);
+    recorder.audio(0, Bytes::from_static(b"\xaf\x00\x12\x08"));
+}
+
+#[test]
+fn late_audio_of_another_kind_is_a_discontinuity() {
+    let mut recorder = Recorder::new(config());
+    recorder.metadata(Some(30_000), true, false);
+    recorder.video(0, avc_header(AVC_RECORD));
+    Publisher { audio: false, ..OBS }.send(&mut recorder, 0, 3_000, 0);
+    recorder.audio(3_000, Bytes::from_static(b"\xaf\x00\x12\x08"));
+    OBS.send(&mut recorder, 3_000, 8_500, 0);
+    recorder.finish();
+    recorder.check_alignment(45_000);
+    assert_eq!(discontinuities(&recorder), [DiscontinuityCause::AudioHeader]);
+}
+
+#[test]
+fn audio_alone_is_planned_by_the_audio() {
+    let mut recorder = Recorder::new(config());
+    let publisher = Publisher { video: false, ..OBS };
+    publisher.begin(&mut recorder);
+    publisher.send(&mut recorder, 0, 8_500, 0);
+    recorder.video(8_500, avc_header(AVC_RECORD));
+    publisher.send(&mut recorder, 8_500, 9_000, 0);
+    recorder.finish();
+    assert!(recorder.of("source").is_empty());
+    let audio = recorder.of("audio");
+    assert_eq!(audio[0].duration.0, 1_920_000, "ten parts of nine frames");
+    assert_eq!(audio[0].parts.len(), 10);
+    assert_eq!(recorder.reports, [MediaReport::VideoIgnored]);
+}
+
+#[test]
+fn a_replay_on_a_new_relay_connection_changes_nothing() {
+    let play = |replays: bool| {
+        let mut recorder = Recorder::new(config());
+        OBS.begin(&mut recorder);
+        OBS.send(&mut recorder, 0, 7_300, 0);
+        if replays {
+            recorder.packager.publisher_lost(UnixMillis(NOW + 7_300));
+            recorder.packager.publisher(SessionId(uuid::Uuid::nil()), Generation(1));
+            OBS.headers(&mut recorder);
+            OBS.send(&mut recorder, 2_000, 7_300, 0);
+        }
+        OBS.send(&mut recorder, 7_300, 10_500, 0);
+        recorder.finish();
+        (recorder.files, recorder.segments)
+    };
+    assert_eq!(play(true), play(false));
+}
+
+#[test]
+fn a_publisher_that_returns_with_new_timestamps_is_placed_by_the_wall_clock() {
+    let mut recorder = Recorder::new(config());
+    OBS.begin(&mut recorder);
+    OBS.send(&mut recorder, 0, 5_000, 0);
+    recorder.packager.publisher_lost(UnixMillis(NOW + 5_000));
+    recorder.at(6_500);
+    recorder.tick();
+    assert_eq!(recorder.of("source").len(), 3, "what was there is closed");
+    recorder.packager.publisher(SessionId(uuid::Uuid::max()), Generation(2));
+    recorder.at(15_000);
+    recorder.video(0, avc_header(AVC_RECORD));
+    recorder.audio(0, aac_header());
+    for n in 0..90_u32 {
+        recorder.at(15_000 + i64::from(n) * 100 / 3);
+        recorder.audio(n * 100 / 3, aac_frame());
+        recorder.video(n * 100 / 3, avc_frame(n % 60 == 0, 66, 900));
+    }
+    recorder.finish();
+    recorder.check_alignment(45_000);
+    assert_eq!(discontinuities(&recorder), [DiscontinuityCause::Jump]);
+    let first = &recorder.of("source")[3];
+    assert_eq!((first.msn, first.discontinuity), (Msn(10), 1));
+    assert_eq!(first.start, MediaTime(25_066_000), "ten seconds of absence are in the timeline");
+}
+
+#[test]
+fn a_rung_follows_the_source_cut_by_cut() {
+    let mut config = config();
+    config.ladder = vec![rung("720p", 720), rung("240p", 240), rung("120p", 120)];
+    let mut recorder = Recorder::new(config);
+    OBS.begin(&mut recorder);
+    let mut sent = 0;
+    for second in 0..9 {
+        OBS.send(&mut recorder, second * 1000, (second + 1) * 1000, 0);
+        let frames: Vec<_> = recorder.encodes.drain(..).collect();
+        for (at, body, keyframe, header) in frames {
+            let name = rendition("240p");
+            if header {
+                recorder.packager.rung_video(&name, at, avc_header(OTHER_AVC_RECORD));
+            } else {
+                sent += 1;
+                // An encoder without B-frames: presentation and decode time are one.
+                let composition = i32::from_be_bytes([0, body[2], body[3], body[4]]);
+                let presentation = at + u32::try_from(composition).expect("positive");
+                recorder.packager.rung_video(&name, presentation, avc_frame(keyframe, 0, 300));
+            }
+            recorder.drain();
+        }
+    }
+    recorder.finish();
+    let names: Vec<String> = recorder
+        .timeline
+        .as_ref()
+        .expect("frozen")
+        .tracks
+        .iter()
+        .map(|track| track.name.to_string())
+        .collect();
+    assert_eq!(names, ["source", "240p", "120p", "audio"], "never upscaled");
+    assert_eq!(sent, 270);
+    let (source, rung) = (recorder.of("source"), recorder.of("240p"));
+    assert_eq!(source.len(), rung.len());
+    for (source, rung) in source.iter().zip(rung) {
+        assert_eq!((source.msn, source.start, source.duration), (rung.msn, rung.start, rung.duration));
+        let lengths = |parts: &[caudal_livestream::timeline::Part]| -> Vec<u64> {
+            parts.iter().map(|part| part.duration.0).collect()
+        };
+        assert_eq!(lengths(&source.parts), lengths(&rung.parts));
+    }
+    assert!(recorder.of("120p").iter().all(|segment| segment.gap), "an encoder that never came leaves gaps");
+}
+
+#[test]
+fn a_worker_goes_on_behind_what_its_predecessor_announced() {
+    let mut before = Recorder::new(config());
+    OBS.begin(&mut before);
+    OBS.send(&mut before, 0, 7_300, 0);
+    let names: Vec<_> = before.segments.keys().cloned().collect();
+    for name in names {
+        for msn in 7..9 {
+            before.packager.stored(&name, Msn(msn));
+        }
+    }
+    before.drain();
+    let timeline = before.timeline.clone().expect("frozen");
+    let floor = Floor { msn: Msn(10), discontinuity: 0, media_end: MediaTime(17_266_000) };
+    let mut config = config();
+    config.epoch = Epoch(2);
+    config.resume = Some(Resume { timeline, clock: before.packager.clock(), floor: Some(floor) });
+    let mut after = Recorder::new(config);
+    OBS.begin(&mut after);
+    after.at(8_000);
+    OBS.send(&mut after, 2_000, 12_500, 0);
+    after.finish();
+    after.check_alignment(45_000);
+    assert_eq!(discontinuities(&after), []);
+    let first = &after.of("source")[0];
+    assert_eq!((first.msn, first.epoch, first.discontinuity), (Msn(11), Epoch(2), 0));
+    assert!((first.start.0 - 17_266_000).abs() < 40_000, "{first:?}");
+    assert!(!first.independent, "it goes on in the middle of a GOP");
+    let timeline = after.timeline.expect("taken up");
+    let source = timeline.track(&rendition("source")).expect("video");
+    let gaps: Vec<_> =
+        source.segments.iter().filter(|segment| segment.gap).map(|segment| segment.msn).collect();
+    assert_eq!(gaps, [Msn(9), Msn(10)], "announced, never stored");
+}
+
+#[test]
+fn more_than_six_discontinuities_a_minute_are_refused() {
+    let mut recorder = Recorder::new(config());
+    OBS.begin(&mut recorder);
+    for round in 0..10 {
+        OBS.send(&mut recorder, round * 1000, (round + 1) * 1000, round % 2 * 3_600_000);
+    }
+    recorder.finish();
+    assert!(discontinuities(&recorder).len() <= 6);
+    assert!(recorder.reports.contains(&MediaReport::TooManyChanges));
+}
