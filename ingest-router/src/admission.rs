@@ -200,11 +200,12 @@ impl Admission {
                 return Ok(Place::Over(stream));
             }
             loop {
+                let held = since.elapsed();
                 let testimony = tokio::select! {
                     testimony = self.judges.testimony(&record) => testimony,
                     () = gone.as_mut() => return Err(NotAdmitted::Gone),
                 };
-                match judge(policy, testimony, since.elapsed()) {
+                match judge(policy, testimony, held) {
                     Judgement::TakeOver => break,
                     Judgement::Refuse => {
                         return Err(refused(

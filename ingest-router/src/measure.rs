@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use caudal_livestream::UnixMillis;
 use caudal_livestream::record::MediaInfo;
+use caudal_media::codec::VideoConfig;
 use caudal_media::flv::{AudioTag, VideoCodec, VideoTag};
 
 use crate::tag::{Body, Tag};
@@ -120,12 +121,16 @@ impl Measure {
         }
     }
 
-    fn configured(&mut self, codec: VideoCodec, _record: &Bytes) {
+    fn configured(&mut self, codec: VideoCodec, record: &Bytes) {
         let name = match codec {
             VideoCodec::Avc => "H.264",
             VideoCodec::Hevc => "HEVC",
         };
         self.info.video_codec = Some(name.to_owned());
+        if let Ok(config) = VideoConfig::parse(codec, record) {
+            self.info.width = Some(config.width);
+            self.info.height = Some(config.height);
+        }
     }
 
     fn frame(&mut self, timestamp_ms: u32, keyframe: bool) {

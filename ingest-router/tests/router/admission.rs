@@ -1,5 +1,7 @@
 //! Who is let in.
 
+use std::num::NonZeroUsize;
+
 use caudal_directory::StreamDirectory as _;
 use caudal_ingest_router::Limits;
 use caudal_livestream::Generation;
@@ -25,7 +27,7 @@ async fn a_publisher_with_a_good_key_is_in_the_directory_before_it_is_told() {
     assert_eq!(asked[0].remote, Some("127.0.0.1".parse().unwrap()));
     assert_eq!(asked[0].session, record.spec.ingest.session);
     assert!(!serde_json::to_string(&*record).unwrap().contains(KEY), "only the key's hash is in the record");
-    assert_eq!(harness.counted("caudal_ingest_router_publishers"), 1.0);
+    assert_eq!(harness.counted("caudal_ingest_router_publishers"), 1);
     harness.stop().await;
 }
 
@@ -42,7 +44,7 @@ async fn a_refused_publisher_is_told_why() {
         let error = harness.publish().await.unwrap_err();
         assert_eq!(refusal(&error), (Some(expected), message.to_owned()));
         assert!(harness.directory.watch().borrow().is_empty());
-        assert_eq!(harness.counted("caudal_ingest_router_refusals_total"), 1.0);
+        assert_eq!(harness.counted("caudal_ingest_router_refusals_total"), 1);
         harness.stop().await;
     }
     let harness = Harness::with(|config| config.api_url = "http://127.0.0.1:1".into()).await;
@@ -93,6 +95,17 @@ async fn publishers_over_the_limit_are_rejected_and_their_places_come_back() {
         }
     });
     drop(freed.await);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn one_address_holds_only_so_many_connections() {
+    let limits = Limits { connections_per_address: NonZeroUsize::new(1), ..Limits::default() };
+    let harness = Harness::with(|config| config.limits = limits).await;
+    let _encoder = harness.publish().await.unwrap();
+    let error = harness.publish().await.unwrap_err();
+    assert!(matches!(error, RelayError::Closed | RelayError::Io(_)), "{error}");
+    assert_eq!(harness.counted("caudal_ingest_router_refusals_total"), 1);
     harness.stop().await;
 }
 

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 /// What it answers.
 #[derive(Clone)]
-pub enum Mood {
+pub(crate) enum Mood {
     Authorize {
         stream: StreamId,
         policy: SecondPublisher,
@@ -27,8 +27,8 @@ pub enum Mood {
     Fail(u32, Box<Mood>),
 }
 
-pub struct FakeApi {
-    pub url: String,
+pub(crate) struct FakeApi {
+    pub(crate) url: String,
     shared: Arc<Mutex<Shared>>,
     server: JoinHandle<()>,
 }
@@ -39,7 +39,7 @@ struct Shared {
 }
 
 impl FakeApi {
-    pub async fn start(verifier: Verifier, mood: Mood) -> Self {
+    pub(crate) async fn start(verifier: Verifier, mood: Mood) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shared = Arc::new(Mutex::new(Shared { mood, asked: Vec::new() }));
@@ -51,11 +51,11 @@ impl FakeApi {
         Self { url, shared, server }
     }
 
-    pub fn set(&self, mood: Mood) {
+    pub(crate) fn set(&self, mood: Mood) {
         self.shared.lock().unwrap().mood = mood;
     }
 
-    pub fn asked(&self) -> Vec<AuthorizeRequest> {
+    pub(crate) fn asked(&self) -> Vec<AuthorizeRequest> {
         self.shared.lock().unwrap().asked.clone()
     }
 }

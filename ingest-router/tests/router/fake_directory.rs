@@ -11,19 +11,25 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 
 #[derive(Default)]
-pub struct FakeDirectory {
+pub(crate) struct FakeDirectory {
     streams: watch::Sender<Streams>,
     full: Mutex<bool>,
+    rival: Mutex<Option<Ingest>>,
     unreachable: watch::Sender<Vec<(StreamId, Epoch)>>,
 }
 
 impl FakeDirectory {
-    pub fn set_full(&self) {
+    pub(crate) fn set_full(&self) {
         *self.full.lock().unwrap() = true;
     }
 
+    /// Just before the next publisher takes a stream, this one does.
+    pub(crate) fn let_in_first(&self, rival: Ingest) {
+        *self.rival.lock().unwrap() = Some(rival);
+    }
+
     /// Changes a record as controller or api would.
-    pub fn change(&self, stream: StreamId, change: impl FnOnce(&mut LiveStream)) {
+    pub(crate) fn change(&self, stream: StreamId, change: impl FnOnce(&mut LiveStream)) {
         self.streams.send_modify(|streams| {
             let mut all: HashMap<_, _> = (**streams).clone();
             let mut record = (*all[&stream]).clone();
@@ -33,7 +39,7 @@ impl FakeDirectory {
         });
     }
 
-    pub fn insert(&self, record: LiveStream) {
+    pub(crate) fn insert(&self, record: LiveStream) {
         self.streams.send_modify(|streams| {
             let mut all: HashMap<_, _> = (**streams).clone();
             all.insert(record.spec.stream, Arc::new(record));
@@ -41,7 +47,7 @@ impl FakeDirectory {
         });
     }
 
-    pub fn assign(&self, stream: StreamId, worker: WorkerAddress, epoch: u32) {
+    pub(crate) fn assign(&self, stream: StreamId, worker: WorkerAddress, epoch: u32) {
         self.change(stream, |record| {
             record.status.worker = Some(worker);
             record.status.epoch = Epoch(epoch);
@@ -49,18 +55,18 @@ impl FakeDirectory {
     }
 
     /// The first record that fulfils `wanted`.
-    pub async fn wait_for(&self, wanted: impl Fn(&LiveStream) -> bool) -> Arc<LiveStream> {
+    pub(crate) async fn wait_for(&self, wanted: impl Fn(&LiveStream) -> bool) -> Arc<LiveStream> {
         let mut streams = self.streams.subscribe();
         let found = streams.wait_for(|streams| streams.values().any(|record| wanted(record))).await.unwrap();
         found.values().find(|record| wanted(record)).cloned().unwrap()
     }
 
     /// Each report of an unreachable worker so far, once there is one.
-    pub async fn unreachable(&self) -> Vec<(StreamId, Epoch)> {
+    pub(crate) async fn unreachable(&self) -> Vec<(StreamId, Epoch)> {
         self.unreachable.subscribe().wait_for(|reports| !reports.is_empty()).await.unwrap().clone()
     }
 
-    pub fn reports(&self) -> usize {
+    pub(crate) fn reports(&self) -> usize {
         self.unreachable.borrow().len()
     }
 }
@@ -91,7 +97,10 @@ impl StreamDirectory for FakeDirectory {
             if record.status.phase.is_over() {
                 return Err(ReconnectError::Over(record.status.phase));
             }
-            let current = record.spec.ingest.generation;
+            if let Some(rival) = self.rival.lock().unwrap().take() {
+                self.change(stream, |record| record.spec.ingest = rival);
+            }
+            let current = self.get(stream).ok_or(ReconnectError::Unknown)?.spec.ingest.generation;
             if ingest.generation != current.next() {
                 return Err(ReconnectError::Stale(current));
             }

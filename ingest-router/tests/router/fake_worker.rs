@@ -17,14 +17,14 @@ use tokio::time::timeout;
 
 /// What a worker hears.
 #[derive(Debug)]
-pub enum Heard {
+pub(crate) enum Heard {
     Relay { app: String, stream: String, epoch: String, session: String, generation: String, auth: String },
     Event(PublisherEvent),
 }
 
 /// How it treats a relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
+pub(crate) enum Manner {
     Listen,
     /// Takes it and reads nothing.
     Freeze,
@@ -33,8 +33,8 @@ pub enum Manner {
     HangUp,
 }
 
-pub struct FakeWorker {
-    pub address: WorkerAddress,
+pub(crate) struct FakeWorker {
+    pub(crate) address: WorkerAddress,
     heard: mpsc::UnboundedReceiver<Heard>,
     manner: watch::Sender<Manner>,
     input: Arc<Mutex<InputState>>,
@@ -42,7 +42,7 @@ pub struct FakeWorker {
 }
 
 impl FakeWorker {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let rtmp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let http = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = WorkerAddress {
@@ -68,21 +68,21 @@ impl FakeWorker {
         Self { address, heard, manner, input, tasks }
     }
 
-    pub fn treat(&self, manner: Manner) {
+    pub(crate) fn treat(&self, manner: Manner) {
         self.manner.send_replace(manner);
     }
 
     /// What it says of its publisher.
-    pub fn say(&self, input: InputState) {
+    pub(crate) fn say(&self, input: InputState) {
         *self.input.lock().unwrap() = input;
     }
 
-    pub async fn hears(&mut self) -> Heard {
+    pub(crate) async fn hears(&mut self) -> Heard {
         timeout(Duration::from_secs(20), self.heard.recv()).await.expect("the worker heard nothing").unwrap()
     }
 
     /// The next relay: epoch and generation.
-    pub async fn hears_relay(&mut self) -> (String, String) {
+    pub(crate) async fn hears_relay(&mut self) -> (String, String) {
         loop {
             if let Heard::Relay { epoch, generation, .. } = self.hears().await {
                 return (epoch, generation);
@@ -91,7 +91,7 @@ impl FakeWorker {
     }
 
     /// The next video: its first two bytes and its timestamp.
-    pub async fn hears_video(&mut self) -> ([u8; 2], u32) {
+    pub(crate) async fn hears_video(&mut self) -> ([u8; 2], u32) {
         loop {
             if let Heard::Event(PublisherEvent::Video { timestamp_ms, data }) = self.hears().await {
                 return ([data[0], data[1]], timestamp_ms);
@@ -100,7 +100,7 @@ impl FakeWorker {
     }
 
     /// Whether the publisher said good-bye.
-    pub async fn hears_loss(&mut self) -> bool {
+    pub(crate) async fn hears_loss(&mut self) -> bool {
         loop {
             if let Heard::Event(PublisherEvent::Lost { explicit, .. }) = self.hears().await {
                 return explicit;
@@ -109,7 +109,7 @@ impl FakeWorker {
     }
 
     /// Listeners and relays are gone, without a word.
-    pub async fn die(&mut self) {
+    pub(crate) async fn die(&mut self) {
         for task in self.tasks.drain(..) {
             task.abort();
             let _ = task.await;

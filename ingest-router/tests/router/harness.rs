@@ -23,28 +23,28 @@ use crate::fake_api::{FakeApi, Mood};
 use crate::fake_directory::FakeDirectory;
 use crate::fake_worker::FakeWorker;
 
-pub const KEY: &str = "a-secret-stream-key";
+pub(crate) const KEY: &str = "a-secret-stream-key";
 
-pub struct Harness {
-    pub api: FakeApi,
-    pub directory: Arc<FakeDirectory>,
-    pub stream: StreamId,
-    pub rtmp: SocketAddr,
-    pub internal: String,
-    pub registry: Registry,
-    pub shutdown: CancellationToken,
-    pub router: JoinHandle<Result<(), Error>>,
+pub(crate) struct Harness {
+    pub(crate) api: FakeApi,
+    pub(crate) directory: Arc<FakeDirectory>,
+    pub(crate) stream: StreamId,
+    pub(crate) rtmp: SocketAddr,
+    pub(crate) internal: String,
+    pub(crate) registry: Registry,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) router: JoinHandle<Result<(), Error>>,
 }
 
-pub type Encoder = RelayPublisher<TcpStream>;
+pub(crate) type Encoder = RelayPublisher<TcpStream>;
 
 impl Harness {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(|_| {}).await
     }
 
     /// With settings of its own.
-    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let verifier = Verifier::new().allow("ingest-router", caller_key());
         let stream = StreamId::generate();
         let api = FakeApi::start(verifier.clone(), authorize(stream)).await;
@@ -74,7 +74,7 @@ impl Harness {
     }
 
     /// A publisher that was let in, its stream, and the worker that takes it.
-    pub async fn live(&self) -> (Encoder, FakeWorker) {
+    pub(crate) async fn live(&self) -> (Encoder, FakeWorker) {
         let encoder = self.publish().await.unwrap();
         let mut worker = FakeWorker::start().await;
         self.directory.assign(self.stream, worker.address, 0);
@@ -82,77 +82,83 @@ impl Harness {
         (encoder, worker)
     }
 
-    pub async fn publish(&self) -> Result<Encoder, RelayError> {
+    pub(crate) async fn publish(&self) -> Result<Encoder, RelayError> {
         self.publish_key(KEY).await
     }
 
-    pub async fn publish_key(&self, key: &str) -> Result<Encoder, RelayError> {
+    pub(crate) async fn publish_key(&self, key: &str) -> Result<Encoder, RelayError> {
         RelayClient::connect_tcp(self.rtmp, target(key), Instant::now() + Duration::from_secs(20)).await
     }
 
-    pub fn record(&self) -> Arc<LiveStream> {
+    pub(crate) fn record(&self) -> Arc<LiveStream> {
         use caudal_directory::StreamDirectory as _;
         self.directory.get(self.stream).unwrap()
     }
 
-    /// The sum of a counter's values, whatever its labels.
-    pub fn counted(&self, name: &str) -> f64 {
+    /// The sum of a metric's values, whatever its labels.
+    pub(crate) fn counted(&self, name: &str) -> u64 {
         let families = self.registry.gather();
         let family = families.iter().find(|family| family.name() == name).expect(name);
-        family
-            .get_metric()
-            .iter()
-            .map(|metric| metric.get_counter().get_value() + metric.get_gauge().get_value())
-            .sum()
+        let values = family.get_metric().iter().map(|metric| {
+            let value = metric.get_counter().get_value() + metric.get_gauge().get_value();
+            format!("{value:.0}").parse::<u64>().unwrap()
+        });
+        values.sum()
     }
 
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.shutdown.cancel();
         within(self.router).await.unwrap().unwrap();
     }
 }
 
-pub fn authorize(stream: StreamId) -> Mood {
+pub(crate) fn authorize(stream: StreamId) -> Mood {
     Mood::Authorize { stream, policy: SecondPublisher::Reject }
 }
 
-pub fn target(key: &str) -> RelayTarget {
+pub(crate) fn target(key: &str) -> RelayTarget {
     RelayTarget { app: "live".into(), stream_name: key.into(), tc_url: "rtmp://localhost/live".into() }
 }
 
-pub fn caller_key() -> CallerKey {
+pub(crate) fn caller_key() -> CallerKey {
     CallerKey::new(*b"0123456789abcdef0123456789abcdef")
 }
 
-pub fn signer() -> Signer {
+pub(crate) fn signer() -> Signer {
     Signer::new("ingest-router", caller_key())
 }
 
-pub fn input_key() -> RoleKey {
+pub(crate) fn input_key() -> RoleKey {
     RoleKey::new([7; 32])
 }
 
-pub fn refusal(error: &RelayError) -> (Option<Refusal>, String) {
+pub(crate) fn refusal(error: &RelayError) -> (Option<Refusal>, String) {
     match error {
         RelayError::Refused { refusal, description, .. } => (*refusal, description.clone()),
         other => panic!("not refused but: {other}"),
     }
 }
 
-pub async fn within<T>(future: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(20), future).await.expect("nothing happened in 20 s")
 }
 
 /// What encoders send: headers first.
-pub async fn send_headers<IO: AsyncRead + AsyncWrite + Unpin + Send>(encoder: &mut RelayPublisher<IO>) {
+pub(crate) async fn send_headers<IO: AsyncRead + AsyncWrite + Unpin + Send>(
+    encoder: &mut RelayPublisher<IO>,
+) {
     encoder.send_video(0, AVC_HEADER).unwrap();
     encoder.send_audio(0, Bytes::from_static(&[0xAF, 0, 0x12, 0x10])).unwrap();
     within(encoder.flush()).await.unwrap();
 }
 
 /// One video frame.
-pub async fn send_frame<IO>(encoder: &mut RelayPublisher<IO>, timestamp_ms: u32, kind: Frame, length: usize)
-where
+pub(crate) async fn send_frame<IO>(
+    encoder: &mut RelayPublisher<IO>,
+    timestamp_ms: u32,
+    kind: Frame,
+    length: usize,
+) where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let mut body = vec![if kind == Frame::Key { 0x17 } else { 0x27 }, 1, 0, 0, 0];
@@ -162,18 +168,17 @@ where
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Frame {
+pub(crate) enum Frame {
     Key,
     Inter,
 }
 
-pub const HEADER: [u8; 2] = [0x17, 0];
-pub const KEYFRAME: [u8; 2] = [0x17, 1];
-pub const INTER: [u8; 2] = [0x27, 1];
+pub(crate) const HEADER: [u8; 2] = [0x17, 0];
+pub(crate) const KEYFRAME: [u8; 2] = [0x17, 1];
+pub(crate) const INTER: [u8; 2] = [0x27, 1];
 
 /// x264's configuration of a 1280x720 stream.
-pub const AVC_HEADER: Bytes = Bytes::from_static(&[
-    0x17, 0, 0, 0, 0, 1, 0x64, 0, 0x1F, 0xFF, 0xE1, 0, 0x19, 0x67, 0x64, 0, 0x1F, 0xAC, 0xD9, 0x40, 0x50, 5,
-    0xBB, 1, 0x10, 0, 0, 3, 0, 0x10, 0, 0, 3, 3, 0xC0, 0xF1, 0x83, 0x19, 0x60, 1, 0, 6, 0x68, 0xEB, 0xE3,
-    0xCB, 0x22, 0xC0,
+pub(crate) const AVC_HEADER: Bytes = Bytes::from_static(&[
+    0x17, 0, 0, 0, 0, 1, 0x42, 0xC0, 0x1F, 0xFF, 0xE1, 0, 0x17, 0x67, 0x42, 0xC0, 0x1F, 0xDA, 1, 0x40, 0x16,
+    0xEC, 4, 0x40, 0, 0, 3, 0, 0x40, 0, 0, 0x0F, 3, 0xC6, 0x0C, 0xA8, 1, 0, 4, 0x68, 0xCE, 0x0F, 0xC8,
 ]);

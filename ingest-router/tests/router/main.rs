@@ -1,5 +1,7 @@
 //! A router between a made-up api, directory and worker, and real RTMP connections.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
 mod admission;
 mod encoders;
 mod fake_api;
@@ -8,4 +10,5 @@ mod fake_worker;
 mod harness;
 mod leaving;
 mod relaying;
+mod rtmps;
 mod takeover;

@@ -191,6 +191,7 @@ async fn what_the_publisher_sends_is_measured_and_published() {
     let media = record.status.media.clone().unwrap();
     assert_eq!((media.fps_milli, media.keyframe_interval_ms), (4000, Some(1000)));
     assert_eq!((media.video_codec.as_deref(), media.audio_codec.as_deref()), (Some("H.264"), Some("AAC")));
+    assert_eq!((media.width, media.height), (Some(1280), Some(720)));
     assert!(media.connected_at.is_some());
     harness.stop().await;
 }

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use caudal_livestream::admission::SecondPublisher;
 use caudal_livestream::feed::InputState;
+use caudal_livestream::record::Ingest;
 use caudal_livestream::{Generation, SessionId, StreamId};
 use caudal_rtmp::Refusal;
 use caudal_service::internal::SIGNATURE_HEADER;
@@ -53,7 +54,7 @@ async fn a_first_one_that_the_worker_has_not_heard_for_two_seconds_is_taken_over
     send_headers(&mut second).await;
     send_frame(&mut second, 0, Frame::Key, 100).await;
     worker.hears_video().await;
-    assert_eq!(harness.counted("caudal_ingest_router_takeovers_total"), 1.0);
+    assert_eq!(harness.counted("caudal_ingest_router_takeovers_total"), 1);
     harness.stop().await;
 }
 
@@ -120,6 +121,49 @@ async fn another_router_is_asked_and_its_silence_is_a_takeover() {
         .change(harness.stream, |record| record.spec.ingest.router = "http://127.0.0.1:1".into());
     let _second = harness.publish().await.unwrap();
     assert_eq!(harness.record().spec.ingest.router, own_url);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_publisher_that_was_outrun_is_judged_again_against_the_faster_one() {
+    let harness = Harness::start().await;
+    drop(harness.publish().await.unwrap());
+    let rival = Ingest {
+        session: SessionId::generate(),
+        generation: Generation(2),
+        ..harness.record().spec.ingest.clone()
+    };
+    harness.directory.let_in_first(rival);
+    let _encoder = harness.publish().await.unwrap();
+    assert_eq!(
+        harness.record().spec.ingest.generation,
+        Generation(3),
+        "the faster one is not there, says its router"
+    );
+
+    let worker = FakeWorker::start().await;
+    let session = SessionId::generate();
+    let input = |generation, up| InputState {
+        session: Some(session),
+        generation,
+        up,
+        silent_ms: Some(0),
+        explicit: false,
+    };
+    let rival = Ingest { session, generation: Generation(4), ..harness.record().spec.ingest.clone() };
+    harness.directory.let_in_first(rival);
+    harness
+        .directory
+        .change(harness.stream, |record| record.spec.ingest.router = "http://127.0.0.1:1".into());
+    harness.directory.assign(harness.stream, worker.address, 0);
+    worker.say(input(Generation(3), false));
+    let publishing = harness.publish();
+    let said = async {
+        harness.directory.wait_for(|record| record.spec.ingest.generation == Generation(4)).await;
+        worker.say(input(Generation(4), true));
+    };
+    let (outcome, ()) = tokio::join!(publishing, said);
+    assert_eq!(refusal(&outcome.unwrap_err()).0, Some(Refusal::BadName));
     harness.stop().await;
 }
 
