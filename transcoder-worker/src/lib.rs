@@ -1,1 +1,28 @@
-//! 
+//! One broadcast: a publisher's RTMP comes in, CMAF parts and segments go out.
+//!
+//! A worker is one process. It waits for an assignment, takes the publisher's media from a router, packages it, tells
+//! readers of its feed about every part at once, and stores what is finished. It calls out to nothing but storage.
+//! What media is cut where is decided in `caudal_media`; who is to publish, by the controller. ffmpeg, storage and
+//! readers can be slow or gone: the source rendition never waits for any of them.
+
+mod assignment;
+mod clock;
+mod encoder;
+mod feed;
+mod ffmpeg;
+mod finish;
+mod http;
+mod input;
+mod media_memory;
+mod metrics;
+mod parent;
+mod poster;
+mod publication;
+mod session;
+mod storage_writer;
+mod store_queue;
+mod worker;
+
+pub use encoder::LadderChoice;
+pub use parent::parent_gone;
+pub use worker::{Config, Error, run};

@@ -1,0 +1,144 @@
+//! Which assignments a worker takes.
+
+use axum::http::StatusCode;
+use caudal_livestream::assignment::{Assignment, AssignmentMode};
+use caudal_livestream::{UnixMillis, WorkerId};
+use thiserror::Error;
+
+/// What to do with an assignment that the controller signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Claim its epoch and begin.
+    Take,
+    /// It is the one that the worker has: the controller's request was repeated.
+    Same,
+    /// End the stream that the worker has.
+    End,
+}
+
+/// Why an assignment is not taken.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    #[error("the assignment is for another worker")]
+    NotForMe,
+    #[error("the assignment has expired")]
+    Expired,
+    #[error("the worker has another stream")]
+    OtherStream,
+    #[error("the worker has epoch {0} of the stream")]
+    OtherEpoch(u32),
+    #[error("this worker cannot be prepared for a hand-over; assign it in mode live")]
+    PrepareUnsupported,
+}
+
+impl Refusal {
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::NotForMe => StatusCode::FORBIDDEN,
+            Self::Expired => StatusCode::GONE,
+            Self::OtherStream | Self::OtherEpoch(_) => StatusCode::CONFLICT,
+            Self::PrepareUnsupported => StatusCode::NOT_IMPLEMENTED,
+        }
+    }
+}
+
+/// Decides on `offered`, given what the worker has (`held`).
+pub(crate) fn judge(
+    me: WorkerId,
+    held: Option<&Assignment>,
+    offered: &Assignment,
+    now: UnixMillis,
+) -> Result<Verdict, Refusal> {
+    if offered.worker != me {
+        return Err(Refusal::NotForMe);
+    }
+    if let Some(held) = held {
+        if offered.stream != held.stream {
+            return Err(Refusal::OtherStream);
+        }
+        if offered.epoch == held.epoch && offered.mode == held.mode {
+            return Ok(Verdict::Same);
+        }
+        // A controller that has lost count may end a stream under a newer epoch; the fence is ours either way.
+        if offered.epoch >= held.epoch && offered.mode == AssignmentMode::Finish {
+            return Ok(Verdict::End);
+        }
+        return Err(Refusal::OtherEpoch(held.epoch.0));
+    }
+    // Only a worker without a stream looks at the time: a repeated request must get the same answer.
+    if offered.expires < now {
+        return Err(Refusal::Expired);
+    }
+    match offered.mode {
+        AssignmentMode::Live | AssignmentMode::Finish => Ok(Verdict::Take),
+        AssignmentMode::Prepare => Err(Refusal::PrepareUnsupported),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use caudal_livestream::admission::LatencyMode;
+    use caudal_livestream::proof::RoleKey;
+    use caudal_livestream::{Epoch, Generation, StreamId};
+
+    use super::*;
+
+    fn assignment(worker: WorkerId) -> Assignment {
+        let stream = StreamId::generate();
+        let digest = RoleKey::new([1; 32]).proof(stream, Epoch(2)).digest();
+        Assignment {
+            worker,
+            stream,
+            epoch: Epoch(2),
+            generation: Generation(1),
+            mode: AssignmentMode::Live,
+            floor: None,
+            ladder: Vec::new(),
+            latency_mode: LatencyMode::Low,
+            record: false,
+            hints: None,
+            input_key_digest: digest.clone(),
+            feed_key_digest: digest,
+            expires: UnixMillis(1000),
+        }
+    }
+
+    #[test]
+    fn an_idle_worker_takes_what_is_for_it_and_in_time() {
+        let me = WorkerId::generate();
+        let mine = assignment(me);
+        let with = |change: fn(&mut Assignment)| {
+            let mut other = mine.clone();
+            change(&mut other);
+            judge(me, None, &other, UnixMillis(1000))
+        };
+        assert_eq!(with(|_| {}), Ok(Verdict::Take));
+        assert_eq!(with(|a| a.mode = AssignmentMode::Finish), Ok(Verdict::Take));
+        assert_eq!(with(|a| a.worker = WorkerId::generate()), Err(Refusal::NotForMe));
+        assert_eq!(with(|a| a.expires = UnixMillis(999)), Err(Refusal::Expired));
+        assert_eq!(with(|a| a.mode = AssignmentMode::Prepare), Err(Refusal::PrepareUnsupported));
+    }
+
+    #[test]
+    fn a_busy_worker_keeps_its_stream_and_epoch() {
+        let me = WorkerId::generate();
+        let held = assignment(me);
+        let with = |change: fn(&mut Assignment)| {
+            let mut other = held.clone();
+            change(&mut other);
+            judge(me, Some(&held), &other, UnixMillis(2000))
+        };
+        assert_eq!(with(|_| {}), Ok(Verdict::Same), "a repeated request, even after it expired");
+        assert_eq!(with(|a| a.stream = StreamId::generate()), Err(Refusal::OtherStream));
+        assert_eq!(with(|a| a.epoch = Epoch(1)), Err(Refusal::OtherEpoch(2)));
+        assert_eq!(with(|a| a.epoch = Epoch(3)), Err(Refusal::OtherEpoch(2)));
+        assert_eq!(with(|a| a.mode = AssignmentMode::Finish), Ok(Verdict::End));
+        assert_eq!(
+            with(|a| {
+                a.mode = AssignmentMode::Finish;
+                a.epoch = Epoch(1);
+            }),
+            Err(Refusal::OtherEpoch(2))
+        );
+    }
+}

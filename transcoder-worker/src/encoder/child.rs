@@ -1,0 +1,225 @@
+//! One ffmpeg process: its pipes and its end.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::process::Stdio;
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use caudal_livestream::RenditionName;
+use caudal_livestream::admission::LadderRung;
+use caudal_media::flv::{FlvDemuxer, FlvTag, TagKind, flv_header, flv_tag_head, flv_tag_tail};
+use command_fds::{CommandFdExt as _, FdMapping};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::unix::pipe;
+use tokio::process::ChildStdin;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use super::EncodeFrame;
+use super::recipe::{FIRST_PIPE, arguments};
+use crate::ffmpeg::Ffmpeg;
+
+/// Counts children, so that what an old one still says is known as such.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ChildId(pub(crate) u64);
+
+/// What a child does.
+#[derive(Debug)]
+pub(crate) enum ChildEvent {
+    /// A video tag of a rung.
+    Tag { rung: RenditionName, tag: FlvTag },
+    /// It ended, and all it wrote has been read.
+    Exited { reason: String },
+}
+
+/// A running ffmpeg. Dropped, it is killed.
+pub(crate) struct Child {
+    pub(crate) id: ChildId,
+    frames: Option<mpsc::Sender<EncodeFrame>>,
+    _killed: DropGuard,
+}
+
+/// The child does not read.
+#[derive(Debug)]
+pub(crate) struct Full;
+
+impl Child {
+    /// Starts a child. Its events come on `events`; when that is full the child waits. Its tasks run on `tasks`.
+    pub(crate) fn start(
+        ffmpeg: &Ffmpeg,
+        rungs: &[LadderRung],
+        id: ChildId,
+        events: &mpsc::Sender<(ChildId, ChildEvent)>,
+        tasks: &TaskTracker,
+    ) -> io::Result<Self> {
+        let mut outputs = Vec::new();
+        let mut mappings = Vec::new();
+        for (rung, child_fd) in rungs.iter().zip(FIRST_PIPE..) {
+            let (reader, writer) = io::pipe()?;
+            mappings.push(FdMapping { parent_fd: OwnedFd::from(writer), child_fd });
+            outputs.push((rung.name.clone(), pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?));
+        }
+        let mut command = ffmpeg.command();
+        command.args(arguments(rungs)).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.fd_mappings(mappings).map_err(io::Error::other)?;
+        let mut command = tokio::process::Command::from(command);
+        let mut process = command.kill_on_drop(true).spawn()?;
+        // The writing ends of the pipes live in `command`: they must close here for the readers ever to see an end.
+        drop(command);
+
+        let killed = CancellationToken::new();
+        let mut readers = JoinSet::new();
+        for (rung, output) in outputs {
+            readers.spawn(read_rung(output, rung, id, events.clone()));
+        }
+        // Full when ffmpeg has not read for as long: it is hung or too slow, and is replaced.
+        let (frames, queued) = mpsc::channel(INPUT_QUEUE);
+        let stdin = process.stdin.take();
+        let stderr = process.stderr.take();
+        let (events, stop) = (events.clone(), killed.clone());
+        tasks.spawn(async move {
+            let pid = process.id();
+            let ended = async {
+                let said = stderr.map(last_words);
+                let write = async {
+                    if let Some(stdin) = stdin {
+                        // A broken pipe shows in the exit status.
+                        let _ = write_frames(stdin, queued).await;
+                    }
+                };
+                let said = async {
+                    match said {
+                        Some(said) => said.await,
+                        None => String::new(),
+                    }
+                };
+                let wait = async {
+                    tokio::select! {
+                        status = process.wait() => status,
+                        () = stop.cancelled() => {
+                            kill_group(pid);
+                            process.wait().await
+                        }
+                    }
+                };
+                tokio::pin!(write, wait);
+                let both = async {
+                    tokio::select! {
+                        status = &mut wait => status,
+                        () = &mut write => wait.await,
+                    }
+                };
+                tokio::join!(both, said)
+            };
+            let (status, said) = ended.await;
+            // Their pipes have ended with the process.
+            let _ = timeout(PIPE_DEADLINE, async { while readers.join_next().await.is_some() {} }).await;
+            let reason = match status {
+                Ok(status) => format!("{status}: {said}"),
+                Err(error) => error.to_string(),
+            };
+            // The supervisor may be gone already.
+            let _ = events.send((id, ChildEvent::Exited { reason })).await;
+        });
+        Ok(Self { id, frames: Some(frames), _killed: killed.drop_guard() })
+    }
+
+    /// Queues a frame.
+    pub(crate) fn feed(&self, frame: EncodeFrame) -> Result<(), Full> {
+        match &self.frames {
+            // A child that has exited says so by its event.
+            Some(frames) => match frames.try_send(frame) {
+                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
+                Err(mpsc::error::TrySendError::Full(_)) => Err(Full),
+            },
+            None => Ok(()),
+        }
+    }
+
+    /// Frames that it has not read yet.
+    pub(crate) fn queued(&self) -> usize {
+        self.frames.as_ref().map_or(0, |frames| frames.max_capacity().saturating_sub(frames.capacity()))
+    }
+
+    /// Nothing more will be fed: it encodes what it has, and ends.
+    pub(crate) fn close(&mut self) {
+        self.frames = None;
+    }
+}
+
+fn kill_group(pid: Option<u32>) {
+    if let Some(pid) = pid.and_then(|pid| i32::try_from(pid).ok()) {
+        // It may have ended just now.
+        let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+}
+
+async fn write_frames(mut stdin: ChildStdin, mut frames: mpsc::Receiver<EncodeFrame>) -> io::Result<()> {
+    stdin.write_all(&flv_header()).await?;
+    while let Some(frame) = frames.recv().await {
+        let length = frame.body.len();
+        let head = flv_tag_head(TagKind::Video, frame.timestamp_ms, length).map_err(io::Error::other)?;
+        let tail = flv_tag_tail(length);
+        let mut tag = Bytes::copy_from_slice(&head).chain(frame.body).chain(&tail[..]);
+        stdin.write_all_buf(&mut tag).await?;
+    }
+    stdin.shutdown().await
+}
+
+async fn read_rung(
+    mut output: pipe::Receiver,
+    rung: RenditionName,
+    id: ChildId,
+    events: mpsc::Sender<(ChildId, ChildEvent)>,
+) {
+    let mut demuxer = FlvDemuxer::default();
+    let mut buffer = BytesMut::with_capacity(READ_SIZE);
+    loop {
+        buffer.clear();
+        match output.read_buf(&mut buffer).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => demuxer.push(&buffer),
+        }
+        loop {
+            match demuxer.next_tag() {
+                Ok(Some(tag)) if tag.kind == TagKind::Video => {
+                    let event = ChildEvent::Tag { rung: rung.clone(), tag };
+                    if events.send((id, event)).await.is_err() {
+                        return;
+                    }
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::warn!(%rung, %error, "ffmpeg's output is no FLV");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// The end of what the child writes to its standard error, on one line.
+async fn last_words(mut stderr: impl AsyncRead + Unpin) -> String {
+    let mut kept = Vec::new();
+    let mut buffer = [0; 1024];
+    while let Ok(read @ 1..) = stderr.read(&mut buffer).await {
+        kept.extend_from_slice(buffer.get(..read).unwrap_or_default());
+        let excess = kept.len().saturating_sub(MAX_LAST_WORDS);
+        kept.drain(..excess);
+    }
+    String::from_utf8_lossy(&kept).trim().replace('\n', "; ")
+}
+
+/// Ten seconds at 60 frames: five until a slow child is judged, and as much again.
+const INPUT_QUEUE: usize = 600;
+const READ_SIZE: usize = 64 * 1024;
+/// A pipe's buffer is read in a moment; longer means that a grandchild holds it.
+const PIPE_DEADLINE: Duration = Duration::from_secs(1);
+const MAX_LAST_WORDS: usize = 512;

@@ -1,0 +1,93 @@
+//! ffmpeg, kept running: the rungs below the source.
+
+mod child;
+mod gop;
+mod ladder;
+mod pace;
+mod recipe;
+mod supervisor;
+
+use bytes::Bytes;
+use caudal_livestream::RenditionName;
+use caudal_livestream::admission::LadderRung;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+pub use ladder::LadderChoice;
+
+use crate::ffmpeg::Ffmpeg;
+use crate::metrics::Metrics;
+use supervisor::Supervisor;
+
+/// A source frame, or a codec header, as FLV VIDEODATA.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EncodeFrame {
+    /// On the stream's timeline.
+    pub(crate) timestamp_ms: u32,
+    pub(crate) body: Bytes,
+    pub(crate) keyframe: bool,
+    pub(crate) sequence_header: bool,
+}
+
+/// What the encoder tells its session.
+#[derive(Debug)]
+pub(crate) enum EncoderEvent {
+    /// A rung's video tag.
+    Video { rung: RenditionName, timestamp_ms: u32, body: Bytes },
+    /// What the rung still owes will not come.
+    Failed(RenditionName),
+    /// The rung will not be made any more.
+    Withdrawn(RenditionName),
+    /// After [`EncoderHandle::drain`]: everything that was fed has come out.
+    Drained,
+}
+
+#[derive(Debug)]
+enum Job {
+    Rungs(Vec<LadderRung>),
+    Frame(EncodeFrame),
+    Drain,
+}
+
+/// How the session feeds the encoder; it never waits.
+pub(crate) struct EncoderHandle {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl EncoderHandle {
+    /// The rungs to make, once the track set is frozen. Frames before that are kept.
+    pub(crate) fn start(&self, rungs: Vec<LadderRung>) {
+        self.job(Job::Rungs(rungs));
+    }
+
+    pub(crate) fn frame(&self, frame: EncodeFrame) {
+        self.job(Job::Frame(frame));
+    }
+
+    /// No more frames; answered by [`EncoderEvent::Drained`].
+    pub(crate) fn drain(&self) {
+        self.job(Job::Drain);
+    }
+
+    fn job(&self, job: Job) {
+        // Full only when the session itself does not take what is encoded; the picture then has a hole until the next
+        // keyframe, and the pace shows it.
+        if self.jobs.try_send(job).is_err() {
+            tracing::debug!("the encoder's queue is full: a frame is dropped");
+        }
+    }
+}
+
+/// An encoder and the task that runs it until `stop`.
+pub(crate) fn encoder(
+    ffmpeg: Ffmpeg,
+    metrics: Metrics,
+    events: mpsc::Sender<EncoderEvent>,
+    stop: CancellationToken,
+) -> (EncoderHandle, impl Future<Output = ()> + Send + 'static) {
+    let (jobs, queue) = mpsc::channel(JOB_QUEUE);
+    (EncoderHandle { jobs }, Supervisor::new(ffmpeg, metrics, events).run(queue, stop))
+}
+
+/// Four seconds at 60 frames.
+const JOB_QUEUE: usize = 256;

@@ -1,0 +1,144 @@
+//! Whether ffmpeg keeps up.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Compares what went into a child with what came out of its slowest rung.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    newest_in: Option<u32>,
+    slowest_out: Option<u32>,
+    last_out: Instant,
+    sample: Sample,
+    slow_for: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    at: Instant,
+    out: Option<u32>,
+    lag: u32,
+}
+
+/// What is to be done about a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Judgement {
+    KeepsUp,
+    /// Below real time for five seconds.
+    TooSlow,
+    /// Frames go in and none come out.
+    Hung,
+}
+
+impl Pace {
+    pub(crate) fn new(now: Instant) -> Self {
+        let sample = Sample { at: now, out: None, lag: 0 };
+        Self { newest_in: None, slowest_out: None, last_out: now, sample, slow_for: 0 }
+    }
+
+    /// A frame was given to the child.
+    pub(crate) fn input(&mut self, timestamp_ms: u32) {
+        self.newest_in = Some(timestamp_ms);
+    }
+
+    /// The slowest rung's newest frame.
+    pub(crate) fn output(&mut self, timestamp_ms: u32, now: Instant) {
+        if self.slowest_out != Some(timestamp_ms) {
+            self.slowest_out = Some(timestamp_ms);
+            self.last_out = now;
+        }
+    }
+
+    /// Media time that is inside the child.
+    fn lag(&self, first_in: u32) -> u32 {
+        let newest = self.newest_in.unwrap_or(first_in);
+        newest.saturating_sub(self.slowest_out.unwrap_or(first_in))
+    }
+
+    /// Looks once a second. `first_in` is where the child began; the speed is media time by wall time.
+    pub(crate) fn judge(&mut self, first_in: u32, now: Instant) -> (Judgement, f64) {
+        let lag = self.lag(first_in);
+        let passed = now.duration_since(self.sample.at).as_secs_f64();
+        let out = self.slowest_out.unwrap_or(first_in).saturating_sub(self.sample.out.unwrap_or(first_in));
+        let speed = if passed > 0.0 { f64::from(out) / 1000.0 / passed } else { 0.0 };
+        // A child that was just fed a kept GOP is behind and catches up: only one that falls back further is slow.
+        if lag > LAG_ALLOWED && lag >= self.sample.lag {
+            self.slow_for = self.slow_for.saturating_add(1);
+        } else {
+            self.slow_for = 0;
+        }
+        self.sample = Sample { at: now, out: self.slowest_out, lag };
+        let judgement = if lag > LAG_ALLOWED && now.duration_since(self.last_out) > HUNG_AFTER {
+            Judgement::Hung
+        } else if self.slow_for >= SLOW_SAMPLES {
+            Judgement::TooSlow
+        } else {
+            Judgement::KeepsUp
+        };
+        (judgement, speed)
+    }
+}
+
+/// Three times what the slowest measured recipe holds back, and well below a hold-back of 0.6 s on top of it.
+const LAG_ALLOWED: u32 = 300;
+/// ARCHITECTURE §5: below real time for 5 s, looked at each second.
+const SLOW_SAMPLES: u32 = 5;
+/// Starting up takes 0.2 s; nothing for so long is not slowness.
+const HUNG_AFTER: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(lag_at: impl Fn(u32) -> u32, seconds: u32) -> Vec<Judgement> {
+        let begun = Instant::now();
+        let mut pace = Pace::new(begun);
+        (1..=seconds)
+            .map(|second| {
+                let now = begun + Duration::from_secs(second.into());
+                let newest = 10_000 + second * 1000;
+                pace.input(newest);
+                pace.output(newest - lag_at(second), now);
+                pace.judge(10_000, now).0
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_child_that_holds_little_back_keeps_up() {
+        assert_eq!(run(|_| 90, 20), [Judgement::KeepsUp; 20]);
+    }
+
+    #[test]
+    fn one_that_catches_up_after_a_start_is_not_slow() {
+        assert_eq!(run(|second| 2000_u32.saturating_sub(second * 300), 12), [Judgement::KeepsUp; 12]);
+    }
+
+    #[test]
+    fn one_that_falls_further_back_is_too_slow_after_five_seconds() {
+        let judged = run(|second| second * 200, 8);
+        assert_eq!(judged[..5], [Judgement::KeepsUp; 5]);
+        assert_eq!(judged[6], Judgement::TooSlow);
+    }
+
+    #[test]
+    fn one_that_says_nothing_is_hung() {
+        let begun = Instant::now();
+        let mut pace = Pace::new(begun);
+        for second in 1..=4_u32 {
+            pace.input(10_000 + second * 1000);
+            let judged = pace.judge(10_000, begun + Duration::from_secs(second.into())).0;
+            assert_eq!(judged, if second > 3 { Judgement::Hung } else { Judgement::KeepsUp });
+        }
+    }
+
+    #[test]
+    fn one_that_gets_nothing_is_neither() {
+        let begun = Instant::now();
+        let mut pace = Pace::new(begun);
+        pace.input(11_000);
+        pace.output(11_000, begun);
+        assert_eq!(pace.judge(10_000, begun + Duration::from_secs(60)).0, Judgement::KeepsUp);
+    }
+}

@@ -1,0 +1,122 @@
+//! The ffmpeg command line that makes the rungs. Each choice is measured; see docs/performance.md.
+
+use caudal_livestream::admission::LadderRung;
+
+/// The first of the rungs' pipes; 0, 1 and 2 are the standard ones.
+pub(crate) const FIRST_PIPE: i32 = 3;
+
+/// Arguments for one child: FLV video on standard input, an FLV for each rung on its own pipe.
+pub(crate) fn arguments(rungs: &[LadderRung]) -> Vec<String> {
+    let mut arguments: Vec<String> = INPUT.iter().map(|&argument| argument.to_owned()).collect();
+    arguments.push("-filter_complex".to_owned());
+    arguments.push(filter(rungs));
+    for (index, (rung, pipe)) in rungs.iter().zip(FIRST_PIPE..).enumerate() {
+        let rate = |bits: u32| bits.to_string();
+        arguments.extend(["-map".to_owned(), format!("[o{index}]")]);
+        arguments.extend(ENCODE.iter().map(|&argument| argument.to_owned()));
+        arguments.extend([
+            "-b:v".to_owned(),
+            rate(rung.bitrate),
+            "-maxrate".to_owned(),
+            rate(rung.bitrate.saturating_add(rung.bitrate / 10)),
+            "-bufsize".to_owned(),
+            rate(rung.bitrate),
+        ]);
+        arguments.extend(OUTPUT.iter().map(|&argument| argument.to_owned()));
+        arguments.push(format!("pipe:{pipe}"));
+    }
+    arguments
+}
+
+/// One decoder, a scaler for each rung. A rung above a source that has shrunk keeps the source's size.
+fn filter(rungs: &[LadderRung]) -> String {
+    let mut graph = format!("[0:v]split={}", rungs.len());
+    for index in 0..rungs.len() {
+        graph.push_str(&format!("[s{index}]"));
+    }
+    for (index, rung) in rungs.iter().enumerate() {
+        graph.push_str(&format!(
+            ";[s{index}]scale=-2:'min({},trunc(ih/2)*2)':flags=bilinear[o{index}]",
+            rung.height
+        ));
+    }
+    graph
+}
+
+/// Without `-probesize` and `-analyzeduration` it waits five seconds; more decoder threads hold more frames back; never
+/// `-fflags nobuffer`, which loses what was probed.
+const INPUT: [&str; 18] = [
+    "-hide_banner",
+    "-nostats",
+    "-nostdin",
+    "-loglevel",
+    "error",
+    "-flags",
+    "low_delay",
+    "-probesize",
+    "32768",
+    "-analyzeduration",
+    "0",
+    "-threads",
+    "1",
+    "-copyts",
+    "-f",
+    "flv",
+    "-i",
+    "pipe:0",
+];
+
+/// Keyframes exactly where the source has them, timestamps untouched. `superfast` keeps three rungs of 1080p30 at 0.7
+/// of a core; `veryfast` falls behind real time on two.
+const ENCODE: [&str; 16] = [
+    "-c:v",
+    "libx264",
+    "-preset",
+    "superfast",
+    "-tune",
+    "zerolatency",
+    "-profile:v",
+    "high",
+    "-pix_fmt",
+    "yuv420p",
+    "-force_key_frames",
+    "source",
+    "-x264-params",
+    "scenecut=0:keyint=infinite:open-gop=0",
+    "-enc_time_base",
+    "1:1000",
+];
+
+const OUTPUT: [&str; 10] = [
+    "-fps_mode",
+    "passthrough",
+    "-avoid_negative_ts",
+    "disabled",
+    "-flvflags",
+    "no_duration_filesize",
+    "-flush_packets",
+    "1",
+    "-f",
+    "flv",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rung_has_its_scaler_rate_and_pipe() {
+        let rung = |height: u32, bitrate| LadderRung {
+            name: format!("{height}p").parse().unwrap(),
+            height,
+            bitrate,
+        };
+        let line = arguments(&[rung(720, 2_500_000), rung(360, 600_000)]).join(" ");
+        assert!(line.contains(
+            "[0:v]split=2[s0][s1];[s0]scale=-2:'min(720,trunc(ih/2)*2)':flags=bilinear[o0];[s1]scale=-2:'min(360,"
+        ));
+        assert!(line.contains("-b:v 2500000 -maxrate 2750000 -bufsize 2500000 -fps_mode"));
+        assert!(line.ends_with("-b:v 600000 -maxrate 660000 -bufsize 600000 -fps_mode passthrough -avoid_negative_ts disabled -flvflags no_duration_filesize -flush_packets 1 -f flv pipe:4"));
+        assert_eq!(line.matches("-force_key_frames source").count(), 2);
+    }
+}

@@ -1,0 +1,367 @@
+//! Keeps one ffmpeg running: starts it, replaces it when it is dead, hung or too slow, and lets no frame out twice.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use caudal_livestream::RenditionName;
+use caudal_livestream::admission::LadderRung;
+use caudal_media::flv::{FlvTag, VideoTag};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::child::{Child, ChildEvent, ChildId};
+use super::gop::{Gop, Taken};
+use super::pace::{Judgement, Pace};
+use super::{EncodeFrame, EncoderEvent, Job};
+use crate::ffmpeg::Ffmpeg;
+use crate::metrics::Metrics;
+
+pub(crate) struct Supervisor {
+    ffmpeg: Ffmpeg,
+    metrics: Metrics,
+    to_session: mpsc::Sender<EncoderEvent>,
+    /// Largest first; empty until the track set is frozen, and when none is left.
+    rungs: Vec<LadderRung>,
+    gop: Gop,
+    current: Option<Running>,
+    before: Option<Predecessor>,
+    /// The newest frame that the session got, of each rung.
+    forwarded: HashMap<RenditionName, u32>,
+    children: (mpsc::Sender<(ChildId, ChildEvent)>, mpsc::Receiver<(ChildId, ChildEvent)>),
+    tasks: TaskTracker,
+    started: u64,
+    failures: u32,
+    retry_at: Option<Instant>,
+    failed: HashSet<RenditionName>,
+    draining: bool,
+}
+
+struct Running {
+    child: Child,
+    since: Instant,
+    first_in: u32,
+    pace: Pace,
+    /// The newest frame out of each rung, whether the session got it or not.
+    out: HashMap<RenditionName, u32>,
+    /// What came while its predecessor was still to be heard.
+    held: Vec<(RenditionName, FlvTag)>,
+}
+
+/// A child that is fed no more.
+struct Predecessor {
+    child: Child,
+    until: Instant,
+    /// True when its successor begins behind its last frame, and so must wait for it; otherwise the successor repeats
+    /// the GOP and takes over wherever it is ahead.
+    goes_first: bool,
+}
+
+impl Supervisor {
+    pub(crate) fn new(ffmpeg: Ffmpeg, metrics: Metrics, to_session: mpsc::Sender<EncoderEvent>) -> Self {
+        Self {
+            ffmpeg,
+            metrics,
+            to_session,
+            rungs: Vec::new(),
+            gop: Gop::default(),
+            current: None,
+            before: None,
+            forwarded: HashMap::new(),
+            // Full when the session is busy; then the children wait.
+            children: mpsc::channel(CHILD_EVENTS),
+            tasks: TaskTracker::new(),
+            started: 0,
+            failures: 0,
+            retry_at: None,
+            failed: HashSet::new(),
+            draining: false,
+        }
+    }
+
+    pub(crate) async fn run(mut self, mut jobs: mpsc::Receiver<Job>, stop: CancellationToken) {
+        let mut second = interval(Duration::from_secs(1));
+        second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let due =
+                [self.retry_at, self.before.as_ref().map(|before| before.until)].into_iter().flatten().min();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some((id, event)) = self.children.1.recv() => self.child_event(id, event).await,
+                job = jobs.recv() => match job {
+                    None => break,
+                    Some(Job::Rungs(rungs)) => {
+                        self.rungs = rungs;
+                        self.rungs.sort_by_key(|rung| std::cmp::Reverse(rung.height));
+                        self.start_if_possible().await;
+                    }
+                    Some(Job::Frame(frame)) => self.frame(frame).await,
+                    Some(Job::Drain) => {
+                        self.draining = true;
+                        self.retry_at = None;
+                        match &mut self.current {
+                            Some(running) => running.child.close(),
+                            None => self.tell(EncoderEvent::Drained).await,
+                        }
+                    }
+                },
+                _ = second.tick() => self.judge().await,
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.due().await,
+            }
+        }
+        // Kills what runs, and waits until it has been reaped.
+        self.current = None;
+        self.before = None;
+        self.tasks.close();
+        while !self.tasks.is_empty() {
+            tokio::select! {
+                () = self.tasks.wait() => {}
+                Some(_) = self.children.1.recv() => {}
+            }
+        }
+    }
+
+    async fn frame(&mut self, frame: EncodeFrame) {
+        let taken = self.gop.take(&frame);
+        if self.draining {
+            return;
+        }
+        match taken {
+            Taken::Nothing => {}
+            Taken::Restart => {
+                if let Some(Running { mut child, .. }) = self.current.take() {
+                    child.close();
+                    self.before =
+                        Some(Predecessor { child, until: Instant::now() + DRAIN, goes_first: true });
+                }
+                self.start_if_possible().await;
+            }
+            Taken::Next => match &mut self.current {
+                Some(running) => {
+                    running.pace.input(frame.timestamp_ms);
+                    let full = running.child.feed(frame).is_err();
+                    self.metrics.encoder_queue.set(i64::try_from(running.child.queued()).unwrap_or(i64::MAX));
+                    if full {
+                        self.child_lost("it does not read its input").await;
+                    }
+                }
+                None => self.start_if_possible().await,
+            },
+        }
+    }
+
+    async fn start_if_possible(&mut self) {
+        if self.current.is_some() || self.rungs.is_empty() || self.draining || self.retry_at.is_some() {
+            return;
+        }
+        let Some(header) = self.gop.header() else { return };
+        // Anything but plain AVC comes as Enhanced RTMP's extension of FLV.
+        let enhanced = header.first().is_none_or(|first| first & ENHANCED != 0 || first & 0x0F != AVC);
+        if enhanced && !self.ffmpeg.reads_hevc_in_flv() {
+            tracing::warn!(
+                "this ffmpeg cannot read the publisher's codec: the stream has its source rendition only"
+            );
+            for rung in std::mem::take(&mut self.rungs) {
+                self.tell(EncoderEvent::Withdrawn(rung.name)).await;
+            }
+            return;
+        }
+        let Some(replay) = self.gop.replay().map(Iterator::collect::<Vec<_>>) else { return };
+        self.started = self.started.saturating_add(1);
+        let id = ChildId(self.started);
+        let now = Instant::now();
+        let child = match Child::start(&self.ffmpeg, &self.rungs, id, &self.children.0, &self.tasks) {
+            Ok(child) => child,
+            Err(error) => {
+                tracing::warn!(%error, "ffmpeg does not start");
+                self.try_later(now).await;
+                return;
+            }
+        };
+        let mut pace = Pace::new(now);
+        let mut first_in = 0;
+        for (index, frame) in replay.into_iter().enumerate() {
+            if index == 0 {
+                first_in = frame.timestamp_ms;
+            }
+            pace.input(frame.timestamp_ms);
+            // The kept GOP is shorter than the queue.
+            let _ = child.feed(frame);
+        }
+        let running = Running { child, since: now, first_in, pace, out: HashMap::new(), held: Vec::new() };
+        self.current = Some(running);
+    }
+
+    async fn child_event(&mut self, id: ChildId, event: ChildEvent) {
+        let is_current = self.current.as_ref().is_some_and(|running| running.child.id == id);
+        let is_before = self.before.as_ref().is_some_and(|before| before.child.id == id);
+        match event {
+            ChildEvent::Tag { rung, tag } if is_current => self.current_tag(rung, tag).await,
+            ChildEvent::Tag { rung, tag } if is_before => {
+                let overtaken = self.current.as_ref().is_some_and(|running| {
+                    running.out.get(&rung).is_some_and(|at| *at >= tag.timestamp_ms)
+                        && running.held.is_empty()
+                });
+                if !overtaken {
+                    self.forward(rung, tag).await;
+                }
+            }
+            ChildEvent::Tag { .. } => {}
+            ChildEvent::Exited { .. } if is_current && self.draining => {
+                self.current = None;
+                self.tell(EncoderEvent::Drained).await;
+            }
+            ChildEvent::Exited { reason } if is_current => self.child_lost(&reason).await,
+            ChildEvent::Exited { .. } if is_before => self.predecessor_over().await,
+            ChildEvent::Exited { .. } => {}
+        }
+    }
+
+    async fn current_tag(&mut self, rung: RenditionName, tag: FlvTag) {
+        let wait = self.before.as_ref().is_some_and(|before| before.goes_first);
+        let Some(running) = &mut self.current else { return };
+        if !is_header(&tag) {
+            running.out.insert(rung.clone(), tag.timestamp_ms);
+            let all = self
+                .rungs
+                .iter()
+                .map(|rung| running.out.get(&rung.name).copied())
+                .collect::<Option<Vec<_>>>();
+            if let Some(slowest) = all.and_then(|all| all.into_iter().min()) {
+                running.pace.output(slowest, Instant::now());
+            }
+        }
+        if wait && running.held.len() < MAX_HELD {
+            running.held.push((rung, tag));
+            return;
+        }
+        if wait {
+            self.predecessor_over().await;
+        }
+        self.forward(rung, tag).await;
+        // Once it is ahead everywhere, nobody listens to the one before it.
+        let forwarded = &self.forwarded;
+        let ahead = self.current.as_ref().is_some_and(|running| {
+            self.rungs.iter().all(|rung| running.out.get(&rung.name) >= forwarded.get(&rung.name))
+        });
+        if ahead && self.before.as_ref().is_some_and(|before| !before.goes_first) {
+            self.before = None;
+        }
+    }
+
+    async fn predecessor_over(&mut self) {
+        self.before = None;
+        let held = self.current.as_mut().map(|running| std::mem::take(&mut running.held)).unwrap_or_default();
+        for (rung, tag) in held {
+            self.forward(rung, tag).await;
+        }
+    }
+
+    /// Gives a tag to the session, unless it had that frame from an earlier child.
+    async fn forward(&mut self, rung: RenditionName, tag: FlvTag) {
+        if !self.rungs.iter().any(|known| known.name == rung) {
+            return;
+        }
+        if !is_header(&tag) {
+            if self.forwarded.get(&rung).is_some_and(|last| *last >= tag.timestamp_ms) {
+                return;
+            }
+            self.forwarded.insert(rung.clone(), tag.timestamp_ms);
+            self.failed.remove(&rung);
+        }
+        self.tell(EncoderEvent::Video { rung, timestamp_ms: tag.timestamp_ms, body: tag.body }).await;
+    }
+
+    async fn child_lost(&mut self, reason: &str) {
+        let now = Instant::now();
+        if let Some(running) = self.current.take() {
+            self.metrics.encoder_restarts.inc();
+            tracing::warn!(reason, "ffmpeg is lost and is started anew");
+            if now.duration_since(running.since) > STEADY {
+                self.failures = 0;
+            }
+        }
+        self.before = None;
+        self.try_later(now).await;
+        self.due().await;
+    }
+
+    async fn try_later(&mut self, now: Instant) {
+        let pause = match self.failures {
+            0 => Duration::ZERO,
+            n => FIRST_RETRY.saturating_mul(1_u32.checked_shl(n).unwrap_or(u32::MAX)).min(LAST_RETRY),
+        };
+        self.failures = self.failures.saturating_add(1);
+        self.retry_at = Some(now + pause);
+        if self.failures > PATIENCE {
+            let owed: Vec<_> = self.rungs.iter().map(|rung| rung.name.clone()).collect();
+            for rung in owed {
+                if self.failed.insert(rung.clone()) {
+                    self.tell(EncoderEvent::Failed(rung)).await;
+                }
+            }
+        }
+    }
+
+    async fn due(&mut self) {
+        let now = Instant::now();
+        if self.before.as_ref().is_some_and(|before| before.until <= now) {
+            self.predecessor_over().await;
+        }
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry_at = None;
+            self.start_if_possible().await;
+        }
+    }
+
+    /// Once a second.
+    async fn judge(&mut self) {
+        let Some(running) = &mut self.current else { return };
+        let (judgement, speed) = running.pace.judge(running.first_in, Instant::now());
+        self.metrics.encoder_speed.set(speed);
+        match judgement {
+            _ if self.draining => {}
+            Judgement::KeepsUp => {}
+            Judgement::Hung => self.child_lost("nothing comes out of it").await,
+            Judgement::TooSlow => {
+                let top = self.rungs.remove(0);
+                tracing::warn!(rung = %top.name, speed, "encoding is slower than real time: the largest rendition is withdrawn");
+                // It drains what it has while its successor starts, and the successor takes over when it is ahead.
+                if let Some(Running { mut child, .. }) = self.current.take() {
+                    child.close();
+                    self.before =
+                        Some(Predecessor { child, until: Instant::now() + DRAIN, goes_first: false });
+                }
+                self.tell(EncoderEvent::Withdrawn(top.name)).await;
+                self.start_if_possible().await;
+            }
+        }
+    }
+
+    async fn tell(&self, event: EncoderEvent) {
+        // The session may have ended.
+        let _ = self.to_session.send(event).await;
+    }
+}
+
+fn is_header(tag: &FlvTag) -> bool {
+    !matches!(VideoTag::parse(&tag.body), Ok(VideoTag::Frame { .. }))
+}
+
+const CHILD_EVENTS: usize = 64;
+/// A child that has run for so long was not broken by how it was started.
+const STEADY: Duration = Duration::from_secs(10);
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+const LAST_RETRY: Duration = Duration::from_secs(8);
+/// Starts that may fail before the packager is told not to wait: with their pauses about two seconds.
+const PATIENCE: u32 = 3;
+/// A child encodes what it holds back in 0.1 s; a slow one gets a chance to hand over its last second.
+const DRAIN: Duration = Duration::from_secs(2);
+/// Two seconds of three rungs at 60 frames.
+const MAX_HELD: usize = 360;
+/// Enhanced RTMP's mark in a VIDEODATA's first byte.
+const ENHANCED: u8 = 0x80;
+/// FLV's codec id.
+const AVC: u8 = 7;

@@ -1,0 +1,115 @@
+use std::future::poll_fn;
+
+use caudal_livestream::feed::{self as wire, PartAnnounced};
+use caudal_livestream::timeline::Part;
+use caudal_livestream::{MediaDuration, Msn, PartNumber};
+use http_body::Body as _;
+use prometheus::Registry;
+
+use super::*;
+
+fn part(rendition: &str, number: u64, size: usize) -> Event {
+    Event::Part(PartAnnounced {
+        rendition: rendition.parse().unwrap(),
+        msn: Msn(7),
+        part: Part {
+            number: PartNumber(number),
+            duration: MediaDuration::from_millis(200),
+            size: u32::try_from(size).unwrap(),
+            independent: false,
+        },
+        opens: None,
+    })
+}
+
+async fn next(body: &mut FeedBody) -> Option<Result<Bytes, FeedCut>> {
+    let frame = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await?;
+    Some(frame.map(|frame| frame.into_data().unwrap()))
+}
+
+fn broadcaster() -> FeedBroadcaster {
+    FeedBroadcaster::new(Metrics::register(&Registry::new()).unwrap())
+}
+
+#[tokio::test]
+async fn a_parts_bytes_follow_its_event_for_those_who_asked_and_are_not_copied() {
+    let mut feeds = broadcaster();
+    let (asking, mut asked) = feed(HashSet::from(["source".parse().unwrap()]));
+    let (silent, mut announced) = feed(HashSet::new());
+    feeds.join(asking, None, InputState::default());
+    feeds.join(silent, None, InputState::default());
+    let data = Bytes::from(vec![7; 100]);
+    feeds.announce(&part("source", 1, 100), Some(&data));
+    feeds.announce(&part("720p", 1, 50), Some(&Bytes::from(vec![8; 50])));
+    feeds.close();
+
+    let mut all = BytesMut::new();
+    let mut uncopied = false;
+    while let Some(frame) = next(&mut asked).await {
+        let frame = frame.unwrap();
+        uncopied |= frame.as_ptr() == data.as_ptr();
+        all.extend_from_slice(&frame);
+    }
+    assert!(uncopied);
+    let mut frames = Vec::new();
+    while let Some(frame) = wire::decode(&mut all).unwrap() {
+        frames.push(frame);
+    }
+    assert!(matches!(
+        &frames[..],
+        [
+            wire::Frame::Event(Event::Input(_)),
+            wire::Frame::Event(Event::Part(_)),
+            wire::Frame::Bytes(_),
+            wire::Frame::Event(Event::Part(_))
+        ]
+    ));
+
+    let mut count = 0;
+    while let Some(frame) = next(&mut announced).await {
+        frame.unwrap();
+        count += 1;
+    }
+    assert_eq!(count, 3, "input and two announcements, no bytes");
+}
+
+#[tokio::test]
+async fn a_reader_two_seconds_behind_is_cut_off_and_the_others_go_on() {
+    let mut feeds = broadcaster();
+    let (slow, mut slow_body) = feed(HashSet::new());
+    let (quick, mut quick_body) = feed(HashSet::new());
+    feeds.join(slow, None, InputState::default());
+    feeds.join(quick, None, InputState::default());
+    let begun = Instant::now();
+    next(&mut quick_body).await.unwrap().unwrap();
+    for step in 1..5 {
+        feeds.announce_at(&Event::Heartbeat, None, begun + step * Duration::from_millis(800));
+        next(&mut quick_body).await.unwrap().unwrap();
+    }
+    assert!(next(&mut slow_body).await.unwrap().is_err());
+    assert_eq!(feeds.readers.len(), 1);
+    feeds.close();
+    assert!(next(&mut quick_body).await.is_none());
+}
+
+#[tokio::test]
+async fn a_reader_four_megabytes_behind_is_cut_off() {
+    let mut feeds = broadcaster();
+    let (reader, mut body) = feed(HashSet::from(["source".parse().unwrap()]));
+    feeds.join(reader, None, InputState::default());
+    for number in 0..5 {
+        feeds.announce(&part("source", number, 1 << 20), Some(&Bytes::from(vec![0; 1 << 20])));
+    }
+    assert!(next(&mut body).await.unwrap().is_err());
+    assert!(feeds.readers.is_empty());
+}
+
+#[tokio::test]
+async fn a_reader_that_left_is_forgotten() {
+    let mut feeds = broadcaster();
+    let (reader, body) = feed(HashSet::new());
+    feeds.join(reader, None, InputState::default());
+    drop(body);
+    feeds.announce(&Event::Heartbeat, None);
+    assert!(feeds.readers.is_empty());
+}

@@ -1,0 +1,135 @@
+//! The worker's HTTP side: assignment, input, feed, media, health and metrics.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, put};
+use axum::{Json, Router};
+use caudal_livestream::RenditionName;
+use caudal_livestream::assignment::Assignment;
+use caudal_livestream::feed::InputState;
+use caudal_livestream::proof::{Proof, SignedAssignment};
+use caudal_service::health::{self, Readiness};
+use prometheus::Registry;
+use serde::Deserialize;
+use tokio::sync::{mpsc, watch};
+
+use crate::feed;
+use crate::input::InputBoard;
+use crate::media_memory::{MediaFile, MediaMemory};
+use crate::session::Order;
+use crate::worker::AssignmentDesk;
+
+/// The stream that a worker has, as its HTTP side sees it.
+#[derive(Clone)]
+pub(crate) struct Held {
+    pub(crate) assignment: Arc<Assignment>,
+    pub(crate) orders: mpsc::Sender<Order>,
+    pub(crate) memory: Arc<Mutex<MediaMemory>>,
+    pub(crate) board: InputBoard,
+}
+
+pub(crate) fn routes(
+    desk: Arc<AssignmentDesk>,
+    held: watch::Receiver<Option<Held>>,
+    readiness: Readiness,
+    registry: Registry,
+) -> Router {
+    Router::new()
+        .route("/assignment", put(assign).layer(DefaultBodyLimit::max(MAX_ASSIGNMENT)).with_state(desk))
+        .route("/input", get(input).with_state(held.clone()))
+        .route("/feed", get(open_feed).with_state(held.clone()))
+        .route("/media/{rendition}/{file}", get(media).with_state(held))
+        .merge(health::routes(readiness, registry))
+}
+
+async fn assign(State(desk): State<Arc<AssignmentDesk>>, Json(signed): Json<SignedAssignment>) -> Response {
+    match desk.take(&signed).await {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(refused) => {
+            tracing::warn!(%refused, "assignment refused");
+            (refused.status(), format!("{refused}\n")).into_response()
+        }
+    }
+}
+
+async fn input(
+    State(held): State<watch::Receiver<Option<Held>>>,
+    headers: HeaderMap,
+) -> Result<Json<InputState>, StatusCode> {
+    let held = shown_to(&held, &headers, Shown::RouterToo)?;
+    Ok(Json(held.board.state()))
+}
+
+#[derive(Deserialize)]
+struct FeedQuery {
+    #[serde(default)]
+    renditions: String,
+}
+
+async fn open_feed(
+    State(held): State<watch::Receiver<Option<Held>>>,
+    Query(query): Query<FeedQuery>,
+    headers: HeaderMap,
+) -> Result<Response, StatusCode> {
+    let held = shown_to(&held, &headers, Shown::FeedOnly)?;
+    let wants = match query.renditions.as_str() {
+        "" | "none" => HashSet::new(),
+        names => {
+            let wants: Result<HashSet<RenditionName>, _> =
+                names.split(',').take(MAX_RENDITIONS).map(str::parse).collect();
+            wants.map_err(|_| StatusCode::BAD_REQUEST)?
+        }
+    };
+    let (reader, body) = feed::feed(wants);
+    // Full or closed when the session is at its end.
+    held.orders.send(Order::Join(reader)).await.map_err(|_| StatusCode::GONE)?;
+    let headers = [(header::CONTENT_TYPE, "application/octet-stream"), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, Body::new(body)).into_response())
+}
+
+async fn media(
+    State(held): State<watch::Receiver<Option<Held>>>,
+    Path((rendition, file)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, StatusCode> {
+    let held = shown_to(&held, &headers, Shown::FeedOnly)?;
+    let rendition: RenditionName = rendition.parse().map_err(|_| StatusCode::NOT_FOUND)?;
+    let file = MediaFile::parse(&file).ok_or(StatusCode::NOT_FOUND)?;
+    let found = held.memory.lock().unwrap_or_else(PoisonError::into_inner).get(&rendition, &file);
+    let data = found.ok_or(StatusCode::NOT_FOUND)?;
+    Ok(([(header::CONTENT_TYPE, "video/mp4"), (header::CACHE_CONTROL, "no-store")], data).into_response())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    FeedOnly,
+    RouterToo,
+}
+
+/// The stream, for a caller whose proof fits it.
+fn shown_to(
+    held: &watch::Receiver<Option<Held>>,
+    headers: &HeaderMap,
+    shown: Shown,
+) -> Result<Held, StatusCode> {
+    let held = held.borrow().clone().ok_or(StatusCode::NOT_FOUND)?;
+    let proof = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.strip_prefix("Bearer "))
+        .map(Proof::from_peer)
+        .ok_or(StatusCode::UNAUTHORIZED)?;
+    let fits = held.assignment.feed_key_digest.accepts(&proof)
+        || shown == Shown::RouterToo && held.assignment.input_key_digest.accepts(&proof);
+    if fits { Ok(held) } else { Err(StatusCode::FORBIDDEN) }
+}
+
+/// A ladder of eight rungs, with its signature, is below 4 kB.
+const MAX_ASSIGNMENT: usize = 64 * 1024;
+/// ARCHITECTURE §6: no stream has more.
+const MAX_RENDITIONS: usize = 16;

@@ -1,0 +1,407 @@
+//! The router's relay connections: who is let in, who takes over, and what comes.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use caudal_livestream::assignment::Assignment;
+use caudal_livestream::feed::InputState;
+use caudal_livestream::proof::Proof;
+use caudal_livestream::{Epoch, Generation, SessionId};
+use caudal_media::SourceMetadata;
+use caudal_rtmp::{
+    Limits, Metadata, PublishRequested, PublisherConnection, PublisherEvent, PublisherStream, Refusal,
+};
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// What the publisher does, for the session.
+#[derive(Debug)]
+pub(crate) enum InputEvent {
+    /// A relay connection begins.
+    Up { session: SessionId, generation: Generation },
+    /// It ended; how, the board says.
+    Down,
+    /// `onMetaData`.
+    Metadata(SourceMetadata),
+    /// FLV VIDEODATA.
+    Video { timestamp_ms: u32, body: Bytes, arrived: Instant },
+    /// FLV AUDIODATA.
+    Audio { timestamp_ms: u32, body: Bytes, arrived: Instant },
+}
+
+/// What the worker knows of its publisher. Cheap to clone; all clones are one.
+#[derive(Clone, Default)]
+pub(crate) struct InputBoard(Arc<Mutex<Board>>);
+
+#[derive(Default)]
+struct Board {
+    state: InputState,
+    last_media: Option<Instant>,
+    connection: Option<Connection>,
+}
+
+/// The relay connection that counts.
+struct Connection {
+    replaced: CancellationToken,
+    /// Cancelled once its last event is in the session's channel.
+    over: CancellationToken,
+}
+
+/// A relay's request to publish, as it came.
+pub(crate) struct RelayRequest<'a> {
+    app: &'a str,
+    stream: &'a str,
+    epoch: Option<&'a str>,
+    session: Option<&'a str>,
+    generation: Option<&'a str>,
+    auth: Option<&'a str>,
+}
+
+impl<'a> RelayRequest<'a> {
+    fn of(request: &'a PublishRequested) -> Self {
+        let field = |name| request.query.get(name);
+        Self {
+            app: &request.app,
+            stream: request.name.expose(),
+            epoch: field("epoch"),
+            session: field("session"),
+            generation: field("generation"),
+            auth: field("auth"),
+        }
+    }
+}
+
+/// Who wants to publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    pub(crate) session: SessionId,
+    pub(crate) generation: Generation,
+}
+
+/// Why a relay is refused; always as `BadName`, upon which the router reads the directory again.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub(crate) enum NotAdmitted {
+    #[error("this worker has no stream")]
+    Idle,
+    #[error("not this worker's stream")]
+    OtherStream,
+    #[error("the request to publish is incomplete")]
+    Malformed,
+    #[error("the proof does not fit")]
+    BadProof,
+    #[error("this worker has epoch {0}")]
+    OtherEpoch(Epoch),
+    #[error("the publisher is of generation {0} by now")]
+    OldGeneration(Generation),
+    #[error("another session has this generation")]
+    OtherSession,
+}
+
+impl InputBoard {
+    /// The publisher as it stands now.
+    pub(crate) fn state(&self) -> InputState {
+        let board = self.board();
+        let silent = board.last_media.map(|at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX));
+        InputState { silent_ms: silent, ..board.state.clone() }
+    }
+
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn heard(&self) {
+        self.board().last_media = Some(Instant::now());
+    }
+}
+
+/// Decides on a request to publish, given the assignment and the publisher so far.
+pub(crate) fn admit(
+    assignment: Option<&Assignment>,
+    known: &InputState,
+    request: &RelayRequest<'_>,
+) -> Result<Candidate, NotAdmitted> {
+    let assignment = assignment.ok_or(NotAdmitted::Idle)?;
+    if request.app != APP || request.stream != assignment.stream.to_string() {
+        return Err(NotAdmitted::OtherStream);
+    }
+    let proof = Proof::from_peer(request.auth.ok_or(NotAdmitted::Malformed)?);
+    if !assignment.input_key_digest.accepts(&proof) {
+        return Err(NotAdmitted::BadProof);
+    }
+    if request.epoch.ok_or(NotAdmitted::Malformed)?.parse() != Ok(assignment.epoch) {
+        return Err(NotAdmitted::OtherEpoch(assignment.epoch));
+    }
+    let session = request.session.and_then(|text| text.parse().ok()).ok_or(NotAdmitted::Malformed)?;
+    let generation: Generation =
+        request.generation.and_then(|text| text.parse().ok()).ok_or(NotAdmitted::Malformed)?;
+    let lowest = known.generation.max(assignment.generation);
+    if generation < lowest {
+        return Err(NotAdmitted::OldGeneration(lowest));
+    }
+    // The same session may relay anew at any time; two sessions of one generation cannot both be right.
+    if generation == known.generation && known.session.is_some_and(|other| other != session) {
+        return Err(NotAdmitted::OtherSession);
+    }
+    Ok(Candidate { session, generation })
+}
+
+/// The RTMP side of a worker.
+#[derive(Clone)]
+pub(crate) struct InputDoor {
+    pub(crate) board: InputBoard,
+    /// None until there is an assignment.
+    pub(crate) assignment: tokio::sync::watch::Receiver<Option<Arc<Assignment>>>,
+    /// Full when the session is busy; then the connection is not read, and TCP holds the router back.
+    pub(crate) events: mpsc::Sender<InputEvent>,
+}
+
+impl InputDoor {
+    /// Takes relay connections until `shutdown`, and returns once all have ended.
+    pub(crate) async fn serve(self, listener: TcpListener, shutdown: CancellationToken) {
+        let connections = TaskTracker::new();
+        let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        loop {
+            let (socket, peer) = tokio::select! {
+                () = shutdown.cancelled() => break,
+                accepted = listener.accept() => match accepted {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        tracing::warn!(%error, "RTMP accept failed");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                        continue;
+                    }
+                },
+            };
+            let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
+                tracing::warn!(%peer, "more relay connections than a stream can need: closed");
+                continue;
+            };
+            let door = self.clone();
+            let shutdown = shutdown.clone();
+            connections.spawn(async move {
+                door.connection(socket, shutdown).await;
+                drop(slot);
+            });
+        }
+        connections.close();
+        connections.wait().await;
+    }
+
+    async fn connection(self, socket: TcpStream, shutdown: CancellationToken) {
+        // A router opens with its replay at line speed, and it has been admitted by its own proof.
+        let limits = Limits { max_bitrate: None, ..Limits::default() };
+        let request = tokio::select! {
+            () = shutdown.cancelled() => return,
+            accepted = PublisherConnection::accept_tcp(socket, limits) => match accepted {
+                Ok(request) => request,
+                Err(error) => {
+                    tracing::debug!(%error, "relay connection failed");
+                    return;
+                }
+            },
+        };
+        let assignment = self.assignment.borrow().clone();
+        let (replaced, over) = (CancellationToken::new(), CancellationToken::new());
+        let _over = over.clone().drop_guard();
+        let admitted = {
+            let mut board = self.board.board();
+            let candidate = admit(assignment.as_deref(), &board.state, &RelayRequest::of(request.details()));
+            candidate.map(|candidate| {
+                let mine = Connection { replaced: replaced.clone(), over };
+                let before = board.connection.replace(mine);
+                board.state = InputState {
+                    session: Some(candidate.session),
+                    generation: candidate.generation,
+                    up: true,
+                    explicit: false,
+                    silent_ms: None,
+                };
+                (candidate, before)
+            })
+        };
+        let (candidate, before) = match admitted {
+            Ok(admitted) => admitted,
+            Err(reason) => {
+                tracing::info!(%reason, "relay refused");
+                request.reject(Refusal::BadName, &reason.to_string()).await;
+                return;
+            }
+        };
+        // What the connection before this one read is with the session before anything of this one.
+        if let Some(before) = before {
+            before.replaced.cancel();
+            before.over.cancelled().await;
+        }
+        let Candidate { session, generation } = candidate;
+        if self.events.send(InputEvent::Up { session, generation }).await.is_err() {
+            return;
+        }
+        let stream = request.accept().await;
+        self.read(stream, &replaced, &shutdown).await;
+    }
+
+    async fn read(
+        &self,
+        mut stream: PublisherStream<TcpStream>,
+        replaced: &CancellationToken,
+        shutdown: &CancellationToken,
+    ) {
+        loop {
+            let event = tokio::select! {
+                () = replaced.cancelled() => {
+                    self.send(InputEvent::Down).await;
+                    stream.drop_publisher(Refusal::BadName, "another relay of this stream took over").await;
+                    return;
+                }
+                () = shutdown.cancelled() => {
+                    self.leave(replaced, false).await;
+                    return;
+                }
+                event = stream.next_event() => event,
+            };
+            let arrived = Instant::now();
+            let event = match event {
+                Some(PublisherEvent::Metadata(metadata)) => InputEvent::Metadata(source_metadata(&metadata)),
+                Some(PublisherEvent::Video { timestamp_ms, data: body }) => {
+                    self.board.heard();
+                    InputEvent::Video { timestamp_ms, body, arrived }
+                }
+                Some(PublisherEvent::Audio { timestamp_ms, data: body }) => {
+                    self.board.heard();
+                    InputEvent::Audio { timestamp_ms, body, arrived }
+                }
+                Some(PublisherEvent::Lost { explicit, reason }) => {
+                    tracing::info!(%reason, explicit, "publisher lost");
+                    self.leave(replaced, explicit).await;
+                    stream.close().await;
+                    return;
+                }
+                None => {
+                    self.leave(replaced, false).await;
+                    return;
+                }
+            };
+            self.send(event).await;
+        }
+    }
+
+    /// The connection ended by itself. If another one has taken over meanwhile, the publisher is not lost.
+    async fn leave(&self, replaced: &CancellationToken, explicit: bool) {
+        {
+            let mut board = self.board.board();
+            if !replaced.is_cancelled() {
+                board.state.up = false;
+                board.state.explicit = explicit;
+                board.connection = None;
+            }
+        }
+        self.send(InputEvent::Down).await;
+    }
+
+    async fn send(&self, event: InputEvent) {
+        // The session has ended: nobody is to hear of it.
+        let _ = self.events.send(event).await;
+    }
+}
+
+fn source_metadata(metadata: &Metadata) -> SourceMetadata {
+    let fps_milli = metadata.frame_rate.and_then(|fps| format!("{:.0}", fps * 1000.0).parse().ok());
+    SourceMetadata {
+        width: metadata.width,
+        height: metadata.height,
+        fps_milli,
+        has_video: metadata.has_video,
+        has_audio: metadata.has_audio,
+        encoder: metadata.encoder.clone(),
+    }
+}
+
+/// The application of relays, ARCHITECTURE §3.5.
+const APP: &str = "relay";
+/// One relay, its successor, and strangers who have not proven anything.
+const MAX_CONNECTIONS: usize = 16;
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use caudal_livestream::admission::LatencyMode;
+    use caudal_livestream::assignment::AssignmentMode;
+    use caudal_livestream::proof::RoleKey;
+    use caudal_livestream::{StreamId, UnixMillis, WorkerId};
+
+    use super::*;
+
+    #[test]
+    fn a_relay_is_admitted_by_its_proof_epoch_and_generation() {
+        let (stream, epoch) = (StreamId::generate(), Epoch(3));
+        let key = RoleKey::new([7; 32]);
+        let proof = key.proof(stream, epoch);
+        let assignment = Assignment {
+            worker: WorkerId::generate(),
+            stream,
+            epoch,
+            generation: Generation(4),
+            mode: AssignmentMode::Live,
+            floor: None,
+            ladder: Vec::new(),
+            latency_mode: LatencyMode::Low,
+            record: false,
+            hints: None,
+            input_key_digest: proof.digest(),
+            feed_key_digest: RoleKey::new([8; 32]).proof(stream, epoch).digest(),
+            expires: UnixMillis(0),
+        };
+        let (name, session) = (stream.to_string(), SessionId::generate());
+        let session_text = session.to_string();
+        let good = || RelayRequest {
+            app: "relay",
+            stream: &name,
+            epoch: Some("3"),
+            session: Some(&session_text),
+            generation: Some("4"),
+            auth: Some(proof.reveal()),
+        };
+        let publishing = |generation, session| InputState {
+            session: Some(session),
+            generation: Generation(generation),
+            ..InputState::default()
+        };
+        let nobody = InputState::default();
+        let ask = |known: &InputState, request: RelayRequest<'_>| admit(Some(&assignment), known, &request);
+
+        let admitted = Ok(Candidate { session, generation: Generation(4) });
+        assert_eq!(ask(&nobody, good()), admitted);
+        assert_eq!(ask(&publishing(4, session), good()), admitted, "the same session relays anew");
+        assert_eq!(ask(&publishing(3, SessionId::generate()), good()), admitted, "a takeover");
+        assert_eq!(ask(&publishing(4, SessionId::generate()), good()), Err(NotAdmitted::OtherSession));
+        assert_eq!(ask(&publishing(5, session), good()), Err(NotAdmitted::OldGeneration(Generation(5))));
+
+        assert_eq!(admit(None, &nobody, &good()), Err(NotAdmitted::Idle));
+        assert_eq!(ask(&nobody, RelayRequest { app: "live", ..good() }), Err(NotAdmitted::OtherStream));
+        assert_eq!(ask(&nobody, RelayRequest { stream: "x", ..good() }), Err(NotAdmitted::OtherStream));
+        assert_eq!(
+            ask(&nobody, RelayRequest { epoch: Some("2"), ..good() }),
+            Err(NotAdmitted::OtherEpoch(epoch))
+        );
+        let below = RelayRequest { generation: Some("3"), ..good() };
+        assert_eq!(ask(&nobody, below), Err(NotAdmitted::OldGeneration(Generation(4))));
+        let other = key.proof(stream, Epoch(2));
+        assert_eq!(
+            ask(&nobody, RelayRequest { auth: Some(other.reveal()), ..good() }),
+            Err(NotAdmitted::BadProof)
+        );
+        for missing in [
+            RelayRequest { auth: None, ..good() },
+            RelayRequest { session: None, ..good() },
+            RelayRequest { session: Some("me"), ..good() },
+            RelayRequest { generation: Some("-1"), ..good() },
+        ] {
+            assert_eq!(ask(&nobody, missing), Err(NotAdmitted::Malformed));
+        }
+    }
+}

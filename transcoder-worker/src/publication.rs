@@ -1,0 +1,301 @@
+//! What is written about the segments: state, logs, playlists and the manifest; and what left the window is removed.
+//!
+//! Always the newest only: when storage is slow, what would be written over at once is not written at all.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use caudal_livestream::record::WorkerAddress;
+use caudal_livestream::state::{FilledState, InputClock, StoredState};
+use caudal_livestream::timeline::{SegmentPhase, Timeline};
+use caudal_livestream::{Epoch, Msn, RenditionName, StreamId};
+use caudal_media::manifest::{self, Reach};
+use caudal_media::playlist;
+use caudal_storage::{
+    Key, LoggedTrack, ReplaceError, SegmentLog, SegmentStore, StorageError, StreamFile, Version,
+};
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::storage_writer::Trouble;
+
+/// How the stream stands, as the session last saw it.
+#[derive(Clone, Debug)]
+pub(crate) struct Standing {
+    pub(crate) timeline: Timeline,
+    pub(crate) clock: Option<InputClock>,
+    /// Nothing will be added under this epoch.
+    pub(crate) closed: bool,
+}
+
+/// Writes one epoch of one stream.
+pub(crate) struct Publication {
+    store: SegmentStore,
+    stream: StreamId,
+    epoch: Epoch,
+    worker: WorkerAddress,
+    record: bool,
+    written: HashMap<StreamFile, (Version, Bytes)>,
+    log: LogKeeper,
+    removal: Removal,
+    fence_checked: Option<Instant>,
+}
+
+/// Why nothing more is written.
+#[derive(Debug, Error)]
+pub(crate) enum PublicationError {
+    /// A higher epoch was claimed.
+    #[error("epoch {0} was claimed: this worker has been replaced")]
+    Fenced(Epoch),
+    /// To be tried again.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// Cannot happen with the types that are written.
+    #[error("state cannot be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+impl Publication {
+    pub(crate) fn new(
+        store: SegmentStore,
+        stream: StreamId,
+        epoch: Epoch,
+        worker: WorkerAddress,
+        record: bool,
+    ) -> Self {
+        Self {
+            store,
+            stream,
+            epoch,
+            worker,
+            record,
+            written: HashMap::new(),
+            log: LogKeeper::default(),
+            removal: Removal::default(),
+            fence_checked: None,
+        }
+    }
+
+    /// Writes each new standing, until there will be no other or a higher epoch was claimed.
+    pub(crate) async fn follow(
+        mut self,
+        mut standings: watch::Receiver<Option<Standing>>,
+    ) -> Result<(), PublicationError> {
+        let mut trouble = Trouble::default();
+        let mut pending = false;
+        loop {
+            if !pending && standings.changed().await.is_err() {
+                return Ok(());
+            }
+            pending = false;
+            let Some(standing) = standings.borrow_and_update().clone() else { continue };
+            match self.write(&standing).await {
+                Ok(()) => trouble.over(),
+                Err(fenced @ PublicationError::Fenced(_)) => return Err(fenced),
+                Err(error) => {
+                    trouble.wait(&error).await;
+                    pending = true;
+                }
+            }
+        }
+    }
+
+    /// State first, playlists after it: whoever reads a playlist finds a state that knows at least as much.
+    pub(crate) async fn write(&mut self, standing: &Standing) -> Result<(), PublicationError> {
+        self.check_fence().await?;
+        self.write_state(standing).await?;
+        let timeline = &standing.timeline;
+        self.log.collect(timeline);
+        if self.log.is_due(standing.closed || timeline.ended) {
+            let log = self.log.next(self.stream, self.epoch, timeline);
+            let key = Key::Live(self.stream, StreamFile::Log(self.epoch, log.number));
+            self.store.put(&key, Bytes::from(serde_json::to_vec(&log)?)).await?;
+            self.log.written();
+        }
+        if stored_segments(timeline) >= FIRST_PLAYLIST_SEGMENTS || timeline.ended {
+            for track in timeline.tracks.iter().filter(|track| !track.withdrawn) {
+                let text = playlist::stored_media(timeline, track);
+                self.replace(StreamFile::Playlist(track.name.clone()), text).await?;
+            }
+            self.replace(StreamFile::Manifest, manifest::dash(timeline, Reach::Stored)).await?;
+            // Last, so that whoever finds it finds what it names.
+            self.replace(StreamFile::Master, playlist::master(timeline)).await?;
+        }
+        self.removal.follow(timeline, Instant::now());
+        if !self.record {
+            while let Some(file) = self.removal.due(Instant::now()) {
+                self.store.delete(&Key::Live(self.stream, file)).await?;
+                self.removal.done();
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_state(&mut self, standing: &Standing) -> Result<(), PublicationError> {
+        let state = StoredState {
+            stream: self.stream,
+            epoch: self.epoch,
+            worker: self.worker,
+            filled: Some(FilledState {
+                timeline: standing.timeline.clone(),
+                clock: standing.clock,
+                closed: standing.closed,
+            }),
+        };
+        let key = Key::Live(self.stream, StreamFile::State(self.epoch));
+        self.store.put(&key, Bytes::from(serde_json::to_vec(&state)?)).await?;
+        Ok(())
+    }
+
+    /// Writes a playlist if it changed, over the one that this epoch wrote last.
+    async fn replace(&mut self, file: StreamFile, text: String) -> Result<(), PublicationError> {
+        let text = Bytes::from(text);
+        let known = self.written.get(&file);
+        if known.is_some_and(|(_, last)| *last == text) {
+            return Ok(());
+        }
+        let key = Key::Live(self.stream, file.clone());
+        let mut version = known.map(|(version, _)| version.clone());
+        for _ in 0..REPLACE_ATTEMPTS {
+            match self.store.replace(&key, text.clone(), version.as_ref()).await {
+                Ok(version) => {
+                    self.written.insert(file, (version, text));
+                    return Ok(());
+                }
+                // An earlier epoch's, or a later one's: only the fence can say. Our own answer may have been lost, too.
+                Err(ReplaceError::Changed) => {
+                    self.fence_checked = None;
+                    self.check_fence().await?;
+                    version = self.store.version(&key).await?;
+                }
+                Err(ReplaceError::Storage(error)) => return Err(error.into()),
+            }
+        }
+        // Somebody keeps writing; the next standing tries again, behind the fence.
+        Ok(())
+    }
+
+    async fn check_fence(&mut self) -> Result<(), PublicationError> {
+        if self.fence_checked.is_some_and(|at| at.elapsed() < FENCE_INTERVAL) {
+            return Ok(());
+        }
+        match self.store.epochs(self.stream).await?.into_iter().max() {
+            Some(highest) if highest > self.epoch => Err(PublicationError::Fenced(highest)),
+            _ => {
+                self.fence_checked = Some(Instant::now());
+                Ok(())
+            }
+        }
+    }
+}
+
+fn stored_segments(timeline: &Timeline) -> usize {
+    let stored = |track: &caudal_livestream::timeline::Track| {
+        track.segments.iter().filter(|segment| segment.phase == SegmentPhase::Stored).count()
+    };
+    timeline.tracks.iter().filter(|track| !track.withdrawn).map(stored).min().unwrap_or(0)
+}
+
+/// Gathers finished segments for the next log object.
+#[derive(Debug, Default)]
+struct LogKeeper {
+    gathered: Vec<LoggedTrack>,
+    last: HashMap<RenditionName, Msn>,
+    number: u32,
+    since: Option<Instant>,
+}
+
+impl LogKeeper {
+    fn collect(&mut self, timeline: &Timeline) {
+        for track in &timeline.tracks {
+            let last = self.last.get(&track.name).copied();
+            // Segments of earlier epochs stand in their logs, as far as those got.
+            let new = track
+                .segments
+                .iter()
+                .filter(|segment| {
+                    segment.epoch == timeline.epoch && last.is_none_or(|last| segment.msn > last)
+                })
+                .take_while(|segment| segment.phase == SegmentPhase::Stored || segment.gap);
+            let new: Vec<_> = new.cloned().collect();
+            let Some(newest) = new.last().map(|segment| segment.msn) else { continue };
+            self.since.get_or_insert_with(Instant::now);
+            self.last.insert(track.name.clone(), newest);
+            match self.gathered.iter_mut().find(|logged| logged.name == track.name) {
+                Some(logged) => logged.segments.extend(new),
+                None => self.gathered.push(LoggedTrack {
+                    name: track.name.clone(),
+                    media: track.media.clone(),
+                    codecs: track.codecs.clone(),
+                    segments: new,
+                }),
+            }
+        }
+    }
+
+    fn is_due(&self, last: bool) -> bool {
+        self.since.is_some_and(|since| last || since.elapsed() >= LOG_INTERVAL)
+    }
+
+    fn next(&self, stream: StreamId, epoch: Epoch, timeline: &Timeline) -> SegmentLog {
+        let target_duration = timeline.target_duration;
+        SegmentLog { stream, epoch, number: self.number, target_duration, tracks: self.gathered.clone() }
+    }
+
+    fn written(&mut self) {
+        self.gathered.clear();
+        self.since = None;
+        self.number = self.number.saturating_add(1);
+    }
+}
+
+/// Remembers which files the window has left behind.
+#[derive(Debug, Default)]
+struct Removal {
+    seen: HashMap<RenditionName, VecDeque<(Msn, Epoch)>>,
+    leaving: VecDeque<(StreamFile, Instant)>,
+}
+
+impl Removal {
+    fn follow(&mut self, timeline: &Timeline, now: Instant) {
+        for track in &timeline.tracks {
+            let seen = self.seen.entry(track.name.clone()).or_default();
+            let start = track.segments.front().map(|segment| segment.msn);
+            while let Some((msn, epoch)) = seen.front().copied()
+                && start.is_some_and(|start| msn < start)
+            {
+                seen.pop_front();
+                self.leaving.push_back((StreamFile::Segment(track.name.clone(), msn, epoch), now));
+            }
+            let last = seen.back().map(|(msn, _)| *msn);
+            let new = track.segments.iter().filter(|segment| {
+                segment.phase == SegmentPhase::Stored
+                    && !segment.gap
+                    && last.is_none_or(|last| segment.msn > last)
+            });
+            seen.extend(new.map(|segment| (segment.msn, segment.epoch)));
+        }
+    }
+
+    fn due(&self, now: Instant) -> Option<StreamFile> {
+        let (file, since) = self.leaving.front()?;
+        (now.duration_since(*since) >= REMOVAL_GRACE).then(|| file.clone())
+    }
+
+    fn done(&mut self) {
+        self.leaving.pop_front();
+    }
+}
+
+/// Players start badly with fewer (RFC 8216 §6.3.3 has them begin three target durations from the end).
+const FIRST_PLAYLIST_SEGMENTS: usize = 3;
+/// ARCHITECTURE §4: an object a minute.
+const LOG_INTERVAL: Duration = Duration::from_mins(1);
+/// A replaced worker notices within this, even where nothing it writes tells it.
+const FENCE_INTERVAL: Duration = Duration::from_secs(4);
+/// A player that loaded the last playlist with a segment may still ask for it.
+const REMOVAL_GRACE: Duration = Duration::from_secs(30);
+/// A worker that was just replaced may write once more between our look and our write.
+const REPLACE_ATTEMPTS: usize = 3;

@@ -1,0 +1,427 @@
+//! One broadcast in one worker: the task that owns the packager and carries out what it says.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use caudal_livestream::assignment::Assignment;
+use caudal_livestream::feed::Event;
+use caudal_livestream::timeline::{Segment, Timeline};
+use caudal_livestream::{RenditionName, StreamId};
+use caudal_media::flv::VideoTag;
+use caudal_media::{Output, Packager, PackagerConfig, Resume};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::WallClock;
+use crate::encoder::{EncodeFrame, EncoderEvent, EncoderHandle};
+use crate::feed::{FeedBroadcaster, FeedReader};
+use crate::input::{InputBoard, InputEvent};
+use crate::media_memory::MediaMemory;
+use crate::metrics::Metrics;
+use crate::poster::KeyPicture;
+use crate::publication::Standing;
+use crate::storage_writer::{Settled, StorageHandle};
+use crate::store_queue::{InitJob, SegmentJob};
+
+/// What the worker's HTTP side asks of a session.
+pub(crate) enum Order {
+    /// A new feed.
+    Join(FeedReader),
+    /// The broadcast is over.
+    Finish,
+}
+
+/// Everything a session is given.
+pub(crate) struct SessionParts {
+    pub(crate) assignment: Arc<Assignment>,
+    pub(crate) resume: Option<Resume>,
+    /// Renditions below the source that this worker can make.
+    pub(crate) ladder: Vec<caudal_livestream::admission::LadderRung>,
+    pub(crate) clock: WallClock,
+    pub(crate) board: InputBoard,
+    pub(crate) input: mpsc::Receiver<InputEvent>,
+    pub(crate) orders: mpsc::Receiver<Order>,
+    pub(crate) memory: Arc<Mutex<MediaMemory>>,
+    pub(crate) storage: StorageHandle,
+    pub(crate) settled: mpsc::Receiver<Settled>,
+    pub(crate) standings: watch::Sender<Option<Standing>>,
+    pub(crate) encoder: Option<EncoderHandle>,
+    pub(crate) encoded: mpsc::Receiver<EncoderEvent>,
+    pub(crate) posters: watch::Sender<Option<KeyPicture>>,
+    /// Cancelled to stop taking relay connections.
+    pub(crate) input_closed: CancellationToken,
+    pub(crate) metrics: Metrics,
+}
+
+/// Why a session ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closing {
+    /// The broadcast is over: `EXT-X-ENDLIST`.
+    Finish,
+    /// This worker goes; another may continue the broadcast.
+    HandOver,
+}
+
+/// The task's own state.
+pub(crate) struct Session {
+    stream: StreamId,
+    packager: Packager,
+    feed: FeedBroadcaster,
+    parts: SessionParts,
+    ladder: Vec<caudal_livestream::admission::LadderRung>,
+    encoder_started: bool,
+    video_header: Option<Bytes>,
+    /// When the last byte of the tag that is being packaged arrived.
+    arrived: Option<Instant>,
+    standing_changed: bool,
+    /// What the window began with, to notice when it moves.
+    windows: HashMap<RenditionName, caudal_livestream::Msn>,
+    closing: Option<Closing>,
+    tally: Tally,
+}
+
+#[derive(Debug)]
+struct Tally {
+    since: Instant,
+    bytes: u64,
+    frames: u32,
+}
+
+impl Session {
+    pub(crate) fn new(mut parts: SessionParts) -> Self {
+        let assignment = Arc::clone(&parts.assignment);
+        let packager = Packager::new(PackagerConfig {
+            stream: assignment.stream,
+            epoch: assignment.epoch,
+            latency_mode: assignment.latency_mode,
+            ladder: parts.ladder.clone(),
+            hints: assignment.hints,
+            resume: parts.resume.take(),
+        });
+        Self {
+            stream: assignment.stream,
+            packager,
+            feed: FeedBroadcaster::new(parts.metrics.clone()),
+            ladder: assignment.ladder.clone(),
+            parts,
+            encoder_started: false,
+            video_header: None,
+            arrived: None,
+            standing_changed: false,
+            windows: HashMap::new(),
+            closing: None,
+            tally: Tally { since: Instant::now(), bytes: 0, frames: 0 },
+        }
+    }
+
+    /// Runs until the broadcast is over or `leave` is cancelled, and then until everything is stored, or long enough.
+    pub(crate) async fn run(mut self, leave: CancellationToken) -> Closing {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heartbeat = interval(HEARTBEAT);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.carry_out();
+        let closing = loop {
+            tokio::select! {
+                biased;
+                () = leave.cancelled() => break Closing::HandOver,
+                order = self.parts.orders.recv() => match order {
+                    Some(Order::Join(reader)) => self.join(reader),
+                    Some(Order::Finish) => break Closing::Finish,
+                    None => break Closing::HandOver,
+                },
+                Some(event) = self.parts.input.recv() => self.input(event),
+                Some(event) = self.parts.encoded.recv() => { self.encoded(event); }
+                Some(settled) = self.parts.settled.recv() => self.settled(settled),
+                _ = tick.tick() => self.packager.tick(self.parts.clock.now()),
+                _ = heartbeat.tick() => self.heartbeat(),
+            }
+            self.carry_out();
+        };
+        self.wind_down(closing).await;
+        closing
+    }
+
+    fn input(&mut self, event: InputEvent) {
+        let now = self.parts.clock.now();
+        self.arrived = None;
+        match event {
+            InputEvent::Up { session, generation } => {
+                tracing::info!(stream = %self.stream, %session, generation = generation.0, "publisher");
+                self.packager.publisher(session, generation);
+                self.feed.announce(&Event::Input(self.parts.board.state()), None);
+            }
+            InputEvent::Down => {
+                self.packager.publisher_lost(now);
+                self.feed.announce(&Event::Input(self.parts.board.state()), None);
+            }
+            InputEvent::Metadata(metadata) => self.packager.metadata(&metadata),
+            InputEvent::Video { timestamp_ms, body, arrived } => {
+                self.count(body.len());
+                self.picture(&body);
+                self.arrived = Some(arrived);
+                self.packager.video(timestamp_ms, body, now);
+            }
+            InputEvent::Audio { timestamp_ms, body, arrived } => {
+                self.count(body.len());
+                self.arrived = Some(arrived);
+                self.packager.audio(timestamp_ms, body, now);
+            }
+        }
+    }
+
+    fn count(&mut self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.tally.bytes = self.tally.bytes.saturating_add(bytes);
+        self.parts.metrics.input_bytes.inc_by(bytes);
+    }
+
+    /// Keeps the newest keyframe for the poster, which takes one when it is due.
+    fn picture(&mut self, body: &Bytes) {
+        match VideoTag::parse(body) {
+            Ok(VideoTag::SequenceHeader { .. }) => self.video_header = Some(body.clone()),
+            Ok(VideoTag::Frame { keyframe, .. }) => {
+                self.tally.frames = self.tally.frames.saturating_add(1);
+                if let Some(header) = self.video_header.as_ref().filter(|_| keyframe) {
+                    let picture = KeyPicture { header: header.clone(), picture: body.clone() };
+                    self.parts.posters.send_replace(Some(picture));
+                }
+            }
+            // The packager reports what cannot be read.
+            Ok(VideoTag::Nothing) | Err(_) => {}
+        }
+    }
+
+    fn encoded(&mut self, event: EncoderEvent) -> Drained {
+        match event {
+            EncoderEvent::Video { rung, timestamp_ms, body } => {
+                self.packager.rung_video(&rung, timestamp_ms, body)
+            }
+            EncoderEvent::Failed(rung) => {
+                tracing::warn!(%rung, "ffmpeg does not come back: the rendition has gaps until it does");
+                self.packager.rung_failed(&rung);
+            }
+            EncoderEvent::Withdrawn(rung) => self.packager.withdraw(&rung),
+            EncoderEvent::Drained => return Drained::Yes,
+        }
+        Drained::NotYet
+    }
+
+    fn settled(&mut self, settled: Settled) {
+        self.memory().settled(&settled.rendition, settled.msn);
+        if settled.stored {
+            self.packager.stored(&settled.rendition, settled.msn);
+        }
+    }
+
+    fn join(&mut self, reader: FeedReader) {
+        self.feed.join(reader, self.packager.timeline(), self.parts.board.state());
+    }
+
+    fn heartbeat(&mut self) {
+        self.feed.announce(&Event::Heartbeat, None);
+        let seconds = self.tally.since.elapsed().as_secs_f64();
+        if seconds > 0.0 {
+            let bits = self.tally.bytes.saturating_mul(8).saturating_mul(1000)
+                / u64::try_from(self.tally.since.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+            self.parts.metrics.input_bitrate.set(i64::try_from(bits).unwrap_or(i64::MAX));
+            self.parts.metrics.input_fps.set(f64::from(self.tally.frames) / seconds);
+        }
+        self.tally = Tally { since: Instant::now(), bytes: 0, frames: 0 };
+        let held = self.memory().bytes();
+        self.parts.metrics.memory_bytes.set(i64::try_from(held).unwrap_or(i64::MAX));
+    }
+
+    /// Does everything that the packager wants done.
+    fn carry_out(&mut self) {
+        while let Some(output) = self.packager.poll() {
+            match output {
+                Output::Init { rendition, hash, data } => {
+                    self.memory().add_init(&rendition, hash.clone(), data.clone());
+                    self.parts.storage.init(InitJob { rendition, hash, data });
+                }
+                Output::Announce { event, data } => self.announce(&event, data),
+                Output::Encode { timestamp_ms, body, keyframe, sequence_header } => {
+                    if let Some(encoder) = &self.parts.encoder {
+                        encoder.frame(EncodeFrame { timestamp_ms, body, keyframe, sequence_header });
+                    }
+                }
+                Output::Report(report) => tracing::info!(stream = %self.stream, "{report}"),
+            }
+        }
+        self.start_encoder();
+        if std::mem::take(&mut self.standing_changed) {
+            self.publish_standing(false);
+        }
+    }
+
+    fn announce(&mut self, event: &Event, data: Option<Bytes>) {
+        match event {
+            Event::Part(part) => {
+                self.parts.metrics.parts.inc();
+                // To the readers before anything else.
+                self.feed.announce(event, data.as_ref());
+                if part.rendition.as_str() == SOURCE
+                    && let Some(arrived) = self.arrived
+                {
+                    self.parts.metrics.part_publish_delay.observe(arrived.elapsed().as_secs_f64());
+                }
+                if let Some(data) = data {
+                    let place = (part.msn, self.parts.assignment.epoch);
+                    self.memory().add_part(&part.rendition, place, part.part.number, data, Instant::now());
+                }
+                return;
+            }
+            Event::Segment(announced) => {
+                self.feed.announce(event, None);
+                self.store_segment(&announced.rendition, &announced.segment, data);
+                let moved = self.windows.insert(announced.rendition.clone(), announced.window_start);
+                if moved != Some(announced.window_start) && !self.parts.assignment.record {
+                    let given_up =
+                        self.parts.storage.window_moved(&announced.rendition, announced.window_start);
+                    self.give_up(given_up);
+                }
+            }
+            // Readers that are told of the end leave; they are told once everything is stored.
+            Event::End if self.closing.is_some() => {}
+            Event::Snapshot(timeline) => {
+                let keep =
+                    Duration::from_secs(u64::from(timeline.target_duration).saturating_mul(PARTS_KEPT));
+                self.memory().keep_for(keep);
+                self.feed.announce(event, None);
+            }
+            _ => self.feed.announce(event, None),
+        }
+        self.standing_changed = true;
+    }
+
+    fn store_segment(&mut self, rendition: &RenditionName, segment: &Segment, data: Option<Bytes>) {
+        if segment.gap {
+            return;
+        }
+        let (msn, epoch) = (segment.msn, segment.epoch);
+        let pieces = match data {
+            Some(whole) => {
+                self.memory().add_whole(rendition, (msn, epoch), whole.clone(), Instant::now());
+                vec![whole]
+            }
+            None => self.memory().finish(rendition, msn, epoch),
+        };
+        if pieces.is_empty() {
+            tracing::debug!(%rendition, msn = msn.0, "a segment without media");
+            return;
+        }
+        let job = SegmentJob { rendition: rendition.clone(), msn, epoch, pieces };
+        let given_up = self.parts.storage.segment(job);
+        self.give_up(given_up);
+    }
+
+    fn give_up(&mut self, jobs: Vec<SegmentJob>) {
+        for job in jobs {
+            self.memory().settled(&job.rendition, job.msn);
+        }
+    }
+
+    /// Once the track set is frozen: the encoder gets its rungs, those that it cannot make leave.
+    fn start_encoder(&mut self) {
+        if self.encoder_started {
+            return;
+        }
+        let Some(timeline) = self.packager.timeline() else { return };
+        self.encoder_started = true;
+        let tracks: Vec<_> =
+            timeline.tracks.iter().filter(|track| !track.withdrawn).map(|track| track.name.clone()).collect();
+        let (made, missing): (Vec<_>, Vec<_>) = self
+            .ladder
+            .iter()
+            .filter(|rung| tracks.contains(&rung.name))
+            .cloned()
+            .partition(|rung| self.parts.ladder.contains(rung));
+        for rung in missing {
+            self.packager.withdraw(&rung.name);
+        }
+        if let Some(encoder) = self.parts.encoder.as_ref().filter(|_| !made.is_empty()) {
+            encoder.start(made);
+        }
+        // The withdrawals.
+        self.carry_out();
+    }
+
+    fn publish_standing(&self, closed: bool) {
+        if let Some(timeline) = self.packager.timeline() {
+            // A worker that goes must not say that the broadcast is over.
+            let timeline = match self.closing {
+                Some(Closing::HandOver) => Timeline { ended: false, ..timeline.clone() },
+                _ => timeline.clone(),
+            };
+            self.parts.standings.send_replace(Some(Standing {
+                timeline,
+                clock: self.packager.clock(),
+                closed,
+            }));
+        }
+    }
+
+    /// Takes leave: the publisher first, then the rungs' last frames, then the open segment, then storage.
+    async fn wind_down(&mut self, closing: Closing) {
+        self.closing = Some(closing);
+        tracing::info!(stream = %self.stream, ?closing, "the session ends");
+        let deadline = Instant::now() + WIND_DOWN;
+        self.parts.input_closed.cancel();
+        // What the connection had read.
+        while let Ok(Some(event)) = timeout_at(deadline, self.parts.input.recv()).await {
+            self.input(event);
+            self.carry_out();
+        }
+        if let Some(encoder) = self.parts.encoder.as_ref().filter(|_| self.encoder_started) {
+            encoder.drain();
+            let drained_by = Instant::now() + ENCODER_DRAIN;
+            while let Ok(Some(event)) = timeout_at(drained_by, self.parts.encoded.recv()).await {
+                let drained = self.encoded(event);
+                self.carry_out();
+                if drained == Drained::Yes {
+                    break;
+                }
+            }
+        }
+        self.packager.finish(self.parts.clock.now());
+        self.carry_out();
+        self.parts.storage.close();
+        while let Ok(Some(settled)) = timeout_at(deadline, self.parts.settled.recv()).await {
+            self.settled(settled);
+            self.carry_out();
+        }
+        self.publish_standing(true);
+        if closing == Closing::Finish {
+            self.feed.announce(&Event::End, None);
+        }
+        self.feed.close();
+        // Feeds that are asked for now get what there is, and the end.
+        while let Ok(Order::Join(reader)) = self.parts.orders.try_recv() {
+            self.join(reader);
+        }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, MediaMemory> {
+        self.parts.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Drained {
+    Yes,
+    NotYet,
+}
+
+/// The packager's own wish: it closes what is late within a quarter of a part.
+const TICK: Duration = Duration::from_millis(50);
+const HEARTBEAT: Duration = Duration::from_secs(1);
+const SOURCE: &str = "source";
+/// Target durations that parts stay fetchable for, ARCHITECTURE §4.
+const PARTS_KEPT: u64 = 6;
+/// A Ctrl-C ends streams within five seconds, of which storage gets most.
+const WIND_DOWN: Duration = Duration::from_millis(3500);
+const ENCODER_DRAIN: Duration = Duration::from_millis(1200);

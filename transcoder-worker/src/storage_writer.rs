@@ -1,0 +1,205 @@
+//! The task that carries inits and finished segments to storage, however long that takes.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use caudal_livestream::{Msn, RenditionName, StreamId};
+use caudal_storage::{CreateError, Key, SegmentStore, StorageError, StreamFile};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::metrics::Metrics;
+use crate::store_queue::{InitJob, SegmentJob, StoreQueue};
+
+/// How the session gives segments to storage; it never waits.
+#[derive(Clone)]
+pub(crate) struct StorageHandle {
+    shared: Arc<Shared>,
+    metrics: Metrics,
+}
+
+struct Shared {
+    queue: Mutex<StoreQueue>,
+    changed: Notify,
+    closing: tokio_util::sync::CancellationToken,
+}
+
+/// A finished segment is in storage, or never will be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Settled {
+    pub(crate) rendition: RenditionName,
+    pub(crate) msn: Msn,
+    pub(crate) stored: bool,
+}
+
+impl StorageHandle {
+    pub(crate) fn new(metrics: Metrics) -> Self {
+        let shared = Shared {
+            queue: Mutex::new(StoreQueue::new(MAX_UNSTORED)),
+            changed: Notify::new(),
+            closing: tokio_util::sync::CancellationToken::new(),
+        };
+        Self { shared: Arc::new(shared), metrics }
+    }
+
+    pub(crate) fn init(&self, job: InitJob) {
+        self.queue().push_init(job);
+        self.shared.changed.notify_one();
+    }
+
+    /// Returns what was given up to make room.
+    pub(crate) fn segment(&self, job: SegmentJob) -> Vec<SegmentJob> {
+        let given_up = self.queue().push_segment(job);
+        self.shared.changed.notify_one();
+        self.count(given_up)
+    }
+
+    /// Returns what was given up because it left the window.
+    pub(crate) fn window_moved(&self, rendition: &RenditionName, start: Msn) -> Vec<SegmentJob> {
+        let given_up = self.queue().window_moved(rendition, start);
+        self.count(given_up)
+    }
+
+    /// No more will come: the writer ends when the queue is empty.
+    pub(crate) fn close(&self) {
+        self.shared.closing.cancel();
+    }
+
+    fn count(&self, given_up: Vec<SegmentJob>) -> Vec<SegmentJob> {
+        for job in &given_up {
+            self.metrics.storage_lost_segments.inc();
+            tracing::warn!(rendition = %job.rendition, msn = job.msn.0, "storage did not take the segment in time: it is lost");
+        }
+        self.metrics.storage_queue_bytes.set(i64::try_from(self.queue().bytes()).unwrap_or(i64::MAX));
+        given_up
+    }
+
+    fn queue(&self) -> MutexGuard<'_, StoreQueue> {
+        self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes until [`close`](Self::close) and the end of the queue. `settled` is full only while the session is busy;
+    /// then this waits.
+    pub(crate) async fn write(self, store: SegmentStore, stream: StreamId, settled: mpsc::Sender<Settled>) {
+        let mut trouble = Trouble::default();
+        loop {
+            let init = self.queue().pop_init();
+            if let Some(job) = init {
+                let key = Key::Live(stream, StreamFile::Init(job.rendition.clone(), job.hash.clone()));
+                match store.put(&key, job.data.clone()).await {
+                    Ok(_) => trouble.over(),
+                    Err(error) => {
+                        self.metrics.storage_failures.inc();
+                        self.queue().return_init(job);
+                        trouble.wait(&error).await;
+                    }
+                }
+                continue;
+            }
+            let mut batch = JoinSet::new();
+            for _ in 0..PARALLEL_PUTS {
+                let Some(job) = self.queue().pop_segment() else { break };
+                batch.spawn(put_segment(store.clone(), stream, job));
+            }
+            if batch.is_empty() {
+                let waiting = self.shared.changed.notified();
+                if !self.queue().is_empty() {
+                    continue;
+                }
+                tokio::select! {
+                    () = waiting => continue,
+                    () = self.shared.closing.cancelled() => {
+                        if self.queue().is_empty() {
+                            return;
+                        }
+                        continue;
+                    }
+                }
+            }
+            let mut failure = None;
+            while let Some(done) = batch.join_next().await {
+                // A cancelled or panicked put is a bug of the storage library; the segment is then missing.
+                let Ok((job, took, result)) = done else { continue };
+                match result {
+                    Ok(()) => {
+                        trouble.over();
+                        self.metrics.storage_latency.observe(took.as_secs_f64());
+                        let done = Settled { rendition: job.rendition, msn: job.msn, stored: true };
+                        if settled.send(done).await.is_err() {
+                            return;
+                        }
+                    }
+                    Err(error) => {
+                        self.metrics.storage_failures.inc();
+                        self.queue().return_segment(job);
+                        failure = Some(error);
+                    }
+                }
+            }
+            self.count(Vec::new());
+            if let Some(error) = failure {
+                trouble.wait(&error).await;
+            }
+        }
+    }
+}
+
+async fn put_segment(
+    store: SegmentStore,
+    stream: StreamId,
+    job: SegmentJob,
+) -> (SegmentJob, Duration, Result<(), StorageError>) {
+    let begun = Instant::now();
+    let key = Key::Live(stream, StreamFile::Segment(job.rendition.clone(), job.msn, job.epoch));
+    // Its name carries the epoch, so what is there already is this very segment, written by an attempt whose answer
+    // was lost, or by the worker that this one continues.
+    let result = match store.create(&key, joined(&job.pieces)).await {
+        Ok(_) | Err(CreateError::AlreadyExists) => Ok(()),
+        Err(CreateError::Storage(error)) => Err(error),
+    };
+    (job, begun.elapsed(), result)
+}
+
+fn joined(pieces: &[Bytes]) -> Bytes {
+    if let [only] = pieces {
+        return only.clone();
+    }
+    let mut whole = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum());
+    for piece in pieces {
+        whole.extend_from_slice(piece);
+    }
+    whole.freeze()
+}
+
+/// Waits longer after each failure, and says once when it begins and when it is over.
+#[derive(Debug, Default)]
+pub(crate) struct Trouble {
+    failures: u32,
+}
+
+impl Trouble {
+    pub(crate) async fn wait(&mut self, error: &(dyn std::error::Error + Send + Sync)) {
+        if self.failures == 0 {
+            tracing::warn!(%error, "storage fails; segments stay in memory until it works again");
+        }
+        let factor = 1_u32.checked_shl(self.failures).unwrap_or(u32::MAX);
+        self.failures = self.failures.saturating_add(1);
+        sleep(FIRST_RETRY.saturating_mul(factor).min(LAST_RETRY)).await;
+    }
+
+    pub(crate) fn over(&mut self) {
+        if self.failures > 0 {
+            tracing::info!(failures = self.failures, "storage works again");
+            self.failures = 0;
+        }
+    }
+}
+
+/// Half a minute of a 50 Mb/s source with its rungs, or five minutes of a usual one.
+const MAX_UNSTORED: usize = 256 * 1024 * 1024;
+/// One segment of each usual rendition at once.
+const PARALLEL_PUTS: usize = 5;
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_secs(3);

@@ -1,0 +1,417 @@
+//! The process: its listeners, its one assignment, and what runs for it.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex as StdMutex};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use caudal_livestream::WorkerId;
+use caudal_livestream::assignment::{Assignment, AssignmentMode, WorkerReady};
+use caudal_livestream::proof::{AssignmentError, SignedAssignment};
+use caudal_livestream::record::WorkerAddress;
+use caudal_livestream::state::{FilledState, StoredState};
+use caudal_media::Resume;
+use caudal_service::health::Readiness;
+use caudal_service::http::{HttpLimits, HttpServer};
+use caudal_storage::{ClaimError, SegmentStore, StorageError};
+use ed25519_dalek::VerifyingKey;
+use prometheus::Registry;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::{Mutex, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::assignment::{Refusal, Verdict, judge};
+use crate::clock::WallClock;
+use crate::encoder::{LadderChoice, encoder};
+use crate::feed::FeedBroadcaster;
+use crate::ffmpeg::Ffmpeg;
+use crate::finish;
+use crate::http::{self, Held};
+use crate::input::{InputBoard, InputDoor};
+use crate::media_memory::MediaMemory;
+use crate::metrics::Metrics;
+use crate::poster;
+use crate::publication::{Publication, Standing};
+use crate::session::{Order, Session, SessionParts};
+use crate::storage_writer::StorageHandle;
+
+/// What a worker is given.
+#[derive(Debug)]
+pub struct Config {
+    /// Who it is; `CAUDAL_WORKER_ID`.
+    pub worker: WorkerId,
+    /// Whose assignments it takes; `CAUDAL_CONTROLLER_KEY`.
+    pub controller: VerifyingKey,
+    /// Where segments go.
+    pub storage: SegmentStore,
+    /// Bound, for the router's relay.
+    pub rtmp: TcpListener,
+    /// Bound, for controller, edges and scrapers.
+    pub http: TcpListener,
+    /// Where metrics go.
+    pub registry: Registry,
+    /// ffmpeg's path, or its name in `PATH`.
+    pub ffmpeg: PathBuf,
+    /// How many renditions below the source to make.
+    pub ladder: LadderChoice,
+}
+
+/// Why a worker cannot work.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// A listener is of no use.
+    #[error("the worker's listener: {0}")]
+    Listener(#[from] io::Error),
+    /// Two workers in one registry, most likely.
+    #[error("the worker's metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+impl Config {
+    /// The line to print once everything is bound.
+    ///
+    /// # Errors
+    /// When a listener has no address.
+    pub fn ready(&self) -> io::Result<WorkerReady> {
+        Ok(WorkerReady { worker: self.worker, rtmp: self.rtmp.local_addr()?, http: self.http.local_addr()? })
+    }
+
+    fn address(&self) -> io::Result<WorkerAddress> {
+        let WorkerReady { worker, rtmp, http } = self.ready()?;
+        Ok(WorkerAddress { worker, rtmp, http })
+    }
+}
+
+/// Waits for an assignment, carries it out, and returns: after the broadcast's end, when another worker has replaced
+/// this one, or, with everything stored that can be, at `shutdown`.
+///
+/// # Errors
+/// [`Error`] when the worker could not begin.
+pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
+    let metrics = Metrics::register(&config.registry)?;
+    let address = config.address()?;
+    let ffmpeg = Ffmpeg::find(&config.ffmpeg).await;
+    if ffmpeg.is_none() {
+        tracing::warn!(program = %config.ffmpeg.display(), "no ffmpeg: streams have their source rendition only, and no poster");
+    }
+    let Config { worker, controller, storage, rtmp, http, registry, ladder, .. } = config;
+    let (start, mut started) = mpsc::channel(1);
+    let (held, held_now) = watch::channel(None);
+    let desk = Arc::new(AssignmentDesk {
+        worker,
+        controller,
+        address,
+        store: storage.clone(),
+        clock: WallClock::start(),
+        taken: Mutex::new(None),
+        start,
+    });
+    let (assigned, assignment) = watch::channel(None);
+    let board = InputBoard::default();
+    // Full when the session is busy: then the relay is not read.
+    let (input_events, input) = mpsc::channel(INPUT_QUEUE);
+    let (stop_http, stop_input) = (CancellationToken::new(), CancellationToken::new());
+    let readiness = Readiness::default();
+    let mut servers = JoinSet::new();
+    let limits = HttpLimits { connections: MAX_HTTP_CONNECTIONS, ..HttpLimits::default() };
+    let router = http::routes(desk, held_now, readiness.clone(), registry);
+    let serve = HttpServer::new(http, limits).serve(router, stop_http.clone());
+    servers.spawn(async move {
+        if let Err(error) = serve.await {
+            tracing::error!(%error, "the HTTP side has failed");
+        }
+    });
+    let door = InputDoor { board: board.clone(), assignment, events: input_events };
+    servers.spawn(door.serve(rtmp, stop_input.clone()));
+    readiness.set(true);
+
+    let begun = tokio::select! {
+        () = shutdown.cancelled() => None,
+        begun = started.recv() => begun,
+    };
+    if let Some(begun) = begun {
+        // Nothing else is taken by a worker that has had a stream.
+        readiness.set(false);
+        let memory = Arc::new(StdMutex::new(MediaMemory::new(PARTS_KEPT_AT_FIRST, MAX_MEDIA_MEMORY)));
+        held.send_replace(Some(Held {
+            assignment: Arc::clone(&begun.assignment),
+            orders: begun.orders_in.clone(),
+            memory: Arc::clone(&memory),
+            board: board.clone(),
+        }));
+        let job =
+            StreamJob { begun, store: storage, address, metrics, ffmpeg, ladder, clock: WallClock::start() };
+        match job.begun.assignment.mode {
+            AssignmentMode::Finish => job.finish().await,
+            AssignmentMode::Live | AssignmentMode::Prepare => {
+                assigned.send_replace(Some(Arc::clone(&job.begun.assignment)));
+                let input = SessionInput { board, input, closed: stop_input.clone() };
+                job.live(input, memory, &shutdown).await;
+            }
+        }
+    }
+    stop_input.cancel();
+    stop_http.cancel();
+    while servers.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// Takes assignments, one after the other.
+pub(crate) struct AssignmentDesk {
+    worker: WorkerId,
+    controller: VerifyingKey,
+    address: WorkerAddress,
+    store: SegmentStore,
+    clock: WallClock,
+    taken: Mutex<Option<Taken>>,
+    start: mpsc::Sender<Begun>,
+}
+
+struct Taken {
+    assignment: Arc<Assignment>,
+    orders: mpsc::Sender<Order>,
+}
+
+/// An assignment whose epoch is claimed.
+pub(crate) struct Begun {
+    assignment: Arc<Assignment>,
+    before: Option<FilledState>,
+    orders_in: mpsc::Sender<Order>,
+    orders: mpsc::Receiver<Order>,
+}
+
+/// Why an assignment is refused.
+#[derive(Debug, Error)]
+pub(crate) enum Refused {
+    #[error(transparent)]
+    Unsigned(#[from] AssignmentError),
+    #[error(transparent)]
+    Judged(#[from] Refusal),
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    #[error("epoch {0} of the stream is claimed already")]
+    Behind(u32),
+    #[error("storage did not answer within {CLAIM_DEADLINE:?}")]
+    Deadline,
+    #[error("the worker ends")]
+    Leaving,
+}
+
+impl Refused {
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::Unsigned(AssignmentError::BadSignature) => StatusCode::FORBIDDEN,
+            Self::Unsigned(_) => StatusCode::BAD_REQUEST,
+            Self::Judged(refusal) => refusal.status(),
+            Self::Claim(ClaimError::Taken(_)) | Self::Behind(_) => StatusCode::CONFLICT,
+            Self::Claim(_) | Self::Deadline | Self::Leaving => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+impl From<StorageError> for Refused {
+    fn from(error: StorageError) -> Self {
+        Self::Claim(error.into())
+    }
+}
+
+impl AssignmentDesk {
+    /// Checks an assignment and does what it says; returns once its epoch is claimed.
+    pub(crate) async fn take(&self, signed: &SignedAssignment) -> Result<(), Refused> {
+        let offered = signed.verify(&self.controller)?;
+        let mut taken = self.taken.lock().await;
+        let held = taken.as_ref().map(|taken| taken.assignment.as_ref());
+        match judge(self.worker, held, &offered, self.clock.now())? {
+            Verdict::Same => Ok(()),
+            Verdict::End => match taken.as_ref() {
+                Some(taken) => taken.orders.send(Order::Finish).await.map_err(|_| Refused::Leaving),
+                None => Ok(()),
+            },
+            Verdict::Take => {
+                let before =
+                    timeout(CLAIM_DEADLINE, self.claim(&offered)).await.map_err(|_| Refused::Deadline)??;
+                let assignment = Arc::new(offered);
+                // Full when the session is busy; then a new feed waits.
+                let (orders_in, orders) = mpsc::channel(ORDER_QUEUE);
+                *taken = Some(Taken { assignment: Arc::clone(&assignment), orders: orders_in.clone() });
+                self.start
+                    .send(Begun { assignment, before, orders_in, orders })
+                    .await
+                    .map_err(|_| Refused::Leaving)
+            }
+        }
+    }
+
+    /// Makes the epoch ours, and only then reads what came before it.
+    async fn claim(&self, offered: &Assignment) -> Result<Option<FilledState>, Refused> {
+        let claim =
+            StoredState { stream: offered.stream, epoch: offered.epoch, worker: self.address, filled: None };
+        self.store.claim(&claim).await?;
+        let claims = self.store.claims(offered.stream).await?;
+        match claims.fence {
+            Some(fence) if fence > offered.epoch => Err(Refused::Behind(fence.0)),
+            _ => Ok(claims.filled.and_then(|state| state.filled)),
+        }
+    }
+}
+
+struct SessionInput {
+    board: InputBoard,
+    input: mpsc::Receiver<crate::input::InputEvent>,
+    closed: CancellationToken,
+}
+
+/// One stream's work.
+struct StreamJob {
+    begun: Begun,
+    store: SegmentStore,
+    address: WorkerAddress,
+    metrics: Metrics,
+    ffmpeg: Option<Ffmpeg>,
+    ladder: LadderChoice,
+    clock: WallClock,
+}
+
+impl StreamJob {
+    async fn live(
+        self,
+        from: SessionInput,
+        memory: Arc<StdMutex<MediaMemory>>,
+        shutdown: &CancellationToken,
+    ) {
+        let Self { begun, store, address, metrics, ffmpeg, ladder, clock } = self;
+        let Begun { assignment, before, orders, .. } = begun;
+        let (stream, epoch) = (assignment.stream, assignment.epoch);
+        tracing::info!(%stream, epoch = epoch.0, continued = before.is_some(), "assigned");
+        let resume = before.map(|filled| Resume {
+            timeline: filled.timeline,
+            clock: filled.clock,
+            floor: assignment.floor,
+        });
+        let leave = shutdown.child_token();
+        let mut tasks = JoinSet::new();
+
+        let storage = StorageHandle::new(metrics.clone());
+        // Full when the session is busy; then the writer waits.
+        let (settled_in, settled) = mpsc::channel(SETTLED_QUEUE);
+        tasks.spawn(storage.clone().write(store.clone(), stream, settled_in));
+
+        let (standings, standing) = watch::channel(None);
+        let publication = Publication::new(store.clone(), stream, epoch, address, assignment.record);
+        let replaced = leave.clone();
+        tasks.spawn(async move {
+            if let Err(error) = publication.follow(standing).await {
+                tracing::warn!(%stream, %error, "nothing more is written");
+                replaced.cancel();
+            }
+        });
+
+        let (posters, pictures) = watch::channel(None);
+        // Full when the session is busy; then ffmpeg waits.
+        let (encoded_in, encoded) = mpsc::channel(ENCODED_QUEUE);
+        let stop_encoder = CancellationToken::new();
+        let mut encoder_handle = None;
+        let mut rungs = Vec::new();
+        let mut poster_task = JoinSet::new();
+        if let Some(ffmpeg) = ffmpeg {
+            poster_task.spawn(poster::posters(ffmpeg.clone(), store, stream, pictures));
+            let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+            rungs = ladder.of(&assignment.ladder, cores);
+            if !assignment.ladder.is_empty() {
+                let (handle, task) = encoder(ffmpeg, metrics.clone(), encoded_in, stop_encoder.clone());
+                encoder_handle = Some(handle);
+                tasks.spawn(task);
+            }
+        }
+        let session = Session::new(SessionParts {
+            assignment,
+            resume,
+            ladder: rungs,
+            clock,
+            board: from.board,
+            input: from.input,
+            orders,
+            memory,
+            storage,
+            settled,
+            standings,
+            encoder: encoder_handle,
+            encoded,
+            posters,
+            input_closed: from.closed,
+            metrics,
+        });
+        // The session owns the senders that the other tasks wait on, so they end with it.
+        let closing = session.run(leave).await;
+        stop_encoder.cancel();
+        poster_task.shutdown().await;
+        let all = async { while tasks.join_next().await.is_some() {} };
+        if timeout(LAST_WRITES, all).await.is_err() {
+            tracing::warn!(%stream, "storage did not take everything in time");
+            tasks.shutdown().await;
+        }
+        tracing::info!(%stream, epoch = epoch.0, ?closing, "done");
+    }
+
+    /// No publisher, no media: the stored broadcast gets its end.
+    async fn finish(self) {
+        let Self { begun, store, address, metrics, .. } = self;
+        let Begun { assignment, before, mut orders, .. } = begun;
+        let (stream, epoch) = (assignment.stream, assignment.epoch);
+        let timeline = before.map(|filled| (finish::ended(filled.timeline, epoch), filled.clock));
+        if let Some((timeline, clock)) = &timeline {
+            let mut publication = Publication::new(store, stream, epoch, address, assignment.record);
+            let standing = Standing { timeline: timeline.clone(), clock: *clock, closed: true };
+            let mut tries = 0;
+            while let Err(error) = publication.write(&standing).await {
+                tries += 1;
+                tracing::warn!(%stream, %error, "the end of the broadcast cannot be written");
+                if tries == FINISH_TRIES {
+                    break;
+                }
+                tokio::time::sleep(FINISH_PAUSE).await;
+            }
+        }
+        tracing::info!(%stream, epoch = epoch.0, "finished");
+        let mut feed = FeedBroadcaster::new(metrics);
+        // Whoever asks within this learns the end from the feed; afterwards from storage.
+        let ask = async {
+            while let Some(order) = orders.recv().await {
+                if let Order::Join(reader) = order {
+                    feed.join(
+                        reader,
+                        timeline.as_ref().map(|(timeline, _)| timeline),
+                        InputBoard::default().state(),
+                    );
+                    feed.announce(&caudal_livestream::feed::Event::End, None);
+                    feed.close();
+                }
+            }
+        };
+        let _ = timeout(FINISH_LINGER, ask).await;
+    }
+}
+
+/// A relay at line speed brings some hundred tags in one read.
+const INPUT_QUEUE: usize = 256;
+const ORDER_QUEUE: usize = 32;
+const SETTLED_QUEUE: usize = 64;
+const ENCODED_QUEUE: usize = 128;
+/// Edges, the controller, a scraper.
+const MAX_HTTP_CONNECTIONS: usize = 512;
+/// The controller gives up on an assignment after five seconds.
+const CLAIM_DEADLINE: Duration = Duration::from_millis(4500);
+/// Until the target duration is known: six times the longest.
+const PARTS_KEPT_AT_FIRST: Duration = Duration::from_mins(1);
+/// With the queue for storage, which shares its bytes, what one stream may hold: a minute of 20 Mb/s and its rungs.
+const MAX_MEDIA_MEMORY: usize = 384 * 1024 * 1024;
+/// After the session: the last state and playlists.
+const LAST_WRITES: Duration = Duration::from_secs(1);
+const FINISH_TRIES: u32 = 10;
+const FINISH_PAUSE: Duration = Duration::from_secs(1);
+const FINISH_LINGER: Duration = Duration::from_secs(3);
