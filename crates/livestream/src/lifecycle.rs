@@ -267,6 +267,7 @@ impl Lifecycle {
         if progress == Progress::Segment && self.started_at.is_none() {
             self.started_at = Some(now);
             self.start = None;
+            self.publisher.must_be_there();
         }
     }
 

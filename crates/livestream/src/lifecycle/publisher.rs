@@ -43,6 +43,13 @@ impl Publisher {
         }
     }
 
+    /// There is media, so there was a publisher, whether or not the worker's word of it was heard.
+    pub(super) fn must_be_there(&mut self) {
+        if *self == Self::Expected {
+            *self = Self::Up;
+        }
+    }
+
     /// Its worker is gone.
     pub(super) fn worker_lost(&mut self) {
         if matches!(self, Self::Up | Self::Awaited { .. }) {

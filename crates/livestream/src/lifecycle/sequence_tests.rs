@@ -1,1 +1,256 @@
+//! What must hold whatever happens, in whatever order, with crashes and a clock that is turned.
 
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::record::Phase;
+use crate::{MediaTime, Msn, SessionId};
+
+/// Something that the world does.
+#[derive(Clone, Debug)]
+enum Act {
+    /// The controller carries out its order about a worker, if there is one, and it succeeds.
+    ObeyWorkerOrder,
+    /// The worker does not take its assignment.
+    RefuseAssignment,
+    PublisherUp,
+    PublisherGone {
+        explicit: bool,
+    },
+    PublisherChosen,
+    Announce {
+        whole: bool,
+    },
+    /// Something about the worker of this many epochs ago; mostly the current one.
+    LoseWorker {
+        age: u32,
+        restarted: bool,
+    },
+    RelayFailed,
+    FeedEnd,
+    Released,
+    End(EndReason),
+    KeyRevoked,
+    /// The api takes the report that it is offered.
+    ApiAnswers,
+    /// Time goes on, or the clock is turned.
+    Clock(i64),
+    /// The controller dies and starts again from what it stored; an act that was not stored did not happen.
+    Restart,
+    /// It dies after it stored what it was told and before it acted on it: nothing but the store is left.
+    ClaimThenCrash,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        6 => Just(Act::ObeyWorkerOrder),
+        1 => Just(Act::RefuseAssignment),
+        4 => Just(Act::PublisherUp),
+        2 => any::<bool>().prop_map(|explicit| Act::PublisherGone { explicit }),
+        1 => Just(Act::PublisherChosen),
+        4 => any::<bool>().prop_map(|whole| Act::Announce { whole }),
+        2 => (0..3_u32, any::<bool>()).prop_map(|(age, restarted)| Act::LoseWorker { age, restarted }),
+        1 => Just(Act::RelayFailed),
+        1 => Just(Act::FeedEnd),
+        2 => Just(Act::Released),
+        1 => prop_oneof![Just(EndReason::EndedByOwner), Just(EndReason::Shutdown)].prop_map(Act::End),
+        1 => Just(Act::KeyRevoked),
+        3 => Just(Act::ApiAnswers),
+        4 => prop_oneof![0..2_000_i64, 0..70_000_i64, -3_600_000..3_600_000_i64].prop_map(Act::Clock),
+        2 => Just(Act::Restart),
+        1 => Just(Act::ClaimThenCrash),
+    ]
+}
+
+/// The world around one machine, which notes every breach of what was promised.
+struct World {
+    machine: Lifecycle,
+    now: UnixMillis,
+    /// Who was ever sent an assignment of each epoch.
+    assigned: HashMap<Epoch, WorkerId>,
+    acknowledged: Vec<ReportKind>,
+    generation: Generation,
+    msn: u64,
+}
+
+impl World {
+    fn new() -> Self {
+        let now = UnixMillis(10_000_000);
+        let machine = Lifecycle::new(StreamId(uuid::Uuid::nil()), 30_000, Generation(1), now);
+        let (assigned, acknowledged) = (HashMap::new(), Vec::new());
+        Self { machine, now, assigned, acknowledged, generation: Generation(1), msn: 7 }
+    }
+
+    fn say(&mut self, input: Input) {
+        let phase = self.machine.phase();
+        let (epoch, floor) = (self.machine.epoch(), self.machine.floor());
+        self.machine.handle(self.now, input.clone());
+        assert!(self.machine.epoch() >= epoch, "an epoch was taken back by {input:?}");
+        assert!(self.machine.floor().map(|f| (f.msn, f.media_end)) >= floor.map(|f| (f.msn, f.media_end)));
+        let next = self.machine.phase();
+        assert!(!phase.is_over() || next >= phase, "{phase:?} became {next:?} by {input:?}");
+    }
+
+    fn obey_worker_order(&mut self) {
+        match self.machine.orders().worker {
+            Some(WorkerOrder::Claim(epoch)) => self.say(Input::WorkerClaimed(epoch, address())),
+            Some(WorkerOrder::Assign { epoch, worker, mode }) => {
+                let first = *self.assigned.entry(epoch).or_insert(worker.worker);
+                assert_eq!(first, worker.worker, "two workers were assigned epoch {epoch}");
+                self.say(Input::AssignmentTaken(epoch, mode));
+            }
+            None => {}
+        }
+    }
+
+    fn api_answers(&mut self) {
+        if let Some(report) = self.machine.orders().report {
+            assert!(!self.acknowledged.contains(&report.kind()), "{:?} was asked for again", report.kind());
+            assert!(!self.acknowledged.contains(&ReportKind::Done), "something after done");
+            if let ReportOrder::Done(done) = &report {
+                assert_eq!(done.published, self.acknowledged.contains(&ReportKind::Published));
+                assert!(done.started_at.is_none_or(|started| started <= done.ended_at));
+            }
+            self.acknowledged.push(report.kind());
+            self.say(Input::Acknowledged(report.kind()));
+        }
+    }
+
+    fn act(&mut self, act: &Act) {
+        let epoch = self.machine.epoch();
+        match act {
+            Act::ObeyWorkerOrder => self.obey_worker_order(),
+            Act::RefuseAssignment => {
+                if let Some(WorkerOrder::Assign { epoch, worker, .. }) = self.machine.orders().worker {
+                    // It may have taken it all the same.
+                    assert_eq!(*self.assigned.entry(epoch).or_insert(worker.worker), worker.worker);
+                    self.say(Input::WorkerLost(epoch, Evidence::NotAssigned));
+                }
+            }
+            Act::PublisherUp => self.publisher(true, false),
+            Act::PublisherGone { explicit } => self.publisher(false, *explicit),
+            Act::PublisherChosen => {
+                self.generation = self.generation.next();
+                self.say(Input::PublisherChosen(self.generation));
+            }
+            Act::Announce { whole } => {
+                self.msn += u64::from(*whole);
+                let media_end = MediaTime(i64::try_from(self.msn).unwrap() * 2_000_000);
+                let floor = Floor { msn: Msn(self.msn), discontinuity: 0, media_end };
+                let progress = if *whole { Progress::Segment } else { Progress::Part };
+                self.say(Input::Announced(epoch, floor, progress));
+            }
+            Act::LoseWorker { age, restarted } => {
+                let evidence =
+                    if *restarted { Evidence::ControllerRestarted } else { Evidence::ProcessEnded };
+                self.say(Input::WorkerLost(Epoch(epoch.0.saturating_sub(*age)), evidence));
+            }
+            Act::RelayFailed => self.say(Input::RelayFailed(epoch)),
+            Act::FeedEnd => self.say(Input::Finished(epoch)),
+            Act::Released => {
+                if let Some(worker) = self.machine.orders().release.first() {
+                    self.say(Input::Released(worker.worker));
+                }
+            }
+            Act::End(reason) => self.say(Input::End(*reason)),
+            Act::KeyRevoked => self.say(Input::KeyRevoked),
+            Act::ApiAnswers => self.api_answers(),
+            Act::Clock(by) => {
+                self.now.0 += by;
+                self.say(Input::Tick);
+            }
+            Act::Restart => self.restart(),
+            Act::ClaimThenCrash => {
+                if let Some(WorkerOrder::Claim(epoch)) = self.machine.orders().worker {
+                    let stored = self.machine.clone();
+                    // Claimed, and never recorded: it must not have been assigned.
+                    self.machine.handle(self.now, Input::WorkerClaimed(epoch, address()));
+                    self.machine = stored;
+                }
+            }
+        }
+    }
+
+    fn publisher(&mut self, up: bool, explicit: bool) {
+        let state = InputState {
+            session: Some(SessionId(uuid::Uuid::nil())),
+            generation: self.generation,
+            up,
+            explicit,
+            silent_ms: None,
+        };
+        self.say(Input::Publisher(self.machine.epoch(), state));
+    }
+
+    /// What is stored is all there is, and it gives the same orders.
+    fn restart(&mut self) {
+        let stored = serde_json::to_vec(&self.machine).unwrap();
+        let restored: Lifecycle = serde_json::from_slice(&stored).unwrap();
+        assert_eq!(restored, self.machine);
+        assert_eq!(restored.orders(), self.machine.orders());
+        self.machine = restored;
+    }
+}
+
+fn address() -> WorkerAddress {
+    let socket = SocketAddr::from(([127, 0, 0, 1], 1));
+    WorkerAddress { worker: WorkerId::generate(), rtmp: socket, http: socket }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_the_promises_hold(acts in prop::collection::vec(act(), 0..80), workers_come in any::<bool>()) {
+        let mut world = World::new();
+        for act in &acts {
+            world.act(act);
+        }
+        // From here on nobody publishes. Workers may or may not come; the api answers; deadlines pass when they are due.
+        world.publisher(false, false);
+        for _ in 0..200 {
+            if workers_come {
+                world.obey_worker_order();
+            }
+            world.api_answers();
+            for worker in world.machine.orders().release {
+                world.say(Input::Released(worker.worker));
+            }
+            let orders = world.machine.orders();
+            if orders.forget {
+                break;
+            }
+            if let Some(wake) = orders.wake {
+                world.now = UnixMillis(wake.0.max(world.now.0));
+                world.say(Input::Tick);
+            }
+        }
+        prop_assert!(world.machine.orders().forget, "it never ended: {:?}", world.machine);
+        prop_assert!(matches!(world.machine.phase(), Phase::Ended | Phase::Failed));
+        prop_assert_eq!(world.acknowledged.last(), Some(&ReportKind::Done));
+        prop_assert!(world.machine.orders().report.is_none());
+    }
+
+    #[test]
+    fn a_restart_at_any_point_changes_nothing(acts in prop::collection::vec(act(), 0..60)) {
+        // The same workers in both: an address is a random number.
+        let mut steady = World::new();
+        let mut restarted = World::new();
+        for act in acts.iter().filter(|act| !matches!(act, Act::Restart | Act::ObeyWorkerOrder | Act::ClaimThenCrash)) {
+            if let Some(WorkerOrder::Claim(epoch)) = steady.machine.orders().worker {
+                let worker = address();
+                steady.say(Input::WorkerClaimed(epoch, worker));
+                restarted.say(Input::WorkerClaimed(epoch, worker));
+            }
+            steady.obey_worker_order();
+            restarted.obey_worker_order();
+            steady.act(act);
+            restarted.act(act);
+            restarted.restart();
+            prop_assert_eq!(&steady.machine, &restarted.machine);
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! The JSON of every message that crosses a process. A difference here is a difference that an older router, worker,
+//! edge or api will see: write new files (`CAUDAL_WRITE_GOLDEN=1 cargo test -p caudal-livestream --test golden`) only
+//! when they all can take it.
+
+use std::fmt::Debug;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use bytes::BytesMut;
+use caudal_livestream::admission::{
+    Access, AuthorizeRequest, Authorized, BroadcastHints, DenialCode, Denied, LadderRung, LatencyMode,
+    SecondPublisher, StreamKey,
+};
+use caudal_livestream::assignment::{Assignment, AssignmentMode, Floor, WorkerReady};
+use caudal_livestream::feed::{self, Event, Frame, InputState, PartAnnounced, SegmentAnnounced};
+use caudal_livestream::lifecycle::{Input, Lifecycle, Progress};
+use caudal_livestream::proof::{RoleKey, SignedAssignment};
+use caudal_livestream::record::{
+    DesiredState, DropPublisher, Ingest, LiveStream, MediaInfo, NextWorker, Phase, Spec, Status,
+    WorkerAddress,
+};
+use caudal_livestream::report::{Done, EndReason, Published};
+use caudal_livestream::state::{FilledState, InputClock, StoredState};
+use caudal_livestream::timeline::{Part, Segment, SegmentPhase, Timeline, Track, TrackMedia};
+use caudal_livestream::{
+    Epoch, Generation, MediaDuration, MediaTime, Msn, PartNumber, RenditionName, SessionId, StreamId,
+    UnixMillis, WorkerId,
+};
+use ed25519_dalek::SigningKey;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+/// `value` is written as the file says, and the file is read as `value`.
+fn golden<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, value: &T) {
+    let stored = stored(name, value);
+    assert_eq!(&serde_json::from_str::<T>(&stored).unwrap(), value, "{name} is read otherwise");
+}
+
+fn stored(name: &str, value: &impl Serialize) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{name}.json"));
+    let written = serde_json::to_string_pretty(value).unwrap() + "\n";
+    if std::env::var_os("CAUDAL_WRITE_GOLDEN").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, &written).unwrap();
+    }
+    let stored = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert_eq!(written, stored, "{name} is written otherwise");
+    stored
+}
+
+fn stream() -> StreamId {
+    StreamId(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001))
+}
+
+fn session() -> SessionId {
+    SessionId(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0002))
+}
+
+fn address() -> WorkerAddress {
+    let worker = WorkerId(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0003));
+    WorkerAddress { worker, rtmp: socket(41935), http: socket(48080) }
+}
+
+fn socket(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+fn name(text: &str) -> RenditionName {
+    text.parse().unwrap()
+}
+
+fn ladder() -> Vec<LadderRung> {
+    vec![LadderRung { name: name("720p"), height: 720, bitrate: 2_500_000 }]
+}
+
+fn hints() -> BroadcastHints {
+    BroadcastHints { keyframe_ms: 2_000, max_frame_ms: 34, fps_milli: 29_970 }
+}
+
+fn floor() -> Floor {
+    Floor { msn: Msn(9), discontinuity: 1, media_end: MediaTime(16_000_000) }
+}
+
+fn part() -> Part {
+    Part { number: PartNumber(3), duration: MediaDuration::from_millis(200), size: 25_000, independent: true }
+}
+
+fn segment() -> Segment {
+    Segment {
+        msn: Msn(7),
+        epoch: Epoch(1),
+        start: MediaTime(10_000_000),
+        duration: MediaDuration::from_millis(200),
+        discontinuity: 0,
+        program_date_time: UnixMillis(1_790_000_000_000),
+        init: Some("9f86d081884c7d65".parse().unwrap()),
+        phase: SegmentPhase::Stored,
+        gap: false,
+        independent: true,
+        size: 25_000,
+        parts: vec![part()],
+    }
+}
+
+fn timeline() -> Timeline {
+    let track = |name, codecs: &str, media| Track {
+        name,
+        media,
+        codecs: codecs.to_owned(),
+        peak_bandwidth: 6_200_000,
+        average_bandwidth: 6_000_000,
+        part_target: MediaDuration::from_millis(200),
+        segments: [segment()].into(),
+        withdrawn: false,
+    };
+    let video = TrackMedia::Video { width: 1920, height: 1080, frame_rate_milli: 29_970 };
+    let audio = TrackMedia::Audio { sample_rate: 48_000, channels: 2 };
+    Timeline {
+        stream: stream(),
+        epoch: Epoch(1),
+        target_duration: 4,
+        part_hold_back: MediaDuration::from_millis(600),
+        first_msn: Msn(7),
+        tracks: vec![track(name("source"), "avc1.64001f", video), track(name("audio"), "mp4a.40.2", audio)],
+        ended: false,
+    }
+}
+
+fn spec() -> Spec {
+    Spec {
+        stream: stream(),
+        channel: "ann".to_owned(),
+        title: "A day by the sea".to_owned(),
+        access: Access::Premium,
+        renditions: ladder(),
+        latency_mode: LatencyMode::Standard,
+        reconnect_window_ms: 30_000,
+        record: true,
+        hints: Some(hints()),
+        desired_state: DesiredState::Ended,
+        end_reason: Some(EndReason::EndedByOwner),
+        drop: Some(DropPublisher { session: session(), reason: "a moderator's word".to_owned() }),
+        key_revoked: true,
+        ingest: Ingest {
+            session: session(),
+            generation: Generation(2),
+            router: "http://10.0.0.7:3002".to_owned(),
+            key_hash: "00ff".to_owned(),
+        },
+    }
+}
+
+fn assignment() -> Assignment {
+    Assignment {
+        worker: address().worker,
+        stream: stream(),
+        epoch: Epoch(2),
+        generation: Generation(2),
+        mode: AssignmentMode::Live,
+        floor: Some(floor()),
+        ladder: ladder(),
+        latency_mode: LatencyMode::Low,
+        record: true,
+        hints: Some(hints()),
+        input_key_digest: RoleKey::new([1; 32]).proof(stream(), Epoch(2)).digest(),
+        feed_key_digest: RoleKey::new([2; 32]).proof(stream(), Epoch(2)).digest(),
+        expires: UnixMillis(1_790_000_030_000),
+    }
+}
+
+fn input() -> InputState {
+    InputState {
+        session: Some(session()),
+        generation: Generation(2),
+        up: false,
+        explicit: true,
+        silent_ms: Some(40),
+    }
+}
+
+#[test]
+fn what_router_and_api_say_to_each_other() {
+    golden(
+        "authorize-request",
+        &AuthorizeRequest {
+            key: StreamKey::new("live_abc"),
+            app: "live".to_owned(),
+            remote: Some([192, 0, 2, 7].into()),
+            session: session(),
+            ended: Some(stream()),
+        },
+    );
+    golden(
+        "authorized",
+        &Authorized {
+            stream: stream(),
+            channel: "ann".to_owned(),
+            title: "A day by the sea".to_owned(),
+            access: Access::Public,
+            record: false,
+            latency_mode: LatencyMode::Low,
+            ladder: ladder(),
+            policy: SecondPublisher::Takeover,
+            hints: Some(hints()),
+        },
+    );
+    golden(
+        "denied",
+        &Denied { code: DenialCode::UnknownKey, message: "This stream key is not known.".to_owned() },
+    );
+}
+
+#[test]
+fn what_the_controller_tells_the_api() {
+    let started_at = UnixMillis(1_790_000_000_000);
+    golden("published", &Published { stream: stream(), started_at });
+    golden(
+        "done",
+        &Done {
+            stream: stream(),
+            published: true,
+            started_at: Some(started_at),
+            ended_at: UnixMillis(1_790_000_600_000),
+            reason: EndReason::PublisherLost,
+            hints: Some(hints()),
+        },
+    );
+    use EndReason::{
+        EndedByOwner, KeyRotated, PublisherLost, Shutdown, StartTimeout, Unpublished, WorkersLost,
+    };
+    let reasons =
+        vec![Unpublished, PublisherLost, EndedByOwner, KeyRotated, StartTimeout, WorkersLost, Shutdown];
+    golden("end-reasons", &reasons);
+}
+
+#[test]
+fn a_stream_in_the_directory() {
+    let status = Status {
+        phase: Phase::Reconnecting,
+        deadline: Some(UnixMillis(1_790_000_030_000)),
+        epoch: Epoch(2),
+        worker: Some(address()),
+        next: Some(NextWorker { address: address(), epoch: Epoch(3) }),
+        without_replay: true,
+        media: Some(MediaInfo {
+            bitrate: 6_000_000,
+            fps_milli: 29_970,
+            keyframe_interval_ms: Some(2_000),
+            width: Some(1920),
+            height: Some(1080),
+            video_codec: Some("H.264".to_owned()),
+            audio_codec: Some("AAC".to_owned()),
+            encoder: Some("obs-output module".to_owned()),
+            b_frames: Some(true),
+            dropped_frames: 3,
+            connected_at: Some(UnixMillis(1_790_000_000_000)),
+        }),
+        started_at: Some(UnixMillis(1_790_000_001_000)),
+        ended_at: None,
+        reason: Some("waiting for the publisher".to_owned()),
+    };
+    golden("live-stream", &LiveStream { spec: spec(), status });
+}
+
+#[test]
+fn what_controller_and_worker_say_to_each_other() {
+    golden("assignment", &assignment());
+    golden(
+        "worker-ready",
+        &WorkerReady { worker: address().worker, rtmp: socket(41935), http: socket(48080) },
+    );
+    golden("input", &input());
+    golden("input-before-any-publisher", &InputState::default());
+
+    let key = SigningKey::from_bytes(&[9; 32]);
+    // Ed25519 is deterministic, so the signature is part of the contract too.
+    let signed = stored("signed-assignment", &SignedAssignment::sign(&assignment(), &key).unwrap());
+    let signed: SignedAssignment = serde_json::from_str(&signed).unwrap();
+    assert_eq!(signed.verify(&key.verifying_key()).unwrap(), assignment());
+    assert!(signed.verify(&SigningKey::from_bytes(&[8; 32]).verifying_key()).is_err());
+}
+
+#[test]
+fn what_a_worker_leaves_in_storage() {
+    let claim = StoredState { stream: stream(), epoch: Epoch(2), worker: address(), filled: None };
+    golden("state-claim", &claim);
+    let clock = InputClock {
+        session: session(),
+        generation: Generation(2),
+        offset: MediaTime(10_000_000),
+        wraps: 1,
+        last_rtmp: 4_294_967_295,
+        date_anchor: UnixMillis(1_789_999_990_000),
+    };
+    let filled = FilledState { timeline: timeline(), clock: Some(clock), closed: true };
+    golden("state-filled", &StoredState { filled: Some(filled), ..claim });
+}
+
+/// A feed's frame: its type and the JSON after it.
+#[derive(Debug, PartialEq, Serialize, serde::Deserialize)]
+struct FrameOnTheWire {
+    r#type: u8,
+    body: Option<serde_json::Value>,
+}
+
+#[test]
+fn what_a_feed_says() {
+    let events = [
+        Event::Snapshot(Box::new(timeline())),
+        Event::Part(PartAnnounced {
+            rendition: name("source"),
+            msn: Msn(8),
+            part: part(),
+            opens: Some(Box::new(Segment { phase: SegmentPhase::Open, parts: Vec::new(), ..segment() })),
+        }),
+        Event::Part(PartAnnounced { rendition: name("source"), msn: Msn(8), part: part(), opens: None }),
+        Event::Segment(SegmentAnnounced {
+            rendition: name("source"),
+            segment: Segment { phase: SegmentPhase::Finished, ..segment() },
+            window_start: Msn(7),
+            peak_bandwidth: 6_200_000,
+            average_bandwidth: 6_000_000,
+        }),
+        Event::Stored { rendition: name("audio"), msn: Msn(7) },
+        Event::Withdrawn { rendition: name("720p") },
+        Event::Input(input()),
+        Event::End,
+        Event::Heartbeat,
+    ];
+    let mut frames = Vec::new();
+    for event in &events {
+        let frame = event.encode();
+        let (head, body) = frame.split_at(5);
+        assert_eq!(u32::from_be_bytes(head[..4].try_into().unwrap()), u32::try_from(body.len() + 1).unwrap());
+        let body = (!body.is_empty()).then(|| serde_json::from_slice(body).unwrap());
+        frames.push(FrameOnTheWire { r#type: head[4], body });
+        let mut buffer = BytesMut::from(&frame[..]);
+        assert_eq!(feed::decode(&mut buffer).unwrap(), Some(Frame::Event(event.clone())));
+        assert!(buffer.is_empty());
+    }
+    golden("feed", &frames);
+}
+
+#[test]
+fn what_a_controller_stores_of_a_stream() {
+    let now = UnixMillis(1_790_000_000_000);
+    let mut machine = Lifecycle::new(stream(), 30_000, Generation(1), now);
+    golden("lifecycle-new", &machine);
+    machine.handle(now, Input::WorkerClaimed(Epoch(1), address()));
+    machine.handle(now, Input::AssignmentTaken(Epoch(1), AssignmentMode::Live));
+    machine.handle(now, Input::Announced(Epoch(1), floor(), Progress::Segment));
+    machine.handle(now, Input::Publisher(Epoch(1), InputState { up: true, explicit: false, ..input() }));
+    golden("lifecycle-live", &machine);
+    machine.handle(now, Input::Publisher(Epoch(1), input()));
+    golden("lifecycle-reconnecting", &machine);
+    machine.handle(now, Input::End(EndReason::EndedByOwner));
+    golden("lifecycle-closing", &machine);
+    machine.handle(now, Input::Finished(Epoch(1)));
+    golden("lifecycle-over", &machine);
+}
