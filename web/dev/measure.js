@@ -2,7 +2,8 @@
  * Watches the fake's live stream for a while and says how the player did: the latency by the stream's clock (the
  * fake dates each picture with the moment at which it would have been taken), its play rate, its stalls.
  *
- * `node dev/measure.js http://127.0.0.1:4471 45 '{"jitter":300}'`. The fake is neither an encoder nor an edge, so
+ * `node dev/measure.js http://127.0.0.1:4471 45 '{"jitter":300}' '[[10, {"away": true}], [20, {"away": false}]]'`: address,
+ * seconds, network, and what happens when; `{"offline": true}` takes the viewer's network away. The fake is neither an encoder nor an edge, so
  * this compares settings of the player; it is no benchmark of Caudal.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -56,7 +57,8 @@ try {
     while (steps.length > 0 && at >= steps[0][0]) {
       const [, change] = steps.shift();
       console.log(at.toFixed(1), JSON.stringify(change));
-      await control(change);
+      if ('offline' in change) await page.setOfflineMode(change.offline);
+      else await control(change);
     }
     samples.push(
       await page.evaluate(() => {

@@ -106,7 +106,12 @@ describe('on a quiet network', () => {
     // Three seconds of media arrive at twice real time: at none of these moments is the edge known.
     for (let now = 0; now < 3; now += 0.05) expect(controller.playing(now, 0.2 + now).seekBy).toBe(0);
     let seeks = 0;
-    for (let now = 3; now < 6; now += 0.05) seeks += controller.playing(now, 3.2).seekBy > 0 ? 1 : 0;
+    let buffered = 3.2;
+    for (let now = 3; now < 6; now += 0.05) {
+      const { seekBy } = controller.playing(now, buffered);
+      buffered -= seekBy;
+      seeks += seekBy > 0 ? 1 : 0;
+    }
     expect(seeks).toBe(1);
   });
 
@@ -126,6 +131,19 @@ describe('on a quiet network', () => {
     const log = watch({ seconds: 300, delay: (end) => 0.05 + (end - 10) * 0.001 });
     expect(log.stalls).toEqual([]);
     expect(shareOutside(log.rates, 0.97, 1.03)).toBe(0);
+  });
+});
+
+describe('a buffer that rests while it fills', () => {
+  it('is left by a second seek, but never by a fourth', () => {
+    const controller = new LatencyController(0.2);
+    const seeks: number[] = [];
+    for (let now = 0; now < 30; now += 0.05) {
+      const { seekBy } = controller.playing(now, 3);
+      if (seekBy > 0) seeks.push(now);
+    }
+    expect(seeks).toHaveLength(3);
+    expect(seeks.at(-1)).toBeLessThan(6);
   });
 });
 
@@ -197,6 +215,7 @@ describe('an interruption', () => {
   it('of five seconds costs one stall and no target; a seek, not minutes of fast playing, leads back', () => {
     const log = watch({ seconds: 60, delay: (end) => (end > 20 && end < 25 ? 25.3 - end : 0.05) });
     expect(log.stalls).toHaveLength(1);
+    expect(log.target.at(-1)).toBeCloseTo(0.35);
     expect(mean(tail(log.latency, 0.3))).toBeLessThan(0.6);
     expect(shareOutside(log.rates, 0.97, 1.03)).toBeLessThan(0.02);
   });

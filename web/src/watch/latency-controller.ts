@@ -17,11 +17,14 @@ export class LatencyController {
   #lastStall = -Infinity;
   #raise: number;
   #dip = 0;
+  /** What `#dip` was when the buffer was last above its average: without what emptied it since. */
+  #dipBefore = 0;
   #average: number | null = null;
   #steering = false;
   #rate = 1;
   #last: { now: number; buffered: number } | null = null;
-  #join: Join = { state: 'filling', since: null, peak: 0, trough: Infinity, previousPeak: 0 };
+  /** `null` once the viewer is where they should be. */
+  #join: Join | null = joining(0);
 
   /** `part` is the longest part that the stream announces (PART-TARGET), in seconds. */
   constructor(part: number) {
@@ -68,7 +71,7 @@ export class LatencyController {
       this.#steering = false;
       return { rate: this.#setRate(1), seekBy };
     }
-    if (this.#join.state === 'done') this.#learn(elapsed, buffered);
+    if (!this.#arriving()) this.#learn(elapsed, buffered);
     return { rate: this.#steer(), seekBy: 0 };
   }
 
@@ -83,7 +86,7 @@ export class LatencyController {
    * about the network is kept.
    */
   rejoin(): void {
-    this.#join = { state: 'filling', since: null, peak: 0, trough: Infinity, previousPeak: 0 };
+    this.#join = joining(0);
     this.#pause();
   }
 
@@ -92,7 +95,10 @@ export class LatencyController {
     const duration = now - stall.since;
     if (duration > CATCH_UP_BY_SEEK) this.rejoin();
     // An interruption of seconds is no property of the network: no sane target would have covered it.
-    if (duration > INTERRUPTION) return;
+    if (duration > INTERRUPTION) {
+      this.#dip = this.#dipBefore;
+      return;
+    }
     this.#raise =
       stall.since - this.#lastStall < RELAPSE ? Math.min(this.#raise * 2, MOST_RAISE) : this.#firstRaise();
     this.#penalty = Math.min(this.#penalty + this.#raise, MOST_AHEAD);
@@ -119,31 +125,40 @@ export class LatencyController {
    */
   #joinSeek(now: number, buffered: number): number {
     const join = this.#join;
-    if (join.state === 'done') return 0;
+    if (join === null) return 0;
     join.since ??= now;
     join.peak = Math.max(join.peak, buffered);
     join.trough = Math.min(join.trough, buffered);
     if (now - join.since < Math.max(JOIN_WINDOW, 3 * this.#part)) return 0;
     const settled = join.previousPeak > 0 && join.peak <= join.previousPeak + this.#part / 2;
     if (!settled) {
-      this.#join = { state: 'filling', since: now, peak: 0, trough: Infinity, previousPeak: join.peak };
+      this.#join = { ...joining(join.seeks), since: now, previousPeak: join.peak };
       return 0;
     }
-    this.#join = { state: 'done' };
     // `buffered` is somewhere on a tooth; what counts is how low the teeth go, above all where parts come in pairs.
-    const excess = join.trough + this.#part / 2 - this.target;
-    const reachable = buffered - this.#part / 2;
-    return excess > SEEK_WORTH && reachable > SEEK_WORTH ? Math.min(excess, reachable) : 0;
+    const excess = Math.min(join.trough + this.#part / 2 - this.target, buffered - this.#part / 2);
+    if (excess <= (join.seeks === 0 ? SEEK_WORTH : SEEK_AGAIN)) {
+      this.#join = null;
+      return 0;
+    }
+    this.#join = join.seeks + 1 < MOST_SEEKS ? joining(join.seeks + 1) : null;
+    return excess;
+  }
+
+  /** Before the first seek the buffer says nothing about the network yet. */
+  #arriving(): boolean {
+    return this.#join !== null && this.#join.seeks === 0;
   }
 
   #learn(elapsed: number, buffered: number): void {
     const dip = Math.max(0, (this.#average ?? buffered) - buffered);
     this.#dip = Math.min(Math.max(dip, this.#dip - DIP_FORGETTING * elapsed), MOST_DIP);
+    if (dip === 0) this.#dipBefore = this.#dip;
     this.#penalty = Math.max(0, this.#penalty - PENALTY_FORGETTING * elapsed);
   }
 
   #steer(): number {
-    if (this.#join.state !== 'done') return this.#setRate(1);
+    if (this.#arriving()) return this.#setRate(1);
     const error = (this.#average ?? this.target) - this.target;
     const size = Math.abs(error);
     // Two thresholds, so that it rests at exactly 1 for long stretches instead of trembling around it.
@@ -168,9 +183,16 @@ export interface Steering {
   seekBy: number;
 }
 
-type Join =
-  | { state: 'filling'; since: number | null; peak: number; trough: number; previousPeak: number }
-  | { state: 'done' };
+/** One window of waiting for the buffer to stop growing. */
+interface Join {
+  seeks: number;
+  since: number | null;
+  peak: number;
+  trough: number;
+  previousPeak: number;
+}
+
+const joining = (seeks: number): Join => ({ seeks, since: null, peak: 0, trough: Infinity, previousPeak: 0 });
 
 const clamp = (value: number, least: number, most: number) => Math.min(Math.max(value, least), most);
 
@@ -219,3 +241,6 @@ const RATE_STEP = 0.01;
 const JOIN_WINDOW = 0.4;
 /** A smaller jump is seen without being worth it. */
 const SEEK_WORTH = 0.15;
+/** After a long interruption the buffer may rest while it fills: then one seek is not enough. */
+const SEEK_AGAIN = 0.5;
+const MOST_SEEKS = 3;

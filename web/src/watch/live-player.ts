@@ -1,4 +1,4 @@
-import Hls, { ErrorTypes, Events, type ErrorData, type Level } from 'hls.js';
+import Hls, { ErrorDetails, ErrorTypes, Events, type ErrorData, type Level } from 'hls.js';
 import { bandwidthMemory } from './bandwidth-memory.ts';
 import { estimateLatency, type LatencyEstimate } from './latency-estimate.ts';
 import { LatencyController } from './latency-controller.ts';
@@ -237,6 +237,7 @@ export class LivePlayer {
   #failed(hls: Hls, error: ErrorData): void {
     // Any status is a sign of life, even a refusal.
     if ((error.response?.code ?? 0) > 0) this.#answeredAt = seconds();
+    else if (UNANSWERED.has(error.details)) this.#answeredAt = -Infinity;
     if (!error.fatal || hls !== this.#hls || this.#pending !== undefined) return;
     if (error.type === ErrorTypes.NETWORK_ERROR) {
       const remedy = this.#recovery.networkError();
@@ -392,6 +393,13 @@ function qualities(levels: readonly Level[]): Quality[] {
     .map(({ index, label: text }) => ({ index, label: text }));
 }
 
+/** Without a status these mean that nothing was reached: the viewer's own network, or the whole server. */
+const UNANSWERED: ReadonlySet<string> = new Set([
+  ErrorDetails.MANIFEST_LOAD_ERROR,
+  ErrorDetails.LEVEL_LOAD_ERROR,
+  ErrorDetails.AUDIO_TRACK_LOAD_ERROR,
+  ErrorDetails.FRAG_LOAD_ERROR,
+]);
 /** Until the playlist names its own. */
 const USUAL_PART = 0.2;
 /** Several times a part; the controller smooths by time, so throttling in a hidden tab changes nothing. */
