@@ -19,6 +19,8 @@ pub(crate) struct AudioInput {
     queue: VecDeque<Sample>,
     /// Nothing before it is wanted (µs).
     floor: i64,
+    /// Where the frames end that were taken: what comes next never overlaps them.
+    taken: i64,
     /// True while there is no real audio: silence then follows the video closely.
     absent: bool,
     late: bool,
@@ -38,7 +40,7 @@ pub(crate) enum Accepted {
 impl AudioInput {
     pub(crate) fn new(config: AacConfig, absent: bool) -> Self {
         let silent = config.silent_frame();
-        Self { config, silent, next: None, queue: VecDeque::new(), floor: i64::MIN, absent, late: false }
+        Self { config, silent, next: None, queue: VecDeque::new(), floor: i64::MIN, taken: 0, absent, late: false }
     }
 
     pub(crate) fn config(&self) -> &AacConfig {
@@ -63,7 +65,11 @@ impl AudioInput {
     pub(crate) fn begin(&mut self, floor: i64) {
         self.floor = self.floor.max(floor);
         let half = self.frame() / 2;
-        while self.queue.front().is_some_and(|first| self.start_of(first) + half < self.floor) {
+        while self
+            .queue
+            .front()
+            .is_some_and(|first| self.start_of(first) + half < self.floor || self.start_of(first) < self.taken)
+        {
             self.queue.pop_front();
         }
         let frame = u64::from(self.config.frame_samples);
@@ -86,7 +92,7 @@ impl AudioInput {
     /// A frame that the publisher dates at `at`.
     pub(crate) fn accept(&mut self, at: i64, data: Bytes) -> Accepted {
         let frame = self.frame();
-        if at + frame / 2 < self.floor {
+        if at + frame / 2 < self.floor || (self.next.is_none() && at < self.taken) {
             return Accepted::Late(false);
         }
         self.absent = false;
@@ -155,7 +161,9 @@ impl AudioInput {
     }
 
     pub(crate) fn take(&mut self) -> Option<Sample> {
-        self.queue.pop_front()
+        let sample = self.queue.pop_front()?;
+        self.taken = micros(sample.decode_time + u64::from(sample.duration), self.config.core_rate);
+        Some(sample)
     }
 
     /// Where the first frame that is not yet taken begins.

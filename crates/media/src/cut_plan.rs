@@ -21,6 +21,7 @@ pub(crate) struct CutPlan {
     shift: i64,
     /// True between a break and the frame that opens the next run.
     broken: bool,
+    run_start: i64,
     last: Option<LastFrame>,
     last_key: Option<i64>,
     longest_gop: i64,
@@ -87,6 +88,7 @@ impl CutPlan {
             discontinuity,
             shift: 0,
             broken: false,
+            run_start: 0,
             last: None,
             last_key: None,
             irregular: 0,
@@ -126,6 +128,11 @@ impl CutPlan {
     /// Up to where parts are closed, or the open segment's start.
     pub(crate) fn edge(&self) -> Option<i64> {
         self.segments.back().map(|last| last.end.unwrap_or_else(|| last.part_start()))
+    }
+
+    /// Where the last run's pictures end, as presentation time.
+    pub(crate) fn presentation_end(&self) -> i64 {
+        self.segments.back().map_or(0, |last| last.end.unwrap_or(last.start) + last.shift)
     }
 
     /// True while a segment grows.
@@ -323,12 +330,20 @@ impl CutPlan {
         self.shift = shift;
     }
 
+    /// Where the current run begins.
+    pub(crate) fn run_start(&self) -> i64 {
+        self.run_start
+    }
+
     /// Whether a run's first frame is still to come.
     pub(crate) fn begins_run(&self) -> bool {
         self.broken || self.segments.is_empty()
     }
 
     fn open(&mut self, start: i64, independent: bool) {
+        if self.begins_run() {
+            self.run_start = start;
+        }
         self.broken = false;
         self.segments.push_back(PlannedSegment {
             msn: self.next_msn,

@@ -136,6 +136,13 @@ impl SourceClock {
         true
     }
 
+    /// Everything from here on lies so many milliseconds later.
+    pub(crate) fn delay(&mut self, by: i64) {
+        if let Some(base) = &mut self.base {
+            base.offset += by;
+        }
+    }
+
     /// Counts one discontinuity; false when there were too many in the last minute.
     pub(crate) fn allow_change(&mut self, now: UnixMillis) -> bool {
         while self.changes.front().is_some_and(|first| now.0 - first.0 >= 60_000) {

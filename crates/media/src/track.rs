@@ -26,7 +26,7 @@ pub(crate) struct Track {
     next_part: PartNumber,
     open: Option<Segment>,
     /// Where the announced media of this rendition ends, as presentation time.
-    pub(crate) announced_end: Option<i64>,
+    announced_end: Option<i64>,
     rates: Rates,
 }
 
@@ -126,7 +126,7 @@ impl Track {
             if segment.gap && self.kind == TrackKind::Video {
                 let Some(end) = segment.end else { return };
                 self.announce_gap(segment, end, announcer);
-                self.step_over(end + segment.shift);
+                self.step_over();
                 continue;
             }
             match (segment.parts.get(self.part), segment.end) {
@@ -137,20 +137,23 @@ impl Track {
                 }
                 (None, Some(end)) if covered.reaches(end) => {
                     self.finish_segment(segment, end, next, announcer);
-                    self.step_over(end + segment.shift);
+                    self.step_over();
                 }
                 _ => return,
             }
         }
     }
 
-    fn step_over(&mut self, end: i64) {
+    fn step_over(&mut self) {
         self.cursor = self.cursor.next();
         self.part = 0;
         self.open = None;
-        if self.kind == TrackKind::Video {
-            self.announced_end = Some(end);
-        }
+        self.announced_end = None;
+    }
+
+    /// Forgets samples that no segment will take.
+    pub(crate) fn abandon_samples(&mut self) {
+        self.samples.clear();
     }
 
     fn finish_part(
@@ -174,11 +177,20 @@ impl Track {
                 if self.samples.is_empty() || (!last && !(self.part + 1).is_multiple_of(stride)) {
                     return;
                 }
-                let end = self
-                    .samples
-                    .last()
-                    .map_or(0, |sample| micros(sample.decode_time + u64::from(frame), rate));
-                self.announce_part(plan, end, SampleTiming::Constant(frame), announcer);
+                // The configuration may have changed since the part target was frozen for another frame length.
+                let end_of = |sample: &Sample| micros(sample.decode_time + u64::from(frame), rate);
+                loop {
+                    let first = self.samples.first().map_or(0, |sample| micros(sample.decode_time, rate));
+                    let most =
+                        self.samples.iter().take_while(|s| end_of(s) - first <= self.part_target).count();
+                    let rest = self.samples.split_off(self.samples.len().min(most.max(1)));
+                    let end = self.samples.last().map_or(0, end_of);
+                    self.announce_part(plan, end, SampleTiming::Constant(frame), announcer);
+                    self.samples = rest;
+                    if !last || self.samples.is_empty() {
+                        return;
+                    }
+                }
             }
         }
     }
@@ -219,9 +231,11 @@ impl Track {
             self.open = Some(segment.clone());
             Box::new(segment)
         });
-        let from = match self.kind {
-            TrackKind::Video => self.announced_end.unwrap_or(start).max(start),
-            TrackKind::Audio { .. } => self.announced_end.filter(|_| opens.is_none()).unwrap_or(start),
+        // Video parts follow the plan without a gap. Audio does as long as its frames do.
+        let from = match (self.kind, self.announced_end) {
+            (TrackKind::Video, Some(end)) => end,
+            (TrackKind::Audio { rate, .. }, Some(end)) if opens.is_none() => end.max(micros(first, rate) - 1),
+            _ => start,
         };
         let part = Part {
             number,

@@ -132,11 +132,11 @@ impl Live {
         mut picture: Picture,
         now: UnixMillis,
         announcer: &mut Announcer,
-        clock: Option<&mut SourceClock>,
+        mut clock: Option<&mut SourceClock>,
     ) {
         let Some(source) = &mut self.source else { return };
         if source.next.is_some() {
-            if !picture.keyframe || !self.change_video(announcer, clock, now) {
+            if !picture.keyframe || !self.change_video(announcer, clock.as_deref_mut(), now) {
                 return;
             }
         }
@@ -157,6 +157,13 @@ impl Live {
         let composition = i64::from(picture.composition_ms.clamp(0, MAX_COMPOSITION_MS));
         let begins = self.plan.begins_run();
         if begins && picture.keyframe {
+            // Pictures that are shown sooner after their decoding than the last run's must not overlap it.
+            let overlap = self.plan.presentation_end() - picture.decode - composition * 1000;
+            if let (Some(clock), true) = (clock, overlap > 0) {
+                let by = (overlap + 999) / 1000;
+                clock.delay(by);
+                picture.decode += by * 1000;
+            }
             self.plan.set_shift(composition * 1000);
         }
         if let Some(end) = source.behind {
@@ -172,8 +179,8 @@ impl Live {
             keyframe: picture.keyframe,
         };
         let advanced = self.plan.advance(timing);
-        if begins && let Some(start) = self.plan.edge() {
-            self.audio.begin(start + self.plan.shift());
+        if begins {
+            self.audio.begin(self.plan.run_start() + self.plan.shift());
         }
         report_plan(advanced, &self.plan, announcer);
         let decode_ms = u64::try_from(picture.decode / 1000).unwrap_or(0);
@@ -266,8 +273,8 @@ impl Live {
             let begins = self.plan.begins_run();
             let shift = self.plan.shift();
             self.plan.silence(first - shift, self.audio.end() - shift);
-            if begins && let Some(start) = self.plan.edge() {
-                self.audio.begin(start + shift);
+            if begins {
+                self.audio.begin(self.plan.run_start() + shift);
             }
         }
         self.follow(announcer);
@@ -327,6 +334,7 @@ impl Live {
         let msn = self.plan.break_here();
         if fresh {
             self.settle_to_the_end(announcer);
+            self.audio_track.abandon_samples();
             announcer.report(MediaReport::Discontinuity { msn, cause });
         }
         let config = self.audio.config().clone();

@@ -173,8 +173,8 @@ impl Recorder {
         if segment.gap {
             assert!(segment.parts.is_empty() && segment.size == 0);
         }
-        // Jittering video moves the audio's boundaries too, by up to a frame.
-        let shortest = track.part_target.0 * 85 / 100 - if track.is_video() { 0 } else { 21_400 };
+        // Jittering video moves the audio's boundaries too, by up to a frame at either end.
+        let shortest = track.part_target.0 * 85 / 100 - if track.is_video() { 0 } else { 43_000 };
         if let [parts @ .., _last] = segment.parts.as_slice() {
             for part in parts {
                 assert!(part.duration.0 >= shortest, "{rendition} {part:?} of {shortest} in {segment:?}");
