@@ -1,1 +1,138 @@
-//! 
+//! The viewers' door: low-latency HLS, plain HLS and DASH from a worker's feed, shared storage and nothing else.
+//!
+//! Keeps no state that matters: what it has in memory comes from feeds and can be had again. Knows nothing of RTMP,
+//! of packaging or of the lifecycle's rules; whether a stream exists is the directory's word alone.
+
+mod answer;
+mod edge;
+mod follower;
+mod media_files;
+mod memory;
+mod metrics;
+mod mirror;
+mod playlists;
+mod reload;
+mod rendered;
+mod request;
+mod routes;
+mod streams;
+mod viewers;
+mod watched;
+
+use std::io;
+use std::sync::Arc;
+
+use caudal_directory::{Audience, StreamDirectory, WorkerClient};
+use caudal_livestream::proof::RoleKey;
+use caudal_service::http::{HttpLimits, HttpServer};
+use caudal_storage::SegmentStore;
+use prometheus::Registry;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::edge::Edge;
+use crate::follower::Sources;
+use crate::metrics::Metrics;
+use crate::streams::Streams;
+use crate::viewers::Viewers;
+
+/// What an edge is made of.
+pub struct Config {
+    /// Where viewers come in.
+    pub listener: TcpListener,
+    /// Serve TLS with h2; browsers need it for several players at once.
+    pub tls: Option<rustls::ServerConfig>,
+    /// Which streams there are.
+    pub directory: Arc<dyn StreamDirectory>,
+    /// Who is told how many watch.
+    pub audience: Arc<dyn Audience>,
+    /// Where finished segments are.
+    pub store: SegmentStore,
+    /// The role key that opens a worker's feed and media.
+    pub feed_key: RoleKey,
+    /// Where metrics are registered.
+    pub registry: Registry,
+    /// Bounds on memory and on waiting requests.
+    pub limits: EdgeLimits,
+    /// The listener's deadlines.
+    pub http: HttpLimits,
+}
+
+/// Bounds on memory and on waiting requests.
+#[derive(Clone, Copy, Debug)]
+pub struct EdgeLimits {
+    /// Bytes of media that are kept for one followed stream.
+    pub memory_per_stream: usize,
+    /// Requests that may wait at the same time, of all streams.
+    pub waiting: usize,
+    /// Of one stream.
+    pub waiting_per_stream: usize,
+}
+
+impl Default for EdgeLimits {
+    fn default() -> Self {
+        Self {
+            // Four renditions of 12 Mb/s together for nine target durations of 4 s are 54 MB.
+            memory_per_stream: 96 * 1024 * 1024,
+            // A waiting request is a few kilobytes.
+            waiting: 100_000,
+            waiting_per_stream: 50_000,
+        }
+    }
+}
+
+/// Why the edge cannot run.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// Its metrics are registered already.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// The client that reaches workers cannot be made.
+    #[error("worker client: {0}")]
+    Workers(#[from] reqwest::Error),
+    /// The listener failed for good.
+    #[error("listener: {0}")]
+    Listener(#[from] io::Error),
+}
+
+/// Serves viewers until `shutdown`, then answers who waits, drains and returns.
+///
+/// # Errors
+/// [`Error`] when it cannot start, or its listener fails for good.
+pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
+    let metrics = Metrics::register(&config.registry)?;
+    let sources = Sources {
+        workers: WorkerClient::new()?,
+        feed_key: config.feed_key,
+        store: config.store.clone(),
+        metrics: metrics.clone(),
+    };
+    // Ends the tasks also when the listener fails.
+    let ended = shutdown.child_token();
+    let streams = Arc::new(Streams::new(config.directory.as_ref(), sources, config.limits, ended.clone()));
+    let viewers = Arc::new(Viewers::new(config.audience, metrics.clone()));
+    let edge = Arc::new(Edge {
+        streams: Arc::clone(&streams),
+        viewers: Arc::clone(&viewers),
+        store: config.store,
+        metrics,
+        waiting: Semaphore::new(config.limits.waiting),
+        shutdown: ended.clone(),
+    });
+    let mut server = HttpServer::new(config.listener, config.http);
+    if let Some(tls) = config.tls {
+        server = server.with_tls(tls);
+    }
+    let serve = async {
+        let served = server.serve(routes::router(edge), shutdown.clone()).await;
+        ended.cancel();
+        served
+    };
+    let (served, (), ()) = tokio::join!(serve, streams.run(), viewers.run(ended.clone()));
+    Ok(served?)
+}
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ mod stored;
 
 pub use date::iso_8601;
 pub use master::master;
-pub use media::{Delivery, media};
+pub use media::{Delivery, media, next_part};
 pub use stored::stored_media;
 
 use std::fmt;

@@ -1,4 +1,11 @@
 //! Playlists as a parser of somebody else's reads them.
+#![allow(
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "small numbers"
+)]
 
 use caudal_livestream::timeline::Timeline;
 use proptest::prelude::*;

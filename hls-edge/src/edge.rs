@@ -1,0 +1,127 @@
+//! What all requests share, and how they wait.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use caudal_livestream::record::{LiveStream, Phase};
+use caudal_livestream::timeline::Timeline;
+use caudal_livestream::{RenditionName, StreamId};
+use caudal_storage::SegmentStore;
+use prometheus::IntGauge;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::answer::Refusal;
+use crate::metrics::Metrics;
+use crate::rendered::{RenditionView, StreamView};
+use crate::streams::Streams;
+use crate::viewers::Viewers;
+use crate::watched::Watched;
+
+/// Shared by all requests.
+pub(crate) struct Edge {
+    pub(crate) streams: Arc<Streams>,
+    pub(crate) viewers: Arc<Viewers>,
+    pub(crate) store: SegmentStore,
+    pub(crate) metrics: Metrics,
+    pub(crate) waiting: Semaphore,
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// Where a stream's answers come from.
+pub(crate) enum Origin {
+    /// From the worker's feed and what is remembered of it.
+    Live(Arc<Watched>),
+    /// From storage: the broadcast is over.
+    Stored,
+}
+
+impl Edge {
+    /// The stream, if the directory knows it and anybody may watch it.
+    pub(crate) fn origin(&self, stream: StreamId) -> Result<(Arc<LiveStream>, Origin), Refusal> {
+        let record = self.streams.public(stream).ok_or(Refusal::NotFound)?;
+        let over = matches!(record.status.phase, Phase::Ended | Phase::Failed);
+        let origin = if over {
+            // Whoever watched the end goes on from memory: the same playlist, with ENDLIST.
+            self.streams
+                .followed(stream)
+                .filter(|watched| watched.whole().borrow().is_some())
+                .map_or(Origin::Stored, Origin::Live)
+        } else {
+            Origin::Live(self.streams.follow(Arc::clone(&record)))
+        };
+        Ok((record, origin))
+    }
+
+    /// The stream as it stands; waits for its first announcement.
+    pub(crate) async fn stream_view(&self, watched: &Watched) -> Result<Arc<StreamView>, Refusal> {
+        let mut whole = watched.whole();
+        self.until(watched, &mut whole, STARTING, |view| view.map(Ok)).await
+    }
+
+    /// A rendition of it and its changes; waits for the stream's first announcement.
+    pub(crate) async fn rendition(
+        &self,
+        watched: &Watched,
+        name: &RenditionName,
+    ) -> Result<watch::Receiver<Arc<RenditionView>>, Refusal> {
+        self.stream_view(watched).await?;
+        watched.rendition(name).ok_or(Refusal::NotFound)
+    }
+
+    /// Waits for what `receiver` brings until `judge` has an answer, `patience` is over or the stream is gone.
+    pub(crate) async fn until<V: Clone, T>(
+        &self,
+        watched: &Watched,
+        receiver: &mut watch::Receiver<V>,
+        patience: Duration,
+        mut judge: impl FnMut(V) -> Option<Result<T, Refusal>>,
+    ) -> Result<T, Refusal> {
+        let deadline = Instant::now() + patience;
+        let mut place = None;
+        loop {
+            let now = receiver.borrow_and_update().clone();
+            if let Some(judged) = judge(now) {
+                return judged;
+            }
+            if place.is_none() {
+                place = Some(self.place(watched)?);
+            }
+            tokio::select! {
+                changed = receiver.changed() => if changed.is_err() { return Err(Refusal::NotFound) },
+                () = watched.gone.cancelled() => return Err(Refusal::NotFound),
+                () = self.shutdown.cancelled() => return Err(Refusal::Busy),
+                () = sleep_until(deadline) => return Err(Refusal::Late),
+            }
+        }
+    }
+
+    fn place<'a>(&'a self, watched: &'a Watched) -> Result<Place<'a>, Refusal> {
+        let edge = self.waiting.try_acquire().map_err(|_| Refusal::Busy)?;
+        let stream = watched.waiting.try_acquire().map_err(|_| Refusal::Busy)?;
+        self.metrics.waiting.inc();
+        Ok(Place { _edge: edge, _stream: stream, gauge: &self.metrics.waiting })
+    }
+}
+
+/// One of the bounded number of requests that wait.
+struct Place<'a> {
+    _edge: SemaphorePermit<'a>,
+    _stream: SemaphorePermit<'a>,
+    gauge: &'a IntGauge,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.gauge.dec();
+    }
+}
+
+/// How long a blocked request waits: RFC 8216bis §6.2.5.2 says three target durations.
+pub(crate) fn patience(timeline: &Timeline) -> Duration {
+    Duration::from_secs(u64::from(timeline.target_duration)) * 3
+}
+
+/// How long the first request of a starting stream waits. Players give a manifest ten seconds or more.
+const STARTING: Duration = Duration::from_secs(9);

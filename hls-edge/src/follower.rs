@@ -1,0 +1,313 @@
+//! The task that follows one watched stream: its record in the directory, its worker's feed, its state in storage.
+//!
+//! It begins with the first request and ends a minute after the last one. Following what nobody watches would cost
+//! every edge a decoded event for each part of every stream; what it would save the first viewer is one connection to
+//! a worker and one snapshot, a millisecond or two in the same network.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use caudal_directory::{FeedRenditions, WorkerClient};
+use caudal_livestream::feed::{Event, Frame, PartAnnounced};
+use caudal_livestream::proof::RoleKey;
+use caudal_livestream::record::{LiveStream, Phase, WorkerAddress};
+use caudal_livestream::state::StoredState;
+use caudal_livestream::timeline::Timeline;
+use caudal_livestream::{Epoch, RenditionName, UnixMillis};
+use caudal_storage::{Key, SegmentStore, StreamFile};
+use tokio::sync::watch;
+use tokio::time::{interval, sleep};
+
+use crate::memory::part;
+use crate::metrics::Metrics;
+use crate::mirror::{Change, Mirror};
+use crate::watched::Watched;
+
+/// What a follower needs of the edge.
+#[derive(Clone, Debug)]
+pub(crate) struct Sources {
+    pub(crate) workers: WorkerClient,
+    pub(crate) feed_key: RoleKey,
+    pub(crate) store: SegmentStore,
+    pub(crate) metrics: Metrics,
+}
+
+/// Follows `watched` until nobody watches it (`is_idle` says so and forgets it in one step) or the directory forgets it.
+pub(crate) struct Follower<I> {
+    pub(crate) sources: Sources,
+    pub(crate) watched: Arc<Watched>,
+    pub(crate) record: watch::Receiver<Option<Arc<LiveStream>>>,
+    pub(crate) is_idle: I,
+    pub(crate) mirror: Mirror,
+    /// The part that was announced and whose bytes come next.
+    pub(crate) announced: Option<PartAnnounced>,
+}
+
+/// Why a feed is followed no longer.
+enum FeedEnd {
+    /// Connect again, in a moment.
+    Lost,
+    /// The record names another worker.
+    Replaced,
+    /// Nobody watches.
+    Idle,
+}
+
+impl<I: Fn() -> bool> Follower<I> {
+    pub(crate) async fn run(mut self) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let record = self.record.borrow_and_update().clone();
+            let Some(record) = record else {
+                self.watched.gone.cancel();
+                return;
+            };
+            let over = self.mirror.timeline().is_some_and(|timeline| timeline.ended);
+            let mut connected = false;
+            if !over {
+                if let Some(worker) = record.status.worker {
+                    let end = self.follow(worker, record.status.epoch, &mut connected).await;
+                    self.mirror.feed_lost();
+                    self.announced = None;
+                    match end {
+                        FeedEnd::Idle => return,
+                        FeedEnd::Replaced => continue,
+                        FeedEnd::Lost => {}
+                    }
+                } else {
+                    self.watched.set_worker(None);
+                }
+                if !connected {
+                    self.take_up_stored(&record).await;
+                }
+            }
+            pause = if connected { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+            tokio::select! {
+                changed = self.record.changed() => if changed.is_err() { return },
+                () = sleep(pause) => {}
+            }
+            if (self.is_idle)() {
+                return;
+            }
+        }
+    }
+
+    /// Reads feeds of one worker until it is lost or replaced.
+    async fn follow(&mut self, worker: WorkerAddress, epoch: Epoch, connected: &mut bool) -> FeedEnd {
+        let workers = self.sources.workers.clone();
+        let proof = self.sources.feed_key.proof(self.watched.stream, epoch);
+        let connect = |names: Vec<RenditionName>| {
+            let (workers, proof) = (workers.clone(), proof.clone());
+            async move { workers.feed(&worker, &proof, FeedRenditions::These(names)).await }
+        };
+        let mut names = self.watched.wanted(Instant::now());
+        let opened = tokio::select! {
+            opened = connect(names.clone()) => opened,
+            // A worker that is gone may take seconds to show it; its successor is not kept waiting.
+            () = replaced(&mut self.record, worker, epoch) => return FeedEnd::Replaced,
+        };
+        let mut feed = match opened {
+            Ok(feed) => feed,
+            Err(error) => {
+                tracing::debug!(stream = %self.watched.stream, %epoch, %error, "no feed");
+                return FeedEnd::Lost;
+            }
+        };
+        *connected = true;
+        self.watched.set_worker(Some((worker, epoch)));
+        let watched = Arc::clone(&self.watched);
+        let second = |wanted: Vec<RenditionName>| {
+            let opening = connect(wanted.clone());
+            Box::pin(async move { opening.await.map(|feed| (feed, wanted)) })
+        };
+        let mut next = None;
+        let mut tick = interval(TICK);
+        loop {
+            tokio::select! {
+                frame = feed.next() => match frame {
+                    Ok(Some(frame)) => if !self.take(frame, &names) { return FeedEnd::Lost },
+                    Ok(None) => return FeedEnd::Lost,
+                    Err(error) => {
+                        tracing::info!(stream = %self.watched.stream, %epoch, %error, "feed lost");
+                        self.sources.metrics.feeds_lost.inc();
+                        return FeedEnd::Lost;
+                    }
+                },
+                // The second connection, for more or fewer renditions: only once it stands the first one is closed.
+                opened = async { match next.as_mut() { Some(next) => next.await, None => std::future::pending().await } } => {
+                    next = None;
+                    match opened {
+                        Ok((opened, wanted)) => {
+                            feed = opened;
+                            names = wanted;
+                            self.announced = None;
+                        }
+                        Err(error) => tracing::debug!(stream = %self.watched.stream, %error, "no second feed"),
+                    }
+                }
+                () = watched.wants_changed.notified() => {
+                    let wanted = watched.wanted(Instant::now());
+                    if next.is_none() && !wanted.iter().all(|name| names.contains(name)) {
+                        next = Some(second(wanted));
+                    }
+                }
+                () = replaced(&mut self.record, worker, epoch) => return FeedEnd::Replaced,
+                _ = tick.tick() => {
+                    if (self.is_idle)() {
+                        return FeedEnd::Idle;
+                    }
+                    self.expire();
+                    let wanted = watched.wanted(Instant::now());
+                    if next.is_none() && wanted != names {
+                        next = Some(second(wanted));
+                    }
+                }
+            }
+        }
+    }
+
+    /// False when the feed is of no more use.
+    fn take(&mut self, frame: Frame, names: &[RenditionName]) -> bool {
+        match frame {
+            Frame::Bytes(data) => match self.announced.take() {
+                Some(announced) => {
+                    self.keep(&announced, data);
+                    self.apply(&Event::Part(announced))
+                }
+                None => true,
+            },
+            Frame::Event(event) => {
+                // Bytes that never came: the part is announced all the same, and fetched when it is asked for.
+                let held_back =
+                    self.announced.take().is_none_or(|announced| self.apply(&Event::Part(announced)));
+                match event {
+                    Event::Part(announced) if names.contains(&announced.rendition) => {
+                        self.announced = Some(announced);
+                        held_back
+                    }
+                    event => held_back && self.apply(&event),
+                }
+            }
+        }
+    }
+
+    fn keep(&self, announced: &PartAnnounced, data: Bytes) {
+        let Some((_, epoch)) = self.watched.worker() else { return };
+        let key = part(&announced.rendition, epoch, announced.part.number);
+        self.watched.memory().put(key, data, Instant::now());
+    }
+
+    fn apply(&mut self, event: &Event) -> bool {
+        if let Event::Segment(announced) = event {
+            self.watched.memory().finish(&announced.rendition, &announced.segment, Instant::now());
+        }
+        match self.mirror.apply(event) {
+            Ok(change) => {
+                self.publish(&change);
+                if let (Event::Part(announced), Change::Rendition(_)) = (event, &change) {
+                    self.measure(announced);
+                }
+                true
+            }
+            Err(gap) => {
+                tracing::warn!(stream = %self.watched.stream, %gap, "the feed does not follow");
+                false
+            }
+        }
+    }
+
+    fn publish(&self, change: &Change) {
+        if *change != Change::None
+            && let Some(timeline) = self.mirror.timeline()
+        {
+            self.watched.publish(&Arc::new(timeline.clone()), change);
+        }
+    }
+
+    /// How long after its last frame was due by the publisher's clock a part is here.
+    fn measure(&self, announced: &PartAnnounced) {
+        let Some(segment) = self
+            .mirror
+            .timeline()
+            .and_then(|timeline| timeline.track(&announced.rendition))
+            .and_then(|track| track.segments.back())
+        else {
+            return;
+        };
+        let end =
+            segment.program_date_time.0.saturating_add(i64::try_from(segment.duration.0 / 1000).unwrap_or(0));
+        let late = now_unix().0.saturating_sub(end).max(0);
+        self.sources
+            .metrics
+            .feed_lag
+            .observe(Duration::from_millis(u64::try_from(late).unwrap_or(0)).as_secs_f64());
+    }
+
+    fn expire(&self) {
+        let target = self.mirror.timeline().map_or(DEFAULT_TARGET, |timeline| timeline.target_duration);
+        // Six target durations after they were listed last, which is at most three after they came.
+        let span = Duration::from_secs(u64::from(target)) * 9;
+        self.watched.memory().expire(Instant::now(), span);
+    }
+
+    /// With nothing in memory, or nothing new to come, what the workers left in storage says how the stream stands.
+    async fn take_up_stored(&mut self, record: &LiveStream) {
+        let finished = matches!(record.status.phase, Phase::Ended | Phase::Failed);
+        if self.mirror.timeline().is_some() && !finished {
+            return;
+        }
+        if let Some(timeline) = stored_timeline(&self.sources.store, self.watched.stream).await {
+            let change = self.mirror.offer(timeline);
+            self.publish(&change);
+        }
+    }
+}
+
+/// Returns when the record names another worker than this one, or is gone. Without any worker in it, this one may
+/// still have something to say, ENDLIST above all.
+async fn replaced(
+    record: &mut watch::Receiver<Option<Arc<LiveStream>>>,
+    worker: WorkerAddress,
+    epoch: Epoch,
+) {
+    loop {
+        if record.changed().await.is_err() {
+            return;
+        }
+        let now = record.borrow();
+        let Some(status) = now.as_ref().map(|record| &record.status) else { return };
+        if status.worker.is_some_and(|named| (named, status.epoch) != (worker, epoch)) {
+            return;
+        }
+    }
+}
+
+/// The timeline of the highest filled state.
+async fn stored_timeline(store: &SegmentStore, stream: caudal_livestream::StreamId) -> Option<Timeline> {
+    let mut epochs = store.epochs(stream).await.ok()?;
+    epochs.sort_unstable_by(|a, b| b.cmp(a));
+    for epoch in epochs.into_iter().take(MAX_STATES) {
+        let Ok(Some(json)) = store.get(&Key::Live(stream, StreamFile::State(epoch))).await else { continue };
+        // An empty object is a claim that nobody has filled.
+        if let Ok(StoredState { filled: Some(filled), .. }) = serde_json::from_slice(&json) {
+            return Some(filled.timeline);
+        }
+    }
+    None
+}
+
+fn now_unix() -> UnixMillis {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    UnixMillis(since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
+}
+
+/// Until a worker that refused is asked again. A new record, which is the usual cure, is waited for beside it.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How often old media is forgotten and the set of renditions looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// Claims without content that are looked behind: workers that died before their first part.
+const MAX_STATES: usize = 8;
+/// While there is no timeline; nothing is kept then anyway.
+const DEFAULT_TARGET: u32 = 4;

@@ -1,0 +1,241 @@
+//! Parts, segments and initialization segments.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{ConnectInfo, Path, RawQuery, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use caudal_livestream::timeline::{Segment, SegmentPhase, Timeline, Track};
+use caudal_livestream::{Epoch, Msn, PartNumber, RenditionName, StreamId};
+use caudal_media::playlist::next_part;
+use caudal_storage::{Key, StreamFile};
+
+use crate::answer::{Cache, Refusal, media};
+use crate::edge::{Edge, Origin, patience};
+use crate::memory::FileKey;
+use crate::rendered::RenditionView;
+use crate::request::MediaFile;
+use crate::routes::{count, viewer};
+use crate::watched::Watched;
+
+/// `GET /live/{stream}/{rendition}/{file}`
+pub(crate) async fn get_media_file(
+    State(edge): State<Arc<Edge>>,
+    Path((stream, rendition, file)): Path<(String, String, String)>,
+    RawQuery(query): RawQuery,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    asked: HeaderMap,
+) -> Response {
+    let kind = match file.as_bytes() {
+        [b'p', ..] => "part",
+        [b'i', ..] => "init",
+        _ => "segment",
+    };
+    let answer = async {
+        let stream: StreamId = stream.parse().map_err(|_| Refusal::NotFound)?;
+        let rendition: RenditionName = rendition.parse().map_err(|_| Refusal::NotFound)?;
+        let file: MediaFile = file.parse().map_err(|_| Refusal::NotFound)?;
+        let (_, origin) = edge.origin(stream)?;
+        edge.viewers.saw(stream, viewer(query.as_deref().unwrap_or_default(), peer, &asked), Instant::now());
+        let content_type = if rendition.as_str() == AUDIO { "audio/mp4" } else { "video/mp4" };
+        let (data, cache) = match origin {
+            Origin::Stored => {
+                let stored = stored_file(&rendition, &file).ok_or(Refusal::NotFound)?;
+                (from_store(&edge, stream, stored).await?.ok_or(Refusal::NotFound)?, Cache::Immutable)
+            }
+            Origin::Live(watched) => {
+                watched.want(std::slice::from_ref(&rendition));
+                live(&edge, &watched, FileKey { rendition, file }).await?
+            }
+        };
+        Ok::<_, Refusal>(media(data, content_type, cache, &asked))
+    };
+    let response = answer.await.unwrap_or_else(Refusal::into_response);
+    count(&edge.metrics, kind, response)
+}
+
+async fn live(edge: &Edge, watched: &Watched, key: FileKey) -> Result<(Bytes, Cache), Refusal> {
+    let mut receiver = edge.rendition(watched, &key.rendition).await?;
+    match &key.file {
+        MediaFile::Part(epoch, number) => {
+            let (epoch, number) = (*epoch, *number);
+            if let Some(data) = watched.memory().get(&key) {
+                return Ok((data, Cache::Immutable));
+            }
+            let patience = patience(&receiver.borrow().timeline);
+            let found = edge
+                .until(watched, &mut receiver, patience, |view| locate_part(&view, epoch, number))
+                .await
+                // A hint that came to nothing.
+                .map_err(|refusal| if refusal == Refusal::Late { Refusal::NotFound } else { refusal })?;
+            Ok((part(edge, watched, key, &found, number).await?, Cache::Immutable))
+        }
+        MediaFile::Segment(msn, epoch) => {
+            let view = receiver.borrow_and_update().clone();
+            let track = view.track().ok_or(Refusal::NotFound)?;
+            segment(edge, watched, &view.timeline, track, (*msn, *epoch), &key).await
+        }
+        MediaFile::Init(hash) => {
+            if let Some(data) = watched.memory().get(&key) {
+                return Ok((data, Cache::Immutable));
+            }
+            let view = receiver.borrow_and_update().clone();
+            let known =
+                |track: &Track| track.segments.iter().any(|segment| segment.init.as_ref() == Some(hash));
+            if !view.track().is_some_and(known) {
+                return Err(Refusal::NotFound);
+            }
+            let fetched = watched
+                .fetch_once(&key, async {
+                    match from_worker(edge, watched, &key).await {
+                        Some(data) => Some(data),
+                        None => stored_or_none(edge, watched, &key).await,
+                    }
+                })
+                .await;
+            Ok((fetched.ok_or(Refusal::NotFound)?, Cache::Immutable))
+        }
+    }
+}
+
+/// The segment of a part that was announced; `None` while it is the very next one, which players are told to ask for
+/// in advance.
+fn locate_part(view: &RenditionView, epoch: Epoch, number: PartNumber) -> Option<Result<Segment, Refusal>> {
+    let (timeline, Some(track)) = (&view.timeline, view.track()) else { return Some(Err(Refusal::NotFound)) };
+    let holds = |segment: &&Segment| {
+        segment.epoch == epoch && segment.parts.iter().any(|announced| announced.number == number)
+    };
+    if let Some(segment) = track.segments.iter().rev().find(holds) {
+        return Some(Ok(segment.clone()));
+    }
+    let hinted = !timeline.ended && epoch == timeline.epoch && number == next_part(timeline, track);
+    if hinted { None } else { Some(Err(Refusal::NotFound)) }
+}
+
+/// A part that was announced: from memory, the worker, or its stored segment.
+async fn part(
+    edge: &Edge,
+    watched: &Watched,
+    key: FileKey,
+    segment: &Segment,
+    number: PartNumber,
+) -> Result<Bytes, Refusal> {
+    if let Some(data) = watched.memory().get(&key) {
+        return Ok(data);
+    }
+    let (offset, length) = segment.part_range(number).ok_or(Refusal::NotFound)?;
+    let whole =
+        FileKey { rendition: key.rendition.clone(), file: MediaFile::Segment(segment.msn, segment.epoch) };
+    let slice = || -> Option<Bytes> {
+        let data = watched.memory().get(&whole)?;
+        let from = usize::try_from(offset).ok()?;
+        let to = from.checked_add(usize::try_from(length).ok()?)?;
+        (to <= data.len()).then(|| data.slice(from..to))
+    };
+    if let Some(data) = slice() {
+        return Ok(data);
+    }
+    let fetched = watched
+        .fetch_once(&key, async {
+            if let Some(data) = from_worker(edge, watched, &key).await {
+                return Some(data);
+            }
+            if segment.phase == SegmentPhase::Open {
+                return None;
+            }
+            let stored = Key::Live(watched.stream, stored_file(&whole.rendition, &whole.file)?);
+            edge.store
+                .get_range(&stored, offset..offset.saturating_add(u64::from(length)))
+                .await
+                .ok()
+                .flatten()
+        })
+        .await;
+    fetched.ok_or(Refusal::NotFound)
+}
+
+async fn segment(
+    edge: &Edge,
+    watched: &Watched,
+    timeline: &Timeline,
+    track: &Track,
+    (msn, epoch): (Msn, Epoch),
+    key: &FileKey,
+) -> Result<(Bytes, Cache), Refusal> {
+    let listed = track.segments.iter().find(|segment| segment.msn == msn);
+    let stored = match listed {
+        Some(segment) if segment.epoch != epoch || segment.gap || segment.phase == SegmentPhase::Open => {
+            return Err(Refusal::NotFound);
+        }
+        Some(segment) => segment.phase == SegmentPhase::Stored,
+        // Gone from the playlist, but not for longer than a player may still have it in its own.
+        None if left_lately(timeline, track, msn, epoch) => true,
+        None => return Err(Refusal::NotFound),
+    };
+    let cache = if stored { Cache::Immutable } else { Cache::Seconds(1) };
+    if let Some(data) = watched.memory().get(key) {
+        return Ok((data, cache));
+    }
+    let fetched = watched
+        .fetch_once(key, async {
+            if stored {
+                return stored_or_none(edge, watched, key).await;
+            }
+            match from_worker(edge, watched, key).await {
+                Some(data) => Some(data),
+                // It may have been stored, and its worker lost, before either was announced.
+                None => stored_or_none(edge, watched, key).await,
+            }
+        })
+        .await;
+    Ok((fetched.ok_or(Refusal::NotFound)?, cache))
+}
+
+/// RFC 8216bis §6.2.2: a segment stays as long as the longest playlist that held it.
+fn left_lately(timeline: &Timeline, track: &Track, msn: Msn, epoch: Epoch) -> bool {
+    let Some(first) = track.segments.front() else { return false };
+    let window = u64::try_from(track.segments.len()).unwrap_or(u64::MAX);
+    epoch <= timeline.epoch
+        && msn >= timeline.first_msn
+        && msn < first.msn
+        && msn.0 >= first.msn.0.saturating_sub(window)
+}
+
+async fn from_worker(edge: &Edge, watched: &Watched, key: &FileKey) -> Option<Bytes> {
+    let (worker, epoch) = watched.worker()?;
+    let sources = edge.streams.sources();
+    let proof = sources.feed_key.proof(watched.stream, epoch);
+    match sources.workers.fetch(&worker, &proof, &key.rendition, &key.file.to_string()).await {
+        Ok(data) => data,
+        Err(error) => {
+            tracing::debug!(stream = %watched.stream, %error, "worker");
+            None
+        }
+    }
+}
+
+async fn stored_or_none(edge: &Edge, watched: &Watched, key: &FileKey) -> Option<Bytes> {
+    let file = stored_file(&key.rendition, &key.file)?;
+    from_store(edge, watched.stream, file).await.ok().flatten()
+}
+
+async fn from_store(edge: &Edge, stream: StreamId, file: StreamFile) -> Result<Option<Bytes>, Refusal> {
+    edge.store.get(&Key::Live(stream, file)).await.map_err(|error| {
+        tracing::warn!(%stream, %error, "storage");
+        Refusal::Unavailable
+    })
+}
+
+/// Parts are never stored.
+fn stored_file(rendition: &RenditionName, file: &MediaFile) -> Option<StreamFile> {
+    match file {
+        MediaFile::Part(..) => None,
+        MediaFile::Segment(msn, epoch) => Some(StreamFile::Segment(rendition.clone(), *msn, *epoch)),
+        MediaFile::Init(hash) => Some(StreamFile::Init(rendition.clone(), hash.clone())),
+    }
+}
+
+const AUDIO: &str = "audio";

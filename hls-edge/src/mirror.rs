@@ -1,0 +1,100 @@
+//! A stream as its workers announce it, one after the other: never backwards, whatever a feed says.
+
+use caudal_livestream::RenditionName;
+use caudal_livestream::feed::Event;
+use caudal_livestream::timeline::{SegmentPhase, Timeline, TimelineGap, Track};
+
+/// What readers of the mirror must look at again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Nothing.
+    None,
+    /// One rendition.
+    Rendition(RenditionName),
+    /// All of them.
+    Whole,
+}
+
+/// The last timeline, and the one that will replace it.
+#[derive(Debug, Default)]
+pub(crate) struct Mirror {
+    timeline: Option<Timeline>,
+    /// A snapshot that stands behind what viewers have seen already: a second connection's, or a new worker's. It
+    /// follows its events and takes over once it has caught up.
+    coming: Option<Timeline>,
+}
+
+impl Mirror {
+    /// What viewers see; none before anything was announced.
+    pub(crate) fn timeline(&self) -> Option<&Timeline> {
+        self.timeline.as_ref()
+    }
+
+    /// Takes in an announcement.
+    pub(crate) fn apply(&mut self, event: &Event) -> Result<Change, TimelineGap> {
+        if let Event::Snapshot(whole) = event {
+            return Ok(self.offer(whole.as_ref().clone()));
+        }
+        if let Some(mut coming) = self.coming.take() {
+            coming.apply(event)?;
+            return Ok(self.offer(coming));
+        }
+        let Some(timeline) = &mut self.timeline else { return Ok(Change::None) };
+        timeline.apply(event)?;
+        Ok(match event {
+            Event::Part(part) => Change::Rendition(part.rendition.clone()),
+            Event::Segment(segment) => Change::Rendition(segment.rendition.clone()),
+            // The report of it leaves the others' playlists.
+            Event::Withdrawn { .. } | Event::End | Event::Snapshot(_) => Change::Whole,
+            // Says only where a file can be had.
+            Event::Stored { rendition, .. } => Change::Rendition(rendition.clone()),
+            Event::Input(_) | Event::Heartbeat => Change::None,
+        })
+    }
+
+    /// A feed is gone: what it had begun to tell is of no use.
+    pub(crate) fn feed_lost(&mut self) {
+        self.coming = None;
+    }
+
+    /// Takes `whole` up, unless it is of an older epoch; keeps it until it has caught up.
+    pub(crate) fn offer(&mut self, mut whole: Timeline) -> Change {
+        self.coming = None;
+        if let Some(current) = &self.timeline {
+            if whole.epoch < current.epoch || current.ended {
+                return Change::None;
+            }
+            if !whole.ended && behind(&whole, current) {
+                self.coming = Some(whole);
+                return Change::None;
+            }
+            forget_what_left(&mut whole, current);
+        }
+        self.timeline = Some(whole);
+        Change::Whole
+    }
+}
+
+fn behind(coming: &Timeline, current: &Timeline) -> bool {
+    coming.tracks.iter().filter(|track| !track.withdrawn).any(|track| {
+        current.track(&track.name).is_some_and(|seen| !seen.withdrawn && position(track) < position(seen))
+    })
+}
+
+/// Segment, whether it is whole, and parts while it is not.
+fn position(track: &Track) -> Option<(u64, bool, usize)> {
+    track.segments.back().map(|last| match last.phase {
+        SegmentPhase::Open => (last.msn.0, false, last.parts.len()),
+        SegmentPhase::Finished | SegmentPhase::Stored => (last.msn.0, true, 0),
+    })
+}
+
+/// MEDIA-SEQUENCE must not go back when another worker keeps a longer window.
+fn forget_what_left(coming: &mut Timeline, current: &Timeline) {
+    for track in &mut coming.tracks {
+        let Some(first) = current.track(&track.name).and_then(|seen| seen.segments.front()) else { continue };
+        while track.segments.front().is_some_and(|segment| segment.msn < first.msn) {
+            track.segments.pop_front();
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The edge's table of contents, and what all answers have in common.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::HttpBody as _;
+use axum::extract::{Path, Request, State};
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, USER_AGENT,
+};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use caudal_livestream::StreamId;
+use caudal_storage::Key;
+
+use crate::answer::{Cache, Refusal, media};
+use crate::edge::Edge;
+use crate::media_files::get_media_file;
+use crate::metrics::Metrics;
+use crate::playlists::{get_manifest, get_master, get_media_playlist};
+use crate::request::query_value;
+use crate::viewers::ViewerKey;
+
+pub(crate) fn router(edge: Arc<Edge>) -> Router {
+    Router::new()
+        .route("/live/{stream}/master.m3u8", get(get_master))
+        .route("/live/{stream}/manifest.mpd", get(get_manifest))
+        .route("/live/{stream}/{rendition}/index.m3u8", get(get_media_playlist))
+        .route("/live/{stream}/{rendition}/{file}", get(get_media_file))
+        .route("/thumbnails/{stream}/poster.jpg", get(get_poster))
+        .fallback(|| async { Refusal::NotFound })
+        .layer(from_fn(any_origin))
+        .with_state(edge)
+}
+
+/// `GET /thumbnails/{stream}/poster.jpg`
+async fn get_poster(State(edge): State<Arc<Edge>>, Path(stream): Path<String>, asked: HeaderMap) -> Response {
+    let answer = async {
+        let stream: StreamId = stream.parse().map_err(|_| Refusal::NotFound)?;
+        if !edge.streams.known(stream) {
+            return Err(Refusal::NotFound);
+        }
+        let found = edge.store.get(&Key::Poster(stream)).await.map_err(|error| {
+            tracing::warn!(%stream, %error, "storage");
+            Refusal::Unavailable
+        })?;
+        Ok(media(found.ok_or(Refusal::NotFound)?, "image/jpeg", POSTER, &asked))
+    };
+    let response = answer.await.unwrap_or_else(Refusal::into_response);
+    count(&edge.metrics, "poster", response)
+}
+
+/// Counts an answer.
+pub(crate) fn count(metrics: &Metrics, kind: &'static str, response: Response) -> Response {
+    metrics.requests.with_label_values(&[kind, response.status().as_str()]).inc();
+    metrics.sent.inc_by(response.body().size_hint().exact().unwrap_or(0));
+    response
+}
+
+/// Who asks.
+pub(crate) fn viewer<'a>(query: &'a str, peer: SocketAddr, asked: &'a HeaderMap) -> ViewerKey<'a> {
+    match query_value(query, "v") {
+        Some(name) if !name.is_empty() => ViewerKey::Named(name),
+        _ => ViewerKey::Guessed(peer.ip(), asked.get(USER_AGENT).map_or(b"", HeaderValue::as_bytes)),
+    }
+}
+
+/// Players run on any page, so every answer is for any origin, and a preflight is answered at once.
+async fn any_origin(request: Request, next: Next) -> Response {
+    let preflight = request.method() == Method::OPTIONS;
+    let mut response =
+        if preflight { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    if preflight {
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, OPTIONS"));
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("*"));
+        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+    } else {
+        headers.insert(
+            ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static("Age, Content-Length, Content-Range, Date"),
+        );
+    }
+    response
+}
+
+/// It is written anew every ten seconds.
+const POSTER: Cache = Cache::Seconds(5);

@@ -1,0 +1,166 @@
+//! Which streams are followed, and which may be watched.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use caudal_directory::{StreamDirectory, Streams as Records};
+use caudal_livestream::StreamId;
+use caudal_livestream::admission::Access;
+use caudal_livestream::record::LiveStream;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::EdgeLimits;
+use crate::follower::{Follower, Sources};
+use crate::mirror::Mirror;
+use crate::watched::Watched;
+
+/// All followed streams.
+pub(crate) struct Streams {
+    records: watch::Receiver<Records>,
+    sources: Sources,
+    limits: EdgeLimits,
+    followed: Mutex<HashMap<StreamId, Followed>>,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+struct Followed {
+    watched: Arc<Watched>,
+    record: watch::Sender<Option<Arc<LiveStream>>>,
+}
+
+impl Streams {
+    pub(crate) fn new(
+        directory: &dyn StreamDirectory,
+        sources: Sources,
+        limits: EdgeLimits,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self {
+            records: directory.watch(),
+            sources,
+            limits,
+            followed: Mutex::default(),
+            tasks: TaskTracker::new(),
+            shutdown,
+        }
+    }
+
+    /// The record of a stream that anybody may watch.
+    pub(crate) fn public(&self, stream: StreamId) -> Option<Arc<LiveStream>> {
+        let record = self.records.borrow().get(&stream).cloned()?;
+        (record.spec.access == Access::Public).then_some(record)
+    }
+
+    /// Whether the directory knows the stream at all.
+    pub(crate) fn known(&self, stream: StreamId) -> bool {
+        self.records.borrow().contains_key(&stream)
+    }
+
+    /// How workers are reached.
+    pub(crate) fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// The stream if it is followed already.
+    pub(crate) fn followed(&self, stream: StreamId) -> Option<Arc<Watched>> {
+        self.lock().get(&stream).map(|followed| Arc::clone(&followed.watched))
+    }
+
+    /// The stream of `record`, followed from now on.
+    pub(crate) fn follow(self: &Arc<Self>, record: Arc<LiveStream>) -> Arc<Watched> {
+        let stream = record.spec.stream;
+        let mut all = self.lock();
+        if let Some(followed) = all.get(&stream) {
+            // Under the same lock as the follower's own look: it cannot leave between here and the request's answer.
+            followed.watched.want(&[]);
+            return Arc::clone(&followed.watched);
+        }
+        let watched =
+            Arc::new(Watched::new(stream, self.limits.memory_per_stream, self.limits.waiting_per_stream));
+        // Read again under the lock: a change from now on finds this follower in the map.
+        let record = self.public(stream).unwrap_or(record);
+        let sender = watch::Sender::new(Some(record));
+        let streams = Arc::clone(self);
+        let follower = Follower {
+            sources: self.sources.clone(),
+            watched: Arc::clone(&watched),
+            record: sender.subscribe(),
+            is_idle: move || streams.forget_idle(stream),
+            mirror: Mirror::default(),
+            announced: None,
+        };
+        all.insert(stream, Followed { watched: Arc::clone(&watched), record: sender });
+        self.sources.metrics.followed.set(i64::try_from(all.len()).unwrap_or(i64::MAX));
+        drop(all);
+        let shutdown = self.shutdown.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = follower.run() => {}
+            }
+        });
+        watched
+    }
+
+    /// Passes the directory's changes on to the followers that they concern, until shutdown.
+    pub(crate) async fn run(&self) {
+        let mut records = self.records.clone();
+        loop {
+            let now = records.borrow_and_update().clone();
+            self.pass_on(&now);
+            tokio::select! {
+                () = self.shutdown.cancelled() => break,
+                changed = records.changed() => if changed.is_err() { break },
+            }
+        }
+        self.shutdown.cancelled().await;
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    fn pass_on(&self, records: &Records) {
+        let mut all = self.lock();
+        all.retain(|stream, followed| {
+            let now = records.get(stream);
+            followed.record.send_if_modified(|record| {
+                let same = match (record.as_ref(), now) {
+                    (Some(before), Some(now)) => Arc::ptr_eq(before, now),
+                    (None, None) => true,
+                    _ => false,
+                };
+                if !same {
+                    *record = now.cloned();
+                }
+                !same
+            });
+            if now.is_none() {
+                followed.watched.gone.cancel();
+            }
+            now.is_some()
+        });
+        self.sources.metrics.followed.set(i64::try_from(all.len()).unwrap_or(i64::MAX));
+    }
+
+    /// True when nobody has asked for the stream for long; it is then no longer followed.
+    fn forget_idle(&self, stream: StreamId) -> bool {
+        let mut all = self.lock();
+        let idle = all.get(&stream).is_none_or(|followed| followed.watched.idle(Instant::now()) > IDLE);
+        if idle {
+            all.remove(&stream);
+            self.sources.metrics.followed.set(i64::try_from(all.len()).unwrap_or(i64::MAX));
+        }
+        idle
+    }
+
+    /// Held for single operations only, never across an await.
+    fn lock(&self) -> MutexGuard<'_, HashMap<StreamId, Followed>> {
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Longer than any request waits, and than a player's pause between two tries.
+const IDLE: Duration = Duration::from_secs(60);

@@ -1,0 +1,105 @@
+//! A directory that says what the test wants.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use caudal_directory::{OpenError, ReconnectError, StreamDirectory, Streams, Unavailable};
+use caudal_livestream::admission::{Access, LatencyMode};
+use caudal_livestream::record::{DesiredState, Ingest, LiveStream, MediaInfo, Phase, Spec, Status};
+use caudal_livestream::{Epoch, Generation, SessionId, StreamId};
+use futures::future::{BoxFuture, ready};
+use tokio::sync::watch;
+
+use super::fake_worker::FakeWorker;
+
+pub(crate) struct FakeDirectory {
+    stream: StreamId,
+    records: watch::Sender<Streams>,
+}
+
+impl FakeDirectory {
+    /// Knows one stream, which has no worker yet.
+    pub(crate) fn new(stream: StreamId) -> Self {
+        let spec = Spec {
+            stream,
+            channel: "ada".to_owned(),
+            title: String::new(),
+            access: Access::Public,
+            renditions: Vec::new(),
+            latency_mode: LatencyMode::Low,
+            reconnect_window_ms: 30_000,
+            record: true,
+            hints: None,
+            desired_state: DesiredState::Live,
+            end_reason: None,
+            drop: None,
+            key_revoked: false,
+            ingest: Ingest {
+                session: SessionId::generate(),
+                generation: Generation(1),
+                router: String::new(),
+                key_hash: String::new(),
+            },
+        };
+        let record = LiveStream { spec, status: Status { phase: Phase::Starting, ..Status::default() } };
+        Self { stream, records: watch::Sender::new(Arc::new(HashMap::from([(stream, Arc::new(record))]))) }
+    }
+
+    pub(crate) fn change(&self, change: impl FnOnce(&mut LiveStream)) {
+        self.records.send_modify(|records| {
+            let mut all = records.as_ref().clone();
+            let mut record = all[&self.stream].as_ref().clone();
+            change(&mut record);
+            all.insert(self.stream, Arc::new(record));
+            *records = Arc::new(all);
+        });
+    }
+
+    pub(crate) fn assign(&self, worker: &FakeWorker, phase: Phase) {
+        self.change(|record| {
+            record.status.worker = Some(worker.address());
+            record.status.epoch = worker.epoch();
+            record.status.phase = phase;
+        });
+    }
+
+    pub(crate) fn without_worker(&self, phase: Phase) {
+        self.change(|record| {
+            record.status.worker = None;
+            record.status.phase = phase;
+        });
+    }
+
+    pub(crate) fn forget(&self) {
+        self.records.send_replace(Arc::default());
+    }
+}
+
+fn no<T>() -> BoxFuture<'static, Result<T, Unavailable>>
+where
+    T: Send + 'static,
+{
+    Box::pin(ready(Err(Unavailable("not in this test".to_owned()))))
+}
+
+impl StreamDirectory for FakeDirectory {
+    fn open(&self, _: Spec) -> BoxFuture<'_, Result<Arc<LiveStream>, OpenError>> {
+        Box::pin(async { Ok(no::<Arc<LiveStream>>().await?) })
+    }
+
+    fn reconnect(&self, _: StreamId, _: Ingest) -> BoxFuture<'_, Result<Arc<LiveStream>, ReconnectError>> {
+        Box::pin(async { Ok(no::<Arc<LiveStream>>().await?) })
+    }
+
+    fn worker_unreachable(&self, _: StreamId, _: Epoch) -> BoxFuture<'_, ()> {
+        Box::pin(ready(()))
+    }
+
+    fn report_media(&self, _: StreamId, _: SessionId, _: MediaInfo) -> BoxFuture<'_, ()> {
+        Box::pin(ready(()))
+    }
+
+    fn watch(&self) -> watch::Receiver<Streams> {
+        self.records.subscribe()
+    }
+}

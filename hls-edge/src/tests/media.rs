@@ -1,0 +1,206 @@
+//! Files: whose bytes, for how long, and what is not there.
+
+use caudal_livestream::admission::Access;
+use caudal_livestream::record::Phase;
+use caudal_livestream::{Msn, StreamId};
+use caudal_storage::Key;
+use flate2::read::GzDecoder;
+
+use super::{Scene, until, until_text};
+
+const PLAYLIST: &str = "/live/{s}/source/index.m3u8";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parts_segments_and_inits_are_the_workers_bytes() {
+    let scene = Scene::new().await;
+    let worker = scene.worker(1).await;
+    worker.announce(&["source", "audio"]);
+    scene.text(PLAYLIST).await;
+    until("the feed carries the rendition", || worker.carries("source")).await;
+    let hinted = scene.start("/live/{s}/source/p1-1.m4s");
+    worker.part();
+    assert_eq!(hinted.await.unwrap(), (200, "[source 1 1]".to_owned()));
+    // Announced before anybody watched: the edge asks the worker, once.
+    assert_eq!(scene.bytes("/live/{s}/source/p1-0.m4s").await, "[source 1 0]");
+    assert_eq!(scene.bytes("/live/{s}/source/p1-0.m4s").await, "[source 1 0]");
+    assert_eq!(worker.fetched(), ["source/p1-0.m4s"]);
+    assert_eq!(scene.bytes("/live/{s}/source/init-abc.mp4").await, "init");
+
+    for _ in 2..5 {
+        worker.part();
+    }
+    worker.close();
+    until_text(&scene, PLAYLIST, |text| text.contains("\n7-1.m4s\n")).await;
+    let segment = scene.get("/live/{s}/source/7-1.m4s").await;
+    assert_eq!(segment.headers()["cache-control"], "public, max-age=1");
+    assert_eq!(segment.headers()["content-type"], "video/mp4");
+    assert!(!segment.headers().contains_key("accept-ranges"));
+    assert_eq!(
+        segment.bytes().await.unwrap(),
+        "[source 1 0][source 1 1][source 1 2][source 1 3][source 1 4]"
+    );
+    assert_eq!(worker.fetched(), ["source/p1-0.m4s", "source/init-abc.mp4"]);
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_stored_is_immutable_and_comes_in_ranges() {
+    let scene = Scene::new().await;
+    let worker = scene.worker(1).await;
+    worker.announce(&["source"]);
+    for _ in 1..5 {
+        worker.part();
+    }
+    worker.close();
+    worker.store().await;
+    // The worker has forgotten all of it, so it comes from storage.
+    worker.forget_files();
+    scene.text(PLAYLIST).await;
+    let url = scene.url("/live/{s}/source/7-1.m4s");
+    let part = scene.client.get(&url).header("range", "bytes=12-23").send().await.unwrap();
+    assert_eq!(part.status(), 206);
+    assert_eq!(part.headers()["content-range"], "bytes 12-23/60");
+    assert_eq!(part.headers()["cache-control"], "public, max-age=31536000, immutable");
+    assert_eq!(part.bytes().await.unwrap(), "[source 1 1]");
+    assert_eq!(scene.client.get(&url).header("range", "bytes=60-").send().await.unwrap().status(), 416);
+    // A part is by now a slice of its segment.
+    assert_eq!(scene.bytes("/live/{s}/source/p1-3.m4s").await, "[source 1 3]");
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_segment_that_just_left_the_playlist_can_still_be_had() {
+    let scene = Scene::new().await;
+    let worker = scene.worker(1).await;
+    worker.announce(&["source"]);
+    worker.close();
+    worker.store().await;
+    scene.text(PLAYLIST).await;
+    for _ in 0..22 {
+        worker.segment();
+    }
+    until_text(&scene, PLAYLIST, |text| text.contains("MEDIA-SEQUENCE:9\n")).await;
+    worker.forget_files();
+    assert_eq!(scene.bytes("/live/{s}/source/7-1.m4s").await, "[source 1 0]");
+    assert_eq!(worker.timeline().tracks[0].segments[0].msn, Msn(9));
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_there_is_a_404_for_a_second() {
+    let scene = Scene::new().await;
+    let worker = scene.worker(1).await;
+    worker.announce(&["source"]);
+    scene.text(PLAYLIST).await;
+    let stranger = StreamId::generate();
+    for path in [
+        "/",
+        "/live/nonsense/master.m3u8",
+        "/live/{s}/other/index.m3u8",
+        "/live/{s}/SOURCE/index.m3u8",
+        "/live/{s}/source/7-1.m4s",
+        "/live/{s}/source/7-2.m4s",
+        "/live/{s}/source/400-1.m4s",
+        "/live/{s}/source/p1-2.m4s",
+        "/live/{s}/source/p0-1.m4s",
+        "/live/{s}/source/init-dead.mp4",
+        "/live/{s}/source/state-1.json",
+        "/live/{s}/source/..%2fstate-1.json",
+        "/thumbnails/{s}/poster.jpg",
+        &format!("/live/{stranger}/master.m3u8"),
+        &format!("/live/{stranger}/source/7-1.m4s"),
+        &format!("/thumbnails/{stranger}/poster.jpg"),
+    ] {
+        let response = scene.get(path).await;
+        assert_eq!(response.status(), 404, "{path}");
+        assert_eq!(response.headers()["cache-control"], "public, max-age=1", "{path}");
+        assert_eq!(response.headers()["access-control-allow-origin"], "*", "{path}");
+    }
+    scene.directory.change(|record| record.spec.access = Access::Premium);
+    assert_eq!(scene.status("/live/{s}/master.m3u8").await, 404);
+    assert_eq!(scene.status("/live/{s}/source/p1-0.m4s").await, 404);
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn playlists_are_compressed_for_those_who_take_it() {
+    use std::io::Read as _;
+    let scene = Scene::new().await;
+    let worker = scene.worker(1).await;
+    worker.announce(&["source"]);
+    let plain = scene.text(PLAYLIST).await;
+    let response =
+        scene.client.get(scene.url(PLAYLIST)).header("accept-encoding", "gzip, br").send().await.unwrap();
+    assert_eq!(response.headers()["content-encoding"], "gzip");
+    assert_eq!(response.headers()["vary"], "Accept-Encoding");
+    assert_eq!(response.headers()["content-type"], "application/vnd.apple.mpegurl");
+    let body = response.bytes().await.unwrap();
+    assert!(body.len() < plain.len() / 2);
+    let mut text = String::new();
+    GzDecoder::new(body.as_ref()).read_to_string(&mut text).unwrap();
+    assert_eq!(text, plain);
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn players_on_other_pages_are_let_in() {
+    let scene = Scene::new().await;
+    let preflight = scene.client.request(reqwest::Method::OPTIONS, scene.url(PLAYLIST)).send().await.unwrap();
+    assert_eq!(preflight.status(), 204);
+    assert_eq!(preflight.headers()["access-control-allow-origin"], "*");
+    assert_eq!(preflight.headers()["access-control-allow-methods"], "GET, HEAD, OPTIONS");
+    let worker = scene.worker(1).await;
+    worker.announce(&["source"]);
+    let response = scene.get(PLAYLIST).await;
+    assert_eq!(response.headers()["access-control-allow-origin"], "*");
+    assert!(response.headers()["access-control-expose-headers"].to_str().unwrap().contains("Content-Range"));
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_manifest_names_finished_segments_that_can_be_had() {
+    let scene = Scene::new().await;
+    let worker = scene.worker(1).await;
+    worker.announce(&["source", "audio"]);
+    worker.close();
+    worker.segment();
+    let manifest = scene.get("/live/{s}/manifest.mpd").await;
+    assert_eq!(manifest.headers()["content-type"], "application/dash+xml");
+    let text = manifest.text().await.unwrap();
+    assert!(text.contains("startNumber=\"7\"") && text.contains("audio/$Number$-1.m4s"), "{text}");
+    assert_eq!(scene.bytes("/live/{s}/audio/7-1.m4s").await, "[audio 1 0]");
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_poster_is_served_from_storage() {
+    let scene = Scene::new().await;
+    scene.store.put(&Key::Poster(scene.stream), "jpeg".into()).await.unwrap();
+    let poster = scene.get("/thumbnails/{s}/poster.jpg").await;
+    assert_eq!(poster.headers()["content-type"], "image/jpeg");
+    assert_eq!(poster.headers()["cache-control"], "public, max-age=5");
+    assert_eq!(poster.bytes().await.unwrap(), "jpeg");
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn viewers_are_counted_by_who_they_are() {
+    let scene = Scene::new().await;
+    let worker = scene.worker(1).await;
+    worker.announce(&["source"]);
+    for path in ["?v=ada", "?v=grace", "?v=ada&_HLS_msn=6"] {
+        scene.text(&format!("{PLAYLIST}{path}")).await;
+    }
+    until("two viewers are told", || scene.viewers() == 2).await;
+    scene.bytes("/live/{s}/source/p1-0.m4s").await;
+    until("the nameless one counts too", || scene.viewers() == 3).await;
+    // Nobody watches by looking at the master playlist.
+    scene.directory.without_worker(Phase::Reconnecting);
+    scene.text("/live/{s}/master.m3u8?v=hedy").await;
+    scene.text(&format!("{PLAYLIST}?v=ada")).await;
+    let audience = std::sync::Arc::clone(&scene.audience);
+    let stream = scene.stream;
+    assert_eq!(scene.viewers(), 3);
+    scene.stop().await;
+    assert_eq!(caudal_directory::Audience::viewers(audience.as_ref(), stream), 0);
+}

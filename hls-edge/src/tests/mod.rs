@@ -1,0 +1,177 @@
+//! The edge over real connections: a listener, a worker that announces what the test says, storage in a folder.
+#![allow(clippy::as_conversions, clippy::cast_possible_truncation, reason = "small numbers")]
+
+mod broadcast;
+mod fake_directory;
+mod fake_worker;
+mod life;
+mod media;
+mod mirror_cases;
+mod reload_table;
+mod waiting;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use caudal_directory::{Audience as _, LocalAudience};
+use caudal_livestream::StreamId;
+use caudal_livestream::proof::RoleKey;
+use caudal_livestream::record::Phase;
+use caudal_service::http::HttpLimits;
+use caudal_storage::SegmentStore;
+use prometheus::Registry;
+use reqwest::{Client, Response};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Config, EdgeLimits, Error, run};
+use fake_directory::FakeDirectory;
+use fake_worker::FakeWorker;
+
+/// A running edge with one stream in its directory.
+struct Scene {
+    stream: StreamId,
+    directory: Arc<FakeDirectory>,
+    audience: Arc<LocalAudience>,
+    store: SegmentStore,
+    _folder: tempfile::TempDir,
+    registry: Registry,
+    address: SocketAddr,
+    client: Client,
+    shutdown: CancellationToken,
+    running: JoinHandle<Result<(), Error>>,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        Self::with_limits(EdgeLimits::default()).await
+    }
+
+    async fn with_limits(limits: EdgeLimits) -> Self {
+        let stream = StreamId::generate();
+        let directory = Arc::new(FakeDirectory::new(stream));
+        let audience = Arc::new(LocalAudience::default());
+        let folder = tempfile::tempdir().unwrap();
+        let store = SegmentStore::folder(folder.path()).unwrap();
+        let registry = Registry::new();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let config = Config {
+            listener,
+            tls: None,
+            directory: Arc::<FakeDirectory>::clone(&directory),
+            audience: Arc::<LocalAudience>::clone(&audience),
+            store: store.clone(),
+            feed_key: feed_key(),
+            registry: registry.clone(),
+            limits,
+            http: HttpLimits::default(),
+        };
+        let running = tokio::spawn(run(config, shutdown.clone()));
+        // Made by the worker client in the edge, too; the test's client may be first.
+        caudal_service::install_crypto();
+        let client = Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
+        Self {
+            stream,
+            directory,
+            audience,
+            store,
+            _folder: folder,
+            registry,
+            address,
+            client,
+            shutdown,
+            running,
+        }
+    }
+
+    /// A worker of this scene's stream that the directory names.
+    async fn worker(&self, epoch: u32) -> FakeWorker {
+        let worker = FakeWorker::start(self.stream, epoch, &feed_key(), self.store.clone()).await;
+        self.directory.assign(&worker, Phase::Live);
+        worker
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{}", self.address, path.replace("{s}", &self.stream.to_string()))
+    }
+
+    async fn get(&self, path: &str) -> Response {
+        self.client.get(self.url(path)).send().await.unwrap()
+    }
+
+    async fn status(&self, path: &str) -> u16 {
+        self.get(path).await.status().as_u16()
+    }
+
+    async fn text(&self, path: &str) -> String {
+        let response = self.get(path).await;
+        let status = response.status();
+        let text = response.text().await.unwrap();
+        assert_eq!(status, 200, "{path}: {text}");
+        text
+    }
+
+    async fn bytes(&self, path: &str) -> Bytes {
+        let response = self.get(path).await;
+        assert_eq!(response.status(), 200, "{path}");
+        response.bytes().await.unwrap()
+    }
+
+    /// A request under way.
+    fn start(&self, path: &str) -> JoinHandle<(u16, String)> {
+        let request = self.client.get(self.url(path));
+        tokio::spawn(async move {
+            let response = request.send().await.unwrap();
+            (response.status().as_u16(), response.text().await.unwrap())
+        })
+    }
+
+    fn metric(&self, name: &str) -> i64 {
+        let family = self.registry.gather().into_iter().find(|family| family.get_name() == name);
+        family.map_or(0, |family| family.get_metric().iter().map(|m| m.get_gauge().get_value() as i64).sum())
+    }
+
+    async fn until_waiting(&self, requests: i64) {
+        until("requests wait", || self.metric("caudal_hls_edge_waiting_requests") == requests).await;
+    }
+
+    fn viewers(&self) -> u32 {
+        self.audience.viewers(self.stream)
+    }
+
+    async fn stop(self) {
+        self.shutdown.cancel();
+        self.running.await.unwrap().unwrap();
+    }
+}
+
+fn feed_key() -> RoleKey {
+    RoleKey::new([7; 32])
+}
+
+/// Looks again and again until `condition` holds; fails after ten seconds.
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(10), "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The same for what a request answers.
+async fn until_text(scene: &Scene, path: &str, holds: impl Fn(&str) -> bool) -> String {
+    let start = Instant::now();
+    loop {
+        let text = scene.text(path).await;
+        if holds(&text) {
+            return text;
+        }
+        assert!(start.elapsed() < Duration::from_secs(10), "{path} stays {text}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -1,0 +1,169 @@
+//! A stream that somebody watches: what its follower writes and its requests read.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use caudal_livestream::record::WorkerAddress;
+use caudal_livestream::timeline::Timeline;
+use caudal_livestream::{Epoch, RenditionName, StreamId};
+use tokio::sync::{Notify, OnceCell, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::memory::{FileKey, Memory};
+use crate::mirror::Change;
+use crate::rendered::{RenditionView, StreamView};
+
+/// Shared by the follower and all requests of one stream.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub(crate) stream: StreamId,
+    /// The directory no longer knows the stream: whoever waits gets a 404.
+    pub(crate) gone: CancellationToken,
+    /// Requests that may wait at the same time.
+    pub(crate) waiting: Semaphore,
+    /// The set of renditions that requests want has grown.
+    pub(crate) wants_changed: Notify,
+    whole: watch::Sender<Option<Arc<StreamView>>>,
+    renditions: RwLock<HashMap<RenditionName, watch::Sender<Arc<RenditionView>>>>,
+    memory: Mutex<Memory>,
+    worker: Mutex<Option<(WorkerAddress, Epoch)>>,
+    wants: Mutex<Wants>,
+    flights: Mutex<HashMap<FileKey, Arc<OnceCell<Option<Bytes>>>>>,
+}
+
+#[derive(Debug)]
+struct Wants {
+    last_request: Instant,
+    renditions: HashMap<RenditionName, Instant>,
+}
+
+impl Watched {
+    pub(crate) fn new(stream: StreamId, memory_limit: usize, waiting: usize) -> Self {
+        Self {
+            stream,
+            gone: CancellationToken::new(),
+            waiting: Semaphore::new(waiting),
+            wants_changed: Notify::new(),
+            whole: watch::Sender::new(None),
+            renditions: RwLock::default(),
+            memory: Mutex::new(Memory::new(memory_limit)),
+            worker: Mutex::default(),
+            wants: Mutex::new(Wants { last_request: Instant::now(), renditions: HashMap::new() }),
+            flights: Mutex::default(),
+        }
+    }
+
+    /// The stream as it stands, and each change to its set of renditions, their names or its end.
+    pub(crate) fn whole(&self) -> watch::Receiver<Option<Arc<StreamView>>> {
+        self.whole.subscribe()
+    }
+
+    /// A rendition as it stands, and each announcement of it; none when it is not (or no longer) there.
+    pub(crate) fn rendition(&self, name: &RenditionName) -> Option<watch::Receiver<Arc<RenditionView>>> {
+        self.renditions.read().unwrap_or_else(PoisonError::into_inner).get(name).map(watch::Sender::subscribe)
+    }
+
+    /// Lets everybody see `timeline`, and wakes those who wait for what changed.
+    pub(crate) fn publish(&self, timeline: &Arc<Timeline>, change: &Change) {
+        match change {
+            Change::None => return,
+            Change::Rendition(name) => {
+                let renditions = self.renditions.read().unwrap_or_else(PoisonError::into_inner);
+                if let (Some(sender), Some(view)) = (renditions.get(name), RenditionView::new(timeline, name))
+                {
+                    sender.send_replace(Arc::new(view));
+                }
+            }
+            Change::Whole => {
+                let mut renditions = self.renditions.write().unwrap_or_else(PoisonError::into_inner);
+                renditions.retain(|name, _| timeline.track(name).is_some_and(|track| !track.withdrawn));
+                for track in &timeline.tracks {
+                    let Some(view) = RenditionView::new(timeline, &track.name) else { continue };
+                    let view = Arc::new(view);
+                    match renditions.get(&track.name) {
+                        Some(sender) => drop(sender.send_replace(view)),
+                        None => drop(renditions.insert(track.name.clone(), watch::Sender::new(view))),
+                    }
+                }
+            }
+        }
+        self.whole.send_replace(Some(Arc::new(StreamView::new(Arc::clone(timeline)))));
+    }
+
+    /// Somebody asks for this stream, and for media of `rendition`.
+    pub(crate) fn want(&self, renditions: &[RenditionName]) {
+        let now = Instant::now();
+        let mut wants = lock(&self.wants);
+        wants.last_request = now;
+        let mut grown = false;
+        for name in renditions {
+            grown |= wants.renditions.insert(name.clone(), now).is_none();
+        }
+        drop(wants);
+        if grown {
+            self.wants_changed.notify_one();
+        }
+    }
+
+    /// The renditions that somebody asked for lately, in order.
+    pub(crate) fn wanted(&self, now: Instant) -> Vec<RenditionName> {
+        let mut wants = lock(&self.wants);
+        wants.renditions.retain(|_, at| now.saturating_duration_since(*at) < WANTED_FOR);
+        let mut names: Vec<_> = wants.renditions.keys().cloned().collect();
+        names.sort();
+        names
+    }
+
+    /// How long nobody has asked for anything.
+    pub(crate) fn idle(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(lock(&self.wants).last_request)
+    }
+
+    /// The worker that can be asked for files, with its epoch.
+    pub(crate) fn worker(&self) -> Option<(WorkerAddress, Epoch)> {
+        *lock(&self.worker)
+    }
+
+    pub(crate) fn set_worker(&self, worker: Option<(WorkerAddress, Epoch)>) {
+        *lock(&self.worker) = worker;
+    }
+
+    pub(crate) fn memory(&self) -> MutexGuard<'_, Memory> {
+        lock(&self.memory)
+    }
+
+    /// Fetches a file once for all who ask for it meanwhile, and keeps it.
+    pub(crate) async fn fetch_once(
+        &self,
+        key: &FileKey,
+        fetch: impl Future<Output = Option<Bytes>>,
+    ) -> Option<Bytes> {
+        // One entry for each file under way: no more than there are requests.
+        let flight = Arc::clone(lock(&self.flights).entry(key.clone()).or_default());
+        let fetched = flight
+            .get_or_init(|| async {
+                let data = fetch.await;
+                if let Some(data) = &data {
+                    self.memory().put(key.clone(), data.clone(), Instant::now());
+                }
+                data
+            })
+            .await
+            .clone();
+        let mut flights = lock(&self.flights);
+        if flights.get(key).is_some_and(|current| Arc::ptr_eq(current, &flight)) {
+            flights.remove(key);
+        }
+        fetched
+    }
+}
+
+/// Held for single operations only, never across an await.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A player asks for its rendition's playlist several times a second; one that switched away is not coming back soon.
+const WANTED_FOR: Duration = Duration::from_secs(30);
