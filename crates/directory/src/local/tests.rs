@@ -3,6 +3,7 @@
 mod fake_api;
 mod fake_workers;
 
+use axum::http::StatusCode;
 use caudal_livestream::Generation;
 use caudal_livestream::admission::{Access, LatencyMode};
 use caudal_livestream::assignment::AssignmentMode;
@@ -137,6 +138,193 @@ async fn a_stream_is_opened_assigned_live_ended_and_reported() {
         lines.push(notices.recv().await.unwrap().to_string());
     }
     assert_eq!(lines, ["ann: connected, starting", "ann: went live", "ann: ended: its owner ended it"]);
+    stage.directory.close().await;
+}
+
+#[tokio::test]
+async fn a_dead_worker_is_replaced_behind_what_was_announced_and_the_publisher_goes_on() {
+    let stage = Stage::new().await;
+    let (stream, worker) = stage.live().await;
+    worker.announce_segment();
+    worker.announce_segment();
+    worker.kill();
+    let second = stage.workers.assigned(stream, Epoch(2), AssignmentMode::Live).await;
+    let assignment = second.assignments().pop().unwrap();
+    assert_eq!(assignment.floor.map(|floor| floor.msn), Some(caudal_livestream::Msn(9)));
+    let shown = stage.until(stream, |s| s.status.worker == Some(second.address())).await;
+    assert_eq!((shown.status.phase, shown.status.epoch), (Phase::Live, Epoch(2)));
+    worker.until_released().await;
+    stage.directory.close().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_refuses_its_assignment_is_replaced() {
+    let stage = Stage::new().await;
+    stage.workers.next_refuses(StatusCode::CONFLICT);
+    let stream = stage.open().await;
+    stage.workers.assigned(stream, Epoch(2), AssignmentMode::Live).await;
+    assert_eq!(stage.workers.claimed(), 2);
+    stage.directory.close().await;
+}
+
+#[tokio::test]
+async fn a_publisher_is_replaced_only_by_the_next_generation_and_only_while_the_stream_is_open() {
+    let stage = Stage::new().await;
+    let (stream, worker) = stage.live().await;
+    stage.directory.drop_publisher(stream, "too loud".to_owned()).await.unwrap();
+    let order = stage.directory.get(stream).unwrap().spec.drop.clone().unwrap();
+    assert_eq!(order.session, stage.directory.get(stream).unwrap().spec.ingest.session);
+    worker.publisher_gone(Generation(1), false);
+    stage.until(stream, |s| s.status.phase == Phase::Reconnecting).await;
+
+    for wrong in [1, 3] {
+        let refused = stage.directory.reconnect(stream, ingest(wrong)).await;
+        assert!(matches!(refused, Err(ReconnectError::Stale(Generation(1)))), "{wrong}: {refused:?}");
+    }
+    let newcomer = ingest(2);
+    let record = stage.directory.reconnect(stream, newcomer.clone()).await.unwrap();
+    assert_eq!((&record.spec.ingest, &record.spec.drop), (&newcomer, &None));
+    worker.publisher_up(Generation(2));
+    stage.until(stream, |s| s.status.phase == Phase::Live).await;
+
+    stage.directory.end(stream, EndReason::EndedByOwner).await.unwrap();
+    let late = stage.directory.reconnect(stream, ingest(3)).await;
+    assert!(matches!(late, Err(ReconnectError::Over(_))), "{late:?}");
+    let unknown = stage.directory.reconnect(StreamId::generate(), ingest(1)).await;
+    assert!(matches!(unknown, Err(ReconnectError::Unknown)), "{unknown:?}");
+    stage.directory.close().await;
+}
+
+#[tokio::test]
+async fn of_many_publishers_that_want_the_same_generation_one_gets_it() {
+    let stage = Stage::new().await;
+    let stream = stage.open().await;
+    let rivals = (0..16).map(|_| stage.directory.reconnect(stream, ingest(2)));
+    let winners = futures::future::join_all(rivals).await.into_iter().filter(Result::is_ok).count();
+    assert_eq!(winners, 1);
+    stage.directory.close().await;
+}
+
+#[tokio::test]
+async fn what_a_router_measures_is_shown_while_it_is_of_the_current_publisher() {
+    let stage = Stage::new().await;
+    let stream = stage.open().await;
+    let session = stage.directory.get(stream).unwrap().spec.ingest.session;
+    let media = |bitrate| MediaInfo { bitrate, ..MediaInfo::default() };
+    stage.directory.report_media(stream, session, media(5)).await;
+    stage.until(stream, |s| s.status.media.as_ref().is_some_and(|m| m.bitrate == 5)).await;
+    stage.directory.report_media(stream, SessionId::generate(), media(6)).await;
+    // Commands are taken in order, so the stranger's word has been heard by now.
+    let record = stage.directory.reconnect(stream, ingest(2)).await.unwrap();
+    assert_eq!(record.status.media, None);
+    stage.directory.close().await;
+}
+
+#[tokio::test]
+async fn a_stream_is_opened_once_and_only_while_there_is_room() {
+    let stage = Stage::new().await;
+    let first = spec();
+    stage.directory.open(first.clone()).await.unwrap();
+    let again = stage.directory.open(first.clone()).await;
+    assert!(matches!(again, Err(OpenError::Exists(known)) if known.spec.stream == first.stream));
+    stage.directory.open(spec()).await.unwrap();
+    assert!(matches!(stage.directory.open(spec()).await, Err(OpenError::NoCapacity)));
+    stage.directory.end(first.stream, EndReason::EndedByOwner).await.unwrap();
+    stage.directory.open(spec()).await.unwrap();
+    stage.directory.close().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_was_never_opened_can_be_ended_and_not_opened_afterwards() {
+    let mut stage = Stage::new().await;
+    let spec = spec();
+    stage.directory.end(spec.stream, EndReason::EndedByOwner).await.unwrap();
+    stage.directory.end(spec.stream, EndReason::EndedByOwner).await.unwrap();
+    assert_eq!(stage.api.next().await, format!("done {} published=false ended_by_owner", spec.stream));
+    stage.restart().await;
+    match stage.directory.open(spec).await {
+        Err(OpenError::Exists(record)) => assert_eq!(record.status.phase, Phase::Ended),
+        other => panic!("{other:?}"),
+    }
+    assert!(stage.directory.watch().borrow().is_empty(), "nobody has to know of it");
+    stage.directory.close().await;
+}
+
+#[tokio::test]
+async fn a_report_is_repeated_until_the_api_acknowledges_it_also_over_a_restart() {
+    let mut stage = Stage::new().await;
+    stage.api.answer(StatusCode::SERVICE_UNAVAILABLE);
+    let stream = stage.open().await;
+    stage.directory.end(stream, EndReason::EndedByOwner).await.unwrap();
+    let done = format!("done {stream} published=false ended_by_owner");
+    assert_eq!(stage.api.next().await, done);
+    assert_eq!(stage.api.next().await, done);
+    stage.restart().await;
+    stage.api.answer(StatusCode::NO_CONTENT);
+    assert_eq!(stage.api.next().await, done);
+    assert_eq!(stage.directory.end_all(PATIENCE).await, 0, "the api knows now");
+    stage.directory.close().await;
+}
+
+#[tokio::test]
+async fn after_a_crash_a_live_stream_goes_on_under_the_next_epoch() {
+    let mut stage = Stage::new().await;
+    let (stream, worker) = stage.live().await;
+    worker.announce_segment();
+    assert_eq!(stage.api.next().await, format!("published {stream}"));
+    stage.restart().await;
+    let second = stage.workers.assigned(stream, Epoch(2), AssignmentMode::Live).await;
+    assert!(second.assignments()[0].floor.is_some());
+    let record = stage.directory.reconnect(stream, ingest(2)).await.unwrap();
+    assert_eq!(record.spec.ingest.generation, Generation(2));
+    second.publisher_up(Generation(2));
+    second.announce_segment();
+    stage.until(stream, |s| s.status.phase == Phase::Live && s.status.worker == Some(second.address())).await;
+    stage.directory.end(stream, EndReason::EndedByOwner).await.unwrap();
+    second.until_told(AssignmentMode::Finish).await;
+    second.end_feed();
+    assert_eq!(stage.api.next().await, format!("done {stream} published=true ended_by_owner"));
+    stage.directory.close().await;
+}
+
+#[tokio::test]
+async fn a_shutdown_ends_every_stream_and_says_so_while_the_api_is_there() {
+    let stage = Stage::new().await;
+    let (live, worker) = stage.live().await;
+    stage.workers.scarce(true);
+    let waiting = stage.open().await;
+    assert_eq!(stage.api.next().await, format!("published {live}"));
+    let (left, ()) = tokio::join!(stage.directory.end_all(PATIENCE), async {
+        worker.until_told(AssignmentMode::Finish).await;
+        worker.end_feed();
+    });
+    assert_eq!(left, 0);
+    let mut told = [stage.api.next().await, stage.api.next().await];
+    told.sort_by_key(|line| line.contains("published=true"));
+    assert_eq!(
+        told,
+        [format!("done {waiting} published=false shutdown"), format!("done {live} published=true shutdown")]
+    );
+    stage.directory.close().await;
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_is_put_aside_and_the_rest_goes_on() {
+    let mut stage = Stage::new().await;
+    let stream = stage.open().await;
+    let folder = stage.folder.path().join("streams");
+    let broken = StreamId::generate();
+    std::fs::write(folder.join(format!("{broken}.json")), "{").unwrap();
+    std::fs::write(folder.join(format!("{}.new", StreamId::generate())), "half").unwrap();
+    stage.restart().await;
+    stage.workers.assigned(stream, Epoch(2), AssignmentMode::Live).await;
+    let mut left: Vec<_> =
+        std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    left.sort();
+    let mut expected = [format!("{broken}.broken"), format!("{stream}.json")];
+    expected.sort();
+    left.retain(|name| !name.ends_with(".new"));
+    assert_eq!(left, expected);
     stage.directory.close().await;
 }
 

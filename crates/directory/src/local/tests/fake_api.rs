@@ -1,6 +1,7 @@
 //! An api that writes down what it is told.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex as StdMutex};
 
 use axum::Router;
 use axum::extract::State;
@@ -24,7 +25,22 @@ pub(super) struct FakeApi {
 }
 
 #[derive(Clone)]
-struct Told(mpsc::UnboundedSender<String>, watch::Receiver<StatusCode>);
+struct Told {
+    lines: mpsc::UnboundedSender<String>,
+    answer: watch::Receiver<StatusCode>,
+    /// Reports are idempotent: one that was taken before says nothing new.
+    taken: Arc<StdMutex<HashSet<String>>>,
+}
+
+impl Told {
+    fn take(&self, line: String) -> StatusCode {
+        let answer = *self.answer.borrow();
+        if !answer.is_success() || self.taken.lock().unwrap().insert(line.clone()) {
+            self.lines.send(line).unwrap();
+        }
+        answer
+    }
+}
 
 impl FakeApi {
     pub(super) async fn start() -> Self {
@@ -35,7 +51,7 @@ impl FakeApi {
             .route("/internal/ingest/published", post(published))
             .route("/internal/ingest/done", post(done))
             .layer(from_fn_with_state(verifier, require_signature))
-            .with_state(Told(sender, answer));
+            .with_state(Told { lines: sender, answer, taken: Arc::default() });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let mut task = JoinSet::new();
@@ -63,13 +79,10 @@ impl FakeApi {
 }
 
 async fn published(State(told): State<Told>, axum::Json(report): axum::Json<Published>) -> StatusCode {
-    told.0.send(format!("published {}", report.stream)).unwrap();
-    *told.1.borrow()
+    told.take(format!("published {}", report.stream))
 }
 
 async fn done(State(told): State<Told>, axum::Json(report): axum::Json<Done>) -> StatusCode {
     let reason = serde_json::to_value(report.reason).unwrap();
-    let line = format!("done {} published={} {}", report.stream, report.published, reason.as_str().unwrap());
-    told.0.send(line).unwrap();
-    *told.1.borrow()
+    told.take(format!("done {} published={} {}", report.stream, report.published, reason.as_str().unwrap()))
 }

@@ -40,6 +40,7 @@ pub(super) struct FakeWorkers {
     workers: watch::Sender<Vec<FakeWorker>>,
     /// Claims wait while this is set.
     scarce: watch::Sender<bool>,
+    next_refuses: Arc<Mutex<Option<StatusCode>>>,
 }
 
 /// One worker; all clones are one.
@@ -54,14 +55,23 @@ struct WorkerState {
     /// Everything its feed has said; a reader begins at the first.
     feed: watch::Sender<Vec<Bytes>>,
     next_msn: Mutex<Msn>,
-    refuse: Mutex<Option<StatusCode>>,
+    refuse: Option<StatusCode>,
     dead: CancellationToken,
     released: watch::Sender<bool>,
 }
 
 impl FakeWorkers {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { workers: watch::Sender::new(Vec::new()), scarce: watch::Sender::new(false) })
+        Arc::new(Self {
+            workers: watch::Sender::new(Vec::new()),
+            scarce: watch::Sender::new(false),
+            next_refuses: Arc::default(),
+        })
+    }
+
+    /// The next worker answers its assignment so.
+    pub(super) fn next_refuses(&self, status: StatusCode) {
+        *self.next_refuses.lock().unwrap() = Some(status);
     }
 
     pub(super) fn scarce(&self, scarce: bool) {
@@ -112,9 +122,11 @@ impl Workers for FakeWorkers {
     fn claim(&self) -> BoxFuture<'static, WorkerAddress> {
         let mut scarce = self.scarce.subscribe();
         let workers = self.workers.clone();
+        let refuses = Arc::clone(&self.next_refuses);
         Box::pin(async move {
             scarce.wait_for(|scarce| !scarce).await.unwrap();
-            let worker = FakeWorker::start().await;
+            let refuse = refuses.lock().unwrap().take();
+            let worker = FakeWorker::start(refuse).await;
             let address = worker.address;
             workers.send_modify(|all| all.push(worker));
             address
@@ -142,7 +154,7 @@ impl Workers for FakeWorkers {
 }
 
 impl FakeWorker {
-    async fn start() -> Self {
+    async fn start(refuse: Option<StatusCode>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let http = listener.local_addr().unwrap();
         let rtmp = SocketAddr::from(([127, 0, 0, 1], 1));
@@ -151,7 +163,7 @@ impl FakeWorker {
             assignments: watch::Sender::new(Vec::new()),
             feed: watch::Sender::new(Vec::new()),
             next_msn: Mutex::new(Msn(7)),
-            refuse: Mutex::new(None),
+            refuse,
             dead: dead.clone(),
             released: watch::Sender::new(false),
         });
@@ -244,7 +256,7 @@ async fn assign(
     State(worker): State<Arc<WorkerState>>,
     axum::Json(signed): axum::Json<SignedAssignment>,
 ) -> StatusCode {
-    if let Some(status) = *worker.refuse.lock().unwrap() {
+    if let Some(status) = worker.refuse {
         return status;
     }
     let assignment = signed.verify(&signing_key().verifying_key()).unwrap();
@@ -266,13 +278,15 @@ async fn feed(State(worker): State<Arc<WorkerState>>, headers: HeaderMap) -> Res
         async move {
             let (mut said, read) = reader?;
             let frame = tokio::select! {
+                // What was said before a death has left the process.
+                biased;
                 said = said.wait_for(|said| said.len() > read) => Some(said.unwrap()[read].clone()),
-                () = dead.cancelled() => return Some((Err(std::io::Error::other("killed")), None)),
+                () = dead.cancelled() => return None,
                 () = tokio::time::sleep(std::time::Duration::from_secs(1)) => None,
             };
             let Some(frame) = frame else { return Some((Ok(Event::Heartbeat.encode()), Some((said, read)))) };
             let next = (frame != end).then_some((said, read + 1));
-            Some((Ok(frame), next))
+            Some((Ok::<_, std::io::Error>(frame), next))
         }
     });
     Body::from_stream(frames).into_response()
