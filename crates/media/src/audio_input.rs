@@ -40,7 +40,16 @@ pub(crate) enum Accepted {
 impl AudioInput {
     pub(crate) fn new(config: AacConfig, absent: bool) -> Self {
         let silent = config.silent_frame();
-        Self { config, silent, next: None, queue: VecDeque::new(), floor: i64::MIN, taken: 0, absent, late: false }
+        Self {
+            config,
+            silent,
+            next: None,
+            queue: VecDeque::new(),
+            floor: i64::MIN,
+            taken: 0,
+            absent,
+            late: false,
+        }
     }
 
     pub(crate) fn config(&self) -> &AacConfig {
@@ -65,11 +74,9 @@ impl AudioInput {
     pub(crate) fn begin(&mut self, floor: i64) {
         self.floor = self.floor.max(floor);
         let half = self.frame() / 2;
-        while self
-            .queue
-            .front()
-            .is_some_and(|first| self.start_of(first) + half < self.floor || self.start_of(first) < self.taken)
-        {
+        while self.queue.front().is_some_and(|first| {
+            self.start_of(first) + half < self.floor || self.start_of(first) < self.taken
+        }) {
             self.queue.pop_front();
         }
         let frame = u64::from(self.config.frame_samples);

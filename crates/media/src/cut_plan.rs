@@ -22,6 +22,8 @@ pub(crate) struct CutPlan {
     /// True between a break and the frame that opens the next run.
     broken: bool,
     run_start: i64,
+    /// Up to here parts were closed while the leading track was silent.
+    led_by_others_to: i64,
     last: Option<LastFrame>,
     last_key: Option<i64>,
     longest_gop: i64,
@@ -89,6 +91,7 @@ impl CutPlan {
             shift: 0,
             broken: false,
             run_start: 0,
+            led_by_others_to: i64::MIN,
             last: None,
             last_key: None,
             irregular: 0,
@@ -154,6 +157,7 @@ impl CutPlan {
             Some(open) if open.end.is_none() && open.gap => {
                 let start = open.start;
                 if frame.decode - start <= self.grid.part_target {
+                    self.led_by_others_to = self.edge().unwrap_or(start);
                     if let Some(open) = self.segments.back_mut() {
                         open.gap = false;
                         open.independent = frame.keyframe;
@@ -179,7 +183,7 @@ impl CutPlan {
                 }
             }
         }
-        advanced.behind = self.edge().is_some_and(|edge| frame.decode + self.grid.frame / 2 < edge);
+        advanced.behind = frame.decode + self.grid.frame / 2 < self.led_by_others_to;
         if !advanced.behind
             && let Some(open) = self.segments.back_mut()
         {
@@ -291,15 +295,15 @@ impl CutPlan {
     pub(crate) fn close_open_segment(&mut self) {
         let predicted = self.predicted_end();
         let Some(open) = self.segments.back().filter(|open| open.end.is_none()) else { return };
-        let start = open.part_start();
-        if open.gap {
-            if start == open.start {
-                // Nothing of it was ever announced.
-                self.segments.pop_back();
-                self.next_msn = Msn(self.next_msn.0.saturating_sub(1));
-            } else {
-                self.close_gap(start);
-            }
+        let (start, open_discontinuity) = (open.part_start(), open.discontinuity);
+        if start == open.start && !open.open_part_has_frames {
+            // Nothing of it was ever announced. Its discontinuity, if it began one, is still to come.
+            let before = self.segments.iter().rev().nth(1).map_or(0, |before| before.discontinuity);
+            self.broken = open_discontinuity > before;
+            self.segments.pop_back();
+            self.next_msn = Msn(self.next_msn.0.saturating_sub(1));
+        } else if open.gap {
+            self.close_gap(start);
         } else if open.open_part_has_frames {
             self.close_segment(predicted.clamp(start + 1, start + self.grid.part_target));
         } else {

@@ -190,10 +190,18 @@ impl Recorder {
                     segment.start
                 );
             } else {
-                assert_eq!(before.discontinuity + 1, segment.discontinuity);
+                assert_eq!(
+                    before.discontinuity + 1,
+                    segment.discontinuity,
+                    "{rendition} {before:?} {segment:?} {:?}",
+                    self.reports
+                );
                 assert!(segment.start.0 >= end.0 - 50_000, "{rendition}: {end:?} then {:?}", segment.start);
             }
-            assert!(before.program_date_time <= segment.program_date_time, "dates never run backwards");
+            assert!(
+                before.program_date_time <= segment.program_date_time,
+                "dates never run backwards: {rendition} {before:?} {segment:?}"
+            );
         }
     }
 
