@@ -151,7 +151,7 @@ export class LivePlayer {
     const { buffered } = video;
     if (buffered.length === 0) return;
     const to = video.currentTime + delta;
-    if (to >= this.#bufferedEnd() - this.#controller.target) {
+    if (to >= this.#bufferedEnd() - this.#controller.target - NEARLY_LIVE) {
       this.goLive();
       return;
     }
@@ -410,6 +410,8 @@ const FIRST_BANDWIDTH = 4_000_000;
 /** Seconds behind the edge at which seeking forward is better than playing everything. */
 const HOPELESS = 8;
 const JUMP_PAUSE = 2;
+/** Going forward to within this of now means now. */
+const NEARLY_LIVE = 1.5;
 const HOLE_PATIENCE = 0.3;
 const IDLE_PATIENCE = 0.25;
 /** More than rounding, less than a frame. */
