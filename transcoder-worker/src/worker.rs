@@ -100,6 +100,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         tracing::warn!(program = %config.ffmpeg.display(), "no ffmpeg: streams have their source rendition only, and no poster");
     }
     let Config { worker, controller, storage, rtmp, http, registry, ladder, .. } = config;
+    let board = InputBoard::default();
+    let (assigned, assignment) = watch::channel(None);
     let (start, mut started) = mpsc::channel(1);
     let (held, held_now) = watch::channel(None);
     let desk = Arc::new(AssignmentDesk {
@@ -109,10 +111,11 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         store: storage.clone(),
         clock: WallClock::start(),
         taken: Mutex::new(None),
+        held,
+        assigned,
+        board: board.clone(),
         start,
     });
-    let (assigned, assignment) = watch::channel(None);
-    let board = InputBoard::default();
     // Full when the session is busy: then the relay is not read.
     let (input_events, input) = mpsc::channel(INPUT_QUEUE);
     let (stop_http, stop_input) = (CancellationToken::new(), CancellationToken::new());
@@ -137,21 +140,13 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     if let Some(begun) = begun {
         // Nothing else is taken by a worker that has had a stream.
         readiness.set(false);
-        let memory = Arc::new(StdMutex::new(MediaMemory::new(PARTS_KEPT_AT_FIRST, MAX_MEDIA_MEMORY)));
-        held.send_replace(Some(Held {
-            assignment: Arc::clone(&begun.assignment),
-            orders: begun.orders_in.clone(),
-            memory: Arc::clone(&memory),
-            board: board.clone(),
-        }));
         let job =
             StreamJob { begun, store: storage, address, metrics, ffmpeg, ladder, clock: WallClock::start() };
         match job.begun.assignment.mode {
             AssignmentMode::Finish => job.finish().await,
             AssignmentMode::Live | AssignmentMode::Prepare => {
-                assigned.send_replace(Some(Arc::clone(&job.begun.assignment)));
                 let input = SessionInput { board, input, closed: stop_input.clone() };
-                job.live(input, memory, &shutdown).await;
+                job.live(input, &shutdown).await;
             }
         }
     }
@@ -169,6 +164,11 @@ pub(crate) struct AssignmentDesk {
     store: SegmentStore,
     clock: WallClock,
     taken: Mutex<Option<Taken>>,
+    /// What the HTTP side shows, from before the assignment is acknowledged.
+    held: watch::Sender<Option<Held>>,
+    /// What the RTMP side lets in, from then too.
+    assigned: watch::Sender<Option<Arc<Assignment>>>,
+    board: InputBoard,
     start: mpsc::Sender<Begun>,
 }
 
@@ -181,8 +181,8 @@ struct Taken {
 pub(crate) struct Begun {
     assignment: Arc<Assignment>,
     before: Option<FilledState>,
-    orders_in: mpsc::Sender<Order>,
     orders: mpsc::Receiver<Order>,
+    memory: Arc<StdMutex<MediaMemory>>,
 }
 
 /// Why an assignment is refused.
@@ -239,8 +239,18 @@ impl AssignmentDesk {
                 // Full when the session is busy; then a new feed waits.
                 let (orders_in, orders) = mpsc::channel(ORDER_QUEUE);
                 *taken = Some(Taken { assignment: Arc::clone(&assignment), orders: orders_in.clone() });
+                let memory = Arc::new(StdMutex::new(MediaMemory::new(PARTS_KEPT_AT_FIRST, MAX_MEDIA_MEMORY)));
+                self.held.send_replace(Some(Held {
+                    assignment: Arc::clone(&assignment),
+                    orders: orders_in,
+                    memory: Arc::clone(&memory),
+                    board: self.board.clone(),
+                }));
+                if assignment.mode == AssignmentMode::Live {
+                    self.assigned.send_replace(Some(Arc::clone(&assignment)));
+                }
                 self.start
-                    .send(Begun { assignment, before, orders_in, orders })
+                    .send(Begun { assignment, before, orders, memory })
                     .await
                     .map_err(|_| Refused::Leaving)
             }
@@ -278,14 +288,9 @@ struct StreamJob {
 }
 
 impl StreamJob {
-    async fn live(
-        self,
-        from: SessionInput,
-        memory: Arc<StdMutex<MediaMemory>>,
-        shutdown: &CancellationToken,
-    ) {
+    async fn live(self, from: SessionInput, shutdown: &CancellationToken) {
         let Self { begun, store, address, metrics, ffmpeg, ladder, clock } = self;
-        let Begun { assignment, before, orders, .. } = begun;
+        let Begun { assignment, before, orders, memory } = begun;
         let (stream, epoch) = (assignment.stream, assignment.epoch);
         tracing::info!(%stream, epoch = epoch.0, continued = before.is_some(), "assigned");
         let resume = before.map(|filled| Resume {
