@@ -118,10 +118,11 @@ impl Door {
         if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!(%peer, %error, "TCP_NODELAY");
         }
+        // Boxed, so that a plain connection holds no room for what TLS needs.
         match tls {
-            None => self.publisher(socket, peer).await,
+            None => Box::pin(self.publisher(socket, peer)).await,
             Some(tls) => match timeout(TLS_HANDSHAKE, tls.accept(socket)).await {
-                Ok(Ok(socket)) => self.publisher(socket, peer).await,
+                Ok(Ok(socket)) => Box::pin(self.publisher(socket, peer)).await,
                 Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake"),
                 Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
             },
@@ -150,7 +151,8 @@ impl Door {
             request.reject(Refusal::Rejected, "This server takes no more publishers. Try again later.").await;
             return;
         };
-        self.applicant(request, peer, place).await;
+        // Boxed, so that a connection that has not asked to publish yet costs no session's memory.
+        Box::pin(self.applicant(request, peer, place)).await;
     }
 
     async fn applicant<IO>(

@@ -108,7 +108,7 @@ impl Measure {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         match self.arrivals.back_mut() {
             Some((since, sum)) if now.saturating_duration_since(*since) < BUCKET => {
-                *sum = sum.saturating_add(bytes)
+                *sum = sum.saturating_add(bytes);
             }
             _ => self.arrivals.push_back((now, bytes)),
         }
@@ -147,10 +147,8 @@ impl Measure {
             }
         };
         self.frames.push_back(at);
-        if keyframe {
-            if let Some(last) = self.last_keyframe.replace(at) {
-                self.info.keyframe_interval_ms = u32::try_from(at.saturating_sub(last)).ok();
-            }
+        if keyframe && let Some(last) = self.last_keyframe.replace(at) {
+            self.info.keyframe_interval_ms = u32::try_from(at.saturating_sub(last)).ok();
         }
         while self.frames.len() > MAX_FRAMES
             || self.frames.front().is_some_and(|first| at.saturating_sub(*first) > WINDOW_MS)
@@ -254,7 +252,12 @@ mod tests {
         for index in 0..500u32 {
             let now = begin + Duration::from_millis(u64::from(index) * 40);
             measure.tag(
-                &video(if index % 50 == 0 { 0x17 } else { 0x27 }, index * 40, 0, 1000 + (index % 7) as usize),
+                &video(
+                    if index % 50 == 0 { 0x17 } else { 0x27 },
+                    index * 40,
+                    0,
+                    if index % 7 == 0 { 1010 } else { 1000 },
+                ),
                 now,
             );
             if index % 25 == 24 {

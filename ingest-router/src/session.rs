@@ -222,10 +222,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
         self.measure.dropped(dropped);
         // Before the first media there is nothing to tell; while a report is on its way, the next one waits for the
         // next second and is then up to date.
-        if self.publisher.is_some() && !self.reporting {
-            if let Some(media) = self.measure.news(std::time::Instant::now()) {
-                self.report_media(media);
-            }
+        if self.publisher.is_some()
+            && !self.reporting
+            && let Some(media) = self.measure.news(std::time::Instant::now())
+        {
+            self.report_media(media);
         }
     }
 

@@ -65,7 +65,8 @@ mod tests {
     #[test]
     fn a_publisher_stays_until_its_streams_record_says_otherwise() {
         type Change = fn(&mut LiveStream);
-        let cases: [(&str, Change, Option<(SessionEnd, Refusal, &str)>); 9] = [
+        type Told = Option<(SessionEnd, Refusal, &'static str)>;
+        let cases: [(&str, Change, Told); 9] = [
             ("nothing changed", |_| {}, None),
             ("the stream is live", |record| record.status.phase = Phase::Live, None),
             (

@@ -57,7 +57,7 @@ impl Harness {
             rtmp,
             rtmps: None,
             internal: Some(Internal { listener: internal, verifier, url: None }),
-            directory: Arc::clone(&directory) as Arc<_>,
+            directory: directory.clone(),
             api_url: api.url.clone(),
             signer: signer(),
             input_key: input_key(),
