@@ -217,8 +217,8 @@ mod tests {
     #[test]
     fn jittering_timestamps_make_an_even_row() {
         let mut input = input();
-        for (n, jitter) in [0, 9_000, -12_000, 30_000, -30_000].into_iter().enumerate() {
-            let at = 10_000_000 + micros(n as u64 * 1024, 48_000) + jitter;
+        for (n, jitter) in [(0, 0), (1, 9_000), (2, -12_000), (3, 30_000), (4, -30_000)] {
+            let at = 10_000_000 + micros(n * 1024, 48_000) + jitter;
             assert_eq!(input.accept(at, frame()), Accepted::InRow);
         }
         let times: Vec<u64> = std::iter::from_fn(|| input.take()).map(|sample| sample.decode_time).collect();

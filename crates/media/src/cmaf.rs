@@ -32,11 +32,11 @@ pub(crate) fn video_init(config: &VideoConfig) -> Result<InitSegment, ConfigErro
     let mut record: &[u8] = &config.record;
     let codec = match config.codec {
         VideoCodec::Avc => {
-            let avcc = Avcc::decode_body(&mut record).map_err(broken)?;
+            let avcc = Avcc::decode_body(&mut record).map_err(|error| broken(&error))?;
             Codec::from(Avc1 { visual, avcc, ..Avc1::default() })
         }
         VideoCodec::Hevc => {
-            let hvcc = Hvcc::decode_body(&mut record).map_err(broken)?;
+            let hvcc = Hvcc::decode_body(&mut record).map_err(|error| broken(&error))?;
             Codec::from(Hvc1 { visual, hvcc, ..Hvc1::default() })
         }
     };
@@ -216,15 +216,15 @@ fn init(codec: Codec, header: TrackHeader) -> Result<InitSegment, ConfigError> {
         ..Moov::default()
     };
     let mut bytes = Vec::new();
-    ftyp.encode(&mut bytes).map_err(broken)?;
-    moov.encode(&mut bytes).map_err(broken)?;
+    ftyp.encode(&mut bytes).map_err(|error| broken(&error))?;
+    moov.encode(&mut bytes).map_err(|error| broken(&error))?;
     let digest = Sha256::digest(&bytes);
     let name = hex::encode(digest.iter().take(HASH_BYTES).copied().collect::<Vec<u8>>());
     let hash = name.parse().map_err(|_| ConfigError::Broken("hash".to_owned()))?;
     Ok(InitSegment { hash, data: Bytes::from(bytes) })
 }
 
-fn broken(error: Error) -> ConfigError {
+fn broken(error: &Error) -> ConfigError {
     ConfigError::Broken(error.to_string())
 }
 

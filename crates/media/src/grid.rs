@@ -180,7 +180,7 @@ mod tests {
             let frame = samples * 1_000_000 / rate;
             let (found, target) = audio_stride(&grid, frame);
             assert_eq!(found, stride, "{samples} at {rate}");
-            let shortest = grid.step * stride as i64 / frame * frame;
+            let shortest = grid.step * i64::try_from(stride).expect("small") / frame * frame;
             assert!(shortest * 100 >= target * 85, "{shortest} of {target}");
         }
     }

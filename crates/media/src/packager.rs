@@ -186,6 +186,7 @@ impl Packager {
     }
 
     /// An FLV AUDIODATA body, as RTMP message type 8 carries it.
+    #[expect(clippy::needless_pass_by_value, reason = "a tag is handed over, as to `video`")]
     pub fn audio(&mut self, rtmp_ms: u32, body: Bytes, now: UnixMillis) {
         match AudioTag::parse(&body) {
             Err(error) => self.refuse(error),
@@ -195,7 +196,7 @@ impl Packager {
                 Ok(config) => match &mut self.stage {
                     Stage::Starting(start) => start.audio = Some(config),
                     Stage::Live(live) => {
-                        live.audio_header(config, now, &mut self.announcer, self.clock.as_mut())
+                        live.audio_header(config, now, &mut self.announcer, self.clock.as_mut());
                     }
                     Stage::Ended => {}
                 },

@@ -151,6 +151,11 @@ impl Track {
         self.announced_end = None;
     }
 
+    /// Samples in the part that is open.
+    pub(crate) fn pending(&self) -> usize {
+        self.samples.len()
+    }
+
     /// Forgets samples that no segment will take.
     pub(crate) fn abandon_samples(&mut self) {
         self.samples.clear();

@@ -123,6 +123,7 @@ enum Element {
     LowFrequency,
 }
 
+#[derive(Clone, Copy)]
 enum IcsInfo {
     Own,
     Common,

@@ -1,5 +1,7 @@
 //! H.265: `HEVCDecoderConfigurationRecord` (ISO/IEC 14496-15 §8.3.3.1).
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 
 use super::bits::BitReader;
@@ -22,7 +24,8 @@ pub(super) fn parse(record: &Bytes) -> Result<VideoConfig, ConfigError> {
     let constraints = [f0, f1, f2, f3, f4, f5];
     let used = constraints.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     for byte in constraints.iter().take(used) {
-        codecs.push_str(&format!(".{byte:x}"));
+        // Writing to a string cannot fail.
+        let _ = write!(codecs, ".{byte:x}");
     }
     Ok(VideoConfig {
         codec: VideoCodec::Hevc,

@@ -263,23 +263,23 @@ mod tests {
         AudioTag::parse(&Bytes::from_static(body))
     }
 
-    fn frame(codec: VideoCodec, keyframe: bool, composition_ms: i32) -> Result<VideoTag, TagError> {
-        Ok(VideoTag::Frame { codec, keyframe, composition_ms, data: Bytes::from_static(b"nal") })
+    fn frame(codec: VideoCodec, keyframe: bool, composition_ms: i32) -> VideoTag {
+        VideoTag::Frame { codec, keyframe, composition_ms, data: Bytes::from_static(b"nal") }
     }
 
     #[test]
     fn video_bodies_are_read_in_every_form_that_publishers_send() {
         let header = |codec| Ok(VideoTag::SequenceHeader { codec, record: Bytes::from_static(b"cfg") });
         assert_eq!(video(b"\x17\0\0\0\0cfg"), header(VideoCodec::Avc));
-        assert_eq!(video(b"\x17\x01\0\0\x42nal"), frame(VideoCodec::Avc, true, 66));
-        assert_eq!(video(b"\x27\x01\xff\xff\xbenal"), frame(VideoCodec::Avc, false, -66));
+        assert_eq!(video(b"\x17\x01\0\0\x42nal"), Ok(frame(VideoCodec::Avc, true, 66)));
+        assert_eq!(video(b"\x27\x01\xff\xff\xbenal"), Ok(frame(VideoCodec::Avc, false, -66)));
         assert_eq!(video(b"\x17\x02\0\0\0"), Ok(VideoTag::Nothing));
         assert_eq!(video(b"\x57\x00"), Ok(VideoTag::Nothing));
         assert_eq!(video(b"\x1c\0\0\0\0cfg"), header(VideoCodec::Hevc));
         assert_eq!(video(b"\x90hvc1cfg"), header(VideoCodec::Hevc));
-        assert_eq!(video(b"\x91hvc1\0\0\x21nal"), frame(VideoCodec::Hevc, true, 33));
-        assert_eq!(video(b"\xa3avc1nal"), frame(VideoCodec::Avc, false, 0));
-        assert_eq!(video(b"\x97\x02\0\0\0\x03hvc1nal"), frame(VideoCodec::Hevc, true, 0));
+        assert_eq!(video(b"\x91hvc1\0\0\x21nal"), Ok(frame(VideoCodec::Hevc, true, 33)));
+        assert_eq!(video(b"\xa3avc1nal"), Ok(frame(VideoCodec::Avc, false, 0)));
+        assert_eq!(video(b"\x97\x02\0\0\0\x03hvc1nal"), Ok(frame(VideoCodec::Hevc, true, 0)));
         assert_eq!(video(b"\x92hvc1"), Ok(VideoTag::Nothing));
         assert_eq!(video(b"\xd0\x01"), Ok(VideoTag::Nothing));
     }

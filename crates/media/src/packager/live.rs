@@ -135,10 +135,10 @@ impl Live {
         mut clock: Option<&mut SourceClock>,
     ) {
         let Some(source) = &mut self.source else { return };
-        if source.next.is_some() {
-            if !picture.keyframe || !self.change_video(announcer, clock.as_deref_mut(), now) {
-                return;
-            }
+        if source.next.is_some()
+            && (!picture.keyframe || !self.change_video(announcer, clock.as_deref_mut(), now))
+        {
+            return;
         }
         let Some(source) = &mut self.source else { return };
         if !source.config.is_whole(&picture.data) {
@@ -168,11 +168,13 @@ impl Live {
         }
         if let Some(end) = source.behind {
             if picture.decode + self.plan.shift() + self.plan.frame() / 2 < end {
-                return;
+                // The rungs' encoder needs the whole GOP all the same.
+                return announcer.outputs.push_back(encode(&picture));
             }
             source.behind = None;
         }
         source.last = Some(picture.decode);
+        let for_encoder = encode(&picture);
         let timing = FrameTiming {
             decode: picture.decode,
             presentation: picture.decode + composition * 1000,
@@ -189,12 +191,8 @@ impl Live {
             let frame = self.plan.frame();
             (Covered::To(picture.decode + frame / 4), Covered::To(picture.decode + frame + frame / 4))
         } else {
-            (Covered::All, Covered::All)
-        };
-        // What this picture itself closed by prediction is settled after it is in.
-        let before = match before {
-            Covered::All => Covered::To(picture.decode + self.plan.frame() / 4),
-            other => other,
+            // What this picture itself closed by prediction is settled after it is in.
+            (Covered::To(picture.decode + self.plan.frame() / 4), Covered::All)
         };
         source.track.settle(&self.plan, before, next, announcer);
         source.track.push(Sample {
@@ -205,12 +203,7 @@ impl Live {
             data: picture.data,
         });
         source.track.settle(&self.plan, after, None, announcer);
-        announcer.outputs.push_back(Output::Encode {
-            timestamp_ms: timestamp(picture.decode),
-            body: picture.body,
-            keyframe: picture.keyframe,
-            sequence_header: false,
-        });
+        announcer.outputs.push_back(for_encoder);
         self.last_picture = now;
         self.audio_at_picture = self.audio.end();
         self.follow(announcer);
@@ -443,6 +436,15 @@ impl Live {
             self.audio_track.push(sample);
             self.audio_track.settle(&self.plan, Covered::All, None, announcer);
         }
+    }
+}
+
+fn encode(picture: &Picture) -> Output {
+    Output::Encode {
+        timestamp_ms: timestamp(picture.decode),
+        body: picture.body.clone(),
+        keyframe: picture.keyframe,
+        sequence_header: false,
     }
 }
 

@@ -20,12 +20,14 @@ pub(super) struct Rung {
     last: Option<i64>,
     /// True until a keyframe has come that a decoder can begin with.
     waits_for_keyframe: bool,
+    /// Pictures that are shown before it (µs) were announced by an earlier epoch.
+    behind: Option<i64>,
     pub(super) withdrawn: bool,
 }
 
 impl Rung {
-    pub(super) fn new(track: Track) -> Self {
-        Self { track, config: None, last: None, waits_for_keyframe: true, withdrawn: false }
+    pub(super) fn new(track: Track, behind: Option<i64>) -> Self {
+        Self { track, config: None, last: None, waits_for_keyframe: true, behind, withdrawn: false }
     }
 
     /// Its next encoder begins at a keyframe that may lie before what is missing: nothing to wait for.
@@ -98,6 +100,11 @@ impl Rung {
         if self.last.is_some_and(|last| decode <= last) {
             return;
         }
+        if self.behind.is_some_and(|end| presentation * 1000 + plan.frame() / 2 < end)
+            || self.track.pending() > MAX_PENDING
+        {
+            return;
+        }
         let Ok(decode_time) = u64::try_from(decode) else { return };
         self.last = Some(decode);
         let frame = plan.frame();
@@ -123,5 +130,7 @@ impl Rung {
     }
 }
 
+/// An encoder whose times are nonsense must not fill the memory.
+const MAX_PENDING: usize = 2_000;
 /// Encoders take a second at most to start anew; viewers have left the rung long before this.
 const MAX_LAG: u64 = 6;

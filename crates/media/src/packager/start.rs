@@ -177,7 +177,9 @@ impl Start {
             .iter()
             .filter(|track| track.is_video() && track.name.as_str() != SOURCE && !track.withdrawn)
             .map(|track| {
-                Rung::new(Track::new(track.name.clone(), TrackKind::Video, position.msn, track.part_target))
+                let behind = (position.end > 0).then_some(position.end);
+                let kind = TrackKind::Video;
+                Rung::new(Track::new(track.name.clone(), kind, position.msn, track.part_target), behind)
             })
             .collect();
         let target = |rendition: &str| {

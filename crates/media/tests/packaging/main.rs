@@ -1,5 +1,11 @@
 //! The packager from outside: tags in, parts and events out.
 
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "what a test's reader misses fails the test"
+)]
+
 mod properties;
 mod real_encoders;
 mod recorder;

@@ -53,7 +53,7 @@ fn act() -> impl Strategy<Value = Act> {
 
 fn perform(acts: &[Act], has_audio: bool, keyframe_ms: Option<u32>) -> Recorder {
     let mut config = config();
-    config.hints = keyframe_ms.and_then(hints);
+    config.hints = keyframe_ms.map(hints);
     config.ladder = vec![rung("240p", 240)];
     let mut recorder = Recorder::new(config);
     recorder.metadata(Some(30_000), true, has_audio);

@@ -27,8 +27,8 @@ pub(crate) fn config() -> PackagerConfig {
     }
 }
 
-pub(crate) fn hints(keyframe_ms: u32) -> Option<BroadcastHints> {
-    Some(BroadcastHints { keyframe_ms, max_frame_ms: 34, fps_milli: 30_000 })
+pub(crate) fn hints(keyframe_ms: u32) -> BroadcastHints {
+    BroadcastHints { keyframe_ms, max_frame_ms: 34, fps_milli: 30_000 }
 }
 
 pub(crate) fn rung(name: &str, height: u32) -> LadderRung {
@@ -111,7 +111,7 @@ impl Recorder {
         while let Some(output) = self.packager.poll() {
             match output {
                 Output::Init { rendition, hash, data } => {
-                    self.inits.push((rendition, hash.to_string(), data))
+                    self.inits.push((rendition, hash.to_string(), data));
                 }
                 Output::Announce { event, data } => self.announced(&event, data),
                 Output::Encode { timestamp_ms, body, keyframe, sequence_header } => {

@@ -59,7 +59,7 @@ impl Publisher {
             tags.extend((0..).map(|n| (n * 1024 * 1000 / 48_000, false, n)).take_while(|tag| tag.0 < to));
         }
         tags.retain(|(at, video, _)| {
-            *at >= from && !(*video && no_video.contains(at)) && !(!*video && no_audio.contains(at))
+            *at >= from && !(if *video { &no_video } else { &no_audio }).contains(at)
         });
         tags.sort_unstable();
         for (at, video, n) in tags {
@@ -144,7 +144,7 @@ fn a_gop_longer_than_the_target_is_cut_on_the_frame_grid_and_reported() {
 #[test]
 fn a_known_long_gop_gets_a_target_duration_that_holds_it() {
     let mut config = config();
-    config.hints = hints(10_000);
+    config.hints = Some(hints(10_000));
     let mut recorder = Recorder::new(config);
     let publisher = Publisher { gop: 300, ..OBS };
     publisher.begin(&mut recorder);
