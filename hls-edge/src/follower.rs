@@ -13,15 +13,17 @@ use caudal_livestream::feed::{Event, Frame, PartAnnounced};
 use caudal_livestream::proof::RoleKey;
 use caudal_livestream::record::{LiveStream, Phase, WorkerAddress};
 use caudal_livestream::state::StoredState;
-use caudal_livestream::timeline::Timeline;
+use caudal_livestream::timeline::{SegmentPhase, Timeline};
 use caudal_livestream::{Epoch, RenditionName, UnixMillis};
 use caudal_storage::{Key, SegmentStore, StreamFile};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
 
-use crate::memory::part;
+use crate::memory::{FileKey, part};
 use crate::metrics::Metrics;
 use crate::mirror::{Change, Mirror};
+use crate::request::MediaFile;
 use crate::watched::Watched;
 
 /// What a follower needs of the edge.
@@ -33,6 +35,21 @@ pub(crate) struct Sources {
     pub(crate) metrics: Metrics,
 }
 
+impl Sources {
+    /// A file that the stream's worker has in memory.
+    pub(crate) async fn ask_worker(&self, watched: &Watched, key: &FileKey) -> Option<Bytes> {
+        let (worker, epoch) = watched.worker()?;
+        let proof = self.feed_key.proof(watched.stream, epoch);
+        match self.workers.fetch(&worker, &proof, &key.rendition, &key.file.to_string()).await {
+            Ok(data) => data,
+            Err(error) => {
+                tracing::debug!(stream = %watched.stream, %error, "worker");
+                None
+            }
+        }
+    }
+}
+
 /// Follows `watched` until nobody watches it (`is_idle` says so and forgets it in one step) or the directory forgets it.
 pub(crate) struct Follower<I> {
     pub(crate) sources: Sources,
@@ -42,6 +59,8 @@ pub(crate) struct Follower<I> {
     pub(crate) mirror: Mirror,
     /// The part that was announced and whose bytes come next.
     pub(crate) announced: Option<PartAnnounced>,
+    /// Fetches what the feed's snapshot names; never more than one task.
+    pub(crate) prefetch: JoinSet<()>,
 }
 
 /// Why a feed is followed no longer.
@@ -186,10 +205,45 @@ impl<I: Fn() -> bool> Follower<I> {
                         self.announced = Some(announced);
                         held_back
                     }
-                    event => held_back && self.apply(&event),
+                    event => {
+                        if let Event::Snapshot(timeline) = &event {
+                            self.prefetch(timeline, names);
+                        }
+                        held_back && self.apply(&event)
+                    }
                 }
             }
         }
+    }
+
+    /// Fetches what a player asks for first, and what is nowhere else if the worker dies now: the init, the last
+    /// whole segment while it is not stored, and the parts of the open one.
+    fn prefetch(&mut self, timeline: &Timeline, names: &[RenditionName]) {
+        let mut keys = Vec::new();
+        for track in timeline.tracks.iter().filter(|track| names.contains(&track.name)) {
+            let key = |file| FileKey { rendition: track.name.clone(), file };
+            let last = track.segments.back();
+            keys.extend(last.and_then(|last| last.init.clone()).map(|hash| key(MediaFile::Init(hash))));
+            let open = last.filter(|last| last.phase == SegmentPhase::Open);
+            let parts = open
+                .into_iter()
+                .flat_map(|open| open.parts.iter().map(move |part| (open.epoch, part.number)));
+            keys.extend(parts.map(|(epoch, number)| key(MediaFile::Part(epoch, number))));
+            let whole = track.segments.iter().rev().find(|segment| segment.phase != SegmentPhase::Open);
+            let unstored = whole.filter(|whole| whole.phase == SegmentPhase::Finished && !whole.gap);
+            keys.extend(unstored.map(|whole| key(MediaFile::Segment(whole.msn, whole.epoch))));
+        }
+        let (sources, watched) = (self.sources.clone(), Arc::clone(&self.watched));
+        self.prefetch.abort_all();
+        while self.prefetch.try_join_next().is_some() {}
+        self.prefetch.spawn(async move {
+            for key in keys {
+                let here = watched.memory().get(&key).is_some();
+                if !here {
+                    watched.fetch_once(&key, sources.ask_worker(&watched, &key)).await;
+                }
+            }
+        });
     }
 
     fn keep(&self, announced: &PartAnnounced, data: Bytes) {

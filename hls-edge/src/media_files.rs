@@ -90,7 +90,7 @@ async fn live(edge: &Edge, watched: &Watched, key: FileKey) -> Result<(Bytes, Ca
             }
             let fetched = watched
                 .fetch_once(&key, async {
-                    match from_worker(edge, watched, &key).await {
+                    match edge.streams.sources().ask_worker(watched, &key).await {
                         Some(data) => Some(data),
                         None => stored_or_none(edge, watched, &key).await,
                     }
@@ -140,7 +140,7 @@ async fn part(
     }
     let fetched = watched
         .fetch_once(&key, async {
-            if let Some(data) = from_worker(edge, watched, &key).await {
+            if let Some(data) = edge.streams.sources().ask_worker(watched, &key).await {
                 return Some(data);
             }
             if segment.phase == SegmentPhase::Open {
@@ -184,7 +184,7 @@ async fn segment(
             if stored {
                 return stored_or_none(edge, watched, key).await;
             }
-            match from_worker(edge, watched, key).await {
+            match edge.streams.sources().ask_worker(watched, key).await {
                 Some(data) => Some(data),
                 // It may have been stored, and its worker lost, before either was announced.
                 None => stored_or_none(edge, watched, key).await,
@@ -202,19 +202,6 @@ fn left_lately(timeline: &Timeline, track: &Track, msn: Msn, epoch: Epoch) -> bo
         && msn >= timeline.first_msn
         && msn < first.msn
         && msn.0 >= first.msn.0.saturating_sub(window)
-}
-
-async fn from_worker(edge: &Edge, watched: &Watched, key: &FileKey) -> Option<Bytes> {
-    let (worker, epoch) = watched.worker()?;
-    let sources = edge.streams.sources();
-    let proof = sources.feed_key.proof(watched.stream, epoch);
-    match sources.workers.fetch(&worker, &proof, &key.rendition, &key.file.to_string()).await {
-        Ok(data) => data,
-        Err(error) => {
-            tracing::debug!(stream = %watched.stream, %error, "worker");
-            None
-        }
-    }
 }
 
 async fn stored_or_none(edge: &Edge, watched: &Watched, key: &FileKey) -> Option<Bytes> {

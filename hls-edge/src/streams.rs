@@ -9,6 +9,7 @@ use caudal_livestream::StreamId;
 use caudal_livestream::admission::Access;
 use caudal_livestream::record::LiveStream;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -92,6 +93,7 @@ impl Streams {
             is_idle: move || streams.forget_idle(stream),
             mirror: Mirror::default(),
             announced: None,
+            prefetch: JoinSet::new(),
         };
         all.insert(stream, Followed { watched: Arc::clone(&watched), record: sender });
         self.sources.metrics.followed.set(i64::try_from(all.len()).unwrap_or(i64::MAX));
@@ -163,4 +165,4 @@ impl Streams {
 }
 
 /// Longer than any request waits, and than a player's pause between two tries.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);

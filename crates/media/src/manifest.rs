@@ -75,7 +75,7 @@ impl fmt::Display for Key {
 /// A rendition's segments, in runs of one key.
 struct Runs<'a> {
     track: &'a Track,
-    runs: Vec<(Key, Vec<&'a Segment>)>,
+    keyed: Vec<(Key, Vec<&'a Segment>)>,
     named: usize,
 }
 
@@ -99,7 +99,7 @@ impl<'a> Runs<'a> {
                 _ => runs.push((key, vec![segment])),
             }
         }
-        Self { track, runs, named }
+        Self { track, keyed: runs, named }
     }
 
     fn complete(&self) -> bool {
@@ -107,7 +107,7 @@ impl<'a> Runs<'a> {
     }
 
     fn run(&self, key: Key) -> Option<&[&'a Segment]> {
-        self.runs.iter().find(|(found, _)| *found == key).map(|(_, run)| run.as_slice())
+        self.keyed.iter().find(|(found, _)| *found == key).map(|(_, run)| run.as_slice())
     }
 
     fn init(&self, key: Key) -> Option<&'a InitHash> {
@@ -127,9 +127,9 @@ struct Period {
 /// The oldest Period may have lost segments at its front, so its beginning is no longer known: it is said to begin
 /// at media time zero instead. The mapping of media to presentation time is the same, which is what players keep.
 fn periods(tracks: &[Runs<'_>]) -> Vec<Period> {
-    let Some(leader) = tracks.iter().find(|runs| !runs.runs.is_empty()) else { return Vec::new() };
-    let mut periods = Vec::with_capacity(leader.runs.len());
-    for (key, run) in &leader.runs {
+    let Some(leader) = tracks.iter().find(|runs| !runs.keyed.is_empty()) else { return Vec::new() };
+    let mut periods = Vec::with_capacity(leader.keyed.len());
+    for (key, run) in &leader.keyed {
         let Some(first) = run.first() else { continue };
         let (start, offset) = if periods.is_empty() {
             (
@@ -147,21 +147,21 @@ fn periods(tracks: &[Runs<'_>]) -> Vec<Period> {
 fn media_end(tracks: &[Runs<'_>]) -> Option<MediaTime> {
     tracks
         .iter()
-        .filter_map(|runs| runs.runs.last()?.1.last())
+        .filter_map(|runs| runs.keyed.last()?.1.last())
         .map(|segment| segment.start.plus(segment.duration))
         .max()
 }
 
 fn root(mpd: &mut Mpd, timeline: &Timeline, tracks: &[Runs<'_>], ended: bool) {
     let target = timeline.target_duration;
-    let leader = tracks.iter().find_map(|runs| Some((runs, runs.runs.last()?.1.last()?)));
+    let leader = tracks.iter().find_map(|runs| Some((runs, runs.keyed.last()?.1.last()?)));
     let published = leader.map_or(UnixMillis(0), |(_, last)| {
         UnixMillis(
             last.program_date_time.0.saturating_add(i64::try_from(last.duration.0 / 1000).unwrap_or(0)),
         )
     });
     let depth = leader.map_or(0, |(runs, _)| {
-        runs.runs.iter().flat_map(|(_, run)| run).map(|segment| segment.duration.0).sum::<u64>()
+        runs.keyed.iter().flat_map(|(_, run)| run).map(|segment| segment.duration.0).sum::<u64>()
     });
     mpd.line(format_args!(
         "<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" profiles=\"urn:mpeg:dash:profile:isoff-live:2011\" \

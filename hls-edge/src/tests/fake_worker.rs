@@ -113,7 +113,7 @@ impl FakeWorker {
             let data = part_bytes(&announced.rendition, self.epoch, announced.part.number.0);
             let file = format!("p{}-{}.m4s", self.epoch, announced.part.number);
             shared.files.insert((announced.rendition.to_string(), file), data.clone());
-            shared.send(&event, Some(data));
+            shared.send(&event, Some(&data));
         }
     }
 
@@ -147,7 +147,7 @@ impl FakeWorker {
             for segment in track.segments.iter().filter(|s| s.phase == SegmentPhase::Finished) {
                 let file = StreamFile::Segment(track.name.clone(), segment.msn, segment.epoch);
                 self.put(file, segment_bytes(&track.name, segment)).await;
-                self.event(Event::Stored { rendition: track.name.clone(), msn: segment.msn });
+                self.event(&Event::Stored { rendition: track.name.clone(), msn: segment.msn });
             }
         }
         let state = StoredState {
@@ -164,17 +164,17 @@ impl FakeWorker {
     }
 
     /// Announces anything.
-    pub(crate) fn event(&self, event: Event) {
+    pub(crate) fn event(&self, event: &Event) {
         let mut shared = self.lock();
         if let Some(broadcast) = &mut shared.broadcast {
-            broadcast.timeline.apply(&event).unwrap();
+            broadcast.timeline.apply(event).unwrap();
         }
-        shared.send(&event, None);
+        shared.send(event, None);
     }
 
     /// Announces what cannot follow.
-    pub(crate) fn event_unapplied(&self, event: Event) {
-        self.lock().send(&event, None);
+    pub(crate) fn event_unapplied(&self, event: &Event) {
+        self.lock().send(event, None);
     }
 
     pub(crate) fn timeline(&self) -> Timeline {
@@ -219,14 +219,14 @@ impl Drop for FakeWorker {
 }
 
 impl Shared {
-    fn send(&mut self, event: &Event, data: Option<Bytes>) {
+    fn send(&mut self, event: &Event, data: Option<&Bytes>) {
         let name = match event {
             Event::Part(announced) => announced.rendition.to_string(),
             _ => String::new(),
         };
         self.readers.retain(|(names, reader)| {
             let mut open = reader.send(event.encode()).is_ok();
-            if let Some(data) = data.as_ref().filter(|_| names.contains(&name)) {
+            if let Some(data) = data.filter(|_| names.contains(&name)) {
                 open &= reader.send(bytes_frame_head(data.len()).unwrap()).is_ok();
                 open &= reader.send(data.clone()).is_ok();
             }

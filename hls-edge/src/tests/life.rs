@@ -21,6 +21,7 @@ async fn between_two_workers_the_playlist_goes_on_from_memory_and_then_from_the_
     first.announce(&["source", "audio"]);
     scene.text(PLAYLIST).await;
     until("the feed carries the rendition", || first.carries("source")).await;
+    scene.bytes("/live/{s}/source/p1-0.m4s").await;
     for _ in 1..5 {
         first.part();
     }
@@ -95,7 +96,7 @@ async fn a_feed_that_breaks_is_opened_again() {
     // An event out of order: the edge wants a new snapshot.
     let name: RenditionName = "nobody".parse().unwrap();
     let feeds = worker.feeds();
-    worker.event_unapplied(Event::Withdrawn { rendition: name });
+    worker.event_unapplied(&Event::Withdrawn { rendition: name });
     until("there is a new feed", || worker.feeds() > feeds).await;
     until("it is read", || worker.carries("source")).await;
     worker.part();
@@ -133,7 +134,7 @@ async fn the_end_is_an_endlist_for_those_who_watched() {
     let waiting = scene.start("/live/{s}/source/index.m3u8?_HLS_msn=7&_HLS_part=1");
     scene.until_waiting(1).await;
     worker.close();
-    worker.event(Event::End);
+    worker.event(&Event::End);
     let (status, text) = waiting.await.unwrap();
     assert_eq!(status, 200);
     assert!(text.ends_with("#EXT-X-ENDLIST\n"), "{text}");
@@ -171,7 +172,7 @@ async fn a_withdrawn_rendition_is_gone_for_good() {
     scene.text("/live/{s}/480p/index.m3u8").await;
     let waiting = scene.start("/live/{s}/480p/index.m3u8?_HLS_msn=7&_HLS_part=1");
     scene.until_waiting(1).await;
-    worker.event(Event::Withdrawn { rendition: "480p".parse().unwrap() });
+    worker.event(&Event::Withdrawn { rendition: "480p".parse().unwrap() });
     assert_eq!(waiting.await.unwrap().0, 404);
     assert!(!scene.text("/live/{s}/master.m3u8").await.contains("480p"));
     scene.stop().await;

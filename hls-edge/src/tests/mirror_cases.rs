@@ -18,7 +18,12 @@ fn stream() -> StreamId {
 
 /// The last segment and its parts, of each rendition.
 fn edges(timeline: &Timeline) -> Vec<(u64, usize)> {
-    timeline.tracks.iter().filter_map(|track| track.edge()).map(|(msn, parts)| (msn.0, parts)).collect()
+    timeline
+        .tracks
+        .iter()
+        .filter_map(caudal_livestream::timeline::Track::edge)
+        .map(|(msn, parts)| (msn.0, parts))
+        .collect()
 }
 
 #[test]

@@ -132,7 +132,7 @@ impl Scene {
     }
 
     fn metric(&self, name: &str) -> i64 {
-        let family = self.registry.gather().into_iter().find(|family| family.get_name() == name);
+        let family = self.registry.gather().into_iter().find(|family| family.name() == name);
         family.map_or(0, |family| family.get_metric().iter().map(|m| m.get_gauge().get_value() as i64).sum())
     }
 
