@@ -54,9 +54,13 @@ impl App {
         let (public, internal) = config::addresses(&config);
         tracing::debug!(?public, ?internal, "the api's listeners");
         let deadlines = config.deadlines;
-        let database =
-            database::open(&config.database_url, config.database_connections, deadlines.database_start, shutdown)
-                .await?;
+        let database = database::open(
+            &config.database_url,
+            config.database_connections,
+            deadlines.database_start,
+            shutdown,
+        )
+        .await?;
         let redis = config.redis_url.as_ref().map(RedisStore::open).transpose()?;
         let app = Self {
             passwords: Passwords::new()?,

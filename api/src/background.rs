@@ -13,7 +13,11 @@ use crate::error::{Error, StartError};
 use crate::stream::{End, order_end};
 
 /// Runs until `shutdown`.
-pub(crate) fn spawn(tasks: &mut JoinSet<Result<(), StartError>>, app: &Arc<App>, shutdown: &CancellationToken) {
+pub(crate) fn spawn(
+    tasks: &mut JoinSet<Result<(), StartError>>,
+    app: &Arc<App>,
+    shutdown: &CancellationToken,
+) {
     let (app, shutdown) = (Arc::clone(app), shutdown.clone());
     tasks.spawn(async move {
         let mut ticks = tokio::time::interval(app.deadlines.sweep);
@@ -65,7 +69,8 @@ async fn repeat_orders(app: &App) -> Result<(), Error> {
 
 /// The snapshot that lists are sorted by.
 async fn count_viewers(app: &App) -> Result<(), Error> {
-    let live = sqlx::query!("select id, viewer_count from streams where is_live").fetch_all(&app.database).await?;
+    let live =
+        sqlx::query!("select id, viewer_count from streams where is_live").fetch_all(&app.database).await?;
     let changed = live.into_iter().filter_map(|stream| {
         let viewers = i32::try_from(app.audience.viewers(StreamId(stream.id))).unwrap_or(i32::MAX);
         (viewers != stream.viewer_count).then_some((stream.id, viewers))

@@ -37,7 +37,10 @@ impl FromStr for TrustedProxies {
 
     fn from_str(list: &str) -> Result<Self, InvalidRange> {
         let ranges = list.split(',').map(str::trim).filter(|entry| !entry.is_empty());
-        ranges.map(|entry| Range::parse(entry).ok_or_else(|| InvalidRange(entry.to_owned()))).collect::<Result<_, _>>().map(Self)
+        ranges
+            .map(|entry| Range::parse(entry).ok_or_else(|| InvalidRange(entry.to_owned())))
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 }
 
@@ -144,9 +147,11 @@ impl FromRequestParts<Arc<App>> for Client {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
-        let address = Self::origin(app, parts).ok_or_else(|| Error::Internal("a request without a peer".into()))?;
+        let address =
+            Self::origin(app, parts).ok_or_else(|| Error::Internal("a request without a peer".into()))?;
         let exchange = Exchange::of(parts)?;
-        let user_agent = parts.headers.get(axum::http::header::USER_AGENT).and_then(|value| value.to_str().ok());
+        let user_agent =
+            parts.headers.get(axum::http::header::USER_AGENT).and_then(|value| value.to_str().ok());
         let user_agent = user_agent.map(|text| text.chars().take(MAX_USER_AGENT).collect());
         Ok(Self { address, user_agent, exchange })
     }

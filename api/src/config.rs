@@ -80,8 +80,9 @@ impl Secrets {
         if self.stream_key_encryption.is_empty() {
             return Err(StartError::WeakSecret("stream key encryption key"));
         }
-        for (name, secret) in
-            [("JWT secret", &self.jwt), ("stream key pepper", &self.stream_key_pepper)].into_iter().chain(encryption)
+        for (name, secret) in [("JWT secret", &self.jwt), ("stream key pepper", &self.stream_key_pepper)]
+            .into_iter()
+            .chain(encryption)
         {
             if secret.expose_secret().len() < MIN_SECRET_BYTES {
                 return Err(StartError::WeakSecret(name));

@@ -118,9 +118,6 @@ pub(crate) enum Error {
     /// More work than the machine can do just now.
     #[error("the server is busy; try again")]
     Overloaded,
-    /// Something that this needs is away.
-    #[error("{0} is unavailable; try again")]
-    Unavailable(&'static str),
     /// The answer did not come together in time.
     #[error("this took too long; try again")]
     TimedOut,
@@ -209,7 +206,6 @@ impl Error {
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
-            Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::TimedOut => (StatusCode::SERVICE_UNAVAILABLE, "timed_out"),
             Self::Database(error) if is_outage(error) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::Database(_) | Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
@@ -226,11 +222,14 @@ impl From<sqlx::Error> for Error {
 /// True while PostgreSQL is away or full, which is nobody's bug.
 pub(crate) fn is_outage(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
-        // Operator intervention (57), insufficient resources (53), connection exceptions (08).
-        sqlx::Error::Database(error) => {
-            error.code().is_some_and(|code| ["57", "53", "08"].iter().any(|class| code.starts_with(class)))
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => {
+            true
         }
+        // Operator intervention (57), insufficient resources (53), connection exceptions (08), a database that takes no
+        // connections (55000).
+        sqlx::Error::Database(error) => error
+            .code()
+            .is_some_and(|code| ["57", "53", "08", "55000"].iter().any(|class| code.starts_with(class))),
         _ => false,
     }
 }
@@ -244,7 +243,9 @@ pub(crate) trait OnConstraint<T> {
 impl<T, E: Into<Error>> OnConstraint<T> for Result<T, E> {
     fn on_constraint(self, name: &str, error: impl FnOnce() -> Error) -> Result<T, Error> {
         self.map_err(|failed| match failed.into() {
-            Error::Database(sqlx::Error::Database(violated)) if violated.constraint() == Some(name) => error(),
+            Error::Database(sqlx::Error::Database(violated)) if violated.constraint() == Some(name) => {
+                error()
+            }
             other => other,
         })
     }

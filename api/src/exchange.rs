@@ -34,7 +34,11 @@ struct Inner {
 impl Exchange {
     /// The exchange that a request belongs to.
     pub(crate) fn of(parts: &Parts) -> Result<Self, Error> {
-        parts.extensions.get::<Self>().cloned().ok_or_else(|| Error::Internal("a request outside an exchange".into()))
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(|| Error::Internal("a request outside an exchange".into()))
     }
 
     /// Counts this request in one more bucket; what the emptiest bucket said goes into the answer's headers.
@@ -149,7 +153,8 @@ fn origin(app: &App, parts: &Parts) -> Result<IpAddr, Error> {
 /// What a panicking handler answers.
 #[expect(clippy::needless_pass_by_value, reason = "the layer's signature")]
 pub(crate) fn after_panic(panic: Box<dyn std::any::Any + Send + 'static>) -> Response {
-    let words = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    let words =
+        panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     Error::Internal(format!("panic: {}", words.unwrap_or("no words"))).into_response()
 }
 

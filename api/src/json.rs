@@ -1,10 +1,10 @@
 //! Bodies and queries: read strictly, checked by their own rules, and refused by field.
 
+use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use axum::body::Bytes;
 use garde::Validate;
 use garde::error::Path;
 use serde::de::DeserializeOwned;
@@ -120,7 +120,11 @@ fn field_errors(report: &garde::Report, prefix: &str) -> Vec<FieldError> {
     let errors = report.iter();
     errors
         .map(|(path, error)| {
-            FieldError::new(format!("{prefix}{}", camel_case(path)), code_of(error.message()), error.message())
+            FieldError::new(
+                format!("{prefix}{}", camel_case(path)),
+                code_of(error.message()),
+                error.message(),
+            )
         })
         .collect()
 }

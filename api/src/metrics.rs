@@ -17,12 +17,18 @@ impl Metrics {
     pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let buckets = vec![0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
         let requests = HistogramVec::new(
-            HistogramOpts::new("caudal_api_request_duration_seconds", "From a request's headers to its answer.")
-                .buckets(buckets),
+            HistogramOpts::new(
+                "caudal_api_request_duration_seconds",
+                "From a request's headers to its answer.",
+            )
+            .buckets(buckets),
             &["method", "route", "status"],
         )?;
         let limited = IntCounterVec::new(
-            Opts::new("caudal_api_limited_requests_total", "Requests that were refused for coming too often."),
+            Opts::new(
+                "caudal_api_limited_requests_total",
+                "Requests that were refused for coming too often.",
+            ),
             &["class"],
         )?;
         let admissions = IntCounterVec::new(
@@ -37,7 +43,9 @@ impl Metrics {
 
     pub(crate) fn answered(&self, method: &Method, route: &str, status: StatusCode, took: Duration) {
         let method = match *method {
-            Method::GET | Method::HEAD | Method::POST | Method::PATCH | Method::DELETE | Method::OPTIONS => method.as_str(),
+            Method::GET | Method::HEAD | Method::POST | Method::PATCH | Method::DELETE | Method::OPTIONS => {
+                method.as_str()
+            }
             // Anybody can invent methods; a metric each would be theirs to fill.
             _ => "other",
         };

@@ -17,7 +17,9 @@ pub(crate) fn decode_cursor<C: DeserializeOwned>(cursor: Option<&str>) -> Result
     let Some(cursor) = cursor else { return Ok(None) };
     let bytes = URL_SAFE_NO_PAD.decode(cursor).ok();
     let place = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    place.map(Some).ok_or_else(|| Error::Invalid(vec![FieldError::new("?cursor", "invalid", "no cursor of this list")]))
+    place
+        .map(Some)
+        .ok_or_else(|| Error::Invalid(vec![FieldError::new("?cursor", "invalid", "no cursor of this list")]))
 }
 
 /// One page of a list.

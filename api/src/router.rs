@@ -59,7 +59,10 @@ pub(crate) fn internal(app: &Arc<App>) -> Router {
 }
 
 /// Answers are for whoever asked: what may be kept says so itself.
-async fn no_store_unless_said(request: axum::extract::Request, next: axum::middleware::Next) -> axum::response::Response {
+async fn no_store_unless_said(
+    request: axum::extract::Request,
+    next: axum::middleware::Next,
+) -> axum::response::Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.entry(header::CACHE_CONTROL).or_insert(axum::http::HeaderValue::from_static("no-store"));

@@ -57,19 +57,23 @@ impl StreamKeys {
     /// What to look a key up by; none for what cannot be one, so that nonsense costs no query.
     pub(crate) fn hash(&self, key: &StreamKey) -> Option<String> {
         let random = key.reveal().strip_prefix(PREFIX)?;
-        let proper = random.len() == RANDOM_CHARACTERS && random.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let proper =
+            random.len() == RANDOM_CHARACTERS && random.bytes().all(|byte| byte.is_ascii_alphanumeric());
         proper.then(|| self.hashed(key))
     }
 
     fn hashed(&self, key: &StreamKey) -> String {
         // HMAC takes keys of any length.
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.pepper.expose_secret().as_bytes()) else { unreachable!() };
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.pepper.expose_secret().as_bytes()) else {
+            unreachable!()
+        };
         mac.update(key.reveal().as_bytes());
         hex::encode(mac.finalize().into_bytes())
     }
 
     fn seal(&self, user: Uuid, key: &StreamKey) -> Result<Sealed, Error> {
-        let (kid, cipher) = self.ciphers.first().ok_or_else(|| Error::Internal("no stream key encryption key".into()))?;
+        let (kid, cipher) =
+            self.ciphers.first().ok_or_else(|| Error::Internal("no stream key encryption key".into()))?;
         let mut nonce = [0_u8; NONCE_BYTES];
         rand::rng().fill_bytes(&mut nonce);
         let aad = associated(user, kid);
@@ -84,8 +88,10 @@ impl StreamKeys {
     /// The key of `user`, for `user`.
     pub(crate) fn open(&self, user: Uuid, encrypted: &[u8], kid: &str) -> Result<StreamKey, Error> {
         let lost = |why: &str| Error::Internal(format!("the stream key of {user} cannot be read: {why}"));
-        let (_, cipher) = self.ciphers.iter().find(|(id, _)| id == kid).ok_or_else(|| lost("its key is gone"))?;
-        let (nonce, ciphertext) = encrypted.split_first_chunk::<NONCE_BYTES>().ok_or_else(|| lost("too short"))?;
+        let (_, cipher) =
+            self.ciphers.iter().find(|(id, _)| id == kid).ok_or_else(|| lost("its key is gone"))?;
+        let (nonce, ciphertext) =
+            encrypted.split_first_chunk::<NONCE_BYTES>().ok_or_else(|| lost("too short"))?;
         let payload = Payload { msg: ciphertext, aad: &associated(user, kid) };
         let text = cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| lost("it was changed"))?;
         String::from_utf8(text).map(StreamKey::new).map_err(|_| lost("no text"))
@@ -145,7 +151,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_key_has_no_hash() {
-        for nonsense in ["", "live_", "live_short", "LIVE_0123456789abcdef0123456789abcdef", "live_0123456789abcdef0123456789abcde!"] {
+        for nonsense in [
+            "",
+            "live_",
+            "live_short",
+            "LIVE_0123456789abcdef0123456789abcdef",
+            "live_0123456789abcdef0123456789abcde!",
+        ] {
             assert_eq!(keys(&["1"]).hash(&StreamKey::new(nonsense)), None, "{nonsense}");
         }
     }

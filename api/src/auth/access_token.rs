@@ -66,7 +66,9 @@ impl AccessTokens {
             exp: iat.saturating_add(lifetime),
         };
         let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding);
-        token.map(|token| (token, lifetime)).map_err(|error| Error::Internal(format!("an access token: {error}")))
+        token
+            .map(|token| (token, lifetime))
+            .map_err(|error| Error::Internal(format!("an access token: {error}")))
     }
 
     /// What a token says, when it is ours and still holds.
@@ -123,7 +125,10 @@ mod tests {
             ("another audience", signed(&Header::default(), &with("aud", "caudal-edge".into()), secret)),
             ("another issuer", signed(&Header::default(), &with("iss", "someone".into()), secret)),
             ("another kind", signed(&Header::default(), &with("typ", "playback".into()), secret)),
-            ("no signature", signed(&Header::default(), &good, secret).rsplit_once('.').unwrap().0.to_owned() + "."),
+            (
+                "no signature",
+                signed(&Header::default(), &good, secret).rsplit_once('.').unwrap().0.to_owned() + ".",
+            ),
             ("nonsense", "nonsense".to_owned()),
         ] {
             assert!(matches!(tokens().verify(&token), Err(Error::TokenInvalid)), "{what}");

@@ -33,7 +33,8 @@ pub(crate) fn refresh_from_cookie(headers: &HeaderMap) -> Option<RefreshToken> {
 fn set_cookie(value: &str, seconds: i64, urls: &PublicUrls) -> Option<HeaderValue> {
     // Where only plain HTTP reaches us – a first try on one machine – a Secure cookie would never come back.
     let secure = if urls.secure() { "; Secure" } else { "" };
-    let cookie = format!("{NAME}={value}; Path=/api/auth; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
+    let cookie =
+        format!("{NAME}={value}; Path=/api/auth; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
     let mut cookie = HeaderValue::try_from(cookie).ok()?;
     cookie.set_sensitive(true);
     Some(cookie)

@@ -73,7 +73,10 @@ impl Denylist for LocalDenylist {
 
     fn sweep(&self) {
         let lifetime = self.lifetime;
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, since| since.elapsed() <= lifetime);
+        self.ended
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|_, since| since.elapsed() <= lifetime);
     }
 }
 

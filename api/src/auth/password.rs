@@ -23,7 +23,8 @@ pub(crate) struct Passwords {
 impl Passwords {
     pub(crate) fn new() -> Result<Self, StartError> {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let nobody = hash(&SecretString::from(uuid::Uuid::new_v4().to_string())).map_err(StartError::Passwords)?;
+        let nobody =
+            hash(&SecretString::from(uuid::Uuid::new_v4().to_string())).map_err(StartError::Passwords)?;
         Ok(Self { turns: Arc::new(Semaphore::new(cores)), nobody: nobody.into() })
     }
 
@@ -42,9 +43,13 @@ impl Passwords {
         .await?
     }
 
-    async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
         let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;
-        let turn = turn.map_err(|_| Error::Overloaded)?.map_err(|error| Error::Internal(error.to_string()))?;
+        let turn =
+            turn.map_err(|_| Error::Overloaded)?.map_err(|error| Error::Internal(error.to_string()))?;
         let worked = tokio::task::spawn_blocking(move || {
             let done = work();
             drop(turn);
@@ -65,7 +70,8 @@ fn hash(password: &SecretString) -> Result<String, String> {
 }
 
 fn verify(password: &SecretString, stored: &str) -> Result<bool, Error> {
-    let stored = PasswordHash::new(stored).map_err(|error| Error::Internal(format!("a stored password: {error}")))?;
+    let stored =
+        PasswordHash::new(stored).map_err(|error| Error::Internal(format!("a stored password: {error}")))?;
     let argon2 = argon2().map_err(Error::Internal)?;
     Ok(argon2.verify_password(password.expose_secret().as_bytes(), &stored).is_ok())
 }

@@ -84,7 +84,12 @@ impl RefreshTokens {
     }
 
     /// Begins a family: somebody logged in.
-    pub(crate) async fn begin(&self, db: &mut PgConnection, user: Uuid, client: &Client) -> Result<Issued, Error> {
+    pub(crate) async fn begin(
+        &self,
+        db: &mut PgConnection,
+        user: Uuid,
+        client: &Client,
+    ) -> Result<Issued, Error> {
         let (now, token, session) = (Utc::now(), RefreshToken::random(), Uuid::now_v7());
         let family_ends = now + self.session;
         let row = Row { id: Uuid::now_v7(), user, session, parent: None, family_ends };
@@ -163,10 +168,15 @@ impl RefreshTokens {
     }
 
     /// Ends the family that a token belongs to, if it is one; says which.
-    pub(crate) async fn revoke(&self, db: &mut PgConnection, token: &RefreshToken) -> Result<Option<Uuid>, Error> {
-        let family = sqlx::query_scalar!("select family_id from refresh_tokens where token_hash = $1", token.hash())
-            .fetch_optional(&mut *db)
-            .await?;
+    pub(crate) async fn revoke(
+        &self,
+        db: &mut PgConnection,
+        token: &RefreshToken,
+    ) -> Result<Option<Uuid>, Error> {
+        let family =
+            sqlx::query_scalar!("select family_id from refresh_tokens where token_hash = $1", token.hash())
+                .fetch_optional(&mut *db)
+                .await?;
         if let Some(family) = family {
             revoke_family(db, family).await?;
         }
@@ -175,7 +185,9 @@ impl RefreshTokens {
 
     fn successor(&self, token: &RefreshToken, id: Uuid) -> RefreshToken {
         // HMAC takes keys of any length.
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.secret.expose_secret().as_bytes()) else { unreachable!() };
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.secret.expose_secret().as_bytes()) else {
+            unreachable!()
+        };
         mac.update(b"caudal refresh successor\n");
         mac.update(id.as_bytes());
         mac.update(&token.0);

@@ -69,7 +69,10 @@ mod tests {
             assert_eq!((verdict.remaining, verdict.retry_after), (left, None));
         }
         assert_eq!(bucket.count(quota, now).retry_after, Some(Duration::from_millis(600)));
-        assert_eq!(bucket.count(quota, now + Duration::from_millis(599)).retry_after, Some(Duration::from_millis(1)));
+        assert_eq!(
+            bucket.count(quota, now + Duration::from_millis(599)).retry_after,
+            Some(Duration::from_millis(1))
+        );
         assert_eq!(bucket.count(quota, now + Duration::from_millis(600)).retry_after, None);
     }
 

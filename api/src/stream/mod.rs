@@ -29,7 +29,8 @@ pub(crate) fn is_title(title: &str, _: &()) -> garde::Result {
         return Err(garde::Error::new(format!("length is greater than {MAX_TITLE}")));
     }
     // A title is shown in lists, logs and players' headings: it is one line, and reads in one direction.
-    if title.chars().any(|c| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')) {
+    if title.chars().any(|c| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
+    {
         return Err(garde::Error::new("control characters are not allowed"));
     }
     Ok(())

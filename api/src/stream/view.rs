@@ -80,7 +80,10 @@ impl StreamView {
         let etag = self.etag();
         let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
         if known.flat_map(|list| list.split(',')).any(|known| known.trim() == etag || known.trim() == "*") {
-            return (StatusCode::NOT_MODIFIED, [(header::ETAG, etag), (header::CACHE_CONTROL, "no-cache".into())])
+            return (
+                StatusCode::NOT_MODIFIED,
+                [(header::ETAG, etag), (header::CACHE_CONTROL, "no-cache".into())],
+            )
                 .into_response();
         }
         self.into_response()

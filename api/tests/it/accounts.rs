@@ -78,8 +78,8 @@ async fn a_wrong_password_and_an_unknown_name_are_answered_alike() {
     let wrong = api.post("/api/auth/login", json!({"login": "ana", "password": "not it at all"})).await;
     let unknown = api.post("/api/auth/login", json!({"login": "nobody", "password": PASSWORD})).await;
     assert_eq!(wrong.refusal(), (401, "wrong_credentials"));
-    assert_eq!(tidy(wrong.json), tidy(unknown.json));
     assert_eq!(wrong.header("www-authenticate"), "Bearer");
+    assert_eq!(tidy(wrong.json), tidy(unknown.json));
 }
 
 #[tokio::test]

@@ -52,7 +52,8 @@ async fn only_named_origins_may_use_the_api_from_elsewhere() {
     assert_eq!(friend.header("access-control-allow-origin"), "https://friend.test");
     assert_eq!(friend.header("access-control-allow-credentials"), "true");
     assert_eq!(preflight("https://stranger.test").await.header("access-control-allow-origin"), "");
-    let answer = send(api.request(Method::GET, "/api/streams").header("origin", "https://stranger.test")).await;
+    let answer =
+        send(api.request(Method::GET, "/api/streams").header("origin", "https://stranger.test")).await;
     assert_eq!((answer.status.as_u16(), answer.header("access-control-allow-origin")), (200, ""));
 }
 
@@ -60,17 +61,7 @@ async fn only_named_origins_may_use_the_api_from_elsewhere() {
 async fn without_postgresql_the_answer_is_unavailable() {
     let api = Running::start().await;
     let ana = api.register("ana").await;
-    sqlx::query(sqlx::AssertSqlSafe(format!(
-        "alter database {} allow_connections false",
-        api.database.url.rsplit('/').next().unwrap()
-    )))
-    .execute(&api.database.pool)
-    .await
-    .unwrap();
-    sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()")
-        .execute(&api.database.pool)
-        .await
-        .unwrap_err();
+    api.database.goes_away().await;
     for answer in [api.get("/api/streams").await, ana.get("/api/auth/stream-key").await] {
         assert_eq!(answer.refusal(), (503, "unavailable"), "{}", answer.json);
         assert_eq!(answer.header("retry-after"), "2");
@@ -121,5 +112,9 @@ async fn a_shutdown_finishes_what_was_begun() {
     api.shutdown.cancel();
     held.commit().await.unwrap();
     assert_eq!(asked.await.unwrap().status, 201);
-    tokio::time::timeout(Duration::from_secs(10), &mut api.task).await.expect("it did not stop").unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(10), &mut api.task)
+        .await
+        .expect("it did not stop")
+        .unwrap()
+        .unwrap();
 }

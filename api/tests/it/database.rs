@@ -31,6 +31,20 @@ impl TestDatabase {
     }
 }
 
+impl TestDatabase {
+    /// As if the server were gone, for this database's users.
+    pub(crate) async fn goes_away(&self) {
+        let mut connection = self.server.connect().await.unwrap();
+        let name = &self.name;
+        for statement in [
+            format!("alter database {name} allow_connections false"),
+            format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'"),
+        ] {
+            connection.execute(AssertSqlSafe(statement)).await.unwrap();
+        }
+    }
+}
+
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         let (server, name) = (self.server.clone(), self.name.clone());

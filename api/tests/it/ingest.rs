@@ -17,8 +17,14 @@ async fn the_internal_listener_answers_signed_requests_only() {
     let request = api.http.post(format!("{}/internal/ingest/authorize", api.internal_url)).body("{}");
     assert_eq!(send(request).await.refusal(), (401, "unauthenticated"));
     // And the public one knows nothing of it.
-    assert_eq!(api.post("/internal/ingest/authorize", json!({})).await.status, StatusCode::METHOD_NOT_ALLOWED);
-    assert_eq!(api.as_router("/internal/ingest/authorize", json!({"key": 1})).await.refusal(), (400, "malformed"));
+    assert_eq!(
+        api.post("/internal/ingest/authorize", json!({})).await.status,
+        StatusCode::METHOD_NOT_ALLOWED
+    );
+    assert_eq!(
+        api.as_router("/internal/ingest/authorize", json!({"key": 1})).await.refusal(),
+        (400, "malformed")
+    );
     assert_eq!(api.as_router("/internal/else", json!({})).await.refusal(), (404, "not_found"));
 }
 
@@ -81,7 +87,8 @@ async fn publishers_who_come_at_once_get_one_stream() {
     let answers = futures::future::join_all((0..8).map(|_| api.authorize(&key))).await;
     let first = answers[0].as_ref().unwrap();
     assert!(answers.iter().all(|answer| answer.as_ref().unwrap() == first));
-    let rows: i64 = sqlx::query_scalar("select count(*) from streams").fetch_one(&api.database.pool).await.unwrap();
+    let rows: i64 =
+        sqlx::query_scalar("select count(*) from streams").fetch_one(&api.database.pool).await.unwrap();
     assert_eq!(rows, 1);
 }
 
@@ -106,7 +113,8 @@ async fn a_stream_that_the_directory_calls_over_makes_room_for_a_new_one() {
     api.done(old, "publisher_lost").await;
     assert_eq!(api.stream(old).await["endedAt"], "2023-11-14T22:23:20Z");
     assert_eq!(api.stream(new).await["isLive"], true);
-    let streaming: bool = sqlx::query_scalar("select is_streaming from users").fetch_one(&api.database.pool).await.unwrap();
+    let streaming: bool =
+        sqlx::query_scalar("select is_streaming from users").fetch_one(&api.database.pool).await.unwrap();
     assert!(streaming);
 }
 
@@ -142,7 +150,8 @@ async fn published_and_done_tell_the_stream_and_the_streamer() {
         assert_eq!((&over["isLive"], &over["endedAt"]), (&json!(false), &json!("2023-11-14T22:23:20Z")));
         assert!(!streaming().await);
     }
-    let reason: String = sqlx::query_scalar("select ended_reason from streams").fetch_one(&api.database.pool).await.unwrap();
+    let reason: String =
+        sqlx::query_scalar("select ended_reason from streams").fetch_one(&api.database.pool).await.unwrap();
     assert_eq!(reason, "unpublished");
     // A late `published` is acknowledged and ignored.
     api.published(stream).await;

@@ -41,7 +41,8 @@ impl Lifecycle {
 
     /// The router created the stream.
     pub(crate) fn knows(&self, stream: StreamId, phase: Phase) {
-        let rung = |name: &str, height| LadderRung { name: name.parse().unwrap(), height, bitrate: 1_000_000 };
+        let rung =
+            |name: &str, height| LadderRung { name: name.parse().unwrap(), height, bitrate: 1_000_000 };
         let record = LiveStream {
             spec: Spec {
                 stream,

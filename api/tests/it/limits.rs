@@ -39,7 +39,8 @@ async fn people_are_counted_one_by_one_wherever_they_come_from() {
 async fn a_password_is_not_guessed_a_thousand_times() {
     let api = Running::start_with(|config| config.limits.attempts_a_minute = 3).await;
     api.register("ana").await;
-    let guess = |login: &'static str| api.post("/api/auth/login", json!({"login": login, "password": "guess guess"}));
+    let guess =
+        |login: &'static str| api.post("/api/auth/login", json!({"login": login, "password": "guess guess"}));
     for login in ["ana", "ANA", "ana"] {
         assert_eq!(guess(login).await.status, 401);
     }
@@ -79,7 +80,9 @@ async fn a_forwarded_address_counts_only_when_a_trusted_proxy_names_it() {
             config.trusted_proxies = proxies.parse().unwrap();
         })
         .await;
-        let from = |address: &'static str| send(api.request(Method::GET, "/api/streams").header("x-forwarded-for", address));
+        let from = |address: &'static str| {
+            send(api.request(Method::GET, "/api/streams").header("x-forwarded-for", address))
+        };
         assert_eq!(from("198.51.100.1").await.status, 200);
         assert_eq!(from("198.51.100.2").await.status, second, "{proxies}");
         assert_eq!(from("198.51.100.1").await.status, 429);

@@ -25,7 +25,10 @@ impl RedisServer {
             .spawn()
             .expect("redis-server is missing; on Debian: apt-get install redis-server");
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.any(|line| line.unwrap().contains("eady to accept connections")), "redis-server did not start");
+        assert!(
+            lines.any(|line| line.unwrap().contains("eady to accept connections")),
+            "redis-server did not start"
+        );
         // It goes on logging; a pipe that nobody reads would stop it.
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, folder }

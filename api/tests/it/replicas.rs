@@ -17,7 +17,10 @@ async fn two(redis: &RedisServer, limits: Limits) -> (Running, Running) {
         config.limits = limits;
     };
     // At once: the migrations must not race.
-    tokio::join!(Running::replica(Arc::clone(&database), change), Running::replica(Arc::clone(&database), change))
+    tokio::join!(
+        Running::replica(Arc::clone(&database), change),
+        Running::replica(Arc::clone(&database), change)
+    )
 }
 
 const PLENTY: Limits = Limits { requests_a_minute: 1_000_000, attempts_a_minute: 1_000_000 };
@@ -27,7 +30,10 @@ async fn the_hundred_and_first_request_is_refused_whichever_replica_gets_it() {
     let redis = RedisServer::start();
     let (one, other) = two(&redis, Limits { requests_a_minute: 100, attempts_a_minute: 10 }).await;
     // All at once, so that hardly any time refills the bucket; what it does refill, the headers say.
-    let answers = futures::future::join_all((0..101).map(|n| if n % 2 == 0 { one.get("/api/streams") } else { other.get("/api/streams") })).await;
+    let answers = futures::future::join_all(
+        (0..101).map(|n| if n % 2 == 0 { one.get("/api/streams") } else { other.get("/api/streams") }),
+    )
+    .await;
     let refused = answers.iter().filter(|answer| answer.status == 429).count();
     assert_eq!(refused, 1);
     let first = answers.iter().find(|answer| answer.status == 429).unwrap();
@@ -51,7 +57,8 @@ async fn a_refresh_repeated_at_another_replica_gets_the_same_successor() {
     let (one, other) = two(&redis, PLENTY).await;
     let ana = one.register("ana").await;
     let body = json!({"refreshToken": ana.refresh});
-    let (here, there) = tokio::join!(one.post("/api/auth/refresh", &body), other.post("/api/auth/refresh", &body));
+    let (here, there) =
+        tokio::join!(one.post("/api/auth/refresh", &body), other.post("/api/auth/refresh", &body));
     assert_eq!(Person::of(&one, &here).refresh, Person::of(&other, &there).refresh);
 }
 
@@ -60,7 +67,8 @@ async fn without_redis_everything_goes_on_and_nothing_ended_comes_back() {
     let mut redis = RedisServer::start();
     let (one, other) = two(&redis, PLENTY).await;
     let ana = one.register("ana").await;
-    let login = one.post("/api/auth/login", json!({"login": "ana", "password": crate::running::PASSWORD})).await;
+    let login =
+        one.post("/api/auth/login", json!({"login": "ana", "password": crate::running::PASSWORD})).await;
     let laptop = Person::of(&one, &login);
     send(laptop.request(Method::POST, "/api/auth/logout")).await;
     redis.stop();

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use caudal_api::{Broadcasts, Config, Deadlines, Limits, PublicUrls, Secrets, TrustedProxies};
 use caudal_directory::LocalAudience;
 use caudal_livestream::admission::{
-    Authorized, AuthorizeRequest, Denied, LadderRung, LatencyMode, SecondPublisher, StreamKey,
+    AuthorizeRequest, Authorized, Denied, LadderRung, LatencyMode, SecondPublisher, StreamKey,
 };
 use caudal_livestream::{SessionId, StreamId};
 use caudal_service::health::Readiness;
@@ -23,6 +23,8 @@ use crate::database::TestDatabase;
 use crate::lifecycle::Lifecycle;
 
 pub(crate) const PASSWORD: &str = "correct horse battery";
+
+pub(crate) const JWT_SECRET: &str = "jwt secret of the tests, 32 bytes";
 
 pub(crate) struct Running {
     pub(crate) url: String,
@@ -65,11 +67,13 @@ impl Running {
             database_connections: 8,
             redis_url: None,
             secrets: Secrets {
-                jwt: "jwt secret of the tests, 32 bytes".into(),
+                jwt: JWT_SECRET.into(),
                 stream_key_pepper: "pepper of the tests, at least 32 b".into(),
                 stream_key_encryption: vec![("1".into(), "encryption key of the tests, 32 b".into())],
             },
-            callers: Verifier::new().allow("ingest-router", router.clone()).allow("controller", controller.clone()),
+            callers: Verifier::new()
+                .allow("ingest-router", router.clone())
+                .allow("controller", controller.clone()),
             urls: PublicUrls {
                 api: "http://localhost:3000".into(),
                 hls: "http://media.test:8000".into(),
@@ -131,8 +135,9 @@ impl Running {
 
     pub(crate) async fn register(&self, username: &str) -> Person<'_> {
         let email = format!("{username}@example.test");
-        let answer =
-            self.post("/api/auth/register", json!({"username": username, "email": email, "password": PASSWORD})).await;
+        let answer = self
+            .post("/api/auth/register", json!({"username": username, "email": email, "password": PASSWORD}))
+            .await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.json);
         Person::of(self, &answer)
     }
@@ -158,7 +163,11 @@ impl Running {
         self.authorize_after(key, None).await
     }
 
-    pub(crate) async fn authorize_after(&self, key: &str, ended: Option<StreamId>) -> Result<Authorized, Denied> {
+    pub(crate) async fn authorize_after(
+        &self,
+        key: &str,
+        ended: Option<StreamId>,
+    ) -> Result<Authorized, Denied> {
         let request = AuthorizeRequest {
             key: StreamKey::new(key),
             app: "live".into(),

@@ -45,7 +45,10 @@ async fn two_refreshes_at_once_get_the_same_successor() {
     successors.dedup();
     assert_eq!(successors.len(), 1);
     assert_eq!(refresh(&api, successors[0]).await.status, 200);
-    let tokens: i64 = sqlx::query_scalar("select count(*) from refresh_tokens").fetch_one(&api.database.pool).await.unwrap();
+    let tokens: i64 = sqlx::query_scalar("select count(*) from refresh_tokens")
+        .fetch_one(&api.database.pool)
+        .await
+        .unwrap();
     assert_eq!(tokens, 3);
 }
 
@@ -74,7 +77,8 @@ async fn the_grace_is_for_the_immediate_predecessor_only() {
 async fn one_session_ending_leaves_the_others() {
     let api = Running::start_with(|config| config.deadlines.refresh_grace = Duration::ZERO).await;
     let phone = api.register("ana").await;
-    let login = api.post("/api/auth/login", json!({"login": "ana", "password": crate::running::PASSWORD})).await;
+    let login =
+        api.post("/api/auth/login", json!({"login": "ana", "password": crate::running::PASSWORD})).await;
     let laptop = Person::of(&api, &login);
     refresh(&api, &phone.refresh).await;
     assert_eq!(refresh(&api, &phone.refresh).await.refusal(), (401, "refresh_reused"));
@@ -94,23 +98,36 @@ async fn a_session_has_an_end_however_often_it_is_refreshed() {
     let cookie = answer.header("set-cookie");
     let seconds: u32 = cookie.split("Max-Age=").nth(1).unwrap().split(';').next().unwrap().parse().unwrap();
     assert!((3500..=3600).contains(&seconds), "{cookie}");
-    sqlx::query("update refresh_tokens set family_expires_at = now()").execute(&api.database.pool).await.unwrap();
+    sqlx::query("update refresh_tokens set family_expires_at = now()")
+        .execute(&api.database.pool)
+        .await
+        .unwrap();
     let next = answer.json["refreshToken"].as_str().unwrap();
     assert_eq!(refresh(&api, next).await.refusal(), (401, "refresh_invalid"));
 }
 
 #[tokio::test]
 async fn an_expired_access_token_says_so() {
-    let api = Running::start_with(|config| config.deadlines.access_token = Duration::ZERO).await;
+    let api = Running::start().await;
     let ana = api.register("ana").await;
-    assert_eq!(ana.get("/api/streams/mine").await.refusal(), (401, "token_expired"));
+    let past = jsonwebtoken::get_current_timestamp() - 1;
+    let claims = json!({
+        "sub": ana.id, "sid": ana.id, "iss": "caudal", "aud": "caudal-api", "typ": "access", "iat": past, "exp": past,
+    });
+    let key = jsonwebtoken::EncodingKey::from_secret(crate::running::JWT_SECRET.as_bytes());
+    let token = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap();
+    let answer = send(api.request(Method::GET, "/api/streams/mine").bearer_auth(token)).await;
+    assert_eq!(answer.refusal(), (401, "token_expired"));
 }
 
 #[tokio::test]
 async fn a_browser_refreshes_by_its_cookie_alone() {
     let api = Running::start().await;
     let ana = api.register("ana").await;
-    let with_cookie = || api.request(Method::POST, "/api/auth/refresh").header("cookie", format!("a=b; caudal_refresh={}", ana.refresh));
+    let with_cookie = || {
+        api.request(Method::POST, "/api/auth/refresh")
+            .header("cookie", format!("a=b; caudal_refresh={}", ana.refresh))
+    };
     let answer = send(with_cookie()).await;
     assert_eq!(answer.status, 200);
     assert!(answer.header("set-cookie").contains(answer.json["refreshToken"].as_str().unwrap()));
@@ -124,7 +141,9 @@ async fn a_browser_refreshes_by_its_cookie_alone() {
 #[tokio::test]
 async fn cookies_are_secure_where_the_world_reaches_us_under_tls() {
     let api = Running::start_with(|config| config.urls.api = "https://live.test".into()).await;
-    let answer = api.post("/api/auth/register", json!({"username": "ana", "email": "a@b.test", "password": "12345678"})).await;
+    let answer = api
+        .post("/api/auth/register", json!({"username": "ana", "email": "a@b.test", "password": "12345678"}))
+        .await;
     assert!(answer.header("set-cookie").ends_with("; HttpOnly; SameSite=Strict; Secure"));
     assert_eq!(answer.header("strict-transport-security"), "max-age=31536000");
 }

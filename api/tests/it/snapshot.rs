@@ -14,10 +14,14 @@ fn replace(value: &mut Value) {
         Value::Object(fields) => {
             for (name, field) in fields {
                 match field {
-                    Value::String(text) if name.ends_with("At") && chrono::DateTime::parse_from_rfc3339(text).is_ok() => {
+                    Value::String(text)
+                        if name.ends_with("At") && chrono::DateTime::parse_from_rfc3339(text).is_ok() =>
+                    {
                         *text = "[time]".into();
                     }
-                    Value::String(text) if name.ends_with("Token") || name == "streamKey" || name == "requestId" => {
+                    Value::String(text)
+                        if name.ends_with("Token") || name == "streamKey" || name == "requestId" =>
+                    {
                         *text = format!("[{name}]");
                     }
                     _ => replace(field),
@@ -25,7 +29,8 @@ fn replace(value: &mut Value) {
             }
         }
         Value::String(text) => {
-            let parts = text.split('/').map(|part| if uuid::Uuid::try_parse(part).is_ok() { "[id]" } else { part });
+            let parts =
+                text.split('/').map(|part| if uuid::Uuid::try_parse(part).is_ok() { "[id]" } else { part });
             *text = parts.collect::<Vec<_>>().join("/");
         }
         _ => {}

@@ -36,7 +36,8 @@ async fn a_stream_is_prepared_with_a_title_and_categories() {
     let api = Running::start().await;
     let ana = api.register("ana").await;
     let (chess, music) = (category(&api, "chess").await, category(&api, "music").await);
-    let body = json!({"title": "  Chess at noon ", "description": "Come\nand see", "categoryIds": [music, chess]});
+    let body =
+        json!({"title": "  Chess at noon ", "description": "Come\nand see", "categoryIds": [music, chess]});
     let answer = ana.post("/api/streams", body).await;
     assert_eq!(answer.status, 201, "{}", answer.json);
     assert_eq!(answer.header("location"), format!("/api/streams/{}", answer.json["id"].as_str().unwrap()));
@@ -53,8 +54,10 @@ async fn a_stream_is_prepared_with_a_title_and_categories() {
 async fn nobody_has_two_open_streams() {
     let api = Running::start().await;
     let ana = api.register("ana").await;
-    let answers =
-        futures::future::join_all((0..4).map(|n| ana.post("/api/streams", json!({"title": format!("Take {n}")})))).await;
+    let answers = futures::future::join_all(
+        (0..4).map(|n| ana.post("/api/streams", json!({"title": format!("Take {n}")}))),
+    )
+    .await;
     let mut outcomes: Vec<_> = answers.iter().map(Answer::refusal).collect();
     outcomes.sort_unstable();
     assert_eq!(outcomes, [(201, ""), (409, "stream_open"), (409, "stream_open"), (409, "stream_open")]);
@@ -106,7 +109,10 @@ async fn an_unchanged_stream_is_not_sent_again() {
     let etag = api.get(&path).await.header("etag").to_owned();
     let again = || send(api.request(Method::GET, &path).header("if-none-match", format!("\"x\", {etag}")));
     let answer = again().await;
-    assert_eq!((answer.status.as_u16(), answer.header("etag"), answer.json.clone()), (304, etag.as_str(), Value::Null));
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("etag"), answer.json.clone()),
+        (304, etag.as_str(), Value::Null)
+    );
     api.audience.record(live, 1);
     assert_eq!(again().await.status, 200);
 }
@@ -191,13 +197,24 @@ async fn a_lifecycle_that_hangs_does_not_hang_its_owner() {
 struct Hanging;
 
 impl caudal_directory::StreamControl for Hanging {
-    fn end(&self, _: StreamId, _: EndReason) -> futures::future::BoxFuture<'_, Result<(), caudal_directory::Unavailable>> {
+    fn end(
+        &self,
+        _: StreamId,
+        _: EndReason,
+    ) -> futures::future::BoxFuture<'_, Result<(), caudal_directory::Unavailable>> {
         Box::pin(std::future::pending())
     }
-    fn drop_publisher(&self, _: StreamId, _: String) -> futures::future::BoxFuture<'_, Result<(), caudal_directory::Unavailable>> {
+    fn drop_publisher(
+        &self,
+        _: StreamId,
+        _: String,
+    ) -> futures::future::BoxFuture<'_, Result<(), caudal_directory::Unavailable>> {
         Box::pin(std::future::pending())
     }
-    fn revoke_key(&self, _: StreamId) -> futures::future::BoxFuture<'_, Result<(), caudal_directory::Unavailable>> {
+    fn revoke_key(
+        &self,
+        _: StreamId,
+    ) -> futures::future::BoxFuture<'_, Result<(), caudal_directory::Unavailable>> {
         Box::pin(std::future::pending())
     }
     fn inspect(&self, _: StreamId) -> Option<std::sync::Arc<caudal_livestream::record::LiveStream>> {
@@ -227,7 +244,12 @@ async fn the_list_holds_what_is_live_most_watched_first() {
         let person = api.register(name).await;
         person.post("/api/streams", json!({"title": format!("{name} plays"), "categoryIds": if name == "eve" { vec![chess] } else { vec![] }})).await;
         let live = person.goes_live().await;
-        sqlx::query("update streams set viewer_count = $2 where id = $1").bind(live.0).bind(viewers).execute(&api.database.pool).await.unwrap();
+        sqlx::query("update streams set viewer_count = $2 where id = $1")
+            .bind(live.0)
+            .bind(viewers)
+            .execute(&api.database.pool)
+            .await
+            .unwrap();
         api.audience.record(live, u32::try_from(viewers).unwrap());
     }
     api.register("kim").await.post("/api/streams", json!({"title": "not live"})).await;
@@ -236,7 +258,13 @@ async fn the_list_holds_what_is_live_most_watched_first() {
     assert_eq!(titles(&api.get("/api/streams?category=chess").await), ["eve plays"]);
     assert_eq!(titles(&api.get("/api/streams?q=bob").await), ["bob plays"]);
     assert_eq!(titles(&api.get("/api/streams?q=%27%22%28").await).len(), 0);
-    for (query, code) in [("sort=loud", 400), ("limit=0", 422), ("limit=101", 422), ("cursor=nonsense", 422), ("colour=red", 400)] {
+    for (query, code) in [
+        ("sort=loud", 400),
+        ("limit=0", 422),
+        ("limit=101", 422),
+        ("cursor=nonsense", 422),
+        ("colour=red", 400),
+    ] {
         assert_eq!(api.get(&format!("/api/streams?{query}")).await.status.as_u16(), code, "{query}");
     }
 }
@@ -272,12 +300,16 @@ async fn pages_follow_each_other_without_gaps() {
 #[tokio::test]
 async fn viewers_are_counted_into_the_list_s_order() {
     let api = Running::start().await;
-    let (ana, bob) = (api.register("ana").await.goes_live().await, api.register("bob").await.goes_live().await);
+    let (ana, bob) =
+        (api.register("ana").await.goes_live().await, api.register("bob").await.goes_live().await);
     api.audience.record(ana, 40);
     api.audience.record(bob, 2);
     let counted = async {
         loop {
-            let counts: Vec<i32> = sqlx::query_scalar("select viewer_count from streams order by id").fetch_all(&api.database.pool).await.unwrap();
+            let counts: Vec<i32> = sqlx::query_scalar("select viewer_count from streams order by id")
+                .fetch_all(&api.database.pool)
+                .await
+                .unwrap();
             if counts == [40, 2] {
                 return;
             }

@@ -53,7 +53,12 @@ pub(crate) async fn refresh(
     }
 }
 
-async fn exchange(app: &App, client: &Client, headers: &HeaderMap, presented: &Presented) -> Result<Tokens, Error> {
+async fn exchange(
+    app: &App,
+    client: &Client,
+    headers: &HeaderMap,
+    presented: &Presented,
+) -> Result<Tokens, Error> {
     let token = presented.token(headers)?;
     let account = token.as_ref().map_or_else(String::new, RefreshToken::reveal);
     client.limit_attempts(app, &account).await?;

@@ -58,7 +58,9 @@ pub(crate) async fn register(
     .on_constraint("users_username_key", || taken("/username", "this name is taken"))
     .on_constraint("users_email_key", || taken("/email", "there is an account with this address"))?;
     let issued = app.refresh_tokens.begin(&mut tx, user, &client).await?;
-    let account = Account::find(&mut *tx, user).await?.ok_or_else(|| Error::Internal("a new account is gone".into()))?;
+    let account = Account::find(&mut *tx, user)
+        .await?
+        .ok_or_else(|| Error::Internal("a new account is gone".into()))?;
     tx.commit().await?;
     tracing::info!(%user, username, "registered");
     Ok((StatusCode::CREATED, Tokens::new(&app, &issued, account)?))

@@ -30,7 +30,11 @@ impl IntoResponse for KeyView {
 }
 
 /// The caller's own key.
-pub(crate) async fn stream_key(State(app): State<Arc<App>>, caller: Caller, client: Client) -> Result<KeyView, Error> {
+pub(crate) async fn stream_key(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    client: Client,
+) -> Result<KeyView, Error> {
     client.limit_attempts(&app, &format!("stream-key {}", caller.user)).await?;
     let found = sqlx::query!(
         "select stream_key_enc, stream_key_kid, key_rotated_at from users where id = $1 and deleted_at is null",

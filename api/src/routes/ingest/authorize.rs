@@ -7,7 +7,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use caudal_livestream::StreamId;
-use caudal_livestream::admission::{Access, Authorized, AuthorizeRequest, BroadcastHints, Denied, DenialCode};
+use caudal_livestream::admission::{
+    Access, AuthorizeRequest, Authorized, BroadcastHints, DenialCode, Denied,
+};
 use sqlx::PgConnection;
 use sqlx::types::Json as Column;
 use uuid::Uuid;
@@ -39,9 +41,13 @@ pub(crate) async fn authorize(
 
 fn words(code: DenialCode) -> (&'static str, &'static str) {
     match code {
-        DenialCode::UnknownKey => ("unknown_key", "This stream key is not valid. Copy the current one from your studio page."),
+        DenialCode::UnknownKey => {
+            ("unknown_key", "This stream key is not valid. Copy the current one from your studio page.")
+        }
         DenialCode::Banned => ("banned", "This account may not stream."),
-        DenialCode::Held => ("held", "You ended this stream a moment ago. Wait half a minute before you start the next one."),
+        DenialCode::Held => {
+            ("held", "You ended this stream a moment ago. Wait half a minute before you start the next one.")
+        }
     }
 }
 

@@ -13,10 +13,14 @@ use crate::error::Error;
 use crate::json::Internal;
 
 /// The last word on a stream: a second `done` changes nothing.
-pub(crate) async fn done(State(app): State<Arc<App>>, Internal(report): Internal<Done>) -> Result<StatusCode, Error> {
+pub(crate) async fn done(
+    State(app): State<Arc<App>>,
+    Internal(report): Internal<Done>,
+) -> Result<StatusCode, Error> {
     let ended_at = instant(report.ended_at)?;
     let started_at = report.started_at.filter(|_| report.published).map(instant).transpose()?;
-    let reason = serde_json::to_value(report.reason).ok().and_then(|reason| reason.as_str().map(str::to_owned));
+    let reason =
+        serde_json::to_value(report.reason).ok().and_then(|reason| reason.as_str().map(str::to_owned));
     let mut tx = app.database.begin().await?;
     let owner = sqlx::query_scalar!("select user_id from streams where id = $1", report.stream.0);
     let Some(owner) = owner.fetch_optional(&mut *tx).await? else {

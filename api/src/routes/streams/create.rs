@@ -37,7 +37,10 @@ pub(crate) async fn create(
     let id = Uuid::now_v7();
     let mut tx = app.database.begin().await?;
     // The lock that `authorize` takes: a publisher who arrives at this moment either finds this stream or makes it fail.
-    let user = sqlx::query_scalar!("select id from users where id = $1 and deleted_at is null for update", caller.user);
+    let user = sqlx::query_scalar!(
+        "select id from users where id = $1 and deleted_at is null for update",
+        caller.user
+    );
     user.fetch_optional(&mut *tx).await?.ok_or(Error::SessionRevoked)?;
     sqlx::query!(
         "insert into streams (id, user_id, title, description) values ($1, $2, $3, $4)",

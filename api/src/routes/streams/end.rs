@@ -17,7 +17,9 @@ pub(crate) async fn end(
 ) -> Result<Response, Error> {
     let mut tx = app.database.begin().await?;
     // Users before streams, as everywhere: two requests that lock both must not wait for each other.
-    sqlx::query_scalar!("select id from users where id = $1 for update", stream.user_id).fetch_one(&mut *tx).await?;
+    sqlx::query_scalar!("select id from users where id = $1 for update", stream.user_id)
+        .fetch_one(&mut *tx)
+        .await?;
     let row = sqlx::query!(
         r#"select ended_at is not null as "ended!", authorized_at is not null as "admitted!" from streams
            where id = $1 for update"#,

@@ -12,7 +12,11 @@ use crate::error::Error;
 use crate::stream::{StreamView, select_streams};
 
 /// The caller's open stream: live, or prepared and waiting for a publisher.
-pub(crate) async fn mine(State(app): State<Arc<App>>, caller: Caller, headers: HeaderMap) -> Result<Response, Error> {
+pub(crate) async fn mine(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
     let row = select_streams!("where s.user_id = $1 and s.ended_at is null", caller.user);
     let row = row.fetch_optional(&app.database).await?.ok_or(Error::NotFound("an open stream"))?;
     Ok(StreamView::new(&app, row).unless_known(&headers))
