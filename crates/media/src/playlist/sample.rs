@@ -11,7 +11,7 @@ const ANCHOR: i64 = 1_795_356_000_000;
 
 pub(crate) struct Broadcast {
     pub(crate) timeline: Timeline,
-    position: MediaTime,
+    pub(crate) position: MediaTime,
     discontinuity: u64,
     anchor: i64,
     next_part: u64,

@@ -7,6 +7,7 @@
     reason = "small numbers"
 )]
 
+use caudal_livestream::MediaTime;
 use caudal_livestream::timeline::Timeline;
 use proptest::prelude::*;
 use quick_m3u8::config::ParsingOptionsBuilder;
@@ -78,7 +79,7 @@ fn parse(text: &str) -> Parsed {
                 Tag::PartInf(tag) => parsed.part_target = tag.part_target(),
                 Tag::MediaSequence(tag) => parsed.media_sequence = tag.media_sequence(),
                 Tag::DiscontinuitySequence(tag) => {
-                    parsed.discontinuity_sequence = tag.discontinuity_sequence()
+                    parsed.discontinuity_sequence = tag.discontinuity_sequence();
                 }
                 Tag::Skip(tag) => parsed.skipped = tag.skipped_segments(),
                 Tag::Discontinuity(_) => discontinuities += 1,
@@ -316,7 +317,7 @@ proptest! {
         broadcast.step(Step::Part);
         let mut last = full(&broadcast.timeline);
         let (target, hold_back, part_target) = (last.target, last.part_hold_back, last.part_target);
-        let mut history = vec![last.clone()];
+        let mut history = vec![(broadcast.position, last.clone())];
         for step in steps {
             broadcast.step(step);
             let now = full(&broadcast.timeline);
@@ -350,11 +351,13 @@ proptest! {
             }
 
             // RFC 8216bis §6.2.5.1: a delta may be asked for up to half the skip boundary after the last playlist.
-            let old = &history[history.len().saturating_sub(apart)];
+            let half = now.can_skip_until.unwrap() / 2.0;
+            let recent = |(at, _): &&(MediaTime, Parsed)| broadcast.position.since(*at).as_secs_f64() <= half;
+            let old = history.iter().rev().take(apart).take_while(recent).last().map_or(&now, |(_, old)| old);
             let delta = parse(&media(&broadcast.timeline, first(&broadcast.timeline), Delivery::Delta));
             prop_assert_eq!(merge(old, delta), now.clone());
 
-            history.push(now.clone());
+            history.push((broadcast.position, now.clone()));
             last = now;
         }
     }
