@@ -114,7 +114,7 @@ impl Supervisor {
 
     /// The same, as the controller knows it.
     pub fn workers(self: &Arc<Self>) -> Arc<dyn Workers> {
-        Arc::clone(self) as Arc<dyn Workers>
+        self.clone()
     }
 
     /// Ends all workers: SIGTERM, and SIGKILL after five seconds.

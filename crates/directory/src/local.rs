@@ -188,8 +188,7 @@ impl LocalDirectory {
         }
         let mut unsettled = self.shared.unsettled.subscribe();
         let _ = timeout_at(deadline, unsettled.wait_for(HashSet::is_empty)).await;
-        let left = unsettled.borrow().len();
-        left
+        self.shared.unsettled.borrow().len()
     }
 
     /// Stops all tasks. Streams that are not over stay as they are, for the next start.

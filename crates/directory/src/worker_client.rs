@@ -113,7 +113,7 @@ impl WorkerClient {
     ) -> Result<InputState, WorkerUnreachable> {
         let response = self.get(INPUT, url(worker, "/input"), proof, INPUT_DEADLINE).await?;
         let body = body(INPUT, expect_ok(INPUT, response)?, MAX_INPUT_BYTES, INPUT_DEADLINE).await?;
-        serde_json::from_slice(&body).map_err(|error| silent(INPUT, error))
+        serde_json::from_slice(&body).map_err(|error| silent(INPUT, error.to_string()))
     }
 
     /// `GET /feed`: opens the worker's announcements; the first frame is a snapshot, as soon as there is one.
@@ -224,8 +224,8 @@ async fn body(
     timeout(deadline, read).await.unwrap_or_else(|_| Err(silent(request, "no whole answer in time")))
 }
 
-fn silent(request: &'static str, reason: impl ToString) -> WorkerUnreachable {
-    WorkerUnreachable::Silent { request, reason: reason.to_string() }
+fn silent(request: &'static str, reason: impl Into<String>) -> WorkerUnreachable {
+    WorkerUnreachable::Silent { request, reason: reason.into() }
 }
 
 /// reqwest says "error sending request" and hides the reason one level down.

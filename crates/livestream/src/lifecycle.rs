@@ -343,7 +343,7 @@ impl Lifecycle {
                 }
             }
             Stage::Over { forget, forgotten, .. } => {
-                *forgotten |= forget.is_some_and(|forget| forget.passed(now))
+                *forgotten |= forget.is_some_and(|forget| forget.passed(now));
             }
         }
     }

@@ -29,10 +29,9 @@ impl RoleKey {
 
     /// What the role shows a worker of this stream and epoch.
     pub fn proof(&self, stream: StreamId, epoch: Epoch) -> Proof {
-        let mut mac = match Hmac::<Sha256>::new_from_slice(&self.0) {
-            Ok(mac) => mac,
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else {
             // HMAC takes keys of any length.
-            Err(_) => unreachable!(),
+            unreachable!()
         };
         mac.update(stream.0.as_bytes());
         mac.update(&epoch.0.to_be_bytes());

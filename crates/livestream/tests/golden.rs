@@ -2,6 +2,8 @@
 //! edge or api will see: write new files (`CAUDAL_WRITE_GOLDEN=1 cargo test -p caudal-livestream --test golden`) only
 //! when they all can take it.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "clippy takes only #[test] functions for tests here")]
+
 use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -226,11 +228,15 @@ fn what_the_controller_tells_the_api() {
             hints: Some(hints()),
         },
     );
-    use EndReason::{
-        EndedByOwner, KeyRotated, PublisherLost, Shutdown, StartTimeout, Unpublished, WorkersLost,
-    };
-    let reasons =
-        vec![Unpublished, PublisherLost, EndedByOwner, KeyRotated, StartTimeout, WorkersLost, Shutdown];
+    let reasons = vec![
+        EndReason::Unpublished,
+        EndReason::PublisherLost,
+        EndReason::EndedByOwner,
+        EndReason::KeyRotated,
+        EndReason::StartTimeout,
+        EndReason::WorkersLost,
+        EndReason::Shutdown,
+    ];
     golden("end-reasons", &reasons);
 }
 

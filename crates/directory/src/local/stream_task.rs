@@ -201,12 +201,14 @@ impl StreamTask {
             Ok(Outcome::FeedEnded) => return,
             Err(error) if error.is_cancelled() => return,
             Err(error) => {
-                // A panic in a job: start again from the orders, as after a restart.
+                // A panic in a job, nobody knows in which: start all again from the orders, as after a restart.
                 tracing::error!(%error, stream = %self.stream, "a job of this stream failed");
+                self.jobs.abort_all();
                 self.worker_job = None;
+                self.following = None;
                 self.reporting = None;
                 self.releasing.clear();
-                Input::Tick
+                return self.carry_out();
             }
         };
         self.handle(input).await;
@@ -232,7 +234,7 @@ impl StreamTask {
                 // A full disk must not end a running stream; what is lost is only its recovery after a crash, and
                 // an epoch that is chosen twice then is still claimed only once, in storage.
                 Err(error) => {
-                    tracing::error!(%error, stream = %self.stream, "cannot store the stream's state")
+                    tracing::error!(%error, stream = %self.stream, "cannot store the stream's state");
                 }
             }
         }

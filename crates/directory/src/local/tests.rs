@@ -77,7 +77,7 @@ fn start(
     LocalDirectory::start(LocalConfig {
         folder: folder.path().join("streams"),
         max_streams,
-        workers: Arc::clone(workers) as Arc<dyn Workers>,
+        workers: workers.clone(),
         assignments: fake_workers::signing_key(),
         router_key: RoleKey::new([1; 32]),
         feed_key: RoleKey::new([2; 32]),
@@ -200,7 +200,7 @@ async fn of_many_publishers_that_want_the_same_generation_one_gets_it() {
     let stage = Stage::new().await;
     let stream = stage.open().await;
     let rivals = (0..16).map(|_| stage.directory.reconnect(stream, ingest(2)));
-    let winners = futures::future::join_all(rivals).await.into_iter().filter(Result::is_ok).count();
+    let winners = futures::future::join_all(rivals).await.into_iter().flatten().count();
     assert_eq!(winners, 1);
     stage.directory.close().await;
 }
@@ -323,7 +323,8 @@ async fn a_file_that_cannot_be_read_is_put_aside_and_the_rest_goes_on() {
     left.sort();
     let mut expected = [format!("{broken}.broken"), format!("{stream}.json")];
     expected.sort();
-    left.retain(|name| !name.ends_with(".new"));
+    // The stream's task may be writing at this moment.
+    left.retain(|name| *name != format!("{stream}.new"));
     assert_eq!(left, expected);
     stage.directory.close().await;
 }

@@ -87,11 +87,12 @@ impl World {
     fn say(&mut self, input: Input) {
         let phase = self.machine.phase();
         let (epoch, floor) = (self.machine.epoch(), self.machine.floor());
-        self.machine.handle(self.now, input.clone());
-        assert!(self.machine.epoch() >= epoch, "an epoch was taken back by {input:?}");
+        let cause = format!("{input:?}");
+        self.machine.handle(self.now, input);
+        assert!(self.machine.epoch() >= epoch, "an epoch was taken back by {cause}");
         assert!(self.machine.floor().map(|f| (f.msn, f.media_end)) >= floor.map(|f| (f.msn, f.media_end)));
         let next = self.machine.phase();
-        assert!(!phase.is_over() || next >= phase, "{phase:?} became {next:?} by {input:?}");
+        assert!(!phase.is_over() || next >= phase, "{phase:?} became {next:?} by {cause}");
     }
 
     fn obey_worker_order(&mut self) {
