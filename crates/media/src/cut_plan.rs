@@ -213,11 +213,12 @@ impl CutPlan {
             self.open(frame.decode, frame.keyframe);
             return;
         }
-        if frame.keyframe && self.may_cut(frame.decode - start, frame.decode) {
+        let empty = part_start == start && !open.open_part_has_frames;
+        if frame.keyframe && !empty && self.may_cut(frame.decode - start) {
             let end = if open.open_part_has_frames {
                 frame.decode.min(part_start + self.grid.part_target)
             } else {
-                part_start.max(start + 1)
+                part_start
             };
             self.close_segment(end);
             self.open(end, true);
@@ -390,13 +391,14 @@ impl CutPlan {
     /// Ends the gap that is open, in parts that another track can follow and segments that fit the target duration.
     fn close_gap(&mut self, end: i64) {
         let (step, longest) = (self.grid.step, self.grid.longest_segment());
+        let aim = self.grid.aim;
         let Some(gap) = self.segments.back_mut() else { return };
+        if end - gap.start > longest {
+            let middle = gap.part_start().max(gap.start + aim);
+            self.close_gap(middle);
+            return self.insert_gaps(middle, end);
+        }
         while gap.part_start() + step < end {
-            if gap.part_start() + step - gap.start > longest {
-                let start = gap.part_start();
-                gap.end = Some(start);
-                return self.insert_gaps(start, end);
-            }
             gap.parts.push(gap.part_start() + step);
         }
         if end > gap.part_start() {
@@ -429,7 +431,7 @@ impl CutPlan {
         })
     }
 
-    fn may_cut(&self, elapsed: i64, _at: i64) -> bool {
+    fn may_cut(&self, elapsed: i64) -> bool {
         if self.grid.audio_leads {
             return elapsed + self.grid.step / 2 >= self.grid.aim
                 && self.segments.back().is_some_and(|open| !open.open_part_has_frames);

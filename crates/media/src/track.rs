@@ -27,6 +27,9 @@ pub(crate) struct Track {
     open: Option<Segment>,
     /// Where the announced media of this rendition ends, as presentation time.
     announced_end: Option<i64>,
+    /// Where the last whole segment ends.
+    segments_end: Option<i64>,
+    latest_start: i64,
     rates: Rates,
 }
 
@@ -84,6 +87,8 @@ impl Track {
             next_part: PartNumber(0),
             open: None,
             announced_end: None,
+            segments_end: None,
+            latest_start: 0,
             rates: Rates::default(),
         }
     }
@@ -240,7 +245,7 @@ impl Track {
         let from = match (self.kind, self.announced_end) {
             (TrackKind::Video, Some(end)) => end,
             (TrackKind::Audio { rate, .. }, Some(end)) if opens.is_none() => end.max(micros(first, rate) - 1),
-            _ => start,
+            _ => opens.as_ref().map_or(start, |segment| segment.start.0),
         };
         let part = Part {
             number,
@@ -267,8 +272,16 @@ impl Track {
         }
     }
 
-    fn begin(&self, plan: &PlannedSegment, start: i64, independent: bool, announcer: &Announcer) -> Segment {
-        let start = MediaTime(start);
+    fn begin(
+        &mut self,
+        plan: &PlannedSegment,
+        start: i64,
+        independent: bool,
+        announcer: &Announcer,
+    ) -> Segment {
+        // Around a segment shorter than an audio frame, the next one's first frame may lie before its boundary.
+        self.latest_start = self.latest_start.max(start);
+        let start = MediaTime(self.latest_start);
         Segment {
             msn: plan.msn,
             epoch: announcer.epoch,
@@ -303,6 +316,7 @@ impl Track {
         if self.kind == TrackKind::Video {
             segment.duration = MediaTime(end + plan.shift).since(segment.start);
         }
+        self.segments_end = Some(segment.start.plus(segment.duration).0);
         self.rates.add(&segment);
         announcer.segment(&self.name, segment, self.rates.read());
     }
@@ -311,8 +325,18 @@ impl Track {
         if !plan.gap {
             announcer.report(MediaReport::RungGap { rendition: self.name.clone(), msn: plan.msn });
         }
-        let mut segment = self.begin(plan, plan.start + plan.shift, false, announcer);
+        // Audio that ends within a frame of the boundary goes on from where it ended, not from the boundary.
+        let start = match (self.kind, self.segments_end) {
+            (TrackKind::Audio { rate, frame, .. }, Some(before))
+                if (before - plan.start - plan.shift).abs() <= 2 * micros(frame.into(), rate) =>
+            {
+                before
+            }
+            _ => plan.start + plan.shift,
+        };
+        let mut segment = self.begin(plan, start, false, announcer);
         segment.duration = MediaTime(end + plan.shift).since(segment.start);
+        self.segments_end = Some(segment.start.plus(segment.duration).0);
         segment.phase = SegmentPhase::Finished;
         segment.gap = true;
         announcer.segment(&self.name, segment, self.rates.read());

@@ -113,6 +113,7 @@ fn read(file: &Path) -> Vec<FlvTag> {
 
 fn package(tags: &[FlvTag]) -> Recorder {
     let mut recorder = Recorder::new(config());
+    recorder.steady = true;
     recorder.metadata(None, true, true);
     for tag in tags {
         recorder.at(tag.timestamp_ms.into());

@@ -52,6 +52,8 @@ pub(crate) struct Recorder {
     pub(crate) parts: usize,
     pub(crate) first_part_after: Option<i64>,
     pub(crate) ended: bool,
+    /// Frames come at one distance: audio parts are then within 85 % of their target as well.
+    pub(crate) steady: bool,
     now: i64,
 }
 
@@ -70,6 +72,7 @@ impl Recorder {
             parts: 0,
             first_part_after: None,
             ended: false,
+            steady: false,
             now: NOW,
         }
     }
@@ -173,8 +176,8 @@ impl Recorder {
         if segment.gap {
             assert!(segment.parts.is_empty() && segment.size == 0);
         }
-        // Jittering video moves the audio's boundaries too, by up to a frame at either end.
-        let shortest = track.part_target.0 * 85 / 100 - if track.is_video() { 0 } else { 43_000 };
+        // Video that jitters moves the audio's boundaries too, which only fall between whole frames.
+        let shortest = if track.is_video() || self.steady { track.part_target.0 * 85 / 100 } else { 0 };
         if let [parts @ .., _last] = segment.parts.as_slice() {
             for part in parts {
                 assert!(part.duration.0 >= shortest, "{rendition} {part:?} of {shortest} in {segment:?}");

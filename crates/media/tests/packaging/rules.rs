@@ -85,6 +85,7 @@ fn discontinuities(recorder: &Recorder) -> Vec<DiscontinuityCause> {
 #[test]
 fn two_second_gops_make_ten_parts_of_six_frames() {
     let mut recorder = Recorder::new(config());
+    recorder.steady = true;
     OBS.begin(&mut recorder);
     OBS.send(&mut recorder, 0, 10_500, 0);
     recorder.finish();
