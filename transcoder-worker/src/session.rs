@@ -12,7 +12,7 @@ use caudal_livestream::{RenditionName, StreamId};
 use caudal_media::flv::VideoTag;
 use caudal_media::{Output, Packager, PackagerConfig, Resume};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::WallClock;
@@ -372,7 +372,8 @@ impl Session {
         let deadline = Instant::now() + WIND_DOWN;
         self.parts.input_closed.cancel();
         // What the connection had read.
-        while let Ok(Some(event)) = timeout_at(deadline, self.parts.input.recv()).await {
+        let read_by = Instant::now() + INPUT_DRAIN;
+        while let Ok(Some(event)) = timeout_at(read_by, self.parts.input.recv()).await {
             self.input(event);
             self.carry_out();
         }
@@ -390,19 +391,30 @@ impl Session {
         self.packager.finish(self.parts.clock.now());
         self.carry_out();
         self.parts.storage.close();
-        while let Ok(Some(settled)) = timeout_at(deadline, self.parts.settled.recv()).await {
-            self.settled(settled);
+        // Readers take three seconds of silence for a lost worker.
+        let mut heartbeat = interval(HEARTBEAT);
+        loop {
+            tokio::select! {
+                settled = self.parts.settled.recv() => match settled {
+                    Some(settled) => self.settled(settled),
+                    None => break,
+                },
+                _ = heartbeat.tick() => self.feed.announce(&Event::Heartbeat, None),
+                () = sleep_until(deadline) => break,
+            }
             self.carry_out();
         }
         self.publish_standing(true);
+        // Feeds that were asked for meanwhile get what there is, and the end.
+        while let Ok(order) = self.parts.orders.try_recv() {
+            if let Order::Join(reader) = order {
+                self.join(reader);
+            }
+        }
         if closing == Closing::Finish {
             self.feed.announce(&Event::End, None);
         }
         self.feed.close();
-        // Feeds that are asked for now get what there is, and the end.
-        while let Ok(Order::Join(reader)) = self.parts.orders.try_recv() {
-            self.join(reader);
-        }
     }
 
     fn memory(&self) -> MutexGuard<'_, MediaMemory> {
@@ -424,4 +436,6 @@ const SOURCE: &str = "source";
 const PARTS_KEPT: u64 = 6;
 /// A Ctrl-C ends streams within five seconds, of which storage gets most.
 const WIND_DOWN: Duration = Duration::from_millis(3500);
+/// What the connection has read is in the channel; a peer that is just being refused is not waited for.
+const INPUT_DRAIN: Duration = Duration::from_millis(500);
 const ENCODER_DRAIN: Duration = Duration::from_millis(1200);

@@ -121,7 +121,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let (stop_http, stop_input) = (CancellationToken::new(), CancellationToken::new());
     let readiness = Readiness::default();
     let mut servers = JoinSet::new();
-    let limits = HttpLimits { connections: MAX_HTTP_CONNECTIONS, ..HttpLimits::default() };
+    let limits = HttpLimits { connections: MAX_HTTP_CONNECTIONS, drain: HTTP_DRAIN, ..HttpLimits::default() };
     let router = http::routes(desk, held_now, readiness.clone(), registry);
     let serve = HttpServer::new(http, limits).serve(router, stop_http.clone());
     servers.spawn(async move {
@@ -409,6 +409,8 @@ const SETTLED_QUEUE: usize = 64;
 const ENCODED_QUEUE: usize = 128;
 /// Edges, the controller, a scraper.
 const MAX_HTTP_CONNECTIONS: usize = 512;
+/// Feeds have been closed by then; only a reader that does not read is left.
+const HTTP_DRAIN: Duration = Duration::from_millis(500);
 /// The controller gives up on an assignment after five seconds.
 const CLAIM_DEADLINE: Duration = Duration::from_millis(4500);
 /// Until the target duration is known: six times the longest.

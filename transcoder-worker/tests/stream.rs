@@ -55,6 +55,8 @@ async fn a_published_stream_is_announced_at_once_and_stored_whole() {
         }
     }
     reader.stored("180p", 3).await;
+    let quick = worker.share_within("caudal_worker_part_publish_delay_seconds", 0.005);
+    assert!(quick > 0.5, "only {quick} of the source's parts are announced within 5 ms of their last frame");
     publisher.stop().await;
     reader.until("the loss", |event, _| matches!(event, Event::Input(input) if !input.up)).await;
     broadcast.assign(&worker, 1, AssignmentMode::Finish, None).await;

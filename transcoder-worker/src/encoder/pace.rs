@@ -7,9 +7,12 @@ use tokio::time::Instant;
 /// Compares what went into a child with what came out of its slowest rung.
 #[derive(Debug)]
 pub(crate) struct Pace {
+    first_in: Option<u32>,
     newest_in: Option<u32>,
     slowest_out: Option<u32>,
     last_out: Instant,
+    /// Since when more is inside the child than it may hold back.
+    owes_since: Instant,
     sample: Sample,
     slow_for: u32,
 }
@@ -34,11 +37,24 @@ pub(crate) enum Judgement {
 impl Pace {
     pub(crate) fn new(now: Instant) -> Self {
         let sample = Sample { at: now, out: None, lag: 0 };
-        Self { newest_in: None, slowest_out: None, last_out: now, sample, slow_for: 0 }
+        Self {
+            first_in: None,
+            newest_in: None,
+            slowest_out: None,
+            last_out: now,
+            owes_since: now,
+            sample,
+            slow_for: 0,
+        }
     }
 
     /// A frame was given to the child.
-    pub(crate) fn input(&mut self, timestamp_ms: u32) {
+    pub(crate) fn input(&mut self, timestamp_ms: u32, now: Instant) {
+        // A publisher that was away comes back with a jump, which is not the child's debt until now.
+        let first_in = *self.first_in.get_or_insert(timestamp_ms);
+        if self.newest_in.is_none_or(|_| self.lag(first_in) <= LAG_ALLOWED) {
+            self.owes_since = now;
+        }
         self.newest_in = Some(timestamp_ms);
     }
 
@@ -69,13 +85,14 @@ impl Pace {
             self.slow_for = 0;
         }
         self.sample = Sample { at: now, out: self.slowest_out, lag };
-        let judgement = if lag > LAG_ALLOWED && now.duration_since(self.last_out) > HUNG_AFTER {
-            Judgement::Hung
-        } else if self.slow_for >= SLOW_SAMPLES {
-            Judgement::TooSlow
-        } else {
-            Judgement::KeepsUp
-        };
+        let judgement =
+            if lag > LAG_ALLOWED && now.duration_since(self.last_out.max(self.owes_since)) > HUNG_AFTER {
+                Judgement::Hung
+            } else if self.slow_for >= SLOW_SAMPLES {
+                Judgement::TooSlow
+            } else {
+                Judgement::KeepsUp
+            };
         (judgement, speed)
     }
 }
@@ -98,7 +115,7 @@ mod tests {
             .map(|second| {
                 let now = begun + Duration::from_secs(second.into());
                 let newest = 10_000 + second * 1000;
-                pace.input(newest);
+                pace.input(newest, now);
                 pace.output(newest - lag_at(second), now);
                 pace.judge(10_000, now).0
             })
@@ -126,18 +143,32 @@ mod tests {
     fn one_that_says_nothing_is_hung() {
         let begun = Instant::now();
         let mut pace = Pace::new(begun);
-        for second in 1..=4_u32 {
-            pace.input(10_000 + second * 1000);
-            let judged = pace.judge(10_000, begun + Duration::from_secs(second.into())).0;
-            assert_eq!(judged, if second > 3 { Judgement::Hung } else { Judgement::KeepsUp });
+        for tenth in 1..=40_u32 {
+            let now = begun + Duration::from_millis((tenth * 100).into());
+            pace.input(10_000 + tenth * 100, now);
+            if tenth % 10 == 0 {
+                let expected = if tenth > 30 { Judgement::Hung } else { Judgement::KeepsUp };
+                assert_eq!(pace.judge(10_000, now).0, expected, "{tenth}");
+            }
         }
+    }
+
+    #[test]
+    fn one_whose_publisher_comes_back_is_not_hung() {
+        let begun = Instant::now();
+        let mut pace = Pace::new(begun);
+        pace.input(11_000, begun);
+        pace.output(10_960, begun);
+        let back = begun + Duration::from_secs(10);
+        pace.input(21_000, back);
+        assert_eq!(pace.judge(10_000, back + Duration::from_millis(1)).0, Judgement::KeepsUp);
     }
 
     #[test]
     fn one_that_gets_nothing_is_neither() {
         let begun = Instant::now();
         let mut pace = Pace::new(begun);
-        pace.input(11_000);
+        pace.input(11_000, begun);
         pace.output(11_000, begun);
         assert_eq!(pace.judge(10_000, begun + Duration::from_secs(60)).0, Judgement::KeepsUp);
     }

@@ -140,7 +140,7 @@ impl Supervisor {
             }
             Taken::Next => match &mut self.current {
                 Some(running) => {
-                    running.pace.input(frame.timestamp_ms);
+                    running.pace.input(frame.timestamp_ms, Instant::now());
                     let full = running.child.feed(frame).is_err();
                     self.metrics.encoder_queue.set(i64::try_from(running.child.queued()).unwrap_or(i64::MAX));
                     if full {
@@ -186,7 +186,7 @@ impl Supervisor {
             if index == 0 {
                 first_in = frame.timestamp_ms;
             }
-            pace.input(frame.timestamp_ms);
+            pace.input(frame.timestamp_ms, now);
             // The kept GOP is shorter than the queue.
             let _ = child.feed(frame);
         }

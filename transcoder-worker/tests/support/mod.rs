@@ -182,6 +182,18 @@ impl Worker {
     }
 }
 
+impl Worker {
+    /// The share of a histogram's observations that are not above `bound`, one of its buckets.
+    pub fn share_within(&self, name: &str, bound: f64) -> f64 {
+        let family = self.registry.gather().into_iter().find(|family| family.name() == name).unwrap();
+        let histogram = family.get_metric()[0].get_histogram();
+        let bucket = histogram.get_bucket().iter().find(|bucket| bucket.upper_bound() >= bound).unwrap();
+        #[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "small counts")]
+        let share = bucket.cumulative_count() as f64 / histogram.get_sample_count() as f64;
+        share
+    }
+}
+
 /// A feed, mirrored.
 pub struct Reader {
     pub feed: Feed,
