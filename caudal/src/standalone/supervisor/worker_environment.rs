@@ -13,8 +13,8 @@ use secrecy::ExposeSecret as _;
 use tempfile::NamedTempFile;
 
 use super::SupervisorConfig;
-use crate::settings::{LogFormatSetting, Settings};
-use crate::worker::StorageSettings;
+use crate::settings::{Fitting, LogFormatSetting, Settings};
+use crate::storage::StorageSettings;
 
 impl SupervisorConfig {
     /// Workers of this executable, that write where `storage` says and obey the holder of `controller`'s private half.
@@ -31,6 +31,7 @@ impl SupervisorConfig {
         let mut tell = |name: &str, value: OsString| environment.push((name.into(), value));
         tell("CAUDAL_CONTROLLER_KEY", BASE64.encode(controller.to_bytes()).into());
         tell("CAUDAL_FFMPEG", settings.ffmpeg.clone().into());
+        tell("CAUDAL_LADDER", fitting(settings.ladder.fitting).into());
         tell("LOG_LEVEL", settings.log_level.clone().into());
         tell("LOG_FORMAT", log_format(settings.log_format).into());
         if let Some(folder) = &storage.hls_path {
@@ -56,6 +57,13 @@ impl SupervisorConfig {
             }
         }
         Ok(Self { program, arguments: vec!["transcoder-worker".into()], environment, secrets })
+    }
+}
+
+fn fitting(fitting: Fitting) -> &'static str {
+    match fitting {
+        Fitting::Auto => "auto",
+        Fitting::Full => "full",
     }
 }
 

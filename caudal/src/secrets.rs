@@ -1,0 +1,142 @@
+//! What must not be known: by `NAME` or `NAME_FILE`, or made once and kept in the data folder.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use anyhow::Context as _;
+use caudal_livestream::proof::RoleKey;
+use caudal_service::internal::CallerKey;
+use caudal_service::secret;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use rand::TryRng as _;
+use secrecy::{ExposeSecret as _, SecretBox, SecretString};
+use sha2::Sha256;
+
+/// All secrets that can be given by `NAME` or `NAME_FILE`.
+pub const SECRET_NAMES: &[&str] = &[
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "CAUDAL_SECRET",
+    "DATABASE_URL",
+    "JWT_SECRET",
+    "REDIS_URL",
+    "STRIPE_SECRET_KEY",
+];
+
+/// The one secret that all others of an installation are derived from. Losing it makes stored stream keys unreadable.
+pub struct MasterSecret(SecretBox<Vec<u8>>);
+
+impl MasterSecret {
+    /// From `CAUDAL_SECRET`, else from `{folder}/master`, which is made (mode 0600) if it is not there.
+    ///
+    /// # Errors
+    /// When the secret is too short, or the file cannot be read or made.
+    pub fn load_or_create(folder: &Path) -> anyhow::Result<Self> {
+        if let Some(given) = secret::read("CAUDAL_SECRET")? {
+            anyhow::ensure!(
+                given.expose_secret().len() >= MIN_LENGTH,
+                "CAUDAL_SECRET: expected at least {MIN_LENGTH} characters"
+            );
+            return Ok(Self(SecretBox::new(Box::new(given.expose_secret().as_bytes().to_vec()))));
+        }
+        let path = folder.join("master");
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                create(folder, &path).with_context(|| format!("cannot make {}", path.display()))?
+            }
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        };
+        anyhow::ensure!(bytes.len() >= MIN_LENGTH, "{} is damaged: it is too short", path.display());
+        Ok(Self(SecretBox::new(Box::new(bytes))))
+    }
+
+    /// The 32 bytes for one purpose: HMAC-SHA-256(master, purpose).
+    pub fn derive(&self, purpose: &str) -> [u8; 32] {
+        let mut mac = match Hmac::<Sha256>::new_from_slice(self.0.expose_secret()) {
+            Ok(mac) => mac,
+            // HMAC takes keys of any length.
+            Err(_) => unreachable!(),
+        };
+        mac.update(purpose.as_bytes());
+        mac.finalize().into_bytes().into()
+    }
+
+    /// `JWT_SECRET`, or one of our own.
+    ///
+    /// # Errors
+    /// When it is given and too short to sign with.
+    pub fn jwt(&self) -> anyhow::Result<SecretString> {
+        match secret::read("JWT_SECRET")? {
+            Some(given) => {
+                anyhow::ensure!(
+                    given.expose_secret().len() >= MIN_LENGTH,
+                    "JWT_SECRET: expected at least {MIN_LENGTH} characters"
+                );
+                Ok(given)
+            }
+            None => Ok(hex(&self.derive("jwt")).into()),
+        }
+    }
+
+    /// The key that a role proves itself to workers with.
+    pub fn role_key(&self, role: &str) -> RoleKey {
+        RoleKey::new(self.derive(&format!("role/{role}")))
+    }
+
+    /// The key that a caller signs internal requests with.
+    pub fn caller_key(&self, caller: &str) -> CallerKey {
+        CallerKey::new(self.derive(&format!("caller/{caller}")))
+    }
+}
+
+fn create(folder: &Path, path: &Path) -> io::Result<Vec<u8>> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let mut bytes = vec![0_u8; 32];
+    rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(io::Error::other)?;
+    let unfinished = path.with_extension("new");
+    let mut file =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    file.write_all(&bytes)?;
+    file.sync_all()?;
+    fs::rename(&unfinished, path)?;
+    fs::File::open(folder)?.sync_all()?;
+    Ok(bytes)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A JWT's HS256 wants as many bytes as its hash has.
+const MIN_LENGTH: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn the_master_secret_is_made_once_and_only_its_owner_can_read_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let secrets = folder.path().join("secrets");
+        let first = MasterSecret::load_or_create(&secrets).unwrap();
+        let second = MasterSecret::load_or_create(&secrets).unwrap();
+        assert_eq!(first.derive("a"), second.derive("a"));
+        assert_ne!(first.derive("a"), first.derive("b"));
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&secrets.join("master")), 0o600);
+        assert_eq!(mode(&secrets), 0o700);
+    }
+
+    #[test]
+    fn a_damaged_master_secret_stops_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("master"), "short").unwrap();
+        let error = MasterSecret::load_or_create(folder.path()).err().unwrap();
+        assert!(error.to_string().contains("damaged"), "{error}");
+    }
+}

@@ -1,0 +1,90 @@
+//! The data folder, and the lock that keeps a second platform out of it.
+
+use std::fs::{self, File};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::geteuid;
+
+use crate::settings::Settings;
+
+/// Where everything that lasts is.
+pub struct Folders {
+    /// The data folder itself.
+    pub data: PathBuf,
+    /// The segments.
+    pub media: PathBuf,
+    // Held, not used: the kernel lets go of it when the process ends, however it ends.
+    _lock: Flock<File>,
+}
+
+impl Folders {
+    /// Makes what is missing, and locks it.
+    ///
+    /// # Errors
+    /// When a folder cannot be made, or another platform has it.
+    pub fn open(settings: &Settings) -> anyhow::Result<Self> {
+        let data = match &settings.data_dir {
+            Some(folder) => folder.clone(),
+            None => default_data_folder()?,
+        };
+        // PostgreSQL, which does not run as root, must be able to pass through.
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(&data)
+            .with_context(|| format!("CAUDAL_DATA_DIR: cannot make {}", data.display()))?;
+        let data = data.canonicalize().with_context(|| format!("CAUDAL_DATA_DIR: {}", data.display()))?;
+        let lock = lock(&data.join("lock"))?;
+        let media = settings.storage.hls_path.clone().unwrap_or_else(|| data.join("media"));
+        Ok(Self { data, media, _lock: lock })
+    }
+
+    /// For [`crate::secrets::MasterSecret`].
+    pub fn secrets(&self) -> PathBuf {
+        self.data.join("secrets")
+    }
+
+    /// For the local directory.
+    pub fn streams(&self) -> PathBuf {
+        self.data.join("streams")
+    }
+}
+
+fn lock(path: &Path) -> anyhow::Result<Flock<File>> {
+    let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(lock),
+        Err((_, Errno::EWOULDBLOCK)) => {
+            bail!("{} is in use by another caudal; end that one, or set CAUDAL_DATA_DIR", path.display())
+        }
+        Err((_, error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+    }
+}
+
+fn default_data_folder() -> anyhow::Result<PathBuf> {
+    if geteuid().is_root() {
+        return Ok(PathBuf::from("/var/lib/caudal"));
+    }
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let share = set("XDG_DATA_HOME").or_else(|| Some(set("HOME")?.join(".local/share")));
+    Ok(share.context("there is no HOME to keep data in; set CAUDAL_DATA_DIR")?.join("caudal"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_in_use_is_refused_and_free_again_afterwards() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let first = lock(&path).unwrap();
+        assert!(lock(&path).unwrap_err().to_string().contains("in use"));
+        drop(first);
+        assert!(lock(&path).is_ok());
+    }
+}

@@ -1,0 +1,89 @@
+//! All roles in one process, for one machine: the same parts as in a cluster, with a local directory, worker processes
+//! for pods, and a PostgreSQL of its own.
+
+mod console;
+mod folders;
+mod postgres;
+mod roles;
+mod supervisor;
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use caudal_service::shutdown;
+use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
+
+use crate::secrets::MasterSecret;
+use crate::settings::Settings;
+use console::Console;
+use folders::Folders;
+use postgres::Postgres;
+use roles::{Listeners, Roles};
+
+/// Runs the platform until a signal ends it.
+///
+/// # Errors
+/// When something that it needs is missing or taken; says what.
+pub async fn run(settings: Settings) -> anyhow::Result<()> {
+    let shutdown = shutdown::on_signal().context("signals")?;
+    let console = Console::new(settings.log_format);
+    let folders = Folders::open(&settings)?;
+    let master = MasterSecret::load_or_create(&folders.secrets())?;
+    // Before anything is started: a port that is taken is the likeliest thing to be wrong.
+    let listeners = Listeners::bind(&settings).await?;
+
+    let (postgres, database_url) = database(&folders, &console).await?;
+    let ended = serve(&settings, &console, &folders, &master, listeners, database_url, shutdown).await;
+    if let Some(postgres) = postgres {
+        postgres.stop().await;
+    }
+    ended
+}
+
+async fn serve(
+    settings: &Settings,
+    console: &Console,
+    folders: &Folders,
+    master: &MasterSecret,
+    listeners: Listeners,
+    database_url: SecretString,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let addresses = listeners.addresses(settings)?;
+    let mut roles = Roles::start(settings, folders, master, listeners, database_url, &addresses).await?;
+    let failed = tokio::select! {
+        ready = roles.ready() => ready,
+        () = shutdown.cancelled() => Ok(()),
+    };
+    let ended = match failed {
+        Ok(()) => {
+            console.ready(&addresses, &folders.data, settings.bind);
+            let directory = roles.directory();
+            tokio::select! {
+                failed = roles.failed() => Err(failed),
+                () = console.follow(&directory, &addresses) => Ok(()),
+                () = shutdown.cancelled() => Ok(()),
+            }
+        }
+        Err(error) => Err(error),
+    };
+    if ended.is_ok() {
+        console.progress("Ending streams");
+    }
+    roles.stop(END_STREAMS_WITHIN).await;
+    ended
+}
+
+/// The one that was given, or our own.
+async fn database(folders: &Folders, console: &Console) -> anyhow::Result<(Option<Postgres>, SecretString)> {
+    if let Some(url) = caudal_service::secret::read("DATABASE_URL")? {
+        return Ok((None, url));
+    }
+    let postgres = Postgres::start(&folders.data, |what| console.progress(what)).await?;
+    let url = postgres.url().clone();
+    Ok((Some(postgres), url))
+}
+
+/// Ctrl-C: viewers get a playlist that ends, the api is told, and nobody waits long.
+const END_STREAMS_WITHIN: Duration = Duration::from_secs(4);

@@ -1,0 +1,62 @@
+//! Where segments go: the settings of it, for every role that reads or writes them.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use caudal_service::secret;
+use caudal_storage::{S3Config, S3Credentials, SegmentStore};
+use clap::Args;
+use secrecy::ExposeSecret as _;
+
+use crate::settings::HttpUrl;
+
+/// Where segments go.
+#[derive(Args, Clone, Debug)]
+pub struct StorageSettings {
+    /// The folder for segments. Standalone mode takes `media` in the data folder if it is not set.
+    #[arg(long, env = "HLS_PATH", hide_env_values = true, value_name = "FOLDER")]
+    pub hls_path: Option<PathBuf>,
+    /// An S3 bucket for segments, instead of a folder.
+    #[arg(long, env = "AWS_S3_BUCKET", hide_env_values = true, value_name = "NAME")]
+    pub s3_bucket: Option<String>,
+    /// The bucket's region.
+    #[arg(
+        long,
+        env = "AWS_REGION",
+        hide_env_values = true,
+        default_value = "us-east-1",
+        value_name = "NAME"
+    )]
+    pub s3_region: String,
+    /// An S3-speaking server other than Amazon's.
+    #[arg(long, env = "AWS_ENDPOINT_URL", hide_env_values = true, value_name = "URL")]
+    pub s3_endpoint: Option<HttpUrl>,
+}
+
+impl StorageSettings {
+    /// The bucket if one is named, else the folder.
+    ///
+    /// # Errors
+    /// When neither is named, or what is named cannot be used.
+    pub fn open(&self) -> anyhow::Result<SegmentStore> {
+        if let Some(bucket) = &self.s3_bucket {
+            let pair = (secret::read("AWS_ACCESS_KEY_ID")?, secret::read("AWS_SECRET_ACCESS_KEY")?);
+            let credentials = match pair {
+                (Some(id), Some(key)) => Some(S3Credentials {
+                    access_key_id: id.expose_secret().to_owned(),
+                    secret_access_key: key.expose_secret().to_owned(),
+                }),
+                // Whatever the AWS tools would find: web identity, instance metadata.
+                (None, None) => None,
+                _ => bail!("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY go together; one of them is not set"),
+            };
+            let endpoint = self.s3_endpoint.as_ref().map(|url| url.as_str().to_owned());
+            let allow_http = endpoint.as_ref().is_some_and(|url| url.starts_with("http://"));
+            let (bucket, region) = (bucket.clone(), self.s3_region.clone());
+            return Ok(SegmentStore::s3(&S3Config { bucket, region, endpoint, allow_http, credentials })?);
+        }
+        let folder =
+            self.hls_path.as_ref().context("HLS_PATH: expected a folder for segments, or AWS_S3_BUCKET")?;
+        SegmentStore::folder(folder).context("HLS_PATH")
+    }
+}

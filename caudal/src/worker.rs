@@ -1,0 +1,129 @@
+//! `caudal transcoder-worker`: what a controller tells a worker at its start, by environment only.
+
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::os::fd::AsFd as _;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use caudal_livestream::WorkerId;
+use caudal_service::logs::{self, LogConfig, LogFormat};
+use caudal_service::shutdown;
+use clap::Args;
+use ed25519_dalek::VerifyingKey;
+use prometheus::Registry;
+use tokio::net::TcpListener;
+use tokio::net::unix::pipe;
+
+use crate::settings::{Fitting, LogFormatSetting};
+use crate::storage::StorageSettings;
+
+/// What can be set of a worker.
+#[derive(Args, Clone, Debug)]
+pub struct WorkerSettings {
+    /// Its id, a UUID.
+    #[arg(long, env = "CAUDAL_WORKER_ID", hide_env_values = true, value_name = "UUID")]
+    worker_id: WorkerId,
+    /// The controller's public key (Ed25519, base64); assignments that it has not signed are refused.
+    #[arg(long, env = "CAUDAL_CONTROLLER_KEY", hide_env_values = true, value_parser = controller_key, value_name = "KEY")]
+    controller_key: VerifyingKey,
+    /// The address to listen on, at ports of its own choice.
+    #[arg(
+        long,
+        env = "CAUDAL_WORKER_BIND",
+        hide_env_values = true,
+        default_value = "127.0.0.1",
+        value_name = "ADDRESS"
+    )]
+    bind: IpAddr,
+    /// `stdin` when the end of standard input means that the parent is gone.
+    #[arg(long, env = "CAUDAL_PARENT_PIPE", hide_env_values = true, value_name = "PIPE")]
+    parent_pipe: Option<ParentPipe>,
+    #[command(flatten)]
+    storage: StorageSettings,
+    /// The ffmpeg to encode with.
+    #[arg(
+        long,
+        env = "CAUDAL_FFMPEG",
+        hide_env_values = true,
+        default_value = "ffmpeg",
+        value_name = "PROGRAM"
+    )]
+    ffmpeg: PathBuf,
+    /// `auto` leaves out qualities that this machine has no cores for.
+    #[arg(long, env = "CAUDAL_LADDER", hide_env_values = true, value_enum, default_value_t = Fitting::Auto, value_name = "FITTING")]
+    ladder: Fitting,
+    /// A level, or directives.
+    #[arg(
+        long,
+        env = "LOG_LEVEL",
+        hide_env_values = true,
+        default_value = "warn,caudal=info",
+        value_name = "LEVEL"
+    )]
+    log_level: String,
+    /// How log lines look.
+    #[arg(long, env = "LOG_FORMAT", hide_env_values = true, value_enum, default_value_t = LogFormatSetting::Text, value_name = "FORMAT")]
+    log_format: LogFormatSetting,
+}
+
+/// `CAUDAL_PARENT_PIPE`.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum ParentPipe {
+    /// Standard input.
+    Stdin,
+}
+
+/// Starts a worker's logs, on standard error: standard output is for its parent.
+///
+/// # Errors
+/// When the level is malformed.
+pub fn start_logs(settings: &WorkerSettings) -> anyhow::Result<()> {
+    let format = match settings.log_format {
+        LogFormatSetting::Text => LogFormat::Text,
+        LogFormatSetting::Json => LogFormat::Json,
+    };
+    logs::init(&LogConfig { format, filter: settings.log_level.clone(), directory: None })
+}
+
+/// Runs one worker until its broadcast is over, a signal comes, or its parent is gone.
+///
+/// # Errors
+/// When it cannot begin.
+pub async fn run(settings: WorkerSettings) -> anyhow::Result<()> {
+    let shutdown = shutdown::on_signal().context("signals")?;
+    let config = caudal_transcoder_worker::Config {
+        worker: settings.worker_id,
+        controller: settings.controller_key,
+        storage: settings.storage.open()?,
+        rtmp: TcpListener::bind((settings.bind, 0)).await.context("CAUDAL_WORKER_BIND")?,
+        http: TcpListener::bind((settings.bind, 0)).await.context("CAUDAL_WORKER_BIND")?,
+        registry: Registry::new(),
+        ffmpeg: settings.ffmpeg,
+        ladder: settings.ladder.into(),
+    };
+    let ready = serde_json::to_string(&config.ready()?)?;
+    writeln!(std::io::stdout(), "{ready}").context("standard output")?;
+    let worker = caudal_transcoder_worker::run(config, shutdown.clone());
+    let Some(ParentPipe::Stdin) = settings.parent_pipe else { return Ok(worker.await?) };
+    let stdin = std::io::stdin().as_fd().try_clone_to_owned().context("standard input")?;
+    let pipe =
+        pipe::Receiver::from_owned_fd(stdin).context("CAUDAL_PARENT_PIPE: standard input is no pipe")?;
+    let (ended, ()) = tokio::join!(
+        async {
+            let ended = worker.await;
+            shutdown.cancel();
+            ended
+        },
+        caudal_transcoder_worker::parent_gone(pipe, shutdown.clone()),
+    );
+    Ok(ended?)
+}
+
+fn controller_key(text: &str) -> Result<VerifyingKey, String> {
+    let expected = || "expected an Ed25519 public key in base64".to_owned();
+    let bytes = BASE64.decode(text).map_err(|_| expected())?;
+    VerifyingKey::from_bytes(bytes.as_slice().try_into().map_err(|_| expected())?).map_err(|_| expected())
+}
