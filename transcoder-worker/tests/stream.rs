@@ -1,4 +1,11 @@
 //! Whole streams through a worker: a publisher in front of it, a reader and a folder behind it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "the helpers of tests fail as tests do"
+)]
 
 mod support;
 

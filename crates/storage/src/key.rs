@@ -134,8 +134,10 @@ fn parse_stream_file(text: &str) -> Option<StreamFile> {
         return epoch.parse().ok().map(StreamFile::State);
     };
     // A rendition could be called `log` too; its files end otherwise.
-    if folder == "log" && name.ends_with(".json") {
-        let (epoch, k) = name.strip_suffix(".json")?.split_once('-')?;
+    if folder == "log"
+        && let Some(stem) = name.strip_suffix(".json")
+    {
+        let (epoch, k) = stem.split_once('-')?;
         return Some(StreamFile::Log(epoch.parse().ok()?, k.parse().ok()?));
     }
     let rendition: RenditionName = folder.parse().ok()?;

@@ -191,7 +191,7 @@ impl SegmentStore {
         self.write(key, data, PutMode::Overwrite)
             .await
             .map_err(|error| failed(key, error))?
-            .map_err(|late| late.of(key))
+            .map_err(|Late| too_late(key))
     }
 
     /// Writes an object that must not be there yet.
@@ -201,7 +201,7 @@ impl SegmentStore {
     pub async fn create(&self, key: &Key, data: Bytes) -> Result<Version, CreateError> {
         match self.write(key, data, PutMode::Create).await {
             Ok(Ok(version)) => Ok(version),
-            Ok(Err(late)) => Err(late.of(key).into()),
+            Ok(Err(Late)) => Err(too_late(key).into()),
             Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
                 Err(CreateError::AlreadyExists)
             }
@@ -235,7 +235,7 @@ impl SegmentStore {
         };
         match self.write(key, data, mode).await {
             Ok(Ok(version)) => Ok(version),
-            Ok(Err(late)) => Err(late.of(key).into()),
+            Ok(Err(Late)) => Err(too_late(key).into()),
             Err(
                 object_store::Error::AlreadyExists { .. }
                 | object_store::Error::Precondition { .. }
@@ -399,12 +399,11 @@ impl std::fmt::Debug for S3Credentials {
     }
 }
 
+/// The deadline passed.
 struct Late;
 
-impl Late {
-    fn of(self, key: &Key) -> StorageError {
-        StorageError::Deadline { key: key.to_string() }
-    }
+fn too_late(key: &Key) -> StorageError {
+    StorageError::Deadline { key: key.to_string() }
 }
 
 /// Keys consist of characters that no store escapes.

@@ -1,4 +1,11 @@
 //! The same promises, kept by a folder and by a server that speaks S3.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "the helpers of tests fail as tests do"
+)]
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
