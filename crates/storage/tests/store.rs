@@ -210,7 +210,7 @@ impl Moto {
                 }
             }
         });
-        let address = match told.recv_timeout(Duration::from_secs(180)) {
+        let address = match told.recv_timeout(Duration::from_mins(3)) {
             Ok(address) => address,
             Err(error) => {
                 let _ = child.kill();
