@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::feed::Event;
-use crate::{Epoch, InitHash, MediaDuration, MediaTime, Msn, PartNumber, RenditionName, StreamId, UnixMillis};
+use crate::{
+    Epoch, InitHash, MediaDuration, MediaTime, Msn, PartNumber, RenditionName, StreamId, UnixMillis,
+};
 
 /// All renditions of one stream over its live window.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -173,7 +175,10 @@ impl Timeline {
                     }
                     None => track.segments.push_back(announced.segment.clone()),
                     Some(_) => {
-                        return Err(TimelineGap::OutOfOrder { rendition: announced.rendition.clone(), found });
+                        return Err(TimelineGap::OutOfOrder {
+                            rendition: announced.rendition.clone(),
+                            found,
+                        });
                     }
                 }
                 track.peak_bandwidth = track.peak_bandwidth.max(announced.peak_bandwidth);
