@@ -56,13 +56,17 @@ impl MasterSecret {
 
     /// The 32 bytes for one purpose: HMAC-SHA-256(master, purpose).
     pub fn derive(&self, purpose: &str) -> [u8; 32] {
-        let mut mac = match Hmac::<Sha256>::new_from_slice(self.0.expose_secret()) {
-            Ok(mac) => mac,
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.0.expose_secret()) else {
             // HMAC takes keys of any length.
-            Err(_) => unreachable!(),
+            unreachable!()
         };
         mac.update(purpose.as_bytes());
         mac.finalize().into_bytes().into()
+    }
+
+    /// The same as 64 hex digits, where a secret has to be text.
+    pub fn text(&self, purpose: &str) -> SecretString {
+        hex::encode(self.derive(purpose)).into()
     }
 
     /// `JWT_SECRET`, or one of our own.
@@ -78,7 +82,7 @@ impl MasterSecret {
                 );
                 Ok(given)
             }
-            None => Ok(hex(&self.derive("jwt")).into()),
+            None => Ok(self.text("jwt")),
         }
     }
 
@@ -105,10 +109,6 @@ fn create(folder: &Path, path: &Path) -> io::Result<Vec<u8>> {
     fs::rename(&unfinished, path)?;
     fs::File::open(folder)?.sync_all()?;
     Ok(bytes)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A JWT's HS256 wants as many bytes as its hash has.

@@ -135,7 +135,7 @@ impl Session {
                 },
                 Some(event) = self.parts.input.recv() => self.input(event),
                 Some(event) = self.parts.encoded.recv() => { self.encoded(event); }
-                Some(settled) = self.parts.settled.recv() => self.settled(settled),
+                Some(settled) = self.parts.settled.recv() => self.settled(&settled),
                 _ = tick.tick() => self.packager.tick(self.parts.clock.now()),
                 _ = heartbeat.tick() => self.heartbeat(),
             }
@@ -198,7 +198,7 @@ impl Session {
     fn encoded(&mut self, event: EncoderEvent) -> Drained {
         match event {
             EncoderEvent::Video { rung, timestamp_ms, body } => {
-                self.packager.rung_video(&rung, timestamp_ms, body)
+                self.packager.rung_video(&rung, timestamp_ms, body);
             }
             EncoderEvent::Failed(rung) => {
                 tracing::warn!(%rung, "ffmpeg does not come back: the rendition has gaps until it does");
@@ -210,7 +210,7 @@ impl Session {
         Drained::NotYet
     }
 
-    fn settled(&mut self, settled: Settled) {
+    fn settled(&mut self, settled: &Settled) {
         self.memory().settled(&settled.rendition, settled.msn);
         if settled.stored {
             self.packager.stored(&settled.rendition, settled.msn);
@@ -396,7 +396,7 @@ impl Session {
         loop {
             tokio::select! {
                 settled = self.parts.settled.recv() => match settled {
-                    Some(settled) => self.settled(settled),
+                    Some(settled) => self.settled(&settled),
                     None => break,
                 },
                 _ = heartbeat.tick() => self.feed.announce(&Event::Heartbeat, None),

@@ -75,9 +75,8 @@ impl AccessTokens {
     pub(crate) fn verify(&self, token: &str) -> Result<Claims, Error> {
         match jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation) {
             Ok(token) if token.claims.typ == KIND => Ok(token.claims),
-            Ok(_) => Err(Error::TokenInvalid),
             Err(error) if *error.kind() == ErrorKind::ExpiredSignature => Err(Error::TokenExpired),
-            Err(_) => Err(Error::TokenInvalid),
+            Ok(_) | Err(_) => Err(Error::TokenInvalid),
         }
     }
 }

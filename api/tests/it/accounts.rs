@@ -109,7 +109,7 @@ async fn nothing_secret_is_readable_in_the_database() {
     let dump = rows.into_iter().map(|(row,)| row).collect::<String>();
     for secret in [PASSWORD, &key, &ana.refresh, &ana.access] {
         assert!(!dump.contains(secret));
-        let hex = secret.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex = hex::encode(secret);
         assert!(!dump.contains(&hex));
     }
     assert!(dump.contains("$argon2id$v=19$m=19456,t=2,p=1$"));

@@ -2,6 +2,15 @@
 //!
 //! `DATABASE_URL` must name a server where databases can be made: run under `scripts/with-postgres.sh`.
 
+#![allow(
+    clippy::as_conversions,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test should end it"
+)]
+
 mod accounts;
 mod conventions;
 mod database;

@@ -69,12 +69,9 @@ async fn files_with_a_hash_in_their_name_are_kept_for_ever() {
 async fn what_is_missing_is_missing() {
     let folder = built();
     let api = Running::start_with(|config| config.web = Some(folder.path().join("dist"))).await;
-    for path in [
-        "/assets/app-0000.js",
-        "/nothing.png",
-        "/%2e%2e/outside.txt",
-        "/assets/..%2f..%2foutside.txt",
-    ] {
+    for path in
+        ["/assets/app-0000.js", "/nothing.png", "/%2e%2e/outside.txt", "/assets/..%2f..%2foutside.txt"]
+    {
         let answer = api.get(path).await;
         assert_eq!(answer.refusal(), (404, "not_found"), "{path}");
     }

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::folders::Folders;
 use super::supervisor::{Supervisor, SupervisorConfig};
 use crate::secrets::MasterSecret;
-use crate::settings::Settings;
+use crate::settings::{HttpUrl, RtmpUrl, Settings};
 
 /// Every listener, bound.
 pub struct Listeners {
@@ -86,12 +86,9 @@ impl Listeners {
         let scheme = if settings.tls_cert.is_some() { "https" } else { "http" };
         let or = |given: Option<&str>, own: String| given.map_or(own, str::to_owned);
         Ok(Addresses {
-            web: or(settings.public_api_url.as_ref().map(|url| url.as_str()), format!("http://{web}")),
-            hls: or(settings.public_hls_url.as_ref().map(|url| url.as_str()), format!("{scheme}://{hls}")),
-            rtmp: or(
-                settings.public_rtmp_url.as_ref().map(|url| url.as_str()),
-                format!("rtmp://{rtmp}/live"),
-            ),
+            web: or(settings.public_api_url.as_ref().map(HttpUrl::as_str), format!("http://{web}")),
+            hls: or(settings.public_hls_url.as_ref().map(HttpUrl::as_str), format!("{scheme}://{hls}")),
+            rtmp: or(settings.public_rtmp_url.as_ref().map(RtmpUrl::as_str), format!("rtmp://{rtmp}/live")),
             admin: format!("http://{}", self.admin.local_addr()?),
             internal: format!("http://{}", self.internal.local_addr()?),
         })
@@ -146,6 +143,9 @@ impl Roles {
             signer: Signer::new("controller", master.caller_key("controller")),
         })?;
 
+        let streams: Arc<dyn StreamDirectory> = directory.clone();
+        let control: Arc<dyn StreamControl> = directory.clone();
+
         let mut tasks = JoinSet::new();
         let doors = CancellationToken::new();
         let api = CancellationToken::new();
@@ -159,8 +159,8 @@ impl Roles {
             redis_url: secret::read("REDIS_URL")?,
             secrets: caudal_api::Secrets {
                 jwt: master.jwt()?,
-                stream_key_pepper: text(&master.derive("stream-key/pepper")),
-                stream_key_encryption: vec![("m1".to_owned(), text(&master.derive("stream-key/encryption")))],
+                stream_key_pepper: master.text("stream-key/pepper"),
+                stream_key_encryption: vec![("m1".to_owned(), master.text("stream-key/encryption"))],
             },
             callers: Verifier::new()
                 .allow("ingest-router", master.caller_key("ingest-router"))
@@ -176,7 +176,7 @@ impl Roles {
                 .map(|origin| origin.as_str().parse().context("CAUDAL_CORS_ORIGINS"))
                 .collect::<Result<_, _>>()?,
             trusted_proxies: settings.trusted_proxies.clone().unwrap_or_default(),
-            control: Arc::clone(&directory) as Arc<dyn StreamControl>,
+            control,
             audience: Arc::clone(&audience),
             web: settings.web_dir.clone(),
             broadcasts: caudal_api::Broadcasts {
@@ -209,7 +209,7 @@ impl Roles {
         let config = caudal_hls_edge::Config {
             listener: listeners.hls,
             tls: certificate()?,
-            directory: Arc::clone(&directory) as Arc<dyn StreamDirectory>,
+            directory: Arc::clone(&streams),
             audience,
             store,
             feed_key,
@@ -225,7 +225,7 @@ impl Roles {
             rtmp: listeners.rtmp,
             rtmps: listeners.rtmps.zip(certificate()?),
             internal: None,
-            directory: Arc::clone(&directory) as Arc<dyn StreamDirectory>,
+            directory: Arc::clone(&streams),
             api_url: addresses.internal.clone(),
             signer: Signer::new("ingest-router", master.caller_key("ingest-router")),
             input_key,
@@ -317,10 +317,6 @@ fn named(listener: &TcpListener, local: &str) -> anyhow::Result<String> {
     } else {
         address.to_string()
     })
-}
-
-fn text(key: &[u8]) -> SecretString {
-    key.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
 }
 
 /// Their own drains are shorter.

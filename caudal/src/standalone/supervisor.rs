@@ -38,6 +38,7 @@ pub struct SupervisorConfig {
     /// [`PASSED_ON`].
     pub environment: Vec<(OsString, OsString)>,
     /// Secrets that the environment names by file; they go with the last owner of this.
+    #[expect(dead_code, reason = "held for its files' lives, not read")]
     pub secrets: Vec<Arc<NamedTempFile>>,
 }
 
@@ -117,7 +118,7 @@ impl Supervisor {
         self.clone()
     }
 
-    /// Ends all workers: SIGTERM, and SIGKILL after five seconds.
+    /// Ends all workers: SIGTERM, and SIGKILL when that takes too long.
     pub async fn stop(&self) {
         self.shared.stop.cancel();
         self.shared.tasks.close();
@@ -301,13 +302,11 @@ async fn end(child: &mut Child, group: Option<Pid>, terminate: &CancellationToke
     {
         tracing::debug!(%error, "SIGTERM to a worker");
     }
-    match timeout(TERMINATE_GRACE, child.wait()).await {
-        Ok(status) => status,
-        Err(_) => {
-            signal_group(group);
-            child.wait().await
-        }
+    if let Ok(status) = timeout(TERMINATE_GRACE, child.wait()).await {
+        return status;
     }
+    signal_group(group);
+    child.wait().await
 }
 
 fn signal_group(group: Option<Pid>) {
@@ -326,8 +325,8 @@ pub const PASSED_ON: [&str; 7] = ["PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL
 const READY_DEADLINE: Duration = Duration::from_secs(10);
 /// A worker's line is 200 bytes.
 const LONGEST_READY_LINE: u64 = 4096;
-/// For closing segments and storing what is finished.
-const TERMINATE_GRACE: Duration = Duration::from_secs(5);
+/// A worker closes its segment and stores what is finished within five seconds at worst.
+const TERMINATE_GRACE: Duration = Duration::from_secs(7);
 /// When a worker does not start, or dies idle.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);

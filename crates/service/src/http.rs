@@ -109,7 +109,7 @@ impl HttpServer {
                             serve_connection::<tokio_rustls::server::TlsStream<TcpStream>>(
                                 stream, peer, router, &limits, &shutdown,
                             )
-                            .await
+                            .await;
                         }
                         Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake"),
                         Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),

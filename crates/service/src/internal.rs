@@ -130,10 +130,9 @@ pub async fn require_signature(
 }
 
 fn mac(key: &CallerKey, caller: &str, method: &str, path: &str, time: u64, body: &[u8]) -> Hmac<Sha256> {
-    let mut mac = match Hmac::<Sha256>::new_from_slice(&key.0) {
-        Ok(mac) => mac,
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&key.0) else {
         // HMAC takes keys of any length.
-        Err(_) => unreachable!(),
+        unreachable!()
     };
     mac.update(format!("{caller}\n{method}\n{path}\n{time}\n").as_bytes());
     mac.update(body);

@@ -30,17 +30,12 @@ pub(crate) fn arguments(rungs: &[LadderRung]) -> Vec<String> {
 
 /// One decoder, a scaler for each rung. A rung above a source that has shrunk keeps the source's size.
 fn filter(rungs: &[LadderRung]) -> String {
-    let mut graph = format!("[0:v]split={}", rungs.len());
-    for index in 0..rungs.len() {
-        graph.push_str(&format!("[s{index}]"));
-    }
-    for (index, rung) in rungs.iter().enumerate() {
-        graph.push_str(&format!(
-            ";[s{index}]scale=-2:'min({},trunc(ih/2)*2)':flags=bilinear[o{index}]",
-            rung.height
-        ));
-    }
-    graph
+    let inputs: Vec<String> = (0..rungs.len()).map(|index| format!("[s{index}]")).collect();
+    let scaled = rungs.iter().enumerate().map(|(index, rung)| {
+        format!("[s{index}]scale=-2:'min({},trunc(ih/2)*2)':flags=bilinear[o{index}]", rung.height)
+    });
+    let split = format!("[0:v]split={}{}", rungs.len(), inputs.concat());
+    std::iter::once(split).chain(scaled).collect::<Vec<_>>().join(";")
 }
 
 /// Without `-probesize` and `-analyzeduration` it waits five seconds; more decoder threads hold more frames back; never

@@ -29,7 +29,7 @@ pub(crate) struct Supervisor {
     before: Option<Predecessor>,
     /// The newest frame that the session got, of each rung.
     forwarded: HashMap<RenditionName, u32>,
-    children: (mpsc::Sender<(ChildId, ChildEvent)>, mpsc::Receiver<(ChildId, ChildEvent)>),
+    children: ChildEvents,
     tasks: TaskTracker,
     started: u64,
     failures: u32,
@@ -37,6 +37,9 @@ pub(crate) struct Supervisor {
     failed: HashSet<RenditionName>,
     draining: bool,
 }
+
+/// What all children say, tagged with which of them it was.
+type ChildEvents = (mpsc::Sender<(ChildId, ChildEvent)>, mpsc::Receiver<(ChildId, ChildEvent)>);
 
 struct Running {
     child: Child,
@@ -208,14 +211,14 @@ impl Supervisor {
                     self.forward(rung, tag).await;
                 }
             }
-            ChildEvent::Tag { .. } => {}
             ChildEvent::Exited { .. } if is_current && self.draining => {
                 self.current = None;
                 self.tell(EncoderEvent::Drained).await;
             }
             ChildEvent::Exited { reason } if is_current => self.child_lost(&reason).await,
             ChildEvent::Exited { .. } if is_before => self.predecessor_over().await,
-            ChildEvent::Exited { .. } => {}
+            // Of a child that was replaced and forgotten.
+            ChildEvent::Tag { .. } | ChildEvent::Exited { .. } => {}
         }
     }
 

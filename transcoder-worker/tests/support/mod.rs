@@ -248,6 +248,7 @@ impl Reader {
 pub struct Publisher {
     tags: Arc<Mutex<Sent>>,
     task: JoinHandle<()>,
+    #[allow(dead_code, reason = "not every test file asks")]
     pub sent: Arc<AtomicUsize>,
 }
 
