@@ -47,7 +47,7 @@ bench: setup-test web ## Measure speed and latency, beside peers where they can 
 	@cargo build --workspace --release
 	@CAUDAL_BIN=$(CARGO_TARGET_DIR)/release/caudal CAUDAL_WEB_DIR=$(CURDIR)/web/dist bench/run
 
-fuzz: ## Fuzz every parser for a minute each (SECONDS_EACH=60); needs a nightly compiler and cargo-fuzz
+fuzz: ## Fuzz every parser for a minute each (SECONDS_EACH=60, or FUZZ_RUNS=10000000 executions)
 	@scripts/fuzz
 
 setup:

@@ -6,6 +6,8 @@
 mod answer;
 mod edge;
 mod follower;
+#[doc(hidden)]
+pub mod fuzzing;
 mod media_files;
 mod memory;
 mod metrics;
