@@ -59,6 +59,7 @@ export class LivePlayer {
   #fedAt = seconds();
   #position = -1;
   #lastJump = 0;
+  #holeSince: number | null = null;
   #idleSince: number | null = null;
 
   constructor(video: HTMLVideoElement, url: string) {
@@ -283,10 +284,11 @@ export class LivePlayer {
         this.#recovery.playing();
       }
     }
-    if (!this.#started || video.paused || video.seeking || !this.#following || this.#hls === null) return;
+    if (!this.#started || video.paused || !this.#following || this.#hls === null) return;
+    if (this.#leaveHole(now) || video.seeking) return;
     this.#wake(this.#hls, now);
-    if (this.#stalledSince !== null) this.#leaveHole(now);
-    else if (video.readyState >= HTMLMediaElement.HAVE_FUTURE_DATA) this.#steer(now);
+    if (this.#stalledSince === null && video.readyState >= HTMLMediaElement.HAVE_FUTURE_DATA)
+      this.#steer(now);
   }
 
   #steer(now: number): void {
@@ -319,25 +321,53 @@ export class LivePlayer {
     const details = hls.latestLevelDetails;
     const end = this.#rangeEnd();
     const missing = details?.live === true ? details.edge - end : 0;
+    // In a hole there is no end to step over: one step more would lead deeper into it.
     const idle =
-      hls.inFlightFragments.main.state === 'IDLE' && missing > Math.max(2 * (details?.partTarget ?? 0), 0.3);
+      !this.#outside() &&
+      hls.inFlightFragments.main.state === 'IDLE' &&
+      missing > Math.max(2 * (details?.partTarget ?? 0), 0.3);
     if (!idle || now - this.#lastJump < JUMP_PAUSE) this.#idleSince = null;
     else if (this.#idleSince === null) this.#idleSince = now;
     else if (now - this.#idleSince > IDLE_PATIENCE) this.#jump(end + PAST_THE_END, now);
   }
 
-  /** A stall in front of a hole in the timeline never ends by itself: the streamer was away for that long. */
-  #leaveHole(now: number): void {
-    if (this.#stalledSince === null || now - this.#stalledSince < HOLE_PATIENCE) return;
-    if (now - this.#lastJump < JUMP_PAUSE) return;
+  /**
+   * A hole in the timeline, where the streamer's frames are missing, never fills: the picture goes on behind it as
+   * soon as something is there. Chromium plays the sound of a hole and calls that playing, and a seek into one never
+   * ends; so what counts is where the position is, not whether the element says that it waits. True while it is in
+   * front of or in a hole.
+   */
+  #leaveHole(now: number): boolean {
+    const next = this.#stalledSince !== null || this.#outside() ? this.#nextRange() : null;
+    if (next === null) {
+      this.#holeSince = null;
+      return false;
+    }
+    this.#holeSince ??= now;
+    if (now - this.#holeSince >= HOLE_PATIENCE) {
+      this.#holeSince = null;
+      this.#controller.rejoin();
+      this.#jump(next + 0.01, now);
+    }
+    return true;
+  }
+
+  /** Where the next buffered range begins that the picture has not reached. */
+  #nextRange(): number | null {
     const { buffered, currentTime } = this.#video;
     for (let range = 0; range < buffered.length; range += 1) {
-      const start = buffered.start(range);
-      if (start > currentTime + 0.01) {
-        this.#jump(start + 0.01, now);
-        return;
-      }
+      if (buffered.start(range) > currentTime + RANGE_TOLERANCE) return buffered.start(range);
     }
+    return null;
+  }
+
+  #outside(): boolean {
+    const { buffered, currentTime } = this.#video;
+    for (let range = 0; range < buffered.length; range += 1) {
+      if (buffered.start(range) - RANGE_TOLERANCE <= currentTime && currentTime <= buffered.end(range))
+        return false;
+    }
+    return true;
   }
 
   #jump(to: number, now: number): void {
@@ -412,7 +442,8 @@ const HOPELESS = 8;
 const JUMP_PAUSE = 2;
 /** Going forward to within this of now means now. */
 const NEARLY_LIVE = 1.5;
-const HOLE_PATIENCE = 0.3;
+/** Sound and picture are appended in turns: a hole that is none closes within this. */
+const HOLE_PATIENCE = 0.15;
 const IDLE_PATIENCE = 0.25;
 /** More than rounding, less than a frame. */
 const PAST_THE_END = 0.02;
