@@ -81,13 +81,20 @@ impl Announcer {
         }
     }
 
-    pub(crate) fn segment(&mut self, rendition: &RenditionName, segment: Segment, rates: (u32, u32)) {
+    /// `data` are the bytes of a segment that was made without parts.
+    pub(crate) fn segment(
+        &mut self,
+        rendition: &RenditionName,
+        segment: Segment,
+        rates: (u32, u32),
+        data: Option<Bytes>,
+    ) {
         let window_start = self.window_start(rendition, &segment);
         let (peak_bandwidth, average_bandwidth) = rates;
         let rendition = rendition.clone();
         let announced =
             SegmentAnnounced { rendition, segment, window_start, peak_bandwidth, average_bandwidth };
-        self.announce(Event::Segment(announced), None);
+        self.announce(Event::Segment(announced), data);
     }
 
     pub(crate) fn date(&self, at: MediaTime) -> UnixMillis {

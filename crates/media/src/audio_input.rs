@@ -19,6 +19,8 @@ pub(crate) struct AudioInput {
     queue: VecDeque<Sample>,
     /// Nothing before it is wanted (µs).
     floor: i64,
+    /// A frame of an earlier epoch's row began there (ticks): this row is that row.
+    row: Option<u64>,
     /// Where the frames end that were taken: what comes next never overlaps them.
     taken: i64,
     /// True while there is no real audio: silence then follows the video closely.
@@ -46,6 +48,7 @@ impl AudioInput {
             next: None,
             queue: VecDeque::new(),
             floor: i64::MIN,
+            row: None,
             taken: 0,
             absent,
             late: false,
@@ -68,6 +71,13 @@ impl AudioInput {
         self.next = None;
         self.queue.clear();
         self.floor = floor;
+        self.row = None;
+    }
+
+    /// An earlier epoch's row is continued with the frame that begins at `tick`.
+    pub(crate) fn take_up(&mut self, tick: u64) {
+        self.row = Some(tick);
+        self.begin(micros(tick, self.config.core_rate));
     }
 
     /// Nothing before `floor` is wanted: a run has begun there.
@@ -103,7 +113,7 @@ impl AudioInput {
             return Accepted::Late(false);
         }
         self.absent = false;
-        let stamped = ticks(at, self.config.core_rate);
+        let stamped = self.on_row(ticks(at, self.config.core_rate));
         let next = match self.next {
             Some(next) => next,
             None if self.floor > i64::MIN && at - self.floor > frame => {
@@ -176,6 +186,14 @@ impl AudioInput {
     /// Where the first frame that is not yet taken begins.
     pub(crate) fn first(&self) -> Option<i64> {
         self.queue.front().map(|first| self.start_of(first))
+    }
+
+    /// The frame of the row that is continued which begins nearest to `tick`.
+    fn on_row(&self, tick: u64) -> u64 {
+        let Some(row) = self.row else { return tick };
+        let frame = u64::from(self.config.frame_samples).max(1);
+        let frames = (tick.abs_diff(row) + frame / 2) / frame * frame;
+        if tick >= row { row + frames } else { row.saturating_sub(frames) }
     }
 
     fn start_of(&self, sample: &Sample) -> i64 {

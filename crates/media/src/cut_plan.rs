@@ -6,7 +6,8 @@
 
 use std::collections::VecDeque;
 
-use caudal_livestream::Msn;
+use caudal_livestream::timeline::Segment;
+use caudal_livestream::{Epoch, MediaDuration, Msn};
 
 use crate::grid::Grid;
 
@@ -28,6 +29,19 @@ pub(crate) struct CutPlan {
     last_key: Option<i64>,
     longest_gop: i64,
     irregular: u32,
+    /// Until it is reached: what an earlier epoch has announced already.
+    floor: Option<PlanFloor>,
+}
+
+/// Where an earlier epoch's announced media ends. Segments up to there are made again, under its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PlanFloor {
+    /// The last segment that it announced a part of.
+    pub(crate) msn: Msn,
+    /// Where those parts end.
+    pub(crate) end: i64,
+    /// Whose they are.
+    pub(crate) epoch: Epoch,
 }
 
 /// One frame of the leading track.
@@ -54,6 +68,8 @@ pub(crate) struct PlannedSegment {
     pub(crate) parts: Vec<i64>,
     /// Presentation less decode time, for those who compare presentation times.
     pub(crate) shift: i64,
+    /// Whose name it bears, when it was announced before: it is made whole, and without parts.
+    pub(crate) rebuilt: Option<Epoch>,
     /// Whether frames lie in the open part.
     open_part_has_frames: bool,
 }
@@ -75,6 +91,37 @@ struct LastFrame {
 }
 
 impl PlannedSegment {
+    /// One that was announced and closed by an earlier epoch.
+    pub(crate) fn announced(segment: &Segment, shift: i64) -> Self {
+        let micros = |duration: MediaDuration| i64::try_from(duration.0).unwrap_or(i64::MAX);
+        let start = segment.start.0 - shift;
+        let end = start.saturating_add(micros(segment.duration));
+        let mut part_end = start;
+        let mut parts: Vec<i64> = segment
+            .parts
+            .iter()
+            .map(|part| {
+                part_end = part_end.saturating_add(micros(part.duration)).min(end);
+                part_end
+            })
+            .collect();
+        if part_end < end {
+            parts.push(end);
+        }
+        Self {
+            msn: segment.msn,
+            start,
+            end: Some(end),
+            discontinuity: segment.discontinuity,
+            independent: segment.independent,
+            gap: segment.gap,
+            parts,
+            shift,
+            rebuilt: Some(segment.epoch),
+            open_part_has_frames: false,
+        }
+    }
+
     fn part_start(&self) -> i64 {
         self.parts.last().copied().unwrap_or(self.start)
     }
@@ -95,7 +142,40 @@ impl CutPlan {
             last: None,
             last_key: None,
             irregular: 0,
+            floor: None,
         }
+    }
+
+    /// One that goes on behind `announced` segments of an earlier epoch, and closes what is open at `floor`.
+    pub(crate) fn behind(
+        grid: Grid,
+        announced: Vec<PlannedSegment>,
+        next_msn: Msn,
+        discontinuity: u64,
+        floor: PlanFloor,
+    ) -> Self {
+        Self {
+            shift: announced.last().map_or(0, |last| last.shift),
+            run_start: announced.first().map_or(0, |first| first.start),
+            segments: announced.into(),
+            floor: Some(floor),
+            ..Self::new(grid, next_msn, discontinuity)
+        }
+    }
+
+    /// Whether the media of an earlier epoch's announcements is still on the way.
+    pub(crate) fn is_behind_floor(&self) -> bool {
+        self.floor.is_some()
+    }
+
+    /// Whether a frame lies in a segment that an earlier epoch closed: it decides nothing any more.
+    pub(crate) fn is_decided(&self, decode: i64) -> bool {
+        self.floor.is_some()
+            && self
+                .segments
+                .back()
+                .and_then(|last| last.end)
+                .is_some_and(|end| decode + self.grid.frame / 2 < end)
     }
 
     pub(crate) fn segment(&self, msn: Msn) -> Option<&PlannedSegment> {
@@ -152,6 +232,11 @@ impl CutPlan {
         {
             self.longest_gop = self.longest_gop.max((frame.decode - last).min(self.grid.target_duration));
         }
+        if let Some(floor) = self.floor
+            && frame.decode + self.floor_slack() >= floor.end
+        {
+            self.reach_floor(floor, frame.decode);
+        }
         match self.segments.back() {
             None => self.open(frame.decode, frame.keyframe),
             Some(open) if open.end.is_none() && open.gap => {
@@ -197,6 +282,32 @@ impl CutPlan {
             }
         }
         advanced
+    }
+
+    /// The floor is where the last part of any rendition ended: an audio frame's half later than the video's.
+    fn floor_slack(&self) -> i64 {
+        (self.grid.frame / 2).max(HALF_AUDIO_FRAME).min(self.grid.frame * 3 / 4)
+    }
+
+    /// `decode` is the first frame that nobody has announced.
+    fn reach_floor(&mut self, floor: PlanFloor, decode: i64) {
+        let end = if (decode - floor.end).abs() <= self.grid.frame { decode } else { floor.end };
+        let edge = self.edge().unwrap_or(end);
+        if self.is_open() {
+            if self.segments.back().is_some_and(|open| open.gap) {
+                self.close_gap(end.max(edge));
+            } else {
+                self.close_segment(end);
+            }
+        } else if self.next_msn <= floor.msn && end > edge && !self.segments.is_empty() {
+            self.insert_gaps(edge, end);
+        }
+        // Numbers that viewers have seen are never given again: where the earlier epoch cut more often, they are gaps.
+        while self.next_msn <= floor.msn {
+            let edge = self.edge().unwrap_or(end);
+            self.insert_gaps(edge, edge + SHORTEST_GAP);
+        }
+        self.floor = None;
     }
 
     fn advance_open(&mut self, frame: FrameTiming, advanced: &mut Advanced) {
@@ -359,6 +470,7 @@ impl CutPlan {
             gap: false,
             parts: Vec::new(),
             shift: self.shift,
+            rebuilt: self.floor.filter(|floor| self.next_msn <= floor.msn).map(|floor| floor.epoch),
             open_part_has_frames: false,
         });
         self.next_msn = self.next_msn.next();
@@ -432,6 +544,10 @@ impl CutPlan {
     }
 
     fn may_cut(&self, elapsed: i64) -> bool {
+        // The last announced segment ends where its announced parts do.
+        if self.floor.is_some_and(|floor| self.next_msn > floor.msn) {
+            return false;
+        }
         if self.grid.audio_leads {
             return elapsed + self.grid.step / 2 >= self.grid.aim
                 && self.segments.back().is_some_and(|open| !open.open_part_has_frames);
@@ -470,5 +586,9 @@ const SHORTEST_SEGMENT: i64 = 500_000;
 const ROUNDING: i64 = 2_000;
 /// Frames in a row at the expected distance before parts are closed without waiting for the next one.
 const REGULAR_AFTER: u32 = 8;
+/// 1024 samples of 44.1 kHz, and a millisecond's rounding.
+const HALF_AUDIO_FRAME: i64 = 12_000;
+/// A playlist's durations are whole milliseconds at least.
+const SHORTEST_GAP: i64 = 1_000;
 /// Several live windows: no rung may lag as far.
 const MAX_SEGMENTS: usize = 64;

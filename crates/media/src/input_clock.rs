@@ -197,9 +197,13 @@ impl SourceClock {
         // A publisher that began anew at zero looks like a replay without end; a real one is over in moments.
         let began = *filter.began.get_or_insert(now);
         let fresh = consumed.map_or(delta > 0, |consumed| at.0 >= consumed.0);
-        if fresh || delta < -reach || now.0 - began.0 > REPLAY_DEADLINE_MS {
+        if delta < -reach || now.0 - began.0 > REPLAY_DEADLINE_MS || (fresh && delta >= -JUMP_MS) {
             *on = false;
             return Replayed::No;
+        }
+        // New to this worker, but far behind the last timestamp that an earlier one saw.
+        if fresh {
+            return Replayed::Wanted;
         }
         if consumed.is_some() { Replayed::Consumed } else { Replayed::Wanted }
     }

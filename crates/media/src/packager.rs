@@ -1,5 +1,6 @@
 //! From a publisher's tags to parts, segments and the events that announce them.
 
+mod continuation;
 mod live;
 mod rung;
 mod start;
@@ -84,7 +85,8 @@ pub enum Output {
     Announce {
         /// What.
         event: Event,
-        /// The part's bytes, for [`Event::Part`] alone. A segment is its parts laid end to end.
+        /// The bytes of an [`Event::Part`], and of an [`Event::Segment`] that was made without parts. Any other
+        /// segment is its parts laid end to end.
         data: Option<Bytes>,
     },
     /// Source video for ffmpeg's standard input.
@@ -263,7 +265,7 @@ impl Packager {
             && let Some(resume) = self.config.resume.take()
         {
             // An assignment in mode `finish`, or a publisher that never came back.
-            self.announcer.timeline = Some(start::taken_up(&resume, self.config.epoch));
+            self.announcer.timeline = Some(continuation::taken_up(&resume, self.config.epoch));
             self.announcer.snapshot();
         }
         if !matches!(self.stage, Stage::Ended) {
@@ -311,7 +313,7 @@ impl Packager {
         }
         let earliest = match &self.stage {
             Stage::Live(live) => live.media_end(),
-            _ => self.config.resume.as_ref().map_or(0, start::media_end),
+            _ => self.config.resume.as_ref().map_or(0, continuation::media_end),
         };
         if !clock.rebase(rtmp_ms, MediaTime(earliest), now) {
             self.announcer.report(MediaReport::TooManyChanges);

@@ -1,5 +1,6 @@
 //! One rendition: collects samples and closes parts and segments where the cut plan says.
 
+use bytes::{Bytes, BytesMut};
 use caudal_livestream::feed::{Event, PartAnnounced};
 use caudal_livestream::timeline::{Part, Segment, SegmentPhase};
 use caudal_livestream::{InitHash, MediaDuration, MediaTime, Msn, PartNumber, RenditionName};
@@ -31,6 +32,18 @@ pub(crate) struct Track {
     segments_end: Option<i64>,
     latest_start: i64,
     rates: Rates,
+    rebuilding: Rebuilding,
+}
+
+/// Segments that an earlier epoch announced are made of fragments that bear its numbers, so that their bytes are its.
+#[derive(Debug, Default)]
+pub(crate) struct Rebuilding {
+    /// First part numbers, where they are known.
+    pub(crate) numbers: Vec<(Msn, PartNumber)>,
+    /// Of the next fragment.
+    pub(crate) next: PartNumber,
+    /// The segment that is open, so far.
+    bytes: BytesMut,
 }
 
 /// What differs between the followers.
@@ -90,7 +103,13 @@ impl Track {
             segments_end: None,
             latest_start: 0,
             rates: Rates::default(),
+            rebuilding: Rebuilding::default(),
         }
+    }
+
+    /// The segments from the cursor on were announced with these part numbers, as far as they were.
+    pub(crate) fn rebuild(&mut self, numbers: Vec<(Msn, PartNumber)>, next: PartNumber) {
+        self.rebuilding = Rebuilding { numbers, next, bytes: BytesMut::new() };
     }
 
     /// What the segments from the next one on need.
@@ -222,7 +241,13 @@ impl Track {
         announcer: &mut Announcer,
     ) {
         let samples = std::mem::take(&mut self.samples);
-        let number = self.next_part;
+        let first = samples.first().map_or(0, |sample| sample.decode_time);
+        let number = match plan.rebuilt {
+            None => self.next_part,
+            // What begins in the middle of a segment is not that segment.
+            Some(_) if self.open.is_none() && self.begins_late(plan, first) => return,
+            Some(_) => self.rebuilding.number(plan.msn, self.open.is_none()),
+        };
         let sequence = u32::try_from(number.0.saturating_add(1) & 0xFFFF_FFFF).unwrap_or(0);
         let data = match fragment(sequence, &samples, timing) {
             Ok(data) => data,
@@ -231,10 +256,8 @@ impl Track {
                 return;
             }
         };
-        self.next_part = PartNumber(number.0.saturating_add(1));
         let independent = matches!(self.kind, TrackKind::Audio { .. })
             || samples.first().is_some_and(|sample| sample.keyframe);
-        let first = samples.first().map_or(0, |sample| sample.decode_time);
         let start = self.media_start(plan, first);
         let opens = self.open.is_none().then(|| {
             let segment = self.begin(plan, start, independent, announcer);
@@ -256,12 +279,23 @@ impl Track {
         if let Some(open) = &mut self.open {
             open.duration.0 = open.duration.0.saturating_add(part.duration.0);
             open.size = open.size.saturating_add(u64::from(part.size));
-            open.parts.push(part);
+            if plan.rebuilt.is_none() {
+                open.parts.push(part);
+            }
         }
         self.announced_end = Some(end);
+        if plan.rebuilt.is_some() {
+            return self.rebuilding.bytes.extend_from_slice(&data);
+        }
+        self.next_part = PartNumber(number.0.saturating_add(1));
         let rendition = self.name.clone();
         let announced = PartAnnounced { rendition, msn: plan.msn, part, opens };
         announcer.announce(Event::Part(announced), Some(data));
+    }
+
+    fn begins_late(&self, plan: &PlannedSegment, first_sample: u64) -> bool {
+        let first = i64::try_from(first_sample).unwrap_or(i64::MAX);
+        self.kind == TrackKind::Video && first.saturating_mul(1000) - plan.start > LATE
     }
 
     /// Where a segment of this rendition begins, as presentation time.
@@ -284,7 +318,7 @@ impl Track {
         let start = MediaTime(self.latest_start);
         Segment {
             msn: plan.msn,
-            epoch: announcer.epoch,
+            epoch: plan.rebuilt.unwrap_or(announcer.epoch),
             start,
             duration: MediaDuration(0),
             discontinuity: plan.discontinuity,
@@ -318,7 +352,12 @@ impl Track {
         }
         self.segments_end = Some(segment.start.plus(segment.duration).0);
         self.rates.add(&segment);
-        announcer.segment(&self.name, segment, self.rates.read());
+        announcer.segment(
+            &self.name,
+            segment,
+            self.rates.read(),
+            plan.rebuilt.map(|_| self.rebuilding.take()),
+        );
     }
 
     fn announce_gap(&mut self, plan: &PlannedSegment, end: i64, announcer: &mut Announcer) {
@@ -339,7 +378,22 @@ impl Track {
         self.segments_end = Some(segment.start.plus(segment.duration).0);
         segment.phase = SegmentPhase::Finished;
         segment.gap = true;
-        announcer.segment(&self.name, segment, self.rates.read());
+        announcer.segment(&self.name, segment, self.rates.read(), None);
+    }
+}
+
+impl Rebuilding {
+    fn number(&mut self, msn: Msn, opens: bool) -> PartNumber {
+        if opens && let Some((_, first)) = self.numbers.iter().find(|(known, _)| *known == msn) {
+            self.next = *first;
+        }
+        let number = self.next;
+        self.next = PartNumber(number.0.saturating_add(1));
+        number
+    }
+
+    fn take(&mut self) -> Bytes {
+        self.bytes.split().freeze()
     }
 }
 
@@ -373,5 +427,7 @@ pub(crate) fn ticks(micros: i64, rate: u32) -> u64 {
     u64::try_from((micros * u128::from(rate) + 500_000) / 1_000_000).unwrap_or(u64::MAX)
 }
 
+/// Encoders that begin anew may swallow a frame or two.
+const LATE: i64 = 100_000;
 /// No frame is shown longer: what lies behind is a hole.
 const MAX_SAMPLE_MS: u64 = 3_000;

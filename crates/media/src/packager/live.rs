@@ -87,6 +87,10 @@ impl Live {
         self.audio.begin(at);
     }
 
+    pub(super) fn audio_continues(&mut self, tick: u64) {
+        self.audio.take_up(tick);
+    }
+
     /// What a replay may not go behind.
     pub(super) fn consumed(&self, input: Input) -> Option<i64> {
         match input {
@@ -154,17 +158,17 @@ impl Live {
             }
             picture.decode = last + 1000;
         }
-        let composition = i64::from(picture.composition_ms.clamp(0, MAX_COMPOSITION_MS));
+        let shift = composition(&picture);
         let begins = self.plan.begins_run();
         if begins && picture.keyframe {
             // Pictures that are shown sooner after their decoding than the last run's must not overlap it.
-            let overlap = self.plan.presentation_end() - picture.decode - composition * 1000;
+            let overlap = self.plan.presentation_end() - picture.decode - shift;
             if let (Some(clock), true) = (clock, overlap > 0) {
                 let by = (overlap + 999) / 1000;
                 clock.delay(by);
                 picture.decode += by * 1000;
             }
-            self.plan.set_shift(composition * 1000);
+            self.plan.set_shift(shift);
         }
         if let Some(end) = source.behind {
             if picture.decode + self.plan.shift() + self.plan.frame() / 2 < end {
@@ -175,9 +179,24 @@ impl Live {
         }
         source.last = Some(picture.decode);
         let for_encoder = encode(&picture);
+        let decode_ms = u64::try_from(picture.decode / 1000).unwrap_or(0);
+        let sample = Sample {
+            decode_time: decode_ms,
+            duration: 0,
+            composition: u32::try_from(shift / 1000).unwrap_or(0),
+            keyframe: picture.keyframe,
+            data: picture.data,
+        };
+        if self.plan.is_decided(picture.decode) {
+            let covered = Covered::To(picture.decode + self.plan.frame() / 4);
+            source.track.settle(&self.plan, covered, None, announcer);
+            source.track.push(sample);
+            announcer.outputs.push_back(for_encoder);
+            return self.after_picture(now, announcer);
+        }
         let timing = FrameTiming {
             decode: picture.decode,
-            presentation: picture.decode + composition * 1000,
+            presentation: picture.decode + shift,
             keyframe: picture.keyframe,
         };
         let advanced = self.plan.advance(timing);
@@ -185,7 +204,6 @@ impl Live {
             self.audio.begin(self.plan.run_start() + self.plan.shift());
         }
         report_plan(advanced, &self.plan, announcer);
-        let decode_ms = u64::try_from(picture.decode / 1000).unwrap_or(0);
         let next = advanced.hole.is_none().then_some(decode_ms);
         let (before, after) = if advanced.behind {
             let frame = self.plan.frame();
@@ -195,15 +213,13 @@ impl Live {
             (Covered::To(picture.decode + self.plan.frame() / 4), Covered::All)
         };
         source.track.settle(&self.plan, before, next, announcer);
-        source.track.push(Sample {
-            decode_time: decode_ms,
-            duration: 0,
-            composition: u32::try_from(composition).unwrap_or(0),
-            keyframe: picture.keyframe,
-            data: picture.data,
-        });
+        source.track.push(sample);
         source.track.settle(&self.plan, after, None, announcer);
         announcer.outputs.push_back(for_encoder);
+        self.after_picture(now, announcer);
+    }
+
+    fn after_picture(&mut self, now: UnixMillis, announcer: &mut Announcer) {
         self.last_picture = now;
         self.audio_at_picture = self.audio.end();
         self.follow(announcer);
@@ -258,8 +274,11 @@ impl Live {
             return self.lead_by_audio(announcer);
         }
         self.audio_at_picture = self.audio_at_picture.min(self.audio.end());
-        let patience =
-            if self.plan.begins_run() { RUN_PATIENCE } else { self.plan.part_target() + self.plan.frame() };
+        let patience = if self.plan.begins_run() || self.plan.is_behind_floor() {
+            RUN_PATIENCE
+        } else {
+            self.plan.part_target() + self.plan.frame()
+        };
         if self.audio.end() - self.audio_at_picture > patience
             && let Some(first) = self.audio.first()
         {
@@ -382,7 +401,7 @@ impl Live {
 
     /// Everything that is closed, whether its audio has come or not.
     fn settle_to_the_end(&mut self, announcer: &mut Announcer) {
-        if let (Some(edge), true) = (self.plan.edge(), self.source.is_some()) {
+        if let (Some(edge), true) = (self.video_edge(), self.source.is_some()) {
             self.audio.fill(edge + self.plan.shift());
         }
         self.settle_all(announcer);
@@ -399,7 +418,7 @@ impl Live {
     /// Everything that goes after the plan: the audio, gaps of the source, rungs that lag.
     fn follow(&mut self, announcer: &mut Announcer) {
         if self.source.is_some() {
-            if let Some(edge) = self.plan.edge()
+            if let Some(edge) = self.video_edge()
                 && let Some((from, length)) = self.audio.follow_video(edge + self.plan.shift())
             {
                 report_silence(from, length, announcer);
@@ -409,6 +428,17 @@ impl Live {
         for rung in self.rungs.iter_mut().filter(|rung| !rung.withdrawn) {
             rung.keep_up(&self.plan, announcer);
         }
+    }
+
+    /// Up to where the audio has to follow.
+    fn video_edge(&self) -> Option<i64> {
+        let edge = self.plan.edge()?;
+        if !self.plan.is_behind_floor() {
+            return Some(edge);
+        }
+        // The plan knows what an earlier epoch announced; its media is still on the way.
+        let last = self.source.as_ref()?.last?;
+        Some(edge.min(last + self.plan.frame()))
     }
 
     fn drain_audio(&mut self, announcer: &mut Announcer) {
@@ -430,13 +460,23 @@ impl Live {
     fn lead_by_audio(&mut self, announcer: &mut Announcer) {
         while let Some(start) = self.audio.first() {
             let Some(sample) = self.audio.take() else { return };
-            self.plan.advance(FrameTiming { decode: start, presentation: start, keyframe: true });
             let half = self.audio.frame() / 2;
+            if self.plan.is_decided(start) {
+                self.audio_track.settle(&self.plan, Covered::To(start + half), None, announcer);
+                self.audio_track.push(sample);
+                continue;
+            }
+            self.plan.advance(FrameTiming { decode: start, presentation: start, keyframe: true });
             self.audio_track.settle(&self.plan, Covered::To(start + half), None, announcer);
             self.audio_track.push(sample);
             self.audio_track.settle(&self.plan, Covered::All, None, announcer);
         }
     }
+}
+
+/// From decoding to presentation, in microseconds.
+pub(super) fn composition(picture: &Picture) -> i64 {
+    i64::from(picture.composition_ms.clamp(0, MAX_COMPOSITION_MS)) * 1000
 }
 
 fn encode(picture: &Picture) -> Output {

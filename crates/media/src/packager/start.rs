@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use caudal_livestream::timeline::{Segment, SegmentPhase, Timeline, Track as TrackModel, TrackMedia};
-use caudal_livestream::{Epoch, MediaDuration, MediaTime, Msn, RenditionName, UnixMillis};
+use caudal_livestream::timeline::{Timeline, Track as TrackModel, TrackMedia};
+use caudal_livestream::{InitHash, MediaDuration, RenditionName, UnixMillis};
 
-use super::live::{Live, SourceVideo};
+use super::continuation::{FIRST_MSN, Position, Reach, Rebuild, taken_up};
+use super::live::{Live, SourceVideo, composition};
 use super::rung::Rung;
-use super::{PackagerConfig, Picture, Resume, SourceMetadata};
+use super::{PackagerConfig, Picture, SourceMetadata};
 use crate::announcer::Announcer;
 use crate::audio_input::AudioInput;
 use crate::cmaf::{audio_init, video_init};
@@ -18,7 +19,7 @@ use crate::codec::{ConfigError, VideoConfig, plausible_fps};
 use crate::cut_plan::CutPlan;
 use crate::grid::{Grid, audio_stride};
 use crate::input_clock::{Input, SourceClock};
-use crate::track::{Track, TrackKind};
+use crate::track::{Track, TrackKind, ticks};
 
 /// Tags kept until everything can be frozen.
 #[derive(Debug, Default)]
@@ -156,12 +157,19 @@ impl Start {
         announcer: &mut Announcer,
         clock: &mut SourceClock,
     ) -> Result<Live, ConfigError> {
-        let resumed = config.resume.as_ref().map(|resume| taken_up(resume, config.epoch));
-        let position = resumed.as_ref().map_or(Position::first(), Position::behind);
         let audio = self.audio.clone();
         let sound = audio.clone().unwrap_or_else(AacConfig::silence);
         let sound_init = audio_init(&sound)?;
         let picture_init = self.video.as_ref().map(|(video, _)| video_init(video)).transpose()?;
+        let (source_name, audio_name) = (name(SOURCE)?, name(AUDIO)?);
+        let mut inits = vec![(&audio_name, &sound_init.hash)];
+        inits.extend(picture_init.as_ref().map(|init| (&source_name, &init.hash)));
+        let rebuild = self.rebuild(config, ready, clock, &inits);
+        let resumed = match (&rebuild, &config.resume) {
+            (Some(rebuild), _) => Some(rebuild.timeline.clone()),
+            (None, resume) => resume.as_ref().map(|resume| taken_up(resume, config.epoch)),
+        };
+        let position = resumed.as_ref().map_or(Position::first(), Position::behind);
         let grid = match &resumed {
             Some(timeline) => frozen_grid(ready.grid, timeline),
             None => ready.grid,
@@ -172,50 +180,62 @@ impl Start {
         let timeline =
             resumed.unwrap_or_else(|| self.timeline(config, &grid, ready.frame, &sound, audio_target));
         // The frozen track set says which rungs there are.
+        let track = |name: &RenditionName, kind| {
+            let target = timeline.track(name).map_or(MediaDuration::from_secs(1), |track| track.part_target);
+            match rebuild.as_ref().and_then(|rebuild| rebuild.track(name)) {
+                None => {
+                    let behind = (position.end > 0).then_some(position.end);
+                    (Track::new(name.clone(), kind, position.msn, target), behind)
+                }
+                Some(rebuilt) => {
+                    let mut track = Track::new(name.clone(), kind, rebuilt.cursor, target);
+                    track.rebuild(rebuilt.numbers.clone(), rebuilt.next_number);
+                    (track, Some(rebuilt.start))
+                }
+            }
+        };
         let rungs = timeline
             .tracks
             .iter()
             .filter(|track| track.is_video() && track.name.as_str() != SOURCE && !track.withdrawn)
-            .map(|track| {
-                let behind = (position.end > 0).then_some(position.end);
-                let kind = TrackKind::Video;
-                Rung::new(Track::new(track.name.clone(), kind, position.msn, track.part_target), behind)
+            .map(|rung| {
+                let (track, behind) = track(&rung.name, TrackKind::Video);
+                Rung::new(track, behind)
             })
             .collect();
-        let target = |rendition: &str| {
-            let track = timeline.tracks.iter().find(|track| track.name.as_str() == rendition);
-            track.map_or(MediaDuration::from_secs(1), |track| track.part_target)
-        };
         let kind = TrackKind::Audio { rate: sound.core_rate, frame: sound.frame_samples, stride };
-        let mut audio_track = Track::new(name(AUDIO)?, kind, position.msn, target(AUDIO));
-        let mut source = match (&self.video, &picture_init) {
+        let (mut audio_track, audio_behind) = track(&audio_name, kind);
+        let source = match (&self.video, &picture_init) {
             (Some((video, header)), Some(init)) => {
-                let mut track = Track::new(name(SOURCE)?, TrackKind::Video, position.msn, target(SOURCE));
+                let (mut track, behind) = track(&source_name, TrackKind::Video);
                 track.set_init(init, announcer);
-                Some(SourceVideo::new(track, video.clone(), header.clone()))
+                let mut source = SourceVideo::new(track, video.clone(), header.clone());
+                source.begin_behind(behind);
+                Some(source)
             }
             _ => None,
         };
         audio_track.set_init(&sound_init, announcer);
-        let same_init = |rendition: &str, hash| {
-            let track = timeline.tracks.iter().find(|track| track.name.as_str() == rendition);
-            let last =
-                track.and_then(|track| track.segments.iter().rev().find_map(|segment| segment.init.as_ref()));
-            last.is_none_or(|last| last == hash)
-        };
-        let changed = !same_init(AUDIO, &sound_init.hash)
-            || picture_init.as_ref().is_some_and(|init| !same_init(SOURCE, &init.hash));
+        let changed = inits.iter().any(|(name, hash)| {
+            let segments = timeline.track(name).map(|track| &track.segments);
+            let last = segments.and_then(|all| all.iter().rev().find_map(|segment| segment.init.as_ref()));
+            last.is_some_and(|last| last != *hash)
+        });
         let continues = position.end > 0;
-        if let Some(source) = &mut source {
-            source.begin_behind(continues.then_some(position.end));
-        }
         announcer.timeline = Some(timeline);
         announcer.snapshot();
-        let discontinuity = position.discontinuity + u64::from(changed || (continues && !clock.continues()));
-        let plan = CutPlan::new(grid, position.msn, discontinuity);
+        let own_start = rebuild.as_ref().and_then(|rebuild| rebuild.track(&audio_name)?.own_start);
+        let plan = if let Some(Rebuild { known, next_msn, discontinuity, floor, .. }) = rebuild {
+            CutPlan::behind(grid, known, next_msn, discontinuity, floor)
+        } else {
+            let breaks = changed || (continues && !clock.continues());
+            CutPlan::new(grid, position.msn, position.discontinuity + u64::from(breaks))
+        };
         let mut live = Live::new(plan, source, audio_track, input, rungs, now);
-        if continues {
-            live.audio_begins(position.end);
+        match (own_start, audio_behind) {
+            (Some(start), _) => live.audio_continues(ticks(start, sound.core_rate)),
+            (None, Some(end)) => live.audio_begins(end),
+            (None, None) => {}
         }
         live.encode_header(announcer);
         for tag in self.tags {
@@ -225,6 +245,29 @@ impl Start {
             }
         }
         Ok(live)
+    }
+
+    /// What can be made again of an earlier epoch's last segments, from what has come.
+    fn rebuild(
+        &self,
+        config: &PackagerConfig,
+        ready: &Readiness,
+        clock: &SourceClock,
+        inits: &[(&RenditionName, &InitHash)],
+    ) -> Option<Rebuild> {
+        let resume = config.resume.as_ref().filter(|_| clock.continues())?;
+        let (from, shift) = match &self.video {
+            Some(_) => {
+                let first = self.pictures().next()?;
+                let shift = composition(first);
+                (first.decode + shift, shift)
+            }
+            None => self.tags.iter().find_map(|tag| match tag {
+                Tag::Sound(at, _) => Some((*at, 0)),
+                Tag::Picture(_) => None,
+            })?,
+        };
+        Rebuild::plan(resume, config.epoch, Reach { from, frame: ready.frame, shift }, inits)
     }
 
     fn timeline(
@@ -307,103 +350,6 @@ impl Start {
     }
 }
 
-/// Where a timeline is continued.
-struct Position {
-    msn: Msn,
-    discontinuity: u64,
-    /// Presentation time; 0 on a new stream.
-    end: i64,
-}
-
-impl Position {
-    fn first() -> Self {
-        Self { msn: FIRST_MSN, discontinuity: 0, end: 0 }
-    }
-
-    /// Behind everything in a timeline that [`taken_up`] made.
-    fn behind(timeline: &Timeline) -> Self {
-        let last = timeline.tracks.iter().filter_map(|track| track.segments.back());
-        last.fold(Self::first(), |position, segment| Self {
-            msn: position.msn.max(segment.msn.next()),
-            discontinuity: position.discontinuity.max(segment.discontinuity),
-            end: position.end.max(segment.start.plus(segment.duration).0),
-        })
-    }
-}
-
-/// An earlier epoch's timeline under a new one: what was announced and never stored became gaps, up to the floor.
-pub(super) fn taken_up(resume: &Resume, epoch: Epoch) -> Timeline {
-    let mut timeline = resume.timeline.clone();
-    timeline.epoch = epoch;
-    let stored_end = Position::behind(&timeline);
-    let last = resume.floor.map_or(Msn(0), |floor| floor.msn).max(Msn(stored_end.msn.0.saturating_sub(1)));
-    let end = media_end(resume);
-    let discontinuity = resume.floor.map_or(0, |floor| floor.discontinuity).max(stored_end.discontinuity);
-    let first_msn = timeline.first_msn;
-    for track in &mut timeline.tracks {
-        for segment in &mut track.segments {
-            if segment.phase != SegmentPhase::Stored {
-                become_gap(segment);
-            }
-        }
-        let (mut msn, mut start, date) =
-            track.segments.back().map_or((first_msn, MediaTime(end), UnixMillis(0)), |segment| {
-                let behind = segment.start.plus(segment.duration);
-                let date = segment.program_date_time.0 - segment.start.0 / 1000;
-                (segment.msn.next(), behind, UnixMillis(date))
-            });
-        while msn <= last {
-            let left = i64::try_from(last.0.saturating_sub(msn.0).saturating_add(1)).unwrap_or(1);
-            let length = MediaDuration(u64::try_from((end - start.0).max(0) / left).unwrap_or(0));
-            track.segments.push_back(gap(msn, start, length, discontinuity, date, epoch));
-            start = start.plus(length);
-            msn = msn.next();
-            if track.segments.len() > MAX_WINDOW {
-                track.segments.pop_front();
-            }
-        }
-    }
-    timeline
-}
-
-/// Where an earlier epoch's announced media ends.
-pub(super) fn media_end(resume: &Resume) -> i64 {
-    let stored = Position::behind(&resume.timeline).end;
-    resume.floor.map_or(stored, |floor| floor.media_end.0.max(stored))
-}
-
-fn become_gap(segment: &mut Segment) {
-    segment.gap = true;
-    segment.phase = SegmentPhase::Finished;
-    segment.parts.clear();
-    segment.size = 0;
-    segment.independent = false;
-}
-
-fn gap(
-    msn: Msn,
-    start: MediaTime,
-    duration: MediaDuration,
-    discontinuity: u64,
-    anchor: UnixMillis,
-    epoch: Epoch,
-) -> Segment {
-    Segment {
-        msn,
-        epoch,
-        start,
-        duration,
-        discontinuity,
-        program_date_time: UnixMillis(anchor.0 + start.0 / 1000),
-        init: None,
-        phase: SegmentPhase::Finished,
-        gap: true,
-        independent: false,
-        size: 0,
-        parts: Vec::new(),
-    }
-}
-
 fn frozen_grid(grid: Grid, timeline: &Timeline) -> Grid {
     let micros = |duration: MediaDuration| i64::try_from(duration.0).unwrap_or(i64::MAX);
     let lead = timeline.tracks.first().map_or(grid.part_target, |track| micros(track.part_target));
@@ -422,8 +368,6 @@ fn name(text: &str) -> Result<RenditionName, ConfigError> {
 
 pub(super) const SOURCE: &str = "source";
 const AUDIO: &str = "audio";
-/// Seven preroll gaps stand before it, so that players find finished segments.
-const FIRST_MSN: Msn = Msn(7);
 /// ARCHITECTURE §5: the track set is frozen after at most that.
 const TRACKS_WITHIN_MS: i64 = 1_000;
 /// Frame lengths that outvote the metadata.
@@ -437,6 +381,5 @@ const LONGEST_FRAME: i64 = 500_000;
 const MAX_RUNGS: usize = 6;
 const MAX_TAGS: usize = 4096;
 const MAX_BYTES: usize = 32 * 1024 * 1024;
-const MAX_WINDOW: usize = 256;
 const AUDIO_RATE: u32 = 160_000;
 const MINIMUM_RATE: u32 = 100_000;

@@ -9,4 +9,5 @@
 mod properties;
 mod real_encoders;
 mod recorder;
+mod resumption;
 mod rules;

@@ -46,6 +46,10 @@ pub(crate) struct Recorder {
     /// All finished segments, also those that left the window.
     pub(crate) segments: BTreeMap<RenditionName, Vec<Segment>>,
     pub(crate) files: BTreeMap<RenditionName, Vec<u8>>,
+    /// What each segment consists of, so far.
+    pub(crate) wholes: BTreeMap<(RenditionName, Msn), Vec<u8>>,
+    /// The timeline as it stood at the last whole segment: what a worker has stored.
+    pub(crate) state: Option<Timeline>,
     pub(crate) inits: Vec<(RenditionName, String, Bytes)>,
     pub(crate) encodes: Vec<(u32, Bytes, bool, bool)>,
     pub(crate) reports: Vec<MediaReport>,
@@ -66,6 +70,8 @@ impl Recorder {
             timeline: None,
             segments: BTreeMap::new(),
             files: BTreeMap::new(),
+            wholes: BTreeMap::new(),
+            state: None,
             inits: Vec::new(),
             encodes: Vec::new(),
             reports: Vec::new(),
@@ -126,7 +132,14 @@ impl Recorder {
     }
 
     fn announced(&mut self, event: &Event, data: Option<Bytes>) {
-        assert_eq!(data.is_some(), matches!(event, Event::Part(_)), "bytes come with parts alone");
+        match event {
+            Event::Part(_) => assert!(data.is_some(), "a part has bytes"),
+            Event::Segment(of) => {
+                let alone = of.segment.parts.is_empty() && !of.segment.gap;
+                assert_eq!(data.is_some(), alone, "bytes come with what has no parts: {of:?}");
+            }
+            _ => assert!(data.is_none()),
+        }
         match event {
             Event::Snapshot(timeline) => {
                 if let Some(known) = &self.timeline {
@@ -142,6 +155,8 @@ impl Recorder {
                 self.parts += 1;
                 self.first_part_after.get_or_insert(self.now - NOW);
                 self.files.entry(part.rendition.clone()).or_default().extend_from_slice(&data);
+                let whole = (part.rendition.clone(), part.msn);
+                self.wholes.entry(whole).or_default().extend_from_slice(&data);
                 let timeline = self.timeline.as_ref().expect("a snapshot comes first");
                 let target = timeline.track(&part.rendition).expect("announced").part_target;
                 assert!(part.part.duration <= target, "{} > {target:?}: {part:?}", part.part.duration);
@@ -157,6 +172,10 @@ impl Recorder {
                 let segment = &announced.segment;
                 assert_eq!(segment.phase, SegmentPhase::Finished);
                 self.check_segment(&announced.rendition, segment);
+                if let Some(data) = data {
+                    assert_eq!(data.len(), usize::try_from(segment.size).expect("small"));
+                    self.wholes.insert((announced.rendition.clone(), segment.msn), data.to_vec());
+                }
                 self.segments.entry(announced.rendition.clone()).or_default().push(segment.clone());
             }
             Event::End => self.ended = true,
@@ -164,6 +183,9 @@ impl Recorder {
         }
         let timeline = self.timeline.as_mut().expect("a snapshot comes first");
         timeline.apply(event).expect("events follow each other");
+        if matches!(event, Event::Segment(_) | Event::Stored { .. }) {
+            self.state = self.timeline.clone();
+        }
     }
 
     fn check_segment(&self, rendition: &RenditionName, segment: &Segment) {
@@ -172,7 +194,9 @@ impl Recorder {
         let seconds = (segment.duration.0 + 500_000) / 1_000_000;
         assert!(seconds <= u64::from(timeline.target_duration), "{rendition} {segment:?}");
         let sizes: u64 = segment.parts.iter().map(|part| u64::from(part.size)).sum();
-        assert_eq!(sizes, segment.size, "a segment is its parts laid end to end");
+        if !segment.parts.is_empty() {
+            assert_eq!(sizes, segment.size, "a segment is its parts laid end to end");
+        }
         if segment.gap {
             assert!(segment.parts.is_empty() && segment.size == 0);
         }

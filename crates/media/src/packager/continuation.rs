@@ -1,0 +1,296 @@
+//! What becomes of an earlier epoch's announcements (ARCHITECTURE §3.8): what is stored stays, what the router's
+//! replay reaches is made again under its old name, and the rest are gaps.
+
+use caudal_livestream::timeline::{Segment, SegmentPhase, Timeline, Track};
+use caudal_livestream::{
+    Epoch, InitHash, MediaDuration, MediaTime, Msn, PartNumber, RenditionName, UnixMillis,
+};
+
+use super::Resume;
+use crate::cut_plan::{PlanFloor, PlannedSegment};
+
+/// Where a timeline is continued.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Position {
+    pub(super) msn: Msn,
+    pub(super) discontinuity: u64,
+    /// Presentation time; 0 on a new stream.
+    pub(super) end: i64,
+}
+
+impl Position {
+    /// Of a new stream.
+    pub(super) fn first() -> Self {
+        Self { msn: FIRST_MSN, discontinuity: 0, end: 0 }
+    }
+
+    /// Behind everything in a timeline.
+    pub(super) fn behind(timeline: &Timeline) -> Self {
+        let last = timeline.tracks.iter().filter_map(|track| track.segments.back());
+        last.fold(Self::first(), |position, segment| Self {
+            msn: position.msn.max(segment.msn.next()),
+            discontinuity: position.discontinuity.max(segment.discontinuity),
+            end: position.end.max(end_of(segment)),
+        })
+    }
+}
+
+/// What the replay begins with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reach {
+    /// Presentation time of the first frame of the leading track.
+    pub(super) from: i64,
+    /// One frame of it.
+    pub(super) frame: i64,
+    /// Its presentation less its decode time.
+    pub(super) shift: i64,
+}
+
+/// An earlier epoch's last segments, to be made again.
+#[derive(Debug)]
+pub(super) struct Rebuild {
+    /// Everything before them.
+    pub(super) timeline: Timeline,
+    /// Those whose boundaries are known, and the one before them.
+    pub(super) known: Vec<PlannedSegment>,
+    pub(super) next_msn: Msn,
+    pub(super) discontinuity: u64,
+    pub(super) floor: PlanFloor,
+    pub(super) tracks: Vec<TrackRebuild>,
+}
+
+/// One rendition's share.
+#[derive(Clone, Debug)]
+pub(super) struct TrackRebuild {
+    pub(super) name: RenditionName,
+    /// The first segment that is made again, or behind all of them.
+    pub(super) cursor: Msn,
+    /// Where it begins, by the leading track.
+    pub(super) start: i64,
+    /// Where this rendition's own media begins there, if that is known.
+    pub(super) own_start: Option<i64>,
+    /// First part numbers, as they were announced.
+    pub(super) numbers: Vec<(Msn, PartNumber)>,
+    pub(super) next_number: PartNumber,
+}
+
+impl Rebuild {
+    /// None when nothing is missing, or the replay does not reach back to it. `inits` are those that the publisher's
+    /// headers make: segments of others cannot be made of them.
+    pub(super) fn plan(
+        resume: &Resume,
+        epoch: Epoch,
+        reach: Reach,
+        inits: &[(&RenditionName, &InitHash)],
+    ) -> Option<Self> {
+        let mut timeline = resume.timeline.clone();
+        let position = Position::behind(&timeline);
+        let announced = Msn(position.msn.0.saturating_sub(1)).max(resume.floor.map_or(Msn(0), |f| f.msn));
+        let end = media_end(resume);
+        let discontinuity = position.discontinuity;
+        if resume.floor.is_some_and(|floor| floor.discontinuity > discontinuity) {
+            return None;
+        }
+        let old_epoch = timeline.epoch;
+        let lead = timeline.tracks.first()?.segments.clone();
+        let alike = |segment: &Segment| {
+            segment.discontinuity == discontinuity
+                && timeline.tracks.iter().filter_map(|track| of(track, segment.msn).map(|s| (track, s))).all(
+                    |(track, segment)| {
+                        let made = inits.iter().find(|(name, _)| **name == track.name).map(|(_, hash)| *hash);
+                        made.is_none() || segment.init.is_none() || segment.init.as_ref() == made
+                    },
+                )
+        };
+        let closed: Vec<&Segment> =
+            lead.iter().filter(|segment| segment.phase != SegmentPhase::Open).collect();
+        let wanted = timeline
+            .tracks
+            .iter()
+            .filter(|track| !track.withdrawn)
+            .map(|track| first_missing(track, timeline.first_msn))
+            .min()?;
+        // The first one whose beginning the replay holds, with all behind it alike.
+        let last_different = closed.iter().rev().find(|segment| !alike(segment)).map(|segment| segment.msn);
+        let wanted = last_different.map_or(wanted, |last| wanted.max(last.next()));
+        let behind_closed = match closed.last() {
+            Some(last) => (last.msn.next(), end_of(last)),
+            None => lead.front().map(|open| (open.msn, open.start.0))?,
+        };
+        let (from, _) = closed
+            .iter()
+            .map(|segment| (segment.msn, segment.start.0))
+            .chain([behind_closed])
+            .find(|(msn, start)| *msn >= wanted && *start + reach.frame / 2 >= reach.from)?;
+        if from > announced {
+            return None;
+        }
+        let start_of = |msn: Msn| {
+            let known = lead.iter().find(|segment| segment.msn == msn).map(|segment| segment.start.0);
+            known.or_else(|| (msn == behind_closed.0).then_some(behind_closed.1)).unwrap_or(end)
+        };
+        timeline.epoch = epoch;
+        let mut tracks = Vec::new();
+        for track in &mut timeline.tracks {
+            give_up(track, from, &lead, epoch)?;
+            tracks.push(TrackRebuild::cut(track, from, start_of));
+        }
+        let first = tracks.iter().map(|track| track.cursor).min()?;
+        let before = Msn(first.0.saturating_sub(1));
+        let known: Vec<_> = closed
+            .iter()
+            .filter(|segment| segment.msn >= before)
+            .map(|segment| PlannedSegment::announced(segment, reach.shift))
+            .collect();
+        let next_msn = known.last().map_or(from, |last| last.msn.next());
+        let floor = PlanFloor { msn: announced, end: end - reach.shift, epoch: old_epoch };
+        Some(Self { timeline, known, next_msn, discontinuity, floor, tracks })
+    }
+
+    pub(super) fn track(&self, name: &RenditionName) -> Option<&TrackRebuild> {
+        self.tracks.iter().find(|track| track.name == *name)
+    }
+}
+
+impl TrackRebuild {
+    /// Takes what is to be made again out of `track`.
+    fn cut(track: &mut Track, from: Msn, start_of: impl Fn(Msn) -> i64) -> Self {
+        let behind = track.segments.back().map_or(from, |last| last.msn.next().max(from));
+        let cursor = track
+            .segments
+            .iter()
+            .find(|segment| segment.msn >= from && !is_settled(segment))
+            .map_or(behind, |segment| segment.msn);
+        let own_start = match of(track, cursor) {
+            Some(segment) => Some(segment.start.0),
+            None => track.segments.back().filter(|last| !last.gap).map(end_of),
+        };
+        let first_number = |segment: &Segment| segment.parts.first().map(|part| (segment.msn, part.number));
+        let numbers = track.segments.iter().filter(|s| s.msn >= cursor).filter_map(first_number).collect();
+        track.segments.retain(|segment| segment.msn < cursor);
+        let last_part = track.segments.iter().rev().find_map(|segment| segment.parts.last());
+        let next_number = PartNumber(last_part.map_or(0, |part| part.number.0.saturating_add(1)));
+        Self { name: track.name.clone(), cursor, start: start_of(cursor), own_start, numbers, next_number }
+    }
+}
+
+/// An earlier epoch's timeline under a new one: what was announced and never stored became gaps, up to the floor.
+pub(super) fn taken_up(resume: &Resume, epoch: Epoch) -> Timeline {
+    let mut timeline = resume.timeline.clone();
+    timeline.epoch = epoch;
+    let stored_end = Position::behind(&timeline);
+    let last = resume.floor.map_or(Msn(0), |floor| floor.msn).max(Msn(stored_end.msn.0.saturating_sub(1)));
+    let end = media_end(resume);
+    let discontinuity = resume.floor.map_or(0, |floor| floor.discontinuity).max(stored_end.discontinuity);
+    let first_msn = timeline.first_msn;
+    for track in &mut timeline.tracks {
+        for segment in &mut track.segments {
+            if segment.phase != SegmentPhase::Stored {
+                become_gap(segment);
+            }
+        }
+        let (mut msn, mut start, date) =
+            track.segments.back().map_or((first_msn, MediaTime(end), UnixMillis(0)), |segment| {
+                let behind = segment.start.plus(segment.duration);
+                let date = segment.program_date_time.0 - segment.start.0 / 1000;
+                (segment.msn.next(), behind, UnixMillis(date))
+            });
+        while msn <= last {
+            let left = i64::try_from(last.0.saturating_sub(msn.0).saturating_add(1)).unwrap_or(1);
+            let length = MediaDuration(u64::try_from((end - start.0).max(0) / left).unwrap_or(0));
+            track.segments.push_back(gap(msn, start, length, discontinuity, date, epoch));
+            start = start.plus(length);
+            msn = msn.next();
+            if track.segments.len() > MAX_WINDOW {
+                track.segments.pop_front();
+            }
+        }
+    }
+    timeline
+}
+
+/// Where an earlier epoch's announced media ends.
+pub(super) fn media_end(resume: &Resume) -> i64 {
+    let stored = Position::behind(&resume.timeline).end;
+    resume.floor.map_or(stored, |floor| floor.media_end.0.max(stored))
+}
+
+/// What is missing before `from` is lost. None when the leading track does not say how long it was.
+fn give_up(
+    track: &mut Track,
+    from: Msn,
+    lead: &std::collections::VecDeque<Segment>,
+    epoch: Epoch,
+) -> Option<()> {
+    for segment in track.segments.iter_mut().filter(|segment| segment.msn < from) {
+        if !is_settled(segment) {
+            become_gap(segment);
+        }
+    }
+    let Some(mut msn) = track.segments.back().map(|last| last.msn.next()) else {
+        // An encoder that never came: its first segment is the first one that is made.
+        return Some(());
+    };
+    while msn < from {
+        let like = lead.iter().find(|segment| segment.msn == msn)?;
+        let mut lost = Segment { epoch, init: None, ..like.clone() };
+        become_gap(&mut lost);
+        track.segments.push_back(lost);
+        msn = msn.next();
+    }
+    Some(())
+}
+
+/// Nothing has to be done about it.
+fn is_settled(segment: &Segment) -> bool {
+    segment.phase == SegmentPhase::Stored || segment.gap
+}
+
+fn first_missing(track: &Track, first_msn: Msn) -> Msn {
+    let behind = track.segments.back().map_or(first_msn, |last| last.msn.next());
+    track.segments.iter().find(|segment| !is_settled(segment)).map_or(behind, |segment| segment.msn)
+}
+
+fn of(track: &Track, msn: Msn) -> Option<&Segment> {
+    track.segments.iter().find(|segment| segment.msn == msn)
+}
+
+fn end_of(segment: &Segment) -> i64 {
+    segment.start.plus(segment.duration).0
+}
+
+fn become_gap(segment: &mut Segment) {
+    segment.gap = true;
+    segment.phase = SegmentPhase::Finished;
+    segment.parts.clear();
+    segment.size = 0;
+    segment.independent = false;
+}
+
+fn gap(
+    msn: Msn,
+    start: MediaTime,
+    duration: MediaDuration,
+    discontinuity: u64,
+    anchor: UnixMillis,
+    epoch: Epoch,
+) -> Segment {
+    Segment {
+        msn,
+        epoch,
+        start,
+        duration,
+        discontinuity,
+        program_date_time: UnixMillis(anchor.0 + start.0 / 1000),
+        init: None,
+        phase: SegmentPhase::Finished,
+        gap: true,
+        independent: false,
+        size: 0,
+        parts: Vec::new(),
+    }
+}
+
+/// Seven preroll gaps stand before it, so that players find finished segments.
+pub(super) const FIRST_MSN: Msn = Msn(7);
+const MAX_WINDOW: usize = 256;

@@ -1,0 +1,263 @@
+//! A worker is lost, and another one goes on: what was announced is made again (ARCHITECTURE §3.8).
+
+use caudal_livestream::assignment::Floor;
+use caudal_livestream::timeline::{SegmentPhase, Timeline};
+use caudal_livestream::{Epoch, MediaTime, Msn, RenditionName};
+use caudal_media::{PackagerConfig, Resume};
+
+use crate::recorder::{
+    OTHER_AVC_RECORD, Recorder, aac_header, avc_frame, avc_header, config, rendition, rung,
+};
+use crate::rules::{OBS, Publisher, discontinuities};
+
+/// What the controller saw last.
+fn floor(timeline: &Timeline) -> Option<Floor> {
+    let lasts = timeline.tracks.iter().filter_map(|track| track.segments.back());
+    lasts
+        .map(|last| Floor {
+            msn: last.msn,
+            discontinuity: last.discontinuity,
+            media_end: last.start.plus(last.duration),
+        })
+        .max_by_key(|floor| (floor.msn, floor.media_end))
+}
+
+fn stored(recorder: &mut Recorder, below: u64) {
+    let names: Vec<RenditionName> = recorder.segments.keys().cloned().collect();
+    for name in names {
+        for msn in 7..below {
+            recorder.packager.stored(&name, Msn(msn));
+        }
+    }
+    recorder.drain();
+}
+
+fn next(before: &Recorder, state: Timeline, epoch: u32) -> PackagerConfig {
+    let floor = before.timeline.as_ref().and_then(floor);
+    PackagerConfig {
+        epoch: Epoch(epoch),
+        resume: Some(Resume { timeline: state, clock: before.packager.clock(), floor }),
+        ..config()
+    }
+}
+
+struct Loss {
+    publisher: Publisher,
+    /// Milliseconds of media before it.
+    killed: i64,
+    /// Segments below it are in storage.
+    stored: u64,
+    /// Whole segments that the last state does not know of yet.
+    state_lags: bool,
+    /// What the router has kept begins there.
+    replay: i64,
+}
+
+const LOSS: Loss = Loss { publisher: OBS, killed: 7_300, stored: 9, state_lags: false, replay: 2_000 };
+/// Its keyframes are 2 s apart at 60 frames a second, and its pictures need no reordering.
+const GAMER: Publisher = Publisher { fps: 60, gop: 120, composition: 0, video: true, audio: true };
+
+/// The worker that is killed, the one that goes on, and one that was never disturbed.
+fn lose(loss: &Loss) -> (Recorder, Recorder, Recorder) {
+    let publisher = &loss.publisher;
+    let mut whole = Recorder::new(config());
+    publisher.begin(&mut whole);
+    publisher.send(&mut whole, 0, 12_500, 0);
+    whole.finish();
+
+    let mut before = Recorder::new(config());
+    publisher.begin(&mut before);
+    let seconds = loss.killed / 2_000 * 2_000 - 100;
+    publisher.send(&mut before, 0, seconds, 0);
+    stored(&mut before, loss.stored);
+    let early = before.state.clone();
+    publisher.send(&mut before, seconds, loss.killed, 0);
+    let late = before.state.clone().or_else(|| before.timeline.clone());
+    let state = if loss.state_lags { early } else { late }.expect("a state is written at once");
+
+    let mut after = Recorder::new(next(&before, state, 2));
+    publisher.begin(&mut after);
+    after.at(loss.killed + 700);
+    publisher.send(&mut after, loss.replay, 12_500, 0);
+    after.finish();
+    (before, after, whole)
+}
+
+#[test]
+fn what_was_announced_is_made_again_whole_under_its_old_name() {
+    let losses = [
+        ("in the middle of a segment", LOSS),
+        ("at a segment's first part", Loss { killed: 6_200, ..LOSS }),
+        ("at its last part", Loss { killed: 7_990, ..LOSS }),
+        ("behind a whole segment", Loss { killed: 6_010, ..LOSS }),
+        ("with all whole ones stored", Loss { stored: 10, ..LOSS }),
+        ("with a state that lags a segment", Loss { killed: 6_500, state_lags: true, ..LOSS }),
+        ("with nothing stored", Loss { stored: 7, replay: 0, ..LOSS }),
+        ("in its first segment", Loss { killed: 1_300, stored: 7, replay: 0, ..LOSS }),
+        ("at 60 frames a second", Loss { publisher: GAMER, ..LOSS }),
+        (
+            "at 60 frames with a state that lags",
+            Loss { publisher: GAMER, killed: 6_500, state_lags: true, ..LOSS },
+        ),
+        ("without sound", Loss { publisher: Publisher { audio: false, ..OBS }, ..LOSS }),
+    ];
+    for (when, loss) in losses {
+        let (before, after, whole) = lose(&loss);
+        after.check_alignment(45_000);
+        assert_eq!(discontinuities(&after), [], "{when}");
+        let announced = floor(before.timeline.as_ref().expect("frozen")).expect("announced").msn;
+        let timeline = after.timeline.as_ref().expect("taken up");
+        for name in ["source", "audio"].map(rendition) {
+            let track = timeline.track(&name).expect("announced");
+            let mut msn = Msn(7);
+            for segment in &track.segments {
+                assert_eq!(segment.msn, msn, "{when}: {name} has no number twice, and none is missing");
+                msn = msn.next();
+                assert!(!segment.gap, "{when}: {name} {segment:?}");
+                let epoch = if segment.msn <= announced { 1 } else { 2 };
+                assert_eq!(segment.epoch, Epoch(epoch), "{when}: {name} {}", segment.msn);
+                if segment.msn > announced || segment.phase == SegmentPhase::Stored {
+                    continue;
+                }
+                assert!(segment.parts.is_empty(), "{when}: made without parts");
+                let key = (name.clone(), segment.msn);
+                let (made, seen) =
+                    (&after.wholes[&key], before.wholes.get(&key).map_or(&[][..], Vec::as_slice));
+                assert!(
+                    made.starts_with(seen),
+                    "{when}: {name} {} begins with what viewers have ({} {})",
+                    segment.msn,
+                    made.len(),
+                    seen.len()
+                );
+                if segment.msn < announced {
+                    assert!(*made == whole.wholes[&key], "{when}: {name} {} has the same bytes", segment.msn);
+                    let was =
+                        whole.of(name.as_str()).iter().find(|was| was.msn == segment.msn).expect("whole");
+                    assert_eq!(
+                        (was.start, was.duration, was.program_date_time, &was.init, was.independent),
+                        (
+                            segment.start,
+                            segment.duration,
+                            segment.program_date_time,
+                            &segment.init,
+                            segment.independent
+                        ),
+                    );
+                }
+            }
+            assert!(msn > announced.next(), "{when}: {name} goes on");
+        }
+    }
+}
+
+#[test]
+fn no_frame_is_lost_and_none_comes_twice() {
+    for killed in [6_100, 6_433, 6_800, 7_100, 7_300, 7_777, 7_990] {
+        let (before, after, whole) = lose(&Loss { killed, stored: 10, ..LOSS });
+        let frames = |recorder: &Recorder, from: u64| -> usize {
+            let of = |((name, msn), data): (&(RenditionName, Msn), &Vec<u8>)| {
+                let count =
+                    data.windows(2000).step_by(1).filter(|w| w.iter().all(|byte| *byte == 0x41)).count();
+                if name.as_str() == "source" && msn.0 >= from { count } else { 0 }
+            };
+            recorder.wholes.iter().map(of).sum()
+        };
+        assert_eq!(frames(&after, 10), frames(&whole, 10), "killed at {killed}");
+        drop(before);
+    }
+}
+
+#[test]
+fn what_the_replay_does_not_reach_is_a_gap() {
+    for (replay, gaps) in [(6_000, vec![Msn(9)]), (6_100, vec![Msn(9), Msn(10)])] {
+        let (_, after, _) = lose(&Loss { replay, ..LOSS });
+        assert_eq!(discontinuities(&after), []);
+        let timeline = after.timeline.as_ref().expect("taken up");
+        for track in &timeline.tracks {
+            let lost: Vec<Msn> = track.segments.iter().filter(|s| s.gap).map(|s| s.msn).collect();
+            assert_eq!(lost, gaps, "{} from {replay}", track.name);
+        }
+    }
+}
+
+#[test]
+fn only_renditions_that_lack_a_segment_get_it_again() {
+    let mut before = Recorder::new(config());
+    OBS.begin(&mut before);
+    OBS.send(&mut before, 0, 7_300, 0);
+    stored(&mut before, 9);
+    before.packager.stored(&rendition("source"), Msn(9));
+    before.drain();
+    let state = before.state.clone().expect("written");
+    let mut after = Recorder::new(next(&before, state, 2));
+    OBS.begin(&mut after);
+    after.at(8_000);
+    OBS.send(&mut after, 4_000, 12_500, 0);
+    let made = |name: &str| -> Vec<u64> { after.of(name).iter().map(|segment| segment.msn.0).collect() };
+    assert_eq!(made("source")[..2], [10, 11]);
+    assert_eq!(made("audio")[..3], [9, 10, 11]);
+    assert!(after.wholes[&(rendition("audio"), Msn(9))] == before.wholes[&(rendition("audio"), Msn(9))]);
+}
+
+#[test]
+fn a_stream_of_sound_alone_is_made_again_too() {
+    let publisher = Publisher { video: false, ..OBS };
+    let (before, after, whole) = lose(&Loss { publisher, replay: 3_000, ..LOSS });
+    let announced = floor(before.timeline.as_ref().expect("frozen")).expect("announced").msn;
+    let timeline = after.timeline.as_ref().expect("taken up");
+    for segment in &timeline.tracks[0].segments {
+        assert!(!segment.gap, "{segment:?}");
+        let key = (rendition("audio"), segment.msn);
+        if segment.phase != SegmentPhase::Stored && segment.msn < announced {
+            assert!(after.wholes[&key] == whole.wholes[&key], "{segment:?}");
+        }
+    }
+}
+
+#[test]
+fn a_rung_is_made_again_from_what_its_encoder_makes_of_the_replay() {
+    let ladder = vec![rung("240p", 240)];
+    let encoder = |recorder: &mut Recorder| {
+        let name = rendition("240p");
+        let frames: Vec<_> = recorder.encodes.drain(..).collect();
+        for (at, body, keyframe, header) in frames {
+            if header {
+                recorder.packager.rung_video(&name, at, avc_header(OTHER_AVC_RECORD));
+            } else {
+                let composition = i32::from_be_bytes([0, body[2], body[3], body[4]]);
+                let presentation = at + u32::try_from(composition).expect("positive");
+                recorder.packager.rung_video(&name, presentation, avc_frame(keyframe, 0, 300));
+            }
+            recorder.drain();
+        }
+    };
+    let mut before = Recorder::new(PackagerConfig { ladder: ladder.clone(), ..config() });
+    OBS.begin(&mut before);
+    OBS.send(&mut before, 0, 7_000, 0);
+    encoder(&mut before);
+    OBS.send(&mut before, 7_000, 7_300, 0);
+    stored(&mut before, 9);
+    let state = before.state.clone().expect("written");
+    let mut after = Recorder::new(PackagerConfig { ladder, ..next(&before, state, 2) });
+    after.audio(0, aac_header());
+    OBS.begin(&mut after);
+    after.at(8_000);
+    OBS.send(&mut after, 2_000, 9_000, 0);
+    assert_eq!(after.of("source").iter().map(|s| s.msn.0).collect::<Vec<_>>()[..2], [9, 10]);
+    encoder(&mut after);
+    OBS.send(&mut after, 9_000, 12_500, 0);
+    encoder(&mut after);
+    after.finish();
+    after.check_alignment(45_000);
+    let timeline = after.timeline.as_ref().expect("taken up");
+    let track = timeline.track(&rendition("240p")).expect("a rung");
+    let names: Vec<_> = track.segments.iter().map(|s| (s.msn.0, s.epoch.0, s.gap)).collect();
+    assert_eq!(names[..5], [(7, 1, false), (8, 1, false), (9, 1, false), (10, 1, false), (11, 2, false)]);
+    assert_eq!(after.wholes[&(rendition("240p"), Msn(9))], before.wholes[&(rendition("240p"), Msn(9))]);
+    let ends = |name| timeline.track(&rendition(name)).expect("announced").segments[3].clone();
+    let (source, made) = (ends("source"), ends("240p"));
+    assert_eq!(source.start, made.start);
+    assert!((source.start.plus(source.duration).0 - MediaTime(17_266_000).0).abs() < 1_000);
+    assert_eq!(source.duration, made.duration);
+}
