@@ -31,3 +31,14 @@ export function encode(url: string, settings: EncoderSettings = {}): Program {
     '-f', 'flv', url,
   ]);
 }
+
+/** GStreamer's own RTMP implementation, with a small test picture and tone. SIGINT makes it say good-bye. */
+export function gstreamer(url: string): Program {
+  return new Program('gst-launch-1.0', [
+    '-e', '-q',
+    'videotestsrc', 'is-live=true', 'pattern=ball', '!', 'video/x-raw,width=320,height=180,framerate=25/1',
+    '!', 'x264enc', 'tune=zerolatency', 'speed-preset=ultrafast', 'key-int-max=50', 'bitrate=300',
+    '!', 'h264parse', '!', 'flvmux', 'name=mux', 'streamable=true', '!', 'rtmp2sink', `location=${url}`,
+    'audiotestsrc', 'is-live=true', '!', 'audio/x-raw,rate=48000,channels=2', '!', 'voaacenc', '!', 'aacparse', '!', 'mux.',
+  ]);
+}

@@ -8,6 +8,8 @@ export interface MediaPlaylist {
   parts: { uri: string; duration: number }[];
   targetDuration: number;
   partTarget: number | undefined;
+  /** Its attributes as they stand; a closed playlist has none. */
+  serverControl: string;
   ended: boolean;
 }
 
@@ -24,6 +26,7 @@ export function parse(text: string): MediaPlaylist {
     discontinuitySequence: number('EXT-X-DISCONTINUITY-SEQUENCE') ?? 0,
     targetDuration: number('EXT-X-TARGETDURATION') ?? 0,
     partTarget: Number(/PART-TARGET=([\d.]+)/.exec(text)?.[1]) || undefined,
+    serverControl: /^#EXT-X-SERVER-CONTROL:(.*)$/m.exec(text)?.[1] ?? '',
     segments: [],
     parts: [],
     ended: text.includes('#EXT-X-ENDLIST'),

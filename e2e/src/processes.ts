@@ -37,3 +37,17 @@ export async function workerProcess(id: string): Promise<Seen | undefined> {
   const seen = await processesNaming(`CAUDAL_WORKER_ID=${id}`);
   return seen.find((one) => one.command.includes('transcoder-worker'));
 }
+
+/** The processes that `parent` started and that are still there. */
+export async function childrenOf(parent: number): Promise<{ pid: number; command: string }[]> {
+  const found: { pid: number; command: string }[] = [];
+  for (const entry of await readdir('/proc')) {
+    if (!/^\d+$/.test(entry)) continue;
+    const stat = await readFile(`/proc/${entry}/stat`, 'utf8').catch(() => '');
+    const [state, of] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    if (Number(of) !== parent || state === 'Z') continue;
+    const command = await readFile(`/proc/${entry}/cmdline`, 'utf8').catch(() => '');
+    found.push({ pid: Number(entry), command: command.replaceAll('\0', ' ').trim() });
+  }
+  return found;
+}

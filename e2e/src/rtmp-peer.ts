@@ -1,0 +1,101 @@
+import { connect, type Socket } from 'node:net';
+
+/** An RTMP client that says no more than a test wants it to. */
+export class RtmpPeer {
+  readonly socket: Socket;
+  /** What the server said after its handshake, as bytes of one character each. */
+  heard = '';
+  closed = false;
+  readonly #ended: Promise<void>;
+
+  private constructor(socket: Socket) {
+    this.socket = socket;
+    socket.setNoDelay(true);
+    socket.on('data', (data: Buffer) => (this.heard += data.toString('latin1')));
+    this.#ended = new Promise((resolve) => {
+      socket.once('close', () => {
+        this.closed = true;
+        resolve();
+      });
+    });
+    // A reset is one way for a connection to end.
+    socket.on('error', () => {});
+  }
+
+  /** A connection; `undefined` when the system does not give one. */
+  static open(port: number): Promise<RtmpPeer | undefined> {
+    return new Promise((resolve) => {
+      const socket = connect({ host: '127.0.0.1', port });
+      const peer = new RtmpPeer(socket);
+      socket.once('connect', () => resolve(peer));
+      socket.once('error', () => resolve(undefined));
+    });
+  }
+
+  /** The plain handshake, which needs no answer to go on. */
+  shakeHands(): void {
+    const hello = Buffer.alloc(1 + HANDSHAKE + HANDSHAKE);
+    hello[0] = 3;
+    this.socket.write(hello);
+  }
+
+  /** Handshake, `connect` and `publish` at once, as an encoder in a hurry. */
+  publish(app: string, key: string, tcUrl: string): void {
+    this.shakeHands();
+    this.socket.write(
+      Buffer.concat([
+        message(0, [text('connect'), number(1), object({ app, tcUrl, type: 'nonprivate' })]),
+        message(0, [text('createStream'), number(2), NULL]),
+        message(1, [text('publish'), number(3), NULL, text(key), text('live')]),
+      ]),
+    );
+  }
+
+  ended(): Promise<void> {
+    return this.#ended;
+  }
+
+  close(): void {
+    this.socket.destroy();
+  }
+}
+
+/** A command on chunk stream 3, in chunks of 128 bytes. */
+function message(stream: number, values: Buffer[]): Buffer {
+  const body = Buffer.concat(values);
+  const header = Buffer.alloc(12);
+  header[0] = 3;
+  header.writeUIntBE(body.length, 4, 3);
+  header[7] = 20;
+  header.writeUInt32LE(stream, 8);
+  const chunks = [header];
+  for (let at = 0; at < body.length; at += CHUNK) {
+    if (at > 0) chunks.push(Buffer.from([0xc3]));
+    chunks.push(body.subarray(at, at + CHUNK));
+  }
+  return Buffer.concat(chunks);
+}
+
+function text(value: string): Buffer {
+  return Buffer.concat([Buffer.from([2]), name(value)]);
+}
+
+function name(value: string): Buffer {
+  const bytes = Buffer.from(value);
+  return Buffer.concat([Buffer.from([bytes.length >> 8, bytes.length & 255]), bytes]);
+}
+
+function number(value: number): Buffer {
+  const bytes = Buffer.alloc(9);
+  bytes.writeDoubleBE(value, 1);
+  return bytes;
+}
+
+function object(fields: Record<string, string>): Buffer {
+  const pairs = Object.entries(fields).flatMap(([key, value]) => [name(key), text(value)]);
+  return Buffer.concat([Buffer.from([3]), ...pairs, Buffer.from([0, 0, 9])]);
+}
+
+const NULL = Buffer.from([5]);
+const HANDSHAKE = 1536;
+const CHUNK = 128;

@@ -1,0 +1,206 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+import { api, type Stream } from '../src/account.ts';
+import { browse, type Page } from '../src/browser.ts';
+import { connections } from '../src/connection.ts';
+import { DroppingEncoder } from '../src/dropping-encoder.ts';
+import { servePlainPlayer } from '../src/plain-player.ts';
+import { Platform } from '../src/platform.ts';
+import { PlaylistRecord } from '../src/playlist-record.ts';
+import { until } from '../src/process.ts';
+import { processesNaming, workerProcess } from '../src/processes.ts';
+import { hitchesSince, Viewer } from '../src/viewer.ts';
+
+/** The story of one broadcast, as its streamer and two viewers live it: each test goes on where the last one stopped. */
+describe('a broadcast, from signing up to its end', () => {
+  const closing: (() => Promise<unknown>)[] = [];
+  /** Every version of the playlists that viewers could have read. */
+  const records: Record<'source' | 'audio', PlaylistRecord | undefined> = { source: undefined, audio: undefined };
+  let platform: Platform;
+  let newWindow: () => Promise<Page>;
+  let plainPlayer: string;
+  let studio: Page;
+  let account: { server: string; key: string };
+  let encoder: DroppingEncoder;
+  let stream: Stream;
+  let ours: Viewer;
+  let plain: Viewer;
+  /** How often the publisher began a new timeline after its first. */
+  let returns = 0;
+
+  beforeAll(async () => {
+    platform = await Platform.start();
+    closing.push(() => platform.stop());
+    const { browser, close } = await browse();
+    closing.push(close);
+    // Each person has a window, a session and connections of their own.
+    newWindow = async () => {
+      const page = await (await browser.createBrowserContext()).newPage();
+      await page.setViewport({ width: 1440, height: 900 });
+      return page;
+    };
+    const player = await servePlainPlayer();
+    closing.push(() => player.stop());
+    plainPlayer = player.url;
+  });
+
+  afterAll(async () => {
+    for (const record of Object.values(records)) await record?.stop();
+    await encoder?.stop('SIGKILL');
+    for (const close of closing.reverse()) await close();
+  });
+
+  function publish(): void {
+    encoder = new DroppingEncoder(`${account.server}/${account.key}`);
+  }
+
+  /** Lets something happen, waits until both viewers watch again, and holds what the playlists have promised. */
+  async function viewersOutlive(what: string, happening: () => Promise<unknown>): Promise<void> {
+    const before = [await ours.see(), await plain.see()] as const;
+    await happening();
+    const after = await Promise.all([ours.watches(90, 45_000), plain.watches(90, 45_000)]);
+    const still = [hitchesSince(before[0], after[0]), hitchesSince(before[1], after[1])];
+    console.log(`${what}: the picture stood still for ${JSON.stringify(still[0])} s, with plain hls.js ${JSON.stringify(still[1])} s`);
+    expect(records.source?.broken).toEqual([]);
+    expect(records.audio?.broken).toEqual([]);
+    expect([after[0].ended, after[1].ended], 'nobody was told that it ended').toEqual([0, 0]);
+    await until('our page is near to now again', () =>
+      ours.page.evaluate(() => window.__caudal?.status === 'playing' && (window.__caudal.latencyMs() ?? 1e6) < 4000),
+    );
+  }
+
+  function expectDiscontinuities(count: number): void {
+    expect([records.source?.discontinuities, records.audio?.discontinuities]).toEqual([count, count]);
+  }
+
+  test('she signs up and finds what OBS asks for', async () => {
+    studio = await newWindow();
+    await studio.goto(`${platform.web}/register`);
+    await studio.type('#username', 'marea');
+    await studio.type('#email', 'marea@example.org');
+    await studio.type('#password', 'correct horse battery');
+    await studio.click('form button.primary');
+    await studio.waitForFunction(() => location.pathname !== '/register');
+    await studio.goto(`${platform.web}/studio`);
+    await studio.waitForSelector('#key');
+    const field = (id: string) => studio.$eval(`#${id}`, (input) => (input as HTMLInputElement).value);
+    expect(await field('key')).toMatch(/^•+$/);
+    await studio.click('button[aria-label="Show the stream key"]');
+    await studio.waitForFunction(() => !document.querySelector<HTMLInputElement>('#key')?.value.startsWith('•'));
+    account = { server: await field('server'), key: await field('key') };
+    expect(new URL(account.server).host).toBe(new URL(platform.rtmp).host);
+  });
+
+  test('she goes live, and her studio shows it', async () => {
+    publish();
+    await studio.waitForFunction(() => document.querySelector('h1')?.textContent === 'You are live');
+    await studio.waitForFunction(() => document.body.textContent?.includes('720'));
+    const [listed] = await api<Stream[]>(platform.web, 'GET', '/api/streams');
+    if (!listed) throw new Error('she is not listed');
+    stream = listed;
+    for (const name of ['source', 'audio'] as const) {
+      records[name] = new PlaylistRecord(new URL(`${name}/index.m3u8`, stream.streamUrl).href);
+    }
+  });
+
+  test('two people watch: one on our page, one with hls.js at its defaults', async () => {
+    ours = await Viewer.open(await newWindow(), `${platform.web}/watch/${stream.id}`);
+    plain = await Viewer.open(await newWindow(), `${plainPlayer}/?${encodeURIComponent(stream.streamUrl)}`);
+    await Promise.all([ours.watches(90), plain.watches(90)]);
+    await until('our page says that it plays', () => ours.page.evaluate(() => window.__caudal?.status === 'playing'));
+  });
+
+  test('a quality that is chosen is shown', async () => {
+    await until('several qualities', () => ours.page.evaluate(() => (window.__caudal?.levels.length ?? 0) > 1));
+    const choose = async (height: number) => {
+      const frame = await ours.page.$('video');
+      await frame?.hover();
+      await ours.page.click('.opener');
+      for (const item of await ours.page.$$('[role="menuitemradio"]')) {
+        if ((await item.evaluate((one) => one.textContent?.trim())) === `${height}p`) await item.click();
+      }
+      await until(`${height} lines`, async () => (await ours.see()).height === height);
+    };
+    await viewersOutlive('a lower quality', () => choose(480));
+    await viewersOutlive('a higher quality', () => choose(720));
+    expectDiscontinuities(0);
+  });
+
+  test.each([10, 25])('she is away for %d seconds, and it goes on', async (seconds) => {
+    await viewersOutlive(`away for ${seconds} s`, async () => {
+      const left = Date.now();
+      await encoder.stop('SIGKILL');
+      await until('our page says so', () => ours.page.evaluate(() => window.__caudal?.status === 'reconnecting'));
+      await until(`${seconds} seconds`, () => Date.now() - left >= seconds * 1000, seconds * 1000 + 5000);
+      publish();
+    });
+    returns += 1;
+    expectDiscontinuities(returns);
+  });
+
+  test.each([
+    ['video', 0.5],
+    ['everything', 0.5],
+    ['video', 1],
+    ['everything', 1],
+    ['video', 2.5],
+    ['everything', 2.5],
+  ] as const)('her encoder drops %s for %d s, and no discontinuity is made of it', async (what, seconds) => {
+    const before = records.source?.gaps ?? 0;
+    await viewersOutlive(`${what} dropped for ${seconds} s`, () => encoder.drop(what, seconds));
+    await until('the hole is announced', () => (records.source?.gaps ?? 0) > before);
+    expect(records.audio?.gaps).toBe(0);
+    expectDiscontinuities(returns);
+  });
+
+  test('her worker is killed, and her connection does not notice', async () => {
+    const port = Number(new URL(account.server).port);
+    const before = await connections(encoder.pid, port);
+    expect(before).toHaveLength(1);
+    await viewersOutlive('worker killed', async () => {
+      const worker = platform.lines.findLast((line) => line.stream === stream.id && !!line.worker)?.worker;
+      const victim = await workerProcess(String(worker));
+      if (!victim) throw new Error('no such worker');
+      const last = records.source?.lastMsn ?? 0;
+      process.kill(victim.pid, 'SIGKILL');
+      await until('three segments by its successor', () => (records.source?.lastMsn ?? 0) > last + 3);
+    });
+    expect(encoder.running).toBe(true);
+    expect(await connections(encoder.pid, port)).toEqual(before);
+    expectDiscontinuities(returns);
+  });
+
+  test('the whole platform is killed and started again, and it goes on', async () => {
+    await viewersOutlive('platform killed', async () => {
+      await platform.crash();
+      expect(await encoder.exited()).not.toBe(0);
+      await encoder.stop();
+      await until('nothing of it is left', async () => (await processesNaming(platform.folder)).length === 0);
+      await platform.restart();
+      publish();
+      const last = records.source?.lastMsn ?? 0;
+      await until('a segment of the new timeline', () => (records.source?.lastMsn ?? 0) > last + 1);
+    });
+    returns += 1;
+    expectDiscontinuities(returns);
+  });
+
+  test('she ends it in her studio, and everybody learns so once', async () => {
+    const button = (words: string) => studio.locator(`::-p-xpath(//button[normalize-space()="${words}"])`);
+    await button('End stream').click();
+    await button('Yes, end it').click();
+    expect(await encoder.exited()).not.toBe(0);
+    await until('our page says so', () => ours.page.evaluate(() => window.__caudal?.status === 'ended'));
+    await until('hls.js says so', async () => (await plain.see()).ended > 0);
+    await until('both playlists are closed', () => records.source?.last?.ended && records.audio?.last?.ended);
+    expect((await plain.see()).ended).toBe(1);
+    expect((await ours.see()).ended).toBeLessThanOrEqual(1);
+    expect(await ours.page.$$eval('.ended', (overlays) => overlays.length)).toBe(1);
+    expect([...ours.problems, ...plain.problems]).toEqual([]);
+    expectDiscontinuities(returns);
+    const { isLive, endedAt } = await api<Stream>(platform.web, 'GET', `/api/streams/${stream.id}`);
+    expect(isLive).toBe(false);
+    expect(endedAt).not.toBeNull();
+    expect(platform.lines.filter((line) => line.stream === stream.id && line.phase === 'Ended')).toHaveLength(1);
+  });
+});
