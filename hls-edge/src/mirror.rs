@@ -19,8 +19,9 @@ pub(crate) enum Change {
 #[derive(Debug, Default)]
 pub(crate) struct Mirror {
     timeline: Option<Timeline>,
-    /// A snapshot that stands behind what viewers have seen already: a second connection's, or a new worker's. It
-    /// follows its events and takes over once it has caught up.
+    /// A timeline that stands behind what viewers have seen already: a second connection's, or a new worker's. It
+    /// follows its events, and each rendition takes over once it has caught up: a new worker's encoder is seconds
+    /// behind its source.
     coming: Option<Timeline>,
 }
 
@@ -64,21 +65,46 @@ impl Mirror {
             if whole.epoch < current.epoch || current.ended {
                 return Change::None;
             }
-            if !whole.ended && behind(&whole, current) {
+            if !whole.ended && whole.tracks.iter().any(|track| behind(track, current)) {
+                let change = self.show_what_caught_up(&whole);
                 self.coming = Some(whole);
-                return Change::None;
+                return change;
             }
             forget_what_left(&mut whole, current);
         }
         self.timeline = Some(whole);
         Change::Whole
     }
+
+    /// The leading renditions decide: without the source there is nothing to see, and without sound little.
+    fn show_what_caught_up(&mut self, whole: &Timeline) -> Change {
+        let Some(current) = &self.timeline else { return Change::None };
+        let is_rung = |index: usize, track: &Track| index > 0 && track.is_video();
+        if whole
+            .tracks
+            .iter()
+            .enumerate()
+            .any(|(index, track)| !is_rung(index, track) && behind(track, current))
+        {
+            return Change::None;
+        }
+        let mut shown = whole.clone();
+        for track in &mut shown.tracks {
+            if behind(track, current)
+                && let Some(seen) = current.track(&track.name)
+            {
+                track.clone_from(seen);
+            }
+        }
+        forget_what_left(&mut shown, current);
+        self.timeline = Some(shown);
+        Change::Whole
+    }
 }
 
-fn behind(coming: &Timeline, current: &Timeline) -> bool {
-    coming.tracks.iter().filter(|track| !track.withdrawn).any(|track| {
-        current.track(&track.name).is_some_and(|seen| !seen.withdrawn && position(track) < position(seen))
-    })
+fn behind(coming: &Track, current: &Timeline) -> bool {
+    let seen = current.track(&coming.name).filter(|seen| !seen.withdrawn && !coming.withdrawn);
+    seen.is_some_and(|seen| position(coming) < position(seen))
 }
 
 /// Segment, whether it is whole, and parts while it is not.

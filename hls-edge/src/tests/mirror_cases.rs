@@ -56,6 +56,37 @@ fn an_older_snapshot_of_a_second_feed_takes_over_only_when_it_has_caught_up() {
 }
 
 #[test]
+fn a_new_worker_s_source_is_not_kept_waiting_for_its_encoder() {
+    let names = ["source", "720p", "audio"];
+    let old = Broadcast::new(stream(), 1, &names).with(3, 2);
+    let mut new = old.succeeded_by(2);
+    let rung = new.timeline.tracks.iter_mut().find(|track| track.name.as_str() == "720p").unwrap();
+    let missing: Vec<_> = rung.segments.drain(1..).collect();
+    let mut mirror = Mirror::default();
+    mirror.apply(&snapshot(&old)).unwrap();
+    assert_eq!(mirror.apply(&snapshot(&new)), Ok(Change::Whole));
+    let seen = |mirror: &Mirror, name: &str| {
+        let timeline = mirror.timeline().unwrap();
+        timeline.track(&name.parse().unwrap()).unwrap().clone()
+    };
+    let of = |timeline: &Timeline, name: &str| timeline.track(&name.parse().unwrap()).unwrap().clone();
+    assert_eq!(seen(&mirror, "source"), of(&new.timeline, "source"));
+    assert_eq!(seen(&mirror, "720p"), of(&old.timeline, "720p"), "viewers keep what they have");
+    for segment in missing {
+        let event = Event::Segment(caudal_livestream::feed::SegmentAnnounced {
+            rendition: "720p".parse().unwrap(),
+            window_start: segment.msn,
+            segment,
+            peak_bandwidth: 1,
+            average_bandwidth: 1,
+        });
+        new.timeline.apply(&event).unwrap();
+        mirror.apply(&event).unwrap();
+    }
+    assert_eq!(seen(&mirror, "720p").segments.back(), of(&new.timeline, "720p").segments.back());
+}
+
+#[test]
 fn a_lower_epoch_is_never_taken_up() {
     let old = Broadcast::new(stream(), 1, &["source"]).with(2, 0);
     let new = old.succeeded_by(2);
