@@ -233,9 +233,15 @@ async fn a_second_worker_continues_the_media_sequence_under_the_next_epoch() {
     let replay = publisher.stop().await;
     let timeline = reader.timeline.clone().unwrap();
     first.kill().await;
-    let last = timeline.tracks[0].segments.back().unwrap();
-    let end = last.start.plus(last.duration);
-    let floor = Floor { msn: last.msn, discontinuity: last.discontinuity, media_end: end };
+    let lasts = timeline.tracks.iter().map(|track| track.segments.back().unwrap());
+    let floor = lasts
+        .map(|last| Floor {
+            msn: last.msn,
+            discontinuity: last.discontinuity,
+            media_end: last.start.plus(last.duration),
+        })
+        .max_by_key(|floor| (floor.msn, floor.media_end))
+        .unwrap();
 
     let second = broadcast.worker(folder.path()).await;
     let stale = broadcast.assignment(&second, 1);
@@ -277,7 +283,20 @@ async fn a_second_worker_continues_the_media_sequence_under_the_next_epoch() {
     for track in &continued.tracks {
         let numbers: Vec<_> = track.segments.iter().map(|segment| segment.msn.0).collect();
         assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{} {numbers:?}", track.name);
-        assert!(track.segments.iter().any(|segment| segment.epoch.0 == 1));
+        for segment in &track.segments {
+            assert!(!segment.gap, "the replay holds all that was announced: {} {segment:?}", track.name);
+            let epoch = if segment.msn <= floor.msn { 1 } else { 2 };
+            assert_eq!(segment.epoch.0, epoch, "{} {}", track.name, segment.msn);
+            if segment.phase == SegmentPhase::Open {
+                continue;
+            }
+            let file = format!("{}-{epoch}.m4s", segment.msn);
+            let stored = folder.path().join(format!("live/{}/{}/{file}", broadcast.stream, track.name));
+            if !stored.is_file() {
+                let made = broadcast.fetch(&second, 2, track.name.as_str(), &file).await;
+                assert!(made.is_some_and(|data| !data.is_empty()), "{} {file}", track.name);
+            }
+        }
     }
     feeding.abort();
     second.shutdown.cancel();
