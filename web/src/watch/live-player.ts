@@ -60,6 +60,9 @@ export class LivePlayer {
   #position = -1;
   #lastJump = 0;
   #holeSince: number | null = null;
+  #switchedAt: number | null = null;
+  #pictures = 0;
+  #pictureAt = 0;
   #idleSince: number | null = null;
 
   constructor(video: HTMLVideoElement, url: string) {
@@ -198,6 +201,7 @@ export class LivePlayer {
     });
     hls.on(Events.FRAG_LOADED, () => (this.#answeredAt = seconds()));
     hls.on(Events.BUFFER_APPENDED, () => (this.#fedAt = seconds()));
+    hls.on(Events.LEVEL_SWITCHED, () => (this.#switchedAt = seconds()));
     hls.on(Events.FRAG_BUFFERED, () => bandwidthMemory.keep(hls.bandwidthEstimate));
     hls.on(Events.ERROR, (_, error) => this.#failed(hls, error));
     hls.loadSource(this.#url);
@@ -286,6 +290,7 @@ export class LivePlayer {
     }
     if (!this.#started || video.paused || !this.#following || this.#hls === null) return;
     if (this.#leaveHole(now) || video.seeking) return;
+    this.#showSwitch(now);
     this.#wake(this.#hls, now);
     if (this.#stalledSince === null && video.readyState >= HTMLMediaElement.HAVE_FUTURE_DATA)
       this.#steer(now);
@@ -350,6 +355,24 @@ export class LivePlayer {
       this.#jump(next + 0.01, now);
     }
     return true;
+  }
+
+  /**
+   * A new quality begins with its segment's first frame, which may lie behind the picture. Chromium then waits for the
+   * next keyframe with the sound going on; a seek to where it is makes it decode from the one that is there.
+   */
+  #showSwitch(now: number): void {
+    const pictures = this.#video.getVideoPlaybackQuality().totalVideoFrames;
+    if (pictures !== this.#pictures) {
+      this.#pictures = pictures;
+      this.#pictureAt = now;
+    }
+    if (this.#switchedAt === null) return;
+    if (now - this.#switchedAt > SWITCH_WATCH) this.#switchedAt = null;
+    else if (now - this.#pictureAt > SWITCH_PATIENCE && this.#bufferedAhead() > ENOUGH_TO_SEEK) {
+      this.#switchedAt = null;
+      this.#jump(this.#video.currentTime, now);
+    }
   }
 
   /** Where the next buffered range begins that the picture has not reached. */
@@ -445,6 +468,12 @@ const NEARLY_LIVE = 1.5;
 /** Sound and picture are appended in turns: a hole that is none closes within this. */
 const HOLE_PATIENCE = 0.15;
 const IDLE_PATIENCE = 0.25;
+/** After a change of quality, the picture is watched for this long. */
+const SWITCH_WATCH = 3;
+/** Three frames at 15 fps. */
+const SWITCH_PATIENCE = 0.2;
+/** With less buffered the seek would wait for what comes, and cost more than it saves. */
+const ENOUGH_TO_SEEK = 0.15;
 /** More than rounding, less than a frame. */
 const PAST_THE_END = 0.02;
 /** hls.js leaves gaps of a few milliseconds between segments of real encoders. */
