@@ -166,8 +166,11 @@ async fn segment(
     key: &FileKey,
 ) -> Result<(Bytes, Cache), Refusal> {
     let listed = track.segments.iter().find(|segment| segment.msn == msn);
+    if is_gap(timeline, listed, msn, epoch) {
+        return Ok((Bytes::from_static(NOTHING), Cache::Seconds(1)));
+    }
     let stored = match listed {
-        Some(segment) if segment.epoch != epoch || segment.gap || segment.phase == SegmentPhase::Open => {
+        Some(segment) if segment.epoch != epoch || segment.phase == SegmentPhase::Open => {
             return Err(Refusal::NotFound);
         }
         Some(segment) => segment.phase == SegmentPhase::Stored,
@@ -192,6 +195,14 @@ async fn segment(
         })
         .await;
     Ok((fetched.ok_or(Refusal::NotFound)?, cache))
+}
+
+/// Whether playlists list it as `EXT-X-GAP`: the model's own gaps, and those before the first media.
+fn is_gap(timeline: &Timeline, listed: Option<&Segment>, msn: Msn, epoch: Epoch) -> bool {
+    match listed {
+        Some(segment) => segment.gap && segment.epoch == epoch,
+        None => msn < timeline.first_msn && epoch <= timeline.epoch && !timeline.ended,
+    }
 }
 
 /// RFC 8216bis §6.2.2: a segment stays as long as the longest playlist that held it.
@@ -226,3 +237,5 @@ fn stored_file(rendition: &RenditionName, file: &MediaFile) -> Option<StreamFile
 }
 
 const AUDIO: &str = "audio";
+/// An empty `free` box. Players that know `EXT-X-GAP` do not ask; VLC 3 does, and never recovers from a 404 there.
+const NOTHING: &[u8] = b"\0\0\0\x08free";

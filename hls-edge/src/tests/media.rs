@@ -43,6 +43,24 @@ async fn parts_segments_and_inits_are_the_workers_bytes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gaps_are_answered_for_players_that_ask_in_spite_of_the_tag() {
+    let scene = Scene::new().await;
+    let worker = scene.worker(1).await;
+    worker.announce(&["source"]);
+    let text = scene.text(PLAYLIST).await;
+    assert!(text.contains("#EXT-X-GAP\n#EXTINF:2.000000,\n6-1.m4s\n"), "{text}");
+    for before in ["0-1", "6-1"] {
+        let gap = scene.get(&format!("/live/{{s}}/source/{before}.m4s")).await;
+        assert_eq!(gap.headers()["cache-control"], "public, max-age=1");
+        assert_eq!(gap.bytes().await.unwrap(), "\0\0\0\x08free");
+    }
+    for nowhere in ["6-2", "8-1"] {
+        assert_eq!(scene.status(&format!("/live/{{s}}/source/{nowhere}.m4s")).await, 404, "{nowhere}");
+    }
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_stored_is_immutable_and_comes_in_ranges() {
     let scene = Scene::new().await;
     let worker = scene.worker(1).await;
