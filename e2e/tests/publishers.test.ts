@@ -139,10 +139,12 @@ test('a stream that costs every worker its life fails after the third, tells its
     throw new Error(`${String(error)}: ${killed.size} killed, ${JSON.stringify(platform.lines.filter((line) => line.stream === stream.id))}`);
   });
   expect(String(failed.message)).toMatch(/kept failing/);
-  expect(killed.size).toBe(3);
+  // The worker that comes after them only to write the end may have been killed as well.
+  expect(killed.size).toBeGreaterThanOrEqual(3);
+  expect(killed.size).toBeLessThanOrEqual(4);
   expect(await encoder.exited()).not.toBe(0);
   await ended(stream);
-  expect((await source(stream.streamUrl)).ended).toBe(true);
+  await until('the playlist is closed', async () => (await source(stream.streamUrl)).ended);
 
   const after = await segmentsAfter(other, before, 3);
   const { segments, discontinuitySequence } = await source(other.streamUrl);
