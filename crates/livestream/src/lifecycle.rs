@@ -83,7 +83,7 @@ pub enum Input {
     /// The worker of this epoch says so of its publisher.
     Publisher(Epoch, InputState),
     /// The worker of this epoch has announced media up to here.
-    Announced(Epoch, Floor, Progress),
+    Announced(Epoch, Floor),
     /// The worker of this epoch has said that nothing will follow.
     Finished(Epoch),
     /// The worker of this epoch is gone.
@@ -100,15 +100,6 @@ pub enum Input {
     Measured(BroadcastHints),
     /// The api has acknowledged this report.
     Acknowledged(ReportKind),
-}
-
-/// How far an announcement went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// Parts of a segment that is still open.
-    Part,
-    /// There is a whole segment.
-    Segment,
 }
 
 /// Why a worker is taken to be lost.
@@ -185,7 +176,7 @@ impl Lifecycle {
             }
             Input::AssignmentTaken(epoch, mode) => self.assignment_taken(now, epoch, mode),
             Input::Publisher(epoch, state) => self.publisher_seen(now, epoch, &state),
-            Input::Announced(epoch, floor, progress) => self.announced(now, epoch, floor, progress),
+            Input::Announced(epoch, floor) => self.announced(now, epoch, floor),
             Input::Finished(epoch) => {
                 if self.is_serving(epoch) {
                     match self.stage {
@@ -256,7 +247,7 @@ impl Lifecycle {
         }
     }
 
-    fn announced(&mut self, now: UnixMillis, epoch: Epoch, floor: Floor, progress: Progress) {
+    fn announced(&mut self, now: UnixMillis, epoch: Epoch, floor: Floor) {
         if !self.is_serving(epoch) {
             return;
         }
@@ -264,7 +255,8 @@ impl Lifecycle {
         if self.floor.as_ref().is_none_or(further) {
             self.floor = Some(floor);
         }
-        if progress == Progress::Segment && self.started_at.is_none() {
+        // A segment is announced with its first part, and can be watched from then on.
+        if self.started_at.is_none() {
             self.started_at = Some(now);
             self.start = None;
             self.publisher.must_be_there();

@@ -15,7 +15,7 @@ use caudal_livestream::admission::{
 };
 use caudal_livestream::assignment::{Assignment, AssignmentMode, Floor, WorkerReady};
 use caudal_livestream::feed::{self, Event, Frame, InputState, PartAnnounced, SegmentAnnounced};
-use caudal_livestream::lifecycle::{Input, Lifecycle, Progress};
+use caudal_livestream::lifecycle::{Input, Lifecycle};
 use caudal_livestream::proof::{RoleKey, SignedAssignment};
 use caudal_livestream::record::{
     DesiredState, DropPublisher, Ingest, LiveStream, MediaInfo, NextWorker, Phase, Spec, Status,
@@ -355,7 +355,7 @@ fn what_a_controller_stores_of_a_stream() {
     golden("lifecycle-new", &machine);
     machine.handle(now, Input::WorkerClaimed(Epoch(1), address()));
     machine.handle(now, Input::AssignmentTaken(Epoch(1), AssignmentMode::Live));
-    machine.handle(now, Input::Announced(Epoch(1), floor(), Progress::Segment));
+    machine.handle(now, Input::Announced(Epoch(1), floor()));
     machine.handle(now, Input::Publisher(Epoch(1), InputState { up: true, explicit: false, ..input() }));
     golden("lifecycle-live", &machine);
     machine.handle(now, Input::Publisher(Epoch(1), input()));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use caudal_livestream::assignment::Floor;
 use caudal_livestream::feed::{Event, Frame};
-use caudal_livestream::lifecycle::{Evidence, Input, Progress};
+use caudal_livestream::lifecycle::{Evidence, Input};
 use caudal_livestream::proof::Proof;
 use caudal_livestream::record::WorkerAddress;
 use caudal_livestream::timeline::{SegmentPhase, Timeline};
@@ -62,7 +62,7 @@ impl Follower {
         };
         // What was announced since the last whole segment is in no file yet.
         if let Some(floor) = seen.floor() {
-            let _ = self.say(Input::Announced(self.epoch, floor, Progress::Part)).await;
+            let _ = self.say(Input::Announced(self.epoch, floor)).await;
         }
         let _ = self.say(Input::WorkerLost(self.epoch, evidence)).await;
     }
@@ -97,8 +97,8 @@ impl Follower {
             }
             match seen.take(&event) {
                 Ok(None) => {}
-                Ok(Some((floor, progress))) => {
-                    if self.say(Input::Announced(self.epoch, floor, progress)).await.is_err() {
+                Ok(Some(floor)) => {
+                    if self.say(Input::Announced(self.epoch, floor)).await.is_err() {
                         return Ended::Unwanted;
                     }
                 }
@@ -122,16 +122,13 @@ struct Unheard;
 #[derive(Default)]
 struct Seen {
     timeline: Option<Timeline>,
-    /// The last position that was worth telling.
-    told: Option<(Msn, Progress)>,
+    /// The last whole segment that was told of; the first part is told of as one below its segment.
+    told: Option<Msn>,
 }
 
 impl Seen {
     /// Takes in an event; returns a position when it is a step: the first part, or a whole segment.
-    fn take(
-        &mut self,
-        event: &Event,
-    ) -> Result<Option<(Floor, Progress)>, caudal_livestream::timeline::TimelineGap> {
+    fn take(&mut self, event: &Event) -> Result<Option<Floor>, caudal_livestream::timeline::TimelineGap> {
         match (event, &mut self.timeline) {
             (Event::Snapshot(whole), _) => self.timeline = Some(whole.as_ref().clone()),
             (event, Some(timeline)) => timeline.apply(event)?,
@@ -139,15 +136,12 @@ impl Seen {
             (_, None) => {}
         }
         let Some(floor) = self.floor() else { return Ok(None) };
-        let whole = self.last_whole();
-        let step = match (whole, self.told) {
-            (Some(msn), Some((told, Progress::Segment))) if msn <= told => return Ok(None),
-            (Some(msn), _) => (msn, Progress::Segment),
-            (None, Some(_)) => return Ok(None),
-            (None, None) => (floor.msn, Progress::Part),
-        };
-        self.told = Some(step);
-        Ok(Some((floor, step.1)))
+        let whole = self.last_whole().unwrap_or(Msn(floor.msn.0.saturating_sub(1)));
+        if self.told.is_some_and(|told| whole <= told) {
+            return Ok(None);
+        }
+        self.told = Some(whole);
+        Ok(Some(floor))
     }
 
     /// The end of everything announced.

@@ -29,7 +29,7 @@ impl Scene {
     fn live() -> Self {
         let mut scene = Self::starting();
         scene.publisher_up();
-        scene.announce(7, Progress::Segment);
+        scene.announce(7);
         scene
     }
 
@@ -88,9 +88,9 @@ impl Scene {
         self.say(Input::Publisher(epoch, state));
     }
 
-    fn announce(&mut self, msn: u64, progress: Progress) {
+    fn announce(&mut self, msn: u64) {
         let epoch = self.epoch();
-        self.say(Input::Announced(epoch, floor(msn), progress));
+        self.say(Input::Announced(epoch, floor(msn)));
     }
 
     fn lose_worker(&mut self) {
@@ -141,9 +141,7 @@ fn it_goes_from_pending_over_starting_to_live() {
     assert_eq!(scene.machine.orders().worker, None);
     assert_eq!(scene.machine.status(None).worker, scene.worker());
     scene.publisher_up();
-    scene.announce(7, Progress::Part);
-    assert_eq!(scene.phase(), Phase::Starting, "a part is not a segment");
-    scene.announce(7, Progress::Segment);
+    scene.announce(7);
     assert_eq!(scene.phase(), Phase::Live);
     assert!(
         matches!(scene.machine.orders().report, Some(ReportOrder::Published(p)) if p.started_at == scene.now)
@@ -189,7 +187,7 @@ fn a_shorter_window_than_five_seconds_holds_after_a_good_bye_too() {
     let mut scene = Scene { machine: Lifecycle::new(StreamId::generate(), 2_000, Generation(1), now), now };
     scene.give_worker();
     scene.publisher_up();
-    scene.announce(7, Progress::Segment);
+    scene.announce(7);
     scene.publisher_gone(true);
     scene.after(2_000);
     assert_eq!(scene.phase(), Phase::Ending);
@@ -238,7 +236,7 @@ fn the_good_bye_of_a_publisher_that_was_replaced_does_not_shorten_the_window() {
 #[test]
 fn a_lost_worker_is_replaced_under_the_next_epoch_behind_the_floor() {
     let mut scene = Scene::live();
-    scene.announce(9, Progress::Segment);
+    scene.announce(9);
     let old = scene.worker().unwrap();
     scene.after(60_000);
     scene.lose_worker();
@@ -260,7 +258,7 @@ fn words_of_a_replaced_worker_count_no_more() {
     scene.lose_worker();
     scene.give_worker();
     let before = scene.machine.clone();
-    scene.say(Input::Announced(Epoch(1), floor(99), Progress::Segment));
+    scene.say(Input::Announced(Epoch(1), floor(99)));
     scene.say(Input::WorkerLost(Epoch(1), Evidence::FeedSilent));
     scene.say(Input::Finished(Epoch(1)));
     scene.say(Input::RelayFailed(Epoch(1)));
@@ -387,7 +385,7 @@ fn the_end_is_written_said_and_remembered_for_ten_minutes() {
     assert_eq!(scene.mode(), Some(AssignmentMode::Finish));
     scene.take_assignment();
     assert_eq!(scene.machine.orders().worker, None);
-    scene.announce(12, Progress::Segment);
+    scene.announce(12);
     scene.say(Input::Finished(Epoch(1)));
     assert_eq!(scene.phase(), Phase::Ended);
     let done = scene.done().unwrap();

@@ -141,8 +141,7 @@ impl World {
                 self.msn += u64::from(*whole);
                 let media_end = MediaTime(i64::try_from(self.msn).unwrap() * 2_000_000);
                 let floor = Floor { msn: Msn(self.msn), discontinuity: 0, media_end };
-                let progress = if *whole { Progress::Segment } else { Progress::Part };
-                self.say(Input::Announced(epoch, floor, progress));
+                self.say(Input::Announced(epoch, floor));
             }
             Act::LoseWorker { age, restarted } => {
                 let evidence =
