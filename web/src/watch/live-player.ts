@@ -1,5 +1,6 @@
 import Hls, { ErrorDetails, ErrorTypes, Events, type ErrorData, type Level } from 'hls.js';
 import { bandwidthMemory } from './bandwidth-memory.ts';
+import { endOfRange, nextRange } from './buffered-ranges.ts';
 import { estimateLatency, type LatencyEstimate } from './latency-estimate.ts';
 import { LatencyController } from './latency-controller.ts';
 import { seconds } from './steady-clock.ts';
@@ -243,6 +244,8 @@ export class LivePlayer {
     // Any status is a sign of life, even a refusal.
     if ((error.response?.code ?? 0) > 0) this.#answeredAt = seconds();
     else if (UNANSWERED.has(error.details)) this.#answeredAt = -Infinity;
+    // The server took this quality away; left to itself hls.js finds another one.
+    if (error.details === ErrorDetails.LEVEL_LOAD_ERROR && error.response?.code === 404) hls.loadLevel = -1;
     if (!error.fatal || hls !== this.#hls || this.#pending !== undefined) return;
     if (error.type === ErrorTypes.NETWORK_ERROR) {
       const remedy = this.#recovery.networkError();
@@ -325,15 +328,13 @@ export class LivePlayer {
   #wake(hls: Hls, now: number): void {
     const details = hls.latestLevelDetails;
     const end = this.#rangeEnd();
-    const missing = details?.live === true ? details.edge - end : 0;
     // In a hole there is no end to step over: one step more would lead deeper into it.
+    const missing = details?.live === true && end !== null ? details.edge - end : 0;
     const idle =
-      !this.#outside() &&
-      hls.inFlightFragments.main.state === 'IDLE' &&
-      missing > Math.max(2 * (details?.partTarget ?? 0), 0.3);
+      hls.inFlightFragments.main.state === 'IDLE' && missing > Math.max(2 * (details?.partTarget ?? 0), 0.3);
     if (!idle || now - this.#lastJump < JUMP_PAUSE) this.#idleSince = null;
     else if (this.#idleSince === null) this.#idleSince = now;
-    else if (now - this.#idleSince > IDLE_PATIENCE) this.#jump(end + PAST_THE_END, now);
+    else if (end !== null && now - this.#idleSince > IDLE_PATIENCE) this.#jump(end + PAST_THE_END, now);
   }
 
   /**
@@ -343,7 +344,9 @@ export class LivePlayer {
    * front of or in a hole.
    */
   #leaveHole(now: number): boolean {
-    const next = this.#stalledSince !== null || this.#outside() ? this.#nextRange() : null;
+    const { buffered, currentTime } = this.#video;
+    const stuck = this.#stalledSince !== null || this.#rangeEnd() === null;
+    const next = stuck ? nextRange(buffered, currentTime) : null;
     if (next === null) {
       this.#holeSince = null;
       return false;
@@ -375,42 +378,18 @@ export class LivePlayer {
     }
   }
 
-  /** Where the next buffered range begins that the picture has not reached. */
-  #nextRange(): number | null {
-    const { buffered, currentTime } = this.#video;
-    for (let range = 0; range < buffered.length; range += 1) {
-      if (buffered.start(range) > currentTime + RANGE_TOLERANCE) return buffered.start(range);
-    }
-    return null;
-  }
-
-  #outside(): boolean {
-    const { buffered, currentTime } = this.#video;
-    for (let range = 0; range < buffered.length; range += 1) {
-      if (buffered.start(range) - RANGE_TOLERANCE <= currentTime && currentTime <= buffered.end(range))
-        return false;
-    }
-    return true;
-  }
-
   #jump(to: number, now: number): void {
     this.#lastJump = now;
     this.#video.currentTime = to;
   }
 
   #bufferedAhead(): number {
-    return Math.max(0, this.#rangeEnd() - this.#video.currentTime);
+    return Math.max(0, (this.#rangeEnd() ?? 0) - this.#video.currentTime);
   }
 
-  /** Where the range that is being played ends. */
-  #rangeEnd(): number {
-    const { buffered, currentTime } = this.#video;
-    for (let range = 0; range < buffered.length; range += 1) {
-      if (buffered.start(range) - RANGE_TOLERANCE <= currentTime && currentTime < buffered.end(range)) {
-        return buffered.end(range);
-      }
-    }
-    return currentTime;
+  /** Where the range that is being played ends; `null` in a hole. */
+  #rangeEnd(): number | null {
+    return endOfRange(this.#video.buffered, this.#video.currentTime);
   }
 
   #bufferedEnd(): number {
@@ -476,9 +455,6 @@ const SWITCH_PATIENCE = 0.2;
 const ENOUGH_TO_SEEK = 0.15;
 /** More than rounding, less than a frame. */
 const PAST_THE_END = 0.02;
-/** hls.js leaves gaps of a few milliseconds between segments of real encoders. */
-const RANGE_TOLERANCE = 0.1;
-
 /**
  * The server may hold a playlist request for three target durations. Network errors and 5xx are asked again for as
  * long as it takes; the page decides when the stream is over.
