@@ -11,6 +11,8 @@ import { until } from '../src/process.ts';
 import { processesNaming, workerProcess } from '../src/processes.ts';
 import { hitchesSince, Viewer } from '../src/viewer.ts';
 
+const SETTINGS = { CAUDAL_LADDER: '360p' };
+
 /** The story of one broadcast, as its streamer and two viewers live it: each test goes on where the last one stopped. */
 describe('a broadcast, from signing up to its end', () => {
   const closing: (() => Promise<unknown>)[] = [];
@@ -29,7 +31,8 @@ describe('a broadcast, from signing up to its end', () => {
   let returns = 0;
 
   beforeAll(async () => {
-    platform = await Platform.start();
+    // One cheap rung: a machine that cannot keep up takes the top rung away, which is another story.
+    platform = await Platform.start(SETTINGS);
     closing.push(() => platform.stop());
     const { browser, close } = await browse();
     closing.push(close);
@@ -112,16 +115,20 @@ describe('a broadcast, from signing up to its end', () => {
 
   test('a quality that is chosen is shown', async () => {
     await until('several qualities', () => ours.page.evaluate(() => (window.__caudal?.levels.length ?? 0) > 1));
-    const choose = async (height: number) => {
-      const frame = await ours.page.$('video');
-      await frame?.hover();
-      await ours.page.click('.opener');
-      for (const item of await ours.page.$$('[role="menuitemradio"]')) {
-        if ((await item.evaluate((one) => one.textContent?.trim())) === `${height}p`) await item.click();
-      }
-      await until(`${height} lines`, async () => (await ours.see()).height === height);
-    };
-    await viewersOutlive('a lower quality', () => choose(480));
+    const choose = (height: number) =>
+      until(`${height} lines`, async () => {
+        if ((await ours.see()).height === height) return true;
+        // The controls go away by themselves, and a slow machine may be late for them: then once more.
+        await ours.page.bringToFront();
+        await (await ours.page.$('video'))?.hover();
+        if ((await ours.page.$('.opener[aria-expanded="true"]')) === null) await ours.page.click('.opener');
+        for (const item of await ours.page.$$('[role="menuitemradio"]')) {
+          if ((await item.evaluate((one) => one.textContent?.trim())) === `${height}p`) await item.click();
+        }
+        await ours.watches(60);
+        return (await ours.see()).height === height;
+      });
+    await viewersOutlive('a lower quality', () => choose(360));
     await viewersOutlive('a higher quality', () => choose(720));
     expectDiscontinuities(0);
   });
@@ -176,7 +183,7 @@ describe('a broadcast, from signing up to its end', () => {
       expect(await encoder.exited()).not.toBe(0);
       await encoder.stop();
       await until('nothing of it is left', async () => (await processesNaming(platform.folder)).length === 0);
-      await platform.restart();
+      await platform.restart(SETTINGS);
       publish();
       const last = records.source?.lastMsn ?? 0;
       await until('a segment of the new timeline', () => (records.source?.lastMsn ?? 0) > last + 1);
