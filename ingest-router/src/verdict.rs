@@ -1,6 +1,6 @@
 //! Whether a publisher may stay, by what the directory says of its stream.
 
-use caudal_livestream::record::{DesiredState, LiveStream, Phase};
+use caudal_livestream::record::{DesiredState, LiveStream};
 use caudal_livestream::report::EndReason;
 use caudal_livestream::{Generation, SessionId};
 use caudal_rtmp::Refusal;
@@ -41,14 +41,21 @@ pub(crate) fn dismissal(
         return Some(Dismissal::new(SessionEnd::TakenOver, Refusal::BadName, message));
     }
     if status.phase.is_over() || spec.desired_state == DesiredState::Ended {
-        let told = || status.reason.clone().filter(|_| status.phase == Phase::Failed);
+        let told = status.reason.as_ref().filter(|_| status.phase.is_over());
         return match spec.end_reason {
-            Some(EndReason::KeyRotated) => {
+            // The revocation may be here before the order to end.
+            reason if reason == Some(EndReason::KeyRotated) || spec.key_revoked => {
                 over(Refusal::Denied, "The stream key was changed. Copy the new one.".to_owned())
             }
             Some(EndReason::EndedByOwner) => over(Refusal::Rejected, "The broadcast was ended.".to_owned()),
             Some(EndReason::Shutdown) => over(Refusal::Rejected, "The platform is being stopped.".to_owned()),
-            _ => over(Refusal::Rejected, told().unwrap_or_else(|| "The broadcast has ended.".to_owned())),
+            _ => over(
+                Refusal::Rejected,
+                told.map_or_else(
+                    || "The broadcast has ended.".to_owned(),
+                    |reason| format!("The broadcast has ended: {reason}."),
+                ),
+            ),
         };
     }
     let order = spec.drop.as_ref().filter(|order| order.session == session)?;
@@ -57,7 +64,7 @@ pub(crate) fn dismissal(
 
 #[cfg(test)]
 mod tests {
-    use caudal_livestream::record::DropPublisher;
+    use caudal_livestream::record::{DropPublisher, Phase};
 
     use super::*;
     use crate::fixtures;
@@ -66,7 +73,7 @@ mod tests {
     fn a_publisher_stays_until_its_streams_record_says_otherwise() {
         type Change = fn(&mut LiveStream);
         type Told = Option<(SessionEnd, Refusal, &'static str)>;
-        let cases: [(&str, Change, Told); 9] = [
+        let cases: [(&str, Change, Told); 11] = [
             ("nothing changed", |_| {}, None),
             ("the stream is live", |record| record.status.phase = Phase::Live, None),
             (
@@ -99,12 +106,40 @@ mod tests {
                 )),
             ),
             (
+                "its key was revoked, and nothing else is known yet",
+                |record| {
+                    record.spec.key_revoked = true;
+                    record.status.phase = Phase::Ending;
+                },
+                Some((
+                    SessionEnd::StreamOver,
+                    Refusal::Denied,
+                    "The stream key was changed. Copy the new one.",
+                )),
+            ),
+            (
                 "it failed",
                 |record| {
                     record.status.phase = Phase::Failed;
-                    record.status.reason = Some("Three workers were lost.".into());
+                    record.status.reason = Some("its workers kept failing".into());
                 },
-                Some((SessionEnd::StreamOver, Refusal::Rejected, "Three workers were lost.")),
+                Some((
+                    SessionEnd::StreamOver,
+                    Refusal::Rejected,
+                    "The broadcast has ended: its workers kept failing.",
+                )),
+            ),
+            (
+                "it is about to fail",
+                |record| {
+                    record.status.phase = Phase::Ending;
+                    record.status.reason = Some("its workers kept failing".into());
+                },
+                Some((
+                    SessionEnd::StreamOver,
+                    Refusal::Rejected,
+                    "The broadcast has ended: its workers kept failing.",
+                )),
             ),
             (
                 "it is being closed",
