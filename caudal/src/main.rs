@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use caudal_service::logs::{self, LogConfig, LogFormat};
 use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use settings::{LogFormatSetting, Settings};
 
 /// Self-hosted live streaming: OBS pushes RTMP, viewers watch low-latency HLS or DASH.
@@ -80,6 +81,7 @@ fn start(matches: &ArgMatches) -> anyhow::Result<()> {
         Role::Standalone(settings) => {
             start_logs(&settings)?;
             warn_of_unknown_variables(&Cli::command(), "standalone");
+            raise_file_limit();
             runtime.block_on(standalone::run(*settings))
         }
         Role::TranscoderWorker(settings) => {
@@ -100,12 +102,24 @@ fn start_logs(settings: &Settings) -> anyhow::Result<()> {
     })
 }
 
+/// The soft limit on open files is usually 1024, for the sake of programs that use select(2), and each viewer and each
+/// publisher needs one.
+fn raise_file_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard.min(MOST_FILES), hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit on open files cannot be raised");
+    }
+}
+
 fn warn_of_unknown_variables(command: &Command, role: &str) {
     for name in settings::unknown_variables(command, role) {
         tracing::warn!("there is no setting {name}; `caudal {role} --help` lists them");
     }
 }
 
+/// The kernel's own default bound (`fs.nr_open`).
+const MOST_FILES: rlim_t = 1_048_576;
 /// As sysexits(3) has it for a command that was used wrongly.
 const EXIT_USAGE: u8 = 64;
 

@@ -7,6 +7,7 @@ mod postgres;
 mod roles;
 mod supervisor;
 
+use std::future::pending;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -33,8 +34,17 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     // Before anything is started: a port that is taken is the likeliest thing to be wrong.
     let listeners = Listeners::bind(&settings).await?;
 
-    let (postgres, database_url) = database(&folders, &console).await?;
-    let ended = serve(&settings, &console, &folders, &master, listeners, database_url, shutdown).await;
+    let (mut postgres, database_url) = database(&folders, &console).await?;
+    let kept = async {
+        match &mut postgres {
+            Some(postgres) => postgres.keep_running(&folders.data).await,
+            None => pending().await,
+        }
+    };
+    let ended = tokio::select! {
+        ended = serve(&settings, &console, &folders, &master, listeners, database_url, shutdown) => ended,
+        never = kept => match never {},
+    };
     if let Some(postgres) = postgres {
         postgres.stop().await;
     }

@@ -1,6 +1,7 @@
 //! A PostgreSQL of our own: Debian's binaries, a cluster in the data folder, an unprivileged user, and a unix socket in
 //! a short private folder. Nothing of the machine's own cluster is touched.
 
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -14,7 +15,7 @@ use anyhow::{Context as _, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, User, geteuid};
 use secrecy::SecretString;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 /// A running PostgreSQL.
@@ -25,8 +26,9 @@ pub struct Postgres {
 
 /// Who ends it.
 enum Server {
-    /// A guard process of ours, which ends PostgreSQL as soon as our end of its pipe is closed, however we die.
-    Guarded(Child),
+    /// A guard process of ours, which ends PostgreSQL as soon as our end of its pipe is closed, however we die. The pipe
+    /// is kept apart because waiting for a child closes its standard input.
+    Guarded(Child, Option<ChildStdin>),
     /// Left over from a crash, and taken up again.
     Adopted(Pid),
 }
@@ -51,17 +53,69 @@ impl Postgres {
             progress("Making the database (once)");
             layout.create_cluster().await?;
         }
+        let postgres = Self::start_existing(&layout).await?;
+        layout.create_database().await?;
+        Ok(postgres)
+    }
+
+    async fn start_existing(layout: &Layout) -> anyhow::Result<Self> {
         let server = match layout.survivor().await? {
             Some(pid) => Server::Adopted(pid),
-            None => Server::Guarded(layout.start_guarded()?),
+            None => layout.start_guarded()?,
         };
         let mut postgres = Self { server, url: layout.url() };
-        if let Err(error) = postgres.wait_until_ready(&layout).await {
+        if let Err(error) = postgres.wait_until_ready(layout).await {
             postgres.stop().await;
             return Err(error);
         }
-        layout.create_database().await?;
         Ok(postgres)
+    }
+
+    /// Starts it again whenever it has ended, for as long as this is awaited. A cluster that is missing is not made anew:
+    /// an empty database would pass for the lost one.
+    pub async fn keep_running(&mut self, data: &Path) -> Infallible {
+        loop {
+            self.ended().await;
+            tracing::error!(
+                "PostgreSQL has ended and is started again; live streams go on, but nobody can log in or go live until then"
+            );
+            let mut pause = FIRST_RESTART;
+            loop {
+                sleep(pause).await;
+                match Self::start_again(data).await {
+                    Ok(started) => {
+                        *self = started;
+                        tracing::info!("PostgreSQL runs again");
+                        break;
+                    }
+                    Err(error) => {
+                        pause = (pause * 2).min(LAST_RESTART);
+                        tracing::error!(
+                            "PostgreSQL does not start, next try in {} s: {error:#}",
+                            pause.as_secs()
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    async fn start_again(data: &Path) -> anyhow::Result<Self> {
+        let layout = Layout::find(data)?;
+        ensure!(
+            layout.cluster.join("PG_VERSION").exists(),
+            "{} is no database any more: restore it from a backup",
+            layout.cluster.display()
+        );
+        Self::start_existing(&layout).await
+    }
+
+    async fn ended(&mut self) {
+        match &mut self.server {
+            // An error means that there is no such child any more.
+            Server::Guarded(guard, _) => drop(guard.wait().await),
+            Server::Adopted(pid) => while !gone(*pid, GUARD_GRACE).await {},
+        }
     }
 
     /// How to connect.
@@ -72,8 +126,8 @@ impl Postgres {
     /// Ends it, open transactions rolled back, and waits until it is gone.
     pub async fn stop(self) {
         let stopped = match self.server {
-            Server::Guarded(mut guard) => {
-                drop(guard.stdin.take());
+            Server::Guarded(mut guard, pipe) => {
+                drop(pipe);
                 timeout(STOP_DEADLINE, guard.wait()).await.is_ok()
             }
             Server::Adopted(pid) => {
@@ -90,7 +144,7 @@ impl Postgres {
     async fn wait_until_ready(&mut self, layout: &Layout) -> anyhow::Result<()> {
         let deadline = Instant::now() + START_DEADLINE;
         loop {
-            if let Server::Guarded(guard) = &mut self.server
+            if let Server::Guarded(guard, _) = &mut self.server
                 && let Some(status) = guard.try_wait()?
             {
                 bail!("PostgreSQL ended at its start ({status}):\n{}", layout.log_tail());
@@ -195,7 +249,7 @@ impl Layout {
 
     /// Runs PostgreSQL under a shell that ends it once its standard input does: the kernel closes that pipe even when
     /// this process is killed outright.
-    fn start_guarded(&self) -> anyhow::Result<Child> {
+    fn start_guarded(&self) -> anyhow::Result<Server> {
         let log = fs::File::create(self.log_path()).context("cannot write PostgreSQL's log")?;
         if let Some(owner) = &self.owner {
             chown(self.log_path(), Some(owner.uid.as_raw()), Some(owner.gid.as_raw()))?;
@@ -210,7 +264,7 @@ impl Layout {
             .current_dir("/")
             .process_group(0);
         self.drop_privileges(&mut command);
-        command
+        let mut guard = command
             .arg("-c")
             .arg(GUARD)
             .arg("caudal-postgres")
@@ -231,7 +285,9 @@ impl Layout {
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
-            .context("cannot start PostgreSQL")
+            .context("cannot start PostgreSQL")?;
+        let pipe = guard.stdin.take();
+        Ok(Server::Guarded(guard, pipe))
     }
 
     /// A server that is still there from before. One whose guard is just ending it is waited for.
@@ -322,6 +378,9 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 /// The guard of a killed run needs a moment to end its server.
 const GUARD_GRACE: Duration = Duration::from_secs(5);
+const FIRST_RESTART: Duration = Duration::from_secs(1);
+/// A person who mends something by hand does not wait longer than this to see whether it helped.
+const LAST_RESTART: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(30);
 
 #[cfg(test)]
@@ -364,7 +423,7 @@ mod tests {
         let first = Postgres::start(data.path(), |_| {}).await.unwrap();
         let layout = Layout::find(data.path()).unwrap();
         let pid = layout.pid_file().unwrap().pid;
-        let Server::Guarded(mut guard) = first.server else { panic!("started, not adopted") };
+        let Server::Guarded(mut guard, _pipe) = first.server else { panic!("started, not adopted") };
         // The whole guard dies, the server does not: what a kill -9 of a process group leaves behind.
         let group = Pid::from_raw(i32::try_from(guard.id().unwrap()).unwrap());
         for member in
@@ -377,6 +436,33 @@ mod tests {
         assert!(matches!(second.server, Server::Adopted(adopted) if adopted == pid));
         second.stop().await;
         assert!(gone(pid, Duration::ZERO).await);
+        fs::remove_dir_all(layout.socket_folder).unwrap();
+    }
+
+    #[tokio::test]
+    async fn one_that_ends_by_itself_is_started_again_but_never_made_anew() {
+        let data = tempfile::tempdir().unwrap();
+        fs::set_permissions(data.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let mut postgres = Postgres::start(data.path(), |_| {}).await.unwrap();
+        let layout = Layout::find(data.path()).unwrap();
+        let first = layout.pid_file().unwrap().pid;
+        kill(first, Signal::SIGINT).unwrap();
+        let returned = async {
+            while !layout.pid_file().is_some_and(|file| file.pid != first && file.ready) {
+                sleep(POLL).await;
+            }
+        };
+        tokio::select! {
+            never = postgres.keep_running(data.path()) => match never {},
+            returned = timeout(START_DEADLINE, returned) => returned.unwrap(),
+        }
+        let second = layout.pid_file().unwrap().pid;
+        postgres.stop().await;
+        assert!(gone(second, STOP_DEADLINE).await);
+
+        fs::remove_file(layout.cluster.join("PG_VERSION")).unwrap();
+        let error = Postgres::start_again(data.path()).await.err().unwrap();
+        assert!(error.to_string().contains("is no database any more"), "{error}");
         fs::remove_dir_all(layout.socket_folder).unwrap();
     }
 
