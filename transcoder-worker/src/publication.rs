@@ -105,6 +105,22 @@ impl Publication {
     /// State first, playlists after it: whoever reads a playlist finds a state that knows at least as much.
     pub(crate) async fn write(&mut self, standing: &Standing) -> Result<(), PublicationError> {
         self.check_fence().await?;
+        let written = self.write_files(standing).await;
+        self.removal.follow(&standing.timeline, Instant::now());
+        // Also when nothing could be written: a full disk gets room by this alone.
+        let removed = if self.record { Ok(()) } else { self.remove_due().await };
+        written.and(removed)
+    }
+
+    async fn remove_due(&mut self) -> Result<(), PublicationError> {
+        while let Some(file) = self.removal.due(Instant::now()) {
+            self.store.delete(&Key::Live(self.stream, file)).await?;
+            self.removal.done();
+        }
+        Ok(())
+    }
+
+    async fn write_files(&mut self, standing: &Standing) -> Result<(), PublicationError> {
         self.write_state(standing).await?;
         let timeline = &standing.timeline;
         self.log.collect(timeline);
@@ -122,13 +138,6 @@ impl Publication {
             self.replace(StreamFile::Manifest, manifest::dash(timeline, Reach::Stored)).await?;
             // Last, so that whoever finds it finds what it names.
             self.replace(StreamFile::Master, playlist::master(timeline)).await?;
-        }
-        self.removal.follow(timeline, Instant::now());
-        if !self.record {
-            while let Some(file) = self.removal.due(Instant::now()) {
-                self.store.delete(&Key::Live(self.stream, file)).await?;
-                self.removal.done();
-            }
         }
         Ok(())
     }
