@@ -8,6 +8,8 @@ use caudal_livestream::Generation;
 use caudal_livestream::admission::DenialCode;
 use caudal_livestream::record::{DesiredState, Phase};
 use caudal_rtmp::{Refusal, RelayError};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
 
 use crate::fake_api::Mood;
 use crate::harness::{Harness, KEY, authorize, refusal, within};
@@ -106,6 +108,29 @@ async fn one_address_holds_only_so_many_connections() {
     let error = harness.publish().await.unwrap_err();
     assert!(matches!(error, RelayError::Closed | RelayError::Io(_)), "{error}");
     assert_eq!(harness.counted("caudal_ingest_router_refusals_total"), 1);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn connections_over_the_limit_are_closed_at_once_and_their_places_come_back() {
+    let harness =
+        Harness::with(|config| config.limits = Limits { connections: 3, ..Limits::default() }).await;
+    let mut silent = Vec::new();
+    for _ in 0..3 {
+        silent.push(TcpStream::connect(harness.rtmp).await.unwrap());
+    }
+    let mut fourth = TcpStream::connect(harness.rtmp).await.unwrap();
+    assert_eq!(within(fourth.read(&mut [0])).await.unwrap_or(0), 0, "closed without waiting for a word");
+    assert_eq!(harness.counted("caudal_ingest_router_refusals_total"), 1);
+    drop(silent);
+    let encoder = within(async {
+        loop {
+            if let Ok(encoder) = harness.publish().await {
+                return encoder;
+            }
+        }
+    });
+    drop(encoder.await);
     harness.stop().await;
 }
 
