@@ -4,7 +4,7 @@ import { api, register, type Stream } from '../src/account.ts';
 import { browse, playhead } from '../src/browser.ts';
 import { encode } from '../src/encoder.ts';
 import { Platform } from '../src/platform.ts';
-import { source } from '../src/playlist.ts';
+import { fetchText, parse, source } from '../src/playlist.ts';
 import { until, type Program } from '../src/process.ts';
 import { processesNaming, workerProcess } from '../src/processes.ts';
 
@@ -35,6 +35,21 @@ function segmentsAfter(stream: Stream, msn: number, count: number) {
   });
 }
 
+/** What was announced before the worker died is announced still, and can be had. */
+async function everythingListedIsThere(stream: Stream) {
+  for (const rendition of ['source', 'audio']) {
+    const url = new URL(`${rendition}/index.m3u8`, stream.streamUrl).href;
+    const playlist = parse(await fetchText(url));
+    const firstMedia = playlist.segments.findIndex((one) => !one.gap);
+    const media = playlist.segments.slice(firstMedia);
+    expect(media.filter((one) => one.gap), `${rendition} has no gaps but the preroll`).toEqual([]);
+    for (const { uri } of media) {
+      const { status } = await fetch(new URL(uri, url));
+      expect(status, `${rendition} ${uri}`).toBe(200);
+    }
+  }
+}
+
 describe('a broadcast goes on', () => {
   test('when its worker is killed: same sequence, and neither encoder nor viewer is dropped', async () => {
     const platform = owned(await Platform.start());
@@ -58,6 +73,7 @@ describe('a broadcast goes on', () => {
     expect(after.targetDuration).toBe(before.targetDuration);
     expect(after.partTarget).toBe(before.partTarget);
     expect(encoder.running).toBe(true);
+    await everythingListedIsThere(stream);
     const seen = await playhead(page);
     await until('the viewer goes on', async () => ((await playhead(page))?.time ?? 0) > (seen?.time ?? 0) + 3);
   });
