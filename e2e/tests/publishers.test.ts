@@ -103,6 +103,7 @@ test('a key that is rotated while live ends the stream, and opens nothing any mo
   });
   expect(streamKey).not.toBe(account.streamKey);
   expect(await encoder.exited()).not.toBe(0);
+  expect(encoder.stderr).toContain('The stream key was changed');
   await ended(stream);
   expect((await source(stream.streamUrl)).ended).toBe(true);
   await platform.line('why it ended', (line) => line.stream === stream.id && /key/.test(String(line.message)));
@@ -143,6 +144,7 @@ test('a stream that costs every worker its life fails after the third, tells its
   expect(killed.size).toBeGreaterThanOrEqual(3);
   expect(killed.size).toBeLessThanOrEqual(4);
   expect(await encoder.exited()).not.toBe(0);
+  expect(encoder.stderr).toContain('its workers kept failing');
   await ended(stream);
   await until('the playlist is closed', async () => (await source(stream.streamUrl)).ended);
 
