@@ -309,6 +309,26 @@ async fn a_shutdown_ends_every_stream_and_says_so_while_the_api_is_there() {
 }
 
 #[tokio::test]
+async fn while_nothing_can_be_written_streams_change_workers_begin_and_end() {
+    let stage = Stage::new().await;
+    let (stream, worker) = stage.live().await;
+    assert_eq!(stage.api.next().await, format!("published {stream}"));
+    // Every write fails while a file is where the folder was.
+    let streams = stage.folder.path().join("streams");
+    std::fs::rename(&streams, stage.folder.path().join("away")).unwrap();
+    std::fs::write(&streams, b"").unwrap();
+    worker.kill();
+    let second = stage.workers.assigned(stream, Epoch(2), AssignmentMode::Live).await;
+    let other = stage.open().await;
+    stage.until(other, |s| s.status.phase == Phase::Starting).await;
+    stage.directory.end(stream, EndReason::EndedByOwner).await.unwrap();
+    second.until_told(AssignmentMode::Finish).await;
+    second.end_feed();
+    assert_eq!(stage.api.next().await, format!("done {stream} published=true ended_by_owner"));
+    stage.directory.close().await;
+}
+
+#[tokio::test]
 async fn a_file_that_cannot_be_read_is_put_aside_and_the_rest_goes_on() {
     let mut stage = Stage::new().await;
     let stream = stage.open().await;
