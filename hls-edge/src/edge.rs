@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caudal_livestream::record::{LiveStream, Phase};
-use caudal_livestream::timeline::Timeline;
+use caudal_livestream::timeline::{SegmentPhase, Timeline};
 use caudal_livestream::{RenditionName, StreamId};
 use caudal_storage::SegmentStore;
 use prometheus::IntGauge;
@@ -58,6 +58,19 @@ impl Edge {
     pub(crate) async fn stream_view(&self, watched: &Watched) -> Result<Arc<StreamView>, Refusal> {
         let mut whole = watched.whole();
         self.until(watched, &mut whole, STARTING, |view| view.map(Ok)).await
+    }
+
+    /// The same, once a DASH manifest of it has something to say: players take one without a Period for broken.
+    pub(crate) async fn stream_view_with_a_segment(
+        &self,
+        watched: &Watched,
+    ) -> Result<Arc<StreamView>, Refusal> {
+        let whole_segment = |view: &Arc<StreamView>| {
+            let segments = view.timeline.tracks.iter().flat_map(|track| &track.segments);
+            view.timeline.ended || segments.into_iter().any(|s| s.phase != SegmentPhase::Open && !s.gap)
+        };
+        let mut whole = watched.whole();
+        self.until(watched, &mut whole, STARTING, |view| view.filter(whole_segment).map(Ok)).await
     }
 
     /// A rendition of it and its changes; waits for the stream's first announcement.

@@ -60,7 +60,7 @@ pub(crate) async fn get_manifest(
                 stored(&edge, stream, StreamFile::Manifest, manifest::CONTENT_TYPE, &asked).await
             }
             Origin::Live(watched) => {
-                let view = edge.stream_view(&watched).await?;
+                let view = edge.stream_view_with_a_segment(&watched).await?;
                 Ok(text(&view.manifest(), manifest::CONTENT_TYPE, plain(&view.timeline), &asked))
             }
         }
