@@ -28,7 +28,7 @@ pub struct Postgres {
 enum Server {
     /// A guard process of ours, which ends PostgreSQL as soon as our end of its pipe is closed, however we die. The pipe
     /// is kept apart because waiting for a child closes its standard input.
-    Guarded(Child, Option<ChildStdin>),
+    Guarded(Box<Child>, Option<ChildStdin>),
     /// Left over from a crash, and taken up again.
     Adopted(Pid),
 }
@@ -287,7 +287,7 @@ impl Layout {
             .spawn()
             .context("cannot start PostgreSQL")?;
         let pipe = guard.stdin.take();
-        Ok(Server::Guarded(guard, pipe))
+        Ok(Server::Guarded(Box::new(guard), pipe))
     }
 
     /// A server that is still there from before. One whose guard is just ending it is waited for.
