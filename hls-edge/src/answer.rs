@@ -20,12 +20,16 @@ pub(crate) enum Cache {
     Immutable,
     /// So many seconds.
     Seconds(u32),
+    /// A second, and only caches that several viewers share: hls.js may ask for the same position again, because it
+    /// lost its place, and from its browser's own memory it would go through the past once more.
+    Shared,
 }
 
 impl Cache {
     fn header(self) -> HeaderValue {
         match self {
             Self::Immutable => HeaderValue::from_static("public, max-age=31536000, immutable"),
+            Self::Shared => HeaderValue::from_static("public, max-age=0, s-maxage=1"),
             Self::Seconds(1) => HeaderValue::from_static("public, max-age=1"),
             Self::Seconds(seconds) => HeaderValue::from_str(&format!("public, max-age={seconds}"))
                 .unwrap_or(HeaderValue::from_static("public, max-age=1")),

@@ -3,6 +3,7 @@
 use caudal_livestream::RenditionName;
 use caudal_livestream::feed::Event;
 use caudal_livestream::timeline::{SegmentPhase, Timeline, TimelineGap, Track};
+use caudal_media::playlist::listed;
 
 /// What readers of the mirror must look at again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +66,7 @@ impl Mirror {
             if whole.epoch < current.epoch || current.ended {
                 return Change::None;
             }
-            if !whole.ended && whole.tracks.iter().any(|track| behind(track, current)) {
+            if !whole.ended && whole.tracks.iter().any(|track| behind(&whole, track, current)) {
                 let change = self.show_what_caught_up(&whole);
                 self.coming = Some(whole);
                 return change;
@@ -84,13 +85,13 @@ impl Mirror {
             .tracks
             .iter()
             .enumerate()
-            .any(|(index, track)| !is_rung(index, track) && behind(track, current))
+            .any(|(index, track)| !is_rung(index, track) && behind(whole, track, current))
         {
             return Change::None;
         }
         let mut shown = whole.clone();
         for track in &mut shown.tracks {
-            if behind(track, current)
+            if behind(whole, track, current)
                 && let Some(seen) = current.track(&track.name)
             {
                 track.clone_from(seen);
@@ -102,14 +103,14 @@ impl Mirror {
     }
 }
 
-fn behind(coming: &Track, current: &Timeline) -> bool {
+fn behind(whole: &Timeline, coming: &Track, current: &Timeline) -> bool {
     let seen = current.track(&coming.name).filter(|seen| !seen.withdrawn && !coming.withdrawn);
-    seen.is_some_and(|seen| position(coming) < position(seen))
+    seen.is_some_and(|seen| position(whole, coming) < position(current, seen))
 }
 
-/// Segment, whether it is whole, and parts while it is not.
-fn position(track: &Track) -> Option<(u64, bool, usize)> {
-    track.segments.back().map(|last| match last.phase {
+/// Of what is listed the last segment, whether it is whole, and its parts while it is not.
+fn position(timeline: &Timeline, track: &Track) -> Option<(u64, bool, usize)> {
+    listed(timeline, track).next_back().map(|last| match last.phase {
         SegmentPhase::Open => (last.msn.0, false, last.parts.len()),
         SegmentPhase::Finished | SegmentPhase::Stored => (last.msn.0, true, 0),
     })

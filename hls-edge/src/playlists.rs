@@ -105,8 +105,7 @@ pub(crate) async fn get_media_playlist(
                         }
                     })
                     .await?;
-                let cache =
-                    if directives.until.is_some() { blocking(&view.timeline) } else { plain(&view.timeline) };
+                let cache = if directives.until.is_some() { Cache::Shared } else { plain(&view.timeline) };
                 Ok(text(&view.playlist(directives.delivery), playlist::CONTENT_TYPE, cache, &asked))
             }
         }
@@ -134,9 +133,4 @@ async fn stored(
 /// Half a target duration: RFC 8216bis §B.1.
 fn plain(timeline: &Timeline) -> Cache {
     Cache::Seconds((timeline.target_duration / 2).max(1))
-}
-
-/// An answer that was waited for stays true for its URL: six target durations, RFC 8216bis §B.1.
-fn blocking(timeline: &Timeline) -> Cache {
-    Cache::Seconds(timeline.target_duration.saturating_mul(6))
 }

@@ -2,6 +2,7 @@
 
 use caudal_livestream::Msn;
 use caudal_livestream::timeline::{SegmentPhase, Timeline, Track};
+use caudal_media::playlist::listed;
 
 use crate::request::Position;
 
@@ -23,9 +24,7 @@ pub(crate) fn decide(timeline: &Timeline, track: &Track, until: Position) -> Rel
     }
     let Position { msn, part } = until;
     // Before the first whole segment the last one is the gap in front of it.
-    let last_whole = track
-        .segments
-        .iter()
+    let last_whole = listed(timeline, track)
         .rev()
         .find(|segment| segment.phase != SegmentPhase::Open)
         .map_or(timeline.first_msn.0.saturating_sub(1), |segment| segment.msn.0);
@@ -34,13 +33,13 @@ pub(crate) fn decide(timeline: &Timeline, track: &Track, until: Position) -> Rel
     }
     if msn.0 <= last_whole {
         return match part {
-            Some(part) if beyond(track, msn, part) => decide_part(track, msn.next(), 0, last_whole),
+            Some(part) if beyond(track, msn, part) => decide_part(timeline, track, msn.next(), 0, last_whole),
             _ => Reload::Now,
         };
     }
     match part {
         None => Reload::Wait,
-        Some(part) => decide_part(track, msn, part, last_whole),
+        Some(part) => decide_part(timeline, track, msn, part, last_whole),
     }
 }
 
@@ -51,11 +50,11 @@ fn beyond(track: &Track, msn: Msn, part: u64) -> bool {
     segment.is_some_and(|segment| !segment.parts.is_empty() && part >= count(segment.parts.len()))
 }
 
-fn decide_part(track: &Track, msn: Msn, part: u64, last_whole: u64) -> Reload {
+fn decide_part(timeline: &Timeline, track: &Track, msn: Msn, part: u64, last_whole: u64) -> Reload {
     if msn.0 <= last_whole {
         return Reload::Now;
     }
-    let open = track.segments.back().filter(|segment| segment.phase == SegmentPhase::Open);
+    let open = listed(timeline, track).next_back().filter(|segment| segment.phase == SegmentPhase::Open);
     let there = open.filter(|segment| segment.msn == msn).map_or(0, |segment| count(segment.parts.len()));
     if part < there {
         return Reload::Now;

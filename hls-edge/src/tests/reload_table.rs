@@ -62,22 +62,31 @@ fn before_the_first_whole_segment_the_gaps_are_the_end() {
 }
 
 #[test]
-fn a_gap_answers_every_part_that_was_asked_of_it() {
-    let mut broadcast = Broadcast::new(StreamId::generate(), 1, &["source"]).with(2, 0);
-    let segments = &mut broadcast.timeline.tracks[0].segments;
-    let last = segments.back().unwrap().clone();
-    segments.push_back(Segment {
-        msn: last.msn.next(),
-        duration: MediaDuration::from_secs(1),
-        phase: SegmentPhase::Finished,
-        gap: true,
-        parts: Vec::new(),
-        ..last
-    });
+fn a_long_gap_answers_what_was_asked_of_it_and_a_short_one_waits_for_what_follows() {
+    let with_gap = |seconds| {
+        let mut broadcast = Broadcast::new(StreamId::generate(), 1, &["source"]).with(2, 0);
+        let segments = &mut broadcast.timeline.tracks[0].segments;
+        let last = segments.back().unwrap().clone();
+        segments.push_back(Segment {
+            msn: last.msn.next(),
+            duration: MediaDuration::from_secs(seconds),
+            phase: SegmentPhase::Finished,
+            gap: true,
+            parts: Vec::new(),
+            ..last
+        });
+        broadcast
+    };
+    for (seconds, reload) in [(1, Reload::Wait), (3, Reload::Wait), (4, Reload::Now)] {
+        let broadcast = with_gap(seconds);
+        let track = &broadcast.timeline.tracks[0];
+        for until in [at(9, Some(0)), at(9, Some(3)), at(8, Some(5))] {
+            assert_eq!(decide(&broadcast.timeline, track, until), reload, "{seconds} s, {until:?}");
+        }
+    }
+    let broadcast = with_gap(1).with(0, 1);
     let track = &broadcast.timeline.tracks[0];
-    assert_eq!(decide(&broadcast.timeline, track, at(9, Some(0))), Reload::Now);
-    assert_eq!(decide(&broadcast.timeline, track, at(9, Some(3))), Reload::Now);
-    assert_eq!(decide(&broadcast.timeline, track, at(8, Some(5))), Reload::Now);
+    assert_eq!(decide(&broadcast.timeline, track, at(9, Some(0))), Reload::Now, "a part follows it");
 }
 
 #[test]

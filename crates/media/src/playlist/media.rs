@@ -4,7 +4,7 @@ use caudal_livestream::timeline::{Segment, SegmentPhase, Timeline, Track};
 use caudal_livestream::{MediaDuration, Msn, PartNumber};
 
 use super::preroll::Preroll;
-use super::{Seconds, SegmentHeads, Text, can_skip_until, part_file, segment_file, target_durations};
+use super::{Seconds, SegmentHeads, Text, can_skip_until, listed, part_file, segment_file, target_durations};
 
 /// How much of a playlist a player asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -19,11 +19,12 @@ pub enum Delivery {
 /// `{rendition}/index.m3u8` as the edge answers it.
 pub fn media(timeline: &Timeline, track: &Track, delivery: Delivery) -> String {
     let preroll = Preroll::of(timeline, track);
+    let segments: Vec<&Segment> = listed(timeline, track).collect();
     let mut text = Text::new();
     header(&mut text, timeline, track, preroll.as_ref());
     let skipped = match delivery {
         Delivery::Full => 0,
-        Delivery::Delta => skippable(timeline, track, preroll.as_ref()),
+        Delivery::Delta => skippable(timeline, &segments, preroll.as_ref()),
     };
     if skipped > 0 {
         text.line(format_args!("#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}"));
@@ -35,8 +36,8 @@ pub fn media(timeline: &Timeline, track: &Track, delivery: Delivery) -> String {
         preroll.write(&mut text, &mut heads, skipped);
     }
     let skipped_media = usize::try_from(skipped.saturating_sub(gaps)).unwrap_or(usize::MAX);
-    let parts_from = parts_from(timeline, track);
-    for (index, segment) in track.segments.iter().enumerate() {
+    let parts_from = parts_from(timeline, &segments);
+    for (index, segment) in segments.into_iter().enumerate() {
         if index < skipped_media {
             heads.skip(segment);
         } else {
@@ -81,9 +82,6 @@ fn header(text: &mut Text, timeline: &Timeline, track: &Track, preroll: Option<&
 
 fn write_segment<'a>(text: &mut Text, heads: &mut SegmentHeads<'a>, segment: &'a Segment, with_parts: bool) {
     let open = segment.phase == SegmentPhase::Open;
-    if open && segment.parts.is_empty() {
-        return;
-    }
     heads.write(text, segment);
     if with_parts && !segment.gap {
         for part in &segment.parts {
@@ -109,7 +107,7 @@ fn write_segment<'a>(text: &mut Text, heads: &mut SegmentHeads<'a>, segment: &'a
 /// as their own playlists, hence never ahead of them.
 fn reports(text: &mut Text, timeline: &Timeline, track: &Track) {
     for other in timeline.tracks.iter().filter(|other| other.name != track.name && !other.withdrawn) {
-        let Some((msn, part)) = last_position(other) else { continue };
+        let Some((msn, part)) = last_position(timeline, other) else { continue };
         let last_part = part.map_or_else(String::new, |part| format!(",LAST-PART={part}"));
         text.line(format_args!(
             "#EXT-X-RENDITION-REPORT:URI=\"../{}/index.m3u8\",LAST-MSN={msn}{last_part}",
@@ -118,16 +116,16 @@ fn reports(text: &mut Text, timeline: &Timeline, track: &Track) {
     }
 }
 
-fn last_position(track: &Track) -> Option<(Msn, Option<usize>)> {
-    let last = track.segments.iter().rev().find(|s| s.phase != SegmentPhase::Open || !s.parts.is_empty())?;
+fn last_position(timeline: &Timeline, track: &Track) -> Option<(Msn, Option<usize>)> {
+    let last = listed(timeline, track).next_back()?;
     Some((last.msn, last.parts.len().checked_sub(1)))
 }
 
 /// The first segment whose parts are listed: RFC 8216bis §6.2.2 wants them gone three target durations from the end.
-fn parts_from(timeline: &Timeline, track: &Track) -> usize {
+fn parts_from(timeline: &Timeline, segments: &[&Segment]) -> usize {
     let keep = target_durations(timeline, 3).0;
     let mut after = 0_u64;
-    for (index, segment) in track.segments.iter().enumerate().rev() {
+    for (index, segment) in segments.iter().enumerate().rev() {
         if after >= keep {
             return index.saturating_add(1);
         }
@@ -137,14 +135,14 @@ fn parts_from(timeline: &Timeline, track: &Track) -> usize {
 }
 
 /// How many segments, preroll gaps first, lie wholly before the skip boundary.
-fn skippable(timeline: &Timeline, track: &Track, preroll: Option<&Preroll<'_>>) -> u64 {
+fn skippable(timeline: &Timeline, segments: &[&Segment], preroll: Option<&Preroll<'_>>) -> u64 {
     let boundary = can_skip_until(timeline).0;
-    let media: u64 = track.segments.iter().map(|s| s.duration.0).sum();
+    let media: u64 = segments.iter().map(|s| s.duration.0).sum();
     let gaps = preroll.map_or(0, Preroll::count);
     let gap = preroll.map_or(MediaDuration(0), Preroll::duration).0.checked_div(gaps).unwrap_or(0);
     let lengths = (0..gaps)
         .map(|_| gap)
-        .chain(track.segments.iter().filter(|s| s.phase != SegmentPhase::Open).map(|s| s.duration.0));
+        .chain(segments.iter().filter(|s| s.phase != SegmentPhase::Open).map(|s| s.duration.0));
     let mut left = media.saturating_add(gap.saturating_mul(gaps));
     let mut count = 0_u64;
     for length in lengths {

@@ -4,12 +4,14 @@
 //! file servers leaves out what such a server cannot answer.
 
 mod date;
+mod listed;
 mod master;
 mod media;
 mod preroll;
 mod stored;
 
 pub use date::iso_8601;
+pub use listed::listed;
 pub use master::master;
 pub use media::{Delivery, media, next_part};
 pub use stored::stored_media;

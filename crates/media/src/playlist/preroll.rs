@@ -6,7 +6,7 @@
 use caudal_livestream::timeline::{Segment, SegmentPhase, Timeline, Track};
 use caudal_livestream::{MediaDuration, Msn, UnixMillis};
 
-use super::{Seconds, SegmentHeads, Text, iso_8601, segment_file, target_durations};
+use super::{Seconds, SegmentHeads, Text, iso_8601, listed, segment_file, target_durations};
 
 /// The gaps that stand before the first segment now.
 pub(super) struct Preroll<'a> {
@@ -20,7 +20,7 @@ impl<'a> Preroll<'a> {
     pub(super) fn of(timeline: &Timeline, track: &'a Track) -> Option<Self> {
         let first = track.segments.front().filter(|first| first.msn == timeline.first_msn)?;
         let finished: u64 =
-            track.segments.iter().filter(|s| s.phase != SegmentPhase::Open).map(|s| s.duration.0).sum();
+            listed(timeline, track).filter(|s| s.phase != SegmentPhase::Open).map(|s| s.duration.0).sum();
         if timeline.ended || finished >= target_durations(timeline, 3).0 {
             return None;
         }

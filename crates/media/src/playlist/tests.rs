@@ -230,6 +230,27 @@ fn a_hole_is_a_gap_segment_without_parts() {
 }
 
 #[test]
+fn a_hole_is_listed_when_a_part_follows_it_or_when_it_is_long_or_when_all_is_over() {
+    let mut broadcast = Broadcast::new(&["source", "audio"]).with(4, 2);
+    let before = full(&broadcast.timeline);
+    broadcast.step(Step::Gap);
+    let held = full(&broadcast.timeline);
+    assert_eq!((held.segments.len(), held.open_parts.len()), (before.segments.len() + 1, 0));
+    assert!(
+        !held.segments.last().unwrap().gap,
+        "what was open is whole, and the hole behind it is not listed"
+    );
+    assert_eq!(held.reports[0].1, 11, "nor is it reported");
+    let listed = |broadcast: &Broadcast| full(&broadcast.timeline).segments.iter().any(|s| s.gap);
+    broadcast.step(Step::End);
+    assert!(listed(&broadcast), "all is over");
+    broadcast.timeline.ended = false;
+    broadcast.step(Step::Gap);
+    broadcast.step(Step::Gap);
+    assert!(listed(&broadcast), "it is long");
+}
+
+#[test]
 fn a_new_worker_continues_the_numbers_and_hints_at_its_own_first_part() {
     let mut broadcast = Broadcast::new(&["source"]).with(4, 2);
     broadcast.step(Step::NextEpoch);
