@@ -369,7 +369,7 @@ impl CutPlan {
         let step = self.grid.step;
         loop {
             let Some(gap) = self.segments.back_mut() else { return };
-            if gap.part_start() - gap.start + step > self.grid.aim {
+            if gap.part_start() > gap.start && gap.part_start() - gap.start + step > self.grid.aim {
                 // Never leave a remainder shorter than a part.
                 if watermark < gap.part_start() + self.grid.part_target {
                     return;

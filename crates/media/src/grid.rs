@@ -28,7 +28,7 @@ impl Grid {
         mode: LatencyMode,
         hints: Option<&BroadcastHints>,
     ) -> Self {
-        let frame = frame.max(1);
+        let frame = frame.clamp(1, LONGEST_FRAME);
         let gop = hints.map(|hints| i64::from(hints.keyframe_ms) * 1000).filter(|gop| *gop > 0);
         let target_seconds = gop.map_or(DEFAULT_TARGET_SECONDS, |gop| {
             ((gop + 999_999) / 1_000_000).clamp(SHORTEST_TARGET_SECONDS, LONGEST_TARGET_SECONDS)
@@ -131,6 +131,8 @@ fn round_up_to_millis(micros: i64) -> i64 {
 
 /// Seconds of media a segment aims at.
 const AIM: i64 = 2_000_000;
+/// Fewer pictures than one a second are a video with holes: parts, and what gaps are made of, stay this short.
+const LONGEST_FRAME: i64 = 1_000_000;
 /// Without history: OBS's default keyframe interval is 250 frames, but everybody is told to set 2 s.
 const DEFAULT_TARGET_SECONDS: i64 = 4;
 const SHORTEST_TARGET_SECONDS: i64 = 2;

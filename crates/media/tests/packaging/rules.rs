@@ -443,3 +443,23 @@ fn more_than_six_discontinuities_a_minute_are_refused() {
     assert!(discontinuities(&recorder).len() <= 6);
     assert!(recorder.reports.contains(&MediaReport::TooManyChanges));
 }
+
+#[test]
+fn pictures_seconds_apart_are_holes_and_sound_goes_on_between_them() {
+    // 128x96, Baseline, without a VUI.
+    let without_frame_rate =
+        b"\x01\x42\x00\x0a\xff\xe1\x00\x07\x67\x42\x00\x0a\xf8\x41\xa2\x01\x00\x04\x68\xce\x38\x80";
+    let mut recorder = Recorder::new(config());
+    recorder.metadata(None, true, true);
+    recorder.audio(0, aac_header());
+    recorder.video(0, avc_header(without_frame_rate));
+    for n in 0..1_200_u32 {
+        let at = n * 1024 / 48;
+        if at < 12_000 && at % 2_700 < 21 {
+            recorder.video(at, avc_frame(true, 0, 2000));
+        }
+        recorder.audio(at, aac_frame());
+    }
+    recorder.finish();
+    assert!(recorder.of("audio").len() >= 10);
+}
