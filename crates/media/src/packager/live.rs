@@ -26,7 +26,7 @@ pub(super) struct Live {
     audio_track: Track,
     audio: AudioInput,
     rungs: Vec<Rung>,
-    /// Where the audio ended when the last picture came.
+    /// Where the audio ended when the last picture came, or that picture if it was further.
     audio_at_picture: i64,
     last_picture: UnixMillis,
     lost: Option<UnixMillis>,
@@ -221,7 +221,9 @@ impl Live {
 
     fn after_picture(&mut self, now: UnixMillis, announcer: &mut Announcer) {
         self.last_picture = now;
-        self.audio_at_picture = self.audio.end();
+        // Sound that fills a hole up to this picture is not ahead of it.
+        let shown = self.source.as_ref().and_then(|source| source.last).map(|last| last + self.plan.shift());
+        self.audio_at_picture = self.audio.end().max(shown.unwrap_or(i64::MIN));
         self.follow(announcer);
     }
 

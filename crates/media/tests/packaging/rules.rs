@@ -445,6 +445,21 @@ fn more_than_six_discontinuities_a_minute_are_refused() {
 }
 
 #[test]
+fn behind_a_hole_of_pictures_and_sound_the_first_segment_is_no_splinter() {
+    for missing in [500, 1_000, 2_500] {
+        let mut recorder = Recorder::new(config());
+        OBS.begin(&mut recorder);
+        let hole = 4_500..4_500 + missing;
+        OBS.send_but(&mut recorder, 0, 12_000, 0, hole.clone(), hole);
+        recorder.finish();
+        let source = recorder.of("source");
+        assert!(source.iter().any(|segment| segment.gap), "{missing} ms are a gap");
+        let shortest = source.iter().map(|segment| segment.duration.0).min();
+        assert!(shortest >= Some(490_000), "{missing} ms: {shortest:?}");
+    }
+}
+
+#[test]
 fn pictures_seconds_apart_are_holes_and_sound_goes_on_between_them() {
     // 128x96, Baseline, without a VUI.
     let without_frame_rate =
