@@ -54,10 +54,13 @@ function draw(frame: Buffer, count: number, now: number): void {
   frame.fill(96, 0, WIDTH * HEIGHT);
   const bar = (count * 8) % (WIDTH - 64);
   for (let y = 200; y < 520; y += 1) frame.fill(200, y * WIDTH + bar, y * WIDTH + bar + 64);
-  for (let y = 0; y < BLOCK * 2; y += 1) {
-    for (let bit = 0; bit < BITS; bit += 1) {
-      const white = Math.floor(now / 2 ** bit) % 2 === 1;
-      frame.fill(white ? 235 : 16, y * WIDTH + bit * BLOCK, y * WIDTH + (bit + 1) * BLOCK);
+  // Twice, the second time with black and white exchanged: a frame that was misread does not fit itself.
+  for (const [top, inverted] of [[0, false], [BLOCK * 2, true]] as const) {
+    for (let y = top; y < top + BLOCK * 2; y += 1) {
+      for (let bit = 0; bit < BITS; bit += 1) {
+        const white = (Math.floor(now / 2 ** bit) % 2 === 1) !== inverted;
+        frame.fill(white ? 235 : 16, y * WIDTH + bit * BLOCK, y * WIDTH + (bit + 1) * BLOCK);
+      }
     }
   }
 }

@@ -1,49 +1,63 @@
-import { readFile, readdir } from 'node:fs/promises';
+import { Program } from '../../e2e/src/process.ts';
+import { caudal, nginxRtmp, nodeMediaServer2, nodeMediaServer4, type Peer } from './peers.ts';
+import { load } from './processes.ts';
+import { FULL, Recording } from './recording.ts';
+import { median, pause, progress, RUNS, spread, table, title } from './table.ts';
 
-/** What a process and all below it have used. */
-export interface Cost {
-  cpuSeconds: number;
-  rssMiB: number;
-}
-
-/** Clock ticks a second in /proc, on every Linux that matters. */
-const TICKS = 100;
-
-/** A tree of processes, from its root down. */
-export async function cost(root: number): Promise<Cost> {
-  const parents = new Map<number, number>();
-  const costs = new Map<number, Cost>();
-  for (const entry of await readdir('/proc')) {
-    const pid = Number(entry);
-    if (!Number.isInteger(pid)) continue;
-    try {
-      const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ').map(Number);
-      const status = await readFile(`/proc/${pid}/status`, 'utf8');
-      parents.set(pid, fields[1] ?? 0);
-      costs.set(pid, {
-        cpuSeconds: ((fields[11] ?? 0) + (fields[12] ?? 0)) / TICKS,
-        rssMiB: Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024,
-      });
-    } catch {
-      // It has gone meanwhile.
+/** One 1080p30 stream of 6 Mb/s, encoded beforehand, no viewers: all CPU seen is the server's. */
+export async function measureCost(): Promise<void> {
+  const recording = await Recording.make(FULL);
+  const servers: (() => Promise<Peer | undefined>)[] = [
+    () => caudal('none'),
+    nginxRtmp,
+    nodeMediaServer2,
+    nodeMediaServer4,
+    () => caudal('480p,360p'),
+    () => caudal('720p,480p,360p'),
+  ];
+  const seen = new Map<string, { cores: number[]; rss: number[] }>();
+  try {
+    for (let run = 0; run < RUNS; run += 1) {
+      // In turns, so that a slow minute of the machine hits all.
+      for (const start of servers) {
+        const peer = await start();
+        if (!peer) continue;
+        const { cores, rssMiB } = await measured(peer, recording.file);
+        progress(`cost ${run + 1}/${RUNS} ${peer.name}: ${(cores * 100).toFixed(1)} % of a core`);
+        const own = seen.get(peer.name) ?? { cores: [], rss: [] };
+        own.cores.push(cores * 100);
+        own.rss.push(rssMiB);
+        seen.set(peer.name, own);
+      }
     }
+  } finally {
+    await recording.remove();
   }
-  const total: Cost = { cpuSeconds: 0, rssMiB: 0 };
-  for (const [pid, own] of costs) {
-    let up: number | undefined = pid;
-    while (up !== undefined && up > 1 && up !== root) up = parents.get(up);
-    if (up !== root) continue;
-    total.cpuSeconds += own.cpuSeconds;
-    total.rssMiB += own.rssMiB;
-  }
-  return total;
+  const [base] = seen.values();
+  if (!base) return;
+  title(`Cost: one 1080p30 stream of 6 Mb/s, no viewers, all processes of the server, median of ${RUNS} (least–most)`);
+  table(
+    ['server', '% of a core', 'Caudal without a ladder / it', 'RSS MiB'],
+    [...seen].map(([name, { cores, rss }]) => [
+      name,
+      spread(cores, 1),
+      (median(base.cores) / median(cores)).toFixed(2),
+      median(rss).toFixed(0),
+    ]),
+  );
 }
 
-/** CPU seconds of 10 s, and memory at their end, of a tree of processes that is at work. */
-export async function costOfTenSeconds(root: number): Promise<Cost> {
-  const before = await cost(root);
-  await new Promise((resolve) => setTimeout(resolve, 10_000));
-  const after = await cost(root);
-  return { cpuSeconds: after.cpuSeconds - before.cpuSeconds, rssMiB: after.rssMiB };
+async function measured(peer: Peer, input: string): Promise<{ cores: number; rssMiB: number }> {
+  const publisher = new Program('ffmpeg', [
+    '-v', 'error', '-nostdin', '-re', '-stream_loop', '-1', '-i', input, '-c', 'copy', '-f', 'flv', peer.url,
+  ]);
+  try {
+    // Past the start: what a stream costs while it runs.
+    await pause(6000);
+    if (!publisher.running) throw new Error(`${peer.name}: ${publisher.stderr}`);
+    return await load(peer.pid, 10);
+  } finally {
+    await publisher.stop();
+    await peer.stop();
+  }
 }

@@ -1,17 +1,71 @@
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 import { Program, until } from '../../e2e/src/process.ts';
+import { stage } from './standalone.ts';
 
-/** A server beside ours, ready to be published to. */
+/** A server, ready to be published to. */
 export interface Peer {
   name: string;
   url: string;
   pid: number;
   stop: () => Promise<unknown>;
+}
+
+/** Ours, with its whole platform around it: PostgreSQL, api, web pages. */
+export async function caudal(ladder: string): Promise<Peer> {
+  const { platform, url } = await stage({ CAUDAL_LADDER: ladder });
+  return { name: `Caudal, ladder ${ladder}`, url, pid: platform.pid, stop: () => platform.stop() };
+}
+
+/** nginx with its RTMP module and HLS, as Debian has it; undefined when it is not installed. */
+export async function nginxRtmp(): Promise<Peer | undefined> {
+  const module = '/usr/lib/nginx/modules/ngx_rtmp_module.so';
+  if (!existsSync(module)) return undefined;
+  const port = await freePort();
+  const server = await nginx(
+    (folder) => `load_module ${module};
+rtmp { server { listen 127.0.0.1:${port}; chunk_size 60000;
+  application live { live on; hls on; hls_path ${folder}/hls; hls_fragment 2s; hls_playlist_length 12s; } } }`,
+    port,
+  );
+  return { ...server, name: 'nginx-rtmp, HLS', url: `rtmp://127.0.0.1:${port}/live/bench` };
+}
+
+/** nginx that serves a folder's `files`; undefined when it is not installed. */
+export async function nginxFiles(files: Record<string, Buffer>): Promise<{ url: string; pid: number; stop: () => Promise<unknown> } | undefined> {
+  if (!existsSync(NGINX)) return undefined;
+  const port = await freePort();
+  const server = await nginx(
+    (folder) => `http { access_log off; keepalive_requests 100000000; open_file_cache max=100; tcp_nodelay on; sendfile on;
+  server { listen 127.0.0.1:${port}; root ${folder}; } }`,
+    port,
+    files,
+  );
+  return { ...server, url: `http://127.0.0.1:${port}` };
+}
+
+/** Node-Media-Server 2 with HLS by its ffmpeg child; undefined when it is not installed. */
+export function nodeMediaServer2(): Promise<Peer | undefined> {
+  return nodeServer('Node-Media-Server 2, HLS', 'node-media-server', (home, port, http, folder) => `
+const Server = require(${JSON.stringify(home)});
+new Server({ logType: 1, rtmp: { port: ${port}, chunk_size: 60000, gop_cache: true, ping: 30, ping_timeout: 60 },
+  http: { port: ${http}, mediaroot: ${JSON.stringify(path.join(folder, 'media'))}, allow_origin: '*' },
+  trans: { ffmpeg: '/usr/bin/ffmpeg', tasks: [{ app: 'live', vc: 'copy', ac: 'copy', hls: true,
+    hlsFlags: '[hls_time=2:hls_list_size=3:hls_flags=delete_segments]' }] } }).run();
+`);
+}
+
+/** Node-Media-Server 4, which has no HLS: it receives, and would send FLV; undefined when it is not installed. */
+export function nodeMediaServer4(): Promise<Peer | undefined> {
+  return nodeServer('Node-Media-Server 4, no HLS', 'node-media-server-4', (home, port, http, folder) => `
+const Server = require(${JSON.stringify(home)});
+new Server({ bind: '127.0.0.1', rtmp: { port: ${port} }, http: { port: ${http} }, auth: { play: false, publish: false },
+  store: { path: ${JSON.stringify(path.join(folder, 'data'))} }, record: { auto: false, path: ${JSON.stringify(folder)} } }).run();
+`);
 }
 
 export async function freePort(): Promise<number> {
@@ -25,7 +79,6 @@ export async function freePort(): Promise<number> {
 }
 
 async function listening(port: number): Promise<boolean> {
-  const { connect } = await import('node:net');
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1', () => {
       socket.destroy();
@@ -34,26 +87,52 @@ async function listening(port: number): Promise<boolean> {
   });
 }
 
-/** nginx with its RTMP module and HLS, as Debian has it; undefined when it is not installed. */
-export async function nginx(): Promise<Peer | undefined> {
-  const module = '/usr/lib/nginx/modules/ngx_rtmp_module.so';
-  if (!existsSync(module)) return undefined;
+async function nginx(
+  rest: (folder: string) => string,
+  port: number,
+  files: Record<string, Buffer> = {},
+): Promise<{ pid: number; stop: () => Promise<unknown> }> {
   const folder = await mkdtemp(path.join(tmpdir(), 'caudal-bench-'));
-  const port = await freePort();
   const config = path.join(folder, 'nginx.conf');
+  for (const [name, data] of Object.entries(files)) await writeFile(path.join(folder, name), data);
+  const modules = rest(folder);
+  const [, load = '', servers = modules] = /^(load_module [^;]*;)([\s\S]*)$/.exec(modules) ?? [];
   await writeFile(
     config,
-    `load_module ${module};
-daemon off; worker_processes 1; pid ${folder}/pid; error_log ${folder}/error.log; user root;
-events { worker_connections 256; }
-rtmp { server { listen 127.0.0.1:${port}; chunk_size 60000;
-  application live { live on; hls on; hls_path ${folder}/hls; hls_fragment 2s; hls_playlist_length 12s; } } }
+    `${load}
+daemon off; worker_processes 1; pid ${folder}/pid; error_log ${folder}/error.log; ${process.getuid?.() === 0 ? 'user root;' : ''}
+events { worker_connections 4096; }
+${servers}
 `,
   );
-  const program = new Program('/usr/sbin/nginx', ['-c', config, '-p', folder]);
+  const program = new Program(NGINX, ['-c', config, '-p', folder]);
   await until('nginx listens', () => listening(port));
   return {
-    name: 'nginx-rtmp, HLS',
+    pid: program.pid,
+    stop: async () => {
+      await program.stop('SIGTERM');
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function nodeServer(
+  name: string,
+  packageName: string,
+  script: (home: string, port: number, http: number, folder: string) => string,
+): Promise<Peer | undefined> {
+  const home = path.resolve(import.meta.dirname, '../node_modules', packageName);
+  if (!existsSync(home)) return undefined;
+  const folder = await mkdtemp(path.join(tmpdir(), 'caudal-bench-'));
+  const [port, http] = [await freePort(), await freePort()];
+  const file = path.join(folder, 'server.cjs');
+  await writeFile(file, script(home, port, http, folder));
+  const program = new Program(process.execPath, [file], { cwd: folder });
+  // Its log is not read; a full pipe would stop it.
+  program.child.stdout?.resume();
+  await until(`${name} listens`, () => listening(port));
+  return {
+    name,
     url: `rtmp://127.0.0.1:${port}/live/bench`,
     pid: program.pid,
     stop: async () => {
@@ -63,31 +142,4 @@ rtmp { server { listen 127.0.0.1:${port}; chunk_size 60000;
   };
 }
 
-/** Node-Media-Server 2 with HLS by its ffmpeg child; undefined when it is not installed. */
-export async function nodeMediaServer(): Promise<Peer | undefined> {
-  const home = path.resolve(import.meta.dirname, '../node_modules/node-media-server');
-  if (!existsSync(home)) return undefined;
-  const folder = await mkdtemp(path.join(tmpdir(), 'caudal-bench-'));
-  const [port, http] = [await freePort(), await freePort()];
-  const script = path.join(folder, 'server.cjs');
-  await writeFile(
-    script,
-    `const Server = require(${JSON.stringify(home)});
-new Server({ logType: 1, rtmp: { port: ${port}, chunk_size: 60000, gop_cache: true, ping: 30, ping_timeout: 60 },
-  http: { port: ${http}, mediaroot: ${JSON.stringify(path.join(folder, 'media'))}, allow_origin: '*' },
-  trans: { ffmpeg: '/usr/bin/ffmpeg', tasks: [{ app: 'live', vc: 'copy', ac: 'copy', hls: true,
-    hlsFlags: '[hls_time=2:hls_list_size=3:hls_flags=delete_segments]' }] } }).run();
-`,
-  );
-  const program = new Program(process.execPath, [script]);
-  await until('Node-Media-Server listens', () => listening(port));
-  return {
-    name: 'Node-Media-Server 2, HLS',
-    url: `rtmp://127.0.0.1:${port}/live/bench`,
-    pid: program.pid,
-    stop: async () => {
-      await program.stop('SIGTERM');
-      await rm(folder, { recursive: true, force: true });
-    },
-  };
-}
+const NGINX = '/usr/sbin/nginx';
