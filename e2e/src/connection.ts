@@ -8,19 +8,31 @@ export interface Connection {
 
 /** The connections that process `pid` has to `port` on this machine. */
 export async function connections(pid: number, port: number): Promise<Connection[]> {
-  const sockets = new Set<string>();
+  return (await sockets(pid))
+    .filter((one) => one.state === ESTABLISHED && one.remotePort === port)
+    .map(({ inode, localPort }) => ({ inode, localPort }));
+}
+
+/** The ports that process `pid` listens on. */
+export async function listeningPorts(pid: number): Promise<number[]> {
+  return (await sockets(pid)).filter((one) => one.state === LISTEN).map(({ localPort }) => localPort);
+}
+
+async function sockets(pid: number): Promise<(Connection & { remotePort: number; state: string })[]> {
+  const own = new Set<string>();
   for (const fd of await readdir(`/proc/${pid}/fd`)) {
     const target = await readlink(`/proc/${pid}/fd/${fd}`).catch(() => '');
     const inode = /^socket:\[(\d+)\]$/.exec(target)?.[1];
-    if (inode) sockets.add(inode);
+    if (inode) own.add(inode);
   }
-  const found: Connection[] = [];
-  for (const line of (await readFile('/proc/net/tcp', 'utf8')).split('\n').slice(1)) {
-    const [, local = '', remote = '', state, , , , , , inode = ''] = line.trim().split(/\s+/);
-    if (state !== ESTABLISHED || hexPort(remote) !== port || !sockets.has(inode)) continue;
-    found.push({ inode, localPort: hexPort(local) });
-  }
-  return found;
+  return (await readFile('/proc/net/tcp', 'utf8'))
+    .split('\n')
+    .slice(1)
+    .map((line) => {
+      const [, local = '', remote = '', state = '', , , , , , inode = ''] = line.trim().split(/\s+/);
+      return { inode, state, localPort: hexPort(local), remotePort: hexPort(remote) };
+    })
+    .filter(({ inode }) => own.has(inode));
 }
 
 function hexPort(address: string): number {
@@ -28,3 +40,4 @@ function hexPort(address: string): number {
 }
 
 const ESTABLISHED = '01';
+const LISTEN = '0A';

@@ -4,10 +4,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { api, register, type Account, type Stream } from '../src/account.ts';
 import { browse, playhead } from '../src/browser.ts';
+import { listeningPorts } from '../src/connection.ts';
 import { encode } from '../src/encoder.ts';
+import { documentedMetrics, metricNames } from '../src/metrics.ts';
 import { Platform } from '../src/platform.ts';
 import { fetchText, parse, source } from '../src/playlist.ts';
 import { Program, until } from '../src/process.ts';
+import { workerProcess } from '../src/processes.ts';
 
 describe('one broadcast', () => {
   let platform: Platform;
@@ -157,6 +160,19 @@ describe('one broadcast', () => {
     await expect(
       api(platform.web, 'GET', `/api/streams/${stream.id}/health`, { token: stranger.accessToken }),
     ).rejects.toThrow(/40[34]/);
+  });
+
+  test('is measured by what the docs describe, and by nothing else', async () => {
+    const { worker } = await platform.line('which worker it has', (line) => line.stream === stream.id && !!line.worker);
+    const process = await workerProcess(String(worker));
+    if (!process) throw new Error('no such worker');
+    const admins = [platform.admin, ...(await listeningPorts(process.pid)).map((port) => `http://127.0.0.1:${port}`)];
+    const shown = (await Promise.all(admins.map((admin) => metricNames(admin).catch(() => [])))).flat();
+    const documented = await documentedMetrics();
+    const names = documented.map(({ name }) => name);
+    expect(shown.filter((name) => name.startsWith('caudal_') && !names.includes(name))).toEqual([]);
+    const always = documented.filter(({ labelled }) => !labelled).map(({ name }) => name);
+    expect(always.filter((name) => !shown.includes(name))).toEqual([]);
   });
 
   test('ends when its owner says so, for the encoder and for players', async () => {
