@@ -43,9 +43,9 @@ lint: ## Formatting, clippy, licences, SQL data, web lint and types
 	@scripts/stage "Web lint" npm --prefix web run --silent lint
 	@scripts/stage "Web types" npm --prefix web run --silent check
 
-bench: setup-test web ## Measure speed and latency, beside peers where they can be had
-	@cargo build --workspace --release
-	@CAUDAL_BIN=$(CARGO_TARGET_DIR)/release/caudal CAUDAL_WEB_DIR=$(CURDIR)/web/dist bench/run
+bench: setup-test web ## Measure speed and latency beside peers, 40 minutes (ONLY="cost edge" for some of it)
+	@scripts/stage "Building caudal as it is released" cargo build --workspace --release
+	@CAUDAL_BIN=$(CARGO_TARGET_DIR)/release/caudal CAUDAL_WEB_DIR=$(CURDIR)/web/dist bench/run $(ONLY)
 
 fuzz: ## Fuzz every parser for a minute each (SECONDS_EACH=60, or FUZZ_RUNS=10000000 executions)
 	@scripts/fuzz

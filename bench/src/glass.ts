@@ -1,9 +1,10 @@
 import { api, type Stream } from '../../e2e/src/account.ts';
+import { servePlainPlayer } from '../../e2e/src/plain-player.ts';
 import { until } from '../../e2e/src/process.ts';
 import { publishClock, type Encoder } from './clock.ts';
 import { far } from './delay.ts';
-import { freePort } from './peers.ts';
-import { stage } from './standalone.ts';
+import { freePort, nginxRtmp, nodeMediaServer2, type Peer } from './peers.ts';
+import { prepared, stage } from './standalone.ts';
 import { median, percentile, progress, RUNS, spread, table, title } from './table.ts';
 import { watch, type Seen } from './watching.ts';
 
@@ -23,6 +24,60 @@ export function measureGlass(): Promise<void> {
 /** The same with 50 ms of round trip between browser and server. */
 export function measureGlassFar(): Promise<void> {
   return measure('50 ms of round trip away', FAR_MS);
+}
+
+/** The same picture by what others use: hls.js as it comes, on our stream and on peers' HLS. */
+export async function measureGlassPeers(): Promise<void> {
+  const seen = new Map<string, Seen[]>();
+  const player = await servePlainPlayer();
+  try {
+    for (let run = 0; run < RUNS; run += 1) {
+      for (const start of [ours, nginxRtmp, nodeMediaServer2]) {
+        const peer = await start();
+        if (!peer) continue;
+        const publisher = publishClock(peer.url, 'zerolatency');
+        try {
+          const playlist = await until(`${peer.name} has a playlist`, () => playable(peer));
+          const one = await watch(`${player.url}/?${encodeURIComponent(playlist)}`, SETTLE, 20);
+          seen.set(peer.name, [...(seen.get(peer.name) ?? []), one]);
+          progress(`glass-peers ${run + 1}/${RUNS} ${peer.name}: ${percentile(one.latencies, 0.5)} ms`);
+        } finally {
+          await publisher.stop();
+          await peer.stop();
+        }
+      }
+    }
+  } finally {
+    await player.stop();
+  }
+  title(`Glass to glass, peers: the same, zerolatency, hls.js at its defaults, ${RUNS} runs of 20 s, median (least–most)`);
+  table(
+    ['server', 'p50 ms', 'p95 ms', 'stalls in all', 'first picture ms'],
+    [...seen].map(([name, all]) => [
+      name,
+      spread(all.map((one) => percentile(one.latencies, 0.5))),
+      spread(all.map((one) => percentile(one.latencies, 0.95))),
+      all.reduce((sum, one) => sum + one.stalls, 0),
+      spread(all.map((one) => one.firstPicture)),
+    ]),
+  );
+}
+
+async function ours(): Promise<Peer> {
+  const set = await stage();
+  return {
+    name: 'Caudal',
+    url: set.url,
+    pid: set.platform.pid,
+    playlist: `${set.platform.hls}/live/${await prepared(set)}/master.m3u8`,
+    stop: () => set.platform.stop(),
+  };
+}
+
+/** Its address, once it lists something. */
+async function playable({ playlist = '' }: Peer): Promise<string | undefined> {
+  const response = await fetch(playlist);
+  return response.ok && /#EXTINF|#EXT-X-STREAM-INF/.test(await response.text()) ? playlist : undefined;
 }
 
 async function measure(where: string, away: number): Promise<void> {

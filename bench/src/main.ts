@@ -1,7 +1,7 @@
 /** How fast, how late and how dear, beside peers where they are installed. Prints tables; judges nothing. */
 import { measureCost } from './cost.ts';
 import { measureEdge } from './edge.ts';
-import { measureGlass, measureGlassFar } from './glass.ts';
+import { measureGlass, measureGlassFar, measureGlassPeers } from './glass.ts';
 import { machine } from './machine.ts';
 import { measurePackaging } from './packaging.ts';
 import { measureRouter } from './router.ts';
@@ -15,6 +15,7 @@ const MEASUREMENTS: Record<string, () => Promise<void>> = {
   start: measureStart,
   glass: measureGlass,
   'glass-far': measureGlassFar,
+  'glass-peers': measureGlassPeers,
   rungs: measureRungs,
   router: measureRouter,
 };

@@ -12,6 +12,8 @@ export interface Peer {
   name: string;
   url: string;
   pid: number;
+  /** What players are given, if it has HLS. */
+  playlist?: string;
   stop: () => Promise<unknown>;
 }
 
@@ -25,14 +27,20 @@ export async function caudal(ladder: string): Promise<Peer> {
 export async function nginxRtmp(): Promise<Peer | undefined> {
   const module = '/usr/lib/nginx/modules/ngx_rtmp_module.so';
   if (!existsSync(module)) return undefined;
-  const port = await freePort();
+  const [port, http] = [await freePort(), await freePort()];
   const server = await nginx(
-    (folder) => `load_module ${module};
-rtmp { server { listen 127.0.0.1:${port}; chunk_size 60000;
-  application live { live on; hls on; hls_path ${folder}/hls; hls_fragment 2s; hls_playlist_length 12s; } } }`,
+    (folder) => `rtmp { server { listen 127.0.0.1:${port}; chunk_size 60000;
+  application live { live on; hls on; hls_path ${folder}/hls; hls_fragment 2s; hls_playlist_length 12s; } } }
+http { access_log off; server { listen 127.0.0.1:${http}; root ${folder}/hls; add_header Access-Control-Allow-Origin *; } }`,
     port,
+    { load: `load_module ${module};` },
   );
-  return { ...server, name: 'nginx-rtmp, HLS', url: `rtmp://127.0.0.1:${port}/live/bench` };
+  return {
+    ...server,
+    name: 'nginx-rtmp, HLS',
+    url: `rtmp://127.0.0.1:${port}/live/bench`,
+    playlist: `http://127.0.0.1:${http}/bench.m3u8`,
+  };
 }
 
 /** nginx that serves a folder's `files`; undefined when it is not installed. */
@@ -43,20 +51,21 @@ export async function nginxFiles(files: Record<string, Buffer>): Promise<{ url: 
     (folder) => `http { access_log off; keepalive_requests 100000000; open_file_cache max=100; tcp_nodelay on; sendfile on;
   server { listen 127.0.0.1:${port}; root ${folder}; } }`,
     port,
-    files,
+    { files },
   );
   return { ...server, url: `http://127.0.0.1:${port}` };
 }
 
 /** Node-Media-Server 2 with HLS by its ffmpeg child; undefined when it is not installed. */
-export function nodeMediaServer2(): Promise<Peer | undefined> {
-  return nodeServer('Node-Media-Server 2, HLS', 'node-media-server', (home, port, http, folder) => `
+export async function nodeMediaServer2(): Promise<Peer | undefined> {
+  const server = await nodeServer('Node-Media-Server 2, HLS', 'node-media-server', (home, port, http, folder) => `
 const Server = require(${JSON.stringify(home)});
 new Server({ logType: 1, rtmp: { port: ${port}, chunk_size: 60000, gop_cache: true, ping: 30, ping_timeout: 60 },
   http: { port: ${http}, mediaroot: ${JSON.stringify(path.join(folder, 'media'))}, allow_origin: '*' },
   trans: { ffmpeg: '/usr/bin/ffmpeg', tasks: [{ app: 'live', vc: 'copy', ac: 'copy', hls: true,
     hlsFlags: '[hls_time=2:hls_list_size=3:hls_flags=delete_segments]' }] } }).run();
 `);
+  return server && { ...server, playlist: `${server.http}/live/bench/index.m3u8` };
 }
 
 /** Node-Media-Server 4, which has no HLS: it receives, and would send FLV; undefined when it is not installed. */
@@ -90,19 +99,17 @@ async function listening(port: number): Promise<boolean> {
 async function nginx(
   rest: (folder: string) => string,
   port: number,
-  files: Record<string, Buffer> = {},
+  { load = '', files = {} }: { load?: string; files?: Record<string, Buffer> },
 ): Promise<{ pid: number; stop: () => Promise<unknown> }> {
   const folder = await mkdtemp(path.join(tmpdir(), 'caudal-bench-'));
   const config = path.join(folder, 'nginx.conf');
   for (const [name, data] of Object.entries(files)) await writeFile(path.join(folder, name), data);
-  const modules = rest(folder);
-  const [, load = '', servers = modules] = /^(load_module [^;]*;)([\s\S]*)$/.exec(modules) ?? [];
   await writeFile(
     config,
     `${load}
 daemon off; worker_processes 1; pid ${folder}/pid; error_log ${folder}/error.log; ${process.getuid?.() === 0 ? 'user root;' : ''}
 events { worker_connections 4096; }
-${servers}
+${rest(folder)}
 `,
   );
   const program = new Program(NGINX, ['-c', config, '-p', folder]);
@@ -120,7 +127,7 @@ async function nodeServer(
   name: string,
   packageName: string,
   script: (home: string, port: number, http: number, folder: string) => string,
-): Promise<Peer | undefined> {
+): Promise<(Peer & { http: string }) | undefined> {
   const home = path.resolve(import.meta.dirname, '../node_modules', packageName);
   if (!existsSync(home)) return undefined;
   const folder = await mkdtemp(path.join(tmpdir(), 'caudal-bench-'));
@@ -134,6 +141,7 @@ async function nodeServer(
   return {
     name,
     url: `rtmp://127.0.0.1:${port}/live/bench`,
+    http: `http://127.0.0.1:${http}`,
     pid: program.pid,
     stop: async () => {
       await program.stop('SIGTERM');
