@@ -1,4 +1,6 @@
-//! The ffmpeg of this machine, found once at the start.
+//! The ffmpeg of this machine, found and tried once at the start.
+
+mod hevc_probe;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -11,29 +13,38 @@ use tokio::time::timeout;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ffmpeg {
     path: PathBuf,
-    version: (u32, u32),
+    /// What the probe at the start found.
+    decodes_hevc: bool,
     nice: Option<PathBuf>,
 }
 
 impl Ffmpeg {
-    /// Looks for `program` (a path, or a name in `PATH`) and asks for its version.
+    /// Looks for `program` (a path, or a name in `PATH`), and tries what it can do.
     pub(crate) async fn find(program: &Path) -> Option<Self> {
         let path = in_path(program)?;
-        let asked = Command::new(&path)
+        let found = Self { path, decodes_hevc: false, nice: in_path(Path::new("nice")) };
+        let asked = Command::new(&found.path)
             .arg("-version")
             .env_clear()
             .stdin(Stdio::null())
+            .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true)
-            .output();
-        let answer = timeout(PROBE_DEADLINE, asked).await.ok()?.ok()?;
-        let version = version(&String::from_utf8_lossy(&answer.stdout));
-        Some(Self { path, version, nice: in_path(Path::new("nice")) })
+            .status();
+        let (answer, decodes_hevc) =
+            tokio::join!(timeout(PROBE_DEADLINE, asked), found.decodes(hevc_probe::HEVC_KEYFRAME));
+        answer.ok()?.ok()?;
+        Some(Self { decodes_hevc, ..found })
     }
 
-    /// Whether its FLV demuxer knows HEVC (Enhanced RTMP), which came with 6.1.
-    pub(crate) fn reads_hevc_in_flv(&self) -> bool {
-        self.version >= (6, 1)
+    /// Whether the encoder can be fed a source with this codec header, an FLV VIDEODATA: H.264 in FLV's own form always,
+    /// HEVC in Enhanced RTMP's if the probe saw a picture.
+    pub(crate) fn reads(&self, header: &[u8]) -> bool {
+        match header {
+            [first, ..] if first & ENHANCED == 0 => first & 0x0F == AVC,
+            [_, b'h', b'v', b'c', b'1', ..] => self.decodes_hevc,
+            _ => false,
+        }
     }
 
     /// A command for it with a cleared environment, a process group of its own and low priority: encoding must never
@@ -61,42 +72,30 @@ fn in_path(program: &Path) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|found| found.is_file())
 }
 
-/// `ffmpeg version 5.1.9-0+deb12u1 Copyright …`, `ffmpeg version n7.1`, or a development build, which is newer than
-/// any release we know.
-fn version(text: &str) -> (u32, u32) {
-    let Some(word) = text.strip_prefix("ffmpeg version ").and_then(|rest| rest.split_whitespace().next())
-    else {
-        return (0, 0);
-    };
-    let mut numbers =
-        word.trim_start_matches('n').split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
-    match (numbers.next(), numbers.next()) {
-        (Some(Ok(major)), Some(Ok(minor))) if major < 100 => (major, minor),
-        (Some(Ok(major)), _) if major < 100 => (major, 0),
-        _ => (99, 0),
-    }
-}
-
 /// Starting it from a cold disk takes a second at most.
 const PROBE_DEADLINE: Duration = Duration::from_secs(5);
 /// Half way down: behind all of ours, before what runs at idle.
 const NICENESS: &str = "10";
+/// Enhanced RTMP's mark in a VIDEODATA's first byte.
+const ENHANCED: u8 = 0x80;
+/// FLV's codec id.
+const AVC: u8 = 7;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn versions_are_read_as_distributions_write_them() {
-        for (text, expected) in [
-            ("ffmpeg version 5.1.9-0+deb12u1 Copyright (c)", (5, 1)),
-            ("ffmpeg version 7.1.5 Copyright", (7, 1)),
-            ("ffmpeg version n6.1 Copyright", (6, 1)),
-            ("ffmpeg version 8 Copyright", (8, 0)),
-            ("ffmpeg version N-112233-gabc Copyright", (99, 0)),
-            ("", (0, 0)),
-        ] {
-            assert_eq!(version(text), expected, "{text}");
+    #[tokio::test]
+    async fn h264_is_always_read_and_hevc_if_the_probe_saw_a_picture() {
+        let found = Ffmpeg::find(Path::new("ffmpeg")).await.unwrap();
+        for decodes_hevc in [false, true] {
+            let ffmpeg = Ffmpeg { decodes_hevc, ..found.clone() };
+            assert!(ffmpeg.reads(b"\x17\0\0\0\0avcC"));
+            assert_eq!(ffmpeg.reads(b"\x90hvc1hvcC"), decodes_hevc);
+            // Forms that no version of it is known to read.
+            assert!(!ffmpeg.reads(b"\x90avc1avcC"));
+            assert!(!ffmpeg.reads(b"\x1c\0\0\0\0hvcC"));
+            assert!(!ffmpeg.reads(b""));
         }
     }
 

@@ -28,6 +28,8 @@ enum PosterError {
     Ffmpeg(#[from] std::io::Error),
     #[error("ffmpeg took longer than {DEADLINE:?}")]
     Deadline,
+    #[error("ffmpeg does not decode the publisher's codec")]
+    Unreadable,
     #[error("ffmpeg made no picture")]
     Nothing,
     #[error(transparent)]
@@ -65,6 +67,9 @@ pub(crate) async fn posters(
 }
 
 async fn render(ffmpeg: &Ffmpeg, picture: KeyPicture) -> Result<Bytes, PosterError> {
+    if !ffmpeg.reads(&picture.header) {
+        return Err(PosterError::Unreadable);
+    }
     let mut command = ffmpeg.command();
     command.args(ARGUMENTS).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = Command::from(command).kill_on_drop(true).spawn()?;

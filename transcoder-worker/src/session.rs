@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::WallClock;
-use crate::encoder::{EncodeFrame, EncoderEvent, EncoderHandle};
+use crate::encoder::{EncodeFrame, EncoderEvent, EncoderHandle, UNREADABLE};
 use crate::feed::{FeedBroadcaster, FeedReader};
 use crate::input::{InputBoard, InputEvent};
 use crate::media_memory::MediaMemory;
@@ -179,10 +179,19 @@ impl Session {
         self.parts.metrics.input_bytes.inc_by(bytes);
     }
 
-    /// Keeps the newest keyframe for the poster, which takes one when it is due.
+    /// Keeps the newest keyframe for the poster, which takes one when it is due, and looks whether ffmpeg can read it.
     fn picture(&mut self, body: &Bytes) {
         match VideoTag::parse(body) {
-            Ok(VideoTag::SequenceHeader { .. }) => self.video_header = Some(body.clone()),
+            Ok(VideoTag::SequenceHeader { codec, .. }) => {
+                self.video_header = Some(body.clone());
+                let rungs = !self.encoder_started && !self.parts.ladder.is_empty();
+                if rungs && self.parts.encoder.as_ref().is_some_and(|encoder| !encoder.reads(body)) {
+                    tracing::warn!(stream = %self.stream, ?codec, "{UNREADABLE}");
+                    // What an earlier worker announced leaves when the track set is known.
+                    self.parts.ladder.clear();
+                    self.packager.without_rungs();
+                }
+            }
             Ok(VideoTag::Frame { keyframe, .. }) => {
                 self.tally.frames = self.tally.frames.saturating_add(1);
                 if let Some(header) = self.video_header.as_ref().filter(|_| keyframe) {

@@ -9,18 +9,21 @@
     reason = "the helpers of tests fail as tests do"
 )]
 
+mod hevc_source;
 mod media_check;
 #[expect(dead_code, reason = "not every test file needs all of it")]
 mod support;
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use caudal_livestream::assignment::AssignmentMode;
 use caudal_livestream::feed::{Event, Frame};
 use caudal_livestream::timeline::Segment;
 use caudal_media::flv::{FlvDemuxer, FlvTag, TagKind};
+use hevc_source::{encode_hevc, ffmpeg_decodes_it};
 use media_check::{Packaged, check_live, check_offline};
 use support::{Broadcast, rung, send};
 use tokio::time::Instant;
@@ -134,6 +137,35 @@ async fn a_wrap_of_32_bits_means_nothing() {
     packaged.whole();
 }
 
+/// As OBS sends it: Enhanced RTMP's tags, reordered pictures, AAC.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hevc_is_packaged_as_it_comes_with_a_ladder_if_ffmpeg_decodes_it() {
+    let said = Log::capture();
+    let mut tags =
+        encode_hevc(&picture("rate=25"), "keyint=50:min-keyint=50:scenecut=0:open-gop=0:bframes=2", 6);
+    tags.extend(encode(&[TONE], &[], 6).into_iter().filter(|tag| tag.kind == TagKind::Audio));
+    tags.sort_by_key(|tag| tag.timestamp_ms);
+    let packaged = publish(tags).await;
+    assert_eq!(packaged.seen("source"), "hevc,hvc1,320,240");
+    let master = packaged.text("master.m3u8");
+    let variants: Vec<_> = master.lines().filter(|line| line.starts_with("#EXT-X-STREAM-INF")).collect();
+    let source = variants.iter().find(|line| line.contains("RESOLUTION=320x240")).unwrap();
+    assert!(source.contains("CODECS=\"hvc1.1.6.L"), "{source}");
+    assert!(packaged.text("manifest.mpd").contains("codecs=\"hvc1.1.6.L"));
+    let renditions: Vec<_> = packaged.segments.keys().map(String::as_str).collect();
+    let log = said.of(&packaged.timeline.stream.to_string());
+    if ffmpeg_decodes_it() {
+        assert_eq!(renditions, ["180p", "audio", "source"]);
+        assert_eq!(packaged.seen("180p"), "h264,avc1,240,180");
+        assert!(!log.contains(WHY_NO_LADDER), "{log}");
+    } else {
+        assert_eq!(renditions, ["audio", "source"]);
+        assert_eq!(variants.len(), 1, "{master}");
+        assert!(log.contains(WHY_NO_LADDER), "{log}");
+    }
+    packaged.whole();
+}
+
 /// Sends `tags` to a worker of their own, checks every playlist on the way, and gives what is left in storage.
 async fn publish(tags: Vec<FlvTag>) -> Packaged {
     check_offline(&tags);
@@ -144,7 +176,6 @@ async fn publish(tags: Vec<FlvTag>) -> Packaged {
     let mut reader = broadcast.feed(&worker, 1, &[]).await;
     let mut relay = broadcast.relay(&worker, 1, 1, broadcast.session).await.unwrap();
 
-    let video = tags.iter().any(|tag| tag.kind == TagKind::Video);
     let sent = tags.clone();
     let sending = tokio::spawn(async move {
         let begun = Instant::now();
@@ -172,7 +203,14 @@ async fn publish(tags: Vec<FlvTag>) -> Packaged {
         if sending.as_ref().is_some_and(tokio::task::JoinHandle::is_finished) {
             relay = Some(sending.take().unwrap().await.unwrap());
         }
-        if relay.is_some() && !over && (!video || edge("180p") >= edge("source")) {
+        let rung = reader
+            .timeline
+            .as_ref()
+            .map(|timeline| timeline.tracks.iter().any(|track| track.name.as_str() == "180p"));
+        if relay.is_some()
+            && !over
+            && (rung == Some(false) || rung == Some(true) && edge("180p") >= edge("source"))
+        {
             over = true;
             drop(relay.take());
             reader.until("the loss", |event, _| matches!(event, Event::Input(input) if !input.up)).await;
@@ -243,6 +281,38 @@ fn claim_frame_rate(tags: &mut [FlvTag], rate: f64) {
     script.body = body.into();
 }
 
+/// What this process's workers log.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn capture() -> Self {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber =
+            tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+        log
+    }
+
+    /// The lines that name a stream.
+    fn of(&self, stream: &str) -> String {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        text.lines().filter(|line| line.contains(stream)).collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+const WHY_NO_LADDER: &str = "this ffmpeg does not decode the publisher's codec in FLV";
 const TONE: &str = "sine=frequency=440:sample_rate=48000";
 /// How much faster than real time tags are sent.
 const SPEED: u32 = 4;

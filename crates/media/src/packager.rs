@@ -218,6 +218,11 @@ impl Packager {
         }
     }
 
+    /// No rung can be made of this publisher's video: the track set, while it is not frozen, gets none.
+    pub fn without_rungs(&mut self) {
+        self.config.ladder.clear();
+    }
+
     /// A video tag of ffmpeg's FLV output for one rung, on the stream's timeline.
     #[expect(clippy::needless_pass_by_value, reason = "a tag is handed over, as to `video` and `audio`")]
     pub fn rung_video(&mut self, rendition: &RenditionName, timestamp_ms: u32, body: Bytes) {

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use ladder::LadderChoice;
+pub(crate) use recipe::FLV_INPUT;
 
 use crate::ffmpeg::Ffmpeg;
 use crate::metrics::Metrics;
@@ -52,9 +53,15 @@ enum Job {
 /// How the session feeds the encoder; it never waits.
 pub(crate) struct EncoderHandle {
     jobs: mpsc::Sender<Job>,
+    ffmpeg: Ffmpeg,
 }
 
 impl EncoderHandle {
+    /// Whether rungs can be made of a source with this codec header.
+    pub(crate) fn reads(&self, header: &[u8]) -> bool {
+        self.ffmpeg.reads(header)
+    }
+
     /// The rungs to make, once the track set is frozen. Frames before that are kept.
     pub(crate) fn start(&self, rungs: Vec<LadderRung>) {
         self.job(Job::Rungs(rungs));
@@ -86,8 +93,12 @@ pub(crate) fn encoder(
     stop: CancellationToken,
 ) -> (EncoderHandle, impl Future<Output = ()> + Send + 'static) {
     let (jobs, queue) = mpsc::channel(JOB_QUEUE);
-    (EncoderHandle { jobs }, Supervisor::new(ffmpeg, metrics, events).run(queue, stop))
+    let supervisor = Supervisor::new(ffmpeg.clone(), metrics, events);
+    (EncoderHandle { jobs, ffmpeg }, supervisor.run(queue, stop))
 }
 
+/// What the log says of a source for which [`EncoderHandle::reads`] is false.
+pub(crate) const UNREADABLE: &str =
+    "this ffmpeg does not decode the publisher's codec in FLV: the stream has its source rendition only";
 /// Four seconds at 60 frames.
 const JOB_QUEUE: usize = 256;

@@ -7,7 +7,7 @@ pub(crate) const FIRST_PIPE: i32 = 3;
 
 /// Arguments for one child: FLV video on standard input, an FLV for each rung on its own pipe.
 pub(crate) fn arguments(rungs: &[LadderRung]) -> Vec<String> {
-    let mut arguments: Vec<String> = INPUT.iter().map(|&argument| argument.to_owned()).collect();
+    let mut arguments: Vec<String> = FLV_INPUT.iter().map(|&argument| argument.to_owned()).collect();
     arguments.push("-filter_complex".to_owned());
     arguments.push(filter(rungs));
     for (index, (rung, pipe)) in rungs.iter().zip(FIRST_PIPE..).enumerate() {
@@ -38,9 +38,9 @@ fn filter(rungs: &[LadderRung]) -> String {
     std::iter::once(split).chain(scaled).collect::<Vec<_>>().join(";")
 }
 
-/// Without `-probesize` and `-analyzeduration` it waits five seconds; more decoder threads hold more frames back; never
+/// FLV on standard input. Without `-probesize` and `-analyzeduration` it waits five seconds; more decoder threads hold more frames back; never
 /// `-fflags nobuffer`, which loses what was probed.
-const INPUT: [&str; 18] = [
+pub(crate) const FLV_INPUT: [&str; 18] = [
     "-hide_banner",
     "-nostats",
     "-nostdin",

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::child::{Child, ChildEvent, ChildId};
 use super::gop::{Gop, Taken};
 use super::pace::{Judgement, Pace};
-use super::{EncodeFrame, EncoderEvent, Job};
+use super::{EncodeFrame, EncoderEvent, Job, UNREADABLE};
 use crate::ffmpeg::Ffmpeg;
 use crate::metrics::Metrics;
 
@@ -160,12 +160,9 @@ impl Supervisor {
             return;
         }
         let Some(header) = self.gop.header() else { return };
-        // Anything but plain AVC comes as Enhanced RTMP's extension of FLV.
-        let enhanced = header.first().is_none_or(|first| first & ENHANCED != 0 || first & 0x0F != AVC);
-        if enhanced && !self.ffmpeg.reads_hevc_in_flv() {
-            tracing::warn!(
-                "this ffmpeg cannot read the publisher's codec: the stream has its source rendition only"
-            );
+        // Only after a change in mid-stream; at its start the session asks.
+        if !self.ffmpeg.reads(header) {
+            tracing::warn!("{UNREADABLE}");
             for rung in std::mem::take(&mut self.rungs) {
                 self.tell(EncoderEvent::Withdrawn(rung.name)).await;
             }
@@ -364,7 +361,3 @@ const PATIENCE: u32 = 3;
 const DRAIN: Duration = Duration::from_secs(2);
 /// Two seconds of three rungs at 60 frames.
 const MAX_HELD: usize = 360;
-/// Enhanced RTMP's mark in a VIDEODATA's first byte.
-const ENHANCED: u8 = 0x80;
-/// FLV's codec id.
-const AVC: u8 = 7;

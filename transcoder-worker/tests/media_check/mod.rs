@@ -29,6 +29,29 @@ pub struct Packaged {
 }
 
 impl Packaged {
+    /// A file of the stream's folder.
+    pub fn text(&self, name: &str) -> String {
+        std::fs::read_to_string(self.live.join(name)).unwrap()
+    }
+
+    /// The codec and the size of a rendition's first segment, as ffprobe sees them.
+    pub fn seen(&self, rendition: &str) -> String {
+        let first = self.segments[rendition].iter().find(|segment| !segment.gap).unwrap();
+        let init = self.file(rendition, &format!("init-{}.mp4", first.init.as_ref().unwrap()));
+        let path = self.live.join("to-look-at.mp4");
+        std::fs::write(&path, [init, self.file(rendition, &format!("{}-1.m4s", first.msn))].concat())
+            .unwrap();
+        let output = Command::new("ffprobe")
+            .args(["-v", "error", "-show_entries", "stream=codec_name,codec_tag_string,width,height"])
+            .args(["-of", "csv=p=0"])
+            .arg(&path)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        std::fs::remove_file(&path).unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
     pub fn discontinuities(&self) -> u64 {
         let all = self.segments.values().next().unwrap();
         all.last().unwrap().discontinuity - all[0].discontinuity
@@ -50,17 +73,16 @@ impl Packaged {
     }
 
     fn check_playlists(&self) {
-        let read = |name: &str| std::fs::read_to_string(self.live.join(name)).unwrap();
-        check_playlist(&read("master.m3u8"));
+        check_playlist(&self.text("master.m3u8"));
         for (name, segments) in &self.segments {
-            let text = read(&format!("{name}/index.m3u8"));
+            let text = self.text(&format!("{name}/index.m3u8"));
             check_playlist(&text);
             assert!(text.contains("#EXT-X-ENDLIST"), "{text}");
             for segment in segments.iter().filter(|segment| !segment.gap) {
                 assert!(text.contains(&format!("\n{}-1.m4s\n", segment.msn)), "{} in {text}", segment.msn);
             }
         }
-        let text = read("manifest.mpd");
+        let text = self.text("manifest.mpd");
         let manifest = dash_mpd_core::parse(&text).unwrap();
         assert_eq!(u64::try_from(manifest.periods.len()).unwrap(), self.discontinuities() + 1, "{text}");
         let mut named = 0;
@@ -231,7 +253,7 @@ fn sound(tag: &FlvTag) -> Option<Bytes> {
 }
 
 /// The contents of the outermost boxes of one kind.
-fn boxes(file: &[u8], kind: [u8; 4]) -> Vec<&[u8]> {
+pub fn boxes(file: &[u8], kind: [u8; 4]) -> Vec<&[u8]> {
     let mut found = Vec::new();
     let mut rest = file;
     while let Some((size, _)) = rest.split_first_chunk::<4>() {

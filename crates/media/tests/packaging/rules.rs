@@ -351,6 +351,19 @@ fn a_publisher_that_returns_with_new_timestamps_is_placed_by_the_wall_clock() {
 }
 
 #[test]
+fn a_source_that_ffmpeg_does_not_decode_gets_no_rungs() {
+    let mut config = config();
+    config.ladder = vec![rung("240p", 240), rung("120p", 120)];
+    let mut recorder = Recorder::new(config);
+    recorder.packager.without_rungs();
+    OBS.begin(&mut recorder);
+    OBS.send(&mut recorder, 0, 5000, 0);
+    recorder.finish();
+    let names = recorder.timeline.as_ref().expect("announced").tracks.iter().map(|track| track.name.as_str());
+    assert_eq!(names.collect::<Vec<_>>(), ["source", "audio"]);
+}
+
+#[test]
 fn a_rung_follows_the_source_cut_by_cut() {
     let mut config = config();
     config.ladder = vec![rung("720p", 720), rung("240p", 240), rung("120p", 120)];
