@@ -91,7 +91,7 @@ impl Publication {
             }
             pending = false;
             let Some(standing) = standings.borrow_and_update().clone() else { continue };
-            match self.write(&standing).await {
+            match self.write(&standing, Instant::now()).await {
                 Ok(()) => trouble.over(),
                 Err(fenced @ PublicationError::Fenced(_)) => return Err(fenced),
                 Err(error) => {
@@ -103,17 +103,17 @@ impl Publication {
     }
 
     /// State first, playlists after it: whoever reads a playlist finds a state that knows at least as much.
-    pub(crate) async fn write(&mut self, standing: &Standing) -> Result<(), PublicationError> {
+    pub(crate) async fn write(&mut self, standing: &Standing, now: Instant) -> Result<(), PublicationError> {
         self.check_fence().await?;
         let written = self.write_files(standing).await;
-        self.removal.follow(&standing.timeline, Instant::now());
+        self.removal.follow(&standing.timeline, now);
         // Also when nothing could be written: a full disk gets room by this alone.
-        let removed = if self.record { Ok(()) } else { self.remove_due().await };
+        let removed = if self.record { Ok(()) } else { self.remove_due(now).await };
         written.and(removed)
     }
 
-    async fn remove_due(&mut self) -> Result<(), PublicationError> {
-        while let Some(file) = self.removal.due(Instant::now()) {
+    async fn remove_due(&mut self, now: Instant) -> Result<(), PublicationError> {
+        while let Some(file) = self.removal.due(now) {
             self.store.delete(&Key::Live(self.stream, file)).await?;
             self.removal.done();
         }
@@ -308,3 +308,6 @@ const FENCE_INTERVAL: Duration = Duration::from_secs(4);
 const REMOVAL_GRACE: Duration = Duration::from_secs(30);
 /// A worker that was just replaced may write once more between our look and our write.
 const REPLACE_ATTEMPTS: usize = 3;
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::assignment::{Refusal, Verdict, judge};
@@ -373,7 +373,7 @@ impl StreamJob {
             let mut publication = Publication::new(store, stream, epoch, address, assignment.record);
             let standing = Standing { timeline: timeline.clone(), clock: *clock, closed: true };
             let mut tries = 0;
-            while let Err(error) = publication.write(&standing).await {
+            while let Err(error) = publication.write(&standing, Instant::now()).await {
                 tries += 1;
                 tracing::warn!(%stream, %error, "the end of the broadcast cannot be written");
                 if tries == FINISH_TRIES {
