@@ -8,6 +8,7 @@ use caudal_livestream::report::Done;
 use sqlx::types::Json as Column;
 
 use super::instant;
+use super::owner::Owner;
 use crate::app::App;
 use crate::error::Error;
 use crate::json::Internal;
@@ -22,14 +23,11 @@ pub(crate) async fn done(
     let reason =
         serde_json::to_value(report.reason).ok().and_then(|reason| reason.as_str().map(str::to_owned));
     let mut tx = app.database.begin().await?;
-    let owner = sqlx::query_scalar!("select user_id from streams where id = $1", report.stream.0);
-    let Some(owner) = owner.fetch_optional(&mut *tx).await? else {
-        // A database restored from a backup may not know it; the controller must not report for ever.
+    let Some(owner) = Owner::lock(&mut tx, report.stream).await? else {
+        // The controller must not report for ever.
         tracing::warn!(stream = %report.stream, "a stream that is unknown here is done");
         return Ok(StatusCode::NO_CONTENT);
     };
-    // Users before streams, as everywhere.
-    sqlx::query_scalar!("select id from users where id = $1 for update", owner).fetch_one(&mut *tx).await?;
     let first = sqlx::query!(
         r#"update streams
            set is_live = false, viewer_count = 0, done_at = now(), ended_reason = $4, hints = $5,
@@ -43,14 +41,7 @@ pub(crate) async fn done(
     )
     .execute(&mut *tx)
     .await?;
-    // Another broadcast of the same person may be live already.
-    sqlx::query!(
-        r#"update users set is_streaming = exists (select from streams where user_id = $1 and is_live), updated_at = now()
-           where id = $1"#,
-        owner
-    )
-    .execute(&mut *tx)
-    .await?;
+    owner.set_streaming(&mut tx).await?;
     tx.commit().await?;
     if first.rows_affected() > 0 {
         tracing::info!(stream = %report.stream, reason, published = report.published, "ended");

@@ -3,6 +3,7 @@
 
 mod authorize;
 mod done;
+mod owner;
 mod published;
 
 pub(crate) use authorize::authorize;

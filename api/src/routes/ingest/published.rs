@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use caudal_livestream::report::Published;
 
 use super::instant;
+use super::owner::Owner;
 use crate::app::App;
 use crate::error::Error;
 use crate::json::Internal;
@@ -19,14 +20,11 @@ pub(crate) async fn published(
 ) -> Result<StatusCode, Error> {
     let started_at = instant(report.started_at)?;
     let mut tx = app.database.begin().await?;
-    let owner = sqlx::query_scalar!("select user_id from streams where id = $1", report.stream.0);
-    let Some(owner) = owner.fetch_optional(&mut *tx).await? else {
-        // A database restored from a backup may not know it; the broadcast must not hang on that.
+    let Some(owner) = Owner::lock(&mut tx, report.stream).await? else {
+        // The broadcast must not hang on that.
         tracing::warn!(stream = %report.stream, "a stream that is unknown here was published");
         return Ok(StatusCode::NO_CONTENT);
     };
-    // Users before streams, as everywhere.
-    sqlx::query_scalar!("select id from users where id = $1 for update", owner).fetch_one(&mut *tx).await?;
     sqlx::query!(
         r#"update streams
            set is_live = true, started_at = coalesce(started_at, $2), authorized_at = coalesce(authorized_at, now()),
@@ -37,13 +35,7 @@ pub(crate) async fn published(
     )
     .execute(&mut *tx)
     .await?;
-    sqlx::query!(
-        r#"update users set is_streaming = exists (select from streams where user_id = $1 and is_live), updated_at = now()
-           where id = $1"#,
-        owner
-    )
-    .execute(&mut *tx)
-    .await?;
+    owner.set_streaming(&mut tx).await?;
     let unwanted = sqlx::query_scalar!(
         r#"select end_requested_reason as "reason!" from streams
            where id = $1 and end_requested_reason is not null and done_at is null"#,
