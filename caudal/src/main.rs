@@ -13,6 +13,7 @@ use caudal_service::logs::{self, LogConfig, LogFormat};
 use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use settings::{LogFormatSetting, Settings};
+use tokio::runtime::Builder;
 
 /// Self-hosted live streaming: OBS pushes RTMP, viewers watch low-latency HLS or DASH.
 ///
@@ -73,10 +74,12 @@ fn parse() -> anyhow::Result<ArgMatches> {
 
 fn start(matches: &ArgMatches) -> anyhow::Result<()> {
     let cli = Cli::from_arg_matches(matches).context("settings")?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("the runtime cannot start")?;
+    let mut runtime = match &cli.role {
+        Role::Standalone(_) => Builder::new_multi_thread(),
+        // One stream fits into one thread; a second one would be woken for each of its frames.
+        Role::TranscoderWorker(_) => Builder::new_current_thread(),
+    };
+    let runtime = runtime.enable_all().build().context("the runtime cannot start")?;
     match cli.role {
         Role::Standalone(settings) => {
             start_logs(&settings)?;
