@@ -27,6 +27,8 @@ export async function watch(url: string, settle: number, seconds: number): Promi
   try {
     const page = await browser.newPage();
     await page.setViewport({ width: 1280, height: 900 });
+    // esbuild names functions by a helper of its own, which the page has not.
+    await page.evaluateOnNewDocument('globalThis.__name = (named) => named;');
     const opened = Date.now();
     await page.goto(url);
     await until('the first picture', () => page.evaluate(() => (document.querySelector('video')?.readyState ?? 0) >= 3));
