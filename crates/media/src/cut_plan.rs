@@ -4,10 +4,16 @@
 //! §6.2.4) and a player can switch at any boundary. Instants of the plan are decode times of the leading track; a
 //! follower compares them with presentation times less [`CutPlan::shift`].
 
+mod floor;
+mod gap;
+mod planned_segment;
+
 use std::collections::VecDeque;
 
-use caudal_livestream::timeline::Segment;
-use caudal_livestream::{Epoch, MediaDuration, Msn};
+use caudal_livestream::Msn;
+
+pub(crate) use floor::PlanFloor;
+pub(crate) use planned_segment::PlannedSegment;
 
 use crate::grid::Grid;
 
@@ -33,45 +39,12 @@ pub(crate) struct CutPlan {
     floor: Option<PlanFloor>,
 }
 
-/// Where an earlier epoch's announced media ends. Segments up to there are made again, under its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PlanFloor {
-    /// The last segment that it announced a part of.
-    pub(crate) msn: Msn,
-    /// Where those parts end.
-    pub(crate) end: i64,
-    /// Whose they are.
-    pub(crate) epoch: Epoch,
-}
-
 /// One frame of the leading track.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FrameTiming {
     pub(crate) decode: i64,
     pub(crate) presentation: i64,
     pub(crate) keyframe: bool,
-}
-
-/// A segment as planned.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PlannedSegment {
-    pub(crate) msn: Msn,
-    pub(crate) start: i64,
-    /// `None` while it grows.
-    pub(crate) end: Option<i64>,
-    pub(crate) discontinuity: u64,
-    /// It begins with a keyframe of the leading track.
-    pub(crate) independent: bool,
-    /// It holds no pictures. Not final while `end` is unknown.
-    pub(crate) gap: bool,
-    /// Ends of its parts, in order; the part after the last one is open.
-    pub(crate) parts: Vec<i64>,
-    /// Presentation less decode time, for those who compare presentation times.
-    pub(crate) shift: i64,
-    /// Whose name it bears, when it was announced before: it is made whole, and without parts.
-    pub(crate) rebuilt: Option<Epoch>,
-    /// Whether frames lie in the open part.
-    open_part_has_frames: bool,
 }
 
 /// What a frame did to the plan.
@@ -88,43 +61,6 @@ pub(crate) struct Advanced {
 #[derive(Clone, Copy, Debug)]
 struct LastFrame {
     decode: i64,
-}
-
-impl PlannedSegment {
-    /// One that was announced and closed by an earlier epoch.
-    pub(crate) fn announced(segment: &Segment, shift: i64) -> Self {
-        let micros = |duration: MediaDuration| i64::try_from(duration.0).unwrap_or(i64::MAX);
-        let start = segment.start.0 - shift;
-        let end = start.saturating_add(micros(segment.duration));
-        let mut part_end = start;
-        let mut parts: Vec<i64> = segment
-            .parts
-            .iter()
-            .map(|part| {
-                part_end = part_end.saturating_add(micros(part.duration)).min(end);
-                part_end
-            })
-            .collect();
-        if part_end < end {
-            parts.push(end);
-        }
-        Self {
-            msn: segment.msn,
-            start,
-            end: Some(end),
-            discontinuity: segment.discontinuity,
-            independent: segment.independent,
-            gap: segment.gap,
-            parts,
-            shift,
-            rebuilt: Some(segment.epoch),
-            open_part_has_frames: false,
-        }
-    }
-
-    fn part_start(&self) -> i64 {
-        self.parts.last().copied().unwrap_or(self.start)
-    }
 }
 
 impl CutPlan {
@@ -144,38 +80,6 @@ impl CutPlan {
             irregular: 0,
             floor: None,
         }
-    }
-
-    /// One that goes on behind `announced` segments of an earlier epoch, and closes what is open at `floor`.
-    pub(crate) fn behind(
-        grid: Grid,
-        announced: Vec<PlannedSegment>,
-        next_msn: Msn,
-        discontinuity: u64,
-        floor: PlanFloor,
-    ) -> Self {
-        Self {
-            shift: announced.last().map_or(0, |last| last.shift),
-            run_start: announced.first().map_or(0, |first| first.start),
-            segments: announced.into(),
-            floor: Some(floor),
-            ..Self::new(grid, next_msn, discontinuity)
-        }
-    }
-
-    /// Whether the media of an earlier epoch's announcements is still on the way.
-    pub(crate) fn is_behind_floor(&self) -> bool {
-        self.floor.is_some()
-    }
-
-    /// Whether a frame lies in a segment that an earlier epoch closed: it decides nothing any more.
-    pub(crate) fn is_decided(&self, decode: i64) -> bool {
-        self.floor.is_some()
-            && self
-                .segments
-                .back()
-                .and_then(|last| last.end)
-                .is_some_and(|end| decode + self.grid.frame / 2 < end)
     }
 
     pub(crate) fn segment(&self, msn: Msn) -> Option<&PlannedSegment> {
@@ -284,32 +188,6 @@ impl CutPlan {
         advanced
     }
 
-    /// The floor is where the last part of any rendition ended: an audio frame's half later than the video's.
-    fn floor_slack(&self) -> i64 {
-        (self.grid.frame / 2).max(HALF_AUDIO_FRAME).min(self.grid.frame * 3 / 4)
-    }
-
-    /// `decode` is the first frame that nobody has announced.
-    fn reach_floor(&mut self, floor: PlanFloor, decode: i64) {
-        let end = if (decode - floor.end).abs() <= self.grid.frame { decode } else { floor.end };
-        let edge = self.edge().unwrap_or(end);
-        if self.is_open() {
-            if self.segments.back().is_some_and(|open| open.gap) {
-                self.close_gap(end.max(edge));
-            } else {
-                self.close_segment(end);
-            }
-        } else if self.next_msn <= floor.msn && end > edge && !self.segments.is_empty() {
-            self.insert_gaps(edge, end);
-        }
-        // Numbers that viewers have seen are never given again: where the earlier epoch cut more often, they are gaps.
-        while self.next_msn <= floor.msn {
-            let edge = self.edge().unwrap_or(end);
-            self.insert_gaps(edge, edge + SHORTEST_GAP);
-        }
-        self.floor = None;
-    }
-
     fn advance_open(&mut self, frame: FrameTiming, advanced: &mut Advanced) {
         let Some(open) = self.segments.back() else { return };
         let (msn, start, part_start) = (open.msn, open.start, open.part_start());
@@ -347,46 +225,6 @@ impl CutPlan {
             self.close_segment(edge);
             self.open(edge, frame.keyframe);
             advanced.outgrown = (!frame.keyframe).then(|| msn.next());
-        }
-    }
-
-    /// The leading track is silent while another has media up to `watermark`: virtual parts for that other one.
-    pub(crate) fn silence(&mut self, from: i64, watermark: i64) {
-        if !self.is_open() {
-            let Some(start) = self.edge() else { return };
-            self.open(if self.broken { from.max(start) } else { start }, false);
-            if let Some(gap) = self.segments.back_mut() {
-                gap.gap = true;
-            }
-        } else if self.segments.back().is_some_and(|open| !open.gap) {
-            self.close_open_segment();
-            let Some(end) = self.edge() else { return };
-            self.open(end, false);
-            if let Some(gap) = self.segments.back_mut() {
-                gap.gap = true;
-            }
-        }
-        let step = self.grid.step;
-        loop {
-            let Some(gap) = self.segments.back_mut() else { return };
-            if gap.part_start() > gap.start && gap.part_start() - gap.start + step > self.grid.aim {
-                // Never leave a remainder shorter than a part.
-                if watermark < gap.part_start() + self.grid.part_target {
-                    return;
-                }
-                let end = gap.part_start();
-                self.close_gap(end);
-                self.open(end, false);
-                if let Some(gap) = self.segments.back_mut() {
-                    gap.gap = true;
-                }
-                continue;
-            }
-            if watermark < gap.part_start() + step {
-                return;
-            }
-            let end = gap.part_start() + step;
-            gap.parts.push(end);
         }
     }
 
@@ -500,36 +338,6 @@ impl CutPlan {
         }
     }
 
-    /// Ends the gap that is open, in parts that another track can follow and segments that fit the target duration.
-    fn close_gap(&mut self, end: i64) {
-        let (step, longest) = (self.grid.step, self.grid.longest_segment());
-        let aim = self.grid.aim;
-        let Some(gap) = self.segments.back_mut() else { return };
-        if end - gap.start > longest {
-            let middle = gap.part_start().max(gap.start + aim);
-            self.close_gap(middle);
-            return self.insert_gaps(middle, end);
-        }
-        while gap.part_start() + step < end {
-            gap.parts.push(gap.part_start() + step);
-        }
-        if end > gap.part_start() {
-            gap.parts.push(end);
-        }
-        gap.end = Some(end.max(gap.part_start()));
-    }
-
-    fn insert_gaps(&mut self, from: i64, to: i64) {
-        let pieces = ((to - from + self.grid.aim - 1) / self.grid.aim).max(1);
-        for piece in 0..pieces {
-            self.open(from + (to - from) * piece / pieces, false);
-            if let Some(gap) = self.segments.back_mut() {
-                gap.gap = true;
-            }
-            self.close_gap(from + (to - from) * (piece + 1) / pieces);
-        }
-    }
-
     /// A part's end near `at`: within the part target, and not under 85 % of it (RFC 8216bis §4.4.4.9).
     fn clamped(&self, part_start: i64, at: i64) -> i64 {
         at.clamp(part_start + self.grid.shortest_part(), part_start + self.grid.part_target)
@@ -586,9 +394,5 @@ const SHORTEST_SEGMENT: i64 = 500_000;
 const ROUNDING: i64 = 2_000;
 /// Frames in a row at the expected distance before parts are closed without waiting for the next one.
 const REGULAR_AFTER: u32 = 8;
-/// 1024 samples of 44.1 kHz, and a millisecond's rounding.
-const HALF_AUDIO_FRAME: i64 = 12_000;
-/// A playlist's durations are whole milliseconds at least.
-const SHORTEST_GAP: i64 = 1_000;
 /// Several live windows: no rung may lag as far.
 const MAX_SEGMENTS: usize = 64;

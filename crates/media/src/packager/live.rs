@@ -1,5 +1,7 @@
 //! After the track set is frozen: every tag goes to the plan and to the tracks that follow it.
 
+mod audio;
+
 use bytes::Bytes;
 use caudal_livestream::feed::Event;
 use caudal_livestream::timeline::TrackMedia;
@@ -8,15 +10,14 @@ use caudal_livestream::{MediaDuration, MediaTime, RenditionName, UnixMillis};
 use super::rung::Rung;
 use super::{Output, Picture};
 use crate::announcer::Announcer;
-use crate::audio_input::{Accepted, AudioInput};
-use crate::cmaf::{audio_init, video_init};
+use crate::audio_input::AudioInput;
+use crate::cmaf::video_init;
 use crate::codec::VideoConfig;
-use crate::codec::aac::AacConfig;
 use crate::cut_plan::{Advanced, CutPlan, FrameTiming};
 use crate::input_clock::{Input, SourceClock};
 use crate::report::{DiscontinuityCause, MediaReport};
 use crate::sample::Sample;
-use crate::track::{Covered, Track, TrackKind};
+use crate::track::{Covered, Track};
 
 /// One stream's tracks and their plan.
 #[derive(Debug)]
@@ -81,14 +82,6 @@ impl Live {
 
     pub(super) fn connected(&mut self) {
         self.lost = None;
-    }
-
-    pub(super) fn audio_begins(&mut self, at: i64) {
-        self.audio.begin(at);
-    }
-
-    pub(super) fn audio_continues(&mut self, tick: u64) {
-        self.audio.take_up(tick);
     }
 
     /// What a replay may not go behind.
@@ -224,73 +217,6 @@ impl Live {
         // Sound that fills a hole up to this picture is not ahead of it.
         let shown = self.source.as_ref().and_then(|source| source.last).map(|last| last + self.plan.shift());
         self.audio_at_picture = self.audio.end().max(shown.unwrap_or(i64::MIN));
-        self.follow(announcer);
-    }
-
-    pub(super) fn audio_header(
-        &mut self,
-        config: AacConfig,
-        now: UnixMillis,
-        announcer: &mut Announcer,
-        clock: Option<&mut SourceClock>,
-    ) {
-        let current = self.audio.config();
-        let alike = current.core_rate == config.core_rate
-            && current.channels == config.channels
-            && current.codecs == config.codecs
-            && current.frame_samples == config.frame_samples;
-        if current.record == config.record || alike {
-            return;
-        }
-        let allowed = announcer.inits_in_window(&self.audio_track.name) < MAX_INITS
-            && clock.is_some_and(|clock| self.plan.begins_run() || clock.allow_change(now));
-        let init = match audio_init(&config) {
-            Ok(init) if allowed => init,
-            _ => return announcer.report(MediaReport::TooManyChanges),
-        };
-        self.break_run(DiscontinuityCause::AudioHeader, announcer);
-        if let TrackKind::Audio { stride, .. } = self.audio_track.kind() {
-            let (rate, frame) = (config.core_rate, config.frame_samples);
-            self.audio_track.set_kind(TrackKind::Audio { rate, frame, stride });
-        }
-        if let Some(model) = announcer.track_mut(&self.audio_track.name) {
-            model.codecs.clone_from(&config.codecs);
-            model.media = TrackMedia::Audio { sample_rate: config.output_rate, channels: config.channels };
-        }
-        self.audio.restart(config, i64::MIN);
-        self.audio_track.set_init(&init, announcer);
-        announcer.snapshot();
-    }
-
-    pub(super) fn sound(&mut self, at: i64, data: Bytes, now: UnixMillis, announcer: &mut Announcer) {
-        if self.source.is_none() && self.plan.begins_run() {
-            self.audio.begin(at);
-        }
-        match self.audio.accept(at, data) {
-            Accepted::InRow | Accepted::Late(false) => {}
-            Accepted::AfterSilence(from, length) => report_silence(from, length, announcer),
-            Accepted::Late(true) => announcer.report(MediaReport::LateAudio),
-        }
-        if self.source.is_none() {
-            self.last_picture = now;
-            return self.lead_by_audio(announcer);
-        }
-        self.audio_at_picture = self.audio_at_picture.min(self.audio.end());
-        let patience = if self.plan.begins_run() || self.plan.is_behind_floor() {
-            RUN_PATIENCE
-        } else {
-            self.plan.part_target() + self.plan.frame()
-        };
-        if self.audio.end() - self.audio_at_picture > patience
-            && let Some(first) = self.audio.first()
-        {
-            let begins = self.plan.begins_run();
-            let shift = self.plan.shift();
-            self.plan.silence(first - shift, self.audio.end() - shift);
-            if begins {
-                self.audio.begin(self.plan.run_start() + shift);
-            }
-        }
         self.follow(announcer);
     }
 
@@ -442,38 +368,6 @@ impl Live {
         let last = self.source.as_ref()?.last?;
         Some(edge.min(last + self.plan.frame()))
     }
-
-    fn drain_audio(&mut self, announcer: &mut Announcer) {
-        while let Some(middle) = self.audio.next_middle() {
-            let segment = self.plan.segment(self.audio_track.cursor);
-            let at = middle - segment.map_or(self.plan.shift(), |segment| segment.shift);
-            self.audio_track.settle(&self.plan, Covered::To(at), None, announcer);
-            if self.plan.edge().is_none_or(|edge| at >= edge) {
-                return;
-            }
-            let Some(sample) = self.audio.take() else { return };
-            // What lies before the segment belongs to one that was closed without it.
-            if self.plan.segment(self.audio_track.cursor).is_some_and(|segment| at >= segment.start) {
-                self.audio_track.push(sample);
-            }
-        }
-    }
-
-    fn lead_by_audio(&mut self, announcer: &mut Announcer) {
-        while let Some(start) = self.audio.first() {
-            let Some(sample) = self.audio.take() else { return };
-            let half = self.audio.frame() / 2;
-            if self.plan.is_decided(start) {
-                self.audio_track.settle(&self.plan, Covered::To(start + half), None, announcer);
-                self.audio_track.push(sample);
-                continue;
-            }
-            self.plan.advance(FrameTiming { decode: start, presentation: start, keyframe: true });
-            self.audio_track.settle(&self.plan, Covered::To(start + half), None, announcer);
-            self.audio_track.push(sample);
-            self.audio_track.settle(&self.plan, Covered::All, None, announcer);
-        }
-    }
 }
 
 /// From decoding to presentation, in microseconds.
@@ -516,7 +410,5 @@ const MAX_STEP_BACK: i64 = 200_000;
 const MAX_COMPOSITION_MS: i32 = 5_000;
 /// ARCHITECTURE §6.
 const MAX_INITS: usize = 16;
-/// After a break the audio waits that long for the video that opens the next run.
-const RUN_PATIENCE: i64 = 1_000_000;
 /// A relay that comes back at once continues the open segment.
 const LOST_AFTER_MS: i64 = 1_000;

@@ -1,0 +1,82 @@
+//! Going on behind what an earlier epoch announced.
+
+use caudal_livestream::{Epoch, Msn};
+
+use super::{CutPlan, PlannedSegment};
+use crate::grid::Grid;
+
+/// Where an earlier epoch's announced media ends. Segments up to there are made again, under its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PlanFloor {
+    /// The last segment that it announced a part of.
+    pub(crate) msn: Msn,
+    /// Where those parts end.
+    pub(crate) end: i64,
+    /// Whose they are.
+    pub(crate) epoch: Epoch,
+}
+
+impl CutPlan {
+    /// One that goes on behind `announced` segments of an earlier epoch, and closes what is open at `floor`.
+    pub(crate) fn behind(
+        grid: Grid,
+        announced: Vec<PlannedSegment>,
+        next_msn: Msn,
+        discontinuity: u64,
+        floor: PlanFloor,
+    ) -> Self {
+        Self {
+            shift: announced.last().map_or(0, |last| last.shift),
+            run_start: announced.first().map_or(0, |first| first.start),
+            segments: announced.into(),
+            floor: Some(floor),
+            ..Self::new(grid, next_msn, discontinuity)
+        }
+    }
+
+    /// Whether the media of an earlier epoch's announcements is still on the way.
+    pub(crate) fn is_behind_floor(&self) -> bool {
+        self.floor.is_some()
+    }
+
+    /// Whether a frame lies in a segment that an earlier epoch closed: it decides nothing any more.
+    pub(crate) fn is_decided(&self, decode: i64) -> bool {
+        self.floor.is_some()
+            && self
+                .segments
+                .back()
+                .and_then(|last| last.end)
+                .is_some_and(|end| decode + self.grid.frame / 2 < end)
+    }
+
+    /// The floor is where the last part of any rendition ended: an audio frame's half later than the video's.
+    pub(super) fn floor_slack(&self) -> i64 {
+        (self.grid.frame / 2).max(HALF_AUDIO_FRAME).min(self.grid.frame * 3 / 4)
+    }
+
+    /// `decode` is the first frame that nobody has announced.
+    pub(super) fn reach_floor(&mut self, floor: PlanFloor, decode: i64) {
+        let end = if (decode - floor.end).abs() <= self.grid.frame { decode } else { floor.end };
+        let edge = self.edge().unwrap_or(end);
+        if self.is_open() {
+            if self.segments.back().is_some_and(|open| open.gap) {
+                self.close_gap(end.max(edge));
+            } else {
+                self.close_segment(end);
+            }
+        } else if self.next_msn <= floor.msn && end > edge && !self.segments.is_empty() {
+            self.insert_gaps(edge, end);
+        }
+        // Numbers that viewers have seen are never given again: where the earlier epoch cut more often, they are gaps.
+        while self.next_msn <= floor.msn {
+            let edge = self.edge().unwrap_or(end);
+            self.insert_gaps(edge, edge + SHORTEST_GAP);
+        }
+        self.floor = None;
+    }
+}
+
+/// 1024 samples of 44.1 kHz, and a millisecond's rounding.
+const HALF_AUDIO_FRAME: i64 = 12_000;
+/// A playlist's durations are whole milliseconds at least.
+const SHORTEST_GAP: i64 = 1_000;

@@ -1,0 +1,75 @@
+//! Where the leading track has nothing: `EXT-X-GAP` segments, whole ones and one that grows with another track.
+
+use super::CutPlan;
+
+impl CutPlan {
+    /// The leading track is silent while another has media up to `watermark`: virtual parts for that other one.
+    pub(crate) fn silence(&mut self, from: i64, watermark: i64) {
+        if !self.is_open() {
+            let Some(start) = self.edge() else { return };
+            self.open(if self.broken { from.max(start) } else { start }, false);
+            if let Some(gap) = self.segments.back_mut() {
+                gap.gap = true;
+            }
+        } else if self.segments.back().is_some_and(|open| !open.gap) {
+            self.close_open_segment();
+            let Some(end) = self.edge() else { return };
+            self.open(end, false);
+            if let Some(gap) = self.segments.back_mut() {
+                gap.gap = true;
+            }
+        }
+        let step = self.grid.step;
+        loop {
+            let Some(gap) = self.segments.back_mut() else { return };
+            if gap.part_start() > gap.start && gap.part_start() - gap.start + step > self.grid.aim {
+                // Never leave a remainder shorter than a part.
+                if watermark < gap.part_start() + self.grid.part_target {
+                    return;
+                }
+                let end = gap.part_start();
+                self.close_gap(end);
+                self.open(end, false);
+                if let Some(gap) = self.segments.back_mut() {
+                    gap.gap = true;
+                }
+                continue;
+            }
+            if watermark < gap.part_start() + step {
+                return;
+            }
+            let end = gap.part_start() + step;
+            gap.parts.push(end);
+        }
+    }
+
+    /// Ends the gap that is open, in parts that another track can follow and segments that fit the target duration.
+    pub(super) fn close_gap(&mut self, end: i64) {
+        let (step, longest) = (self.grid.step, self.grid.longest_segment());
+        let aim = self.grid.aim;
+        let Some(gap) = self.segments.back_mut() else { return };
+        if end - gap.start > longest {
+            let middle = gap.part_start().max(gap.start + aim);
+            self.close_gap(middle);
+            return self.insert_gaps(middle, end);
+        }
+        while gap.part_start() + step < end {
+            gap.parts.push(gap.part_start() + step);
+        }
+        if end > gap.part_start() {
+            gap.parts.push(end);
+        }
+        gap.end = Some(end.max(gap.part_start()));
+    }
+
+    pub(super) fn insert_gaps(&mut self, from: i64, to: i64) {
+        let pieces = ((to - from + self.grid.aim - 1) / self.grid.aim).max(1);
+        for piece in 0..pieces {
+            self.open(from + (to - from) * piece / pieces, false);
+            if let Some(gap) = self.segments.back_mut() {
+                gap.gap = true;
+            }
+            self.close_gap(from + (to - from) * (piece + 1) / pieces);
+        }
+    }
+}
