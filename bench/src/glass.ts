@@ -54,15 +54,20 @@ export async function measureGlassPeers(): Promise<void> {
   }
   title(`Glass to glass, peers: the same, zerolatency, hls.js at its defaults, ${RUNS} runs of 15 s after ${SETTLE} s, median (least–most)`);
   table(
-    ['server', 'p50 ms', 'p95 ms', 'stalls in all', 'first picture ms'],
+    ['server', 'p50 ms', 'Caudal / it', 'p95 ms', 'stalls in all', 'first picture ms'],
     [...seen].map(([name, all]) => [
       name,
       spread(all.map((one) => percentile(one.latencies, 0.5))),
+      (p50(seen.get('Caudal') ?? []) / p50(all)).toFixed(2),
       spread(all.map((one) => percentile(one.latencies, 0.95))),
       all.reduce((sum, one) => sum + one.stalls, 0),
       spread(all.map((one) => one.firstPicture)),
     ]),
   );
+}
+
+function p50(all: Seen[]): number {
+  return median(all.map((one) => percentile(one.latencies, 0.5)));
 }
 
 async function ours(): Promise<Peer> {
