@@ -60,7 +60,19 @@ impl Edge {
         self.until(watched, &mut whole, STARTING, |view| view.map(Ok)).await
     }
 
-    /// The same, once a DASH manifest of it has something to say: players take one without a Period for broken.
+    /// The same, once a player that joins finds media where it begins, `PART-HOLD-BACK` from the end: hls.js takes a gap
+    /// there for a broken rendition and goes through all others.
+    pub(crate) async fn stream_view_to_join(&self, watched: &Watched) -> Result<Arc<StreamView>, Refusal> {
+        let has_enough = |view: &Arc<StreamView>| {
+            let lead = view.timeline.tracks.first();
+            let media: u64 = lead.iter().flat_map(|track| &track.segments).map(|s| s.duration.0).sum();
+            view.timeline.ended || media >= view.timeline.part_hold_back.0
+        };
+        let mut whole = watched.whole();
+        self.until(watched, &mut whole, STARTING, |view| view.filter(has_enough).map(Ok)).await
+    }
+
+    /// The stream, once a DASH manifest of it has something to say: players take one without a Period for broken.
     pub(crate) async fn stream_view_with_a_segment(
         &self,
         watched: &Watched,

@@ -31,7 +31,7 @@ pub(crate) async fn get_master(
         match origin {
             Origin::Stored => stored(&edge, stream, StreamFile::Master, playlist::CONTENT_TYPE, &asked).await,
             Origin::Live(watched) => {
-                let view = edge.stream_view(&watched).await?;
+                let view = edge.stream_view_to_join(&watched).await?;
                 // What a player asks for next; its feed is opened meanwhile.
                 let tracks = &view.timeline.tracks;
                 let first = tracks.iter().find(|track| track.is_video() && !track.withdrawn);
@@ -95,6 +95,10 @@ pub(crate) async fn get_media_playlist(
                 let view = edge
                     .until(&watched, &mut receiver, patience, |view| {
                         let Some(track) = view.track() else { return Some(Err(Refusal::NotFound)) };
+                        // An encoder that has just begun: players take a playlist of nothing for a broken one.
+                        if track.segments.is_empty() && !view.timeline.ended {
+                            return None;
+                        }
                         match directives
                             .until
                             .map_or(Reload::Now, |until| decide(&view.timeline, track, until))

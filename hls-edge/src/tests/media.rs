@@ -205,6 +205,9 @@ async fn viewers_are_counted_by_who_they_are() {
     let scene = Scene::new().await;
     let worker = scene.worker(1).await;
     worker.announce(&["source"]);
+    for _ in 0..3 {
+        worker.part();
+    }
     for path in ["?v=ada", "?v=grace", "?v=ada&_HLS_msn=6"] {
         scene.text(&format!("{PLAYLIST}{path}")).await;
     }

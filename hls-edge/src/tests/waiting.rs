@@ -3,21 +3,44 @@
 use caudal_livestream::record::Phase;
 use futures::future::join_all;
 
+use super::broadcast::Broadcast;
 use super::{Scene, until_text};
 use crate::EdgeLimits;
 
 const PLAYLIST: &str = "/live/{s}/source/index.m3u8";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_first_request_of_a_starting_stream_waits_for_its_first_part() {
+async fn the_first_request_of_a_starting_stream_waits_for_media_where_players_begin() {
     let scene = Scene::new().await;
     let master = scene.start("/live/{s}/master.m3u8");
     scene.until_waiting(1).await;
     let worker = scene.worker(1).await;
     worker.announce(&["source", "audio"]);
+    for part in 0..3 {
+        until_text(&scene, PLAYLIST, |text| text.contains(&format!("\"p1-{part}.m4s\""))).await;
+        assert!(!master.is_finished(), "less than PART-HOLD-BACK is there");
+        worker.part();
+    }
     let (status, text) = master.await.unwrap();
     assert_eq!(status, 200, "{text}");
     assert!(text.contains("source/index.m3u8") && text.contains("audio/index.m3u8"), "{text}");
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_playlist_of_a_rung_waits_for_its_encoder() {
+    let scene = Scene::new().await;
+    let worker = scene.worker(1).await;
+    let mut broadcast = Broadcast::new(scene.stream, 1, &["source", "480p"]).with(0, 2);
+    broadcast.timeline.tracks[1].segments.clear();
+    worker.take_up(broadcast);
+    scene.text(PLAYLIST).await;
+    let rung = scene.start("/live/{s}/480p/index.m3u8");
+    scene.until_waiting(1).await;
+    worker.part();
+    let (status, text) = rung.await.unwrap();
+    assert_eq!(status, 200, "{text}");
+    assert!(text.contains("\"p1-2.m4s\""), "{text}");
     scene.stop().await;
 }
 

@@ -469,7 +469,8 @@ const PLAYLIST_POLICY = {
   maxTimeToFirstByteMs: 15_000,
   maxLoadTimeMs: 20_000,
   timeoutRetry: { ...RETRY, retryDelayMs: 0 },
-  errorRetry: RETRY,
+  // Whoever waits for the playlist sees nothing at all.
+  errorRetry: { ...RETRY, maxRetryDelayMs: 1_000 },
 };
 const MEDIA_POLICY = {
   maxTimeToFirstByteMs: 6_000,
