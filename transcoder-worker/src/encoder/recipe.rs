@@ -38,8 +38,9 @@ fn filter(rungs: &[LadderRung]) -> String {
     std::iter::once(split).chain(scaled).collect::<Vec<_>>().join(";")
 }
 
-/// FLV on standard input. Without `-probesize` and `-analyzeduration` it waits five seconds; more decoder threads hold more frames back; never
-/// `-fflags nobuffer`, which loses what was probed.
+/// FLV on standard input. Without `-probesize` and `-analyzeduration` it waits five seconds, and so it does with an
+/// `-analyzeduration` of 0, which means its default, until 32 kB have come: of a still picture that takes as long. More
+/// decoder threads hold more frames back; never `-fflags nobuffer`, which loses what was probed.
 pub(crate) const FLV_INPUT: [&str; 18] = [
     "-hide_banner",
     "-nostats",
@@ -51,7 +52,7 @@ pub(crate) const FLV_INPUT: [&str; 18] = [
     "-probesize",
     "32768",
     "-analyzeduration",
-    "0",
+    "1",
     "-threads",
     "1",
     "-copyts",
@@ -97,7 +98,45 @@ const OUTPUT: [&str; 10] = [
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Command, Stdio};
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_still_scene_comes_out_while_its_input_is_open() {
+        let still = Command::new("ffmpeg")
+            .args([
+                "-v",
+                "error",
+                "-nostdin",
+                "-f",
+                "lavfi",
+                "-i",
+                "color=gray:size=320x180:rate=30",
+                "-t",
+                "1",
+            ])
+            .args(["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-f", "flv"])
+            .args(["-flvflags", "no_duration_filesize", "pipe:1"])
+            .output()
+            .unwrap()
+            .stdout;
+        assert!(!still.is_empty() && still.len() < 32_768, "less than what is probed: {}", still.len());
+        let mut command = Command::new("ffmpeg");
+        command.args(FLV_INPUT).args(["-frames:v", "1", "-f", "rawvideo", "pipe:1"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(&still).await.unwrap();
+        let mut picture = Vec::new();
+        let mut stdout = child.stdout.take().unwrap();
+        let read = tokio::time::timeout(Duration::from_secs(60), stdout.read_to_end(&mut picture)).await;
+        assert_eq!(read.expect("it waits for more").unwrap(), 320 * 180 * 3 / 2);
+        drop(stdin);
+    }
 
     #[test]
     fn every_rung_has_its_scaler_rate_and_pipe() {
