@@ -1,31 +1,49 @@
 //! Argon2id, away from the threads that answer requests.
 
 use std::num::NonZero;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::error::{Error, StartError};
 
 /// Hashes and verifies; as many at once as there are cores, the others wait their turn.
+///
+/// On threads of its own: each thread that has hashed keeps the 19 MiB that it took, and the runtime has hundreds for
+/// work that blocks. They end with the last clone.
 #[derive(Clone)]
 pub(crate) struct Passwords {
     turns: Arc<Semaphore>,
+    jobs: Sender<Job>,
     /// What an unknown person's password is compared with, so that being unknown takes as long as being wrong.
     nobody: Arc<str>,
 }
+
+type Job = Box<dyn FnOnce() + Send>;
 
 impl Passwords {
     pub(crate) fn new() -> Result<Self, StartError> {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let nobody =
             hash(&SecretString::from(uuid::Uuid::new_v4().to_string())).map_err(StartError::Passwords)?;
-        Ok(Self { turns: Arc::new(Semaphore::new(cores)), nobody: nobody.into() })
+        // Never more than one for each turn.
+        let (jobs, queue) = channel::<Job>();
+        let queue = Arc::new(Mutex::new(queue));
+        for _ in 0..cores {
+            let queue = Arc::clone(&queue);
+            std::thread::Builder::new()
+                .name("passwords".to_owned())
+                .spawn(move || work(&queue))
+                .map_err(|error| StartError::Passwords(error.to_string()))?;
+        }
+        Ok(Self { turns: Arc::new(Semaphore::new(cores)), jobs, nobody: nobody.into() })
     }
 
     /// The PHC string to keep.
@@ -50,12 +68,25 @@ impl Passwords {
         let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;
         let turn =
             turn.map_err(|_| Error::Overloaded)?.map_err(|error| Error::Internal(error.to_string()))?;
-        let worked = tokio::task::spawn_blocking(move || {
-            let done = work();
+        let (answer, answered) = oneshot::channel();
+        let job = move || {
+            // Nobody waits for it any more: then it was for nothing.
+            let _ = answer.send(work());
             drop(turn);
-            done
-        });
-        worked.await.map_err(|error| Error::Internal(error.to_string()))
+        };
+        let failed = |error: String| Error::Internal(format!("password threads: {error}"));
+        self.jobs.send(Box::new(job)).map_err(|error| failed(error.to_string()))?;
+        answered.await.map_err(|error| failed(error.to_string()))
+    }
+}
+
+/// Until nobody is left who could send a job.
+fn work(queue: &Mutex<Receiver<Job>>) {
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = next else { return };
+        // Its asker learns of it; the next job needs the thread.
+        let _ = catch_unwind(AssertUnwindSafe(job));
     }
 }
 
@@ -95,6 +126,16 @@ mod tests {
         assert!(passwords.verify("correct horse".into(), Some(stored.clone())).await.unwrap());
         assert!(!passwords.verify("correct horsf".into(), Some(stored)).await.unwrap());
         assert!(!passwords.verify("correct horse".into(), None).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn what_fails_costs_no_thread_and_no_turn() {
+        let passwords = Passwords::new().unwrap();
+        for _ in 0..2 * passwords.turns.available_permits() {
+            let failed = passwords.in_turn(|| -> u8 { panic!("as a test") }).await;
+            assert!(matches!(failed, Err(Error::Internal(_))));
+        }
+        assert_eq!(passwords.in_turn(|| 7).await.unwrap(), 7);
     }
 
     #[tokio::test]
