@@ -200,10 +200,10 @@ const clamp = (value: number, least: number, most: number) => Math.min(Math.max(
 const SHORTEST_PART = 0.05;
 const LONGEST_PART = 2;
 /**
- * The average buffer in parts. With 0.2 s parts 0.35 s played 45 s without a stall, 0.25 s stuttered at the start;
- * with 0.134 s parts 0.25 s was enough (measured, Chromium 156).
+ * The average buffer in parts. With 0.2 s parts 0.3 s played ten minutes without a stall, 0.25 s stuttered at the
+ * start; with 0.134 s parts 0.25 s was enough (measured, Chromium 156; docs/performance.md).
  */
-const PARTS_AHEAD = 1.75;
+const PARTS_AHEAD = 1.5;
 /** Chromium's decoder holds back for a few frames: below this it stops although something is buffered. */
 const LEAST_AHEAD = 0.2;
 /** What one dip may add to the target. */
