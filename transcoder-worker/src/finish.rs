@@ -24,53 +24,21 @@ pub(crate) fn ended(mut timeline: Timeline, epoch: Epoch) -> Timeline {
 
 #[cfg(test)]
 mod tests {
-    use caudal_livestream::timeline::{Segment, Track, TrackMedia};
-    use caudal_livestream::{MediaDuration, MediaTime, Msn, StreamId, UnixMillis};
+    use caudal_livestream::StreamId;
 
     use super::*;
+    use crate::fixtures::{segment, timeline};
 
     #[test]
     fn an_ended_timeline_ends_with_what_is_stored_and_keeps_its_numbers() {
-        let segment = |msn, phase| Segment {
-            msn: Msn(msn),
-            epoch: Epoch(1),
-            start: MediaTime(0),
-            duration: MediaDuration::from_secs(2),
-            discontinuity: 0,
-            program_date_time: UnixMillis(0),
-            init: Some("0a".parse().unwrap()),
-            phase,
-            gap: false,
-            independent: true,
-            size: 1,
-            parts: Vec::new(),
-        };
-        let track = Track {
-            name: "source".parse().unwrap(),
-            media: TrackMedia::Audio { sample_rate: 48_000, channels: 2 },
-            codecs: "mp4a.40.2".to_owned(),
-            peak_bandwidth: 1,
-            average_bandwidth: 1,
-            part_target: MediaDuration::from_millis(200),
-            segments: [
-                segment(7, SegmentPhase::Stored),
-                segment(8, SegmentPhase::Finished),
-                segment(9, SegmentPhase::Stored),
-                segment(10, SegmentPhase::Finished),
-                segment(11, SegmentPhase::Open),
-            ]
-            .into(),
-            withdrawn: false,
-        };
-        let timeline = Timeline {
-            stream: StreamId::generate(),
-            epoch: Epoch(1),
-            target_duration: 2,
-            part_hold_back: MediaDuration::from_millis(600),
-            first_msn: Msn(7),
-            tracks: vec![track],
-            ended: false,
-        };
+        let segments = vec![
+            segment(7, SegmentPhase::Stored),
+            segment(8, SegmentPhase::Finished),
+            segment(9, SegmentPhase::Stored),
+            segment(10, SegmentPhase::Finished),
+            segment(11, SegmentPhase::Open),
+        ];
+        let timeline = timeline(StreamId::generate(), segments);
         let ended = ended(timeline, Epoch(2));
         assert!(ended.ended);
         let left: Vec<_> = ended.tracks[0].segments.iter().map(|s| (s.msn.0, s.gap)).collect();

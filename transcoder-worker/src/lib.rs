@@ -11,6 +11,8 @@ mod encoder;
 mod feed;
 mod ffmpeg;
 mod finish;
+#[cfg(test)]
+mod fixtures;
 mod http;
 mod input;
 mod media_memory;

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use caudal_livestream::timeline::{Segment, Track, TrackMedia};
-use caudal_livestream::{MediaDuration, MediaTime, UnixMillis, WorkerId};
+use caudal_livestream::WorkerId;
+use caudal_livestream::timeline::SegmentPhase;
 use tempfile::TempDir;
 
 use super::*;
+use crate::fixtures::{segment, timeline};
 
 /// A store that lets nothing be written, as a full disk does, but lets files be removed, as that does too.
 #[tokio::test]
@@ -60,30 +61,12 @@ impl Disk {
 
     /// A window of stored segments, whose files are there.
     fn standing(&self, window: std::ops::RangeInclusive<u64>) -> Standing {
-        let segments: Vec<_> = window.map(segment).collect();
+        let segments: Vec<_> = window.map(|msn| segment(msn, SegmentPhase::Stored)).collect();
         std::fs::create_dir_all(self.path("source")).unwrap();
         for segment in &segments {
             std::fs::write(self.path(&format!("source/{}-1.m4s", segment.msn)), "media").unwrap();
         }
-        let track = Track {
-            name: "source".parse().unwrap(),
-            media: TrackMedia::Video { width: 640, height: 360, frame_rate_milli: 25_000 },
-            codecs: "avc1.64001e".to_owned(),
-            peak_bandwidth: 1,
-            average_bandwidth: 1,
-            part_target: MediaDuration::from_millis(200),
-            segments: segments.into(),
-            withdrawn: false,
-        };
-        let timeline = Timeline {
-            stream: self.stream,
-            epoch: Epoch(1),
-            target_duration: 2,
-            part_hold_back: MediaDuration::from_millis(600),
-            first_msn: Msn(7),
-            tracks: vec![track],
-            ended: false,
-        };
+        let timeline = timeline(self.stream, segments);
         Standing { timeline, clock: None, closed: false }
     }
 
@@ -114,23 +97,5 @@ impl Disk {
 
     fn path(&self, file: &str) -> std::path::PathBuf {
         Path::new(self.folder.path()).join(format!("live/{}", self.stream)).join(file)
-    }
-}
-
-fn segment(msn: u64) -> Segment {
-    let second = i64::try_from(msn).unwrap() * 2;
-    Segment {
-        msn: Msn(msn),
-        epoch: Epoch(1),
-        start: MediaTime(second * 1_000_000),
-        duration: MediaDuration::from_secs(2),
-        discontinuity: 0,
-        program_date_time: UnixMillis(second * 1000),
-        init: Some("0a".parse().unwrap()),
-        phase: SegmentPhase::Stored,
-        gap: false,
-        independent: true,
-        size: 5,
-        parts: Vec::new(),
     }
 }

@@ -1,0 +1,46 @@
+//! Timelines for unit tests.
+
+use caudal_livestream::timeline::{Segment, SegmentPhase, Timeline, Track, TrackMedia};
+use caudal_livestream::{Epoch, MediaDuration, MediaTime, Msn, StreamId, UnixMillis};
+
+/// A source of its own, in its first epoch, with these segments.
+pub(crate) fn timeline(stream: StreamId, segments: Vec<Segment>) -> Timeline {
+    let track = Track {
+        name: "source".parse().unwrap(),
+        media: TrackMedia::Video { width: 640, height: 360, frame_rate_milli: 25_000 },
+        codecs: "avc1.64001e".to_owned(),
+        peak_bandwidth: 1,
+        average_bandwidth: 1,
+        part_target: MediaDuration::from_millis(200),
+        segments: segments.into(),
+        withdrawn: false,
+    };
+    Timeline {
+        stream,
+        epoch: Epoch(1),
+        target_duration: 2,
+        part_hold_back: MediaDuration::from_millis(600),
+        first_msn: Msn(7),
+        tracks: vec![track],
+        ended: false,
+    }
+}
+
+/// Two seconds, behind those before it.
+pub(crate) fn segment(msn: u64, phase: SegmentPhase) -> Segment {
+    let second = i64::try_from(msn).unwrap() * 2;
+    Segment {
+        msn: Msn(msn),
+        epoch: Epoch(1),
+        start: MediaTime(second * 1_000_000),
+        duration: MediaDuration::from_secs(2),
+        discontinuity: 0,
+        program_date_time: UnixMillis(second * 1000),
+        init: Some("0a".parse().unwrap()),
+        phase,
+        gap: false,
+        independent: true,
+        size: 5,
+        parts: Vec::new(),
+    }
+}
