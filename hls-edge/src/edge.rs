@@ -56,33 +56,40 @@ impl Edge {
 
     /// The stream as it stands; waits for its first announcement.
     pub(crate) async fn stream_view(&self, watched: &Watched) -> Result<Arc<StreamView>, Refusal> {
-        let mut whole = watched.whole();
-        self.until(watched, &mut whole, STARTING, |view| view.map(Ok)).await
+        self.stream_view_once(watched, |_| true).await
     }
 
     /// The same, once a player that joins finds media where it begins, `PART-HOLD-BACK` from the end: hls.js takes a gap
     /// there for a broken rendition and goes through all others.
     pub(crate) async fn stream_view_to_join(&self, watched: &Watched) -> Result<Arc<StreamView>, Refusal> {
-        let has_enough = |view: &Arc<StreamView>| {
-            let lead = view.timeline.tracks.first();
+        let has_enough = |timeline: &Timeline| {
+            let lead = timeline.tracks.first();
             let media: u64 = lead.iter().flat_map(|track| &track.segments).map(|s| s.duration.0).sum();
-            view.timeline.ended || media >= view.timeline.part_hold_back.0
+            timeline.ended || media >= timeline.part_hold_back.0
         };
-        let mut whole = watched.whole();
-        self.until(watched, &mut whole, STARTING, |view| view.filter(has_enough).map(Ok)).await
+        self.stream_view_once(watched, has_enough).await
     }
 
-    /// The stream, once a DASH manifest of it has something to say: players take one without a Period for broken.
+    /// The same, once a DASH manifest of it has something to say: players take one without a Period for broken.
     pub(crate) async fn stream_view_with_a_segment(
         &self,
         watched: &Watched,
     ) -> Result<Arc<StreamView>, Refusal> {
-        let whole_segment = |view: &Arc<StreamView>| {
-            let segments = view.timeline.tracks.iter().flat_map(|track| &track.segments);
-            view.timeline.ended || segments.into_iter().any(|s| s.phase != SegmentPhase::Open && !s.gap)
+        let has_a_segment = |timeline: &Timeline| {
+            let mut segments = timeline.tracks.iter().flat_map(|track| &track.segments);
+            timeline.ended || segments.any(|s| s.phase != SegmentPhase::Open && !s.gap)
         };
+        self.stream_view_once(watched, has_a_segment).await
+    }
+
+    async fn stream_view_once(
+        &self,
+        watched: &Watched,
+        holds: impl Fn(&Timeline) -> bool,
+    ) -> Result<Arc<StreamView>, Refusal> {
         let mut whole = watched.whole();
-        self.until(watched, &mut whole, STARTING, |view| view.filter(whole_segment).map(Ok)).await
+        let ready = |view: Option<Arc<StreamView>>| view.filter(|view| holds(&view.timeline)).map(Ok);
+        self.until(watched, &mut whole, STARTING, ready).await
     }
 
     /// A rendition of it and its changes; waits for the stream's first announcement.
