@@ -7,17 +7,11 @@ impl CutPlan {
     pub(crate) fn silence(&mut self, from: i64, watermark: i64) {
         if !self.is_open() {
             let Some(start) = self.edge() else { return };
-            self.open(if self.broken { from.max(start) } else { start }, false);
-            if let Some(gap) = self.segments.back_mut() {
-                gap.gap = true;
-            }
+            self.open_gap(if self.broken { from.max(start) } else { start });
         } else if self.segments.back().is_some_and(|open| !open.gap) {
             self.close_open_segment();
             let Some(end) = self.edge() else { return };
-            self.open(end, false);
-            if let Some(gap) = self.segments.back_mut() {
-                gap.gap = true;
-            }
+            self.open_gap(end);
         }
         let step = self.grid.step;
         loop {
@@ -29,10 +23,7 @@ impl CutPlan {
                 }
                 let end = gap.part_start();
                 self.close_gap(end);
-                self.open(end, false);
-                if let Some(gap) = self.segments.back_mut() {
-                    gap.gap = true;
-                }
+                self.open_gap(end);
                 continue;
             }
             if watermark < gap.part_start() + step {
@@ -65,11 +56,15 @@ impl CutPlan {
     pub(super) fn insert_gaps(&mut self, from: i64, to: i64) {
         let pieces = ((to - from + self.grid.aim - 1) / self.grid.aim).max(1);
         for piece in 0..pieces {
-            self.open(from + (to - from) * piece / pieces, false);
-            if let Some(gap) = self.segments.back_mut() {
-                gap.gap = true;
-            }
+            self.open_gap(from + (to - from) * piece / pieces);
             self.close_gap(from + (to - from) * (piece + 1) / pieces);
+        }
+    }
+
+    fn open_gap(&mut self, start: i64) {
+        self.open(start, false);
+        if let Some(gap) = self.segments.back_mut() {
+            gap.gap = true;
         }
     }
 }
