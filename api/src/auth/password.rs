@@ -2,7 +2,7 @@
 
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::error::{Error, StartError};
 #[derive(Clone)]
 pub(crate) struct Passwords {
     turns: Arc<Semaphore>,
-    jobs: Sender<Job>,
+    jobs: SyncSender<Job>,
     /// What an unknown person's password is compared with, so that being unknown takes as long as being wrong.
     nobody: Arc<str>,
 }
@@ -33,14 +33,14 @@ impl Passwords {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let nobody =
             hash(&SecretString::from(uuid::Uuid::new_v4().to_string())).map_err(StartError::Passwords)?;
-        // Never more than one for each turn.
-        let (jobs, queue) = channel::<Job>();
+        // Never full: there is a job for each turn at most.
+        let (jobs, queue) = sync_channel::<Job>(cores);
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..cores {
             let queue = Arc::clone(&queue);
             std::thread::Builder::new()
                 .name("passwords".to_owned())
-                .spawn(move || work(&queue))
+                .spawn(move || work_off(&queue))
                 .map_err(|error| StartError::Passwords(error.to_string()))?;
         }
         Ok(Self { turns: Arc::new(Semaphore::new(cores)), jobs, nobody: nobody.into() })
@@ -81,7 +81,7 @@ impl Passwords {
 }
 
 /// Until nobody is left who could send a job.
-fn work(queue: &Mutex<Receiver<Job>>) {
+fn work_off(queue: &Mutex<Receiver<Job>>) {
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = next else { return };
