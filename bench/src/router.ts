@@ -26,7 +26,7 @@ export async function measureRouter(): Promise<void> {
     const tags = await recording.tags();
     const urls: string[] = [];
     while (urls.length < most) urls.push(await streamer(set.platform.web, urls.length));
-    // Hashing fifty passwords leaves hundreds of megabytes with the allocator, which no publisher has cost.
+    // What fifty registrations have left with the allocator is no publisher's cost.
     await set.platform.interrupt();
     await set.platform.restart(settings);
     for (const count of COUNTS) {
