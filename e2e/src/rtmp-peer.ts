@@ -34,21 +34,12 @@ export class RtmpPeer {
 
   /** The plain handshake, which needs no answer to go on. */
   shakeHands(): void {
-    const hello = Buffer.alloc(1 + HANDSHAKE + HANDSHAKE);
-    hello[0] = 3;
-    this.socket.write(hello);
+    this.socket.write(HELLO);
   }
 
   /** Handshake, `connect` and `publish` at once, as an encoder in a hurry. */
   publish(app: string, key: string, tcUrl: string): void {
-    this.shakeHands();
-    this.socket.write(
-      Buffer.concat([
-        message(0, [text('connect'), number(1), object({ app, tcUrl, type: 'nonprivate' })]),
-        message(0, [text('createStream'), number(2), NULL]),
-        message(1, [text('publish'), number(3), NULL, text(key), text('live')]),
-      ]),
-    );
+    this.socket.write(publishing(app, key, tcUrl));
   }
 
   ended(): Promise<void> {
@@ -58,6 +49,16 @@ export class RtmpPeer {
   close(): void {
     this.socket.destroy();
   }
+}
+
+/** All that a publisher in a hurry sends before its media. */
+export function publishing(app: string, key: string, tcUrl: string): Buffer {
+  return Buffer.concat([
+    HELLO,
+    message(0, [text('connect'), number(1), object({ app, tcUrl, type: 'nonprivate' })]),
+    message(0, [text('createStream'), number(2), NULL]),
+    message(1, [text('publish'), number(3), NULL, text(key), text('live')]),
+  ]);
 }
 
 /** A command on chunk stream 3, in chunks of 128 bytes. */
@@ -98,4 +99,6 @@ function object(fields: Record<string, string>): Buffer {
 
 const NULL = Buffer.from([5]);
 const HANDSHAKE = 1536;
+/** The version and both of the client's handshake packets, which the server does not compare. */
+const HELLO = Buffer.concat([Buffer.from([3]), Buffer.alloc(2 * HANDSHAKE)]);
 const CHUNK = 128;
