@@ -17,6 +17,7 @@ use crate::auth::{AccessTokens, Denylist, Passwords, RefreshTokens};
 use crate::client::TrustedProxies;
 use crate::config::{self, Broadcasts, Config, Deadlines, PublicUrls};
 use crate::error::StartError;
+use crate::forwarding::ForwardingNotices;
 use crate::limits::RateLimiter;
 use crate::metrics::Metrics;
 use crate::redis_store::RedisStore;
@@ -35,6 +36,7 @@ pub(crate) struct App {
     pub(crate) urls: PublicUrls,
     pub(crate) cors_origins: Vec<HeaderValue>,
     pub(crate) trusted_proxies: TrustedProxies,
+    pub(crate) forwarding: ForwardingNotices,
     pub(crate) control: Arc<dyn StreamControl>,
     pub(crate) audience: Arc<dyn Audience>,
     pub(crate) web: Option<PathBuf>,
@@ -75,6 +77,7 @@ impl App {
             urls: config.urls,
             cors_origins: config.cors_origins,
             trusted_proxies: config.trusted_proxies,
+            forwarding: ForwardingNotices::default(),
             control: config.control,
             audience: config.audience,
             web: config.web,

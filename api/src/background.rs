@@ -9,7 +9,10 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::bans;
 use crate::error::{Error, StartError};
+use crate::forgotten_streams;
+use crate::lost_streams::LostStreams;
 use crate::stream::{End, order_end};
 
 /// Runs until `shutdown`.
@@ -23,6 +26,7 @@ pub(crate) fn spawn(
         let mut ticks = tokio::time::interval(app.deadlines.sweep);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut tidied: Option<Instant> = None;
+        let mut lost = LostStreams::default();
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
@@ -32,7 +36,10 @@ pub(crate) fn spawn(
             app.denylist.sweep();
             let tidy = tidied.is_none_or(|last| last.elapsed() >= TIDY_EVERY);
             let work = async {
+                bans::enforce(&app).await?;
                 repeat_orders(&app).await?;
+                lost.reconcile(&app).await?;
+                forgotten_streams::recall(&app).await?;
                 count_viewers(&app).await?;
                 if tidy {
                     forget_old_tokens(&app).await?;
@@ -79,10 +86,16 @@ async fn count_viewers(app: &App) -> Result<(), Error> {
     if ids.is_empty() {
         return Ok(());
     }
+    // Locked in the order of their ids: two replicas that count at once must not wait for each other.
     sqlx::query!(
-        r#"update streams set viewer_count = new.viewers, peak_viewers = greatest(peak_viewers, new.viewers)
-           from unnest($1::uuid[], $2::int[]) as new (id, viewers)
-           where streams.id = new.id and is_live"#,
+        r#"with counted as (
+               select s.id, new.viewers from streams s
+               join unnest($1::uuid[], $2::int[]) as new (id, viewers) on new.id = s.id
+               where s.is_live order by s.id for no key update of s
+           )
+           update streams s
+           set viewer_count = counted.viewers, peak_viewers = greatest(s.peak_viewers, counted.viewers)
+           from counted where s.id = counted.id and s.is_live"#,
         &ids,
         &counts
     )

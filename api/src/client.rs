@@ -60,7 +60,7 @@ impl TrustedProxies {
             .collect();
         for hop in hops.into_iter().rev() {
             // Each proxy appends the peer it saw; what lies behind an unreadable entry could be anybody's invention.
-            let Ok(hop) = hop.parse() else { break };
+            let Some(hop) = address_of(hop) else { break };
             real = hop;
             if !self.contains(real) {
                 break;
@@ -69,7 +69,7 @@ impl TrustedProxies {
         real
     }
 
-    fn contains(&self, address: IpAddr) -> bool {
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
         let bits = bits(address);
         self.0.iter().any(|range| bits & range.mask == range.network)
     }
@@ -91,6 +91,11 @@ impl Range {
         let mask = u128::MAX.checked_shl(128 - offset - length).unwrap_or(0);
         Some(Self { network: bits(address) & mask, mask })
     }
+}
+
+/// Some proxies name the visitor's port too: `192.0.2.1:50123`, `[2001:db8::1]:50123`.
+fn address_of(hop: &str) -> Option<IpAddr> {
+    hop.parse().or_else(|_| hop.parse::<SocketAddr>().map(|hop| hop.ip())).ok()
 }
 
 fn bits(address: IpAddr) -> u128 {
@@ -132,8 +137,13 @@ pub(crate) struct Client {
 impl Client {
     /// The address that limits count for a request.
     pub(crate) fn origin(app: &App, parts: &Parts) -> Option<IpAddr> {
+        Some(app.trusted_proxies.real(Self::peer(parts)?, &parts.headers).to_canonical())
+    }
+
+    /// The address at the other end of the connection: a visitor's, or a proxy's.
+    pub(crate) fn peer(parts: &Parts) -> Option<IpAddr> {
         let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
-        Some(app.trusted_proxies.real(peer.ip().to_canonical(), &parts.headers).to_canonical())
+        Some(peer.ip().to_canonical())
     }
 
     /// Counts an attempt at `account` from this address; refuses it when there were too many.
@@ -182,6 +192,8 @@ mod tests {
     fn a_trusted_proxy_names_the_client() {
         assert_eq!(real("10.0.0.0/8", "10.1.2.3", &["198.51.100.1"]), "198.51.100.1");
         assert_eq!(real("::1", "::1", &["2001:db8::7"]), "2001:db8::7");
+        assert_eq!(real("10.0.0.0/8", "10.1.2.3", &["198.51.100.1:50123"]), "198.51.100.1");
+        assert_eq!(real("::1", "::1", &["[2001:db8::7]:50123"]), "2001:db8::7");
     }
 
     #[test]

@@ -163,8 +163,11 @@ pub struct Deadlines {
     pub request: Duration,
     /// For the lifecycle to take up an order; afterwards it is repeated in the background.
     pub control: Duration,
-    /// Between two looks at orders that were not taken up, and at viewer counts.
+    /// Between two looks at orders that were not taken up, at bans, and at viewer counts.
     pub sweep: Duration,
+    /// How long the directory must not have known a stream before its row is closed. Longer than a directory takes to
+    /// load, and than a router takes from `authorize` to opening the stream.
+    pub unknown_stream: Duration,
 }
 
 impl Default for Deadlines {
@@ -179,6 +182,7 @@ impl Default for Deadlines {
             request: Duration::from_secs(15),
             control: Duration::from_secs(3),
             sweep: Duration::from_secs(5),
+            unknown_stream: Duration::from_secs(30),
         }
     }
 }

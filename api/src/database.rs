@@ -3,13 +3,15 @@
 use std::str::FromStr as _;
 use std::time::{Duration, Instant};
 
+use caudal_livestream::UnixMillis;
+use chrono::{DateTime, Datelike as _, Utc};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio_util::sync::CancellationToken;
 
-use crate::error::StartError;
+use crate::error::{Error, StartError};
 
 /// The schema. sqlx holds an advisory lock while it runs, so that replicas starting together do not race.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -47,6 +49,17 @@ pub(crate) async fn open(
     }
     MIGRATIONS.run(&pool).await?;
     Ok(pool)
+}
+
+/// When something happened, by another part's clock.
+pub(crate) fn instant(UnixMillis(at): UnixMillis) -> Result<DateTime<Utc>, Error> {
+    let instant = DateTime::from_timestamp_millis(at).filter(storable);
+    instant.ok_or_else(|| Error::Malformed(format!("{at} is no time")))
+}
+
+/// Whether an instant from outside is one that broadcasts happen at; PostgreSQL refuses what is far beyond.
+pub(crate) fn storable(instant: &DateTime<Utc>) -> bool {
+    (1970..10_000).contains(&instant.year())
 }
 
 /// A wrong password does not become right by waiting.

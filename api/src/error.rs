@@ -68,25 +68,25 @@ pub(crate) enum Error {
     #[error("log in first")]
     Unauthenticated,
     /// The access token is not ours, or is broken.
-    #[error("the access token is not valid")]
+    #[error("the access token is not valid; log in again")]
     TokenInvalid,
     /// The access token has run out: refresh.
-    #[error("the access token has expired")]
+    #[error("the access token has expired; refresh it")]
     TokenExpired,
     /// Logged out, banned, or the password changed.
-    #[error("the session has been ended")]
+    #[error("the session has been ended; log in again")]
     SessionRevoked,
     /// One answer for both mistakes, so that nobody learns which accounts exist.
     #[error("the name or the password is wrong")]
     WrongCredentials,
     /// Right credentials, unwelcome person.
-    #[error("the account is banned")]
+    #[error("this account is banned; ask whoever runs this server")]
     Banned,
     /// Unknown, expired or malformed.
-    #[error("the refresh token is not valid")]
+    #[error("the refresh token is not valid; log in again")]
     RefreshInvalid,
     /// A refresh token was used a second time: somebody else has it. All tokens of its family are void.
-    #[error("the refresh token was used before; all sessions that came from it are ended")]
+    #[error("the refresh token was used before, so its session has been ended; log in again")]
     RefreshReused,
     /// For acts that ask once more.
     #[error("the password is wrong")]
@@ -97,6 +97,9 @@ pub(crate) enum Error {
     /// There is no such thing.
     #[error("{0} does not exist")]
     NotFound(&'static str),
+    /// The caller neither prepared a stream nor is live.
+    #[error("you have no open stream; prepare one, or start streaming")]
+    NoOpenStream,
     /// A person has one broadcast at a time.
     #[error("a stream is open already; end it first")]
     StreamOpen,
@@ -113,19 +116,19 @@ pub(crate) enum Error {
     #[error("the body is too large")]
     TooLarge,
     /// Too often.
-    #[error("too many requests; wait {} s", .0.as_secs())]
+    #[error("too many requests; wait {} s", whole_seconds(*.0))]
     RateLimited(Duration),
     /// More work than the machine can do just now.
-    #[error("the server is busy; try again")]
+    #[error("too many people are logging in just now; try again in {RETRY_SECONDS} s")]
     Overloaded,
     /// The answer did not come together in time.
-    #[error("this took too long; try again")]
+    #[error("the server took too long to answer; try again in {RETRY_SECONDS} s")]
     TimedOut,
-    /// PostgreSQL.
-    #[error("something went wrong")]
+    /// PostgreSQL: away, or asked what it cannot answer.
+    #[error("{}", words_of_database(.0))]
     Database(#[source] sqlx::Error),
     /// A bug, or a broken environment.
-    #[error("something went wrong")]
+    #[error("{BUG}")]
     Internal(String),
 }
 
@@ -198,7 +201,7 @@ impl Error {
             Self::Banned => (StatusCode::FORBIDDEN, "banned"),
             Self::WrongPassword => (StatusCode::FORBIDDEN, "wrong_password"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
-            Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+            Self::NotFound(_) | Self::NoOpenStream => (StatusCode::NOT_FOUND, "not_found"),
             Self::StreamOpen => (StatusCode::CONFLICT, "stream_open"),
             Self::Taken(_) => (StatusCode::CONFLICT, "taken"),
             Self::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, "precondition_failed"),
@@ -270,7 +273,7 @@ impl IntoResponse for Error {
         if let Self::RateLimited(wait) = &self {
             headers.insert(header::RETRY_AFTER, whole_seconds(*wait).into());
         } else if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+            headers.insert(header::RETRY_AFTER, RETRY_SECONDS.into());
         }
         let detail = Some(self.to_string());
         let errors = match self {
@@ -284,7 +287,24 @@ impl IntoResponse for Error {
     }
 }
 
+fn words_of_database(error: &sqlx::Error) -> String {
+    if is_outage(error) {
+        format!("the database cannot be reached just now; try again in {RETRY_SECONDS} s")
+    } else {
+        BUG.to_owned()
+    }
+}
+
 /// Rounded up, at least one: a client that waits that long is let in.
 pub(crate) fn whole_seconds(wait: Duration) -> u64 {
     wait.as_millis().div_ceil(1000).max(1).try_into().unwrap_or(u64::MAX)
 }
+
+/// When to come back to what is away or busy: long enough for a restart of PostgreSQL, and said in words and in
+/// `Retry-After` alike.
+const RETRY_SECONDS: u64 = 2;
+/// For what nobody but the operator can do anything about.
+const BUG: &str = "something went wrong on the server; its log says what, under this answer's requestId";
+
+#[cfg(test)]
+mod tests;

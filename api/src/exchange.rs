@@ -133,17 +133,31 @@ pub(crate) async fn limit(State(app): State<Arc<App>>, request: Request, next: N
     let (parts, body) = request.into_parts();
     let counted = async {
         let exchange = Exchange::of(&parts)?;
+        if let Some(peer) = Client::peer(&parts) {
+            app.forwarding.look(&app.trusted_proxies, peer, &parts.headers);
+        }
         // Only the signature counts here: a revoked session is refused later, and until then has a bucket of its own.
-        let bucket = match bearer(&parts.headers).and_then(|token| app.access_tokens.verify(token).ok()) {
-            Some(claims) => Bucket::of_user(claims.user),
-            None => Bucket::of_origin(Origin::from(origin(&app, &parts)?)),
+        let claims = bearer(&parts.headers).and_then(|token| app.access_tokens.verify(token).ok());
+        let (class, bucket) = match claims {
+            Some(claims) => (Class::Requests, Bucket::of_user(claims.user)),
+            None => {
+                let origin = Origin::from(origin(&app, &parts)?);
+                let class = if is_watching(&parts) { Class::Watching } else { Class::Requests };
+                (class, Bucket::of_origin(class, origin))
+            }
         };
-        exchange.count(&app, Class::Requests, &bucket).await
+        exchange.count(&app, class, &bucket).await
     };
     match counted.await {
         Ok(()) => next.run(Request::from_parts(parts, body)).await,
         Err(error) => error.into_response(),
     }
+}
+
+/// What every open watch page asks again and again, whoever looks at it.
+fn is_watching(parts: &Parts) -> bool {
+    let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
+    matches!(parts.method, Method::GET | Method::HEAD) && route == Some("/api/streams/{id}")
 }
 
 fn origin(app: &App, parts: &Parts) -> Result<IpAddr, Error> {

@@ -1,13 +1,14 @@
 //! Bodies and queries: read strictly, checked by their own rules, and refused by field.
 
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Uri, header};
 use garde::Validate;
 use garde::error::Path;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::error::{Error, FieldError};
 
@@ -74,14 +75,27 @@ where
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
-        let axum::extract::Query(query) = axum::extract::Query::<T>::try_from_uri(&parts.uri)
-            .map_err(|rejection| Error::Malformed(rejection.body_text()))?;
+        let query: T = read_query(&parts.uri)?;
         query.validate().map_err(|report| Error::Invalid(field_errors(&report, "?")))?;
         Ok(Self(query))
     }
 }
 
-fn parse<T: DeserializeOwned + Validate<Context = ()>>(body: &[u8]) -> Result<T, Error> {
+pub(crate) fn read_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Error> {
+    use axum::extract::Query as Form;
+    let malformed = |rejection: QueryRejection| Error::Malformed(rejection.body_text());
+    let Form(pairs) = Form::<Vec<(String, String)>>::try_from_uri(uri).map_err(malformed)?;
+    // Percent-encoded bytes that are no UTF-8 have become replacement characters by now.
+    let unkeepable = pairs.iter().find(|(_, value)| value.contains([NUL, char::REPLACEMENT_CHARACTER]));
+    if let Some((name, value)) = unkeepable {
+        let words = if value.contains(NUL) { CONTAINS_NUL } else { "is not UTF-8 text" };
+        return Err(Error::Invalid(vec![FieldError::new(format!("?{name}"), "invalid", words)]));
+    }
+    Form::try_from_uri(uri).map(|Form(query)| query).map_err(malformed)
+}
+
+pub(crate) fn parse<T: DeserializeOwned + Validate<Context = ()>>(body: &[u8]) -> Result<T, Error> {
+    refuse_nul(body)?;
     let mut reader = serde_json::Deserializer::from_slice(body);
     let value: T = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let inner = error.inner();
@@ -94,6 +108,38 @@ fn parse<T: DeserializeOwned + Validate<Context = ()>>(body: &[u8]) -> Result<T,
     reader.end().map_err(|error| Error::Malformed(format!("the body is not JSON: {error}")))?;
     value.validate().map_err(|report| Error::Invalid(field_errors(&report, "/")))?;
     Ok(value)
+}
+
+/// NUL is the one character that JSON can carry and PostgreSQL's text cannot, whichever field it is in.
+fn refuse_nul(body: &[u8]) -> Result<(), Error> {
+    // JSON can write it in one way only. Most bodies end the search here.
+    if !body.windows(ESCAPED_NUL.len()).any(|window| window == ESCAPED_NUL) {
+        return Ok(());
+    }
+    // What is no JSON is refused by whoever reads it next.
+    let found = serde_json::from_slice(body).ok().and_then(|body| pointer_to_nul(&body, ""));
+    found.map_or(Ok(()), |pointer| {
+        Err(Error::Invalid(vec![FieldError::new(pointer, "invalid", CONTAINS_NUL)]))
+    })
+}
+
+/// As deep as serde_json reads, 128 levels.
+fn pointer_to_nul(value: &Value, at: &str) -> Option<String> {
+    match value {
+        Value::String(text) => text.contains(NUL).then(|| at.to_owned()),
+        Value::Array(items) => {
+            items.iter().enumerate().find_map(|(index, item)| pointer_to_nul(item, &format!("{at}/{index}")))
+        }
+        Value::Object(fields) => {
+            fields.iter().find_map(|(key, value)| pointer_to_nul(value, &format!("{at}/{}", escaped(key))))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
+}
+
+/// A key as part of a pointer (RFC 6901 §3).
+fn escaped(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
 }
 
 /// serde's words without the position, which says nothing to whoever sent one line.
@@ -111,7 +157,7 @@ fn pointer_to(path: &serde_path_to_error::Path) -> String {
         // Writing to a text cannot fail.
         let _ = match segment {
             Segment::Seq { index } => write!(pointer, "/{index}"),
-            Segment::Map { key } => write!(pointer, "/{key}"),
+            Segment::Map { key } => write!(pointer, "/{}", escaped(key)),
             Segment::Enum { variant } => write!(pointer, "/{variant}"),
             Segment::Unknown => Ok(()),
         };
@@ -175,3 +221,7 @@ fn unreadable(rejection: BytesRejection) -> Error {
         Error::Malformed("the body could not be read".into())
     }
 }
+
+const NUL: char = '\0';
+const ESCAPED_NUL: &[u8] = br"\u0000";
+const CONTAINS_NUL: &str = "contains the character U+0000";

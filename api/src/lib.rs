@@ -11,19 +11,25 @@
 //! * `exchange` – what surrounds every answer: request id, problem+json, deadline, headers
 //! * `stream`, `account` – rows and how they look as JSON
 //! * `stream_key` – minted, hashed, encrypted
-//! * `background` – what happens without a request
+//! * `background` – what happens without a request: `lost_streams`, `forgotten_streams` and `bans` among it
 
 mod account;
 mod app;
 mod auth;
 mod background;
+mod bans;
 mod client;
 mod config;
 mod database;
 mod error;
 mod exchange;
+mod forgotten_streams;
+mod forwarding;
+#[doc(hidden)]
+pub mod fuzzing;
 mod json;
 mod limits;
+mod lost_streams;
 mod metrics;
 mod page;
 mod redis_store;
@@ -32,6 +38,7 @@ mod routes;
 mod security_headers;
 mod stream;
 mod stream_key;
+mod text;
 mod web;
 
 use caudal_service::http::{HttpLimits, HttpServer};

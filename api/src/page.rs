@@ -17,9 +17,13 @@ pub(crate) fn decode_cursor<C: DeserializeOwned>(cursor: Option<&str>) -> Result
     let Some(cursor) = cursor else { return Ok(None) };
     let bytes = URL_SAFE_NO_PAD.decode(cursor).ok();
     let place = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    place
-        .map(Some)
-        .ok_or_else(|| Error::Invalid(vec![FieldError::new("?cursor", "invalid", "no cursor of this list")]))
+    place.map(Some).ok_or_else(no_cursor)
+}
+
+/// For a cursor that no page of this list gave.
+pub(crate) fn no_cursor() -> Error {
+    let words = "this is no cursor of this list; begin again without it";
+    Error::Invalid(vec![FieldError::new("?cursor", "invalid", words)])
 }
 
 /// One page of a list.

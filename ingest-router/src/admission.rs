@@ -171,7 +171,7 @@ impl Admission {
                     return Err(refused(
                         Refusal::Rejected,
                         RefusalReason::NoCapacity,
-                        "All transcoders are busy. Try again later.",
+                        "This server already carries as many streams as it may. Try again when another has ended.",
                     ));
                 }
                 Err(OpenError::Unavailable(error)) => {

@@ -40,6 +40,7 @@ pub(crate) fn dismissal(
         let message = "Another encoder has taken over this stream.";
         return Some(Dismissal::new(SessionEnd::TakenOver, Refusal::BadName, message));
     }
+    let dropped = spec.drop.as_ref().filter(|order| order.session == session);
     if status.phase.is_over() || spec.desired_state == DesiredState::Ended {
         let told = status.reason.as_ref().filter(|_| status.phase.is_over());
         return match spec.end_reason {
@@ -47,7 +48,11 @@ pub(crate) fn dismissal(
             reason if reason == Some(EndReason::KeyRotated) || spec.key_revoked => {
                 over(Refusal::Denied, "The stream key was changed. Copy the new one.".to_owned())
             }
-            Some(EndReason::EndedByOwner) => over(Refusal::Rejected, "The broadcast was ended.".to_owned()),
+            // A ban drops the publisher and ends the broadcast; the drop has the reason.
+            Some(EndReason::EndedByOwner) => over(
+                Refusal::Rejected,
+                dropped.map_or_else(|| "The broadcast was ended.".to_owned(), |order| order.reason.clone()),
+            ),
             Some(EndReason::Shutdown) => over(Refusal::Rejected, "The platform is being stopped.".to_owned()),
             _ => over(
                 Refusal::Rejected,
@@ -58,7 +63,7 @@ pub(crate) fn dismissal(
             ),
         };
     }
-    let order = spec.drop.as_ref().filter(|order| order.session == session)?;
+    let order = dropped?;
     Some(Dismissal::new(SessionEnd::Dropped, Refusal::Rejected, order.reason.clone()))
 }
 
@@ -73,7 +78,7 @@ mod tests {
     fn a_publisher_stays_until_its_streams_record_says_otherwise() {
         type Change = fn(&mut LiveStream);
         type Told = Option<(SessionEnd, Refusal, &'static str)>;
-        let cases: [(&str, Change, Told); 11] = [
+        let cases: [(&str, Change, Told); 12] = [
             ("nothing changed", |_| {}, None),
             ("the stream is live", |record| record.status.phase = Phase::Live, None),
             (
@@ -92,6 +97,16 @@ mod tests {
                     record.spec.end_reason = Some(EndReason::EndedByOwner);
                 },
                 Some((SessionEnd::StreamOver, Refusal::Rejected, "The broadcast was ended.")),
+            ),
+            (
+                "its owner was banned",
+                |record| {
+                    let reason = "This account may not stream.".to_owned();
+                    record.spec.drop = Some(DropPublisher { session: record.spec.ingest.session, reason });
+                    record.spec.desired_state = DesiredState::Ended;
+                    record.spec.end_reason = Some(EndReason::EndedByOwner);
+                },
+                Some((SessionEnd::StreamOver, Refusal::Rejected, "This account may not stream.")),
             ),
             (
                 "its key was rotated",

@@ -34,8 +34,11 @@ impl Default for Limits {
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
-    /// Everything.
+    /// Everything else.
     Requests,
+    /// What watch pages ask while somebody watches, without a log-in: a school has one address, and must not lock itself
+    /// out by watching.
+    Watching,
     /// What could be guessed.
     Attempts,
 }
@@ -49,8 +52,10 @@ impl Bucket {
         Self(format!("r:u:{}", user.simple()))
     }
 
-    pub(crate) fn of_origin(origin: Origin) -> Self {
-        Self(format!("r:a:{origin}"))
+    /// Of whoever is not logged in.
+    pub(crate) fn of_origin(class: Class, origin: Origin) -> Self {
+        let kind = if class == Class::Watching { "w" } else { "r" };
+        Self(format!("{kind}:a:{origin}"))
     }
 
     /// `account` may be long, and may be a token: only its hash is kept.
@@ -92,6 +97,7 @@ impl Decision {
     pub(crate) fn headers(&self) -> [(&'static str, Option<HeaderValue>); 2] {
         let name = match self.class {
             Class::Requests => "requests",
+            Class::Watching => "watching",
             Class::Attempts => "attempts",
         };
         let reset = crate::error::whole_seconds(self.reset);
@@ -121,6 +127,7 @@ impl RateLimiter {
     pub(crate) async fn count(&self, class: Class, bucket: &Bucket) -> Decision {
         let limit = match class {
             Class::Requests => self.limits.requests_a_minute,
+            Class::Watching => self.limits.requests_a_minute.saturating_mul(WATCHERS),
             Class::Attempts => self.limits.attempts_a_minute,
         };
         let quota = Quota::new(limit, WINDOW);
@@ -147,3 +154,6 @@ impl RateLimiter {
 
 /// The mission counts by the minute.
 const WINDOW: Duration = Duration::from_secs(60);
+/// A watch page asks twice a minute, so one address has room for 1,500 of them by default, and for 150 that all wait for
+/// a stream to begin.
+const WATCHERS: u32 = 30;

@@ -5,6 +5,7 @@ use caudal_livestream::report::EndReason;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::Owner;
 use crate::app::App;
 use crate::error::Error;
 
@@ -15,27 +16,70 @@ pub(crate) enum End {
     ByOwner,
     /// The stream key was rotated.
     KeyRotated,
+    /// The account was banned or deleted.
+    Banned,
+    /// The directory does not know it, so nobody else would ever say that it is over.
+    Lost,
 }
 
 impl End {
-    /// As the database keeps it: the same word as in `ended_reason`.
+    /// As the database keeps it, in `end_requested_reason` and in `ended_reason`.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::ByOwner => "ended_by_owner",
             Self::KeyRotated => "key_rotated",
+            Self::Banned => "banned",
+            Self::Lost => "lost",
         }
     }
 
     pub(crate) fn parse(text: &str) -> Self {
-        if text == Self::KeyRotated.as_str() { Self::KeyRotated } else { Self::ByOwner }
+        let known = [Self::KeyRotated, Self::Banned, Self::Lost].into_iter().find(|end| end.as_str() == text);
+        known.unwrap_or(Self::ByOwner)
     }
 
     fn reason(self) -> EndReason {
         match self {
-            Self::ByOwner => EndReason::EndedByOwner,
+            // "Its owner or a moderator ended it."
+            Self::ByOwner | Self::Banned => EndReason::EndedByOwner,
             Self::KeyRotated => EndReason::KeyRotated,
+            Self::Lost => EndReason::PublisherLost,
         }
     }
+
+    /// What the publisher is told before the stream ends; without it, the router's own words for the end will do.
+    fn words_for_publisher(self) -> Option<&'static str> {
+        match self {
+            Self::KeyRotated => Some("the stream key was changed"),
+            Self::Banned => Some(BANNED),
+            Self::ByOwner | Self::Lost => None,
+        }
+    }
+}
+
+/// What a banned streamer's encoder shows, at the ban and at each try after it.
+pub(crate) const BANNED: &str = "This account may not stream.";
+
+/// Records the wish to end a stream that a publisher was let into; the first reason stays, unless `end` is stricter.
+pub(crate) async fn request_end(
+    db: &mut PgConnection,
+    _: Owner,
+    stream: Uuid,
+    end: End,
+) -> Result<(), Error> {
+    sqlx::query!(
+        r#"update streams
+           set end_requested_at = coalesce(end_requested_at, now()),
+               end_requested_reason = case when $3 then $2 else coalesce(end_requested_reason, $2) end,
+               revision = revision + 1
+           where id = $1 and ended_at is null"#,
+        stream,
+        end.as_str(),
+        end != End::ByOwner
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// Tells the lifecycle to end a stream whose wish to end is committed. When it does not take that up now, the
@@ -44,11 +88,14 @@ pub(crate) async fn order_end(app: &App, stream: Uuid, end: End) -> Result<(), E
     let id = StreamId(stream);
     if end == End::KeyRotated {
         // The router first: until it knows, an encoder that returns with the old key would be let in from its cache.
-        let revoked = app.ordered("revoke a key", app.control.revoke_key(id)).await;
-        let reason = "the stream key was changed".to_owned();
-        if !revoked || !app.ordered("drop a publisher", app.control.drop_publisher(id, reason)).await {
+        if !app.ordered("revoke a key", app.control.revoke_key(id)).await {
             return Ok(());
         }
+    }
+    if let Some(words) = end.words_for_publisher()
+        && !app.ordered("drop a publisher", app.control.drop_publisher(id, words.to_owned())).await
+    {
+        return Ok(());
     }
     if !app.ordered("end a stream", app.control.end(id, end.reason())).await {
         return Ok(());
@@ -56,30 +103,38 @@ pub(crate) async fn order_end(app: &App, stream: Uuid, end: End) -> Result<(), E
     if app.control.inspect(id).is_none() {
         // Admitted, and never created: nobody else will ever say that it is over. Should the router be just about to
         // create it, `published` finds the wish and ends it then.
-        let mut db = app.database.acquire().await?;
-        close_unused(&mut db, stream, end).await?;
+        let mut tx = app.database.begin().await?;
+        if let Some(owner) = Owner::lock_of_stream(&mut tx, stream).await? {
+            close_unused(&mut tx, owner, stream, end).await?;
+        }
+        tx.commit().await?;
     }
     Ok(())
 }
 
 /// Closes a row that no broadcast stands behind.
-pub(crate) async fn close_unused(db: &mut PgConnection, stream: Uuid, end: End) -> Result<(), Error> {
+pub(crate) async fn close_unused(
+    db: &mut PgConnection,
+    owner: Owner,
+    stream: Uuid,
+    end: End,
+) -> Result<(), Error> {
     sqlx::query!(
-        r#"with closed as (
-               update streams
-               set ended_at = greatest(now(), started_at), is_live = false, ended_reason = $2, viewer_count = 0,
-                   revision = revision + 1
-               where id = $1 and ended_at is null
-               returning user_id
-           )
-           update users set is_streaming = exists (
-               select from streams s where s.user_id = users.id and s.is_live and s.id <> $1
-           )
-           from closed where users.id = closed.user_id"#,
+        r#"update streams
+           set ended_at = greatest(now(), started_at), is_live = false, ended_reason = $2, viewer_count = 0,
+               revision = revision + 1
+           where id = $1 and ended_at is null"#,
         stream,
         end.as_str()
     )
-    .execute(db)
+    .execute(&mut *db)
     .await?;
-    Ok(())
+    owner.set_streaming(db).await
+}
+
+/// Closes a row whose broadcast the directory does not know. Should it turn up after all, `published` finds the wish to
+/// end and ends it: its publisher gets a new one.
+pub(crate) async fn close_lost(db: &mut PgConnection, owner: Owner, stream: Uuid) -> Result<(), Error> {
+    request_end(db, owner, stream, End::Lost).await?;
+    close_unused(db, owner, stream, End::Lost).await
 }

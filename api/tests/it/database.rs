@@ -1,6 +1,7 @@
 //! A database for one test.
 
 use std::str::FromStr as _;
+use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgPool};
@@ -32,6 +33,24 @@ impl TestDatabase {
 }
 
 impl TestDatabase {
+    /// Until `question`, a query for one boolean, is answered with true.
+    pub(crate) async fn says(&self, question: &'static str) {
+        let asked = async {
+            while sqlx::query_scalar::<_, Option<bool>>(question).fetch_one(&self.pool).await.unwrap()
+                != Some(true)
+            {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), asked)
+            .await
+            .unwrap_or_else(|_| panic!("never true: {question}"));
+    }
+
+    pub(crate) async fn execute(&self, statement: &'static str) {
+        sqlx::raw_sql(statement).execute(&self.pool).await.unwrap();
+    }
+
     /// As if the server were gone, for this database's users.
     pub(crate) async fn goes_away(&self) {
         let mut connection = self.server.connect().await.unwrap();

@@ -41,12 +41,17 @@ impl Lifecycle {
 
     /// The router created the stream.
     pub(crate) fn knows(&self, stream: StreamId, phase: Phase) {
+        self.knows_of("ana", stream, phase);
+    }
+
+    /// The router created a stream of `channel`.
+    pub(crate) fn knows_of(&self, channel: &str, stream: StreamId, phase: Phase) {
         let rung =
             |name: &str, height| LadderRung { name: name.parse().unwrap(), height, bitrate: 1_000_000 };
         let record = LiveStream {
             spec: Spec {
                 stream,
-                channel: "ana".into(),
+                channel: channel.into(),
                 title: "Title".into(),
                 access: Access::Public,
                 renditions: vec![rung("720p", 720), rung("480p", 480)],
@@ -67,6 +72,7 @@ impl Lifecycle {
             },
             status: Status {
                 phase,
+                started_at: Some(UnixMillis(1_700_000_000_000)),
                 media: Some(MediaInfo {
                     bitrate: 6_000_000,
                     fps_milli: 29_970,
@@ -84,6 +90,11 @@ impl Lifecycle {
             },
         };
         self.streams.lock().unwrap().insert(stream, Arc::new(record));
+    }
+
+    /// Its record is gone.
+    pub(crate) fn forgets(&self, stream: StreamId) {
+        self.streams.lock().unwrap().remove(&stream);
     }
 
     /// Until `order` was given.
@@ -117,5 +128,9 @@ impl StreamControl for Lifecycle {
 
     fn inspect(&self, stream: StreamId) -> Option<Arc<LiveStream>> {
         self.streams.lock().unwrap().get(&stream).cloned()
+    }
+
+    fn running(&self) -> Vec<Arc<LiveStream>> {
+        self.streams.lock().unwrap().values().cloned().collect()
     }
 }

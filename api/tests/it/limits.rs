@@ -21,6 +21,7 @@ async fn the_request_after_the_last_one_allowed_is_refused_and_told_when_to_come
     assert_eq!(answer.refusal(), (429, "rate_limited"));
     let wait: u32 = answer.header("retry-after").parse().unwrap();
     assert!((1..=12).contains(&wait), "{wait}");
+    assert_eq!(answer.json["detail"], format!("too many requests; wait {wait} s"));
 }
 
 #[tokio::test]
@@ -87,4 +88,33 @@ async fn a_forwarded_address_counts_only_when_a_trusted_proxy_names_it() {
         assert_eq!(from("198.51.100.2").await.status, second, "{proxies}");
         assert_eq!(from("198.51.100.1").await.status, 429);
     }
+}
+
+#[tokio::test]
+async fn a_school_that_watches_does_not_lock_itself_out() {
+    let api = Running::start_with(|config| config.limits = Limits::default()).await;
+    let live = api.register("ana").await.goes_live().await;
+    let path = format!("/api/streams/{live}");
+    // Fifty pages for two minutes, all of it at once.
+    for _ in 0..200 {
+        assert_eq!(api.get(&path).await.status, 200);
+    }
+    // The next visitor from there finds everything else as if nobody had watched.
+    let answer = api.get("/api/streams").await;
+    assert_eq!((answer.status.as_u16(), answer.header("ratelimit-policy")), (200, "\"requests\";q=100;w=60"));
+    assert_eq!(api.get(&path).await.header("ratelimit-policy"), "\"watching\";q=3000;w=60");
+    // Changing something is no watching.
+    let change = send(api.request(Method::PATCH, &path).json(&json!({"title": "Mine"}))).await;
+    assert_eq!(change.header("ratelimit-policy"), "\"requests\";q=100;w=60");
+}
+
+#[tokio::test]
+async fn watching_has_its_limit_too() {
+    let api = Running::start_with(|config| config.limits.requests_a_minute = 1).await;
+    let path = format!("/api/streams/{}", uuid::Uuid::now_v7());
+    let mut answers = Vec::new();
+    for _ in 0..40 {
+        answers.push(api.get(&path).await.status.as_u16());
+    }
+    assert!(answers.contains(&429), "{answers:?}");
 }

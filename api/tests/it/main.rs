@@ -12,11 +12,15 @@
 )]
 
 mod accounts;
+mod bans;
 mod conventions;
 mod database;
+mod hostile_input;
 mod ingest;
+mod leftovers;
 mod lifecycle;
 mod limits;
+mod locks;
 mod redis_server;
 mod replicas;
 mod running;

@@ -73,6 +73,9 @@ async fn what_cannot_be_a_stream_is_refused() {
         (json!({"title": "x".repeat(141)}), "/title", "too_long"),
         (json!({"title": "two\nlines"}), "/title", "invalid"),
         (json!({"title": "\u{202e}backwards"}), "/title", "invalid"),
+        (json!({"title": "\u{200b}\u{200d}\u{2060}\u{feff}"}), "/title", "too_short"),
+        (json!({"title": "two\u{2028}lines"}), "/title", "invalid"),
+        (json!({"title": "unassigned\u{378}"}), "/title", "invalid"),
         (json!({"title": "x", "description": "y".repeat(5001)}), "/description", "too_long"),
         (json!({"title": "x", "description": "nul\u{0}"}), "/description", "invalid"),
         (json!({"title": "x", "categoryIds": ["chess"]}), "/categoryIds/0", "wrong_shape"),
@@ -266,6 +269,53 @@ async fn the_list_holds_what_is_live_most_watched_first() {
         ("colour=red", 400),
     ] {
         assert_eq!(api.get(&format!("/api/streams?{query}")).await.status.as_u16(), code, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn the_recent_list_goes_by_the_start_and_not_by_the_preparation() {
+    let api = Running::start().await;
+    for (name, minutes) in [("ana", 1), ("bob", 30), ("eve", 10)] {
+        let live = api.register(name).await.goes_live().await;
+        sqlx::query(
+            "update streams set started_at = now() - make_interval(mins => $2), title = $3 where id = $1",
+        )
+        .bind(live.0)
+        .bind(minutes)
+        .bind(name)
+        .execute(&api.database.pool)
+        .await
+        .unwrap();
+    }
+    assert_eq!(titles(&api.get("/api/streams?sort=recent").await), ["ana", "eve", "bob"]);
+    let mut seen = Vec::new();
+    let mut path = "/api/streams?sort=recent&limit=1".to_owned();
+    while !path.is_empty() {
+        let answer = api.get(&path).await;
+        seen.extend(titles(&answer).into_iter().map(str::to_owned));
+        path = answer.header("link").trim_start_matches('<').split('>').next().unwrap().to_owned();
+    }
+    assert_eq!(seen, ["ana", "eve", "bob"]);
+    // A cursor belongs to its own list.
+    let by_viewers = api.get("/api/streams?limit=1").await;
+    let cursor =
+        by_viewers.header("link").split("cursor=").nth(1).unwrap().split('>').next().unwrap().to_owned();
+    let mixed = api.get(&format!("/api/streams?sort=recent&cursor={cursor}")).await;
+    assert_eq!(mixed.refusal(), (422, "invalid"));
+}
+
+#[tokio::test]
+async fn what_is_composed_is_found_by_what_is_not() {
+    let api = Running::start().await;
+    let ana = api.register("ana").await;
+    ana.post("/api/streams", json!({"title": "Cafe\u{301} \u{200b}at noon"})).await;
+    ana.goes_live().await;
+    for typed in ["caf%C3%A9", "cafe%CC%81", "caf%C3%A9%E2%80%8B"] {
+        assert_eq!(
+            titles(&api.get(&format!("/api/streams?q={typed}")).await),
+            ["Caf\u{e9} at noon"],
+            "{typed}"
+        );
     }
 }
 

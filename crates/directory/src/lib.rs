@@ -69,6 +69,11 @@ pub trait StreamControl: Send + Sync + 'static {
 
     /// The stream as it stands, for its owner's eyes; none when the directory does not know it.
     fn inspect(&self, stream: StreamId) -> Option<Arc<LiveStream>>;
+
+    /// All streams as they stand. A control that cannot list them says none.
+    fn running(&self) -> Vec<Arc<LiveStream>> {
+        Vec::new()
+    }
 }
 
 /// Why a stream cannot be created.

@@ -342,6 +342,10 @@ impl StreamControl for LocalDirectory {
     fn inspect(&self, stream: StreamId) -> Option<Arc<LiveStream>> {
         self.shared.streams.borrow().get(&stream).cloned()
     }
+
+    fn running(&self) -> Vec<Arc<LiveStream>> {
+        self.shared.streams.borrow().values().cloned().collect()
+    }
 }
 
 /// Requests that wait for a stream's task; senders wait beyond that, for at most [`ANSWER`].

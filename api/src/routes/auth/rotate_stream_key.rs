@@ -13,7 +13,7 @@ use crate::auth::Caller;
 use crate::client::Client;
 use crate::error::Error;
 use crate::json::Checked;
-use crate::stream::{End, order_end};
+use crate::stream::{End, Owner, order_end, request_end};
 
 #[derive(Deserialize, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -44,7 +44,8 @@ pub(crate) async fn rotate_stream_key(
 
     let (stream_key, sealed) = app.stream_keys.mint(caller.user)?;
     let mut tx = app.database.begin().await?;
-    // Locks the row that `authorize` locks: a publisher with the old key is either seen below or refused.
+    // The lock that `authorize` takes: a publisher with the old key is either seen below or refused.
+    let owner = Owner::lock(&mut tx, caller.user).await?.ok_or(Error::SessionRevoked)?;
     let rotated_at = sqlx::query_scalar!(
         r#"update users
            set stream_key = $2, stream_key_enc = $3, stream_key_kid = $4, key_rotated_at = now(), updated_at = now()
@@ -57,14 +58,14 @@ pub(crate) async fn rotate_stream_key(
     .fetch_one(&mut *tx)
     .await?;
     let publishing = sqlx::query_scalar!(
-        r#"update streams
-           set end_requested_at = coalesce(end_requested_at, now()), end_requested_reason = $2, revision = revision + 1
-           where user_id = $1 and ended_at is null and authorized_at is not null returning id"#,
-        caller.user,
-        End::KeyRotated.as_str()
+        "select id from streams where user_id = $1 and ended_at is null and authorized_at is not null",
+        caller.user
     )
     .fetch_optional(&mut *tx)
     .await?;
+    if let Some(stream) = publishing {
+        request_end(&mut tx, owner, stream, End::KeyRotated).await?;
+    }
     tx.commit().await?;
     tracing::info!(target: "caudal_api::audit", user = %caller.user, session = %caller.session, address = %client.address,
         "a stream key was rotated");

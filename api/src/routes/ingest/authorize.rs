@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::error::Error;
 use crate::json::Internal;
+use crate::stream::{BANNED, Owner, close_lost};
 
 /// The same answer as long as the stream's row is open and nobody wished it to end.
 pub(crate) async fn authorize(
@@ -27,13 +28,14 @@ pub(crate) async fn authorize(
     Ok(match outcome {
         Ok(authorized) => {
             app.metrics.admitted("authorized");
-            tracing::info!(stream = %authorized.stream, channel = authorized.channel, session = %request.session, "publisher admitted");
+            // The router says what became of the publisher: it may still refuse one, for want of room or for another.
+            tracing::debug!(stream = %authorized.stream, channel = authorized.channel, session = %request.session, "a stream key was accepted");
             Json(authorized).into_response()
         }
         Err(code) => {
             let (word, message) = words(code);
             app.metrics.admitted(word);
-            tracing::info!(session = %request.session, remote = ?request.remote, word, "publisher refused");
+            tracing::debug!(session = %request.session, remote = ?request.remote, word, "a stream key was not accepted");
             (StatusCode::FORBIDDEN, Json(Denied { code, message: message.to_owned() })).into_response()
         }
     })
@@ -44,7 +46,7 @@ fn words(code: DenialCode) -> (&'static str, &'static str) {
         DenialCode::UnknownKey => {
             ("unknown_key", "This stream key is not valid. Copy the current one from your studio page.")
         }
-        DenialCode::Banned => ("banned", "This account may not stream."),
+        DenialCode::Banned => ("banned", BANNED),
         DenialCode::Held => {
             ("held", "You ended this stream a moment ago. Wait half a minute before you start the next one.")
         }
@@ -52,21 +54,18 @@ fn words(code: DenialCode) -> (&'static str, &'static str) {
 }
 
 async fn admit(app: &App, request: &AuthorizeRequest) -> Result<Result<Authorized, DenialCode>, Error> {
+    // Nonsense costs no connection.
     let Some(hash) = app.stream_keys.hash(&request.key) else { return Ok(Err(DenialCode::UnknownKey)) };
     let mut tx = app.database.begin().await?;
     // The lock makes simultaneous admissions, rotations and preparations of one person one after the other.
-    let user = sqlx::query!(
-        r#"select id, username, banned_at is not null as "banned!", coalesce(key_held_until > now(), false) as "held!"
-           from users where stream_key = $1 and deleted_at is null for update"#,
-        hash
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
-    let Some(user) = user else { return Ok(Err(DenialCode::UnknownKey)) };
+    let Some(publisher) = Owner::lock_by_key(&mut tx, &hash).await? else {
+        return Ok(Err(DenialCode::UnknownKey));
+    };
+    let owner = publisher.owner;
     if let Some(StreamId(ended)) = request.ended {
-        push_out(&mut tx, user.id, Some(ended)).await?;
+        push_out(&mut tx, owner, Some(ended)).await?;
     }
-    let denial = match (user.banned, user.held) {
+    let denial = match (publisher.banned, publisher.held) {
         (true, _) => Some(DenialCode::Banned),
         (false, true) => Some(DenialCode::Held),
         (false, false) => None,
@@ -76,23 +75,25 @@ async fn admit(app: &App, request: &AuthorizeRequest) -> Result<Result<Authorize
         return Ok(Err(denial));
     }
     // What was told to end and has not yet is not what a publisher who comes now wants to continue.
-    push_out(&mut tx, user.id, None).await?;
+    push_out(&mut tx, owner, None).await?;
+
+    push_out_lost(app, &mut tx, owner).await?;
 
     let open = sqlx::query!(
-        r#"update streams set authorized_at = coalesce(authorized_at, now())
+        r#"update streams set authorized_at = now()
            where user_id = $1 and ended_at is null returning id, title, access"#,
-        user.id
+        owner.user
     )
     .fetch_optional(&mut *tx)
     .await?;
     let (id, title, access) = match open {
         Some(open) => (open.id, open.title, open.access),
-        None => begin(&mut tx, user.id, &user.username).await?,
+        None => begin(&mut tx, owner.user, &publisher.username).await?,
     };
     let hints = sqlx::query_scalar!(
         r#"select hints as "hints!: Column<BroadcastHints>" from streams
            where user_id = $1 and hints is not null and done_at is not null order by done_at desc limit 1"#,
-        user.id
+        owner.user
     )
     .fetch_optional(&mut *tx)
     .await?;
@@ -101,7 +102,7 @@ async fn admit(app: &App, request: &AuthorizeRequest) -> Result<Result<Authorize
     let broadcasts = &app.broadcasts;
     Ok(Ok(Authorized {
         stream: StreamId(id),
-        channel: user.username,
+        channel: publisher.username,
         title,
         access: if access == "premium" { Access::Premium } else { Access::Public },
         record: broadcasts.record,
@@ -114,25 +115,37 @@ async fn admit(app: &App, request: &AuthorizeRequest) -> Result<Result<Authorize
 
 /// Closes the row of a broadcast that is over or is to be, so that the person can have another; its `done` still comes.
 /// With `ended` that stream, else whichever was told to end.
-async fn push_out(db: &mut PgConnection, user: Uuid, ended: Option<Uuid>) -> Result<(), Error> {
+async fn push_out(db: &mut PgConnection, owner: Owner, ended: Option<Uuid>) -> Result<(), Error> {
     sqlx::query!(
         r#"update streams
            set ended_at = greatest(now(), started_at), is_live = false, viewer_count = 0, revision = revision + 1
            where user_id = $1 and ended_at is null
              and case when $2::uuid is null then end_requested_at is not null else id = $2 end"#,
-        user,
+        owner.user,
         ended
     )
     .execute(&mut *db)
     .await?;
-    sqlx::query!(
-        r#"update users set is_streaming = exists (select from streams where user_id = $1 and is_live)
-           where id = $1 and is_streaming"#,
-        user
+    owner.set_streaming(db).await
+}
+
+/// Closes a live row that the directory does not know, as a restored backup has them: its id must not be broadcast under
+/// again, because the storage still has what the first broadcast left there.
+async fn push_out_lost(app: &App, db: &mut PgConnection, owner: Owner) -> Result<(), Error> {
+    let live = sqlx::query_scalar!(
+        r#"select id from streams
+           where user_id = $1 and is_live and coalesce(authorized_at, created_at) < now() - make_interval(secs => $2)"#,
+        owner.user,
+        app.deadlines.unknown_stream.as_secs_f64()
     )
-    .execute(db)
+    .fetch_optional(&mut *db)
     .await?;
-    Ok(())
+    match live {
+        Some(stream) if app.control.inspect(StreamId(stream)).is_none() => {
+            close_lost(db, owner, stream).await
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A stream for somebody who just pressed "Start Streaming": what the last one said, because most shows go on, and who

@@ -7,11 +7,11 @@ use axum::http::StatusCode;
 use caudal_livestream::report::Done;
 use sqlx::types::Json as Column;
 
-use super::instant;
-use super::owner::Owner;
 use crate::app::App;
+use crate::database::instant;
 use crate::error::Error;
 use crate::json::Internal;
+use crate::stream::Owner;
 
 /// The last word on a stream: a second `done` changes nothing.
 pub(crate) async fn done(
@@ -23,7 +23,7 @@ pub(crate) async fn done(
     let reason =
         serde_json::to_value(report.reason).ok().and_then(|reason| reason.as_str().map(str::to_owned));
     let mut tx = app.database.begin().await?;
-    let Some(owner) = Owner::lock(&mut tx, report.stream).await? else {
+    let Some(owner) = Owner::lock_of_stream(&mut tx, report.stream.0).await? else {
         // The controller must not report for ever.
         tracing::warn!(stream = %report.stream, "a stream that is unknown here is done");
         return Ok(StatusCode::NO_CONTENT);

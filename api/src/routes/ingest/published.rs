@@ -6,12 +6,11 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use caudal_livestream::report::Published;
 
-use super::instant;
-use super::owner::Owner;
 use crate::app::App;
+use crate::database::instant;
 use crate::error::Error;
 use crate::json::Internal;
-use crate::stream::{End, order_end};
+use crate::stream::{End, Owner, order_end};
 
 /// Makes the stream live. After `done`, and once its row was closed, it changes nothing.
 pub(crate) async fn published(
@@ -20,7 +19,7 @@ pub(crate) async fn published(
 ) -> Result<StatusCode, Error> {
     let started_at = instant(report.started_at)?;
     let mut tx = app.database.begin().await?;
-    let Some(owner) = Owner::lock(&mut tx, report.stream).await? else {
+    let Some(owner) = Owner::lock_of_stream(&mut tx, report.stream.0).await? else {
         // The broadcast must not hang on that.
         tracing::warn!(stream = %report.stream, "a stream that is unknown here was published");
         return Ok(StatusCode::NO_CONTENT);

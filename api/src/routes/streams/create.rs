@@ -13,16 +13,17 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::error::{Error, OnConstraint as _};
 use crate::json::Checked;
-use crate::stream::{self, MAX_CATEGORIES, StreamView, select_streams};
+use crate::stream::{self, MAX_CATEGORIES, Owner, StreamView, select_streams};
+use crate::text::{Description, Title};
 
 #[derive(Deserialize, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct NewStream {
-    #[garde(custom(stream::is_title))]
-    title: String,
+    #[garde(dive)]
+    title: Title,
     #[serde(default)]
-    #[garde(custom(stream::is_description))]
-    description: String,
+    #[garde(dive)]
+    description: Description,
     #[serde(default)]
     #[garde(length(max = MAX_CATEGORIES))]
     category_ids: Vec<Uuid>,
@@ -37,17 +38,13 @@ pub(crate) async fn create(
     let id = Uuid::now_v7();
     let mut tx = app.database.begin().await?;
     // The lock that `authorize` takes: a publisher who arrives at this moment either finds this stream or makes it fail.
-    let user = sqlx::query_scalar!(
-        "select id from users where id = $1 and deleted_at is null for update",
-        caller.user
-    );
-    user.fetch_optional(&mut *tx).await?.ok_or(Error::SessionRevoked)?;
+    Owner::lock(&mut tx, caller.user).await?.ok_or(Error::SessionRevoked)?;
     sqlx::query!(
         "insert into streams (id, user_id, title, description) values ($1, $2, $3, $4)",
         id,
         caller.user,
-        new.title.trim(),
-        new.description
+        new.title.as_str(),
+        new.description.as_str()
     )
     .execute(&mut *tx)
     .await

@@ -12,15 +12,16 @@ use crate::app::App;
 use crate::error::Error;
 use crate::json::Checked;
 use crate::stream::{self, MAX_CATEGORIES, OwnedStream, StreamView, select_streams};
+use crate::text::{Description, Title};
 
 /// What is absent stays as it is.
 #[derive(Deserialize, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Changes {
-    #[garde(inner(custom(stream::is_title)))]
-    title: Option<String>,
-    #[garde(inner(custom(stream::is_description)))]
-    description: Option<String>,
+    #[garde(dive)]
+    title: Option<Title>,
+    #[garde(dive)]
+    description: Option<Description>,
     #[garde(length(max = MAX_CATEGORIES))]
     category_ids: Option<Vec<Uuid>>,
 }
@@ -39,8 +40,8 @@ pub(crate) async fn edit(
            set title = coalesce($2, title), description = coalesce($3, description), revision = revision + 1
            where id = $1 and ($4::int is null or revision = $4)"#,
         stream.id,
-        changes.title.as_deref().map(str::trim),
-        changes.description,
+        changes.title.as_ref().map(Title::as_str),
+        changes.description.as_ref().map(Description::as_str),
         revision
     )
     .execute(&mut *tx)

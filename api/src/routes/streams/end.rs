@@ -8,7 +8,9 @@ use axum::response::{IntoResponse as _, Response};
 
 use crate::app::App;
 use crate::error::Error;
-use crate::stream::{End, OwnedStream, StreamView, close_unused, order_end, select_streams};
+use crate::stream::{
+    End, OwnedStream, Owner, StreamView, close_unused, order_end, request_end, select_streams,
+};
 
 /// Ends a stream and never erases it: `202` while the lifecycle is at it, `204` when nothing is left to do.
 pub(crate) async fn end(
@@ -16,13 +18,10 @@ pub(crate) async fn end(
     OwnedStream(stream): OwnedStream,
 ) -> Result<Response, Error> {
     let mut tx = app.database.begin().await?;
-    // Users before streams, as everywhere: two requests that lock both must not wait for each other.
-    sqlx::query_scalar!("select id from users where id = $1 for update", stream.user_id)
-        .fetch_one(&mut *tx)
-        .await?;
+    let owner = Owner::lock(&mut tx, stream.user_id).await?.ok_or(Error::SessionRevoked)?;
     let row = sqlx::query!(
         r#"select ended_at is not null as "ended!", authorized_at is not null as "admitted!" from streams
-           where id = $1 for update"#,
+           where id = $1"#,
         stream.id
     )
     .fetch_one(&mut *tx)
@@ -32,20 +31,11 @@ pub(crate) async fn end(
     }
     if !row.admitted {
         // Prepared, and no publisher came: there is nobody to tell.
-        close_unused(&mut tx, stream.id, End::ByOwner).await?;
+        close_unused(&mut tx, owner, stream.id, End::ByOwner).await?;
         tx.commit().await?;
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    sqlx::query!(
-        r#"update streams
-           set end_requested_at = coalesce(end_requested_at, now()),
-               end_requested_reason = coalesce(end_requested_reason, $2), revision = revision + 1
-           where id = $1"#,
-        stream.id,
-        End::ByOwner.as_str()
-    )
-    .execute(&mut *tx)
-    .await?;
+    request_end(&mut tx, owner, stream.id, End::ByOwner).await?;
     // Encoders reconnect by themselves: for a moment the key must not bring back what its owner just ended.
     sqlx::query!(
         "update users set key_held_until = now() + make_interval(secs => $2) where id = $1",

@@ -18,6 +18,6 @@ pub(crate) async fn mine(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let row = select_streams!("where s.user_id = $1 and s.ended_at is null", caller.user);
-    let row = row.fetch_optional(&app.database).await?.ok_or(Error::NotFound("an open stream"))?;
+    let row = row.fetch_optional(&app.database).await?.ok_or(Error::NoOpenStream)?;
     Ok(StreamView::new(&app, row).unless_known(&headers))
 }

@@ -1,0 +1,96 @@
+use super::*;
+
+/// Every variant of [`Error`] once, or once a case: adding one without a row here does not compile.
+fn number(error: &Error) -> usize {
+    match error {
+        Error::Malformed(_) => 0,
+        Error::Invalid(_) => 1,
+        Error::Unauthenticated => 2,
+        Error::TokenInvalid => 3,
+        Error::TokenExpired => 4,
+        Error::SessionRevoked => 5,
+        Error::WrongCredentials => 6,
+        Error::Banned => 7,
+        Error::RefreshInvalid => 8,
+        Error::RefreshReused => 9,
+        Error::WrongPassword => 10,
+        Error::Forbidden => 11,
+        Error::NotFound(_) => 12,
+        Error::NoOpenStream => 13,
+        Error::StreamOpen => 14,
+        Error::Taken(_) => 15,
+        Error::PreconditionFailed => 16,
+        Error::UnsupportedMediaType => 17,
+        Error::TooLarge => 18,
+        Error::RateLimited(_) => 19,
+        Error::Overloaded => 20,
+        Error::TimedOut => 21,
+        Error::Database(_) => 22,
+        Error::Internal(_) => 23,
+    }
+}
+
+const VARIANTS: usize = 24;
+
+#[test]
+fn every_error_says_what_is_wrong_and_what_to_do_about_it() {
+    let bug = "something went wrong on the server; its log says what, under this answer's requestId";
+    let field = || FieldError::new("/username", "taken", "this name is taken");
+    let cases = [
+        (Error::Malformed("the body is not JSON".into()), 400, "malformed", "the body is not JSON"),
+        (Error::Invalid(vec![field()]), 422, "invalid", "some fields are not acceptable"),
+        (Error::Unauthenticated, 401, "unauthenticated", "log in first"),
+        (Error::TokenInvalid, 401, "token_invalid", "the access token is not valid; log in again"),
+        (Error::TokenExpired, 401, "token_expired", "the access token has expired; refresh it"),
+        (Error::SessionRevoked, 401, "session_revoked", "the session has been ended; log in again"),
+        (Error::WrongCredentials, 401, "wrong_credentials", "the name or the password is wrong"),
+        (Error::Banned, 403, "banned", "this account is banned; ask whoever runs this server"),
+        (Error::RefreshInvalid, 401, "refresh_invalid", "the refresh token is not valid; log in again"),
+        (
+            Error::RefreshReused,
+            401,
+            "refresh_reused",
+            "the refresh token was used before, so its session has been ended; log in again",
+        ),
+        (Error::WrongPassword, 403, "wrong_password", "the password is wrong"),
+        (Error::Forbidden, 403, "forbidden", "this is not yours"),
+        (Error::NotFound("the stream"), 404, "not_found", "the stream does not exist"),
+        (Error::NoOpenStream, 404, "not_found", "you have no open stream; prepare one, or start streaming"),
+        (Error::StreamOpen, 409, "stream_open", "a stream is open already; end it first"),
+        (Error::Taken(field()), 409, "taken", "this name is taken"),
+        (Error::PreconditionFailed, 412, "precondition_failed", "it was changed meanwhile; read it again"),
+        (Error::UnsupportedMediaType, 415, "unsupported_media_type", "the body must be application/json"),
+        (Error::TooLarge, 413, "too_large", "the body is too large"),
+        (Error::RateLimited(Duration::ZERO), 429, "rate_limited", "too many requests; wait 1 s"),
+        (Error::RateLimited(Duration::from_millis(1)), 429, "rate_limited", "too many requests; wait 1 s"),
+        (
+            Error::RateLimited(Duration::from_millis(5_001)),
+            429,
+            "rate_limited",
+            "too many requests; wait 6 s",
+        ),
+        (Error::Overloaded, 503, "overloaded", "too many people are logging in just now; try again in 2 s"),
+        (Error::TimedOut, 503, "timed_out", "the server took too long to answer; try again in 2 s"),
+        (
+            Error::Database(sqlx::Error::PoolTimedOut),
+            503,
+            "unavailable",
+            "the database cannot be reached just now; try again in 2 s",
+        ),
+        (Error::Database(sqlx::Error::RowNotFound), 500, "internal", bug),
+        (Error::Internal("a secret".into()), 500, "internal", bug),
+    ];
+    let mut seen = [false; VARIANTS];
+    for (error, status, code, words) in cases {
+        seen[number(&error)] = true;
+        let wait = words.rsplit(' ').nth(1).filter(|_| words.ends_with(" s"));
+        let response = error.into_response();
+        let problem = response.extensions().get::<Problem>().unwrap();
+        assert_eq!((response.status().as_u16(), problem.status, problem.code), (status, status, code));
+        assert_eq!(problem.detail.as_deref(), Some(words));
+        // The header says the same as the words, and neither stands alone.
+        let header = response.headers().get(header::RETRY_AFTER).map(|value| value.to_str().unwrap());
+        assert_eq!(header, wait, "{words}");
+    }
+    assert_eq!(seen, [true; VARIANTS]);
+}

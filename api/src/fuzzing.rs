@@ -1,0 +1,113 @@
+//! What the fuzzer runs, as a plain function, so that tests run it too. It asserts what must hold for any bytes.
+
+use axum::http::Uri;
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+
+use crate::client::TrustedProxies;
+use crate::error::Error;
+use crate::json;
+use crate::page::decode_cursor;
+use crate::text::{Description, Field, SearchWords, Text, Title};
+
+/// A field of each kind that routes have.
+#[derive(Deserialize, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Fields {
+    #[garde(dive)]
+    title: Option<Title>,
+    #[garde(dive)]
+    description: Option<Description>,
+    #[garde(dive)]
+    q: Option<SearchWords>,
+    #[garde(length(bytes, max = 64))]
+    plain_text: Option<String>,
+    #[garde(length(max = 10))]
+    #[serde(default)]
+    ids: Vec<uuid::Uuid>,
+}
+
+#[derive(Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+struct Parameters {
+    #[garde(dive)]
+    q: Option<SearchWords>,
+    #[garde(length(bytes, max = 64))]
+    category: Option<String>,
+    #[garde(range(min = 1, max = 100))]
+    limit: Option<u32>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Place {
+    started: i64,
+    id: uuid::Uuid,
+}
+
+/// A body, a query and a cursor, all from the same bytes. What is accepted can be kept by PostgreSQL and is accepted
+/// unchanged again; what is refused is refused by the client's fault.
+pub fn text_input(data: &[u8]) {
+    match json::parse::<Fields>(data) {
+        Ok(fields) => {
+            accepted(fields.title.as_ref());
+            accepted(fields.description.as_ref());
+            accepted(fields.q.as_ref());
+            assert!(!fields.plain_text.is_some_and(|text| text.contains('\0')));
+            assert!(fields.ids.len() <= 10);
+        }
+        Err(error) => refused(&error),
+    }
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(uri) = format!("/?{text}").parse::<Uri>() {
+        match json::read_query::<Parameters>(&uri) {
+            Ok(parameters) => {
+                accepted(parameters.q.as_ref());
+                let unkeepable = ['\0', char::REPLACEMENT_CHARACTER];
+                assert!(!parameters.category.is_some_and(|text| text.contains(unkeepable)));
+            }
+            Err(error) => refused(&error),
+        }
+    }
+    if let Err(error) = decode_cursor::<Place>(Some(text)) {
+        refused(&error);
+    }
+    // Nothing of a list of proxies is lost or invented; this only must not fail.
+    let _ = text.parse::<TrustedProxies>();
+    accepted(Some(&Title::new(text)));
+    accepted(Some(&Description::new(text)));
+}
+
+fn accepted<F: Field>(text: Option<&Text<F>>) {
+    let Some(text) = text.filter(|text| text.validate().is_ok()) else { return };
+    let kept = text.as_str();
+    assert!(!kept.contains('\0'), "a NUL was accepted");
+    assert!(kept.chars().count() <= F::MAX, "too long a text was accepted");
+    assert!(kept.len() >= F::MIN, "an empty text was accepted");
+    let again = Text::<F>::new(kept);
+    assert_eq!(again.as_str(), kept, "what was cleaned is not clean");
+    assert!(again.validate().is_ok(), "what was accepted is refused");
+}
+
+fn refused(error: &Error) {
+    assert!(matches!(error, Error::Malformed(_) | Error::Invalid(_)), "{error:?}");
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_kept_or_refused(
+            text in any::<String>(),
+            name in "title|description|q|plainText|ids|other",
+            bytes in proptest::collection::vec(any::<u8>(), 0..60),
+        ) {
+            text_input(serde_json::json!({ name: text }).to_string().as_bytes());
+            text_input(text.as_bytes());
+            text_input(&bytes);
+        }
+    }
+}
