@@ -10,7 +10,7 @@ CAUDAL := $(CARGO_TARGET_DIR)/debug/caudal
 # Settings of this machine, if there are any: see .env.example.
 DOTENV := if [ -f .env ]; then set -a; . ./.env; set +a; fi
 
-.PHONY: help run test lint bench fuzz build web unit e2e setup setup-test
+.PHONY: help run test lint bench fuzz build web unit e2e setup setup-test setup-lint setup-fuzz setup-bench
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,21 +21,22 @@ run: setup web build ## Run the whole platform on this machine (ARGS="--help" fo
 test: setup-test web build unit e2e ## Run every test
 
 unit: ## The Rust and web tests, without the whole-system ones
+	@scripts/setup test check
 	@scripts/stage "Rust tests" scripts/with-postgres.sh cargo test --workspace
 	@scripts/stage "Web tests" npm --prefix web run --silent test
 
 e2e: web build ## The whole platform with real ffmpeg and Chromium
-	@scripts/stage "End-to-end packages" scripts/npm-ci e2e
+	@scripts/setup test check
 	@CAUDAL_BIN=$(CAUDAL) CAUDAL_WEB_DIR=$(CURDIR)/web/dist scripts/stage "End-to-end tests" npm --prefix e2e run --silent test
 
 build: ## Build the program
 	@scripts/stage "Building caudal (the first time takes some minutes)" cargo build --workspace
 
 web: ## Build the pages
-	@scripts/stage "Web packages" scripts/npm-ci web
+	@scripts/npm-ci web check
 	@scripts/stage "Web pages" npm --prefix web run --silent build
 
-lint: ## Formatting, clippy, licences, SQL data, web lint and types
+lint: setup-lint ## Formatting, clippy, licences, SQL data, web lint and types
 	@scripts/stage "Formatting" cargo fmt --all --check
 	@scripts/stage "Clippy" cargo clippy --workspace --all-targets -- -D warnings
 	@scripts/stage "Dependencies" scripts/cargo-deny
@@ -43,15 +44,15 @@ lint: ## Formatting, clippy, licences, SQL data, web lint and types
 	@scripts/stage "Web lint" npm --prefix web run --silent lint
 	@scripts/stage "Web types" npm --prefix web run --silent check
 
-bench: setup-test web ## Measure speed and latency beside peers, 40 minutes (ONLY="cost edge" for some of it)
+bench: setup-bench web ## Measure speed and latency beside peers, 40 minutes (ONLY="cost edge" for some of it)
 	@scripts/stage "Building caudal as it is released" cargo build --workspace --release
 	@CAUDAL_BIN=$(CARGO_TARGET_DIR)/release/caudal CAUDAL_WEB_DIR=$(CURDIR)/web/dist bench/run $(ONLY)
 
-fuzz: ## Fuzz every parser for a minute each (SECONDS_EACH=60, or FUZZ_RUNS=10000000 executions)
+fuzz: setup-fuzz ## Fuzz every parser for a minute each (SECONDS_EACH=60, or FUZZ_RUNS=10000000 executions)
 	@scripts/fuzz
 
 setup:
 	@scripts/setup run
 
-setup-test:
-	@scripts/setup test
+setup-test setup-lint setup-fuzz setup-bench:
+	@scripts/setup $(@:setup-%=%)

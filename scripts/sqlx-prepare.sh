@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Writes .sqlx, what sqlx knows of every query, from a real database; with --check fails when the committed data is stale.
 #
-# Run it after changing a query or a migration. Without DATABASE_URL it starts a database of its own.
+# Run it after changing a query or a migration. The database is one of scripts/with-postgres.sh, never the one of a
+# DATABASE_URL that happens to be set: migrations are tried on it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if [ -z "${DATABASE_URL:-}" ]; then
+if [ "${THROWAWAY_DATABASE:-}" != "${DATABASE_URL:-none}" ]; then
     exec scripts/with-postgres.sh "$0" "$@"
 fi
 

@@ -77,6 +77,8 @@ cd "$OLDPWD"
 
 PGPASSWORD=$password "$bin/createdb" -h 127.0.0.1 -p "$port" -U caudal caudal
 export DATABASE_URL="postgresql://caudal:$password@127.0.0.1:$port/caudal"
+# So that a script can tell this database from one that matters.
+export THROWAWAY_DATABASE=$DATABASE_URL
 
 # In the background, so that a signal to this script is handled at once and not only when the command has ended.
 "$@" <&0 &

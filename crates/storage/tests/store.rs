@@ -205,16 +205,23 @@ impl Moto {
         // Reads on to the end, or the server would block on a full pipe.
         std::thread::spawn(move || {
             while let Some(Ok(line)) = lines.next() {
-                if let Some((_, address)) = line.split_once("Running on http://") {
-                    let _ = tell.send(address.trim().to_owned());
+                if tell.send(line).is_err() {
+                    lines.by_ref().for_each(drop);
                 }
             }
         });
-        let address = match told.recv_timeout(Duration::from_mins(3)) {
-            Ok(address) => address,
-            Err(error) => {
-                let _ = child.kill();
-                panic!("moto does not come up: {error}");
+        let mut said = Vec::new();
+        let address = loop {
+            match told.recv_timeout(Duration::from_mins(1)) {
+                Ok(line) => match line.split_once("Running on http://") {
+                    Some((_, address)) => break address.trim().to_owned(),
+                    None => said.push(line),
+                },
+                Err(error) => {
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    panic!("moto does not come up ({error}): {}", said.join("\n"));
+                }
             }
         };
         Self { child, address }
