@@ -45,23 +45,27 @@ impl Store {
         let mut streams = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
+            let Some(stream) =
+                path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok())
+            else {
+                tracing::warn!(file = %path.display(), "this is no stream's, and left alone");
+                continue;
+            };
             match path.extension().and_then(|extension| extension.to_str()) {
                 Some("json") => {}
                 Some("new") => {
+                    // Only what `save` was writing when the process was killed has a stream's id for a name.
                     fs::remove_file(&path)?;
                     continue;
                 }
                 _ => continue,
             }
-            let stream = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
-            let stored = serde_json::from_slice(&fs::read(&path)?);
-            match (stream, stored) {
-                (Some(stream), Ok(stored)) => streams.push((stream, stored)),
-                (_, stored) => {
-                    let reason =
-                        stored.err().map_or("not a stream's id".to_owned(), |error| error.to_string());
-                    tracing::error!(file = %path.display(), reason, "cannot read a stream; put aside as .broken");
-                    fs::rename(&path, path.with_extension("broken"))?;
+            match serde_json::from_slice(&fs::read(&path)?) {
+                Ok(stored) => streams.push((stream, stored)),
+                Err(reason) => {
+                    let aside = unused(&path)?;
+                    tracing::error!(file = %path.display(), %reason, aside = %aside.display(), "cannot read a stream; put aside");
+                    fs::rename(&path, &aside)?;
                 }
             }
         }
@@ -109,4 +113,18 @@ impl Store {
         let folder = Arc::clone(&self.folder);
         tokio::task::spawn_blocking(move || work(&folder)).await.map_err(io::Error::other)?
     }
+}
+
+/// `{stream}.broken`, or with a number behind it: one that was put aside earlier is kept.
+fn unused(path: &Path) -> io::Result<PathBuf> {
+    for number in 0..u32::MAX {
+        let extension = if number == 0 { "broken".to_owned() } else { format!("broken-{number}") };
+        let aside = path.with_extension(extension);
+        match fs::symlink_metadata(&aside) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(aside),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
 }

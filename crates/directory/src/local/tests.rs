@@ -329,11 +329,21 @@ async fn while_nothing_can_be_written_streams_change_workers_begin_and_end() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_read_is_put_aside_and_the_rest_goes_on() {
+async fn a_file_that_cannot_be_read_is_put_aside_and_nothing_of_anybody_else_is_touched() {
     let mut stage = Stage::new().await;
     let stream = stage.open().await;
     let folder = stage.folder.path().join("streams");
     let broken = StreamId::generate();
+    let theirs = [
+        // What was put aside at an earlier start, and what has no stream's name.
+        (format!("{broken}.broken"), "an earlier one"),
+        ("notes.new".to_owned(), "theirs"),
+        ("notes.json".to_owned(), "theirs"),
+        ("notes.broken".to_owned(), "theirs"),
+    ];
+    for (name, text) in &theirs {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
     std::fs::write(folder.join(format!("{broken}.json")), "{").unwrap();
     std::fs::write(folder.join(format!("{}.new", StreamId::generate())), "half").unwrap();
     stage.restart().await;
@@ -341,11 +351,15 @@ async fn a_file_that_cannot_be_read_is_put_aside_and_the_rest_goes_on() {
     let mut left: Vec<_> =
         std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     left.sort();
-    let mut expected = [format!("{broken}.broken"), format!("{stream}.json")];
+    let mut expected = vec![format!("{broken}.broken-1"), format!("{stream}.json")];
+    expected.extend(theirs.iter().map(|(name, _)| name.clone()));
     expected.sort();
     // The stream's task may be writing at this moment.
     left.retain(|name| *name != format!("{stream}.new"));
     assert_eq!(left, expected);
+    for (name, text) in &theirs {
+        assert_eq!(std::fs::read_to_string(folder.join(name)).unwrap(), *text);
+    }
     stage.directory.close().await;
 }
 
