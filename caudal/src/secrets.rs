@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -50,7 +50,13 @@ impl MasterSecret {
             }
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };
-        anyhow::ensure!(bytes.len() >= MIN_LENGTH, "{} is damaged: it is too short", path.display());
+        anyhow::ensure!(
+            bytes.len() >= MIN_LENGTH,
+            "{} is damaged: it has {} bytes, fewer than {MIN_LENGTH}. Restore it from a backup. Without one, move it away: a new \
+             one is made, everybody has to log in again, and all streamers need new stream keys",
+            path.display(),
+            bytes.len(),
+        );
         Ok(Self(SecretBox::new(Box::new(bytes))))
     }
 
@@ -97,18 +103,21 @@ impl MasterSecret {
     }
 }
 
+/// Makes the secret, unless something of its name has come there: then whatever it is stays, and is read.
 fn create(folder: &Path, path: &Path) -> io::Result<Vec<u8>> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let mut bytes = vec![0_u8; 32];
     rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(io::Error::other)?;
-    let unfinished = path.with_extension("new");
-    let mut file =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    // Mode 0600, and a name that nothing had before.
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(&bytes)?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)?;
-    fs::File::open(folder)?.sync_all()?;
-    Ok(bytes)
+    file.as_file().sync_all()?;
+    match file.persist_noclobber(path) {
+        Ok(_) => fs::File::open(folder)?.sync_all().map(|()| bytes),
+        // Another start was quicker, or a link leads to a disk that is not mounted.
+        Err(taken) if taken.error.kind() == io::ErrorKind::AlreadyExists => fs::read(path),
+        Err(failed) => Err(failed.error),
+    }
 }
 
 /// A JWT's HS256 wants as many bytes as its hash has.
@@ -138,5 +147,35 @@ mod tests {
         fs::write(folder.path().join("master"), "short").unwrap();
         let error = MasterSecret::load_or_create(folder.path()).err().unwrap();
         assert!(error.to_string().contains("damaged"), "{error}");
+    }
+
+    #[test]
+    fn starts_at_the_same_time_agree_on_one_master_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        let start = std::sync::Barrier::new(8);
+        let derived = std::thread::scope(|scope| {
+            let starts: Vec<_> = (0..8)
+                .map(|_| {
+                    scope.spawn(|| {
+                        start.wait();
+                        create(folder.path(), &folder.path().join("master")).unwrap()
+                    })
+                })
+                .collect();
+            starts.into_iter().map(|one| one.join().unwrap()).collect::<std::collections::HashSet<_>>()
+        });
+        assert_eq!(derived.len(), 1);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_master_secret_on_a_disk_that_is_not_mounted_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("master");
+        std::os::unix::fs::symlink("/nowhere/at/all", &path).unwrap();
+        fs::write(folder.path().join("master.new"), "theirs").unwrap();
+        assert!(MasterSecret::load_or_create(folder.path()).is_err());
+        assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
+        assert_eq!(fs::read(folder.path().join("master.new")).unwrap(), b"theirs");
     }
 }

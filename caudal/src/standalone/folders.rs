@@ -55,7 +55,12 @@ impl Folders {
 }
 
 fn lock(path: &Path) -> anyhow::Result<Flock<File>> {
-    let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    // Not emptied: in a data folder that was somebody's before, it may be theirs.
+    let file = File::options()
+        .append(true)
+        .create(true)
+        .open(path)
+        .with_context(|| format!("cannot write {}", path.display()))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(lock),
         Err((_, Errno::EWOULDBLOCK)) => {

@@ -1,19 +1,25 @@
 //! A PostgreSQL of our own: Debian's binaries, a cluster in the data folder, an unprivileged user, and a unix socket in
 //! a short private folder. Nothing of the machine's own cluster is touched.
 
+mod cluster;
+mod installed;
+
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, chown};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+use cluster::Found;
+use installed::{Installed, Owner};
+use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, User, geteuid};
+use nix::unistd::{Pid, geteuid};
 use secrecy::SecretString;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, sleep, timeout};
@@ -38,33 +44,41 @@ struct Layout {
     binaries: PathBuf,
     cluster: PathBuf,
     socket_folder: PathBuf,
-    owner: Option<User>,
+    owner: Owner,
 }
 
 impl Postgres {
-    /// Makes the cluster if there is none, and starts it; one that survived a crash is taken up as it is.
+    /// Makes the cluster if nothing is in its place, and starts it; one that survived a crash is taken up as it is.
     /// `progress` is told what is going on.
     ///
     /// # Errors
-    /// When PostgreSQL 15 or later is not installed, or does not start; its own words are in the error.
+    /// When PostgreSQL is not installed in the version that is needed, when something else than a whole database is in
+    /// its place (which is left as it was), or when PostgreSQL does not start; its own words are in the error.
     pub async fn start(data: &Path, progress: impl Fn(&str)) -> anyhow::Result<Self> {
-        let layout = Layout::find(data)?;
-        if !layout.cluster.join("PG_VERSION").exists() {
-            progress("Making the database (once)");
-            layout.create_cluster().await?;
-        }
-        let postgres = Self::start_existing(&layout).await?;
-        layout.create_database().await?;
-        Ok(postgres)
+        Self::start_with(&Installed::debian(), data, progress).await
     }
 
-    async fn start_existing(layout: &Layout) -> anyhow::Result<Self> {
+    async fn start_with(installed: &Installed, data: &Path, progress: impl Fn(&str)) -> anyhow::Result<Self> {
+        let owner = Owner::find()?;
+        cluster::sweep(data);
+        if cluster::inspect(&data.join("postgres"), &owner)? == Found::Nothing {
+            progress("Making the database (once)");
+            cluster::make(&installed.newest()?, data, &owner).await?;
+        }
+        Self::start_existing(Layout::find(installed, data, owner)?).await
+    }
+
+    async fn start_existing(layout: Layout) -> anyhow::Result<Self> {
         let server = match layout.survivor().await? {
             Some(pid) => Server::Adopted(pid),
             None => layout.start_guarded()?,
         };
         let mut postgres = Self { server, url: layout.url() };
-        if let Err(error) = postgres.wait_until_ready(layout).await {
+        let ready = async {
+            postgres.wait_until_ready(&layout).await?;
+            layout.check_database().await
+        };
+        if let Err(error) = ready.await {
             postgres.stop().await;
             return Err(error);
         }
@@ -101,13 +115,10 @@ impl Postgres {
     }
 
     async fn start_again(data: &Path) -> anyhow::Result<Self> {
-        let layout = Layout::find(data)?;
-        ensure!(
-            layout.cluster.join("PG_VERSION").exists(),
-            "{} is no database any more: restore it from a backup",
-            layout.cluster.display()
-        );
-        Self::start_existing(&layout).await
+        let layout = Layout::find(&Installed::debian(), data, Owner::find()?).with_context(|| {
+            format!("{} is no database any more: restore it from a backup", data.join("postgres").display())
+        })?;
+        Self::start_existing(layout).await
     }
 
     async fn ended(&mut self) {
@@ -162,108 +173,36 @@ impl Postgres {
 /// What `postmaster.pid` says.
 struct PidFile {
     pid: Pid,
+    /// None until the server listens.
+    socket_folder: Option<PathBuf>,
     ready: bool,
 }
 
 impl Layout {
-    fn find(data: &Path) -> anyhow::Result<Self> {
-        let binaries = newest_binaries(Path::new("/usr/lib/postgresql"))
-            .context("PostgreSQL 15 or later is not installed (Debian: apt-get install postgresql-15), and DATABASE_URL is not set")?;
-        let root = geteuid().is_root();
-        let owner = if root {
-            let known = ["postgres", "nobody"].iter().find_map(|name| User::from_name(name).ok().flatten());
-            Some(known.context(
-                "PostgreSQL does not run as root, and there is neither a user postgres nor nobody",
-            )?)
-        } else {
-            None
+    /// Where everything of an existing database is.
+    fn find(installed: &Installed, data: &Path, owner: Owner) -> anyhow::Result<Self> {
+        let cluster = data.join("postgres");
+        let Found::Whole(major) = cluster::inspect(&cluster, &owner)? else {
+            bail!("nothing is in {}", cluster.display());
         };
-        let mut hasher = DefaultHasher::new();
-        data.hash(&mut hasher);
-        // A unix socket's path may have 107 bytes, and the data folder's can be longer than that.
-        let runtime = if root {
-            PathBuf::from("/run")
-        } else {
-            std::env::var_os("XDG_RUNTIME_DIR").map_or_else(std::env::temp_dir, PathBuf::from)
-        };
-        let socket_folder =
-            runtime.join(format!("caudal-{}-{:08x}", geteuid(), hasher.finish() & 0xffff_ffff));
-        let layout = Self { binaries, cluster: data.join("postgres"), socket_folder, owner };
-        layout.make_folder(&layout.cluster)?;
-        layout.make_folder(&layout.socket_folder)?;
-        Ok(layout)
-    }
-
-    /// A folder that only PostgreSQL's user can enter. One that is somebody else's is refused: in a shared temporary
-    /// folder it could have been put there for us.
-    fn make_folder(&self, path: &Path) -> anyhow::Result<()> {
-        let make = || -> io::Result<()> {
-            if !path.exists() {
-                fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-                if let Some(owner) = &self.owner {
-                    chown(path, Some(owner.uid.as_raw()), Some(owner.gid.as_raw()))?;
-                }
-            }
-            // PostgreSQL insists on it.
-            fs::set_permissions(path, fs::Permissions::from_mode(0o700))
-        };
-        make().with_context(|| format!("cannot make {}", path.display()))
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(self.binaries.join(program));
-        command
-            .env_clear()
-            .env("LC_ALL", "C.UTF-8")
-            .env("PATH", "/usr/bin:/bin")
-            .current_dir("/")
-            .process_group(0);
-        self.drop_privileges(&mut command);
-        command
-    }
-
-    fn drop_privileges(&self, command: &mut Command) {
-        if let Some(owner) = &self.owner {
-            command.uid(owner.uid.as_raw()).gid(owner.gid.as_raw());
-        }
-    }
-
-    async fn create_cluster(&self) -> anyhow::Result<()> {
-        let output = self
-            .command("initdb")
-            .arg("--pgdata")
-            .arg(&self.cluster)
-            .args(["--username=caudal", "--auth-local=trust", "--auth-host=reject", "--encoding=UTF8"])
-            .args(["--locale-provider=libc", "--locale=C.UTF-8", "--data-checksums"])
-            .stdin(Stdio::null())
-            .output()
-            .await
-            .context("initdb")?;
-        if !output.status.success() {
-            // A half-made cluster would pass for a whole one at the next start.
-            let _ = fs::remove_dir_all(&self.cluster);
-            bail!("initdb: {}", String::from_utf8_lossy(&output.stderr).trim());
-        }
-        Ok(())
+        let binaries = installed.matching(major, &cluster)?;
+        // As `/proc` will name it, should it be behind a link.
+        let cluster = cluster.canonicalize().with_context(|| cluster.display().to_string())?;
+        private(&cluster)?;
+        Ok(Self { binaries, cluster, socket_folder: socket_folder(data), owner })
     }
 
     /// Runs PostgreSQL under a shell that ends it once its standard input does: the kernel closes that pipe even when
     /// this process is killed outright.
     fn start_guarded(&self) -> anyhow::Result<Server> {
-        let log = fs::File::create(self.log_path()).context("cannot write PostgreSQL's log")?;
-        if let Some(owner) = &self.owner {
-            chown(self.log_path(), Some(owner.uid.as_raw()), Some(owner.gid.as_raw()))?;
-        }
+        make_socket_folder(&self.socket_folder, &self.owner).with_context(|| {
+            format!("cannot make PostgreSQL's socket folder {}", self.socket_folder.display())
+        })?;
+        let log = self.open_log().with_context(|| format!("cannot write {}", self.log_path().display()))?;
         let mut socket = OsString::from("unix_socket_directories=");
         socket.push(&self.socket_folder);
         let mut command = Command::new("/bin/sh");
-        command
-            .env_clear()
-            .env("LC_ALL", "C.UTF-8")
-            .env("PATH", "/usr/bin:/bin")
-            .current_dir("/")
-            .process_group(0);
-        self.drop_privileges(&mut command);
+        cluster::bare(&mut command, &self.owner);
         let mut guard = command
             .arg("-c")
             .arg(GUARD)
@@ -290,13 +229,21 @@ impl Layout {
         Ok(Server::Guarded(Box::new(guard), pipe))
     }
 
-    /// A server that is still there from before. One whose guard is just ending it is waited for.
+    /// A server that is still there from before. One whose guard is just ending it is waited for, and one that somebody
+    /// else started is not ours to use or to end.
     async fn survivor(&self) -> anyhow::Result<Option<Pid>> {
         let Some(PidFile { pid, .. }) = self.pid_file() else { return Ok(None) };
-        let ours =
-            |pid: Pid| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|folder| folder == self.cluster);
-        if !ours(pid) || gone(pid, GUARD_GRACE).await {
+        let ours = fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|folder| folder == self.cluster);
+        if !ours || gone(pid, GUARD_GRACE).await {
             return Ok(None);
+        }
+        let elsewhere = self.pid_file().and_then(|file| file.socket_folder);
+        if let Some(folder) = elsewhere.filter(|folder| *folder != self.socket_folder) {
+            bail!(
+                "a PostgreSQL that this platform did not start (process {pid}, socket in {}) uses {}; end it first",
+                folder.display(),
+                self.cluster.display()
+            );
         }
         tracing::info!(%pid, "taking up the PostgreSQL of an earlier run");
         Ok(Some(pid))
@@ -304,24 +251,30 @@ impl Layout {
 
     fn pid_file(&self) -> Option<PidFile> {
         let text = fs::read_to_string(self.cluster.join("postmaster.pid")).ok()?;
-        let mut lines = text.lines();
-        let pid = lines.next()?.trim().parse().ok().map(Pid::from_raw)?;
-        Some(PidFile { pid, ready: lines.nth(6).is_some_and(|status| status.trim() == "ready") })
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        Some(PidFile {
+            pid: Pid::from_raw(lines.first()?.parse().ok()?),
+            socket_folder: lines.get(4).filter(|folder| !folder.is_empty()).map(PathBuf::from),
+            ready: lines.get(7).is_some_and(|status| *status == "ready"),
+        })
     }
 
-    async fn create_database(&self) -> anyhow::Result<()> {
-        let output = self
-            .command("createdb")
-            .arg("--host")
-            .arg(&self.socket_folder)
-            .args(["--username=caudal", "--maintenance-db=postgres", "caudal"])
-            .stdin(Stdio::null())
-            .output()
-            .await
-            .context("createdb")?;
-        let words = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success() || words.contains("already exists"), "createdb: {}", words.trim());
-        Ok(())
+    /// Whether there is a database to connect to. One that is missing is not made: it would pass for the lost one.
+    async fn check_database(&self) -> anyhow::Result<()> {
+        let mut command = cluster::command(&self.binaries, "psql", &self.owner);
+        command.arg("--host").arg(&self.socket_folder).args([
+            "--no-psqlrc",
+            "--no-password",
+            "--username=caudal",
+            "--dbname=caudal",
+            "--command=",
+        ]);
+        cluster::run(command, "", "psql").await.with_context(|| {
+            format!(
+                "{} has no usable database \"caudal\": restore it from a backup (docs/operating.md, \"Backups\")",
+                self.cluster.display()
+            )
+        })
     }
 
     fn url(&self) -> SecretString {
@@ -333,25 +286,85 @@ impl Layout {
         self.cluster.join("caudal.log")
     }
 
+    /// Appends to PostgreSQL's log, so that the last words of one that crashed are still there after the next start.
+    fn open_log(&self) -> io::Result<fs::File> {
+        let path = self.log_path();
+        if fs::symlink_metadata(&path).is_ok_and(|log| log.len() > LOG_LIMIT) {
+            // Takes the place of the log before this one, which nothing else is named like in a database folder.
+            fs::rename(&path, self.cluster.join("caudal.log.1"))?;
+        }
+        let mut log = fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            // The folder is another user's: a link in it must not lead root to somebody's file.
+            .custom_flags(OFlag::O_NOFOLLOW.bits())
+            .open(&path)?;
+        self.owner.give_file(&log)?;
+        // On a full disk PostgreSQL may start all the same.
+        let _ = writeln!(log, "{LOG_START}");
+        Ok(log)
+    }
+
+    /// The last lines since the latest start.
     fn log_tail(&self) -> String {
-        let text = fs::read_to_string(self.log_path()).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
+        let mut end = Vec::new();
+        // What cannot be read is missing from the error, which says the rest.
+        let _ = fs::File::open(self.log_path()).and_then(|mut log| {
+            let from = log.metadata()?.len().saturating_sub(LOG_TAIL);
+            log.seek(SeekFrom::Start(from))?;
+            log.take(LOG_TAIL).read_to_end(&mut end)
+        });
+        let text = String::from_utf8_lossy(&end);
+        let latest = text.rsplit_once(LOG_START).map_or(&*text, |(_, latest)| latest);
+        let lines: Vec<&str> = latest.trim().lines().collect();
         lines.get(lines.len().saturating_sub(8)..).unwrap_or_default().join("\n")
     }
 }
 
-/// `{root}/{version}/bin` of the highest version from 15 on that holds a server.
-fn newest_binaries(root: &Path) -> Option<PathBuf> {
-    fs::read_dir(root)
-        .ok()?
-        .filter_map(Result::ok)
-        .filter_map(|entry| {
-            let version: u32 = entry.file_name().to_str()?.parse().ok()?;
-            let binaries = entry.path().join("bin");
-            (version >= 15 && binaries.join("postgres").exists()).then_some((version, binaries))
-        })
-        .max_by_key(|(version, _)| *version)
-        .map(|(_, binaries)| binaries)
+/// PostgreSQL refuses a folder that others can enter, as a restore may have made it.
+fn private(cluster: &Path) -> anyhow::Result<()> {
+    let open = || -> io::Result<()> {
+        let mode = fs::metadata(cluster)?.permissions().mode();
+        // It allows 0750, too.
+        if mode & 0o027 == 0 {
+            Ok(())
+        } else {
+            fs::set_permissions(cluster, fs::Permissions::from_mode(0o700))
+        }
+    };
+    open().with_context(|| format!("cannot make {} private", cluster.display()))
+}
+
+/// Outside of the data folder, whose path can be too long: that of a unix socket may have 107 bytes.
+fn socket_folder(data: &Path) -> PathBuf {
+    let mut hasher = DefaultHasher::new();
+    data.hash(&mut hasher);
+    let runtime = if geteuid().is_root() {
+        PathBuf::from("/run")
+    } else {
+        let given = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_dir());
+        given.unwrap_or_else(std::env::temp_dir)
+    };
+    runtime.join(format!("caudal-{}-{:08x}", geteuid(), hasher.finish() & 0xffff_ffff))
+}
+
+/// A folder that only PostgreSQL's user can enter. One that is somebody else's, or a link, is refused: in a shared
+/// temporary folder it could have been put there for us.
+fn make_socket_folder(path: &Path, owner: &Owner) -> io::Result<()> {
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => return owner.give(path),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    let found = fs::symlink_metadata(path)?;
+    if !found.is_dir() || !owner.owns(&found) {
+        return Err(io::Error::other("something of another user's is there"));
+    }
+    if found.permissions().mode() & 0o777 == 0o700 {
+        return Ok(());
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
 }
 
 /// Whether the process is gone by the end of `patience`. It is not our child, so there is nothing to wait on.
@@ -382,104 +395,11 @@ const FIRST_RESTART: Duration = Duration::from_secs(1);
 /// A person who mends something by hand does not wait longer than this to see whether it helped.
 const LAST_RESTART: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(30);
+const LOG_START: &str = "---- Caudal starts PostgreSQL ----";
+/// Bytes of PostgreSQL's log, after which a start begins a new one; a start writes less than a kibibyte.
+const LOG_LIMIT: u64 = 4 << 20;
+/// Bytes of it that are searched for the last words.
+const LOG_TAIL: u64 = 16 << 10;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_newest_installed_version_that_has_a_server_is_taken() {
-        let root = tempfile::tempdir().unwrap();
-        for (version, server) in [("13", true), ("15", true), ("17", true), ("18", false), ("misc", true)] {
-            let bin = root.path().join(version).join("bin");
-            fs::create_dir_all(&bin).unwrap();
-            if server {
-                fs::write(bin.join("postgres"), "").unwrap();
-            }
-        }
-        assert_eq!(newest_binaries(root.path()), Some(root.path().join("17/bin")));
-    }
-
-    #[tokio::test]
-    async fn it_starts_twice_on_the_same_folder_and_leaves_nothing_running() {
-        let data = tempfile::tempdir().unwrap();
-        // PostgreSQL's user must be able to pass through.
-        fs::set_permissions(data.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        for _ in 0..2 {
-            let postgres = Postgres::start(data.path(), |_| {}).await.unwrap();
-            let layout = Layout::find(data.path()).unwrap();
-            let pid = layout.pid_file().unwrap().pid;
-            assert!(kill(pid, None).is_ok());
-            postgres.stop().await;
-            assert!(gone(pid, Duration::ZERO).await);
-        }
-        fs::remove_dir_all(Layout::find(data.path()).unwrap().socket_folder).unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_server_whose_guard_was_killed_is_taken_up_again() {
-        let data = tempfile::tempdir().unwrap();
-        fs::set_permissions(data.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let first = Postgres::start(data.path(), |_| {}).await.unwrap();
-        let layout = Layout::find(data.path()).unwrap();
-        let pid = layout.pid_file().unwrap().pid;
-        let Server::Guarded(mut guard, _pipe) = first.server else { panic!("started, not adopted") };
-        // The whole guard dies, the server does not: what a kill -9 of a process group leaves behind.
-        let group = Pid::from_raw(i32::try_from(guard.id().unwrap()).unwrap());
-        for member in
-            members(group).into_iter().filter(|member| *member != pid && parent(*member) != Some(pid))
-        {
-            let _ = kill(member, Signal::SIGKILL);
-        }
-        let _ = guard.wait().await;
-        let second = Postgres::start(data.path(), |_| {}).await.unwrap();
-        assert!(matches!(second.server, Server::Adopted(adopted) if adopted == pid));
-        second.stop().await;
-        assert!(gone(pid, Duration::ZERO).await);
-        fs::remove_dir_all(layout.socket_folder).unwrap();
-    }
-
-    #[tokio::test]
-    async fn one_that_ends_by_itself_is_started_again_but_never_made_anew() {
-        let data = tempfile::tempdir().unwrap();
-        fs::set_permissions(data.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let mut postgres = Postgres::start(data.path(), |_| {}).await.unwrap();
-        let layout = Layout::find(data.path()).unwrap();
-        let first = layout.pid_file().unwrap().pid;
-        kill(first, Signal::SIGINT).unwrap();
-        let returned = async {
-            while !layout.pid_file().is_some_and(|file| file.pid != first && file.ready) {
-                sleep(POLL).await;
-            }
-        };
-        tokio::select! {
-            never = postgres.keep_running(data.path()) => match never {},
-            returned = timeout(START_DEADLINE, returned) => returned.unwrap(),
-        }
-        let second = layout.pid_file().unwrap().pid;
-        postgres.stop().await;
-        assert!(gone(second, STOP_DEADLINE).await);
-
-        fs::remove_file(layout.cluster.join("PG_VERSION")).unwrap();
-        let error = Postgres::start_again(data.path()).await.err().unwrap();
-        assert!(error.to_string().contains("is no database any more"), "{error}");
-        fs::remove_dir_all(layout.socket_folder).unwrap();
-    }
-
-    fn stat(pid: Pid) -> Option<Vec<String>> {
-        let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        Some(text.rsplit_once(')')?.1.split_whitespace().map(str::to_owned).collect())
-    }
-
-    fn parent(pid: Pid) -> Option<Pid> {
-        stat(pid)?.get(1)?.parse().ok().map(Pid::from_raw)
-    }
-
-    fn members(group: Pid) -> Vec<Pid> {
-        fs::read_dir("/proc")
-            .unwrap()
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok().map(Pid::from_raw))
-            .filter(|pid| stat(*pid).and_then(|fields| fields.get(2)?.parse().ok()) == Some(group.as_raw()))
-            .collect()
-    }
-}
+mod tests;
