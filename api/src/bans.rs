@@ -1,17 +1,12 @@
 //! What a ban ends. An operator bans by `users.banned_at` (docs/operating.md), so nobody tells the api: it looks.
 
 use crate::app::App;
-use crate::auth::revoke_family;
 use crate::error::Error;
 use crate::stream::{End, Owner, order_end, request_end};
 
-/// Ends the broadcasts and the sessions of everybody who is banned or deleted. New ones are refused where they begin.
+/// Ends the broadcasts of everybody who is banned or deleted. New ones are refused by `authorize`, and sessions wherever
+/// they are used (`auth::Caller`, refreshing, logging in).
 pub(crate) async fn enforce(app: &App) -> Result<(), Error> {
-    end_broadcasts(app).await?;
-    end_sessions(app).await
-}
-
-async fn end_broadcasts(app: &App) -> Result<(), Error> {
     let running = sqlx::query_scalar!(
         r#"select s.id from streams s join users u on u.id = s.user_id
            where (u.banned_at is not null or u.deleted_at is not null)
@@ -27,21 +22,6 @@ async fn end_broadcasts(app: &App) -> Result<(), Error> {
         tx.commit().await?;
         tracing::info!(target: "caudal_api::audit", %stream, user = %owner.user, "a ban ends a broadcast");
         order_end(app, stream, End::Banned).await?;
-    }
-    Ok(())
-}
-
-async fn end_sessions(app: &App) -> Result<(), Error> {
-    let living = sqlx::query!(
-        r#"select distinct t.user_id, t.family_id from refresh_tokens t join users u on u.id = t.user_id
-           where (u.banned_at is not null or u.deleted_at is not null) and t.revoked_at is null limit 1000"#
-    )
-    .fetch_all(&app.database)
-    .await?;
-    for session in living {
-        revoke_family(&mut *app.database.acquire().await?, session.family_id).await?;
-        app.denylist.deny(session.family_id).await;
-        tracing::info!(target: "caudal_api::audit", user = %session.user_id, session = %session.family_id, "a ban ends a session");
     }
     Ok(())
 }

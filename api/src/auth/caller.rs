@@ -30,6 +30,14 @@ impl FromRequestParts<Arc<App>> for Caller {
         if app.denylist.denied(claims.session).await? {
             return Err(Error::SessionRevoked);
         }
+        // A ban is set in the database alone, and holds from that moment.
+        let welcome = sqlx::query_scalar!(
+            r#"select exists (select from users where id = $1 and banned_at is null and deleted_at is null) as "welcome!""#,
+            claims.user
+        );
+        if !welcome.fetch_one(&app.database).await? {
+            return Err(Error::SessionRevoked);
+        }
         Ok(Self { user: claims.user, session: claims.session })
     }
 }

@@ -4,7 +4,8 @@ use super::*;
 
 fn verdict<F: Field>(text: &str) -> Result<String, String> {
     let text = Text::<F>::new(text);
-    text.validate().map_err(|report| report.iter().map(|(_, error)| error.to_string()).collect::<String>())?;
+    text.validate()
+        .map_err(|report| report.iter().map(|(_, error)| error.to_string()).collect::<String>())?;
     Ok(text.as_str().to_owned())
 }
 
