@@ -1,20 +1,41 @@
 //! Reaching PostgreSQL, and bringing its schema up to date.
 
+use std::io;
 use std::str::FromStr as _;
 use std::time::{Duration, Instant};
 
 use caudal_livestream::UnixMillis;
 use chrono::{DateTime, Datelike as _, Utc};
 use secrecy::{ExposeSecret as _, SecretString};
-use sqlx::PgPool;
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, StartError};
 
 /// The schema. sqlx holds an advisory lock while it runs, so that replicas starting together do not race.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// Whether a `DATABASE_URL` is one.
+///
+/// # Errors
+/// What is expected; never the URL itself, which holds a password.
+pub fn check_database_url(url: &SecretString) -> Result<(), String> {
+    options(url).map(drop)
+}
+
+fn options(url: &SecretString) -> Result<PgConnectOptions, String> {
+    let url = url.expose_secret().trim();
+    // sqlx takes any scheme.
+    if !["postgresql://", "postgres://"].iter().any(|scheme| url.starts_with(scheme)) {
+        return Err(format!("it does not begin with postgresql://; {EXPECTED_URL}"));
+    }
+    PgConnectOptions::from_str(url).map_err(|error| {
+        format!("{error}; {EXPECTED_URL}, where @ : / ? # and % in a password are written as %40 %3A %2F %3F %23 and %25")
+    })
+}
 
 /// Connects, waiting up to `patience` for a server that is still starting, and migrates.
 pub(crate) async fn open(
@@ -23,31 +44,23 @@ pub(crate) async fn open(
     patience: Duration,
     shutdown: &CancellationToken,
 ) -> Result<PgPool, StartError> {
-    let options = PgConnectOptions::from_str(url.expose_secret()).map_err(StartError::DatabaseUrl)?;
-    let options = options.application_name("caudal-api");
+    let options = options(url).map_err(StartError::DatabaseUrl)?.application_name("caudal-api");
     let address = address(&options);
+    let mut connection = reach(&options, &address, patience, shutdown).await?;
+    let refused = |reason| StartError::DatabaseRefused { address: address.clone(), reason };
+    let version: i32 = sqlx::query_scalar("select current_setting('server_version_num')::int")
+        .fetch_one(&mut connection)
+        .await?;
+    if version < OLDEST_SERVER {
+        return Err(refused(format!("it is PostgreSQL {}; expected 15 or later", version / 10_000)));
+    }
+    connection.close().await?;
     let pool = PgPoolOptions::new()
         .max_connections(connections.max(MIN_CONNECTIONS))
         // Long enough for a burst to pass, short enough that a request's own deadline is not the one that ends it.
         .acquire_timeout(Duration::from_secs(3))
-        .connect_lazy_with(options.clone());
-
-    let began = Instant::now();
-    let mut pause = Duration::from_millis(100);
-    loop {
-        let Err(source) = pool.acquire().await else { break };
-        let waited = began.elapsed();
-        if waited + pause > patience || !may_pass(&source) {
-            return Err(StartError::DatabaseUnreachable { address, waited, source });
-        }
-        tracing::info!(%address, error = %source, "waiting for PostgreSQL");
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = shutdown.cancelled() => return Err(StartError::Stopped),
-        }
-        pause = (pause * 2).min(Duration::from_secs(2));
-    }
-    MIGRATIONS.run(&pool).await?;
+        .connect_lazy_with(options);
+    MIGRATIONS.run(&pool).await.map_err(|error| refused(migration_words(&error)))?;
     Ok(pool)
 }
 
@@ -62,15 +75,110 @@ pub(crate) fn storable(instant: &DateTime<Utc>) -> bool {
     (1970..10_000).contains(&instant.year())
 }
 
-/// A wrong password does not become right by waiting.
-fn may_pass(error: &sqlx::Error) -> bool {
-    match error {
-        // 28: authorization; 3D: no such database.
-        sqlx::Error::Database(error) => {
-            !error.code().is_some_and(|code| code.starts_with("28") || code.starts_with("3D"))
+/// The first connection. A pool would try again by itself, and in the end only say that time is up.
+async fn reach(
+    options: &PgConnectOptions,
+    address: &str,
+    patience: Duration,
+    shutdown: &CancellationToken,
+) -> Result<PgConnection, StartError> {
+    let began = Instant::now();
+    let mut said: Option<(String, Instant)> = None;
+    let mut pause = Duration::from_millis(100);
+    loop {
+        let attempt = shutdown.run_until_cancelled(timeout(ANSWER_WITHIN, options.connect())).await;
+        let failure = match attempt {
+            None => return Err(StartError::Stopped),
+            Some(Ok(Ok(connection))) => return Ok(connection),
+            Some(Ok(Err(error))) => failure(&error),
+            Some(Err(_)) => Failure::MayPass(format!("no answer within {} s", ANSWER_WITHIN.as_secs())),
+        };
+        let reason = match failure {
+            Failure::Final(reason) => {
+                return Err(StartError::DatabaseRefused { address: address.to_owned(), reason });
+            }
+            Failure::MayPass(reason) => reason,
+        };
+        let waited = began.elapsed();
+        if waited + pause > patience {
+            return Err(StartError::DatabaseUnreachable { address: address.to_owned(), waited, reason });
         }
-        sqlx::Error::Configuration(_) => false,
-        _ => true,
+        if said.as_ref().is_none_or(|(last, at)| *last != reason || at.elapsed() >= SAY_EVERY) {
+            let left = patience.saturating_sub(waited).as_secs();
+            tracing::warn!("PostgreSQL at {address}: {reason}; trying for {left} s more");
+            said = Some((reason, Instant::now()));
+        }
+        if shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+            return Err(StartError::Stopped);
+        }
+        pause = (pause * 2).min(Duration::from_secs(2));
+    }
+}
+
+/// Why a connection was not made, in words.
+enum Failure {
+    /// The server may be starting, or the network.
+    MayPass(String),
+    /// Another try would end in the same way.
+    Final(String),
+}
+
+fn failure(error: &sqlx::Error) -> Failure {
+    match error {
+        sqlx::Error::Database(refusal) => {
+            let code = refusal.code().unwrap_or_default();
+            let said = refusal.message();
+            match code.as_ref() {
+                "28P01" => Failure::Final(format!(
+                    "it refuses the user or the password: {said}; correct DATABASE_URL"
+                )),
+                code if code.starts_with("28") => Failure::Final(format!(
+                    "it refuses the connection: {said}; correct DATABASE_URL, or the server's pg_hba.conf"
+                )),
+                "3D000" => Failure::Final(format!(
+                    "{said}; create it, owned by the role in DATABASE_URL, or name another one there"
+                )),
+                "42501" => Failure::Final(format!("{said}; {MISSING_RIGHTS}")),
+                _ => Failure::MayPass(said.to_owned()),
+            }
+        }
+        sqlx::Error::Io(error) => match error.kind() {
+            io::ErrorKind::ConnectionRefused => {
+                Failure::MayPass("connection refused: nothing listens there".to_owned())
+            }
+            io::ErrorKind::NotFound => {
+                Failure::MayPass("there is no socket: no server runs there".to_owned())
+            }
+            // rustls says by this what it does not like about a certificate.
+            io::ErrorKind::InvalidData => Failure::Final(format!("no TLS: {error}; {ABOUT_TLS}")),
+            _ => Failure::MayPass(error.to_string()),
+        },
+        sqlx::Error::Tls(error) => Failure::Final(format!("no TLS: {error}; {ABOUT_TLS}")),
+        sqlx::Error::Protocol(_) => Failure::Final(format!(
+            "what answers there does not speak PostgreSQL ({error}); correct host and port in DATABASE_URL"
+        )),
+        sqlx::Error::Configuration(_) => Failure::Final(format!("{error}; correct DATABASE_URL")),
+        _ => Failure::MayPass(error.to_string()),
+    }
+}
+
+fn migration_words(error: &MigrateError) -> String {
+    match error {
+        MigrateError::Execute(sqlx::Error::Database(refusal))
+        | MigrateError::ExecuteMigration(sqlx::Error::Database(refusal), _)
+            if refusal.code().as_deref() == Some("42501") =>
+        {
+            format!("{}; {MISSING_RIGHTS}", refusal.message())
+        }
+        MigrateError::VersionMissing(migration) => format!(
+            "a newer Caudal has changed this database (migration {migration}); start that version, or restore a backup from before it"
+        ),
+        MigrateError::VersionMismatch(migration) => {
+            format!(
+                "migration {migration} of this database is not the one of this version; was it made by a development build?"
+            )
+        }
+        other => format!("it cannot be brought up to date: {other}"),
     }
 }
 
@@ -83,3 +191,43 @@ fn address(options: &PgConnectOptions) -> String {
 
 /// One for a request, one for the background.
 const MIN_CONNECTIONS: u32 = 2;
+/// As `server_version_num` has it.
+const OLDEST_SERVER: i32 = 150_000;
+/// For one connection with its handshake; a server that is slower is as good as away.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// Often enough to see that something is being waited for.
+const SAY_EVERY: Duration = Duration::from_secs(5);
+const EXPECTED_URL: &str = "expected a URL as in postgresql://user:password@localhost:5432/caudal";
+const MISSING_RIGHTS: &str =
+    "the role in DATABASE_URL must own the database: alter database NAME owner to ROLE";
+const ABOUT_TLS: &str = "correct sslmode and sslrootcert in DATABASE_URL, or the server's certificate";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_of_another_database_is_refused_without_being_shown() {
+        for wrong in [
+            "mysql://me:hunter2@localhost/caudal",
+            "redis://hunter2@localhost",
+            "hunter2",
+            "postgresql://me:hun/ter2@localhost/caudal",
+            "postgresql://me:hunter2@localhost:port/caudal",
+            "postgresql://me:hunter2@localhost/caudal?sslmode=maybe",
+        ] {
+            let refused = check_database_url(&wrong.into()).unwrap_err();
+            assert!(
+                refused.contains("expected a URL as in postgresql://") && !refused.contains("ter2"),
+                "{refused}"
+            );
+        }
+        for right in [
+            "postgres://localhost",
+            "postgresql://me:a%40b@[::1]:5433/caudal",
+            "postgresql:///caudal?host=/run/postgresql",
+        ] {
+            assert_eq!(check_database_url(&right.into()), Ok(()), "{right}");
+        }
+    }
+}

@@ -13,28 +13,33 @@ pub enum StartError {
     /// Somebody could guess it.
     #[error("the {0} is shorter than 32 bytes; generate one with: openssl rand -base64 48")]
     WeakSecret(&'static str),
-    /// The URL makes no sense.
-    #[error("DATABASE_URL cannot be used: {0}")]
-    DatabaseUrl(sqlx::Error),
-    /// It does not answer.
-    #[error("PostgreSQL at {address} did not answer within {waited:?}: {source}")]
+    /// The URL makes no sense; says what is expected.
+    #[error("DATABASE_URL: {0}")]
+    DatabaseUrl(String),
+    /// Nobody answered for as long as a start waits.
+    #[error("PostgreSQL at {address} did not answer for {} s: {reason}; start it, or correct DATABASE_URL", waited.as_secs())]
     DatabaseUnreachable {
         /// Host and port, or the socket's folder; never the password.
         address: String,
         /// How long it had.
         waited: Duration,
         /// What happened last.
-        source: sqlx::Error,
+        reason: String,
     },
-    /// It is not the schema that this version can bring up to date.
-    #[error("the database cannot be migrated: {0}")]
-    Migration(#[from] sqlx::migrate::MigrateError),
+    /// It answered, and waiting would not change the answer.
+    #[error("PostgreSQL at {address}: {reason}")]
+    DatabaseRefused {
+        /// As above.
+        address: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// A query of the start itself.
     #[error("the database: {0}")]
     Database(#[from] sqlx::Error),
-    /// The URL makes no sense.
-    #[error("REDIS_URL cannot be used: {0}")]
-    RedisUrl(redis::RedisError),
+    /// The URL makes no sense; says what is expected.
+    #[error("REDIS_URL: {0}")]
+    RedisUrl(String),
     /// Hashing passwords does not work at all.
     #[error("passwords cannot be hashed: {0}")]
     Passwords(String),

@@ -47,9 +47,10 @@ use tokio_util::sync::CancellationToken;
 
 pub use client::{InvalidRange, TrustedProxies};
 pub use config::{Broadcasts, Config, Deadlines, PublicUrls, Secrets};
-pub use database::MIGRATIONS;
+pub use database::{MIGRATIONS, check_database_url};
 pub use error::StartError;
 pub use limits::Limits;
+pub use redis_store::check_redis_url;
 
 use app::App;
 
@@ -67,6 +68,13 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Star
         tasks.spawn(async move { server.serve(router, shutdown).await.map_err(StartError::Listener) });
     }
     background::spawn(&mut tasks, &app, &shutdown);
+    if let Some(redis) = app.redis.clone() {
+        let shutdown = shutdown.clone();
+        tasks.spawn(async move {
+            redis_store::watch(redis, shutdown).await;
+            Ok(())
+        });
+    }
     readiness.set(true);
 
     // Whoever ends first, by failing or because of `shutdown`, ends all.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio_util::sync::CancellationToken;
 
 use crate::error::StartError;
 
@@ -14,12 +15,14 @@ pub(crate) struct RedisStore(ConnectionManager);
 impl RedisStore {
     /// Does not wait for Redis: everything that uses it has an answer for its absence.
     pub(crate) fn open(url: &SecretString) -> Result<Self, StartError> {
-        let client = redis::Client::open(url.expose_secret()).map_err(StartError::RedisUrl)?;
+        let client = client(url).map_err(StartError::RedisUrl)?;
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(PATIENCE))
             .set_response_timeout(Some(PATIENCE))
             .set_number_of_retries(1);
-        ConnectionManager::new_lazy_with_config(client, config).map(Self).map_err(StartError::RedisUrl)
+        ConnectionManager::new_lazy_with_config(client, config)
+            .map(Self)
+            .map_err(|error| StartError::RedisUrl(error.to_string()))
     }
 
     pub(crate) fn connection(&self) -> ConnectionManager {
@@ -27,5 +30,96 @@ impl RedisStore {
     }
 }
 
+/// Whether a `REDIS_URL` is one.
+///
+/// # Errors
+/// What is expected; never the URL itself, which may hold a password.
+pub fn check_redis_url(url: &SecretString) -> Result<(), String> {
+    client(url).map(drop)
+}
+
+fn client(url: &SecretString) -> Result<redis::Client, String> {
+    redis::Client::open(url.expose_secret().trim()).map_err(|_| {
+        "expected a URL as in redis://localhost:6379 or redis://:password@localhost:6379/0; rediss:// for TLS".to_owned()
+    })
+}
+
+/// Asks Redis now and then whether it is there, and says when it goes and comes: what is without it goes on quietly.
+pub(crate) async fn watch(store: RedisStore, shutdown: CancellationToken) {
+    let mut reachable = Reachable::default();
+    loop {
+        let mut connection = store.connection();
+        let answer: redis::RedisResult<()> = redis::cmd("PING").query_async(&mut connection).await;
+        match reachable.heard(answer.map_err(|error| error.to_string())) {
+            Some(Change::Gone(reason)) => tracing::warn!(
+                "Redis (REDIS_URL) is away: {reason}; until it is back each replica counts limits for itself, and ended \
+                 sessions are looked up in PostgreSQL"
+            ),
+            Some(Change::Back) => tracing::info!("Redis is back"),
+            None => {}
+        }
+        if shutdown.run_until_cancelled(tokio::time::sleep(ASK_EVERY)).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// What was heard of Redis last; nothing at the start, when all is supposed to be well.
+#[derive(Default)]
+struct Reachable {
+    away: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Change {
+    Gone(String),
+    Back,
+}
+
+impl Reachable {
+    fn heard(&mut self, answer: Result<(), String>) -> Option<Change> {
+        let away = answer.is_err();
+        if std::mem::replace(&mut self.away, away) == away {
+            return None;
+        }
+        Some(answer.map_or_else(Change::Gone, |()| Change::Back))
+    }
+}
+
+/// Soon enough for a log line; what depends on Redis notices by itself.
+const ASK_EVERY: Duration = Duration::from_secs(5);
 /// Every request waits for Redis at most this long before it goes on without.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_redis_is_away_is_said_once_and_that_it_is_back_too() {
+        let mut reachable = Reachable::default();
+        let gone = || Err("connection refused".to_owned());
+        assert_eq!(reachable.heard(Ok(())), None);
+        assert_eq!(reachable.heard(gone()), Some(Change::Gone("connection refused".to_owned())));
+        assert_eq!(reachable.heard(gone()), None);
+        assert_eq!(reachable.heard(Ok(())), Some(Change::Back));
+        assert!(Reachable::default().heard(gone()).is_some(), "also at the start");
+    }
+
+    #[test]
+    fn a_url_of_something_else_is_refused_without_being_shown() {
+        for wrong in [
+            "hunter2",
+            "mysql://hunter2@localhost",
+            "http://localhost:6379",
+            "redis://localhost/hunter2",
+            "redis://",
+        ] {
+            let refused = check_redis_url(&wrong.into()).expect_err(wrong);
+            assert!(refused.contains("redis://localhost:6379") && !refused.contains("hunter2"), "{refused}");
+        }
+        for right in ["redis://localhost", "rediss://:secret@localhost:6380/1"] {
+            assert_eq!(check_redis_url(&right.into()), Ok(()), "{right}");
+        }
+    }
+}
