@@ -1,25 +1,34 @@
 //! The one executable: reads settings, starts roles, prints what a person needs to know.
 
+mod error_words;
 mod secrets;
 mod settings;
 mod standalone;
 mod storage;
 mod worker;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use caudal_service::logs::{self, LogConfig, LogFormat};
+use caudal_service::logs::{self, LogConfig, Logs};
 use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use error_words::words;
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
-use settings::{LogFormatSetting, Settings};
+use settings::{Given, Refused, Settings};
 use tokio::runtime::Builder;
 
 /// Self-hosted live streaming: OBS pushes RTMP, viewers watch low-latency HLS or DASH.
 ///
 /// Settings come by flag, environment variable or file (`--config`), in this order. Secrets come only by variable:
-/// DATABASE_URL, REDIS_URL, JWT_SECRET, CAUDAL_SECRET, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, STRIPE_SECRET_KEY, or
-/// the same with _FILE behind the name, naming a file that holds it.
+/// DATABASE_URL, REDIS_URL, JWT_SECRET, CAUDAL_SECRET, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN,
+/// STRIPE_SECRET_KEY, or the same with _FILE behind the name, naming a file that holds it. An empty variable is as good as
+/// none.
+///
+/// Log lines go to standard error and, with LOG_DIR, to a file a day too; their times and the files' dates are UTC.
+///
+/// Exit status: 0 after Ctrl-C or SIGTERM, 64 when settings cannot be used (another try changes nothing), 1 for everything
+/// else.
 #[derive(Parser)]
 #[command(name = "caudal", version, propagate_version = true)]
 struct Cli {
@@ -31,48 +40,47 @@ struct Cli {
 enum Role {
     /// The whole platform in one process, for one machine
     ///
-    /// Keeps its own PostgreSQL unless DATABASE_URL is set, and starts a transcoder worker for each stream.
+    /// Keeps its own PostgreSQL unless DATABASE_URL is set, and starts a transcoder worker for each stream. Log lines go to
+    /// standard error, addresses and stream events to standard output. All times are UTC.
     Standalone(Box<Settings>),
     /// One broadcast's packager and encoder; started by a controller, not by hand
     TranscoderWorker(Box<worker::WorkerSettings>),
 }
 
+/// The command line with everything that `--help` shows.
+fn command() -> Command {
+    settings::with_help(Cli::command())
+}
+
 fn main() -> ExitCode {
     caudal_service::install_crypto();
-    let matches = match parse() {
-        Ok(matches) => matches,
-        Err(error) => {
-            eprintln!("caudal: {error:#}");
-            return ExitCode::from(EXIT_USAGE);
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let read = settings::read(&command(), &arguments, |name| std::env::var_os(name));
+    let (matches, given) = match read {
+        Ok(read) => read,
+        Err(Refused::CommandLine(error)) => {
+            // Help and version are wishes, not faults. A closed terminal is nothing to complain to.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(EXIT_SETTINGS) } else { ExitCode::SUCCESS };
         }
+        Err(Refused::Values(faults)) => return refuse(&faults),
     };
-    match start(&matches) {
-        Ok(()) => ExitCode::SUCCESS,
+    start(&matches, &given).unwrap_or_else(|error| match error.downcast::<settings::Faults>() {
+        Ok(faults) => refuse(&faults),
         Err(error) => {
-            eprintln!("caudal: {error:#}");
+            eprintln!("caudal: {}", words(&error));
             ExitCode::FAILURE
         }
-    }
+    })
 }
 
-/// Reads flags, environment and file. Prints help and complaints about flags itself, and then does not return.
-fn parse() -> anyhow::Result<ArgMatches> {
-    let command = Cli::command();
-    // First without the file, which only a flag or the environment can name. Complaints wait: the file may mend them.
-    let named = command.clone().ignore_errors(true).try_get_matches();
-    let file = named.ok().and_then(|matches| {
-        let (role, settings) = matches.subcommand()?;
-        let file = settings.try_get_one::<std::path::PathBuf>("config").ok()??.clone();
-        Some((role.to_owned(), file))
-    });
-    let command = match file {
-        Some((role, file)) => settings::with_file(command, &role, &file)?,
-        None => command,
-    };
-    Ok(command.get_matches())
+fn refuse(faults: &settings::Faults) -> ExitCode {
+    eprintln!("caudal: {faults}");
+    ExitCode::from(EXIT_SETTINGS)
 }
 
-fn start(matches: &ArgMatches) -> anyhow::Result<()> {
+/// Runs a role to its end. An error is one from before there were logs.
+fn start(matches: &ArgMatches, given: &Given) -> anyhow::Result<ExitCode> {
     let cli = Cli::from_arg_matches(matches).context("settings")?;
     let mut runtime = match &cli.role {
         Role::Standalone(_) => Builder::new_multi_thread(),
@@ -80,27 +88,33 @@ fn start(matches: &ArgMatches) -> anyhow::Result<()> {
         Role::TranscoderWorker(_) => Builder::new_current_thread(),
     };
     let runtime = runtime.enable_all().build().context("the runtime cannot start")?;
-    match cli.role {
+    let (logs, ended) = match cli.role {
         Role::Standalone(settings) => {
-            start_logs(&settings)?;
+            settings::check(&settings, given)?;
+            let logs = start_logs(&settings)?;
             warn_of_unknown_variables(&Cli::command(), "standalone");
             raise_file_limit();
-            runtime.block_on(standalone::run(*settings))
+            let ended = runtime.block_on(standalone::run(*settings, logs.lines()));
+            (logs, ended)
         }
         Role::TranscoderWorker(settings) => {
-            worker::start_logs(&settings)?;
-            runtime.block_on(worker::run(*settings))
+            let logs = worker::start_logs(&settings)?;
+            (logs, runtime.block_on(worker::run(*settings)))
         }
-    }
+    };
+    Ok(match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            logs.last_words(&words(&error));
+            ExitCode::FAILURE
+        }
+    })
 }
 
-fn start_logs(settings: &Settings) -> anyhow::Result<()> {
+fn start_logs(settings: &Settings) -> anyhow::Result<Logs> {
     logs::init(&LogConfig {
-        format: match settings.log_format {
-            LogFormatSetting::Text => LogFormat::Text,
-            LogFormatSetting::Json => LogFormat::Json,
-        },
-        filter: settings.log_level.clone(),
+        format: settings.logs.format.into(),
+        filter: settings.logs.level.clone(),
         directory: settings.log_dir.clone(),
     })
 }
@@ -123,59 +137,16 @@ fn warn_of_unknown_variables(command: &Command, role: &str) {
 
 /// The kernel's own default bound (`fs.nr_open`).
 const MOST_FILES: rlim_t = 1_048_576;
-/// As sysexits(3) has it for a command that was used wrongly.
-const EXIT_USAGE: u8 = 64;
+/// As sysexits(3) has it for a command that was used wrongly. A service manager need not start it again
+/// (`RestartPreventExitStatus=64`).
+const EXIT_SETTINGS: u8 = 64;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write as _;
 
     #[test]
     fn the_command_line_is_well_formed() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn a_settings_file_lies_below_flags_and_above_defaults() {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        writeln!(file, "PORT = 4000\nCAUDAL_RECONNECT_WINDOW = \"1m\"").unwrap();
-        let command = settings::with_file(Cli::command(), "standalone", file.path()).unwrap();
-        let matches = command.get_matches_from(["caudal", "standalone", "--port", "5000"]);
-        let Role::Standalone(settings) = Cli::from_arg_matches(&matches).unwrap().role else {
-            panic!("standalone")
-        };
-        assert_eq!(settings.port, 5000);
-        assert_eq!(settings.reconnect_window.0.as_secs(), 60);
-        assert_eq!(settings.hls_port, 8000);
-    }
-
-    #[test]
-    fn a_settings_file_with_an_unknown_name_or_a_secret_stops_the_start() {
-        for (text, complaint) in [
-            ("PROT = 1", "no setting PROT"),
-            ("JWT_SECRET = \"x\"", "is a secret"),
-            ("PORT = [1]", "must be a text, a number"),
-            ("PORT", "not a settings file"),
-        ] {
-            let mut file = tempfile::NamedTempFile::new().unwrap();
-            write!(file, "{text}").unwrap();
-            let error = settings::with_file(Cli::command(), "standalone", file.path()).unwrap_err();
-            assert!(format!("{error:#}").contains(complaint), "{error:#}");
-        }
-    }
-
-    #[test]
-    fn every_setting_but_secrets_is_in_the_example() {
-        let example = include_str!("../../.env.example");
-        let command = Cli::command();
-        let standalone = command.find_subcommand("standalone").unwrap();
-        for name in standalone
-            .get_arguments()
-            .filter_map(|arg| arg.get_env()?.to_str())
-            .chain(secrets::SECRET_NAMES.iter().copied())
-        {
-            assert!(example.contains(&format!("{name}=")), "{name} is not in .env.example");
-        }
+        command().debug_assert();
     }
 }

@@ -121,7 +121,7 @@ fn create(folder: &Path, path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// A JWT's HS256 wants as many bytes as its hash has.
-const MIN_LENGTH: usize = 32;
+pub const MIN_LENGTH: usize = 32;
 
 #[cfg(test)]
 mod tests {

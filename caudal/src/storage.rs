@@ -8,28 +8,22 @@ use caudal_storage::{S3Config, S3Credentials, SegmentStore};
 use clap::Args;
 use secrecy::ExposeSecret as _;
 
-use crate::settings::HttpUrl;
+use crate::settings::{FILES, HttpUrl, bucket, region};
 
 /// Where segments go.
 #[derive(Args, Clone, Debug)]
 pub struct StorageSettings {
-    /// The folder for segments. Standalone mode takes `media` in the data folder if it is not set.
-    #[arg(long, env = "HLS_PATH", hide_env_values = true, value_name = "FOLDER")]
+    /// The folder for segments; any file server can serve it.
+    #[arg(long, env = "HLS_PATH", value_name = "FOLDER", help_heading = FILES)]
     pub hls_path: Option<PathBuf>,
-    /// An S3 bucket for segments, instead of a folder.
-    #[arg(long, env = "AWS_S3_BUCKET", hide_env_values = true, value_name = "NAME")]
+    /// An S3 bucket for segments, instead of the folder.
+    #[arg(long, env = "AWS_S3_BUCKET", value_parser = bucket, value_name = "NAME", help_heading = FILES)]
     pub s3_bucket: Option<String>,
     /// The bucket's region.
-    #[arg(
-        long,
-        env = "AWS_REGION",
-        hide_env_values = true,
-        default_value = "us-east-1",
-        value_name = "NAME"
-    )]
+    #[arg(long, env = "AWS_REGION", default_value = "us-east-1", value_parser = region, value_name = "NAME", help_heading = FILES)]
     pub s3_region: String,
     /// An S3-speaking server other than Amazon's.
-    #[arg(long, env = "AWS_ENDPOINT_URL", hide_env_values = true, value_name = "URL")]
+    #[arg(long, env = "AWS_ENDPOINT_URL", value_name = "URL", help_heading = FILES)]
     pub s3_endpoint: Option<HttpUrl>,
 }
 
@@ -41,10 +35,12 @@ impl StorageSettings {
     pub fn open(&self) -> anyhow::Result<SegmentStore> {
         if let Some(bucket) = &self.s3_bucket {
             let pair = (secret::read("AWS_ACCESS_KEY_ID")?, secret::read("AWS_SECRET_ACCESS_KEY")?);
+            let session_token = secret::read("AWS_SESSION_TOKEN")?;
             let credentials = match pair {
                 (Some(id), Some(key)) => Some(S3Credentials {
                     access_key_id: id.expose_secret().to_owned(),
                     secret_access_key: key.expose_secret().to_owned(),
+                    session_token: session_token.map(|token| token.expose_secret().to_owned()),
                 }),
                 // Whatever the AWS tools would find: web identity, instance metadata.
                 (None, None) => None,

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use caudal_livestream::WorkerId;
-use caudal_service::logs::{self, LogConfig, LogFormat};
+use caudal_service::logs::{self, LogConfig, Logs};
 use caudal_service::shutdown;
 use clap::Args;
 use ed25519_dalek::VerifyingKey;
@@ -17,56 +17,40 @@ use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio::net::unix::pipe;
 
-use crate::settings::{Fitting, LogFormatSetting};
+use crate::settings::{Fitting, LogSettings, address};
 use crate::storage::StorageSettings;
 
 /// What can be set of a worker.
 #[derive(Args, Clone, Debug)]
 pub struct WorkerSettings {
     /// Its id, a UUID.
-    #[arg(long, env = "CAUDAL_WORKER_ID", hide_env_values = true, value_name = "UUID")]
+    #[arg(long, env = "CAUDAL_WORKER_ID", value_name = "UUID")]
     worker_id: WorkerId,
     /// The controller's public key (Ed25519, base64); assignments that it has not signed are refused.
-    #[arg(long, env = "CAUDAL_CONTROLLER_KEY", hide_env_values = true, value_parser = controller_key, value_name = "KEY")]
+    #[arg(long, env = "CAUDAL_CONTROLLER_KEY", value_parser = controller_key, value_name = "KEY")]
     controller_key: VerifyingKey,
     /// The address to listen on, at ports of its own choice.
     #[arg(
         long,
         env = "CAUDAL_WORKER_BIND",
-        hide_env_values = true,
         default_value = "127.0.0.1",
+        value_parser = address,
         value_name = "ADDRESS"
     )]
     bind: IpAddr,
     /// `stdin` when the end of standard input means that the parent is gone.
-    #[arg(long, env = "CAUDAL_PARENT_PIPE", hide_env_values = true, value_name = "PIPE")]
+    #[arg(long, env = "CAUDAL_PARENT_PIPE", value_name = "PIPE")]
     parent_pipe: Option<ParentPipe>,
     #[command(flatten)]
     storage: StorageSettings,
     /// The ffmpeg to encode with.
-    #[arg(
-        long,
-        env = "CAUDAL_FFMPEG",
-        hide_env_values = true,
-        default_value = "ffmpeg",
-        value_name = "PROGRAM"
-    )]
+    #[arg(long, env = "CAUDAL_FFMPEG", default_value = "ffmpeg", value_name = "PROGRAM")]
     ffmpeg: PathBuf,
     /// `auto` leaves out qualities that this machine has no cores for.
-    #[arg(long, env = "CAUDAL_LADDER", hide_env_values = true, value_enum, default_value_t = Fitting::Auto, value_name = "FITTING")]
+    #[arg(long, env = "CAUDAL_LADDER", value_enum, default_value_t = Fitting::Auto, value_name = "FITTING")]
     ladder: Fitting,
-    /// A level, or directives.
-    #[arg(
-        long,
-        env = "LOG_LEVEL",
-        hide_env_values = true,
-        default_value = "warn,caudal=info",
-        value_name = "LEVEL"
-    )]
-    log_level: String,
-    /// How log lines look.
-    #[arg(long, env = "LOG_FORMAT", hide_env_values = true, value_enum, default_value_t = LogFormatSetting::Text, value_name = "FORMAT")]
-    log_format: LogFormatSetting,
+    #[command(flatten)]
+    logs: LogSettings,
 }
 
 /// `CAUDAL_PARENT_PIPE`.
@@ -79,13 +63,10 @@ enum ParentPipe {
 /// Starts a worker's logs, on standard error: standard output is for its parent.
 ///
 /// # Errors
-/// When the level is malformed.
-pub fn start_logs(settings: &WorkerSettings) -> anyhow::Result<()> {
-    let format = match settings.log_format {
-        LogFormatSetting::Text => LogFormat::Text,
-        LogFormatSetting::Json => LogFormat::Json,
-    };
-    logs::init(&LogConfig { format, filter: settings.log_level.clone(), directory: None })
+/// When logging was started already.
+pub fn start_logs(settings: &WorkerSettings) -> anyhow::Result<Logs> {
+    let LogSettings { level, format } = settings.logs.clone();
+    logs::init(&LogConfig { format: format.into(), filter: level, directory: None })
 }
 
 /// Runs one worker until its broadcast is over, a signal comes, or its parent is gone.
@@ -104,7 +85,9 @@ pub async fn run(settings: WorkerSettings) -> anyhow::Result<()> {
         ffmpeg: settings.ffmpeg,
         ladder: settings.ladder.into(),
     };
-    let ready = serde_json::to_string(&config.ready()?)?;
+    let ready = config.ready()?;
+    tracing::debug!(rtmp = %ready.rtmp, http = %ready.http, "the worker waits for an assignment");
+    let ready = serde_json::to_string(&ready)?;
     writeln!(std::io::stdout(), "{ready}").context("standard output")?;
     let worker = caudal_transcoder_worker::run(config, shutdown.clone());
     let Some(ParentPipe::Stdin) = settings.parent_pipe else { return Ok(worker.await?) };

@@ -10,6 +10,8 @@ export interface Addresses {
   web: string;
   hls: string;
   rtmp: string;
+  /** Only with a certificate. */
+  rtmps?: string;
   admin: string;
 }
 

@@ -1,6 +1,6 @@
 //! What the person at the terminal reads: how the start goes, what to open and to type, and a line per stream event.
 
-use std::net::IpAddr;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::roles::Addresses;
-use crate::settings::LogFormatSetting;
+use crate::settings::{LogFormatSetting, Settings};
 
 /// Standard output, for a person or for a program.
 pub struct Console {
@@ -31,29 +31,11 @@ impl Console {
     }
 
     /// Everything is up.
-    pub fn ready(&self, addresses: &Addresses, data: &Path, bind: IpAddr) {
-        let Addresses { web, hls, rtmp, admin, .. } = addresses;
-        if self.format == LogFormatSetting::Json {
-            line(
-                &json!({"event": "ready", "web": web, "hls": hls, "rtmp": rtmp, "admin": admin}).to_string(),
-            );
-            return;
-        }
-        line(&format!(
-            "\n  Caudal {version} is running\n\n  \
-             Open             {web}\n  \
-             OBS server       {rtmp}\n  \
-             OBS stream key   register at the address above, then choose Go live\n\n  \
-             HLS and DASH     {hls}\n  \
-             Metrics          {admin}/metrics\n  \
-             Data             {data}\n",
-            version = env!("CARGO_PKG_VERSION"),
-            data = data.display(),
-        ));
-        if bind.is_loopback() {
-            line("  Only this machine can reach it. CAUDAL_BIND=0.0.0.0 opens it to your network.");
-        }
-        line("  Ctrl-C ends it.\n");
+    pub fn ready(&self, addresses: &Addresses, data: &Path, settings: &Settings) {
+        line(&match self.format {
+            LogFormatSetting::Json => ready_json(addresses),
+            LogFormatSetting::Text => ready_text(addresses, data, settings),
+        });
     }
 
     /// Writes a line for each thing that happens to a stream, for as long as the directory is there.
@@ -91,6 +73,46 @@ impl Console {
     }
 }
 
+fn ready_json(addresses: &Addresses) -> String {
+    let Addresses { web, hls, rtmp, rtmps, admin, .. } = addresses;
+    let mut ready = json!({"event": "ready", "web": web, "hls": hls, "rtmp": rtmp, "admin": admin});
+    if let Some(rtmps) = rtmps {
+        ready["rtmps"] = rtmps.as_str().into();
+    }
+    ready.to_string()
+}
+
+fn ready_text(addresses: &Addresses, data: &Path, settings: &Settings) -> String {
+    let Addresses { web, hls, rtmp, rtmps, admin, .. } = addresses;
+    let pages = if settings.web_dir.is_some() { "" } else { " (the api alone: CAUDAL_WEB_DIR is not set)" };
+    let mut text = format!(
+        "\n  Caudal {version} is running\n\n  \
+         Open             {web}{pages}\n  \
+         OBS server       {rtmp}\n",
+        version = env!("CARGO_PKG_VERSION"),
+    );
+    if let Some(rtmps) = rtmps.as_ref().filter(|rtmps| *rtmps != rtmp) {
+        let _ = writeln!(text, "  OBS with TLS     {rtmps}");
+    }
+    let _ = write!(
+        text,
+        "  OBS stream key   register at the address above, then choose Go live\n\n  \
+         HLS and DASH     {hls}\n  \
+         Metrics          {admin}/metrics\n  \
+         Data             {data}\n",
+        data = data.display(),
+    );
+    if let Some(folder) = &settings.log_dir {
+        let _ = writeln!(text, "  Log files        {} (a file a day, UTC)", folder.display());
+    }
+    text.push('\n');
+    if settings.bind.is_loopback() {
+        text.push_str("  Only this machine can reach it. CAUDAL_BIND=0.0.0.0 opens it to your network.\n");
+    }
+    text.push_str("  Times are UTC. Ctrl-C ends it.\n");
+    text
+}
+
 /// A closed terminal is no reason to end streams.
 fn line(text: &str) {
     use std::io::Write as _;
@@ -102,4 +124,41 @@ fn line(text: &str) {
 fn clock() -> String {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     format!("{:02}:{:02}:{:02}Z", seconds / 3600 % 24, seconds / 60 % 60, seconds % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::FromArgMatches as _;
+
+    fn ready(flags: &[&str], rtmps: Option<&str>) -> (String, serde_json::Value) {
+        let arguments = ["caudal", "standalone"].iter().chain(flags);
+        let matches = crate::command().get_matches_from(arguments);
+        let settings = Settings::from_arg_matches(matches.subcommand().unwrap().1).unwrap();
+        let addresses = Addresses::for_test("rtmp://a.example/live", rtmps);
+        let json = serde_json::from_str(&ready_json(&addresses)).unwrap();
+        (ready_text(&addresses, Path::new("/srv/caudal"), &settings), json)
+    }
+
+    #[test]
+    fn the_address_for_rtmps_is_shown_when_there_is_a_certificate() {
+        let (text, json) = ready(&[], Some("rtmps://a.example:1936/live"));
+        assert!(text.contains("\n  OBS with TLS     rtmps://a.example:1936/live\n"), "{text}");
+        assert_eq!(json["rtmps"], "rtmps://a.example:1936/live");
+        let (text, json) = ready(&[], None);
+        assert!(!text.contains("TLS"), "{text}");
+        assert_eq!(json.get("rtmps"), None);
+    }
+
+    #[test]
+    fn pages_that_are_missing_and_the_clock_of_the_lines_are_named() {
+        let (text, _) = ready(&["--log-dir", "/var/log/caudal"], None);
+        assert!(text.contains("(the api alone: CAUDAL_WEB_DIR is not set)"), "{text}");
+        assert!(
+            text.contains("/var/log/caudal (a file a day, UTC)") && text.contains("Times are UTC"),
+            "{text}"
+        );
+        let (text, _) = ready(&["--web-dir", "/srv/web"], None);
+        assert!(!text.contains("the api alone"), "{text}");
+    }
 }

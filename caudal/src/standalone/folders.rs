@@ -29,7 +29,7 @@ impl Folders {
     pub fn open(settings: &Settings) -> anyhow::Result<Self> {
         let data = match &settings.data_dir {
             Some(folder) => folder.clone(),
-            None => default_data_folder()?,
+            None => default_data_folder().context("there is no HOME to keep data in; set CAUDAL_DATA_DIR")?,
         };
         // PostgreSQL, which does not run as root, must be able to pass through.
         fs::DirBuilder::new()
@@ -70,13 +70,14 @@ fn lock(path: &Path) -> anyhow::Result<Flock<File>> {
     }
 }
 
-fn default_data_folder() -> anyhow::Result<PathBuf> {
+/// Where data is kept unless somebody says otherwise; nowhere for a user without a home.
+pub fn default_data_folder() -> Option<PathBuf> {
     if geteuid().is_root() {
-        return Ok(PathBuf::from("/var/lib/caudal"));
+        return Some(PathBuf::from("/var/lib/caudal"));
     }
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let share = set("XDG_DATA_HOME").or_else(|| Some(set("HOME")?.join(".local/share")));
-    Ok(share.context("there is no HOME to keep data in; set CAUDAL_DATA_DIR")?.join("caudal"))
+    Some(share?.join("caudal"))
 }
 
 #[cfg(test)]

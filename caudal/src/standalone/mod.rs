@@ -11,14 +11,16 @@ use std::future::pending;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use caudal_service::logs::LogLines;
 use caudal_service::shutdown;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use crate::secrets::MasterSecret;
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use console::Console;
 use folders::Folders;
+pub use folders::default_data_folder;
 use postgres::Postgres;
 use roles::{Listeners, Roles};
 
@@ -26,9 +28,10 @@ use roles::{Listeners, Roles};
 ///
 /// # Errors
 /// When something that it needs is missing or taken; says what.
-pub async fn run(settings: Settings) -> anyhow::Result<()> {
+pub async fn run(settings: Settings, lines: LogLines) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal().context("signals")?;
-    let console = Console::new(settings.log_format);
+    let console = Console::new(settings.logs.format);
+    warn_of_what_is_missing(&settings);
     let folders = Folders::open(&settings)?;
     let master = MasterSecret::load_or_create(&folders.secrets())?;
     // Before anything is started: a port that is taken is the likeliest thing to be wrong.
@@ -42,7 +45,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         }
     };
     let ended = tokio::select! {
-        ended = serve(&settings, &console, &folders, &master, listeners, database_url, shutdown) => ended,
+        ended = serve(&settings, &console, &folders, &master, listeners, database_url, lines, shutdown) => ended,
         never = kept => match never {},
     };
     if let Some(postgres) = postgres {
@@ -51,6 +54,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     ended
 }
 
+#[expect(clippy::too_many_arguments, reason = "each is a different thing that `run` made")]
 async fn serve(
     settings: &Settings,
     console: &Console,
@@ -58,17 +62,19 @@ async fn serve(
     master: &MasterSecret,
     listeners: Listeners,
     database_url: SecretString,
+    lines: LogLines,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let addresses = listeners.addresses(settings)?;
-    let mut roles = Roles::start(settings, folders, master, listeners, database_url, &addresses).await?;
+    let mut roles =
+        Roles::start(settings, folders, master, listeners, database_url, &addresses, lines).await?;
     let failed = tokio::select! {
         ready = roles.ready() => ready,
         () = shutdown.cancelled() => Ok(()),
     };
     let ended = match failed {
         Ok(()) => {
-            console.ready(&addresses, &folders.data, settings.bind);
+            console.ready(&addresses, &folders.data, settings);
             let directory = roles.directory();
             tokio::select! {
                 failed = roles.failed() => Err(failed),
@@ -83,6 +89,21 @@ async fn serve(
     }
     roles.stop(END_STREAMS_WITHIN).await;
     ended
+}
+
+/// Things that the platform can do without, and that people notice only later.
+fn warn_of_what_is_missing(settings: &Settings) {
+    if settings.web_dir.is_none() {
+        tracing::warn!(
+            "there are no web pages, only the api: CAUDAL_WEB_DIR is not set (`make run` builds the pages and sets it)"
+        );
+    }
+    if !settings::ffmpeg_is_there(settings) {
+        tracing::warn!(
+            "{} is not in PATH: streams have their source quality only and no poster; install it (Debian: apt-get install ffmpeg)",
+            settings.ffmpeg.display()
+        );
+    }
 }
 
 /// The one that was given, or our own.

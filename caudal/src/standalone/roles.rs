@@ -1,11 +1,12 @@
 //! The roles of one machine: their listeners, how they know each other, and the order in which they end.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use caudal_directory::{
     Audience, LocalAudience, LocalConfig, LocalDirectory, StreamControl, StreamDirectory,
 };
@@ -13,7 +14,9 @@ use caudal_livestream::admission::LatencyMode;
 use caudal_service::health::{self, Readiness};
 use caudal_service::http::{HttpLimits, HttpServer};
 use caudal_service::internal::{Signer, Verifier};
-use caudal_service::{secret, tls};
+use caudal_service::logs::LogLines;
+use caudal_service::secret;
+use caudal_service::tls::Certificate;
 use ed25519_dalek::SigningKey;
 use prometheus::Registry;
 use secrecy::SecretString;
@@ -24,8 +27,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::folders::Folders;
 use super::supervisor::{Supervisor, SupervisorConfig};
+use crate::error_words::words;
 use crate::secrets::MasterSecret;
-use crate::settings::{HttpUrl, RtmpUrl, Settings};
+use crate::settings::{HttpUrl, RtmpUrl, Settings, WebOrigin};
 
 /// Every listener, bound.
 pub struct Listeners {
@@ -46,32 +50,61 @@ pub struct Addresses {
     pub hls: String,
     /// What OBS is given as the server.
     pub rtmp: String,
+    /// The same under TLS, when there is a certificate.
+    pub rtmps: Option<String>,
     /// Health and metrics.
     pub admin: String,
     /// The api's internal side.
     internal: String,
 }
 
+#[cfg(test)]
+impl Addresses {
+    /// Those of a platform for streamers; the others are as by default.
+    pub fn for_test(rtmp: &str, rtmps: Option<&str>) -> Self {
+        Self {
+            web: "http://localhost:3000".to_owned(),
+            hls: "http://localhost:8000".to_owned(),
+            rtmp: rtmp.to_owned(),
+            rtmps: rtmps.map(str::to_owned),
+            admin: "http://127.0.0.1:9090".to_owned(),
+            internal: "http://127.0.0.1:3001".to_owned(),
+        }
+    }
+}
+
 impl Listeners {
-    /// Binds them all, or says which one cannot be.
+    /// Binds them all, or says which ones cannot be, and why.
     ///
     /// # Errors
     /// When a port is taken, or the address is not this machine's.
     pub async fn bind(settings: &Settings) -> anyhow::Result<Self> {
         let local = IpAddr::from([127, 0, 0, 1]);
         let bind = settings.bind;
-        let rtmps = match settings.tls_cert {
-            Some(_) => Some(bound("RTMPS_PORT", bind, settings.rtmps_port).await?),
-            None => None,
+        let rtmps = async {
+            match settings.tls_cert {
+                Some(_) => bound("RTMPS_PORT", bind, settings.rtmps_port).await.map(Some),
+                None => Ok(None),
+            }
         };
-        Ok(Self {
-            web: bound("PORT", bind, settings.port).await?,
-            hls: bound("HLS_PORT", bind, settings.hls_port).await?,
-            rtmp: bound("RTMP_PORT", bind, settings.rtmp_port).await?,
+        let (web, hls, rtmp, rtmps, internal, admin) = tokio::join!(
+            bound("PORT", bind, settings.port),
+            bound("HLS_PORT", bind, settings.hls_port),
+            bound("RTMP_PORT", bind, settings.rtmp_port),
             rtmps,
-            internal: bound("CAUDAL_INTERNAL_PORT", local, settings.internal_port).await?,
-            admin: bound("CAUDAL_ADMIN_PORT", local, settings.admin_port).await?,
-        })
+            bound("CAUDAL_INTERNAL_PORT", local, settings.internal_port),
+            bound("CAUDAL_ADMIN_PORT", local, settings.admin_port),
+        );
+        match (web, hls, rtmp, rtmps, internal, admin) {
+            (Ok(web), Ok(hls), Ok(rtmp), Ok(rtmps), Ok(internal), Ok(admin)) => {
+                Ok(Self { web, hls, rtmp, rtmps, internal, admin })
+            }
+            (web, hls, rtmp, rtmps, internal, admin) => {
+                let reasons = [web.err(), hls.err(), rtmp.err(), rtmps.err(), internal.err(), admin.err()];
+                let reasons: Vec<String> = reasons.into_iter().flatten().collect();
+                bail!(reasons.join("\n  "))
+            }
+        }
     }
 
     /// Where they are, as the world sees them.
@@ -86,13 +119,26 @@ impl Listeners {
         let scheme = if settings.tls_cert.is_some() { "https" } else { "http" };
         let or = |given: Option<&str>, own: String| given.map_or(own, str::to_owned);
         Ok(Addresses {
-            web: or(settings.public_api_url.as_ref().map(HttpUrl::as_str), format!("http://{web}")),
+            web: or(settings.public_api_url.as_ref().map(WebOrigin::as_str), format!("http://{web}")),
             hls: or(settings.public_hls_url.as_ref().map(HttpUrl::as_str), format!("{scheme}://{hls}")),
             rtmp: or(settings.public_rtmp_url.as_ref().map(RtmpUrl::as_str), format!("rtmp://{rtmp}/live")),
+            rtmps: self
+                .rtmps
+                .as_ref()
+                .map(|listener| rtmps_address(listener, settings.public_rtmp_url.as_ref()))
+                .transpose()?,
             admin: format!("http://{}", self.admin.local_addr()?),
             internal: format!("http://{}", self.internal.local_addr()?),
         })
     }
+}
+
+/// Where RTMPS is. A certificate is for a name, and the public RTMP address is where the name stands.
+fn rtmps_address(listener: &TcpListener, public: Option<&RtmpUrl>) -> anyhow::Result<String> {
+    Ok(match public {
+        Some(public) => public.under_tls(listener.local_addr()?.port()),
+        None => format!("rtmps://{}/live", named(listener, "127.0.0.1")?),
+    })
 }
 
 /// Everything that runs.
@@ -119,6 +165,7 @@ impl Roles {
         listeners: Listeners,
         database_url: SecretString,
         addresses: &Addresses,
+        lines: LogLines,
     ) -> anyhow::Result<Self> {
         let registry = Registry::new();
         let audience: Arc<dyn Audience> = Arc::new(LocalAudience::default());
@@ -130,7 +177,7 @@ impl Roles {
         let store = storage.open()?;
 
         let supervisor =
-            Supervisor::start(SupervisorConfig::new(settings, &storage, assignments.verifying_key())?)
+            Supervisor::start(SupervisorConfig::new(settings, &storage, assignments.verifying_key(), lines)?)
                 .await?;
         let directory = LocalDirectory::start(LocalConfig {
             folder: folders.streams(),
@@ -200,15 +247,24 @@ impl Roles {
         let stop = api.clone();
         tasks.spawn(async move { ("api", caudal_api::run(config, stop).await.map_err(Into::into)) });
 
-        let certificate = || -> anyhow::Result<Option<rustls::ServerConfig>> {
-            let (Some(certificate), Some(key)) = (&settings.tls_cert, &settings.tls_key) else {
-                return Ok(None);
-            };
-            Ok(Some(tls::server_config(certificate, key).context("CAUDAL_TLS_CERT, CAUDAL_TLS_KEY")?))
+        let certificate = match (&settings.tls_cert, &settings.tls_key) {
+            (Some(certificate), Some(key)) => {
+                let (certificate, watch) = Certificate::load(certificate, key, &registry)
+                    .context("CAUDAL_TLS_CERT, CAUDAL_TLS_KEY")?;
+                let certificate = Arc::new(certificate);
+                let (followed, stop) = (Arc::clone(&certificate), api.clone());
+                tasks.spawn(async move {
+                    followed.follow(watch, stop).await;
+                    ("watch on the certificate", Ok(()))
+                });
+                Some(certificate)
+            }
+            _ => None,
         };
+        let tls = || certificate.as_ref().map(|certificate| certificate.server_config());
         let config = caudal_hls_edge::Config {
             listener: listeners.hls,
-            tls: certificate()?,
+            tls: tls(),
             directory: Arc::clone(&streams),
             audience,
             store,
@@ -223,7 +279,7 @@ impl Roles {
 
         let config = caudal_ingest_router::Config {
             rtmp: listeners.rtmp,
-            rtmps: listeners.rtmps.zip(certificate()?),
+            rtmps: listeners.rtmps.zip(tls()),
             internal: None,
             directory: Arc::clone(&streams),
             api_url: addresses.internal.clone(),
@@ -293,7 +349,7 @@ impl Roles {
         let joined = timeout(JOIN_WITHIN, async {
             while let Some(ended) = self.tasks.join_next().await {
                 if let Ok((role, Err(error))) = ended {
-                    tracing::warn!("{role}: {error:#}");
+                    tracing::warn!("{role}: {}", words(&error));
                 }
             }
         });
@@ -303,10 +359,21 @@ impl Roles {
     }
 }
 
-async fn bound(name: &str, address: IpAddr, port: u16) -> anyhow::Result<TcpListener> {
-    TcpListener::bind((address, port))
-        .await
-        .with_context(|| format!("{name}: cannot listen on {}", SocketAddr::from((address, port))))
+/// A listener, or what is in its way and what to do about it.
+async fn bound(name: &str, address: IpAddr, port: u16) -> Result<TcpListener, String> {
+    let at = SocketAddr::from((address, port));
+    TcpListener::bind(at).await.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("{name}: another program listens on {at}; end that one, or set {name} to another port")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            format!("{name}: {address} is not an address of this machine; set CAUDAL_BIND to one of its own, or to 0.0.0.0")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("{name}: {at} may not be used; set {name} to a port above 1023, or give caudal CAP_NET_BIND_SERVICE")
+        }
+        _ => format!("{name}: cannot listen on {at}: {error}"),
+    })
 }
 
 /// Host and port of a listener; `local` stands for an address that means this machine.

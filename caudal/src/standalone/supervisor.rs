@@ -1,6 +1,7 @@
 //! Transcoder workers as children of this process: one idle one always warm, one for each stream.
 
 mod worker_environment;
+mod worker_lines;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -27,6 +28,8 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use worker_lines::WorkerLines;
+
 /// How a worker is started.
 #[derive(Clone, Debug)]
 pub struct SupervisorConfig {
@@ -40,6 +43,8 @@ pub struct SupervisorConfig {
     /// Secrets that the environment names by file; they go with the last owner of this.
     #[expect(dead_code, reason = "held for its files' lives, not read")]
     pub secrets: Vec<Arc<NamedTempFile>>,
+    /// Where their log lines go.
+    pub lines: WorkerLines,
 }
 
 /// The workers of this machine.
@@ -210,14 +215,20 @@ impl Shared {
             .env("CAUDAL_PARENT_PIPE", "stdin")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stderr(Stdio::piped())
             // A Ctrl-C in the terminal is for us; we then end the streams in order.
             .process_group(0)
             .kill_on_drop(true);
         let mut child = command.spawn()?;
-        let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+        let (Some(stdin), Some(stdout), Some(stderr)) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
             return Err(io::Error::other("no pipes").into());
         };
+        let exited = CancellationToken::new();
+        // Also when it is no worker in the end: then its words say why.
+        self.tasks.spawn(self.config.lines.clone().follow(id, stderr, exited.clone()));
+        let not_started = exited.clone().drop_guard();
         let mut stdout = BufReader::new(stdout);
         // When this fails, `child` is dropped, and killed with that.
         let ready =
@@ -225,7 +236,8 @@ impl Shared {
         if ready.worker != id {
             return Err(StartError::Impostor(ready.worker));
         }
-        let handle = Handle { terminate: self.stop.child_token(), exited: CancellationToken::new() };
+        not_started.disarm();
+        let handle = Handle { terminate: self.stop.child_token(), exited };
         self.children().insert(id, handle.clone());
         let shared = Arc::clone(self);
         self.tasks.spawn(async move { shared.attend(id, child, stdin, stdout, handle).await });

@@ -1,10 +1,18 @@
-//! Logs: readable lines or JSON on standard error, and a file a day with `LOG_DIR`.
+//! Logs: readable lines or JSON on standard error and, with `LOG_DIR`, in a file a day as well.
+//!
+//! Nobody who logs waits for a terminal, a pipe or a disk: lines go through bounded queues to a thread for each place.
+//! While one is full, further lines are left out there, and counted.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
 
-use tracing_appender::rolling::{RollingFileAppender, Rotation};
-use tracing_subscriber::filter::EnvFilter;
-use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::daily_file::DailyFile;
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,46 +24,267 @@ pub enum LogFormat {
     Json,
 }
 
+/// A level, or directives as in `info,caudal_hls_edge=debug`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFilter(String);
+
+impl LogFilter {
+    /// As it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for LogFilter {
+    type Err = String;
+
+    /// Stricter than [`EnvFilter`], which takes a misspelt level for the name of a part of the program and then logs nothing
+    /// else.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = |what: &str| {
+            format!(
+                "{what} is no level; expected error, warn, info, debug, trace or off, or directives as in info,caudal_hls_edge=debug"
+            )
+        };
+        let mut filter = text.to_owned();
+        // A span's fields may hold commas; the filter itself knows how to read those.
+        if !text.contains(['[', '{']) {
+            let directives: Vec<&str> = text.split(',').map(str::trim).collect();
+            for directive in &directives {
+                let level = match directive.rsplit_once('=') {
+                    Some((target, level)) if !target.is_empty() && !level.is_empty() => level,
+                    None if !directive.is_empty() => directive,
+                    _ => return Err(expected(&format!("{directive:?}"))),
+                };
+                level.parse::<LevelFilter>().map_err(|_| expected(&format!("{level:?}")))?;
+            }
+            filter = directives.join(",");
+        }
+        EnvFilter::try_new(&filter).map_err(|error| expected(&error.to_string()))?;
+        Ok(Self(filter))
+    }
+}
+
 /// Where logs go and what is in them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct LogConfig {
     /// How lines look.
     pub format: LogFormat,
-    /// A level, or directives as in `info,caudal_hls_edge=debug`.
-    pub filter: String,
-    /// A folder for one file a day; the last 14 are kept.
+    /// What is logged.
+    pub filter: LogFilter,
+    /// A folder for one file a day, which is made if it is not there; the last 14 are kept.
     pub directory: Option<PathBuf>,
 }
 
-/// Starts logging for this process. Call once, before anything logs.
+/// The logs of this process. What is queued is written when this is dropped, as far as that is possible within a second.
+pub struct Logs {
+    lines: LogLines,
+    format: LogFormat,
+    _queues: Vec<WorkerGuard>,
+}
+
+impl Logs {
+    /// For lines that are finished already, such as those of child processes.
+    pub fn lines(&self) -> LogLines {
+        self.lines.clone()
+    }
+
+    /// Says why the program ends, whatever the filter.
+    pub fn last_words(&self, words: &str) {
+        let line = match self.format {
+            LogFormat::Text => format!("caudal: {words}\n"),
+            LogFormat::Json => {
+                let timestamp = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+                let object = serde_json::json!({"timestamp": timestamp, "level": "ERROR", "message": words, "target": "caudal"});
+                format!("{object}\n")
+            }
+        };
+        self.lines.line(line.as_bytes());
+    }
+}
+
+/// Takes whole lines to every place that logs go to, and never waits. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct LogLines {
+    terminal: NonBlocking,
+    file: Option<NonBlocking>,
+}
+
+impl LogLines {
+    /// Queues one line, which ends with a line break.
+    pub fn line(&self, line: &[u8]) {
+        // Queues that are full leave the line out, and count it; they do not fail.
+        for place in [Some(&self.terminal), self.file.as_ref()].into_iter().flatten() {
+            let _ = place.clone().write_all(line);
+        }
+    }
+}
+
+impl Write for LogLines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.line(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for LogLines {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+/// Starts logging for this process. Call once, before anything logs, and keep what it returns until the end.
 ///
 /// # Errors
-/// When the filter is malformed, the folder cannot be written, or logging was started already.
-pub fn init(config: &LogConfig) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(if config.filter.is_empty() { "info" } else { &config.filter }).map_err(
-        |error| anyhow::anyhow!("LOG_LEVEL: {error}; expected a level such as info, or directives"),
-    )?;
-    let (writer, to_terminal) = match &config.directory {
-        None => (BoxMakeWriter::new(std::io::stderr), std::io::IsTerminal::is_terminal(&std::io::stderr())),
+/// When the folder cannot be used, or logging was started already.
+pub fn init(config: &LogConfig) -> anyhow::Result<Logs> {
+    let filter = EnvFilter::try_new(config.filter.as_str())?;
+    let mut queues = Vec::new();
+    let file = match &config.directory {
+        None => None,
         Some(directory) => {
-            let daily = RollingFileAppender::builder()
-                .rotation(Rotation::DAILY)
-                .filename_prefix("caudal")
-                .filename_suffix("log")
-                .max_log_files(KEPT_FILES)
-                .build(directory)
-                .map_err(|error| anyhow::anyhow!("LOG_DIR: {error}"))?;
-            (BoxMakeWriter::new(daily), false)
+            let file = DailyFile::open(directory).map_err(|error| {
+                anyhow::anyhow!("LOG_DIR: cannot write to {}: {error}", directory.display())
+            })?;
+            Some(queue("caudal-log-file", config.format, file, &mut queues))
         }
     };
+    // One formatting for both places, so colours only where no file would get them too.
+    let colours = file.is_none() && io::IsTerminal::is_terminal(&io::stderr());
+    let lines = LogLines { terminal: queue("caudal-log", config.format, io::stderr(), &mut queues), file };
     let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(to_terminal);
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines.clone()).with_ansi(colours);
     let started = match config.format {
         LogFormat::Text => builder.compact().try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
-    started.map_err(|error| anyhow::anyhow!("logging cannot start: {error}"))
+    started.map_err(|error| anyhow::anyhow!("logging cannot start: {error}"))?;
+    log_panics();
+    Ok(Logs { lines, format: config.format, _queues: queues })
 }
 
-/// Two weeks of daily files.
-const KEPT_FILES: usize = 14;
+/// A panic is a line like any other, in files too, and one JSON object where lines are.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let backtrace = std::backtrace::Backtrace::capture();
+        let captured = backtrace.status() == std::backtrace::BacktraceStatus::Captured;
+        let backtrace = captured.then(|| tracing::field::display(backtrace));
+        let thread = std::thread::current();
+        tracing::error!(thread = thread.name().unwrap_or("unnamed"), backtrace, "{panic}");
+    }));
+}
+
+/// A thread that writes what is queued to `place`.
+fn queue(
+    thread: &str,
+    format: LogFormat,
+    place: impl Write + Send + 'static,
+    queues: &mut Vec<WorkerGuard>,
+) -> NonBlocking {
+    let left_out = Arc::new(OnceLock::new());
+    let place = Counting { place, format, left_out: Arc::clone(&left_out), said: 0 };
+    let (queue, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(LONGEST_QUEUE)
+        .lossy(true)
+        .thread_name(thread)
+        .finish(place);
+    let _ = left_out.set(queue.error_counter());
+    queues.push(guard);
+    queue
+}
+
+/// Says how many lines were left out, as soon as lines can be written again.
+struct Counting<W> {
+    place: W,
+    format: LogFormat,
+    left_out: Arc<OnceLock<ErrorCounter>>,
+    said: usize,
+}
+
+impl<W: Write> Write for Counting<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.place.write_all(line)?;
+        let left_out = self.left_out.get().map_or(0, ErrorCounter::dropped_lines);
+        if left_out > self.said {
+            let lines = left_out - self.said;
+            // The next line says it if this one cannot be written.
+            let _ = match self.format {
+                LogFormat::Text => writeln!(self.place, "caudal: {lines} log lines were left out here"),
+                LogFormat::Json => writeln!(
+                    self.place,
+                    r#"{{"level":"WARN","target":"caudal","message":"log lines were left out here","lines":{lines}}}"#
+                ),
+            };
+            self.said = left_out;
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.place.flush()
+    }
+}
+
+/// Lines are rarely longer than 1 kB: 4 MB at most for a place that hangs.
+const LONGEST_QUEUE: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_is_a_level_or_directives_with_levels() {
+        for good in [
+            "info",
+            "WARN",
+            "off",
+            "warn,caudal=info",
+            "info, caudal_hls_edge=debug",
+            "[request{id=1,b=2}]=debug",
+        ] {
+            assert!(good.parse::<LogFilter>().is_ok(), "{good}");
+        }
+        for bad in ["loud", "", " ", "info,loud", "caudal=loud", "=info", "info,", "caudal_api", "info;debug"]
+        {
+            assert!(bad.parse::<LogFilter>().unwrap_err().contains("expected error, warn, info"), "{bad}");
+        }
+    }
+
+    /// A place that takes nothing until it is let.
+    struct Blocked(std::sync::mpsc::Receiver<()>, Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl Write for Blocked {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            let _ = self.0.recv();
+            self.1.lock().unwrap().extend_from_slice(line);
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_place_that_hangs_holds_nobody_up_and_what_it_missed_is_counted() {
+        let (open, blocked) = std::sync::mpsc::channel();
+        let written = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let mut queues = Vec::new();
+        let terminal = queue("hangs", LogFormat::Text, Blocked(blocked, Arc::clone(&written)), &mut queues);
+        let lines = LogLines { terminal, file: None };
+        for _ in 0..LONGEST_QUEUE * 2 {
+            lines.line(b"a line\n");
+        }
+        drop(open);
+        drop(lines);
+        drop(queues);
+        let text = String::from_utf8(written.lock().unwrap().clone()).unwrap();
+        assert!(text.contains("log lines were left out here"), "{}", text.len());
+    }
+}

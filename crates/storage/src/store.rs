@@ -50,6 +50,8 @@ pub struct S3Credentials {
     pub access_key_id: String,
     /// Its secret half.
     pub secret_access_key: String,
+    /// What comes with keys that hold for some hours only.
+    pub session_token: Option<String>,
 }
 
 /// One state of a replaceable object: [`SegmentStore::replace`] writes only over the one it was given.
@@ -179,6 +181,9 @@ impl SegmentStore {
             builder = builder
                 .with_access_key_id(&credentials.access_key_id)
                 .with_secret_access_key(&credentials.secret_access_key);
+            if let Some(token) = &credentials.session_token {
+                builder = builder.with_token(token);
+            }
         }
         Ok(Self { inner: Arc::new(builder.build()?), backing: Backing::Bucket })
     }

@@ -22,6 +22,7 @@ fn config(script: &str, environment: Vec<(OsString, OsString)>) -> SupervisorCon
         arguments: vec!["-c".into(), script.into()],
         environment,
         secrets: Vec::new(),
+        lines: WorkerLines { to: None, format: crate::settings::LogFormatSetting::Text },
     }
 }
 
@@ -148,4 +149,15 @@ async fn a_worker_that_does_not_begin_as_one_is_not_used() {
         let refused = soon(Supervisor::start(config(script, Vec::new()))).await.err().expect(script);
         assert!(refused.to_string().starts_with(expected), "{script}: {refused}");
     }
+}
+
+#[tokio::test]
+async fn a_worker_that_writes_a_lot_to_standard_error_never_waits_for_a_reader() {
+    let folder = TempDir::new().unwrap();
+    let said = pipe_in(&folder);
+    // Far more than a pipe holds.
+    let script = format!("head -c 1000000 /dev/zero >&2\necho done >\"{}\"\ncat >/dev/null", said.display());
+    let supervisor = supervisor(&script).await;
+    assert_eq!(read_pipe(&said).await, "done\n");
+    soon(supervisor.stop()).await;
 }

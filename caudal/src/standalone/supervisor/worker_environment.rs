@@ -7,12 +7,13 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use caudal_service::logs::LogLines;
 use caudal_service::secret;
 use ed25519_dalek::VerifyingKey;
 use secrecy::ExposeSecret as _;
 use tempfile::NamedTempFile;
 
-use super::SupervisorConfig;
+use super::{SupervisorConfig, WorkerLines};
 use crate::settings::{Fitting, LogFormatSetting, Settings};
 use crate::storage::StorageSettings;
 
@@ -25,6 +26,7 @@ impl SupervisorConfig {
         settings: &Settings,
         storage: &StorageSettings,
         controller: VerifyingKey,
+        lines: LogLines,
     ) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("where this executable is")?;
         let mut environment: Vec<(OsString, OsString)> = Vec::new();
@@ -32,8 +34,8 @@ impl SupervisorConfig {
         tell("CAUDAL_CONTROLLER_KEY", BASE64.encode(controller.to_bytes()).into());
         tell("CAUDAL_FFMPEG", settings.ffmpeg.clone().into());
         tell("CAUDAL_LADDER", fitting(settings.ladder.fitting).into());
-        tell("LOG_LEVEL", settings.log_level.clone().into());
-        tell("LOG_FORMAT", log_format(settings.log_format).into());
+        tell("LOG_LEVEL", settings.logs.level.as_str().into());
+        tell("LOG_FORMAT", log_format(settings.logs.format).into());
         if let Some(folder) = &storage.hls_path {
             tell("HLS_PATH", folder.clone().into());
         }
@@ -47,6 +49,7 @@ impl SupervisorConfig {
             for (name, in_file) in [
                 ("AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID_FILE"),
                 ("AWS_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY_FILE"),
+                ("AWS_SESSION_TOKEN", "AWS_SESSION_TOKEN_FILE"),
             ] {
                 let Some(value) = secret::read(name)? else { continue };
                 // Anybody who may look at a process may see its environment; a file of ours, only we.
@@ -56,7 +59,8 @@ impl SupervisorConfig {
                 secrets.push(Arc::new(file));
             }
         }
-        Ok(Self { program, arguments: vec!["transcoder-worker".into()], environment, secrets })
+        let lines = WorkerLines { to: Some(lines), format: settings.logs.format };
+        Ok(Self { program, arguments: vec!["transcoder-worker".into()], environment, secrets, lines })
     }
 }
 

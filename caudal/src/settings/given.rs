@@ -1,0 +1,321 @@
+//! Who gave each value, and what is said of those that cannot be used.
+//!
+//! clap defines the settings and checks single values, but its own complaints name a flag whoever gave the value, and end
+//! at the first fault. So values are collected here, checked one by one, and only then read together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error as _;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use clap::builder::{Resettable, ValueParser};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Command};
+
+use super::file;
+use crate::secrets::SECRET_NAMES;
+
+/// Every fault that was found, in the order of the settings.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Faults(pub Vec<String>);
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_slice() {
+            [only] => f.write_str(only),
+            several => {
+                write!(f, "{} settings cannot be used:", several.len())?;
+                several.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
+            }
+        }
+    }
+}
+
+impl std::error::Error for Faults {}
+
+/// Why there are no settings.
+#[derive(Debug)]
+pub enum Refused {
+    /// The command line itself: an unknown flag, no role, or a wish for help.
+    CommandLine(Box<clap::Error>),
+    /// Values.
+    Values(Faults),
+}
+
+impl From<clap::Error> for Refused {
+    fn from(error: clap::Error) -> Self {
+        Self::CommandLine(Box::new(error))
+    }
+}
+
+/// Who gave the settings that are no defaults.
+#[derive(Debug, Default)]
+pub struct Given(BTreeMap<String, Origin>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Origin {
+    Flag(String),
+    Variable,
+    Line { file: PathBuf, number: usize },
+}
+
+impl Given {
+    /// Whether somebody gave the setting of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// The setting as whoever gave it wrote its name; the variable for one that nobody gave.
+    pub fn name(&self, name: &str) -> String {
+        match self.0.get(name) {
+            Some(Origin::Flag(flag)) => format!("--{flag}"),
+            Some(Origin::Line { file, number }) => format!("{name} ({}, line {number})", file.display()),
+            Some(Origin::Variable) | None => name.to_owned(),
+        }
+    }
+}
+
+/// Reads flags, environment and file for the role that `arguments` name. An empty variable, and an empty value in the
+/// file, is as good as none.
+///
+/// # Errors
+/// [`Refused`], with every value that cannot be used.
+pub fn read(
+    command: &Command,
+    arguments: &[OsString],
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<(ArgMatches, Given), Refused> {
+    let matches = match unchecked(command.clone()).try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+            return Err(help(command, arguments).unwrap_or(error).into());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let Some((role, flags)) = matches.subcommand() else {
+        return Err(Refused::Values(Faults(vec!["there is no role to start".to_owned()])));
+    };
+    let mut collected = Collected::of(command, role);
+    collected.flags_and_variables(flags, variable);
+    collected.file();
+    collected.matches(command)
+}
+
+/// Values by the settings' ids, and what is wrong with them.
+struct Collected {
+    role: String,
+    settings: Vec<Setting>,
+    values: BTreeMap<String, OsString>,
+    given: Given,
+    faults: Vec<String>,
+}
+
+/// A setting as clap has it.
+struct Setting {
+    id: String,
+    flag: String,
+    /// The variable's.
+    name: String,
+}
+
+impl Collected {
+    fn of(command: &Command, role: &str) -> Self {
+        let settings = settings(command, role);
+        Self {
+            role: role.to_owned(),
+            settings,
+            values: BTreeMap::new(),
+            given: Given::default(),
+            faults: Vec::new(),
+        }
+    }
+
+    fn flags_and_variables(&mut self, flags: &ArgMatches, variable: impl Fn(&str) -> Option<OsString>) {
+        for setting in &self.settings {
+            let by_flag = flags.value_source(&setting.id) == Some(ValueSource::CommandLine);
+            let flag = flags
+                .get_many::<OsString>(&setting.id)
+                .filter(|_| by_flag)
+                // A list may be given in several flags.
+                .map(|values| values.cloned().collect::<Vec<_>>().join(OsStr::new(",")));
+            let (value, origin) = match flag {
+                Some(value) => (value, Origin::Flag(setting.flag.clone())),
+                None => match variable(&setting.name).map(trimmed).filter(|value| !value.is_empty()) {
+                    Some(value) => (value, Origin::Variable),
+                    None => continue,
+                },
+            };
+            self.values.insert(setting.id.clone(), value);
+            self.given.0.insert(setting.name.clone(), origin);
+        }
+    }
+
+    fn file(&mut self) {
+        let Some(path) = self.values.get("config").map(PathBuf::from) else { return };
+        let lines = match file::load(&path) {
+            Ok(lines) => lines,
+            Err(reason) => {
+                let fault = format!("{} is {path:?}: {reason}", self.given.name("CAUDAL_CONFIG"));
+                self.faults.push(fault);
+                return;
+            }
+        };
+        let mut seen = BTreeSet::new();
+        for line in lines {
+            if let Err(reason) = line.and_then(|line| self.line(&path, line, &mut seen)) {
+                self.faults.push(format!("{}, {reason}", path.display()));
+            }
+        }
+    }
+
+    fn line(&mut self, path: &Path, line: file::Line, seen: &mut BTreeSet<String>) -> Result<(), String> {
+        let file::Line { number, name, value } = line;
+        let plain = name.strip_suffix("_FILE").unwrap_or(&name);
+        if SECRET_NAMES.contains(&plain) {
+            return Err(format!(
+                "line {number}: {plain} is a secret; set it by the variable {plain} or {plain}_FILE"
+            ));
+        }
+        let Some(setting) =
+            self.settings.iter().find(|setting| setting.name == name && setting.id != "config")
+        else {
+            return Err(format!(
+                "line {number}: there is no setting {name}; `caudal {} --help` lists them",
+                self.role
+            ));
+        };
+        if !seen.insert(name.clone()) {
+            return Err(format!("line {number}: {name} is there a second time"));
+        }
+        if !value.is_empty() && !self.values.contains_key(&setting.id) {
+            self.values.insert(setting.id.clone(), value.into());
+            self.given.0.insert(name, Origin::Line { file: path.to_owned(), number });
+        }
+        Ok(())
+    }
+
+    /// Checks each value alone, so that every fault is found and each is its own setting's, and then reads all of them.
+    fn matches(mut self, command: &Command) -> Result<(ArgMatches, Given), Refused> {
+        let alone = without_environment(command.clone());
+        let as_flag = |setting: &Setting, value: &OsStr| {
+            let mut flag = OsString::from(format!("--{}=", setting.flag));
+            flag.push(value);
+            flag
+        };
+        let start = [OsString::from("caudal"), OsString::from(&self.role)];
+        let mut all = start.to_vec();
+        for setting in &self.settings {
+            let Some(value) = self.values.get(&setting.id) else { continue };
+            let flag = as_flag(setting, value);
+            all.push(flag.clone());
+            let checked = alone.clone().mut_subcommands(|role| role.mut_args(|arg| arg.required(false)));
+            if let Err(error) = checked.try_get_matches_from(start.iter().cloned().chain([flag])) {
+                let name = self.given.name(&setting.name);
+                self.faults.push(format!("{name} is {}: {}", shown(value), reason(&error)));
+            }
+        }
+        if !self.faults.is_empty() {
+            return Err(Refused::Values(Faults(self.faults)));
+        }
+        Ok((alone.try_get_matches_from(all)?, self.given))
+    }
+}
+
+fn settings(command: &Command, role: &str) -> Vec<Setting> {
+    let arguments = command.find_subcommand(role).into_iter().flat_map(Command::get_arguments);
+    arguments
+        .filter_map(|arg| {
+            Some(Setting {
+                id: arg.get_id().to_string(),
+                flag: arg.get_long()?.to_owned(),
+                name: arg.get_env()?.to_str()?.to_owned(),
+            })
+        })
+        .collect()
+}
+
+/// The same flags, with anything for values: finds out which flags there are and nothing else.
+fn unchecked(command: Command) -> Command {
+    without_environment(command).mut_subcommands(|role| {
+        role.mut_args(|arg| {
+            if arg.get_long().is_none() {
+                return arg;
+            }
+            arg.required(false)
+                .default_value(Resettable::Reset)
+                .value_delimiter(Resettable::Reset)
+                .value_parser(ValueParser::os_string())
+        })
+    })
+}
+
+fn without_environment(command: Command) -> Command {
+    command.mut_subcommands(|role| role.mut_args(|arg| arg.env(Resettable::Reset)))
+}
+
+/// The help that was asked for, from the whole definitions: those without environment would not show variables.
+fn help(command: &Command, arguments: &[OsString]) -> Option<clap::Error> {
+    let wanted = arguments.iter().enumerate().filter(|(at, argument)| {
+        *at == 0
+            || ["help", "-h", "--help"].iter().any(|help| argument == help)
+            || argument.to_str().is_some_and(|role| command.find_subcommand(role).is_some())
+    });
+    command.clone().try_get_matches_from(wanted.map(|(_, argument)| argument)).err()
+}
+
+/// Spaces and line ends around a value are nobody's intention; files written on Windows leave them.
+fn trimmed(value: OsString) -> OsString {
+    match value.into_string() {
+        Ok(text) => text.trim().into(),
+        Err(bytes) => bytes,
+    }
+}
+
+/// A value as a complaint shows it: in quotes, not too long, and without a password that a URL may hold.
+fn shown(value: &OsStr) -> String {
+    let text = value.to_string_lossy();
+    let hidden = match (text.find("://"), text.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme + 3 <= at => {
+            format!("{}***{}", text.get(..scheme + 3).unwrap_or_default(), text.get(at..).unwrap_or_default())
+        }
+        _ => text.into_owned(),
+    };
+    let short: String = hidden.chars().take(LONGEST_SHOWN).collect();
+    let cut = if short.len() < hidden.len() { "…" } else { "" };
+    format!("{short:?}{cut}")
+}
+
+/// What clap says of one value, without the flag's name.
+fn reason(error: &clap::Error) -> String {
+    if let Some(ContextValue::Strings(valid)) = error.get(ContextKind::ValidValue)
+        && !valid.is_empty()
+    {
+        return format!("expected one of {}", valid.join(", "));
+    }
+    match (error.source(), error.kind()) {
+        (Some(source), _) => source.to_string(),
+        (None, ErrorKind::InvalidUtf8) => "expected UTF-8 text".to_owned(),
+        (None, _) => "expected a value".to_owned(),
+    }
+}
+
+/// The names in the environment that look like ours and are not: probably misspelt.
+pub fn unknown_variables(command: &Command, role: &str) -> Vec<String> {
+    let known: BTreeSet<String> = settings(command, role)
+        .into_iter()
+        .map(|setting| setting.name)
+        .chain(SECRET_NAMES.iter().flat_map(|name| [(*name).to_owned(), format!("{name}_FILE")]))
+        .collect();
+    std::env::vars_os()
+        .filter_map(|(name, _)| name.into_string().ok())
+        .filter(|name| name.starts_with("CAUDAL_") && !known.contains(name))
+        .collect()
+}
+
+/// Enough to recognize a value by.
+const LONGEST_SHOWN: usize = 100;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,228 @@
+//! What only this machine can tell of settings: whether files are there, folders can be written, ports collide, and
+//! secrets are whole. Everything that is wrong is found at once, before anything is started.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use caudal_service::secret;
+use caudal_service::tls::Certificate;
+use nix::unistd::{AccessFlags, access};
+use secrecy::ExposeSecret as _;
+
+use super::{Faults, Given, Settings};
+use crate::secrets::{MIN_LENGTH, SECRET_NAMES};
+use crate::standalone::default_data_folder;
+
+/// Looks at everything that the settings of the platform name.
+///
+/// # Errors
+/// With a line for each setting that cannot work on this machine.
+pub fn check(settings: &Settings, given: &Given) -> Result<(), Faults> {
+    let mut faults = ports(settings, given);
+    faults.extend(certificate(settings, given).err());
+    faults.extend(folders(settings, given));
+    faults.extend(web_pages(settings, given).err());
+    faults.extend(ffmpeg(settings, given).err());
+    if settings.jwt_expires_in.0 > settings.jwt_refresh_expires_in.0 {
+        faults.push(format!(
+            "{} is longer than {}: expected an access token to end before the refresh token, as in 1h and 7d",
+            given.name("JWT_EXPIRES_IN"),
+            given.name("JWT_REFRESH_EXPIRES_IN"),
+        ));
+    }
+    let unusable: Vec<String> = SECRET_NAMES.iter().filter_map(|name| secret_fault(name)).collect();
+    // A pair of which one half is unusable is not also incomplete.
+    if unusable.is_empty() {
+        faults.extend(bucket_keys(settings).err());
+    }
+    faults.extend(unusable);
+    if faults.is_empty() { Ok(()) } else { Err(Faults(faults)) }
+}
+
+/// Two listeners on one port. Those of the machine alone bind 127.0.0.1, the others what `CAUDAL_BIND` says.
+fn ports(settings: &Settings, given: &Given) -> Vec<String> {
+    let local = IpAddr::from([127, 0, 0, 1]);
+    let rtmps = settings.tls_cert.is_some().then_some(("RTMPS_PORT", settings.bind, settings.rtmps_port));
+    let listeners = [
+        ("PORT", settings.bind, settings.port),
+        ("RTMP_PORT", settings.bind, settings.rtmp_port),
+        ("HLS_PORT", settings.bind, settings.hls_port),
+        ("CAUDAL_INTERNAL_PORT", local, settings.internal_port),
+        ("CAUDAL_ADMIN_PORT", local, settings.admin_port),
+    ];
+    let mut taken: BTreeMap<u16, Vec<(&str, IpAddr)>> = BTreeMap::new();
+    let mut faults = Vec::new();
+    for (name, address, port) in listeners.into_iter().chain(rtmps) {
+        let others = taken.entry(port).or_default();
+        let overlaps = |other: IpAddr| other == address || other.is_unspecified() || address.is_unspecified();
+        if port != 0
+            && let Some((other, _)) = others.iter().find(|(_, other)| overlaps(*other))
+        {
+            faults.push(format!(
+                "{} and {} are both {port}: expected a port for each",
+                given.name(other),
+                given.name(name)
+            ));
+        }
+        others.push((name, address));
+    }
+    faults
+}
+
+fn certificate(settings: &Settings, given: &Given) -> Result<(), String> {
+    match (&settings.tls_cert, &settings.tls_key) {
+        (None, None) => Ok(()),
+        (Some(_), None) => {
+            Err(pair_fault(given, "CAUDAL_TLS_CERT", "CAUDAL_TLS_KEY", "the file with the certificate's key"))
+        }
+        (None, Some(_)) => {
+            Err(pair_fault(given, "CAUDAL_TLS_KEY", "CAUDAL_TLS_CERT", "the file with the key's certificate"))
+        }
+        (Some(certificate), Some(key)) => Certificate::check(certificate, key).map_err(|error| {
+            format!("{} and {}: {error}", given.name("CAUDAL_TLS_CERT"), given.name("CAUDAL_TLS_KEY"))
+        }),
+    }
+}
+
+fn pair_fault(given: &Given, present: &str, absent: &str, what: &str) -> String {
+    format!("{} is given without {absent}: expected {what} too", given.name(present))
+}
+
+fn folders(settings: &Settings, given: &Given) -> Vec<String> {
+    let bucket = settings.storage.s3_bucket.is_some();
+    let mut faults: Vec<String> = [
+        ("CAUDAL_DATA_DIR", settings.data_dir.as_deref()),
+        ("HLS_PATH", settings.storage.hls_path.as_deref().filter(|_| !bucket)),
+        ("LOG_DIR", settings.log_dir.as_deref()),
+    ]
+    .into_iter()
+    .filter_map(|(name, folder)| {
+        let folder = folder?;
+        let reason = writable_folder(folder).err()?;
+        Some(format!("{} is {folder:?}: {reason}", given.name(name)))
+    })
+    .collect();
+    if settings.data_dir.is_none() {
+        match default_data_folder().map(|folder| (writable_folder(&folder), folder)) {
+            Some((Ok(()), _)) => {}
+            Some((Err(reason), folder)) => faults.push(format!(
+                "CAUDAL_DATA_DIR is not set, and the usual {} cannot be used: {reason}; set it to a folder of yours",
+                folder.display()
+            )),
+            None => faults.push("CAUDAL_DATA_DIR is not set, and there is no HOME to keep data in; set it to a folder of yours".to_owned()),
+        }
+    }
+    faults
+}
+
+/// A folder that can be written, or that can be made. Rights alone do not tell: disks are mounted read-only, and root may
+/// do everything but write into some of the kernel's own folders.
+fn writable_folder(folder: &Path) -> Result<(), String> {
+    let absolute = std::path::absolute(folder).map_err(|error| error.to_string())?;
+    let there =
+        absolute.ancestors().find(|ancestor| ancestor.symlink_metadata().is_ok()).unwrap_or(&absolute);
+    let shown = there.display();
+    let metadata = there.metadata().map_err(|error| format!("{shown}: {error}"))?;
+    if !metadata.is_dir() {
+        return Err(format!("{shown} is a file; expected a folder"));
+    }
+    // A file without a name: nobody sees it, and it is gone with this call.
+    match tempfile::tempfile_in(there) {
+        Ok(_) => Ok(()),
+        Err(error) if there == absolute => Err(format!("it cannot be written: {}", cause(&error))),
+        Err(error) => Err(format!("it cannot be made, because {shown} cannot be written: {}", cause(&error))),
+    }
+}
+
+/// What the system said, without the name of a file that nobody knows.
+fn cause(error: &std::io::Error) -> String {
+    error.get_ref().and_then(|inner| inner.source()).map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+fn web_pages(settings: &Settings, given: &Given) -> Result<(), String> {
+    let Some(folder) = &settings.web_dir else { return Ok(()) };
+    let fault = |reason: &str| {
+        Err(format!(
+            "{} is {folder:?}: {reason}; expected the folder of the built pages, web/dist after `make web`",
+            given.name("CAUDAL_WEB_DIR")
+        ))
+    };
+    match folder.metadata() {
+        Err(error) => fault(&error.to_string()),
+        Ok(there) if !there.is_dir() => fault("it is a file"),
+        Ok(_) if !folder.join("index.html").is_file() => fault("there is no index.html in it"),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// Only what somebody has chosen: without the usual ffmpeg the platform runs, and says what is missing.
+fn ffmpeg(settings: &Settings, given: &Given) -> Result<(), String> {
+    if !given.has("CAUDAL_FFMPEG") || program(&settings.ffmpeg).is_some() {
+        return Ok(());
+    }
+    let place = if settings.ffmpeg.components().count() > 1 {
+        "there is no such program"
+    } else {
+        "there is no such program in PATH"
+    };
+    Err(format!(
+        "{} is {:?}: {place}; expected one that can be run, as in /usr/bin/ffmpeg",
+        given.name("CAUDAL_FFMPEG"),
+        settings.ffmpeg
+    ))
+}
+
+/// Whether the ffmpeg of the settings is there.
+pub fn ffmpeg_is_there(settings: &Settings) -> bool {
+    program(&settings.ffmpeg).is_some()
+}
+
+/// The file that is run for `name`, found as the system finds it.
+fn program(name: &Path) -> Option<PathBuf> {
+    let runnable = |path: &Path| path.is_file() && access(path, AccessFlags::X_OK).is_ok();
+    if name.components().count() > 1 {
+        return runnable(name).then(|| name.to_owned());
+    }
+    let folders = std::env::var_os("PATH")?;
+    std::env::split_paths(&folders).map(|folder| folder.join(name)).find(|path| runnable(path))
+}
+
+/// Keys go together, and a server that is not Amazon's has no other way to know who asks.
+fn bucket_keys(settings: &Settings) -> Result<(), String> {
+    if settings.storage.s3_bucket.is_none() {
+        return Ok(());
+    }
+    let is_set = |name| matches!(secret::read(name), Ok(Some(_)));
+    match (is_set("AWS_ACCESS_KEY_ID"), is_set("AWS_SECRET_ACCESS_KEY")) {
+        (true, false) => {
+            Err("AWS_ACCESS_KEY_ID is given without AWS_SECRET_ACCESS_KEY: expected both".to_owned())
+        }
+        (false, true) => {
+            Err("AWS_SECRET_ACCESS_KEY is given without AWS_ACCESS_KEY_ID: expected both".to_owned())
+        }
+        (false, false) if settings.storage.s3_endpoint.is_some() => Err(
+            "AWS_ENDPOINT_URL is given without AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: expected both"
+                .to_owned(),
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// What is wrong with a secret; never the secret itself.
+fn secret_fault(name: &'static str) -> Option<String> {
+    let value = match secret::read(name) {
+        Err(error) => return Some(error.to_string()),
+        Ok(value) => value?,
+    };
+    match name {
+        "CAUDAL_SECRET" | "JWT_SECRET" if value.expose_secret().len() < MIN_LENGTH => Some(format!(
+            "{name} is shorter than {MIN_LENGTH} characters; make one with: openssl rand -base64 48"
+        )),
+        "DATABASE_URL" => {
+            caudal_api::check_database_url(&value).err().map(|reason| format!("{name}: {reason}"))
+        }
+        "REDIS_URL" => caudal_api::check_redis_url(&value).err().map(|reason| format!("{name}: {reason}")),
+        _ => None,
+    }
+}

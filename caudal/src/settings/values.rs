@@ -1,0 +1,362 @@
+//! The types of settings' values. What each of them refuses, it refuses with what is expected and an example.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use caudal_livestream::RenditionName;
+use caudal_livestream::admission::LadderRung;
+use caudal_transcoder_worker::LadderChoice;
+use clap::ValueEnum;
+use reqwest::Url;
+
+/// A port; 0 lets the system choose a free one.
+pub fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| "expected a port from 0 to 65535, as in 3000".to_owned())
+}
+
+/// An address to bind.
+pub fn address(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| "expected an address as in 127.0.0.1, 0.0.0.0 or ::".to_owned())
+}
+
+/// A whole number from 1 to `most`.
+pub fn count(most: u32) -> impl Fn(&str) -> Result<u32, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let count = text.parse().ok().filter(|count| (1..=most).contains(count));
+        count.ok_or_else(|| format!("expected a number from 1 to {most}"))
+    }
+}
+
+/// A [`Span`] of at most `most`, which itself is written as a span.
+pub fn span(most: &'static str) -> impl Fn(&str) -> Result<Span, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let span: Span = text.parse()?;
+        if most.parse().is_ok_and(|most: Span| span.0 > most.0) {
+            return Err(format!("expected at most {most}"));
+        }
+        Ok(span)
+    }
+}
+
+/// A name as S3 has it for buckets; other servers allow a few characters more.
+pub fn bucket(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    if (3..=63).contains(&text.len()) && text.chars().all(fits) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected the name of a bucket alone, 3 to 63 letters, digits, dots and dashes, as in my-streams"
+            .to_owned())
+    }
+}
+
+/// A region of S3.
+pub fn region(text: &str) -> Result<String, String> {
+    if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected a region as in us-east-1".to_owned())
+    }
+}
+
+/// A length of time, as in `30s`, `15m`, `1h`, `7d`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || "expected a number and a unit (s, m, h or d), as in 30s or 7d".to_owned();
+        let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(expected)?;
+        let (number, unit) = text.split_at(split);
+        let number: u64 = number.parse().map_err(|_| expected())?;
+        let seconds = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3600,
+            "d" => 86_400,
+            _ => return Err(expected()),
+        };
+        number
+            .checked_mul(seconds)
+            .filter(|&seconds| seconds > 0 && seconds <= MAX_SPAN_SECONDS)
+            .map(|seconds| Self(Duration::from_secs(seconds)))
+            .ok_or_else(|| "expected more than nothing and at most 3650d".to_owned())
+    }
+}
+
+/// Bits a second, as in `800k` or `50M`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BitRate(pub u64);
+
+impl FromStr for BitRate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || "expected bits a second between 100k and 1000M, as in 50M".to_owned();
+        let (number, factor) = match text.strip_suffix('M') {
+            Some(number) => (number, 1_000_000),
+            None => match text.strip_suffix('k') {
+                Some(number) => (number, 1_000),
+                None => (text, 1),
+            },
+        };
+        let number: u64 = number.parse().map_err(|_| expected())?;
+        number
+            .checked_mul(factor)
+            .filter(|bits| (100_000..=1_000_000_000).contains(bits))
+            .map(Self)
+            .ok_or_else(expected)
+    }
+}
+
+/// A URL of one of `schemes` with a host and, besides a path, nothing else: a name and password would be shown to everybody,
+/// and what Caudal appends would end up behind a query.
+fn parsed_url(text: &str, schemes: &[&str], expected: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("{error}; {expected}"))?;
+    let host = url.host_str().is_some_and(|host| !host.is_empty());
+    if !schemes.contains(&url.scheme()) || !host || text.chars().any(char::is_whitespace) {
+        return Err(expected.to_owned());
+    }
+    if url.port() == Some(0) {
+        return Err(format!("port 0 cannot be reached; {expected}"));
+    }
+    if url.query().is_some()
+        || url.fragment().is_some()
+        || !url.username().is_empty()
+        || url.password().is_some()
+    {
+        return Err(format!("{expected}, without a query, a fragment, a user or a password"));
+    }
+    Ok(url)
+}
+
+/// An `http` or `https` URL, which may have a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpUrl(String);
+
+impl HttpUrl {
+    /// The URL, without a slash at its end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for HttpUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let url = parsed_url(text, &["http", "https"], "expected a URL as in https://example.org")?;
+        Ok(Self(url.as_str().trim_end_matches('/').to_owned()))
+    }
+}
+
+/// Scheme, host and port, written as browsers write the `Origin` header: lower case, no default port, no path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebOrigin(String);
+
+impl WebOrigin {
+    /// The origin, without a slash at its end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for WebOrigin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = "expected scheme, host and port as in https://example.org:3000";
+        let url = parsed_url(text, &["http", "https"], expected)?;
+        if url.path() != "/" {
+            return Err(format!("{expected}, without a path"));
+        }
+        Ok(Self(url.origin().ascii_serialization()))
+    }
+}
+
+/// An `rtmp` or `rtmps` URL with the app that encoders connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RtmpUrl(Url);
+
+impl RtmpUrl {
+    /// The URL, without a slash at its end.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str().trim_end_matches('/')
+    }
+
+    /// The same place under TLS, at `port`; the URL itself if it is under TLS already.
+    pub fn under_tls(&self, port: u16) -> String {
+        match (self.0.scheme(), self.0.host_str()) {
+            ("rtmp", Some(host)) => format!("rtmps://{host}:{port}{}", self.0.path().trim_end_matches('/')),
+            _ => self.as_str().to_owned(),
+        }
+    }
+}
+
+impl FromStr for RtmpUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = "expected a URL as in rtmp://example.org/live";
+        let url = parsed_url(text, &["rtmp", "rtmps"], expected)?;
+        if url.path().trim_matches('/').is_empty() {
+            return Err(format!("{expected}, with a path"));
+        }
+        Ok(Self(url))
+    }
+}
+
+/// `CAUDAL_LADDER`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ladder {
+    /// The qualities below the source, highest first.
+    pub rungs: Vec<LadderRung>,
+    /// Whether each worker leaves out what its machine has no cores for.
+    pub fitting: Fitting,
+}
+
+/// What a worker makes of the ladder it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Fitting {
+    /// As much as its cores allow.
+    Auto,
+    /// All of it.
+    Full,
+}
+
+impl From<Fitting> for LadderChoice {
+    fn from(fitting: Fitting) -> Self {
+        match fitting {
+            Fitting::Auto => Self::Auto,
+            Fitting::Full => Self::Full,
+        }
+    }
+}
+
+impl FromStr for Ladder {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = rungs();
+        match text {
+            "none" => Ok(Self { rungs: Vec::new(), fitting: Fitting::Full }),
+            "auto" => Ok(Self { rungs: known, fitting: Fitting::Auto }),
+            list => {
+                let wanted: BTreeSet<&str> = list.split(',').map(str::trim).collect();
+                if let Some(unknown) =
+                    wanted.iter().find(|name| !known.iter().any(|rung| rung.name.as_str() == **name))
+                {
+                    return Err(format!(
+                        "{unknown:?} is no quality; expected auto, none, or a list of 720p, 480p, 360p"
+                    ));
+                }
+                let rungs = known.into_iter().filter(|rung| wanted.contains(rung.name.as_str())).collect();
+                Ok(Self { rungs, fitting: Fitting::Full })
+            }
+        }
+    }
+}
+
+/// The rungs that ffmpeg makes, highest first.
+fn rungs() -> Vec<LadderRung> {
+    [("720p", 720, 2_500_000), ("480p", 480, 1_200_000), ("360p", 360, 600_000)]
+        .into_iter()
+        .filter_map(|(name, height, bitrate)| {
+            Some(LadderRung { name: RenditionName::from_str(name).ok()?, height, bitrate })
+        })
+        .collect()
+}
+
+/// Ten years: beyond any of these, and far from overflow.
+const MAX_SPAN_SECONDS: u64 = 3650 * 86_400;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_a_number_and_a_unit() {
+        assert_eq!("30s".parse(), Ok(Span(Duration::from_secs(30))));
+        assert_eq!("7d".parse(), Ok(Span(Duration::from_secs(7 * 86_400))));
+        for wrong in ["", "30", "s", "0s", "-1s", "1w", "99999999999999999999s", "4000d", "1.5h"] {
+            assert!(wrong.parse::<Span>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_bit_rate_has_a_floor_and_a_ceiling() {
+        assert_eq!("50M".parse(), Ok(BitRate(50_000_000)));
+        assert_eq!("800k".parse(), Ok(BitRate(800_000)));
+        for wrong in ["", "M", "1", "2000M", "5G"] {
+            assert!(wrong.parse::<BitRate>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_ladder_is_ordered_from_the_top_whatever_the_order_it_was_named_in() {
+        let ladder: Ladder = "360p, 720p".parse().unwrap();
+        assert_eq!(ladder.rungs.iter().map(|rung| rung.height).collect::<Vec<_>>(), [720, 360]);
+        assert_eq!(ladder.fitting, Fitting::Full);
+        assert!("1080p".parse::<Ladder>().unwrap_err().contains("1080p"));
+        assert!("none".parse::<Ladder>().unwrap().rungs.is_empty());
+        assert_eq!("auto".parse::<Ladder>().unwrap().fitting, Fitting::Auto);
+    }
+
+    #[test]
+    fn a_span_has_the_most_that_its_setting_allows() {
+        let reconnect = span("1d");
+        assert_eq!(reconnect("24h"), Ok(Span(Duration::from_secs(86_400))));
+        assert_eq!(reconnect("25h").unwrap_err(), "expected at most 1d");
+        assert!(reconnect("100y").unwrap_err().contains("as in 30s"));
+    }
+
+    #[test]
+    fn a_url_that_could_not_be_shown_or_appended_to_is_refused() {
+        assert_eq!("https://a.example/".parse::<HttpUrl>().unwrap().as_str(), "https://a.example");
+        assert_eq!("https://a.example/cdn/".parse::<HttpUrl>().unwrap().as_str(), "https://a.example/cdn");
+        for wrong in [
+            "rtmp://a.example",
+            "localhost",
+            "localhost:3000",
+            "http://",
+            "https://a.example?x=1",
+            "https://a.example/#x",
+            "https://user:secret@a.example",
+            "https://a.example:0",
+            "https://a .example",
+            "",
+        ] {
+            assert!(wrong.parse::<HttpUrl>().is_err(), "{wrong}");
+        }
+        assert!("rtmp://a.example/live".parse::<RtmpUrl>().is_ok());
+        for wrong in
+            ["rtmp://a.example", "rtmp://a.example/", "http://a.example/live", "rtmp://a.example/live?key=1"]
+        {
+            assert!(wrong.parse::<RtmpUrl>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_written_as_browsers_write_it() {
+        for (given, origin) in [
+            ("https://A.Example:443/", "https://a.example"),
+            ("http://localhost:5173", "http://localhost:5173"),
+        ] {
+            assert_eq!(given.parse::<WebOrigin>().unwrap().as_str(), origin);
+        }
+        for wrong in ["*", "https://a.example/app", "a.example", "null"] {
+            assert!(wrong.parse::<WebOrigin>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn nought_and_too_many_are_refused() {
+        assert_eq!(count(10)("10"), Ok(10));
+        for wrong in ["0", "11", "-1", "1.5", "", "many", "99999999999999999999"] {
+            assert_eq!(count(10)(wrong).unwrap_err(), "expected a number from 1 to 10", "{wrong}");
+        }
+    }
+}

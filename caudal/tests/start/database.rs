@@ -1,0 +1,56 @@
+//! Databases that cannot be used. Needs `DATABASE_URL`, as `scripts/with-postgres.sh` sets it.
+
+use std::io::Write as _;
+use std::net::TcpListener;
+
+use crate::program::Start;
+
+/// The URL of the tests' own PostgreSQL, with another part in place of one of its own.
+fn url(change: impl Fn(&mut reqwest::Url)) -> String {
+    let url = std::env::var("DATABASE_URL").expect("run this by scripts/with-postgres.sh");
+    let mut url = url.parse().unwrap();
+    change(&mut url);
+    url.into()
+}
+
+#[test]
+fn a_database_that_refuses_is_said_once_and_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let web_server = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for socket in listener.incoming() {
+            let _ = socket.unwrap().write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
+    for (url, expected) in [
+        (url(|url| url.set_password(Some("hunter2")).unwrap()), "refuses the user or the password"),
+        (url(|url| url.set_username("nobody-here").unwrap()), "refuses the user or the password"),
+        (url(|url| url.set_path("/nowhere")), r#"database "nowhere" does not exist; create it"#),
+        (url(|url| url.set_query(Some("sslmode=require"))), "no TLS"),
+        (format!("postgresql://me:hunter2@{web_server}/caudal"), "does not speak PostgreSQL"),
+    ] {
+        let ended = Start::new().with("DATABASE_URL", &url).end();
+        assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+        assert_eq!(ended.stderr.matches(expected).count(), 1, "{expected}: {}", ended.stderr);
+        assert!(
+            !ended.stderr.contains("trying for") && !ended.stderr.contains("hunter2"),
+            "{}",
+            ended.stderr
+        );
+    }
+}
+
+#[test]
+fn a_database_where_nothing_listens_is_waited_for_and_named() {
+    let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let ended = Start::new().with("DATABASE_URL", format!("postgresql://me:hunter2@{unused}/caudal")).end();
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    let reason = format!("PostgreSQL at {unused}");
+    assert!(
+        ended.stderr.contains(&format!("{reason}: connection refused: nothing listens there; trying for")),
+        "{}",
+        ended.stderr
+    );
+    assert!(ended.stderr.contains(&format!("{reason} did not answer for")), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+}

@@ -1,0 +1,129 @@
+//! The program with an environment of its own.
+
+use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+/// How it ended.
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stderr: String,
+}
+
+/// A start of the platform, in a folder that nobody else has and on ports that the system chooses.
+pub struct Start {
+    command: Command,
+    pub folder: TempDir,
+}
+
+impl Start {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // PostgreSQL, which does not run as root, must be able to pass through.
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_caudal"));
+        command
+            .arg("standalone")
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+        command.env("CAUDAL_DATA_DIR", folder.path().join("data"));
+        for port in
+            ["PORT", "HLS_PORT", "RTMP_PORT", "RTMPS_PORT", "CAUDAL_INTERNAL_PORT", "CAUDAL_ADMIN_PORT"]
+        {
+            command.env(port, "0");
+        }
+        Self { command, folder }
+    }
+
+    pub fn with(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub fn flag(mut self, flag: &str) -> Self {
+        self.command.arg(flag);
+        self
+    }
+
+    /// Waits for its end. One that starts after all is killed, and fails the test.
+    pub fn end(mut self) -> Ended {
+        let mut child = self.command.spawn().unwrap();
+        let mut stderr = child.stderr.take().unwrap();
+        let (done, read) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut text = String::new();
+            let _ = stderr.read_to_string(&mut text);
+            let _ = done.send(text);
+        });
+        let text = read.recv_timeout(PATIENCE);
+        if text.is_err() {
+            child.kill().unwrap();
+        }
+        let code = child.wait().unwrap().code();
+        Ended { code, stderr: text.unwrap_or_else(|_| format!("it did not end:\n{}", read.recv().unwrap())) }
+    }
+}
+
+/// A platform that takes requests.
+pub struct Running {
+    child: Child,
+    pub folder: TempDir,
+    /// Its first words, which say where it listens.
+    pub ready: serde_json::Value,
+    stdout: JoinHandle<()>,
+    stderr: JoinHandle<String>,
+}
+
+impl Start {
+    /// Waits until it takes requests. Needs `LOG_FORMAT=json`.
+    pub fn ready(mut self) -> Running {
+        let mut child = self.command.env("LOG_FORMAT", "json").spawn().unwrap();
+        let mut stderr = child.stderr.take().unwrap();
+        let stderr = std::thread::spawn(move || {
+            let mut text = String::new();
+            let _ = stderr.read_to_string(&mut text);
+            text
+        });
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (say, said) = mpsc::channel();
+        let stdout = std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let _ = say.send(serde_json::from_str::<serde_json::Value>(&line).unwrap());
+            }
+        });
+        let ready = loop {
+            match said.recv_timeout(PATIENCE) {
+                Ok(line) if line["event"] == "ready" => break line,
+                Ok(_) => {}
+                Err(error) => {
+                    let _ = child.kill();
+                    panic!("{error}: {}", stderr.join().unwrap());
+                }
+            }
+        };
+        Running { child, folder: self.folder, ready, stdout, stderr }
+    }
+}
+
+impl Running {
+    /// Ctrl-C, and its end.
+    pub fn interrupt(mut self) -> (Ended, TempDir) {
+        let pid = nix::unistd::Pid::from_raw(self.child.id().try_into().unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+        let code = self.child.wait().unwrap().code();
+        self.stdout.join().unwrap();
+        (Ended { code, stderr: self.stderr.join().unwrap() }, self.folder)
+    }
+}
+
+/// A start that waits for a database gives up after half of this.
+const PATIENCE: Duration = Duration::from_secs(60);

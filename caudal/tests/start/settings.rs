@@ -1,0 +1,130 @@
+//! Settings that cannot be used: status 64, and words that name the setting.
+
+use std::fs;
+use std::net::TcpListener;
+
+use crate::program::Start;
+
+/// Each line: what is given, and what must be said.
+#[test]
+fn a_setting_that_cannot_work_on_this_machine_ends_the_start_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (file, empty) = (path("file"), path("empty"));
+    fs::write(&file, "text").unwrap();
+    fs::create_dir(&empty).unwrap();
+    let under_a_file = format!("{file}/below");
+    let missing = path("missing");
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (certificate, key, other_key) = (path("cert.pem"), path("key.pem"), path("other.pem"));
+    fs::write(&certificate, pair.cert.pem()).unwrap();
+    fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
+    fs::write(&other_key, other.signing_key.serialize_pem()).unwrap();
+
+    let table: &[(&[(&str, &str)], &str)] = &[
+        (&[("LOG_LEVEL", "loud")], r#"LOG_LEVEL is "loud": "loud" is no level; expected error"#),
+        (&[("CAUDAL_MAX_STREAMS", "0")], r#"CAUDAL_MAX_STREAMS is "0": expected a number from 1"#),
+        (
+            &[("CAUDAL_RECONNECT_WINDOW", "abc")],
+            r#"CAUDAL_RECONNECT_WINDOW is "abc": expected a number and a unit"#,
+        ),
+        (&[("CAUDAL_WEB_DIR", "/nope")], r#"CAUDAL_WEB_DIR is "/nope": No such file or directory"#),
+        (&[("CAUDAL_WEB_DIR", &empty)], "there is no index.html in it"),
+        (&[("CAUDAL_WEB_DIR", &file)], "it is a file"),
+        (
+            &[("CAUDAL_FFMPEG", "/nope/ffmpeg")],
+            r#"CAUDAL_FFMPEG is "/nope/ffmpeg": there is no such program"#,
+        ),
+        (&[("CAUDAL_FFMPEG", "no-such-ffmpeg")], "there is no such program in PATH"),
+        (&[("CAUDAL_FFMPEG", &file)], "there is no such program"),
+        (&[("LOG_DIR", &file)], "is a file; expected a folder"),
+        (&[("LOG_DIR", &under_a_file)], "is a file; expected a folder"),
+        (&[("CAUDAL_DATA_DIR", &file)], "is a file; expected a folder"),
+        (&[("CAUDAL_DATA_DIR", "/proc/caudal")], "CAUDAL_DATA_DIR"),
+        (&[("HLS_PATH", &file)], "is a file; expected a folder"),
+        (
+            &[("PORT", "4711"), ("HLS_PORT", "4711")],
+            "PORT and HLS_PORT are both 4711: expected a port for each",
+        ),
+        (&[("PORT", "4711"), ("CAUDAL_ADMIN_PORT", "4711")], "PORT and CAUDAL_ADMIN_PORT are both 4711"),
+        (&[("CAUDAL_TLS_CERT", &certificate)], "CAUDAL_TLS_CERT is given without CAUDAL_TLS_KEY"),
+        (&[("CAUDAL_TLS_KEY", &key)], "CAUDAL_TLS_KEY is given without CAUDAL_TLS_CERT"),
+        (
+            &[("CAUDAL_TLS_CERT", &certificate), ("CAUDAL_TLS_KEY", &other_key)],
+            "does not belong to the certificate",
+        ),
+        (&[("CAUDAL_TLS_CERT", &file), ("CAUDAL_TLS_KEY", &key)], "holds no certificate"),
+        (&[("CAUDAL_TLS_CERT", &certificate), ("CAUDAL_TLS_KEY", &file)], "holds no private key"),
+        (&[("CAUDAL_TLS_CERT", &missing), ("CAUDAL_TLS_KEY", &key)], "cannot be read: No such file"),
+        (
+            &[("DATABASE_URL", "mysql://me:hunter2@x")],
+            "DATABASE_URL: it does not begin with postgresql://; expected a URL",
+        ),
+        (&[("REDIS_URL", "hunter2")], "REDIS_URL: expected a URL as in redis://"),
+        (
+            &[("DATABASE_URL", "postgresql://x"), ("DATABASE_URL_FILE", &file)],
+            "DATABASE_URL and DATABASE_URL_FILE are both set",
+        ),
+        (&[("JWT_SECRET_FILE", &missing)], "JWT_SECRET_FILE: "),
+        (&[("JWT_SECRET_FILE", &empty)], "Is a directory"),
+        (&[("JWT_SECRET", "hunter2")], "JWT_SECRET is shorter than 32 characters"),
+        (&[("CAUDAL_SECRET_FILE", &file)], "CAUDAL_SECRET is shorter than 32 characters"),
+        (
+            &[("AWS_S3_BUCKET", "streams"), ("AWS_ACCESS_KEY_ID", "hunter2")],
+            "AWS_ACCESS_KEY_ID is given without AWS_SECRET_ACCESS_KEY",
+        ),
+        (
+            &[("AWS_S3_BUCKET", "streams"), ("AWS_ENDPOINT_URL", "http://localhost:1")],
+            "AWS_ENDPOINT_URL is given without AWS_ACCESS_KEY_ID",
+        ),
+        (&[("JWT_EXPIRES_IN", "8d")], "JWT_EXPIRES_IN is longer than JWT_REFRESH_EXPIRES_IN"),
+        (&[("CAUDAL_CONFIG", &missing)], "CAUDAL_CONFIG is "),
+        (&[("CAUDAL_CONFIG", &file)], "line 1: expected NAME = value"),
+    ];
+    for (given, expected) in table {
+        let start = given.iter().fold(Start::new(), |start, (name, value)| start.with(name, value));
+        let ended = start.end();
+        assert_eq!(ended.code, Some(64), "{given:?}: {}", ended.stderr);
+        assert!(
+            ended.stderr.starts_with("caudal: ") && ended.stderr.contains(expected),
+            "{given:?}: {}",
+            ended.stderr
+        );
+        assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_command_line_that_is_wrong_ends_with_the_same_status_as_a_setting() {
+    for flag in ["--prot=1", "--port=x", "--port"] {
+        let ended = Start::new().flag(flag).end();
+        assert_eq!(ended.code, Some(64), "{flag}: {}", ended.stderr);
+        assert!(ended.stderr.contains("--p"), "{}", ended.stderr);
+    }
+    let secret = Start::new().flag("--database-url=postgresql://me:hunter2@localhost").end();
+    assert_eq!(secret.code, Some(64));
+    assert!(!secret.stderr.contains("hunter2"), "{}", secret.stderr);
+}
+
+#[test]
+fn a_port_that_is_taken_is_named_with_what_to_do() {
+    let (web, rtmp) = (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let port = |listener: &TcpListener| listener.local_addr().unwrap().port().to_string();
+    let ended = Start::new().with("PORT", port(&web)).with("RTMP_PORT", port(&rtmp)).end();
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    for (name, listener) in [("PORT", &web), ("RTMP_PORT", &rtmp)] {
+        let expected = format!(
+            "{name}: another program listens on 127.0.0.1:{}; end that one, or set {name} to another port",
+            port(listener)
+        );
+        assert!(ended.stderr.contains(&expected), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn an_address_of_another_machine_is_named_with_what_to_do() {
+    let ended = Start::new().with("CAUDAL_BIND", "192.0.2.1").end();
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("192.0.2.1 is not an address of this machine"), "{}", ended.stderr);
+}
