@@ -24,6 +24,11 @@ export class ApiProblem extends Error {
     super(message);
   }
 
+  /** False when something between us and the api answered in its place: nothing follows from that for the account. */
+  get typed(): boolean {
+    return !this.code.startsWith('http_');
+  }
+
   /** The words for one field, if the server complained about it. */
   forField(field: string): string | undefined {
     return this.fields.find((problem) => problem.field === field)?.detail;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ApiProblem, Unreachable } from './problem.ts';
-import { nextPage, Session } from './session.ts';
+import { LEAVING, nextPage, Session, type SessionView } from './session.ts';
 
 interface Call {
   path: string;
@@ -31,10 +31,27 @@ function fakeApi(answer: (call: Call) => Answer | Promise<Answer>) {
       headers: { 'content-type': 'application/json', ...given.headers },
     });
   }) as typeof fetch;
-  const mark = { value: false, get: () => mark.value, set: (to: boolean) => void (mark.value = to) };
-  const session = new Session(fetcher, mark);
+  const note = {
+    value: null as string | null,
+    get: () => note.value,
+    set: (to: string | null) => void (note.value = to),
+  };
+  const views: SessionView[] = [];
+  const pauses: number[] = [];
+  /** What happens meanwhile; the wait itself takes no time. */
+  const meanwhile: { during: (pause: number) => void } = { during: () => undefined };
+  const session = new Session({
+    fetch: fetcher,
+    note,
+    changed: (view) => void views.push(view),
+    pause: async (ms) => {
+      pauses.push(ms);
+      meanwhile.during(pauses.length);
+    },
+    alone: (task) => task(),
+  });
   const refreshes = () => calls.filter((call) => call.path === '/api/auth/refresh');
-  return { session, calls, mark, refreshes };
+  return { session, calls, note, refreshes, views, pauses, meanwhile };
 }
 
 const ANA = { id: 'u1', username: 'ana' };
@@ -108,15 +125,15 @@ describe('a session', () => {
   });
 
   it('is restored from the cookie after a reload', async () => {
-    const { session, mark } = rotating(true);
-    mark.value = true;
+    const { session, note } = rotating(true);
+    note.value = ANA.id;
     await session.restore();
     expect(session.account).toEqual(ANA);
     await expect(session.request('/api/streams/mine')).resolves.toEqual({ ok: true });
   });
 
   it('is over when the refresh is refused', async () => {
-    const { session, mark } = fakeApi(({ path }) =>
+    const { session, note } = fakeApi(({ path }) =>
       path === '/api/auth/login'
         ? { status: 200, json: { accessToken: 'a', refreshToken: 'r', user: ANA } }
         : EXPIRED,
@@ -124,7 +141,7 @@ describe('a session', () => {
     await session.login({ login: 'ana', password: 'secret-word' });
     await expect(session.request('/api/streams/mine')).rejects.toMatchObject({ status: 401 });
     expect(session.account).toBeNull();
-    expect(mark.value).toBe(false);
+    expect(note.value).toBeNull();
   });
 
   it('survives a server that is away during the refresh', async () => {
@@ -188,15 +205,149 @@ describe('a session', () => {
     await expect(late).rejects.toMatchObject({ status: 401 });
     expect(session.account).toBeNull();
   });
+});
 
-  it('logs out here even if the server does not answer', async () => {
-    const { session, mark } = fakeApi(({ path }) =>
-      path === '/api/auth/login' ? { status: 200, json: { accessToken: 'a', user: ANA } } : 'down',
+const LOGGED_IN: Answer = { status: 200, json: { accessToken: 'a', refreshToken: 'r', user: ANA } };
+const NOT_THE_API = { 'content-type': 'text/html' };
+/** Everything that keeps the api from answering, and says nothing about the account. */
+const HICCUPS: [string, Answer][] = [
+  ['503', { status: 503, json: { code: 'unavailable' }, headers: { 'retry-after': '2' } }],
+  ['429', { status: 429, json: { code: 'rate_limited' }, headers: { 'retry-after': '7' } }],
+  ['500', { status: 500, json: { code: 'internal' } }],
+  ['a dropped network', 'down'],
+  ['a proxy without a server behind it', { status: 502, headers: NOT_THE_API }],
+  ['a proxy that wants a password', { status: 401, headers: NOT_THE_API }],
+  ['a firewall', { status: 403, headers: NOT_THE_API }],
+  ['a network that wants a log-in', { status: 200, json: '<html>' }],
+];
+
+describe.each(HICCUPS)('a session that meets %s', (_, hiccup) => {
+  it('while it is restored is restored later', async () => {
+    let left = 3;
+    const { session, note, pauses, views } = fakeApi(({ path }) =>
+      path === '/api/auth/refresh' && left-- > 0 ? hiccup : LOGGED_IN,
+    );
+    note.value = ANA.id;
+    await session.restore();
+    expect(session.account).toEqual(ANA);
+    expect(pauses.length).toBeGreaterThan(0);
+    expect(views.some(({ restoring, away }) => restoring && away)).toBe(true);
+    expect(views.at(-1)).toEqual({ account: ANA, restoring: false, away: false, leaving: 'no' });
+    expect(note.value).toBe(ANA.id);
+  });
+
+  it('while it logs out is not called over before the server has ended it', async () => {
+    let left = 2;
+    const { session, note, views, meanwhile } = fakeApi(({ path }) => {
+      if (path !== '/api/auth/logout') return LOGGED_IN;
+      return left-- > 0 ? hiccup : { status: 204 };
+    });
+    await session.login({ login: 'ana', password: 'secret-word' });
+    meanwhile.during = () => {
+      expect(session.account).toEqual(ANA);
+      expect(views.at(-1)?.leaving).toBe('delayed');
+      expect(note.value).toBe(LEAVING);
+    };
+    await expect(session.logout()).resolves.toBe(true);
+    expect(left).toBe(-1);
+    expect(session.account).toBeNull();
+    expect(note.value).toBeNull();
+  });
+});
+
+describe('a session', () => {
+  it.each([
+    [401, 'refresh_invalid'],
+    [401, 'refresh_reused'],
+    [403, 'banned'],
+  ])('is not restored when the api says %d %s', async (status, code) => {
+    const { session, note, pauses, views } = fakeApi(() => ({ status, json: { code } }));
+    note.value = ANA.id;
+    await session.restore();
+    expect(views.at(-1)).toEqual({ account: null, restoring: false, away: false, leaving: 'no' });
+    expect(note.value).toBeNull();
+    expect(pauses).toEqual([]);
+  });
+
+  it('waits as long as the server asks for, and longer each time', async () => {
+    let left = 8;
+    const { session, note, pauses } = fakeApi(() =>
+      left-- > 0
+        ? { status: 429, json: { code: 'rate_limited' }, headers: { 'retry-after': '7' } }
+        : LOGGED_IN,
+    );
+    note.value = ANA.id;
+    await session.restore();
+    expect(Math.min(...pauses)).toBeGreaterThanOrEqual(7000);
+    expect(Math.max(...pauses)).toBeGreaterThan(10_000);
+    expect(Math.max(...pauses)).toBeLessThanOrEqual(30_000);
+  });
+
+  it('asks once more with the same token when the answer to a refresh is lost', async () => {
+    let lost = 1;
+    const { session, note, refreshes, pauses } = fakeApi(() => (lost-- > 0 ? 'down' : LOGGED_IN));
+    note.value = ANA.id;
+    await session.restore();
+    expect(session.account).toEqual(ANA);
+    expect(refreshes().map(({ body }) => body)).toEqual([{}, {}]);
+    expect(pauses).toEqual([]);
+  });
+
+  it('may be entered by hand while it is being restored', async () => {
+    const bo = { id: 'u2', username: 'bo' };
+    const { session, note, views, meanwhile } = fakeApi(({ path }) =>
+      path === '/api/auth/login' ? { status: 200, json: { accessToken: 'b', user: bo } } : 'down',
+    );
+    note.value = ANA.id;
+    let entered: Promise<void> | undefined;
+    meanwhile.during = () => void (entered ??= session.login({ login: 'bo', password: 'secret-word' }));
+    await session.restore();
+    await entered;
+    expect(views.at(-1)).toEqual({ account: bo, restoring: false, away: false, leaving: 'no' });
+  });
+
+  it('ends by the next visit when the log-out could not be sent before', async () => {
+    const { session, note, calls } = fakeApi(() => ({ status: 204 }));
+    note.value = LEAVING;
+    await session.restore();
+    expect(calls.map(({ path }) => path)).toEqual(['/api/auth/logout']);
+    expect(note.value).toBeNull();
+  });
+
+  it('goes on when somebody takes the log-out back', async () => {
+    const { session, note, meanwhile, views } = fakeApi(({ path }) =>
+      path === '/api/auth/logout' ? 'down' : LOGGED_IN,
     );
     await session.login({ login: 'ana', password: 'secret-word' });
-    await session.logout();
+    meanwhile.during = () => session.stay();
+    await expect(session.logout()).resolves.toBe(false);
+    expect(views.at(-1)).toEqual({ account: ANA, restoring: false, away: false, leaving: 'no' });
+    expect(note.value).toBe(ANA.id);
+  });
+
+  it('of another tab is taken up here, and ends here when it ends there', async () => {
+    const { session, note } = rotating(true);
+    await session.restore();
+    note.value = ANA.id;
+    await session.sync();
+    expect(session.account).toEqual(ANA);
+    note.value = LEAVING;
+    await session.sync();
+    expect(session.account).toEqual(ANA);
+    note.value = null;
+    await session.sync();
     expect(session.account).toBeNull();
-    expect(mark.value).toBe(false);
+  });
+
+  it('becomes that of whoever logged in last in another tab', async () => {
+    const bo = { id: 'u2', username: 'bo' };
+    const { session, note } = fakeApi(({ path }) =>
+      path === '/api/auth/login' ? LOGGED_IN : { status: 200, json: { accessToken: 'b', user: bo } },
+    );
+    await session.login({ login: 'ana', password: 'secret-word' });
+    note.value = bo.id;
+    await session.sync();
+    expect(session.account).toEqual(bo);
   });
 });
 

@@ -1,3 +1,4 @@
+import { deadline } from './deadline.ts';
 import { ApiProblem, parseProblem, Unreachable } from './problem.ts';
 
 export interface Account {
@@ -14,10 +15,38 @@ interface Tokens {
   user?: Account;
 }
 
-/** A note that there may be a session to restore. It holds no token: it only saves visitors a pointless request. */
-export interface SignedInMark {
-  get(): boolean;
-  set(signedIn: boolean): void;
+/**
+ * What this browser notes of its session, for its other tabs and the next visit: the account's id, `LEAVING`, or
+ * `null` for nobody. It holds no token; it saves visitors a pointless request, and tabs learn from each other.
+ */
+export interface SessionNote {
+  get(): string | null;
+  set(note: string | null): void;
+}
+
+/** Somebody has logged out, and the server has not been told yet. */
+export const LEAVING = 'leaving';
+
+/** What of a session the pages show. */
+export interface SessionView {
+  account: Account | null;
+  /** Until it is known whether an earlier visit's session still holds. */
+  restoring: boolean;
+  /** `restoring` takes longer, because the server does not answer or has no time. */
+  away: boolean;
+  /** A log-out is on its way, or has not reached the server and is tried again: the account is not logged out yet. */
+  leaving: 'no' | 'asking' | 'delayed';
+}
+
+/** What a session needs of the browser around it. */
+export interface Surroundings {
+  fetch: typeof fetch;
+  note: SessionNote;
+  changed: (view: SessionView) => void;
+  /** Waits so many milliseconds, or less when trying again looks promising. */
+  pause: (ms: number) => Promise<void>;
+  /** Runs the task when no other tab is running one. */
+  alone: <T>(task: () => Promise<T>) => Promise<T>;
 }
 
 export interface RequestOptions {
@@ -38,8 +67,7 @@ export interface Page<T> {
  * it is kept in memory too, and a reload means logging in again.
  */
 export class Session {
-  account: Account | null = null;
-
+  #view: SessionView = { account: null, restoring: true, away: false, leaving: 'no' };
   #accessToken: string | null = null;
   #refreshToken: string | null = null;
   /** How the last successful refresh proved itself; until one worked, the cookie is tried first. */
@@ -48,45 +76,90 @@ export class Session {
   /** Counts log-ins and log-outs, so that an answer which arrives after one of them changes nothing. */
   #generation = 0;
 
-  constructor(
-    private readonly fetcher: typeof fetch,
-    private readonly mark: SignedInMark,
-    private readonly changed: (account: Account | null) => void = () => undefined,
-  ) {}
+  constructor(private readonly around: Surroundings) {}
 
-  /** Takes up the session of an earlier visit, if there was one. */
+  get account(): Account | null {
+    return this.#view.account;
+  }
+
+  /**
+   * Takes up the session of an earlier visit, if there was one. Only the api's own "no" ends it: a server that does not
+   * answer, or has no time, is asked again for as long as it takes.
+   */
   async restore(): Promise<void> {
-    if (this.mark.get()) await this.#refresh();
+    if (this.around.note.get() === LEAVING) await this.logout();
+    if (this.around.note.get() === null) {
+      this.#show({ restoring: false });
+      return;
+    }
+    const generation = this.#generation;
+    this.#show({ restoring: true });
+    for (let attempt = 0; generation === this.#generation; attempt += 1) {
+      const outcome = await this.#refresh();
+      if (outcome === 'renewed' || outcome === 'refused') break;
+      if (generation !== this.#generation) break;
+      this.#show({ away: true });
+      await this.around.pause(patience(attempt, outcome));
+    }
+    if (generation === this.#generation) this.#show({ restoring: false, away: false });
   }
 
-  async register(fields: { username: string; email: string; password: string }): Promise<void> {
-    this.#adopt(await this.#send<Tokens>('/api/auth/register', { method: 'POST', body: fields }));
-  }
-
-  async login(fields: { login: string; password: string }): Promise<void> {
-    this.#adopt(await this.#send<Tokens>('/api/auth/login', { method: 'POST', body: fields }));
-  }
-
-  /** Ends the session here whatever the server says; tells the server so that its tokens die too. */
-  async logout(): Promise<void> {
-    try {
-      await this.request('/api/auth/logout', { method: 'POST' });
-    } catch {
-      // Out of reach or already logged out there: the tokens expire by themselves.
-    } finally {
-      this.forget();
+  /** Another tab may have logged in or out meanwhile, or this page may come back from the browser's history. */
+  async sync(): Promise<void> {
+    const note = this.around.note.get();
+    if (note === null) {
+      if (this.account !== null || this.#view.restoring) this.forget();
+    } else if (note !== LEAVING && note !== this.account?.id && !this.#view.restoring) {
+      this.#drop();
+      await this.restore();
     }
   }
 
-  /** Drops everything in memory, without a word to the server: another tab has logged out. */
+  async register(fields: { username: string; email: string; password: string }): Promise<void> {
+    await this.#enter('/api/auth/register', fields);
+  }
+
+  async login(fields: { login: string; password: string }): Promise<void> {
+    await this.#enter('/api/auth/login', fields);
+  }
+
+  /**
+   * Ends the session at the server, and here once the server has ended it: a cookie that it did not hear about would
+   * log in the next visitor of a shared computer. Tried again until it is heard, also by the next visit, or until
+   * `stay`. Resolves to whether the session is over.
+   */
+  async logout(): Promise<boolean> {
+    if (this.#view.leaving !== 'no') return false;
+    const generation = this.#generation;
+    this.around.note.set(LEAVING);
+    this.#show({ leaving: 'asking' });
+    for (let attempt = 0; ; attempt += 1) {
+      try {
+        await this.#endAtServer();
+        break;
+      } catch (error) {
+        if (isDefiniteNo(error)) break;
+        if (!this.#isLeaving(generation)) return false;
+        this.#show({ leaving: 'delayed' });
+        await this.around.pause(patience(attempt, error));
+        if (!this.#isLeaving(generation)) return false;
+      }
+    }
+    this.forget();
+    return true;
+  }
+
+  /** Takes a log-out back that did not reach the server. */
+  stay(): void {
+    if (this.#view.leaving === 'no') return;
+    this.around.note.set(this.account?.id ?? '1');
+    this.#show({ leaving: 'no' });
+  }
+
+  /** Drops everything, without a word to the server: it knows that the session is over. */
   forget(): void {
-    this.#generation += 1;
-    this.#accessToken = null;
-    this.#refreshToken = null;
-    this.#refreshBy = 'unknown';
-    this.#refreshing = null;
-    this.mark.set(false);
-    this.#become(null);
+    this.around.note.set(null);
+    this.#drop();
   }
 
   async request<T>(path: string, options: RequestOptions = {}): Promise<T> {
@@ -107,40 +180,72 @@ export class Session {
       // Another request may have refreshed while this one was on its way.
       if (this.#accessToken === token) {
         const outcome = await this.#refresh();
-        if (outcome === 'unreachable') throw new Unreachable();
         if (outcome === 'refused') throw error;
+        if (outcome !== 'renewed') throw outcome;
       }
       return await this.#exchange<T>(path, options, this.#accessToken);
     }
   }
 
+  async #enter(path: string, fields: unknown): Promise<void> {
+    const tokens = await this.#tokens(path, fields);
+    this.#drop();
+    this.#adopt(tokens);
+  }
+
+  #isLeaving(generation: number): boolean {
+    return generation === this.#generation && this.#view.leaving !== 'no';
+  }
+
+  async #endAtServer(): Promise<void> {
+    const byBody = this.#refreshBy !== 'cookie' && this.#refreshToken !== null;
+    const body = byBody ? { refreshToken: this.#refreshToken } : {};
+    const { status } = await this.#exchange('/api/auth/logout', { method: 'POST', body }, this.#accessToken);
+    // Anything else did not come from the api, whatever it says.
+    if (status !== 204) throw new Unreachable();
+  }
+
   /** One refresh at a time, however many requests need it: a second use of a refresh token looks like theft. */
   #refresh(): Promise<RefreshOutcome> {
-    this.#refreshing ??= this.#refreshOnce().finally(() => {
-      this.#refreshing = null;
-    });
-    return this.#refreshing;
+    if (this.#refreshing !== null) return this.#refreshing;
+    const refreshing = this.around
+      .alone(() => this.#refreshOnce())
+      .finally(() => {
+        if (this.#refreshing === refreshing) this.#refreshing = null;
+      });
+    return (this.#refreshing = refreshing);
   }
 
   async #refreshOnce(): Promise<RefreshOutcome> {
     const generation = this.#generation;
-    const attempts = this.#refreshAttempts();
-    for (const by of attempts) {
+    for (const by of this.#refreshAttempts()) {
       try {
         const body = by === 'body' ? { refreshToken: this.#refreshToken } : {};
-        const tokens = await this.#send<Tokens>('/api/auth/refresh', { method: 'POST', body });
+        const tokens = await this.#refreshAgainIfLost(body);
         if (generation !== this.#generation) return 'refused';
         this.#refreshBy = by;
         this.#adopt(tokens);
         return 'renewed';
       } catch (error) {
         if (generation !== this.#generation) return 'refused';
-        const refused = error instanceof ApiProblem && [400, 401, 403, 422].includes(error.status);
-        if (!refused) return 'unreachable';
+        if (!isDefiniteNo(error)) return error instanceof Error ? error : new Unreachable();
       }
     }
     this.forget();
     return 'refused';
+  }
+
+  /**
+   * When the answer is lost the server may have changed the token already. For a while it gives the same successor to
+   * whoever asks with the old one again: so that happens at once, and once.
+   */
+  async #refreshAgainIfLost(body: unknown): Promise<Tokens> {
+    try {
+      return await this.#tokens('/api/auth/refresh', body);
+    } catch (error) {
+      if (!(error instanceof Unreachable)) throw error;
+      return await this.#tokens('/api/auth/refresh', body);
+    }
   }
 
   #refreshAttempts(): ('cookie' | 'body')[] {
@@ -148,49 +253,89 @@ export class Session {
     return this.#refreshBy === 'unknown' ? ['cookie', 'body'] : [this.#refreshBy];
   }
 
+  async #tokens(path: string, body: unknown): Promise<Tokens> {
+    const { value } = await this.#exchange<Tokens | undefined>(path, { method: 'POST', body }, null);
+    // A network that wants to be logged in to answers everything with a page of its own.
+    if (typeof value?.accessToken !== 'string') throw new Unreachable();
+    return value;
+  }
+
   #adopt(tokens: Tokens): void {
     this.#accessToken = tokens.accessToken;
     this.#refreshToken = tokens.refreshToken ?? null;
-    this.mark.set(true);
-    if (tokens.user !== undefined) this.#become(tokens.user);
+    const account = tokens.user ?? this.account;
+    // A log-out that waits for the server stays noted, whatever is refreshed meanwhile.
+    if (this.#view.leaving === 'no') this.around.note.set(account?.id ?? '1');
+    this.#show({ account });
   }
 
-  #become(account: Account | null): void {
-    this.account = account;
-    this.changed(account);
+  #drop(): void {
+    this.#generation += 1;
+    this.#accessToken = null;
+    this.#refreshToken = null;
+    this.#refreshBy = 'unknown';
+    this.#refreshing = null;
+    this.#show({ account: null, restoring: false, away: false, leaving: 'no' });
   }
 
-  async #send<T>(path: string, options: RequestOptions): Promise<T> {
-    return (await this.#exchange<T>(path, options, null)).value;
+  #show(change: Partial<SessionView>): void {
+    this.#view = { ...this.#view, ...change };
+    this.around.changed(this.#view);
   }
 
   async #exchange<T>(path: string, options: RequestOptions, token: string | null) {
     const headers: Record<string, string> = { accept: 'application/json' };
     if (token !== null) headers['authorization'] = `Bearer ${token}`;
     if (options.body !== undefined) headers['content-type'] = 'application/json';
+    const limit = deadline(REQUEST_DEADLINE_MS);
     let response: Response;
     let body: string;
     try {
-      response = await this.fetcher(path, {
+      response = await this.around.fetch(path, {
         method: options.method ?? 'GET',
         headers,
         credentials: 'same-origin',
         body: options.body === undefined ? null : JSON.stringify(options.body),
-        signal: AbortSignal.timeout(REQUEST_DEADLINE_MS),
+        signal: limit.signal,
       });
       body = await response.text();
     } catch {
       throw new Unreachable();
+    } finally {
+      limit.met();
     }
     if (!response.ok) {
       const kind = response.headers.get('content-type');
       throw parseProblem(response.status, kind, body, response.headers.get('retry-after'));
     }
-    return { value: (body === '' ? undefined : JSON.parse(body)) as T, headers: response.headers };
+    const value = parseJson(body) as T;
+    return { value, headers: response.headers, status: response.status };
   }
 }
 
-type RefreshOutcome = 'renewed' | 'refused' | 'unreachable';
+/** Otherwise what kept the server from answering. */
+type RefreshOutcome = 'renewed' | 'refused' | Error;
+
+/** True when the api itself said that there is no such session; what a proxy says in its place is no such word. */
+function isDefiniteNo(error: unknown): boolean {
+  return error instanceof ApiProblem && error.typed && (error.status === 401 || error.status === 403);
+}
+
+/** Milliseconds until the next try: longer each time, spread out, and never shorter than the server asked for. */
+function patience(attempt: number, error: unknown): number {
+  const usual = Math.min(FIRST_PAUSE_MS * 2 ** attempt, LONGEST_PAUSE_MS);
+  const asked = error instanceof ApiProblem ? (error.retryAfter ?? 0) * 1000 : 0;
+  return Math.max(usual * (0.5 + Math.random() / 2), asked);
+}
+
+function parseJson(body: string): unknown {
+  if (body === '') return undefined;
+  try {
+    return JSON.parse(body);
+  } catch {
+    throw new Unreachable();
+  }
+}
 
 /** Only addresses on our own server are followed: a list must not be able to send the access token elsewhere. */
 export function nextPage(link: string | null): string | null {
@@ -203,3 +348,5 @@ export function nextPage(link: string | null): string | null {
 
 /** Longer than the slowest honest answer (a password hash on a busy machine), shorter than a person's patience. */
 const REQUEST_DEADLINE_MS = 15_000;
+const FIRST_PAUSE_MS = 1_000;
+const LONGEST_PAUSE_MS = 30_000;
