@@ -1,3 +1,4 @@
+import { ApiProblem } from './problem.ts';
 import type { Page, Session } from './session.ts';
 
 export interface Streamer {
@@ -70,14 +71,30 @@ export interface StreamFields {
 
 const at = (id: string) => `/api/streams/${encodeURIComponent(id)}`;
 
-export const liveStreams = (session: Session): Promise<Page<Stream>> => session.page('/api/streams');
-
-export const moreStreams = (session: Session, next: string): Promise<Page<Stream>> => session.page(next);
+/**
+ * At least so many of the streams that are live, if there are as many, in the api's order. Streams that overtake each
+ * other between two pages are listed once.
+ */
+export async function liveStreams(session: Session, atLeast = PAGE): Promise<Page<Stream>> {
+  const found = new Map<string, Stream>();
+  let next: string | null = `/api/streams?limit=${Math.min(Math.max(atLeast, PAGE), LARGEST_PAGE)}`;
+  for (let pages = 0; next !== null && found.size < atLeast && pages < MOST_PAGES; pages += 1) {
+    const page: Page<Stream> = await session.page(next);
+    for (const stream of page.items) if (!found.has(stream.id)) found.set(stream.id, stream);
+    next = page.next;
+  }
+  return { items: [...found.values()], next };
+}
 
 export const stream = (session: Session, id: string): Promise<Stream> => session.request(at(id));
 
 /** The user's open stream: live, or prepared and waiting for the publisher. 404 when there is none. */
 export const myStream = (session: Session): Promise<Stream> => session.request('/api/streams/mine');
+
+/** The same without an error in the browser's console when there is none. */
+export async function openStream(session: Session): Promise<Stream | null> {
+  return (await session.request<Stream[]>('/api/streams/open'))[0] ?? null;
+}
 
 export const createStream = (session: Session, fields: StreamFields): Promise<Stream> =>
   session.request('/api/streams', { method: 'POST', body: fields });
@@ -95,3 +112,18 @@ export const streamKey = (session: Session): Promise<StreamKey> => session.reque
 
 export const rotateStreamKey = (session: Session, password: string): Promise<StreamKey> =>
   session.request('/api/auth/stream-key/rotate', { method: 'POST', body: { password } });
+
+/**
+ * True when the server says that it cannot read the key any more, which is how a lost `CAUDAL_SECRET` shows: only a new
+ * key helps.
+ */
+export function isKeyLost(error: unknown): boolean {
+  return error instanceof ApiProblem && error.code === 'stream_key_unreadable';
+}
+
+/** Streams that the home page shows at first, and how many more each time. */
+export const PAGE = 20;
+/** The api's own limit. */
+const LARGEST_PAGE = 100;
+/** A home page of a thousand streams is nobody's; a refresh must not eat up the visitor's requests. */
+const MOST_PAGES = 10;

@@ -14,6 +14,8 @@ export interface Quality {
 /** What the page shows and tests read; a copy, taken a few times a second. */
 export interface PlayerSnapshot {
   started: boolean;
+  /** There is no picture in it. */
+  soundOnly: boolean;
   paused: boolean;
   movedAt: number;
   answeredAt: number;
@@ -78,6 +80,11 @@ export class LivePlayer {
     else this.#startNative();
   }
 
+  /** False where the browser has neither a MediaSource of any kind nor HLS of its own. */
+  static canPlay(video: HTMLVideoElement): boolean {
+    return Hls.isSupported() || video.canPlayType('application/vnd.apple.mpegurl') !== '';
+  }
+
   destroy(): void {
     window.clearInterval(this.#ticker);
     window.clearTimeout(this.#pending);
@@ -91,6 +98,7 @@ export class LivePlayer {
     const hls = this.#hls;
     return {
       started: this.#started,
+      soundOnly: this.#started && this.#video.videoWidth === 0,
       paused: this.#video.paused,
       movedAt: this.#movedAt,
       answeredAt: this.#answeredAt,

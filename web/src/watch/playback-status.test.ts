@@ -5,6 +5,7 @@ const LIVE = { isLive: true, ended: false, reconnecting: false };
 
 const PLAYING: Observed = {
   stream: LIVE,
+  unanswered: false,
   playedToTheEnd: false,
   paused: false,
   started: true,
@@ -56,6 +57,7 @@ describe('the status is', () => {
       'ended',
     ],
     ['the first moment', { stream: null }, NEW, 'loading'],
+    ['an api that does not answer', { stream: null, unanswered: true }, NEW, 'unreachable'],
     ['a live stream whose first part is on its way', {}, NEW, 'loading'],
     ['a stream before its start', { stream: { ...LIVE, isLive: false } }, NEW, 'waiting'],
     ['a live stream whose media never comes', { answeredAt: 80 }, NEW, 'unreachable'],

@@ -2,6 +2,8 @@
 export interface Observed {
   /** What the api said last; `null` before its first answer. */
   stream: { isLive: boolean; ended: boolean; reconnecting: boolean } | null;
+  /** The api did not answer when it was asked last. */
+  unanswered: boolean;
   /** The media playlist said that nothing follows (ENDLIST), and all of it has been played. */
   playedToTheEnd: boolean;
   /** The browser refused to play, even without sound, or the viewer pressed pause. */
@@ -39,8 +41,9 @@ export function playbackStatus(seen: Observed, now: number): PlaybackStatus {
   if (seen.paused && seen.started) return 'paused';
   if (moving) return 'playing';
   if (stream !== null && !stream.isLive && !stream.ended) return seen.started ? 'reconnecting' : 'waiting';
-  if (!seen.started) return stream === null || now - seen.answeredAt < SILENT ? 'loading' : 'unreachable';
-  if (stream?.reconnecting === true) return 'reconnecting';
+  if (stream === null) return seen.unanswered ? 'unreachable' : 'loading';
+  if (!seen.started) return now - seen.answeredAt < SILENT ? 'loading' : 'unreachable';
+  if (stream.reconnecting) return 'reconnecting';
   if (now - seen.answeredAt >= SILENT) return 'unreachable';
   return now - seen.fedAt >= STARVED ? 'reconnecting' : 'buffering';
 }

@@ -1,0 +1,18 @@
+import { describe, expect, it } from 'vitest';
+import type { Stream } from '../api/streams.ts';
+import { posterOf } from './poster.ts';
+
+const START = '2026-01-01T12:00:00Z';
+const LIVE = { isLive: true, thumbnailUrl: '/poster.jpg', startedAt: START } as Stream;
+const at = (seconds: number) => Date.parse(START) + seconds * 1000;
+
+describe('a poster', () => {
+  it.each([
+    ['of a stream that is on for a while', LIVE, 60, '/poster.jpg'],
+    ['of one that has just begun is not made yet', LIVE, 3, null],
+    ['of one that has ended may be gone', { ...LIVE, isLive: false }, 60, null],
+    ['of sound alone does not exist', { ...LIVE, thumbnailUrl: null }, 60, null],
+  ])('%s', (_, stream, seconds, url) => {
+    expect(posterOf(stream, at(seconds))).toBe(url);
+  });
+});
