@@ -4,19 +4,12 @@ import path from 'node:path';
 
 import puppeteer, { type Browser, type Page } from 'puppeteer-core';
 
-export type { Page };
+export type { Browser, Page };
 
 /** Debian's Chromium without a screen, and without calling home. */
 export async function browse(): Promise<{ browser: Browser; close: () => Promise<void> }> {
   const profile = await mkdtemp(path.join(tmpdir(), 'caudal-browser-'));
-  const browser = await puppeteer.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    userDataDir: profile,
-    args: [
-      '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-      '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required', '--mute-audio',
-    ],
-  });
+  const browser = await browseAs(profile);
   return {
     browser,
     close: async () => {
@@ -24,6 +17,19 @@ export async function browse(): Promise<{ browser: Browser; close: () => Promise
       await rm(profile, { recursive: true, force: true });
     },
   };
+}
+
+/** The browser of somebody who was here before: whoever gives the folder keeps it. */
+export function browseAs(profile: string, flags: string[] = []): Promise<Browser> {
+  return puppeteer.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    userDataDir: profile,
+    args: [
+      '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+      '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required', '--mute-audio',
+      ...flags,
+    ],
+  });
 }
 
 /** How far the page's video has come, in seconds; undefined while there is none. */
