@@ -37,11 +37,11 @@ pub(crate) fn public(app: &Arc<App>) -> Result<Router, StartError> {
         .layer(from_fn(no_store_unless_said))
         .layer(cors(app));
     let router = Router::new()
-        .nest("/api", api)
+        .nest(API, api)
         .fallback(web::pages)
         .layer(CatchPanicLayer::custom(exchange::after_panic))
-        .layer(from_fn_with_state(headers, crate::security_headers::add))
-        .layer(from_fn_with_state(Arc::clone(app), exchange::surround));
+        .layer(from_fn_with_state(Arc::clone(app), exchange::surround))
+        .layer(from_fn_with_state(headers, crate::security_headers::add));
     Ok(router.with_state(Arc::clone(app)))
 }
 
@@ -88,5 +88,7 @@ fn cors(app: &App) -> CorsLayer {
         .max_age(std::time::Duration::from_secs(600))
 }
 
+/// Where the api ends and the pages begin.
+pub(crate) const API: &str = "/api";
 /// The longest request there is, a description of 5,000 characters, has 20 KB.
 const MAX_BODY: usize = 64 * 1024;

@@ -9,8 +9,9 @@ use axum::response::Response;
 
 use crate::config::PublicUrls;
 use crate::error::StartError;
+use crate::router::API;
 
-/// The headers of every answer; two policies, one for pages and one for everything else.
+/// The headers of every answer; two policies, one for the pages' addresses and one for the api's.
 pub(crate) struct SecurityHeaders {
     pages: HeaderValue,
     strict_transport: bool,
@@ -33,13 +34,15 @@ impl SecurityHeaders {
     }
 }
 
-/// Middleware.
+/// Middleware, around everything that answers.
+///
+/// The address decides and never the answer: a browser applies the policy of a `304`, which has no type of its own, to
+/// the page that it kept.
 pub(crate) async fn add(State(ours): State<Arc<SecurityHeaders>>, request: Request, next: Next) -> Response {
+    let policy =
+        if of_the_api(request.uri().path()) { HeaderValue::from_static(NOTHING) } else { ours.pages.clone() };
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    let html =
-        headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
-    let policy = if html { ours.pages.clone() } else { HeaderValue::from_static(NOTHING) };
     headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("strict-origin-when-cross-origin"));
@@ -53,13 +56,17 @@ pub(crate) async fn add(State(ours): State<Arc<SecurityHeaders>>, request: Reque
     response
 }
 
+fn of_the_api(path: &str) -> bool {
+    path.strip_prefix(API).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 fn origin(url: &str) -> &str {
     let host = url.find("://").map_or(0, |at| at + 3);
     let end = url.get(host..).and_then(|rest| rest.find('/')).map_or(url.len(), |at| host + at);
     url.get(..end).unwrap_or(url)
 }
 
-/// JSON is not a page; neither is a script or picture that somebody opens by itself.
+/// JSON is not a page.
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
 
 #[cfg(test)]

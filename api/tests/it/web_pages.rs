@@ -1,6 +1,7 @@
 //! The built pages.
 
 use std::fs;
+use std::time::Duration;
 
 use reqwest::Method;
 use tempfile::TempDir;
@@ -63,6 +64,121 @@ async fn files_with_a_hash_in_their_name_are_kept_for_ever() {
     assert_eq!((packed.json.as_str(), packed.header("content-encoding")), (Some("brotli"), "br"));
     assert!(packed.header("content-type").contains("javascript"));
     assert_eq!(api.get("/favicon.svg").await.header("cache-control"), "no-cache");
+}
+
+/// Method, address, headers and the status that they lead to.
+type Row<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], u16);
+
+/// What of an answer a browser applies to the page it kept.
+fn kept(answer: &Answer) -> [&str; 5] {
+    ["content-security-policy", "etag", "cache-control", "vary", "referrer-policy"]
+        .map(|name| answer.header(name))
+}
+
+#[tokio::test]
+async fn the_policy_goes_by_the_address_and_never_by_the_answer() {
+    let folder = built();
+    let dist = folder.path().join("dist");
+    let api = Running::start_with(|config| config.web = Some(dist.clone())).await;
+    let stream = api.register("marea").await.goes_live().await;
+    let stream = format!("/api/streams/{stream}");
+    let html = ("accept", "text/html,*/*;q=0.8");
+    let br = ("accept-encoding", "br");
+    let ask = async |method: &str, path: &str, headers: &[(&str, &str)]| {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let request = api.request(method, path);
+        send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
+    };
+    let rows: [Row<'_>; 21] = [
+        ("GET", "/", &[html], 200),
+        ("GET", "/", &[], 200),
+        ("HEAD", "/studio", &[html], 200),
+        ("GET", "/watch/1", &[html, br], 200),
+        ("GET", "/", &[html, ("range", "bytes=0-3")], 200),
+        ("GET", "/", &[html, ("if-none-match", "*")], 304),
+        ("GET", "/studio", &[html, ("if-none-match", "*")], 304),
+        ("GET", "/favicon.svg", &[("if-none-match", "*")], 304),
+        ("GET", "/assets/app-1a2b.js", &[br], 200),
+        ("HEAD", "/assets/app-1a2b.js", &[], 200),
+        ("GET", "/assets/app-1a2b.js", &[("range", "bytes=0-2")], 206),
+        ("GET", "/assets/app-1a2b.js", &[("range", "bytes=90-99")], 416),
+        ("GET", "/assets/app-1a2b.js", &[("if-modified-since", "Fri, 01 Jan 2100 00:00:00 GMT")], 304),
+        ("GET", "/assets/app-0000.js", &[html], 404),
+        ("GET", "/nothing.png", &[], 404),
+        ("POST", "/studio", &[html], 405),
+        ("GET", &stream, &[], 200),
+        ("GET", &stream, &[html, ("if-none-match", "*")], 304),
+        ("GET", "/api", &[html], 404),
+        ("GET", "/api/nothing", &[html], 404),
+        ("DELETE", "/api/auth/login", &[html], 405),
+    ];
+    for (method, path, headers, status) in rows {
+        let answer = ask(method, path, headers).await;
+        assert_eq!(answer.status, status, "{method} {path} {headers:?}");
+        assert_policy(path, &answer);
+        if answer.status == 304 {
+            let headers: Vec<_> =
+                headers.iter().copied().filter(|(name, _)| !name.starts_with("if-")).collect();
+            let whole = ask(method, path, &headers).await;
+            assert_eq!(kept(&answer), kept(&whole), "{path}");
+            // An empty answer that called itself JSON or a plain text would be taken for an error's.
+            assert!(answer.json.is_null(), "{path}: {}", answer.json);
+        }
+    }
+    // Limits, faults and deadlines answer before any route has been asked.
+    let long = api.post("/api/auth/login", "x".repeat(100_000)).await;
+    assert_eq!(long.status, 413);
+    assert_policy("/api/auth/login", &long);
+    fs::write(dist.join("index.html"), vec![b' '; 5_000_000]).unwrap();
+    let broken = ask("GET", "/studio", &[html]).await;
+    assert_eq!(broken.status, 500);
+    assert_policy("/studio", &broken);
+    let slow = Running::start_with(|config| {
+        config.web = Some(dist.clone());
+        config.deadlines.request = Duration::ZERO;
+    })
+    .await;
+    let busy = Running::start_with(|config| config.limits.requests_a_minute = 1).await;
+    busy.get("/api/streams").await;
+    for (api, path, status) in
+        [(&slow, "/watch/1", 503), (&slow, "/api/streams", 503), (&busy, "/api/streams", 429)]
+    {
+        let answer = page(api, path).await;
+        assert_eq!(answer.status, status, "{path}");
+        assert_policy(path, &answer);
+    }
+}
+
+fn assert_policy(path: &str, answer: &Answer) {
+    let policy = answer.header("content-security-policy");
+    let scripts = policy.contains("script-src 'self'");
+    assert_eq!(scripts, !path.starts_with("/api"), "{path} {}: {policy}", answer.status);
+    assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path} {}", answer.status);
+}
+
+#[tokio::test]
+async fn a_page_of_another_build_is_noticed_though_its_date_and_length_are_the_same() {
+    let folder = built();
+    let dist = folder.path().join("dist");
+    let write = |content: &str| {
+        let index = fs::File::create(dist.join("index.html")).unwrap();
+        std::io::Write::write_all(&mut &index, content.as_bytes()).unwrap();
+        index.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(1)).unwrap();
+    };
+    let api = Running::start_with(|config| config.web = Some(dist.clone())).await;
+    write("<script src=/assets/app-1a2b.js>");
+    let first = page(&api, "/").await;
+    let again = |kept: &Answer| {
+        let request = api.request(Method::GET, "/").header("if-none-match", kept.header("etag"));
+        send(request.header("if-modified-since", "Fri, 01 Jan 2100 00:00:00 GMT"))
+    };
+    assert_eq!(again(&first).await.status, 304);
+    write("<script src=/assets/app-3c4d.js>");
+    let second = again(&first).await;
+    assert_eq!(
+        (second.status.as_u16(), second.json.as_str()),
+        (200, Some("<script src=/assets/app-3c4d.js>"))
+    );
 }
 
 #[tokio::test]
