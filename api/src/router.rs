@@ -29,6 +29,7 @@ pub(crate) fn public(app: &Arc<App>) -> Result<Router, StartError> {
         .route("/auth/stream-key/rotate", post(auth::rotate_stream_key))
         .route("/streams", get(streams::list).post(streams::create))
         .route("/streams/mine", get(streams::mine))
+        .route("/streams/open", get(streams::open))
         .route("/streams/{id}", get(streams::show).patch(streams::edit).delete(streams::end))
         .route("/streams/{id}/health", get(streams::health))
         .fallback(exchange::nothing_here)

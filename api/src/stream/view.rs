@@ -42,8 +42,12 @@ impl StreamView {
     pub(crate) fn new(app: &Arc<App>, row: StreamRow) -> Self {
         let id = StreamId(row.id);
         let open_to_all = row.access == "public";
-        // The cover is nobody's secret where the stream is.
-        let thumbnail = || app.urls.thumbnail(id);
+        let known = app.control.inspect(id);
+        // A picture is made of nothing but video; before the publisher has said what comes, one is expected.
+        let media = known.as_ref().and_then(|stream| stream.status.media.as_ref());
+        let sound_only =
+            media.is_some_and(|media| media.video_codec.is_none() && media.audio_codec.is_some());
+        let thumbnail = || (!sound_only).then(|| app.urls.thumbnail(id));
         Self {
             id,
             user: Streamer {
@@ -55,7 +59,8 @@ impl StreamView {
             title: row.title,
             description: row.description,
             categories: row.categories.0,
-            thumbnail_url: open_to_all.then(|| row.thumbnail_url.unwrap_or_else(thumbnail)),
+            // The cover is nobody's secret where the stream is.
+            thumbnail_url: row.thumbnail_url.or_else(thumbnail).filter(|_| open_to_all),
             stream_url: open_to_all.then(|| row.stream_url.unwrap_or_else(|| app.urls.stream(id))),
             dash_url: open_to_all.then(|| app.urls.dash(id)),
             is_live: row.is_live,
@@ -63,7 +68,7 @@ impl StreamView {
             started_at: row.started_at,
             ended_at: row.ended_at,
             created_at: row.created_at,
-            phase: app.control.inspect(id).map(|stream| stream.status.phase),
+            phase: known.map(|stream| stream.status.phase),
             revision: row.revision,
         }
     }

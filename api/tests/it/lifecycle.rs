@@ -97,6 +97,13 @@ impl Lifecycle {
         self.streams.lock().unwrap().remove(&stream);
     }
 
+    /// The publisher sends no pictures.
+    pub(crate) fn hears_sound_alone(&self, stream: StreamId) {
+        let mut streams = self.streams.lock().unwrap();
+        let record = Arc::make_mut(streams.get_mut(&stream).unwrap());
+        record.status.media.as_mut().unwrap().video_codec = None;
+    }
+
     /// Until `order` was given.
     pub(crate) async fn was_told(&self, order: &Order) {
         let mut orders = self.orders.subscribe();

@@ -51,6 +51,28 @@ async fn a_stream_is_prepared_with_a_title_and_categories() {
 }
 
 #[tokio::test]
+async fn whether_somebody_has_an_open_stream_is_asked_without_an_error() {
+    let api = Running::start().await;
+    let (ana, bob) = (api.register("ana").await, api.register("bob").await);
+    let none = ana.get("/api/streams/open").await;
+    assert_eq!((none.status.as_u16(), none.json), (200, json!([])));
+    bob.goes_live().await;
+    let prepared = ana.post("/api/streams", json!({"title": "Soon"})).await.json;
+    assert_eq!(ana.get("/api/streams/open").await.json, json!([prepared]));
+    assert_eq!(api.get("/api/streams/open").await.refusal(), (401, "unauthenticated"));
+}
+
+#[tokio::test]
+async fn a_stream_of_sound_alone_promises_no_picture() {
+    let api = Running::start().await;
+    let ana = api.register("ana").await;
+    let live = ana.goes_live().await;
+    assert_ne!(api.stream(live).await["thumbnailUrl"], Value::Null);
+    api.lifecycle.hears_sound_alone(live);
+    assert_eq!(api.stream(live).await["thumbnailUrl"], Value::Null);
+}
+
+#[tokio::test]
 async fn nobody_has_two_open_streams() {
     let api = Running::start().await;
     let ana = api.register("ana").await;

@@ -6,6 +6,7 @@ mod end;
 mod health;
 mod list;
 mod mine;
+mod open;
 mod show;
 
 pub(crate) use create::create;
@@ -14,4 +15,5 @@ pub(crate) use end::end;
 pub(crate) use health::health;
 pub(crate) use list::list;
 pub(crate) use mine::mine;
+pub(crate) use open::open;
 pub(crate) use show::show;
