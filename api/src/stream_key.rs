@@ -44,8 +44,8 @@ impl StreamKeys {
     /// A new key for `user`.
     pub(crate) fn mint(&self, user: Uuid) -> Result<(StreamKey, Sealed), Error> {
         let mut rng = rand::rng();
-        let mut text = String::from(PREFIX);
-        for _ in 0..RANDOM_CHARACTERS {
+        let mut text = String::from(StreamKey::PREFIX);
+        for _ in 0..StreamKey::RANDOM_CHARACTERS {
             let index = rng.random_range(0..ALPHABET.len());
             text.extend(ALPHABET.get(index).copied().map(char::from));
         }
@@ -56,10 +56,7 @@ impl StreamKeys {
 
     /// What to look a key up by; none for what cannot be one, so that nonsense costs no query.
     pub(crate) fn hash(&self, key: &StreamKey) -> Option<String> {
-        let random = key.reveal().strip_prefix(PREFIX)?;
-        let proper =
-            random.len() == RANDOM_CHARACTERS && random.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        proper.then(|| self.hashed(key))
+        key.is_well_formed().then(|| self.hashed(key))
     }
 
     fn hashed(&self, key: &StreamKey) -> String {
@@ -109,10 +106,6 @@ fn associated(user: Uuid, kid: &str) -> Vec<u8> {
     [user.as_bytes().as_slice(), kid.as_bytes()].concat()
 }
 
-/// Tells a leaked key from other text, for people and for scanners.
-const PREFIX: &str = "live_";
-/// 190 bits.
-const RANDOM_CHARACTERS: usize = 32;
 const ALPHABET: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const NONCE_BYTES: usize = 24;
 

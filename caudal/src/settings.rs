@@ -96,7 +96,7 @@ pub struct Settings {
     /// Bits a second that one publisher may send, from 100k to 1000M.
     #[arg(long, env = "CAUDAL_MAX_BITRATE", default_value = "50M", value_name = "BITS", help_heading = STREAMS)]
     pub max_bitrate: BitRate,
-    /// Publisher connections from one address, at most.
+    /// Publisher connections from one address that have not been let in yet, at most.
     #[arg(long, env = "CAUDAL_MAX_CONNECTIONS_PER_ADDRESS", default_value = "32", value_parser = count(MOST_CONNECTIONS), value_name = "COUNT", help_heading = STREAMS)]
     pub max_connections_per_address: u32,
     /// How long a lost publisher may take to come back, at most `1d`.

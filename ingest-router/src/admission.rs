@@ -11,7 +11,7 @@ use caudal_livestream::admission::{
 };
 use caudal_livestream::record::{DesiredState, Ingest, LiveStream, Spec};
 use caudal_livestream::{Generation, SessionId, StreamId};
-use caudal_rtmp::Refusal;
+use caudal_rtmp::{PublishRequested, Refusal};
 use tokio::time::{Instant, sleep};
 
 use crate::authorize::{Answer, Api};
@@ -19,7 +19,10 @@ use crate::guess_guard::GuessGuard;
 use crate::judges::Judges;
 use crate::known_keys::{KeyHash, KnownKeys, is_open};
 use crate::metrics::{Metrics, RefusalReason};
+use crate::seats::{Guest, Seat, Seats};
 use crate::takeover::{HOLD, Judgement, judge};
+use crate::waiting_room::Place;
+use crate::words;
 
 /// Decides about publishers.
 pub(crate) struct Admission {
@@ -30,6 +33,7 @@ pub(crate) struct Admission {
     // Held for single operations only, never across an await.
     pub(crate) guesses: Mutex<GuessGuard>,
     pub(crate) metrics: Metrics,
+    pub(crate) seats: Seats,
     /// What a second publisher means, where this router's settings say so.
     pub(crate) second_publisher: Option<SecondPublisher>,
     /// This router's name in the directory.
@@ -41,17 +45,60 @@ pub(crate) struct Admission {
 #[derive(Clone, Debug)]
 pub(crate) struct Applicant {
     pub(crate) key: StreamKey,
-    pub(crate) app: String,
+    pub(crate) app: App,
+    pub(crate) placement: Placement,
     /// Its address, where that is known to be real.
     pub(crate) remote: Option<IpAddr>,
     pub(crate) session: SessionId,
 }
 
+/// The application that a publisher named. Another one than ours may be a stream key that was typed into the wrong field, so
+/// that it is not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum App {
+    /// `live`.
+    Live,
+    Other,
+}
+
+/// Where the publisher's key stood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Placement {
+    /// Where it belongs, and nothing around it.
+    Usual,
+    /// Elsewhere, or something else stood in its place.
+    Odd,
+}
+
+impl Applicant {
+    /// Whoever sent `request` over `session`, from `remote` where that is known to be real.
+    pub(crate) fn new(request: &PublishRequested, remote: Option<IpAddr>, session: SessionId) -> Self {
+        let keys = || request.candidates().iter().map(|candidate| StreamKey::new(candidate.expose()));
+        // What looks like a key is one; of what does not, the usual place decides.
+        let key = keys().find(StreamKey::is_well_formed);
+        let key = key.unwrap_or_else(|| StreamKey::new(request.key().expose()));
+        let app = if request.app == LIVE { App::Live } else { App::Other };
+        let usual =
+            app == App::Live && request.candidates().len() == 1 && request.name.expose() == key.reveal();
+        Self { key, app, placement: if usual { Placement::Usual } else { Placement::Odd }, remote, session }
+    }
+}
+
+impl App {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Live => LIVE,
+            Self::Other => "other",
+        }
+    }
+}
+
 /// It is in: the directory names it as the stream's publisher.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Admitted {
     pub(crate) record: Arc<LiveStream>,
     pub(crate) generation: Generation,
+    pub(crate) seat: Seat,
 }
 
 /// It is not.
@@ -64,27 +111,33 @@ pub(crate) enum NotAdmitted {
 }
 
 /// Where an authorized publisher stands with the directory.
-enum Place {
-    Taken(Admitted),
+enum Standing {
+    Taken {
+        record: Arc<LiveStream>,
+        generation: Generation,
+    },
     /// This stream takes no publisher any more: the api is asked for a new one.
     Over(StreamId),
 }
 
 impl Admission {
-    /// Decides about `applicant`; gives up when `gone` resolves, as long as nothing has been decided.
+    /// Decides about `applicant`, who holds `place` until it has a seat; gives up when `gone` resolves, as long as nothing
+    /// has been decided.
     pub(crate) async fn admit(
         &self,
         applicant: &Applicant,
+        place: &Place,
         gone: impl Future<Output = ()>,
     ) -> Result<Admitted, NotAdmitted> {
         let mut gone = pin!(gone);
-        self.check_guesses(applicant)?;
         let hash = KeyHash::of(&applicant.key);
+        self.check_guesses(applicant, &hash)?;
+        let mut seat = None;
         let mut ended = None;
         for _ in 0..MAX_STREAMS_TRIED {
             let request = AuthorizeRequest {
                 key: applicant.key.clone(),
-                app: applicant.app.clone(),
+                app: applicant.app.word().to_owned(),
                 remote: applicant.remote,
                 session: applicant.session,
                 ended,
@@ -93,9 +146,10 @@ impl Admission {
                 answer = self.api.authorize(&request) => answer,
                 () = gone.as_mut() => return Err(NotAdmitted::Gone),
             };
-            let place = match answer {
+            let standing = match answer {
                 Answer::Authorized(authorized) => {
                     self.known_keys.accept(authorized.stream);
+                    self.seat(&mut seat, self.directory.get(authorized.stream).as_deref(), place)?;
                     self.place(&authorized, applicant, &hash, gone.as_mut()).await?
                 }
                 Answer::Denied(denied) => {
@@ -110,31 +164,54 @@ impl Admission {
                         return Err(unavailable());
                     };
                     tracing::warn!(problem, stream = %record.spec.stream, "the api is away; the key's stream is open");
+                    self.seat(&mut seat, Some(&record), place)?;
                     self.contend(record, SecondPublisher::default(), applicant, &hash, gone.as_mut()).await?
                 }
             };
-            match place {
-                Place::Taken(admitted) => return Ok(admitted),
-                Place::Over(stream) => ended = Some(stream),
+            match (standing, seat.take()) {
+                (Standing::Taken { record, generation }, Some(seat)) => {
+                    return Ok(Admitted { record, generation, seat });
+                }
+                (Standing::Taken { .. }, None) => return Err(unavailable()),
+                (Standing::Over(stream), taken) => (ended, seat) = (Some(stream), taken),
             }
         }
-        Err(refused(
-            Refusal::Rejected,
-            RefusalReason::Unavailable,
-            "Your last broadcast is still being closed. Try again in a few seconds.",
-        ))
+        Err(refused(Refusal::Rejected, RefusalReason::Unavailable, words::STILL_CLOSING))
     }
 
-    fn check_guesses(&self, applicant: &Applicant) -> Result<(), NotAdmitted> {
-        let guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
-        match applicant.remote {
-            Some(remote) if !guesses.allows(remote, std::time::Instant::now()) => Err(refused(
-                Refusal::Denied,
-                RefusalReason::Guessing,
-                "Too many wrong stream keys from your address. Try again in a minute.",
-            )),
-            _ => Ok(()),
+    /// Takes a seat for an authorized publisher of the stream with this record, if there is one, and gives its place in the
+    /// waiting room to others.
+    fn seat(
+        &self,
+        seat: &mut Option<Seat>,
+        record: Option<&LiveStream>,
+        place: &Place,
+    ) -> Result<(), NotAdmitted> {
+        if seat.is_some() {
+            return Ok(());
         }
+        let guest = if record.is_some_and(is_open) { Guest::Returning } else { Guest::New };
+        let Some(taken) = self.seats.take(guest) else {
+            tracing::warn!("every seat for a publisher is taken");
+            return Err(refused(Refusal::Rejected, RefusalReason::TooManyPublishers, words::NO_SEAT));
+        };
+        if !place.leave() {
+            return Err(NotAdmitted::Gone);
+        }
+        *seat = Some(taken);
+        Ok(())
+    }
+
+    /// A key whose broadcast is open is no guess, whoever else guesses from its address.
+    fn check_guesses(&self, applicant: &Applicant, hash: &KeyHash) -> Result<(), NotAdmitted> {
+        let Some(remote) = applicant.remote else { return Ok(()) };
+        let guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
+        let allowed = guesses.allows(remote, std::time::Instant::now());
+        drop(guesses);
+        if allowed || self.known_keys.stream(hash, &self.directory.watch().borrow()).is_some() {
+            return Ok(());
+        }
+        Err(refused(Refusal::Denied, RefusalReason::Guessing, words::GUESSING))
     }
 
     fn denied(&self, denied: Denied, applicant: &Applicant) -> NotAdmitted {
@@ -149,7 +226,13 @@ impl Admission {
             DenialCode::Banned => RefusalReason::Banned,
             DenialCode::Held => RefusalReason::Held,
         };
-        refused(Refusal::Denied, reason, denied.message)
+        let message = match applicant.placement {
+            Placement::Odd if reason == RefusalReason::UnknownKey => {
+                format!("{} {}", denied.message, words::MISPLACED)
+            }
+            Placement::Usual | Placement::Odd => denied.message,
+        };
+        refused(Refusal::Denied, reason, message)
     }
 
     /// Finds the place of an authorized publisher: a new stream, or the one that it or somebody else has opened.
@@ -159,20 +242,17 @@ impl Admission {
         applicant: &Applicant,
         hash: &KeyHash,
         gone: Pin<&mut impl Future<Output = ()>>,
-    ) -> Result<Place, NotAdmitted> {
+    ) -> Result<Standing, NotAdmitted> {
         let record = match self.directory.get(authorized.stream) {
             Some(record) => record,
             None => match self.directory.open(self.spec(authorized, applicant, hash)).await {
                 Ok(record) => {
-                    return Ok(Place::Taken(Admitted { record, generation: FIRST_GENERATION }));
+                    return Ok(Standing::Taken { record, generation: FIRST_GENERATION });
                 }
                 Err(OpenError::Exists(record)) => record,
                 Err(OpenError::NoCapacity) => {
-                    return Err(refused(
-                        Refusal::Rejected,
-                        RefusalReason::NoCapacity,
-                        "This server already carries as many streams as it may. Try again when another has ended.",
-                    ));
+                    tracing::warn!("as many broadcasts as allowed are live (CAUDAL_MAX_STREAMS)");
+                    return Err(refused(Refusal::Rejected, RefusalReason::NoCapacity, words::NO_CAPACITY));
                 }
                 Err(OpenError::Unavailable(error)) => {
                     tracing::warn!(stream = %authorized.stream, %error, "a stream cannot be opened");
@@ -191,13 +271,13 @@ impl Admission {
         applicant: &Applicant,
         hash: &KeyHash,
         mut gone: Pin<&mut impl Future<Output = ()>>,
-    ) -> Result<Place, NotAdmitted> {
+    ) -> Result<Standing, NotAdmitted> {
         let policy = self.second_publisher.unwrap_or(policy);
         let stream = record.spec.stream;
         let mut since = Instant::now();
         for _ in 0..MAX_RIVALS {
             if !is_open(&record) {
-                return Ok(Place::Over(stream));
+                return Ok(Standing::Over(stream));
             }
             loop {
                 let held = since.elapsed();
@@ -211,7 +291,7 @@ impl Admission {
                         return Err(refused(
                             Refusal::BadName,
                             RefusalReason::AlreadyLive,
-                            "This stream key is live from another encoder.",
+                            words::ALREADY_LIVE,
                         ));
                     }
                     Judgement::AskAgain(pause) => tokio::select! {
@@ -230,28 +310,24 @@ impl Admission {
             match self.directory.reconnect(stream, ingest).await {
                 Ok(record) => {
                     self.metrics.takeovers.inc();
-                    return Ok(Place::Taken(Admitted { record, generation }));
+                    return Ok(Standing::Taken { record, generation });
                 }
                 Err(ReconnectError::Stale(_)) => {
                     // A rival was faster, and has the same claim to be judged fairly.
                     since = Instant::now();
                     match self.newer(stream, generation).await {
                         Some(newer) => record = newer,
-                        None => return Ok(Place::Over(stream)),
+                        None => return Ok(Standing::Over(stream)),
                     }
                 }
-                Err(ReconnectError::Over(_) | ReconnectError::Unknown) => return Ok(Place::Over(stream)),
+                Err(ReconnectError::Over(_) | ReconnectError::Unknown) => return Ok(Standing::Over(stream)),
                 Err(ReconnectError::Unavailable(error)) => {
                     tracing::warn!(%stream, %error, "a stream's publisher cannot be changed");
                     return Err(unavailable());
                 }
             }
         }
-        Err(refused(
-            Refusal::BadName,
-            RefusalReason::AlreadyLive,
-            "Several encoders are trying to publish with this stream key.",
-        ))
+        Err(refused(Refusal::BadName, RefusalReason::AlreadyLive, words::RIVALS))
     }
 
     /// The record of `stream` once it shows `generation` or a later one: a directory may lag behind what it refused.
@@ -298,13 +374,11 @@ fn refused(refusal: Refusal, reason: RefusalReason, message: impl Into<String>) 
 }
 
 fn unavailable() -> NotAdmitted {
-    refused(
-        Refusal::Rejected,
-        RefusalReason::Unavailable,
-        "The platform cannot check stream keys now. Try again in a moment.",
-    )
+    refused(Refusal::Rejected, RefusalReason::Unavailable, words::UNAVAILABLE)
 }
 
+/// The application of the addresses that we give out.
+const LIVE: &str = "live";
 /// [`StreamDirectory::open`]'s.
 const FIRST_GENERATION: Generation = Generation(1);
 /// A stream that has ended, and the one that the api opens for it; once more for an end in that very moment.

@@ -52,11 +52,12 @@ pub struct Internal {
 /// How much is let in.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Publishers at a time.
+    /// Publishers at a time that have been let in; a tenth more for those that return to an open broadcast.
     pub publishers: usize,
-    /// Connections at a time, publishing or not.
-    pub connections: usize,
-    /// Connections at a time from one address; none for no limit.
+    /// Connections at a time that have not been let in. When there is one more, the oldest of the address that has most of
+    /// them is closed.
+    pub waiting: usize,
+    /// Connections at a time from one address that have not been let in; none for no limit.
     pub connections_per_address: Option<NonZeroUsize>,
     /// Whether a connection's address is the publisher's own: not behind a proxy or a load balancer that hides it.
     /// Limits by address count only then.
@@ -80,8 +81,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             publishers: 1000,
-            connections: 12_000,
-            connections_per_address: NonZeroUsize::new(64),
+            waiting: 2000,
+            connections_per_address: NonZeroUsize::new(32),
             addresses: Addresses::Real,
             bitrate: MAX_BITRATE,
             drain: Duration::from_secs(5),

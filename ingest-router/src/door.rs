@@ -1,17 +1,17 @@
 //! Where publishers come in: listeners, limits, and the way of one connection.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use caudal_directory::StreamDirectory;
 use caudal_livestream::SessionId;
-use caudal_livestream::admission::StreamKey;
 use caudal_livestream::proof::RoleKey;
-use caudal_rtmp::{ConnectionLimiter, PeerAddress, PublishRequest, PublisherConnection, Refusal};
+use caudal_rtmp::{PublishRequest, PublisherConnection};
+use caudal_service::origin::Origin;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,7 @@ use crate::metrics::{Counted, Metrics, RefusalReason};
 use crate::replay::ReplayLimits;
 use crate::session::Session;
 use crate::sessions::Sessions;
+use crate::waiting_room::{Entered, Place, Room, WaitingRoom};
 
 /// Lets publishers in, on any number of listeners.
 pub(crate) struct Door {
@@ -33,9 +34,7 @@ pub(crate) struct Door {
     input_key: RoleKey,
     metrics: Metrics,
     limits: Limits,
-    connections: Arc<Semaphore>,
-    publishers: Arc<Semaphore>,
-    by_address: ConnectionLimiter,
+    waiting_room: WaitingRoom,
     /// Every connection's task.
     tasks: TaskTracker,
     shutdown: CancellationToken,
@@ -60,9 +59,11 @@ impl Door {
             input_key,
             metrics,
             limits,
-            connections: Arc::new(Semaphore::new(limits.connections)),
-            publishers: Arc::new(Semaphore::new(limits.publishers)),
-            by_address: ConnectionLimiter::new(limits.connections_per_address),
+            waiting_room: WaitingRoom::new(Room {
+                places: limits.waiting,
+                per_address: limits.connections_per_address.map(NonZeroUsize::get),
+                patience: PATIENCE,
+            }),
             tasks: TaskTracker::new(),
             shutdown,
             abandon: CancellationToken::new(),
@@ -84,16 +85,15 @@ impl Door {
                     }
                 },
             };
-            let Ok(slot) = Arc::clone(&self.connections).try_acquire_owned() else {
+            let Entered { place, made_room } = self.waiting_room.enter(self.origin(peer));
+            if made_room {
                 self.metrics.refused(RefusalReason::TooManyConnections);
-                continue;
-            };
+            }
             let door = Arc::clone(&self);
             let tls = tls.clone();
             self.tasks.spawn(async move {
                 let abandon = door.abandon.clone();
-                let _slot = slot;
-                abandon.run_until_cancelled_owned(door.connection(socket, peer, tls)).await;
+                abandon.run_until_cancelled_owned(door.connection(socket, peer, place, tls)).await;
             });
         }
     }
@@ -108,28 +108,31 @@ impl Door {
         }
     }
 
-    async fn connection(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>) {
+    async fn connection(
+        self: Arc<Self>,
+        socket: TcpStream,
+        peer: SocketAddr,
+        place: Place,
+        tls: Option<TlsAcceptor>,
+    ) {
         let _counted = Counted::new(&self.metrics.connections);
-        let Some(_place) = self.by_address.acquire(self.address(peer)) else {
-            self.metrics.refused(RefusalReason::TooManyConnections);
-            tracing::debug!(%peer, "too many connections from this address");
-            return;
-        };
         if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!(%peer, %error, "TCP_NODELAY");
         }
         // Boxed, so that a plain connection holds no room for what TLS needs.
-        match tls {
-            None => Box::pin(self.publisher(socket, peer)).await,
-            Some(tls) => match timeout(TLS_HANDSHAKE, tls.accept(socket)).await {
-                Ok(Ok(socket)) => Box::pin(self.publisher(socket, peer)).await,
-                Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake"),
-                Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
-            },
+        let Some(tls) = tls else { return Box::pin(self.publisher(socket, peer, place)).await };
+        let handshake = tokio::select! {
+            () = place.over() => return,
+            handshake = timeout(TLS_HANDSHAKE, tls.accept(socket)) => handshake,
+        };
+        match handshake {
+            Ok(Ok(socket)) => Box::pin(self.publisher(socket, peer, place)).await,
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake"),
+            Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
         }
     }
 
-    async fn publisher<IO>(&self, socket: IO, peer: SocketAddr)
+    async fn publisher<IO>(&self, socket: IO, peer: SocketAddr, place: Place)
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -137,6 +140,10 @@ impl Door {
             caudal_rtmp::Limits { max_bitrate: Some(self.limits.bitrate), ..caudal_rtmp::Limits::default() };
         let request = tokio::select! {
             () = self.shutdown.cancelled() => return,
+            () = place.over() => {
+                tracing::debug!(%peer, "a connection had to make room");
+                return;
+            }
             request = PublisherConnection::accept(socket, limits) => match request {
                 Ok(request) => request,
                 Err(error) => {
@@ -145,41 +152,37 @@ impl Door {
                 }
             },
         };
-        let Ok(place) = Arc::clone(&self.publishers).try_acquire_owned() else {
-            self.metrics.refused(RefusalReason::TooManyPublishers);
-            tracing::warn!(%peer, limit = self.limits.publishers, "a publisher over the limit");
-            request.reject(Refusal::Rejected, "This server takes no more publishers. Try again later.").await;
-            return;
-        };
         // Boxed, so that a connection that has not asked to publish yet costs no session's memory.
         Box::pin(self.applicant(request, peer, place)).await;
     }
 
-    async fn applicant<IO>(
-        &self,
-        mut request: PublishRequest<IO>,
-        peer: SocketAddr,
-        _place: OwnedSemaphorePermit,
-    ) where
+    async fn applicant<IO>(&self, mut request: PublishRequest<IO>, peer: SocketAddr, place: Place)
+    where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let applicant = Applicant {
-            key: StreamKey::new(request.details().key().expose()),
-            app: request.details().app.clone(),
-            remote: match self.limits.addresses {
-                Addresses::Real => Some(peer.ip()),
-                Addresses::Shared => None,
-            },
-            session: SessionId::generate(),
+        let remote = match self.limits.addresses {
+            Addresses::Real => Some(peer.ip()),
+            Addresses::Shared => None,
+        };
+        let applicant = Applicant::new(request.details(), remote, SessionId::generate());
+        let gone = async {
+            tokio::select! {
+                () = request.closed() => {}
+                () = place.over() => {}
+            }
         };
         // Not cut short by a shutdown: it may be half way into the directory.
-        match self.admission.admit(&applicant, request.closed()).await {
+        match self.admission.admit(&applicant, &place, gone).await {
             Ok(admitted) => self.session(request, admitted, &applicant, peer).await,
             Err(NotAdmitted::Gone) => tracing::debug!(%peer, "a publisher did not wait for its answer"),
             Err(NotAdmitted::Refused { refusal, reason, message }) => {
                 self.metrics.refused(reason);
-                tracing::info!(%peer, app = applicant.app, ?reason, message, "publisher refused");
-                request.reject(refusal, &message).await;
+                tracing::info!(%peer, app = applicant.app.word(), ?reason, "publisher refused");
+                // Whoever does not go away when it is refused still only holds a place in the waiting room.
+                tokio::select! {
+                    () = place.over() => {}
+                    () = request.reject(refusal, &message) => {}
+                }
             }
         }
     }
@@ -193,7 +196,7 @@ impl Door {
     ) where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Admitted { record, generation } = admitted;
+        let Admitted { record, generation, seat: _seat } = admitted;
         let spec = &record.spec;
         tracing::info!(
             stream = %spec.stream, channel = spec.channel, session = %applicant.session,
@@ -209,10 +212,10 @@ impl Door {
         session.run(self.shutdown.clone()).await;
     }
 
-    fn address(&self, peer: SocketAddr) -> PeerAddress {
+    fn origin(&self, peer: SocketAddr) -> Option<Origin> {
         match self.limits.addresses {
-            Addresses::Real => PeerAddress::Real(peer.ip()),
-            Addresses::Shared => PeerAddress::Shared,
+            Addresses::Real => Some(Origin::from(peer.ip())),
+            Addresses::Shared => None,
         }
     }
 }
@@ -220,3 +223,5 @@ impl Door {
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// As long as an RTMP handshake may take.
 const TLS_HANDSHAKE: Duration = Duration::from_secs(5);
+/// The deadlines of TLS, the handshake, `publish` and the api's answer, and a moment to hear of a refusal.
+const PATIENCE: Duration = Duration::from_secs(30);

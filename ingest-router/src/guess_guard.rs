@@ -1,85 +1,195 @@
 //! Addresses that keep trying keys that nobody has.
 
-use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// Counts unknown keys by address: a few at once, then one each [`REFILL`]. Whoever is beyond that is refused without a
-/// question to the api.
-#[derive(Debug, Default)]
+use caudal_service::origin::Origin;
+
+/// Counts unknown keys by address: a few at once, then one each [`Allowance::interval`]. Whoever is beyond that is refused
+/// without a question to the api. An IPv6 site is counted as a whole too, with more patience.
+///
+/// The counts are a count-min sketch: each address adds to one cell of each row, and has what the least of its cells says.
+/// It never forgets a guesser for the sake of a newcomer, costs the same for one address as for a million, and errs only on
+/// the side of counting too much: when [`CELLS`] addresses guess within a few seconds.
+#[derive(Debug)]
 pub(crate) struct GuessGuard {
-    addresses: HashMap<IpAddr, Guesses>,
+    rows: Vec<Row>,
 }
 
 #[derive(Debug)]
-struct Guesses {
-    /// When the address will be as if it had never guessed.
-    forgiven_at: Instant,
+struct Row {
+    hash: RandomState,
+    /// When each cell will be as if nobody had ever guessed; in milliseconds since `began`.
+    forgiven_at: Vec<u64>,
+    began: Option<Instant>,
+}
+
+/// How many wrong keys are forgiven.
+#[derive(Clone, Copy, Debug)]
+struct Allowance {
+    /// At once.
+    burst: u32,
+    /// For one more.
+    interval: Duration,
+}
+
+/// What is counted as one.
+#[derive(Clone, Copy, Debug, Hash)]
+enum Guesser {
+    Origin(Origin),
+    Site(Origin),
+}
+
+impl Guesser {
+    fn all(address: IpAddr) -> impl Iterator<Item = Self> {
+        let origin = Origin::from(address);
+        std::iter::once(Self::Origin(origin)).chain(origin.site().map(Self::Site))
+    }
+
+    fn allowance(self) -> Allowance {
+        match self {
+            Self::Origin(_) => ADDRESS,
+            Self::Site(_) => SITE,
+        }
+    }
+}
+
+impl Default for GuessGuard {
+    fn default() -> Self {
+        Self { rows: (0..ROWS).map(|_| Row::new()).collect() }
+    }
 }
 
 impl GuessGuard {
     /// Whether a publisher from `address` may try a key at `now`.
     pub(crate) fn allows(&self, address: IpAddr, now: Instant) -> bool {
-        self.addresses.get(&address).is_none_or(|guesses| {
-            guesses.forgiven_at.saturating_duration_since(now) + REFILL <= REFILL.saturating_mul(BURST)
+        Guesser::all(address).all(|guesser| {
+            let Allowance { burst, interval } = guesser.allowance();
+            self.owed(guesser, now) + interval <= interval.saturating_mul(burst)
         })
     }
 
     /// The key that came from `address` is nobody's.
     pub(crate) fn wrong(&mut self, address: IpAddr, now: Instant) {
-        if self.addresses.len() >= MAX_ADDRESSES {
-            self.addresses.retain(|_, guesses| guesses.forgiven_at > now);
+        for guesser in Guesser::all(address) {
+            // Only the cells that say least are raised: those above count somebody else too.
+            let owed = self.owed(guesser, now) + guesser.allowance().interval;
+            for row in &mut self.rows {
+                row.raise(guesser, now, owed);
+            }
         }
-        // More addresses than that at once are not one guesser; the api has its own limits.
-        if self.addresses.len() < MAX_ADDRESSES || self.addresses.contains_key(&address) {
-            let guesses = self.addresses.entry(address).or_insert(Guesses { forgiven_at: now });
-            guesses.forgiven_at = guesses.forgiven_at.max(now) + REFILL;
-        }
+    }
+
+    fn owed(&self, guesser: Guesser, now: Instant) -> Duration {
+        self.rows.iter().map(|row| row.owed(guesser, now)).min().unwrap_or_default()
     }
 }
 
-/// Typing errors come in ones and twos.
-const BURST: u32 = 10;
-/// A thousand guesses take nearly two hours.
-const REFILL: Duration = Duration::from_secs(6);
-/// 4 MB of them.
-const MAX_ADDRESSES: usize = 65_536;
+impl Row {
+    fn new() -> Self {
+        Self { hash: RandomState::new(), forgiven_at: vec![0; CELLS], began: None }
+    }
+
+    fn owed(&self, guesser: Guesser, now: Instant) -> Duration {
+        let forgiven_at = self.forgiven_at.get(self.cell(guesser)).copied().unwrap_or(0);
+        Duration::from_millis(forgiven_at.saturating_sub(self.millis(now)))
+    }
+
+    fn raise(&mut self, guesser: Guesser, now: Instant, owed: Duration) {
+        self.began.get_or_insert(now);
+        let until = self.millis(now).saturating_add(u64::try_from(owed.as_millis()).unwrap_or(u64::MAX));
+        let cell = self.cell(guesser);
+        if let Some(forgiven_at) = self.forgiven_at.get_mut(cell) {
+            *forgiven_at = until.max(*forgiven_at);
+        }
+    }
+
+    fn cell(&self, guesser: Guesser) -> usize {
+        usize::try_from(self.hash.hash_one(guesser) % CELLS_U64).unwrap_or(0)
+    }
+
+    fn millis(&self, now: Instant) -> u64 {
+        let since = self.began.map_or(Duration::ZERO, |began| now.saturating_duration_since(began));
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Typing errors come in ones and twos. A thousand guesses take nearly two hours.
+const ADDRESS: Allowance = Allowance { burst: 10, interval: Duration::from_secs(6) };
+/// A school or an office, each of whose people may mistype.
+const SITE: Allowance = Allowance { burst: 100, interval: Duration::from_millis(600) };
+/// Two rows: an innocent address is counted with others only when it shares both of its cells with guessers.
+const ROWS: usize = 2;
+/// 512 KB a row.
+const CELLS: usize = 65_536;
+const CELLS_U64: u64 = 65_536;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_guesser_gets_a_few_tries_and_then_one_at_a_time() {
-        let mut guard = GuessGuard::default();
-        let address: IpAddr = "192.0.2.1".parse().unwrap();
-        let other: IpAddr = "192.0.2.2".parse().unwrap();
-        let start = Instant::now();
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    /// How many of `tries` from addresses that `from` gives are let through at `now`.
+    fn tried(guard: &mut GuessGuard, now: Instant, tries: u32, from: impl Fn(u32) -> IpAddr) -> u32 {
         let mut tried = 0;
-        for _ in 0..1000 {
-            if guard.allows(address, start) {
-                guard.wrong(address, start);
+        for index in 0..tries {
+            if guard.allows(from(index), now) {
+                guard.wrong(from(index), now);
                 tried += 1;
             }
         }
-        assert_eq!(tried, BURST);
-        assert!(guard.allows(other, start));
-        let later = start + REFILL;
-        assert!(guard.allows(address, later));
-        guard.wrong(address, later);
-        assert!(!guard.allows(address, later));
-        assert!(guard.allows(address, start + REFILL * 100));
+        tried
     }
 
     #[test]
-    fn the_number_of_addresses_is_bounded() {
+    fn a_guesser_gets_a_few_tries_and_then_one_at_a_time() {
         let mut guard = GuessGuard::default();
-        let now = Instant::now();
-        for index in 0..u32::try_from(MAX_ADDRESSES).unwrap() + 10 {
-            guard.wrong(IpAddr::from(index.to_be_bytes()), now);
+        let (guesser, other) = (address("192.0.2.1"), address("192.0.2.2"));
+        let start = Instant::now();
+        assert_eq!(tried(&mut guard, start, 1000, |_| guesser), ADDRESS.burst);
+        assert!(guard.allows(other, start));
+        let later = start + ADDRESS.interval;
+        assert_eq!(tried(&mut guard, later, 1000, |_| guesser), 1);
+        assert_eq!(tried(&mut guard, start + ADDRESS.interval * 100, 1000, |_| guesser), ADDRESS.burst);
+    }
+
+    #[test]
+    fn a_host_that_picks_a_new_address_of_its_network_for_each_guess_is_one_guesser() {
+        let mut guard = GuessGuard::default();
+        let start = Instant::now();
+        let of_network = |index: u32| address(&format!("2001:db8:1:2::{index:x}"));
+        assert_eq!(tried(&mut guard, start, 1000, of_network), ADDRESS.burst);
+        let mapped = |index: u32| address(if index % 2 == 0 { "192.0.2.1" } else { "::ffff:192.0.2.1" });
+        assert_eq!(tried(&mut guard, start, 1000, mapped), ADDRESS.burst);
+    }
+
+    #[test]
+    fn a_site_that_picks_a_new_network_for_each_guess_runs_out_of_them() {
+        let mut guard = GuessGuard::default();
+        let start = Instant::now();
+        let of_site = |index: u32| address(&format!("2001:db8:1:{:x}::1", index % 0xFFFF));
+        assert_eq!(tried(&mut guard, start, 5000, of_site), SITE.burst);
+        assert!(guard.allows(address("2001:db8:2::1"), start), "other sites are not touched");
+    }
+
+    #[test]
+    fn a_flood_of_new_addresses_neither_hides_a_guesser_nor_goes_uncounted_nor_shuts_others_out() {
+        let mut guard = GuessGuard::default();
+        let start = Instant::now();
+        let guesser = address("192.0.2.1");
+        assert_eq!(tried(&mut guard, start, 100, |_| guesser), ADDRESS.burst);
+        for index in 0..200_000_u32 {
+            guard.wrong(IpAddr::from((0x0A00_0000 + index).to_be_bytes()), start);
         }
-        assert_eq!(guard.addresses.len(), MAX_ADDRESSES);
-        guard.wrong("192.0.2.1".parse().unwrap(), now + REFILL * 2);
-        assert_eq!(guard.addresses.len(), 1);
+        assert!(!guard.allows(guesser, start), "still counted");
+        assert!(tried(&mut guard, start, 100, |_| address("203.0.113.9")) <= ADDRESS.burst, "counted");
+        let innocent = (0..1000_u32)
+            .filter(|index| guard.allows(IpAddr::from((0xC633_0000 + index).to_be_bytes()), start));
+        assert!(innocent.count() > 900);
+        assert_eq!(guard.rows.iter().map(|row| row.forgiven_at.len()).sum::<usize>(), ROWS * CELLS);
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! Knows nothing of segments, viewers or databases. [`run`] is all of it:
 //!
-//! * `door` accepts connections, `admission` decides about them (`authorize`, `known_keys`, `guess_guard`; for a key that
+//! * `door` accepts connections, which wait in the `waiting_room` until they have one of the `seats`; `admission` decides
+//!   about them (`authorize`, `known_keys`, `guess_guard`; for a key that
 //!   is live `takeover` with `judges`),
 //! * `session` owns one publisher: `replay` and `measure` are its pure parts, `link` its way to the worker (`relay`),
 //!   `verdict` says when it has to go,
@@ -25,12 +26,15 @@ mod measure;
 mod metrics;
 mod relay;
 mod replay;
+mod seats;
 mod session;
 mod sessions;
 mod tag;
 mod takeover;
 mod timestamps;
 mod verdict;
+mod waiting_room;
+mod words;
 
 use std::io;
 use std::sync::Arc;
@@ -47,6 +51,7 @@ use crate::door::Door;
 use crate::judges::Judges;
 use crate::known_keys::KnownKeys;
 use crate::metrics::Metrics;
+use crate::seats::Seats;
 use crate::sessions::Sessions;
 
 pub use config::{Addresses, Config, Internal, Limits, RECONNECT_WINDOW};
@@ -91,6 +96,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         known_keys: KnownKeys::default(),
         guesses: std::sync::Mutex::default(),
         metrics: metrics.clone(),
+        seats: Seats::new(config.limits.publishers),
         second_publisher,
         this_router,
         reconnect_window: config.reconnect_window,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use caudal_livestream::UnixMillis;
+use caudal_livestream::admission::StreamKey;
 use caudal_livestream::record::MediaInfo;
 use caudal_media::codec::VideoConfig;
 use caudal_media::flv::{AudioTag, VideoCodec, VideoTag};
@@ -50,7 +51,9 @@ impl Measure {
         self.arrived(tag.len(), now);
         match &tag.body {
             Body::Metadata(metadata) => {
-                self.info.encoder.clone_from(&metadata.encoder);
+                // The studio shows it, and the directory keeps it: not a key that somebody pasted into the wrong field.
+                self.info.encoder =
+                    metadata.encoder.clone().filter(|encoder| !encoder.contains(StreamKey::PREFIX));
                 // Until the codec's configuration says better.
                 self.info.width = self.info.width.or(metadata.width);
                 self.info.height = self.info.height.or(metadata.height);

@@ -6,6 +6,7 @@ use caudal_livestream::{Generation, SessionId};
 use caudal_rtmp::Refusal;
 
 use crate::metrics::SessionEnd;
+use crate::words;
 
 /// What the publisher of a session is told when it has to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub(crate) struct Dismissal {
 impl Dismissal {
     /// At a stop of this router: the publisher comes back, to another one or to its successor.
     pub(crate) fn shutdown() -> Self {
-        Self::new(SessionEnd::Shutdown, Refusal::Rejected, "The server is restarting. Please reconnect.")
+        Self::new(SessionEnd::Shutdown, Refusal::Rejected, words::RESTARTING)
     }
 
     fn new(end: SessionEnd, refusal: Refusal, message: impl Into<String>) -> Self {
@@ -34,11 +35,10 @@ pub(crate) fn dismissal(
 ) -> Option<Dismissal> {
     let over = |refusal, message| Some(Dismissal::new(SessionEnd::StreamOver, refusal, message));
     let Some(LiveStream { spec, status }) = record else {
-        return over(Refusal::Rejected, "The broadcast has ended.".to_owned());
+        return over(Refusal::Rejected, words::ENDED.to_owned());
     };
     if spec.ingest.generation > generation {
-        let message = "Another encoder has taken over this stream.";
-        return Some(Dismissal::new(SessionEnd::TakenOver, Refusal::BadName, message));
+        return Some(Dismissal::new(SessionEnd::TakenOver, Refusal::BadName, words::TAKEN_OVER));
     }
     let dropped = spec.drop.as_ref().filter(|order| order.session == session);
     if status.phase.is_over() || spec.desired_state == DesiredState::Ended {
@@ -46,20 +46,17 @@ pub(crate) fn dismissal(
         return match spec.end_reason {
             // The revocation may be here before the order to end.
             reason if reason == Some(EndReason::KeyRotated) || spec.key_revoked => {
-                over(Refusal::Denied, "The stream key was changed. Copy the new one.".to_owned())
+                over(Refusal::Denied, words::KEY_CHANGED.to_owned())
             }
             // A ban drops the publisher and ends the broadcast; the drop has the reason.
             Some(EndReason::EndedByOwner) => over(
                 Refusal::Rejected,
-                dropped.map_or_else(|| "The broadcast was ended.".to_owned(), |order| order.reason.clone()),
+                dropped.map_or_else(|| words::ENDED_BY_OWNER.to_owned(), |order| order.reason.clone()),
             ),
-            Some(EndReason::Shutdown) => over(Refusal::Rejected, "The platform is being stopped.".to_owned()),
+            Some(EndReason::Shutdown) => over(Refusal::Rejected, words::STOPPING.to_owned()),
             _ => over(
                 Refusal::Rejected,
-                told.map_or_else(
-                    || "The broadcast has ended.".to_owned(),
-                    |reason| format!("The broadcast has ended: {reason}."),
-                ),
+                told.map_or_else(|| words::ENDED.to_owned(), |reason| words::ended_because(reason)),
             ),
         };
     }
@@ -84,11 +81,7 @@ mod tests {
             (
                 "another one took over",
                 |record| record.spec.ingest.generation = Generation(2),
-                Some((
-                    SessionEnd::TakenOver,
-                    Refusal::BadName,
-                    "Another encoder has taken over this stream.",
-                )),
+                Some((SessionEnd::TakenOver, Refusal::BadName, words::TAKEN_OVER)),
             ),
             (
                 "its owner ended it",
@@ -96,7 +89,7 @@ mod tests {
                     record.spec.desired_state = DesiredState::Ended;
                     record.spec.end_reason = Some(EndReason::EndedByOwner);
                 },
-                Some((SessionEnd::StreamOver, Refusal::Rejected, "The broadcast was ended.")),
+                Some((SessionEnd::StreamOver, Refusal::Rejected, words::ENDED_BY_OWNER)),
             ),
             (
                 "its owner was banned",
@@ -114,11 +107,7 @@ mod tests {
                     record.spec.desired_state = DesiredState::Ended;
                     record.spec.end_reason = Some(EndReason::KeyRotated);
                 },
-                Some((
-                    SessionEnd::StreamOver,
-                    Refusal::Denied,
-                    "The stream key was changed. Copy the new one.",
-                )),
+                Some((SessionEnd::StreamOver, Refusal::Denied, words::KEY_CHANGED)),
             ),
             (
                 "its key was revoked, and nothing else is known yet",
@@ -126,11 +115,7 @@ mod tests {
                     record.spec.key_revoked = true;
                     record.status.phase = Phase::Ending;
                 },
-                Some((
-                    SessionEnd::StreamOver,
-                    Refusal::Denied,
-                    "The stream key was changed. Copy the new one.",
-                )),
+                Some((SessionEnd::StreamOver, Refusal::Denied, words::KEY_CHANGED)),
             ),
             (
                 "it failed",
@@ -141,7 +126,7 @@ mod tests {
                 Some((
                     SessionEnd::StreamOver,
                     Refusal::Rejected,
-                    "The broadcast has ended: its workers kept failing.",
+                    "The broadcast has ended: its workers kept failing. Start streaming again to begin a new one.",
                 )),
             ),
             (
@@ -153,13 +138,13 @@ mod tests {
                 Some((
                     SessionEnd::StreamOver,
                     Refusal::Rejected,
-                    "The broadcast has ended: its workers kept failing.",
+                    "The broadcast has ended: its workers kept failing. Start streaming again to begin a new one.",
                 )),
             ),
             (
                 "it is being closed",
                 |record| record.status.phase = Phase::Ending,
-                Some((SessionEnd::StreamOver, Refusal::Rejected, "The broadcast has ended.")),
+                Some((SessionEnd::StreamOver, Refusal::Rejected, words::ENDED)),
             ),
             (
                 "it is to be dropped",

@@ -12,9 +12,22 @@ use crate::{RenditionName, SessionId, StreamId};
 pub struct StreamKey(String);
 
 impl StreamKey {
+    /// How each key begins, which tells a leaked key from other text, for people and for scanners.
+    pub const PREFIX: &str = "live_";
+    /// 190 bits.
+    pub const RANDOM_CHARACTERS: usize = 32;
+
     /// From what the publisher sent.
     pub fn new(key: impl Into<String>) -> Self {
         Self(key.into())
+    }
+
+    /// Whether it looks like one that the api makes: [`PREFIX`](Self::PREFIX) and then
+    /// [`RANDOM_CHARACTERS`](Self::RANDOM_CHARACTERS) letters and digits.
+    pub fn is_well_formed(&self) -> bool {
+        self.0.strip_prefix(Self::PREFIX).is_some_and(|random| {
+            random.len() == Self::RANDOM_CHARACTERS && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        })
     }
 
     /// The key itself; for hashing and for the one request that carries it.
@@ -30,7 +43,9 @@ impl fmt::Debug for StreamKey {
 }
 
 /// The router's question.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// Its `Debug` leaves out the app, which may be a key in the wrong place.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuthorizeRequest {
     /// The publisher's key.
@@ -45,6 +60,18 @@ pub struct AuthorizeRequest {
     /// and answers with a new one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ended: Option<StreamId>,
+}
+
+impl fmt::Debug for AuthorizeRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, app: _, remote, session, ended } = self;
+        f.debug_struct("AuthorizeRequest")
+            .field("key", key)
+            .field("remote", remote)
+            .field("session", session)
+            .field("ended", ended)
+            .finish_non_exhaustive()
+    }
 }
 
 /// `200`: publish.

@@ -1,17 +1,24 @@
 //! Aggregate messages: several in one (RTMP 1.0 §7.1.6).
 
+use std::fmt;
+
 use bytes::{Buf, Bytes};
 
 use crate::message::{Message, kind};
 
-/// What is left of an aggregate. Its messages are read out one at a time, as slices of it.
-#[derive(Debug)]
+/// What is left of an aggregate. Its messages are read out one at a time.
 pub(crate) struct Aggregate {
     rest: Bytes,
     timestamp: u32,
     stream_id: u32,
     /// The first sub-message's timestamp: the others count from it, it stands for the aggregate's.
     first: Option<u32>,
+}
+
+impl fmt::Debug for Aggregate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Aggregate({} bytes)", self.rest.len())
+    }
 }
 
 impl Aggregate {
@@ -36,7 +43,9 @@ impl Aggregate {
             self.rest.clear();
             return None;
         }
-        let payload = self.rest.split_to(length);
+        // In memory of its own: as a slice, a few bytes in somebody's replay would keep megabytes alive, uncounted.
+        let payload = Bytes::copy_from_slice(self.rest.get(..length)?);
+        self.rest.advance(length);
         // The last back pointer is left out by some.
         self.rest.advance(self.rest.len().min(4));
         let first = *self.first.get_or_insert(timestamp);

@@ -35,7 +35,6 @@ impl AmfError {
 }
 
 /// What could be read, and what stopped the reader if it did not come to the end.
-#[derive(Debug)]
 pub(crate) struct Decoded {
     pub(crate) values: Vec<Amf0Value>,
     pub(crate) error: Option<AmfError>,

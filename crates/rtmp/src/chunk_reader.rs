@@ -1,5 +1,7 @@
 //! Chunks in, whole messages out (RTMP 1.0 §5.3), within bounds whatever the peer sends.
 
+use std::fmt;
+
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::limits::{MAX_CHUNK_SIZE, MAX_CHUNK_STREAMS, MAX_MESSAGE_BEFORE_PUBLISH, UNFINISHED_MESSAGES};
@@ -51,11 +53,19 @@ pub enum ChunkError {
     ShortControl(u8),
 }
 
-#[derive(Debug)]
 struct ChunkStream {
     id: u32,
     header: Header,
     partial: Option<BytesMut>,
+}
+
+/// What has arrived may be a command with a key in it.
+impl fmt::Debug for ChunkStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, header, partial } = self;
+        let partial = partial.as_ref().map(BytesMut::len);
+        f.debug_struct("ChunkStream").field("id", id).field("header", header).field("partial", &partial).finish()
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -173,8 +183,7 @@ impl ChunkReader {
         Ok(Some(ParsedHeader { id, known, header, continues, bytes: input.len() - cursor.len() }))
     }
 
-    /// Acts on a header. A message that lies whole in `input` comes back at once, without a copy when
-    /// it is large.
+    /// Acts on a header. A message that lies whole in `input` comes back at once.
     fn open(&mut self, parsed: &ParsedHeader, input: &mut BytesMut) -> Result<Option<Message>, ChunkError> {
         let index = if let Some(index) = parsed.known {
             index
@@ -205,13 +214,10 @@ impl ChunkReader {
         if length <= chunk_size
             && let Some(whole) = input.get(..length)
         {
-            let payload = if length >= SHARE_FROM {
-                input.split_to(length).freeze()
-            } else {
-                let copy = Bytes::copy_from_slice(whole);
-                input.advance(length);
-                copy
-            };
+            // In memory of its own: a slice would keep the whole read buffer alive for as long as somebody's replay
+            // holds the message, uncounted.
+            let payload = Bytes::copy_from_slice(whole);
+            input.advance(length);
             return Ok(Some(parsed.header.message(payload)));
         }
         self.unfinished = declared;
@@ -320,10 +326,6 @@ const INITIAL_CHUNK_SIZE: usize = 128;
 
 /// A timestamp field that says that the real one follows in 32 bits.
 const EXTENDED: u32 = 0x00FF_FFFF;
-
-/// Payloads from this size on share the read buffer. A smaller one is copied, so that an audio frame in
-/// somebody's replay does not keep a whole read buffer alive.
-const SHARE_FROM: usize = 8 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -29,7 +29,6 @@ mod chunk_reader;
 mod chunk_writer;
 mod client_session;
 mod codec;
-mod connection_limiter;
 #[doc(hidden)]
 pub mod fuzzing;
 mod limits;
@@ -49,7 +48,6 @@ pub use amf::AmfError;
 pub use chunk_reader::ChunkError;
 pub use client_session::{ClientEvent, ClientSession, RelayTarget};
 pub use codec::{FourCc, SUPPORTED_AUDIO, SUPPORTED_VIDEO};
-pub use connection_limiter::{ConnectionLimiter, ConnectionPermit, PeerAddress};
 pub use limits::*;
 pub use metadata::Metadata;
 pub use publisher_connection::{PublishRequest, PublisherConnection, PublisherStream};

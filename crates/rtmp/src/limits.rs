@@ -1,6 +1,5 @@
 //! Every bound of a session, each with the reason for its number.
 
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
 /// What one session may take. The defaults are the constants of this module.
@@ -69,7 +68,7 @@ pub const UNFINISHED_MESSAGES: usize = 2;
 pub const MAX_CHUNK_STREAMS: usize = 32;
 
 /// The chunk size that we announce: nginx-rtmp's and SRS's, so every encoder has met it. A frame of
-/// 6 Mb/s video fits in one chunk, which spares a copy.
+/// 6 Mb/s video fits in one chunk.
 pub const CHUNK_SIZE: u32 = 60_000;
 
 /// Above this a chunk is a whole message whatever it says: a message's length has 24 bits.
@@ -110,9 +109,6 @@ pub const MAX_BITRATE: u64 = 50_000_000;
 /// Bitrate is averaged over this: an encoder that comes back from a network stall sends what it held
 /// (OBS: a few seconds) at line speed, and that is not an attack.
 pub const BITRATE_WINDOW: Duration = Duration::from_secs(10);
-
-/// Connections from one address: a studio's encoders behind one router, with room for half-open ones.
-pub const MAX_CONNECTIONS_PER_ADDRESS: Option<NonZeroUsize> = NonZeroUsize::new(32);
 
 /// Replies that the peer does not read: pings and acknowledgements are below 1 KiB a minute.
 pub const MAX_UNREAD_REPLIES: usize = 64 * 1024;

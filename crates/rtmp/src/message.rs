@@ -1,9 +1,11 @@
 //! One RTMP message, whole.
 
+use std::fmt;
+
 use bytes::Bytes;
 
 /// A message as the chunk layer hands it up.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Message {
     /// Milliseconds, modulo 2^32.
     pub(crate) timestamp: u32,
@@ -13,6 +15,19 @@ pub(crate) struct Message {
     pub(crate) stream_id: u32,
     /// The message without its header.
     pub(crate) payload: Bytes,
+}
+
+/// Without the payload, which may hold a key.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { timestamp, kind, stream_id, payload } = self;
+        f.debug_struct("Message")
+            .field("timestamp", timestamp)
+            .field("kind", kind)
+            .field("stream_id", stream_id)
+            .field("bytes", &payload.len())
+            .finish()
+    }
 }
 
 /// Message type ids (RTMP 1.0 §5.4, §6.1, §7.1).

@@ -1,12 +1,14 @@
 //! `onMetaData`: what an encoder says about its stream.
 
+use std::fmt;
+
 use bytes::{BufMut, Bytes};
 use rml_amf0::Amf0Value;
 
 use crate::amf;
 
 /// An encoder's `onMetaData`. All of it may be missing, and none of it has to be true.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Metadata {
     /// Pixels.
     pub width: Option<u32>,
@@ -32,6 +34,18 @@ pub struct Metadata {
     pub encoder: Option<String>,
     /// The AMF0 from the string `onMetaData` on: checked, and what a relay passes on.
     pub raw: Bytes,
+}
+
+/// Without its texts: any of them may be a key that somebody pasted into the wrong field.
+impl fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metadata")
+            .field("width", &self.width)
+            .field("height", &self.height)
+            .field("frame_rate", &self.frame_rate)
+            .field("bytes", &self.raw.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Metadata {

@@ -1,17 +1,25 @@
 //! Bytes on their way to the peer.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::IoSlice;
 
 use bytes::{Buf, Bytes, BytesMut};
 
 /// What waits to be written: small pieces gathered in buffers, large payloads by reference, so that one
 /// vectored write takes a whole batch.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct SendQueue {
     segments: VecDeque<Bytes>,
     tail: BytesMut,
     queued: usize,
+}
+
+/// Without the bytes: a relay's proof is among them.
+impl fmt::Debug for SendQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SendQueue({} bytes)", self.remaining())
+    }
 }
 
 impl SendQueue {

@@ -391,7 +391,7 @@ impl ServerSession {
         match self.phase {
             Phase::Closed => None,
             Phase::Live(Live { stream_id, .. }) => {
-                self.send_command(replies::refused(Refusal::Rejected, &error.to_string()), stream_id);
+                self.send_command(replies::refused(Refusal::Rejected, &error.told()), stream_id);
                 Some(self.lose(false, LossReason::Failed(error)))
             }
             _ => {

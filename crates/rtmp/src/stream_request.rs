@@ -9,31 +9,46 @@ use crate::codec::FourCc;
 use crate::limits::{MAX_NAME, MAX_QUERY_PARAMETERS};
 
 /// A request to publish, waiting for an answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// Any text in it may be a stream key that somebody pasted into the wrong field: `Debug` shows none of it.
+#[derive(Clone, PartialEq, Eq)]
 pub struct PublishRequested {
-    /// The application of `connect`, without query and slashes at its ends.
+    /// The application of `connect`: the first segment of its path.
     pub app: String,
-    /// The stream's name without its query. For most encoders it is the stream key.
+    /// The stream's name without its query, as the encoder sent it. For most encoders it is the stream key.
     pub name: StreamKey,
     /// The name's parameters, then the app's, then `tcUrl`'s.
     pub query: Query,
-    /// `tcUrl`'s scheme, host and port, then the app: a key may stand in what follows them.
-    pub tc_url: String,
-    /// `flashVer`: the encoder's own name, often a lie (`FMLE/3.0 (compatible; FMSc/1.0)`).
-    pub flash_version: String,
     /// The last argument of `publish`.
     pub mode: PublishMode,
     /// What `connect` said about Enhanced RTMP.
     pub enhanced: EnhancedCapabilities,
+    /// See [`candidates`](Self::candidates); never empty.
+    candidates: Vec<StreamKey>,
 }
 
 impl PublishRequested {
-    /// The stream key: `?key=` where there is one, else the name.
+    /// The stream key: `?key=` where there is one, else the last part of the name, else what stands behind the app.
     pub fn key(&self) -> StreamKey {
-        match self.query.get("key") {
-            Some(key) => StreamKey(key.to_owned()),
-            None => self.name.clone(),
-        }
+        self.candidates.first().unwrap_or(&self.name).clone()
+    }
+
+    /// Everything that may be the key, the usual place first: people paste keys into the server's address and whole
+    /// addresses into the field for the key, with spaces and slashes around them. Whoever knows what keys look like
+    /// can find it here.
+    pub fn candidates(&self) -> &[StreamKey] {
+        &self.candidates
+    }
+}
+
+impl fmt::Debug for PublishRequested {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { app: _, name, query, mode, enhanced: _, candidates: _ } = self;
+        f.debug_struct("PublishRequested")
+            .field("name", name)
+            .field("query", query)
+            .field("mode", mode)
+            .finish_non_exhaustive()
     }
 }
 
@@ -54,7 +69,7 @@ impl fmt::Debug for StreamKey {
     }
 }
 
-/// Parameters behind a `?`, percent-decoded. Their values may be secrets: `Debug` shows only names.
+/// Parameters behind a `?`, percent-decoded. Names and values may be secrets: `Debug` shows neither.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Query(Vec<(String, String)>);
 
@@ -77,7 +92,7 @@ impl Query {
 
 impl fmt::Debug for Query {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.0.iter().map(|(name, _)| (name, "***"))).finish()
+        write!(f, "Query({} parameters)", self.0.len())
     }
 }
 
@@ -113,13 +128,18 @@ impl EnhancedCapabilities {
     }
 }
 
-/// What `connect` said.
-#[derive(Debug, Clone, Default)]
+/// What `connect` said; of its texts, those in which a key may stand.
+#[derive(Clone, Default)]
 pub(crate) struct ConnectRequest {
     app: String,
     tc_url: String,
-    flash_version: String,
     pub(crate) enhanced: EnhancedCapabilities,
+}
+
+impl fmt::Debug for ConnectRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ConnectRequest(***)")
+    }
 }
 
 impl ConnectRequest {
@@ -142,7 +162,6 @@ impl ConnectRequest {
         Self {
             app: string("app"),
             tc_url: string("tcUrl"),
-            flash_version: string("flashVer"),
             enhanced: EnhancedCapabilities {
                 fourcc: fourcc
                     .into_iter()
@@ -155,36 +174,48 @@ impl ConnectRequest {
         }
     }
 
-    /// The request that `publish` makes of it; `None` without a usable name.
+    /// The request that `publish` makes of it; `None` when nothing in it can be a key.
     pub(crate) fn publish(&self, name: &str, mode: &str) -> Option<PublishRequested> {
         if name.len() > MAX_NAME {
             return None;
         }
         let (name, name_query) = split_query(name);
-        let (app, app_query) = split_query(&self.app);
-        let (tc_url, url_query) = split_query(&self.tc_url);
+        let (app_path, app_query) = split_query(&self.app);
+        let (_, url_query) = split_query(&self.tc_url);
         let mut query = Query::default();
         for part in [name_query, app_query, url_query] {
             query.extend(part);
         }
-        let mut app = app.trim_matches('/');
-        let mut name = name.trim_matches('/');
-        if name.is_empty() && query.get("key").is_none() {
-            // Encoders with one field for the whole URL: `rtmp://host/live/key` arrives as app `live/key`.
-            (app, name) = app.rsplit_once('/')?;
+        let mut app_segments = segments(app_path);
+        let app = app_segments.next().unwrap_or_default();
+        let named = query.get("key").map(tidy);
+        let usual = named.into_iter().chain(segments(name).rev()).chain(app_segments.rev());
+        // `rtmp://host/live?KEY`, `?streamkey=KEY`, and `rtmp://host/KEY`: only for whoever knows a key by its looks.
+        let odd = query.0.iter().flat_map(|(name, value)| [tidy(name), tidy(value)]).chain([app]);
+        let mut candidates: Vec<StreamKey> = Vec::new();
+        for candidate in usual.chain(odd) {
+            if candidates.len() == MAX_CANDIDATES {
+                break;
+            }
+            if !candidate.is_empty() && !candidates.iter().any(|known| known.0 == candidate) {
+                candidates.push(StreamKey(candidate.to_owned()));
+            }
+        }
+        // An app alone, such as `live`, is no key but the lack of one.
+        if segments(name).next().is_none() && candidates.iter().all(|candidate| candidate.0 == app) {
+            return None;
         }
         Some(PublishRequested {
             app: app.to_owned(),
-            name: StreamKey(name.to_owned()),
-            query,
-            tc_url: format!("{}/{app}", origin(tc_url)),
-            flash_version: self.flash_version.clone(),
+            name: StreamKey(tidy(name).to_owned()),
+            candidates,
             mode: match mode.to_ascii_lowercase().as_str() {
                 "record" => PublishMode::Record,
                 "append" => PublishMode::Append,
                 _ => PublishMode::Live,
             },
             enhanced: self.enhanced.clone(),
+            query,
         })
     }
 }
@@ -193,11 +224,18 @@ fn split_query(text: &str) -> (&str, &str) {
     text.split_once('?').unwrap_or((text, ""))
 }
 
-/// A URL up to its path.
-fn origin(url: &str) -> &str {
-    let host = url.find("://").map_or(0, |at| at + 3);
-    let path = url.get(host..).and_then(|rest| rest.find('/')).map_or(url.len(), |at| host + at);
-    url.get(..path).unwrap_or(url)
+/// The parts of a path or a URL that hold something.
+fn segments(path: &str) -> impl DoubleEndedIterator<Item = &str> {
+    path.split('/').map(tidy).filter(|segment| !segment.is_empty())
+}
+
+/// Without what copying and pasting leaves around a text.
+fn tidy(text: &str) -> &str {
+    text.trim_matches(|character: char| {
+        character.is_whitespace()
+            || character.is_control()
+            || matches!(character, '/' | '"' | '\'' | '<' | '>' | '\u{200B}'..='\u{200F}' | '\u{2060}' | '\u{FEFF}')
+    })
 }
 
 fn percent_decode(text: &str) -> String {
@@ -225,6 +263,9 @@ fn low_bits(number: f64) -> u32 {
     format!("{number:.0}").parse::<u32>().unwrap_or(0)
 }
 
+/// What stands in the names and addresses that people mix up.
+const MAX_CANDIDATES: usize = 16;
+
 /// There are about a dozen codecs.
 const MAX_FOURCC: usize = 32;
 
@@ -239,9 +280,11 @@ mod tests {
         let object = HashMap::from([
             ("app".to_owned(), text(app)),
             ("tcUrl".to_owned(), text(tc_url)),
-            ("flashVer".to_owned(), text("FMLE/3.0")),
+            ("flashVer".to_owned(), text(app)),
         ]);
-        ConnectRequest::read(&Amf0Value::Object(object)).publish(name, "LIVE")
+        let connect = ConnectRequest::read(&Amf0Value::Object(object));
+        assert!(!format!("{connect:?}").contains("secret"));
+        connect.publish(name, "LIVE")
     }
 
     #[test]
@@ -262,13 +305,45 @@ mod tests {
             assert_eq!(request.mode, PublishMode::Live);
         }
         assert_eq!(request("live", "rtmp://h/live", ""), None);
+        assert_eq!(request(" live/ ", "rtmp://h/live", " "), None);
+    }
+
+    #[test]
+    fn a_misplaced_key_is_among_the_candidates() {
+        for (app, tc_url, name) in [
+            ("live/secret", "rtmp://h/live/secret", "any"),
+            ("live/secret/", "rtmp://h/live/secret/", "secret"),
+            ("live", "rtmp://h/live", " secret\r\n"),
+            ("live", "rtmp://h/live", "secret/"),
+            ("live", "rtmp://h/live", "\"secret\""),
+            ("live", "rtmp://h/live", "\u{FEFF}secret\u{200B}"),
+            ("live", "rtmp://h/live", "live/secret"),
+            ("live", "rtmp://h/live", "rtmp://h/live/secret"),
+            ("live", "rtmp://h/live", "rtmp://h:1935/live/secret/ "),
+            ("live?secret", "rtmp://h/live?secret", "any"),
+            ("live", "rtmp://h/live?streamkey=secret", "any"),
+            ("live", "rtmp://h/live", "?secret"),
+            ("live", "rtmp://h/live", "any?key=wrong&k=secret"),
+            ("secret", "rtmp://h/secret", "any"),
+            ("live/ secret ", "rtmp://h/live/ secret ", ""),
+        ] {
+            let request = request(app, tc_url, name).unwrap();
+            let found = request.candidates().iter().any(|candidate| candidate.expose() == "secret");
+            assert!(found, "{app} {tc_url} {name}");
+        }
     }
 
     #[test]
     fn no_debug_output_holds_the_key() {
-        for (app, name) in
-            [("live", "secret"), ("live?key=secret", "x"), ("live", "x?key=secret"), ("live/secret", "")]
-        {
+        for (app, name) in [
+            ("live", "secret"),
+            ("live?key=secret", "x"),
+            ("live", "x?key=secret"),
+            ("live", "x?secret"),
+            ("live/secret", ""),
+            ("live/secret", "x"),
+            ("secret", "x"),
+        ] {
             let request = request(app, &format!("rtmp://h/{app}"), name).unwrap();
             let printed = format!("{request:?}");
             assert!(!printed.contains("secret"), "{printed}");

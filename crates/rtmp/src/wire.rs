@@ -1,5 +1,6 @@
 //! A socket with its read buffer, driven in both directions at once.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -49,12 +50,24 @@ impl Appetite {
     }
 }
 
-#[derive(Debug)]
 pub(crate) struct Wire<IO> {
     io: IO,
     pub(crate) input: BytesMut,
     write_error: Option<io::ErrorKind>,
     unflushed: bool,
+}
+
+/// Without what has been read, which may hold a key.
+impl<IO: fmt::Debug> fmt::Debug for Wire<IO> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { io, input, write_error, unflushed } = self;
+        f.debug_struct("Wire")
+            .field("io", io)
+            .field("input", &input.len())
+            .field("write_error", write_error)
+            .field("unflushed", unflushed)
+            .finish()
+    }
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
@@ -75,7 +88,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
         // Reading goes first where both are possible: a peer that said goodbye and closed is known by
         // what it said, not by our failure to answer.
         if self.input.len() < appetite.bytes() {
-            // A buffer is used up before the next one is made: large payloads are slices of it.
+            // Messages are copied out of the buffer, so that it is used again instead of made anew.
             if self.input.capacity() - self.input.len() < appetite.bytes() / 4 {
                 self.input.reserve(appetite.bytes());
             }

@@ -68,7 +68,6 @@ fn obs_talks_ahead_and_is_answered() {
     let [Event::PublishRequested(request)] = events.as_slice() else { panic!("{events:?}") };
     assert_eq!(request.key().expose(), "key");
     assert_eq!(request.mode, PublishMode::Live);
-    assert_eq!(request.flash_version, "FMLE/3.0");
     assert_eq!(dialogue.replies(), vec![]);
 
     dialogue.session.accept_publish(dialogue.now);

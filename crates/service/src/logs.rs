@@ -1,18 +1,27 @@
 //! Logs: readable lines or JSON on standard error and, with `LOG_DIR`, in a file a day as well.
 //!
 //! Nobody who logs waits for a terminal, a pipe or a disk: lines go through bounded queues to a thread for each place.
-//! While one is full, further lines are left out there, and counted.
+//! While one is full, further lines are left out there, and counted. How many lines there are, and what may stand in them, is
+//! limited by `log_flood` and `log_text`.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::daily_file::DailyFile;
+use crate::log_flood::FloodLayer;
+use crate::log_text::{JsonFields, JsonLine, TextFields};
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,6 +89,8 @@ pub struct LogConfig {
 pub struct Logs {
     lines: LogLines,
     format: LogFormat,
+    // Before the queues, so that its last lines are still written.
+    _summaries: Summaries,
     _queues: Vec<WorkerGuard>,
 }
 
@@ -158,15 +169,46 @@ pub fn init(config: &LogConfig) -> anyhow::Result<Logs> {
     // One formatting for both places, so colours only where no file would get them too.
     let colours = file.is_none() && io::IsTerminal::is_terminal(&io::stderr());
     let lines = LogLines { terminal: queue("caudal-log", config.format, io::stderr(), &mut queues), file };
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines.clone()).with_ansi(colours);
-    let started = match config.format {
-        LogFormat::Text => builder.compact().try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    let flood = FloodLayer::new();
+    let written = fmt::layer().with_writer(lines.clone());
+    let written: Box<dyn Layer<_> + Send + Sync> = match config.format {
+        LogFormat::Text => Box::new(written.compact().fmt_fields(TextFields).with_ansi(colours)),
+        LogFormat::Json => Box::new(written.fmt_fields(JsonFields).event_format(JsonLine)),
     };
-    started.map_err(|error| anyhow::anyhow!("logging cannot start: {error}"))?;
+    let subscriber = tracing_subscriber::registry().with(written).with(filter).with(flood.clone());
+    subscriber.try_init().map_err(|error| anyhow::anyhow!("logging cannot start: {error}"))?;
     log_panics();
-    Ok(Logs { lines, format: config.format, _queues: queues })
+    Ok(Logs { lines, format: config.format, _summaries: Summaries::start(flood)?, _queues: queues })
+}
+
+/// A thread that says each minute, and at the end, which lines a flood left out.
+struct Summaries {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Summaries {
+    fn start(flood: FloodLayer) -> io::Result<Self> {
+        let (stop, stopped) = channel::<()>();
+        let thread = thread::Builder::new().name("caudal-log-flood".to_owned()).spawn(move || {
+            let mut goes_on = true;
+            while goes_on {
+                goes_on = stopped.recv_timeout(SUMMARY_INTERVAL) == Err(RecvTimeoutError::Timeout);
+                flood.summarise();
+            }
+        })?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Summaries {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // It queues lines and waits for nothing else.
+            let _ = thread.join();
+        }
+    }
 }
 
 /// A panic is a line like any other, in files too, and one JSON object where lines are.
@@ -231,6 +273,7 @@ impl<W: Write> Write for Counting<W> {
     }
 }
 
+const SUMMARY_INTERVAL: Duration = Duration::from_mins(1);
 /// Lines are rarely longer than 1 kB: 4 MB at most for a place that hangs.
 const LONGEST_QUEUE: usize = 4096;
 

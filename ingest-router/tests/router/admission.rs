@@ -1,12 +1,10 @@
 //! Who is let in.
 
-use std::num::NonZeroUsize;
-
 use caudal_directory::StreamDirectory as _;
 use caudal_ingest_router::Limits;
-use caudal_livestream::Generation;
 use caudal_livestream::admission::DenialCode;
 use caudal_livestream::record::{DesiredState, Phase};
+use caudal_livestream::{Generation, StreamId};
 use caudal_rtmp::{Refusal, RelayError};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
@@ -74,7 +72,7 @@ async fn without_capacity_a_publisher_is_rejected() {
     harness.directory.set_full();
     let error = harness.publish().await.unwrap_err();
     assert_eq!(refusal(&error).0, Some(Refusal::Rejected));
-    assert!(refusal(&error).1.contains("busy"));
+    assert!(refusal(&error).1.contains("as many broadcasts as it may have"));
     harness.stop().await;
 }
 
@@ -82,12 +80,13 @@ async fn without_capacity_a_publisher_is_rejected() {
 async fn publishers_over_the_limit_are_rejected_and_their_places_come_back() {
     let harness = Harness::with(|config| config.limits = Limits { publishers: 1, ..Limits::default() }).await;
     let encoder = harness.publish().await.unwrap();
+    harness.api.set(authorize(StreamId::generate()));
     let error = harness.publish().await.unwrap_err();
     assert_eq!(refusal(&error).0, Some(Refusal::Rejected));
-    assert_eq!(harness.api.asked().len(), 1, "no question for a publisher that has no place");
+    assert_eq!(harness.directory.watch().borrow().len(), 1, "no stream for a publisher that has no seat");
     harness.directory.change(harness.stream, |record| record.status.phase = Phase::Ended);
     drop(encoder);
-    // The place is free once the first one's session has ended, which its encoder cannot see.
+    // The seat is free once the first one's session has ended, which its encoder cannot see.
     let freed = within(async {
         loop {
             match harness.publish().await {
@@ -101,36 +100,17 @@ async fn publishers_over_the_limit_are_rejected_and_their_places_come_back() {
 }
 
 #[tokio::test]
-async fn one_address_holds_only_so_many_connections() {
-    let limits = Limits { connections_per_address: NonZeroUsize::new(1), ..Limits::default() };
+async fn connections_over_the_limit_make_room_and_their_places_come_back() {
+    let limits = Limits { waiting: 3, ..Limits::default() };
     let harness = Harness::with(|config| config.limits = limits).await;
-    let _encoder = harness.publish().await.unwrap();
-    let error = harness.publish().await.unwrap_err();
-    assert!(matches!(error, RelayError::Closed | RelayError::Io(_)), "{error}");
-    assert_eq!(harness.counted("caudal_ingest_router_refusals_total"), 1);
-    harness.stop().await;
-}
-
-#[tokio::test]
-async fn connections_over_the_limit_are_closed_at_once_and_their_places_come_back() {
-    let harness =
-        Harness::with(|config| config.limits = Limits { connections: 3, ..Limits::default() }).await;
     let mut silent = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..4 {
         silent.push(TcpStream::connect(harness.rtmp).await.unwrap());
     }
-    let mut fourth = TcpStream::connect(harness.rtmp).await.unwrap();
-    assert_eq!(within(fourth.read(&mut [0])).await.unwrap_or(0), 0, "closed without waiting for a word");
+    assert_eq!(within(silent[0].read(&mut [0])).await.unwrap_or(0), 0, "closed without waiting for a word");
     assert_eq!(harness.counted("caudal_ingest_router_refusals_total"), 1);
     drop(silent);
-    let encoder = within(async {
-        loop {
-            if let Ok(encoder) = harness.publish().await {
-                return encoder;
-            }
-        }
-    });
-    drop(encoder.await);
+    drop(harness.publish().await.unwrap());
     harness.stop().await;
 }
 

@@ -23,6 +23,10 @@ pub(crate) enum Mood {
         policy: SecondPublisher,
     },
     Deny(DenialCode, &'static str),
+    /// Nothing.
+    Silence,
+    /// As the second for this key, as the third for any other.
+    OnlyFor(&'static str, Box<Mood>, Box<Mood>),
     /// Fails once, and so many times more, then is as the second.
     Fail(u32, Box<Mood>),
 }
@@ -70,11 +74,23 @@ async fn authorize(
     State(shared): State<Arc<Mutex<Shared>>>,
     Json(request): Json<AuthorizeRequest>,
 ) -> Response {
+    match answer(&shared, request) {
+        Some(answer) => answer,
+        None => std::future::pending().await,
+    }
+}
+
+fn answer(shared: &Mutex<Shared>, request: AuthorizeRequest) -> Option<Response> {
     let mut shared = shared.lock().unwrap();
     let ended = request.ended;
+    let mood = match shared.mood.clone() {
+        Mood::OnlyFor(key, its, _) if request.key.reveal() == key => *its,
+        Mood::OnlyFor(_, _, others) => *others,
+        mood => mood,
+    };
     shared.asked.push(request);
-    let mood = shared.mood.clone();
-    match mood {
+    Some(match mood {
+        Mood::Silence | Mood::OnlyFor(..) => return None,
         Mood::Authorize { stream, policy } => {
             let stream = if ended == Some(stream) {
                 let next = StreamId::generate();
@@ -107,5 +123,5 @@ async fn authorize(
             shared.mood = Mood::Fail(times - 1, then);
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
-    }
+    })
 }

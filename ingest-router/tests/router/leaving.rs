@@ -74,7 +74,10 @@ async fn when_the_broadcast_is_ended_the_publisher_is_told() {
         record.spec.end_reason = Some(EndReason::KeyRotated);
     });
     let told = refusal(&within(encoder.lost()).await);
-    assert_eq!(told, (Some(Refusal::Denied), "The stream key was changed. Copy the new one.".into()));
+    assert_eq!(
+        told,
+        (Some(Refusal::Denied), "The stream key was changed. Copy the new one from your studio page.".into())
+    );
     harness.stop().await;
 }
 

@@ -11,4 +11,6 @@ mod harness;
 mod leaving;
 mod relaying;
 mod rtmps;
+mod secrecy;
+mod strangers;
 mod takeover;

@@ -15,8 +15,8 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use crate::fake_worker::FakeWorker;
 use crate::harness::{Frame, HEADER, Harness, KEY, KEYFRAME, send_frame, send_headers, target, within};
 
-#[tokio::test]
-async fn a_publisher_under_tls_is_one_like_any_other() {
+/// A certificate for `localhost`, and who trusts it.
+pub(crate) fn certificate() -> (ServerConfig, ClientConfig) {
     caudal_service::install_crypto();
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
@@ -27,7 +27,12 @@ async fn a_publisher_under_tls_is_one_like_any_other() {
     let mut roots = RootCertStore::empty();
     roots.add(cert.der().clone()).unwrap();
     let client = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    (server, client)
+}
 
+#[tokio::test]
+async fn a_publisher_under_tls_is_one_like_any_other() {
+    let (server, client) = certificate();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let harness = Harness::with(|config| config.rtmps = Some((listener, server))).await;

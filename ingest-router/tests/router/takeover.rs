@@ -48,7 +48,11 @@ async fn a_first_one_that_the_worker_has_not_heard_for_two_seconds_is_taken_over
     let told = within(first.lost()).await;
     assert_eq!(
         refusal(&told),
-        (Some(Refusal::BadName), "Another encoder has taken over this stream.".into())
+        (
+            Some(Refusal::BadName),
+            "Another encoder has taken over this stream. Stop that one before you start this one again."
+                .into()
+        )
     );
     assert_eq!(worker.hears_relay().await, ("0".into(), "2".into()));
     send_headers(&mut second).await;

@@ -72,7 +72,7 @@ impl ServerSession {
             self.streams += 1;
             replies::number_result(transaction, f64::from(self.streams))
         } else {
-            replies::failed(transaction, "too many streams")
+            replies::failed(transaction, "This connection has asked for too many streams. Connect again for another one.")
         };
         self.send_command(reply, 0);
     }
@@ -81,7 +81,8 @@ impl ServerSession {
         if let Phase::Live(live) = &mut self.phase {
             if live.stream_id != stream_id {
                 live.exclusive = true;
-                let refusal = replies::refused(Refusal::BadName, "one stream for each connection");
+                let told = "This connection has a stream already. Connect again for another one.";
+                let refusal = replies::refused(Refusal::BadName, told);
                 self.send_command(refusal, stream_id);
             }
             return None;
@@ -93,7 +94,8 @@ impl ServerSession {
         };
         self.phase = Phase::Pending { stream_id };
         let Some(requested) = requested else {
-            self.reject_publish(Refusal::BadName, "the stream key is missing");
+            let told = "The stream key is missing. Copy it from your studio page into your encoder's stream key field.";
+            self.reject_publish(Refusal::BadName, told);
             return Some(Event::Failed(SessionError::UnexpectedCommand("publish")));
         };
         Some(Event::PublishRequested(Box::new(requested)))
@@ -104,7 +106,7 @@ impl ServerSession {
             return None;
         }
         let error = SessionError::NotAPublisher;
-        self.send_command(replies::play_refused(&error.to_string()), stream_id);
+        self.send_command(replies::play_refused(&error.told()), stream_id);
         self.fail(error)
     }
 

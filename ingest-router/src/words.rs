@@ -1,0 +1,66 @@
+//! What publishers are told when they are refused or have to go. OBS shows these words in a dialog: each says what to do.
+
+pub(crate) const GUESSING: &str = "Too many wrong stream keys came from your address. Wait a minute, then copy the key from your studio page again.";
+/// Behind the api's words on a key that nobody has, when something else stands around the key.
+pub(crate) const MISPLACED: &str =
+    "The server's address ends in /live; the key, and nothing else, belongs into the stream key field.";
+pub(crate) const STILL_CLOSING: &str =
+    "Your last broadcast is still being closed. Try again in a few seconds.";
+pub(crate) const NO_CAPACITY: &str = "This server has as many broadcasts as it may have at once. Try again when another one \
+     has ended, or ask whoever runs the server to allow more.";
+pub(crate) const NO_SEAT: &str =
+    "This server has as many publishers as it can take. Try again when another one has ended.";
+pub(crate) const ALREADY_LIVE: &str =
+    "This stream key is live from another encoder. Stop that one first, then try again.";
+pub(crate) const RIVALS: &str =
+    "Several encoders are trying to publish with this stream key. Stop all but one, then try again.";
+pub(crate) const UNAVAILABLE: &str = "The platform cannot check stream keys now. Try again in a moment.";
+
+pub(crate) const RESTARTING: &str = "The server is restarting. Start streaming again in a moment.";
+pub(crate) const STOPPING: &str = "The platform is being stopped. Try again later.";
+pub(crate) const TAKEN_OVER: &str =
+    "Another encoder has taken over this stream. Stop that one before you start this one again.";
+pub(crate) const KEY_CHANGED: &str = "The stream key was changed. Copy the new one from your studio page.";
+pub(crate) const ENDED_BY_OWNER: &str = "The broadcast was ended in the studio. Wait half a minute, then start streaming again to begin a new one.";
+pub(crate) const ENDED: &str = "The broadcast has ended. Start streaming again to begin a new one.";
+
+/// Of a broadcast that ended for a reason of the platform's.
+pub(crate) fn ended_because(reason: &str) -> String {
+    format!("The broadcast has ended: {reason}. Start streaming again to begin a new one.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_says_what_to_do() {
+        let because = ended_because("its workers kept failing");
+        let all = [
+            GUESSING,
+            MISPLACED,
+            STILL_CLOSING,
+            NO_CAPACITY,
+            NO_SEAT,
+            ALREADY_LIVE,
+            RIVALS,
+            UNAVAILABLE,
+            RESTARTING,
+            STOPPING,
+            TAKEN_OVER,
+            KEY_CHANGED,
+            ENDED_BY_OWNER,
+            ENDED,
+            &because,
+        ];
+        let to_do = ["Wait ", "Try again", "Stop ", "Start streaming", "Copy ", "belongs into"];
+        for words in all {
+            assert!(to_do.iter().any(|words_to_do| words.contains(words_to_do)), "{words}");
+            assert!(
+                words.ends_with('.') && !words.contains("transcoder") && !words.contains("  "),
+                "{words}"
+            );
+            assert!(words.chars().count() <= 200, "too long for a dialog: {words}");
+        }
+    }
+}
