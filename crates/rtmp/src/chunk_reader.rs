@@ -64,7 +64,11 @@ impl fmt::Debug for ChunkStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { id, header, partial } = self;
         let partial = partial.as_ref().map(BytesMut::len);
-        f.debug_struct("ChunkStream").field("id", id).field("header", header).field("partial", &partial).finish()
+        f.debug_struct("ChunkStream")
+            .field("id", id)
+            .field("header", header)
+            .field("partial", &partial)
+            .finish()
     }
 }
 

@@ -234,7 +234,10 @@ fn tidy(text: &str) -> &str {
     text.trim_matches(|character: char| {
         character.is_whitespace()
             || character.is_control()
-            || matches!(character, '/' | '"' | '\'' | '<' | '>' | '\u{200B}'..='\u{200F}' | '\u{2060}' | '\u{FEFF}')
+            || matches!(
+                character,
+                '/' | '"' | '\'' | '<' | '>' | '\u{200B}'..='\u{200F}' | '\u{2060}' | '\u{FEFF}'
+            )
     })
 }
 

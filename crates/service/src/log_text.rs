@@ -229,12 +229,11 @@ fn without_keys(text: &str) -> String {
         let behind = rest.get(key..).unwrap_or_default();
         let length = behind.bytes().take_while(u8::is_ascii_alphanumeric).count();
         masked.push_str(rest.get(..key).unwrap_or_default());
+        rest = behind;
         if length >= SHORTEST_KEY {
             masked.push_str("***");
-        } else {
-            masked.push_str(behind.get(..length).unwrap_or_default());
+            rest = behind.get(length..).unwrap_or_default();
         }
-        rest = behind.get(length..).unwrap_or_default();
     }
     masked.push_str(rest);
     masked

@@ -342,7 +342,21 @@ fn a_chunk_stream_that_begins_with_a_reference_to_nothing_is_refused() {
     assert_eq!(timestamps(&delta(5, 7, 4, b"x")), [7]);
 }
 
-#[test]
+fn messages() -> impl Strategy<Value = Vec<Message>> {
+    let timestamp = prop_oneof![any::<u32>(), 0..50_u32, (EXTENDED - 3)..(EXTENDED + 3)];
+    let message = (timestamp, 8..10_u8, any::<u32>(), prop::collection::vec(any::<u8>(), 0..700)).prop_map(
+        |(timestamp, kind, stream_id, payload)| Message {
+            timestamp,
+            kind,
+            stream_id,
+            payload: payload.into(),
+        },
+    );
+    prop::collection::vec(message, 0..12)
+}
+
+proptest! {
+    #[test]
     fn what_the_writer_writes_the_reader_reads(messages in messages(), chunk_size in 1..400_u32) {
         let mut writer = ChunkWriter::new();
         let mut queue = SendQueue::default();

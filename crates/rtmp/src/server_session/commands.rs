@@ -72,7 +72,10 @@ impl ServerSession {
             self.streams += 1;
             replies::number_result(transaction, f64::from(self.streams))
         } else {
-            replies::failed(transaction, "This connection has asked for too many streams. Connect again for another one.")
+            replies::failed(
+                transaction,
+                "This connection has asked for too many streams. Connect again for another one.",
+            )
         };
         self.send_command(reply, 0);
     }
