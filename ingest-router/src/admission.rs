@@ -78,8 +78,8 @@ impl Applicant {
         let key = keys().find(StreamKey::is_well_formed);
         let key = key.unwrap_or_else(|| StreamKey::new(request.key().expose()));
         let app = if request.app == LIVE { App::Live } else { App::Other };
-        let usual =
-            app == App::Live && request.candidates().len() == 1 && request.name.expose() == key.reveal();
+        let alone = request.candidates().iter().all(|text| [key.reveal(), LIVE].contains(&text.expose()));
+        let usual = app == App::Live && alone && request.name.expose() == key.reveal();
         Self { key, app, placement: if usual { Placement::Usual } else { Placement::Odd }, remote, session }
     }
 }

@@ -163,7 +163,8 @@ mod tests {
         let start = Instant::now();
         let of_network = |index: u32| address(&format!("2001:db8:1:2::{index:x}"));
         assert_eq!(tried(&mut guard, start, 1000, of_network), ADDRESS.burst);
-        let mapped = |index: u32| address(if index % 2 == 0 { "192.0.2.1" } else { "::ffff:192.0.2.1" });
+        let mapped =
+            |index: u32| address(if index.is_multiple_of(2) { "192.0.2.1" } else { "::ffff:192.0.2.1" });
         assert_eq!(tried(&mut guard, start, 1000, mapped), ADDRESS.burst);
     }
 

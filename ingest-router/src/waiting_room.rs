@@ -111,7 +111,7 @@ impl Place {
             () = sleep_until(self.deadline) => {}
         }
         if !self.sent_away.is_cancelled() && !self.room.lock().holds(self) {
-            pending().await
+            pending::<()>().await;
         }
     }
 

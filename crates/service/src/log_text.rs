@@ -11,7 +11,7 @@ use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, Scope};
 
 /// A value as it stands in a log line: at most [`LONGEST`] characters, control characters and those that change a line's
 /// direction or length escaped, whatever looks like a stream key masked.
@@ -85,7 +85,7 @@ where
         let target = pieces.target.as_deref().unwrap_or(metadata.target());
         write!(writer, r#","target":{}"#, serde_json::Value::from(target))?;
         let mut spans = Vec::new();
-        for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
+        for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
             let extensions = span.extensions();
             let fields = extensions.get::<FormattedFields<N>>().map_or("", |fields| fields.fields.as_str());
             let comma = if fields.is_empty() { "" } else { "," };

@@ -181,7 +181,7 @@ impl Stranger {
                 }
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
