@@ -29,7 +29,7 @@ async fn a_worker_whose_standard_error_is_full_goes_on_with_its_media_and_ends_w
     let (worker, stream, session) = (WorkerId::generate(), StreamId::generate(), SessionId::generate());
     let folder = tempfile::tempdir().unwrap();
     let (_never_read, mut full) = std::io::pipe().unwrap();
-    full.write_all(&[b'.'; PIPE]).unwrap();
+    full.write_all(&vec![b'.'; PIPE]).unwrap();
 
     let mut child = Command::new(env!("CARGO_BIN_EXE_caudal"))
         .arg("transcoder-worker")

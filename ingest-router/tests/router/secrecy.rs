@@ -60,7 +60,10 @@ async fn wherever_a_key_is_typed_no_log_holds_it_and_the_publisher_is_let_in_or_
                 let app = app.replace("KEY", &typed);
                 let name = name.replace("KEY", &typed);
                 let stream = StreamId::generate();
-                let nobody = Mood::Deny(DenialCode::UnknownKey, "This stream key is not valid.");
+                let nobody = Mood::Deny(
+                    DenialCode::UnknownKey,
+                    "This stream key is not valid. Copy it from your studio page.",
+                );
                 harness.api.set(Mood::OnlyFor(KEY, Box::new(authorize(stream)), Box::new(nobody)));
                 let target = RelayTarget {
                     tc_url: format!("rtmp://host/{app}"),
@@ -80,7 +83,7 @@ async fn wherever_a_key_is_typed_no_log_holds_it_and_the_publisher_is_let_in_or_
                         // A server's address alone is taken for the lack of a key.
                         let holds_it = format!("{app}{name}").contains(KEY) && !name.is_empty();
                         assert!(!holds_it, "{app} {name} was not understood: {words}");
-                        let to_do = ["stream key field", "Wait a minute"];
+                        let to_do = ["stream key field", "studio page"];
                         assert!(to_do.iter().any(|to_do| words.contains(to_do)), "{app} {name}: {words}");
                     }
                 }
