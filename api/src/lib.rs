@@ -63,8 +63,11 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Star
     let readiness = app.readiness.clone();
 
     let mut tasks: JoinSet<Result<(), StartError>> = JoinSet::new();
-    for (listener, router) in [(public, router::public(&app)?), (internal, router::internal(&app))] {
-        let (shutdown, server) = (shutdown.clone(), HttpServer::new(listener, HttpLimits::default()));
+    for (listener, router, limits) in [
+        (public, router::public(&app)?, HttpLimits::public(app.trusted_proxies.clone())),
+        (internal, router::internal(&app), HttpLimits::default()),
+    ] {
+        let (shutdown, server) = (shutdown.clone(), HttpServer::new(listener, limits));
         tasks.spawn(async move { server.serve(router, shutdown).await.map_err(StartError::Listener) });
     }
     background::spawn(&mut tasks, &app, &shutdown);

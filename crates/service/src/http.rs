@@ -1,35 +1,64 @@
-//! An HTTP listener that no client can hold open: header, handshake and idle deadlines, a cap on connections,
-//! `TCP_NODELAY`, HTTP/1.1 and h2c (or TLS with h2), and a drain that ends.
+//! An HTTP listener that no client can hold open: a deadline for everything that a peer owes, from its first request to
+//! taking its last answer; places that silent strangers cannot fill; `TCP_NODELAY`, HTTP/1.1 and h2c (or TLS with h2),
+//! and a drain that ends.
 
+mod conduct;
+mod places;
+mod wire;
+
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::connect_info::ConnectInfo;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderValue, StatusCode, header};
+use hyper::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-/// How patient a listener is.
+use self::conduct::{Conduct, Overdue, Patience};
+use self::places::{Bounds, Place, Places, lock};
+use self::wire::{AnswerBody, AskBody, OpenRequest, Wire};
+use crate::forwarded::TrustedProxies;
+
+/// How patient a listener is, and with how many.
 #[derive(Clone, Debug)]
 pub struct HttpLimits {
-    /// Open connections; further ones wait in the kernel's backlog.
+    /// Open connections that have made a request. When there are as many, the one that has been idle for longest is
+    /// closed for a newcomer; with none idle, one of an address that has far more than the newcomer's; with no such
+    /// crowd the newcomer gets a 503.
     pub connections: usize,
-    /// From the first byte of a request to the end of its headers, and between requests.
-    pub header_deadline: Duration,
+    /// Open connections beside them that have not made a request yet. The oldest one of the address that has most is
+    /// closed for a newcomer.
+    pub strangers: usize,
+    /// Of `connections`, how many may come from one address (an IPv4 address or an IPv6 /64). `None` for listeners that
+    /// only Caudal's own parts can reach.
+    pub per_address: Option<usize>,
+    /// Proxies in front of the listener: `per_address` does not hold for them.
+    pub trusted_proxies: TrustedProxies,
     /// For a TLS handshake.
     pub handshake_deadline: Duration,
+    /// From the connection (or the end of its TLS handshake) to the first whole request head.
+    pub first_request_deadline: Duration,
+    /// From the end of an answer to the end of the next request head.
+    pub header_deadline: Duration,
+    /// For the body of a request, from when it is first waited for.
+    pub body_deadline: Duration,
+    /// For a peer that has been sent something to take all of it, or 64 KiB. An answer that waits for us is not affected.
+    pub read_deadline: Duration,
     /// How long open requests may go on after shutdown began.
     pub drain: Duration,
 }
@@ -38,10 +67,23 @@ impl Default for HttpLimits {
     fn default() -> Self {
         Self {
             connections: 8192,
-            header_deadline: Duration::from_secs(20),
+            strangers: 1024,
+            per_address: None,
+            trusted_proxies: TrustedProxies::default(),
             handshake_deadline: Duration::from_secs(5),
+            first_request_deadline: Duration::from_secs(5),
+            header_deadline: Duration::from_secs(20),
+            body_deadline: Duration::from_secs(20),
+            read_deadline: Duration::from_secs(30),
             drain: Duration::from_secs(3),
         }
+    }
+}
+
+impl HttpLimits {
+    /// For a listener that anybody can reach.
+    pub fn public(trusted_proxies: TrustedProxies) -> Self {
+        Self { per_address: Some(PUBLIC_PER_ADDRESS), trusted_proxies, ..Self::default() }
     }
 }
 
@@ -73,14 +115,10 @@ impl HttpServer {
     /// Only when the listener itself fails for good; a failing connection is its own affair.
     pub async fn serve(self, router: Router, shutdown: CancellationToken) -> io::Result<()> {
         let Self { listener, tls, limits } = self;
-        let acceptor = tls.map(TlsAcceptor::from);
-        let slots = Arc::new(Semaphore::new(limits.connections));
+        let drain = limits.drain;
+        let door = Arc::new(Door::new(router, limits, tls.map(TlsAcceptor::from), shutdown.clone()));
         let connections = TaskTracker::new();
         loop {
-            let slot = tokio::select! {
-                () = shutdown.cancelled() => break,
-                slot = Arc::clone(&slots).acquire_owned() => slot.map_err(io::Error::other)?,
-            };
             let (stream, peer) = tokio::select! {
                 () = shutdown.cancelled() => break,
                 accepted = listener.accept() => match accepted {
@@ -92,82 +130,174 @@ impl HttpServer {
                     }
                 },
             };
-            let router = router.clone();
-            let acceptor = acceptor.clone();
-            let limits = limits.clone();
-            let shutdown = shutdown.clone();
-            connections.spawn(async move {
-                let _slot = slot;
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, "TCP_NODELAY");
-                }
-                match acceptor {
-                    None => serve_connection(stream, peer, router, &limits, &shutdown).await,
-                    Some(acceptor) => match timeout(limits.handshake_deadline, acceptor.accept(stream)).await
-                    {
-                        Ok(Ok(stream)) => {
-                            serve_connection::<tokio_rustls::server::TlsStream<TcpStream>>(
-                                stream, peer, router, &limits, &shutdown,
-                            )
-                            .await;
-                        }
-                        Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake"),
-                        Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
-                    },
-                }
-            });
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "TCP_NODELAY");
+            }
+            connections.spawn(Arc::clone(&door).admit(stream, peer));
         }
         drop(listener);
         connections.close();
-        if timeout(limits.drain, connections.wait()).await.is_err() {
+        if timeout(drain, connections.wait()).await.is_err() {
             tracing::debug!(open = connections.len(), "connections left at the end of the drain");
         }
         Ok(())
     }
 }
 
-async fn serve_connection<I>(
-    io: I,
-    peer: SocketAddr,
+/// What all connections of a listener share.
+pub(crate) struct Door {
     router: Router,
-    limits: &HttpLimits,
-    shutdown: &CancellationToken,
-) where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let service = router.map_request(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
-        request.map(axum::body::Body::new)
-    });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_deadline)
-        .max_buf_size(MAX_HEAD);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(limits.header_deadline)
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(MAX_HEADER_LIST);
-    let connection =
-        builder.serve_connection_with_upgrades(TokioIo::new(io), TowerToHyperService::new(service));
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = shutdown.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            match timeout(limits.drain, connection.as_mut()).await {
-                Ok(ended) => ended,
-                Err(_) => return,
+    limits: HttpLimits,
+    tls: Option<TlsAcceptor>,
+    places: Arc<Places>,
+    shutdown: CancellationToken,
+}
+
+/// One connection's share in the accounts of its listener.
+struct Connection {
+    peer: SocketAddr,
+    conduct: Arc<Mutex<Conduct>>,
+    place: Arc<Place>,
+}
+
+impl Door {
+    pub(crate) fn new(
+        router: Router,
+        limits: HttpLimits,
+        tls: Option<TlsAcceptor>,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let places = Places::new(Bounds {
+            settled: limits.connections,
+            strangers: limits.strangers,
+            per_address: limits.per_address,
+            trusted: limits.trusted_proxies.clone(),
+        });
+        Self { router, limits, tls, places, shutdown }
+    }
+
+    /// Takes a place for a connection at once, and serves it in the future that this returns.
+    pub(crate) fn admit<I>(self: Arc<Self>, io: I, peer: SocketAddr) -> impl Future<Output = ()> + Send
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let patience = Patience {
+            first_request: self.limits.first_request_deadline,
+            next_request: self.limits.header_deadline,
+            taking: self.limits.read_deadline,
+        };
+        let conduct = Arc::new(Mutex::new(Conduct::new(patience, Instant::now())));
+        let place = Arc::new(self.places.admit(peer.ip(), &conduct));
+        let connection = Connection { peer, conduct, place };
+        async move {
+            let leave = connection.place.leave();
+            tokio::select! {
+                () = self.begin(io, connection) => {}
+                () = leave.cancelled() => tracing::debug!(%peer, "closed for a newcomer"),
             }
         }
-    };
-    if let Err(error) = ended {
-        tracing::trace!(%peer, %error, "connection ended");
     }
+
+    async fn begin<I>(&self, io: I, connection: Connection)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Connection { peer, ref conduct, ref place } = connection;
+        let wire = Wire::new(io, Arc::clone(conduct), Arc::clone(place));
+        let Some(acceptor) = &self.tls else { return self.serve(wire, connection).await };
+        match timeout(self.limits.handshake_deadline, acceptor.accept(wire)).await {
+            Ok(Ok(stream)) => {
+                lock(conduct).handshake_done(Instant::now());
+                self.serve(stream, connection).await;
+            }
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake"),
+            Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+        }
+    }
+
+    async fn serve<I>(&self, io: I, connection: Connection)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Connection { peer, conduct, place } = connection;
+        let watched = Arc::clone(&conduct);
+        let (router, body_deadline) = (self.router.clone(), self.limits.body_deadline);
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+            let open = OpenRequest::begin(&conduct);
+            let answering = match place.settle() {
+                Ok(()) => Ok(router.clone()),
+                Err(full) => Err(full),
+            };
+            async move {
+                let version = request.version();
+                let mut request = request.map(|body| Body::new(AskBody::new(body, body_deadline)));
+                request.extensions_mut().insert(ConnectInfo(peer));
+                let response = match answering {
+                    Ok(router) => router.oneshot(request).await?,
+                    Err(places::Full) => no_place(),
+                };
+                Ok::<_, Infallible>(response.map(|body| AnswerBody::new(body, version, open)))
+            }
+        });
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        // hyper's own timer for request heads runs on while an answer drains to a slow reader; `Conduct` has one that
+        // does not.
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(MAX_HEAD);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(self.limits.header_deadline)
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(MAX_HEADER_LIST)
+            .max_send_buf_size(MAX_SEND_BUFFER);
+        let serving = builder.serve_connection_with_upgrades(TokioIo::new(io), service);
+        tokio::pin!(serving);
+        let ended = tokio::select! {
+            ended = serving.as_mut() => ended,
+            overdue = until_overdue(&watched) => {
+                tracing::debug!(%peer, ?overdue, "connection closed");
+                if overdue != Overdue::Idle {
+                    return;
+                }
+                // A GOAWAY tells an HTTP/2 peer that a request on its way was not seen.
+                serving.as_mut().graceful_shutdown();
+                match timeout(self.limits.drain, serving.as_mut()).await {
+                    Ok(ended) => ended,
+                    Err(_) => return,
+                }
+            }
+            () = self.shutdown.cancelled() => {
+                serving.as_mut().graceful_shutdown();
+                match timeout(self.limits.drain, serving.as_mut()).await {
+                    Ok(ended) => ended,
+                    Err(_) => return,
+                }
+            }
+        };
+        if let Err(error) = ended {
+            tracing::trace!(%peer, %error, "connection ended");
+        }
+    }
+}
+
+async fn until_overdue(conduct: &Mutex<Conduct>) -> Overdue {
+    loop {
+        let look = match lock(conduct).check(Instant::now()) {
+            Ok(look) => look,
+            Err(overdue) => return overdue,
+        };
+        sleep_until(look).await;
+    }
+}
+
+fn no_place() -> Response {
+    let headers = [
+        (header::CONNECTION, HeaderValue::from_static("close")),
+        (header::RETRY_AFTER, HeaderValue::from_static("1")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    (StatusCode::SERVICE_UNAVAILABLE, headers, "too many connections\n").into_response()
 }
 
 /// Out of file descriptors is the usual reason, and trying at once would spin.
@@ -183,98 +313,14 @@ const MAX_HEAD: usize = 16 * 1024;
 const MAX_HEADER_LIST: u32 = 16 * 1024;
 /// A player with every rendition's playlist and parts outstanding stays below 20.
 const MAX_STREAMS: u32 = 128;
+/// Of answers that HTTP/2 has taken from us and the peer has not: what is queued counts as handed over.
+const MAX_SEND_BUFFER: usize = 64 * 1024;
 /// How often a silent HTTP/2 peer is asked whether it is there.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// A quarter of all. A school behind one address watches with one connection a player over HTTP/2, and up to six
+/// without TLS.
+const PUBLIC_PER_ADDRESS: usize = 2048;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use axum::routing::get;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::sync::Notify;
-
-    async fn start(
-        limits: HttpLimits,
-        router: Router,
-    ) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<io::Result<()>>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let shutdown = CancellationToken::new();
-        let serving = tokio::spawn(HttpServer::new(listener, limits).serve(router, shutdown.clone()));
-        (address, shutdown, serving)
-    }
-
-    async fn everything(mut stream: TcpStream) -> String {
-        let mut text = String::new();
-        stream.read_to_string(&mut text).await.unwrap();
-        text
-    }
-
-    #[tokio::test]
-    async fn a_client_that_never_ends_its_headers_is_disconnected() {
-        let limits = HttpLimits { header_deadline: Duration::from_millis(50), ..HttpLimits::default() };
-        let (address, shutdown, serving) =
-            start(limits, Router::new().route("/", get(|| async { "hello" }))).await;
-        let mut slow = TcpStream::connect(address).await.unwrap();
-        slow.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n").await.unwrap();
-        assert!(!everything(slow).await.contains("200"));
-        shutdown.cancel();
-        serving.await.unwrap().unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_request_under_way_is_answered_before_the_listener_is_gone() {
-        let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let handler = {
-            let (entered, release) = (Arc::clone(&entered), Arc::clone(&release));
-            move || async move {
-                entered.notify_one();
-                release.notified().await;
-                "at last"
-            }
-        };
-        let (address, shutdown, serving) =
-            start(HttpLimits::default(), Router::new().route("/", get(handler))).await;
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
-        entered.notified().await;
-        shutdown.cancel();
-        release.notify_one();
-        assert!(everything(stream).await.ends_with("at last"));
-        serving.await.unwrap().unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_drain_ends_even_when_a_request_does_not() {
-        let entered = Arc::new(Notify::new());
-        let handler = {
-            let entered = Arc::clone(&entered);
-            move || async move {
-                entered.notify_one();
-                std::future::pending::<&str>().await
-            }
-        };
-        let limits = HttpLimits { drain: Duration::from_millis(50), ..HttpLimits::default() };
-        let (address, shutdown, serving) = start(limits, Router::new().route("/", get(handler))).await;
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
-        entered.notified().await;
-        shutdown.cancel();
-        serving.await.unwrap().unwrap();
-        assert_eq!(everything(stream).await, "");
-    }
-
-    #[tokio::test]
-    async fn http_2_without_tls_is_spoken_too() {
-        let (address, shutdown, serving) = start(HttpLimits::default(), Router::new()).await;
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
-        let mut head = [0_u8; 9];
-        stream.read_exact(&mut head).await.unwrap();
-        assert_eq!(head[3], 4, "the server's SETTINGS frame");
-        drop(stream);
-        shutdown.cancel();
-        serving.await.unwrap().unwrap();
-    }
-}
+mod tests;

@@ -2,6 +2,9 @@
 //! requests, shutdown. Knows nothing of streams.
 
 mod daily_file;
+pub mod forwarded;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod health;
 pub mod http;
 pub mod internal;
