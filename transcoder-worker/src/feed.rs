@@ -71,9 +71,10 @@ impl FeedBroadcaster {
     }
 
     /// A reader joins. It gets a snapshot now, if anything was announced yet.
-    pub(crate) fn join(&mut self, reader: FeedReader, timeline: Option<&Timeline>, input: InputState) {
+    pub(crate) fn join(&mut self, mut reader: FeedReader, timeline: Option<&Timeline>, input: InputState) {
         let now = Instant::now();
         if let Some(timeline) = timeline {
+            reader.forget_unknown(timeline);
             reader.queue.push([Event::Snapshot(Box::new(timeline.clone())).encode()], now);
         }
         reader.queue.push([Event::Input(input).encode()], now);
@@ -89,6 +90,9 @@ impl FeedBroadcaster {
     fn announce_at(&mut self, event: &Event, data: Option<&Bytes>, now: Instant) {
         if self.readers.is_empty() {
             return;
+        }
+        if let Event::Snapshot(timeline) = event {
+            self.readers.iter_mut().for_each(|reader| reader.forget_unknown(timeline));
         }
         let plain = event.encode();
         let with_data = match (event, data) {
@@ -122,6 +126,13 @@ impl FeedBroadcaster {
 
     fn count(&self) {
         self.metrics.feed_readers.set(i64::try_from(self.readers.len()).unwrap_or(i64::MAX));
+    }
+}
+
+impl FeedReader {
+    /// The set of renditions is frozen before the first snapshot: no others will ever come.
+    fn forget_unknown(&mut self, timeline: &Timeline) {
+        self.wants.retain(|name| timeline.track(name).is_some());
     }
 }
 

@@ -80,8 +80,9 @@ async fn open_feed(
     let wants = match query.renditions.as_str() {
         "" | "none" => HashSet::new(),
         names => {
-            let wants: Result<HashSet<RenditionName>, _> =
-                names.split(',').take(MAX_RENDITIONS).map(str::parse).collect();
+            // As many as a request's head holds, until the session drops those that the stream does not have. To cut the
+            // list here could drop the ones that it has.
+            let wants: Result<HashSet<RenditionName>, _> = names.split(',').map(str::parse).collect();
             wants.map_err(|_| StatusCode::BAD_REQUEST)?
         }
     };
@@ -131,5 +132,3 @@ fn shown_to(
 
 /// A ladder of eight rungs, with its signature, is below 4 kB.
 const MAX_ASSIGNMENT: usize = 64 * 1024;
-/// ARCHITECTURE §6: no stream has more.
-const MAX_RENDITIONS: usize = 16;

@@ -113,3 +113,43 @@ async fn a_reader_that_left_is_forgotten() {
     feeds.announce(&Event::Heartbeat, None);
     assert!(feeds.readers.is_empty());
 }
+
+#[tokio::test]
+async fn renditions_that_the_stream_does_not_have_are_not_kept() {
+    let timeline = Timeline {
+        stream: caudal_livestream::StreamId::generate(),
+        epoch: caudal_livestream::Epoch(1),
+        target_duration: 4,
+        part_hold_back: MediaDuration::from_millis(600),
+        first_msn: Msn(7),
+        tracks: vec![track("source"), track("audio")],
+        ended: false,
+    };
+    let mut feeds = broadcaster();
+    let invented: HashSet<RenditionName> = (0..1000)
+        .map(|number| format!("{number:06}"))
+        .chain(["source".to_owned()])
+        .map(|name| name.parse().unwrap())
+        .collect();
+    let (early, _early_body) = feed(invented.clone());
+    let (late, _late_body) = feed(invented);
+    feeds.join(early, None, InputState::default());
+    feeds.announce(&Event::Snapshot(Box::new(timeline.clone())), None);
+    feeds.join(late, Some(&timeline), InputState::default());
+    for reader in &feeds.readers {
+        assert_eq!(reader.wants, HashSet::from(["source".parse().unwrap()]));
+    }
+}
+
+fn track(name: &str) -> caudal_livestream::timeline::Track {
+    caudal_livestream::timeline::Track {
+        name: name.parse().unwrap(),
+        media: caudal_livestream::timeline::TrackMedia::Audio { sample_rate: 48_000, channels: 2 },
+        codecs: "mp4a.40.2".to_owned(),
+        peak_bandwidth: 1,
+        average_bandwidth: 1,
+        part_target: MediaDuration::from_millis(200),
+        segments: VecDeque::new(),
+        withdrawn: false,
+    }
+}
