@@ -6,26 +6,28 @@ use std::time::Duration;
 use caudal_livestream::record::{LiveStream, Phase};
 use caudal_livestream::timeline::{SegmentPhase, Timeline};
 use caudal_livestream::{RenditionName, StreamId};
-use caudal_storage::SegmentStore;
-use prometheus::IntGauge;
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use caudal_service::forwarded::{Origin as Address, TrustedProxies};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::Refusal;
 use crate::metrics::Metrics;
 use crate::rendered::{RenditionView, StreamView};
+use crate::stored_files::StoredFiles;
 use crate::streams::Streams;
 use crate::viewers::Viewers;
+use crate::waiting_room::WaitingRoom;
 use crate::watched::Watched;
 
 /// Shared by all requests.
 pub(crate) struct Edge {
     pub(crate) streams: Arc<Streams>,
     pub(crate) viewers: Arc<Viewers>,
-    pub(crate) store: SegmentStore,
+    pub(crate) stored: StoredFiles,
     pub(crate) metrics: Metrics,
-    pub(crate) waiting: Semaphore,
+    pub(crate) waiting: WaitingRoom,
+    pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -55,57 +57,70 @@ impl Edge {
     }
 
     /// The stream as it stands; waits for its first announcement.
-    pub(crate) async fn stream_view(&self, watched: &Watched) -> Result<Arc<StreamView>, Refusal> {
-        self.stream_view_once(watched, |_| true).await
+    async fn stream_view(
+        &self,
+        watched: &Watched,
+        address: Option<Address>,
+    ) -> Result<Arc<StreamView>, Refusal> {
+        self.stream_view_once(watched, address, |_| true).await
     }
 
     /// The same, once a player that joins finds media where it begins, `PART-HOLD-BACK` from the end: hls.js takes a gap
     /// there for a broken rendition and goes through all others.
-    pub(crate) async fn stream_view_to_join(&self, watched: &Watched) -> Result<Arc<StreamView>, Refusal> {
+    pub(crate) async fn stream_view_to_join(
+        &self,
+        watched: &Watched,
+        address: Option<Address>,
+    ) -> Result<Arc<StreamView>, Refusal> {
         let has_enough = |timeline: &Timeline| {
             let lead = timeline.tracks.first();
             let media: u64 = lead.iter().flat_map(|track| &track.segments).map(|s| s.duration.0).sum();
             timeline.ended || media >= timeline.part_hold_back.0
         };
-        self.stream_view_once(watched, has_enough).await
+        self.stream_view_once(watched, address, has_enough).await
     }
 
     /// The same, once a DASH manifest of it has something to say: players take one without a Period for broken.
     pub(crate) async fn stream_view_with_a_segment(
         &self,
         watched: &Watched,
+        address: Option<Address>,
     ) -> Result<Arc<StreamView>, Refusal> {
         let has_a_segment = |timeline: &Timeline| {
             let mut segments = timeline.tracks.iter().flat_map(|track| &track.segments);
             timeline.ended || segments.any(|s| s.phase != SegmentPhase::Open && !s.gap)
         };
-        self.stream_view_once(watched, has_a_segment).await
+        self.stream_view_once(watched, address, has_a_segment).await
     }
 
     async fn stream_view_once(
         &self,
         watched: &Watched,
+        address: Option<Address>,
         holds: impl Fn(&Timeline) -> bool,
     ) -> Result<Arc<StreamView>, Refusal> {
         let mut whole = watched.whole();
         let ready = |view: Option<Arc<StreamView>>| view.filter(|view| holds(&view.timeline)).map(Ok);
-        self.until(watched, &mut whole, STARTING, ready).await
+        self.until(watched, address, &mut whole, STARTING, ready).await
     }
 
     /// A rendition of it and its changes; waits for the stream's first announcement.
     pub(crate) async fn rendition(
         &self,
         watched: &Watched,
+        address: Option<Address>,
         name: &RenditionName,
     ) -> Result<watch::Receiver<Arc<RenditionView>>, Refusal> {
-        self.stream_view(watched).await?;
+        self.stream_view(watched, address).await?;
         watched.rendition(name).ok_or(Refusal::NotFound)
     }
 
-    /// Waits for what `receiver` brings until `judge` has an answer, `patience` is over or the stream is gone.
+    /// Waits for what `receiver` brings until `judge` has an answer, `patience` is over or the stream is gone. A waiting
+    /// request takes one of the places of its `address`.
     pub(crate) async fn until<V: Clone, T>(
         &self,
         watched: &Watched,
+        address: Option<Address>,
         receiver: &mut watch::Receiver<V>,
         patience: Duration,
         mut judge: impl FnMut(V) -> Option<Result<T, Refusal>>,
@@ -118,7 +133,7 @@ impl Edge {
                 return judged;
             }
             if place.is_none() {
-                place = Some(self.place(watched)?);
+                place = Some(self.waiting.enter(watched, address)?);
             }
             tokio::select! {
                 changed = receiver.changed() => if changed.is_err() { return Err(Refusal::NotFound) },
@@ -127,26 +142,6 @@ impl Edge {
                 () = sleep_until(deadline) => return Err(Refusal::Late),
             }
         }
-    }
-
-    fn place<'a>(&'a self, watched: &'a Watched) -> Result<Place<'a>, Refusal> {
-        let edge = self.waiting.try_acquire().map_err(|_| Refusal::Busy)?;
-        let stream = watched.waiting.try_acquire().map_err(|_| Refusal::Busy)?;
-        self.metrics.waiting.inc();
-        Ok(Place { _edge: edge, _stream: stream, gauge: &self.metrics.waiting })
-    }
-}
-
-/// One of the bounded number of requests that wait.
-struct Place<'a> {
-    _edge: SemaphorePermit<'a>,
-    _stream: SemaphorePermit<'a>,
-    gauge: &'a IntGauge,
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.gauge.dec();
     }
 }
 

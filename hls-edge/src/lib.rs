@@ -4,6 +4,8 @@
 //! of packaging or of the lifecycle's rules; whether a stream exists is the directory's word alone.
 
 mod answer;
+mod asker;
+mod crowd;
 mod edge;
 mod follower;
 #[doc(hidden)]
@@ -17,28 +19,36 @@ mod reload;
 mod rendered;
 mod request;
 mod routes;
+mod stored_files;
 mod streams;
+mod ticket;
 mod viewers;
+mod waiting_room;
 mod watched;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use caudal_directory::{Audience, StreamDirectory, WorkerClient};
 use caudal_livestream::proof::RoleKey;
+use caudal_service::forwarded::TrustedProxies;
 use caudal_service::http::{HttpLimits, HttpServer};
 use caudal_storage::SegmentStore;
 use prometheus::Registry;
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::edge::Edge;
 use crate::follower::Sources;
 use crate::metrics::Metrics;
+use crate::stored_files::StoredFiles;
 use crate::streams::Streams;
 use crate::viewers::Viewers;
+use crate::waiting_room::WaitingRoom;
+
+pub use crate::ticket::TicketKey;
 
 /// What an edge is made of.
 pub struct Config {
@@ -54,6 +64,11 @@ pub struct Config {
     pub store: SegmentStore,
     /// The role key that opens a worker's feed and media.
     pub feed_key: RoleKey,
+    /// Signs what tells players apart; the same for all edges of a platform, and kept, or viewers count by address until
+    /// they reload.
+    pub ticket_key: TicketKey,
+    /// Proxies in front of the edge, whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: TrustedProxies,
     /// Where metrics are registered.
     pub registry: Registry,
     /// Bounds on memory and on waiting requests.
@@ -71,6 +86,10 @@ pub struct EdgeLimits {
     pub waiting: usize,
     /// Of one stream.
     pub waiting_per_stream: usize,
+    /// Of one address (an IPv4 address or an IPv6 /64), of all streams.
+    pub waiting_per_address: usize,
+    /// How long a player must have fetched media before it counts as a viewer.
+    pub settling: Duration,
 }
 
 impl Default for EdgeLimits {
@@ -81,6 +100,9 @@ impl Default for EdgeLimits {
             // A waiting request is a few kilobytes.
             waiting: 100_000,
             waiting_per_stream: 50_000,
+            // A school of a thousand: two playlists and a part each.
+            waiting_per_address: 4_000,
+            settling: Duration::from_secs(3),
         }
     }
 }
@@ -114,13 +136,19 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     // Ends the tasks also when the listener fails.
     let ended = shutdown.child_token();
     let streams = Arc::new(Streams::new(config.directory.as_ref(), sources, config.limits, ended.clone()));
-    let viewers = Arc::new(Viewers::new(config.audience, metrics.clone()));
+    let viewers =
+        Arc::new(Viewers::new(config.audience, metrics.clone(), config.ticket_key, config.limits.settling));
     let edge = Arc::new(Edge {
         streams: Arc::clone(&streams),
         viewers: Arc::clone(&viewers),
-        store: config.store,
+        stored: StoredFiles::new(config.store),
+        waiting: WaitingRoom::new(
+            config.limits.waiting,
+            config.limits.waiting_per_address,
+            metrics.waiting.clone(),
+        ),
+        trusted_proxies: config.trusted_proxies,
         metrics,
-        waiting: Semaphore::new(config.limits.waiting),
         shutdown: ended.clone(),
     });
     let mut server = HttpServer::new(config.listener, config.http);

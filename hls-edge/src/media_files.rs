@@ -1,32 +1,33 @@
 //! Parts, segments and initialization segments.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
-use axum::extract::{ConnectInfo, Path, RawQuery, State};
-use axum::http::HeaderMap;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use caudal_livestream::timeline::{Segment, SegmentPhase, Timeline, Track};
 use caudal_livestream::{Epoch, Msn, PartNumber, RenditionName, StreamId};
 use caudal_media::playlist::next_part;
+use caudal_service::forwarded::Origin as Address;
 use caudal_storage::{Key, StreamFile};
 
 use crate::answer::{Cache, Refusal, media};
+use crate::asker::Asker;
 use crate::edge::{Edge, Origin, patience};
 use crate::memory::FileKey;
+use crate::playlists::newest;
 use crate::rendered::RenditionView;
 use crate::request::MediaFile;
-use crate::routes::{count, viewer};
+use crate::routes::count;
 use crate::watched::Watched;
 
 /// `GET /live/{stream}/{rendition}/{file}`
 pub(crate) async fn get_media_file(
     State(edge): State<Arc<Edge>>,
     Path((stream, rendition, file)): Path<(String, String, String)>,
-    RawQuery(query): RawQuery,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    method: Method,
+    asker: Asker,
     asked: HeaderMap,
 ) -> Response {
     let kind = match file.as_bytes() {
@@ -39,26 +40,38 @@ pub(crate) async fn get_media_file(
         let rendition: RenditionName = rendition.parse().map_err(|_| Refusal::NotFound)?;
         let file: MediaFile = file.parse().map_err(|_| Refusal::NotFound)?;
         let (_, origin) = edge.origin(stream)?;
-        edge.viewers.saw(stream, viewer(query.as_deref().unwrap_or_default(), peer, &asked), Instant::now());
         let content_type = if rendition.as_str() == AUDIO { "audio/mp4" } else { "video/mp4" };
-        let (data, cache) = match origin {
+        match origin {
             Origin::Stored => {
                 let stored = stored_file(&rendition, &file).ok_or(Refusal::NotFound)?;
-                (from_store(&edge, stream, stored).await?.ok_or(Refusal::NotFound)?, Cache::Immutable)
+                let data = edge.stored.listed(stream, &rendition, &file.to_string(), stored).await?;
+                Ok(media(data, content_type, Cache::Immutable, &asked))
             }
             Origin::Live(watched) => {
-                watched.want(std::slice::from_ref(&rendition));
-                live(&edge, &watched, FileKey { rendition, file }).await?
+                let key = FileKey { rendition, file };
+                let (data, cache) = live(&edge, &watched, asker.origin, key.clone()).await?;
+                let response = media(data, content_type, cache, &asked);
+                // Nobody watches by looking at headers, or at a byte of each part.
+                let whole = method == Method::GET && response.status() == StatusCode::OK;
+                if let Some((msn, newest)) = position(&watched, &key).filter(|_| whole) {
+                    edge.viewers.fetched(stream, &asker, msn, newest);
+                }
+                Ok(response)
             }
-        };
-        Ok::<_, Refusal>(media(data, content_type, cache, &asked))
+        }
     };
     let response = answer.await.unwrap_or_else(Refusal::into_response);
     count(&edge.metrics, kind, response)
 }
 
-async fn live(edge: &Edge, watched: &Watched, key: FileKey) -> Result<(Bytes, Cache), Refusal> {
-    let mut receiver = edge.rendition(watched, &key.rendition).await?;
+async fn live(
+    edge: &Edge,
+    watched: &Watched,
+    address: Option<Address>,
+    key: FileKey,
+) -> Result<(Bytes, Cache), Refusal> {
+    let mut receiver = edge.rendition(watched, address, &key.rendition).await?;
+    watched.want(std::slice::from_ref(&key.rendition));
     match &key.file {
         MediaFile::Part(epoch, number) => {
             let (epoch, number) = (*epoch, *number);
@@ -67,7 +80,7 @@ async fn live(edge: &Edge, watched: &Watched, key: FileKey) -> Result<(Bytes, Ca
             }
             let patience = patience(&receiver.borrow().timeline);
             let found = edge
-                .until(watched, &mut receiver, patience, |view| locate_part(&view, epoch, number))
+                .until(watched, address, &mut receiver, patience, |view| locate_part(&view, epoch, number))
                 .await
                 // A hint that came to nothing.
                 .map_err(|refusal| if refusal == Refusal::Late { Refusal::NotFound } else { refusal })?;
@@ -147,11 +160,8 @@ async fn part(
                 return None;
             }
             let stored = Key::Live(watched.stream, stored_file(&whole.rendition, &whole.file)?);
-            edge.store
-                .get_range(&stored, offset..offset.saturating_add(u64::from(length)))
-                .await
-                .ok()
-                .flatten()
+            let range = offset..offset.saturating_add(u64::from(length));
+            edge.stored.range(stored, range).await.ok().flatten()
         })
         .await;
     fetched.ok_or(Refusal::NotFound)
@@ -217,14 +227,22 @@ fn left_lately(timeline: &Timeline, track: &Track, msn: Msn, epoch: Epoch) -> bo
 
 async fn stored_or_none(edge: &Edge, watched: &Watched, key: &FileKey) -> Option<Bytes> {
     let file = stored_file(&key.rendition, &key.file)?;
-    from_store(edge, watched.stream, file).await.ok().flatten()
+    edge.stored.media(Key::Live(watched.stream, file)).await.ok().flatten()
 }
 
-async fn from_store(edge: &Edge, stream: StreamId, file: StreamFile) -> Result<Option<Bytes>, Refusal> {
-    edge.store.get(&Key::Live(stream, file)).await.map_err(|error| {
-        tracing::warn!(%stream, %error, "storage");
-        Refusal::Unavailable
-    })
+/// The segment that a file is media of, and the rendition's last one; `None` for what is not media.
+fn position(watched: &Watched, key: &FileKey) -> Option<(Msn, Msn)> {
+    let view = watched.rendition(&key.rendition)?.borrow().clone();
+    let track = view.track()?;
+    let holds = |segment: &&Segment| match &key.file {
+        MediaFile::Part(epoch, number) => {
+            segment.epoch == *epoch && segment.parts.iter().any(|part| part.number == *number)
+        }
+        MediaFile::Segment(msn, epoch) => segment.msn == *msn && segment.epoch == *epoch,
+        MediaFile::Init(_) => false,
+    };
+    let segment = track.segments.iter().rev().find(holds).filter(|segment| !segment.gap)?;
+    Some((segment.msn, newest(track)?))
 }
 
 /// Parts are never stored.

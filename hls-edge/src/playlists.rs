@@ -1,37 +1,44 @@
 //! `master.m3u8`, `index.m3u8` and `manifest.mpd`.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
-use axum::extract::{ConnectInfo, Path, RawQuery, State};
-use axum::http::HeaderMap;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::header::{CACHE_CONTROL, LOCATION};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use caudal_livestream::timeline::Timeline;
-use caudal_livestream::{RenditionName, StreamId};
+use caudal_livestream::timeline::{Timeline, Track};
+use caudal_livestream::{Msn, RenditionName, StreamId};
 use caudal_media::{manifest, playlist};
-use caudal_storage::{Key, StreamFile};
+use caudal_storage::StreamFile;
 
 use crate::answer::{Cache, Refusal, text};
+use crate::asker::Asker;
 use crate::edge::{Edge, Origin, patience};
 use crate::reload::{Reload, decide};
-use crate::rendered::Rendered;
-use crate::request::Directives;
-use crate::routes::{count, viewer};
+use crate::request::{Directives, query_value};
+use crate::routes::count;
 
-/// `GET /live/{stream}/master.m3u8`
+/// `GET /live/{stream}/master.m3u8`. With `?viewer=new` a player of a live stream is sent on to the same with a ticket.
 pub(crate) async fn get_master(
     State(edge): State<Arc<Edge>>,
     Path(stream): Path<String>,
+    RawQuery(query): RawQuery,
+    asker: Asker,
     asked: HeaderMap,
 ) -> Response {
     let answer = async {
         let stream: StreamId = stream.parse().map_err(|_| Refusal::NotFound)?;
         let (_, origin) = edge.origin(stream)?;
         match origin {
-            Origin::Stored => stored(&edge, stream, StreamFile::Master, playlist::CONTENT_TYPE, &asked).await,
+            Origin::Stored => {
+                let master = edge.stored.whole(stream, StreamFile::Master).await?;
+                Ok(text(&master, playlist::CONTENT_TYPE, Cache::Seconds(1), &asked))
+            }
+            Origin::Live(_) if wants_ticket(query.as_deref()) && !edge.viewers.has_ticket(stream, &asker) => {
+                Ok(ticketed(stream, &edge.viewers.new_ticket(stream), asker.ticket.is_some()))
+            }
             Origin::Live(watched) => {
-                let view = edge.stream_view_to_join(&watched).await?;
+                let view = edge.stream_view_to_join(&watched, asker.origin).await?;
                 // What a player asks for next; its feed is opened meanwhile.
                 let tracks = &view.timeline.tracks;
                 let first = tracks.iter().find(|track| track.is_video() && !track.withdrawn);
@@ -50,6 +57,7 @@ pub(crate) async fn get_master(
 pub(crate) async fn get_manifest(
     State(edge): State<Arc<Edge>>,
     Path(stream): Path<String>,
+    asker: Asker,
     asked: HeaderMap,
 ) -> Response {
     let answer = async {
@@ -57,10 +65,11 @@ pub(crate) async fn get_manifest(
         let (_, origin) = edge.origin(stream)?;
         match origin {
             Origin::Stored => {
-                stored(&edge, stream, StreamFile::Manifest, manifest::CONTENT_TYPE, &asked).await
+                let manifest = edge.stored.whole(stream, StreamFile::Manifest).await?;
+                Ok(text(&manifest, manifest::CONTENT_TYPE, Cache::Seconds(1), &asked))
             }
             Origin::Live(watched) => {
-                let view = edge.stream_view_with_a_segment(&watched).await?;
+                let view = edge.stream_view_with_a_segment(&watched, asker.origin).await?;
                 Ok(text(&view.manifest(), manifest::CONTENT_TYPE, plain(&view.timeline), &asked))
             }
         }
@@ -74,7 +83,7 @@ pub(crate) async fn get_media_playlist(
     State(edge): State<Arc<Edge>>,
     Path((stream, rendition)): Path<(String, String)>,
     RawQuery(query): RawQuery,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    asker: Asker,
     asked: HeaderMap,
 ) -> Response {
     let answer = async {
@@ -83,17 +92,17 @@ pub(crate) async fn get_media_playlist(
         let query = query.as_deref().unwrap_or_default();
         let directives = Directives::parse(query)?;
         let (_, origin) = edge.origin(stream)?;
-        edge.viewers.saw(stream, viewer(query, peer, &asked), Instant::now());
         match origin {
             Origin::Stored => {
-                stored(&edge, stream, StreamFile::Playlist(rendition), playlist::CONTENT_TYPE, &asked).await
+                let playlist = edge.stored.playlist(stream, &rendition).await?;
+                Ok(text(&playlist, playlist::CONTENT_TYPE, Cache::Seconds(1), &asked))
             }
             Origin::Live(watched) => {
-                let mut receiver = edge.rendition(&watched, &rendition).await?;
+                let mut receiver = edge.rendition(&watched, asker.origin, &rendition).await?;
                 watched.want(&[rendition]);
                 let patience = patience(&receiver.borrow().timeline);
                 let view = edge
-                    .until(&watched, &mut receiver, patience, |view| {
+                    .until(&watched, asker.origin, &mut receiver, patience, |view| {
                         let Some(track) = view.track() else { return Some(Err(Refusal::NotFound)) };
                         // An encoder that has just begun: players take a playlist of nothing for a broken one.
                         if track.segments.is_empty() && !view.timeline.ended {
@@ -109,6 +118,9 @@ pub(crate) async fn get_media_playlist(
                         }
                     })
                     .await?;
+                if let Some(newest) = view.track().and_then(newest) {
+                    edge.viewers.asked(stream, &asker, newest);
+                }
                 let cache = if directives.until.is_some() { Cache::Shared } else { plain(&view.timeline) };
                 Ok(text(&view.playlist(directives.delivery), playlist::CONTENT_TYPE, cache, &asked))
             }
@@ -118,20 +130,22 @@ pub(crate) async fn get_media_playlist(
     count(&edge.metrics, "playlist", response)
 }
 
-/// A file of a broadcast that is over, as its last worker left it.
-async fn stored(
-    edge: &Edge,
-    stream: StreamId,
-    file: StreamFile,
-    content_type: &'static str,
-    asked: &HeaderMap,
-) -> Result<Response, Refusal> {
-    let found = edge.store.get(&Key::Live(stream, file)).await.map_err(|error| {
-        tracing::warn!(%stream, %error, "storage");
-        Refusal::Unavailable
-    })?;
-    let data = found.ok_or(Refusal::NotFound)?;
-    Ok(text(&Rendered::of(data), content_type, Cache::Seconds(1), asked))
+fn wants_ticket(query: Option<&str>) -> bool {
+    query.and_then(|query| query_value(query, "viewer")) == Some("new")
+}
+
+/// Sends a player to where all its requests carry `ticket`. Relative, as the edge does not know what proxies make of its
+/// address; `from_ticket` says that the player is at an address with a ticket, which is not for this stream.
+fn ticketed(stream: StreamId, ticket: &str, from_ticket: bool) -> Response {
+    let up = if from_ticket { "../../../.." } else { "../.." };
+    let location = format!("{up}/v/{ticket}/live/{stream}/master.m3u8");
+    let headers = [(LOCATION, location), (CACHE_CONTROL, "no-store".to_owned())];
+    (StatusCode::TEMPORARY_REDIRECT, headers).into_response()
+}
+
+/// The last segment of a rendition, whole or not.
+pub(crate) fn newest(track: &Track) -> Option<Msn> {
+    track.segments.back().map(|segment| segment.msn)
 }
 
 /// Half a target duration: RFC 8216bis §B.1.

@@ -1,6 +1,5 @@
 //! The edge's table of contents, and what all answers have in common.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -8,25 +7,24 @@ use axum::body::HttpBody as _;
 use axum::extract::{Path, Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, USER_AGENT,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use caudal_livestream::StreamId;
-use caudal_storage::Key;
+use tower::ServiceExt as _;
 
 use crate::answer::{Cache, Refusal, media};
+use crate::asker::without_ticket;
 use crate::edge::Edge;
 use crate::media_files::get_media_file;
 use crate::metrics::Metrics;
 use crate::playlists::{get_manifest, get_master, get_media_playlist};
-use crate::request::query_value;
-use crate::viewers::ViewerKey;
 
 pub(crate) fn router(edge: Arc<Edge>) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/live/{stream}/master.m3u8", get(get_master))
         .route("/live/{stream}/manifest.mpd", get(get_manifest))
         .route("/live/{stream}/{rendition}/index.m3u8", get(get_media_playlist))
@@ -34,7 +32,9 @@ pub(crate) fn router(edge: Arc<Edge>) -> Router {
         .route("/thumbnails/{stream}/poster.jpg", get(get_poster))
         .fallback(|| async { Refusal::NotFound })
         .layer(from_fn(any_origin))
-        .with_state(edge)
+        .with_state(edge);
+    // In front of the routes, which see a path without a ticket.
+    Router::new().fallback_service(routes.map_request(without_ticket))
 }
 
 /// `GET /thumbnails/{stream}/poster.jpg`
@@ -44,11 +44,7 @@ async fn get_poster(State(edge): State<Arc<Edge>>, Path(stream): Path<String>, a
         if !edge.streams.known(stream) {
             return Err(Refusal::NotFound);
         }
-        let found = edge.store.get(&Key::Poster(stream)).await.map_err(|error| {
-            tracing::warn!(%stream, %error, "storage");
-            Refusal::Unavailable
-        })?;
-        Ok(media(found.ok_or(Refusal::NotFound)?, "image/jpeg", POSTER, &asked))
+        Ok(media(edge.stored.poster(stream).await?, "image/jpeg", POSTER, &asked))
     };
     let response = answer.await.unwrap_or_else(Refusal::into_response);
     count(&edge.metrics, "poster", response)
@@ -59,14 +55,6 @@ pub(crate) fn count(metrics: &Metrics, kind: &'static str, response: Response) -
     metrics.requests.with_label_values(&[kind, response.status().as_str()]).inc();
     metrics.sent.inc_by(response.body().size_hint().exact().unwrap_or(0));
     response
-}
-
-/// Who asks.
-pub(crate) fn viewer<'a>(query: &'a str, peer: SocketAddr, asked: &'a HeaderMap) -> ViewerKey<'a> {
-    match query_value(query, "v") {
-        Some(name) if !name.is_empty() => ViewerKey::Named(name),
-        _ => ViewerKey::Guessed(peer.ip(), asked.get(USER_AGENT).map_or(b"", HeaderValue::as_bytes)),
-    }
 }
 
 /// Players run on any page, so every answer is for any origin, and a preflight is answered at once.

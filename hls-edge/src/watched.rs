@@ -92,16 +92,18 @@ impl Watched {
         self.whole.send_replace(Some(Arc::new(StreamView::new(Arc::clone(timeline)))));
     }
 
-    /// Somebody asks for this stream, and for media of `rendition`.
+    /// Somebody asks for this stream, and for media of `renditions`. Only those that it has are remembered: names are the
+    /// viewers' to invent, and what is wanted goes into the feed's address.
     pub(crate) fn want(&self, renditions: &[RenditionName]) {
         let now = Instant::now();
         let mut wants = lock(&self.wants);
         wants.last_request = now;
         let mut grown = false;
-        for name in renditions {
+        let known = self.renditions.read().unwrap_or_else(PoisonError::into_inner);
+        for name in renditions.iter().filter(|name| known.contains_key(name)) {
             grown |= wants.renditions.insert(name.clone(), now).is_none();
         }
-        drop(wants);
+        drop((wants, known));
         if grown {
             self.wants_changed.notify_one();
         }
@@ -110,7 +112,9 @@ impl Watched {
     /// The renditions that somebody asked for lately, in order.
     pub(crate) fn wanted(&self, now: Instant) -> Vec<RenditionName> {
         let mut wants = lock(&self.wants);
-        wants.renditions.retain(|_, at| now.saturating_duration_since(*at) < WANTED_FOR);
+        let known = self.renditions.read().unwrap_or_else(PoisonError::into_inner);
+        let lately = |at: &Instant| now.saturating_duration_since(*at) < WANTED_FOR;
+        wants.renditions.retain(|name, at| lately(at) && known.contains_key(name));
         let mut names: Vec<_> = wants.renditions.keys().cloned().collect();
         names.sort();
         names

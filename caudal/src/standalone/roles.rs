@@ -198,6 +198,7 @@ impl Roles {
         let api = CancellationToken::new();
         let api_ready = Readiness::default();
 
+        let trusted_proxies = settings.trusted_proxies.clone().unwrap_or_default();
         let config = caudal_api::Config {
             public: listeners.web,
             internal: listeners.internal,
@@ -222,7 +223,7 @@ impl Roles {
                 .iter()
                 .map(|origin| origin.as_str().parse().context("CAUDAL_CORS_ORIGINS"))
                 .collect::<Result<_, _>>()?,
-            trusted_proxies: settings.trusted_proxies.clone().unwrap_or_default(),
+            trusted_proxies: trusted_proxies.clone(),
             control,
             audience: Arc::clone(&audience),
             web: settings.web_dir.clone(),
@@ -269,9 +270,11 @@ impl Roles {
             audience,
             store,
             feed_key,
+            ticket_key: caudal_hls_edge::TicketKey::new(master.derive("hls-edge/tickets")),
+            trusted_proxies: trusted_proxies.clone(),
             registry: registry.clone(),
             limits: caudal_hls_edge::EdgeLimits::default(),
-            http: HttpLimits::default(),
+            http: HttpLimits::public(trusted_proxies.clone()),
         };
         let stop = doors.clone();
         tasks

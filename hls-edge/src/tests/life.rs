@@ -147,8 +147,8 @@ async fn those_who_come_after_the_end_get_what_is_stored() {
     scene.directory.without_worker(Phase::Ended);
     let live = |file: &str| Key::Live(scene.stream, file.parse().unwrap());
     for (file, text) in [
-        ("master.m3u8", "master"),
-        ("source/index.m3u8", "playlist"),
+        ("master.m3u8", "#EXTM3U\nsource/index.m3u8\n"),
+        ("source/index.m3u8", "#EXTM3U\n#EXT-X-MAP:URI=\"init-abc.mp4\"\n7-1.m4s\n"),
         ("manifest.mpd", "manifest"),
         ("source/7-1.m4s", "segment"),
         ("source/init-abc.mp4", "init"),

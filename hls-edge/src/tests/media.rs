@@ -1,7 +1,6 @@
 //! Files: whose bytes, for how long, and what is not there.
 
 use caudal_livestream::admission::Access;
-use caudal_livestream::record::Phase;
 use caudal_livestream::{Msn, StreamId};
 use caudal_storage::Key;
 use flate2::read::GzDecoder;
@@ -198,29 +197,4 @@ async fn a_poster_is_served_from_storage() {
     assert_eq!(poster.headers()["cache-control"], "public, max-age=5");
     assert_eq!(poster.bytes().await.unwrap(), "jpeg");
     scene.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn viewers_are_counted_by_who_they_are() {
-    let scene = Scene::new().await;
-    let worker = scene.worker(1).await;
-    worker.announce(&["source"]);
-    for _ in 0..3 {
-        worker.part();
-    }
-    for path in ["?v=ada", "?v=grace", "?v=ada&_HLS_msn=6"] {
-        scene.text(&format!("{PLAYLIST}{path}")).await;
-    }
-    until("two viewers are told", || scene.viewers() == 2).await;
-    scene.bytes("/live/{s}/source/p1-0.m4s").await;
-    until("the nameless one counts too", || scene.viewers() == 3).await;
-    // Nobody watches by looking at the master playlist.
-    scene.directory.without_worker(Phase::Reconnecting);
-    scene.text("/live/{s}/master.m3u8?v=hedy").await;
-    scene.text(&format!("{PLAYLIST}?v=ada")).await;
-    let audience = std::sync::Arc::clone(&scene.audience);
-    let stream = scene.stream;
-    assert_eq!(scene.viewers(), 3);
-    scene.stop().await;
-    assert_eq!(caudal_directory::Audience::viewers(audience.as_ref(), stream), 0);
 }

@@ -8,6 +8,8 @@ mod life;
 mod media;
 mod mirror_cases;
 mod reload_table;
+mod strangers;
+mod viewing;
 mod waiting;
 
 use std::net::SocketAddr;
@@ -27,7 +29,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, EdgeLimits, Error, run};
+use crate::{Config, EdgeLimits, Error, TicketKey, run};
 use fake_directory::FakeDirectory;
 use fake_worker::FakeWorker;
 
@@ -67,6 +69,8 @@ impl Scene {
             audience: Arc::<LocalAudience>::clone(&audience),
             store: store.clone(),
             feed_key: feed_key(),
+            ticket_key: TicketKey::new([9; 32]),
+            trusted_proxies: "127.0.0.0/8".parse().unwrap(),
             registry: registry.clone(),
             limits,
             http: HttpLimits::default(),

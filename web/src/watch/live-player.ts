@@ -44,7 +44,7 @@ export interface PlayerSnapshot {
  */
 export class LivePlayer {
   readonly #video: HTMLVideoElement;
-  readonly #url: string;
+  #url: string;
   readonly #recovery = new Recovery();
   readonly #listening = new AbortController();
   readonly #ticker: number;
@@ -70,7 +70,10 @@ export class LivePlayer {
 
   constructor(video: HTMLVideoElement, url: string) {
     this.#video = video;
-    this.#url = url;
+    // The edge sends this player on to an address of its own, by which it is counted as one viewer.
+    const own = new URL(url, location.href);
+    own.searchParams.set('viewer', 'new');
+    this.#url = own.href;
     const { signal } = this.#listening;
     video.addEventListener('waiting', () => this.#waiting(), { signal });
     video.addEventListener('playing', () => this.#playing(), { signal });
@@ -204,6 +207,8 @@ export class LivePlayer {
       fragLoadPolicy: { default: MEDIA_POLICY },
     });
     this.#hls = hls;
+    // After a restart it is the same viewer.
+    hls.on(Events.MANIFEST_LOADED, (_, { url }) => (this.#url = url));
     hls.on(Events.LEVEL_LOADED, (_, { details }) => {
       this.#answeredAt = seconds();
       this.#controller.setPart(details.partTarget || details.targetduration);

@@ -1,0 +1,223 @@
+//! What the edge asks storage for. In a bucket each question costs money, so a file is asked for only when the stored
+//! playlists name it, a small one once for all who want it, and a missing one not again at once.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use caudal_livestream::{RenditionName, StreamId};
+use caudal_storage::{Key, SegmentStore, StreamFile};
+use tokio::sync::{OnceCell, Semaphore};
+
+use crate::answer::Refusal;
+use crate::rendered::Rendered;
+
+/// Storage, and what it said lately.
+pub(crate) struct StoredFiles {
+    store: SegmentStore,
+    asking: Semaphore,
+    small: Mutex<HashMap<Key, Small>>,
+    missing: Mutex<HashMap<Key, Instant>>,
+}
+
+type Found = Option<Arc<Rendered>>;
+
+struct Small {
+    /// Filled by one request while the others wait for it.
+    found: Arc<OnceCell<Found>>,
+    asked: Instant,
+}
+
+impl StoredFiles {
+    pub(crate) fn new(store: SegmentStore) -> Self {
+        Self {
+            store,
+            asking: Semaphore::new(MAX_QUESTIONS),
+            small: Mutex::default(),
+            missing: Mutex::default(),
+        }
+    }
+
+    /// `master.m3u8` or `manifest.mpd` of a broadcast that is over.
+    pub(crate) async fn whole(&self, stream: StreamId, file: StreamFile) -> Result<Arc<Rendered>, Refusal> {
+        self.small(Key::Live(stream, file), FINAL).await?.ok_or(Refusal::NotFound)
+    }
+
+    /// A media playlist of a broadcast that is over, if its master playlist names the rendition.
+    pub(crate) async fn playlist(
+        &self,
+        stream: StreamId,
+        rendition: &RenditionName,
+    ) -> Result<Arc<Rendered>, Refusal> {
+        let master = self.whole(stream, StreamFile::Master).await?;
+        if !names(&master.plain, &format!("{rendition}/index.m3u8")) {
+            return Err(Refusal::NotFound);
+        }
+        self.whole(stream, StreamFile::Playlist(rendition.clone())).await
+    }
+
+    /// A segment or init of a broadcast that is over, if the rendition's playlist names it.
+    pub(crate) async fn listed(
+        &self,
+        stream: StreamId,
+        rendition: &RenditionName,
+        name: &str,
+        file: StreamFile,
+    ) -> Result<Bytes, Refusal> {
+        let playlist = self.playlist(stream, rendition).await?;
+        if !names(&playlist.plain, name) {
+            return Err(Refusal::NotFound);
+        }
+        self.media(Key::Live(stream, file)).await?.ok_or(Refusal::NotFound)
+    }
+
+    /// A stream's poster, which is written anew every ten seconds.
+    pub(crate) async fn poster(&self, stream: StreamId) -> Result<Bytes, Refusal> {
+        let found = self.small(Key::Poster(stream), POSTER).await?;
+        Ok(found.ok_or(Refusal::NotFound)?.plain.clone())
+    }
+
+    /// A file that the stream's timeline names, or has named.
+    pub(crate) async fn media(&self, key: Key) -> Result<Option<Bytes>, Refusal> {
+        self.unless_missing(key, async |key| self.store.get(key).await).await
+    }
+
+    /// Bytes of such a file.
+    pub(crate) async fn range(&self, key: Key, range: Range<u64>) -> Result<Option<Bytes>, Refusal> {
+        self.unless_missing(key, async |key| self.store.get_range(key, range.clone()).await).await
+    }
+
+    async fn unless_missing<E: std::fmt::Display>(
+        &self,
+        key: Key,
+        ask: impl AsyncFnOnce(&Key) -> Result<Option<Bytes>, E>,
+    ) -> Result<Option<Bytes>, Refusal> {
+        let now = Instant::now();
+        let lately = |at: &Instant| now.saturating_duration_since(*at) < MISSING;
+        if lock(&self.missing).get(&key).is_some_and(lately) {
+            return Ok(None);
+        }
+        let found = self.ask(&key, ask).await?;
+        if found.is_none() {
+            let mut missing = lock(&self.missing);
+            if missing.len() >= MAX_KEPT {
+                missing.retain(|_, at| lately(at));
+            }
+            // Still full: that many were asked for in two seconds, and the next ones are asked for again.
+            if missing.len() < MAX_KEPT {
+                missing.insert(key, now);
+            }
+        }
+        Ok(found)
+    }
+
+    async fn small(&self, key: Key, keep: Duration) -> Result<Found, Refusal> {
+        let cell = self.cell(&key, keep, Instant::now());
+        let ask = || async {
+            let found = self.ask(&key, async |key| self.store.get(key).await).await?;
+            Ok(found.map(|data| Arc::new(Rendered::of(data))))
+        };
+        cell.get_or_try_init(ask).await.cloned()
+    }
+
+    fn cell(&self, key: &Key, keep: Duration, now: Instant) -> Arc<OnceCell<Found>> {
+        let mut small = lock(&self.small);
+        if let Some(kept) = small.get(key) {
+            let keep = if matches!(kept.found.get(), Some(None)) { MISSING } else { keep };
+            if now.saturating_duration_since(kept.asked) < keep {
+                return Arc::clone(&kept.found);
+            }
+            small.remove(key);
+        }
+        // Streams that exist have a dozen small files each; the oldest answers go.
+        while small.len() >= MAX_KEPT || small.values().map(Small::size).sum::<usize>() > MAX_BYTES {
+            let oldest = small.iter().min_by_key(|(_, kept)| kept.asked).map(|(key, _)| key.clone());
+            let Some(oldest) = oldest else { break };
+            small.remove(&oldest);
+        }
+        let found = Arc::new(OnceCell::new());
+        small.insert(key.clone(), Small { found: Arc::clone(&found), asked: now });
+        found
+    }
+
+    async fn ask<T, E: std::fmt::Display>(
+        &self,
+        key: &Key,
+        ask: impl AsyncFnOnce(&Key) -> Result<T, E>,
+    ) -> Result<T, Refusal> {
+        // Closed never; storage has deadlines of its own, so the queue moves.
+        let _asking = self.asking.acquire().await.map_err(|_| Refusal::Busy)?;
+        ask(key).await.map_err(|error| {
+            tracing::warn!(%key, %error, "storage");
+            Refusal::Unavailable
+        })
+    }
+}
+
+impl Small {
+    fn size(&self) -> usize {
+        let found = self.found.get().and_then(Option::as_ref);
+        found.map_or(0, |rendered| rendered.plain.len())
+    }
+}
+
+/// Whether a playlist has `uri` on a line of its own or as an attribute.
+fn names(playlist: &[u8], uri: &str) -> bool {
+    let quoted = format!("URI=\"{uri}\"");
+    let Ok(text) = std::str::from_utf8(playlist) else { return false };
+    text.lines().any(|line| line == uri || line.starts_with('#') && line.contains(&quoted))
+}
+
+/// Held for single operations only, never across an await.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Questions to storage at the same time.
+const MAX_QUESTIONS: usize = 256;
+/// Playlists of what is over change no more; a deletion shows after this.
+const FINAL: Duration = Duration::from_secs(60);
+/// As long as players may keep it.
+const POSTER: Duration = Duration::from_secs(5);
+/// What is missing may be under way.
+const MISSING: Duration = Duration::from_secs(2);
+/// Answers that are kept.
+const MAX_KEPT: usize = 1024;
+/// And their bytes.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_playlist_names_whole_addresses_only() {
+        let playlist = b"#EXTM3U\n#EXT-X-MAP:URI=\"init-ab.mp4\"\n#EXTINF:2,\n17-1.m4s\n";
+        for (uri, named) in
+            [("17-1.m4s", true), ("init-ab.mp4", true), ("7-1.m4s", false), ("17-1", false), ("", false)]
+        {
+            assert_eq!(names(playlist, uri), named, "{uri}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_of_storage_is_bounded_and_a_new_file_is_found_in_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SegmentStore::folder(folder.path()).unwrap();
+        let files = StoredFiles::new(store.clone());
+        let stream = StreamId::generate();
+        assert_eq!(files.poster(stream).await, Err(Refusal::NotFound));
+        store.put(&Key::Poster(stream), "jpeg".into()).await.unwrap();
+        assert_eq!(files.poster(stream).await, Err(Refusal::NotFound), "asked a moment ago");
+        let later = Instant::now() + MISSING;
+        assert!(files.cell(&Key::Poster(stream), POSTER, later).get().is_none(), "asked for again");
+        for _ in 0..2 * MAX_KEPT {
+            let key = Key::Poster(StreamId::generate());
+            files.cell(&key, POSTER, Instant::now());
+            assert_eq!(files.media(key).await, Ok(None));
+        }
+        assert!(lock(&files.small).len() <= MAX_KEPT && lock(&files.missing).len() <= MAX_KEPT);
+    }
+}
