@@ -18,21 +18,36 @@ export async function listeningPorts(pid: number): Promise<number[]> {
   return (await sockets(pid)).filter((one) => one.state === LISTEN).map(({ localPort }) => localPort);
 }
 
-async function sockets(pid: number): Promise<(Connection & { remotePort: number; state: string })[]> {
+/** How many of the connections from `remotes` to `port` of this machine the listening side still holds open. */
+export async function heldOpen(port: number, remotes: ReadonlySet<number>): Promise<number> {
+  const held = (one: Socket) =>
+    one.localPort === port && remotes.has(one.remotePort) && HELD.includes(one.state);
+  return (await allSockets()).filter(held).length;
+}
+
+interface Socket extends Connection {
+  remotePort: number;
+  state: string;
+}
+
+async function sockets(pid: number): Promise<Socket[]> {
   const own = new Set<string>();
   for (const fd of await readdir(`/proc/${pid}/fd`)) {
     const target = await readlink(`/proc/${pid}/fd/${fd}`).catch(() => '');
     const inode = /^socket:\[(\d+)\]$/.exec(target)?.[1];
     if (inode) own.add(inode);
   }
+  return (await allSockets()).filter(({ inode }) => own.has(inode));
+}
+
+async function allSockets(): Promise<Socket[]> {
   return (await readFile('/proc/net/tcp', 'utf8'))
     .split('\n')
     .slice(1)
     .map((line) => {
       const [, local = '', remote = '', state = '', , , , , , inode = ''] = line.trim().split(/\s+/);
       return { inode, state, localPort: hexPort(local), remotePort: hexPort(remote) };
-    })
-    .filter(({ inode }) => own.has(inode));
+    });
 }
 
 function hexPort(address: string): number {
@@ -41,3 +56,5 @@ function hexPort(address: string): number {
 
 const ESTABLISHED = '01';
 const LISTEN = '0A';
+/** Established, and close-wait: the other side has gone, and this one has not closed. */
+const HELD = [ESTABLISHED, '08'];

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -5,11 +6,14 @@ import path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 
 import { api, register, type Account, type Stream } from '../src/account.ts';
+import { heldOpen, listeningPorts } from '../src/connection.ts';
 import { encode } from '../src/encoder.ts';
+import { HABITS, IdlePeer } from '../src/idle-peer.ts';
 import { LlHlsReader } from '../src/ll-hls-reader.ts';
 import { metric } from '../src/metrics.ts';
 import { Platform } from '../src/platform.ts';
 import { until, type Program } from '../src/process.ts';
+import { workerProcess } from '../src/processes.ts';
 import { RtmpPeer } from '../src/rtmp-peer.ts';
 
 // What single bytes can do is tested in crates/rtmp/tests; here it is numbers, against the whole platform.
@@ -18,6 +22,7 @@ describe('a live stream goes on', () => {
   let ana: Account;
   let port: number;
   let encoder: Program;
+  let stream: Stream;
   let viewer: LlHlsReader;
   let wrapper: string;
 
@@ -41,7 +46,7 @@ describe('a live stream goes on', () => {
     port = Number(new URL(platform.rtmp.replace(/^rtmp/, 'http')).port);
     ana = await register(platform.web, 'ana');
     encoder = encode(`${ana.rtmpUrl}/${ana.streamKey}`, { size: '320x240', fps: 25, gop: 50, bitrate: '300k' });
-    const stream = await until('the stream is listed', async () => {
+    stream = await until('the stream is listed', async () => {
       const [first] = await api<Stream[]>(platform.web, 'GET', '/api/streams');
       return first;
     });
@@ -135,7 +140,112 @@ describe('a live stream goes on', () => {
     expect(platform.log).toContain('publisher refused');
     expect(platform.log).not.toContain(ana.streamKey);
   });
+
+  test('while nine thousand that say nothing knock at the pages and at the playlists', async () => {
+    const mine = await files(process.pid);
+    const count = Math.min(9_000, mine.soft - mine.open - 500);
+    expect(count, 'this system allows too few open files').toBeGreaterThan(2_000);
+    for (const door of [platform.web, platform.hls]) {
+      const at = Number(new URL(door).port);
+      const silent: IdlePeer[] = [];
+      try {
+        for (let knocked = 0; knocked < count; knocked += 500) {
+          const batch = await Promise.all(
+            Array.from({ length: 500 }, (_, index) => IdlePeer.open(at, { first: index % 2 === 0 ? '' : 'P' })),
+          );
+          silent.push(...batch.filter((peer) => peer !== undefined));
+          // From the same address as all of them.
+          const answer = await fetch(`${door}/api/streams`, { headers: { connection: 'close' } });
+          expect(answer.status).toBeLessThan(500);
+        }
+        await goesOn();
+        const remotes = new Set(silent.map((peer) => peer.port));
+        await until('none of them is left', async () => (await heldOpen(at, remotes)) === 0, 60_000);
+      } finally {
+        silent.forEach((peer) => peer.close());
+      }
+    }
+  }, 240_000);
+
+  test('and a peer that owes a listener something is gone after its deadline, at every listener there is', async () => {
+    const { worker } = await platform.line('which worker it has', (line) => line.worker !== undefined);
+    const process = await workerProcess(String(worker));
+    if (!process) throw new Error('no such worker');
+    // Web, HLS, RTMP, internal and admin, and the worker's two.
+    const ports = [...(await listeningPorts(platform.pid)), ...(await listeningPorts(process.pid))];
+    expect(ports.length).toBe(7);
+    await noneIsLeft(ports);
+    await goesOn();
+  }, 240_000);
+
+  test('when viewers make up renditions and the worker dies meanwhile', async () => {
+    const { worker } = await platform.line('which worker it has', (line) => line.worker !== undefined);
+    const process = await workerProcess(String(worker));
+    if (!process) throw new Error('no such worker');
+    const makeUp = async (from: number) => {
+      const answers = await Promise.all(
+        Array.from({ length: 500 }, async (_, index) => {
+          const name = String(from + index).padStart(30, '0');
+          return (await fetch(new URL(`${name}/1-1.m4s`, stream.streamUrl))).status;
+        }),
+      );
+      expect(new Set(answers)).toEqual(new Set([404]));
+    };
+    await makeUp(0);
+    globalThis.process.kill(process.pid, 'SIGKILL');
+    await makeUp(500);
+    await goesOn();
+  });
 });
+
+describe('over TLS', () => {
+  test('a peer that owes a listener something is gone after its deadline, at every listener there is', async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), 'caudal-tls-'));
+    const [key, certificate] = ['key.pem', 'cert.pem'].map((name) => path.join(folder, name));
+    const made = spawnSync('openssl', [
+      'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '1',
+      '-subj', '/CN=localhost', '-keyout', `${key}`, '-out', `${certificate}`,
+    ]);
+    expect(made.status, String(made.stderr)).toBe(0);
+    const platform = await Platform.start({
+      CAUDAL_TLS_CERT: `${certificate}`,
+      CAUDAL_TLS_KEY: `${key}`,
+      RTMPS_PORT: '0',
+      CAUDAL_MAX_CONNECTIONS_PER_ADDRESS: '1000000',
+    });
+    try {
+      await noneIsLeft(await listeningPorts(platform.pid));
+    } finally {
+      await platform.stop();
+      await rm(folder, { recursive: true, force: true });
+    }
+  }, 240_000);
+});
+
+/** Opens a peer of each kind at each port, and waits until the platform has closed them all. */
+async function noneIsLeft(ports: number[]): Promise<void> {
+  const peers: IdlePeer[] = [];
+  try {
+    const opened = new Map<string, { at: number; remotes: Set<number> }>();
+    for (const at of ports) {
+      for (const [who, habit] of Object.entries(HABITS)) {
+        const peer = await IdlePeer.open(at, habit);
+        if (!peer) throw new Error(`no connection to ${at}`);
+        peers.push(peer);
+        opened.set(`${who}, at port ${at}`, { at, remotes: new Set([peer.port]) });
+      }
+    }
+    let left: string[] = [];
+    const look = async () => {
+      left = [];
+      for (const [name, { at, remotes }] of opened) if ((await heldOpen(at, remotes)) > 0) left.push(name);
+      return left.length === 0;
+    };
+    await until('all of them are gone', look, 90_000).catch(() => expect(left).toEqual([]));
+  } finally {
+    peers.forEach((peer) => peer.close());
+  }
+}
 
 /** A process's open files and how many it may have. */
 async function files(pid: number): Promise<{ open: number; soft: number; hard: number }> {

@@ -6,6 +6,7 @@ import { api, register, type Account, type Stream } from '../src/account.ts';
 import { browse, playhead } from '../src/browser.ts';
 import { listeningPorts } from '../src/connection.ts';
 import { encode } from '../src/encoder.ts';
+import { LlHlsReader } from '../src/ll-hls-reader.ts';
 import { documentedMetrics, metricNames } from '../src/metrics.ts';
 import { Platform } from '../src/platform.ts';
 import { fetchText, parse, source } from '../src/playlist.ts';
@@ -97,12 +98,19 @@ describe('one broadcast', () => {
       });
       expect(later.width).toBeGreaterThanOrEqual(640);
       expect(problems).toEqual([]);
-      // This test, which reads playlists too, is the other one.
-      await until('both viewers are counted', async () => {
+      const viewers = async () => (await api<Stream>(platform.web, 'GET', `/api/streams/${stream.id}`)).viewerCount;
+      await until('the one viewer is counted', async () => (await viewers()) === 1);
+      // A second tab, and a player that is no browser. Playlists alone make no viewer.
+      const tab = await browser.newPage();
+      await tab.goto(`${platform.web}/watch/${stream.id}`);
+      const reader = new LlHlsReader(stream.streamUrl);
+      await until('three viewers are counted', async () => {
         await source(stream.streamUrl);
-        const { viewerCount } = await api<Stream>(platform.web, 'GET', `/api/streams/${stream.id}`);
-        return viewerCount === 2;
+        return (await viewers()) === 3;
       });
+      await reader.stop();
+      await tab.close();
+      await until('who left is counted no more', async () => (await viewers()) === 1, 40_000);
     } finally {
       await close();
     }
