@@ -15,7 +15,7 @@ use caudal_livestream::record::{LiveStream, Phase, WorkerAddress};
 use caudal_livestream::state::StoredState;
 use caudal_livestream::timeline::{SegmentPhase, Timeline};
 use caudal_livestream::{Epoch, RenditionName, UnixMillis};
-use caudal_storage::{Key, SegmentStore, StreamFile};
+use caudal_storage::SegmentStore;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
@@ -342,9 +342,8 @@ async fn stored_timeline(store: &SegmentStore, stream: caudal_livestream::Stream
     let mut epochs = store.epochs(stream).await.ok()?;
     epochs.sort_unstable_by(|a, b| b.cmp(a));
     for epoch in epochs.into_iter().take(MAX_STATES) {
-        let Ok(Some(json)) = store.get(&Key::Live(stream, StreamFile::State(epoch))).await else { continue };
-        // An empty object is a claim that nobody has filled.
-        if let Ok(StoredState { filled: Some(filled), .. }) = serde_json::from_slice(&json) {
+        // What is only a claim, or cannot be read, says nothing.
+        if let Ok(Some(StoredState { filled: Some(filled), .. })) = store.state(stream, epoch).await {
             return Some(filled.timeline);
         }
     }

@@ -2,24 +2,27 @@
 //!
 //! Always the newest only: when storage is slow, what would be written over at once is not written at all.
 
-use std::collections::{HashMap, VecDeque};
+mod removal;
+
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use caudal_livestream::record::WorkerAddress;
-use caudal_livestream::state::{FilledState, InputClock, StoredState};
+use caudal_livestream::state::{FilledState, InputClock, Ownership, StoredState};
 use caudal_livestream::timeline::{SegmentPhase, Timeline};
 use caudal_livestream::{Epoch, Msn, RenditionName, StreamId};
 use caudal_media::manifest::{self, Reach};
 use caudal_media::playlist;
 use caudal_storage::{
-    Key, LoggedTrack, ReplaceError, SegmentLog, SegmentStore, StorageError, StreamFile, Version,
+    Durability, Key, LoggedTrack, ReplaceError, SegmentLog, SegmentStore, StorageError, StreamFile, Version,
 };
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::storage_writer::Trouble;
+use self::removal::Removal;
+use crate::outage::Trouble;
 
 /// How the stream stands, as the session last saw it.
 #[derive(Clone, Debug)]
@@ -36,7 +39,7 @@ pub(crate) struct Publication {
     stream: StreamId,
     epoch: Epoch,
     worker: WorkerAddress,
-    record: bool,
+    owner: Ownership,
     written: HashMap<StreamFile, (Version, Bytes)>,
     log: LogKeeper,
     removal: Removal,
@@ -63,17 +66,17 @@ impl Publication {
         stream: StreamId,
         epoch: Epoch,
         worker: WorkerAddress,
-        record: bool,
+        owner: Ownership,
     ) -> Self {
         Self {
             store,
             stream,
             epoch,
             worker,
-            record,
+            owner,
             written: HashMap::new(),
             log: LogKeeper::default(),
-            removal: Removal::default(),
+            removal: Removal::new(stream, epoch),
             fence_checked: None,
         }
     }
@@ -82,8 +85,8 @@ impl Publication {
     pub(crate) async fn follow(
         mut self,
         mut standings: watch::Receiver<Option<Standing>>,
+        mut trouble: Trouble,
     ) -> Result<(), PublicationError> {
-        let mut trouble = Trouble::default();
         let mut pending = false;
         loop {
             if !pending && standings.changed().await.is_err() {
@@ -106,16 +109,23 @@ impl Publication {
     pub(crate) async fn write(&mut self, standing: &Standing, now: Instant) -> Result<(), PublicationError> {
         self.check_fence().await?;
         let written = self.write_files(standing).await;
-        self.removal.follow(&standing.timeline, now);
+        if self.owner.record {
+            return written;
+        }
         // Also when nothing could be written: a full disk gets room by this alone.
-        let removed = if self.record { Ok(()) } else { self.remove_due(now).await };
-        written.and(removed)
+        let removed = self.removal.carry_out(&self.store, &standing.timeline, now).await;
+        written.and(removed.map_err(Into::into))
     }
 
-    async fn remove_due(&mut self, now: Instant) -> Result<(), PublicationError> {
-        while let Some(file) = self.removal.due(now) {
-            self.store.delete(&Key::Live(self.stream, file)).await?;
-            self.removal.done();
+    /// Says in every stored playlist that nothing will follow, when there is no timeline to render them from.
+    pub(crate) async fn close_stored(&mut self) -> Result<(), PublicationError> {
+        self.check_fence().await?;
+        for rendition in self.store.renditions(self.stream).await? {
+            let file = StreamFile::Playlist(rendition);
+            let Some(text) = self.store.get(&Key::Live(self.stream, file.clone())).await? else { continue };
+            if let Some(closed) = playlist::closed(&text) {
+                self.replace(file, closed, Durability::Synced).await?;
+            }
         }
         Ok(())
     }
@@ -123,7 +133,9 @@ impl Publication {
     async fn write_files(&mut self, standing: &Standing) -> Result<(), PublicationError> {
         self.write_state(standing).await?;
         let timeline = &standing.timeline;
-        self.log.collect(timeline);
+        if self.owner.record {
+            self.log.collect(timeline);
+        }
         if self.log.is_due(standing.closed || timeline.ended) {
             let log = self.log.next(self.stream, self.epoch, timeline);
             let key = Key::Live(self.stream, StreamFile::Log(self.epoch, log.number));
@@ -131,13 +143,15 @@ impl Publication {
             self.log.written();
         }
         if stored_segments(timeline) >= FIRST_PLAYLIST_SEGMENTS || timeline.ended {
+            // The last words of a broadcast are not written again with a next segment.
+            let durability = if timeline.ended { Durability::Synced } else { Durability::Lazy };
             for track in timeline.tracks.iter().filter(|track| !track.withdrawn) {
                 let text = playlist::stored_media(timeline, track);
-                self.replace(StreamFile::Playlist(track.name.clone()), text).await?;
+                self.replace(StreamFile::Playlist(track.name.clone()), text, durability).await?;
             }
-            self.replace(StreamFile::Manifest, manifest::dash(timeline, Reach::Stored)).await?;
+            self.replace(StreamFile::Manifest, manifest::dash(timeline, Reach::Stored), durability).await?;
             // Last, so that whoever finds it finds what it names.
-            self.replace(StreamFile::Master, playlist::master(timeline)).await?;
+            self.replace(StreamFile::Master, playlist::master(timeline), durability).await?;
         }
         Ok(())
     }
@@ -147,6 +161,7 @@ impl Publication {
             stream: self.stream,
             epoch: self.epoch,
             worker: self.worker,
+            owner: Some(self.owner),
             filled: Some(FilledState {
                 timeline: standing.timeline.clone(),
                 clock: standing.clock,
@@ -154,12 +169,17 @@ impl Publication {
             }),
         };
         let key = Key::Live(self.stream, StreamFile::State(self.epoch));
-        self.store.put(&key, Bytes::from(serde_json::to_vec(&state)?)).await?;
+        self.store.put(&key, Bytes::from(state.write()?)).await?;
         Ok(())
     }
 
     /// Writes a playlist if it changed, over the one that this epoch wrote last.
-    async fn replace(&mut self, file: StreamFile, text: String) -> Result<(), PublicationError> {
+    async fn replace(
+        &mut self,
+        file: StreamFile,
+        text: String,
+        durability: Durability,
+    ) -> Result<(), PublicationError> {
         let text = Bytes::from(text);
         let known = self.written.get(&file);
         if known.is_some_and(|(_, last)| *last == text) {
@@ -168,7 +188,7 @@ impl Publication {
         let key = Key::Live(self.stream, file.clone());
         let mut version = known.map(|(version, _)| version.clone());
         for _ in 0..REPLACE_ATTEMPTS {
-            match self.store.replace(&key, text.clone(), version.as_ref()).await {
+            match self.store.replace(&key, text.clone(), version.as_ref(), durability).await {
                 Ok(version) => {
                     self.written.insert(file, (version, text));
                     return Ok(());
@@ -260,52 +280,12 @@ impl LogKeeper {
     }
 }
 
-/// Remembers which files the window has left behind.
-#[derive(Debug, Default)]
-struct Removal {
-    seen: HashMap<RenditionName, VecDeque<(Msn, Epoch)>>,
-    leaving: VecDeque<(StreamFile, Instant)>,
-}
-
-impl Removal {
-    fn follow(&mut self, timeline: &Timeline, now: Instant) {
-        for track in &timeline.tracks {
-            let seen = self.seen.entry(track.name.clone()).or_default();
-            let start = track.segments.front().map(|segment| segment.msn);
-            while let Some((msn, epoch)) = seen.front().copied()
-                && start.is_some_and(|start| msn < start)
-            {
-                seen.pop_front();
-                self.leaving.push_back((StreamFile::Segment(track.name.clone(), msn, epoch), now));
-            }
-            let last = seen.back().map(|(msn, _)| *msn);
-            let new = track.segments.iter().filter(|segment| {
-                segment.phase == SegmentPhase::Stored
-                    && !segment.gap
-                    && last.is_none_or(|last| segment.msn > last)
-            });
-            seen.extend(new.map(|segment| (segment.msn, segment.epoch)));
-        }
-    }
-
-    fn due(&self, now: Instant) -> Option<StreamFile> {
-        let (file, since) = self.leaving.front()?;
-        (now.duration_since(*since) >= REMOVAL_GRACE).then(|| file.clone())
-    }
-
-    fn done(&mut self) {
-        self.leaving.pop_front();
-    }
-}
-
 /// Players start badly with fewer (RFC 8216 §6.3.3 has them begin three target durations from the end).
 const FIRST_PLAYLIST_SEGMENTS: usize = 3;
 /// ARCHITECTURE §4: an object a minute.
 const LOG_INTERVAL: Duration = Duration::from_mins(1);
 /// A replaced worker notices within this, even where nothing it writes tells it.
 const FENCE_INTERVAL: Duration = Duration::from_secs(4);
-/// A player that loaded the last playlist with a segment may still ask for it.
-const REMOVAL_GRACE: Duration = Duration::from_secs(30);
 /// A worker that was just replaced may write once more between our look and our write.
 const REPLACE_ATTEMPTS: usize = 3;
 

@@ -8,9 +8,10 @@ use caudal_livestream::{Msn, RenditionName, StreamId};
 use caudal_storage::{CreateError, Key, SegmentStore, StorageError, StreamFile};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::metrics::Metrics;
+use crate::outage::Trouble;
 use crate::store_queue::{InitJob, SegmentJob, StoreQueue};
 
 /// How the session gives segments to storage; it never waits.
@@ -82,8 +83,13 @@ impl StorageHandle {
 
     /// Writes until [`close`](Self::close) and the end of the queue. `settled` is full only while the session is busy;
     /// then this waits.
-    pub(crate) async fn write(self, store: SegmentStore, stream: StreamId, settled: mpsc::Sender<Settled>) {
-        let mut trouble = Trouble::default();
+    pub(crate) async fn write(
+        self,
+        store: SegmentStore,
+        stream: StreamId,
+        settled: mpsc::Sender<Settled>,
+        mut trouble: Trouble,
+    ) {
         loop {
             let init = self.queue().pop_init();
             if let Some(job) = init {
@@ -173,33 +179,7 @@ fn joined(pieces: &[Bytes]) -> Bytes {
     whole.freeze()
 }
 
-/// Waits longer after each failure, and says once when it begins and when it is over.
-#[derive(Debug, Default)]
-pub(crate) struct Trouble {
-    failures: u32,
-}
-
-impl Trouble {
-    pub(crate) async fn wait(&mut self, error: &(dyn std::error::Error + Send + Sync)) {
-        if self.failures == 0 {
-            tracing::warn!(%error, "storage fails; segments stay in memory until it works again");
-        }
-        let factor = 1_u32.checked_shl(self.failures).unwrap_or(u32::MAX);
-        self.failures = self.failures.saturating_add(1);
-        sleep(FIRST_RETRY.saturating_mul(factor).min(LAST_RETRY)).await;
-    }
-
-    pub(crate) fn over(&mut self) {
-        if self.failures > 0 {
-            tracing::info!(failures = self.failures, "storage works again");
-            self.failures = 0;
-        }
-    }
-}
-
 /// Half a minute of a 50 Mb/s source with its rungs, or five minutes of a usual one.
 const MAX_UNSTORED: usize = 256 * 1024 * 1024;
 /// One segment of each usual rendition at once.
 const PARALLEL_PUTS: usize = 5;
-const FIRST_RETRY: Duration = Duration::from_millis(100);
-const LAST_RETRY: Duration = Duration::from_secs(3);

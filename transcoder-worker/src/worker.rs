@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex as StdMutex};
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use caudal_livestream::WorkerId;
 use caudal_livestream::assignment::{Assignment, AssignmentMode, WorkerReady};
 use caudal_livestream::proof::{AssignmentError, SignedAssignment};
 use caudal_livestream::record::WorkerAddress;
-use caudal_livestream::state::{FilledState, StoredState};
+use caudal_livestream::state::{Ownership, StoredState};
+use caudal_livestream::{InstallationId, WorkerId};
 use caudal_media::Resume;
 use caudal_service::health::Readiness;
 use caudal_service::http::{HttpLimits, HttpServer};
@@ -35,9 +35,11 @@ use crate::http::{self, Held};
 use crate::input::{InputBoard, InputDoor};
 use crate::media_memory::MediaMemory;
 use crate::metrics::Metrics;
+use crate::outage::Outage;
 use crate::poster;
-use crate::publication::{Publication, Standing};
-use crate::session::{Order, Session, SessionParts};
+use crate::publication::{Publication, PublicationError, Standing};
+use crate::salvage::{Before, Known};
+use crate::session::{Closing, Order, Session, SessionParts};
 use crate::storage_writer::StorageHandle;
 
 /// What a worker is given.
@@ -109,7 +111,6 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         controller,
         address,
         store: storage.clone(),
-        clock: WallClock::start(),
         taken: Mutex::new(None),
         held,
         assigned,
@@ -162,7 +163,6 @@ pub(crate) struct AssignmentDesk {
     controller: VerifyingKey,
     address: WorkerAddress,
     store: SegmentStore,
-    clock: WallClock,
     taken: Mutex<Option<Taken>>,
     /// What the HTTP side shows, from before the assignment is acknowledged.
     held: watch::Sender<Option<Held>>,
@@ -180,7 +180,8 @@ struct Taken {
 /// An assignment whose epoch is claimed.
 pub(crate) struct Begun {
     assignment: Arc<Assignment>,
-    before: Option<FilledState>,
+    before: Option<Before>,
+    owner: Ownership,
     orders: mpsc::Receiver<Order>,
     memory: Arc<StdMutex<MediaMemory>>,
 }
@@ -226,15 +227,18 @@ impl AssignmentDesk {
         let offered = signed.verify(&self.controller)?;
         let mut taken = self.taken.lock().await;
         let held = taken.as_ref().map(|taken| taken.assignment.as_ref());
-        match judge(self.worker, held, &offered, self.clock.now())? {
+        // Not the worker's own clock: the controller reads the machine's, and that may have been set since the start.
+        match judge(self.worker, held, &offered, WallClock::start().now())? {
             Verdict::Same => Ok(()),
             Verdict::End => match taken.as_ref() {
                 Some(taken) => taken.orders.send(Order::Finish).await.map_err(|_| Refused::Leaving),
                 None => Ok(()),
             },
             Verdict::Take => {
-                let before =
-                    timeout(CLAIM_DEADLINE, self.claim(&offered)).await.map_err(|_| Refused::Deadline)??;
+                let installation = InstallationId::of(&self.controller);
+                let owner = Ownership { installation, record: offered.record };
+                let claim = timeout(CLAIM_DEADLINE, self.claim(&offered, owner));
+                let before = claim.await.map_err(|_| Refused::Deadline)??;
                 let assignment = Arc::new(offered);
                 // Full when the session is busy; then a new feed waits.
                 let (orders_in, orders) = mpsc::channel(ORDER_QUEUE);
@@ -250,7 +254,7 @@ impl AssignmentDesk {
                     self.assigned.send_replace(Some(Arc::clone(&assignment)));
                 }
                 self.start
-                    .send(Begun { assignment, before, orders, memory })
+                    .send(Begun { assignment, before, owner, orders, memory })
                     .await
                     .map_err(|_| Refused::Leaving)
             }
@@ -258,15 +262,24 @@ impl AssignmentDesk {
     }
 
     /// Makes the epoch ours, and only then reads what came before it.
-    async fn claim(&self, offered: &Assignment) -> Result<Option<FilledState>, Refused> {
-        let claim =
-            StoredState { stream: offered.stream, epoch: offered.epoch, worker: self.address, filled: None };
+    async fn claim(&self, offered: &Assignment, owner: Ownership) -> Result<Option<Before>, Refused> {
+        let (stream, epoch) = (offered.stream, offered.epoch);
+        let claim = StoredState { stream, epoch, worker: self.address, owner: Some(owner), filled: None };
         self.store.claim(&claim).await?;
-        let claims = self.store.claims(offered.stream).await?;
-        match claims.fence {
-            Some(fence) if fence > offered.epoch => Err(Refused::Behind(fence.0)),
-            _ => Ok(claims.filled.and_then(|state| state.filled)),
+        let claims = self.store.claims(stream).await?;
+        if let Some(fence) = claims.fence.filter(|fence| *fence > epoch) {
+            return Err(Refused::Behind(fence.0));
         }
+        let filled = claims.filled.and_then(|state| state.filled);
+        if claims.unreadable.is_empty() {
+            return Ok(filled.map(|filled| Before { filled, floor: offered.floor, known: Known::Whole }));
+        }
+        for error in &claims.unreadable {
+            tracing::warn!(%error, "an earlier epoch's state is damaged; the broadcast goes on with what is known besides");
+        }
+        let stored = self.store.highest_msn(stream).await?;
+        let now = WallClock::start().now();
+        Ok(Before::behind_damage((stream, epoch), filled, offered.floor, stored, now))
     }
 }
 
@@ -290,27 +303,30 @@ struct StreamJob {
 impl StreamJob {
     async fn live(self, from: SessionInput, shutdown: &CancellationToken) {
         let Self { begun, store, address, metrics, ffmpeg, ladder, clock } = self;
-        let Begun { assignment, before, orders, memory } = begun;
+        let Begun { assignment, before, owner, orders, memory } = begun;
         let (stream, epoch) = (assignment.stream, assignment.epoch);
         tracing::info!(%stream, epoch = epoch.0, continued = before.is_some(), "assigned");
-        let resume = before.map(|filled| Resume {
+        let damaged = before.as_ref().is_some_and(|before| before.known == Known::InPart);
+        let resume = before.map(|Before { filled, floor, .. }| Resume {
             timeline: filled.timeline,
             clock: filled.clock,
-            floor: assignment.floor,
+            floor,
         });
+        let outage = Outage::default();
         let leave = shutdown.child_token();
         let mut tasks = JoinSet::new();
 
         let storage = StorageHandle::new(metrics.clone());
         // Full when the session is busy; then the writer waits.
         let (settled_in, settled) = mpsc::channel(SETTLED_QUEUE);
-        tasks.spawn(storage.clone().write(store.clone(), stream, settled_in));
+        tasks.spawn(storage.clone().write(store.clone(), stream, settled_in, outage.watch()));
 
         let (standings, standing) = watch::channel(None);
-        let publication = Publication::new(store.clone(), stream, epoch, address, assignment.record);
+        let publication = Publication::new(store.clone(), stream, epoch, address, owner);
         let replaced = leave.clone();
+        let trouble = outage.watch();
         tasks.spawn(async move {
-            if let Err(error) = publication.follow(standing).await {
+            if let Err(error) = publication.follow(standing, trouble).await {
                 tracing::warn!(%stream, %error, "nothing more is written");
                 replaced.cancel();
             }
@@ -324,7 +340,7 @@ impl StreamJob {
         let mut rungs = Vec::new();
         let mut poster_task = JoinSet::new();
         if let Some(ffmpeg) = ffmpeg {
-            poster_task.spawn(poster::posters(ffmpeg.clone(), store, stream, pictures));
+            poster_task.spawn(poster::posters(ffmpeg.clone(), store.clone(), stream, pictures));
             let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
             rungs = ladder.of(&assignment.ladder, cores);
             if !assignment.ladder.is_empty() {
@@ -360,26 +376,45 @@ impl StreamJob {
             tracing::warn!(%stream, "storage did not take everything in time");
             tasks.shutdown().await;
         }
+        if damaged && closing == Closing::Finish {
+            // The publisher may never have come, and then there was no timeline to write the end of.
+            let mut publication = Publication::new(store, stream, epoch, address, owner);
+            if let Err(error) = publication.close_stored().await {
+                tracing::warn!(%stream, %error, "the end of the broadcast cannot be written");
+            }
+        }
         tracing::info!(%stream, epoch = epoch.0, ?closing, "done");
     }
 
     /// No publisher, no media: the stored broadcast gets its end.
     async fn finish(self) {
         let Self { begun, store, address, metrics, .. } = self;
-        let Begun { assignment, before, mut orders, .. } = begun;
+        let Begun { assignment, before, owner, mut orders, .. } = begun;
         let (stream, epoch) = (assignment.stream, assignment.epoch);
-        let timeline = before.map(|filled| (finish::ended(filled.timeline, epoch), filled.clock));
-        if let Some((timeline, clock)) = &timeline {
-            let mut publication = Publication::new(store, stream, epoch, address, assignment.record);
-            let standing = Standing { timeline: timeline.clone(), clock: *clock, closed: true };
-            let mut tries = 0;
-            while let Err(error) = publication.write(&standing, Instant::now()).await {
-                tries += 1;
-                tracing::warn!(%stream, %error, "the end of the broadcast cannot be written");
-                if tries == FINISH_TRIES {
+        let known = before.filter(|before| before.known == Known::Whole);
+        let timeline =
+            known.map(|before| (finish::ended(before.filled.timeline, epoch), before.filled.clock));
+        let standing = timeline.clone().map(|(timeline, clock)| Standing { timeline, clock, closed: true });
+        let mut publication = Publication::new(store, stream, epoch, address, owner);
+        let mut trouble = Outage::default().watch();
+        for tries in 1..=FINISH_TRIES {
+            let written = match &standing {
+                Some(standing) => publication.write(standing, Instant::now()).await,
+                None => publication.close_stored().await,
+            };
+            match written {
+                Ok(()) => {
+                    trouble.over();
                     break;
                 }
-                tokio::time::sleep(FINISH_PAUSE).await;
+                Err(error @ PublicationError::Fenced(_)) => {
+                    tracing::warn!(%stream, %error, "nothing more is written");
+                    break;
+                }
+                Err(error) if tries == FINISH_TRIES => {
+                    tracing::warn!(%stream, %error, "the end of the broadcast cannot be written");
+                }
+                Err(error) => trouble.wait(&error).await,
             }
         }
         tracing::info!(%stream, epoch = epoch.0, "finished");
@@ -420,5 +455,4 @@ const MAX_MEDIA_MEMORY: usize = 384 * 1024 * 1024;
 /// After the session: the last state and playlists.
 const LAST_WRITES: Duration = Duration::from_secs(1);
 const FINISH_TRIES: u32 = 10;
-const FINISH_PAUSE: Duration = Duration::from_secs(1);
 const FINISH_LINGER: Duration = Duration::from_secs(3);

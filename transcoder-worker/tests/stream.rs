@@ -88,7 +88,7 @@ async fn a_published_stream_is_announced_at_once_and_stored_whole() {
     }
     assert!(std::fs::read_to_string(live.join("master.m3u8")).unwrap().contains("180p/index.m3u8"));
     assert!(live.join("manifest.mpd").is_file());
-    assert!(live.join("log/1-0.json").is_file());
+    assert!(!live.join("log").exists(), "only a recording needs a log");
     let poster = folder.path().join(format!("thumbnails/{}/poster.jpg", broadcast.stream));
     assert!(std::fs::read(poster).unwrap().starts_with(&[0xFF, 0xD8]));
 }
@@ -312,6 +312,50 @@ async fn a_second_worker_continues_the_media_sequence_under_the_next_epoch() {
     third.ended().await;
     let playlist = folder.path().join(format!("live/{}/source/index.m3u8", broadcast.stream));
     assert!(std::fs::read_to_string(playlist).unwrap().contains("#EXT-X-ENDLIST"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_state_stops_neither_the_next_worker_nor_the_end() {
+    let _alone = ALONE.lock().await;
+    let folder = tempfile::tempdir().unwrap();
+    let broadcast = Broadcast::new(Vec::new());
+    let live = folder.path().join(format!("live/{}", broadcast.stream));
+    let first = broadcast.worker(folder.path()).await;
+    broadcast.assign(&first, 1, AssignmentMode::Live, None).await;
+    let mut reader = broadcast.feed(&first, 1, &[]).await;
+    let publisher = Publisher::start(broadcast.relay(&first, 1, 1, broadcast.session).await.unwrap(), 0);
+    reader.stored("source", 2).await;
+    publisher.stop().await;
+    let last = reader.timeline.as_ref().unwrap().tracks[0].segments.back().unwrap().clone();
+    let floor =
+        Floor { msn: last.msn, discontinuity: last.discontinuity, media_end: last.start.plus(last.duration) };
+    first.kill().await;
+    let state = std::fs::read(live.join("state-1.json")).unwrap();
+    std::fs::write(live.join("state-1.json"), &state[..state.len() / 2]).unwrap();
+
+    let second = broadcast.worker(folder.path()).await;
+    broadcast.assign(&second, 2, AssignmentMode::Live, Some(floor)).await;
+    let mut reader = broadcast.feed(&second, 2, &[]).await;
+    let relay = broadcast.relay(&second, 2, 2, SessionId::generate()).await.unwrap();
+    let publisher = Publisher::start(relay, 0);
+    reader.stored("source", 3).await;
+    publisher.stop().await;
+    let source = reader.timeline.as_ref().unwrap().tracks[0].clone();
+    let begun = source.segments.iter().find(|segment| segment.epoch.0 == 2 && !segment.gap).unwrap();
+    assert!(begun.msn > floor.msn, "{} is behind {}", begun.msn, floor.msn);
+    assert!(begun.discontinuity > floor.discontinuity);
+    assert!(begun.start >= floor.media_end);
+    second.kill().await;
+    std::fs::write(live.join("state-2.json"), "").unwrap();
+
+    let third = broadcast.worker(folder.path()).await;
+    broadcast.assign(&third, 3, AssignmentMode::Finish, None).await;
+    third.ended().await;
+    for rendition in ["source", "audio"] {
+        let playlist = std::fs::read_to_string(live.join(rendition).join("index.m3u8")).unwrap();
+        assert!(playlist.ends_with("#EXT-X-ENDLIST\n"), "{playlist}");
+        assert!(playlist.contains("-2.m4s"), "{playlist}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

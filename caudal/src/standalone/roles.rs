@@ -181,6 +181,7 @@ impl Roles {
                 .await?;
         let directory = LocalDirectory::start(LocalConfig {
             folder: folders.streams(),
+            media: store.clone(),
             max_streams: usize::try_from(settings.max_streams)?,
             workers: supervisor.workers(),
             assignments,

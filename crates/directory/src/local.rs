@@ -1,6 +1,8 @@
 //! The directory and controller of one machine: streams in this process and its folder, one task a stream.
 
+mod clock;
 mod follow;
+mod media;
 mod notice;
 mod reporter;
 mod store;
@@ -9,15 +11,17 @@ mod stream_task;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use caudal_livestream::lifecycle::{Evidence, Input, Lifecycle};
 use caudal_livestream::proof::RoleKey;
 use caudal_livestream::record::{DesiredState, Ingest, LiveStream, MediaInfo, Spec};
 use caudal_livestream::report::EndReason;
-use caudal_livestream::{Epoch, SessionId, StreamId};
+use caudal_livestream::{Epoch, InstallationId, SessionId, StreamId, UnixMillis};
 use caudal_service::internal::Signer;
+use caudal_storage::SegmentStore;
 use ed25519_dalek::SigningKey;
 use futures::future::BoxFuture;
 use thiserror::Error;
@@ -29,15 +33,19 @@ use tokio_util::task::TaskTracker;
 use crate::{
     OpenError, ReconnectError, StreamControl, StreamDirectory, Streams, Unavailable, WorkerClient, Workers,
 };
+use clock::WallClock;
+use media::Media;
 pub use notice::{Notice, NoticeKind};
 use reporter::Reporter;
 use store::{Store, Stored};
-use stream_task::{Command, StreamTask, now};
+use stream_task::{Command, StreamTask};
 
 /// What a local directory needs.
 pub struct LocalConfig {
     /// Where the streams' states are kept; made when it is not there. Nobody else's.
     pub folder: PathBuf,
+    /// Where workers keep the streams' media. What of it nobody needs any more is removed.
+    pub media: SegmentStore,
     /// Broadcasts at once; further ones get [`OpenError::NoCapacity`].
     pub max_streams: usize,
     /// Where workers come from.
@@ -89,6 +97,10 @@ struct Carriers {
 
 struct Shared {
     store: Store,
+    /// Whether the last write of any stream's state failed.
+    store_fails: AtomicBool,
+    media: Media,
+    wall: WallClock,
     carriers: Carriers,
     streams: watch::Sender<Streams>,
     notices: broadcast::Sender<Notice>,
@@ -102,6 +114,11 @@ struct Shared {
 impl Shared {
     fn commands(&self) -> MutexGuard<'_, HashMap<StreamId, mpsc::Sender<Command>>> {
         self.commands.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wall time, for a moment's use; deadlines go by [`clock::SteadyClock`].
+    fn wall_now(&self) -> UnixMillis {
+        clock::read(&self.wall)
     }
 
     fn show(&self, record: Arc<LiveStream>, notice: Option<Notice>) {
@@ -118,11 +135,16 @@ impl Shared {
         self.unsettled.send_if_modified(|unsettled| unsettled.remove(&stream));
     }
 
-    fn forget(&self, stream: StreamId) {
-        self.commands().remove(&stream);
-        self.streams.send_modify(|streams| {
-            Arc::make_mut(streams).remove(&stream);
+    /// From now on viewers and routers do not know the stream; what asks for it by name still finds its task.
+    fn hide(&self, stream: StreamId) {
+        self.streams.send_if_modified(|streams| {
+            streams.contains_key(&stream) && Arc::make_mut(streams).remove(&stream).is_some()
         });
+    }
+
+    fn forget(&self, stream: StreamId) {
+        self.hide(stream);
+        self.commands().remove(&stream);
     }
 }
 
@@ -133,14 +155,22 @@ impl LocalDirectory {
     /// # Errors
     /// [`StartError`] when the folder cannot be read.
     pub fn start(config: LocalConfig) -> Result<Arc<Self>, StartError> {
+        Self::start_with(config, Arc::new(SystemTime::now))
+    }
+
+    fn start_with(config: LocalConfig, wall: WallClock) -> Result<Arc<Self>, StartError> {
         let client = WorkerClient::new()?;
         let reporter = Reporter::new(config.api, config.signer)?;
         let in_folder = |source| StartError::Folder { path: config.folder.clone(), source };
         let store = Store::open(&config.folder).map_err(in_folder)?;
         let stored = store.load().map_err(in_folder)?;
+        let installation = InstallationId::of(&config.assignments.verifying_key());
         let directory = Self {
             shared: Arc::new(Shared {
                 store,
+                store_fails: AtomicBool::new(false),
+                media: Media::new(config.media, installation),
+                wall,
                 carriers: Carriers {
                     workers: config.workers,
                     client,
@@ -159,15 +189,24 @@ impl LocalDirectory {
             max_streams: config.max_streams,
         };
         for (stream, mut stored) in stored {
-            let now = now();
+            let now = directory.shared.wall_now();
             let machine = &mut stored.machine;
             // Workers are this process's children and have died with the last one.
             machine.handle(now, Input::WorkerLost(machine.epoch(), Evidence::ControllerRestarted));
             for worker in machine.orders().release {
                 machine.handle(now, Input::Released(worker.worker));
             }
+            // Before anybody can ask: who finds a stream missing takes it to be lost.
+            if let Some(spec) = stored.spec.clone().filter(|_| !stored.machine.orders().forget) {
+                let status = stored.machine.status(None);
+                directory.shared.show(Arc::new(LiveStream { spec, status }), None);
+            }
             directory.spawn(&mut directory.shared.commands(), stream, stored, None);
         }
+        let (orphans, stop) = (Arc::clone(&directory.shared), directory.shared.stop.clone());
+        directory.tasks.spawn(async move {
+            stop.run_until_cancelled(media::remove_orphans(orphans)).await;
+        });
         Ok(Arc::new(directory))
     }
 
@@ -250,14 +289,15 @@ impl LocalDirectory {
                 }
                 // It was ended before it was created.
                 spec.desired_state = DesiredState::Ended;
-                let ended = Lifecycle::tombstone(stream, EndReason::EndedByOwner, now());
+                let ended = Lifecycle::tombstone(stream, EndReason::EndedByOwner, self.shared.wall_now());
                 return Err(OpenError::Exists(Arc::new(LiveStream { spec, status: ended.status(None) })));
             }
             let open = self.shared.streams.borrow().values().filter(|s| !s.status.phase.is_over()).count();
             if open >= self.max_streams {
                 return Err(OpenError::NoCapacity);
             }
-            let machine = Lifecycle::new(stream, spec.reconnect_window_ms, spec.ingest.generation, now());
+            let now = self.shared.wall_now();
+            let machine = Lifecycle::new(stream, spec.reconnect_window_ms, spec.ingest.generation, now);
             let status = machine.status(None);
             // Shown under the same lock, so that two at once cannot both take the last place.
             let record = Arc::new(LiveStream { spec: spec.clone(), status });
@@ -281,7 +321,7 @@ impl LocalDirectory {
             if commands.contains_key(&stream) {
                 return Err(Unavailable(format!("stream {stream} is being created")));
             }
-            let machine = Lifecycle::tombstone(stream, reason, now());
+            let machine = Lifecycle::tombstone(stream, reason, self.shared.wall_now());
             self.spawn(&mut commands, stream, Stored { spec: None, machine }, Some(reply));
         }
         match timeout(ANSWER, recorded).await {

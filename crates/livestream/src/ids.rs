@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 macro_rules! number {
@@ -71,6 +73,37 @@ identity! {
     /// One transcoder worker process.
     WorkerId
 }
+/// One installation, by its controller's public key: the first 16 bytes of the key's SHA-256, in hex.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct InstallationId([u8; 16]);
+
+impl InstallationId {
+    /// The installation whose controller signs with the private half of `controller`.
+    pub fn of(controller: &VerifyingKey) -> Self {
+        let hash: [u8; 32] = Sha256::digest(controller.as_bytes()).into();
+        let mut id = [0; 16];
+        id.iter_mut().zip(hash).for_each(|(byte, hashed)| *byte = hashed);
+        Self(id)
+    }
+}
+
+impl TryFrom<String> for InstallationId {
+    type Error = hex::FromHexError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let mut id = [0; 16];
+        hex::decode_to_slice(text, &mut id)?;
+        Ok(Self(id))
+    }
+}
+
+impl From<InstallationId> for String {
+    fn from(id: InstallationId) -> Self {
+        hex::encode(id.0)
+    }
+}
+
 number! {
     /// One worker's assignment to a stream, and nothing else. Each replacement counts one up.
     Epoch(u32)

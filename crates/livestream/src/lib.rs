@@ -16,6 +16,7 @@ pub mod state;
 pub mod timeline;
 
 pub use ids::{
-    Epoch, Generation, MediaDuration, MediaTime, Msn, PartNumber, SessionId, StreamId, UnixMillis, WorkerId,
+    Epoch, Generation, InstallationId, MediaDuration, MediaTime, Msn, PartNumber, SessionId, StreamId,
+    UnixMillis, WorkerId,
 };
 pub use names::{InitHash, InvalidName, RenditionName};

@@ -63,8 +63,9 @@ enum Stage {
     Over {
         reason: EndReason,
         ended_at: UnixMillis,
-        /// Set once `done` is acknowledged.
+        /// Until when viewers may look once more.
         forget: Option<Deadline>,
+        /// That has passed.
         forgotten: bool,
     },
 }
@@ -208,7 +209,7 @@ impl Lifecycle {
                     fps_milli: hints.fps_milli,
                 });
             }
-            Input::Acknowledged(report) => self.acknowledged(now, report),
+            Input::Acknowledged(report) => self.acknowledged(report),
         }
         self.expire(now);
     }
@@ -277,13 +278,10 @@ impl Lifecycle {
         }
     }
 
-    fn acknowledged(&mut self, now: UnixMillis, report: ReportKind) {
+    fn acknowledged(&mut self, report: ReportKind) {
         match (report, &mut self.stage) {
             (ReportKind::Published, _) => self.published_acknowledged = true,
-            (ReportKind::Done, Stage::Over { forget, .. }) => {
-                self.done_acknowledged = true;
-                forget.get_or_insert(Deadline::after(now, REMEMBER_MS));
-            }
+            (ReportKind::Done, Stage::Over { .. }) => self.done_acknowledged = true,
             // Nobody asked for it yet.
             (ReportKind::Done, _) => {}
         }
@@ -309,7 +307,8 @@ impl Lifecycle {
         self.slot = Slot::Vacant;
         // A clock that was set back must not let it end before it began.
         let ended_at = self.started_at.map_or(now, |started| started.max(now));
-        self.stage = Stage::Over { reason, ended_at, forget: None, forgotten: false };
+        let forget = Some(Deadline::after(now, REMEMBER_MS));
+        self.stage = Stage::Over { reason, ended_at, forget, forgotten: false };
     }
 
     fn is_serving(&self, epoch: Epoch) -> bool {
@@ -335,23 +334,40 @@ impl Lifecycle {
                 }
             }
             Stage::Over { forget, forgotten, .. } => {
-                *forgotten |= forget.is_some_and(|forget| forget.passed(now));
+                // Older versions began to wait only once `done` was acknowledged.
+                let forget = forget.get_or_insert(Deadline::after(now, REMEMBER_MS));
+                *forgotten |= forget.passed(now);
             }
         }
     }
 
+    /// The controller's clock was set forward (or back, below zero) by so much since the last input. Deadlines move
+    /// with it, because none of the wait has passed by that; what was reported of the past stays as it was said.
+    pub fn clock_stepped(&mut self, by_ms: i64) {
+        for deadline in self.deadlines_mut() {
+            deadline.shift(by_ms);
+        }
+        if let Slot::Serving { session_since: Some(since), .. } = &mut self.slot {
+            since.0 = since.0.saturating_add(by_ms);
+        }
+        self.losses.clock_stepped(by_ms);
+    }
+
     /// A clock that was set back, or a restart in between, must not make a wait longer than it was meant to be.
     fn shorten_deadlines(&mut self, now: UnixMillis) {
-        for deadline in [&mut self.start, &mut self.recovery].into_iter().flatten() {
+        for deadline in self.deadlines_mut() {
             deadline.shorten(now);
         }
-        if let Some(deadline) = self.publisher.deadline_mut() {
-            deadline.shorten(now);
-        }
-        match &mut self.stage {
-            Stage::Closing { until, .. } | Stage::Over { forget: Some(until), .. } => until.shorten(now),
-            Stage::Open | Stage::Over { .. } => {}
-        }
+    }
+
+    fn deadlines_mut(&mut self) -> impl Iterator<Item = &mut Deadline> {
+        let stage = match &mut self.stage {
+            Stage::Closing { until, .. } | Stage::Over { forget: Some(until), .. } => Some(until),
+            Stage::Open | Stage::Over { .. } => None,
+        };
+        [self.start.as_mut(), self.recovery.as_mut(), self.publisher.deadline_mut(), stage]
+            .into_iter()
+            .flatten()
     }
 }
 
@@ -363,8 +379,9 @@ const RECOVERY_MS: u32 = 60_000;
 const CLOSING_MS: u32 = 20_000;
 /// The same while the platform stops; the whole stop may take 5 s.
 const SHUTDOWN_MS: u32 = 3_000;
-/// How long an ended stream stays in the directory: for players that look once more, and for a router that asks the
-/// api again with `ended`.
+/// How long an ended stream and its media stay: for players that look once more, and for a router that asks the api
+/// again with `ended`. The record stays longer when the api does not know of the end by then. Its media does not: an
+/// api that cannot write because the disk is full would otherwise keep the disk full.
 const REMEMBER_MS: u32 = 600_000;
 
 #[cfg(test)]

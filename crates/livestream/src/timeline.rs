@@ -3,6 +3,8 @@
 //! The worker and every reader of its feed hold the same [`Timeline`] and change it only by
 //! [`Timeline::apply`], so a snapshot and the events after it can never disagree.
 
+mod plausible;
+
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,8 @@ use crate::feed::Event;
 use crate::{
     Epoch, InitHash, MediaDuration, MediaTime, Msn, PartNumber, RenditionName, StreamId, UnixMillis,
 };
+
+pub use plausible::{HIGHEST_NUMBER, Implausible};
 
 /// All renditions of one stream over its live window.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

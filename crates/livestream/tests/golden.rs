@@ -22,11 +22,11 @@ use caudal_livestream::record::{
     WorkerAddress,
 };
 use caudal_livestream::report::{Done, EndReason, Published};
-use caudal_livestream::state::{FilledState, InputClock, StoredState};
+use caudal_livestream::state::{FilledState, InputClock, Ownership, StoredState};
 use caudal_livestream::timeline::{Part, Segment, SegmentPhase, Timeline, Track, TrackMedia};
 use caudal_livestream::{
-    Epoch, Generation, MediaDuration, MediaTime, Msn, PartNumber, RenditionName, SessionId, StreamId,
-    UnixMillis, WorkerId,
+    Epoch, Generation, InstallationId, MediaDuration, MediaTime, Msn, PartNumber, RenditionName, SessionId,
+    StreamId, UnixMillis, WorkerId,
 };
 use ed25519_dalek::SigningKey;
 use serde::Serialize;
@@ -289,7 +289,9 @@ fn what_controller_and_worker_say_to_each_other() {
 
 #[test]
 fn what_a_worker_leaves_in_storage() {
-    let claim = StoredState { stream: stream(), epoch: Epoch(2), worker: address(), filled: None };
+    let installation = InstallationId::of(&SigningKey::from_bytes(&[9; 32]).verifying_key());
+    let owner = Some(Ownership { installation, record: true });
+    let claim = StoredState { stream: stream(), epoch: Epoch(2), worker: address(), owner, filled: None };
     golden("state-claim", &claim);
     let clock = InputClock {
         session: session(),

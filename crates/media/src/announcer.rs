@@ -35,11 +35,18 @@ impl Announcer {
         self.outputs.push_back(Output::Report(report));
     }
 
-    /// Hands an initialization segment to the shell, once.
+    /// Hands an initialization segment to the shell, unless the live window needs it already: one that it no longer
+    /// needed may have been removed from storage.
     pub(crate) fn init(&mut self, rendition: &RenditionName, init: &InitSegment) {
-        if self.inits.iter().any(|(name, known)| name == rendition && known.hash == init.hash) {
+        let same =
+            |(name, known): &(RenditionName, InitSegment)| name == rendition && known.hash == init.hash;
+        let track = self.timeline.as_ref().and_then(|timeline| timeline.track(rendition));
+        let needed =
+            track.is_some_and(|track| track.segments.iter().any(|s| s.init.as_ref() == Some(&init.hash)));
+        if needed && self.inits.iter().any(same) {
             return;
         }
+        self.inits.retain(|known| !same(known));
         self.inits.push_back((rendition.clone(), init.clone()));
         if self.inits.len() > MAX_KNOWN_INITS {
             self.inits.pop_front();

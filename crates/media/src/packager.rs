@@ -44,7 +44,8 @@ pub struct PackagerConfig {
 /// What is known of the epochs before this one.
 #[derive(Clone, Debug)]
 pub struct Resume {
-    /// The highest filled state's timeline.
+    /// The highest filled state's timeline. Without tracks when none could be read: numbers then go on behind `floor`,
+    /// and everything else is as for a new stream.
     pub timeline: Timeline,
     /// Its clock.
     pub clock: Option<InputClock>,
@@ -267,7 +268,8 @@ impl Packager {
         if let Stage::Live(live) = &mut self.stage {
             live.finish(&mut self.announcer);
         } else if self.announcer.timeline.is_none()
-            && let Some(resume) = self.config.resume.take()
+            && let Some(resume) =
+                self.config.resume.take().filter(|resume| !resume.timeline.tracks.is_empty())
         {
             // An assignment in mode `finish`, or a publisher that never came back.
             self.announcer.timeline = Some(continuation::taken_up(&resume, self.config.epoch));

@@ -1,24 +1,30 @@
 //! Who may write a stream: the worker that created the highest `state-{epoch}.json`.
 
+use std::error::Error;
+use std::io;
+
 use bytes::Bytes;
 use caudal_livestream::state::StoredState;
 use caudal_livestream::{Epoch, StreamId};
-use thiserror::Error;
+use thiserror::Error as ThisError;
 
 use crate::key::{Key, StreamFile};
 use crate::store::{CreateError, SegmentStore, StorageError};
 
 /// What is known of a stream's epochs.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub struct StreamClaims {
     /// The highest epoch that anybody claimed: the fence.
     pub fence: Option<Epoch>,
-    /// The state of the highest epoch that announced something: where the timeline goes on.
+    /// The state of the highest epoch that announced something, of those that can be read: where the timeline goes on.
     pub filled: Option<StoredState>,
+    /// Epochs above `filled` whose states cannot be read, highest first, and why not. They may have announced more
+    /// than `filled` knows of.
+    pub unreadable: Vec<StorageError>,
 }
 
 /// Why an epoch could not be claimed.
-#[derive(Debug, Error)]
+#[derive(Debug, ThisError)]
 pub enum ClaimError {
     /// Somebody else has it.
     #[error("epoch {0} of the stream is claimed already")]
@@ -39,12 +45,14 @@ impl SegmentStore {
     /// and counts as made.
     pub async fn claim(&self, claim: &StoredState) -> Result<(), ClaimError> {
         let key = Key::Live(claim.stream, StreamFile::State(claim.epoch));
-        let body = Bytes::from(serde_json::to_vec(claim)?);
+        let body = Bytes::from(claim.write()?);
         match self.create(&key, body).await {
             Ok(_) => Ok(()),
-            Err(CreateError::AlreadyExists) => match self.state(claim.stream, claim.epoch).await? {
-                Some(found) if found.worker.worker == claim.worker.worker => Ok(()),
-                _ => Err(ClaimError::Taken(claim.epoch)),
+            Err(CreateError::AlreadyExists) => match self.state(claim.stream, claim.epoch).await {
+                Ok(Some(found)) if found.worker.worker == claim.worker.worker => Ok(()),
+                Err(error) if !is_damage(&error) => Err(error.into()),
+                // Nobody can say whose it was; the next epoch is free.
+                Ok(_) | Err(_) => Err(ClaimError::Taken(claim.epoch)),
             },
             Err(CreateError::Storage(error)) => Err(error.into()),
         }
@@ -53,14 +61,17 @@ impl SegmentStore {
     /// One epoch's state; `None` when it was never claimed.
     ///
     /// # Errors
-    /// [`StorageError`] when it cannot be read, or is not a state.
+    /// [`StorageError`] when it cannot be read; [`StorageError::Unreadable`] when it is not that epoch's state.
     pub async fn state(&self, stream: StreamId, epoch: Epoch) -> Result<Option<StoredState>, StorageError> {
         let key = Key::Live(stream, StreamFile::State(epoch));
         let Some(body) = self.get(&key).await? else { return Ok(None) };
-        serde_json::from_slice(&body).map(Some).map_err(|source| StorageError::Json { key, source })
+        StoredState::read(stream, epoch, &body)
+            .map(Some)
+            .map_err(|source| StorageError::Unreadable { key, source })
     }
 
-    /// The stream's fence and its newest timeline.
+    /// The stream's fence and its newest timeline. An epoch whose state is damaged is claimed, and announced nothing
+    /// that anybody could take up.
     ///
     /// # Errors
     /// [`StorageError`] when they cannot be read.
@@ -68,13 +79,40 @@ impl SegmentStore {
         let mut epochs = self.epochs(stream).await?;
         epochs.sort_unstable();
         let fence = epochs.last().copied();
+        let mut unreadable = Vec::new();
         for epoch in epochs.into_iter().rev() {
-            if let Some(state) = self.state(stream, epoch).await?
-                && state.filled.is_some()
-            {
-                return Ok(StreamClaims { fence, filled: Some(state) });
+            match self.state(stream, epoch).await {
+                Ok(Some(state)) if state.filled.is_some() => {
+                    return Ok(StreamClaims { fence, filled: Some(state), unreadable });
+                }
+                Ok(_) => {}
+                Err(error) if is_damage(&error) => unreadable.push(error),
+                Err(error) => return Err(error),
             }
         }
-        Ok(StreamClaims { fence, filled: None })
+        Ok(StreamClaims { fence, filled: None, unreadable })
     }
+}
+
+/// Whether this object is broken for good, where an outage of the storage may pass.
+fn is_damage(error: &StorageError) -> bool {
+    match error {
+        StorageError::Unreadable { .. } | StorageError::TooLong { .. } => true,
+        StorageError::Failed { source, .. } => {
+            let mut cause: Option<&(dyn Error + 'static)> = Some(source);
+            while let Some(error) = cause {
+                if error.downcast_ref().is_some_and(is_bad_sector) {
+                    return true;
+                }
+                cause = error.source();
+            }
+            false
+        }
+        StorageError::Deadline { .. } => false,
+    }
+}
+
+/// `EIO`, which std has no name for.
+fn is_bad_sector(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(5)
 }

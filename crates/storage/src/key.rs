@@ -34,6 +34,15 @@ pub enum StreamFile {
     Segment(RenditionName, Msn, Epoch),
 }
 
+/// Whether a power cut may undo a write that was answered. A bucket keeps everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// It may not: the file and its folder are synced before the write is answered.
+    Synced,
+    /// It may; a crash of this process alone does not.
+    Lazy,
+}
+
 /// The text names no object of ours.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("not a name in the segment store")]
@@ -67,6 +76,19 @@ impl Key {
                 StreamFile::Master | StreamFile::Playlist(_) | StreamFile::Manifest => "public, max-age=1",
                 StreamFile::Init(..) | StreamFile::Segment(..) => "public, max-age=31536000, immutable",
             },
+        }
+    }
+
+    /// What a power cut must not undo: what nobody would write again. Playlists are rendered anew from the state with
+    /// the next segment, and posters from the next picture.
+    pub fn durability(&self) -> Durability {
+        match self {
+            Self::Live(
+                _,
+                StreamFile::State(_) | StreamFile::Log(..) | StreamFile::Init(..) | StreamFile::Segment(..),
+            ) => Durability::Synced,
+            Self::Live(_, StreamFile::Master | StreamFile::Manifest | StreamFile::Playlist(_))
+            | Self::Poster(_) => Durability::Lazy,
         }
     }
 
@@ -183,6 +205,25 @@ mod tests {
         }
         let poster = format!("thumbnails/{STREAM}/poster.jpg");
         assert_eq!(poster.parse::<Key>().unwrap(), Key::Poster(STREAM.parse().unwrap()));
+    }
+
+    #[test]
+    fn a_power_cut_takes_nothing_that_is_written_only_once() {
+        for (name, durability) in [
+            ("state-3.json", Durability::Synced),
+            ("log/3-12.json", Durability::Synced),
+            ("audio/init-0a1b2c3d.mp4", Durability::Synced),
+            ("source/7-1.m4s", Durability::Synced),
+            ("master.m3u8", Durability::Lazy),
+            ("manifest.mpd", Durability::Lazy),
+            ("720p/index.m3u8", Durability::Lazy),
+        ] {
+            assert_eq!(
+                format!("live/{STREAM}/{name}").parse::<Key>().unwrap().durability(),
+                durability,
+                "{name}"
+            );
+        }
     }
 
     #[test]

@@ -4,12 +4,15 @@
 //! its claim. Knows nothing of media or playlists, and never decides what to keep.
 
 mod claim;
+mod folder;
 mod key;
+mod removal;
 mod segment_log;
 mod store;
 
 pub use claim::{ClaimError, StreamClaims};
-pub use key::{InvalidKey, Key, StreamFile};
+pub use key::{Durability, InvalidKey, Key, StreamFile};
+pub use removal::Disposable;
 pub use segment_log::{LoggedTrack, SegmentLog};
 pub use store::{
     CreateError, OpenError, ReplaceError, S3Config, S3Credentials, SegmentStore, StorageError, Version,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use caudal_livestream::{Epoch, Msn, RenditionName, StreamId};
-use futures::{StreamExt as _, TryStreamExt as _};
+use caudal_livestream::state::UnreadableState;
+use caudal_livestream::{Epoch, InitHash, Msn, RenditionName, StreamId};
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
@@ -18,13 +18,16 @@ use object_store::{
 use thiserror::Error;
 use tokio::time::timeout;
 
-use crate::key::{Key, StreamFile};
+use crate::key::{Durability, Key, StreamFile};
 
 /// A stream's files. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct SegmentStore {
-    inner: Arc<dyn ObjectStore>,
-    backing: Backing,
+    /// What it wrote is there after a power cut.
+    pub(crate) inner: Arc<dyn ObjectStore>,
+    /// The same place. What it wrote may be lost, or be empty, when the machine loses power within the next half minute.
+    lazy: Arc<dyn ObjectStore>,
+    pub(crate) backing: Backing,
 }
 
 /// Where an S3 bucket is. What is not said here comes from the environment as the AWS tools read it: credentials,
@@ -102,13 +105,13 @@ pub enum StorageError {
         /// How long it is.
         size: u64,
     },
-    /// The object is not the JSON that its name promises.
+    /// The object is not the state that its name promises.
     #[error("{key}: {source}")]
-    Json {
+    Unreadable {
         /// Which.
         key: Key,
         /// What is wrong with it.
-        source: serde_json::Error,
+        source: UnreadableState,
     },
 }
 
@@ -134,9 +137,10 @@ pub enum ReplaceError {
     Storage(#[from] StorageError),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Backing {
-    Folder,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Backing {
+    /// Everything is under here.
+    Folder(Arc<Path>),
     Bucket,
 }
 
@@ -149,8 +153,10 @@ impl SegmentStore {
         let path = root.as_ref();
         let failed = |source| OpenError::Folder { path: path.to_owned(), source };
         std::fs::create_dir_all(path).map_err(failed)?;
-        let inner = LocalFileSystem::new_with_prefix(path)?;
-        Ok(Self { inner: Arc::new(inner), backing: Backing::Folder })
+        let lazy = LocalFileSystem::new_with_prefix(path)?;
+        let inner = lazy.clone().with_fsync(true);
+        let root = path.canonicalize().map_err(failed)?;
+        Ok(Self { inner: Arc::new(inner), lazy: Arc::new(lazy), backing: Backing::Folder(root.into()) })
     }
 
     /// Everything in a bucket. Opens no connection yet.
@@ -185,7 +191,8 @@ impl SegmentStore {
                 builder = builder.with_token(token);
             }
         }
-        Ok(Self { inner: Arc::new(builder.build()?), backing: Backing::Bucket })
+        let inner: Arc<dyn ObjectStore> = Arc::new(builder.build()?);
+        Ok(Self { lazy: Arc::clone(&inner), inner, backing: Backing::Bucket })
     }
 
     /// Writes an object, over whatever is there. Readers see the old one or the new one, never a piece.
@@ -193,7 +200,7 @@ impl SegmentStore {
     /// # Errors
     /// [`StorageError`] when it is not written, or may not be.
     pub async fn put(&self, key: &Key, data: Bytes) -> Result<Version, StorageError> {
-        self.write(key, data, PutMode::Overwrite)
+        self.write(key, data, PutMode::Overwrite, key.durability())
             .await
             .map_err(|error| failed(key, error))?
             .map_err(|Late| too_late(key))
@@ -204,7 +211,7 @@ impl SegmentStore {
     /// # Errors
     /// [`CreateError::AlreadyExists`], also when an earlier attempt of this call did it and its answer was lost.
     pub async fn create(&self, key: &Key, data: Bytes) -> Result<Version, CreateError> {
-        match self.write(key, data, PutMode::Create).await {
+        match self.write(key, data, PutMode::Create, key.durability()).await {
             Ok(Ok(version)) => Ok(version),
             Ok(Err(Late)) => Err(too_late(key).into()),
             Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
@@ -216,6 +223,7 @@ impl SegmentStore {
 
     /// Writes over exactly the version `over`, or where nothing is when there is none: `If-Match` on S3, a check and
     /// then a rename in a folder (which a writer that lost its fence can still slip between; it then writes no more).
+    /// `durability` says whether these are words that nobody will write again.
     ///
     /// # Errors
     /// [`ReplaceError::Changed`] when something else is there now.
@@ -224,21 +232,22 @@ impl SegmentStore {
         key: &Key,
         data: Bytes,
         over: Option<&Version>,
+        durability: Durability,
     ) -> Result<Version, ReplaceError> {
-        let mode = match (self.backing, over) {
+        let mode = match (&self.backing, over) {
             (_, None) => PutMode::Create,
             (Backing::Bucket, Some(version)) => PutMode::Update(UpdateVersion {
                 e_tag: version.e_tag.clone(),
                 version: version.version.clone(),
             }),
-            (Backing::Folder, Some(version)) => {
+            (Backing::Folder(_), Some(version)) => {
                 if self.version(key).await?.as_ref() != Some(version) {
                     return Err(ReplaceError::Changed);
                 }
                 PutMode::Overwrite
             }
         };
-        match self.write(key, data, mode).await {
+        match self.write(key, data, mode, durability).await {
             Ok(Ok(version)) => Ok(version),
             Ok(Err(Late)) => Err(too_late(key).into()),
             Err(
@@ -344,21 +353,20 @@ impl SegmentStore {
         Ok(segments)
     }
 
-    /// Removes everything of a stream.
+    /// The initialization segments of a rendition, in no particular order.
     ///
     /// # Errors
-    /// [`StorageError`] when something of it may still be there.
-    pub async fn remove_stream(&self, stream: StreamId) -> Result<(), StorageError> {
-        for prefix in [format!("live/{stream}"), format!("thumbnails/{stream}")] {
-            let locations = self
-                .inner
-                .list(Some(&ObjectPath::from(prefix.as_str())))
-                .map_ok(|meta| meta.location)
-                .boxed();
-            let deleted = self.inner.delete_stream(locations).try_for_each(|_| async { Ok(()) });
-            within(&prefix, deleted).await?.map_err(|error| failed(&prefix, error))?;
-        }
-        Ok(())
+    /// [`StorageError`] when the storage cannot say.
+    pub async fn inits(
+        &self,
+        stream: StreamId,
+        rendition: &RenditionName,
+    ) -> Result<Vec<InitHash>, StorageError> {
+        let files = self.files(stream, Some(rendition.as_str())).await?;
+        Ok(files
+            .into_iter()
+            .filter_map(|file| if let StreamFile::Init(_, hash) = file { Some(hash) } else { None })
+            .collect())
     }
 
     async fn files(&self, stream: StreamId, folder: Option<&str>) -> Result<Vec<StreamFile>, StorageError> {
@@ -380,6 +388,7 @@ impl SegmentStore {
         key: &Key,
         data: Bytes,
         mode: PutMode,
+        durability: Durability,
     ) -> Result<Result<Version, Late>, object_store::Error> {
         let mut attributes = Attributes::new();
         // A folder's file server has its own idea of these, and the folder could not hold them.
@@ -389,7 +398,11 @@ impl SegmentStore {
         }
         let options = PutOptions { mode, attributes, ..PutOptions::default() };
         let location = path(key);
-        let put = self.inner.put_opts(&location, PutPayload::from_bytes(data), options);
+        let store = match durability {
+            Durability::Synced => &self.inner,
+            Durability::Lazy => &self.lazy,
+        };
+        let put = store.put_opts(&location, PutPayload::from_bytes(data), options);
         match timeout(DEADLINE, put).await {
             Ok(Ok(done)) => Ok(Ok(Version { e_tag: done.e_tag, version: done.version })),
             Ok(Err(error)) => Err(error),
@@ -416,7 +429,7 @@ fn path(key: &Key) -> ObjectPath {
     ObjectPath::from(key.to_string())
 }
 
-fn failed(key: &impl ToString, source: object_store::Error) -> StorageError {
+pub(crate) fn failed(key: &impl ToString, source: object_store::Error) -> StorageError {
     StorageError::Failed { key: key.to_string(), source }
 }
 
@@ -428,7 +441,7 @@ fn found<T>(key: &impl ToString, answer: Result<T, object_store::Error>) -> Resu
     }
 }
 
-async fn within<T>(key: &impl ToString, work: impl Future<Output = T>) -> Result<T, StorageError> {
+pub(crate) async fn within<T>(key: &impl ToString, work: impl Future<Output = T>) -> Result<T, StorageError> {
     timeout(DEADLINE, work).await.map_err(|_| StorageError::Deadline { key: key.to_string() })
 }
 

@@ -7,20 +7,21 @@
     reason = "the helpers of tests fail as tests do"
 )]
 
-use std::io::{BufRead as _, BufReader};
-use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+mod moto;
+
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use caudal_livestream::record::WorkerAddress;
-use caudal_livestream::state::{FilledState, StoredState};
+use caudal_livestream::state::{FilledState, Ownership, StoredState};
 use caudal_livestream::timeline::Timeline;
-use caudal_livestream::{Epoch, MediaDuration, Msn, StreamId, WorkerId};
+use caudal_livestream::{Epoch, InstallationId, MediaDuration, Msn, StreamId, WorkerId};
 use caudal_storage::{
-    ClaimError, CreateError, Key, ReplaceError, S3Config, S3Credentials, SegmentStore, StreamFile,
+    ClaimError, CreateError, Durability, Key, ReplaceError, SegmentStore, StorageError, StreamFile,
 };
+use ed25519_dalek::SigningKey;
+use moto::{Moto, bucket};
 
 #[tokio::test]
 async fn a_folder_keeps_the_promises() {
@@ -110,10 +111,16 @@ async fn promises(store: &SegmentStore) {
 
     // Replaced only by whom knows what was there.
     let playlist = Key::Live(stream, StreamFile::Playlist("source".parse().unwrap()));
-    let first = store.replace(&playlist, data("1"), None).await.unwrap();
-    assert!(matches!(store.replace(&playlist, data("x"), None).await, Err(ReplaceError::Changed)));
-    let second = store.replace(&playlist, data("22"), Some(&first)).await.unwrap();
-    assert!(matches!(store.replace(&playlist, data("x"), Some(&first)).await, Err(ReplaceError::Changed)));
+    let first = store.replace(&playlist, data("1"), None, Durability::Synced).await.unwrap();
+    assert!(matches!(
+        store.replace(&playlist, data("x"), None, Durability::Synced).await,
+        Err(ReplaceError::Changed)
+    ));
+    let second = store.replace(&playlist, data("22"), Some(&first), Durability::Synced).await.unwrap();
+    assert!(matches!(
+        store.replace(&playlist, data("x"), Some(&first), Durability::Synced).await,
+        Err(ReplaceError::Changed)
+    ));
     assert_eq!(store.version(&playlist).await.unwrap(), Some(second));
     assert_eq!(store.get(&playlist).await.unwrap(), Some(data("22")));
 
@@ -147,7 +154,7 @@ async fn promises(store: &SegmentStore) {
 
 async fn claims(store: &SegmentStore) {
     let stream = StreamId::generate();
-    let claim = |epoch| StoredState { stream, epoch: Epoch(epoch), worker: worker(), filled: None };
+    let claim = |epoch| claim_of(stream, epoch, None);
     let first = claim(1);
     store.claim(&first).await.unwrap();
     store.claim(&first).await.expect("the same worker's claim is made already");
@@ -157,7 +164,7 @@ async fn claims(store: &SegmentStore) {
         filled: Some(FilledState { timeline: timeline(stream), clock: None, closed: false }),
         ..first
     };
-    let body = Bytes::from(serde_json::to_vec(&filled).unwrap());
+    let body = Bytes::from(filled.write().unwrap());
     store.put(&Key::Live(stream, StreamFile::State(Epoch(1))), body).await.unwrap();
     for epoch in [2, 10] {
         store.claim(&claim(epoch)).await.unwrap();
@@ -165,6 +172,209 @@ async fn claims(store: &SegmentStore) {
     let known = store.claims(stream).await.unwrap();
     assert_eq!(known.fence, Some(Epoch(10)), "the fence is the highest claim, by number");
     assert_eq!(known.filled, Some(filled), "the timeline is the newest that announced something");
+    assert!(known.unreadable.is_empty(), "{:?}", known.unreadable);
+}
+
+fn claim_of(stream: StreamId, epoch: u32, owner: Option<Ownership>) -> StoredState {
+    StoredState { stream, epoch: Epoch(epoch), worker: worker(), owner, filled: None }
+}
+
+#[tokio::test]
+async fn a_state_that_was_cut_off_at_any_byte_is_a_claim_that_nobody_filled() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SegmentStore::folder(folder.path()).unwrap();
+    let stream = StreamId::generate();
+    let filled = |epoch| StoredState {
+        filled: Some(FilledState {
+            timeline: Timeline { epoch: Epoch(epoch), ..timeline(stream) },
+            clock: None,
+            closed: false,
+        }),
+        ..claim_of(stream, epoch, None)
+    };
+    let put = async |epoch, body: Vec<u8>| {
+        store.put(&Key::Live(stream, StreamFile::State(Epoch(epoch))), body.into()).await.unwrap();
+    };
+    put(1, filled(1).write().unwrap()).await;
+    let whole = filled(2).write().unwrap();
+    for length in 0..whole.len() {
+        put(2, whole[..length].to_vec()).await;
+        let claims = store.claims(stream).await.unwrap();
+        assert_eq!(claims.fence, Some(Epoch(2)), "{length}");
+        assert_eq!(claims.filled.map(|state| state.epoch), Some(Epoch(1)), "{length}");
+        let said: Vec<_> = claims.unreadable.iter().map(ToString::to_string).collect();
+        assert!(said.len() == 1 && said[0].starts_with(&format!("live/{stream}/state-2.json: ")), "{said:?}");
+        let mine = claim_of(stream, 2, None);
+        assert!(matches!(store.claim(&mine).await, Err(ClaimError::Taken(Epoch(2)))), "{length}");
+    }
+    store.claim(&claim_of(stream, 3, None)).await.unwrap();
+    put(2, whole).await;
+    assert_eq!(store.claims(stream).await.unwrap().filled.map(|state| state.epoch), Some(Epoch(2)));
+}
+
+#[tokio::test]
+async fn a_folder_gives_back_all_that_a_stream_took_and_nothing_of_anybody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SegmentStore::folder(folder.path()).unwrap();
+    let stream = StreamId::generate();
+    write_stream(&store, stream, None).await;
+    let root = folder.path().join(format!("live/{stream}"));
+    // A worker that was killed while it wrote.
+    std::fs::write(root.join("source/9-1.m4s#1"), "half").unwrap();
+    std::fs::write(root.join("state-1.json#2"), "half").unwrap();
+    std::fs::create_dir(root.join("720p")).unwrap();
+    assert_eq!(store.remove_stream(stream).await.unwrap(), 0);
+    assert_eq!(files(folder.path()), Vec::<String>::new());
+    assert!(
+        !root.exists() && !folder.path().join(format!("thumbnails/{stream}")).exists(),
+        "empty folders go too"
+    );
+    assert_eq!(store.remove_stream(stream).await.unwrap(), 0, "twice is as good");
+
+    write_stream(&store, stream, None).await;
+    std::fs::write(root.join("source/cut.mp4"), "somebody's").unwrap();
+    std::fs::write(root.join("notes"), "somebody's").unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::fs::write(elsewhere.path().join("7-1.m4s"), "somebody's").unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), root.join("audio2")).unwrap();
+    assert_eq!(store.remove_stream(stream).await.unwrap(), 3);
+    let left = [format!("live/{stream}/notes"), format!("live/{stream}/source/cut.mp4")];
+    assert_eq!(files(folder.path()), left);
+    assert_eq!(files(elsewhere.path()), ["7-1.m4s"]);
+}
+
+#[tokio::test]
+async fn a_bucket_gives_back_all_that_a_stream_took_and_nothing_of_anybody_else() {
+    let server = Moto::start();
+    let store = server.store("shared");
+    let (stream, other) = (StreamId::generate(), StreamId::generate());
+    write_stream(&store, stream, None).await;
+    write_stream(&store, other, None).await;
+    let put = server.request(&format!("PUT /shared/live/{stream}/source/cut.mp4"));
+    assert!(put.starts_with("http/1.1 200"), "{put}");
+    assert_eq!(store.remove_stream(stream).await.unwrap(), 1);
+    assert_eq!(store.epochs(stream).await.unwrap(), []);
+    assert_eq!(store.get(&Key::Poster(stream)).await.unwrap(), None);
+    assert!(server.request(&format!("GET /shared/live/{stream}/source/cut.mp4")).starts_with("http/1.1 200"));
+    assert_eq!(store.epochs(other).await.unwrap(), [Epoch(1)]);
+    assert!(store.streams().await.unwrap().contains(&other));
+    proves_ownership(&store).await;
+}
+
+#[tokio::test]
+async fn a_removal_that_could_not_finish_leaves_what_says_whose_the_rest_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SegmentStore::folder(folder.path()).unwrap();
+    let stream = StreamId::generate();
+    write_stream(&store, stream, Some(ownership(1, false))).await;
+    // Where the posters should be, so that the removal fails at something else than a state.
+    let posters = folder.path().join("thumbnails");
+    std::fs::remove_dir_all(&posters).unwrap();
+    std::fs::write(&posters, "in the way").unwrap();
+    store.remove_stream(stream).await.unwrap_err();
+    assert!(store.disposable(stream, installation(1)).await.unwrap().is_some());
+    proves_ownership(&store).await;
+}
+
+/// Only what says of itself that it is this installation's and no recording may be removed without a record of it.
+async fn proves_ownership(store: &SegmentStore) {
+    for (case, owners, disposable) in [
+        ("ours", vec![Some(ownership(1, false))], true),
+        ("ours, over epochs", vec![Some(ownership(1, false)), Some(ownership(1, false))], true),
+        ("begun by an older version", vec![None, Some(ownership(1, false))], true),
+        ("a recording", vec![Some(ownership(1, true))], false),
+        ("a recording at first", vec![Some(ownership(1, true)), Some(ownership(1, false))], false),
+        ("another installation's", vec![Some(ownership(2, false))], false),
+        ("another installation's by now", vec![Some(ownership(1, false)), Some(ownership(2, false))], false),
+        ("of an older version", vec![None], false),
+        ("without any state", vec![], false),
+    ] {
+        let stream = StreamId::generate();
+        store.put(&Key::Live(stream, StreamFile::Master), Bytes::from_static(b"m")).await.unwrap();
+        for (epoch, owner) in (1..).zip(owners) {
+            store.claim(&claim_of(stream, epoch, owner)).await.unwrap();
+        }
+        let found = store.disposable(stream, installation(1)).await.unwrap();
+        assert_eq!(found.is_some(), disposable, "{case}");
+        assert!(store.streams().await.unwrap().contains(&stream), "{case}");
+        let damaged = Key::Live(stream, StreamFile::State(Epoch(9)));
+        store.put(&damaged, Bytes::new()).await.unwrap();
+        let found = store.disposable(stream, installation(1)).await.unwrap();
+        assert_eq!(found.is_some(), disposable, "{case}, beside a damaged state");
+    }
+}
+
+#[tokio::test]
+async fn a_live_stream_of_a_copied_installation_is_seen_to_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SegmentStore::folder(folder.path()).unwrap();
+    let stream = StreamId::generate();
+    let state = claim_of(stream, 1, Some(ownership(1, false)));
+    store.claim(&state).await.unwrap();
+    let seen = store.disposable(stream, installation(1)).await.unwrap();
+    assert_eq!(store.disposable(stream, installation(1)).await.unwrap(), seen);
+    let key = Key::Live(stream, StreamFile::State(Epoch(1)));
+    store.put(&key, state.write().unwrap().into()).await.unwrap();
+    assert_ne!(store.disposable(stream, installation(1)).await.unwrap(), seen);
+}
+
+#[tokio::test]
+async fn a_storage_that_cannot_be_reached_is_not_an_empty_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SegmentStore::folder(folder.path()).unwrap();
+    let stream = StreamId::generate();
+    write_stream(&store, stream, None).await;
+    std::fs::rename(folder.path().join("live"), folder.path().join("away")).unwrap();
+    std::fs::write(folder.path().join("live"), "in the way").unwrap();
+    let removed = store.remove_stream(stream).await;
+    assert!(matches!(removed, Err(StorageError::Failed { .. })), "{removed:?}");
+    std::fs::remove_file(folder.path().join("live")).unwrap();
+    std::fs::rename(folder.path().join("away"), folder.path().join("live")).unwrap();
+    store.remove_stream(stream).await.unwrap();
+    assert_eq!(files(folder.path()), Vec::<String>::new());
+}
+
+async fn write_stream(store: &SegmentStore, stream: StreamId, owner: Option<Ownership>) {
+    store.claim(&claim_of(stream, 1, owner)).await.unwrap();
+    let source = || "source".parse().unwrap();
+    for file in [
+        StreamFile::Log(Epoch(1), 0),
+        StreamFile::Master,
+        StreamFile::Manifest,
+        StreamFile::Playlist(source()),
+        StreamFile::Init(source(), "0a1b".parse().unwrap()),
+        StreamFile::Segment(source(), Msn(7), Epoch(1)),
+    ] {
+        store.put(&Key::Live(stream, file), Bytes::from_static(b"x")).await.unwrap();
+    }
+    store.put(&Key::Poster(stream), Bytes::from_static(b"x")).await.unwrap();
+}
+
+fn installation(key: u8) -> InstallationId {
+    InstallationId::of(&SigningKey::from_bytes(&[key; 32]).verifying_key())
+}
+
+fn ownership(key: u8, record: bool) -> Ownership {
+    Ownership { installation: installation(key), record }
+}
+
+/// All files under a folder, sorted; links are not followed.
+fn files(root: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            let kind = entry.file_type().unwrap();
+            if kind.is_dir() {
+                folders.push(entry.path());
+            } else if kind.is_file() {
+                found.push(entry.path().strip_prefix(root).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    found.sort();
+    found
 }
 
 fn worker() -> WorkerAddress {
@@ -182,95 +392,4 @@ fn timeline(stream: StreamId) -> Timeline {
         tracks: Vec::new(),
         ended: false,
     }
-}
-
-/// moto's server, for one test; ends with it.
-struct Moto {
-    child: Child,
-    address: String,
-}
-
-impl Moto {
-    fn start() -> Self {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/moto-server.sh");
-        let mut child = Command::new(script)
-            .args(["run", "0"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("moto-server.sh starts");
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let (tell, told) = mpsc::channel();
-        // Reads on to the end, or the server would block on a full pipe.
-        std::thread::spawn(move || {
-            while let Some(Ok(line)) = lines.next() {
-                if tell.send(line).is_err() {
-                    lines.by_ref().for_each(drop);
-                }
-            }
-        });
-        let mut said = Vec::new();
-        let address = loop {
-            match told.recv_timeout(Duration::from_mins(1)) {
-                Ok(line) => match line.split_once("Running on http://") {
-                    Some((_, address)) => break address.trim().to_owned(),
-                    None => said.push(line),
-                },
-                Err(error) => {
-                    let _ = child.kill();
-                    let _ = child.wait();
-                    panic!("moto does not come up ({error}): {}", said.join("\n"));
-                }
-            }
-        };
-        Self { child, address }
-    }
-
-    fn store(&self, name: &str) -> SegmentStore {
-        let made = self.request(&format!("PUT /{name}"));
-        assert!(made.starts_with("http/1.1 200"), "{made}");
-        bucket(&format!("http://{}", self.address), name)
-    }
-
-    /// The head of the answer, in lower case.
-    fn request(&self, line: &str) -> String {
-        use std::io::{Read as _, Write as _};
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let (method, path) = line.split_once(' ').unwrap();
-        // moto looks at who signs, never at the signature.
-        let credential = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: {credential}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-            self.address
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer.to_lowercase()
-    }
-}
-
-impl Drop for Moto {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn bucket(endpoint: &str, name: &str) -> SegmentStore {
-    SegmentStore::s3(&S3Config {
-        bucket: name.to_owned(),
-        region: "us-east-1".to_owned(),
-        endpoint: Some(endpoint.to_owned()),
-        allow_http: true,
-        credentials: Some(S3Credentials {
-            access_key_id: "test".to_owned(),
-            secret_access_key: "test".to_owned(),
-            session_token: None,
-        }),
-    })
-    .unwrap()
 }

@@ -154,6 +154,7 @@ impl FakeWorker {
             stream: self.stream,
             epoch: self.epoch,
             worker: self.address,
+            owner: None,
             filled: Some(FilledState { timeline: self.timeline(), clock: None, closed: false }),
         };
         self.put(StreamFile::State(self.epoch), serde_json::to_vec(&state).unwrap().into()).await;

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use caudal_livestream::WorkerId;
 use caudal_livestream::timeline::SegmentPhase;
+use caudal_livestream::{InstallationId, WorkerId};
 use tempfile::TempDir;
 
+use super::removal::REMOVAL_GRACE;
 use super::*;
 use crate::fixtures::{segment, timeline};
 
@@ -33,12 +34,63 @@ async fn what_left_the_window_is_removed_while_nothing_can_be_written() {
 #[tokio::test]
 async fn a_recording_keeps_what_left_the_window() {
     let disk = Disk::new();
-    let mut publication = Publication { record: true, ..disk.publication() };
+    let mut publication = disk.publication_of(true);
     let begun = Instant::now();
     publication.write(&disk.standing(7..=12), begun).await.unwrap();
     publication.write(&disk.standing(9..=14), begun).await.unwrap();
     publication.write(&disk.standing(9..=14), begun + REMOVAL_GRACE).await.unwrap();
     assert_eq!(disk.segments(), (7..=14).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn only_a_recording_keeps_a_log() {
+    for record in [false, true] {
+        let disk = Disk::new();
+        let mut publication = disk.publication_of(record);
+        let closed = Standing { closed: true, ..disk.standing(7..=12) };
+        publication.write(&closed, Instant::now()).await.unwrap();
+        assert_eq!(disk.path("log/1-0.json").exists(), record);
+    }
+}
+
+#[tokio::test]
+async fn a_broadcast_without_end_keeps_only_what_its_window_needs_whatever_earlier_workers_left() {
+    let disk = Disk::new();
+    let begun = Instant::now();
+    let mut publication = disk.publication_at(3);
+    let standing = disk.standing(107..=112);
+    // Two workers before this one were killed: one with segments that had just left the window, and a write under way.
+    for (file, text) in [
+        ("source/100-1.m4s", "media"),
+        ("source/101-2.m4s", "media"),
+        ("source/106-2.m4s#1", "half"),
+        ("source/init-0a.mp4", "needed"),
+        ("source/init-0b.mp4", "needed no more"),
+    ] {
+        std::fs::write(disk.path(file), text).unwrap();
+    }
+    let long_ago = std::time::SystemTime::UNIX_EPOCH;
+    let half = std::fs::File::options().write(true).open(disk.path("source/106-2.m4s#1")).unwrap();
+    half.set_modified(long_ago).unwrap();
+    for epoch in [1, 2] {
+        let mut theirs = standing.clone();
+        theirs.timeline.epoch = Epoch(epoch);
+        disk.publication_at(epoch).write_state(&theirs).await.unwrap();
+    }
+    publication.write(&standing, begun).await.unwrap();
+    let kept = disk.files();
+    for hour in 1..=3 {
+        // Each hour's look at storage, and the removal of what it found.
+        let at = begun + Duration::from_hours(hour);
+        publication.write(&standing, at).await.unwrap();
+        publication.write(&standing, at + REMOVAL_GRACE).await.unwrap();
+    }
+    let left = disk.files();
+    let gone: Vec<_> = kept.iter().filter(|file| !left.contains(file)).map(String::as_str).collect();
+    assert_eq!(
+        gone,
+        ["source/100-1.m4s", "source/101-2.m4s", "source/106-2.m4s#1", "source/init-0b.mp4", "state-1.json"]
+    );
 }
 
 /// A folder with one stream in it.
@@ -53,10 +105,24 @@ impl Disk {
     }
 
     fn publication(&self) -> Publication {
+        self.publication_of(false)
+    }
+
+    fn publication_of(&self, record: bool) -> Publication {
+        self.made(1, record)
+    }
+
+    fn publication_at(&self, epoch: u32) -> Publication {
+        self.made(epoch, false)
+    }
+
+    fn made(&self, epoch: u32, record: bool) -> Publication {
         let nowhere = "127.0.0.1:1".parse().unwrap();
         let worker = WorkerAddress { worker: WorkerId::generate(), rtmp: nowhere, http: nowhere };
         let store = SegmentStore::folder(self.folder.path()).unwrap();
-        Publication::new(store, self.stream, Epoch(1), worker, false)
+        let controller = ed25519_dalek::SigningKey::from_bytes(&[9; 32]).verifying_key();
+        let owner = Ownership { installation: InstallationId::of(&controller), record };
+        Publication::new(store, self.stream, Epoch(epoch), worker, owner)
     }
 
     /// A window of stored segments, whose files are there.
@@ -89,6 +155,20 @@ impl Disk {
             names.filter_map(|name| name.strip_suffix("-1.m4s")?.parse().ok()).collect();
         numbers.sort_unstable();
         numbers
+    }
+
+    fn files(&self) -> Vec<String> {
+        let mut files = Vec::new();
+        for folder in ["", "source/"] {
+            for entry in std::fs::read_dir(self.path(folder)).unwrap() {
+                let entry = entry.unwrap();
+                if entry.file_type().unwrap().is_file() {
+                    files.push(format!("{folder}{}", entry.file_name().into_string().unwrap()));
+                }
+            }
+        }
+        files.sort();
+        files
     }
 
     fn text(&self, file: &str) -> String {

@@ -19,6 +19,12 @@ pub(super) struct Stored {
     pub(super) machine: Lifecycle,
 }
 
+impl Stored {
+    fn is_of(&self, stream: StreamId) -> bool {
+        self.machine.stream() == stream && self.spec.as_ref().is_none_or(|spec| spec.stream == stream)
+    }
+}
+
 /// Whether a machine's crash may lose what is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Durability {
@@ -60,11 +66,16 @@ impl Store {
                 }
                 _ => continue,
             }
-            match serde_json::from_slice(&fs::read(&path)?) {
+            let stored = match serde_json::from_slice::<Stored>(&fs::read(&path)?) {
+                Ok(stored) if stored.is_of(stream) => Ok(stored),
+                Ok(_) => Err("it is another stream's".to_owned()),
+                Err(error) => Err(error.to_string()),
+            };
+            match stored {
                 Ok(stored) => streams.push((stream, stored)),
                 Err(reason) => {
                     let aside = unused(&path)?;
-                    tracing::error!(file = %path.display(), %reason, aside = %aside.display(), "cannot read a stream; put aside");
+                    tracing::error!(file = %path.display(), reason, aside = %aside.display(), "cannot read a stream; put aside");
                     fs::rename(&path, &aside)?;
                 }
             }
@@ -98,9 +109,15 @@ impl Store {
 
     pub(super) async fn remove(&self, stream: StreamId) -> io::Result<()> {
         let path = self.path(stream);
-        self.blocking(move |_| match fs::remove_file(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            done => done,
+        self.blocking(move |_| {
+            // A write that failed, of a full disk for example, may have left a half of one.
+            for file in [path.with_extension("new"), path] {
+                match fs::remove_file(file) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    done => done?,
+                }
+            }
+            Ok(())
         })
         .await
     }

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use caudal_livestream::admission::BroadcastHints;
 use caudal_livestream::assignment::{Assignment, AssignmentMode};
@@ -15,10 +16,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 
+use super::Shared;
+use super::clock::SteadyClock;
 use super::follow::Follower;
+use super::media::is_disposable;
 use super::notice::Notice;
 use super::store::{Durability, Stored};
-use super::{Carriers, Shared};
 use crate::{AssignError, ReconnectError};
 
 /// What the directory's users ask of a stream.
@@ -39,6 +42,17 @@ enum Outcome {
     FeedEnded,
     Released(WorkerId),
     Reported(ReportKind),
+    MediaRemoved,
+}
+
+/// What has become of an ended stream's media.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum MediaFate {
+    /// It may still be watched.
+    Needed,
+    Leaving,
+    /// It is gone, or stays for good: nothing more will be done about it.
+    Settled,
 }
 
 /// The task of one stream. Its jobs end with it.
@@ -53,6 +67,8 @@ pub(super) struct StreamTask {
     following: Option<(Epoch, AbortHandle)>,
     releasing: HashSet<WorkerId>,
     reporting: Option<ReportKind>,
+    media_fate: MediaFate,
+    clock: SteadyClock,
     inputs: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
     /// What is on disk is older than `stored`.
     unsaved: bool,
@@ -60,6 +76,7 @@ pub(super) struct StreamTask {
 
 impl StreamTask {
     pub(super) fn new(shared: Arc<Shared>, stream: StreamId, stored: Stored) -> Self {
+        let clock = SteadyClock::start(Arc::clone(&shared.wall));
         Self {
             shared,
             stream,
@@ -71,6 +88,8 @@ impl StreamTask {
             following: None,
             releasing: HashSet::new(),
             reporting: None,
+            media_fate: MediaFate::Needed,
+            clock,
             inputs: mpsc::channel(FEED_INPUTS),
             unsaved: true,
         }
@@ -90,10 +109,11 @@ impl StreamTask {
         let stop = self.shared.stop.clone();
         loop {
             let orders = self.machine().orders();
-            if orders.forget {
+            // The record goes last: until then a restart takes up the removal again.
+            if orders.forget && self.media_fate == MediaFate::Settled {
                 break;
             }
-            let wake = orders.wake.map(until);
+            let wake = orders.wake.map(|wake| self.clock.until(wake));
             tokio::select! {
                 () = stop.cancelled() => return,
                 Some(command) = commands.recv() => self.command(command).await,
@@ -102,10 +122,11 @@ impl StreamTask {
                 () = sleep(wake.unwrap_or_default()), if wake.is_some() => self.handle(Input::Tick).await,
             }
         }
-        self.shared.forget(self.stream);
+        // While it is still known, so that nobody can create it anew in between.
         if let Err(error) = self.shared.store.remove(self.stream).await {
             tracing::warn!(%error, stream = %self.stream, "cannot remove an ended stream's file");
         }
+        self.shared.forget(self.stream);
     }
 
     fn machine(&self) -> &Lifecycle {
@@ -198,6 +219,10 @@ impl StreamTask {
                 self.reporting = None;
                 Input::Acknowledged(kind)
             }
+            Ok(Outcome::MediaRemoved) => {
+                self.media_fate = MediaFate::Settled;
+                return;
+            }
             Ok(Outcome::FeedEnded) => return,
             Err(error) if error.is_cancelled() => return,
             Err(error) => {
@@ -208,6 +233,7 @@ impl StreamTask {
                 self.following = None;
                 self.reporting = None;
                 self.releasing.clear();
+                self.media_fate = MediaFate::Needed;
                 return self.carry_out();
             }
         };
@@ -216,8 +242,11 @@ impl StreamTask {
 
     async fn handle(&mut self, input: Input) {
         let before = self.stored.machine.clone();
-        let now = now();
-        self.stored.machine.handle(now, input);
+        if let Some(by_ms) = self.clock.take_step() {
+            tracing::debug!(stream = %self.stream, by_ms, "the machine's clock was set");
+            self.stored.machine.clock_stepped(by_ms);
+        }
+        self.stored.machine.handle(self.clock.now(), input);
         if before == self.stored.machine && !self.unsaved {
             return;
         }
@@ -230,11 +259,19 @@ impl StreamTask {
     async fn settle(&mut self, durability: Durability) {
         if self.unsaved {
             match self.shared.store.save(self.stream, &self.stored, durability).await {
-                Ok(()) => self.unsaved = false,
+                Ok(()) => {
+                    self.unsaved = false;
+                    if self.shared.store_fails.swap(false, Ordering::Relaxed) {
+                        tracing::info!("the streams' states can be stored again");
+                    }
+                }
                 // A full disk must not end a running stream; what is lost is only its recovery after a crash, and
                 // an epoch that is chosen twice then is still claimed only once, in storage.
+                Err(error) if self.shared.store_fails.swap(true, Ordering::Relaxed) => {
+                    tracing::debug!(%error, stream = %self.stream, "cannot store the stream's state");
+                }
                 Err(error) => {
-                    tracing::error!(%error, stream = %self.stream, "cannot store the stream's state");
+                    tracing::error!(%error, stream = %self.stream, "cannot store the streams' states; they go on, and would be lost if this process ended now");
                 }
             }
         }
@@ -246,6 +283,9 @@ impl StreamTask {
     }
 
     fn publish(&mut self) {
+        if self.machine().orders().forget {
+            return self.shared.hide(self.stream);
+        }
         let Some(spec) = self.stored.spec.clone() else { return };
         let record = LiveStream { spec, status: self.machine().status(self.media.clone()) };
         if self.published.as_deref() == Some(&record) {
@@ -261,6 +301,9 @@ impl StreamTask {
         let orders = self.machine().orders();
         self.order_worker(orders.worker);
         self.follow(orders.follow);
+        if orders.remove_media && self.media_fate == MediaFate::Needed {
+            self.remove_media();
+        }
         for worker in orders.release {
             if self.releasing.insert(worker.worker) {
                 let released = self.shared.carriers.workers.release(worker.worker);
@@ -277,6 +320,19 @@ impl StreamTask {
             let delivery = self.shared.carriers.reporter.clone().deliver(report);
             self.jobs.spawn(async move { Outcome::Reported(delivery.await) });
         }
+    }
+
+    fn remove_media(&mut self) {
+        if !is_disposable(self.stored.spec.as_ref()) {
+            self.media_fate = MediaFate::Settled;
+            return;
+        }
+        self.media_fate = MediaFate::Leaving;
+        let (shared, stream) = (Arc::clone(&self.shared), self.stream);
+        self.jobs.spawn(async move {
+            shared.media.remove(stream).await;
+            Outcome::MediaRemoved
+        });
     }
 
     fn order_worker(&mut self, order: Option<WorkerOrder>) {
@@ -302,7 +358,7 @@ impl StreamTask {
                         let assignment = self.assignment(epoch, worker, mode);
                         let shared = Arc::clone(&self.shared);
                         self.jobs.spawn(async move {
-                            match assign(&shared.carriers, worker, assignment).await {
+                            match assign(&shared, worker, assignment).await {
                                 Ok(()) => Outcome::Assigned(epoch, mode),
                                 Err(reason) => {
                                     tracing::warn!(reason, %epoch, worker = %worker.worker, "assignment failed");
@@ -333,7 +389,8 @@ impl StreamTask {
             hints: spec.hints,
             input_key_digest: carriers.router_key.proof(self.stream, epoch).digest(),
             feed_key_digest: carriers.feed_key.proof(self.stream, epoch).digest(),
-            expires: UnixMillis(now().0.saturating_add(ASSIGNMENT_VALID_MS)),
+            // Set when it is sent.
+            expires: UnixMillis(0),
         })
     }
 
@@ -364,17 +421,20 @@ impl StreamTask {
 
 /// Sends a worker its assignment; the error says why it did not take it.
 async fn assign(
-    carriers: &Carriers,
+    shared: &Shared,
     worker: WorkerAddress,
     assignment: Option<Assignment>,
 ) -> Result<(), String> {
-    let Some(assignment) = assignment else { return Err("nobody created the stream".to_owned()) };
-    let signed =
-        SignedAssignment::sign(&assignment, &carriers.assignments).map_err(|error| error.to_string())?;
+    let carriers = &shared.carriers;
+    let Some(mut assignment) = assignment else { return Err("nobody created the stream".to_owned()) };
     let exited = carriers.workers.exited(worker.worker);
     tokio::pin!(exited);
     let mut tries = 0_u32;
     loop {
+        // Worker and controller both go by the machine's clock. It may be set between two tries.
+        assignment.expires = UnixMillis(shared.wall_now().0.saturating_add(ASSIGNMENT_VALID_MS));
+        let signed =
+            SignedAssignment::sign(&assignment, &carriers.assignments).map_err(|error| error.to_string())?;
         let outcome = tokio::select! {
             outcome = carriers.client.assign(&worker, &signed) => outcome,
             () = &mut exited => return Err("its process ended".to_owned()),
@@ -382,7 +442,7 @@ async fn assign(
         match outcome {
             Ok(()) => return Ok(()),
             // It may have taken it; taking it again changes nothing.
-            Err(AssignError::Unreachable(_)) if tries < ASSIGN_RETRIES => {
+            Err(AssignError::Unreachable(_) | AssignError::Refused(EXPIRED)) if tries < ASSIGN_RETRIES => {
                 tries = tries.saturating_add(1);
                 sleep(ASSIGN_PAUSE).await;
             }
@@ -398,22 +458,12 @@ fn hints_from(media: &MediaInfo) -> Option<BroadcastHints> {
     (media.fps_milli > 0).then_some(BroadcastHints { keyframe_ms, max_frame_ms, fps_milli: media.fps_milli })
 }
 
-/// The controller's clock.
-pub(super) fn now() -> UnixMillis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
-
-fn until(instant: UnixMillis) -> Duration {
-    let left = u64::try_from(instant.0.saturating_sub(now().0)).unwrap_or(0);
-    // A deadline that has just passed: never spin, even if the clock is being turned.
-    Duration::from_millis(left.max(1))
-}
-
 /// Feed events that wait for this task; a feed that is further ahead is not read meanwhile.
 const FEED_INPUTS: usize = 64;
 /// From the choice of a worker to its taking the assignment.
 const ASSIGNMENT_VALID_MS: i64 = 30_000;
+/// 410: the worker reads the clock as later than `expires`.
+const EXPIRED: u16 = 410;
 const ASSIGN_RETRIES: u32 = 2;
 const ASSIGN_PAUSE: Duration = Duration::from_millis(200);
 /// One frame a second is the slowest that anything is planned for.

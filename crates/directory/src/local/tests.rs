@@ -2,6 +2,13 @@
 
 mod fake_api;
 mod fake_workers;
+#[path = "../../../storage/tests/moto/mod.rs"]
+mod moto;
+mod retention;
+mod wall_clock;
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::UNIX_EPOCH;
 
 use axum::http::StatusCode;
 use caudal_livestream::Generation;
@@ -17,18 +24,31 @@ use fake_workers::{FakeWorker, FakeWorkers};
 /// A directory over fakes, and everything a test asks of it.
 struct Stage {
     folder: TempDir,
+    media: SegmentStore,
     api: FakeApi,
     workers: Arc<FakeWorkers>,
+    wall: TestWall,
     directory: Arc<LocalDirectory>,
 }
 
 impl Stage {
     async fn new() -> Self {
         let folder = TempDir::new().unwrap();
+        let media = SegmentStore::folder(folder.path().join("media")).unwrap();
+        Self::with(folder, media).await
+    }
+
+    /// Over a storage elsewhere.
+    async fn over(media: SegmentStore) -> Self {
+        Self::with(TempDir::new().unwrap(), media).await
+    }
+
+    async fn with(folder: TempDir, media: SegmentStore) -> Self {
         let api = FakeApi::start().await;
         let workers = FakeWorkers::new();
-        let directory = start(&folder, &api, &workers, 2);
-        Self { folder, api, workers, directory }
+        let wall = TestWall::start();
+        let directory = start(&folder, &media, &api, &workers, &wall);
+        Self { folder, media, api, workers, wall, directory }
     }
 
     /// As after `kill -9`: nothing is told to anyone, all workers die.
@@ -36,7 +56,7 @@ impl Stage {
         self.directory.close().await;
         self.workers.kill_all();
         self.workers = FakeWorkers::new();
-        self.directory = start(&self.folder, &self.api, &self.workers, 2);
+        self.directory = start(&self.folder, &self.media, &self.api, &self.workers, &self.wall);
     }
 
     async fn open(&self) -> StreamId {
@@ -70,21 +90,49 @@ impl Stage {
 
 fn start(
     folder: &TempDir,
+    media: &SegmentStore,
     api: &FakeApi,
     workers: &Arc<FakeWorkers>,
-    max_streams: usize,
+    wall: &TestWall,
 ) -> Arc<LocalDirectory> {
-    LocalDirectory::start(LocalConfig {
+    let config = LocalConfig {
         folder: folder.path().join("streams"),
-        max_streams,
+        media: media.clone(),
+        max_streams: 2,
         workers: workers.clone(),
         assignments: fake_workers::signing_key(),
         router_key: RoleKey::new([1; 32]),
         feed_key: RoleKey::new([2; 32]),
         api: api.base(),
         signer: Signer::new("controller", FakeApi::key()),
-    })
-    .unwrap()
+    };
+    LocalDirectory::start_with(config, wall.clock()).unwrap()
+}
+
+/// A wall clock that goes as fast as tokio's, and can be set.
+struct TestWall {
+    begun: Instant,
+    set_by_ms: Arc<AtomicI64>,
+}
+
+impl TestWall {
+    fn start() -> Self {
+        Self { begun: Instant::now(), set_by_ms: Arc::default() }
+    }
+
+    fn clock(&self) -> WallClock {
+        let (begun, set_by_ms) = (self.begun, Arc::clone(&self.set_by_ms));
+        Arc::new(move || {
+            let now = BEGINNING_MS + i64::try_from(begun.elapsed().as_millis()).unwrap();
+            let now = now + set_by_ms.load(Ordering::Relaxed);
+            UNIX_EPOCH + Duration::from_millis(u64::try_from(now).unwrap())
+        })
+    }
+
+    /// Sets it forward, or back.
+    fn set_by(&self, ms: i64) {
+        self.set_by_ms.fetch_add(ms, Ordering::Relaxed);
+    }
 }
 
 fn spec() -> Spec {
@@ -288,6 +336,17 @@ async fn after_a_crash_a_live_stream_goes_on_under_the_next_epoch() {
 }
 
 #[tokio::test]
+async fn a_stream_is_known_from_the_first_moment_after_a_restart() {
+    let mut stage = Stage::new().await;
+    let (stream, _) = stage.live().await;
+    stage.restart().await;
+    // Nothing has been awaited since: whoever compares its own list with the directory's may ask at once.
+    let known = StreamControl::inspect(stage.directory.as_ref(), stream);
+    assert!(known.is_some_and(|known| !known.status.phase.is_over()));
+    stage.directory.close().await;
+}
+
+#[tokio::test]
 async fn a_shutdown_ends_every_stream_and_says_so_while_the_api_is_there() {
     let stage = Stage::new().await;
     let (live, worker) = stage.live().await;
@@ -345,13 +404,16 @@ async fn a_file_that_cannot_be_read_is_put_aside_and_nothing_of_anybody_else_is_
         std::fs::write(folder.join(name), text).unwrap();
     }
     std::fs::write(folder.join(format!("{broken}.json")), "{").unwrap();
+    let misnamed = StreamId::generate();
+    std::fs::copy(folder.join(format!("{stream}.json")), folder.join(format!("{misnamed}.json"))).unwrap();
     std::fs::write(folder.join(format!("{}.new", StreamId::generate())), "half").unwrap();
     stage.restart().await;
     stage.workers.assigned(stream, Epoch(2), AssignmentMode::Live).await;
     let mut left: Vec<_> =
         std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     left.sort();
-    let mut expected = vec![format!("{broken}.broken-1"), format!("{stream}.json")];
+    let mut expected =
+        vec![format!("{broken}.broken-1"), format!("{misnamed}.broken"), format!("{stream}.json")];
     expected.extend(theirs.iter().map(|(name, _)| name.clone()));
     expected.sort();
     // The stream's task may be writing at this moment.
@@ -364,3 +426,5 @@ async fn a_file_that_cannot_be_read_is_put_aside_and_nothing_of_anybody_else_is_
 }
 
 const PATIENCE: Duration = Duration::from_secs(20);
+/// In 2027.
+const BEGINNING_MS: i64 = 1_800_000_000_000;

@@ -17,6 +17,11 @@ impl Deadline {
         Self { at: UnixMillis(now.0.saturating_add(i64::from(length_ms))), length_ms }
     }
 
+    /// Moves with the clock that it is an instant of: the wait stays as long as it was.
+    pub(super) fn shift(&mut self, by_ms: i64) {
+        self.at.0 = self.at.0.saturating_add(by_ms);
+    }
+
     pub(super) fn at(self) -> UnixMillis {
         self.at
     }

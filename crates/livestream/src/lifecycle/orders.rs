@@ -4,7 +4,7 @@ use super::{Lifecycle, Publisher, ReportKind, Slot, Stage};
 use crate::assignment::{AssignmentMode, Floor};
 use crate::record::{MediaInfo, Phase, Status, WorkerAddress};
 use crate::report::{Done, EndReason, Published};
-use crate::{Epoch, Generation, UnixMillis};
+use crate::{Epoch, Generation, StreamId, UnixMillis};
 
 /// What ought to be. Store the machine before acting on it.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +19,9 @@ pub struct Orders {
     pub report: Option<ReportOrder>,
     /// When to say [`super::Input::Tick`], if nothing else happens before.
     pub wake: Option<UnixMillis>,
-    /// Nobody needs this stream any more.
+    /// Nobody will watch it any more, and no worker writes it: its media goes, unless it is a recording.
+    pub remove_media: bool,
+    /// Nobody needs this stream any more. Its record goes after its media.
     pub forget: bool,
 }
 
@@ -72,14 +74,22 @@ impl Lifecycle {
             }
             Slot::Vacant => (None, None),
         };
+        let unwatched = matches!(self.stage, Stage::Over { forgotten: true, .. });
+        let remove_media = unwatched && self.releasing.is_empty();
         Orders {
             worker,
             follow,
             release: self.releasing.clone(),
             report: self.report(),
             wake: self.wake(),
-            forget: matches!(self.stage, Stage::Over { forgotten: true, .. }) && self.releasing.is_empty(),
+            remove_media,
+            forget: remove_media && self.done_acknowledged,
         }
+    }
+
+    /// Whose life this is.
+    pub fn stream(&self) -> StreamId {
+        self.stream
     }
 
     /// The last position that is known to have been announced; what a new worker begins behind.

@@ -235,6 +235,41 @@ proptest! {
     }
 
     #[test]
+    fn a_clock_that_is_set_at_any_point_changes_nothing(
+        acts in prop::collection::vec((act(), -86_400_000..86_400_000_i64), 0..60),
+    ) {
+        let mut steady = World::new();
+        let mut set = World::new();
+        let mut set_by = 0;
+        for (act, step) in &acts {
+            let act = match act {
+                Act::Restart | Act::ObeyWorkerOrder | Act::ClaimThenCrash => continue,
+                Act::Clock(by) => Act::Clock(by.abs()),
+                act => act.clone(),
+            };
+            // The same workers in both: an address is a random number.
+            if let Some(WorkerOrder::Claim(epoch)) = steady.machine.orders().worker {
+                let worker = address();
+                steady.say(Input::WorkerClaimed(epoch, worker));
+                set.say(Input::WorkerClaimed(epoch, worker));
+            }
+            set.machine.clock_stepped(*step);
+            set.now.0 += step;
+            set_by += step;
+            for world in [&mut steady, &mut set] {
+                world.obey_worker_order();
+                world.act(&act);
+            }
+            let (expected, found) = (steady.machine.orders(), set.machine.orders());
+            prop_assert_eq!(set.machine.phase(), steady.machine.phase());
+            prop_assert_eq!(set.machine.end_reason(), steady.machine.end_reason());
+            prop_assert_eq!(found.wake.map(|wake| wake.0 - set_by), expected.wake.map(|wake| wake.0));
+            prop_assert_eq!((found.worker, found.follow, found.release), (expected.worker, expected.follow, expected.release));
+            prop_assert_eq!((found.remove_media, found.forget), (expected.remove_media, expected.forget));
+        }
+    }
+
+    #[test]
     fn a_restart_at_any_point_changes_nothing(acts in prop::collection::vec(act(), 0..60)) {
         // The same workers in both: an address is a random number.
         let mut steady = World::new();

@@ -70,6 +70,12 @@ impl Losses {
         self.relay_failures >= RELAY_FAILURES
     }
 
+    pub(super) fn clock_stepped(&mut self, by_ms: i64) {
+        if let Some(until) = &mut self.relay_failures_count_until {
+            until.shift(by_ms);
+        }
+    }
+
     /// The next worker is not to get what the last ones died of.
     pub(super) fn replay_is_suspect(&self) -> bool {
         self.quick >= SUSPECT_LOSSES

@@ -1,6 +1,7 @@
 //! What becomes of an earlier epoch's announcements (ARCHITECTURE §3.8): what is stored stays, what the router's
 //! replay reaches is made again under its old name, and the rest are gaps.
 
+use caudal_livestream::assignment::Floor;
 use caudal_livestream::timeline::{Segment, SegmentPhase, Timeline, Track};
 use caudal_livestream::{
     Epoch, InitHash, MediaDuration, MediaTime, Msn, PartNumber, RenditionName, UnixMillis,
@@ -22,6 +23,11 @@ impl Position {
     /// Of a new stream.
     pub(super) fn first() -> Self {
         Self { msn: FIRST_MSN, discontinuity: 0, end: 0 }
+    }
+
+    /// Behind everything that is known of earlier epochs, when their timeline is not.
+    pub(super) fn behind_floor(floor: &Floor) -> Self {
+        Self { msn: floor.msn.next(), discontinuity: floor.discontinuity, end: floor.media_end.0 }
     }
 
     /// Behind everything in a timeline.
@@ -195,13 +201,19 @@ pub(super) fn taken_up(resume: &Resume, epoch: Epoch) -> Timeline {
                 let date = segment.program_date_time.0 - segment.start.0 / 1000;
                 (segment.msn.next(), behind, UnixMillis(date))
             });
+        let oldest = Msn(last.0.saturating_sub(MAX_WINDOW).saturating_add(1));
+        if msn < oldest {
+            // Far behind: a playlist of that many gaps is of no use, and its segments have left the window.
+            track.segments.clear();
+            msn = oldest;
+        }
         while msn <= last {
             let left = i64::try_from(last.0.saturating_sub(msn.0).saturating_add(1)).unwrap_or(1);
             let length = MediaDuration(u64::try_from((end - start.0).max(0) / left).unwrap_or(0));
             track.segments.push_back(gap(msn, start, length, discontinuity, date, epoch));
             start = start.plus(length);
             msn = msn.next();
-            if track.segments.len() > MAX_WINDOW {
+            if u64::try_from(track.segments.len()).is_ok_and(|length| length > MAX_WINDOW) {
                 track.segments.pop_front();
             }
         }
@@ -293,4 +305,5 @@ fn gap(
 
 /// Seven preroll gaps stand before it, so that players find finished segments.
 pub(super) const FIRST_MSN: Msn = Msn(7);
-const MAX_WINDOW: usize = 256;
+/// Segments of a timeline that is taken up.
+const MAX_WINDOW: u64 = 256;

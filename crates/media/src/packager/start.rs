@@ -169,7 +169,12 @@ impl Start {
             (Some(rebuild), _) => Some(rebuild.timeline.clone()),
             (None, resume) => resume.as_ref().map(|resume| taken_up(resume, config.epoch)),
         };
-        let position = resumed.as_ref().map_or(Position::first(), Position::behind);
+        let floor = config.resume.as_ref().and_then(|resume| resume.floor.as_ref());
+        let position = match (&resumed, floor) {
+            (Some(timeline), Some(floor)) if timeline.tracks.is_empty() => Position::behind_floor(floor),
+            (Some(timeline), _) => Position::behind(timeline),
+            (None, _) => Position::first(),
+        };
         let grid = match &resumed {
             Some(timeline) => frozen_grid(ready.grid, timeline),
             None => ready.grid,
@@ -177,8 +182,10 @@ impl Start {
         let input = AudioInput::new(sound.clone(), audio.is_none());
         let (stride, audio_target) =
             if self.video.is_some() { audio_stride(&grid, input.frame()) } else { (1, grid.part_target) };
-        let timeline =
-            resumed.unwrap_or_else(|| self.timeline(config, &grid, ready.frame, &sound, audio_target));
+        let timeline = resumed.filter(|timeline| !timeline.tracks.is_empty()).unwrap_or_else(|| Timeline {
+            first_msn: position.msn,
+            ..self.timeline(config, &grid, ready.frame, &sound, audio_target)
+        });
         // The frozen track set says which rungs there are.
         let track = |name: &RenditionName, kind| {
             let target = timeline.track(name).map_or(MediaDuration::from_secs(1), |track| track.part_target);

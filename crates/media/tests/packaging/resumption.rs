@@ -1,12 +1,15 @@
 //! A worker is lost, and another one goes on: what was announced is made again (ARCHITECTURE §3.8).
 
 use caudal_livestream::assignment::Floor;
+use caudal_livestream::state::InputClock;
 use caudal_livestream::timeline::{SegmentPhase, Timeline};
-use caudal_livestream::{Epoch, MediaTime, Msn, RenditionName};
+use caudal_livestream::{
+    Epoch, Generation, MediaDuration, MediaTime, Msn, RenditionName, SessionId, UnixMillis,
+};
 use caudal_media::{PackagerConfig, Resume};
 
 use crate::recorder::{
-    OTHER_AVC_RECORD, Recorder, aac_header, avc_frame, avc_header, config, rendition, rung,
+    NOW, OTHER_AVC_RECORD, Recorder, aac_header, avc_frame, avc_header, config, rendition, rung,
 };
 use crate::rules::{OBS, Publisher, discontinuities};
 
@@ -260,4 +263,68 @@ fn a_rung_is_made_again_from_what_its_encoder_makes_of_the_replay() {
     assert_eq!(source.start, made.start);
     assert!((source.start.plus(source.duration).0 - MediaTime(17_266_000).0).abs() < 1_000);
     assert_eq!(source.duration, made.duration);
+}
+
+#[test]
+fn without_a_timeline_numbers_and_dates_go_on_behind_the_floor() {
+    let floor = Floor { msn: Msn(500), discontinuity: 3, media_end: MediaTime(1_010_000_000) };
+    let resume = Resume {
+        timeline: without_tracks(),
+        clock: Some(InputClock {
+            session: SessionId(uuid::Uuid::max()),
+            generation: Generation(0),
+            offset: MediaTime(0),
+            wraps: 0,
+            last_rtmp: 1 << 31,
+            date_anchor: UnixMillis(NOW - floor.media_end.0 / 1000),
+        }),
+        floor: Some(floor),
+    };
+    let mut after = Recorder::new(PackagerConfig { epoch: Epoch(3), resume: Some(resume), ..config() });
+    OBS.begin(&mut after);
+    OBS.send(&mut after, 0, 9_000, 0);
+    after.finish();
+    let timeline = after.timeline.as_ref().expect("announced");
+    assert_eq!((timeline.first_msn, timeline.target_duration), (Msn(501), 4));
+    for name in ["source", "audio"].map(rendition) {
+        let first = timeline.track(&name).and_then(|track| track.segments.front()).expect("announced");
+        assert_eq!((first.msn, first.discontinuity, first.gap), (Msn(501), 4, false), "{name}");
+        assert!(first.start >= floor.media_end, "{name} begins at {:?}", first.start);
+        assert!(first.program_date_time.0 >= NOW, "{name}");
+    }
+}
+
+#[test]
+fn a_floor_that_is_far_ahead_of_the_last_state_is_taken_up_at_once() {
+    let floor = Floor { msn: Msn(1 << 40), discontinuity: 0, media_end: MediaTime(1 << 50) };
+    let mut before = Recorder::new(config());
+    OBS.begin(&mut before);
+    OBS.send(&mut before, 0, 9_000, 0);
+    let state = before.timeline.clone().expect("announced");
+    let clock = before.packager.clock();
+    let resume = Resume { timeline: state, clock, floor: Some(floor) };
+    let mut after = Recorder::new(PackagerConfig { epoch: Epoch(2), resume: Some(resume), ..config() });
+    after.packager.finish(UnixMillis(NOW));
+    after.drain();
+    for track in &after.timeline.as_ref().expect("taken up").tracks {
+        let numbers: Vec<_> = track.segments.iter().map(|segment| segment.msn.0).collect();
+        assert_eq!(numbers.last(), Some(&floor.msn.0), "{}", track.name);
+        assert!(
+            numbers.len() <= 256 && numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]),
+            "{}",
+            track.name
+        );
+    }
+}
+
+fn without_tracks() -> Timeline {
+    Timeline {
+        stream: config().stream,
+        epoch: Epoch(2),
+        target_duration: 4,
+        part_hold_back: MediaDuration::from_millis(600),
+        first_msn: Msn(501),
+        tracks: Vec::new(),
+        ended: false,
+    }
 }

@@ -1,0 +1,254 @@
+//! What is left of ended streams, in the directory's folder and in storage, after a month of them.
+
+use std::collections::BTreeSet;
+
+use caudal_livestream::InstallationId;
+use caudal_livestream::record::WorkerAddress;
+use caudal_livestream::state::{Ownership, StoredState};
+use caudal_livestream::{Msn, WorkerId};
+use caudal_storage::{Key, StreamFile};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use super::moto::{Moto, bucket};
+use super::*;
+
+#[tokio::test]
+async fn an_ended_stream_leaves_nothing_in_storage_or_in_the_folder_of_streams() {
+    let stage = Stage::new().await;
+    let (ended, recorded) = (stage.ended(false).await, stage.ended(true).await);
+    advance(MINUTE * 9).await;
+    assert_eq!(stage.stored().await, [ended, recorded].into(), "viewers may look once more");
+    stage.until_left(&[recorded]).await;
+    stage.directory.close().await;
+}
+
+#[tokio::test]
+async fn a_storage_that_is_away_delays_the_removal_and_does_not_cancel_it() {
+    let stage = Stage::new().await;
+    let ended = stage.ended(false).await;
+    stage.break_folder();
+    advance(MINUTE * 30).await;
+    // Held until the media is gone, over any number of restarts.
+    assert_eq!(stage.records(), [ended].into());
+    let other = stage.open().await;
+    assert!(stage.directory.get(other).is_some(), "the directory goes on");
+    stage.directory.end(other, EndReason::EndedByOwner).await.unwrap();
+    stage.mend_folder();
+    stage.until_left(&[]).await;
+    stage.directory.close().await;
+}
+
+#[tokio::test]
+async fn media_is_removed_while_the_api_cannot_take_the_end_down() {
+    let stage = Stage::new().await;
+    stage.api.answer(StatusCode::SERVICE_UNAVAILABLE);
+    let ended = stage.ended(false).await;
+    let mut rounds = 0;
+    while !stage.stored().await.is_empty() {
+        rounds += 1;
+        assert!(rounds < ROUNDS, "the disk stays full, so the api never can");
+        advance(MINUTE).await;
+    }
+    assert!(stage.directory.get(ended).is_some(), "it is still to be reported");
+    stage.api.answer(StatusCode::NO_CONTENT);
+    stage.until_left(&[]).await;
+    stage.directory.close().await;
+}
+
+#[tokio::test]
+async fn what_there_is_no_record_of_is_removed_only_if_it_is_provably_ours_and_no_recording() {
+    let mut stage = Stage::new().await;
+    let ours = InstallationId::of(&fake_workers::signing_key().verifying_key());
+    let others = InstallationId::of(&SigningKey::from_bytes(&[1; 32]).verifying_key());
+    let [lost, recording, foreign, old, live] = [(); 5].map(|()| StreamId::generate());
+    let owned = |installation, record| Some(Ownership { installation, record });
+    stage.write(lost, owned(ours, false)).await;
+    stage.write(recording, owned(ours, true)).await;
+    stage.write(foreign, owned(others, false)).await;
+    stage.write(old, None).await;
+    stage.write(live, owned(ours, false)).await;
+    // A stream of ours that a copy of this installation keeps writing.
+    let key = Key::Live(live, StreamFile::State(Epoch(1)));
+    stage.restart().await;
+    let mut rounds = 0;
+    while stage.stored().await.contains(&lost) {
+        rounds += 1;
+        assert!(rounds < ROUNDS, "{lost} is still there");
+        let state = stage.media.get(&key).await.unwrap().unwrap();
+        stage.media.put(&key, state).await.unwrap();
+        advance(Duration::from_secs(20)).await;
+    }
+    assert_eq!(stage.stored().await, [recording, foreign, old, live].into());
+    stage.directory.close().await;
+}
+
+#[tokio::test]
+async fn a_month_of_broadcasts_leaves_what_is_live_or_recorded_in_a_folder() {
+    let stage = Stage::new().await;
+    a_month(stage, Stage::break_folder, Stage::mend_folder).await;
+}
+
+#[tokio::test]
+async fn a_month_of_broadcasts_leaves_what_is_live_or_recorded_in_a_bucket() {
+    let server = Moto::start();
+    server.store("month");
+    let line = Line::to(server.address.clone()).await;
+    let stage = Stage::over(bucket(&format!("http://{}", line.address), "month")).await;
+    a_month(stage, |_| line.cut(true), |_| line.cut(false)).await;
+}
+
+/// A broadcast each hour; in between the platform is killed, loses records, and finds its storage away.
+async fn a_month(mut stage: Stage, break_storage: impl Fn(&Stage), mend_storage: impl Fn(&Stage)) {
+    let mut kept = Vec::new();
+    for hour in 0..24 * 30 {
+        let record = hour % 100 == 50;
+        let stream = stage.ended(record).await;
+        if record {
+            kept.push(stream);
+        }
+        match hour % 12 {
+            3 => stage.restart().await,
+            5 => break_storage(&stage),
+            6 => {
+                // The platform is killed and started again while its storage is away.
+                stage.restart().await;
+                mend_storage(&stage);
+            }
+            9 => {
+                stage.directory.close().await;
+                std::fs::remove_file(stage.folder.path().join(format!("streams/{stream}.json"))).unwrap();
+                stage.restart().await;
+            }
+            _ => {}
+        }
+        advance(MINUTE * 60).await;
+    }
+    let live = stage.open().await;
+    let controller = fake_workers::signing_key().verifying_key();
+    let owner = Ownership { installation: InstallationId::of(&controller), record: false };
+    stage.write(live, Some(owner)).await;
+    kept.push(live);
+    stage.until_left(&kept).await;
+    assert_eq!(stage.records(), [live].into());
+    stage.directory.close().await;
+}
+
+impl Stage {
+    /// A broadcast that had media and is over, and the api knows.
+    async fn ended(&self, record: bool) -> StreamId {
+        self.workers.scarce(true);
+        let spec = Spec { record, ..spec() };
+        let stream = spec.stream;
+        self.directory.open(spec).await.unwrap();
+        let controller = fake_workers::signing_key().verifying_key();
+        let owner = Ownership { installation: InstallationId::of(&controller), record };
+        self.write(stream, Some(owner)).await;
+        self.directory.end(stream, EndReason::EndedByOwner).await.unwrap();
+        while self.api.next().await != format!("done {stream} published=false ended_by_owner") {}
+        stream
+    }
+
+    /// What a worker would have stored, as far as the storage lets it.
+    async fn write(&self, stream: StreamId, owner: Option<Ownership>) {
+        let nowhere = "127.0.0.1:9".parse().unwrap();
+        let worker = WorkerAddress { worker: WorkerId::generate(), rtmp: nowhere, http: nowhere };
+        let claim = StoredState { stream, epoch: Epoch(1), worker, owner, filled: None };
+        if self.media.claim(&claim).await.is_err() {
+            return;
+        }
+        let segment = Key::Live(stream, StreamFile::Segment("source".parse().unwrap(), Msn(7), Epoch(1)));
+        for key in [segment, Key::Poster(stream)] {
+            let _ = self.media.put(&key, bytes::Bytes::from_static(b"media")).await;
+        }
+    }
+
+    async fn stored(&self) -> BTreeSet<StreamId> {
+        self.media.streams().await.unwrap().into_iter().collect()
+    }
+
+    /// The streams that the directory's folder has a record of.
+    fn records(&self) -> BTreeSet<StreamId> {
+        let files = std::fs::read_dir(self.folder.path().join("streams")).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.filter_map(|name| name.strip_suffix(".json")?.parse().ok()).collect()
+    }
+
+    /// Lets time pass until storage holds exactly `kept`, and no record but theirs is left.
+    async fn until_left(&self, kept: &[StreamId]) {
+        let kept: BTreeSet<_> = kept.iter().copied().collect();
+        let mut rounds = 0;
+        while self.stored().await != kept || !self.records().is_subset(&kept) {
+            rounds += 1;
+            assert!(
+                rounds < ROUNDS,
+                "left: {:?}, records: {:?}, kept: {kept:?}",
+                self.stored().await,
+                self.records()
+            );
+            advance(MINUTE).await;
+        }
+    }
+
+    fn break_folder(&self) {
+        let live = self.folder.path().join("media/live");
+        std::fs::rename(&live, self.folder.path().join("away")).unwrap();
+        std::fs::write(&live, "in the way").unwrap();
+    }
+
+    fn mend_folder(&self) {
+        let live = self.folder.path().join("media/live");
+        std::fs::remove_file(&live).unwrap();
+        std::fs::rename(self.folder.path().join("away"), live).unwrap();
+    }
+}
+
+/// A connection to a server that can be cut.
+struct Line {
+    address: String,
+    cut: watch::Sender<bool>,
+    _task: JoinSet<()>,
+}
+
+impl Line {
+    async fn to(server: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (cut, is_cut) = watch::channel(false);
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                let (mut from, _) = listener.accept().await.unwrap();
+                let (mut is_cut, server) = (is_cut.clone(), server.clone());
+                connections.spawn(async move {
+                    let carry = async {
+                        let mut to = TcpStream::connect(server).await.unwrap();
+                        let _ = copy_bidirectional(&mut from, &mut to).await;
+                    };
+                    tokio::select! {
+                        _ = is_cut.wait_for(|cut| *cut) => {}
+                        () = carry => {}
+                    }
+                });
+            }
+        });
+        Self { address, cut, _task: task }
+    }
+
+    fn cut(&self, cut: bool) {
+        self.cut.send_replace(cut);
+    }
+}
+
+/// Lets time pass at once. It is stopped only for that: what is under way on the network needs real time.
+async fn advance(by: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(by).await;
+    tokio::time::resume();
+}
+
+const MINUTE: Duration = Duration::from_mins(1);
+/// Of the month's last hours; each is a minute or less of the directory's time.
+const ROUNDS: u32 = 600;

@@ -1,0 +1,184 @@
+//! Taking streams out of storage, where other things may lie too.
+//!
+//! A bucket or folder may be shared with another installation, and hold what people put there. So only objects whose
+//! names are ours are removed, only under one stream's id, and the states last of all: as long as anything of a
+//! stream is left they say whose it is.
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use object_store::ObjectStore as _;
+use object_store::path::Path as ObjectPath;
+
+use caudal_livestream::state::StoredState;
+use caudal_livestream::{Epoch, InstallationId, Msn, RenditionName, StreamId, timeline};
+
+use crate::folder;
+use crate::key::{Key, StreamFile};
+use crate::store::{Backing, SegmentStore, StorageError, Version, failed, within};
+
+/// An unrecorded stream of one installation, as it stood at one look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disposable {
+    /// Its newest state. While a worker writes the stream, this changes with each segment.
+    newest: (Epoch, Version),
+}
+
+impl SegmentStore {
+    /// Removes everything of a stream, with the folders that were made for it. Returns how many things lie there that
+    /// do not bear our names, and stay.
+    ///
+    /// # Errors
+    /// [`StorageError`] when something of it may still be there.
+    pub async fn remove_stream(&self, stream: StreamId) -> Result<usize, StorageError> {
+        match &self.backing {
+            Backing::Folder(root) => {
+                let root = root.clone();
+                let removed = tokio::task::spawn_blocking(move || folder::remove_stream(&root, stream)).await;
+                let removed = removed.map_err(std::io::Error::other).flatten();
+                removed.map_err(|source| StorageError::Failed {
+                    key: format!("live/{stream}"),
+                    source: object_store::Error::Generic { store: "folder", source: source.into() },
+                })
+            }
+            Backing::Bucket => {
+                let posters = self.remove_keys(format!("thumbnails/{stream}"), |_| true).await?;
+                let prefix = format!("live/{stream}");
+                let media = |key: &Key| !matches!(key, Key::Live(_, StreamFile::State(_)));
+                self.remove_keys(prefix.clone(), media).await?;
+                let states = self.remove_keys(prefix, |_| true).await?;
+                Ok(posters.saturating_add(states))
+            }
+        }
+    }
+
+    /// Removes the objects of ours under `prefix` that are `wanted`; returns how many are not ours.
+    async fn remove_keys(
+        &self,
+        prefix: String,
+        wanted: impl Fn(&Key) -> bool + Send + 'static,
+    ) -> Result<usize, StorageError> {
+        let work = async {
+            let mut foreign = 0_usize;
+            let mut listed = self.inner.list(Some(&ObjectPath::from(prefix.as_str()))).chunks(BATCH);
+            while let Some(batch) = listed.next().await {
+                let mut ours = Vec::new();
+                for meta in batch {
+                    let location = meta?.location;
+                    match location.as_ref().parse::<Key>() {
+                        Ok(key) if wanted(&key) => ours.push(Ok(location)),
+                        Ok(_) => {}
+                        Err(_) => foreign = foreign.saturating_add(1),
+                    }
+                }
+                let deleted = self.inner.delete_stream(futures::stream::iter(ours).boxed());
+                deleted.try_for_each(|_| async { Ok(()) }).await?;
+            }
+            Ok(foreign)
+        };
+        within(&prefix, work).await?.map_err(|error| failed(&prefix, error))
+    }
+
+    /// The streams that have anything in storage, whoever's they are.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the storage cannot say.
+    pub async fn streams(&self) -> Result<Vec<StreamId>, StorageError> {
+        let mut streams = Vec::new();
+        for prefix in ["live", "thumbnails"] {
+            let names = self.folders(prefix).await?;
+            streams.extend(names.iter().filter_map(|name| {
+                name.parse::<StreamId>().ok().filter(|stream| stream.to_string() == *name)
+            }));
+        }
+        streams.sort_unstable_by_key(|stream| stream.0);
+        streams.dedup();
+        Ok(streams)
+    }
+
+    /// The renditions that a stream has a folder for, in no particular order.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the storage cannot say.
+    pub async fn renditions(&self, stream: StreamId) -> Result<Vec<RenditionName>, StorageError> {
+        let folders = self.folders(&format!("live/{stream}")).await?;
+        Ok(folders.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    async fn folders(&self, prefix: &str) -> Result<Vec<String>, StorageError> {
+        let listed = within(&prefix, self.inner.list_with_delimiter(Some(&ObjectPath::from(prefix)))).await?;
+        match listed {
+            Ok(listed) => {
+                let names = listed.common_prefixes.iter().filter_map(|folder| folder.filename());
+                Ok(names.map(str::to_owned).collect())
+            }
+            Err(object_store::Error::NotFound { .. }) => Ok(Vec::new()),
+            Err(error) => Err(failed(&prefix, error)),
+        }
+    }
+
+    /// Whether a stream's states prove that it was assigned by `installation` and is no recording, and none of them
+    /// says otherwise. A stream that says nothing about itself is not proven to be anybody's.
+    ///
+    /// # Errors
+    /// [`StorageError`] when its states cannot be read.
+    pub async fn disposable(
+        &self,
+        stream: StreamId,
+        installation: InstallationId,
+    ) -> Result<Option<Disposable>, StorageError> {
+        let mut epochs = self.epochs(stream).await?;
+        epochs.sort_unstable();
+        let mut proven = false;
+        for epoch in &epochs {
+            let Some(body) = self.get(&Key::Live(stream, StreamFile::State(*epoch))).await? else { continue };
+            let Ok(StoredState { owner: Some(owner), .. }) = StoredState::read(stream, *epoch, &body) else {
+                continue;
+            };
+            if owner.installation != installation || owner.record {
+                return Ok(None);
+            }
+            proven = true;
+        }
+        let Some(newest) = epochs.last().copied().filter(|_| proven) else { return Ok(None) };
+        let version = self.version(&Key::Live(stream, StreamFile::State(newest))).await?;
+        Ok(version.map(|version| Disposable { newest: (newest, version) }))
+    }
+
+    /// The highest media sequence number that any stored segment of the stream bears.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the storage cannot say.
+    pub async fn highest_msn(&self, stream: StreamId) -> Result<Option<Msn>, StorageError> {
+        let prefix = format!("live/{stream}");
+        let highest = self.inner.list(Some(&ObjectPath::from(prefix.as_str()))).try_fold(
+            None,
+            async |highest: Option<Msn>, meta| {
+                Ok(match meta.location.as_ref().parse::<Key>() {
+                    // A name beyond any broadcast's numbers was not given by a worker.
+                    Ok(Key::Live(_, StreamFile::Segment(_, msn, _))) if msn.0 <= timeline::HIGHEST_NUMBER => {
+                        highest.max(Some(msn))
+                    }
+                    _ => highest,
+                })
+            },
+        );
+        within(&prefix, highest).await?.map_err(|error| failed(&prefix, error))
+    }
+
+    /// Removes what writers that were killed left of the stream half-written; nothing in a bucket, which shows only
+    /// whole objects.
+    ///
+    /// # Errors
+    /// [`StorageError`] when something of it may still be there.
+    pub async fn remove_unfinished(&self, stream: StreamId) -> Result<(), StorageError> {
+        let Backing::Folder(root) = &self.backing else { return Ok(()) };
+        let root = root.clone();
+        let removed = tokio::task::spawn_blocking(move || folder::remove_unfinished(&root, stream)).await;
+        removed.map_err(std::io::Error::other).flatten().map_err(|source| StorageError::Failed {
+            key: format!("live/{stream}"),
+            source: object_store::Error::Generic { store: "folder", source: source.into() },
+        })
+    }
+}
+
+/// As many as S3 deletes at one request.
+const BATCH: usize = 1000;
