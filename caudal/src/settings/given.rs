@@ -157,7 +157,8 @@ impl Collected {
         let lines = match file::load(&path) {
             Ok(lines) => lines,
             Err(reason) => {
-                let fault = format!("{} is {path:?}: {reason}", self.given.name("CAUDAL_CONFIG"));
+                let fault =
+                    format!("{} is {}: {reason}", self.given.name("CAUDAL_CONFIG"), shown(path.as_os_str()));
                 self.faults.push(fault);
                 return;
             }
@@ -274,7 +275,7 @@ fn trimmed(value: OsString) -> OsString {
 }
 
 /// A value as a complaint shows it: in quotes, not too long, and without a password that a URL may hold.
-fn shown(value: &OsStr) -> String {
+pub(super) fn shown(value: &OsStr) -> String {
     let text = value.to_string_lossy();
     let hidden = match (text.find("://"), text.rfind('@')) {
         (Some(scheme), Some(at)) if scheme + 3 <= at => {

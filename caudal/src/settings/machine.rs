@@ -10,6 +10,7 @@ use caudal_service::tls::Certificate;
 use nix::unistd::{AccessFlags, access};
 use secrecy::ExposeSecret as _;
 
+use super::given::shown;
 use super::{Faults, Given, Settings};
 use crate::secrets::{MIN_LENGTH, SECRET_NAMES};
 use crate::standalone::default_data_folder;
@@ -100,7 +101,7 @@ fn folders(settings: &Settings, given: &Given) -> Vec<String> {
     .filter_map(|(name, folder)| {
         let folder = folder?;
         let reason = writable_folder(folder).err()?;
-        Some(format!("{} is {folder:?}: {reason}", given.name(name)))
+        Some(format!("{} is {}: {reason}", given.name(name), shown(folder.as_os_str())))
     })
     .collect();
     if settings.data_dir.is_none() {
@@ -144,8 +145,9 @@ fn web_pages(settings: &Settings, given: &Given) -> Result<(), String> {
     let Some(folder) = &settings.web_dir else { return Ok(()) };
     let fault = |reason: &str| {
         Err(format!(
-            "{} is {folder:?}: {reason}; expected the folder of the built pages, web/dist after `make web`",
-            given.name("CAUDAL_WEB_DIR")
+            "{} is {}: {reason}; expected the folder of the built pages, web/dist after `make web`",
+            given.name("CAUDAL_WEB_DIR"),
+            shown(folder.as_os_str())
         ))
     };
     match folder.metadata() {
@@ -167,9 +169,9 @@ fn ffmpeg(settings: &Settings, given: &Given) -> Result<(), String> {
         "there is no such program in PATH"
     };
     Err(format!(
-        "{} is {:?}: {place}; expected one that can be run, as in /usr/bin/ffmpeg",
+        "{} is {}: {place}; expected one that can be run, as in /usr/bin/ffmpeg",
         given.name("CAUDAL_FFMPEG"),
-        settings.ffmpeg
+        shown(settings.ffmpeg.as_os_str())
     ))
 }
 

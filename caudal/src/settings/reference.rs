@@ -74,7 +74,9 @@ fn example(command: &Command) -> String {
          # keeps a PostgreSQL of its own and needs no Redis. As in DATABASE_URL=postgresql://user:password@localhost:5432/caudal\n\
          # and REDIS_URL=redis://localhost:6379\n\n",
     );
-    SECRET_NAMES.iter().for_each(|name| writeln!(text, "#{name}=").unwrap());
+    for name in SECRET_NAMES {
+        writeln!(text, "#{name}=").unwrap();
+    }
     text
 }
 

@@ -76,8 +76,8 @@ impl Console {
 fn ready_json(addresses: &Addresses) -> String {
     let Addresses { web, hls, rtmp, rtmps, admin, .. } = addresses;
     let mut ready = json!({"event": "ready", "web": web, "hls": hls, "rtmp": rtmp, "admin": admin});
-    if let Some(rtmps) = rtmps {
-        ready["rtmps"] = rtmps.as_str().into();
+    if let (Some(rtmps), Some(ready)) = (rtmps, ready.as_object_mut()) {
+        ready.insert("rtmps".to_owned(), rtmps.as_str().into());
     }
     ready.to_string()
 }

@@ -1,5 +1,13 @@
 //! Starts that cannot work, with the real program: what it says, and with which status it ends.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "the helpers of tests fail as tests do"
+)]
+
 mod database;
 mod logs;
 mod program;

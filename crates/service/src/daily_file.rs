@@ -42,15 +42,14 @@ impl DailyFile {
     fn current(&mut self) -> io::Result<&mut File> {
         let day = (self.today)();
         let kept = self.open.take().filter(|open| open.day == day && open.is_at_its_path());
-        let open = match kept {
-            Some(open) => open,
-            None => {
-                fs::create_dir_all(&self.folder)?;
-                let path = self.folder.join(file_name(day));
-                let file = OpenOptions::new().create(true).append(true).open(&path)?;
-                remove_old(&self.folder);
-                Open { day, path, file }
-            }
+        let open = if let Some(open) = kept {
+            open
+        } else {
+            fs::create_dir_all(&self.folder)?;
+            let path = self.folder.join(file_name(day));
+            let file = OpenOptions::new().create(true).append(true).open(&path)?;
+            remove_old(&self.folder);
+            Open { day, path, file }
         };
         Ok(&mut self.open.insert(open).file)
     }
@@ -68,9 +67,11 @@ impl Write for DailyFile {
         let written = self.current().and_then(|file| file.write_all(line));
         match (written, self.failing) {
             (Err(error), false) => {
-                say(&format!("log files in {} cannot be written: {error}", self.folder.display()))
+                say(&format!("log files in {} cannot be written: {error}", self.folder.display()));
             }
-            (Ok(()), true) => say(&format!("log files in {} are written again", self.folder.display())),
+            (Ok(()), true) => {
+                say(&format!("log files in {} are written again", self.folder.display()));
+            }
             (Err(_), true) | (Ok(()), false) => return Ok(line.len()),
         }
         self.failing = !self.failing;

@@ -136,9 +136,8 @@ impl Certificate {
 
     /// A server that shows this certificate.
     pub fn server_config(&self) -> ServerConfig {
-        ServerConfig::builder()
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(&self.shown) as Arc<dyn ResolvesServerCert>)
+        let shown: Arc<dyn ResolvesServerCert> = self.shown.clone();
+        ServerConfig::builder().with_no_client_auth().with_cert_resolver(shown)
     }
 
     /// Looks at the files every half minute until `shutdown`, and says once a day when the certificate is about to expire.
