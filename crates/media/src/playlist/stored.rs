@@ -43,7 +43,8 @@ pub fn closed(stored: &[u8]) -> Option<String> {
     }
     let names_a_file = |line: &str| !line.starts_with('#') && !line.trim_end().is_empty();
     let last_file = lines().collect::<Vec<_>>().iter().rposition(|line| names_a_file(line));
-    let kept = last_file.map_or(usize::MAX, |last| last.saturating_add(1));
+    let begun = || lines().position(|line| line.starts_with("#EXTINF")).unwrap_or(usize::MAX);
+    let kept = last_file.map_or_else(begun, |last| last.saturating_add(1));
     Some(lines().take(kept).chain([ENDLIST, "\n"]).collect())
 }
 
