@@ -63,7 +63,7 @@ fn the_state_of_another_stream_or_epoch_is_not_this_ones() {
 
 #[test]
 fn a_timeline_that_no_worker_had_is_not_taken_up() {
-    let cases: [(&str, fn(&mut Timeline)); 12] = [
+    let cases: [(&str, Change); 12] = [
         ("numbers at their end", |t| last(t).msn = Msn(u64::MAX)),
         ("a first number at its end", |t| t.first_msn = Msn(u64::MAX)),
         ("discontinuities at their end", |t| last(t).discontinuity = u64::MAX),
@@ -83,6 +83,8 @@ fn a_timeline_that_no_worker_had_is_not_taken_up() {
         assert!(matches!(read(&state.write().unwrap()), Err(UnreadableState::Implausible(_))), "{case}");
     }
 }
+
+type Change = fn(&mut Timeline);
 
 fn last(timeline: &mut Timeline) -> &mut Segment {
     timeline.tracks[0].segments.back_mut().unwrap()

@@ -432,9 +432,11 @@ fn media_goes_ten_minutes_after_the_end_also_when_the_api_cannot_take_it_down() 
     assert_eq!(scene.machine.orders().wake, None, "there is nothing to wait for but the api");
 }
 
+type Staged = fn() -> Scene;
+
 #[test]
 fn a_step_of_the_clock_makes_no_wait_longer_or_shorter() {
-    let scenes: [(&str, fn() -> Scene); 9] = [
+    let scenes: [(&str, Staged); 9] = [
         ("pending", Scene::opened),
         ("starting", Scene::starting),
         ("without a worker", || {

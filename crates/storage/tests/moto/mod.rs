@@ -94,6 +94,7 @@ pub fn bucket(endpoint: &str, name: &str) -> SegmentStore {
         credentials: Some(S3Credentials {
             access_key_id: "test".to_owned(),
             secret_access_key: "test".to_owned(),
+            session_token: None,
         }),
     })
     .unwrap()
