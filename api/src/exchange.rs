@@ -138,13 +138,12 @@ pub(crate) async fn limit(State(app): State<Arc<App>>, request: Request, next: N
         }
         // Only the signature counts here: a revoked session is refused later, and until then has a bucket of its own.
         let claims = bearer(&parts.headers).and_then(|token| app.access_tokens.verify(token).ok());
-        let (class, bucket) = match claims {
-            Some(claims) => (Class::Requests, Bucket::of_user(claims.user)),
-            None => {
-                let origin = Origin::from(origin(&app, &parts)?);
-                let class = if is_watching(&parts) { Class::Watching } else { Class::Requests };
-                (class, Bucket::of_origin(class, origin))
-            }
+        let (class, bucket) = if let Some(claims) = claims {
+            (Class::Requests, Bucket::of_user(claims.user))
+        } else {
+            let origin = Origin::from(origin(&app, &parts)?);
+            let class = if is_watching(&parts) { Class::Watching } else { Class::Requests };
+            (class, Bucket::of_origin(class, origin))
         };
         exchange.count(&app, class, &bucket).await
     };

@@ -146,6 +146,7 @@ async fn a_running_broadcast_that_the_database_has_forgotten_gets_its_row_back()
     api.lifecycle.knows_of("nobody", StreamId::generate(), Phase::Live);
     api.lifecycle.knows_of("ana", StreamId::generate(), Phase::Ending);
 
+    api.database.says("select count(*) = 1 from streams where ended_at is not null").await;
     api.database.says("select count(*) = 3 from streams where is_live").await;
     api.database.says("select bool_and(is_streaming) from users").await;
     for (stream, person) in [(anas, &ana), (bobs, &bob), (eves, &eve)] {
