@@ -13,23 +13,22 @@ use std::path::PathBuf;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{AccessTokens, Denylist, Passwords, RefreshTokens};
+use crate::auth::{AccessTokens, Passwords, Sessions};
 use crate::client::TrustedProxies;
 use crate::config::{self, Broadcasts, Config, Deadlines, PublicUrls};
+use crate::database;
 use crate::error::StartError;
 use crate::forwarding::ForwardingNotices;
 use crate::limits::RateLimiter;
 use crate::metrics::Metrics;
 use crate::redis_store::RedisStore;
 use crate::stream_key::StreamKeys;
-use crate::{auth, database};
 
 pub(crate) struct App {
     pub(crate) database: PgPool,
     pub(crate) passwords: Passwords,
     pub(crate) access_tokens: AccessTokens,
-    pub(crate) refresh_tokens: RefreshTokens,
-    pub(crate) denylist: Box<dyn Denylist>,
+    pub(crate) sessions: Sessions,
     pub(crate) stream_keys: StreamKeys,
     pub(crate) limits: RateLimiter,
     pub(crate) redis: Option<RedisStore>,
@@ -68,8 +67,7 @@ impl App {
         let app = Self {
             passwords: Passwords::new()?,
             access_tokens: AccessTokens::new(&config.secrets.jwt, deadlines.access_token),
-            refresh_tokens: RefreshTokens::new(&config.secrets.jwt, &deadlines),
-            denylist: auth::denylist(redis.clone(), &database, deadlines.access_token).await?,
+            sessions: Sessions::new(&config.secrets.jwt, &deadlines),
             stream_keys: StreamKeys::new(&config.secrets),
             limits: RateLimiter::new(config.limits, redis.clone()),
             redis,

@@ -1,7 +1,7 @@
 //! What happens without a request: orders repeated, viewers counted, leftovers removed.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use caudal_livestream::StreamId;
 use tokio::task::JoinSet;
@@ -9,6 +9,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::auth::forget_old_sessions;
 use crate::bans;
 use crate::error::{Error, StartError};
 use crate::forgotten_streams;
@@ -33,8 +34,7 @@ pub(crate) fn spawn(
                 _ = ticks.tick() => {}
             }
             app.limits.sweep();
-            app.denylist.sweep();
-            let tidy = tidied.is_none_or(|last| last.elapsed() >= TIDY_EVERY);
+            let tidy = tidied.is_none_or(|last| last.elapsed() >= app.deadlines.tidy);
             let work = async {
                 bans::enforce(&app).await?;
                 repeat_orders(&app).await?;
@@ -42,7 +42,7 @@ pub(crate) fn spawn(
                 forgotten_streams::recall(&app).await?;
                 count_viewers(&app).await?;
                 if tidy {
-                    forget_old_tokens(&app).await?;
+                    forget_old_sessions(&app.database, app.deadlines.access_token).await?;
                 }
                 Ok::<_, Error>(())
             };
@@ -103,17 +103,3 @@ async fn count_viewers(app: &App) -> Result<(), Error> {
     .await?;
     Ok(())
 }
-
-/// Tokens that could not be used for a day; until then their reuse still means something.
-async fn forget_old_tokens(app: &App) -> Result<(), Error> {
-    sqlx::query!(
-        r#"delete from refresh_tokens where id in (
-               select id from refresh_tokens where expires_at < now() - interval '1 day' limit 10000
-           )"#
-    )
-    .execute(&app.database)
-    .await?;
-    Ok(())
-}
-
-const TIDY_EVERY: Duration = Duration::from_secs(3600);

@@ -7,11 +7,13 @@ use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 pub(crate) use caudal_service::forwarded::Origin;
 pub use caudal_service::forwarded::{InvalidRange, TrustedProxies};
+use uuid::Uuid;
 
 use crate::app::App;
+use crate::auth::was_here;
 use crate::error::Error;
 use crate::exchange::Exchange;
-use crate::limits::{Bucket, Class};
+use crate::limits::{Bucket, Class, Target};
 
 /// The other side of a request.
 #[derive(Clone, Debug)]
@@ -35,10 +37,33 @@ impl Client {
         Some(peer.ip().to_canonical())
     }
 
-    /// Counts an attempt at `account` from this address; refuses it when there were too many.
-    pub(crate) async fn limit_attempts(&self, app: &App, account: &str) -> Result<(), Error> {
-        let bucket = Bucket::attempts(Origin::from(self.address), account);
+    /// Counts an attempt from this address; refuses it when there were too many.
+    pub(crate) async fn limit_attempts(&self, app: &App, target: Target<'_>) -> Result<(), Error> {
+        let bucket = Bucket::attempts(Origin::from(self.address), target);
         self.exchange.count(app, Class::Attempts, &bucket).await
+    }
+
+    /// Counts an attempt at a password: at this account from here, at all accounts from here, and at this account from
+    /// wherever its owner was not lately. So a thousand addresses guess hardly faster than ten, and cannot lock the owner
+    /// out where the owner usually is.
+    pub(crate) async fn limit_passwords(&self, app: &App, target: Target<'_>) -> Result<(), Error> {
+        let origin = Origin::from(self.address);
+        self.limit_attempts(app, target).await?;
+        self.exchange.count(app, Class::AttemptsFromAddress, &Bucket::attempts_from(origin)).await?;
+        if let Target::User(user) = target
+            && was_here(&app.database, user, origin).await?
+        {
+            return Ok(());
+        }
+        let strangers = Bucket::attempts_by_strangers(target);
+        self.exchange.count(app, Class::AttemptsByStrangers, &strangers).await
+    }
+
+    /// Counts an attempt at the password of a person whose access token came along. No stranger can use these up, so they
+    /// are counted over all addresses.
+    pub(crate) async fn limit_confirmations(&self, app: &App, user: Uuid) -> Result<(), Error> {
+        self.exchange.count(app, Class::Attempts, &Bucket::confirmations(user)).await?;
+        self.limit_attempts(app, Target::User(user)).await
     }
 }
 
@@ -56,5 +81,5 @@ impl FromRequestParts<Arc<App>> for Client {
     }
 }
 
-/// `refresh_tokens.user_agent`.
+/// `sessions.user_agent`.
 const MAX_USER_AGENT: usize = 256;

@@ -30,7 +30,7 @@ pub struct Config {
     pub database_url: SecretString,
     /// Connections to it. All replicas together should stay below 80 % of `max_connections`.
     pub database_connections: u32,
-    /// Redis' URL; none keeps limits and revoked sessions in this process, which is right for one replica only.
+    /// Redis' URL; none keeps limits in this process, which is right for one replica only.
     pub redis_url: Option<SecretString>,
     /// Keys.
     pub secrets: Secrets,
@@ -153,7 +153,8 @@ pub struct Deadlines {
     pub refresh_token: Duration,
     /// A log-in, however often it is refreshed.
     pub session: Duration,
-    /// How long the predecessor of a refresh token still gets the same successor: two tabs, or an answer that was lost.
+    /// How long the predecessor of a refresh token gets the same successor whoever has that already: two tabs, or the
+    /// retry of a page that gave up on its answer (after 15 s, in ours).
     pub refresh_grace: Duration,
     /// How long the key opens no new broadcast after its owner ended one.
     pub key_hold: Duration,
@@ -168,6 +169,8 @@ pub struct Deadlines {
     /// How long the directory must not have known a stream before its row is closed. Longer than a directory takes to
     /// load, and than a router takes from `authorize` to opening the stream.
     pub unknown_stream: Duration,
+    /// Between two searches for rows that nobody needs any more.
+    pub tidy: Duration,
 }
 
 impl Default for Deadlines {
@@ -176,13 +179,14 @@ impl Default for Deadlines {
             access_token: Duration::from_secs(3600),
             refresh_token: Duration::from_secs(7 * 24 * 3600),
             session: Duration::from_secs(30 * 24 * 3600),
-            refresh_grace: Duration::from_secs(10),
+            refresh_grace: Duration::from_secs(120),
             key_hold: Duration::from_secs(30),
             database_start: Duration::from_secs(30),
             request: Duration::from_secs(15),
             control: Duration::from_secs(3),
             sweep: Duration::from_secs(5),
             unknown_stream: Duration::from_secs(30),
+            tidy: Duration::from_secs(3600),
         }
     }
 }

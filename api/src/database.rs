@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, StartError};
+use crate::names;
 
 /// The schema. sqlx holds an advisory lock while it runs, so that replicas starting together do not race.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -61,6 +62,7 @@ pub(crate) async fn open(
         .acquire_timeout(Duration::from_secs(3))
         .connect_lazy_with(options);
     MIGRATIONS.run(&pool).await.map_err(|error| refused(migration_words(&error)))?;
+    names::fill_in(&pool).await?;
     Ok(pool)
 }
 

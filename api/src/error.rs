@@ -111,6 +111,11 @@ pub(crate) enum Error {
     /// Unique, and somebody else has it.
     #[error("{}", .0.detail)]
     Taken(FieldError),
+    /// Sealed under a key that the api does not have any more.
+    #[error(
+        "the server's secret was changed or lost, and your stream key with it; make a new key and copy it into your encoder"
+    )]
+    StreamKeyUnreadable,
     /// Changed since it was read.
     #[error("it was changed meanwhile; read it again")]
     PreconditionFailed,
@@ -209,6 +214,7 @@ impl Error {
             Self::NotFound(_) | Self::NoOpenStream => (StatusCode::NOT_FOUND, "not_found"),
             Self::StreamOpen => (StatusCode::CONFLICT, "stream_open"),
             Self::Taken(_) => (StatusCode::CONFLICT, "taken"),
+            Self::StreamKeyUnreadable => (StatusCode::CONFLICT, "stream_key_unreadable"),
             Self::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, "precondition_failed"),
             Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),

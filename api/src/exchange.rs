@@ -128,7 +128,8 @@ fn is_bare_error(response: &Response) -> bool {
     response.headers().get(header::CONTENT_TYPE).is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"))
 }
 
-/// Counts every request under `/api`: by person where one is logged in, else by address.
+/// Counts every request under `/api`: by person where one is logged in, and by address in any case. By either alone, whoever
+/// has a token would have two limits, and whoever registers ten accounts eleven.
 pub(crate) async fn limit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let counted = async {
@@ -137,14 +138,12 @@ pub(crate) async fn limit(State(app): State<Arc<App>>, request: Request, next: N
             app.forwarding.look(&app.trusted_proxies, peer, &parts.headers);
         }
         // Only the signature counts here: a revoked session is refused later, and until then has a bucket of its own.
-        let claims = bearer(&parts.headers).and_then(|token| app.access_tokens.verify(token).ok());
-        let (class, bucket) = if let Some(claims) = claims {
-            (Class::Requests, Bucket::of_user(claims.user))
-        } else {
-            let origin = Origin::from(origin(&app, &parts)?);
-            let class = if is_watching(&parts) { Class::Watching } else { Class::Requests };
-            (class, Bucket::of_origin(class, origin))
-        };
+        if let Some(claims) = bearer(&parts.headers).and_then(|token| app.access_tokens.verify(token).ok()) {
+            // First: what this refuses does not use up the neighbours' share of the address.
+            exchange.count(&app, Class::Requests, &Bucket::of_user(claims.user)).await?;
+        }
+        let class = if is_watching(&parts) { Class::Watching } else { Class::Requests };
+        let bucket = Bucket::of_origin(class, Origin::from(origin(&app, &parts)?));
         exchange.count(&app, class, &bucket).await
     };
     match counted.await {

@@ -10,6 +10,7 @@
 //! * `limits` – how often anybody may ask
 //! * `exchange` – what surrounds every answer: request id, problem+json, deadline, headers
 //! * `stream`, `account` – rows and how they look as JSON
+//! * `names` – how names of accounts are compared
 //! * `stream_key` – minted, hashed, encrypted
 //! * `background` – what happens without a request: `lost_streams`, `forgotten_streams` and `bans` among it
 
@@ -31,6 +32,7 @@ mod json;
 mod limits;
 mod lost_streams;
 mod metrics;
+mod names;
 mod page;
 mod redis_store;
 mod router;

@@ -53,12 +53,7 @@ impl Metrics {
     }
 
     pub(crate) fn limited(&self, class: Class) {
-        let class = match class {
-            Class::Requests => "requests",
-            Class::Watching => "watching",
-            Class::Attempts => "attempts",
-        };
-        self.limited.with_label_values(&[class]).inc();
+        self.limited.with_label_values(&[class.word()]).inc();
     }
 
     pub(crate) fn admitted(&self, outcome: &str) {

@@ -83,15 +83,24 @@ impl StreamKeys {
     }
 
     /// The key of `user`, for `user`.
+    ///
+    /// [`Error::StreamKeyUnreadable`] when it was sealed under a secret that is gone; a new one is the way on.
     pub(crate) fn open(&self, user: Uuid, encrypted: &[u8], kid: &str) -> Result<StreamKey, Error> {
-        let lost = |why: &str| Error::Internal(format!("the stream key of {user} cannot be read: {why}"));
+        self.opened(user, encrypted, kid).map_err(|why| {
+            tracing::warn!(%user, kid, why, "a stream key cannot be read; its owner is asked to make a new one");
+            Error::StreamKeyUnreadable
+        })
+    }
+
+    fn opened(&self, user: Uuid, encrypted: &[u8], kid: &str) -> Result<StreamKey, &'static str> {
         let (_, cipher) =
-            self.ciphers.iter().find(|(id, _)| id == kid).ok_or_else(|| lost("its key is gone"))?;
-        let (nonce, ciphertext) =
-            encrypted.split_first_chunk::<NONCE_BYTES>().ok_or_else(|| lost("too short"))?;
+            self.ciphers.iter().find(|(id, _)| id == kid).ok_or("no encryption key has its id")?;
+        let (nonce, ciphertext) = encrypted.split_first_chunk::<NONCE_BYTES>().ok_or("it is too short")?;
         let payload = Payload { msg: ciphertext, aad: &associated(user, kid) };
-        let text = cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| lost("it was changed"))?;
-        String::from_utf8(text).map(StreamKey::new).map_err(|_| lost("no text"))
+        let text = cipher
+            .decrypt(&XNonce::from(*nonce), payload)
+            .map_err(|_| "it was changed, or sealed under another CAUDAL_SECRET")?;
+        String::from_utf8(text).map(StreamKey::new).map_err(|_| "it is no text")
     }
 }
 

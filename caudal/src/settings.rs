@@ -77,7 +77,7 @@ pub struct Settings {
     /// Proxies whose `X-Forwarded-For` is believed: addresses and ranges as in `10.0.0.0/8`, separated by commas.
     #[arg(long, env = "CAUDAL_TRUSTED_PROXIES", value_name = "RANGES", help_heading = ADDRESSES)]
     pub trusted_proxies: Option<TrustedProxies>,
-    /// Requests a minute that one person, or one address that is not logged in, may make to the api.
+    /// Requests a minute that one person, and one address whoever asks from there, may make to the api.
     #[arg(long, env = "CAUDAL_REQUESTS_PER_MINUTE", default_value = "100", value_parser = count(1_000_000), value_name = "COUNT", help_heading = ADDRESSES)]
     pub requests_per_minute: u32,
 

@@ -8,6 +8,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::Issued;
+use super::refresh_token::Serial;
 use crate::error::Error;
 
 /// Signs and verifies.
@@ -24,9 +26,12 @@ pub(crate) struct Claims {
     /// Who.
     #[serde(rename = "sub")]
     pub(crate) user: Uuid,
-    /// The log-in that it came from: a family of refresh tokens.
+    /// The log-in that it came from.
     #[serde(rename = "sid")]
     pub(crate) session: Uuid,
+    /// Of the refresh token that was given out with it; tokens of earlier versions do not say.
+    #[serde(rename = "srl", default)]
+    pub(crate) serial: Option<Serial>,
     iss: String,
     aud: String,
     /// Our kinds of token may be signed by one key; none passes for another.
@@ -53,12 +58,13 @@ impl AccessTokens {
         }
     }
 
-    /// A token for `user`, and the seconds it lasts.
-    pub(crate) fn issue(&self, user: Uuid, session: Uuid) -> Result<(String, u64), Error> {
+    /// An access token for whoever gets `issued`, and the seconds it lasts.
+    pub(crate) fn issue(&self, issued: &Issued) -> Result<(String, u64), Error> {
         let (iat, lifetime) = (jsonwebtoken::get_current_timestamp(), self.lifetime.as_secs());
         let claims = Claims {
-            user,
-            session,
+            user: issued.user,
+            session: issued.session,
+            serial: Some(issued.serial),
             iss: ISSUER.into(),
             aud: AUDIENCE.into(),
             typ: KIND.into(),
@@ -89,6 +95,7 @@ const KIND: &str = "access";
 mod tests {
     use serde_json::json;
 
+    use super::super::refresh_token::RefreshToken;
     use super::*;
 
     fn tokens() -> AccessTokens {
@@ -101,10 +108,17 @@ mod tests {
 
     #[test]
     fn a_token_says_who_it_is_for() {
-        let (user, session) = (Uuid::now_v7(), Uuid::now_v7());
-        let (token, lifetime) = tokens().issue(user, session).unwrap();
+        let issued = Issued {
+            token: RefreshToken::Former([0; 32]),
+            serial: Serial(3),
+            user: Uuid::now_v7(),
+            session: Uuid::now_v7(),
+            expires_at: chrono::Utc::now(),
+        };
+        let (token, lifetime) = tokens().issue(&issued).unwrap();
         let claims = tokens().verify(&token).unwrap();
-        assert_eq!((claims.user, claims.session, lifetime), (user, session, 60));
+        assert_eq!((claims.user, claims.session, lifetime), (issued.user, issued.session, 60));
+        assert_eq!(claims.serial, Some(Serial(3)));
     }
 
     #[test]

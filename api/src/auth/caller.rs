@@ -7,6 +7,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use uuid::Uuid;
 
+use super::access_token::Claims;
+use super::refresh_token::Serial;
 use crate::app::App;
 use crate::error::Error;
 
@@ -27,18 +29,36 @@ impl FromRequestParts<Arc<App>> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
         let token = bearer(&parts.headers).ok_or(Error::Unauthenticated)?;
         let claims = app.access_tokens.verify(token)?;
-        if app.denylist.denied(claims.session).await? {
-            return Err(Error::SessionRevoked);
-        }
-        // A ban is set in the database alone, and holds from that moment.
-        let welcome = sqlx::query_scalar!(
-            r#"select exists (select from users where id = $1 and banned_at is null and deleted_at is null) as "welcome!""#,
+        // PostgreSQL is asked each time. A list of ended sessions beside it, in memory or in Redis, would have to be told
+        // of every end; one that restarts or was away would let ended sessions in again. A ban is set in the database alone,
+        // and holds from that moment.
+        let goes_on = sqlx::query!(
+            r#"select serial as "serial: Serial", received from sessions s join users u on u.id = s.user_id
+               where s.id = $1 and s.user_id = $2 and s.revoked_at is null
+                 and u.banned_at is null and u.deleted_at is null"#,
+            claims.session,
             claims.user
-        );
-        if !welcome.fetch_one(&app.database).await? {
-            return Err(Error::SessionRevoked);
+        )
+        .fetch_optional(&app.database)
+        .await?
+        .ok_or(Error::SessionRevoked)?;
+        if !goes_on.received && claims.serial == Some(goes_on.serial) {
+            mark_received(app, &claims).await;
         }
         Ok(Self { user: claims.user, session: claims.session })
+    }
+}
+
+/// This access token came with the newest refresh token: its holder got that answer. See `Standing::judge`.
+async fn mark_received(app: &App, claims: &Claims) {
+    let marked = sqlx::query!(
+        "update sessions set received = true where id = $1 and serial = $2",
+        claims.session,
+        claims.serial.map(|serial| serial.0)
+    );
+    // What cannot be written must not stop what only reads; the next request tries again.
+    if let Err(error) = marked.execute(&app.database).await {
+        tracing::debug!(%error, "a session's answer could not be marked as received");
     }
 }
 

@@ -3,8 +3,7 @@
 use axum::http::{HeaderMap, HeaderValue, header};
 use chrono::Utc;
 
-use super::RefreshToken;
-use super::refresh_token::Issued;
+use super::{Issued, RefreshToken};
 use crate::config::PublicUrls;
 
 /// `Set-Cookie` for a new refresh token.

@@ -3,13 +3,13 @@
 mod access_token;
 mod caller;
 mod cookie;
-mod denylist;
 mod password;
 mod refresh_token;
+mod session;
 
 pub(crate) use access_token::AccessTokens;
 pub(crate) use caller::{Caller, MaybeCaller, bearer};
 pub(crate) use cookie::{forget_cookie, refresh_cookie, refresh_from_cookie};
-pub(crate) use denylist::{Denylist, denylist};
 pub(crate) use password::Passwords;
-pub(crate) use refresh_token::{Exchange, Issued, RefreshToken, RefreshTokens, revoke_family};
+pub(crate) use refresh_token::RefreshToken;
+pub(crate) use session::{Issued, Sessions, end_session, forget_old_sessions, was_here};

@@ -1,51 +1,70 @@
-//! Refresh tokens: 256 bits that mean nothing, kept as hashes, changed at every use.
+//! Refresh tokens: a session's id, a serial number and a seal that only our secret makes.
 //!
-//! One log-in is a *family*. A token that is used a second time was copied: its whole family is void. But a second use
-//! is usually innocent – two tabs, or an answer that the network lost – so for ten seconds the immediate predecessor of
-//! the newest token gets the same successor again. A successor is derived from its predecessor under our secret, so
-//! nothing needs to be kept for that, and every replica gives the same one; the database alone yields no token.
+//! The database keeps no token, only the newest number: it alone yields none, every replica makes the same ones, and a
+//! number that was given out long ago is still recognised as ours.
 
 use std::fmt;
-use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::{DateTime, TimeDelta, Utc};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use rand::Rng as _;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::client::Client;
-use crate::config::Deadlines;
 use crate::error::Error;
+
+/// The how-manyth token of its session, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type)]
+#[serde(transparent)]
+#[sqlx(transparent)]
+pub(crate) struct Serial(pub(crate) i32);
+
+impl Serial {
+    pub(super) fn next(self) -> Self {
+        // At one refresh a second for the longest session there is, 2.6 million are given out.
+        Self(self.0.saturating_add(1))
+    }
+}
 
 /// A refresh token as its owner has it. Hidden in `Debug`.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct RefreshToken([u8; 32]);
+pub(crate) enum RefreshToken {
+    /// Its seal may still be wrong.
+    Numbered { session: Uuid, serial: Serial, seal: [u8; SEAL] },
+    /// From before sessions had rows: random bytes whose hash is in `refresh_tokens`.
+    Former([u8; FORMER]),
+}
 
 impl RefreshToken {
-    fn random() -> Self {
-        let mut bytes = [0; 32];
-        rand::rng().fill_bytes(&mut bytes);
-        Self(bytes)
-    }
-
     /// As sent by a client.
     pub(crate) fn parse(text: &str) -> Result<Self, Error> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| bytes.try_into().ok());
-        bytes.map(Self).ok_or(Error::RefreshInvalid)
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| Error::RefreshInvalid)?;
+        if let Ok(bytes) = <[u8; FORMER]>::try_from(bytes.as_slice()) {
+            return Ok(Self::Former(bytes));
+        }
+        let numbered = || {
+            let (session, rest) = bytes.split_first_chunk()?;
+            let (serial, seal) = rest.split_first_chunk()?;
+            Some(Self::Numbered {
+                session: Uuid::from_bytes(*session),
+                serial: Serial(i32::from_be_bytes(*serial)),
+                seal: seal.try_into().ok()?,
+            })
+        };
+        numbered().ok_or(Error::RefreshInvalid)
     }
 
     /// As sent to a client.
     pub(crate) fn reveal(&self) -> String {
-        URL_SAFE_NO_PAD.encode(self.0)
-    }
-
-    fn hash(&self) -> Vec<u8> {
-        Sha256::digest(self.0).to_vec()
+        match self {
+            Self::Numbered { session, serial, seal } => {
+                let parts = [session.as_bytes().as_slice(), &serial.0.to_be_bytes(), seal];
+                URL_SAFE_NO_PAD.encode(parts.concat())
+            }
+            Self::Former(bytes) => URL_SAFE_NO_PAD.encode(bytes),
+        }
     }
 }
 
@@ -55,211 +74,86 @@ impl fmt::Debug for RefreshToken {
     }
 }
 
-/// A token just given out.
-#[derive(Debug)]
-pub(crate) struct Issued {
-    pub(crate) token: RefreshToken,
-    pub(crate) user: Uuid,
-    pub(crate) session: Uuid,
-    pub(crate) expires_at: DateTime<Utc>,
+/// `refresh_tokens.token_hash` of a former token.
+pub(super) fn former_hash(token: &[u8; FORMER]) -> Vec<u8> {
+    Sha256::digest(token).to_vec()
 }
 
-/// Gives out, exchanges and revokes.
-pub(crate) struct RefreshTokens {
-    secret: SecretString,
-    lifetime: TimeDelta,
-    session: TimeDelta,
-    grace: TimeDelta,
-}
+/// Makes tokens, and tells ours from others.
+pub(super) struct Sealer(SecretString);
 
-impl RefreshTokens {
-    pub(crate) fn new(secret: &SecretString, deadlines: &Deadlines) -> Self {
-        let delta = |duration| TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX);
-        Self {
-            secret: secret.clone(),
-            lifetime: delta(deadlines.refresh_token),
-            session: delta(deadlines.session),
-            grace: delta(deadlines.refresh_grace),
-        }
+impl Sealer {
+    pub(super) fn new(secret: &SecretString) -> Self {
+        Self(secret.clone())
     }
 
-    /// Begins a family: somebody logged in.
-    pub(crate) async fn begin(
-        &self,
-        db: &mut PgConnection,
-        user: Uuid,
-        client: &Client,
-    ) -> Result<Issued, Error> {
-        let (now, token, session) = (Utc::now(), RefreshToken::random(), Uuid::now_v7());
-        let family_ends = now + self.session;
-        let row = Row { id: Uuid::now_v7(), user, session, parent: None, family_ends };
-        let expires_at = self.insert(db, &row, &token, now, client).await?;
-        Ok(Issued { token, user, session, expires_at })
+    pub(super) fn token(&self, session: Uuid, serial: Serial) -> RefreshToken {
+        let seal = self.mac(session, serial).finalize().into_bytes().into();
+        RefreshToken::Numbered { session, serial, seal }
     }
 
-    /// Changes a token for its successor.
-    ///
-    /// `Err(RefreshReused)` when it was used before and the grace is over; the family is void then, which is committed.
-    pub(crate) async fn exchange(
-        &self,
-        database: &PgPool,
-        token: &RefreshToken,
-        client: &Client,
-    ) -> Result<Issued, Exchange> {
-        let mut tx = database.begin().await.map_err(Error::from)?;
-        // The lock makes two simultaneous uses one after the other; the second finds the first one's successor.
-        let found = sqlx::query!(
-            r#"select id, user_id, family_id, used_at, revoked_at, expires_at, family_expires_at
-               from refresh_tokens where token_hash = $1 for update"#,
-            token.hash()
-        )
-        .fetch_optional(&mut *tx)
-        .await
-        .map_err(Error::from)?
-        .ok_or(Error::RefreshInvalid)?;
-
-        let now = Utc::now();
-        if found.revoked_at.is_some() || found.expires_at <= now || found.family_expires_at <= now {
-            return Err(Error::RefreshInvalid.into());
-        }
-        let Some(used_at) = found.used_at else {
-            sqlx::query!("update refresh_tokens set used_at = $2 where id = $1", found.id, now)
-                .execute(&mut *tx)
-                .await
-                .map_err(Error::from)?;
-            let row = Row {
-                id: Uuid::now_v7(),
-                user: found.user_id,
-                session: found.family_id,
-                parent: Some(found.id),
-                family_ends: found.family_expires_at,
-            };
-            let successor = self.successor(token, row.id);
-            let expires_at = self.insert(&mut tx, &row, &successor, now, client).await?;
-            tx.commit().await.map_err(Error::from)?;
-            return Ok(Issued { token: successor, user: row.user, session: row.session, expires_at });
-        };
-
-        // Only while the successor is unused itself: a wider grace lets a thief stay one step behind for ever.
-        let child = sqlx::query!(
-            r#"select id, token_hash, expires_at from refresh_tokens
-               where parent_id = $1 and used_at is null and revoked_at is null"#,
-            found.id
-        )
-        .fetch_optional(&mut *tx)
-        .await
-        .map_err(Error::from)?;
-        if let Some(child) = child.filter(|_| now - used_at <= self.grace) {
-            let successor = self.successor(token, child.id);
-            // Another hash means another secret: the keys were changed in these ten seconds.
-            if successor.hash() == child.token_hash {
-                return Ok(Issued {
-                    token: successor,
-                    user: found.user_id,
-                    session: found.family_id,
-                    expires_at: child.expires_at,
-                });
-            }
-        }
-        revoke_family(&mut tx, found.family_id).await?;
-        tx.commit().await.map_err(Error::from)?;
-        tracing::warn!(user = %found.user_id, session = %found.family_id, "a refresh token was used twice; its session is ended");
-        Err(Exchange::Reused { session: found.family_id })
+    /// Whether the seal is ours, in a time that says nothing of the right one.
+    pub(super) fn made(&self, session: Uuid, serial: Serial, seal: &[u8; SEAL]) -> bool {
+        self.mac(session, serial).verify_slice(seal).is_ok()
     }
 
-    /// Ends the family that a token belongs to, if it is one; says which.
-    pub(crate) async fn revoke(
-        &self,
-        db: &mut PgConnection,
-        token: &RefreshToken,
-    ) -> Result<Option<Uuid>, Error> {
-        let family =
-            sqlx::query_scalar!("select family_id from refresh_tokens where token_hash = $1", token.hash())
-                .fetch_optional(&mut *db)
-                .await?;
-        if let Some(family) = family {
-            revoke_family(db, family).await?;
-        }
-        Ok(family)
-    }
-
-    fn successor(&self, token: &RefreshToken, id: Uuid) -> RefreshToken {
+    fn mac(&self, session: Uuid, serial: Serial) -> Hmac<Sha256> {
         // HMAC takes keys of any length.
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.secret.expose_secret().as_bytes()) else {
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.0.expose_secret().as_bytes()) else {
             unreachable!()
         };
-        mac.update(b"caudal refresh successor\n");
-        mac.update(id.as_bytes());
-        mac.update(&token.0);
-        RefreshToken(mac.finalize().into_bytes().into())
-    }
-
-    async fn insert(
-        &self,
-        db: &mut PgConnection,
-        row: &Row,
-        token: &RefreshToken,
-        now: DateTime<Utc>,
-        client: &Client,
-    ) -> Result<DateTime<Utc>, Error> {
-        let expires_at = (now + self.lifetime).min(row.family_ends);
-        sqlx::query!(
-            r#"insert into refresh_tokens
-                   (id, user_id, family_id, parent_id, token_hash, expires_at, family_expires_at, user_agent, ip)
-               values ($1, $2, $3, $4, $5, $6, $7, $8, $9)"#,
-            row.id,
-            row.user,
-            row.session,
-            row.parent,
-            token.hash(),
-            expires_at,
-            row.family_ends,
-            client.user_agent,
-            printed(client.address),
-        )
-        .execute(db)
-        .await?;
-        Ok(expires_at)
+        // The same secret signs access tokens, whose signed text has no space and no line break.
+        mac.update(b"caudal refresh token\n");
+        mac.update(session.as_bytes());
+        mac.update(&serial.0.to_be_bytes());
+        mac
     }
 }
 
-struct Row {
-    id: Uuid,
-    user: Uuid,
-    session: Uuid,
-    parent: Option<Uuid>,
-    family_ends: DateTime<Utc>,
-}
+/// HMAC-SHA-256.
+const SEAL: usize = 32;
+const FORMER: usize = 32;
 
-/// Why a token was not exchanged.
-#[derive(Debug)]
-pub(crate) enum Exchange {
-    /// It was used before: its access tokens must go too.
-    Reused {
-        /// The log-in.
-        session: Uuid,
-    },
-    /// Anything else.
-    Failed(Error),
-}
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
 
-impl From<Error> for Exchange {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
+    use super::*;
+
+    fn sealer(secret: &str) -> Sealer {
+        Sealer::new(&secret.into())
     }
-}
 
-/// No token of this log-in is good for anything any more.
-pub(crate) async fn revoke_family(db: &mut PgConnection, family: Uuid) -> Result<(), Error> {
-    sqlx::query!(
-        "update refresh_tokens set revoked_at = now() where family_id = $1 and revoked_at is null",
-        family
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
+    fn made(sealer: &Sealer, token: &RefreshToken) -> bool {
+        match token {
+            RefreshToken::Numbered { session, serial, seal } => sealer.made(*session, *serial, seal),
+            RefreshToken::Former(_) => false,
+        }
+    }
 
-fn printed(address: IpAddr) -> String {
-    address.to_string()
+    #[test]
+    fn a_token_is_ours_only_as_it_was_made_and_only_under_our_secret() {
+        let ours = sealer("0123456789abcdef0123456789abcdef");
+        let token = ours.token(Uuid::now_v7(), Serial(7));
+        assert!(made(&ours, &token));
+        assert!(!made(&sealer("another secret, another secret!!"), &token));
+        let bytes = URL_SAFE_NO_PAD.decode(token.reveal()).unwrap();
+        for index in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[index] ^= 1;
+            let changed = RefreshToken::parse(&URL_SAFE_NO_PAD.encode(changed)).unwrap();
+            assert!(!made(&ours, &changed), "byte {index}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_parses_is_revealed_as_it_was_sent(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let text = URL_SAFE_NO_PAD.encode(&bytes);
+            match RefreshToken::parse(&text) {
+                Ok(token) => prop_assert_eq!(token.reveal(), text),
+                Err(_) => prop_assert!(bytes.len() != FORMER && bytes.len() != 20 + SEAL),
+            }
+        }
+    }
 }

@@ -27,10 +27,11 @@ fn number(error: &Error) -> usize {
         Error::TimedOut => 21,
         Error::Database(_) => 22,
         Error::Internal(_) => 23,
+        Error::StreamKeyUnreadable => 24,
     }
 }
 
-const VARIANTS: usize = 24;
+const VARIANTS: usize = 25;
 
 #[test]
 fn every_error_says_what_is_wrong_and_what_to_do_about_it() {
@@ -58,6 +59,12 @@ fn every_error_says_what_is_wrong_and_what_to_do_about_it() {
         (Error::NoOpenStream, 404, "not_found", "you have no open stream; prepare one, or start streaming"),
         (Error::StreamOpen, 409, "stream_open", "a stream is open already; end it first"),
         (Error::Taken(field()), 409, "taken", "this name is taken"),
+        (
+            Error::StreamKeyUnreadable,
+            409,
+            "stream_key_unreadable",
+            "the server's secret was changed or lost, and your stream key with it; make a new key and copy it into your encoder",
+        ),
         (Error::PreconditionFailed, 412, "precondition_failed", "it was changed meanwhile; read it again"),
         (Error::UnsupportedMediaType, 415, "unsupported_media_type", "the body must be application/json"),
         (Error::TooLarge, 413, "too_large", "the body is too large"),

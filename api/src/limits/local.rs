@@ -20,9 +20,11 @@ impl LocalBuckets {
         if buckets.len() >= MAX_BUCKETS && !buckets.contains_key(bucket) {
             buckets.retain(|_, full_at| full_at.0 > now);
             if buckets.len() >= MAX_BUCKETS {
-                // So many origins within a minute are an attack; forgetting its counters costs less than the memory.
-                tracing::warn!(MAX_BUCKETS, "rate limit counters were emptied");
-                buckets.clear();
+                tracing::warn!(
+                    MAX_BUCKETS,
+                    "too many rate limit counters: the half with the fewest requests is forgotten"
+                );
+                forget_least_used(&mut buckets);
             }
         }
         buckets.entry(bucket.clone()).or_default().count(quota, now)
@@ -37,5 +39,41 @@ impl LocalBuckets {
     }
 }
 
+/// Makes room by the counters that will soon be full anyway. Whoever invents addresses or names to fill the map forgets
+/// their own single requests, not the ten guesses at somebody's password.
+fn forget_least_used(buckets: &mut HashMap<Bucket, FullAt>) {
+    let mut ends: Vec<Duration> = buckets.values().map(|full_at| full_at.0).collect();
+    let middle = ends.len() / 2;
+    if middle < ends.len() {
+        let (_, median, _) = ends.select_nth_unstable(middle);
+        let median = *median;
+        buckets.retain(|_, full_at| full_at.0 > median);
+    }
+}
+
 /// Some 20 MB.
 const MAX_BUCKETS: usize = 100_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Origin;
+    use crate::limits::{Class, Limits, Target};
+
+    #[test]
+    fn inventing_a_million_addresses_does_not_reset_the_counter_of_a_password() {
+        let buckets = LocalBuckets::default();
+        let (limit, window) = Class::AttemptsByStrangers.allows(Limits::default());
+        let quota = Quota::new(limit, window);
+        let (victim, now) =
+            (Bucket::attempts_by_strangers(Target::User(uuid::Uuid::nil())), Duration::from_secs(1_000));
+        while buckets.count(&victim, quota, now).retry_after.is_none() {}
+        let invented = Quota::new(100, Duration::from_secs(60));
+        for n in 0..1_000_000_u32 {
+            let address = std::net::IpAddr::V4(n.into());
+            buckets.count(&Bucket::of_origin(Class::Requests, Origin::from(address)), invented, now);
+            assert!(buckets.buckets.lock().unwrap().len() <= MAX_BUCKETS);
+        }
+        assert!(buckets.count(&victim, quota, now).retry_after.is_some());
+    }
+}

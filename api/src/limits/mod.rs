@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::client::Origin;
+use crate::names::NormalName;
 use crate::redis_store::RedisStore;
 use gcra::Quota;
 use local::LocalBuckets;
@@ -19,9 +20,10 @@ use local::LocalBuckets;
 /// Requests a minute.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Of one person, or of one address while nobody is logged in, on `/api`.
+    /// Of one person wherever they are, and of one address whoever asks from there, on `/api`.
     pub requests_a_minute: u32,
-    /// At one account's password, tokens and keys, from one address.
+    /// At one account's password and keys, from one address. Three times as many at all accounts' passwords from one
+    /// address; ten times as many *an hour* at one account's password from all addresses where its owner was not lately.
     pub attempts_a_minute: u32,
 }
 
@@ -36,11 +38,54 @@ impl Default for Limits {
 pub(crate) enum Class {
     /// Everything else.
     Requests,
-    /// What watch pages ask while somebody watches, without a log-in: a school has one address, and must not lock itself
-    /// out by watching.
+    /// What watch pages ask while somebody watches: a school has one address, and must not lock itself out by watching.
     Watching,
-    /// What could be guessed.
+    /// What could be guessed, by one address at one account.
     Attempts,
+    /// Passwords, by one address at all accounts.
+    AttemptsFromAddress,
+    /// One account's password, by all strangers' addresses together.
+    AttemptsByStrangers,
+}
+
+impl Class {
+    /// In headers and metrics.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Watching => "watching",
+            Self::Attempts => "attempts",
+            Self::AttemptsFromAddress => "attempts-from-address",
+            Self::AttemptsByStrangers => "attempts-by-strangers",
+        }
+    }
+
+    /// How many, in how long.
+    fn allows(self, limits: Limits) -> (u32, Duration) {
+        let Limits { requests_a_minute, attempts_a_minute } = limits;
+        match self {
+            Self::Requests => (requests_a_minute, MINUTE),
+            Self::Watching => (requests_a_minute.saturating_mul(WATCHERS), MINUTE),
+            Self::Attempts => (attempts_a_minute, MINUTE),
+            // Enough for a classroom that logs in together, and all that a list of stolen passwords gets from one address.
+            Self::AttemptsFromAddress => (attempts_a_minute.saturating_mul(3), MINUTE),
+            // 2,500 guesses a day however many addresses a stranger has, instead of as many a minute.
+            Self::AttemptsByStrangers => (attempts_a_minute.saturating_mul(10), HOUR),
+        }
+    }
+}
+
+/// What an attempt is at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Target<'a> {
+    /// An account, by whichever of its names it was called.
+    User(Uuid),
+    /// The name of no account.
+    Nobody(&'a NormalName),
+    /// An account's stream key: shown, not guessed.
+    Key(Uuid),
+    /// Something that is no account's.
+    Act(&'static str),
 }
 
 /// Whose counter: a class and a person or origin, as a short text that names no secret.
@@ -52,16 +97,40 @@ impl Bucket {
         Self(format!("r:u:{}", user.simple()))
     }
 
-    /// Of whoever is not logged in.
+    /// Of everybody there, logged in or not.
     pub(crate) fn of_origin(class: Class, origin: Origin) -> Self {
         let kind = if class == Class::Watching { "w" } else { "r" };
         Self(format!("{kind}:a:{origin}"))
     }
 
-    /// `account` may be long, and may be a token: only its hash is kept.
-    pub(crate) fn attempts(origin: Origin, account: &str) -> Self {
-        let digest = Sha256::digest(account.to_lowercase());
-        Self(format!("a:{origin}:{}", hex::encode(digest.get(..8).unwrap_or(&digest))))
+    pub(crate) fn attempts(origin: Origin, target: Target<'_>) -> Self {
+        Self(format!("a:{origin}:{}", short(target)))
+    }
+
+    /// From any address: for what only the holder of an access token can try.
+    pub(crate) fn confirmations(user: Uuid) -> Self {
+        Self(format!("c:{}", user.simple()))
+    }
+
+    pub(crate) fn attempts_from(origin: Origin) -> Self {
+        Self(format!("f:{origin}"))
+    }
+
+    pub(crate) fn attempts_by_strangers(target: Target<'_>) -> Self {
+        Self(format!("s:{}", short(target)))
+    }
+}
+
+/// A name may be long, and may be a password typed into the wrong field: only its hash is kept.
+fn short(target: Target<'_>) -> String {
+    match target {
+        Target::User(user) => format!("u:{}", user.simple()),
+        Target::Nobody(name) => {
+            let digest = Sha256::digest(name.as_str());
+            format!("n:{}", hex::encode(digest.get(..8).unwrap_or(&digest)))
+        }
+        Target::Key(user) => format!("k:{}", user.simple()),
+        Target::Act(act) => act.to_owned(),
     }
 }
 
@@ -76,6 +145,7 @@ impl fmt::Display for Bucket {
 pub(crate) struct Decision {
     class: Class,
     limit: u32,
+    window: Duration,
     remaining: u32,
     /// Until the counter is as if nobody had asked; when refused, until the next request is let in.
     reset: Duration,
@@ -95,13 +165,9 @@ impl Decision {
 
     /// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10).
     pub(crate) fn headers(&self) -> [(&'static str, Option<HeaderValue>); 2] {
-        let name = match self.class {
-            Class::Requests => "requests",
-            Class::Watching => "watching",
-            Class::Attempts => "attempts",
-        };
+        let name = self.class.word();
         let reset = crate::error::whole_seconds(self.reset);
-        let policy = format!("\"{name}\";q={};w={}", self.limit, WINDOW.as_secs());
+        let policy = format!("\"{name}\";q={};w={}", self.limit, self.window.as_secs());
         let state = format!("\"{name}\";r={};t={reset}", self.remaining);
         [
             ("ratelimit-policy", HeaderValue::try_from(policy).ok()),
@@ -125,12 +191,8 @@ impl RateLimiter {
 
     /// Counts one request.
     pub(crate) async fn count(&self, class: Class, bucket: &Bucket) -> Decision {
-        let limit = match class {
-            Class::Requests => self.limits.requests_a_minute,
-            Class::Watching => self.limits.requests_a_minute.saturating_mul(WATCHERS),
-            Class::Attempts => self.limits.attempts_a_minute,
-        };
-        let quota = Quota::new(limit, WINDOW);
+        let (limit, window) = class.allows(self.limits);
+        let quota = Quota::new(limit, window);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let verdict = match &self.shared {
             None => self.local.count(bucket, quota, now),
@@ -143,7 +205,14 @@ impl RateLimiter {
             },
         };
         let reset = verdict.retry_after.unwrap_or(verdict.full_after);
-        Decision { class, limit, remaining: verdict.remaining, reset, allowed: verdict.retry_after.is_none() }
+        Decision {
+            class,
+            limit,
+            window,
+            remaining: verdict.remaining,
+            reset,
+            allowed: verdict.retry_after.is_none(),
+        }
     }
 
     /// Forgets counters that have refilled.
@@ -152,8 +221,8 @@ impl RateLimiter {
     }
 }
 
-/// The mission counts by the minute.
-const WINDOW: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
 /// A watch page asks twice a minute, so one address has room for 1,500 of them by default, and for 150 that all wait for
 /// a stream to begin.
 const WATCHERS: u32 = 30;

@@ -101,7 +101,7 @@ async fn nothing_secret_is_readable_in_the_database() {
     let ana = api.register("ana").await;
     let key = ana.stream_key().await;
     let rows: Vec<(String,)> = sqlx::query_as(
-        "select row_to_json(u)::text from users u union all select row_to_json(t)::text from refresh_tokens t",
+        "select row_to_json(u)::text from users u union all select row_to_json(s)::text from sessions s",
     )
     .fetch_all(&api.database.pool)
     .await

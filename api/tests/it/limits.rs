@@ -4,7 +4,7 @@ use caudal_api::Limits;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::running::{PASSWORD, Running, send};
+use crate::running::{Answer, PASSWORD, Person, Running, send};
 
 const FEW: Limits = Limits { requests_a_minute: 5, attempts_a_minute: 3 };
 
@@ -24,16 +24,147 @@ async fn the_request_after_the_last_one_allowed_is_refused_and_told_when_to_come
     assert_eq!(answer.json["detail"], format!("too many requests; wait {wait} s"));
 }
 
+/// Everybody's address is what they say it is.
+async fn behind_a_proxy(limits: Limits) -> Running {
+    Running::start_with(|config| {
+        config.limits = limits;
+        config.trusted_proxies = "127.0.0.0/8".parse().unwrap();
+    })
+    .await
+}
+
 #[tokio::test]
-async fn people_are_counted_one_by_one_wherever_they_come_from() {
-    let api = Running::start_with(|config| config.limits.requests_a_minute = 4).await;
-    let (ana, bob) = (api.register("ana").await, api.register("bob").await);
+async fn a_token_brings_no_second_limit_to_an_address() {
+    let api = Running::start_with(|config| config.limits.requests_a_minute = 10).await;
+    let ana = api.register("ana").await;
     for _ in 0..4 {
         assert_eq!(ana.get("/api/streams").await.status, 200);
+        assert_eq!(api.get("/api/streams").await.status, 200);
     }
+    assert_eq!(ana.get("/api/streams").await.status, 200);
     assert_eq!(ana.get("/api/streams").await.status, 429);
-    assert_eq!(bob.get("/api/streams").await.status, 200);
-    assert_eq!(api.get("/api/streams").await.status, 200);
+    assert_eq!(api.get("/api/streams").await.status, 429);
+}
+
+#[tokio::test]
+async fn ten_accounts_at_one_address_have_no_ten_limits() {
+    let api = Running::start_with(|config| config.limits.requests_a_minute = 10).await;
+    let (ana, bob, eve) = (api.register("ana").await, api.register("bob").await, api.register("eve").await);
+    let mut answered = 0;
+    for person in [&ana, &bob, &eve] {
+        for _ in 0..10 {
+            answered += usize::from(person.get("/api/streams").await.status == 200);
+        }
+    }
+    assert_eq!(answered, 7);
+}
+
+#[tokio::test]
+async fn a_person_is_one_wherever_they_come_from_and_leaves_room_for_others_there() {
+    let api = behind_a_proxy(Limits { requests_a_minute: 6, attempts_a_minute: 10 }).await;
+    let (ana, bob) = (api.register("ana").await, api.register("bob").await);
+    let from = async |person: &Person<'_>, address: &str| {
+        send(person.request(Method::GET, "/api/streams").header("x-forwarded-for", address)).await.status
+    };
+    for _ in 0..3 {
+        assert_eq!(from(&ana, "198.51.100.1").await, 200);
+        assert_eq!(from(&ana, "198.51.100.2").await, 200);
+    }
+    // What is refused for the person's sake costs the address nothing.
+    for _ in 0..20 {
+        assert_eq!(from(&ana, "198.51.100.1").await, 429);
+    }
+    assert_eq!(from(&bob, "198.51.100.1").await, 200);
+}
+
+async fn login(api: &Running, login: &str, password: &str, address: &str) -> Answer {
+    let body = json!({"login": login, "password": password});
+    send(api.request(Method::POST, "/api/auth/login").header("x-forwarded-for", address).json(&body)).await
+}
+
+#[tokio::test]
+async fn a_name_written_in_other_ways_has_one_limit() {
+    let api = Running::start_with(|config| config.limits.attempts_a_minute = 5).await;
+    api.register("kim").await;
+    let spellings = ["kim", "KIM", "\u{212a}im", "ｋｉｍ", "Kim@Example.Test"];
+    for spelling in spellings {
+        assert_eq!(login(&api, spelling, "guess guess", "").await.status, 401, "{spelling}");
+    }
+    for spelling in spellings {
+        assert_eq!(login(&api, spelling, PASSWORD, "").await.status, 429, "{spelling}");
+    }
+}
+
+#[tokio::test]
+async fn a_letter_that_only_some_lowercase_into_the_name_is_another_name() {
+    let api = Running::start().await;
+    api.register("admin").await;
+    for other in ["adm\u{130}n", "adm\u{131}n", "ADM\u{130}N", "admi\u{307}n"] {
+        assert_eq!(login(&api, other, PASSWORD, "").await.refusal(), (401, "wrong_credentials"), "{other}");
+    }
+    assert_eq!(login(&api, "ADMIN", PASSWORD, "").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_thousand_addresses_guess_no_faster_than_thirty_and_do_not_lock_the_owner_out_at_home() {
+    let api = behind_a_proxy(Limits { requests_a_minute: 1_000_000, attempts_a_minute: 3 }).await;
+    let body = json!({"username": "ana", "email": "ana@example.test", "password": PASSWORD});
+    let home = "198.51.100.1";
+    let registered =
+        send(api.request(Method::POST, "/api/auth/register").header("x-forwarded-for", home).json(&body));
+    assert_eq!(registered.await.status, 201);
+    for n in 0..100 {
+        let name = if n % 2 == 0 { "ana" } else { "ANA@example.test" };
+        let answer = login(&api, name, "guess guess", &format!("203.0.113.{n}")).await;
+        assert_eq!(answer.status, if n < 30 { 401 } else { 429 }, "{n}");
+        if n >= 30 {
+            assert_eq!(answer.header("ratelimit-policy"), "\"attempts-by-strangers\";q=30;w=3600");
+        }
+    }
+    // A new place has to wait like the strangers; home does not.
+    assert_eq!(login(&api, "ana", PASSWORD, "203.0.113.200").await.status, 429);
+    assert_eq!(login(&api, "ana", PASSWORD, home).await.status, 200);
+    // Names of nobody are counted in the same way, so that limits do not tell which accounts exist.
+    for n in 0..31 {
+        let answer = login(&api, "nobody", "guess guess", &format!("203.0.113.{n}")).await;
+        assert_eq!(answer.status, if n < 30 { 401 } else { 429 }, "{n}");
+    }
+}
+
+#[tokio::test]
+async fn an_owner_at_home_is_known_by_the_network_of_an_ipv6_address() {
+    let api = behind_a_proxy(Limits { requests_a_minute: 1_000_000, attempts_a_minute: 3 }).await;
+    let body = json!({"username": "ana", "email": "ana@example.test", "password": PASSWORD});
+    let registered = send(
+        api.request(Method::POST, "/api/auth/register").header("x-forwarded-for", "2001:db8::1").json(&body),
+    );
+    assert_eq!(registered.await.status, 201);
+    for n in 0..31 {
+        login(&api, "ana", "guess guess", &format!("203.0.113.{n}")).await;
+    }
+    assert_eq!(login(&api, "ana", PASSWORD, "2001:db8::abcd:1").await.status, 200);
+    assert_eq!(login(&api, "ana", PASSWORD, "2001:db8:0:1::1").await.status, 429);
+}
+
+#[tokio::test]
+async fn one_address_does_not_try_one_password_at_every_account() {
+    let api = Running::start_with(|config| config.limits.attempts_a_minute = 3).await;
+    for n in 0..10 {
+        let answer = login(&api, &format!("person{n}"), "password1", "").await;
+        assert_eq!(answer.status, if n < 9 { 401 } else { 429 }, "{n}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_found_an_open_browser_does_not_guess_the_password_from_everywhere() {
+    let api = behind_a_proxy(Limits { requests_a_minute: 1_000_000, attempts_a_minute: 3 }).await;
+    let ana = api.register("ana").await;
+    for n in 0..4 {
+        let request = ana.request(Method::POST, "/api/auth/stream-key/rotate");
+        let request = request.header("x-forwarded-for", format!("203.0.113.{n}"));
+        let answer = send(request.json(&json!({"password": "guess guess"}))).await;
+        assert_eq!(answer.status, if n < 3 { 403 } else { 429 }, "{n}");
+    }
 }
 
 #[tokio::test]

@@ -28,4 +28,5 @@ mod sessions;
 mod snapshot;
 mod stream_key;
 mod streams;
+mod upgrade;
 mod web_pages;

@@ -60,6 +60,18 @@ async fn a_refresh_repeated_at_another_replica_gets_the_same_successor() {
     let (here, there) =
         tokio::join!(one.post("/api/auth/refresh", &body), other.post("/api/auth/refresh", &body));
     assert_eq!(Person::of(&one, &here).refresh, Person::of(&other, &there).refresh);
+    // Twenty more at both, and what they all got is good.
+    let more = futures::future::join_all(
+        (0..20)
+            .map(|n| if n % 2 == 0 { &one } else { &other })
+            .map(|api| api.post("/api/auth/refresh", &body)),
+    )
+    .await;
+    assert!(more.iter().all(|again| again.json["refreshToken"] == here.json["refreshToken"]));
+    let next = json!({"refreshToken": there.json["refreshToken"]});
+    assert_eq!(one.post("/api/auth/refresh", &next).await.status, 200);
+    // Spent at one, it is spent at the other.
+    assert_eq!(other.post("/api/auth/refresh", &body).await.refusal(), (401, "refresh_reused"));
 }
 
 #[tokio::test]
@@ -79,4 +91,30 @@ async fn without_redis_everything_goes_on_and_nothing_ended_comes_back() {
     send(ana.request(Method::POST, "/api/auth/logout")).await;
     let ended = send(other.request(Method::GET, "/api/auth/stream-key").bearer_auth(&ana.access)).await;
     assert_eq!(ended.refusal(), (401, "session_revoked"));
+}
+
+#[tokio::test]
+async fn a_log_out_while_redis_is_away_still_holds_when_redis_returns_empty() {
+    let mut redis = RedisServer::start();
+    let (one, other) = two(&redis, PLENTY).await;
+    let ana = one.register("ana").await;
+    let bob = one.register("bob").await;
+    let at = async |api: &Running, person: &Person<'_>| {
+        send(api.request(Method::GET, "/api/auth/stream-key").bearer_auth(&person.access)).await
+    };
+    send(bob.request(Method::POST, "/api/auth/logout")).await;
+    redis.stop();
+    assert_eq!(send(ana.request(Method::POST, "/api/auth/logout")).await.status, 204);
+    redis.start_again();
+    let third = Running::replica(Arc::clone(&one.database), |config| {
+        config.redis_url = Some(redis.url().into());
+    })
+    .await;
+    for api in [&one, &other, &third] {
+        // Several times: the connection to Redis is made anew meanwhile.
+        for _ in 0..10 {
+            assert_eq!(at(api, &ana).await.refusal(), (401, "session_revoked"));
+            assert_eq!(at(api, &bob).await.refusal(), (401, "session_revoked"));
+        }
+    }
 }

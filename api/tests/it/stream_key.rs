@@ -6,7 +6,7 @@ use caudal_livestream::report::EndReason;
 use serde_json::json;
 
 use crate::lifecycle::Order;
-use crate::running::{PASSWORD, Running};
+use crate::running::{PASSWORD, Person, Running};
 use crate::snapshot::tidy;
 
 #[tokio::test]
@@ -90,4 +90,27 @@ async fn a_publisher_who_comes_during_a_rotation_is_refused_or_ended() {
         }
         assert_eq!(api.authorize(&key).await.unwrap_err().code, DenialCode::UnknownKey);
     }
+}
+
+#[tokio::test]
+async fn a_key_sealed_under_a_lost_secret_says_so_and_a_new_one_is_made() {
+    let api = Running::start().await;
+    let ana = api.register("ana").await;
+    let old = ana.stream_key().await;
+    let after = Running::replica(api.database.clone(), |config| {
+        config.secrets.stream_key_pepper = "another pepper after the loss, 32 b".into();
+        config.secrets.stream_key_encryption =
+            vec![("1".into(), "another encryption key, 32 bytes b".into())];
+    })
+    .await;
+    let ana = Person { api: &after, ..ana.clone() };
+    let answer = ana.get("/api/auth/stream-key").await;
+    assert_eq!(answer.refusal(), (409, "stream_key_unreadable"));
+    assert!(answer.json["detail"].as_str().unwrap().contains("make a new key"), "{}", answer.json);
+    assert_eq!(after.authorize(&old).await.unwrap_err().code, DenialCode::UnknownKey);
+
+    let answer = ana.post("/api/auth/stream-key/rotate", json!({"password": PASSWORD})).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(ana.stream_key().await, answer.json["streamKey"]);
+    assert!(after.authorize(&ana.stream_key().await).await.is_ok());
 }

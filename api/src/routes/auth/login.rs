@@ -13,6 +13,8 @@ use crate::app::App;
 use crate::client::Client;
 use crate::error::Error;
 use crate::json::Checked;
+use crate::limits::Target;
+use crate::names::NormalName;
 
 #[derive(Deserialize, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -30,14 +32,17 @@ pub(crate) async fn login(
     client: Client,
     Checked(Credentials { login, password }): Checked<Credentials>,
 ) -> Result<Tokens, Error> {
-    client.limit_attempts(&app, &login).await?;
+    let login = NormalName::of(&login);
     let found = sqlx::query!(
         r#"select id, password_hash from users
-           where (lower(username) = lower($1) or lower(email) = lower($1)) and deleted_at is null"#,
-        login
+           where (username_normal = $1 or email_normal = $1) and deleted_at is null"#,
+        login.as_str()
     )
     .fetch_optional(&app.database)
     .await?;
+    // Name and address are one account, and have one limit.
+    let target = found.as_ref().map_or(Target::Nobody(&login), |found| Target::User(found.id));
+    client.limit_passwords(&app, target).await?;
     let (user, stored) = found.map_or((None, None), |found| (Some(found.id), Some(found.password_hash)));
     let right = app.passwords.verify(password, stored).await?;
     let Some(user) = user.filter(|_| right) else {
@@ -49,7 +54,7 @@ pub(crate) async fn login(
     if account.banned {
         return Err(Error::Banned);
     }
-    let issued = app.refresh_tokens.begin(&mut tx, user, &client).await?;
+    let issued = app.sessions.begin(&mut tx, user, &client).await?;
     tx.commit().await?;
     tracing::info!(%user, session = %issued.session, "logged in");
     Tokens::new(&app, &issued, account)

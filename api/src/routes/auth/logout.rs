@@ -8,7 +8,7 @@ use axum::response::{AppendHeaders, IntoResponse as _, Response};
 
 use super::refresh::Presented;
 use crate::app::App;
-use crate::auth::{MaybeCaller, forget_cookie, revoke_family};
+use crate::auth::{MaybeCaller, end_session, forget_cookie};
 use crate::error::Error;
 use crate::json::CheckedOrDefault;
 
@@ -19,19 +19,14 @@ pub(crate) async fn logout(
     headers: HeaderMap,
     CheckedOrDefault(presented): CheckedOrDefault<Presented>,
 ) -> Result<Response, Error> {
-    let mut tx = app.database.begin().await?;
-    let mut ended = Vec::new();
     if let Some(caller) = caller {
-        revoke_family(&mut tx, caller.session).await?;
-        ended.push(caller.session);
+        end_session(&app.database, caller.session).await?;
     }
     // A token that is none of ours leaves nothing to end.
-    if let Some(token) = presented.token(&headers).unwrap_or_default() {
-        ended.extend(app.refresh_tokens.revoke(&mut tx, &token).await?);
-    }
-    tx.commit().await?;
-    for session in ended {
-        app.denylist.deny(session).await;
+    if let Some(token) = presented.token(&headers).unwrap_or_default()
+        && let Some(ours) = app.sessions.recognise(&app.database, &token).await?
+    {
+        end_session(&app.database, ours.session).await?;
     }
     let cookie = forget_cookie(&app.urls).map(|cookie| (header::SET_COOKIE, cookie));
     Ok((StatusCode::NO_CONTENT, AppendHeaders(cookie)).into_response())

@@ -12,10 +12,11 @@ use serde::Deserialize;
 use super::Tokens;
 use crate::account::Account;
 use crate::app::App;
-use crate::auth::{Exchange, RefreshToken, forget_cookie, refresh_from_cookie, revoke_family};
+use crate::auth::{RefreshToken, end_session, forget_cookie, refresh_from_cookie};
 use crate::client::Client;
 use crate::error::Error;
 use crate::json::CheckedOrDefault;
+use crate::limits::Target;
 
 #[derive(Default, Deserialize, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -59,23 +60,21 @@ async fn exchange(
     headers: &HeaderMap,
     presented: &Presented,
 ) -> Result<Tokens, Error> {
-    let token = presented.token(headers)?;
-    let account = token.as_ref().map_or_else(String::new, RefreshToken::reveal);
-    client.limit_attempts(app, &account).await?;
-    let token = token.ok_or(Error::RefreshInvalid)?;
-    let issued = match app.refresh_tokens.exchange(&app.database, &token, client).await {
-        Ok(issued) => issued,
-        Err(Exchange::Failed(error)) => return Err(error),
-        Err(Exchange::Reused { session }) => {
-            app.denylist.deny(session).await;
-            return Err(Error::RefreshReused);
-        }
+    let ours = match presented.token(headers) {
+        Ok(Some(token)) => app.sessions.recognise(&app.database, &token).await?,
+        Ok(None) | Err(_) => None,
     };
+    let Some(ours) = ours else {
+        // Only inventions are attempts: nobody guesses a seal, and a browser that opens again with twenty tabs refreshes
+        // twenty times at once.
+        client.limit_attempts(app, Target::Act("refresh")).await?;
+        return Err(Error::RefreshInvalid);
+    };
+    let issued = app.sessions.exchange(&app.database, ours, client).await?;
     match Account::find(&app.database, issued.user).await? {
         Some(account) if !account.banned => Tokens::new(app, &issued, account),
         _ => {
-            revoke_family(&mut *app.database.acquire().await?, issued.session).await?;
-            app.denylist.deny(issued.session).await;
+            end_session(&app.database, issued.session).await?;
             Err(Error::Banned)
         }
     }

@@ -15,6 +15,8 @@ use crate::app::App;
 use crate::client::Client;
 use crate::error::{Error, FieldError, OnConstraint as _};
 use crate::json::Checked;
+use crate::limits::Target;
+use crate::names::NormalName;
 
 #[derive(Deserialize, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -35,19 +37,23 @@ pub(crate) async fn register(
     Checked(registration): Checked<Registration>,
 ) -> Result<(StatusCode, Tokens), Error> {
     // By address alone: whoever registers has no account yet that could be counted.
-    client.limit_attempts(&app, "register").await?;
+    client.limit_attempts(&app, Target::Act("register")).await?;
     let Registration { username, email, password } = registration;
     let password_hash = app.passwords.hash(password).await?;
     let user = Uuid::now_v7();
     let (_, sealed) = app.stream_keys.mint(user)?;
+    let (username_normal, email_normal) = (NormalName::of(&username), NormalName::of(&email));
 
     let mut tx = app.database.begin().await?;
     sqlx::query!(
-        r#"insert into users (id, username, email, password_hash, stream_key, stream_key_enc, stream_key_kid)
-           values ($1, $2, $3, $4, $5, $6, $7)"#,
+        r#"insert into users
+               (id, username, username_normal, email, email_normal, password_hash, stream_key, stream_key_enc, stream_key_kid)
+           values ($1, $2, $3, $4, $5, $6, $7, $8, $9)"#,
         user,
         username,
+        username_normal.as_str(),
         email,
+        email_normal.as_str(),
         password_hash,
         sealed.hash,
         sealed.encrypted,
@@ -57,7 +63,7 @@ pub(crate) async fn register(
     .await
     .on_constraint("users_username_key", || taken("/username", "this name is taken"))
     .on_constraint("users_email_key", || taken("/email", "there is an account with this address"))?;
-    let issued = app.refresh_tokens.begin(&mut tx, user, &client).await?;
+    let issued = app.sessions.begin(&mut tx, user, &client).await?;
     let account = Account::find(&mut *tx, user)
         .await?
         .ok_or_else(|| Error::Internal("a new account is gone".into()))?;

@@ -30,7 +30,7 @@ pub(crate) async fn rotate_stream_key(
     client: Client,
     Checked(Confirmation { password }): Checked<Confirmation>,
 ) -> Result<KeyView, Error> {
-    client.limit_attempts(&app, &format!("rotate {}", caller.user)).await?;
+    client.limit_confirmations(&app, caller.user).await?;
     let stored = sqlx::query_scalar!(
         "select password_hash from users where id = $1 and deleted_at is null",
         caller.user

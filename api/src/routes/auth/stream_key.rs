@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::client::Client;
 use crate::error::Error;
+use crate::limits::Target;
 
 /// What to type into OBS.
 #[derive(Serialize)]
@@ -35,7 +36,7 @@ pub(crate) async fn stream_key(
     caller: Caller,
     client: Client,
 ) -> Result<KeyView, Error> {
-    client.limit_attempts(&app, &format!("stream-key {}", caller.user)).await?;
+    client.limit_attempts(&app, Target::Key(caller.user)).await?;
     let found = sqlx::query!(
         "select stream_key_enc, stream_key_kid, key_rotated_at from users where id = $1 and deleted_at is null",
         caller.user

@@ -25,7 +25,7 @@ pub(crate) struct Tokens {
 
 impl Tokens {
     pub(crate) fn new(app: &App, issued: &Issued, user: Account) -> Result<Self, Error> {
-        let (access_token, expires_in) = app.access_tokens.issue(issued.user, issued.session)?;
+        let (access_token, expires_in) = app.access_tokens.issue(issued)?;
         Ok(Self {
             access_token,
             refresh_token: issued.token.reveal(),
