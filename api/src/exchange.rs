@@ -152,11 +152,13 @@ pub(crate) async fn limit(State(app): State<Arc<App>>, request: Request, next: N
     }
 }
 
-/// What every open watch page asks again and again, whoever looks at it.
+/// What every open watch page and studio asks again and again, whoever looks at it.
 fn is_watching(parts: &Parts) -> bool {
     let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
-    matches!(parts.method, Method::GET | Method::HEAD) && route == Some("/api/streams/{id}")
+    matches!(parts.method, Method::GET | Method::HEAD) && route.is_some_and(|route| WATCHED.contains(&route))
 }
+
+const WATCHED: [&str; 3] = ["/api/streams/{id}", "/api/streams/{id}/health", "/api/streams/open"];
 
 fn origin(app: &App, parts: &Parts) -> Result<IpAddr, Error> {
     Client::origin(app, parts).ok_or_else(|| Error::Internal("a request without a peer".into()))
