@@ -26,7 +26,7 @@ pub(crate) enum Cache {
 }
 
 impl Cache {
-    fn header(self) -> HeaderValue {
+    pub(crate) fn header(self) -> HeaderValue {
         match self {
             Self::Immutable => HeaderValue::from_static("public, max-age=31536000, immutable"),
             Self::Shared => HeaderValue::from_static("public, max-age=0, s-maxage=1"),

@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::{Json, Router};
 use axum::body::HttpBody as _;
 use axum::extract::{Path, Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use caudal_livestream::StreamId;
+use caudal_livestream::record::Phase;
 use tower::ServiceExt as _;
 
 use crate::answer::{Cache, Refusal, media};
@@ -25,6 +26,7 @@ use crate::playlists::{get_manifest, get_master, get_media_playlist};
 
 pub(crate) fn router(edge: Arc<Edge>) -> Router {
     let routes = Router::new()
+        .route("/live/{stream}/begun", get(get_begun))
         .route("/live/{stream}/master.m3u8", get(get_master))
         .route("/live/{stream}/manifest.mpd", get(get_manifest))
         .route("/live/{stream}/{rendition}/index.m3u8", get(get_media_playlist))
@@ -35,6 +37,15 @@ pub(crate) fn router(edge: Arc<Edge>) -> Router {
         .with_state(edge);
     // In front of the routes, which see a path without a ticket.
     Router::new().fallback_service(routes.map_request(without_ticket))
+}
+
+/// `GET /live/{stream}/begun`: `true` once there is something to watch, `false` before that and for whatever is not known.
+/// For pages that wait: what a playlist answers until then is an error in the browser's console, each time.
+async fn get_begun(State(edge): State<Arc<Edge>>, Path(stream): Path<String>) -> Response {
+    let record = stream.parse().ok().and_then(|stream| edge.streams.public(stream));
+    let begun = record.is_some_and(|record| matches!(record.status.phase, Phase::Live | Phase::Reconnecting));
+    let response = ([(CACHE_CONTROL, Cache::Shared.header())], Json(begun)).into_response();
+    count(&edge.metrics, "begun", response)
 }
 
 /// `GET /thumbnails/{stream}/poster.jpg`

@@ -2,7 +2,7 @@
 
 use caudal_livestream::feed::Event;
 use caudal_livestream::record::Phase;
-use caudal_livestream::{Epoch, RenditionName};
+use caudal_livestream::{Epoch, RenditionName, StreamId};
 use caudal_storage::{Key, StreamFile};
 
 use super::{Scene, until, until_text};
@@ -176,5 +176,20 @@ async fn a_withdrawn_rendition_is_gone_for_good() {
     worker.event(&Event::Withdrawn { rendition: "480p".parse().unwrap() });
     assert_eq!(waiting.await.unwrap().0, 404);
     assert!(!scene.text("/live/{s}/master.m3u8").await.contains("480p"));
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_waits_is_told_without_an_error_when_there_is_something_to_watch() {
+    const BEGUN: &str = "/live/{s}/begun";
+    let scene = Scene::new().await;
+    assert_eq!(scene.text(BEGUN).await, "false", "it starts");
+    let unknown = StreamId::generate();
+    assert_eq!(scene.text(&format!("/live/{unknown}/begun")).await, "false");
+    assert_eq!(scene.text("/live/no-id/begun").await, "false");
+    scene.directory.without_worker(Phase::Live);
+    until_text(&scene, BEGUN, |text| text == "true").await;
+    scene.directory.without_worker(Phase::Ended);
+    until_text(&scene, BEGUN, |text| text == "false").await;
     scene.stop().await;
 }

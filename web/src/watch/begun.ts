@@ -1,0 +1,19 @@
+import { deadline } from '../api/deadline.ts';
+
+/** Whether the edge has something of a stream, by the address of its playlist; `false` also while it cannot say. */
+export async function hasBegun(streamUrl: string): Promise<boolean> {
+  const limit = deadline(ANSWER_MS);
+  try {
+    const answer = await fetch(new URL('begun', new URL(streamUrl, location.href)), {
+      cache: 'no-store',
+      signal: limit.signal,
+    });
+    return answer.ok && (await answer.json()) === true;
+  } catch {
+    return false;
+  } finally {
+    limit.met();
+  }
+}
+
+const ANSWER_MS = 5_000;
