@@ -1,5 +1,6 @@
 //! Text that no person types, in every field of every route.
 
+use base64::Engine as _;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
 use reqwest::{Method, RequestBuilder};
@@ -187,7 +188,6 @@ async fn no_bytes_are_the_server_s_fault() {
         let answer = api.get(target).await;
         assert!(answer.status.as_u16() < 500, "{target}: {}", answer.json);
     }
-    use base64::Engine as _;
     for started in [i64::MIN, -62_135_596_800_000_000 * 100, -1, 253_402_300_800_000_000, i64::MAX] {
         let place = json!({"started": started, "id": Uuid::nil()}).to_string();
         let cursor = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(place);
