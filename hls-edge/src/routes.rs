@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::{Json, Router};
 use axum::body::HttpBody as _;
 use axum::extract::{Path, Request, State};
 use axum::http::header::{
@@ -13,6 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 use caudal_livestream::StreamId;
 use caudal_livestream::record::Phase;
 use tower::ServiceExt as _;
