@@ -10,7 +10,7 @@ CAUDAL := $(CARGO_TARGET_DIR)/debug/caudal
 # Settings of this machine, if there are any: see .env.example.
 DOTENV := if [ -f .env ]; then set -a; . ./.env; set +a; fi
 
-.PHONY: help run test lint bench fuzz build web unit e2e setup setup-test setup-lint setup-fuzz setup-bench
+.PHONY: help run test lint bench fuzz build build-tests web unit e2e setup setup-test setup-lint setup-fuzz setup-bench
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,19 +18,23 @@ help: ## Show this list
 run: setup web build ## Run the whole platform on this machine (ARGS="--help" for its settings)
 	@$(DOTENV); CAUDAL_WEB_DIR="$${CAUDAL_WEB_DIR:-$(CURDIR)/web/dist}" exec $(CAUDAL) standalone $(ARGS)
 
-test: setup-test web build unit e2e ## Run every test
+test: setup-test web unit e2e ## Run every test
 
-unit: ## The Rust and web tests, without the whole-system ones
+unit: build-tests ## The Rust and web tests, without the whole-system ones
 	@scripts/setup test check
 	@scripts/stage "Rust tests" scripts/with-postgres.sh cargo test --workspace
 	@scripts/stage "Web tests" npm --prefix web run --silent test
 
-e2e: web build ## The whole platform with real ffmpeg and Chromium
+e2e: web build-tests ## The whole platform with real ffmpeg and Chromium
 	@scripts/setup test check
 	@CAUDAL_BIN=$(CAUDAL) CAUDAL_WEB_DIR=$(CURDIR)/web/dist scripts/stage "End-to-end tests" npm --prefix e2e run --silent test
 
 build: ## Build the program
 	@scripts/stage "Building caudal (the first time takes some minutes)" cargo build --workspace
+
+# The program and its tests in one go: built without them, all dependencies would be compiled once more for other features.
+build-tests:
+	@scripts/stage "Building caudal and its tests (the first time takes some minutes)" cargo build --workspace --bins --tests
 
 web: ## Build the pages
 	@scripts/npm-ci web check

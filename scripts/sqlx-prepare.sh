@@ -19,7 +19,7 @@ fresh=$(mktemp -d)
 trap 'rm -rf "$fresh"' EXIT
 # The data is written when the macros expand, so the crate must be compiled anew.
 touch api/src/lib.rs api/tests/it/main.rs
-SQLX_OFFLINE=false SQLX_OFFLINE_DIR="$fresh" cargo check --quiet -p caudal-api --tests
+SQLX_OFFLINE=false SQLX_OFFLINE_DIR="$fresh" cargo check --quiet --workspace --tests
 
 if [ "${1:-}" = --check ]; then
     if ! diff -rq "$fresh" .sqlx; then
