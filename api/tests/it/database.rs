@@ -1,6 +1,7 @@
 //! A database for one test.
 
 use std::str::FromStr as _;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
@@ -67,8 +68,10 @@ impl TestDatabase {
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         let (server, name) = (self.server.clone(), self.name.clone());
+        let (working, finished) = mpsc::channel::<()>();
         // The test's own runtime is going away.
-        let dropped = std::thread::spawn(move || {
+        std::thread::spawn(move || {
+            let _working = working;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 if let Ok(mut connection) = server.connect().await {
@@ -78,6 +81,8 @@ impl Drop for TestDatabase {
                 }
             });
         });
-        let _ = dropped.join();
+        // Not for as long as it takes: PostgreSQL drops no database while somebody is logging in, and that may be a
+        // connection of this very thread's runtime, which goes on only when this returns.
+        let _ = finished.recv_timeout(Duration::from_secs(2));
     }
 }
