@@ -3,6 +3,7 @@ import { bandwidthMemory } from './bandwidth-memory.ts';
 import { endOfRange, nextRange } from './buffered-ranges.ts';
 import { estimateLatency, type LatencyEstimate } from './latency-estimate.ts';
 import { LatencyController } from './latency-controller.ts';
+import { MasterAddress } from './master-address.ts';
 import { seconds } from './steady-clock.ts';
 import { Recovery, type Remedy } from './recovery.ts';
 
@@ -44,7 +45,7 @@ export interface PlayerSnapshot {
  */
 export class LivePlayer {
   readonly #video: HTMLVideoElement;
-  #url: string;
+  readonly #address: MasterAddress;
   readonly #recovery = new Recovery();
   readonly #listening = new AbortController();
   readonly #ticker: number;
@@ -70,10 +71,7 @@ export class LivePlayer {
 
   constructor(video: HTMLVideoElement, url: string) {
     this.#video = video;
-    // The edge sends this player on to an address of its own, by which it is counted as one viewer.
-    const own = new URL(url, location.href);
-    own.searchParams.set('viewer', 'new');
-    this.#url = own.href;
+    this.#address = new MasterAddress(new URL(url, location.href));
     const { signal } = this.#listening;
     video.addEventListener('waiting', () => this.#waiting(), { signal });
     video.addEventListener('playing', () => this.#playing(), { signal });
@@ -207,8 +205,7 @@ export class LivePlayer {
       fragLoadPolicy: { default: MEDIA_POLICY },
     });
     this.#hls = hls;
-    // After a restart it is the same viewer.
-    hls.on(Events.MANIFEST_LOADED, (_, { url }) => (this.#url = url));
+    hls.on(Events.MANIFEST_LOADED, (_, { url }) => this.#address.loaded(url));
     hls.on(Events.LEVEL_LOADED, (_, { details }) => {
       this.#answeredAt = seconds();
       this.#controller.setPart(details.partTarget || details.targetduration);
@@ -218,13 +215,14 @@ export class LivePlayer {
     hls.on(Events.LEVEL_SWITCHED, () => (this.#switchedAt = seconds()));
     hls.on(Events.FRAG_BUFFERED, () => bandwidthMemory.keep(hls.bandwidthEstimate));
     hls.on(Events.ERROR, (_, error) => this.#failed(hls, error));
-    hls.loadSource(this.#url);
+    hls.loadSource(this.#address.current);
     hls.attachMedia(this.#video);
   }
 
   #startNative(): void {
-    this.#video.src = this.#url;
+    this.#video.src = this.#address.current;
     const { signal } = this.#listening;
+    this.#video.addEventListener('loadedmetadata', () => this.#address.loaded(), { signal });
     this.#video.addEventListener(
       'progress',
       () => {
@@ -233,7 +231,11 @@ export class LivePlayer {
       },
       { signal },
     );
-    this.#video.addEventListener('error', () => this.#apply(this.#recovery.networkError()), { signal });
+    const failed = () => {
+      this.#address.failed();
+      this.#apply(this.#recovery.networkError());
+    };
+    this.#video.addEventListener('error', failed, { signal });
   }
 
   #stop(): void {
@@ -248,7 +250,7 @@ export class LivePlayer {
       this.#stop();
       this.#start();
     } else {
-      this.#video.src = this.#url;
+      this.#video.src = this.#address.current;
     }
     void this.play();
   }
@@ -262,8 +264,10 @@ export class LivePlayer {
     if (!error.fatal || hls !== this.#hls || this.#pending !== undefined) return;
     if (error.type === ErrorTypes.NETWORK_ERROR) {
       const remedy = this.#recovery.networkError();
+      const withoutManifest = hls.levels.length === 0;
+      if (withoutManifest) this.#address.failed();
       // Without a manifest there is nothing to resume.
-      this.#apply(remedy.do === 'resume' && hls.levels.length === 0 ? { ...remedy, do: 'restart' } : remedy);
+      this.#apply(remedy.do === 'resume' && withoutManifest ? { ...remedy, do: 'restart' } : remedy);
     } else {
       this.#apply(this.#recovery.mediaError(seconds()));
     }
