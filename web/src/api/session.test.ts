@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { ApiProblem, Unreachable } from './problem.ts';
 import { LEAVING, nextPage, Session, type SessionView } from './session.ts';
 
@@ -11,8 +11,18 @@ interface Call {
 
 type Answer = { status: number; json?: unknown; headers?: Record<string, string> } | 'down';
 
+/** What one browser notes, for all of its tabs. */
+function newNote() {
+  const note = {
+    value: null as string | null,
+    get: () => note.value,
+    set: (to: string | null) => void (note.value = to),
+  };
+  return note;
+}
+
 /** An api that answers by a script and remembers what it was asked. */
-function fakeApi(answer: (call: Call) => Answer | Promise<Answer>) {
+function fakeApi(answer: (call: Call) => Answer | Promise<Answer>, note = newNote()) {
   const calls: Call[] = [];
   const fetcher = (async (path: string, init: RequestInit) => {
     const headers = init.headers as Record<string, string>;
@@ -31,22 +41,17 @@ function fakeApi(answer: (call: Call) => Answer | Promise<Answer>) {
       headers: { 'content-type': 'application/json', ...given.headers },
     });
   }) as typeof fetch;
-  const note = {
-    value: null as string | null,
-    get: () => note.value,
-    set: (to: string | null) => void (note.value = to),
-  };
   const views: SessionView[] = [];
   const pauses: number[] = [];
   /** What happens meanwhile; the wait itself takes no time. */
-  const meanwhile: { during: (pause: number) => void } = { during: () => undefined };
+  const meanwhile: { during: (pause: number) => void | Promise<void> } = { during: () => undefined };
   const session = new Session({
     fetch: fetcher,
     note,
     changed: (view) => void views.push(view),
     pause: async (ms) => {
       pauses.push(ms);
-      meanwhile.during(pauses.length);
+      await meanwhile.during(pauses.length);
     },
     alone: (task) => task(),
   });
@@ -348,6 +353,64 @@ describe('a session', () => {
     note.value = bo.id;
     await session.sync();
     expect(session.account).toEqual(bo);
+  });
+});
+
+describe('a log-out that waits for the server', () => {
+  /** Two tabs of one browser, both logged in, and a server that hears no log-out until it is `back`. */
+  async function twoTabs() {
+    const server = { back: false, token: 0 };
+    const answer = ({ path, bearer }: Call): Answer => {
+      if (path === '/api/auth/logout')
+        return server.back ? { status: 204 } : { status: 503, json: { code: 'unavailable' } };
+      if (path.startsWith('/api/auth/'))
+        return { status: 200, json: { accessToken: `access-${++server.token}`, user: ANA } };
+      return bearer === `access-${server.token}` ? { status: 200, json: 'fine' } : EXPIRED;
+    };
+    const one = fakeApi(answer);
+    const other = fakeApi(answer, one.note);
+    await one.session.login({ login: 'ana', password: 'secret-word' });
+    await other.session.restore();
+    server.token += 1;
+    /** Logs out in the one tab, which never tries again, as if it were closed. */
+    const leave = () =>
+      new Promise<void>((noted) => {
+        one.meanwhile.during = () => {
+          noted();
+          return new Promise(() => undefined);
+        };
+        void one.session.logout();
+      });
+    return { server, one, other, note: one.note, leave };
+  }
+
+  it('is finished by another tab that refreshes after its own tab was closed', async () => {
+    const { server, other, note, leave } = await twoTabs();
+    await leave();
+    other.meanwhile.during = (pause) => {
+      expect(note.value).toBe(LEAVING);
+      server.back = pause === 2;
+    };
+    await other.session.request('/api/streams/mine');
+    await vi.waitFor(() => expect(other.session.account).toBeNull());
+    expect(note.value).toBeNull();
+    expect(other.calls.at(-1)?.path).toBe('/api/auth/logout');
+  });
+
+  it('is taken back in both tabs when somebody stays in one of them', async () => {
+    const { one, other, note, leave } = await twoTabs();
+    await leave();
+    const stayed = new Promise<void>((resolve) => {
+      other.meanwhile.during = async () => {
+        one.session.stay();
+        await other.session.sync();
+        resolve();
+      };
+    });
+    await other.session.request('/api/streams/mine');
+    await stayed;
+    expect(other.views.at(-1)).toEqual({ account: ANA, restoring: false, away: false, leaving: 'no' });
+    expect(note.value).toBe(ANA.id);
   });
 });
 

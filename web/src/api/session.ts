@@ -112,6 +112,9 @@ export class Session {
     } else if (note !== LEAVING && note !== this.account?.id && !this.#view.restoring) {
       this.#drop();
       await this.restore();
+    } else if (note !== LEAVING && this.#view.leaving !== 'no') {
+      // Another tab took the log-out back.
+      this.#show({ leaving: 'no' });
     }
   }
 
@@ -145,14 +148,15 @@ export class Session {
         if (!this.#isLeaving(generation)) return false;
       }
     }
-    this.forget();
+    // Somebody may have logged in anew while the answer was on its way.
+    if (generation === this.#generation) this.forget();
     return true;
   }
 
   /** Takes a log-out back that did not reach the server. */
   stay(): void {
     if (this.#view.leaving === 'no') return;
-    this.around.note.set(this.account?.id ?? '1');
+    this.#noteAccount();
     this.#show({ leaving: 'no' });
   }
 
@@ -191,6 +195,7 @@ export class Session {
     const tokens = await this.#tokens(path, fields);
     this.#drop();
     this.#adopt(tokens);
+    this.#noteAccount();
   }
 
   #isLeaving(generation: number): boolean {
@@ -225,6 +230,9 @@ export class Session {
         if (generation !== this.#generation) return 'refused';
         this.#refreshBy = by;
         this.#adopt(tokens);
+        // The tab where somebody logged out may be closed before the server has heard of it, so this one tells it too.
+        if (this.around.note.get() === LEAVING) void this.logout();
+        else this.#noteAccount();
         return 'renewed';
       } catch (error) {
         if (generation !== this.#generation) return 'refused';
@@ -263,10 +271,11 @@ export class Session {
   #adopt(tokens: Tokens): void {
     this.#accessToken = tokens.accessToken;
     this.#refreshToken = tokens.refreshToken ?? null;
-    const account = tokens.user ?? this.account;
-    // A log-out that waits for the server stays noted, whatever is refreshed meanwhile.
-    if (this.#view.leaving === 'no') this.around.note.set(account?.id ?? '1');
-    this.#show({ account });
+    this.#show({ account: tokens.user ?? this.account });
+  }
+
+  #noteAccount(): void {
+    this.around.note.set(this.account?.id ?? '1');
   }
 
   #drop(): void {
