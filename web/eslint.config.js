@@ -8,7 +8,7 @@ import svelteConfig from './svelte.config.js';
 export default ts.config(
   { ignores: ['dist/', 'node_modules/'] },
   js.configs.recommended,
-  ...ts.configs.strict,
+  { ignores: ['public/**'], extends: [ts.configs.strict] },
   ...svelte.configs.recommended,
   {
     languageOptions: { globals: { ...globals.browser } },
@@ -39,6 +39,13 @@ export default ts.config(
         { object: 'URL', property: 'canParse', message: 'Safari 17, Chrome 120.' },
       ],
     },
+  },
+  {
+    // For browsers that cannot even load the build.
+    files: ['public/**'],
+    languageOptions: { ecmaVersion: 5, sourceType: 'script' },
+    // ES5 has no `catch` without a name.
+    rules: { 'no-unused-vars': ['error', { caughtErrors: 'none' }] },
   },
   {
     files: ['dev/**', '*.config.*'],

@@ -1,7 +1,7 @@
 /*
  * Looks whether the page's own script has come. It carries its hash in its name, and a page that the browser kept from
  * before an update asks for one that is gone: loading the page anew fetches the right one. This file keeps its name
- * and stays readable for old browsers, because it is for what the build itself cannot mend.
+ * and is kept to ES5 (by `npm run lint`), because a browser without modules must still be able to read it.
  */
 (function () {
   'use strict';
@@ -32,7 +32,7 @@
       if (sessionStorage.getItem(KEY) === build) return false;
       sessionStorage.setItem(KEY, build);
       return true;
-    } catch {
+    } catch (denied) {
       return false;
     }
   }
