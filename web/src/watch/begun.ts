@@ -1,6 +1,6 @@
 import { deadline } from '../api/deadline.ts';
 
-/** Whether the edge has something of a stream, by the address of its playlist; `false` also while it cannot say. */
+/** Asks the edge whether there is anything to watch at `streamUrl` yet. Without a usable answer, `false`. */
 export async function hasBegun(streamUrl: string): Promise<boolean> {
   const limit = deadline(ANSWER_MS);
   try {
