@@ -168,7 +168,7 @@ describe('a live stream goes on', () => {
   }, 240_000);
 
   test('and a peer that owes a listener something is gone after its deadline, at every listener there is', async () => {
-    const { worker } = await platform.line('which worker it has', (line) => line.worker !== undefined);
+    const { worker } = await platform.line('which worker it has', (line) => line.stream === stream.id && !!line.worker);
     const process = await workerProcess(String(worker));
     if (!process) throw new Error('no such worker');
     // Web, HLS, RTMP, internal and admin, and the worker's two.
@@ -179,7 +179,7 @@ describe('a live stream goes on', () => {
   }, 240_000);
 
   test('when viewers make up renditions and the worker dies meanwhile', async () => {
-    const { worker } = await platform.line('which worker it has', (line) => line.worker !== undefined);
+    const { worker } = await platform.line('which worker it has', (line) => line.stream === stream.id && !!line.worker);
     const process = await workerProcess(String(worker));
     if (!process) throw new Error('no such worker');
     const makeUp = async (from: number) => {
