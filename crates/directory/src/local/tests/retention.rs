@@ -93,8 +93,8 @@ async fn a_month_of_broadcasts_leaves_only_recordings_in_a_bucket() {
     server.store("month");
     let line = Line::to(server.address.clone()).await;
     let stage = Stage::over(bucket(&format!("http://{}", line.address), "month")).await;
-    // The server of tests takes tens of milliseconds for each request.
-    a_month(stage, 4, |_| line.cut(true), |_| line.cut(false)).await;
+    // Fewer of them than in the folder: the server of tests takes tens of milliseconds for each request.
+    a_month(stage, 12, |_| line.cut(true), |_| line.cut(false)).await;
 }
 
 /// A broadcast every so many hours; in between the platform is killed, loses records, and finds its storage away.
