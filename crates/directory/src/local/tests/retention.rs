@@ -239,13 +239,15 @@ async fn advance(by: Duration) {
 }
 
 /// Lets time pass, `step` by step, until it is `so`. In between, what that set off on disk and network gets real time:
-/// an operation that every step overtakes would run into its deadline for ever.
+/// an operation that every step overtakes would run into its deadline for ever. A slow machine gets more and more of it.
 async fn passing(step: Duration, what: &str, so: impl AsyncFn() -> bool) {
-    let deadline = std::time::Instant::now() + PATIENCE * 9;
+    let deadline = std::time::Instant::now() + PATIENCE * 18;
+    let mut steps = 0;
     while !so().await {
         assert!(std::time::Instant::now() < deadline, "never: {what}");
         advance(step).await;
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50) * (1 + steps / 30)).await;
+        steps += 1;
     }
 }
 
