@@ -12,7 +12,7 @@ mod store;
 
 pub use claim::{ClaimError, StreamClaims};
 pub use key::{Durability, InvalidKey, Key, StreamFile};
-pub use removal::Disposable;
+pub use removal::{Disposable, Provenance};
 pub use segment_log::{LoggedTrack, SegmentLog};
 pub use store::{
     CreateError, OpenError, ReplaceError, S3Config, S3Credentials, SegmentStore, StorageError, Version,

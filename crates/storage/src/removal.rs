@@ -15,6 +15,17 @@ use crate::folder;
 use crate::key::{Key, StreamFile};
 use crate::store::{Backing, SegmentStore, StorageError, Version, failed, within};
 
+/// What a stream's states say of whether one installation may remove it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Provenance {
+    /// It is this installation's and no recording.
+    Disposable(Disposable),
+    /// It is a recording, or another installation's.
+    Kept,
+    /// No state says whose it is: all were written by older versions or are damaged, or there is none.
+    Unknown,
+}
+
 /// An unrecorded stream of one installation, as it stood at one look.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Disposable {
@@ -116,15 +127,15 @@ impl SegmentStore {
     }
 
     /// Whether a stream's states prove that it was assigned by `installation` and is no recording, and none of them
-    /// says otherwise. A stream that says nothing about itself is not proven to be anybody's.
+    /// says otherwise.
     ///
     /// # Errors
     /// [`StorageError`] when its states cannot be read.
-    pub async fn disposable(
+    pub async fn provenance(
         &self,
         stream: StreamId,
         installation: InstallationId,
-    ) -> Result<Option<Disposable>, StorageError> {
+    ) -> Result<Provenance, StorageError> {
         let mut epochs = self.epochs(stream).await?;
         epochs.sort_unstable();
         let mut proven = false;
@@ -134,13 +145,17 @@ impl SegmentStore {
                 continue;
             };
             if owner.installation != installation || owner.record {
-                return Ok(None);
+                return Ok(Provenance::Kept);
             }
             proven = true;
         }
-        let Some(newest) = epochs.last().copied().filter(|_| proven) else { return Ok(None) };
+        let Some(newest) = epochs.last().copied().filter(|_| proven) else {
+            return Ok(Provenance::Unknown);
+        };
         let version = self.version(&Key::Live(stream, StreamFile::State(newest))).await?;
-        Ok(version.map(|version| Disposable { newest: (newest, version) }))
+        Ok(version.map_or(Provenance::Unknown, |version| {
+            Provenance::Disposable(Disposable { newest: (newest, version) })
+        }))
     }
 
     /// The highest media sequence number that any stored segment of the stream bears.

@@ -18,7 +18,8 @@ use caudal_livestream::state::{FilledState, Ownership, StoredState};
 use caudal_livestream::timeline::Timeline;
 use caudal_livestream::{Epoch, InstallationId, MediaDuration, Msn, StreamId, WorkerId};
 use caudal_storage::{
-    ClaimError, CreateError, Durability, Key, ReplaceError, SegmentStore, StorageError, StreamFile,
+    ClaimError, CreateError, Durability, Key, Provenance, ReplaceError, SegmentStore, StorageError,
+    StreamFile,
 };
 use ed25519_dalek::SigningKey;
 use moto::{Moto, bucket};
@@ -272,35 +273,41 @@ async fn a_removal_that_could_not_finish_leaves_what_says_whose_the_rest_is() {
     std::fs::remove_dir_all(&posters).unwrap();
     std::fs::write(&posters, "in the way").unwrap();
     store.remove_stream(stream).await.unwrap_err();
-    assert!(store.disposable(stream, installation(1)).await.unwrap().is_some());
+    assert_eq!(provenance(&store, stream).await, "disposable");
     proves_ownership(&store).await;
 }
 
 /// Only what says of itself that it is this installation's and no recording may be removed without a record of it.
 async fn proves_ownership(store: &SegmentStore) {
-    for (case, owners, disposable) in [
-        ("ours", vec![Some(ownership(1, false))], true),
-        ("ours, over epochs", vec![Some(ownership(1, false)), Some(ownership(1, false))], true),
-        ("begun by an older version", vec![None, Some(ownership(1, false))], true),
-        ("a recording", vec![Some(ownership(1, true))], false),
-        ("a recording at first", vec![Some(ownership(1, true)), Some(ownership(1, false))], false),
-        ("another installation's", vec![Some(ownership(2, false))], false),
-        ("another installation's by now", vec![Some(ownership(1, false)), Some(ownership(2, false))], false),
-        ("of an older version", vec![None], false),
-        ("without any state", vec![], false),
+    for (case, owners, expected) in [
+        ("ours", vec![Some(ownership(1, false))], "disposable"),
+        ("ours, over epochs", vec![Some(ownership(1, false)), Some(ownership(1, false))], "disposable"),
+        ("begun by an older version", vec![None, Some(ownership(1, false))], "disposable"),
+        ("a recording", vec![Some(ownership(1, true))], "kept"),
+        ("a recording at first", vec![Some(ownership(1, true)), Some(ownership(1, false))], "kept"),
+        ("another installation's", vec![Some(ownership(2, false))], "kept"),
+        ("another installation's by now", vec![Some(ownership(1, false)), Some(ownership(2, false))], "kept"),
+        ("of an older version", vec![None], "unknown"),
+        ("without any state", vec![], "unknown"),
     ] {
         let stream = StreamId::generate();
         store.put(&Key::Live(stream, StreamFile::Master), Bytes::from_static(b"m")).await.unwrap();
         for (epoch, owner) in (1..).zip(owners) {
             store.claim(&claim_of(stream, epoch, owner)).await.unwrap();
         }
-        let found = store.disposable(stream, installation(1)).await.unwrap();
-        assert_eq!(found.is_some(), disposable, "{case}");
+        assert_eq!(provenance(store, stream).await, expected, "{case}");
         assert!(store.streams().await.unwrap().contains(&stream), "{case}");
         let damaged = Key::Live(stream, StreamFile::State(Epoch(9)));
         store.put(&damaged, Bytes::new()).await.unwrap();
-        let found = store.disposable(stream, installation(1)).await.unwrap();
-        assert_eq!(found.is_some(), disposable, "{case}, beside a damaged state");
+        assert_eq!(provenance(store, stream).await, expected, "{case}, beside a damaged state");
+    }
+}
+
+async fn provenance(store: &SegmentStore, stream: StreamId) -> &'static str {
+    match store.provenance(stream, installation(1)).await.unwrap() {
+        Provenance::Disposable(_) => "disposable",
+        Provenance::Kept => "kept",
+        Provenance::Unknown => "unknown",
     }
 }
 
@@ -311,11 +318,11 @@ async fn a_live_stream_of_a_copied_installation_is_seen_to_change() {
     let stream = StreamId::generate();
     let state = claim_of(stream, 1, Some(ownership(1, false)));
     store.claim(&state).await.unwrap();
-    let seen = store.disposable(stream, installation(1)).await.unwrap();
-    assert_eq!(store.disposable(stream, installation(1)).await.unwrap(), seen);
+    let seen = store.provenance(stream, installation(1)).await.unwrap();
+    assert_eq!(store.provenance(stream, installation(1)).await.unwrap(), seen);
     let key = Key::Live(stream, StreamFile::State(Epoch(1)));
     store.put(&key, state.write().unwrap().into()).await.unwrap();
-    assert_ne!(store.disposable(stream, installation(1)).await.unwrap(), seen);
+    assert_ne!(store.provenance(stream, installation(1)).await.unwrap(), seen);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use caudal_livestream::record::Spec;
 use caudal_livestream::{InstallationId, StreamId};
-use caudal_storage::{Disposable, SegmentStore, StorageError};
+use caudal_storage::{Disposable, Provenance, SegmentStore, StorageError};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::sleep;
 
@@ -79,7 +79,7 @@ pub(super) async fn remove_orphans(shared: Arc<Shared>) {
     let mut sweeper = Sweeper { shared, left_alone: HashSet::new(), said: false };
     loop {
         if let Err(error) = sweeper.sweep().await {
-            tracing::debug!(%error, "storage cannot be searched for forgotten streams");
+            tracing::warn!(%error, "storage cannot be searched for streams that there is no record of; trying again in an hour");
         }
         sleep(SWEEP_INTERVAL).await;
     }
@@ -94,26 +94,37 @@ struct Sweeper {
 
 impl Sweeper {
     async fn sweep(&mut self) -> Result<(), StorageError> {
-        let found = self.look().await?;
-        if found.is_empty() {
-            return Ok(());
+        let mut failures = Failures::default();
+        let found = self.look(&mut failures).await?;
+        if !found.is_empty() {
+            self.remove(found, &mut failures).await;
         }
+        failures.say();
+        Ok(())
+    }
+
+    async fn remove(&self, found: Vec<(StreamId, Disposable)>, failures: &mut Failures) {
         // A copy of this installation has the same key, and its streams look like ours. While they are live, their states
         // change every few seconds.
         sleep(STRAGGLERS).await;
         let media = &self.shared.media;
         for (stream, seen) in found {
-            if media.store.disposable(stream, media.installation).await? != Some(seen) {
-                continue;
+            match media.store.provenance(stream, media.installation).await {
+                Ok(Provenance::Disposable(now)) if now == seen => {}
+                Ok(_) => continue,
+                Err(error) => {
+                    failures.add(stream, error);
+                    continue;
+                }
             }
             let Some(_reserved) = Reserved::new(&self.shared, stream) else { continue };
             tracing::info!(%stream, "removing a stream from storage that there is no record of");
-            media.try_remove(stream).await?;
+            // A failure has been logged there; the next sweep finds the stream again.
+            let _ = media.try_remove(stream).await;
         }
-        Ok(())
     }
 
-    async fn look(&mut self) -> Result<Vec<(StreamId, Disposable)>, StorageError> {
+    async fn look(&mut self, failures: &mut Failures) -> Result<Vec<(StreamId, Disposable)>, StorageError> {
         let media = &self.shared.media;
         let mut stored = media.store.streams().await?;
         {
@@ -122,28 +133,74 @@ impl Sweeper {
             stored.retain(|stream| !known.contains_key(stream));
         }
         let mut found = Vec::new();
+        let (mut kept, mut unknown) = (0_usize, 0_usize);
         for stream in stored {
             if self.left_alone.contains(&stream) {
                 continue;
             }
-            match media.store.disposable(stream, media.installation).await? {
-                Some(seen) => found.push((stream, seen)),
-                None if self.left_alone.len() < REMEMBERED => {
-                    self.left_alone.insert(stream);
+            match media.store.provenance(stream, media.installation).await {
+                Ok(Provenance::Disposable(seen)) => {
+                    found.push((stream, seen));
+                    continue;
                 }
-                // Looked at again each time.
-                None => {}
+                Ok(Provenance::Kept) => kept = kept.saturating_add(1),
+                Ok(Provenance::Unknown) => unknown = unknown.saturating_add(1),
+                // Looked at again by the next sweep. The other streams must not wait for this one's disk to be mended.
+                Err(error) => {
+                    failures.add(stream, error);
+                    continue;
+                }
+            }
+            // Beyond that, looked at again each time.
+            if self.left_alone.len() < REMEMBERED {
+                self.left_alone.insert(stream);
             }
         }
         if !self.said && !self.left_alone.is_empty() {
             self.said = true;
-            let streams = self.left_alone.len();
-            tracing::info!(
-                streams,
-                "storage holds streams that are recordings or not this installation's; they stay"
-            );
+            say_what_stays(kept, unknown);
         }
         Ok(found)
+    }
+}
+
+fn say_what_stays(kept: usize, unknown: usize) {
+    if kept > 0 {
+        tracing::info!(
+            streams = kept,
+            "storage holds streams that are recordings or another installation's; they stay"
+        );
+    }
+    if unknown > 0 {
+        tracing::info!(
+            streams = unknown,
+            "storage holds streams made by a version that did not say whose they are; they stay until you remove them, \
+             see \"Media of older versions\" in docs/operating.md"
+        );
+    }
+}
+
+/// The streams that one sweep could not look at, as the one line that is logged of them.
+#[derive(Default)]
+struct Failures {
+    streams: usize,
+    first: Option<(StreamId, StorageError)>,
+}
+
+impl Failures {
+    fn add(&mut self, stream: StreamId, error: StorageError) {
+        self.streams = self.streams.saturating_add(1);
+        self.first.get_or_insert((stream, error));
+    }
+
+    fn say(self) {
+        let Self { streams, first: Some((first, error)) } = self else { return };
+        tracing::warn!(
+            streams,
+            %first,
+            %error,
+            "in storage lie streams that there is no record of and whose states cannot be read; they stay, and are looked at again in an hour"
+        );
     }
 }
 

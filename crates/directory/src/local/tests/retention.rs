@@ -82,6 +82,29 @@ async fn what_there_is_no_record_of_is_removed_only_if_it_is_provably_ours_and_n
 }
 
 #[tokio::test]
+async fn a_state_that_cannot_be_read_does_not_keep_other_streams_without_a_record_from_being_removed() {
+    let mut stage = Stage::new().await;
+    let ours = InstallationId::of(&fake_workers::signing_key().verifying_key());
+    let mut streams = [(); 3].map(|()| StreamId::generate());
+    streams.sort_unstable_by_key(|stream| stream.0);
+    let [unreadable, lost, also_lost] = streams;
+    for stream in streams {
+        stage.write(stream, Some(Ownership { installation: ours, record: false })).await;
+    }
+    // Longer than any state, and looked at first: streams are looked at in the order of their ids.
+    let state = stage.folder.path().join(format!("media/live/{unreadable}/state-1.json"));
+    std::fs::File::options().write(true).open(state).unwrap().set_len(1 << 32).unwrap();
+    stage.restart().await;
+    let gone = async || {
+        let stored = stage.stored().await;
+        !stored.contains(&lost) && !stored.contains(&also_lost)
+    };
+    passing(Duration::from_secs(20), "the readable ones are gone", gone).await;
+    assert_eq!(stage.stored().await, [unreadable].into());
+    stage.directory.close().await;
+}
+
+#[tokio::test]
 async fn a_month_of_broadcasts_leaves_only_recordings_in_a_folder() {
     let stage = Stage::new().await;
     a_month(stage, 1, Stage::break_folder, Stage::mend_folder).await;
