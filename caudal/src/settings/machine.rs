@@ -190,7 +190,7 @@ fn program(name: &Path) -> Option<PathBuf> {
     std::env::split_paths(&folders).map(|folder| folder.join(name)).find(|path| runnable(path))
 }
 
-/// Keys go together, and a server that is not Amazon's has no other way to know who asks.
+/// Keys go together. Without them the instance's or a web identity's are used, with servers that are not Amazon's too.
 fn bucket_keys(settings: &Settings) -> Result<(), String> {
     if settings.storage.s3_bucket.is_none() {
         return Ok(());
@@ -203,10 +203,6 @@ fn bucket_keys(settings: &Settings) -> Result<(), String> {
         (false, true) => {
             Err("AWS_SECRET_ACCESS_KEY is given without AWS_ACCESS_KEY_ID: expected both".to_owned())
         }
-        (false, false) if settings.storage.s3_endpoint.is_some() => Err(
-            "AWS_ENDPOINT_URL is given without AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: expected both"
-                .to_owned(),
-        ),
         _ => Ok(()),
     }
 }

@@ -74,10 +74,6 @@ fn a_setting_that_cannot_work_on_this_machine_ends_the_start_in_words() {
             &[("AWS_S3_BUCKET", "streams"), ("AWS_ACCESS_KEY_ID", "hunter2")],
             "AWS_ACCESS_KEY_ID is given without AWS_SECRET_ACCESS_KEY",
         ),
-        (
-            &[("AWS_S3_BUCKET", "streams"), ("AWS_ENDPOINT_URL", "http://localhost:1")],
-            "AWS_ENDPOINT_URL is given without AWS_ACCESS_KEY_ID",
-        ),
         (&[("JWT_EXPIRES_IN", "8d")], "JWT_EXPIRES_IN is longer than JWT_REFRESH_EXPIRES_IN"),
         (&[("CAUDAL_CONFIG", &missing)], "CAUDAL_CONFIG is "),
         (&[("CAUDAL_CONFIG", &file)], "line 1: expected NAME = value"),
