@@ -61,7 +61,7 @@ const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(3);
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::io;
     use std::sync::Mutex;
 
@@ -101,10 +101,10 @@ mod tests {
 
     /// The levels of what was said about the storage.
     #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<Level>>>);
+    pub(crate) struct Lines(Arc<Mutex<Vec<Level>>>);
 
     impl Lines {
-        fn take(&self) -> Vec<Level> {
+        pub(crate) fn take(&self) -> Vec<Level> {
             std::mem::take(&mut self.0.lock().unwrap())
         }
     }

@@ -130,7 +130,6 @@ impl StorageHandle {
                 let Ok((job, took, result)) = done else { continue };
                 match result {
                     Ok(()) => {
-                        trouble.over();
                         self.metrics.storage_latency.observe(took.as_secs_f64());
                         let done = Settled { rendition: job.rendition, msn: job.msn, stored: true };
                         if settled.send(done).await.is_err() {
@@ -145,8 +144,10 @@ impl StorageHandle {
                 }
             }
             self.count(Vec::new());
-            if let Some(error) = failure {
-                trouble.wait(&error).await;
+            // Storage that takes some segments and refuses others (a nearly full disk) still fails.
+            match failure {
+                Some(error) => trouble.wait(&error).await,
+                None => trouble.over(),
             }
         }
     }
@@ -183,3 +184,55 @@ fn joined(pieces: &[Bytes]) -> Bytes {
 const MAX_UNSTORED: usize = 256 * 1024 * 1024;
 /// One segment of each usual rendition at once.
 const PARALLEL_PUTS: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use caudal_livestream::Epoch;
+    use tracing::Level;
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+    use crate::outage::Outage;
+    use crate::outage::tests::Lines;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_storage_that_takes_some_segments_and_refuses_others_is_said_to_fail_once() {
+        let lines = Lines::default();
+        let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines.clone()));
+        let folder = tempfile::tempdir().unwrap();
+        let store = SegmentStore::folder(folder.path()).unwrap();
+        let stream = StreamId::generate();
+        let refused = folder.path().join(format!("live/{stream}/720p"));
+        fs::create_dir_all(refused.parent().unwrap()).unwrap();
+        fs::write(&refused, "in the way").unwrap();
+
+        let handle = StorageHandle::new(Metrics::register(&prometheus::Registry::new()).unwrap());
+        handle.segment(job("720p", 0));
+        for msn in 0..GOOD {
+            handle.segment(job("source", msn));
+        }
+        let (settled, mut stored) = mpsc::channel(1);
+        let writer = handle.clone().write(store, stream, settled, Outage::default().watch());
+        let storage = async {
+            for _ in 0..GOOD {
+                assert_eq!(stored.recv().await.unwrap().rendition.as_str(), "source");
+            }
+            assert_eq!(lines.take(), [Level::WARN]);
+            fs::remove_file(&refused).unwrap();
+            handle.close();
+            assert_eq!(stored.recv().await.unwrap().rendition.as_str(), "720p");
+        };
+        tokio::join!(writer, storage);
+        assert_eq!(lines.take(), [Level::INFO]);
+    }
+
+    fn job(rendition: &str, msn: u64) -> SegmentJob {
+        let pieces = vec![Bytes::from_static(b"media")];
+        SegmentJob { rendition: rendition.parse().unwrap(), msn: Msn(msn), epoch: Epoch(1), pieces }
+    }
+
+    /// Several batches of them, each with the refused one.
+    const GOOD: u64 = 20;
+}
