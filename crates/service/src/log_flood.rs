@@ -84,24 +84,17 @@ impl<Place: Clone + Eq + Hash> FloodGate<Place> {
         Self { places: HashMap::new(), sources: Sources { young: HashMap::new(), old: HashMap::new() } }
     }
 
-    /// Whether a line from `place` is written at `now`. `source` says whom it is about; it and `line` are asked only when
-    /// that matters.
-    pub(crate) fn admits(
-        &mut self,
-        place: &Place,
-        now: Instant,
-        source: impl FnOnce() -> Option<u64>,
-        line: impl FnOnce() -> Line,
-    ) -> bool {
+    /// Whether a line from `place` is written at `now`. `source` says whom it is about.
+    pub(crate) fn admits(&mut self, place: &Place, now: Instant, source: Option<u64>, line: Line) -> bool {
         let state = self
             .places
             .entry(place.clone())
             .or_insert_with(|| PlaceState { allowance: Allowance { whole_at: now }, left_out: None });
         let admitted = state.allowance.has_room(now, PLACE_BURST, PLACE_INTERVAL)
-            && source().is_none_or(|source| self.sources.admit((place.clone(), source), now))
+            && source.is_none_or(|source| self.sources.admit((place.clone(), source), now))
             && state.allowance.takes(now, PLACE_BURST, PLACE_INTERVAL);
         if !admitted {
-            let left_out = state.left_out.get_or_insert_with(|| LeftOut { lines: 0, like: line() });
+            let left_out = state.left_out.get_or_insert_with(|| LeftOut { lines: 0, like: line });
             left_out.lines = left_out.lines.saturating_add(1);
         }
         admitted
@@ -165,16 +158,13 @@ impl<S: Subscriber> Layer<S> for FloodLayer {
         if metadata.target() == SUMMARY {
             return true;
         }
-        let source = || {
-            let mut about = About(None);
-            event.record(&mut about);
-            about.0.map(|about| self.hash.hash_one(about))
-        };
-        let line = || {
-            let mut message = Message(String::new());
-            event.record(&mut message);
-            Line { level: *metadata.level(), target: metadata.target(), message: message.0 }
-        };
+        // Before the gate is locked: a field's `Debug` or `Display` may itself log, or panic, which logs too.
+        let mut about = About(None);
+        event.record(&mut about);
+        let source = about.0.map(|about| self.hash.hash_one(about));
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        let line = Line { level: *metadata.level(), target: metadata.target(), message: message.0 };
         self.gate().admits(&metadata.callsite(), Instant::now(), source, line)
     }
 }

@@ -1,3 +1,10 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tracing::Dispatch;
+use tracing::dispatcher::with_default;
+use tracing_subscriber::layer::SubscriberExt as _;
+
 use super::*;
 
 type Gate = FloodGate<&'static str>;
@@ -18,7 +25,7 @@ fn written(
     (0..lines)
         .map(|index| {
             let now = from + apart * index;
-            u32::from(gate.admits(&place, now, || source, || line(place)))
+            u32::from(gate.admits(&place, now, source, line(place)))
         })
         .sum()
 }
@@ -55,7 +62,7 @@ fn sources_without_number_cost_a_bounded_memory_and_do_not_get_more_lines_than_t
     let mut admitted = 0;
     for source in 0..100_000 {
         let now = start + Duration::from_millis(source / 10);
-        admitted += u32::from(gate.admits(&"refused", now, || Some(source), || line("refused")));
+        admitted += u32::from(gate.admits(&"refused", now, Some(source), line("refused")));
     }
     assert_eq!(admitted, PLACE_BURST + 99);
     assert!(gate.sources.young.len() + gate.sources.old.len() <= 2 * MOST_SOURCES);
@@ -80,4 +87,54 @@ fn a_quiet_place_has_its_burst_again() {
     assert_eq!(written(&mut gate, "refused", None, start, Duration::ZERO, 1000), PLACE_BURST);
     let later = start + Duration::from_secs(3600);
     assert_eq!(written(&mut gate, "refused", None, later, Duration::ZERO, 1000), PLACE_BURST);
+}
+
+#[test]
+fn a_field_that_logs_or_panics_while_it_is_formatted_does_not_stop_the_log() {
+    let written = Written::default();
+    let log = Dispatch::new(tracing_subscriber::registry().with(written.clone()).with(FloodLayer::new()));
+    let logs = LogsInDebug { log: log.clone(), panics: false };
+    let panics = LogsInDebug { log: log.clone(), panics: true };
+    with_default(&log, || {
+        tracing::warn!(stream = ?logs, "about {logs:?}");
+        assert_eq!(written.lines(), 3, "the line, and one from inside each of its two fields");
+        catch_unwind(AssertUnwindSafe(|| tracing::warn!(stream = ?panics, "about a stream"))).unwrap_err();
+        assert_eq!(written.lines(), 4, "what was logged before the panic");
+        catch_unwind(AssertUnwindSafe(|| tracing::warn!("about {panics:?}"))).unwrap_err();
+        assert_eq!(written.lines(), 5);
+        tracing::warn!("afterwards");
+        assert_eq!(written.lines(), 6);
+    });
+}
+
+struct LogsInDebug {
+    log: Dispatch,
+    panics: bool,
+}
+
+impl fmt::Debug for LogsInDebug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // On another thread, because with a log that is not the whole process's, tracing drops what is logged inside.
+        std::thread::scope(|scope| {
+            scope.spawn(|| with_default(&self.log, || tracing::warn!("from inside")));
+        });
+        assert!(!self.panics, "a Debug that panics");
+        f.write_str("a stream")
+    }
+}
+
+/// Counts the lines that the gate lets through.
+#[derive(Clone, Default)]
+struct Written(Arc<AtomicUsize>);
+
+impl Written {
+    fn lines(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Written {
+    fn on_event(&self, _: &Event<'_>, _: Context<'_, S>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
