@@ -85,7 +85,8 @@ struct Files {
 struct Pair {
     chain_and_key: Arc<CertifiedKey>,
     not_before: SystemTime,
-    /// Of the certificate in the chain that ends first.
+    /// Of the server's own certificate, the first. Clients build their own path to a root, so that an issuer's certificate
+    /// that has expired (an old cross-signature, for example) often hurts nobody.
     not_after: SystemTime,
     fingerprint: Fingerprint,
 }
@@ -104,7 +105,7 @@ impl ResolvesServerCert for Shown {
 }
 
 impl Certificate {
-    /// Reads the chain in `certificate` and the key in `key`, and registers when the chain ends with `registry`.
+    /// Reads the chain in `certificate` and the key in `key`, and registers when the certificate expires with `registry`.
     ///
     /// # Errors
     /// [`TlsError`] when they cannot be used; a certificate that has expired can.
@@ -189,16 +190,16 @@ impl Files {
         let chain = CertificateDer::pem_slice_iter(&certificate_pem)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| damaged(certificate, error.to_string()))?;
-        if chain.is_empty() {
-            return Err(TlsError::NoCertificate { path: certificate.clone() });
-        }
-        let (mut not_before, mut not_after) = (i64::MIN, i64::MAX);
+        let mut validity = None;
         for one in &chain {
             let (_, parsed) = x509_parser::parse_x509_certificate(one)
                 .map_err(|error| damaged(certificate, error.to_string()))?;
-            not_before = not_before.max(parsed.validity().not_before.timestamp());
-            not_after = not_after.min(parsed.validity().not_after.timestamp());
+            let parsed = parsed.validity();
+            validity.get_or_insert((parsed.not_before.timestamp(), parsed.not_after.timestamp()));
         }
+        let Some((not_before, not_after)) = validity else {
+            return Err(TlsError::NoCertificate { path: certificate.clone() });
+        };
         let private = PrivateKeyDer::from_pem_slice(&key_pem).map_err(|error| match error {
             pem::Error::NoItemsFound => TlsError::NoKey { path: key.clone() },
             other => damaged(key, other.to_string()),

@@ -214,6 +214,21 @@ fn files_that_are_no_pair_are_refused_in_words_that_name_the_file() {
 }
 
 #[test]
+fn an_issuer_that_has_expired_does_not_make_the_certificate_expired() {
+    let (place, own) = (Place::new(), pair());
+    place.put(&own);
+    let (_certificate, alone) = place.load();
+    let mut expired = rcgen::CertificateParams::new(["an old issuer".to_owned()]).unwrap();
+    expired.not_before = rcgen::date_time_ymd(2001, 1, 1);
+    expired.not_after = rcgen::date_time_ymd(2002, 1, 1);
+    let issuer = expired.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+    fs::write(place.certificate(), own.cert.pem() + &issuer.pem()).unwrap();
+    let (_certificate, mut watch) = place.load();
+    assert_eq!((watch.not_before, watch.not_after), (alone.not_before, alone.not_after));
+    assert_eq!(watch.validity(SystemTime::now()), None);
+}
+
+#[test]
 fn the_end_of_the_certificate_is_a_metric() {
     let place = Place::new();
     place.put(&pair());
