@@ -137,12 +137,12 @@ pub(crate) async fn limit(State(app): State<Arc<App>>, request: Request, next: N
         if let Some(peer) = Client::peer(&parts) {
             app.forwarding.look(&app.trusted_proxies, peer, &parts.headers);
         }
+        let class = if is_watching(&parts) { Class::Watching } else { Class::Requests };
         // Only the signature counts here: a revoked session is refused later, and until then has a bucket of its own.
         if let Some(claims) = bearer(&parts.headers).and_then(|token| app.access_tokens.verify(token).ok()) {
             // First: what this refuses does not use up the neighbours' share of the address.
-            exchange.count(&app, Class::Requests, &Bucket::of_user(claims.user)).await?;
+            exchange.count(&app, class, &Bucket::of_user(class, claims.user)).await?;
         }
-        let class = if is_watching(&parts) { Class::Watching } else { Class::Requests };
         let bucket = Bucket::of_origin(class, Origin::from(origin(&app, &parts)?));
         exchange.count(&app, class, &bucket).await
     };

@@ -38,7 +38,8 @@ impl Default for Limits {
 pub(crate) enum Class {
     /// Everything else.
     Requests,
-    /// What watch pages ask while somebody watches: a school has one address, and must not lock itself out by watching.
+    /// What watch pages ask while somebody watches: a school has one address and a person many tabs, and neither must lock
+    /// itself out by watching.
     Watching,
     /// What could be guessed, by one address at one account.
     Attempts,
@@ -93,14 +94,13 @@ pub(crate) enum Target<'a> {
 pub(crate) struct Bucket(String);
 
 impl Bucket {
-    pub(crate) fn of_user(user: Uuid) -> Self {
-        Self(format!("r:u:{}", user.simple()))
+    pub(crate) fn of_user(class: Class, user: Uuid) -> Self {
+        Self(format!("{}:u:{}", kind(class), user.simple()))
     }
 
     /// Of everybody there, logged in or not.
     pub(crate) fn of_origin(class: Class, origin: Origin) -> Self {
-        let kind = if class == Class::Watching { "w" } else { "r" };
-        Self(format!("{kind}:a:{origin}"))
+        Self(format!("{}:a:{origin}", kind(class)))
     }
 
     pub(crate) fn attempts(origin: Origin, target: Target<'_>) -> Self {
@@ -119,6 +119,10 @@ impl Bucket {
     pub(crate) fn attempts_by_strangers(target: Target<'_>) -> Self {
         Self(format!("s:{}", short(target)))
     }
+}
+
+fn kind(class: Class) -> &'static str {
+    if class == Class::Watching { "w" } else { "r" }
 }
 
 /// A name may be long, and may be a password typed into the wrong field: only its hash is kept.

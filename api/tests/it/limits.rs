@@ -240,6 +240,19 @@ async fn a_school_that_watches_does_not_lock_itself_out() {
 }
 
 #[tokio::test]
+async fn a_streamer_with_many_watch_pages_open_is_not_locked_out_of_the_studio() {
+    let api = Running::start_with(|config| config.limits = Limits::default()).await;
+    let ana = api.register("ana").await;
+    let path = format!("/api/streams/{}", ana.goes_live().await);
+    for _ in 0..200 {
+        assert_eq!(ana.get(&path).await.status, 200);
+    }
+    let answer = ana.get("/api/streams").await;
+    assert_eq!((answer.status.as_u16(), answer.header("ratelimit-policy")), (200, "\"requests\";q=100;w=60"));
+    assert_eq!(ana.get(&path).await.header("ratelimit-policy"), "\"watching\";q=3000;w=60");
+}
+
+#[tokio::test]
 async fn watching_has_its_limit_too() {
     let api = Running::start_with(|config| config.limits.requests_a_minute = 1).await;
     let path = format!("/api/streams/{}", uuid::Uuid::now_v7());
