@@ -52,8 +52,7 @@ pub(crate) async fn watch(store: RedisStore, shutdown: CancellationToken) {
         let answer: redis::RedisResult<()> = redis::cmd("PING").query_async(&mut connection).await;
         match reachable.heard(answer.map_err(|error| error.to_string())) {
             Some(Change::Gone(reason)) => tracing::warn!(
-                "Redis (REDIS_URL) is away: {reason}; until it is back each replica counts limits for itself, and ended \
-                 sessions are looked up in PostgreSQL"
+                "Redis (REDIS_URL) is away: {reason}; until it is back each replica counts limits for itself"
             ),
             Some(Change::Back) => tracing::info!("Redis is back"),
             None => {}
