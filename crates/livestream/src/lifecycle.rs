@@ -63,9 +63,9 @@ enum Stage {
     Over {
         reason: EndReason,
         ended_at: UnixMillis,
-        /// Until when viewers may look once more.
+        /// When the media may be removed: until then, viewers may look once more.
         forget: Option<Deadline>,
-        /// That has passed.
+        /// True once `forget` has passed: the media may go, and the record after it.
         forgotten: bool,
     },
 }

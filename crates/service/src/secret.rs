@@ -8,13 +8,13 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 use thiserror::Error;
 
-/// Why a secret could not be had.
+/// Why a secret cannot be read.
 #[derive(Debug, Error)]
 pub enum SecretError {
     /// Both ways at once.
     #[error("{0} and {0}_FILE are both set; set one of them")]
     Both(&'static str),
-    /// The file is not to be read.
+    /// The file cannot be read.
     #[error("{name}_FILE: {path} cannot be read: {reason}", path = path.display())]
     Unreadable {
         /// The secret's name.

@@ -51,7 +51,7 @@ impl SegmentStore {
             Err(CreateError::AlreadyExists) => match self.state(claim.stream, claim.epoch).await {
                 Ok(Some(found)) if found.worker.worker == claim.worker.worker => Ok(()),
                 Err(error) if !is_damage(&error) => Err(error.into()),
-                // Nobody can say whose it was; the next epoch is free.
+                // Another worker's claim, or one too damaged to tell whose: this epoch is taken, and the next can be claimed.
                 Ok(_) | Err(_) => Err(ClaimError::Taken(claim.epoch)),
             },
             Err(CreateError::Storage(error)) => Err(error.into()),

@@ -67,7 +67,7 @@ pub struct Version {
 /// The store cannot be opened.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    /// The folder is not to be had.
+    /// The folder cannot be created or opened.
     #[error("the storage folder {path} cannot be used: {source}", path = path.display())]
     Folder {
         /// Which.
