@@ -1,5 +1,5 @@
-//! Access tokens: JWTs that live for `JWT_EXPIRES_IN`. A signature alone says whose a token is; whether the session behind it
-//! goes on, PostgreSQL is asked with each request that needs a person (`caller.rs`).
+//! Access tokens: JWTs that live for `JWT_EXPIRES_IN`. The signature alone says whose a token is; whether its session goes
+//! on is asked of PostgreSQL with each request that needs a person (`caller.rs`).
 
 use std::time::Duration;
 
