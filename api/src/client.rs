@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
-pub(crate) use caudal_service::forwarded::Origin;
 pub use caudal_service::forwarded::{InvalidRange, TrustedProxies};
+pub(crate) use caudal_service::origin::Origin;
 use uuid::Uuid;
 
 use crate::app::App;

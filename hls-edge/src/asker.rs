@@ -8,7 +8,7 @@ use axum::extract::{ConnectInfo, FromRequestParts, Request};
 use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
 use axum::http::uri::{PathAndQuery, Uri};
-use caudal_service::forwarded::Origin;
+use caudal_service::origin::Origin;
 
 use crate::edge::Edge;
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use caudal_livestream::record::{LiveStream, Phase};
 use caudal_livestream::timeline::{SegmentPhase, Timeline};
 use caudal_livestream::{RenditionName, StreamId};
-use caudal_service::forwarded::{Origin as Address, TrustedProxies};
+use caudal_service::forwarded::TrustedProxies;
+use caudal_service::origin::Origin;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -32,7 +33,7 @@ pub(crate) struct Edge {
 }
 
 /// Where a stream's answers come from.
-pub(crate) enum Origin {
+pub(crate) enum Source {
     /// From the worker's feed and what is remembered of it.
     Live(Arc<Watched>),
     /// From storage: the broadcast is over.
@@ -41,26 +42,26 @@ pub(crate) enum Origin {
 
 impl Edge {
     /// The stream, if the directory knows it and anybody may watch it.
-    pub(crate) fn origin(&self, stream: StreamId) -> Result<(Arc<LiveStream>, Origin), Refusal> {
+    pub(crate) fn source(&self, stream: StreamId) -> Result<(Arc<LiveStream>, Source), Refusal> {
         let record = self.streams.public(stream).ok_or(Refusal::NotFound)?;
         let over = matches!(record.status.phase, Phase::Ended | Phase::Failed);
-        let origin = if over {
+        let source = if over {
             // Whoever watched the end goes on from memory: the same playlist, with ENDLIST.
             self.streams
                 .followed(stream)
                 .filter(|watched| watched.whole().borrow().is_some())
-                .map_or(Origin::Stored, Origin::Live)
+                .map_or(Source::Stored, Source::Live)
         } else {
-            Origin::Live(self.streams.follow(Arc::clone(&record)))
+            Source::Live(self.streams.follow(Arc::clone(&record)))
         };
-        Ok((record, origin))
+        Ok((record, source))
     }
 
     /// The stream as it stands; waits for its first announcement.
     async fn stream_view(
         &self,
         watched: &Watched,
-        address: Option<Address>,
+        address: Option<Origin>,
     ) -> Result<Arc<StreamView>, Refusal> {
         self.stream_view_once(watched, address, |_| true).await
     }
@@ -70,7 +71,7 @@ impl Edge {
     pub(crate) async fn stream_view_to_join(
         &self,
         watched: &Watched,
-        address: Option<Address>,
+        address: Option<Origin>,
     ) -> Result<Arc<StreamView>, Refusal> {
         let has_enough = |timeline: &Timeline| {
             let lead = timeline.tracks.first();
@@ -84,7 +85,7 @@ impl Edge {
     pub(crate) async fn stream_view_with_a_segment(
         &self,
         watched: &Watched,
-        address: Option<Address>,
+        address: Option<Origin>,
     ) -> Result<Arc<StreamView>, Refusal> {
         let has_a_segment = |timeline: &Timeline| {
             let mut segments = timeline.tracks.iter().flat_map(|track| &track.segments);
@@ -96,7 +97,7 @@ impl Edge {
     async fn stream_view_once(
         &self,
         watched: &Watched,
-        address: Option<Address>,
+        address: Option<Origin>,
         holds: impl Fn(&Timeline) -> bool,
     ) -> Result<Arc<StreamView>, Refusal> {
         let mut whole = watched.whole();
@@ -108,7 +109,7 @@ impl Edge {
     pub(crate) async fn rendition(
         &self,
         watched: &Watched,
-        address: Option<Address>,
+        address: Option<Origin>,
         name: &RenditionName,
     ) -> Result<watch::Receiver<Arc<RenditionView>>, Refusal> {
         self.stream_view(watched, address).await?;
@@ -120,7 +121,7 @@ impl Edge {
     pub(crate) async fn until<V: Clone, T>(
         &self,
         watched: &Watched,
-        address: Option<Address>,
+        address: Option<Origin>,
         receiver: &mut watch::Receiver<V>,
         patience: Duration,
         mut judge: impl FnMut(V) -> Option<Result<T, Refusal>>,

@@ -9,12 +9,12 @@ use bytes::Bytes;
 use caudal_livestream::timeline::{Segment, SegmentPhase, Timeline, Track};
 use caudal_livestream::{Epoch, Msn, PartNumber, RenditionName, StreamId};
 use caudal_media::playlist::next_part;
-use caudal_service::forwarded::Origin as Address;
+use caudal_service::origin::Origin;
 use caudal_storage::{Key, StreamFile};
 
 use crate::answer::{Cache, Refusal, media};
 use crate::asker::Asker;
-use crate::edge::{Edge, Origin, patience};
+use crate::edge::{Edge, Source, patience};
 use crate::memory::FileKey;
 use crate::playlists::newest;
 use crate::rendered::RenditionView;
@@ -39,15 +39,15 @@ pub(crate) async fn get_media_file(
         let stream: StreamId = stream.parse().map_err(|_| Refusal::NotFound)?;
         let rendition: RenditionName = rendition.parse().map_err(|_| Refusal::NotFound)?;
         let file: MediaFile = file.parse().map_err(|_| Refusal::NotFound)?;
-        let (_, origin) = edge.origin(stream)?;
+        let (_, source) = edge.source(stream)?;
         let content_type = if rendition.as_str() == AUDIO { "audio/mp4" } else { "video/mp4" };
-        match origin {
-            Origin::Stored => {
+        match source {
+            Source::Stored => {
                 let stored = stored_file(&rendition, &file).ok_or(Refusal::NotFound)?;
                 let data = edge.stored.listed(stream, &rendition, &file.to_string(), stored).await?;
                 Ok(media(data, content_type, Cache::Immutable, &asked))
             }
-            Origin::Live(watched) => {
+            Source::Live(watched) => {
                 let key = FileKey { rendition, file };
                 let (data, cache) = live(&edge, &watched, asker.origin, key.clone()).await?;
                 let response = media(data, content_type, cache, &asked);
@@ -67,7 +67,7 @@ pub(crate) async fn get_media_file(
 async fn live(
     edge: &Edge,
     watched: &Watched,
-    address: Option<Address>,
+    address: Option<Origin>,
     key: FileKey,
 ) -> Result<(Bytes, Cache), Refusal> {
     let mut receiver = edge.rendition(watched, address, &key.rendition).await?;

@@ -13,7 +13,7 @@ use caudal_storage::StreamFile;
 
 use crate::answer::{Cache, Refusal, text};
 use crate::asker::Asker;
-use crate::edge::{Edge, Origin, patience};
+use crate::edge::{Edge, Source, patience};
 use crate::reload::{Reload, decide};
 use crate::request::{Directives, query_value};
 use crate::routes::count;
@@ -28,16 +28,16 @@ pub(crate) async fn get_master(
 ) -> Response {
     let answer = async {
         let stream: StreamId = stream.parse().map_err(|_| Refusal::NotFound)?;
-        let (_, origin) = edge.origin(stream)?;
-        match origin {
-            Origin::Stored => {
+        let (_, source) = edge.source(stream)?;
+        match source {
+            Source::Stored => {
                 let master = edge.stored.whole(stream, StreamFile::Master).await?;
                 Ok(text(&master, playlist::CONTENT_TYPE, Cache::Seconds(1), &asked))
             }
-            Origin::Live(_) if wants_ticket(query.as_deref()) && !edge.viewers.has_ticket(stream, &asker) => {
+            Source::Live(_) if wants_ticket(query.as_deref()) && !edge.viewers.has_ticket(stream, &asker) => {
                 Ok(ticketed(stream, &edge.viewers.new_ticket(stream), asker.ticket.is_some()))
             }
-            Origin::Live(watched) => {
+            Source::Live(watched) => {
                 let view = edge.stream_view_to_join(&watched, asker.origin).await?;
                 // What a player asks for next; its feed is opened meanwhile.
                 let tracks = &view.timeline.tracks;
@@ -62,13 +62,13 @@ pub(crate) async fn get_manifest(
 ) -> Response {
     let answer = async {
         let stream: StreamId = stream.parse().map_err(|_| Refusal::NotFound)?;
-        let (_, origin) = edge.origin(stream)?;
-        match origin {
-            Origin::Stored => {
+        let (_, source) = edge.source(stream)?;
+        match source {
+            Source::Stored => {
                 let manifest = edge.stored.whole(stream, StreamFile::Manifest).await?;
                 Ok(text(&manifest, manifest::CONTENT_TYPE, Cache::Seconds(1), &asked))
             }
-            Origin::Live(watched) => {
+            Source::Live(watched) => {
                 let view = edge.stream_view_with_a_segment(&watched, asker.origin).await?;
                 Ok(text(&view.manifest(), manifest::CONTENT_TYPE, plain(&view.timeline), &asked))
             }
@@ -91,13 +91,13 @@ pub(crate) async fn get_media_playlist(
         let rendition: RenditionName = rendition.parse().map_err(|_| Refusal::NotFound)?;
         let query = query.as_deref().unwrap_or_default();
         let directives = Directives::parse(query)?;
-        let (_, origin) = edge.origin(stream)?;
-        match origin {
-            Origin::Stored => {
+        let (_, source) = edge.source(stream)?;
+        match source {
+            Source::Stored => {
                 let playlist = edge.stored.playlist(stream, &rendition).await?;
                 Ok(text(&playlist, playlist::CONTENT_TYPE, Cache::Seconds(1), &asked))
             }
-            Origin::Live(watched) => {
+            Source::Live(watched) => {
                 let mut receiver = edge.rendition(&watched, asker.origin, &rendition).await?;
                 watched.want(&[rendition]);
                 let patience = patience(&receiver.borrow().timeline);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use caudal_service::forwarded::Origin;
+use caudal_service::origin::Origin;
 use prometheus::IntGauge;
 use tokio::sync::{Semaphore, SemaphorePermit};
 

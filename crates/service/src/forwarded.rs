@@ -1,7 +1,6 @@
 //! Who is on the other side of a connection or a request, as far as its address is known to be real.
 
-use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use http::HeaderMap;
@@ -98,25 +97,6 @@ fn bits(address: IpAddr) -> u128 {
     }
 }
 
-/// The origin that limits count: an IPv4 address, or an IPv6 /64, because one household has all of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Origin(IpAddr);
-
-impl From<IpAddr> for Origin {
-    fn from(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-            address @ IpAddr::V4(_) => address,
-        })
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,13 +147,5 @@ mod tests {
         for nonsense in ["10.0.0.0/33", "10.0.0/8", "host", "::/129"] {
             assert!(nonsense.parse::<TrustedProxies>().is_err(), "{nonsense}");
         }
-    }
-
-    #[test]
-    fn a_household_counts_as_one() {
-        let origin = |text: &str| Origin::from(text.parse::<IpAddr>().unwrap());
-        assert_eq!(origin("2001:db8:1:2::1"), origin("2001:db8:1:2:ffff::9"));
-        assert_ne!(origin("2001:db8:1:2::1"), origin("2001:db8:1:3::1"));
-        assert_eq!(origin("::ffff:192.0.2.1"), origin("192.0.2.1"));
     }
 }

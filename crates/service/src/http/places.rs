@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 use super::conduct::Conduct;
-use crate::forwarded::{Origin, TrustedProxies};
+use crate::forwarded::TrustedProxies;
+use crate::origin::Origin;
 
 /// How many connections there may be.
 #[derive(Clone, Debug)]
