@@ -1,20 +1,27 @@
-//! Seats for publishers that may publish.
+//! Seats for publishers that were let in.
 
-use std::sync::Arc;
-
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// All of this router's seats. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
 pub(crate) struct Seats {
-    all: Arc<Semaphore>,
-    /// Kept free for those whose broadcast goes on: the connection they lost may still hold their seat.
-    returning: Arc<Semaphore>,
+    /// For everybody.
+    seats: usize,
+    /// Further ones, kept free for those whose broadcast goes on: the connection they lost may still hold their seat.
+    reserve: usize,
+    taken: Taken,
 }
+
+/// How many are taken. Not which: a seat that is given back fills the reserve first, whoever had it.
+#[derive(Clone, Debug, Default)]
+struct Taken(
+    // Held for single operations only, never across an await.
+    Arc<Mutex<usize>>,
+);
 
 /// One publisher's; given back when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Seat(#[expect(dead_code, reason = "held")] OwnedSemaphorePermit);
+pub(crate) struct Seat(Taken);
 
 /// Who wants a seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,18 +35,35 @@ pub(crate) enum Guest {
 impl Seats {
     /// So many for everybody, and a tenth as many for those who return.
     pub(crate) fn new(seats: usize) -> Self {
-        let reserve = seats.div_ceil(RESERVE);
-        Self { all: Arc::new(Semaphore::new(seats)), returning: Arc::new(Semaphore::new(reserve)) }
+        Self { seats, reserve: seats.div_ceil(RESERVE), taken: Taken::default() }
     }
 
     /// A seat, if there is one for this guest.
     pub(crate) fn take(&self, guest: Guest) -> Option<Seat> {
-        let seat = Arc::clone(&self.all).try_acquire_owned();
-        let seat = match guest {
-            Guest::New => seat,
-            Guest::Returning => seat.or_else(|_| Arc::clone(&self.returning).try_acquire_owned()),
+        let limit = match guest {
+            Guest::New => self.seats,
+            Guest::Returning => self.seats.saturating_add(self.reserve),
         };
-        seat.ok().map(Seat)
+        let mut taken = self.taken.lock();
+        if *taken >= limit {
+            return None;
+        }
+        *taken = taken.saturating_add(1);
+        drop(taken);
+        Some(Seat(self.taken.clone()))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut taken = self.0.lock();
+        *taken = taken.saturating_sub(1);
+    }
+}
+
+impl Taken {
+    fn lock(&self) -> MutexGuard<'_, usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -51,14 +75,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_returns_finds_a_seat_although_all_are_taken() {
+    fn whoever_returns_finds_a_seat_although_all_are_taken_and_a_seat_that_is_given_back_fills_the_reserve_first()
+     {
+        use Guest::{New, Returning};
         let seats = Seats::new(2);
-        let first = seats.take(Guest::New).unwrap();
-        let _second = seats.take(Guest::New).unwrap();
-        assert!(seats.take(Guest::New).is_none());
-        let _returned = seats.take(Guest::Returning).unwrap();
-        assert!(seats.take(Guest::Returning).is_none(), "the reserve is bounded too");
-        drop(first);
-        assert!(seats.take(Guest::New).is_some());
+        let mut held = Vec::new();
+        for (case, given_back, guest, found) in [
+            ("the first", 0, New, true),
+            ("the last for everybody", 0, New, true),
+            ("all are taken", 0, New, false),
+            ("one of them returns", 0, Returning, true),
+            ("the reserve is bounded too", 0, Returning, false),
+            ("its lost connection has ended", 1, New, false),
+            ("so that another one can return", 0, Returning, true),
+            ("and again", 1, Returning, true),
+            ("two have ended", 2, New, true),
+            ("all are taken again", 0, New, false),
+        ] {
+            held.drain(..given_back);
+            let seat = seats.take(guest);
+            assert_eq!(seat.is_some(), found, "{case}");
+            held.extend(seat);
+        }
     }
 }
