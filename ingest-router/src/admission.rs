@@ -12,16 +12,16 @@ use caudal_livestream::admission::{
 use caudal_livestream::record::{DesiredState, Ingest, LiveStream, Spec};
 use caudal_livestream::{Generation, SessionId, StreamId};
 use caudal_rtmp::{PublishRequested, Refusal};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::authorize::{Answer, Api};
+use crate::contenders::{Contender, Contenders};
 use crate::guess_guard::GuessGuard;
 use crate::judges::Judges;
 use crate::known_keys::{KeyHash, KnownKeys, is_open};
 use crate::metrics::{Metrics, RefusalReason};
 use crate::seats::{Guest, Seat, Seats};
 use crate::takeover::{HOLD, Judgement, judge};
-use crate::waiting_room::Place;
 use crate::words;
 
 /// Decides about publishers.
@@ -34,6 +34,7 @@ pub(crate) struct Admission {
     pub(crate) guesses: Mutex<GuessGuard>,
     pub(crate) metrics: Metrics,
     pub(crate) seats: Seats,
+    pub(crate) contenders: Contenders,
     /// What a second publisher means, where this router's settings say so.
     pub(crate) second_publisher: Option<SecondPublisher>,
     /// This router's name in the directory.
@@ -115,24 +116,23 @@ enum Standing {
     Taken {
         record: Arc<LiveStream>,
         generation: Generation,
+        seat: Seat,
     },
     /// This stream takes no publisher any more: the api is asked for a new one.
     Over(StreamId),
 }
 
 impl Admission {
-    /// Decides about `applicant`, who holds `place` until it has a seat; gives up when `gone` resolves, as long as nothing
-    /// has been decided.
+    /// Decides about `applicant`, who has a seat once it is in, and not before; gives up when `gone` resolves, as long as
+    /// nothing has been decided.
     pub(crate) async fn admit(
         &self,
         applicant: &Applicant,
-        place: &Place,
         gone: impl Future<Output = ()>,
     ) -> Result<Admitted, NotAdmitted> {
         let mut gone = pin!(gone);
         let hash = KeyHash::of(&applicant.key);
         self.check_guesses(applicant, &hash)?;
-        let mut seat = None;
         let mut ended = None;
         for _ in 0..MAX_STREAMS_TRIED {
             let request = AuthorizeRequest {
@@ -149,7 +149,7 @@ impl Admission {
             let standing = match answer {
                 Answer::Authorized(authorized) => {
                     self.known_keys.accept(authorized.stream);
-                    self.seat(&mut seat, self.directory.get(authorized.stream).as_deref(), place)?;
+                    let _contender = self.only_one(authorized.stream, gone.as_mut()).await?;
                     self.place(&authorized, applicant, &hash, gone.as_mut()).await?
                 }
                 Answer::Denied(denied) => {
@@ -164,42 +164,40 @@ impl Admission {
                         return Err(unavailable());
                     };
                     tracing::warn!(problem, stream = %record.spec.stream, "the api is away; the key's stream is open");
-                    self.seat(&mut seat, Some(&record), place)?;
+                    let _contender = self.only_one(record.spec.stream, gone.as_mut()).await?;
                     self.contend(record, SecondPublisher::default(), applicant, &hash, gone.as_mut()).await?
                 }
             };
-            match (standing, seat.take()) {
-                (Standing::Taken { record, generation }, Some(seat)) => {
+            match standing {
+                Standing::Taken { record, generation, seat } => {
                     return Ok(Admitted { record, generation, seat });
                 }
-                (Standing::Taken { .. }, None) => return Err(unavailable()),
-                (Standing::Over(stream), taken) => (ended, seat) = (Some(stream), taken),
+                Standing::Over(stream) => ended = Some(stream),
             }
         }
         Err(refused(Refusal::Rejected, RefusalReason::Unavailable, words::STILL_CLOSING))
     }
 
-    /// Takes a seat for an authorized publisher of the stream with this record, if there is one, and gives its place in the
-    /// waiting room to others.
-    fn seat(
+    /// Waits until nobody else tries to become the publisher of `stream`, for as long as one contender may be held.
+    async fn only_one(
         &self,
-        seat: &mut Option<Seat>,
-        record: Option<&LiveStream>,
-        place: &Place,
-    ) -> Result<(), NotAdmitted> {
-        if seat.is_some() {
-            return Ok(());
+        stream: StreamId,
+        gone: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<Contender<'_>, NotAdmitted> {
+        tokio::select! {
+            entered = timeout(HOLD, self.contenders.enter(stream)) => entered
+                .map_err(|_| refused(Refusal::BadName, RefusalReason::AlreadyLive, words::RIVALS)),
+            () = gone => Err(NotAdmitted::Gone),
         }
-        let guest = if record.is_some_and(is_open) { Guest::Returning } else { Guest::New };
-        let Some(taken) = self.seats.take(guest) else {
+    }
+
+    /// A seat, for the moment in which the directory is asked to make its holder the publisher. Whoever is still being
+    /// judged has none, so that many connections with one key take no seats from other people.
+    fn seat(&self, guest: Guest) -> Result<Seat, NotAdmitted> {
+        self.seats.take(guest).ok_or_else(|| {
             tracing::warn!("every seat for a publisher is taken");
-            return Err(refused(Refusal::Rejected, RefusalReason::TooManyPublishers, words::NO_SEAT));
-        };
-        if !place.leave() {
-            return Err(NotAdmitted::Gone);
-        }
-        *seat = Some(taken);
-        Ok(())
+            refused(Refusal::Rejected, RefusalReason::TooManyPublishers, words::NO_SEAT)
+        })
     }
 
     /// A key whose broadcast is open is no guess, whoever else guesses from its address.
@@ -245,20 +243,27 @@ impl Admission {
     ) -> Result<Standing, NotAdmitted> {
         let record = match self.directory.get(authorized.stream) {
             Some(record) => record,
-            None => match self.directory.open(self.spec(authorized, applicant, hash)).await {
-                Ok(record) => {
-                    return Ok(Standing::Taken { record, generation: FIRST_GENERATION });
+            None => {
+                let seat = self.seat(Guest::New)?;
+                match self.directory.open(self.spec(authorized, applicant, hash)).await {
+                    Ok(record) => {
+                        return Ok(Standing::Taken { record, generation: FIRST_GENERATION, seat });
+                    }
+                    Err(OpenError::Exists(record)) => record,
+                    Err(OpenError::NoCapacity) => {
+                        tracing::warn!("as many broadcasts as allowed are live (CAUDAL_MAX_STREAMS)");
+                        return Err(refused(
+                            Refusal::Rejected,
+                            RefusalReason::NoCapacity,
+                            words::NO_CAPACITY,
+                        ));
+                    }
+                    Err(OpenError::Unavailable(error)) => {
+                        tracing::warn!(stream = %authorized.stream, %error, "a stream cannot be opened");
+                        return Err(unavailable());
+                    }
                 }
-                Err(OpenError::Exists(record)) => record,
-                Err(OpenError::NoCapacity) => {
-                    tracing::warn!("as many broadcasts as allowed are live (CAUDAL_MAX_STREAMS)");
-                    return Err(refused(Refusal::Rejected, RefusalReason::NoCapacity, words::NO_CAPACITY));
-                }
-                Err(OpenError::Unavailable(error)) => {
-                    tracing::warn!(stream = %authorized.stream, %error, "a stream cannot be opened");
-                    return Err(unavailable());
-                }
-            },
+            }
         };
         self.contend(record, authorized.policy, applicant, hash, gone).await
     }
@@ -307,12 +312,14 @@ impl Admission {
                 key_hash: hash.as_str().to_owned(),
             };
             let generation = ingest.generation;
+            let seat = self.seat(Guest::Returning)?;
             match self.directory.reconnect(stream, ingest).await {
                 Ok(record) => {
                     self.metrics.takeovers.inc();
-                    return Ok(Standing::Taken { record, generation });
+                    return Ok(Standing::Taken { record, generation, seat });
                 }
                 Err(ReconnectError::Stale(_)) => {
+                    drop(seat);
                     // A rival was faster, and has the same claim to be judged fairly.
                     since = Instant::now();
                     match self.newer(stream, generation).await {
@@ -338,7 +345,7 @@ impl Admission {
             let seen = streams.wait_for(|streams| streams.get(&stream).is_none_or(shows)).await;
             seen.ok().and_then(|streams| streams.get(&stream).cloned())
         };
-        match tokio::time::timeout(HOLD, caught_up).await {
+        match timeout(HOLD, caught_up).await {
             Ok(record) => record,
             Err(_) => self.directory.get(stream),
         }

@@ -172,13 +172,18 @@ impl Door {
             }
         };
         // Not cut short by a shutdown: it may be half way into the directory.
-        match self.admission.admit(&applicant, &place, gone).await {
-            Ok(admitted) => self.session(request, admitted, &applicant, peer).await,
+        match self.admission.admit(&applicant, gone).await {
+            Ok(admitted) => {
+                // It has a seat now.
+                drop(place);
+                self.session(request, admitted, &applicant, peer).await;
+            }
             Err(NotAdmitted::Gone) => tracing::debug!(%peer, "a publisher did not wait for its answer"),
             Err(NotAdmitted::Refused { refusal, reason, message }) => {
                 self.metrics.refused(reason);
                 tracing::info!(%peer, app = applicant.app.word(), ?reason, "publisher refused");
-                // Whoever does not go away when it is refused still only holds a place in the waiting room.
+                // A refused publisher keeps its place in the waiting room until its connection is closed, so that those who
+                // stay are bounded like all who wait, and make room for newcomers.
                 tokio::select! {
                     () = place.over() => {}
                     () = request.reject(refusal, &message) => {}

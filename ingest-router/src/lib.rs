@@ -4,7 +4,7 @@
 //! Knows nothing of segments, viewers or databases. [`run`] is all of it:
 //!
 //! * `door` accepts connections, which wait in the `waiting_room` until they have one of the `seats`; `admission` decides
-//!   about them (`authorize`, `known_keys`, `guess_guard`; for a key that
+//!   about them (`authorize`, `known_keys`, `guess_guard`; one of `contenders` at a time, for a key that
 //!   is live `takeover` with `judges`),
 //! * `session` owns one publisher: `replay` and `measure` are its pure parts, `link` its way to the worker (`relay`),
 //!   `verdict` says when it has to go,
@@ -14,6 +14,7 @@ mod admission;
 mod authorize;
 mod clock;
 mod config;
+mod contenders;
 mod door;
 #[cfg(test)]
 mod fixtures;
@@ -47,6 +48,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
 use crate::authorize::Api;
+use crate::contenders::Contenders;
 use crate::door::Door;
 use crate::judges::Judges;
 use crate::known_keys::KnownKeys;
@@ -97,6 +99,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         guesses: std::sync::Mutex::default(),
         metrics: metrics.clone(),
         seats: Seats::new(config.limits.publishers),
+        contenders: Contenders::default(),
         second_publisher,
         this_router,
         reconnect_window: config.reconnect_window,

@@ -1,11 +1,10 @@
-//! Where connections wait until they are known to be a publisher's: shaking hands, asking, being asked about, and hearing
-//! that they are refused.
+//! Where connections wait until they are let in: shaking hands, asking, being asked about, held against the publisher that
+//! their stream has already, and hearing that they are refused.
 //!
 //! Whoever is let in leaves the room for a seat of its own, so that strangers can only crowd out each other. A newcomer
 //! is always let into the room; when it is full, the oldest connection of the address that has most in it goes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -103,40 +102,24 @@ pub(crate) struct Entered {
 }
 
 impl Place {
-    /// Resolves when the connection has to go: its place is needed, or it has waited too long. Never once it has
-    /// [left](Self::leave) the room by itself.
+    /// Resolves when the connection has to go: its place is needed, or it has waited too long.
     pub(crate) async fn over(&self) {
         tokio::select! {
             () = self.sent_away.cancelled() => {}
             () = sleep_until(self.deadline) => {}
         }
-        if !self.sent_away.is_cancelled() && !self.room.lock().holds(self) {
-            pending::<()>().await;
-        }
-    }
-
-    /// The connection has been let in and waits no longer. False when its place was taken before.
-    pub(crate) fn leave(&self) -> bool {
-        let mut waiting = self.room.lock();
-        let was_here = waiting.holds(self);
-        waiting.change(self.origin, |connections| {
-            connections.remove(&self.number);
-        });
-        was_here
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.leave();
+        self.room.lock().change(self.origin, |connections| {
+            connections.remove(&self.number);
+        });
     }
 }
 
 impl Waiting {
-    fn holds(&self, place: &Place) -> bool {
-        self.by_origin.get(&place.origin).is_some_and(|connections| connections.contains_key(&place.number))
-    }
-
     fn send_away_oldest(&mut self, origin: Option<Origin>) -> bool {
         let mut sent_away = false;
         self.change(origin, |connections| {
@@ -230,24 +213,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn waiting_ends_and_whoever_was_let_in_is_not_sent_away_any_more() {
+    async fn nobody_waits_for_ever() {
         let room = room(1, None);
-        let admitted = from(&room, "192.0.2.1");
-        assert!(admitted.leave());
         let waiting = from(&room, "192.0.2.2");
         tokio::time::advance(Duration::from_secs(29)).await;
         assert!(!has_to_go(&waiting));
         tokio::time::advance(Duration::from_secs(2)).await;
         assert!(has_to_go(&waiting));
-        assert!(!has_to_go(&admitted), "its time in the room is over");
     }
 
     #[tokio::test]
-    async fn a_place_that_was_taken_cannot_be_left() {
+    async fn whoever_was_let_in_leaves_its_place_to_others_and_whoever_was_sent_away_takes_none_with_it() {
         let room = room(1, None);
-        let first = from(&room, "192.0.2.1");
-        let _second = from(&room, "192.0.2.2");
-        assert!(!first.leave());
+        let sent_away = from(&room, "192.0.2.1");
+        let admitted = from(&room, "192.0.2.1");
+        drop(sent_away);
+        assert!(!has_to_go(&admitted));
+        drop(admitted);
+        assert!(!room.enter(None).made_room);
     }
 
     #[tokio::test]

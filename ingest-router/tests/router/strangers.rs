@@ -8,6 +8,7 @@ use bytes::{Buf as _, BytesMut};
 use caudal_ingest_router::Limits;
 use caudal_livestream::StreamId;
 use caudal_livestream::admission::{DenialCode, SecondPublisher};
+use caudal_livestream::feed::InputState;
 use caudal_rtmp::{ClientSession, Refusal, RelayClient, RelayError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -142,6 +143,40 @@ async fn publishers_over_the_limit_are_told_and_one_that_returns_gets_in_all_the
 }
 
 #[tokio::test]
+async fn a_hundred_connections_with_one_good_key_take_no_seats_from_others() {
+    let limits = Limits { publishers: 2, connections_per_address: None, ..Limits::default() };
+    let harness = Harness::with(|config| config.limits = limits).await;
+    let other =
+        Mood::OnlyFor(KEY, Box::new(authorize(harness.stream)), Box::new(authorize(StreamId::generate())));
+    harness.api.set(other);
+    let (_first, worker) = harness.live().await;
+    let ingest = harness.record().spec.ingest.clone();
+    // Neither silent for long enough nor heard of meanwhile, so that whoever else comes is held for seconds.
+    worker.say(InputState {
+        session: Some(ingest.session),
+        generation: ingest.generation,
+        up: true,
+        explicit: false,
+        silent_ms: Some(1900),
+    });
+    let asked = harness.api.asked().len();
+    let mut crowd = JoinSet::new();
+    for _ in 0..CROWD {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        crowd.spawn(RelayClient::connect_tcp(harness.rtmp, target(KEY), deadline));
+    }
+    within(async {
+        while harness.api.asked().len() < asked + CROWD {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let _other = harness.publish_key("another-key").await.unwrap();
+    crowd.shutdown().await;
+    harness.stop().await;
+}
+
+#[tokio::test]
 async fn a_good_key_behind_an_address_that_guesses_comes_back_to_its_broadcast() {
     let harness = Harness::start().await;
     let nobody = Mood::Deny(DenialCode::UnknownKey, "No such key.");
@@ -193,3 +228,6 @@ async fn dial(server: SocketAddr, host: u8) -> TcpStream {
 }
 
 const WAITING: usize = 6;
+/// Each of them is a connection to the router and one to the api, with both ends in this process: four of the 1,024 open
+/// files that a process usually may have.
+const CROWD: usize = 100;
