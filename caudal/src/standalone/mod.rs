@@ -37,7 +37,11 @@ pub async fn run(settings: Settings, lines: LogLines) -> anyhow::Result<()> {
     // Before anything is started: a port that is taken is the likeliest thing to be wrong.
     let listeners = Listeners::bind(&settings).await?;
 
-    let (mut postgres, database_url) = database(&folders, &console).await?;
+    let (mut postgres, database_url) = match database(&folders, &console, &shutdown).await {
+        // A start that was interrupted failed because of that.
+        Err(_) if shutdown.is_cancelled() => return Ok(()),
+        started => started?,
+    };
     let kept = async {
         match &mut postgres {
             Some(postgres) => postgres.keep_running(&folders.data).await,
@@ -66,14 +70,13 @@ async fn serve(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let addresses = listeners.addresses(settings)?;
-    let mut roles =
-        Roles::start(settings, folders, master, listeners, database_url, &addresses, lines).await?;
-    let failed = tokio::select! {
-        ready = roles.ready() => ready,
-        () = shutdown.cancelled() => Ok(()),
-    };
-    let ended = match failed {
-        Ok(()) => {
+    let starting = Roles::start(settings, folders, master, listeners, database_url, &addresses, lines);
+    // All that it waits for is the first worker, which is killed when its start is dropped.
+    let Some(roles) = shutdown.run_until_cancelled(starting).await else { return Ok(()) };
+    let mut roles = roles?;
+    let ended = match shutdown.run_until_cancelled(roles.ready()).await {
+        None => Ok(()),
+        Some(Ok(())) => {
             console.ready(&addresses, &folders.data, settings);
             let directory = roles.directory();
             tokio::select! {
@@ -82,7 +85,7 @@ async fn serve(
                 () = shutdown.cancelled() => Ok(()),
             }
         }
-        Err(error) => Err(error),
+        Some(Err(error)) => Err(error),
     };
     if ended.is_ok() {
         console.progress("Ending streams");
@@ -107,11 +110,15 @@ fn warn_of_what_is_missing(settings: &Settings) {
 }
 
 /// The one that was given, or our own.
-async fn database(folders: &Folders, console: &Console) -> anyhow::Result<(Option<Postgres>, SecretString)> {
+async fn database(
+    folders: &Folders,
+    console: &Console,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<(Option<Postgres>, SecretString)> {
     if let Some(url) = caudal_service::secret::read("DATABASE_URL")? {
         return Ok((None, url));
     }
-    let postgres = Postgres::start(&folders.data, |what| console.progress(what)).await?;
+    let postgres = Postgres::start(&folders.data, |what| console.progress(what), shutdown).await?;
     let url = postgres.url().clone();
     Ok((Some(postgres), url))
 }

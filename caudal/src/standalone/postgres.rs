@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use cluster::Found;
 use installed::{Installed, Owner};
 use nix::fcntl::OFlag;
@@ -23,6 +23,7 @@ use nix::unistd::{Pid, geteuid};
 use secrecy::SecretString;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 /// A running PostgreSQL.
 pub struct Postgres {
@@ -53,23 +54,33 @@ impl Postgres {
     ///
     /// # Errors
     /// When PostgreSQL is not installed in the version that is needed, when something else than a whole database is in
-    /// its place (which is left as it was), or when PostgreSQL does not start; its own words are in the error.
-    pub async fn start(data: &Path, progress: impl Fn(&str)) -> anyhow::Result<Self> {
-        Self::start_with(&Installed::debian(), data, progress).await
+    /// its place (which is left as it was), or when PostgreSQL does not start; its own words are in the error. When
+    /// `shutdown` comes first, too: what was started has ended then, and a half-made database is gone.
+    pub async fn start(
+        data: &Path,
+        progress: impl Fn(&str),
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<Self> {
+        Self::start_with(&Installed::debian(), data, progress, shutdown).await
     }
 
-    async fn start_with(installed: &Installed, data: &Path, progress: impl Fn(&str)) -> anyhow::Result<Self> {
+    async fn start_with(
+        installed: &Installed,
+        data: &Path,
+        progress: impl Fn(&str),
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<Self> {
         let owner = Owner::find()?;
         cluster::sweep(data);
         if cluster::inspect(&data.join("postgres"), &owner)? == Found::Nothing {
             progress("Making the database (once)");
-            cluster::make(&installed.newest()?, data, &owner).await?;
+            unless_stopped(shutdown, cluster::make(&installed.newest()?, data, &owner)).await?;
         }
-        Self::start_existing(Layout::find(installed, data, owner)?).await
+        Self::start_existing(Layout::find(installed, data, owner)?, shutdown).await
     }
 
-    async fn start_existing(layout: Layout) -> anyhow::Result<Self> {
-        let server = match layout.survivor().await? {
+    async fn start_existing(layout: Layout, shutdown: &CancellationToken) -> anyhow::Result<Self> {
+        let server = match unless_stopped(shutdown, layout.survivor()).await? {
             Some(pid) => Server::Adopted(pid),
             None => layout.start_guarded()?,
         };
@@ -78,7 +89,7 @@ impl Postgres {
             postgres.wait_until_ready(&layout).await?;
             layout.check_database().await
         };
-        if let Err(error) = ready.await {
+        if let Err(error) = unless_stopped(shutdown, ready).await {
             postgres.stop().await;
             return Err(error);
         }
@@ -118,7 +129,8 @@ impl Postgres {
         let layout = Layout::find(&Installed::debian(), data, Owner::find()?).with_context(|| {
             format!("{} is no database any more: restore it from a backup", data.join("postgres").display())
         })?;
-        Self::start_existing(layout).await
+        // Whoever no longer awaits this drops it.
+        Self::start_existing(layout, &CancellationToken::new()).await
     }
 
     async fn ended(&mut self) {
@@ -168,6 +180,14 @@ impl Postgres {
             sleep(POLL).await;
         }
     }
+}
+
+/// What `work` comes to, unless `shutdown` comes first.
+async fn unless_stopped<T>(
+    shutdown: &CancellationToken,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    shutdown.run_until_cancelled(work).await.unwrap_or_else(|| Err(anyhow!("the start was interrupted")))
 }
 
 /// What `postmaster.pid` says.

@@ -54,3 +54,24 @@ fn a_database_where_nothing_listens_is_waited_for_and_named() {
     assert!(ended.stderr.contains(&format!("{reason} did not answer for")), "{}", ended.stderr);
     assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
 }
+
+#[test]
+fn whoever_ends_a_start_need_not_wait_for_a_database() {
+    let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let start = Start::new().with("DATABASE_URL", format!("postgresql://{unused}/caudal"));
+    let (ended, _folder) = start.with("LOG_FORMAT", "json").interrupted_at("trying for");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    for never in ["did not answer for", r#""event":"ready""#] {
+        assert!(!ended.stderr.contains(never), "{never}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn whoever_ends_a_start_that_makes_the_database_leaves_no_half_of_one() {
+    let (ended, folder) = Start::new().interrupted_at("Making the database");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let names =
+        std::fs::read_dir(folder.path().join("data")).unwrap().map(|entry| entry.unwrap().file_name());
+    let databases: Vec<_> = names.filter(|name| name.to_string_lossy().starts_with("postgres")).collect();
+    assert!(databases.is_empty(), "{databases:?}: {}", ended.stderr);
+}

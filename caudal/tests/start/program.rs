@@ -1,13 +1,14 @@
 //! The program with an environment of its own.
 
 use std::ffi::OsStr;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 /// How it ended.
@@ -73,6 +74,49 @@ impl Start {
     }
 }
 
+impl Start {
+    /// Asks it to end as soon as it has said these words, and waits for that. What it wrote to standard output is among its
+    /// last words.
+    pub fn interrupted_at(mut self, words: &str) -> (Ended, TempDir) {
+        let mut child = self.command.spawn().unwrap();
+        let outputs: [Box<dyn io::Read + Send>; 2] =
+            [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
+        let (say, said) = mpsc::channel();
+        for output in outputs {
+            let say = say.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(output).lines().map_while(Result::ok) {
+                    let _ = say.send(line);
+                }
+            });
+        }
+        drop(say);
+        let (mut text, mut asked) = (String::new(), false);
+        loop {
+            match said.recv_timeout(PATIENCE) {
+                Ok(line) => {
+                    text = text + &line + "\n";
+                    if !asked && line.contains(words) {
+                        signal(&child, Signal::SIGTERM);
+                        asked = true;
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    child.kill().unwrap();
+                    panic!("it did not end:\n{text}");
+                }
+            }
+        }
+        (Ended { code: child.wait().unwrap().code(), stderr: text }, self.folder)
+    }
+}
+
+fn signal(child: &Child, signal: Signal) {
+    let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
+    nix::sys::signal::kill(pid, signal).unwrap();
+}
+
 /// A platform that takes requests.
 pub struct Running {
     child: Child,
@@ -117,8 +161,7 @@ impl Start {
 impl Running {
     /// Ctrl-C, and its end.
     pub fn interrupt(mut self) -> (Ended, TempDir) {
-        let pid = nix::unistd::Pid::from_raw(self.child.id().try_into().unwrap());
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+        signal(&self.child, Signal::SIGINT);
         let code = self.child.wait().unwrap().code();
         self.stdout.join().unwrap();
         (Ended { code, stderr: self.stderr.join().unwrap() }, self.folder)

@@ -11,10 +11,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use nix::unistd::{Uid, geteuid};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::{Pid, Uid, geteuid};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::installed::{Major, Owner, name_of};
@@ -159,11 +160,14 @@ pub async fn run(mut command: Command, input: &str, what: &str) -> anyhow::Resul
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let done = async {
         let mut child = command.spawn()?;
+        let group = Group::of(&child);
         if let Some(mut stdin) = child.stdin.take() {
             // One that ends without reading says why itself.
             let _ = stdin.write_all(input.as_bytes()).await;
         }
-        child.wait_with_output().await
+        let output = child.wait_with_output().await;
+        group.has_ended();
+        output
     };
     let output = timeout(MAKE_DEADLINE, done)
         .await
@@ -172,6 +176,30 @@ pub async fn run(mut command: Command, input: &str, what: &str) -> anyhow::Resul
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{what} failed ({}): {}", output.status, said.trim());
     Ok(())
+}
+
+/// A command's process group, killed when this is dropped before its end: `initdb` has children that write to the new
+/// database, and would go on for a moment after it.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        Self(child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw))
+    }
+
+    /// Its number may be another group's from now on.
+    fn has_ended(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // Nothing to be done if it has gone already.
+            let _ = killpg(group, Signal::SIGKILL);
+        }
+    }
 }
 
 /// A folder that was made a moment ago and goes when this is dropped: `{name}/{CLUSTER}` and a mark that says whose it is.

@@ -8,7 +8,7 @@ use super::*;
 async fn it_starts_twice_on_the_same_folder_and_leaves_nothing_running() {
     let data = data_folder();
     for _ in 0..2 {
-        let postgres = Postgres::start(data.path(), |_| {}).await.unwrap();
+        let postgres = Postgres::start(data.path(), |_| {}, &CancellationToken::new()).await.unwrap();
         let layout = layout(data.path());
         let pid = layout.pid_file().unwrap().pid;
         assert!(kill(pid, None).is_ok());
@@ -21,7 +21,7 @@ async fn it_starts_twice_on_the_same_folder_and_leaves_nothing_running() {
 #[tokio::test]
 async fn a_server_whose_guard_was_killed_is_taken_up_again() {
     let data = data_folder();
-    let first = Postgres::start(data.path(), |_| {}).await.unwrap();
+    let first = Postgres::start(data.path(), |_| {}, &CancellationToken::new()).await.unwrap();
     let layout = layout(data.path());
     let pid = layout.pid_file().unwrap().pid;
     let Server::Guarded(mut guard, _pipe) = first.server else { panic!("started, not adopted") };
@@ -31,7 +31,7 @@ async fn a_server_whose_guard_was_killed_is_taken_up_again() {
         let _ = kill(member, Signal::SIGKILL);
     }
     let _ = guard.wait().await;
-    let second = Postgres::start(data.path(), |_| {}).await.unwrap();
+    let second = Postgres::start(data.path(), |_| {}, &CancellationToken::new()).await.unwrap();
     assert!(matches!(second.server, Server::Adopted(adopted) if adopted == pid));
     second.stop().await;
     assert!(gone(pid, Duration::ZERO).await);
@@ -41,7 +41,7 @@ async fn a_server_whose_guard_was_killed_is_taken_up_again() {
 #[tokio::test]
 async fn one_that_ends_by_itself_is_started_again_but_never_made_anew() {
     let data = data_folder();
-    let mut postgres = Postgres::start(data.path(), |_| {}).await.unwrap();
+    let mut postgres = Postgres::start(data.path(), |_| {}, &CancellationToken::new()).await.unwrap();
     let layout = layout(data.path());
     let first = layout.pid_file().unwrap().pid;
     kill(first, Signal::SIGINT).unwrap();
@@ -71,11 +71,11 @@ async fn one_that_ends_by_itself_is_started_again_but_never_made_anew() {
 #[tokio::test]
 async fn a_server_that_somebody_else_started_on_the_database_is_neither_used_nor_ended() {
     let data = data_folder();
-    Postgres::start(data.path(), |_| {}).await.unwrap().stop().await;
+    Postgres::start(data.path(), |_| {}, &CancellationToken::new()).await.unwrap().stop().await;
     let layout = layout(data.path());
     let other = Layout { socket_folder: data.path().join("other"), ..self::layout(data.path()) };
-    let theirs = Postgres::start_existing(other).await.unwrap();
-    let error = Postgres::start(data.path(), |_| {}).await.err().unwrap();
+    let theirs = Postgres::start_existing(other, &CancellationToken::new()).await.unwrap();
+    let error = Postgres::start(data.path(), |_| {}, &CancellationToken::new()).await.err().unwrap();
     assert!(error.to_string().contains("did not start"), "{error}");
     assert!(kill(layout.pid_file().unwrap().pid, None).is_ok());
     theirs.stop().await;
@@ -85,14 +85,17 @@ async fn a_server_that_somebody_else_started_on_the_database_is_neither_used_nor
 #[tokio::test]
 async fn a_database_without_ours_in_it_is_refused_and_not_filled() {
     let data = data_folder();
-    let postgres = Postgres::start(data.path(), |_| {}).await.unwrap();
+    let postgres = Postgres::start(data.path(), |_| {}, &CancellationToken::new()).await.unwrap();
     let layout = layout(data.path());
     let mut dropdb = cluster::command(&layout.binaries, "dropdb", &layout.owner);
     dropdb.arg("--host").arg(&layout.socket_folder).args(["--username=caudal", "caudal"]);
     cluster::run(dropdb, "", "dropdb").await.unwrap();
     postgres.stop().await;
     for _ in 0..2 {
-        let error = format!("{:#}", Postgres::start(data.path(), |_| {}).await.err().unwrap());
+        let error = format!(
+            "{:#}",
+            Postgres::start(data.path(), |_| {}, &CancellationToken::new()).await.err().unwrap()
+        );
         assert!(error.contains("has no usable database") && error.contains("does not exist"), "{error}");
         assert!(layout.pid_file().is_none(), "it was stopped again");
     }
@@ -102,18 +105,18 @@ async fn a_database_without_ours_in_it_is_refused_and_not_filled() {
 #[tokio::test]
 async fn the_last_words_of_a_crash_are_kept_over_the_next_starts_until_there_are_too_many() {
     let data = data_folder();
-    Postgres::start(data.path(), |_| {}).await.unwrap().stop().await;
+    Postgres::start(data.path(), |_| {}, &CancellationToken::new()).await.unwrap().stop().await;
     let layout = layout(data.path());
     let crash = "PANIC:  the last words of a crash";
     fs::write(layout.log_path(), format!("{}\n{crash}\n", fs::read_to_string(layout.log_path()).unwrap()))
         .unwrap();
-    Postgres::start(data.path(), |_| {}).await.unwrap().stop().await;
+    Postgres::start(data.path(), |_| {}, &CancellationToken::new()).await.unwrap().stop().await;
     assert!(fs::read_to_string(layout.log_path()).unwrap().contains(crash));
     assert!(!layout.log_tail().contains(crash), "only the latest start's words explain a failed start");
 
     let log = fs::OpenOptions::new().append(true).open(layout.log_path()).unwrap();
     log.set_len(LOG_LIMIT + 1).unwrap();
-    Postgres::start(data.path(), |_| {}).await.unwrap().stop().await;
+    Postgres::start(data.path(), |_| {}, &CancellationToken::new()).await.unwrap().stop().await;
     assert!(fs::metadata(layout.log_path()).unwrap().len() < LOG_LIMIT);
     assert!(fs::metadata(layout.cluster.join("caudal.log.1")).unwrap().len() > LOG_LIMIT);
     fs::remove_dir_all(layout.socket_folder).unwrap();
@@ -122,13 +125,13 @@ async fn the_last_words_of_a_crash_are_kept_over_the_next_starts_until_there_are
 #[tokio::test]
 async fn a_log_that_is_a_link_to_somebodys_file_stops_the_start_and_leaves_the_file() {
     let data = data_folder();
-    Postgres::start(data.path(), |_| {}).await.unwrap().stop().await;
+    Postgres::start(data.path(), |_| {}, &CancellationToken::new()).await.unwrap().stop().await;
     let layout = layout(data.path());
     let theirs = data.path().join("theirs");
     fs::write(&theirs, "theirs").unwrap();
     fs::remove_file(layout.log_path()).unwrap();
     symlink(&theirs, layout.log_path()).unwrap();
-    assert!(Postgres::start(data.path(), |_| {}).await.is_err());
+    assert!(Postgres::start(data.path(), |_| {}, &CancellationToken::new()).await.is_err());
     assert_eq!(fs::read_to_string(&theirs).unwrap(), "theirs");
     assert_eq!(fs::metadata(&theirs).unwrap().uid(), geteuid().as_raw());
     fs::remove_dir_all(layout.socket_folder).unwrap();

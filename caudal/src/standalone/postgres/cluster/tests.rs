@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt as _, chown, symlink};
 
+use tokio_util::sync::CancellationToken;
+
 use super::super::installed::Installed;
 use super::super::{Postgres, socket_folder};
 use super::*;
@@ -48,7 +50,14 @@ async fn what_is_no_whole_database_stops_the_start_and_stays_byte_for_byte() {
         make(&template, &data.path().join("postgres"));
         let before = snapshot(data.path());
         let programs = fake_programs("rm -rf \"$2\"/*; exit 1");
-        let error = match Postgres::start_with(&Installed::at(programs.path()), data.path(), |_| {}).await {
+        let error = match Postgres::start_with(
+            &Installed::at(programs.path()),
+            data.path(),
+            |_| {},
+            &CancellationToken::new(),
+        )
+        .await
+        {
             Ok(_) => panic!("{what} was started"),
             Err(error) => format!("{error:#}"),
         };
@@ -69,7 +78,14 @@ async fn a_failed_initdb_takes_only_what_it_made() {
             let before = snapshot(data.path());
             let programs = fake_programs(initdb);
             assert!(
-                Postgres::start_with(&Installed::at(programs.path()), data.path(), |_| {}).await.is_err()
+                Postgres::start_with(
+                    &Installed::at(programs.path()),
+                    data.path(),
+                    |_| {},
+                    &CancellationToken::new()
+                )
+                .await
+                .is_err()
             );
             assert_eq!(snapshot(data.path()), before, "{what}, {initdb}");
         }
@@ -85,7 +101,10 @@ async fn a_folder_that_is_filled_while_initdb_runs_is_not_replaced() {
     fs::set_permissions(data.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let programs = fake_programs(&restore);
     let error =
-        Postgres::start_with(&Installed::at(programs.path()), data.path(), |_| {}).await.err().unwrap();
+        Postgres::start_with(&Installed::at(programs.path()), data.path(), |_| {}, &CancellationToken::new())
+            .await
+            .err()
+            .unwrap();
     assert!(error.to_string().contains("in place"), "{error}");
     assert_eq!(names(data.path()).unwrap(), ["postgres"]);
     assert_eq!(fs::read_to_string(cluster.join("backup.dump")).unwrap(), "restored\n");
@@ -112,7 +131,7 @@ async fn a_start_that_was_killed_at_any_step_hinders_no_later_one_and_leaves_not
         }
         // Killed: nothing is cleaned up.
         let left = fresh.folder.keep();
-        let postgres = Postgres::start(data.path(), |_| {}).await.unwrap();
+        let postgres = Postgres::start(data.path(), |_| {}, &CancellationToken::new()).await.unwrap();
         postgres.stop().await;
         assert!(!left.exists(), "step {step}");
         assert_eq!(names(data.path()).unwrap(), ["postgres"], "step {step}");
