@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::http::HeaderValue;
 use caudal_directory::{Audience, StreamControl, Unavailable};
+use caudal_service::forwarding::ForwardingNotices;
 use caudal_service::health::Readiness;
 use caudal_service::internal::Verifier;
 use futures::future::BoxFuture;
@@ -18,7 +19,6 @@ use crate::client::TrustedProxies;
 use crate::config::{self, Broadcasts, Config, Deadlines, PublicUrls};
 use crate::database;
 use crate::error::StartError;
-use crate::forwarding::ForwardingNotices;
 use crate::limits::RateLimiter;
 use crate::metrics::Metrics;
 use crate::redis_store::RedisStore;

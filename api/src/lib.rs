@@ -25,7 +25,6 @@ mod database;
 mod error;
 mod exchange;
 mod forgotten_streams;
-mod forwarding;
 #[doc(hidden)]
 pub mod fuzzing;
 mod json;

@@ -27,8 +27,12 @@ impl FromRequestParts<Arc<Edge>> for Asker {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, edge: &Arc<Edge>) -> Result<Self, Infallible> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-        let real = peer.map(|peer| edge.trusted_proxies.real(peer.to_canonical(), &parts.headers));
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let peer = peer.map(|ConnectInfo(peer)| peer.ip().to_canonical());
+        if let Some(peer) = peer {
+            edge.forwarding.look(&edge.trusted_proxies, peer, &parts.headers);
+        }
+        let real = peer.map(|peer| edge.trusted_proxies.real(peer, &parts.headers));
         let origin = real.filter(|real| !edge.trusted_proxies.contains(*real)).map(Origin::from);
         let agent = parts.headers.get(USER_AGENT).map_or_else(Vec::new, |agent| agent.as_bytes().to_vec());
         let ticket = parts.extensions.get::<PathTicket>().map(|PathTicket(text)| Arc::clone(text));

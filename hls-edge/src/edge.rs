@@ -7,6 +7,7 @@ use caudal_livestream::record::{LiveStream, Phase};
 use caudal_livestream::timeline::{SegmentPhase, Timeline};
 use caudal_livestream::{RenditionName, StreamId};
 use caudal_service::forwarded::TrustedProxies;
+use caudal_service::forwarding::ForwardingNotices;
 use caudal_service::origin::Origin;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -29,6 +30,7 @@ pub(crate) struct Edge {
     pub(crate) metrics: Metrics,
     pub(crate) waiting: WaitingRoom,
     pub(crate) trusted_proxies: TrustedProxies,
+    pub(crate) forwarding: ForwardingNotices,
     pub(crate) shutdown: CancellationToken,
 }
 

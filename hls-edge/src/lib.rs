@@ -33,6 +33,7 @@ use std::time::Duration;
 use caudal_directory::{Audience, StreamDirectory, WorkerClient};
 use caudal_livestream::proof::RoleKey;
 use caudal_service::forwarded::TrustedProxies;
+use caudal_service::forwarding::ForwardingNotices;
 use caudal_service::http::{HttpLimits, HttpServer};
 use caudal_storage::SegmentStore;
 use prometheus::Registry;
@@ -148,6 +149,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
             metrics.waiting.clone(),
         ),
         trusted_proxies: config.trusted_proxies,
+        forwarding: ForwardingNotices::default(),
         metrics,
         shutdown: ended.clone(),
     });

@@ -3,6 +3,7 @@
 
 mod daily_file;
 pub mod forwarded;
+pub mod forwarding;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod health;

@@ -6,13 +6,14 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::http::HeaderMap;
+use http::HeaderMap;
 
-use crate::client::{Origin, TrustedProxies};
+use crate::forwarded::TrustedProxies;
+use crate::origin::Origin;
 
 /// What is wrong between a proxy and us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mistake {
+enum Mistake {
     /// It names its visitors in this header, and is not among the trusted proxies.
     NotTrusted(&'static str),
     /// It is trusted, and names its visitors in this header, which is not the one that is read.
@@ -21,7 +22,7 @@ pub(crate) enum Mistake {
 
 impl Mistake {
     /// In a request from `peer`, the address at the other end of the connection.
-    pub(crate) fn of(proxies: &TrustedProxies, peer: IpAddr, headers: &HeaderMap) -> Option<Self> {
+    fn of(proxies: &TrustedProxies, peer: IpAddr, headers: &HeaderMap) -> Option<Self> {
         let header = FORWARDING.into_iter().find(|name| headers.contains_key(*name))?;
         if !proxies.contains(peer) {
             return Some(Self::NotTrusted(header));
@@ -32,14 +33,14 @@ impl Mistake {
 
 /// Says each mistake of each address once an hour.
 #[derive(Debug, Default)]
-pub(crate) struct ForwardingNotices {
+pub struct ForwardingNotices {
     // Held for single map operations only, never across an await. Bounded: see [`MAX_REMEMBERED`].
     said: Mutex<HashMap<Origin, Instant>>,
 }
 
 impl ForwardingNotices {
     /// Logs what is wrong about a request from `peer`, unless that was said a short time ago.
-    pub(crate) fn look(&self, proxies: &TrustedProxies, peer: IpAddr, headers: &HeaderMap) {
+    pub fn look(&self, proxies: &TrustedProxies, peer: IpAddr, headers: &HeaderMap) {
         let Some(mistake) = Mistake::of(proxies, peer, headers) else { return };
         if !self.due(peer.into(), Instant::now()) {
             return;
