@@ -17,11 +17,14 @@ export async function metricNames(admin: string): Promise<string[]> {
   return [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name = '']) => name);
 }
 
-/** The metrics that docs/metrics.md describes; those with labels show up only once they have counted something. */
-export async function documentedMetrics(): Promise<{ name: string; labelled: boolean }[]> {
+/**
+ * The metrics that docs/metrics.md describes. Not every platform shows those with labels, which must have counted something,
+ * and those of which it says that a setting brings them.
+ */
+export async function documentedMetrics(): Promise<{ name: string; always: boolean }[]> {
   const text = await readFile(new URL('../../docs/metrics.md', import.meta.url), 'utf8');
-  return [...text.matchAll(/^\| `(caudal_\w+)(\{[^}]*\})?` \|/gm)].map(([, name = '', labels]) => ({
+  return [...text.matchAll(/^\| `(caudal_\w+)(\{[^}]*\})?` \|(.*)$/gm)].map(([, name = '', labels, words]) => ({
     name,
-    labelled: labels !== undefined,
+    always: labels === undefined && !words?.includes('Only with `CAUDAL_'),
   }));
 }

@@ -179,8 +179,8 @@ describe('one broadcast', () => {
     const documented = await documentedMetrics();
     const names = documented.map(({ name }) => name);
     expect(shown.filter((name) => name.startsWith('caudal_') && !names.includes(name))).toEqual([]);
-    const always = documented.filter(({ labelled }) => !labelled).map(({ name }) => name);
-    expect(always.filter((name) => !shown.includes(name))).toEqual([]);
+    const expected = documented.filter(({ always }) => always).map(({ name }) => name);
+    expect(expected.filter((name) => !shown.includes(name))).toEqual([]);
   });
 
   test('ends when its owner says so, for the encoder and for players', async () => {
