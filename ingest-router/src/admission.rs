@@ -241,27 +241,20 @@ impl Admission {
         hash: &KeyHash,
         gone: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<Standing, NotAdmitted> {
-        let record = match self.directory.get(authorized.stream) {
-            Some(record) => record,
-            None => {
-                let seat = self.seat(Guest::New)?;
-                match self.directory.open(self.spec(authorized, applicant, hash)).await {
-                    Ok(record) => {
-                        return Ok(Standing::Taken { record, generation: FIRST_GENERATION, seat });
-                    }
-                    Err(OpenError::Exists(record)) => record,
-                    Err(OpenError::NoCapacity) => {
-                        tracing::warn!("as many broadcasts as allowed are live (CAUDAL_MAX_STREAMS)");
-                        return Err(refused(
-                            Refusal::Rejected,
-                            RefusalReason::NoCapacity,
-                            words::NO_CAPACITY,
-                        ));
-                    }
-                    Err(OpenError::Unavailable(error)) => {
-                        tracing::warn!(stream = %authorized.stream, %error, "a stream cannot be opened");
-                        return Err(unavailable());
-                    }
+        let record = if let Some(record) = self.directory.get(authorized.stream) {
+            record
+        } else {
+            let seat = self.seat(Guest::New)?;
+            match self.directory.open(self.spec(authorized, applicant, hash)).await {
+                Ok(record) => return Ok(Standing::Taken { record, generation: FIRST_GENERATION, seat }),
+                Err(OpenError::Exists(record)) => record,
+                Err(OpenError::NoCapacity) => {
+                    tracing::warn!("as many broadcasts as allowed are live (CAUDAL_MAX_STREAMS)");
+                    return Err(refused(Refusal::Rejected, RefusalReason::NoCapacity, words::NO_CAPACITY));
+                }
+                Err(OpenError::Unavailable(error)) => {
+                    tracing::warn!(stream = %authorized.stream, %error, "a stream cannot be opened");
+                    return Err(unavailable());
                 }
             }
         };

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[derive(Clone, Debug)]
 pub(crate) struct Seats {
     /// For everybody.
-    seats: usize,
+    general: usize,
     /// Further ones, kept free for those whose broadcast goes on: the connection they lost may still hold their seat.
     reserve: usize,
     taken: Taken,
@@ -35,14 +35,14 @@ pub(crate) enum Guest {
 impl Seats {
     /// So many for everybody, and a tenth as many for those who return.
     pub(crate) fn new(seats: usize) -> Self {
-        Self { seats, reserve: seats.div_ceil(RESERVE), taken: Taken::default() }
+        Self { general: seats, reserve: seats.div_ceil(RESERVE), taken: Taken::default() }
     }
 
     /// A seat, if there is one for this guest.
     pub(crate) fn take(&self, guest: Guest) -> Option<Seat> {
         let limit = match guest {
-            Guest::New => self.seats,
-            Guest::Returning => self.seats.saturating_add(self.reserve),
+            Guest::New => self.general,
+            Guest::Returning => self.general.saturating_add(self.reserve),
         };
         let mut taken = self.taken.lock();
         if *taken >= limit {

@@ -94,7 +94,7 @@ impl<Place: Clone + Eq + Hash> FloodGate<Place> {
             && source.is_none_or(|source| self.sources.admit((place.clone(), source), now))
             && state.allowance.takes(now, PLACE_BURST, PLACE_INTERVAL);
         if !admitted {
-            let left_out = state.left_out.get_or_insert_with(|| LeftOut { lines: 0, like: line });
+            let left_out = state.left_out.get_or_insert(LeftOut { lines: 0, like: line });
             left_out.lines = left_out.lines.saturating_add(1);
         }
         admitted
