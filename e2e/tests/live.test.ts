@@ -100,16 +100,20 @@ describe('one broadcast', () => {
       expect(problems).toEqual([]);
       const viewers = async () => (await api<Stream>(platform.web, 'GET', `/api/streams/${stream.id}`)).viewerCount;
       await until('the one viewer is counted', async () => (await viewers()) === 1);
-      // A second tab, and a player that is no browser. Playlists alone make no viewer.
-      const tab = await browser.newPage();
-      await tab.goto(`${platform.web}/watch/${stream.id}`);
+      // A second person, whose browser is one of its own because a tab in the background plays nothing, and a player that
+      // is no browser. Playlists alone make no viewer.
+      const neighbour = await browse();
       const reader = new LlHlsReader(stream.streamUrl);
-      await until('three viewers are counted', async () => {
-        await source(stream.streamUrl);
-        return (await viewers()) === 3;
-      });
-      await reader.stop();
-      await tab.close();
+      try {
+        await (await neighbour.browser.newPage()).goto(`${platform.web}/watch/${stream.id}`);
+        await until('three viewers are counted', async () => {
+          await source(stream.streamUrl);
+          return (await viewers()) === 3;
+        });
+      } finally {
+        await reader.stop();
+        await neighbour.close();
+      }
       await until('who left is counted no more', async () => (await viewers()) === 1, 40_000);
     } finally {
       await close();
