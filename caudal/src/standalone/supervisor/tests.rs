@@ -12,9 +12,12 @@ async fn supervisor(script: &str) -> Arc<Supervisor> {
 }
 
 async fn supervisor_with(script: &str, environment: Vec<(OsString, OsString)>) -> Arc<Supervisor> {
-    let ready = r#"printf '{"worker":"%s","rtmp":"127.0.0.1:1","http":"127.0.0.1:2"}\n' "$CAUDAL_WORKER_ID""#;
-    soon(Supervisor::start(config(&format!("{ready}\n{script}"), environment))).await.unwrap()
+    soon(Supervisor::start(config(&format!("{READY}\n{script}"), environment))).await.unwrap()
 }
+
+/// What a worker says when it is ready.
+const READY: &str =
+    r#"printf '{"worker":"%s","rtmp":"127.0.0.1:1","http":"127.0.0.1:2"}\n' "$CAUDAL_WORKER_ID""#;
 
 fn config(script: &str, environment: Vec<(OsString, OsString)>) -> SupervisorConfig {
     SupervisorConfig {
@@ -96,11 +99,12 @@ async fn a_worker_that_dies_idle_is_replaced() {
 async fn a_released_worker_is_asked_to_end_and_its_exit_is_seen() {
     let folder = TempDir::new().unwrap();
     let said = pipe_in(&folder);
-    let supervisor = supervisor(&format!(
-        "trap 'echo asked >\"{}\"; exit 0' TERM\nwhile :; do sleep 0.05; done",
+    // It listens before it is ready: who is ready may be asked at once.
+    let script = format!(
+        "trap 'echo asked >\"{}\"; exit 0' TERM\n{READY}\nwhile :; do sleep 0.05; done",
         said.display()
-    ))
-    .await;
+    );
+    let supervisor = soon(Supervisor::start(config(&script, Vec::new()))).await.unwrap();
     let worker = soon(supervisor.claim()).await;
     let released = supervisor.release(worker.worker);
     let (heard, ()) = tokio::join!(read_pipe(&said), soon(released));
