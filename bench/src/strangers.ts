@@ -18,7 +18,9 @@ export class StrangerCrowd {
   knocks = 0;
   readonly #ports: Record<Knock['port'], number>;
   readonly #count: number;
-  readonly #leaving = new AbortController();
+  /** How each stranger who is at a door leaves it. */
+  readonly #knocking = new Set<() => void>();
+  #over = false;
   #strangers: Promise<void>[] = [];
 
   constructor(platform: Platform, count: number) {
@@ -33,12 +35,13 @@ export class StrangerCrowd {
   }
 
   async stop(): Promise<void> {
-    this.#leaving.abort();
+    this.#over = true;
+    for (const leave of this.#knocking) leave();
     await Promise.all(this.#strangers);
   }
 
   async #stranger(number: number, stream: string): Promise<void> {
-    for (let turn = 0; !this.#leaving.signal.aborted; turn += 1) {
+    for (let turn = 0; !this.#over; turn += 1) {
       const all = ways(stream, `${number}x${turn}`);
       const knock = all[(number + turn) % all.length];
       if (knock) await this.#knock(knock, `127.0.${1 + (number >> 7)}.${1 + (number & 127)}`);
@@ -52,12 +55,12 @@ export class StrangerCrowd {
       const socket = connect({ host: '127.0.0.1', port: this.#ports[port], localAddress });
       const leave = (): void => {
         clearTimeout(stay);
-        this.#leaving.signal.removeEventListener('abort', leave);
+        this.#knocking.delete(leave);
         socket.destroy();
         resolve();
       };
       const stay = setTimeout(leave, staysMs);
-      this.#leaving.signal.addEventListener('abort', leave);
+      this.#knocking.add(leave);
       socket.on('connect', () => {
         if (says !== '') socket.write(says, 'latin1');
       });
