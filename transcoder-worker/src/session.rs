@@ -447,4 +447,4 @@ const PARTS_KEPT: u64 = 6;
 const WIND_DOWN: Duration = Duration::from_millis(3500);
 /// What the connection has read is in the channel; a peer that is just being refused is not waited for.
 const INPUT_DRAIN: Duration = Duration::from_millis(500);
-const ENCODER_DRAIN: Duration = Duration::from_millis(1200);
+const ENCODER_DRAIN: Duration = Duration::from_millis(2500);
