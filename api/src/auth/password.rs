@@ -1,14 +1,15 @@
 //! Argon2id, away from the threads that answer requests.
 
+use std::cell::RefCell;
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::password_hash::{self, CustomizedPasswordHasher, PasswordVerifier as _};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{Semaphore, oneshot};
 
@@ -16,8 +17,9 @@ use crate::error::{Error, StartError};
 
 /// Hashes and verifies; as many at once as there are cores, the others wait their turn.
 ///
-/// On threads of its own: each thread that has hashed keeps the 19 MiB that it took, and the runtime has hundreds for
-/// work that blocks. They end with the last clone.
+/// On threads of its own, each with the 19 MiB that a hash takes: the runtime has hundreds of threads for work that
+/// blocks, and glibc gives aligned memory of that size back to itself so badly that 400 MiB stayed taken. They end with
+/// the last clone.
 #[derive(Clone)]
 pub(crate) struct Passwords {
     turns: Arc<Semaphore>,
@@ -26,13 +28,13 @@ pub(crate) struct Passwords {
     nobody: Arc<str>,
 }
 
-type Job = Box<dyn FnOnce() + Send>;
+type Job = Box<dyn FnOnce(&Hasher) + Send>;
 
 impl Passwords {
     pub(crate) fn new() -> Result<Self, StartError> {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let nobody =
-            hash(&SecretString::from(uuid::Uuid::new_v4().to_string())).map_err(StartError::Passwords)?;
+        let unknown = SecretString::from(uuid::Uuid::new_v4().to_string());
+        let nobody = Hasher::default().hash(&unknown).map_err(StartError::Passwords)?;
         // Never full: there is a job for each turn at most.
         let (jobs, queue) = sync_channel::<Job>(cores);
         let queue = Arc::new(Mutex::new(queue));
@@ -48,30 +50,30 @@ impl Passwords {
 
     /// The PHC string to keep.
     pub(crate) async fn hash(&self, password: SecretString) -> Result<String, Error> {
-        self.in_turn(move || hash(&password).map_err(Error::Internal)).await?
+        self.in_turn(move |hasher| hasher.hash(&password).map_err(Error::Internal)).await?
     }
 
     /// Whether `password` belongs to `stored`; without one it never does, and takes as long.
     pub(crate) async fn verify(&self, password: SecretString, stored: Option<String>) -> Result<bool, Error> {
         let nobody = Arc::clone(&self.nobody);
-        self.in_turn(move || match stored {
-            Some(stored) => verify(&password, &stored),
-            None => verify(&password, &nobody).map(|_| false),
+        self.in_turn(move |hasher| match stored {
+            Some(stored) => hasher.verifies(&password, &stored),
+            None => hasher.verifies(&password, &nobody).map(|_| false),
         })
         .await?
     }
 
     async fn in_turn<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> T + Send + 'static,
+        work: impl FnOnce(&Hasher) -> T + Send + 'static,
     ) -> Result<T, Error> {
         let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;
         let turn =
             turn.map_err(|_| Error::Overloaded)?.map_err(|error| Error::Internal(error.to_string()))?;
         let (answer, answered) = oneshot::channel();
-        let job = move || {
+        let job = move |hasher: &Hasher| {
             // Nobody waits for it any more: then it was for nothing.
-            let _ = answer.send(work());
+            let _ = answer.send(work(hasher));
             drop(turn);
         };
         let failed = |error: String| Error::Internal(format!("password threads: {error}"));
@@ -82,29 +84,74 @@ impl Passwords {
 
 /// Until nobody is left who could send a job.
 fn work_off(queue: &Mutex<Receiver<Job>>) {
+    let hasher = Hasher::default();
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = next else { return };
         // Its asker learns of it; the next job needs the thread.
-        let _ = catch_unwind(AssertUnwindSafe(job));
+        let _ = catch_unwind(AssertUnwindSafe(|| job(&hasher)));
     }
 }
 
-fn argon2() -> Result<Argon2<'static>, String> {
-    let params = Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(|error| error.to_string())?;
-    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+/// Argon2 over memory that it keeps.
+#[derive(Default)]
+struct Hasher {
+    memory: RefCell<Vec<Block>>,
 }
 
-fn hash(password: &SecretString) -> Result<String, String> {
-    let hashed = argon2()?.hash_password(password.expose_secret().as_bytes());
-    hashed.map(|hash: PasswordHash| hash.to_string()).map_err(|error| error.to_string())
+impl Hasher {
+    fn hash(&self, password: &SecretString) -> Result<String, String> {
+        let params = Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(|error| error.to_string())?;
+        let salt = password_hash::try_generate_salt().map_err(|error| error.to_string())?;
+        let password = password.expose_secret().as_bytes();
+        let hashed = self.hash_password_with_params(password, &salt, params);
+        hashed.map(|hash| hash.to_string()).map_err(|error| error.to_string())
+    }
+
+    fn verifies(&self, password: &SecretString, stored: &str) -> Result<bool, Error> {
+        let stored = PasswordHash::new(stored)
+            .map_err(|error| Error::Internal(format!("a stored password: {error}")))?;
+        Ok(self.verify_password(password.expose_secret().as_bytes(), &stored).is_ok())
+    }
 }
 
-fn verify(password: &SecretString, stored: &str) -> Result<bool, Error> {
-    let stored =
-        PasswordHash::new(stored).map_err(|error| Error::Internal(format!("a stored password: {error}")))?;
-    let argon2 = argon2().map_err(Error::Internal)?;
-    Ok(argon2.verify_password(password.expose_secret().as_bytes(), &stored).is_ok())
+/// What [`Argon2`] does itself, but for the memory.
+impl CustomizedPasswordHasher<PasswordHash> for Hasher {
+    type Params = Params;
+
+    fn hash_password_customized(
+        &self,
+        password: &[u8],
+        salt: &[u8],
+        algorithm: Option<&str>,
+        version: Option<u32>,
+        params: Params,
+    ) -> password_hash::Result<PasswordHash> {
+        let algorithm = algorithm.map(Algorithm::try_from).transpose()?.unwrap_or_default();
+        let version = version.map(Version::try_from).transpose()?.unwrap_or_default();
+        let shown = ParamsString::try_from(&params)?;
+        let mut output = [0; Output::MAX_LENGTH];
+        let output = output
+            .get_mut(..params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN))
+            .ok_or(password_hash::Error::OutputSize)?;
+        let blocks = params.block_count();
+        let mut memory = self.memory.borrow_mut();
+        if memory.len() < blocks {
+            memory.resize(blocks, Block::new());
+        }
+        let argon2 = Argon2::new(algorithm, version, params);
+        let hashed = argon2.hash_password_into_with_memory(password, salt, output, &mut *memory);
+        // Nothing that a password could be told from stays.
+        memory.fill(Block::new());
+        hashed?;
+        Ok(PasswordHash {
+            algorithm: algorithm.ident(),
+            version: Some(version.into()),
+            params: shown,
+            salt: Some(Salt::new(salt)?),
+            hash: Some(Output::new(output)?),
+        })
+    }
 }
 
 /// OWASP's first choice for Argon2id; 55 ms on one core of a small machine.
@@ -116,6 +163,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
+    use argon2::password_hash::PasswordHasher as _;
+
     use super::*;
 
     #[tokio::test]
@@ -132,10 +181,22 @@ mod tests {
     async fn what_fails_costs_no_thread_and_no_turn() {
         let passwords = Passwords::new().unwrap();
         for _ in 0..2 * passwords.turns.available_permits() {
-            let failed = passwords.in_turn(|| -> u8 { panic!("as a test") }).await;
+            let failed = passwords.in_turn(|_| -> u8 { panic!("as a test") }).await;
             assert!(matches!(failed, Err(Error::Internal(_))));
         }
-        assert_eq!(passwords.in_turn(|| 7).await.unwrap(), 7);
+        assert_eq!(passwords.in_turn(|_| 7).await.unwrap(), 7);
+    }
+
+    #[test]
+    fn it_is_the_argon2_that_others_have() {
+        let hasher = Hasher::default();
+        for params in [Params::new(MEMORY_KIB, PASSES, LANES, None), Params::new(64, 3, 2, Some(24))] {
+            let theirs = Argon2::from(params.unwrap()).hash_password(b"correct horse").unwrap().to_string();
+            assert!(hasher.verifies(&"correct horse".into(), &theirs).unwrap(), "{theirs}");
+            assert!(!hasher.verifies(&"correct horsf".into(), &theirs).unwrap(), "{theirs}");
+        }
+        let ours = PasswordHash::new(&hasher.hash(&"correct horse".into()).unwrap()).unwrap();
+        assert!(Argon2::default().verify_password(b"correct horse", &ours).is_ok());
     }
 
     #[tokio::test]
