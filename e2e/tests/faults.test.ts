@@ -11,6 +11,7 @@ import { fetchText, parse } from '../src/playlist.ts';
 import { until, type Program } from '../src/process.ts';
 import { childrenOf, workerProcess } from '../src/processes.ts';
 import { RtmpPeer } from '../src/rtmp-peer.ts';
+import { Slowness } from '../src/slowness.ts';
 import { SmallDisk } from '../src/small-disk.ts';
 
 // One stream with one viewer lives through all of it.
@@ -152,6 +153,25 @@ describe('a running stream and its viewer go on', () => {
       return rung.segments.some((segment) => segment.msn > live && !segment.gap);
     });
   });
+
+  test('while its ffmpeg is too slow: the rung leaves, and comes back when there is room', async () => {
+    const { worker } = await platform.line('its worker', (line) => line.stream === stream.id && !!line.worker);
+    const process = await workerProcess(String(worker));
+    if (!process) throw new Error('no such worker');
+    const listed = async () => (await fetchText(stream.streamUrl)).includes('360p');
+    await until('the rung is there', listed, 90_000);
+    const slowness = new Slowness(process.pid);
+    try {
+      await until('the rung is withdrawn', async () => !(await listed()), 60_000);
+    } finally {
+      await slowness.end();
+    }
+    await goesOn();
+    await until('the rung is back', listed, 120_000);
+    const rung = parse(await fetchText(new URL('360p/index.m3u8', stream.streamUrl).href));
+    expect(rung.segments.filter(({ gap }) => gap)).toEqual([]);
+    expect(rung.segments.length).toBeGreaterThanOrEqual(3);
+  }, 300_000);
 
   describe('while PostgreSQL', () => {
     const refusal = async () => {

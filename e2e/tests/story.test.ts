@@ -31,7 +31,7 @@ describe('a broadcast, from signing up to its end', () => {
   let returns = 0;
 
   beforeAll(async () => {
-    // One cheap rung: a machine that cannot keep up takes the top rung away, which is another story.
+    // One cheap rung: a machine that cannot keep up takes the top rung away for a while, which is another story.
     platform = await Platform.start(SETTINGS);
     closing.push(() => platform.stop());
     const { browser, close } = await browse();
@@ -131,11 +131,12 @@ describe('a broadcast, from signing up to its end', () => {
         }
         await ours.watches(60);
         return (await ours.see()).height === height;
-      });
+        // A machine that cannot keep up takes the rung away and tries it again half a minute later.
+      }, 70_000);
     await viewersOutlive('a lower quality', () => choose(360));
     await viewersOutlive('a higher quality', () => choose(720));
     expectDiscontinuities(0);
-  });
+  }, 240_000);
 
   test.each([10, 25])('she is away for %d seconds, and it goes on', async (seconds) => {
     await viewersOutlive(`away for ${seconds} s`, async () => {

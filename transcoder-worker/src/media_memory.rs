@@ -173,9 +173,11 @@ impl MediaMemory {
         for track in self.tracks.values_mut() {
             while let Some(first) = track.segments.front() {
                 let old = now.duration_since(first.last_change) > self.keep;
+                // One that was never finished before the next began is of no use: its rung was withdrawn meanwhile.
+                let broken_off = !first.whole && track.segments.len() > 1;
                 // Unstored segments go only when memory is full, oldest first; the open one never.
-                let over = self.bytes > self.limit && first.whole;
-                if !(old && first.stored || over) {
+                let over = self.bytes > self.limit && (first.whole || broken_off);
+                if !(old && (first.stored || broken_off) || over) {
                     break;
                 }
                 let freed: usize = first.pieces.iter().map(|(_, data)| data.len()).sum();
@@ -258,6 +260,20 @@ mod tests {
         assert_eq!(memory.get(&source(), &MediaFile::Segment(Msn(7), Epoch(1))), None);
         assert!(memory.get(&source(), &MediaFile::Segment(Msn(8), Epoch(1))).is_some());
         assert_eq!(memory.bytes(), 60);
+    }
+
+    #[test]
+    fn a_segment_that_was_broken_off_does_not_keep_those_behind_it() {
+        let begun = Instant::now();
+        let mut memory = MediaMemory::new(Duration::from_secs(12), 1000);
+        fill(&mut memory, 7, begun);
+        for msn in 30..35 {
+            let now = begun + Duration::from_secs(13 * (msn - 28));
+            fill(&mut memory, msn, now);
+            memory.finish(&source(), Msn(msn), Epoch(1));
+            memory.settled(&source(), Msn(msn));
+            assert_eq!(memory.bytes(), 20, "{msn}");
+        }
     }
 
     #[test]

@@ -214,6 +214,7 @@ impl Session {
                 self.packager.rung_failed(&rung);
             }
             EncoderEvent::Withdrawn(rung) => self.packager.withdraw(&rung),
+            EncoderEvent::Returned(rung) => self.packager.rung_returns(&rung),
             EncoderEvent::Drained => return Drained::Yes,
         }
         Drained::NotYet
@@ -341,19 +342,21 @@ impl Session {
         }
         let Some(timeline) = self.packager.timeline() else { return };
         self.encoder_started = true;
-        let tracks: Vec<_> =
-            timeline.tracks.iter().filter(|track| !track.withdrawn).map(|track| track.name.clone()).collect();
-        let (made, missing): (Vec<_>, Vec<_>) = self
-            .ladder
-            .iter()
-            .filter(|rung| tracks.contains(&rung.name))
-            .cloned()
-            .partition(|rung| self.parts.ladder.contains(rung));
+        let (mut made, mut withdrawn, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+        for rung in &self.ladder {
+            let Some(track) = timeline.track(&rung.name) else { continue };
+            let rungs = match (self.parts.ladder.contains(rung), track.withdrawn) {
+                (true, false) => &mut made,
+                (true, true) => &mut withdrawn,
+                (false, _) => &mut missing,
+            };
+            rungs.push(rung.clone());
+        }
         for rung in missing {
             self.packager.withdraw(&rung.name);
         }
-        if let Some(encoder) = self.parts.encoder.as_ref().filter(|_| !made.is_empty()) {
-            encoder.start(made);
+        if let Some(encoder) = &self.parts.encoder {
+            encoder.start(made, withdrawn);
         }
         // The withdrawals.
         self.carry_out();

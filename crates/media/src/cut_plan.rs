@@ -91,6 +91,11 @@ impl CutPlan {
         self.segments.front().map(|segment| segment.msn)
     }
 
+    /// The number of the segment that is opened next.
+    pub(crate) fn next_msn(&self) -> Msn {
+        self.next_msn
+    }
+
     pub(crate) fn shift(&self) -> i64 {
         self.shift
     }

@@ -240,10 +240,17 @@ impl Packager {
         }
     }
 
-    /// The rendition leaves the stream for good.
+    /// The rendition leaves the stream, until [`Packager::rung_returns`].
     pub fn withdraw(&mut self, rendition: &RenditionName) {
         if let Stage::Live(live) = &mut self.stage {
             live.withdraw(rendition, &mut self.announcer);
+        }
+    }
+
+    /// An encoder makes the rendition again that was withdrawn. Players see it once it has some segments.
+    pub fn rung_returns(&mut self, rendition: &RenditionName) {
+        if let Stage::Live(live) = &mut self.stage {
+            live.rung_returns(rendition);
         }
     }
 

@@ -67,6 +67,12 @@ pub enum MediaReport {
         /// Which segment.
         msn: Msn,
     },
+    /// A rung that was withdrawn has enough segments again, and is back in the master playlist.
+    #[error("{rendition} is back")]
+    RungReturned {
+        /// Which rung.
+        rendition: RenditionName,
+    },
 }
 
 /// Why there is a discontinuity.

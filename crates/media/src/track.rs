@@ -169,7 +169,12 @@ impl Track {
     }
 
     fn step_over(&mut self) {
-        self.cursor = self.cursor.next();
+        self.skip_to(self.cursor.next());
+    }
+
+    /// Goes on with that segment; what lies before it is not this track's.
+    pub(crate) fn skip_to(&mut self, msn: Msn) {
+        self.cursor = msn;
         self.part = 0;
         self.open = None;
         self.announced_end = None;

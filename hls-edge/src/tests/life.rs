@@ -163,7 +163,7 @@ async fn those_who_come_after_the_end_get_what_is_stored() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_withdrawn_rendition_is_gone_for_good() {
+async fn a_withdrawn_rendition_is_gone_until_it_comes_back() {
     let scene = Scene::new().await;
     let worker = scene.worker(1).await;
     worker.announce(&["source", "480p"]);
@@ -176,6 +176,16 @@ async fn a_withdrawn_rendition_is_gone_for_good() {
     worker.event(&Event::Withdrawn { rendition: "480p".parse().unwrap() });
     assert_eq!(waiting.await.unwrap().0, 404);
     assert!(!scene.text("/live/{s}/master.m3u8").await.contains("480p"));
+    let mut back = worker.timeline();
+    for track in back.tracks.iter_mut().filter(|track| track.name.as_str() == "480p") {
+        track.withdrawn = false;
+    }
+    worker.event(&Event::Snapshot(Box::new(back)));
+    until_text(&scene, "/live/{s}/master.m3u8", |text| text.contains("480p")).await;
+    let waiting = scene.start("/live/{s}/480p/index.m3u8?_HLS_msn=7&_HLS_part=4");
+    scene.until_waiting(1).await;
+    worker.part();
+    assert_eq!(waiting.await.unwrap().0, 200);
     scene.stop().await;
 }
 

@@ -1,6 +1,7 @@
 //! ffmpeg, kept running: the rungs below the source.
 
 mod child;
+mod comeback;
 mod gop;
 mod ladder;
 mod pace;
@@ -37,15 +38,17 @@ pub(crate) enum EncoderEvent {
     Video { rung: RenditionName, timestamp_ms: u32, body: Bytes },
     /// What the rung still owes will not come.
     Failed(RenditionName),
-    /// The rung will not be made any more.
+    /// The rung is not made any more.
     Withdrawn(RenditionName),
+    /// A rung that was withdrawn is made again.
+    Returned(RenditionName),
     /// After [`EncoderHandle::drain`]: everything that was fed has come out.
     Drained,
 }
 
 #[derive(Debug)]
 enum Job {
-    Rungs(Vec<LadderRung>),
+    Rungs { made: Vec<LadderRung>, withdrawn: Vec<LadderRung> },
     Frame(EncodeFrame),
     Drain,
 }
@@ -62,9 +65,10 @@ impl EncoderHandle {
         self.ffmpeg.reads(header)
     }
 
-    /// The rungs to make, once the track set is frozen. Frames before that are kept.
-    pub(crate) fn start(&self, rungs: Vec<LadderRung>) {
-        self.job(Job::Rungs(rungs));
+    /// The rungs to make, once the track set is frozen, and those that an earlier worker withdrew. Frames before that
+    /// are kept.
+    pub(crate) fn start(&self, made: Vec<LadderRung>, withdrawn: Vec<LadderRung>) {
+        self.job(Job::Rungs { made, withdrawn });
     }
 
     pub(crate) fn frame(&self, frame: EncodeFrame) {

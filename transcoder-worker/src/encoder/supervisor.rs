@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::child::{Child, ChildEvent, ChildId};
+use super::comeback::Comeback;
 use super::gop::{Gop, Taken};
-use super::pace::{Judgement, Pace};
+use super::pace::{Judgement, Pace, Patience};
 use super::{EncodeFrame, EncoderEvent, Job, UNREADABLE};
 use crate::ffmpeg::Ffmpeg;
 use crate::metrics::Metrics;
@@ -24,6 +25,7 @@ pub(crate) struct Supervisor {
     to_session: mpsc::Sender<EncoderEvent>,
     /// Largest first; empty until the track set is frozen, and when none is left.
     rungs: Vec<LadderRung>,
+    comeback: Comeback,
     gop: Gop,
     current: Option<Running>,
     before: Option<Predecessor>,
@@ -68,6 +70,7 @@ impl Supervisor {
             metrics,
             to_session,
             rungs: Vec::new(),
+            comeback: Comeback::default(),
             gop: Gop::default(),
             current: None,
             before: None,
@@ -95,9 +98,9 @@ impl Supervisor {
                 Some((id, event)) = self.children.1.recv() => self.child_event(id, event).await,
                 job = jobs.recv() => match job {
                     None => break,
-                    Some(Job::Rungs(rungs)) => {
-                        self.rungs = rungs;
-                        self.rungs.sort_by_key(|rung| std::cmp::Reverse(rung.height));
+                    Some(Job::Rungs { made, withdrawn }) => {
+                        self.rungs = largest_first(made);
+                        self.comeback = Comeback::of(largest_first(withdrawn), Instant::now());
                         self.start_if_possible().await;
                     }
                     Some(Job::Frame(frame)) => self.frame(frame).await,
@@ -133,14 +136,8 @@ impl Supervisor {
         }
         match taken {
             Taken::Nothing => {}
-            Taken::Restart => {
-                if let Some(Running { mut child, .. }) = self.current.take() {
-                    child.close();
-                    self.before =
-                        Some(Predecessor { child, until: Instant::now() + DRAIN, goes_first: true });
-                }
-                self.start_if_possible().await;
-            }
+            Taken::Restart => self.begin_anew(true).await,
+            Taken::Next if frame.keyframe && self.has_room() => self.let_one_back().await,
             Taken::Next => match &mut self.current {
                 Some(running) => {
                     running.pace.input(frame.timestamp_ms, Instant::now());
@@ -153,6 +150,32 @@ impl Supervisor {
                 None => self.start_if_possible().await,
             },
         }
+    }
+
+    /// Starts another child in place of the one that runs, which drains what it has. `goes_first`: see [`Predecessor`].
+    async fn begin_anew(&mut self, goes_first: bool) {
+        if let Some(Running { mut child, .. }) = self.current.take() {
+            child.close();
+            self.before = Some(Predecessor { child, until: Instant::now() + DRAIN, goes_first });
+        }
+        self.start_if_possible().await;
+    }
+
+    /// Whether a rung that was withdrawn is to be tried again.
+    fn has_room(&self) -> bool {
+        self.comeback.is_due(Instant::now())
+            && self.before.is_none()
+            && self.retry_at.is_none()
+            && self.current.as_ref().is_none_or(|running| running.pace.keeps_up())
+    }
+
+    /// At a keyframe: its child has nothing to catch up with.
+    async fn let_one_back(&mut self) {
+        let Some(rung) = self.comeback.take(Instant::now()) else { return };
+        tracing::info!(rung = %rung.name, "encoding has kept up for a while: a withdrawn rendition is tried again");
+        self.tell(EncoderEvent::Returned(rung.name.clone())).await;
+        self.rungs.insert(0, rung);
+        self.begin_anew(true).await;
     }
 
     async fn start_if_possible(&mut self) {
@@ -319,7 +342,9 @@ impl Supervisor {
     /// Once a second.
     async fn judge(&mut self) {
         let Some(running) = &mut self.current else { return };
-        let (judgement, speed) = running.pace.judge(running.first_in, Instant::now());
+        let now = Instant::now();
+        let patience = if self.comeback.is_on_trial(now) { Patience::Little } else { Patience::Usual };
+        let (judgement, speed) = running.pace.judge(running.first_in, patience, now);
         self.metrics.encoder_speed.set(speed);
         match judgement {
             _ if self.draining => {}
@@ -328,14 +353,9 @@ impl Supervisor {
             Judgement::TooSlow => {
                 let top = self.rungs.remove(0);
                 tracing::warn!(rung = %top.name, speed, "encoding is slower than real time: the largest rendition is withdrawn");
-                // It drains what it has while its successor starts, and the successor takes over when it is ahead.
-                if let Some(Running { mut child, .. }) = self.current.take() {
-                    child.close();
-                    self.before =
-                        Some(Predecessor { child, until: Instant::now() + DRAIN, goes_first: false });
-                }
-                self.tell(EncoderEvent::Withdrawn(top.name)).await;
-                self.start_if_possible().await;
+                self.tell(EncoderEvent::Withdrawn(top.name.clone())).await;
+                self.comeback.withdrew(top, now);
+                self.begin_anew(false).await;
             }
         }
     }
@@ -344,6 +364,11 @@ impl Supervisor {
         // The session may have ended.
         let _ = self.to_session.send(event).await;
     }
+}
+
+fn largest_first(mut rungs: Vec<LadderRung>) -> Vec<LadderRung> {
+    rungs.sort_by_key(|rung| std::cmp::Reverse(rung.height));
+    rungs
 }
 
 fn is_header(tag: &FlvTag) -> bool {

@@ -138,7 +138,12 @@ impl Rebuild {
         timeline.epoch = epoch;
         let mut tracks = Vec::new();
         for track in &mut timeline.tracks {
-            give_up(track, from, &lead, epoch)?;
+            if track.withdrawn {
+                // Whatever comes of it again begins anew.
+                track.segments.clear();
+            } else {
+                give_up(track, from, &lead, epoch)?;
+            }
             tracks.push(TrackRebuild::cut(track, from, start_of));
         }
         let first = tracks.iter().map(|track| track.cursor).min()?;
@@ -190,6 +195,10 @@ pub(super) fn taken_up(resume: &Resume, epoch: Epoch) -> Timeline {
     let discontinuity = resume.floor.map_or(0, |floor| floor.discontinuity).max(stored_end.discontinuity);
     let first_msn = timeline.first_msn;
     for track in &mut timeline.tracks {
+        if track.withdrawn {
+            track.segments.clear();
+            continue;
+        }
         for segment in &mut track.segments {
             if segment.phase != SegmentPhase::Stored {
                 become_gap(segment);

@@ -3,7 +3,6 @@
 mod audio;
 
 use bytes::Bytes;
-use caudal_livestream::feed::Event;
 use caudal_livestream::timeline::TrackMedia;
 use caudal_livestream::{MediaDuration, MediaTime, RenditionName, UnixMillis};
 
@@ -227,22 +226,33 @@ impl Live {
         body: &Bytes,
         announcer: &mut Announcer,
     ) {
-        if let Some(rung) = self.rungs.iter_mut().find(|rung| rung.track.name == *name && !rung.withdrawn) {
+        // Not `rung`, which would borrow the plan as well.
+        if let Some(rung) = self.rungs.iter_mut().find(|rung| rung.track.name == *name) {
             rung.video(at, body, &self.plan, announcer);
         }
     }
 
     pub(super) fn rung_failed(&mut self, name: &RenditionName) {
-        if let Some(rung) = self.rungs.iter_mut().find(|rung| rung.track.name == *name) {
+        if let Some(rung) = self.rung(name) {
             rung.failed();
         }
     }
 
     pub(super) fn withdraw(&mut self, name: &RenditionName, announcer: &mut Announcer) {
-        if let Some(rung) = self.rungs.iter_mut().find(|rung| rung.track.name == *name && !rung.withdrawn) {
-            rung.withdrawn = true;
-            announcer.announce(Event::Withdrawn { rendition: name.clone() }, None);
+        if let Some(rung) = self.rung(name) {
+            rung.withdraw(announcer);
         }
+    }
+
+    pub(super) fn rung_returns(&mut self, name: &RenditionName) {
+        let next = self.plan.next_msn();
+        if let Some(rung) = self.rung(name) {
+            rung.come_back(next);
+        }
+    }
+
+    fn rung(&mut self, name: &RenditionName) -> Option<&mut Rung> {
+        self.rungs.iter_mut().find(|rung| rung.track.name == *name)
     }
 
     pub(super) fn lost(&mut self, now: UnixMillis, announcer: &mut Announcer) {
@@ -263,7 +273,7 @@ impl Live {
 
     pub(super) fn finish(&mut self, announcer: &mut Announcer) {
         self.close(announcer);
-        for rung in self.rungs.iter_mut().filter(|rung| !rung.withdrawn) {
+        for rung in self.rungs.iter_mut().filter(|rung| rung.is_made()) {
             rung.track.settle(&self.plan, Covered::All, None, announcer);
         }
     }
@@ -353,7 +363,7 @@ impl Live {
             }
             self.drain_audio(announcer);
         }
-        for rung in self.rungs.iter_mut().filter(|rung| !rung.withdrawn) {
+        for rung in self.rungs.iter_mut().filter(|rung| rung.is_made()) {
             rung.keep_up(&self.plan, announcer);
         }
     }

@@ -1,6 +1,7 @@
 use bytes::Bytes;
 use caudal_livestream::Msn;
-use caudal_livestream::timeline::TrackMedia;
+use caudal_livestream::feed::Event;
+use caudal_livestream::timeline::{Segment, SegmentPhase, TrackMedia};
 
 use crate::announcer::Announcer;
 use crate::cmaf::video_init;
@@ -22,12 +23,107 @@ pub(super) struct Rung {
     waits_for_keyframe: bool,
     /// Pictures that are shown before it (µs) were announced by an earlier epoch.
     behind: Option<i64>,
-    pub(super) withdrawn: bool,
+    standing: Standing,
+}
+
+/// Whether a rung is made, and whether players are told of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Shown,
+    Withdrawn,
+    /// An encoder makes it again; its first segment is this one or a later one.
+    Returning {
+        from: Msn,
+    },
+    /// It has segments, but not yet enough of them to be played.
+    Growing,
 }
 
 impl Rung {
     pub(super) fn new(track: Track, behind: Option<i64>) -> Self {
-        Self { track, config: None, last: None, waits_for_keyframe: true, behind, withdrawn: false }
+        let standing = Standing::Shown;
+        Self { track, config: None, last: None, waits_for_keyframe: true, behind, standing }
+    }
+
+    /// One that an earlier epoch withdrew.
+    pub(super) fn withdrawn(track: Track) -> Self {
+        Self { standing: Standing::Withdrawn, ..Self::new(track, None) }
+    }
+
+    pub(super) fn withdraw(&mut self, announcer: &mut Announcer) {
+        if self.standing == Standing::Shown {
+            announcer.announce(Event::Withdrawn { rendition: self.track.name.clone() }, None);
+        }
+        self.standing = Standing::Withdrawn;
+    }
+
+    /// Its encoder is there again. Segments begin at the same instants in all renditions, so this rung has none before
+    /// the one that is opened `next`.
+    pub(super) fn come_back(&mut self, next: Msn) {
+        if self.standing != Standing::Withdrawn {
+            return;
+        }
+        self.track.abandon_samples();
+        self.waits_for_keyframe = true;
+        self.behind = None;
+        // Storage may have forgotten the initialization segment since.
+        self.config = None;
+        let from = next.max(self.track.cursor.next());
+        self.standing = Standing::Returning { from };
+    }
+
+    /// Whether this picture is the first one of a segment, with which a rung that comes back can begin.
+    fn begin_again(
+        &mut self,
+        mut from: Msn,
+        presentation: i64,
+        keyframe: bool,
+        plan: &CutPlan,
+        announcer: &mut Announcer,
+    ) -> bool {
+        let half = plan.frame() / 2;
+        while let Some(segment) = plan.segment(from)
+            && segment.start + segment.shift + half < presentation
+        {
+            from = from.next();
+        }
+        self.standing = Standing::Returning { from };
+        let begins = plan
+            .segment(from)
+            .is_some_and(|first| keyframe && !first.gap && presentation + half >= first.start + first.shift);
+        if begins {
+            self.standing = Standing::Growing;
+            self.track.skip_to(from);
+            // What is left of the old segments does not lead to these.
+            if let Some(model) = announcer.track_mut(&self.track.name) {
+                model.segments.clear();
+            }
+            announcer.snapshot();
+        }
+        begins
+    }
+
+    /// Shows it again once a player finds enough of it.
+    fn show(&mut self, announcer: &mut Announcer) {
+        let Some(model) =
+            announcer.track_mut(&self.track.name).filter(|_| self.standing == Standing::Growing)
+        else {
+            return;
+        };
+        let whole = |segment: &&Segment| segment.phase != SegmentPhase::Open;
+        let without_gap =
+            model.segments.iter().rev().filter(whole).take_while(|segment| !segment.gap).count();
+        if without_gap >= SHOWN_WITH {
+            model.withdrawn = false;
+            self.standing = Standing::Shown;
+            announcer.report(MediaReport::RungReturned { rendition: self.track.name.clone() });
+            announcer.snapshot();
+        }
+    }
+
+    /// Whether it has to follow the plan.
+    pub(super) fn is_made(&self) -> bool {
+        matches!(self.standing, Standing::Shown | Standing::Growing)
     }
 
     /// Its next encoder begins at a keyframe that may lie before what is missing: nothing to wait for.
@@ -42,6 +138,9 @@ impl Rung {
         plan: &CutPlan,
         announcer: &mut Announcer,
     ) {
+        if self.standing == Standing::Withdrawn {
+            return;
+        }
         match VideoTag::parse(body) {
             Err(error) => announcer.report(MediaReport::Malformed { reason: error.to_string() }),
             Ok(VideoTag::Nothing) => {}
@@ -94,6 +193,11 @@ impl Rung {
         plan: &CutPlan,
         announcer: &mut Announcer,
     ) {
+        if let Standing::Returning { from } = self.standing
+            && !self.begin_again(from, presentation * 1000, keyframe, plan, announcer)
+        {
+            return;
+        }
         // The source's delay, so that decode times of all renditions agree and none is after its presentation.
         let shift = plan.segment(self.track.cursor).map_or(plan.shift(), |segment| segment.shift) / 1000;
         let decode = presentation - shift;
@@ -113,6 +217,7 @@ impl Rung {
         let composition = u32::try_from(shift).unwrap_or(0);
         self.track.push(Sample { decode_time, duration: 0, composition, keyframe, data });
         self.track.settle(plan, Covered::To(at + frame + frame / 4), None, announcer);
+        self.show(announcer);
     }
 
     /// Gives up what is more than [`MAX_LAG`] segments behind.
@@ -134,3 +239,5 @@ impl Rung {
 const MAX_PENDING: usize = 2_000;
 /// Encoders take a second at most to start anew; viewers have left the rung long before this.
 const MAX_LAG: u64 = 6;
+/// Players begin up to three segments before the end (RFC 8216 §6.3.3).
+const SHOWN_WITH: usize = 3;

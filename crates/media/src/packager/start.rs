@@ -204,10 +204,10 @@ impl Start {
         let rungs = timeline
             .tracks
             .iter()
-            .filter(|track| track.is_video() && track.name.as_str() != SOURCE && !track.withdrawn)
+            .filter(|track| track.is_video() && track.name.as_str() != SOURCE)
             .map(|rung| {
                 let (track, behind) = track(&rung.name, TrackKind::Video);
-                Rung::new(track, behind)
+                if rung.withdrawn { Rung::withdrawn(track) } else { Rung::new(track, behind) }
             })
             .collect();
         let kind = TrackKind::Audio { rate: sound.core_rate, frame: sound.frame_samples, stride };

@@ -106,6 +106,25 @@ impl Recorder {
         self.drain();
     }
 
+    /// Encodes for a rung what the packager has given out, as an encoder without B-frames does. Returns how many
+    /// pictures.
+    pub(crate) fn encode(&mut self, name: &RenditionName) -> usize {
+        let frames: Vec<_> = self.encodes.drain(..).collect();
+        let mut pictures = 0;
+        for (at, body, keyframe, header) in frames {
+            if header {
+                self.packager.rung_video(name, at, avc_header(OTHER_AVC_RECORD));
+            } else {
+                pictures += 1;
+                let composition = i32::from_be_bytes([0, body[2], body[3], body[4]]);
+                let presentation = at + u32::try_from(composition).expect("positive");
+                self.packager.rung_video(name, presentation, avc_frame(keyframe, 0, 300));
+            }
+            self.drain();
+        }
+        pictures
+    }
+
     pub(crate) fn tick(&mut self) {
         self.packager.tick(UnixMillis(self.now));
         self.drain();

@@ -8,9 +8,7 @@ use caudal_livestream::{
 };
 use caudal_media::{PackagerConfig, Resume};
 
-use crate::recorder::{
-    NOW, OTHER_AVC_RECORD, Recorder, aac_header, avc_frame, avc_header, config, rendition, rung,
-};
+use crate::recorder::{NOW, OTHER_AVC_RECORD, Recorder, aac_header, avc_header, config, rendition, rung};
 use crate::rules::{OBS, Publisher, discontinuities};
 
 /// What the controller saw last.
@@ -219,26 +217,55 @@ fn a_stream_of_sound_alone_is_made_again_too() {
 }
 
 #[test]
+fn a_rung_that_left_long_ago_costs_its_stream_nothing_and_can_come_back() {
+    let (ladder, name) = (vec![rung("240p", 240)], rendition("240p"));
+    for back in [false, true] {
+        let mut before = Recorder::new(PackagerConfig { ladder: ladder.clone(), ..config() });
+        OBS.begin(&mut before);
+        OBS.send(&mut before, 0, 7_000, 0);
+        before.encode(&name);
+        before.packager.withdraw(&name);
+        OBS.send(&mut before, 7_000, 60_300, 0);
+        if back {
+            // It has segments again when its worker is lost, but not yet enough to be shown.
+            before.packager.rung_returns(&name);
+            before.packager.rung_video(&name, 0, avc_header(OTHER_AVC_RECORD));
+            before.encodes.clear();
+            before.segments.remove(&name);
+            OBS.send(&mut before, 60_300, 63_300, 0);
+            before.encode(&name);
+        }
+        let killed = if back { 63_300 } else { 60_300 };
+        stored(&mut before, 35);
+        let state = before.state.clone().expect("written");
+        let mut after = Recorder::new(PackagerConfig { ladder: ladder.clone(), ..next(&before, state, 2) });
+        after.audio(0, aac_header());
+        OBS.begin(&mut after);
+        after.at(killed + 700);
+        OBS.send(&mut after, 56_000, 66_000, 0);
+        let timeline = after.timeline.clone().expect("taken up");
+        for track in timeline.tracks.iter().filter(|track| track.name != name) {
+            assert!(track.segments.iter().all(|segment| !segment.gap), "{track:?}");
+        }
+        assert!(timeline.track(&name).is_some_and(|track| track.withdrawn && track.segments.is_empty()));
+        after.packager.rung_returns(&name);
+        after.packager.rung_video(&name, 0, avc_header(OTHER_AVC_RECORD));
+        after.encodes.clear();
+        OBS.send(&mut after, 66_000, 76_000, 0);
+        after.encode(&name);
+        let timeline = after.timeline.as_ref().expect("taken up");
+        let track = timeline.track(&name).expect("a rung");
+        assert!(!track.withdrawn && track.segments.iter().all(|segment| !segment.gap), "{track:?}");
+    }
+}
+
+#[test]
 fn a_rung_is_made_again_from_what_its_encoder_makes_of_the_replay() {
     let ladder = vec![rung("240p", 240)];
-    let encoder = |recorder: &mut Recorder| {
-        let name = rendition("240p");
-        let frames: Vec<_> = recorder.encodes.drain(..).collect();
-        for (at, body, keyframe, header) in frames {
-            if header {
-                recorder.packager.rung_video(&name, at, avc_header(OTHER_AVC_RECORD));
-            } else {
-                let composition = i32::from_be_bytes([0, body[2], body[3], body[4]]);
-                let presentation = at + u32::try_from(composition).expect("positive");
-                recorder.packager.rung_video(&name, presentation, avc_frame(keyframe, 0, 300));
-            }
-            recorder.drain();
-        }
-    };
     let mut before = Recorder::new(PackagerConfig { ladder: ladder.clone(), ..config() });
     OBS.begin(&mut before);
     OBS.send(&mut before, 0, 7_000, 0);
-    encoder(&mut before);
+    before.encode(&rendition("240p"));
     OBS.send(&mut before, 7_000, 7_300, 0);
     stored(&mut before, 9);
     let state = before.state.clone().expect("written");
@@ -248,9 +275,9 @@ fn a_rung_is_made_again_from_what_its_encoder_makes_of_the_replay() {
     after.at(8_000);
     OBS.send(&mut after, 2_000, 9_000, 0);
     assert_eq!(after.of("source").iter().map(|s| s.msn.0).collect::<Vec<_>>()[..2], [9, 10]);
-    encoder(&mut after);
+    after.encode(&rendition("240p"));
     OBS.send(&mut after, 9_000, 12_500, 0);
-    encoder(&mut after);
+    after.encode(&rendition("240p"));
     after.finish();
     after.check_alignment(45_000);
     let timeline = after.timeline.as_ref().expect("taken up");

@@ -6,6 +6,7 @@ use crate::recorder::{
 };
 use bytes::Bytes;
 use caudal_livestream::assignment::Floor;
+use caudal_livestream::timeline::SegmentPhase;
 use caudal_livestream::{Epoch, Generation, MediaTime, Msn, SessionId, UnixMillis};
 use caudal_media::{DiscontinuityCause, MediaReport, Resume};
 
@@ -364,6 +365,61 @@ fn a_source_that_ffmpeg_does_not_decode_gets_no_rungs() {
 }
 
 #[test]
+fn a_rung_that_was_withdrawn_comes_back_with_a_segment_and_is_shown_with_three() {
+    let mut config = config();
+    config.ladder = vec![rung("240p", 240)];
+    let mut recorder = Recorder::new(config);
+    let name = rendition("240p");
+    OBS.begin(&mut recorder);
+    let shown = |recorder: &Recorder| {
+        recorder
+            .timeline
+            .as_ref()
+            .is_some_and(|timeline| timeline.track(&rendition("240p")).is_some_and(|track| !track.withdrawn))
+    };
+    let mut returns = Vec::new();
+    for half in 0..140 {
+        OBS.send(&mut recorder, half * 500, (half + 1) * 500, 0);
+        match half {
+            // In the middle of a segment; and twice more, while it is back and while it is not shown yet.
+            21 | 79 | 101 => {
+                recorder.packager.withdraw(&name);
+                recorder.drain();
+                recorder.segments.remove(&name);
+            }
+            // The encoder begins with the GOP that is kept, in the middle of a segment.
+            57 | 91 | 110 => {
+                recorder.packager.rung_returns(&name);
+                recorder.packager.rung_video(&name, 0, avc_header(OTHER_AVC_RECORD));
+            }
+            _ => {}
+        }
+        let before = shown(&recorder);
+        let made = matches!(half, 0..21 | 57..79 | 91..101 | 110..);
+        if made {
+            recorder.encode(&name);
+        } else {
+            recorder.encodes.clear()
+        }
+        assert!(made || !shown(&recorder), "{half}");
+        if shown(&recorder) && !before {
+            returns.push(half);
+            let track = recorder.timeline.as_ref().and_then(|timeline| timeline.track(&name)).expect("shown");
+            let whole = track.segments.iter().filter(|segment| segment.phase != SegmentPhase::Open);
+            assert_eq!(whole.count(), 3);
+            assert!(track.segments.iter().all(|segment| !segment.gap && segment.independent), "{track:?}");
+        }
+    }
+    recorder.finish();
+    let (source, rung) = (recorder.of("source"), recorder.of("240p"));
+    for rung in rung {
+        let lead = source.iter().find(|source| source.msn == rung.msn).expect("the source has it too");
+        assert_eq!((lead.start, lead.duration, false), (rung.start, rung.duration, rung.gap));
+    }
+    assert_eq!(returns, [72, 124], "three segments of two seconds behind the one that was open");
+}
+
+#[test]
 fn a_rung_follows_the_source_cut_by_cut() {
     let mut config = config();
     config.ladder = vec![rung("720p", 720), rung("240p", 240), rung("120p", 120)];
@@ -372,20 +428,7 @@ fn a_rung_follows_the_source_cut_by_cut() {
     let mut sent = 0;
     for second in 0..9 {
         OBS.send(&mut recorder, second * 1000, (second + 1) * 1000, 0);
-        let frames: Vec<_> = recorder.encodes.drain(..).collect();
-        for (at, body, keyframe, header) in frames {
-            let name = rendition("240p");
-            if header {
-                recorder.packager.rung_video(&name, at, avc_header(OTHER_AVC_RECORD));
-            } else {
-                sent += 1;
-                // An encoder without B-frames: presentation and decode time are one.
-                let composition = i32::from_be_bytes([0, body[2], body[3], body[4]]);
-                let presentation = at + u32::try_from(composition).expect("positive");
-                recorder.packager.rung_video(&name, presentation, avc_frame(keyframe, 0, 300));
-            }
-            recorder.drain();
-        }
+        sent += recorder.encode(&rendition("240p"));
     }
     recorder.finish();
     let names: Vec<String> = recorder

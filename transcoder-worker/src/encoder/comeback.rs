@@ -1,0 +1,113 @@
+//! When a rung that the machine could not make is tried again.
+
+use std::time::Duration;
+
+use caudal_livestream::admission::LadderRung;
+use tokio::time::Instant;
+
+/// The rungs that were withdrawn. Nothing tells how much room a machine has but trying, and a try that fails costs the
+/// other rungs some seconds of delay: the pause before the next one doubles until one has held.
+#[derive(Debug, Default)]
+pub(crate) struct Comeback {
+    /// In the order in which they were withdrawn: the last is the smallest, and the first to come back.
+    withdrawn: Vec<LadderRung>,
+    /// Before the next try.
+    pause: Duration,
+    due: Option<Instant>,
+    /// When the last one came back.
+    tried: Option<Instant>,
+}
+
+impl Comeback {
+    /// Those that an earlier worker withdrew, largest first.
+    pub(crate) fn of(withdrawn: Vec<LadderRung>, now: Instant) -> Self {
+        Self { withdrawn, pause: FIRST_PAUSE, due: Some(now + FIRST_PAUSE), tried: None }
+    }
+
+    pub(crate) fn withdrew(&mut self, rung: LadderRung, now: Instant) {
+        let in_vain = self.tried.is_some_and(|tried| now.duration_since(tried) < HELD);
+        self.pause = if in_vain { self.pause.saturating_mul(2).min(LONGEST_PAUSE) } else { FIRST_PAUSE };
+        self.due = Some(now + self.pause);
+        self.withdrawn.push(rung);
+    }
+
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        !self.withdrawn.is_empty() && self.due.is_some_and(|due| due <= now)
+    }
+
+    /// The rung to try now.
+    pub(crate) fn take(&mut self, now: Instant) -> Option<LadderRung> {
+        let rung = self.withdrawn.pop()?;
+        self.tried = Some(now);
+        self.due = Some(now + FIRST_PAUSE);
+        Some(rung)
+    }
+
+    /// Whether one came back so lately that it has to prove itself.
+    pub(crate) fn is_on_trial(&self, now: Instant) -> bool {
+        self.tried.is_some_and(|tried| now.duration_since(tried) < TRIAL)
+    }
+}
+
+const FIRST_PAUSE: Duration = Duration::from_secs(30);
+const LONGEST_PAUSE: Duration = Duration::from_mins(16);
+/// A rung that is withdrawn after longer than this was not tried in vain.
+const HELD: Duration = Duration::from_mins(5);
+const TRIAL: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rung(height: u32) -> LadderRung {
+        LadderRung { name: format!("{height}p").parse().unwrap(), height, bitrate: 1_000_000 }
+    }
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn the_smallest_comes_back_first_and_one_at_a_time() {
+        let begun = Instant::now();
+        let mut comeback = Comeback::default();
+        comeback.withdrew(rung(720), begun);
+        comeback.withdrew(rung(480), begun + seconds(10));
+        assert!(!comeback.is_due(begun + seconds(39)));
+        assert!(comeback.is_due(begun + seconds(40)));
+        assert_eq!(comeback.take(begun + seconds(40)), Some(rung(480)));
+        assert!(!comeback.is_due(begun + seconds(69)), "the next one waits until this one has held");
+        assert_eq!(comeback.take(begun + seconds(70)), Some(rung(720)));
+        assert!(!comeback.is_due(begun + seconds(10_000)), "none is left");
+    }
+
+    #[test]
+    fn tries_in_vain_become_rare_and_one_that_held_begins_anew() {
+        let mut now = Instant::now();
+        let mut comeback = Comeback::default();
+        let mut pauses = Vec::new();
+        for held in [400, 5, 5, 5, 5, 5, 5, 299, 301] {
+            comeback.withdrew(rung(480), now);
+            let withdrawn = now;
+            while !comeback.is_due(now) {
+                now += seconds(1);
+            }
+            pauses.push(now.duration_since(withdrawn).as_secs());
+            comeback.take(now);
+            now += seconds(held);
+        }
+        comeback.withdrew(rung(480), now);
+        assert_eq!(pauses, [30, 30, 60, 120, 240, 480, 960, 960, 960]);
+        assert!(comeback.is_due(now + seconds(30)));
+    }
+
+    #[test]
+    fn what_an_earlier_worker_withdrew_comes_back_too() {
+        let now = Instant::now();
+        let mut comeback = Comeback::of(vec![rung(720), rung(480)], now);
+        assert!(!comeback.is_on_trial(now));
+        assert!(comeback.is_due(now + FIRST_PAUSE));
+        assert_eq!(comeback.take(now + FIRST_PAUSE), Some(rung(480)));
+        assert!(comeback.is_on_trial(now + FIRST_PAUSE));
+    }
+}
