@@ -1,21 +1,23 @@
 //! Codec configuration records: what they say about size, rate and channels, and how RFC 6381 names them.
 
 pub mod aac;
+pub(crate) mod adts;
 pub mod avc;
-mod bits;
+pub(crate) mod bits;
 pub mod hevc;
 
-use bytes::Bytes;
+use bytes::{BufMut as _, Bytes, BytesMut};
 use thiserror::Error;
 
 use crate::flv::VideoCodec;
 
-/// A video decoder configuration, read far enough to describe it; the record itself is passed on as it came.
+/// A video decoder configuration, read far enough to describe it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VideoConfig {
     /// Which codec.
     pub codec: VideoCodec,
-    /// avcC or hvcC.
+    /// avcC or hvcC, written anew from the parameter sets alone: without spare bytes, and for length prefixes of four
+    /// bytes.
     pub record: Bytes,
     /// RFC 6381.
     pub codecs: String,
@@ -25,7 +27,7 @@ pub struct VideoConfig {
     pub height: u32,
     /// Frames a thousand seconds, if the stream says so itself.
     pub fps_milli: Option<u32>,
-    /// Bytes of each NAL unit's length prefix: 1 to 4.
+    /// Bytes of each NAL unit's length prefix as the publisher writes them: 1 to 4.
     pub length_size: u8,
 }
 
@@ -76,6 +78,21 @@ impl VideoConfig {
         }
         true
     }
+}
+
+/// A unit of a record, behind its length of 16 bits.
+fn take_unit<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, behind) = rest.split_first_chunk::<2>()?;
+    let (unit, behind) = behind.split_at_checked(u16::from_be_bytes(*length).into())?;
+    *rest = behind;
+    Some(unit)
+}
+
+fn put_unit(record: &mut BytesMut, unit: &[u8]) -> Result<(), ConfigError> {
+    let broken = |_| ConfigError::Broken(format!("a parameter set of {} bytes", unit.len()));
+    record.put_u16(u16::try_from(unit.len()).map_err(broken)?);
+    record.put_slice(unit);
+    Ok(())
 }
 
 /// A frame rate that can be believed, in frames a thousand seconds.

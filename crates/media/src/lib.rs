@@ -3,6 +3,7 @@
 //! Knows codecs, FLV, fMP4, HLS and DASH. Refuses to know sockets, files, clocks and threads: bytes and instants
 //! come in, bytes and events come out, and the same input gives the same output.
 
+mod access_unit;
 mod announcer;
 mod audio_input;
 mod cmaf;
@@ -11,6 +12,7 @@ mod cut_plan;
 pub mod flv;
 mod grid;
 mod input_clock;
+mod nal;
 mod packager;
 mod report;
 mod sample;

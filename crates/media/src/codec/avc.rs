@@ -1,39 +1,98 @@
 //! H.264: `AVCDecoderConfigurationRecord` (ISO/IEC 14496-15 §5.3.3.1).
 
-use bytes::Bytes;
-use h264_reader::avcc::AvcDecoderConfigurationRecord;
-use h264_reader::nal::sps::SeqParameterSet;
-use h264_reader::nal::{Nal, RefNal};
+mod sps;
 
-use super::{ConfigError, VideoConfig, plausible_fps};
+use bytes::{BufMut as _, Bytes, BytesMut};
+
+use self::sps::{Sps, has_chroma_info};
+use super::{ConfigError, VideoConfig, put_unit, take_unit};
+use crate::access_unit::LENGTH_SIZE;
 use crate::flv::VideoCodec;
+use crate::nal::{self, AVC_PPS, AVC_SPS};
 
 pub(super) fn parse(record: &Bytes) -> Result<VideoConfig, ConfigError> {
-    let broken = |what: String| ConfigError::Broken(what);
-    let avcc = AvcDecoderConfigurationRecord::try_from(record.as_ref())
-        .map_err(|error| broken(format!("avcC: {error:?}")))?;
-    let sps = avcc.sequence_parameter_sets().next().ok_or(ConfigError::Truncated)?;
-    let sps = sps.map_err(|error| broken(format!("SPS: {error:?}")))?;
+    let sets = ParameterSets::of(record)?;
+    let first = *sets.sps.first().ok_or(ConfigError::Truncated)?;
+    let sps = Sps::parse(first).ok_or_else(|| ConfigError::Broken("SPS".to_owned()))?;
     // Three bytes after the NAL header are what the codecs string says.
-    let [_, profile, constraints, level] = *sps.first_chunk::<4>().ok_or(ConfigError::Truncated)?;
-    let sps = SeqParameterSet::from_bits(RefNal::new(sps, &[], true).rbsp_bits())
-        .map_err(|error| broken(format!("SPS: {error:?}")))?;
-    let (width, height) = sps.pixel_dimensions().map_err(|error| broken(format!("SPS: {error:?}")))?;
-    let timing = sps.vui_parameters.as_ref().and_then(|vui| vui.timing_info.as_ref());
-    let fps_milli = timing.and_then(|timing| {
-        let ticks = u64::from(timing.num_units_in_tick).checked_mul(2)?;
-        let fps = u64::from(timing.time_scale).checked_mul(1000)?.checked_div(ticks)?;
-        plausible_fps(u32::try_from(fps).ok()?)
-    });
+    let [_, profile, constraints, level] = *first.first_chunk::<4>().ok_or(ConfigError::Truncated)?;
     Ok(VideoConfig {
         codec: VideoCodec::Avc,
-        record: record.clone(),
+        record: sets.write([profile, constraints, level], &sps)?,
         codecs: format!("avc1.{profile:02x}{constraints:02x}{level:02x}"),
-        width,
-        height,
-        fps_milli,
-        length_size: avcc.length_size_minus_one().saturating_add(1),
+        width: sps.width,
+        height: sps.height,
+        fps_milli: sps.fps_milli,
+        length_size: sets.length_size,
     })
+}
+
+/// What a decoder needs of a record. Publishers pad records and sets with spare bytes, put start codes into them, or
+/// send annex B instead.
+struct ParameterSets<'a> {
+    length_size: u8,
+    sps: Vec<&'a [u8]>,
+    pps: Vec<&'a [u8]>,
+}
+
+impl<'a> ParameterSets<'a> {
+    fn of(record: &'a [u8]) -> Result<Self, ConfigError> {
+        let mut sets = Self { length_size: 4, sps: Vec::new(), pps: Vec::new() };
+        if nal::begins_with_start_code(record) {
+            sets.add(record);
+            return Ok(sets);
+        }
+        let (head, mut rest) = record.split_first_chunk::<HEAD>().ok_or(ConfigError::Truncated)?;
+        let [version, _, _, _, lengths, count] = *head;
+        if version != 1 {
+            return Err(ConfigError::Broken(format!("avcC version {version}")));
+        }
+        sets.length_size = (lengths & 3) + 1;
+        for _ in 0..count & 0x1F {
+            sets.add(take_unit(&mut rest).ok_or(ConfigError::Truncated)?);
+        }
+        // A record that is cut off here may be followed by picture parameter sets in the stream.
+        if let Some((count, behind)) = rest.split_first() {
+            rest = behind;
+            for _ in 0..*count {
+                let Some(set) = take_unit(&mut rest) else { break };
+                sets.add(set);
+            }
+        }
+        Ok(sets)
+    }
+
+    /// Sorts by what a set is, not by which list it was in.
+    fn add(&mut self, set: &'a [u8]) {
+        for unit in nal::between_start_codes(set) {
+            match nal::kind(VideoCodec::Avc, unit) {
+                Some(AVC_SPS) if self.sps.len() < MAX_SPS => self.sps.push(unit),
+                Some(AVC_PPS) if self.pps.len() < MAX_PPS => self.pps.push(unit),
+                _ => {}
+            }
+        }
+    }
+
+    /// The record anew, for access units as [`crate::access_unit`] writes them.
+    fn write(&self, [profile, constraints, level]: [u8; 3], sps: &Sps) -> Result<Bytes, ConfigError> {
+        let mut record = BytesMut::new();
+        let length = u8::try_from(LENGTH_SIZE - 1).unwrap_or(3);
+        record.put_slice(&[1, profile, constraints, level, 0xFC | length]);
+        record.put_u8(0xE0 | u8::try_from(self.sps.len()).unwrap_or(0));
+        for unit in &self.sps {
+            put_unit(&mut record, unit)?;
+        }
+        record.put_u8(u8::try_from(self.pps.len()).unwrap_or(0));
+        for unit in &self.pps {
+            put_unit(&mut record, unit)?;
+        }
+        if has_chroma_info(profile) {
+            let depth = |depth: u32| 0xF8 | u8::try_from(depth & 7).unwrap_or(0);
+            let chroma = 0xFC | u8::try_from(sps.chroma_format & 3).unwrap_or(1);
+            record.put_slice(&[chroma, depth(sps.luma_depth), depth(sps.chroma_depth), 0]);
+        }
+        Ok(record.freeze())
+    }
 }
 
 /// What x264's High profile will call itself at that size: for the master playlist, before its first frame is out.
@@ -47,6 +106,10 @@ pub fn expected_high_codecs(width: u32, height: u32, fps_milli: u32) -> String {
     format!("avc1.6400{level:02x}")
 }
 
+const HEAD: usize = 6;
+/// The record's fields have five and eight bits.
+const MAX_SPS: usize = 31;
+const MAX_PPS: usize = 255;
 /// H.264 Table A-1: level, macroblocks a second, macroblocks a frame.
 const LEVELS: [(u8, u64, u64); 9] = [
     (21, 19_800, 792),
@@ -75,6 +138,75 @@ mod tests {
         assert_eq!((config.width, config.height, config.fps_milli), (640, 360, Some(30_000)));
         assert_eq!(config.codecs, "avc1.64001e");
         assert_eq!(config.length_size, 4);
+    }
+
+    /// x264's Baseline, 1280x720: no fields behind the parameter sets.
+    const BASELINE: &[u8] = b"\x01\x42\xc0\x1f\xff\xe1\0\x17\x67\x42\xc0\x1f\xda\x01\x40\x16\xec\x04\x40\0\0\x03\0\x40\0\0\x0f\x03\xc6\x0c\xa8\x01\0\x04\x68\xce\x0f\xc8";
+
+    fn config(record: &[u8]) -> VideoConfig {
+        VideoConfig::parse(VideoCodec::Avc, &Bytes::copy_from_slice(record)).expect("one that browsers play")
+    }
+
+    /// BASELINE with its sequence parameter set changed.
+    fn with_sps(change: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
+        let mut sps = BASELINE[8..31].to_vec();
+        change(&mut sps);
+        let length = u8::try_from(sps.len()).expect("short");
+        [&BASELINE[..7], &[length], &sps, &BASELINE[31..]].concat()
+    }
+
+    #[test]
+    fn a_record_as_it_should_be_is_written_as_it_came() {
+        for record in [RECORD, BASELINE] {
+            assert_eq!(config(record).record, record);
+        }
+    }
+
+    #[test]
+    fn what_is_spare_in_a_record_leaves_the_parameter_sets_as_they_are() {
+        let (sps, pps) = (&BASELINE[8..31], &BASELINE[34..]);
+        for (case, record) in [
+            ("behind a record", [BASELINE, &[0]].concat()),
+            ("much behind a record", [BASELINE, &[0xab; 40]].concat()),
+            ("a zero byte behind a set", with_sps(|sps| sps.push(0))),
+            ("a start code before a set", with_sps(|sps| drop(sps.splice(0..0, [0, 0, 0, 1])))),
+            ("an empty set", [&BASELINE[..5], &[0xe2, 0, 0], &BASELINE[6..]].concat()),
+            (
+                "both sets in one list",
+                [&BASELINE[..5], &[0xe2], &BASELINE[6..31], &BASELINE[32..], &[0]].concat(),
+            ),
+            ("both sets in one", with_sps(|all| all.extend([&[0, 0, 1], pps].concat()))),
+            ("annex B", [&[0, 0, 0, 1], sps, &[0, 0, 1], pps, &[0]].concat()),
+        ] {
+            let config = config(&record);
+            let wanted = [&BASELINE[..31], &[1], &BASELINE[32..]].concat();
+            if case == "both sets in one" {
+                let counted: &[u8] = &config.record;
+                assert!(counted.starts_with(&BASELINE[..31]), "{case}");
+                continue;
+            }
+            assert_eq!(config.record, wanted, "{case}");
+            assert_eq!((config.width, config.height, config.length_size), (1280, 720, 4), "{case}");
+        }
+    }
+
+    #[test]
+    fn a_set_that_decoders_forgive_is_forgiven() {
+        // Level 1, spare bytes that are no zeros, and a VUI that ends early.
+        for record in
+            [with_sps(|sps| sps[3] = 10), with_sps(|sps| sps.push(0xab)), with_sps(|sps| sps.truncate(17))]
+        {
+            let config = config(&record);
+            assert_eq!((config.width, config.height), (1280, 720), "{record:x?}");
+        }
+    }
+
+    #[test]
+    fn a_record_of_short_lengths_is_written_for_long_ones() {
+        let mut short = BASELINE.to_vec();
+        short[4] = 0xfd;
+        let config = config(&short);
+        assert_eq!((config.length_size, &config.record[..]), (2, BASELINE));
     }
 
     #[test]

@@ -1,15 +1,15 @@
 /// Reads bits, highest first.
-pub(super) struct BitReader<'a> {
+pub(crate) struct BitReader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> BitReader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
     }
 
-    pub(super) fn bit(&mut self) -> Option<bool> {
+    pub(crate) fn bit(&mut self) -> Option<bool> {
         let byte = *self.bytes.get(self.at / 8)?;
         let bit = byte >> (7 - self.at % 8) & 1 == 1;
         self.at += 1;
@@ -17,7 +17,7 @@ impl<'a> BitReader<'a> {
     }
 
     /// Up to 32 bits.
-    pub(super) fn bits(&mut self, count: u32) -> Option<u32> {
+    pub(crate) fn bits(&mut self, count: u32) -> Option<u32> {
         let mut value = 0_u32;
         for _ in 0..count {
             value = value << 1 | u32::from(self.bit()?);
@@ -25,13 +25,13 @@ impl<'a> BitReader<'a> {
         Some(value)
     }
 
-    pub(super) fn skip(&mut self, count: usize) -> Option<()> {
+    pub(crate) fn skip(&mut self, count: usize) -> Option<()> {
         self.at = self.at.checked_add(count)?;
         (self.at <= self.bytes.len().checked_mul(8)?).then_some(())
     }
 
     /// Exp-Golomb, `ue(v)`.
-    pub(super) fn ue(&mut self) -> Option<u32> {
+    pub(crate) fn ue(&mut self) -> Option<u32> {
         let mut zeros = 0_u32;
         while !self.bit()? {
             zeros += 1;
@@ -42,17 +42,24 @@ impl<'a> BitReader<'a> {
         let rest = self.bits(zeros)?;
         (1_u32 << zeros).checked_sub(1)?.checked_add(rest)
     }
+
+    /// Exp-Golomb, `se(v)`.
+    pub(crate) fn se(&mut self) -> Option<i32> {
+        let code = self.ue()?;
+        let size = i32::try_from(code.div_ceil(2)).ok()?;
+        Some(if code % 2 == 1 { size } else { -size })
+    }
 }
 
 /// Writes bits, highest first.
 #[derive(Default)]
-pub(super) struct BitWriter {
+pub(crate) struct BitWriter {
     bytes: Vec<u8>,
     used: u32,
 }
 
 impl BitWriter {
-    pub(super) fn put(&mut self, count: u32, value: u32) {
+    pub(crate) fn put(&mut self, count: u32, value: u32) {
         for shift in (0..count).rev() {
             if self.used.is_multiple_of(8) {
                 self.bytes.push(0);
@@ -66,7 +73,22 @@ impl BitWriter {
         }
     }
 
-    pub(super) fn finish(self) -> Vec<u8> {
+    pub(crate) fn finish(self) -> Vec<u8> {
         self.bytes
     }
+}
+
+/// A NAL unit's payload without its emulation prevention bytes (H.264 §7.4.1, H.265 §7.4.2).
+pub(crate) fn unescape(payload: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(payload.len());
+    let mut zeros = 0_u32;
+    for byte in payload {
+        if zeros >= 2 && *byte == 3 {
+            zeros = 0;
+            continue;
+        }
+        zeros = if *byte == 0 { zeros.saturating_add(1) } else { 0 };
+        plain.push(*byte);
+    }
+    plain
 }

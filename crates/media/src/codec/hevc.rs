@@ -2,20 +2,20 @@
 
 use std::fmt::Write as _;
 
-use bytes::Bytes;
+use bytes::{BufMut as _, Bytes, BytesMut};
 
-use super::bits::BitReader;
-use super::{ConfigError, VideoConfig};
+use super::bits::{BitReader, unescape};
+use super::{ConfigError, VideoConfig, put_unit, take_unit};
+use crate::access_unit::LENGTH_SIZE;
 use crate::flv::VideoCodec;
+use crate::nal::{self, HEVC_PPS, HEVC_SPS, HEVC_VPS};
 
 pub(super) fn parse(record: &Bytes) -> Result<VideoConfig, ConfigError> {
-    let head = record.first_chunk::<HEAD>().ok_or(ConfigError::Truncated)?;
-    let [version, profile, c0, c1, c2, c3, f0, f1, f2, f3, f4, f5, level, .., lengths, arrays] = *head;
-    if version != 1 {
-        return Err(ConfigError::Broken(format!("hvcC version {version}")));
-    }
-    let sps = find_sps(record, arrays).ok_or(ConfigError::Truncated)?;
-    let (width, height) = picture_size(sps).ok_or_else(|| ConfigError::Broken("HEVC SPS".to_owned()))?;
+    let sets = ParameterSets::of(record)?;
+    let sps = sets.of_kind(HEVC_SPS).next().ok_or(ConfigError::Truncated)?;
+    let sps = Sps::parse(sps).ok_or_else(|| ConfigError::Broken("HEVC SPS".to_owned()))?;
+    let head = sets.head.unwrap_or_else(|| sps.head());
+    let [_, profile, c0, c1, c2, c3, f0, f1, f2, f3, f4, f5, level, ..] = head;
     let space = ["", "A", "B", "C"].get(usize::from(profile >> 6)).copied().unwrap_or_default();
     let tier = if profile & 0x20 == 0 { 'L' } else { 'H' };
     let compatibility = u32::from_be_bytes([c0, c1, c2, c3]).reverse_bits();
@@ -29,87 +29,167 @@ pub(super) fn parse(record: &Bytes) -> Result<VideoConfig, ConfigError> {
     }
     Ok(VideoConfig {
         codec: VideoCodec::Hevc,
-        record: record.clone(),
+        record: sets.write(head)?,
         codecs,
-        width,
-        height,
+        width: sps.width,
+        height: sps.height,
         fps_milli: None,
-        length_size: (lengths & 3) + 1,
+        length_size: sets.length_size,
     })
 }
 
-fn find_sps(record: &[u8], arrays: u8) -> Option<&[u8]> {
-    let mut rest = record.get(HEAD..)?;
-    for _ in 0..arrays {
-        let [kind, count_a, count_b] = *rest.first_chunk::<3>()?;
-        rest = rest.get(3..)?;
-        for _ in 0..u16::from_be_bytes([count_a, count_b]) {
-            let length = usize::from(u16::from_be_bytes(*rest.first_chunk::<2>()?));
-            let unit = rest.get(2..)?.get(..length)?;
-            if kind & 0x3F == SPS {
-                return Some(unit);
+/// What a decoder needs of a record, or of annex B in its place.
+struct ParameterSets<'a> {
+    /// None where there is no record but annex B.
+    head: Option<[u8; HEAD]>,
+    length_size: u8,
+    /// By `nal_unit_type`, with the record's bit for whether it is complete.
+    arrays: Vec<(u8, Vec<&'a [u8]>)>,
+}
+
+impl<'a> ParameterSets<'a> {
+    fn of(record: &'a [u8]) -> Result<Self, ConfigError> {
+        if nal::begins_with_start_code(record) {
+            let units = nal::between_start_codes(record);
+            let of_kind = |wanted: u8| {
+                let found = units.iter().copied();
+                (
+                    COMPLETE | wanted,
+                    found.filter(|unit| nal::kind(VideoCodec::Hevc, unit) == Some(wanted)).collect(),
+                )
+            };
+            let arrays = vec![of_kind(HEVC_VPS), of_kind(HEVC_SPS), of_kind(HEVC_PPS)];
+            return Ok(Self { head: None, length_size: 4, arrays });
+        }
+        let (head, rest) = record.split_first_chunk::<HEAD>().ok_or(ConfigError::Truncated)?;
+        let [version, .., lengths] = *head;
+        if version != 1 {
+            return Err(ConfigError::Broken(format!("hvcC version {version}")));
+        }
+        let (count, mut rest) = rest.split_first().ok_or(ConfigError::Truncated)?;
+        let mut arrays = Vec::new();
+        for _ in 0..*count {
+            let Some(([kind, count_a, count_b], behind)) = rest.split_first_chunk::<3>() else { break };
+            rest = behind;
+            let mut units = Vec::new();
+            for _ in 0..u16::from_be_bytes([*count_a, *count_b]) {
+                let Some(unit) = take_unit(&mut rest) else { break };
+                units.extend(nal::between_start_codes(unit));
             }
-            rest = rest.get(length.checked_add(2)?..)?;
+            arrays.push((*kind, units));
         }
+        Ok(Self { head: Some(*head), length_size: (lengths & 3) + 1, arrays })
     }
-    None
+
+    fn of_kind(&self, wanted: u8) -> impl Iterator<Item = &'a [u8]> + '_ {
+        let arrays = self.arrays.iter().filter(move |(kind, _)| kind & 0x3F == wanted);
+        arrays.flat_map(|(_, units)| units.iter().copied())
+    }
+
+    /// The record anew, for access units as [`crate::access_unit`] writes them.
+    fn write(&self, head: [u8; HEAD]) -> Result<Bytes, ConfigError> {
+        let broken = |_| ConfigError::Broken("too many parameter sets".to_owned());
+        let [before @ .., lengths] = head;
+        let mut record = BytesMut::new();
+        record.put_slice(&before);
+        record.put_u8(lengths & !3 | u8::try_from(LENGTH_SIZE - 1).unwrap_or(3));
+        record.put_u8(u8::try_from(self.arrays.len()).map_err(broken)?);
+        for (kind, units) in &self.arrays {
+            record.put_u8(*kind);
+            record.put_u16(u16::try_from(units.len()).map_err(broken)?);
+            for unit in units {
+                put_unit(&mut record, unit)?;
+            }
+        }
+        Ok(record.freeze())
+    }
 }
 
-/// H.265 §7.3.2.2.1, as far as the conformance window.
-fn picture_size(unit: &[u8]) -> Option<(u32, u32)> {
-    let payload = unescape(unit.get(2..)?);
-    let mut bits = BitReader::new(&payload);
-    bits.skip(4)?;
-    let sub_layers = bits.bits(3)?;
-    bits.skip(1 + 96)?;
-    let mut present = Vec::new();
-    for _ in 0..sub_layers {
-        present.push((bits.bit()?, bits.bit()?));
-    }
-    if sub_layers > 0 {
-        for _ in sub_layers..8 {
-            bits.skip(2)?;
-        }
-    }
-    for (profile, level) in present {
-        bits.skip(if profile { 88 } else { 0 } + if level { 8 } else { 0 })?;
-    }
-    bits.ue()?;
-    let chroma = bits.ue()?;
-    if chroma == 3 {
-        bits.skip(1)?;
-    }
-    let (width, height) = (bits.ue()?, bits.ue()?);
-    if !bits.bit()? {
-        return Some((width, height));
-    }
-    let (across, down) = match chroma {
-        1 => (2, 2),
-        2 => (2, 1),
-        _ => (1, 1),
-    };
-    let (left, right, top, bottom) = (bits.ue()?, bits.ue()?, bits.ue()?, bits.ue()?);
-    let cut = |whole: u32, a: u32, b: u32, unit: u32| whole.checked_sub(a.checked_add(b)?.checked_mul(unit)?);
-    Some((cut(width, left, right, across)?, cut(height, top, bottom, down)?))
+/// What the sequence parameter set says.
+struct Sps {
+    width: u32,
+    height: u32,
+    chroma: u32,
+    luma_depth: u32,
+    chroma_depth: u32,
+    /// `sps_max_sub_layers_minus1` and whether they are nested.
+    sub_layers: u32,
+    nested: bool,
+    /// `general_profile_space` to `general_level_idc`.
+    general: [u8; 12],
 }
 
-/// Takes out the emulation prevention bytes.
-fn unescape(payload: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(payload.len());
-    let mut zeros = 0_u32;
-    for byte in payload {
-        if zeros >= 2 && *byte == 3 {
-            zeros = 0;
-            continue;
+impl Sps {
+    /// H.265 §7.3.2.2.1, as far as the bit depths.
+    fn parse(unit: &[u8]) -> Option<Self> {
+        let payload = unescape(unit.get(2..)?);
+        let mut bits = BitReader::new(&payload);
+        bits.skip(4)?;
+        let (sub_layers, nested) = (bits.bits(3)?, bits.bit()?);
+        let general = *payload.get(1..)?.first_chunk::<12>()?;
+        bits.skip(96)?;
+        let mut present = Vec::new();
+        for _ in 0..sub_layers {
+            present.push((bits.bit()?, bits.bit()?));
         }
-        zeros = if *byte == 0 { zeros.saturating_add(1) } else { 0 };
-        plain.push(*byte);
+        if sub_layers > 0 {
+            for _ in sub_layers..8 {
+                bits.skip(2)?;
+            }
+        }
+        for (profile, level) in present {
+            bits.skip(if profile { 88 } else { 0 } + if level { 8 } else { 0 })?;
+        }
+        bits.ue()?;
+        let chroma = bits.ue()?;
+        if chroma == 3 {
+            bits.skip(1)?;
+        }
+        let (mut width, mut height) = (bits.ue()?, bits.ue()?);
+        if bits.bit()? {
+            let (across, down) = match chroma {
+                1 => (2, 2),
+                2 => (2, 1),
+                _ => (1, 1),
+            };
+            let (left, right, top, bottom) = (bits.ue()?, bits.ue()?, bits.ue()?, bits.ue()?);
+            let cut = |whole: u32, a: u32, b: u32, unit: u32| {
+                whole.checked_sub(a.checked_add(b)?.checked_mul(unit)?)
+            };
+            (width, height) = (cut(width, left, right, across)?, cut(height, top, bottom, down)?);
+        }
+        // Only a record that has to be made of annex B needs them.
+        let luma_depth = bits.ue().unwrap_or(0);
+        let chroma_depth = bits.ue().unwrap_or(0);
+        Some(Self { width, height, chroma, luma_depth, chroma_depth, sub_layers, nested, general })
     }
-    plain
+
+    /// A record's head, where the publisher sends annex B instead of one.
+    fn head(&self) -> [u8; HEAD] {
+        let low = |value: u32, mask: u32| u8::try_from(value & mask).unwrap_or(0);
+        let mut head = [0; HEAD];
+        let layers = low(self.sub_layers + 1, 7) << 3 | u8::from(self.nested) << 2 | 3;
+        let behind = [
+            0xF0,
+            0,
+            0xFC,
+            0xFC | low(self.chroma, 3),
+            0xF8 | low(self.luma_depth, 7),
+            0xF8 | low(self.chroma_depth, 7),
+            0,
+            0,
+            layers,
+        ];
+        let bytes = std::iter::once(1).chain(self.general).chain(behind);
+        head.iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
+        head
+    }
 }
 
-const HEAD: usize = 23;
-const SPS: u8 = 33;
+/// Up to the count of arrays.
+const HEAD: usize = 22;
+/// `array_completeness`: no further sets come in the stream.
+const COMPLETE: u8 = 0x80;
 
 #[cfg(test)]
 mod tests {
@@ -131,6 +211,26 @@ mod tests {
         let config = VideoConfig::parse(VideoCodec::Hevc, &Bytes::from_static(RECORD)).expect("a real one");
         assert_eq!((config.width, config.height), (1280, 720));
         assert_eq!(config.codecs, "hvc1.1.6.L120");
+    }
+
+    #[test]
+    fn the_record_is_written_as_it_came_without_spare_bytes_and_for_long_lengths() {
+        for (spare, lengths) in [(&[][..], 0x0f), (&[0, 0xab], 0x0f), (&[], 0x0d)] {
+            let mut record = [RECORD, spare].concat();
+            record[21] = lengths;
+            let config = VideoConfig::parse(VideoCodec::Hevc, &Bytes::from(record)).expect("a real one");
+            assert_eq!((&config.record[..], config.length_size), (RECORD, (lengths & 3) + 1));
+        }
+    }
+
+    #[test]
+    fn annex_b_in_place_of_a_record_says_the_same() {
+        let (vps, sps, pps) = (&RECORD[28..52], &RECORD[57..88], &RECORD[93..]);
+        let code = &[0, 0, 0, 1][..];
+        let annex_b = Bytes::from([code, vps, code, sps, code, pps].concat());
+        let config = VideoConfig::parse(VideoCodec::Hevc, &annex_b).expect("three sets");
+        assert_eq!((config.width, config.height, config.codecs.as_str()), (1280, 720, "hvc1.1.6.L120"));
+        assert_eq!(config.record[22..], RECORD[22..]);
     }
 
     proptest! {

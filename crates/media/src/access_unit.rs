@@ -1,0 +1,172 @@
+//! What a publisher's video tags hold, made into what one CMAF sample may hold: one picture, its units in the order
+//! that H.264 §7.4.1.2.3 and H.265 §7.4.2.4.4 want, each behind a length of four bytes.
+//!
+//! Chromium ends playback at an access unit in another order, at an empty unit and at a sample without a picture.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use thiserror::Error;
+
+use crate::codec::VideoConfig;
+use crate::flv::VideoCodec;
+use crate::nal::{self, Framing, NalRole};
+
+/// One publisher's access units, on their way to the tracks.
+#[derive(Debug, Default)]
+pub(crate) struct AccessUnits {
+    format: Option<Format>,
+    usual: Option<Framing>,
+    /// What came without a picture, for the next one: units with their lengths.
+    ahead: BytesMut,
+    ahead_recovers: bool,
+}
+
+/// How the publisher writes units, by its codec header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Format {
+    codec: VideoCodec,
+    length_size: usize,
+}
+
+/// One picture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AccessUnit {
+    /// Its units, each behind a length of [`LENGTH_SIZE`] bytes.
+    pub(crate) data: Bytes,
+    /// A decoder can begin here.
+    pub(crate) keyframe: bool,
+    /// It is not byte for byte what the tag held.
+    pub(crate) mended: bool,
+}
+
+/// Why a tag's picture cannot be packaged. The words hold no numbers, so that each is reported once.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub(crate) enum UnitError {
+    /// No codec header has come.
+    #[error("pictures before their codec header")]
+    NoHeader,
+    /// The codec header was another codec's.
+    #[error("pictures of another codec than the header's")]
+    OtherCodec,
+    /// Neither lengths nor start codes tell units apart.
+    #[error("a picture whose lengths do not add up")]
+    NotUnits,
+}
+
+impl AccessUnits {
+    /// A codec header has come: pictures are written as it says from here on.
+    pub(crate) fn configure(&mut self, config: &VideoConfig) {
+        let format = Format { codec: config.codec, length_size: config.length_size.into() };
+        if self.format != Some(format) {
+            *self = Self { format: Some(format), ..Self::default() };
+        }
+    }
+
+    /// What one tag holds; `flagged` is what the tag says of it. None when there is no picture in it: what the tag held
+    /// then goes before the next picture.
+    ///
+    /// # Errors
+    /// [`UnitError`] when the tag cannot be used.
+    pub(crate) fn read(
+        &mut self,
+        codec: VideoCodec,
+        flagged: bool,
+        data: &Bytes,
+    ) -> Result<Option<AccessUnit>, UnitError> {
+        let format = self.format.ok_or(UnitError::NoHeader)?;
+        if format.codec != codec {
+            return Err(UnitError::OtherCodec);
+        }
+        let split = nal::split(codec, data, format.length_size, self.usual).ok_or(UnitError::NotUnits)?;
+        let order = Order::of(codec, &split.units);
+        let Some(begins) = nal::begins_decoding(codec, &split.units, flagged) else {
+            self.keep(codec, order.before.iter().chain(&order.after));
+            return Ok(None);
+        };
+        self.usual = Some(split.framing);
+        let keyframe = std::mem::take(&mut self.ahead_recovers) || begins;
+        let units = order.units().count();
+        let length = order.units().fold(0_usize, |sum, unit| sum + LENGTH_SIZE + unit.len());
+        let as_it_came = split.framing == Framing::Lengths
+            && format.length_size == LENGTH_SIZE
+            && order.unmoved
+            && units == split.units.len()
+            && length == data.len()
+            && self.ahead.is_empty();
+        if as_it_came {
+            return Ok(Some(AccessUnit { data: data.clone(), keyframe, mended: false }));
+        }
+        let mut mended = BytesMut::with_capacity(length + self.ahead.len());
+        if let Some(delimiter) = order.delimiter {
+            put(&mut mended, delimiter);
+        }
+        mended.extend_from_slice(&self.ahead);
+        for unit in order.units().skip(usize::from(order.delimiter.is_some())) {
+            put(&mut mended, unit);
+        }
+        self.ahead.clear();
+        self.keep(codec, order.after.iter());
+        Ok(Some(AccessUnit { data: mended.freeze(), keyframe, mended: true }))
+    }
+
+    /// Keeps units for the next picture. A publisher that sends nothing but such units loses the oldest.
+    fn keep<'a>(&mut self, codec: VideoCodec, units: impl Iterator<Item = &'a &'a [u8]>) {
+        for unit in units {
+            if self.ahead.len() + unit.len() > MAX_AHEAD {
+                self.ahead.clear();
+                self.ahead_recovers = false;
+            }
+            if unit.len() <= MAX_AHEAD {
+                put(&mut self.ahead, unit);
+                self.ahead_recovers |= nal::is_recovery_point(codec, unit);
+            }
+        }
+    }
+}
+
+/// A tag's units by what they are for.
+#[derive(Debug, Default)]
+struct Order<'a> {
+    delimiter: Option<&'a [u8]>,
+    before: Vec<&'a [u8]>,
+    picture: Vec<&'a [u8]>,
+    /// Messages and parameter sets behind the picture are for the next one.
+    after: Vec<&'a [u8]>,
+    /// True while the units that stay are in the order in which they came.
+    unmoved: bool,
+}
+
+impl<'a> Order<'a> {
+    fn of(codec: VideoCodec, units: &[&'a [u8]]) -> Self {
+        let mut order = Self { unmoved: true, ..Self::default() };
+        for unit in units.iter().copied() {
+            match nal::role(codec, unit) {
+                NalRole::Delimiter if order.delimiter.is_none() && order.picture.is_empty() => {
+                    order.unmoved &= order.before.is_empty();
+                    order.delimiter = Some(unit);
+                }
+                NalRole::Prefix if order.picture.is_empty() => order.before.push(unit),
+                NalRole::Prefix => order.after.push(unit),
+                NalRole::Slice => order.picture.push(unit),
+                NalRole::Suffix if !order.picture.is_empty() => order.picture.push(unit),
+                NalRole::Delimiter | NalRole::Suffix | NalRole::Nothing => {}
+            }
+        }
+        order
+    }
+
+    /// Those that stay.
+    fn units(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.delimiter.into_iter().chain(self.before.iter().copied()).chain(self.picture.iter().copied())
+    }
+}
+
+fn put(bytes: &mut BytesMut, unit: &[u8]) {
+    // No tag is as long as 32 bits can say.
+    bytes.put_u32(u32::try_from(unit.len()).unwrap_or(u32::MAX));
+    bytes.extend_from_slice(unit);
+}
+
+/// Bytes of each length prefix that samples have, whatever the publisher's have.
+pub(crate) const LENGTH_SIZE: usize = 4;
+/// Parameter sets have hundreds of bytes, captions and timecodes tens.
+const MAX_AHEAD: usize = 64 * 1024;

@@ -1,0 +1,141 @@
+//! H.264's sequence parameter set (§7.3.2.1.1), as far as packaging needs it.
+//!
+//! More lenient than decoders: a level too low for the picture, a broken VUI and bytes behind its end say nothing about
+//! whether a browser plays the stream.
+
+use crate::codec::bits::{BitReader, unescape};
+use crate::codec::plausible_fps;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sps {
+    /// Pixels, after cropping.
+    pub(super) width: u32,
+    pub(super) height: u32,
+    /// If the VUI says so.
+    pub(super) fps_milli: Option<u32>,
+    pub(super) chroma_format: u32,
+    /// Bits a sample, less 8.
+    pub(super) luma_depth: u32,
+    pub(super) chroma_depth: u32,
+}
+
+impl Sps {
+    /// Reads a NAL unit.
+    pub(super) fn parse(unit: &[u8]) -> Option<Self> {
+        let payload = unescape(unit.get(1..)?);
+        let mut bits = BitReader::new(&payload);
+        let profile = u8::try_from(bits.bits(8)?).ok()?;
+        bits.skip(16)?;
+        bits.ue()?;
+        let mut sps =
+            Self { width: 0, height: 0, fps_milli: None, chroma_format: 1, luma_depth: 0, chroma_depth: 0 };
+        let mut planes_apart = false;
+        if has_chroma_info(profile) {
+            sps.chroma_format = bits.ue()?;
+            planes_apart = sps.chroma_format == 3 && bits.bit()?;
+            sps.luma_depth = bits.ue()?;
+            sps.chroma_depth = bits.ue()?;
+            bits.skip(1)?;
+            if bits.bit()? {
+                skip_scaling_lists(&mut bits, if sps.chroma_format == 3 { 12 } else { 8 })?;
+            }
+        }
+        bits.ue()?;
+        skip_picture_order(&mut bits)?;
+        bits.ue()?;
+        bits.skip(1)?;
+        let (across, down) = (bits.ue()?.checked_add(1)?, bits.ue()?.checked_add(1)?);
+        let frames_only = bits.bit()?;
+        if !frames_only {
+            bits.skip(1)?;
+        }
+        bits.skip(1)?;
+        let fields = if frames_only { 1 } else { 2 };
+        (sps.width, sps.height) = (across.checked_mul(16)?, down.checked_mul(16)?.checked_mul(fields)?);
+        if bits.bit()? {
+            let (left, right, top, bottom) = (bits.ue()?, bits.ue()?, bits.ue()?, bits.ue()?);
+            let (unit_x, unit_y) = match sps.chroma_format {
+                1 if !planes_apart => (2, 2),
+                2 if !planes_apart => (2, 1),
+                _ => (1, 1),
+            };
+            let cut = |whole: u32, a: u32, b: u32, unit: u32| {
+                whole.checked_sub(a.checked_add(b)?.checked_mul(unit)?).filter(|left| *left > 0)
+            };
+            sps.width = cut(sps.width, left, right, unit_x)?;
+            sps.height = cut(sps.height, top, bottom, unit_y * fields)?;
+        }
+        sps.fps_milli = frame_rate(&mut bits);
+        Some(sps)
+    }
+}
+
+/// Profiles whose parameter sets say how colours are sampled (§7.3.2.1.1).
+pub(super) fn has_chroma_info(profile: u8) -> bool {
+    matches!(profile, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135)
+}
+
+fn skip_scaling_lists(bits: &mut BitReader<'_>, lists: u32) -> Option<()> {
+    for list in 0..lists {
+        if !bits.bit()? {
+            continue;
+        }
+        let (mut last, mut next) = (8_i64, 8_i64);
+        for _ in 0..if list < 6 { 16 } else { 64 } {
+            if next != 0 {
+                next = (last + i64::from(bits.se()?)).rem_euclid(256);
+            }
+            last = if next == 0 { last } else { next };
+        }
+    }
+    Some(())
+}
+
+fn skip_picture_order(bits: &mut BitReader<'_>) -> Option<()> {
+    match bits.ue()? {
+        0 => {
+            bits.ue()?;
+        }
+        1 => {
+            bits.skip(1)?;
+            bits.se()?;
+            bits.se()?;
+            for _ in 0..u8::try_from(bits.ue()?).ok()? {
+                bits.se()?;
+            }
+        }
+        _ => {}
+    }
+    Some(())
+}
+
+/// The VUI, as far as its timing (§E.1.1): two ticks are a frame.
+fn frame_rate(bits: &mut BitReader<'_>) -> Option<u32> {
+    if !bits.bit()? {
+        return None;
+    }
+    if bits.bit()? && bits.bits(8)? == EXTENDED_ASPECT_RATIO {
+        bits.skip(32)?;
+    }
+    if bits.bit()? {
+        bits.skip(1)?;
+    }
+    if bits.bit()? {
+        bits.skip(4)?;
+        if bits.bit()? {
+            bits.skip(24)?;
+        }
+    }
+    if bits.bit()? {
+        bits.ue()?;
+        bits.ue()?;
+    }
+    if !bits.bit()? {
+        return None;
+    }
+    let ticks = u64::from(bits.bits(32)?).checked_mul(2)?;
+    let fps = u64::from(bits.bits(32)?).checked_mul(1000)?.checked_div(ticks)?;
+    plausible_fps(u32::try_from(fps).ok()?)
+}
+
+const EXTENDED_ASPECT_RATIO: u32 = 255;

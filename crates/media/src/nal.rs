@@ -1,0 +1,248 @@
+//! NAL units of H.264 and H.265: how a tag lays them end to end, what each is for, and where a decoder can begin.
+
+use crate::codec::bits::{BitReader, unescape};
+use crate::flv::VideoCodec;
+
+/// What a NAL unit is to its access unit (H.264 table 7-1, H.265 table 7-1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NalRole {
+    /// An access unit delimiter: the first of its access unit, or nothing.
+    Delimiter,
+    /// Parameter sets and messages: they stand before the picture that they are for.
+    Prefix,
+    /// A part of the picture.
+    Slice,
+    /// Stands behind the picture that it is for.
+    Suffix,
+    /// Nothing that a decoder of a live stream misses: filler, ends of sequences, what has no meaning in a file.
+    Nothing,
+}
+
+/// The NAL units of one tag, without empty ones and padding.
+#[derive(Debug)]
+pub(crate) struct Split<'a> {
+    pub(crate) units: Vec<&'a [u8]>,
+    /// How they were told apart.
+    pub(crate) framing: Framing,
+}
+
+/// How units are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// Each has its length before it, as ISO/IEC 14496-15 wants it.
+    Lengths,
+    /// There are start codes between them (H.264 and H.265 annex B), behind a length or without one.
+    StartCodes,
+}
+
+/// Takes a tag's units apart by lengths of `prefix` bytes, or by start codes where lengths do not add up. `usual` is how
+/// the publisher's tags before this one were laid out: short ones can be read both ways. None when neither reading
+/// makes sense.
+pub(crate) fn split(
+    codec: VideoCodec,
+    data: &[u8],
+    prefix: usize,
+    usual: Option<Framing>,
+) -> Option<Split<'_>> {
+    // A unit of one byte ends a sequence or stream; any other length of one is a start code.
+    let long = data.starts_with(LONG_START_CODE) && !matches!(data.get(4), Some(0x0A | 0x0B));
+    // A length between 256 and 511 looks like a short start code.
+    let short = data.starts_with(SHORT_START_CODE) && usual != Some(Framing::Lengths);
+    let by_start_codes = || (long || short).then(|| by_start_codes(codec, data)).flatten();
+    if long || usual == Some(Framing::StartCodes) {
+        by_start_codes().or_else(|| by_lengths(codec, data, prefix))
+    } else {
+        by_lengths(codec, data, prefix).or_else(by_start_codes)
+    }
+}
+
+fn by_lengths(codec: VideoCodec, data: &[u8], prefix: usize) -> Option<Split<'_>> {
+    let mut split = Split { units: Vec::new(), framing: Framing::Lengths };
+    let mut rest = data;
+    while let Some((head, behind)) = rest.split_at_checked(prefix.max(1)) {
+        let length = head.iter().fold(0_usize, |length, byte| (length << 8) | usize::from(*byte));
+        let (unit, behind) = behind.split_at_checked(length)?;
+        rest = behind;
+        if unit.is_empty() {
+            continue;
+        }
+        let small = role(codec, unit) != NalRole::Slice;
+        if begins_with_start_code(unit) || (small && find_start_code(unit).is_some()) {
+            // Some cameras put one length before a whole access unit of annex B.
+            split.framing = Framing::StartCodes;
+            push_between_start_codes(unit, &mut split.units);
+        } else {
+            split.units.push(unit);
+        }
+        if split.units.len() > MAX_UNITS {
+            return None;
+        }
+    }
+    // Fewer bytes than a length has are padding.
+    let padding = rest.iter().all(|byte| *byte == 0) || !begins_with_start_code(data);
+    padding.then_some(split)
+}
+
+fn by_start_codes(codec: VideoCodec, data: &[u8]) -> Option<Split<'_>> {
+    let units = between_start_codes(data);
+    // Lengths that are wrong by chance look like a start code too, but what follows does not look like units.
+    let whole = units.len() <= MAX_UNITS && units.iter().all(|unit| is_known(codec, unit));
+    whole.then_some(Split { units, framing: Framing::StartCodes })
+}
+
+/// The units between start codes; all of it without zero bytes at its end where there is none.
+pub(crate) fn between_start_codes(data: &[u8]) -> Vec<&[u8]> {
+    let mut units = Vec::new();
+    push_between_start_codes(data, &mut units);
+    units
+}
+
+/// Zero bytes behind a unit belong to the next start code, or are padding (`trailing_zero_8bits`).
+fn push_between_start_codes<'a>(data: &'a [u8], units: &mut Vec<&'a [u8]>) {
+    let mut rest = Some(data);
+    while let Some(data) = rest.filter(|_| units.len() <= MAX_UNITS) {
+        let at = find_start_code(data);
+        let unit = data.get(..at.unwrap_or(data.len())).unwrap_or_default();
+        let used = unit.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        if let Some(unit) = unit.get(..used).filter(|unit| !unit.is_empty()) {
+            units.push(unit);
+        }
+        rest = at.and_then(|at| data.get(at + SHORT_START_CODE.len()..));
+    }
+}
+
+pub(crate) fn begins_with_start_code(data: &[u8]) -> bool {
+    data.starts_with(SHORT_START_CODE) || data.starts_with(LONG_START_CODE)
+}
+
+fn find_start_code(data: &[u8]) -> Option<usize> {
+    data.windows(SHORT_START_CODE.len()).position(|bytes| bytes == SHORT_START_CODE)
+}
+
+/// What a unit is for; by its header, so that garbage has some role too.
+pub(crate) fn role(codec: VideoCodec, unit: &[u8]) -> NalRole {
+    let Some(kind) = kind(codec, unit) else { return NalRole::Nothing };
+    match codec {
+        VideoCodec::Avc => match kind {
+            1..=5 => NalRole::Slice,
+            AVC_SEI | AVC_SPS | AVC_PPS | 13 | 15..=18 => NalRole::Prefix,
+            9 => NalRole::Delimiter,
+            19..=23 => NalRole::Suffix,
+            // 10 and 11 end what goes on, 12 is filler, 14 is for decoders of layers; the others are RTP's.
+            _ => NalRole::Nothing,
+        },
+        VideoCodec::Hevc => match kind {
+            0..=9 | 16..=21 => NalRole::Slice,
+            HEVC_VPS | HEVC_SPS | HEVC_PPS | HEVC_SEI | 41..=44 => NalRole::Prefix,
+            35 => NalRole::Delimiter,
+            // 62 and 63 are Dolby Vision's.
+            40 | 45..=47 | 62 | 63 => NalRole::Suffix,
+            _ => NalRole::Nothing,
+        },
+    }
+}
+
+/// Whether the unit has a type that encoders use, whatever it is for.
+fn is_known(codec: VideoCodec, unit: &[u8]) -> bool {
+    kind(codec, unit).is_some_and(|kind| match codec {
+        VideoCodec::Avc => (1..=21).contains(&kind),
+        VideoCodec::Hevc => kind <= 9 || (16..=21).contains(&kind) || (32..=40).contains(&kind) || kind >= 62,
+    })
+}
+
+/// `nal_unit_type`; none of what is cut off or has the forbidden bit set.
+pub(crate) fn kind(codec: VideoCodec, unit: &[u8]) -> Option<u8> {
+    let first = *unit.first()?;
+    if first & 0x80 != 0 {
+        return None;
+    }
+    match codec {
+        VideoCodec::Avc => {
+            let kind = first & 0x1F;
+            // A slice has a header.
+            (unit.len() > 1 || !(1..=5).contains(&kind)).then_some(kind)
+        }
+        VideoCodec::Hevc => {
+            (unit.len() > 2 || unit.len() == 2 && first >> 1 >= HEVC_VPS).then_some(first >> 1)
+        }
+    }
+}
+
+/// Whether decoding can begin with what these units hold: an IDR picture (of H.265 any IRAP picture), a recovery point
+/// message, or a picture of intra slices alone that the publisher calls a keyframe. None where there is no picture.
+pub(crate) fn begins_decoding(codec: VideoCodec, units: &[&[u8]], flagged: bool) -> Option<bool> {
+    let slices = || units.iter().filter(|unit| role(codec, unit) == NalRole::Slice);
+    slices().next()?;
+    let random_access = slices().any(|slice| match codec {
+        VideoCodec::Avc => kind(codec, slice) == Some(AVC_IDR),
+        VideoCodec::Hevc => kind(codec, slice).is_some_and(|kind| kind >= HEVC_FIRST_IRAP),
+    });
+    Some(
+        random_access
+            || units.iter().any(|unit| is_recovery_point(codec, unit))
+            || (flagged && slices().all(|slice| is_intra(codec, slice) != Some(false))),
+    )
+}
+
+/// Whether the unit is an SEI with a recovery point (payload type 6 in both standards, annex D).
+pub(crate) fn is_recovery_point(codec: VideoCodec, unit: &[u8]) -> bool {
+    let header = match (codec, kind(codec, unit)) {
+        (VideoCodec::Avc, Some(AVC_SEI)) => 1,
+        (VideoCodec::Hevc, Some(HEVC_SEI)) => 2,
+        _ => return false,
+    };
+    let payload = unescape(unit.get(header..).unwrap_or_default());
+    let mut rest = payload.as_slice();
+    while rest.len() > 2 {
+        let (Some(kind), Some(size)) = (sei_number(&mut rest), sei_number(&mut rest)) else { return false };
+        if kind == RECOVERY_POINT {
+            return true;
+        }
+        rest = rest.get(size..).unwrap_or_default();
+    }
+    false
+}
+
+/// A sum of 255s and a last byte (§7.3.2.3.1).
+fn sei_number(rest: &mut &[u8]) -> Option<usize> {
+    let more = rest.iter().take_while(|byte| **byte == 0xFF).count();
+    let last = *rest.get(more)?;
+    *rest = rest.get(more + 1..)?;
+    more.checked_mul(255)?.checked_add(last.into())
+}
+
+/// By `slice_type` (§7.4.3, §7.4.7.1). None where it cannot be read without the parameter sets: in H.265 that is
+/// every slice segment but a picture's first.
+fn is_intra(codec: VideoCodec, slice: &[u8]) -> Option<bool> {
+    match codec {
+        VideoCodec::Avc => {
+            let mut bits = BitReader::new(slice.get(1..)?);
+            bits.ue()?;
+            Some(matches!(bits.ue()? % 5, 2 | 4))
+        }
+        VideoCodec::Hevc => {
+            let mut bits = BitReader::new(slice.get(2..)?);
+            if !bits.bit()? {
+                return None;
+            }
+            bits.ue()?;
+            Some(bits.ue()? == 2)
+        }
+    }
+}
+
+pub(crate) const AVC_SPS: u8 = 7;
+pub(crate) const AVC_PPS: u8 = 8;
+pub(crate) const HEVC_VPS: u8 = 32;
+pub(crate) const HEVC_SPS: u8 = 33;
+pub(crate) const HEVC_PPS: u8 = 34;
+const AVC_IDR: u8 = 5;
+const AVC_SEI: u8 = 6;
+/// 16 to 21 are all of them.
+const HEVC_FIRST_IRAP: u8 = 16;
+const HEVC_SEI: u8 = 39;
+const RECOVERY_POINT: usize = 6;
+const SHORT_START_CODE: &[u8] = &[0, 0, 1];
+const LONG_START_CODE: &[u8] = &[0, 0, 0, 1];
+/// A slice for each packet of 1,500 bytes makes some thousands of the largest pictures.
+const MAX_UNITS: usize = 16_384;
