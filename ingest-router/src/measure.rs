@@ -8,7 +8,7 @@ use caudal_livestream::UnixMillis;
 use caudal_livestream::admission::StreamKey;
 use caudal_livestream::record::MediaInfo;
 use caudal_media::codec::VideoConfig;
-use caudal_media::flv::{AudioTag, VideoCodec, VideoTag};
+use caudal_media::flv::{AudioTag, TagError, VideoCodec, VideoTag};
 
 use crate::tag::{Body, Tag};
 
@@ -21,8 +21,26 @@ pub(crate) struct Measure {
     frames: VecDeque<u64>,
     last_keyframe: Option<u64>,
     reordering: Reordering,
+    other_track: OtherTrack,
     info: MediaInfo,
     published: Option<MediaInfo>,
+}
+
+/// Whether the publisher sends more than one track of a kind (Enhanced RTMP's multitrack).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum OtherTrack {
+    #[default]
+    None,
+    Unreported,
+    Reported,
+}
+
+impl OtherTrack {
+    fn seen(&mut self) {
+        if *self == Self::None {
+            *self = Self::Unreported;
+        }
+    }
 }
 
 /// What composition times have shown.
@@ -41,6 +59,7 @@ impl Measure {
             frames: VecDeque::new(),
             last_keyframe: None,
             reordering: Reordering::default(),
+            other_track: OtherTrack::default(),
             info: MediaInfo { connected_at: Some(connected_at), ..MediaInfo::default() },
             published: None,
         }
@@ -64,14 +83,24 @@ impl Measure {
                     self.frame(tag.timestamp_ms, keyframe);
                     self.reordering.frame(composition_ms);
                 }
+                Err(TagError::OtherTrack(_)) => self.other_track.seen(),
                 Ok(VideoTag::Nothing) | Err(_) => {}
             },
-            Body::Audio(body) => {
-                if self.info.audio_codec.is_none() && AudioTag::parse(body).is_ok() {
-                    self.info.audio_codec = Some("AAC".to_owned());
-                }
-            }
+            Body::Audio(body) => match AudioTag::parse(body) {
+                Ok(_) if self.info.audio_codec.is_none() => self.info.audio_codec = Some("AAC".to_owned()),
+                Err(TagError::OtherTrack(_)) => self.other_track.seen(),
+                Ok(_) | Err(_) => {}
+            },
         }
+    }
+
+    /// True once, after a tag of a track that nobody packages has come.
+    pub(crate) fn other_track_appeared(&mut self) -> bool {
+        let appeared = self.other_track == OtherTrack::Unreported;
+        if appeared {
+            self.other_track = OtherTrack::Reported;
+        }
+        appeared
     }
 
     /// Frames that were not relayed because the worker was slow.
@@ -245,6 +274,22 @@ mod tests {
         assert_eq!(measured(4, 0, |_| 0).b_frames, Some(false));
         assert_eq!(measured(4, 0, |_| 80).b_frames, Some(false), "a constant delay");
         assert_eq!(measured(1, 0, |index| if index % 3 == 0 { 80 } else { 40 }).b_frames, Some(true));
+    }
+
+    #[test]
+    fn a_second_track_is_reported_once_and_measured_as_nothing() {
+        let mut measure = Measure::new(UnixMillis(0));
+        let now = Instant::now();
+        let tag = |body: &'static [u8]| Tag { timestamp_ms: 0, body: Body::Video(Bytes::from_static(body)) };
+        measure.tag(&tag(b"\x96\x01avc1\x00\0\0\0nal"), now);
+        assert!(!measure.other_track_appeared(), "track 0");
+        let mut appeared = 0;
+        for _ in 0..3 {
+            measure.tag(&tag(b"\x96\x01avc1\x01\0\0\0nal"), now);
+            appeared += usize::from(measure.other_track_appeared());
+        }
+        assert_eq!(appeared, 1);
+        assert_eq!(measure.frames.len(), 1);
     }
 
     #[test]

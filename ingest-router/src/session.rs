@@ -182,6 +182,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
             self.registration.media(now);
         }
         self.measure.tag(&tag, now);
+        if self.measure.other_track_appeared() {
+            tracing::info!(stream = %self.stream, "more than one track of a kind: only the first is packaged");
+        }
         if self.replay.push(tag) {
             tracing::info!(stream = %self.stream, "the publisher's timestamps jumped");
         }

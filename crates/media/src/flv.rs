@@ -1,9 +1,13 @@
 //! FLV: the file form that ffmpeg reads and writes, and the bodies of video and audio tags that RTMP carries.
 
+mod body;
 mod demuxer;
+mod multitrack;
 mod muxer;
 mod tag;
 
+pub use body::video_header;
+pub(crate) use body::{is_plain_frame, video_frame};
 pub use demuxer::{FlvDemuxer, FlvError, FlvTag, MAX_TAG};
 pub use muxer::{flv_header, flv_tag_head, flv_tag_tail};
 pub use tag::{AudioCodec, AudioTag, TagError, VideoCodec, VideoTag};

@@ -33,8 +33,8 @@ pub(crate) fn unsupported_video(tag: &[u8]) -> Option<String> {
             return None;
         }
         return match first & 0x0F {
-            VIDEO_MULTITRACK => Some("multitrack video".to_owned()),
-            VIDEO_MOD_EX => None,
+            // Whoever packages it takes track 0; an encoder whose second track ended its stream would try again for ever.
+            VIDEO_MULTITRACK | VIDEO_MOD_EX => None,
             _ => unsupported_fourcc(tag, &SUPPORTED_VIDEO),
         };
     }
@@ -58,8 +58,7 @@ pub(crate) fn unsupported_audio(tag: &[u8]) -> Option<String> {
         AAC => return None,
         ENHANCED_AUDIO => {
             return match first & 0x0F {
-                AUDIO_MULTITRACK => Some("multitrack audio".to_owned()),
-                AUDIO_MOD_EX => None,
+                AUDIO_MULTITRACK | AUDIO_MOD_EX => None,
                 _ => unsupported_fourcc(tag, &SUPPORTED_AUDIO),
             };
         }
@@ -109,18 +108,19 @@ mod tests {
             (b"\x91avc1...", None),
             (b"\x90av01...", Some("av01")),
             (b"\x90v\n", None),
-            (b"\x96\x00", Some("multitrack video")),
+            (b"\x96\x00hvc1\x01", None),
             (&[0xD0, 1], None),
             (&[], None),
         ];
         for (tag, name) in video {
             assert_eq!(unsupported_video(tag).as_deref(), name, "{tag:x?}");
         }
-        let audio: [(&[u8], Option<&str>); 5] = [
+        let audio: [(&[u8], Option<&str>); 6] = [
             (&[0xAF, 1], None),
             (&[0x2F, 1], Some("MP3")),
             (b"\x90mp4a", None),
             (b"\x91Opus", Some("Opus")),
+            (b"\x95\x01mp4a\x01", None),
             (&[], None),
         ];
         for (tag, name) in audio {

@@ -1,6 +1,9 @@
 use bytes::Bytes;
 use thiserror::Error;
 
+use super::multitrack::first_track;
+use crate::nal;
+
 /// What a VIDEODATA body holds (legacy FLV, and Enhanced RTMP v2 with a `FourCC`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VideoTag {
@@ -15,7 +18,7 @@ pub enum VideoTag {
     Frame {
         /// Of which codec.
         codec: VideoCodec,
-        /// A place where a decoder can begin.
+        /// A place where a decoder can begin, by its NAL units; as the tag says where they cannot be told apart.
         keyframe: bool,
         /// Presentation time minus decode time, in milliseconds.
         composition_ms: i32,
@@ -72,6 +75,9 @@ pub enum TagError {
     /// A codec that is not packaged, by name.
     #[error("{0} is not supported")]
     Unsupported(String),
+    /// It holds nothing of track 0, the only one of its kind (`video` or `audio`) that is packaged.
+    #[error("a second {0} track")]
+    OtherTrack(&'static str),
 }
 
 impl VideoTag {
@@ -101,9 +107,18 @@ impl VideoTag {
         let data = body.slice(5..);
         Ok(match packet {
             0 => Self::SequenceHeader { codec, record: data },
-            1 => Self::Frame { codec, keyframe: is_keyframe(first), composition_ms: si24(a, b, c), data },
+            1 => Self::frame(codec, first, si24(a, b, c), data),
             _ => Self::Nothing,
         })
+    }
+
+    /// Encoders call IDR pictures inter frames, and every frame a keyframe.
+    fn frame(codec: VideoCodec, first: u8, composition_ms: i32, data: Bytes) -> Self {
+        let flagged = is_keyframe(first);
+        let keyframe = nal::split(codec, &data, USUAL_LENGTH_SIZE, None)
+            .and_then(|split| nal::begins_decoding(codec, &split.units, flagged))
+            .unwrap_or(flagged);
+        Self::Frame { codec, keyframe, composition_ms, data }
     }
 
     fn parse_enhanced(first: u8, body: &Bytes) -> Result<Self, TagError> {
@@ -114,27 +129,29 @@ impl VideoTag {
             PACKET_MOD_EX => skip_mod_ex(body)?,
             packet => (packet, 1),
         };
-        if packet == PACKET_MULTITRACK {
-            return Err(TagError::Unsupported("multitrack video".to_owned()));
+        let body = body.slice_ref(body.get(at..).ok_or(TagError::Truncated)?);
+        if packet != PACKET_MULTITRACK {
+            let (fourcc, payload) = split_fourcc(&body)?;
+            return Self::coded(first, packet, fourcc, payload);
         }
-        let rest = body.get(at..).ok_or(TagError::Truncated)?;
-        let fourcc = rest.first_chunk::<4>().ok_or(TagError::Truncated)?;
-        let codec = match fourcc {
+        let track = first_track(&body)?.ok_or(TagError::OtherTrack("video"))?;
+        Self::coded(first, track.packet, track.fourcc, track.payload)
+    }
+
+    fn coded(first: u8, packet: u8, fourcc: [u8; 4], payload: Bytes) -> Result<Self, TagError> {
+        let codec = match &fourcc {
             b"avc1" => VideoCodec::Avc,
             b"hvc1" => VideoCodec::Hevc,
             other => return Err(TagError::Unsupported(other.escape_ascii().to_string())),
         };
-        let payload = at.saturating_add(4);
-        let keyframe = is_keyframe(first & 0x7F);
+        let first = first & !ENHANCED_VIDEO;
         Ok(match packet {
-            0 => Self::SequenceHeader { codec, record: body.slice(payload..) },
+            0 => Self::SequenceHeader { codec, record: payload },
             1 => {
-                let time = body.get(payload..).and_then(|rest| rest.first_chunk::<3>());
-                let [a, b, c] = *time.ok_or(TagError::Truncated)?;
-                let data = body.slice(payload.saturating_add(3)..);
-                Self::Frame { codec, keyframe, composition_ms: si24(a, b, c), data }
+                let [a, b, c] = *payload.first_chunk::<3>().ok_or(TagError::Truncated)?;
+                Self::frame(codec, first, si24(a, b, c), payload.slice(3..))
             }
-            3 => Self::Frame { codec, keyframe, composition_ms: 0, data: body.slice(payload..) },
+            3 => Self::frame(codec, first, 0, payload),
             _ => Self::Nothing,
         })
     }
@@ -167,21 +184,31 @@ impl AudioTag {
             PACKET_MOD_EX => skip_mod_ex(body)?,
             packet => (packet, 1),
         };
-        if packet == AUDIO_MULTITRACK {
-            return Err(TagError::Unsupported("multitrack audio".to_owned()));
+        let body = body.slice_ref(body.get(at..).ok_or(TagError::Truncated)?);
+        if packet != AUDIO_MULTITRACK {
+            let (fourcc, payload) = split_fourcc(&body)?;
+            return Self::coded(packet, fourcc, payload);
         }
-        let fourcc = body.get(at..).and_then(|rest| rest.first_chunk::<4>()).ok_or(TagError::Truncated)?;
-        if fourcc != b"mp4a" {
+        let track = first_track(&body)?.ok_or(TagError::OtherTrack("audio"))?;
+        Self::coded(track.packet, track.fourcc, track.payload)
+    }
+
+    fn coded(packet: u8, fourcc: [u8; 4], payload: Bytes) -> Result<Self, TagError> {
+        if fourcc != *b"mp4a" {
             return Err(TagError::Unsupported(fourcc.escape_ascii().to_string()));
         }
-        let payload = at.saturating_add(4);
         let codec = AudioCodec::Aac;
         Ok(match packet {
-            0 => Self::SequenceHeader { codec, record: body.slice(payload..) },
-            1 => Self::Frame { codec, data: body.slice(payload..) },
+            0 => Self::SequenceHeader { codec, record: payload },
+            1 => Self::Frame { codec, data: payload },
             _ => Self::Nothing,
         })
     }
+}
+
+fn split_fourcc(body: &Bytes) -> Result<([u8; 4], Bytes), TagError> {
+    let fourcc = *body.first_chunk::<4>().ok_or(TagError::Truncated)?;
+    Ok((fourcc, body.slice(4..)))
 }
 
 /// Enhanced RTMP v2's extensions before the real packet type (a nanosecond offset is the only one defined): the
@@ -246,6 +273,8 @@ const PACKET_METADATA: u8 = 4;
 const PACKET_MULTITRACK: u8 = 6;
 const AUDIO_MULTITRACK: u8 = 5;
 const PACKET_MOD_EX: u8 = 7;
+/// What nearly every encoder writes. The packager, which knows the codec header, looks again.
+const USUAL_LENGTH_SIZE: usize = 4;
 /// One is defined; a loop over more is somebody's joke.
 const MAX_MOD_EX: u8 = 4;
 
@@ -287,7 +316,6 @@ mod tests {
     #[test]
     fn what_cannot_be_packaged_is_refused_by_name() {
         assert_eq!(video(b"\x90av01cfg"), Err(TagError::Unsupported("av01".to_owned())));
-        assert_eq!(video(b"\x96\x00"), Err(TagError::Unsupported("multitrack video".to_owned())));
         assert_eq!(video(b"\x12"), Err(TagError::Unsupported("Sorenson H.263".to_owned())));
         assert_eq!(audio(b"\x2f\x00"), Err(TagError::Unsupported("MP3".to_owned())));
         assert_eq!(audio(b"\x90Opuscfg"), Err(TagError::Unsupported("Opus".to_owned())));
