@@ -9,7 +9,7 @@ use caudal_livestream::assignment::Assignment;
 use caudal_livestream::feed::Event;
 use caudal_livestream::timeline::{Segment, Timeline};
 use caudal_livestream::{RenditionName, StreamId};
-use caudal_media::flv::VideoTag;
+use caudal_media::flv::{VideoTag, video_header};
 use caudal_media::{Output, Packager, PackagerConfig, Resume};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
@@ -179,28 +179,33 @@ impl Session {
         self.parts.metrics.input_bytes.inc_by(bytes);
     }
 
-    /// Keeps the newest keyframe for the poster, which takes one when it is due, and looks whether ffmpeg can read it.
+    /// Counts pictures, and looks whether ffmpeg can read them.
     fn picture(&mut self, body: &Bytes) {
         match VideoTag::parse(body) {
-            Ok(VideoTag::SequenceHeader { codec, .. }) => {
-                self.video_header = Some(body.clone());
+            Ok(VideoTag::SequenceHeader { codec, record }) => {
+                // In the form in which the packager hands it to the encoder.
+                let header = video_header(codec, &record);
                 let rungs = !self.encoder_started && !self.parts.ladder.is_empty();
-                if rungs && self.parts.encoder.as_ref().is_some_and(|encoder| !encoder.reads(body)) {
+                if rungs && self.parts.encoder.as_ref().is_some_and(|encoder| !encoder.reads(&header)) {
                     tracing::warn!(stream = %self.stream, ?codec, "{UNREADABLE}");
                     // What an earlier worker announced leaves when the track set is known.
                     self.parts.ladder.clear();
                     self.packager.without_rungs();
                 }
             }
-            Ok(VideoTag::Frame { keyframe, .. }) => {
-                self.tally.frames = self.tally.frames.saturating_add(1);
-                if let Some(header) = self.video_header.as_ref().filter(|_| keyframe) {
-                    let picture = KeyPicture { header: header.clone(), picture: body.clone() };
-                    self.parts.posters.send_replace(Some(picture));
-                }
-            }
+            Ok(VideoTag::Frame { .. }) => self.tally.frames = self.tally.frames.saturating_add(1),
             // The packager reports what cannot be read.
             Ok(VideoTag::Nothing) | Err(_) => {}
+        }
+    }
+
+    /// Keeps the newest keyframe for the poster, which takes one when it is due.
+    fn keep_for_poster(&mut self, frame: &EncodeFrame) {
+        if frame.sequence_header {
+            self.video_header = Some(frame.body.clone());
+        } else if let Some(header) = self.video_header.as_ref().filter(|_| frame.keyframe) {
+            let picture = KeyPicture { header: header.clone(), picture: frame.body.clone() };
+            self.parts.posters.send_replace(Some(picture));
         }
     }
 
@@ -255,8 +260,10 @@ impl Session {
                 }
                 Output::Announce { event, data } => self.announce(&event, data),
                 Output::Encode { timestamp_ms, body, keyframe, sequence_header } => {
+                    let frame = EncodeFrame { timestamp_ms, body, keyframe, sequence_header };
+                    self.keep_for_poster(&frame);
                     if let Some(encoder) = &self.parts.encoder {
-                        encoder.frame(EncodeFrame { timestamp_ms, body, keyframe, sequence_header });
+                        encoder.frame(frame);
                     }
                 }
                 Output::Report(report) => tracing::info!(stream = %self.stream, "{report}"),

@@ -17,10 +17,12 @@ use caudal_livestream::{
 
 use self::live::Live;
 use self::start::Start;
+use crate::access_unit::AccessUnits;
 use crate::announcer::Announcer;
 use crate::codec::VideoConfig;
 use crate::codec::aac::AacConfig;
-use crate::flv::{AudioTag, TagError, VideoTag};
+use crate::codec::adts::{self, AdtsFrame};
+use crate::flv::{AudioTag, TagError, VideoCodec, VideoTag, is_plain_frame, video_frame, video_header};
 use crate::input_clock::{Input, Placed, SourceClock};
 use crate::report::{DiscontinuityCause, MediaReport};
 
@@ -112,8 +114,12 @@ pub struct Packager {
     announcer: Announcer,
     clock: Option<SourceClock>,
     stage: Stage,
-    /// Codecs that were refused, so that each is reported once.
-    refused: Vec<String>,
+    units: AccessUnits,
+    sound: Sound,
+    /// The publisher that the codec headers are of.
+    session: Option<SessionId>,
+    /// What cannot be packaged, so that each is reported once in a connection.
+    reported: Vec<MediaReport>,
 }
 
 #[derive(Debug)]
@@ -122,6 +128,20 @@ enum Stage {
     Starting(Box<Start>),
     Live(Box<Live>),
     Ended,
+}
+
+/// Where the configuration of the publisher's audio comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Sound {
+    /// None that can be used has come: frames are dropped, for they would go out under an invented one.
+    #[default]
+    Unknown,
+    /// A codec header.
+    Header,
+    /// The ADTS headers of the frames themselves, which say this.
+    Adts(Bytes),
+    /// This one came from there, after more changes than are allowed: frames are dropped until it may be taken.
+    Waiting(Box<AacConfig>, Box<Sound>),
 }
 
 /// A coded picture of the source.
@@ -144,12 +164,26 @@ impl Packager {
             announcer.anchor = clock.date_anchor;
             SourceClock::resume(clock)
         });
-        Self { announcer, clock, config, stage: Stage::Starting(Box::default()), refused: Vec::new() }
+        Self {
+            announcer,
+            clock,
+            config,
+            stage: Stage::Starting(Box::default()),
+            units: AccessUnits::default(),
+            sound: Sound::Unknown,
+            session: None,
+            reported: Vec::new(),
+        }
     }
 
     /// A relay connection begins: the duplicate filter of ARCHITECTURE §3.5 is on until the first new tag.
     pub fn publisher(&mut self, session: SessionId, generation: Generation) {
         self.clock.get_or_insert_with(|| SourceClock::new(session, generation)).connect(session, generation);
+        self.reported.clear();
+        if self.session.replace(session).is_some_and(|before| before != session) {
+            // Another publisher's frames are not what the last one's header says.
+            self.sound = Sound::Unknown;
+        }
         if let Stage::Live(live) = &mut self.stage {
             live.connected();
         }
@@ -167,16 +201,20 @@ impl Packager {
         match VideoTag::parse(&body) {
             Err(error) => self.refuse(error),
             Ok(VideoTag::Nothing) => {}
-            Ok(VideoTag::SequenceHeader { codec, record }) => match VideoConfig::parse(codec, &record) {
-                Err(error) => self.malformed(error.to_string()),
-                Ok(config) => match &mut self.stage {
-                    Stage::Starting(start) => start.set_video(config, body),
-                    Stage::Live(live) => live.video_header(config, body, &mut self.announcer),
-                    Stage::Ended => {}
-                },
-            },
-            Ok(VideoTag::Frame { keyframe, composition_ms, data, .. }) => {
+            Ok(VideoTag::SequenceHeader { codec, record }) => self.video_header(codec, &record),
+            Ok(VideoTag::Frame { codec, keyframe, composition_ms, data }) => {
+                let unit = match self.units.read(codec, keyframe, &data) {
+                    Ok(Some(unit)) => unit,
+                    Ok(None) => return,
+                    Err(error) => return self.malformed(error.to_string()),
+                };
                 let Some(at) = self.place(Input::Video, rtmp_ms, now) else { return };
+                let (data, keyframe) = (unit.data, unit.keyframe);
+                let body = if !unit.mended && is_plain_frame(&body, keyframe) {
+                    body
+                } else {
+                    video_frame(codec, keyframe, composition_ms, &data)
+                };
                 let picture = Picture { decode: at.0, composition_ms, keyframe, data, body };
                 match &mut self.stage {
                     Stage::Starting(start) => start.picture(picture, now),
@@ -188,35 +226,111 @@ impl Packager {
         }
     }
 
+    fn video_header(&mut self, codec: VideoCodec, record: &Bytes) {
+        let config = match VideoConfig::parse(codec, record) {
+            Ok(config) => config,
+            Err(error) => return self.malformed(error.to_string()),
+        };
+        self.units.configure(&config);
+        let body = video_header(codec, &config.record);
+        match &mut self.stage {
+            Stage::Starting(start) => start.set_video(config, body),
+            Stage::Live(live) => live.video_header(config, body, &mut self.announcer),
+            Stage::Ended => {}
+        }
+    }
+
     /// An FLV AUDIODATA body, as RTMP message type 8 carries it.
     #[expect(clippy::needless_pass_by_value, reason = "a tag is handed over, as to `video`")]
     pub fn audio(&mut self, rtmp_ms: u32, body: Bytes, now: UnixMillis) {
         match AudioTag::parse(&body) {
             Err(error) => self.refuse(error),
             Ok(AudioTag::Nothing) => {}
-            Ok(AudioTag::SequenceHeader { record, .. }) => match AacConfig::parse(&record) {
+            Ok(AudioTag::SequenceHeader { record, .. }) => self.audio_header(&record, now),
+            Ok(AudioTag::Frame { data, .. }) => match adts::frames(&data) {
+                Ok(None) => self.sound(rtmp_ms, data, now),
+                Ok(Some(frames)) => self.adts_frames(rtmp_ms, frames, now),
                 Err(error) => self.malformed(error.to_string()),
-                Ok(config) => match &mut self.stage {
-                    Stage::Starting(start) => start.audio = Some(config),
-                    Stage::Live(live) => {
-                        live.audio_header(config, now, &mut self.announcer, self.clock.as_mut());
-                    }
-                    Stage::Ended => {}
-                },
             },
-            Ok(AudioTag::Frame { data, .. }) => {
-                if data.is_empty() {
-                    return;
-                }
-                let Some(at) = self.place(Input::Audio, rtmp_ms, now) else { return };
-                match &mut self.stage {
-                    Stage::Starting(start) => start.sound(at.0, data, now),
-                    Stage::Live(live) => live.sound(at.0, data, now, &mut self.announcer),
-                    Stage::Ended => {}
-                }
-                self.try_start(now, false);
-            }
         }
+    }
+
+    fn audio_header(&mut self, record: &Bytes, now: UnixMillis) {
+        // Some encoders send an empty one before the real one, and again in mid-stream.
+        if record.is_empty() {
+            return;
+        }
+        self.sound = Sound::Header;
+        self.configure_audio(record, now);
+    }
+
+    fn configure_audio(&mut self, record: &Bytes, now: UnixMillis) {
+        let config = match AacConfig::parse(record) {
+            Ok(config) => config,
+            Err(error) => {
+                // Its frames are of no known configuration: silence takes their place.
+                self.sound = Sound::Unknown;
+                return self.malformed(error.to_string());
+            }
+        };
+        self.take_audio(config, now);
+    }
+
+    fn take_audio(&mut self, config: AacConfig, now: UnixMillis) {
+        match &mut self.stage {
+            Stage::Starting(start) => start.audio = Some(config),
+            Stage::Live(live) => {
+                if !live.audio_header(config.clone(), now, &mut self.announcer, self.clock.as_mut()) {
+                    self.sound = Sound::Waiting(Box::new(config), Box::new(std::mem::take(&mut self.sound)));
+                    self.report_once(MediaReport::TooManyChanges);
+                }
+            }
+            Stage::Ended => {}
+        }
+    }
+
+    /// Frames that each say how they are to be decoded: that counts where no codec header does.
+    fn adts_frames(&mut self, rtmp_ms: u32, frames: Vec<AdtsFrame>, now: UnixMillis) {
+        let mut at = rtmp_ms;
+        for frame in frames {
+            let known = match &self.sound {
+                Sound::Header => true,
+                Sound::Adts(record) => *record == frame.record,
+                Sound::Waiting(_, source) => {
+                    **source == Sound::Header || **source == Sound::Adts(frame.record.clone())
+                }
+                Sound::Unknown => false,
+            };
+            if !known {
+                self.sound = Sound::Adts(frame.record.clone());
+                self.configure_audio(&frame.record, now);
+            }
+            self.sound(at, frame.data, now);
+            at = at.wrapping_add(frame.milliseconds);
+        }
+    }
+
+    fn sound(&mut self, rtmp_ms: u32, data: Bytes, now: UnixMillis) {
+        if data.is_empty() {
+            return;
+        }
+        if let Sound::Waiting(config, source) = &mut self.sound {
+            let config = config.as_ref().clone();
+            self.sound = std::mem::take(source);
+            self.take_audio(config, now);
+        }
+        match self.sound {
+            Sound::Unknown => return self.malformed("audio without a usable configuration".to_owned()),
+            Sound::Waiting(..) => return,
+            Sound::Header | Sound::Adts(_) => {}
+        }
+        let Some(at) = self.place(Input::Audio, rtmp_ms, now) else { return };
+        match &mut self.stage {
+            Stage::Starting(start) => start.sound(at.0, data, now),
+            Stage::Live(live) => live.sound(at.0, data, now, &mut self.announcer),
+            Stage::Ended => {}
+        }
+        self.try_start(now, false);
     }
 
     /// No rung can be made of this publisher's video: the track set, while it is not frozen, gets none.
@@ -348,26 +462,39 @@ impl Packager {
         let Stage::Starting(start) = &mut self.stage else { return };
         let Some(readiness) = start.ready(&self.config, now, force) else { return };
         let Some(clock) = self.clock.as_mut() else { return };
+        let inits = match start.inits() {
+            Ok(inits) => inits,
+            // What was kept stays: another codec header may come.
+            Err(error) => return self.malformed(error.to_string()),
+        };
         self.announcer.anchor = clock.date(MediaTime(0));
         let start = std::mem::take(start.as_mut());
-        match start.freeze(&self.config, &readiness, now, &mut self.announcer, clock) {
-            Ok(live) => self.stage = Stage::Live(Box::new(live)),
-            Err(error) => self.malformed(error.to_string()),
-        }
+        let live = start.freeze(&self.config, &readiness, inits, now, &mut self.announcer, clock);
+        self.stage = Stage::Live(Box::new(live));
     }
 
     fn refuse(&mut self, error: TagError) {
-        let TagError::Unsupported(codec) = error else { return self.malformed(error.to_string()) };
-        if self.refused.len() < MAX_REFUSED && !self.refused.contains(&codec) {
-            self.refused.push(codec.clone());
-            self.announcer.report(MediaReport::UnsupportedCodec { codec });
+        match error {
+            TagError::Unsupported(codec) => self.report_once(MediaReport::UnsupportedCodec { codec }),
+            TagError::OtherTrack(_) => {
+                self.report_once(MediaReport::UnsupportedCodec { codec: error.to_string() });
+            }
+            TagError::Truncated => self.malformed(error.to_string()),
         }
     }
 
     fn malformed(&mut self, reason: String) {
-        self.announcer.report(MediaReport::Malformed { reason });
+        self.report_once(MediaReport::Malformed { reason });
+    }
+
+    /// A publisher that makes a mistake makes it with each tag.
+    fn report_once(&mut self, report: MediaReport) {
+        if self.reported.len() < MAX_REPORTED && !self.reported.contains(&report) {
+            self.reported.push(report.clone());
+            self.announcer.report(report);
+        }
     }
 }
 
-/// More different codecs than that is a joke, and each costs memory.
-const MAX_REFUSED: usize = 16;
+/// More different mistakes than that is a joke, and each costs memory.
+const MAX_REPORTED: usize = 16;

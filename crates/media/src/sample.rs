@@ -7,8 +7,8 @@ pub(crate) struct Sample {
     pub(crate) decode_time: u64,
     /// Until the next one.
     pub(crate) duration: u32,
-    /// Presentation time minus decode time; never negative.
-    pub(crate) composition: u32,
+    /// Presentation time minus decode time; negative where an encoder does not delay what it reorders.
+    pub(crate) composition: i32,
     /// A place where a decoder can begin.
     pub(crate) keyframe: bool,
     /// As the publisher sent it.

@@ -1,14 +1,18 @@
 //! AAC: `AudioSpecificConfig` (ISO/IEC 14496-3 §1.6.2.1), and frames of silence.
 
+mod program_config;
+
 use bytes::Bytes;
 
+use self::program_config::{Layout, program_config};
 use super::ConfigError;
 use super::bits::{BitReader, BitWriter};
 
 /// An AAC configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AacConfig {
-    /// The `AudioSpecificConfig` as it came.
+    /// The `AudioSpecificConfig` as it came; with one of the standard's channel configurations where the publisher writes
+    /// out a layout that is one of them, because browsers read nothing else.
     pub record: Bytes,
     /// RFC 6381, such as `mp4a.40.2`.
     pub codecs: String,
@@ -35,7 +39,7 @@ impl AacConfig {
         let mut bits = BitReader::new(record);
         let signalled = object_type(&mut bits).ok_or(ConfigError::Truncated)?;
         let core_rate = sample_rate(&mut bits).ok_or(ConfigError::Truncated)??;
-        let channel_configuration = bits.bits(4).ok_or(ConfigError::Truncated)?;
+        let mut channel_configuration = bits.bits(4).ok_or(ConfigError::Truncated)?;
         let (mut core, mut output_rate) = (signalled, core_rate);
         if matches!(signalled, SBR | PS) {
             output_rate = sample_rate(&mut bits).ok_or(ConfigError::Truncated)??;
@@ -45,13 +49,25 @@ impl AacConfig {
             return Err(ConfigError::Unsupported(format!("AAC object type {core}")));
         }
         let short_frames = bits.bit().ok_or(ConfigError::Truncated)?;
+        let mut written = record.clone();
+        if channel_configuration == 0 {
+            let layout = own_layout(&mut bits).ok_or(ConfigError::Truncated)?;
+            channel_configuration = layout.channel_configuration().ok_or_else(|| {
+                ConfigError::Unsupported(format!(
+                    "AAC with {} channels in a layout of its own",
+                    layout.channels()
+                ))
+            })?;
+            written =
+                write_record(signalled, [core_rate, output_rate], core, channel_configuration, short_frames);
+        }
         let channels = match channel_configuration {
             1..=6 => u8::try_from(channel_configuration).unwrap_or(2),
             7 => 8,
             other => return Err(ConfigError::Unsupported(format!("AAC channel configuration {other}"))),
         };
         Ok(Self {
-            record: record.clone(),
+            record: written,
             codecs: format!("mp4a.40.{signalled}"),
             core_rate,
             output_rate,
@@ -76,15 +92,7 @@ impl AacConfig {
 
     /// One frame of silence in this configuration: every element with no scale factor bands.
     pub fn silent_frame(&self) -> Bytes {
-        let elements: &[Element] = match self.channel_configuration {
-            1 => &[Element::Single],
-            3 => &[Element::Single, Element::Pair],
-            4 => &[Element::Single, Element::Pair, Element::Single],
-            5 => &[Element::Single, Element::Pair, Element::Pair],
-            6 => &[Element::Single, Element::Pair, Element::Pair, Element::LowFrequency],
-            7 => &[Element::Single, Element::Pair, Element::Pair, Element::Pair, Element::LowFrequency],
-            _ => &[Element::Pair],
-        };
+        let elements = elements(self.channel_configuration).unwrap_or(&[Element::Pair]);
         let mut bits = BitWriter::default();
         let (mut singles, mut pairs) = (0, 0);
         for element in elements {
@@ -117,10 +125,58 @@ impl AacConfig {
     }
 }
 
+/// `id_syn_ele`, as far as channels go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Element {
     Single,
     Pair,
     LowFrequency,
+}
+
+/// What frames of a channel configuration consist of (ISO/IEC 14496-3 table 1.19).
+fn elements(channel_configuration: u32) -> Option<&'static [Element]> {
+    use Element::{LowFrequency, Pair, Single};
+    Some(match channel_configuration {
+        1 => &[Single],
+        2 => &[Pair],
+        3 => &[Single, Pair],
+        4 => &[Single, Pair, Single],
+        5 => &[Single, Pair, Pair],
+        6 => &[Single, Pair, Pair, LowFrequency],
+        7 => &[Single, Pair, Pair, Pair, LowFrequency],
+        _ => return None,
+    })
+}
+
+/// An `AudioSpecificConfig` whose channels are the standard's.
+fn write_record(
+    signalled: u32,
+    [core_rate, output_rate]: [u32; 2],
+    core: u32,
+    channel_configuration: u32,
+    short_frames: bool,
+) -> Bytes {
+    let mut bits = BitWriter::default();
+    bits.put(5, signalled);
+    put_rate(&mut bits, core_rate);
+    bits.put(4, channel_configuration);
+    if matches!(signalled, SBR | PS) {
+        put_rate(&mut bits, output_rate);
+        bits.put(5, core);
+    }
+    bits.put(1, short_frames.into());
+    bits.put(2, 0);
+    Bytes::from(bits.finish())
+}
+
+fn put_rate(bits: &mut BitWriter, rate: u32) {
+    let index = RATES.iter().position(|known| *known == rate).and_then(|index| u32::try_from(index).ok());
+    if let Some(index) = index {
+        bits.put(4, index);
+    } else {
+        bits.put(4, 15);
+        bits.put(24, rate);
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -143,6 +199,15 @@ fn ics_info(bits: &mut BitWriter) {
     bits.put(1 + 2 + 1 + 6 + 1, 0);
 }
 
+/// The rest of a `GASpecificConfig` without a channel configuration (§4.4.1).
+fn own_layout(bits: &mut BitReader<'_>) -> Option<Layout> {
+    if bits.bit()? {
+        bits.skip(CORE_CODER_DELAY)?;
+    }
+    bits.skip(1)?;
+    program_config(bits)
+}
+
 fn object_type(bits: &mut BitReader<'_>) -> Option<u32> {
     match bits.bits(5)? {
         31 => bits.bits(6)?.checked_add(32),
@@ -161,9 +226,10 @@ fn sample_rate(bits: &mut BitReader<'_>) -> Option<Result<u32, ConfigError>> {
     Some(if known { Ok(rate) } else { Err(ConfigError::Broken(format!("AAC at {rate} Hz"))) })
 }
 
+const CORE_CODER_DELAY: usize = 14;
 const SBR: u32 = 5;
 const PS: u32 = 29;
-const RATES: [u32; 13] =
+pub(super) const RATES: [u32; 13] =
     [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350];
 
 #[cfg(test)]
@@ -184,6 +250,26 @@ mod tests {
             assert_eq!(config.codecs, codecs);
             assert_eq!((config.core_rate, config.output_rate, config.channels), (core, output, channels));
             assert_eq!(config.frame_samples, 1024);
+        }
+    }
+
+    #[test]
+    fn a_layout_of_its_own_is_read_as_the_standard_one_with_the_same_elements() {
+        for (record, channels, wanted) in [
+            (&b"\x11\x80\x04\xc8\x41\0\x01\x08\x80\0"[..], 6, [0x11, 0xb0]),
+            (b"\x11\x80\x04\xc4\0\0\x20\0", 2, [0x11, 0x90]),
+        ] {
+            let config = AacConfig::parse(&Bytes::copy_from_slice(record)).expect("a usual one");
+            assert_eq!((config.channels, &config.record[..]), (channels, &wanted[..]));
+        }
+        // ffmpeg's `5.1(side)`, `quad` and `6.1`: their elements come in orders that have no number.
+        for record in [
+            &b"\x11\x80\x04\xc8\x44\0\x20\0\xc4\x0d\x4c\x61\x76\x63"[..],
+            b"\x11\x80\x04\xc4\x04\0\x21\x10\x0d",
+            b"\x11\x80\x04\xc8\x48\0\x20\0\xc4\x40\x0d",
+        ] {
+            let error = AacConfig::parse(&Bytes::copy_from_slice(record));
+            assert!(matches!(error, Err(ConfigError::Unsupported(_))), "{error:?}");
         }
     }
 

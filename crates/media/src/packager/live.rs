@@ -137,11 +137,6 @@ impl Live {
             return;
         }
         let Some(source) = &mut self.source else { return };
-        if !source.config.is_whole(&picture.data) {
-            return announcer.report(MediaReport::Malformed {
-                reason: "a picture whose lengths do not add up".to_owned(),
-            });
-        }
         if let Some(last) = source.last
             && picture.decode <= last
         {
@@ -175,7 +170,7 @@ impl Live {
         let sample = Sample {
             decode_time: decode_ms,
             duration: 0,
-            composition: u32::try_from(shift / 1000).unwrap_or(0),
+            composition: i32::try_from(shift / 1000).unwrap_or(0),
             keyframe: picture.keyframe,
             data: picture.data,
         };
@@ -380,9 +375,10 @@ impl Live {
     }
 }
 
-/// From decoding to presentation, in microseconds.
+/// From decoding to presentation, in microseconds. Negative where an encoder does not delay what it reorders (NVENC,
+/// some muxers): `trun` version 1 can say so.
 pub(super) fn composition(picture: &Picture) -> i64 {
-    i64::from(picture.composition_ms.clamp(0, MAX_COMPOSITION_MS)) * 1000
+    i64::from(picture.composition_ms.clamp(-MAX_COMPOSITION_MS, MAX_COMPOSITION_MS)) * 1000
 }
 
 fn encode(picture: &Picture) -> Output {

@@ -214,7 +214,7 @@ impl Rung {
         let frame = plan.frame();
         let at = decode * 1000;
         self.track.settle(plan, Covered::To(at + frame / 4), Some(decode_time), announcer);
-        let composition = u32::try_from(shift).unwrap_or(0);
+        let composition = i32::try_from(shift).unwrap_or(0);
         self.track.push(Sample { decode_time, duration: 0, composition, keyframe, data });
         self.track.settle(plan, Covered::To(at + frame + frame / 4), None, announcer);
         self.show(announcer);

@@ -12,7 +12,7 @@ use super::rung::Rung;
 use super::{PackagerConfig, Picture, SourceMetadata};
 use crate::announcer::Announcer;
 use crate::audio_input::AudioInput;
-use crate::cmaf::{audio_init, video_init};
+use crate::cmaf::{InitSegment, audio_init, video_init};
 use crate::codec::aac::AacConfig;
 use crate::codec::avc::expected_high_codecs;
 use crate::codec::{ConfigError, VideoConfig, plausible_fps};
@@ -43,6 +43,15 @@ enum Tag {
 pub(super) struct Readiness {
     grid: Grid,
     frame: i64,
+}
+
+/// Initialization segments, and the renditions that they are for.
+#[derive(Debug)]
+pub(super) struct Inits {
+    source: RenditionName,
+    audio: RenditionName,
+    sound: InitSegment,
+    picture: Option<InitSegment>,
 }
 
 impl Start {
@@ -148,20 +157,34 @@ impl Start {
         })
     }
 
+    /// The initialization segments of what is known so far.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when a codec header does not make one.
+    pub(super) fn inits(&self) -> Result<Inits, ConfigError> {
+        let sound = self.audio.clone().unwrap_or_else(AacConfig::silence);
+        Ok(Inits {
+            source: name(SOURCE)?,
+            audio: name(AUDIO)?,
+            sound: audio_init(&sound)?,
+            picture: self.video.as_ref().map(|(video, _)| video_init(video)).transpose()?,
+        })
+    }
+
     /// Announces the track set, then packages what was kept.
     pub(super) fn freeze(
         self,
         config: &PackagerConfig,
         ready: &Readiness,
+        inits: Inits,
         now: UnixMillis,
         announcer: &mut Announcer,
         clock: &mut SourceClock,
-    ) -> Result<Live, ConfigError> {
+    ) -> Live {
         let audio = self.audio.clone();
         let sound = audio.clone().unwrap_or_else(AacConfig::silence);
-        let sound_init = audio_init(&sound)?;
-        let picture_init = self.video.as_ref().map(|(video, _)| video_init(video)).transpose()?;
-        let (source_name, audio_name) = (name(SOURCE)?, name(AUDIO)?);
+        let Inits { source: source_name, audio: audio_name, sound: sound_init, picture: picture_init } =
+            inits;
         let mut inits = vec![(&audio_name, &sound_init.hash)];
         inits.extend(picture_init.as_ref().map(|init| (&source_name, &init.hash)));
         let rebuild = self.rebuild(config, ready, clock, &inits);
@@ -251,7 +274,7 @@ impl Start {
                 Tag::Sound(at, data) => live.sound(at, data, now, announcer),
             }
         }
-        Ok(live)
+        live
     }
 
     /// What can be made again of an earlier epoch's last segments, from what has come.

@@ -11,3 +11,5 @@ mod real_encoders;
 mod recorder;
 mod resumption;
 mod rules;
+mod sounds;
+mod units;

@@ -207,6 +207,14 @@ impl Recorder {
         }
     }
 
+    /// What could not be packaged.
+    pub(crate) fn refusals(&self) -> Vec<&MediaReport> {
+        let refusal = |report: &&MediaReport| {
+            matches!(report, MediaReport::Malformed { .. } | MediaReport::UnsupportedCodec { .. })
+        };
+        self.reports.iter().filter(refusal).collect()
+    }
+
     fn check_segment(&self, rendition: &RenditionName, segment: &Segment) {
         let timeline = self.timeline.as_ref().expect("a snapshot comes first");
         let track = timeline.track(rendition).expect("announced");

@@ -23,26 +23,27 @@ impl Live {
         self.audio.take_up(tick);
     }
 
+    /// False when the publisher has used up its changes: its frames are not of the configuration that stays.
     pub(in crate::packager) fn audio_header(
         &mut self,
         config: AacConfig,
         now: UnixMillis,
         announcer: &mut Announcer,
         clock: Option<&mut SourceClock>,
-    ) {
+    ) -> bool {
         let current = self.audio.config();
         let alike = current.core_rate == config.core_rate
             && current.channels == config.channels
             && current.codecs == config.codecs
             && current.frame_samples == config.frame_samples;
         if current.record == config.record || alike {
-            return;
+            return true;
         }
         let allowed = announcer.inits_in_window(&self.audio_track.name) < MAX_INITS
             && clock.is_some_and(|clock| self.plan.begins_run() || clock.allow_change(now));
         let init = match audio_init(&config) {
             Ok(init) if allowed => init,
-            _ => return announcer.report(MediaReport::TooManyChanges),
+            _ => return false,
         };
         self.break_run(DiscontinuityCause::AudioHeader, announcer);
         if let TrackKind::Audio { stride, .. } = self.audio_track.kind() {
@@ -56,6 +57,7 @@ impl Live {
         self.audio.restart(config, i64::MIN);
         self.audio_track.set_init(&init, announcer);
         announcer.snapshot();
+        true
     }
 
     pub(in crate::packager) fn sound(
