@@ -14,10 +14,21 @@ use crate::nal::{self, Framing, NalRole};
 #[derive(Debug, Default)]
 pub(crate) struct AccessUnits {
     format: Option<Format>,
+    /// The publisher sends no codec header: its pictures bring the parameter sets.
+    in_band: bool,
     usual: Option<Framing>,
     /// What came without a picture, for the next one: units with their lengths.
     ahead: BytesMut,
     ahead_recovers: bool,
+}
+
+/// Where a codec header comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeaderFrom {
+    /// A tag of its own, as FLV wants it.
+    Tag,
+    /// The parameter sets before a picture.
+    Stream,
 }
 
 /// How the publisher writes units, by its codec header.
@@ -53,11 +64,23 @@ pub(crate) enum UnitError {
 }
 
 impl AccessUnits {
+    /// A codec header in place of one that the publisher does not send: what the parameter sets in this tag amount to.
+    /// None while there is a codec header.
+    pub(crate) fn header_in_band(&mut self, codec: VideoCodec, data: &Bytes) -> Option<Bytes> {
+        if self.format.is_some() && !self.in_band {
+            return None;
+        }
+        let split = nal::split(codec, data, LENGTH_SIZE, self.usual)?;
+        let record = nal::parameter_sets(codec, &split.units)?;
+        Some(Bytes::from(record))
+    }
+
     /// A codec header has come: pictures are written as it says from here on.
-    pub(crate) fn configure(&mut self, config: &VideoConfig) {
+    pub(crate) fn configure(&mut self, config: &VideoConfig, from: HeaderFrom) {
+        self.in_band = from == HeaderFrom::Stream;
         let format = Format { codec: config.codec, length_size: config.length_size.into() };
         if self.format != Some(format) {
-            *self = Self { format: Some(format), ..Self::default() };
+            *self = Self { format: Some(format), in_band: self.in_band, ..Self::default() };
         }
     }
 
@@ -170,3 +193,105 @@ fn put(bytes: &mut BytesMut, unit: &[u8]) {
 pub(crate) const LENGTH_SIZE: usize = 4;
 /// Parameter sets have hundreds of bytes, captions and timecodes tens.
 const MAX_AHEAD: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn units(codec: VideoCodec, length_size: usize) -> AccessUnits {
+        AccessUnits { format: Some(Format { codec, length_size }), ..AccessUnits::default() }
+    }
+
+    fn read(units: &mut AccessUnits, data: &[u8]) -> Result<Option<AccessUnit>, UnitError> {
+        units.read(VideoCodec::Avc, false, &Bytes::copy_from_slice(data))
+    }
+
+    #[test]
+    fn a_picture_as_it_should_be_is_passed_on_without_a_copy() {
+        let data = Bytes::from_static(b"\0\0\0\x02\x09\xf0\0\0\0\x03\x65\x88\x84");
+        let unit =
+            units(VideoCodec::Avc, 4).read(VideoCodec::Avc, false, &data).expect("units").expect("a picture");
+        assert_eq!((unit.data.as_ptr(), unit.keyframe, unit.mended), (data.as_ptr(), true, false));
+    }
+
+    #[test]
+    fn short_lengths_become_long_ones() {
+        for (length_size, data) in
+            [(1, &b"\x03\x41\x9a\x24"[..]), (2, b"\0\x03\x41\x9a\x24"), (3, b"\0\0\x03\x41\x9a\x24")]
+        {
+            let unit =
+                read(&mut units(VideoCodec::Avc, length_size), data).expect("units").expect("a picture");
+            assert_eq!(unit.data, &b"\0\0\0\x03\x41\x9a\x24"[..], "{length_size}");
+        }
+    }
+
+    #[test]
+    fn a_length_that_looks_like_a_start_code_is_a_length() {
+        let slice = [&b"\x41\x9a"[..], &[0x55; 298]].concat();
+        let data = [&300_u32.to_be_bytes()[..], &slice].concat();
+        let unit = read(&mut units(VideoCodec::Avc, 4), &data).expect("units").expect("a picture");
+        assert_eq!((&unit.data[..], unit.mended), (&data[..], false));
+        // Cut off, it is neither.
+        let mut publisher = units(VideoCodec::Avc, 4);
+        read(&mut publisher, &data).expect("units");
+        assert_eq!(read(&mut publisher, &data[..200]), Err(UnitError::NotUnits));
+    }
+
+    #[test]
+    fn start_codes_that_look_like_lengths_are_start_codes_once_the_publisher_is_known_for_them() {
+        let mut publisher = units(VideoCodec::Avc, 4);
+        read(&mut publisher, b"\0\0\0\x01\x65\x88\x84\x40").expect("units");
+        // As a length, 0x141 is exact.
+        let data = [&b"\0\0\x01\x41\x9a"[..], &[0x55; 320]].concat();
+        let unit = read(&mut publisher, &data).expect("units").expect("a picture");
+        assert_eq!(unit.data[..6], *b"\0\0\x01\x42\x41\x9a");
+    }
+
+    #[test]
+    fn hevc_is_mended_alike() {
+        let mut publisher = units(VideoCodec::Hevc, 4);
+        let mut read = |data: &'static [u8]| {
+            publisher.read(VideoCodec::Hevc, false, &Bytes::from_static(data)).expect("units")
+        };
+        // A prefix SEI alone; then a delimiter, filler, an IDR slice and a suffix SEI.
+        assert_eq!(read(b"\0\0\0\x01\x4e\x01\x05\x80"), None);
+        let unit =
+            read(b"\0\0\x01\x46\x01\x10\0\0\x01\x4c\x01\xff\0\0\x01\x26\x01\xaf\0\0\x01\x50\x01\x84\x80");
+        let unit = unit.expect("a picture");
+        assert!(unit.keyframe);
+        let wanted: &[u8] = b"\0\0\0\x03\x46\x01\x10\0\0\0\x04\x4e\x01\x05\x80\0\0\0\x03\x26\x01\xaf\0\0\0\x04\x50\x01\x84\x80";
+        assert_eq!(unit.data, wanted);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_what_is_written_needs_no_mending(
+            tags in prop::collection::vec(
+                prop_oneof![
+                    prop::collection::vec(any::<u8>(), 0..60),
+                    // Units of every type, some of them empty, behind their lengths or start codes.
+                    (prop::collection::vec((0..64_u8, 0..5_usize), 0..6), any::<bool>()).prop_map(|(units, lengths)| {
+                        units.iter().flat_map(|(kind, length)| {
+                            let unit = vec![*kind; *length];
+                            let prefix = if lengths { u32::try_from(*length).expect("short") } else { 1 };
+                            [&prefix.to_be_bytes()[..], &unit].concat()
+                        }).collect()
+                    }),
+                ],
+                1..8,
+            ),
+            hevc in any::<bool>(),
+        ) {
+            let codec = if hevc { VideoCodec::Hevc } else { VideoCodec::Avc };
+            let mut publisher = units(codec, 4);
+            for tag in tags {
+                let Ok(Some(unit)) = publisher.read(codec, false, &Bytes::from(tag)) else { continue };
+                let again = units(codec, 4).read(codec, unit.keyframe, &unit.data);
+                let again = again.expect("written by lengths").expect("a picture");
+                prop_assert_eq!((again.data, again.mended), (unit.data, false));
+            }
+        }
+    }
+}

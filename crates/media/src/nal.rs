@@ -144,28 +144,40 @@ pub(crate) fn role(codec: VideoCodec, unit: &[u8]) -> NalRole {
 
 /// Whether the unit has a type that encoders use, whatever it is for.
 fn is_known(codec: VideoCodec, unit: &[u8]) -> bool {
-    kind(codec, unit).is_some_and(|kind| match codec {
+    header_kind(codec, unit).is_some_and(|kind| match codec {
         VideoCodec::Avc => (1..=21).contains(&kind),
         VideoCodec::Hevc => kind <= 9 || (16..=21).contains(&kind) || (32..=40).contains(&kind) || kind >= 62,
     })
 }
 
-/// `nal_unit_type`; none of what is cut off or has the forbidden bit set.
+/// `nal_unit_type` of a unit that has more than a header.
 pub(crate) fn kind(codec: VideoCodec, unit: &[u8]) -> Option<u8> {
-    let first = *unit.first()?;
-    if first & 0x80 != 0 {
-        return None;
-    }
-    match codec {
-        VideoCodec::Avc => {
-            let kind = first & 0x1F;
-            // A slice has a header.
-            (unit.len() > 1 || !(1..=5).contains(&kind)).then_some(kind)
-        }
-        VideoCodec::Hevc => {
-            (unit.len() > 2 || unit.len() == 2 && first >> 1 >= HEVC_VPS).then_some(first >> 1)
-        }
-    }
+    let header = match codec {
+        VideoCodec::Avc => 1,
+        VideoCodec::Hevc => 2,
+    };
+    header_kind(codec, unit).filter(|_| unit.len() > header)
+}
+
+/// `nal_unit_type`; none where the forbidden bit is set.
+fn header_kind(codec: VideoCodec, unit: &[u8]) -> Option<u8> {
+    let first = unit.first().filter(|first| *first & 0x80 == 0)?;
+    Some(match codec {
+        VideoCodec::Avc => first & 0x1F,
+        VideoCodec::Hevc => first >> 1,
+    })
+}
+
+/// The parameter sets among a tag's units as annex B, for publishers that send no codec header; none where there is no
+/// sequence parameter set.
+pub(crate) fn parameter_sets(codec: VideoCodec, units: &[&[u8]]) -> Option<Vec<u8>> {
+    let (sps, others): (u8, &[u8]) = match codec {
+        VideoCodec::Avc => (AVC_SPS, &[AVC_PPS]),
+        VideoCodec::Hevc => (HEVC_SPS, &[HEVC_VPS, HEVC_PPS]),
+    };
+    let is_set = |unit: &&&[u8]| kind(codec, unit).is_some_and(|kind| kind == sps || others.contains(&kind));
+    units.iter().find(|unit| kind(codec, unit) == Some(sps))?;
+    Some(units.iter().filter(is_set).flat_map(|unit| [LONG_START_CODE, unit].concat()).collect())
 }
 
 /// Whether decoding can begin with what these units hold: an IDR picture (of H.265 any IRAP picture), a recovery point

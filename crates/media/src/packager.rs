@@ -3,6 +3,7 @@
 mod continuation;
 mod live;
 mod rung;
+mod sound;
 mod start;
 
 use bytes::Bytes;
@@ -16,12 +17,12 @@ use caudal_livestream::{
 };
 
 use self::live::Live;
+use self::sound::Sound;
 use self::start::Start;
-use crate::access_unit::AccessUnits;
+use crate::access_unit::{AccessUnits, HeaderFrom};
 use crate::announcer::Announcer;
 use crate::codec::VideoConfig;
-use crate::codec::aac::AacConfig;
-use crate::codec::adts::{self, AdtsFrame};
+use crate::codec::adts;
 use crate::flv::{AudioTag, TagError, VideoCodec, VideoTag, is_plain_frame, video_frame, video_header};
 use crate::input_clock::{Input, Placed, SourceClock};
 use crate::report::{DiscontinuityCause, MediaReport};
@@ -130,20 +131,6 @@ enum Stage {
     Ended,
 }
 
-/// Where the configuration of the publisher's audio comes from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-enum Sound {
-    /// None that can be used has come: frames are dropped, for they would go out under an invented one.
-    #[default]
-    Unknown,
-    /// A codec header.
-    Header,
-    /// The ADTS headers of the frames themselves, which say this.
-    Adts(Bytes),
-    /// This one came from there, after more changes than are allowed: frames are dropped until it may be taken.
-    Waiting(Box<AacConfig>, Box<Sound>),
-}
-
 /// A coded picture of the source.
 #[derive(Clone, Debug)]
 struct Picture {
@@ -201,8 +188,13 @@ impl Packager {
         match VideoTag::parse(&body) {
             Err(error) => self.refuse(error),
             Ok(VideoTag::Nothing) => {}
-            Ok(VideoTag::SequenceHeader { codec, record }) => self.video_header(codec, &record),
+            Ok(VideoTag::SequenceHeader { codec, record }) => {
+                self.video_header(codec, &record, HeaderFrom::Tag);
+            }
             Ok(VideoTag::Frame { codec, keyframe, composition_ms, data }) => {
+                if let Some(record) = self.units.header_in_band(codec, &data) {
+                    self.video_header(codec, &record, HeaderFrom::Stream);
+                }
                 let unit = match self.units.read(codec, keyframe, &data) {
                     Ok(Some(unit)) => unit,
                     Ok(None) => return,
@@ -226,12 +218,12 @@ impl Packager {
         }
     }
 
-    fn video_header(&mut self, codec: VideoCodec, record: &Bytes) {
+    fn video_header(&mut self, codec: VideoCodec, record: &Bytes, from: HeaderFrom) {
         let config = match VideoConfig::parse(codec, record) {
             Ok(config) => config,
             Err(error) => return self.malformed(error.to_string()),
         };
-        self.units.configure(&config);
+        self.units.configure(&config, from);
         let body = video_header(codec, &config.record);
         match &mut self.stage {
             Stage::Starting(start) => start.set_video(config, body),
@@ -253,84 +245,6 @@ impl Packager {
                 Err(error) => self.malformed(error.to_string()),
             },
         }
-    }
-
-    fn audio_header(&mut self, record: &Bytes, now: UnixMillis) {
-        // Some encoders send an empty one before the real one, and again in mid-stream.
-        if record.is_empty() {
-            return;
-        }
-        self.sound = Sound::Header;
-        self.configure_audio(record, now);
-    }
-
-    fn configure_audio(&mut self, record: &Bytes, now: UnixMillis) {
-        let config = match AacConfig::parse(record) {
-            Ok(config) => config,
-            Err(error) => {
-                // Its frames are of no known configuration: silence takes their place.
-                self.sound = Sound::Unknown;
-                return self.malformed(error.to_string());
-            }
-        };
-        self.take_audio(config, now);
-    }
-
-    fn take_audio(&mut self, config: AacConfig, now: UnixMillis) {
-        match &mut self.stage {
-            Stage::Starting(start) => start.audio = Some(config),
-            Stage::Live(live) => {
-                if !live.audio_header(config.clone(), now, &mut self.announcer, self.clock.as_mut()) {
-                    self.sound = Sound::Waiting(Box::new(config), Box::new(std::mem::take(&mut self.sound)));
-                    self.report_once(MediaReport::TooManyChanges);
-                }
-            }
-            Stage::Ended => {}
-        }
-    }
-
-    /// Frames that each say how they are to be decoded: that counts where no codec header does.
-    fn adts_frames(&mut self, rtmp_ms: u32, frames: Vec<AdtsFrame>, now: UnixMillis) {
-        let mut at = rtmp_ms;
-        for frame in frames {
-            let known = match &self.sound {
-                Sound::Header => true,
-                Sound::Adts(record) => *record == frame.record,
-                Sound::Waiting(_, source) => {
-                    **source == Sound::Header || **source == Sound::Adts(frame.record.clone())
-                }
-                Sound::Unknown => false,
-            };
-            if !known {
-                self.sound = Sound::Adts(frame.record.clone());
-                self.configure_audio(&frame.record, now);
-            }
-            self.sound(at, frame.data, now);
-            at = at.wrapping_add(frame.milliseconds);
-        }
-    }
-
-    fn sound(&mut self, rtmp_ms: u32, data: Bytes, now: UnixMillis) {
-        if data.is_empty() {
-            return;
-        }
-        if let Sound::Waiting(config, source) = &mut self.sound {
-            let config = config.as_ref().clone();
-            self.sound = std::mem::take(source);
-            self.take_audio(config, now);
-        }
-        match self.sound {
-            Sound::Unknown => return self.malformed("audio without a usable configuration".to_owned()),
-            Sound::Waiting(..) => return,
-            Sound::Header | Sound::Adts(_) => {}
-        }
-        let Some(at) = self.place(Input::Audio, rtmp_ms, now) else { return };
-        match &mut self.stage {
-            Stage::Starting(start) => start.sound(at.0, data, now),
-            Stage::Live(live) => live.sound(at.0, data, now, &mut self.announcer),
-            Stage::Ended => {}
-        }
-        self.try_start(now, false);
     }
 
     /// No rung can be made of this publisher's video: the track set, while it is not frozen, gets none.

@@ -11,12 +11,8 @@ fuzz_target!(|data: &[u8]| {
     let Some((kind, record)) = data.split_first() else { return };
     let record = Bytes::copy_from_slice(record);
     match kind % 3 {
-        0 => {
-            let _ = VideoConfig::parse(VideoCodec::Avc, &record);
-        }
-        1 => {
-            let _ = VideoConfig::parse(VideoCodec::Hevc, &record);
-        }
+        0 => video(VideoCodec::Avc, &record),
+        1 => video(VideoCodec::Hevc, &record),
         _ => {
             if let Ok(config) = AacConfig::parse(&record) {
                 assert!(!config.silent_frame().is_empty());
@@ -24,3 +20,11 @@ fuzz_target!(|data: &[u8]| {
         }
     }
 });
+
+/// What is written of a record says what the record says.
+fn video(codec: VideoCodec, record: &Bytes) {
+    if let Ok(config) = VideoConfig::parse(codec, record) {
+        let again = VideoConfig::parse(codec, &config.record);
+        assert_eq!(again, Ok(VideoConfig { length_size: 4, ..config }));
+    }
+}

@@ -236,7 +236,10 @@ mod tests {
             let _ = VideoConfig::parse(VideoCodec::Avc, &Bytes::from(bytes));
             let mut near = RECORD.to_vec();
             near[at] ^= flip;
-            let _ = VideoConfig::parse(VideoCodec::Avc, &Bytes::from(near));
+            if let Ok(config) = VideoConfig::parse(VideoCodec::Avc, &Bytes::from(near)) {
+                let again = VideoConfig::parse(VideoCodec::Avc, &config.record);
+                prop_assert_eq!(again, Ok(VideoConfig { length_size: 4, ..config }));
+            }
             let _ = VideoConfig::parse(VideoCodec::Avc, &Bytes::from(RECORD[..cut].to_vec()));
         }
     }

@@ -238,7 +238,10 @@ mod tests {
         fn arbitrary_records_never_panic(at in 0..RECORD.len(), flip in any::<u8>(), cut in 0..RECORD.len()) {
             let mut near = RECORD.to_vec();
             near[at] ^= flip;
-            let _ = VideoConfig::parse(VideoCodec::Hevc, &Bytes::from(near));
+            if let Ok(config) = VideoConfig::parse(VideoCodec::Hevc, &Bytes::from(near)) {
+                let again = VideoConfig::parse(VideoCodec::Hevc, &config.record);
+                prop_assert_eq!(again, Ok(VideoConfig { length_size: 4, ..config }));
+            }
             let _ = VideoConfig::parse(VideoCodec::Hevc, &Bytes::from(RECORD[..cut].to_vec()));
         }
     }

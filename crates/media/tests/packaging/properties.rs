@@ -34,7 +34,7 @@ fn act() -> impl Strategy<Value = Act> {
     let picture = (
         prop_oneof![8 => Just(33_u32), 2 => 1..90_u32, 1 => 90..400_u32],
         prop::bool::weighted(0.06),
-        0..100_i32,
+        -100..100_i32,
     )
         .prop_map(|(after, keyframe, composition)| Act::Picture { after, keyframe, composition });
     prop_oneof![

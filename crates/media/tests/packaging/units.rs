@@ -236,6 +236,24 @@ fn a_header_that_cannot_be_used_leaves_the_one_before_it_in_force() {
 }
 
 #[test]
+fn a_publisher_without_a_codec_header_is_understood_by_the_parameter_sets_before_its_keyframes() {
+    let (sps, pps) = (&AVC_RECORD[8..34], &AVC_RECORD[37..43]);
+    for separate in [false, true] {
+        let mut recorder = Recorder::new(config());
+        recorder.metadata(Some(30_000), true, false);
+        let tags = |key: bool| match (key, separate) {
+            (false, _) => vec![tag(false, &annex_b(&[INTER]))],
+            (true, false) => vec![tag(true, &annex_b(&[sps, pps, IDR]))],
+            (true, true) => [sps, pps, IDR].map(|unit| tag(true, &annex_b(&[unit]))).to_vec(),
+        };
+        send(&mut recorder, tags);
+        assert!(recorder.refusals().is_empty(), "{separate}: {:?}", recorder.reports);
+        assert_eq!(recorder.of("source").len(), 3, "{separate}");
+        assert_eq!(samples(&recorder).len(), 180, "{separate}");
+    }
+}
+
+#[test]
 fn times_before_their_decoding_are_kept() {
     let mut recorder = Recorder::new(config());
     recorder.metadata(Some(30_000), true, false);
