@@ -44,6 +44,46 @@ fn packaged_frames_decode_to_what_the_encoder_made_at_the_same_times() {
 }
 
 #[test]
+fn pictures_in_annex_b_with_their_messages_apart_and_wrong_flags_decode_to_the_same() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (case, options) in
+        [("IDR pictures", "scenecut=0:aud=1"), ("recovery points", "scenecut=0:intra-refresh=1")]
+    {
+        let flv = folder.path().join("source.flv");
+        publish(&flv, &["-r", "30", "-g", "60", "-bf", "0", "-x264-params", options], 7);
+        let garbled: Vec<FlvTag> = read(&flv).into_iter().flat_map(garble).collect();
+        let recorder = package(&garbled);
+        assert!(recorder.refusals().is_empty(), "{case}: {:?}", recorder.reports);
+        let source = recorder.of("source");
+        assert!(source.len() >= 3 && source.iter().all(|segment| segment.independent), "{case}");
+        let packaged = folder.path().join("source.mp4");
+        let (.., init) = recorder.inits.iter().find(|(of, ..)| *of == rendition("source")).expect("an init");
+        std::fs::write(&packaged, [init, &recorder.files[&rendition("source")][..]].concat())
+            .expect("written");
+        let (sent, got) = (frames(&flv, "v"), frames(&packaged, "v"));
+        assert_eq!((hashes(&sent), spacing(&sent)), (hashes(&got), spacing(&got)), "{case}");
+    }
+}
+
+/// A picture's tag as the worst cameras send it: all that is no slice in a tag of its own, start codes, zero bytes, and
+/// nothing called a keyframe.
+fn garble(tag: FlvTag) -> Vec<FlvTag> {
+    if tag.kind != TagKind::Video || tag.body[1] != 1 {
+        return vec![tag];
+    }
+    let (mut slices, mut others) = (vec![0x27, 1, 0, 0, 0], vec![0x27, 1, 0, 0, 0]);
+    let mut rest = &tag.body[5..];
+    while let Some((length, behind)) = rest.split_first_chunk::<4>() {
+        let (unit, behind) = behind.split_at(usize::try_from(u32::from_be_bytes(*length)).expect("small"));
+        let body = if matches!(unit[0] & 0x1f, 1 | 5) { &mut slices } else { &mut others };
+        body.extend([&[0, 0, 0, 1][..], unit].concat());
+        rest = behind;
+    }
+    slices.extend([0; 3]);
+    [others, slices].map(|body| FlvTag { body: body.into(), ..tag.clone() }).to_vec()
+}
+
+#[test]
 fn the_same_tags_give_the_same_bytes() {
     let folder = tempfile::tempdir().expect("a folder");
     let flv = folder.path().join("source.flv");
