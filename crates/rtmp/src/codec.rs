@@ -33,8 +33,8 @@ pub(crate) fn unsupported_video(tag: &[u8]) -> Option<String> {
             return None;
         }
         return match first & 0x0F {
-            // Whoever packages it takes track 0; an encoder whose second track ended its stream would try again for ever.
-            VIDEO_MULTITRACK | VIDEO_MOD_EX => None,
+            VIDEO_MULTITRACK => unsupported_first_track(tag, &SUPPORTED_VIDEO),
+            VIDEO_MOD_EX => None,
             _ => unsupported_fourcc(tag, &SUPPORTED_VIDEO),
         };
     }
@@ -58,7 +58,8 @@ pub(crate) fn unsupported_audio(tag: &[u8]) -> Option<String> {
         AAC => return None,
         ENHANCED_AUDIO => {
             return match first & 0x0F {
-                AUDIO_MULTITRACK | AUDIO_MOD_EX => None,
+                AUDIO_MULTITRACK => unsupported_first_track(tag, &SUPPORTED_AUDIO),
+                AUDIO_MOD_EX => None,
                 _ => unsupported_fourcc(tag, &SUPPORTED_AUDIO),
             };
         }
@@ -72,6 +73,13 @@ pub(crate) fn unsupported_audio(tag: &[u8]) -> Option<String> {
         other => return Some(format!("audio codec {other}")),
     };
     Some(name.to_owned())
+}
+
+/// Only track 0 is packaged: an encoder whose second track ended its stream would try again for ever. In each multitrack
+/// message the first track's FourCC and number follow the byte that says how many there are.
+fn unsupported_first_track(tag: &[u8], supported: &[FourCc]) -> Option<String> {
+    let track = *tag.get(6)?;
+    if track == 0 { unsupported_fourcc(tag.get(1..)?, supported) } else { None }
 }
 
 fn unsupported_fourcc(tag: &[u8], supported: &[FourCc]) -> Option<String> {
@@ -99,7 +107,7 @@ mod tests {
 
     #[test]
     fn codecs_are_named_or_let_through() {
-        let video: [(&[u8], Option<&str>); 11] = [
+        let video: [(&[u8], Option<&str>); 13] = [
             (&[0x17, 0], None),
             (&[0x1C, 0], None),
             (&[0x22], Some("Sorenson H.263")),
@@ -108,7 +116,9 @@ mod tests {
             (b"\x91avc1...", None),
             (b"\x90av01...", Some("av01")),
             (b"\x90v\n", None),
-            (b"\x96\x00hvc1\x01", None),
+            (b"\x96\x00hvc1\x00", None),
+            (b"\x96\x00av01\x00", Some("av01")),
+            (b"\x96\x00av01\x01", None),
             (&[0xD0, 1], None),
             (&[], None),
         ];
@@ -120,7 +130,7 @@ mod tests {
             (&[0x2F, 1], Some("MP3")),
             (b"\x90mp4a", None),
             (b"\x91Opus", Some("Opus")),
-            (b"\x95\x01mp4a\x01", None),
+            (b"\x95\x01Opus\x01", None),
             (&[], None),
         ];
         for (tag, name) in audio {
