@@ -323,24 +323,34 @@ impl Packager {
         match clock.place(input, rtmp_ms, consumed, now) {
             Placed::At(at) => return Some(at),
             Placed::Drop => return None,
+            Placed::TooFast => {
+                self.announcer.report(MediaReport::TooFast);
+                return None;
+            }
             Placed::Jump => {}
         }
+        let anew = clock.begins_anew();
         let earliest = match &self.stage {
             Stage::Live(live) => live.media_end(),
             _ => self.config.resume.as_ref().map_or(0, continuation::media_end),
         };
-        if !clock.rebase(rtmp_ms, MediaTime(earliest), now) {
+        if !clock.rebase(input, rtmp_ms, MediaTime(earliest), now) {
             self.announcer.report(MediaReport::TooManyChanges);
             return None;
         }
         match &mut self.stage {
-            Stage::Live(live) => live.break_run(DiscontinuityCause::Jump, &mut self.announcer),
+            Stage::Live(live) => {
+                live.break_run(DiscontinuityCause::Jump, &mut self.announcer);
+                if anew {
+                    live.wait_for_keyframe();
+                }
+            }
             Stage::Starting(start) => start.restart(),
             Stage::Ended => {}
         }
         match clock.place(input, rtmp_ms, None, now) {
             Placed::At(at) => Some(at),
-            Placed::Drop | Placed::Jump => None,
+            Placed::Drop | Placed::TooFast | Placed::Jump => None,
         }
     }
 

@@ -40,6 +40,9 @@ pub enum MediaReport {
     /// More discontinuities or codec headers than a publisher may make; its media is dropped until it is calm.
     #[error("dropped: more timestamp jumps or codec changes than are allowed")]
     TooManyChanges,
+    /// Media runs so far ahead of the wall clock that its dates would lie; it is dropped until the clock has caught up.
+    #[error("dropped: media comes faster than it plays")]
+    TooFast,
     /// Pictures are missing; `EXT-X-GAP` says so.
     #[error("no video for {length:?} from {from:?}")]
     VideoGap {
@@ -78,7 +81,7 @@ pub enum MediaReport {
 /// Why there is a discontinuity.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum DiscontinuityCause {
-    /// The publisher's timestamps jumped by more than 3 s.
+    /// The publisher's timestamps jumped, or another session's began.
     #[error("timestamps jumped")]
     Jump,
     /// The video's codec header changed.

@@ -41,6 +41,8 @@ pub(super) struct SourceVideo {
     header: Bytes,
     /// A changed configuration that takes effect with the next keyframe.
     next: Option<(VideoConfig, Bytes)>,
+    /// True where earlier pictures are of no use to a decoder, until a keyframe comes.
+    waits_for_keyframe: bool,
     /// Decode time of the last picture, in microseconds.
     last: Option<i64>,
     /// Pictures that are shown before it were announced by an earlier epoch.
@@ -49,7 +51,7 @@ pub(super) struct SourceVideo {
 
 impl SourceVideo {
     pub(super) fn new(track: Track, config: VideoConfig, header: Bytes) -> Self {
-        Self { track, config, header, next: None, last: None, behind: None }
+        Self { track, config, header, next: None, waits_for_keyframe: false, last: None, behind: None }
     }
 
     pub(super) fn begin_behind(&mut self, end: Option<i64>) {
@@ -81,6 +83,13 @@ impl Live {
 
     pub(super) fn connected(&mut self) {
         self.lost = None;
+    }
+
+    /// What comes next does not follow the last picture.
+    pub(super) fn wait_for_keyframe(&mut self) {
+        if let Some(source) = &mut self.source {
+            source.waits_for_keyframe = true;
+        }
     }
 
     /// What a replay may not go behind.
@@ -141,6 +150,10 @@ impl Live {
             return announcer.report(MediaReport::Malformed {
                 reason: "a picture whose lengths do not add up".to_owned(),
             });
+        }
+        if std::mem::take(&mut source.waits_for_keyframe) && !picture.keyframe {
+            source.waits_for_keyframe = true;
+            return;
         }
         if let Some(last) = source.last
             && picture.decode <= last

@@ -6,6 +6,7 @@
     reason = "what a test's reader misses fails the test"
 )]
 
+mod clocks;
 mod properties;
 mod real_encoders;
 mod recorder;
