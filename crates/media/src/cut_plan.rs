@@ -284,6 +284,13 @@ impl CutPlan {
         self.irregular = 0;
     }
 
+    /// The next run is planned by video, where sound alone made the plan.
+    pub(crate) fn lead_by_video(&mut self, frame: i64) {
+        self.grid = self.grid.led_by_video(frame);
+        self.longest_gop = self.grid.expected_gop;
+        self.irregular = 0;
+    }
+
     /// The presentation delay of the run that begins.
     pub(crate) fn set_shift(&mut self, shift: i64) {
         self.shift = shift;

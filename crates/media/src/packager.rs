@@ -171,7 +171,7 @@ impl Packager {
                 Err(error) => self.malformed(error.to_string()),
                 Ok(config) => match &mut self.stage {
                     Stage::Starting(start) => start.set_video(config, body),
-                    Stage::Live(live) => live.video_header(config, body, &mut self.announcer),
+                    Stage::Live(live) => live.video_header(config, body),
                     Stage::Ended => {}
                 },
             },

@@ -26,9 +26,6 @@ pub enum MediaReport {
         /// What was wrong.
         reason: String,
     },
-    /// Video in a stream that began without; it waits for the next broadcast.
-    #[error("video began after the stream was announced without it: it is ignored until the next broadcast")]
-    VideoIgnored,
     /// A discontinuity, on every rendition.
     #[error("discontinuity at segment {msn}: {cause}")]
     Discontinuity {

@@ -1,6 +1,7 @@
 //! After the track set is frozen: every tag goes to the plan and to the tracks that follow it.
 
 mod audio;
+mod late_video;
 
 use bytes::Bytes;
 use caudal_livestream::timeline::TrackMedia;
@@ -30,7 +31,8 @@ pub(super) struct Live {
     audio_at_picture: i64,
     last_picture: UnixMillis,
     lost: Option<UnixMillis>,
-    video_ignored: bool,
+    /// The header of video in a stream that began without; it joins with its first keyframe.
+    late_video: Option<(VideoConfig, Bytes)>,
 }
 
 /// The publisher's video.
@@ -77,7 +79,7 @@ impl Live {
             audio_at_picture: i64::MAX,
             last_picture: now,
             lost: None,
-            video_ignored: false,
+            late_video: None,
         }
     }
 
@@ -121,14 +123,10 @@ impl Live {
         }
     }
 
-    pub(super) fn video_header(&mut self, config: VideoConfig, header: Bytes, announcer: &mut Announcer) {
+    pub(super) fn video_header(&mut self, config: VideoConfig, header: Bytes) {
         match &mut self.source {
             Some(source) => source.next = (source.config.record != config.record).then_some((config, header)),
-            None if !self.video_ignored => {
-                self.video_ignored = true;
-                announcer.report(MediaReport::VideoIgnored);
-            }
-            None => {}
+            None => self.late_video = Some((config, header)),
         }
     }
 
@@ -139,6 +137,11 @@ impl Live {
         announcer: &mut Announcer,
         mut clock: Option<&mut SourceClock>,
     ) {
+        if self.source.is_none()
+            && (!picture.keyframe || !self.add_video(announcer, clock.as_deref_mut(), now))
+        {
+            return;
+        }
         let Some(source) = &mut self.source else { return };
         if source.next.is_some()
             && (!picture.keyframe || !self.change_video(announcer, clock.as_deref_mut(), now))

@@ -7,6 +7,7 @@
 )]
 
 mod clocks;
+mod late_video;
 mod properties;
 mod real_encoders;
 mod recorder;
