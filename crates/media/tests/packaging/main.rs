@@ -13,3 +13,4 @@ mod real_encoders;
 mod recorder;
 mod resumption;
 mod rules;
+mod still_pictures;
