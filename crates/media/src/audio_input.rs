@@ -26,6 +26,8 @@ pub(crate) struct AudioInput {
     /// True while there is no real audio: silence then follows the video closely.
     absent: bool,
     late: bool,
+    /// How far video may run ahead before silence takes the place of what is missing (µs).
+    patience: i64,
 }
 
 /// What became of a frame.
@@ -52,6 +54,7 @@ impl AudioInput {
             taken: 0,
             absent,
             late: false,
+            patience: PATIENCE,
         }
     }
 
@@ -97,7 +100,8 @@ impl AudioInput {
             let decode_time = first.decode_time.saturating_sub(frame);
             let data = self.silent.clone();
             let duration = self.config.frame_samples;
-            self.queue.push_front(Sample { decode_time, duration, composition: 0, keyframe: true, data });
+            let (keyframe, idr) = (true, false);
+            self.queue.push_front(Sample { decode_time, duration, composition: 0, keyframe, idr, data });
         }
         if self.queue.is_empty()
             && self.next.is_some_and(|next| micros(next, self.config.core_rate) < self.floor)
@@ -128,6 +132,8 @@ impl AudioInput {
         if error < -TOLERANCE {
             let first = !self.late;
             self.late = true;
+            // Audio that always comes so late is waited for, or silence would always be there before it.
+            self.patience = self.patience.max(LATE_MARGIN - error).min(MAX_PATIENCE);
             return Accepted::Late(first);
         }
         self.late = false;
@@ -147,11 +153,12 @@ impl AudioInput {
         }
         let next = *self.next.get_or_insert_with(|| ticks(self.floor, self.config.core_rate));
         let from = micros(next, self.config.core_rate);
-        if !self.absent && edge - from <= PATIENCE {
+        if !self.absent && edge - from <= self.patience {
             return None;
         }
         let began = !self.absent;
         self.absent = true;
+        self.patience = PATIENCE;
         self.fill(edge);
         let length = self.end() - from;
         (began && length > 0).then_some((from, length))
@@ -203,7 +210,8 @@ impl AudioInput {
     fn append(&mut self, data: Bytes) {
         let Some(next) = self.next else { return };
         let duration = self.config.frame_samples;
-        self.queue.push_back(Sample { decode_time: next, duration, composition: 0, keyframe: true, data });
+        let (decode_time, keyframe, idr) = (next, true, false);
+        self.queue.push_back(Sample { decode_time, duration, composition: 0, keyframe, idr, data });
         if self.queue.len() > MAX_QUEUE {
             self.queue.pop_front();
         }
@@ -213,8 +221,12 @@ impl AudioInput {
 
 /// Encoders date frames by when they were captured, give or take tens of milliseconds. Beyond this, ear and eye part.
 const TOLERANCE: i64 = 50_000;
-/// Some publishers send audio up to a second behind the video.
+/// Most publishers send audio no more than a second behind the video.
 const PATIENCE: i64 = 1_000_000;
+/// Audio later than this is none; players would wait for it as long.
+const MAX_PATIENCE: i64 = 6_000_000;
+/// How much later than the first late frame the others may come.
+const LATE_MARGIN: i64 = 500_000;
 /// About five seconds of the shortest frames; a longer hole is a discontinuity.
 const MAX_SILENCE: u64 = 512;
 /// Audio far ahead of its video, or video that never comes: ten seconds.
@@ -259,6 +271,30 @@ mod tests {
         input.accept(10_100_000, frame());
         assert!(input.first().expect("frames") - 10_000_000 < 21_334);
         assert_eq!(std::iter::from_fn(|| input.take()).count(), 5);
+    }
+
+    #[test]
+    fn audio_that_always_comes_late_is_waited_for_after_its_first_silence() {
+        for lag in [1_200_000, 2_500_000, 4_900_000] {
+            let mut input = input();
+            input.begin(10_000_000);
+            let (mut sent, mut silences, mut in_row) = (0, 0, 0);
+            for n in 0..1_000 {
+                let edge = 10_000_000 + n * 33_333;
+                silences += usize::from(input.follow_video(edge).is_some());
+                while 10_000_000 + sent * 21_333 + lag <= edge {
+                    in_row +=
+                        usize::from(input.accept(10_000_000 + sent * 21_333, frame()) == Accepted::InRow);
+                    sent += 1;
+                }
+                while input.take().is_some() {}
+            }
+            assert_eq!(silences, 1, "{lag}");
+            assert!(
+                sent - i64::try_from(in_row).expect("few") <= lag / 21_333 + 3,
+                "{lag}: {in_row} of {sent}"
+            );
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod floor;
 mod gap;
 mod planned_segment;
+mod still;
 
 use std::collections::VecDeque;
 
@@ -45,6 +46,8 @@ pub(crate) struct FrameTiming {
     pub(crate) decode: i64,
     pub(crate) presentation: i64,
     pub(crate) keyframe: bool,
+    /// It may be sent again while nothing follows it.
+    pub(crate) idr: bool,
 }
 
 /// What a frame did to the plan.
@@ -61,6 +64,10 @@ pub(crate) struct Advanced {
 #[derive(Clone, Copy, Debug)]
 struct LastFrame {
     decode: i64,
+    keyframe: bool,
+    idr: bool,
+    /// It is alone in the open part, so far.
+    opens_part: bool,
 }
 
 impl CutPlan {
@@ -148,21 +155,7 @@ impl CutPlan {
         }
         match self.segments.back() {
             None => self.open(frame.decode, frame.keyframe),
-            Some(open) if open.end.is_none() && open.gap => {
-                let start = open.start;
-                if frame.decode - start <= self.grid.part_target {
-                    self.led_by_others_to = self.edge().unwrap_or(start);
-                    if let Some(open) = self.segments.back_mut() {
-                        open.gap = false;
-                        open.independent = frame.keyframe;
-                    }
-                } else {
-                    let end = frame.decode.max(self.edge().unwrap_or(start));
-                    advanced.hole = Some((start, end));
-                    self.close_gap(end);
-                    self.open(end, frame.keyframe);
-                }
-            }
+            Some(open) if open.is_pause() => self.end_pause(frame, &mut advanced),
             Some(open) if open.end.is_none() => self.advance_open(frame, &mut advanced),
             Some(closed) => {
                 let end = closed.end.unwrap_or(frame.decode);
@@ -178,12 +171,14 @@ impl CutPlan {
             }
         }
         advanced.behind = frame.decode + self.grid.frame / 2 < self.led_by_others_to;
+        let mut opens_part = false;
         if !advanced.behind
             && let Some(open) = self.segments.back_mut()
         {
-            open.open_part_has_frames = true;
+            opens_part = !std::mem::replace(&mut open.open_part_has_frames, true);
         }
-        self.last = Some(LastFrame { decode: frame.decode });
+        let FrameTiming { decode, keyframe, idr, .. } = frame;
+        self.last = Some(LastFrame { decode, keyframe, idr, opens_part });
         if !advanced.behind && self.is_regular() {
             let next = frame.decode + self.grid.frame;
             if self.is_full(next) {
@@ -193,6 +188,28 @@ impl CutPlan {
         advanced
     }
 
+    /// A picture comes after others were waited for.
+    fn end_pause(&mut self, frame: FrameTiming, advanced: &mut Advanced) {
+        let Some(open) = self.segments.back() else { return };
+        let (start, still) = (open.start, open.still);
+        let edge = open.part_start();
+        if frame.decode - start <= self.grid.part_target {
+            self.led_by_others_to = edge;
+            let held = self.last.is_some_and(|last| last.decode >= edge);
+            if let Some(open) = self.segments.back_mut() {
+                open.independent = if still { open.independent } else { frame.keyframe };
+                open.open_part_has_frames = still && held;
+                (open.gap, open.still) = (false, false);
+            }
+            return;
+        }
+        let end = frame.decode.max(edge);
+        let shown = if still { start + self.longest_pause() } else { start };
+        advanced.hole = (shown < end && !self.repeats()).then_some((shown, end));
+        self.close_gap(end);
+        self.open(end, frame.keyframe);
+    }
+
     fn advance_open(&mut self, frame: FrameTiming, advanced: &mut Advanced) {
         let Some(open) = self.segments.back() else { return };
         let (msn, start, part_start) = (open.msn, open.start, open.part_start());
@@ -200,6 +217,9 @@ impl CutPlan {
         let boundary =
             if open.open_part_has_frames { self.clamped(part_start, frame.decode) } else { part_start };
         if frame.decode - boundary > self.grid.part_target {
+            if self.hold_last() {
+                return self.end_pause(frame, advanced);
+            }
             let end = self.predicted_end().clamp(part_start, boundary.max(part_start));
             self.close_segment(end);
             advanced.hole = Some((end, frame.decode));
@@ -240,6 +260,7 @@ impl CutPlan {
             .segments
             .back()
             .is_some_and(|open| open.end.is_none() && !open.gap && open.open_part_has_frames)
+            && !self.has_paused()
             && self.is_full(end)
         {
             self.close_part(end);
@@ -251,7 +272,9 @@ impl CutPlan {
         let predicted = self.predicted_end();
         let Some(open) = self.segments.back().filter(|open| open.end.is_none()) else { return };
         let (start, open_discontinuity) = (open.part_start(), open.discontinuity);
-        if start == open.start && !open.open_part_has_frames {
+        if open.still {
+            self.close_gap(predicted.max(start));
+        } else if start == open.start && !open.open_part_has_frames {
             // Nothing of it was ever announced. Its discontinuity, if it began one, is still to come.
             let before = self.segments.iter().rev().nth(1).map_or(0, |before| before.discontinuity);
             self.broken = open_discontinuity > before;
@@ -284,6 +307,13 @@ impl CutPlan {
         self.irregular = 0;
     }
 
+    /// The next run is planned by video, where sound alone made the plan.
+    pub(crate) fn lead_by_video(&mut self, frame: i64) {
+        self.grid = self.grid.led_by_video(frame);
+        self.longest_gop = self.grid.expected_gop;
+        self.irregular = 0;
+    }
+
     /// The presentation delay of the run that begins.
     pub(crate) fn set_shift(&mut self, shift: i64) {
         self.shift = shift;
@@ -311,6 +341,7 @@ impl CutPlan {
             discontinuity: self.discontinuity,
             independent,
             gap: false,
+            still: false,
             parts: Vec::new(),
             shift: self.shift,
             rebuilt: self.floor.filter(|floor| self.next_msn <= floor.msn).map(|floor| floor.epoch),
@@ -383,7 +414,7 @@ impl CutPlan {
         let Some(last) = self.last else { return };
         let error = (frame.decode - last.decode - self.grid.frame).abs();
         self.irregular = if error > (self.grid.frame / 8).max(ROUNDING) {
-            REGULAR_AFTER
+            self.irregular.max(REGULAR_AFTER)
         } else {
             self.irregular.saturating_sub(1)
         };

@@ -79,6 +79,11 @@ impl Grid {
         Self { frame, step, ..self }
     }
 
+    /// The same promises, kept by video that has joined.
+    pub(crate) fn led_by_video(self, frame: i64) -> Self {
+        Self { audio_leads: false, expected_gop: AIM, ..self }.with_frame(frame.min(LONGEST_FRAME))
+    }
+
     /// 85 % of the part target, which every part but a segment's last has to have.
     pub(crate) fn shortest_part(self) -> i64 {
         (self.part_target * 85 + 99) / 100
@@ -129,6 +134,8 @@ fn round_up_to_millis(micros: i64) -> i64 {
     (micros + 999) / 1000 * 1000
 }
 
+/// What a frame lasts where nothing says so.
+pub(crate) const DEFAULT_FRAME: i64 = 33_333;
 /// Seconds of media a segment aims at.
 const AIM: i64 = 2_000_000;
 /// Fewer pictures than one a second are a video with holes: parts, and what gaps are made of, stay this short.

@@ -196,6 +196,22 @@ pub(crate) fn begins_decoding(codec: VideoCodec, units: &[&[u8]], flagged: bool)
     )
 }
 
+/// Whether a sample's picture is an IDR picture, in H.265 a BLA picture too: with it a decoder forgets all that came before,
+/// so that the same picture may come twice. A CRA picture may not: it would count as a second picture at one place in the
+/// order of output (H.265 §8.3.1).
+pub(crate) fn is_idr(codec: VideoCodec, data: &[u8], prefix: usize) -> bool {
+    let units =
+        split(codec, data, prefix, Some(Framing::Lengths)).map(|split| split.units).unwrap_or_default();
+    let mut slices = units.iter().filter(|unit| role(codec, unit) == NalRole::Slice).peekable();
+    slices.peek().is_some()
+        && slices.all(|slice| match codec {
+            VideoCodec::Avc => kind(codec, slice) == Some(AVC_IDR),
+            VideoCodec::Hevc => {
+                kind(codec, slice).is_some_and(|kind| (HEVC_FIRST_IRAP..HEVC_CRA).contains(&kind))
+            }
+        })
+}
+
 /// Whether the unit is an SEI with a recovery point (payload type 6 in both standards, annex D).
 pub(crate) fn is_recovery_point(codec: VideoCodec, unit: &[u8]) -> bool {
     let header = match (codec, kind(codec, unit)) {
@@ -252,9 +268,34 @@ const AVC_IDR: u8 = 5;
 const AVC_SEI: u8 = 6;
 /// 16 to 21 are all of them.
 const HEVC_FIRST_IRAP: u8 = 16;
+const HEVC_CRA: u8 = 21;
 const HEVC_SEI: u8 = 39;
 const RECOVERY_POINT: usize = 6;
 const SHORT_START_CODE: &[u8] = &[0, 0, 1];
 const LONG_START_CODE: &[u8] = &[0, 0, 0, 1];
 /// A slice for each packet of 1,500 bytes makes some thousands of the largest pictures.
 const MAX_UNITS: usize = 16_384;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_is_an_idr_picture_when_each_slice_is() {
+        let cases: [(VideoCodec, &[u8], bool); 9] = [
+            (VideoCodec::Avc, b"\0\0\0\x02\x09\xf0\0\0\0\x02\x65\x88", true),
+            (VideoCodec::Avc, b"\0\0\0\x02\x41\x88", false),
+            (VideoCodec::Avc, b"\0\0\0\x02\x65\x88\0\0\0\x02\x41\x88", false),
+            (VideoCodec::Avc, b"\0\0\0\x02\x67\x42", false),
+            (VideoCodec::Avc, b"", false),
+            // BLA_W_LP, IDR_N_LP, CRA, TRAIL_R.
+            (VideoCodec::Hevc, b"\0\0\0\x03\x20\x01\xaf", true),
+            (VideoCodec::Hevc, b"\0\0\0\x03\x28\x01\xaf", true),
+            (VideoCodec::Hevc, b"\0\0\0\x03\x2a\x01\xaf", false),
+            (VideoCodec::Hevc, b"\0\0\0\x03\x02\x01\xaf", false),
+        ];
+        for (codec, data, idr) in cases {
+            assert_eq!(is_idr(codec, data, 4), idr, "{codec:?} {data:x?}");
+        }
+    }
+}

@@ -168,8 +168,12 @@ impl Packager {
         self.clock.get_or_insert_with(|| SourceClock::new(session, generation)).connect(session, generation);
         self.reported.clear();
         if self.session.replace(session).is_some_and(|before| before != session) {
-            // Another publisher's frames are not what the last one's header says.
+            // Another publisher's media is not what the last one's headers say.
             self.sound = Sound::Unknown;
+            self.units = AccessUnits::default();
+            if let Stage::Starting(start) = &mut self.stage {
+                **start = Start::default();
+            }
         }
         if let Stage::Live(live) = &mut self.stage {
             live.connected();
@@ -227,7 +231,7 @@ impl Packager {
         let body = video_header(codec, &config.record);
         match &mut self.stage {
             Stage::Starting(start) => start.set_video(config, body),
-            Stage::Live(live) => live.video_header(config, body, &mut self.announcer),
+            Stage::Live(live) => live.video_header(config, body),
             Stage::Ended => {}
         }
     }
@@ -351,24 +355,34 @@ impl Packager {
         match clock.place(input, rtmp_ms, consumed, now) {
             Placed::At(at) => return Some(at),
             Placed::Drop => return None,
+            Placed::TooFast => {
+                self.announcer.report(MediaReport::TooFast);
+                return None;
+            }
             Placed::Jump => {}
         }
+        let anew = clock.begins_anew();
         let earliest = match &self.stage {
             Stage::Live(live) => live.media_end(),
             _ => self.config.resume.as_ref().map_or(0, continuation::media_end),
         };
-        if !clock.rebase(rtmp_ms, MediaTime(earliest), now) {
+        if !clock.rebase(input, rtmp_ms, MediaTime(earliest), now) {
             self.announcer.report(MediaReport::TooManyChanges);
             return None;
         }
         match &mut self.stage {
-            Stage::Live(live) => live.break_run(DiscontinuityCause::Jump, &mut self.announcer),
+            Stage::Live(live) => {
+                live.break_run(DiscontinuityCause::Jump, &mut self.announcer);
+                if anew {
+                    live.wait_for_keyframe();
+                }
+            }
             Stage::Starting(start) => start.restart(),
             Stage::Ended => {}
         }
         match clock.place(input, rtmp_ms, None, now) {
             Placed::At(at) => Some(at),
-            Placed::Drop | Placed::Jump => None,
+            Placed::Drop | Placed::TooFast | Placed::Jump => None,
         }
     }
 
@@ -376,7 +390,7 @@ impl Packager {
         let Stage::Starting(start) = &mut self.stage else { return };
         let Some(readiness) = start.ready(&self.config, now, force) else { return };
         let Some(clock) = self.clock.as_mut() else { return };
-        let inits = match start.inits() {
+        let inits = match start.inits(&self.config) {
             Ok(inits) => inits,
             // What was kept stays: another codec header may come.
             Err(error) => return self.malformed(error.to_string()),

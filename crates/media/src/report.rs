@@ -26,9 +26,6 @@ pub enum MediaReport {
         /// What was wrong.
         reason: String,
     },
-    /// Video in a stream that began without; it waits for the next broadcast.
-    #[error("video began after the stream was announced without it: it is ignored until the next broadcast")]
-    VideoIgnored,
     /// A discontinuity, on every rendition.
     #[error("discontinuity at segment {msn}: {cause}")]
     Discontinuity {
@@ -40,6 +37,9 @@ pub enum MediaReport {
     /// More discontinuities or codec headers than a publisher may make; its media is dropped until it is calm.
     #[error("dropped: more timestamp jumps or codec changes than are allowed")]
     TooManyChanges,
+    /// Media runs so far ahead of the wall clock that its dates would lie; it is dropped until the clock has caught up.
+    #[error("dropped: media comes faster than it plays")]
+    TooFast,
     /// Pictures are missing; `EXT-X-GAP` says so.
     #[error("no video for {length:?} from {from:?}")]
     VideoGap {
@@ -78,7 +78,7 @@ pub enum MediaReport {
 /// Why there is a discontinuity.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum DiscontinuityCause {
-    /// The publisher's timestamps jumped by more than 3 s.
+    /// The publisher's timestamps jumped, or another session's began.
     #[error("timestamps jumped")]
     Jump,
     /// The video's codec header changed.

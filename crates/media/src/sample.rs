@@ -11,6 +11,8 @@ pub(crate) struct Sample {
     pub(crate) composition: i32,
     /// A place where a decoder can begin.
     pub(crate) keyframe: bool,
+    /// A picture that may be sent again behind itself: with it a decoder forgets what came before.
+    pub(crate) idr: bool,
     /// As the publisher sent it.
     pub(crate) data: Bytes,
 }

@@ -24,6 +24,8 @@ pub(crate) struct Track {
     /// The part of that segment, by the plan's count.
     part: usize,
     samples: Vec<Sample>,
+    /// The IDR picture that the last still segment showed, for another one behind it.
+    held: Option<Sample>,
     next_part: PartNumber,
     open: Option<Segment>,
     /// Where the announced media of this rendition ends, as presentation time.
@@ -97,6 +99,7 @@ impl Track {
             cursor,
             part: 0,
             samples: Vec::new(),
+            held: None,
             next_part: PartNumber(0),
             open: None,
             announced_end: None,
@@ -127,6 +130,7 @@ impl Track {
     }
 
     pub(crate) fn push(&mut self, sample: Sample) {
+        self.held = None;
         self.samples.push(sample);
     }
 
@@ -150,6 +154,12 @@ impl Track {
             if segment.gap && self.kind == TrackKind::Video {
                 let Some(end) = segment.end else { return };
                 self.announce_gap(segment, end, announcer);
+                self.step_over();
+                continue;
+            }
+            if segment.still && self.kind == TrackKind::Video {
+                let Some(end) = segment.end.filter(|end| covered.reaches(*end)) else { return };
+                self.finish_still(segment, end, announcer);
                 self.step_over();
                 continue;
             }
@@ -200,12 +210,17 @@ impl Track {
     ) {
         match self.kind {
             TrackKind::Video => {
+                let end_ms = u64::try_from(end / 1000).unwrap_or(0);
+                // A picture that is held begins the segment that follows.
+                let held = self.samples.pop_if(|sample| last && sample.decode_time >= end_ms);
+                let next = next.filter(|_| held.is_none()).unwrap_or(end_ms);
                 if self.samples.is_empty() {
                     self.announced_end = Some(end + plan.shift);
-                    return;
+                } else {
+                    self.time_samples(next);
+                    self.announce_part(plan, end + plan.shift, SampleTiming::Each, announcer);
                 }
-                self.time_samples(next.unwrap_or_else(|| u64::try_from(end / 1000).unwrap_or(0)));
-                self.announce_part(plan, end + plan.shift, SampleTiming::Each, announcer);
+                self.samples.extend(held);
             }
             TrackKind::Audio { rate, frame, stride } => {
                 if self.samples.is_empty() || (!last && !(self.part + 1).is_multiple_of(stride)) {
@@ -365,6 +380,30 @@ impl Track {
         );
     }
 
+    /// A segment whose last picture is shown until its end. A part may not be as long, so it has none.
+    fn finish_still(&mut self, plan: &PlannedSegment, end: i64, announcer: &mut Announcer) {
+        if self.samples.is_empty() {
+            let decode_time = u64::try_from(plan.start / 1000).unwrap_or(0);
+            self.samples.extend(self.held.take().map(|held| Sample { decode_time, ..held }));
+        }
+        self.time_samples(u64::try_from(end / 1000).unwrap_or(0));
+        let samples = std::mem::take(&mut self.samples);
+        let sequence = u32::try_from(self.next_part.0 & 0xFFFF_FFFF).unwrap_or(0);
+        let made = fragment(sequence, &samples, SampleTiming::Each);
+        let (Some(first), Ok(data)) = (samples.first(), made) else {
+            return self.announce_gap(plan, end, announcer);
+        };
+        let independent = first.keyframe;
+        let mut segment = self.begin(plan, plan.start + plan.shift, independent, announcer);
+        segment.duration = MediaTime(end + plan.shift).since(segment.start);
+        segment.phase = SegmentPhase::Finished;
+        segment.size = u64::try_from(data.len()).unwrap_or(u64::MAX);
+        self.segments_end = Some(segment.start.plus(segment.duration).0);
+        self.rates.add(&segment);
+        self.held = samples.last().filter(|last| last.idr).cloned();
+        announcer.segment(&self.name, segment, self.rates.read(), Some(data));
+    }
+
     fn announce_gap(&mut self, plan: &PlannedSegment, end: i64, announcer: &mut Announcer) {
         if !plan.gap {
             announcer.report(MediaReport::RungGap { rendition: self.name.clone(), msn: plan.msn });
@@ -434,5 +473,5 @@ pub(crate) fn ticks(micros: i64, rate: u32) -> u64 {
 
 /// Encoders that begin anew may swallow a frame or two.
 const LATE: i64 = 100_000;
-/// No frame is shown longer: what lies behind is a hole.
-const MAX_SAMPLE_MS: u64 = 3_000;
+/// No frame is shown longer than a segment may last: what lies behind is a hole.
+const MAX_SAMPLE_MS: u64 = 10_400;

@@ -15,6 +15,8 @@ pub(crate) struct PlannedSegment {
     pub(crate) independent: bool,
     /// It holds no pictures. Not final while `end` is unknown.
     pub(crate) gap: bool,
+    /// Its last picture is shown until its end: video announces it whole then, without parts.
+    pub(crate) still: bool,
     /// Ends of its parts, in order; the part after the last one is open.
     pub(crate) parts: Vec<i64>,
     /// Presentation less decode time, for those who compare presentation times.
@@ -50,11 +52,17 @@ impl PlannedSegment {
             discontinuity: segment.discontinuity,
             independent: segment.independent,
             gap: segment.gap,
+            still: false,
             parts,
             shift,
             rebuilt: Some(segment.epoch),
             open_part_has_frames: false,
         }
+    }
+
+    /// Waits for the leading track's next picture.
+    pub(super) fn is_pause(&self) -> bool {
+        self.end.is_none() && (self.gap || self.still)
     }
 
     pub(super) fn part_start(&self) -> i64 {

@@ -1,6 +1,7 @@
 //! After the track set is frozen: every tag goes to the plan and to the tracks that follow it.
 
 mod audio;
+mod late_video;
 
 use bytes::Bytes;
 use caudal_livestream::timeline::TrackMedia;
@@ -8,12 +9,14 @@ use caudal_livestream::{MediaDuration, MediaTime, RenditionName, UnixMillis};
 
 use super::rung::Rung;
 use super::{Output, Picture};
+use crate::access_unit::LENGTH_SIZE;
 use crate::announcer::Announcer;
 use crate::audio_input::AudioInput;
 use crate::cmaf::video_init;
 use crate::codec::VideoConfig;
 use crate::cut_plan::{Advanced, CutPlan, FrameTiming};
 use crate::input_clock::{Input, SourceClock};
+use crate::nal;
 use crate::report::{DiscontinuityCause, MediaReport};
 use crate::sample::Sample;
 use crate::track::{Covered, Track};
@@ -30,7 +33,8 @@ pub(super) struct Live {
     audio_at_picture: i64,
     last_picture: UnixMillis,
     lost: Option<UnixMillis>,
-    video_ignored: bool,
+    /// The header of video in a stream that began without; it joins with its first keyframe.
+    late_video: Option<(VideoConfig, Bytes)>,
 }
 
 /// The publisher's video.
@@ -41,6 +45,8 @@ pub(super) struct SourceVideo {
     header: Bytes,
     /// A changed configuration that takes effect with the next keyframe.
     next: Option<(VideoConfig, Bytes)>,
+    /// True where earlier pictures are of no use to a decoder, until a keyframe comes.
+    waits_for_keyframe: bool,
     /// Decode time of the last picture, in microseconds.
     last: Option<i64>,
     /// Pictures that are shown before it were announced by an earlier epoch.
@@ -49,7 +55,7 @@ pub(super) struct SourceVideo {
 
 impl SourceVideo {
     pub(super) fn new(track: Track, config: VideoConfig, header: Bytes) -> Self {
-        Self { track, config, header, next: None, last: None, behind: None }
+        Self { track, config, header, next: None, waits_for_keyframe: false, last: None, behind: None }
     }
 
     pub(super) fn begin_behind(&mut self, end: Option<i64>) {
@@ -75,12 +81,19 @@ impl Live {
             audio_at_picture: i64::MAX,
             last_picture: now,
             lost: None,
-            video_ignored: false,
+            late_video: None,
         }
     }
 
     pub(super) fn connected(&mut self) {
         self.lost = None;
+    }
+
+    /// What comes next does not follow the last picture.
+    pub(super) fn wait_for_keyframe(&mut self) {
+        if let Some(source) = &mut self.source {
+            source.waits_for_keyframe = true;
+        }
     }
 
     /// What a replay may not go behind.
@@ -112,14 +125,10 @@ impl Live {
         }
     }
 
-    pub(super) fn video_header(&mut self, config: VideoConfig, header: Bytes, announcer: &mut Announcer) {
+    pub(super) fn video_header(&mut self, config: VideoConfig, header: Bytes) {
         match &mut self.source {
             Some(source) => source.next = (source.config.record != config.record).then_some((config, header)),
-            None if !self.video_ignored => {
-                self.video_ignored = true;
-                announcer.report(MediaReport::VideoIgnored);
-            }
-            None => {}
+            None => self.late_video = Some((config, header)),
         }
     }
 
@@ -130,6 +139,11 @@ impl Live {
         announcer: &mut Announcer,
         mut clock: Option<&mut SourceClock>,
     ) {
+        if self.source.is_none()
+            && (!picture.keyframe || !self.add_video(announcer, clock.as_deref_mut(), now))
+        {
+            return;
+        }
         let Some(source) = &mut self.source else { return };
         if source.next.is_some()
             && (!picture.keyframe || !self.change_video(announcer, clock.as_deref_mut(), now))
@@ -137,6 +151,10 @@ impl Live {
             return;
         }
         let Some(source) = &mut self.source else { return };
+        if std::mem::take(&mut source.waits_for_keyframe) && !picture.keyframe {
+            source.waits_for_keyframe = true;
+            return;
+        }
         if let Some(last) = source.last
             && picture.decode <= last
         {
@@ -167,11 +185,13 @@ impl Live {
         source.last = Some(picture.decode);
         let for_encoder = encode(&picture);
         let decode_ms = u64::try_from(picture.decode / 1000).unwrap_or(0);
+        let idr = picture.keyframe && nal::is_idr(source.config.codec, &picture.data, LENGTH_SIZE);
         let sample = Sample {
             decode_time: decode_ms,
             duration: 0,
             composition: i32::try_from(shift / 1000).unwrap_or(0),
             keyframe: picture.keyframe,
+            idr,
             data: picture.data,
         };
         if self.plan.is_decided(picture.decode) {
@@ -185,6 +205,7 @@ impl Live {
             decode: picture.decode,
             presentation: picture.decode + shift,
             keyframe: picture.keyframe,
+            idr,
         };
         let advanced = self.plan.advance(timing);
         if begins {

@@ -8,6 +8,7 @@ use crate::cmaf::video_init;
 use crate::codec::VideoConfig;
 use crate::cut_plan::CutPlan;
 use crate::flv::VideoTag;
+use crate::nal;
 use crate::report::MediaReport;
 use crate::sample::Sample;
 use crate::track::{Covered, Track};
@@ -24,6 +25,13 @@ pub(super) struct Rung {
     /// Pictures that are shown before it (µs) were announced by an earlier epoch.
     behind: Option<i64>,
     standing: Standing,
+}
+
+/// One picture of the encoder's.
+struct Coded {
+    keyframe: bool,
+    idr: bool,
+    data: Bytes,
 }
 
 /// Whether a rung is made, and whether players are told of it.
@@ -148,14 +156,15 @@ impl Rung {
                 Ok(config) => self.header(config, announcer),
                 Err(error) => announcer.report(MediaReport::Malformed { reason: error.to_string() }),
             },
-            Ok(VideoTag::Frame { keyframe, composition_ms, data, .. }) => {
+            Ok(VideoTag::Frame { codec, keyframe, composition_ms, data }) => {
                 let Some(config) = &self.config else { return };
                 if (self.waits_for_keyframe && !keyframe) || !config.is_whole(&data) {
                     return;
                 }
                 self.waits_for_keyframe = false;
                 let presentation = i64::from(timestamp_ms) + i64::from(composition_ms);
-                self.picture(presentation, keyframe, data, plan, announcer);
+                let idr = keyframe && nal::is_idr(codec, &data, config.length_size.into());
+                self.picture(presentation, Coded { keyframe, idr, data }, plan, announcer);
             }
         }
     }
@@ -185,14 +194,8 @@ impl Rung {
         self.config = Some(config);
     }
 
-    fn picture(
-        &mut self,
-        presentation: i64,
-        keyframe: bool,
-        data: Bytes,
-        plan: &CutPlan,
-        announcer: &mut Announcer,
-    ) {
+    fn picture(&mut self, presentation: i64, coded: Coded, plan: &CutPlan, announcer: &mut Announcer) {
+        let Coded { keyframe, idr, data } = coded;
         if let Standing::Returning { from } = self.standing
             && !self.begin_again(from, presentation * 1000, keyframe, plan, announcer)
         {
@@ -215,7 +218,7 @@ impl Rung {
         let at = decode * 1000;
         self.track.settle(plan, Covered::To(at + frame / 4), Some(decode_time), announcer);
         let composition = i32::try_from(shift).unwrap_or(0);
-        self.track.push(Sample { decode_time, duration: 0, composition, keyframe, data });
+        self.track.push(Sample { decode_time, duration: 0, composition, keyframe, idr, data });
         self.track.settle(plan, Covered::To(at + frame + frame / 4), None, announcer);
         self.show(announcer);
     }

@@ -17,7 +17,7 @@ use crate::codec::aac::AacConfig;
 use crate::codec::avc::expected_high_codecs;
 use crate::codec::{ConfigError, VideoConfig, plausible_fps};
 use crate::cut_plan::CutPlan;
-use crate::grid::{Grid, audio_stride};
+use crate::grid::{DEFAULT_FRAME, Grid, audio_stride};
 use crate::input_clock::{Input, SourceClock};
 use crate::track::{Track, TrackKind, ticks};
 
@@ -101,18 +101,24 @@ impl Start {
     /// Whether the track set is known and the first part is whole.
     pub(super) fn ready(&self, config: &PackagerConfig, now: UnixMillis, force: bool) -> Option<Readiness> {
         let began = self.began?;
-        let waited = force || now.0 - began.0 >= TRACKS_WITHIN_MS;
+        let waited_for = |limit| force || now.0 - began.0 >= limit;
+        let waited = waited_for(TRACKS_WITHIN_MS);
         let known = match &self.metadata {
             Some(metadata) if metadata.has_video || metadata.has_audio => {
-                (!metadata.has_video || self.video.is_some()) && (!metadata.has_audio || self.audio.is_some())
+                (!metadata.has_video || self.video.is_some() || waited_for(VIDEO_ANNOUNCED_WITHIN_MS))
+                    && (!metadata.has_audio || self.audio.is_some() || waited_for(AUDIO_ANNOUNCED_WITHIN_MS))
             }
-            _ => self.video.is_some() && self.audio.is_some(),
+            _ => (self.video.is_some() && self.audio.is_some()) || waited,
         };
-        if !known && !waited {
+        if !known {
             return None;
         }
-        let Some((video, _)) = &self.video else {
-            let audio = self.audio.as_ref()?;
+        let without_pictures = self.pictures().next().is_none() && waited_for(VIDEO_ANNOUNCED_WITHIN_MS);
+        let Some((video, _)) = self.video.as_ref().filter(|_| video_may_lead(config) && !without_pictures)
+        else {
+            // Pictures that may not lead still need something that they can join.
+            let joins = !video_may_lead(config) && self.pictures().next().is_some();
+            let audio = self.audio.clone().or_else(|| joins.then(AacConfig::silence))?;
             let frame = i64::from(audio.frame_samples) * 1_000_000 / i64::from(audio.core_rate.max(1));
             return Some(Readiness { grid: Grid::audio_alone(frame, config.latency_mode), frame });
         };
@@ -157,23 +163,25 @@ impl Start {
         })
     }
 
-    /// The initialization segments of what is known so far.
+    /// The initialization segments of what is known so far; of the video, where it is there to lead.
     ///
     /// # Errors
     /// [`ConfigError`] when a codec header does not make one.
-    pub(super) fn inits(&self) -> Result<Inits, ConfigError> {
+    pub(super) fn inits(&self, config: &PackagerConfig) -> Result<Inits, ConfigError> {
         let sound = self.audio.clone().unwrap_or_else(AacConfig::silence);
+        let leads = video_may_lead(config) && self.pictures().next().is_some();
+        let video = self.video.as_ref().filter(|_| leads);
         Ok(Inits {
             source: name(SOURCE)?,
             audio: name(AUDIO)?,
             sound: audio_init(&sound)?,
-            picture: self.video.as_ref().map(|(video, _)| video_init(video)).transpose()?,
+            picture: video.map(|(video, _)| video_init(video)).transpose()?,
         })
     }
 
     /// Announces the track set, then packages what was kept.
     pub(super) fn freeze(
-        self,
+        mut self,
         config: &PackagerConfig,
         ready: &Readiness,
         inits: Inits,
@@ -181,6 +189,8 @@ impl Start {
         announcer: &mut Announcer,
         clock: &mut SourceClock,
     ) -> Live {
+        // Video that does not lead joins behind a discontinuity.
+        let late_video = self.video.take_if(|_| inits.picture.is_none());
         let audio = self.audio.clone();
         let sound = audio.clone().unwrap_or_else(AacConfig::silence);
         let Inits { source: source_name, audio: audio_name, sound: sound_init, picture: picture_init } =
@@ -266,6 +276,9 @@ impl Start {
             (Some(start), _) => live.audio_continues(ticks(start, sound.core_rate)),
             (None, Some(end)) => live.audio_begins(end),
             (None, None) => {}
+        }
+        if let Some((video, header)) = late_video {
+            live.video_header(video, header);
         }
         live.encode_header(announcer);
         for tag in self.tags {
@@ -380,6 +393,12 @@ impl Start {
     }
 }
 
+/// An earlier epoch that had sound alone froze a track set without video: that joins behind a discontinuity.
+fn video_may_lead(config: &PackagerConfig) -> bool {
+    let Some(resume) = &config.resume else { return true };
+    resume.timeline.tracks.is_empty() || resume.timeline.tracks.iter().any(TrackModel::is_video)
+}
+
 fn frozen_grid(grid: Grid, timeline: &Timeline) -> Grid {
     let micros = |duration: MediaDuration| i64::try_from(duration.0).unwrap_or(i64::MAX);
     let lead = timeline.tracks.first().map_or(grid.part_target, |track| micros(track.part_target));
@@ -398,11 +417,14 @@ fn name(text: &str) -> Result<RenditionName, ConfigError> {
 
 pub(super) const SOURCE: &str = "source";
 const AUDIO: &str = "audio";
-/// ARCHITECTURE §5: the track set is frozen after at most that.
+/// ARCHITECTURE §5: tracks that nobody announced are waited for so long.
 const TRACKS_WITHIN_MS: i64 = 1_000;
+/// Cameras take seconds to wake. One that comes later still costs its viewers a discontinuity.
+const VIDEO_ANNOUNCED_WITHIN_MS: i64 = 5_000;
+/// Silence stands in for sound, so it is waited for less long.
+const AUDIO_ANNOUNCED_WITHIN_MS: i64 = 3_000;
 /// Frame lengths that outvote the metadata.
 const ENOUGH_FRAMES: usize = 3;
-const DEFAULT_FRAME: i64 = 33_333;
 /// With 1 s parts the frame rate is known long before the first is whole.
 const FIRST_LOOK: i64 = 250_000;
 /// One dropped second must not make the whole broadcast's parts a second long.

@@ -6,10 +6,13 @@
     reason = "what a test's reader misses fails the test"
 )]
 
+mod clocks;
+mod late_video;
 mod properties;
 mod real_encoders;
 mod recorder;
 mod resumption;
 mod rules;
 mod sounds;
+mod still_pictures;
 mod units;

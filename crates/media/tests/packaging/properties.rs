@@ -20,6 +20,8 @@ enum Act {
     Sounds(u32),
     Hole(u32),
     Jump(i32),
+    /// Only one track's clock jumps: the video's, if true.
+    JumpAlone(bool, i32),
     VideoHeader(bool),
     AudioHeader(bool),
     Tick(i64),
@@ -32,7 +34,7 @@ enum Act {
 
 fn act() -> impl Strategy<Value = Act> {
     let picture = (
-        prop_oneof![8 => Just(33_u32), 2 => 1..90_u32, 1 => 90..400_u32],
+        prop_oneof![8 => Just(33_u32), 2 => 1..90_u32, 1 => 90..400_u32, 1 => 400..7_000_u32],
         prop::bool::weighted(0.06),
         -100..100_i32,
     )
@@ -42,6 +44,7 @@ fn act() -> impl Strategy<Value = Act> {
         40 => (1..4_u32).prop_map(Act::Sounds),
         2 => (100..4_000_u32).prop_map(Act::Hole),
         1 => any::<i32>().prop_map(Act::Jump),
+        1 => (any::<bool>(), prop_oneof![any::<i32>(), -5_000..5_000]).prop_map(|(video, by)| Act::JumpAlone(video, by)),
         1 => any::<bool>().prop_map(Act::VideoHeader),
         1 => any::<bool>().prop_map(Act::AudioHeader),
         3 => (0..3_000_i64).prop_map(Act::Tick),
@@ -86,6 +89,8 @@ fn perform(acts: &[Act], has_audio: bool, keyframe_ms: Option<u32>) -> Recorder 
                 picture = picture.wrapping_add_signed(*by);
                 sound = picture;
             }
+            Act::JumpAlone(true, by) => picture = picture.wrapping_add_signed(*by),
+            Act::JumpAlone(false, by) => sound = sound.wrapping_add_signed(*by),
             Act::VideoHeader(other) => {
                 recorder.video(picture, avc_header(if *other { OTHER_AVC_RECORD } else { AVC_RECORD }));
             }
@@ -109,6 +114,8 @@ fn perform(acts: &[Act], has_audio: bool, keyframe_ms: Option<u32>) -> Recorder 
                 recorder.packager.publisher(session, Generation(u32::try_from(generation).expect("few")));
                 if *anew {
                     (picture, sound) = (0, 0);
+                    recorder.video(picture, avc_header(AVC_RECORD));
+                    recorder.audio(sound, aac_header());
                 }
             }
             Act::Bytes(bytes) => {

@@ -84,6 +84,31 @@ fn garble(tag: FlvTag) -> Vec<FlvTag> {
 }
 
 #[test]
+fn pictures_that_an_encoder_skipped_change_nothing_in_those_that_it_sent() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let flv = folder.path().join("source.flv");
+    let skipping = "fps=30,select=lt(mod(t\\,3)\\,1.1)";
+    publish(&flv, &["-vf", skipping, "-fps_mode", "vfr", "-g", "60", "-bf", "0"], 14);
+    let recorder = package(&read(&flv));
+    let mut file = Vec::new();
+    let (.., init) = recorder.inits.iter().find(|(of, ..)| *of == rendition("source")).expect("an init");
+    file.extend_from_slice(init);
+    for ((name, _), data) in &recorder.wholes {
+        if *name == rendition("source") {
+            file.extend_from_slice(data);
+        }
+    }
+    let packaged = folder.path().join("source.mp4");
+    std::fs::write(&packaged, file).expect("written");
+    let (sent, got) = (frames(&flv, "v"), frames(&packaged, "v"));
+    assert!(sent.len() > 150, "{}", sent.len());
+    assert_eq!(hashes(&sent), hashes(&got), "every picture decodes to the same");
+    assert_eq!(spacing(&sent), spacing(&got), "at the same distances");
+    let gaps = recorder.of("source").iter().filter(|segment| segment.gap);
+    assert!(gaps.count() <= 1, "only behind the first pause");
+}
+
+#[test]
 fn the_same_tags_give_the_same_bytes() {
     let folder = tempfile::tempdir().expect("a folder");
     let flv = folder.path().join("source.flv");

@@ -259,7 +259,7 @@ impl Recorder {
         }
     }
 
-    /// Every rendition has the same segments, at the same instants within `tolerance` microseconds.
+    /// From the leading rendition's first on, every rendition has the same segments, at the same instants within `tolerance` microseconds.
     pub(crate) fn check_alignment(&self, tolerance: i64) {
         let lead = self.segments.get(&rendition("source")).or_else(|| self.segments.get(&rendition("audio")));
         let Some(lead) = lead else { return };
@@ -267,7 +267,10 @@ impl Recorder {
             let of = |segments: &[Segment]| -> BTreeMap<Msn, Segment> {
                 segments.iter().map(|segment| (segment.msn, segment.clone())).collect()
             };
-            let (lead, own) = (of(lead), of(segments));
+            let (lead, mut own) = (of(lead), of(segments));
+            // Video that joined a stream of sound has nothing before it.
+            let first = lead.keys().next().copied().unwrap_or(Msn(0));
+            own.retain(|msn, _| *msn >= first);
             assert_eq!(
                 lead.keys().collect::<Vec<_>>(),
                 own.keys().collect::<Vec<_>>(),
@@ -302,6 +305,10 @@ pub(crate) fn avc_frame(keyframe: bool, composition_ms: i32, size: usize) -> Byt
     let length = u32::try_from(size).expect("small");
     body.extend_from_slice(&length.to_be_bytes());
     body.extend(std::iter::repeat_n(0x41, size));
+    // The first byte says whether it is an IDR picture.
+    if let Some(head) = body.get_mut(9).filter(|_| keyframe) {
+        *head = 0x65;
+    }
     Bytes::from(body)
 }
 

@@ -123,7 +123,7 @@ impl Live {
                 self.audio_track.push(sample);
                 continue;
             }
-            self.plan.advance(FrameTiming { decode: start, presentation: start, keyframe: true });
+            self.plan.advance(FrameTiming { decode: start, presentation: start, keyframe: true, idr: false });
             self.audio_track.settle(&self.plan, Covered::To(start + half), None, announcer);
             self.audio_track.push(sample);
             self.audio_track.settle(&self.plan, Covered::All, None, announcer);

@@ -1,0 +1,119 @@
+//! Encoders that skip pictures which do not change.
+
+use bytes::Bytes;
+use caudal_media::MediaReport;
+
+use crate::clocks::{Tags, pictures, send, sounds};
+use crate::recorder::{Recorder, config, hints, rendition, rung};
+use crate::rules::{OBS, Publisher, discontinuities};
+
+fn gaps(recorder: &Recorder, name: &str) -> usize {
+    recorder.of(name).iter().filter(|segment| segment.gap).count()
+}
+
+#[test]
+fn pictures_that_pause_beside_sound_are_shown_for_longer_and_leave_no_gap() {
+    for (pause, begins) in [(500, 4_700), (1_000, 4_030), (2_500, 4_700), (4_000, 6_150)] {
+        let mut recorder = Recorder::new(config());
+        OBS.begin(&mut recorder);
+        let mut frames = pictures(|at| at);
+        frames.skipped = Some(Box::new(move |at| (begins..begins + pause).contains(&at)));
+        send(&mut recorder, 16_000, &frames, &sounds(|at| at));
+        recorder.finish();
+        recorder.check_alignment(150_000);
+        assert_eq!(gaps(&recorder, "source"), 0, "{pause}");
+        assert_eq!(gaps(&recorder, "audio"), 0, "{pause}");
+        assert_eq!(discontinuities(&recorder), [], "{pause}");
+    }
+}
+
+#[test]
+fn an_encoder_that_skips_four_seconds_of_six_leaves_no_gaps_behind_the_first() {
+    for ladder in [vec![], vec![rung("240p", 240)]] {
+        let rungs = !ladder.is_empty();
+        let mut recorder = Recorder::new(caudal_media::PackagerConfig { ladder, ..config() });
+        OBS.begin(&mut recorder);
+        let mut frames = pictures(|at| at);
+        frames.gop = 180;
+        frames.skipped = Some(Box::new(|at| at % 6_000 >= 2_000));
+        send(&mut recorder, 48_000, &frames, &sounds(|at| at));
+        if rungs {
+            recorder.encode(&rendition("240p"));
+        }
+        recorder.finish();
+        recorder.check_alignment(150_000);
+        let before: Vec<_> = recorder.of("source").iter().filter(|segment| segment.gap).collect();
+        assert!(before.iter().all(|gap| gap.start.0 < 17_000_000), "{before:?}");
+        let stills = recorder.of("source").iter().filter(|segment| !segment.gap && segment.parts.is_empty());
+        assert!(stills.count() >= 6);
+    }
+}
+
+#[test]
+fn slides_are_sent_again_while_they_stay() {
+    for (every, sound, target) in
+        [(2_500, true, 2_000), (2_500, false, 2_000), (9_000, true, 2_000), (5_000, true, 9_000)]
+    {
+        let mut config = config();
+        config.hints = Some(hints(target));
+        let mut recorder = Recorder::new(config);
+        let publisher = Publisher { audio: sound, ..OBS };
+        publisher.begin(&mut recorder);
+        let slides = Tags { frame_us: every * 1000, gop: 1, ..pictures(|at| at) };
+        let none = Tags { sent: 0..0, ..sounds(|at| at) };
+        let sounds = if sound { sounds(|at| at) } else { none };
+        send(&mut recorder, 40_000, &slides, &sounds);
+        recorder.finish();
+        recorder.check_alignment(150_000);
+        assert_eq!(gaps(&recorder, "source"), 0, "{every} {sound}");
+        assert_eq!(discontinuities(&recorder), [], "{every} {sound}");
+        let source = recorder.of("source");
+        assert!(source.iter().all(|segment| segment.independent), "{every} {sound}");
+        let shown: u64 = source.iter().map(|segment| segment.duration.0).sum();
+        assert!(shown >= 34_000_000, "{every} {sound}: {shown}");
+    }
+}
+
+#[test]
+fn only_an_idr_picture_is_sent_again() {
+    let cases: [(&str, &[u8], bool); 3] = [
+        ("an IDR picture", b"\0\0\0\x04\x65\x88\x84\x40", true),
+        ("a recovery point", b"\0\0\0\x05\x06\x06\x01\xc4\x80\0\0\0\x04\x41\x9a\x24\x40", false),
+        ("an intra picture", b"\0\0\0\x04\x41\x88\x84\x40", false),
+    ];
+    for (case, picture, repeats) in cases {
+        let mut recorder = Recorder::new(config());
+        let slides = Publisher { audio: false, ..OBS };
+        slides.begin(&mut recorder);
+        for n in 0..8_u32 {
+            for tick in 0..110 {
+                recorder.at(i64::from(n) * 5_500 + tick * 50);
+                recorder.tick();
+            }
+            recorder.video(n * 5_500, Bytes::from([b"\x17\x01\0\0\0", picture].concat()));
+        }
+        recorder.finish();
+        let source = recorder.of("source");
+        assert!(source.iter().all(|segment| segment.independent || segment.gap), "{case}");
+        let whole = recorder.wholes.iter().filter(|((of, _), _)| *of == rendition("source"));
+        let shown: usize = whole
+            .map(|(_, data)| data.windows(picture.len()).filter(|bytes| *bytes == picture).count())
+            .sum();
+        assert_eq!(shown > 8, repeats, "{case}: {shown}");
+        assert!(shown >= 8, "{case}: {shown}");
+        assert_eq!(discontinuities(&recorder), [], "{case}");
+    }
+}
+
+#[test]
+fn a_picture_that_stays_longer_than_a_segment_may_last_is_a_gap_behind_that() {
+    let mut recorder = Recorder::new(config());
+    OBS.begin(&mut recorder);
+    let mut frames = pictures(|at| at);
+    frames.skipped = Some(Box::new(|at| (4_700..14_700).contains(&at)));
+    send(&mut recorder, 20_000, &frames, &sounds(|at| at));
+    recorder.finish();
+    recorder.check_alignment(150_000);
+    assert!(gaps(&recorder, "source") >= 2);
+    assert!(recorder.reports.iter().any(|report| matches!(report, MediaReport::VideoGap { .. })));
+}
