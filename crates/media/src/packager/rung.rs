@@ -133,7 +133,7 @@ impl Rung {
 
     pub(super) fn video(
         &mut self,
-        timestamp_ms: u32,
+        timestamp_ms: i64,
         body: &Bytes,
         plan: &CutPlan,
         announcer: &mut Announcer,
@@ -154,7 +154,7 @@ impl Rung {
                     return;
                 }
                 self.waits_for_keyframe = false;
-                let presentation = i64::from(timestamp_ms) + i64::from(composition_ms);
+                let presentation = timestamp_ms + i64::from(composition_ms);
                 self.picture(presentation, keyframe, data, plan, announcer);
             }
         }
