@@ -12,6 +12,7 @@ use caudal_livestream::admission::{
 use caudal_livestream::record::{DesiredState, Ingest, LiveStream, Spec};
 use caudal_livestream::{Generation, SessionId, StreamId};
 use caudal_rtmp::{PublishRequested, Refusal};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::authorize::{Answer, Api};
@@ -32,6 +33,8 @@ pub(crate) struct Admission {
     pub(crate) known_keys: KnownKeys,
     // Held for single operations only, never across an await.
     pub(crate) guesses: Mutex<GuessGuard>,
+    /// Questions about keys from addresses that guess.
+    pub(crate) suspects: Semaphore,
     pub(crate) metrics: Metrics,
     pub(crate) seats: Seats,
     pub(crate) contenders: Contenders,
@@ -132,7 +135,7 @@ impl Admission {
     ) -> Result<Admitted, NotAdmitted> {
         let mut gone = pin!(gone);
         let hash = KeyHash::of(&applicant.key);
-        self.check_guesses(applicant, &hash)?;
+        let mut turn = self.turn(applicant, &hash, gone.as_mut()).await?;
         let mut ended = None;
         for _ in 0..MAX_STREAMS_TRIED {
             let request = AuthorizeRequest {
@@ -146,6 +149,7 @@ impl Admission {
                 answer = self.api.authorize(&request) => answer,
                 () = gone.as_mut() => return Err(NotAdmitted::Gone),
             };
+            drop(turn.take());
             let standing = match answer {
                 Answer::Authorized(authorized) => {
                     self.known_keys.accept(authorized.stream);
@@ -155,7 +159,7 @@ impl Admission {
                 Answer::Denied(denied) => {
                     let streams = self.directory.watch().borrow().clone();
                     self.known_keys.refuse(&hash, &streams);
-                    return Err(self.denied(denied, applicant));
+                    return Err(self.denied(denied, applicant, &hash));
                 }
                 Answer::Unavailable(problem) => {
                     let streams = self.directory.watch().borrow().clone();
@@ -200,24 +204,43 @@ impl Admission {
         })
     }
 
-    /// A key whose broadcast is open is no guess, whoever else guesses from its address.
-    fn check_guesses(&self, applicant: &Applicant, hash: &KeyHash) -> Result<(), NotAdmitted> {
-        let Some(remote) = applicant.remote else { return Ok(()) };
+    /// Waits until the api may be asked about a key. A good one is let in whoever else guesses from its address: at once
+    /// while its broadcast is open, and else, if it looks like a key, in its turn. Those from addresses that guess are few at
+    /// a time and slow.
+    async fn turn(
+        &self,
+        applicant: &Applicant,
+        hash: &KeyHash,
+        gone: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<Option<SemaphorePermit<'_>>, NotAdmitted> {
+        let Some(remote) = applicant.remote else { return Ok(None) };
         let guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
-        let allowed = guesses.allows(remote, std::time::Instant::now());
+        let allowed = guesses.allows(remote, hash, std::time::Instant::now());
         drop(guesses);
         if allowed || self.known_keys.stream(hash, &self.directory.watch().borrow()).is_some() {
-            return Ok(());
+            return Ok(None);
         }
-        Err(refused(Refusal::Denied, RefusalReason::Guessing, words::GUESSING))
+        let guessing = || refused(Refusal::Denied, RefusalReason::Guessing, words::GUESSING);
+        if !applicant.key.is_well_formed() {
+            return Err(guessing());
+        }
+        let turn = async {
+            let turn = timeout(HOLD, self.suspects.acquire()).await;
+            sleep(SUSPECT_DELAY).await;
+            turn
+        };
+        tokio::select! {
+            turn = turn => turn.ok().and_then(Result::ok).map(Some).ok_or_else(guessing),
+            () = gone => Err(NotAdmitted::Gone),
+        }
     }
 
-    fn denied(&self, denied: Denied, applicant: &Applicant) -> NotAdmitted {
+    fn denied(&self, denied: Denied, applicant: &Applicant, hash: &KeyHash) -> NotAdmitted {
         let reason = match denied.code {
             DenialCode::UnknownKey => {
                 if let Some(remote) = applicant.remote {
                     let mut guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
-                    guesses.wrong(remote, std::time::Instant::now());
+                    guesses.wrong(remote, hash, std::time::Instant::now());
                 }
                 RefusalReason::UnknownKey
             }
@@ -381,6 +404,9 @@ fn unavailable() -> NotAdmitted {
 const LIVE: &str = "live";
 /// [`StreamDirectory::open`]'s.
 const FIRST_GENERATION: Generation = Generation(1);
+/// How fast all addresses that guess may go on together: sixteen questions a second.
+const SUSPECT_DELAY: Duration = Duration::from_secs(1);
+pub(crate) const SUSPECTS: usize = 16;
 /// A stream that has ended, and the one that the api opens for it; once more for an end in that very moment.
 const MAX_STREAMS_TRIED: usize = 3;
 /// Publishers that may be faster than this one before it gives up.

@@ -6,15 +6,20 @@ use std::time::{Duration, Instant};
 
 use caudal_service::origin::Origin;
 
-/// Counts unknown keys by address: a few at once, then one each [`Allowance::interval`]. Whoever is beyond that is refused
-/// without a question to the api. An IPv6 site is counted as a whole too, with more patience.
+use crate::known_keys::KeyHash;
+
+/// Counts unknown keys by address: a few at once, then one each [`Allowance::interval`]. An IPv6 site is counted as a whole
+/// too, with more patience. An encoder that tries one wrong key again and again has guessed once; its tries are counted
+/// apart.
 ///
-/// The counts are a count-min sketch: each address adds to one cell of each row, and has what the least of its cells says.
+/// The counts are a count-min sketch: each guesser adds to one cell of each row, and has what the least of its cells says.
 /// It never forgets a guesser for the sake of a newcomer, costs the same for one address as for a million, and errs only on
 /// the side of counting too much: when [`CELLS`] addresses guess within a few seconds.
 #[derive(Debug)]
 pub(crate) struct GuessGuard {
     rows: Vec<Row>,
+    /// Of single keys, which would only fill the cells of the others.
+    again: Vec<Row>,
 }
 
 #[derive(Debug)]
@@ -36,20 +41,21 @@ struct Allowance {
 
 /// What is counted as one.
 #[derive(Clone, Copy, Debug, Hash)]
-enum Guesser {
+enum Guesser<'a> {
     Origin(Origin),
     Site(Origin),
+    /// One key from one address.
+    Again(Origin, &'a KeyHash),
 }
 
-impl Guesser {
-    fn all(address: IpAddr) -> impl Iterator<Item = Self> {
-        let origin = Origin::from(address);
+impl<'a> Guesser<'a> {
+    fn all(origin: Origin) -> impl Iterator<Item = Guesser<'a>> {
         std::iter::once(Self::Origin(origin)).chain(origin.site().map(Self::Site))
     }
 
     fn allowance(self) -> Allowance {
         match self {
-            Self::Origin(_) => ADDRESS,
+            Self::Origin(_) | Self::Again(..) => ADDRESS,
             Self::Site(_) => SITE,
         }
     }
@@ -57,32 +63,45 @@ impl Guesser {
 
 impl Default for GuessGuard {
     fn default() -> Self {
-        Self { rows: (0..ROWS).map(|_| Row::new()).collect() }
+        let rows = || (0..ROWS).map(|_| Row::new()).collect();
+        Self { rows: rows(), again: rows() }
     }
 }
 
 impl GuessGuard {
-    /// Whether a publisher from `address` may try a key at `now`.
-    pub(crate) fn allows(&self, address: IpAddr, now: Instant) -> bool {
-        Guesser::all(address).all(|guesser| {
+    /// Whether a publisher from `address` may try this key at `now`.
+    pub(crate) fn allows(&self, address: IpAddr, key: &KeyHash, now: Instant) -> bool {
+        let origin = Origin::from(address);
+        Guesser::all(origin).chain([Guesser::Again(origin, key)]).all(|guesser| {
             let Allowance { burst, interval } = guesser.allowance();
             self.owed(guesser, now) + interval <= interval.saturating_mul(burst)
         })
     }
 
-    /// The key that came from `address` is nobody's.
-    pub(crate) fn wrong(&mut self, address: IpAddr, now: Instant) {
-        for guesser in Guesser::all(address) {
-            // Only the cells that say least are raised: those above count somebody else too.
-            let owed = self.owed(guesser, now) + guesser.allowance().interval;
-            for row in &mut self.rows {
-                row.raise(guesser, now, owed);
+    /// This key, which came from `address`, is nobody's.
+    pub(crate) fn wrong(&mut self, address: IpAddr, key: &KeyHash, now: Instant) {
+        let origin = Origin::from(address);
+        let again = Guesser::Again(origin, key);
+        if self.owed(again, now).is_zero() {
+            for guesser in Guesser::all(origin) {
+                self.count(guesser, now);
             }
+        }
+        self.count(again, now);
+    }
+
+    fn count(&mut self, guesser: Guesser<'_>, now: Instant) {
+        // Only the cells that say least are raised: those above count somebody else too.
+        let owed = self.owed(guesser, now) + guesser.allowance().interval;
+        let rows = if matches!(guesser, Guesser::Again(..)) { &mut self.again } else { &mut self.rows };
+        for row in rows {
+            row.raise(guesser, now, owed);
         }
     }
 
-    fn owed(&self, guesser: Guesser, now: Instant) -> Duration {
-        self.rows.iter().map(|row| row.owed(guesser, now)).min().unwrap_or_default()
+    fn owed(&self, guesser: Guesser<'_>, now: Instant) -> Duration {
+        let rows = if matches!(guesser, Guesser::Again(..)) { &self.again } else { &self.rows };
+        rows.iter().map(|row| row.owed(guesser, now)).min().unwrap_or_default()
     }
 }
 
@@ -91,12 +110,12 @@ impl Row {
         Self { hash: RandomState::new(), forgiven_at: vec![0; CELLS], began: None }
     }
 
-    fn owed(&self, guesser: Guesser, now: Instant) -> Duration {
+    fn owed(&self, guesser: Guesser<'_>, now: Instant) -> Duration {
         let forgiven_at = self.forgiven_at.get(self.cell(guesser)).copied().unwrap_or(0);
         Duration::from_millis(forgiven_at.saturating_sub(self.millis(now)))
     }
 
-    fn raise(&mut self, guesser: Guesser, now: Instant, owed: Duration) {
+    fn raise(&mut self, guesser: Guesser<'_>, now: Instant, owed: Duration) {
         self.began.get_or_insert(now);
         let until = self.millis(now).saturating_add(u64::try_from(owed.as_millis()).unwrap_or(u64::MAX));
         let cell = self.cell(guesser);
@@ -105,7 +124,7 @@ impl Row {
         }
     }
 
-    fn cell(&self, guesser: Guesser) -> usize {
+    fn cell(&self, guesser: Guesser<'_>) -> usize {
         usize::try_from(self.hash.hash_one(guesser) % CELLS_U64).unwrap_or(0)
     }
 
@@ -119,7 +138,7 @@ impl Row {
 const ADDRESS: Allowance = Allowance { burst: 10, interval: Duration::from_secs(6) };
 /// A school or an office, each of whose people may mistype.
 const SITE: Allowance = Allowance { burst: 100, interval: Duration::from_millis(600) };
-/// Two rows: an innocent address is counted with others only when it shares both of its cells with guessers.
+/// Two rows: an innocent guesser is counted with others only when it shares both of its cells with guessers.
 const ROWS: usize = 2;
 /// 512 KB a row.
 const CELLS: usize = 65_536;
@@ -127,18 +146,25 @@ const CELLS_U64: u64 = 65_536;
 
 #[cfg(test)]
 mod tests {
+    use caudal_livestream::admission::StreamKey;
+
     use super::*;
 
     fn address(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 
-    /// How many of `tries` from addresses that `from` gives are let through at `now`.
+    fn key(text: &str) -> KeyHash {
+        KeyHash::of(&StreamKey::new(text))
+    }
+
+    /// How many of `tries` with keys of their own from addresses that `from` gives are trusted at `now`.
     fn tried(guard: &mut GuessGuard, now: Instant, tries: u32, from: impl Fn(u32) -> IpAddr) -> u32 {
         let mut tried = 0;
         for index in 0..tries {
-            if guard.allows(from(index), now) {
-                guard.wrong(from(index), now);
+            let key = key(&format!("{index} of {tries} at {now:?}"));
+            if guard.allows(from(index), &key, now) {
+                guard.wrong(from(index), &key, now);
                 tried += 1;
             }
         }
@@ -151,10 +177,36 @@ mod tests {
         let (guesser, other) = (address("192.0.2.1"), address("192.0.2.2"));
         let start = Instant::now();
         assert_eq!(tried(&mut guard, start, 1000, |_| guesser), ADDRESS.burst);
-        assert!(guard.allows(other, start));
+        assert!(guard.allows(other, &key("another"), start));
         let later = start + ADDRESS.interval;
         assert_eq!(tried(&mut guard, later, 1000, |_| guesser), 1);
         assert_eq!(tried(&mut guard, start + ADDRESS.interval * 100, 1000, |_| guesser), ADDRESS.burst);
+    }
+
+    #[test]
+    fn an_encoder_that_tries_one_wrong_key_again_and_again_has_guessed_once() {
+        let mut guard = GuessGuard::default();
+        let (address, stale) = (address("192.0.2.1"), key("a rotated one"));
+        let start = Instant::now();
+        for second in 0..600 {
+            let now = start + Duration::from_secs(second);
+            if guard.allows(address, &stale, now) {
+                guard.wrong(address, &stale, now);
+            }
+            assert!(guard.allows(address, &key("another"), now), "{second}");
+        }
+        let now = start + Duration::from_secs(6000);
+        assert_eq!(
+            (0..1000)
+                .filter(|_| {
+                    let allowed = guard.allows(address, &stale, now);
+                    guard.wrong(address, &stale, now);
+                    allowed
+                })
+                .count(),
+            10,
+            "nor is the api asked for ever"
+        );
     }
 
     #[test]
@@ -174,7 +226,8 @@ mod tests {
         let start = Instant::now();
         let of_site = |index: u32| address(&format!("2001:db8:1:{:x}::1", index % 0xFFFF));
         assert_eq!(tried(&mut guard, start, 5000, of_site), SITE.burst);
-        assert!(guard.allows(address("2001:db8:2::1"), start), "other sites are not touched");
+        let elsewhere = guard.allows(address("2001:db8:2::1"), &key("another"), start);
+        assert!(elsewhere, "other sites are not touched");
     }
 
     #[test]
@@ -184,12 +237,13 @@ mod tests {
         let guesser = address("192.0.2.1");
         assert_eq!(tried(&mut guard, start, 100, |_| guesser), ADDRESS.burst);
         for index in 0..200_000_u32 {
-            guard.wrong(IpAddr::from((0x0A00_0000 + index).to_be_bytes()), start);
+            guard.wrong(IpAddr::from((0x0A00_0000 + index).to_be_bytes()), &key("one for all"), start);
         }
-        assert!(!guard.allows(guesser, start), "still counted");
+        assert!(!guard.allows(guesser, &key("another"), start), "still counted");
         assert!(tried(&mut guard, start, 100, |_| address("203.0.113.9")) <= ADDRESS.burst, "counted");
         let innocent = (0..1000_u32)
-            .filter(|index| guard.allows(IpAddr::from((0xC633_0000 + index).to_be_bytes()), start));
+            .map(|index| IpAddr::from((0xC633_0000 + index).to_be_bytes()))
+            .filter(|address| guard.allows(*address, &key("another"), start));
         assert!(innocent.count() > 900);
         assert_eq!(guard.rows.iter().map(|row| row.forgiven_at.len()).sum::<usize>(), ROWS * CELLS);
     }

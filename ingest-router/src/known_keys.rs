@@ -18,7 +18,7 @@ pub(crate) struct KnownKeys {
 }
 
 /// SHA-256 of a key in hex, as the directory holds it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct KeyHash(String);
 
 impl KeyHash {

@@ -396,7 +396,7 @@ impl Session {
             self.input(event);
             self.carry_out();
         }
-        if let Some(encoder) = self.parts.encoder.as_ref().filter(|_| self.encoder_started) {
+        if let Some(encoder) = self.parts.encoder.as_mut().filter(|_| self.encoder_started) {
             encoder.drain();
             let drained_by = Instant::now() + ENCODER_DRAIN;
             while let Ok(Some(event)) = timeout_at(drained_by, self.parts.encoded.recv()).await {

@@ -96,7 +96,7 @@ pub enum Output {
     /// Source video for ffmpeg's standard input.
     Encode {
         /// Decode time on the stream's timeline, in milliseconds.
-        timestamp_ms: u32,
+        timestamp_ms: i64,
         /// FLV VIDEODATA.
         body: Bytes,
         /// A place where a decoder can begin.
@@ -256,9 +256,9 @@ impl Packager {
         self.config.ladder.clear();
     }
 
-    /// A video tag of ffmpeg's FLV output for one rung, on the stream's timeline.
+    /// A video tag of ffmpeg's FLV output for one rung, at this many milliseconds of the stream's timeline.
     #[expect(clippy::needless_pass_by_value, reason = "a tag is handed over, as to `video` and `audio`")]
-    pub fn rung_video(&mut self, rendition: &RenditionName, timestamp_ms: u32, body: Bytes) {
+    pub fn rung_video(&mut self, rendition: &RenditionName, timestamp_ms: i64, body: Bytes) {
         if let Stage::Live(live) = &mut self.stage {
             live.rung_video(rendition, timestamp_ms, &body, &mut self.announcer);
         }

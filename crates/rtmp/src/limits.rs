@@ -11,6 +11,8 @@ pub struct Limits {
     pub publish: Duration,
     /// Time from acceptance to the first audio or video. See [`FIRST_MEDIA_TIMEOUT`].
     pub first_media: Duration,
+    /// Time from any audio or video to the next. See [`MEDIA_TIMEOUT`].
+    pub media: Duration,
     /// Time without a byte after which a publisher is gone. See [`IDLE_TIMEOUT`].
     pub idle: Duration,
     /// Interval of ping requests. See [`PING_INTERVAL`].
@@ -28,6 +30,7 @@ impl Default for Limits {
             handshake: HANDSHAKE_TIMEOUT,
             publish: PUBLISH_TIMEOUT,
             first_media: FIRST_MEDIA_TIMEOUT,
+            media: MEDIA_TIMEOUT,
             idle: IDLE_TIMEOUT,
             ping: PING_INTERVAL,
             max_message: MAX_MESSAGE,
@@ -45,6 +48,10 @@ pub const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Encoders start in a second or two; SRS has allowed 20 s for the first packet for years.
 pub const FIRST_MEDIA_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// As long as silence on the wire: a phone's app in the background answers pings for hours, and its viewers look at a
+/// still picture.
+pub const MEDIA_TIMEOUT: Duration = IDLE_TIMEOUT;
 
 /// The mission's setting, two pings: a publisher that is silent for so long is a half-open connection.
 pub const IDLE_TIMEOUT: Duration = Duration::from_mins(1);

@@ -113,7 +113,8 @@ enum Phase {
 struct Live {
     stream_id: u32,
     /// Until the first media.
-    media_deadline: Option<Instant>,
+    /// For the next audio or video.
+    media_deadline: Instant,
     last_byte: Instant,
     next_ping: Instant,
     bitrate: Option<BitrateGuard>,
@@ -211,8 +212,7 @@ impl ServerSession {
             Phase::Handshake { deadline, .. } | Phase::Dialogue { deadline } => Some(*deadline),
             Phase::Live(live) => {
                 let idle = live.last_byte + self.limits.idle;
-                let deadline = idle.min(live.next_ping);
-                Some(live.media_deadline.map_or(deadline, |media| media.min(deadline)))
+                Some(idle.min(live.next_ping).min(live.media_deadline))
             }
             Phase::Pending { .. } | Phase::Closed => None,
         }
@@ -225,9 +225,7 @@ impl ServerSession {
             Phase::Handshake { deadline, .. } if now >= *deadline => SessionError::HandshakeTimeout,
             Phase::Dialogue { deadline } if now >= *deadline => SessionError::PublishTimeout,
             Phase::Live(live) if now >= live.last_byte + self.limits.idle => SessionError::Idle,
-            Phase::Live(Live { media_deadline: Some(deadline), .. }) if now >= *deadline => {
-                SessionError::NoMedia
-            }
+            Phase::Live(live) if now >= live.media_deadline => SessionError::NoMedia,
             Phase::Live(live) if now >= live.next_ping => {
                 live.next_ping = now + self.limits.ping;
                 let millis = now.saturating_duration_since(self.started).as_millis();
@@ -260,7 +258,7 @@ impl ServerSession {
         self.send_command(replies::publishing(), stream_id);
         self.phase = Phase::Live(Live {
             stream_id,
-            media_deadline: Some(now + self.limits.first_media),
+            media_deadline: now + self.limits.first_media,
             last_byte: now,
             next_ping: now + self.limits.ping,
             bitrate: self.limits.max_bitrate.map(|limit| BitrateGuard::new(limit, now)),
@@ -356,12 +354,14 @@ impl ServerSession {
     }
 
     fn handle_media(&mut self, message: Message) -> Option<Event> {
-        self.media_stream(message.stream_id)?.media_deadline = None;
+        let patience = self.limits.media;
+        let live = self.media_stream(message.stream_id)?;
         let Message { timestamp: timestamp_ms, payload: data, .. } = message;
         // Some encoders send empty tags as keep-alive.
         if data.is_empty() {
             return None;
         }
+        live.media_deadline = live.last_byte + patience;
         let (unsupported, event) = if message.kind == kind::AUDIO {
             (codec::unsupported_audio(&data), PublisherEvent::Audio { timestamp_ms, data })
         } else {

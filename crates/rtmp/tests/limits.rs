@@ -106,12 +106,25 @@ fn a_silent_publisher_is_pinged_at_thirty_seconds_and_gone_at_sixty() {
 }
 
 #[test]
-fn any_byte_is_a_sign_of_life() {
-    let mut dialogue = Dialogue::live(Limits::default());
+fn a_connection_lives_by_any_byte_and_a_publisher_by_its_media() {
+    let mut dialogue = Dialogue::live(Limits { media: Duration::from_mins(5), ..Limits::default() });
     dialogue.video(0, &FRAME);
-    for _ in 0..10 {
+    for _ in 0..5 {
         dialogue.now += Duration::from_secs(59);
+        // An answer to a ping, and the empty tag that some encoders send to be heard of.
         assert_eq!(dialogue.message(4, 0, 0, &[0, 7, 0, 0, 0, 0]), vec![]);
+        assert_eq!(dialogue.video(0, &[]), vec![]);
+        assert_eq!(dialogue.session.handle_timeout(dialogue.now), None);
+    }
+    assert_eq!(at_deadline(&mut dialogue), Some(lost(SessionError::NoMedia)));
+}
+
+#[test]
+fn sound_alone_is_media_too() {
+    let mut dialogue = Dialogue::live(Limits::default());
+    for second in 0..200 {
+        dialogue.now += Duration::from_secs(1);
+        assert_eq!(dialogue.message(8, 1, second, &[0xAF, 1, 0x21]).len(), 1);
         assert_eq!(dialogue.session.handle_timeout(dialogue.now), None);
     }
 }

@@ -189,6 +189,24 @@ async fn a_good_key_behind_an_address_that_guesses_comes_back_to_its_broadcast()
     harness.stop().await;
 }
 
+#[tokio::test]
+async fn a_good_key_goes_live_behind_an_address_that_guesses() {
+    let harness = Harness::start().await;
+    let nobody = || Box::new(Mood::Deny(DenialCode::UnknownKey, "No such key."));
+    let good = format!("live_{}", "a1".repeat(16));
+    harness.api.set(Mood::OnlyFor(KEY, Box::new(authorize(harness.stream)), nobody()));
+    for guess in 0..12 {
+        let _: RelayError = harness.publish_key(&format!("guess-{guess}")).await.unwrap_err();
+    }
+    let asked = harness.api.asked().len();
+    let error = harness.publish_key(&good).await.unwrap_err();
+    assert_eq!(refusal(&error).0, Some(Refusal::Denied), "nobody's, but the api was asked");
+    assert_eq!(harness.api.asked().len(), asked + 1);
+    harness.api.set(authorize(harness.stream));
+    let _live = harness.publish_key(&good).await.unwrap();
+    harness.stop().await;
+}
+
 impl Stranger {
     /// Goes as far as this one goes, and stays until it is dropped.
     async fn stays(self, mut socket: TcpStream) {

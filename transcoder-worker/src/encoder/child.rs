@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes, BytesMut};
 use caudal_livestream::RenditionName;
 use caudal_livestream::admission::LadderRung;
-use caudal_media::flv::{FlvDemuxer, FlvTag, TagKind, flv_header, flv_tag_head, flv_tag_tail};
+use caudal_media::flv::{FlvDemuxer, TagKind, flv_header, flv_tag_head, flv_tag_tail};
 use command_fds::{CommandFdExt as _, FdMapping};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -32,10 +32,19 @@ pub(crate) struct ChildId(pub(crate) u64);
 /// What a child does.
 #[derive(Debug)]
 pub(crate) enum ChildEvent {
-    /// A video tag of a rung.
-    Tag { rung: RenditionName, tag: FlvTag },
+    /// A rung's codec header or picture.
+    Tag(RungTag),
     /// It ended, and all it wrote has been read.
     Exited { reason: String },
+}
+
+/// FLV VIDEODATA of a rung.
+#[derive(Debug)]
+pub(crate) struct RungTag {
+    pub(crate) rung: RenditionName,
+    /// On the stream's timeline.
+    pub(crate) timestamp_ms: i64,
+    pub(crate) body: Bytes,
 }
 
 /// A running ffmpeg. Dropped, it is killed.
@@ -50,10 +59,12 @@ pub(crate) struct Child {
 pub(crate) struct Full;
 
 impl Child {
-    /// Starts a child. Its events come on `events`; when that is full the child waits. Its tasks run on `tasks`.
+    /// Starts a child whose first frame is the one at `begin_ms`. Its events come on `events`; when that is full the
+    /// child waits. Its tasks run on `tasks`.
     pub(crate) fn start(
         ffmpeg: &Ffmpeg,
         rungs: &[LadderRung],
+        begin_ms: i64,
         id: ChildId,
         events: &mpsc::Sender<(ChildId, ChildEvent)>,
         tasks: &TaskTracker,
@@ -76,7 +87,7 @@ impl Child {
         let killed = CancellationToken::new();
         let mut readers = JoinSet::new();
         for (rung, output) in outputs {
-            readers.spawn(read_rung(output, rung, id, events.clone()));
+            readers.spawn(read_rung(output, rung, begin_ms, id, events.clone()));
         }
         // Full when ffmpeg has not read for as long: it is hung or too slow, and is replaced.
         let (frames, queued) = mpsc::channel(INPUT_QUEUE);
@@ -90,7 +101,7 @@ impl Child {
                 let write = async {
                     if let Some(stdin) = stdin {
                         // A broken pipe shows in the exit status.
-                        let _ = write_frames(stdin, queued).await;
+                        let _ = write_frames(stdin, begin_ms, queued).await;
                     }
                 };
                 let said = async {
@@ -160,11 +171,18 @@ fn kill_group(pid: Option<u32>) {
     }
 }
 
-async fn write_frames(mut stdin: ChildStdin, mut frames: mpsc::Receiver<EncodeFrame>) -> io::Result<()> {
+/// In the child's own time, which begins with its first frame: FLV's runs out after 2^31 ms, which a broadcast may outlive
+/// ([`LONGEST_LIFE_MS`]).
+async fn write_frames(
+    mut stdin: ChildStdin,
+    begin_ms: i64,
+    mut frames: mpsc::Receiver<EncodeFrame>,
+) -> io::Result<()> {
     stdin.write_all(&flv_header()).await?;
     while let Some(frame) = frames.recv().await {
         let length = frame.body.len();
-        let head = flv_tag_head(TagKind::Video, frame.timestamp_ms, length).map_err(io::Error::other)?;
+        let own_ms = u32::try_from((frame.timestamp_ms - begin_ms).max(0)).map_err(io::Error::other)?;
+        let head = flv_tag_head(TagKind::Video, own_ms, length).map_err(io::Error::other)?;
         let tail = flv_tag_tail(length);
         let mut tag = Bytes::copy_from_slice(&head).chain(frame.body).chain(&tail[..]);
         stdin.write_all_buf(&mut tag).await?;
@@ -175,6 +193,7 @@ async fn write_frames(mut stdin: ChildStdin, mut frames: mpsc::Receiver<EncodeFr
 async fn read_rung(
     mut output: pipe::Receiver,
     rung: RenditionName,
+    begin_ms: i64,
     id: ChildId,
     events: mpsc::Sender<(ChildId, ChildEvent)>,
 ) {
@@ -189,8 +208,9 @@ async fn read_rung(
         loop {
             match demuxer.next_tag() {
                 Ok(Some(tag)) if tag.kind == TagKind::Video => {
-                    let event = ChildEvent::Tag { rung: rung.clone(), tag };
-                    if events.send((id, event)).await.is_err() {
+                    let timestamp_ms = begin_ms + i64::from(tag.timestamp_ms);
+                    let tag = RungTag { rung: rung.clone(), timestamp_ms, body: tag.body };
+                    if events.send((id, ChildEvent::Tag(tag))).await.is_err() {
                         return;
                     }
                 }
@@ -217,8 +237,10 @@ async fn last_words(mut stderr: impl AsyncRead + Unpin) -> String {
     String::from_utf8_lossy(&kept).trim().replace('\n', "; ")
 }
 
-/// Ten seconds at 60 frames: five until a slow child is judged, and as much again.
-const INPUT_QUEUE: usize = 600;
+/// Twenty days, where FLV's timestamps have room for 24.
+pub(crate) const LONGEST_LIFE_MS: i64 = 20 * 24 * 3600 * 1000;
+/// A replay comes in one burst. A slow child is judged by its pace long before it is this far behind.
+const INPUT_QUEUE: usize = super::FRAME_QUEUE;
 const READ_SIZE: usize = 64 * 1024;
 /// A pipe's buffer is read in a moment; longer means that a grandchild holds it.
 const PIPE_DEADLINE: Duration = Duration::from_secs(1);

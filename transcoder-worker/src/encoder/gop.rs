@@ -88,7 +88,7 @@ mod tests {
 
     use super::*;
 
-    fn frame(timestamp_ms: u32, kind: char) -> EncodeFrame {
+    fn frame(timestamp_ms: i64, kind: char) -> EncodeFrame {
         EncodeFrame {
             timestamp_ms,
             body: Bytes::from(format!("{kind}{timestamp_ms}")),
@@ -97,7 +97,7 @@ mod tests {
         }
     }
 
-    fn replayed(gop: &Gop) -> Vec<u32> {
+    fn replayed(gop: &Gop) -> Vec<i64> {
         gop.replay().map(|frames| frames.map(|frame| frame.timestamp_ms).collect()).unwrap_or_default()
     }
 
@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(gop.take(&frame(2, 'H')), Taken::Nothing);
         assert_eq!(gop.take(&frame(5, 'F')), Taken::Next, "the same header changes nothing");
         gop.take(&frame(6, 'H'));
-        assert_eq!(replayed(&gop), [0_u32; 0]);
+        assert_eq!(replayed(&gop), [0_i64; 0]);
         assert_eq!(gop.take(&frame(7, 'F')), Taken::Nothing);
         assert_eq!(gop.take(&frame(8, 'K')), Taken::Restart);
     }
@@ -135,7 +135,7 @@ mod tests {
         for at in 1..2000 {
             assert_eq!(gop.take(&frame(at, 'F')), Taken::Next);
         }
-        assert_eq!(replayed(&gop), [0_u32; 0]);
+        assert_eq!(replayed(&gop), [0_i64; 0]);
         assert_eq!(gop.take(&frame(2000, 'K')), Taken::Next);
         assert_eq!(replayed(&gop), [2000, 2000]);
     }

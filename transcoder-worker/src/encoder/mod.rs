@@ -24,8 +24,8 @@ use supervisor::Supervisor;
 /// A source frame, or a codec header, as FLV VIDEODATA.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EncodeFrame {
-    /// On the stream's timeline.
-    pub(crate) timestamp_ms: u32,
+    /// On the stream's timeline, which is as long as the broadcast.
+    pub(crate) timestamp_ms: i64,
     pub(crate) body: Bytes,
     pub(crate) keyframe: bool,
     pub(crate) sequence_header: bool,
@@ -35,7 +35,7 @@ pub(crate) struct EncodeFrame {
 #[derive(Debug)]
 pub(crate) enum EncoderEvent {
     /// A rung's video tag.
-    Video { rung: RenditionName, timestamp_ms: u32, body: Bytes },
+    Video { rung: RenditionName, timestamp_ms: i64, body: Bytes },
     /// What the rung still owes will not come.
     Failed(RenditionName),
     /// The rung is not made any more.
@@ -46,16 +46,20 @@ pub(crate) enum EncoderEvent {
     Drained,
 }
 
+/// The rungs of a stream.
 #[derive(Debug)]
-enum Job {
-    Rungs { made: Vec<LadderRung>, withdrawn: Vec<LadderRung> },
-    Frame(EncodeFrame),
-    Drain,
+struct Rungs {
+    made: Vec<LadderRung>,
+    /// By an earlier worker.
+    withdrawn: Vec<LadderRung>,
 }
 
 /// How the session feeds the encoder; it never waits.
 pub(crate) struct EncoderHandle {
-    jobs: mpsc::Sender<Job>,
+    /// Orders have a way of their own: frames may have filled theirs.
+    rungs: mpsc::Sender<Rungs>,
+    /// None once nothing more will be fed.
+    frames: Option<mpsc::Sender<EncodeFrame>>,
     ffmpeg: Ffmpeg,
 }
 
@@ -68,24 +72,21 @@ impl EncoderHandle {
     /// The rungs to make, once the track set is frozen, and those that an earlier worker withdrew. Frames before that
     /// are kept.
     pub(crate) fn start(&self, made: Vec<LadderRung>, withdrawn: Vec<LadderRung>) {
-        self.job(Job::Rungs { made, withdrawn });
+        // The only one: the track set is frozen once.
+        let _ = self.rungs.try_send(Rungs { made, withdrawn });
     }
 
     pub(crate) fn frame(&self, frame: EncodeFrame) {
-        self.job(Job::Frame(frame));
+        // Full only when the session itself does not take what is encoded; the picture then has a hole until the next
+        // keyframe, and the pace shows it.
+        if self.frames.as_ref().is_some_and(|frames| frames.try_send(frame).is_err()) {
+            tracing::debug!("the encoder's queue is full: a frame is dropped");
+        }
     }
 
     /// No more frames; answered by [`EncoderEvent::Drained`].
-    pub(crate) fn drain(&self) {
-        self.job(Job::Drain);
-    }
-
-    fn job(&self, job: Job) {
-        // Full only when the session itself does not take what is encoded; the picture then has a hole until the next
-        // keyframe, and the pace shows it.
-        if self.jobs.try_send(job).is_err() {
-            tracing::debug!("the encoder's queue is full: a frame is dropped");
-        }
+    pub(crate) fn drain(&mut self) {
+        self.frames = None;
     }
 }
 
@@ -96,13 +97,14 @@ pub(crate) fn encoder(
     events: mpsc::Sender<EncoderEvent>,
     stop: CancellationToken,
 ) -> (EncoderHandle, impl Future<Output = ()> + Send + 'static) {
-    let (jobs, queue) = mpsc::channel(JOB_QUEUE);
+    let (rungs, ordered) = mpsc::channel(1);
+    let (frames, queued) = mpsc::channel(FRAME_QUEUE);
     let supervisor = Supervisor::new(ffmpeg.clone(), metrics, events);
-    (EncoderHandle { jobs, ffmpeg }, supervisor.run(queue, stop))
+    (EncoderHandle { rungs, frames: Some(frames), ffmpeg }, supervisor.run(ordered, queued, stop))
 }
 
 /// What the log says of a source for which [`EncoderHandle::reads`] is false.
 pub(crate) const UNREADABLE: &str =
     "this ffmpeg does not decode the publisher's codec in FLV: the stream has its source rendition only";
-/// Four seconds at 60 frames.
-const JOB_QUEUE: usize = 256;
+/// A publisher's replay, which comes in one burst: half a minute at 60 frames. Their bytes are the packager's.
+const FRAME_QUEUE: usize = 2048;

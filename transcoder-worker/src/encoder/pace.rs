@@ -7,9 +7,9 @@ use tokio::time::Instant;
 /// Compares what went into a child with what came out of its slowest rung.
 #[derive(Debug)]
 pub(crate) struct Pace {
-    first_in: Option<u32>,
-    newest_in: Option<u32>,
-    slowest_out: Option<u32>,
+    first_in: Option<i64>,
+    newest_in: Option<i64>,
+    slowest_out: Option<i64>,
     last_out: Instant,
     /// Since when more is inside the child than it may hold back.
     owes_since: Instant,
@@ -20,8 +20,8 @@ pub(crate) struct Pace {
 #[derive(Clone, Copy, Debug)]
 struct Sample {
     at: Instant,
-    out: Option<u32>,
-    lag: u32,
+    out: Option<i64>,
+    lag: i64,
 }
 
 /// What is to be done about a child.
@@ -58,7 +58,7 @@ impl Pace {
     }
 
     /// A frame was given to the child.
-    pub(crate) fn input(&mut self, timestamp_ms: u32, now: Instant) {
+    pub(crate) fn input(&mut self, timestamp_ms: i64, now: Instant) {
         // A publisher that was away comes back with a jump, which is not the child's debt until now.
         let first_in = *self.first_in.get_or_insert(timestamp_ms);
         if self.newest_in.is_none_or(|_| self.lag(first_in) <= LAG_ALLOWED) {
@@ -68,7 +68,7 @@ impl Pace {
     }
 
     /// The slowest rung's newest frame.
-    pub(crate) fn output(&mut self, timestamp_ms: u32, now: Instant) {
+    pub(crate) fn output(&mut self, timestamp_ms: i64, now: Instant) {
         if self.slowest_out != Some(timestamp_ms) {
             self.slowest_out = Some(timestamp_ms);
             self.last_out = now;
@@ -76,7 +76,7 @@ impl Pace {
     }
 
     /// Media time that is inside the child.
-    fn lag(&self, first_in: u32) -> u32 {
+    fn lag(&self, first_in: i64) -> i64 {
         let newest = self.newest_in.unwrap_or(first_in);
         newest.saturating_sub(self.slowest_out.unwrap_or(first_in))
     }
@@ -87,10 +87,11 @@ impl Pace {
     }
 
     /// Looks once a second. `first_in` is where the child began; the speed is media time by wall time.
-    pub(crate) fn judge(&mut self, first_in: u32, patience: Patience, now: Instant) -> (Judgement, f64) {
+    pub(crate) fn judge(&mut self, first_in: i64, patience: Patience, now: Instant) -> (Judgement, f64) {
         let lag = self.lag(first_in);
         let passed = now.duration_since(self.sample.at).as_secs_f64();
         let out = self.slowest_out.unwrap_or(first_in).saturating_sub(self.sample.out.unwrap_or(first_in));
+        let out = u32::try_from(out).unwrap_or(u32::MAX);
         let speed = if passed > 0.0 { f64::from(out) / 1000.0 / passed } else { 0.0 };
         // A child that was just fed a kept GOP is behind and catches up: only one that falls back further is slow.
         if lag > LAG_ALLOWED && lag >= self.sample.lag {
@@ -116,7 +117,7 @@ impl Pace {
 }
 
 /// Three times what the slowest measured recipe holds back, and well below a hold-back of 0.6 s on top of it.
-const LAG_ALLOWED: u32 = 300;
+const LAG_ALLOWED: i64 = 300;
 /// ARCHITECTURE §5: below real time for 5 s, looked at each second.
 const SLOW_SAMPLES: u32 = 5;
 const SLOW_SAMPLES_ON_TRIAL: u32 = 2;
@@ -127,12 +128,12 @@ const HUNG_AFTER: Duration = Duration::from_secs(3);
 mod tests {
     use super::*;
 
-    fn run(lag_at: impl Fn(u32) -> u32, seconds: u32) -> Vec<Judgement> {
+    fn run(lag_at: impl Fn(i64) -> i64, seconds: i64) -> Vec<Judgement> {
         let begun = Instant::now();
         let mut pace = Pace::new(begun);
         (1..=seconds)
             .map(|second| {
-                let now = begun + Duration::from_secs(second.into());
+                let now = begun + Duration::from_secs(second.unsigned_abs());
                 let newest = 10_000 + second * 1000;
                 pace.input(newest, now);
                 pace.output(newest - lag_at(second), now);
@@ -148,7 +149,7 @@ mod tests {
 
     #[test]
     fn one_that_catches_up_after_a_start_is_not_slow() {
-        assert_eq!(run(|second| 2000_u32.saturating_sub(second * 300), 12), [Judgement::KeepsUp; 12]);
+        assert_eq!(run(|second| (2000 - second * 300).max(0), 12), [Judgement::KeepsUp; 12]);
     }
 
     #[test]
@@ -162,8 +163,8 @@ mod tests {
     fn one_that_says_nothing_is_hung() {
         let begun = Instant::now();
         let mut pace = Pace::new(begun);
-        for tenth in 1..=40_u32 {
-            let now = begun + Duration::from_millis((tenth * 100).into());
+        for tenth in 1..=40_i64 {
+            let now = begun + Duration::from_millis((tenth * 100).unsigned_abs());
             pace.input(10_000 + tenth * 100, now);
             if tenth % 10 == 0 {
                 let expected = if tenth > 30 { Judgement::Hung } else { Judgement::KeepsUp };

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use caudal_livestream::RenditionName;
 use caudal_livestream::admission::LadderRung;
-use caudal_media::flv::{FlvTag, VideoTag};
+use caudal_media::flv::VideoTag;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::child::{Child, ChildEvent, ChildId};
+use super::child::{Child, ChildEvent, ChildId, LONGEST_LIFE_MS, RungTag};
 use super::comeback::Comeback;
 use super::gop::{Gop, Taken};
 use super::pace::{Judgement, Pace, Patience};
-use super::{EncodeFrame, EncoderEvent, Job, UNREADABLE};
+use super::{EncodeFrame, EncoderEvent, Rungs, UNREADABLE};
 use crate::ffmpeg::Ffmpeg;
 use crate::metrics::Metrics;
 
@@ -30,7 +30,7 @@ pub(crate) struct Supervisor {
     current: Option<Running>,
     before: Option<Predecessor>,
     /// The newest frame that the session got, of each rung.
-    forwarded: HashMap<RenditionName, u32>,
+    forwarded: HashMap<RenditionName, i64>,
     children: ChildEvents,
     tasks: TaskTracker,
     started: u64,
@@ -46,12 +46,12 @@ type ChildEvents = (mpsc::Sender<(ChildId, ChildEvent)>, mpsc::Receiver<(ChildId
 struct Running {
     child: Child,
     since: Instant,
-    first_in: u32,
+    first_in: i64,
     pace: Pace,
     /// The newest frame out of each rung, whether the session got it or not.
-    out: HashMap<RenditionName, u32>,
+    out: HashMap<RenditionName, i64>,
     /// What came while its predecessor was still to be heard.
-    held: Vec<(RenditionName, FlvTag)>,
+    held: Vec<RungTag>,
 }
 
 /// A child that is fed no more.
@@ -86,7 +86,13 @@ impl Supervisor {
         }
     }
 
-    pub(crate) async fn run(mut self, mut jobs: mpsc::Receiver<Job>, stop: CancellationToken) {
+    /// Until `stop`. Once `frames` has ended, what was fed still comes out.
+    pub(crate) async fn run(
+        mut self,
+        mut ordered: mpsc::Receiver<Rungs>,
+        mut frames: mpsc::Receiver<EncodeFrame>,
+        stop: CancellationToken,
+    ) {
         let mut second = interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -96,15 +102,14 @@ impl Supervisor {
                 biased;
                 () = stop.cancelled() => break,
                 Some((id, event)) = self.children.1.recv() => self.child_event(id, event).await,
-                job = jobs.recv() => match job {
-                    None => break,
-                    Some(Job::Rungs { made, withdrawn }) => {
-                        self.rungs = largest_first(made);
-                        self.comeback = Comeback::of(largest_first(withdrawn), Instant::now());
-                        self.start_if_possible().await;
-                    }
-                    Some(Job::Frame(frame)) => self.frame(frame).await,
-                    Some(Job::Drain) => {
+                Some(Rungs { made, withdrawn }) = ordered.recv() => {
+                    self.rungs = largest_first(made);
+                    self.comeback = Comeback::of(largest_first(withdrawn), Instant::now());
+                    self.start_if_possible().await;
+                }
+                frame = frames.recv(), if !self.draining => match frame {
+                    Some(frame) => self.frame(frame).await,
+                    None => {
                         self.draining = true;
                         self.retry_at = None;
                         match &mut self.current {
@@ -130,14 +135,11 @@ impl Supervisor {
     }
 
     async fn frame(&mut self, frame: EncodeFrame) {
-        let taken = self.gop.take(&frame);
-        if self.draining {
-            return;
-        }
-        match taken {
+        match self.gop.take(&frame) {
             Taken::Nothing => {}
             Taken::Restart => self.begin_anew(true).await,
             Taken::Next if frame.keyframe && self.has_room() => self.let_one_back().await,
+            Taken::Next if frame.keyframe && self.is_old(frame.timestamp_ms) => self.begin_anew(true).await,
             Taken::Next => match &mut self.current {
                 Some(running) => {
                     running.pace.input(frame.timestamp_ms, Instant::now());
@@ -169,6 +171,11 @@ impl Supervisor {
             && self.current.as_ref().is_none_or(|running| running.pace.keeps_up())
     }
 
+    /// Whether the child that runs is to be replaced before its time runs out.
+    fn is_old(&self, now_ms: i64) -> bool {
+        self.current.as_ref().is_some_and(|running| now_ms - running.first_in > LONGEST_LIFE_MS)
+    }
+
     /// At a keyframe: its child has nothing to catch up with.
     async fn let_one_back(&mut self) {
         let Some(rung) = self.comeback.take(Instant::now()) else { return };
@@ -195,7 +202,9 @@ impl Supervisor {
         self.started = self.started.saturating_add(1);
         let id = ChildId(self.started);
         let now = Instant::now();
-        let child = match Child::start(&self.ffmpeg, &self.rungs, id, &self.children.0, &self.tasks) {
+        let first_in = replay.first().map_or(0, |frame| frame.timestamp_ms);
+        let (events, tasks) = (&self.children.0, &self.tasks);
+        let child = match Child::start(&self.ffmpeg, &self.rungs, first_in, id, events, tasks) {
             Ok(child) => child,
             Err(error) => {
                 tracing::warn!(%error, "ffmpeg does not start");
@@ -204,11 +213,7 @@ impl Supervisor {
             }
         };
         let mut pace = Pace::new(now);
-        let mut first_in = 0;
-        for (index, frame) in replay.into_iter().enumerate() {
-            if index == 0 {
-                first_in = frame.timestamp_ms;
-            }
+        for frame in replay {
             pace.input(frame.timestamp_ms, now);
             // The kept GOP is shorter than the queue.
             let _ = child.feed(frame);
@@ -221,14 +226,14 @@ impl Supervisor {
         let is_current = self.current.as_ref().is_some_and(|running| running.child.id == id);
         let is_before = self.before.as_ref().is_some_and(|before| before.child.id == id);
         match event {
-            ChildEvent::Tag { rung, tag } if is_current => self.current_tag(rung, tag).await,
-            ChildEvent::Tag { rung, tag } if is_before => {
+            ChildEvent::Tag(tag) if is_current => self.current_tag(tag).await,
+            ChildEvent::Tag(tag) if is_before => {
                 let overtaken = self.current.as_ref().is_some_and(|running| {
-                    running.out.get(&rung).is_some_and(|at| *at >= tag.timestamp_ms)
+                    running.out.get(&tag.rung).is_some_and(|at| *at >= tag.timestamp_ms)
                         && running.held.is_empty()
                 });
                 if !overtaken {
-                    self.forward(rung, tag).await;
+                    self.forward(tag).await;
                 }
             }
             ChildEvent::Exited { .. } if is_current && self.draining => {
@@ -238,15 +243,15 @@ impl Supervisor {
             ChildEvent::Exited { reason } if is_current => self.child_lost(&reason).await,
             ChildEvent::Exited { .. } if is_before => self.predecessor_over().await,
             // Of a child that was replaced and forgotten.
-            ChildEvent::Tag { .. } | ChildEvent::Exited { .. } => {}
+            ChildEvent::Tag(_) | ChildEvent::Exited { .. } => {}
         }
     }
 
-    async fn current_tag(&mut self, rung: RenditionName, tag: FlvTag) {
+    async fn current_tag(&mut self, tag: RungTag) {
         let wait = self.before.as_ref().is_some_and(|before| before.goes_first);
         let Some(running) = &mut self.current else { return };
         if !is_header(&tag) {
-            running.out.insert(rung.clone(), tag.timestamp_ms);
+            running.out.insert(tag.rung.clone(), tag.timestamp_ms);
             let all = self
                 .rungs
                 .iter()
@@ -257,13 +262,13 @@ impl Supervisor {
             }
         }
         if wait && running.held.len() < MAX_HELD {
-            running.held.push((rung, tag));
+            running.held.push(tag);
             return;
         }
         if wait {
             self.predecessor_over().await;
         }
-        self.forward(rung, tag).await;
+        self.forward(tag).await;
         // Once it is ahead everywhere, nobody listens to the one before it.
         let forwarded = &self.forwarded;
         let ahead = self.current.as_ref().is_some_and(|running| {
@@ -277,24 +282,26 @@ impl Supervisor {
     async fn predecessor_over(&mut self) {
         self.before = None;
         let held = self.current.as_mut().map(|running| std::mem::take(&mut running.held)).unwrap_or_default();
-        for (rung, tag) in held {
-            self.forward(rung, tag).await;
+        for tag in held {
+            self.forward(tag).await;
         }
     }
 
     /// Gives a tag to the session, unless it had that frame from an earlier child.
-    async fn forward(&mut self, rung: RenditionName, tag: FlvTag) {
+    async fn forward(&mut self, tag: RungTag) {
+        let is_header = is_header(&tag);
+        let RungTag { rung, timestamp_ms, body } = tag;
         if !self.rungs.iter().any(|known| known.name == rung) {
             return;
         }
-        if !is_header(&tag) {
-            if self.forwarded.get(&rung).is_some_and(|last| *last >= tag.timestamp_ms) {
+        if !is_header {
+            if self.forwarded.get(&rung).is_some_and(|last| *last >= timestamp_ms) {
                 return;
             }
-            self.forwarded.insert(rung.clone(), tag.timestamp_ms);
+            self.forwarded.insert(rung.clone(), timestamp_ms);
             self.failed.remove(&rung);
         }
-        self.tell(EncoderEvent::Video { rung, timestamp_ms: tag.timestamp_ms, body: tag.body }).await;
+        self.tell(EncoderEvent::Video { rung, timestamp_ms, body }).await;
     }
 
     async fn child_lost(&mut self, reason: &str) {
@@ -371,7 +378,7 @@ fn largest_first(mut rungs: Vec<LadderRung>) -> Vec<LadderRung> {
     rungs
 }
 
-fn is_header(tag: &FlvTag) -> bool {
+fn is_header(tag: &RungTag) -> bool {
     !matches!(VideoTag::parse(&tag.body), Ok(VideoTag::Frame { .. }))
 }
 

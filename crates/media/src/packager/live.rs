@@ -117,7 +117,7 @@ impl Live {
         if let Some(source) = &self.source {
             let at = source.last.or_else(|| self.plan.edge()).unwrap_or(0);
             announcer.outputs.push_back(Output::Encode {
-                timestamp_ms: timestamp(at),
+                timestamp_ms: at / 1000,
                 body: source.header.clone(),
                 keyframe: false,
                 sequence_header: true,
@@ -238,7 +238,7 @@ impl Live {
     pub(super) fn rung_video(
         &mut self,
         name: &RenditionName,
-        at: u32,
+        at: i64,
         body: &Bytes,
         announcer: &mut Announcer,
     ) {
@@ -404,7 +404,7 @@ pub(super) fn composition(picture: &Picture) -> i64 {
 
 fn encode(picture: &Picture) -> Output {
     Output::Encode {
-        timestamp_ms: timestamp(picture.decode),
+        timestamp_ms: picture.decode / 1000,
         body: picture.body.clone(),
         keyframe: picture.keyframe,
         sequence_header: false,
@@ -424,11 +424,6 @@ fn report_plan(advanced: Advanced, plan: &CutPlan, announcer: &mut Announcer) {
 fn report_silence(from: i64, length: i64, announcer: &mut Announcer) {
     let length = MediaDuration(u64::try_from(length).unwrap_or(0));
     announcer.report(MediaReport::Silence { from: MediaTime(from), length });
-}
-
-/// FLV's 32 bits wrap after 49 days; ffmpeg is restarted at the next discontinuity or crash before then.
-fn timestamp(micros: i64) -> u32 {
-    u32::try_from((micros / 1000).rem_euclid(1 << 32)).unwrap_or(0)
 }
 
 /// A timestamp that steps back by less is an encoder's rounding: the picture is moved behind its predecessor.

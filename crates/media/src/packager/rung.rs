@@ -141,7 +141,7 @@ impl Rung {
 
     pub(super) fn video(
         &mut self,
-        timestamp_ms: u32,
+        timestamp_ms: i64,
         body: &Bytes,
         plan: &CutPlan,
         announcer: &mut Announcer,
@@ -162,7 +162,7 @@ impl Rung {
                     return;
                 }
                 self.waits_for_keyframe = false;
-                let presentation = i64::from(timestamp_ms) + i64::from(composition_ms);
+                let presentation = timestamp_ms + i64::from(composition_ms);
                 let idr = keyframe && nal::is_idr(codec, &data, config.length_size.into());
                 self.picture(presentation, Coded { keyframe, idr, data }, plan, announcer);
             }

@@ -51,7 +51,7 @@ pub(crate) struct Recorder {
     /// The timeline as it stood at the last whole segment: what a worker has stored.
     pub(crate) state: Option<Timeline>,
     pub(crate) inits: Vec<(RenditionName, String, Bytes)>,
-    pub(crate) encodes: Vec<(u32, Bytes, bool, bool)>,
+    pub(crate) encodes: Vec<(i64, Bytes, bool, bool)>,
     pub(crate) reports: Vec<MediaReport>,
     pub(crate) parts: usize,
     pub(crate) first_part_after: Option<i64>,
@@ -117,7 +117,7 @@ impl Recorder {
             } else {
                 pictures += 1;
                 let composition = i32::from_be_bytes([0, body[2], body[3], body[4]]);
-                let presentation = at + u32::try_from(composition).expect("positive");
+                let presentation = at + i64::from(composition);
                 self.packager.rung_video(name, presentation, avc_frame(keyframe, 0, 300));
             }
             self.drain();
