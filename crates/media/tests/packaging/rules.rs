@@ -399,7 +399,7 @@ fn a_rung_that_was_withdrawn_comes_back_with_a_segment_and_is_shown_with_three()
         if made {
             recorder.encode(&name);
         } else {
-            recorder.encodes.clear()
+            recorder.encodes.clear();
         }
         assert!(made || !shown(&recorder), "{half}");
         if shown(&recorder) && !before {
