@@ -22,7 +22,7 @@ export async function browse(): Promise<{ browser: Browser; close: () => Promise
 /** The browser of somebody who was here before: whoever gives the folder keeps it. */
 export function browseAs(profile: string, flags: string[] = []): Promise<Browser> {
   return puppeteer.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    executablePath: path.join(import.meta.dirname, '../bin/chromium-elsewhere'),
     userDataDir: profile,
     args: [
       '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
