@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{AccessTokens, Passwords, Sessions};
+use crate::claim::Claim;
 use crate::client::TrustedProxies;
 use crate::config::{self, Broadcasts, Config, Deadlines, PublicUrls};
 use crate::database;
@@ -47,18 +48,19 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Opens the database and everything else; the listeners are given back to be served.
+    /// Opens the database and everything else; the listeners are given back to be served, the claim to be kept.
     pub(crate) async fn start(
         config: Config,
         shutdown: &CancellationToken,
-    ) -> Result<(Arc<Self>, TcpListener, TcpListener), StartError> {
+    ) -> Result<(Arc<Self>, Option<Claim>, TcpListener, TcpListener), StartError> {
         config.secrets.check()?;
         let (public, internal) = config::addresses(&config);
         tracing::debug!(?public, ?internal, "the api's listeners");
         let deadlines = config.deadlines;
-        let database = database::open(
+        let (database, claim) = database::open(
             &config.database_url,
             config.database_connections,
+            config.sole,
             deadlines.database_start,
             shutdown,
         )
@@ -85,7 +87,7 @@ impl App {
             deadlines,
             readiness: config.readiness,
         };
-        Ok((Arc::new(app), config.public, config.internal))
+        Ok((Arc::new(app), claim, config.public, config.internal))
     }
 
     /// Waits for the lifecycle to take up an order, within its deadline. Whether it did: the wish itself is committed

@@ -30,6 +30,8 @@ pub struct Config {
     pub database_url: SecretString,
     /// Connections to it. All replicas together should stay below 80 % of `max_connections`.
     pub database_connections: u32,
+    /// Whether this process is the only one that may use the database: its lifecycle knows no broadcasts of others.
+    pub sole: bool,
     /// Redis' URL; none keeps limits in this process, which is right for one replica only.
     pub redis_url: Option<SecretString>,
     /// Keys.

@@ -13,6 +13,7 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::claim::Claim;
 use crate::error::{Error, StartError};
 use crate::names;
 
@@ -38,13 +39,15 @@ fn options(url: &SecretString) -> Result<PgConnectOptions, String> {
     })
 }
 
-/// Connects, waiting up to `patience` for a server that is still starting, and migrates.
+/// Connects, waiting up to `patience` for a server that is still starting, and migrates. With `sole` the database is
+/// claimed first, so that nothing of another platform's is changed.
 pub(crate) async fn open(
     url: &SecretString,
     connections: u32,
+    sole: bool,
     patience: Duration,
     shutdown: &CancellationToken,
-) -> Result<PgPool, StartError> {
+) -> Result<(PgPool, Option<Claim>), StartError> {
     let options = options(url).map_err(StartError::DatabaseUrl)?.application_name("caudal-api");
     let address = address(&options);
     let mut connection = reach(&options, &address, patience, shutdown).await?;
@@ -56,6 +59,7 @@ pub(crate) async fn open(
         return Err(refused(format!("it is PostgreSQL {}; expected 15 or later", version / 10_000)));
     }
     connection.close().await?;
+    let claim = if sole { Some(Claim::take(&options, &address, patience, shutdown).await?) } else { None };
     let pool = PgPoolOptions::new()
         .max_connections(connections.max(MIN_CONNECTIONS))
         // Long enough for a burst to pass, short enough that a request's own deadline is not the one that ends it.
@@ -63,7 +67,7 @@ pub(crate) async fn open(
         .connect_lazy_with(options);
     MIGRATIONS.run(&pool).await.map_err(|error| refused(migration_words(&error)))?;
     names::fill_in(&pool).await?;
-    Ok(pool)
+    Ok((pool, claim))
 }
 
 /// When something happened, by another part's clock.

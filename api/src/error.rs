@@ -248,23 +248,6 @@ pub(crate) fn is_outage(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Turns the violation of a named constraint into the error that it means.
-pub(crate) trait OnConstraint<T> {
-    /// `error` in place of a violation of `name`, every other error as it is.
-    fn on_constraint(self, name: &str, error: impl FnOnce() -> Error) -> Result<T, Error>;
-}
-
-impl<T, E: Into<Error>> OnConstraint<T> for Result<T, E> {
-    fn on_constraint(self, name: &str, error: impl FnOnce() -> Error) -> Result<T, Error> {
-        self.map_err(|failed| match failed.into() {
-            Error::Database(sqlx::Error::Database(violated)) if violated.constraint() == Some(name) => {
-                error()
-            }
-            other => other,
-        })
-    }
-}
-
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (status, code) = self.status_and_code();

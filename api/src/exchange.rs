@@ -152,13 +152,20 @@ pub(crate) async fn limit(State(app): State<Arc<App>>, request: Request, next: N
     }
 }
 
-/// What every open watch page and studio asks again and again, whoever looks at it.
+/// What every open home page, watch page and studio asks again and again, whoever looks at it.
 fn is_watching(parts: &Parts) -> bool {
     let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
-    matches!(parts.method, Method::GET | Method::HEAD) && route.is_some_and(|route| WATCHED.contains(&route))
+    let reads = matches!(parts.method, Method::GET | Method::HEAD);
+    reads && route.is_some_and(|route| WATCHED.contains(&route) || route == LIST && !is_search(parts))
+}
+
+/// A person types those, and they cost more.
+fn is_search(parts: &Parts) -> bool {
+    parts.uri.query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("q=")))
 }
 
 const WATCHED: [&str; 3] = ["/api/streams/{id}", "/api/streams/{id}/health", "/api/streams/open"];
+const LIST: &str = "/api/streams";
 
 fn origin(app: &App, parts: &Parts) -> Result<IpAddr, Error> {
     Client::origin(app, parts).ok_or_else(|| Error::Internal("a request without a peer".into()))

@@ -19,6 +19,7 @@ mod app;
 mod auth;
 mod background;
 mod bans;
+mod claim;
 mod client;
 mod config;
 mod database;
@@ -60,7 +61,7 @@ use app::App;
 /// # Errors
 /// When a secret is too weak, the database does not answer or does not take the migrations, or a listener fails.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), StartError> {
-    let (app, public, internal) = App::start(config, &shutdown).await?;
+    let (app, claim, public, internal) = App::start(config, &shutdown).await?;
     let readiness = app.readiness.clone();
 
     let mut tasks: JoinSet<Result<(), StartError>> = JoinSet::new();
@@ -72,6 +73,13 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Star
         tasks.spawn(async move { server.serve(router, shutdown).await.map_err(StartError::Listener) });
     }
     background::spawn(&mut tasks, &app, &shutdown);
+    if let Some(claim) = claim {
+        let shutdown = shutdown.clone();
+        tasks.spawn(async move {
+            claim.keep(shutdown).await;
+            Ok(())
+        });
+    }
     if let Some(redis) = app.redis.clone() {
         let shutdown = shutdown.clone();
         tasks.spawn(async move {

@@ -28,7 +28,11 @@ pub(crate) async fn pages(State(app): State<Arc<App>>, request: Request) -> Resp
     };
     let path = request.uri().path().to_owned();
     let (parts, _) = request.into_parts();
+    let may_be_a_file = may_be_a_file(&path);
     if path.starts_with(HASHED) {
+        if !may_be_a_file {
+            return Error::NotFound("this file").into_response();
+        }
         let found = serve(folder, of(&parts, parts.uri.clone())).await;
         return match found.status() {
             // A page of an older build asks for it: a page in place of its script would only puzzle the browser.
@@ -37,6 +41,7 @@ pub(crate) async fn pages(State(app): State<Arc<App>>, request: Request) -> Resp
         };
     }
     if path != "/"
+        && may_be_a_file
         && let Some(found) = revalidated(folder, &parts, parts.uri.clone()).await
     {
         return found;
@@ -68,6 +73,14 @@ async fn serve(folder: &Path, request: Request) -> Response {
         Ok(response) => response.map(Body::new),
         Err(never) => match never {},
     }
+}
+
+/// Whether one of the files could have this address. The file system fails in ways of its own at others, and that would be
+/// answered as the server's fault.
+fn may_be_a_file(path: &str) -> bool {
+    path.len() <= LONGEST_PATH
+        && !path.contains("%00")
+        && path.split('/').all(|name| name.len() <= LONGEST_NAME)
 }
 
 /// The answer for a file whose name holds a hash of what is in it.
@@ -145,6 +158,9 @@ fn not_built() -> Response {
 /// Vite puts everything whose name carries its hash here.
 const HASHED: &str = "/assets/";
 const INDEX: &str = "index.html";
+/// Bytes, as Linux has them for a name; ours are far below.
+const LONGEST_NAME: usize = 255;
+const LONGEST_PATH: usize = 1024;
 /// Bytes. What keeps its name is a page of a kilobyte, a picture and a small script.
 const LARGEST_REVALIDATED: usize = 4 * 1024 * 1024;
 /// Answered by `revalidated` itself, or not at all: nobody needs a part of so small a file.

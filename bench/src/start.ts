@@ -1,5 +1,5 @@
 import { api } from '../../e2e/src/account.ts';
-import { browse, type Page } from '../../e2e/src/browser.ts';
+import { browse, CHROMIUM, type Page } from '../../e2e/src/browser.ts';
 import { parse } from '../../e2e/src/playlist.ts';
 import { until } from '../../e2e/src/process.ts';
 import { Publisher } from './publisher.ts';
@@ -12,7 +12,7 @@ const STARTS = Number(process.env.BENCH_RUNS ?? 7);
 /** From the publisher's first keyframe to what can be fetched, and to what is seen. */
 export async function measureStart(): Promise<void> {
   const recording = await Recording.make({ size: '1280x720', bitrate: '2500k' });
-  const { browser, close } = await browse();
+  const { browser, close } = await browse(CHROMIUM);
   const [accepted, fetchable, shown]: number[][] = [[], [], []];
   const set = await stage();
   try {

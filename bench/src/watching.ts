@@ -1,4 +1,4 @@
-import { browse, type Page } from '../../e2e/src/browser.ts';
+import { browse, CHROMIUM, type Page } from '../../e2e/src/browser.ts';
 import { until } from '../../e2e/src/process.ts';
 import { BITS, BLOCK } from './clock.ts';
 import { pause } from './table.ts';
@@ -23,7 +23,7 @@ export interface Seen {
 
 /** Opens a page with a video, and reads the clock in its frames for `seconds`, after `settle` seconds. */
 export async function watch(url: string, settle: number, seconds: number): Promise<Seen> {
-  const { browser, close } = await browse();
+  const { browser, close } = await browse(CHROMIUM);
   try {
     const page = await browser.newPage();
     await page.setViewport({ width: 1280, height: 900 });

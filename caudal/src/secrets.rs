@@ -30,11 +30,12 @@ pub const SECRET_NAMES: &[&str] = &[
 pub struct MasterSecret(SecretBox<Vec<u8>>);
 
 impl MasterSecret {
-    /// From `CAUDAL_SECRET`, else from `{folder}/master`, which is made (mode 0600) if it is not there.
+    /// From `CAUDAL_SECRET`, else from `{folder}/master`, which is made (mode 0600) if it is not there. Where `database` is
+    /// one already, that is said as an error: it was written with another secret, which may still be in a backup.
     ///
     /// # Errors
     /// When the secret is too short, or the file cannot be read or made.
-    pub fn load_or_create(folder: &Path) -> anyhow::Result<Self> {
+    pub fn load_or_create(folder: &Path, database: &Path) -> anyhow::Result<Self> {
         if let Some(given) = secret::read("CAUDAL_SECRET")? {
             anyhow::ensure!(
                 given.expose_secret().len() >= MIN_LENGTH,
@@ -46,7 +47,19 @@ impl MasterSecret {
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                create(folder, &path).with_context(|| format!("cannot make {}", path.display()))?
+                let bytes =
+                    create(folder, &path).with_context(|| format!("cannot make {}", path.display()))?;
+                if database.join("PG_VERSION").exists() {
+                    tracing::error!(
+                        database = %database.display(),
+                        made = %path.display(),
+                        otherwise = "all streamers need new stream keys, everybody has to log in again, and earlier broadcasts \
+                                     in storage are not known as this platform's",
+                        "the secret that the database was written with is not there, so a new one is made; to have the old one \
+                         back, stop, and restore secrets/ from the backup, or set CAUDAL_SECRET as it was"
+                    );
+                }
+                bytes
             }
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };
@@ -132,8 +145,8 @@ mod tests {
     fn the_master_secret_is_made_once_and_only_its_owner_can_read_it() {
         let folder = tempfile::tempdir().unwrap();
         let secrets = folder.path().join("secrets");
-        let first = MasterSecret::load_or_create(&secrets).unwrap();
-        let second = MasterSecret::load_or_create(&secrets).unwrap();
+        let first = MasterSecret::load_or_create(&secrets, &folder.path().join("postgres")).unwrap();
+        let second = MasterSecret::load_or_create(&secrets, &folder.path().join("postgres")).unwrap();
         assert_eq!(first.derive("a"), second.derive("a"));
         assert_ne!(first.derive("a"), first.derive("b"));
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -145,7 +158,8 @@ mod tests {
     fn a_damaged_master_secret_stops_the_start() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("master"), "short").unwrap();
-        let error = MasterSecret::load_or_create(folder.path()).err().unwrap();
+        let error =
+            MasterSecret::load_or_create(folder.path(), &folder.path().join("postgres")).err().unwrap();
         assert!(error.to_string().contains("damaged"), "{error}");
     }
 
@@ -174,7 +188,7 @@ mod tests {
         let path = folder.path().join("master");
         std::os::unix::fs::symlink("/nowhere/at/all", &path).unwrap();
         fs::write(folder.path().join("master.new"), "theirs").unwrap();
-        assert!(MasterSecret::load_or_create(folder.path()).is_err());
+        assert!(MasterSecret::load_or_create(folder.path(), &folder.path().join("postgres")).is_err());
         assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
         assert_eq!(fs::read(folder.path().join("master.new")).unwrap(), b"theirs");
     }

@@ -39,7 +39,8 @@ pub(super) struct FullAt(pub(super) Duration);
 impl FullAt {
     /// Counts a request at `now`; a refused one does not count.
     pub(super) fn count(&mut self, quota: Quota, now: Duration) -> Verdict {
-        let full_at = self.0.max(now) + quota.interval;
+        // Further away than an empty bucket is only what was counted before the clock was set back.
+        let full_at = self.0.clamp(now, now + quota.window()) + quota.interval;
         let (full_at, retry_after) = match full_at.checked_sub(now + quota.window()) {
             None | Some(Duration::ZERO) => (full_at, None),
             Some(too_early) => (full_at.saturating_sub(quota.interval), Some(too_early)),
@@ -82,6 +83,18 @@ mod tests {
         let mut bucket = FullAt::default();
         assert_eq!(bucket.count(quota, MINUTE).retry_after, None);
         assert_eq!(bucket.count(quota, Duration::from_secs(50)).retry_after, Some(Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn a_clock_that_was_hours_ahead_makes_nobody_wait_for_hours() {
+        let quota = Quota::new(2, MINUTE);
+        let (ahead, now) = (Duration::from_secs(8_000), Duration::from_secs(800));
+        let mut bucket = FullAt::default();
+        for _ in 0..5 {
+            bucket.count(quota, ahead);
+        }
+        assert_eq!(bucket.count(quota, now).retry_after, Some(quota.interval));
+        assert_eq!(bucket.count(quota, now + quota.interval).retry_after, None);
     }
 
     proptest! {

@@ -41,7 +41,7 @@ local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local window = interval * burst
-local full_at = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now) + interval
+local full_at = math.min(math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now), now + window) + interval
 local too_early = full_at - now - window
 if too_early > 0 then
     return { 0, full_at - interval - now, too_early }

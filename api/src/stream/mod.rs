@@ -6,6 +6,8 @@ mod owner;
 mod row;
 mod view;
 
+use std::collections::HashSet;
+
 pub(crate) use ending::{BANNED, End, close_lost, close_unused, order_end, request_end};
 pub(crate) use owned::{OwnedStream, StreamPath};
 pub(crate) use owner::Owner;
@@ -23,19 +25,18 @@ pub(crate) async fn set_categories(
     stream: uuid::Uuid,
     categories: &[uuid::Uuid],
 ) -> Result<(), Error> {
-    use crate::error::OnConstraint as _;
-
     sqlx::query!("delete from stream_categories where stream_id = $1", stream).execute(&mut *db).await?;
-    sqlx::query!(
+    let known = sqlx::query!(
         r#"insert into stream_categories (stream_id, category_id)
-           select $1, category from unnest($2::uuid[]) as category on conflict do nothing"#,
+           select $1, id from categories where id = any($2) for key share"#,
         stream,
         categories
     )
     .execute(db)
-    .await
-    .on_constraint("stream_categories_category_known", || {
-        Error::Invalid(vec![FieldError::new("/categoryIds", "unknown", "there is no such category")])
-    })?;
-    Ok(())
+    .await?;
+    let wanted: HashSet<_> = categories.iter().collect();
+    if usize::try_from(known.rows_affected()).is_ok_and(|known| known == wanted.len()) {
+        return Ok(());
+    }
+    Err(Error::Invalid(vec![FieldError::new("/categoryIds", "unknown", "there is no such category")]))
 }

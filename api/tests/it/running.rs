@@ -65,6 +65,7 @@ impl Running {
             internal,
             database_url: database.url.clone().into(),
             database_connections: 8,
+            sole: false,
             redis_url: None,
             secrets: Secrets {
                 jwt: JWT_SECRET.into(),

@@ -13,7 +13,7 @@ use secrecy::ExposeSecret as _;
 use super::given::shown;
 use super::{Faults, Given, Settings};
 use crate::secrets::{MIN_LENGTH, SECRET_NAMES};
-use crate::standalone::default_data_folder;
+use crate::standalone::{OURS_ALONE, default_data_folder};
 
 /// Looks at everything that the settings of the platform name.
 ///
@@ -23,6 +23,7 @@ pub fn check(settings: &Settings, given: &Given) -> Result<(), Faults> {
     let mut faults = ports(settings, given);
     faults.extend(certificate(settings, given).err());
     faults.extend(folders(settings, given));
+    faults.extend(media_among_data(settings, given).err());
     faults.extend(web_pages(settings, given).err());
     faults.extend(ffmpeg(settings, given).err());
     if settings.jwt_expires_in.0 > settings.jwt_refresh_expires_in.0 {
@@ -115,6 +116,34 @@ fn folders(settings: &Settings, given: &Given) -> Vec<String> {
         }
     }
     faults
+}
+
+/// Segments in a folder of the platform's own, which are all in the data folder.
+fn media_among_data(settings: &Settings, given: &Given) -> Result<(), String> {
+    let media = settings.storage.hls_path.as_deref().filter(|_| settings.storage.s3_bucket.is_none());
+    let (Some(media), Some(data)) = (media, settings.data_dir.clone().or_else(default_data_folder)) else {
+        return Ok(());
+    };
+    let place = without_links(media);
+    match OURS_ALONE.iter().find(|name| place.starts_with(without_links(&data.join(name)))) {
+        None => Ok(()),
+        Some(name) => Err(format!(
+            "{} is {}: that is in {}, which the platform keeps for itself; expected a folder of its own, as in {}",
+            given.name("HLS_PATH"),
+            shown(media.as_os_str()),
+            data.join(name).display(),
+            data.join("media").display()
+        )),
+    }
+}
+
+/// Where a path leads, as far as it exists.
+fn without_links(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let real = absolute
+        .ancestors()
+        .find_map(|there| Some(there.canonicalize().ok()?.join(absolute.strip_prefix(there).ok()?)));
+    real.unwrap_or(absolute)
 }
 
 /// A folder that can be written, or that can be made. Rights alone do not tell: disks are mounted read-only, and root may

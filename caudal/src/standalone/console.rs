@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use caudal_directory::{LocalDirectory, Notice, StreamDirectory as _};
+use caudal_service::logs::StandardOutput;
 use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -14,25 +15,28 @@ use crate::settings::{LogFormatSetting, Settings};
 /// Standard output, for a person or for a program.
 pub struct Console {
     format: LogFormatSetting,
+    output: StandardOutput,
 }
 
 impl Console {
     /// Writes in this format.
     pub fn new(format: LogFormatSetting) -> Self {
-        Self { format }
+        Self { format, output: StandardOutput::new(format.into()) }
     }
 
     /// Something is being done that takes a moment.
     pub fn progress(&self, what: &str) {
         match self.format {
-            LogFormatSetting::Text => line(&format!("  {what} …")),
-            LogFormatSetting::Json => line(&json!({"event": "progress", "what": what}).to_string()),
+            LogFormatSetting::Text => self.output.line(&format!("  {what} …")),
+            LogFormatSetting::Json => {
+                self.output.line(&json!({"event": "progress", "what": what}).to_string());
+            }
         }
     }
 
     /// Everything is up.
     pub fn ready(&self, addresses: &Addresses, data: &Path, settings: &Settings) {
-        line(&match self.format {
+        self.output.line(&match self.format {
             LogFormatSetting::Json => ready_json(addresses),
             LogFormatSetting::Text => ready_text(addresses, data, settings),
         });
@@ -53,11 +57,11 @@ impl Console {
     fn notice(&self, notice: &Notice, directory: &LocalDirectory, addresses: &Addresses) {
         let watch = format!("{}/watch/{}", addresses.web, notice.stream);
         if self.format == LogFormatSetting::Text {
-            line(&format!("  {}  {notice}  {watch}", clock()));
+            self.output.line(&format!("  {}  {notice}  {watch}", clock()));
             return;
         }
         let record = directory.get(notice.stream);
-        line(
+        self.output.line(
             &json!({
                 "event": "stream",
                 "stream": notice.stream,
@@ -111,13 +115,6 @@ fn ready_text(addresses: &Addresses, data: &Path, settings: &Settings) -> String
     }
     text.push_str("  Times are UTC. Ctrl-C ends it.\n");
     text
-}
-
-/// A closed terminal is no reason to end streams.
-fn line(text: &str) {
-    use std::io::Write as _;
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
 /// Hours, minutes and seconds, UTC, as the logs have them.

@@ -1,7 +1,8 @@
 //! The data folder, and the lock that keeps a second platform out of it.
 
 use std::fs::{self, File};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -31,11 +32,9 @@ impl Folders {
             Some(folder) => folder.clone(),
             None => default_data_folder().context("there is no HOME to keep data in; set CAUDAL_DATA_DIR")?,
         };
-        // PostgreSQL, which does not run as root, must be able to pass through.
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(&data)
+        // PostgreSQL, which does not run as root, must be able to pass through, whatever root's umask is.
+        let mode = geteuid().is_root().then(|| fs::Permissions::from_mode(0o755));
+        make(&data, mode.as_ref())
             .with_context(|| format!("CAUDAL_DATA_DIR: cannot make {}", data.display()))?;
         let data = data.canonicalize().with_context(|| format!("CAUDAL_DATA_DIR: {}", data.display()))?;
         let lock = lock(&data.join("lock"))?;
@@ -48,10 +47,33 @@ impl Folders {
         self.data.join("secrets")
     }
 
+    /// The database, if it is our own.
+    pub fn postgres(&self) -> PathBuf {
+        self.data.join("postgres")
+    }
+
     /// For the local directory.
     pub fn streams(&self) -> PathBuf {
         self.data.join("streams")
     }
+}
+
+/// Makes a folder, and those above it that are missing, with this mode or the one that the umask leaves. A folder that is
+/// there already keeps its own.
+fn make(folder: &Path, mode: Option<&fs::Permissions>) -> io::Result<()> {
+    let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    let mut missing: Vec<&Path> = folder.ancestors().take_while(is_missing).collect();
+    while let Some(outermost) = missing.pop() {
+        match fs::create_dir(outermost) {
+            // Somebody else made it meanwhile, and its mode is theirs.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && outermost.is_dir() => continue,
+            made => made?,
+        }
+        if let Some(mode) = mode {
+            fs::set_permissions(outermost, mode.clone())?;
+        }
+    }
+    if folder.is_dir() { Ok(()) } else { Err(io::ErrorKind::NotADirectory.into()) }
 }
 
 fn lock(path: &Path) -> anyhow::Result<Flock<File>> {
@@ -70,6 +92,10 @@ fn lock(path: &Path) -> anyhow::Result<Flock<File>> {
     }
 }
 
+/// Those in the data folder in which nothing else may be. PostgreSQL refuses a database with strange files in it, and what
+/// is in the others is not for a file server.
+pub const OURS_ALONE: [&str; 4] = ["postgres", "postgres.socket", "secrets", "streams"];
+
 /// Where data is kept unless somebody says otherwise; nowhere for a user without a home.
 pub fn default_data_folder() -> Option<PathBuf> {
     if geteuid().is_root() {
@@ -83,6 +109,24 @@ pub fn default_data_folder() -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn folders_that_are_made_get_their_mode_whatever_the_umask_is_and_others_keep_theirs() {
+        let parent = tempfile::tempdir().unwrap();
+        let mode = |folder: &Path| fs::metadata(folder).unwrap().permissions().mode() & 0o777;
+        fs::set_permissions(parent.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        let data = parent.path().join("srv/data");
+        // More than the usual umask leaves.
+        make(&data, Some(&fs::Permissions::from_mode(0o777))).unwrap();
+        assert_eq!(
+            (mode(parent.path()), mode(&parent.path().join("srv")), mode(&data)),
+            (0o700, 0o777, 0o777)
+        );
+        make(&data, Some(&fs::Permissions::from_mode(0o755))).unwrap();
+        assert_eq!(mode(&data), 0o777, "it was there");
+        fs::write(data.join("file"), "").unwrap();
+        assert!(make(&data.join("file"), None).is_err());
+    }
 
     #[test]
     fn a_folder_that_is_in_use_is_refused_and_free_again_afterwards() {

@@ -20,7 +20,7 @@ use crate::secrets::MasterSecret;
 use crate::settings::{self, Settings};
 use console::Console;
 use folders::Folders;
-pub use folders::default_data_folder;
+pub use folders::{OURS_ALONE, default_data_folder};
 use postgres::Postgres;
 use roles::{Listeners, Roles};
 
@@ -33,7 +33,7 @@ pub async fn run(settings: Settings, lines: LogLines) -> anyhow::Result<()> {
     let console = Console::new(settings.logs.format);
     warn_of_what_is_missing(&settings);
     let folders = Folders::open(&settings)?;
-    let master = MasterSecret::load_or_create(&folders.secrets())?;
+    let master = MasterSecret::load_or_create(&folders.secrets(), &folders.postgres())?;
     // Before anything is started: a port that is taken is the likeliest thing to be wrong.
     let listeners = Listeners::bind(&settings).await?;
 

@@ -1,15 +1,16 @@
 //! A PostgreSQL of our own: Debian's binaries, a cluster in the data folder, an unprivileged user, and a unix socket in
-//! a short private folder. Nothing of the machine's own cluster is touched.
+//! a private folder. Nothing of the machine's own cluster is touched.
 
 mod cluster;
 mod installed;
+mod pid_file;
+mod socket;
 
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fs;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -17,9 +18,11 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use cluster::Found;
 use installed::{Installed, Owner};
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, geteuid};
+use nix::unistd::Pid;
+use pid_file::{Fate, PidFile, Socket, State};
 use secrecy::SecretString;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, sleep, timeout};
@@ -28,6 +31,8 @@ use tokio_util::sync::CancellationToken;
 /// A running PostgreSQL.
 pub struct Postgres {
     server: Server,
+    /// The same for as long as this process runs, because `url` names it.
+    socket_folder: PathBuf,
     url: SecretString,
 }
 
@@ -73,6 +78,7 @@ impl Postgres {
         let owner = Owner::find()?;
         cluster::sweep(data);
         if cluster::inspect(&data.join("postgres"), &owner)? == Found::Nothing {
+            cluster::check_reachable(data, &owner).await?;
             progress("Making the database (once)");
             unless_stopped(shutdown, cluster::make(&installed.newest()?, data, &owner)).await?;
         }
@@ -84,30 +90,43 @@ impl Postgres {
             Some(pid) => Server::Adopted(pid),
             None => layout.start_guarded()?,
         };
-        let mut postgres = Self { server, url: layout.url() };
+        let socket_folder = layout.socket_folder.clone();
+        let mut postgres = Self { server, socket_folder, url: layout.url() };
         let ready = async {
             postgres.wait_until_ready(&layout).await?;
             layout.check_database().await
         };
         if let Err(error) = unless_stopped(shutdown, ready).await {
-            postgres.stop().await;
+            postgres.end().await;
             return Err(error);
         }
         Ok(postgres)
     }
 
-    /// Starts it again whenever it has ended, for as long as this is awaited. A cluster that is missing is not made anew:
-    /// an empty database would pass for the lost one.
+    /// Starts it again whenever it has ended or its socket was removed, for as long as this is awaited. A cluster that is
+    /// missing is not made anew: an empty database would pass for the lost one.
     pub async fn keep_running(&mut self, data: &Path) -> Infallible {
         loop {
-            self.ended().await;
-            tracing::error!(
-                "PostgreSQL has ended and is started again; live streams go on, but nobody can log in or go live until then"
-            );
+            let socket_folder = self.socket_folder.clone();
+            tokio::select! {
+                () = self.ended() => tracing::error!(
+                    "PostgreSQL has ended and is started again; live streams go on, but nobody can log in or go live until then"
+                ),
+                // It would never listen there again.
+                () = socket::removed(&socket_folder, LOOK_FOR_SOCKET) => {
+                    tracing::error!(
+                        folder = %socket_folder.display(),
+                        "somebody removed PostgreSQL's socket, so it is started again; live streams go on, but nobody can log \
+                         in or go live until then"
+                    );
+                    self.end().await;
+                }
+            }
             let mut pause = FIRST_RESTART;
             loop {
                 sleep(pause).await;
-                match Self::start_again(data).await {
+                let again = Self::start_again(data, socket_folder.clone()).await;
+                match again {
                     Ok(started) => {
                         *self = started;
                         tracing::info!("PostgreSQL runs again");
@@ -125,10 +144,11 @@ impl Postgres {
         }
     }
 
-    async fn start_again(data: &Path) -> anyhow::Result<Self> {
-        let layout = Layout::find(&Installed::debian(), data, Owner::find()?).with_context(|| {
+    async fn start_again(data: &Path, socket_folder: PathBuf) -> anyhow::Result<Self> {
+        let found = Layout::find(&Installed::debian(), data, Owner::find()?).with_context(|| {
             format!("{} is no database any more: restore it from a backup", data.join("postgres").display())
         })?;
+        let layout = Layout { socket_folder, ..found };
         // Whoever no longer awaits this drops it.
         Self::start_existing(layout, &CancellationToken::new()).await
     }
@@ -147,16 +167,20 @@ impl Postgres {
     }
 
     /// Ends it, open transactions rolled back, and waits until it is gone.
-    pub async fn stop(self) {
-        let stopped = match self.server {
-            Server::Guarded(mut guard, pipe) => {
-                drop(pipe);
+    pub async fn stop(mut self) {
+        self.end().await;
+    }
+
+    async fn end(&mut self) {
+        let stopped = match &mut self.server {
+            Server::Guarded(guard, pipe) => {
+                drop(pipe.take());
                 timeout(STOP_DEADLINE, guard.wait()).await.is_ok()
             }
             Server::Adopted(pid) => {
                 // Nothing to be done if it has gone already.
-                let _ = kill(pid, Signal::SIGINT);
-                gone(pid, STOP_DEADLINE).await
+                let _ = kill(*pid, Signal::SIGINT);
+                gone(*pid, STOP_DEADLINE).await
             }
         };
         if !stopped {
@@ -167,12 +191,24 @@ impl Postgres {
     async fn wait_until_ready(&mut self, layout: &Layout) -> anyhow::Result<()> {
         let deadline = Instant::now() + START_DEADLINE;
         loop {
-            if let Server::Guarded(guard, _) = &mut self.server
-                && let Some(status) = guard.try_wait()?
-            {
-                bail!("PostgreSQL ended at its start ({status}):\n{}", layout.log_tail());
+            match &mut self.server {
+                Server::Guarded(guard, _) => {
+                    if let Some(status) = guard.try_wait()? {
+                        bail!("PostgreSQL ended at its start ({status}):\n{}", layout.log_tail());
+                    }
+                }
+                Server::Adopted(pid) => {
+                    // Whatever ended the earlier run may end its server only now.
+                    if gone(*pid, Duration::ZERO).await {
+                        self.server = layout.start_guarded()?;
+                    }
+                }
             }
-            if layout.pid_file().is_some_and(|pid_file| pid_file.ready) {
+            // A server that was killed leaves its file, which says that it is ready.
+            if let Some(said) = layout.pid_file()
+                && said.state == State::Ready
+                && kill(said.pid, None) != Err(Errno::ESRCH)
+            {
                 return Ok(());
             }
             ensure!(Instant::now() < deadline, "PostgreSQL was not ready in time:\n{}", layout.log_tail());
@@ -190,14 +226,6 @@ async fn unless_stopped<T>(
     shutdown.run_until_cancelled(work).await.unwrap_or_else(|| Err(anyhow!("the start was interrupted")))
 }
 
-/// What `postmaster.pid` says.
-struct PidFile {
-    pid: Pid,
-    /// None until the server listens.
-    socket_folder: Option<PathBuf>,
-    ready: bool,
-}
-
 impl Layout {
     /// Where everything of an existing database is.
     fn find(installed: &Installed, data: &Path, owner: Owner) -> anyhow::Result<Self> {
@@ -209,13 +237,14 @@ impl Layout {
         // As `/proc` will name it, should it be behind a link.
         let cluster = cluster.canonicalize().with_context(|| cluster.display().to_string())?;
         private(&cluster)?;
-        Ok(Self { binaries, cluster, socket_folder: socket_folder(data), owner })
+        let socket_folder = socket::folder(data, &owner);
+        Ok(Self { binaries, cluster, socket_folder, owner })
     }
 
     /// Runs PostgreSQL under a shell that ends it once its standard input does: the kernel closes that pipe even when
     /// this process is killed outright.
     fn start_guarded(&self) -> anyhow::Result<Server> {
-        make_socket_folder(&self.socket_folder, &self.owner).with_context(|| {
+        socket::make_folder(&self.socket_folder, &self.owner).with_context(|| {
             format!("cannot make PostgreSQL's socket folder {}", self.socket_folder.display())
         })?;
         let log = self.open_log().with_context(|| format!("cannot write {}", self.log_path().display()))?;
@@ -238,6 +267,8 @@ impl Layout {
                 "-c",
                 "max_connections=64",
             ])
+            // Not what a failed query was about: a stream key may have been typed into the field for an address.
+            .args(["-c", "log_error_verbosity=terse", "-c", "log_min_error_statement=panic"])
             .args(["-c", "shared_buffers=64MB", "-c", "logging_collector=off", "-c"])
             .arg(socket)
             .stdin(Stdio::piped())
@@ -249,34 +280,45 @@ impl Layout {
         Ok(Server::Guarded(Box::new(guard), pipe))
     }
 
-    /// A server that is still there from before. One whose guard is just ending it is waited for, and one that somebody
-    /// else started is not ours to use or to end.
+    /// A server that is still there from before. One that is ending, or is just being ended by its guard, is waited for,
+    /// and one that somebody else started is not ours to use or to end.
     async fn survivor(&self) -> anyhow::Result<Option<Pid>> {
         let Some(PidFile { pid, .. }) = self.pid_file() else { return Ok(None) };
         let ours = fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|folder| folder == self.cluster);
         if !ours || gone(pid, GUARD_GRACE).await {
             return Ok(None);
         }
-        let elsewhere = self.pid_file().and_then(|file| file.socket_folder);
-        if let Some(folder) = elsewhere.filter(|folder| *folder != self.socket_folder) {
-            bail!(
+        let socket = if socket::is_missing(&self.socket_folder) { Socket::Missing } else { Socket::There };
+        match Fate::of(pid, self.pid_file().as_ref(), &self.socket_folder, socket) {
+            Fate::TakenUp => {
+                tracing::info!(%pid, "taking up the PostgreSQL of an earlier run");
+                return Ok(Some(pid));
+            }
+            Fate::AwaitedUntilGone => {
+                tracing::info!(%pid, "waiting for the end of an earlier run's PostgreSQL");
+            }
+            Fate::Ended => {
+                tracing::warn!(%pid, "ending the PostgreSQL of an earlier run, whose socket was removed");
+                // Nothing to be done if it has gone already.
+                let _ = kill(pid, Signal::SIGINT);
+            }
+            Fate::NotOurs(folder) => bail!(
                 "a PostgreSQL that this platform did not start (process {pid}, socket in {}) uses {}; end it first",
                 folder.display(),
                 self.cluster.display()
-            );
+            ),
         }
-        tracing::info!(%pid, "taking up the PostgreSQL of an earlier run");
-        Ok(Some(pid))
+        ensure!(
+            gone(pid, SURVIVOR_DEADLINE).await,
+            "the PostgreSQL of an earlier run (process {pid}) has not ended within {} s; try again later, or end it \
+             (kill -QUIT {pid})",
+            SURVIVOR_DEADLINE.as_secs()
+        );
+        Ok(None)
     }
 
     fn pid_file(&self) -> Option<PidFile> {
-        let text = fs::read_to_string(self.cluster.join("postmaster.pid")).ok()?;
-        let lines: Vec<&str> = text.lines().map(str::trim).collect();
-        Some(PidFile {
-            pid: Pid::from_raw(lines.first()?.parse().ok()?),
-            socket_folder: lines.get(4).filter(|folder| !folder.is_empty()).map(PathBuf::from),
-            ready: lines.get(7).is_some_and(|status| *status == "ready"),
-        })
+        PidFile::parse(&fs::read_to_string(self.cluster.join("postmaster.pid")).ok()?)
     }
 
     /// Whether there is a database to connect to. One that is missing is not made: it would pass for the lost one.
@@ -298,7 +340,7 @@ impl Layout {
     }
 
     fn url(&self) -> SecretString {
-        let host = self.socket_folder.to_string_lossy().replace('/', "%2F");
+        let host = socket::url_host(&self.socket_folder);
         format!("postgresql://caudal@{host}/caudal").into()
     }
 
@@ -356,37 +398,6 @@ fn private(cluster: &Path) -> anyhow::Result<()> {
     open().with_context(|| format!("cannot make {} private", cluster.display()))
 }
 
-/// Outside of the data folder, whose path can be too long: that of a unix socket may have 107 bytes.
-fn socket_folder(data: &Path) -> PathBuf {
-    let mut hasher = DefaultHasher::new();
-    data.hash(&mut hasher);
-    let runtime = if geteuid().is_root() {
-        PathBuf::from("/run")
-    } else {
-        let given = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_dir());
-        given.unwrap_or_else(std::env::temp_dir)
-    };
-    runtime.join(format!("caudal-{}-{:08x}", geteuid(), hasher.finish() & 0xffff_ffff))
-}
-
-/// A folder that only PostgreSQL's user can enter. One that is somebody else's, or a link, is refused: in a shared
-/// temporary folder it could have been put there for us.
-fn make_socket_folder(path: &Path, owner: &Owner) -> io::Result<()> {
-    match fs::DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => return owner.give(path),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(error),
-    }
-    let found = fs::symlink_metadata(path)?;
-    if !found.is_dir() || !owner.owns(&found) {
-        return Err(io::Error::other("something of another user's is there"));
-    }
-    if found.permissions().mode() & 0o777 == 0o700 {
-        return Ok(());
-    }
-    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
-}
-
 /// Whether the process is gone by the end of `patience`. It is not our child, so there is nothing to wait on.
 async fn gone(pid: Pid, patience: Duration) -> bool {
     let deadline = Instant::now() + patience;
@@ -411,6 +422,10 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 /// The guard of a killed run needs a moment to end its server.
 const GUARD_GRACE: Duration = Duration::from_secs(5);
+/// Its last checkpoint may have much to write to a slow disk.
+const SURVIVOR_DEADLINE: Duration = Duration::from_secs(60);
+/// One look is one call of the system.
+const LOOK_FOR_SOCKET: Duration = Duration::from_secs(3);
 const FIRST_RESTART: Duration = Duration::from_secs(1);
 /// A person who mends something by hand does not wait longer than this to see whether it helped.
 const LAST_RESTART: Duration = Duration::from_secs(15);

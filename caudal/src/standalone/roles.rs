@@ -205,6 +205,7 @@ impl Roles {
             internal: listeners.internal,
             database_url,
             database_connections: 16,
+            sole: true,
             redis_url: secret::read("REDIS_URL")?,
             secrets: caudal_api::Secrets {
                 jwt: master.jwt()?,

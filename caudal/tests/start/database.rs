@@ -41,6 +41,18 @@ fn a_database_that_refuses_is_said_once_and_at_once() {
 }
 
 #[test]
+fn a_new_secret_beside_a_database_that_was_there_is_said_as_an_error() {
+    let start = Start::new();
+    let postgres = start.folder.path().join("data/postgres");
+    std::fs::create_dir_all(&postgres).unwrap();
+    std::fs::write(postgres.join("PG_VERSION"), "15\n").unwrap();
+    let ended = start.end();
+    assert_eq!(ended.code, Some(1), "not a whole one: {}", ended.stderr);
+    let line = ended.stderr.lines().find(|line| line.contains("restore secrets/ from the backup"));
+    assert!(line.is_some_and(|line| line.contains("ERROR")), "{}", ended.stderr);
+}
+
+#[test]
 fn a_database_where_nothing_listens_is_waited_for_and_named() {
     let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let ended = Start::new().with("DATABASE_URL", format!("postgresql://me:hunter2@{unused}/caudal")).end();

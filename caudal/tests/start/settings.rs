@@ -14,6 +14,11 @@ fn a_setting_that_cannot_work_on_this_machine_ends_the_start_in_words() {
     fs::write(&file, "text").unwrap();
     fs::create_dir(&empty).unwrap();
     let under_a_file = format!("{file}/below");
+    let data = path("data");
+    let (in_postgres, in_secrets) = (format!("{data}/postgres"), format!("{data}/secrets/media"));
+    let behind_a_link = path("link");
+    fs::create_dir_all(format!("{data}/streams")).unwrap();
+    std::os::unix::fs::symlink(format!("{data}/streams"), &behind_a_link).unwrap();
     let missing = path("missing");
     let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -43,6 +48,9 @@ fn a_setting_that_cannot_work_on_this_machine_ends_the_start_in_words() {
         (&[("CAUDAL_DATA_DIR", &file)], "is a file; expected a folder"),
         (&[("CAUDAL_DATA_DIR", "/proc/caudal")], "CAUDAL_DATA_DIR"),
         (&[("HLS_PATH", &file)], "is a file; expected a folder"),
+        (&[("CAUDAL_DATA_DIR", &data), ("HLS_PATH", &in_postgres)], "which the platform keeps for itself"),
+        (&[("CAUDAL_DATA_DIR", &data), ("HLS_PATH", &in_secrets)], "which the platform keeps for itself"),
+        (&[("CAUDAL_DATA_DIR", &data), ("HLS_PATH", &behind_a_link)], "which the platform keeps for itself"),
         (
             &[("PORT", "4711"), ("HLS_PORT", "4711")],
             "PORT and HLS_PORT are both 4711: expected a port for each",

@@ -48,7 +48,7 @@ impl DailyFile {
             fs::create_dir_all(&self.folder)?;
             let path = self.folder.join(file_name(day));
             let file = OpenOptions::new().create(true).append(true).open(&path)?;
-            remove_old(&self.folder);
+            remove_old(&self.folder, day);
             Open { day, path, file }
         };
         Ok(&mut self.open.insert(open).file)
@@ -97,16 +97,19 @@ fn day_of(name: &str) -> Option<NaiveDate> {
     NaiveDate::parse_from_str(day, "%Y-%m-%d").ok().filter(|day| file_name(*day) == name)
 }
 
-/// Removes the oldest files that this module has named. Everything else in the folder is somebody else's.
-fn remove_old(folder: &Path) {
+/// Removes the oldest files that this module has named, but never the one of `today`, which is being written. Everything
+/// else in the folder is somebody else's.
+fn remove_old(folder: &Path, today: NaiveDate) {
     let names = fs::read_dir(folder)
         .into_iter()
         .flatten()
         .flatten()
         .filter_map(|entry| entry.file_name().into_string().ok());
-    let mut days: Vec<NaiveDate> = names.filter_map(|name| day_of(&name)).collect();
-    days.sort_unstable();
-    let surplus = days.len().saturating_sub(KEPT_FILES);
+    let mut days: Vec<NaiveDate> =
+        names.filter_map(|name| day_of(&name)).filter(|day| *day != today).collect();
+    // Days to come are of a clock that was wrong. They go first, or they would take the place of each day that ends.
+    days.sort_unstable_by_key(|day| (*day < today, *day));
+    let surplus = (days.len() + 1).saturating_sub(KEPT_FILES);
     for day in days.into_iter().take(surplus) {
         // What cannot be removed now is tried again tomorrow.
         let _ = fs::remove_file(folder.join(file_name(day)));
@@ -150,6 +153,23 @@ mod tests {
                 && names.contains(&"caudal.2026-12-08.log".to_owned())
         );
         assert_eq!(names.iter().filter(|name| day_of(name).is_none()).count(), 4);
+    }
+
+    #[test]
+    fn files_of_days_to_come_are_removed_before_those_that_are_being_written_or_were() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("caudal.2026-12-31.log"), "").unwrap();
+        for day in 1..=14 {
+            fs::write(folder.path().join(format!("caudal.2030-01-{day:02}.log")), "").unwrap();
+        }
+        let mut daily = DailyFile::by_clock(folder.path(), new_year).unwrap();
+        for line in [b"one\n", b"two\n"] {
+            daily.write_all(line).unwrap();
+        }
+        assert_eq!(fs::read_to_string(folder.path().join("caudal.2027-01-01.log")).unwrap(), "one\ntwo\n");
+        let names = names(folder.path());
+        assert_eq!(names.len(), KEPT_FILES);
+        assert!(names.contains(&"caudal.2026-12-31.log".to_owned()), "{names:?}");
     }
 
     #[test]

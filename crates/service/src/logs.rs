@@ -150,6 +150,28 @@ impl MakeWriter<'_> for LogLines {
     }
 }
 
+/// Standard output, written like the logs: a terminal that stands still, or a pipe that nobody reads, stops nothing but
+/// its lines.
+pub struct StandardOutput {
+    lines: NonBlocking,
+    _queue: Vec<WorkerGuard>,
+}
+
+impl StandardOutput {
+    /// `format` is that of the line which says that lines were left out.
+    pub fn new(format: LogFormat) -> Self {
+        let mut guards = Vec::new();
+        let lines = queue("caudal-output", format, io::stdout(), &mut guards);
+        Self { lines, _queue: guards }
+    }
+
+    /// Queues text with a line break behind it.
+    pub fn line(&self, text: &str) {
+        // See `LogLines::line`.
+        let _ = self.lines.clone().write_all(format!("{text}\n").as_bytes());
+    }
+}
+
 /// Starts logging for this process. Call once, before anything logs, and keep what it returns until the end.
 ///
 /// # Errors
@@ -257,10 +279,10 @@ impl<W: Write> Write for Counting<W> {
             let lines = left_out - self.said;
             // The next line says it if this one cannot be written.
             let _ = match self.format {
-                LogFormat::Text => writeln!(self.place, "caudal: {lines} log lines were left out here"),
+                LogFormat::Text => writeln!(self.place, "caudal: {lines} lines were left out here"),
                 LogFormat::Json => writeln!(
                     self.place,
-                    r#"{{"level":"WARN","target":"caudal","message":"log lines were left out here","lines":{lines}}}"#
+                    r#"{{"level":"WARN","target":"caudal","message":"lines were left out here","lines":{lines}}}"#
                 ),
             };
             self.said = left_out;
@@ -328,6 +350,6 @@ mod tests {
         drop(lines);
         drop(queues);
         let text = String::from_utf8(written.lock().unwrap().clone()).unwrap();
-        assert!(text.contains("log lines were left out here"), "{}", text.len());
+        assert!(text.contains("lines were left out here"), "{}", text.len());
     }
 }

@@ -297,7 +297,8 @@ impl CertificateWatch {
             }
             Ok(_) => return None,
         };
-        let due = self.said.is_none_or(|said| now.duration_since(said).is_ok_and(|since| since >= DAY));
+        // Behind the last time, the clock was set back since.
+        let due = self.said.is_none_or(|said| !now.duration_since(said).is_ok_and(|since| since < DAY));
         due.then(|| {
             self.said = Some(now);
             words

@@ -42,18 +42,12 @@ impl Comeback {
         self.due = Some(now + FIRST_PAUSE);
         Some(rung)
     }
-
-    /// Whether one came back so lately that it has to prove itself.
-    pub(crate) fn is_on_trial(&self, now: Instant) -> bool {
-        self.tried.is_some_and(|tried| now.duration_since(tried) < TRIAL)
-    }
 }
 
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_mins(16);
 /// A rung that is withdrawn after longer than this was not tried in vain.
 const HELD: Duration = Duration::from_mins(5);
-const TRIAL: Duration = Duration::from_secs(15);
 
 #[cfg(test)]
 mod tests {
@@ -105,9 +99,7 @@ mod tests {
     fn what_an_earlier_worker_withdrew_comes_back_too() {
         let now = Instant::now();
         let mut comeback = Comeback::of(vec![rung(720), rung(480)], now);
-        assert!(!comeback.is_on_trial(now));
         assert!(comeback.is_due(now + FIRST_PAUSE));
         assert_eq!(comeback.take(now + FIRST_PAUSE), Some(rung(480)));
-        assert!(comeback.is_on_trial(now + FIRST_PAUSE));
     }
 }

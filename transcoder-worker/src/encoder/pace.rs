@@ -28,19 +28,10 @@ struct Sample {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Judgement {
     KeepsUp,
-    /// Below real time for longer than is borne.
+    /// Below real time for five seconds.
     TooSlow,
     /// Frames go in and none come out.
     Hung,
-}
-
-/// How many slow seconds are borne.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Patience {
-    /// Five.
-    Usual,
-    /// Two: whatever has just come back is only tried, and viewers of the other rungs pay for it.
-    Little,
 }
 
 impl Pace {
@@ -87,7 +78,7 @@ impl Pace {
     }
 
     /// Looks once a second. `first_in` is where the child began; the speed is media time by wall time.
-    pub(crate) fn judge(&mut self, first_in: i64, patience: Patience, now: Instant) -> (Judgement, f64) {
+    pub(crate) fn judge(&mut self, first_in: i64, now: Instant) -> (Judgement, f64) {
         let lag = self.lag(first_in);
         let passed = now.duration_since(self.sample.at).as_secs_f64();
         let out = self.slowest_out.unwrap_or(first_in).saturating_sub(self.sample.out.unwrap_or(first_in));
@@ -100,14 +91,10 @@ impl Pace {
             self.slow_for = 0;
         }
         self.sample = Sample { at: now, out: self.slowest_out, lag };
-        let borne = match patience {
-            Patience::Usual => SLOW_SAMPLES,
-            Patience::Little => SLOW_SAMPLES_ON_TRIAL,
-        };
         let judgement =
             if lag > LAG_ALLOWED && now.duration_since(self.last_out.max(self.owes_since)) > HUNG_AFTER {
                 Judgement::Hung
-            } else if self.slow_for >= borne {
+            } else if self.slow_for >= SLOW_SAMPLES {
                 Judgement::TooSlow
             } else {
                 Judgement::KeepsUp
@@ -120,7 +107,6 @@ impl Pace {
 const LAG_ALLOWED: i64 = 300;
 /// ARCHITECTURE §5: below real time for 5 s, looked at each second.
 const SLOW_SAMPLES: u32 = 5;
-const SLOW_SAMPLES_ON_TRIAL: u32 = 2;
 /// Starting up takes 0.2 s; nothing for so long is not slowness.
 const HUNG_AFTER: Duration = Duration::from_secs(3);
 
@@ -137,7 +123,7 @@ mod tests {
                 let newest = 10_000 + second * 1000;
                 pace.input(newest, now);
                 pace.output(newest - lag_at(second), now);
-                pace.judge(10_000, Patience::Usual, now).0
+                pace.judge(10_000, now).0
             })
             .collect()
     }
@@ -168,7 +154,7 @@ mod tests {
             pace.input(10_000 + tenth * 100, now);
             if tenth % 10 == 0 {
                 let expected = if tenth > 30 { Judgement::Hung } else { Judgement::KeepsUp };
-                assert_eq!(pace.judge(10_000, Patience::Usual, now).0, expected, "{tenth}");
+                assert_eq!(pace.judge(10_000, now).0, expected, "{tenth}");
             }
         }
     }
@@ -181,10 +167,7 @@ mod tests {
         pace.output(10_960, begun);
         let back = begun + Duration::from_secs(10);
         pace.input(21_000, back);
-        assert_eq!(
-            pace.judge(10_000, Patience::Usual, back + Duration::from_millis(1)).0,
-            Judgement::KeepsUp
-        );
+        assert_eq!(pace.judge(10_000, back + Duration::from_millis(1)).0, Judgement::KeepsUp);
     }
 
     #[test]
@@ -193,9 +176,6 @@ mod tests {
         let mut pace = Pace::new(begun);
         pace.input(11_000, begun);
         pace.output(11_000, begun);
-        assert_eq!(
-            pace.judge(10_000, Patience::Usual, begun + Duration::from_secs(60)).0,
-            Judgement::KeepsUp
-        );
+        assert_eq!(pace.judge(10_000, begun + Duration::from_secs(60)).0, Judgement::KeepsUp);
     }
 }

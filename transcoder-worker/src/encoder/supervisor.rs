@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::child::{Child, ChildEvent, ChildId, LONGEST_LIFE_MS, RungTag};
 use super::comeback::Comeback;
 use super::gop::{Gop, Taken};
-use super::pace::{Judgement, Pace, Patience};
+use super::pace::{Judgement, Pace};
 use super::{EncodeFrame, EncoderEvent, Rungs, UNREADABLE};
 use crate::ffmpeg::Ffmpeg;
 use crate::metrics::Metrics;
@@ -350,8 +350,7 @@ impl Supervisor {
     async fn judge(&mut self) {
         let Some(running) = &mut self.current else { return };
         let now = Instant::now();
-        let patience = if self.comeback.is_on_trial(now) { Patience::Little } else { Patience::Usual };
-        let (judgement, speed) = running.pace.judge(running.first_in, patience, now);
+        let (judgement, speed) = running.pace.judge(running.first_in, now);
         self.metrics.encoder_speed.set(speed);
         match judgement {
             _ if self.draining => {}

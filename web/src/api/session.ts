@@ -330,11 +330,11 @@ function isDefiniteNo(error: unknown): boolean {
   return error instanceof ApiProblem && error.typed && (error.status === 401 || error.status === 403);
 }
 
-/** Milliseconds until the next try: longer each time, spread out, and never shorter than the server asked for. */
+/** Milliseconds until the next try: longer each time, spread out, and not shorter than the server asked for, in reason. */
 function patience(attempt: number, error: unknown): number {
   const usual = Math.min(FIRST_PAUSE_MS * 2 ** attempt, LONGEST_PAUSE_MS);
   const asked = error instanceof ApiProblem ? (error.retryAfter ?? 0) * 1000 : 0;
-  return Math.max(usual * (0.5 + Math.random() / 2), asked);
+  return Math.max(usual * (0.5 + Math.random() / 2), Math.min(asked, LONGEST_ASKED_MS));
 }
 
 function parseJson(body: string): unknown {
@@ -359,3 +359,5 @@ export function nextPage(link: string | null): string | null {
 const REQUEST_DEADLINE_MS = 15_000;
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 30_000;
+/** A server whose clock was wrong may ask for hours. */
+const LONGEST_ASKED_MS = 120_000;

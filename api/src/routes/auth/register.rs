@@ -13,7 +13,7 @@ use super::Tokens;
 use crate::account::Account;
 use crate::app::App;
 use crate::client::Client;
-use crate::error::{Error, FieldError, OnConstraint as _};
+use crate::error::{Error, FieldError};
 use crate::json::Checked;
 use crate::limits::Target;
 use crate::names::NormalName;
@@ -45,10 +45,10 @@ pub(crate) async fn register(
     let (username_normal, email_normal) = (NormalName::of(&username), NormalName::of(&email));
 
     let mut tx = app.database.begin().await?;
-    sqlx::query!(
+    let registered = sqlx::query!(
         r#"insert into users
                (id, username, username_normal, email, email_normal, password_hash, stream_key, stream_key_enc, stream_key_kid)
-           values ($1, $2, $3, $4, $5, $6, $7, $8, $9)"#,
+           values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict do nothing"#,
         user,
         username,
         username_normal.as_str(),
@@ -60,9 +60,16 @@ pub(crate) async fn register(
         sealed.kid
     )
     .execute(&mut *tx)
-    .await
-    .on_constraint("users_username_key", || taken("/username", "this name is taken"))
-    .on_constraint("users_email_key", || taken("/email", "there is an account with this address"))?;
+    .await?;
+    if registered.rows_affected() == 0 {
+        let name = username_normal.as_str();
+        let found =
+            sqlx::query_scalar!(r#"select true as "taken!" from users where username_normal = $1"#, name);
+        return Err(match found.fetch_optional(&mut *tx).await? {
+            Some(_) => taken("/username", "this name is taken"),
+            None => taken("/email", "there is an account with this address"),
+        });
+    }
     let issued = app.sessions.begin(&mut tx, user, &client).await?;
     let account = Account::find(&mut *tx, user)
         .await?

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::auth::Caller;
-use crate::error::{Error, OnConstraint as _};
+use crate::error::Error;
 use crate::json::Checked;
 use crate::stream::{self, MAX_CATEGORIES, Owner, StreamView, select_streams};
 use crate::text::{Description, Title};
@@ -39,16 +39,18 @@ pub(crate) async fn create(
     let mut tx = app.database.begin().await?;
     // The lock that `authorize` takes: a publisher who arrives at this moment either finds this stream or makes it fail.
     Owner::lock(&mut tx, caller.user).await?.ok_or(Error::SessionRevoked)?;
-    sqlx::query!(
-        "insert into streams (id, user_id, title, description) values ($1, $2, $3, $4)",
+    let opened = sqlx::query!(
+        "insert into streams (id, user_id, title, description) values ($1, $2, $3, $4) on conflict do nothing",
         id,
         caller.user,
         new.title.as_str(),
         new.description.as_str()
     )
     .execute(&mut *tx)
-    .await
-    .on_constraint("streams_one_open", || Error::StreamOpen)?;
+    .await?;
+    if opened.rows_affected() == 0 {
+        return Err(Error::StreamOpen);
+    }
     stream::set_categories(&mut tx, id, &new.category_ids).await?;
     let row = select_streams!("where s.id = $1", id).fetch_one(&mut *tx).await?;
     tx.commit().await?;

@@ -81,6 +81,26 @@ pub fn inspect(cluster: &Path, owner: &Owner) -> anyhow::Result<Found> {
     Ok(Found::Whole(Major(major)))
 }
 
+/// Whether PostgreSQL's user can get to the data folder, whose modes may be for root alone.
+///
+/// # Errors
+/// When it cannot; says which folder is in the way, and what to do.
+pub async fn check_reachable(data: &Path, owner: &Owner) -> anyhow::Result<()> {
+    let Some(closed) = owner.barred_from(data) else { return Ok(()) };
+    let mut attempt = Command::new("/bin/sh");
+    bare(&mut attempt, owner);
+    attempt.kill_on_drop(true).args(["-c", "cd \"$1\"", "caudal"]).arg(data);
+    // An access list may let it through where the modes do not.
+    if run(attempt, "", "cd").await.is_ok() {
+        return Ok(());
+    }
+    bail!(
+        "PostgreSQL would run as {}, who cannot pass through {closed}: chmod o+x {closed}",
+        name_of(owner.uid()),
+        closed = closed.display(),
+    )
+}
+
 /// Makes a database in a folder of its own, and puts it in place once it is whole.
 ///
 /// # Errors
@@ -127,10 +147,21 @@ pub fn sweep(data: &Path) {
                  remove it if you do not need it"
             );
         // Cannot take what is somebody's: only a folder that its mark proves to be a half-made database of ours.
-        } else if let Err(error) = fs::remove_dir_all(&folder) {
+        } else if let Err(error) = remove(&folder) {
             tracing::warn!(folder = %folder.display(), %error, "cannot remove what is left of an earlier start");
         }
     }
+}
+
+/// Removes what [`made_by_us`] has looked at. The mark goes after everything that may resist, as a database does that an
+/// orphaned `initdb` still writes to: the next start finds the mark, and removes the rest.
+fn remove(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder.join(CLUSTER)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        done => done?,
+    }
+    fs::remove_file(folder.join(MARK))?;
+    fs::remove_dir(folder)
 }
 
 /// A command of PostgreSQL's, with nothing of this process's environment and rights.

@@ -132,10 +132,31 @@ impl Owner {
         }
     }
 
+    /// The first folder on the way to `folder`, or that one itself, whose mode does not let this user pass. None when
+    /// PostgreSQL runs as this process's user, who has got there already.
+    pub fn barred_from<'a>(&self, folder: &'a Path) -> Option<&'a Path> {
+        let user = self.unprivileged.as_ref()?;
+        let mut way: Vec<&Path> = folder.ancestors().collect();
+        way.reverse();
+        way.into_iter().find(|folder| fs::metadata(folder).is_ok_and(|found| !lets_through(&found, user)))
+    }
+
     /// Whether a folder belongs to this user.
     pub fn owns(&self, folder: &fs::Metadata) -> bool {
         folder.uid() == self.uid().as_raw()
     }
+}
+
+/// As the kernel judges: only the first of owner, group and others that fits counts.
+fn lets_through(folder: &fs::Metadata, user: &User) -> bool {
+    let pass = if folder.uid() == user.uid.as_raw() {
+        0o100
+    } else if folder.gid() == user.gid.as_raw() {
+        0o010
+    } else {
+        0o001
+    };
+    folder.mode() & pass != 0
 }
 
 /// A user's name, for words to people.

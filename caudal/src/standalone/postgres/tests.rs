@@ -2,6 +2,9 @@
 
 use std::os::unix::fs::{MetadataExt as _, symlink};
 
+use nix::unistd::geteuid;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
 use super::*;
 
 #[tokio::test]
@@ -46,7 +49,7 @@ async fn one_that_ends_by_itself_is_started_again_but_never_made_anew() {
     let first = layout.pid_file().unwrap().pid;
     kill(first, Signal::SIGINT).unwrap();
     let returned = async {
-        while !layout.pid_file().is_some_and(|file| file.pid != first && file.ready) {
+        while !layout.pid_file().is_some_and(|file| file.pid != first && file.state == State::Ready) {
             sleep(POLL).await;
         }
     };
@@ -59,12 +62,75 @@ async fn one_that_ends_by_itself_is_started_again_but_never_made_anew() {
     assert!(gone(second, STOP_DEADLINE).await);
 
     fs::remove_file(layout.cluster.join("PG_VERSION")).unwrap();
-    let error = Postgres::start_again(data.path()).await.err().unwrap();
+    let error = Postgres::start_again(data.path(), layout.socket_folder.clone()).await.err().unwrap();
     assert!(error.to_string().contains("is no database any more"), "{error}");
     fs::rename(&layout.cluster, data.path().join("away")).unwrap();
-    let error = Postgres::start_again(data.path()).await.err().unwrap();
+    let error = Postgres::start_again(data.path(), layout.socket_folder.clone()).await.err().unwrap();
     assert!(error.to_string().contains("is no database any more"), "{error}");
     assert!(!layout.cluster.exists());
+    fs::remove_dir_all(layout.socket_folder).unwrap();
+}
+
+#[tokio::test]
+async fn one_whose_socket_folder_is_removed_is_started_again_at_the_same_address() {
+    let data = data_folder();
+    let mut postgres = Postgres::start(data.path(), |_| {}, &CancellationToken::new()).await.unwrap();
+    let layout = layout(data.path());
+    let first = layout.pid_file().unwrap().pid;
+    fs::remove_dir_all(&layout.socket_folder).unwrap();
+    let returned = async {
+        while !layout.pid_file().is_some_and(|file| file.pid != first && file.state == State::Ready) {
+            sleep(POLL).await;
+        }
+        layout.check_database().await.unwrap();
+    };
+    tokio::select! {
+        never = postgres.keep_running(data.path()) => match never {},
+        returned = timeout(START_DEADLINE, returned) => returned.unwrap(),
+    }
+    assert!(gone(first, Duration::ZERO).await);
+    let second = layout.pid_file().unwrap().pid;
+    postgres.stop().await;
+    assert!(gone(second, STOP_DEADLINE).await);
+    fs::remove_dir_all(layout.socket_folder).unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_is_stopping_is_waited_for_and_replaced() {
+    let data = data_folder();
+    let first = Postgres::start(data.path(), |_| {}, &CancellationToken::new()).await.unwrap();
+    let layout = layout(data.path());
+    let pid = layout.pid_file().unwrap().pid;
+    // A smart shutdown lasts for as long as somebody is connected.
+    let mut client = cluster::command(&layout.binaries, "psql", &layout.owner)
+        .arg("--host")
+        .arg(&layout.socket_folder)
+        .args(["--no-psqlrc", "--username=caudal", "caudal"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut asks = client.stdin.take().unwrap();
+    asks.write_all(b"\\echo connected\n").await.unwrap();
+    let mut said = [0; 9];
+    client.stdout.as_mut().unwrap().read_exact(&mut said).await.unwrap();
+    kill(pid, Signal::SIGTERM).unwrap();
+    while layout.pid_file().unwrap().state != State::Stopping {
+        sleep(POLL).await;
+    }
+    let leave = async {
+        // Longer than the grace for a guard.
+        sleep(GUARD_GRACE + Duration::from_secs(1)).await;
+        drop(asks);
+        client.wait().await.unwrap()
+    };
+    let token = CancellationToken::new();
+    let (second, _) = tokio::join!(Postgres::start(data.path(), |_| {}, &token), leave);
+    let second = second.unwrap();
+    assert!(matches!(second.server, Server::Guarded(..)));
+    assert!(gone(pid, Duration::ZERO).await);
+    second.stop().await;
+    first.stop().await;
     fs::remove_dir_all(layout.socket_folder).unwrap();
 }
 
@@ -135,25 +201,6 @@ async fn a_log_that_is_a_link_to_somebodys_file_stops_the_start_and_leaves_the_f
     assert_eq!(fs::read_to_string(&theirs).unwrap(), "theirs");
     assert_eq!(fs::metadata(&theirs).unwrap().uid(), geteuid().as_raw());
     fs::remove_dir_all(layout.socket_folder).unwrap();
-}
-
-#[test]
-fn a_socket_folder_that_was_put_there_by_somebody_is_refused_and_left() {
-    let runtime = tempfile::tempdir().unwrap();
-    let owner = Owner::find().unwrap();
-    let theirs = runtime.path().join("theirs");
-    fs::create_dir(&theirs).unwrap();
-    fs::set_permissions(&theirs, fs::Permissions::from_mode(0o755)).unwrap();
-    let link = runtime.path().join("link");
-    symlink(&theirs, &link).unwrap();
-    assert!(make_socket_folder(&link, &owner).is_err());
-    assert_eq!(fs::metadata(&theirs).unwrap().permissions().mode() & 0o777, 0o755);
-
-    let ours = runtime.path().join("ours");
-    make_socket_folder(&ours, &owner).unwrap();
-    fs::set_permissions(&ours, fs::Permissions::from_mode(0o755)).unwrap();
-    make_socket_folder(&ours, &owner).unwrap();
-    assert_eq!(fs::metadata(&ours).unwrap().permissions().mode() & 0o777, 0o700);
 }
 
 fn data_folder() -> tempfile::TempDir {

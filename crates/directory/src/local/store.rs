@@ -46,7 +46,10 @@ impl Store {
         Ok(Self { folder: folder.into() })
     }
 
-    /// Everything that can be read; what cannot is put aside and reported.
+    /// Everything that can be read; what cannot is put aside and reported, and keeps no other stream from being read.
+    ///
+    /// # Errors
+    /// When the folder itself cannot be read.
     pub(super) fn load(&self) -> io::Result<Vec<(StreamId, Stored)>> {
         let mut streams = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
@@ -61,23 +64,23 @@ impl Store {
                 Some("json") => {}
                 Some("new") => {
                     // Only what `save` was writing when the process was killed has a stream's id for a name.
-                    fs::remove_file(&path)?;
+                    if let Err(error) = fs::remove_file(&path) {
+                        tracing::warn!(file = %path.display(), %error, "cannot remove an unfinished state of a stream; left alone");
+                    }
                     continue;
                 }
                 _ => continue,
             }
-            let stored = match serde_json::from_slice::<Stored>(&fs::read(&path)?) {
-                Ok(stored) if stored.is_of(stream) => Ok(stored),
-                Ok(_) => Err("it is another stream's".to_owned()),
-                Err(error) => Err(error.to_string()),
-            };
-            match stored {
+            match read(&path, stream) {
                 Ok(stored) => streams.push((stream, stored)),
-                Err(reason) => {
-                    let aside = unused(&path)?;
-                    tracing::error!(file = %path.display(), reason, aside = %aside.display(), "cannot read a stream; put aside");
-                    fs::rename(&path, &aside)?;
-                }
+                Err(reason) => match put_aside(&path) {
+                    Ok(aside) => {
+                        tracing::error!(file = %path.display(), reason, aside = %aside.display(), "cannot read a stream; put aside");
+                    }
+                    Err(error) => {
+                        tracing::error!(file = %path.display(), reason, %error, "cannot read a stream, nor put it aside; left alone");
+                    }
+                },
             }
         }
         Ok(streams)
@@ -93,7 +96,15 @@ impl Store {
         let path = self.path(stream);
         self.blocking(move |folder| {
             let new = path.with_extension("new");
-            let mut file = File::create(&new)?;
+            let mut file = match File::create(&new) {
+                // The folder was removed. That of all data is not made with it: a disk may not be mounted.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    // Fails if another stream was quicker; if not, the next line fails too, and says why.
+                    let _ = fs::create_dir(folder);
+                    File::create(&new)?
+                }
+                created => created?,
+            };
             file.write_all(&json)?;
             if durability == Durability::Synced {
                 file.sync_all()?;
@@ -130,6 +141,27 @@ impl Store {
         let folder = Arc::clone(&self.folder);
         tokio::task::spawn_blocking(move || work(&folder)).await.map_err(io::Error::other)?
     }
+}
+
+/// What is stored of a stream, or why it cannot be used.
+fn read(path: &Path, stream: StreamId) -> Result<Stored, String> {
+    let contents = || -> io::Result<Vec<u8>> {
+        // Opening a pipe would wait for its writer.
+        if !fs::metadata(path)?.is_file() {
+            return Err(io::Error::other("it is not a file"));
+        }
+        fs::read(path)
+    };
+    let contents = contents().map_err(|error| error.to_string())?;
+    let stored: Stored = serde_json::from_slice(&contents).map_err(|error| error.to_string())?;
+    if stored.is_of(stream) { Ok(stored) } else { Err("it is another stream's".to_owned()) }
+}
+
+/// Renames what cannot be read, and returns its new name.
+fn put_aside(path: &Path) -> io::Result<PathBuf> {
+    let aside = unused(path)?;
+    fs::rename(path, &aside)?;
+    Ok(aside)
 }
 
 /// `{stream}.broken`, or with a number behind it: one that was put aside earlier is kept.

@@ -425,6 +425,32 @@ async fn a_file_that_cannot_be_read_is_put_aside_and_nothing_of_anybody_else_is_
     stage.directory.close().await;
 }
 
+#[tokio::test]
+async fn a_folder_in_place_of_a_streams_file_does_not_keep_other_streams_from_going_on() {
+    let mut stage = Stage::new().await;
+    let stream = stage.open().await;
+    let folder = stage.folder.path().join("streams");
+    let (unreadable, unfinished) = (StreamId::generate(), StreamId::generate());
+    for name in [format!("{unreadable}.json"), format!("{unfinished}.new")] {
+        std::fs::create_dir_all(folder.join(name).join("theirs")).unwrap();
+    }
+    stage.restart().await;
+    stage.workers.assigned(stream, Epoch(2), AssignmentMode::Live).await;
+    assert!(folder.join(format!("{unreadable}.broken/theirs")).is_dir(), "put aside");
+    assert!(folder.join(format!("{unfinished}.new/theirs")).is_dir(), "left alone");
+    stage.directory.close().await;
+}
+
+#[tokio::test]
+async fn a_removed_folder_of_streams_is_made_again_when_a_stream_is_stored() {
+    let mut stage = Stage::new().await;
+    std::fs::remove_dir(stage.folder.path().join("streams")).unwrap();
+    let stream = stage.open().await;
+    stage.restart().await;
+    stage.workers.assigned(stream, Epoch(2), AssignmentMode::Live).await;
+    stage.directory.close().await;
+}
+
 const PATIENCE: Duration = Duration::from_secs(20);
 /// In 2027.
 const BEGINNING_MS: i64 = 1_800_000_000_000;

@@ -242,33 +242,27 @@ impl Live {
         body: &Bytes,
         announcer: &mut Announcer,
     ) {
-        // Not `rung`, which would borrow the plan as well.
-        if let Some(rung) = self.rungs.iter_mut().find(|rung| rung.track.name == *name) {
+        if let Some(rung) = named(&mut self.rungs, name) {
             rung.video(at, body, &self.plan, announcer);
         }
     }
 
     pub(super) fn rung_failed(&mut self, name: &RenditionName) {
-        if let Some(rung) = self.rung(name) {
+        if let Some(rung) = named(&mut self.rungs, name) {
             rung.failed();
         }
     }
 
     pub(super) fn withdraw(&mut self, name: &RenditionName, announcer: &mut Announcer) {
-        if let Some(rung) = self.rung(name) {
+        if let Some(rung) = named(&mut self.rungs, name) {
             rung.withdraw(announcer);
         }
     }
 
     pub(super) fn rung_returns(&mut self, name: &RenditionName) {
-        let next = self.plan.next_msn();
-        if let Some(rung) = self.rung(name) {
-            rung.come_back(next);
+        if let Some(rung) = named(&mut self.rungs, name) {
+            rung.come_back(self.plan.next_msn());
         }
-    }
-
-    fn rung(&mut self, name: &RenditionName) -> Option<&mut Rung> {
-        self.rungs.iter_mut().find(|rung| rung.track.name == *name)
     }
 
     pub(super) fn lost(&mut self, now: UnixMillis, announcer: &mut Announcer) {
@@ -394,6 +388,10 @@ impl Live {
         let last = self.source.as_ref()?.last?;
         Some(edge.min(last + self.plan.frame()))
     }
+}
+
+fn named<'a>(rungs: &'a mut [Rung], name: &RenditionName) -> Option<&'a mut Rung> {
+    rungs.iter_mut().find(|rung| rung.track.name == *name)
 }
 
 /// From decoding to presentation, in microseconds. Negative where an encoder does not delay what it reorders (NVENC,

@@ -185,6 +185,8 @@ fn an_end_that_is_near_or_past_is_said_once_a_day() {
     assert_eq!(watch.validity(at + DAY / 2), None);
     assert_eq!(watch.validity(at + DAY).unwrap(), "the certificate expires in 12 days: renew it");
     assert!(watch.validity(end + DAY).unwrap().contains("has expired"));
+    // The clock was ahead, and nothing is silent until then.
+    assert_eq!(watch.validity(at + DAY * 2).unwrap(), "the certificate expires in 11 days: renew it");
     watch.not_after = end + DAY * 400;
     watch.not_before = end + DAY * 300;
     assert!(watch.validity(end + DAY * 2).unwrap().contains("not valid yet"));

@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt as _, chown, symlink};
 use tokio_util::sync::CancellationToken;
 
 use super::super::installed::Installed;
-use super::super::{Postgres, socket_folder};
+use super::super::{Postgres, socket};
 use super::*;
 
 /// What somebody may have where the database belongs, how it comes about, and what must be said of it.
@@ -134,8 +134,8 @@ async fn a_start_that_was_killed_at_any_step_hinders_no_later_one_and_leaves_not
         let postgres = Postgres::start(data.path(), |_| {}, &CancellationToken::new()).await.unwrap();
         postgres.stop().await;
         assert!(!left.exists(), "step {step}");
+        fs::remove_dir_all(socket::folder(data.path(), &owner)).unwrap();
         assert_eq!(names(data.path()).unwrap(), ["postgres"], "step {step}");
-        fs::remove_dir_all(socket_folder(data.path())).unwrap();
     }
 }
 
@@ -150,6 +150,11 @@ fn only_what_is_provably_half_made_by_us_is_removed() {
         ("ours with somebody's file beside", |data| put(&killed(data), "photo.jpg", "photo")),
         ("ours that a server ran on", |data| put(&killed(data).join(CLUSTER), "postmaster.opts", "postgres")),
         ("ours under another name", |data| fs::rename(killed(data), data.join("postgres.new-kept")).unwrap()),
+        ("ours, for a later start, when it cannot be removed in full", |data| {
+            let cluster = killed(data).join(CLUSTER);
+            fs::remove_dir(&cluster).unwrap();
+            fs::write(cluster, "not a folder").unwrap();
+        }),
         ("a copy of ours", |data| {
             let ours = killed(data);
             copy(&ours, &data.join("copy"));
@@ -169,6 +174,26 @@ fn only_what_is_provably_half_made_by_us_is_removed() {
     killed(data.path());
     sweep(data.path());
     assert!(names(data.path()).unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_data_folder_that_postgresqls_user_cannot_pass_through_is_named_with_what_to_do() {
+    let data = data_folder();
+    let closed = data.path().join("closed");
+    let inner = closed.join("data");
+    fs::create_dir_all(&inner).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+    let owner = Owner::find().unwrap();
+    let reachable = check_reachable(&inner, &owner).await;
+    // Anybody else than root is PostgreSQL's user, too.
+    if !geteuid().is_root() {
+        return reachable.unwrap();
+    }
+    let error = reachable.unwrap_err().to_string();
+    assert!(error.contains(&format!("chmod o+x {}", closed.display())), "{error}");
+    assert_ne!(socket::folder(&inner, &owner).parent(), Some(inner.as_path()));
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o711)).unwrap();
+    check_reachable(&inner, &owner).await.unwrap();
 }
 
 /// What a start leaves that is killed before `initdb` begins.
