@@ -214,9 +214,10 @@ impl Admission {
         gone: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<Option<SemaphorePermit<'_>>, NotAdmitted> {
         let Some(remote) = applicant.remote else { return Ok(None) };
-        let guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
-        let allowed = guesses.allows(remote, hash, std::time::Instant::now());
-        drop(guesses);
+        let allowed = {
+            let guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
+            guesses.allows(remote, hash, std::time::Instant::now())
+        };
         if allowed || self.known_keys.stream(hash, &self.directory.watch().borrow()).is_some() {
             return Ok(None);
         }
