@@ -109,14 +109,7 @@ impl Supervisor {
                 }
                 frame = frames.recv(), if !self.draining => match frame {
                     Some(frame) => self.frame(frame).await,
-                    None => {
-                        self.draining = true;
-                        self.retry_at = None;
-                        match &mut self.current {
-                            Some(running) => running.child.close(),
-                            None => self.tell(EncoderEvent::Drained).await,
-                        }
-                    }
+                    None => self.drain().await,
                 },
                 _ = second.tick() => self.judge().await,
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.due().await,
@@ -131,6 +124,16 @@ impl Supervisor {
                 () = self.tasks.wait() => {}
                 Some(_) = self.children.1.recv() => {}
             }
+        }
+    }
+
+    /// Nothing more will be fed.
+    async fn drain(&mut self) {
+        self.draining = true;
+        self.retry_at = None;
+        match &mut self.current {
+            Some(running) => running.child.close(),
+            None => self.tell(EncoderEvent::Drained).await,
         }
     }
 
