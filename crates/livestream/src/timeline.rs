@@ -55,8 +55,8 @@ pub struct Track {
     pub part_target: MediaDuration,
     /// The live window, oldest first. Only the last may be [`SegmentPhase::Open`].
     pub segments: VecDeque<Segment>,
-    /// True while the track is out of the master playlist, and its own playlist is 404: nobody makes it, or what is
-    /// made of it again is too young. A snapshot brings it back.
+    /// True while the track is out of the master playlist, and its own playlist is 404: nobody makes it, or it
+    /// has returned and has fewer than three new segments. A snapshot brings it back.
     #[serde(default)]
     pub withdrawn: bool,
 }

@@ -171,6 +171,7 @@ impl Supervisor {
         self.comeback.is_due(Instant::now())
             && self.before.is_none()
             && self.retry_at.is_none()
+            && self.gop.header().is_some_and(|header| self.ffmpeg.reads(header))
             && self.current.as_ref().is_none_or(|running| running.pace.keeps_up())
     }
 
@@ -182,7 +183,7 @@ impl Supervisor {
     /// At a keyframe: its child has nothing to catch up with.
     async fn let_one_back(&mut self) {
         let Some(rung) = self.comeback.take(Instant::now()) else { return };
-        tracing::info!(rung = %rung.name, "encoding has kept up for a while: a withdrawn rendition is tried again");
+        tracing::info!(rung = %rung.name, "a withdrawn rendition is tried again");
         self.tell(EncoderEvent::Returned(rung.name.clone())).await;
         self.rungs.insert(0, rung);
         self.begin_anew(true).await;
@@ -196,8 +197,8 @@ impl Supervisor {
         // Only after a change in mid-stream; at its start the session asks.
         if !self.ffmpeg.reads(header) {
             tracing::warn!("{UNREADABLE}");
-            for rung in std::mem::take(&mut self.rungs) {
-                self.tell(EncoderEvent::Withdrawn(rung.name)).await;
+            while !self.rungs.is_empty() {
+                self.withdraw_largest(Instant::now()).await;
             }
             return;
         }
@@ -328,6 +329,10 @@ impl Supervisor {
         };
         self.failures = self.failures.saturating_add(1);
         self.retry_at = Some(now + pause);
+        if self.failures > PATIENCE && self.is_on_trial(now) {
+            self.failures = 0;
+            self.withdraw_largest(now).await;
+        }
         if self.failures > PATIENCE {
             let owed: Vec<_> = self.rungs.iter().map(|rung| rung.name.clone()).collect();
             for rung in owed {
@@ -358,15 +363,29 @@ impl Supervisor {
         match judgement {
             _ if self.draining => {}
             Judgement::KeepsUp => {}
-            Judgement::Hung => self.child_lost("nothing comes out of it").await,
-            Judgement::TooSlow => {
-                let top = self.rungs.remove(0);
-                tracing::warn!(rung = %top.name, speed, "encoding is slower than real time: the largest rendition is withdrawn");
-                self.tell(EncoderEvent::Withdrawn(top.name.clone())).await;
-                self.comeback.withdrew(top, now);
+            Judgement::Hung if !self.is_on_trial(now) => self.child_lost("nothing comes out of it").await,
+            Judgement::Hung | Judgement::TooSlow => {
+                tracing::warn!(speed, "encoding is slower than real time");
+                self.withdraw_largest(now).await;
                 self.begin_anew(false).await;
             }
         }
+    }
+
+    /// Whether the largest rung is one that has only just been tried again: what goes wrong then is likely its doing, and
+    /// must not cost the others.
+    fn is_on_trial(&self, now: Instant) -> bool {
+        self.rungs.first().is_some_and(|largest| self.comeback.is_on_trial(&largest.name, now))
+    }
+
+    async fn withdraw_largest(&mut self, now: Instant) {
+        if self.rungs.is_empty() {
+            return;
+        }
+        let largest = self.rungs.remove(0);
+        tracing::warn!(rung = %largest.name, "the largest rendition is withdrawn");
+        self.tell(EncoderEvent::Withdrawn(largest.name.clone())).await;
+        self.comeback.withdrew(largest, now);
     }
 
     async fn tell(&self, event: EncoderEvent) {

@@ -139,7 +139,7 @@ impl Rebuild {
         let mut tracks = Vec::new();
         for track in &mut timeline.tracks {
             if track.withdrawn {
-                // Whatever comes of it again begins anew.
+                // If the rung returns, it starts with new segments.
                 track.segments.clear();
             } else {
                 give_up(track, from, &lead, epoch)?;

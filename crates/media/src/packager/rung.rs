@@ -90,6 +90,8 @@ impl Rung {
         announcer: &mut Announcer,
     ) -> bool {
         let half = plan.frame() / 2;
+        // Its encoder may have taken longer to start than the plan remembers.
+        from = from.max(plan.first_msn().unwrap_or(from));
         while let Some(segment) = plan.segment(from)
             && segment.start + segment.shift + half < presentation
         {

@@ -238,6 +238,8 @@ fn a_rung_that_left_long_ago_costs_its_stream_nothing_and_can_come_back() {
         let killed = if back { 63_300 } else { 60_300 };
         stored(&mut before, 35);
         let state = before.state.clone().expect("written");
+        let left = state.track(&name).expect("a rung");
+        assert!(left.withdrawn && left.segments.is_empty() != back, "{left:?}");
         let mut after = Recorder::new(PackagerConfig { ladder: ladder.clone(), ..next(&before, state, 2) });
         after.audio(0, aac_header());
         OBS.begin(&mut after);

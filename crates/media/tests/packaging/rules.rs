@@ -423,6 +423,29 @@ fn a_rung_that_was_withdrawn_comes_back_with_a_segment_and_is_shown_with_three()
 }
 
 #[test]
+fn a_rung_whose_encoder_starts_minutes_after_its_return_is_shown_all_the_same() {
+    let mut config = config();
+    config.ladder = vec![rung("240p", 240)];
+    let mut recorder = Recorder::new(config);
+    let name = rendition("240p");
+    OBS.begin(&mut recorder);
+    OBS.send(&mut recorder, 0, 7_000, 0);
+    recorder.packager.withdraw(&name);
+    recorder.drain();
+    recorder.segments.remove(&name);
+    recorder.packager.rung_returns(&name);
+    // More segments than the plan remembers.
+    OBS.send(&mut recorder, 7_000, 307_000, 0);
+    recorder.encodes.clear();
+    recorder.packager.rung_video(&name, 0, avc_header(OTHER_AVC_RECORD));
+    OBS.send(&mut recorder, 307_000, 321_000, 0);
+    recorder.encode(&name);
+    let timeline = recorder.timeline.as_ref().expect("frozen");
+    let track = timeline.track(&name).expect("a rung");
+    assert!(!track.withdrawn && track.segments.iter().all(|segment| !segment.gap), "{track:?}");
+}
+
+#[test]
 fn a_rung_follows_the_source_cut_by_cut() {
     let mut config = config();
     config.ladder = vec![rung("720p", 720), rung("240p", 240), rung("120p", 120)];
