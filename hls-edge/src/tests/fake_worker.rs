@@ -196,6 +196,16 @@ impl FakeWorker {
         self.lock().readers.iter().any(|(names, reader)| names.contains(rendition) && !reader.is_closed())
     }
 
+    /// Whether every open feed does: a feed without them was given up for one with them.
+    pub(crate) fn only_carries(&self, rendition: &str) -> bool {
+        self.carries(rendition)
+            && self
+                .lock()
+                .readers
+                .iter()
+                .all(|(names, reader)| names.contains(rendition) || reader.is_closed())
+    }
+
     pub(crate) fn feeds(&self) -> usize {
         self.lock().feeds
     }
