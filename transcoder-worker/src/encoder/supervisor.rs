@@ -58,9 +58,16 @@ struct Running {
 struct Predecessor {
     child: Child,
     until: Instant,
-    /// True when its successor begins behind its last frame, and so must wait for it; otherwise the successor repeats
-    /// the GOP and takes over wherever it is ahead.
-    goes_first: bool,
+    handover: Handover,
+}
+
+/// When a child's successor is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Handover {
+    /// The successor begins behind the last frame of its predecessor, and so waits for it.
+    AfterPredecessor,
+    /// The successor repeats the GOP, and takes over wherever it is ahead.
+    WhenAhead,
 }
 
 impl Supervisor {
@@ -140,9 +147,11 @@ impl Supervisor {
     async fn frame(&mut self, frame: EncodeFrame) {
         match self.gop.take(&frame) {
             Taken::Nothing => {}
-            Taken::Restart => self.begin_anew(true).await,
+            Taken::Restart => self.begin_anew(Handover::AfterPredecessor).await,
             Taken::Next if frame.keyframe && self.has_room() => self.let_one_back().await,
-            Taken::Next if frame.keyframe && self.is_old(frame.timestamp_ms) => self.begin_anew(true).await,
+            Taken::Next if frame.keyframe && self.is_old(frame.timestamp_ms) => {
+                self.begin_anew(Handover::AfterPredecessor).await;
+            }
             Taken::Next => match &mut self.current {
                 Some(running) => {
                     running.pace.input(frame.timestamp_ms, Instant::now());
@@ -157,11 +166,11 @@ impl Supervisor {
         }
     }
 
-    /// Starts another child in place of the one that runs, which drains what it has. `goes_first`: see [`Predecessor`].
-    async fn begin_anew(&mut self, goes_first: bool) {
+    /// Starts another child in place of the one that runs, which drains what it has.
+    async fn begin_anew(&mut self, handover: Handover) {
         if let Some(Running { mut child, .. }) = self.current.take() {
             child.close();
-            self.before = Some(Predecessor { child, until: Instant::now() + DRAIN, goes_first });
+            self.before = Some(Predecessor { child, until: Instant::now() + DRAIN, handover });
         }
         self.start_if_possible().await;
     }
@@ -186,7 +195,7 @@ impl Supervisor {
         tracing::info!(rung = %rung.name, "a withdrawn rendition is tried again");
         self.tell(EncoderEvent::Returned(rung.name.clone())).await;
         self.rungs.insert(0, rung);
-        self.begin_anew(true).await;
+        self.begin_anew(Handover::AfterPredecessor).await;
     }
 
     async fn start_if_possible(&mut self) {
@@ -252,7 +261,7 @@ impl Supervisor {
     }
 
     async fn current_tag(&mut self, tag: RungTag) {
-        let wait = self.before.as_ref().is_some_and(|before| before.goes_first);
+        let wait = self.before.as_ref().is_some_and(|before| before.handover == Handover::AfterPredecessor);
         let Some(running) = &mut self.current else { return };
         if !is_header(&tag) {
             running.out.insert(tag.rung.clone(), tag.timestamp_ms);
@@ -278,7 +287,7 @@ impl Supervisor {
         let ahead = self.current.as_ref().is_some_and(|running| {
             self.rungs.iter().all(|rung| running.out.get(&rung.name) >= forwarded.get(&rung.name))
         });
-        if ahead && self.before.as_ref().is_some_and(|before| !before.goes_first) {
+        if ahead && self.before.as_ref().is_some_and(|before| before.handover == Handover::WhenAhead) {
             self.before = None;
         }
     }
@@ -367,7 +376,7 @@ impl Supervisor {
             Judgement::Hung | Judgement::TooSlow => {
                 tracing::warn!(speed, "encoding is slower than real time");
                 self.withdraw_largest(now).await;
-                self.begin_anew(false).await;
+                self.begin_anew(Handover::WhenAhead).await;
             }
         }
     }
