@@ -11,10 +11,10 @@ fn at(ms: i64) -> Placed {
 const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
 
 #[test]
-fn the_first_timestamp_lies_at_ten_seconds_and_the_others_around_it() {
+fn the_first_timestamp_lies_at_24_seconds_and_the_others_around_it() {
     let mut clock = clock();
     assert_eq!(clock.place(Input::Video, 5_000, None, NOW), at(24_000));
-    assert_eq!(clock.place(Input::Audio, 4_990, None, NOW), at(9_990));
+    assert_eq!(clock.place(Input::Audio, 4_990, None, NOW), at(23_990));
     assert_eq!(clock.place(Input::Video, 7_999, None, NOW), at(26_999));
     assert_eq!(clock.date(MediaTime(24_000_000)), NOW);
 }
