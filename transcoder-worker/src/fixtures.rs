@@ -40,6 +40,7 @@ pub(crate) fn segment(msn: u64, phase: SegmentPhase) -> Segment {
         phase,
         gap: false,
         independent: true,
+        lead_in: false,
         size: 5,
         parts: Vec::new(),
     }

@@ -110,6 +110,10 @@ pub struct Segment {
     pub gap: bool,
     /// True when it begins with a keyframe (audio always).
     pub independent: bool,
+    /// True for a broadcast's first segment where players may be shown a lead-in before it: it begins with sound, or with a
+    /// picture that may be sent again, and there is room on the timeline.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub lead_in: bool,
     /// Bytes; so far, while it is open.
     pub size: u64,
     /// Its parts, in order: byte `i` of the segment is byte `i` of the parts laid end to end. Empty for a segment
@@ -270,4 +274,9 @@ impl Segment {
         }
         None
     }
+}
+
+/// Only one segment of a rendition has it.
+fn is_false(value: &bool) -> bool {
+    !value
 }

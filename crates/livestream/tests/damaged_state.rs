@@ -110,6 +110,7 @@ fn state() -> StoredState {
         phase: SegmentPhase::Stored,
         gap: false,
         independent: true,
+        lead_in: false,
         size: 1_000,
         parts: vec![Part {
             number: PartNumber(msn),

@@ -100,6 +100,7 @@ fn segment() -> Segment {
         phase: SegmentPhase::Stored,
         gap: false,
         independent: true,
+        lead_in: true,
         size: 25_000,
         parts: vec![part()],
     }

@@ -12,6 +12,7 @@ mod cut_plan;
 pub mod flv;
 mod grid;
 mod input_clock;
+pub mod lead_in;
 mod nal;
 mod packager;
 mod report;

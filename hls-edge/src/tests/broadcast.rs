@@ -69,6 +69,7 @@ impl Broadcast {
                     phase: SegmentPhase::Open,
                     gap: false,
                     independent: true,
+                    lead_in: false,
                     size: 0,
                     parts: Vec::new(),
                 })

@@ -182,6 +182,16 @@ impl FakeWorker {
         self.lock().broadcast.as_ref().unwrap().timeline.clone()
     }
 
+    /// Has a file in memory.
+    pub(crate) fn file(&self, rendition: &str, name: &str, data: Bytes) {
+        self.lock().files.insert((rendition.to_owned(), name.to_owned()), data);
+    }
+
+    /// A file that it has in memory.
+    pub(crate) fn held(&self, rendition: &str, name: &str) -> Bytes {
+        self.lock().files[&(rendition.to_owned(), name.to_owned())].clone()
+    }
+
     /// No longer has a file in memory.
     pub(crate) fn forget_files(&self) {
         self.lock().files.clear();

@@ -15,6 +15,7 @@ pub(crate) struct Broadcast {
     discontinuity: u64,
     anchor: i64,
     next_part: u64,
+    lead_in: bool,
 }
 
 /// What can happen to a broadcast.
@@ -46,7 +47,13 @@ impl Broadcast {
             discontinuity: 0,
             anchor: ANCHOR,
             next_part: 0,
+            lead_in: false,
         }
+    }
+
+    /// Its first segment can have a lead-in.
+    pub(crate) fn with_lead_in(self) -> Self {
+        Self { lead_in: true, ..self }
     }
 
     /// Segments of ten parts, then `parts` more.
@@ -178,6 +185,7 @@ impl Broadcast {
             phase: if gap { SegmentPhase::Finished } else { SegmentPhase::Open },
             gap,
             independent: true,
+            lead_in: self.lead_in && !gap && self.next_msn() == self.timeline.first_msn,
             size: 0,
             parts: Vec::new(),
         }

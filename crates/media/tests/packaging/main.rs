@@ -8,6 +8,7 @@
 
 mod clocks;
 mod late_video;
+mod lead_in;
 mod properties;
 mod real_encoders;
 mod recorder;

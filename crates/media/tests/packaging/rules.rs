@@ -92,8 +92,8 @@ fn two_second_gops_make_ten_parts_of_six_frames() {
     recorder.finish();
     recorder.check_alignment(22_000);
     let source = recorder.of("source");
-    assert_eq!(source[0].msn, Msn(7), "seven preroll gaps stand before it");
-    assert_eq!(source[0].start, MediaTime(10_066_000), "ten seconds and the encoder's delay");
+    assert_eq!(source[0].msn, Msn(7), "the lead-in stands before it");
+    assert_eq!(source[0].start, MediaTime(24_066_000), "24 seconds and the encoder's delay");
     assert_eq!(source.len(), 6);
     for segment in &source[..5] {
         let parts: Vec<u64> = segment.parts.iter().map(|part| part.duration.0).collect();
@@ -140,7 +140,7 @@ fn a_gop_longer_than_the_target_is_cut_on_the_frame_grid_and_reported() {
     );
     let independent: Vec<_> =
         recorder.of("source").iter().filter(|segment| segment.independent).map(|s| s.start.0).collect();
-    assert_eq!(independent, [10_066_000, 20_066_000, 30_066_000], "each keyframe still opens a segment");
+    assert_eq!(independent, [24_066_000, 34_066_000, 44_066_000], "each keyframe still opens a segment");
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn a_jump_makes_one_discontinuity_on_every_rendition() {
         assert_eq!(discontinuities(&recorder), [DiscontinuityCause::Jump], "{jump}");
         let last = recorder.of("source").last().expect("segments");
         assert_eq!(last.discontinuity, 1);
-        let off = last.program_date_time.0 - (NOW + last.start.0 / 1000 - 10_000);
+        let off = last.program_date_time.0 - (NOW + last.start.0 / 1000 - 24_000);
         assert_eq!(off, 0, "dates follow the media");
     }
 }
@@ -351,7 +351,7 @@ fn a_publisher_that_returns_with_new_timestamps_is_placed_by_the_wall_clock() {
     assert_eq!(discontinuities(&recorder), [DiscontinuityCause::Jump]);
     let first = &recorder.of("source")[3];
     assert_eq!((first.msn, first.discontinuity), (Msn(10), 1));
-    assert_eq!(first.start, MediaTime(25_066_000), "ten seconds of absence are in the timeline");
+    assert_eq!(first.start, MediaTime(39_066_000), "ten seconds of absence are in the timeline");
 }
 
 #[test]
@@ -492,7 +492,7 @@ fn a_worker_goes_on_behind_what_its_predecessor_announced() {
     }
     before.drain();
     let timeline = before.timeline.clone().expect("frozen");
-    let floor = Floor { msn: Msn(10), discontinuity: 0, media_end: MediaTime(17_266_000) };
+    let floor = Floor { msn: Msn(10), discontinuity: 0, media_end: MediaTime(31_266_000) };
     let mut config = config();
     config.epoch = Epoch(2);
     config.resume = Some(Resume { timeline, clock: before.packager.clock(), floor: Some(floor) });
@@ -505,7 +505,7 @@ fn a_worker_goes_on_behind_what_its_predecessor_announced() {
     assert_eq!(discontinuities(&after), []);
     let first = &after.of("source")[1];
     assert_eq!((first.msn, first.epoch, first.discontinuity), (Msn(11), Epoch(2), 0));
-    assert!((first.start.0 - 17_266_000).abs() < 40_000, "{first:?}");
+    assert!((first.start.0 - 31_266_000).abs() < 40_000, "{first:?}");
     assert!(!first.independent, "it goes on in the middle of a GOP");
     let timeline = after.timeline.expect("taken up");
     let source = timeline.track(&rendition("source")).expect("video");

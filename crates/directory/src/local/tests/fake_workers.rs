@@ -325,6 +325,7 @@ fn segment(msn: Msn, epoch: Epoch) -> Segment {
         phase: SegmentPhase::Finished,
         gap: false,
         independent: true,
+        lead_in: false,
         size: 1,
         parts: Vec::new(),
     }
