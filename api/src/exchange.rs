@@ -164,7 +164,8 @@ fn is_search(parts: &Parts) -> bool {
     parts.uri.query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("q=")))
 }
 
-const WATCHED: [&str; 3] = ["/api/streams/{id}", "/api/streams/{id}/health", "/api/streams/open"];
+const WATCHED: [&str; 4] =
+    ["/api/streams/{id}", "/api/streams/{id}/health", "/api/streams/open", "/api/streams/failed"];
 const LIST: &str = "/api/streams";
 
 fn origin(app: &App, parts: &Parts) -> Result<IpAddr, Error> {

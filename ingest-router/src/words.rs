@@ -29,6 +29,11 @@ pub(crate) fn ended_because(reason: &str) -> String {
     format!("The broadcast has ended: {reason}. Start streaming again to begin a new one.")
 }
 
+/// Of a broadcast that ended because of what its publisher sent.
+pub(crate) fn unplayable(reason: &str) -> String {
+    format!("The broadcast has ended: {reason}. Correct that in your encoder, then start streaming again.")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,3 +16,5 @@ mod rules;
 mod sounds;
 mod still_pictures;
 mod units;
+mod unplayable;
+mod year;
