@@ -137,8 +137,6 @@ export const PLAYABLE: Playable[] = [
   { name: 'a slide every two and a half seconds', tags: () => clip({ seconds: 20, gop: 1 }).filter((tag) => !isPicture(tag) || tag.at % 2_520 < 40), pictures: 8, browser: true },
   { name: 'a slide every four and a half seconds', tags: () => clip({ seconds: 24, gop: 1 }).filter((tag) => !isPicture(tag) || tag.at % 4_520 < 40), pictures: 6 },
   { name: 'reordered pictures that are shown before they are decoded', tags: () => clip({ bFrames: 2 }).map(pictures((body) => shift(body, -80))), browser: true },
-  { name: 'a keyframe every ten seconds', tags: () => clip({ seconds: 24, gop: 250 }) },
-  { name: 'a keyframe every 4.2 seconds', tags: () => clip({ seconds: 20, gop: 105 }) },
   { name: 'a second and a half that are sent again with their old times', tags: () => clip().map(stamped(({ stamp }) => (stamp >= 6_000 ? stamp - 1_500 : stamp))), breaks: 1 },
   { name: 'both clocks that are set back by half a minute', tags: () => clip().map(stamped(({ stamp }) => (stamp >= 6_000 ? 60_000 + stamp - 29_000 : 60_000 + stamp))), breaks: 1 },
   { name: 'H.264 under its four characters', tags: () => clip().map(underFourCc), browser: true },
