@@ -41,6 +41,8 @@ mod tests {
     #[test]
     fn every_refusal_says_what_to_do() {
         let because = ended_because("its workers kept failing");
+        let unplayable =
+            unplayable("what was sent cannot be played: video came, but no keyframe; no sound came");
         let all = [
             GUESSING,
             MISPLACED,
@@ -57,8 +59,9 @@ mod tests {
             ENDED_BY_OWNER,
             ENDED,
             &because,
+            &unplayable,
         ];
-        let to_do = ["Wait ", "Try again", "Stop ", "Start streaming", "Copy ", "belongs into"];
+        let to_do = ["Wait ", "Try again", "Stop ", "Start streaming", "Copy ", "belongs into", "Correct "];
         for words in all {
             assert!(to_do.iter().any(|words_to_do| words.contains(words_to_do)), "{words}");
             assert!(

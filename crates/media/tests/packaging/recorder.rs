@@ -65,8 +65,12 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     pub(crate) fn new(config: PackagerConfig) -> Self {
+        Self::of(config, SessionId(uuid::Uuid::nil()))
+    }
+
+    pub(crate) fn of(config: PackagerConfig, session: SessionId) -> Self {
         let mut packager = Packager::new(config);
-        packager.publisher(SessionId(uuid::Uuid::nil()), Generation(1));
+        packager.publisher(session, Generation(1));
         Self {
             packager,
             timeline: None,

@@ -155,17 +155,6 @@ fn a_publisher_of_whose_media_nothing_can_be_packaged_is_given_up_after_thirty_s
 }
 
 #[test]
-fn a_publisher_that_jumps_with_each_picture_is_given_up_too() {
-    let mut recorder = Recorder::new(config());
-    let what = gives_up(&mut recorder, |to, at| {
-        to.video(0, avc_header(AVC_RECORD));
-        to.video(at.wrapping_mul(90_001), avc_frame(true, 0, 900));
-    });
-    let words = "video came, but with timestamps that jump; no sound came";
-    assert_eq!(what.map(|(_, what)| what).as_deref(), Some(words));
-}
-
-#[test]
 fn what_can_be_packaged_at_last_is_not_given_up() {
     let late: [(&str, Each); 4] = [
         ("a keyframe after 25 s", |to, at| {
