@@ -65,10 +65,10 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     pub(crate) fn new(config: PackagerConfig) -> Self {
-        Self::of(config, SessionId(uuid::Uuid::nil()))
+        Self::published_by(config, SessionId(uuid::Uuid::nil()))
     }
 
-    pub(crate) fn of(config: PackagerConfig, session: SessionId) -> Self {
+    pub(crate) fn published_by(config: PackagerConfig, session: SessionId) -> Self {
         let mut packager = Packager::new(config);
         packager.publisher(session, Generation(1));
         Self {

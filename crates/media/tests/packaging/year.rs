@@ -116,7 +116,7 @@ impl Channel {
             Resume { timeline: state, clock: self.recorder.packager.clock(), floor: floor(&timeline) };
         self.epoch += 1;
         let session = SessionId(uuid::Uuid::from_u128(self.session));
-        let mut recorder = Recorder::of(ladder(self.epoch, Some(resume)), session);
+        let mut recorder = Recorder::published_by(ladder(self.epoch, Some(resume)), session);
         recorder.at(at);
         headers(&mut recorder);
         let first = self.replay.iter().position(|(_, _, body, video)| *video && body[0] == 0x17);
