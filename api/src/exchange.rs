@@ -165,7 +165,8 @@ fn is_search(parts: &Parts) -> bool {
     pairs.is_ok_and(|Query(pairs)| pairs.iter().any(|(name, _)| name == "q"))
 }
 
-const WATCHED: [&str; 3] = ["/api/streams/{id}", "/api/streams/{id}/health", "/api/streams/open"];
+const WATCHED: [&str; 4] =
+    ["/api/streams/{id}", "/api/streams/{id}/health", "/api/streams/open", "/api/streams/failed"];
 const LIST: &str = "/api/streams";
 
 fn origin(app: &App, parts: &Parts) -> Result<IpAddr, Error> {

@@ -267,6 +267,11 @@ impl Session {
                     }
                 }
                 Output::Report(report) => tracing::info!(stream = %self.stream, "{report}"),
+                Output::Unplayable(what) => {
+                    tracing::warn!(stream = %self.stream, what, "nothing of what the publisher sends can be packaged");
+                    self.parts.board.give_up(what);
+                    self.feed.announce(&Event::Input(self.parts.board.state()), None);
+                }
             }
         }
         self.start_encoder();

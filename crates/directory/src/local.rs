@@ -371,6 +371,11 @@ impl StreamDirectory for LocalDirectory {
         Box::pin(std::future::ready(()))
     }
 
+    fn media_refused(&self, stream: StreamId, session: SessionId, words: String) -> BoxFuture<'_, ()> {
+        self.tell(stream, Command::MediaRefused(session, words));
+        Box::pin(std::future::ready(()))
+    }
+
     fn watch(&self) -> watch::Receiver<Streams> {
         self.shared.streams.subscribe()
     }

@@ -179,6 +179,7 @@ fn input() -> InputState {
         up: false,
         explicit: true,
         silent_ms: Some(40),
+        unplayable: None,
     }
 }
 
@@ -226,7 +227,20 @@ fn what_the_controller_tells_the_api() {
             started_at: Some(started_at),
             ended_at: UnixMillis(1_790_000_600_000),
             reason: EndReason::PublisherLost,
+            detail: None,
             hints: Some(hints()),
+        },
+    );
+    golden(
+        "done-unplayable",
+        &Done {
+            stream: stream(),
+            published: false,
+            started_at: None,
+            ended_at: UnixMillis(1_790_000_031_000),
+            reason: EndReason::NothingPlayable,
+            detail: Some("video came, but no keyframe; no sound came".to_owned()),
+            hints: None,
         },
     );
     let reasons = vec![
@@ -235,6 +249,7 @@ fn what_the_controller_tells_the_api() {
         EndReason::EndedByOwner,
         EndReason::KeyRotated,
         EndReason::StartTimeout,
+        EndReason::NothingPlayable,
         EndReason::WorkersLost,
         EndReason::Shutdown,
     ];
@@ -265,6 +280,7 @@ fn a_stream_in_the_directory() {
         }),
         started_at: Some(UnixMillis(1_790_000_001_000)),
         ended_at: None,
+        end_reason: None,
         reason: Some("waiting for the publisher".to_owned()),
     };
     golden("live-stream", &LiveStream { spec: spec(), status });
@@ -278,6 +294,8 @@ fn what_controller_and_worker_say_to_each_other() {
         &WorkerReady { worker: address().worker, rtmp: socket(41935), http: socket(48080) },
     );
     golden("input", &input());
+    let what = "video came, but no keyframe; no sound came".to_owned();
+    golden("input-unplayable", &InputState { up: true, unplayable: Some(what), ..input() });
     golden("input-before-any-publisher", &InputState::default());
 
     let key = SigningKey::from_bytes(&[9; 32]);

@@ -1,6 +1,7 @@
 //! From a publisher's tags to parts, segments and the events that announce them.
 
 mod continuation;
+mod fruitless;
 mod live;
 mod rung;
 mod sound;
@@ -16,10 +17,11 @@ use caudal_livestream::{
     Epoch, Generation, InitHash, MediaTime, Msn, RenditionName, SessionId, StreamId, UnixMillis,
 };
 
+use self::fruitless::{Fruitless, Got};
 use self::live::Live;
 use self::sound::Sound;
 use self::start::Start;
-use crate::access_unit::{AccessUnits, HeaderFrom};
+use crate::access_unit::{AccessUnits, HeaderFrom, UnitError};
 use crate::announcer::Announcer;
 use crate::codec::VideoConfig;
 use crate::codec::adts;
@@ -106,6 +108,9 @@ pub enum Output {
     },
     /// Worth a log line or a metric.
     Report(MediaReport),
+    /// Nothing of what the publisher sends can be packaged, and that for long enough to give it up. What it sends, in
+    /// words for the streamer: about 200 characters at most.
+    Unplayable(String),
 }
 
 /// One stream's packager. Pure: time and bytes come in, [`Output`]s come out of [`Packager::poll`].
@@ -121,6 +126,7 @@ pub struct Packager {
     session: Option<SessionId>,
     /// What cannot be packaged, so that each is reported once in a connection.
     reported: Vec<MediaReport>,
+    fruitless: Fruitless,
 }
 
 #[derive(Debug)]
@@ -160,6 +166,7 @@ impl Packager {
             sound: Sound::Unknown,
             session: None,
             reported: Vec::new(),
+            fruitless: Fruitless::default(),
         }
     }
 
@@ -171,12 +178,14 @@ impl Packager {
             // Another publisher's media is not what the last one's headers say.
             self.sound = Sound::Unknown;
             self.units = AccessUnits::default();
+            self.fruitless = Fruitless::default();
             if let Stage::Starting(start) = &mut self.stage {
                 **start = Start::default();
             }
         }
         if let Stage::Live(live) = &mut self.stage {
             live.connected();
+            live.take_fruit();
         }
     }
 
@@ -189,9 +198,13 @@ impl Packager {
 
     /// An FLV VIDEODATA body, as RTMP message type 9 carries it.
     pub fn video(&mut self, rtmp_ms: u32, body: Bytes, now: UnixMillis) {
+        self.fruitless.heard(now);
         match VideoTag::parse(&body) {
-            Err(error) => self.refuse(error),
-            Ok(VideoTag::Nothing) => {}
+            Err(error) => {
+                self.fruitless.pictures(Got::Refused, Some(error.to_string()));
+                self.refuse(error);
+            }
+            Ok(VideoTag::Nothing) => self.fruitless.pictures(Got::Empty, None),
             Ok(VideoTag::SequenceHeader { codec, record }) => {
                 self.video_header(codec, &record, HeaderFrom::Tag);
             }
@@ -201,9 +214,15 @@ impl Packager {
                 }
                 let unit = match self.units.read(codec, keyframe, &data) {
                     Ok(Some(unit)) => unit,
-                    Ok(None) => return,
-                    Err(error) => return self.malformed(error.to_string()),
+                    Ok(None) => return self.fruitless.pictures(Got::Empty, None),
+                    Err(error) => {
+                        let got = if error == UnitError::NoHeader { Got::Headless } else { Got::Broken };
+                        self.fruitless.pictures(got, Some(error.to_string()));
+                        return self.malformed(error.to_string());
+                    }
                 };
+                let got = if unit.keyframe { Got::Frames } else { Got::NoKeyframe };
+                self.fruitless.pictures(got, None);
                 let Some(at) = self.place(Input::Video, rtmp_ms, now) else { return };
                 let (data, keyframe) = (unit.data, unit.keyframe);
                 let body = if !unit.mended && is_plain_frame(&body, keyframe) {
@@ -225,8 +244,12 @@ impl Packager {
     fn video_header(&mut self, codec: VideoCodec, record: &Bytes, from: HeaderFrom) {
         let config = match VideoConfig::parse(codec, record) {
             Ok(config) => config,
-            Err(error) => return self.malformed(error.to_string()),
+            Err(error) => {
+                self.fruitless.pictures(Got::Refused, Some(error.to_string()));
+                return self.malformed(error.to_string());
+            }
         };
+        self.fruitless.pictures(Got::Header, None);
         self.units.configure(&config, from);
         let body = video_header(codec, &config.record);
         match &mut self.stage {
@@ -239,14 +262,21 @@ impl Packager {
     /// An FLV AUDIODATA body, as RTMP message type 8 carries it.
     #[expect(clippy::needless_pass_by_value, reason = "a tag is handed over, as to `video`")]
     pub fn audio(&mut self, rtmp_ms: u32, body: Bytes, now: UnixMillis) {
+        self.fruitless.heard(now);
         match AudioTag::parse(&body) {
-            Err(error) => self.refuse(error),
-            Ok(AudioTag::Nothing) => {}
+            Err(error) => {
+                self.fruitless.sound(Got::Refused, Some(error.to_string()));
+                self.refuse(error);
+            }
+            Ok(AudioTag::Nothing) => self.fruitless.sound(Got::Empty, None),
             Ok(AudioTag::SequenceHeader { record, .. }) => self.audio_header(&record, now),
             Ok(AudioTag::Frame { data, .. }) => match adts::frames(&data) {
                 Ok(None) => self.sound(rtmp_ms, data, now),
                 Ok(Some(frames)) => self.adts_frames(rtmp_ms, frames, now),
-                Err(error) => self.malformed(error.to_string()),
+                Err(error) => {
+                    self.fruitless.sound(Got::Broken, Some(error.to_string()));
+                    self.malformed(error.to_string());
+                }
             },
         }
     }
@@ -298,6 +328,12 @@ impl Packager {
         self.try_start(now, false);
         if let Stage::Live(live) = &mut self.stage {
             live.tick(now, &mut self.announcer);
+            if live.take_fruit() {
+                self.fruitless.bears_fruit();
+            }
+        }
+        if let Some(words) = self.fruitless.verdict() {
+            self.announcer.outputs.push_back(Output::Unplayable(words));
         }
     }
 
@@ -393,7 +429,10 @@ impl Packager {
         let inits = match start.inits(&self.config) {
             Ok(inits) => inits,
             // What was kept stays: another codec header may come.
-            Err(error) => return self.malformed(error.to_string()),
+            Err(error) => {
+                self.fruitless.pictures(Got::Unwritable, Some(error.to_string()));
+                return self.malformed(error.to_string());
+            }
         };
         self.announcer.anchor = clock.date(MediaTime(0));
         let start = std::mem::take(start.as_mut());

@@ -47,6 +47,26 @@ pub(crate) struct RungTag {
     pub(crate) body: Bytes,
 }
 
+/// Makes children: ffmpeg, or a script in its place, because a year of them takes too long otherwise.
+pub(crate) trait Nursery: Send + Sync + 'static {
+    /// Whether a child can be fed a source with this codec header.
+    fn reads(&self, header: &[u8]) -> bool;
+
+    /// Starts a child whose first frame is the one at `begin_ms`. Its events come on `events`; when that is full the
+    /// child waits. Its tasks run on `tasks`.
+    ///
+    /// # Errors
+    /// When no process can be started.
+    fn start(
+        &self,
+        rungs: &[LadderRung],
+        begin_ms: i64,
+        id: ChildId,
+        events: &mpsc::Sender<(ChildId, ChildEvent)>,
+        tasks: &TaskTracker,
+    ) -> io::Result<Child>;
+}
+
 /// A running ffmpeg. Dropped, it is killed.
 pub(crate) struct Child {
     pub(crate) id: ChildId,
@@ -58,17 +78,19 @@ pub(crate) struct Child {
 #[derive(Debug)]
 pub(crate) struct Full;
 
-impl Child {
-    /// Starts a child whose first frame is the one at `begin_ms`. Its events come on `events`; when that is full the
-    /// child waits. Its tasks run on `tasks`.
-    pub(crate) fn start(
-        ffmpeg: &Ffmpeg,
+impl Nursery for Ffmpeg {
+    fn reads(&self, header: &[u8]) -> bool {
+        self.reads(header)
+    }
+
+    fn start(
+        &self,
         rungs: &[LadderRung],
         begin_ms: i64,
         id: ChildId,
         events: &mpsc::Sender<(ChildId, ChildEvent)>,
         tasks: &TaskTracker,
-    ) -> io::Result<Self> {
+    ) -> io::Result<Child> {
         let mut outputs = Vec::new();
         let mut mappings = Vec::new();
         for (rung, child_fd) in rungs.iter().zip(FIRST_PIPE..) {
@@ -76,7 +98,7 @@ impl Child {
             mappings.push(FdMapping { parent_fd: OwnedFd::from(writer), child_fd });
             outputs.push((rung.name.clone(), pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?));
         }
-        let mut command = ffmpeg.command();
+        let mut command = self.command();
         command.args(arguments(rungs)).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         command.fd_mappings(mappings).map_err(io::Error::other)?;
         let mut command = tokio::process::Command::from(command);
@@ -138,7 +160,14 @@ impl Child {
             // The supervisor may be gone already.
             let _ = events.send((id, ChildEvent::Exited { reason })).await;
         });
-        Ok(Self { id, frames: Some(frames), _killed: killed.drop_guard() })
+        Ok(Child::new(id, frames, killed))
+    }
+}
+
+impl Child {
+    /// One that reads `frames`, and ends at once when `killed` is cancelled.
+    pub(super) fn new(id: ChildId, frames: mpsc::Sender<EncodeFrame>, killed: CancellationToken) -> Self {
+        Self { id, frames: Some(frames), _killed: killed.drop_guard() }
     }
 
     /// Queues a frame.

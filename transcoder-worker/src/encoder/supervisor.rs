@@ -11,16 +11,15 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::child::{Child, ChildEvent, ChildId, LONGEST_LIFE_MS, RungTag};
+use super::child::{Child, ChildEvent, ChildId, LONGEST_LIFE_MS, Nursery, RungTag};
 use super::comeback::Comeback;
 use super::gop::{Gop, Taken};
 use super::pace::{Judgement, Pace};
 use super::{EncodeFrame, EncoderEvent, Rungs, UNREADABLE};
-use crate::ffmpeg::Ffmpeg;
 use crate::metrics::Metrics;
 
-pub(crate) struct Supervisor {
-    ffmpeg: Ffmpeg,
+pub(crate) struct Supervisor<N> {
+    nursery: N,
     metrics: Metrics,
     to_session: mpsc::Sender<EncoderEvent>,
     /// Largest first; empty until the track set is frozen, and when none is left.
@@ -70,10 +69,10 @@ enum Handover {
     WhenAhead,
 }
 
-impl Supervisor {
-    pub(crate) fn new(ffmpeg: Ffmpeg, metrics: Metrics, to_session: mpsc::Sender<EncoderEvent>) -> Self {
+impl<N: Nursery> Supervisor<N> {
+    pub(crate) fn new(nursery: N, metrics: Metrics, to_session: mpsc::Sender<EncoderEvent>) -> Self {
         Self {
-            ffmpeg,
+            nursery,
             metrics,
             to_session,
             rungs: Vec::new(),
@@ -204,7 +203,7 @@ impl Supervisor {
         }
         let Some(header) = self.gop.header() else { return };
         // Only after a change in mid-stream; at its start the session asks.
-        if !self.ffmpeg.reads(header) {
+        if !self.nursery.reads(header) {
             tracing::warn!("{UNREADABLE}");
             while !self.rungs.is_empty() {
                 self.withdraw_largest(Instant::now()).await;
@@ -217,7 +216,7 @@ impl Supervisor {
         let now = Instant::now();
         let first_in = replay.first().map_or(0, |frame| frame.timestamp_ms);
         let (events, tasks) = (&self.children.0, &self.tasks);
-        let child = match Child::start(&self.ffmpeg, &self.rungs, first_in, id, events, tasks) {
+        let child = match self.nursery.start(&self.rungs, first_in, id, events, tasks) {
             Ok(child) => child,
             Err(error) => {
                 tracing::warn!(%error, "ffmpeg does not start");
@@ -423,3 +422,6 @@ const PATIENCE: u32 = 3;
 const DRAIN: Duration = Duration::from_secs(2);
 /// Two seconds of three rungs at 60 frames.
 const MAX_HELD: usize = 360;
+
+#[cfg(test)]
+mod year_tests;

@@ -33,6 +33,8 @@ pub(super) struct Live {
     audio_at_picture: i64,
     last_picture: UnixMillis,
     lost: Option<UnixMillis>,
+    /// Something of the publisher's was packaged since this was last asked.
+    fruit: bool,
     /// The header of video in a stream that began without; it joins with its first keyframe.
     late_video: Option<(VideoConfig, Bytes)>,
 }
@@ -81,12 +83,18 @@ impl Live {
             audio_at_picture: i64::MAX,
             last_picture: now,
             lost: None,
+            fruit: false,
             late_video: None,
         }
     }
 
     pub(super) fn connected(&mut self) {
         self.lost = None;
+    }
+
+    /// Whether something of the publisher's was packaged since the last call.
+    pub(super) fn take_fruit(&mut self) -> bool {
+        std::mem::take(&mut self.fruit)
     }
 
     /// What comes next does not follow the last picture.
@@ -183,6 +191,7 @@ impl Live {
             source.behind = None;
         }
         source.last = Some(picture.decode);
+        self.fruit = true;
         let for_encoder = encode(&picture);
         let decode_ms = u64::try_from(picture.decode / 1000).unwrap_or(0);
         let idr = picture.keyframe && nal::is_idr(source.config.codec, &picture.data, LENGTH_SIZE);

@@ -17,3 +17,5 @@ mod rules;
 mod sounds;
 mod still_pictures;
 mod units;
+mod unplayable;
+mod year;

@@ -12,7 +12,7 @@ use crate::recorder::{NOW, OTHER_AVC_RECORD, Recorder, aac_header, avc_header, c
 use crate::rules::{OBS, Publisher, discontinuities};
 
 /// What the controller saw last.
-fn floor(timeline: &Timeline) -> Option<Floor> {
+pub(crate) fn floor(timeline: &Timeline) -> Option<Floor> {
     let lasts = timeline.tracks.iter().filter_map(|track| track.segments.back());
     lasts
         .map(|last| Floor {

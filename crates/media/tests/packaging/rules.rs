@@ -6,7 +6,7 @@ use crate::recorder::{
 };
 use bytes::Bytes;
 use caudal_livestream::assignment::Floor;
-use caudal_livestream::timeline::SegmentPhase;
+use caudal_livestream::timeline::{Segment, SegmentPhase};
 use caudal_livestream::{Epoch, Generation, MediaTime, Msn, SessionId, UnixMillis};
 use caudal_media::{DiscontinuityCause, MediaReport, Resume};
 
@@ -141,6 +141,64 @@ fn a_gop_longer_than_the_target_is_cut_on_the_frame_grid_and_reported() {
     let independent: Vec<_> =
         recorder.of("source").iter().filter(|segment| segment.independent).map(|s| s.start.0).collect();
     assert_eq!(independent, [24_066_000, 34_066_000, 44_066_000], "each keyframe still opens a segment");
+}
+
+#[test]
+fn no_gop_makes_a_segment_longer_than_the_target_duration() {
+    // x264's default of 250 frames at 60, 50, 30 and 25 frames a second among them.
+    for (fps, gop) in
+        [(60, 250), (50, 250), (30, 250), (25, 250), (30, 126), (25, 101), (30, 121), (60, 600), (24, 240)]
+    {
+        for target in [None, Some(2_000), Some(10_000)] {
+            let case = format!("{gop} frames at {fps}, {target:?}");
+            let mut recorder =
+                Recorder::new(caudal_media::PackagerConfig { hints: target.map(hints), ..config() });
+            let publisher = Publisher { fps, gop, ..OBS };
+            publisher.begin(&mut recorder);
+            publisher.send(&mut recorder, 0, 45_500, 0);
+            recorder.finish();
+            recorder.check_alignment(22_000);
+            let target = u64::from(recorder.timeline.as_ref().expect("frozen").target_duration) * 1_000_000;
+            let source = recorder.of("source");
+            assert!(source.iter().all(|segment| segment.duration.0 <= target + 10_000), "{case}");
+            // Behind the first GOP, of which nobody knew how long it would be, each keyframe opens a segment; and none
+            // is cut into more pieces than it must be.
+            let gop = gop * 1_000_000 / fps;
+            let keyframe =
+                |segment: &Segment| (segment.start.0 - 10_066_000 + 2_000).rem_euclid(gop) <= 4_000;
+            let later: Vec<_> =
+                source.iter().filter(|segment| segment.start.0 > 10_066_000 + 2 * gop - 4_000).collect();
+            for segment in &later {
+                assert_eq!(segment.independent, keyframe(segment), "{case}: {segment:?}");
+            }
+            let independent = later.iter().filter(|segment| segment.independent).count();
+            let whole = usize::try_from((35_500_000 - 2 * gop) / gop).expect("few");
+            assert!(independent >= whole, "{case}: {independent} of {whole}");
+        }
+    }
+}
+
+#[test]
+fn keyframes_that_come_when_they_like_leave_no_segment_over_the_target_duration() {
+    for seed in 0..60_u64 {
+        let mut recorder = Recorder::new(config());
+        OBS.begin(&mut recorder);
+        let (mut state, mut next) = (seed * 2_654_435_761 + 1, 0_u32);
+        for n in 0..900_u32 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let keyframe = n == next;
+            if keyframe {
+                next +=
+                    1 + u32::try_from(state >> 33).expect("31 bits") % if seed % 2 == 0 { 400 } else { 160 };
+            }
+            recorder.at(i64::from(n) * 100 / 3);
+            recorder.video(n * 100 / 3, avc_frame(keyframe, 66, 300));
+        }
+        recorder.finish();
+        let source = recorder.of("source");
+        assert!(source.iter().all(|segment| segment.duration.0 <= 4_010_000), "{seed}");
+        assert!(source.iter().all(|segment| !segment.gap), "{seed}");
+    }
 }
 
 #[test]
