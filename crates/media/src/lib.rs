@@ -6,6 +6,7 @@
 mod access_unit;
 mod announcer;
 mod audio_input;
+mod captions;
 mod cmaf;
 pub mod codec;
 mod cut_plan;

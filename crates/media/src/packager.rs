@@ -21,8 +21,8 @@ use self::sound::Sound;
 use self::start::Start;
 use crate::access_unit::{AccessUnits, HeaderFrom};
 use crate::announcer::Announcer;
-use crate::codec::VideoConfig;
 use crate::codec::adts;
+use crate::codec::{PictureFormat, VideoConfig};
 use crate::flv::{AudioTag, TagError, VideoCodec, VideoTag, is_plain_frame, video_frame, video_header};
 use crate::input_clock::{Input, Placed, SourceClock};
 use crate::report::{DiscontinuityCause, MediaReport};
@@ -101,8 +101,8 @@ pub enum Output {
         body: Bytes,
         /// A place where a decoder can begin.
         keyframe: bool,
-        /// A codec header, not a picture.
-        sequence_header: bool,
+        /// Of a codec header, which is no picture: what the pictures behind it are like.
+        sequence_header: Option<PictureFormat>,
     },
     /// Worth a log line or a metric.
     Report(MediaReport),
@@ -204,6 +204,9 @@ impl Packager {
                     Ok(None) => return,
                     Err(error) => return self.malformed(error.to_string()),
                 };
+                if let Stage::Live(_) = self.stage {
+                    self.announcer.captions(self.units.captions());
+                }
                 let Some(at) = self.place(Input::Video, rtmp_ms, now) else { return };
                 let (data, keyframe) = (unit.data, unit.keyframe);
                 let body = if !unit.mended && is_plain_frame(&body, keyframe) {
@@ -396,7 +399,8 @@ impl Packager {
             Err(error) => return self.malformed(error.to_string()),
         };
         self.announcer.anchor = clock.date(MediaTime(0));
-        let start = std::mem::take(start.as_mut());
+        let mut start = std::mem::take(start.as_mut());
+        start.captions = self.units.captions().to_vec();
         let live = start.freeze(&self.config, &readiness, inits, now, &mut self.announcer, clock);
         self.stage = Stage::Live(Box::new(live));
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes, BytesMut};
 use caudal_livestream::RenditionName;
 use caudal_livestream::admission::LadderRung;
+use caudal_media::codec::PictureFormat;
 use caudal_media::flv::{FlvDemuxer, TagKind, flv_header, flv_tag_head, flv_tag_tail};
 use command_fds::{CommandFdExt as _, FdMapping};
 use nix::sys::signal::{Signal, killpg};
@@ -59,11 +60,11 @@ pub(crate) struct Child {
 pub(crate) struct Full;
 
 impl Child {
-    /// Starts a child whose first frame is the one at `begin_ms`. Its events come on `events`; when that is full the
+    /// Starts a child that makes the rungs of such pictures, the first of which is the one at `begin_ms`. Its events come on `events`; when that is full the
     /// child waits. Its tasks run on `tasks`.
     pub(crate) fn start(
         ffmpeg: &Ffmpeg,
-        rungs: &[LadderRung],
+        (rungs, source): (&[LadderRung], PictureFormat),
         begin_ms: i64,
         id: ChildId,
         events: &mpsc::Sender<(ChildId, ChildEvent)>,
@@ -77,7 +78,11 @@ impl Child {
             outputs.push((rung.name.clone(), pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?));
         }
         let mut command = ffmpeg.command();
-        command.args(arguments(rungs)).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+            .args(arguments(rungs, &source))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         command.fd_mappings(mappings).map_err(io::Error::other)?;
         let mut command = tokio::process::Command::from(command);
         let mut process = command.kill_on_drop(true).spawn()?;

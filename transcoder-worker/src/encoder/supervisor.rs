@@ -189,7 +189,7 @@ impl Supervisor {
         if self.current.is_some() || self.rungs.is_empty() || self.draining || self.retry_at.is_some() {
             return;
         }
-        let Some(header) = self.gop.header() else { return };
+        let Some((header, format)) = self.gop.header() else { return };
         // Only after a change in mid-stream; at its start the session asks.
         if !self.ffmpeg.reads(header) {
             tracing::warn!("{UNREADABLE}");
@@ -204,14 +204,15 @@ impl Supervisor {
         let now = Instant::now();
         let first_in = replay.first().map_or(0, |frame| frame.timestamp_ms);
         let (events, tasks) = (&self.children.0, &self.tasks);
-        let child = match Child::start(&self.ffmpeg, &self.rungs, first_in, id, events, tasks) {
-            Ok(child) => child,
-            Err(error) => {
-                tracing::warn!(%error, "ffmpeg does not start");
-                self.try_later(now).await;
-                return;
-            }
-        };
+        let child =
+            match Child::start(&self.ffmpeg, (self.rungs.as_slice(), format), first_in, id, events, tasks) {
+                Ok(child) => child,
+                Err(error) => {
+                    tracing::warn!(%error, "ffmpeg does not start");
+                    self.try_later(now).await;
+                    return;
+                }
+            };
         let mut pace = Pace::new(now);
         for frame in replay {
             pace.input(frame.timestamp_ms, now);

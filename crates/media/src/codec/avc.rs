@@ -22,6 +22,9 @@ pub(super) fn parse(record: &Bytes) -> Result<VideoConfig, ConfigError> {
         codecs: format!("avc1.{profile:02x}{constraints:02x}{level:02x}"),
         width: sps.width,
         height: sps.height,
+        pixel_aspect: sps.usability.pixel_aspect,
+        scan: sps.scan,
+        colour: sps.usability.colour,
         fps_milli: sps.fps_milli,
         length_size: sets.length_size,
     })

@@ -4,7 +4,6 @@ mod audio;
 mod late_video;
 
 use bytes::Bytes;
-use caudal_livestream::timeline::TrackMedia;
 use caudal_livestream::{MediaDuration, MediaTime, RenditionName, UnixMillis};
 
 use super::rung::Rung;
@@ -120,7 +119,7 @@ impl Live {
                 timestamp_ms: at / 1000,
                 body: source.header.clone(),
                 keyframe: false,
-                sequence_header: true,
+                sequence_header: Some(source.config.format()),
             });
         }
     }
@@ -329,11 +328,8 @@ impl Live {
         }
         let Some(source) = &mut self.source else { return false };
         source.track.set_init(&init, announcer);
-        if let Some(model) = announcer.track_mut(&source.track.name)
-            && let TrackMedia::Video { width, height, .. } = &mut model.media
-        {
-            model.codecs.clone_from(&config.codecs);
-            (*width, *height) = (config.width, config.height);
+        if let Some(model) = announcer.track_mut(&source.track.name) {
+            config.describe(model);
         }
         source.config = config;
         source.header = header;
@@ -405,7 +401,7 @@ fn encode(picture: &Picture) -> Output {
         timestamp_ms: picture.decode / 1000,
         body: picture.body.clone(),
         keyframe: picture.keyframe,
-        sequence_header: false,
+        sequence_header: None,
     }
 }
 

@@ -14,5 +14,6 @@ mod recorder;
 mod resumption;
 mod rules;
 mod sounds;
+mod source_kinds;
 mod still_pictures;
 mod units;

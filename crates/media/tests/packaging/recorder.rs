@@ -143,7 +143,7 @@ impl Recorder {
                 }
                 Output::Announce { event, data } => self.announced(&event, data),
                 Output::Encode { timestamp_ms, body, keyframe, sequence_header } => {
-                    self.encodes.push((timestamp_ms, body, keyframe, sequence_header));
+                    self.encodes.push((timestamp_ms, body, keyframe, sequence_header.is_some()));
                 }
                 Output::Report(report) => self.reports.push(report),
             }

@@ -4,13 +4,17 @@
 //! whether a browser plays the stream.
 
 use crate::codec::bits::{BitReader, unescape};
+use crate::codec::picture::Scan;
 use crate::codec::plausible_fps;
+use crate::codec::vui::Usability;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sps {
     /// Pixels, after cropping.
     pub(super) width: u32,
     pub(super) height: u32,
+    pub(super) scan: Scan,
+    pub(super) usability: Usability,
     /// If the VUI says so.
     pub(super) fps_milli: Option<u32>,
     pub(super) chroma_format: u32,
@@ -27,8 +31,16 @@ impl Sps {
         let profile = u8::try_from(bits.bits(8)?).ok()?;
         bits.skip(16)?;
         bits.ue()?;
-        let mut sps =
-            Self { width: 0, height: 0, fps_milli: None, chroma_format: 1, luma_depth: 0, chroma_depth: 0 };
+        let mut sps = Self {
+            width: 0,
+            height: 0,
+            scan: Scan::Progressive,
+            usability: Usability::default(),
+            fps_milli: None,
+            chroma_format: 1,
+            luma_depth: 0,
+            chroma_depth: 0,
+        };
         let mut planes_apart = false;
         if has_chroma_info(profile) {
             sps.chroma_format = bits.ue()?;
@@ -47,6 +59,7 @@ impl Sps {
         let (across, down) = (bits.ue()?.checked_add(1)?, bits.ue()?.checked_add(1)?);
         let frames_only = bits.bit()?;
         if !frames_only {
+            sps.scan = Scan::Interlaced;
             bits.skip(1)?;
         }
         bits.skip(1)?;
@@ -65,7 +78,9 @@ impl Sps {
             sps.width = cut(sps.width, left, right, unit_x)?;
             sps.height = cut(sps.height, top, bottom, unit_y * fields)?;
         }
-        sps.fps_milli = frame_rate(&mut bits);
+        if bits.bit() == Some(true) {
+            sps.fps_milli = sps.usability.read(&mut bits).and_then(|()| frame_rate(&mut bits));
+        }
         Some(sps)
     }
 }
@@ -109,27 +124,8 @@ fn skip_picture_order(bits: &mut BitReader<'_>) -> Option<()> {
     Some(())
 }
 
-/// The VUI, as far as its timing (§E.1.1): two ticks are a frame.
+/// The VUI's timing (§E.1.1): two ticks are a frame.
 fn frame_rate(bits: &mut BitReader<'_>) -> Option<u32> {
-    if !bits.bit()? {
-        return None;
-    }
-    if bits.bit()? && bits.bits(8)? == EXTENDED_ASPECT_RATIO {
-        bits.skip(32)?;
-    }
-    if bits.bit()? {
-        bits.skip(1)?;
-    }
-    if bits.bit()? {
-        bits.skip(4)?;
-        if bits.bit()? {
-            bits.skip(24)?;
-        }
-    }
-    if bits.bit()? {
-        bits.ue()?;
-        bits.ue()?;
-    }
     if !bits.bit()? {
         return None;
     }
@@ -137,5 +133,3 @@ fn frame_rate(bits: &mut BitReader<'_>) -> Option<u32> {
     let fps = u64::from(bits.bits(32)?).checked_mul(1000)?.checked_div(ticks)?;
     plausible_fps(u32::try_from(fps).ok()?)
 }
-
-const EXTENDED_ASPECT_RATIO: u32 = 255;
