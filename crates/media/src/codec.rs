@@ -14,6 +14,7 @@ use thiserror::Error;
 
 pub use self::picture::{PictureFormat, Scan};
 pub use self::vui::Colour;
+use crate::field_pairs::FieldSyntax;
 use crate::flv::VideoCodec;
 
 /// A video decoder configuration, read far enough to describe it.
@@ -34,6 +35,8 @@ pub struct VideoConfig {
     pub pixel_aspect: (u16, u16),
     /// Whether pictures are made of fields.
     pub scan: Scan,
+    /// How its slices tell fields, where they can be fields.
+    pub(crate) fields: Option<FieldSyntax>,
     /// What samples mean, if the stream says so itself.
     pub colour: Option<Colour>,
     /// Frames a thousand seconds, if the stream says so itself.

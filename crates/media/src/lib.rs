@@ -10,6 +10,7 @@ mod captions;
 mod cmaf;
 pub mod codec;
 mod cut_plan;
+mod field_pairs;
 pub mod flv;
 mod grid;
 mod input_clock;

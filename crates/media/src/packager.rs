@@ -23,6 +23,7 @@ use crate::access_unit::{AccessUnits, HeaderFrom};
 use crate::announcer::Announcer;
 use crate::codec::adts;
 use crate::codec::{PictureFormat, VideoConfig};
+use crate::field_pairs::{FieldPairs, TimedUnit};
 use crate::flv::{AudioTag, TagError, VideoCodec, VideoTag, is_plain_frame, video_frame, video_header};
 use crate::input_clock::{Input, Placed, SourceClock};
 use crate::report::{DiscontinuityCause, MediaReport};
@@ -116,6 +117,7 @@ pub struct Packager {
     clock: Option<SourceClock>,
     stage: Stage,
     units: AccessUnits,
+    fields: FieldPairs,
     sound: Sound,
     /// The publisher that the codec headers are of.
     session: Option<SessionId>,
@@ -157,6 +159,7 @@ impl Packager {
             config,
             stage: Stage::Starting(Box::default()),
             units: AccessUnits::default(),
+            fields: FieldPairs::default(),
             sound: Sound::Unknown,
             session: None,
             reported: Vec::new(),
@@ -171,6 +174,7 @@ impl Packager {
             // Another publisher's media is not what the last one's headers say.
             self.sound = Sound::Unknown;
             self.units = AccessUnits::default();
+            self.fields = FieldPairs::default();
             if let Stage::Starting(start) = &mut self.stage {
                 **start = Start::default();
             }
@@ -207,22 +211,31 @@ impl Packager {
                 if let Stage::Live(_) = self.stage {
                     self.announcer.captions(self.units.captions());
                 }
-                let Some(at) = self.place(Input::Video, rtmp_ms, now) else { return };
-                let (data, keyframe) = (unit.data, unit.keyframe);
-                let body = if !unit.mended && is_plain_frame(&body, keyframe) {
-                    body
-                } else {
-                    video_frame(codec, keyframe, composition_ms, &data)
-                };
-                let picture = Picture { decode: at.0, composition_ms, keyframe, data, body };
-                match &mut self.stage {
-                    Stage::Starting(start) => start.picture(picture, now),
-                    Stage::Live(live) => live.picture(picture, now, &mut self.announcer, self.clock.as_mut()),
-                    Stage::Ended => {}
+                let pictures = self.fields.take(TimedUnit { rtmp_ms, composition_ms, unit });
+                for picture in pictures.into_iter().flatten() {
+                    self.picture(codec, picture, &body, now);
                 }
-                self.try_start(now, false);
             }
         }
+    }
+
+    /// A picture that came in the tag with this body, if it was not mended.
+    fn picture(&mut self, codec: VideoCodec, picture: TimedUnit, tag: &Bytes, now: UnixMillis) {
+        let TimedUnit { rtmp_ms, composition_ms, unit } = picture;
+        let Some(at) = self.place(Input::Video, rtmp_ms, now) else { return };
+        let (data, keyframe) = (unit.data, unit.keyframe);
+        let body = if !unit.mended && is_plain_frame(tag, keyframe) {
+            tag.clone()
+        } else {
+            video_frame(codec, keyframe, composition_ms, &data)
+        };
+        let picture = Picture { decode: at.0, composition_ms, keyframe, data, body };
+        match &mut self.stage {
+            Stage::Starting(start) => start.picture(picture, now),
+            Stage::Live(live) => live.picture(picture, now, &mut self.announcer, self.clock.as_mut()),
+            Stage::Ended => {}
+        }
+        self.try_start(now, false);
     }
 
     fn video_header(&mut self, codec: VideoCodec, record: &Bytes, from: HeaderFrom) {
@@ -231,6 +244,7 @@ impl Packager {
             Err(error) => return self.malformed(error.to_string()),
         };
         self.units.configure(&config, from);
+        self.fields.configure(config.fields);
         let body = video_header(codec, &config.record);
         match &mut self.stage {
             Stage::Starting(start) => start.set_video(config, body),

@@ -37,6 +37,7 @@ pub(super) fn parse(record: &Bytes) -> Result<VideoConfig, ConfigError> {
         height: sps.height,
         pixel_aspect: sps.usability.pixel_aspect,
         scan: sps.scan,
+        fields: None,
         colour: sps.usability.colour,
         fps_milli: None,
         length_size: sets.length_size,

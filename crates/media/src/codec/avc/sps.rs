@@ -7,6 +7,7 @@ use crate::codec::bits::{BitReader, unescape};
 use crate::codec::picture::Scan;
 use crate::codec::plausible_fps;
 use crate::codec::vui::Usability;
+use crate::field_pairs::FieldSyntax;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sps {
@@ -14,6 +15,7 @@ pub(super) struct Sps {
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) scan: Scan,
+    pub(super) fields: FieldSyntax,
     pub(super) usability: Usability,
     /// If the VUI says so.
     pub(super) fps_milli: Option<u32>,
@@ -35,16 +37,16 @@ impl Sps {
             width: 0,
             height: 0,
             scan: Scan::Progressive,
+            fields: FieldSyntax { frame_num_bits: 4, planes_apart: false },
             usability: Usability::default(),
             fps_milli: None,
             chroma_format: 1,
             luma_depth: 0,
             chroma_depth: 0,
         };
-        let mut planes_apart = false;
         if has_chroma_info(profile) {
             sps.chroma_format = bits.ue()?;
-            planes_apart = sps.chroma_format == 3 && bits.bit()?;
+            sps.fields.planes_apart = sps.chroma_format == 3 && bits.bit()?;
             sps.luma_depth = bits.ue()?;
             sps.chroma_depth = bits.ue()?;
             bits.skip(1)?;
@@ -52,7 +54,8 @@ impl Sps {
                 skip_scaling_lists(&mut bits, if sps.chroma_format == 3 { 12 } else { 8 })?;
             }
         }
-        bits.ue()?;
+        // No more than 16 by the standard; of other slices nothing is read.
+        sps.fields.frame_num_bits = bits.ue()?.saturating_add(4).min(32);
         skip_picture_order(&mut bits)?;
         bits.ue()?;
         bits.skip(1)?;
@@ -68,8 +71,8 @@ impl Sps {
         if bits.bit()? {
             let (left, right, top, bottom) = (bits.ue()?, bits.ue()?, bits.ue()?, bits.ue()?);
             let (unit_x, unit_y) = match sps.chroma_format {
-                1 if !planes_apart => (2, 2),
-                2 if !planes_apart => (2, 1),
+                1 if !sps.fields.planes_apart => (2, 2),
+                2 if !sps.fields.planes_apart => (2, 1),
                 _ => (1, 1),
             };
             let cut = |whole: u32, a: u32, b: u32, unit: u32| {
