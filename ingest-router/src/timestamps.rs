@@ -18,7 +18,9 @@ impl Timestamps {
         let (own, other) = match role {
             Role::Keyframe | Role::Frame => (&mut self.video, &self.audio),
             Role::Audio => (&mut self.audio, &self.video),
-            Role::Metadata | Role::VideoHeader | Role::AudioHeader | Role::Other => return false,
+            Role::Metadata | Role::VideoHeader | Role::VideoColour | Role::AudioHeader | Role::Other => {
+                return false;
+            }
         };
         let far = |from: u32| {
             tag.timestamp_ms.wrapping_sub(from).min(from.wrapping_sub(tag.timestamp_ms)) > JUMP_MS

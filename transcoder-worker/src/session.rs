@@ -196,7 +196,7 @@ impl Session {
             }
             Ok(VideoTag::Frame { .. }) => self.tally.frames = self.tally.frames.saturating_add(1),
             // The packager reports what cannot be read.
-            Ok(VideoTag::Nothing) | Err(_) => {}
+            Ok(VideoTag::Colour(_) | VideoTag::Nothing) | Err(_) => {}
         }
     }
 

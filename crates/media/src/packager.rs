@@ -22,7 +22,7 @@ use self::start::Start;
 use crate::access_unit::{AccessUnits, HeaderFrom};
 use crate::announcer::Announcer;
 use crate::codec::adts;
-use crate::codec::{PictureFormat, VideoConfig};
+use crate::codec::{Colour, PictureFormat, VideoConfig};
 use crate::field_pairs::{FieldPairs, TimedUnit};
 use crate::flv::{AudioTag, TagError, VideoCodec, VideoTag, is_plain_frame, video_frame, video_header};
 use crate::input_clock::{Input, Placed, SourceClock};
@@ -118,6 +118,10 @@ pub struct Packager {
     stage: Stage,
     units: AccessUnits,
     fields: FieldPairs,
+    /// The publisher's last codec header.
+    video: Option<VideoConfig>,
+    /// What the publisher says of its samples beside that.
+    colour: Option<Colour>,
     sound: Sound,
     /// The publisher that the codec headers are of.
     session: Option<SessionId>,
@@ -160,6 +164,8 @@ impl Packager {
             stage: Stage::Starting(Box::default()),
             units: AccessUnits::default(),
             fields: FieldPairs::default(),
+            video: None,
+            colour: None,
             sound: Sound::Unknown,
             session: None,
             reported: Vec::new(),
@@ -175,6 +181,7 @@ impl Packager {
             self.sound = Sound::Unknown;
             self.units = AccessUnits::default();
             self.fields = FieldPairs::default();
+            (self.video, self.colour) = (None, None);
             if let Stage::Starting(start) = &mut self.stage {
                 **start = Start::default();
             }
@@ -196,6 +203,11 @@ impl Packager {
         match VideoTag::parse(&body) {
             Err(error) => self.refuse(error),
             Ok(VideoTag::Nothing) => {}
+            Ok(VideoTag::Colour(colour)) => {
+                if self.colour.replace(colour) != Some(colour) {
+                    self.take_video();
+                }
+            }
             Ok(VideoTag::SequenceHeader { codec, record }) => {
                 self.video_header(codec, &record, HeaderFrom::Tag);
             }
@@ -245,7 +257,16 @@ impl Packager {
         };
         self.units.configure(&config, from);
         self.fields.configure(config.fields);
-        let body = video_header(codec, &config.record);
+        self.video = Some(config);
+        self.take_video();
+    }
+
+    /// What is known of the publisher's video takes effect.
+    fn take_video(&mut self) {
+        let Some(config) = &self.video else { return };
+        // Decoders go by the parameter sets.
+        let config = VideoConfig { colour: config.colour.or(self.colour), ..config.clone() };
+        let body = video_header(config.codec, &config.record);
         match &mut self.stage {
             Stage::Starting(start) => start.set_video(config, body),
             Stage::Live(live) => live.video_header(config, body),

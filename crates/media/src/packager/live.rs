@@ -126,7 +126,10 @@ impl Live {
 
     pub(super) fn video_header(&mut self, config: VideoConfig, header: Bytes) {
         match &mut self.source {
-            Some(source) => source.next = (source.config.record != config.record).then_some((config, header)),
+            Some(source) => {
+                let known = (&source.config.record, source.config.colour);
+                source.next = (known != (&config.record, config.colour)).then_some((config, header));
+            }
             None => self.late_video = Some((config, header)),
         }
     }

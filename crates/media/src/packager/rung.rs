@@ -151,7 +151,7 @@ impl Rung {
         }
         match VideoTag::parse(body) {
             Err(error) => announcer.report(MediaReport::Malformed { reason: error.to_string() }),
-            Ok(VideoTag::Nothing) => {}
+            Ok(VideoTag::Colour(_) | VideoTag::Nothing) => {}
             Ok(VideoTag::SequenceHeader { codec, record }) => match VideoConfig::parse(codec, &record) {
                 Ok(config) => self.header(config, announcer),
                 Err(error) => announcer.report(MediaReport::Malformed { reason: error.to_string() }),

@@ -153,3 +153,30 @@ fn captions_before_the_first_playlist_are_in_it() {
     }
     assert!(recorder.timeline.is_some());
 }
+
+/// Enhanced RTMP's `colorInfo`, PQ in BT.2020.
+const COLOR_INFO: &[u8] = b"\x94avc1\x02\0\x09colorInfo\x03\0\x0bcolorConfig\x03\0\x17transferCharacteristics\0\x40\x30\0\0\0\0\0\0\0\0\x09\0\0\x09";
+
+#[test]
+fn colours_beside_the_parameter_sets_make_a_source_hdr() {
+    let mut recorder = Recorder::new(config());
+    recorder.metadata(Some(25_000), true, false);
+    recorder.video(0, avc_header(AVC_RECORD));
+    recorder.video(0, Bytes::from_static(COLOR_INFO));
+    for n in 0..100_u32 {
+        recorder.at((n * 40).into());
+        // As a relay that begins anew repeats them.
+        if n == 50 {
+            recorder.video(n * 40, avc_header(AVC_RECORD));
+            recorder.video(n * 40, Bytes::from_static(COLOR_INFO));
+        }
+        recorder.video(n * 40, avc_frame(n % 50 == 0, 0, 300));
+    }
+    recorder.finish();
+    let timeline = recorder.timeline.as_ref().expect("announced");
+    assert!(matches!(timeline.tracks[0].media, TrackMedia::Video { range: VideoRange::Pq, .. }));
+    assert!(recorder.of("source").iter().all(|segment| segment.discontinuity == 0));
+    let (.., init) = recorder.inits.iter().find(|(of, ..)| of.as_str() == "source").expect("an init");
+    let colr = b"colrnclx\0\x09\0\x10\0\x09\0";
+    assert!(init.windows(colr.len()).any(|window| window == colr), "players are told as well");
+}
