@@ -20,7 +20,9 @@ impl Timestamps {
         let (own, other) = match role {
             Role::Keyframe | Role::Frame => (&mut self.video, &self.audio),
             Role::Audio => (&mut self.audio, &self.video),
-            Role::Metadata | Role::VideoHeader | Role::AudioHeader | Role::Other => return false,
+            Role::Metadata | Role::VideoHeader | Role::VideoColour | Role::AudioHeader | Role::Other => {
+                return false;
+            }
         };
         let new = tag.timestamp_ms;
         let far = |from: u32| apart(new, from) > JUMP_MS;

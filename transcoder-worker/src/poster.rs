@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use caudal_livestream::StreamId;
+use caudal_media::codec::PictureFormat;
 use caudal_media::flv::{TagKind, flv_header, flv_tag_head, flv_tag_tail};
 use caudal_storage::{Key, SegmentStore};
 use thiserror::Error;
@@ -13,6 +14,7 @@ use tokio::process::Command;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::encoder::progressive_sdr;
 use crate::ffmpeg::Ffmpeg;
 
 /// A keyframe with the codec header that it needs, both as FLV VIDEODATA.
@@ -20,6 +22,7 @@ use crate::ffmpeg::Ffmpeg;
 pub(crate) struct KeyPicture {
     pub(crate) header: Bytes,
     pub(crate) picture: Bytes,
+    pub(crate) format: PictureFormat,
 }
 
 #[derive(Debug, Error)]
@@ -71,7 +74,15 @@ async fn render(ffmpeg: &Ffmpeg, picture: KeyPicture) -> Result<Bytes, PosterErr
         return Err(PosterError::Unreadable);
     }
     let mut command = ffmpeg.command();
-    command.args(ARGUMENTS).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let size @ (width, height) = picture.format.within_width(WIDTH);
+    let filter = format!("{}scale={width}:{height},setsar=1", progressive_sdr(&picture.format, size));
+    command
+        .args(INPUT)
+        .args(["-vf", &filter])
+        .args(OUTPUT)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
     let mut child = Command::from(command).kill_on_drop(true).spawn()?;
     let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
     let write = async {
@@ -101,7 +112,7 @@ async fn render(ffmpeg: &Ffmpeg, picture: KeyPicture) -> Result<Bytes, PosterErr
     if jpeg.is_empty() { Err(PosterError::Nothing) } else { Ok(jpeg.into()) }
 }
 
-const ARGUMENTS: [&str; 22] = [
+const INPUT: [&str; 12] = [
     "-hide_banner",
     "-nostdin",
     "-loglevel",
@@ -114,21 +125,17 @@ const ARGUMENTS: [&str; 22] = [
     "pipe:0",
     "-frames:v",
     "1",
-    "-vf",
-    "scale='min(640,iw)':-2",
-    "-c:v",
-    "mjpeg",
-    "-q:v",
-    "4",
-    "-f",
-    "image2pipe",
-    "-y",
-    "pipe:1",
 ];
+const OUTPUT: [&str; 8] = ["-c:v", "mjpeg", "-q:v", "4", "-f", "image2pipe", "-y", "pipe:1"];
 
 /// The issue's: a poster each ten seconds.
 const INTERVAL: Duration = Duration::from_secs(10);
 /// It takes 0.2 s on an idle machine.
 const DEADLINE: Duration = Duration::from_secs(8);
+/// Pixels across; a picture that has fewer keeps them.
+const WIDTH: u32 = 640;
 /// 640 pixels wide at this quality is 20 to 80 kB.
 const MAX_JPEG: u64 = 1024 * 1024;
+
+#[cfg(test)]
+mod tests;

@@ -102,6 +102,7 @@ fn without_tracks(stream: StreamId, epoch: Epoch, floor: Floor, older: Option<&T
         part_hold_back: older.map_or(MediaDuration::default(), |older| older.part_hold_back),
         first_msn: floor.msn.next(),
         tracks: Vec::new(),
+        captions: older.map_or_else(Vec::new, |older| older.captions.clone()),
         ended: false,
     }
 }

@@ -23,7 +23,9 @@ use caudal_livestream::record::{
 };
 use caudal_livestream::report::{Done, EndReason, Published};
 use caudal_livestream::state::{FilledState, InputClock, Ownership, StoredState};
-use caudal_livestream::timeline::{Part, Segment, SegmentPhase, Timeline, Track, TrackMedia};
+use caudal_livestream::timeline::{
+    CaptionChannel, Part, Segment, SegmentPhase, Timeline, Track, TrackMedia, VideoRange,
+};
 use caudal_livestream::{
     Epoch, Generation, InstallationId, MediaDuration, MediaTime, Msn, PartNumber, RenditionName, SessionId,
     StreamId, UnixMillis, WorkerId,
@@ -117,7 +119,8 @@ fn timeline() -> Timeline {
         segments: [segment()].into(),
         withdrawn: false,
     };
-    let video = TrackMedia::Video { width: 1920, height: 1080, frame_rate_milli: 29_970 };
+    let video =
+        TrackMedia::Video { width: 1920, height: 1080, frame_rate_milli: 29_970, range: VideoRange::Sdr };
     let audio = TrackMedia::Audio { sample_rate: 48_000, channels: 2 };
     Timeline {
         stream: stream(),
@@ -126,6 +129,7 @@ fn timeline() -> Timeline {
         part_hold_back: MediaDuration::from_millis(600),
         first_msn: Msn(7),
         tracks: vec![track(name("source"), "avc1.64001f", video), track(name("audio"), "mp4a.40.2", audio)],
+        captions: Vec::new(),
         ended: false,
     }
 }
@@ -322,6 +326,22 @@ fn what_a_worker_leaves_in_storage() {
     };
     let filled = FilledState { timeline: timeline(), clock: Some(clock), closed: true };
     golden("state-filled", &StoredState { filled: Some(filled), ..claim });
+}
+
+/// What an older reader does not know of is left out where there is nothing to say: see `state-filled`.
+#[test]
+fn what_a_timeline_says_of_hdr_pictures_with_captions() {
+    let mut timeline = timeline();
+    timeline.captions = vec![CaptionChannel::Cea608(1), CaptionChannel::Cea708(12)];
+    for range in [VideoRange::Hlg, VideoRange::Pq] {
+        let mut track = timeline.tracks[0].clone();
+        track.name = name(if range == VideoRange::Pq { "pq" } else { "hlg" });
+        if let TrackMedia::Video { range: said, .. } = &mut track.media {
+            *said = range;
+        }
+        timeline.tracks.push(track);
+    }
+    golden("timeline-hdr-captions", &timeline);
 }
 
 /// A feed's frame: its type and the JSON after it.

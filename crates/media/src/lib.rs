@@ -6,9 +6,11 @@
 mod access_unit;
 mod announcer;
 mod audio_input;
+mod captions;
 mod cmaf;
 pub mod codec;
 mod cut_plan;
+mod field_pairs;
 pub mod flv;
 mod grid;
 mod input_clock;

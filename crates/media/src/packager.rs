@@ -23,8 +23,9 @@ use self::sound::Sound;
 use self::start::Start;
 use crate::access_unit::{AccessUnits, HeaderFrom, UnitError};
 use crate::announcer::Announcer;
-use crate::codec::VideoConfig;
 use crate::codec::adts;
+use crate::codec::{Colour, PictureFormat, VideoConfig};
+use crate::field_pairs::{FieldPairs, TimedUnit};
 use crate::flv::{AudioTag, TagError, VideoCodec, VideoTag, is_plain_frame, video_frame, video_header};
 use crate::input_clock::{Input, Placed, SourceClock};
 use crate::report::{DiscontinuityCause, MediaReport};
@@ -103,8 +104,8 @@ pub enum Output {
         body: Bytes,
         /// A place where a decoder can begin.
         keyframe: bool,
-        /// A codec header, not a picture.
-        sequence_header: bool,
+        /// Of a codec header, which is no picture: what the pictures behind it are like.
+        sequence_header: Option<PictureFormat>,
     },
     /// Worth a log line or a metric.
     Report(MediaReport),
@@ -121,6 +122,11 @@ pub struct Packager {
     clock: Option<SourceClock>,
     stage: Stage,
     units: AccessUnits,
+    fields: FieldPairs,
+    /// The publisher's last codec header.
+    video: Option<VideoConfig>,
+    /// What the publisher says of its samples beside that.
+    colour: Option<Colour>,
     sound: Sound,
     /// The publisher that the codec headers are of.
     session: Option<SessionId>,
@@ -163,6 +169,9 @@ impl Packager {
             config,
             stage: Stage::Starting(Box::default()),
             units: AccessUnits::default(),
+            fields: FieldPairs::default(),
+            video: None,
+            colour: None,
             sound: Sound::Unknown,
             session: None,
             reported: Vec::new(),
@@ -179,6 +188,8 @@ impl Packager {
             self.sound = Sound::Unknown;
             self.units = AccessUnits::default();
             self.fruitless = Fruitless::default();
+            self.fields = FieldPairs::default();
+            (self.video, self.colour) = (None, None);
             if let Stage::Starting(start) = &mut self.stage {
                 **start = Start::default();
             }
@@ -205,6 +216,11 @@ impl Packager {
                 self.refuse(error);
             }
             Ok(VideoTag::Nothing) => self.fruitless.pictures(Got::Empty, None),
+            Ok(VideoTag::Colour(colour)) => {
+                if self.colour.replace(colour) != Some(colour) {
+                    self.take_video();
+                }
+            }
             Ok(VideoTag::SequenceHeader { codec, record }) => {
                 self.video_header(codec, &record, HeaderFrom::Tag);
             }
@@ -223,22 +239,34 @@ impl Packager {
                 };
                 let got = if unit.keyframe { Got::Frames } else { Got::NoKeyframe };
                 self.fruitless.pictures(got, None);
-                let Some(at) = self.place(Input::Video, rtmp_ms, now) else { return };
-                let (data, keyframe) = (unit.data, unit.keyframe);
-                let body = if !unit.mended && is_plain_frame(&body, keyframe) {
-                    body
-                } else {
-                    video_frame(codec, keyframe, composition_ms, &data)
-                };
-                let picture = Picture { decode: at.0, composition_ms, keyframe, data, body };
-                match &mut self.stage {
-                    Stage::Starting(start) => start.picture(picture, now),
-                    Stage::Live(live) => live.picture(picture, now, &mut self.announcer, self.clock.as_mut()),
-                    Stage::Ended => {}
+                if let Stage::Live(_) = self.stage {
+                    self.announcer.captions(self.units.captions());
                 }
-                self.try_start(now, false);
+                let pictures = self.fields.take(TimedUnit { rtmp_ms, composition_ms, unit });
+                for picture in pictures.into_iter().flatten() {
+                    self.picture(codec, picture, &body, now);
+                }
             }
         }
+    }
+
+    /// A picture that came in the tag with this body, if it was not mended.
+    fn picture(&mut self, codec: VideoCodec, picture: TimedUnit, tag: &Bytes, now: UnixMillis) {
+        let TimedUnit { rtmp_ms, composition_ms, unit } = picture;
+        let Some(at) = self.place(Input::Video, rtmp_ms, now) else { return };
+        let (data, keyframe) = (unit.data, unit.keyframe);
+        let body = if !unit.mended && is_plain_frame(tag, keyframe) {
+            tag.clone()
+        } else {
+            video_frame(codec, keyframe, composition_ms, &data)
+        };
+        let picture = Picture { decode: at.0, composition_ms, keyframe, data, body };
+        match &mut self.stage {
+            Stage::Starting(start) => start.picture(picture, now),
+            Stage::Live(live) => live.picture(picture, now, &mut self.announcer, self.clock.as_mut()),
+            Stage::Ended => {}
+        }
+        self.try_start(now, false);
     }
 
     fn video_header(&mut self, codec: VideoCodec, record: &Bytes, from: HeaderFrom) {
@@ -251,7 +279,17 @@ impl Packager {
         };
         self.fruitless.pictures(Got::Header, None);
         self.units.configure(&config, from);
-        let body = video_header(codec, &config.record);
+        self.fields.configure(config.fields);
+        self.video = Some(config);
+        self.take_video();
+    }
+
+    /// What is known of the publisher's video takes effect.
+    fn take_video(&mut self) {
+        let Some(config) = &self.video else { return };
+        // Decoders go by the parameter sets.
+        let config = VideoConfig { colour: config.colour.or(self.colour), ..config.clone() };
+        let body = video_header(config.codec, &config.record);
         match &mut self.stage {
             Stage::Starting(start) => start.set_video(config, body),
             Stage::Live(live) => live.video_header(config, body),
@@ -435,7 +473,8 @@ impl Packager {
             }
         };
         self.announcer.anchor = clock.date(MediaTime(0));
-        let start = std::mem::take(start.as_mut());
+        let mut start = std::mem::take(start.as_mut());
+        start.captions = self.units.captions().to_vec();
         let live = start.freeze(&self.config, &readiness, inits, now, &mut self.announcer, clock);
         self.stage = Stage::Live(Box::new(live));
     }

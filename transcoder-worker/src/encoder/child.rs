@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes, BytesMut};
 use caudal_livestream::RenditionName;
 use caudal_livestream::admission::LadderRung;
+use caudal_media::codec::PictureFormat;
 use caudal_media::flv::{FlvDemuxer, TagKind, flv_header, flv_tag_head, flv_tag_tail};
 use command_fds::{CommandFdExt as _, FdMapping};
 use nix::sys::signal::{Signal, killpg};
@@ -52,7 +53,7 @@ pub(crate) trait Nursery: Send + Sync + 'static {
     /// Whether a child can be fed a source with this codec header.
     fn reads(&self, header: &[u8]) -> bool;
 
-    /// Starts a child whose first frame is the one at `begin_ms`. Its events come on `events`; when that is full the
+    /// Starts a child that makes the rungs of pictures of that format, the first of which is the one at `begin_ms`. Its events come on `events`; when that is full the
     /// child waits. Its tasks run on `tasks`.
     ///
     /// # Errors
@@ -60,6 +61,7 @@ pub(crate) trait Nursery: Send + Sync + 'static {
     fn start(
         &self,
         rungs: &[LadderRung],
+        format: PictureFormat,
         begin_ms: i64,
         id: ChildId,
         events: &mpsc::Sender<(ChildId, ChildEvent)>,
@@ -86,6 +88,7 @@ impl Nursery for Ffmpeg {
     fn start(
         &self,
         rungs: &[LadderRung],
+        format: PictureFormat,
         begin_ms: i64,
         id: ChildId,
         events: &mpsc::Sender<(ChildId, ChildEvent)>,
@@ -99,7 +102,11 @@ impl Nursery for Ffmpeg {
             outputs.push((rung.name.clone(), pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?));
         }
         let mut command = self.command();
-        command.args(arguments(rungs)).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+            .args(arguments(rungs, &format))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         command.fd_mappings(mappings).map_err(io::Error::other)?;
         let mut command = tokio::process::Command::from(command);
         let mut process = command.kill_on_drop(true).spawn()?;

@@ -1,15 +1,18 @@
 //! The ffmpeg command line that makes the rungs. Each choice is measured; see docs/performance.md.
 
 use caudal_livestream::admission::LadderRung;
+use caudal_media::codec::PictureFormat;
+
+use super::source_filter::progressive_sdr;
 
 /// The first of the rungs' pipes; 0, 1 and 2 are the standard ones.
 pub(crate) const FIRST_PIPE: i32 = 3;
 
 /// Arguments for one child: FLV video on standard input, an FLV for each rung on its own pipe.
-pub(crate) fn arguments(rungs: &[LadderRung]) -> Vec<String> {
+pub(crate) fn arguments(rungs: &[LadderRung], source: &PictureFormat) -> Vec<String> {
     let mut arguments: Vec<String> = FLV_INPUT.iter().map(|&argument| argument.to_owned()).collect();
     arguments.push("-filter_complex".to_owned());
-    arguments.push(filter(rungs));
+    arguments.push(filter(rungs, source));
     for (index, (rung, pipe)) in rungs.iter().zip(FIRST_PIPE..).enumerate() {
         let rate = |bits: u32| bits.to_string();
         arguments.extend(["-map".to_owned(), format!("[o{index}]")]);
@@ -29,12 +32,15 @@ pub(crate) fn arguments(rungs: &[LadderRung]) -> Vec<String> {
 }
 
 /// One decoder, a scaler for each rung. A rung above a source that has shrunk keeps the source's size.
-fn filter(rungs: &[LadderRung]) -> String {
+fn filter(rungs: &[LadderRung], source: &PictureFormat) -> String {
     let inputs: Vec<String> = (0..rungs.len()).map(|index| format!("[s{index}]")).collect();
     let scaled = rungs.iter().enumerate().map(|(index, rung)| {
-        format!("[s{index}]scale=-2:'min({},trunc(ih/2)*2)':flags=bilinear[o{index}]", rung.height)
+        let (width, height) = source.scaled_to(rung.height);
+        format!("[s{index}]scale={width}:{height}:flags=bilinear,setsar=1[o{index}]")
     });
-    let split = format!("[0:v]split={}{}", rungs.len(), inputs.concat());
+    let largest = rungs.iter().map(|rung| rung.height).max().unwrap_or(0);
+    let prepared = progressive_sdr(source, source.scaled_to(largest));
+    let split = format!("[0:v]{prepared}split={}{}", rungs.len(), inputs.concat());
     std::iter::once(split).chain(scaled).collect::<Vec<_>>().join(";")
 }
 
@@ -104,6 +110,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
+    use crate::fixtures::hd;
 
     #[tokio::test]
     async fn a_still_scene_comes_out_while_its_input_is_open() {
@@ -145,9 +152,9 @@ mod tests {
             height,
             bitrate,
         };
-        let line = arguments(&[rung(720, 2_500_000), rung(360, 600_000)]).join(" ");
+        let line = arguments(&[rung(720, 2_500_000), rung(360, 600_000)], &hd()).join(" ");
         assert!(line.contains(
-            "[0:v]split=2[s0][s1];[s0]scale=-2:'min(720,trunc(ih/2)*2)':flags=bilinear[o0];[s1]scale=-2:'min(360,"
+            "[0:v]split=2[s0][s1];[s0]scale=1280:720:flags=bilinear,setsar=1[o0];[s1]scale=640:360:flags="
         ));
         assert!(line.contains("-b:v 2500000 -maxrate 2750000 -bufsize 2500000 -fps_mode"));
         assert!(line.ends_with("-b:v 600000 -maxrate 660000 -bufsize 600000 -fps_mode passthrough -avoid_negative_ts disabled -flvflags no_duration_filesize -flush_packets 1 -f flv pipe:4"));

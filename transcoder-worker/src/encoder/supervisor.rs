@@ -179,7 +179,7 @@ impl<N: Nursery> Supervisor<N> {
         self.comeback.is_due(Instant::now())
             && self.before.is_none()
             && self.retry_at.is_none()
-            && self.gop.header().is_some_and(|header| self.ffmpeg.reads(header))
+            && self.gop.header().is_some_and(|(header, _)| self.nursery.reads(header))
             && self.current.as_ref().is_none_or(|running| running.pace.keeps_up())
     }
 
@@ -201,7 +201,7 @@ impl<N: Nursery> Supervisor<N> {
         if self.current.is_some() || self.rungs.is_empty() || self.draining || self.retry_at.is_some() {
             return;
         }
-        let Some(header) = self.gop.header() else { return };
+        let Some((header, format)) = self.gop.header() else { return };
         // Only after a change in mid-stream; at its start the session asks.
         if !self.nursery.reads(header) {
             tracing::warn!("{UNREADABLE}");
@@ -216,7 +216,7 @@ impl<N: Nursery> Supervisor<N> {
         let now = Instant::now();
         let first_in = replay.first().map_or(0, |frame| frame.timestamp_ms);
         let (events, tasks) = (&self.children.0, &self.tasks);
-        let child = match self.nursery.start(&self.rungs, first_in, id, events, tasks) {
+        let child = match self.nursery.start(&self.rungs, format, first_in, id, events, tasks) {
             Ok(child) => child,
             Err(error) => {
                 tracing::warn!(%error, "ffmpeg does not start");

@@ -4,7 +4,6 @@ mod audio;
 mod late_video;
 
 use bytes::Bytes;
-use caudal_livestream::timeline::TrackMedia;
 use caudal_livestream::{MediaDuration, MediaTime, RenditionName, UnixMillis};
 
 use super::rung::Rung;
@@ -128,14 +127,17 @@ impl Live {
                 timestamp_ms: at / 1000,
                 body: source.header.clone(),
                 keyframe: false,
-                sequence_header: true,
+                sequence_header: Some(source.config.format()),
             });
         }
     }
 
     pub(super) fn video_header(&mut self, config: VideoConfig, header: Bytes) {
         match &mut self.source {
-            Some(source) => source.next = (source.config.record != config.record).then_some((config, header)),
+            Some(source) => {
+                let known = (&source.config.record, source.config.colour);
+                source.next = (known != (&config.record, config.colour)).then_some((config, header));
+            }
             None => self.late_video = Some((config, header)),
         }
     }
@@ -338,11 +340,8 @@ impl Live {
         }
         let Some(source) = &mut self.source else { return false };
         source.track.set_init(&init, announcer);
-        if let Some(model) = announcer.track_mut(&source.track.name)
-            && let TrackMedia::Video { width, height, .. } = &mut model.media
-        {
-            model.codecs.clone_from(&config.codecs);
-            (*width, *height) = (config.width, config.height);
+        if let Some(model) = announcer.track_mut(&source.track.name) {
+            config.describe(model);
         }
         source.config = config;
         source.header = header;
@@ -414,7 +413,7 @@ fn encode(picture: &Picture) -> Output {
         timestamp_ms: picture.decode / 1000,
         body: picture.body.clone(),
         keyframe: picture.keyframe,
-        sequence_header: false,
+        sequence_header: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! A broadcast made up for tests: announces as a worker does, and keeps the timeline that its readers have.
 
 use caudal_livestream::feed::{Event, PartAnnounced, SegmentAnnounced};
-use caudal_livestream::timeline::{Part, Segment, SegmentPhase, Timeline, Track, TrackMedia};
+use caudal_livestream::timeline::{Part, Segment, SegmentPhase, Timeline, Track, TrackMedia, VideoRange};
 use caudal_livestream::{Epoch, MediaDuration, MediaTime, Msn, PartNumber, RenditionName, UnixMillis};
 
 pub(crate) const PART: MediaDuration = MediaDuration::from_millis(200);
@@ -41,6 +41,7 @@ impl Broadcast {
                 part_hold_back: MediaDuration(633_000),
                 first_msn: Msn(7),
                 tracks,
+                captions: Vec::new(),
                 ended: false,
             },
             position: MediaTime(10_000_000),
@@ -212,7 +213,7 @@ pub(crate) fn track(name: &str) -> Track {
         media: if audio {
             TrackMedia::Audio { sample_rate: 48_000, channels: 2 }
         } else {
-            TrackMedia::Video { width: 1280, height: 720, frame_rate_milli: 29_970 }
+            TrackMedia::Video { width: 1280, height: 720, frame_rate_milli: 29_970, range: VideoRange::Sdr }
         },
         codecs: if audio { "mp4a.40.2".to_owned() } else { "avc1.64001f".to_owned() },
         peak_bandwidth: if audio { 160_000 } else { 3_000_000 },

@@ -8,7 +8,7 @@
 )]
 
 use caudal_livestream::MediaTime;
-use caudal_livestream::timeline::Timeline;
+use caudal_livestream::timeline::{Timeline, TrackMedia, VideoRange};
 use proptest::prelude::*;
 use quick_m3u8::config::ParsingOptionsBuilder;
 use quick_m3u8::tag::KnownTag;
@@ -336,11 +336,50 @@ fn the_master_lists_every_picture_with_the_sound() {
 #EXTM3U
 #EXT-X-VERSION:9
 #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"audio\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\",URI=\"audio/index.m3u8\"
-#EXT-X-STREAM-INF:BANDWIDTH=6000000,AVERAGE-BANDWIDTH=5000000,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=1280x720,FRAME-RATE=29.970,CLOSED-CAPTIONS=NONE,AUDIO=\"audio\"
+#EXT-X-STREAM-INF:BANDWIDTH=6000000,AVERAGE-BANDWIDTH=5000000,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=1280x720,FRAME-RATE=29.970,AUDIO=\"audio\"
 source/index.m3u8
 ";
     assert!(text.starts_with(expected), "{text}");
     assert!(lines(&text).iter().all(|line| !matches!(line, HlsLine::UnknownTag(_))));
+}
+
+#[test]
+fn captions_are_claimed_when_they_came_and_denied_when_none_can_come() {
+    let mut broadcast = Broadcast::new(&["source", "480p", "audio"]).with(1, 0);
+    assert!(!master(&broadcast.timeline).contains("CAPTIONS"), "nothing is known yet");
+    broadcast.timeline.ended = true;
+    assert_eq!(master(&broadcast.timeline).matches(",CLOSED-CAPTIONS=NONE").count(), 2);
+    broadcast.timeline.captions = ["CC1", "CC3", "SERVICE1"].map(|name| name.parse().unwrap()).into();
+    for ended in [true, false] {
+        broadcast.timeline.ended = ended;
+        let text = master(&broadcast.timeline);
+        assert_eq!(text.matches(",CLOSED-CAPTIONS=\"captions\"").count(), 2, "{text}");
+        let channels: Vec<_> = text.lines().filter(|line| line.contains("TYPE=CLOSED-CAPTIONS")).collect();
+        assert_eq!(
+            channels,
+            [
+                "#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"captions\",NAME=\"CC1\",AUTOSELECT=YES,INSTREAM-ID=\"CC1\"",
+                "#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"captions\",NAME=\"CC3\",INSTREAM-ID=\"CC3\"",
+                "#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"captions\",NAME=\"SERVICE1\",INSTREAM-ID=\"SERVICE1\"",
+            ]
+        );
+        assert!(lines(&text).iter().all(|line| !matches!(line, HlsLine::UnknownTag(_))));
+    }
+}
+
+#[test]
+fn a_range_is_said_of_every_picture_if_one_is_not_standard() {
+    let mut broadcast = Broadcast::new(&["source", "480p", "audio"]).with(1, 0);
+    assert!(!master(&broadcast.timeline).contains("VIDEO-RANGE"));
+    for (own, text) in [(VideoRange::Pq, "PQ"), (VideoRange::Hlg, "HLG")] {
+        if let TrackMedia::Video { range, .. } = &mut broadcast.timeline.tracks[0].media {
+            *range = own;
+        }
+        let master = master(&broadcast.timeline);
+        let ranges: Vec<_> = master.lines().filter_map(|line| line.split_once("VIDEO-RANGE=")).collect();
+        let ranges: Vec<_> = ranges.iter().filter_map(|(_, rest)| rest.split(',').next()).collect();
+        assert_eq!(ranges, [text, "SDR"]);
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod recorder;
 mod resumption;
 mod rules;
 mod sounds;
+mod source_kinds;
 mod still_pictures;
 mod units;
 mod unplayable;

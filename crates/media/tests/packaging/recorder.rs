@@ -150,7 +150,7 @@ impl Recorder {
                 }
                 Output::Announce { event, data } => self.announced(&event, data),
                 Output::Encode { timestamp_ms, body, keyframe, sequence_header } => {
-                    self.encodes.push((timestamp_ms, body, keyframe, sequence_header));
+                    self.encodes.push((timestamp_ms, body, keyframe, sequence_header.is_some()));
                 }
                 Output::Report(report) => self.reports.push(report),
                 Output::Unplayable(what) => self.unplayable.push((self.now - NOW, what)),

@@ -355,6 +355,7 @@ fn without_tracks() -> Timeline {
         part_hold_back: MediaDuration::from_millis(600),
         first_msn: Msn(501),
         tracks: Vec::new(),
+        captions: Vec::new(),
         ended: false,
     }
 }

@@ -107,6 +107,7 @@ impl Nursery for Script {
     fn start(
         &self,
         rungs: &[LadderRung],
+        _format: PictureFormat,
         begin_ms: i64,
         id: ChildId,
         events: &mpsc::Sender<(ChildId, ChildEvent)>,
@@ -176,7 +177,7 @@ impl Worker {
     fn new_header(&mut self) {
         self.header += 1;
         let body = Bytes::from(vec![0x17, 0, 0, 0, 0, self.header]);
-        self.feed(EncodeFrame { timestamp_ms: self.now_ms, body, keyframe: false, sequence_header: true });
+        self.feed(EncodeFrame { timestamp_ms: self.now_ms, body, keyframe: false, sequence_header: Some(PictureFormat::default()) });
     }
 
     fn feed(&mut self, frame: EncodeFrame) {
@@ -188,7 +189,7 @@ impl Worker {
         for n in 0..seconds * FRAMES_A_SECOND {
             let keyframe = n % (2 * FRAMES_A_SECOND) == 0;
             let body = Bytes::from_static(if keyframe { b"\x17\x01\0\0\0k" } else { b"\x27\x01\0\0\0p" });
-            self.feed(EncodeFrame { timestamp_ms: self.now_ms, body, keyframe, sequence_header: false });
+            self.feed(EncodeFrame { timestamp_ms: self.now_ms, body, keyframe, sequence_header: None });
             self.fed.push(self.now_ms);
             sleep(FRAME).await;
             self.now_ms += i64::try_from(FRAME.as_millis()).unwrap();
