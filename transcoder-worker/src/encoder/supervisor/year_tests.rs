@@ -4,10 +4,12 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use caudal_media::codec::PictureFormat;
 use prometheus::Registry;
 use tokio::time::{advance, sleep};
 
 use super::*;
+use crate::fixtures::hd;
 
 /// Plays ffmpeg: what goes in comes out on every rung, in the 31 bits that FLV has for a timestamp.
 #[derive(Clone, Default)]
@@ -177,7 +179,12 @@ impl Worker {
     fn new_header(&mut self) {
         self.header += 1;
         let body = Bytes::from(vec![0x17, 0, 0, 0, 0, self.header]);
-        self.feed(EncodeFrame { timestamp_ms: self.now_ms, body, keyframe: false, sequence_header: Some(PictureFormat::default()) });
+        self.feed(EncodeFrame {
+            timestamp_ms: self.now_ms,
+            body,
+            keyframe: false,
+            sequence_header: Some(hd()),
+        });
     }
 
     fn feed(&mut self, frame: EncodeFrame) {
