@@ -44,16 +44,16 @@ impl<'a> LeadInFile<'a> {
         if let Some(data) = watched.memory().get(key) {
             return Ok((data, Cache::Immutable));
         }
-        let made = watched
-            .fetch_once(key, async {
-                let hash = self.first.init.clone()?;
-                let of = |file| FileKey { rendition: key.rendition.clone(), file };
-                let init = init(edge, watched, &of(MediaFile::Init(hash))).await?;
-                let first = self.first_media(edge, watched, (timeline, track), &of).await.ok()?;
-                let made = make(self.span, &init, &first);
-                made.inspect_err(|error| tracing::warn!(stream = %watched.stream, %error, "no lead-in")).ok()
-            })
-            .await;
+        // On the heap: every request for media would be as large as what only these do.
+        let making = Box::pin(async {
+            let hash = self.first.init.clone()?;
+            let init_key = FileKey { rendition: track.name.clone(), file: MediaFile::Init(hash) };
+            let init = init(edge, watched, &init_key).await?;
+            let first = self.first_media(edge, watched, (timeline, track)).await.ok()?;
+            let made = make(self.span, &init, &first);
+            made.inspect_err(|error| tracing::warn!(stream = %watched.stream, %error, "no lead-in")).ok()
+        });
+        let made = watched.fetch_once(key, making).await;
         Ok((made.ok_or(Refusal::NotFound)?, Cache::Immutable))
     }
 
@@ -63,18 +63,13 @@ impl<'a> LeadInFile<'a> {
         edge: &Edge,
         watched: &Watched,
         (timeline, track): (&Timeline, &Track),
-        of: impl Fn(MediaFile) -> FileKey,
     ) -> Result<Bytes, Refusal> {
         let (msn, epoch) = (self.first.msn, self.first.epoch);
-        match self.first.parts.first() {
-            Some(first) => {
-                let key = part_key(&track.name, epoch, first.number);
-                part(edge, watched, key, self.first, first.number).await
-            }
-            None => {
-                let key = of(MediaFile::Segment(msn, epoch));
-                Ok(segment(edge, watched, timeline, track, (msn, epoch), &key).await?.0)
-            }
+        if let Some(first) = self.first.parts.first() {
+            let key = part_key(&track.name, epoch, first.number);
+            return part(edge, watched, key, self.first, first.number).await;
         }
+        let key = FileKey { rendition: track.name.clone(), file: MediaFile::Segment(msn, epoch) };
+        Ok(segment(edge, watched, timeline, track, (msn, epoch), &key).await?.0)
     }
 }
