@@ -92,9 +92,7 @@ fn a_publisher_of_whose_media_nothing_can_be_packaged_is_given_up_after_thirty_s
             "inter pictures that are called keyframes",
             |to, at| {
                 to.video(0, avc_header(AVC_RECORD));
-                let mut body = avc_frame(false, 0, 900).to_vec();
-                body[0] = 0x17;
-                to.video(at, body.into());
+                to.video(at, Bytes::from_static(b"\x17\x01\0\0\0\0\0\0\x04\x41\x9a\x24\x40"));
             },
             "video came, but no keyframe; no sound came",
         ),
