@@ -50,7 +50,8 @@ pub(crate) struct SessionParts {
     pub(crate) standings: watch::Sender<Option<Standing>>,
     pub(crate) encoder: Option<EncoderHandle>,
     pub(crate) encoded: mpsc::Receiver<EncoderEvent>,
-    pub(crate) posters: watch::Sender<Option<KeyPicture>>,
+    /// Dropped when no more keyframes come.
+    pub(crate) posters: Option<watch::Sender<Option<KeyPicture>>>,
     /// Cancelled to stop taking relay connections.
     pub(crate) input_closed: CancellationToken,
     pub(crate) metrics: Metrics,
@@ -205,7 +206,9 @@ impl Session {
             self.video_header = Some(frame.body.clone());
         } else if let Some(header) = self.video_header.as_ref().filter(|_| frame.keyframe) {
             let picture = KeyPicture { header: header.clone(), picture: frame.body.clone() };
-            self.parts.posters.send_replace(Some(picture));
+            if let Some(posters) = &self.parts.posters {
+                posters.send_replace(Some(picture));
+            }
         }
     }
 
@@ -396,6 +399,7 @@ impl Session {
             self.input(event);
             self.carry_out();
         }
+        self.parts.posters = None;
         if let Some(encoder) = self.parts.encoder.as_mut().filter(|_| self.encoder_started) {
             encoder.drain();
             let drained_by = Instant::now() + ENCODER_DRAIN;

@@ -22,8 +22,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::EncodeFrame;
-use super::recipe::{FIRST_PIPE, arguments};
+use super::jpegs::JpegCutter;
+use super::recipe::{FIRST_PIPE, arguments, poster_pipe};
 use crate::ffmpeg::Ffmpeg;
+use crate::poster::{PosterMaker, PosterOutlet};
 
 /// Counts children, so that what an old one still says is known as such.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,10 +62,11 @@ pub(crate) struct Full;
 
 impl Child {
     /// Starts a child whose first frame is the one at `begin_ms`. Its events come on `events`; when that is full the
-    /// child waits. Its tasks run on `tasks`.
+    /// child waits. It makes posters for `posters`, if it is to make any. Its tasks run on `tasks`.
     pub(crate) fn start(
         ffmpeg: &Ffmpeg,
         rungs: &[LadderRung],
+        posters: Option<&PosterOutlet>,
         begin_ms: i64,
         id: ChildId,
         events: &mpsc::Sender<(ChildId, ChildEvent)>,
@@ -76,8 +79,19 @@ impl Child {
             mappings.push(FdMapping { parent_fd: OwnedFd::from(writer), child_fd });
             outputs.push((rung.name.clone(), pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?));
         }
+        let mut pictures = None;
+        if let Some(outlet) = posters {
+            let (reader, writer) = io::pipe()?;
+            mappings.push(FdMapping { parent_fd: OwnedFd::from(writer), child_fd: poster_pipe(rungs) });
+            pictures = Some((pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?, outlet.maker()));
+        }
         let mut command = ffmpeg.command();
-        command.args(arguments(rungs)).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let every = posters.map(|outlet| outlet.every);
+        command
+            .args(arguments(rungs, every))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         command.fd_mappings(mappings).map_err(io::Error::other)?;
         let mut command = tokio::process::Command::from(command);
         let mut process = command.kill_on_drop(true).spawn()?;
@@ -88,6 +102,9 @@ impl Child {
         let mut readers = JoinSet::new();
         for (rung, output) in outputs {
             readers.spawn(read_rung(output, rung, begin_ms, id, events.clone()));
+        }
+        if let Some((output, maker)) = pictures {
+            readers.spawn(read_posters(output, maker));
         }
         // Full when ffmpeg has not read for as long: it is hung or too slow, and is replaced.
         let (frames, queued) = mpsc::channel(INPUT_QUEUE);
@@ -222,6 +239,18 @@ async fn read_rung(
                 }
             }
         }
+    }
+}
+
+/// Always reads on: a full pipe would hold up the rungs.
+async fn read_posters(mut output: pipe::Receiver, maker: PosterMaker) {
+    let mut cutter = JpegCutter::default();
+    let mut buffer = BytesMut::with_capacity(READ_SIZE);
+    while let Ok(1..) = output.read_buf(&mut buffer).await {
+        if let Some(poster) = cutter.push(&buffer) {
+            maker.made(poster);
+        }
+        buffer.clear();
     }
 }
 
