@@ -122,6 +122,7 @@ impl Session {
     pub(crate) async fn run(mut self, leave: CancellationToken) -> Closing {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticked = Instant::now();
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.carry_out();
@@ -134,10 +135,22 @@ impl Session {
                     Some(Order::Finish) => break Closing::Finish,
                     None => break Closing::HandOver,
                 },
-                Some(event) = self.parts.input.recv() => self.input(event),
+                Some(event) = self.parts.input.recv() => {
+                    self.input(event);
+                    // Media brings the time with it: a timer beside it would double how often the worker is woken.
+                    let now = Instant::now();
+                    if self.parts.input.is_empty() && now.duration_since(ticked) >= TICK {
+                        self.packager.tick(self.parts.clock.now());
+                        ticked = now;
+                    }
+                    tick.reset_at(now + QUIET);
+                }
                 Some(event) = self.parts.encoded.recv() => { self.encoded(event); }
                 Some(settled) = self.parts.settled.recv() => self.settled(&settled),
-                _ = tick.tick() => self.packager.tick(self.parts.clock.now()),
+                _ = tick.tick() => {
+                    self.packager.tick(self.parts.clock.now());
+                    ticked = Instant::now();
+                }
                 _ = heartbeat.tick() => self.heartbeat(),
             }
             self.carry_out();
@@ -453,6 +466,9 @@ enum Drained {
 
 /// The packager's own wish: it closes what is late within a quarter of a part.
 const TICK: Duration = Duration::from_millis(50);
+/// When the first tick comes after the last tag: before anything can be late, which takes a part and a frame. Less would not
+/// save all it can, because tokio's timer also wakes at every 64 ms boundary behind which one of its timers is due.
+const QUIET: Duration = Duration::from_millis(100);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 const SOURCE: &str = "source";
 /// Target durations that parts stay fetchable for, ARCHITECTURE §4.

@@ -7,6 +7,7 @@
     reason = "the helpers of tests fail as tests do"
 )]
 
+#[expect(dead_code, reason = "not every test file needs all of it")]
 mod support;
 
 use std::collections::HashSet;
