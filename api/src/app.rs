@@ -15,10 +15,10 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{AccessTokens, Passwords, Sessions};
-use crate::claim::Claim;
 use crate::client::TrustedProxies;
 use crate::config::{self, Broadcasts, Config, Deadlines, PublicUrls};
 use crate::database;
+use crate::database_lock::DatabaseLock;
 use crate::error::StartError;
 use crate::limits::RateLimiter;
 use crate::metrics::Metrics;
@@ -48,19 +48,19 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Opens the database and everything else; the listeners are given back to be served, the claim to be kept.
+    /// Opens the database and everything else; the listeners are given back to be served, the lock to be kept.
     pub(crate) async fn start(
         config: Config,
         shutdown: &CancellationToken,
-    ) -> Result<(Arc<Self>, Option<Claim>, TcpListener, TcpListener), StartError> {
+    ) -> Result<(Arc<Self>, Option<DatabaseLock>, TcpListener, TcpListener), StartError> {
         config.secrets.check()?;
         let (public, internal) = config::addresses(&config);
         tracing::debug!(?public, ?internal, "the api's listeners");
         let deadlines = config.deadlines;
-        let (database, claim) = database::open(
+        let (database, lock) = database::open(
             &config.database_url,
             config.database_connections,
-            config.sole,
+            config.database_use,
             deadlines.database_start,
             shutdown,
         )
@@ -87,7 +87,7 @@ impl App {
             deadlines,
             readiness: config.readiness,
         };
-        Ok((Arc::new(app), claim, config.public, config.internal))
+        Ok((Arc::new(app), lock, config.public, config.internal))
     }
 
     /// Waits for the lifecycle to take up an order, within its deadline. Whether it did: the wish itself is committed

@@ -28,10 +28,11 @@ pub struct Config {
     pub internal: TcpListener,
     /// PostgreSQL's URL. The role must own the database: migrations run at start, one process at a time.
     pub database_url: SecretString,
-    /// Connections to it. All replicas together should stay below 80 % of `max_connections`.
+    /// Connections to it, at most; exclusive use needs one more for its lock. All replicas together should stay below
+    /// 80 % of `max_connections`.
     pub database_connections: u32,
-    /// Whether this process is the only one that may use the database: its lifecycle knows no broadcasts of others.
-    pub sole: bool,
+    /// Who else uses the database.
+    pub database_use: DatabaseUse,
     /// Redis' URL; none keeps limits in this process, which is right for one replica only.
     pub redis_url: Option<SecretString>,
     /// Keys.
@@ -60,6 +61,16 @@ pub struct Config {
     pub registry: Registry,
     /// Set once requests are served.
     pub readiness: Readiness,
+}
+
+/// Who uses the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DatabaseUse {
+    /// This process alone: its lifecycle does not know the broadcasts of others, and would end them. A lock keeps all
+    /// other platforms out.
+    Exclusive,
+    /// Replicas too, all with one lifecycle.
+    Shared,
 }
 
 /// The api's keys. Each is at least 32 bytes of random text; what they protect is unreadable, and what they signed is
@@ -160,8 +171,11 @@ pub struct Deadlines {
     pub refresh_grace: Duration,
     /// How long the key opens no new broadcast after its owner ended one.
     pub key_hold: Duration,
-    /// How long the start waits for PostgreSQL.
+    /// How long the start waits for PostgreSQL, and then for the lock of a predecessor.
     pub database_start: Duration,
+    /// How long the lock of exclusive use may be refused to its owner before another platform is taken to have it. Longer
+    /// than PostgreSQL takes to give up the owner's own lost connection, 30 s.
+    pub lock_refused: Duration,
     /// For one request, from its headers to its answer.
     pub request: Duration,
     /// For the lifecycle to take up an order; afterwards it is repeated in the background.
@@ -184,6 +198,7 @@ impl Default for Deadlines {
             refresh_grace: Duration::from_secs(120),
             key_hold: Duration::from_secs(30),
             database_start: Duration::from_secs(30),
+            lock_refused: Duration::from_secs(45),
             request: Duration::from_secs(15),
             control: Duration::from_secs(3),
             sweep: Duration::from_secs(5),

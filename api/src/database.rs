@@ -13,7 +13,8 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::claim::Claim;
+use crate::config::DatabaseUse;
+use crate::database_lock::DatabaseLock;
 use crate::error::{Error, StartError};
 use crate::names;
 
@@ -39,27 +40,34 @@ fn options(url: &SecretString) -> Result<PgConnectOptions, String> {
     })
 }
 
-/// Connects, waiting up to `patience` for a server that is still starting, and migrates. With `sole` the database is
-/// claimed first, so that nothing of another platform's is changed.
+/// Connects, waiting up to `patience` for a server that is still starting, and migrates. Exclusive use takes the lock
+/// first, so that nothing of another platform's is changed.
 pub(crate) async fn open(
     url: &SecretString,
     connections: u32,
-    sole: bool,
+    database_use: DatabaseUse,
     patience: Duration,
     shutdown: &CancellationToken,
-) -> Result<(PgPool, Option<Claim>), StartError> {
+) -> Result<(PgPool, Option<DatabaseLock>), StartError> {
     let options = options(url).map_err(StartError::DatabaseUrl)?.application_name("caudal-api");
     let address = address(&options);
-    let mut connection = reach(&options, &address, patience, shutdown).await?;
+    let mut reached = reach(&options, &address, patience, shutdown).await?;
     let refused = |reason| StartError::DatabaseRefused { address: address.clone(), reason };
     let version: i32 = sqlx::query_scalar("select current_setting('server_version_num')::int")
-        .fetch_one(&mut connection)
+        .fetch_one(&mut reached.connection)
         .await?;
     if version < OLDEST_SERVER {
         return Err(refused(format!("it is PostgreSQL {}; expected 15 or later", version / 10_000)));
     }
-    connection.close().await?;
-    let claim = if sole { Some(Claim::take(&options, &address, patience, shutdown).await?) } else { None };
+    let lock = match database_use {
+        DatabaseUse::Exclusive => {
+            Some(DatabaseLock::take(&options, &address, reached, patience, shutdown).await?)
+        }
+        DatabaseUse::Shared => {
+            reached.connection.close().await?;
+            None
+        }
+    };
     let pool = PgPoolOptions::new()
         .max_connections(connections.max(MIN_CONNECTIONS))
         // Long enough for a burst to pass, short enough that a request's own deadline is not the one that ends it.
@@ -67,7 +75,7 @@ pub(crate) async fn open(
         .connect_lazy_with(options);
     MIGRATIONS.run(&pool).await.map_err(|error| refused(migration_words(&error)))?;
     names::fill_in(&pool).await?;
-    Ok((pool, claim))
+    Ok((pool, lock))
 }
 
 /// When something happened, by another part's clock.
@@ -81,21 +89,29 @@ pub(crate) fn storable(instant: &DateTime<Utc>) -> bool {
     (1970..10_000).contains(&instant.year())
 }
 
+/// A connection to PostgreSQL.
+pub(crate) struct Reached {
+    pub(crate) connection: PgConnection,
+    /// Whether earlier attempts failed: the server was starting, perhaps anew.
+    pub(crate) was_away: bool,
+}
+
 /// The first connection. A pool would try again by itself, and in the end only say that time is up.
-async fn reach(
+pub(crate) async fn reach(
     options: &PgConnectOptions,
     address: &str,
     patience: Duration,
     shutdown: &CancellationToken,
-) -> Result<PgConnection, StartError> {
+) -> Result<Reached, StartError> {
     let began = Instant::now();
     let mut said: Option<(String, Instant)> = None;
     let mut pause = Duration::from_millis(100);
+    let mut was_away = false;
     loop {
         let attempt = shutdown.run_until_cancelled(timeout(ANSWER_WITHIN, options.connect())).await;
         let failure = match attempt {
             None => return Err(StartError::Stopped),
-            Some(Ok(Ok(connection))) => return Ok(connection),
+            Some(Ok(Ok(connection))) => return Ok(Reached { connection, was_away }),
             Some(Ok(Err(error))) => failure(&error),
             Some(Err(_)) => Failure::MayPass(format!("no answer within {} s", ANSWER_WITHIN.as_secs())),
         };
@@ -105,6 +121,7 @@ async fn reach(
             }
             Failure::MayPass(reason) => reason,
         };
+        was_away = true;
         let waited = began.elapsed();
         if waited + pause > patience {
             return Err(StartError::DatabaseUnreachable { address: address.to_owned(), waited, reason });

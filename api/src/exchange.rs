@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Query, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
@@ -159,12 +159,14 @@ fn is_watching(parts: &Parts) -> bool {
     reads && route.is_some_and(|route| WATCHED.contains(&route) || route == LIST && !is_search(parts))
 }
 
-/// A person types those, and they cost more.
+/// Searches are typed by people and cost more, so they count as requests. The query is decoded as the handler does it.
 fn is_search(parts: &Parts) -> bool {
-    parts.uri.query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("q=")))
+    let pairs = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
+    pairs.is_ok_and(|Query(pairs)| pairs.iter().any(|(name, _)| name == "q"))
 }
 
-const WATCHED: [&str; 3] = ["/api/streams/{id}", "/api/streams/{id}/health", "/api/streams/open"];
+const WATCHED: [&str; 4] =
+    ["/api/streams/{id}", "/api/streams/{id}/health", "/api/streams/open", "/api/streams/failed"];
 const LIST: &str = "/api/streams";
 
 fn origin(app: &App, parts: &Parts) -> Result<IpAddr, Error> {

@@ -10,6 +10,7 @@
 //! * `limits` – how often anybody may ask
 //! * `exchange` – what surrounds every answer: request id, problem+json, deadline, headers
 //! * `stream`, `account` – rows and how they look as JSON
+//! * `database_lock` – one platform per database, where its lifecycle knows no other
 //! * `names` – how names of accounts are compared
 //! * `stream_key` – minted, hashed, encrypted
 //! * `background` – what happens without a request: `lost_streams`, `forgotten_streams` and `bans` among it
@@ -19,10 +20,10 @@ mod app;
 mod auth;
 mod background;
 mod bans;
-mod claim;
 mod client;
 mod config;
 mod database;
+mod database_lock;
 mod error;
 mod exchange;
 mod forgotten_streams;
@@ -48,7 +49,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use client::{InvalidRange, TrustedProxies};
-pub use config::{Broadcasts, Config, Deadlines, PublicUrls, Secrets};
+pub use config::{Broadcasts, Config, DatabaseUse, Deadlines, PublicUrls, Secrets};
 pub use database::{MIGRATIONS, check_database_url};
 pub use error::StartError;
 pub use limits::Limits;
@@ -59,9 +60,10 @@ use app::App;
 /// Serves the api until `shutdown`, then drains.
 ///
 /// # Errors
-/// When a secret is too weak, the database does not answer or does not take the migrations, or a listener fails.
+/// When a secret is too weak, the database does not answer, does not take the migrations or is another platform's, or a
+/// listener fails.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), StartError> {
-    let (app, claim, public, internal) = App::start(config, &shutdown).await?;
+    let (app, lock, public, internal) = App::start(config, &shutdown).await?;
     let readiness = app.readiness.clone();
 
     let mut tasks: JoinSet<Result<(), StartError>> = JoinSet::new();
@@ -73,13 +75,6 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Star
         tasks.spawn(async move { server.serve(router, shutdown).await.map_err(StartError::Listener) });
     }
     background::spawn(&mut tasks, &app, &shutdown);
-    if let Some(claim) = claim {
-        let shutdown = shutdown.clone();
-        tasks.spawn(async move {
-            claim.keep(shutdown).await;
-            Ok(())
-        });
-    }
     if let Some(redis) = app.redis.clone() {
         let shutdown = shutdown.clone();
         tasks.spawn(async move {
@@ -89,14 +84,31 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Star
     }
     readiness.set(true);
 
+    let patience = app.deadlines.lock_refused;
+    let mut lock = Box::pin(async move {
+        match lock {
+            Some(lock) => lock.keep(patience).await,
+            None => std::future::pending().await,
+        }
+    });
+
     // Whoever ends first, by failing or because of `shutdown`, ends all.
-    let mut outcome = Ok(());
-    while let Some(ended) = tasks.join_next().await {
-        let ended = ended.unwrap_or_else(|panicked| Err(StartError::Task(panicked.to_string())));
+    let mut outcome: Result<(), StartError> = Ok(());
+    loop {
+        let ended = tokio::select! {
+            ended = tasks.join_next() => match ended {
+                Some(ended) => ended.unwrap_or_else(|panicked| Err(StartError::Task(panicked.to_string()))),
+                None => break,
+            },
+            // Not polled after it has ended, because its end is a failure.
+            lost = &mut lock, if outcome.is_ok() => Err(lost),
+        };
         readiness.set(false);
         shutdown.cancel();
         outcome = outcome.and(ended);
     }
     app.database.close().await;
+    // Last of all: whoever takes the database next must find nobody at work in it.
+    drop(lock);
     outcome
 }

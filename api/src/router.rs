@@ -30,6 +30,7 @@ pub(crate) fn public(app: &Arc<App>) -> Result<Router, StartError> {
         .route("/streams", get(streams::list).post(streams::create))
         .route("/streams/mine", get(streams::mine))
         .route("/streams/open", get(streams::open))
+        .route("/streams/failed", get(streams::failed))
         .route("/streams/{id}", get(streams::show).patch(streams::edit).delete(streams::end))
         .route("/streams/{id}/health", get(streams::health))
         .fallback(exchange::nothing_here)

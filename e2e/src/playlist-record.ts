@@ -1,4 +1,4 @@
-import { parse, type MediaPlaylist } from './playlist.ts';
+import { FIRST_MSN, parse, type MediaPlaylist } from './playlist.ts';
 
 /**
  * Reads one rendition's media playlist several times a second for as long as a story lasts, and holds every promise
@@ -93,7 +93,5 @@ export class PlaylistRecord {
   }
 }
 
-/** The segments before it stand for what players want to see behind the first picture. */
-const FIRST_MSN = 7;
 /** Often enough to see each part. */
 const PAUSE_MS = 150;

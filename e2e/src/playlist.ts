@@ -3,8 +3,9 @@ export interface MediaPlaylist {
   text: string;
   mediaSequence: number;
   discontinuitySequence: number;
-  /** Media sequence number of each segment, and whether it is a gap. */
+  /** Media sequence number of each segment, and whether it holds none of the broadcast: a gap, or what stands before the first media. */
   segments: { msn: number; gap: boolean; duration: number; uri: string; discontinuity: boolean }[];
+  /** Those of the broadcast's own media. */
   parts: { uri: string; duration: number }[];
   targetDuration: number;
   partTarget: number | undefined;
@@ -12,6 +13,9 @@ export interface MediaPlaylist {
   serverControl: string;
   ended: boolean;
 }
+
+/** The segments before it stand for what players want to see behind the first picture. */
+export const FIRST_MSN = 7;
 
 /** Reads a playlist; throws when it is none. */
 export function parse(text: string): MediaPlaylist {
@@ -39,14 +43,16 @@ export function parse(text: string): MediaPlaylist {
     else if (line === '#EXT-X-GAP') gap = true;
     else if (line === '#EXT-X-DISCONTINUITY') discontinuity = true;
     else if (line.startsWith('#EXT-X-PART:')) {
+      if (playlist.mediaSequence + playlist.segments.length < FIRST_MSN) continue;
       playlist.parts.push({
         uri: /URI="([^"]+)"/.exec(line)?.[1] ?? '',
         duration: Number(/[:,]DURATION=([\d.]+)/.exec(line)?.[1]),
       });
     } else if (line !== '' && !line.startsWith('#')) {
+      const msn = playlist.mediaSequence + playlist.segments.length;
       playlist.segments.push({
-        msn: playlist.mediaSequence + playlist.segments.length,
-        gap,
+        msn,
+        gap: gap || msn < FIRST_MSN,
         duration,
         uri: line,
         discontinuity,

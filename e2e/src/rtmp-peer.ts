@@ -6,6 +6,7 @@ export class RtmpPeer {
   /** What the server said after its handshake, as bytes of one character each. */
   heard = '';
   closed = false;
+  #chunk = CHUNK;
   readonly #ended: Promise<void>;
 
   private constructor(socket: Socket) {
@@ -42,6 +43,40 @@ export class RtmpPeer {
     this.socket.write(publishing(app, key, tcUrl));
   }
 
+  /** From here on chunks have up to so many bytes. */
+  setChunkSize(size: number): void {
+    const body = Buffer.alloc(4);
+    body.writeUInt32BE(size);
+    this.socket.write(header(2, 0, body.length, 1, 0));
+    this.socket.write(body);
+    this.#chunk = size;
+  }
+
+  /** A message of the publisher's: type 8 is audio, 9 video, 18 data. */
+  send(type: number, timestamp: number, body: Buffer): void {
+    const stream = type === 8 ? 4 : 6;
+    const late = timestamp >= EXTENDED;
+    const extended = Buffer.alloc(late ? 4 : 0);
+    if (late) extended.writeUInt32BE(timestamp);
+    const head = Buffer.concat([header(stream, Math.min(timestamp, EXTENDED), body.length, type, 1), extended]);
+    // Continued chunks repeat an extended timestamp.
+    const again = Buffer.concat([Buffer.from([0xc0 | stream]), extended]);
+    const chunks: Buffer[] = [];
+    for (let at = 0; at < body.length; at += this.#chunk) {
+      chunks.push(at === 0 ? head : again, body.subarray(at, at + this.#chunk));
+    }
+    this.socket.write(Buffer.concat(chunks));
+  }
+
+  /** The good-bye of an encoder that is stopped. */
+  unpublish(key: string): void {
+    const goodbye = [
+      [text('FCUnpublish'), number(4), NULL, text(key)],
+      [text('deleteStream'), number(5), NULL, number(1)],
+    ];
+    for (const values of goodbye) this.socket.write(message(0, values, this.#chunk));
+  }
+
   ended(): Promise<void> {
     return this.#ended;
   }
@@ -61,20 +96,26 @@ export function publishing(app: string, key: string, tcUrl: string): Buffer {
   ]);
 }
 
-/** A command on chunk stream 3, in chunks of 128 bytes. */
-function message(stream: number, values: Buffer[]): Buffer {
+/** A command on chunk stream 3. */
+function message(stream: number, values: Buffer[], chunk = CHUNK): Buffer {
   const body = Buffer.concat(values);
-  const header = Buffer.alloc(12);
-  header[0] = 3;
-  header.writeUIntBE(body.length, 4, 3);
-  header[7] = 20;
-  header.writeUInt32LE(stream, 8);
-  const chunks = [header];
-  for (let at = 0; at < body.length; at += CHUNK) {
+  const chunks = [header(3, 0, body.length, 20, stream)];
+  for (let at = 0; at < body.length; at += chunk) {
     if (at > 0) chunks.push(Buffer.from([0xc3]));
-    chunks.push(body.subarray(at, at + CHUNK));
+    chunks.push(body.subarray(at, at + chunk));
   }
   return Buffer.concat(chunks);
+}
+
+/** Of a message's first chunk. */
+function header(chunkStream: number, timestamp: number, length: number, type: number, stream: number): Buffer {
+  const header = Buffer.alloc(12);
+  header[0] = chunkStream;
+  header.writeUIntBE(timestamp, 1, 3);
+  header.writeUIntBE(length, 4, 3);
+  header[7] = type;
+  header.writeUInt32LE(stream, 8);
+  return header;
 }
 
 function text(value: string): Buffer {
@@ -102,3 +143,5 @@ const HANDSHAKE = 1536;
 /** The version and both of the client's handshake packets, which the server does not compare. */
 const HELLO = Buffer.concat([Buffer.from([3]), Buffer.alloc(2 * HANDSHAKE)]);
 const CHUNK = 128;
+/** Stands for a timestamp of 32 bits that follows. */
+const EXTENDED = 0xff_ffff;

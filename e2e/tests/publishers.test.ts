@@ -5,17 +5,28 @@ import path from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 
 import { api, register, type Account, type Stream } from '../src/account.ts';
+import { PLAYABLE, UNPLAYABLE } from '../src/awkward-publishers.ts';
+import { browse } from '../src/browser.ts';
+import { clip } from '../src/clip.ts';
 import { encode, gstreamer } from '../src/encoder.ts';
+import { servePlainPlayer } from '../src/plain-player.ts';
 import { Platform } from '../src/platform.ts';
-import { source } from '../src/playlist.ts';
+import { PlaylistRecord } from '../src/playlist-record.ts';
+import { fetchText, parse, source } from '../src/playlist.ts';
 import { until, type Program } from '../src/process.ts';
 import { workerProcess } from '../src/processes.ts';
+import { ScriptedPublisher } from '../src/scripted-publisher.ts';
+import { Viewer } from '../src/viewer.ts';
 
 let platform: Platform;
+let browser: Awaited<ReturnType<typeof browse>>;
+let player: Awaited<ReturnType<typeof servePlainPlayer>>;
 const encoders: Program[] = [];
 
 beforeAll(async () => {
   platform = await Platform.start({ CAUDAL_LADDER: 'none' });
+  player = await servePlainPlayer();
+  browser = await browse();
 });
 
 afterEach(async () => {
@@ -23,6 +34,8 @@ afterEach(async () => {
 });
 
 afterAll(async () => {
+  await browser?.close();
+  await player?.stop();
   await platform?.stop();
 });
 
@@ -155,3 +168,178 @@ test('a stream that costs every worker its life fails after the third, tells its
   // Epoch 1 still: nobody moved it.
   expect(segments.filter((one) => !one.gap).every((one) => one.uri.endsWith('-1.m4s'))).toBe(true);
 });
+
+/** The rendition's playlist once the stream is over: everything that a clip's publisher sent is still in it. */
+async function closed(stream: Stream, rendition: string) {
+  const url = new URL(`${rendition}/index.m3u8`, stream.streamUrl).href;
+  return until(`${rendition} is closed`, async () => {
+    const playlist = parse(await fetchText(url));
+    return playlist.ended && playlist;
+  });
+}
+
+/** What ffprobe decodes of a rendition. */
+function decoded(stream: Stream, rendition: string): { frames: number; complaints: string } {
+  const url = new URL(`${rendition}/index.m3u8`, stream.streamUrl).href;
+  const { stdout, stderr } = spawnSync(
+    'ffprobe',
+    ['-v', 'error', '-count_frames', '-select_streams', '0', '-show_entries', 'stream=nb_read_frames', '-of', 'csv=p=0', url],
+    { encoding: 'utf8', timeout: 40_000 },
+  );
+  return { frames: Number(/\d+/.exec(stdout)?.[0] ?? 0), complaints: stderr };
+}
+
+/** The mean loudness of the sound, in dB; silence has -91. */
+function loudness(stream: Stream): number {
+  const url = new URL('audio/index.m3u8', stream.streamUrl).href;
+  const { stderr } = spawnSync('ffmpeg', ['-hide_banner', '-nostdin', '-i', url, '-af', 'volumedetect', '-f', 'null', '-'], {
+    encoding: 'utf8',
+    timeout: 40_000,
+  });
+  return Number(/mean_volume: (-?[\d.]+) dB/.exec(stderr)?.[1]);
+}
+
+let accounts = 0;
+const somebody = () => register(platform.web, `awkward${(accounts += 1)}`);
+
+test.each(PLAYABLE)('$name', async ({ tags, breaks = 0, gaps = 0, pictures, sound = 'heard', browser: strict = false }) => {
+  const account = await somebody();
+  const script = tags();
+  const publisher = await ScriptedPublisher.start(account.rtmpUrl, account.streamKey, script);
+  let record: PlaylistRecord | undefined;
+  let viewer: Viewer | undefined;
+  try {
+    const stream = await liveStream(account.username).catch((error: unknown) => {
+      throw new Error(`${String(error)}: ${publisher.heard.replace(/[^ -~]+/g, ' ')}`);
+    });
+    record = new PlaylistRecord(new URL('source/index.m3u8', stream.streamUrl).href);
+    if (strict) {
+      viewer = await Viewer.open(await browser.browser.newPage(), `${player.url}/?${encodeURIComponent(stream.streamUrl)}`);
+      await viewer.watches(pictures === undefined ? 50 : 3);
+    }
+    await publisher.done;
+    if (viewer) {
+      // No decoder has given up.
+      expect(await viewer.page.evaluate(() => (globalThis as unknown as { fatal: string[] }).fatal)).toEqual([]);
+      expect(viewer.problems).toEqual([]);
+    }
+    await publisher.stop();
+    await ended(stream);
+    const video = await closed(stream, 'source');
+    await record.stop();
+    expect(record.broken).toEqual([]);
+    expect(record.discontinuities).toBe(breaks);
+    expect(record.gaps).toBeLessThanOrEqual(gaps);
+    for (const { duration, gap } of video.segments) if (!gap) expect(Math.floor(duration * 10) / 10).toBeLessThanOrEqual(video.targetDuration + 0.4);
+    const { frames, complaints } = decoded(stream, 'source');
+    if (gaps === 0) expect(complaints).toBe('');
+    const sent = script.filter(({ kind, body }) => kind === 'video' && body.length > 60).length;
+    expect(frames).toBeGreaterThanOrEqual(pictures ?? Math.floor((sent * 19) / 20));
+    await closed(stream, 'audio');
+    if (sound === 'heard') expect(loudness(stream)).toBeGreaterThan(-60);
+    else expect(loudness(stream)).toBeLessThan(-80);
+  } finally {
+    await record?.stop();
+    await viewer?.page.close();
+    await publisher.vanish();
+  }
+}, 120_000);
+
+test.each([250, 105])('GOPs of %i pictures are cut below the target duration', async (gop) => {
+  const account = await somebody();
+  const publisher = await ScriptedPublisher.start(account.rtmpUrl, account.streamKey, clip({ seconds: 24, gop }));
+  const stream = await liveStream(account.username);
+  await publisher.done;
+  await publisher.stop();
+  await ended(stream);
+  const { segments, targetDuration } = await closed(stream, 'source');
+  for (const { duration, gap } of segments) if (!gap) expect(duration).toBeLessThanOrEqual(targetDuration + 0.01);
+});
+
+test('media that comes much faster than it plays is taken no further than some seconds ahead', async () => {
+  const account = await somebody();
+  const hasty = clip({ seconds: 45 }).map((tag) => ({ ...tag, at: tag.at / 90 }));
+  const publisher = await ScriptedPublisher.start(account.rtmpUrl, account.streamKey, hasty);
+  const stream = await liveStream(account.username);
+  await publisher.done;
+  const { text, segments } = await source(stream.streamUrl);
+  const dates = [...text.matchAll(/^#EXT-X-PROGRAM-DATE-TIME:(.+)$/gm)].map(([, date]) => Date.parse(date ?? ''));
+  expect(dates.length).toBeGreaterThan(0);
+  const shown = segments.reduce((sum, { duration, gap }) => sum + (gap ? 0 : duration), 0);
+  expect(shown).toBeLessThan(25);
+  expect(Math.max(...dates) - Date.now()).toBeLessThan(21_000);
+  await publisher.stop();
+});
+
+test('an encoder that is stopped and started within three seconds begins at zero, and one discontinuity later goes on', async () => {
+  const account = await somebody();
+  const first = await ScriptedPublisher.start(account.rtmpUrl, account.streamKey, clip({ seconds: 8 }));
+  const stream = await liveStream(account.username);
+  await first.done;
+  await first.vanish();
+  const second = await ScriptedPublisher.start(account.rtmpUrl, account.streamKey, clip({ seconds: 8 }));
+  await second.done;
+  await second.stop();
+  await ended(stream);
+  const { segments, discontinuitySequence } = await closed(stream, 'source');
+  expect(discontinuitySequence + segments.filter(({ discontinuity }) => discontinuity).length).toBe(1);
+  const { frames, complaints } = decoded(stream, 'source');
+  expect(complaints).toBe('');
+  expect(frames).toBeGreaterThan(380);
+});
+
+test('blanks and a line end around a key that was pasted are nobody’s guess', async () => {
+  const account = await somebody();
+  const publisher = await ScriptedPublisher.start(account.rtmpUrl, ` ${account.streamKey}\r\n`, clip({ seconds: 8 }));
+  await liveStream(account.username);
+  await publisher.stop();
+});
+
+test.each(UNPLAYABLE)('$name: the publisher and the studio are told why', async ({ tags, told }) => {
+  const account = await somebody();
+  const publisher = await ScriptedPublisher.start(account.rtmpUrl, account.streamKey, tags());
+  try {
+    await until('the publisher is sent away', () => publisher.closed, 60_000);
+    expect(publisher.heard).toMatch(told);
+    expect(publisher.heard).toContain('NetStream.Publish.Rejected');
+    const failed = await until('the studio knows why', async () => {
+      const last = await api<{ reason: string }[]>(platform.web, 'GET', '/api/streams/failed', { token: account.accessToken });
+      return last[0];
+    });
+    expect(failed.reason).toMatch(told);
+  } finally {
+    await publisher.vanish();
+  }
+});
+
+test('an encoder that sends its description alone fails, and the studio says that nothing came', async () => {
+  const account = await somebody();
+  const description = clip({ seconds: 1 }).filter(({ kind }) => kind === 'data');
+  let publisher = await ScriptedPublisher.start(account.rtmpUrl, account.streamKey, description);
+  await until('the publisher is sent away', () => publisher.closed, 40_000);
+  expect(publisher.heard).toContain('No audio or video arrived');
+  // It tries again by itself.
+  publisher = await ScriptedPublisher.start(account.rtmpUrl, account.streamKey, description);
+  const failed = await until('the studio knows why', async () => {
+    const last = await api<{ reason: string }[]>(platform.web, 'GET', '/api/streams/failed', { token: account.accessToken });
+    return last[0];
+  }, 80_000);
+  expect(failed.reason).toBe('what was sent cannot be played: neither pictures nor sound came');
+  await publisher.vanish();
+}, 150_000);
+
+test('an encoder that still answers and sends no media for a minute has gone', async () => {
+  const account = await somebody();
+  const tags = clip({ seconds: 6 });
+  // It describes its stream again and again, so that the connection itself is alive.
+  const again = Array.from({ length: 12 }, (_, n) => ({ at: 10_000 * (n + 1), stamp: 10_000 * (n + 1) }));
+  const described = tags.filter(({ kind }) => kind === 'data').slice(0, 1);
+  const publisher = await ScriptedPublisher.start(account.rtmpUrl, account.streamKey, [
+    ...tags,
+    ...again.flatMap((when) => described.map((tag) => ({ ...tag, ...when }))),
+  ]);
+  const stream = await liveStream(account.username);
+  await until('the publisher is sent away', () => publisher.closed, 90_000);
+  expect(publisher.heard).toContain('No audio or video arrived');
+  await ended(stream);
+}, 180_000);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use caudal_livestream::record::{LiveStream, Phase};
 use caudal_livestream::timeline::{SegmentPhase, Timeline};
 use caudal_livestream::{RenditionName, StreamId};
+use caudal_media::lead_in::LeadIn;
 use caudal_service::forwarded::TrustedProxies;
 use caudal_service::forwarding::ForwardingNotices;
 use caudal_service::origin::Origin;
@@ -68,8 +69,8 @@ impl Edge {
         self.stream_view_once(watched, address, |_| true).await
     }
 
-    /// The same, once a player that joins finds media where it begins, `PART-HOLD-BACK` from the end: hls.js takes a gap
-    /// there for a broken rendition and goes through all others.
+    /// The same, once a player that joins finds something where it begins, `PART-HOLD-BACK` from the end. With a lead-in
+    /// that is at once; hls.js takes a gap there for a broken rendition and goes through all others.
     pub(crate) async fn stream_view_to_join(
         &self,
         watched: &Watched,
@@ -78,7 +79,8 @@ impl Edge {
         let has_enough = |timeline: &Timeline| {
             let lead = timeline.tracks.first();
             let media: u64 = lead.iter().flat_map(|track| &track.segments).map(|s| s.duration.0).sum();
-            timeline.ended || media >= timeline.part_hold_back.0
+            let has_lead_in = lead.is_some_and(|track| LeadIn::of(timeline, track).is_some());
+            timeline.ended || has_lead_in || media >= timeline.part_hold_back.0
         };
         self.stream_view_once(watched, address, has_enough).await
     }

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use caudal_livestream::timeline::{Segment, SegmentPhase, Timeline, Track};
 use caudal_livestream::{Epoch, Msn, PartNumber, RenditionName, StreamId};
+use caudal_media::lead_in::LeadIn;
 use caudal_media::playlist::next_part;
 use caudal_service::origin::Origin;
 use caudal_storage::{Key, StreamFile};
@@ -15,6 +16,7 @@ use caudal_storage::{Key, StreamFile};
 use crate::answer::{Cache, Refusal, media};
 use crate::asker::Asker;
 use crate::edge::{Edge, Source, patience};
+use crate::lead_in::LeadInFile;
 use crate::memory::FileKey;
 use crate::playlists::newest;
 use crate::rendered::RenditionView;
@@ -31,7 +33,7 @@ pub(crate) async fn get_media_file(
     asked: HeaderMap,
 ) -> Response {
     let kind = match file.as_bytes() {
-        [b'p', ..] => "part",
+        [b'p' | b'l', ..] => "part",
         [b'i', ..] => "init",
         _ => "segment",
     };
@@ -86,32 +88,43 @@ async fn live(
                 .map_err(|refusal| if refusal == Refusal::Late { Refusal::NotFound } else { refusal })?;
             Ok((part(edge, watched, key, &found, number).await?, Cache::Immutable))
         }
-        MediaFile::Segment(msn, epoch) => {
+        file @ (MediaFile::Segment(..) | MediaFile::LeadInPart(..)) => {
             let view = receiver.borrow_and_update().clone();
             let track = view.track().ok_or(Refusal::NotFound)?;
-            segment(edge, watched, &view.timeline, track, (*msn, *epoch), &key).await
+            match (LeadInFile::of(&view.timeline, track, file), file) {
+                (Some(lead_in), _) => lead_in.get(edge, watched, (view.timeline.as_ref(), track), &key).await,
+                (None, MediaFile::Segment(msn, epoch)) => {
+                    segment(edge, watched, &view.timeline, track, (*msn, *epoch), &key).await
+                }
+                (None, _) => Err(Refusal::NotFound),
+            }
         }
         MediaFile::Init(hash) => {
-            if let Some(data) = watched.memory().get(&key) {
-                return Ok((data, Cache::Immutable));
-            }
             let view = receiver.borrow_and_update().clone();
             let known =
                 |track: &Track| track.segments.iter().any(|segment| segment.init.as_ref() == Some(hash));
-            if !view.track().is_some_and(known) {
+            let kept = watched.memory().get(&key).is_some();
+            if !kept && !view.track().is_some_and(known) {
                 return Err(Refusal::NotFound);
             }
-            let fetched = watched
-                .fetch_once(&key, async {
-                    match edge.streams.sources().ask_worker(watched, &key).await {
-                        Some(data) => Some(data),
-                        None => stored_or_none(edge, watched, &key).await,
-                    }
-                })
-                .await;
-            Ok((fetched.ok_or(Refusal::NotFound)?, Cache::Immutable))
+            Ok((init(edge, watched, &key).await.ok_or(Refusal::NotFound)?, Cache::Immutable))
         }
     }
+}
+
+/// An initialization segment that the timeline names: from memory, the worker or storage.
+pub(crate) async fn init(edge: &Edge, watched: &Watched, key: &FileKey) -> Option<Bytes> {
+    let kept = watched.memory().get(key);
+    if kept.is_some() {
+        return kept;
+    }
+    let fetch = async {
+        match edge.streams.sources().ask_worker(watched, key).await {
+            Some(data) => Some(data),
+            None => stored_or_none(edge, watched, key).await,
+        }
+    };
+    watched.fetch_once(key, fetch).await
 }
 
 /// The segment of a part that was announced; `None` while it is the very next one, which players are told to ask for
@@ -129,7 +142,7 @@ fn locate_part(view: &RenditionView, epoch: Epoch, number: PartNumber) -> Option
 }
 
 /// A part that was announced: from memory, the worker, or its stored segment.
-async fn part(
+pub(crate) async fn part(
     edge: &Edge,
     watched: &Watched,
     key: FileKey,
@@ -167,7 +180,8 @@ async fn part(
     fetched.ok_or(Refusal::NotFound)
 }
 
-async fn segment(
+/// A whole segment, with how long caches may keep it.
+pub(crate) async fn segment(
     edge: &Edge,
     watched: &Watched,
     timeline: &Timeline,
@@ -176,7 +190,7 @@ async fn segment(
     key: &FileKey,
 ) -> Result<(Bytes, Cache), Refusal> {
     let listed = track.segments.iter().find(|segment| segment.msn == msn);
-    if is_gap(timeline, listed, msn, epoch) {
+    if is_gap(timeline, track, listed, msn, epoch) {
         return Ok((Bytes::from_static(NOTHING), Cache::Seconds(1)));
     }
     let stored = match listed {
@@ -207,11 +221,18 @@ async fn segment(
     Ok((fetched.ok_or(Refusal::NotFound)?, cache))
 }
 
-/// Whether playlists list it as `EXT-X-GAP`: the model's own gaps, and those before the first media.
-fn is_gap(timeline: &Timeline, listed: Option<&Segment>, msn: Msn, epoch: Epoch) -> bool {
+/// Whether playlists list it as `EXT-X-GAP`: the model's own gaps, and those before first media that has no lead-in.
+fn is_gap(timeline: &Timeline, track: &Track, listed: Option<&Segment>, msn: Msn, epoch: Epoch) -> bool {
+    let without_lead_in =
+        |first: &Segment| first.msn == timeline.first_msn && LeadIn::of(timeline, track).is_none();
     match listed {
         Some(segment) => segment.gap && segment.epoch == epoch,
-        None => msn < timeline.first_msn && epoch <= timeline.epoch && !timeline.ended,
+        None => {
+            msn < timeline.first_msn
+                && epoch <= timeline.epoch
+                && !timeline.ended
+                && track.segments.front().is_some_and(without_lead_in)
+        }
     }
 }
 
@@ -239,16 +260,17 @@ fn position(watched: &Watched, key: &FileKey) -> Option<(Msn, Msn)> {
             segment.epoch == *epoch && segment.parts.iter().any(|part| part.number == *number)
         }
         MediaFile::Segment(msn, epoch) => segment.msn == *msn && segment.epoch == *epoch,
-        MediaFile::Init(_) => false,
+        // All of it is one picture: who fetches nothing else goes along with no stream.
+        MediaFile::Init(_) | MediaFile::LeadInPart(..) => false,
     };
     let segment = track.segments.iter().rev().find(holds).filter(|segment| !segment.gap)?;
     Some((segment.msn, newest(track)?))
 }
 
-/// Parts are never stored.
+/// Parts are never stored, nor is the lead-in.
 fn stored_file(rendition: &RenditionName, file: &MediaFile) -> Option<StreamFile> {
     match file {
-        MediaFile::Part(..) => None,
+        MediaFile::Part(..) | MediaFile::LeadInPart(..) => None,
         MediaFile::Segment(msn, epoch) => Some(StreamFile::Segment(rendition.clone(), *msn, *epoch)),
         MediaFile::Init(hash) => Some(StreamFile::Init(rendition.clone(), hash.clone())),
     }

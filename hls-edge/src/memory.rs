@@ -158,6 +158,7 @@ mod tests {
             phase: SegmentPhase::Finished,
             gap: false,
             independent: true,
+            lead_in: false,
             size: 8,
             parts: parts.map(part).collect(),
         }

@@ -23,7 +23,7 @@ pub(crate) fn decide(timeline: &Timeline, track: &Track, until: Position) -> Rel
         return Reload::Now;
     }
     let Position { msn, part } = until;
-    // Before the first whole segment the last one is the gap in front of it.
+    // Before the first whole segment the last one is the lead-in's, or the gap in front of it.
     let last_whole = listed(timeline, track)
         .rev()
         .find(|segment| segment.phase != SegmentPhase::Open)

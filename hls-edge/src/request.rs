@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use caudal_livestream::{Epoch, InitHash, Msn, PartNumber};
-use caudal_media::playlist::{Delivery, init_file, part_file, segment_file};
+use caudal_media::playlist::{Delivery, init_file, lead_in_part_file, part_file, segment_file};
 use thiserror::Error;
 
 /// A file in a rendition's folder.
@@ -12,6 +12,8 @@ use thiserror::Error;
 pub(crate) enum MediaFile {
     /// `p{epoch}-{number}.m4s`
     Part(Epoch, PartNumber),
+    /// `l{epoch}-{index}.m4s`: a part of the last segment before the first media.
+    LeadInPart(Epoch, usize),
     /// `{msn}-{epoch}.m4s`
     Segment(Msn, Epoch),
     /// `init-{hash}.mp4`
@@ -27,6 +29,7 @@ impl fmt::Display for MediaFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&match self {
             Self::Part(epoch, number) => part_file(*epoch, *number),
+            Self::LeadInPart(epoch, index) => lead_in_part_file(*epoch, *index),
             Self::Segment(msn, epoch) => segment_file(*msn, *epoch),
             Self::Init(hash) => init_file(hash),
         })
@@ -51,6 +54,10 @@ fn parse_file(text: &str) -> Option<MediaFile> {
     if let Some(part) = name.strip_prefix('p') {
         let (epoch, number) = part.split_once('-')?;
         return Some(MediaFile::Part(epoch.parse().ok()?, number.parse().ok()?));
+    }
+    if let Some(part) = name.strip_prefix('l') {
+        let (epoch, index) = part.split_once('-')?;
+        return Some(MediaFile::LeadInPart(epoch.parse().ok()?, index.parse().ok()?));
     }
     let (msn, epoch) = name.split_once('-')?;
     Some(MediaFile::Segment(msn.parse().ok()?, epoch.parse().ok()?))
@@ -166,6 +173,7 @@ mod tests {
         let hash: InitHash = "0a1b".parse().unwrap();
         for (text, file) in [
             ("p3-12.m4s", MediaFile::Part(Epoch(3), PartNumber(12))),
+            ("l3-12.m4s", MediaFile::LeadInPart(Epoch(3), 12)),
             ("12-3.m4s", MediaFile::Segment(Msn(12), Epoch(3))),
             ("init-0a1b.mp4", MediaFile::Init(hash)),
         ] {
@@ -177,6 +185,8 @@ mod tests {
             "p1-.m4s",
             "p01-1.m4s",
             "p1-+1.m4s",
+            "l1-01.m4s",
+            "l1.m4s",
             "1-1-1.m4s",
             "1-1.mp4",
             "init-.mp4",

@@ -148,6 +148,11 @@ impl Watched {
         let flight = Arc::clone(lock(&self.flights).entry(key.clone()).or_default());
         let fetched = flight
             .get_or_init(|| async {
+                // Another fetch may have ended since the caller looked.
+                let kept = self.memory().get(key);
+                if kept.is_some() {
+                    return kept;
+                }
                 let data = fetch.await;
                 if let Some(data) = &data {
                     self.memory().put(key.clone(), data.clone(), Instant::now());

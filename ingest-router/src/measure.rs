@@ -84,7 +84,7 @@ impl Measure {
                     self.reordering.frame(composition_ms);
                 }
                 Err(TagError::OtherTrack(_)) => self.other_track.seen(),
-                Ok(VideoTag::Nothing) | Err(_) => {}
+                Ok(VideoTag::Colour(_) | VideoTag::Nothing) | Err(_) => {}
             },
             Body::Audio(body) => match AudioTag::parse(body) {
                 Ok(_) if self.info.audio_codec.is_none() => self.info.audio_codec = Some("AAC".to_owned()),

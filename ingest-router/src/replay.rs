@@ -93,6 +93,7 @@ struct EntryPoint {
 struct Headers {
     metadata: Option<Tag>,
     video: Option<Tag>,
+    colour: Option<Tag>,
     audio: Option<Tag>,
 }
 
@@ -124,6 +125,7 @@ impl Replay {
         match role {
             Role::Metadata => Arc::make_mut(&mut self.headers).metadata = header(&tag),
             Role::VideoHeader => Arc::make_mut(&mut self.headers).video = header(&tag),
+            Role::VideoColour => Arc::make_mut(&mut self.headers).colour = header(&tag),
             Role::AudioHeader => Arc::make_mut(&mut self.headers).audio = header(&tag),
             Role::Keyframe | Role::Frame | Role::Audio => {}
             Role::Other => return jumped,
@@ -273,7 +275,7 @@ impl Cursor {
 impl Headers {
     /// In the order in which encoders send them.
     fn stamped(&self, timestamp_ms: u32) -> VecDeque<Tag> {
-        let all = [&self.metadata, &self.video, &self.audio];
+        let all = [&self.metadata, &self.video, &self.colour, &self.audio];
         all.into_iter().flatten().map(|header| header.at(timestamp_ms)).collect()
     }
 }

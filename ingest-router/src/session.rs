@@ -6,7 +6,7 @@ use std::time::Duration;
 use caudal_directory::StreamDirectory;
 use caudal_livestream::record::MediaInfo;
 use caudal_livestream::{Epoch, StreamId};
-use caudal_rtmp::{LossReason, PublisherEvent, PublisherStream};
+use caudal_rtmp::{LossReason, PublisherEvent, PublisherStream, SessionError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
@@ -55,6 +55,7 @@ struct Departure {
 enum Errand {
     MediaReported,
     WorkerReported,
+    RefusalReported,
     Farewell,
 }
 
@@ -194,6 +195,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
     fn lost(&mut self, explicit: bool, reason: &LossReason) -> Departure {
         tracing::info!(stream = %self.stream, session = %self.registration.session(), explicit, %reason, "publisher lost");
         self.registration.left(explicit);
+        if let LossReason::Failed(error @ SessionError::UnsupportedCodec(_)) = reason {
+            self.report_refusal(error.to_string());
+        }
         if let Some(connected) = self.publisher.take() {
             self.errands.spawn(async move {
                 connected.stream.close().await;
@@ -246,6 +250,17 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
         });
     }
 
+    fn report_refusal(&mut self, words: String) {
+        let (directory, stream, session) =
+            (Arc::clone(&self.directory), self.stream, self.registration.session());
+        self.errands.spawn(async move {
+            if timeout(REPORT_DEADLINE, directory.media_refused(stream, session, words)).await.is_err() {
+                tracing::warn!(%stream, "the directory did not hear in time why a publisher was turned away");
+            }
+            Errand::RefusalReported
+        });
+    }
+
     fn report_worker(&mut self, epoch: Epoch) {
         // One that is on its way says the same.
         if std::mem::replace(&mut self.warning, true) {
@@ -264,7 +279,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
         match errand {
             Some(Errand::MediaReported) => self.reporting = false,
             Some(Errand::WorkerReported) => self.warning = false,
-            Some(Errand::Farewell) => {}
+            Some(Errand::RefusalReported | Errand::Farewell) => {}
             // One panicked; nobody knows which.
             None => (self.reporting, self.warning) = (false, false),
         }

@@ -29,6 +29,8 @@ pub(crate) enum Role {
     Metadata,
     /// A codec's configuration, without which no frame of the track can be read.
     VideoHeader,
+    /// What the samples of the video mean, beside its configuration.
+    VideoColour,
     AudioHeader,
     /// A frame from which decoding can begin.
     Keyframe,
@@ -76,6 +78,7 @@ impl Tag {
 fn video_role(body: &Bytes) -> Role {
     match VideoTag::parse(body) {
         Ok(VideoTag::SequenceHeader { .. }) => Role::VideoHeader,
+        Ok(VideoTag::Colour(_)) => Role::VideoColour,
         Ok(VideoTag::Frame { keyframe: true, .. }) => Role::Keyframe,
         Ok(VideoTag::Frame { keyframe: false, .. }) => Role::Frame,
         Ok(VideoTag::Nothing) | Err(_) => Role::Other,
@@ -109,6 +112,7 @@ mod tests {
             (b"\xA3hvc1\x01", Role::Frame),
             (b"\x92hvc1", Role::Other),
             (b"\x94hvc1", Role::Other),
+            (PQ, Role::VideoColour),
             (&[], Role::Other),
             (&[0x17], Role::Other),
         ] {
@@ -116,6 +120,9 @@ mod tests {
             assert_eq!(tag.role(), role, "{body:x?}");
         }
     }
+
+    /// Enhanced RTMP's `colorInfo`.
+    const PQ: &[u8] = b"\x94hvc1\x02\0\x09colorInfo\x03\0\x0bcolorConfig\x03\0\x17transferCharacteristics\0\x40\x30\0\0\0\0\0\0";
 
     #[test]
     fn an_audio_tag_is_known_by_its_first_bytes() {

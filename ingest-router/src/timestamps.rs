@@ -10,27 +10,40 @@ pub(crate) struct Timestamps {
 }
 
 impl Timestamps {
-    /// True when `tag` lies over [`JUMP_MS`] from its track's last one, forwards or backwards, across the 32-bit wrap.
+    /// True when `tag` lies over [`JUMP_MS`] behind its track's last one, or over [`STEP_BACK_MS`] before it, across the
+    /// 32-bit wrap.
     ///
-    /// A tag near the other track's time is not a jump: its track paused, or follows a jump that was seen already.
+    /// A tag near the other track's time is not a jump: its track paused, or follows a jump that was seen already. Behind
+    /// a short step back the two are near each other anyway; a track that follows comes nearer to the other by it.
     /// Headers and metadata carry any timestamp, often zero, and say nothing.
     pub(crate) fn jumps(&mut self, tag: &Tag, role: Role) -> bool {
         let (own, other) = match role {
             Role::Keyframe | Role::Frame => (&mut self.video, &self.audio),
             Role::Audio => (&mut self.audio, &self.video),
-            Role::Metadata | Role::VideoHeader | Role::AudioHeader | Role::Other => return false,
+            Role::Metadata | Role::VideoHeader | Role::VideoColour | Role::AudioHeader | Role::Other => {
+                return false;
+            }
         };
-        let far = |from: u32| {
-            tag.timestamp_ms.wrapping_sub(from).min(from.wrapping_sub(tag.timestamp_ms)) > JUMP_MS
-        };
-        let jumps = own.is_some_and(far) && other.is_none_or(far);
+        let new = tag.timestamp_ms;
+        let far = |from: u32| apart(new, from) > JUMP_MS;
+        let steps_back = own.is_some_and(|old| {
+            (STEP_BACK_MS..=JUMP_MS).contains(&old.wrapping_sub(new))
+                && other.is_none_or(|other| apart(new, other) > apart(old, other))
+        });
+        let jumps = steps_back || (own.is_some_and(far) && other.is_none_or(far));
         *own = Some(tag.timestamp_ms);
         jumps
     }
 }
 
+fn apart(one_ms: u32, other_ms: u32) -> u32 {
+    one_ms.wrapping_sub(other_ms).min(other_ms.wrapping_sub(one_ms))
+}
+
 /// Workers begin a discontinuity beyond this too (ARCHITECTURE §3.5).
 const JUMP_MS: u32 = 3000;
+/// So they do here: what is kept from before the step would be taken for the media behind it when it is sent again.
+const STEP_BACK_MS: u32 = 201;
 
 #[cfg(test)]
 mod tests {
@@ -52,6 +65,14 @@ mod tests {
             ("forwards, both tracks", vec![video(0), audio(0), video(60_000), audio(60_000)], vec![2]),
             ("backwards, both tracks", vec![video(60_000), audio(60_000), audio(0), video(0)], vec![2]),
             ("three seconds are none", vec![video(0), video(3000)], vec![]),
+            (
+                "a step back, both tracks",
+                vec![video(60_000), audio(60_000), video(58_500), audio(58_500)],
+                vec![2],
+            ),
+            ("two steps back", vec![video(9000), video(8000), video(8040), video(7000)], vec![1, 3]),
+            ("rounding is none", vec![video(60_000), video(59_800), audio(60_000), audio(59_990)], vec![]),
+            ("a step back over the wrap", vec![video(500), video(u32::MAX - 500)], vec![1]),
             ("the wrap is none", vec![video(u32::MAX - 10), video(30)], vec![]),
             (
                 "video pauses while audio goes on",

@@ -54,6 +54,10 @@ pub(crate) fn dismissal(
                 dropped.map_or_else(|| words::ENDED_BY_OWNER.to_owned(), |order| order.reason.clone()),
             ),
             Some(EndReason::Shutdown) => over(Refusal::Rejected, words::STOPPING.to_owned()),
+            None if status.end_reason == Some(EndReason::NothingPlayable) => over(
+                Refusal::Rejected,
+                told.map_or_else(|| words::ENDED.to_owned(), |reason| words::unplayable(reason)),
+            ),
             _ => over(
                 Refusal::Rejected,
                 told.map_or_else(|| words::ENDED.to_owned(), |reason| words::ended_because(reason)),
@@ -75,7 +79,7 @@ mod tests {
     fn a_publisher_stays_until_its_streams_record_says_otherwise() {
         type Change = fn(&mut LiveStream);
         type Told = Option<(SessionEnd, Refusal, &'static str)>;
-        let cases: [(&str, Change, Told); 12] = [
+        let cases: [(&str, Change, Told); 13] = [
             ("nothing changed", |_| {}, None),
             ("the stream is live", |record| record.status.phase = Phase::Live, None),
             (
@@ -139,6 +143,19 @@ mod tests {
                     SessionEnd::StreamOver,
                     Refusal::Rejected,
                     "The broadcast has ended: its workers kept failing. Start streaming again to begin a new one.",
+                )),
+            ),
+            (
+                "nothing that it sent could be played",
+                |record| {
+                    record.status.phase = Phase::Failed;
+                    record.status.end_reason = Some(EndReason::NothingPlayable);
+                    record.status.reason = Some("what was sent cannot be played: no video came".into());
+                },
+                Some((
+                    SessionEnd::StreamOver,
+                    Refusal::Rejected,
+                    "The broadcast has ended: what was sent cannot be played: no video came. Correct that in your encoder, then start streaming again.",
                 )),
             ),
             (

@@ -29,6 +29,11 @@ pub(crate) fn ended_because(reason: &str) -> String {
     format!("The broadcast has ended: {reason}. Start streaming again to begin a new one.")
 }
 
+/// Of a broadcast that ended because of what its publisher sent.
+pub(crate) fn unplayable(reason: &str) -> String {
+    format!("The broadcast has ended: {reason}. Correct that in your encoder, then start streaming again.")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,6 +41,8 @@ mod tests {
     #[test]
     fn every_refusal_says_what_to_do() {
         let because = ended_because("its workers kept failing");
+        let unplayable =
+            unplayable("what was sent cannot be played: video came, but no keyframe; no sound came");
         let all = [
             GUESSING,
             MISPLACED,
@@ -52,8 +59,9 @@ mod tests {
             ENDED_BY_OWNER,
             ENDED,
             &because,
+            &unplayable,
         ];
-        let to_do = ["Wait ", "Try again", "Stop ", "Start streaming", "Copy ", "belongs into"];
+        let to_do = ["Wait ", "Try again", "Stop ", "Start streaming", "Copy ", "belongs into", "Correct "];
         for words in all {
             assert!(to_do.iter().any(|words_to_do| words.contains(words_to_do)), "{words}");
             assert!(

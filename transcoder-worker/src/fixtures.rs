@@ -1,13 +1,30 @@
-//! Timelines for unit tests.
+//! Timelines and pictures for unit tests.
 
-use caudal_livestream::timeline::{Segment, SegmentPhase, Timeline, Track, TrackMedia};
+use caudal_livestream::timeline::{Segment, SegmentPhase, Timeline, Track, TrackMedia, VideoRange};
 use caudal_livestream::{Epoch, MediaDuration, MediaTime, Msn, StreamId, UnixMillis};
+use caudal_media::codec::{PictureFormat, Scan};
+
+/// What most publishers send.
+pub(crate) fn hd() -> PictureFormat {
+    PictureFormat {
+        width: 1920,
+        height: 1080,
+        pixel_aspect: (1, 1),
+        scan: Scan::Progressive,
+        range: VideoRange::Sdr,
+    }
+}
 
 /// A source of its own, in its first epoch, with these segments.
 pub(crate) fn timeline(stream: StreamId, segments: Vec<Segment>) -> Timeline {
     let track = Track {
         name: "source".parse().unwrap(),
-        media: TrackMedia::Video { width: 640, height: 360, frame_rate_milli: 25_000 },
+        media: TrackMedia::Video {
+            width: 640,
+            height: 360,
+            frame_rate_milli: 25_000,
+            range: VideoRange::Sdr,
+        },
         codecs: "avc1.64001e".to_owned(),
         peak_bandwidth: 1,
         average_bandwidth: 1,
@@ -22,6 +39,7 @@ pub(crate) fn timeline(stream: StreamId, segments: Vec<Segment>) -> Timeline {
         part_hold_back: MediaDuration::from_millis(600),
         first_msn: Msn(7),
         tracks: vec![track],
+        captions: Vec::new(),
         ended: false,
     }
 }
@@ -40,6 +58,7 @@ pub(crate) fn segment(msn: u64, phase: SegmentPhase) -> Segment {
         phase,
         gap: false,
         independent: true,
+        lead_in: false,
         size: 5,
         parts: Vec::new(),
     }

@@ -117,6 +117,13 @@ impl InputBoard {
     fn heard(&self) {
         self.board().last_media = Some(Instant::now());
     }
+
+    /// Nothing of the publisher's can be packaged: `what` it sends, for the controller, which ends the broadcast.
+    pub(crate) fn give_up(&self, what: String) {
+        let mut board = self.board();
+        // The next publisher is judged anew.
+        board.state.unplayable = Some(what).filter(|_| board.state.up);
+    }
 }
 
 /// Decides on a request to publish, given the assignment and the publisher so far.
@@ -220,6 +227,7 @@ impl InputDoor {
                     up: true,
                     explicit: false,
                     silent_ms: None,
+                    unplayable: None,
                 };
                 (candidate, before)
             })
@@ -296,6 +304,7 @@ impl InputDoor {
             let mut board = self.board.board();
             if !replaced.is_cancelled() {
                 board.state.up = false;
+                board.state.unplayable = None;
                 board.state.explicit = explicit;
                 board.connection = None;
             }
@@ -335,6 +344,16 @@ mod tests {
     use caudal_livestream::{StreamId, UnixMillis, WorkerId};
 
     use super::*;
+
+    #[test]
+    fn a_publisher_is_given_up_only_while_it_is_there() {
+        let board = InputBoard::default();
+        board.give_up("no sound came".to_owned());
+        assert_eq!(board.state().unplayable, None);
+        board.board().state.up = true;
+        board.give_up("no sound came".to_owned());
+        assert_eq!(board.state().unplayable.as_deref(), Some("no sound came"));
+    }
 
     #[test]
     fn a_relay_is_admitted_by_its_proof_epoch_and_generation() {

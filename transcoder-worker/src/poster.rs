@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use caudal_livestream::StreamId;
+use caudal_media::codec::PictureFormat;
 use caudal_media::flv::{TagKind, flv_header, flv_tag_head, flv_tag_tail};
 use caudal_storage::{Key, SegmentStore};
 use thiserror::Error;
@@ -15,6 +16,7 @@ use tokio::process::Command;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::encoder::progressive_sdr;
 use crate::ffmpeg::Ffmpeg;
 use plan::{Plan, Rungs};
 
@@ -25,6 +27,7 @@ pub(crate) use plan::FIRST;
 pub(crate) struct KeyPicture {
     pub(crate) header: Bytes,
     pub(crate) picture: Bytes,
+    pub(crate) format: PictureFormat,
 }
 
 /// Where encoders put the posters that they make beside their rungs.
@@ -178,7 +181,15 @@ async fn render(ffmpeg: &Ffmpeg, picture: KeyPicture) -> Result<Bytes, PosterErr
         return Err(PosterError::Unreadable);
     }
     let mut command = ffmpeg.command();
-    command.args(ARGUMENTS).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let size @ (width, height) = picture.format.within_width(WIDTH);
+    let filter = format!("{}scale={width}:{height},setsar=1", progressive_sdr(&picture.format, size));
+    command
+        .args(INPUT)
+        .args(["-vf", &filter])
+        .args(OUTPUT)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
     let mut child = Command::from(command).kill_on_drop(true).spawn()?;
     let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
     let write = async {
@@ -208,7 +219,7 @@ async fn render(ffmpeg: &Ffmpeg, picture: KeyPicture) -> Result<Bytes, PosterErr
     if jpeg.is_empty() { Err(PosterError::Nothing) } else { Ok(jpeg.into()) }
 }
 
-const ARGUMENTS: [&str; 22] = [
+const INPUT: [&str; 12] = [
     "-hide_banner",
     "-nostdin",
     "-loglevel",
@@ -221,74 +232,15 @@ const ARGUMENTS: [&str; 22] = [
     "pipe:0",
     "-frames:v",
     "1",
-    "-vf",
-    "scale='min(640,iw)':-2",
-    "-c:v",
-    "mjpeg",
-    "-q:v",
-    "4",
-    "-f",
-    "image2pipe",
-    "-y",
-    "pipe:1",
 ];
+const OUTPUT: [&str; 8] = ["-c:v", "mjpeg", "-q:v", "4", "-f", "image2pipe", "-y", "pipe:1"];
 
 /// It takes 0.2 s on an idle machine.
 const DEADLINE: Duration = Duration::from_secs(8);
+/// Pixels across; a picture that has fewer keeps them.
+pub(crate) const WIDTH: u32 = 640;
 /// 640 pixels wide at this quality is 20 to 80 kB.
 const MAX_JPEG: u64 = 1024 * 1024;
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use caudal_media::flv::FlvDemuxer;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_broadcast_that_ends_at_once_has_a_poster() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = SegmentStore::folder(folder.path()).unwrap();
-        let ffmpeg = Ffmpeg::find(Path::new("ffmpeg")).await.unwrap();
-        let mut demuxer = FlvDemuxer::default();
-        demuxer.push(include_bytes!("ffmpeg/avc_keyframe.flv"));
-        let mut tag = || demuxer.next_tag().unwrap().unwrap().body;
-        let key = KeyPicture { header: tag(), picture: tag() };
-
-        let stream = StreamId::generate();
-        let (pictures, newest) = watch::channel(None);
-        let (_, encoded) = PosterOutlet::new(Duration::from_mins(1));
-        pictures.send_replace(Some(key));
-        drop(pictures);
-        Posters::new(ffmpeg, store.clone(), stream, Duration::from_mins(1)).run(newest, encoded).await;
-        let poster = store.get(&Key::Poster(stream)).await.unwrap().unwrap();
-        assert!(poster.starts_with(&[0xFF, 0xD8]));
-    }
-
-    #[tokio::test]
-    async fn the_posters_of_an_encoder_are_stored_as_they_come() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = SegmentStore::folder(folder.path()).unwrap();
-        let ffmpeg = Ffmpeg::find(Path::new("ffmpeg")).await.unwrap();
-        let stream = StreamId::generate();
-        let (pictures, newest) = watch::channel(None);
-        let (outlet, encoded) = PosterOutlet::new(Duration::from_mins(1));
-        let posters = Posters::new(ffmpeg, store.clone(), stream, Duration::from_mins(1));
-        let making = tokio::spawn(posters.run(newest, encoded));
-        // Nobody could decode it.
-        let nothing = KeyPicture { header: Bytes::new(), picture: Bytes::new() };
-        pictures.send_replace(Some(nothing));
-        let maker = outlet.maker();
-        for poster in ["first", "second"] {
-            maker.made(poster.into());
-            while store.get(&Key::Poster(stream)).await.unwrap().as_deref() != Some(poster.as_bytes()) {
-                tokio::task::yield_now().await;
-            }
-        }
-        drop(maker);
-        drop(pictures);
-        making.await.unwrap();
-        assert_eq!(store.get(&Key::Poster(stream)).await.unwrap().as_deref(), Some(&b"second"[..]));
-    }
-}
+mod tests;

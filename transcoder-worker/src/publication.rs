@@ -142,7 +142,9 @@ impl Publication {
             self.store.put(&key, Bytes::from(serde_json::to_vec(&log)?)).await?;
             self.log.written();
         }
-        if stored_segments(timeline) >= FIRST_PLAYLIST_SEGMENTS || timeline.ended {
+        // Only the first time: a rung that has just come back, or makes nothing, must not hold the others' back.
+        let begun = self.written.contains_key(&StreamFile::Master);
+        if begun || stored_segments(timeline) >= FIRST_PLAYLIST_SEGMENTS || timeline.ended {
             // The last words of a broadcast are not written again with a next segment.
             let durability = if timeline.ended { Durability::Synced } else { Durability::Lazy };
             for track in timeline.tracks.iter().filter(|track| !track.withdrawn) {

@@ -102,12 +102,13 @@ fn without_tracks(stream: StreamId, epoch: Epoch, floor: Floor, older: Option<&T
         part_hold_back: older.map_or(MediaDuration::default(), |older| older.part_hold_back),
         first_msn: floor.msn.next(),
         tracks: Vec::new(),
+        captions: older.map_or_else(Vec::new, |older| older.captions.clone()),
         ended: false,
     }
 }
 
-/// Behind nothing: the first segment of a broadcast bears number 7, its first frame lies at ten seconds.
-const BEFORE_ANYTHING: Floor = Floor { msn: Msn(6), discontinuity: 0, media_end: MediaTime(10_000_000) };
+/// Behind nothing: the first segment of a broadcast bears number 7, its first frame lies at 24 s.
+const BEFORE_ANYTHING: Floor = Floor { msn: Msn(6), discontinuity: 0, media_end: MediaTime(24_000_000) };
 /// TARGETDURATION is never above ten seconds.
 const LONGEST_SEGMENT: MediaDuration = MediaDuration::from_secs(10);
 /// ARCHITECTURE §5.

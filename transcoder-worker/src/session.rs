@@ -9,6 +9,7 @@ use caudal_livestream::assignment::Assignment;
 use caudal_livestream::feed::Event;
 use caudal_livestream::timeline::{Segment, Timeline};
 use caudal_livestream::{RenditionName, StreamId};
+use caudal_media::codec::PictureFormat;
 use caudal_media::flv::{VideoTag, video_header};
 use caudal_media::{Output, Packager, PackagerConfig, Resume};
 use tokio::sync::{mpsc, watch};
@@ -74,7 +75,7 @@ pub(crate) struct Session {
     parts: SessionParts,
     ladder: Vec<caudal_livestream::admission::LadderRung>,
     encoder_started: bool,
-    video_header: Option<Bytes>,
+    video_header: Option<(Bytes, PictureFormat)>,
     /// When the last byte of the tag that is being packaged arrived.
     arrived: Option<Instant>,
     standing_changed: bool,
@@ -209,16 +210,17 @@ impl Session {
             }
             Ok(VideoTag::Frame { .. }) => self.tally.frames = self.tally.frames.saturating_add(1),
             // The packager reports what cannot be read.
-            Ok(VideoTag::Nothing) | Err(_) => {}
+            Ok(VideoTag::Colour(_) | VideoTag::Nothing) | Err(_) => {}
         }
     }
 
     /// Keeps the newest keyframe for the poster, which takes one when it is due.
     fn keep_for_poster(&mut self, frame: &EncodeFrame) {
-        if frame.sequence_header {
-            self.video_header = Some(frame.body.clone());
-        } else if let Some(header) = self.video_header.as_ref().filter(|_| frame.keyframe) {
-            let picture = KeyPicture { header: header.clone(), picture: frame.body.clone() };
+        if let Some(format) = frame.sequence_header {
+            self.video_header = Some((frame.body.clone(), format));
+        } else if let Some((header, format)) = self.video_header.as_ref().filter(|_| frame.keyframe) {
+            let (header, format) = (header.clone(), *format);
+            let picture = KeyPicture { header, picture: frame.body.clone(), format };
             if let Some(posters) = &self.parts.posters {
                 posters.send_replace(Some(picture));
             }
@@ -283,6 +285,11 @@ impl Session {
                     }
                 }
                 Output::Report(report) => tracing::info!(stream = %self.stream, "{report}"),
+                Output::Unplayable(what) => {
+                    tracing::warn!(stream = %self.stream, what, "nothing of what the publisher sends can be packaged");
+                    self.parts.board.give_up(what);
+                    self.feed.announce(&Event::Input(self.parts.board.state()), None);
+                }
             }
         }
         self.start_encoder();

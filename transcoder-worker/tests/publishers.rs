@@ -11,6 +11,7 @@
 
 mod hevc_source;
 mod media_check;
+mod source_kinds;
 #[expect(dead_code, reason = "not every test file needs all of it")]
 mod support;
 

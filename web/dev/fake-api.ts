@@ -112,7 +112,7 @@ export async function answerApi(
     res.writeHead(204, { 'set-cookie': 'caudal_refresh=; Max-Age=0; Path=/api/auth' }).end();
   } else if (at === 'GET /api/streams') {
     json(200, crowded && live.endedAt === null ? [clip(live), ...OTHERS] : []);
-  } else if (/^\/api\/(auth|streams\/(mine|open))/.test(path) && me === null) {
+  } else if (/^\/api\/(auth|streams\/(mine|open|failed))/.test(path) && me === null) {
     problem(401, 'unauthorized', 'Log in first.');
   } else if (at === 'GET /api/auth/stream-key' && me !== null) {
     json(200, { streamKey: me.streamKey, rtmpUrl: 'rtmp://localhost:1935/live', rotatedAt: null });
@@ -133,6 +133,8 @@ export async function answerApi(
   } else if (at === 'GET /api/streams/open' && me !== null) {
     const own = me.username === 'marea' && live.endedAt === null ? clip(live) : prepared.get(me.id);
     json(200, own === undefined ? [] : [own]);
+  } else if (at === 'GET /api/streams/failed' && me !== null) {
+    json(200, []);
   } else if (at === 'POST /api/streams' && me !== null) {
     const stream = { ...clip(live), ...body, id: randomUUID(), user: me, isLive: false, startedAt: null };
     prepared.set(me.id, stream);

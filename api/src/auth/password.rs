@@ -115,7 +115,7 @@ impl Hasher {
     }
 }
 
-/// What [`Argon2`] does itself, but for the memory.
+/// Same as [`Argon2`]'s own implementation, but reuses the memory blocks.
 impl CustomizedPasswordHasher<PasswordHash> for Hasher {
     type Params = Params;
 

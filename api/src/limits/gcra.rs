@@ -39,7 +39,7 @@ pub(super) struct FullAt(pub(super) Duration);
 impl FullAt {
     /// Counts a request at `now`; a refused one does not count.
     pub(super) fn count(&mut self, quota: Quota, now: Duration) -> Verdict {
-        // Further away than an empty bucket is only what was counted before the clock was set back.
+        // A value beyond `now + window` was stored before the clock was set back.
         let full_at = self.0.clamp(now, now + quota.window()) + quota.interval;
         let (full_at, retry_after) = match full_at.checked_sub(now + quota.window()) {
             None | Some(Duration::ZERO) => (full_at, None),

@@ -38,8 +38,8 @@ impl Default for Limits {
 pub(crate) enum Class {
     /// Everything else.
     Requests,
-    /// What watch pages ask while somebody watches: a school has one address and a person many tabs, and neither must lock
-    /// itself out by watching.
+    /// What open home pages, watch pages and studios ask again and again: a school has one address and a person many tabs,
+    /// and neither must lock itself out by watching.
     Watching,
     /// What could be guessed, by one address at one account.
     Attempts,
@@ -227,6 +227,6 @@ impl RateLimiter {
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
-/// A watch page asks twice a minute, so one address has room for 1,500 of them by default, and for 150 that all wait for
-/// a stream to begin.
+/// An open home or watch page asks twice a minute, so one address has room for 1,500 of them by default; for 150 watch
+/// pages that all wait for a stream to begin (one request in 3 s), or for 80 studios of live streams (one in 1.7 s).
 const WATCHERS: u32 = 30;

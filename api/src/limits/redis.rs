@@ -41,10 +41,16 @@ local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local window = interval * burst
-local full_at = math.min(math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now), now + window) + interval
+local stored = tonumber(redis.call('GET', KEYS[1]) or '0')
+local before = math.min(math.max(stored, now), now + window)
+local full_at = before + interval
 local too_early = full_at - now - window
 if too_early > 0 then
-    return { 0, full_at - interval - now, too_early }
+    -- Stored before the clock was set back: left as it is, it would refuse everything until the clock gets there again.
+    if stored > before then
+        redis.call('SET', KEYS[1], string.format('%.0f', before), 'PX', math.ceil((before - now) / 1000))
+    end
+    return { 0, before - now, too_early }
 end
 redis.call('SET', KEYS[1], string.format('%.0f', full_at), 'PX', math.ceil((full_at - now) / 1000))
 return { math.floor((window - (full_at - now)) / interval), full_at - now, 0 }

@@ -86,29 +86,6 @@ async fn a_start_without_postgresql_waits_and_then_says_where_it_looked() {
 }
 
 #[tokio::test]
-async fn a_second_platform_leaves_the_database_of_the_first_one_alone() {
-    let mut first = Running::start_with(|config| config.sole = true).await;
-    let database = std::sync::Arc::clone(&first.database);
-    let second = std::sync::Arc::clone(&database);
-    let outcome = tokio::spawn(async {
-        Running::replica(second, |config| {
-            config.sole = true;
-            config.deadlines.database_start = Duration::from_millis(300);
-        })
-        .await;
-    })
-    .await
-    .unwrap_err();
-    let words = outcome.into_panic().downcast::<String>().unwrap();
-    assert!(words.contains("another Caudal uses this database"), "{words}");
-    assert_eq!(first.get("/api/streams").await.status, 200);
-    first.shutdown.cancel();
-    (&mut first.task).await.unwrap().unwrap();
-    let third = Running::replica(database, |config| config.sole = true).await;
-    assert_eq!(third.get("/api/streams").await.status, 200);
-}
-
-#[tokio::test]
 async fn weak_secrets_stop_the_start() {
     let outcome = tokio::spawn(async {
         Running::start_with(|config| config.secrets.jwt = "your-secret-key".to_owned().into()).await;

@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 use crate::lifecycle::Order;
-use crate::running::{Running, send};
+use crate::running::{Person, Running, send};
 use crate::snapshot::tidy;
 
 #[tokio::test]
@@ -157,6 +157,37 @@ async fn published_and_done_tell_the_stream_and_the_streamer() {
     api.published(stream).await;
     assert_eq!(api.stream(stream).await["isLive"], false);
     assert!(!streaming().await);
+}
+
+#[tokio::test]
+async fn why_the_last_broadcast_failed_stays_to_be_read_until_there_is_another() {
+    let api = Running::start().await;
+    let (ana, bob) = (api.register("ana").await, api.register("bob").await);
+    let key = ana.stream_key().await;
+    let failed = async |who: &Person| who.get("/api/streams/failed").await.json;
+    assert_eq!(failed(&ana).await, json!([]));
+    let stream = api.authorize(&key).await.unwrap().stream;
+    let report = json!({
+        "stream": stream, "published": false, "startedAt": null, "endedAt": 1_700_000_600_000_i64,
+        "reason": "nothing_playable", "detail": "video came, but no keyframe; no sound came", "hints": null,
+    });
+    assert_eq!(api.as_controller("/internal/ingest/done", report).await.status, StatusCode::NO_CONTENT);
+    let told = json!([{
+        "id": stream,
+        "endedAt": "2023-11-14T22:23:20Z",
+        "reason": "what was sent cannot be played: video came, but no keyframe; no sound came",
+    }]);
+    assert_eq!(failed(&ana).await, told);
+    assert_eq!(failed(&bob).await, json!([]), "it is nobody else's business");
+    assert_eq!(api.get("/api/streams/failed").await.refusal(), (401, "unauthenticated"));
+    // The encoder tries again by itself.
+    let again = api.authorize(&key).await.unwrap().stream;
+    assert_eq!(failed(&ana).await, told);
+    api.done(again, "workers_lost").await;
+    assert_eq!(failed(&ana).await[0]["reason"], "its workers kept failing");
+    let last = api.authorize(&key).await.unwrap().stream;
+    api.done(last, "unpublished").await;
+    assert_eq!(failed(&ana).await, json!([]));
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ mod accounts;
 mod bans;
 mod conventions;
 mod database;
+mod database_lock;
 mod hostile_input;
 mod ingest;
 mod leftovers;

@@ -1,6 +1,7 @@
 //! Several apis on one PostgreSQL and one Redis.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use caudal_api::Limits;
 use reqwest::Method;
@@ -23,6 +24,14 @@ async fn two(redis: &RedisServer, limits: Limits) -> (Running, Running) {
     )
 }
 
+/// Makes of all counters what they would be if the clock had been two hours ahead, and has been set back since.
+const COUNTED_AHEAD: &str = r"
+local ahead = string.format('%.0f', (redis.call('TIME')[1] + 7200) * 1000000)
+local keys = redis.call('KEYS', 'limit:*')
+for _, key in ipairs(keys) do redis.call('SET', key, ahead) end
+return #keys
+";
+
 const PLENTY: Limits = Limits { requests_a_minute: 1_000_000, attempts_a_minute: 1_000_000 };
 
 #[tokio::test]
@@ -39,6 +48,25 @@ async fn the_hundred_and_first_request_is_refused_whichever_replica_gets_it() {
     assert_eq!(refused, 1);
     let first = answers.iter().find(|answer| answer.status == 429).unwrap();
     assert_eq!(first.header("retry-after"), "1");
+}
+
+#[tokio::test]
+async fn a_redis_whose_clock_was_hours_ahead_makes_nobody_wait_for_hours() {
+    let redis = RedisServer::start();
+    let api = Running::start_with(|config| {
+        config.redis_url = Some(redis.url().into());
+        // One in 100 ms.
+        config.limits.requests_a_minute = 600;
+    })
+    .await;
+    assert_eq!(api.get("/api/streams?q=ana").await.status, 200);
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let moved: u32 = redis::Script::new(COUNTED_AHEAD).invoke_async(&mut connection).await.unwrap();
+    assert_eq!(moved, 1);
+    assert_eq!(api.get("/api/streams?q=ana").await.status, 429);
+    let let_in = async { while api.get("/api/streams?q=ana").await.status != 200 {} };
+    tokio::time::timeout(Duration::from_secs(10), let_in).await.expect("it waits for hours");
 }
 
 #[tokio::test]

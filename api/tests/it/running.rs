@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use caudal_api::{Broadcasts, Config, Deadlines, Limits, PublicUrls, Secrets, TrustedProxies};
+use caudal_api::{Broadcasts, Config, DatabaseUse, Deadlines, Limits, PublicUrls, Secrets, TrustedProxies};
 use caudal_directory::LocalAudience;
 use caudal_livestream::admission::{
     AuthorizeRequest, Authorized, Denied, LadderRung, LatencyMode, SecondPublisher, StreamKey,
@@ -65,7 +65,7 @@ impl Running {
             internal,
             database_url: database.url.clone().into(),
             database_connections: 8,
-            sole: false,
+            database_use: DatabaseUse::Shared,
             redis_url: None,
             secrets: Secrets {
                 jwt: JWT_SECRET.into(),

@@ -13,7 +13,7 @@ use secrecy::ExposeSecret as _;
 use super::given::shown;
 use super::{Faults, Given, Settings};
 use crate::secrets::{MIN_LENGTH, SECRET_NAMES};
-use crate::standalone::{OURS_ALONE, default_data_folder};
+use crate::standalone::{MEDIA, OURS_ALONE, default_data_folder};
 
 /// Looks at everything that the settings of the platform name.
 ///
@@ -23,7 +23,7 @@ pub fn check(settings: &Settings, given: &Given) -> Result<(), Faults> {
     let mut faults = ports(settings, given);
     faults.extend(certificate(settings, given).err());
     faults.extend(folders(settings, given));
-    faults.extend(media_among_data(settings, given).err());
+    faults.extend(reserved_folders(settings, given));
     faults.extend(web_pages(settings, given).err());
     faults.extend(ffmpeg(settings, given).err());
     if settings.jwt_expires_in.0 > settings.jwt_refresh_expires_in.0 {
@@ -92,10 +92,9 @@ fn pair_fault(given: &Given, present: &str, absent: &str, what: &str) -> String 
 }
 
 fn folders(settings: &Settings, given: &Given) -> Vec<String> {
-    let bucket = settings.storage.s3_bucket.is_some();
     let mut faults: Vec<String> = [
         ("CAUDAL_DATA_DIR", settings.data_dir.as_deref()),
-        ("HLS_PATH", settings.storage.hls_path.as_deref().filter(|_| !bucket)),
+        ("HLS_PATH", media_folder(settings)),
         ("LOG_DIR", settings.log_dir.as_deref()),
     ]
     .into_iter()
@@ -118,23 +117,32 @@ fn folders(settings: &Settings, given: &Given) -> Vec<String> {
     faults
 }
 
-/// Segments in a folder of the platform's own, which are all in the data folder.
-fn media_among_data(settings: &Settings, given: &Given) -> Result<(), String> {
-    let media = settings.storage.hls_path.as_deref().filter(|_| settings.storage.s3_bucket.is_none());
-    let (Some(media), Some(data)) = (media, settings.data_dir.clone().or_else(default_data_folder)) else {
-        return Ok(());
-    };
-    let place = without_links(media);
-    match OURS_ALONE.iter().find(|name| place.starts_with(without_links(&data.join(name)))) {
-        None => Ok(()),
-        Some(name) => Err(format!(
-            "{} is {}: that is in {}, which the platform keeps for itself; expected a folder of its own, as in {}",
-            given.name("HLS_PATH"),
-            shown(media.as_os_str()),
-            data.join(name).display(),
-            data.join("media").display()
-        )),
-    }
+/// Settings that lead into a subfolder of the data folder reserved for the platform.
+fn reserved_folders(settings: &Settings, given: &Given) -> Vec<String> {
+    let Some(data) = settings.data_dir.clone().or_else(default_data_folder) else { return Vec::new() };
+    [("HLS_PATH", media_folder(settings), MEDIA), ("LOG_DIR", settings.log_dir.as_deref(), "logs")]
+        .into_iter()
+        .filter_map(|(name, folder, free)| {
+            let folder = folder?;
+            let place = without_links(folder);
+            let taken = OURS_ALONE
+                .iter()
+                .map(|reserved| data.join(reserved))
+                .find(|reserved| place.starts_with(without_links(reserved)))?;
+            Some(format!(
+                "{} is {}: that is in {}, which the platform keeps for itself; expected a folder of its own, as in {}",
+                given.name(name),
+                shown(folder.as_os_str()),
+                taken.display(),
+                data.join(free).display()
+            ))
+        })
+        .collect()
+}
+
+/// The folder that somebody chose for segments; it means nothing where a bucket holds them.
+fn media_folder(settings: &Settings) -> Option<&Path> {
+    settings.storage.hls_path.as_deref().filter(|_| settings.storage.s3_bucket.is_none())
 }
 
 /// Where a path leads, as far as it exists.

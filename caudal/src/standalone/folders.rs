@@ -2,12 +2,12 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::unistd::geteuid;
 
 use crate::settings::Settings;
@@ -32,45 +32,59 @@ impl Folders {
             Some(folder) => folder.clone(),
             None => default_data_folder().context("there is no HOME to keep data in; set CAUDAL_DATA_DIR")?,
         };
-        // PostgreSQL, which does not run as root, must be able to pass through, whatever root's umask is.
-        let mode = geteuid().is_root().then(|| fs::Permissions::from_mode(0o755));
-        make(&data, mode.as_ref())
-            .with_context(|| format!("CAUDAL_DATA_DIR: cannot make {}", data.display()))?;
+        let passage = if geteuid().is_root() { Passage::ForAll } else { Passage::AsTheUmaskSays };
+        make(&data, passage).with_context(|| format!("CAUDAL_DATA_DIR: cannot make {}", data.display()))?;
         let data = data.canonicalize().with_context(|| format!("CAUDAL_DATA_DIR: {}", data.display()))?;
         let lock = lock(&data.join("lock"))?;
-        let media = settings.storage.hls_path.clone().unwrap_or_else(|| data.join("media"));
+        let media = settings.storage.hls_path.clone().unwrap_or_else(|| data.join(MEDIA));
         Ok(Self { data, media, _lock: lock })
     }
 
     /// For [`crate::secrets::MasterSecret`].
     pub fn secrets(&self) -> PathBuf {
-        self.data.join("secrets")
+        self.data.join(SECRETS)
     }
 
     /// The database, if it is our own.
     pub fn postgres(&self) -> PathBuf {
-        self.data.join("postgres")
+        self.data.join(POSTGRES)
     }
 
     /// For the local directory.
     pub fn streams(&self) -> PathBuf {
-        self.data.join("streams")
+        self.data.join(STREAMS)
     }
 }
 
-/// Makes a folder, and those above it that are missing, with this mode or the one that the umask leaves. A folder that is
-/// there already keeps its own.
-fn make(folder: &Path, mode: Option<&fs::Permissions>) -> io::Result<()> {
+/// Opens a folder without following a link. Modes and owners are changed through the opened folder, not by path: a user who
+/// can write beside it could have put a link to somebody else's file in its place.
+pub fn open_folder(folder: &Path) -> io::Result<File> {
+    let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
+    File::options().read(true).custom_flags(flags.bits()).open(folder)
+}
+
+/// Which users can pass through a folder that is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Passage {
+    /// All, whatever the umask is: when root starts the platform, PostgreSQL runs as another user.
+    ForAll,
+    /// Those whom the umask allows: PostgreSQL runs as this process's user.
+    AsTheUmaskSays,
+}
+
+/// Makes a folder, and those above it that are missing, which only this process's user can write to. A folder that is there
+/// already keeps its mode.
+fn make(folder: &Path, passage: Passage) -> io::Result<()> {
     let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
     let mut missing: Vec<&Path> = folder.ancestors().take_while(is_missing).collect();
     while let Some(outermost) = missing.pop() {
-        match fs::create_dir(outermost) {
+        match fs::DirBuilder::new().mode(FOLDER_MODE).create(outermost) {
             // Somebody else made it meanwhile, and its mode is theirs.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && outermost.is_dir() => continue,
             made => made?,
         }
-        if let Some(mode) = mode {
-            fs::set_permissions(outermost, mode.clone())?;
+        if passage == Passage::ForAll {
+            open_folder(outermost)?.set_permissions(fs::Permissions::from_mode(FOLDER_MODE))?;
         }
     }
     if folder.is_dir() { Ok(()) } else { Err(io::ErrorKind::NotADirectory.into()) }
@@ -92,10 +106,6 @@ fn lock(path: &Path) -> anyhow::Result<Flock<File>> {
     }
 }
 
-/// Those in the data folder in which nothing else may be. PostgreSQL refuses a database with strange files in it, and what
-/// is in the others is not for a file server.
-pub const OURS_ALONE: [&str; 4] = ["postgres", "postgres.socket", "secrets", "streams"];
-
 /// Where data is kept unless somebody says otherwise; nowhere for a user without a home.
 pub fn default_data_folder() -> Option<PathBuf> {
     if geteuid().is_root() {
@@ -106,26 +116,56 @@ pub fn default_data_folder() -> Option<PathBuf> {
     Some(share?.join("caudal"))
 }
 
+/// The subfolder for the database.
+pub const POSTGRES: &str = "postgres";
+/// The subfolder for the database's unix socket.
+pub const POSTGRES_SOCKET: &str = "postgres.socket";
+/// The subfolder for segments, unless `HLS_PATH` is set.
+pub const MEDIA: &str = "media";
+const SECRETS: &str = "secrets";
+const STREAMS: &str = "streams";
+/// Subfolders of the data folder reserved for the platform. PostgreSQL refuses a database with strange files in it, and what
+/// is in the others is not for a file server.
+pub const OURS_ALONE: [&str; 4] = [POSTGRES, POSTGRES_SOCKET, SECRETS, STREAMS];
+/// Others may pass through and look, not write.
+const FOLDER_MODE: u32 = 0o755;
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// With other umasks: `tests/start/folders.rs`.
     #[test]
-    fn folders_that_are_made_get_their_mode_whatever_the_umask_is_and_others_keep_theirs() {
+    fn folders_that_are_made_let_everybody_pass_and_others_keep_their_mode() {
         let parent = tempfile::tempdir().unwrap();
         let mode = |folder: &Path| fs::metadata(folder).unwrap().permissions().mode() & 0o777;
-        fs::set_permissions(parent.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        let set_mode =
+            |folder: &Path, bits| fs::set_permissions(folder, fs::Permissions::from_mode(bits)).unwrap();
+        set_mode(parent.path(), 0o700);
         let data = parent.path().join("srv/data");
-        // More than the usual umask leaves.
-        make(&data, Some(&fs::Permissions::from_mode(0o777))).unwrap();
+        make(&data, Passage::ForAll).unwrap();
         assert_eq!(
             (mode(parent.path()), mode(&parent.path().join("srv")), mode(&data)),
-            (0o700, 0o777, 0o777)
+            (0o700, 0o755, 0o755)
         );
-        make(&data, Some(&fs::Permissions::from_mode(0o755))).unwrap();
-        assert_eq!(mode(&data), 0o777, "it was there");
+        set_mode(&data, 0o777);
+        for passage in [Passage::ForAll, Passage::AsTheUmaskSays] {
+            make(&data, passage).unwrap();
+            assert_eq!(mode(&data), 0o777, "it was there");
+        }
         fs::write(data.join("file"), "").unwrap();
-        assert!(make(&data.join("file"), None).is_err());
+        assert!(make(&data.join("file"), Passage::AsTheUmaskSays).is_err());
+    }
+
+    #[test]
+    fn a_folder_is_opened_and_a_link_or_a_file_in_its_place_is_not() {
+        let parent = tempfile::tempdir().unwrap();
+        let [folder, link, file] = ["folder", "link", "file"].map(|name| parent.path().join(name));
+        fs::create_dir(&folder).unwrap();
+        std::os::unix::fs::symlink(&folder, &link).unwrap();
+        fs::write(&file, "").unwrap();
+        assert!(open_folder(&folder).unwrap().metadata().unwrap().is_dir());
+        assert!(open_folder(&link).is_err() && open_folder(&file).is_err());
     }
 
     #[test]

@@ -22,11 +22,13 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use pid_file::{Fate, PidFile, Socket, State};
+use pid_file::{Disposition, PidFile, Socket, State};
 use secrecy::SecretString;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
+
+use super::folders::{POSTGRES, open_folder};
 
 /// A running PostgreSQL.
 pub struct Postgres {
@@ -77,7 +79,7 @@ impl Postgres {
     ) -> anyhow::Result<Self> {
         let owner = Owner::find()?;
         cluster::sweep(data);
-        if cluster::inspect(&data.join("postgres"), &owner)? == Found::Nothing {
+        if cluster::inspect(&data.join(POSTGRES), &owner)? == Found::Nothing {
             cluster::check_reachable(data, &owner).await?;
             progress("Making the database (once)");
             unless_stopped(shutdown, cluster::make(&installed.newest()?, data, &owner)).await?;
@@ -146,7 +148,7 @@ impl Postgres {
 
     async fn start_again(data: &Path, socket_folder: PathBuf) -> anyhow::Result<Self> {
         let found = Layout::find(&Installed::debian(), data, Owner::find()?).with_context(|| {
-            format!("{} is no database any more: restore it from a backup", data.join("postgres").display())
+            format!("{} is no database any more: restore it from a backup", data.join(POSTGRES).display())
         })?;
         let layout = Layout { socket_folder, ..found };
         // Whoever no longer awaits this drops it.
@@ -229,7 +231,7 @@ async fn unless_stopped<T>(
 impl Layout {
     /// Where everything of an existing database is.
     fn find(installed: &Installed, data: &Path, owner: Owner) -> anyhow::Result<Self> {
-        let cluster = data.join("postgres");
+        let cluster = data.join(POSTGRES);
         let Found::Whole(major) = cluster::inspect(&cluster, &owner)? else {
             bail!("nothing is in {}", cluster.display());
         };
@@ -289,22 +291,25 @@ impl Layout {
             return Ok(None);
         }
         let socket = if socket::is_missing(&self.socket_folder) { Socket::Missing } else { Socket::There };
-        match Fate::of(pid, self.pid_file().as_ref(), &self.socket_folder, socket) {
-            Fate::TakenUp => {
+        match Disposition::of(pid, self.pid_file().as_ref(), &self.socket_folder, socket) {
+            Disposition::TakenUp => {
                 tracing::info!(%pid, "taking up the PostgreSQL of an earlier run");
                 return Ok(Some(pid));
             }
-            Fate::AwaitedUntilGone => {
+            Disposition::AwaitedUntilGone => {
                 tracing::info!(%pid, "waiting for the end of an earlier run's PostgreSQL");
             }
-            Fate::Ended => {
+            Disposition::Ended => {
                 tracing::warn!(%pid, "ending the PostgreSQL of an earlier run, whose socket was removed");
                 // Nothing to be done if it has gone already.
                 let _ = kill(pid, Signal::SIGINT);
             }
-            Fate::NotOurs(folder) => bail!(
-                "a PostgreSQL that this platform did not start (process {pid}, socket in {}) uses {}; end it first",
-                folder.display(),
+            Disposition::NotOurs(folder) => bail!(
+                "a PostgreSQL that this platform did not start (process {pid}, {}) uses {}; end it first",
+                folder.map_or_else(
+                    || "no unix socket".to_owned(),
+                    |folder| format!("socket in {}", folder.display())
+                ),
                 self.cluster.display()
             ),
         }
@@ -362,7 +367,7 @@ impl Layout {
             // The folder is another user's: a link in it must not lead root to somebody's file.
             .custom_flags(OFlag::O_NOFOLLOW.bits())
             .open(&path)?;
-        self.owner.give_file(&log)?;
+        self.owner.give(&log)?;
         // On a full disk PostgreSQL may start all the same.
         let _ = writeln!(log, "{LOG_START}");
         Ok(log)
@@ -387,13 +392,10 @@ impl Layout {
 /// PostgreSQL refuses a folder that others can enter, as a restore may have made it.
 fn private(cluster: &Path) -> anyhow::Result<()> {
     let open = || -> io::Result<()> {
-        let mode = fs::metadata(cluster)?.permissions().mode();
+        let folder = open_folder(cluster)?;
+        let mode = folder.metadata()?.permissions().mode();
         // It allows 0750, too.
-        if mode & 0o027 == 0 {
-            Ok(())
-        } else {
-            fs::set_permissions(cluster, fs::Permissions::from_mode(0o700))
-        }
+        if mode & 0o027 == 0 { Ok(()) } else { folder.set_permissions(fs::Permissions::from_mode(0o700)) }
     };
     open().with_context(|| format!("cannot make {} private", cluster.display()))
 }

@@ -205,7 +205,7 @@ impl Roles {
             internal: listeners.internal,
             database_url,
             database_connections: 16,
-            sole: true,
+            database_use: caudal_api::DatabaseUse::Exclusive,
             redis_url: secret::read("REDIS_URL")?,
             secrets: caudal_api::Secrets {
                 jwt: master.jwt()?,

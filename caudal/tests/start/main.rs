@@ -9,6 +9,7 @@
 )]
 
 mod database;
+mod folders;
 mod logs;
 mod program;
 mod settings;

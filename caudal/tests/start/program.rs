@@ -25,10 +25,20 @@ pub struct Start {
 
 impl Start {
     pub fn new() -> Self {
+        Self::by(Command::new(PROGRAM))
+    }
+
+    /// A shell sets the umask: these tests are threads of one process, and share theirs.
+    pub fn under_umask(umask: &str) -> Self {
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", "umask \"$1\"; shift; exec \"$@\"", "sh", umask, PROGRAM]);
+        Self::by(shell)
+    }
+
+    fn by(mut command: Command) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // PostgreSQL, which does not run as root, must be able to pass through.
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_caudal"));
         command
             .arg("standalone")
             .env_clear()
@@ -168,5 +178,6 @@ impl Running {
     }
 }
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_caudal");
 /// A start that waits for a database gives up after half of this.
 const PATIENCE: Duration = Duration::from_secs(60);

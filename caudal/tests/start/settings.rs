@@ -51,6 +51,7 @@ fn a_setting_that_cannot_work_on_this_machine_ends_the_start_in_words() {
         (&[("CAUDAL_DATA_DIR", &data), ("HLS_PATH", &in_postgres)], "which the platform keeps for itself"),
         (&[("CAUDAL_DATA_DIR", &data), ("HLS_PATH", &in_secrets)], "which the platform keeps for itself"),
         (&[("CAUDAL_DATA_DIR", &data), ("HLS_PATH", &behind_a_link)], "which the platform keeps for itself"),
+        (&[("CAUDAL_DATA_DIR", &data), ("LOG_DIR", &in_postgres)], "which the platform keeps for itself"),
         (
             &[("PORT", "4711"), ("HLS_PORT", "4711")],
             "PORT and HLS_PORT are both 4711: expected a port for each",

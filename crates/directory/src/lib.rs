@@ -46,6 +46,11 @@ pub trait StreamDirectory: Send + Sync + 'static {
     /// What the router measured of the publisher, when it changed; ignored unless `session` is the current one.
     fn report_media(&self, stream: StreamId, session: SessionId, media: MediaInfo) -> BoxFuture<'_, ()>;
 
+    /// The router turned the publisher away for what it sends, and told it so in these words: the broadcast ends with
+    /// them, or the publisher would be let in with the same again and again. Ignored unless `session` is the current
+    /// one.
+    fn media_refused(&self, stream: StreamId, session: SessionId, words: String) -> BoxFuture<'_, ()>;
+
     /// All streams, and each change to any of them.
     fn watch(&self) -> watch::Receiver<Streams>;
 

@@ -73,6 +73,19 @@ pub enum StartError {
         /// What happened.
         source: io::Error,
     },
+    /// The state of a broadcast cannot be read now.
+    #[error(
+        "{path}, the state of a broadcast, cannot be read: {source}. It was left as it is, because without it the broadcast \
+         would be closed and its media removed. Let the platform's user read it (a restore must keep owners), or move it away \
+         to give that broadcast up",
+        path = path.display()
+    )]
+    State {
+        /// Which.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
     /// No HTTP client could be made.
     #[error("the HTTP client: {0}")]
     Http(#[from] reqwest::Error),
@@ -153,7 +166,7 @@ impl LocalDirectory {
     /// Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// [`StartError`] when the folder cannot be read.
+    /// [`StartError`] when the folder, or a state in it, cannot be read.
     pub fn start(config: LocalConfig) -> Result<Arc<Self>, StartError> {
         Self::start_with(config, Arc::new(SystemTime::now))
     }
@@ -161,9 +174,9 @@ impl LocalDirectory {
     fn start_with(config: LocalConfig, wall: WallClock) -> Result<Arc<Self>, StartError> {
         let client = WorkerClient::new()?;
         let reporter = Reporter::new(config.api, config.signer)?;
-        let in_folder = |source| StartError::Folder { path: config.folder.clone(), source };
-        let store = Store::open(&config.folder).map_err(in_folder)?;
-        let stored = store.load().map_err(in_folder)?;
+        let store = Store::open(&config.folder)
+            .map_err(|source| StartError::Folder { path: config.folder.clone(), source })?;
+        let stored = store.load()?;
         let installation = InstallationId::of(&config.assignments.verifying_key());
         let directory = Self {
             shared: Arc::new(Shared {
@@ -355,6 +368,11 @@ impl StreamDirectory for LocalDirectory {
 
     fn report_media(&self, stream: StreamId, session: SessionId, media: MediaInfo) -> BoxFuture<'_, ()> {
         self.tell(stream, Command::Media(session, media));
+        Box::pin(std::future::ready(()))
+    }
+
+    fn media_refused(&self, stream: StreamId, session: SessionId, words: String) -> BoxFuture<'_, ()> {
+        self.tell(stream, Command::MediaRefused(session, words));
         Box::pin(std::future::ready(()))
     }
 

@@ -85,6 +85,10 @@ pub struct InputState {
     pub explicit: bool,
     /// Milliseconds since the last media of it, when this was written.
     pub silent_ms: Option<u64>,
+    /// While it is up: nothing of what it sends can be packaged, and has not been for long enough to give up. What it
+    /// sends, in words for the streamer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unplayable: Option<String>,
 }
 
 /// One frame of the feed, as read.

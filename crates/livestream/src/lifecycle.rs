@@ -45,6 +45,9 @@ pub struct Lifecycle {
     releasing: Vec<WorkerAddress>,
     floor: Option<Floor>,
     hints: Option<BroadcastHints>,
+    /// What came of the publisher when nothing of it can be played, in words for the streamer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unplayable: Option<String>,
     published_acknowledged: bool,
     done_acknowledged: bool,
 }
@@ -83,6 +86,9 @@ pub enum Input {
     AssignmentTaken(Epoch, AssignmentMode),
     /// The worker of this epoch says so of its publisher.
     Publisher(Epoch, InputState),
+    /// The publisher of this generation was turned away for what it sends, and told so in these words. It would come
+    /// back with the same for as long as it is let in.
+    MediaRefused(Generation, String),
     /// The worker of this epoch has announced media up to here.
     Announced(Epoch, Floor),
     /// The worker of this epoch has said that nothing will follow.
@@ -145,6 +151,7 @@ impl Lifecycle {
             releasing: Vec::new(),
             floor: None,
             hints: None,
+            unplayable: None,
             published_acknowledged: false,
             done_acknowledged: false,
         }
@@ -177,6 +184,11 @@ impl Lifecycle {
             }
             Input::AssignmentTaken(epoch, mode) => self.assignment_taken(now, epoch, mode),
             Input::Publisher(epoch, state) => self.publisher_seen(now, epoch, &state),
+            Input::MediaRefused(generation, words) => {
+                if generation >= self.generation {
+                    self.nothing_playable(now, words);
+                }
+            }
             Input::Announced(epoch, floor) => self.announced(now, epoch, floor),
             Input::Finished(epoch) => {
                 if self.is_serving(epoch) {
@@ -241,10 +253,22 @@ impl Lifecycle {
             if let Slot::Serving { session_since, .. } = &mut self.slot {
                 session_since.get_or_insert(now);
             }
+            // One that was replaced says nothing about its successor.
+            if let Some(words) = state.unplayable.as_ref().filter(|_| state.generation >= self.generation) {
+                self.nothing_playable(now, words.clone());
+            }
         } else if state.session.is_some() {
             // A publisher that was replaced may well say good-bye; its successor is on the way.
             let explicit = state.explicit && state.generation >= self.generation;
             self.publisher.lost(now, explicit, self.reconnect_window_ms);
+            self.unplayable = state.silent_ms.is_none().then(|| NO_MEDIA.to_owned());
+        }
+    }
+
+    fn nothing_playable(&mut self, now: UnixMillis, words: String) {
+        if self.stage == Stage::Open {
+            self.unplayable = Some(words);
+            self.close(now, EndReason::NothingPlayable);
         }
     }
 
@@ -319,12 +343,22 @@ impl Lifecycle {
         match &mut self.stage {
             Stage::Open => {
                 let without_worker = !matches!(self.slot, Slot::Serving { .. });
-                if self.start.is_some_and(|start| start.passed(now)) {
-                    self.close(now, EndReason::StartTimeout);
+                let reason = if self.start.is_some_and(|start| start.passed(now)) {
+                    Some(EndReason::StartTimeout)
                 } else if without_worker && self.recovery.is_some_and(|recovery| recovery.passed(now)) {
-                    self.close(now, EndReason::WorkersLost);
-                } else if let Some(reason) = self.publisher.expire(now, self.reconnect_window_ms) {
-                    self.close(now, reason);
+                    Some(EndReason::WorkersLost)
+                } else {
+                    self.publisher.expire(now, self.reconnect_window_ms)
+                };
+                match reason {
+                    // An encoder without a source comes back for as long as it is let in, and is not lost.
+                    Some(EndReason::StartTimeout | EndReason::PublisherLost)
+                        if self.started_at.is_none() && self.unplayable.is_some() =>
+                    {
+                        self.close(now, EndReason::NothingPlayable);
+                    }
+                    Some(reason) => self.close(now, reason),
+                    None => {}
                 }
             }
             Stage::Closing { reason, until } => {
@@ -371,6 +405,8 @@ impl Lifecycle {
     }
 }
 
+/// Of a publisher that left before any audio or video of it had come.
+const NO_MEDIA: &str = "neither pictures nor sound came";
 /// From creation to the first segment; a first keyframe may be 20 s away, a pod longer.
 const START_MS: u32 = 60_000;
 /// From a worker's loss until a replacement has the publisher, however many are tried.

@@ -110,7 +110,10 @@ pub struct Status {
     pub started_at: Option<UnixMillis>,
     /// When it ended.
     pub ended_at: Option<UnixMillis>,
-    /// Why it ended, or what it waits for.
+    /// Why it ended or is being closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_reason: Option<EndReason>,
+    /// The same in words; before that, what it waits for.
     pub reason: Option<String>,
 }
 
@@ -130,7 +133,7 @@ pub enum Phase {
     Ending,
     /// Over.
     Ended,
-    /// Over, and it was not the publisher's doing.
+    /// Over, and nobody wanted it to be.
     Failed,
 }
 

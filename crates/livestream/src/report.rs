@@ -32,6 +32,9 @@ pub struct Done {
     pub ended_at: UnixMillis,
     /// Why.
     pub reason: EndReason,
+    /// With [`EndReason::NothingPlayable`]: what came of the publisher, in words for the streamer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
     /// What it was like, for the channel's next broadcast.
     pub hints: Option<BroadcastHints>,
 }
@@ -50,10 +53,24 @@ pub enum EndReason {
     KeyRotated,
     /// No first segment within the starting deadline.
     StartTimeout,
+    /// The publisher sent nothing, or media of which nothing can be packaged.
+    NothingPlayable,
     /// Workers kept dying on it.
     WorkersLost,
     /// The platform was stopped.
     Shutdown,
+}
+
+impl EndReason {
+    /// The reason with what is known beyond it, as people are told it.
+    pub fn in_words(self, detail: Option<&str>) -> String {
+        detail.map_or_else(|| self.to_string(), |detail| format!("{self}: {detail}"))
+    }
+
+    /// Whether the streamer wanted something else, and should find out why it did not come to that.
+    pub fn is_failure(self) -> bool {
+        matches!(self, Self::StartTimeout | Self::NothingPlayable | Self::WorkersLost)
+    }
 }
 
 impl fmt::Display for EndReason {
@@ -64,6 +81,7 @@ impl fmt::Display for EndReason {
             Self::EndedByOwner => "its owner ended it",
             Self::KeyRotated => "its stream key was changed",
             Self::StartTimeout => "no picture came within a minute",
+            Self::NothingPlayable => "what was sent cannot be played",
             Self::WorkersLost => "its workers kept failing",
             Self::Shutdown => "the server was stopped",
         })

@@ -3,6 +3,7 @@
 //! The worker and every reader of its feed hold the same [`Timeline`] and change it only by
 //! [`Timeline::apply`], so a snapshot and the events after it can never disagree.
 
+mod captions;
 mod plausible;
 
 use std::collections::VecDeque;
@@ -15,6 +16,7 @@ use crate::{
     Epoch, InitHash, MediaDuration, MediaTime, Msn, PartNumber, RenditionName, StreamId, UnixMillis,
 };
 
+pub use captions::{CaptionChannel, UnknownCaptionChannel};
 pub use plausible::{HIGHEST_NUMBER, Implausible};
 
 /// All renditions of one stream over its live window.
@@ -33,6 +35,10 @@ pub struct Timeline {
     pub first_msn: Msn,
     /// The renditions in the order of the master playlist: the source video first, then rungs by size, audio last.
     pub tracks: Vec<Track>,
+    /// The channels on which captions have come so far, in order; every video rendition has them. Older versions did
+    /// not look.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub captions: Vec<CaptionChannel>,
     /// True when nothing will follow: playlists get `EXT-X-ENDLIST`.
     pub ended: bool,
 }
@@ -55,8 +61,8 @@ pub struct Track {
     pub part_target: MediaDuration,
     /// The live window, oldest first. Only the last may be [`SegmentPhase::Open`].
     pub segments: VecDeque<Segment>,
-    /// True while the track is out of the master playlist, and its own playlist is 404: nobody makes it, or what is
-    /// made of it again is too young. A snapshot brings it back.
+    /// True while the track is out of the master playlist, and its own playlist is 404: nobody makes it, or it
+    /// has returned and has fewer than three new segments. A snapshot brings it back.
     #[serde(default)]
     pub withdrawn: bool,
 }
@@ -74,6 +80,9 @@ pub enum TrackMedia {
         height: u32,
         /// Frames a thousand seconds (29970 is 29.97 frames a second).
         frame_rate_milli: u32,
+        /// How their samples are to be understood. Older versions did not say.
+        #[serde(default, skip_serializing_if = "VideoRange::is_sdr")]
+        range: VideoRange,
     },
     /// Sound.
     #[serde(rename_all = "camelCase")]
@@ -83,6 +92,19 @@ pub enum TrackMedia {
         /// Channels.
         channels: u8,
     },
+}
+
+/// How samples become light, as `VIDEO-RANGE` says it (RFC 8216bis §4.4.6.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum VideoRange {
+    /// Standard dynamic range.
+    #[default]
+    Sdr,
+    /// Hybrid log-gamma (ARIB STD-B67, ITU-R BT.2100).
+    Hlg,
+    /// Perceptual quantizer (SMPTE ST 2084, ITU-R BT.2100).
+    Pq,
 }
 
 /// A media segment of one rendition.
@@ -110,6 +132,10 @@ pub struct Segment {
     pub gap: bool,
     /// True when it begins with a keyframe (audio always).
     pub independent: bool,
+    /// True for a broadcast's first segment where players may be shown a lead-in before it: it begins with sound, or with a
+    /// picture that may be sent again, and there is room on the timeline.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub lead_in: bool,
     /// Bytes; so far, while it is open.
     pub size: u64,
     /// Its parts, in order: byte `i` of the segment is byte `i` of the parts laid end to end. Empty for a segment
@@ -246,6 +272,14 @@ impl Timeline {
     }
 }
 
+impl VideoRange {
+    /// True for the range that needs no word.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+    pub fn is_sdr(&self) -> bool {
+        *self == Self::Sdr
+    }
+}
+
 impl Track {
     /// The last position that a reader can ask for: segment and how many parts of it there are.
     pub fn edge(&self) -> Option<(Msn, usize)> {
@@ -270,4 +304,9 @@ impl Segment {
         }
         None
     }
+}
+
+/// Only one segment of a rendition has it.
+fn is_false(value: &bool) -> bool {
+    !value
 }

@@ -8,7 +8,7 @@
 
 use caudal_livestream::record::WorkerAddress;
 use caudal_livestream::state::{FilledState, StoredState, UnreadableState};
-use caudal_livestream::timeline::{Part, Segment, SegmentPhase, Timeline, Track, TrackMedia};
+use caudal_livestream::timeline::{Part, Segment, SegmentPhase, Timeline, Track, TrackMedia, VideoRange};
 use caudal_livestream::{Epoch, MediaDuration, MediaTime, Msn, PartNumber, StreamId, UnixMillis, WorkerId};
 
 #[test]
@@ -110,6 +110,7 @@ fn state() -> StoredState {
         phase: SegmentPhase::Stored,
         gap: false,
         independent: true,
+        lead_in: false,
         size: 1_000,
         parts: vec![Part {
             number: PartNumber(msn),
@@ -120,7 +121,12 @@ fn state() -> StoredState {
     };
     let track = Track {
         name: "source".parse().unwrap(),
-        media: TrackMedia::Video { width: 640, height: 360, frame_rate_milli: 30_000 },
+        media: TrackMedia::Video {
+            width: 640,
+            height: 360,
+            frame_rate_milli: 30_000,
+            range: VideoRange::Sdr,
+        },
         codecs: "avc1.64001e".to_owned(),
         peak_bandwidth: 1,
         average_bandwidth: 1,
@@ -135,6 +141,7 @@ fn state() -> StoredState {
         part_hold_back: MediaDuration::from_millis(600),
         first_msn: Msn(7),
         tracks: vec![track],
+        captions: Vec::new(),
         ended: false,
     };
     StoredState {

@@ -23,7 +23,9 @@ use caudal_livestream::record::{
 };
 use caudal_livestream::report::{Done, EndReason, Published};
 use caudal_livestream::state::{FilledState, InputClock, Ownership, StoredState};
-use caudal_livestream::timeline::{Part, Segment, SegmentPhase, Timeline, Track, TrackMedia};
+use caudal_livestream::timeline::{
+    CaptionChannel, Part, Segment, SegmentPhase, Timeline, Track, TrackMedia, VideoRange,
+};
 use caudal_livestream::{
     Epoch, Generation, InstallationId, MediaDuration, MediaTime, Msn, PartNumber, RenditionName, SessionId,
     StreamId, UnixMillis, WorkerId,
@@ -100,6 +102,7 @@ fn segment() -> Segment {
         phase: SegmentPhase::Stored,
         gap: false,
         independent: true,
+        lead_in: true,
         size: 25_000,
         parts: vec![part()],
     }
@@ -116,7 +119,8 @@ fn timeline() -> Timeline {
         segments: [segment()].into(),
         withdrawn: false,
     };
-    let video = TrackMedia::Video { width: 1920, height: 1080, frame_rate_milli: 29_970 };
+    let video =
+        TrackMedia::Video { width: 1920, height: 1080, frame_rate_milli: 29_970, range: VideoRange::Sdr };
     let audio = TrackMedia::Audio { sample_rate: 48_000, channels: 2 };
     Timeline {
         stream: stream(),
@@ -125,6 +129,7 @@ fn timeline() -> Timeline {
         part_hold_back: MediaDuration::from_millis(600),
         first_msn: Msn(7),
         tracks: vec![track(name("source"), "avc1.64001f", video), track(name("audio"), "mp4a.40.2", audio)],
+        captions: Vec::new(),
         ended: false,
     }
 }
@@ -178,6 +183,7 @@ fn input() -> InputState {
         up: false,
         explicit: true,
         silent_ms: Some(40),
+        unplayable: None,
     }
 }
 
@@ -225,7 +231,20 @@ fn what_the_controller_tells_the_api() {
             started_at: Some(started_at),
             ended_at: UnixMillis(1_790_000_600_000),
             reason: EndReason::PublisherLost,
+            detail: None,
             hints: Some(hints()),
+        },
+    );
+    golden(
+        "done-unplayable",
+        &Done {
+            stream: stream(),
+            published: false,
+            started_at: None,
+            ended_at: UnixMillis(1_790_000_031_000),
+            reason: EndReason::NothingPlayable,
+            detail: Some("video came, but no keyframe; no sound came".to_owned()),
+            hints: None,
         },
     );
     let reasons = vec![
@@ -234,6 +253,7 @@ fn what_the_controller_tells_the_api() {
         EndReason::EndedByOwner,
         EndReason::KeyRotated,
         EndReason::StartTimeout,
+        EndReason::NothingPlayable,
         EndReason::WorkersLost,
         EndReason::Shutdown,
     ];
@@ -264,6 +284,7 @@ fn a_stream_in_the_directory() {
         }),
         started_at: Some(UnixMillis(1_790_000_001_000)),
         ended_at: None,
+        end_reason: None,
         reason: Some("waiting for the publisher".to_owned()),
     };
     golden("live-stream", &LiveStream { spec: spec(), status });
@@ -277,6 +298,8 @@ fn what_controller_and_worker_say_to_each_other() {
         &WorkerReady { worker: address().worker, rtmp: socket(41935), http: socket(48080) },
     );
     golden("input", &input());
+    let what = "video came, but no keyframe; no sound came".to_owned();
+    golden("input-unplayable", &InputState { up: true, unplayable: Some(what), ..input() });
     golden("input-before-any-publisher", &InputState::default());
 
     let key = SigningKey::from_bytes(&[9; 32]);
@@ -303,6 +326,22 @@ fn what_a_worker_leaves_in_storage() {
     };
     let filled = FilledState { timeline: timeline(), clock: Some(clock), closed: true };
     golden("state-filled", &StoredState { filled: Some(filled), ..claim });
+}
+
+/// What an older reader does not know of is left out where there is nothing to say: see `state-filled`.
+#[test]
+fn what_a_timeline_says_of_hdr_pictures_with_captions() {
+    let mut timeline = timeline();
+    timeline.captions = vec![CaptionChannel::Cea608(1), CaptionChannel::Cea708(12)];
+    for range in [VideoRange::Hlg, VideoRange::Pq] {
+        let mut track = timeline.tracks[0].clone();
+        track.name = name(if range == VideoRange::Pq { "pq" } else { "hlg" });
+        if let TrackMedia::Video { range: said, .. } = &mut track.media {
+            *said = range;
+        }
+        timeline.tracks.push(track);
+    }
+    golden("timeline-hdr-captions", &timeline);
 }
 
 /// A feed's frame: its type and the JSON after it.

@@ -4,8 +4,10 @@
 //! Chromium ends playback at an access unit in another order, at an empty unit and at a sample without a picture.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use caudal_livestream::timeline::CaptionChannel;
 use thiserror::Error;
 
+use crate::captions::CaptionWatch;
 use crate::codec::VideoConfig;
 use crate::flv::VideoCodec;
 use crate::nal::{self, Framing, NalRole};
@@ -20,6 +22,8 @@ pub(crate) struct AccessUnits {
     /// What came without a picture, for the next one: units with their lengths.
     ahead: BytesMut,
     ahead_recovers: bool,
+    /// Of whatever tags hold.
+    captions: CaptionWatch,
 }
 
 /// Where a codec header comes from.
@@ -100,6 +104,7 @@ impl AccessUnits {
             return Err(UnitError::OtherCodec);
         }
         let split = nal::split(codec, data, format.length_size, self.usual).ok_or(UnitError::NotUnits)?;
+        self.captions.look(codec, &split.units);
         let order = Order::of(codec, &split.units);
         let Some(begins) = nal::begins_decoding(codec, &split.units, flagged) else {
             self.keep(codec, order.before.iter().chain(&order.after));
@@ -129,6 +134,11 @@ impl AccessUnits {
         self.ahead.clear();
         self.keep(codec, order.after.iter());
         Ok(Some(AccessUnit { data: mended.freeze(), keyframe, mended: true }))
+    }
+
+    /// The channels on which this publisher's captions have come.
+    pub(crate) fn captions(&self) -> &[CaptionChannel] {
+        self.captions.channels()
     }
 
     /// Keeps units for the next picture. A publisher that sends nothing but such units loses the oldest.

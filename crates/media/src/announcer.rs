@@ -2,9 +2,10 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use caudal_livestream::feed::{Event, SegmentAnnounced};
-use caudal_livestream::timeline::{Segment, Timeline, Track};
+use caudal_livestream::timeline::{CaptionChannel, Segment, Timeline, Track};
 use caudal_livestream::{Epoch, MediaTime, Msn, RenditionName, UnixMillis};
 
+use crate::captions::merge;
 use crate::cmaf::InitSegment;
 use crate::packager::Output;
 use crate::report::MediaReport;
@@ -67,6 +68,13 @@ impl Announcer {
         hashes.sort();
         hashes.dedup();
         hashes.len()
+    }
+
+    /// Announces channels on which captions have come, where they are news.
+    pub(crate) fn captions(&mut self, channels: &[CaptionChannel]) {
+        if self.timeline.as_mut().is_some_and(|timeline| merge(&mut timeline.captions, channels)) {
+            self.snapshot();
+        }
     }
 
     pub(crate) fn snapshot(&mut self) {

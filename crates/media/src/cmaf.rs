@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use caudal_livestream::InitHash;
+use caudal_livestream::timeline::VideoRange;
 use mp4_atom::{
-    Atom, Audio, Avc1, Avcc, Codec, Dinf, Dref, DrefEntry, Encode as _, Error, Esds, FixedPoint, FourCC,
-    Ftyp, Hdlr, Hvc1, Hvcc, Mdhd, Mdia, Mfhd, Minf, Moof, Moov, Mp4a, Mvex, Mvhd, Smhd, Stbl, Stco, Stsc,
-    Stsd, Stsz, Stts, Tfdt, Tfhd, Tkhd, Traf, Trak, Trex, Trun, TrunEntry, TrunSamples, Url, Visual, Vmhd,
-    esds,
+    Atom, Audio, Avc1, Avcc, Codec, Colr, Dinf, Dref, DrefEntry, Encode as _, Error, Esds, FixedPoint,
+    FourCC, Ftyp, Hdlr, Hvc1, Hvcc, Mdhd, Mdia, Mfhd, Minf, Moof, Moov, Mp4a, Mvex, Mvhd, Pasp, Smhd, Stbl,
+    Stco, Stsc, Stsd, Stsz, Stts, Tfdt, Tfhd, Tkhd, Traf, Trak, Trex, Trun, TrunEntry, TrunSamples, Url,
+    Visual, Vmhd, esds,
 };
 use sha2::{Digest, Sha256};
 
@@ -29,15 +30,26 @@ pub(crate) fn video_init(config: &VideoConfig) -> Result<InitSegment, ConfigErro
     let side = |pixels: u32| u16::try_from(pixels).unwrap_or(u16::MAX);
     let (width, height) = (side(config.width), side(config.height));
     let visual = Visual { data_reference_index: 1, width, height, ..Visual::default() };
+    let (h_spacing, v_spacing) = config.pixel_aspect;
+    // Browsers take pixels for square where no box says otherwise, whatever the parameter sets say.
+    let pasp =
+        (h_spacing != v_spacing).then(|| Pasp { h_spacing: h_spacing.into(), v_spacing: v_spacing.into() });
+    // Not of SDR: what the parameter sets say is enough, and older initialization segments keep their names.
+    let colr = config.colour.filter(|colour| colour.range() != VideoRange::Sdr).map(|colour| Colr::Nclx {
+        colour_primaries: colour.primaries.into(),
+        transfer_characteristics: colour.transfer.into(),
+        matrix_coefficients: colour.matrix.into(),
+        full_range_flag: colour.full_range,
+    });
     let mut record: &[u8] = &config.record;
     let codec = match config.codec {
         VideoCodec::Avc => {
             let avcc = Avcc::decode_body(&mut record).map_err(|error| broken(&error))?;
-            Codec::from(Avc1 { visual, avcc, ..Avc1::default() })
+            Codec::from(Avc1 { visual, avcc, colr, pasp, ..Avc1::default() })
         }
         VideoCodec::Hevc => {
             let hvcc = Hvcc::decode_body(&mut record).map_err(|error| broken(&error))?;
-            Codec::from(Hvc1 { visual, hvcc, ..Hvc1::default() })
+            Codec::from(Hvc1 { visual, hvcc, colr, pasp, ..Hvc1::default() })
         }
     };
     let header = TrackHeader {

@@ -5,10 +5,16 @@ pub(crate) mod adts;
 pub mod avc;
 pub(crate) mod bits;
 pub mod hevc;
+mod picture;
+mod vui;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use caudal_livestream::timeline::{Track, TrackMedia, VideoRange};
 use thiserror::Error;
 
+pub use self::picture::{PictureFormat, Scan};
+pub use self::vui::Colour;
+use crate::field_pairs::FieldSyntax;
 use crate::flv::VideoCodec;
 
 /// A video decoder configuration, read far enough to describe it.
@@ -25,6 +31,14 @@ pub struct VideoConfig {
     pub width: u32,
     /// Pixels down, after cropping.
     pub height: u32,
+    /// Width and height of a pixel, in one unit.
+    pub pixel_aspect: (u16, u16),
+    /// Whether pictures are made of fields.
+    pub scan: Scan,
+    /// How its slices tell fields, where they can be fields.
+    pub(crate) fields: Option<FieldSyntax>,
+    /// What samples mean, if the stream says so itself.
+    pub colour: Option<Colour>,
     /// Frames a thousand seconds, if the stream says so itself.
     pub fps_milli: Option<u32>,
     /// Bytes of each NAL unit's length prefix as the publisher writes them: 1 to 4.
@@ -62,6 +76,27 @@ impl VideoConfig {
             return Err(ConfigError::Broken(format!("{}x{} pixels", config.width, config.height)));
         }
         Ok(config)
+    }
+
+    /// The pictures that a decoder makes of it.
+    pub fn format(&self) -> PictureFormat {
+        PictureFormat {
+            width: self.width,
+            height: self.height,
+            pixel_aspect: self.pixel_aspect,
+            scan: self.scan,
+            range: self.colour.map_or(VideoRange::Sdr, Colour::range),
+        }
+    }
+
+    /// Describes a rendition as it is with this configuration; true if that was news.
+    pub(crate) fn describe(&self, track: &mut Track) -> bool {
+        let TrackMedia::Video { width, height, range, .. } = &mut track.media else { return false };
+        let own = (self.width, self.height, self.format().range);
+        let news = track.codecs != self.codecs || (*width, *height, *range) != own;
+        track.codecs.clone_from(&self.codecs);
+        (*width, *height, *range) = own;
+        news
     }
 
     /// Whether `data` is NAL units whose lengths add up.

@@ -6,6 +6,7 @@
 
 mod floor;
 mod gap;
+mod long_gop;
 mod planned_segment;
 mod still;
 
@@ -34,6 +35,8 @@ pub(crate) struct CutPlan {
     led_by_others_to: i64,
     last: Option<LastFrame>,
     last_key: Option<i64>,
+    /// From the last keyframe but one to the last.
+    gop: Option<i64>,
     longest_gop: i64,
     irregular: u32,
     /// Until it is reached: what an earlier epoch has announced already.
@@ -84,6 +87,7 @@ impl CutPlan {
             led_by_others_to: i64::MIN,
             last: None,
             last_key: None,
+            gop: None,
             irregular: 0,
             floor: None,
         }
@@ -146,7 +150,9 @@ impl CutPlan {
         if frame.keyframe
             && let Some(last) = self.last_key.replace(frame.decode)
         {
-            self.longest_gop = self.longest_gop.max((frame.decode - last).min(self.grid.target_duration));
+            let gop = frame.decode - last;
+            self.gop = Some(gop);
+            self.longest_gop = self.longest_gop.max(gop.min(self.grid.target_duration));
         }
         if let Some(floor) = self.floor
             && frame.decode + self.floor_slack() >= floor.end
@@ -246,7 +252,7 @@ impl CutPlan {
             return;
         }
         let edge = open.part_start();
-        if edge > start && edge - start + self.grid.part_target > self.grid.longest_segment() {
+        if edge > start && self.outgrows(start, edge) {
             self.close_segment(edge);
             self.open(edge, frame.keyframe);
             advanced.outgrown = (!frame.keyframe).then(|| msn.next());

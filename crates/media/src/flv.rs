@@ -1,6 +1,7 @@
 //! FLV: the file form that ffmpeg reads and writes, and the bodies of video and audio tags that RTMP carries.
 
 mod body;
+mod colour_info;
 mod demuxer;
 mod multitrack;
 mod muxer;

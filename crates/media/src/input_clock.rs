@@ -458,8 +458,9 @@ fn low(unwrapped: i64) -> u32 {
     u32::try_from(unwrapped.rem_euclid(1 << 32)).unwrap_or(0)
 }
 
-/// Where the first media of a broadcast lies, so that ffmpeg's encoder delay never makes a time negative.
-const FIRST_MEDIA_MS: i64 = 10_000;
+/// Where the first media of a broadcast lies. Before it goes the lead-in of 14 s; pictures may lie 3 s before the first sound,
+/// and be shown 5 s before they are decoded.
+const FIRST_MEDIA_MS: i64 = 24_000;
 /// ARCHITECTURE §5: a greater one is a discontinuity, anything less a hole.
 const JUMP_MS: i64 = 3_000;
 /// A track's timestamp that steps back by less is an encoder's rounding.

@@ -6,12 +6,15 @@
 mod access_unit;
 mod announcer;
 mod audio_input;
+mod captions;
 mod cmaf;
 pub mod codec;
 mod cut_plan;
+mod field_pairs;
 pub mod flv;
 mod grid;
 mod input_clock;
+pub mod lead_in;
 mod nal;
 mod packager;
 mod report;

@@ -7,7 +7,9 @@
 use std::fmt;
 use std::fmt::Write as _;
 
-use caudal_livestream::timeline::{Segment, SegmentPhase, Timeline, Track, TrackMedia};
+use caudal_livestream::timeline::{
+    CaptionChannel, Segment, SegmentPhase, Timeline, Track, TrackMedia, VideoRange,
+};
 use caudal_livestream::{Epoch, InitHash, MediaTime, UnixMillis};
 
 use crate::playlist::iso_8601;
@@ -37,7 +39,7 @@ pub fn dash(timeline: &Timeline, reach: Reach) -> String {
         let before = index.checked_sub(1).and_then(|before| periods.get(before));
         // The last Period of a presentation that is over must say how long it is.
         let until = if ended && index.saturating_add(1) == periods.len() { media_end(&tracks) } else { None };
-        write_period(&mut mpd, period, before, until, &tracks);
+        write_period(&mut mpd, period, before, until, &tracks, &timeline.captions);
     }
     // The clock that players compare theirs with is the answer's own Date header; a file server has one too.
     if !ended {
@@ -185,6 +187,7 @@ fn write_period(
     before: Option<&Period>,
     until: Option<MediaTime>,
     tracks: &[Runs<'_>],
+    captions: &[CaptionChannel],
 ) {
     let length = until.map_or_else(String::new, |until| {
         format!(" duration=\"PT{}S\"", Millis(until.since(period.offset).0 / 1000))
@@ -212,12 +215,34 @@ fn write_period(
                 before.key
             ));
         }
+        if content == "video" {
+            accessibility(mpd, captions);
+        }
         for runs in set {
             representation(mpd, period, runs);
         }
         mpd.line(format_args!("    </AdaptationSet>"));
     }
     mpd.line(format_args!("  </Period>"));
+}
+
+/// Captions in the pictures (ANSI/SCTE 214-1 §6.5); in which language is not known.
+fn accessibility(mpd: &mut Mpd, captions: &[CaptionChannel]) {
+    let (mut cea_608, mut cea_708) = (Vec::new(), Vec::new());
+    for channel in captions {
+        match channel {
+            CaptionChannel::Cea608(_) => cea_608.push(format!("{channel}=und")),
+            CaptionChannel::Cea708(service) => cea_708.push(format!("{service}=lang:und")),
+        }
+    }
+    for (standard, channels) in [("cea-608", cea_608), ("cea-708", cea_708)] {
+        if !channels.is_empty() {
+            mpd.line(format_args!(
+                "      <Accessibility schemeIdUri=\"urn:scte:dash:cc:{standard}:2015\" value=\"{}\"/>",
+                channels.join(";")
+            ));
+        }
+    }
 }
 
 /// Only the worker changed: same timeline, same inits.
@@ -234,7 +259,7 @@ fn representation(mpd: &mut Mpd, period: &Period, runs: &Runs<'_>) {
     let track = runs.track;
     let name = &track.name;
     let media = match track.media {
-        TrackMedia::Video { width, height, frame_rate_milli } => {
+        TrackMedia::Video { width, height, frame_rate_milli, .. } => {
             format!("width=\"{width}\" height=\"{height}\" frameRate=\"{}\"", FrameRate(frame_rate_milli))
         }
         TrackMedia::Audio { sample_rate, .. } => format!("audioSamplingRate=\"{sample_rate}\""),
@@ -244,11 +269,17 @@ fn representation(mpd: &mut Mpd, period: &Period, runs: &Runs<'_>) {
         track.codecs,
         track.average_bandwidth.max(1)
     ));
-    if let TrackMedia::Audio { channels, .. } = track.media {
-        mpd.line(format_args!(
+    match track.media {
+        TrackMedia::Audio { channels, .. } => mpd.line(format_args!(
             "        <AudioChannelConfiguration \
              schemeIdUri=\"urn:mpeg:dash:23003:3:audio_channel_configuration:2011\" value=\"{channels}\"/>"
-        ));
+        )),
+        TrackMedia::Video { range: VideoRange::Sdr, .. } => {}
+        // By ISO/IEC 23091-2's code point. Not as an essential property, for which players leave out what can be played.
+        TrackMedia::Video { range, .. } => mpd.line(format_args!(
+            "        <SupplementalProperty schemeIdUri=\"urn:mpeg:mpegB:cicp:TransferCharacteristics\" value=\"{}\"/>",
+            if range == VideoRange::Pq { 16 } else { 18 }
+        )),
     }
     mpd.line(format_args!(
         "        <SegmentTemplate timescale=\"{TIMESCALE}\" presentationTimeOffset=\"{offset}\" \

@@ -214,21 +214,25 @@ pub(crate) fn is_idr(codec: VideoCodec, data: &[u8], prefix: usize) -> bool {
 
 /// Whether the unit is an SEI with a recovery point (payload type 6 in both standards, annex D).
 pub(crate) fn is_recovery_point(codec: VideoCodec, unit: &[u8]) -> bool {
+    let mut found = false;
+    sei_messages(codec, unit, |kind, _| found |= kind == RECOVERY_POINT);
+    found
+}
+
+/// Type and payload of each message in the unit, if it is an SEI (§7.3.2.3, §7.3.5). The last one may be cut off.
+pub(crate) fn sei_messages(codec: VideoCodec, unit: &[u8], mut each: impl FnMut(usize, &[u8])) {
     let header = match (codec, kind(codec, unit)) {
         (VideoCodec::Avc, Some(AVC_SEI)) => 1,
-        (VideoCodec::Hevc, Some(HEVC_SEI)) => 2,
-        _ => return false,
+        (VideoCodec::Hevc, Some(HEVC_SEI | HEVC_SUFFIX_SEI)) => 2,
+        _ => return,
     };
     let payload = unescape(unit.get(header..).unwrap_or_default());
     let mut rest = payload.as_slice();
     while rest.len() > 2 {
-        let (Some(kind), Some(size)) = (sei_number(&mut rest), sei_number(&mut rest)) else { return false };
-        if kind == RECOVERY_POINT {
-            return true;
-        }
+        let (Some(kind), Some(size)) = (sei_number(&mut rest), sei_number(&mut rest)) else { return };
+        each(kind, rest.get(..size).unwrap_or(rest));
         rest = rest.get(size..).unwrap_or_default();
     }
-    false
 }
 
 /// A sum of 255s and a last byte (§7.3.2.3.1).
@@ -270,6 +274,7 @@ const AVC_SEI: u8 = 6;
 const HEVC_FIRST_IRAP: u8 = 16;
 const HEVC_CRA: u8 = 21;
 const HEVC_SEI: u8 = 39;
+const HEVC_SUFFIX_SEI: u8 = 40;
 const RECOVERY_POINT: usize = 6;
 const SHORT_START_CODE: &[u8] = &[0, 0, 1];
 const LONG_START_CODE: &[u8] = &[0, 0, 0, 1];

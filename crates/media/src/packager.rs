@@ -1,6 +1,7 @@
 //! From a publisher's tags to parts, segments and the events that announce them.
 
 mod continuation;
+mod fruitless;
 mod live;
 mod rung;
 mod sound;
@@ -16,13 +17,15 @@ use caudal_livestream::{
     Epoch, Generation, InitHash, MediaTime, Msn, RenditionName, SessionId, StreamId, UnixMillis,
 };
 
+use self::fruitless::{Fruitless, Got};
 use self::live::Live;
 use self::sound::Sound;
 use self::start::Start;
-use crate::access_unit::{AccessUnits, HeaderFrom};
+use crate::access_unit::{AccessUnits, HeaderFrom, UnitError};
 use crate::announcer::Announcer;
-use crate::codec::VideoConfig;
 use crate::codec::adts;
+use crate::codec::{Colour, PictureFormat, VideoConfig};
+use crate::field_pairs::{FieldPairs, TimedUnit};
 use crate::flv::{AudioTag, TagError, VideoCodec, VideoTag, is_plain_frame, video_frame, video_header};
 use crate::input_clock::{Input, Placed, SourceClock};
 use crate::report::{DiscontinuityCause, MediaReport};
@@ -101,11 +104,14 @@ pub enum Output {
         body: Bytes,
         /// A place where a decoder can begin.
         keyframe: bool,
-        /// A codec header, not a picture.
-        sequence_header: bool,
+        /// Of a codec header, which is no picture: what the pictures behind it are like.
+        sequence_header: Option<PictureFormat>,
     },
     /// Worth a log line or a metric.
     Report(MediaReport),
+    /// Nothing of what the publisher sends can be packaged, and that for long enough to give it up. What it sends, in
+    /// words for the streamer: about 200 characters at most.
+    Unplayable(String),
 }
 
 /// One stream's packager. Pure: time and bytes come in, [`Output`]s come out of [`Packager::poll`].
@@ -116,11 +122,17 @@ pub struct Packager {
     clock: Option<SourceClock>,
     stage: Stage,
     units: AccessUnits,
+    fields: FieldPairs,
+    /// The publisher's last codec header.
+    video: Option<VideoConfig>,
+    /// What the publisher says of its samples beside that.
+    colour: Option<Colour>,
     sound: Sound,
     /// The publisher that the codec headers are of.
     session: Option<SessionId>,
     /// What cannot be packaged, so that each is reported once in a connection.
     reported: Vec<MediaReport>,
+    fruitless: Fruitless,
 }
 
 #[derive(Debug)]
@@ -157,9 +169,13 @@ impl Packager {
             config,
             stage: Stage::Starting(Box::default()),
             units: AccessUnits::default(),
+            fields: FieldPairs::default(),
+            video: None,
+            colour: None,
             sound: Sound::Unknown,
             session: None,
             reported: Vec::new(),
+            fruitless: Fruitless::default(),
         }
     }
 
@@ -171,12 +187,16 @@ impl Packager {
             // Another publisher's media is not what the last one's headers say.
             self.sound = Sound::Unknown;
             self.units = AccessUnits::default();
+            self.fruitless = Fruitless::default();
+            self.fields = FieldPairs::default();
+            (self.video, self.colour) = (None, None);
             if let Stage::Starting(start) = &mut self.stage {
                 **start = Start::default();
             }
         }
         if let Stage::Live(live) = &mut self.stage {
             live.connected();
+            live.take_fruit();
         }
     }
 
@@ -189,9 +209,18 @@ impl Packager {
 
     /// An FLV VIDEODATA body, as RTMP message type 9 carries it.
     pub fn video(&mut self, rtmp_ms: u32, body: Bytes, now: UnixMillis) {
+        self.fruitless.heard(now);
         match VideoTag::parse(&body) {
-            Err(error) => self.refuse(error),
-            Ok(VideoTag::Nothing) => {}
+            Err(error) => {
+                self.fruitless.pictures(Got::Refused, Some(error.to_string()));
+                self.refuse(error);
+            }
+            Ok(VideoTag::Nothing) => self.fruitless.pictures(Got::Empty, None),
+            Ok(VideoTag::Colour(colour)) => {
+                if self.colour.replace(colour) != Some(colour) {
+                    self.take_video();
+                }
+            }
             Ok(VideoTag::SequenceHeader { codec, record }) => {
                 self.video_header(codec, &record, HeaderFrom::Tag);
             }
@@ -201,34 +230,66 @@ impl Packager {
                 }
                 let unit = match self.units.read(codec, keyframe, &data) {
                     Ok(Some(unit)) => unit,
-                    Ok(None) => return,
-                    Err(error) => return self.malformed(error.to_string()),
+                    Ok(None) => return self.fruitless.pictures(Got::Empty, None),
+                    Err(error) => {
+                        let got = if error == UnitError::NoHeader { Got::Headless } else { Got::Broken };
+                        self.fruitless.pictures(got, Some(error.to_string()));
+                        return self.malformed(error.to_string());
+                    }
                 };
-                let Some(at) = self.place(Input::Video, rtmp_ms, now) else { return };
-                let (data, keyframe) = (unit.data, unit.keyframe);
-                let body = if !unit.mended && is_plain_frame(&body, keyframe) {
-                    body
-                } else {
-                    video_frame(codec, keyframe, composition_ms, &data)
-                };
-                let picture = Picture { decode: at.0, composition_ms, keyframe, data, body };
-                match &mut self.stage {
-                    Stage::Starting(start) => start.picture(picture, now),
-                    Stage::Live(live) => live.picture(picture, now, &mut self.announcer, self.clock.as_mut()),
-                    Stage::Ended => {}
+                let got = if unit.keyframe { Got::Frames } else { Got::NoKeyframe };
+                self.fruitless.pictures(got, None);
+                if let Stage::Live(_) = self.stage {
+                    self.announcer.captions(self.units.captions());
                 }
-                self.try_start(now, false);
+                let pictures = self.fields.take(TimedUnit { rtmp_ms, composition_ms, unit });
+                for picture in pictures.into_iter().flatten() {
+                    self.picture(codec, picture, &body, now);
+                }
             }
         }
+    }
+
+    /// A picture that came in the tag with this body, if it was not mended.
+    fn picture(&mut self, codec: VideoCodec, picture: TimedUnit, tag: &Bytes, now: UnixMillis) {
+        let TimedUnit { rtmp_ms, composition_ms, unit } = picture;
+        let Some(at) = self.place(Input::Video, rtmp_ms, now) else { return };
+        let (data, keyframe) = (unit.data, unit.keyframe);
+        let body = if !unit.mended && is_plain_frame(tag, keyframe) {
+            tag.clone()
+        } else {
+            video_frame(codec, keyframe, composition_ms, &data)
+        };
+        let picture = Picture { decode: at.0, composition_ms, keyframe, data, body };
+        match &mut self.stage {
+            Stage::Starting(start) => start.picture(picture, now),
+            Stage::Live(live) => live.picture(picture, now, &mut self.announcer, self.clock.as_mut()),
+            Stage::Ended => {}
+        }
+        self.try_start(now, false);
     }
 
     fn video_header(&mut self, codec: VideoCodec, record: &Bytes, from: HeaderFrom) {
         let config = match VideoConfig::parse(codec, record) {
             Ok(config) => config,
-            Err(error) => return self.malformed(error.to_string()),
+            Err(error) => {
+                self.fruitless.pictures(Got::Refused, Some(error.to_string()));
+                return self.malformed(error.to_string());
+            }
         };
+        self.fruitless.pictures(Got::Header, None);
         self.units.configure(&config, from);
-        let body = video_header(codec, &config.record);
+        self.fields.configure(config.fields);
+        self.video = Some(config);
+        self.take_video();
+    }
+
+    /// What is known of the publisher's video takes effect.
+    fn take_video(&mut self) {
+        let Some(config) = &self.video else { return };
+        // Decoders go by the parameter sets.
+        let config = VideoConfig { colour: config.colour.or(self.colour), ..config.clone() };
+        let body = video_header(config.codec, &config.record);
         match &mut self.stage {
             Stage::Starting(start) => start.set_video(config, body),
             Stage::Live(live) => live.video_header(config, body),
@@ -239,14 +300,21 @@ impl Packager {
     /// An FLV AUDIODATA body, as RTMP message type 8 carries it.
     #[expect(clippy::needless_pass_by_value, reason = "a tag is handed over, as to `video`")]
     pub fn audio(&mut self, rtmp_ms: u32, body: Bytes, now: UnixMillis) {
+        self.fruitless.heard(now);
         match AudioTag::parse(&body) {
-            Err(error) => self.refuse(error),
-            Ok(AudioTag::Nothing) => {}
+            Err(error) => {
+                self.fruitless.sound(Got::Refused, Some(error.to_string()));
+                self.refuse(error);
+            }
+            Ok(AudioTag::Nothing) => self.fruitless.sound(Got::Empty, None),
             Ok(AudioTag::SequenceHeader { record, .. }) => self.audio_header(&record, now),
             Ok(AudioTag::Frame { data, .. }) => match adts::frames(&data) {
                 Ok(None) => self.sound(rtmp_ms, data, now),
                 Ok(Some(frames)) => self.adts_frames(rtmp_ms, frames, now),
-                Err(error) => self.malformed(error.to_string()),
+                Err(error) => {
+                    self.fruitless.sound(Got::Broken, Some(error.to_string()));
+                    self.malformed(error.to_string());
+                }
             },
         }
     }
@@ -298,6 +366,12 @@ impl Packager {
         self.try_start(now, false);
         if let Stage::Live(live) = &mut self.stage {
             live.tick(now, &mut self.announcer);
+            if live.take_fruit() {
+                self.fruitless.bears_fruit();
+            }
+        }
+        if let Some(words) = self.fruitless.verdict() {
+            self.announcer.outputs.push_back(Output::Unplayable(words));
         }
     }
 
@@ -393,10 +467,14 @@ impl Packager {
         let inits = match start.inits(&self.config) {
             Ok(inits) => inits,
             // What was kept stays: another codec header may come.
-            Err(error) => return self.malformed(error.to_string()),
+            Err(error) => {
+                self.fruitless.pictures(Got::Unwritable, Some(error.to_string()));
+                return self.malformed(error.to_string());
+            }
         };
         self.announcer.anchor = clock.date(MediaTime(0));
-        let start = std::mem::take(start.as_mut());
+        let mut start = std::mem::take(start.as_mut());
+        start.captions = self.units.captions().to_vec();
         let live = start.freeze(&self.config, &readiness, inits, now, &mut self.announcer, clock);
         self.stage = Stage::Live(Box::new(live));
     }

@@ -8,6 +8,7 @@ use caudal_livestream::{InitHash, MediaDuration, MediaTime, Msn, PartNumber, Ren
 use crate::announcer::Announcer;
 use crate::cmaf::{InitSegment, SampleTiming, fragment};
 use crate::cut_plan::{CutPlan, PlannedSegment};
+use crate::lead_in;
 use crate::report::MediaReport;
 use crate::sample::Sample;
 
@@ -280,7 +281,7 @@ impl Track {
             || samples.first().is_some_and(|sample| sample.keyframe);
         let start = self.media_start(plan, first);
         let opens = self.open.is_none().then(|| {
-            let segment = self.begin(plan, start, independent, announcer);
+            let segment = self.begin(plan, start, samples.first(), announcer);
             self.open = Some(segment.clone());
             Box::new(segment)
         });
@@ -326,13 +327,19 @@ impl Track {
         }
     }
 
+    /// `first` is the sample that it begins with.
     fn begin(
         &mut self,
         plan: &PlannedSegment,
         start: i64,
-        independent: bool,
+        first: Option<&Sample>,
         announcer: &Announcer,
     ) -> Segment {
+        let is_sound = matches!(self.kind, TrackKind::Audio { .. });
+        let begins = announcer.timeline.as_ref().is_some_and(|timeline| timeline.first_msn == plan.msn);
+        let lead_in = begins
+            && first.is_some_and(|first| first.idr || is_sound)
+            && plan.start.min(start) >= lead_in::ROOM;
         // Around a segment shorter than an audio frame, the next one's first frame may lie before its boundary.
         self.latest_start = self.latest_start.max(start);
         let start = MediaTime(self.latest_start);
@@ -346,7 +353,8 @@ impl Track {
             init: self.init.clone(),
             phase: SegmentPhase::Open,
             gap: false,
-            independent,
+            independent: first.is_some_and(|first| first.keyframe || is_sound),
+            lead_in,
             size: 0,
             parts: Vec::new(),
         }
@@ -393,8 +401,7 @@ impl Track {
         let (Some(first), Ok(data)) = (samples.first(), made) else {
             return self.announce_gap(plan, end, announcer);
         };
-        let independent = first.keyframe;
-        let mut segment = self.begin(plan, plan.start + plan.shift, independent, announcer);
+        let mut segment = self.begin(plan, plan.start + plan.shift, Some(first), announcer);
         segment.duration = MediaTime(end + plan.shift).since(segment.start);
         segment.phase = SegmentPhase::Finished;
         segment.size = u64::try_from(data.len()).unwrap_or(u64::MAX);
@@ -417,7 +424,7 @@ impl Track {
             }
             _ => plan.start + plan.shift,
         };
-        let mut segment = self.begin(plan, start, false, announcer);
+        let mut segment = self.begin(plan, start, None, announcer);
         segment.duration = MediaTime(end + plan.shift).since(segment.start);
         self.segments_end = Some(segment.start.plus(segment.duration).0);
         segment.phase = SegmentPhase::Finished;

@@ -297,7 +297,7 @@ impl CertificateWatch {
             }
             Ok(_) => return None,
         };
-        // Behind the last time, the clock was set back since.
+        // If `said` lies in the future, the clock was set back: speak again.
         let due = self.said.is_none_or(|said| !now.duration_since(said).is_ok_and(|since| since < DAY));
         due.then(|| {
             self.said = Some(now);

@@ -397,6 +397,7 @@ fn timeline(stream: StreamId) -> Timeline {
         part_hold_back: MediaDuration::from_millis(600),
         first_msn: Msn(7),
         tracks: Vec::new(),
+        captions: Vec::new(),
         ended: false,
     }
 }

@@ -1,7 +1,7 @@
 //! A timeline that grows as a worker's does, with the events that made it grow.
 
 use caudal_livestream::feed::{Event, PartAnnounced, SegmentAnnounced};
-use caudal_livestream::timeline::{Part, Segment, SegmentPhase, Timeline, Track, TrackMedia};
+use caudal_livestream::timeline::{Part, Segment, SegmentPhase, Timeline, Track, TrackMedia, VideoRange};
 use caudal_livestream::{
     Epoch, MediaDuration, MediaTime, Msn, PartNumber, RenditionName, StreamId, UnixMillis,
 };
@@ -19,7 +19,12 @@ impl Broadcast {
             name: name.parse().unwrap(),
             media: match *name {
                 "audio" => TrackMedia::Audio { sample_rate: 48_000, channels: 2 },
-                _ => TrackMedia::Video { width: 1280, height: 720, frame_rate_milli: 30_000 },
+                _ => TrackMedia::Video {
+                    width: 1280,
+                    height: 720,
+                    frame_rate_milli: 30_000,
+                    range: VideoRange::Sdr,
+                },
             },
             codecs: if *name == "audio" { "mp4a.40.2" } else { "avc1.64001f" }.to_owned(),
             peak_bandwidth: 1_000_000,
@@ -36,6 +41,7 @@ impl Broadcast {
                 part_hold_back: MediaDuration::from_millis(630),
                 first_msn: Msn(7),
                 tracks: tracks.iter().map(track).collect(),
+                captions: Vec::new(),
                 ended: false,
             },
             position: MediaTime(10_000_000),
@@ -69,6 +75,7 @@ impl Broadcast {
                     phase: SegmentPhase::Open,
                     gap: false,
                     independent: true,
+                    lead_in: false,
                     size: 0,
                     parts: Vec::new(),
                 })

@@ -99,6 +99,10 @@ impl StreamDirectory for FakeDirectory {
         Box::pin(ready(()))
     }
 
+    fn media_refused(&self, _: StreamId, _: SessionId, _: String) -> BoxFuture<'_, ()> {
+        Box::pin(ready(()))
+    }
+
     fn watch(&self) -> watch::Receiver<Streams> {
         self.records.subscribe()
     }

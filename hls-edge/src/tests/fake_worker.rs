@@ -182,6 +182,16 @@ impl FakeWorker {
         self.lock().broadcast.as_ref().unwrap().timeline.clone()
     }
 
+    /// Has a file in memory.
+    pub(crate) fn file(&self, rendition: &str, name: &str, data: Bytes) {
+        self.lock().files.insert((rendition.to_owned(), name.to_owned()), data);
+    }
+
+    /// A file that it has in memory.
+    pub(crate) fn held(&self, rendition: &str, name: &str) -> Bytes {
+        self.lock().files[&(rendition.to_owned(), name.to_owned())].clone()
+    }
+
     /// No longer has a file in memory.
     pub(crate) fn forget_files(&self) {
         self.lock().files.clear();
@@ -194,6 +204,16 @@ impl FakeWorker {
     /// Whether some open feed carries this rendition's parts.
     pub(crate) fn carries(&self, rendition: &str) -> bool {
         self.lock().readers.iter().any(|(names, reader)| names.contains(rendition) && !reader.is_closed())
+    }
+
+    /// Whether every open feed does: a feed without them was given up for one with them.
+    pub(crate) fn only_carries(&self, rendition: &str) -> bool {
+        self.carries(rendition)
+            && self
+                .lock()
+                .readers
+                .iter()
+                .all(|(names, reader)| names.contains(rendition) || reader.is_closed())
     }
 
     pub(crate) fn feeds(&self) -> usize {

@@ -171,6 +171,8 @@ async fn a_withdrawn_rendition_is_gone_until_it_comes_back() {
         worker.part();
     }
     scene.text("/live/{s}/480p/index.m3u8").await;
+    // A feed that is only just being opened would tell all that follows once more.
+    until("the second feed took over", || worker.only_carries("480p")).await;
     let waiting = scene.start("/live/{s}/480p/index.m3u8?_HLS_msn=7&_HLS_part=4");
     scene.until_waiting(1).await;
     worker.event(&Event::Withdrawn { rendition: "480p".parse().unwrap() });

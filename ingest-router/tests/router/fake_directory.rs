@@ -16,6 +16,7 @@ pub(crate) struct FakeDirectory {
     full: Mutex<bool>,
     rival: Mutex<Option<Ingest>>,
     unreachable: watch::Sender<Vec<(StreamId, Epoch)>>,
+    refused: watch::Sender<Vec<(StreamId, SessionId, String)>>,
 }
 
 impl FakeDirectory {
@@ -64,6 +65,11 @@ impl FakeDirectory {
     /// Each report of an unreachable worker so far, once there is one.
     pub(crate) async fn unreachable(&self) -> Vec<(StreamId, Epoch)> {
         self.unreachable.subscribe().wait_for(|reports| !reports.is_empty()).await.unwrap().clone()
+    }
+
+    /// Each publisher that was turned away for its media so far, once there is one.
+    pub(crate) async fn refused(&self) -> Vec<(StreamId, SessionId, String)> {
+        self.refused.subscribe().wait_for(|refusals| !refusals.is_empty()).await.unwrap().clone()
     }
 
     pub(crate) fn reports(&self) -> usize {
@@ -119,6 +125,11 @@ impl StreamDirectory for FakeDirectory {
         if self.get(stream).is_some_and(|record| record.spec.ingest.session == session) {
             self.change(stream, |record| record.status.media = Some(media));
         }
+        async {}.boxed()
+    }
+
+    fn media_refused(&self, stream: StreamId, session: SessionId, words: String) -> BoxFuture<'_, ()> {
+        self.refused.send_modify(|refusals| refusals.push((stream, session, words)));
         async {}.boxed()
     }
 

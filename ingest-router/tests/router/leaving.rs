@@ -1,5 +1,6 @@
 //! How publishers leave, and how they are sent away.
 
+use bytes::Bytes;
 use caudal_livestream::record::{DesiredState, DropPublisher};
 use caudal_livestream::report::EndReason;
 use caudal_rtmp::{Refusal, RelayClient};
@@ -63,6 +64,25 @@ async fn a_publisher_is_dropped_by_order_and_its_worker_hears_no_good_bye() {
     assert_eq!(told, (Some(Refusal::Rejected), "Your bitrate is too high.".into()));
     assert!(!worker.hears_loss().await);
     harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_codec_that_is_refused_is_told_to_the_publisher_and_to_whoever_looks_after_the_broadcast() {
+    for (video, name) in [(&b"\x90av01\x81"[..], "av01"), (b"\x14vp6", "VP6"), (b"\x96\x00av01\x00", "av01")]
+    {
+        let harness = Harness::start().await;
+        let (mut encoder, _worker) = harness.live().await;
+        encoder.send_video(0, Bytes::copy_from_slice(video)).unwrap();
+        within(encoder.flush()).await.unwrap();
+        let (refused, words) = refusal(&within(encoder.lost()).await);
+        assert_eq!(refused, Some(Refusal::Rejected));
+        assert!(words.starts_with(&format!("{name} is not supported.")), "{words}");
+        let session = harness.record().spec.ingest.session;
+        let reported = within(harness.directory.refused()).await;
+        let words = format!("{name} is not supported; send H.264 or HEVC video and AAC audio");
+        assert_eq!(reported, [(harness.stream, session, words)]);
+        harness.stop().await;
+    }
 }
 
 #[tokio::test]

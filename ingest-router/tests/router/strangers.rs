@@ -156,8 +156,8 @@ async fn a_hundred_connections_with_one_good_key_take_no_seats_from_others() {
         session: Some(ingest.session),
         generation: ingest.generation,
         up: true,
-        explicit: false,
         silent_ms: Some(1900),
+        ..InputState::default()
     });
     let asked = harness.api.asked().len();
     let mut crowd = JoinSet::new();

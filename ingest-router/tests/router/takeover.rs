@@ -19,8 +19,8 @@ fn input(harness: &Harness, up: bool, silent_ms: u64) -> InputState {
         session: Some(ingest.session),
         generation: ingest.generation,
         up,
-        explicit: false,
         silent_ms: Some(silent_ms),
+        ..InputState::default()
     }
 }
 
@@ -152,7 +152,7 @@ async fn a_publisher_that_was_outrun_is_judged_again_against_the_faster_one() {
         generation,
         up,
         silent_ms: Some(0),
-        explicit: false,
+        ..InputState::default()
     };
     let rival = Ingest { session, generation: Generation(4), ..harness.record().spec.ingest.clone() };
     harness.directory.let_in_first(rival);

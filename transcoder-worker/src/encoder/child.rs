@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes, BytesMut};
 use caudal_livestream::RenditionName;
 use caudal_livestream::admission::LadderRung;
+use caudal_media::codec::PictureFormat;
 use caudal_media::flv::{FlvDemuxer, TagKind, flv_header, flv_tag_head, flv_tag_tail};
 use command_fds::{CommandFdExt as _, FdMapping};
 use nix::sys::signal::{Signal, killpg};
@@ -49,6 +50,36 @@ pub(crate) struct RungTag {
     pub(crate) body: Bytes,
 }
 
+/// What a child is to make.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Work<'a> {
+    pub(crate) rungs: &'a [LadderRung],
+    /// The source's.
+    pub(crate) format: PictureFormat,
+    /// Where its posters go; none when it is to make rungs only.
+    pub(crate) posters: Option<&'a PosterOutlet>,
+}
+
+/// Makes children: ffmpeg, or a script in its place, because a year of them takes too long otherwise.
+pub(crate) trait Nursery: Send + Sync + 'static {
+    /// Whether a child can be fed a source with this codec header.
+    fn reads(&self, header: &[u8]) -> bool;
+
+    /// Starts a child whose first frame is the one at `begin_ms`. Its events come on `events`; when that is full the
+    /// child waits. Its tasks run on `tasks`.
+    ///
+    /// # Errors
+    /// When no process can be started.
+    fn start(
+        &self,
+        work: &Work<'_>,
+        begin_ms: i64,
+        id: ChildId,
+        events: &mpsc::Sender<(ChildId, ChildEvent)>,
+        tasks: &TaskTracker,
+    ) -> io::Result<Child>;
+}
+
 /// A running ffmpeg. Dropped, it is killed.
 pub(crate) struct Child {
     pub(crate) id: ChildId,
@@ -60,18 +91,20 @@ pub(crate) struct Child {
 #[derive(Debug)]
 pub(crate) struct Full;
 
-impl Child {
-    /// Starts a child whose first frame is the one at `begin_ms`. Its events come on `events`; when that is full the
-    /// child waits. It makes posters for `posters`, if it is to make any. Its tasks run on `tasks`.
-    pub(crate) fn start(
-        ffmpeg: &Ffmpeg,
-        rungs: &[LadderRung],
-        posters: Option<&PosterOutlet>,
+impl Nursery for Ffmpeg {
+    fn reads(&self, header: &[u8]) -> bool {
+        self.reads(header)
+    }
+
+    fn start(
+        &self,
+        work: &Work<'_>,
         begin_ms: i64,
         id: ChildId,
         events: &mpsc::Sender<(ChildId, ChildEvent)>,
         tasks: &TaskTracker,
-    ) -> io::Result<Self> {
+    ) -> io::Result<Child> {
+        let Work { rungs, posters, .. } = *work;
         let mut outputs = Vec::new();
         let mut mappings = Vec::new();
         for (rung, child_fd) in rungs.iter().zip(FIRST_PIPE..) {
@@ -85,13 +118,8 @@ impl Child {
             mappings.push(FdMapping { parent_fd: OwnedFd::from(writer), child_fd: poster_pipe(rungs) });
             pictures = Some((pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?, outlet.maker()));
         }
-        let mut command = ffmpeg.command();
-        let every = posters.map(|outlet| outlet.every);
-        command
-            .args(arguments(rungs, every))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
+        let mut command = self.command();
+        command.args(arguments(work)).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         command.fd_mappings(mappings).map_err(io::Error::other)?;
         let mut command = tokio::process::Command::from(command);
         let mut process = command.kill_on_drop(true).spawn()?;
@@ -155,7 +183,14 @@ impl Child {
             // The supervisor may be gone already.
             let _ = events.send((id, ChildEvent::Exited { reason })).await;
         });
-        Ok(Self { id, frames: Some(frames), _killed: killed.drop_guard() })
+        Ok(Child::new(id, frames, killed))
+    }
+}
+
+impl Child {
+    /// One that reads `frames`, and ends at once when `killed` is cancelled.
+    pub(super) fn new(id: ChildId, frames: mpsc::Sender<EncodeFrame>, killed: CancellationToken) -> Self {
+        Self { id, frames: Some(frames), _killed: killed.drop_guard() }
     }
 
     /// Queues a frame.

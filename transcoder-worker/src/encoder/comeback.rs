@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use caudal_livestream::RenditionName;
 use caudal_livestream::admission::LadderRung;
 use tokio::time::Instant;
 
@@ -11,11 +12,11 @@ use tokio::time::Instant;
 pub(crate) struct Comeback {
     /// In the order in which they were withdrawn: the last is the smallest, and the first to come back.
     withdrawn: Vec<LadderRung>,
-    /// Before the next try.
+    /// Before the next try; doubles after each one in vain.
     pause: Duration,
     due: Option<Instant>,
-    /// When the last one came back.
-    tried: Option<Instant>,
+    /// Which rung came back last, and when.
+    tried: Option<(RenditionName, Instant)>,
 }
 
 impl Comeback {
@@ -25,10 +26,15 @@ impl Comeback {
     }
 
     pub(crate) fn withdrew(&mut self, rung: LadderRung, now: Instant) {
-        let in_vain = self.tried.is_some_and(|tried| now.duration_since(tried) < HELD);
+        let in_vain = self.is_on_trial(&rung.name, now);
         self.pause = if in_vain { self.pause.saturating_mul(2).min(LONGEST_PAUSE) } else { FIRST_PAUSE };
         self.due = Some(now + self.pause);
         self.withdrawn.push(rung);
+    }
+
+    /// Whether this rung came back so lately that its withdrawal would mean that it was tried in vain.
+    pub(crate) fn is_on_trial(&self, rung: &RenditionName, now: Instant) -> bool {
+        self.tried.as_ref().is_some_and(|(name, at)| name == rung && now.duration_since(*at) < HELD)
     }
 
     pub(crate) fn is_due(&self, now: Instant) -> bool {
@@ -38,7 +44,7 @@ impl Comeback {
     /// The rung to try now.
     pub(crate) fn take(&mut self, now: Instant) -> Option<LadderRung> {
         let rung = self.withdrawn.pop()?;
-        self.tried = Some(now);
+        self.tried = Some((rung.name.clone(), now));
         self.due = Some(now + FIRST_PAUSE);
         Some(rung)
     }
@@ -93,6 +99,17 @@ mod tests {
         comeback.withdrew(rung(480), now);
         assert_eq!(pauses, [30, 30, 60, 120, 240, 480, 960, 960, 960]);
         assert!(comeback.is_due(now + seconds(30)));
+    }
+
+    #[test]
+    fn only_the_rung_that_came_back_last_is_on_trial_and_not_for_ever() {
+        let now = Instant::now();
+        let mut comeback = Comeback::of(vec![rung(720), rung(480)], now);
+        assert!(!comeback.is_on_trial(&rung(480).name, now));
+        comeback.take(now);
+        assert!(comeback.is_on_trial(&rung(480).name, now + seconds(299)));
+        assert!(!comeback.is_on_trial(&rung(720).name, now));
+        assert!(!comeback.is_on_trial(&rung(480).name, now + HELD));
     }
 
     #[test]

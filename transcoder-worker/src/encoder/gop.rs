@@ -1,5 +1,7 @@
 //! The source's current GOP, kept so that a new ffmpeg can begin at its keyframe.
 
+use caudal_media::codec::PictureFormat;
+
 use super::EncodeFrame;
 
 /// Codec header and frames since the last keyframe.
@@ -23,8 +25,11 @@ pub(crate) enum Taken {
 
 impl Gop {
     pub(crate) fn take(&mut self, frame: &EncodeFrame) -> Taken {
-        if frame.sequence_header {
-            if self.header.as_ref().is_some_and(|known| known.body == frame.body) {
+        if frame.sequence_header.is_some() {
+            let same = |known: &EncodeFrame| {
+                (&known.body, known.sequence_header) == (&frame.body, frame.sequence_header)
+            };
+            if self.header.as_ref().is_some_and(same) {
                 return Taken::Nothing;
             }
             self.header = Some(frame.clone());
@@ -64,9 +69,10 @@ impl Gop {
         Some(std::iter::once(header).chain(self.frames.iter().cloned()))
     }
 
-    /// The codec header's body.
-    pub(crate) fn header(&self) -> Option<&bytes::Bytes> {
-        self.header.as_ref().map(|header| &header.body)
+    /// The codec header's body, and what it is the header of.
+    pub(crate) fn header(&self) -> Option<(&bytes::Bytes, PictureFormat)> {
+        let header = self.header.as_ref()?;
+        Some((&header.body, header.sequence_header?))
     }
 
     fn clear(&mut self) {
@@ -87,13 +93,14 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::fixtures::hd;
 
     fn frame(timestamp_ms: i64, kind: char) -> EncodeFrame {
         EncodeFrame {
             timestamp_ms,
             body: Bytes::from(format!("{kind}{timestamp_ms}")),
             keyframe: kind == 'K',
-            sequence_header: kind == 'H',
+            sequence_header: (kind == 'H').then(hd),
         }
     }
 

@@ -7,16 +7,19 @@ mod jpegs;
 mod ladder;
 mod pace;
 mod recipe;
+mod source_filter;
 mod supervisor;
 
 use bytes::Bytes;
 use caudal_livestream::RenditionName;
 use caudal_livestream::admission::LadderRung;
+use caudal_media::codec::PictureFormat;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use ladder::LadderChoice;
 pub(crate) use recipe::FLV_INPUT;
+pub(crate) use source_filter::progressive_sdr;
 
 use crate::ffmpeg::Ffmpeg;
 use crate::metrics::Metrics;
@@ -30,7 +33,8 @@ pub(crate) struct EncodeFrame {
     pub(crate) timestamp_ms: i64,
     pub(crate) body: Bytes,
     pub(crate) keyframe: bool,
-    pub(crate) sequence_header: bool,
+    /// Of a codec header: the pictures behind it.
+    pub(crate) sequence_header: Option<PictureFormat>,
 }
 
 /// What the encoder tells its session.

@@ -72,7 +72,7 @@ impl Pace {
         newest.saturating_sub(self.slowest_out.unwrap_or(first_in))
     }
 
-    /// No second of late was slow.
+    /// True if the last look did not find the child falling behind.
     pub(crate) fn keeps_up(&self) -> bool {
         self.slow_for == 0
     }

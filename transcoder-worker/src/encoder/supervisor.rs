@@ -11,17 +11,16 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::child::{Child, ChildEvent, ChildId, LONGEST_LIFE_MS, RungTag};
+use super::child::{Child, ChildEvent, ChildId, LONGEST_LIFE_MS, Nursery, RungTag, Work};
 use super::comeback::Comeback;
 use super::gop::{Gop, Taken};
 use super::pace::{Judgement, Pace};
 use super::{EncodeFrame, EncoderEvent, Rungs, UNREADABLE};
-use crate::ffmpeg::Ffmpeg;
 use crate::metrics::Metrics;
 use crate::poster::PosterOutlet;
 
-pub(crate) struct Supervisor {
-    ffmpeg: Ffmpeg,
+pub(crate) struct Supervisor<N> {
+    nursery: N,
     metrics: Metrics,
     posters: PosterOutlet,
     to_session: mpsc::Sender<EncoderEvent>,
@@ -60,20 +59,27 @@ struct Running {
 struct Predecessor {
     child: Child,
     until: Instant,
-    /// True when its successor begins behind its last frame, and so must wait for it; otherwise the successor repeats
-    /// the GOP and takes over wherever it is ahead.
-    goes_first: bool,
+    handover: Handover,
 }
 
-impl Supervisor {
+/// When a child's successor is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Handover {
+    /// The successor begins behind the last frame of its predecessor, and so waits for it.
+    AfterPredecessor,
+    /// The successor repeats the GOP, and takes over wherever it is ahead.
+    WhenAhead,
+}
+
+impl<N: Nursery> Supervisor<N> {
     pub(crate) fn new(
-        ffmpeg: Ffmpeg,
+        nursery: N,
         metrics: Metrics,
         posters: PosterOutlet,
         to_session: mpsc::Sender<EncoderEvent>,
     ) -> Self {
         Self {
-            ffmpeg,
+            nursery,
             metrics,
             posters,
             to_session,
@@ -117,14 +123,7 @@ impl Supervisor {
                 }
                 frame = frames.recv(), if !self.draining => match frame {
                     Some(frame) => self.frame(frame).await,
-                    None => {
-                        self.draining = true;
-                        self.retry_at = None;
-                        match &mut self.current {
-                            Some(running) => running.child.close(),
-                            None => self.tell(EncoderEvent::Drained).await,
-                        }
-                    }
+                    None => self.drain().await,
                 },
                 _ = second.tick() => self.judge().await,
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.due().await,
@@ -142,12 +141,24 @@ impl Supervisor {
         }
     }
 
+    /// Nothing more will be fed.
+    async fn drain(&mut self) {
+        self.draining = true;
+        self.retry_at = None;
+        match &mut self.current {
+            Some(running) => running.child.close(),
+            None => self.tell(EncoderEvent::Drained).await,
+        }
+    }
+
     async fn frame(&mut self, frame: EncodeFrame) {
         match self.gop.take(&frame) {
             Taken::Nothing => {}
-            Taken::Restart => self.begin_anew(true).await,
+            Taken::Restart => self.begin_anew(Handover::AfterPredecessor).await,
             Taken::Next if frame.keyframe && self.has_room() => self.let_one_back().await,
-            Taken::Next if frame.keyframe && self.is_old(frame.timestamp_ms) => self.begin_anew(true).await,
+            Taken::Next if frame.keyframe && self.is_old(frame.timestamp_ms) => {
+                self.begin_anew(Handover::AfterPredecessor).await;
+            }
             Taken::Next => match &mut self.current {
                 Some(running) => {
                     running.pace.input(frame.timestamp_ms, Instant::now());
@@ -162,11 +173,11 @@ impl Supervisor {
         }
     }
 
-    /// Starts another child in place of the one that runs, which drains what it has. `goes_first`: see [`Predecessor`].
-    async fn begin_anew(&mut self, goes_first: bool) {
+    /// Starts another child in place of the one that runs, which drains what it has.
+    async fn begin_anew(&mut self, handover: Handover) {
         if let Some(Running { mut child, .. }) = self.current.take() {
             child.close();
-            self.before = Some(Predecessor { child, until: Instant::now() + DRAIN, goes_first });
+            self.before = Some(Predecessor { child, until: Instant::now() + DRAIN, handover });
         }
         self.start_if_possible().await;
     }
@@ -176,6 +187,7 @@ impl Supervisor {
         self.comeback.is_due(Instant::now())
             && self.before.is_none()
             && self.retry_at.is_none()
+            && self.gop.header().is_some_and(|(header, _)| self.nursery.reads(header))
             && self.current.as_ref().is_none_or(|running| running.pace.keeps_up())
     }
 
@@ -187,22 +199,22 @@ impl Supervisor {
     /// At a keyframe: its child has nothing to catch up with.
     async fn let_one_back(&mut self) {
         let Some(rung) = self.comeback.take(Instant::now()) else { return };
-        tracing::info!(rung = %rung.name, "encoding has kept up for a while: a withdrawn rendition is tried again");
+        tracing::info!(rung = %rung.name, "a withdrawn rendition is tried again");
         self.tell(EncoderEvent::Returned(rung.name.clone())).await;
         self.rungs.insert(0, rung);
-        self.begin_anew(true).await;
+        self.begin_anew(Handover::AfterPredecessor).await;
     }
 
     async fn start_if_possible(&mut self) {
         if self.current.is_some() || self.rungs.is_empty() || self.draining || self.retry_at.is_some() {
             return;
         }
-        let Some(header) = self.gop.header() else { return };
+        let Some((header, format)) = self.gop.header() else { return };
         // Only after a change in mid-stream; at its start the session asks.
-        if !self.ffmpeg.reads(header) {
+        if !self.nursery.reads(header) {
             tracing::warn!("{UNREADABLE}");
-            for rung in std::mem::take(&mut self.rungs) {
-                self.tell(EncoderEvent::Withdrawn(rung.name)).await;
+            while !self.rungs.is_empty() {
+                self.withdraw_largest(Instant::now()).await;
             }
             return;
         }
@@ -214,7 +226,8 @@ impl Supervisor {
         let (events, tasks) = (&self.children.0, &self.tasks);
         // An ffmpeg that cannot make posters is still to make rungs.
         let posters = (self.failures <= POSTER_FAILURES).then_some(&self.posters);
-        let child = match Child::start(&self.ffmpeg, &self.rungs, posters, first_in, id, events, tasks) {
+        let work = Work { rungs: &self.rungs, format, posters };
+        let child = match self.nursery.start(&work, first_in, id, events, tasks) {
             Ok(child) => child,
             Err(error) => {
                 tracing::warn!(%error, "ffmpeg does not start");
@@ -258,7 +271,7 @@ impl Supervisor {
     }
 
     async fn current_tag(&mut self, tag: RungTag) {
-        let wait = self.before.as_ref().is_some_and(|before| before.goes_first);
+        let wait = self.before.as_ref().is_some_and(|before| before.handover == Handover::AfterPredecessor);
         let Some(running) = &mut self.current else { return };
         if !is_header(&tag) {
             running.out.insert(tag.rung.clone(), tag.timestamp_ms);
@@ -284,7 +297,7 @@ impl Supervisor {
         let ahead = self.current.as_ref().is_some_and(|running| {
             self.rungs.iter().all(|rung| running.out.get(&rung.name) >= forwarded.get(&rung.name))
         });
-        if ahead && self.before.as_ref().is_some_and(|before| !before.goes_first) {
+        if ahead && self.before.as_ref().is_some_and(|before| before.handover == Handover::WhenAhead) {
             self.before = None;
         }
     }
@@ -335,6 +348,10 @@ impl Supervisor {
         };
         self.failures = self.failures.saturating_add(1);
         self.retry_at = Some(now + pause);
+        if self.failures > PATIENCE && self.is_on_trial(now) {
+            self.failures = 0;
+            self.withdraw_largest(now).await;
+        }
         if self.failures > PATIENCE {
             let owed: Vec<_> = self.rungs.iter().map(|rung| rung.name.clone()).collect();
             for rung in owed {
@@ -365,15 +382,29 @@ impl Supervisor {
         match judgement {
             _ if self.draining => {}
             Judgement::KeepsUp => {}
-            Judgement::Hung => self.child_lost("nothing comes out of it").await,
-            Judgement::TooSlow => {
-                let top = self.rungs.remove(0);
-                tracing::warn!(rung = %top.name, speed, "encoding is slower than real time: the largest rendition is withdrawn");
-                self.tell(EncoderEvent::Withdrawn(top.name.clone())).await;
-                self.comeback.withdrew(top, now);
-                self.begin_anew(false).await;
+            Judgement::Hung if !self.is_on_trial(now) => self.child_lost("nothing comes out of it").await,
+            Judgement::Hung | Judgement::TooSlow => {
+                tracing::warn!(speed, "encoding is slower than real time");
+                self.withdraw_largest(now).await;
+                self.begin_anew(Handover::WhenAhead).await;
             }
         }
+    }
+
+    /// Whether the largest rung is one that has only just been tried again: what goes wrong then is likely its doing, and
+    /// must not cost the others.
+    fn is_on_trial(&self, now: Instant) -> bool {
+        self.rungs.first().is_some_and(|largest| self.comeback.is_on_trial(&largest.name, now))
+    }
+
+    async fn withdraw_largest(&mut self, now: Instant) {
+        if self.rungs.is_empty() {
+            return;
+        }
+        let largest = self.rungs.remove(0);
+        tracing::warn!(rung = %largest.name, "the largest rendition is withdrawn");
+        self.tell(EncoderEvent::Withdrawn(largest.name.clone())).await;
+        self.comeback.withdrew(largest, now);
     }
 
     async fn tell(&self, event: EncoderEvent) {
@@ -404,3 +435,6 @@ const POSTER_FAILURES: u32 = 1;
 const DRAIN: Duration = Duration::from_secs(2);
 /// Two seconds of three rungs at 60 frames.
 const MAX_HELD: usize = 360;
+
+#[cfg(test)]
+mod year_tests;

@@ -123,6 +123,7 @@ async fn renditions_that_the_stream_does_not_have_are_not_kept() {
         part_hold_back: MediaDuration::from_millis(600),
         first_msn: Msn(7),
         tracks: vec![track("source"), track("audio")],
+        captions: Vec::new(),
         ended: false,
     };
     let mut feeds = broadcaster();

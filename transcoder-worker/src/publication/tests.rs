@@ -32,6 +32,21 @@ async fn what_left_the_window_is_removed_while_nothing_can_be_written() {
 }
 
 #[tokio::test]
+async fn a_rung_that_has_only_just_come_back_holds_no_stored_playlist_back() {
+    let disk = Disk::new();
+    let mut publication = disk.publication();
+    publication.write(&disk.standing(7..=12), Instant::now()).await.unwrap();
+    let mut standing = disk.standing(8..=13);
+    let mut rung = standing.timeline.tracks[0].clone();
+    rung.name = "240p".parse().unwrap();
+    rung.segments.drain(..5);
+    standing.timeline.tracks.push(rung);
+    publication.write(&standing, Instant::now()).await.unwrap();
+    assert!(disk.text("source/index.m3u8").contains("#EXT-X-MEDIA-SEQUENCE:8"));
+    assert!(disk.text("master.m3u8").contains("240p/index.m3u8"));
+}
+
+#[tokio::test]
 async fn a_recording_keeps_what_left_the_window() {
     let disk = Disk::new();
     let mut publication = disk.publication_of(true);

@@ -6,9 +6,10 @@ use std::process::{Command, Stdio};
 
 use bytes::Bytes;
 use caudal_livestream::admission::LatencyMode;
-use caudal_livestream::timeline::{Segment, SegmentPhase, Timeline};
-use caudal_livestream::{Epoch, Generation, SessionId, UnixMillis};
+use caudal_livestream::timeline::{Segment, SegmentPhase, Timeline, Track};
+use caudal_livestream::{Epoch, Generation, Msn, SessionId, UnixMillis};
 use caudal_media::flv::{AudioTag, FlvTag, TagKind, VideoTag};
+use caudal_media::lead_in::{LeadIn, make};
 use caudal_media::manifest::{Reach, dash};
 use caudal_media::playlist::{Delivery, master, media};
 use caudal_media::{Output, Packager, PackagerConfig};
@@ -64,6 +65,7 @@ impl Packaged {
         self.check_playlists();
         self.check_alignment();
         self.check_decoding();
+        self.check_lead_in();
         let pictures = self.sent.iter().filter_map(picture).skip_while(|(keyframe, _)| !keyframe);
         let pictures: Vec<u8> = pictures.flat_map(|(_, data)| data).collect();
         if !pictures.is_empty() {
@@ -146,6 +148,33 @@ impl Packaged {
             if name != "audio" {
                 assert_eq!(decoded, sent, "every picture of {name}");
             }
+        }
+    }
+
+    /// What players are given before the first segment, and that: a decoder takes it as one stream.
+    fn check_lead_in(&self) {
+        for (name, segments) in &self.segments {
+            let first = &segments[0];
+            let track = self.timeline.tracks.iter().find(|track| track.name.as_str() == name).unwrap();
+            let track = Track { segments: [first.clone()].into(), ..track.clone() };
+            let Some(lead_in) = LeadIn::of(&self.timeline, &track) else {
+                assert!(!first.lead_in || first.gap, "{name} {first:?}");
+                continue;
+            };
+            let init = self.file(name, &format!("init-{}.mp4", first.init.as_ref().unwrap()));
+            let own = Bytes::from(self.file(name, &format!("{}-1.m4s", first.msn)));
+            let spans =
+                (0..first.msn.0 - 1).map(|msn| lead_in.segment(Msn(msn)).unwrap()).chain(lead_in.parts());
+            let made: Vec<Bytes> = spans.map(|span| make(span, &init, &own).unwrap()).collect();
+            let of_first = decoded_frames(&[&init, &own], &self.live);
+            let pieces: Vec<&[u8]> = [&init[..]]
+                .into_iter()
+                .chain(made.iter().map(|piece| &piece[..]))
+                .chain([&own[..]])
+                .collect();
+            let decoded = decoded_frames(&pieces, &self.live);
+            let more = if name == "audio" { decoded.saturating_sub(of_first) } else { made.len() };
+            assert!(more > 0 && decoded == of_first + more, "{name}: {decoded} of {of_first} and {more}");
         }
     }
 

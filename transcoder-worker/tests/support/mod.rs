@@ -26,7 +26,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Tests that encode in real time, one after the other: two cores carry one.
@@ -190,13 +190,10 @@ impl Worker {
 
 impl Worker {
     /// The share of a histogram's observations that are not above `bound`, one of its buckets.
-    pub fn share_within(&self, name: &str, bound: f64) -> f64 {
+    /// How many values a histogram holds.
+    pub fn observed(&self, name: &str) -> u64 {
         let family = self.registry.gather().into_iter().find(|family| family.name() == name).unwrap();
-        let histogram = family.get_metric()[0].get_histogram();
-        let bucket = histogram.get_bucket().iter().find(|bucket| bucket.upper_bound() >= bound).unwrap();
-        #[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "small counts")]
-        let share = bucket.cumulative_count() as f64 / histogram.get_sample_count() as f64;
-        share
+        family.get_metric()[0].get_histogram().get_sample_count()
     }
 }
 
@@ -247,6 +244,16 @@ impl Reader {
             seen >= count
         })
         .await;
+    }
+}
+
+/// Waits until `file` holds `text`.
+#[allow(dead_code, reason = "not every test file asks")]
+pub async fn written(file: &Path, text: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    while !std::fs::read_to_string(file).is_ok_and(|found| found.contains(text)) {
+        assert!(Instant::now() < deadline, "{} never holds {text}", file.display());
+        sleep(Duration::from_millis(20)).await;
     }
 }
 

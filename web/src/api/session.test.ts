@@ -288,6 +288,18 @@ describe('a session', () => {
     expect(Math.max(...pauses)).toBeLessThanOrEqual(30_000);
   });
 
+  it('waits two minutes at most, however long the server asks for', async () => {
+    let left = 1;
+    const { session, note, pauses } = fakeApi(() =>
+      left-- > 0
+        ? { status: 429, json: { code: 'rate_limited' }, headers: { 'retry-after': '7200' } }
+        : LOGGED_IN,
+    );
+    note.value = ANA.id;
+    await session.restore();
+    expect(pauses).toEqual([120_000]);
+  });
+
   it('asks once more with the same token when the answer to a refresh is lost', async () => {
     let lost = 1;
     const { session, note, refreshes, pauses } = fakeApi(() => (lost-- > 0 ? 'down' : LOGGED_IN));

@@ -330,7 +330,7 @@ function isDefiniteNo(error: unknown): boolean {
   return error instanceof ApiProblem && error.typed && (error.status === 401 || error.status === 403);
 }
 
-/** Milliseconds until the next try: longer each time, spread out, and not shorter than the server asked for, in reason. */
+/** Milliseconds until the next try: longer each time, spread out, and at least what the server asked for, up to two minutes. */
 function patience(attempt: number, error: unknown): number {
   const usual = Math.min(FIRST_PAUSE_MS * 2 ** attempt, LONGEST_PAUSE_MS);
   const asked = error instanceof ApiProblem ? (error.retryAfter ?? 0) * 1000 : 0;

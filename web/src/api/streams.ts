@@ -58,6 +58,14 @@ export interface StreamHealth {
   reason?: string | null;
 }
 
+/** A broadcast that ended as nobody wanted. */
+export interface FailedBroadcast {
+  id: string;
+  endedAt: string;
+  /** In words, without a full stop. */
+  reason: string;
+}
+
 export interface StreamKey {
   streamKey: string;
   rtmpUrl: string;
@@ -94,6 +102,11 @@ export const myStream = (session: Session): Promise<Stream> => session.request('
 /** The same without an error in the browser's console when there is none. */
 export async function openStream(session: Session): Promise<Stream | null> {
   return (await session.request<Stream[]>('/api/streams/open'))[0] ?? null;
+}
+
+/** The user's last broadcast, if it failed. */
+export async function failedBroadcast(session: Session): Promise<FailedBroadcast | null> {
+  return (await session.request<FailedBroadcast[]>('/api/streams/failed'))[0] ?? null;
 }
 
 export const createStream = (session: Session, fields: StreamFields): Promise<Stream> =>

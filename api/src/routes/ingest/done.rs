@@ -22,6 +22,7 @@ pub(crate) async fn done(
     let started_at = report.started_at.filter(|_| report.published).map(instant).transpose()?;
     let reason =
         serde_json::to_value(report.reason).ok().and_then(|reason| reason.as_str().map(str::to_owned));
+    let detail: Option<String> = report.detail.map(|detail| detail.chars().take(MAX_DETAIL).collect());
     let mut tx = app.database.begin().await?;
     let Some(owner) = Owner::lock_of_stream(&mut tx, report.stream.0).await? else {
         // The controller must not report for ever.
@@ -30,14 +31,15 @@ pub(crate) async fn done(
     };
     let first = sqlx::query!(
         r#"update streams
-           set is_live = false, viewer_count = 0, done_at = now(), ended_reason = $4, hints = $5,
+           set is_live = false, viewer_count = 0, done_at = now(), ended_reason = $4, ended_detail = $6, hints = $5,
                started_at = coalesce(started_at, $2), ended_at = greatest($3, started_at, $2), revision = revision + 1
            where id = $1 and done_at is null"#,
         report.stream.0,
         started_at,
         ended_at,
         reason,
-        report.hints.map(Column) as _
+        report.hints.map(Column) as _,
+        detail
     )
     .execute(&mut *tx)
     .await?;
@@ -48,3 +50,6 @@ pub(crate) async fn done(
     }
     Ok(StatusCode::NO_CONTENT)
 }
+
+/// Of the column's type.
+const MAX_DETAIL: usize = 400;

@@ -3,6 +3,7 @@
 mod create;
 mod edit;
 mod end;
+mod failed;
 mod health;
 mod list;
 mod mine;
@@ -12,6 +13,7 @@ mod show;
 pub(crate) use create::create;
 pub(crate) use edit::edit;
 pub(crate) use end::end;
+pub(crate) use failed::failed;
 pub(crate) use health::health;
 pub(crate) use list::list;
 pub(crate) use mine::mine;

@@ -19,6 +19,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::installed::{Major, Owner, name_of};
+use crate::standalone::folders::{POSTGRES, open_folder};
 
 /// What is where the database belongs.
 #[derive(Debug, PartialEq, Eq)]
@@ -123,7 +124,7 @@ pub async fn make(binaries: &Path, data: &Path, owner: &Owner) -> anyhow::Result
         .arg("postgres");
     run(single, "create database caudal;\n\n", "create database").await?;
 
-    let place = data.join("postgres");
+    let place = data.join(POSTGRES);
     // The kernel refuses to rename a folder over anything but an empty one, so what has come there meanwhile is safe.
     fs::rename(fresh.cluster(), &place).with_context(|| {
         format!(
@@ -241,13 +242,14 @@ struct Fresh {
 impl Fresh {
     fn create(data: &Path, owner: &Owner) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix(FRESH).tempdir_in(data)?;
+        let opened = open_folder(folder.path())?;
         // PostgreSQL, which may run as another user, must be able to pass through, whatever the umask is.
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711))?;
+        opened.set_permissions(fs::Permissions::from_mode(0o711))?;
         let fresh = Self { folder };
         let name = fresh.folder.path().file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        fs::write(fresh.folder.path().join(MARK), mark(name, fs::metadata(fresh.folder.path())?.ino()))?;
+        fs::write(fresh.folder.path().join(MARK), mark(name, opened.metadata()?.ino()))?;
         fs::DirBuilder::new().mode(0o700).create(fresh.cluster())?;
-        owner.give(&fresh.cluster())?;
+        owner.give(&open_folder(&fresh.cluster())?)?;
         Ok(fresh)
     }
 

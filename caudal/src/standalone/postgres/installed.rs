@@ -1,7 +1,7 @@
 //! The PostgreSQL versions of this machine, and the user that they run as.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
@@ -103,24 +103,13 @@ impl Owner {
         self.unprivileged.as_ref().map_or_else(geteuid, |user| user.uid)
     }
 
-    /// Hands over a folder that this process has just made.
+    /// Hands over an open file or folder of this process's, whatever its name may have come to mean meanwhile.
     ///
     /// # Errors
     /// When the file system cannot change owners.
-    pub fn give(&self, folder: &Path) -> std::io::Result<()> {
+    pub fn give(&self, opened: &fs::File) -> std::io::Result<()> {
         match &self.unprivileged {
-            Some(user) => chown(folder, Some(user.uid.as_raw()), Some(user.gid.as_raw())),
-            None => Ok(()),
-        }
-    }
-
-    /// The same for an open file, whatever its name may have come to mean meanwhile.
-    ///
-    /// # Errors
-    /// When the file system cannot change owners.
-    pub fn give_file(&self, file: &fs::File) -> std::io::Result<()> {
-        match &self.unprivileged {
-            Some(user) => std::os::unix::fs::fchown(file, Some(user.uid.as_raw()), Some(user.gid.as_raw())),
+            Some(user) => fchown(opened, Some(user.uid.as_raw()), Some(user.gid.as_raw())),
             None => Ok(()),
         }
     }

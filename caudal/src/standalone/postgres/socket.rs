@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,31 +12,36 @@ use nix::unistd::geteuid;
 use tokio::time::sleep;
 
 use super::installed::Owner;
+use crate::standalone::folders::{POSTGRES_SOCKET, open_folder};
 
 /// Where the socket for the database in `data` is: in the data folder, which stays for as long as the database does.
 /// A runtime folder does not, because logind removes a user's at the last log-out, and serves only where the data folder
 /// cannot.
 pub fn folder(data: &Path, owner: &Owner) -> PathBuf {
-    let own = data.join(NAME);
+    let own = data.join(POSTGRES_SOCKET);
     if fits(&own) && owner.barred_from(data).is_none() { own } else { runtime_folder(data) }
 }
 
 /// A folder that only PostgreSQL's user can enter. One that is somebody else's, or a link, is refused: in a shared
 /// temporary folder it could have been put there for us.
 pub fn make_folder(path: &Path, owner: &Owner) -> io::Result<()> {
-    match fs::DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => return owner.give(path),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(error),
+    let made = match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+        made => made.map(|()| true)?,
+    };
+    let folder = open_folder(path)?;
+    let found = folder.metadata()?;
+    // Somebody may have put another folder in the place of the one that was made.
+    if made && found.uid() == geteuid().as_raw() {
+        return owner.give(&folder);
     }
-    let found = fs::symlink_metadata(path)?;
-    if !found.is_dir() || !owner.owns(&found) {
-        return Err(io::Error::other("something of another user's is there"));
+    if !owner.owns(&found) {
+        return Err(io::Error::other("a folder of another user's is there"));
     }
     if found.permissions().mode() & 0o777 == 0o700 {
         return Ok(());
     }
-    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+    folder.set_permissions(fs::Permissions::from_mode(0o700))
 }
 
 /// Whether somebody removed the socket, which PostgreSQL itself does not notice. What cannot be looked at may be there.
@@ -85,7 +90,6 @@ fn runtime_folder(data: &Path) -> PathBuf {
     runtime.join(format!("caudal-{}-{:08x}", geteuid(), hasher.finish() & 0xffff_ffff))
 }
 
-const NAME: &str = "postgres.socket";
 /// With the port that clients look for unless they are told another.
 const FILE: &str = ".s.PGSQL.5432";
 /// Bytes of a unix socket's path (`sun_path` without its end).
@@ -100,9 +104,9 @@ mod tests {
     #[test]
     fn the_socket_is_in_the_data_folder_unless_its_path_is_too_long_or_not_plain() {
         let owner = Owner::find().unwrap();
-        let longest = format!("/{}", "d".repeat(LONGEST_PATH - NAME.len() - FILE.len() - 3));
+        let longest = format!("/{}", "d".repeat(LONGEST_PATH - POSTGRES_SOCKET.len() - FILE.len() - 3));
         for data in ["/caudal", "/srv/J\u{fc}rgens streams", longest.as_str()] {
-            assert_eq!(folder(Path::new(data), &owner), Path::new(data).join(NAME));
+            assert_eq!(folder(Path::new(data), &owner), Path::new(data).join(POSTGRES_SOCKET));
         }
         let too_long = format!("{longest}d");
         for data in [too_long.as_str(), "/srv/a,b", "/srv/a\"b", "/srv/a\nb"] {

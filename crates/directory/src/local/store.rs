@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,6 +10,8 @@ use caudal_livestream::StreamId;
 use caudal_livestream::lifecycle::Lifecycle;
 use caudal_livestream::record::Spec;
 use serde::{Deserialize, Serialize};
+
+use super::StartError;
 
 /// What is kept of a stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,18 +45,20 @@ pub(super) struct Store {
 
 impl Store {
     pub(super) fn open(folder: &Path) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
+        fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)?;
         Ok(Self { folder: folder.into() })
     }
 
-    /// Everything that can be read; what cannot is put aside and reported, and keeps no other stream from being read.
+    /// All streams. What holds no state of its stream is put aside and reported, and keeps no other stream from being read.
     ///
     /// # Errors
-    /// When the folder itself cannot be read.
-    pub(super) fn load(&self) -> io::Result<Vec<(StreamId, Stored)>> {
+    /// When the folder or a state cannot be read now. A stream that is left out is taken to be lost: the api closes its
+    /// broadcast, and its media goes.
+    pub(super) fn load(&self) -> Result<Vec<(StreamId, Stored)>, StartError> {
+        let in_folder = |source| StartError::Folder { path: self.folder.to_path_buf(), source };
         let mut streams = Vec::new();
-        for entry in fs::read_dir(&self.folder)? {
-            let path = entry?.path();
+        for entry in fs::read_dir(&self.folder).map_err(in_folder)? {
+            let path = entry.map_err(in_folder)?.path();
             let Some(stream) =
                 path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok())
             else {
@@ -73,7 +78,8 @@ impl Store {
             }
             match read(&path, stream) {
                 Ok(stored) => streams.push((stream, stored)),
-                Err(reason) => match put_aside(&path) {
+                Err(Unread::Inaccessible(source)) => return Err(StartError::State { path, source }),
+                Err(Unread::Wrong(reason)) => match put_aside(&path) {
                     Ok(aside) => {
                         tracing::error!(file = %path.display(), reason, aside = %aside.display(), "cannot read a stream; put aside");
                     }
@@ -100,7 +106,7 @@ impl Store {
                 // The folder was removed. That of all data is not made with it: a disk may not be mounted.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     // Fails if another stream was quicker; if not, the next line fails too, and says why.
-                    let _ = fs::create_dir(folder);
+                    let _ = fs::DirBuilder::new().mode(FOLDER_MODE).create(folder);
                     File::create(&new)?
                 }
                 created => created?,
@@ -143,21 +149,31 @@ impl Store {
     }
 }
 
-/// What is stored of a stream, or why it cannot be used.
-fn read(path: &Path, stream: StreamId) -> Result<Stored, String> {
-    let contents = || -> io::Result<Vec<u8>> {
-        // Opening a pipe would wait for its writer.
-        if !fs::metadata(path)?.is_file() {
-            return Err(io::Error::other("it is not a file"));
-        }
-        fs::read(path)
-    };
-    let contents = contents().map_err(|error| error.to_string())?;
-    let stored: Stored = serde_json::from_slice(&contents).map_err(|error| error.to_string())?;
-    if stored.is_of(stream) { Ok(stored) } else { Err("it is another stream's".to_owned()) }
+/// Why a file gave no state.
+enum Unread {
+    /// It holds no state of its stream, and never will.
+    Wrong(String),
+    /// The system does not let it be read. That may pass, or be mended: rights, a failing disk, too many open files.
+    Inaccessible(io::Error),
 }
 
-/// Renames what cannot be read, and returns its new name.
+fn read(path: &Path, stream: StreamId) -> Result<Stored, Unread> {
+    let wrong = |reason: &str| Unread::Wrong(reason.to_owned());
+    let found = fs::metadata(path).map_err(|error| match error.kind() {
+        // The folder lists the file, so it is a link.
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => wrong("it is a link that leads nowhere"),
+        _ => Unread::Inaccessible(error),
+    })?;
+    // Opening a pipe would wait for its writer.
+    if !found.is_file() {
+        return Err(wrong("it is not a file"));
+    }
+    let contents = fs::read(path).map_err(Unread::Inaccessible)?;
+    let stored: Stored = serde_json::from_slice(&contents).map_err(|error| wrong(&error.to_string()))?;
+    if stored.is_of(stream) { Ok(stored) } else { Err(wrong("it is another stream's")) }
+}
+
+/// Renames what is no state, and returns its new name.
 fn put_aside(path: &Path) -> io::Result<PathBuf> {
     let aside = unused(path)?;
     fs::rename(path, &aside)?;
@@ -176,4 +192,55 @@ fn unused(path: &Path) -> io::Result<PathBuf> {
         }
     }
     Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// For this process's user alone, whatever the umask is.
+const FOLDER_MODE: u32 = 0o700;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let parent = tempfile::tempdir().unwrap();
+        let store = Store::open(&parent.path().join("streams")).unwrap();
+        (parent, store)
+    }
+
+    #[test]
+    fn a_state_that_cannot_be_read_now_stops_the_start_and_keeps_its_name() {
+        let (_parent, store) = store();
+        let path = store.path(StreamId::generate());
+        // A file whose first bytes nobody can read, not even root: nothing is mapped at address 0.
+        symlink("/proc/self/mem", &path).unwrap();
+        let error = store.load().unwrap_err();
+        assert!(matches!(&error, StartError::State { path: named, .. } if *named == path), "{error}");
+        assert!(fs::symlink_metadata(&path).is_ok(), "left as it is");
+    }
+
+    #[test]
+    fn what_can_never_be_read_as_a_state_is_put_aside_and_the_start_goes_on() {
+        let never: [(&str, fn(&Path)); 4] = [
+            ("a folder", |path| fs::create_dir(path).unwrap()),
+            ("a link to nowhere", |path| symlink("/nowhere/at/all", path).unwrap()),
+            ("a link through a file", |path| symlink("/dev/null/below", path).unwrap()),
+            ("half a state", |path| fs::write(path, "{").unwrap()),
+        ];
+        for (what, make) in never {
+            let (_parent, store) = store();
+            let path = store.path(StreamId::generate());
+            make(&path);
+            assert!(store.load().unwrap().is_empty(), "{what}");
+            assert!(fs::symlink_metadata(path.with_extension("broken")).is_ok(), "{what}");
+        }
+    }
+
+    #[test]
+    fn the_folder_is_made_for_this_user_alone() {
+        let (parent, _store) = store();
+        let mode = fs::metadata(parent.path().join("streams")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
 }

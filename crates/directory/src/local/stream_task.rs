@@ -29,6 +29,7 @@ pub(super) enum Command {
     Reconnect(Ingest, oneshot::Sender<Result<Arc<LiveStream>, ReconnectError>>),
     RelayFailed(Epoch),
     Media(SessionId, MediaInfo),
+    MediaRefused(SessionId, String),
     End(EndReason, oneshot::Sender<()>),
     DropPublisher(String, oneshot::Sender<()>),
     RevokeKey(oneshot::Sender<()>),
@@ -148,6 +149,13 @@ impl StreamTask {
                         Some(hints) => self.handle(Input::Measured(hints)).await,
                         None => self.publish(),
                     }
+                }
+            }
+            Command::MediaRefused(session, words) => {
+                let ingest = self.stored.spec.as_ref().map(|spec| &spec.ingest);
+                if let Some(ingest) = ingest.filter(|ingest| ingest.session == session) {
+                    let generation = ingest.generation;
+                    self.handle(Input::MediaRefused(generation, words)).await;
                 }
             }
             Command::End(reason, reply) => {

@@ -269,6 +269,23 @@ async fn what_a_router_measures_is_shown_while_it_is_of_the_current_publisher() 
 }
 
 #[tokio::test]
+async fn a_publisher_that_a_router_turned_away_for_its_media_ends_its_broadcast() {
+    let stage = Stage::new().await;
+    let (stream, worker) = stage.live().await;
+    assert_eq!(stage.api.next().await, format!("published {stream}"));
+    let session = stage.directory.get(stream).unwrap().spec.ingest.session;
+    stage.directory.media_refused(stream, SessionId::generate(), "somebody else".to_owned()).await;
+    stage.directory.media_refused(stream, session, "av01 is not supported".to_owned()).await;
+    worker.until_told(AssignmentMode::Finish).await;
+    worker.end_feed();
+    let over = stage.until(stream, |s| s.status.phase == Phase::Failed).await;
+    let reason = over.status.reason.as_deref();
+    assert_eq!(reason, Some("what was sent cannot be played: av01 is not supported"));
+    assert_eq!(stage.api.next().await, format!("done {stream} published=true nothing_playable"));
+    stage.directory.close().await;
+}
+
+#[tokio::test]
 async fn a_stream_is_opened_once_and_only_while_there_is_room() {
     let stage = Stage::new().await;
     let first = spec();

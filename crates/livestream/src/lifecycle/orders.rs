@@ -110,7 +110,7 @@ impl Lifecycle {
     /// Where it stands.
     pub fn phase(&self) -> Phase {
         match self.stage {
-            Stage::Over { reason: EndReason::StartTimeout | EndReason::WorkersLost, .. } => Phase::Failed,
+            Stage::Over { reason, .. } if reason.is_failure() => Phase::Failed,
             Stage::Over { .. } => Phase::Ended,
             Stage::Closing { .. } => Phase::Ending,
             Stage::Open if self.started_at.is_some() => match self.publisher {
@@ -163,8 +163,16 @@ impl Lifecycle {
             media,
             started_at: self.started_at,
             ended_at,
-            reason: self.end_reason().map(|reason| reason.to_string()).or(waits_for.map(str::to_owned)),
+            end_reason: self.end_reason(),
+            reason: self
+                .end_reason()
+                .map(|reason| reason.in_words(self.end_detail()))
+                .or(waits_for.map(str::to_owned)),
         }
+    }
+
+    fn end_detail(&self) -> Option<&str> {
+        self.unplayable.as_deref().filter(|_| self.end_reason() == Some(EndReason::NothingPlayable))
     }
 
     fn report(&self) -> Option<ReportOrder> {
@@ -181,6 +189,7 @@ impl Lifecycle {
                     started_at: self.started_at,
                     ended_at,
                     reason,
+                    detail: self.end_detail().map(str::to_owned),
                     hints: self.hints,
                 }))
             }

@@ -21,6 +21,10 @@ enum Act {
         explicit: bool,
     },
     PublisherChosen,
+    /// Nothing of the publisher's can be played, by the worker's word or the router's.
+    Unplayable {
+        by_worker: bool,
+    },
     Announce {
         whole: bool,
     },
@@ -51,6 +55,7 @@ fn act() -> impl Strategy<Value = Act> {
         4 => Just(Act::PublisherUp),
         2 => any::<bool>().prop_map(|explicit| Act::PublisherGone { explicit }),
         1 => Just(Act::PublisherChosen),
+        1 => any::<bool>().prop_map(|by_worker| Act::Unplayable { by_worker }),
         4 => any::<bool>().prop_map(|whole| Act::Announce { whole }),
         2 => (0..3_u32, any::<bool>()).prop_map(|(age, restarted)| Act::LoseWorker { age, restarted }),
         1 => Just(Act::RelayFailed),
@@ -133,6 +138,7 @@ impl World {
             }
             Act::PublisherUp => self.publisher(true, false),
             Act::PublisherGone { explicit } => self.publisher(false, *explicit),
+            Act::Unplayable { by_worker } => self.unplayable(*by_worker),
             Act::PublisherChosen => {
                 self.generation = self.generation.next();
                 self.say(Input::PublisherChosen(self.generation));
@@ -181,7 +187,17 @@ impl World {
             up,
             explicit,
             silent_ms: None,
+            unplayable: None,
         };
+        self.say(Input::Publisher(self.machine.epoch(), state));
+    }
+
+    fn unplayable(&mut self, by_worker: bool) {
+        let (generation, words) = (self.generation, "no keyframe came".to_owned());
+        if !by_worker {
+            return self.say(Input::MediaRefused(generation, words));
+        }
+        let state = InputState { generation, up: true, unplayable: Some(words), ..InputState::default() };
         self.say(Input::Publisher(self.machine.epoch(), state));
     }
 

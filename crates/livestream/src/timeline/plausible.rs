@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use super::captions::MAX_CHANNELS;
 use super::{Segment, SegmentPhase, Timeline, Track};
 use crate::{MediaDuration, RenditionName};
 
@@ -28,6 +29,8 @@ impl Timeline {
         within("the number of renditions", self.tracks.len() <= MAX_TRACKS)?;
         within("the target duration", (1..=MAX_TARGET_SECS).contains(&self.target_duration))?;
         within("the hold-back", self.part_hold_back <= LONGEST)?;
+        within("the number of caption channels", self.captions.len() <= MAX_CHANNELS)?;
+        within("the order of caption channels", self.captions.is_sorted_by(|a, b| a < b))?;
         within("the first number", self.first_msn.0 <= HIGHEST_NUMBER)?;
         for (index, track) in self.tracks.iter().enumerate() {
             if self.tracks.iter().take(index).any(|other| other.name == track.name) {

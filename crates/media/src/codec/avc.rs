@@ -5,7 +5,7 @@ mod sps;
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 use self::sps::{Sps, has_chroma_info};
-use super::{ConfigError, VideoConfig, put_unit, take_unit};
+use super::{ConfigError, Scan, VideoConfig, put_unit, take_unit};
 use crate::access_unit::LENGTH_SIZE;
 use crate::flv::VideoCodec;
 use crate::nal::{self, AVC_PPS, AVC_SPS};
@@ -22,6 +22,10 @@ pub(super) fn parse(record: &Bytes) -> Result<VideoConfig, ConfigError> {
         codecs: format!("avc1.{profile:02x}{constraints:02x}{level:02x}"),
         width: sps.width,
         height: sps.height,
+        pixel_aspect: sps.usability.pixel_aspect,
+        scan: sps.scan,
+        fields: (sps.scan == Scan::Interlaced).then_some(sps.fields),
+        colour: sps.usability.colour,
         fps_milli: sps.fps_milli,
         length_size: sets.length_size,
     })

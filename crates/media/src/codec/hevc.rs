@@ -1,10 +1,12 @@
 //! H.265: `HEVCDecoderConfigurationRecord` (ISO/IEC 14496-15 §8.3.3.1).
 
+mod sps;
+
 use std::fmt::Write as _;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
-use super::bits::{BitReader, unescape};
+use self::sps::Sps;
 use super::{ConfigError, VideoConfig, put_unit, take_unit};
 use crate::access_unit::LENGTH_SIZE;
 use crate::flv::VideoCodec;
@@ -33,6 +35,10 @@ pub(super) fn parse(record: &Bytes) -> Result<VideoConfig, ConfigError> {
         codecs,
         width: sps.width,
         height: sps.height,
+        pixel_aspect: sps.usability.pixel_aspect,
+        scan: sps.scan,
+        fields: None,
+        colour: sps.usability.colour,
         fps_milli: None,
         length_size: sets.length_size,
     })
@@ -102,87 +108,6 @@ impl<'a> ParameterSets<'a> {
             }
         }
         Ok(record.freeze())
-    }
-}
-
-/// What the sequence parameter set says.
-struct Sps {
-    width: u32,
-    height: u32,
-    chroma: u32,
-    luma_depth: u32,
-    chroma_depth: u32,
-    /// `sps_max_sub_layers_minus1` and whether they are nested.
-    sub_layers: u32,
-    nested: bool,
-    /// `general_profile_space` to `general_level_idc`.
-    general: [u8; 12],
-}
-
-impl Sps {
-    /// H.265 §7.3.2.2.1, as far as the bit depths.
-    fn parse(unit: &[u8]) -> Option<Self> {
-        let payload = unescape(unit.get(2..)?);
-        let mut bits = BitReader::new(&payload);
-        bits.skip(4)?;
-        let (sub_layers, nested) = (bits.bits(3)?, bits.bit()?);
-        let general = *payload.get(1..)?.first_chunk::<12>()?;
-        bits.skip(96)?;
-        let mut present = Vec::new();
-        for _ in 0..sub_layers {
-            present.push((bits.bit()?, bits.bit()?));
-        }
-        if sub_layers > 0 {
-            for _ in sub_layers..8 {
-                bits.skip(2)?;
-            }
-        }
-        for (profile, level) in present {
-            bits.skip(if profile { 88 } else { 0 } + if level { 8 } else { 0 })?;
-        }
-        bits.ue()?;
-        let chroma = bits.ue()?;
-        if chroma == 3 {
-            bits.skip(1)?;
-        }
-        let (mut width, mut height) = (bits.ue()?, bits.ue()?);
-        if bits.bit()? {
-            let (across, down) = match chroma {
-                1 => (2, 2),
-                2 => (2, 1),
-                _ => (1, 1),
-            };
-            let (left, right, top, bottom) = (bits.ue()?, bits.ue()?, bits.ue()?, bits.ue()?);
-            let cut = |whole: u32, a: u32, b: u32, unit: u32| {
-                whole.checked_sub(a.checked_add(b)?.checked_mul(unit)?)
-            };
-            (width, height) = (cut(width, left, right, across)?, cut(height, top, bottom, down)?);
-        }
-        // Only a record that has to be made of annex B needs them.
-        let luma_depth = bits.ue().unwrap_or(0);
-        let chroma_depth = bits.ue().unwrap_or(0);
-        Some(Self { width, height, chroma, luma_depth, chroma_depth, sub_layers, nested, general })
-    }
-
-    /// A record's head, where the publisher sends annex B instead of one.
-    fn head(&self) -> [u8; HEAD] {
-        let low = |value: u32, mask: u32| u8::try_from(value & mask).unwrap_or(0);
-        let mut head = [0; HEAD];
-        let layers = low(self.sub_layers + 1, 7) << 3 | u8::from(self.nested) << 2 | 3;
-        let behind = [
-            0xF0,
-            0,
-            0xFC,
-            0xFC | low(self.chroma, 3),
-            0xF8 | low(self.luma_depth, 7),
-            0xF8 | low(self.chroma_depth, 7),
-            0,
-            0,
-            layers,
-        ];
-        let bytes = std::iter::once(1).chain(self.general).chain(behind);
-        head.iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
-        head
     }
 }
 

@@ -58,11 +58,13 @@ impl CutPlan {
     pub(super) fn reach_floor(&mut self, floor: PlanFloor, decode: i64) {
         let end = if (decode - floor.end).abs() <= self.grid.frame { decode } else { floor.end };
         let edge = self.edge().unwrap_or(end);
-        if self.is_open() {
-            if self.segments.back().is_some_and(|open| open.gap) {
-                self.close_gap(end.max(edge));
-            } else {
-                self.close_segment(end);
+        if let Some(open) = self.segments.back().filter(|open| open.end.is_none()) {
+            let (gap, is_behind, start) = (open.gap, open.msn > floor.msn, open.start);
+            match gap {
+                // Sound came first: this picture belongs into the segment that it opened.
+                true if is_behind => {}
+                true => self.close_gap(end.max(edge).max(start + SHORTEST_GAP)),
+                false => self.close_segment(end),
             }
         } else if self.next_msn <= floor.msn && end > edge && !self.segments.is_empty() {
             self.insert_gaps(edge, end);
@@ -80,3 +82,36 @@ impl CutPlan {
 const HALF_AUDIO_FRAME: i64 = 12_000;
 /// A playlist's durations are whole milliseconds at least.
 const SHORTEST_GAP: i64 = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use caudal_livestream::admission::LatencyMode;
+
+    use super::super::FrameTiming;
+    use super::*;
+
+    #[test]
+    fn the_first_picture_behind_the_floor_fills_the_gap_that_sound_has_opened() {
+        let end = 16_000_000;
+        let last = PlannedSegment {
+            msn: Msn(9),
+            start: 14_000_000,
+            end: Some(end),
+            discontinuity: 0,
+            independent: true,
+            gap: false,
+            parts: vec![end],
+            shift: 0,
+            rebuilt: Some(Epoch(1)),
+            open_part_has_frames: false,
+        };
+        let floor = PlanFloor { msn: Msn(9), end, epoch: Epoch(1) };
+        let grid = Grid::video(40_000, 40_000, LatencyMode::Low, None);
+        let mut plan = CutPlan::behind(grid, vec![last], Msn(10), 0, floor);
+        plan.silence(end, end + grid.part_target + grid.step);
+        plan.advance(FrameTiming { decode: end, presentation: end, keyframe: true });
+        let first = plan.segment(Msn(10)).expect("opened");
+        assert!(!first.gap && first.end.is_none(), "{first:?}");
+        assert_eq!(plan.next_msn(), Msn(11));
+    }
+}

@@ -1,7 +1,9 @@
 use bytes::Bytes;
 use thiserror::Error;
 
+use super::colour_info::colour_info;
 use super::multitrack::first_track;
+use crate::codec::Colour;
 use crate::nal;
 
 /// What a VIDEODATA body holds (legacy FLV, and Enhanced RTMP v2 with a `FourCC`).
@@ -25,7 +27,9 @@ pub enum VideoTag {
         /// The access unit.
         data: Bytes,
     },
-    /// End of sequence, a command, metadata: nothing to show.
+    /// What the samples of this track mean, where its parameter sets do not say it.
+    Colour(Colour),
+    /// End of sequence, a command, other metadata: nothing to show.
     Nothing,
 }
 
@@ -152,6 +156,7 @@ impl VideoTag {
                 Self::frame(codec, first, si24(a, b, c), payload.slice(3..))
             }
             3 => Self::frame(codec, first, 0, payload),
+            PACKET_METADATA => colour_info(&payload).map_or(Self::Nothing, Self::Colour),
             _ => Self::Nothing,
         })
     }

@@ -60,8 +60,9 @@ impl Pace {
 /// The router's replay of two GOPs and two target durations comes at once, and is no more than that for GOPs of up to
 /// six seconds.
 const MAX_LEAD_MS: i64 = 20_000;
-/// A fiftieth: no clock drifts as much, and a burst is over long before it counts.
-const DRIFT: i64 = 50;
+/// A five-hundredth: twice what an encoder gathers that stamps 30 frames a second on 29.97. A publisher that is faster
+/// than that by a little would lead by hours within days.
+const DRIFT: i64 = 500;
 
 #[cfg(test)]
 mod tests {
@@ -76,6 +77,22 @@ mod tests {
         assert_eq!(pace.judge(11_000, UnixMillis(9_000)), Verdict::StillTooFast);
         assert_eq!(pace.judge(9_000, UnixMillis(11_000)), Verdict::CaughtUp);
         assert_eq!(pace.judge(9_000, UnixMillis(11_000)), Verdict::Fine);
+    }
+
+    #[test]
+    fn a_publisher_that_is_a_hundredth_too_fast_leads_by_minutes_after_a_day_and_not_by_a_quarter_of_an_hour()
+    {
+        let mut pace = Pace::new(0, UnixMillis(0));
+        let (mut lead, mut longest) = (0, 0);
+        for second in 0..86_400_i64 {
+            lead = match pace.judge(lead + 10, UnixMillis(second * 1000)) {
+                Verdict::Fine => lead + 10,
+                Verdict::CaughtUp => lead,
+                Verdict::TooFast | Verdict::StillTooFast => lead - 1000,
+            };
+            longest = longest.max(lead);
+        }
+        assert!(longest <= 200_000, "{longest}");
     }
 
     #[test]

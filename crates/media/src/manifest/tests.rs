@@ -122,3 +122,31 @@ fn frame_rates_are_written_as_broadcasting_does() {
         assert_eq!(FrameRate(milli).to_string(), text);
     }
 }
+
+#[test]
+fn captions_and_ranges_of_pictures_are_described() {
+    let mut broadcast = Broadcast::new(&["source", "480p", "audio"]).with(2, 0);
+    assert!(!dash(&broadcast.timeline, Reach::Finished).contains("Accessibility"));
+    broadcast.timeline.captions = ["CC1", "CC3", "SERVICE1"].map(|name| name.parse().unwrap()).into();
+    if let TrackMedia::Video { range, .. } = &mut broadcast.timeline.tracks[0].media {
+        *range = VideoRange::Hlg;
+    }
+    let mpd = parsed(&broadcast.timeline, Reach::Finished);
+    let [video, audio] = &mpd.periods[0].adaptations[..] else { panic!("two sets") };
+    let described: Vec<_> =
+        video.Accessibility.iter().map(|of| (of.schemeIdUri.as_str(), of.value.as_deref())).collect();
+    assert_eq!(
+        described,
+        [
+            ("urn:scte:dash:cc:cea-608:2015", Some("CC1=und;CC3=und")),
+            ("urn:scte:dash:cc:cea-708:2015", Some("1=lang:und")),
+        ]
+    );
+    assert!(audio.Accessibility.is_empty());
+    let ranges: Vec<_> = video
+        .representations
+        .iter()
+        .map(|of| of.supplemental_property.first().and_then(|property| property.value.as_deref()))
+        .collect();
+    assert_eq!(ranges, [Some("18"), None]);
+}

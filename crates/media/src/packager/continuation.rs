@@ -9,6 +9,7 @@ use caudal_livestream::{
 
 use super::Resume;
 use crate::cut_plan::{PlanFloor, PlannedSegment};
+use crate::lead_in;
 
 /// Where a timeline is continued.
 #[derive(Clone, Copy, Debug)]
@@ -139,7 +140,7 @@ impl Rebuild {
         let mut tracks = Vec::new();
         for track in &mut timeline.tracks {
             if track.withdrawn {
-                // Whatever comes of it again begins anew.
+                // If the rung returns, it starts with new segments.
                 track.segments.clear();
             } else {
                 give_up(track, from, &lead, epoch)?;
@@ -286,6 +287,7 @@ fn become_gap(segment: &mut Segment) {
     segment.parts.clear();
     segment.size = 0;
     segment.independent = false;
+    segment.lead_in = false;
 }
 
 fn gap(
@@ -307,12 +309,13 @@ fn gap(
         phase: SegmentPhase::Finished,
         gap: true,
         independent: false,
+        lead_in: false,
         size: 0,
         parts: Vec::new(),
     }
 }
 
-/// Seven preroll gaps stand before it, so that players find finished segments.
-pub(super) const FIRST_MSN: Msn = Msn(7);
+/// The lead-in's segments stand before it.
+pub(super) const FIRST_MSN: Msn = Msn(lead_in::SEGMENTS);
 /// Segments of a timeline that is taken up.
 const MAX_WINDOW: u64 = 256;

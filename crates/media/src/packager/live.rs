@@ -4,7 +4,6 @@ mod audio;
 mod late_video;
 
 use bytes::Bytes;
-use caudal_livestream::timeline::TrackMedia;
 use caudal_livestream::{MediaDuration, MediaTime, RenditionName, UnixMillis};
 
 use super::rung::Rung;
@@ -33,6 +32,8 @@ pub(super) struct Live {
     audio_at_picture: i64,
     last_picture: UnixMillis,
     lost: Option<UnixMillis>,
+    /// Something of the publisher's was packaged since this was last asked.
+    fruit: bool,
     /// The header of video in a stream that began without; it joins with its first keyframe.
     late_video: Option<(VideoConfig, Bytes)>,
 }
@@ -81,12 +82,18 @@ impl Live {
             audio_at_picture: i64::MAX,
             last_picture: now,
             lost: None,
+            fruit: false,
             late_video: None,
         }
     }
 
     pub(super) fn connected(&mut self) {
         self.lost = None;
+    }
+
+    /// Whether something of the publisher's was packaged since the last call.
+    pub(super) fn take_fruit(&mut self) -> bool {
+        std::mem::take(&mut self.fruit)
     }
 
     /// What comes next does not follow the last picture.
@@ -120,14 +127,17 @@ impl Live {
                 timestamp_ms: at / 1000,
                 body: source.header.clone(),
                 keyframe: false,
-                sequence_header: true,
+                sequence_header: Some(source.config.format()),
             });
         }
     }
 
     pub(super) fn video_header(&mut self, config: VideoConfig, header: Bytes) {
         match &mut self.source {
-            Some(source) => source.next = (source.config.record != config.record).then_some((config, header)),
+            Some(source) => {
+                let known = (&source.config.record, source.config.colour);
+                source.next = (known != (&config.record, config.colour)).then_some((config, header));
+            }
             None => self.late_video = Some((config, header)),
         }
     }
@@ -183,6 +193,7 @@ impl Live {
             source.behind = None;
         }
         source.last = Some(picture.decode);
+        self.fruit = true;
         let for_encoder = encode(&picture);
         let decode_ms = u64::try_from(picture.decode / 1000).unwrap_or(0);
         let idr = picture.keyframe && nal::is_idr(source.config.codec, &picture.data, LENGTH_SIZE);
@@ -329,11 +340,8 @@ impl Live {
         }
         let Some(source) = &mut self.source else { return false };
         source.track.set_init(&init, announcer);
-        if let Some(model) = announcer.track_mut(&source.track.name)
-            && let TrackMedia::Video { width, height, .. } = &mut model.media
-        {
-            model.codecs.clone_from(&config.codecs);
-            (*width, *height) = (config.width, config.height);
+        if let Some(model) = announcer.track_mut(&source.track.name) {
+            config.describe(model);
         }
         source.config = config;
         source.header = header;
@@ -405,7 +413,7 @@ fn encode(picture: &Picture) -> Output {
         timestamp_ms: picture.decode / 1000,
         body: picture.body.clone(),
         keyframe: picture.keyframe,
-        sequence_header: false,
+        sequence_header: None,
     }
 }
 

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use caudal_livestream::Msn;
 use caudal_livestream::feed::Event;
-use caudal_livestream::timeline::{Segment, SegmentPhase, TrackMedia};
+use caudal_livestream::timeline::{Segment, SegmentPhase};
 
 use crate::announcer::Announcer;
 use crate::cmaf::video_init;
@@ -90,6 +90,8 @@ impl Rung {
         announcer: &mut Announcer,
     ) -> bool {
         let half = plan.frame() / 2;
+        // Its encoder may have taken longer to start than the plan remembers.
+        from = from.max(plan.first_msn().unwrap_or(from));
         while let Some(segment) = plan.segment(from)
             && segment.start + segment.shift + half < presentation
         {
@@ -151,7 +153,7 @@ impl Rung {
         }
         match VideoTag::parse(body) {
             Err(error) => announcer.report(MediaReport::Malformed { reason: error.to_string() }),
-            Ok(VideoTag::Nothing) => {}
+            Ok(VideoTag::Colour(_) | VideoTag::Nothing) => {}
             Ok(VideoTag::SequenceHeader { codec, record }) => match VideoConfig::parse(codec, &record) {
                 Ok(config) => self.header(config, announcer),
                 Err(error) => announcer.report(MediaReport::Malformed { reason: error.to_string() }),
@@ -179,16 +181,7 @@ impl Rung {
         };
         self.track.set_init(&init, announcer);
         // The master playlist was written before the encoder said what it makes.
-        let mut differs = false;
-        if let Some(model) = announcer.track_mut(&self.track.name)
-            && let TrackMedia::Video { width, height, .. } = &mut model.media
-            && (model.codecs != config.codecs || (*width, *height) != (config.width, config.height))
-        {
-            model.codecs.clone_from(&config.codecs);
-            (*width, *height) = (config.width, config.height);
-            differs = true;
-        }
-        if differs {
+        if announcer.track_mut(&self.track.name).is_some_and(|model| config.describe(model)) {
             announcer.snapshot();
         }
         self.config = Some(config);

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use caudal_livestream::UnixMillis;
 
+use super::fruitless::Got;
 use super::{Packager, Stage};
 use crate::codec::aac::AacConfig;
 use crate::codec::adts::AdtsFrame;
@@ -39,9 +40,11 @@ impl Packager {
             Err(error) => {
                 // Its frames are of no known configuration: silence takes their place.
                 self.sound = Sound::Unknown;
+                self.fruitless.sound(Got::Refused, Some(error.to_string()));
                 return self.malformed(error.to_string());
             }
         };
+        self.fruitless.sound(Got::Header, None);
         self.take_audio(config, now);
     }
 
@@ -89,9 +92,12 @@ impl Packager {
             self.take_audio(config, now);
         }
         match self.sound {
-            Sound::Unknown => return self.malformed("audio without a usable configuration".to_owned()),
+            Sound::Unknown => {
+                self.fruitless.sound(Got::Headless, None);
+                return self.malformed("audio without a usable configuration".to_owned());
+            }
             Sound::Waiting(..) => return,
-            Sound::Header | Sound::Adts(_) => {}
+            Sound::Header | Sound::Adts(_) => self.fruitless.sound(Got::Frames, None),
         }
         let Some(at) = self.place(Input::Audio, rtmp_ms, now) else { return };
         match &mut self.stage {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use caudal_livestream::timeline::{Timeline, Track as TrackModel, TrackMedia};
+use caudal_livestream::timeline::{CaptionChannel, Timeline, Track as TrackModel, TrackMedia, VideoRange};
 use caudal_livestream::{InitHash, MediaDuration, RenditionName, UnixMillis};
 
 use super::continuation::{FIRST_MSN, Position, Reach, Rebuild, taken_up};
@@ -12,6 +12,7 @@ use super::rung::Rung;
 use super::{PackagerConfig, Picture, SourceMetadata};
 use crate::announcer::Announcer;
 use crate::audio_input::AudioInput;
+use crate::captions::merge;
 use crate::cmaf::{InitSegment, audio_init, video_init};
 use crate::codec::aac::AacConfig;
 use crate::codec::avc::expected_high_codecs;
@@ -26,6 +27,8 @@ use crate::track::{Track, TrackKind, ticks};
 pub(super) struct Start {
     pub(super) metadata: Option<SourceMetadata>,
     pub(super) audio: Option<AacConfig>,
+    /// Channels that have been found.
+    pub(super) captions: Vec<CaptionChannel>,
     video: Option<(VideoConfig, Bytes)>,
     tags: VecDeque<Tag>,
     bytes: usize,
@@ -215,10 +218,16 @@ impl Start {
         let input = AudioInput::new(sound.clone(), audio.is_none());
         let (stride, audio_target) =
             if self.video.is_some() { audio_stride(&grid, input.frame()) } else { (1, grid.part_target) };
-        let timeline = resumed.filter(|timeline| !timeline.tracks.is_empty()).unwrap_or_else(|| Timeline {
-            first_msn: position.msn,
-            ..self.timeline(config, &grid, ready.frame, &sound, audio_target)
-        });
+        let mut timeline =
+            resumed.filter(|timeline| !timeline.tracks.is_empty()).unwrap_or_else(|| Timeline {
+                first_msn: position.msn,
+                ..self.timeline(config, &grid, ready.frame, &sound, audio_target)
+            });
+        if let (Some((video, _)), Some(_)) = (&self.video, &picture_init)
+            && let Some(model) = timeline.tracks.iter_mut().find(|track| track.name == source_name)
+        {
+            video.describe(model);
+        }
         // The frozen track set says which rungs there are.
         let track = |name: &RenditionName, kind| {
             let target = timeline.track(name).map_or(MediaDuration::from_secs(1), |track| track.part_target);
@@ -262,6 +271,9 @@ impl Start {
             last.is_some_and(|last| last != *hash)
         });
         let continues = position.end > 0;
+        let earlier = config.resume.as_ref().map_or(&[][..], |resume| &resume.timeline.captions);
+        merge(&mut timeline.captions, earlier);
+        merge(&mut timeline.captions, &self.captions);
         announcer.timeline = Some(timeline);
         announcer.snapshot();
         let own_start = rebuild.as_ref().and_then(|rebuild| rebuild.track(&audio_name)?.own_start);
@@ -335,9 +347,10 @@ impl Start {
         let mut tracks = Vec::new();
         if let Some((video, _)) = &self.video {
             let frame_rate_milli = u32::try_from(1_000_000_000 / frame.max(1)).unwrap_or(30_000);
-            let media = |width, height| TrackMedia::Video { width, height, frame_rate_milli };
+            let format = video.format();
+            let media = |width, height, range| TrackMedia::Video { width, height, frame_rate_milli, range };
             if let Ok(source) = name(SOURCE) {
-                let media = media(video.width, video.height);
+                let media = media(video.width, video.height, format.range);
                 tracks.push(track(
                     source,
                     media,
@@ -350,17 +363,19 @@ impl Start {
                 .ladder
                 .iter()
                 .filter(|rung| {
-                    rung.height < video.height && rung.name.as_str() != SOURCE && rung.name.as_str() != AUDIO
+                    rung.height < format.short_side()
+                        && rung.name.as_str() != SOURCE
+                        && rung.name.as_str() != AUDIO
                 })
                 .collect();
             rungs.sort_by_key(|rung| std::cmp::Reverse(rung.height));
             rungs.dedup_by(|a, b| a.name == b.name);
             for rung in rungs.into_iter().take(MAX_RUNGS) {
-                let (width, height) = rung_size(video, rung.height);
+                let (width, height) = format.scaled_to(rung.height);
                 let codecs = expected_high_codecs(width, height, frame_rate_milli);
                 tracks.push(track(
                     rung.name.clone(),
-                    media(width, height),
+                    media(width, height, VideoRange::Sdr),
                     codecs,
                     rung.bitrate,
                     grid.part_target,
@@ -379,6 +394,7 @@ impl Start {
             part_hold_back: MediaDuration(longest * 3),
             first_msn: FIRST_MSN,
             tracks,
+            captions: Vec::new(),
             ended: false,
         }
     }
@@ -403,12 +419,6 @@ fn frozen_grid(grid: Grid, timeline: &Timeline) -> Grid {
     let micros = |duration: MediaDuration| i64::try_from(duration.0).unwrap_or(i64::MAX);
     let lead = timeline.tracks.first().map_or(grid.part_target, |track| micros(track.part_target));
     grid.frozen(lead, i64::from(timeline.target_duration) * 1_000_000)
-}
-
-fn rung_size(video: &VideoConfig, height: u32) -> (u32, u32) {
-    let width = u64::from(video.width) * u64::from(height) / u64::from(video.height.max(1));
-    // As ffmpeg's scale=-2:height rounds: to the nearest even number.
-    (u32::try_from(width.div_ceil(2) * 2).unwrap_or(video.width), height)
 }
 
 fn name(text: &str) -> Result<RenditionName, ConfigError> {

@@ -31,11 +31,11 @@ pub fn media(timeline: &Timeline, track: &Track, delivery: Delivery) -> String {
     }
 
     let mut heads = SegmentHeads::default();
-    let gaps = preroll.as_ref().map_or(0, Preroll::count);
+    let before = preroll.as_ref().map_or(0, Preroll::count);
     if let Some(preroll) = &preroll {
         preroll.write(&mut text, &mut heads, skipped);
     }
-    let skipped_media = usize::try_from(skipped.saturating_sub(gaps)).unwrap_or(usize::MAX);
+    let skipped_media = usize::try_from(skipped.saturating_sub(before)).unwrap_or(usize::MAX);
     let parts_from = parts_from(timeline, &segments);
     for (index, segment) in segments.into_iter().enumerate() {
         if index < skipped_media {
@@ -134,16 +134,16 @@ fn parts_from(timeline: &Timeline, segments: &[&Segment]) -> usize {
     0
 }
 
-/// How many segments, preroll gaps first, lie wholly before the skip boundary.
+/// How many segments, those of the preroll first, lie wholly before the skip boundary.
 fn skippable(timeline: &Timeline, segments: &[&Segment], preroll: Option<&Preroll<'_>>) -> u64 {
     let boundary = can_skip_until(timeline).0;
     let media: u64 = segments.iter().map(|s| s.duration.0).sum();
-    let gaps = preroll.map_or(0, Preroll::count);
-    let gap = preroll.map_or(MediaDuration(0), Preroll::duration).0.checked_div(gaps).unwrap_or(0);
-    let lengths = (0..gaps)
-        .map(|_| gap)
+    let before = preroll.map_or(0, Preroll::count);
+    let each = preroll.map_or(MediaDuration(0), Preroll::duration).0.checked_div(before).unwrap_or(0);
+    let lengths = (0..before)
+        .map(|_| each)
         .chain(segments.iter().filter(|s| s.phase != SegmentPhase::Open).map(|s| s.duration.0));
-    let mut left = media.saturating_add(gap.saturating_mul(gaps));
+    let mut left = media.saturating_add(each.saturating_mul(before));
     let mut count = 0_u64;
     for length in lengths {
         left = left.saturating_sub(length);

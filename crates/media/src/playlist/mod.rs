@@ -43,6 +43,12 @@ pub fn part_file(epoch: Epoch, number: PartNumber) -> String {
     format!("p{epoch}-{number}.m4s")
 }
 
+/// The file of a part of the lead-in's last segment, counted from 0, in its rendition's folder. `epoch` is that of the
+/// first segment with media.
+pub fn lead_in_part_file(epoch: Epoch, index: usize) -> String {
+    format!("l{epoch}-{index}.m4s")
+}
+
 /// The file of a segment, in its rendition's folder.
 pub fn segment_file(msn: Msn, epoch: Epoch) -> String {
     format!("{msn}-{epoch}.m4s")

@@ -1,7 +1,7 @@
 //! A broadcast made up for tests: announces as a worker does, and keeps the timeline that its readers have.
 
 use caudal_livestream::feed::{Event, PartAnnounced, SegmentAnnounced};
-use caudal_livestream::timeline::{Part, Segment, SegmentPhase, Timeline, Track, TrackMedia};
+use caudal_livestream::timeline::{Part, Segment, SegmentPhase, Timeline, Track, TrackMedia, VideoRange};
 use caudal_livestream::{Epoch, MediaDuration, MediaTime, Msn, PartNumber, RenditionName, UnixMillis};
 
 pub(crate) const PART: MediaDuration = MediaDuration::from_millis(200);
@@ -15,6 +15,7 @@ pub(crate) struct Broadcast {
     discontinuity: u64,
     anchor: i64,
     next_part: u64,
+    lead_in: bool,
 }
 
 /// What can happen to a broadcast.
@@ -40,13 +41,20 @@ impl Broadcast {
                 part_hold_back: MediaDuration(633_000),
                 first_msn: Msn(7),
                 tracks,
+                captions: Vec::new(),
                 ended: false,
             },
             position: MediaTime(10_000_000),
             discontinuity: 0,
             anchor: ANCHOR,
             next_part: 0,
+            lead_in: false,
         }
+    }
+
+    /// Its first segment can have a lead-in.
+    pub(crate) fn with_lead_in(self) -> Self {
+        Self { lead_in: true, ..self }
     }
 
     /// Segments of ten parts, then `parts` more.
@@ -178,6 +186,7 @@ impl Broadcast {
             phase: if gap { SegmentPhase::Finished } else { SegmentPhase::Open },
             gap,
             independent: true,
+            lead_in: self.lead_in && !gap && self.next_msn() == self.timeline.first_msn,
             size: 0,
             parts: Vec::new(),
         }
@@ -204,7 +213,7 @@ pub(crate) fn track(name: &str) -> Track {
         media: if audio {
             TrackMedia::Audio { sample_rate: 48_000, channels: 2 }
         } else {
-            TrackMedia::Video { width: 1280, height: 720, frame_rate_milli: 29_970 }
+            TrackMedia::Video { width: 1280, height: 720, frame_rate_milli: 29_970, range: VideoRange::Sdr }
         },
         codecs: if audio { "mp4a.40.2".to_owned() } else { "avc1.64001f".to_owned() },
         peak_bandwidth: if audio { 160_000 } else { 3_000_000 },

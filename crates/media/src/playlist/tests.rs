@@ -8,7 +8,7 @@
 )]
 
 use caudal_livestream::MediaTime;
-use caudal_livestream::timeline::Timeline;
+use caudal_livestream::timeline::{Timeline, TrackMedia, VideoRange};
 use proptest::prelude::*;
 use quick_m3u8::config::ParsingOptionsBuilder;
 use quick_m3u8::tag::KnownTag;
@@ -17,6 +17,7 @@ use quick_m3u8::{HlsLine, Reader};
 
 use super::sample::{Broadcast, Step};
 use super::{Delivery, master, media, stored_media};
+use crate::manifest::{Reach, dash};
 
 /// A media playlist as a player understands it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -179,6 +180,64 @@ fn the_first_part_of_a_broadcast_makes_a_playlist_of_seven_gaps_and_that_part() 
 }
 
 #[test]
+fn the_lead_in_is_seven_ordinary_segments_and_the_last_one_is_listed_in_parts_too() {
+    let broadcast = Broadcast::new(&["source", "audio"]).with_lead_in().with(0, 1);
+    let text = media(&broadcast.timeline, first(&broadcast.timeline), Delivery::Full);
+    assert!(!text.contains("GAP"), "{text}");
+    let tail = "\
+5-1.m4s
+#EXT-X-PROGRAM-DATE-TIME:2026-11-22T14:00:08.000Z
+#EXT-X-PART:DURATION=0.200000,URI=\"l1-0.m4s\",INDEPENDENT=YES
+#EXT-X-PART:DURATION=0.200000,URI=\"l1-1.m4s\",INDEPENDENT=YES
+";
+    assert!(text.contains(tail), "{text}");
+    let tail = "\
+#EXT-X-PART:DURATION=0.200000,URI=\"l1-9.m4s\",INDEPENDENT=YES
+#EXTINF:2.000000,
+6-1.m4s
+#EXT-X-PROGRAM-DATE-TIME:2026-11-22T14:00:10.000Z
+#EXT-X-PART:DURATION=0.200000,URI=\"p1-0.m4s\",INDEPENDENT=YES
+#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"p1-1.m4s\"
+#EXT-X-RENDITION-REPORT:URI=\"../audio/index.m3u8\",LAST-MSN=7,LAST-PART=0
+";
+    assert!(text.ends_with(tail), "{text}");
+    let parsed = parse(&text);
+    assert_eq!((parsed.media_sequence, parsed.segments.len()), (0, 7));
+    assert!(
+        parsed.segments.iter().all(|s| s.discontinuity == 0 && s.map.as_deref() == Some("init-abc0.mp4"))
+    );
+}
+
+#[test]
+fn the_lead_in_leaves_as_the_gaps_do_and_its_parts_with_those_of_media_as_old() {
+    let with =
+        |segments, parts| full(&Broadcast::new(&["source"]).with_lead_in().with(segments, parts).timeline);
+    for (young, parts) in [(with(2, 9), 10), (with(2, 10), 0)] {
+        assert_eq!((young.media_sequence, young.segments[6].parts.len()), (0, parts));
+    }
+    let grown = with(3, 0);
+    assert_eq!((grown.media_sequence, grown.segments.len()), (7, 3));
+    assert!(grown.segments.iter().all(|segment| segment.uri.starts_with(&segment.msn.to_string())));
+}
+
+#[test]
+fn stored_playlists_and_the_manifest_never_hold_the_lead_in() {
+    let mut broadcast = Broadcast::new(&["source"]).with_lead_in().with(2, 3);
+    broadcast.step(Step::Store);
+    let stored = stored_media(&broadcast.timeline, first(&broadcast.timeline));
+    assert!(stored.contains("#EXT-X-MEDIA-SEQUENCE:7\n") && stored.ends_with("\n7-1.m4s\n"), "{stored}");
+    for reach in [Reach::Finished, Reach::Stored] {
+        let manifest = dash(&broadcast.timeline, reach);
+        assert!(
+            manifest.contains("startNumber=\"7\"") && !manifest.contains("startNumber=\"0\""),
+            "{manifest}"
+        );
+    }
+    broadcast.step(Step::End);
+    assert_eq!(full(&broadcast.timeline).media_sequence, 7, "what is over begins with its first picture");
+}
+
+#[test]
 fn the_gaps_leave_together_once_three_target_durations_of_finished_media_follow() {
     let young = full(&Broadcast::new(&["source"]).with(2, 9).timeline);
     assert_eq!((young.media_sequence, young.segments.len()), (0, 9));
@@ -277,11 +336,50 @@ fn the_master_lists_every_picture_with_the_sound() {
 #EXTM3U
 #EXT-X-VERSION:9
 #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"audio\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\",URI=\"audio/index.m3u8\"
-#EXT-X-STREAM-INF:BANDWIDTH=6000000,AVERAGE-BANDWIDTH=5000000,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=1280x720,FRAME-RATE=29.970,CLOSED-CAPTIONS=NONE,AUDIO=\"audio\"
+#EXT-X-STREAM-INF:BANDWIDTH=6000000,AVERAGE-BANDWIDTH=5000000,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=1280x720,FRAME-RATE=29.970,AUDIO=\"audio\"
 source/index.m3u8
 ";
     assert!(text.starts_with(expected), "{text}");
     assert!(lines(&text).iter().all(|line| !matches!(line, HlsLine::UnknownTag(_))));
+}
+
+#[test]
+fn captions_are_claimed_when_they_came_and_denied_when_none_can_come() {
+    let mut broadcast = Broadcast::new(&["source", "480p", "audio"]).with(1, 0);
+    assert!(!master(&broadcast.timeline).contains("CAPTIONS"), "nothing is known yet");
+    broadcast.timeline.ended = true;
+    assert_eq!(master(&broadcast.timeline).matches(",CLOSED-CAPTIONS=NONE").count(), 2);
+    broadcast.timeline.captions = ["CC1", "CC3", "SERVICE1"].map(|name| name.parse().unwrap()).into();
+    for ended in [true, false] {
+        broadcast.timeline.ended = ended;
+        let text = master(&broadcast.timeline);
+        assert_eq!(text.matches(",CLOSED-CAPTIONS=\"captions\"").count(), 2, "{text}");
+        let channels: Vec<_> = text.lines().filter(|line| line.contains("TYPE=CLOSED-CAPTIONS")).collect();
+        assert_eq!(
+            channels,
+            [
+                "#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"captions\",NAME=\"CC1\",AUTOSELECT=YES,INSTREAM-ID=\"CC1\"",
+                "#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"captions\",NAME=\"CC3\",INSTREAM-ID=\"CC3\"",
+                "#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"captions\",NAME=\"SERVICE1\",INSTREAM-ID=\"SERVICE1\"",
+            ]
+        );
+        assert!(lines(&text).iter().all(|line| !matches!(line, HlsLine::UnknownTag(_))));
+    }
+}
+
+#[test]
+fn a_range_is_said_of_every_picture_if_one_is_not_standard() {
+    let mut broadcast = Broadcast::new(&["source", "480p", "audio"]).with(1, 0);
+    assert!(!master(&broadcast.timeline).contains("VIDEO-RANGE"));
+    for (own, text) in [(VideoRange::Pq, "PQ"), (VideoRange::Hlg, "HLG")] {
+        if let TrackMedia::Video { range, .. } = &mut broadcast.timeline.tracks[0].media {
+            *range = own;
+        }
+        let master = master(&broadcast.timeline);
+        let ranges: Vec<_> = master.lines().filter_map(|line| line.split_once("VIDEO-RANGE=")).collect();
+        let ranges: Vec<_> = ranges.iter().filter_map(|(_, rest)| rest.split(',').next()).collect();
+        assert_eq!(ranges, [text, "SDR"]);
+    }
 }
 
 #[test]
@@ -333,8 +431,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 proptest! {
     #[test]
-    fn what_viewers_rely_on_holds_whatever_happens(steps in steps(), apart in 1_usize..25) {
-        let mut broadcast = Broadcast::new(&["source", "audio"]);
+    fn what_viewers_rely_on_holds_whatever_happens(
+        steps in steps(),
+        apart in 1_usize..25,
+        lead_in in any::<bool>(),
+    ) {
+        let broadcast = Broadcast::new(&["source", "audio"]);
+        let mut broadcast = if lead_in { broadcast.with_lead_in() } else { broadcast };
         broadcast.step(Step::Part);
         let mut last = full(&broadcast.timeline);
         let (target, hold_back, part_target) = (last.target, last.part_hold_back, last.part_target);

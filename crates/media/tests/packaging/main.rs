@@ -8,11 +8,15 @@
 
 mod clocks;
 mod late_video;
+mod lead_in;
 mod properties;
 mod real_encoders;
 mod recorder;
 mod resumption;
 mod rules;
 mod sounds;
+mod source_kinds;
 mod still_pictures;
 mod units;
+mod unplayable;
+mod year;

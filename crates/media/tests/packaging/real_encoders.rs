@@ -35,7 +35,7 @@ fn packaged_frames_decode_to_what_the_encoder_made_at_the_same_times() {
     assert_eq!(sent.len(), 210);
     assert_eq!(hashes(&sent), hashes(&got), "every picture decodes to the same");
     assert_eq!(spacing(&sent), spacing(&got), "at the same distances");
-    assert_eq!(got[0].0, 10_000 + 67, "the first at ten seconds and the encoder's delay");
+    assert_eq!(got[0].0, 24_000 + 67, "the first at 24 seconds and the encoder's delay");
     // Frames before the first picture are not part of the stream.
     let (sent, got) = (packets(&flv, "a"), packets(&folder.path().join("audio.mp4"), "a"));
     let skipped = sent.len() - got.len();
@@ -141,7 +141,7 @@ fn every_usual_frame_rate_gives_conforming_parts() {
     }
 }
 
-fn publish(file: &Path, video: &[&str], seconds: u32) {
+pub(crate) fn publish(file: &Path, options: &[&str], seconds: u32) {
     let status = Command::new("ffmpeg")
         .args(["-v", "error", "-y", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=60"])
         .args(["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-t", &seconds.to_string()])
@@ -155,15 +155,15 @@ fn publish(file: &Path, video: &[&str], seconds: u32) {
             "-pix_fmt",
             "yuv420p",
         ])
-        .args(video)
         .args(["-c:a", "aac", "-b:a", "96k", "-ac", "2", "-threads", "1", "-f", "flv"])
+        .args(options)
         .arg(file)
         .status()
         .expect("ffmpeg runs");
     assert!(status.success());
 }
 
-fn read(file: &Path) -> Vec<FlvTag> {
+pub(crate) fn read(file: &Path) -> Vec<FlvTag> {
     let bytes = std::fs::read(file).expect("written by ffmpeg");
     let mut demuxer = FlvDemuxer::default();
     let mut tags = Vec::new();
@@ -176,7 +176,7 @@ fn read(file: &Path) -> Vec<FlvTag> {
     tags
 }
 
-fn package(tags: &[FlvTag]) -> Recorder {
+pub(crate) fn package(tags: &[FlvTag]) -> Recorder {
     let mut recorder = Recorder::new(config());
     recorder.steady = true;
     recorder.metadata(None, true, true);
@@ -199,7 +199,7 @@ fn packets(file: &Path, stream: &str) -> Vec<String> {
 }
 
 /// Presentation times in milliseconds and hashes of the decoded frames.
-fn frames(file: &Path, stream: &str) -> Vec<(i64, String)> {
+pub(crate) fn frames(file: &Path, stream: &str) -> Vec<(i64, String)> {
     hash(file, stream, &["-fps_mode", "passthrough", "-enc_time_base", "1:1000"])
 }
 

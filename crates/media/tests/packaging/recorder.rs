@@ -53,6 +53,8 @@ pub(crate) struct Recorder {
     pub(crate) inits: Vec<(RenditionName, String, Bytes)>,
     pub(crate) encodes: Vec<(i64, Bytes, bool, bool)>,
     pub(crate) reports: Vec<MediaReport>,
+    /// When the publisher was given up, and why.
+    pub(crate) unplayable: Vec<(i64, String)>,
     pub(crate) parts: usize,
     pub(crate) first_part_after: Option<i64>,
     pub(crate) ended: bool,
@@ -63,8 +65,12 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     pub(crate) fn new(config: PackagerConfig) -> Self {
+        Self::published_by(config, SessionId(uuid::Uuid::nil()))
+    }
+
+    pub(crate) fn published_by(config: PackagerConfig, session: SessionId) -> Self {
         let mut packager = Packager::new(config);
-        packager.publisher(SessionId(uuid::Uuid::nil()), Generation(1));
+        packager.publisher(session, Generation(1));
         Self {
             packager,
             timeline: None,
@@ -75,6 +81,7 @@ impl Recorder {
             inits: Vec::new(),
             encodes: Vec::new(),
             reports: Vec::new(),
+            unplayable: Vec::new(),
             parts: 0,
             first_part_after: None,
             ended: false,
@@ -143,9 +150,10 @@ impl Recorder {
                 }
                 Output::Announce { event, data } => self.announced(&event, data),
                 Output::Encode { timestamp_ms, body, keyframe, sequence_header } => {
-                    self.encodes.push((timestamp_ms, body, keyframe, sequence_header));
+                    self.encodes.push((timestamp_ms, body, keyframe, sequence_header.is_some()));
                 }
                 Output::Report(report) => self.reports.push(report),
+                Output::Unplayable(what) => self.unplayable.push((self.now - NOW, what)),
             }
         }
     }
@@ -220,6 +228,10 @@ impl Recorder {
         let track = timeline.track(rendition).expect("announced");
         let seconds = (segment.duration.0 + 500_000) / 1_000_000;
         assert!(seconds <= u64::from(timeline.target_duration), "{rendition} {segment:?}");
+        if track.is_video() && !segment.parts.is_empty() {
+            let longest = u64::from(timeline.target_duration) * 1_000_000 + 10_000;
+            assert!(segment.duration.0 <= longest, "{rendition} {segment:?}");
+        }
         let sizes: u64 = segment.parts.iter().map(|part| u64::from(part.size)).sum();
         if !segment.parts.is_empty() {
             assert_eq!(sizes, segment.size, "a segment is its parts laid end to end");

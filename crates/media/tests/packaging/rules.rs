@@ -6,7 +6,7 @@ use crate::recorder::{
 };
 use bytes::Bytes;
 use caudal_livestream::assignment::Floor;
-use caudal_livestream::timeline::SegmentPhase;
+use caudal_livestream::timeline::{Segment, SegmentPhase};
 use caudal_livestream::{Epoch, Generation, MediaTime, Msn, SessionId, UnixMillis};
 use caudal_media::{DiscontinuityCause, MediaReport, Resume};
 
@@ -92,8 +92,8 @@ fn two_second_gops_make_ten_parts_of_six_frames() {
     recorder.finish();
     recorder.check_alignment(22_000);
     let source = recorder.of("source");
-    assert_eq!(source[0].msn, Msn(7), "seven preroll gaps stand before it");
-    assert_eq!(source[0].start, MediaTime(10_066_000), "ten seconds and the encoder's delay");
+    assert_eq!(source[0].msn, Msn(7), "the lead-in stands before it");
+    assert_eq!(source[0].start, MediaTime(24_066_000), "24 seconds and the encoder's delay");
     assert_eq!(source.len(), 6);
     for segment in &source[..5] {
         let parts: Vec<u64> = segment.parts.iter().map(|part| part.duration.0).collect();
@@ -140,7 +140,65 @@ fn a_gop_longer_than_the_target_is_cut_on_the_frame_grid_and_reported() {
     );
     let independent: Vec<_> =
         recorder.of("source").iter().filter(|segment| segment.independent).map(|s| s.start.0).collect();
-    assert_eq!(independent, [10_066_000, 20_066_000, 30_066_000], "each keyframe still opens a segment");
+    assert_eq!(independent, [24_066_000, 34_066_000, 44_066_000], "each keyframe still opens a segment");
+}
+
+#[test]
+fn no_gop_makes_a_segment_longer_than_the_target_duration() {
+    // x264's default of 250 frames at 60, 50, 30 and 25 frames a second among them.
+    for (fps, gop) in
+        [(60, 250), (50, 250), (30, 250), (25, 250), (30, 126), (25, 101), (30, 121), (60, 600), (24, 240)]
+    {
+        for target in [None, Some(2_000), Some(10_000)] {
+            let case = format!("{gop} frames at {fps}, {target:?}");
+            let mut recorder =
+                Recorder::new(caudal_media::PackagerConfig { hints: target.map(hints), ..config() });
+            let publisher = Publisher { fps, gop, ..OBS };
+            publisher.begin(&mut recorder);
+            publisher.send(&mut recorder, 0, 45_500, 0);
+            recorder.finish();
+            recorder.check_alignment(22_000);
+            let target = u64::from(recorder.timeline.as_ref().expect("frozen").target_duration) * 1_000_000;
+            let source = recorder.of("source");
+            assert!(source.iter().all(|segment| segment.duration.0 <= target + 10_000), "{case}");
+            // Behind the first GOP, of which nobody knew how long it would be, each keyframe opens a segment; and none
+            // is cut into more pieces than it must be.
+            let gop = gop * 1_000_000 / fps;
+            let keyframe =
+                |segment: &Segment| (segment.start.0 - 10_066_000 + 2_000).rem_euclid(gop) <= 4_000;
+            let later: Vec<_> =
+                source.iter().filter(|segment| segment.start.0 > 10_066_000 + 2 * gop - 4_000).collect();
+            for segment in &later {
+                assert_eq!(segment.independent, keyframe(segment), "{case}: {segment:?}");
+            }
+            let independent = later.iter().filter(|segment| segment.independent).count();
+            let whole = usize::try_from((35_500_000 - 2 * gop) / gop).expect("few");
+            assert!(independent >= whole, "{case}: {independent} of {whole}");
+        }
+    }
+}
+
+#[test]
+fn keyframes_that_come_when_they_like_leave_no_segment_over_the_target_duration() {
+    for seed in 0..60_u64 {
+        let mut recorder = Recorder::new(config());
+        OBS.begin(&mut recorder);
+        let (mut state, mut next) = (seed * 2_654_435_761 + 1, 0_u32);
+        for n in 0..900_u32 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let keyframe = n == next;
+            if keyframe {
+                next +=
+                    1 + u32::try_from(state >> 33).expect("31 bits") % if seed % 2 == 0 { 400 } else { 160 };
+            }
+            recorder.at(i64::from(n) * 100 / 3);
+            recorder.video(n * 100 / 3, avc_frame(keyframe, 66, 300));
+        }
+        recorder.finish();
+        let source = recorder.of("source");
+        assert!(source.iter().all(|segment| segment.duration.0 <= 4_010_000), "{seed}");
+        assert!(source.iter().all(|segment| !segment.gap), "{seed}");
+    }
 }
 
 #[test]
@@ -190,7 +248,7 @@ fn a_jump_makes_one_discontinuity_on_every_rendition() {
         assert_eq!(discontinuities(&recorder), [DiscontinuityCause::Jump], "{jump}");
         let last = recorder.of("source").last().expect("segments");
         assert_eq!(last.discontinuity, 1);
-        let off = last.program_date_time.0 - (NOW + last.start.0 / 1000 - 10_000);
+        let off = last.program_date_time.0 - (NOW + last.start.0 / 1000 - 24_000);
         assert_eq!(off, 0, "dates follow the media");
     }
 }
@@ -351,7 +409,7 @@ fn a_publisher_that_returns_with_new_timestamps_is_placed_by_the_wall_clock() {
     assert_eq!(discontinuities(&recorder), [DiscontinuityCause::Jump]);
     let first = &recorder.of("source")[3];
     assert_eq!((first.msn, first.discontinuity), (Msn(10), 1));
-    assert_eq!(first.start, MediaTime(25_066_000), "ten seconds of absence are in the timeline");
+    assert_eq!(first.start, MediaTime(39_066_000), "ten seconds of absence are in the timeline");
 }
 
 #[test]
@@ -423,6 +481,29 @@ fn a_rung_that_was_withdrawn_comes_back_with_a_segment_and_is_shown_with_three()
 }
 
 #[test]
+fn a_rung_whose_encoder_starts_minutes_after_its_return_is_shown_all_the_same() {
+    let mut config = config();
+    config.ladder = vec![rung("240p", 240)];
+    let mut recorder = Recorder::new(config);
+    let name = rendition("240p");
+    OBS.begin(&mut recorder);
+    OBS.send(&mut recorder, 0, 7_000, 0);
+    recorder.packager.withdraw(&name);
+    recorder.drain();
+    recorder.segments.remove(&name);
+    recorder.packager.rung_returns(&name);
+    // More segments than the plan remembers.
+    OBS.send(&mut recorder, 7_000, 307_000, 0);
+    recorder.encodes.clear();
+    recorder.packager.rung_video(&name, 0, avc_header(OTHER_AVC_RECORD));
+    OBS.send(&mut recorder, 307_000, 321_000, 0);
+    recorder.encode(&name);
+    let timeline = recorder.timeline.as_ref().expect("frozen");
+    let track = timeline.track(&name).expect("a rung");
+    assert!(!track.withdrawn && track.segments.iter().all(|segment| !segment.gap), "{track:?}");
+}
+
+#[test]
 fn a_rung_follows_the_source_cut_by_cut() {
     let mut config = config();
     config.ladder = vec![rung("720p", 720), rung("240p", 240), rung("120p", 120)];
@@ -469,7 +550,7 @@ fn a_worker_goes_on_behind_what_its_predecessor_announced() {
     }
     before.drain();
     let timeline = before.timeline.clone().expect("frozen");
-    let floor = Floor { msn: Msn(10), discontinuity: 0, media_end: MediaTime(17_266_000) };
+    let floor = Floor { msn: Msn(10), discontinuity: 0, media_end: MediaTime(31_266_000) };
     let mut config = config();
     config.epoch = Epoch(2);
     config.resume = Some(Resume { timeline, clock: before.packager.clock(), floor: Some(floor) });
@@ -482,7 +563,7 @@ fn a_worker_goes_on_behind_what_its_predecessor_announced() {
     assert_eq!(discontinuities(&after), []);
     let first = &after.of("source")[1];
     assert_eq!((first.msn, first.epoch, first.discontinuity), (Msn(11), Epoch(2), 0));
-    assert!((first.start.0 - 17_266_000).abs() < 40_000, "{first:?}");
+    assert!((first.start.0 - 31_266_000).abs() < 40_000, "{first:?}");
     assert!(!first.independent, "it goes on in the middle of a GOP");
     let timeline = after.timeline.expect("taken up");
     let source = timeline.track(&rendition("source")).expect("video");

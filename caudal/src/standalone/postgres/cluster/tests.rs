@@ -250,7 +250,7 @@ impl Template {
 fn link(cluster: &Path, fill: fn(&Path)) {
     let elsewhere = cluster.with_file_name("elsewhere");
     fs::create_dir(&elsewhere).unwrap();
-    Owner::find().unwrap().give(&elsewhere).unwrap();
+    Owner::find().unwrap().give(&open_folder(&elsewhere).unwrap()).unwrap();
     fill(&elsewhere);
     symlink(elsewhere, cluster).unwrap();
 }
@@ -259,7 +259,7 @@ fn put(folder: &Path, name: &str, text: &str) {
     for missing in [folder.parent().unwrap(), folder].into_iter().filter(|folder| !folder.exists()) {
         fs::create_dir(missing).unwrap();
         // So that the wrong owner is not what stops the start.
-        Owner::find().unwrap().give(missing).unwrap();
+        Owner::find().unwrap().give(&open_folder(missing).unwrap()).unwrap();
     }
     fs::write(folder.join(name), text).unwrap();
 }

@@ -14,7 +14,7 @@ use caudal_livestream::assignment::{Assignment, AssignmentMode};
 use caudal_livestream::feed::{Event, InputState, SegmentAnnounced};
 use caudal_livestream::proof::{Proof, SignedAssignment};
 use caudal_livestream::record::WorkerAddress;
-use caudal_livestream::timeline::{Segment, SegmentPhase, Timeline, Track, TrackMedia};
+use caudal_livestream::timeline::{Segment, SegmentPhase, Timeline, Track, TrackMedia, VideoRange};
 use caudal_livestream::{
     Epoch, Generation, MediaDuration, MediaTime, Msn, RenditionName, SessionId, StreamId, UnixMillis,
     WorkerId,
@@ -301,7 +301,12 @@ fn timeline(stream: StreamId, epoch: Epoch) -> Timeline {
         first_msn: Msn(7),
         tracks: vec![Track {
             name: source(),
-            media: TrackMedia::Video { width: 16, height: 16, frame_rate_milli: 30_000 },
+            media: TrackMedia::Video {
+                width: 16,
+                height: 16,
+                frame_rate_milli: 30_000,
+                range: VideoRange::Sdr,
+            },
             codecs: "avc1.64001f".to_owned(),
             peak_bandwidth: 1,
             average_bandwidth: 1,
@@ -309,6 +314,7 @@ fn timeline(stream: StreamId, epoch: Epoch) -> Timeline {
             segments: [].into(),
             withdrawn: false,
         }],
+        captions: Vec::new(),
         ended: false,
     }
 }
@@ -325,6 +331,7 @@ fn segment(msn: Msn, epoch: Epoch) -> Segment {
         phase: SegmentPhase::Finished,
         gap: false,
         independent: true,
+        lead_in: false,
         size: 1,
         parts: Vec::new(),
     }

@@ -4,13 +4,19 @@
 //! whether a browser plays the stream.
 
 use crate::codec::bits::{BitReader, unescape};
+use crate::codec::picture::Scan;
 use crate::codec::plausible_fps;
+use crate::codec::vui::Usability;
+use crate::field_pairs::FieldSyntax;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sps {
     /// Pixels, after cropping.
     pub(super) width: u32,
     pub(super) height: u32,
+    pub(super) scan: Scan,
+    pub(super) fields: FieldSyntax,
+    pub(super) usability: Usability,
     /// If the VUI says so.
     pub(super) fps_milli: Option<u32>,
     pub(super) chroma_format: u32,
@@ -27,12 +33,20 @@ impl Sps {
         let profile = u8::try_from(bits.bits(8)?).ok()?;
         bits.skip(16)?;
         bits.ue()?;
-        let mut sps =
-            Self { width: 0, height: 0, fps_milli: None, chroma_format: 1, luma_depth: 0, chroma_depth: 0 };
-        let mut planes_apart = false;
+        let mut sps = Self {
+            width: 0,
+            height: 0,
+            scan: Scan::Progressive,
+            fields: FieldSyntax { frame_num_bits: 4, planes_apart: false },
+            usability: Usability::default(),
+            fps_milli: None,
+            chroma_format: 1,
+            luma_depth: 0,
+            chroma_depth: 0,
+        };
         if has_chroma_info(profile) {
             sps.chroma_format = bits.ue()?;
-            planes_apart = sps.chroma_format == 3 && bits.bit()?;
+            sps.fields.planes_apart = sps.chroma_format == 3 && bits.bit()?;
             sps.luma_depth = bits.ue()?;
             sps.chroma_depth = bits.ue()?;
             bits.skip(1)?;
@@ -40,13 +54,15 @@ impl Sps {
                 skip_scaling_lists(&mut bits, if sps.chroma_format == 3 { 12 } else { 8 })?;
             }
         }
-        bits.ue()?;
+        // No more than 16 by the standard; of other slices nothing is read.
+        sps.fields.frame_num_bits = bits.ue()?.saturating_add(4).min(32);
         skip_picture_order(&mut bits)?;
         bits.ue()?;
         bits.skip(1)?;
         let (across, down) = (bits.ue()?.checked_add(1)?, bits.ue()?.checked_add(1)?);
         let frames_only = bits.bit()?;
         if !frames_only {
+            sps.scan = Scan::Interlaced;
             bits.skip(1)?;
         }
         bits.skip(1)?;
@@ -55,8 +71,8 @@ impl Sps {
         if bits.bit()? {
             let (left, right, top, bottom) = (bits.ue()?, bits.ue()?, bits.ue()?, bits.ue()?);
             let (unit_x, unit_y) = match sps.chroma_format {
-                1 if !planes_apart => (2, 2),
-                2 if !planes_apart => (2, 1),
+                1 if !sps.fields.planes_apart => (2, 2),
+                2 if !sps.fields.planes_apart => (2, 1),
                 _ => (1, 1),
             };
             let cut = |whole: u32, a: u32, b: u32, unit: u32| {
@@ -65,7 +81,9 @@ impl Sps {
             sps.width = cut(sps.width, left, right, unit_x)?;
             sps.height = cut(sps.height, top, bottom, unit_y * fields)?;
         }
-        sps.fps_milli = frame_rate(&mut bits);
+        if bits.bit() == Some(true) {
+            sps.fps_milli = sps.usability.read(&mut bits).and_then(|()| frame_rate(&mut bits));
+        }
         Some(sps)
     }
 }
@@ -109,27 +127,8 @@ fn skip_picture_order(bits: &mut BitReader<'_>) -> Option<()> {
     Some(())
 }
 
-/// The VUI, as far as its timing (§E.1.1): two ticks are a frame.
+/// The VUI's timing (§E.1.1): two ticks are a frame.
 fn frame_rate(bits: &mut BitReader<'_>) -> Option<u32> {
-    if !bits.bit()? {
-        return None;
-    }
-    if bits.bit()? && bits.bits(8)? == EXTENDED_ASPECT_RATIO {
-        bits.skip(32)?;
-    }
-    if bits.bit()? {
-        bits.skip(1)?;
-    }
-    if bits.bit()? {
-        bits.skip(4)?;
-        if bits.bit()? {
-            bits.skip(24)?;
-        }
-    }
-    if bits.bit()? {
-        bits.ue()?;
-        bits.ue()?;
-    }
     if !bits.bit()? {
         return None;
     }
@@ -137,5 +136,3 @@ fn frame_rate(bits: &mut BitReader<'_>) -> Option<u32> {
     let fps = u64::from(bits.bits(32)?).checked_mul(1000)?.checked_div(ticks)?;
     plausible_fps(u32::try_from(fps).ok()?)
 }
-
-const EXTENDED_ASPECT_RATIO: u32 = 255;

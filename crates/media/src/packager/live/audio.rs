@@ -70,7 +70,9 @@ impl Live {
         if self.source.is_none() && self.plan.begins_run() {
             self.audio.begin(at);
         }
-        match self.audio.accept(at, data) {
+        let accepted = self.audio.accept(at, data);
+        self.fruit |= !matches!(accepted, Accepted::Late(_));
+        match accepted {
             Accepted::InRow | Accepted::Late(false) => {}
             Accepted::AfterSilence(from, length) => report_silence(from, length, announcer),
             Accepted::Late(true) => announcer.report(MediaReport::LateAudio),

@@ -60,7 +60,12 @@ fn model(track: &Track, config: &VideoConfig, frame: i64, part_target: MediaDura
     let frame_rate_milli = u32::try_from(1_000_000_000 / frame.max(1)).unwrap_or(30_000);
     TrackModel {
         name: track.name.clone(),
-        media: TrackMedia::Video { width: config.width, height: config.height, frame_rate_milli },
+        media: TrackMedia::Video {
+            width: config.width,
+            height: config.height,
+            frame_rate_milli,
+            range: config.format().range,
+        },
         codecs: config.codecs.clone(),
         peak_bandwidth: FIRST_RATE,
         average_bandwidth: FIRST_RATE,

@@ -1,0 +1,130 @@
+//! One platform per database.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use caudal_api::{Config, DatabaseUse};
+use reqwest::Method;
+use serde_json::json;
+use sqlx::{Connection as _, PgConnection};
+use tokio::task::JoinHandle;
+
+use crate::database::TestDatabase;
+use crate::running::{Running, send};
+
+fn exclusive(config: &mut Config) {
+    config.database_use = DatabaseUse::Exclusive;
+}
+
+/// The words with which a second platform ends.
+async fn refusal(database: Arc<TestDatabase>, patience: Duration) -> String {
+    let start = tokio::spawn(async move {
+        Running::replica(database, |config| {
+            exclusive(config);
+            config.deadlines.database_start = patience;
+        })
+        .await;
+    });
+    *start.await.unwrap_err().into_panic().downcast::<String>().unwrap()
+}
+
+/// Somebody who gets the lock in the same moment in which its owner loses it.
+async fn first_in_line(database: &TestDatabase) -> JoinHandle<PgConnection> {
+    let mut connection = PgConnection::connect(&database.url).await.unwrap();
+    let waiting = tokio::spawn(async move {
+        sqlx::query(TAKE).execute(&mut connection).await.unwrap();
+        connection
+    });
+    database.says(SOMEBODY_IS_IN_LINE).await;
+    waiting
+}
+
+#[tokio::test]
+async fn a_second_platform_leaves_the_database_of_the_first_one_alone() {
+    let mut first = Running::start_with(exclusive).await;
+    let database = Arc::clone(&first.database);
+    let words = refusal(Arc::clone(&database), Duration::from_millis(300)).await;
+    assert!(words.contains("another Caudal uses this database"), "{words}");
+    assert_eq!(first.get("/api/streams").await.status, 200);
+    first.shutdown.cancel();
+    (&mut first.task).await.unwrap().unwrap();
+    let third = Running::replica(database, exclusive).await;
+    assert_eq!(third.get("/api/streams").await.status, 200);
+}
+
+#[tokio::test]
+async fn after_an_outage_the_database_is_its_owner_s_again_and_not_that_of_one_who_waits() {
+    let owner = Running::start_with(exclusive).await;
+    // Time enough for the owner to notice, also on a busy machine.
+    let waiting = tokio::spawn(refusal(Arc::clone(&owner.database), Duration::from_secs(5)));
+    owner.database.says(AN_API_WAITS).await;
+    owner.database.execute(END_CONNECTIONS).await;
+    let words = waiting.await.unwrap();
+    assert!(words.contains("another Caudal uses this database"), "{words}");
+    owner.database.says(AN_API_HOLDS).await;
+    assert_eq!(owner.get("/api/streams").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_lock_that_is_refused_for_a_while_is_taken_again() {
+    let owner = Running::start_with(exclusive).await;
+    let other = first_in_line(&owner.database).await;
+    owner.database.execute(END_HOLDER).await;
+    let other = other.await.unwrap();
+    owner.database.says(AN_API_WAITS).await;
+    other.close().await.unwrap();
+    owner.database.says(AN_API_HOLDS).await;
+    assert!(!owner.task.is_finished());
+    assert_eq!(owner.get("/api/streams").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_platform_ends_when_another_one_has_its_database() {
+    let mut owner = Running::start_with(|config| {
+        exclusive(config);
+        config.deadlines.lock_refused = Duration::from_millis(300);
+    })
+    .await;
+    let other = first_in_line(&owner.database).await;
+    owner.database.execute(END_HOLDER).await;
+    let _held = other.await.unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(20), &mut owner.task).await;
+    let error = ended.expect("it goes on").unwrap().unwrap_err().to_string();
+    assert!(error.contains("another Caudal has taken this database"), "{error}");
+}
+
+#[tokio::test]
+async fn a_platform_that_ends_keeps_its_database_until_the_last_request_is_answered() {
+    let mut api = Running::start_with(exclusive).await;
+    let ana = api.register("ana").await;
+    // Somebody holds the row that the request needs, so that the shutdown comes while it is being answered.
+    let mut held = api.database.pool.begin().await.unwrap();
+    sqlx::query("select id from users for update").execute(&mut *held).await.unwrap();
+    let asked = tokio::spawn(send(ana.request(Method::POST, "/api/streams").json(&json!({"title": "Soon"}))));
+    api.database.says(A_REQUEST_WAITS).await;
+    api.shutdown.cancel();
+    for _ in 0..20 {
+        let holds: bool = sqlx::query_scalar(AN_API_HOLDS).fetch_one(&api.database.pool).await.unwrap();
+        assert!(holds);
+    }
+    held.commit().await.unwrap();
+    assert_eq!(asked.await.unwrap().status, 201);
+    (&mut api.task).await.unwrap().unwrap();
+    api.database.says(NOBODY_HOLDS).await;
+}
+
+// Once the migrations are over, the lock is the only advisory one of its database.
+const AN_API_HOLDS: &str = "select count(*) > 0 from pg_locks l join pg_stat_activity a using (pid) \
+     where l.locktype = 'advisory' and l.granted and a.datname = current_database() and a.application_name = 'caudal-api'";
+const NOBODY_HOLDS: &str = "select count(*) = 0 from pg_locks l join pg_database d on d.oid = l.database \
+     where l.locktype = 'advisory' and l.granted and d.datname = current_database()";
+const SOMEBODY_IS_IN_LINE: &str = "select count(*) > 0 from pg_locks l join pg_database d on d.oid = l.database \
+     where l.locktype = 'advisory' and not l.granted and d.datname = current_database()";
+const AN_API_WAITS: &str = "select count(*) > 0 from pg_stat_activity a \
+     where a.datname = current_database() and a.application_name = 'caudal-api' and a.query like '%pg_try_advisory_lock%' \
+     and not exists (select from pg_locks l where l.pid = a.pid and l.locktype = 'advisory')";
+const A_REQUEST_WAITS: &str = "select count(*) > 0 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+const END_CONNECTIONS: &str = "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'caudal-api'";
+const END_HOLDER: &str = "select pg_terminate_backend(l.pid) from pg_locks l join pg_database d on d.oid = l.database \
+     where l.locktype = 'advisory' and l.granted and d.datname = current_database()";
+const TAKE: &str = "select pg_advisory_lock(x'63617564616C'::bigint)";

@@ -1,0 +1,112 @@
+//! Whether anything comes of what a publisher sends, and what it is that nothing comes of.
+
+use caudal_livestream::UnixMillis;
+
+/// One publisher's media since some of it could last be packaged.
+#[derive(Debug, Default)]
+pub(super) struct Fruitless {
+    /// For how long media has come, in milliseconds. Time in which none came does not count: a camera that takes a
+    /// minute to wake, or a line that stalled, is somebody else's to judge.
+    heard_ms: i64,
+    last: Option<UnixMillis>,
+    /// Something of this publisher's could be packaged before.
+    bore_fruit: bool,
+    pictures: Progress,
+    sound: Progress,
+}
+
+/// The furthest that one kind of media came.
+#[derive(Debug, Default)]
+struct Progress {
+    got: Got,
+    why: Option<String>,
+}
+
+/// How far media comes before something stops it, in this order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Got {
+    #[default]
+    Nothing,
+    /// Tags that hold none of it.
+    Empty,
+    /// It came before its codec header, or without one.
+    Headless,
+    /// A codec, or a codec header, that cannot be used.
+    Refused,
+    /// A good codec header.
+    Header,
+    /// Frames that are not what they say.
+    Broken,
+    /// Pictures, none of which a decoder can begin with.
+    NoKeyframe,
+    /// All that a stream needs: its timestamps keep it from going on.
+    Frames,
+    /// A stream that no file can hold.
+    Unwritable,
+}
+
+impl Progress {
+    fn saw(&mut self, got: Got, why: Option<String>) {
+        if got >= self.got {
+            *self = Self { got, why };
+        }
+    }
+
+    fn in_words(&self, what: &str) -> String {
+        let why = self.why.as_deref().unwrap_or_default();
+        let why: String = why.chars().take(MAX_WHY).collect();
+        match self.got {
+            Got::Nothing => format!("no {what} came"),
+            Got::Empty => format!("messages came that hold no {what}"),
+            Got::Headless => format!("{what} came without a codec header"),
+            Got::Refused => format!("the {what} cannot be used ({why})"),
+            Got::Header => format!("a codec header came, but no {what}"),
+            Got::Broken => format!("{what} came that cannot be read ({why})"),
+            Got::NoKeyframe => format!("{what} came, but no keyframe"),
+            Got::Frames => format!("{what} came, but with timestamps that jump"),
+            Got::Unwritable => format!("{what} came that no file can hold ({why})"),
+        }
+    }
+}
+
+impl Fruitless {
+    /// A tag has come.
+    pub(super) fn heard(&mut self, now: UnixMillis) {
+        let since = self.last.replace(now).map_or(0, |last| now.0.saturating_sub(last.0));
+        self.heard_ms = self.heard_ms.saturating_add(since.clamp(0, MAX_PAUSE_MS));
+    }
+
+    pub(super) fn pictures(&mut self, got: Got, why: Option<String>) {
+        self.pictures.saw(got, why);
+    }
+
+    pub(super) fn sound(&mut self, got: Got, why: Option<String>) {
+        self.sound.saw(got, why);
+    }
+
+    /// Something could be packaged.
+    pub(super) fn bears_fruit(&mut self) {
+        *self = Self { last: self.last, bore_fruit: true, ..Self::default() };
+    }
+
+    /// What came, in words for the streamer, once nothing has come of it for too long. Said anew after as long again:
+    /// the first time, nobody may have listened.
+    pub(super) fn verdict(&mut self) -> Option<String> {
+        let patience = if self.bore_fruit { LATER_PATIENCE_MS } else { FIRST_PATIENCE_MS };
+        if self.heard_ms < patience {
+            return None;
+        }
+        self.heard_ms = 0;
+        Some(format!("{}; {}", self.pictures.in_words("video"), self.sound.in_words("sound")))
+    }
+}
+
+/// Longer pauses are not media.
+const MAX_PAUSE_MS: i64 = 1_000;
+/// A first keyframe may be 20 s away. Half of what a broadcast may take to its first segment, so that a publisher that
+/// is at fault is told why before that runs out.
+const FIRST_PATIENCE_MS: i64 = 30_000;
+/// One that has shown that it can do better may have used up its changes, and is not listened to for a minute.
+const LATER_PATIENCE_MS: i64 = 90_000;
+/// Two such reasons and the words around them fit an encoder's dialog.
+const MAX_WHY: usize = 60;
