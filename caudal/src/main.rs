@@ -99,7 +99,10 @@ fn start(matches: &ArgMatches, given: &Given) -> anyhow::Result<ExitCode> {
         }
         Role::TranscoderWorker(settings) => {
             let logs = worker::start_logs(&settings)?;
-            (logs, runtime.block_on(worker::run(*settings)))
+            // As a task: what `block_on` itself runs, a runtime of one thread wakes through the kernel, even from its own
+            // timers.
+            let ended = runtime.block_on(async { tokio::spawn(worker::run(*settings)).await });
+            (logs, ended.context("the worker").and_then(|ended| ended))
         }
     };
     Ok(match ended {

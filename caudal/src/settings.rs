@@ -25,8 +25,10 @@ use clap::{Args, Command, ValueEnum};
 
 pub use given::{Faults, Given, Refused, read, unknown_variables};
 pub use machine::{check, ffmpeg_is_there};
-pub use values::{BitRate, Fitting, HttpUrl, Ladder, RtmpUrl, Span, WebOrigin, address, bucket, region};
-use values::{count, port, span};
+pub use values::{
+    BitRate, Fitting, HttpUrl, Ladder, RtmpUrl, Span, WebOrigin, address, bucket, region, span,
+};
+use values::{count, port};
 
 /// What can be set, by flag, environment or file.
 #[derive(Args, Clone, Debug)]
@@ -111,6 +113,9 @@ pub struct Settings {
     /// The ffmpeg to encode with. Without it streams have their source quality only, and no poster.
     #[arg(long, env = "CAUDAL_FFMPEG", default_value = "ffmpeg", value_name = "PROGRAM", help_heading = STREAMS)]
     pub ffmpeg: PathBuf,
+    /// How long a stream's poster stays before the next one is made, at most `1d`; the first comes 3 s after the start.
+    #[arg(long, env = "CAUDAL_POSTER_INTERVAL", default_value = "1m", value_parser = span("1d"), value_name = "TIME", help_heading = STREAMS)]
+    pub poster_interval: Span,
     /// How long an access token lasts, at most `30d`.
     #[arg(long, env = "JWT_EXPIRES_IN", default_value = "1h", value_parser = span("30d"), value_name = "TIME", help_heading = STREAMS)]
     pub jwt_expires_in: Span,

@@ -17,7 +17,7 @@ use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio::net::unix::pipe;
 
-use crate::settings::{Fitting, LogSettings, address};
+use crate::settings::{Fitting, LogSettings, Span, address, span};
 use crate::storage::StorageSettings;
 
 /// What can be set of a worker.
@@ -49,6 +49,9 @@ pub struct WorkerSettings {
     /// `auto` leaves out qualities that this machine has no cores for.
     #[arg(long, env = "CAUDAL_LADDER", value_enum, default_value_t = Fitting::Auto, value_name = "FITTING")]
     ladder: Fitting,
+    /// How long a stream's poster stays before the next one is made.
+    #[arg(long, env = "CAUDAL_POSTER_INTERVAL", default_value = "1m", value_parser = span("1d"), value_name = "TIME")]
+    poster_interval: Span,
     #[command(flatten)]
     logs: LogSettings,
 }
@@ -84,6 +87,7 @@ pub async fn run(settings: WorkerSettings) -> anyhow::Result<()> {
         registry: Registry::new(),
         ffmpeg: settings.ffmpeg,
         ladder: settings.ladder.into(),
+        poster_interval: settings.poster_interval.0,
     };
     let ready = config.ready()?;
     tracing::debug!(rtmp = %ready.rtmp, http = %ready.http, "the worker waits for an assignment");

@@ -88,5 +88,5 @@ async fn any_origin(request: Request, next: Next) -> Response {
     response
 }
 
-/// It is written anew every ten seconds.
+/// It stays for a minute or what is set; a cache must not make it much older.
 const POSTER: Cache = Cache::Seconds(5);

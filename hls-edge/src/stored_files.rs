@@ -73,7 +73,7 @@ impl StoredFiles {
         self.media(Key::Live(stream, file)).await?.ok_or(Refusal::NotFound)
     }
 
-    /// A stream's poster, which is written anew every ten seconds.
+    /// A stream's poster, which is written anew about once a minute.
     pub(crate) async fn poster(&self, stream: StreamId) -> Result<Bytes, Refusal> {
         let found = self.small(Key::Poster(stream), POSTER).await?;
         Ok(found.ok_or(Refusal::NotFound)?.plain.clone())

@@ -1,5 +1,7 @@
 //! A picture of the stream, for the page that lists it.
 
+mod plan;
+
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -16,6 +18,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::encoder::progressive_sdr;
 use crate::ffmpeg::Ffmpeg;
+use plan::{Plan, Rungs};
+
+pub(crate) use plan::FIRST;
 
 /// A keyframe with the codec header that it needs, both as FLV VIDEODATA.
 #[derive(Clone, Debug)]
@@ -23,6 +28,58 @@ pub(crate) struct KeyPicture {
     pub(crate) header: Bytes,
     pub(crate) picture: Bytes,
     pub(crate) format: PictureFormat,
+}
+
+/// Where encoders put the posters that they make beside their rungs.
+#[derive(Clone, Debug)]
+pub(crate) struct PosterOutlet {
+    /// How often an encoder is to make one.
+    pub(crate) every: Duration,
+    to: watch::Sender<Encoded>,
+}
+
+/// What encoders have made.
+#[derive(Debug, Default)]
+pub(crate) struct Encoded {
+    makers: usize,
+    newest: Option<Bytes>,
+}
+
+/// One encoder that makes posters, for as long as it does.
+#[derive(Debug)]
+pub(crate) struct PosterMaker(watch::Sender<Encoded>);
+
+impl PosterOutlet {
+    /// An outlet, and where the posters come out.
+    pub(crate) fn new(every: Duration) -> (Self, watch::Receiver<Encoded>) {
+        let (to, from) = watch::channel(Encoded::default());
+        (Self { every, to }, from)
+    }
+
+    pub(crate) fn maker(&self) -> PosterMaker {
+        // Nobody is woken: it matters when a poster is due.
+        self.to.send_if_modified(|encoded| {
+            encoded.makers = encoded.makers.saturating_add(1);
+            false
+        });
+        PosterMaker(self.to.clone())
+    }
+}
+
+impl PosterMaker {
+    /// A JPEG. Never waits: one that has not been taken yet is replaced.
+    pub(crate) fn made(&self, poster: Bytes) {
+        self.0.send_modify(|encoded| encoded.newest = Some(poster));
+    }
+}
+
+impl Drop for PosterMaker {
+    fn drop(&mut self) {
+        self.0.send_if_modified(|encoded| {
+            encoded.makers = encoded.makers.saturating_sub(1);
+            false
+        });
+    }
 }
 
 #[derive(Debug, Error)]
@@ -39,33 +96,83 @@ enum PosterError {
     Storage(#[from] caudal_storage::StorageError),
 }
 
-/// Stores the newest keyframe as `poster.jpg`: the first at once, then one each [`INTERVAL`].
-pub(crate) async fn posters(
+/// Stores a stream's posters: those of its encoder, or, when none come from there, the newest keyframe.
+pub(crate) struct Posters {
     ffmpeg: Ffmpeg,
     store: SegmentStore,
     stream: StreamId,
-    mut pictures: watch::Receiver<Option<KeyPicture>>,
-) {
-    let mut warned = false;
-    while pictures.changed().await.is_ok() {
-        let begun = Instant::now();
-        let Some(picture) = pictures.borrow_and_update().clone() else { continue };
-        let made = async {
-            let jpeg =
-                timeout(DEADLINE, render(&ffmpeg, picture)).await.map_err(|_| PosterError::Deadline)??;
-            store.put(&Key::Poster(stream), jpeg).await?;
-            Ok::<_, PosterError>(())
-        };
-        match made.await {
-            Ok(()) => warned = false,
-            // The page then shows the last one, or none.
-            Err(error) if !warned => {
-                warned = true;
-                tracing::warn!(%error, "no poster");
+    plan: Plan,
+    warned: bool,
+}
+
+impl Posters {
+    /// `every` is how long a poster stays.
+    pub(crate) fn new(ffmpeg: Ffmpeg, store: SegmentStore, stream: StreamId, every: Duration) -> Self {
+        Self { ffmpeg, store, stream, plan: Plan::new(every), warned: false }
+    }
+
+    /// Until there are no more `pictures`.
+    pub(crate) async fn run(
+        mut self,
+        mut pictures: watch::Receiver<Option<KeyPicture>>,
+        mut encoded: watch::Receiver<Encoded>,
+    ) {
+        loop {
+            let rungs = if encoded.borrow().makers > 0 { Rungs::MakePosters } else { Rungs::None };
+            let due = self.plan.due(rungs);
+            tokio::select! {
+                changed = pictures.changed() => match changed {
+                    Ok(()) => self.plan.keyframe(Instant::now()),
+                    Err(_) => break,
+                },
+                Ok(()) = encoded.changed() => {
+                    let poster = encoded.borrow_and_update().newest.clone();
+                    if let Some(poster) = poster {
+                        let stored = self.put(poster).await;
+                        self.note(stored);
+                    }
+                }
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    // An encoder may have begun meanwhile.
+                    let makers = encoded.borrow().makers;
+                    if makers == 0 || rungs == Rungs::MakePosters {
+                        self.make(&pictures).await;
+                    }
+                }
             }
-            Err(_) => {}
         }
-        sleep_until(begun + INTERVAL).await;
+        if self.plan.owes_one() {
+            self.make(&pictures).await;
+        }
+    }
+
+    /// Makes a poster of the newest keyframe.
+    async fn make(&mut self, pictures: &watch::Receiver<Option<KeyPicture>>) {
+        let Some(picture) = pictures.borrow().clone() else { return };
+        let made = match timeout(DEADLINE, render(&self.ffmpeg, picture)).await {
+            Ok(Ok(poster)) => self.put(poster).await,
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(PosterError::Deadline),
+        };
+        self.note(made);
+    }
+
+    async fn put(&self, poster: Bytes) -> Result<(), PosterError> {
+        self.store.put(&Key::Poster(self.stream), poster).await?;
+        Ok(())
+    }
+
+    fn note(&mut self, made: Result<(), PosterError>) {
+        let Err(error) = made else {
+            self.warned = false;
+            self.plan.made(Instant::now());
+            return;
+        };
+        self.plan.failed(Instant::now());
+        // The page then shows the last one, or none.
+        if !std::mem::replace(&mut self.warned, true) {
+            tracing::warn!(%error, "no poster");
+        }
     }
 }
 
@@ -128,12 +235,10 @@ const INPUT: [&str; 12] = [
 ];
 const OUTPUT: [&str; 8] = ["-c:v", "mjpeg", "-q:v", "4", "-f", "image2pipe", "-y", "pipe:1"];
 
-/// The issue's: a poster each ten seconds.
-const INTERVAL: Duration = Duration::from_secs(10);
 /// It takes 0.2 s on an idle machine.
 const DEADLINE: Duration = Duration::from_secs(8);
 /// Pixels across; a picture that has fewer keeps them.
-const WIDTH: u32 = 640;
+pub(crate) const WIDTH: u32 = 640;
 /// 640 pixels wide at this quality is 20 to 80 kB.
 const MAX_JPEG: u64 = 1024 * 1024;
 

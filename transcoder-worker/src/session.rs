@@ -51,7 +51,8 @@ pub(crate) struct SessionParts {
     pub(crate) standings: watch::Sender<Option<Standing>>,
     pub(crate) encoder: Option<EncoderHandle>,
     pub(crate) encoded: mpsc::Receiver<EncoderEvent>,
-    pub(crate) posters: watch::Sender<Option<KeyPicture>>,
+    /// Dropped when no more keyframes come.
+    pub(crate) posters: Option<watch::Sender<Option<KeyPicture>>>,
     /// Cancelled to stop taking relay connections.
     pub(crate) input_closed: CancellationToken,
     pub(crate) metrics: Metrics,
@@ -122,6 +123,7 @@ impl Session {
     pub(crate) async fn run(mut self, leave: CancellationToken) -> Closing {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticked = Instant::now();
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.carry_out();
@@ -134,10 +136,22 @@ impl Session {
                     Some(Order::Finish) => break Closing::Finish,
                     None => break Closing::HandOver,
                 },
-                Some(event) = self.parts.input.recv() => self.input(event),
+                Some(event) = self.parts.input.recv() => {
+                    self.input(event);
+                    // Media brings the time with it: a timer beside it would double how often the worker is woken.
+                    let now = Instant::now();
+                    if self.parts.input.is_empty() && now.duration_since(ticked) >= TICK {
+                        self.packager.tick(self.parts.clock.now());
+                        ticked = now;
+                    }
+                    tick.reset_at(now + QUIET);
+                }
                 Some(event) = self.parts.encoded.recv() => { self.encoded(event); }
                 Some(settled) = self.parts.settled.recv() => self.settled(&settled),
-                _ = tick.tick() => self.packager.tick(self.parts.clock.now()),
+                _ = tick.tick() => {
+                    self.packager.tick(self.parts.clock.now());
+                    ticked = Instant::now();
+                }
                 _ = heartbeat.tick() => self.heartbeat(),
             }
             self.carry_out();
@@ -207,7 +221,9 @@ impl Session {
         } else if let Some((header, format)) = self.video_header.as_ref().filter(|_| frame.keyframe) {
             let (header, format) = (header.clone(), *format);
             let picture = KeyPicture { header, picture: frame.body.clone(), format };
-            self.parts.posters.send_replace(Some(picture));
+            if let Some(posters) = &self.parts.posters {
+                posters.send_replace(Some(picture));
+            }
         }
     }
 
@@ -403,6 +419,7 @@ impl Session {
             self.input(event);
             self.carry_out();
         }
+        self.parts.posters = None;
         if let Some(encoder) = self.parts.encoder.as_mut().filter(|_| self.encoder_started) {
             encoder.drain();
             let drained_by = Instant::now() + ENCODER_DRAIN;
@@ -456,6 +473,9 @@ enum Drained {
 
 /// The packager's own wish: it closes what is late within a quarter of a part.
 const TICK: Duration = Duration::from_millis(50);
+/// When the first tick comes after the last tag: before anything can be late, which takes a part and a frame. Less would not
+/// save all it can, because tokio's timer also wakes at every 64 ms boundary behind which one of its timers is due.
+const QUIET: Duration = Duration::from_millis(100);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 const SOURCE: &str = "source";
 /// Target durations that parts stay fetchable for, ARCHITECTURE §4.

@@ -22,7 +22,7 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::assignment::{Refusal, Verdict, judge};
@@ -36,7 +36,7 @@ use crate::input::{InputBoard, InputDoor};
 use crate::media_memory::MediaMemory;
 use crate::metrics::Metrics;
 use crate::outage::Outage;
-use crate::poster;
+use crate::poster::{PosterOutlet, Posters};
 use crate::publication::{Publication, PublicationError, Standing};
 use crate::salvage::{Before, Known};
 use crate::session::{Closing, Order, Session, SessionParts};
@@ -61,6 +61,8 @@ pub struct Config {
     pub ffmpeg: PathBuf,
     /// How many renditions below the source to make.
     pub ladder: LadderChoice,
+    /// How long a poster stays before the next one is made.
+    pub poster_interval: Duration,
 }
 
 /// Why a worker cannot work.
@@ -101,7 +103,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     if ffmpeg.is_none() {
         tracing::warn!(program = %config.ffmpeg.display(), "no ffmpeg: streams have their source rendition only, and no poster");
     }
-    let Config { worker, controller, storage, rtmp, http, registry, ladder, .. } = config;
+    let Config { worker, controller, storage, rtmp, http, registry, ladder, poster_interval, .. } = config;
     let board = InputBoard::default();
     let (assigned, assignment) = watch::channel(None);
     let (start, mut started) = mpsc::channel(1);
@@ -141,8 +143,9 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     if let Some(begun) = begun {
         // Nothing else is taken by a worker that has had a stream.
         readiness.set(false);
+        let clock = WallClock::start();
         let job =
-            StreamJob { begun, store: storage, address, metrics, ffmpeg, ladder, clock: WallClock::start() };
+            StreamJob { begun, store: storage, address, metrics, ffmpeg, ladder, poster_interval, clock };
         match job.begun.assignment.mode {
             AssignmentMode::Finish => job.finish().await,
             AssignmentMode::Live | AssignmentMode::Prepare => {
@@ -297,12 +300,13 @@ struct StreamJob {
     metrics: Metrics,
     ffmpeg: Option<Ffmpeg>,
     ladder: LadderChoice,
+    poster_interval: Duration,
     clock: WallClock,
 }
 
 impl StreamJob {
     async fn live(self, from: SessionInput, shutdown: &CancellationToken) {
-        let Self { begun, store, address, metrics, ffmpeg, ladder, clock } = self;
+        let Self { begun, store, address, metrics, ffmpeg, ladder, poster_interval, clock } = self;
         let Begun { assignment, before, owner, orders, memory } = begun;
         let (stream, epoch) = (assignment.stream, assignment.epoch);
         tracing::info!(%stream, epoch = epoch.0, continued = before.is_some(), "assigned");
@@ -340,11 +344,14 @@ impl StreamJob {
         let mut rungs = Vec::new();
         let mut poster_task = JoinSet::new();
         if let Some(ffmpeg) = ffmpeg {
-            poster_task.spawn(poster::posters(ffmpeg.clone(), store.clone(), stream, pictures));
+            let (outlet, made) = PosterOutlet::new(poster_interval);
+            let task = Posters::new(ffmpeg.clone(), store.clone(), stream, poster_interval);
+            poster_task.spawn(task.run(pictures, made));
             let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
             rungs = ladder.of(&assignment.ladder, cores);
             if !assignment.ladder.is_empty() {
-                let (handle, task) = encoder(ffmpeg, metrics.clone(), encoded_in, stop_encoder.clone());
+                let (handle, task) =
+                    encoder(ffmpeg, metrics.clone(), outlet, encoded_in, stop_encoder.clone());
                 encoder_handle = Some(handle);
                 tasks.spawn(task);
             }
@@ -363,19 +370,22 @@ impl StreamJob {
             standings,
             encoder: encoder_handle,
             encoded,
-            posters,
+            posters: Some(posters),
             input_closed: from.closed,
             metrics,
         });
         // The session owns the senders that the other tasks wait on, so they end with it.
         let closing = session.run(leave).await;
         stop_encoder.cancel();
-        poster_task.shutdown().await;
+        let last_writes = Instant::now() + LAST_WRITES;
         let all = async { while tasks.join_next().await.is_some() {} };
-        if timeout(LAST_WRITES, all).await.is_err() {
+        if timeout_at(last_writes, all).await.is_err() {
             tracing::warn!(%stream, "storage did not take everything in time");
             tasks.shutdown().await;
         }
+        // A broadcast too short for its first poster gets one now, if there is time.
+        let _ = timeout_at(last_writes, poster_task.join_next()).await;
+        poster_task.shutdown().await;
         if damaged && closing == Closing::Finish {
             // The publisher may never have come, and then there was no timeline to write the end of.
             let mut publication = Publication::new(store, stream, epoch, address, owner);

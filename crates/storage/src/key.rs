@@ -67,7 +67,7 @@ impl Key {
     /// `Cache-Control`, as a CDN in front of the bucket should see it.
     pub fn cache_control(&self) -> &'static str {
         match self {
-            // It is replaced every ten seconds.
+            // It is replaced about once a minute, and is not to be much older for a cache.
             Self::Poster(_) => "public, max-age=5",
             Self::Live(_, file) => match file {
                 // Only workers and edges read these, and they need the newest.

@@ -23,8 +23,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::EncodeFrame;
-use super::recipe::{FIRST_PIPE, arguments};
+use super::jpegs::JpegCutter;
+use super::recipe::{FIRST_PIPE, arguments, poster_pipe};
 use crate::ffmpeg::Ffmpeg;
+use crate::poster::{PosterMaker, PosterOutlet};
 
 /// Counts children, so that what an old one still says is known as such.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,20 +50,29 @@ pub(crate) struct RungTag {
     pub(crate) body: Bytes,
 }
 
+/// What a child is to make.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Work<'a> {
+    pub(crate) rungs: &'a [LadderRung],
+    /// The source's.
+    pub(crate) format: PictureFormat,
+    /// Where its posters go; none when it is to make rungs only.
+    pub(crate) posters: Option<&'a PosterOutlet>,
+}
+
 /// Makes children: ffmpeg, or a script in its place, because a year of them takes too long otherwise.
 pub(crate) trait Nursery: Send + Sync + 'static {
     /// Whether a child can be fed a source with this codec header.
     fn reads(&self, header: &[u8]) -> bool;
 
-    /// Starts a child that makes the rungs of pictures of that format, the first of which is the one at `begin_ms`. Its events come on `events`; when that is full the
+    /// Starts a child whose first frame is the one at `begin_ms`. Its events come on `events`; when that is full the
     /// child waits. Its tasks run on `tasks`.
     ///
     /// # Errors
     /// When no process can be started.
     fn start(
         &self,
-        rungs: &[LadderRung],
-        format: PictureFormat,
+        work: &Work<'_>,
         begin_ms: i64,
         id: ChildId,
         events: &mpsc::Sender<(ChildId, ChildEvent)>,
@@ -87,13 +98,13 @@ impl Nursery for Ffmpeg {
 
     fn start(
         &self,
-        rungs: &[LadderRung],
-        format: PictureFormat,
+        work: &Work<'_>,
         begin_ms: i64,
         id: ChildId,
         events: &mpsc::Sender<(ChildId, ChildEvent)>,
         tasks: &TaskTracker,
     ) -> io::Result<Child> {
+        let Work { rungs, posters, .. } = *work;
         let mut outputs = Vec::new();
         let mut mappings = Vec::new();
         for (rung, child_fd) in rungs.iter().zip(FIRST_PIPE..) {
@@ -101,12 +112,14 @@ impl Nursery for Ffmpeg {
             mappings.push(FdMapping { parent_fd: OwnedFd::from(writer), child_fd });
             outputs.push((rung.name.clone(), pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?));
         }
+        let mut pictures = None;
+        if let Some(outlet) = posters {
+            let (reader, writer) = io::pipe()?;
+            mappings.push(FdMapping { parent_fd: OwnedFd::from(writer), child_fd: poster_pipe(rungs) });
+            pictures = Some((pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?, outlet.maker()));
+        }
         let mut command = self.command();
-        command
-            .args(arguments(rungs, &format))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
+        command.args(arguments(work)).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         command.fd_mappings(mappings).map_err(io::Error::other)?;
         let mut command = tokio::process::Command::from(command);
         let mut process = command.kill_on_drop(true).spawn()?;
@@ -117,6 +130,9 @@ impl Nursery for Ffmpeg {
         let mut readers = JoinSet::new();
         for (rung, output) in outputs {
             readers.spawn(read_rung(output, rung, begin_ms, id, events.clone()));
+        }
+        if let Some((output, maker)) = pictures {
+            readers.spawn(read_posters(output, maker));
         }
         // Full when ffmpeg has not read for as long: it is hung or too slow, and is replaced.
         let (frames, queued) = mpsc::channel(INPUT_QUEUE);
@@ -258,6 +274,18 @@ async fn read_rung(
                 }
             }
         }
+    }
+}
+
+/// Always reads on: a full pipe would hold up the rungs.
+async fn read_posters(mut output: pipe::Receiver, maker: PosterMaker) {
+    let mut cutter = JpegCutter::default();
+    let mut buffer = BytesMut::with_capacity(READ_SIZE);
+    while let Ok(1..) = output.read_buf(&mut buffer).await {
+        if let Some(poster) = cutter.push(&buffer) {
+            maker.made(poster);
+        }
+        buffer.clear();
     }
 }
 

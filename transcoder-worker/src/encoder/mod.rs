@@ -3,6 +3,7 @@
 mod child;
 mod comeback;
 mod gop;
+mod jpegs;
 mod ladder;
 mod pace;
 mod recipe;
@@ -22,6 +23,7 @@ pub(crate) use source_filter::progressive_sdr;
 
 use crate::ffmpeg::Ffmpeg;
 use crate::metrics::Metrics;
+use crate::poster::PosterOutlet;
 use supervisor::Supervisor;
 
 /// A source frame, or a codec header, as FLV VIDEODATA.
@@ -94,16 +96,17 @@ impl EncoderHandle {
     }
 }
 
-/// An encoder and the task that runs it until `stop`.
+/// An encoder and the task that runs it until `stop`. It makes posters beside its rungs.
 pub(crate) fn encoder(
     ffmpeg: Ffmpeg,
     metrics: Metrics,
+    posters: PosterOutlet,
     events: mpsc::Sender<EncoderEvent>,
     stop: CancellationToken,
 ) -> (EncoderHandle, impl Future<Output = ()> + Send + 'static) {
     let (rungs, ordered) = mpsc::channel(1);
     let (frames, queued) = mpsc::channel(FRAME_QUEUE);
-    let supervisor = Supervisor::new(ffmpeg.clone(), metrics, events);
+    let supervisor = Supervisor::new(ffmpeg.clone(), metrics, posters, events);
     (EncoderHandle { rungs, frames: Some(frames), ffmpeg }, supervisor.run(ordered, queued, stop))
 }
 

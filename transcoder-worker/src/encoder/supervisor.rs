@@ -11,16 +11,18 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::child::{Child, ChildEvent, ChildId, LONGEST_LIFE_MS, Nursery, RungTag};
+use super::child::{Child, ChildEvent, ChildId, LONGEST_LIFE_MS, Nursery, RungTag, Work};
 use super::comeback::Comeback;
 use super::gop::{Gop, Taken};
 use super::pace::{Judgement, Pace};
 use super::{EncodeFrame, EncoderEvent, Rungs, UNREADABLE};
 use crate::metrics::Metrics;
+use crate::poster::PosterOutlet;
 
 pub(crate) struct Supervisor<N> {
     nursery: N,
     metrics: Metrics,
+    posters: PosterOutlet,
     to_session: mpsc::Sender<EncoderEvent>,
     /// Largest first; empty until the track set is frozen, and when none is left.
     rungs: Vec<LadderRung>,
@@ -70,10 +72,16 @@ enum Handover {
 }
 
 impl<N: Nursery> Supervisor<N> {
-    pub(crate) fn new(nursery: N, metrics: Metrics, to_session: mpsc::Sender<EncoderEvent>) -> Self {
+    pub(crate) fn new(
+        nursery: N,
+        metrics: Metrics,
+        posters: PosterOutlet,
+        to_session: mpsc::Sender<EncoderEvent>,
+    ) -> Self {
         Self {
             nursery,
             metrics,
+            posters,
             to_session,
             rungs: Vec::new(),
             comeback: Comeback::default(),
@@ -216,7 +224,10 @@ impl<N: Nursery> Supervisor<N> {
         let now = Instant::now();
         let first_in = replay.first().map_or(0, |frame| frame.timestamp_ms);
         let (events, tasks) = (&self.children.0, &self.tasks);
-        let child = match self.nursery.start(&self.rungs, format, first_in, id, events, tasks) {
+        // An ffmpeg that cannot make posters is still to make rungs.
+        let posters = (self.failures <= POSTER_FAILURES).then_some(&self.posters);
+        let work = Work { rungs: &self.rungs, format, posters };
+        let child = match self.nursery.start(&work, first_in, id, events, tasks) {
             Ok(child) => child,
             Err(error) => {
                 tracing::warn!(%error, "ffmpeg does not start");
@@ -418,6 +429,8 @@ const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LAST_RETRY: Duration = Duration::from_secs(8);
 /// Starts that may fail before the packager is told not to wait: with their pauses about two seconds.
 const PATIENCE: u32 = 3;
+/// Losses in a row of children with posters, before one is started without.
+const POSTER_FAILURES: u32 = 1;
 /// A child encodes what it holds back in 0.1 s; a slow one gets a chance to hand over its last second.
 const DRAIN: Duration = Duration::from_secs(2);
 /// Two seconds of three rungs at 60 frames.

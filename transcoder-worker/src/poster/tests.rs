@@ -72,3 +72,44 @@ async fn a_poster_has_square_pixels() {
     let (width, height, _) = poster(picture).await;
     assert_eq!((width, height), (480, 240));
 }
+
+#[tokio::test]
+async fn a_broadcast_that_ends_at_once_has_a_poster() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SegmentStore::folder(folder.path()).unwrap();
+    let ffmpeg = Ffmpeg::find(Path::new("ffmpeg")).await.unwrap();
+    let stream = StreamId::generate();
+    let (pictures, newest) = watch::channel(None);
+    let (_, encoded) = PosterOutlet::new(EVERY);
+    pictures.send_replace(Some(keyframe("testsrc2=size=320x240", &["-pix_fmt", "yuv420p"])));
+    drop(pictures);
+    Posters::new(ffmpeg, store.clone(), stream, EVERY).run(newest, encoded).await;
+    let poster = store.get(&Key::Poster(stream)).await.unwrap().unwrap();
+    assert!(poster.starts_with(&[0xFF, 0xD8]));
+}
+
+#[tokio::test]
+async fn the_posters_of_an_encoder_are_stored_as_they_come() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SegmentStore::folder(folder.path()).unwrap();
+    let ffmpeg = Ffmpeg::find(Path::new("ffmpeg")).await.unwrap();
+    let stream = StreamId::generate();
+    let (pictures, newest) = watch::channel(None);
+    let (outlet, encoded) = PosterOutlet::new(EVERY);
+    let posters = Posters::new(ffmpeg, store.clone(), stream, EVERY);
+    let making = tokio::spawn(posters.run(newest, encoded));
+    pictures.send_replace(Some(keyframe("testsrc2=size=320x240", &["-pix_fmt", "yuv420p"])));
+    let maker = outlet.maker();
+    for poster in ["first", "second"] {
+        maker.made(poster.into());
+        while store.get(&Key::Poster(stream)).await.unwrap().as_deref() != Some(poster.as_bytes()) {
+            tokio::task::yield_now().await;
+        }
+    }
+    drop(maker);
+    drop(pictures);
+    making.await.unwrap();
+    assert_eq!(store.get(&Key::Poster(stream)).await.unwrap().as_deref(), Some(&b"second"[..]));
+}
+
+const EVERY: Duration = Duration::from_mins(1);

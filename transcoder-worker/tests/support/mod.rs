@@ -1,7 +1,7 @@
 //! A controller, a router and a reader, as small as a worker can be tested with.
 
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -72,6 +72,11 @@ impl Broadcast {
     }
 
     pub async fn worker(&self, folder: &Path) -> Worker {
+        self.worker_with(folder, "ffmpeg".into(), Duration::from_mins(1)).await
+    }
+
+    /// With another ffmpeg, and posters that stay so long.
+    pub async fn worker_with(&self, folder: &Path, ffmpeg: PathBuf, poster_interval: Duration) -> Worker {
         let bind = || TcpListener::bind("127.0.0.1:0");
         let registry = Registry::new();
         let config = Config {
@@ -81,8 +86,9 @@ impl Broadcast {
             rtmp: bind().await.unwrap(),
             http: bind().await.unwrap(),
             registry: registry.clone(),
-            ffmpeg: "ffmpeg".into(),
+            ffmpeg,
             ladder: LadderChoice::Full,
+            poster_interval,
         };
         let ready = config.ready().unwrap();
         let address = WorkerAddress { worker: ready.worker, rtmp: ready.rtmp, http: ready.http };

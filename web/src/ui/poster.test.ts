@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Stream } from '../api/streams.ts';
-import { posterOf } from './poster.ts';
+import { newestPosterOf, posterOf } from './poster.ts';
 
 const START = '2026-01-01T12:00:00Z';
 const LIVE = { isLive: true, thumbnailUrl: '/poster.jpg', startedAt: START } as Stream;
@@ -14,5 +14,16 @@ describe('a poster', () => {
     ['of sound alone does not exist', { ...LIVE, thumbnailUrl: null }, 60, null],
   ])('%s', (_, stream, seconds, url) => {
     expect(posterOf(stream, at(seconds))).toBe(url);
+  });
+
+  it('is fetched once while it stays', () => {
+    const asked = new Set([20, 50, 74, 76, 110, 134].map((seconds) => newestPosterOf(LIVE, at(seconds))));
+    expect([...asked]).toEqual(['/poster.jpg?t=0', '/poster.jpg?t=1']);
+  });
+
+  it('keeps a signed address as it is', () => {
+    const signed = { ...LIVE, thumbnailUrl: '/poster.jpg?signature=s' };
+    expect(newestPosterOf(signed, at(600))).toBe('/poster.jpg?signature=s');
+    expect(newestPosterOf(signed, at(3))).toBe(null);
   });
 });

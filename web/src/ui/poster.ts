@@ -5,10 +5,27 @@ import type { Stream } from '../api/streams.ts';
  * and to ask earlier is an error in the browser's console.
  */
 export function posterOf(stream: Stream, now: number): string | null {
-  const { isLive, thumbnailUrl, startedAt } = stream;
-  if (!isLive || !thumbnailUrl || startedAt === null) return null;
-  return now - Date.parse(startedAt) >= FIRST_POSTER_MS ? thumbnailUrl : null;
+  const { isLive, thumbnailUrl } = stream;
+  if (!isLive || !thumbnailUrl) return null;
+  return sinceFirst(stream, now) >= 0 ? thumbnailUrl : null;
 }
 
-/** Posters are made every ten seconds, and take a few on a busy machine. */
-const FIRST_POSTER_MS = 20_000;
+/**
+ * The same for a page that stays open. Posters change under one address: this one changes once for each of them, so that
+ * none is fetched twice. A signed address must stay as it is.
+ */
+export function newestPosterOf(stream: Stream, now: number): string | null {
+  const url = posterOf(stream, now);
+  if (url === null || url.includes('?')) return url;
+  return `${url}?t=${Math.floor(sinceFirst(stream, now) / POSTER_STAYS_MS)}`;
+}
+
+/** Milliseconds since the first poster was there; less than none before that. */
+function sinceFirst({ startedAt }: Stream, now: number): number {
+  return startedAt === null ? -1 : now - Date.parse(startedAt) - FIRST_POSTER_MS;
+}
+
+/** It is made after three seconds, ten where keyframes are rare, and takes a few on a busy machine. */
+const FIRST_POSTER_MS = 15_000;
+/** The default of CAUDAL_POSTER_INTERVAL. */
+const POSTER_STAYS_MS = 60_000;

@@ -4,7 +4,6 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use caudal_media::codec::PictureFormat;
 use prometheus::Registry;
 use tokio::time::{advance, sleep};
 
@@ -108,8 +107,7 @@ impl Nursery for Script {
 
     fn start(
         &self,
-        rungs: &[LadderRung],
-        _format: PictureFormat,
+        work: &Work<'_>,
         begin_ms: i64,
         id: ChildId,
         events: &mpsc::Sender<(ChildId, ChildEvent)>,
@@ -121,7 +119,7 @@ impl Nursery for Script {
         self.stage().started += 1;
         let (frames, queued) = mpsc::channel(512);
         let killed = CancellationToken::new();
-        let rungs = rungs.iter().map(|rung| rung.name.clone()).collect();
+        let rungs = work.rungs.iter().map(|rung| rung.name.clone()).collect();
         tasks.spawn(self.clone().live(id, rungs, begin_ms, queued, killed.clone(), events.clone()));
         Ok(Child::new(id, frames, killed))
     }
@@ -151,7 +149,8 @@ impl Worker {
         let (frames, queued) = mpsc::channel(2048);
         let stop = CancellationToken::new();
         let metrics = Metrics::register(&Registry::new()).unwrap();
-        let supervisor = Supervisor::new(script.clone(), metrics, to_session);
+        let (posters, _) = PosterOutlet::new(Duration::from_mins(1));
+        let supervisor = Supervisor::new(script.clone(), metrics, posters, to_session);
         let task = tokio::spawn(supervisor.run(ordered, queued, stop.clone()));
         let (withdrawn, made): (Vec<_>, _) =
             LADDER.map(rung).into_iter().partition(|rung| withdrawn.contains(&rung.name));
