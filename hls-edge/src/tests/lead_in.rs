@@ -77,7 +77,7 @@ impl Broadcaster {
                     }
                     worker.event(&event);
                 }
-                Output::Encode { .. } | Output::Report(_) => {}
+                Output::Encode { .. } | Output::Report(_) | Output::Unplayable(_) => {}
             }
         }
     }
