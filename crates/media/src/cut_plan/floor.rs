@@ -100,6 +100,7 @@ mod tests {
             discontinuity: 0,
             independent: true,
             gap: false,
+            still: false,
             parts: vec![end],
             shift: 0,
             rebuilt: Some(Epoch(1)),
@@ -109,7 +110,7 @@ mod tests {
         let grid = Grid::video(40_000, 40_000, LatencyMode::Low, None);
         let mut plan = CutPlan::behind(grid, vec![last], Msn(10), 0, floor);
         plan.silence(end, end + grid.part_target + grid.step);
-        plan.advance(FrameTiming { decode: end, presentation: end, keyframe: true });
+        plan.advance(FrameTiming { decode: end, presentation: end, keyframe: true, idr: true });
         let first = plan.segment(Msn(10)).expect("opened");
         assert!(!first.gap && first.end.is_none(), "{first:?}");
         assert_eq!(plan.next_msn(), Msn(11));
