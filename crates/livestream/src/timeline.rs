@@ -270,7 +270,6 @@ impl Timeline {
 
 impl VideoRange {
     /// True for the range that needs no word.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
     pub fn is_sdr(&self) -> bool {
         *self == Self::Sdr
     }
