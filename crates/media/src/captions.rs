@@ -174,6 +174,9 @@ mod tests {
 
     use super::*;
 
+    /// What it is, its triplets, and the channels that are found.
+    type Case = (&'static str, &'static [[u8; 3]], &'static [&'static str]);
+
     /// A message with these triplets in an SEI unit.
     fn sei(codec: VideoCodec, triplets: &[[u8; 3]]) -> Vec<u8> {
         let count = u8::try_from(triplets.len()).expect("a few");
@@ -200,7 +203,7 @@ mod tests {
 
     #[test]
     fn captions_of_line_21_are_known_by_their_commands() {
-        let cases: &[(&str, &[[u8; 3]], &[&str])] = &[
+        let cases: &[Case] = &[
             ("padding", &[[0xFC, 0x80, 0x80], [0xFD, 0x80, 0x80]], &[]),
             ("invalid", &[[0xF8, 0x94, 0x20]], &[]),
             ("resume loading", &[[0xFC, 0x94, 0x20]], &["CC1"]),
@@ -222,7 +225,7 @@ mod tests {
 
     #[test]
     fn services_of_cea_708_are_known_by_their_blocks() {
-        let cases: &[(&str, &[[u8; 3]], &[&str])] = &[
+        let cases: &[Case] = &[
             ("one service", &[[0xFF, 0x02, 0x22], [0xFE, 0x41, 0x42]], &["SERVICE1"]),
             ("two", &[[0xFF, 0x03, 0x21], [0xFE, 0x41, 0x41], [0xFE, 0x41, 0x00]], &["SERVICE1", "SERVICE2"]),
             ("an extended one", &[[0xFF, 0x02, 0xE1], [0xFE, 0x2A, 0x41]], &["SERVICE42"]),

@@ -208,6 +208,7 @@ impl Packager {
     }
 
     /// An FLV VIDEODATA body, as RTMP message type 9 carries it.
+    #[expect(clippy::needless_pass_by_value, reason = "a tag is handed over")]
     pub fn video(&mut self, rtmp_ms: u32, body: Bytes, now: UnixMillis) {
         self.fruitless.heard(now);
         match VideoTag::parse(&body) {

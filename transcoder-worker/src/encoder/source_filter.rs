@@ -10,22 +10,19 @@ use caudal_media::codec::{PictureFormat, Scan};
 /// Filters, each with a comma behind it, that make such pictures; of HDR in this size, for it costs by the pixel. One
 /// picture comes out for each that goes in, at its time, and keyframes are still marked: the rungs' boundaries hang on that.
 pub(crate) fn progressive_sdr(source: &PictureFormat, (width, height): (u32, u32)) -> String {
-    let mut filters = String::new();
     // A field that is a picture of its own needs nothing but scaling.
-    if source.scan == Scan::Interlaced {
-        filters.push_str("yadif=mode=send_frame:deint=interlaced,");
-    }
+    let deinterlaced =
+        if source.scan == Scan::Interlaced { "yadif=mode=send_frame:deint=interlaced," } else { "" };
     let light = match source.range {
-        VideoRange::Sdr => return filters,
+        VideoRange::Sdr => return deinterlaced.to_owned(),
         VideoRange::Pq => PQ,
         VideoRange::Hlg => HLG,
     };
-    filters.push_str(&format!(
-        "scale={width}:{height}:flags=bilinear:in_color_matrix=bt2020,format=gbrp16,{},{BT2020_TO_BT709},{},{SDR},",
-        of_each_primary(light),
-        of_each_primary(&shoulder()),
-    ));
-    filters
+    let (light, shown) = (of_each_primary(light), of_each_primary(&shoulder()));
+    format!(
+        "{deinterlaced}scale={width}:{height}:flags=bilinear:in_color_matrix=bt2020,format=gbrp16,\
+         {light},{BT2020_TO_BT709},{shown},{SDR},"
+    )
 }
 
 /// The same function for red, green and blue, worked out once for each of 65,536 values.
