@@ -106,15 +106,14 @@ impl<N: Nursery> Supervisor<N> {
                     self.comeback = Comeback::of(largest_first(withdrawn), Instant::now());
                     self.start_if_possible().await;
                 }
-                frame = frames.recv(), if !self.draining => match frame {
-                    Some(frame) => self.frame(frame).await,
-                    None => {
-                        self.draining = true;
-                        self.retry_at = None;
-                        match &mut self.current {
-                            Some(running) => running.child.close(),
-                            None => self.tell(EncoderEvent::Drained).await,
-                        }
+                frame = frames.recv(), if !self.draining => if let Some(frame) = frame {
+                    self.frame(frame).await;
+                } else {
+                    self.draining = true;
+                    self.retry_at = None;
+                    match &mut self.current {
+                        Some(running) => running.child.close(),
+                        None => self.tell(EncoderEvent::Drained).await,
                     }
                 },
                 _ = second.tick() => self.judge().await,
