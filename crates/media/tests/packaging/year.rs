@@ -225,7 +225,7 @@ fn a_year_of_one_channel_breaks_only_where_its_publisher_does() {
     let mut channel = Channel::start();
     // Every day at noon; and whenever half of the encoder's 32 bits are full or all of them, while it runs for months.
     let mut stretches: Vec<i64> = (0..365).map(|day| day * DAY + DAY / 2).collect();
-    let wraps: Vec<i64> = (1..).map(|half| half << 31).take_while(|at| *at < 100 * DAY).collect();
+    let wraps: Vec<i64> = (1..=4).map(|half| half << 31).collect();
     stretches.extend(wraps.iter().map(|at| at - 5 * SECOND));
     stretches.sort_unstable();
     let (mut warm, mut came_back) = (0, 0);

@@ -263,7 +263,7 @@ async fn a_year_of_one_channel_keeps_every_rung() {
     let mut worker = Worker::start(Script::default(), 10_000, &[]).await;
     // Once a day; and whenever 31 or 32 bits of milliseconds are full.
     let mut stretches: Vec<i64> = (0..365).map(|day| day * DAY + DAY / 2).collect();
-    stretches.extend((1..).map(|half| (half << 31) - 6_000).take_while(|at| *at < 365 * DAY));
+    stretches.extend((1..=14).map(|half| (half << 31) - 6_000));
     stretches.sort_unstable();
     let (mut bad_moments, mut workers) = (0, 1);
     for at in stretches {
@@ -320,8 +320,9 @@ async fn a_year_of_one_channel_keeps_every_rung() {
         }
         assert!(worker.newest.len() == LADDER.len() && worker.out.is_empty());
     }
-    let stage = worker.script.stage();
-    assert_eq!(stage.impossible, [String::new(); 0]);
+    let (script, ..) = worker.stops().await;
+    let stage = script.stage();
+    assert!(stage.impossible.is_empty(), "{:?}", stage.impossible);
     assert!(
         stage.oldest_ms > 9 * DAY && stage.oldest_ms <= LONGEST_LIFE_MS + DAY,
         "{}",
@@ -329,8 +330,6 @@ async fn a_year_of_one_channel_keeps_every_rung() {
     );
     assert!(bad_moments > 40 && workers > 5, "{bad_moments} {workers}");
     assert!(stage.started < 400, "children are not started without need: {}", stage.started);
-    drop(stage);
-    worker.stops().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -341,12 +340,11 @@ async fn a_child_is_renewed_after_twenty_days_and_no_picture_is_missing() {
         worker.is_whole(&format!("day {day}"));
         worker.is_quiet(DAY - 8_000).await;
     }
-    let stage = worker.script.stage();
+    let (script, ..) = worker.stops().await;
+    let stage = script.stage();
     assert_eq!(stage.started, 5, "at the start, and every twenty days");
-    assert_eq!(stage.impossible, [String::new(); 0]);
+    assert!(stage.impossible.is_empty(), "{:?}", stage.impossible);
     assert!(stage.oldest_ms < 1 << 31);
-    drop(stage);
-    worker.stops().await;
 }
 
 #[tokio::test(start_paused = true)]
