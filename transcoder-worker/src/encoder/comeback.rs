@@ -26,7 +26,8 @@ impl Comeback {
     }
 
     pub(crate) fn withdrew(&mut self, rung: LadderRung, now: Instant) {
-        let in_vain = self.is_on_trial(&rung.name, now);
+        // Whichever rung came back: a trial that costs several is in vain as a whole.
+        let in_vain = self.tried.as_ref().is_some_and(|(_, at)| now.duration_since(*at) < HELD);
         self.pause = if in_vain { self.pause.saturating_mul(2).min(LONGEST_PAUSE) } else { FIRST_PAUSE };
         self.due = Some(now + self.pause);
         self.withdrawn.push(rung);
@@ -99,6 +100,17 @@ mod tests {
         comeback.withdrew(rung(480), now);
         assert_eq!(pauses, [30, 30, 60, 120, 240, 480, 960, 960, 960]);
         assert!(comeback.is_due(now + seconds(30)));
+    }
+
+    #[test]
+    fn a_trial_that_costs_several_rungs_does_not_make_the_next_one_come_sooner() {
+        let begun = Instant::now();
+        let mut comeback = Comeback::of(vec![rung(720), rung(480)], begun);
+        comeback.take(begun + seconds(30));
+        comeback.take(begun + seconds(60));
+        comeback.withdrew(rung(720), begun + seconds(70));
+        comeback.withdrew(rung(480), begun + seconds(75));
+        assert!(!comeback.is_due(begun + seconds(75 + 60)), "the pause has grown");
     }
 
     #[test]

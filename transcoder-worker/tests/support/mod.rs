@@ -189,7 +189,6 @@ impl Worker {
 }
 
 impl Worker {
-    /// The share of a histogram's observations that are not above `bound`, one of its buckets.
     /// How many values a histogram holds.
     pub fn observed(&self, name: &str) -> u64 {
         let family = self.registry.gather().into_iter().find(|family| family.name() == name).unwrap();

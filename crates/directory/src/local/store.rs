@@ -222,7 +222,8 @@ mod tests {
 
     #[test]
     fn what_can_never_be_read_as_a_state_is_put_aside_and_the_start_goes_on() {
-        let never: [(&str, fn(&Path)); 4] = [
+        type Make = fn(&Path);
+        let never: [(&str, Make); 4] = [
             ("a folder", |path| fs::create_dir(path).unwrap()),
             ("a link to nowhere", |path| symlink("/nowhere/at/all", path).unwrap()),
             ("a link through a file", |path| symlink("/dev/null/below", path).unwrap()),

@@ -59,13 +59,13 @@ impl CutPlan {
         let end = if (decode - floor.end).abs() <= self.grid.frame { decode } else { floor.end };
         let edge = self.edge().unwrap_or(end);
         if let Some(open) = self.segments.back().filter(|open| open.end.is_none()) {
-            let (gap, is_behind, start) = (open.gap, open.msn > floor.msn, open.start);
-            match gap {
-                // Sound came first: this picture belongs into the segment that it opened.
-                true if is_behind => {}
-                true => self.close_gap(end.max(edge).max(start + SHORTEST_GAP)),
-                false => self.close_segment(end),
+            let (msn, start) = (open.msn, open.start);
+            if !open.gap {
+                self.close_segment(end);
+            } else if msn <= floor.msn {
+                self.close_gap(end.max(edge).max(start + SHORTEST_GAP));
             }
+            // Otherwise sound came first, and this picture belongs in the segment that it opened.
         } else if self.next_msn <= floor.msn && end > edge && !self.segments.is_empty() {
             self.insert_gaps(edge, end);
         }
