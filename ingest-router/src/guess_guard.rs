@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 
 use caudal_service::origin::Origin;
 
+use self::retries::Retries;
 use crate::known_keys::KeyHash;
+
+mod retries;
 
 /// Counts unknown keys by address: a few at once, then one each [`Allowance::interval`]. An IPv6 site is counted as a whole
 /// too, with more patience. An encoder that tries one wrong key again and again has guessed once; its tries are counted
-/// apart.
+/// apart, in [`Retries`].
 ///
 /// The counts are a count-min sketch: each guesser adds to one cell of each row, and has what the least of its cells says.
 /// It never forgets a guesser for the sake of a newcomer, costs the same for one address as for a million, and errs only on
@@ -18,8 +21,7 @@ use crate::known_keys::KeyHash;
 #[derive(Debug)]
 pub(crate) struct GuessGuard {
     rows: Vec<Row>,
-    /// Of single keys, which would only fill the cells of the others.
-    again: Vec<Row>,
+    retries: Retries,
 }
 
 #[derive(Debug)]
@@ -39,23 +41,38 @@ struct Allowance {
     interval: Duration,
 }
 
-/// What is counted as one.
-#[derive(Clone, Copy, Debug, Hash)]
-enum Guesser<'a> {
-    Origin(Origin),
-    Site(Origin),
-    /// One key from one address.
-    Again(Origin, &'a KeyHash),
+impl Allowance {
+    /// Whether a guesser that owes so much may try another key.
+    fn admits(self, owed: Duration) -> bool {
+        owed + self.interval <= self.most()
+    }
+
+    /// What is owed after one more wrong key. Never more than a whole burst, so that nobody is locked out for longer,
+    /// however many of its keys were looked at all the same.
+    fn after(self, owed: Duration) -> Duration {
+        (owed + self.interval).min(self.most())
+    }
+
+    fn most(self) -> Duration {
+        self.interval.saturating_mul(self.burst)
+    }
 }
 
-impl<'a> Guesser<'a> {
-    fn all(origin: Origin) -> impl Iterator<Item = Guesser<'a>> {
+/// What is counted as one.
+#[derive(Clone, Copy, Debug, Hash)]
+enum Guesser {
+    Origin(Origin),
+    Site(Origin),
+}
+
+impl Guesser {
+    fn all(origin: Origin) -> impl Iterator<Item = Self> {
         std::iter::once(Self::Origin(origin)).chain(origin.site().map(Self::Site))
     }
 
     fn allowance(self) -> Allowance {
         match self {
-            Self::Origin(_) | Self::Again(..) => ADDRESS,
+            Self::Origin(_) => ADDRESS,
             Self::Site(_) => SITE,
         }
     }
@@ -63,8 +80,7 @@ impl<'a> Guesser<'a> {
 
 impl Default for GuessGuard {
     fn default() -> Self {
-        let rows = || (0..ROWS).map(|_| Row::new()).collect();
-        Self { rows: rows(), again: rows() }
+        Self { rows: (0..ROWS).map(|_| Row::new()).collect(), retries: Retries::default() }
     }
 }
 
@@ -72,36 +88,32 @@ impl GuessGuard {
     /// Whether a publisher from `address` may try this key at `now`.
     pub(crate) fn allows(&self, address: IpAddr, key: &KeyHash, now: Instant) -> bool {
         let origin = Origin::from(address);
-        Guesser::all(origin).chain([Guesser::Again(origin, key)]).all(|guesser| {
-            let Allowance { burst, interval } = guesser.allowance();
-            self.owed(guesser, now) + interval <= interval.saturating_mul(burst)
-        })
+        Guesser::all(origin).all(|guesser| guesser.allowance().admits(self.owed(guesser, now)))
+            && ADDRESS.admits(self.retries.owed(origin, key, now))
     }
 
     /// This key, which came from `address`, is nobody's.
     pub(crate) fn wrong(&mut self, address: IpAddr, key: &KeyHash, now: Instant) {
         let origin = Origin::from(address);
-        let again = Guesser::Again(origin, key);
-        if self.owed(again, now).is_zero() {
+        let owed = self.retries.owed(origin, key, now);
+        if owed.is_zero() {
             for guesser in Guesser::all(origin) {
                 self.count(guesser, now);
             }
         }
-        self.count(again, now);
+        self.retries.raise(origin, key, now, ADDRESS.after(owed));
     }
 
-    fn count(&mut self, guesser: Guesser<'_>, now: Instant) {
+    fn count(&mut self, guesser: Guesser, now: Instant) {
         // Only the cells that say least are raised: those above count somebody else too.
-        let owed = self.owed(guesser, now) + guesser.allowance().interval;
-        let rows = if matches!(guesser, Guesser::Again(..)) { &mut self.again } else { &mut self.rows };
-        for row in rows {
+        let owed = guesser.allowance().after(self.owed(guesser, now));
+        for row in &mut self.rows {
             row.raise(guesser, now, owed);
         }
     }
 
-    fn owed(&self, guesser: Guesser<'_>, now: Instant) -> Duration {
-        let rows = if matches!(guesser, Guesser::Again(..)) { &self.again } else { &self.rows };
-        rows.iter().map(|row| row.owed(guesser, now)).min().unwrap_or_default()
+    fn owed(&self, guesser: Guesser, now: Instant) -> Duration {
+        self.rows.iter().map(|row| row.owed(guesser, now)).min().unwrap_or_default()
     }
 }
 
@@ -110,12 +122,12 @@ impl Row {
         Self { hash: RandomState::new(), forgiven_at: vec![0; CELLS], began: None }
     }
 
-    fn owed(&self, guesser: Guesser<'_>, now: Instant) -> Duration {
+    fn owed(&self, guesser: Guesser, now: Instant) -> Duration {
         let forgiven_at = self.forgiven_at.get(self.cell(guesser)).copied().unwrap_or(0);
         Duration::from_millis(forgiven_at.saturating_sub(self.millis(now)))
     }
 
-    fn raise(&mut self, guesser: Guesser<'_>, now: Instant, owed: Duration) {
+    fn raise(&mut self, guesser: Guesser, now: Instant, owed: Duration) {
         self.began.get_or_insert(now);
         let until = self.millis(now).saturating_add(u64::try_from(owed.as_millis()).unwrap_or(u64::MAX));
         let cell = self.cell(guesser);
@@ -124,7 +136,7 @@ impl Row {
         }
     }
 
-    fn cell(&self, guesser: Guesser<'_>) -> usize {
+    fn cell(&self, guesser: Guesser) -> usize {
         usize::try_from(self.hash.hash_one(guesser) % CELLS_U64).unwrap_or(0)
     }
 
@@ -138,7 +150,7 @@ impl Row {
 const ADDRESS: Allowance = Allowance { burst: 10, interval: Duration::from_secs(6) };
 /// A school or an office, each of whose people may mistype.
 const SITE: Allowance = Allowance { burst: 100, interval: Duration::from_millis(600) };
-/// Two rows: an innocent guesser is counted with others only when it shares both of its cells with guessers.
+/// Two rows: an innocent address is counted with others only when it shares both of its cells with guessers.
 const ROWS: usize = 2;
 /// 512 KB a row.
 const CELLS: usize = 65_536;
@@ -207,6 +219,19 @@ mod tests {
             10,
             "nor is the api asked for ever"
         );
+    }
+
+    #[test]
+    fn a_guesser_whose_keys_were_looked_at_all_the_same_owes_no_more_than_a_burst() {
+        let mut guard = GuessGuard::default();
+        let (address, stale, start) = (address("192.0.2.1"), key("a rotated one"), Instant::now());
+        for index in 0..1000 {
+            guard.wrong(address, &key(&index.to_string()), start);
+            guard.wrong(address, &stale, start);
+        }
+        assert!(!guard.allows(address, &stale, start));
+        let later = start + ADDRESS.interval;
+        assert!(guard.allows(address, &stale, later) && guard.allows(address, &key("another"), later));
     }
 
     #[test]
