@@ -186,9 +186,7 @@ impl Worker {
         let metric = &family.get_metric()[0];
         metric.get_counter().get_value() + metric.get_gauge().get_value()
     }
-}
 
-impl Worker {
     /// How many values a histogram holds.
     pub fn observed(&self, name: &str) -> u64 {
         let family = self.registry.gather().into_iter().find(|family| family.name() == name).unwrap();
@@ -372,15 +370,22 @@ pub fn send(relay: &mut RelayPublisher<TcpStream>, tag: &FlvTag) {
     }
 }
 
-/// A filler NAL unit behind the picture: decoders skip it.
+/// Adds an unregistered SEI message before the picture: decoders skip it, and the packager keeps it, unlike filler NAL units.
 fn padded(tag: FlvTag, padding: usize) -> FlvTag {
     if padding == 0 || tag.kind != TagKind::Video || tag.body.get(1) != Some(&1) {
         return tag;
     }
-    let mut body = BytesMut::from(&tag.body[..]);
-    body.put_u32(u32::try_from(padding + 1).unwrap());
-    body.put_u8(12);
-    body.put_bytes(0xFF, padding);
+    // An SEI unit: the type `user_data_unregistered` (H.264 D.1.7), the size as a sum of 255s and a rest, the payload.
+    let mut unit = vec![6, 5];
+    unit.extend(std::iter::repeat_n(0xFF, padding / 255));
+    unit.push(u8::try_from(padding % 255).unwrap());
+    unit.extend(std::iter::repeat_n(0xFF, padding));
+    unit.push(0x80);
+    let (head, picture) = tag.body.split_at(5);
+    let mut body = BytesMut::from(head);
+    body.put_u32(u32::try_from(unit.len()).unwrap());
+    body.put_slice(&unit);
+    body.put_slice(picture);
     FlvTag { body: body.freeze(), ..tag }
 }
 
