@@ -204,9 +204,9 @@ impl Admission {
         })
     }
 
-    /// Waits until the api may be asked about a key. A good one is let in whoever else guesses from its address: at once
-    /// while its broadcast is open, and else, if it looks like a key, in its turn. Those from addresses that guess are few at
-    /// a time and slow.
+    /// Waits until the api may be asked about this key. Addresses that guess take turns, a few at a time and slowly, so that
+    /// a good key passes whoever else guesses behind the same address. A key whose broadcast is open never waits; one that
+    /// does not look like a key gets no turn.
     async fn turn(
         &self,
         applicant: &Applicant,

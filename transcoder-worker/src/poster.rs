@@ -57,7 +57,7 @@ impl PosterOutlet {
     }
 
     pub(crate) fn maker(&self) -> PosterMaker {
-        // Nobody is woken: it matters when a poster is due.
+        // Wakes nobody: how many there are matters only when a poster is due.
         self.to.send_if_modified(|encoded| {
             encoded.makers = encoded.makers.saturating_add(1);
             false

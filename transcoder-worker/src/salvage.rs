@@ -107,7 +107,7 @@ fn without_tracks(stream: StreamId, epoch: Epoch, floor: Floor, older: Option<&T
     }
 }
 
-/// Behind nothing: the first segment of a broadcast bears number 7, its first frame lies at 24 s.
+/// A new broadcast: its first segment has number 7, its first frame lies at 24 s.
 const BEFORE_ANYTHING: Floor = Floor { msn: Msn(6), discontinuity: 0, media_end: MediaTime(24_000_000) };
 /// TARGETDURATION is never above ten seconds.
 const LONGEST_SEGMENT: MediaDuration = MediaDuration::from_secs(10);

@@ -273,7 +273,7 @@ impl Timeline {
 }
 
 impl VideoRange {
-    /// True for the range that needs no word.
+    /// Whether it is SDR, which is left out of the JSON.
     pub fn is_sdr(&self) -> bool {
         *self == Self::Sdr
     }
@@ -305,7 +305,7 @@ impl Segment {
     }
 }
 
-/// Only one segment of a rendition has it.
+/// Leaves `lead_in` out of the JSON of all segments but one.
 fn is_false(value: &bool) -> bool {
     !value
 }

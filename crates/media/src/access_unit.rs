@@ -22,7 +22,7 @@ pub(crate) struct AccessUnits {
     /// What came without a picture, for the next one: units with their lengths.
     ahead: BytesMut,
     ahead_recovers: bool,
-    /// Of whatever tags hold.
+    /// Looks at every tag.
     captions: CaptionWatch,
 }
 

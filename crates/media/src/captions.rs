@@ -12,11 +12,11 @@ use crate::nal;
 #[derive(Debug, Default)]
 pub(crate) struct CaptionWatch {
     found: Vec<CaptionChannel>,
-    /// Of line 21: each has two channels of captions.
+    /// The two fields of line 21, with two caption channels each.
     fields: [Field; 2],
 }
 
-/// What a field's last commands leave its characters to.
+/// Where a field's characters go, by the last commands in it.
 #[derive(Debug, Default)]
 struct Field {
     /// The channel that was addressed last, 0 or 1.

@@ -199,7 +199,9 @@ impl CutPlan {
         let Some(open) = self.segments.back() else { return };
         let (start, still) = (open.start, open.still);
         let edge = open.part_start();
-        if frame.decode - start <= self.grid.part_target {
+        // Pictures cannot move in what grew longer without them than they may.
+        let fits = edge - start <= self.grid.longest_gop_segment();
+        if fits && frame.decode - start <= self.grid.part_target {
             self.led_by_others_to = edge;
             let held = self.last.is_some_and(|last| last.decode >= edge);
             if let Some(open) = self.segments.back_mut() {

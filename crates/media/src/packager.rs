@@ -81,16 +81,16 @@ pub struct SourceMetadata {
 pub enum Output {
     /// Store as `{rendition}/init-{hash}.mp4` before anything that needs it.
     Init {
-        /// Whose.
+        /// The rendition that it initializes.
         rendition: RenditionName,
-        /// Of its bytes.
+        /// Hash of the file's bytes.
         hash: InitHash,
         /// The file.
         data: Bytes,
     },
     /// Announce to feed readers. The packager's own timeline has it already.
     Announce {
-        /// What.
+        /// To all readers.
         event: Event,
         /// The bytes of an [`Event::Part`], and of an [`Event::Segment`] that was made without parts. Any other
         /// segment is its parts laid end to end.
@@ -104,7 +104,7 @@ pub enum Output {
         body: Bytes,
         /// A place where a decoder can begin.
         keyframe: bool,
-        /// Of a codec header, which is no picture: what the pictures behind it are like.
+        /// Set for a codec header, which is no picture: the format of the pictures that follow.
         sequence_header: Option<PictureFormat>,
     },
     /// Worth a log line or a metric.
@@ -391,13 +391,13 @@ impl Packager {
         }
         if !matches!(self.stage, Stage::Ended) {
             self.stage = Stage::Ended;
-            self.announcer.announce(caudal_livestream::feed::Event::End, None);
+            self.announcer.announce(Event::End, None);
         }
     }
 
     /// A finished segment is in storage. Announces it and keeps it in the timeline.
     pub fn stored(&mut self, rendition: &RenditionName, msn: Msn) {
-        let event = caudal_livestream::feed::Event::Stored { rendition: rendition.clone(), msn };
+        let event = Event::Stored { rendition: rendition.clone(), msn };
         self.announcer.announce(event, None);
     }
 
@@ -481,13 +481,12 @@ impl Packager {
     }
 
     fn refuse(&mut self, error: TagError) {
-        match error {
-            TagError::Unsupported(codec) => self.report_once(MediaReport::UnsupportedCodec { codec }),
-            TagError::OtherTrack(_) => {
-                self.report_once(MediaReport::UnsupportedCodec { codec: error.to_string() });
-            }
-            TagError::Truncated => self.malformed(error.to_string()),
-        }
+        let words = error.to_string();
+        self.report_once(match error {
+            TagError::Unsupported(codec) => MediaReport::UnsupportedCodec { codec },
+            TagError::OtherTrack(_) => MediaReport::UnsupportedCodec { codec: words },
+            TagError::Truncated => MediaReport::Malformed { reason: words },
+        });
     }
 
     fn malformed(&mut self, reason: String) {
@@ -503,5 +502,5 @@ impl Packager {
     }
 }
 
-/// More different mistakes than that is a joke, and each costs memory.
+/// Bounds the memory that a publisher's mistakes take.
 const MAX_REPORTED: usize = 16;

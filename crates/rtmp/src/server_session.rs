@@ -112,7 +112,6 @@ enum Phase {
 #[derive(Debug)]
 struct Live {
     stream_id: u32,
-    /// Until the first media.
     /// For the next audio or video.
     media_deadline: Instant,
     last_byte: Instant,

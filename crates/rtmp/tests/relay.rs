@@ -55,8 +55,15 @@ async fn over_tcp() -> (RelayPublisher<TcpStream>, PublisherStream<TcpStream>) {
 }
 
 async fn in_memory(buffer: usize) -> (RelayPublisher<DuplexStream>, PublisherStream<DuplexStream>) {
+    in_memory_with(worker_limits(), buffer).await
+}
+
+async fn in_memory_with(
+    limits: Limits,
+    buffer: usize,
+) -> (RelayPublisher<DuplexStream>, PublisherStream<DuplexStream>) {
     let (client, server) = duplex(buffer);
-    let server = async { PublisherConnection::accept(server, worker_limits()).await.unwrap().accept().await };
+    let server = async { PublisherConnection::accept(server, limits).await.unwrap().accept().await };
     let (relay, stream) = tokio::join!(RelayClient::connect(client, target(), soon()), server);
     (relay.unwrap(), stream)
 }
@@ -255,7 +262,9 @@ async fn a_server_that_never_answers_is_given_up_at_the_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn pings_keep_a_quiet_relay_known_to_be_alive() {
-    let (mut relay, mut stream) = in_memory(4096).await;
+    // Without media a publisher is dropped long before.
+    let limits = Limits { media: Duration::from_hours(1), ..worker_limits() };
+    let (mut relay, mut stream) = in_memory_with(limits, 4096).await;
     relay.send_audio(0, audio(10)).unwrap();
     let server = async {
         assert!(matches!(stream.next_event().await, Some(PublisherEvent::Audio { .. })));

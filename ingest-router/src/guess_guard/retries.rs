@@ -40,7 +40,7 @@ impl Retries {
         held.map_or(Duration::ZERO, |held| held.forgiven_at.saturating_duration_since(now))
     }
 
-    /// From `now` on, so much is owed for them.
+    /// Remembers that `owed` is owed for this key from this address, from `now` on.
     pub(super) fn raise(&mut self, origin: Origin, key: &KeyHash, now: Instant, owed: Duration) {
         let what = self.hash.hash_one((origin, key));
         let own = |place: &usize| self.held(*place, now).is_some_and(|held| held.what == what);
@@ -56,7 +56,7 @@ impl Retries {
     }
 }
 
-/// Where a try may stand.
+/// The two places that a try may take.
 fn places(what: u64) -> [usize; 2] {
     [what, what.rotate_right(32)].map(|hash| usize::try_from(hash % PLACES_U64).unwrap_or(0))
 }

@@ -301,7 +301,7 @@ async fn last_words(mut stderr: impl AsyncRead + Unpin) -> String {
     String::from_utf8_lossy(&kept).trim().replace('\n', "; ")
 }
 
-/// Twenty days, where FLV's timestamps have room for 24.
+/// Twenty days: FLV's 31-bit timestamps end after 24.
 pub(crate) const LONGEST_LIFE_MS: i64 = 20 * 24 * 3600 * 1000;
 /// A replay comes in one burst. A slow child is judged by its pace long before it is this far behind.
 const INPUT_QUEUE: usize = super::FRAME_QUEUE;

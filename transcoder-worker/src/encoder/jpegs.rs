@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-/// Cuts them apart.
+/// Cuts a stream of bytes into JPEGs.
 #[derive(Debug, Default)]
 pub(super) struct JpegCutter {
     kept: BytesMut,
@@ -21,7 +21,7 @@ impl JpegCutter {
             }
         }
         if self.kept.len() > MAX_JPEG {
-            // What is still to come of it does not begin as a picture does.
+            // The rest of that picture has no start marker, so it is dropped too.
             self.kept.clear();
         }
         newest

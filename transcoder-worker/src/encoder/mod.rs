@@ -33,7 +33,7 @@ pub(crate) struct EncodeFrame {
     pub(crate) timestamp_ms: i64,
     pub(crate) body: Bytes,
     pub(crate) keyframe: bool,
-    /// Of a codec header: the pictures behind it.
+    /// Set for a codec header: the format of the pictures that follow.
     pub(crate) sequence_header: Option<PictureFormat>,
 }
 
@@ -56,13 +56,13 @@ pub(crate) enum EncoderEvent {
 #[derive(Debug)]
 struct Rungs {
     made: Vec<LadderRung>,
-    /// By an earlier worker.
+    /// Rungs that an earlier worker withdrew: they are tried again.
     withdrawn: Vec<LadderRung>,
 }
 
 /// How the session feeds the encoder; it never waits.
 pub(crate) struct EncoderHandle {
-    /// Orders have a way of their own: frames may have filled theirs.
+    /// A channel of its own, because a replay may have filled the frames'.
     rungs: mpsc::Sender<Rungs>,
     /// None once nothing more will be fed.
     frames: Option<mpsc::Sender<EncodeFrame>>,

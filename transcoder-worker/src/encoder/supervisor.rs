@@ -429,7 +429,7 @@ const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LAST_RETRY: Duration = Duration::from_secs(8);
 /// Starts that may fail before the packager is told not to wait: with their pauses about two seconds.
 const PATIENCE: u32 = 3;
-/// Losses in a row of children with posters, before one is started without.
+/// After more lost children in a row than this, the next one makes no posters.
 const POSTER_FAILURES: u32 = 1;
 /// A child encodes what it holds back in 0.1 s; a slow one gets a chance to hand over its last second.
 const DRAIN: Duration = Duration::from_secs(2);

@@ -30,12 +30,12 @@ enum Newest {
     /// The broadcast's first, which is often black or a title.
     First,
     Fresh,
-    /// There is a poster that is newer, or it cannot be made one.
+    /// A newer poster exists, or this keyframe could not be made one.
     Used,
 }
 
 impl Plan {
-    /// A poster each `every`.
+    /// `every` is how long a poster stays.
     pub(super) fn new(every: Duration) -> Self {
         Self { every, newest: Newest::Awaited, next: None, made: false }
     }
@@ -83,12 +83,12 @@ impl Plan {
 
 /// After the first keyframe: what a scene begins with is often black.
 pub(crate) const FIRST: Duration = Duration::from_secs(3);
-/// What an encoder on a busy machine may be late.
+/// How late an encoder's poster may be on a busy machine.
 const GRACE: Duration = Duration::from_secs(5);
 /// A usual encoder's second keyframe is there by then (x264's own choice is 250 frames); the first one is taken only if
 /// no other comes.
 const SECOND_KEYFRAME: Duration = Duration::from_secs(7);
-/// Until a poster that failed is tried again.
+/// Pause after a poster that failed.
 const RETRY: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

@@ -51,5 +51,5 @@ pub(crate) async fn done(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Of the column's type.
+/// The column is `varchar(400)`.
 const MAX_DETAIL: usize = 400;

@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::error::Error;
 
-/// A broadcast that came to an end which its streamer did not want.
+/// A broadcast that ended against its streamer's will.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Failed {

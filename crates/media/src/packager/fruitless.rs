@@ -39,9 +39,9 @@ pub(super) enum Got {
     Broken,
     /// Pictures, none of which a decoder can begin with.
     NoKeyframe,
-    /// All that a stream needs: its timestamps keep it from going on.
+    /// Frames that can be decoded: only their timestamps can be at fault.
     Frames,
-    /// A stream that no file can hold.
+    /// Its codec header cannot be written as an initialization segment.
     Unwritable,
 }
 
@@ -101,12 +101,12 @@ impl Fruitless {
     }
 }
 
-/// Longer pauses are not media.
+/// A longer pause between tags does not count as time in which media came.
 const MAX_PAUSE_MS: i64 = 1_000;
 /// A first keyframe may be 20 s away. Half of what a broadcast may take to its first segment, so that a publisher that
 /// is at fault is told why before that runs out.
 const FIRST_PATIENCE_MS: i64 = 30_000;
-/// One that has shown that it can do better may have used up its changes, and is not listened to for a minute.
+/// For a publisher that was packaged before: one that has used up its changes is ignored for a minute.
 const LATER_PATIENCE_MS: i64 = 90_000;
 /// Two such reasons and the words around them fit an encoder's dialog.
 const MAX_WHY: usize = 60;

@@ -129,6 +129,18 @@ fn perform(acts: &[Act], has_audio: bool, keyframe_ms: Option<u32>) -> Recorder 
     recorder
 }
 
+#[test]
+fn pictures_do_not_move_in_a_segment_that_the_sound_made_longer_than_they_may() {
+    let next = Act::Picture { after: 33, keyframe: false, composition: 0 };
+    let mut acts = vec![Act::Picture { after: 33, keyframe: true, composition: 0 }, Act::Hole(269)];
+    acts.extend([next.clone(), next.clone(), next.clone()]);
+    acts.extend([1, 1, 2, 2].map(Act::Sounds));
+    acts.extend([next.clone(), Act::JumpAlone(false, 2048), Act::Sounds(2), next]);
+    let recorder = perform(&acts, true, Some(500));
+    assert!(recorder.ended);
+    recorder.check_alignment(i64::MAX);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 

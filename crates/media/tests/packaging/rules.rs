@@ -165,9 +165,9 @@ fn no_gop_makes_a_segment_longer_than_the_target_duration() {
             // is cut into more pieces than it must be.
             let gop = gop * 1_000_000 / fps;
             let keyframe =
-                |segment: &Segment| (segment.start.0 - 10_066_000 + 2_000).rem_euclid(gop) <= 4_000;
+                |segment: &Segment| (segment.start.0 - 24_066_000 + 2_000).rem_euclid(gop) <= 4_000;
             let later: Vec<_> =
-                source.iter().filter(|segment| segment.start.0 > 10_066_000 + 2 * gop - 4_000).collect();
+                source.iter().filter(|segment| segment.start.0 > 24_066_000 + 2 * gop - 4_000).collect();
             for segment in &later {
                 assert_eq!(segment.independent, keyframe(segment), "{case}: {segment:?}");
             }

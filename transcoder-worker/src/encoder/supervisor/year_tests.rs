@@ -21,11 +21,11 @@ struct Stage {
     started: usize,
     /// The longest that a child has lived, by its own timestamps.
     oldest_ms: i64,
-    /// What no ffmpeg could have done.
+    /// Input that a real ffmpeg could not have taken.
     impossible: Vec<String>,
 }
 
-/// What befalls the children that there are, and those to come.
+/// How children behave, running ones and later ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Mood {
     #[default]
@@ -174,7 +174,7 @@ impl Worker {
         worker
     }
 
-    /// The publisher's encoder is set otherwise.
+    /// The publisher changes its encoder's settings.
     fn new_header(&mut self) {
         self.header += 1;
         let body = Bytes::from(vec![0x17, 0, 0, 0, 0, self.header]);
@@ -299,7 +299,7 @@ async fn a_year_of_one_channel_keeps_every_rung() {
             worker.is_whole(&format!("behind {mood:?} on day {day}"));
             bad_moments += 1;
         }
-        // The publisher's encoder is set otherwise, and another worker goes on.
+        // The publisher changes its encoder's settings, and another worker goes on.
         if day % 41 == 20 {
             worker.new_header();
             worker.run(6).await;
