@@ -206,8 +206,9 @@ impl Rung {
             return;
         }
         let Ok(decode_time) = u64::try_from(decode) else { return };
-        self.last = Some(decode);
-        let frame = plan.frame();
+        // Metadata may claim longer frames than there are: the next picture then comes sooner.
+        let before = self.last.replace(decode);
+        let frame = before.map_or(plan.frame(), |before| plan.frame().min((decode - before) * 1000));
         let at = decode * 1000;
         self.track.settle(plan, Covered::To(at + frame / 4), Some(decode_time), announcer);
         let composition = i32::try_from(shift).unwrap_or(0);

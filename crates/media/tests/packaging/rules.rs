@@ -538,6 +538,36 @@ fn a_rung_follows_the_source_cut_by_cut() {
 }
 
 #[test]
+fn a_rung_that_lags_has_each_picture_in_its_own_segment_whatever_frame_rate_is_claimed() {
+    for fps_milli in [5_000, 30_000, 120_000] {
+        let mut config = config();
+        config.ladder = vec![rung("240p", 240)];
+        let mut recorder = Recorder::new(config);
+        recorder.metadata(Some(fps_milli), true, true);
+        OBS.headers(&mut recorder);
+        OBS.send(&mut recorder, 0, 6_000, 0);
+        // The plan is closed to its end before the encoder's first picture comes.
+        recorder.packager.publisher_lost(UnixMillis(NOW + 6_000));
+        recorder.at(8_000);
+        recorder.tick();
+        assert_eq!(recorder.encode(&rendition("240p")), 180);
+        recorder.finish();
+        let pictures: Vec<usize> = recorder
+            .of("240p")
+            .iter()
+            .map(|segment| &recorder.wholes[&(rendition("240p"), segment.msn)])
+            .map(|whole| {
+                whole
+                    .windows(8)
+                    .filter(|bytes| bytes.starts_with(&[0, 0, 1, 44]) && bytes.ends_with(b"AAA"))
+                    .count()
+            })
+            .collect();
+        assert_eq!(pictures, [60, 60, 60], "{fps_milli}");
+    }
+}
+
+#[test]
 fn a_worker_goes_on_behind_what_its_predecessor_announced() {
     let mut before = Recorder::new(config());
     OBS.begin(&mut before);
