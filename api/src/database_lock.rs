@@ -29,25 +29,34 @@ impl DatabaseLock {
         shutdown: &CancellationToken,
     ) -> Result<Self, StartError> {
         let began = Instant::now();
-        let Reached { mut connection, mut was_away } = reached;
-        let mut said = false;
+        let Reached { mut connection, was_away: mut owner_first } = reached;
+        let (mut said, mut refused) = (false, false);
         loop {
             let left = patience.saturating_sub(began.elapsed());
-            if std::mem::take(&mut was_away) {
-                let pause = OWNER_FIRST.min(left);
+            if std::mem::take(&mut owner_first) {
                 tracing::info!(
-                    "PostgreSQL at {address} was away: a Caudal that used this database before has {} s to take it again",
-                    pause.as_secs()
+                    "a Caudal that used the database at {address} before has {} s to take it again",
+                    OWNER_FIRST.as_secs()
                 );
-                wait(pause, shutdown).await?;
+                wait(OWNER_FIRST, shutdown).await?;
             }
-            let answer = shutdown.run_until_cancelled(timeout(ANSWER_WITHIN, lock(&mut connection))).await;
+            let attempt = async {
+                let taken = lock(&mut connection).await?;
+                if taken && refused {
+                    sqlx::query(RELEASE).bind(LOCK).execute(&mut connection).await?;
+                }
+                Ok::<_, sqlx::Error>(taken)
+            };
+            let answer = shutdown.run_until_cancelled(timeout(ANSWER_WITHIN, attempt)).await;
             match answer.ok_or(StartError::Stopped)? {
+                // Its owner may have lost nothing but the connection that held it.
+                Ok(Ok(true)) if std::mem::take(&mut refused) => owner_first = true,
                 Ok(Ok(true)) => {
                     return Ok(Self { options: options.clone(), address: address.to_owned(), connection });
                 }
-                Ok(Ok(false)) if began.elapsed() >= patience => return Err(refused(address, IN_USE)),
+                Ok(Ok(false)) if began.elapsed() >= patience => return Err(refusal(address, IN_USE)),
                 Ok(Ok(false)) => {
+                    refused = true;
                     if !std::mem::replace(&mut said, true) {
                         tracing::warn!(
                             "another Caudal uses the database at {address}; waiting for its end for {} s",
@@ -67,7 +76,7 @@ impl DatabaseLock {
                 Ok(Err(_)) | Err(_) => {
                     connection = reach(options, address, left, shutdown).await?.connection;
                     // The connection of whoever has the database is likely to have broken as well.
-                    was_away = true;
+                    owner_first = true;
                 }
             }
         }
@@ -79,9 +88,9 @@ impl DatabaseLock {
         let Self { options, address, mut connection } = self;
         loop {
             hold(connection).await;
-            connection = match take_again(&options, patience).await {
+            connection = match take_again(&options, &address, patience).await {
                 Some(connection) => connection,
-                None => return refused(&address, TAKEN),
+                None => return refusal(&address, TAKEN),
             };
         }
     }
@@ -95,9 +104,10 @@ async fn hold(mut connection: PgConnection) {
 }
 
 /// Tries for as long as the database is away; `None` when the lock has been refused for `patience`.
-async fn take_again(options: &PgConnectOptions, patience: Duration) -> Option<PgConnection> {
+async fn take_again(options: &PgConnectOptions, address: &str, patience: Duration) -> Option<PgConnection> {
     let mut open: Option<PgConnection> = None;
-    let mut refused_since: Option<Instant> = None;
+    let mut refusals = Refusals::default();
+    let mut warned: Option<Instant> = None;
     loop {
         let attempt = async {
             let mut connection = match open.take() {
@@ -107,20 +117,50 @@ async fn take_again(options: &PgConnectOptions, patience: Duration) -> Option<Pg
             let taken = lock(&mut connection).await?;
             Ok::<_, sqlx::Error>((connection, taken))
         };
-        let answer = timeout(ANSWER_WITHIN, attempt).await;
-        match answer {
-            Ok(Ok((connection, true))) => return Some(connection),
-            Ok(Ok((connection, false))) => {
-                // For a while this may be our own lost connection, which PostgreSQL has not given up yet.
-                if refused_since.get_or_insert_with(Instant::now).elapsed() >= patience {
-                    return None;
+        let answer = match timeout(ANSWER_WITHIN, attempt).await {
+            Ok(Ok((connection, true))) => {
+                if warned.is_some() {
+                    tracing::info!("this Caudal has the database at {address} to itself again");
                 }
-                open = Some(connection);
+                return Some(connection);
             }
-            // That the database is away is said by whatever else needs it.
-            Ok(Err(_)) | Err(_) => {}
+            Ok(Ok((connection, false))) => {
+                open = Some(connection);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("no answer within {} s", ANSWER_WITHIN.as_secs())),
+        };
+        let now = Instant::now();
+        // For a while the one that has it may be our own lost connection, which PostgreSQL has not given up yet.
+        if refusals.count(answer.is_ok(), now) >= patience {
+            return None;
+        }
+        if let Err(error) = answer
+            && warned.is_none_or(|at| now.duration_since(at) >= WARN_EVERY)
+        {
+            warned = Some(now);
+            tracing::warn!(
+                error,
+                "the lock of the database at {address} cannot be taken again just now: nothing keeps another Caudal out of it"
+            );
         }
         sleep(RETRY).await;
+    }
+}
+
+/// Whether somebody else has the lock is told by refusals without a break: behind a failure, the next one may again be our
+/// own lost connection's.
+#[derive(Default)]
+struct Refusals {
+    since: Option<Instant>,
+}
+
+impl Refusals {
+    /// Takes the outcome of an attempt, which failed where it was not `refused`, and tells how long refusals have lasted.
+    fn count(&mut self, refused: bool, now: Instant) -> Duration {
+        self.since = refused.then(|| self.since.unwrap_or(now));
+        self.since.map_or(Duration::ZERO, |since| now.duration_since(since))
     }
 }
 
@@ -129,8 +169,8 @@ async fn lock(connection: &mut PgConnection) -> sqlx::Result<bool> {
     let taken = sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "taken!""#, LOCK)
         .fetch_one(&mut *connection)
         .await?;
-    if taken {
-        sqlx::query(GIVE_UP_WITHIN_30_S).execute(connection).await?;
+    if taken && let Err(error) = sqlx::query(GIVE_UP_WITHIN_30_S).execute(connection).await {
+        tracing::warn!(%error, "PostgreSQL will be slow to notice if this machine loses its power, and keep the database locked");
     }
     Ok(taken)
 }
@@ -139,7 +179,7 @@ async fn wait(time: Duration, shutdown: &CancellationToken) -> Result<(), StartE
     shutdown.run_until_cancelled(sleep(time)).await.ok_or(StartError::Stopped)
 }
 
-fn refused(address: &str, reason: &str) -> StartError {
+fn refusal(address: &str, reason: &str) -> StartError {
     StartError::DatabaseRefused { address: address.to_owned(), reason: reason.to_owned() }
 }
 
@@ -151,12 +191,32 @@ const LOCK: i64 = 0x6361_7564_616C;
 const GIVE_UP_WITHIN_30_S: &str = "select set_config('tcp_keepalives_idle', '15', false), \
      set_config('tcp_keepalives_interval', '5', false), set_config('tcp_keepalives_count', '3', false), \
      set_config('tcp_user_timeout', '30000', false)";
+const RELEASE: &str = "select pg_advisory_unlock($1)";
 const RETRY: Duration = Duration::from_millis(250);
 /// How late a lost connection is noticed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+const WARN_EVERY: Duration = Duration::from_mins(1);
 /// Longer than the owner of the lock takes to notice that its connection is lost ([`LOOK_EVERY`], [`ANSWER_WITHIN`]) and
 /// to connect anew.
 const OWNER_FIRST: Duration = Duration::from_secs(8);
 const IN_USE: &str = "another Caudal uses this database, and would lose its broadcasts to this one; stop it, or give this one a database of its own";
 const TAKEN: &str = "another Caudal has taken this database, and each would end the other's broadcasts; stop that one before you start this one again, or give one of them a database of its own";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_that_fails_between_refusals_is_not_another_platform() {
+        let begun = Instant::now();
+        let mut refusals = Refusals::default();
+        let mut count =
+            |refused, second| refusals.count(refused, begun + Duration::from_secs(second)).as_secs();
+        for (refused, second, lasted) in
+            [(true, 1, 0), (true, 30, 29), (false, 31, 0), (true, 60, 0), (true, 105, 45), (false, 106, 0)]
+        {
+            assert_eq!(count(refused, second), lasted, "at {second} s");
+        }
+    }
+}

@@ -4,13 +4,14 @@
 
 mod removal;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use caudal_livestream::record::WorkerAddress;
 use caudal_livestream::state::{FilledState, InputClock, Ownership, StoredState};
-use caudal_livestream::timeline::{SegmentPhase, Timeline};
+use caudal_livestream::timeline::{SegmentPhase, Timeline, Track};
 use caudal_livestream::{Epoch, Msn, RenditionName, StreamId};
 use caudal_media::manifest::{self, Reach};
 use caudal_media::playlist;
@@ -41,6 +42,8 @@ pub(crate) struct Publication {
     worker: WorkerAddress,
     owner: Ownership,
     written: HashMap<StreamFile, (Version, Bytes)>,
+    /// Whether this or an earlier epoch wrote playlists; `None` before anybody looked.
+    begun: Option<bool>,
     log: LogKeeper,
     removal: Removal,
     fence_checked: Option<Instant>,
@@ -75,6 +78,7 @@ impl Publication {
             worker,
             owner,
             written: HashMap::new(),
+            begun: None,
             log: LogKeeper::default(),
             removal: Removal::new(stream, epoch),
             fence_checked: None,
@@ -120,7 +124,14 @@ impl Publication {
     /// Says in every stored playlist that nothing will follow, when there is no timeline to render them from.
     pub(crate) async fn close_stored(&mut self) -> Result<(), PublicationError> {
         self.check_fence().await?;
+        self.close_all_but(&[]).await
+    }
+
+    async fn close_all_but(&mut self, rendered: &[Track]) -> Result<(), PublicationError> {
         for rendition in self.store.renditions(self.stream).await? {
+            if rendered.iter().any(|track| track.name == rendition) {
+                continue;
+            }
             let file = StreamFile::Playlist(rendition);
             let Some(text) = self.store.get(&Key::Live(self.stream, file.clone())).await? else { continue };
             if let Some(closed) = playlist::closed(&text) {
@@ -142,19 +153,41 @@ impl Publication {
             self.store.put(&key, Bytes::from(serde_json::to_vec(&log)?)).await?;
             self.log.written();
         }
-        // Only the first time: a rung that has just come back, or makes nothing, must not hold the others' back.
-        let begun = self.written.contains_key(&StreamFile::Master);
-        if begun || stored_segments(timeline) >= FIRST_PLAYLIST_SEGMENTS || timeline.ended {
-            // The last words of a broadcast are not written again with a next segment.
-            let durability = if timeline.ended { Durability::Synced } else { Durability::Lazy };
-            for track in timeline.tracks.iter().filter(|track| !track.withdrawn) {
-                let text = playlist::stored_media(timeline, track);
-                self.replace(StreamFile::Playlist(track.name.clone()), text, durability).await?;
+        if timeline.ended || fewest_stored(timeline) >= FIRST_PLAYLIST_SEGMENTS || self.has_begun().await? {
+            let playable = playable(timeline);
+            self.write_playlists(&playable).await?;
+            if timeline.ended && standing.closed {
+                self.close_all_but(&playable.tracks).await?;
             }
-            self.replace(StreamFile::Manifest, manifest::dash(timeline, Reach::Stored), durability).await?;
-            // Last, so that whoever finds it finds what it names.
-            self.replace(StreamFile::Master, playlist::master(timeline), durability).await?;
         }
+        Ok(())
+    }
+
+    /// Whether playlists have ever been written: a rung that has just come back, or makes nothing, must not hold the others'
+    /// back.
+    async fn has_begun(&mut self) -> Result<bool, PublicationError> {
+        if let Some(begun) = self.begun {
+            return Ok(begun);
+        }
+        let begun = self.store.version(&Key::Live(self.stream, StreamFile::Master)).await?.is_some();
+        self.begun = Some(begun);
+        Ok(begun)
+    }
+
+    async fn write_playlists(&mut self, timeline: &Timeline) -> Result<(), PublicationError> {
+        // The last words of a broadcast are not written again with a next segment.
+        let durability = if timeline.ended { Durability::Synced } else { Durability::Lazy };
+        for track in &timeline.tracks {
+            let text = playlist::stored_media(timeline, track);
+            self.replace(StreamFile::Playlist(track.name.clone()), text, durability).await?;
+        }
+        if timeline.tracks.is_empty() {
+            return Ok(());
+        }
+        self.replace(StreamFile::Manifest, manifest::dash(timeline, Reach::Stored), durability).await?;
+        // Last, so that whoever finds it finds what it names.
+        self.replace(StreamFile::Master, playlist::master(timeline), durability).await?;
+        self.begun = Some(true);
         Ok(())
     }
 
@@ -222,11 +255,19 @@ impl Publication {
     }
 }
 
-fn stored_segments(timeline: &Timeline) -> usize {
-    let stored = |track: &caudal_livestream::timeline::Track| {
-        track.segments.iter().filter(|segment| segment.phase == SegmentPhase::Stored).count()
-    };
-    timeline.tracks.iter().filter(|track| !track.withdrawn).map(stored).min().unwrap_or(0)
+/// The timeline without the tracks that players of stored playlists would find nothing in.
+fn playable(timeline: &Timeline) -> Cow<'_, Timeline> {
+    let playable = |track: &Track| !track.withdrawn && playlist::stored(track).any(|segment| !segment.gap);
+    if timeline.tracks.iter().all(playable) {
+        return Cow::Borrowed(timeline);
+    }
+    let tracks = timeline.tracks.iter().filter(|track| playable(track)).cloned().collect();
+    Cow::Owned(Timeline { tracks, ..timeline.clone() })
+}
+
+fn fewest_stored(timeline: &Timeline) -> usize {
+    let shown = timeline.tracks.iter().filter(|track| !track.withdrawn);
+    shown.map(|track| playlist::stored(track).count()).min().unwrap_or(0)
 }
 
 /// Gathers finished segments for the next log object.

@@ -7,6 +7,7 @@ use caudal_api::{Config, DatabaseUse};
 use reqwest::Method;
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use crate::database::TestDatabase;
@@ -66,6 +67,18 @@ async fn after_an_outage_the_database_is_its_owner_s_again_and_not_that_of_one_w
 }
 
 #[tokio::test]
+async fn a_database_stays_its_owner_s_when_only_the_connection_of_the_lock_breaks() {
+    let owner = Running::start_with(exclusive).await;
+    let waiting = tokio::spawn(refusal(Arc::clone(&owner.database), Duration::from_secs(5)));
+    owner.database.says(AN_API_WAITS).await;
+    owner.database.execute(END_HOLDER).await;
+    let words = waiting.await.unwrap();
+    assert!(words.contains("another Caudal uses this database"), "{words}");
+    owner.database.says(AN_API_HOLDS).await;
+    assert_eq!(owner.get("/api/streams").await.status, 200);
+}
+
+#[tokio::test]
 async fn a_lock_that_is_refused_for_a_while_is_taken_again() {
     let owner = Running::start_with(exclusive).await;
     let other = first_in_line(&owner.database).await;
@@ -103,9 +116,13 @@ async fn a_platform_that_ends_keeps_its_database_until_the_last_request_is_answe
     let asked = tokio::spawn(send(ana.request(Method::POST, "/api/streams").json(&json!({"title": "Soon"}))));
     api.database.says(A_REQUEST_WAITS).await;
     api.shutdown.cancel();
+    let address = api.url.strip_prefix("http://").unwrap();
+    while TcpStream::connect(address).await.is_ok() {}
+    // Nothing is left of it but the request; long enough for what would end without waiting for that.
     for _ in 0..20 {
         let holds: bool = sqlx::query_scalar(AN_API_HOLDS).fetch_one(&api.database.pool).await.unwrap();
         assert!(holds);
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     held.commit().await.unwrap();
     assert_eq!(asked.await.unwrap().status, 201);

@@ -25,17 +25,16 @@ pub fn folder(data: &Path, owner: &Owner) -> PathBuf {
 /// A folder that only PostgreSQL's user can enter. One that is somebody else's, or a link, is refused: in a shared
 /// temporary folder it could have been put there for us.
 pub fn make_folder(path: &Path, owner: &Owner) -> io::Result<()> {
-    let made = match fs::DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
-        made => made.map(|()| true)?,
-    };
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => made?,
+    }
     let folder = open_folder(path)?;
     let found = folder.metadata()?;
-    // Somebody may have put another folder in the place of the one that was made.
-    if made && found.uid() == geteuid().as_raw() {
-        return owner.give(&folder);
-    }
-    if !owner.owns(&found) {
+    if found.uid() == geteuid().as_raw() {
+        // Made just now, or by a start that was killed before it gave the folder away.
+        owner.give(&folder)?;
+    } else if !owner.owns(&found) {
         return Err(io::Error::other("a folder of another user's is there"));
     }
     if found.permissions().mode() & 0o777 == 0o700 {
@@ -136,5 +135,17 @@ mod tests {
         fs::set_permissions(&ours, fs::Permissions::from_mode(0o755)).unwrap();
         make_folder(&ours, &owner).unwrap();
         assert_eq!(fs::metadata(&ours).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_start_that_was_killed_before_it_gave_the_folder_away_hinders_no_later_one() {
+        let runtime = tempfile::tempdir().unwrap();
+        let owner = Owner::find().unwrap();
+        let folder = runtime.path().join("made");
+        fs::create_dir(&folder).unwrap();
+        make_folder(&folder, &owner).unwrap();
+        let found = fs::metadata(&folder).unwrap();
+        assert!(owner.owns(&found));
+        assert_eq!(found.permissions().mode() & 0o777, 0o700);
     }
 }
