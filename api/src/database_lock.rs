@@ -1,6 +1,7 @@
 //! One platform per database. Where the directory of streams is this machine's own, a second platform would take the
 //! first one's broadcasts for lost, and end them for their viewers.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnectOptions;
@@ -16,7 +17,11 @@ pub(crate) struct DatabaseLock {
     options: PgConnectOptions,
     address: String,
     connection: PgConnection,
+    backend: Backend,
 }
+
+/// The process of PostgreSQL's at the other end of a connection.
+type Backend = i32;
 
 impl DatabaseLock {
     /// Takes the lock over the connection that was `reached`, waiting up to `patience` for a predecessor that has just
@@ -29,10 +34,10 @@ impl DatabaseLock {
         shutdown: &CancellationToken,
     ) -> Result<Self, StartError> {
         let began = Instant::now();
-        let Reached { mut connection, was_away: mut owner_first } = reached;
+        let Reached { mut connection, was_away } = reached;
+        let mut owner_first = was_away || others_are_at_work(&mut connection, shutdown).await?;
         let (mut said, mut refused) = (false, false);
         loop {
-            let left = patience.saturating_sub(began.elapsed());
             if std::mem::take(&mut owner_first) {
                 tracing::info!(
                     "a Caudal that used the database at {address} before has {} s to take it again",
@@ -40,22 +45,26 @@ impl DatabaseLock {
                 );
                 wait(OWNER_FIRST, shutdown).await?;
             }
+            let left = patience.saturating_sub(began.elapsed());
             let attempt = async {
-                let taken = lock(&mut connection).await?;
-                if taken && refused {
+                if !lock(&mut connection).await? {
+                    return Ok(None);
+                }
+                if refused {
                     sqlx::query(RELEASE).bind(LOCK).execute(&mut connection).await?;
                 }
-                Ok::<_, sqlx::Error>(taken)
+                set_up(&mut connection).await.map(Some)
             };
             let answer = shutdown.run_until_cancelled(timeout(ANSWER_WITHIN, attempt)).await;
             match answer.ok_or(StartError::Stopped)? {
                 // Its owner may have lost nothing but the connection that held it.
-                Ok(Ok(true)) if std::mem::take(&mut refused) => owner_first = true,
-                Ok(Ok(true)) => {
-                    return Ok(Self { options: options.clone(), address: address.to_owned(), connection });
+                Ok(Ok(Some(_))) if std::mem::take(&mut refused) => owner_first = true,
+                Ok(Ok(Some(backend))) => {
+                    let (options, address) = (options.clone(), address.to_owned());
+                    return Ok(Self { options, address, connection, backend });
                 }
-                Ok(Ok(false)) if began.elapsed() >= patience => return Err(refusal(address, IN_USE)),
-                Ok(Ok(false)) => {
+                Ok(Ok(None)) if left.is_zero() => return Err(refusal(address, IN_USE)),
+                Ok(Ok(None)) => {
                     refused = true;
                     if !std::mem::replace(&mut said, true) {
                         tracing::warn!(
@@ -74,6 +83,8 @@ impl DatabaseLock {
                     });
                 }
                 Ok(Err(_)) | Err(_) => {
+                    // At once, as PostgreSQL may have given the lock to it.
+                    drop(connection);
                     connection = reach(options, address, left, shutdown).await?.connection;
                     // The connection of whoever has the database is likely to have broken as well.
                     owner_first = true;
@@ -82,13 +93,15 @@ impl DatabaseLock {
         }
     }
 
-    /// Holds the lock, and takes it again whenever the connection was lost, until it has been refused for `patience`:
-    /// another platform has the database then. Dropping this future releases the lock.
+    /// Holds the lock, and takes it again whenever the connection was lost, until another platform has had it for
+    /// `patience`. Dropping this future releases the lock.
     pub(crate) async fn keep(self, patience: Duration) -> StartError {
-        let Self { options, address, mut connection } = self;
+        let Self { options, address, mut connection, backend } = self;
+        let mut ours = Ours::default();
+        ours.add(backend);
         loop {
             hold(connection).await;
-            connection = match take_again(&options, &address, patience).await {
+            connection = match take_again(&options, &address, &mut ours, patience).await {
                 Some(connection) => connection,
                 None => return refusal(&address, TAKEN),
             };
@@ -103,76 +116,127 @@ async fn hold(mut connection: PgConnection) {
     }
 }
 
-/// Tries for as long as the database is away; `None` when the lock has been refused for `patience`.
-async fn take_again(options: &PgConnectOptions, address: &str, patience: Duration) -> Option<PgConnection> {
+/// Tries for as long as the database is away; `None` when another platform has had the lock for `patience`.
+async fn take_again(
+    options: &PgConnectOptions,
+    address: &str,
+    ours: &mut Ours,
+    patience: Duration,
+) -> Option<PgConnection> {
     let mut open: Option<PgConnection> = None;
-    let mut refusals = Refusals::default();
+    let mut rival = Rival::default();
     let mut warned: Option<Instant> = None;
     loop {
         let attempt = async {
-            let mut connection = match open.take() {
-                Some(connection) => connection,
-                None => options.connect().await?,
+            let mut connection = if let Some(connection) = open.take() {
+                connection
+            } else {
+                let mut connection = options.connect().await?;
+                ours.add(set_up(&mut connection).await?);
+                connection
             };
             let taken = lock(&mut connection).await?;
-            Ok::<_, sqlx::Error>((connection, taken))
+            let holder = if taken { None } else { holder(&mut connection).await? };
+            Ok::<_, sqlx::Error>((connection, taken, holder))
         };
-        let answer = match timeout(ANSWER_WITHIN, attempt).await {
-            Ok(Ok((connection, true))) => {
+        let trouble = match timeout(ANSWER_WITHIN, attempt).await {
+            Ok(Ok((connection, true, _))) => {
                 if warned.is_some() {
                     tracing::info!("this Caudal has the database at {address} to itself again");
                 }
                 return Some(connection);
             }
-            Ok(Ok((connection, false))) => {
+            Ok(Ok((connection, false, holder))) => {
                 open = Some(connection);
-                Ok(())
+                let another = holder.is_some_and(|holder| !ours.has(holder));
+                if rival.seen(another, Instant::now()) >= patience {
+                    return None;
+                }
+                let holder = if another {
+                    "another Caudal has"
+                } else {
+                    "PostgreSQL takes the lost connection to have"
+                };
+                format!("{holder} it")
             }
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(format!("no answer within {} s", ANSWER_WITHIN.as_secs())),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {} s", ANSWER_WITHIN.as_secs()),
         };
-        let now = Instant::now();
-        // For a while the one that has it may be our own lost connection, which PostgreSQL has not given up yet.
-        if refusals.count(answer.is_ok(), now) >= patience {
-            return None;
-        }
-        if let Err(error) = answer
-            && warned.is_none_or(|at| now.duration_since(at) >= WARN_EVERY)
-        {
-            warned = Some(now);
+        if warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+            warned = Some(Instant::now());
             tracing::warn!(
-                error,
-                "the lock of the database at {address} cannot be taken again just now: nothing keeps another Caudal out of it"
+                trouble,
+                "the lock of the database at {address} is lost and cannot be taken again just now: nothing keeps another Caudal out"
             );
         }
         sleep(RETRY).await;
     }
 }
 
-/// Whether somebody else has the lock is told by refusals without a break: behind a failure, the next one may again be our
-/// own lost connection's.
+/// Another platform that has the lock. Attempts that fail tell nothing of it.
 #[derive(Default)]
-struct Refusals {
+struct Rival {
     since: Option<Instant>,
 }
 
-impl Refusals {
-    /// Takes the outcome of an attempt, which failed where it was not `refused`, and tells how long refusals have lasted.
-    fn count(&mut self, refused: bool, now: Instant) -> Duration {
-        self.since = refused.then(|| self.since.unwrap_or(now));
+impl Rival {
+    /// Takes whether it is another one that has the lock, and tells for how long that has been so.
+    fn seen(&mut self, another: bool, now: Instant) -> Duration {
+        self.since = another.then(|| self.since.unwrap_or(now));
         self.since.map_or(Duration::ZERO, |since| now.duration_since(since))
+    }
+}
+
+/// The backends of connections that may have the lock without our knowing. PostgreSQL gives them up within
+/// [`GIVE_UP_WITHIN_30_S`], so that the oldest may be forgotten.
+#[derive(Default)]
+struct Ours(VecDeque<Backend>);
+
+impl Ours {
+    fn add(&mut self, backend: Backend) {
+        self.0.push_back(backend);
+        if self.0.len() > MAX_OURS {
+            self.0.pop_front();
+        }
+    }
+
+    fn has(&self, backend: Backend) -> bool {
+        self.0.contains(&backend)
     }
 }
 
 /// Whether the lock is this connection's now.
 async fn lock(connection: &mut PgConnection) -> sqlx::Result<bool> {
-    let taken = sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "taken!""#, LOCK)
-        .fetch_one(&mut *connection)
-        .await?;
-    if taken && let Err(error) = sqlx::query(GIVE_UP_WITHIN_30_S).execute(connection).await {
-        tracing::warn!(%error, "PostgreSQL will be slow to notice if this machine loses its power, and keep the database locked");
+    sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "taken!""#, LOCK).fetch_one(connection).await
+}
+
+/// Who has the lock, if anybody has.
+async fn holder(connection: &mut PgConnection) -> sqlx::Result<Option<Backend>> {
+    sqlx::query_scalar(HOLDER).bind(LOCK).fetch_optional(connection).await
+}
+
+/// Prepares a connection for holding the lock, and tells which backend it has.
+async fn set_up(connection: &mut PgConnection) -> sqlx::Result<Backend> {
+    match sqlx::query(GIVE_UP_WITHIN_30_S).execute(&mut *connection).await {
+        Ok(_) => {}
+        Err(error @ sqlx::Error::Database(_)) => tracing::warn!(
+            %error,
+            "PostgreSQL will be slow to notice if this machine loses its power, and keep the database locked"
+        ),
+        Err(error) => return Err(error),
     }
-    Ok(taken)
+    sqlx::query_scalar("select pg_backend_pid()").fetch_one(connection).await
+}
+
+/// Whether there are connections of an owner that has no lock: it may have lost just that one's a moment ago.
+async fn others_are_at_work(
+    connection: &mut PgConnection,
+    shutdown: &CancellationToken,
+) -> Result<bool, StartError> {
+    let look = sqlx::query_scalar(OTHERS).fetch_one(connection);
+    let answer = shutdown.run_until_cancelled(timeout(ANSWER_WITHIN, look)).await;
+    // A connection that broke is seen, and replaced, by whoever uses it next.
+    Ok(matches!(answer.ok_or(StartError::Stopped)?, Ok(Ok(true))))
 }
 
 async fn wait(time: Duration, shutdown: &CancellationToken) -> Result<(), StartError> {
@@ -191,6 +255,13 @@ const LOCK: i64 = 0x6361_7564_616C;
 const GIVE_UP_WITHIN_30_S: &str = "select set_config('tcp_keepalives_idle', '15', false), \
      set_config('tcp_keepalives_interval', '5', false), set_config('tcp_keepalives_count', '3', false), \
      set_config('tcp_user_timeout', '30000', false)";
+const HOLDER: &str = "select pid from pg_locks where locktype = 'advisory' and granted and objsubid = 1 \
+     and database = (select oid from pg_database where datname = current_database()) \
+     and classid::bigint = $1::bigint >> 32 and objid::bigint = $1::bigint & 4294967295";
+const OTHERS: &str = "select exists (select from pg_stat_activity where datname = current_database() \
+     and application_name = current_setting('application_name') and pid <> pg_backend_pid())";
+/// More than are opened within 30 s.
+const MAX_OURS: usize = 128;
 const RELEASE: &str = "select pg_advisory_unlock($1)";
 const RETRY: Duration = Duration::from_millis(250);
 /// How late a lost connection is noticed.
@@ -208,15 +279,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_network_that_fails_between_refusals_is_not_another_platform() {
+    fn only_another_platform_that_has_the_lock_without_a_break_ends_its_owner() {
         let begun = Instant::now();
-        let mut refusals = Refusals::default();
-        let mut count =
-            |refused, second| refusals.count(refused, begun + Duration::from_secs(second)).as_secs();
-        for (refused, second, lasted) in
-            [(true, 1, 0), (true, 30, 29), (false, 31, 0), (true, 60, 0), (true, 105, 45), (false, 106, 0)]
-        {
-            assert_eq!(count(refused, second), lasted, "at {second} s");
+        let mut rival = Rival::default();
+        for (another, second, lasted) in [
+            (false, 1, 0),
+            (false, 40, 0),
+            (true, 41, 0),
+            (true, 50, 9),
+            (false, 51, 0),
+            (true, 52, 0),
+            (true, 70, 18),
+        ] {
+            let for_how_long = rival.seen(another, begun + Duration::from_secs(second));
+            assert_eq!(for_how_long.as_secs(), lasted, "at {second} s");
         }
+    }
+
+    #[test]
+    fn lost_connections_are_remembered_for_as_long_as_postgresql_may_take_one_to_have_the_lock() {
+        let mut ours = Ours::default();
+        for backend in 0..1_000 {
+            ours.add(backend);
+        }
+        assert!(ours.has(999) && ours.has(880) && !ours.has(0));
     }
 }

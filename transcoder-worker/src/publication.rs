@@ -5,7 +5,7 @@
 mod removal;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,7 +23,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::removal::Removal;
+use crate::finish;
 use crate::outage::Trouble;
+use crate::session::SOURCE;
 
 /// How the stream stands, as the session last saw it.
 #[derive(Clone, Debug)]
@@ -42,8 +44,8 @@ pub(crate) struct Publication {
     worker: WorkerAddress,
     owner: Ownership,
     written: HashMap<StreamFile, (Version, Bytes)>,
-    /// Whether this or an earlier epoch wrote playlists; `None` before anybody looked.
-    begun: Option<bool>,
+    /// What the stored master names; empty before there is one, and `None` before anybody looked.
+    named: Option<HashSet<RenditionName>>,
     log: LogKeeper,
     removal: Removal,
     fence_checked: Option<Instant>,
@@ -78,7 +80,7 @@ impl Publication {
             worker,
             owner,
             written: HashMap::new(),
-            begun: None,
+            named: None,
             log: LogKeeper::default(),
             removal: Removal::new(stream, epoch),
             fence_checked: None,
@@ -91,22 +93,33 @@ impl Publication {
         mut standings: watch::Receiver<Option<Standing>>,
         mut trouble: Trouble,
     ) -> Result<(), PublicationError> {
-        let mut pending = false;
-        loop {
-            if !pending && standings.changed().await.is_err() {
-                return Ok(());
+        let (mut pending, mut over) = (false, false);
+        while !over || pending {
+            if !pending {
+                over = standings.changed().await.is_err();
             }
-            pending = false;
-            let Some(standing) = standings.borrow_and_update().clone() else { continue };
-            match self.write(&standing, Instant::now()).await {
-                Ok(()) => trouble.over(),
+            let Some(mut standing) = standings.borrow_and_update().clone() else { continue };
+            if over {
+                // Nobody stores what is not stored by now, and its end must be said all the same.
+                let ended = finish::ended(standing.timeline.clone(), self.epoch);
+                if !standing.timeline.ended || ended == standing.timeline {
+                    break;
+                }
+                standing.timeline = ended;
+            }
+            pending = match self.write(&standing, Instant::now()).await {
+                Ok(()) => {
+                    trouble.over();
+                    false
+                }
                 Err(fenced @ PublicationError::Fenced(_)) => return Err(fenced),
                 Err(error) => {
                     trouble.wait(&error).await;
-                    pending = true;
+                    true
                 }
-            }
+            };
         }
+        Ok(())
     }
 
     /// State first, playlists after it: whoever reads a playlist finds a state that knows at least as much.
@@ -153,25 +166,26 @@ impl Publication {
             self.store.put(&key, Bytes::from(serde_json::to_vec(&log)?)).await?;
             self.log.written();
         }
-        if timeline.ended || fewest_stored(timeline) >= FIRST_PLAYLIST_SEGMENTS || self.has_begun().await? {
-            let playable = playable(timeline);
-            self.write_playlists(&playable).await?;
+        let named = self.named(timeline).await?;
+        if timeline.ended || is_due(timeline, named) {
+            let shown = shown(timeline, named);
+            self.write_playlists(&shown).await?;
             if timeline.ended && standing.closed {
-                self.close_all_but(&playable.tracks).await?;
+                self.close_all_but(&shown.tracks).await?;
             }
         }
         Ok(())
     }
 
-    /// Whether playlists have ever been written: a rung that has just come back, or makes nothing, must not hold the others'
-    /// back.
-    async fn has_begun(&mut self) -> Result<bool, PublicationError> {
-        if let Some(begun) = self.begun {
-            return Ok(begun);
+    /// Which tracks the stored master names, of this epoch or an earlier one.
+    async fn named(&mut self, timeline: &Timeline) -> Result<&HashSet<RenditionName>, PublicationError> {
+        if self.named.is_none() {
+            let master = self.store.get(&Key::Live(self.stream, StreamFile::Master)).await?;
+            let master = master.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+            let names = timeline.tracks.iter().map(|track| &track.name);
+            self.named = Some(names.filter(|name| playlist::names(&master, name)).cloned().collect());
         }
-        let begun = self.store.version(&Key::Live(self.stream, StreamFile::Master)).await?.is_some();
-        self.begun = Some(begun);
-        Ok(begun)
+        Ok(self.named.get_or_insert_default())
     }
 
     async fn write_playlists(&mut self, timeline: &Timeline) -> Result<(), PublicationError> {
@@ -181,13 +195,10 @@ impl Publication {
             let text = playlist::stored_media(timeline, track);
             self.replace(StreamFile::Playlist(track.name.clone()), text, durability).await?;
         }
-        if timeline.tracks.is_empty() {
-            return Ok(());
-        }
         self.replace(StreamFile::Manifest, manifest::dash(timeline, Reach::Stored), durability).await?;
         // Last, so that whoever finds it finds what it names.
         self.replace(StreamFile::Master, playlist::master(timeline), durability).await?;
-        self.begun = Some(true);
+        self.named = Some(timeline.tracks.iter().map(|track| track.name.clone()).collect());
         Ok(())
     }
 
@@ -255,19 +266,31 @@ impl Publication {
     }
 }
 
-/// The timeline without the tracks that players of stored playlists would find nothing in.
-fn playable(timeline: &Timeline) -> Cow<'_, Timeline> {
-    let playable = |track: &Track| !track.withdrawn && playlist::stored(track).any(|segment| !segment.gap);
-    if timeline.tracks.iter().all(playable) {
-        return Cow::Borrowed(timeline);
-    }
-    let tracks = timeline.tracks.iter().filter(|track| playable(track)).cloned().collect();
-    Cow::Owned(Timeline { tracks, ..timeline.clone() })
+/// Whether playlists are written. A rung that has just come, or makes nothing, holds only the first ones back: whoever reads
+/// the master once should find every rung.
+fn is_due(timeline: &Timeline, named: &HashSet<RenditionName>) -> bool {
+    let enough = |track: &Track| playlist::stored(track).count() >= FIRST_PLAYLIST_SEGMENTS;
+    let excused = |track: &Track| track.withdrawn || (!named.is_empty() && is_rung(track));
+    timeline.tracks.iter().all(|track| excused(track) || enough(track))
 }
 
-fn fewest_stored(timeline: &Timeline) -> usize {
-    let shown = timeline.tracks.iter().filter(|track| !track.withdrawn);
-    shown.map(|track| playlist::stored(track).count()).min().unwrap_or(0)
+/// The timeline with the tracks that playlists name: no rung before there is a picture of it. One that was named stays, as do
+/// source and sound, or a pause would cost players the track for good.
+fn shown<'a>(timeline: &'a Timeline, named: &HashSet<RenditionName>) -> Cow<'a, Timeline> {
+    let has_media = |track: &Track| playlist::stored(track).any(|segment| !segment.gap);
+    let is_shown = |track: &Track| {
+        !track.withdrawn && (!is_rung(track) || named.contains(&track.name) || has_media(track))
+    };
+    if timeline.tracks.iter().all(is_shown) {
+        return Cow::Borrowed(timeline);
+    }
+    let mut shown = timeline.clone();
+    shown.tracks.retain(is_shown);
+    Cow::Owned(shown)
+}
+
+fn is_rung(track: &Track) -> bool {
+    track.is_video() && track.name.as_str() != SOURCE
 }
 
 /// Gathers finished segments for the next log object.

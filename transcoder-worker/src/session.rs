@@ -443,7 +443,7 @@ enum Drained {
 /// The packager's own wish: it closes what is late within a quarter of a part.
 const TICK: Duration = Duration::from_millis(50);
 const HEARTBEAT: Duration = Duration::from_secs(1);
-const SOURCE: &str = "source";
+pub(crate) const SOURCE: &str = "source";
 /// Target durations that parts stay fetchable for, ARCHITECTURE §4.
 const PARTS_KEPT: u64 = 6;
 /// A Ctrl-C ends streams within five seconds, of which storage gets most.

@@ -75,7 +75,7 @@ pub struct SourceMetadata {
 pub enum Output {
     /// Store as `{rendition}/init-{hash}.mp4` before anything that needs it.
     Init {
-        /// Whose.
+        /// The rendition it belongs to.
         rendition: RenditionName,
         /// Of its bytes.
         hash: InitHash,

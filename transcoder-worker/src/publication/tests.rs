@@ -62,6 +62,57 @@ async fn no_stored_playlist_names_a_rung_of_which_nothing_is_stored() {
 }
 
 #[tokio::test]
+async fn what_was_named_stays_named_through_a_pause_of_the_pictures() {
+    let disk = Disk::new();
+    let mut before = disk.publication();
+    before.write(&disk.standing_with_rung(7..=12, 6), Instant::now()).await.unwrap();
+    for mut publication in [before, disk.publication_at(2)] {
+        let mut pause = disk.standing_with_rung(13..=18, 6);
+        for segment in pause.timeline.tracks.iter_mut().flat_map(|track| &mut track.segments) {
+            segment.gap = true;
+        }
+        publication.write(&pause, Instant::now()).await.unwrap();
+        for rendition in ["source", "240p"] {
+            assert!(
+                disk.text("master.m3u8").contains(rendition) && disk.text("manifest.mpd").contains(rendition)
+            );
+            let text = disk.text(&format!("{rendition}/index.m3u8"));
+            assert!(text.contains("#EXT-X-MEDIA-SEQUENCE:13"), "{text}");
+            std::fs::remove_file(disk.path(&format!("{rendition}/index.m3u8"))).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn playlists_of_before_a_damage_stay_until_there_is_enough_for_new_ones() {
+    let disk = Disk::new();
+    disk.publication().write(&disk.standing(7..=12), Instant::now()).await.unwrap();
+    let mut publication = disk.publication_at(2);
+    publication.write(&disk.standing(20..=21), Instant::now()).await.unwrap();
+    assert!(disk.text("source/index.m3u8").contains("#EXT-X-MEDIA-SEQUENCE:7"));
+    publication.write(&disk.standing(20..=22), Instant::now()).await.unwrap();
+    assert!(disk.text("source/index.m3u8").contains("#EXT-X-MEDIA-SEQUENCE:20"));
+}
+
+#[tokio::test]
+async fn the_end_is_said_also_when_the_last_segments_were_never_stored() {
+    let disk = Disk::new();
+    let (standings, standing) = tokio::sync::watch::channel(None);
+    let trouble = crate::outage::Outage::default().watch();
+    let follow = tokio::spawn(disk.publication().follow(standing, trouble));
+    let mut last = disk.standing(7..=12);
+    last.timeline.tracks[0].segments[5].phase = SegmentPhase::Finished;
+    last.timeline.ended = true;
+    last.closed = true;
+    standings.send_replace(Some(last));
+    drop(standings);
+    follow.await.unwrap().unwrap();
+    let text = disk.text("source/index.m3u8");
+    assert!(text.contains("11-1.m4s\n#EXT-X-ENDLIST") && !text.contains("12-1.m4s"), "{text}");
+    assert!(!disk.text("manifest.mpd").contains("minimumUpdatePeriod"));
+}
+
+#[tokio::test]
 async fn the_first_playlists_wait_for_every_rung() {
     let disk = Disk::new();
     let mut publication = disk.publication();

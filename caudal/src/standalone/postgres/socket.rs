@@ -25,22 +25,33 @@ pub fn folder(data: &Path, owner: &Owner) -> PathBuf {
 /// A folder that only PostgreSQL's user can enter. One that is somebody else's, or a link, is refused: in a shared
 /// temporary folder it could have been put there for us.
 pub fn make_folder(path: &Path, owner: &Owner) -> io::Result<()> {
-    match fs::DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        made => made?,
-    }
+    let made = match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+        made => made.map(|()| true)?,
+    };
     let folder = open_folder(path)?;
     let found = folder.metadata()?;
-    if found.uid() == geteuid().as_raw() {
-        // Made just now, or by a start that was killed before it gave the folder away.
+    if owner.owns(&found) {
+        // As it should be.
+    } else if found.uid() == geteuid().as_raw() && (made || is_empty(&folder)?) {
+        // Made just now, or by a start that was killed before it gave the folder away. What has something in it may be
+        // another folder of ours that somebody has moved here.
         owner.give(&folder)?;
-    } else if !owner.owns(&found) {
+    } else {
         return Err(io::Error::other("a folder of another user's is there"));
     }
     if found.permissions().mode() & 0o777 == 0o700 {
         return Ok(());
     }
     folder.set_permissions(fs::Permissions::from_mode(0o700))
+}
+
+/// Whether there is nothing in the folder that was opened, whatever is at its path by now.
+fn is_empty(folder: &fs::File) -> io::Result<bool> {
+    let mut entries = nix::dir::Dir::from_fd(folder.try_clone()?.into())?;
+    Ok(entries
+        .iter()
+        .all(|entry| entry.is_ok_and(|entry| matches!(entry.file_name().to_bytes(), b"." | b".."))))
 }
 
 /// Whether somebody removed the socket, which PostgreSQL itself does not notice. What cannot be looked at may be there.
@@ -147,5 +158,17 @@ mod tests {
         let found = fs::metadata(&folder).unwrap();
         assert!(owner.owns(&found));
         assert_eq!(found.permissions().mode() & 0o777, 0o700);
+    }
+
+    /// Only root's PostgreSQL has another user; for anybody else this shows nothing.
+    #[test]
+    fn a_folder_of_ours_that_was_moved_there_is_not_given_away() {
+        let runtime = tempfile::tempdir().unwrap();
+        let owner = Owner::find().unwrap();
+        let secrets = runtime.path().join("secrets");
+        fs::create_dir(&secrets).unwrap();
+        fs::write(secrets.join("master"), "secret").unwrap();
+        assert_eq!(make_folder(&secrets, &owner).is_err(), geteuid().is_root());
+        assert_eq!(fs::metadata(&secrets).unwrap().uid(), geteuid().as_raw());
     }
 }

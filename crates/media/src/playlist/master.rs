@@ -1,5 +1,6 @@
 //! The multivariant playlist.
 
+use caudal_livestream::RenditionName;
 use caudal_livestream::timeline::{Timeline, Track, TrackMedia};
 
 use super::Text;
@@ -31,6 +32,13 @@ pub fn master(timeline: &Timeline) -> String {
         variant(&mut text, video, audio);
     }
     text.0
+}
+
+/// Whether a master that [`master`] wrote names a rendition.
+pub fn names(master: &str, rendition: &RenditionName) -> bool {
+    let file = format!("{rendition}/index.m3u8");
+    let attribute = format!("URI=\"{file}\"");
+    master.lines().any(|line| line == file || line.contains(&attribute))
 }
 
 fn variant(text: &mut Text, track: &Track, audio: Option<&Track>) {
