@@ -173,8 +173,9 @@ pub struct Deadlines {
     pub key_hold: Duration,
     /// How long the start waits for PostgreSQL, and then for the lock of a predecessor.
     pub database_start: Duration,
-    /// How long the lock of exclusive use may be refused to its owner before another platform is taken to have it. Longer
-    /// than PostgreSQL takes to give up the owner's own lost connection, 30 s.
+    /// How long another platform may have the lock of exclusive use, which its owner had lost, before the owner ends. Shorter
+    /// than `unknown_stream`, after which each would close the other's broadcasts; longer than a start takes that has the lock
+    /// for a moment and leaves it to its owner.
     pub lock_refused: Duration,
     /// For one request, from its headers to its answer.
     pub request: Duration,
@@ -198,7 +199,7 @@ impl Default for Deadlines {
             refresh_grace: Duration::from_secs(120),
             key_hold: Duration::from_secs(30),
             database_start: Duration::from_secs(30),
-            lock_refused: Duration::from_secs(45),
+            lock_refused: Duration::from_secs(15),
             request: Duration::from_secs(15),
             control: Duration::from_secs(3),
             sweep: Duration::from_secs(5),

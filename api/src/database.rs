@@ -73,8 +73,11 @@ pub(crate) async fn open(
         // Long enough for a burst to pass, short enough that a request's own deadline is not the one that ends it.
         .acquire_timeout(Duration::from_secs(3))
         .connect_lazy_with(options);
-    MIGRATIONS.run(&pool).await.map_err(|error| refused(migration_words(&error)))?;
-    names::fill_in(&pool).await?;
+    let migrate = async {
+        MIGRATIONS.run(&pool).await.map_err(|error| refused(migration_words(&error)))?;
+        Ok::<_, StartError>(names::fill_in(&pool).await?)
+    };
+    shutdown.run_until_cancelled(migrate).await.ok_or(StartError::Stopped)??;
     Ok((pool, lock))
 }
 

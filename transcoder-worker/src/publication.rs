@@ -4,13 +4,14 @@
 
 mod removal;
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
 use caudal_livestream::record::WorkerAddress;
 use caudal_livestream::state::{FilledState, InputClock, Ownership, StoredState};
-use caudal_livestream::timeline::{SegmentPhase, Timeline};
+use caudal_livestream::timeline::{SegmentPhase, Timeline, Track};
 use caudal_livestream::{Epoch, Msn, RenditionName, StreamId};
 use caudal_media::manifest::{self, Reach};
 use caudal_media::playlist;
@@ -22,7 +23,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::removal::Removal;
+use crate::finish;
 use crate::outage::Trouble;
+use crate::session::SOURCE;
 
 /// How the stream stands, as the session last saw it.
 #[derive(Clone, Debug)]
@@ -41,6 +44,8 @@ pub(crate) struct Publication {
     worker: WorkerAddress,
     owner: Ownership,
     written: HashMap<StreamFile, (Version, Bytes)>,
+    /// What the stored master names; empty before there is one, and `None` before anybody looked.
+    named: Option<HashSet<RenditionName>>,
     log: LogKeeper,
     removal: Removal,
     fence_checked: Option<Instant>,
@@ -75,6 +80,7 @@ impl Publication {
             worker,
             owner,
             written: HashMap::new(),
+            named: None,
             log: LogKeeper::default(),
             removal: Removal::new(stream, epoch),
             fence_checked: None,
@@ -87,22 +93,33 @@ impl Publication {
         mut standings: watch::Receiver<Option<Standing>>,
         mut trouble: Trouble,
     ) -> Result<(), PublicationError> {
-        let mut pending = false;
-        loop {
-            if !pending && standings.changed().await.is_err() {
-                return Ok(());
+        let (mut pending, mut over) = (false, false);
+        while !over || pending {
+            if !pending {
+                over = standings.changed().await.is_err();
             }
-            pending = false;
-            let Some(standing) = standings.borrow_and_update().clone() else { continue };
-            match self.write(&standing, Instant::now()).await {
-                Ok(()) => trouble.over(),
+            let Some(mut standing) = standings.borrow_and_update().clone() else { continue };
+            if over {
+                // Nobody stores what is not stored by now, and its end must be said all the same.
+                let ended = finish::ended(standing.timeline.clone(), self.epoch);
+                if !standing.timeline.ended || ended == standing.timeline {
+                    break;
+                }
+                standing.timeline = ended;
+            }
+            pending = match self.write(&standing, Instant::now()).await {
+                Ok(()) => {
+                    trouble.over();
+                    false
+                }
                 Err(fenced @ PublicationError::Fenced(_)) => return Err(fenced),
                 Err(error) => {
                     trouble.wait(&error).await;
-                    pending = true;
+                    true
                 }
-            }
+            };
         }
+        Ok(())
     }
 
     /// State first, playlists after it: whoever reads a playlist finds a state that knows at least as much.
@@ -120,7 +137,14 @@ impl Publication {
     /// Says in every stored playlist that nothing will follow, when there is no timeline to render them from.
     pub(crate) async fn close_stored(&mut self) -> Result<(), PublicationError> {
         self.check_fence().await?;
+        self.close_all_but(&[]).await
+    }
+
+    async fn close_all_but(&mut self, rendered: &[Track]) -> Result<(), PublicationError> {
         for rendition in self.store.renditions(self.stream).await? {
+            if rendered.iter().any(|track| track.name == rendition) {
+                continue;
+            }
             let file = StreamFile::Playlist(rendition);
             let Some(text) = self.store.get(&Key::Live(self.stream, file.clone())).await? else { continue };
             if let Some(closed) = playlist::closed(&text) {
@@ -142,19 +166,39 @@ impl Publication {
             self.store.put(&key, Bytes::from(serde_json::to_vec(&log)?)).await?;
             self.log.written();
         }
-        // Only the first time: a rung that has just come back, or makes nothing, must not hold the others' back.
-        let begun = self.written.contains_key(&StreamFile::Master);
-        if begun || stored_segments(timeline) >= FIRST_PLAYLIST_SEGMENTS || timeline.ended {
-            // The last words of a broadcast are not written again with a next segment.
-            let durability = if timeline.ended { Durability::Synced } else { Durability::Lazy };
-            for track in timeline.tracks.iter().filter(|track| !track.withdrawn) {
-                let text = playlist::stored_media(timeline, track);
-                self.replace(StreamFile::Playlist(track.name.clone()), text, durability).await?;
+        let named = self.named(timeline).await?;
+        if timeline.ended || is_due(timeline, named) {
+            let shown = shown(timeline, named);
+            self.write_playlists(&shown).await?;
+            if timeline.ended && standing.closed {
+                self.close_all_but(&shown.tracks).await?;
             }
-            self.replace(StreamFile::Manifest, manifest::dash(timeline, Reach::Stored), durability).await?;
-            // Last, so that whoever finds it finds what it names.
-            self.replace(StreamFile::Master, playlist::master(timeline), durability).await?;
         }
+        Ok(())
+    }
+
+    /// Which tracks the stored master names, of this epoch or an earlier one.
+    async fn named(&mut self, timeline: &Timeline) -> Result<&HashSet<RenditionName>, PublicationError> {
+        if self.named.is_none() {
+            let master = self.store.get(&Key::Live(self.stream, StreamFile::Master)).await?;
+            let master = master.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+            let names = timeline.tracks.iter().map(|track| &track.name);
+            self.named = Some(names.filter(|name| playlist::names(&master, name)).cloned().collect());
+        }
+        Ok(self.named.get_or_insert_default())
+    }
+
+    async fn write_playlists(&mut self, timeline: &Timeline) -> Result<(), PublicationError> {
+        // The last words of a broadcast are not written again with a next segment.
+        let durability = if timeline.ended { Durability::Synced } else { Durability::Lazy };
+        for track in &timeline.tracks {
+            let text = playlist::stored_media(timeline, track);
+            self.replace(StreamFile::Playlist(track.name.clone()), text, durability).await?;
+        }
+        self.replace(StreamFile::Manifest, manifest::dash(timeline, Reach::Stored), durability).await?;
+        // Last, so that whoever finds it finds what it names.
+        self.replace(StreamFile::Master, playlist::master(timeline), durability).await?;
+        self.named = Some(timeline.tracks.iter().map(|track| track.name.clone()).collect());
         Ok(())
     }
 
@@ -222,11 +266,31 @@ impl Publication {
     }
 }
 
-fn stored_segments(timeline: &Timeline) -> usize {
-    let stored = |track: &caudal_livestream::timeline::Track| {
-        track.segments.iter().filter(|segment| segment.phase == SegmentPhase::Stored).count()
+/// Whether playlists are written. A rung that has just come, or makes nothing, holds only the first ones back: whoever reads
+/// the master once should find every rung.
+fn is_due(timeline: &Timeline, named: &HashSet<RenditionName>) -> bool {
+    let enough = |track: &Track| playlist::stored(track).count() >= FIRST_PLAYLIST_SEGMENTS;
+    let excused = |track: &Track| track.withdrawn || (!named.is_empty() && is_rung(track));
+    timeline.tracks.iter().all(|track| excused(track) || enough(track))
+}
+
+/// The timeline with the tracks that playlists name: no rung before there is a picture of it. One that was named stays, as do
+/// source and sound, or a pause would cost players the track for good.
+fn shown<'a>(timeline: &'a Timeline, named: &HashSet<RenditionName>) -> Cow<'a, Timeline> {
+    let has_media = |track: &Track| playlist::stored(track).any(|segment| !segment.gap);
+    let is_shown = |track: &Track| {
+        !track.withdrawn && (!is_rung(track) || named.contains(&track.name) || has_media(track))
     };
-    timeline.tracks.iter().filter(|track| !track.withdrawn).map(stored).min().unwrap_or(0)
+    if timeline.tracks.iter().all(is_shown) {
+        return Cow::Borrowed(timeline);
+    }
+    let mut shown = timeline.clone();
+    shown.tracks.retain(is_shown);
+    Cow::Owned(shown)
+}
+
+fn is_rung(track: &Track) -> bool {
+    track.is_video() && track.name.as_str() != SOURCE
 }
 
 /// Gathers finished segments for the next log object.

@@ -477,7 +477,7 @@ const TICK: Duration = Duration::from_millis(50);
 /// save all it can, because tokio's timer also wakes at every 64 ms boundary behind which one of its timers is due.
 const QUIET: Duration = Duration::from_millis(100);
 const HEARTBEAT: Duration = Duration::from_secs(1);
-const SOURCE: &str = "source";
+pub(crate) const SOURCE: &str = "source";
 /// Target durations that parts stay fetchable for, ARCHITECTURE §4.
 const PARTS_KEPT: u64 = 6;
 /// A Ctrl-C ends streams within five seconds, of which storage gets most.

@@ -22,7 +22,7 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::assignment::{Refusal, Verdict, judge};
@@ -379,7 +379,12 @@ impl StreamJob {
         stop_encoder.cancel();
         let last_writes = Instant::now() + LAST_WRITES;
         let all = async { while tasks.join_next().await.is_some() {} };
-        if timeout_at(last_writes, all).await.is_err() {
+        let give_up = async {
+            let _ = timeout(LAST_TRIES, shutdown.cancelled()).await;
+            sleep(LAST_WRITES).await;
+        };
+        let in_time = tokio::select! { () = all => true, () = give_up => false };
+        if !in_time {
             tracing::warn!(%stream, "storage did not take everything in time");
             tasks.shutdown().await;
         }
@@ -464,5 +469,7 @@ const PARTS_KEPT_AT_FIRST: Duration = Duration::from_mins(1);
 const MAX_MEDIA_MEMORY: usize = 384 * 1024 * 1024;
 /// After the session: the last state and playlists.
 const LAST_WRITES: Duration = Duration::from_secs(1);
+/// Before it, where the machine does not wait for the worker's end: for a storage that is away or full to come back.
+const LAST_TRIES: Duration = Duration::from_secs(30);
 const FINISH_TRIES: u32 = 10;
 const FINISH_LINGER: Duration = Duration::from_secs(3);

@@ -1,12 +1,15 @@
 //! One platform per database.
 
+use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use caudal_api::{Config, DatabaseUse};
 use reqwest::Method;
 use serde_json::json;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use crate::database::TestDatabase;
@@ -66,6 +69,33 @@ async fn after_an_outage_the_database_is_its_owner_s_again_and_not_that_of_one_w
 }
 
 #[tokio::test]
+async fn a_database_stays_its_owner_s_when_only_the_connection_of_the_lock_breaks() {
+    let owner = Running::start_with(exclusive).await;
+    let mut waiting = tokio::spawn(refusal(Arc::clone(&owner.database), Duration::from_secs(15)));
+    owner.database.says(AN_API_WAITS).await;
+    owner.database.execute(END_HOLDER).await;
+    assert!(!waiting.is_finished());
+    let words = (&mut waiting).await.unwrap();
+    assert!(words.contains("another Caudal uses this database"), "{words}");
+    owner.database.says(AN_API_HOLDS).await;
+    assert_eq!(owner.get("/api/streams").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_start_that_finds_the_lock_free_beside_a_platform_at_work_leaves_it_to_that_one() {
+    let database = Arc::new(TestDatabase::create().await);
+    // A platform that has lost nothing but the connection of its lock, and has not noticed yet.
+    let options = PgConnectOptions::from_str(&database.url).unwrap().application_name("caudal-api");
+    let _at_work = options.connect().await.unwrap();
+    let starting = tokio::spawn(refusal(Arc::clone(&database), Duration::from_millis(1)));
+    database.says(TWO_APIS).await;
+    let mut owner = PgConnection::connect(&database.url).await.unwrap();
+    sqlx::query(TAKE).execute(&mut owner).await.unwrap();
+    let words = starting.await.unwrap();
+    assert!(words.contains("another Caudal uses this database"), "{words}");
+}
+
+#[tokio::test]
 async fn a_lock_that_is_refused_for_a_while_is_taken_again() {
     let owner = Running::start_with(exclusive).await;
     let other = first_in_line(&owner.database).await;
@@ -103,9 +133,14 @@ async fn a_platform_that_ends_keeps_its_database_until_the_last_request_is_answe
     let asked = tokio::spawn(send(ana.request(Method::POST, "/api/streams").json(&json!({"title": "Soon"}))));
     api.database.says(A_REQUEST_WAITS).await;
     api.shutdown.cancel();
+    let address = api.url.strip_prefix("http://").unwrap();
+    let closed = async { while TcpStream::connect(address).await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(20), closed).await.expect("it takes no more requests");
+    // Nothing is left of it but the request; long enough for what would end without waiting for that.
     for _ in 0..20 {
         let holds: bool = sqlx::query_scalar(AN_API_HOLDS).fetch_one(&api.database.pool).await.unwrap();
         assert!(holds);
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     held.commit().await.unwrap();
     assert_eq!(asked.await.unwrap().status, 201);
@@ -116,6 +151,8 @@ async fn a_platform_that_ends_keeps_its_database_until_the_last_request_is_answe
 // Once the migrations are over, the lock is the only advisory one of its database.
 const AN_API_HOLDS: &str = "select count(*) > 0 from pg_locks l join pg_stat_activity a using (pid) \
      where l.locktype = 'advisory' and l.granted and a.datname = current_database() and a.application_name = 'caudal-api'";
+const TWO_APIS: &str = "select count(*) = 2 from pg_stat_activity \
+     where datname = current_database() and application_name = 'caudal-api'";
 const NOBODY_HOLDS: &str = "select count(*) = 0 from pg_locks l join pg_database d on d.oid = l.database \
      where l.locktype = 'advisory' and l.granted and d.datname = current_database()";
 const SOMEBODY_IS_IN_LINE: &str = "select count(*) > 0 from pg_locks l join pg_database d on d.oid = l.database \

@@ -1,5 +1,7 @@
 //! How often anybody may ask.
 
+use std::time::Instant;
+
 use caudal_api::Limits;
 use reqwest::Method;
 use serde_json::json;
@@ -49,6 +51,7 @@ async fn a_token_brings_no_second_limit_to_an_address() {
 #[tokio::test]
 async fn ten_accounts_at_one_address_have_no_ten_limits() {
     let api = Running::start_with(|config| config.limits.requests_a_minute = 10).await;
+    let begun = Instant::now();
     let (ana, bob, eve) = (api.register("ana").await, api.register("bob").await, api.register("eve").await);
     let mut answered = 0;
     for person in [&ana, &bob, &eve] {
@@ -56,7 +59,9 @@ async fn ten_accounts_at_one_address_have_no_ten_limits() {
             answered += usize::from(person.get("/api/streams?q=ana").await.status == 200);
         }
     }
-    assert_eq!(answered, 7);
+    // A machine that is busy may take longer than the 6 s after which there is one more.
+    let refilled = usize::try_from(begun.elapsed().as_secs() / 6).unwrap();
+    assert!((7..=7 + refilled).contains(&answered), "{answered}, of which {refilled} were refilled");
 }
 
 #[tokio::test]

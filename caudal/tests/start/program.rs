@@ -67,7 +67,8 @@ impl Start {
 
     /// Waits for its end. One that starts after all is killed, and fails the test.
     pub fn end(mut self) -> Ended {
-        let mut child = self.command.spawn().unwrap();
+        // Nobody reads it here, and a full pipe would stop the program.
+        let mut child = self.command.stdout(Stdio::null()).spawn().unwrap();
         let mut stderr = child.stderr.take().unwrap();
         let (done, read) = mpsc::channel();
         std::thread::spawn(move || {
@@ -130,11 +131,10 @@ fn signal(child: &Child, signal: Signal) {
 /// A platform that takes requests.
 pub struct Running {
     child: Child,
-    pub folder: TempDir,
+    folder: Option<TempDir>,
     /// Its first words, which say where it listens.
     pub ready: serde_json::Value,
-    stdout: JoinHandle<()>,
-    stderr: JoinHandle<String>,
+    outputs: Option<(JoinHandle<()>, JoinHandle<String>)>,
 }
 
 impl Start {
@@ -164,7 +164,7 @@ impl Start {
                 }
             }
         };
-        Running { child, folder: self.folder, ready, stdout, stderr }
+        Running { child, folder: Some(self.folder), ready, outputs: Some((stdout, stderr)) }
     }
 }
 
@@ -173,8 +173,19 @@ impl Running {
     pub fn interrupt(mut self) -> (Ended, TempDir) {
         signal(&self.child, Signal::SIGINT);
         let code = self.child.wait().unwrap().code();
-        self.stdout.join().unwrap();
-        (Ended { code, stderr: self.stderr.join().unwrap() }, self.folder)
+        let (stdout, stderr) = self.outputs.take().unwrap();
+        stdout.join().unwrap();
+        (Ended { code, stderr: stderr.join().unwrap() }, self.folder.take().unwrap())
+    }
+}
+
+impl Drop for Running {
+    /// A test that fails leaves no PostgreSQL and no workers behind.
+    fn drop(&mut self) {
+        if self.outputs.is_some() {
+            signal(&self.child, Signal::SIGTERM);
+            let _ = self.child.wait();
+        }
     }
 }
 

@@ -22,14 +22,14 @@ pub enum Event {
     Segment(SegmentAnnounced),
     /// A finished segment is in storage.
     Stored {
-        /// Whose.
+        /// The rendition it belongs to.
         rendition: RenditionName,
-        /// Which.
+        /// Its media sequence number.
         msn: Msn,
     },
     /// A rendition has left the stream for good.
     Withdrawn {
-        /// Which.
+        /// The rendition that left.
         rendition: RenditionName,
     },
     /// The publisher's side of the worker changed.

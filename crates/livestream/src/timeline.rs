@@ -178,7 +178,7 @@ pub enum TimelineGap {
     /// The event belongs after another one that never came.
     #[error("segment {found} of {rendition} does not follow")]
     OutOfOrder {
-        /// Whose.
+        /// The rendition it belongs to.
         rendition: RenditionName,
         /// The number that came.
         found: Msn,

@@ -38,7 +38,7 @@ pub(crate) struct Track {
     rebuilding: Rebuilding,
 }
 
-/// Segments that an earlier epoch announced are made of fragments that bear its numbers, so that their bytes are its.
+/// The part numbers of an earlier epoch. Rebuilt segments reuse them, so that their bytes match what that epoch stored.
 #[derive(Debug, Default)]
 pub(crate) struct Rebuilding {
     /// First part numbers, where they are known.

@@ -91,6 +91,7 @@ async fn a_feed_that_breaks_is_opened_again() {
     let worker = scene.worker(1).await;
     worker.announce(&["source"]);
     scene.text(PLAYLIST).await;
+    until("no feed is being opened", || worker.only_carries("source")).await;
     // An event out of order: the edge wants a new snapshot.
     let name: RenditionName = "nobody".parse().unwrap();
     let feeds = worker.feeds();

@@ -1,5 +1,7 @@
 //! Requests that wait: what wakes them, and what does not.
 
+use std::time::Duration;
+
 use caudal_livestream::record::Phase;
 use futures::future::join_all;
 
@@ -179,10 +181,17 @@ async fn a_client_that_does_not_read_hinders_nobody() {
     scene.text(PLAYLIST).await;
     let mut deaf = tokio::net::TcpStream::connect(scene.address).await.unwrap();
     let request = format!("GET /live/{}/source/index.m3u8 HTTP/1.1\r\nHost: x\r\n\r\n", scene.stream);
-    // Pipelined until the edge no longer reads, because it cannot write.
-    let flood = request.repeat(2000);
-    let _ =
-        tokio::time::timeout(std::time::Duration::from_millis(300), deaf.write_all(flood.as_bytes())).await;
+    // Pipelined until the edge no longer reads, because it cannot write: nothing was taken for a while.
+    let flood = request.repeat(100);
+    let mut taken = async || {
+        let write = deaf.write_all(flood.as_bytes());
+        tokio::time::timeout(Duration::from_secs(1), write).await.is_ok()
+    };
+    let mut floods = 0;
+    while taken().await {
+        floods += 1;
+        assert!(floods < 10_000, "the edge reads on");
+    }
     for number in 1..20 {
         let blocked = scene.start(&format!("/live/{{s}}/source/p1-{number}.m4s"));
         worker.part();

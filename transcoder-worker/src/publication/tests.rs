@@ -34,16 +34,109 @@ async fn what_left_the_window_is_removed_while_nothing_can_be_written() {
 #[tokio::test]
 async fn a_rung_that_has_only_just_come_back_holds_no_stored_playlist_back() {
     let disk = Disk::new();
+    let mut before = disk.publication();
+    before.write(&disk.standing(7..=12), Instant::now()).await.unwrap();
+    // Whether the same worker goes on, or the next.
+    for mut publication in [before, disk.publication_at(2)] {
+        let standing = disk.standing_with_rung(8..=13, 1);
+        publication.write(&standing, Instant::now()).await.unwrap();
+        assert!(disk.text("source/index.m3u8").contains("#EXT-X-MEDIA-SEQUENCE:8"));
+        assert!(disk.text("240p/index.m3u8").contains("13-1.m4s"));
+        assert!(disk.text("master.m3u8").contains("240p/index.m3u8"));
+        std::fs::remove_dir_all(disk.path("240p")).unwrap();
+        std::fs::remove_file(disk.path("source/index.m3u8")).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn no_stored_playlist_names_a_rung_of_which_nothing_is_stored() {
+    let disk = Disk::new();
     let mut publication = disk.publication();
     publication.write(&disk.standing(7..=12), Instant::now()).await.unwrap();
-    let mut standing = disk.standing(8..=13);
-    let mut rung = standing.timeline.tracks[0].clone();
-    rung.name = "240p".parse().unwrap();
-    rung.segments.drain(..5);
-    standing.timeline.tracks.push(rung);
-    publication.write(&standing, Instant::now()).await.unwrap();
+    publication.write(&disk.standing_with_rung(8..=13, 0), Instant::now()).await.unwrap();
     assert!(disk.text("source/index.m3u8").contains("#EXT-X-MEDIA-SEQUENCE:8"));
+    assert!(!disk.path("240p/index.m3u8").exists());
+    for file in ["master.m3u8", "manifest.mpd"] {
+        assert!(disk.text(file).contains("source") && !disk.text(file).contains("240p"), "{file}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_named_stays_named_through_a_pause_of_the_pictures() {
+    let disk = Disk::new();
+    let mut before = disk.publication();
+    before.write(&disk.standing_with_rung(7..=12, 6), Instant::now()).await.unwrap();
+    for mut publication in [before, disk.publication_at(2)] {
+        let mut pause = disk.standing_with_rung(13..=18, 6);
+        for segment in pause.timeline.tracks.iter_mut().flat_map(|track| &mut track.segments) {
+            segment.gap = true;
+        }
+        publication.write(&pause, Instant::now()).await.unwrap();
+        for rendition in ["source", "240p"] {
+            assert!(
+                disk.text("master.m3u8").contains(rendition) && disk.text("manifest.mpd").contains(rendition)
+            );
+            let text = disk.text(&format!("{rendition}/index.m3u8"));
+            assert!(text.contains("#EXT-X-MEDIA-SEQUENCE:13"), "{text}");
+            std::fs::remove_file(disk.path(&format!("{rendition}/index.m3u8"))).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn playlists_of_before_a_damage_stay_until_there_is_enough_for_new_ones() {
+    let disk = Disk::new();
+    disk.publication().write(&disk.standing(7..=12), Instant::now()).await.unwrap();
+    let mut publication = disk.publication_at(2);
+    publication.write(&disk.standing(20..=21), Instant::now()).await.unwrap();
+    assert!(disk.text("source/index.m3u8").contains("#EXT-X-MEDIA-SEQUENCE:7"));
+    publication.write(&disk.standing(20..=22), Instant::now()).await.unwrap();
+    assert!(disk.text("source/index.m3u8").contains("#EXT-X-MEDIA-SEQUENCE:20"));
+}
+
+#[tokio::test]
+async fn the_end_is_said_also_when_the_last_segments_were_never_stored() {
+    let disk = Disk::new();
+    let (standings, standing) = tokio::sync::watch::channel(None);
+    let trouble = crate::outage::Outage::default().watch();
+    let follow = tokio::spawn(disk.publication().follow(standing, trouble));
+    let mut last = disk.standing(7..=12);
+    last.timeline.tracks[0].segments[5].phase = SegmentPhase::Finished;
+    last.timeline.ended = true;
+    last.closed = true;
+    standings.send_replace(Some(last));
+    drop(standings);
+    follow.await.unwrap().unwrap();
+    let text = disk.text("source/index.m3u8");
+    assert!(text.contains("11-1.m4s\n#EXT-X-ENDLIST") && !text.contains("12-1.m4s"), "{text}");
+    assert!(!disk.text("manifest.mpd").contains("minimumUpdatePeriod"));
+}
+
+#[tokio::test]
+async fn the_first_playlists_wait_for_every_rung() {
+    let disk = Disk::new();
+    let mut publication = disk.publication();
+    for stored in 0..3 {
+        publication.write(&disk.standing_with_rung(7..=12, stored), Instant::now()).await.unwrap();
+        assert!(!disk.path("master.m3u8").exists(), "{stored}");
+    }
+    publication.write(&disk.standing_with_rung(7..=12, 3), Instant::now()).await.unwrap();
     assert!(disk.text("master.m3u8").contains("240p/index.m3u8"));
+}
+
+#[tokio::test]
+async fn the_end_is_said_also_in_the_playlist_of_a_rung_that_was_withdrawn() {
+    let disk = Disk::new();
+    let mut publication = disk.publication();
+    publication.write(&disk.standing_with_rung(7..=12, 6), Instant::now()).await.unwrap();
+    let mut last = disk.standing_with_rung(7..=12, 6);
+    last.timeline.tracks[1].withdrawn = true;
+    last.timeline.ended = true;
+    last.closed = true;
+    publication.write(&last, Instant::now()).await.unwrap();
+    for rendition in ["source", "240p"] {
+        assert!(disk.text(&format!("{rendition}/index.m3u8")).contains("#EXT-X-ENDLIST"), "{rendition}");
+    }
 }
 
 #[tokio::test]
@@ -149,6 +242,16 @@ impl Disk {
         }
         let timeline = timeline(self.stream, segments);
         Standing { timeline, clock: None, closed: false }
+    }
+
+    /// The same with a rung that has only the `stored` newest segments.
+    fn standing_with_rung(&self, window: std::ops::RangeInclusive<u64>, stored: usize) -> Standing {
+        let mut standing = self.standing(window);
+        let mut rung = standing.timeline.tracks[0].clone();
+        rung.name = "240p".parse().unwrap();
+        rung.segments.drain(..rung.segments.len() - stored);
+        standing.timeline.tracks.push(rung);
+        standing
     }
 
     /// A folder with something in it stands where the state is written first of all: no file can be put over it.

@@ -31,17 +31,27 @@ pub fn make_folder(path: &Path, owner: &Owner) -> io::Result<()> {
     };
     let folder = open_folder(path)?;
     let found = folder.metadata()?;
-    // Somebody may have put another folder in the place of the one that was made.
-    if made && found.uid() == geteuid().as_raw() {
-        return owner.give(&folder);
-    }
-    if !owner.owns(&found) {
+    if owner.owns(&found) {
+        // As it should be.
+    } else if found.uid() == geteuid().as_raw() && (made || is_empty(&folder)?) {
+        // Made just now, or by a start that was killed before it gave the folder away. What has something in it may be
+        // another folder of ours that somebody has moved here.
+        owner.give(&folder)?;
+    } else {
         return Err(io::Error::other("a folder of another user's is there"));
     }
     if found.permissions().mode() & 0o777 == 0o700 {
         return Ok(());
     }
     folder.set_permissions(fs::Permissions::from_mode(0o700))
+}
+
+/// Whether there is nothing in the folder that was opened, whatever is at its path by now.
+fn is_empty(folder: &fs::File) -> io::Result<bool> {
+    let mut entries = nix::dir::Dir::from_fd(folder.try_clone()?.into())?;
+    Ok(entries
+        .iter()
+        .all(|entry| entry.is_ok_and(|entry| matches!(entry.file_name().to_bytes(), b"." | b".."))))
 }
 
 /// Whether somebody removed the socket, which PostgreSQL itself does not notice. What cannot be looked at may be there.
@@ -136,5 +146,29 @@ mod tests {
         fs::set_permissions(&ours, fs::Permissions::from_mode(0o755)).unwrap();
         make_folder(&ours, &owner).unwrap();
         assert_eq!(fs::metadata(&ours).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_start_that_was_killed_before_it_gave_the_folder_away_hinders_no_later_one() {
+        let runtime = tempfile::tempdir().unwrap();
+        let owner = Owner::find().unwrap();
+        let folder = runtime.path().join("made");
+        fs::create_dir(&folder).unwrap();
+        make_folder(&folder, &owner).unwrap();
+        let found = fs::metadata(&folder).unwrap();
+        assert!(owner.owns(&found));
+        assert_eq!(found.permissions().mode() & 0o777, 0o700);
+    }
+
+    /// Only root's PostgreSQL has another user; for anybody else this shows nothing.
+    #[test]
+    fn a_folder_of_ours_that_was_moved_there_is_not_given_away() {
+        let runtime = tempfile::tempdir().unwrap();
+        let owner = Owner::find().unwrap();
+        let secrets = runtime.path().join("secrets");
+        fs::create_dir(&secrets).unwrap();
+        fs::write(secrets.join("master"), "secret").unwrap();
+        assert_eq!(make_folder(&secrets, &owner).is_err(), geteuid().is_root());
+        assert_eq!(fs::metadata(&secrets).unwrap().uid(), geteuid().as_raw());
     }
 }

@@ -12,7 +12,7 @@ pub(crate) struct PlanFloor {
     pub(crate) msn: Msn,
     /// Where those parts end.
     pub(crate) end: i64,
-    /// Whose they are.
+    /// The epoch that announced them.
     pub(crate) epoch: Epoch,
 }
 

@@ -22,7 +22,7 @@ pub(super) struct Rung {
     last: Option<i64>,
     /// True until a keyframe has come that a decoder can begin with.
     waits_for_keyframe: bool,
-    /// Pictures that are shown before it (µs) were announced by an earlier epoch.
+    /// Presentation time (µs) where an earlier epoch's media ends; earlier pictures are dropped.
     behind: Option<i64>,
     standing: Standing,
 }
@@ -195,7 +195,7 @@ impl Rung {
             return;
         }
         // The source's delay, so that decode times of all renditions agree and none is after its presentation.
-        let shift = plan.segment(self.track.cursor).map_or(plan.shift(), |segment| segment.shift) / 1000;
+        let shift = plan.shift_at(presentation * 1000) / 1000;
         let decode = presentation - shift;
         if self.last.is_some_and(|last| decode <= last) {
             return;

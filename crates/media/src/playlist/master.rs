@@ -1,5 +1,6 @@
 //! The multivariant playlist.
 
+use caudal_livestream::RenditionName;
 use caudal_livestream::timeline::{Timeline, Track, TrackMedia, VideoRange};
 
 use super::Text;
@@ -65,6 +66,13 @@ fn range(track: &Track) -> VideoRange {
         TrackMedia::Video { range, .. } => range,
         TrackMedia::Audio { .. } => VideoRange::Sdr,
     }
+}
+
+/// Whether a master that [`master`] wrote names a rendition.
+pub fn names(master: &str, rendition: &RenditionName) -> bool {
+    let file = format!("{rendition}/index.m3u8");
+    let attribute = format!("URI=\"{file}\"");
+    master.lines().any(|line| line == file || line.contains(&attribute))
 }
 
 /// `pictures` is what is said of its pictures beside their size.

@@ -12,9 +12,9 @@ mod stored;
 
 pub use date::iso_8601;
 pub use listed::listed;
-pub use master::master;
+pub use master::{master, names};
 pub use media::{Delivery, media, next_part};
-pub use stored::{closed, stored_media};
+pub use stored::{closed, stored, stored_media};
 
 use std::fmt;
 

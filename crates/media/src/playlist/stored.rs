@@ -1,6 +1,6 @@
 //! The media playlist in storage, for any file server or CDN.
 
-use caudal_livestream::timeline::{SegmentPhase, Timeline, Track};
+use caudal_livestream::timeline::{Segment, SegmentPhase, Timeline, Track};
 
 use super::{Seconds, SegmentHeads, Text, segment_file};
 
@@ -8,18 +8,13 @@ use super::{Seconds, SegmentHeads, Text, segment_file};
 /// file server cannot do. Ends before the first segment that is not stored yet, and with `EXT-X-ENDLIST` when the
 /// broadcast is over and none is missing.
 pub fn stored_media(timeline: &Timeline, track: &Track) -> String {
-    let stored = track
-        .segments
-        .iter()
-        .take_while(|s| s.phase == SegmentPhase::Stored || (s.gap && s.phase != SegmentPhase::Open));
-    let count = stored.clone().count();
     let first = track.segments.front();
     let mut text = Text::new();
     text.line(format_args!("#EXT-X-TARGETDURATION:{}", timeline.target_duration));
     text.line(format_args!("#EXT-X-MEDIA-SEQUENCE:{}", first.map_or(timeline.first_msn, |s| s.msn)));
     text.line(format_args!("#EXT-X-DISCONTINUITY-SEQUENCE:{}", first.map_or(0, |s| s.discontinuity)));
     let mut heads = SegmentHeads::default();
-    for segment in stored {
+    for segment in stored(track) {
         heads.write(&mut text, segment);
         if segment.gap {
             text.line(format_args!("#EXT-X-GAP"));
@@ -27,10 +22,16 @@ pub fn stored_media(timeline: &Timeline, track: &Track) -> String {
         text.line(format_args!("#EXTINF:{},", Seconds(segment.duration)));
         text.line(format_args!("{}", segment_file(segment.msn, segment.epoch)));
     }
-    if timeline.ended && count == track.segments.len() {
+    if timeline.ended && stored(track).count() == track.segments.len() {
         text.line(format_args!("{ENDLIST}"));
     }
     text.0
+}
+
+/// What the stored playlist of a track names: its segments, gaps among them, before the first that is not stored yet.
+pub fn stored(track: &Track) -> impl Iterator<Item = &Segment> {
+    let segments = track.segments.iter();
+    segments.take_while(|s| s.phase == SegmentPhase::Stored || (s.gap && s.phase != SegmentPhase::Open))
 }
 
 /// A stored media playlist with `EXT-X-ENDLIST`, for when nobody knows more of the broadcast than its text. None when
