@@ -9,7 +9,10 @@ interface Call {
   body: unknown;
 }
 
-type Answer = { status: number; json?: unknown; headers?: Record<string, string> } | 'down';
+type Answer =
+  | { status: number; json?: unknown; headers?: Record<string, string> }
+  | { status: number; raw: string; headers?: Record<string, string> }
+  | 'down';
 
 /** What one browser notes, for all of its tabs. */
 function newNote() {
@@ -35,7 +38,8 @@ function fakeApi(answer: (call: Call) => Answer | Promise<Answer>, note = newNot
     calls.push(call);
     const given = await answer(call);
     if (given === 'down') throw new TypeError('Failed to fetch');
-    const body = given.json === undefined ? null : JSON.stringify(given.json);
+    const json = 'json' in given && given.json !== undefined ? JSON.stringify(given.json) : null;
+    const body = 'raw' in given ? given.raw : json;
     return new Response(body, {
       status: given.status,
       headers: { 'content-type': 'application/json', ...given.headers },
@@ -223,7 +227,11 @@ const HICCUPS: [string, Answer][] = [
   ['a proxy without a server behind it', { status: 502, headers: NOT_THE_API }],
   ['a proxy that wants a password', { status: 401, headers: NOT_THE_API }],
   ['a firewall', { status: 403, headers: NOT_THE_API }],
-  ['a network that wants a log-in', { status: 200, json: '<html>' }],
+  [
+    'a network that wants a log-in',
+    { status: 200, raw: '<!doctype html><title>Log in</title>', headers: NOT_THE_API },
+  ],
+  ['a machine between that answers in JSON of its own', { status: 200, json: { login: 'required' } }],
 ];
 
 describe.each(HICCUPS)('a session that meets %s', (_, hiccup) => {
@@ -365,6 +373,63 @@ describe('a session', () => {
     note.value = bo.id;
     await session.sync();
     expect(session.account).toEqual(bo);
+  });
+});
+
+describe('a request of one account, after which another has logged in', () => {
+  const BO = { id: 'u2', username: 'bo' };
+
+  /** Ana asks for something with a token that has expired. */
+  async function asAna(answer: (call: Call) => Answer | Promise<Answer>) {
+    const api = fakeApi((call) => {
+      if (call.path === '/api/auth/login') {
+        const user = (call.body as { login: string }).login === 'ana' ? ANA : BO;
+        return { status: 200, json: { accessToken: `of-${user.username}`, user } };
+      }
+      return answer(call);
+    });
+    await api.session.login({ login: 'ana', password: 'secret-word' });
+    const ended = () => api.calls.filter(({ path }) => path === '/api/streams/s1');
+    return { ...api, ended };
+  }
+
+  it('is not repeated as the other when the cookie has become theirs', async () => {
+    const { session, ended } = await asAna(({ path, bearer }) => {
+      if (path === '/api/auth/refresh') return { status: 200, json: { accessToken: 'of-bo', user: BO } };
+      return bearer === 'of-bo' ? { status: 204 } : EXPIRED;
+    });
+    await expect(session.request('/api/streams/s1', { method: 'DELETE' })).rejects.toMatchObject({
+      status: 401,
+    });
+    expect(ended().map(({ bearer }) => bearer)).toEqual(['of-ana']);
+    expect(session.account).toEqual(BO);
+  });
+
+  it('is not repeated as the other who logged in here while it was on its way', async () => {
+    let late: () => void = () => undefined;
+    const { session, ended, refreshes } = await asAna(({ bearer }) =>
+      bearer === 'of-bo'
+        ? { status: 204 }
+        : new Promise<Answer>((resolve) => (late = () => resolve(EXPIRED))),
+    );
+    const ending = session.request('/api/streams/s1', { method: 'DELETE' });
+    await session.login({ login: 'bo', password: 'secret-word' });
+    late();
+    await expect(ending).rejects.toMatchObject({ status: 401 });
+    expect(ended().map(({ bearer }) => bearer)).toEqual(['of-ana']);
+    expect(refreshes()).toEqual([]);
+  });
+
+  it('is not repeated as nobody when its own account has logged out', async () => {
+    let late: () => void = () => undefined;
+    const { session, ended } = await asAna(
+      () => new Promise<Answer>((resolve) => (late = () => resolve(EXPIRED))),
+    );
+    const ending = session.request('/api/streams/s1', { method: 'DELETE' });
+    session.forget();
+    late();
+    await expect(ending).rejects.toMatchObject({ status: 401 });
+    expect(ended()).toHaveLength(1);
   });
 });
 
