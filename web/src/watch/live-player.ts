@@ -4,8 +4,9 @@ import { endOfRange, nextRange } from './buffered-ranges.ts';
 import { estimateLatency, type LatencyEstimate } from './latency-estimate.ts';
 import { LatencyController } from './latency-controller.ts';
 import { MasterAddress } from './master-address.ts';
-import { seconds } from './steady-clock.ts';
+import { PruningBufferController } from './pruned-tracker.ts';
 import { Recovery, type Remedy } from './recovery.ts';
+import { seconds } from './steady-clock.ts';
 
 export interface Quality {
   index: number;
@@ -195,8 +196,9 @@ export class LivePlayer {
       liveSyncOnStallIncrease: 0,
       // Removing old media makes hls.js 1.7.4 forget the parts of the segment that is just being appended, and then it
       // waits for them at the segment's end until they have left the playlist: seconds of stall, every few minutes.
-      // Browsers drop old media by themselves when their buffer is full.
+      // Browsers drop old media by themselves when their buffer is full, and then hls.js is made to forget it too.
       backBufferLength: Infinity,
+      bufferController: PruningBufferController,
       maxBufferLength: 20,
       // Media comes as CMAF and is passed through; a worker would need `blob:` in the Content-Security-Policy.
       enableWorker: false,
