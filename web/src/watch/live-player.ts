@@ -248,13 +248,21 @@ export class LivePlayer {
   #restart(): void {
     this.#controller.rejoin();
     this.#following = true;
-    if (Hls.isSupported()) {
-      this.#stop();
-      this.#start();
-    } else {
-      this.#video.src = this.#address.current;
-    }
-    void this.play();
+    this.#replaceMedia(() => {
+      if (Hls.isSupported()) {
+        this.#stop();
+        this.#start();
+      } else {
+        this.#video.src = this.#address.current;
+      }
+    });
+  }
+
+  /** An element whose media is taken away pauses; it plays on only if the viewer had it playing. */
+  #replaceMedia(replace: () => void): void {
+    const { paused } = this.#video;
+    replace();
+    if (!paused) void this.play();
   }
 
   #failed(hls: Hls, error: ErrorData): void {
@@ -277,8 +285,7 @@ export class LivePlayer {
 
   #apply(remedy: Remedy): void {
     if (remedy.do === 'recover-media') {
-      this.#hls?.recoverMediaError();
-      void this.play();
+      this.#replaceMedia(() => this.#hls?.recoverMediaError());
       return;
     }
     this.#pending = window.setTimeout(() => {
