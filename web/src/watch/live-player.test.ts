@@ -155,4 +155,46 @@ describe('a viewer', () => {
     happens();
     expect(video.paused).toBe(false);
   });
+
+  it('who has chosen a quality keeps it when the player starts anew, wherever it is listed then', () => {
+    player.choose(1);
+    restarted();
+    parsed('720p', 'source');
+    expect(player.snapshot().chosen).toBe(0);
+  });
+
+  it('who has chosen none keeps that too', () => {
+    restarted();
+    parsed('360p', '720p', 'source');
+    expect(player.snapshot().chosen).toBe(-1);
+  });
+
+  it('who has chosen a quality keeps it through an error that hls.js would let go of it for', () => {
+    expect(hls().config['preserveManualLevelOnError']).toBe(true);
+    player.choose(1);
+    hls().say(Events.ERROR, {
+      type: ErrorTypes.NETWORK_ERROR,
+      details: ErrorDetails.FRAG_LOAD_ERROR,
+      fatal: false,
+      frag: { type: 'main', level: 1 },
+      response: { code: 404 },
+      errorAction: { action: NetworkErrorAction.SendAlternateToPenaltyBox },
+    });
+    expect(player.snapshot().chosen).toBe(1);
+  });
+
+  it('whose quality the server has taken away sees another one, also after the player starts anew', () => {
+    player.choose(1);
+    hls().say(Events.ERROR, {
+      type: ErrorTypes.NETWORK_ERROR,
+      details: ErrorDetails.LEVEL_LOAD_ERROR,
+      fatal: false,
+      context: { level: 1 },
+      response: { code: 404 },
+    });
+    expect(player.snapshot().chosen).toBe(-1);
+    restarted();
+    parsed('360p', '720p', 'source');
+    expect(player.snapshot().chosen).toBe(-1);
+  });
 });
