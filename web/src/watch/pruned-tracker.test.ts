@@ -53,7 +53,7 @@ function watch(seconds: number, kept: number, { joinedAt = 0, pruned = true } = 
         tell(Events.FRAG_LOADED, { frag, part });
         range.end = end;
         range.start = Math.max(range.start, end - kept);
-        frag.setElementaryStreamInfo(stream, frag.start, end, frag.start, end, !last);
+        frag.setElementaryStreamInfo(stream as never, frag.start, end, frag.start, end, !last);
         tell(Events.BUFFER_APPENDED, { frag, part, timeRanges: { video: buffered, audio: buffered } });
         tell(Events.FRAG_BUFFERED, { frag, part, id: type, stats: {} });
       }

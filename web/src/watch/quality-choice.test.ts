@@ -1,4 +1,5 @@
-import { ErrorDetails, ErrorTypes, NetworkErrorAction } from 'hls.js';
+import * as hlsjs from 'hls.js';
+import { ErrorDetails, ErrorTypes } from 'hls.js';
 import { describe, expect, it } from 'vitest';
 import { faultOf, QualityChoice, type Failed } from './quality-choice.ts';
 
@@ -64,8 +65,11 @@ describe('a chosen quality', () => {
 
 describe('an error of hls.js', () => {
   const { NETWORK_ERROR, MEDIA_ERROR } = ErrorTypes;
-  const givenUp = { errorAction: { action: NetworkErrorAction.SendAlternateToPenaltyBox } };
-  const again = { errorAction: { action: NetworkErrorAction.RetryRequest } };
+  // TypeScript lets nobody import it.
+  const actions = (hlsjs as unknown as { NetworkErrorAction: Record<string, number> }).NetworkErrorAction;
+  const doing = (name: string) => ({ errorAction: { action: actions[name] ?? Number.NaN } });
+  const givenUp = doing('SendAlternateToPenaltyBox');
+  const again = doing('RetryRequest');
   const of = (type: ErrorTypes, details: ErrorDetails, rest: Partial<Failed>): Failed => ({
     type,
     details,
