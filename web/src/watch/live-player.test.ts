@@ -1,4 +1,4 @@
-import { ErrorDetails, ErrorTypes, Events, NetworkErrorAction } from 'hls.js';
+import { ErrorDetails, ErrorTypes, Events } from 'hls.js';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { LivePlayer } from './live-player.ts';
 
@@ -178,7 +178,8 @@ describe('a viewer', () => {
       fatal: false,
       frag: { type: 'main', level: 1 },
       response: { code: 404 },
-      errorAction: { action: NetworkErrorAction.SendAlternateToPenaltyBox },
+      // `NetworkErrorAction.SendAlternateToPenaltyBox`
+      errorAction: { action: 2 },
     });
     expect(player.snapshot().chosen).toBe(1);
   });
@@ -196,5 +197,29 @@ describe('a viewer', () => {
     restarted();
     parsed('360p', '720p', 'source');
     expect(player.snapshot().chosen).toBe(-1);
+  });
+
+  it('whose press was half of a double-click is where they were, and as far behind', () => {
+    video.range = { start: 0, end: 60 };
+    video.currentTime = 40;
+    player.seekBy(-5);
+    const place = player.place;
+    player.pause();
+    player.goBackTo(place);
+    expect(video.paused).toBe(false);
+    expect(video.currentTime).toBe(35);
+    expect(player.snapshot().following).toBe(false);
+  });
+
+  it('whose press was half of a double-click still looks at the picture at which they had paused', () => {
+    video.range = { start: 0, end: 60 };
+    video.currentTime = 40;
+    player.pause();
+    const place = player.place;
+    player.resume();
+    expect(video.currentTime).toBeGreaterThan(50);
+    player.goBackTo(place);
+    expect(video.paused).toBe(true);
+    expect(video.currentTime).toBe(40);
   });
 });

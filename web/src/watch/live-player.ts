@@ -36,6 +36,14 @@ export interface PlayerSnapshot {
   level: number;
 }
 
+/** Where in the stream somebody is. */
+export interface Place {
+  paused: boolean;
+  /** Seconds of the element's timeline. */
+  position: number;
+  following: boolean;
+}
+
 /**
  * Plays one live stream into one `<video>`: hls.js for everything that it does well, our latency controller for the
  * distance to now, and recovery that does not give up. Where there is no MediaSource of any kind (old iPhones) the
@@ -145,6 +153,22 @@ export class LivePlayer {
 
   pause(): void {
     this.#video.pause();
+  }
+
+  get place(): Place {
+    const { paused, currentTime: position } = this.#video;
+    return { paused, position, following: this.#following };
+  }
+
+  /** As if nothing had been pressed since. */
+  goBackTo(place: Place): void {
+    this.#following = place.following;
+    if (!place.paused) {
+      void this.play();
+      return;
+    }
+    this.pause();
+    this.#video.currentTime = place.position;
   }
 
   goLive(): void {
