@@ -185,6 +185,11 @@ describe('a session', () => {
     expect(refreshes()).toHaveLength(0);
   });
 
+  it('takes a page for no answer of the api, whatever its status', async () => {
+    const { session } = fakeApi(() => ({ status: 200, raw: '<!doctype html><title>Log in</title>' }));
+    await expect(session.request('/api/streams')).rejects.toBeInstanceOf(Unreachable);
+  });
+
   it('does not refresh over a wrong password', async () => {
     const { session, refreshes } = fakeApi(() => ({
       status: 401,
@@ -379,57 +384,44 @@ describe('a session', () => {
 describe('a request of one account, after which another has logged in', () => {
   const BO = { id: 'u2', username: 'bo' };
 
-  /** Ana asks for something with a token that has expired. */
-  async function asAna(answer: (call: Call) => Answer | Promise<Answer>) {
+  /** Ana is about to end her stream, and her token has expired; by default the answer is a long time coming. */
+  async function asAna(answer?: (call: Call) => Answer) {
+    let late: (answer: Answer) => void = () => undefined;
     const api = fakeApi((call) => {
       if (call.path === '/api/auth/login') {
         const user = (call.body as { login: string }).login === 'ana' ? ANA : BO;
         return { status: 200, json: { accessToken: `of-${user.username}`, user } };
       }
-      return answer(call);
+      return answer?.(call) ?? new Promise<Answer>((resolve) => (late = resolve));
     });
     await api.session.login({ login: 'ana', password: 'secret-word' });
-    const ended = () => api.calls.filter(({ path }) => path === '/api/streams/s1');
-    return { ...api, ended };
+    const end = () => api.session.request('/api/streams/s1', { method: 'DELETE' });
+    const endedBy = () =>
+      api.calls.flatMap(({ path, bearer }) => (path === '/api/streams/s1' ? [bearer] : []));
+    return { ...api, end, endedBy, expire: () => late(EXPIRED) };
   }
 
   it('is not repeated as the other when the cookie has become theirs', async () => {
-    const { session, ended } = await asAna(({ path, bearer }) => {
+    const { session, end, endedBy } = await asAna(({ path, bearer }) => {
       if (path === '/api/auth/refresh') return { status: 200, json: { accessToken: 'of-bo', user: BO } };
       return bearer === 'of-bo' ? { status: 204 } : EXPIRED;
     });
-    await expect(session.request('/api/streams/s1', { method: 'DELETE' })).rejects.toMatchObject({
-      status: 401,
-    });
-    expect(ended().map(({ bearer }) => bearer)).toEqual(['of-ana']);
+    await expect(end()).rejects.toMatchObject({ status: 401 });
+    expect(endedBy()).toEqual(['of-ana']);
     expect(session.account).toEqual(BO);
   });
 
-  it('is not repeated as the other who logged in here while it was on its way', async () => {
-    let late: () => void = () => undefined;
-    const { session, ended, refreshes } = await asAna(({ bearer }) =>
-      bearer === 'of-bo'
-        ? { status: 204 }
-        : new Promise<Answer>((resolve) => (late = () => resolve(EXPIRED))),
-    );
-    const ending = session.request('/api/streams/s1', { method: 'DELETE' });
-    await session.login({ login: 'bo', password: 'secret-word' });
-    late();
+  it.each<[string, (session: Session) => void | Promise<void>]>([
+    ['the other who logged in here', (session) => session.login({ login: 'bo', password: 'secret-word' })],
+    ['nobody when its own account logged out', (session) => session.forget()],
+  ])('is not repeated as %s while it was on its way', async (_, meanwhile) => {
+    const { session, end, endedBy, expire, refreshes } = await asAna();
+    const ending = end();
+    await meanwhile(session);
+    expire();
     await expect(ending).rejects.toMatchObject({ status: 401 });
-    expect(ended().map(({ bearer }) => bearer)).toEqual(['of-ana']);
+    expect(endedBy()).toEqual(['of-ana']);
     expect(refreshes()).toEqual([]);
-  });
-
-  it('is not repeated as nobody when its own account has logged out', async () => {
-    let late: () => void = () => undefined;
-    const { session, ended } = await asAna(
-      () => new Promise<Answer>((resolve) => (late = () => resolve(EXPIRED))),
-    );
-    const ending = session.request('/api/streams/s1', { method: 'DELETE' });
-    session.forget();
-    late();
-    await expect(ending).rejects.toMatchObject({ status: 401 });
-    expect(ended()).toHaveLength(1);
   });
 });
 

@@ -213,7 +213,8 @@ describe('a viewer', () => {
 
   it('whose press was half of a double-click still looks at the picture at which they had paused', () => {
     video.range = { start: 0, end: 60 };
-    video.currentTime = 40;
+    video.currentTime = 45;
+    player.seekBy(-5);
     player.pause();
     const place = player.place;
     player.resume();
@@ -221,5 +222,6 @@ describe('a viewer', () => {
     player.goBackTo(place);
     expect(video.paused).toBe(true);
     expect(video.currentTime).toBe(40);
+    expect(player.snapshot().following).toBe(false);
   });
 });
