@@ -304,7 +304,8 @@ export class LivePlayer {
     else if (UNANSWERED.has(error.details)) this.#answeredAt = -Infinity;
     const failed = faultOf(error);
     // Then hls.js finds another quality by itself.
-    if (failed !== null && this.#choice.failed(hls.levels[failed.level], failed.fault)) hls.loadLevel = -1;
+    if (failed !== null && this.#choice.failed(hls.levels[failed.level], failed.fault, seconds()))
+      hls.loadLevel = -1;
     if (!error.fatal || hls !== this.#hls || this.#pending !== undefined) return;
     if (error.type === ErrorTypes.NETWORK_ERROR) {
       const remedy = this.#recovery.networkError();

@@ -33,32 +33,36 @@ describe('a chosen quality', () => {
   it('outlives hiccups, as long as something of it arrives between them', () => {
     const choice = chosen('720p');
     for (let n = 0; n < 20; n += 1) {
-      expect(choice.failed(LEVELS[1], 'broken')).toBe(false);
+      expect(choice.failed(LEVELS[1], 'broken', n)).toBe(false);
       if (n % 2 === 1) choice.buffered(LEVELS[1]);
     }
     expect(choice.indexIn(LEVELS)).toBe(1);
   });
 
-  it('is dropped when it fails three times in a row, whatever arrives of others', () => {
+  it.each([
+    ['is dropped when it has failed for three seconds', [0, 1, 2, 3], [false, false, false, true]],
+    ['is kept however often it fails within a moment', [0, 0.1, 0.2, 0.3, 0.4], Array(5).fill(false)],
+    ['is kept when it fails again long after it failed', [0, 600], [false, false]],
+  ])('%s, whatever arrives of others', (_, times, dropped) => {
     const choice = chosen('720p');
-    const failures = [1, 2, 3, 4].map(() => {
+    const failures = times.map((now) => {
       choice.buffered(LEVELS[0]);
-      return choice.failed(LEVELS[1], 'broken');
+      return choice.failed(LEVELS[1], 'broken', now);
     });
-    expect(failures).toEqual([false, false, true, false]);
-    expect(choice.indexIn(LEVELS)).toBe(-1);
+    expect(failures).toEqual(dropped);
+    expect(choice.indexIn(LEVELS)).toBe(dropped.includes(true) ? -1 : 1);
   });
 
   it('is dropped at once when the server no longer has it', () => {
     const choice = chosen('720p');
-    expect(choice.failed(LEVELS[1], 'gone')).toBe(true);
+    expect(choice.failed(LEVELS[1], 'gone', 0)).toBe(true);
     expect(choice.indexIn(LEVELS)).toBe(-1);
   });
 
   it('has nothing to do with what happens to others', () => {
     const choice = chosen('720p');
-    for (let n = 0; n < 9; n += 1) expect(choice.failed(LEVELS[0], 'gone')).toBe(false);
-    expect(choice.failed(undefined, 'gone')).toBe(false);
+    for (let n = 0; n < 9; n += 1) expect(choice.failed(LEVELS[0], 'gone', n)).toBe(false);
+    expect(choice.failed(undefined, 'gone', 9)).toBe(false);
     expect(choice.indexIn(LEVELS)).toBe(1);
   });
 });

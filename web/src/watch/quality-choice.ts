@@ -31,7 +31,9 @@ export function qualities(levels: readonly Level[]): Quality[] {
  */
 export class QualityChoice {
   #name: string | null = null;
+  /** Since media of it last arrived. */
   #failures = 0;
+  #failingSince = 0;
 
   /** `undefined` leaves the choice to the player. */
   choose(level: Named | undefined): void {
@@ -49,11 +51,13 @@ export class QualityChoice {
     if (this.#isChosen(level)) this.#failures = 0;
   }
 
-  /** Something is wrong with `level`. True when that was the choice, and it is dropped now. */
-  failed(level: Named | undefined, fault: Fault): boolean {
+  /** Something is wrong with `level`, at `now` in seconds of any steady clock. True when that was the choice, and it is dropped now. */
+  failed(level: Named | undefined, fault: Fault, now: number): boolean {
     if (!this.#isChosen(level)) return false;
+    if (this.#failures === 0) this.#failingSince = now;
     this.#failures += 1;
-    if (fault === 'broken' && this.#failures < MOST_FAILURES) return false;
+    const hopeless = this.#failures >= MOST_FAILURES && now - this.#failingSince >= PATIENCE;
+    if (fault === 'broken' && !hopeless) return false;
     this.choose(undefined);
     return true;
   }
@@ -106,7 +110,11 @@ export type Failed = Pick<ErrorData, 'type' | 'details' | 'level'> & {
   errorAction?: { action: number } | undefined;
 };
 
-/** In a row, without media of it in between: then a picture in another quality is better than none. */
+/**
+ * So often in a row, and for so many seconds, without media of it in between: then a picture in another quality is better
+ * than none. The count alone would be reached within half a second of parts that are refused.
+ */
 const MOST_FAILURES = 3;
+const PATIENCE = 3;
 /** `NetworkErrorAction.SendAlternateToPenaltyBox`, which hls.js declares in a way that cannot be imported. */
 const SEND_TO_PENALTY_BOX = 2;
