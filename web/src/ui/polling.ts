@@ -13,7 +13,7 @@ export function poll(task: () => Promise<void>, delay: () => number | null, paus
     clearTimeout(timer);
     if (ended || running) return;
     running = true;
-    askedAt = Date.now();
+    askedAt = performance.now();
     try {
       await task();
     } catch {
@@ -29,7 +29,7 @@ export function poll(task: () => Promise<void>, delay: () => number | null, paus
   };
   const shown = () => {
     if (document.hidden || running) return;
-    const left = askedAt + pause - Date.now();
+    const left = askedAt + pause - performance.now();
     if (left > 0) runIn(left);
     else void run();
   };
