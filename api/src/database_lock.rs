@@ -1,11 +1,10 @@
 //! One platform per database. Where the directory of streams is this machine's own, a second platform would take the
 //! first one's broadcasts for lost, and end them for their viewers.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgExecutor, PgPool};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -14,14 +13,26 @@ use crate::error::{StartError, is_outage};
 
 /// An advisory lock, held over a connection of its own: PostgreSQL releases it when the connection ends.
 pub(crate) struct DatabaseLock {
-    options: PgConnectOptions,
-    address: String,
+    platform: Platform,
     connection: PgConnection,
-    backend: Backend,
 }
 
-/// The process of PostgreSQL's at the other end of a connection.
-type Backend = i32;
+/// Who wants the lock, of which database.
+struct Platform {
+    options: PgConnectOptions,
+    address: String,
+    /// A second lock's number, random, which all connections of this platform's share: whoever has the first lock and not
+    /// this one is somebody else. A backend's process id would not tell, as poolers and restarts give it to others.
+    identity: i64,
+}
+
+/// What came of an attempt to take the lock.
+enum Attempt {
+    Taken,
+    /// It was free, and is again: its owner may have lost nothing but the connection that held it.
+    LeftToOwner,
+    Refused,
+}
 
 impl DatabaseLock {
     /// Takes the lock over the connection that was `reached`, waiting up to `patience` for a predecessor that has just
@@ -34,9 +45,10 @@ impl DatabaseLock {
         shutdown: &CancellationToken,
     ) -> Result<Self, StartError> {
         let began = Instant::now();
-        let Reached { mut connection, was_away } = reached;
-        let mut owner_first = was_away || others_are_at_work(&mut connection, shutdown).await?;
-        let (mut said, mut refused) = (false, false);
+        let platform =
+            Platform { options: options.clone(), address: address.to_owned(), identity: rand::random() };
+        let Reached { mut connection, was_away: mut owner_first } = reached;
+        let (mut is_set_up, mut owner_had_time, mut said, mut refused) = (false, false, false, false);
         loop {
             if std::mem::take(&mut owner_first) {
                 tracing::info!(
@@ -44,27 +56,32 @@ impl DatabaseLock {
                     OWNER_FIRST.as_secs()
                 );
                 wait(OWNER_FIRST, shutdown).await?;
+                owner_had_time = true;
             }
             let left = patience.saturating_sub(began.elapsed());
             let attempt = async {
+                if !is_set_up {
+                    platform.set_up(&mut connection).await?;
+                    is_set_up = true;
+                }
                 if !lock(&mut connection).await? {
-                    return Ok(None);
+                    return Ok(Attempt::Refused);
                 }
-                if refused {
+                if refused || (!owner_had_time && others_are_at_work(&mut connection).await?) {
                     sqlx::query(RELEASE).bind(LOCK).execute(&mut connection).await?;
+                    return Ok(Attempt::LeftToOwner);
                 }
-                set_up(&mut connection).await.map(Some)
+                Ok(Attempt::Taken)
             };
             let answer = shutdown.run_until_cancelled(timeout(ANSWER_WITHIN, attempt)).await;
             match answer.ok_or(StartError::Stopped)? {
-                // Its owner may have lost nothing but the connection that held it.
-                Ok(Ok(Some(_))) if std::mem::take(&mut refused) => owner_first = true,
-                Ok(Ok(Some(backend))) => {
-                    let (options, address) = (options.clone(), address.to_owned());
-                    return Ok(Self { options, address, connection, backend });
+                Ok(Ok(Attempt::Taken)) => return Ok(Self { platform, connection }),
+                Ok(Ok(Attempt::LeftToOwner)) => {
+                    refused = false;
+                    owner_first = true;
                 }
-                Ok(Ok(None)) if left.is_zero() => return Err(refusal(address, IN_USE)),
-                Ok(Ok(None)) => {
+                Ok(Ok(Attempt::Refused)) if left.is_zero() => return Err(refusal(address, IN_USE)),
+                Ok(Ok(Attempt::Refused)) => {
                     refused = true;
                     if !std::mem::replace(&mut said, true) {
                         tracing::warn!(
@@ -86,6 +103,7 @@ impl DatabaseLock {
                     // At once, as PostgreSQL may have given the lock to it.
                     drop(connection);
                     connection = reach(options, address, left, shutdown).await?.connection;
+                    is_set_up = false;
                     // The connection of whoever has the database is likely to have broken as well.
                     owner_first = true;
                 }
@@ -94,18 +112,95 @@ impl DatabaseLock {
     }
 
     /// Holds the lock, and takes it again whenever the connection was lost, until another platform has had it for
-    /// `patience`. Dropping this future releases the lock.
-    pub(crate) async fn keep(self, patience: Duration) -> StartError {
-        let Self { options, address, mut connection, backend } = self;
-        let mut ours = Ours::default();
-        ours.add(backend);
+    /// `patience`. Where no new connection can be made, the `pool` is asked who has it. Dropping this future releases the
+    /// lock.
+    pub(crate) async fn keep(self, pool: PgPool, patience: Duration) -> StartError {
+        let Self { platform, mut connection } = self;
         loop {
             hold(connection).await;
-            connection = match take_again(&options, &address, &mut ours, patience).await {
+            connection = match platform.take_again(&pool, patience).await {
                 Some(connection) => connection,
-                None => return refusal(&address, TAKEN),
+                None => return refusal(&platform.address, TAKEN),
             };
         }
+    }
+}
+
+impl Platform {
+    /// Tries for as long as the database is away; `None` when another platform has had the lock for `patience`.
+    async fn take_again(&self, pool: &PgPool, patience: Duration) -> Option<PgConnection> {
+        let address = &self.address;
+        let mut open: Option<PgConnection> = None;
+        let mut rival = Rival::default();
+        let mut warned: Option<Instant> = None;
+        loop {
+            let attempt = async {
+                let mut connection = if let Some(connection) = open.take() {
+                    connection
+                } else {
+                    let mut connection = self.options.connect().await?;
+                    self.set_up(&mut connection).await?;
+                    connection
+                };
+                let taken = lock(&mut connection).await?;
+                let another = !taken && self.another_has_it(&mut connection).await?;
+                Ok::<_, sqlx::Error>((connection, taken, another))
+            };
+            let (another, trouble) = match timeout(ANSWER_WITHIN, attempt).await {
+                Ok(Ok((connection, true, _))) => {
+                    if warned.is_some() {
+                        tracing::info!("this Caudal has the database at {address} to itself again");
+                    }
+                    return Some(connection);
+                }
+                Ok(Ok((connection, false, another))) => {
+                    open = Some(connection);
+                    let holder = if another {
+                        "another Caudal has"
+                    } else {
+                        "PostgreSQL takes the lost connection to have"
+                    };
+                    (Some(another), format!("{holder} it"))
+                }
+                Ok(Err(error)) => (self.ask(pool).await, error.to_string()),
+                Err(_) => (self.ask(pool).await, format!("no answer within {} s", ANSWER_WITHIN.as_secs())),
+            };
+            if another.is_some_and(|another| rival.seen(another, Instant::now()) >= patience) {
+                return None;
+            }
+            if warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+                warned = Some(Instant::now());
+                tracing::warn!(
+                    trouble,
+                    "the lock of the database at {address} is lost and cannot be taken again just now: nothing keeps another Caudal out"
+                );
+            }
+            sleep(RETRY).await;
+        }
+    }
+
+    /// Prepares a connection for holding the lock, before it can have it.
+    async fn set_up(&self, connection: &mut PgConnection) -> sqlx::Result<()> {
+        match sqlx::query(GIVE_UP_WITHIN_30_S).execute(&mut *connection).await {
+            Ok(_) => {}
+            Err(error @ sqlx::Error::Database(_)) => tracing::warn!(
+                %error,
+                "PostgreSQL will be slow to notice if this machine loses its power, and keep the database locked"
+            ),
+            Err(error) => return Err(error),
+        }
+        sqlx::query(IDENTIFY).bind(self.identity).execute(connection).await?;
+        Ok(())
+    }
+
+    /// Whether somebody else has the lock; not, if nobody or a connection of ours that PostgreSQL has not given up yet.
+    async fn another_has_it(&self, connection: impl PgExecutor<'_>) -> sqlx::Result<bool> {
+        sqlx::query_scalar(ANOTHER_HAS_IT).bind(LOCK).bind(self.identity).fetch_one(connection).await
+    }
+
+    /// The same over the pool; `None` where that has no connection either.
+    async fn ask(&self, pool: &PgPool) -> Option<bool> {
+        timeout(ANSWER_WITHIN, self.another_has_it(pool)).await.ok()?.ok()
     }
 }
 
@@ -113,63 +208,6 @@ impl DatabaseLock {
 async fn hold(mut connection: PgConnection) {
     while let Ok(Ok(())) = timeout(ANSWER_WITHIN, connection.ping()).await {
         sleep(LOOK_EVERY).await;
-    }
-}
-
-/// Tries for as long as the database is away; `None` when another platform has had the lock for `patience`.
-async fn take_again(
-    options: &PgConnectOptions,
-    address: &str,
-    ours: &mut Ours,
-    patience: Duration,
-) -> Option<PgConnection> {
-    let mut open: Option<PgConnection> = None;
-    let mut rival = Rival::default();
-    let mut warned: Option<Instant> = None;
-    loop {
-        let attempt = async {
-            let mut connection = if let Some(connection) = open.take() {
-                connection
-            } else {
-                let mut connection = options.connect().await?;
-                ours.add(set_up(&mut connection).await?);
-                connection
-            };
-            let taken = lock(&mut connection).await?;
-            let holder = if taken { None } else { holder(&mut connection).await? };
-            Ok::<_, sqlx::Error>((connection, taken, holder))
-        };
-        let trouble = match timeout(ANSWER_WITHIN, attempt).await {
-            Ok(Ok((connection, true, _))) => {
-                if warned.is_some() {
-                    tracing::info!("this Caudal has the database at {address} to itself again");
-                }
-                return Some(connection);
-            }
-            Ok(Ok((connection, false, holder))) => {
-                open = Some(connection);
-                let another = holder.is_some_and(|holder| !ours.has(holder));
-                if rival.seen(another, Instant::now()) >= patience {
-                    return None;
-                }
-                let holder = if another {
-                    "another Caudal has"
-                } else {
-                    "PostgreSQL takes the lost connection to have"
-                };
-                format!("{holder} it")
-            }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer within {} s", ANSWER_WITHIN.as_secs()),
-        };
-        if warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
-            warned = Some(Instant::now());
-            tracing::warn!(
-                trouble,
-                "the lock of the database at {address} is lost and cannot be taken again just now: nothing keeps another Caudal out"
-            );
-        }
-        sleep(RETRY).await;
     }
 }
 
@@ -187,56 +225,14 @@ impl Rival {
     }
 }
 
-/// The backends of connections that may have the lock without our knowing. PostgreSQL gives them up within
-/// [`GIVE_UP_WITHIN_30_S`], so that the oldest may be forgotten.
-#[derive(Default)]
-struct Ours(VecDeque<Backend>);
-
-impl Ours {
-    fn add(&mut self, backend: Backend) {
-        self.0.push_back(backend);
-        if self.0.len() > MAX_OURS {
-            self.0.pop_front();
-        }
-    }
-
-    fn has(&self, backend: Backend) -> bool {
-        self.0.contains(&backend)
-    }
-}
-
 /// Whether the lock is this connection's now.
 async fn lock(connection: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "taken!""#, LOCK).fetch_one(connection).await
 }
 
-/// Who has the lock, if anybody has.
-async fn holder(connection: &mut PgConnection) -> sqlx::Result<Option<Backend>> {
-    sqlx::query_scalar(HOLDER).bind(LOCK).fetch_optional(connection).await
-}
-
-/// Prepares a connection for holding the lock, and tells which backend it has.
-async fn set_up(connection: &mut PgConnection) -> sqlx::Result<Backend> {
-    match sqlx::query(GIVE_UP_WITHIN_30_S).execute(&mut *connection).await {
-        Ok(_) => {}
-        Err(error @ sqlx::Error::Database(_)) => tracing::warn!(
-            %error,
-            "PostgreSQL will be slow to notice if this machine loses its power, and keep the database locked"
-        ),
-        Err(error) => return Err(error),
-    }
-    sqlx::query_scalar("select pg_backend_pid()").fetch_one(connection).await
-}
-
-/// Whether there are connections of an owner that has no lock: it may have lost just that one's a moment ago.
-async fn others_are_at_work(
-    connection: &mut PgConnection,
-    shutdown: &CancellationToken,
-) -> Result<bool, StartError> {
-    let look = sqlx::query_scalar(OTHERS).fetch_one(connection);
-    let answer = shutdown.run_until_cancelled(timeout(ANSWER_WITHIN, look)).await;
-    // A connection that broke is seen, and replaced, by whoever uses it next.
-    Ok(matches!(answer.ok_or(StartError::Stopped)?, Ok(Ok(true))))
+/// Whether a platform has connections to the database, which may have lost just its lock's a moment ago.
+async fn others_are_at_work(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar(OTHERS).fetch_one(connection).await
 }
 
 async fn wait(time: Duration, shutdown: &CancellationToken) -> Result<(), StartError> {
@@ -255,13 +251,15 @@ const LOCK: i64 = 0x6361_7564_616C;
 const GIVE_UP_WITHIN_30_S: &str = "select set_config('tcp_keepalives_idle', '15', false), \
      set_config('tcp_keepalives_interval', '5', false), set_config('tcp_keepalives_count', '3', false), \
      set_config('tcp_user_timeout', '30000', false)";
-const HOLDER: &str = "select pid from pg_locks where locktype = 'advisory' and granted and objsubid = 1 \
+const ANOTHER_HAS_IT: &str = "select exists (select from pg_locks l where locktype = 'advisory' and granted and objsubid = 1 \
      and database = (select oid from pg_database where datname = current_database()) \
-     and classid::bigint = $1::bigint >> 32 and objid::bigint = $1::bigint & 4294967295";
+     and classid::bigint = $1::bigint >> 32 and objid::bigint = $1::bigint & 4294967295 \
+     and not exists (select from pg_locks ours where ours.pid = l.pid and ours.locktype = 'advisory' and ours.granted \
+     and ours.objsubid = 1 and ours.classid::bigint = ($2::bigint >> 32) & 4294967295 \
+     and ours.objid::bigint = $2::bigint & 4294967295))";
+const IDENTIFY: &str = "select pg_advisory_lock_shared($1)";
 const OTHERS: &str = "select exists (select from pg_stat_activity where datname = current_database() \
      and application_name = current_setting('application_name') and pid <> pg_backend_pid())";
-/// More than are opened within 30 s.
-const MAX_OURS: usize = 128;
 const RELEASE: &str = "select pg_advisory_unlock($1)";
 const RETRY: Duration = Duration::from_millis(250);
 /// How late a lost connection is noticed.
@@ -294,14 +292,5 @@ mod tests {
             let for_how_long = rival.seen(another, begun + Duration::from_secs(second));
             assert_eq!(for_how_long.as_secs(), lasted, "at {second} s");
         }
-    }
-
-    #[test]
-    fn lost_connections_are_remembered_for_as_long_as_postgresql_may_take_one_to_have_the_lock() {
-        let mut ours = Ours::default();
-        for backend in 0..1_000 {
-            ours.add(backend);
-        }
-        assert!(ours.has(999) && ours.has(880) && !ours.has(0));
     }
 }

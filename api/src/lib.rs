@@ -85,9 +85,10 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Star
     readiness.set(true);
 
     let patience = app.deadlines.lock_refused;
+    let pool = app.database.clone();
     let mut lock = Box::pin(async move {
         match lock {
-            Some(lock) => lock.keep(patience).await,
+            Some(lock) => lock.keep(pool, patience).await,
             None => std::future::pending().await,
         }
     });

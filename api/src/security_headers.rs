@@ -21,12 +21,13 @@ impl SecurityHeaders {
     pub(crate) fn new(urls: &PublicUrls) -> Result<Self, StartError> {
         // The origin only: a CSP source with a path would have to match it exactly.
         let hls = origin(&urls.hls);
-        // hls.js works in a worker made from a blob and plays a blob; its segments come from the edge. Svelte sets
-        // single style attributes (`style:width`), which is as far as inline styles go.
+        // hls.js plays a blob, and its segments come from the edge. It would work in a worker made from a blob, but our
+        // player asks it not to (`enableWorker`), so that no script can be made from one. Svelte sets single style
+        // attributes (`style:width`), which is as far as inline styles go.
         let pages = format!(
             "default-src 'none'; script-src 'self'; style-src 'self'; style-src-attr 'unsafe-inline'; \
              img-src 'self' data: {hls}; font-src 'self'; connect-src 'self' {hls}; media-src 'self' blob: {hls}; \
-             worker-src 'self' blob:; manifest-src 'self'; base-uri 'none'; form-action 'self'; \
+             worker-src 'none'; manifest-src 'self'; base-uri 'none'; form-action 'self'; \
              frame-ancestors 'none'"
         );
         let pages = HeaderValue::try_from(pages).map_err(|_| StartError::PublicUrl(urls.hls.clone()))?;

@@ -6,6 +6,7 @@ declare global {
     /** What our watch page shows to tests; web/src/watch/test-hook.ts describes it. */
     __caudal?: {
       readonly status: string;
+      readonly following: boolean;
       readonly levels: readonly { index: number; label: string }[];
       latencyMs(): number | null;
     };

@@ -7,6 +7,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { api, register, type Account, type Stream } from '../src/account.ts';
+import { answering } from '../src/answers.ts';
 import { browseAs, type Browser, type Page } from '../src/browser.ts';
 import { encode } from '../src/encoder.ts';
 import { Platform } from '../src/platform.ts';
@@ -398,21 +399,4 @@ async function linksTo(ours: () => string): Promise<{ server: Server; url: strin
   await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
   // Another host, so another site: `localhost` and `127.0.0.1` have nothing in common for a browser.
   return { server, url: `http://localhost:${(server.address() as AddressInfo).port}` };
-}
-
-/** The api answers one path with an error, until `stop`. */
-async function answering(page: Page, at: string, status: number, code: string): Promise<{ stop: () => void }> {
-  let on = true;
-  await page.setRequestInterception(true);
-  page.on('request', (request) => {
-    const hit = on && new URL(request.url()).pathname === at;
-    void (hit
-      ? request.respond({
-          status,
-          contentType: 'application/problem+json',
-          body: JSON.stringify({ type: 'about:blank', title: 'Error', status, code, detail: 'The test says so.' }),
-        })
-      : request.continue());
-  });
-  return { stop: () => (on = false) };
 }

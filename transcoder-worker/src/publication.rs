@@ -100,7 +100,7 @@ impl Publication {
             }
             let Some(mut standing) = standings.borrow_and_update().clone() else { continue };
             if over {
-                // Nobody stores what is not stored by now, and its end must be said all the same.
+                // What the session did not see stored by its deadline is lost, and the end must be said all the same.
                 let ended = finish::ended(standing.timeline.clone(), self.epoch);
                 if !standing.timeline.ended || ended == standing.timeline {
                     break;
@@ -167,7 +167,7 @@ impl Publication {
             self.log.written();
         }
         let named = self.named(timeline).await?;
-        if timeline.ended || is_due(timeline, named) {
+        if is_due(timeline, named) {
             let shown = shown(timeline, named);
             self.write_playlists(&shown).await?;
             if timeline.ended && standing.closed {
@@ -270,6 +270,9 @@ impl Publication {
 /// the master once should find every rung.
 fn is_due(timeline: &Timeline, named: &HashSet<RenditionName>) -> bool {
     let enough = |track: &Track| playlist::stored(track).count() >= FIRST_PLAYLIST_SEGMENTS;
+    if timeline.ended {
+        return !named.is_empty() || timeline.tracks.iter().any(has_media);
+    }
     let excused = |track: &Track| track.withdrawn || (!named.is_empty() && is_rung(track));
     timeline.tracks.iter().all(|track| excused(track) || enough(track))
 }
@@ -277,7 +280,6 @@ fn is_due(timeline: &Timeline, named: &HashSet<RenditionName>) -> bool {
 /// The timeline with the tracks that playlists name: no rung before there is a picture of it. One that was named stays, as do
 /// source and sound, or a pause would cost players the track for good.
 fn shown<'a>(timeline: &'a Timeline, named: &HashSet<RenditionName>) -> Cow<'a, Timeline> {
-    let has_media = |track: &Track| playlist::stored(track).any(|segment| !segment.gap);
     let is_shown = |track: &Track| {
         !track.withdrawn && (!is_rung(track) || named.contains(&track.name) || has_media(track))
     };
@@ -287,6 +289,10 @@ fn shown<'a>(timeline: &'a Timeline, named: &HashSet<RenditionName>) -> Cow<'a, 
     let mut shown = timeline.clone();
     shown.tracks.retain(is_shown);
     Cow::Owned(shown)
+}
+
+fn has_media(track: &Track) -> bool {
+    playlist::stored(track).any(|segment| !segment.gap)
 }
 
 fn is_rung(track: &Track) -> bool {

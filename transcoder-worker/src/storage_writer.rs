@@ -81,8 +81,8 @@ impl StorageHandle {
         self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes until [`close`](Self::close) and the end of the queue. `settled` is full only while the session is busy;
-    /// then this waits.
+    /// Writes until [`close`](Self::close) and the end of the queue, or until nobody takes what has `settled`: what is
+    /// stored after that would be in no playlist. `settled` is full only while the session is busy; then this waits.
     pub(crate) async fn write(
         self,
         store: SegmentStore,
@@ -90,7 +90,7 @@ impl StorageHandle {
         settled: mpsc::Sender<Settled>,
         mut trouble: Trouble,
     ) {
-        loop {
+        while !settled.is_closed() {
             let init = self.queue().pop_init();
             if let Some(job) = init {
                 let key = Key::Live(stream, StreamFile::Init(job.rendition.clone(), job.hash.clone()));

@@ -58,11 +58,12 @@ async fn a_second_platform_leaves_the_database_of_the_first_one_alone() {
 #[tokio::test]
 async fn after_an_outage_the_database_is_its_owner_s_again_and_not_that_of_one_who_waits() {
     let owner = Running::start_with(exclusive).await;
-    // Time enough for the owner to notice, also on a busy machine.
-    let waiting = tokio::spawn(refusal(Arc::clone(&owner.database), Duration::from_secs(5)));
+    // Longer than the 8 s for which it lets the owner go first.
+    let mut waiting = tokio::spawn(refusal(Arc::clone(&owner.database), Duration::from_secs(15)));
     owner.database.says(AN_API_WAITS).await;
     owner.database.execute(END_CONNECTIONS).await;
-    let words = waiting.await.unwrap();
+    assert!(!waiting.is_finished());
+    let words = (&mut waiting).await.unwrap();
     assert!(words.contains("another Caudal uses this database"), "{words}");
     owner.database.says(AN_API_HOLDS).await;
     assert_eq!(owner.get("/api/streams").await.status, 200);
@@ -148,20 +149,30 @@ async fn a_platform_that_ends_keeps_its_database_until_the_last_request_is_answe
     api.database.says(NOBODY_HOLDS).await;
 }
 
-// Once the migrations are over, the lock is the only advisory one of its database.
-const AN_API_HOLDS: &str = "select count(*) > 0 from pg_locks l join pg_stat_activity a using (pid) \
-     where l.locktype = 'advisory' and l.granted and a.datname = current_database() and a.application_name = 'caudal-api'";
+macro_rules! of_the_lock {
+    ($question:literal) => {
+        concat!(
+            "with l as (select * from pg_locks where locktype = 'advisory' and objsubid = 1 \
+             and classid::bigint = x'6361'::bigint and objid::bigint = x'7564616c'::bigint \
+             and database = (select oid from pg_database where datname = current_database())) ",
+            $question
+        )
+    };
+}
+
+const AN_API_HOLDS: &str = of_the_lock!(
+    "select count(*) > 0 from l join pg_stat_activity a using (pid) where l.granted and a.application_name = 'caudal-api'"
+);
 const TWO_APIS: &str = "select count(*) = 2 from pg_stat_activity \
      where datname = current_database() and application_name = 'caudal-api'";
-const NOBODY_HOLDS: &str = "select count(*) = 0 from pg_locks l join pg_database d on d.oid = l.database \
-     where l.locktype = 'advisory' and l.granted and d.datname = current_database()";
-const SOMEBODY_IS_IN_LINE: &str = "select count(*) > 0 from pg_locks l join pg_database d on d.oid = l.database \
-     where l.locktype = 'advisory' and not l.granted and d.datname = current_database()";
-const AN_API_WAITS: &str = "select count(*) > 0 from pg_stat_activity a \
-     where a.datname = current_database() and a.application_name = 'caudal-api' and a.query like '%pg_try_advisory_lock%' \
-     and not exists (select from pg_locks l where l.pid = a.pid and l.locktype = 'advisory')";
+const NOBODY_HOLDS: &str = of_the_lock!("select count(*) = 0 from l where l.granted");
+const SOMEBODY_IS_IN_LINE: &str = of_the_lock!("select count(*) > 0 from l where not l.granted");
+/// Its last query was an attempt, or the question that follows one in vain.
+const AN_API_WAITS: &str = of_the_lock!(
+    "select count(*) > 0 from pg_stat_activity a where a.datname = current_database() and a.application_name = 'caudal-api' \
+     and (a.query like '%pg_try_advisory_lock%' or a.query like '%objsubid = 1%') and not exists (select from l where l.pid = a.pid)"
+);
+const END_HOLDER: &str = of_the_lock!("select pg_terminate_backend(pid) from l where granted");
 const A_REQUEST_WAITS: &str = "select count(*) > 0 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
 const END_CONNECTIONS: &str = "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'caudal-api'";
-const END_HOLDER: &str = "select pg_terminate_backend(l.pid) from pg_locks l join pg_database d on d.oid = l.database \
-     where l.locktype = 'advisory' and l.granted and d.datname = current_database()";
 const TAKE: &str = "select pg_advisory_lock(x'63617564616C'::bigint)";

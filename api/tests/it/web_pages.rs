@@ -39,7 +39,7 @@ async fn every_address_of_the_app_is_its_one_page() {
         assert_eq!(answer.header("cache-control"), "no-cache");
         let policy = answer.header("content-security-policy");
         for needed in [
-            "worker-src 'self' blob:",
+            "worker-src 'none';",
             "media-src 'self' blob: http://media.test:8000",
             "connect-src 'self' http://media.test:8000",
             "script-src 'self';",

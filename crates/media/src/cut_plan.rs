@@ -107,13 +107,6 @@ impl CutPlan {
         self.next_msn
     }
 
-    /// The source's reordering delay where a picture is shown that a rung's encoder made of one of its own.
-    pub(crate) fn shift_at(&self, presentation: i64) -> i64 {
-        let begun = presentation + self.frame() / 2;
-        let newest = self.segments.iter().rev().find(|segment| segment.start + segment.shift <= begun);
-        newest.or(self.segments.front()).map_or(self.shift, |segment| segment.shift)
-    }
-
     pub(crate) fn shift(&self) -> i64 {
         self.shift
     }

@@ -9,7 +9,10 @@ interface Call {
   body: unknown;
 }
 
-type Answer = { status: number; json?: unknown; headers?: Record<string, string> } | 'down';
+type Answer =
+  | { status: number; json?: unknown; headers?: Record<string, string> }
+  | { status: number; raw: string; headers?: Record<string, string> }
+  | 'down';
 
 /** What one browser notes, for all of its tabs. */
 function newNote() {
@@ -35,7 +38,8 @@ function fakeApi(answer: (call: Call) => Answer | Promise<Answer>, note = newNot
     calls.push(call);
     const given = await answer(call);
     if (given === 'down') throw new TypeError('Failed to fetch');
-    const body = given.json === undefined ? null : JSON.stringify(given.json);
+    const json = 'json' in given && given.json !== undefined ? JSON.stringify(given.json) : null;
+    const body = 'raw' in given ? given.raw : json;
     return new Response(body, {
       status: given.status,
       headers: { 'content-type': 'application/json', ...given.headers },
@@ -181,6 +185,11 @@ describe('a session', () => {
     expect(refreshes()).toHaveLength(0);
   });
 
+  it('takes a page for no answer of the api, whatever its status', async () => {
+    const { session } = fakeApi(() => ({ status: 200, raw: '<!doctype html><title>Log in</title>' }));
+    await expect(session.request('/api/streams')).rejects.toBeInstanceOf(Unreachable);
+  });
+
   it('does not refresh over a wrong password', async () => {
     const { session, refreshes } = fakeApi(() => ({
       status: 401,
@@ -223,7 +232,11 @@ const HICCUPS: [string, Answer][] = [
   ['a proxy without a server behind it', { status: 502, headers: NOT_THE_API }],
   ['a proxy that wants a password', { status: 401, headers: NOT_THE_API }],
   ['a firewall', { status: 403, headers: NOT_THE_API }],
-  ['a network that wants a log-in', { status: 200, json: '<html>' }],
+  [
+    'a network that wants a log-in',
+    { status: 200, raw: '<!doctype html><title>Log in</title>', headers: NOT_THE_API },
+  ],
+  ['a machine between that answers in JSON of its own', { status: 200, json: { login: 'required' } }],
 ];
 
 describe.each(HICCUPS)('a session that meets %s', (_, hiccup) => {
@@ -365,6 +378,50 @@ describe('a session', () => {
     note.value = bo.id;
     await session.sync();
     expect(session.account).toEqual(bo);
+  });
+});
+
+describe('a request of one account, after which another has logged in', () => {
+  const BO = { id: 'u2', username: 'bo' };
+
+  /** Ana is about to end her stream, and her token has expired; by default the answer is a long time coming. */
+  async function asAna(answer?: (call: Call) => Answer) {
+    let late: (answer: Answer) => void = () => undefined;
+    const api = fakeApi((call) => {
+      if (call.path === '/api/auth/login') {
+        const user = (call.body as { login: string }).login === 'ana' ? ANA : BO;
+        return { status: 200, json: { accessToken: `of-${user.username}`, user } };
+      }
+      return answer?.(call) ?? new Promise<Answer>((resolve) => (late = resolve));
+    });
+    await api.session.login({ login: 'ana', password: 'secret-word' });
+    const end = () => api.session.request('/api/streams/s1', { method: 'DELETE' });
+    const endedBy = () =>
+      api.calls.flatMap(({ path, bearer }) => (path === '/api/streams/s1' ? [bearer] : []));
+    return { ...api, end, endedBy, expire: () => late(EXPIRED) };
+  }
+
+  it('is not repeated as the other when the cookie has become theirs', async () => {
+    const { session, end, endedBy } = await asAna(({ path, bearer }) => {
+      if (path === '/api/auth/refresh') return { status: 200, json: { accessToken: 'of-bo', user: BO } };
+      return bearer === 'of-bo' ? { status: 204 } : EXPIRED;
+    });
+    await expect(end()).rejects.toMatchObject({ status: 401 });
+    expect(endedBy()).toEqual(['of-ana']);
+    expect(session.account).toEqual(BO);
+  });
+
+  it.each<[string, (session: Session) => void | Promise<void>]>([
+    ['the other who logged in here', (session) => session.login({ login: 'bo', password: 'secret-word' })],
+    ['nobody when its own account logged out', (session) => session.forget()],
+  ])('is not repeated as %s while it was on its way', async (_, meanwhile) => {
+    const { session, end, endedBy, expire, refreshes } = await asAna();
+    const ending = end();
+    await meanwhile(session);
+    expire();
+    await expect(ending).rejects.toMatchObject({ status: 401 });
+    expect(endedBy()).toEqual(['of-ana']);
+    expect(refreshes()).toEqual([]);
   });
 });
 

@@ -177,6 +177,7 @@ export class Session {
 
   async #authorized<T>(path: string, options: RequestOptions): Promise<{ value: T; headers: Headers }> {
     const token = this.#accessToken;
+    const asker = this.account?.id;
     try {
       return await this.#exchange<T>(path, options, token);
     } catch (error) {
@@ -187,6 +188,8 @@ export class Session {
         if (outcome === 'refused') throw error;
         if (outcome !== 'renewed') throw outcome;
       }
+      // Somebody else has logged in meanwhile: what the one wanted must not happen to the other.
+      if (this.account?.id !== asker) throw error;
       return await this.#exchange<T>(path, options, this.#accessToken);
     }
   }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { ApiProblem } from './problem.ts';
 import type { Page, Session } from './session.ts';
-import { liveStreams, PAGE, type Stream } from './streams.ts';
+import { liveStreams, PAGE, saveStream, type Stream } from './streams.ts';
 
 /** An api that lists so many streams, the most watched first. */
 function listing(ids: string[]) {
@@ -52,5 +53,42 @@ describe('the streams that are live', () => {
     const page = await liveStreams(session, 102);
     expect(page.items.filter(({ id }) => id === 'a')).toHaveLength(1);
     expect(page.next).toBeNull();
+  });
+});
+
+describe('what a streamer saves about their stream', () => {
+  const fields = { title: 'Morning', description: 'Coffee' };
+
+  /** An api for which the encoder was faster: the account has an open stream already. */
+  function opened(meanwhile: (session: { account: { id: string } }) => void = () => undefined) {
+    const asked: string[] = [];
+    const session = {
+      account: { id: 'u1' },
+      request: async (path: string, { method = 'GET' } = {}) => {
+        asked.push(`${method} ${path}`);
+        if (method !== 'POST') return { id: `s-of-${session.account.id}` };
+        meanwhile(session);
+        throw new ApiProblem(409, 'stream_open', 'There is one.');
+      },
+    };
+    return { session: session as unknown as Session, asked };
+  }
+
+  it('goes to the stream that is open', async () => {
+    const { session, asked } = opened();
+    await saveStream(session, { id: 's1' } as Stream, fields);
+    expect(asked).toEqual(['PATCH /api/streams/s1']);
+  });
+
+  it('goes to the stream that the encoder has just opened', async () => {
+    const { session, asked } = opened();
+    await saveStream(session, null, fields);
+    expect(asked.at(-1)).toBe('PATCH /api/streams/s-of-u1');
+  });
+
+  it('never goes to the stream of somebody else who has logged in since', async () => {
+    const { session, asked } = opened((current) => (current.account = { id: 'u2' }));
+    await expect(saveStream(session, null, fields)).rejects.toMatchObject({ code: 'stream_open' });
+    expect(asked).toEqual(['POST /api/streams']);
   });
 });

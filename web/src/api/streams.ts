@@ -97,7 +97,7 @@ export async function liveStreams(session: Session, atLeast = PAGE): Promise<Pag
 export const stream = (session: Session, id: string): Promise<Stream> => session.request(at(id));
 
 /** The user's open stream: live, or prepared and waiting for the publisher. 404 when there is none. */
-export const myStream = (session: Session): Promise<Stream> => session.request('/api/streams/mine');
+const myStream = (session: Session): Promise<Stream> => session.request('/api/streams/mine');
 
 /** The same without an error in the browser's console when there is none. */
 export async function openStream(session: Session): Promise<Stream | null> {
@@ -109,11 +109,29 @@ export async function failedBroadcast(session: Session): Promise<FailedBroadcast
   return (await session.request<FailedBroadcast[]>('/api/streams/failed'))[0] ?? null;
 }
 
-export const createStream = (session: Session, fields: StreamFields): Promise<Stream> =>
+const createStream = (session: Session, fields: StreamFields): Promise<Stream> =>
   session.request('/api/streams', { method: 'POST', body: fields });
 
-export const changeStream = (session: Session, id: string, fields: StreamFields): Promise<Stream> =>
+const changeStream = (session: Session, id: string, fields: StreamFields): Promise<Stream> =>
   session.request(at(id), { method: 'PATCH', body: fields });
+
+/** Changes the open stream, or prepares the next one if there is none. */
+export async function saveStream(
+  session: Session,
+  open: Stream | null,
+  fields: StreamFields,
+): Promise<Stream> {
+  if (open !== null) return changeStream(session, open.id, fields);
+  const asker = session.account?.id;
+  try {
+    return await createStream(session, fields);
+  } catch (error) {
+    // The encoder was faster and has opened one; but not one of somebody who has logged in since.
+    const opened = error instanceof ApiProblem && error.code === 'stream_open';
+    if (!opened || session.account?.id !== asker) throw error;
+    return changeStream(session, (await myStream(session)).id, fields);
+  }
+}
 
 export const endStream = (session: Session, id: string): Promise<void> =>
   session.request(at(id), { method: 'DELETE' });

@@ -3,13 +3,17 @@ import { parseRoute, type Route } from './route.ts';
 
 class Navigation {
   route = $state<Route>(here());
+  /** How many pages the person has gone to; where we sent them on by ourselves does not count. */
+  visit = 0;
 }
 
 export const navigation = new Navigation();
 
 export async function goTo(path: string, history: 'push' | 'replace' = 'push'): Promise<void> {
-  if (history === 'push') window.history.pushState(null, '', path);
-  else window.history.replaceState(null, '', path);
+  if (history === 'push') {
+    window.history.pushState(null, '', path);
+    navigation.visit += 1;
+  } else window.history.replaceState(null, '', path);
   navigation.route = here();
   await tick();
   window.scrollTo(0, 0);
@@ -19,7 +23,10 @@ export async function goTo(path: string, history: 'push' | 'replace' = 'push'): 
 
 /** Lets plain `<a href>` links change the page without a reload. Returns the function that undoes it. */
 export function followLinks(): () => void {
-  const back = () => (navigation.route = here());
+  const back = () => {
+    navigation.visit += 1;
+    navigation.route = here();
+  };
   const click = (event: MouseEvent) => {
     if (event.defaultPrevented || event.button !== 0) return;
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;

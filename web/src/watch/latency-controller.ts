@@ -38,10 +38,6 @@ export class LatencyController {
     return Math.min(needed + this.#penalty, MOST_AHEAD);
   }
 
-  get rate(): number {
-    return this.#rate;
-  }
-
   /** The buffer without its saw teeth; `null` until something has played. */
   get average(): number | null {
     return this.#average;

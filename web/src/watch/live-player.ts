@@ -1,16 +1,14 @@
-import Hls, { ErrorDetails, ErrorTypes, Events, type ErrorData, type Level } from 'hls.js';
+import Hls, { ErrorDetails, ErrorTypes, Events, PlaylistLevelType, type ErrorData } from 'hls.js';
 import { bandwidthMemory } from './bandwidth-memory.ts';
 import { endOfRange, nextRange } from './buffered-ranges.ts';
 import { estimateLatency, type LatencyEstimate } from './latency-estimate.ts';
 import { LatencyController } from './latency-controller.ts';
+import { MEDIA_POLICY, PLAYLIST_POLICY } from './load-policies.ts';
 import { MasterAddress } from './master-address.ts';
-import { seconds } from './steady-clock.ts';
+import { PruningBufferController } from './pruned-tracker.ts';
+import { faultOf, qualities, QualityChoice, type Quality } from './quality-choice.ts';
 import { Recovery, type Remedy } from './recovery.ts';
-
-export interface Quality {
-  index: number;
-  label: string;
-}
+import { seconds } from './steady-clock.ts';
 
 /** What the page shows and tests read; a copy, taken a few times a second. */
 export interface PlayerSnapshot {
@@ -38,6 +36,14 @@ export interface PlayerSnapshot {
   level: number;
 }
 
+/** Where in the stream somebody is. */
+export interface Place {
+  paused: boolean;
+  /** Seconds of the element's timeline. */
+  position: number;
+  following: boolean;
+}
+
 /**
  * Plays one live stream into one `<video>`: hls.js for everything that it does well, our latency controller for the
  * distance to now, and recovery that does not give up. Where there is no MediaSource of any kind (old iPhones) the
@@ -47,6 +53,7 @@ export class LivePlayer {
   readonly #video: HTMLVideoElement;
   readonly #address: MasterAddress;
   readonly #recovery = new Recovery();
+  readonly #choice = new QualityChoice();
   readonly #listening = new AbortController();
   readonly #ticker: number;
 
@@ -112,7 +119,7 @@ export class LivePlayer {
       stalls: this.#stalls,
       following: this.#following,
       qualities: hls === null ? [] : qualities(hls.levels),
-      chosen: hls === null || hls.autoLevelEnabled ? -1 : hls.loadLevel,
+      chosen: hls?.manualLevel ?? -1,
       level: hls?.currentLevel ?? -1,
     };
   }
@@ -148,6 +155,22 @@ export class LivePlayer {
     this.#video.pause();
   }
 
+  get place(): Place {
+    const { paused, currentTime: position } = this.#video;
+    return { paused, position, following: this.#following };
+  }
+
+  /** As if nothing had been pressed since. */
+  goBackTo(place: Place): void {
+    this.#following = place.following;
+    if (!place.paused) {
+      void this.play();
+      return;
+    }
+    this.pause();
+    this.#video.currentTime = place.position;
+  }
+
   goLive(): void {
     this.#following = true;
     this.#controller.rejoin();
@@ -176,7 +199,9 @@ export class LivePlayer {
 
   /** -1 lets the player choose. What is buffered is played out first, so a change never stops the picture. */
   choose(level: number): void {
-    if (this.#hls !== null) this.#hls.loadLevel = level;
+    if (this.#hls === null) return;
+    this.#choice.choose(this.#hls.levels[level]);
+    this.#hls.loadLevel = level;
   }
 
   /** The api says that the stream is back: do not wait for the next try. */
@@ -195,8 +220,11 @@ export class LivePlayer {
       liveSyncOnStallIncrease: 0,
       // Removing old media makes hls.js 1.7.4 forget the parts of the segment that is just being appended, and then it
       // waits for them at the segment's end until they have left the playlist: seconds of stall, every few minutes.
-      // Browsers drop old media by themselves when their buffer is full.
+      // Browsers drop old media by themselves when their buffer is full, and then hls.js is made to forget it too.
       backBufferLength: Infinity,
+      bufferController: PruningBufferController,
+      // Without this the first error takes a chosen quality back.
+      preserveManualLevelOnError: true,
       maxBufferLength: 20,
       // Media comes as CMAF and is passed through; a worker would need `blob:` in the Content-Security-Policy.
       enableWorker: false,
@@ -206,6 +234,10 @@ export class LivePlayer {
     });
     this.#hls = hls;
     hls.on(Events.MANIFEST_LOADED, (_, { url }) => this.#address.loaded(url));
+    hls.on(Events.MANIFEST_PARSED, () => {
+      const chosen = this.#choice.indexIn(hls.levels);
+      if (chosen >= 0) hls.loadLevel = chosen;
+    });
     hls.on(Events.LEVEL_LOADED, (_, { details }) => {
       this.#answeredAt = seconds();
       this.#controller.setPart(details.partTarget || details.targetduration);
@@ -213,7 +245,10 @@ export class LivePlayer {
     hls.on(Events.FRAG_LOADED, () => (this.#answeredAt = seconds()));
     hls.on(Events.BUFFER_APPENDED, () => (this.#fedAt = seconds()));
     hls.on(Events.LEVEL_SWITCHED, () => (this.#switchedAt = seconds()));
-    hls.on(Events.FRAG_BUFFERED, () => bandwidthMemory.keep(hls.bandwidthEstimate));
+    hls.on(Events.FRAG_BUFFERED, (_, { frag }) => {
+      bandwidthMemory.keep(hls.bandwidthEstimate);
+      if (frag.type === PlaylistLevelType.MAIN) this.#choice.buffered(hls.levels[frag.level]);
+    });
     hls.on(Events.ERROR, (_, error) => this.#failed(hls, error));
     hls.loadSource(this.#address.current);
     hls.attachMedia(this.#video);
@@ -246,21 +281,31 @@ export class LivePlayer {
   #restart(): void {
     this.#controller.rejoin();
     this.#following = true;
-    if (Hls.isSupported()) {
-      this.#stop();
-      this.#start();
-    } else {
-      this.#video.src = this.#address.current;
-    }
-    void this.play();
+    this.#replaceMedia(() => {
+      if (Hls.isSupported()) {
+        this.#stop();
+        this.#start();
+      } else {
+        this.#video.src = this.#address.current;
+      }
+    });
+  }
+
+  /** An element whose media is taken away pauses; it plays on only if the viewer had it playing. */
+  #replaceMedia(replace: () => void): void {
+    const { paused } = this.#video;
+    replace();
+    if (!paused) void this.play();
   }
 
   #failed(hls: Hls, error: ErrorData): void {
     // Any status is a sign of life, even a refusal.
     if ((error.response?.code ?? 0) > 0) this.#answeredAt = seconds();
     else if (UNANSWERED.has(error.details)) this.#answeredAt = -Infinity;
-    // The server took this quality away; left to itself hls.js finds another one.
-    if (error.details === ErrorDetails.LEVEL_LOAD_ERROR && error.response?.code === 404) hls.loadLevel = -1;
+    const failed = faultOf(error);
+    // Then hls.js finds another quality by itself.
+    if (failed !== null && this.#choice.failed(hls.levels[failed.level], failed.fault, seconds()))
+      hls.loadLevel = -1;
     if (!error.fatal || hls !== this.#hls || this.#pending !== undefined) return;
     if (error.type === ErrorTypes.NETWORK_ERROR) {
       const remedy = this.#recovery.networkError();
@@ -275,8 +320,7 @@ export class LivePlayer {
 
   #apply(remedy: Remedy): void {
     if (remedy.do === 'recover-media') {
-      this.#hls?.recoverMediaError();
-      void this.play();
+      this.#replaceMedia(() => this.#hls?.recoverMediaError());
       return;
     }
     this.#pending = window.setTimeout(() => {
@@ -423,25 +467,6 @@ export class LivePlayer {
   }
 }
 
-/** Best first. Two levels of one height are told apart by their bitrate. */
-function qualities(levels: readonly Level[]): Quality[] {
-  const label = (level: Level) => {
-    if (level.height === 0) return level.name ?? `${Math.round(level.bitrate / 1000)} kb/s`;
-    return `${Math.min(level.height, level.width || level.height)}p${level.frameRate > 32 ? Math.round(level.frameRate) : ''}`;
-  };
-  return levels
-    .map((level, index) => {
-      const same = levels.filter((other) => label(other) === label(level)).length > 1;
-      return {
-        index,
-        label: same ? `${label(level)} · ${(level.bitrate / 1e6).toFixed(1)} Mb/s` : label(level),
-        bitrate: level.bitrate,
-      };
-    })
-    .sort((one, other) => other.bitrate - one.bitrate)
-    .map(({ index, label: text }) => ({ index, label: text }));
-}
-
 /** Without a status these mean that nothing was reached: the viewer's own network, or the whole server. */
 const UNANSWERED: ReadonlySet<string> = new Set([
   ErrorDetails.MANIFEST_LOAD_ERROR,
@@ -472,26 +497,3 @@ const SWITCH_PATIENCE = 0.2;
 const ENOUGH_TO_SEEK = 0.15;
 /** More than rounding, less than a frame. */
 const PAST_THE_END = 0.02;
-/**
- * The server may hold a playlist request for three target durations. Network errors and 5xx are asked again for as
- * long as it takes; the page decides when the stream is over.
- */
-const RETRY = {
-  maxNumRetry: 1_000_000,
-  retryDelayMs: 300,
-  maxRetryDelayMs: 4_000,
-  backoff: 'exponential',
-} as const;
-const PLAYLIST_POLICY = {
-  maxTimeToFirstByteMs: 15_000,
-  maxLoadTimeMs: 20_000,
-  timeoutRetry: { ...RETRY, retryDelayMs: 0 },
-  // Whoever waits for the playlist sees nothing at all.
-  errorRetry: { ...RETRY, maxRetryDelayMs: 1_000 },
-};
-const MEDIA_POLICY = {
-  maxTimeToFirstByteMs: 6_000,
-  maxLoadTimeMs: 20_000,
-  timeoutRetry: { ...RETRY, maxNumRetry: 3, retryDelayMs: 0 },
-  errorRetry: { ...RETRY, maxNumRetry: 5 },
-};

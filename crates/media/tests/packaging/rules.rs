@@ -507,32 +507,6 @@ fn a_rung_whose_encoder_starts_minutes_after_its_return_is_shown_all_the_same() 
 }
 
 #[test]
-fn a_rung_loses_no_picture_when_the_source_begins_to_reorder_its_own() {
-    let mut config = config();
-    config.ladder = vec![rung("240p", 240)];
-    let mut recorder = Recorder::new(config);
-    let name = rendition("240p");
-    let plain = Publisher { composition: 0, ..OBS };
-    plain.begin(&mut recorder);
-    plain.send(&mut recorder, 0, 6_000, 0);
-    let mut pictures = recorder.encode(&name);
-    recorder.packager.publisher_lost(UnixMillis(NOW + 6_000));
-    recorder.packager.publisher(SessionId(uuid::Uuid::max()), Generation(2));
-    OBS.begin(&mut recorder);
-    OBS.send(&mut recorder, 16_000, 22_000, -16_000);
-    pictures += recorder.encode(&name);
-    recorder.finish();
-    let picture = [0x41; 300];
-    let mut rest = recorder.files.get(&name).expect("a rung").as_slice();
-    let mut packaged = 0;
-    while let Some(at) = rest.windows(picture.len()).position(|bytes| bytes == picture) {
-        packaged += 1;
-        rest = &rest[at + picture.len()..];
-    }
-    assert_eq!(packaged, pictures);
-}
-
-#[test]
 fn a_rung_follows_the_source_cut_by_cut() {
     let mut config = config();
     config.ladder = vec![rung("720p", 720), rung("240p", 240), rung("120p", 120)];

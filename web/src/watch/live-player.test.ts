@@ -1,0 +1,227 @@
+import { ErrorDetails, ErrorTypes, Events } from 'hls.js';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { LivePlayer } from './live-player.ts';
+
+/** What a browser does to an element whose media is replaced: it pauses, without saying so. */
+class FakeVideo extends EventTarget {
+  paused = true;
+  plays = 0;
+  currentTime = 0;
+  playbackRate = 1;
+  seeking = false;
+  videoWidth = 640;
+  readyState = 4;
+  range = { start: 0, end: 0 };
+  get buffered() {
+    const { start, end } = this.range;
+    return { length: end > start ? 1 : 0, start: () => start, end: () => end };
+  }
+  async play() {
+    this.paused = false;
+    this.plays += 1;
+  }
+  pause() {
+    this.paused = true;
+  }
+  load() {
+    this.paused = true;
+  }
+  removeAttribute() {
+    // There is nothing to remove.
+  }
+  getVideoPlaybackQuality() {
+    return { totalVideoFrames: 0 };
+  }
+}
+
+interface Made {
+  config: Record<string, unknown>;
+  levels: { uri: string }[];
+  manualLevel: number;
+  loadLevel: number;
+  say: (event: Events, data?: object) => void;
+}
+
+const hlss: Made[] = [];
+let video: FakeVideo;
+let player: LivePlayer;
+
+vi.mock('hls.js', async (original) => {
+  const real = await original<typeof import('hls.js')>();
+  class FakeHls {
+    static isSupported = () => true;
+    levels: { uri: string }[] = [];
+    manualLevel = -1;
+    inFlightFragments = { main: { state: 'STOPPED' } };
+    #heard = new Map<string, (event: string, data: unknown) => void>();
+    constructor(readonly config: Record<string, unknown>) {
+      hlss.push(this as unknown as Made);
+    }
+    get loadLevel() {
+      return this.manualLevel;
+    }
+    set loadLevel(level: number) {
+      this.manualLevel = level;
+    }
+    on(event: string, listen: (event: string, data: unknown) => void) {
+      this.#heard.set(event, listen);
+    }
+    say(event: string, data: object = {}) {
+      this.#heard.get(event)?.(event, data);
+    }
+    loadSource() {
+      // The test says what comes.
+    }
+    startLoad() {
+      // As above.
+    }
+    attachMedia() {
+      video.load();
+    }
+    recoverMediaError() {
+      video.load();
+    }
+    destroy() {
+      video.load();
+    }
+  }
+  return { ...real, default: FakeHls };
+});
+
+beforeEach(async () => {
+  vi.useFakeTimers();
+  vi.stubGlobal('window', globalThis);
+  vi.stubGlobal('location', { href: 'https://caudal.test/watch/s1' });
+  vi.stubGlobal('HTMLMediaElement', { HAVE_FUTURE_DATA: 3 });
+  hlss.length = 0;
+  video = new FakeVideo();
+  const { LivePlayer } = await import('./live-player.ts');
+  player = new LivePlayer(video as unknown as HTMLVideoElement, 'https://edge.test/live/s1/master.m3u8');
+  await player.play();
+});
+
+afterEach(() => {
+  player.destroy();
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+const hls = () => {
+  const newest = hlss.at(-1);
+  if (newest === undefined) throw new Error('no Hls was made');
+  return newest;
+};
+
+function parsed(...names: string[]) {
+  hls().levels = names.map((name) => ({ uri: `https://edge.test/live/s1/${name}/index.m3u8` }));
+  hls().say(Events.MANIFEST_PARSED);
+}
+
+const fatal = (type: ErrorTypes, details: ErrorDetails) =>
+  hls().say(Events.ERROR, { type, details, fatal: true });
+const mediaError = () => fatal(ErrorTypes.MEDIA_ERROR, ErrorDetails.BUFFER_APPEND_ERROR);
+
+/** Whatever the first remedies are, at last the player starts anew. */
+function restarted() {
+  const before = hlss.length;
+  for (let n = 0; n < 9 && hlss.length === before; n += 1) {
+    fatal(ErrorTypes.NETWORK_ERROR, ErrorDetails.LEVEL_LOAD_ERROR);
+    vi.advanceTimersByTime(10_000);
+  }
+  expect(hlss.length).toBe(before + 1);
+}
+
+describe('a viewer', () => {
+  beforeEach(() => {
+    parsed('360p', '720p', 'source');
+    video.dispatchEvent(new Event('playing'));
+  });
+
+  it.each([
+    ['the player starts anew', restarted],
+    ['the decoder is reset', mediaError],
+  ])('who has paused stays paused when %s', (_, happens) => {
+    player.pause();
+    const { plays } = video;
+    happens();
+    expect(video.paused).toBe(true);
+    expect(video.plays).toBe(plays);
+  });
+
+  it.each([
+    ['the player starts anew', restarted],
+    ['the decoder is reset', mediaError],
+  ])('who was watching goes on watching when %s', (_, happens) => {
+    happens();
+    expect(video.paused).toBe(false);
+  });
+
+  it('who has chosen a quality keeps it when the player starts anew, wherever it is listed then', () => {
+    player.choose(1);
+    restarted();
+    parsed('720p', 'source');
+    expect(player.snapshot().chosen).toBe(0);
+  });
+
+  it('who has chosen none keeps that too', () => {
+    restarted();
+    parsed('360p', '720p', 'source');
+    expect(player.snapshot().chosen).toBe(-1);
+  });
+
+  it('who has chosen a quality keeps it through an error that hls.js would let go of it for', () => {
+    expect(hls().config['preserveManualLevelOnError']).toBe(true);
+    player.choose(1);
+    hls().say(Events.ERROR, {
+      type: ErrorTypes.NETWORK_ERROR,
+      details: ErrorDetails.FRAG_LOAD_ERROR,
+      fatal: false,
+      frag: { type: 'main', level: 1 },
+      response: { code: 404 },
+      // `NetworkErrorAction.SendAlternateToPenaltyBox`
+      errorAction: { action: 2 },
+    });
+    expect(player.snapshot().chosen).toBe(1);
+  });
+
+  it('whose quality the server has taken away sees another one, also after the player starts anew', () => {
+    player.choose(1);
+    hls().say(Events.ERROR, {
+      type: ErrorTypes.NETWORK_ERROR,
+      details: ErrorDetails.LEVEL_LOAD_ERROR,
+      fatal: false,
+      context: { level: 1 },
+      response: { code: 404 },
+    });
+    expect(player.snapshot().chosen).toBe(-1);
+    restarted();
+    parsed('360p', '720p', 'source');
+    expect(player.snapshot().chosen).toBe(-1);
+  });
+
+  it('whose press was half of a double-click is where they were, and as far behind', () => {
+    video.range = { start: 0, end: 60 };
+    video.currentTime = 40;
+    player.seekBy(-5);
+    const place = player.place;
+    player.pause();
+    player.goBackTo(place);
+    expect(video.paused).toBe(false);
+    expect(video.currentTime).toBe(35);
+    expect(player.snapshot().following).toBe(false);
+  });
+
+  it('whose press was half of a double-click still looks at the picture at which they had paused', () => {
+    video.range = { start: 0, end: 60 };
+    video.currentTime = 45;
+    player.seekBy(-5);
+    player.pause();
+    const place = player.place;
+    player.resume();
+    expect(video.currentTime).toBeGreaterThan(50);
+    player.goBackTo(place);
+    expect(video.paused).toBe(true);
+    expect(video.currentTime).toBe(40);
+    expect(player.snapshot().following).toBe(false);
+  });
+});
