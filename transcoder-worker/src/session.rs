@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use caudal_livestream::assignment::Assignment;
 use caudal_livestream::feed::Event;
-use caudal_livestream::timeline::{Segment, Timeline};
+use caudal_livestream::timeline::{SOURCE, Segment, Timeline};
 use caudal_livestream::{RenditionName, StreamId};
 use caudal_media::flv::VideoTag;
 use caudal_media::{Output, Packager, PackagerConfig, Resume};
@@ -443,7 +443,6 @@ enum Drained {
 /// The packager's own wish: it closes what is late within a quarter of a part.
 const TICK: Duration = Duration::from_millis(50);
 const HEARTBEAT: Duration = Duration::from_secs(1);
-pub(crate) const SOURCE: &str = "source";
 /// Target durations that parts stay fetchable for, ARCHITECTURE §4.
 const PARTS_KEPT: u64 = 6;
 /// A Ctrl-C ends streams within five seconds, of which storage gets most.
