@@ -251,12 +251,11 @@ const LOCK: i64 = 0x6361_7564_616C;
 const GIVE_UP_WITHIN_30_S: &str = "select set_config('tcp_keepalives_idle', '15', false), \
      set_config('tcp_keepalives_interval', '5', false), set_config('tcp_keepalives_count', '3', false), \
      set_config('tcp_user_timeout', '30000', false)";
-const ANOTHER_HAS_IT: &str = "select exists (select from pg_locks l where locktype = 'advisory' and granted and objsubid = 1 \
+const ANOTHER_HAS_IT: &str = "select exists (select from pg_locks held where locktype = 'advisory' and granted and objsubid = 1 \
      and database = (select oid from pg_database where datname = current_database()) \
-     and classid::bigint = $1::bigint >> 32 and objid::bigint = $1::bigint & 4294967295 \
-     and not exists (select from pg_locks ours where ours.pid = l.pid and ours.locktype = 'advisory' and ours.granted \
-     and ours.objsubid = 1 and ours.classid::bigint = ($2::bigint >> 32) & 4294967295 \
-     and ours.objid::bigint = $2::bigint & 4294967295))";
+     and classid::bigint << 32 | objid::bigint = $1 and not exists (select from pg_locks ours \
+     where ours.pid = held.pid and ours.locktype = 'advisory' and ours.granted and ours.objsubid = 1 \
+     and ours.classid::bigint << 32 | ours.objid::bigint = $2))";
 const IDENTIFY: &str = "select pg_advisory_lock_shared($1)";
 const OTHERS: &str = "select exists (select from pg_stat_activity where datname = current_database() \
      and application_name = current_setting('application_name') and pid <> pg_backend_pid())";

@@ -25,7 +25,6 @@ use tokio::time::Instant;
 use self::removal::Removal;
 use crate::finish;
 use crate::outage::Trouble;
-use crate::session::SOURCE;
 
 /// How the stream stands, as the session last saw it.
 #[derive(Clone, Debug)]
@@ -269,11 +268,11 @@ impl Publication {
 /// Whether playlists are written. A rung that has just come, or makes nothing, holds only the first ones back: whoever reads
 /// the master once should find every rung.
 fn is_due(timeline: &Timeline, named: &HashSet<RenditionName>) -> bool {
-    let enough = |track: &Track| playlist::stored(track).count() >= FIRST_PLAYLIST_SEGMENTS;
     if timeline.ended {
         return !named.is_empty() || timeline.tracks.iter().any(has_media);
     }
-    let excused = |track: &Track| track.withdrawn || (!named.is_empty() && is_rung(track));
+    let enough = |track: &Track| playlist::stored(track).count() >= FIRST_PLAYLIST_SEGMENTS;
+    let excused = |track: &Track| track.withdrawn || (!named.is_empty() && track.is_rung());
     timeline.tracks.iter().all(|track| excused(track) || enough(track))
 }
 
@@ -281,7 +280,7 @@ fn is_due(timeline: &Timeline, named: &HashSet<RenditionName>) -> bool {
 /// source and sound, or a pause would cost players the track for good.
 fn shown<'a>(timeline: &'a Timeline, named: &HashSet<RenditionName>) -> Cow<'a, Timeline> {
     let is_shown = |track: &Track| {
-        !track.withdrawn && (!is_rung(track) || named.contains(&track.name) || has_media(track))
+        !track.withdrawn && (!track.is_rung() || named.contains(&track.name) || has_media(track))
     };
     if timeline.tracks.iter().all(is_shown) {
         return Cow::Borrowed(timeline);
@@ -293,10 +292,6 @@ fn shown<'a>(timeline: &'a Timeline, named: &HashSet<RenditionName>) -> Cow<'a, 
 
 fn has_media(track: &Track) -> bool {
     playlist::stored(track).any(|segment| !segment.gap)
-}
-
-fn is_rung(track: &Track) -> bool {
-    track.is_video() && track.name.as_str() != SOURCE
 }
 
 /// Gathers finished segments for the next log object.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use caudal_livestream::assignment::Assignment;
 use caudal_livestream::feed::Event;
-use caudal_livestream::timeline::{Segment, Timeline};
+use caudal_livestream::timeline::{SOURCE, Segment, Timeline};
 use caudal_livestream::{RenditionName, StreamId};
 use caudal_media::codec::PictureFormat;
 use caudal_media::flv::{VideoTag, video_header};
@@ -477,7 +477,6 @@ const TICK: Duration = Duration::from_millis(50);
 /// save all it can, because tokio's timer also wakes at every 64 ms boundary behind which one of its timers is due.
 const QUIET: Duration = Duration::from_millis(100);
 const HEARTBEAT: Duration = Duration::from_secs(1);
-pub(crate) const SOURCE: &str = "source";
 /// Target durations that parts stay fetchable for, ARCHITECTURE §4.
 const PARTS_KEPT: u64 = 6;
 /// A Ctrl-C ends streams within five seconds, of which storage gets most.

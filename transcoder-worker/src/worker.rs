@@ -469,7 +469,7 @@ const PARTS_KEPT_AT_FIRST: Duration = Duration::from_mins(1);
 const MAX_MEDIA_MEMORY: usize = 384 * 1024 * 1024;
 /// After the session: the last state and playlists.
 const LAST_WRITES: Duration = Duration::from_secs(1);
-/// Before it, where the machine does not wait for the worker's end: for a storage that is away or full to come back.
+/// How long a storage that is away or full is given to come back before [`LAST_WRITES`], unless the platform ends.
 const LAST_TRIES: Duration = Duration::from_secs(30);
 const FINISH_TRIES: u32 = 10;
 const FINISH_LINGER: Duration = Duration::from_secs(3);

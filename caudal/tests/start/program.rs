@@ -128,13 +128,26 @@ fn signal(child: &Child, signal: Signal) {
     nix::sys::signal::kill(pid, signal).unwrap();
 }
 
+/// Ended with the test that fails, so that no PostgreSQL and no workers are left behind.
+struct Platform(Child);
+
+impl Drop for Platform {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(None)) {
+            signal(&self.0, Signal::SIGTERM);
+            let _ = self.0.wait();
+        }
+    }
+}
+
 /// A platform that takes requests.
 pub struct Running {
-    child: Child,
-    folder: Option<TempDir>,
+    platform: Platform,
+    folder: TempDir,
     /// Its first words, which say where it listens.
     pub ready: serde_json::Value,
-    outputs: Option<(JoinHandle<()>, JoinHandle<String>)>,
+    stdout: JoinHandle<()>,
+    stderr: JoinHandle<String>,
 }
 
 impl Start {
@@ -164,28 +177,17 @@ impl Start {
                 }
             }
         };
-        Running { child, folder: Some(self.folder), ready, outputs: Some((stdout, stderr)) }
+        Running { platform: Platform(child), folder: self.folder, ready, stdout, stderr }
     }
 }
 
 impl Running {
     /// Ctrl-C, and its end.
     pub fn interrupt(mut self) -> (Ended, TempDir) {
-        signal(&self.child, Signal::SIGINT);
-        let code = self.child.wait().unwrap().code();
-        let (stdout, stderr) = self.outputs.take().unwrap();
-        stdout.join().unwrap();
-        (Ended { code, stderr: stderr.join().unwrap() }, self.folder.take().unwrap())
-    }
-}
-
-impl Drop for Running {
-    /// A test that fails leaves no PostgreSQL and no workers behind.
-    fn drop(&mut self) {
-        if self.outputs.is_some() {
-            signal(&self.child, Signal::SIGTERM);
-            let _ = self.child.wait();
-        }
+        signal(&self.platform.0, Signal::SIGINT);
+        let code = self.platform.0.wait().unwrap().code();
+        self.stdout.join().unwrap();
+        (Ended { code, stderr: self.stderr.join().unwrap() }, self.folder)
     }
 }
 

@@ -19,6 +19,9 @@ use crate::{
 pub use captions::{CaptionChannel, UnknownCaptionChannel};
 pub use plausible::{HIGHEST_NUMBER, Implausible};
 
+/// The name of the rendition that carries what the publisher sends.
+pub const SOURCE: &str = "source";
+
 /// All renditions of one stream over its live window.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -289,9 +292,19 @@ impl Track {
     pub fn is_video(&self) -> bool {
         matches!(self.media, TrackMedia::Video { .. })
     }
+
+    /// True for pictures that are made from the source's.
+    pub fn is_rung(&self) -> bool {
+        self.is_video() && self.name.as_str() != SOURCE
+    }
 }
 
 impl Segment {
+    /// True when a plain file server can serve it: it is in storage, or it is a gap that does not grow any more.
+    pub fn is_served_from_storage(&self) -> bool {
+        self.phase == SegmentPhase::Stored || (self.gap && self.phase != SegmentPhase::Open)
+    }
+
     /// Where `number` lies in the segment: offset and length in bytes.
     pub fn part_range(&self, number: PartNumber) -> Option<(u64, u32)> {
         let mut offset = 0_u64;

@@ -86,10 +86,9 @@ impl<'a> Runs<'a> {
         let mut runs: Vec<(Key, Vec<&Segment>)> = Vec::new();
         let mut named = 0_usize;
         for segment in &track.segments {
-            let reached = match (reach, segment.phase) {
-                (_, SegmentPhase::Open) => false,
-                (Reach::Finished, _) | (_, SegmentPhase::Stored) => true,
-                (Reach::Stored, SegmentPhase::Finished) => segment.gap,
+            let reached = match reach {
+                Reach::Finished => segment.phase != SegmentPhase::Open,
+                Reach::Stored => segment.is_served_from_storage(),
             };
             if !reached {
                 break;

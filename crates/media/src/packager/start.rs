@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use caudal_livestream::timeline::{CaptionChannel, Timeline, Track as TrackModel, TrackMedia, VideoRange};
+use caudal_livestream::timeline::{CaptionChannel, SOURCE, Timeline, Track as TrackModel, TrackMedia, VideoRange};
 use caudal_livestream::{InitHash, MediaDuration, RenditionName, UnixMillis};
 
 use super::continuation::{FIRST_MSN, Position, Reach, Rebuild, taken_up};
@@ -246,7 +246,7 @@ impl Start {
         let rungs = timeline
             .tracks
             .iter()
-            .filter(|track| track.is_video() && track.name.as_str() != SOURCE)
+            .filter(|track| track.is_rung())
             .map(|rung| {
                 let (track, behind) = track(&rung.name, TrackKind::Video);
                 if rung.withdrawn { Rung::withdrawn(track) } else { Rung::new(track, behind) }
@@ -425,7 +425,6 @@ fn name(text: &str) -> Result<RenditionName, ConfigError> {
     text.parse().map_err(|_| ConfigError::Broken(text.to_owned()))
 }
 
-pub(super) const SOURCE: &str = "source";
 const AUDIO: &str = "audio";
 /// ARCHITECTURE §5: tracks that nobody announced are waited for so long.
 const TRACKS_WITHIN_MS: i64 = 1_000;

@@ -1,6 +1,6 @@
 //! The media playlist in storage, for any file server or CDN.
 
-use caudal_livestream::timeline::{Segment, SegmentPhase, Timeline, Track};
+use caudal_livestream::timeline::{Segment, Timeline, Track};
 
 use super::{Seconds, SegmentHeads, Text, segment_file};
 
@@ -30,8 +30,7 @@ pub fn stored_media(timeline: &Timeline, track: &Track) -> String {
 
 /// What the stored playlist of a track names: its segments, gaps among them, before the first that is not stored yet.
 pub fn stored(track: &Track) -> impl Iterator<Item = &Segment> {
-    let segments = track.segments.iter();
-    segments.take_while(|s| s.phase == SegmentPhase::Stored || (s.gap && s.phase != SegmentPhase::Open))
+    track.segments.iter().take_while(|segment| segment.is_served_from_storage())
 }
 
 /// A stored media playlist with `EXT-X-ENDLIST`, for when nobody knows more of the broadcast than its text. None when

@@ -2,10 +2,9 @@
 
 use std::collections::VecDeque;
 
-use caudal_livestream::timeline::{Track as TrackModel, TrackMedia};
+use caudal_livestream::timeline::{SOURCE, Track as TrackModel, TrackMedia};
 use caudal_livestream::{MediaDuration, UnixMillis};
 
-use super::super::start::SOURCE;
 use super::{Live, SourceVideo};
 use crate::announcer::Announcer;
 use crate::cmaf::video_init;
