@@ -5,6 +5,8 @@ export default defineConfig({
     include: ['tests/**/*.test.ts'],
     // Each test file runs a platform, an encoder and a browser: one at a time is what two cores can do.
     fileParallelism: false,
+    // Tests that only send, a small picture each.
+    maxConcurrency: 3,
     testTimeout: 90_000,
     hookTimeout: 90_000,
     // A browser, an encoder and a platform share two cores with whoever else is there. The report names what was run twice.

@@ -45,9 +45,15 @@ pub struct Lifecycle {
     releasing: Vec<WorkerAddress>,
     floor: Option<Floor>,
     hints: Option<BroadcastHints>,
-    /// What came of the publisher when nothing of it can be played, in words for the streamer.
+    /// Why nothing of the publisher's can be played, in words for the streamer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unplayable: Option<String>,
+    /// The newest publisher of which a worker has had media.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    heard: Option<Generation>,
+    /// A publisher was turned away for its media, and nothing was announced since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    turned_away: bool,
     published_acknowledged: bool,
     done_acknowledged: bool,
 }
@@ -86,8 +92,8 @@ pub enum Input {
     AssignmentTaken(Epoch, AssignmentMode),
     /// The worker of this epoch says so of its publisher.
     Publisher(Epoch, InputState),
-    /// The publisher of this generation was turned away for what it sends, and told so in these words. It would come
-    /// back with the same for as long as it is let in.
+    /// The publisher of this generation was turned away for what it sends, and told so in these words. It may come back
+    /// with the same, or with one bad message less.
     MediaRefused(Generation, String),
     /// The worker of this epoch has announced media up to here.
     Announced(Epoch, Floor),
@@ -152,6 +158,8 @@ impl Lifecycle {
             floor: None,
             hints: None,
             unplayable: None,
+            heard: None,
+            turned_away: false,
             published_acknowledged: false,
             done_acknowledged: false,
         }
@@ -186,7 +194,7 @@ impl Lifecycle {
             Input::Publisher(epoch, state) => self.publisher_seen(now, epoch, &state),
             Input::MediaRefused(generation, words) => {
                 if generation >= self.generation {
-                    self.nothing_playable(now, words);
+                    self.media_refused(now, words);
                 }
             }
             Input::Announced(epoch, floor) => self.announced(now, epoch, floor),
@@ -246,6 +254,11 @@ impl Lifecycle {
         if !self.is_serving(epoch) || self.stage != Stage::Open {
             return;
         }
+        if state.silent_ms.is_some() && self.heard < Some(state.generation) {
+            // What was wrong with an earlier one is not what is wrong with this one.
+            self.unplayable = None;
+            self.heard = Some(state.generation);
+        }
         if state.up {
             self.publisher = Publisher::Up;
             self.recovery = None;
@@ -261,7 +274,20 @@ impl Lifecycle {
             // A publisher that was replaced may well say good-bye; its successor is on the way.
             let explicit = state.explicit && state.generation >= self.generation;
             self.publisher.lost(now, explicit, self.reconnect_window_ms);
-            self.unplayable = state.silent_ms.is_none().then(|| NO_MEDIA.to_owned());
+            if self.heard < Some(state.generation) {
+                self.unplayable.get_or_insert_with(|| NO_MEDIA.to_owned());
+            }
+        }
+    }
+
+    /// Whoever is turned away tries again, each second perhaps: before the first segment that is the same broadcast, for
+    /// as long as one may take to start. In the middle of one, a single bad message ends nothing.
+    fn media_refused(&mut self, now: UnixMillis, words: String) {
+        let again = std::mem::replace(&mut self.turned_away, true);
+        if self.started_at.is_some() && again {
+            self.nothing_playable(now, words);
+        } else if self.stage == Stage::Open {
+            self.unplayable = Some(words);
         }
     }
 
@@ -279,6 +305,10 @@ impl Lifecycle {
         let further = |known: &Floor| (floor.msn, floor.media_end) > (known.msn, known.media_end);
         if self.floor.as_ref().is_none_or(further) {
             self.floor = Some(floor);
+            if self.stage == Stage::Open {
+                self.unplayable = None;
+                self.turned_away = false;
+            }
         }
         // A segment is announced with its first part, and can be watched from then on.
         if self.started_at.is_none() {

@@ -111,6 +111,15 @@ impl CutPlan {
         self.shift
     }
 
+    /// The source's reordering delay where a picture is shown that a rung's encoder made of one of its own. Gaps have
+    /// no pictures: theirs says nothing.
+    pub(crate) fn shift_at(&self, presentation: i64) -> i64 {
+        let begun = presentation + self.frame() / 2;
+        let mut of_pictures = self.segments.iter().rev().filter(|segment| !segment.gap);
+        let last = of_pictures.find(|segment| segment.start + segment.shift <= begun);
+        last.map_or(self.shift, |segment| segment.shift)
+    }
+
     pub(crate) fn frame(&self) -> i64 {
         self.grid.frame
     }
@@ -335,6 +344,11 @@ impl CutPlan {
     /// Whether a run's first frame is still to come.
     pub(crate) fn begins_run(&self) -> bool {
         self.broken || self.segments.is_empty()
+    }
+
+    /// Whether the leading track has nothing of this run yet. Another track may have opened gaps of it.
+    pub(crate) fn awaits_first_frame(&self) -> bool {
+        self.last.is_none() && self.floor.is_none()
     }
 
     fn open(&mut self, start: i64, independent: bool) {

@@ -6,6 +6,8 @@ use super::*;
 use crate::record::Phase;
 use crate::{MediaTime, Msn, SessionId};
 
+mod unplayable;
+
 /// A machine, a clock, and a world that does as told when asked to.
 struct Scene {
     machine: Lifecycle,
@@ -621,98 +623,4 @@ fn hints_hold_for_the_longest_that_was_measured() {
     scene.take_assignment();
     scene.say(Input::Finished(Epoch(1)));
     assert_eq!(scene.done().unwrap().hints, Some(hints(4_000, 60_000)));
-}
-
-#[test]
-fn a_publisher_of_which_nothing_can_be_played_ends_its_broadcast_with_what_it_sent() {
-    let words = "video came, but no keyframe; no sound came";
-    let unplayable = |generation| InputState {
-        session: Some(SessionId::generate()),
-        generation,
-        up: true,
-        silent_ms: Some(0),
-        unplayable: Some(words.to_owned()),
-        ..InputState::default()
-    };
-    // Before anything could be watched, and in the middle of a broadcast.
-    for (mut scene, phase) in [(Scene::starting(), Phase::Failed), (Scene::live(), Phase::Ending)] {
-        scene.publisher_up();
-        // One that was replaced says nothing about its successor.
-        scene.say(Input::PublisherChosen(Generation(2)));
-        scene.input(unplayable(Generation(1)));
-        assert!(!scene.phase().is_over());
-        scene.input(unplayable(Generation(2)));
-        assert_eq!(scene.phase(), phase);
-        let status = scene.machine.status(None);
-        assert_eq!(status.end_reason, Some(EndReason::NothingPlayable));
-        let reason = format!("what was sent cannot be played: {words}");
-        assert_eq!(status.reason.as_ref(), Some(&reason));
-        // What the publisher does from then on changes nothing of it.
-        scene.publisher_gone(false);
-        assert_eq!(scene.machine.status(None).reason, Some(reason));
-    }
-    let mut scene = Scene::starting();
-    scene.input(unplayable(Generation(1)));
-    let done = scene.done().unwrap();
-    assert_eq!((done.reason, done.detail.as_deref()), (EndReason::NothingPlayable, Some(words)));
-    assert!(!done.published);
-}
-
-#[test]
-fn a_publisher_that_was_turned_away_for_its_media_is_not_waited_for() {
-    for mut scene in [Scene::opened(), Scene::starting(), Scene::live()] {
-        scene.say(Input::PublisherChosen(Generation(2)));
-        scene.say(Input::MediaRefused(Generation(1), "an earlier one".to_owned()));
-        assert!(!scene.phase().is_over());
-        scene.say(Input::MediaRefused(Generation(2), "av01 is not supported".to_owned()));
-        assert!(scene.phase().is_over());
-        let reason = scene.machine.status(None).reason;
-        assert_eq!(reason.as_deref(), Some("what was sent cannot be played: av01 is not supported"));
-        // The first reason stays.
-        scene.say(Input::End(EndReason::EndedByOwner));
-        assert_eq!(scene.machine.end_reason(), Some(EndReason::NothingPlayable));
-    }
-}
-
-#[test]
-fn an_encoder_without_a_source_comes_back_until_the_broadcast_fails_and_says_so() {
-    let mut scene = Scene::starting();
-    let mut generation = Generation(1);
-    // The router closes its connection after 20 s without media; it tries again at once.
-    while !scene.phase().is_over() {
-        let state =
-            |up| InputState { session: Some(SessionId::generate()), generation, up, ..InputState::default() };
-        scene.input(state(true));
-        scene.after(20_000);
-        scene.input(state(false));
-        scene.after(2_000);
-        generation = generation.next();
-        scene.say(Input::PublisherChosen(generation));
-    }
-    let done = scene.done().unwrap();
-    assert_eq!(done.reason, EndReason::NothingPlayable);
-    assert_eq!(done.detail.as_deref(), Some("neither pictures nor sound came"));
-    assert_eq!(scene.phase(), Phase::Failed);
-
-    // One that never comes back is told of in the same words.
-    let mut scene = Scene::starting();
-    scene.publisher_up();
-    scene.publisher_gone(false);
-    scene.after(30_000);
-    assert_eq!(scene.machine.end_reason(), Some(EndReason::NothingPlayable));
-    // Who said good-bye wanted it so.
-    let mut scene = Scene::starting();
-    scene.publisher_up();
-    scene.publisher_gone(true);
-    scene.after(5_000);
-    assert_eq!(scene.machine.end_reason(), Some(EndReason::Unpublished));
-    // And one that did send something was lost.
-    let mut scene = Scene::starting();
-    scene.input(InputState {
-        silent_ms: Some(100),
-        session: Some(SessionId::generate()),
-        ..InputState::default()
-    });
-    scene.after(30_000);
-    assert_eq!(scene.machine.end_reason(), Some(EndReason::PublisherLost));
 }

@@ -183,6 +183,8 @@ impl Live {
                 clock.delay(by);
                 picture.decode += by * 1000;
             }
+        }
+        if picture.keyframe && self.plan.awaits_first_frame() {
             self.plan.set_shift(shift);
         }
         if let Some(end) = source.behind {

@@ -113,6 +113,19 @@ impl Recorder {
         self.drain();
     }
 
+    /// How many of the pictures that [`Recorder::encode`] made are in a rendition's files.
+    pub(crate) fn pictures_of(&self, name: &RenditionName) -> usize {
+        // The first of 300 bytes says what kind of picture it is.
+        let picture = [0x41; 299];
+        let mut rest = self.files.get(name).expect("a rendition").as_slice();
+        let mut pictures = 0;
+        while let Some(at) = rest.windows(picture.len()).position(|bytes| bytes == picture) {
+            pictures += 1;
+            rest = &rest[at + picture.len()..];
+        }
+        pictures
+    }
+
     /// Encodes for a rung what the packager has given out, as an encoder without B-frames does. Returns how many
     /// pictures.
     pub(crate) fn encode(&mut self, name: &RenditionName) -> usize {

@@ -507,6 +507,28 @@ fn a_rung_whose_encoder_starts_minutes_after_its_return_is_shown_all_the_same() 
 }
 
 #[test]
+fn a_rung_loses_no_picture_when_the_source_begins_to_reorder_its_own() {
+    for (what, sound_first) in [("at once", 0), ("behind a gap that only sound has filled", 3_000)] {
+        let mut config = config();
+        config.ladder = vec![rung("240p", 240)];
+        let mut recorder = Recorder::new(config);
+        let name = rendition("240p");
+        let plain = Publisher { composition: 0, ..OBS };
+        plain.begin(&mut recorder);
+        plain.send(&mut recorder, 0, 6_000, 0);
+        let mut pictures = recorder.encode(&name);
+        recorder.packager.publisher_lost(UnixMillis(NOW + 6_000));
+        recorder.packager.publisher(SessionId(uuid::Uuid::max()), Generation(2));
+        OBS.begin(&mut recorder);
+        let all = 16_000..22_000;
+        OBS.send_but(&mut recorder, all.start, all.end, -16_000, all.start..all.start + sound_first, 0..0);
+        pictures += recorder.encode(&name);
+        recorder.finish();
+        assert_eq!(recorder.pictures_of(&name), pictures, "{what}");
+    }
+}
+
+#[test]
 fn a_rung_follows_the_source_cut_by_cut() {
     let mut config = config();
     config.ladder = vec![rung("720p", 720), rung("240p", 240), rung("120p", 120)];
