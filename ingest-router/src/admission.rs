@@ -12,7 +12,7 @@ use caudal_livestream::admission::{
 use caudal_livestream::record::{DesiredState, Ingest, LiveStream, Spec};
 use caudal_livestream::{Generation, SessionId, StreamId};
 use caudal_rtmp::{PublishRequested, Refusal};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use caudal_service::origin::Origin;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::authorize::{Answer, Api};
@@ -22,6 +22,7 @@ use crate::judges::Judges;
 use crate::known_keys::{KeyHash, KnownKeys, is_open};
 use crate::metrics::{Metrics, RefusalReason};
 use crate::seats::{Guest, Seat, Seats};
+use crate::suspects::{Suspects, Turn};
 use crate::takeover::{HOLD, Judgement, judge};
 use crate::words;
 
@@ -33,8 +34,7 @@ pub(crate) struct Admission {
     pub(crate) known_keys: KnownKeys,
     // Held for single operations only, never across an await.
     pub(crate) guesses: Mutex<GuessGuard>,
-    /// Questions about keys from addresses that guess.
-    pub(crate) suspects: Semaphore,
+    pub(crate) suspects: Suspects,
     pub(crate) metrics: Metrics,
     pub(crate) seats: Seats,
     pub(crate) contenders: Contenders,
@@ -204,15 +204,14 @@ impl Admission {
         })
     }
 
-    /// Waits until the api may be asked about this key. Addresses that guess take turns, a few at a time and slowly, so that
-    /// a good key passes whoever else guesses behind the same address. A key whose broadcast is open never waits; one that
-    /// does not look like a key gets no turn.
+    /// Waits until the api may be asked about this key. A key whose broadcast is open never waits; one that does not look
+    /// like a key gets no turn behind an address that guesses.
     async fn turn(
         &self,
         applicant: &Applicant,
         hash: &KeyHash,
         gone: Pin<&mut impl Future<Output = ()>>,
-    ) -> Result<Option<SemaphorePermit<'_>>, NotAdmitted> {
+    ) -> Result<Option<Turn<'_>>, NotAdmitted> {
         let Some(remote) = applicant.remote else { return Ok(None) };
         let allowed = {
             let guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
@@ -221,17 +220,14 @@ impl Admission {
         if allowed || self.known_keys.stream(hash, &self.directory.watch().borrow()).is_some() {
             return Ok(None);
         }
-        let guessing = || refused(Refusal::Denied, RefusalReason::Guessing, words::GUESSING);
         if !applicant.key.is_well_formed() {
-            return Err(guessing());
+            return Err(refused(Refusal::Denied, RefusalReason::Guessing, words::GUESSING));
         }
-        let turn = async {
-            let turn = timeout(HOLD, self.suspects.acquire()).await;
-            sleep(SUSPECT_DELAY).await;
-            turn
-        };
         tokio::select! {
-            turn = turn => turn.ok().and_then(Result::ok).map(Some).ok_or_else(guessing),
+            turn = self.suspects.turn(Origin::from(remote)) => match turn {
+                Some(turn) => Ok(Some(turn)),
+                None => Err(refused(Refusal::Rejected, RefusalReason::Guessing, words::MANY_GUESSES)),
+            },
             () = gone => Err(NotAdmitted::Gone),
         }
     }
@@ -405,9 +401,6 @@ fn unavailable() -> NotAdmitted {
 const LIVE: &str = "live";
 /// [`StreamDirectory::open`]'s.
 const FIRST_GENERATION: Generation = Generation(1);
-/// How fast all addresses that guess may go on together: sixteen questions a second.
-const SUSPECT_DELAY: Duration = Duration::from_secs(1);
-pub(crate) const SUSPECTS: usize = 16;
 /// A stream that has ended, and the one that the api opens for it; once more for an end in that very moment.
 const MAX_STREAMS_TRIED: usize = 3;
 /// Publishers that may be faster than this one before it gives up.

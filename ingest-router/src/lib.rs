@@ -30,6 +30,7 @@ mod replay;
 mod seats;
 mod session;
 mod sessions;
+mod suspects;
 mod tag;
 mod takeover;
 mod timestamps;
@@ -97,7 +98,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         judges: Judges::new(input_key.clone(), signer, this_router.clone(), sessions.clone())?,
         known_keys: KnownKeys::default(),
         guesses: std::sync::Mutex::default(),
-        suspects: tokio::sync::Semaphore::new(admission::SUSPECTS),
+        suspects: suspects::Suspects::default(),
         metrics: metrics.clone(),
         seats: Seats::new(config.limits.publishers),
         contenders: Contenders::default(),

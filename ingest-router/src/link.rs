@@ -219,7 +219,7 @@ fn after(error: &RelayError, lived: Option<Duration>, failures: u32) -> Next {
     }
 }
 
-/// Workers publish under no other.
+/// The RTMP application under which workers take relays.
 const RELAY_APP: &str = "relay";
 /// A worker is on this machine or in the next rack; meanwhile the replay grows older.
 const DIAL_DEADLINE: Duration = Duration::from_secs(2);

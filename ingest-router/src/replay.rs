@@ -25,6 +25,8 @@ pub(crate) struct Replay {
     bytes: usize,
     frames: u64,
     video: bool,
+    /// Media came and none of it opens decoding: see [`Replay::open_anywhere`].
+    open_anywhere: bool,
 }
 
 /// How much is kept.
@@ -110,6 +112,7 @@ impl Replay {
             bytes: 0,
             frames: 0,
             video: false,
+            open_anywhere: false,
         }
     }
 
@@ -128,11 +131,16 @@ impl Replay {
             Role::VideoColour => Arc::make_mut(&mut self.headers).colour = header(&tag),
             Role::AudioHeader => Arc::make_mut(&mut self.headers).audio = header(&tag),
             Role::Keyframe | Role::Frame | Role::Audio => {}
-            Role::Other => return jumped,
+            Role::Other if !self.open_anywhere => return jumped,
+            Role::Other => {}
         }
         self.video |= matches!(role, Role::VideoHeader | Role::Keyframe | Role::Frame);
         // Without video, any audio frame will do.
-        let opens = role == Role::Keyframe || (role == Role::Audio && !self.video);
+        let decodable = role == Role::Keyframe || (role == Role::Audio && !self.video);
+        if decodable {
+            self.open_anywhere = false;
+        }
+        let opens = decodable || (self.open_anywhere && self.last_opened(tag.timestamp_ms) >= OPEN_ANYWHERE_EVERY);
         if opens {
             self.entry_points.push_back(EntryPoint {
                 sequence: self.next_sequence(),
@@ -148,6 +156,22 @@ impl Replay {
         self.entries.push_back(Entry { tag, frames: self.frames });
         self.let_go(newest);
         jumped
+    }
+
+    /// Whether a relay that begins now has to wait for something that decoding can begin with.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.entry_points.is_empty()
+    }
+
+    /// From now on, and until there is something that decoding can begin with, relays begin anywhere, and with anything.
+    /// What is wrong with such media the worker must see, to say it; and sound may be good beside pictures that are not.
+    pub(crate) fn open_anywhere(&mut self) {
+        self.open_anywhere = true;
+    }
+
+    /// How much media came since the last entry point, up to this timestamp.
+    fn last_opened(&self, timestamp_ms: u32) -> Duration {
+        self.entry_points.back().map_or(Duration::MAX, |point| behind(point.timestamp_ms, timestamp_ms))
     }
 
     /// A relay's place at `beginning`.
@@ -295,6 +319,8 @@ fn behind(earlier_ms: u32, later_ms: u32) -> Duration {
     if ahead > u32::MAX / 2 { Duration::ZERO } else { Duration::from_millis(u64::from(ahead)) }
 }
 
+/// Where relays may begin anywhere: often enough for a relay that must not begin with what is kept.
+const OPEN_ANYWHERE_EVERY: Duration = Duration::from_secs(2);
 /// Two whole GOPs and the open one.
 const KEPT_GOPS: usize = 3;
 /// 8 s of 24 Mb/s: what a worker rebuilds segments from, and the most that one publisher costs this process.

@@ -99,6 +99,45 @@ fn headers_are_those_in_force_at_the_first_frame() {
 }
 
 #[test]
+fn what_decoding_cannot_begin_with_reaches_a_worker_all_the_same() {
+    let unreadable = |timestamp_ms| video(0x22, 1, timestamp_ms, 50);
+    for (what, tag, role) in [
+        ("pictures without a keyframe", frame as fn(u32) -> Tag, Role::Frame),
+        ("a codec that nobody knows", unreadable as fn(u32) -> Tag, Role::Other),
+    ] {
+        let mut replay = Replay::new(limits(2000, 1 << 20));
+        replay.push(header(0));
+        let mut waiting = replay.cursor(Beginning::Replay);
+        for index in 0..125 {
+            replay.push(tag(index * 40));
+        }
+        assert_eq!(drain(&replay, &mut waiting), [], "{what}");
+        assert!(replay.is_closed() && replay.is_read(&waiting), "{what}");
+        replay.open_anywhere();
+        for index in 125..300 {
+            replay.push(tag(index * 40));
+        }
+        let expected: Vec<_> = std::iter::once((Role::VideoHeader, 5000))
+            .chain((125..300).map(|index| (role, index * 40)))
+            .collect();
+        assert_eq!(drain(&replay, &mut waiting), expected, "{what}");
+        // A relay that must not begin with what is kept finds a beginning as well.
+        let mut later = replay.cursor(Beginning::NextKeyframe);
+        for index in 300..400 {
+            replay.push(tag(index * 40));
+        }
+        assert!(!drain(&replay, &mut later).is_empty(), "{what}");
+        // And from the first keyframe on only keyframes count.
+        replay.push(keyframe(16_000));
+        let mut last = replay.cursor(Beginning::NextKeyframe);
+        for index in 401..500 {
+            replay.push(tag(index * 40));
+        }
+        assert_eq!(drain(&replay, &mut last), [], "{what}");
+    }
+}
+
+#[test]
 fn a_timestamp_jump_empties_it_but_takes_nothing_from_a_relay_on_its_way() {
     let mut replay = Replay::new(limits(0, 1 << 20));
     replay.push(header(0));

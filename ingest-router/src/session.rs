@@ -33,6 +33,8 @@ pub(crate) struct Session<IO> {
     measure: Measure,
     link: Link,
     last_ms: u32,
+    /// Since when no relay could begin with anything that came.
+    closed_since: Option<std::time::Instant>,
     /// What must not keep the publisher waiting: reports to the directory, and farewells.
     errands: JoinSet<Errand>,
     reporting: bool,
@@ -87,6 +89,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
             measure: Measure::new(unix_millis()),
             link,
             last_ms: 0,
+            closed_since: None,
             errands: JoinSet::new(),
             reporting: false,
             warning: false,
@@ -188,6 +191,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
         }
         if self.replay.push(tag) {
             tracing::info!(stream = %self.stream, "the publisher's timestamps jumped");
+        }
+        self.closed_since = self.closed_since.or(Some(now)).filter(|_| self.replay.is_closed());
+        if self.closed_since.is_some_and(|since| now.saturating_duration_since(since) >= WITHOUT_KEYFRAME) {
+            self.replay.open_anywhere();
         }
         None
     }
@@ -307,6 +314,8 @@ async fn until(departure: Option<Departure>) {
     }
 }
 
+/// Encoders begin with a keyframe, and send the next one within a few seconds.
+const WITHOUT_KEYFRAME: Duration = Duration::from_secs(5);
 /// After its publisher has left, a session waits so long for a worker to take the rest: a broadcast of five seconds is
 /// one too, and its worker may just have started.
 const LAST_WORDS: Duration = Duration::from_secs(10);

@@ -104,7 +104,7 @@ impl Sessions {
             silent_ms: pulse.last_media.map(|last| {
                 u64::try_from(now.saturating_duration_since(last).as_millis()).unwrap_or(u64::MAX)
             }),
-            // Workers judge that.
+            // Only a worker can say whether media can be packaged.
             unplayable: None,
         })
     }

@@ -10,10 +10,10 @@ pub(crate) struct Timestamps {
 }
 
 impl Timestamps {
-    /// True when `tag` lies over [`JUMP_MS`] behind its track's last one, or over [`STEP_BACK_MS`] before it, across the
-    /// 32-bit wrap.
+    /// True when `tag` lies over [`JUMP_MS`] from its track's last one, or at least [`STEP_BACK_MS`] earlier than that one,
+    /// across the 32-bit wrap.
     ///
-    /// A tag near the other track's time is not a jump: its track paused, or follows a jump that was seen already. Behind
+    /// A tag near the other track's time is not a jump: its track paused, or follows a jump that was seen already. After
     /// a short step back the two are near each other anyway; a track that follows comes nearer to the other by it.
     /// Headers and metadata carry any timestamp, often zero, and say nothing.
     pub(crate) fn jumps(&mut self, tag: &Tag, role: Role) -> bool {

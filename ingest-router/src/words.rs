@@ -1,6 +1,7 @@
 //! What publishers are told when they are refused or have to go. OBS shows these words in a dialog: each says what to do.
 
 pub(crate) const GUESSING: &str = "Too many wrong stream keys came from your address. Wait a minute, then copy the key from your studio page again.";
+pub(crate) const MANY_GUESSES: &str = "Many wrong stream keys are being tried, so that yours could not be looked at in time. Try again in a few seconds.";
 /// Behind the api's words on a key that nobody has, when something else stands around the key.
 pub(crate) const MISPLACED: &str =
     "The server's address ends in /live; the key, and nothing else, belongs into the stream key field.";
@@ -45,6 +46,7 @@ mod tests {
             unplayable("what was sent cannot be played: video came, but no keyframe; no sound came");
         let all = [
             GUESSING,
+            MANY_GUESSES,
             MISPLACED,
             STILL_CLOSING,
             NO_CAPACITY,

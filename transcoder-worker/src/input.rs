@@ -118,11 +118,13 @@ impl InputBoard {
         self.board().last_media = Some(Instant::now());
     }
 
-    /// Nothing of the publisher's can be packaged: `what` it sends, for the controller, which ends the broadcast.
-    pub(crate) fn give_up(&self, what: String) {
+    /// Nothing of this publisher's can be packaged: `what` it sends, for the controller, which ends the broadcast. Its
+    /// successor may be here already and has yet to be judged.
+    pub(crate) fn give_up(&self, session: SessionId, what: String) {
         let mut board = self.board();
-        // The next publisher is judged anew.
-        board.state.unplayable = Some(what).filter(|_| board.state.up);
+        if board.state.up && board.state.session == Some(session) {
+            board.state.unplayable = Some(what);
+        }
     }
 }
 
@@ -348,11 +350,15 @@ mod tests {
     #[test]
     fn a_publisher_is_given_up_only_while_it_is_there() {
         let board = InputBoard::default();
-        board.give_up("no sound came".to_owned());
+        let [session, successor] = [SessionId::generate(), SessionId::generate()];
+        board.give_up(session, "no sound came".to_owned());
         assert_eq!(board.state().unplayable, None);
-        board.board().state.up = true;
-        board.give_up("no sound came".to_owned());
-        assert_eq!(board.state().unplayable.as_deref(), Some("no sound came"));
+        for (there, told) in [(successor, None), (session, Some("no sound came"))] {
+            board.board().state.session = Some(there);
+            board.board().state.up = true;
+            board.give_up(session, "no sound came".to_owned());
+            assert_eq!(board.state().unplayable.as_deref(), told);
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use caudal_livestream::assignment::Assignment;
 use caudal_livestream::feed::Event;
 use caudal_livestream::timeline::{SOURCE, Segment, Timeline};
-use caudal_livestream::{RenditionName, StreamId};
+use caudal_livestream::{RenditionName, SessionId, StreamId};
 use caudal_media::codec::PictureFormat;
 use caudal_media::flv::{VideoTag, video_header};
 use caudal_media::{Output, Packager, PackagerConfig, Resume};
@@ -73,6 +73,8 @@ pub(crate) struct Session {
     packager: Packager,
     feed: FeedBroadcaster,
     parts: SessionParts,
+    /// Whose media is being packaged.
+    publisher: Option<SessionId>,
     ladder: Vec<caudal_livestream::admission::LadderRung>,
     encoder_started: bool,
     video_header: Option<(Bytes, PictureFormat)>,
@@ -107,6 +109,7 @@ impl Session {
             stream: assignment.stream,
             packager,
             feed: FeedBroadcaster::new(parts.metrics.clone()),
+            publisher: None,
             ladder: assignment.ladder.clone(),
             parts,
             encoder_started: false,
@@ -166,6 +169,7 @@ impl Session {
         match event {
             InputEvent::Up { session, generation } => {
                 tracing::info!(stream = %self.stream, %session, generation = generation.0, "publisher");
+                self.publisher = Some(session);
                 self.packager.publisher(session, generation);
                 self.feed.announce(&Event::Input(self.parts.board.state()), None);
             }
@@ -280,14 +284,16 @@ impl Session {
                 Output::Encode { timestamp_ms, body, keyframe, sequence_header } => {
                     let frame = EncodeFrame { timestamp_ms, body, keyframe, sequence_header };
                     self.keep_for_poster(&frame);
-                    if let Some(encoder) = &self.parts.encoder {
+                    if let Some(encoder) = &mut self.parts.encoder {
                         encoder.frame(frame);
                     }
                 }
                 Output::Report(report) => tracing::info!(stream = %self.stream, "{report}"),
                 Output::Unplayable(what) => {
                     tracing::warn!(stream = %self.stream, what, "nothing of what the publisher sends can be packaged");
-                    self.parts.board.give_up(what);
+                    if let Some(publisher) = self.publisher {
+                        self.parts.board.give_up(publisher, what);
+                    }
                     self.feed.announce(&Event::Input(self.parts.board.state()), None);
                 }
             }

@@ -113,7 +113,7 @@ pub struct Status {
     /// Why it ended or is being closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_reason: Option<EndReason>,
-    /// The same in words; before that, what it waits for.
+    /// `end_reason` in words; before that, what the broadcast waits for.
     pub reason: Option<String>,
 }
 

@@ -61,7 +61,7 @@ pub(crate) struct Work<'a> {
 }
 
 /// Makes children: ffmpeg, or a script in its place, because a year of them takes too long otherwise.
-pub(crate) trait Nursery: Send + Sync + 'static {
+pub(crate) trait Launcher: Send + Sync + 'static {
     /// Whether a child can be fed a source with this codec header.
     fn reads(&self, header: &[u8]) -> bool;
 
@@ -91,7 +91,7 @@ pub(crate) struct Child {
 #[derive(Debug)]
 pub(crate) struct Full;
 
-impl Nursery for Ffmpeg {
+impl Launcher for Ffmpeg {
     fn reads(&self, header: &[u8]) -> bool {
         self.reads(header)
     }

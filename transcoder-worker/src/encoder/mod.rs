@@ -2,6 +2,7 @@
 
 mod child;
 mod comeback;
+mod frame_queue;
 mod gop;
 mod jpegs;
 mod ladder;
@@ -24,6 +25,7 @@ pub(crate) use source_filter::progressive_sdr;
 use crate::ffmpeg::Ffmpeg;
 use crate::metrics::Metrics;
 use crate::poster::PosterOutlet;
+use frame_queue::FrameQueue;
 use supervisor::Supervisor;
 
 /// A source frame, or a codec header, as FLV VIDEODATA.
@@ -65,7 +67,7 @@ pub(crate) struct EncoderHandle {
     /// A channel of its own, because a replay may have filled the frames'.
     rungs: mpsc::Sender<Rungs>,
     /// None once nothing more will be fed.
-    frames: Option<mpsc::Sender<EncodeFrame>>,
+    frames: Option<FrameQueue>,
     ffmpeg: Ffmpeg,
 }
 
@@ -82,11 +84,9 @@ impl EncoderHandle {
         let _ = self.rungs.try_send(Rungs { made, withdrawn });
     }
 
-    pub(crate) fn frame(&self, frame: EncodeFrame) {
-        // Full only when the session itself does not take what is encoded; the picture then has a hole until the next
-        // keyframe, and the pace shows it.
-        if self.frames.as_ref().is_some_and(|frames| frames.try_send(frame).is_err()) {
-            tracing::debug!("the encoder's queue is full: a frame is dropped");
+    pub(crate) fn frame(&mut self, frame: EncodeFrame) {
+        if let Some(frames) = &mut self.frames {
+            frames.push(frame);
         }
     }
 
@@ -105,7 +105,7 @@ pub(crate) fn encoder(
     stop: CancellationToken,
 ) -> (EncoderHandle, impl Future<Output = ()> + Send + 'static) {
     let (rungs, ordered) = mpsc::channel(1);
-    let (frames, queued) = mpsc::channel(FRAME_QUEUE);
+    let (frames, queued) = FrameQueue::new(FRAME_QUEUE);
     let supervisor = Supervisor::new(ffmpeg.clone(), metrics, posters, events);
     (EncoderHandle { rungs, frames: Some(frames), ffmpeg }, supervisor.run(ordered, queued, stop))
 }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::child::{Child, ChildEvent, ChildId, LONGEST_LIFE_MS, Nursery, RungTag, Work};
+use super::child::{Child, ChildEvent, ChildId, LONGEST_LIFE_MS, Launcher, RungTag, Work};
 use super::comeback::Comeback;
 use super::gop::{Gop, Taken};
 use super::pace::{Judgement, Pace};
@@ -20,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::poster::PosterOutlet;
 
 pub(crate) struct Supervisor<N> {
-    nursery: N,
+    launcher: N,
     metrics: Metrics,
     posters: PosterOutlet,
     to_session: mpsc::Sender<EncoderEvent>,
@@ -71,15 +71,15 @@ enum Handover {
     WhenAhead,
 }
 
-impl<N: Nursery> Supervisor<N> {
+impl<N: Launcher> Supervisor<N> {
     pub(crate) fn new(
-        nursery: N,
+        launcher: N,
         metrics: Metrics,
         posters: PosterOutlet,
         to_session: mpsc::Sender<EncoderEvent>,
     ) -> Self {
         Self {
-            nursery,
+            launcher,
             metrics,
             posters,
             to_session,
@@ -187,7 +187,7 @@ impl<N: Nursery> Supervisor<N> {
         self.comeback.is_due(Instant::now())
             && self.before.is_none()
             && self.retry_at.is_none()
-            && self.gop.header().is_some_and(|(header, _)| self.nursery.reads(header))
+            && self.gop.header().is_some_and(|(header, _)| self.launcher.reads(header))
             && self.current.as_ref().is_none_or(|running| running.pace.keeps_up())
     }
 
@@ -211,7 +211,7 @@ impl<N: Nursery> Supervisor<N> {
         }
         let Some((header, format)) = self.gop.header() else { return };
         // Only after a change in mid-stream; at its start the session asks.
-        if !self.nursery.reads(header) {
+        if !self.launcher.reads(header) {
             tracing::warn!("{UNREADABLE}");
             while !self.rungs.is_empty() {
                 self.withdraw_largest(Instant::now()).await;
@@ -227,7 +227,7 @@ impl<N: Nursery> Supervisor<N> {
         // An ffmpeg that cannot make posters is still to make rungs.
         let posters = (self.failures <= POSTER_FAILURES).then_some(&self.posters);
         let work = Work { rungs: &self.rungs, format, posters };
-        let child = match self.nursery.start(&work, first_in, id, events, tasks) {
+        let child = match self.launcher.start(&work, first_in, id, events, tasks) {
             Ok(child) => child,
             Err(error) => {
                 tracing::warn!(%error, "ffmpeg does not start");

@@ -102,9 +102,12 @@ async fn the_posters_of_an_encoder_are_stored_as_they_come() {
     let maker = outlet.maker();
     for poster in ["first", "second"] {
         maker.made(poster.into());
-        while store.get(&Key::Poster(stream)).await.unwrap().as_deref() != Some(poster.as_bytes()) {
-            tokio::task::yield_now().await;
-        }
+        let stored = async {
+            while store.get(&Key::Poster(stream)).await.unwrap().as_deref() != Some(poster.as_bytes()) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), stored).await.expect("the poster is stored");
     }
     drop(maker);
     drop(pictures);

@@ -26,6 +26,6 @@ function sinceFirst({ startedAt }: Stream, now: number): number {
 }
 
 /** It is made after three seconds, ten where keyframes are rare, and takes a few on a busy machine. */
-const FIRST_POSTER_MS = 15_000;
+const FIRST_POSTER_MS = 20_000;
 /** The default of CAUDAL_POSTER_INTERVAL. */
 const POSTER_STAYS_MS = 60_000;

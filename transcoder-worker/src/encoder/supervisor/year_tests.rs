@@ -100,7 +100,7 @@ impl Script {
     }
 }
 
-impl Nursery for Script {
+impl Launcher for Script {
     fn reads(&self, _: &[u8]) -> bool {
         true
     }
