@@ -1,5 +1,5 @@
 import { execFile, spawnSync } from 'node:child_process';
-import { readFile, readdir } from 'node:fs/promises';
+import { access, readFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 
@@ -53,6 +53,10 @@ function scriptOf(name: string): Tag[] {
   return script;
 }
 
+let accounts = 0;
+/** A name that nobody has, when a test is run a second time too. */
+const fresh = (name: string) => `${name}${(accounts += 1)}`;
+
 function owned(encoder: Program): Program {
   encoders.push(encoder);
   return encoder;
@@ -94,9 +98,9 @@ function ended(stream: Stream): Promise<Stream> {
 }
 
 test('GStreamer publishes, is decoded, and its farewell ends the stream long before a lost connection would', async () => {
-  const account = await register(platform.web, 'gudrun');
+  const account = await register(platform.web, fresh('gudrun'));
   const encoder = owned(gstreamer(address(account)));
-  const stream = await liveStream('gudrun').catch((error: unknown) => {
+  const stream = await liveStream(account.username).catch((error: unknown) => {
     throw new Error(`${String(error)}: ${encoder.stderr}`);
   });
   await segmentsAfter(stream, 0, 3);
@@ -117,9 +121,9 @@ test('GStreamer publishes, is decoded, and its farewell ends the stream long bef
 });
 
 test('a key that is rotated while live ends the stream, and opens nothing any more', async () => {
-  const account = await register(platform.web, 'rosa');
+  const account = await register(platform.web, fresh('rosa'));
   const encoder = owned(encode(address(account), small));
-  const stream = await liveStream('rosa');
+  const stream = await liveStream(account.username);
   await segmentsAfter(stream, 0, 1);
 
   const { streamKey } = await api<{ streamKey: string }>(platform.web, 'POST', '/api/auth/stream-key/rotate', {
@@ -139,19 +143,22 @@ test('a key that is rotated while live ends the stream, and opens nothing any mo
   expect(refused.stderr).not.toContain('already');
 
   owned(encode(address({ ...account, streamKey }), small));
-  const again = await liveStream('rosa');
+  const again = await liveStream(account.username);
   expect(again.id).not.toBe(stream.id);
   await segmentsAfter(again, 0, 1);
 });
 
 test('a stream that costs every worker its life fails after the third, tells its publisher, and hurts no other', async () => {
-  const [bystander, poison] = [await register(platform.web, 'bea'), await register(platform.web, 'pia')];
+  const [bystander, poison] = [await register(platform.web, fresh('bea')), await register(platform.web, fresh('pia'))];
   owned(encode(address(bystander), small));
-  const other = await liveStream('bea');
+  const other = await liveStream(bystander.username);
   const before = await segmentsAfter(other, 0, 1);
 
   const encoder = owned(encode(address(poison), small));
-  const stream = await liveStream('pia');
+  const stream = await liveStream(poison.username);
+  // A broadcast of which nothing was stored leaves no playlist that could be closed.
+  const stored = path.join(platform.folder, 'media', 'live', stream.id, 'source', 'index.m3u8');
+  await until('its playlist is stored', () => access(stored).then(() => true, () => false));
   const killed = new Set<string>();
   const failed = await until('the stream has failed', async () => {
     const worker = await newestWorker(stream);
@@ -210,8 +217,7 @@ async function loudness(stream: Stream): Promise<number> {
   return Number(/mean_volume: (-?[\d.]+) dB/.exec(stderr)?.[1]);
 }
 
-let accounts = 0;
-const somebody = () => register(platform.web, `awkward${(accounts += 1)}`);
+const somebody = () => register(platform.web, fresh('awkward'));
 
 async function plays({ name, breaks = 0, gaps = 0, pictures, sound = 'heard', browser: strict = false }: Playable) {
   const account = await somebody();
