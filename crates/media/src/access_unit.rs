@@ -68,6 +68,12 @@ pub(crate) enum UnitError {
 }
 
 impl AccessUnits {
+    /// A connection begins: a replay brings what waits for a picture again.
+    pub(crate) fn connected(&mut self) {
+        self.ahead.clear();
+        self.ahead_recovers = false;
+    }
+
     /// A codec header in place of one that the publisher does not send: what the parameter sets in this tag amount to.
     /// None while there is a codec header.
     pub(crate) fn header_in_band(&mut self, codec: VideoCodec, data: &Bytes) -> Option<Bytes> {

@@ -50,6 +50,11 @@ impl FieldPairs {
         }
     }
 
+    /// A connection begins: a replay brings the field that waits again, in its place.
+    pub(crate) fn connected(&mut self) {
+        self.held = None;
+    }
+
     /// What can go on now that this picture has come, in its order. Both fields of a frame bear the first one's time; a field
     /// whose other half was lost goes alone.
     pub(crate) fn take(&mut self, mut picture: TimedUnit) -> [Option<TimedUnit>; 2] {

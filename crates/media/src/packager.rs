@@ -183,6 +183,8 @@ impl Packager {
     pub fn publisher(&mut self, session: SessionId, generation: Generation) {
         self.clock.get_or_insert_with(|| SourceClock::new(session, generation)).connect(session, generation);
         self.reported.clear();
+        self.units.connected();
+        self.fields.connected();
         if self.session.replace(session).is_some_and(|before| before != session) {
             // Another publisher's media is not what the last one's headers say.
             self.sound = Sound::Unknown;

@@ -1,11 +1,11 @@
 //! Publishers whose tags do not hold what they should: one picture or one sound each, as their header says.
 
 use bytes::Bytes;
-use caudal_livestream::{Generation, SessionId};
+use caudal_livestream::{Generation, SessionId, UnixMillis};
 use caudal_media::MediaReport;
 use caudal_media::flv::{VideoCodec, VideoTag};
 
-use crate::recorder::{AVC_RECORD, Recorder, avc_frame, avc_header, config, rendition, rung};
+use crate::recorder::{AVC_RECORD, NOW, Recorder, avc_frame, avc_header, config, rendition, rung};
 
 /// The tags of a picture, which is an IDR picture or not.
 type Tags = fn(bool) -> Vec<Bytes>;
@@ -306,6 +306,63 @@ fn hevc_by_its_old_number_is_handed_to_ffmpeg_as_enhanced_rtmp() {
         panic!("a header first");
     };
     assert_eq!(record, hvcc);
+}
+
+/// H.264 Main, 640x384, in fields; `frame_num` has four bits.
+const FIELDS_RECORD: &[u8] = b"\x01\x4d\x40\x1e\xff\xe1\0\x09\x67\x4d\x40\x1e\xda\x02\x81\x84\x80\x01\0\x04\x68\xce\x0f\xc8";
+
+/// Field `n` of a publisher of 50 fields a second, with an IDR picture each two seconds.
+fn field(n: u32) -> Bytes {
+    let (frame, bottom) = (n / 2 % 50, n % 2);
+    let idr = frame == 0 && bottom == 0;
+    let frame_num = u8::try_from(frame % 16 * 8 + bottom * 2).expect("seven bits");
+    // first_mb_in_slice 0, slice_type 7, pic_parameter_set_id 0, frame_num, field_pic_flag 1, bottom_field_flag.
+    let slice = [if idr { 0x65 } else { 0x41 }, 0x88, 0x85 | frame_num, 0x54];
+    tag(idr, &by_lengths(&[&slice]))
+}
+
+#[test]
+fn a_replay_that_begins_between_the_fields_of_a_frame_is_packaged_once() {
+    let mut recorder = Recorder::new(config());
+    let send = |recorder: &mut Recorder, fields: std::ops::Range<u32>, late: u32| {
+        for n in fields {
+            recorder.at((n * 20 + late).into());
+            recorder.video(n * 20, field(n));
+        }
+    };
+    recorder.metadata(Some(25_000), true, false);
+    recorder.video(0, avc_header(FIELDS_RECORD));
+    send(&mut recorder, 0..251, 0);
+    recorder.packager.publisher_lost(UnixMillis(NOW + 5_020));
+    recorder.packager.publisher(SessionId(uuid::Uuid::nil()), Generation(2));
+    recorder.video(4_000, avc_header(FIELDS_RECORD));
+    send(&mut recorder, 200..251, 1_020);
+    send(&mut recorder, 251..400, 1_020);
+    recorder.finish();
+    assert_eq!(recorder.reports, []);
+    let frames = samples(&recorder);
+    assert!(frames.iter().all(|units| units.len() == 2), "both fields of each");
+    assert_eq!(frames.len(), 200);
+}
+
+#[test]
+fn a_message_that_waited_for_its_picture_is_not_taken_twice_with_a_replay() {
+    let mut recorder = Recorder::new(config());
+    recorder.metadata(Some(30_000), true, false);
+    recorder.video(0, avc_header(AVC_RECORD));
+    for n in 0..60_u32 {
+        recorder.at((n * 33).into());
+        recorder.video(n * 33, tag(n == 0, &by_lengths(&[slice(n == 0)])));
+    }
+    recorder.video(60 * 33, tag(true, &by_lengths(&[SEI])));
+    recorder.packager.publisher_lost(UnixMillis(NOW + 1_980));
+    recorder.packager.publisher(SessionId(uuid::Uuid::nil()), Generation(2));
+    for units in [&[SEI][..], &[IDR]] {
+        recorder.video(60 * 33, tag(true, &by_lengths(units)));
+    }
+    recorder.finish();
+    let samples = samples(&recorder);
+    assert_eq!((samples.len(), &samples[60]), (61, &vec![SEI.to_vec(), IDR.to_vec()]));
 }
 
 #[test]
