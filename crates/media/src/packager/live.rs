@@ -44,7 +44,7 @@ pub(super) struct SourceVideo {
     track: Track,
     config: VideoConfig,
     header: Bytes,
-    /// A changed configuration that takes effect with the next keyframe.
+    /// A changed configuration, which takes effect with the next keyframe.
     next: Option<(VideoConfig, Bytes)>,
     /// True where earlier pictures are of no use to a decoder, until a keyframe comes.
     waits_for_keyframe: bool,
@@ -155,10 +155,13 @@ impl Live {
             return;
         }
         let Some(source) = &mut self.source else { return };
-        if source.next.is_some()
-            && (!picture.keyframe || !self.change_video(announcer, clock.as_deref_mut(), now))
-        {
-            return;
+        if let Some((next, _)) = &source.next {
+            // Under other colours alone, decoders still understand the pictures.
+            let recoded = next.record != source.config.record;
+            let changed = picture.keyframe && self.change_video(announcer, clock.as_deref_mut(), now);
+            if recoded && !changed {
+                return;
+            }
         }
         let Some(source) = &mut self.source else { return };
         if std::mem::take(&mut source.waits_for_keyframe) && !picture.keyframe {
@@ -326,6 +329,12 @@ impl Live {
     ) -> bool {
         let Some(source) = &mut self.source else { return false };
         let Some((config, header)) = source.next.take() else { return true };
+        if let (Ok(known), Ok(init)) = (video_init(&source.config), video_init(&config))
+            && known == init
+        {
+            (source.config, source.header) = (config, header);
+            return true;
+        }
         let allowed = announcer.inits_in_window(&source.track.name) < MAX_INITS
             && clock.is_some_and(|clock| self.plan.begins_run() || clock.allow_change(now));
         let init = match video_init(&config) {

@@ -59,7 +59,8 @@ pub(super) struct Inits {
 
 impl Start {
     pub(super) fn set_video(&mut self, config: VideoConfig, body: Bytes) {
-        if self.video.as_ref().is_some_and(|(known, _)| *known != config) {
+        // Other colours alone leave the pictures what they are.
+        if self.video.as_ref().is_some_and(|(known, _)| known.record != config.record) {
             self.tags.retain(|tag| matches!(tag, Tag::Sound(..)));
         }
         self.video = Some((config, body));
