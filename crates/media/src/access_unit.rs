@@ -120,7 +120,7 @@ impl AccessUnits {
         let keyframe = std::mem::take(&mut self.ahead_recovers) || begins;
         let units = order.units().count();
         let length = order.units().fold(0_usize, |sum, unit| sum + LENGTH_SIZE + unit.len());
-        let as_it_came = split.framing == Framing::Lengths
+        let as_it_came = split.by_lengths_alone
             && format.length_size == LENGTH_SIZE
             && order.unmoved
             && units == split.units.len()
@@ -263,6 +263,21 @@ mod tests {
         let data = [&b"\0\0\x01\x41\x9a"[..], &[0x55; 320]].concat();
         let unit = read(&mut publisher, &data).expect("units").expect("a picture");
         assert_eq!(unit.data[..6], *b"\0\0\x01\x42\x41\x9a");
+    }
+
+    #[test]
+    fn a_start_code_inside_a_message_splits_that_message_alone() {
+        let mut publisher = units(VideoCodec::Avc, 4);
+        let sei: &[u8] = b"\x06\x05\x03\x40\0\0\0\x01\x07\x80";
+        let key = [&10_u32.to_be_bytes()[..], sei, b"\0\0\0\x03\x65\x88\x84"].concat();
+        let unit = read(&mut publisher, &key).expect("units").expect("a picture");
+        let wanted: &[u8] = b"\0\0\0\x04\x06\x05\x03\x40\0\0\0\x02\x07\x80\0\0\0\x03\x65\x88\x84";
+        assert_eq!((&unit.data[..], unit.mended), (wanted, true));
+        // The lengths of small pictures still are lengths: 0x141, which would begin a slice, as the byte behind it would.
+        let slice = [&b"\x41\x9a"[..], &[0x55; 319]].concat();
+        let data = [&321_u32.to_be_bytes()[..], &slice].concat();
+        let unit = read(&mut publisher, &data).expect("units").expect("a picture");
+        assert_eq!((&unit.data[..], unit.mended), (&data[..], false));
     }
 
     #[test]

@@ -22,8 +22,10 @@ pub(crate) enum NalRole {
 #[derive(Debug)]
 pub(crate) struct Split<'a> {
     pub(crate) units: Vec<&'a [u8]>,
-    /// How they were told apart.
+    /// How the publisher tells them apart.
     pub(crate) framing: Framing,
+    /// No start codes were needed.
+    pub(crate) by_lengths_alone: bool,
 }
 
 /// How units are told apart.
@@ -57,7 +59,7 @@ pub(crate) fn split(
 }
 
 fn by_lengths(codec: VideoCodec, data: &[u8], prefix: usize) -> Option<Split<'_>> {
-    let mut split = Split { units: Vec::new(), framing: Framing::Lengths };
+    let mut split = Split { units: Vec::new(), framing: Framing::Lengths, by_lengths_alone: true };
     let mut rest = data;
     while let Some((head, behind)) = rest.split_at_checked(prefix.max(1)) {
         let length = head.iter().fold(0_usize, |length, byte| (length << 8) | usize::from(*byte));
@@ -66,10 +68,15 @@ fn by_lengths(codec: VideoCodec, data: &[u8], prefix: usize) -> Option<Split<'_>
         if unit.is_empty() {
             continue;
         }
-        let small = role(codec, unit) != NalRole::Slice;
-        if begins_with_start_code(unit) || (small && find_start_code(unit).is_some()) {
+        let begins = begins_with_start_code(unit);
+        if begins {
             // Some cameras put one length before a whole access unit of annex B.
             split.framing = Framing::StartCodes;
+        }
+        let small = role(codec, unit) != NalRole::Slice;
+        if begins || (small && find_start_code(unit).is_some()) {
+            // A start code further on may be just a message that is not escaped (§7.4.1): other units are as they were.
+            split.by_lengths_alone = false;
             push_between_start_codes(unit, &mut split.units);
         } else {
             split.units.push(unit);
@@ -87,7 +94,7 @@ fn by_start_codes(codec: VideoCodec, data: &[u8]) -> Option<Split<'_>> {
     let units = between_start_codes(data);
     // Lengths that are wrong by chance look like a start code too, but what follows does not look like units.
     let whole = units.len() <= MAX_UNITS && units.iter().all(|unit| is_known(codec, unit));
-    whole.then_some(Split { units, framing: Framing::StartCodes })
+    whole.then_some(Split { units, framing: Framing::StartCodes, by_lengths_alone: false })
 }
 
 /// The units between start codes; all of it without zero bytes at its end where there is none.
