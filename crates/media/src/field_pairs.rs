@@ -98,6 +98,11 @@ impl Field {
 }
 
 impl FieldSyntax {
+    /// Whether these slices are of the two fields of a frame.
+    pub(crate) fn are_of_one_frame(self, first: &[u8], second: &[u8]) -> bool {
+        self.read(first).zip(self.read(second)).is_some_and(|(first, second)| second.completes(first))
+    }
+
     /// None when the picture is a frame, or holds both fields already.
     fn field_of(self, unit: &AccessUnit) -> Option<Field> {
         let units = nal::split(VideoCodec::Avc, &unit.data, LENGTH_SIZE, Some(Framing::Lengths))?.units;

@@ -187,6 +187,17 @@ pub(crate) fn parameter_sets(codec: VideoCodec, units: &[&[u8]]) -> Option<Vec<u
     Some(units.iter().filter(is_set).flat_map(|unit| [LONG_START_CODE, unit].concat()).collect())
 }
 
+/// Whether a slice is the first one of its picture: by `first_mb_in_slice` and `first_slice_segment_in_pic_flag`, both of
+/// which are a single set bit behind the header then. Slices that begin a picture twice, as redundant ones and those of
+/// separate colour planes do, are of profiles that browsers do not play.
+pub(crate) fn begins_picture(codec: VideoCodec, slice: &[u8]) -> bool {
+    let header = match codec {
+        VideoCodec::Avc => 1,
+        VideoCodec::Hevc => 2,
+    };
+    slice.get(header).is_some_and(|byte| byte & 0x80 != 0)
+}
+
 /// Whether decoding can begin with what these units hold: an IDR picture (of H.265 any IRAP picture), a recovery point
 /// message, or a picture of intra slices alone that the publisher calls a keyframe. None where there is no picture.
 pub(crate) fn begins_decoding(codec: VideoCodec, units: &[&[u8]], flagged: bool) -> Option<bool> {

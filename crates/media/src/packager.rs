@@ -123,6 +123,8 @@ pub struct Packager {
     stage: Stage,
     units: AccessUnits,
     fields: FieldPairs,
+    /// The time of the connection's last tag with pictures.
+    last_pictures_ms: Option<u32>,
     /// The publisher's last codec header.
     video: Option<VideoConfig>,
     /// What the publisher says of its samples beside that.
@@ -170,6 +172,7 @@ impl Packager {
             stage: Stage::Starting(Box::default()),
             units: AccessUnits::default(),
             fields: FieldPairs::default(),
+            last_pictures_ms: None,
             video: None,
             colour: None,
             sound: Sound::Unknown,
@@ -185,6 +188,7 @@ impl Packager {
         self.reported.clear();
         self.units.connected();
         self.fields.connected();
+        self.last_pictures_ms = None;
         if self.session.replace(session).is_some_and(|before| before != session) {
             // Another publisher's media is not what the last one's headers say.
             self.sound = Sound::Unknown;
@@ -231,26 +235,39 @@ impl Packager {
                 if let Some(record) = self.units.header_in_band(codec, &data) {
                     self.video_header(codec, &record, HeaderFrom::Stream);
                 }
-                let unit = match self.units.read(codec, keyframe, &data) {
-                    Ok(Some(unit)) => unit,
-                    Ok(None) => return self.fruitless.pictures(Got::Empty, None),
+                let units = match self.units.read(codec, keyframe, &data) {
+                    Ok(units) if units.is_empty() => return self.fruitless.pictures(Got::Empty, None),
+                    Ok(units) => units,
                     Err(error) => {
                         let got = if error == UnitError::NoHeader { Got::Headless } else { Got::Broken };
                         self.fruitless.pictures(got, Some(error.to_string()));
                         return self.malformed(error.to_string());
                     }
                 };
-                let got = if unit.keyframe { Got::Frames } else { Got::NoKeyframe };
+                let has_keyframe = units.iter().any(|unit| unit.keyframe);
+                let got = if has_keyframe { Got::Frames } else { Got::NoKeyframe };
                 self.fruitless.pictures(got, None);
                 if let Stage::Live(_) = self.stage {
                     self.announcer.captions(self.units.captions());
                 }
-                let pictures = self.fields.take(TimedUnit { rtmp_ms, composition_ms, unit });
-                for picture in pictures.into_iter().flatten() {
-                    self.picture(codec, picture, &body, now);
+                let apart = self.distance(rtmp_ms, units.len());
+                let mut rtmp_ms = rtmp_ms;
+                for unit in units {
+                    let pictures = self.fields.take(TimedUnit { rtmp_ms, composition_ms, unit });
+                    for picture in pictures.into_iter().flatten() {
+                        self.picture(codec, picture, &body, now);
+                    }
+                    rtmp_ms = rtmp_ms.wrapping_add(apart);
                 }
             }
         }
+    }
+
+    /// Milliseconds between the pictures of one tag: as between tags, where those follow each other.
+    fn distance(&mut self, rtmp_ms: u32, pictures: usize) -> u32 {
+        let since = self.last_pictures_ms.replace(rtmp_ms).map_or(0, |last| rtmp_ms.wrapping_sub(last));
+        let apart = u32::try_from(pictures).ok().and_then(|pictures| since.checked_div(pictures));
+        apart.unwrap_or(0).clamp(1, MAX_DISTANCE_MS)
     }
 
     /// A picture that came in the tag with this body, if it was not mended.
@@ -506,3 +523,5 @@ impl Packager {
 
 /// Bounds the memory that a publisher's mistakes take.
 const MAX_REPORTED: usize = 16;
+/// Tags that lie further apart for each of their pictures do not follow each other, or step back.
+const MAX_DISTANCE_MS: u32 = 100;

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use caudal_livestream::timeline::{CaptionChannel, SOURCE, Timeline, Track as TrackModel, TrackMedia, VideoRange};
+use caudal_livestream::timeline::{
+    CaptionChannel, SOURCE, Timeline, Track as TrackModel, TrackMedia, VideoRange,
+};
 use caudal_livestream::{InitHash, MediaDuration, RenditionName, UnixMillis};
 
 use super::continuation::{FIRST_MSN, Position, Reach, Rebuild, taken_up};

@@ -141,6 +141,33 @@ fn a_message_behind_a_picture_goes_before_the_next_one() {
 }
 
 #[test]
+fn pictures_that_come_two_in_a_tag_become_a_sample_each_between_the_times_of_their_tags() {
+    let mut recorder = Recorder::new(config());
+    recorder.metadata(Some(30_000), true, false);
+    recorder.video(0, avc_header(AVC_RECORD));
+    for n in 0..90_u32 {
+        let (at, key) = (n * 200 / 3, n % 30 == 0);
+        recorder.at(at.into());
+        let units = [DELIMITER, SEI, slice(key), DELIMITER, INTER];
+        recorder.video(at, tag(key, &if n % 2 == 0 { by_lengths(&units) } else { annex_b(&units) }));
+    }
+    recorder.finish();
+    assert_eq!(recorder.reports, []);
+    for (n, units) in samples(&recorder).iter().enumerate() {
+        let wanted: &[&[u8]] = match n {
+            _ if n % 60 == 0 => &[DELIMITER, SEI, IDR],
+            _ if n % 2 == 0 => &[DELIMITER, SEI, INTER],
+            _ => &[DELIMITER, INTER],
+        };
+        assert_eq!(units, wanted, "{n}");
+    }
+    let times: Vec<i64> =
+        recorder.encodes.iter().filter(|(.., header)| !header).map(|(at, ..)| at - 24_000).collect();
+    assert_eq!((times.len(), &times[2..7]), (180, &[66, 99, 133, 166, 200][..]));
+    assert_eq!(recorder.of("source").len(), 3);
+}
+
+#[test]
 fn a_publisher_of_messages_alone_fills_no_memory_and_begins_with_its_first_picture() {
     let mut recorder = Recorder::new(config());
     recorder.metadata(Some(30_000), true, false);
@@ -309,7 +336,8 @@ fn hevc_by_its_old_number_is_handed_to_ffmpeg_as_enhanced_rtmp() {
 }
 
 /// H.264 Main, 640x384, in fields; `frame_num` has four bits.
-const FIELDS_RECORD: &[u8] = b"\x01\x4d\x40\x1e\xff\xe1\0\x09\x67\x4d\x40\x1e\xda\x02\x81\x84\x80\x01\0\x04\x68\xce\x0f\xc8";
+const FIELDS_RECORD: &[u8] =
+    b"\x01\x4d\x40\x1e\xff\xe1\0\x09\x67\x4d\x40\x1e\xda\x02\x81\x84\x80\x01\0\x04\x68\xce\x0f\xc8";
 
 /// Field `n` of a publisher of 50 fields a second, with an IDR picture each two seconds.
 fn field(n: u32) -> Bytes {
