@@ -4,6 +4,7 @@ use bytes::Bytes;
 use caudal_livestream::{Generation, SessionId, UnixMillis};
 use caudal_media::MediaReport;
 use caudal_media::flv::{VideoCodec, VideoTag};
+use mp4_atom::{Decode as _, FourCC, Header, Moof, TrunSamples};
 
 use crate::recorder::{AVC_RECORD, NOW, Recorder, avc_frame, avc_header, config, rendition, rung};
 
@@ -49,25 +50,36 @@ fn send(recorder: &mut Recorder, body: impl Fn(bool) -> Vec<Bytes>) {
     recorder.finish();
 }
 
-/// The units of every sample, told apart by their lengths.
+/// The units of every sample in the source's parts, told apart by their lengths.
 fn samples(recorder: &Recorder) -> Vec<Vec<Vec<u8>>> {
     let mut samples = Vec::new();
-    for (_, body, _, header) in &recorder.encodes {
-        let Ok(VideoTag::Frame { data, .. }) = VideoTag::parse(body) else {
-            assert!(*header);
-            continue;
+    let mut file = &recorder.files[&rendition("source")][..];
+    while !file.is_empty() {
+        let moof = Moof::decode(&mut file).expect("a moof");
+        let TrunSamples::Explicit(entries) = &moof.traf[0].trun[0].samples else {
+            panic!("samples with sizes")
         };
-        let (mut units, mut rest) = (Vec::new(), &data[..]);
-        while let Some((length, behind)) = rest.split_first_chunk::<4>() {
-            let (unit, behind) =
-                behind.split_at(usize::try_from(u32::from_be_bytes(*length)).expect("small"));
-            units.push(unit.to_vec());
-            rest = behind;
+        let mdat = Header::decode(&mut file).expect("a header");
+        let sizes = entries.iter().map(|entry| usize::try_from(entry.size.expect("a size")).expect("small"));
+        assert_eq!((mdat.kind, mdat.size), (FourCC::new(b"mdat"), Some(sizes.clone().sum())));
+        for size in sizes {
+            let (sample, behind) = file.split_at(size);
+            samples.push(units(sample));
+            file = behind;
         }
-        assert!(rest.is_empty());
-        samples.push(units);
     }
     samples
+}
+
+fn units(sample: &[u8]) -> Vec<Vec<u8>> {
+    let (mut units, mut rest) = (Vec::new(), sample);
+    while let Some((length, behind)) = rest.split_first_chunk::<4>() {
+        let (unit, behind) = behind.split_at(usize::try_from(u32::from_be_bytes(*length)).expect("small"));
+        units.push(unit.to_vec());
+        rest = behind;
+    }
+    assert!(rest.is_empty());
+    units
 }
 
 fn slice(keyframe: bool) -> &'static [u8] {
@@ -185,12 +197,19 @@ fn a_publisher_of_messages_alone_fills_no_memory_and_begins_with_its_first_pictu
 #[test]
 fn a_mistake_that_comes_with_each_tag_is_reported_once_for_a_connection() {
     let mut recorder = Recorder::new(config());
-    publish(&mut recorder, |key| vec![tag(key, b"\0\0\x40\0\x65\x88")]);
-    assert_eq!(recorder.reports.len(), 1, "{:?}", recorder.reports);
-    recorder.packager.publisher(SessionId(uuid::Uuid::max()), Generation(2));
-    recorder.reports.clear();
-    publish(&mut recorder, |key| vec![tag(key, b"\0\0\x40\0\x65\x88")]);
-    assert!(recorder.reports.len() <= 1, "{:?}", recorder.reports);
+    recorder.metadata(Some(30_000), true, false);
+    recorder.video(0, avc_header(AVC_RECORD));
+    for connection in 1..=3_u32 {
+        let from = connection * 1000;
+        recorder.packager.publisher(SessionId(uuid::Uuid::nil()), Generation(connection));
+        for at in (from..from + 1000).step_by(40) {
+            recorder.at(at.into());
+            recorder.video(at, tag(at == from, &by_lengths(&[slice(at == from)])));
+            recorder.video(at, tag(false, b"\0\0\x40\0\x65\x88"));
+        }
+        assert_eq!(std::mem::take(&mut recorder.reports).len(), 1, "{connection}");
+    }
+    assert!(recorder.parts > 0);
 }
 
 #[test]
