@@ -23,8 +23,9 @@ use self::sound::Sound;
 use self::start::Start;
 use crate::access_unit::{AccessUnits, HeaderFrom, UnitError};
 use crate::announcer::Announcer;
+use crate::cmaf::{InitSegment, video_init};
 use crate::codec::adts;
-use crate::codec::{Colour, PictureFormat, VideoConfig};
+use crate::codec::{Colour, ConfigError, PictureFormat, VideoConfig};
 use crate::field_pairs::{FieldPairs, TimedUnit};
 use crate::flv::{AudioTag, TagError, VideoCodec, VideoTag, is_plain_frame, video_frame, video_header};
 use crate::input_clock::{Input, Placed, SourceClock};
@@ -157,6 +158,24 @@ struct Picture {
     body: Bytes,
 }
 
+/// All that changes with the publisher's codec header, or with the colours beside it.
+#[derive(Clone, Debug)]
+struct VideoSetup {
+    config: VideoConfig,
+    /// The tag that tells ffmpeg.
+    header: Bytes,
+    init: InitSegment,
+}
+
+impl VideoSetup {
+    fn new(config: &VideoConfig, colour: Option<Colour>) -> Result<Self, ConfigError> {
+        // Decoders go by the parameter sets.
+        let config = VideoConfig { colour: config.colour.or(colour), ..config.clone() };
+        let init = video_init(&config)?;
+        Ok(Self { header: video_header(config.codec, &config.record), init, config })
+    }
+}
+
 impl Packager {
     /// Nothing is announced before the first media.
     pub fn new(config: PackagerConfig) -> Self {
@@ -224,8 +243,13 @@ impl Packager {
             }
             Ok(VideoTag::Nothing) => self.fruitless.pictures(Got::Empty, None),
             Ok(VideoTag::Colour(colour)) => {
-                if self.colour.replace(colour) != Some(colour) {
-                    self.take_video();
+                if self.colour.replace(colour) != Some(colour)
+                    && let Some(config) = &self.video
+                {
+                    match VideoSetup::new(config, self.colour) {
+                        Ok(setup) => self.take_video(setup),
+                        Err(error) => self.malformed(error.to_string()),
+                    }
                 }
             }
             Ok(VideoTag::SequenceHeader { codec, record }) => {
@@ -290,8 +314,11 @@ impl Packager {
     }
 
     fn video_header(&mut self, codec: VideoCodec, record: &Bytes, from: HeaderFrom) {
-        let config = match VideoConfig::parse(codec, record) {
-            Ok(config) => config,
+        // One that no initialization segment can hold is of no use either.
+        let usable = VideoConfig::parse(codec, record)
+            .and_then(|config| VideoSetup::new(&config, self.colour).map(|setup| (config, setup)));
+        let (config, setup) = match usable {
+            Ok(usable) => usable,
             Err(error) => {
                 self.fruitless.pictures(Got::Refused, Some(error.to_string()));
                 return self.malformed(error.to_string());
@@ -301,18 +328,13 @@ impl Packager {
         self.units.configure(&config, from);
         self.fields.configure(config.fields);
         self.video = Some(config);
-        self.take_video();
+        self.take_video(setup);
     }
 
-    /// What is known of the publisher's video takes effect.
-    fn take_video(&mut self) {
-        let Some(config) = &self.video else { return };
-        // Decoders go by the parameter sets.
-        let config = VideoConfig { colour: config.colour.or(self.colour), ..config.clone() };
-        let body = video_header(config.codec, &config.record);
+    fn take_video(&mut self, setup: VideoSetup) {
         match &mut self.stage {
-            Stage::Starting(start) => start.set_video(config, body),
-            Stage::Live(live) => live.video_header(config, body),
+            Stage::Starting(start) => start.set_video(setup),
+            Stage::Live(live) => live.video_header(setup),
             Stage::Ended => {}
         }
     }
@@ -488,7 +510,7 @@ impl Packager {
             Ok(inits) => inits,
             // What was kept stays: another codec header may come.
             Err(error) => {
-                self.fruitless.pictures(Got::Unwritable, Some(error.to_string()));
+                self.fruitless.sound(Got::Unwritable, Some(error.to_string()));
                 return self.malformed(error.to_string());
             }
         };

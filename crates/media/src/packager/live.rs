@@ -7,11 +7,10 @@ use bytes::Bytes;
 use caudal_livestream::{MediaDuration, MediaTime, RenditionName, UnixMillis};
 
 use super::rung::Rung;
-use super::{Output, Picture};
+use super::{Output, Picture, VideoSetup};
 use crate::access_unit::LENGTH_SIZE;
 use crate::announcer::Announcer;
 use crate::audio_input::AudioInput;
-use crate::cmaf::video_init;
 use crate::codec::VideoConfig;
 use crate::cut_plan::{Advanced, CutPlan, FrameTiming};
 use crate::input_clock::{Input, SourceClock};
@@ -35,7 +34,7 @@ pub(super) struct Live {
     /// Something of the publisher's was packaged since this was last asked.
     fruit: bool,
     /// The header of video in a stream that began without; it joins with its first keyframe.
-    late_video: Option<(VideoConfig, Bytes)>,
+    late_video: Option<VideoSetup>,
 }
 
 /// The publisher's video.
@@ -45,7 +44,7 @@ pub(super) struct SourceVideo {
     config: VideoConfig,
     header: Bytes,
     /// A changed configuration, which takes effect with the next keyframe.
-    next: Option<(VideoConfig, Bytes)>,
+    next: Option<VideoSetup>,
     /// True where earlier pictures are of no use to a decoder, until a keyframe comes.
     waits_for_keyframe: bool,
     /// Decode time of the last picture, in microseconds.
@@ -132,13 +131,13 @@ impl Live {
         }
     }
 
-    pub(super) fn video_header(&mut self, config: VideoConfig, header: Bytes) {
+    pub(super) fn video_header(&mut self, setup: VideoSetup) {
         match &mut self.source {
             Some(source) => {
                 let known = (&source.config.record, source.config.colour);
-                source.next = (known != (&config.record, config.colour)).then_some((config, header));
+                source.next = (known != (&setup.config.record, setup.config.colour)).then_some(setup);
             }
-            None => self.late_video = Some((config, header)),
+            None => self.late_video = Some(setup),
         }
     }
 
@@ -155,9 +154,9 @@ impl Live {
             return;
         }
         let Some(source) = &mut self.source else { return };
-        if let Some((next, _)) = &source.next {
+        if let Some(next) = &source.next {
             // Under other colours alone, decoders still understand the pictures.
-            let recoded = next.record != source.config.record;
+            let recoded = next.config.record != source.config.record;
             let changed = picture.keyframe && self.change_video(announcer, clock.as_deref_mut(), now);
             if recoded && !changed {
                 return;
@@ -321,6 +320,18 @@ impl Live {
         }
     }
 
+    /// Whether a rendition may have another initialization segment now. Counts the discontinuity that comes with it.
+    fn may_change(
+        &self,
+        rendition: &RenditionName,
+        announcer: &Announcer,
+        clock: Option<&mut SourceClock>,
+        now: UnixMillis,
+    ) -> bool {
+        announcer.inits_in_window(rendition) < MAX_INITS
+            && clock.is_some_and(|clock| self.plan.begins_run() || clock.allow_change(now))
+    }
+
     fn change_video(
         &mut self,
         announcer: &mut Announcer,
@@ -328,23 +339,19 @@ impl Live {
         now: UnixMillis,
     ) -> bool {
         let Some(source) = &mut self.source else { return false };
-        let Some((config, header)) = source.next.take() else { return true };
-        if let (Ok(known), Ok(init)) = (video_init(&source.config), video_init(&config))
-            && known == init
-        {
+        let Some(VideoSetup { config, header, init }) = source.next.take() else { return true };
+        if source.track.is_under(&init) {
             (source.config, source.header) = (config, header);
             return true;
         }
-        let allowed = announcer.inits_in_window(&source.track.name) < MAX_INITS
-            && clock.is_some_and(|clock| self.plan.begins_run() || clock.allow_change(now));
-        let init = match video_init(&config) {
-            Ok(init) if allowed => init,
-            _ => {
-                source.next = Some((config, header));
-                announcer.report(MediaReport::TooManyChanges);
-                return false;
+        let name = source.track.name.clone();
+        if !self.may_change(&name, announcer, clock, now) {
+            if let Some(source) = &mut self.source {
+                source.next = Some(VideoSetup { config, header, init });
             }
-        };
+            announcer.report(MediaReport::TooManyChanges);
+            return false;
+        }
         self.break_run(DiscontinuityCause::VideoHeader, announcer);
         if let Some(fps) = config.fps_milli {
             self.plan.set_frame(1_000_000_000 / i64::from(fps.max(1)));

@@ -52,9 +52,18 @@ impl Packager {
         match &mut self.stage {
             Stage::Starting(start) => start.audio = Some(config),
             Stage::Live(live) => {
-                if !live.audio_header(config.clone(), now, &mut self.announcer, self.clock.as_mut()) {
-                    self.sound = Sound::Waiting(Box::new(config), Box::new(std::mem::take(&mut self.sound)));
-                    self.report_once(MediaReport::TooManyChanges);
+                match live.audio_header(config.clone(), now, &mut self.announcer, self.clock.as_mut()) {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        self.sound =
+                            Sound::Waiting(Box::new(config), Box::new(std::mem::take(&mut self.sound)));
+                        self.report_once(MediaReport::TooManyChanges);
+                    }
+                    Err(error) => {
+                        self.sound = Sound::Unknown;
+                        self.fruitless.sound(Got::Unwritable, Some(error.to_string()));
+                        self.malformed(error.to_string());
+                    }
                 }
             }
             Stage::Ended => {}
