@@ -1,11 +1,11 @@
 //! From a publisher's tags to parts, segments and the events that announce them.
 
 mod continuation;
-mod fruitless;
 mod live;
 mod rung;
 mod sound;
 mod start;
+mod unplayable;
 
 use bytes::Bytes;
 use caudal_livestream::admission::{BroadcastHints, LadderRung, LatencyMode};
@@ -17,10 +17,10 @@ use caudal_livestream::{
     Epoch, Generation, InitHash, MediaTime, Msn, RenditionName, SessionId, StreamId, UnixMillis,
 };
 
-use self::fruitless::{Fruitless, Got};
 use self::live::Live;
 use self::sound::Sound;
 use self::start::Start;
+use self::unplayable::{Got, UnplayableWatch};
 use crate::access_unit::{AccessUnits, HeaderFrom, UnitError};
 use crate::announcer::Announcer;
 use crate::cmaf::{InitSegment, video_init};
@@ -135,7 +135,7 @@ pub struct Packager {
     session: Option<SessionId>,
     /// What cannot be packaged, so that each is reported once in a connection.
     reported: Vec<MediaReport>,
-    fruitless: Fruitless,
+    unplayable: UnplayableWatch,
 }
 
 #[derive(Debug)]
@@ -197,7 +197,7 @@ impl Packager {
             sound: Sound::Unknown,
             session: None,
             reported: Vec::new(),
-            fruitless: Fruitless::default(),
+            unplayable: UnplayableWatch::default(),
         }
     }
 
@@ -212,7 +212,7 @@ impl Packager {
             // Another publisher's media is not what the last one's headers say.
             self.sound = Sound::Unknown;
             self.units = AccessUnits::default();
-            self.fruitless = Fruitless::default();
+            self.unplayable = UnplayableWatch::default();
             self.fields = FieldPairs::default();
             (self.video, self.colour) = (None, None);
             if let Stage::Starting(start) = &mut self.stage {
@@ -221,7 +221,7 @@ impl Packager {
         }
         if let Stage::Live(live) = &mut self.stage {
             live.connected();
-            live.take_fruit();
+            live.take_packaged();
         }
     }
 
@@ -235,13 +235,13 @@ impl Packager {
     /// An FLV VIDEODATA body, as RTMP message type 9 carries it.
     #[expect(clippy::needless_pass_by_value, reason = "a tag is handed over")]
     pub fn video(&mut self, rtmp_ms: u32, body: Bytes, now: UnixMillis) {
-        self.fruitless.heard(now);
+        self.unplayable.heard(now);
         match VideoTag::parse(&body) {
             Err(error) => {
-                self.fruitless.pictures(Got::Refused, Some(error.to_string()));
+                self.unplayable.pictures(Got::Refused, Some(error.to_string()));
                 self.refuse(error);
             }
-            Ok(VideoTag::Nothing) => self.fruitless.pictures(Got::Empty, None),
+            Ok(VideoTag::Nothing) => self.unplayable.pictures(Got::Empty, None),
             Ok(VideoTag::Colour(colour)) => {
                 if self.colour.replace(colour) != Some(colour)
                     && let Some(config) = &self.video
@@ -260,17 +260,17 @@ impl Packager {
                     self.video_header(codec, &record, HeaderFrom::Stream);
                 }
                 let units = match self.units.read(codec, keyframe, &data) {
-                    Ok(units) if units.is_empty() => return self.fruitless.pictures(Got::Empty, None),
+                    Ok(units) if units.is_empty() => return self.unplayable.pictures(Got::Empty, None),
                     Ok(units) => units,
                     Err(error) => {
                         let got = if error == UnitError::NoHeader { Got::Headless } else { Got::Broken };
-                        self.fruitless.pictures(got, Some(error.to_string()));
+                        self.unplayable.pictures(got, Some(error.to_string()));
                         return self.malformed(error.to_string());
                     }
                 };
                 let has_keyframe = units.iter().any(|unit| unit.keyframe);
                 let got = if has_keyframe { Got::Frames } else { Got::NoKeyframe };
-                self.fruitless.pictures(got, None);
+                self.unplayable.pictures(got, None);
                 if let Stage::Live(_) = self.stage {
                     self.announcer.captions(self.units.captions());
                 }
@@ -320,11 +320,11 @@ impl Packager {
         let (config, setup) = match usable {
             Ok(usable) => usable,
             Err(error) => {
-                self.fruitless.pictures(Got::Refused, Some(error.to_string()));
+                self.unplayable.pictures(Got::Refused, Some(error.to_string()));
                 return self.malformed(error.to_string());
             }
         };
-        self.fruitless.pictures(Got::Header, None);
+        self.unplayable.pictures(Got::Header, None);
         self.units.configure(&config, from);
         self.fields.configure(config.fields);
         self.video = Some(config);
@@ -342,19 +342,19 @@ impl Packager {
     /// An FLV AUDIODATA body, as RTMP message type 8 carries it.
     #[expect(clippy::needless_pass_by_value, reason = "a tag is handed over, as to `video`")]
     pub fn audio(&mut self, rtmp_ms: u32, body: Bytes, now: UnixMillis) {
-        self.fruitless.heard(now);
+        self.unplayable.heard(now);
         match AudioTag::parse(&body) {
             Err(error) => {
-                self.fruitless.sound(Got::Refused, Some(error.to_string()));
+                self.unplayable.sound(Got::Refused, Some(error.to_string()));
                 self.refuse(error);
             }
-            Ok(AudioTag::Nothing) => self.fruitless.sound(Got::Empty, None),
+            Ok(AudioTag::Nothing) => self.unplayable.sound(Got::Empty, None),
             Ok(AudioTag::SequenceHeader { record, .. }) => self.audio_header(&record, now),
             Ok(AudioTag::Frame { data, .. }) => match adts::frames(&data) {
                 Ok(None) => self.sound(rtmp_ms, data, now),
                 Ok(Some(frames)) => self.adts_frames(rtmp_ms, frames, now),
                 Err(error) => {
-                    self.fruitless.sound(Got::Broken, Some(error.to_string()));
+                    self.unplayable.sound(Got::Broken, Some(error.to_string()));
                     self.malformed(error.to_string());
                 }
             },
@@ -408,11 +408,11 @@ impl Packager {
         self.try_start(now, false);
         if let Stage::Live(live) = &mut self.stage {
             live.tick(now, &mut self.announcer);
-            if live.take_fruit() {
-                self.fruitless.bears_fruit();
+            if live.take_packaged() {
+                self.unplayable.packaged();
             }
         }
-        if let Some(words) = self.fruitless.verdict() {
+        if let Some(words) = self.unplayable.verdict() {
             self.announcer.outputs.push_back(Output::Unplayable(words));
         }
     }
@@ -510,7 +510,7 @@ impl Packager {
             Ok(inits) => inits,
             // What was kept stays: another codec header may come.
             Err(error) => {
-                self.fruitless.sound(Got::Unwritable, Some(error.to_string()));
+                self.unplayable.sound(Got::Unwritable, Some(error.to_string()));
                 return self.malformed(error.to_string());
             }
         };

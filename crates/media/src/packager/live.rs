@@ -32,7 +32,7 @@ pub(super) struct Live {
     last_picture: UnixMillis,
     lost: Option<UnixMillis>,
     /// Something of the publisher's was packaged since this was last asked.
-    fruit: bool,
+    packaged: bool,
     /// The header of video in a stream that began without; it joins with its first keyframe.
     late_video: Option<VideoSetup>,
 }
@@ -81,7 +81,7 @@ impl Live {
             audio_at_picture: i64::MAX,
             last_picture: now,
             lost: None,
-            fruit: false,
+            packaged: false,
             late_video: None,
         }
     }
@@ -91,8 +91,8 @@ impl Live {
     }
 
     /// Whether something of the publisher's was packaged since the last call.
-    pub(super) fn take_fruit(&mut self) -> bool {
-        std::mem::take(&mut self.fruit)
+    pub(super) fn take_packaged(&mut self) -> bool {
+        std::mem::take(&mut self.packaged)
     }
 
     /// What comes next does not follow the last picture.
@@ -197,7 +197,7 @@ impl Live {
             source.behind = None;
         }
         source.last = Some(picture.decode);
-        self.fruit = true;
+        self.packaged = true;
         let for_encoder = encode(&picture);
         let decode_ms = u64::try_from(picture.decode / 1000).unwrap_or(0);
         let idr = picture.keyframe && nal::is_idr(source.config.codec, &picture.data, LENGTH_SIZE);

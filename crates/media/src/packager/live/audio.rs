@@ -73,7 +73,7 @@ impl Live {
             self.audio.begin(at);
         }
         let accepted = self.audio.accept(at, data);
-        self.fruit |= !matches!(accepted, Accepted::Late(_));
+        self.packaged |= !matches!(accepted, Accepted::Late(_));
         match accepted {
             Accepted::InRow | Accepted::Late(false) => {}
             Accepted::AfterSilence(from, length) => report_silence(from, length, announcer),
