@@ -11,7 +11,8 @@ use crate::captions::CaptionWatch;
 use crate::codec::VideoConfig;
 use crate::field_pairs::FieldSyntax;
 use crate::flv::VideoCodec;
-use crate::nal::{self, Framing, NalRole};
+use crate::framing::{self, Framing};
+use crate::nal::{self, NalRole};
 
 /// One publisher's access units, on their way to the tracks.
 #[derive(Debug, Default)]
@@ -83,7 +84,7 @@ impl AccessUnits {
         if self.format.is_some() && !self.in_band {
             return None;
         }
-        let split = nal::split(codec, data, LENGTH_SIZE, self.usual)?;
+        let split = framing::split(codec, data, LENGTH_SIZE, self.usual)?;
         let record = nal::parameter_sets(codec, &split.units)?;
         Some(Bytes::from(record))
     }
@@ -113,7 +114,7 @@ impl AccessUnits {
         if format.codec != codec {
             return Err(UnitError::OtherCodec);
         }
-        let split = nal::split(codec, data, format.length_size, self.usual).ok_or(UnitError::NotUnits)?;
+        let split = framing::split(codec, data, format.length_size, self.usual).ok_or(UnitError::NotUnits)?;
         self.captions.look(codec, &split.units);
         let mut pictures = Vec::new();
         for units in pictures_of(codec, self.fields, &split.units) {

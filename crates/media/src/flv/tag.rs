@@ -4,6 +4,7 @@ use thiserror::Error;
 use super::colour_info::colour_info;
 use super::multitrack::first_track;
 use crate::codec::Colour;
+use crate::framing;
 use crate::nal;
 
 /// What a VIDEODATA body holds (legacy FLV, and Enhanced RTMP v2 with a `FourCC`).
@@ -119,7 +120,7 @@ impl VideoTag {
     /// Encoders call IDR pictures inter frames, and every frame a keyframe.
     fn frame(codec: VideoCodec, first: u8, composition_ms: i32, data: Bytes) -> Self {
         let flagged = is_keyframe(first);
-        let keyframe = nal::split(codec, &data, USUAL_LENGTH_SIZE, None)
+        let keyframe = framing::split(codec, &data, USUAL_LENGTH_SIZE, None)
             .and_then(|split| nal::begins_decoding(codec, &split.units, flagged))
             .unwrap_or(flagged);
         Self::Frame { codec, keyframe, composition_ms, data }
