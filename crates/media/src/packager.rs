@@ -255,11 +255,11 @@ impl Packager {
             Ok(VideoTag::SequenceHeader { codec, record }) => {
                 self.video_header(codec, &record, HeaderFrom::Tag);
             }
-            Ok(VideoTag::Frame { codec, keyframe, composition_ms, data }) => {
+            Ok(VideoTag::Frame { codec, flagged, composition_ms, data }) => {
                 if let Some(record) = self.units.header_in_band(codec, &data) {
                     self.video_header(codec, &record, HeaderFrom::Stream);
                 }
-                let units = match self.units.read(codec, keyframe, &data) {
+                let units = match self.units.read(codec, flagged, &data) {
                     Ok(units) if units.is_empty() => return self.unplayable.pictures(Got::Empty, None),
                     Ok(units) => units,
                     Err(error) => {

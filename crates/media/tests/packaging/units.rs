@@ -249,6 +249,24 @@ fn a_decoder_begins_where_the_units_say_whatever_the_flag_says() {
 }
 
 #[test]
+fn where_a_decoder_begins_is_read_with_the_lengths_that_the_header_says() {
+    let mut record = AVC_RECORD.to_vec();
+    record[4] = 0xfe;
+    let mut recorder = Recorder::new(config());
+    recorder.metadata(Some(30_000), true, false);
+    recorder.video(0, avc_header(&record));
+    // Intra slices that are not called keyframes. By lengths of four bytes, each tag would hold an IDR slice.
+    let intra = [&b"\x41\x88"[..], &[0x55; 767]].concat();
+    let inter = [&b"\0\0\x03\x06\x05\x80\0\x03\x01"[..], &intra].concat();
+    send(&mut recorder, |key| {
+        vec![if key { tag(true, b"\0\0\x04\x65\x88\x84\x40") } else { tag(false, &inter) }]
+    });
+    let keyframes: Vec<bool> =
+        recorder.encodes.iter().filter(|(.., header)| !header).map(|(_, _, key, _)| *key).collect();
+    assert_eq!(keyframes, (0..180).map(|n| n % 60 == 0).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_keyframe_flag_on_an_intra_picture_that_is_no_idr_picture_is_believed() {
     let mut recorder = Recorder::new(config());
     // `slice_type` 7.
