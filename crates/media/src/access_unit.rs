@@ -375,7 +375,9 @@ mod tests {
         ];
         let by_lengths = |units: &[&[u8]]| {
             let mut bytes = BytesMut::new();
-            units.iter().for_each(|unit| put(&mut bytes, unit));
+            for unit in units {
+                put(&mut bytes, unit);
+            }
             bytes.freeze()
         };
         for (codec, tag, wanted) in cases {

@@ -56,8 +56,9 @@ fn samples(recorder: &Recorder) -> Vec<Vec<Vec<u8>>> {
     let mut file = &recorder.files[&rendition("source")][..];
     while !file.is_empty() {
         let moof = Moof::decode(&mut file).expect("a moof");
-        let TrunSamples::Explicit(entries) = &moof.traf[0].trun[0].samples else {
-            panic!("samples with sizes")
+        let entries = match &moof.traf[0].trun[0].samples {
+            TrunSamples::Explicit(entries) => entries.as_slice(),
+            TrunSamples::Inherited { .. } => &[],
         };
         let mdat = Header::decode(&mut file).expect("a header");
         let sizes = entries.iter().map(|entry| usize::try_from(entry.size.expect("a size")).expect("small"));
