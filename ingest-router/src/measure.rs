@@ -8,7 +8,7 @@ use caudal_livestream::UnixMillis;
 use caudal_livestream::admission::StreamKey;
 use caudal_livestream::record::MediaInfo;
 use caudal_media::codec::VideoConfig;
-use caudal_media::flv::{AudioTag, TagError, VideoCodec, VideoTag};
+use caudal_media::flv::{AudioTag, TagError, USUAL_LENGTH_SIZE, VideoCodec, VideoTag, begins_decoding};
 
 use crate::tag::{Body, Tag};
 
@@ -79,7 +79,8 @@ impl Measure {
             }
             Body::Video(body) => match VideoTag::parse(body) {
                 Ok(VideoTag::SequenceHeader { codec, record }) => self.configured(codec, &record),
-                Ok(VideoTag::Frame { keyframe, composition_ms, .. }) => {
+                Ok(VideoTag::Frame { codec, flagged, composition_ms, data }) => {
+                    let keyframe = begins_decoding(codec, flagged, &data, USUAL_LENGTH_SIZE);
                     self.frame(tag.timestamp_ms, keyframe);
                     self.reordering.frame(composition_ms);
                 }

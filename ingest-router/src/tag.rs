@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use caudal_media::flv::{AudioTag, VideoTag};
+use caudal_media::flv::{AudioTag, USUAL_LENGTH_SIZE, VideoTag, begins_decoding};
 use caudal_rtmp::Metadata;
 
 /// One message of a publisher.
@@ -79,8 +79,13 @@ fn video_role(body: &Bytes) -> Role {
     match VideoTag::parse(body) {
         Ok(VideoTag::SequenceHeader { .. }) => Role::VideoHeader,
         Ok(VideoTag::Colour(_)) => Role::VideoColour,
-        Ok(VideoTag::Frame { keyframe: true, .. }) => Role::Keyframe,
-        Ok(VideoTag::Frame { keyframe: false, .. }) => Role::Frame,
+        Ok(VideoTag::Frame { codec, flagged, data, .. }) => {
+            // The worker, which reads codec headers, looks again.
+            match begins_decoding(codec, flagged, &data, USUAL_LENGTH_SIZE) {
+                true => Role::Keyframe,
+                false => Role::Frame,
+            }
+        }
         Ok(VideoTag::Nothing) | Err(_) => Role::Other,
     }
 }

@@ -9,8 +9,10 @@ use thiserror::Error;
 
 use crate::captions::CaptionWatch;
 use crate::codec::VideoConfig;
+use crate::field_pairs::FieldSyntax;
 use crate::flv::VideoCodec;
-use crate::nal::{self, Framing, NalRole};
+use crate::framing::{self, Framing};
+use crate::nal::{self, NalRole};
 
 /// One publisher's access units, on their way to the tracks.
 #[derive(Debug, Default)]
@@ -18,6 +20,8 @@ pub(crate) struct AccessUnits {
     format: Option<Format>,
     /// The publisher sends no codec header: its pictures bring the parameter sets.
     in_band: bool,
+    /// None while frames cannot come as fields.
+    fields: Option<FieldSyntax>,
     usual: Option<Framing>,
     /// What came without a picture, for the next one: units with their lengths.
     ahead: BytesMut,
@@ -68,13 +72,19 @@ pub(crate) enum UnitError {
 }
 
 impl AccessUnits {
+    /// A connection begins: a replay brings what waits for a picture again.
+    pub(crate) fn connected(&mut self) {
+        self.ahead.clear();
+        self.ahead_recovers = false;
+    }
+
     /// A codec header in place of one that the publisher does not send: what the parameter sets in this tag amount to.
     /// None while there is a codec header.
     pub(crate) fn header_in_band(&mut self, codec: VideoCodec, data: &Bytes) -> Option<Bytes> {
         if self.format.is_some() && !self.in_band {
             return None;
         }
-        let split = nal::split(codec, data, LENGTH_SIZE, self.usual)?;
+        let split = framing::split(codec, data, LENGTH_SIZE, self.usual)?;
         let record = nal::parameter_sets(codec, &split.units)?;
         Some(Bytes::from(record))
     }
@@ -86,10 +96,11 @@ impl AccessUnits {
         if self.format != Some(format) {
             *self = Self { format: Some(format), in_band: self.in_band, ..Self::default() };
         }
+        self.fields = config.fields;
     }
 
-    /// What one tag holds; `flagged` is what the tag says of it. None when there is no picture in it: what the tag held
-    /// then goes before the next picture.
+    /// The pictures of one tag: one, or what a gateway has bundled; `flagged` is what the tag says of them. What stands
+    /// behind the last one, or in a tag without any, goes before the next picture.
     ///
     /// # Errors
     /// [`UnitError`] when the tag cannot be used.
@@ -98,32 +109,38 @@ impl AccessUnits {
         codec: VideoCodec,
         flagged: bool,
         data: &Bytes,
-    ) -> Result<Option<AccessUnit>, UnitError> {
+    ) -> Result<Vec<AccessUnit>, UnitError> {
         let format = self.format.ok_or(UnitError::NoHeader)?;
         if format.codec != codec {
             return Err(UnitError::OtherCodec);
         }
-        let split = nal::split(codec, data, format.length_size, self.usual).ok_or(UnitError::NotUnits)?;
+        let split = framing::split(codec, data, format.length_size, self.usual).ok_or(UnitError::NotUnits)?;
         self.captions.look(codec, &split.units);
-        let order = Order::of(codec, &split.units);
-        let Some(begins) = nal::begins_decoding(codec, &split.units, flagged) else {
-            self.keep(codec, order.before.iter().chain(&order.after));
-            return Ok(None);
-        };
-        self.usual = Some(split.framing);
-        let keyframe = std::mem::take(&mut self.ahead_recovers) || begins;
-        let units = order.units().count();
-        let length = order.units().fold(0_usize, |sum, unit| sum + LENGTH_SIZE + unit.len());
-        let as_it_came = split.framing == Framing::Lengths
-            && format.length_size == LENGTH_SIZE
-            && order.unmoved
-            && units == split.units.len()
-            && length == data.len()
-            && self.ahead.is_empty();
-        if as_it_came {
-            return Ok(Some(AccessUnit { data: data.clone(), keyframe, mended: false }));
+        let mut pictures = Vec::new();
+        for units in pictures_of(codec, self.fields, &split.units) {
+            let order = Order::of(codec, units);
+            let Some(begins) = nal::begins_decoding(codec, units, flagged) else {
+                self.keep(codec, order.before.iter().chain(&order.after));
+                continue;
+            };
+            self.usual = Some(split.framing);
+            let keyframe = std::mem::take(&mut self.ahead_recovers) || begins;
+            let as_it_came = split.by_lengths_alone
+                && format.length_size == LENGTH_SIZE
+                && order.unmoved
+                && order.units().count() == split.units.len()
+                && order.length() == data.len()
+                && self.ahead.is_empty();
+            let data = if as_it_came { data.clone() } else { self.mend(&order) };
+            pictures.push(AccessUnit { data, keyframe, mended: !as_it_came });
+            self.keep(codec, order.after.iter());
         }
-        let mut mended = BytesMut::with_capacity(length + self.ahead.len());
+        Ok(pictures)
+    }
+
+    /// Writes a picture anew, behind what waited for it.
+    fn mend(&mut self, order: &Order<'_>) -> Bytes {
+        let mut mended = BytesMut::with_capacity(order.length() + self.ahead.len());
         if let Some(delimiter) = order.delimiter {
             put(&mut mended, delimiter);
         }
@@ -132,8 +149,7 @@ impl AccessUnits {
             put(&mut mended, unit);
         }
         self.ahead.clear();
-        self.keep(codec, order.after.iter());
-        Ok(Some(AccessUnit { data: mended.freeze(), keyframe, mended: true }))
+        mended.freeze()
     }
 
     /// The channels on which this publisher's captions have come.
@@ -156,7 +172,38 @@ impl AccessUnits {
     }
 }
 
-/// A tag's units by what they are for.
+/// The units of each picture, from behind the one before it up to its own last one; all the others are the last one's.
+/// Two fields of a frame are one picture.
+fn pictures_of<'u, 'a>(
+    codec: VideoCodec,
+    fields: Option<FieldSyntax>,
+    units: &'u [&'a [u8]],
+) -> Vec<&'u [&'a [u8]]> {
+    let mut pictures = Vec::new();
+    let mut rest = units;
+    let mut first = None;
+    let (mut end, mut used) = (0, 0);
+    for (at, unit) in units.iter().enumerate() {
+        match (nal::role(codec, unit), first) {
+            (NalRole::Slice, None) => first = Some(unit),
+            (NalRole::Slice, Some(begun)) => {
+                let second_field = || fields.is_some_and(|fields| fields.are_of_one_frame(begun, unit));
+                if nal::begins_picture(codec, unit) && !second_field() {
+                    let (picture, behind) = rest.split_at_checked(end - used).unwrap_or((rest, &[]));
+                    pictures.push(picture);
+                    (rest, used, first) = (behind, end, Some(unit));
+                }
+            }
+            (NalRole::Suffix, Some(_)) => {}
+            _ => continue,
+        }
+        end = at + 1;
+    }
+    pictures.push(rest);
+    pictures
+}
+
+/// A picture's units by what they are for.
 #[derive(Debug, Default)]
 struct Order<'a> {
     delimiter: Option<&'a [u8]>,
@@ -191,6 +238,11 @@ impl<'a> Order<'a> {
     fn units(&self) -> impl Iterator<Item = &'a [u8]> {
         self.delimiter.into_iter().chain(self.before.iter().copied()).chain(self.picture.iter().copied())
     }
+
+    /// Bytes of those, behind their lengths.
+    fn length(&self) -> usize {
+        self.units().fold(0, |sum, unit| sum + LENGTH_SIZE + unit.len())
+    }
 }
 
 fn put(bytes: &mut BytesMut, unit: &[u8]) {
@@ -214,15 +266,18 @@ mod tests {
         AccessUnits { format: Some(Format { codec, length_size }), ..AccessUnits::default() }
     }
 
+    /// At most one picture.
     fn read(units: &mut AccessUnits, data: &[u8]) -> Result<Option<AccessUnit>, UnitError> {
-        units.read(VideoCodec::Avc, false, &Bytes::copy_from_slice(data))
+        let mut pictures = units.read(VideoCodec::Avc, false, &Bytes::copy_from_slice(data))?;
+        assert!(pictures.len() <= 1, "{pictures:?}");
+        Ok(pictures.pop())
     }
 
     #[test]
     fn a_picture_as_it_should_be_is_passed_on_without_a_copy() {
         let data = Bytes::from_static(b"\0\0\0\x02\x09\xf0\0\0\0\x03\x65\x88\x84");
-        let unit =
-            units(VideoCodec::Avc, 4).read(VideoCodec::Avc, false, &data).expect("units").expect("a picture");
+        let mut pictures = units(VideoCodec::Avc, 4).read(VideoCodec::Avc, false, &data).expect("units");
+        let unit = pictures.pop().expect("a picture");
         assert_eq!((unit.data.as_ptr(), unit.keyframe, unit.mended), (data.as_ptr(), true, false));
     }
 
@@ -260,10 +315,25 @@ mod tests {
     }
 
     #[test]
+    fn a_start_code_inside_a_message_splits_that_message_alone() {
+        let mut publisher = units(VideoCodec::Avc, 4);
+        let sei: &[u8] = b"\x06\x05\x03\x40\0\0\0\x01\x07\x80";
+        let key = [&10_u32.to_be_bytes()[..], sei, b"\0\0\0\x03\x65\x88\x84"].concat();
+        let unit = read(&mut publisher, &key).expect("units").expect("a picture");
+        let wanted: &[u8] = b"\0\0\0\x04\x06\x05\x03\x40\0\0\0\x02\x07\x80\0\0\0\x03\x65\x88\x84";
+        assert_eq!((&unit.data[..], unit.mended), (wanted, true));
+        // The lengths of small pictures still are lengths: 0x141, which would begin a slice, as the byte behind it would.
+        let slice = [&b"\x41\x9a"[..], &[0x55; 319]].concat();
+        let data = [&321_u32.to_be_bytes()[..], &slice].concat();
+        let unit = read(&mut publisher, &data).expect("units").expect("a picture");
+        assert_eq!((&unit.data[..], unit.mended), (&data[..], false));
+    }
+
+    #[test]
     fn hevc_is_mended_alike() {
         let mut publisher = units(VideoCodec::Hevc, 4);
         let mut read = |data: &'static [u8]| {
-            publisher.read(VideoCodec::Hevc, false, &Bytes::from_static(data)).expect("units")
+            publisher.read(VideoCodec::Hevc, false, &Bytes::from_static(data)).expect("units").pop()
         };
         // A prefix SEI alone; then a delimiter, filler, an IDR slice and a suffix SEI.
         assert_eq!(read(b"\0\0\0\x01\x4e\x01\x05\x80"), None);
@@ -273,6 +343,50 @@ mod tests {
         assert!(unit.keyframe);
         let wanted: &[u8] = b"\0\0\0\x03\x46\x01\x10\0\0\0\x04\x4e\x01\x05\x80\0\0\0\x03\x26\x01\xaf\0\0\0\x04\x50\x01\x84\x80";
         assert_eq!(unit.data, wanted);
+    }
+
+    #[test]
+    fn pictures_in_one_tag_are_told_apart_by_their_first_slices() {
+        type Units = &'static [&'static [u8]];
+        let cases: [(VideoCodec, Units, &[Units]); 6] = [
+            (VideoCodec::Avc, &[b"\x65\x88", b"\x41\x9a"], &[&[b"\x65\x88"], &[b"\x41\x9a"]]),
+            // A second slice, though a delimiter stands before it.
+            (VideoCodec::Avc, &[b"\x65\x88", b"\x09\xf0", b"\x65\x48"], &[&[b"\x65\x88", b"\x65\x48"]]),
+            // Two slices, then a message for the next picture.
+            (
+                VideoCodec::Avc,
+                &[b"\x41\x9a", b"\x41\x48", b"\x06\x05\x80", b"\x41\x9b"],
+                &[&[b"\x41\x9a", b"\x41\x48"], &[b"\x06\x05\x80", b"\x41\x9b"]],
+            ),
+            // The fields of two frames: `frame_num`s 1 and 2.
+            (
+                VideoCodec::Avc,
+                &[b"\x41\x88\x8d", b"\x09\xf0", b"\x41\x88\x8f", b"\x41\x88\x95", b"\x41\x88\x97"],
+                &[&[b"\x41\x88\x8d", b"\x41\x88\x8f"], &[b"\x41\x88\x95", b"\x41\x88\x97"]],
+            ),
+            // Fields of one parity.
+            (VideoCodec::Avc, &[b"\x41\x88\x8d", b"\x41\x88\x8d"], &[&[b"\x41\x88\x8d"], &[b"\x41\x88\x8d"]]),
+            // IDR_N_LP with its suffix SEI, TRAIL_R in two slice segments.
+            (
+                VideoCodec::Hevc,
+                &[b"\x28\x01\xaf", b"\x50\x01\x84\x80", b"\x02\x01\xd0", b"\x02\x01\x50"],
+                &[&[b"\x28\x01\xaf", b"\x50\x01\x84\x80"], &[b"\x02\x01\xd0", b"\x02\x01\x50"]],
+            ),
+        ];
+        let by_lengths = |units: &[&[u8]]| {
+            let mut bytes = BytesMut::new();
+            for unit in units {
+                put(&mut bytes, unit);
+            }
+            bytes.freeze()
+        };
+        for (codec, tag, wanted) in cases {
+            let mut publisher = units(codec, 4);
+            publisher.fields = Some(FieldSyntax { frame_num_bits: 4, planes_apart: false });
+            let pictures = publisher.read(codec, false, &by_lengths(tag)).expect("units");
+            let data: Vec<Bytes> = pictures.into_iter().map(|picture| picture.data).collect();
+            assert_eq!(data, wanted.iter().map(|units| by_lengths(units)).collect::<Vec<_>>(), "{tag:x?}");
+        }
     }
 
     proptest! {
@@ -297,10 +411,12 @@ mod tests {
             let codec = if hevc { VideoCodec::Hevc } else { VideoCodec::Avc };
             let mut publisher = units(codec, 4);
             for tag in tags {
-                let Ok(Some(unit)) = publisher.read(codec, false, &Bytes::from(tag)) else { continue };
-                let again = units(codec, 4).read(codec, unit.keyframe, &unit.data);
-                let again = again.expect("written by lengths").expect("a picture");
-                prop_assert_eq!((again.data, again.mended), (unit.data, false));
+                for unit in publisher.read(codec, false, &Bytes::from(tag)).unwrap_or_default() {
+                    let again = units(codec, 4).read(codec, unit.keyframe, &unit.data);
+                    let again = again.expect("written by lengths");
+                    let wanted = AccessUnit { mended: false, ..unit.clone() };
+                    prop_assert_eq!(again, [wanted]);
+                }
             }
         }
     }

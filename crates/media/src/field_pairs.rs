@@ -8,7 +8,8 @@ use bytes::BytesMut;
 use crate::access_unit::{AccessUnit, LENGTH_SIZE};
 use crate::codec::bits::{BitReader, unescape};
 use crate::flv::VideoCodec;
-use crate::nal::{self, Framing, NalRole};
+use crate::framing::{self, Framing};
+use crate::nal::{self, NalRole};
 
 /// How a sequence of H.264 writes what tells fields apart (§7.3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,11 @@ impl FieldPairs {
         if self.syntax != syntax {
             *self = Self { syntax, held: None };
         }
+    }
+
+    /// A connection begins: a replay brings the field that waits again, in its place.
+    pub(crate) fn connected(&mut self) {
+        self.held = None;
     }
 
     /// What can go on now that this picture has come, in its order. Both fields of a frame bear the first one's time; a field
@@ -93,9 +99,14 @@ impl Field {
 }
 
 impl FieldSyntax {
+    /// Whether these slices are of the two fields of a frame.
+    pub(crate) fn are_of_one_frame(self, first: &[u8], second: &[u8]) -> bool {
+        self.read(first).zip(self.read(second)).is_some_and(|(first, second)| second.completes(first))
+    }
+
     /// None when the picture is a frame, or holds both fields already.
     fn field_of(self, unit: &AccessUnit) -> Option<Field> {
-        let units = nal::split(VideoCodec::Avc, &unit.data, LENGTH_SIZE, Some(Framing::Lengths))?.units;
+        let units = framing::split(VideoCodec::Avc, &unit.data, LENGTH_SIZE, Some(Framing::Lengths))?.units;
         let mut slices = units.iter().filter(|unit| nal::role(VideoCodec::Avc, unit) == NalRole::Slice);
         let first = self.read(slices.next()?)?;
         slices.all(|slice| self.read(slice) == Some(first)).then_some(first)
@@ -120,7 +131,7 @@ impl FieldSyntax {
 /// One access unit has one delimiter at most, as its first unit.
 fn without_delimiter(data: &[u8]) -> Vec<u8> {
     let units =
-        nal::split(VideoCodec::Avc, data, LENGTH_SIZE, Some(Framing::Lengths)).map(|split| split.units);
+        framing::split(VideoCodec::Avc, data, LENGTH_SIZE, Some(Framing::Lengths)).map(|split| split.units);
     let units = units.unwrap_or_default();
     match units.first() {
         Some(first) if nal::role(VideoCodec::Avc, first) == NalRole::Delimiter => {

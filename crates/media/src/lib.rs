@@ -12,6 +12,7 @@ pub mod codec;
 mod cut_plan;
 mod field_pairs;
 pub mod flv;
+mod framing;
 mod grid;
 mod input_clock;
 pub mod lead_in;

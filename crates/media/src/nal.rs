@@ -1,7 +1,8 @@
-//! NAL units of H.264 and H.265: how a tag lays them end to end, what each is for, and where a decoder can begin.
+//! NAL units of H.264 and H.265: what each is for, and where a decoder can begin.
 
 use crate::codec::bits::{BitReader, unescape};
 use crate::flv::VideoCodec;
+use crate::framing::{self, Framing, LONG_START_CODE};
 
 /// What a NAL unit is to its access unit (H.264 table 7-1, H.265 table 7-1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,107 +17,6 @@ pub(crate) enum NalRole {
     Suffix,
     /// Nothing that a decoder of a live stream misses: filler, ends of sequences, what has no meaning in a file.
     Nothing,
-}
-
-/// The NAL units of one tag, without empty ones and padding.
-#[derive(Debug)]
-pub(crate) struct Split<'a> {
-    pub(crate) units: Vec<&'a [u8]>,
-    /// How they were told apart.
-    pub(crate) framing: Framing,
-}
-
-/// How units are told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Framing {
-    /// Each has its length before it, as ISO/IEC 14496-15 wants it.
-    Lengths,
-    /// There are start codes between them (H.264 and H.265 annex B), behind a length or without one.
-    StartCodes,
-}
-
-/// Takes a tag's units apart by lengths of `prefix` bytes, or by start codes where lengths do not add up. `usual` is how
-/// the publisher's tags before this one were laid out: short ones can be read both ways. None when neither reading
-/// makes sense.
-pub(crate) fn split(
-    codec: VideoCodec,
-    data: &[u8],
-    prefix: usize,
-    usual: Option<Framing>,
-) -> Option<Split<'_>> {
-    // A unit of one byte ends a sequence or stream; any other length of one is a start code.
-    let long = data.starts_with(LONG_START_CODE) && !matches!(data.get(4), Some(0x0A | 0x0B));
-    // A length between 256 and 511 looks like a short start code.
-    let short = data.starts_with(SHORT_START_CODE) && usual != Some(Framing::Lengths);
-    let by_start_codes = || (long || short).then(|| by_start_codes(codec, data)).flatten();
-    if long || usual == Some(Framing::StartCodes) {
-        by_start_codes().or_else(|| by_lengths(codec, data, prefix))
-    } else {
-        by_lengths(codec, data, prefix).or_else(by_start_codes)
-    }
-}
-
-fn by_lengths(codec: VideoCodec, data: &[u8], prefix: usize) -> Option<Split<'_>> {
-    let mut split = Split { units: Vec::new(), framing: Framing::Lengths };
-    let mut rest = data;
-    while let Some((head, behind)) = rest.split_at_checked(prefix.max(1)) {
-        let length = head.iter().fold(0_usize, |length, byte| (length << 8) | usize::from(*byte));
-        let (unit, behind) = behind.split_at_checked(length)?;
-        rest = behind;
-        if unit.is_empty() {
-            continue;
-        }
-        let small = role(codec, unit) != NalRole::Slice;
-        if begins_with_start_code(unit) || (small && find_start_code(unit).is_some()) {
-            // Some cameras put one length before a whole access unit of annex B.
-            split.framing = Framing::StartCodes;
-            push_between_start_codes(unit, &mut split.units);
-        } else {
-            split.units.push(unit);
-        }
-        if split.units.len() > MAX_UNITS {
-            return None;
-        }
-    }
-    // Fewer bytes than a length has are padding.
-    let padding = rest.iter().all(|byte| *byte == 0) || !begins_with_start_code(data);
-    padding.then_some(split)
-}
-
-fn by_start_codes(codec: VideoCodec, data: &[u8]) -> Option<Split<'_>> {
-    let units = between_start_codes(data);
-    // Lengths that are wrong by chance look like a start code too, but what follows does not look like units.
-    let whole = units.len() <= MAX_UNITS && units.iter().all(|unit| is_known(codec, unit));
-    whole.then_some(Split { units, framing: Framing::StartCodes })
-}
-
-/// The units between start codes; all of it without zero bytes at its end where there is none.
-pub(crate) fn between_start_codes(data: &[u8]) -> Vec<&[u8]> {
-    let mut units = Vec::new();
-    push_between_start_codes(data, &mut units);
-    units
-}
-
-/// Zero bytes behind a unit belong to the next start code, or are padding (`trailing_zero_8bits`).
-fn push_between_start_codes<'a>(data: &'a [u8], units: &mut Vec<&'a [u8]>) {
-    let mut rest = Some(data);
-    while let Some(data) = rest.filter(|_| units.len() <= MAX_UNITS) {
-        let at = find_start_code(data);
-        let unit = data.get(..at.unwrap_or(data.len())).unwrap_or_default();
-        let used = unit.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        if let Some(unit) = unit.get(..used).filter(|unit| !unit.is_empty()) {
-            units.push(unit);
-        }
-        rest = at.and_then(|at| data.get(at + SHORT_START_CODE.len()..));
-    }
-}
-
-pub(crate) fn begins_with_start_code(data: &[u8]) -> bool {
-    data.starts_with(SHORT_START_CODE) || data.starts_with(LONG_START_CODE)
-}
-
-fn find_start_code(data: &[u8]) -> Option<usize> {
-    data.windows(SHORT_START_CODE.len()).position(|bytes| bytes == SHORT_START_CODE)
 }
 
 /// What a unit is for; by its header, so that garbage has some role too.
@@ -143,7 +43,7 @@ pub(crate) fn role(codec: VideoCodec, unit: &[u8]) -> NalRole {
 }
 
 /// Whether the unit has a type that encoders use, whatever it is for.
-fn is_known(codec: VideoCodec, unit: &[u8]) -> bool {
+pub(crate) fn is_known(codec: VideoCodec, unit: &[u8]) -> bool {
     header_kind(codec, unit).is_some_and(|kind| match codec {
         VideoCodec::Avc => (1..=21).contains(&kind),
         VideoCodec::Hevc => kind <= 9 || (16..=21).contains(&kind) || (32..=40).contains(&kind) || kind >= 62,
@@ -180,6 +80,17 @@ pub(crate) fn parameter_sets(codec: VideoCodec, units: &[&[u8]]) -> Option<Vec<u
     Some(units.iter().filter(is_set).flat_map(|unit| [LONG_START_CODE, unit].concat()).collect())
 }
 
+/// Whether a slice is the first one of its picture: by `first_mb_in_slice` and `first_slice_segment_in_pic_flag`, both of
+/// which are a single set bit behind the header then. Slices that begin a picture twice, as redundant ones and those of
+/// separate colour planes do, are of profiles that browsers do not play.
+pub(crate) fn begins_picture(codec: VideoCodec, slice: &[u8]) -> bool {
+    let header = match codec {
+        VideoCodec::Avc => 1,
+        VideoCodec::Hevc => 2,
+    };
+    slice.get(header).is_some_and(|byte| byte & 0x80 != 0)
+}
+
 /// Whether decoding can begin with what these units hold: an IDR picture (of H.265 any IRAP picture), a recovery point
 /// message, or a picture of intra slices alone that the publisher calls a keyframe. None where there is no picture.
 pub(crate) fn begins_decoding(codec: VideoCodec, units: &[&[u8]], flagged: bool) -> Option<bool> {
@@ -200,8 +111,9 @@ pub(crate) fn begins_decoding(codec: VideoCodec, units: &[&[u8]], flagged: bool)
 /// so that the same picture may come twice. A CRA picture may not: it would count as a second picture at one place in the
 /// order of output (H.265 §8.3.1).
 pub(crate) fn is_idr(codec: VideoCodec, data: &[u8], prefix: usize) -> bool {
-    let units =
-        split(codec, data, prefix, Some(Framing::Lengths)).map(|split| split.units).unwrap_or_default();
+    let units = framing::split(codec, data, prefix, Some(Framing::Lengths))
+        .map(|split| split.units)
+        .unwrap_or_default();
     let mut slices = units.iter().filter(|unit| role(codec, unit) == NalRole::Slice).peekable();
     slices.peek().is_some()
         && slices.all(|slice| match codec {
@@ -276,10 +188,6 @@ const HEVC_CRA: u8 = 21;
 const HEVC_SEI: u8 = 39;
 const HEVC_SUFFIX_SEI: u8 = 40;
 const RECOVERY_POINT: usize = 6;
-const SHORT_START_CODE: &[u8] = &[0, 0, 1];
-const LONG_START_CODE: &[u8] = &[0, 0, 0, 1];
-/// A slice for each packet of 1,500 bytes makes some thousands of the largest pictures.
-const MAX_UNITS: usize = 16_384;
 
 #[cfg(test)]
 mod tests {

@@ -1,11 +1,11 @@
 //! From a publisher's tags to parts, segments and the events that announce them.
 
 mod continuation;
-mod fruitless;
 mod live;
 mod rung;
 mod sound;
 mod start;
+mod unplayable;
 
 use bytes::Bytes;
 use caudal_livestream::admission::{BroadcastHints, LadderRung, LatencyMode};
@@ -17,14 +17,15 @@ use caudal_livestream::{
     Epoch, Generation, InitHash, MediaTime, Msn, RenditionName, SessionId, StreamId, UnixMillis,
 };
 
-use self::fruitless::{Fruitless, Got};
 use self::live::Live;
 use self::sound::Sound;
 use self::start::Start;
+use self::unplayable::{Got, UnplayableWatch};
 use crate::access_unit::{AccessUnits, HeaderFrom, UnitError};
 use crate::announcer::Announcer;
+use crate::cmaf::{InitSegment, video_init};
 use crate::codec::adts;
-use crate::codec::{Colour, PictureFormat, VideoConfig};
+use crate::codec::{Colour, ConfigError, PictureFormat, VideoConfig};
 use crate::field_pairs::{FieldPairs, TimedUnit};
 use crate::flv::{AudioTag, TagError, VideoCodec, VideoTag, is_plain_frame, video_frame, video_header};
 use crate::input_clock::{Input, Placed, SourceClock};
@@ -123,6 +124,8 @@ pub struct Packager {
     stage: Stage,
     units: AccessUnits,
     fields: FieldPairs,
+    /// The time of the connection's last tag with pictures.
+    last_pictures_ms: Option<u32>,
     /// The publisher's last codec header.
     video: Option<VideoConfig>,
     /// What the publisher says of its samples beside that.
@@ -132,7 +135,7 @@ pub struct Packager {
     session: Option<SessionId>,
     /// What cannot be packaged, so that each is reported once in a connection.
     reported: Vec<MediaReport>,
-    fruitless: Fruitless,
+    unplayable: UnplayableWatch,
 }
 
 #[derive(Debug)]
@@ -155,6 +158,24 @@ struct Picture {
     body: Bytes,
 }
 
+/// All that changes with the publisher's codec header, or with the colours beside it.
+#[derive(Clone, Debug)]
+struct VideoSetup {
+    config: VideoConfig,
+    /// The tag that tells ffmpeg.
+    header: Bytes,
+    init: InitSegment,
+}
+
+impl VideoSetup {
+    fn new(config: &VideoConfig, colour: Option<Colour>) -> Result<Self, ConfigError> {
+        // Decoders go by the parameter sets.
+        let config = VideoConfig { colour: config.colour.or(colour), ..config.clone() };
+        let init = video_init(&config)?;
+        Ok(Self { header: video_header(config.codec, &config.record), init, config })
+    }
+}
+
 impl Packager {
     /// Nothing is announced before the first media.
     pub fn new(config: PackagerConfig) -> Self {
@@ -170,12 +191,13 @@ impl Packager {
             stage: Stage::Starting(Box::default()),
             units: AccessUnits::default(),
             fields: FieldPairs::default(),
+            last_pictures_ms: None,
             video: None,
             colour: None,
             sound: Sound::Unknown,
             session: None,
             reported: Vec::new(),
-            fruitless: Fruitless::default(),
+            unplayable: UnplayableWatch::default(),
         }
     }
 
@@ -183,11 +205,14 @@ impl Packager {
     pub fn publisher(&mut self, session: SessionId, generation: Generation) {
         self.clock.get_or_insert_with(|| SourceClock::new(session, generation)).connect(session, generation);
         self.reported.clear();
+        self.units.connected();
+        self.fields.connected();
+        self.last_pictures_ms = None;
         if self.session.replace(session).is_some_and(|before| before != session) {
             // Another publisher's media is not what the last one's headers say.
             self.sound = Sound::Unknown;
             self.units = AccessUnits::default();
-            self.fruitless = Fruitless::default();
+            self.unplayable = UnplayableWatch::default();
             self.fields = FieldPairs::default();
             (self.video, self.colour) = (None, None);
             if let Stage::Starting(start) = &mut self.stage {
@@ -196,7 +221,7 @@ impl Packager {
         }
         if let Stage::Live(live) = &mut self.stage {
             live.connected();
-            live.take_fruit();
+            live.take_packaged();
         }
     }
 
@@ -210,45 +235,63 @@ impl Packager {
     /// An FLV VIDEODATA body, as RTMP message type 9 carries it.
     #[expect(clippy::needless_pass_by_value, reason = "a tag is handed over")]
     pub fn video(&mut self, rtmp_ms: u32, body: Bytes, now: UnixMillis) {
-        self.fruitless.heard(now);
+        self.unplayable.heard(now);
         match VideoTag::parse(&body) {
             Err(error) => {
-                self.fruitless.pictures(Got::Refused, Some(error.to_string()));
+                self.unplayable.pictures(Got::Refused, Some(error.to_string()));
                 self.refuse(error);
             }
-            Ok(VideoTag::Nothing) => self.fruitless.pictures(Got::Empty, None),
+            Ok(VideoTag::Nothing) => self.unplayable.pictures(Got::Empty, None),
             Ok(VideoTag::Colour(colour)) => {
-                if self.colour.replace(colour) != Some(colour) {
-                    self.take_video();
+                if self.colour.replace(colour) != Some(colour)
+                    && let Some(config) = &self.video
+                {
+                    match VideoSetup::new(config, self.colour) {
+                        Ok(setup) => self.take_video(setup),
+                        Err(error) => self.malformed(error.to_string()),
+                    }
                 }
             }
             Ok(VideoTag::SequenceHeader { codec, record }) => {
                 self.video_header(codec, &record, HeaderFrom::Tag);
             }
-            Ok(VideoTag::Frame { codec, keyframe, composition_ms, data }) => {
+            Ok(VideoTag::Frame { codec, flagged, composition_ms, data }) => {
                 if let Some(record) = self.units.header_in_band(codec, &data) {
                     self.video_header(codec, &record, HeaderFrom::Stream);
                 }
-                let unit = match self.units.read(codec, keyframe, &data) {
-                    Ok(Some(unit)) => unit,
-                    Ok(None) => return self.fruitless.pictures(Got::Empty, None),
+                let units = match self.units.read(codec, flagged, &data) {
+                    Ok(units) if units.is_empty() => return self.unplayable.pictures(Got::Empty, None),
+                    Ok(units) => units,
                     Err(error) => {
                         let got = if error == UnitError::NoHeader { Got::Headless } else { Got::Broken };
-                        self.fruitless.pictures(got, Some(error.to_string()));
+                        self.unplayable.pictures(got, Some(error.to_string()));
                         return self.malformed(error.to_string());
                     }
                 };
-                let got = if unit.keyframe { Got::Frames } else { Got::NoKeyframe };
-                self.fruitless.pictures(got, None);
+                let has_keyframe = units.iter().any(|unit| unit.keyframe);
+                let got = if has_keyframe { Got::Frames } else { Got::NoKeyframe };
+                self.unplayable.pictures(got, None);
                 if let Stage::Live(_) = self.stage {
                     self.announcer.captions(self.units.captions());
                 }
-                let pictures = self.fields.take(TimedUnit { rtmp_ms, composition_ms, unit });
-                for picture in pictures.into_iter().flatten() {
-                    self.picture(codec, picture, &body, now);
+                let apart = self.distance(rtmp_ms, units.len());
+                let mut rtmp_ms = rtmp_ms;
+                for unit in units {
+                    let pictures = self.fields.take(TimedUnit { rtmp_ms, composition_ms, unit });
+                    for picture in pictures.into_iter().flatten() {
+                        self.picture(codec, picture, &body, now);
+                    }
+                    rtmp_ms = rtmp_ms.wrapping_add(apart);
                 }
             }
         }
+    }
+
+    /// Milliseconds between the pictures of one tag: as between tags, where those follow each other.
+    fn distance(&mut self, rtmp_ms: u32, pictures: usize) -> u32 {
+        let since = self.last_pictures_ms.replace(rtmp_ms).map_or(0, |last| rtmp_ms.wrapping_sub(last));
+        let apart = u32::try_from(pictures).ok().and_then(|pictures| since.checked_div(pictures));
+        apart.unwrap_or(0).clamp(1, MAX_DISTANCE_MS)
     }
 
     /// A picture that came in the tag with this body, if it was not mended.
@@ -271,29 +314,27 @@ impl Packager {
     }
 
     fn video_header(&mut self, codec: VideoCodec, record: &Bytes, from: HeaderFrom) {
-        let config = match VideoConfig::parse(codec, record) {
-            Ok(config) => config,
+        // One that no initialization segment can hold is of no use either.
+        let usable = VideoConfig::parse(codec, record)
+            .and_then(|config| VideoSetup::new(&config, self.colour).map(|setup| (config, setup)));
+        let (config, setup) = match usable {
+            Ok(usable) => usable,
             Err(error) => {
-                self.fruitless.pictures(Got::Refused, Some(error.to_string()));
+                self.unplayable.pictures(Got::Refused, Some(error.to_string()));
                 return self.malformed(error.to_string());
             }
         };
-        self.fruitless.pictures(Got::Header, None);
+        self.unplayable.pictures(Got::Header, None);
         self.units.configure(&config, from);
         self.fields.configure(config.fields);
         self.video = Some(config);
-        self.take_video();
+        self.take_video(setup);
     }
 
-    /// What is known of the publisher's video takes effect.
-    fn take_video(&mut self) {
-        let Some(config) = &self.video else { return };
-        // Decoders go by the parameter sets.
-        let config = VideoConfig { colour: config.colour.or(self.colour), ..config.clone() };
-        let body = video_header(config.codec, &config.record);
+    fn take_video(&mut self, setup: VideoSetup) {
         match &mut self.stage {
-            Stage::Starting(start) => start.set_video(config, body),
-            Stage::Live(live) => live.video_header(config, body),
+            Stage::Starting(start) => start.set_video(setup),
+            Stage::Live(live) => live.video_header(setup),
             Stage::Ended => {}
         }
     }
@@ -301,19 +342,19 @@ impl Packager {
     /// An FLV AUDIODATA body, as RTMP message type 8 carries it.
     #[expect(clippy::needless_pass_by_value, reason = "a tag is handed over, as to `video`")]
     pub fn audio(&mut self, rtmp_ms: u32, body: Bytes, now: UnixMillis) {
-        self.fruitless.heard(now);
+        self.unplayable.heard(now);
         match AudioTag::parse(&body) {
             Err(error) => {
-                self.fruitless.sound(Got::Refused, Some(error.to_string()));
+                self.unplayable.sound(Got::Refused, Some(error.to_string()));
                 self.refuse(error);
             }
-            Ok(AudioTag::Nothing) => self.fruitless.sound(Got::Empty, None),
+            Ok(AudioTag::Nothing) => self.unplayable.sound(Got::Empty, None),
             Ok(AudioTag::SequenceHeader { record, .. }) => self.audio_header(&record, now),
             Ok(AudioTag::Frame { data, .. }) => match adts::frames(&data) {
                 Ok(None) => self.sound(rtmp_ms, data, now),
                 Ok(Some(frames)) => self.adts_frames(rtmp_ms, frames, now),
                 Err(error) => {
-                    self.fruitless.sound(Got::Broken, Some(error.to_string()));
+                    self.unplayable.sound(Got::Broken, Some(error.to_string()));
                     self.malformed(error.to_string());
                 }
             },
@@ -367,11 +408,11 @@ impl Packager {
         self.try_start(now, false);
         if let Stage::Live(live) = &mut self.stage {
             live.tick(now, &mut self.announcer);
-            if live.take_fruit() {
-                self.fruitless.bears_fruit();
+            if live.take_packaged() {
+                self.unplayable.packaged();
             }
         }
-        if let Some(words) = self.fruitless.verdict() {
+        if let Some(words) = self.unplayable.verdict() {
             self.announcer.outputs.push_back(Output::Unplayable(words));
         }
     }
@@ -469,7 +510,7 @@ impl Packager {
             Ok(inits) => inits,
             // What was kept stays: another codec header may come.
             Err(error) => {
-                self.fruitless.pictures(Got::Unwritable, Some(error.to_string()));
+                self.unplayable.sound(Got::Unwritable, Some(error.to_string()));
                 return self.malformed(error.to_string());
             }
         };
@@ -504,3 +545,5 @@ impl Packager {
 
 /// Bounds the memory that a publisher's mistakes take.
 const MAX_REPORTED: usize = 16;
+/// Tags that lie further apart for each of their pictures do not follow each other, or step back.
+const MAX_DISTANCE_MS: u32 = 100;

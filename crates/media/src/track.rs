@@ -122,6 +122,11 @@ impl Track {
         self.init = Some(init.hash.clone());
     }
 
+    /// Whether what comes next is under this initialization segment already.
+    pub(crate) fn is_under(&self, init: &InitSegment) -> bool {
+        self.init.as_ref() == Some(&init.hash)
+    }
+
     pub(crate) fn kind(&self) -> TrackKind {
         self.kind
     }

@@ -69,7 +69,7 @@ mod tests {
             let config = VideoConfig::parse(codec, &record).unwrap();
             assert_eq!((config.width, config.height), (64, 64));
             let picture = demuxer.next_tag().unwrap().unwrap();
-            let Ok(VideoTag::Frame { keyframe: true, data, .. }) = VideoTag::parse(&picture.body) else {
+            let Ok(VideoTag::Frame { flagged: true, data, .. }) = VideoTag::parse(&picture.body) else {
                 panic!("a keyframe then");
             };
             assert!(config.is_whole(&data));

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use caudal_livestream::admission::LatencyMode;
 use caudal_livestream::timeline::{Segment, SegmentPhase, Timeline, Track};
 use caudal_livestream::{Epoch, Generation, Msn, SessionId, UnixMillis};
-use caudal_media::flv::{AudioTag, FlvTag, TagKind, VideoTag};
+use caudal_media::flv::{AudioTag, FlvTag, TagKind, USUAL_LENGTH_SIZE, VideoTag, begins_decoding};
 use caudal_media::lead_in::{LeadIn, make};
 use caudal_media::manifest::{Reach, dash};
 use caudal_media::playlist::{Delivery, master, media};
@@ -269,7 +269,9 @@ fn check_playlist(text: &str) {
 
 fn picture(tag: &FlvTag) -> Option<(bool, Bytes)> {
     match (tag.kind == TagKind::Video).then(|| VideoTag::parse(&tag.body).unwrap())? {
-        VideoTag::Frame { keyframe, data, .. } => Some((keyframe, data)),
+        VideoTag::Frame { codec, flagged, data, .. } => {
+            Some((begins_decoding(codec, flagged, &data, USUAL_LENGTH_SIZE), data))
+        }
         _ => None,
     }
 }

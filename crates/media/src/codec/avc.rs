@@ -8,6 +8,7 @@ use self::sps::{Sps, has_chroma_info};
 use super::{ConfigError, Scan, VideoConfig, put_unit, take_unit};
 use crate::access_unit::LENGTH_SIZE;
 use crate::flv::VideoCodec;
+use crate::framing;
 use crate::nal::{self, AVC_PPS, AVC_SPS};
 
 pub(super) fn parse(record: &Bytes) -> Result<VideoConfig, ConfigError> {
@@ -42,7 +43,7 @@ struct ParameterSets<'a> {
 impl<'a> ParameterSets<'a> {
     fn of(record: &'a [u8]) -> Result<Self, ConfigError> {
         let mut sets = Self { length_size: 4, sps: Vec::new(), pps: Vec::new() };
-        if nal::begins_with_start_code(record) {
+        if framing::begins_with_start_code(record) {
             sets.add(record);
             return Ok(sets);
         }
@@ -68,7 +69,7 @@ impl<'a> ParameterSets<'a> {
 
     /// Sorts by what a set is, not by which list it was in.
     fn add(&mut self, set: &'a [u8]) {
-        for unit in nal::between_start_codes(set) {
+        for unit in framing::between_start_codes(set) {
             match nal::kind(VideoCodec::Avc, unit) {
                 Some(AVC_SPS) if self.sps.len() < MAX_SPS => self.sps.push(unit),
                 Some(AVC_PPS) if self.pps.len() < MAX_PPS => self.pps.push(unit),

@@ -10,6 +10,7 @@ use self::sps::Sps;
 use super::{ConfigError, VideoConfig, put_unit, take_unit};
 use crate::access_unit::LENGTH_SIZE;
 use crate::flv::VideoCodec;
+use crate::framing;
 use crate::nal::{self, HEVC_PPS, HEVC_SPS, HEVC_VPS};
 
 pub(super) fn parse(record: &Bytes) -> Result<VideoConfig, ConfigError> {
@@ -55,8 +56,8 @@ struct ParameterSets<'a> {
 
 impl<'a> ParameterSets<'a> {
     fn of(record: &'a [u8]) -> Result<Self, ConfigError> {
-        if nal::begins_with_start_code(record) {
-            let units = nal::between_start_codes(record);
+        if framing::begins_with_start_code(record) {
+            let units = framing::between_start_codes(record);
             let of_kind = |wanted: u8| {
                 let found = units.iter().copied();
                 (
@@ -80,7 +81,7 @@ impl<'a> ParameterSets<'a> {
             let mut units = Vec::new();
             for _ in 0..u16::from_be_bytes([*count_a, *count_b]) {
                 let Some(unit) = take_unit(&mut rest) else { break };
-                units.extend(nal::between_start_codes(unit));
+                units.extend(framing::between_start_codes(unit));
             }
             arrays.push((*kind, units));
         }

@@ -75,7 +75,7 @@ mod tests {
                 assert!(is_plain_frame(&body, keyframe) && !is_plain_frame(&body, !keyframe));
                 assert_eq!(
                     VideoTag::parse(&body),
-                    Ok(VideoTag::Frame { codec, keyframe, composition_ms, data })
+                    Ok(VideoTag::Frame { codec, flagged: keyframe, composition_ms, data })
                 );
             }
         }

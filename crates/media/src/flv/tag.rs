@@ -4,6 +4,7 @@ use thiserror::Error;
 use super::colour_info::colour_info;
 use super::multitrack::first_track;
 use crate::codec::Colour;
+use crate::framing;
 use crate::nal;
 
 /// What a VIDEODATA body holds (legacy FLV, and Enhanced RTMP v2 with a `FourCC`).
@@ -20,8 +21,9 @@ pub enum VideoTag {
     Frame {
         /// Of which codec.
         codec: VideoCodec,
-        /// A place where a decoder can begin, by its NAL units; as the tag says where they cannot be told apart.
-        keyframe: bool,
+        /// The tag calls it a keyframe. Encoders say so of every frame, and of IDR pictures that they are none:
+        /// [`begins_decoding`] decides.
+        flagged: bool,
         /// Presentation time minus decode time, in milliseconds.
         composition_ms: i32,
         /// The access unit.
@@ -116,13 +118,10 @@ impl VideoTag {
         })
     }
 
-    /// Encoders call IDR pictures inter frames, and every frame a keyframe.
     fn frame(codec: VideoCodec, first: u8, composition_ms: i32, data: Bytes) -> Self {
-        let flagged = is_keyframe(first);
-        let keyframe = nal::split(codec, &data, USUAL_LENGTH_SIZE, None)
-            .and_then(|split| nal::begins_decoding(codec, &split.units, flagged))
-            .unwrap_or(flagged);
-        Self::Frame { codec, keyframe, composition_ms, data }
+        // 1 is a keyframe and 4 a generated one; Enhanced RTMP's bit is none of the type.
+        let flagged = matches!((first & !ENHANCED_VIDEO) >> 4, 1 | 4);
+        Self::Frame { codec, flagged, composition_ms, data }
     }
 
     fn parse_enhanced(first: u8, body: &Bytes) -> Result<Self, TagError> {
@@ -148,7 +147,6 @@ impl VideoTag {
             b"hvc1" => VideoCodec::Hevc,
             other => return Err(TagError::Unsupported(other.escape_ascii().to_string())),
         };
-        let first = first & !ENHANCED_VIDEO;
         Ok(match packet {
             0 => Self::SequenceHeader { codec, record: payload },
             1 => {
@@ -211,6 +209,14 @@ impl AudioTag {
     }
 }
 
+/// Whether a decoder can begin with the access unit of a [`VideoTag::Frame`], by its NAL units; as the tag says where they
+/// cannot be told apart. The codec header says how many bytes its lengths have.
+pub fn begins_decoding(codec: VideoCodec, flagged: bool, data: &[u8], length_size: u8) -> bool {
+    framing::split(codec, data, length_size.into(), None)
+        .and_then(|split| nal::begins_decoding(codec, &split.units, flagged))
+        .unwrap_or(flagged)
+}
+
 fn split_fourcc(body: &Bytes) -> Result<([u8; 4], Bytes), TagError> {
     let fourcc = *body.first_chunk::<4>().ok_or(TagError::Truncated)?;
     Ok((fourcc, body.slice(4..)))
@@ -236,11 +242,6 @@ fn skip_mod_ex(body: &[u8]) -> Result<(u8, usize), TagError> {
         }
     }
     Err(TagError::Truncated)
-}
-
-/// Frame type 1 is a keyframe and 4 a generated one; `first` without the enhanced bit.
-fn is_keyframe(first: u8) -> bool {
-    matches!(first >> 4, 1 | 4)
 }
 
 fn si24(a: u8, b: u8, c: u8) -> i32 {
@@ -278,8 +279,8 @@ const PACKET_METADATA: u8 = 4;
 const PACKET_MULTITRACK: u8 = 6;
 const AUDIO_MULTITRACK: u8 = 5;
 const PACKET_MOD_EX: u8 = 7;
-/// What nearly every encoder writes. The packager, which knows the codec header, looks again.
-const USUAL_LENGTH_SIZE: usize = 4;
+/// What nearly every encoder writes.
+pub const USUAL_LENGTH_SIZE: u8 = 4;
 /// One is defined; a loop over more is somebody's joke.
 const MAX_MOD_EX: u8 = 4;
 
@@ -297,8 +298,8 @@ mod tests {
         AudioTag::parse(&Bytes::from_static(body))
     }
 
-    fn frame(codec: VideoCodec, keyframe: bool, composition_ms: i32) -> VideoTag {
-        VideoTag::Frame { codec, keyframe, composition_ms, data: Bytes::from_static(b"nal") }
+    fn frame(codec: VideoCodec, flagged: bool, composition_ms: i32) -> VideoTag {
+        VideoTag::Frame { codec, flagged, composition_ms, data: Bytes::from_static(b"nal") }
     }
 
     #[test]

@@ -7,11 +7,10 @@ use bytes::Bytes;
 use caudal_livestream::{MediaDuration, MediaTime, RenditionName, UnixMillis};
 
 use super::rung::Rung;
-use super::{Output, Picture};
+use super::{Output, Picture, VideoSetup};
 use crate::access_unit::LENGTH_SIZE;
 use crate::announcer::Announcer;
 use crate::audio_input::AudioInput;
-use crate::cmaf::video_init;
 use crate::codec::VideoConfig;
 use crate::cut_plan::{Advanced, CutPlan, FrameTiming};
 use crate::input_clock::{Input, SourceClock};
@@ -33,9 +32,9 @@ pub(super) struct Live {
     last_picture: UnixMillis,
     lost: Option<UnixMillis>,
     /// Something of the publisher's was packaged since this was last asked.
-    fruit: bool,
+    packaged: bool,
     /// The header of video in a stream that began without; it joins with its first keyframe.
-    late_video: Option<(VideoConfig, Bytes)>,
+    late_video: Option<VideoSetup>,
 }
 
 /// The publisher's video.
@@ -44,8 +43,8 @@ pub(super) struct SourceVideo {
     track: Track,
     config: VideoConfig,
     header: Bytes,
-    /// A changed configuration that takes effect with the next keyframe.
-    next: Option<(VideoConfig, Bytes)>,
+    /// A changed configuration, which takes effect with the next keyframe.
+    next: Option<VideoSetup>,
     /// True where earlier pictures are of no use to a decoder, until a keyframe comes.
     waits_for_keyframe: bool,
     /// Decode time of the last picture, in microseconds.
@@ -82,7 +81,7 @@ impl Live {
             audio_at_picture: i64::MAX,
             last_picture: now,
             lost: None,
-            fruit: false,
+            packaged: false,
             late_video: None,
         }
     }
@@ -92,8 +91,8 @@ impl Live {
     }
 
     /// Whether something of the publisher's was packaged since the last call.
-    pub(super) fn take_fruit(&mut self) -> bool {
-        std::mem::take(&mut self.fruit)
+    pub(super) fn take_packaged(&mut self) -> bool {
+        std::mem::take(&mut self.packaged)
     }
 
     /// What comes next does not follow the last picture.
@@ -132,13 +131,13 @@ impl Live {
         }
     }
 
-    pub(super) fn video_header(&mut self, config: VideoConfig, header: Bytes) {
+    pub(super) fn video_header(&mut self, setup: VideoSetup) {
         match &mut self.source {
             Some(source) => {
                 let known = (&source.config.record, source.config.colour);
-                source.next = (known != (&config.record, config.colour)).then_some((config, header));
+                source.next = (known != (&setup.config.record, setup.config.colour)).then_some(setup);
             }
-            None => self.late_video = Some((config, header)),
+            None => self.late_video = Some(setup),
         }
     }
 
@@ -155,10 +154,13 @@ impl Live {
             return;
         }
         let Some(source) = &mut self.source else { return };
-        if source.next.is_some()
-            && (!picture.keyframe || !self.change_video(announcer, clock.as_deref_mut(), now))
-        {
-            return;
+        if let Some(next) = &source.next {
+            // Under other colours alone, decoders still understand the pictures.
+            let recoded = next.config.record != source.config.record;
+            let changed = picture.keyframe && self.change_video(announcer, clock.as_deref_mut(), now);
+            if recoded && !changed {
+                return;
+            }
         }
         let Some(source) = &mut self.source else { return };
         if std::mem::take(&mut source.waits_for_keyframe) && !picture.keyframe {
@@ -195,7 +197,7 @@ impl Live {
             source.behind = None;
         }
         source.last = Some(picture.decode);
-        self.fruit = true;
+        self.packaged = true;
         let for_encoder = encode(&picture);
         let decode_ms = u64::try_from(picture.decode / 1000).unwrap_or(0);
         let idr = picture.keyframe && nal::is_idr(source.config.codec, &picture.data, LENGTH_SIZE);
@@ -318,6 +320,18 @@ impl Live {
         }
     }
 
+    /// Whether a rendition may have another initialization segment now. Counts the discontinuity that comes with it.
+    fn may_change(
+        &self,
+        rendition: &RenditionName,
+        announcer: &Announcer,
+        clock: Option<&mut SourceClock>,
+        now: UnixMillis,
+    ) -> bool {
+        announcer.inits_in_window(rendition) < MAX_INITS
+            && clock.is_some_and(|clock| self.plan.begins_run() || clock.allow_change(now))
+    }
+
     fn change_video(
         &mut self,
         announcer: &mut Announcer,
@@ -325,17 +339,19 @@ impl Live {
         now: UnixMillis,
     ) -> bool {
         let Some(source) = &mut self.source else { return false };
-        let Some((config, header)) = source.next.take() else { return true };
-        let allowed = announcer.inits_in_window(&source.track.name) < MAX_INITS
-            && clock.is_some_and(|clock| self.plan.begins_run() || clock.allow_change(now));
-        let init = match video_init(&config) {
-            Ok(init) if allowed => init,
-            _ => {
-                source.next = Some((config, header));
-                announcer.report(MediaReport::TooManyChanges);
-                return false;
+        let Some(VideoSetup { config, header, init }) = source.next.take() else { return true };
+        if source.track.is_under(&init) {
+            (source.config, source.header) = (config, header);
+            return true;
+        }
+        let name = source.track.name.clone();
+        if !self.may_change(&name, announcer, clock, now) {
+            if let Some(source) = &mut self.source {
+                source.next = Some(VideoSetup { config, header, init });
             }
-        };
+            announcer.report(MediaReport::TooManyChanges);
+            return false;
+        }
         self.break_run(DiscontinuityCause::VideoHeader, announcer);
         if let Some(fps) = config.fps_milli {
             self.plan.set_frame(1_000_000_000 / i64::from(fps.max(1)));

@@ -7,7 +7,7 @@ use crate::announcer::Announcer;
 use crate::cmaf::video_init;
 use crate::codec::VideoConfig;
 use crate::cut_plan::CutPlan;
-use crate::flv::VideoTag;
+use crate::flv::{VideoTag, begins_decoding};
 use crate::nal;
 use crate::report::MediaReport;
 use crate::sample::Sample;
@@ -158,8 +158,9 @@ impl Rung {
                 Ok(config) => self.header(config, announcer),
                 Err(error) => announcer.report(MediaReport::Malformed { reason: error.to_string() }),
             },
-            Ok(VideoTag::Frame { codec, keyframe, composition_ms, data }) => {
+            Ok(VideoTag::Frame { codec, flagged, composition_ms, data }) => {
                 let Some(config) = &self.config else { return };
+                let keyframe = begins_decoding(codec, flagged, &data, config.length_size);
                 if (self.waits_for_keyframe && !keyframe) || !config.is_whole(&data) {
                     return;
                 }

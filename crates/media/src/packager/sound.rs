@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use caudal_livestream::UnixMillis;
 
-use super::fruitless::Got;
+use super::unplayable::Got;
 use super::{Packager, Stage};
 use crate::codec::aac::AacConfig;
 use crate::codec::adts::AdtsFrame;
@@ -40,11 +40,11 @@ impl Packager {
             Err(error) => {
                 // Its frames are of no known configuration: silence takes their place.
                 self.sound = Sound::Unknown;
-                self.fruitless.sound(Got::Refused, Some(error.to_string()));
+                self.unplayable.sound(Got::Refused, Some(error.to_string()));
                 return self.malformed(error.to_string());
             }
         };
-        self.fruitless.sound(Got::Header, None);
+        self.unplayable.sound(Got::Header, None);
         self.take_audio(config, now);
     }
 
@@ -52,9 +52,18 @@ impl Packager {
         match &mut self.stage {
             Stage::Starting(start) => start.audio = Some(config),
             Stage::Live(live) => {
-                if !live.audio_header(config.clone(), now, &mut self.announcer, self.clock.as_mut()) {
-                    self.sound = Sound::Waiting(Box::new(config), Box::new(std::mem::take(&mut self.sound)));
-                    self.report_once(MediaReport::TooManyChanges);
+                match live.audio_header(config.clone(), now, &mut self.announcer, self.clock.as_mut()) {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        self.sound =
+                            Sound::Waiting(Box::new(config), Box::new(std::mem::take(&mut self.sound)));
+                        self.report_once(MediaReport::TooManyChanges);
+                    }
+                    Err(error) => {
+                        self.sound = Sound::Unknown;
+                        self.unplayable.sound(Got::Unwritable, Some(error.to_string()));
+                        self.malformed(error.to_string());
+                    }
                 }
             }
             Stage::Ended => {}
@@ -93,11 +102,11 @@ impl Packager {
         }
         match self.sound {
             Sound::Unknown => {
-                self.fruitless.sound(Got::Headless, None);
+                self.unplayable.sound(Got::Headless, None);
                 return self.malformed("audio without a usable configuration".to_owned());
             }
             Sound::Waiting(..) => return,
-            Sound::Header | Sound::Adts(_) => self.fruitless.sound(Got::Frames, None),
+            Sound::Header | Sound::Adts(_) => self.unplayable.sound(Got::Frames, None),
         }
         let Some(at) = self.place(Input::Audio, rtmp_ms, now) else { return };
         match &mut self.stage {

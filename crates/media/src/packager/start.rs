@@ -3,20 +3,22 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use caudal_livestream::timeline::{CaptionChannel, SOURCE, Timeline, Track as TrackModel, TrackMedia, VideoRange};
+use caudal_livestream::timeline::{
+    CaptionChannel, SOURCE, Timeline, Track as TrackModel, TrackMedia, VideoRange,
+};
 use caudal_livestream::{InitHash, MediaDuration, RenditionName, UnixMillis};
 
 use super::continuation::{FIRST_MSN, Position, Reach, Rebuild, taken_up};
 use super::live::{Live, SourceVideo, composition};
 use super::rung::Rung;
-use super::{PackagerConfig, Picture, SourceMetadata};
+use super::{PackagerConfig, Picture, SourceMetadata, VideoSetup};
 use crate::announcer::Announcer;
 use crate::audio_input::AudioInput;
 use crate::captions::merge;
-use crate::cmaf::{InitSegment, audio_init, video_init};
+use crate::cmaf::{InitSegment, audio_init};
 use crate::codec::aac::AacConfig;
 use crate::codec::avc::expected_high_codecs;
-use crate::codec::{ConfigError, VideoConfig, plausible_fps};
+use crate::codec::{ConfigError, plausible_fps};
 use crate::cut_plan::CutPlan;
 use crate::grid::{DEFAULT_FRAME, Grid, audio_stride};
 use crate::input_clock::{Input, SourceClock};
@@ -29,7 +31,7 @@ pub(super) struct Start {
     pub(super) audio: Option<AacConfig>,
     /// Channels that have been found.
     pub(super) captions: Vec<CaptionChannel>,
-    video: Option<(VideoConfig, Bytes)>,
+    video: Option<VideoSetup>,
     tags: VecDeque<Tag>,
     bytes: usize,
     began: Option<UnixMillis>,
@@ -58,11 +60,12 @@ pub(super) struct Inits {
 }
 
 impl Start {
-    pub(super) fn set_video(&mut self, config: VideoConfig, body: Bytes) {
-        if self.video.as_ref().is_some_and(|(known, _)| *known != config) {
+    pub(super) fn set_video(&mut self, setup: VideoSetup) {
+        // Other colours alone leave the pictures what they are.
+        if self.video.as_ref().is_some_and(|known| known.config.record != setup.config.record) {
             self.tags.retain(|tag| matches!(tag, Tag::Sound(..)));
         }
-        self.video = Some((config, body));
+        self.video = Some(setup);
     }
 
     pub(super) fn picture(&mut self, picture: Picture, now: UnixMillis) {
@@ -117,8 +120,8 @@ impl Start {
             return None;
         }
         let without_pictures = self.pictures().next().is_none() && waited_for(VIDEO_ANNOUNCED_WITHIN_MS);
-        let Some((video, _)) = self.video.as_ref().filter(|_| video_may_lead(config) && !without_pictures)
-        else {
+        let leading = self.video.as_ref().filter(|_| video_may_lead(config) && !without_pictures);
+        let Some(VideoSetup { config: video, .. }) = leading else {
             // Pictures that may not lead still need something that they can join.
             let joins = !video_may_lead(config) && self.pictures().next().is_some();
             let audio = self.audio.clone().or_else(|| joins.then(AacConfig::silence))?;
@@ -178,7 +181,7 @@ impl Start {
             source: name(SOURCE)?,
             audio: name(AUDIO)?,
             sound: audio_init(&sound)?,
-            picture: video.map(|(video, _)| video_init(video)).transpose()?,
+            picture: video.map(|video| video.init.clone()),
         })
     }
 
@@ -223,7 +226,7 @@ impl Start {
                 first_msn: position.msn,
                 ..self.timeline(config, &grid, ready.frame, &sound, audio_target)
             });
-        if let (Some((video, _)), Some(_)) = (&self.video, &picture_init)
+        if let (Some(VideoSetup { config: video, .. }), Some(_)) = (&self.video, &picture_init)
             && let Some(model) = timeline.tracks.iter_mut().find(|track| track.name == source_name)
         {
             video.describe(model);
@@ -255,7 +258,7 @@ impl Start {
         let kind = TrackKind::Audio { rate: sound.core_rate, frame: sound.frame_samples, stride };
         let (mut audio_track, audio_behind) = track(&audio_name, kind);
         let source = match (&self.video, &picture_init) {
-            (Some((video, header)), Some(init)) => {
+            (Some(VideoSetup { config: video, header, .. }), Some(init)) => {
                 let (mut track, behind) = track(&source_name, TrackKind::Video);
                 track.set_init(init, announcer);
                 let mut source = SourceVideo::new(track, video.clone(), header.clone());
@@ -289,8 +292,8 @@ impl Start {
             (None, Some(end)) => live.audio_begins(end),
             (None, None) => {}
         }
-        if let Some((video, header)) = late_video {
-            live.video_header(video, header);
+        if let Some(video) = late_video {
+            live.video_header(video);
         }
         live.encode_header(announcer);
         for tag in self.tags {
@@ -345,7 +348,7 @@ impl Start {
             withdrawn: false,
         };
         let mut tracks = Vec::new();
-        if let Some((video, _)) = &self.video {
+        if let Some(VideoSetup { config: video, .. }) = &self.video {
             let frame_rate_milli = u32::try_from(1_000_000_000 / frame.max(1)).unwrap_or(30_000);
             let format = video.format();
             let media = |width, height, range| TrackMedia::Video { width, height, frame_rate_milli, range };

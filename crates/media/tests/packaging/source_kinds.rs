@@ -180,3 +180,50 @@ fn colours_beside_the_parameter_sets_make_a_source_hdr() {
     let colr = b"colrnclx\0\x09\0\x10\0\x09\0";
     assert!(init.windows(colr.len()).any(|window| window == colr), "players are told as well");
 }
+
+/// A hundred pictures at 25 frames a second, each `gop`th a keyframe, and colours before the `at`th.
+fn coloured_before(at: u32, gop: u32, colour: &'static [u8]) -> Recorder {
+    let mut recorder = Recorder::new(config());
+    recorder.metadata(Some(25_000), true, false);
+    recorder.video(0, avc_header(AVC_RECORD));
+    for n in 0..100_u32 {
+        recorder.at((n * 40).into());
+        if n == at {
+            recorder.video(n * 40, Bytes::from_static(colour));
+        }
+        recorder.video(n * 40, avc_frame(n % gop == 0, 0, 300));
+    }
+    recorder.finish();
+    let pictures = recorder.encodes.iter().filter(|(.., header)| !header).count();
+    assert_eq!(pictures, 100, "none is lost");
+    recorder
+}
+
+fn is_pq(recorder: &Recorder) -> bool {
+    let timeline = recorder.timeline.as_ref().expect("announced");
+    matches!(timeline.tracks[0].media, TrackMedia::Video { range: VideoRange::Pq, .. })
+}
+
+#[test]
+fn colours_that_come_between_keyframes_hold_from_the_next_one_on_and_cost_no_picture() {
+    let recorder = coloured_before(30, 50, COLOR_INFO);
+    let discontinuities: Vec<_> = recorder.of("source").iter().map(|segment| segment.discontinuity).collect();
+    assert_eq!(discontinuities, [0, 1]);
+    assert!(is_pq(&recorder));
+}
+
+#[test]
+fn colours_that_come_behind_the_first_keyframe_do_not_cost_it() {
+    let recorder = coloured_before(1, 50, COLOR_INFO);
+    assert!(recorder.of("source").iter().all(|segment| segment.independent && segment.discontinuity == 0));
+    assert!(is_pq(&recorder));
+}
+
+#[test]
+fn colours_that_leave_the_initialization_segment_as_it_is_make_no_discontinuity() {
+    // BT.709.
+    let sdr = b"\x94avc1\x02\0\x09colorInfo\x03\0\x0bcolorConfig\x03\0\x17transferCharacteristics\0\x3f\xf0\0\0\0\0\0\0\0\0\x09\0\0\x09";
+    let recorder = coloured_before(30, 50, sdr);
+    assert!(recorder.of("source").iter().all(|segment| segment.discontinuity == 0));
+    assert_eq!(recorder.inits.iter().filter(|(of, ..)| of.as_str() == "source").count(), 1);
+}

@@ -1,11 +1,12 @@
 //! Publishers whose tags do not hold what they should: one picture or one sound each, as their header says.
 
 use bytes::Bytes;
-use caudal_livestream::{Generation, SessionId};
+use caudal_livestream::{Generation, SessionId, UnixMillis};
 use caudal_media::MediaReport;
 use caudal_media::flv::{VideoCodec, VideoTag};
+use mp4_atom::{Decode as _, FourCC, Header, Moof, TrunSamples};
 
-use crate::recorder::{AVC_RECORD, Recorder, avc_frame, avc_header, config, rendition, rung};
+use crate::recorder::{AVC_RECORD, NOW, Recorder, avc_frame, avc_header, config, rendition, rung};
 
 /// The tags of a picture, which is an IDR picture or not.
 type Tags = fn(bool) -> Vec<Bytes>;
@@ -49,25 +50,37 @@ fn send(recorder: &mut Recorder, body: impl Fn(bool) -> Vec<Bytes>) {
     recorder.finish();
 }
 
-/// The units of every sample, told apart by their lengths.
+/// The units of every sample in the source's parts, told apart by their lengths.
 fn samples(recorder: &Recorder) -> Vec<Vec<Vec<u8>>> {
     let mut samples = Vec::new();
-    for (_, body, _, header) in &recorder.encodes {
-        let Ok(VideoTag::Frame { data, .. }) = VideoTag::parse(body) else {
-            assert!(*header);
-            continue;
+    let mut file = &recorder.files[&rendition("source")][..];
+    while !file.is_empty() {
+        let moof = Moof::decode(&mut file).expect("a moof");
+        let entries = match &moof.traf[0].trun[0].samples {
+            TrunSamples::Explicit(entries) => entries.as_slice(),
+            TrunSamples::Inherited { .. } => &[],
         };
-        let (mut units, mut rest) = (Vec::new(), &data[..]);
-        while let Some((length, behind)) = rest.split_first_chunk::<4>() {
-            let (unit, behind) =
-                behind.split_at(usize::try_from(u32::from_be_bytes(*length)).expect("small"));
-            units.push(unit.to_vec());
-            rest = behind;
+        let mdat = Header::decode(&mut file).expect("a header");
+        let sizes = entries.iter().map(|entry| usize::try_from(entry.size.expect("a size")).expect("small"));
+        assert_eq!((mdat.kind, mdat.size), (FourCC::new(b"mdat"), Some(sizes.clone().sum())));
+        for size in sizes {
+            let (sample, behind) = file.split_at(size);
+            samples.push(units(sample));
+            file = behind;
         }
-        assert!(rest.is_empty());
-        samples.push(units);
     }
     samples
+}
+
+fn units(sample: &[u8]) -> Vec<Vec<u8>> {
+    let (mut units, mut rest) = (Vec::new(), sample);
+    while let Some((length, behind)) = rest.split_first_chunk::<4>() {
+        let (unit, behind) = behind.split_at(usize::try_from(u32::from_be_bytes(*length)).expect("small"));
+        units.push(unit.to_vec());
+        rest = behind;
+    }
+    assert!(rest.is_empty());
+    units
 }
 
 fn slice(keyframe: bool) -> &'static [u8] {
@@ -141,6 +154,33 @@ fn a_message_behind_a_picture_goes_before_the_next_one() {
 }
 
 #[test]
+fn pictures_that_come_two_in_a_tag_become_a_sample_each_between_the_times_of_their_tags() {
+    let mut recorder = Recorder::new(config());
+    recorder.metadata(Some(30_000), true, false);
+    recorder.video(0, avc_header(AVC_RECORD));
+    for n in 0..90_u32 {
+        let (at, key) = (n * 200 / 3, n % 30 == 0);
+        recorder.at(at.into());
+        let units = [DELIMITER, SEI, slice(key), DELIMITER, INTER];
+        recorder.video(at, tag(key, &if n % 2 == 0 { by_lengths(&units) } else { annex_b(&units) }));
+    }
+    recorder.finish();
+    assert_eq!(recorder.reports, []);
+    for (n, units) in samples(&recorder).iter().enumerate() {
+        let wanted: &[&[u8]] = match n {
+            _ if n % 60 == 0 => &[DELIMITER, SEI, IDR],
+            _ if n % 2 == 0 => &[DELIMITER, SEI, INTER],
+            _ => &[DELIMITER, INTER],
+        };
+        assert_eq!(units, wanted, "{n}");
+    }
+    let times: Vec<i64> =
+        recorder.encodes.iter().filter(|(.., header)| !header).map(|(at, ..)| at - 24_000).collect();
+    assert_eq!((times.len(), &times[2..7]), (180, &[66, 99, 133, 166, 200][..]));
+    assert_eq!(recorder.of("source").len(), 3);
+}
+
+#[test]
 fn a_publisher_of_messages_alone_fills_no_memory_and_begins_with_its_first_picture() {
     let mut recorder = Recorder::new(config());
     recorder.metadata(Some(30_000), true, false);
@@ -158,12 +198,19 @@ fn a_publisher_of_messages_alone_fills_no_memory_and_begins_with_its_first_pictu
 #[test]
 fn a_mistake_that_comes_with_each_tag_is_reported_once_for_a_connection() {
     let mut recorder = Recorder::new(config());
-    publish(&mut recorder, |key| vec![tag(key, b"\0\0\x40\0\x65\x88")]);
-    assert_eq!(recorder.reports.len(), 1, "{:?}", recorder.reports);
-    recorder.packager.publisher(SessionId(uuid::Uuid::max()), Generation(2));
-    recorder.reports.clear();
-    publish(&mut recorder, |key| vec![tag(key, b"\0\0\x40\0\x65\x88")]);
-    assert!(recorder.reports.len() <= 1, "{:?}", recorder.reports);
+    recorder.metadata(Some(30_000), true, false);
+    recorder.video(0, avc_header(AVC_RECORD));
+    for connection in 1..=3_u32 {
+        let from = connection * 1000;
+        recorder.packager.publisher(SessionId(uuid::Uuid::nil()), Generation(connection));
+        for at in (from..from + 1000).step_by(40) {
+            recorder.at(at.into());
+            recorder.video(at, tag(at == from, &by_lengths(&[slice(at == from)])));
+            recorder.video(at, tag(false, b"\0\0\x40\0\x65\x88"));
+        }
+        assert_eq!(std::mem::take(&mut recorder.reports).len(), 1, "{connection}");
+    }
+    assert!(recorder.parts > 0);
 }
 
 #[test]
@@ -200,6 +247,24 @@ fn a_decoder_begins_where_the_units_say_whatever_the_flag_says() {
             );
         }
     }
+}
+
+#[test]
+fn where_a_decoder_begins_is_read_with_the_lengths_that_the_header_says() {
+    let mut record = AVC_RECORD.to_vec();
+    record[4] = 0xfe;
+    let mut recorder = Recorder::new(config());
+    recorder.metadata(Some(30_000), true, false);
+    recorder.video(0, avc_header(&record));
+    // Intra slices that are not called keyframes. By lengths of four bytes, each tag would hold an IDR slice.
+    let intra = [&b"\x41\x88"[..], &[0x55; 767]].concat();
+    let inter = [&b"\0\0\x03\x06\x05\x80\0\x03\x01"[..], &intra].concat();
+    send(&mut recorder, |key| {
+        vec![if key { tag(true, b"\0\0\x04\x65\x88\x84\x40") } else { tag(false, &inter) }]
+    });
+    let keyframes: Vec<bool> =
+        recorder.encodes.iter().filter(|(.., header)| !header).map(|(_, _, key, _)| *key).collect();
+    assert_eq!(keyframes, (0..180).map(|n| n % 60 == 0).collect::<Vec<_>>());
 }
 
 #[test]
@@ -306,6 +371,64 @@ fn hevc_by_its_old_number_is_handed_to_ffmpeg_as_enhanced_rtmp() {
         panic!("a header first");
     };
     assert_eq!(record, hvcc);
+}
+
+/// H.264 Main, 640x384, in fields; `frame_num` has four bits.
+const FIELDS_RECORD: &[u8] =
+    b"\x01\x4d\x40\x1e\xff\xe1\0\x09\x67\x4d\x40\x1e\xda\x02\x81\x84\x80\x01\0\x04\x68\xce\x0f\xc8";
+
+/// Field `n` of a publisher of 50 fields a second, with an IDR picture each two seconds.
+fn field(n: u32) -> Bytes {
+    let (frame, bottom) = (n / 2 % 50, n % 2);
+    let idr = frame == 0 && bottom == 0;
+    let frame_num = u8::try_from(frame % 16 * 8 + bottom * 2).expect("seven bits");
+    // first_mb_in_slice 0, slice_type 7, pic_parameter_set_id 0, frame_num, field_pic_flag 1, bottom_field_flag.
+    let slice = [if idr { 0x65 } else { 0x41 }, 0x88, 0x85 | frame_num, 0x54];
+    tag(idr, &by_lengths(&[&slice]))
+}
+
+#[test]
+fn a_replay_that_begins_between_the_fields_of_a_frame_is_packaged_once() {
+    let mut recorder = Recorder::new(config());
+    let send = |recorder: &mut Recorder, fields: std::ops::Range<u32>, late: u32| {
+        for n in fields {
+            recorder.at((n * 20 + late).into());
+            recorder.video(n * 20, field(n));
+        }
+    };
+    recorder.metadata(Some(25_000), true, false);
+    recorder.video(0, avc_header(FIELDS_RECORD));
+    send(&mut recorder, 0..251, 0);
+    recorder.packager.publisher_lost(UnixMillis(NOW + 5_020));
+    recorder.packager.publisher(SessionId(uuid::Uuid::nil()), Generation(2));
+    recorder.video(4_000, avc_header(FIELDS_RECORD));
+    send(&mut recorder, 200..251, 1_020);
+    send(&mut recorder, 251..400, 1_020);
+    recorder.finish();
+    assert_eq!(recorder.reports, []);
+    let frames = samples(&recorder);
+    assert!(frames.iter().all(|units| units.len() == 2), "both fields of each");
+    assert_eq!(frames.len(), 200);
+}
+
+#[test]
+fn a_message_that_waited_for_its_picture_is_not_taken_twice_with_a_replay() {
+    let mut recorder = Recorder::new(config());
+    recorder.metadata(Some(30_000), true, false);
+    recorder.video(0, avc_header(AVC_RECORD));
+    for n in 0..60_u32 {
+        recorder.at((n * 33).into());
+        recorder.video(n * 33, tag(n == 0, &by_lengths(&[slice(n == 0)])));
+    }
+    recorder.video(60 * 33, tag(true, &by_lengths(&[SEI])));
+    recorder.packager.publisher_lost(UnixMillis(NOW + 1_980));
+    recorder.packager.publisher(SessionId(uuid::Uuid::nil()), Generation(2));
+    for units in [&[SEI][..], &[IDR]] {
+        recorder.video(60 * 33, tag(true, &by_lengths(units)));
+    }
+    recorder.finish();
+    let samples = samples(&recorder);
+    assert_eq!((samples.len(), &samples[60]), (61, &vec![SEI.to_vec(), IDR.to_vec()]));
 }
 
 #[test]

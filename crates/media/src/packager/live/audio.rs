@@ -4,10 +4,11 @@ use bytes::Bytes;
 use caudal_livestream::UnixMillis;
 use caudal_livestream::timeline::TrackMedia;
 
-use super::{Live, MAX_INITS, report_silence};
+use super::{Live, report_silence};
 use crate::announcer::Announcer;
 use crate::audio_input::Accepted;
 use crate::cmaf::audio_init;
+use crate::codec::ConfigError;
 use crate::codec::aac::AacConfig;
 use crate::cut_plan::FrameTiming;
 use crate::input_clock::SourceClock;
@@ -24,27 +25,28 @@ impl Live {
     }
 
     /// False when the publisher has used up its changes: its frames are not of the configuration that stays.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when no initialization segment can be written.
     pub(in crate::packager) fn audio_header(
         &mut self,
         config: AacConfig,
         now: UnixMillis,
         announcer: &mut Announcer,
         clock: Option<&mut SourceClock>,
-    ) -> bool {
+    ) -> Result<bool, ConfigError> {
         let current = self.audio.config();
         let alike = current.core_rate == config.core_rate
             && current.channels == config.channels
             && current.codecs == config.codecs
             && current.frame_samples == config.frame_samples;
         if current.record == config.record || alike {
-            return true;
+            return Ok(true);
         }
-        let allowed = announcer.inits_in_window(&self.audio_track.name) < MAX_INITS
-            && clock.is_some_and(|clock| self.plan.begins_run() || clock.allow_change(now));
-        let init = match audio_init(&config) {
-            Ok(init) if allowed => init,
-            _ => return false,
-        };
+        let init = audio_init(&config)?;
+        if !self.may_change(&self.audio_track.name, announcer, clock, now) {
+            return Ok(false);
+        }
         self.break_run(DiscontinuityCause::AudioHeader, announcer);
         if let TrackKind::Audio { stride, .. } = self.audio_track.kind() {
             let (rate, frame) = (config.core_rate, config.frame_samples);
@@ -57,7 +59,7 @@ impl Live {
         self.audio.restart(config, i64::MIN);
         self.audio_track.set_init(&init, announcer);
         announcer.snapshot();
-        true
+        Ok(true)
     }
 
     pub(in crate::packager) fn sound(
@@ -71,7 +73,7 @@ impl Live {
             self.audio.begin(at);
         }
         let accepted = self.audio.accept(at, data);
-        self.fruit |= !matches!(accepted, Accepted::Late(_));
+        self.packaged |= !matches!(accepted, Accepted::Late(_));
         match accepted {
             Accepted::InRow | Accepted::Late(false) => {}
             Accepted::AfterSilence(from, length) => report_silence(from, length, announcer),

@@ -5,9 +5,8 @@ use std::collections::VecDeque;
 use caudal_livestream::timeline::{SOURCE, Track as TrackModel, TrackMedia};
 use caudal_livestream::{MediaDuration, UnixMillis};
 
-use super::{Live, SourceVideo};
+use super::{Live, SourceVideo, VideoSetup};
 use crate::announcer::Announcer;
-use crate::cmaf::video_init;
 use crate::codec::{VideoConfig, plausible_fps};
 use crate::grid::DEFAULT_FRAME;
 use crate::input_clock::SourceClock;
@@ -24,16 +23,14 @@ impl Live {
         clock: Option<&mut SourceClock>,
         now: UnixMillis,
     ) -> bool {
-        let Some((config, header)) = self.late_video.take() else { return false };
-        let allowed = clock.is_some_and(|clock| self.plan.begins_run() || clock.allow_change(now));
-        let (init, name) = match (video_init(&config), SOURCE.parse()) {
-            (Ok(init), Ok(name)) if allowed => (init, name),
-            _ => {
-                self.late_video = Some((config, header));
-                announcer.report(MediaReport::TooManyChanges);
-                return false;
-            }
-        };
+        let Ok(name) = SOURCE.parse() else { return false };
+        let Some(setup) = self.late_video.take() else { return false };
+        if !self.may_change(&name, announcer, clock, now) {
+            self.late_video = Some(setup);
+            announcer.report(MediaReport::TooManyChanges);
+            return false;
+        }
+        let VideoSetup { config, header, init } = setup;
         self.break_run(DiscontinuityCause::VideoHeader, announcer);
         let frame = config
             .fps_milli

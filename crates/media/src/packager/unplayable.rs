@@ -1,16 +1,16 @@
-//! Whether anything comes of what a publisher sends, and what it is that nothing comes of.
+//! Whether anything that a publisher sends can be packaged, and if not, what it sends.
 
 use caudal_livestream::UnixMillis;
 
 /// One publisher's media since some of it could last be packaged.
 #[derive(Debug, Default)]
-pub(super) struct Fruitless {
+pub(super) struct UnplayableWatch {
     /// For how long media has come, in milliseconds. Time in which none came does not count: a camera that takes a
     /// minute to wake, or a line that stalled, is somebody else's to judge.
     heard_ms: i64,
     last: Option<UnixMillis>,
     /// Something of this publisher's could be packaged before.
-    bore_fruit: bool,
+    packaged_before: bool,
     pictures: Progress,
     sound: Progress,
 }
@@ -69,7 +69,7 @@ impl Progress {
     }
 }
 
-impl Fruitless {
+impl UnplayableWatch {
     /// A tag has come.
     pub(super) fn heard(&mut self, now: UnixMillis) {
         let since = self.last.replace(now).map_or(0, |last| now.0.saturating_sub(last.0));
@@ -85,14 +85,14 @@ impl Fruitless {
     }
 
     /// Something could be packaged.
-    pub(super) fn bears_fruit(&mut self) {
-        *self = Self { last: self.last, bore_fruit: true, ..Self::default() };
+    pub(super) fn packaged(&mut self) {
+        *self = Self { last: self.last, packaged_before: true, ..Self::default() };
     }
 
-    /// What came, in words for the streamer, once nothing has come of it for too long. Said anew after as long again:
+    /// What came, in words for the streamer, once none of it could be packaged for too long. Said anew after as long again:
     /// the first time, nobody may have listened.
     pub(super) fn verdict(&mut self) -> Option<String> {
-        let patience = if self.bore_fruit { LATER_PATIENCE_MS } else { FIRST_PATIENCE_MS };
+        let patience = if self.packaged_before { LATER_PATIENCE_MS } else { FIRST_PATIENCE_MS };
         if self.heard_ms < patience {
             return None;
         }
