@@ -346,9 +346,10 @@ impl CutPlan {
         self.broken || self.segments.is_empty()
     }
 
-    /// Whether the leading track has nothing of this run yet. Another track may have opened gaps of it.
+    /// Whether the leading track has nothing of this run yet: neither this epoch's nor an earlier one's. Another track may
+    /// have opened gaps of it.
     pub(crate) fn awaits_first_frame(&self) -> bool {
-        self.last.is_none() && self.floor.is_none()
+        self.last.is_none() && (self.floor.is_none() || self.begins_run())
     }
 
     fn open(&mut self, start: i64, independent: bool) {
