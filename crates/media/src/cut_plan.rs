@@ -67,7 +67,6 @@ pub(crate) struct Advanced {
 #[derive(Clone, Copy, Debug)]
 struct LastFrame {
     decode: i64,
-    keyframe: bool,
     idr: bool,
     /// It is alone in the open part, so far.
     opens_part: bool,
@@ -169,19 +168,19 @@ impl CutPlan {
             self.reach_floor(floor, frame.decode);
         }
         match self.segments.back() {
-            None => self.open(frame.decode, frame.keyframe),
+            None => self.open(frame.decode),
             Some(open) if open.is_pause() => self.end_pause(frame, &mut advanced),
             Some(open) if open.end.is_none() => self.advance_open(frame, &mut advanced),
             Some(closed) => {
                 let end = closed.end.unwrap_or(frame.decode);
                 if self.broken {
-                    self.open(frame.decode.max(end), frame.keyframe);
+                    self.open(frame.decode.max(end));
                 } else if frame.decode - end > self.grid.part_target {
                     advanced.hole = Some((end, frame.decode));
                     self.insert_gaps(end, frame.decode);
-                    self.open(frame.decode, frame.keyframe);
+                    self.open(frame.decode);
                 } else {
-                    self.open(end, frame.keyframe);
+                    self.open(end);
                 }
             }
         }
@@ -192,8 +191,8 @@ impl CutPlan {
         {
             opens_part = !std::mem::replace(&mut open.open_part_has_frames, true);
         }
-        let FrameTiming { decode, keyframe, idr, .. } = frame;
-        self.last = Some(LastFrame { decode, keyframe, idr, opens_part });
+        let FrameTiming { decode, idr, .. } = frame;
+        self.last = Some(LastFrame { decode, idr, opens_part });
         if !advanced.behind && self.is_regular() {
             let next = frame.decode + self.grid.frame;
             if self.is_full(next) {
@@ -214,7 +213,6 @@ impl CutPlan {
             self.led_by_others_to = edge;
             let held = self.last.is_some_and(|last| last.decode >= edge);
             if let Some(open) = self.segments.back_mut() {
-                open.independent = if still { open.independent } else { frame.keyframe };
                 open.open_part_has_frames = still && held;
                 (open.gap, open.still) = (false, false);
             }
@@ -224,7 +222,7 @@ impl CutPlan {
         let shown = if still { start + self.longest_pause() } else { start };
         advanced.hole = (shown < end && !self.repeats()).then_some((shown, end));
         self.close_gap(end);
-        self.open(end, frame.keyframe);
+        self.open(end);
     }
 
     fn advance_open(&mut self, frame: FrameTiming, advanced: &mut Advanced) {
@@ -241,7 +239,7 @@ impl CutPlan {
             self.close_segment(end);
             advanced.hole = Some((end, frame.decode));
             self.insert_gaps(end, frame.decode);
-            self.open(frame.decode, frame.keyframe);
+            self.open(frame.decode);
             return;
         }
         let empty = part_start == start && !open.open_part_has_frames;
@@ -252,7 +250,7 @@ impl CutPlan {
                 part_start
             };
             self.close_segment(end);
-            self.open(end, true);
+            self.open(end);
             return;
         }
         if open.open_part_has_frames && self.is_full(frame.decode) {
@@ -265,7 +263,7 @@ impl CutPlan {
         let edge = open.part_start();
         if edge > start && self.outgrows(start, edge) {
             self.close_segment(edge);
-            self.open(edge, frame.keyframe);
+            self.open(edge);
             advanced.outgrown = (!frame.keyframe).then(|| msn.next());
         }
     }
@@ -352,7 +350,7 @@ impl CutPlan {
         self.last.is_none() && (self.floor.is_none() || self.begins_run())
     }
 
-    fn open(&mut self, start: i64, independent: bool) {
+    fn open(&mut self, start: i64) {
         if self.begins_run() {
             self.run_start = start;
         }
@@ -362,7 +360,6 @@ impl CutPlan {
             start,
             end: None,
             discontinuity: self.discontinuity,
-            independent,
             gap: false,
             still: false,
             parts: Vec::new(),

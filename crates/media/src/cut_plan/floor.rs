@@ -98,7 +98,6 @@ mod tests {
             start: 14_000_000,
             end: Some(end),
             discontinuity: 0,
-            independent: true,
             gap: false,
             still: false,
             parts: vec![end],

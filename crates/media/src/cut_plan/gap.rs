@@ -74,7 +74,7 @@ impl CutPlan {
 
     /// `still` repeats the keyframe that is held.
     fn open_pause(&mut self, start: i64, still: bool) {
-        self.open(start, still);
+        self.open(start);
         if let Some(pause) = self.segments.back_mut() {
             (pause.gap, pause.still) = (!still, still);
         }

@@ -11,8 +11,6 @@ pub(crate) struct PlannedSegment {
     /// `None` while it grows.
     pub(crate) end: Option<i64>,
     pub(crate) discontinuity: u64,
-    /// It begins with a keyframe of the leading track.
-    pub(crate) independent: bool,
     /// It holds no pictures. Not final while `end` is unknown.
     pub(crate) gap: bool,
     /// Its last picture is shown until its end: video announces it whole then, without parts.
@@ -50,7 +48,6 @@ impl PlannedSegment {
             start,
             end: Some(end),
             discontinuity: segment.discontinuity,
-            independent: segment.independent,
             gap: segment.gap,
             still: false,
             parts,
