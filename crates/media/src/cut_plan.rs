@@ -67,6 +67,8 @@ pub(crate) struct Advanced {
 #[derive(Clone, Copy, Debug)]
 struct LastFrame {
     decode: i64,
+    /// The latest presentation time of its run so far.
+    shown: i64,
     idr: bool,
     /// It is alone in the open part, so far.
     opens_part: bool,
@@ -146,6 +148,11 @@ impl CutPlan {
         self.segments.back().map_or(0, |last| last.end.unwrap_or(last.start) + last.shift)
     }
 
+    /// When the picture is shown that is shown last of all so far in the run.
+    pub(crate) fn last_shown(&self) -> Option<i64> {
+        self.last.map(|last| last.shown)
+    }
+
     /// True while a segment grows.
     pub(crate) fn is_open(&self) -> bool {
         self.segments.back().is_some_and(|last| last.end.is_none())
@@ -191,8 +198,9 @@ impl CutPlan {
         {
             opens_part = !std::mem::replace(&mut open.open_part_has_frames, true);
         }
-        let FrameTiming { decode, idr, .. } = frame;
-        self.last = Some(LastFrame { decode, idr, opens_part });
+        let FrameTiming { decode, presentation, idr, .. } = frame;
+        let shown = self.last.map_or(presentation, |last| last.shown.max(presentation));
+        self.last = Some(LastFrame { decode, shown, idr, opens_part });
         if !advanced.behind && self.is_regular() {
             let next = frame.decode + self.grid.frame;
             if self.is_full(next) {

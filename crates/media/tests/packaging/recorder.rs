@@ -60,6 +60,8 @@ pub(crate) struct Recorder {
     pub(crate) ended: bool,
     /// Frames come at one distance: audio parts are then within 85 % of their target as well.
     pub(crate) steady: bool,
+    /// The rung that is encoded as pictures come, at each tick.
+    pub(crate) encoder: Option<RenditionName>,
     now: i64,
 }
 
@@ -86,6 +88,7 @@ impl Recorder {
             first_part_after: None,
             ended: false,
             steady: false,
+            encoder: None,
             now: NOW,
         }
     }
@@ -148,9 +151,15 @@ impl Recorder {
     pub(crate) fn tick(&mut self) {
         self.packager.tick(UnixMillis(self.now));
         self.drain();
+        if let Some(rung) = self.encoder.clone() {
+            self.encode(&rung);
+        }
     }
 
     pub(crate) fn finish(&mut self) {
+        if let Some(rung) = self.encoder.clone() {
+            self.encode(&rung);
+        }
         self.packager.finish(UnixMillis(self.now));
         self.drain();
     }

@@ -1,11 +1,29 @@
 //! Encoders that skip pictures which do not change.
 
 use bytes::Bytes;
-use caudal_media::MediaReport;
+use caudal_media::{MediaReport, PackagerConfig};
 
 use crate::clocks::{Tags, pictures, send, sounds};
 use crate::recorder::{Recorder, config, hints, rendition, rung};
 use crate::rules::{OBS, Publisher, discontinuities};
+
+fn slides(every_ms: i64) -> Tags {
+    Tags { frame_us: every_ms * 1000, gop: 1, ..pictures(|at| at) }
+}
+
+/// One rung, encoded as the pictures come.
+fn with_rung(publisher: Publisher) -> Recorder {
+    let ladder = vec![rung("240p", 240)];
+    let mut recorder = Recorder::new(PackagerConfig { ladder, ..config() });
+    recorder.encoder = Some(rendition("240p"));
+    publisher.begin(&mut recorder);
+    recorder
+}
+
+/// The number of the last whole segment.
+fn newest(recorder: &Recorder, name: &str) -> u64 {
+    recorder.of(name).last().map_or(0, |last| last.msn.0)
+}
 
 fn gaps(recorder: &Recorder, name: &str) -> usize {
     recorder.of(name).iter().filter(|segment| segment.gap).count()
@@ -116,4 +134,38 @@ fn a_picture_that_stays_longer_than_a_segment_may_last_is_a_gap_behind_that() {
     recorder.check_alignment(150_000);
     assert!(gaps(&recorder, "source") >= 2);
     assert!(recorder.reports.iter().any(|report| matches!(report, MediaReport::VideoGap { .. })));
+}
+
+#[test]
+fn a_rung_goes_on_with_a_picture_that_stays_as_the_source_does() {
+    for every in [10_000, 30_000] {
+        let mut recorder = with_rung(OBS);
+        let mut from = 0;
+        for to in [every - 1_000, every + 3_000, every + 9_000] {
+            let sent = |tags| Tags { sent: from..i64::MAX, ..tags };
+            send(&mut recorder, to, &sent(slides(every)), &sent(sounds(|at| at)));
+            assert_eq!(newest(&recorder, "240p"), newest(&recorder, "source"), "{every} {to}");
+            from = to;
+        }
+        recorder.finish();
+        recorder.check_alignment(150_000);
+        assert_eq!((gaps(&recorder, "source"), gaps(&recorder, "240p")), (0, 0), "{every}");
+    }
+}
+
+#[test]
+fn a_rung_whose_encoder_is_late_waits_for_the_picture_that_stays() {
+    let mut recorder = with_rung(OBS);
+    send(&mut recorder, 14_000, &slides(15_000), &sounds(|at| at));
+    recorder.encoder = None;
+    let from_there = |tags| Tags { sent: 14_000..i64::MAX, ..tags };
+    send(&mut recorder, 24_000, &from_there(slides(15_000)), &from_there(sounds(|at| at)));
+    assert!(newest(&recorder, "240p") + 3 <= newest(&recorder, "source"));
+    recorder.encoder = Some(rendition("240p"));
+    recorder.tick();
+    recorder.tick();
+    assert_eq!(newest(&recorder, "240p"), newest(&recorder, "source"));
+    recorder.finish();
+    recorder.check_alignment(150_000);
+    assert_eq!(gaps(&recorder, "240p"), 0);
 }
