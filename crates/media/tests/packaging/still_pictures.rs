@@ -1,14 +1,19 @@
 //! Encoders that skip pictures which do not change.
 
 use bytes::Bytes;
+use caudal_livestream::{Generation, SessionId, UnixMillis};
 use caudal_media::{MediaReport, PackagerConfig};
 
 use crate::clocks::{Tags, pictures, send, sounds};
-use crate::recorder::{Recorder, config, hints, rendition, rung};
+use crate::recorder::{NOW, Recorder, config, hints, rendition, rung};
 use crate::rules::{OBS, Publisher, discontinuities};
 
 fn slides(every_ms: i64) -> Tags {
     Tags { frame_us: every_ms * 1000, gop: 1, ..pictures(|at| at) }
+}
+
+fn silence() -> Tags {
+    Tags { sent: 0..0, ..sounds(|at| at) }
 }
 
 /// One rung, encoded as the pictures come.
@@ -23,6 +28,11 @@ fn with_rung(publisher: Publisher) -> Recorder {
 /// The number of the last whole segment.
 fn newest(recorder: &Recorder, name: &str) -> u64 {
     recorder.of(name).last().map_or(0, |last| last.msn.0)
+}
+
+/// Where that one ends.
+fn end(recorder: &Recorder, name: &str) -> i64 {
+    recorder.of(name).last().map_or(0, |last| last.start.plus(last.duration).0)
 }
 
 fn gaps(recorder: &Recorder, name: &str) -> usize {
@@ -168,4 +178,56 @@ fn a_rung_whose_encoder_is_late_waits_for_the_picture_that_stays() {
     recorder.finish();
     recorder.check_alignment(150_000);
     assert_eq!(gaps(&recorder, "240p"), 0);
+}
+
+#[test]
+fn a_picture_without_sound_goes_on_while_its_publisher_is_there() {
+    let alone = Publisher { audio: false, ..OBS };
+    // Some come later than they are dated, by less than TCP needs to send again what was lost.
+    let stamps = |at: i64| if at % 18_000 == 9_000 { at - 900 } else { at };
+    let mut recorder = with_rung(alone);
+    let mut from = 0;
+    for to in [8_000, 17_000, 26_500, 35_000] {
+        let tags = Tags { stamps: Box::new(stamps), sent: from..i64::MAX, ..slides(9_000) };
+        send(&mut recorder, to, &tags, &silence());
+        // A segment of 2 s is not whole, and the first picture was kept for a second until the track set was frozen.
+        for name in ["source", "240p", "audio"] {
+            let shown_to = end(&recorder, name) - 24_066_000;
+            assert!(shown_to > (to - 4_500) * 1000, "{name} at {to}: {shown_to}");
+        }
+        from = to;
+    }
+    // Nobody knows what comes next once the relay is gone.
+    recorder.packager.publisher_lost(UnixMillis(NOW + 35_000));
+    send(&mut recorder, 45_000, &Tags { sent: 0..0, ..slides(9_000) }, &silence());
+    assert!(end(&recorder, "source") - 24_066_000 < 36_000_000);
+    recorder.packager.publisher(SessionId(uuid::Uuid::nil()), Generation(2));
+    send(&mut recorder, 48_000, &Tags { sent: 0..0, ..slides(9_000) }, &silence());
+    assert!(end(&recorder, "source") - 24_066_000 < 36_000_000);
+    recorder.finish();
+    recorder.check_alignment(150_000);
+    assert_eq!(discontinuities(&recorder), []);
+    let source = recorder.of("source");
+    for name in ["source", "240p", "audio"] {
+        assert_eq!(gaps(&recorder, name), 0, "{name}");
+    }
+    for slide in [0, 9_000, 18_000, 27_000].map(stamps) {
+        let begins = 24_066_000 + slide * 1000;
+        assert!(source.iter().any(|segment| segment.start.0 == begins), "{slide}: {source:?}");
+    }
+}
+
+#[test]
+fn a_publisher_whose_sound_does_not_come_either_is_waited_for() {
+    let mut recorder = with_rung(OBS);
+    send(&mut recorder, 6_500, &pictures(|at| at), &sounds(|at| at));
+    let before = newest(&recorder, "source");
+    send(&mut recorder, 12_000, &Tags { sent: 0..0, ..pictures(|at| at) }, &silence());
+    assert_eq!(newest(&recorder, "source"), before);
+    let late = |tags| Tags { sent: 6_500..i64::MAX, delay: 5_600, ..tags };
+    send(&mut recorder, 12_000, &late(pictures(|at| at)), &late(sounds(|at| at)));
+    recorder.finish();
+    recorder.check_alignment(150_000);
+    assert_eq!((gaps(&recorder, "source"), discontinuities(&recorder)), (0, vec![]));
+    assert!(recorder.of("source").iter().all(|segment| !segment.parts.is_empty()));
 }
