@@ -370,6 +370,7 @@ impl CutPlan {
             discontinuity: self.discontinuity,
             gap: false,
             still: false,
+            sends_again: false,
             parts: Vec::new(),
             shift: self.shift,
             rebuilt: self.floor.filter(|floor| self.next_msn <= floor.msn).map(|floor| floor.epoch),

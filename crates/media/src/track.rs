@@ -132,6 +132,8 @@ impl Track {
 
     pub(crate) fn push(&mut self, sample: Sample) {
         self.held = None;
+        // What was to be sent again is not needed where another picture is dated before it.
+        self.samples.pop_if(|again| again.decode_time >= sample.decode_time);
         self.samples.push(sample);
     }
 
@@ -163,6 +165,10 @@ impl Track {
                 self.finish_still(segment, end, announcer);
                 self.step_over();
                 continue;
+            }
+            if segment.sends_again && self.part == 0 && self.open.is_none() {
+                // A picture has come soon enough for parts. Something has to be shown until then.
+                self.send_again(segment);
             }
             match (segment.parts.get(self.part), segment.end) {
                 (Some(end), _) if covered.reaches(*end) => {
@@ -388,8 +394,8 @@ impl Track {
         );
     }
 
-    /// A segment whose last picture is shown until its end. A part may not be as long, so it has none.
-    fn finish_still(&mut self, plan: &PlannedSegment, end: i64, announcer: &mut Announcer) {
+    /// The picture that is held begins a segment which has none yet.
+    fn send_again(&mut self, plan: &PlannedSegment) {
         if self.samples.is_empty() {
             let decode_time = u64::try_from(plan.start / 1000).unwrap_or(0);
             self.samples.extend(self.held.take().map(|held| Sample { decode_time, ..held }));
@@ -401,6 +407,11 @@ impl Track {
         let (Some(first), Ok(data)) = (samples.first(), made) else {
             return self.announce_gap(plan, end, announcer);
         };
+    }
+
+    /// A segment whose last picture is shown until its end. A part may not be as long, so it has none.
+    fn finish_still(&mut self, plan: &PlannedSegment, end: i64, announcer: &mut Announcer) {
+        self.send_again(plan);
         let mut segment = self.begin(plan, plan.start + plan.shift, Some(first), announcer);
         segment.duration = MediaTime(end + plan.shift).since(segment.start);
         segment.phase = SegmentPhase::Finished;

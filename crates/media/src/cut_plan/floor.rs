@@ -100,6 +100,7 @@ mod tests {
             discontinuity: 0,
             gap: false,
             still: false,
+            sends_again: false,
             parts: vec![end],
             shift: 0,
             rebuilt: Some(Epoch(1)),

@@ -76,7 +76,7 @@ impl CutPlan {
     fn open_pause(&mut self, start: i64, still: bool) {
         self.open(start);
         if let Some(pause) = self.segments.back_mut() {
-            (pause.gap, pause.still) = (!still, still);
+            (pause.gap, pause.still, pause.sends_again) = (!still, still, still);
         }
     }
 }

@@ -15,6 +15,8 @@ pub(crate) struct PlannedSegment {
     pub(crate) gap: bool,
     /// Its last picture is shown until its end: video announces it whole then, without parts.
     pub(crate) still: bool,
+    /// It begins with the picture that the still segment before it shows, sent again.
+    pub(crate) sends_again: bool,
     /// Ends of its parts, in order; the part after the last one is open.
     pub(crate) parts: Vec<i64>,
     /// Presentation less decode time, for those who compare presentation times.
@@ -50,6 +52,7 @@ impl PlannedSegment {
             discontinuity: segment.discontinuity,
             gap: segment.gap,
             still: false,
+            sends_again: false,
             parts,
             shift,
             rebuilt: Some(segment.epoch),

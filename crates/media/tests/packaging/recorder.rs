@@ -327,6 +327,17 @@ impl Recorder {
     }
 }
 
+/// Of every fragment in a segment.
+pub(crate) fn decode_times(data: &[u8]) -> Vec<u64> {
+    let found = data.windows(4).enumerate().filter(|(_, bytes)| bytes == b"tfdt").map(|(at, _)| at);
+    found
+        .map(|at| {
+            assert_eq!(data[at + 4], 1, "64 bits");
+            u64::from_be_bytes(data[at + 8..at + 16].try_into().expect("eight"))
+        })
+        .collect()
+}
+
 pub(crate) fn avc_header(record: &[u8]) -> Bytes {
     let mut body = vec![0x17, 0, 0, 0, 0];
     body.extend_from_slice(record);

@@ -5,7 +5,7 @@ use caudal_livestream::{Generation, SessionId, UnixMillis};
 use caudal_media::{MediaReport, PackagerConfig};
 
 use crate::clocks::{Tags, pictures, send, sounds};
-use crate::recorder::{NOW, Recorder, config, hints, rendition, rung};
+use crate::recorder::{NOW, Recorder, config, decode_times, hints, rendition, rung};
 use crate::rules::{OBS, Publisher, discontinuities};
 
 fn slides(every_ms: i64) -> Tags {
@@ -230,4 +230,27 @@ fn a_publisher_whose_sound_does_not_come_either_is_waited_for() {
     recorder.check_alignment(150_000);
     assert_eq!((gaps(&recorder, "source"), discontinuities(&recorder)), (0, vec![]));
     assert!(recorder.of("source").iter().all(|segment| !segment.parts.is_empty()));
+}
+
+#[test]
+fn a_picture_that_comes_soon_after_one_was_sent_again_leaves_nothing_unshown_between_them() {
+    for (ahead, next) in [(50, 6_030), (100, 6_130), (150, 6_130), (200, 6_060), (150, 6_190)] {
+        let mut recorder = with_rung(OBS);
+        let mut frames = Tags { delay: ahead, ..pictures(|at| at) };
+        frames.skipped = Some(Box::new(move |at| (4_010..next).contains(&at)));
+        send(&mut recorder, 12_000, &frames, &sounds(|at| at));
+        recorder.finish();
+        recorder.check_alignment(150_000);
+        for name in ["source", "240p"] {
+            assert_eq!(gaps(&recorder, name), 0, "{name} {ahead} {next}");
+            for segment in recorder.of(name) {
+                let whole = &recorder.wholes[&(rendition(name), segment.msn)];
+                let first = i64::try_from(decode_times(whole)[0]).expect("soon") * 1000 + 66_000;
+                assert!(
+                    (first - segment.start.0).abs() <= 1_000,
+                    "{name} {ahead} {next}: {first} {segment:?}"
+                );
+            }
+        }
+    }
 }
