@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::recorder::{
     AVC_RECORD, NOW, OTHER_AVC_RECORD, Recorder, aac_frame, aac_header, avc_frame, avc_header, config, hints,
-    rung,
+    rendition, rung,
 };
 
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ enum Act {
         anew: bool,
     },
     Bytes(Vec<u8>),
+    /// The rung's encoder has made what it was given so far.
+    Encode,
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -51,6 +53,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::Lost),
         1 => any::<bool>().prop_map(|anew| Act::Back { anew }),
         2 => prop::collection::vec(any::<u8>(), 0..40).prop_map(Act::Bytes),
+        20 => Just(Act::Encode),
     ]
 }
 
@@ -121,6 +124,9 @@ fn perform(acts: &[Act], has_audio: bool, keyframe_ms: Option<u32>) -> Recorder 
             Act::Bytes(bytes) => {
                 recorder.video(picture, Bytes::from(bytes.clone()));
                 recorder.audio(sound, Bytes::from(bytes.clone()));
+            }
+            Act::Encode => {
+                recorder.encode(&rendition("240p"));
             }
         }
     }

@@ -139,7 +139,7 @@ impl Recorder {
                 self.packager.rung_video(name, at, avc_header(OTHER_AVC_RECORD));
             } else {
                 pictures += 1;
-                let composition = i32::from_be_bytes([0, body[2], body[3], body[4]]);
+                let composition = i32::from_be_bytes([body[2], body[3], body[4], 0]) >> 8;
                 let presentation = at + i64::from(composition);
                 self.packager.rung_video(name, presentation, avc_frame(keyframe, 0, 300));
             }
