@@ -233,7 +233,9 @@ impl Track {
                 if self.samples.is_empty() || (!last && !(self.part + 1).is_multiple_of(stride)) {
                     return;
                 }
-                // The configuration may have changed since the part target was frozen for another frame length.
+                // The configuration may have changed since the part target was frozen for another frame length, and the plan's
+                // parts since it was frozen for sound alone.
+                let shortest = (self.part_target * 85 + 99) / 100;
                 let end_of = |sample: &Sample| micros(sample.decode_time + u64::from(frame), rate);
                 loop {
                     let first = self.samples.first().map_or(0, |sample| micros(sample.decode_time, rate));
@@ -241,9 +243,14 @@ impl Track {
                         self.samples.iter().take_while(|s| end_of(s) - first <= self.part_target).count();
                     let rest = self.samples.split_off(self.samples.len().min(most.max(1)));
                     let end = self.samples.last().map_or(0, end_of);
+                    if !last && end - first < shortest {
+                        // Only a segment's last part may be as short (RFC 8216bis §4.4.4.9): more has to come.
+                        self.samples.extend(rest);
+                        return;
+                    }
                     self.announce_part(plan, end, SampleTiming::Constant(frame), announcer);
                     self.samples = rest;
-                    if !last || self.samples.is_empty() {
+                    if self.samples.is_empty() {
                         return;
                     }
                 }
@@ -400,6 +407,11 @@ impl Track {
             let decode_time = u64::try_from(plan.start / 1000).unwrap_or(0);
             self.samples.extend(self.held.take().map(|held| Sample { decode_time, ..held }));
         }
+    }
+
+    /// A segment whose last picture is shown until its end. A part may not be as long, so it has none.
+    fn finish_still(&mut self, plan: &PlannedSegment, end: i64, announcer: &mut Announcer) {
+        self.send_again(plan);
         self.time_samples(u64::try_from(end / 1000).unwrap_or(0));
         let samples = std::mem::take(&mut self.samples);
         let sequence = u32::try_from(self.next_part.0 & 0xFFFF_FFFF).unwrap_or(0);
@@ -407,11 +419,6 @@ impl Track {
         let (Some(first), Ok(data)) = (samples.first(), made) else {
             return self.announce_gap(plan, end, announcer);
         };
-    }
-
-    /// A segment whose last picture is shown until its end. A part may not be as long, so it has none.
-    fn finish_still(&mut self, plan: &PlannedSegment, end: i64, announcer: &mut Announcer) {
-        self.send_again(plan);
         let mut segment = self.begin(plan, plan.start + plan.shift, Some(first), announcer);
         segment.duration = MediaTime(end + plan.shift).since(segment.start);
         segment.phase = SegmentPhase::Finished;
