@@ -340,6 +340,13 @@ impl CutPlan {
     /// The presentation delay of the run that begins.
     pub(crate) fn set_shift(&mut self, shift: i64) {
         self.shift = shift;
+        let mut newest = self.segments.iter_mut().rev();
+        let (open, before) = (newest.next(), newest.next());
+        if let Some(gap) = open.filter(|open| open.end.is_none() && open.gap) {
+            // Another track has opened it. It lies where these pictures do, but not where others are shown already.
+            let shown = before.map_or(i64::MIN, |before| before.end.unwrap_or(before.start) + before.shift);
+            gap.shift = shift.max(shown.saturating_sub(gap.start));
+        }
     }
 
     /// Where the current run begins.

@@ -147,6 +147,46 @@ fn pictures_do_not_move_in_a_segment_that_the_sound_made_longer_than_they_may() 
     recorder.check_alignment(i64::MAX);
 }
 
+fn picture(after: u32, keyframe: bool, composition: i32) -> Act {
+    Act::Picture { after, keyframe, composition }
+}
+
+#[test]
+fn sound_that_comes_too_late_for_a_run_does_not_end_the_wait_for_its_pictures() {
+    let next = || picture(33, false, 0);
+    let mut acts = vec![picture(33, true, 0), next(), next(), next(), next(), picture(2_926, false, 0)];
+    acts.extend([next(), next(), next(), Act::Back { anew: true }, Act::Sounds(2)]);
+    acts.extend([picture(33, true, -51), picture(90, false, 0), Act::AudioHeader(true), next()]);
+    perform(&acts, false, None).check_alignment(i64::MAX);
+}
+
+#[test]
+fn a_gap_before_a_runs_first_picture_lies_where_its_pictures_do() {
+    let next = || picture(33, false, 0);
+    let mut acts = vec![Act::AudioHeader(true), next(), Act::Jump(3_022), Act::Sounds(1), next()];
+    acts.extend([
+        picture(3_950, false, 0),
+        picture(339, false, 0),
+        picture(321, false, 0),
+        next(),
+        next(),
+        next(),
+    ]);
+    acts.extend([
+        Act::Back { anew: false },
+        next(),
+        next(),
+        picture(126, false, 0),
+        next(),
+        Act::Sounds(1),
+        next(),
+    ]);
+    acts.extend([picture(33, true, -15), Act::Jump(-234), next(), Act::Back { anew: true }, Act::Sounds(1)]);
+    acts.extend([Act::JumpAlone(true, 661), Act::Hole(331), Act::Sounds(1), picture(166, true, 85), next()]);
+    acts.extend([picture(4_334, false, 0), Act::JumpAlone(false, 1_449), Act::Sounds(3), next()]);
+    perform(&acts, false, None).check_alignment(i64::MAX);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 

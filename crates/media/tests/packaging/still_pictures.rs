@@ -17,7 +17,7 @@ fn silence() -> Tags {
 }
 
 /// One rung, encoded as the pictures come.
-fn with_rung(publisher: Publisher) -> Recorder {
+fn with_rung(publisher: &Publisher) -> Recorder {
     let ladder = vec![rung("240p", 240)];
     let mut recorder = Recorder::new(PackagerConfig { ladder, ..config() });
     recorder.encoder = Some(rendition("240p"));
@@ -57,7 +57,7 @@ fn pictures_that_pause_beside_sound_are_shown_for_longer_and_leave_no_gap() {
 
 #[test]
 fn an_encoder_that_skips_four_seconds_of_six_leaves_no_gaps_behind_the_first() {
-    let mut recorder = with_rung(OBS);
+    let mut recorder = with_rung(&OBS);
     let mut frames = pictures(|at| at);
     frames.gop = 180;
     frames.skipped = Some(Box::new(|at| at % 6_000 >= 2_000));
@@ -148,7 +148,7 @@ fn a_picture_that_stays_longer_than_a_segment_may_last_is_a_gap_behind_that() {
 #[test]
 fn a_rung_goes_on_with_a_picture_that_stays_as_the_source_does() {
     for every in [10_000, 30_000] {
-        let mut recorder = with_rung(OBS);
+        let mut recorder = with_rung(&OBS);
         let mut from = 0;
         for to in [every - 1_000, every + 3_000, every + 9_000] {
             let sent = |tags| Tags { sent: from..i64::MAX, ..tags };
@@ -164,7 +164,7 @@ fn a_rung_goes_on_with_a_picture_that_stays_as_the_source_does() {
 
 #[test]
 fn a_rung_whose_encoder_is_late_waits_for_the_picture_that_stays() {
-    let mut recorder = with_rung(OBS);
+    let mut recorder = with_rung(&OBS);
     send(&mut recorder, 14_000, &slides(15_000), &sounds(|at| at));
     recorder.encoder = None;
     let from_there = |tags| Tags { sent: 14_000..i64::MAX, ..tags };
@@ -184,7 +184,7 @@ fn a_picture_without_sound_goes_on_while_its_publisher_is_there() {
     let alone = Publisher { audio: false, ..OBS };
     // Some come later than they are dated, by less than TCP needs to send again what was lost.
     let stamps = |at: i64| if at % 18_000 == 9_000 { at - 900 } else { at };
-    let mut recorder = with_rung(alone);
+    let mut recorder = with_rung(&alone);
     let mut from = 0;
     for to in [8_000, 17_000, 26_500, 35_000] {
         let tags = Tags { stamps: Box::new(stamps), sent: from..i64::MAX, ..slides(9_000) };
@@ -218,7 +218,7 @@ fn a_picture_without_sound_goes_on_while_its_publisher_is_there() {
 
 #[test]
 fn a_publisher_whose_sound_does_not_come_either_is_waited_for() {
-    let mut recorder = with_rung(OBS);
+    let mut recorder = with_rung(&OBS);
     send(&mut recorder, 6_500, &pictures(|at| at), &sounds(|at| at));
     let before = newest(&recorder, "source");
     send(&mut recorder, 12_000, &Tags { sent: 0..0, ..pictures(|at| at) }, &silence());
@@ -234,7 +234,7 @@ fn a_publisher_whose_sound_does_not_come_either_is_waited_for() {
 #[test]
 fn a_picture_that_comes_soon_after_one_was_sent_again_leaves_nothing_unshown_between_them() {
     for (ahead, next) in [(50, 6_030), (100, 6_130), (150, 6_130), (200, 6_060), (150, 6_190)] {
-        let mut recorder = with_rung(OBS);
+        let mut recorder = with_rung(&OBS);
         let mut frames = Tags { delay: ahead, ..pictures(|at| at) };
         frames.skipped = Some(Box::new(move |at| (4_010..next).contains(&at)));
         send(&mut recorder, 12_000, &frames, &sounds(|at| at));
