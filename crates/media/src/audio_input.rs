@@ -164,6 +164,11 @@ impl AudioInput {
         (began && length > 0).then_some((from, length))
     }
 
+    /// Whether silence stands in for the publisher's sound.
+    pub(crate) fn is_absent(&self) -> bool {
+        self.absent
+    }
+
     /// Silence up to `edge`.
     pub(crate) fn fill(&mut self, edge: i64) {
         let mut filled = 0;

@@ -67,7 +67,8 @@ pub(crate) struct Advanced {
 #[derive(Clone, Copy, Debug)]
 struct LastFrame {
     decode: i64,
-    keyframe: bool,
+    /// The latest presentation time of its run so far.
+    shown: i64,
     idr: bool,
     /// It is alone in the open part, so far.
     opens_part: bool,
@@ -147,6 +148,11 @@ impl CutPlan {
         self.segments.back().map_or(0, |last| last.end.unwrap_or(last.start) + last.shift)
     }
 
+    /// When the picture is shown that is shown last of all so far in the run.
+    pub(crate) fn last_shown(&self) -> Option<i64> {
+        self.last.map(|last| last.shown)
+    }
+
     /// True while a segment grows.
     pub(crate) fn is_open(&self) -> bool {
         self.segments.back().is_some_and(|last| last.end.is_none())
@@ -169,19 +175,19 @@ impl CutPlan {
             self.reach_floor(floor, frame.decode);
         }
         match self.segments.back() {
-            None => self.open(frame.decode, frame.keyframe),
+            None => self.open(frame.decode),
             Some(open) if open.is_pause() => self.end_pause(frame, &mut advanced),
             Some(open) if open.end.is_none() => self.advance_open(frame, &mut advanced),
             Some(closed) => {
                 let end = closed.end.unwrap_or(frame.decode);
                 if self.broken {
-                    self.open(frame.decode.max(end), frame.keyframe);
+                    self.open(frame.decode.max(end));
                 } else if frame.decode - end > self.grid.part_target {
                     advanced.hole = Some((end, frame.decode));
                     self.insert_gaps(end, frame.decode);
-                    self.open(frame.decode, frame.keyframe);
+                    self.open(frame.decode);
                 } else {
-                    self.open(end, frame.keyframe);
+                    self.open(end);
                 }
             }
         }
@@ -192,8 +198,9 @@ impl CutPlan {
         {
             opens_part = !std::mem::replace(&mut open.open_part_has_frames, true);
         }
-        let FrameTiming { decode, keyframe, idr, .. } = frame;
-        self.last = Some(LastFrame { decode, keyframe, idr, opens_part });
+        let FrameTiming { decode, presentation, idr, .. } = frame;
+        let shown = self.last.map_or(presentation, |last| last.shown.max(presentation));
+        self.last = Some(LastFrame { decode, shown, idr, opens_part });
         if !advanced.behind && self.is_regular() {
             let next = frame.decode + self.grid.frame;
             if self.is_full(next) {
@@ -214,7 +221,6 @@ impl CutPlan {
             self.led_by_others_to = edge;
             let held = self.last.is_some_and(|last| last.decode >= edge);
             if let Some(open) = self.segments.back_mut() {
-                open.independent = if still { open.independent } else { frame.keyframe };
                 open.open_part_has_frames = still && held;
                 (open.gap, open.still) = (false, false);
             }
@@ -224,7 +230,7 @@ impl CutPlan {
         let shown = if still { start + self.longest_pause() } else { start };
         advanced.hole = (shown < end && !self.repeats()).then_some((shown, end));
         self.close_gap(end);
-        self.open(end, frame.keyframe);
+        self.open(end);
     }
 
     fn advance_open(&mut self, frame: FrameTiming, advanced: &mut Advanced) {
@@ -241,7 +247,7 @@ impl CutPlan {
             self.close_segment(end);
             advanced.hole = Some((end, frame.decode));
             self.insert_gaps(end, frame.decode);
-            self.open(frame.decode, frame.keyframe);
+            self.open(frame.decode);
             return;
         }
         let empty = part_start == start && !open.open_part_has_frames;
@@ -252,7 +258,7 @@ impl CutPlan {
                 part_start
             };
             self.close_segment(end);
-            self.open(end, true);
+            self.open(end);
             return;
         }
         if open.open_part_has_frames && self.is_full(frame.decode) {
@@ -265,7 +271,7 @@ impl CutPlan {
         let edge = open.part_start();
         if edge > start && self.outgrows(start, edge) {
             self.close_segment(edge);
-            self.open(edge, frame.keyframe);
+            self.open(edge);
             advanced.outgrown = (!frame.keyframe).then(|| msn.next());
         }
     }
@@ -334,6 +340,13 @@ impl CutPlan {
     /// The presentation delay of the run that begins.
     pub(crate) fn set_shift(&mut self, shift: i64) {
         self.shift = shift;
+        let mut newest = self.segments.iter_mut().rev();
+        let (open, before) = (newest.next(), newest.next());
+        if let Some(gap) = open.filter(|open| open.end.is_none() && open.gap) {
+            // Another track has opened it. It lies where these pictures do, but not where others are shown already.
+            let shown = before.map_or(i64::MIN, |before| before.end.unwrap_or(before.start) + before.shift);
+            gap.shift = shift.max(shown.saturating_sub(gap.start));
+        }
     }
 
     /// Where the current run begins.
@@ -346,12 +359,13 @@ impl CutPlan {
         self.broken || self.segments.is_empty()
     }
 
-    /// Whether the leading track has nothing of this run yet. Another track may have opened gaps of it.
+    /// Whether the leading track has nothing of this run yet: neither this epoch's nor an earlier one's. Another track may
+    /// have opened gaps of it.
     pub(crate) fn awaits_first_frame(&self) -> bool {
-        self.last.is_none() && self.floor.is_none()
+        self.last.is_none() && (self.floor.is_none() || self.begins_run())
     }
 
-    fn open(&mut self, start: i64, independent: bool) {
+    fn open(&mut self, start: i64) {
         if self.begins_run() {
             self.run_start = start;
         }
@@ -361,9 +375,9 @@ impl CutPlan {
             start,
             end: None,
             discontinuity: self.discontinuity,
-            independent,
             gap: false,
             still: false,
+            sends_again: false,
             parts: Vec::new(),
             shift: self.shift,
             rebuilt: self.floor.filter(|floor| self.next_msn <= floor.msn).map(|floor| floor.epoch),

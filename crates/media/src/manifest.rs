@@ -4,6 +4,7 @@
 //! a discontinuity changes the init. The presentation's time zero is 1970, so a Period's start is the wall clock of
 //! its first frame, and no manifest depends on when or where it was rendered.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fmt::Write as _;
 
@@ -34,7 +35,7 @@ pub fn dash(timeline: &Timeline, reach: Reach) -> String {
     let ended = timeline.ended && tracks.iter().all(Runs::complete);
     let mut mpd = Mpd(String::with_capacity(4096));
     mpd.line(format_args!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>"));
-    root(&mut mpd, timeline, &tracks, ended);
+    root(&mut mpd, timeline, &periods, ended);
     for (index, period) in periods.iter().enumerate() {
         let before = index.checked_sub(1).and_then(|before| periods.get(before));
         // The last Period of a presentation that is over must say how long it is.
@@ -68,6 +69,12 @@ struct Key {
     epoch: Epoch,
 }
 
+impl Key {
+    fn of(segment: &Segment) -> Self {
+        Self { discontinuity: segment.discontinuity, epoch: segment.epoch }
+    }
+}
+
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "p{}-{}", self.discontinuity, self.epoch)
@@ -94,7 +101,7 @@ impl<'a> Runs<'a> {
                 break;
             }
             named = named.saturating_add(1);
-            let key = Key { discontinuity: segment.discontinuity, epoch: segment.epoch };
+            let key = Key::of(segment);
             match runs.last_mut() {
                 Some((last, run)) if *last == key => run.push(segment),
                 _ => runs.push((key, vec![segment])),
@@ -116,22 +123,30 @@ impl<'a> Runs<'a> {
     }
 }
 
-struct Period {
+struct Period<'a> {
     key: Key,
     /// Presentation time and media time of its beginning.
     start: UnixMillis,
     offset: MediaTime,
+    /// Of the rendition that it is described by.
+    run: &'a [&'a Segment],
 }
 
-/// The Periods as the first rendition has them; it is the one that the cut plan follows.
+/// The Periods, each as the first rendition has it that is in it: from where video has joined a stream of sound, the video.
+/// Until that one has a whole segment, nothing is said of a Period, because renditions do not begin at the same microsecond.
 ///
 /// The oldest Period may have lost segments at its front, so its beginning is no longer known: it is said to begin
 /// at media time zero instead. The mapping of media to presentation time is the same, which is what players keep.
-fn periods(tracks: &[Runs<'_>]) -> Vec<Period> {
-    let Some(leader) = tracks.iter().find(|runs| !runs.keyed.is_empty()) else { return Vec::new() };
-    let mut periods = Vec::with_capacity(leader.keyed.len());
-    for (key, run) in &leader.keyed {
-        let Some(first) = run.first() else { continue };
+fn periods<'a>(tracks: &'a [Runs<'_>]) -> Vec<Period<'a>> {
+    let mut leading = BTreeMap::new();
+    for runs in tracks {
+        for key in runs.track.segments.iter().map(Key::of) {
+            leading.entry(key).or_insert_with(|| runs.run(key));
+        }
+    }
+    let mut periods = Vec::with_capacity(leading.len());
+    for (key, run) in leading {
+        let Some((first, run)) = run.and_then(|run| Some((run.first()?, run))) else { continue };
         let (start, offset) = if periods.is_empty() {
             (
                 UnixMillis(first.program_date_time.0.saturating_sub(first.start.0.div_euclid(1000))),
@@ -140,7 +155,7 @@ fn periods(tracks: &[Runs<'_>]) -> Vec<Period> {
         } else {
             (first.program_date_time, first.start)
         };
-        periods.push(Period { key: *key, start, offset });
+        periods.push(Period { key, start, offset, run });
     }
     periods
 }
@@ -153,17 +168,15 @@ fn media_end(tracks: &[Runs<'_>]) -> Option<MediaTime> {
         .max()
 }
 
-fn root(mpd: &mut Mpd, timeline: &Timeline, tracks: &[Runs<'_>], ended: bool) {
+fn root(mpd: &mut Mpd, timeline: &Timeline, periods: &[Period<'_>], ended: bool) {
     let target = timeline.target_duration;
-    let leader = tracks.iter().find_map(|runs| Some((runs, runs.keyed.last()?.1.last()?)));
-    let published = leader.map_or(UnixMillis(0), |(_, last)| {
+    let newest = periods.last().and_then(|period| period.run.last());
+    let published = newest.map_or(UnixMillis(0), |last| {
         UnixMillis(
             last.program_date_time.0.saturating_add(i64::try_from(last.duration.0 / 1000).unwrap_or(0)),
         )
     });
-    let depth = leader.map_or(0, |(runs, _)| {
-        runs.keyed.iter().flat_map(|(_, run)| run).map(|segment| segment.duration.0).sum::<u64>()
-    });
+    let depth = periods.iter().flat_map(|period| period.run).map(|segment| segment.duration.0).sum::<u64>();
     mpd.line(format_args!(
         "<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" profiles=\"urn:mpeg:dash:profile:isoff-live:2011\" \
          type=\"dynamic\" availabilityStartTime=\"1970-01-01T00:00:00Z\" publishTime=\"{published}\" \
@@ -182,8 +195,8 @@ fn root(mpd: &mut Mpd, timeline: &Timeline, tracks: &[Runs<'_>], ended: bool) {
 
 fn write_period(
     mpd: &mut Mpd,
-    period: &Period,
-    before: Option<&Period>,
+    period: &Period<'_>,
+    before: Option<&Period<'_>>,
     until: Option<MediaTime>,
     tracks: &[Runs<'_>],
     captions: &[CaptionChannel],
@@ -253,7 +266,7 @@ fn continues(before: Key, this: Key, tracks: &[Runs<'_>]) -> bool {
         })
 }
 
-fn representation(mpd: &mut Mpd, period: &Period, runs: &Runs<'_>) {
+fn representation(mpd: &mut Mpd, period: &Period<'_>, runs: &Runs<'_>) {
     let (Some(run), Some(init)) = (runs.run(period.key), runs.init(period.key)) else { return };
     let track = runs.track;
     let name = &track.name;

@@ -137,6 +137,8 @@ impl Track {
 
     pub(crate) fn push(&mut self, sample: Sample) {
         self.held = None;
+        // What was to be sent again is not needed where another picture is dated before it.
+        self.samples.pop_if(|again| again.decode_time >= sample.decode_time);
         self.samples.push(sample);
     }
 
@@ -168,6 +170,10 @@ impl Track {
                 self.finish_still(segment, end, announcer);
                 self.step_over();
                 continue;
+            }
+            if segment.sends_again && self.part == 0 && self.open.is_none() {
+                // A picture has come soon enough for parts. Something has to be shown until then.
+                self.send_again(segment);
             }
             match (segment.parts.get(self.part), segment.end) {
                 (Some(end), _) if covered.reaches(*end) => {
@@ -232,7 +238,9 @@ impl Track {
                 if self.samples.is_empty() || (!last && !(self.part + 1).is_multiple_of(stride)) {
                     return;
                 }
-                // The configuration may have changed since the part target was frozen for another frame length.
+                // The configuration may have changed since the part target was frozen for another frame length, and the plan's
+                // parts since it was frozen for sound alone.
+                let shortest = (self.part_target * 85 + 99) / 100;
                 let end_of = |sample: &Sample| micros(sample.decode_time + u64::from(frame), rate);
                 loop {
                     let first = self.samples.first().map_or(0, |sample| micros(sample.decode_time, rate));
@@ -240,9 +248,14 @@ impl Track {
                         self.samples.iter().take_while(|s| end_of(s) - first <= self.part_target).count();
                     let rest = self.samples.split_off(self.samples.len().min(most.max(1)));
                     let end = self.samples.last().map_or(0, end_of);
+                    if !last && end - first < shortest {
+                        // Only a segment's last part may be as short (RFC 8216bis §4.4.4.9): more has to come.
+                        self.samples.extend(rest);
+                        return;
+                    }
                     self.announce_part(plan, end, SampleTiming::Constant(frame), announcer);
                     self.samples = rest;
-                    if !last || self.samples.is_empty() {
+                    if self.samples.is_empty() {
                         return;
                     }
                 }
@@ -393,12 +406,17 @@ impl Track {
         );
     }
 
-    /// A segment whose last picture is shown until its end. A part may not be as long, so it has none.
-    fn finish_still(&mut self, plan: &PlannedSegment, end: i64, announcer: &mut Announcer) {
+    /// The picture that is held begins a segment which has none yet.
+    fn send_again(&mut self, plan: &PlannedSegment) {
         if self.samples.is_empty() {
             let decode_time = u64::try_from(plan.start / 1000).unwrap_or(0);
             self.samples.extend(self.held.take().map(|held| Sample { decode_time, ..held }));
         }
+    }
+
+    /// A segment whose last picture is shown until its end. A part may not be as long, so it has none.
+    fn finish_still(&mut self, plan: &PlannedSegment, end: i64, announcer: &mut Announcer) {
+        self.send_again(plan);
         self.time_samples(u64::try_from(end / 1000).unwrap_or(0));
         let samples = std::mem::take(&mut self.samples);
         let sequence = u32::try_from(self.next_part.0 & 0xFFFF_FFFF).unwrap_or(0);

@@ -74,9 +74,9 @@ impl CutPlan {
 
     /// `still` repeats the keyframe that is held.
     fn open_pause(&mut self, start: i64, still: bool) {
-        self.open(start, still);
+        self.open(start);
         if let Some(pause) = self.segments.back_mut() {
-            (pause.gap, pause.still) = (!still, still);
+            (pause.gap, pause.still, pause.sends_again) = (!still, still, still);
         }
     }
 }

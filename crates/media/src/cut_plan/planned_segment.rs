@@ -11,12 +11,12 @@ pub(crate) struct PlannedSegment {
     /// `None` while it grows.
     pub(crate) end: Option<i64>,
     pub(crate) discontinuity: u64,
-    /// It begins with a keyframe of the leading track.
-    pub(crate) independent: bool,
     /// It holds no pictures. Not final while `end` is unknown.
     pub(crate) gap: bool,
     /// Its last picture is shown until its end: video announces it whole then, without parts.
     pub(crate) still: bool,
+    /// It begins with the picture that the still segment before it shows, sent again.
+    pub(crate) sends_again: bool,
     /// Ends of its parts, in order; the part after the last one is open.
     pub(crate) parts: Vec<i64>,
     /// Presentation less decode time, for those who compare presentation times.
@@ -50,9 +50,9 @@ impl PlannedSegment {
             start,
             end: Some(end),
             discontinuity: segment.discontinuity,
-            independent: segment.independent,
             gap: segment.gap,
             still: false,
+            sends_again: false,
             parts,
             shift,
             rebuilt: Some(segment.epoch),

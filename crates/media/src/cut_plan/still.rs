@@ -26,7 +26,7 @@ impl CutPlan {
             }
             self.close_segment(at.min(part_start + self.grid.part_target));
             let end = self.edge().unwrap_or(at);
-            self.open(end, last.keyframe);
+            self.open(end);
         }
         if let Some(open) = self.segments.back_mut() {
             open.still = true;

@@ -75,6 +75,39 @@ fn a_new_worker_is_a_continuous_period_and_a_discontinuity_is_not() {
 }
 
 #[test]
+fn periods_from_before_video_joined_stay() {
+    let radio = Broadcast::new(&["audio"]).with(5, 0);
+    let before = parsed(&radio.timeline, Reach::Finished);
+    let mut broadcast = radio.joined_by("source");
+    broadcast.step(Step::Discontinuity);
+    broadcast = broadcast.with(2, 3);
+    let mpd = parsed(&broadcast.timeline, Reach::Finished);
+    let ids: Vec<_> = mpd.periods.iter().map(|p| p.id.as_deref().unwrap()).collect();
+    assert_eq!(ids, ["p0-1", "p1-1"]);
+    assert_eq!(mpd.periods[0].start, before.periods[0].start);
+    assert_eq!(segments(&mpd.periods[0], 0), segments(&before.periods[0], 0));
+    let sets =
+        |period: &Period| period.adaptations.iter().map(|set| set.id.clone().unwrap()).collect::<Vec<_>>();
+    assert_eq!(mpd.periods.iter().map(sets).collect::<Vec<_>>(), [vec!["2"], vec!["1", "2"]]);
+    assert_eq!(mpd.timeShiftBufferDepth, Some(std::time::Duration::from_secs(14)));
+}
+
+#[test]
+fn a_period_that_its_first_rendition_has_only_begun_is_not_named_by_another() {
+    let mut broadcast = Broadcast::new(&["source", "audio"]).with(3, 0);
+    broadcast.step(Step::Discontinuity);
+    broadcast = broadcast.with(1, 0);
+    // Of the new run, only the sound is in storage.
+    for segment in broadcast.timeline.tracks.iter_mut().flat_map(|track| &mut track.segments) {
+        segment.phase = SegmentPhase::Stored;
+    }
+    broadcast.timeline.tracks[0].segments.back_mut().unwrap().phase = SegmentPhase::Finished;
+    let mpd = parsed(&broadcast.timeline, Reach::Stored);
+    let ids: Vec<_> = mpd.periods.iter().map(|p| p.id.as_deref().unwrap()).collect();
+    assert_eq!(ids, ["p0-1"]);
+}
+
+#[test]
 fn presentation_time_of_a_frame_is_the_same_before_and_after_older_periods_left() {
     let mut broadcast = Broadcast::new(&["source"]).with(3, 0);
     broadcast.step(Step::NextEpoch);

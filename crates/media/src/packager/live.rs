@@ -31,6 +31,8 @@ pub(super) struct Live {
     audio_at_picture: i64,
     last_picture: UnixMillis,
     lost: Option<UnixMillis>,
+    /// The relay connection that is up has brought a picture.
+    shows: bool,
     /// Something of the publisher's was packaged since this was last asked.
     packaged: bool,
     /// The header of video in a stream that began without; it joins with its first keyframe.
@@ -81,6 +83,7 @@ impl Live {
             audio_at_picture: i64::MAX,
             last_picture: now,
             lost: None,
+            shows: false,
             packaged: false,
             late_video: None,
         }
@@ -88,6 +91,7 @@ impl Live {
 
     pub(super) fn connected(&mut self) {
         self.lost = None;
+        self.shows = false;
     }
 
     /// Whether something of the publisher's was packaged since the last call.
@@ -244,6 +248,7 @@ impl Live {
 
     fn after_picture(&mut self, now: UnixMillis, announcer: &mut Announcer) {
         self.last_picture = now;
+        self.shows = true;
         // Sound that fills a hole up to this picture is not ahead of it.
         let shown = self.source.as_ref().and_then(|source| source.last).map(|last| last + self.plan.shift());
         self.audio_at_picture = self.audio.end().max(shown.unwrap_or(i64::MIN));
@@ -287,12 +292,28 @@ impl Live {
     }
 
     pub(super) fn tick(&mut self, now: UnixMillis, announcer: &mut Announcer) {
+        self.hold_picture(now);
         if now.0 - self.last_picture.0 > (self.plan.part_target() + self.plan.frame()) / 1000 {
             self.plan.close_late();
             self.settle_all(announcer);
         }
         if self.lost.is_some_and(|lost| now.0 - lost.0 >= LOST_AFTER_MS) && self.plan.is_open() {
             self.close(announcer);
+        }
+    }
+
+    /// Where no sound says how long the last picture stays, the wall clock does, for as long as the relay is up. A publisher
+    /// whose sound has stopped with its pictures is behind, and is waited for.
+    fn hold_picture(&mut self, now: UnixMillis) {
+        let Some(last) = self.source.as_ref().and_then(|source| source.last) else { return };
+        let Some(edge) = self.plan.edge().filter(|_| self.plan.is_open() && !self.plan.is_behind_floor())
+        else {
+            return;
+        };
+        let stays = (now.0 - self.last_picture.0) * 1000 - LATENESS;
+        let is_known = self.shows && self.lost.is_none() && self.audio.is_absent();
+        if is_known && stays > self.plan.part_target() + self.plan.frame() {
+            self.plan.silence(last, (last + stays).min(edge + LONGEST_STEP));
         }
     }
 
@@ -456,5 +477,11 @@ const MAX_STEP_BACK: i64 = 200_000;
 const MAX_COMPOSITION_MS: i32 = 5_000;
 /// ARCHITECTURE §6.
 const MAX_INITS: usize = 16;
+/// A picture that comes so much later than the one before it did, by their timestamps, still lies behind what was announced
+/// meanwhile. TCP sends again what is lost after 0.2 s and then 0.4 s (Linux). Players of a picture that stays wait that much
+/// longer, once.
+const LATENESS: i64 = 1_000_000;
+/// Ticks come every 50 ms. After a machine has slept for an hour, the plan goes on in steps that all tracks can follow.
+const LONGEST_STEP: i64 = 2_000_000;
 /// A relay that comes back at once continues the open segment.
 const LOST_AFTER_MS: i64 = 1_000;

@@ -20,6 +20,8 @@ pub(super) struct Rung {
     config: Option<VideoConfig>,
     /// The last picture's decode time as packaged, in milliseconds.
     last: Option<i64>,
+    /// When that picture is shown, in milliseconds.
+    shown: Option<i64>,
     /// True until a keyframe has come that a decoder can begin with.
     waits_for_keyframe: bool,
     /// Presentation time (µs) where an earlier epoch's media ends; earlier pictures are dropped.
@@ -50,7 +52,7 @@ enum Standing {
 impl Rung {
     pub(super) fn new(track: Track, behind: Option<i64>) -> Self {
         let standing = Standing::Shown;
-        Self { track, config: None, last: None, waits_for_keyframe: true, behind, standing }
+        Self { track, config: None, last: None, shown: None, waits_for_keyframe: true, behind, standing }
     }
 
     /// One that an earlier epoch withdrew.
@@ -209,6 +211,7 @@ impl Rung {
         let Ok(decode_time) = u64::try_from(decode) else { return };
         // Metadata may claim longer frames than there are: the next picture then comes sooner.
         let before = self.last.replace(decode);
+        self.shown = Some(presentation);
         let frame = before.map_or(plan.frame(), |before| plan.frame().min((decode - before) * 1000));
         let at = decode * 1000;
         self.track.settle(plan, Covered::To(at + frame / 4), Some(decode_time), announcer);
@@ -218,8 +221,15 @@ impl Rung {
         self.show(announcer);
     }
 
-    /// Gives up what is more than [`MAX_LAG`] segments behind.
+    /// Closes what the source's pictures do not fill any further, once the encoder has made all of them. While it is late, only
+    /// what is more than [`MAX_LAG`] segments behind is given up.
     pub(super) fn keep_up(&mut self, plan: &CutPlan, announcer: &mut Announcer) {
+        if let (Some(own), Some(source)) = (self.shown, plan.last_shown())
+            && own * 1000 >= source
+        {
+            self.track.settle(plan, Covered::All, None, announcer);
+            self.show(announcer);
+        }
         while let Some(newest) = plan.newest_closed()
             && newest.0.saturating_sub(self.track.cursor.0) > MAX_LAG
             && let Some(end) = plan.segment(self.track.cursor).and_then(|segment| segment.end)

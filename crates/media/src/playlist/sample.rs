@@ -71,6 +71,13 @@ impl Broadcast {
         self
     }
 
+    /// A rendition joins, before all others.
+    pub(crate) fn joined_by(mut self, name: &str) -> Self {
+        self.close();
+        self.timeline.tracks.insert(0, track(name));
+        self
+    }
+
     pub(crate) fn step(&mut self, step: Step) {
         if self.timeline.ended {
             return;
@@ -193,7 +200,9 @@ impl Broadcast {
     }
 
     fn next_msn(&self) -> Msn {
-        self.timeline.tracks[0].segments.back().map_or(Msn(7), |last| last.msn.next())
+        let newest =
+            self.timeline.tracks.iter().filter_map(|track| track.segments.back()).map(|last| last.msn);
+        newest.max().map_or(Msn(7), Msn::next)
     }
 
     fn names(&self) -> Vec<RenditionName> {

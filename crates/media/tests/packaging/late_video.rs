@@ -28,6 +28,7 @@ fn video_that_was_announced_is_waited_for_some_seconds() {
 fn video_that_comes_to_a_stream_of_sound_is_added_behind_a_discontinuity() {
     for (begins, stamps) in [(3_000, 0), (9_000, 0), (20_000, -20_000), (20_000, 7_200_000)] {
         let mut recorder = Recorder::new(config());
+        recorder.steady = true;
         recorder.metadata(None, false, true);
         recorder.audio(0, aac_header());
         let nothing = Tags { sent: 0..0, ..pictures(|at| at) };
@@ -94,5 +95,29 @@ fn a_worker_that_takes_up_a_stream_of_sound_adds_the_video_that_its_publisher_ha
         camera.send(&mut after, 9_000, 20_000, 0);
         after.finish();
         assert!(after.of("source").len() >= 4, "{sound} {:?}", after.reports);
+    }
+}
+
+#[test]
+fn parts_of_the_sound_stay_within_85_percent_of_their_target_whatever_video_joins() {
+    for frame_us in [16_667, 20_000, 33_333, 40_000, 41_667, 66_667, 100_000] {
+        let mut recorder = Recorder::new(config());
+        recorder.steady = true;
+        recorder.metadata(None, false, true);
+        recorder.audio(0, aac_header());
+        let nothing = Tags { sent: 0..0, ..pictures(|at| at) };
+        send(&mut recorder, 9_000, &nothing, &sounds(|at| at));
+        recorder.video(0, avc_header(AVC_RECORD));
+        let video = Tags { sent: 9_000..i64::MAX, frame_us, ..pictures(|at| at) };
+        let audio = Tags { sent: 9_000..i64::MAX, ..sounds(|at| at) };
+        send(&mut recorder, 25_000, &video, &audio);
+        let held = recorder.timeline.as_ref().expect("announced").tracks.iter().map(|track| {
+            let last = track.segments.back().expect("segments");
+            last.start.plus(last.duration).0
+        });
+        let (first, last) = (held.clone().min().expect("two"), held.max().expect("two"));
+        assert!(last - first <= 400_000, "the sound is not held back longer: {frame_us} {first} {last}");
+        recorder.finish();
+        assert!(recorder.of("source").len() >= 4, "{frame_us}");
     }
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::recorder::{
     AVC_RECORD, NOW, OTHER_AVC_RECORD, Recorder, aac_frame, aac_header, avc_frame, avc_header, config, hints,
-    rung,
+    rendition, rung,
 };
 
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ enum Act {
         anew: bool,
     },
     Bytes(Vec<u8>),
+    /// The rung's encoder has made what it was given so far.
+    Encode,
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -51,6 +53,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::Lost),
         1 => any::<bool>().prop_map(|anew| Act::Back { anew }),
         2 => prop::collection::vec(any::<u8>(), 0..40).prop_map(Act::Bytes),
+        20 => Just(Act::Encode),
     ]
 }
 
@@ -122,6 +125,9 @@ fn perform(acts: &[Act], has_audio: bool, keyframe_ms: Option<u32>) -> Recorder 
                 recorder.video(picture, Bytes::from(bytes.clone()));
                 recorder.audio(sound, Bytes::from(bytes.clone()));
             }
+            Act::Encode => {
+                recorder.encode(&rendition("240p"));
+            }
         }
     }
     recorder.at(wall + 1_000);
@@ -139,6 +145,46 @@ fn pictures_do_not_move_in_a_segment_that_the_sound_made_longer_than_they_may() 
     let recorder = perform(&acts, true, Some(500));
     assert!(recorder.ended);
     recorder.check_alignment(i64::MAX);
+}
+
+fn picture(after: u32, keyframe: bool, composition: i32) -> Act {
+    Act::Picture { after, keyframe, composition }
+}
+
+#[test]
+fn sound_that_comes_too_late_for_a_run_does_not_end_the_wait_for_its_pictures() {
+    let next = || picture(33, false, 0);
+    let mut acts = vec![picture(33, true, 0), next(), next(), next(), next(), picture(2_926, false, 0)];
+    acts.extend([next(), next(), next(), Act::Back { anew: true }, Act::Sounds(2)]);
+    acts.extend([picture(33, true, -51), picture(90, false, 0), Act::AudioHeader(true), next()]);
+    perform(&acts, false, None).check_alignment(i64::MAX);
+}
+
+#[test]
+fn a_gap_before_a_runs_first_picture_lies_where_its_pictures_do() {
+    let next = || picture(33, false, 0);
+    let mut acts = vec![Act::AudioHeader(true), next(), Act::Jump(3_022), Act::Sounds(1), next()];
+    acts.extend([
+        picture(3_950, false, 0),
+        picture(339, false, 0),
+        picture(321, false, 0),
+        next(),
+        next(),
+        next(),
+    ]);
+    acts.extend([
+        Act::Back { anew: false },
+        next(),
+        next(),
+        picture(126, false, 0),
+        next(),
+        Act::Sounds(1),
+        next(),
+    ]);
+    acts.extend([picture(33, true, -15), Act::Jump(-234), next(), Act::Back { anew: true }, Act::Sounds(1)]);
+    acts.extend([Act::JumpAlone(true, 661), Act::Hole(331), Act::Sounds(1), picture(166, true, 85), next()]);
+    acts.extend([picture(4_334, false, 0), Act::JumpAlone(false, 1_449), Act::Sounds(3), next()]);
+    perform(&acts, false, None).check_alignment(i64::MAX);
 }
 
 proptest! {

@@ -60,6 +60,8 @@ pub(crate) struct Recorder {
     pub(crate) ended: bool,
     /// Frames come at one distance: audio parts are then within 85 % of their target as well.
     pub(crate) steady: bool,
+    /// The rung that is encoded as pictures come, at each tick.
+    pub(crate) encoder: Option<RenditionName>,
     now: i64,
 }
 
@@ -86,6 +88,7 @@ impl Recorder {
             first_part_after: None,
             ended: false,
             steady: false,
+            encoder: None,
             now: NOW,
         }
     }
@@ -136,7 +139,7 @@ impl Recorder {
                 self.packager.rung_video(name, at, avc_header(OTHER_AVC_RECORD));
             } else {
                 pictures += 1;
-                let composition = i32::from_be_bytes([0, body[2], body[3], body[4]]);
+                let composition = i32::from_be_bytes([body[2], body[3], body[4], 0]) >> 8;
                 let presentation = at + i64::from(composition);
                 self.packager.rung_video(name, presentation, avc_frame(keyframe, 0, 300));
             }
@@ -148,9 +151,15 @@ impl Recorder {
     pub(crate) fn tick(&mut self) {
         self.packager.tick(UnixMillis(self.now));
         self.drain();
+        if let Some(rung) = self.encoder.clone() {
+            self.encode(&rung);
+        }
     }
 
     pub(crate) fn finish(&mut self) {
+        if let Some(rung) = self.encoder.clone() {
+            self.encode(&rung);
+        }
         self.packager.finish(UnixMillis(self.now));
         self.drain();
     }
@@ -316,6 +325,17 @@ impl Recorder {
     pub(crate) fn of(&self, name: &str) -> &[Segment] {
         self.segments.get(&rendition(name)).map_or(&[], Vec::as_slice)
     }
+}
+
+/// Of every fragment in a segment.
+pub(crate) fn decode_times(data: &[u8]) -> Vec<u64> {
+    let found = data.windows(4).enumerate().filter(|(_, bytes)| bytes == b"tfdt").map(|(at, _)| at);
+    found
+        .map(|at| {
+            assert_eq!(data[at + 4], 1, "64 bits");
+            u64::from_be_bytes(data[at + 8..at + 16].try_into().expect("eight"))
+        })
+        .collect()
 }
 
 pub(crate) fn avc_header(record: &[u8]) -> Bytes {

@@ -7,7 +7,9 @@ use caudal_livestream::timeline::Timeline;
 use caudal_livestream::{Epoch, Generation, Msn, RenditionName, SessionId, UnixMillis};
 use caudal_media::{MediaReport, PackagerConfig, Resume};
 
-use crate::recorder::{AVC_RECORD, NOW, Recorder, avc_frame, avc_header, config, rendition, rung};
+use crate::recorder::{
+    AVC_RECORD, NOW, Recorder, avc_frame, avc_header, config, decode_times, rendition, rung,
+};
 use crate::resumption::floor;
 
 const SECOND: i64 = 1_000;
@@ -207,17 +209,6 @@ fn sound() -> Bytes {
 
 fn tag(recorder: &mut Recorder, stamp: u32, body: Bytes, video: bool) {
     if video { recorder.video(stamp, body) } else { recorder.audio(stamp, body) }
-}
-
-/// Of every fragment in a segment.
-fn decode_times(data: &[u8]) -> Vec<u64> {
-    let found = data.windows(4).enumerate().filter(|(_, bytes)| bytes == b"tfdt").map(|(at, _)| at);
-    found
-        .map(|at| {
-            assert_eq!(data[at + 4], 1, "64 bits");
-            u64::from_be_bytes(data[at + 8..at + 16].try_into().expect("eight"))
-        })
-        .collect()
 }
 
 #[test]

@@ -83,7 +83,9 @@ impl Live {
             self.last_picture = now;
             return self.lead_by_audio(announcer);
         }
-        self.audio_at_picture = self.audio_at_picture.min(self.audio.end());
+        if !matches!(accepted, Accepted::Late(_)) {
+            self.audio_at_picture = self.audio_at_picture.min(self.audio.end());
+        }
         let patience = if self.plan.begins_run() || self.plan.is_behind_floor() {
             RUN_PATIENCE
         } else {
