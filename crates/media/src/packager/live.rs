@@ -181,10 +181,13 @@ impl Live {
         }
         let shift = composition(&picture);
         let begins = self.plan.begins_run();
-        if begins && picture.keyframe {
-            // Pictures that are shown sooner after their decoding than the last run's must not overlap it.
-            let overlap = self.plan.presentation_end() - picture.decode - shift;
-            if let (Some(clock), true) = (clock, overlap > 0) {
+        if begins {
+            // Pictures that are shown sooner after their decoding than the last run's must not overlap it. Those of a GOP that
+            // goes on are as far behind as they were, give or take a rounding.
+            let (delay, allowed) =
+                if picture.keyframe { (shift, 0) } else { (self.plan.shift(), self.plan.frame()) };
+            let overlap = self.plan.presentation_end() - picture.decode - delay;
+            if let (Some(clock), true) = (clock, overlap > allowed) {
                 let by = (overlap + 999) / 1000;
                 clock.delay(by);
                 picture.decode += by * 1000;

@@ -187,6 +187,17 @@ fn a_gap_before_a_runs_first_picture_lies_where_its_pictures_do() {
     perform(&acts, false, None).check_alignment(i64::MAX);
 }
 
+#[test]
+fn a_run_that_goes_on_with_a_gop_does_not_overlap_the_one_that_sound_began() {
+    let next = || picture(33, false, 0);
+    let mut acts =
+        vec![picture(33, true, 83), picture(150, false, 0), Act::Back { anew: true }, Act::Sounds(2)];
+    acts.extend([Act::JumpAlone(false, 886), Act::Sounds(3), Act::Sounds(2), next(), picture(33, true, 0)]);
+    acts.extend([next(), next(), Act::AudioHeader(true), next(), next(), next(), Act::Sounds(1)]);
+    acts.extend([Act::Sounds(1), Act::Sounds(3), Act::AudioHeader(false), next(), Act::Sounds(3)]);
+    perform(&acts, false, None).check_alignment(i64::MAX);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
