@@ -140,7 +140,8 @@ impl Replay {
         if decodable {
             self.open_anywhere = false;
         }
-        let opens = decodable || (self.open_anywhere && self.last_opened(tag.timestamp_ms) >= OPEN_ANYWHERE_EVERY);
+        let opens =
+            decodable || (self.open_anywhere && self.last_opened(tag.timestamp_ms) >= OPEN_ANYWHERE_EVERY);
         if opens {
             self.entry_points.push_back(EntryPoint {
                 sequence: self.next_sequence(),

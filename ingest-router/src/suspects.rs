@@ -36,11 +36,7 @@ struct Waiting<'a> {
 
 impl Default for Suspects {
     fn default() -> Self {
-        Self {
-            first: Semaphore::new(AT_ONCE),
-            further: Semaphore::new(AT_ONCE),
-            waiting: Mutex::default(),
-        }
+        Self { first: Semaphore::new(AT_ONCE), further: Semaphore::new(AT_ONCE), waiting: Mutex::default() }
     }
 }
 

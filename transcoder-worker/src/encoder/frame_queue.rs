@@ -75,7 +75,11 @@ mod tests {
         assert_eq!(take(&mut queued), [0, 0]);
         queue.push(frame(120, false));
         queue.push(frame(160, true));
-        assert_eq!(take(&mut queued), [80, 160], "the header, and the first picture that can be decoded with it");
+        assert_eq!(
+            take(&mut queued),
+            [80, 160],
+            "the header, and the first picture that can be decoded with it"
+        );
         queue.push(frame(200, false));
         assert_eq!(take(&mut queued), [200]);
     }
