@@ -269,13 +269,15 @@ async fn what_a_router_measures_is_shown_while_it_is_of_the_current_publisher() 
 }
 
 #[tokio::test]
-async fn a_publisher_that_a_router_turned_away_for_its_media_ends_its_broadcast() {
+async fn a_publisher_that_a_router_turned_away_twice_for_its_media_ends_its_broadcast() {
     let stage = Stage::new().await;
     let (stream, worker) = stage.live().await;
     assert_eq!(stage.api.next().await, format!("published {stream}"));
     let session = stage.directory.get(stream).unwrap().spec.ingest.session;
     stage.directory.media_refused(stream, SessionId::generate(), "somebody else".to_owned()).await;
-    stage.directory.media_refused(stream, session, "av01 is not supported".to_owned()).await;
+    for _ in 0..2 {
+        stage.directory.media_refused(stream, session, "av01 is not supported".to_owned()).await;
+    }
     worker.until_told(AssignmentMode::Finish).await;
     worker.end_feed();
     let over = stage.until(stream, |s| s.status.phase == Phase::Failed).await;
