@@ -25,7 +25,9 @@ pub(crate) struct Replay {
     bytes: usize,
     frames: u64,
     video: bool,
-    /// Media came and none of it opens decoding: see [`Replay::open_anywhere`].
+    /// Something came that decoding can begin with.
+    decodable: bool,
+    /// Until then, relays begin anywhere: see [`Replay::open_anywhere`].
     open_anywhere: bool,
 }
 
@@ -112,6 +114,7 @@ impl Replay {
             bytes: 0,
             frames: 0,
             video: false,
+            decodable: false,
             open_anywhere: false,
         }
     }
@@ -137,8 +140,11 @@ impl Replay {
         self.video |= matches!(role, Role::VideoHeader | Role::Keyframe | Role::Frame);
         // Without video, any audio frame will do.
         let decodable = role == Role::Keyframe || (role == Role::Audio && !self.video);
-        if decodable {
-            self.open_anywhere = false;
+        if decodable && !self.decodable {
+            self.decodable = true;
+            if std::mem::take(&mut self.open_anywhere) {
+                self.entry_points.clear();
+            }
         }
         let opens =
             decodable || (self.open_anywhere && self.last_opened(tag.timestamp_ms) >= OPEN_ANYWHERE_EVERY);
@@ -159,13 +165,14 @@ impl Replay {
         jumped
     }
 
-    /// Whether a relay that begins now has to wait for something that decoding can begin with.
+    /// Whether nothing has come so far that decoding can begin with.
     pub(crate) fn is_closed(&self) -> bool {
-        self.entry_points.is_empty()
+        !self.decodable
     }
 
-    /// From now on, and until there is something that decoding can begin with, relays begin anywhere, and with anything.
-    /// What is wrong with such media the worker must see, to say it; and sound may be good beside pictures that are not.
+    /// From now on, and until something comes that decoding can begin with, relays begin anywhere, and with anything. What
+    /// is wrong with such media the worker must see, to say it; and sound may be good beside pictures that are not. Only
+    /// for a publisher of whom nothing could be decoded yet.
     pub(crate) fn open_anywhere(&mut self) {
         self.open_anywhere = true;
     }

@@ -33,7 +33,7 @@ pub(crate) struct Session<IO> {
     measure: Measure,
     link: Link,
     last_ms: u32,
-    /// Since when no relay could begin with anything that came.
+    /// Since when media comes, of which nothing opened decoding.
     closed_since: Option<std::time::Instant>,
     /// What must not keep the publisher waiting: reports to the directory, and farewells.
     errands: JoinSet<Errand>,
@@ -314,8 +314,8 @@ async fn until(departure: Option<Departure>) {
     }
 }
 
-/// Encoders begin with a keyframe, and send the next one within a few seconds.
-const WITHOUT_KEYFRAME: Duration = Duration::from_secs(5);
+/// A first keyframe may be a long GOP away; a worker waits 20 s for the first media of a relay.
+const WITHOUT_KEYFRAME: Duration = Duration::from_secs(17);
 /// After its publisher has left, a session waits so long for a worker to take the rest: a broadcast of five seconds is
 /// one too, and its worker may just have started.
 const LAST_WORDS: Duration = Duration::from_secs(10);

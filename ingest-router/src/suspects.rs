@@ -12,7 +12,8 @@ use crate::takeover::HOLD;
 
 /// Who may ask the api about a key although its address has guessed: a few at a time and slowly, so that a good key passes
 /// whoever else guesses behind the same address, and wherever else somebody guesses. The first of each address has its
-/// turn among the first of all others, and does not wait behind the many that another address has sent.
+/// turn among the first of all others, and does not wait behind the many that another address has sent. Only as many
+/// addresses as have a turn within [`HOLD`] can be served so while all of them guess: 48.
 #[derive(Debug)]
 pub(crate) struct Suspects {
     first: Semaphore,

@@ -51,9 +51,9 @@ pub struct Lifecycle {
     /// The newest publisher of which a worker has had media.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     heard: Option<Generation>,
-    /// A publisher was turned away for its media, and nothing was announced since.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    turned_away: bool,
+    /// A publisher was turned away for its media: until then, a second time ends the broadcast.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    turned_away: Option<Deadline>,
     published_acknowledged: bool,
     done_acknowledged: bool,
 }
@@ -159,7 +159,7 @@ impl Lifecycle {
             hints: None,
             unplayable: None,
             heard: None,
-            turned_away: false,
+            turned_away: None,
             published_acknowledged: false,
             done_acknowledged: false,
         }
@@ -283,7 +283,8 @@ impl Lifecycle {
     /// Whoever is turned away tries again, each second perhaps: before the first segment that is the same broadcast, for
     /// as long as one may take to start. In the middle of one, a single bad message ends nothing.
     fn media_refused(&mut self, now: UnixMillis, words: String) {
-        let again = std::mem::replace(&mut self.turned_away, true);
+        let before = self.turned_away.replace(Deadline::after(now, TURNED_AWAY_MS));
+        let again = before.is_some_and(|until| !until.passed(now));
         if self.started_at.is_some() && again {
             self.nothing_playable(now, words);
         } else if self.stage == Stage::Open {
@@ -307,7 +308,6 @@ impl Lifecycle {
             self.floor = Some(floor);
             if self.stage == Stage::Open {
                 self.unplayable = None;
-                self.turned_away = false;
             }
         }
         // A segment is announced with its first part, and can be watched from then on.
@@ -429,7 +429,8 @@ impl Lifecycle {
             Stage::Closing { until, .. } | Stage::Over { forget: Some(until), .. } => Some(until),
             Stage::Open | Stage::Over { .. } => None,
         };
-        [self.start.as_mut(), self.recovery.as_mut(), self.publisher.deadline_mut(), stage]
+        let turned_away = self.turned_away.as_mut();
+        [self.start.as_mut(), self.recovery.as_mut(), self.publisher.deadline_mut(), turned_away, stage]
             .into_iter()
             .flatten()
     }
@@ -443,6 +444,8 @@ const START_MS: u32 = 60_000;
 const RECOVERY_MS: u32 = 60_000;
 /// For ENDLIST: two workers may die on it.
 const CLOSING_MS: u32 = 20_000;
+/// An encoder that has the wrong codec sends it again at once; a message that was damaged on its way is rare.
+const TURNED_AWAY_MS: u32 = 60_000;
 /// The same while the platform stops; the whole stop may take 5 s.
 const SHUTDOWN_MS: u32 = 3_000;
 /// How long an ended stream and its media stay: for players that look once more, and for a router that asks the api

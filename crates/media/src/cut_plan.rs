@@ -148,9 +148,11 @@ impl CutPlan {
         self.segments.back().map_or(0, |last| last.end.unwrap_or(last.start) + last.shift)
     }
 
-    /// When the picture is shown that is shown last of all so far in the run.
+    /// When the picture is shown that is shown last of all so far in the run; none while pictures are still on their way to
+    /// parts that another track has led to.
     pub(crate) fn last_shown(&self) -> Option<i64> {
-        self.last.map(|last| last.shown)
+        let caught_up = |last: &LastFrame| last.decode + self.grid.frame * 3 / 2 >= self.led_by_others_to;
+        self.last.filter(caught_up).map(|last| last.shown)
     }
 
     /// True while a segment grows.

@@ -84,11 +84,14 @@ pub(crate) fn parameter_sets(codec: VideoCodec, units: &[&[u8]]) -> Option<Vec<u
 /// which are a single set bit behind the header then. Slices that begin a picture twice, as redundant ones and those of
 /// separate colour planes do, are of profiles that browsers do not play.
 pub(crate) fn begins_picture(codec: VideoCodec, slice: &[u8]) -> bool {
-    let header = match codec {
-        VideoCodec::Avc => 1,
-        VideoCodec::Hevc => 2,
-    };
-    slice.get(header).is_some_and(|byte| byte & 0x80 != 0)
+    match (codec, slice) {
+        (VideoCodec::Avc, [_, first, ..]) => first & 0x80 != 0,
+        // Another layer of the same picture is no picture of its own.
+        (VideoCodec::Hevc, [kind, layer, first, ..]) => {
+            kind & 0x01 == 0 && layer >> 3 == 0 && first & 0x80 != 0
+        }
+        _ => false,
+    }
 }
 
 /// Whether decoding can begin with what these units hold: an IDR picture (of H.265 any IRAP picture), a recovery point

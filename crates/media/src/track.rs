@@ -248,9 +248,8 @@ impl Track {
                         self.samples.iter().take_while(|s| end_of(s) - first <= self.part_target).count();
                     let rest = self.samples.split_off(self.samples.len().min(most.max(1)));
                     let end = self.samples.last().map_or(0, end_of);
-                    if !last && end - first < shortest {
+                    if !last && rest.is_empty() && end - first < shortest {
                         // Only a segment's last part may be as short (RFC 8216bis §4.4.4.9): more has to come.
-                        self.samples.extend(rest);
                         return;
                     }
                     self.announce_part(plan, end, SampleTiming::Constant(frame), announcer);

@@ -33,6 +33,8 @@ pub(super) struct Live {
     lost: Option<UnixMillis>,
     /// The relay connection that is up has brought a picture.
     shows: bool,
+    /// The publisher pauses between pictures, by their timestamps: for so many more pictures.
+    pauses: u16,
     /// Something of the publisher's was packaged since this was last asked.
     packaged: bool,
     /// The header of video in a stream that began without; it joins with its first keyframe.
@@ -84,6 +86,7 @@ impl Live {
             last_picture: now,
             lost: None,
             shows: false,
+            pauses: 0,
             packaged: false,
             late_video: None,
         }
@@ -179,6 +182,8 @@ impl Live {
             }
             picture.decode = last + 1000;
         }
+        let pauses = source.last.is_some_and(|last| picture.decode - last > self.plan.part_target());
+        self.pauses = if pauses { PAUSES_FOR } else { self.pauses.saturating_sub(1) };
         let shift = composition(&picture);
         let begins = self.plan.begins_run();
         if begins {
@@ -306,7 +311,7 @@ impl Live {
     }
 
     /// Where no sound says how long the last picture stays, the wall clock does, for as long as the relay is up. A publisher
-    /// whose sound has stopped with its pictures is behind, and is waited for.
+    /// whose sound has stopped with its pictures is behind, and so is one whose pictures never lie apart: they are waited for.
     fn hold_picture(&mut self, now: UnixMillis) {
         let Some(last) = self.source.as_ref().and_then(|source| source.last) else { return };
         let Some(edge) = self.plan.edge().filter(|_| self.plan.is_open() && !self.plan.is_behind_floor())
@@ -314,7 +319,7 @@ impl Live {
             return;
         };
         let stays = (now.0 - self.last_picture.0) * 1000 - LATENESS;
-        let is_known = self.shows && self.lost.is_none() && self.audio.is_absent();
+        let is_known = self.shows && self.pauses > 0 && self.lost.is_none() && self.audio.is_absent();
         if is_known && stays > self.plan.part_target() + self.plan.frame() {
             self.plan.silence(last, (last + stays).min(edge + LONGEST_STEP));
         }
@@ -480,6 +485,8 @@ const MAX_STEP_BACK: i64 = 200_000;
 const MAX_COMPOSITION_MS: i32 = 5_000;
 /// ARCHITECTURE §6.
 const MAX_INITS: usize = 16;
+/// Ten seconds of motion between two slides.
+const PAUSES_FOR: u16 = 300;
 /// A picture that comes so much later than the one before it did, by their timestamps, still lies behind what was announced
 /// meanwhile. TCP sends again what is lost after 0.2 s and then 0.4 s (Linux). Players of a picture that stays wait that much
 /// longer, once.

@@ -68,15 +68,18 @@ fn who_is_turned_away_for_its_media_before_the_first_segment_may_try_again_in_th
 }
 
 #[test]
-fn one_bad_message_ends_no_broadcast_and_a_second_without_media_in_between_does() {
+fn one_bad_message_ends_no_broadcast_and_a_second_within_a_minute_does() {
     let refused = |generation| Input::MediaRefused(generation, "PCM is not supported".to_owned());
     let mut scene = Scene::live();
     scene.say(refused(Generation(1)));
     scene.say(Input::PublisherChosen(Generation(2)));
     scene.announce(20);
+    scene.after(60_000);
     scene.say(refused(Generation(2)));
     assert!(!scene.phase().is_over() && scene.machine.end_reason().is_none());
     scene.say(Input::PublisherChosen(Generation(3)));
+    scene.announce(30);
+    scene.after(59_999);
     scene.say(refused(Generation(3)));
     assert_eq!(scene.machine.end_reason(), Some(EndReason::NothingPlayable));
 }
