@@ -37,7 +37,7 @@ impl CaptionWatch {
     pub(crate) fn look(&mut self, codec: VideoCodec, units: &[&[u8]]) {
         for unit in units {
             nal::sei_messages(codec, unit, |kind, payload| {
-                if kind == USER_DATA_REGISTERED
+                if kind == nal::REGISTERED_USER_DATA
                     && let Some(triplets) = cc_data(payload)
                 {
                     self.picture(triplets);
@@ -156,8 +156,6 @@ fn cc_data(payload: &[u8]) -> Option<&[u8]> {
     (flags & PROCESS_CC_DATA != 0).then(|| triplets.get(..length).unwrap_or(triplets))
 }
 
-/// SEI payload type `user_data_registered_itu_t_t35`, in both standards.
-const USER_DATA_REGISTERED: usize = 4;
 /// USA, ATSC, "GA94", `cc_data`.
 const ATSC_CAPTIONS: &[u8] = b"\xB5\x00\x31GA94\x03";
 const PROCESS_CC_DATA: u8 = 0x40;

@@ -25,6 +25,7 @@ pub(crate) fn role(codec: VideoCodec, unit: &[u8]) -> NalRole {
     match codec {
         VideoCodec::Avc => match kind {
             1..=5 => NalRole::Slice,
+            AVC_SEI if !is_sound_sei(codec, unit) => NalRole::Nothing,
             AVC_SEI | AVC_SPS | AVC_PPS | 13 | 15..=18 => NalRole::Prefix,
             9 => NalRole::Delimiter,
             19..=23 => NalRole::Suffix,
@@ -33,6 +34,7 @@ pub(crate) fn role(codec: VideoCodec, unit: &[u8]) -> NalRole {
         },
         VideoCodec::Hevc => match kind {
             0..=9 | 16..=21 => NalRole::Slice,
+            HEVC_SEI | HEVC_SUFFIX_SEI if !is_sound_sei(codec, unit) => NalRole::Nothing,
             HEVC_VPS | HEVC_SPS | HEVC_PPS | HEVC_SEI | 41..=44 => NalRole::Prefix,
             35 => NalRole::Delimiter,
             // 62 and 63 are Dolby Vision's.
@@ -134,20 +136,37 @@ pub(crate) fn is_recovery_point(codec: VideoCodec, unit: &[u8]) -> bool {
     found
 }
 
-/// Type and payload of each message in the unit, if it is an SEI (§7.3.2.3, §7.3.5). The last one may be cut off.
-pub(crate) fn sei_messages(codec: VideoCodec, unit: &[u8], mut each: impl FnMut(usize, &[u8])) {
+/// Whether the messages of an SEI are as long as they say and as their types have to be: Chromium gives up a picture, and the
+/// player with it, for one that is not.
+fn is_sound_sei(codec: VideoCodec, unit: &[u8]) -> bool {
+    let mut long_enough = true;
+    let whole = sei_messages(codec, unit, |kind, payload| {
+        let least = match kind {
+            REGISTERED_USER_DATA => 3,
+            UNREGISTERED_USER_DATA => 16,
+            _ => 0,
+        };
+        long_enough &= payload.len() >= least;
+    });
+    whole && long_enough
+}
+
+/// Type and payload of each message in the unit, if it is an SEI (§7.3.2.3, §7.3.5). False when one is cut off.
+pub(crate) fn sei_messages(codec: VideoCodec, unit: &[u8], mut each: impl FnMut(usize, &[u8])) -> bool {
     let header = match (codec, kind(codec, unit)) {
         (VideoCodec::Avc, Some(AVC_SEI)) => 1,
         (VideoCodec::Hevc, Some(HEVC_SEI | HEVC_SUFFIX_SEI)) => 2,
-        _ => return,
+        _ => return true,
     };
     let payload = unescape(unit.get(header..).unwrap_or_default());
     let mut rest = payload.as_slice();
     while rest.len() > 2 {
-        let (Some(kind), Some(size)) = (sei_number(&mut rest), sei_number(&mut rest)) else { return };
+        let (Some(kind), Some(size)) = (sei_number(&mut rest), sei_number(&mut rest)) else { return false };
         each(kind, rest.get(..size).unwrap_or(rest));
-        rest = rest.get(size..).unwrap_or_default();
+        let Some(behind) = rest.get(size..) else { return false };
+        rest = behind;
     }
+    true
 }
 
 /// A sum of 255s and a last byte (§7.3.2.3.1).
@@ -190,11 +209,34 @@ const HEVC_FIRST_IRAP: u8 = 16;
 const HEVC_CRA: u8 = 21;
 const HEVC_SEI: u8 = 39;
 const HEVC_SUFFIX_SEI: u8 = 40;
+pub(crate) const REGISTERED_USER_DATA: usize = 4;
+const UNREGISTERED_USER_DATA: usize = 5;
 const RECOVERY_POINT: usize = 6;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn messages_that_decoders_give_up_are_none() {
+        let uuid = [7; 16];
+        let cases: [(&[u8], NalRole); 7] = [
+            (&[&b"\x06\x05\x10"[..], &uuid, b"\x80"].concat(), NalRole::Prefix),
+            // A recovery point, and behind it a remark that is too short for its UUID.
+            (b"\x06\x06\x01\xc4\x80", NalRole::Prefix),
+            (b"\x06\x06\x01\xc4\x05\x01\x00\x80", NalRole::Nothing),
+            (b"\x06\x05\x01\x00\x80", NalRole::Nothing),
+            (b"\x06\x04\x02\xb5\x00\x80", NalRole::Nothing),
+            // Longer than the unit.
+            (b"\x06\x01\x10\x00\x80", NalRole::Nothing),
+            (b"\x06\xff\xff\xff\xff", NalRole::Nothing),
+        ];
+        for (unit, wanted) in cases {
+            assert_eq!(role(VideoCodec::Avc, unit), wanted, "{unit:x?}");
+            let hevc = [b"\x4e\x01", unit.get(1..).unwrap_or_default()].concat();
+            assert_eq!(role(VideoCodec::Hevc, &hevc), wanted, "{hevc:x?}");
+        }
+    }
 
     #[test]
     fn a_picture_is_an_idr_picture_when_each_slice_is() {

@@ -14,7 +14,7 @@ type Tags = fn(bool) -> Vec<Bytes>;
 const IDR: &[u8] = b"\x65\x88\x84\x40";
 /// A P slice, `slice_type` 5.
 const INTER: &[u8] = b"\x41\x9a\x24\x40";
-const SEI: &[u8] = b"\x06\x05\x01\x40\x80";
+const SEI: &[u8] = b"\x06\x01\x01\x40\x80";
 const RECOVERY_POINT: &[u8] = b"\x06\x06\x01\xc4\x80";
 const DELIMITER: &[u8] = b"\x09\xf0";
 const FILLER: &[u8] = b"\x0c\xff\xff\x80";
