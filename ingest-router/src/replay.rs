@@ -133,9 +133,8 @@ impl Replay {
             Role::VideoHeader => Arc::make_mut(&mut self.headers).video = header(&tag),
             Role::VideoColour => Arc::make_mut(&mut self.headers).colour = header(&tag),
             Role::AudioHeader => Arc::make_mut(&mut self.headers).audio = header(&tag),
-            Role::Keyframe | Role::Frame | Role::Audio => {}
             Role::Other if !self.open_anywhere => return jumped,
-            Role::Other => {}
+            Role::Keyframe | Role::Frame | Role::Audio | Role::Other => {}
         }
         self.video |= matches!(role, Role::VideoHeader | Role::Keyframe | Role::Frame);
         // Without video, any audio frame will do.

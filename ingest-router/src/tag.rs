@@ -81,9 +81,10 @@ fn video_role(body: &Bytes) -> Role {
         Ok(VideoTag::Colour(_)) => Role::VideoColour,
         Ok(VideoTag::Frame { codec, flagged, data, .. }) => {
             // The worker, which reads codec headers, looks again.
-            match begins_decoding(codec, flagged, &data, USUAL_LENGTH_SIZE) {
-                true => Role::Keyframe,
-                false => Role::Frame,
+            if begins_decoding(codec, flagged, &data, USUAL_LENGTH_SIZE) {
+                Role::Keyframe
+            } else {
+                Role::Frame
             }
         }
         Ok(VideoTag::Nothing) | Err(_) => Role::Other,
