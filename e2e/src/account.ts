@@ -53,3 +53,11 @@ export async function register(base: string, username: string): Promise<Account>
   );
   return { username, password, accessToken, streamKey, rtmpUrl };
 }
+
+let names = 0;
+
+/** A username that this test file has not used yet: a test that is run a second time would find its own taken. */
+export function fresh(name: string): string {
+  names += 1;
+  return `${name}${names}`;
+}

@@ -5,7 +5,7 @@ import path from 'node:path';
 
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 
-import { api, register, type Account, type Stream } from '../src/account.ts';
+import { api, fresh, register, type Account, type Stream } from '../src/account.ts';
 import { heldOpen, listeningPorts } from '../src/connection.ts';
 import { encode } from '../src/encoder.ts';
 import { HABITS, IdlePeer } from '../src/idle-peer.ts';
@@ -92,7 +92,7 @@ describe('a live stream goes on', () => {
       const open = await metric(platform.admin, 'caudal_ingest_router_connections');
       console.log(`${open} of ${count} connections open at once, by ${(await files(platform.pid)).open} files`);
       // A newcomer is let in among them.
-      const bo = await register(platform.web, 'bob');
+      const bo = await register(platform.web, fresh('bob'));
       const newcomer = await RtmpPeer.open(port);
       if (!newcomer) throw new Error('no connection');
       peers.push(newcomer);

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
-import { api, register, type Account, type Stream } from '../src/account.ts';
+import { api, fresh, register, type Account, type Stream } from '../src/account.ts';
 import { browse, playhead } from '../src/browser.ts';
 import { listeningPorts } from '../src/connection.ts';
 import { encode } from '../src/encoder.ts';
@@ -168,7 +168,7 @@ describe('one broadcast', () => {
     expect(health.width).toBe(1280);
     expect(health.fps).toBeGreaterThan(25);
     expect(health.keyframeIntervalMs).toBe(2000);
-    const stranger = await register(platform.web, 'zoe');
+    const stranger = await register(platform.web, fresh('zoe'));
     await expect(
       api(platform.web, 'GET', `/api/streams/${stream.id}/health`, { token: stranger.accessToken }),
     ).rejects.toThrow(/40[34]/);

@@ -6,7 +6,7 @@ import path from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
-import { api, register, type Account, type Stream } from '../src/account.ts';
+import { api, fresh, register, type Account, type Stream } from '../src/account.ts';
 import { answering } from '../src/answers.ts';
 import { browseAs, type Browser, type Page } from '../src/browser.ts';
 import { encode } from '../src/encoder.ts';
@@ -257,7 +257,7 @@ describe('the pages', () => {
   });
 
   test('of a stream that has not begun wait without a complaint, and begin by themselves', async () => {
-    const later = await register(platform.web, 'later');
+    const later = await register(platform.web, fresh('later'));
     const prepared = await api<Stream>(platform.web, 'POST', '/api/streams', {
       token: later.accessToken,
       body: { title: 'Soon', description: '' },

@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 
-import { api, register, type Account, type Stream } from '../src/account.ts';
+import { api, fresh, register, type Account, type Stream } from '../src/account.ts';
 import { PLAYABLE, UNPLAYABLE, type Playable } from '../src/awkward-publishers.ts';
 import { browse } from '../src/browser.ts';
 import { clip, type Tag } from '../src/clip.ts';
@@ -53,10 +53,6 @@ function scriptOf(name: string): Tag[] {
   return script;
 }
 
-let accounts = 0;
-/** A name that nobody has, when a test is run a second time too. */
-const fresh = (name: string) => `${name}${(accounts += 1)}`;
-
 function owned(encoder: Program): Program {
   encoders.push(encoder);
   return encoder;
@@ -82,9 +78,13 @@ function segmentsAfter(stream: Stream, msn: number, count: number): Promise<numb
   });
 }
 
+function mediaFolder(stream: Stream): string {
+  return path.join(platform.folder, 'media', 'live', stream.id);
+}
+
 /** Which worker claimed the stream's highest epoch. */
 async function newestWorker(stream: Stream): Promise<string | undefined> {
-  const folder = path.join(platform.folder, 'media', 'live', stream.id);
+  const folder = mediaFolder(stream);
   const epochs = (await readdir(folder)).flatMap((name) => /^state-(\d+)\.json$/.exec(name)?.[1] ?? []).map(Number);
   const state = await readFile(path.join(folder, `state-${Math.max(...epochs)}.json`), 'utf8');
   return (JSON.parse(state) as { worker: { worker: string } }).worker.worker;
@@ -157,7 +157,7 @@ test('a stream that costs every worker its life fails after the third, tells its
   const encoder = owned(encode(address(poison), small));
   const stream = await liveStream(poison.username);
   // A broadcast of which nothing was stored leaves no playlist that could be closed.
-  const stored = path.join(platform.folder, 'media', 'live', stream.id, 'source', 'index.m3u8');
+  const stored = path.join(mediaFolder(stream), 'source', 'index.m3u8');
   await until('its playlist is stored', () => access(stored).then(() => true, () => false));
   const killed = new Set<string>();
   const failed = await until('the stream has failed', async () => {

@@ -103,9 +103,9 @@ impl UnplayableWatch {
 
 /// A longer pause between tags does not count as time in which media came.
 const MAX_PAUSE_MS: i64 = 1_000;
-/// A first keyframe may be 20 s away. Half of what a broadcast may take to its first segment, so that a publisher that
-/// is at fault is told why before that runs out.
-const FIRST_PATIENCE_MS: i64 = 30_000;
+/// A first keyframe may be 20 s away. The router may have waited 17 s for one before; a publisher that is at fault is
+/// told why well within the minute that a broadcast has for its first segment.
+const FIRST_PATIENCE_MS: i64 = 20_000;
 /// For a publisher that was packaged before: one that has used up its changes is ignored for a minute.
 const LATER_PATIENCE_MS: i64 = 90_000;
 /// Two such reasons and the words around them fit an encoder's dialog.
