@@ -214,10 +214,21 @@ impl Replay {
                 }
             }
         };
-        let entry = self.entry(sequence)?;
+        let (sequence, entry) = self.entry_from(sequence)?;
         cursor.place = Place::At(sequence.saturating_add(1));
         cursor.frames = Some(entry.frames);
         Some(entry.tag.clone())
+    }
+
+    /// The next one that is of use: sound beside a picture that lasts for minutes has long been played.
+    fn entry_from(&self, sequence: u64) -> Option<(u64, &Entry)> {
+        let newest_ms = self.entries.back()?.tag.timestamp_ms;
+        (sequence..self.next_sequence()).find_map(|sequence| {
+            let entry = self.entry(sequence)?;
+            let outdated =
+                entry.tag.role() == Role::Audio && behind(entry.tag.timestamp_ms, newest_ms) > LONGEST_REPLAY;
+            (!outdated).then_some((sequence, entry))
+        })
     }
 
     /// Whether there is nothing to be read at `cursor` now.
@@ -258,13 +269,13 @@ impl Replay {
     }
 
     fn let_go(&mut self, newest_ms: u32) {
-        // The last two whole GOPs and the one that is open.
-        while self.entry_points.len() > KEPT_GOPS
-            && self
-                .entry_points
-                .get(1)
-                .is_some_and(|second| behind(second.timestamp_ms, newest_ms) >= self.limits.span)
-        {
+        // The last two whole GOPs and the one that is open, or of long ones fewer.
+        while let Some(second) = self.entry_points.get(1) {
+            let without_first = behind(second.timestamp_ms, newest_ms);
+            let enough = without_first >= self.limits.span && self.entry_points.len() > KEPT_GOPS;
+            if !enough && without_first < LONGEST_REPLAY.max(self.limits.span) {
+                break;
+            }
             self.let_go_first_gop();
         }
         while self.bytes > self.limits.bytes && !self.entries.is_empty() {
@@ -330,6 +341,8 @@ fn behind(earlier_ms: u32, later_ms: u32) -> Duration {
 const OPEN_ANYWHERE_EVERY: Duration = Duration::from_secs(2);
 /// Two whole GOPs and the open one.
 const KEPT_GOPS: usize = 3;
+/// A worker rebuilds nothing that is older, and older sound than this is for nobody.
+const LONGEST_REPLAY: Duration = Duration::from_secs(30);
 /// 8 s of 24 Mb/s: what a worker rebuilds segments from, and the most that one publisher costs this process.
 const MAX_BYTES: usize = 24 * 1024 * 1024;
 /// A broadcast without history is announced with this TARGETDURATION, in seconds (ARCHITECTURE §5).

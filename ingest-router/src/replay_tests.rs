@@ -271,3 +271,35 @@ proptest! {
         prop_assert!(sent <= pushed);
     }
 }
+
+#[test]
+fn of_long_gops_no_more_is_kept_than_decoding_needs_and_half_a_minute() {
+    for gop_s in [12, 25, 100] {
+        let mut replay = Replay::new(limits(8000, 1 << 20));
+        replay.push(header(0));
+        for second in 0..=gop_s * 3 + gop_s / 2 {
+            let at = second * 1000;
+            replay.push(if second % gop_s == 0 { keyframe(at) } else { frame(at) });
+            let mut cursor = replay.cursor(Beginning::Replay);
+            let oldest = drain(&replay, &mut cursor).iter().map(|(_, at)| *at).min().unwrap();
+            assert!(at - oldest < gop_s * 1000 + 30_000, "{gop_s}: {oldest} at {at}");
+        }
+    }
+}
+
+#[test]
+fn sound_beside_a_picture_that_lasts_for_minutes_is_not_replayed_from_its_beginning() {
+    let mut replay = Replay::new(limits(8000, 1 << 20));
+    replay.push(header(0));
+    replay.push(keyframe(0));
+    for second in 0..=100 {
+        replay.push(audio(second * 1000));
+    }
+    let mut cursor = replay.cursor(Beginning::Replay);
+    let replayed = drain(&replay, &mut cursor);
+    assert_eq!(replayed.first(), Some(&(Role::VideoHeader, 0)));
+    assert_eq!(replayed.get(1), Some(&(Role::Keyframe, 0)));
+    assert_eq!(replayed.get(2), Some(&(Role::Audio, 70_000)));
+    assert_eq!(replayed.last(), Some(&(Role::Audio, 100_000)));
+    assert!(replay.is_read(&cursor));
+}

@@ -1,12 +1,12 @@
 //! Where a publisher's 32-bit millisecond timestamps lie on the stream's timeline.
 
+mod budget;
 mod pace;
-
-use std::collections::VecDeque;
 
 use caudal_livestream::state::InputClock;
 use caudal_livestream::{Generation, MediaTime, SessionId, UnixMillis};
 
+use self::budget::Budget;
 use self::pace::{Pace, Verdict};
 
 /// Unwraps timestamps, and judges which belong to a new timeline.
@@ -26,12 +26,17 @@ pub(crate) struct SourceClock {
     pace: Option<Pace>,
     /// The next tag begins a new timeline, whatever its timestamp is.
     anew: bool,
+    /// It does so because another session began.
+    other_session: bool,
     /// The first media behind the last jump lies there (ms).
     run_from: Option<i64>,
     /// The clock before the last jump, for tags of the other track that were still on their way.
     stragglers: Option<Stragglers>,
     filter: Option<ReplayFilter>,
-    changes: VecDeque<UnixMillis>,
+    /// Since when sound lies far from the pictures that come with it.
+    apart_since: Option<UnixMillis>,
+    changes: Budget,
+    sessions: Budget,
 }
 
 /// What a tag's timestamp means.
@@ -126,10 +131,13 @@ impl SourceClock {
             latest: None,
             pace: None,
             anew: false,
+            other_session: false,
             run_from: None,
             stragglers: None,
             filter: None,
-            changes: VecDeque::new(),
+            apart_since: None,
+            changes: Budget::new(MAX_CHANGES_A_MINUTE),
+            sessions: Budget::new(MAX_SESSIONS_A_MINUTE),
         }
     }
 
@@ -150,7 +158,8 @@ impl SourceClock {
     /// A relay connection begins. Another session's timestamps say nothing beside the last one's: an encoder that is
     /// stopped and started within seconds begins at zero again.
     pub(crate) fn connect(&mut self, session: SessionId, generation: Generation) {
-        self.anew = self.anchor.is_some() && (self.anew || self.session != session);
+        self.other_session |= self.session != session;
+        self.anew = self.anchor.is_some() && (self.anew || self.other_session);
         self.session = session;
         self.generation = generation;
         self.stragglers = None;
@@ -193,7 +202,15 @@ impl SourceClock {
         let (unwrapped, delta) = unwrap(known.last, rtmp);
         let at = unwrapped + known.offset;
         match self.replay(input, MediaTime(at * 1000), delta, consumed, now) {
-            Replayed::Consumed => return Placed::Drop,
+            Replayed::Consumed => {
+                // What follows is judged by what came before it, whoever needed that.
+                let last = own.map_or(unwrapped, |own| own.last.max(unwrapped));
+                *self.track_mut(input) = Some(TrackClock { last, heard: Some(now), ..known });
+                if self.latest.is_none_or(|latest| latest.at < at) {
+                    self.latest = Some(Latest { at, heard: now });
+                }
+                return Placed::Drop;
+            }
             Replayed::Wanted => {
                 // It goes on from here, not from what the earlier worker heard last.
                 *self.track_mut(input) = Some(TrackClock { last: unwrapped, heard: Some(now), ..known });
@@ -216,6 +233,11 @@ impl SourceClock {
         if (-MAX_STEP_BACK_MS..=JUMP_MS).contains(&delta) || self.is_slow(input, delta, at, now) {
             if self.run_from.is_some_and(|from| at < from) && own.moved.is_none() {
                 return Placed::Drop;
+            }
+            if let Some(video) =
+                self.video.filter(|video| input == Input::Audio && self.strays(at, *video, now))
+            {
+                return self.put_audio_beside(video, rtmp, now);
             }
             return self.put(input, unwrapped, own.offset, now);
         }
@@ -240,6 +262,27 @@ impl SourceClock {
         let from = expected.max(own.end());
         self.audio = None;
         let placed = self.put(Input::Audio, rtmp.into(), from - i64::from(rtmp), now);
+        if let Some(audio) = &mut self.audio {
+            audio.moved = Some(now);
+        }
+        placed
+    }
+
+    /// Whether sound has been far from the pictures that come with it for so long that it will not come back by itself:
+    /// a sound card's crystal that is slower or faster than the camera's gets there within days.
+    fn strays(&mut self, at: i64, video: TrackClock, now: UnixMillis) -> bool {
+        let apart = video.was_heard_within(ALIVE_MS, now) && (at - video.end()).abs() > MAX_APART_MS;
+        let since = self.apart_since.filter(|_| apart).unwrap_or(now);
+        self.apart_since = apart.then_some(since);
+        now.0 - since.0 > APART_FOR_MS
+    }
+
+    /// What lay ahead of the pictures is no measure of how far the timeline has come.
+    fn put_audio_beside(&mut self, video: TrackClock, rtmp: u32, now: UnixMillis) -> Placed {
+        self.apart_since = None;
+        self.audio = None;
+        self.latest = video.heard.map(|heard| Latest { at: video.end(), heard });
+        let placed = self.put(Input::Audio, rtmp.into(), video.end() - i64::from(rtmp), now);
         if let Some(audio) = &mut self.audio {
             audio.moved = Some(now);
         }
@@ -281,7 +324,10 @@ impl SourceClock {
             .track(input.other())
             .is_none_or(|other| other.heard.is_none_or(|other| heard.0 - other.0 > JUMP_MS));
         let alive = now.0 - latest.heard.0 <= JUMP_MS;
-        (alive || (alone && delta <= MAX_STILL_MS)) && (at - self.expected(now)).abs() <= JUMP_MS
+        // Beside a track that was replayed, nobody knows when its last tag was sent.
+        let wall = self.anchor.map_or(at, |anchor| now.0 - anchor);
+        let as_long_as_it_took = [self.expected(now), wall].iter().any(|place| (at - place).abs() <= JUMP_MS);
+        (alive || (alone && delta <= MAX_STILL_MS)) && as_long_as_it_took
     }
 
     /// Where media that comes now would lie, had it come without a pause.
@@ -312,7 +358,9 @@ impl SourceClock {
     /// Takes `rtmp` as the beginning of a new timeline: beside the other track, if that goes on, and else at the place
     /// that the wall clock gives it; never before `earliest`. False when the publisher has used up its changes.
     pub(crate) fn rebase(&mut self, input: Input, rtmp: u32, earliest: MediaTime, now: UnixMillis) -> bool {
-        if !self.allow_change(now) {
+        // A line that flaps is no fault of the publisher's media.
+        let budget = if self.other_session { &mut self.sessions } else { &mut self.changes };
+        if !budget.spend(now) {
             return false;
         }
         let anchor = *self.anchor.get_or_insert(now.0 - FIRST_MEDIA_MS);
@@ -345,7 +393,7 @@ impl SourceClock {
         self.run_from = Some(at);
         self.resumed = None;
         self.filter = None;
-        self.anew = false;
+        (self.anew, self.other_session) = (false, false);
         true
     }
 
@@ -361,14 +409,7 @@ impl SourceClock {
 
     /// Counts one discontinuity; false when there were too many in the last minute.
     pub(crate) fn allow_change(&mut self, now: UnixMillis) -> bool {
-        while self.changes.front().is_some_and(|first| now.0 - first.0 >= 60_000) {
-            self.changes.pop_front();
-        }
-        if self.changes.len() >= MAX_CHANGES_A_MINUTE {
-            return false;
-        }
-        self.changes.push_back(now);
-        true
+        self.changes.spend(now)
     }
 
     /// Whether timestamps go on where an earlier epoch's left off.
@@ -383,12 +424,15 @@ impl SourceClock {
 
     pub(crate) fn state(&self) -> Option<InputClock> {
         let leader = self.video.or(self.audio).or(self.resumed)?;
+        // Beside a picture that stays for minutes, sound says how far the publisher has come.
+        let on_its_clock = self.audio.filter(|audio| audio.offset == leader.offset);
+        let last = on_its_clock.map_or(leader.last, |audio| audio.last.max(leader.last));
         Some(InputClock {
             session: self.session,
             generation: self.generation,
             offset: MediaTime(leader.offset * 1000),
-            wraps: u32::try_from(leader.last >> 32).unwrap_or(0),
-            last_rtmp: low(leader.last),
+            wraps: u32::try_from(last >> 32).unwrap_or(0),
+            last_rtmp: low(last),
             date_anchor: UnixMillis(self.anchor?),
         })
     }
@@ -415,6 +459,10 @@ impl SourceClock {
         consumed: Option<MediaTime>,
         now: UnixMillis,
     ) -> Replayed {
+        // Of the track that leads, everything since its last keyframe was kept, however long ago that is.
+        let leads = self.video.is_none() && self.audio.is_none();
+        let farthest = if leads { MAX_GOP_MS } else { MAX_REPLAY_MS };
+        let behind_earlier = self.resumed.is_some_and(|earlier| at.0 / 1000 <= earlier.end());
         let Some(filter) = &mut self.filter else { return Replayed::No };
         let on = match input {
             Input::Video => &mut filter.video,
@@ -426,15 +474,13 @@ impl SourceClock {
         // A publisher whose clock stepped back looks like a replay without end; a real one is over in moments.
         let began = *filter.began.get_or_insert(now);
         let fresh = consumed.map_or(delta > 0, |consumed| at.0 >= consumed.0);
-        if delta < -MAX_REPLAY_MS || now.0 - began.0 > REPLAY_DEADLINE_MS || (fresh && delta >= -JUMP_MS) {
+        let follows = fresh && !behind_earlier && delta >= -JUMP_MS;
+        if delta < -farthest || now.0 - began.0 > REPLAY_DEADLINE_MS || follows {
             *on = false;
             return Replayed::No;
         }
-        // New to this worker, but far behind the last timestamp that an earlier one saw.
-        if fresh {
-            return Replayed::Wanted;
-        }
-        if consumed.is_some() { Replayed::Consumed } else { Replayed::Wanted }
+        // New to this worker, but not behind the last timestamp that an earlier one saw.
+        if fresh || consumed.is_none() { Replayed::Wanted } else { Replayed::Consumed }
     }
 
     fn is_straggler(&mut self, rtmp: u32) -> bool {
@@ -469,16 +515,24 @@ const MAX_STEP_BACK_MS: i64 = 200;
 const ALIVE_MS: i64 = 2_000;
 /// Sound may come so much later than the pictures of its time, when it begins.
 const MAX_AUDIO_LAG_MS: i64 = 5_000;
+/// Later sound is waited for no more, and earlier sound makes its own frames wait as long.
+const MAX_APART_MS: i64 = 6_000;
+/// Longer than any burst in which one track comes before the other.
+const APART_FOR_MS: i64 = 2_000;
 /// A picture that is shown for longer is an encoder that was away.
 const MAX_STILL_MS: i64 = 60_000;
 /// A reconnect window is 30 s; beyond a day the wall clock itself was set.
 const MAX_HOLE_MS: i64 = 24 * 3_600 * 1000;
 /// ARCHITECTURE §6.
 const MAX_CHANGES_A_MINUTE: usize = 6;
+/// An encoder tries again each second or two.
+const MAX_SESSIONS_A_MINUTE: usize = 30;
 /// Tags of the other track that were queued behind the first one after a jump: about a second of them.
 const MAX_STRAGGLERS: u32 = 64;
-/// The router's replay covers two GOPs and two target durations, at most 20 s each way.
+/// The router's replay covers two GOPs and two target durations, and sound of the last 30 s.
 const MAX_REPLAY_MS: i64 = 60_000;
+/// Timestamps that step back by more are no replay.
+const MAX_GOP_MS: i64 = 600_000;
 /// It comes at once.
 const REPLAY_DEADLINE_MS: i64 = 5_000;
 

@@ -484,6 +484,7 @@ impl Packager {
         };
         if !clock.rebase(input, rtmp_ms, MediaTime(earliest), now) {
             self.announcer.report(MediaReport::TooManyChanges);
+            self.unplayable.changes_refused();
             return None;
         }
         match &mut self.stage {

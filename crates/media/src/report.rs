@@ -41,7 +41,7 @@ pub enum MediaReport {
     #[error("dropped: media comes faster than it plays")]
     TooFast,
     /// Pictures are missing; `EXT-X-GAP` says so.
-    #[error("no video for {length:?} from {from:?}")]
+    #[error("no video for {:.1} s", length.as_secs_f64())]
     VideoGap {
         /// Where they end.
         from: MediaTime,
@@ -49,13 +49,16 @@ pub enum MediaReport {
         length: MediaDuration,
     },
     /// Sound is missing; silence was put there.
-    #[error("no audio for {length:?} from {from:?}: silence")]
+    #[error("no audio for {:.1} s: silence", length.as_secs_f64())]
     Silence {
         /// Where it ends.
         from: MediaTime,
         /// For how long.
         length: MediaDuration,
     },
+    /// Pictures whose timestamps do not go on cannot be put in an order; they are dropped.
+    #[error("dropped: pictures with timestamps that stand still")]
+    StandingStill,
     /// Sound came after silence had been put in its place, or before the stream began; it was dropped.
     #[error("audio came too late and was dropped")]
     LateAudio,

@@ -67,8 +67,8 @@ fn filter(Work { rungs, format: source, posters }: &Work<'_>) -> String {
 }
 
 /// FLV on standard input. Without `-probesize` and `-analyzeduration` it waits five seconds, and so it does with an
-/// `-analyzeduration` of 0, which means its default, until 32 kB have come: of a still picture that takes as long. More
-/// decoder threads hold more frames back; never `-fflags nobuffer`, which loses what was probed.
+/// `-analyzeduration` of 0, which means its default. The probe takes four pictures or so many bytes: of slides a few seconds apart
+/// the first must be enough. More decoder threads hold more frames back; never `-fflags nobuffer`, which loses what was probed.
 pub(crate) const FLV_INPUT: [&str; 18] = [
     "-hide_banner",
     "-nostats",
@@ -78,7 +78,7 @@ pub(crate) const FLV_INPUT: [&str; 18] = [
     "-flags",
     "low_delay",
     "-probesize",
-    "32768",
+    "32",
     "-analyzeduration",
     "1",
     "-threads",

@@ -37,6 +37,8 @@ pub(super) struct Live {
     pauses: u16,
     /// Something of the publisher's was packaged since this was last asked.
     packaged: bool,
+    /// That pictures of this relay connection stand still was reported.
+    stands_still: bool,
     /// The header of video in a stream that began without; it joins with its first keyframe.
     late_video: Option<VideoSetup>,
 }
@@ -88,6 +90,7 @@ impl Live {
             shows: false,
             pauses: 0,
             packaged: false,
+            stands_still: false,
             late_video: None,
         }
     }
@@ -95,6 +98,7 @@ impl Live {
     pub(super) fn connected(&mut self) {
         self.lost = None;
         self.shows = false;
+        self.stands_still = false;
     }
 
     /// Whether something of the publisher's was packaged since the last call.
@@ -178,6 +182,9 @@ impl Live {
             && picture.decode <= last
         {
             if last - picture.decode > MAX_STEP_BACK {
+                if !std::mem::replace(&mut self.stands_still, true) {
+                    announcer.report(MediaReport::StandingStill);
+                }
                 return;
             }
             picture.decode = last + 1000;

@@ -50,7 +50,7 @@ impl Packager {
 
     fn take_audio(&mut self, config: AacConfig, now: UnixMillis) {
         match &mut self.stage {
-            Stage::Starting(start) => start.audio = Some(config),
+            Stage::Starting(start) => start.set_audio(config),
             Stage::Live(live) => {
                 match live.audio_header(config.clone(), now, &mut self.announcer, self.clock.as_mut()) {
                     Ok(true) => {}

@@ -28,7 +28,7 @@ use crate::track::{Track, TrackKind, ticks};
 #[derive(Debug, Default)]
 pub(super) struct Start {
     pub(super) metadata: Option<SourceMetadata>,
-    pub(super) audio: Option<AacConfig>,
+    audio: Option<AacConfig>,
     /// Channels that have been found.
     pub(super) captions: Vec<CaptionChannel>,
     video: Option<VideoSetup>,
@@ -66,6 +66,13 @@ impl Start {
             self.tags.retain(|tag| matches!(tag, Tag::Sound(..)));
         }
         self.video = Some(setup);
+    }
+
+    pub(super) fn set_audio(&mut self, config: AacConfig) {
+        if self.audio.as_ref().is_some_and(|known| *known != config) {
+            self.tags.retain(|tag| matches!(tag, Tag::Picture(_)));
+        }
+        self.audio = Some(config);
     }
 
     pub(super) fn picture(&mut self, picture: Picture, now: UnixMillis) {

@@ -9,8 +9,8 @@ pub(super) struct UnplayableWatch {
     /// minute to wake, or a line that stalled, is somebody else's to judge.
     heard_ms: i64,
     last: Option<UnixMillis>,
-    /// Something of this publisher's could be packaged before.
-    packaged_before: bool,
+    /// Something of this publisher's could be packaged before, or could not because it may change so often only.
+    lenient: bool,
     pictures: Progress,
     sound: Progress,
 }
@@ -63,7 +63,7 @@ impl Progress {
             Got::Header => format!("a codec header came, but no {what}"),
             Got::Broken => format!("{what} came that cannot be read ({why})"),
             Got::NoKeyframe => format!("{what} came, but no keyframe"),
-            Got::Frames => format!("{what} came, but with timestamps that jump"),
+            Got::Frames => format!("{what} came, but with timestamps that jump or stand still"),
             Got::Unwritable => format!("{what} came that no file can hold ({why})"),
         }
     }
@@ -86,13 +86,18 @@ impl UnplayableWatch {
 
     /// Something could be packaged.
     pub(super) fn packaged(&mut self) {
-        *self = Self { last: self.last, packaged_before: true, ..Self::default() };
+        *self = Self { last: self.last, lenient: true, ..Self::default() };
+    }
+
+    /// The publisher has used up its changes, and is not listened to for a while.
+    pub(super) fn changes_refused(&mut self) {
+        self.lenient = true;
     }
 
     /// What came, in words for the streamer, once none of it could be packaged for too long. Said anew after as long again:
     /// the first time, nobody may have listened.
     pub(super) fn verdict(&mut self) -> Option<String> {
-        let patience = if self.packaged_before { LATER_PATIENCE_MS } else { FIRST_PATIENCE_MS };
+        let patience = if self.lenient { LATER_PATIENCE_MS } else { FIRST_PATIENCE_MS };
         if self.heard_ms < patience {
             return None;
         }
@@ -106,7 +111,7 @@ const MAX_PAUSE_MS: i64 = 1_000;
 /// A first keyframe may be 20 s away. The router may have waited 17 s for one before; a publisher that is at fault is
 /// told why well within the minute that a broadcast has for its first segment.
 const FIRST_PATIENCE_MS: i64 = 20_000;
-/// For a publisher that was packaged before: one that has used up its changes is ignored for a minute.
+/// One that has used up its changes is ignored for a minute.
 const LATER_PATIENCE_MS: i64 = 90_000;
 /// Two such reasons and the words around them fit an encoder's dialog.
 const MAX_WHY: usize = 60;

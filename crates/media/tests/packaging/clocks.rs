@@ -291,3 +291,52 @@ fn slow_pictures_beside_sound_are_no_jumps() {
     assert_eq!(discontinuities(&recorder), []);
     assert!(real_pictures(&recorder) >= 9, "some are sent again");
 }
+
+#[test]
+fn sound_whose_clock_is_slower_or_faster_is_put_beside_the_pictures_again_and_takes_none_of_them() {
+    for (num, den) in [(4, 5), (6, 5), (7, 2)] {
+        let mut recorder = Recorder::new(config());
+        OBS.begin(&mut recorder);
+        send(&mut recorder, 120_000, &pictures(|at| at), &sounds(move |at| at * num / den));
+        recorder.finish();
+        assert_eq!(discontinuities(&recorder), [], "{num}/{den}");
+        assert!(without_gaps(&recorder), "{num}/{den}");
+        assert!(!recorder.reports.contains(&MediaReport::TooFast), "{num}/{den}");
+        let lasts = recorder.of("audio").len() - 10;
+        let late = recorder.of("audio")[lasts..].to_vec();
+        let frame = &aac_frame()[2..];
+        let heard = late.iter().any(|segment| {
+            let bytes = &recorder.wholes[&(rendition("audio"), segment.msn)];
+            bytes.windows(frame.len()).any(|window| window == frame)
+        });
+        assert!(heard, "{num}/{den}: sound comes back");
+    }
+}
+
+#[test]
+fn pictures_whose_timestamps_stand_still_are_reported_once() {
+    let mut recorder = Recorder::new(config());
+    OBS.begin(&mut recorder);
+    send(&mut recorder, 20_000, &pictures(|_| 0), &sounds(|at| at));
+    recorder.finish();
+    let said = recorder.reports.iter().filter(|report| **report == MediaReport::StandingStill).count();
+    assert_eq!(said, 1);
+}
+
+#[test]
+fn a_line_that_flaps_costs_no_publisher_its_broadcast() {
+    let mut recorder = Recorder::new(config());
+    OBS.begin(&mut recorder);
+    for session in 1..=12_u128 {
+        recorder.packager.publisher_lost(recorder.wall());
+        recorder.packager.publisher(SessionId(uuid::Uuid::from_u128(session)), Generation(1));
+        OBS.begin(&mut recorder);
+        let from = i64::try_from(session).expect("small") * 2_000;
+        let length = if session == 12 { 60_000 } else { 2_000 };
+        let stamps = move |at: i64| at - from;
+        let of = |tags: Tags| Tags { sent: from..from + length, ..tags };
+        send(&mut recorder, from + length, &of(pictures(stamps)), &of(sounds(stamps)));
+    }
+    assert_eq!(recorder.unplayable, []);
+    assert!(real_pictures(&recorder) > 60 * 29, "{}", real_pictures(&recorder));
+}

@@ -12,6 +12,7 @@ mod lead_in;
 mod properties;
 mod real_encoders;
 mod recorder;
+mod resumed_clocks;
 mod resumption;
 mod rules;
 mod sounds;

@@ -106,6 +106,10 @@ impl Recorder {
         self.now = self.now.max(NOW + ms);
     }
 
+    pub(crate) fn wall(&self) -> UnixMillis {
+        UnixMillis(self.now)
+    }
+
     pub(crate) fn video(&mut self, ms: u32, body: Bytes) {
         self.packager.video(ms, body, UnixMillis(self.now));
         self.drain();

@@ -33,7 +33,7 @@ fn stored(recorder: &mut Recorder, below: u64) {
     recorder.drain();
 }
 
-fn next(before: &Recorder, state: Timeline, epoch: u32) -> PackagerConfig {
+pub(crate) fn next(before: &Recorder, state: Timeline, epoch: u32) -> PackagerConfig {
     let floor = before.timeline.as_ref().and_then(floor);
     PackagerConfig {
         epoch: Epoch(epoch),
