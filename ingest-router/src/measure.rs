@@ -134,7 +134,15 @@ impl Measure {
             _ => 0,
         };
         self.info.b_frames = self.reordering.verdict();
-        self.info.clone()
+        let known = self.info.keyframe_interval_ms;
+        MediaInfo { keyframe_interval_ms: known.max(self.without_keyframe()), ..self.info.clone() }
+    }
+
+    /// For how long no keyframe has come, in steps, once that is longer than an encoder should take: nobody new can watch.
+    fn without_keyframe(&self) -> Option<u32> {
+        let since = self.frames.back()?.saturating_sub(self.last_keyframe?).min(LONGEST_GOP_MS);
+        let steps = since / GOP_STEP_MS;
+        u32::try_from(steps.saturating_mul(GOP_STEP_MS)).ok().filter(|steps| *steps > 0)
     }
 
     fn arrived(&mut self, bytes: usize, now: Instant) {
@@ -223,6 +231,9 @@ fn low_bits(unwrapped: u64) -> u32 {
     u32::try_from(unwrapped & u64::from(u32::MAX)).unwrap_or(0)
 }
 
+/// Each step is written to the stream's record.
+const GOP_STEP_MS: u64 = 10_000;
+const LONGEST_GOP_MS: u64 = 60_000;
 /// Long enough to hold a GOP of most encoders, so that the bitrate does not swing with keyframes.
 const WINDOW: Duration = Duration::from_secs(5);
 const WINDOW_MS: u64 = 5000;
@@ -267,6 +278,22 @@ mod tests {
             assert!((180_000..=220_000).contains(&info.bitrate), "{}", info.bitrate);
             assert_eq!(info.connected_at, Some(UnixMillis(7)));
         }
+    }
+
+    #[test]
+    fn an_encoder_that_stops_sending_keyframes_is_told_by_how_long_none_came() {
+        let mut measure = Measure::new(UnixMillis(0));
+        let begin = Instant::now();
+        let mut told = Vec::new();
+        for second in 0..90 {
+            let first = if second <= 4 && second % 2 == 0 { 0x17 } else { 0x27 };
+            let now = begin + Duration::from_secs(u64::from(second));
+            measure.tag(&video(first, second * 1000, 0, 1000), now);
+            told.extend(measure.news(now).map(|info| info.keyframe_interval_ms));
+        }
+        told.dedup();
+        let intervals = [2, 10, 20, 30, 40, 50, 60].map(|seconds| Some(seconds * 1000));
+        assert_eq!(told, [&[None][..], &intervals].concat());
     }
 
     #[test]

@@ -18,6 +18,7 @@ use caudal_livestream::feed::{Event, Frame};
 use caudal_livestream::state::StoredState;
 use caudal_livestream::timeline::SegmentPhase;
 use caudal_livestream::{SessionId, StreamId};
+use caudal_media::flv::TagKind;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use support::{ALONE, Broadcast, PATIENCE, Publisher, decoded_frames, encoders, rung, send, written};
@@ -133,6 +134,36 @@ async fn a_killed_encoder_comes_back_and_the_source_never_stops() {
     worker.shutdown.cancel();
     worker.ended().await;
     assert!(encoders("302000").is_empty(), "no ffmpeg is left");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rung_of_slides_has_each_of_them_from_the_first_on() {
+    let _alone = ALONE.lock().await;
+    let folder = tempfile::tempdir().unwrap();
+    let broadcast = Broadcast::new(vec![rung(180, 304_000)]);
+    let worker = broadcast.worker(folder.path()).await;
+    broadcast.assign(&worker, 1, AssignmentMode::Live, None).await;
+    let mut reader = broadcast.feed(&worker, 1, &[]).await;
+    let relay = broadcast.relay(&worker, 1, 1, broadcast.session).await.unwrap();
+    let _publisher = Publisher::start_with_some(relay, 0, |tag| {
+        let (kind, packet) = (tag.body.first(), tag.body.get(1));
+        tag.kind != TagKind::Video
+            || packet == Some(&0)
+            || (kind == Some(&0x17) && tag.timestamp_ms % 3_000 < 40)
+    });
+    let mut whole = 0;
+    reader
+        .until("six segments of the rung", |event, _| {
+            whole += usize::from(matches!(event, Event::Segment(done) if done.rendition.as_str() == "180p"));
+            whole == 6
+        })
+        .await;
+    let timeline = reader.timeline.as_ref().unwrap();
+    let rung = timeline.track(&"180p".parse().unwrap()).unwrap();
+    assert!(rung.segments.iter().all(|segment| !segment.gap), "{:?}", rung.segments);
+    assert_eq!(worker.metric("caudal_worker_encoder_restarts_total"), 0.0);
+    worker.shutdown.cancel();
+    worker.ended().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

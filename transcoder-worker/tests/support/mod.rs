@@ -273,6 +273,15 @@ struct Sent {
 impl Publisher {
     /// Publishes to `relay`; `padding` bytes are added to each picture, to make a high bit rate cheaply.
     pub fn start(relay: RelayPublisher<TcpStream>, padding: usize) -> Self {
+        Self::start_with_some(relay, padding, |_| true)
+    }
+
+    /// Sends only what `wanted` says.
+    pub fn start_with_some(
+        relay: RelayPublisher<TcpStream>,
+        padding: usize,
+        wanted: fn(&FlvTag) -> bool,
+    ) -> Self {
         let source = "testsrc2=size=640x360:rate=25";
         let mut child = Command::new("ffmpeg")
             .args(["-v", "error", "-nostdin", "-re", "-f", "lavfi", "-i", source])
@@ -312,6 +321,9 @@ impl Publisher {
                 }
                 demuxer.push(&buffer);
                 while let Some(tag) = demuxer.next_tag().unwrap() {
+                    if !wanted(&tag) {
+                        continue;
+                    }
                     let tag = padded(tag, padding);
                     kept.lock().unwrap().keep(&tag);
                     count.fetch_add(1, Ordering::Relaxed);

@@ -167,8 +167,14 @@ impl Lifecycle {
             reason: self
                 .end_reason()
                 .map(|reason| reason.in_words(self.end_detail()))
+                .or(self.turned_away_in_words())
                 .or(waits_for.map(str::to_owned)),
         }
+    }
+
+    /// Encoders try again by themselves and show nobody why they have to.
+    fn turned_away_in_words(&self) -> Option<String> {
+        self.unplayable.as_deref().map(|words| EndReason::NothingPlayable.in_words(Some(words)))
     }
 
     fn end_detail(&self) -> Option<&str> {

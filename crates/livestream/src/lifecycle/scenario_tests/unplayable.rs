@@ -61,10 +61,16 @@ fn who_is_turned_away_for_its_media_before_the_first_segment_may_try_again_in_th
     // Whose settings are right the second time is live with them.
     let mut scene = Scene::starting();
     scene.say(Input::MediaRefused(Generation(1), "MP3 is not supported".to_owned()));
+    let reason = scene.machine.status(None).reason;
+    assert_eq!(
+        reason.as_deref(),
+        Some("what was sent cannot be played: MP3 is not supported"),
+        "told at once"
+    );
     scene.say(Input::PublisherChosen(Generation(2)));
     scene.publisher_up();
     scene.announce(1);
-    assert_eq!(scene.phase(), Phase::Live);
+    assert_eq!((scene.phase(), scene.machine.status(None).reason), (Phase::Live, None));
 }
 
 #[test]
