@@ -161,7 +161,7 @@ async fn a_rung_of_slides_has_each_of_them_from_the_first_on() {
     let timeline = reader.timeline.as_ref().unwrap();
     let rung = timeline.track(&"180p".parse().unwrap()).unwrap();
     assert!(rung.segments.iter().all(|segment| !segment.gap), "{:?}", rung.segments);
-    assert_eq!(worker.metric("caudal_worker_encoder_restarts_total"), 0.0);
+    assert!(worker.metric("caudal_worker_encoder_restarts_total") < 1.0);
     worker.shutdown.cancel();
     worker.ended().await;
 }

@@ -37,7 +37,7 @@ impl Case {
             match kind {
                 0 => recorder.video(stamp, avc_frame(n % self.gop == 0, 0, 900)),
                 1 if self.sound && at.is_none_or(|at| at - time < 30_000) => {
-                    recorder.audio(stamp, aac_frame())
+                    recorder.audio(stamp, aac_frame());
                 }
                 1 => {}
                 _ => recorder.tick(),
