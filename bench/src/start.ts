@@ -51,7 +51,7 @@ export async function measureStart(): Promise<void> {
     [
       ['TCP connection of the publisher', 'first keyframe sent (admission)', spread(accepted ?? []), ''],
       ['first keyframe sent', 'first part fetched', spread(fetchable ?? []), '500'],
-      ['first keyframe sent', 'first picture in a watch page that was open', spread(shown ?? []), '1500'],
+      ['first keyframe sent', 'first picture in a watch page that was open', spread(shown ?? []), '1000'],
     ],
   );
 }
