@@ -158,8 +158,8 @@ impl SourceClock {
     /// A relay connection begins. Another session's timestamps say nothing beside the last one's: an encoder that is
     /// stopped and started within seconds begins at zero again.
     pub(crate) fn connect(&mut self, session: SessionId, generation: Generation) {
-        self.other_session |= self.session != session;
-        self.anew = self.anchor.is_some() && (self.anew || self.other_session);
+        self.other_session = self.anchor.is_some() && (self.other_session || self.session != session);
+        self.anew |= self.other_session;
         self.session = session;
         self.generation = generation;
         self.stragglers = None;
@@ -237,7 +237,10 @@ impl SourceClock {
             if let Some(video) =
                 self.video.filter(|video| input == Input::Audio && self.strays(at, *video, now))
             {
-                return self.put_audio_beside(video, rtmp, now);
+                self.apart_since = None;
+                // What lay ahead of the pictures is no measure of how far the timeline has come.
+                self.latest = video.heard.map(|heard| Latest { at: video.end(), heard });
+                return self.put_audio_anew(video.end(), rtmp, now);
             }
             return self.put(input, unwrapped, own.offset, now);
         }
@@ -259,7 +262,11 @@ impl SourceClock {
         if !video.was_heard_within(ALIVE_MS, now) {
             return Placed::Jump;
         }
-        let from = expected.max(own.end());
+        self.put_audio_anew(expected.max(own.end()), rtmp, now)
+    }
+
+    /// Sound goes on at `from`, on a clock of its own.
+    fn put_audio_anew(&mut self, from: i64, rtmp: u32, now: UnixMillis) -> Placed {
         self.audio = None;
         let placed = self.put(Input::Audio, rtmp.into(), from - i64::from(rtmp), now);
         if let Some(audio) = &mut self.audio {
@@ -275,18 +282,6 @@ impl SourceClock {
         let since = self.apart_since.filter(|_| apart).unwrap_or(now);
         self.apart_since = apart.then_some(since);
         now.0 - since.0 > APART_FOR_MS
-    }
-
-    /// What lay ahead of the pictures is no measure of how far the timeline has come.
-    fn put_audio_beside(&mut self, video: TrackClock, rtmp: u32, now: UnixMillis) -> Placed {
-        self.apart_since = None;
-        self.audio = None;
-        self.latest = video.heard.map(|heard| Latest { at: video.end(), heard });
-        let placed = self.put(Input::Audio, rtmp.into(), video.end() - i64::from(rtmp), now);
-        if let Some(audio) = &mut self.audio {
-            audio.moved = Some(now);
-        }
-        placed
     }
 
     /// The first tag of a track: it lies where its timestamp says, or else where the other track is now.
@@ -479,7 +474,7 @@ impl SourceClock {
             *on = false;
             return Replayed::No;
         }
-        // New to this worker, but not behind the last timestamp that an earlier one saw.
+        // New to this worker, but an earlier one may have had it.
         if fresh || consumed.is_none() { Replayed::Wanted } else { Replayed::Consumed }
     }
 
