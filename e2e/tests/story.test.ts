@@ -200,11 +200,18 @@ describe('a broadcast, from signing up to its end', () => {
     expectDiscontinuities(returns);
   });
 
-  test('she ends it in her studio, and everybody learns so once', async () => {
-    const button = (words: string) => studio.locator(`::-p-xpath(//button[normalize-space()="${words}"])`);
-    await button('End stream').click();
-    await button('Yes, end it').click();
+  test('she ends it in her studio', async () => {
+    await studio.bringToFront();
+    await until('her encoder is turned away', async () => {
+      for (const words of ['End stream', 'Yes, end it']) {
+        await (await studio.$(`::-p-xpath(//button[normalize-space()="${words}"])`))?.click();
+      }
+      return !encoder.running;
+    });
     expect(await encoder.exited()).not.toBe(0);
+  });
+
+  test('everybody learns so once', async () => {
     await until('our page says so', () => ours.page.evaluate(() => window.__caudal?.status === 'ended'));
     await until('hls.js says so', async () => (await plain.see()).ended > 0);
     await until('both playlists are closed', () => records.source?.last?.ended && records.audio?.last?.ended);
