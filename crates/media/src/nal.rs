@@ -105,9 +105,12 @@ pub(crate) fn begins_decoding(codec: VideoCodec, units: &[&[u8]], flagged: bool)
         VideoCodec::Avc => kind(codec, slice) == Some(AVC_IDR),
         VideoCodec::Hevc => kind(codec, slice).is_some_and(|kind| kind >= HEVC_FIRST_IRAP),
     });
+    // What stands behind the picture is for the next one, and a message that is not whole is for none.
+    let mut before =
+        units.iter().map(|unit| (role(codec, unit), unit)).take_while(|(role, _)| *role != NalRole::Slice);
     Some(
         random_access
-            || units.iter().any(|unit| is_recovery_point(codec, unit))
+            || before.any(|(role, unit)| role == NalRole::Prefix && is_recovery_point(codec, unit))
             || (flagged && slices().all(|slice| is_intra(codec, slice) != Some(false))),
     )
 }
@@ -235,6 +238,19 @@ mod tests {
             assert_eq!(role(VideoCodec::Avc, unit), wanted, "{unit:x?}");
             let hevc = [b"\x4e\x01", unit.get(1..).unwrap_or_default()].concat();
             assert_eq!(role(VideoCodec::Hevc, &hevc), wanted, "{hevc:x?}");
+        }
+    }
+
+    #[test]
+    fn a_recovery_point_opens_the_picture_behind_it_and_is_whole() {
+        let (slice, recovery): (&[u8], &[u8]) = (b"\x41\x9a", b"\x06\x06\x01\xc4\x80");
+        for (units, opens) in [
+            (&[recovery, slice][..], Some(true)),
+            (&[slice, recovery], Some(false)),
+            (&[b"\x06\x06\x06\x06", slice], Some(false)),
+            (&[recovery], None),
+        ] {
+            assert_eq!(begins_decoding(VideoCodec::Avc, units, false), opens, "{units:x?}");
         }
     }
 
