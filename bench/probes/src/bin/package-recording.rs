@@ -11,6 +11,7 @@ use caudal_livestream::{Epoch, Generation, SessionId, StreamId, UnixMillis};
 use caudal_media::flv::{FlvDemuxer, FlvTag, TagKind};
 use caudal_media::{Output, Packager, PackagerConfig, SourceMetadata};
 use clap::Parser;
+use sha2::{Digest as _, Sha256};
 
 /// Packages a recording and prints, as JSON, the share of a core that it would take live.
 #[derive(Parser)]
@@ -20,13 +21,16 @@ struct Arguments {
     /// How often it is played, one after the other.
     #[arg(long, default_value_t = 10)]
     times: u32,
+    /// Also print the SHA-256 of every byte and announcement, by which two builds are compared. Hashing counts into the share.
+    #[arg(long)]
+    digest: bool,
 }
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let tags = read(&arguments.recording)?;
     let length = tags.iter().map(|tag| tag.timestamp_ms).max().unwrap_or(0).saturating_add(FRAME_MS);
-    let mut stream = Stream::default();
+    let mut stream = Stream { hash: arguments.digest.then(Sha256::new), ..Stream::default() };
     let before = cpu_nanoseconds()?;
     for time in 0..arguments.times {
         for tag in &tags {
@@ -36,6 +40,10 @@ fn main() -> anyhow::Result<()> {
     let spent = seconds(cpu_nanoseconds()?.saturating_sub(before));
     let media = f64::from(length) / 1000.0 * f64::from(arguments.times);
     ensure!(stream.parts > 0, "nothing was packaged");
+    let digest = stream.hash.take().map(|hash| {
+        let words = hash.finalize().into_iter().map(|byte| format!("{byte:02x}"));
+        words.collect::<String>()
+    });
     println!(
         "{}",
         serde_json::json!({
@@ -43,6 +51,7 @@ fn main() -> anyhow::Result<()> {
             "cpuSeconds": spent,
             "sharePercent": 100.0 * spent / media,
             "parts": stream.parts,
+            "digest": digest,
             "megabits": f64::from(u32::try_from(stream.bytes / 1000)?) * 8.0 / 1000.0 / media,
         })
     );
@@ -66,6 +75,7 @@ struct Stream {
     ticked: u32,
     parts: u64,
     bytes: u64,
+    hash: Option<Sha256>,
 }
 
 impl Default for Stream {
@@ -80,7 +90,7 @@ impl Default for Stream {
         });
         packager.publisher(SessionId::generate(), Generation(1));
         packager.metadata(&SourceMetadata { has_video: true, has_audio: true, ..SourceMetadata::default() });
-        Self { packager, ticked: 0, parts: 0, bytes: 0 }
+        Self { packager, ticked: 0, parts: 0, bytes: 0, hash: None }
     }
 }
 
@@ -98,7 +108,21 @@ impl Stream {
             self.packager.tick(now);
         }
         while let Some(output) = self.packager.poll() {
-            let Output::Announce { event, data } = output else { continue };
+            let (event, data) = match output {
+                Output::Announce { event, data } => (event, data),
+                Output::Init { data, .. } => {
+                    self.hash(&data);
+                    continue;
+                }
+                _ => continue,
+            };
+            // A snapshot bears the random id of its stream, and says nothing that the others do not.
+            if !matches!(event, Event::Snapshot(_)) {
+                self.hash(&event.encode());
+            }
+            if let Some(data) = &data {
+                self.hash(data);
+            }
             self.bytes += data.map_or(0, |data| u64::try_from(data.len()).unwrap_or(0));
             match event {
                 Event::Part(_) => self.parts += 1,
@@ -106,6 +130,12 @@ impl Stream {
                 Event::Segment(of) => self.packager.stored(&of.rendition, of.segment.msn),
                 _ => {}
             }
+        }
+    }
+
+    fn hash(&mut self, bytes: &[u8]) {
+        if let Some(hash) = &mut self.hash {
+            hash.update(bytes);
         }
     }
 }
