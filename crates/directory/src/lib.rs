@@ -4,10 +4,11 @@
 //! operator.
 
 mod audience;
+mod controller_link;
 mod local;
+mod reporter;
 mod worker_client;
 mod worker_feed;
-mod workers;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,7 +24,6 @@ pub use audience::{Audience, LocalAudience};
 pub use local::{LocalConfig, LocalDirectory, Notice, NoticeKind, StartError};
 pub use worker_client::{AssignError, FeedRenditions, WorkerClient, WorkerUnreachable};
 pub use worker_feed::{Feed, FeedLost};
-pub use workers::Workers;
 
 /// All streams that are known now. Cheap to clone; a new map replaces it at each change.
 pub type Streams = Arc<HashMap<StreamId, Arc<LiveStream>>>;
