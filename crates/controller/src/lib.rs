@@ -361,3 +361,6 @@ impl Spawner {
 const COMMANDS: usize = 64;
 /// A stream's task answers as fast as its store.
 const ANSWER: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

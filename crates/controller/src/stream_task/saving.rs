@@ -162,7 +162,7 @@ impl StreamTask {
                 && self.record.spec.as_ref() != Some(&spec)
             {
                 let now = self.clock.now();
-                take_spec(&mut self.record, spec, now);
+                take_spec(&mut self.record, &spec, now);
             }
             Overtaken::Spec
         } else {
