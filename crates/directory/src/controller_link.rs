@@ -34,7 +34,9 @@ impl WorkerLink for WorkerClient {
         Box::pin(async move {
             let feed = self.feed(worker, proof, FeedRenditions::None).await;
             let feed = feed.map_err(|error| LinkLost(error.to_string()))?;
-            Ok(Box::new(AnnouncementsOfFeed { feed, timeline: None }) as Box<dyn Announcements>)
+            let announcements: Box<dyn Announcements> =
+                Box::new(AnnouncementsOfFeed { feed, timeline: None });
+            Ok(announcements)
         })
     }
 }

@@ -183,7 +183,8 @@ impl WorkerLink for FakeCluster {
             let worker = found.filter(|worker| !worker.dead.is_cancelled());
             let worker = worker.ok_or_else(|| LinkLost("dead".to_owned()))?;
             let said = worker.said.subscribe();
-            Ok(Box::new(Heard { worker, said, read: 0 }) as Box<dyn Announcements>)
+            let heard: Box<dyn Announcements> = Box::new(Heard { worker, said, read: 0 });
+            Ok(heard)
         })
     }
 }

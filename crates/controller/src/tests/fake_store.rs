@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use caudal_livestream::lifecycle::Input;
 use futures::stream::BoxStream;
 use tokio::sync::broadcast;
 
