@@ -1,14 +1,19 @@
 //! Reading a worker's feed.
 
+mod control;
+
 use std::time::Duration;
 
 use bytes::BytesMut;
 use caudal_livestream::feed::{self, Event, FeedError, Frame};
+use caudal_livestream::timeline::TimelineGap;
 use reqwest::Response;
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
 use crate::worker_client::chain;
+
+pub use control::{ControlEvent, ControlFeed};
 
 /// An open feed. Dropping it closes the connection.
 #[derive(Debug)]
@@ -36,6 +41,9 @@ pub enum FeedLost {
     /// What came is no feed.
     #[error(transparent)]
     Malformed(#[from] FeedError),
+    /// What came does not fit what came before it.
+    #[error(transparent)]
+    Unfitting(#[from] TimelineGap),
 }
 
 impl Feed {

@@ -1,15 +1,23 @@
-//! The worker's feed, `GET /feed?renditions=a,b|none`: one long response of frames.
+//! The worker's feed, `GET /feed?renditions=a,b|none` or `GET /feed?events=control`: one long response of frames.
 //!
 //! A frame is `u32` length (big endian, of what follows), `u8` type, then JSON or bytes. The first is a snapshot;
 //! it may come again whenever the set of renditions changes. After a `part` of a rendition that was asked for, a
 //! `bytes` frame with the part itself follows at once.
+//!
+//! A control feed is the controller's: `floor`, `reached`, `input`, `end` and `heartbeat`, and nothing of what each
+//! rendition announces. It begins with the present floor, if anything was announced, and the input.
+
+mod floor_steps;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::assignment::Floor;
 use crate::timeline::{Part, Segment, Timeline};
 use crate::{Generation, Msn, RenditionName, SessionId};
+
+pub use floor_steps::FloorSteps;
 
 /// What a worker announces.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +46,12 @@ pub enum Event {
     End,
     /// A second has passed.
     Heartbeat,
+    /// Of control feeds alone, a step: the stream's first part, or a segment that is whole and no gap. Where everything
+    /// that was announced ends.
+    Floor(Floor),
+    /// Of control feeds alone: parts were announced since the last step, up to here. No step, but what a worker that dies
+    /// now has announced.
+    Reached(Floor),
 }
 
 /// A new part.
@@ -135,6 +149,8 @@ impl Event {
             Self::Input(input) => json_frame(INPUT, input),
             Self::End => bare_frame(END),
             Self::Heartbeat => bare_frame(HEARTBEAT),
+            Self::Floor(floor) => json_frame(FLOOR, floor),
+            Self::Reached(floor) => json_frame(REACHED, floor),
         }
     }
 }
@@ -191,6 +207,8 @@ pub fn decode(buffer: &mut BytesMut) -> Result<Option<Frame>, FeedError> {
         INPUT => Event::Input(parse(kind, &body)?),
         END => Event::End,
         HEARTBEAT => Event::Heartbeat,
+        FLOOR => Event::Floor(parse(kind, &body)?),
+        REACHED => Event::Reached(parse(kind, &body)?),
         unknown => return Err(FeedError::UnknownType(unknown)),
     };
     Ok(Some(Frame::Event(event)))
@@ -241,3 +259,5 @@ const INPUT: u8 = 6;
 const END: u8 = 7;
 const HEARTBEAT: u8 = 8;
 const BYTES: u8 = 9;
+const FLOOR: u8 = 10;
+const REACHED: u8 = 11;

@@ -231,7 +231,7 @@ impl Timeline {
             }
             Event::Withdrawn { rendition } => self.track_mut(rendition)?.withdrawn = true,
             Event::End => self.ended = true,
-            Event::Input(_) | Event::Heartbeat => {}
+            Event::Input(_) | Event::Heartbeat | Event::Floor(_) | Event::Reached(_) => {}
         }
         Ok(())
     }
