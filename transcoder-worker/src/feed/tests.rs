@@ -138,7 +138,7 @@ async fn a_control_feed_carries_how_far_the_stream_is_and_an_edges_feed_does_not
     feeds.announce(&Event::End, None);
     feeds.close();
 
-    let floor = |millis| Floor {
+    let floor = |millis: i64| Floor {
         msn: Msn(7),
         discontinuity: 0,
         media_end: caudal_livestream::MediaTime(24_000_000 + millis * 1000),
