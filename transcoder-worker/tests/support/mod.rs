@@ -85,6 +85,7 @@ impl Broadcast {
             storage: SegmentStore::folder(folder).unwrap(),
             rtmp: bind().await.unwrap(),
             http: bind().await.unwrap(),
+            advertised: None,
             registry: registry.clone(),
             ffmpeg,
             ladder: LadderChoice::Full,
