@@ -262,6 +262,25 @@ fn segment() -> Segment {
 }
 
 #[tokio::test]
+async fn what_a_newer_worker_says_beside_what_is_known_is_skipped() {
+    // Of a type that there is not, one with a body and one without.
+    let mut body = b"\x00\x00\x00\x0b\xc8{\"new\": 1}".to_vec();
+    body.extend_from_slice(&Event::Heartbeat.encode());
+    body.extend_from_slice(b"\x00\x00\x00\x01\xc9");
+    body.extend_from_slice(&Event::End.encode());
+    let bytes = body.clone();
+    let worker = serve(Router::new().route("/feed", get(move || async { bytes }))).await;
+    let none = FeedRenditions::None;
+    let mut feed = WorkerClient::new().unwrap().feed(&worker.address, &proof(), none).await.unwrap();
+    let mut frames = Vec::new();
+    while let Some(frame) = feed.next().await.unwrap() {
+        frames.push(frame);
+    }
+    assert_eq!(frames, [Frame::Event(Event::Heartbeat), Frame::Event(Event::End)]);
+    assert_eq!(control_events(&worker).await, [ControlEvent::Heartbeat, ControlEvent::End]);
+}
+
+#[tokio::test]
 async fn a_feed_that_closes_without_end_is_lost() {
     let worker = serve(Router::new().route("/feed", get(async || Event::Heartbeat.encode()))).await;
     let mut feed =

@@ -114,13 +114,16 @@ pub enum Frame {
     Bytes(Bytes),
 }
 
-/// Why a feed cannot be read on.
+/// Why there is no frame.
 #[derive(Debug, Error)]
 pub enum FeedError {
     /// A frame says that it is longer than any may be.
     #[error("a frame of {0} bytes is over the limit of {MAX_FRAME}")]
     TooLong(usize),
-    /// A type that this version does not know, or an empty frame.
+    /// A frame without even a type.
+    #[error("a frame of no bytes")]
+    Empty,
+    /// A type that this release does not know. Such a frame has been taken off the buffer: reading goes on behind it.
     #[error("unknown frame type {0}")]
     UnknownType(u8),
     /// The JSON is not of the type's shape.
@@ -174,7 +177,8 @@ pub fn bytes_frame_head(length: usize) -> Result<Bytes, FeedError> {
 /// Takes one frame off the front of `buffer`; `None` while it is not whole.
 ///
 /// # Errors
-/// [`FeedError`] when what is there can never become a frame; the connection is then of no more use.
+/// [`FeedError::UnknownType`] for a frame that is to be skipped. With any other [`FeedError`] what is there can never become
+/// a frame, and the connection is of no more use.
 pub fn decode(buffer: &mut BytesMut) -> Result<Option<Frame>, FeedError> {
     let Some(head) = buffer.first_chunk::<4>() else { return Ok(None) };
     let length = usize::try_from(u32::from_be_bytes(*head)).unwrap_or(usize::MAX);
@@ -182,7 +186,7 @@ pub fn decode(buffer: &mut BytesMut) -> Result<Option<Frame>, FeedError> {
         return Err(FeedError::TooLong(length));
     }
     if length == 0 {
-        return Err(FeedError::UnknownType(0));
+        return Err(FeedError::Empty);
     }
     if buffer.len() < length.saturating_add(4) {
         return Ok(None);

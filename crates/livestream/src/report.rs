@@ -59,6 +59,9 @@ pub enum EndReason {
     WorkersLost,
     /// The platform was stopped.
     Shutdown,
+    /// Something that this release does not know.
+    #[serde(other)]
+    Unknown,
 }
 
 impl EndReason {
@@ -84,6 +87,7 @@ impl fmt::Display for EndReason {
             Self::NothingPlayable => "what was sent cannot be played",
             Self::WorkersLost => "its workers kept failing",
             Self::Shutdown => "the server was stopped",
+            Self::Unknown => "it ended",
         })
     }
 }
