@@ -59,7 +59,8 @@ impl Feed {
         Self { response, buffer: BytesMut::new(), silence, deadline, ended: false, skipping: false }
     }
 
-    /// The next frame of a type that this release knows; none once the worker said [`Event::End`] and closed. Dropping the future loses nothing.
+    /// The next frame of a type that this release knows; none once the worker said [`Event::End`] and closed. Dropping the
+    /// future loses nothing.
     ///
     /// # Errors
     /// [`FeedLost`] when no whole frame comes within three seconds, or none can come any more.
@@ -88,9 +89,7 @@ impl Feed {
             }
         }
     }
-}
 
-impl Feed {
     /// A worker of a newer release says more than this one understands, and lives.
     fn skip(&mut self, kind: u8) {
         if !std::mem::replace(&mut self.skipping, true) {
