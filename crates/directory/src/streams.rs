@@ -27,9 +27,19 @@ impl Streams {
         self.get(stream).is_some()
     }
 
+    /// All streams with their records, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&StreamId, &Arc<LiveStream>)> {
+        self.shards.iter().flat_map(|shard| shard.iter())
+    }
+
     /// All records, in no order.
     pub fn values(&self) -> impl Iterator<Item = &Arc<LiveStream>> {
-        self.shards.iter().flat_map(|shard| shard.values())
+        self.iter().map(|(_, record)| record)
+    }
+
+    /// Whether nothing has changed between the two; costs nothing.
+    pub fn ptr_eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shards, &other.shards)
     }
 
     /// How many there are.
