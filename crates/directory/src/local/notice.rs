@@ -1,7 +1,6 @@
 //! What happened to a stream, in a line for people.
 
 use std::fmt;
-use std::sync::Arc;
 
 use caudal_livestream::record::{LiveStream, Phase};
 use caudal_livestream::{Epoch, StreamId};
@@ -36,7 +35,7 @@ pub enum NoticeKind {
 
 impl Notice {
     /// What the change from `before` to `after` says.
-    pub(super) fn of_change(before: Option<&LiveStream>, after: &Arc<LiveStream>) -> Option<Self> {
+    pub(super) fn of_change(before: Option<&LiveStream>, after: &LiveStream) -> Option<Self> {
         let was = before.map(|before| before.status.phase);
         let is = after.status.phase;
         let kind = if was == Some(is) {
@@ -51,7 +50,7 @@ impl Notice {
                 Phase::Ended | Phase::Failed => {
                     NoticeKind::Ended(after.status.reason.clone().unwrap_or_default())
                 }
-                Phase::Starting | Phase::Ending => return None,
+                Phase::Starting | Phase::Ending | Phase::Unknown => return None,
             }
         };
         Some(Self { stream: after.spec.stream, channel: after.spec.channel.clone(), kind })

@@ -1,0 +1,55 @@
+//! The controller's way to workers, over HTTP.
+
+use caudal_controller::{Announcement, Announcements, LinkLost, NotAssigned, WorkerLink};
+use caudal_livestream::proof::{Proof, SignedAssignment};
+use caudal_livestream::record::WorkerAddress;
+use futures::future::BoxFuture;
+
+use crate::{AssignError, ControlEvent, ControlFeed, WorkerClient};
+
+impl WorkerLink for WorkerClient {
+    fn assign<'a>(
+        &'a self,
+        worker: &'a WorkerAddress,
+        assignment: &'a SignedAssignment,
+    ) -> BoxFuture<'a, Result<(), NotAssigned>> {
+        Box::pin(async move {
+            WorkerClient::assign(self, worker, assignment).await.map_err(|error| match error {
+                AssignError::Unreachable(_) | AssignError::Refused(EXPIRED) => {
+                    NotAssigned::AskAgain(error.to_string())
+                }
+                AssignError::Conflict | AssignError::Refused(_) => NotAssigned::Refused(error.to_string()),
+            })
+        })
+    }
+
+    fn follow<'a>(
+        &'a self,
+        worker: &'a WorkerAddress,
+        proof: &'a Proof,
+    ) -> BoxFuture<'a, Result<Box<dyn Announcements>, LinkLost>> {
+        Box::pin(async move {
+            let feed = self.control_feed(worker, proof).await;
+            let feed: Box<dyn Announcements> = Box::new(feed.map_err(|error| LinkLost(error.to_string()))?);
+            Ok(feed)
+        })
+    }
+}
+
+impl Announcements for ControlFeed {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Announcement>, LinkLost>> {
+        Box::pin(async move {
+            let event = ControlFeed::next(self).await.map_err(|error| LinkLost(error.to_string()))?;
+            Ok(event.map(|event| match event {
+                ControlEvent::Input(state) => Announcement::Input(state),
+                ControlEvent::Floor(floor) => Announcement::Floor(floor),
+                ControlEvent::Reached(floor) => Announcement::Reached(floor),
+                ControlEvent::Heartbeat => Announcement::Alive,
+                ControlEvent::End => Announcement::End,
+            }))
+        })
+    }
+}
+
+/// 410: the worker reads the clock as later than `expires`.
+const EXPIRED: u16 = 410;
