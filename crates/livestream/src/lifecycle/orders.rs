@@ -13,6 +13,10 @@ pub struct Orders {
     pub worker: Option<WorkerOrder>,
     /// The worker whose feed is to be followed, and its epoch.
     pub follow: Option<(Epoch, WorkerAddress)>,
+    /// What is to be done about the worker of a planned move.
+    pub next: Option<WorkerOrder>,
+    /// That worker, once it is ready: its feed is to be followed too.
+    pub follow_next: Option<(Epoch, WorkerAddress)>,
     /// Workers that are to be ended.
     pub release: Vec<WorkerAddress>,
     /// What the api is to be told, until it acknowledges.
@@ -69,8 +73,11 @@ impl Lifecycle {
         let (worker, follow) = match self.slot {
             Slot::Wanted => (Some(WorkerOrder::Claim(self.epoch)), None),
             Slot::Claimed { worker } => (assign(worker), None),
-            Slot::Serving { worker, finishing, .. } => {
-                (if open || finishing { None } else { assign(worker) }, Some((self.epoch, worker)))
+            Slot::Serving { worker, finishing, prepared, .. } => {
+                let told = if open { !prepared } else { finishing };
+                // A worker that hands over closes by itself, and its successor writes the end.
+                let order = if told || self.is_handing_over() { None } else { assign(worker) };
+                (order, Some((self.epoch, worker)))
             }
             Slot::Vacant => (None, None),
         };
@@ -79,6 +86,8 @@ impl Lifecycle {
         Orders {
             worker,
             follow,
+            next: self.next_order(),
+            follow_next: self.next_worker().map(|next| (next.epoch, next.address)),
             release: self.releasing.clone(),
             report: self.report(),
             wake: self.wake(),
@@ -150,7 +159,7 @@ impl Lifecycle {
             Publisher::Expected | Publisher::Up | Publisher::Awaited { .. } => waits_for,
         };
         let (deadline, ended_at) = match self.stage {
-            Stage::Open | Stage::Closing { .. } => (self.wake(), None),
+            Stage::Open | Stage::Closing { .. } => (self.phase_deadline(), None),
             Stage::Over { ended_at, .. } => (None, Some(ended_at)),
         };
         Status {
@@ -158,7 +167,7 @@ impl Lifecycle {
             deadline,
             epoch: self.epoch,
             worker,
-            next: None,
+            next: self.next_worker(),
             without_replay: self.losses.replay_is_suspect(),
             media,
             started_at: self.started_at,
@@ -204,6 +213,11 @@ impl Lifecycle {
     }
 
     fn wake(&self) -> Option<UnixMillis> {
+        let planned = self.planned.as_ref().map(|planned| planned.until.at());
+        [self.phase_deadline(), planned].into_iter().flatten().min()
+    }
+
+    fn phase_deadline(&self) -> Option<UnixMillis> {
         let without_worker = !matches!(self.slot, Slot::Serving { .. });
         let deadline = match self.stage {
             Stage::Open => {
