@@ -10,7 +10,8 @@ use caudal_livestream::proof::Proof;
 use caudal_livestream::{Epoch, Generation, SessionId};
 use caudal_media::SourceMetadata;
 use caudal_rtmp::{
-    Limits, Metadata, PublishRequested, PublisherConnection, PublisherEvent, PublisherStream, Refusal,
+    Limits, LossReason, Metadata, PublishRequested, PublisherConnection, PublisherEvent, PublisherStream,
+    Refusal,
 };
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
@@ -26,6 +27,8 @@ pub(crate) enum InputEvent {
     Up { session: SessionId, generation: Generation },
     /// It ended; how, the board says.
     Down,
+    /// It ended, and the publisher goes on at another worker.
+    HandedOver,
     /// `onMetaData`.
     Metadata(SourceMetadata),
     /// FLV VIDEODATA.
@@ -227,9 +230,8 @@ impl InputDoor {
                     session: Some(candidate.session),
                     generation: candidate.generation,
                     up: true,
-                    explicit: false,
-                    silent_ms: None,
-                    unplayable: None,
+                    leaving: board.state.leaving,
+                    ..InputState::default()
                 };
                 (candidate, before)
             })
@@ -287,7 +289,11 @@ impl InputDoor {
                 }
                 Some(PublisherEvent::Lost { explicit, reason }) => {
                     tracing::info!(%reason, explicit, "publisher lost");
-                    self.leave(replaced, explicit).await;
+                    if reason == LossReason::HandedOver {
+                        self.hand_over(replaced).await;
+                    } else {
+                        self.leave(replaced, explicit).await;
+                    }
                     stream.close().await;
                     return;
                 }
@@ -312,6 +318,21 @@ impl InputDoor {
             }
         }
         self.send(InputEvent::Down).await;
+    }
+
+    /// The router has moved the publisher. A connection that has taken over from this one knows nothing of that.
+    async fn hand_over(&self, replaced: &CancellationToken) {
+        {
+            let mut board = self.board.board();
+            if replaced.is_cancelled() {
+                return;
+            }
+            board.state.up = false;
+            board.state.unplayable = None;
+            board.state.moved = true;
+            board.connection = None;
+        }
+        self.send(InputEvent::HandedOver).await;
     }
 
     async fn send(&self, event: InputEvent) {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use caudal_livestream::assignment::Assignment;
+use caudal_livestream::assignment::{Assignment, Floor};
 use caudal_livestream::feed::Event;
 use caudal_livestream::timeline::{SOURCE, Segment, Timeline};
 use caudal_livestream::{RenditionName, SessionId, StreamId};
@@ -31,6 +31,8 @@ use crate::store_queue::{InitJob, SegmentJob};
 pub(crate) enum Order {
     /// A new feed.
     Join(FeedReader),
+    /// The epoch is the stream's now, behind this floor. For a worker that was made ready.
+    Live(Option<Floor>),
     /// The broadcast is over.
     Finish,
 }
@@ -44,6 +46,9 @@ pub(crate) struct SessionParts {
     pub(crate) clock: WallClock,
     pub(crate) board: InputBoard,
     pub(crate) input: mpsc::Receiver<InputEvent>,
+    /// What was read of the relay connection before the session began.
+    pub(crate) relayed: Vec<InputEvent>,
+    pub(crate) feed: FeedBroadcaster,
     pub(crate) orders: mpsc::Receiver<Order>,
     pub(crate) memory: Arc<Mutex<MediaMemory>>,
     pub(crate) storage: StorageHandle,
@@ -71,7 +76,6 @@ pub(crate) enum Closing {
 pub(crate) struct Session {
     stream: StreamId,
     packager: Packager,
-    feed: FeedBroadcaster,
     parts: SessionParts,
     /// Whose media is being packaged.
     publisher: Option<SessionId>,
@@ -84,6 +88,8 @@ pub(crate) struct Session {
     /// What the window began with, to notice when it moves.
     windows: HashMap<RenditionName, caudal_livestream::Msn>,
     closing: Option<Closing>,
+    /// The router has moved the publisher to another worker.
+    moved: bool,
     tally: Tally,
 }
 
@@ -108,7 +114,6 @@ impl Session {
         Self {
             stream: assignment.stream,
             packager,
-            feed: FeedBroadcaster::new(parts.metrics.clone()),
             publisher: None,
             ladder: assignment.ladder.clone(),
             parts,
@@ -118,6 +123,7 @@ impl Session {
             standing_changed: false,
             windows: HashMap::new(),
             closing: None,
+            moved: false,
             tally: Tally { since: Instant::now(), bytes: 0, frames: 0 },
         }
     }
@@ -129,13 +135,21 @@ impl Session {
         let mut ticked = Instant::now();
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for event in std::mem::take(&mut self.parts.relayed) {
+            self.input(event);
+        }
         self.carry_out();
         let closing = loop {
+            if self.moved {
+                break Closing::HandOver;
+            }
             tokio::select! {
                 biased;
                 () = leave.cancelled() => break Closing::HandOver,
                 order = self.parts.orders.recv() => match order {
                     Some(Order::Join(reader)) => self.join(reader),
+                    // It does already.
+                    Some(Order::Live(_)) => {}
                     Some(Order::Finish) => break Closing::Finish,
                     None => break Closing::HandOver,
                 },
@@ -171,11 +185,16 @@ impl Session {
                 tracing::info!(stream = %self.stream, %session, generation = generation.0, "publisher");
                 self.publisher = Some(session);
                 self.packager.publisher(session, generation);
-                self.feed.announce(&Event::Input(self.parts.board.state()), None);
+                self.parts.feed.announce(&Event::Input(self.parts.board.state()), None);
             }
             InputEvent::Down => {
                 self.packager.publisher_lost(now);
-                self.feed.announce(&Event::Input(self.parts.board.state()), None);
+                self.parts.feed.announce(&Event::Input(self.parts.board.state()), None);
+            }
+            InputEvent::HandedOver => {
+                tracing::info!(stream = %self.stream, "the publisher goes on at another worker");
+                self.moved = true;
+                self.parts.feed.announce(&Event::Input(self.parts.board.state()), None);
             }
             InputEvent::Metadata(metadata) => self.packager.metadata(&metadata),
             InputEvent::Video { timestamp_ms, body, arrived } => {
@@ -255,11 +274,11 @@ impl Session {
     }
 
     fn join(&mut self, reader: FeedReader) {
-        self.feed.join(reader, self.packager.timeline(), self.parts.board.state());
+        self.parts.feed.join(reader, self.packager.timeline(), self.parts.board.state());
     }
 
     fn heartbeat(&mut self) {
-        self.feed.announce(&Event::Heartbeat, None);
+        self.parts.feed.announce(&Event::Heartbeat, None);
         let seconds = self.tally.since.elapsed().as_secs_f64();
         if seconds > 0.0 {
             let bits = self.tally.bytes.saturating_mul(8).saturating_mul(1000)
@@ -294,7 +313,7 @@ impl Session {
                     if let Some(publisher) = self.publisher {
                         self.parts.board.give_up(publisher, what);
                     }
-                    self.feed.announce(&Event::Input(self.parts.board.state()), None);
+                    self.parts.feed.announce(&Event::Input(self.parts.board.state()), None);
                 }
             }
         }
@@ -309,7 +328,7 @@ impl Session {
             Event::Part(part) => {
                 self.parts.metrics.parts.inc();
                 // To the readers before anything else.
-                self.feed.announce(event, data.as_ref());
+                self.parts.feed.announce(event, data.as_ref());
                 if part.rendition.as_str() == SOURCE
                     && let Some(arrived) = self.arrived
                 {
@@ -322,7 +341,7 @@ impl Session {
                 return;
             }
             Event::Segment(announced) => {
-                self.feed.announce(event, None);
+                self.parts.feed.announce(event, None);
                 self.store_segment(&announced.rendition, &announced.segment, data);
                 let moved = self.windows.insert(announced.rendition.clone(), announced.window_start);
                 if moved != Some(announced.window_start) && !self.parts.assignment.record {
@@ -337,9 +356,9 @@ impl Session {
                 let keep =
                     Duration::from_secs(u64::from(timeline.target_duration).saturating_mul(PARTS_KEPT));
                 self.memory().keep_for(keep);
-                self.feed.announce(event, None);
+                self.parts.feed.announce(event, None);
             }
-            _ => self.feed.announce(event, None),
+            _ => self.parts.feed.announce(event, None),
         }
         self.standing_changed = true;
     }
@@ -428,7 +447,9 @@ impl Session {
         self.parts.posters = None;
         if let Some(encoder) = self.parts.encoder.as_mut().filter(|_| self.encoder_started) {
             encoder.drain();
-            let drained_by = Instant::now() + ENCODER_DRAIN;
+            // The next worker begins when this one has closed, and viewers wait for it.
+            let allowed = if self.moved { HAND_OVER_DRAIN } else { ENCODER_DRAIN };
+            let drained_by = Instant::now() + allowed;
             while let Ok(Some(event)) = timeout_at(drained_by, self.parts.encoded.recv()).await {
                 let drained = self.encoded(event);
                 self.carry_out();
@@ -448,7 +469,7 @@ impl Session {
                     Some(settled) => self.settled(&settled),
                     None => break,
                 },
-                _ = heartbeat.tick() => self.feed.announce(&Event::Heartbeat, None),
+                _ = heartbeat.tick() => self.parts.feed.announce(&Event::Heartbeat, None),
                 () = sleep_until(deadline) => break,
             }
             self.carry_out();
@@ -461,9 +482,9 @@ impl Session {
             }
         }
         if closing == Closing::Finish {
-            self.feed.announce(&Event::End, None);
+            self.parts.feed.announce(&Event::End, None);
         }
-        self.feed.close();
+        self.parts.feed.close();
     }
 
     fn memory(&self) -> MutexGuard<'_, MediaMemory> {
@@ -490,3 +511,5 @@ const WIND_DOWN: Duration = Duration::from_millis(3500);
 /// What the connection has read is in the channel; a peer that is just being refused is not waited for.
 const INPUT_DRAIN: Duration = Duration::from_millis(500);
 const ENCODER_DRAIN: Duration = Duration::from_millis(2500);
+/// The next worker waits for a second in all.
+const HAND_OVER_DRAIN: Duration = Duration::from_millis(700);
