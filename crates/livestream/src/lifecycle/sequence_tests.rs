@@ -258,6 +258,14 @@ impl World {
         self.say(Input::Publisher(self.machine.epoch(), state));
     }
 
+    /// Wherever it was.
+    fn nobody_publishes(&mut self) {
+        self.publisher(false, false);
+        if let Some((epoch, _)) = self.machine.orders().follow_next {
+            self.say(Input::Publisher(epoch, self.input(self.generation)));
+        }
+    }
+
     fn unplayable(&mut self, by_worker: bool) {
         let (generation, words) = (self.generation, "no keyframe came".to_owned());
         if !by_worker {
@@ -292,7 +300,7 @@ proptest! {
             world.act(act);
         }
         // From here on nobody publishes. Workers may or may not come; the api answers; deadlines pass when they are due.
-        world.publisher(false, false);
+        world.nobody_publishes();
         for _ in 0..200 {
             if workers_come {
                 world.obey_worker_order();
