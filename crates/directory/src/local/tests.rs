@@ -16,6 +16,7 @@ use caudal_livestream::admission::{Access, LatencyMode};
 use caudal_livestream::assignment::AssignmentMode;
 use caudal_livestream::record::Phase;
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 use super::*;
 use fake_api::FakeApi;

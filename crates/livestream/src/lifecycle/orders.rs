@@ -17,6 +17,8 @@ pub struct Orders {
     pub next: Option<WorkerOrder>,
     /// That worker, once it is ready: its feed is to be followed too.
     pub follow_next: Option<(Epoch, WorkerAddress)>,
+    /// No worker of this stream's is wanted any more, not even one whose claim was never stored.
+    pub wants_no_worker: bool,
     /// Workers that are to be ended.
     pub release: Vec<WorkerAddress>,
     /// What the api is to be told, until it acknowledges.
@@ -43,6 +45,15 @@ pub enum WorkerOrder {
         /// What for.
         mode: AssignmentMode,
     },
+}
+
+impl WorkerOrder {
+    /// Of the worker that it is about.
+    pub fn epoch(&self) -> Epoch {
+        match self {
+            Self::Claim(epoch) | Self::Assign { epoch, .. } => *epoch,
+        }
+    }
 }
 
 /// What the api is to be told.
@@ -88,6 +99,7 @@ impl Lifecycle {
             follow,
             next: self.next_order(),
             follow_next: self.next_worker().map(|next| (next.epoch, next.address)),
+            wants_no_worker: self.slot == Slot::Vacant,
             release: self.releasing.clone(),
             report: self.report(),
             wake: self.wake(),
@@ -222,7 +234,10 @@ impl Lifecycle {
         let deadline = match self.stage {
             Stage::Open => {
                 let recovery = self.recovery.filter(|_| without_worker);
-                [self.start, recovery, self.publisher.deadline()].into_iter().flatten().min()
+                [self.start, self.no_capacity, recovery, self.publisher.deadline()]
+                    .into_iter()
+                    .flatten()
+                    .min()
             }
             Stage::Closing { until, .. } => Some(until),
             Stage::Over { forgotten: true, .. } => None,

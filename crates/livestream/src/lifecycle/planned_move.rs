@@ -210,6 +210,12 @@ impl Lifecycle {
         self.planned.as_mut().filter(|planned| planned.epoch == epoch).filter(not_arrived)
     }
 
+    /// Whether it is the stream's worker, or the one that it is being moved to.
+    pub(super) fn has_worker(&self, worker: WorkerAddress) -> bool {
+        let next = self.planned.as_ref().and_then(|planned| planned.stage.next());
+        [self.slot.worker(), next].into_iter().flatten().any(|ours| ours.worker == worker.worker)
+    }
+
     fn is_before_the_switch(&self) -> bool {
         self.planned.as_ref().is_some_and(|planned| planned.stage.is_before_the_switch())
     }
