@@ -121,6 +121,11 @@ impl InputBoard {
         self.board().last_media = Some(Instant::now());
     }
 
+    /// The worker is to go as soon as another one has the publisher.
+    pub(crate) fn leave(&self) {
+        self.board().state.leaving = true;
+    }
+
     /// Nothing of this publisher's can be packaged: `what` it sends, for the controller, which ends the broadcast. Its
     /// successor may be here already and has yet to be judged.
     pub(crate) fn give_up(&self, session: SessionId, what: String) {

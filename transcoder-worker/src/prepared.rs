@@ -49,7 +49,7 @@ enum Predecessor {
 
 impl Prepared<'_> {
     /// Until the predecessor has closed behind the router's switch, or the controller says that it is gone.
-    pub(crate) async fn wait(mut self, shutdown: &CancellationToken) -> Turn {
+    pub(crate) async fn wait(mut self, shutdown: &CancellationToken, leave: &CancellationToken) -> Turn {
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut look = interval(LOOK);
@@ -61,6 +61,7 @@ impl Prepared<'_> {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Turn::Leave,
+                () = leave.cancelled() => return Turn::Leave,
                 order = self.orders.recv() => match order {
                     Some(Order::Join(reader)) => self.feed.join(reader, None, self.board.state()),
                     Some(Order::Live(floor)) => return Turn::Live { floor, relayed },

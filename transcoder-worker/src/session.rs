@@ -48,6 +48,8 @@ pub(crate) struct SessionParts {
     pub(crate) input: mpsc::Receiver<InputEvent>,
     /// What was read of the relay connection before the session began.
     pub(crate) relayed: Vec<InputEvent>,
+    /// Cancelled when the worker is to go as soon as another one has the publisher.
+    pub(crate) asked_to_leave: CancellationToken,
     pub(crate) feed: FeedBroadcaster,
     pub(crate) orders: mpsc::Receiver<Order>,
     pub(crate) memory: Arc<Mutex<MediaMemory>>,
@@ -90,6 +92,7 @@ pub(crate) struct Session {
     closing: Option<Closing>,
     /// The router has moved the publisher to another worker.
     moved: bool,
+    leaving: bool,
     tally: Tally,
 }
 
@@ -124,6 +127,7 @@ impl Session {
             windows: HashMap::new(),
             closing: None,
             moved: false,
+            leaving: false,
             tally: Tally { since: Instant::now(), bytes: 0, frames: 0 },
         }
     }
@@ -140,12 +144,19 @@ impl Session {
         }
         self.carry_out();
         let closing = loop {
-            if self.moved {
+            let nobody_to_serve = self.leaving && !self.parts.board.state().up;
+            if self.moved || nobody_to_serve {
                 break Closing::HandOver;
             }
             tokio::select! {
                 biased;
                 () = leave.cancelled() => break Closing::HandOver,
+                () = self.parts.asked_to_leave.cancelled(), if !self.leaving => {
+                    tracing::info!(stream = %self.stream, "asked to leave; serving on until another worker has the stream");
+                    self.leaving = true;
+                    self.parts.board.leave();
+                    self.parts.feed.announce(&Event::Input(self.parts.board.state()), None);
+                }
                 order = self.parts.orders.recv() => match order {
                     Some(Order::Join(reader)) => self.join(reader),
                     // It does already.

@@ -65,6 +65,9 @@ pub struct Config {
     pub ladder: LadderChoice,
     /// How long a poster stays before the next one is made.
     pub poster_interval: Duration,
+    /// Cancelled when the worker is to go as soon as its stream does not need it: it says so on its feed, and serves on
+    /// while it has a publisher, until that is handed over. Without a publisher it goes at once.
+    pub leave: CancellationToken,
 }
 
 /// Why a worker cannot work.
@@ -105,7 +108,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     if ffmpeg.is_none() {
         tracing::warn!(program = %config.ffmpeg.display(), "no ffmpeg: streams have their source rendition only, and no poster");
     }
-    let Config { worker, controller, storage, rtmp, http, registry, ladder, poster_interval, .. } = config;
+    let Config { worker, controller, storage, rtmp, http, registry, ladder, poster_interval, leave, .. } =
+        config;
     let board = InputBoard::default();
     let (assigned, assignment) = watch::channel(None);
     let (start, mut started) = mpsc::channel(1);
@@ -140,14 +144,24 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
 
     let begun = tokio::select! {
         () = shutdown.cancelled() => None,
+        () = leave.cancelled() => None,
         begun = started.recv() => begun,
     };
     if let Some(begun) = begun {
         // Nothing else is taken by a worker that has had a stream.
         readiness.set(false);
         let clock = WallClock::start();
-        let job =
-            StreamJob { begun, store: storage, address, metrics, ffmpeg, ladder, poster_interval, clock };
+        let job = StreamJob {
+            begun,
+            store: storage,
+            address,
+            metrics,
+            ffmpeg,
+            ladder,
+            poster_interval,
+            clock,
+            leave,
+        };
         match job.begun.assignment.mode {
             AssignmentMode::Finish => {
                 let feed = FeedBroadcaster::new(job.metrics.clone());
@@ -302,6 +316,7 @@ struct StreamJob {
     ladder: LadderChoice,
     poster_interval: Duration,
     clock: WallClock,
+    leave: CancellationToken,
 }
 
 impl StreamJob {
@@ -318,7 +333,7 @@ impl StreamJob {
             orders: &mut self.begun.orders,
             feed: &mut from.feed,
         };
-        let turn = prepared.wait(shutdown).await;
+        let turn = prepared.wait(shutdown, &self.leave).await;
         let assigned = self.begun.assignment.floor;
         let floor = match &turn {
             Turn::Leave => return tracing::info!(%stream, epoch = epoch.0, "not needed"),
@@ -339,7 +354,8 @@ impl StreamJob {
     }
 
     async fn live(self, from: SessionInput, shutdown: &CancellationToken) {
-        let Self { begun, store, address, metrics, ffmpeg, ladder, poster_interval, clock } = self;
+        let Self { begun, store, address, metrics, ffmpeg, ladder, poster_interval, clock, leave: asked } =
+            self;
         let Begun { assignment, before, owner, orders, memory } = begun;
         let (stream, epoch) = (assignment.stream, assignment.epoch);
         tracing::info!(%stream, epoch = epoch.0, continued = before.is_some(), "assigned");
@@ -397,6 +413,7 @@ impl StreamJob {
             board: from.board,
             input: from.input,
             relayed: from.relayed,
+            asked_to_leave: asked,
             feed: from.feed,
             orders,
             memory,

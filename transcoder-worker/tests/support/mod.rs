@@ -39,6 +39,8 @@ pub const PATIENCE: Duration = Duration::from_mins(1);
 pub struct Worker {
     pub address: WorkerAddress,
     pub shutdown: CancellationToken,
+    #[allow(dead_code, reason = "not every test file asks")]
+    pub leave: CancellationToken,
     pub registry: Registry,
     task: JoinHandle<Result<(), Error>>,
 }
@@ -79,6 +81,7 @@ impl Broadcast {
     pub async fn worker_with(&self, folder: &Path, ffmpeg: PathBuf, poster_interval: Duration) -> Worker {
         let bind = || TcpListener::bind("127.0.0.1:0");
         let registry = Registry::new();
+        let leave = CancellationToken::new();
         let config = Config {
             worker: WorkerId::generate(),
             controller: self.controller.verifying_key(),
@@ -89,12 +92,13 @@ impl Broadcast {
             ffmpeg,
             ladder: LadderChoice::Full,
             poster_interval,
+            leave: leave.clone(),
         };
         let ready = config.ready().unwrap();
         let address = WorkerAddress { worker: ready.worker, rtmp: ready.rtmp, http: ready.http };
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(run(config, shutdown.clone()));
-        Worker { address, shutdown, registry, task }
+        Worker { address, shutdown, leave, registry, task }
     }
 
     pub fn assignment(&self, worker: &Worker, epoch: u32) -> Assignment {
