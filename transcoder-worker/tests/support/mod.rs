@@ -286,28 +286,7 @@ impl Publisher {
         padding: usize,
         wanted: fn(&FlvTag) -> bool,
     ) -> Self {
-        let source = "testsrc2=size=640x360:rate=25";
-        let mut child = Command::new("ffmpeg")
-            .args(["-v", "error", "-nostdin", "-re", "-f", "lavfi", "-i", source])
-            .args(["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"])
-            .args([
-                "-c:v",
-                "libx264",
-                "-preset",
-                "ultrafast",
-                "-tune",
-                "zerolatency",
-                "-g",
-                "25",
-                "-b:v",
-                "500k",
-            ])
-            .args(["-c:a", "aac", "-ac", "2", "-f", "flv", "-flvflags", "no_duration_filesize", "pipe:1"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("ffmpeg starts");
+        let mut child = encoder();
         let mut output = child.stdout.take().unwrap();
         let tags = Arc::new(Mutex::new(Sent::default()));
         let sent = Arc::new(AtomicUsize::new(0));
@@ -352,6 +331,21 @@ impl Publisher {
         let headers = headers.map(|tag| FlvTag { timestamp_ms: first, ..tag });
         headers.chain(sent.gops.iter().flatten().cloned()).collect()
     }
+}
+
+/// ffmpeg as an encoder: FLV on its standard output, a keyframe each second.
+pub fn encoder() -> tokio::process::Child {
+    let source = "testsrc2=size=640x360:rate=25";
+    Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin", "-re", "-f", "lavfi", "-i", source])
+        .args(["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"])
+        .args(["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "25", "-b:v", "500k"])
+        .args(["-c:a", "aac", "-ac", "2", "-f", "flv", "-flvflags", "no_duration_filesize", "pipe:1"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("ffmpeg starts")
 }
 
 impl Sent {
