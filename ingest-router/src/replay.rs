@@ -261,15 +261,13 @@ impl Replay {
                 {
                     let Some(entry) = self.entry(sequence) else { return self.sound_awaited(switch) };
                     cursor.place = Place::At(sequence.saturating_add(1));
+                    let late = behind(entry.tag.timestamp_ms, switch.shown_ms);
                     match entry.tag.role() {
-                        Role::AudioHeader => return Rest::Complete,
-                        Role::Audio if behind(switch.shown_ms, entry.tag.timestamp_ms).is_zero() => {
-                            if entry.tag.timestamp_ms == switch.shown_ms {
-                                return Rest::Complete;
-                            }
+                        Role::Audio if !late.is_zero() && late <= SOUND_AWAITED => {
                             return Rest::Tag(entry.tag.clone());
                         }
-                        Role::Audio => return Rest::Complete,
+                        // Sound has come as far as the switch, or is another configuration's or another run's.
+                        Role::Audio | Role::AudioHeader => return Rest::Complete,
                         _ => {}
                     }
                 }

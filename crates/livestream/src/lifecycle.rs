@@ -376,10 +376,10 @@ impl Lifecycle {
         if !self.is_serving(epoch) {
             return;
         }
-        self.worker_announced();
         let further = |known: &Floor| (floor.msn, floor.media_end) > (known.msn, known.media_end);
         if self.floor.as_ref().is_none_or(further) {
             self.floor = Some(floor);
+            self.worker_announced();
             if self.stage == Stage::Open {
                 self.unplayable = None;
             }

@@ -277,7 +277,7 @@ impl Lifecycle {
         }
     }
 
-    /// The stream's own worker has announced something.
+    /// The stream's own worker has announced something new.
     pub(super) fn worker_announced(&mut self) {
         if let Some(planned) = &self.planned
             && let MoveStage::Arriving { worker, stepped_in } = planned.stage
@@ -390,7 +390,8 @@ impl Lifecycle {
 
     pub(super) fn expire_move(&mut self, now: UnixMillis) {
         if let Some(planned) = self.planned.as_ref().filter(|planned| planned.until.passed(now)) {
-            match planned.stage {
+            let stage = planned.stage;
+            match stage {
                 MoveStage::Wanted | MoveStage::Claimed { .. } => self.give_up_move(MoveFailure::NoWorker),
                 MoveStage::Prepared { .. } => self.give_up_move(MoveFailure::NoSwitch),
                 // The old worker has not closed in time: the next one goes on as behind a lost one.
