@@ -7,6 +7,7 @@
     reason = "the helpers of tests fail as tests do"
 )]
 
+#[allow(dead_code, reason = "other test files ask for more")]
 mod support;
 
 use std::path::{Path, PathBuf};
