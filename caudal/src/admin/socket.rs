@@ -136,11 +136,11 @@ async fn read_line(connection: &mut UnixStream, deadline: Duration) -> io::Resul
         while !line.contains(&b'\n') {
             let length = connection.read(&mut chunk).await?;
             if length == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
             }
             line.extend(chunk.iter().take(length));
             if line.len() > LONGEST_LINE {
-                return Err(io::ErrorKind::FileTooLarge.into());
+                return Err(io::Error::from(io::ErrorKind::FileTooLarge));
             }
         }
         Ok(())
