@@ -1,7 +1,7 @@
 //! What a stream's users want changed, and what that means for its lifecycle.
 
 use caudal_livestream::lifecycle::Input;
-use caudal_livestream::record::{DesiredState, DropPublisher, Ingest, Phase, Spec};
+use caudal_livestream::record::{DesiredState, DropPublisher, Ingest, Phase};
 use caudal_livestream::report::EndReason;
 use caudal_livestream::{Generation, UnixMillis};
 use thiserror::Error;
@@ -71,21 +71,5 @@ impl Edit {
             }
         }
         Ok(())
-    }
-}
-
-/// Takes over a spec that somebody else wrote, and tells the lifecycle what is new in it.
-pub(crate) fn take_spec(record: &mut Record, newer: Spec, now: UnixMillis) {
-    let before = record.spec.replace(newer.clone());
-    let before = before.as_ref();
-    if before.is_some_and(|before| before.ingest.generation < newer.ingest.generation) {
-        record.machine.handle(now, Input::PublisherChosen(newer.ingest.generation));
-    }
-    let ended = |spec: &Spec| spec.desired_state == DesiredState::Ended;
-    if ended(&newer) && !before.is_some_and(ended) {
-        record.machine.handle(now, Input::End(newer.end_reason.unwrap_or(EndReason::EndedByOwner)));
-    }
-    if newer.key_revoked && !before.is_some_and(|before| before.key_revoked) {
-        record.machine.handle(now, Input::KeyRevoked);
     }
 }

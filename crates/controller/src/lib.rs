@@ -153,6 +153,7 @@ impl Controller {
             let now = controller.shared.wall_now();
             adjust(&mut record, now);
             record.machine.taken_over(now);
+            record.heed_spec(now);
             // Before anybody can ask: who finds a stream missing takes it to be lost.
             if let Some(shown) = record.shown(None) {
                 controller.shared.carriers.observer.show(Arc::new(shown));
@@ -385,3 +386,6 @@ const COMMANDS: usize = 64;
 pub const MOVE_WITHIN: Duration = Duration::from_secs(80);
 /// A stream's task answers as fast as its store.
 const ANSWER: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

@@ -5,12 +5,14 @@
 
 mod audience;
 mod controller_link;
+#[cfg(test)]
+mod fixtures;
 mod local;
 mod reporter;
+mod streams;
 mod worker_client;
 mod worker_feed;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, Phase, Spec};
@@ -23,11 +25,9 @@ use tokio::sync::watch;
 pub use audience::{Audience, LocalAudience};
 pub use caudal_controller::{MoveError, Moved};
 pub use local::{LocalConfig, LocalDirectory, Notice, NoticeKind, StartError};
+pub use streams::Streams;
 pub use worker_client::{AssignError, FeedRenditions, WorkerClient, WorkerUnreachable};
-pub use worker_feed::{Feed, FeedLost};
-
-/// All streams that are known now. Cheap to clone; a new map replaces it at each change.
-pub type Streams = Arc<HashMap<StreamId, Arc<LiveStream>>>;
+pub use worker_feed::{ControlEvent, ControlFeed, Feed, FeedLost};
 
 /// The directory as router and edge use it.
 pub trait StreamDirectory: Send + Sync + 'static {
