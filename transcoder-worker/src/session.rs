@@ -458,9 +458,11 @@ impl Session {
         tracing::info!(stream = %self.stream, ?closing, "the session ends");
         let deadline = Instant::now() + WIND_DOWN;
         self.parts.input_closed.cancel();
-        // What the connection had read.
+        // What the connection had read; one that was handed over has said its last word.
         let read_by = Instant::now() + INPUT_DRAIN;
-        while let Ok(Some(event)) = timeout_at(read_by, self.parts.input.recv()).await {
+        while !self.moved
+            && let Ok(Some(event)) = timeout_at(read_by, self.parts.input.recv()).await
+        {
             self.input(event);
             self.carry_out();
         }
