@@ -1,5 +1,6 @@
 //! The one executable: reads settings, starts roles, prints what a person needs to know.
 
+mod admin;
 mod error_words;
 mod secrets;
 mod settings;
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use caudal_service::logs::{self, LogConfig, Logs};
-use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use error_words::words;
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use settings::{Given, Refused, Settings};
@@ -45,6 +46,8 @@ enum Role {
     Standalone(Box<Settings>),
     /// One broadcast's packager and encoder; started by a controller, not by hand
     TranscoderWorker(Box<worker::WorkerSettings>),
+    /// Ask the platform that runs on this machine to do something
+    Admin(admin::AdminSettings),
 }
 
 /// The command line with everything that `--help` shows.
@@ -55,6 +58,10 @@ fn command() -> Command {
 fn main() -> ExitCode {
     caudal_service::install_crypto();
     let arguments: Vec<OsString> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|role| role == "admin") {
+        // Its settings are another process's: which folder that has is all that is looked at.
+        return administer(&arguments);
+    }
     let read = settings::read(&command(), &arguments, |name| std::env::var_os(name));
     let (matches, given) = match read {
         Ok(read) => read,
@@ -65,7 +72,8 @@ fn main() -> ExitCode {
         }
         Err(Refused::Values(faults)) => return refuse(&faults),
     };
-    start(&matches, &given).unwrap_or_else(|error| match error.downcast::<settings::Faults>() {
+    let started = Cli::from_arg_matches(&matches).context("settings").and_then(|cli| start(cli, &given));
+    started.unwrap_or_else(|error| match error.downcast::<settings::Faults>() {
         Ok(faults) => refuse(&faults),
         Err(error) => {
             eprintln!("caudal: {}", words(&error));
@@ -74,18 +82,31 @@ fn main() -> ExitCode {
     })
 }
 
+fn administer(arguments: &[OsString]) -> ExitCode {
+    let cli = command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    match cli.map(|cli| start(cli, &Given::default())) {
+        Ok(started) => started.unwrap_or_else(|error| {
+            eprintln!("caudal: {}", words(&error));
+            ExitCode::FAILURE
+        }),
+        Err(error) => {
+            let _ = error.print();
+            if error.use_stderr() { ExitCode::from(EXIT_SETTINGS) } else { ExitCode::SUCCESS }
+        }
+    }
+}
+
 fn refuse(faults: &settings::Faults) -> ExitCode {
     eprintln!("caudal: {faults}");
     ExitCode::from(EXIT_SETTINGS)
 }
 
 /// Runs a role to its end. An error is one from before there were logs.
-fn start(matches: &ArgMatches, given: &Given) -> anyhow::Result<ExitCode> {
-    let cli = Cli::from_arg_matches(matches).context("settings")?;
+fn start(cli: Cli, given: &Given) -> anyhow::Result<ExitCode> {
     let mut runtime = match &cli.role {
         Role::Standalone(_) => Builder::new_multi_thread(),
         // One stream fits into one thread; a second one would be woken for each of its frames.
-        Role::TranscoderWorker(_) => Builder::new_current_thread(),
+        Role::TranscoderWorker(_) | Role::Admin(_) => Builder::new_current_thread(),
     };
     let runtime = runtime.enable_all().build().context("the runtime cannot start")?;
     let (logs, ended) = match cli.role {
@@ -104,6 +125,7 @@ fn start(matches: &ArgMatches, given: &Given) -> anyhow::Result<ExitCode> {
             let ended = runtime.block_on(async { tokio::spawn(worker::run(*settings)).await });
             (logs, ended.context("the worker").and_then(|ended| ended))
         }
+        Role::Admin(settings) => return Ok(runtime.block_on(admin::run(&settings))),
     };
     Ok(match ended {
         Ok(()) => ExitCode::SUCCESS,

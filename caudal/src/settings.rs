@@ -16,7 +16,7 @@ mod reference;
 mod values;
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use caudal_api::TrustedProxies;
 use caudal_livestream::admission::SecondPublisher;
@@ -189,6 +189,15 @@ const DEFAULTS_IN_WORDS: &[(&str, &str)] = &[
 /// The default of a setting that is not a fixed value.
 fn default_in_words(name: &str) -> Option<&'static str> {
     DEFAULTS_IN_WORDS.iter().find(|(of, _)| *of == name).map(|(_, words)| *words)
+}
+
+/// What the settings file gives a setting; none when it does not name it, or leaves it empty.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn value_in_file(path: &Path, name: &str) -> Result<Option<String>, String> {
+    let lines = file::load(path)?.into_iter().flatten();
+    Ok(lines.filter(|line| line.name == name).map(|line| line.value).find(|value| !value.is_empty()))
 }
 
 /// `command` with what its `--help` should show beyond the definitions: defaults that depend on other settings, and no

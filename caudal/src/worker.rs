@@ -61,6 +61,9 @@ pub struct WorkerSettings {
     /// How long a stream's poster stays before the next one is made.
     #[arg(long, env = "CAUDAL_POSTER_INTERVAL", default_value = "1m", value_parser = span("1d"), value_name = "TIME")]
     poster_interval: Span,
+    /// After a SIGTERM, how long it serves on for its stream to be moved to another worker, at most `1h`.
+    #[arg(long, env = "CAUDAL_WORKER_GRACE", default_value = "25s", value_parser = span("1h"), value_name = "TIME")]
+    grace: Span,
     #[command(flatten)]
     logs: LogSettings,
 }
@@ -86,7 +89,8 @@ pub fn start_logs(settings: &WorkerSettings) -> anyhow::Result<Logs> {
 /// # Errors
 /// When it cannot begin.
 pub async fn run(settings: WorkerSettings) -> anyhow::Result<()> {
-    let shutdown = shutdown::on_signal().context("signals")?;
+    let shutdown::Stop { leave, end: shutdown } =
+        shutdown::on_signal_with_grace(settings.grace.0).context("signals")?;
     let config = caudal_transcoder_worker::Config {
         worker: settings.worker_id,
         controller: settings.controller_key,
@@ -98,6 +102,7 @@ pub async fn run(settings: WorkerSettings) -> anyhow::Result<()> {
         ffmpeg: settings.ffmpeg,
         ladder: settings.ladder.into(),
         poster_interval: settings.poster_interval.0,
+        leave,
     };
     let ready = config.ready()?;
     tracing::debug!(rtmp = %ready.rtmp, http = %ready.http, "the worker waits for an assignment");

@@ -38,6 +38,8 @@ async fn a_worker_whose_standard_error_is_full_goes_on_with_its_media_and_ends_w
         .env("HLS_PATH", folder.path())
         // Every frame and every request says something.
         .env("LOG_LEVEL", "trace")
+        // There is nobody to move the stream elsewhere.
+        .env("CAUDAL_WORKER_GRACE", "1s")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(full)

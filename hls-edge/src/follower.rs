@@ -8,14 +8,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use caudal_directory::{FeedRenditions, WorkerClient};
+use caudal_directory::{Feed, FeedLost, FeedRenditions, WorkerClient, WorkerUnreachable};
 use caudal_livestream::feed::{Event, Frame, PartAnnounced};
 use caudal_livestream::proof::RoleKey;
-use caudal_livestream::record::{LiveStream, Phase, WorkerAddress};
+use caudal_livestream::record::{LiveStream, NextWorker, Phase, WorkerAddress};
 use caudal_livestream::state::StoredState;
 use caudal_livestream::timeline::{SegmentPhase, Timeline};
 use caudal_livestream::{Epoch, RenditionName, UnixMillis};
 use caudal_storage::SegmentStore;
+use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
@@ -24,6 +25,7 @@ use crate::memory::{FileKey, part};
 use crate::metrics::Metrics;
 use crate::mirror::{Change, Mirror};
 use crate::request::MediaFile;
+use crate::successor::Successor;
 use crate::watched::Watched;
 
 /// What a follower needs of the edge.
@@ -36,6 +38,33 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
+    /// A feed of this worker with the parts of these renditions.
+    pub(crate) async fn open(
+        &self,
+        watched: &Watched,
+        worker: WorkerAddress,
+        epoch: Epoch,
+        names: Vec<RenditionName>,
+    ) -> Result<Feed, WorkerUnreachable> {
+        let proof = self.feed_key.proof(watched.stream, epoch);
+        self.workers.feed(&worker, &proof, FeedRenditions::These(names)).await
+    }
+
+    /// The same beside other work.
+    pub(crate) fn opening(
+        &self,
+        watched: &Arc<Watched>,
+        worker: WorkerAddress,
+        epoch: Epoch,
+        names: Vec<RenditionName>,
+    ) -> Opening {
+        let (sources, watched) = (self.clone(), Arc::clone(watched));
+        Box::pin(async move {
+            let feed = sources.open(&watched, worker, epoch, names.clone()).await?;
+            Ok((feed, names))
+        })
+    }
+
     /// A file that the stream's worker has in memory.
     pub(crate) async fn ask_worker(&self, watched: &Watched, key: &FileKey) -> Option<Bytes> {
         let (worker, epoch) = watched.worker()?;
@@ -49,6 +78,9 @@ impl Sources {
         }
     }
 }
+
+/// A feed that is being opened, and the renditions that it will have the parts of.
+pub(crate) type Opening = BoxFuture<'static, Result<(Feed, Vec<RenditionName>), WorkerUnreachable>>;
 
 /// Follows `watched` until nobody watches it (`is_idle` says so and forgets it in one step) or the directory forgets it.
 pub(crate) struct Follower<I> {
@@ -112,78 +144,102 @@ impl<I: Fn() -> bool> Follower<I> {
         }
     }
 
-    /// Reads feeds of one worker until it is lost or replaced.
-    async fn follow(&mut self, worker: WorkerAddress, epoch: Epoch, connected: &mut bool) -> FeedEnd {
-        let workers = self.sources.workers.clone();
-        let proof = self.sources.feed_key.proof(self.watched.stream, epoch);
-        let connect = |names: Vec<RenditionName>| {
-            let (workers, proof) = (workers.clone(), proof.clone());
-            async move { workers.feed(&worker, &proof, FeedRenditions::These(names)).await }
-        };
+    /// Reads feeds of one worker, and of the one that it hands over to, until that is lost or replaced.
+    async fn follow(&mut self, mut worker: WorkerAddress, mut epoch: Epoch, connected: &mut bool) -> FeedEnd {
         let mut names = self.watched.wanted(Instant::now());
         let opened = tokio::select! {
-            opened = connect(names.clone()) => opened,
+            opened = self.sources.open(&self.watched, worker, epoch, names.clone()) => opened,
             // A worker that is gone may take seconds to show it; its successor is not kept waiting.
             () = replaced(&mut self.record, worker, epoch) => return FeedEnd::Replaced,
         };
-        let mut feed = match opened {
+        let opened = match opened {
             Ok(feed) => feed,
             Err(error) => {
                 tracing::debug!(stream = %self.watched.stream, %epoch, %error, "no feed");
                 return FeedEnd::Lost;
             }
         };
+        // None once the worker has closed it behind a hand-over.
+        let mut feed = Some(opened);
         *connected = true;
         self.watched.set_worker(Some((worker, epoch)));
         let watched = Arc::clone(&self.watched);
-        let second = |wanted: Vec<RenditionName>| {
-            let opening = connect(wanted.clone());
-            Box::pin(async move { opening.await.map(|feed| (feed, wanted)) })
-        };
-        let mut next = None;
+        let mut second: Option<Opening> = None;
+        let mut successor = Successor::default();
         let mut tick = interval(TICK);
         loop {
+            successor.name(self.next_worker(epoch));
             tokio::select! {
-                frame = feed.next() => match frame {
+                frame = next_frame(feed.as_mut()) => match frame {
                     Ok(Some(frame)) => if !self.take(frame, &names) { return FeedEnd::Lost },
                     Ok(None) => return FeedEnd::Lost,
                     Err(error) => {
+                        if successor.is_named() {
+                            // It has closed, and says so by ending.
+                            tracing::debug!(stream = %self.watched.stream, %epoch, %error, "feed ended");
+                            self.mirror.feed_lost();
+                            self.announced = None;
+                            (feed, second) = (None, None);
+                            continue;
+                        }
                         tracing::info!(stream = %self.watched.stream, %epoch, %error, "feed lost");
                         self.sources.metrics.feeds_lost.inc();
                         return FeedEnd::Lost;
                     }
                 },
+                // The next worker has something to show, and with that all that its predecessor had.
+                begun = successor.begins(&self.sources, &watched) => {
+                    tracing::debug!(stream = %self.watched.stream, epoch = %begun.next.epoch, "feed of the next worker");
+                    (worker, epoch) = (begun.next.address, begun.next.epoch);
+                    (feed, names, second) = (Some(begun.feed), begun.names, None);
+                    self.announced = None;
+                    self.mirror.feed_lost();
+                    self.watched.set_worker(Some((worker, epoch)));
+                    if !self.take(begun.snapshot, &names) {
+                        return FeedEnd::Lost;
+                    }
+                }
                 // The second connection, for more or fewer renditions: only once it stands the first one is closed.
-                opened = async { match next.as_mut() { Some(next) => next.await, None => std::future::pending().await } } => {
-                    next = None;
+                opened = async { match second.as_mut() { Some(second) => second.await, None => std::future::pending().await } } => {
+                    second = None;
                     match opened {
                         Ok((opened, wanted)) => {
-                            feed = opened;
+                            feed = Some(opened);
                             names = wanted;
                             self.announced = None;
                         }
                         Err(error) => tracing::debug!(stream = %self.watched.stream, %error, "no second feed"),
                     }
                 }
-                () = watched.wants_changed.notified() => {
+                () = watched.wants_changed.notified(), if feed.is_some() => {
                     let wanted = watched.wanted(Instant::now());
-                    if next.is_none() && !wanted.iter().all(|name| names.contains(name)) {
-                        next = Some(second(wanted));
+                    if second.is_none() && !wanted.iter().all(|name| names.contains(name)) {
+                        second = Some(self.sources.opening(&watched, worker, epoch, wanted));
                     }
                 }
-                () = replaced(&mut self.record, worker, epoch) => return FeedEnd::Replaced,
+                named = named(&mut self.record, worker, epoch) => match named {
+                    Named::Other => return FeedEnd::Replaced,
+                    // Looked at above.
+                    Named::Same => {}
+                },
                 _ = tick.tick() => {
                     if (self.is_idle)() {
                         return FeedEnd::Idle;
                     }
                     self.expire();
                     let wanted = watched.wanted(Instant::now());
-                    if next.is_none() && wanted != names {
-                        next = Some(second(wanted));
+                    if second.is_none() && feed.is_some() && wanted != names {
+                        second = Some(self.sources.opening(&watched, worker, epoch, wanted));
                     }
                 }
             }
         }
+    }
+
+    /// The worker that the stream is being moved to from the one of this epoch.
+    fn next_worker(&self, epoch: Epoch) -> Option<NextWorker> {
+        let record = self.record.borrow();
+        record.as_ref().and_then(|record| record.status.next).filter(|next| next.epoch > epoch)
     }
 
     /// False when the feed is of no more use.
@@ -318,22 +374,42 @@ impl<I: Fn() -> bool> Follower<I> {
     }
 }
 
-/// Returns when the record names another worker than this one, or is gone. Without any worker in it, this one may
-/// still have something to say, ENDLIST above all.
+/// What a changed record says of the worker that is followed.
+enum Named {
+    Same,
+    /// It names another one, or is gone.
+    Other,
+}
+
+/// Returns when the record has changed. Without any worker in it, this one may still have something to say, ENDLIST above
+/// all; and of a move, the edge may know before the record does.
+async fn named(
+    record: &mut watch::Receiver<Option<Arc<LiveStream>>>,
+    worker: WorkerAddress,
+    epoch: Epoch,
+) -> Named {
+    if record.changed().await.is_err() {
+        return Named::Other;
+    }
+    let now = record.borrow();
+    let Some(status) = now.as_ref().map(|record| &record.status) else { return Named::Other };
+    let is_other = |named| status.epoch > epoch || (status.epoch == epoch && named != worker);
+    if status.worker.is_some_and(is_other) { Named::Other } else { Named::Same }
+}
+
+/// Returns when the record names another worker than this one, or is gone.
 async fn replaced(
     record: &mut watch::Receiver<Option<Arc<LiveStream>>>,
     worker: WorkerAddress,
     epoch: Epoch,
 ) {
-    loop {
-        if record.changed().await.is_err() {
-            return;
-        }
-        let now = record.borrow();
-        let Some(status) = now.as_ref().map(|record| &record.status) else { return };
-        if status.worker.is_some_and(|named| (named, status.epoch) != (worker, epoch)) {
-            return;
-        }
+    while matches!(named(record, worker, epoch).await, Named::Same) {}
+}
+
+async fn next_frame(feed: Option<&mut Feed>) -> Result<Option<Frame>, FeedLost> {
+    match feed {
+        Some(feed) => feed.next().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -22,6 +22,7 @@ mod request;
 mod routes;
 mod stored_files;
 mod streams;
+mod successor;
 mod ticket;
 mod viewers;
 mod waiting_room;

@@ -25,6 +25,7 @@ mod known_keys;
 mod link;
 mod measure;
 mod metrics;
+mod next_worker;
 mod relay;
 mod replay;
 mod seats;

@@ -1,4 +1,7 @@
 //! A session's link to its stream's worker: dials, relays, and dials again when it breaks.
+//!
+//! A planned move (ARCHITECTURE §3.9) has two relays for a moment: the next worker's is opened ahead, and from the next
+//! keyframe on it is the one.
 
 use std::future::pending;
 use std::time::Duration;
@@ -12,8 +15,9 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
 use crate::metrics::{Metrics, add};
+use crate::next_worker::NextWorker;
 use crate::relay::Relay;
-use crate::replay::{Beginning, Replay};
+use crate::replay::{Beginning, Replay, Switch};
 
 /// The link of one session. It has no buffer: a relay reads from the session's [`Replay`].
 pub(crate) struct Link {
@@ -28,22 +32,38 @@ pub(crate) struct Link {
     /// Since a relay last lived for [`SETTLED`].
     failures: u32,
     dropped: u64,
+    /// The worker of a planned move.
+    next: Option<NextWorker>,
+    leaving: Leaving,
 }
 
 /// A worker's assignment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Target {
-    address: WorkerAddress,
-    epoch: Epoch,
+pub(crate) struct Target {
+    pub(crate) address: WorkerAddress,
+    pub(crate) epoch: Epoch,
 }
+
+pub(crate) type Attempt = BoxFuture<'static, Result<RelayPublisher<TcpStream>, RelayError>>;
 
 enum State {
     /// No worker.
     Idle,
     /// Before another attempt.
     Waiting(Instant),
-    Dialling(BoxFuture<'static, Result<RelayPublisher<TcpStream>, RelayError>>),
+    Dialling(Attempt),
+    /// The worker takes the session.
+    Taken(Box<RelayPublisher<TcpStream>>),
     Up(Box<Relay>),
+}
+
+/// The relay to the worker that the stream was moved from.
+enum Leaving {
+    No,
+    /// What lies before the switch is on its way, until then at most.
+    Finishing(Box<Relay>, Switch, Instant),
+    /// It is told that the publisher goes on elsewhere.
+    Farewell(BoxFuture<'static, ()>),
 }
 
 /// What happened on a link.
@@ -53,6 +73,10 @@ pub(crate) enum LinkEvent {
     Connected,
     /// Everything that there was has been sent.
     Sent,
+    /// The next worker is ready to be switched to.
+    Prepared,
+    /// From a keyframe on, the worker of this epoch gets the session.
+    Switched(Epoch),
     /// The relay broke, or could not be made; it is tried again.
     Failed {
         epoch: Epoch,
@@ -81,6 +105,8 @@ impl Link {
             state: State::Idle,
             failures: 0,
             dropped: 0,
+            next: None,
+            leaving: Leaving::No,
         }
     }
 
@@ -88,46 +114,87 @@ impl Link {
     pub(crate) fn follow(&mut self, status: &Status) {
         self.beginning = if status.without_replay { Beginning::NextKeyframe } else { Beginning::Replay };
         let target = status.worker.map(|address| Target { address, epoch: status.epoch });
-        if target != self.target {
+        // The controller hears a moment later of what this link has switched to.
+        let is_older = self.target.is_some_and(|known| status.epoch < known.epoch);
+        if target != self.target && !is_older {
             self.target = target;
             self.failures = 0;
-            self.dial();
+            match self.next.take().filter(|next| Some(next.target()) == target) {
+                Some(next) => self.step_in(next),
+                None => self.dial(),
+            }
+        }
+        let next = status.next.map(|next| Target { address: next.address, epoch: next.epoch });
+        let next = next.filter(|next| self.target.is_some_and(|target| target.epoch < next.epoch));
+        if next != self.next.as_ref().map(NextWorker::target) {
+            self.next = next.map(NextWorker::new);
+        }
+    }
+
+    /// The old worker is gone before the switch, and the next one has its place.
+    fn step_in(&mut self, next: NextWorker) {
+        match next.into_publisher() {
+            Some(publisher) => self.state = State::Taken(publisher),
+            None => self.dial(),
         }
     }
 
     /// Moves what is in `replay` to the worker, until there is something to tell. May be dropped at any time.
     pub(crate) async fn progress(&mut self, replay: &Replay) -> LinkEvent {
-        loop {
-            match &mut self.state {
-                State::Idle => pending().await,
-                State::Waiting(until) => {
-                    sleep_until(*until).await;
-                    self.dial();
-                }
-                State::Dialling(attempt) => {
-                    let publisher = match attempt.await {
-                        Ok(publisher) => publisher,
-                        Err(error) => return self.fail(error, None),
-                    };
-                    if self.beginning == Beginning::Replay {
-                        self.metrics.replays.inc();
-                    }
-                    self.state = State::Up(Box::new(Relay::new(publisher, replay.cursor(self.beginning))));
-                    return LinkEvent::Connected;
-                }
-                State::Up(relay) => match relay.progress(replay).await {
-                    Ok(()) => {
-                        self.dropped = self.dropped.saturating_add(relay.take_dropped());
-                        add(&self.metrics.relayed_bytes, relay.take_sent());
-                        return LinkEvent::Sent;
-                    }
-                    Err(error) => {
-                        let lived = relay.age();
-                        return self.fail(error, Some(lived));
-                    }
-                },
-            }
+        if let Some(event) = self.switch(replay) {
+            return event;
         }
+        let ends = RelayEnds { stream: self.stream, session: self.session, generation: self.generation };
+        let dialled = |target: Target| ends.dial(&self.input_key, target);
+        tokio::select! {
+            step = self.state.progress(replay) => self.take(step, replay),
+            event = next_progress(self.next.as_mut(), dialled, replay) => event,
+            () = self.leaving.progress(replay) => LinkEvent::Sent,
+        }
+    }
+
+    fn take(&mut self, step: Step, replay: &Replay) -> LinkEvent {
+        match step {
+            Step::DialAgain => self.dial(),
+            Step::Taken(publisher) => {
+                if self.beginning == Beginning::Replay {
+                    self.metrics.replays.inc();
+                }
+                self.state = State::Up(Box::new(Relay::new(*publisher, replay.cursor(self.beginning))));
+                return LinkEvent::Connected;
+            }
+            Step::Sent => {
+                if let State::Up(relay) = &mut self.state {
+                    self.dropped = self.dropped.saturating_add(relay.take_dropped());
+                    add(&self.metrics.relayed_bytes, relay.take_sent());
+                }
+            }
+            Step::Failed(error, lived) => return self.fail(error, lived),
+        }
+        LinkEvent::Sent
+    }
+
+    /// Goes over to the next worker, if that is ready and a keyframe has come since. A worker that lags gets the chance of
+    /// the next keyframe: what it has yet to take would be missing for as long.
+    fn switch(&mut self, replay: &Replay) -> Option<LinkEvent> {
+        let next = self.next.as_mut()?;
+        let switch = replay.switch(next.ready_since()?)?;
+        let State::Up(relay) = &self.state else { return None };
+        if relay.lag(replay) > MAX_SWITCH_LAG || !matches!(self.leaving, Leaving::No) {
+            next.wait_for_another(replay.end());
+            return None;
+        }
+        let cursor = replay.cursor_behind(switch)?;
+        let next = self.next.take()?;
+        let target = next.target();
+        let publisher = next.into_publisher()?;
+        let relay = Box::new(Relay::new(*publisher, cursor));
+        if let State::Up(old) = std::mem::replace(&mut self.state, State::Up(relay)) {
+            self.leaving = Leaving::Finishing(old, switch, Instant::now() + SOUND_DEADLINE);
+        }
+        self.target = Some(target);
+        self.failures = 0;
+        Some(LinkEvent::Switched(target.epoch))
     }
 
     /// To be called about once a second: a relay that takes nothing for too long has failed.
@@ -146,7 +213,7 @@ impl Link {
     pub(crate) fn is_drained(&mut self, replay: &Replay) -> bool {
         match &mut self.state {
             State::Up(relay) => relay.is_drained(replay),
-            State::Idle | State::Waiting(_) | State::Dialling(_) => false,
+            State::Idle | State::Waiting(_) | State::Dialling(_) | State::Taken(_) => false,
         }
     }
 
@@ -157,6 +224,11 @@ impl Link {
 
     /// Ends the relay: with the publisher's good-bye, if it said one.
     pub(crate) async fn finish(self, explicit: bool) {
+        match self.leaving {
+            Leaving::No => {}
+            Leaving::Finishing(relay, ..) => relay.hand_over().await,
+            Leaving::Farewell(farewell) => farewell.await,
+        }
         if let (State::Up(relay), true) = (self.state, explicit) {
             relay.unpublish().await;
         }
@@ -167,22 +239,8 @@ impl Link {
             self.state = State::Idle;
             return;
         };
-        let (stream, session, generation) = (self.stream, self.session, self.generation);
-        let (epoch, rtmp) = (target.epoch, target.address.rtmp);
-        let proof = self.input_key.proof(stream, epoch);
-        let publish = RelayTarget {
-            app: RELAY_APP.to_owned(),
-            stream_name: format!(
-                "{stream}?epoch={epoch}&session={session}&generation={generation}&auth={}",
-                proof.reveal()
-            ),
-            tc_url: format!("rtmp://{rtmp}/{RELAY_APP}"),
-        };
-        self.state = State::Dialling(Box::pin(RelayClient::connect_tcp(
-            rtmp,
-            publish,
-            Instant::now() + DIAL_DEADLINE,
-        )));
+        let ends = RelayEnds { stream: self.stream, session: self.session, generation: self.generation };
+        self.state = State::Dialling(ends.dial(&self.input_key, target));
     }
 
     fn fail(&mut self, error: RelayError, lived: Option<Duration>) -> LinkEvent {
@@ -198,16 +256,117 @@ impl Link {
     }
 }
 
+/// What became of a link's state.
+enum Step {
+    DialAgain,
+    Taken(Box<RelayPublisher<TcpStream>>),
+    Sent,
+    /// For how long the relay was up, if it was.
+    Failed(RelayError, Option<Duration>),
+}
+
+impl State {
+    /// May be dropped at any time.
+    async fn progress(&mut self, replay: &Replay) -> Step {
+        match self {
+            Self::Idle => pending().await,
+            Self::Waiting(until) => {
+                sleep_until(*until).await;
+                Step::DialAgain
+            }
+            Self::Dialling(attempt) => match attempt.await {
+                Ok(publisher) => Step::Taken(Box::new(publisher)),
+                Err(error) => Step::Failed(error, None),
+            },
+            Self::Taken(_) => match std::mem::replace(self, Self::Idle) {
+                Self::Taken(publisher) => Step::Taken(publisher),
+                _ => pending().await,
+            },
+            Self::Up(relay) => match relay.progress(replay).await {
+                Ok(()) => Step::Sent,
+                Err(error) => Step::Failed(error, Some(relay.age())),
+            },
+        }
+    }
+}
+
+impl Leaving {
+    /// Until something more was sent. May be dropped at any time.
+    async fn progress(&mut self, replay: &Replay) {
+        match self {
+            Self::No => pending().await,
+            Self::Finishing(relay, switch, by) => {
+                let complete = tokio::select! {
+                    outcome = relay.finish_before(replay, *switch) => outcome,
+                    () = sleep_until(*by) => Ok(true),
+                };
+                match complete {
+                    Ok(false) => {}
+                    Ok(true) => {
+                        if let Self::Finishing(relay, ..) = std::mem::replace(self, Self::No) {
+                            *self = Self::Farewell(Box::pin(relay.hand_over()));
+                        }
+                    }
+                    // It is gone; its successor has the stream.
+                    Err(error) => {
+                        tracing::debug!(%error, "the relay that was handed over from broke");
+                        *self = Self::No;
+                    }
+                }
+            }
+            Self::Farewell(farewell) => {
+                farewell.await;
+                *self = Self::No;
+            }
+        }
+    }
+}
+
+async fn next_progress(
+    next: Option<&mut NextWorker>,
+    dial: impl Fn(Target) -> Attempt,
+    replay: &Replay,
+) -> LinkEvent {
+    match next {
+        Some(next) => next.progress(dial, replay).await,
+        None => pending().await,
+    }
+}
+
+/// Who publishes what.
+struct RelayEnds {
+    stream: StreamId,
+    session: SessionId,
+    generation: Generation,
+}
+
+impl RelayEnds {
+    fn dial(&self, input_key: &RoleKey, target: Target) -> Attempt {
+        let Self { stream, session, generation } = self;
+        let (epoch, rtmp) = (target.epoch, target.address.rtmp);
+        let proof = input_key.proof(*stream, epoch);
+        let publish = RelayTarget {
+            app: RELAY_APP.to_owned(),
+            stream_name: format!(
+                "{stream}?epoch={epoch}&session={session}&generation={generation}&auth={}",
+                proof.reveal()
+            ),
+            tc_url: format!("rtmp://{rtmp}/{RELAY_APP}"),
+        };
+        Box::pin(RelayClient::connect_tcp(rtmp, publish, Instant::now() + DIAL_DEADLINE))
+    }
+}
+
 /// What follows a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Next {
+pub(crate) struct Next {
     /// Before the next attempt, at whatever worker the directory names by then.
-    pause: Duration,
-    report: bool,
+    pub(crate) pause: Duration,
+    pub(crate) report: bool,
 }
 
 /// `lived`: for how long the relay was up, if it was; `failures`: in a row before this one.
-fn after(error: &RelayError, lived: Option<Duration>, failures: u32) -> Next {
+pub(crate) fn after(error: &RelayError, lived: Option<Duration>, failures: u32) -> Next {
     let pause = FIRST_PAUSE.saturating_mul(1 << failures.min(MAX_DOUBLINGS));
     match error {
         // Fenced off: the worker knows of a newer publisher or a newer worker than this router does.
@@ -219,6 +378,10 @@ fn after(error: &RelayError, lived: Option<Duration>, failures: u32) -> Next {
     }
 }
 
+/// A worker that has so much yet to take is not the one to be switched from: the next one would wait as long.
+const MAX_SWITCH_LAG: Duration = Duration::from_millis(500);
+/// For sound that lies before the switch and comes behind its keyframe. The next worker waits for what is made of it.
+const SOUND_DEADLINE: Duration = Duration::from_millis(300);
 /// The RTMP application under which workers take relays.
 const RELAY_APP: &str = "relay";
 /// A worker is on this machine or in the next rack; meanwhile the replay grows older.

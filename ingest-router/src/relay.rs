@@ -6,7 +6,7 @@ use caudal_rtmp::{RelayError, RelayPublisher};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::replay::{Cursor, Replay};
+use crate::replay::{Cursor, Replay, Rest, Switch};
 use crate::tag::{Body, Tag};
 
 /// Sends what a [`Replay`] holds, from its own place in it.
@@ -43,6 +43,36 @@ impl Relay {
         } else {
             Err(self.publisher.lost().await)
         }
+    }
+
+    /// Sends a batch of what this relay has before `switch`. True once there is nothing more of that; without anything
+    /// to send meanwhile, resolves only when the relay is lost. May be dropped at any time.
+    pub(crate) async fn finish_before(
+        &mut self,
+        replay: &Replay,
+        switch: Switch,
+    ) -> Result<bool, RelayError> {
+        let mut complete = false;
+        while self.publisher.queued_bytes() < BATCH && !complete {
+            match replay.read_before(&mut self.cursor, switch) {
+                Rest::Tag(tag) => self.queue(&tag)?,
+                Rest::Awaited => break,
+                Rest::Complete => complete = true,
+            }
+        }
+        if self.publisher.queued_bytes() > 0 {
+            self.publisher.flush().await?;
+            Ok(complete)
+        } else if complete {
+            Ok(true)
+        } else {
+            Err(self.publisher.lost().await)
+        }
+    }
+
+    /// Ends it with the word that the publisher goes on elsewhere.
+    pub(crate) async fn hand_over(self) {
+        self.publisher.hand_over().await;
     }
 
     /// Media that waits for this relay.

@@ -27,6 +27,8 @@ pub(crate) struct Replay {
     decodable: bool,
     /// Until then, relays begin anywhere: see [`Replay::open_anywhere`].
     open_anywhere: bool,
+    /// The first entry behind the last timestamp jump.
+    run: u64,
 }
 
 /// How much is kept.
@@ -53,6 +55,24 @@ pub(crate) struct Cursor {
     /// [`Entry::frames`] of the last entry that was read.
     frames: Option<u64>,
     dropped: u64,
+}
+
+/// Where one relay ends and the next one begins: before an entry point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Switch {
+    sequence: u64,
+    /// When the entry point is shown or heard. Sound before it goes to the relay that ends, however late it comes.
+    shown_ms: u32,
+}
+
+/// What the relay that ends at a [`Switch`] sends next.
+#[derive(Debug)]
+pub(crate) enum Rest {
+    Tag(Tag),
+    /// Sound from before the switch is still on its way.
+    Awaited,
+    /// It has everything.
+    Complete,
 }
 
 /// Where a relay begins to read.
@@ -110,6 +130,7 @@ impl Replay {
             video: false,
             decodable: false,
             open_anywhere: false,
+            run: 0,
         }
     }
 
@@ -120,6 +141,7 @@ impl Replay {
         let jumped = self.timestamps.jumps(&tag, role);
         if jumped {
             self.entry_points.clear();
+            self.run = self.next_sequence();
         }
         let header = |tag: &Tag| Some(tag.detached());
         match role {
@@ -182,6 +204,90 @@ impl Replay {
             Beginning::NextKeyframe => self.next_sequence(),
         };
         Cursor { place: Place::EntryPointFrom(from), pending: VecDeque::new(), frames: None, dropped: 0 }
+    }
+
+    /// Everything that has come so far lies before this.
+    pub(crate) fn end(&self) -> u64 {
+        self.next_sequence()
+    }
+
+    /// The first place at or behind `from` where one relay can end and another one begin.
+    pub(crate) fn switch(&self, from: u64) -> Option<Switch> {
+        let point = self.entry_points.iter().find(|point| point.sequence >= from)?;
+        let tag = &self.entry(point.sequence)?.tag;
+        Some(Switch { sequence: point.sequence, shown_ms: tag.shown_ms() })
+    }
+
+    /// The place of the relay that begins at `switch`: headers, the entry point, the sound that was sent before it and
+    /// belongs beside it, and then what follows.
+    pub(crate) fn cursor_behind(&self, switch: Switch) -> Option<Cursor> {
+        let point = self.entry_points.iter().find(|point| point.sequence == switch.sequence)?;
+        let entry = self.entry(switch.sequence)?;
+        let mut sound = VecDeque::new();
+        for sequence in (self.first.max(self.run)..switch.sequence).rev() {
+            let Some(Entry { tag, .. }) = self.entry(sequence) else { break };
+            let ahead = behind(switch.shown_ms, tag.timestamp_ms);
+            let late = behind(tag.timestamp_ms, switch.shown_ms);
+            match tag.role() {
+                // What comes before it is under another configuration.
+                Role::AudioHeader => break,
+                Role::Audio if ahead <= LONGEST_REPLAY && late <= SOUND_BEFORE => {
+                    sound.push_front(tag.clone())
+                }
+                Role::Keyframe | Role::Frame if late > INTERLEAVED => break,
+                _ => {}
+            }
+        }
+        let mut pending = point.headers.stamped(point.timestamp_ms);
+        pending.push_back(entry.tag.clone());
+        pending.extend(sound);
+        let place = Place::At(switch.sequence.saturating_add(1));
+        Some(Cursor { place, pending, frames: Some(entry.frames), dropped: 0 })
+    }
+
+    /// What the relay at `cursor`, which ends at `switch`, sends next: all that came before it, and sound that came
+    /// later and lies before it.
+    pub(crate) fn read_before(&self, cursor: &mut Cursor, switch: Switch) -> Rest {
+        loop {
+            match cursor.place {
+                Place::At(sequence)
+                    if sequence >= self.first.max(switch.sequence) && cursor.pending.is_empty() =>
+                {
+                    let Some(entry) = self.entry(sequence) else { return self.sound_awaited(switch) };
+                    cursor.place = Place::At(sequence.saturating_add(1));
+                    let late = behind(entry.tag.timestamp_ms, switch.shown_ms);
+                    match entry.tag.role() {
+                        Role::Audio if !late.is_zero() && late <= SOUND_AWAITED => {
+                            return Rest::Tag(entry.tag.clone());
+                        }
+                        // Sound has come as far as the switch, or is another configuration's or another run's.
+                        Role::Audio | Role::AudioHeader => return Rest::Complete,
+                        _ => {}
+                    }
+                }
+                // A relay that fell out of the replay has nothing to end.
+                Place::At(sequence) if sequence < self.first => return Rest::Complete,
+                Place::EntryPointFrom(from) if from >= switch.sequence => return Rest::Complete,
+                _ => match self.read(cursor) {
+                    Some(tag) => return Rest::Tag(tag),
+                    None => return Rest::Complete,
+                },
+            }
+        }
+    }
+
+    /// Whether sound can still come that lies before `switch`.
+    fn sound_awaited(&self, switch: Switch) -> Rest {
+        let newest = (self.first.max(self.run)..self.next_sequence())
+            .rev()
+            .filter_map(|sequence| self.entry(sequence))
+            .find(|entry| entry.tag.role() == Role::Audio)
+            .map(|entry| entry.tag.timestamp_ms);
+        let awaited = newest.is_some_and(|newest| {
+            let missing = behind(newest, switch.shown_ms);
+            !missing.is_zero() && missing <= SOUND_AWAITED
+        });
+        if awaited { Rest::Awaited } else { Rest::Complete }
     }
 
     /// What the relay at `cursor` sends next; `None` until more arrives. A relay that was so slow that its place is
@@ -333,6 +439,12 @@ fn behind(earlier_ms: u32, later_ms: u32) -> Duration {
     if ahead > u32::MAX / 2 { Duration::ZERO } else { Duration::from_millis(u64::from(ahead)) }
 }
 
+/// A worker that goes on behind another one takes the frames that it needs of this: one lies across the switch.
+const SOUND_BEFORE: Duration = Duration::from_millis(300);
+/// No encoder sends a track so much sooner than the other one.
+const INTERLEAVED: Duration = Duration::from_secs(6);
+/// Sound that is later than this is not waited for: it may have ended.
+const SOUND_AWAITED: Duration = Duration::from_secs(1);
 /// Where relays may begin anywhere: often enough for a relay that must not begin with what is kept.
 const OPEN_ANYWHERE_EVERY: Duration = Duration::from_secs(2);
 /// Two whole GOPs and the open one.

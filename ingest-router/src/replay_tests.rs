@@ -337,3 +337,109 @@ fn sound_beside_a_picture_that_lasts_for_minutes_is_not_replayed_from_its_beginn
     assert_eq!(replayed.last(), Some(&(Role::Audio, 100_000)));
     assert!(replay.is_read(&cursor));
 }
+
+/// What a relay that ends at `switch` still sends.
+fn drain_before(replay: &Replay, cursor: &mut Cursor, switch: Switch) -> (Vec<(Role, u32)>, bool) {
+    let mut sent = Vec::new();
+    loop {
+        match replay.read_before(cursor, switch) {
+            Rest::Tag(tag) => sent.push((tag.role(), tag.timestamp_ms)),
+            Rest::Awaited => return (sent, false),
+            Rest::Complete => return (sent, true),
+        }
+    }
+}
+
+#[test]
+fn a_switch_loses_no_frame_and_doubles_no_picture() {
+    let mut replay = Replay::new(limits(2000, 1 << 20));
+    replay.push(header(0));
+    replay.push(audio_header());
+    push_gops(&mut replay, 5000, 2);
+    let mut old = replay.cursor(Beginning::Replay);
+    drain(&replay, &mut old);
+    let ready = replay.end();
+    replay.push(frame(6900));
+    assert_eq!(replay.switch(ready), None, "only a keyframe will do");
+    replay.push(audio(6890));
+    replay.push(keyframe(7000));
+    replay.push(frame(7250));
+    let switch = replay.switch(ready).unwrap();
+    let mut next = replay.cursor_behind(switch).unwrap();
+    let (sent, complete) = drain_before(&replay, &mut old, switch);
+    assert_eq!(sent, [(Role::Frame, 6900), (Role::Audio, 6890)]);
+    assert!(!complete, "sound up to the switch is still on its way");
+    replay.push(audio(6990));
+    replay.push(audio(7010));
+    let (sent, complete) = drain_before(&replay, &mut old, switch);
+    assert_eq!((sent, complete), (vec![(Role::Audio, 6990)], true));
+    assert_eq!(
+        drain(&replay, &mut next),
+        [
+            (Role::VideoHeader, 7000),
+            (Role::AudioHeader, 7000),
+            (Role::Keyframe, 7000),
+            // The next worker takes the frame that lies across the switch, whoever has sent what.
+            (Role::Audio, 6890),
+            (Role::Frame, 7250),
+            (Role::Audio, 6990),
+            (Role::Audio, 7010),
+        ]
+    );
+    assert_eq!(next.take_dropped(), 0);
+}
+
+#[test]
+fn sound_that_was_sent_ahead_of_the_switch_goes_to_the_next_worker_too() {
+    let mut replay = Replay::new(limits(2000, 1 << 20));
+    replay.push(header(0));
+    replay.push(audio_header());
+    push_gops(&mut replay, 0, 1);
+    let mut old = replay.cursor(Beginning::Replay);
+    let ready = replay.end();
+    for at in (500..1500).step_by(100) {
+        replay.push(audio(at));
+    }
+    replay.push(keyframe(1000));
+    let switch = replay.switch(ready).unwrap();
+    let mut next = replay.cursor_behind(switch).unwrap();
+    let sound: Vec<u32> = drain(&replay, &mut next)
+        .into_iter()
+        .filter_map(|(role, at)| (role == Role::Audio).then_some(at))
+        .collect();
+    assert_eq!(sound, [700, 800, 900, 1000, 1100, 1200, 1300, 1400]);
+    let (_, complete) = drain_before(&replay, &mut old, switch);
+    assert!(complete, "it has all that lies before the switch");
+}
+
+#[test]
+fn a_switch_behind_a_timestamp_jump_sends_no_old_sound() {
+    let mut replay = Replay::new(limits(2000, 1 << 20));
+    replay.push(header(0));
+    replay.push(audio_header());
+    push_gops(&mut replay, 10_000, 2);
+    replay.push(audio(11_900));
+    let ready = replay.end();
+    assert!(replay.push(keyframe(200)));
+    let switch = replay.switch(ready).unwrap();
+    let mut next = replay.cursor_behind(switch).unwrap();
+    assert_eq!(
+        drain(&replay, &mut next),
+        [(Role::VideoHeader, 200), (Role::AudioHeader, 200), (Role::Keyframe, 200)]
+    );
+    let mut old = replay.cursor(Beginning::NextKeyframe);
+    assert!(drain_before(&replay, &mut old, switch).1, "sound of another run is not waited for");
+}
+
+#[test]
+fn a_publisher_without_sound_switches_at_once() {
+    let mut replay = Replay::new(limits(2000, 1 << 20));
+    replay.push(header(0));
+    push_gops(&mut replay, 0, 1);
+    let mut old = replay.cursor(Beginning::Replay);
+    drain(&replay, &mut old);
+    let ready = replay.end();
+    replay.push(keyframe(1000));
+    let switch = replay.switch(ready).unwrap();
+    assert_eq!(drain_before(&replay, &mut old, switch), (Vec::new(), true));
+}

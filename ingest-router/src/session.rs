@@ -216,6 +216,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
     fn linked(&mut self, event: LinkEvent) {
         match event {
             LinkEvent::Sent => {}
+            LinkEvent::Prepared => tracing::info!(stream = %self.stream, "the next worker is ready"),
+            LinkEvent::Switched(epoch) => {
+                tracing::info!(stream = %self.stream, %epoch, "switched to the next worker at a keyframe");
+            }
             LinkEvent::Connected => tracing::info!(stream = %self.stream, "relay connected"),
             LinkEvent::Failed { epoch, error, report } => {
                 tracing::warn!(stream = %self.stream, %epoch, %error, "relay failed");

@@ -107,7 +107,7 @@ impl Sessions {
                 u64::try_from(now.saturating_duration_since(last).as_millis()).unwrap_or(u64::MAX)
             }),
             // Only a worker can say whether media can be packaged.
-            unplayable: None,
+            ..InputState::default()
         })
     }
 

@@ -59,6 +59,18 @@ impl Tag {
         }
     }
 
+    /// When it is shown or heard: a picture that waits for others to be decoded is shown later.
+    pub(crate) fn shown_ms(&self) -> u32 {
+        let delay = match &self.body {
+            Body::Video(body) => match VideoTag::parse(body) {
+                Ok(VideoTag::Frame { composition_ms, .. }) => composition_ms.clamp(0, MAX_COMPOSITION_MS),
+                _ => 0,
+            },
+            Body::Audio(_) | Body::Metadata(_) => 0,
+        };
+        self.timestamp_ms.wrapping_add(u32::try_from(delay).unwrap_or(0))
+    }
+
     /// The same with a timestamp of another tag.
     pub(crate) fn at(&self, timestamp_ms: u32) -> Self {
         Self { timestamp_ms, body: self.body.clone() }
@@ -98,6 +110,9 @@ fn audio_role(body: &Bytes) -> Role {
         Ok(AudioTag::Nothing) | Err(_) => Role::Other,
     }
 }
+
+/// More reordering than any encoder does.
+const MAX_COMPOSITION_MS: i32 = 5_000;
 
 #[cfg(test)]
 mod tests {

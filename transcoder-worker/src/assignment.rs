@@ -8,10 +8,12 @@ use thiserror::Error;
 /// What to do with an assignment that the controller signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Claim its epoch and begin.
+    /// Begin with it. In mode `prepare` that is to get ready, and to leave the epoch unclaimed.
     Take,
     /// It is the one that the worker has: the controller's request was repeated.
     Same,
+    /// The epoch that the worker was made ready for is the stream's now.
+    GoLive,
     /// End the stream that the worker has.
     End,
 }
@@ -27,8 +29,6 @@ pub(crate) enum Refusal {
     OtherStream,
     #[error("the worker has epoch {0} of the stream")]
     OtherEpoch(u32),
-    #[error("this worker cannot be prepared for a hand-over; assign it in mode live")]
-    PrepareUnsupported,
 }
 
 impl Refusal {
@@ -37,7 +37,6 @@ impl Refusal {
             Self::NotForMe => StatusCode::FORBIDDEN,
             Self::Expired => StatusCode::GONE,
             Self::OtherStream | Self::OtherEpoch(_) => StatusCode::CONFLICT,
-            Self::PrepareUnsupported => StatusCode::NOT_IMPLEMENTED,
         }
     }
 }
@@ -56,8 +55,14 @@ pub(crate) fn judge(
         if offered.stream != held.stream {
             return Err(Refusal::OtherStream);
         }
-        if offered.epoch == held.epoch && offered.mode == held.mode {
-            return Ok(Verdict::Same);
+        if offered.epoch == held.epoch {
+            match (held.mode, offered.mode) {
+                (AssignmentMode::Prepare, AssignmentMode::Live) => return Ok(Verdict::GoLive),
+                // A request to prepare that was on its way while the next one came.
+                (_, AssignmentMode::Prepare) => return Ok(Verdict::Same),
+                (held, offered) if held == offered => return Ok(Verdict::Same),
+                _ => {}
+            }
         }
         // A controller that has lost count may end a stream under a newer epoch; the fence is ours either way.
         if offered.epoch >= held.epoch && offered.mode == AssignmentMode::Finish {
@@ -69,10 +74,7 @@ pub(crate) fn judge(
     if offered.expires < now {
         return Err(Refusal::Expired);
     }
-    match offered.mode {
-        AssignmentMode::Live | AssignmentMode::Finish => Ok(Verdict::Take),
-        AssignmentMode::Prepare => Err(Refusal::PrepareUnsupported),
-    }
+    Ok(Verdict::Take)
 }
 
 #[cfg(test)]
@@ -116,7 +118,23 @@ mod tests {
         assert_eq!(with(|a| a.mode = AssignmentMode::Finish), Ok(Verdict::Take));
         assert_eq!(with(|a| a.worker = WorkerId::generate()), Err(Refusal::NotForMe));
         assert_eq!(with(|a| a.expires = UnixMillis(999)), Err(Refusal::Expired));
-        assert_eq!(with(|a| a.mode = AssignmentMode::Prepare), Err(Refusal::PrepareUnsupported));
+        assert_eq!(with(|a| a.mode = AssignmentMode::Prepare), Ok(Verdict::Take));
+    }
+
+    #[test]
+    fn a_worker_that_is_ready_goes_live_or_ends_under_its_own_epoch_only() {
+        let me = WorkerId::generate();
+        let held = Assignment { mode: AssignmentMode::Prepare, ..assignment(me) };
+        let with = |mode, epoch| {
+            let offered = Assignment { mode, epoch: Epoch(epoch), ..held.clone() };
+            judge(me, Some(&held), &offered, UnixMillis(2000))
+        };
+        assert_eq!(with(AssignmentMode::Prepare, 2), Ok(Verdict::Same));
+        assert_eq!(with(AssignmentMode::Live, 2), Ok(Verdict::GoLive));
+        assert_eq!(with(AssignmentMode::Finish, 2), Ok(Verdict::End));
+        assert_eq!(with(AssignmentMode::Live, 3), Err(Refusal::OtherEpoch(2)));
+        let live = Assignment { mode: AssignmentMode::Live, ..held.clone() };
+        assert_eq!(judge(me, Some(&live), &held, UnixMillis(2000)), Ok(Verdict::Same), "what came too late");
     }
 
     #[test]

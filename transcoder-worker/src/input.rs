@@ -10,7 +10,8 @@ use caudal_livestream::proof::Proof;
 use caudal_livestream::{Epoch, Generation, SessionId};
 use caudal_media::SourceMetadata;
 use caudal_rtmp::{
-    Limits, Metadata, PublishRequested, PublisherConnection, PublisherEvent, PublisherStream, Refusal,
+    Limits, LossReason, Metadata, PublishRequested, PublisherConnection, PublisherEvent, PublisherStream,
+    Refusal,
 };
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
@@ -26,6 +27,8 @@ pub(crate) enum InputEvent {
     Up { session: SessionId, generation: Generation },
     /// It ended; how, the board says.
     Down,
+    /// It ended, and the publisher goes on at another worker.
+    HandedOver,
     /// `onMetaData`.
     Metadata(SourceMetadata),
     /// FLV VIDEODATA.
@@ -117,6 +120,11 @@ impl InputBoard {
 
     fn heard(&self) {
         self.board().last_media = Some(Instant::now());
+    }
+
+    /// The worker is to go as soon as another one has the publisher.
+    pub(crate) fn leave(&self) {
+        self.board().state.leaving = true;
     }
 
     /// Nothing of this publisher's can be packaged: `what` it sends, for the controller, which ends the broadcast. Its
@@ -227,9 +235,8 @@ impl InputDoor {
                     session: Some(candidate.session),
                     generation: candidate.generation,
                     up: true,
-                    explicit: false,
-                    silent_ms: None,
-                    unplayable: None,
+                    leaving: board.state.leaving,
+                    ..InputState::default()
                 };
                 (candidate, before)
             })
@@ -287,7 +294,11 @@ impl InputDoor {
                 }
                 Some(PublisherEvent::Lost { explicit, reason }) => {
                     tracing::info!(%reason, explicit, "publisher lost");
-                    self.leave(connection, explicit).await;
+                    if reason == LossReason::HandedOver {
+                        self.hand_over(connection).await;
+                    } else {
+                        self.leave(connection, explicit).await;
+                    }
                     stream.close().await;
                     return;
                 }
@@ -318,6 +329,22 @@ impl InputDoor {
     /// a dial, which would then count as a worker that cannot be reached.
     async fn down(&self, connection: &Connection) {
         self.send(InputEvent::Down).await;
+        connection.over.cancel();
+    }
+
+    /// The router has moved the publisher. A connection that has taken over from this one knows nothing of that.
+    async fn hand_over(&self, connection: &Connection) {
+        {
+            let mut board = self.board.board();
+            if !connection.replaced.is_cancelled() {
+                board.state.up = false;
+                board.state.unplayable = None;
+                board.state.moved = true;
+                board.connection = None;
+            }
+        }
+        let replaced = connection.replaced.is_cancelled();
+        self.send(if replaced { InputEvent::Down } else { InputEvent::HandedOver }).await;
         connection.over.cancel();
     }
 

@@ -6,6 +6,7 @@
 //! readers can be slow or gone: the source rendition never waits for any of them.
 
 mod assignment;
+mod claim;
 mod clock;
 mod encoder;
 mod feed;
@@ -20,6 +21,7 @@ mod metrics;
 mod outage;
 mod parent;
 mod poster;
+mod prepared;
 mod publication;
 mod salvage;
 mod session;

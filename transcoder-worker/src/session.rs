@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use caudal_livestream::assignment::Assignment;
+use caudal_livestream::assignment::{Assignment, Floor};
 use caudal_livestream::feed::Event;
 use caudal_livestream::timeline::{SOURCE, Segment, Timeline};
 use caudal_livestream::{RenditionName, SessionId, StreamId};
@@ -31,6 +31,8 @@ use crate::store_queue::{InitJob, SegmentJob};
 pub(crate) enum Order {
     /// A new feed.
     Join(FeedReader),
+    /// The epoch is the stream's now, behind this floor. For a worker that was made ready.
+    Live(Option<Floor>),
     /// The broadcast is over.
     Finish,
 }
@@ -44,6 +46,11 @@ pub(crate) struct SessionParts {
     pub(crate) clock: WallClock,
     pub(crate) board: InputBoard,
     pub(crate) input: mpsc::Receiver<InputEvent>,
+    /// What was read of the relay connection before the session began.
+    pub(crate) relayed: Vec<InputEvent>,
+    /// Cancelled when the worker is to go as soon as another one has the publisher.
+    pub(crate) asked_to_leave: CancellationToken,
+    pub(crate) feed: FeedBroadcaster,
     pub(crate) orders: mpsc::Receiver<Order>,
     pub(crate) memory: Arc<Mutex<MediaMemory>>,
     pub(crate) storage: StorageHandle,
@@ -71,7 +78,6 @@ pub(crate) enum Closing {
 pub(crate) struct Session {
     stream: StreamId,
     packager: Packager,
-    feed: FeedBroadcaster,
     parts: SessionParts,
     /// Whose media is being packaged.
     publisher: Option<SessionId>,
@@ -86,6 +92,9 @@ pub(crate) struct Session {
     /// What the window began with, to notice when it moves.
     windows: HashMap<RenditionName, caudal_livestream::Msn>,
     closing: Option<Closing>,
+    /// The router has moved the publisher to another worker.
+    moved: bool,
+    leaving: bool,
     tally: Tally,
 }
 
@@ -110,7 +119,6 @@ impl Session {
         Self {
             stream: assignment.stream,
             packager,
-            feed: FeedBroadcaster::new(parts.metrics.clone()),
             publisher: None,
             ladder: assignment.ladder.clone(),
             parts,
@@ -121,6 +129,8 @@ impl Session {
             standing_changed: false,
             windows: HashMap::new(),
             closing: None,
+            moved: false,
+            leaving: false,
             tally: Tally { since: Instant::now(), bytes: 0, frames: 0 },
         }
     }
@@ -132,13 +142,28 @@ impl Session {
         let mut ticked = Instant::now();
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for event in std::mem::take(&mut self.parts.relayed) {
+            self.input(event);
+        }
         self.carry_out();
         let closing = loop {
+            let nobody_to_serve = self.leaving && !self.parts.board.state().up;
+            if self.moved || nobody_to_serve {
+                break Closing::HandOver;
+            }
             tokio::select! {
                 biased;
                 () = leave.cancelled() => break Closing::HandOver,
+                () = self.parts.asked_to_leave.cancelled(), if !self.leaving => {
+                    tracing::info!(stream = %self.stream, "asked to leave; serving on until another worker has the stream");
+                    self.leaving = true;
+                    self.parts.board.leave();
+                    self.parts.feed.announce(&Event::Input(self.parts.board.state()), None);
+                }
                 order = self.parts.orders.recv() => match order {
                     Some(Order::Join(reader)) => self.join(reader),
+                    // It does already.
+                    Some(Order::Live(_)) => {}
                     Some(Order::Finish) => break Closing::Finish,
                     None => break Closing::HandOver,
                 },
@@ -174,11 +199,16 @@ impl Session {
                 tracing::info!(stream = %self.stream, %session, generation = generation.0, "publisher");
                 self.publisher = Some(session);
                 self.packager.publisher(session, generation);
-                self.feed.announce(&Event::Input(self.parts.board.state()), None);
+                self.parts.feed.announce(&Event::Input(self.parts.board.state()), None);
             }
             InputEvent::Down => {
                 self.packager.publisher_lost(now);
-                self.feed.announce(&Event::Input(self.parts.board.state()), None);
+                self.parts.feed.announce(&Event::Input(self.parts.board.state()), None);
+            }
+            InputEvent::HandedOver => {
+                tracing::info!(stream = %self.stream, "the publisher goes on at another worker");
+                self.moved = true;
+                self.parts.feed.announce(&Event::Input(self.parts.board.state()), None);
             }
             InputEvent::Metadata(metadata) => self.packager.metadata(&metadata),
             InputEvent::Video { timestamp_ms, body, arrived } => {
@@ -258,11 +288,11 @@ impl Session {
     }
 
     fn join(&mut self, reader: FeedReader) {
-        self.feed.join(reader, self.packager.timeline(), self.parts.board.state());
+        self.parts.feed.join(reader, self.packager.timeline(), self.parts.board.state());
     }
 
     fn heartbeat(&mut self) {
-        self.feed.announce(&Event::Heartbeat, None);
+        self.parts.feed.announce(&Event::Heartbeat, None);
         let seconds = self.tally.since.elapsed().as_secs_f64();
         if seconds > 0.0 {
             let bits = self.tally.bytes.saturating_mul(8).saturating_mul(1000)
@@ -297,7 +327,7 @@ impl Session {
                     if let Some(publisher) = self.publisher {
                         self.parts.board.give_up(publisher, what);
                     }
-                    self.feed.announce(&Event::Input(self.parts.board.state()), None);
+                    self.parts.feed.announce(&Event::Input(self.parts.board.state()), None);
                 }
             }
         }
@@ -305,7 +335,7 @@ impl Session {
         if std::mem::take(&mut self.announced)
             && let Some(timeline) = self.packager.timeline()
         {
-            self.feed.tell_floor(timeline);
+            self.parts.feed.tell_floor(timeline);
         }
         if std::mem::take(&mut self.standing_changed) {
             self.publish_standing(false);
@@ -318,7 +348,7 @@ impl Session {
             Event::Part(part) => {
                 self.parts.metrics.parts.inc();
                 // To the readers before anything else.
-                self.feed.announce(event, data.as_ref());
+                self.parts.feed.announce(event, data.as_ref());
                 if part.rendition.as_str() == SOURCE
                     && let Some(arrived) = self.arrived
                 {
@@ -331,7 +361,7 @@ impl Session {
                 return;
             }
             Event::Segment(announced) => {
-                self.feed.announce(event, None);
+                self.parts.feed.announce(event, None);
                 self.store_segment(&announced.rendition, &announced.segment, data);
                 let moved = self.windows.insert(announced.rendition.clone(), announced.window_start);
                 if moved != Some(announced.window_start) && !self.parts.assignment.record {
@@ -346,9 +376,9 @@ impl Session {
                 let keep =
                     Duration::from_secs(u64::from(timeline.target_duration).saturating_mul(PARTS_KEPT));
                 self.memory().keep_for(keep);
-                self.feed.announce(event, None);
+                self.parts.feed.announce(event, None);
             }
-            _ => self.feed.announce(event, None),
+            _ => self.parts.feed.announce(event, None),
         }
         self.standing_changed = true;
     }
@@ -428,16 +458,20 @@ impl Session {
         tracing::info!(stream = %self.stream, ?closing, "the session ends");
         let deadline = Instant::now() + WIND_DOWN;
         self.parts.input_closed.cancel();
-        // What the connection had read.
+        // What the connection had read; one that was handed over has said its last word.
         let read_by = Instant::now() + INPUT_DRAIN;
-        while let Ok(Some(event)) = timeout_at(read_by, self.parts.input.recv()).await {
+        while !self.moved
+            && let Ok(Some(event)) = timeout_at(read_by, self.parts.input.recv()).await
+        {
             self.input(event);
             self.carry_out();
         }
         self.parts.posters = None;
         if let Some(encoder) = self.parts.encoder.as_mut().filter(|_| self.encoder_started) {
             encoder.drain();
-            let drained_by = Instant::now() + ENCODER_DRAIN;
+            // The next worker begins when this one has closed, and viewers wait for it.
+            let allowed = if self.moved { HAND_OVER_DRAIN } else { ENCODER_DRAIN };
+            let drained_by = Instant::now() + allowed;
             while let Ok(Some(event)) = timeout_at(drained_by, self.parts.encoded.recv()).await {
                 let drained = self.encoded(event);
                 self.carry_out();
@@ -457,7 +491,7 @@ impl Session {
                     Some(settled) => self.settled(&settled),
                     None => break,
                 },
-                _ = heartbeat.tick() => self.feed.announce(&Event::Heartbeat, None),
+                _ = heartbeat.tick() => self.parts.feed.announce(&Event::Heartbeat, None),
                 () = sleep_until(deadline) => break,
             }
             self.carry_out();
@@ -470,9 +504,9 @@ impl Session {
             }
         }
         if closing == Closing::Finish {
-            self.feed.announce(&Event::End, None);
+            self.parts.feed.announce(&Event::End, None);
         }
-        self.feed.close();
+        self.parts.feed.close();
     }
 
     fn memory(&self) -> MutexGuard<'_, MediaMemory> {
@@ -499,3 +533,5 @@ const WIND_DOWN: Duration = Duration::from_millis(3500);
 /// What the connection has read is in the channel; a peer that is just being refused is not waited for.
 const INPUT_DRAIN: Duration = Duration::from_millis(500);
 const ENCODER_DRAIN: Duration = Duration::from_millis(2500);
+/// The next worker waits for a second in all.
+const HAND_OVER_DRAIN: Duration = Duration::from_millis(700);

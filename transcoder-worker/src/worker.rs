@@ -11,13 +11,13 @@ use axum::http::StatusCode;
 use caudal_livestream::assignment::{Assignment, AssignmentMode, WorkerReady};
 use caudal_livestream::proof::{AssignmentError, SignedAssignment};
 use caudal_livestream::record::WorkerAddress;
-use caudal_livestream::state::{Ownership, StoredState};
+use caudal_livestream::state::Ownership;
 use caudal_livestream::{InstallationId, WorkerId};
 use caudal_media::Resume;
 use caudal_service::advertised::{NoAddress, advertised};
 use caudal_service::health::Readiness;
 use caudal_service::http::{HttpLimits, HttpServer};
-use caudal_storage::{ClaimError, SegmentStore, StorageError};
+use caudal_storage::{ClaimError, SegmentStore};
 use ed25519_dalek::VerifyingKey;
 use prometheus::Registry;
 use thiserror::Error;
@@ -28,17 +28,19 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::assignment::{Refusal, Verdict, judge};
+use crate::claim::{CLAIM_DEADLINE, Unclaimed, claim};
 use crate::clock::WallClock;
 use crate::encoder::{LadderChoice, encoder};
 use crate::feed::FeedBroadcaster;
 use crate::ffmpeg::Ffmpeg;
 use crate::finish;
 use crate::http::{self, Held};
-use crate::input::{InputBoard, InputDoor};
+use crate::input::{InputBoard, InputDoor, InputEvent};
 use crate::media_memory::MediaMemory;
 use crate::metrics::Metrics;
 use crate::outage::Outage;
 use crate::poster::{PosterOutlet, Posters};
+use crate::prepared::{Prepared, Turn};
 use crate::publication::{Publication, PublicationError, Standing};
 use crate::salvage::{Before, Known};
 use crate::session::{Closing, Order, Session, SessionParts};
@@ -67,6 +69,9 @@ pub struct Config {
     pub ladder: LadderChoice,
     /// How long a poster stays before the next one is made.
     pub poster_interval: Duration,
+    /// Cancelled when the worker is to go as soon as its stream does not need it: it says so on its feed, and serves on
+    /// while it has a publisher, until that is handed over. Without a publisher it goes at once.
+    pub leave: CancellationToken,
 }
 
 /// Why a worker cannot work.
@@ -112,7 +117,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     if ffmpeg.is_none() {
         tracing::warn!(program = %config.ffmpeg.display(), "no ffmpeg: streams have their source rendition only, and no poster");
     }
-    let Config { worker, controller, storage, rtmp, http, registry, ladder, poster_interval, .. } = config;
+    let Config { worker, controller, storage, rtmp, http, registry, ladder, poster_interval, leave, .. } =
+        config;
     let board = InputBoard::default();
     let (assigned, assignment) = watch::channel(None);
     let (start, mut started) = mpsc::channel(1);
@@ -147,19 +153,38 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
 
     let begun = tokio::select! {
         () = shutdown.cancelled() => None,
+        () = leave.cancelled() => None,
         begun = started.recv() => begun,
     };
     if let Some(begun) = begun {
         // Nothing else is taken by a worker that has had a stream.
         readiness.set(false);
         let clock = WallClock::start();
-        let job =
-            StreamJob { begun, store: storage, address, metrics, ffmpeg, ladder, poster_interval, clock };
+        let job = StreamJob {
+            begun,
+            store: storage,
+            address,
+            metrics,
+            ffmpeg,
+            ladder,
+            poster_interval,
+            clock,
+            leave,
+        };
         match job.begun.assignment.mode {
-            AssignmentMode::Finish => job.finish().await,
-            AssignmentMode::Live | AssignmentMode::Prepare => {
-                let input = SessionInput { board, input, closed: stop_input.clone() };
-                job.live(input, &shutdown).await;
+            AssignmentMode::Finish => {
+                let feed = FeedBroadcaster::new(job.metrics.clone());
+                job.finish(feed).await;
+            }
+            mode @ (AssignmentMode::Live | AssignmentMode::Prepare) => {
+                let feed = FeedBroadcaster::new(job.metrics.clone());
+                let from =
+                    SessionInput { board, input, relayed: Vec::new(), closed: stop_input.clone(), feed };
+                if mode == AssignmentMode::Live {
+                    job.live(from, &shutdown).await;
+                } else {
+                    job.prepared(from, &shutdown).await;
+                }
             }
         }
     }
@@ -189,7 +214,7 @@ struct Taken {
     orders: mpsc::Sender<Order>,
 }
 
-/// An assignment whose epoch is claimed.
+/// An assignment that was taken. Its epoch is claimed, unless it is one to get ready.
 pub(crate) struct Begun {
     assignment: Arc<Assignment>,
     before: Option<Before>,
@@ -206,11 +231,7 @@ pub(crate) enum Refused {
     #[error(transparent)]
     Judged(#[from] Refusal),
     #[error(transparent)]
-    Claim(#[from] ClaimError),
-    #[error("epoch {0} of the stream is claimed already")]
-    Behind(u32),
-    #[error("storage did not answer within {CLAIM_DEADLINE:?}")]
-    Deadline,
+    Unclaimed(#[from] Unclaimed),
     #[error("the worker ends")]
     Leaving,
 }
@@ -221,20 +242,16 @@ impl Refused {
             Self::Unsigned(AssignmentError::BadSignature) => StatusCode::FORBIDDEN,
             Self::Unsigned(_) => StatusCode::BAD_REQUEST,
             Self::Judged(refusal) => refusal.status(),
-            Self::Claim(ClaimError::Taken(_)) | Self::Behind(_) => StatusCode::CONFLICT,
-            Self::Claim(_) | Self::Deadline | Self::Leaving => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unclaimed(Unclaimed::Claim(ClaimError::Taken(_)) | Unclaimed::Behind(_)) => {
+                StatusCode::CONFLICT
+            }
+            Self::Unclaimed(_) | Self::Leaving => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
 
-impl From<StorageError> for Refused {
-    fn from(error: StorageError) -> Self {
-        Self::Claim(error.into())
-    }
-}
-
 impl AssignmentDesk {
-    /// Checks an assignment and does what it says; returns once its epoch is claimed.
+    /// Checks an assignment and does what it says; returns once its epoch is claimed, or everything is ready for that.
     pub(crate) async fn take(&self, signed: &SignedAssignment) -> Result<(), Refused> {
         let offered = signed.verify(&self.controller)?;
         let mut taken = self.taken.lock().await;
@@ -246,11 +263,26 @@ impl AssignmentDesk {
                 Some(taken) => taken.orders.send(Order::Finish).await.map_err(|_| Refused::Leaving),
                 None => Ok(()),
             },
+            Verdict::GoLive => match taken.as_mut() {
+                Some(taken) => {
+                    let order = Order::Live(offered.floor);
+                    taken.orders.send(order).await.map_err(|_| Refused::Leaving)?;
+                    taken.assignment = Arc::new(offered);
+                    Ok(())
+                }
+                None => Ok(()),
+            },
             Verdict::Take => {
                 let installation = InstallationId::of(&self.controller);
                 let owner = Ownership { installation, record: offered.record };
-                let claim = timeout(CLAIM_DEADLINE, self.claim(&offered, owner));
-                let before = claim.await.map_err(|_| Refused::Deadline)??;
+                let before = if offered.mode == AssignmentMode::Prepare {
+                    // A storage that cannot be read would show itself when the old worker is gone.
+                    let read = timeout(CLAIM_DEADLINE, self.store.epochs(offered.stream)).await;
+                    read.map_err(|_| Unclaimed::Deadline)?.map_err(Unclaimed::from)?;
+                    None
+                } else {
+                    claim(&self.store, self.address, &offered, owner, offered.floor).await?
+                };
                 let assignment = Arc::new(offered);
                 // Full when the session is busy; then a new feed waits.
                 let (orders_in, orders) = mpsc::channel(ORDER_QUEUE);
@@ -262,7 +294,7 @@ impl AssignmentDesk {
                     memory: Arc::clone(&memory),
                     board: self.board.clone(),
                 }));
-                if assignment.mode == AssignmentMode::Live {
+                if assignment.mode != AssignmentMode::Finish {
                     self.assigned.send_replace(Some(Arc::clone(&assignment)));
                 }
                 self.start
@@ -272,33 +304,15 @@ impl AssignmentDesk {
             }
         }
     }
-
-    /// Makes the epoch ours, and only then reads what came before it.
-    async fn claim(&self, offered: &Assignment, owner: Ownership) -> Result<Option<Before>, Refused> {
-        let (stream, epoch) = (offered.stream, offered.epoch);
-        let claim = StoredState { stream, epoch, worker: self.address, owner: Some(owner), filled: None };
-        self.store.claim(&claim).await?;
-        let claims = self.store.claims(stream).await?;
-        if let Some(fence) = claims.fence.filter(|fence| *fence > epoch) {
-            return Err(Refused::Behind(fence.0));
-        }
-        let filled = claims.filled.and_then(|state| state.filled);
-        if claims.unreadable.is_empty() {
-            return Ok(filled.map(|filled| Before { filled, floor: offered.floor, known: Known::Whole }));
-        }
-        for error in &claims.unreadable {
-            tracing::warn!(%error, "an earlier epoch's state is damaged; the broadcast goes on with what is known besides");
-        }
-        let stored = self.store.highest_msn(stream).await?;
-        let now = WallClock::start().now();
-        Ok(Before::behind_damage((stream, epoch), filled, offered.floor, stored, now))
-    }
 }
 
 struct SessionInput {
     board: InputBoard,
-    input: mpsc::Receiver<crate::input::InputEvent>,
+    input: mpsc::Receiver<InputEvent>,
+    /// What was read of the connection before the session began.
+    relayed: Vec<InputEvent>,
     closed: CancellationToken,
+    feed: FeedBroadcaster,
 }
 
 /// One stream's work.
@@ -311,11 +325,46 @@ struct StreamJob {
     ladder: LadderChoice,
     poster_interval: Duration,
     clock: WallClock,
+    leave: CancellationToken,
 }
 
 impl StreamJob {
+    /// Waits for its turn, claims the epoch then, and not before.
+    async fn prepared(mut self, mut from: SessionInput, shutdown: &CancellationToken) {
+        let (stream, epoch) = (self.begun.assignment.stream, self.begun.assignment.epoch);
+        tracing::info!(%stream, epoch = epoch.0, "ready to take the stream over");
+        let prepared = Prepared {
+            stream,
+            epoch,
+            store: &self.store,
+            board: &from.board,
+            input: &mut from.input,
+            orders: &mut self.begun.orders,
+            feed: &mut from.feed,
+        };
+        let turn = prepared.wait(shutdown, &self.leave).await;
+        let assigned = self.begun.assignment.floor;
+        let floor = match &turn {
+            Turn::Leave => return tracing::info!(%stream, epoch = epoch.0, "not needed"),
+            Turn::Live { floor, .. } => floor.or(assigned),
+            Turn::Finish => assigned,
+        };
+        let Self { begun, store, address, .. } = &self;
+        match claim(store, *address, &begun.assignment, begun.owner, floor).await {
+            Ok(before) => self.begun.before = before,
+            // The controller notices by the end of the feed, and finds another worker.
+            Err(error) => return tracing::error!(%stream, %error, "the stream cannot be taken over"),
+        }
+        match turn {
+            Turn::Live { relayed, .. } => self.live(SessionInput { relayed, ..from }, shutdown).await,
+            Turn::Finish => self.finish(from.feed).await,
+            Turn::Leave => {}
+        }
+    }
+
     async fn live(self, from: SessionInput, shutdown: &CancellationToken) {
-        let Self { begun, store, address, metrics, ffmpeg, ladder, poster_interval, clock } = self;
+        let Self { begun, store, address, metrics, ffmpeg, ladder, poster_interval, clock, leave: asked } =
+            self;
         let Begun { assignment, before, owner, orders, memory } = begun;
         let (stream, epoch) = (assignment.stream, assignment.epoch);
         tracing::info!(%stream, epoch = epoch.0, continued = before.is_some(), "assigned");
@@ -372,6 +421,9 @@ impl StreamJob {
             clock,
             board: from.board,
             input: from.input,
+            relayed: from.relayed,
+            asked_to_leave: asked,
+            feed: from.feed,
             orders,
             memory,
             storage,
@@ -411,8 +463,8 @@ impl StreamJob {
     }
 
     /// No publisher, no media: the stored broadcast gets its end.
-    async fn finish(self) {
-        let Self { begun, store, address, metrics, .. } = self;
+    async fn finish(self, mut feed: FeedBroadcaster) {
+        let Self { begun, store, address, .. } = self;
         let Begun { assignment, before, owner, mut orders, .. } = begun;
         let (stream, epoch) = (assignment.stream, assignment.epoch);
         let known = before.filter(|before| before.known == Known::Whole);
@@ -442,7 +494,8 @@ impl StreamJob {
             }
         }
         tracing::info!(%stream, epoch = epoch.0, "finished");
-        let mut feed = FeedBroadcaster::new(metrics);
+        feed.announce(&caudal_livestream::feed::Event::End, None);
+        feed.close();
         // Whoever asks within this learns the end from the feed; afterwards from storage.
         let ask = async {
             while let Some(order) = orders.recv().await {
@@ -470,8 +523,6 @@ const ENCODED_QUEUE: usize = 128;
 const MAX_HTTP_CONNECTIONS: usize = 512;
 /// Feeds have been closed by then; only a reader that does not read is left.
 const HTTP_DRAIN: Duration = Duration::from_millis(500);
-/// The controller gives up on an assignment after five seconds.
-const CLAIM_DEADLINE: Duration = Duration::from_millis(4500);
 /// Until the target duration is known: six times the longest.
 const PARTS_KEPT_AT_FIRST: Duration = Duration::from_mins(1);
 /// With the queue for storage, which shares its bytes, what one stream may hold: a minute of 20 Mb/s and its rungs.

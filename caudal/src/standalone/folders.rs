@@ -50,6 +50,11 @@ impl Folders {
         self.data.join(POSTGRES)
     }
 
+    /// For the administrator's socket.
+    pub fn admin(&self) -> PathBuf {
+        self.data.join(ADMIN)
+    }
+
     /// For the local directory.
     pub fn streams(&self) -> PathBuf {
         self.data.join(STREAMS)
@@ -122,11 +127,13 @@ pub const POSTGRES: &str = "postgres";
 pub const POSTGRES_SOCKET: &str = "postgres.socket";
 /// The subfolder for segments, unless `HLS_PATH` is set.
 pub const MEDIA: &str = "media";
+/// The subfolder for the administrator's socket.
+pub const ADMIN: &str = "admin";
 const SECRETS: &str = "secrets";
 const STREAMS: &str = "streams";
 /// Subfolders of the data folder reserved for the platform. PostgreSQL refuses a database with strange files in it, and what
 /// is in the others is not for a file server.
-pub const OURS_ALONE: [&str; 4] = [POSTGRES, POSTGRES_SOCKET, SECRETS, STREAMS];
+pub const OURS_ALONE: [&str; 5] = [POSTGRES, POSTGRES_SOCKET, SECRETS, STREAMS, ADMIN];
 /// Others may pass through and look, not write.
 const FOLDER_MODE: u32 = 0o755;
 

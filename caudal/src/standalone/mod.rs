@@ -20,7 +20,7 @@ use crate::secrets::MasterSecret;
 use crate::settings::{self, Settings};
 use console::Console;
 use folders::Folders;
-pub use folders::{MEDIA, OURS_ALONE, default_data_folder};
+pub use folders::{ADMIN, MEDIA, OURS_ALONE, default_data_folder, open_folder};
 use postgres::Postgres;
 use roles::{Listeners, Roles};
 

@@ -306,6 +306,13 @@ impl Roles {
             ("ingest-router", caudal_ingest_router::run(config, stop).await.map_err(Into::into))
         });
 
+        let (folder, stop) = (folders.admin(), api.clone());
+        let control: Arc<dyn StreamControl> = directory.clone();
+        tasks.spawn(async move {
+            let served = crate::admin::serve(folder, control, stop).await;
+            ("administrator's socket", served.context("the folder admin in the data folder"))
+        });
+
         let admin = health::routes(api_ready.clone(), registry);
         let server = HttpServer::new(listeners.admin, HttpLimits::default());
         let stop = api.clone();

@@ -291,7 +291,7 @@ impl Shared {
         self.children().values().filter(of_stream).cloned().collect()
     }
 
-    /// Owns a worker until its process is gone. `stdin` is open for that long: its end would mean that we are gone.
+    /// Owns a worker until its process is gone.
     async fn attend(
         &self,
         id: WorkerId,
@@ -303,7 +303,7 @@ impl Shared {
         let group = child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
         let mut rest = sink();
         let outcome = {
-            let ended = end(&mut child, group, &handle.terminate);
+            let ended = end(&mut child, group, stdin, &handle.terminate);
             tokio::pin!(ended);
             tokio::select! {
                 outcome = &mut ended => outcome,
@@ -311,7 +311,6 @@ impl Shared {
                 _ = copy(&mut stdout, &mut rest) => ended.await,
             }
         };
-        drop(stdin);
         // What it started and left behind.
         signal_group(group);
         let asked = handle.terminate.is_cancelled();
@@ -351,7 +350,15 @@ async fn first_line(stdout: &mut BufReader<ChildStdout>) -> Result<WorkerReady, 
 }
 
 /// Waits for the child's end, and brings it about once `terminate` is cancelled.
-async fn end(child: &mut Child, group: Option<Pid>, terminate: &CancellationToken) -> io::Result<ExitStatus> {
+///
+/// `stdin` is open until then: its end means that nobody needs the worker any more. A SIGTERM alone would leave it the
+/// time that a drained node's workers have for their streams.
+async fn end(
+    child: &mut Child,
+    group: Option<Pid>,
+    stdin: ChildStdin,
+    terminate: &CancellationToken,
+) -> io::Result<ExitStatus> {
     tokio::select! {
         status = child.wait() => return status,
         () = terminate.cancelled() => {}
@@ -361,6 +368,7 @@ async fn end(child: &mut Child, group: Option<Pid>, terminate: &CancellationToke
     {
         tracing::debug!(%error, "SIGTERM to a worker");
     }
+    drop(stdin);
     if let Ok(status) = timeout(TERMINATE_GRACE, child.wait()).await {
         return status;
     }

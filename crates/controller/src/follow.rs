@@ -84,7 +84,16 @@ impl Follower {
             let news = match announcement {
                 Announcement::End => return Ended::Finished,
                 Announcement::Alive => None,
-                Announcement::Input(state) => Some(Input::Publisher(self.epoch, state)),
+                Announcement::Input(state) => {
+                    // What follows may be its end, and its successor begins behind what is known by then.
+                    if state.moved
+                        && let Some(floor) = *reached
+                        && self.say(Input::Announced(self.epoch, floor)).await.is_err()
+                    {
+                        return Ended::Unwanted;
+                    }
+                    Some(Input::Publisher(self.epoch, state))
+                }
                 Announcement::Floor(floor) => {
                     *reached = Some(floor);
                     Some(Input::Announced(self.epoch, floor))

@@ -8,6 +8,7 @@ mod clock;
 mod edit;
 mod follow;
 mod media;
+mod moved;
 mod record_store;
 mod reports;
 mod stream_task;
@@ -36,6 +37,7 @@ pub use clock::{WallClock, read as wall_now};
 use edit::Edit;
 pub use edit::Refusal;
 use media::Media;
+pub use moved::{MoveError, Moved};
 pub use record_store::{Change, Durability, Record, RecordStore, StoreError, Stored, Version, WhenItFails};
 pub use reports::{Api, NotAcknowledged};
 use stream_task::{Command, StreamTask};
@@ -244,6 +246,26 @@ impl Controller {
         self.edit(stream, Edit::RevokeKey).await.map(|_| ())
     }
 
+    /// Moves a stream to another worker, and returns once that has announced media, or the move was given up: within
+    /// about [`MOVE_WITHIN`].
+    ///
+    /// # Errors
+    /// [`MoveError`] says why the stream is not on another worker.
+    pub async fn move_stream(&self, stream: StreamId) -> Result<Moved, MoveError> {
+        let commands = self.shared.handles().get(&stream).map(|handle| handle.commands.clone());
+        let commands = commands.ok_or(MoveError::Unknown)?;
+        let (reply, answer) = oneshot::channel();
+        let moved = async {
+            commands.send(Command::Move(reply)).await.map_err(|_| MoveError::Unknown)?;
+            // The task ends when the stream is forgotten, or the controller is closed.
+            answer.await.map_err(|_| MoveError::Unavailable("the controller is closing".to_owned()))?
+        };
+        match timeout(MOVE_WITHIN, moved).await {
+            Ok(moved) => moved,
+            Err(_) => Err(MoveError::Unavailable(format!("stream {stream} does not answer"))),
+        }
+    }
+
     /// A router could not relay to the worker of `epoch`. It says so again if it matters: dropped when the stream's task
     /// is that far behind.
     pub fn relay_failed(&self, stream: StreamId, epoch: Epoch) {
@@ -360,6 +382,8 @@ impl Spawner {
 
 /// Requests that wait for a stream's task; senders wait beyond that, for at most [`ANSWER`].
 const COMMANDS: usize = 64;
+/// The lifecycle's own deadlines for the stages of a move, one after the other, and a moment.
+pub const MOVE_WITHIN: Duration = Duration::from_secs(80);
 /// A stream's task answers as fast as its store.
 const ANSWER: Duration = Duration::from_secs(5);
 

@@ -1,8 +1,9 @@
 //! One stream's owner: runs its lifecycle and makes the world fit the lifecycle's orders.
 
+mod awaited_moves;
 mod saving;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,10 +22,12 @@ use crate::clock::SteadyClock;
 use crate::edit::{Edit, Refusal};
 use crate::follow::Follower;
 use crate::media::is_disposable;
+use crate::moved::{MoveError, Moved};
 use crate::record_store::{Change, Record, Stored};
 use crate::reports::deliver;
 use crate::worker_link::NotAssigned;
 use crate::workers::{ClaimError, Presence};
+use awaited_moves::AwaitedMoves;
 use saving::Step;
 
 /// What a stream is asked.
@@ -33,6 +36,7 @@ pub(crate) enum Command {
     RelayFailed(Epoch),
     Media(SessionId, MediaInfo),
     MediaRefused(SessionId, String),
+    Move(oneshot::Sender<Result<Moved, MoveError>>),
 }
 
 /// What a job came to.
@@ -80,10 +84,12 @@ pub(crate) struct StreamTask {
     /// Somebody removed the record.
     gone: bool,
     media: Option<MediaInfo>,
+    moves: AwaitedMoves,
     published: Option<Arc<LiveStream>>,
     jobs: JoinSet<Outcome>,
-    worker_job: Option<(WorkerOrder, AbortHandle)>,
-    following: Option<(Epoch, AbortHandle)>,
+    /// What is being done about workers: the stream's, and the one that it is being moved to.
+    worker_jobs: HashMap<Epoch, (WorkerOrder, AbortHandle)>,
+    following: HashMap<Epoch, AbortHandle>,
     releasing: HashSet<WorkerId>,
     reporting: Option<ReportKind>,
     claims: Claims,
@@ -104,10 +110,11 @@ impl StreamTask {
             stored,
             gone: false,
             media: None,
+            moves: AwaitedMoves::default(),
             published: None,
             jobs: JoinSet::new(),
-            worker_job: None,
-            following: None,
+            worker_jobs: HashMap::new(),
+            following: HashMap::new(),
             releasing: HashSet::new(),
             reporting: None,
             claims: Claims::Open,
@@ -188,6 +195,7 @@ impl StreamTask {
                 }
                 let _ = reply.send(answer.map(|()| self.published.clone()));
             }
+            Command::Move(reply) => self.move_on(reply).await,
             Command::RelayFailed(epoch) => self.handle(Input::RelayFailed(epoch)).await,
             Command::Media(session, media) => {
                 if self.record.spec.as_ref().is_some_and(|spec| spec.ingest.session == session) {
@@ -209,18 +217,33 @@ impl StreamTask {
         }
     }
 
+    async fn move_on(&mut self, reply: oneshot::Sender<Result<Moved, MoveError>>) {
+        if let Err(refusal) = self.machine().may_move() {
+            let _ = reply.send(Err(refusal.into()));
+            return;
+        }
+        self.handle(Input::Move).await;
+        match self.machine().moves_to() {
+            Some(epoch) => self.moves.wait(epoch, reply),
+            // It is not stored, because the controller closes or another one leads.
+            None => {
+                let _ = reply.send(Err(MoveError::Unavailable("the move could not be recorded".to_owned())));
+            }
+        }
+    }
+
     async fn job_ended(&mut self, outcome: Result<Outcome, tokio::task::JoinError>) {
         let input = match outcome {
             Ok(Outcome::Claimed(epoch, worker)) => {
-                self.worker_job = None;
+                self.worker_jobs.remove(&epoch);
                 Input::WorkerClaimed(epoch, worker)
             }
             Ok(Outcome::Assigned(epoch, mode)) => {
-                self.worker_job = None;
+                self.worker_jobs.remove(&epoch);
                 Input::AssignmentTaken(epoch, mode)
             }
             Ok(Outcome::NotAssigned(epoch)) => {
-                self.worker_job = None;
+                self.worker_jobs.remove(&epoch);
                 Input::WorkerLost(epoch, Evidence::NotAssigned)
             }
             Ok(Outcome::Released(worker)) => {
@@ -254,8 +277,8 @@ impl StreamTask {
     /// As after a restart: the orders say what is to be done again.
     fn drop_jobs(&mut self) {
         self.jobs.abort_all();
-        self.worker_job = None;
-        self.following = None;
+        self.worker_jobs.clear();
+        self.following.clear();
         self.reporting = None;
         self.releasing.clear();
         self.claims = Claims::Open;
@@ -273,6 +296,7 @@ impl StreamTask {
         if self.machine().is_settled() {
             self.shared.settled(self.stream);
         }
+        self.moves.answer(self.record.machine.last_move());
         self.carry_out();
     }
 
@@ -292,8 +316,8 @@ impl StreamTask {
 
     fn carry_out(&mut self) {
         let orders = self.machine().orders();
-        self.order_worker(orders.worker);
-        self.follow(orders.follow);
+        self.order_workers([orders.worker, orders.next]);
+        self.follow([orders.follow, orders.follow_next]);
         for worker in orders.release {
             if self.releasing.insert(worker.worker) {
                 let workers = Arc::clone(&self.shared.carriers.workers);
@@ -338,43 +362,52 @@ impl StreamTask {
         });
     }
 
-    fn order_worker(&mut self, order: Option<WorkerOrder>) {
-        match (&self.worker_job, order) {
-            (None, None) => {}
-            (Some((running, _)), Some(order)) if *running == order => {}
-            // A request that is on its way to the worker is answered before another is sent.
-            (
-                Some((WorkerOrder::Assign { worker: busy, .. }, _)),
-                Some(WorkerOrder::Assign { worker, .. }),
-            ) if *busy == worker => {}
-            (_, order) => {
-                if let Some((_, running)) = self.worker_job.take() {
-                    running.abort();
-                }
-                let Some(order) = order else { return };
-                let job = match order {
-                    WorkerOrder::Claim(epoch) => {
-                        let claimed =
-                            claim(Arc::clone(&self.shared), self.stream, epoch, self.inputs.0.clone());
-                        self.jobs.spawn(async move { Outcome::Claimed(epoch, claimed.await) })
-                    }
-                    WorkerOrder::Assign { epoch, worker, mode } => {
-                        let assignment = self.assignment(epoch, worker, mode);
-                        let shared = Arc::clone(&self.shared);
-                        self.jobs.spawn(async move {
-                            match assign(&shared, worker, assignment).await {
-                                Ok(()) => Outcome::Assigned(epoch, mode),
-                                Err(reason) => {
-                                    tracing::warn!(reason, %epoch, worker = %worker.worker, "assignment failed");
-                                    Outcome::NotAssigned(epoch)
-                                }
-                            }
-                        })
-                    }
-                };
-                self.worker_job = Some((order, job));
+    fn order_workers(&mut self, orders: [Option<WorkerOrder>; 2]) {
+        let orders: Vec<_> = orders.into_iter().flatten().collect();
+        self.worker_jobs.retain(|epoch, (_, running)| {
+            let wanted = orders.iter().any(|order| order.epoch() == *epoch);
+            if !wanted {
+                running.abort();
             }
+            wanted
+        });
+        for order in orders {
+            self.order_worker(order);
         }
+    }
+
+    fn order_worker(&mut self, order: WorkerOrder) {
+        match (self.worker_jobs.get(&order.epoch()), order) {
+            (Some((running, _)), order) if *running == order => return,
+            // A request that is on its way to the worker is answered before another is sent.
+            (Some((WorkerOrder::Assign { worker: busy, .. }, _)), WorkerOrder::Assign { worker, .. })
+                if *busy == worker =>
+            {
+                return;
+            }
+            (Some((_, running)), _) => running.abort(),
+            (None, _) => {}
+        }
+        let job = match order {
+            WorkerOrder::Claim(epoch) => {
+                let claimed = claim(Arc::clone(&self.shared), self.stream, epoch, self.inputs.0.clone());
+                self.jobs.spawn(async move { Outcome::Claimed(epoch, claimed.await) })
+            }
+            WorkerOrder::Assign { epoch, worker, mode } => {
+                let assignment = self.assignment(epoch, worker, mode);
+                let shared = Arc::clone(&self.shared);
+                self.jobs.spawn(async move {
+                    match assign(&shared, worker, assignment).await {
+                        Ok(()) => Outcome::Assigned(epoch, mode),
+                        Err(reason) => {
+                            tracing::warn!(reason, %epoch, worker = %worker.worker, "assignment failed");
+                            Outcome::NotAssigned(epoch)
+                        }
+                    }
+                })
+            }
+        };
+        self.worker_jobs.insert(order.epoch(), (order, job));
     }
 
     fn assignment(&self, epoch: Epoch, worker: WorkerAddress, mode: AssignmentMode) -> Option<Assignment> {
@@ -398,28 +431,34 @@ impl StreamTask {
         })
     }
 
-    fn follow(&mut self, follow: Option<(Epoch, WorkerAddress)>) {
-        if self.following.as_ref().map(|(epoch, _)| *epoch) == follow.map(|(epoch, _)| epoch) {
-            return;
-        }
-        if let Some((_, job)) = self.following.take() {
-            job.abort();
-        }
-        let Some((epoch, worker)) = follow else { return };
-        let carriers = &self.shared.carriers;
-        let follower = Follower {
-            link: Arc::clone(&carriers.link),
-            workers: Arc::clone(&carriers.workers),
-            worker,
-            epoch,
-            proof: carriers.feed_key.proof(self.stream, epoch),
-            inputs: self.inputs.0.clone(),
-        };
-        let job = self.jobs.spawn(async move {
-            follower.run().await;
-            Outcome::FeedEnded
+    fn follow(&mut self, wanted: [Option<(Epoch, WorkerAddress)>; 2]) {
+        let wanted: Vec<_> = wanted.into_iter().flatten().collect();
+        self.following.retain(|epoch, job| {
+            let kept = wanted.iter().any(|(wanted, _)| wanted == epoch);
+            if !kept {
+                job.abort();
+            }
+            kept
         });
-        self.following = Some((epoch, job));
+        for (epoch, worker) in wanted {
+            if self.following.contains_key(&epoch) {
+                continue;
+            }
+            let carriers = &self.shared.carriers;
+            let follower = Follower {
+                link: Arc::clone(&carriers.link),
+                workers: Arc::clone(&carriers.workers),
+                worker,
+                epoch,
+                proof: carriers.feed_key.proof(self.stream, epoch),
+                inputs: self.inputs.0.clone(),
+            };
+            let job = self.jobs.spawn(async move {
+                follower.run().await;
+                Outcome::FeedEnded
+            });
+            self.following.insert(epoch, job);
+        }
     }
 }
 

@@ -23,6 +23,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 pub use audience::{Audience, LocalAudience};
+pub use caudal_controller::{MoveError, Moved};
 pub use local::{LocalConfig, LocalDirectory, Notice, NoticeKind, StartError};
 pub use streams::Streams;
 pub use worker_client::{AssignError, FeedRenditions, WorkerClient, WorkerUnreachable};
@@ -74,6 +75,12 @@ pub trait StreamControl: Send + Sync + 'static {
 
     /// The stream as it stands, for its owner's eyes; none when the directory does not know it.
     fn inspect(&self, stream: StreamId) -> Option<Arc<LiveStream>>;
+
+    /// Moves a live stream to another worker (ARCHITECTURE §3.9), and returns once that has announced media, or why it has
+    /// not: after 80 s at most. A control that cannot move streams says so.
+    fn move_stream(&self, _stream: StreamId) -> BoxFuture<'_, Result<Moved, MoveError>> {
+        Box::pin(async { Err(MoveError::Unavailable("streams cannot be moved from here".to_owned())) })
+    }
 
     /// All streams as they stand. A control that cannot list them says none.
     fn running(&self) -> Vec<Arc<LiveStream>> {

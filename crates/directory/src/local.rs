@@ -10,7 +10,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use caudal_controller::{Carriers, Controller, Observer as _, Pool, Record, Refusal, WallClock, Workers};
+use caudal_controller::{
+    Carriers, Controller, MoveError, Moved, Observer as _, Pool, Record, Refusal, WallClock, Workers,
+};
 use caudal_livestream::lifecycle::{Evidence, Input};
 use caudal_livestream::proof::RoleKey;
 use caudal_livestream::record::{DesiredState, Ingest, LiveStream, MediaInfo, Spec};
@@ -244,6 +246,10 @@ impl StreamControl for LocalDirectory {
 
     fn revoke_key(&self, stream: StreamId) -> BoxFuture<'_, Result<(), Unavailable>> {
         Box::pin(async move { asked(self.controller.revoke_key(stream).await) })
+    }
+
+    fn move_stream(&self, stream: StreamId) -> BoxFuture<'_, Result<Moved, MoveError>> {
+        Box::pin(self.controller.move_stream(stream))
     }
 
     fn inspect(&self, stream: StreamId) -> Option<Arc<LiveStream>> {

@@ -103,6 +103,12 @@ pub struct InputState {
     /// sends, in words for the streamer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unplayable: Option<String>,
+    /// When not up: the router has moved the publisher to the next worker, and this one is closing what it has.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub moved: bool,
+    /// The worker was told to go. It serves on until another one has the stream.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leaving: bool,
 }
 
 /// One frame of the feed, as read.

@@ -6,6 +6,7 @@
 
 mod deadline;
 mod orders;
+mod planned_move;
 mod publisher;
 mod worker_slot;
 
@@ -20,6 +21,8 @@ use crate::{Epoch, Generation, StreamId, UnixMillis, WorkerId};
 
 use deadline::Deadline;
 pub use orders::{Orders, ReportOrder, WorkerOrder};
+use planned_move::PlannedMove;
+pub use planned_move::{LastMove, MoveEnd, MoveFailure, MoveRefusal};
 use publisher::Publisher;
 use worker_slot::{Losses, Slot};
 
@@ -59,6 +62,19 @@ pub struct Lifecycle {
     turned_away: Option<Deadline>,
     published_acknowledged: bool,
     done_acknowledged: bool,
+    /// A move to another worker that is going on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    planned: Option<PlannedMove>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_move: Option<LastMove>,
+    /// The highest epoch that a move was given. One that was given up has spent it all the same.
+    #[serde(default, skip_serializing_if = "is_none_yet")]
+    spent: Epoch,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
+fn is_none_yet(epoch: &Epoch) -> bool {
+    *epoch == Epoch::default()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +134,8 @@ pub enum Input {
     Measured(BroadcastHints),
     /// The api has acknowledged this report.
     Acknowledged(ReportKind),
+    /// Somebody wants the stream on another worker. Nothing happens unless [`Lifecycle::may_move`].
+    Move,
 }
 
 /// Why a worker is taken to be lost.
@@ -133,6 +151,8 @@ pub enum Evidence {
     RelayFailed,
     /// It ended with the controller before this one; that says nothing about the stream.
     ControllerRestarted,
+    /// It was told to hand over, and nobody took the stream up.
+    HandedOver,
 }
 
 /// A report to the api.
@@ -168,6 +188,9 @@ impl Lifecycle {
             turned_away: None,
             published_acknowledged: false,
             done_acknowledged: false,
+            planned: None,
+            last_move: None,
+            spent: Epoch::default(),
         }
     }
 
@@ -193,37 +216,50 @@ impl Lifecycle {
                 if epoch == self.epoch && self.slot == Slot::Wanted {
                     self.slot = Slot::Claimed { worker };
                     self.no_capacity = None;
-                } else if self.slot.worker().is_none_or(|ours| ours.worker != worker.worker) {
+                } else if !self.next_worker_claimed(epoch, worker) && !self.has_worker(worker) {
                     self.releasing.push(worker);
                 }
             }
             Input::NoCapacity(epoch) => self.no_room(now, epoch),
             Input::AssignmentTaken(epoch, mode) => self.assignment_taken(now, epoch, mode),
-            Input::Publisher(epoch, state) => self.publisher_seen(now, epoch, &state),
+            Input::Publisher(epoch, state) => {
+                self.next_worker_hears(now, epoch, &state);
+                self.publisher_seen(now, epoch, &state);
+            }
             Input::MediaRefused(generation, words) => {
                 if generation >= self.generation {
                     self.media_refused(now, words);
                 }
             }
-            Input::Announced(epoch, floor) => self.announced(now, epoch, floor),
+            Input::Announced(epoch, floor) => {
+                self.next_worker_announced(now, epoch);
+                self.announced(now, epoch, floor);
+            }
             Input::Finished(epoch) => {
                 if self.is_serving(epoch) {
                     match self.stage {
+                        // The next worker writes the end, behind what this one has closed.
+                        _ if self.is_handing_over() => self.take_over(now, None),
                         Stage::Closing { reason, .. } => self.over(now, reason),
                         // It was told to stop by someone else; the stream goes on with another.
-                        Stage::Open | Stage::Over { .. } => self.worker_lost(now, Evidence::ProcessEnded),
+                        Stage::Open | Stage::Over { .. } => self.lost(now, Evidence::ProcessEnded),
                     }
+                } else {
+                    self.next_worker_lost(now, epoch);
                 }
             }
             Input::WorkerLost(epoch, evidence) => {
                 if epoch == self.epoch && self.slot.worker().is_some() {
-                    self.worker_lost(now, evidence);
+                    self.lost(now, evidence);
+                } else {
+                    self.next_worker_lost(now, epoch);
                 }
             }
             Input::RelayFailed(epoch) => {
-                if self.is_serving(epoch) && self.losses.relay_failed(now) {
-                    self.worker_lost(now, Evidence::RelayFailed);
+                if self.is_serving(epoch) && !self.is_handing_over() && self.losses.relay_failed(now) {
+                    self.lost(now, Evidence::RelayFailed);
                 }
+                self.next_worker_unreachable(epoch);
             }
             Input::Released(worker) => self.releasing.retain(|leaving| leaving.worker != worker),
             Input::End(reason) => self.close(now, reason),
@@ -238,6 +274,7 @@ impl Lifecycle {
                 });
             }
             Input::Acknowledged(report) => self.acknowledged(report),
+            Input::Move => self.begin_move(now),
         }
         self.expire(now);
     }
@@ -252,22 +289,41 @@ impl Lifecycle {
 
     fn assignment_taken(&mut self, now: UnixMillis, epoch: Epoch, mode: AssignmentMode) {
         if epoch != self.epoch {
+            if mode == AssignmentMode::Prepare {
+                self.next_worker_prepared(now, epoch);
+            }
             return;
         }
         let finishing = mode == AssignmentMode::Finish;
+        // Its predecessor may have died while it was asked to prepare: then it has yet to be told to begin.
+        let prepared = mode == AssignmentMode::Prepare;
         match &mut self.slot {
             Slot::Claimed { worker } => {
-                self.slot = Slot::Serving { worker: *worker, finishing, session_since: None };
+                let worker = *worker;
+                self.slot =
+                    Slot::Serving { worker, finishing, session_since: None, prepared, leaving: false };
                 self.publisher.worker_ready(now);
             }
-            Slot::Serving { finishing: told, .. } => *told |= finishing,
+            Slot::Serving { finishing: told, prepared: waits, .. } => {
+                *told |= finishing;
+                *waits &= prepared;
+            }
             Slot::Wanted | Slot::Vacant => {}
         }
     }
 
     fn publisher_seen(&mut self, now: UnixMillis, epoch: Epoch, state: &InputState) {
         // Once it is being closed, a publisher that leaves or comes changes nothing.
-        if !self.is_serving(epoch) || self.stage != Stage::Open {
+        if !self.is_serving(epoch) {
+            return;
+        }
+        if let Slot::Serving { leaving, .. } = &mut self.slot {
+            *leaving |= state.leaving;
+        }
+        if state.moved {
+            return self.input_moved(now);
+        }
+        if self.stage != Stage::Open || self.is_handing_over() {
             return;
         }
         if state.silent_ms.is_some() && self.heard < Some(state.generation) {
@@ -289,6 +345,7 @@ impl Lifecycle {
         } else if state.session.is_some() {
             // A publisher that was replaced may well say good-bye; its successor is on the way.
             let explicit = state.explicit && state.generation >= self.generation;
+            self.publisher_left_move();
             self.publisher.lost(now, explicit, self.reconnect_window_ms);
             if self.heard < Some(state.generation) {
                 self.unplayable.get_or_insert_with(|| NO_MEDIA.to_owned());
@@ -322,6 +379,7 @@ impl Lifecycle {
         let further = |known: &Floor| (floor.msn, floor.media_end) > (known.msn, known.media_end);
         if self.floor.as_ref().is_none_or(further) {
             self.floor = Some(floor);
+            self.worker_announced();
             if self.stage == Stage::Open {
                 self.unplayable = None;
             }
@@ -334,11 +392,22 @@ impl Lifecycle {
         }
     }
 
+    /// The stream's worker is gone. The next one of a move takes its place, or a new one has to be found.
+    fn lost(&mut self, now: UnixMillis, evidence: Evidence) {
+        if !self.step_in(now, evidence) {
+            self.worker_lost(now, evidence);
+        }
+    }
+
     fn worker_lost(&mut self, now: UnixMillis, evidence: Evidence) {
         self.losses.worker_lost(now, &self.slot, evidence);
         self.releasing.extend(self.slot.worker());
-        self.epoch = self.epoch.next();
+        self.epoch = self.fresh_epoch();
         self.slot = Slot::Wanted;
+        self.after_loss(now);
+    }
+
+    fn after_loss(&mut self, now: UnixMillis) {
         if self.stage == Stage::Open {
             self.publisher.worker_lost();
             self.recovery.get_or_insert(Deadline::after(now, RECOVERY_MS));
@@ -367,6 +436,7 @@ impl Lifecycle {
         self.start = None;
         self.no_capacity = None;
         self.recovery = None;
+        self.end_move_before_the_switch();
         if self.floor.is_none() {
             // Nothing was ever announced, so there is no playlist to close.
             self.over(now, reason);
@@ -374,6 +444,7 @@ impl Lifecycle {
     }
 
     fn over(&mut self, now: UnixMillis, reason: EndReason) {
+        self.give_up_move(MoveFailure::Ended);
         self.releasing.extend(self.slot.worker());
         self.slot = Slot::Vacant;
         // A clock that was set back must not let it end before it began.
@@ -387,6 +458,7 @@ impl Lifecycle {
     }
 
     fn expire(&mut self, now: UnixMillis) {
+        self.expire_move(now);
         match &mut self.stage {
             Stage::Open => {
                 let without_worker = !matches!(self.slot, Slot::Serving { .. });
@@ -457,8 +529,10 @@ impl Lifecycle {
             Stage::Open | Stage::Over { .. } => None,
         };
         let turned_away = self.turned_away.as_mut();
+        let planned = self.planned.as_mut().map(|planned| &mut planned.until);
         let (start, no_capacity) = (self.start.as_mut(), self.no_capacity.as_mut());
-        [start, no_capacity, self.recovery.as_mut(), self.publisher.deadline_mut(), turned_away, stage]
+        let publisher = self.publisher.deadline_mut();
+        [start, no_capacity, self.recovery.as_mut(), publisher, turned_away, planned, stage]
             .into_iter()
             .flatten()
     }

@@ -184,6 +184,8 @@ fn input() -> InputState {
         explicit: true,
         silent_ms: Some(40),
         unplayable: None,
+        moved: false,
+        leaving: false,
     }
 }
 

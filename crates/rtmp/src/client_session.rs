@@ -13,7 +13,7 @@ use crate::chunk_writer::ChunkWriter;
 use crate::limits::{CHUNK_SIZE, MAX_COMMANDS, MAX_MESSAGE};
 use crate::message::{Message, kind};
 use crate::metadata::{Metadata, SET_DATA_FRAME};
-use crate::replies::{self, command, object, string};
+use crate::replies::{self, HAND_OVER, command, object, string};
 use crate::send_queue::SendQueue;
 use crate::session_error::SessionError;
 
@@ -157,6 +157,14 @@ impl ClientSession {
         let id = Amf0Value::Number(f64::from(self.stream_id));
         self.send_command(command("deleteStream", 7.0, Amf0Value::Null, vec![id]), 0);
         self.phase = Phase::Closed;
+    }
+
+    /// Queues what says that the publisher goes on at another worker.
+    pub fn hand_over(&mut self) {
+        if matches!(self.phase, Phase::Live) {
+            self.send_command(command(HAND_OVER, 0.0, Amf0Value::Null, vec![]), 0);
+            self.phase = Phase::Closed;
+        }
     }
 
     fn connect(&mut self) {

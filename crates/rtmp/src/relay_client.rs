@@ -145,6 +145,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> RelayPublisher<IO> {
         self.wire.finish(self.session.output()).await;
     }
 
+    /// Sends what is queued, then says that the publisher goes on at another worker, and closes, as
+    /// [`unpublish`](Self::unpublish) does.
+    pub async fn hand_over(mut self) {
+        self.session.hand_over();
+        self.wire.finish(self.session.output()).await;
+    }
+
     /// Until the next event of the session, or until everything is sent.
     async fn drive(&mut self, until: Until) -> Result<(), RelayError> {
         let Self { wire, session, last_byte } = self;

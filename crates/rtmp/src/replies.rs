@@ -12,6 +12,9 @@ use crate::message::Message;
 use crate::refusal::Refusal;
 use crate::stream_request::EnhancedCapabilities;
 
+/// The command of ours by which a router says that the publisher goes on at another worker.
+pub(crate) const HAND_OVER: &str = "caudalHandOver";
+
 /// What opens the server's side, in nginx-rtmp's order, which every encoder has met.
 pub(crate) fn opening(chunk_size: u32) -> [RtmpMessage; 3] {
     [

@@ -93,6 +93,9 @@ pub enum LossReason {
     /// It said that it ends.
     #[error("unpublished")]
     Unpublished,
+    /// A router has moved it to another worker: it goes on there.
+    #[error("moved to another worker")]
+    HandedOver,
     /// Its connection ended.
     #[error("connection closed")]
     Closed,

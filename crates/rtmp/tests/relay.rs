@@ -135,6 +135,23 @@ async fn every_timestamp_and_size_arrives_as_it_was_sent() {
 }
 
 #[tokio::test]
+async fn a_publisher_that_is_handed_over_is_neither_gone_nor_lost_by_accident() {
+    let (mut relay, mut stream) = over_tcp().await;
+    let send = async {
+        relay.send_audio(40, audio(100)).unwrap();
+        relay.hand_over().await;
+    };
+    let receive = async {
+        let last = PublisherEvent::Audio { timestamp_ms: 40, data: audio(100) };
+        assert_eq!(stream.next_event().await, Some(last), "what was queued before comes before");
+        let end = PublisherEvent::Lost { explicit: false, reason: LossReason::HandedOver };
+        assert_eq!(stream.next_event().await, Some(end));
+        stream.close().await;
+    };
+    tokio::join!(send, receive);
+}
+
+#[tokio::test]
 async fn it_arrives_the_same_through_a_pipe_of_a_few_bytes() {
     for buffer in [3, 1000] {
         let (mut relay, mut stream) = in_memory(buffer).await;

@@ -1,7 +1,51 @@
 //! When a process is asked to stop.
 
+use std::time::Duration;
+
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+/// How a process that should not end in the middle of something is asked to stop.
+#[derive(Clone, Debug)]
+pub struct Stop {
+    /// Cancelled at the first signal: finish what you do, and end then.
+    pub leave: CancellationToken,
+    /// Cancelled after the grace, and at a SIGINT or a second SIGTERM: end now, in order.
+    pub end: CancellationToken,
+}
+
+/// Tokens for a process that has `grace` to leave in. A signal after `end` ends the process at once, with status 130.
+///
+/// # Errors
+/// When the signals cannot be listened to.
+pub fn on_signal_with_grace(grace: Duration) -> std::io::Result<Stop> {
+    let stop = Stop { leave: CancellationToken::new(), end: CancellationToken::new() };
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let told = stop.clone();
+    // Owned by the process itself, as in `on_signal`.
+    drop(tokio::spawn(async move {
+        let politely = tokio::select! {
+            _ = terminate.recv() => true,
+            _ = interrupt.recv() => false,
+        };
+        told.leave.cancel();
+        if politely {
+            tokio::select! {
+                () = tokio::time::sleep(grace) => {}
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        }
+        told.end.cancel();
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        std::process::exit(130);
+    }));
+    Ok(stop)
+}
 
 /// A token that is cancelled at the first SIGTERM or SIGINT. A second one ends the process at once, with status 130.
 ///

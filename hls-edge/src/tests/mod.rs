@@ -8,6 +8,7 @@ mod lead_in;
 mod life;
 mod media;
 mod mirror_cases;
+mod moving;
 mod reload_table;
 mod strangers;
 mod viewing;

@@ -9,6 +9,7 @@ mod fake_directory;
 mod fake_worker;
 mod harness;
 mod leaving;
+mod moving;
 mod relaying;
 mod rtmps;
 mod secrecy;

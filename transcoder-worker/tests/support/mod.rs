@@ -39,6 +39,8 @@ pub const PATIENCE: Duration = Duration::from_mins(1);
 pub struct Worker {
     pub address: WorkerAddress,
     pub shutdown: CancellationToken,
+    #[allow(dead_code, reason = "not every test file asks")]
+    pub leave: CancellationToken,
     pub registry: Registry,
     task: JoinHandle<Result<(), Error>>,
 }
@@ -79,6 +81,7 @@ impl Broadcast {
     pub async fn worker_with(&self, folder: &Path, ffmpeg: PathBuf, poster_interval: Duration) -> Worker {
         let bind = || TcpListener::bind("127.0.0.1:0");
         let registry = Registry::new();
+        let leave = CancellationToken::new();
         let config = Config {
             worker: WorkerId::generate(),
             controller: self.controller.verifying_key(),
@@ -90,12 +93,13 @@ impl Broadcast {
             ffmpeg,
             ladder: LadderChoice::Full,
             poster_interval,
+            leave: leave.clone(),
         };
         let ready = config.ready().unwrap();
         let address = WorkerAddress { worker: ready.worker, rtmp: ready.rtmp, http: ready.http };
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(run(config, shutdown.clone()));
-        Worker { address, shutdown, registry, task }
+        Worker { address, shutdown, leave, registry, task }
     }
 
     pub fn assignment(&self, worker: &Worker, epoch: u32) -> Assignment {
@@ -283,28 +287,7 @@ impl Publisher {
         padding: usize,
         wanted: fn(&FlvTag) -> bool,
     ) -> Self {
-        let source = "testsrc2=size=640x360:rate=25";
-        let mut child = Command::new("ffmpeg")
-            .args(["-v", "error", "-nostdin", "-re", "-f", "lavfi", "-i", source])
-            .args(["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"])
-            .args([
-                "-c:v",
-                "libx264",
-                "-preset",
-                "ultrafast",
-                "-tune",
-                "zerolatency",
-                "-g",
-                "25",
-                "-b:v",
-                "500k",
-            ])
-            .args(["-c:a", "aac", "-ac", "2", "-f", "flv", "-flvflags", "no_duration_filesize", "pipe:1"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("ffmpeg starts");
+        let mut child = encoder();
         let mut output = child.stdout.take().unwrap();
         let tags = Arc::new(Mutex::new(Sent::default()));
         let sent = Arc::new(AtomicUsize::new(0));
@@ -349,6 +332,21 @@ impl Publisher {
         let headers = headers.map(|tag| FlvTag { timestamp_ms: first, ..tag });
         headers.chain(sent.gops.iter().flatten().cloned()).collect()
     }
+}
+
+/// ffmpeg as an encoder: FLV on its standard output, a keyframe each second.
+pub fn encoder() -> tokio::process::Child {
+    let source = "testsrc2=size=640x360:rate=25";
+    Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin", "-re", "-f", "lavfi", "-i", source])
+        .args(["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"])
+        .args(["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "25", "-b:v", "500k"])
+        .args(["-c:a", "aac", "-ac", "2", "-f", "flv", "-flvflags", "no_duration_filesize", "pipe:1"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("ffmpeg starts")
 }
 
 impl Sent {

@@ -29,6 +29,8 @@ pub enum NoticeKind {
     Back,
     /// Its worker was lost; this is the new one's epoch.
     WorkerReplaced(Epoch),
+    /// It went over to the worker that it was being moved to; this is that one's epoch.
+    Moved(Epoch),
     /// It is over, and why.
     Ended(String),
 }
@@ -40,7 +42,10 @@ impl Notice {
         let is = after.status.phase;
         let kind = if was == Some(is) {
             let replaced = before.is_some_and(|before| before.status.epoch < after.status.epoch);
-            (replaced && !is.is_over()).then_some(NoticeKind::WorkerReplaced(after.status.epoch))?
+            let epoch = after.status.epoch;
+            let next = before.and_then(|before| before.status.next).map(|next| next.epoch);
+            let kind = if next == Some(epoch) { NoticeKind::Moved } else { NoticeKind::WorkerReplaced };
+            (replaced && !is.is_over()).then_some(kind(epoch))?
         } else {
             match is {
                 Phase::Pending => NoticeKind::Starting,
@@ -66,6 +71,7 @@ impl fmt::Display for Notice {
             NoticeKind::Reconnecting => f.write_str("publisher lost, waiting for it to come back"),
             NoticeKind::Back => f.write_str("publisher is back"),
             NoticeKind::WorkerReplaced(epoch) => write!(f, "worker lost, replaced (epoch {epoch})"),
+            NoticeKind::Moved(epoch) => write!(f, "moved to another worker (epoch {epoch})"),
             NoticeKind::Ended(reason) => write!(f, "ended: {reason}"),
         }
     }

@@ -4,6 +4,7 @@ mod fake_api;
 mod fake_workers;
 #[path = "../../../storage/tests/moto/mod.rs"]
 mod moto;
+mod moves;
 mod retention;
 mod wall_clock;
 
@@ -11,9 +12,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::UNIX_EPOCH;
 
 use axum::http::StatusCode;
-use caudal_livestream::Generation;
 use caudal_livestream::assignment::AssignmentMode;
 use caudal_livestream::record::Phase;
+use caudal_livestream::{Generation, Msn};
 use tempfile::TempDir;
 use tokio::time::timeout;
 

@@ -13,6 +13,10 @@ pub struct Orders {
     pub worker: Option<WorkerOrder>,
     /// The worker whose feed is to be followed, and its epoch.
     pub follow: Option<(Epoch, WorkerAddress)>,
+    /// What is to be done about the worker of a planned move.
+    pub next: Option<WorkerOrder>,
+    /// That worker, once it is ready: its feed is to be followed too.
+    pub follow_next: Option<(Epoch, WorkerAddress)>,
     /// No worker of this stream's is wanted any more, not even one whose claim was never stored.
     pub wants_no_worker: bool,
     /// Workers that are to be ended.
@@ -43,6 +47,15 @@ pub enum WorkerOrder {
     },
 }
 
+impl WorkerOrder {
+    /// Of the worker that it is about.
+    pub fn epoch(&self) -> Epoch {
+        match self {
+            Self::Claim(epoch) | Self::Assign { epoch, .. } => *epoch,
+        }
+    }
+}
+
 /// What the api is to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReportOrder {
@@ -71,8 +84,11 @@ impl Lifecycle {
         let (worker, follow) = match self.slot {
             Slot::Wanted => (Some(WorkerOrder::Claim(self.epoch)), None),
             Slot::Claimed { worker } => (assign(worker), None),
-            Slot::Serving { worker, finishing, .. } => {
-                (if open || finishing { None } else { assign(worker) }, Some((self.epoch, worker)))
+            Slot::Serving { worker, finishing, prepared, .. } => {
+                let told = if open { !prepared } else { finishing };
+                // A worker that hands over closes by itself, and its successor writes the end.
+                let order = if told || self.is_handing_over() { None } else { assign(worker) };
+                (order, Some((self.epoch, worker)))
             }
             Slot::Vacant => (None, None),
         };
@@ -81,6 +97,8 @@ impl Lifecycle {
         Orders {
             worker,
             follow,
+            next: self.next_order(),
+            follow_next: self.next_worker().map(|next| (next.epoch, next.address)),
             wants_no_worker: self.slot == Slot::Vacant,
             release: self.releasing.clone(),
             report: self.report(),
@@ -153,7 +171,7 @@ impl Lifecycle {
             Publisher::Expected | Publisher::Up | Publisher::Awaited { .. } => waits_for,
         };
         let (deadline, ended_at) = match self.stage {
-            Stage::Open | Stage::Closing { .. } => (self.wake(), None),
+            Stage::Open | Stage::Closing { .. } => (self.phase_deadline(), None),
             Stage::Over { ended_at, .. } => (None, Some(ended_at)),
         };
         Status {
@@ -161,7 +179,7 @@ impl Lifecycle {
             deadline,
             epoch: self.epoch,
             worker,
-            next: None,
+            next: self.next_worker(),
             without_replay: self.losses.replay_is_suspect(),
             media,
             started_at: self.started_at,
@@ -207,6 +225,11 @@ impl Lifecycle {
     }
 
     fn wake(&self) -> Option<UnixMillis> {
+        let planned = self.planned.as_ref().map(|planned| planned.until.at());
+        [self.phase_deadline(), planned].into_iter().flatten().min()
+    }
+
+    fn phase_deadline(&self) -> Option<UnixMillis> {
         let without_worker = !matches!(self.slot, Slot::Serving { .. });
         let deadline = match self.stage {
             Stage::Open => {

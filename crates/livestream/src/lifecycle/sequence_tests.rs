@@ -46,6 +46,18 @@ enum Act {
     Restart,
     /// It dies after it stored what it was told and before it acted on it: nothing but the store is left.
     ClaimThenCrash,
+    Move,
+    /// The same as `ObeyWorkerOrder`, of the worker of a move.
+    ObeyNextOrder,
+    /// The router switches to the next worker, by the word of the old one or of the next one.
+    Switch {
+        by_old: bool,
+    },
+    NextAnnounces,
+    LoseNext,
+    NextUnreachable,
+    /// The worker is told to go.
+    Leave,
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -67,6 +79,13 @@ fn act() -> impl Strategy<Value = Act> {
         4 => prop_oneof![0..2_000_i64, 0..70_000_i64, -3_600_000..3_600_000_i64].prop_map(Act::Clock),
         2 => Just(Act::Restart),
         1 => Just(Act::ClaimThenCrash),
+        3 => Just(Act::Move),
+        4 => Just(Act::ObeyNextOrder),
+        2 => any::<bool>().prop_map(|by_old| Act::Switch { by_old }),
+        1 => Just(Act::NextAnnounces),
+        1 => Just(Act::LoseNext),
+        1 => Just(Act::NextUnreachable),
+        1 => Just(Act::Leave),
     ]
 }
 
@@ -101,7 +120,11 @@ impl World {
     }
 
     fn obey_worker_order(&mut self) {
-        match self.machine.orders().worker {
+        self.obey(self.machine.orders().worker);
+    }
+
+    fn obey(&mut self, order: Option<WorkerOrder>) {
+        match order {
             Some(WorkerOrder::Claim(epoch)) => self.say(Input::WorkerClaimed(epoch, address())),
             Some(WorkerOrder::Assign { epoch, worker, mode }) => {
                 let first = *self.assigned.entry(epoch).or_insert(worker.worker);
@@ -110,6 +133,18 @@ impl World {
             }
             None => {}
         }
+    }
+
+    /// Epochs that wait for a worker.
+    fn claims(&self) -> Vec<Epoch> {
+        let orders = self.machine.orders();
+        let claims = [orders.worker, orders.next].into_iter().flatten();
+        claims
+            .filter_map(|order| match order {
+                WorkerOrder::Claim(epoch) => Some(epoch),
+                WorkerOrder::Assign { .. } => None,
+            })
+            .collect()
     }
 
     fn api_answers(&mut self) {
@@ -143,12 +178,7 @@ impl World {
                 self.generation = self.generation.next();
                 self.say(Input::PublisherChosen(self.generation));
             }
-            Act::Announce { whole } => {
-                self.msn += u64::from(*whole);
-                let media_end = MediaTime(i64::try_from(self.msn).unwrap() * 2_000_000);
-                let floor = Floor { msn: Msn(self.msn), discontinuity: 0, media_end };
-                self.say(Input::Announced(epoch, floor));
-            }
+            Act::Announce { whole } => self.announce(epoch, *whole),
             Act::LoseWorker { age, restarted } => {
                 let evidence =
                     if *restarted { Evidence::ControllerRestarted } else { Evidence::ProcessEnded };
@@ -169,6 +199,28 @@ impl World {
                 self.say(Input::Tick);
             }
             Act::Restart => self.restart(),
+            Act::Move => self.say(Input::Move),
+            Act::ObeyNextOrder => self.obey(self.machine.orders().next),
+            Act::Switch { by_old } => self.switch(*by_old),
+            Act::NextAnnounces => {
+                if let Some((epoch, _)) = self.machine.orders().follow_next {
+                    self.announce(epoch, true);
+                }
+            }
+            Act::LoseNext => {
+                if let Some(epoch) = self.machine.moves_to() {
+                    self.say(Input::WorkerLost(epoch, Evidence::ProcessEnded));
+                }
+            }
+            Act::NextUnreachable => {
+                if let Some((epoch, _)) = self.machine.orders().follow_next {
+                    self.say(Input::RelayFailed(epoch));
+                }
+            }
+            Act::Leave => {
+                let state = InputState { up: true, leaving: true, ..self.input(self.generation) };
+                self.say(Input::Publisher(epoch, state));
+            }
             Act::ClaimThenCrash => {
                 if let Some(WorkerOrder::Claim(epoch)) = self.machine.orders().worker {
                     let stored = self.machine.clone();
@@ -180,16 +232,38 @@ impl World {
         }
     }
 
+    fn announce(&mut self, epoch: Epoch, whole: bool) {
+        self.msn += u64::from(whole);
+        let media_end = MediaTime(i64::try_from(self.msn).unwrap() * 2_000_000);
+        let floor = Floor { msn: Msn(self.msn), discontinuity: 0, media_end };
+        self.say(Input::Announced(epoch, floor));
+    }
+
+    fn switch(&mut self, by_old: bool) {
+        let epoch = self.machine.epoch();
+        let input = self.input(self.generation);
+        if by_old {
+            self.say(Input::Publisher(epoch, InputState { moved: true, ..input }));
+        } else if let Some((epoch, _)) = self.machine.orders().follow_next {
+            self.say(Input::Publisher(epoch, InputState { up: true, silent_ms: Some(0), ..input }));
+        }
+    }
+
+    fn input(&self, generation: Generation) -> InputState {
+        InputState { session: Some(SessionId(uuid::Uuid::nil())), generation, ..InputState::default() }
+    }
+
     fn publisher(&mut self, up: bool, explicit: bool) {
-        let state = InputState {
-            session: Some(SessionId(uuid::Uuid::nil())),
-            generation: self.generation,
-            up,
-            explicit,
-            silent_ms: None,
-            unplayable: None,
-        };
+        let state = InputState { up, explicit, ..self.input(self.generation) };
         self.say(Input::Publisher(self.machine.epoch(), state));
+    }
+
+    /// Wherever it was.
+    fn nobody_publishes(&mut self) {
+        self.publisher(false, false);
+        if let Some((epoch, _)) = self.machine.orders().follow_next {
+            self.say(Input::Publisher(epoch, self.input(self.generation)));
+        }
     }
 
     fn unplayable(&mut self, by_worker: bool) {
@@ -226,7 +300,7 @@ proptest! {
             world.act(act);
         }
         // From here on nobody publishes. Workers may or may not come; the api answers; deadlines pass when they are due.
-        world.publisher(false, false);
+        world.nobody_publishes();
         for _ in 0..200 {
             if workers_come {
                 world.obey_worker_order();
@@ -259,12 +333,12 @@ proptest! {
         let mut set_by = 0;
         for (act, step) in &acts {
             let act = match act {
-                Act::Restart | Act::ObeyWorkerOrder | Act::ClaimThenCrash => continue,
+                Act::Restart | Act::ObeyWorkerOrder | Act::ObeyNextOrder | Act::ClaimThenCrash => continue,
                 Act::Clock(by) => Act::Clock(by.abs()),
                 act => act.clone(),
             };
             // The same workers in both: an address is a random number.
-            if let Some(WorkerOrder::Claim(epoch)) = steady.machine.orders().worker {
+            for epoch in steady.claims() {
                 let worker = address();
                 steady.say(Input::WorkerClaimed(epoch, worker));
                 set.say(Input::WorkerClaimed(epoch, worker));
@@ -274,6 +348,7 @@ proptest! {
             set_by += step;
             for world in [&mut steady, &mut set] {
                 world.obey_worker_order();
+                world.obey(world.machine.orders().next);
                 world.act(&act);
             }
             let (expected, found) = (steady.machine.orders(), set.machine.orders());
@@ -281,6 +356,7 @@ proptest! {
             prop_assert_eq!(set.machine.end_reason(), steady.machine.end_reason());
             prop_assert_eq!(found.wake.map(|wake| wake.0 - set_by), expected.wake.map(|wake| wake.0));
             prop_assert_eq!((found.worker, found.follow, found.release), (expected.worker, expected.follow, expected.release));
+            prop_assert_eq!((found.next, found.follow_next), (expected.next, expected.follow_next));
             prop_assert_eq!((found.remove_media, found.forget), (expected.remove_media, expected.forget));
         }
     }
@@ -290,14 +366,18 @@ proptest! {
         // The same workers in both: an address is a random number.
         let mut steady = World::new();
         let mut restarted = World::new();
-        for act in acts.iter().filter(|act| !matches!(act, Act::Restart | Act::ObeyWorkerOrder | Act::ClaimThenCrash)) {
-            if let Some(WorkerOrder::Claim(epoch)) = steady.machine.orders().worker {
+        let itself =
+            |act: &&Act| !matches!(act, Act::Restart | Act::ObeyWorkerOrder | Act::ObeyNextOrder | Act::ClaimThenCrash);
+        for act in acts.iter().filter(itself) {
+            for epoch in steady.claims() {
                 let worker = address();
                 steady.say(Input::WorkerClaimed(epoch, worker));
                 restarted.say(Input::WorkerClaimed(epoch, worker));
             }
-            steady.obey_worker_order();
-            restarted.obey_worker_order();
+            for world in [&mut steady, &mut restarted] {
+                world.obey_worker_order();
+                world.obey(world.machine.orders().next);
+            }
             steady.act(act);
             restarted.act(act);
             restarted.restart();

@@ -23,6 +23,12 @@ pub(super) enum Slot {
         finishing: bool,
         /// When it first had the publisher.
         session_since: Option<UnixMillis>,
+        /// It was made ready for a hand-over, and has yet to be told that it is the only one now.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        prepared: bool,
+        /// It was told to go, and serves on until another one has the stream.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        leaving: bool,
     },
     /// None is wanted any more.
     Vacant,
@@ -51,7 +57,7 @@ impl Losses {
     pub(super) fn worker_lost(&mut self, now: UnixMillis, slot: &Slot, evidence: Evidence) {
         self.relay_failures = 0;
         self.relay_failures_count_until = None;
-        if evidence == Evidence::ControllerRestarted {
+        if matches!(evidence, Evidence::ControllerRestarted | Evidence::HandedOver) {
             return;
         }
         if let Slot::Serving { session_since: Some(since), .. } = slot {

@@ -82,8 +82,8 @@ pub(super) struct TrackRebuild {
 }
 
 impl Rebuild {
-    /// None when nothing is missing, or the replay does not reach back to it. `inits` are those that the publisher's
-    /// headers make: segments of others cannot be made of them.
+    /// None when the replay does not reach back to what is missing, or to the end of everything. `inits` are those that
+    /// the publisher's headers make: segments of others cannot be made of them.
     pub(super) fn plan(
         resume: &Resume,
         epoch: Epoch,
@@ -129,9 +129,6 @@ impl Rebuild {
             .map(|segment| (segment.msn, segment.start.0))
             .chain([behind_closed])
             .find(|(msn, start)| *msn >= wanted && *start + reach.frame / 2 >= reach.from)?;
-        if from > announced {
-            return None;
-        }
         let start_of = |msn: Msn| {
             let known = lead.iter().find(|segment| segment.msn == msn).map(|segment| segment.start.0);
             known.or_else(|| (msn == behind_closed.0).then_some(behind_closed.1)).unwrap_or(end)

@@ -169,6 +169,54 @@ fn no_frame_is_lost_and_none_comes_twice() {
     }
 }
 
+/// A worker that closes at a keyframe, with everything stored, and one that gets the publisher from there on.
+fn handed_over(publisher: &Publisher, sound_from: i64) -> Recorder {
+    let mut before = Recorder::new(config());
+    publisher.begin(&mut before);
+    publisher.send(&mut before, 0, 8_000, 0);
+    before.finish();
+    stored(&mut before, 100);
+    let state = Timeline { ended: false, ..before.timeline.clone().expect("announced") };
+    let mut after = Recorder::new(next(&before, state, 2));
+    publisher.begin(&mut after);
+    after.at(8_200);
+    publisher.send(&mut after, sound_from, 12_500, 0);
+    after.finish();
+    after
+}
+
+#[test]
+fn a_worker_that_is_handed_the_publisher_at_a_keyframe_goes_on_exactly_there() {
+    for (who, publisher) in [
+        ("OBS", OBS),
+        ("sixty frames", GAMER),
+        ("without sound", Publisher { audio: false, ..OBS }),
+        ("sound alone", Publisher { video: false, ..OBS }),
+    ] {
+        // From the keyframe itself, and with a replay that reaches further back.
+        for from in [8_000, 4_000] {
+            let after = handed_over(&publisher, from);
+            after.check_alignment(45_000);
+            assert_eq!(discontinuities(&after), [], "{who} from {from}");
+            for track in &after.timeline.as_ref().expect("taken up").tracks {
+                for two in track.segments.iter().collect::<Vec<_>>().windows(2) {
+                    let (one, other) = (two[0], two[1]);
+                    assert_eq!(other.msn, one.msn.next(), "{who} from {from}: {}", track.name);
+                    assert!(!one.gap && !other.gap, "{who} from {from}: {} {one:?} {other:?}", track.name);
+                    let hole = other.start.0 - one.start.plus(one.duration).0;
+                    assert!(hole.abs() <= 1_000, "{who} from {from}: {} {one:?} {other:?}", track.name);
+                }
+                let ours = track.segments.iter().filter(|segment| segment.epoch == Epoch(2)).count();
+                assert!(
+                    ours >= 2,
+                    "{who} from {from}: {} has {ours} segments of the next worker",
+                    track.name
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn what_the_replay_does_not_reach_is_a_gap() {
     for (replay, gaps) in [(6_000, vec![Msn(9)]), (6_100, vec![Msn(9), Msn(10)])] {

@@ -7,7 +7,7 @@ use crate::amf;
 use crate::limits::{CHUNK_SIZE, MAX_COMMANDS, MAX_STREAMS};
 use crate::message::Message;
 use crate::refusal::Refusal;
-use crate::replies;
+use crate::replies::{self, HAND_OVER};
 use crate::session_error::SessionError;
 use crate::stream_request::ConnectRequest;
 
@@ -43,6 +43,7 @@ impl ServerSession {
             "publish" => return self.publish(message.stream_id, arguments),
             "play" | "play2" => return self.refuse_player(message.stream_id),
             "FCUnpublish" | "closeStream" => return self.unpublish(transaction),
+            HAND_OVER => return self.hand_over(),
             "deleteStream" => {
                 let id = arguments.first().and_then(amf::number);
                 if !self.is_another_stream(id) {
@@ -121,6 +122,11 @@ impl ServerSession {
         };
         self.send_command(replies::unpublished(), stream_id);
         Some(self.lose(true, LossReason::Unpublished))
+    }
+
+    fn hand_over(&mut self) -> Option<Event> {
+        let Phase::Live(_) = self.phase else { return None };
+        Some(self.lose(false, LossReason::HandedOver))
     }
 
     /// Whether `id` is a stream that was given out and is not the one that is published.

@@ -230,6 +230,19 @@ impl FakeWorker {
         self.input(InputState { generation, explicit, session, ..InputState::default() });
     }
 
+    /// The router has moved it to another worker.
+    pub(super) fn publisher_moved(&self, generation: Generation) {
+        let session = Some(SessionId::generate());
+        self.input(InputState { generation, session, moved: true, ..InputState::default() });
+    }
+
+    /// Media of it comes.
+    pub(super) fn publisher_heard(&self, generation: Generation) {
+        let session = Some(SessionId::generate());
+        let state = InputState { generation, session, up: true, silent_ms: Some(0), ..InputState::default() };
+        self.input(state);
+    }
+
     fn input(&self, state: InputState) {
         self.say(&Event::Input(state));
     }

@@ -1,0 +1,435 @@
+//! A planned move: a second worker is made ready, and takes the stream over at a keyframe (ARCHITECTURE §3.9).
+//!
+//! The record names the next worker only once that is ready. The router then switches at a keyframe, by which it ends
+//! the old worker's input; the old worker closes what it has, and the next one goes on behind it. Whatever goes wrong
+//! before the switch leaves the stream where it is; whatever goes wrong behind it is a lost worker like any other.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::deadline::Deadline;
+use super::{Evidence, Lifecycle, Publisher, Slot, Stage, WorkerOrder};
+use crate::assignment::AssignmentMode;
+use crate::feed::InputState;
+use crate::record::{NextWorker, WorkerAddress};
+use crate::{Epoch, UnixMillis, WorkerId};
+
+/// A move that is going on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PlannedMove {
+    from: WorkerId,
+    /// The next worker's.
+    pub(super) epoch: Epoch,
+    stage: MoveStage,
+    /// When this stage has taken too long.
+    pub(super) until: Deadline,
+    /// What the next worker last said of its publisher, for when it is the only one.
+    heard: Option<InputState>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "stage")]
+enum MoveStage {
+    Wanted,
+    Claimed {
+        worker: WorkerAddress,
+    },
+    /// It waits for the router, and the router for a keyframe.
+    Prepared {
+        worker: WorkerAddress,
+    },
+    /// The router has switched; the old worker is closing what it has.
+    HandingOver {
+        worker: WorkerAddress,
+    },
+    /// It is the stream's worker, and has announced nothing yet.
+    #[serde(rename_all = "camelCase")]
+    Arriving {
+        worker: WorkerId,
+        stepped_in: bool,
+    },
+}
+
+impl MoveStage {
+    /// The next worker, while it is not yet the stream's.
+    fn next(self) -> Option<WorkerAddress> {
+        match self {
+            Self::Claimed { worker } | Self::Prepared { worker } | Self::HandingOver { worker } => {
+                Some(worker)
+            }
+            Self::Wanted | Self::Arriving { .. } => None,
+        }
+    }
+
+    fn is_before_the_switch(self) -> bool {
+        matches!(self, Self::Wanted | Self::Claimed { .. } | Self::Prepared { .. })
+    }
+}
+
+/// How the last move ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LastMove {
+    /// The epoch that was meant for the next worker.
+    pub epoch: Epoch,
+    /// What came of it.
+    pub end: MoveEnd,
+}
+
+/// What came of a move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "end")]
+pub enum MoveEnd {
+    /// The next worker has announced media.
+    #[serde(rename_all = "camelCase")]
+    Moved {
+        /// The worker that had the stream.
+        from: WorkerId,
+        /// The worker that has it.
+        to: WorkerId,
+        /// True when the old worker died before it could hand over, so that viewers may have seen a hitch.
+        stepped_in: bool,
+    },
+    /// The stream is not where it was to go.
+    Failed {
+        /// Why.
+        failure: MoveFailure,
+    },
+}
+
+/// Why a move was given up. Displays as words for the operator.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum MoveFailure {
+    /// No worker was ready in time.
+    #[error("no other worker was ready within {} s; the stream stays where it is", MOVE_MS / 1000)]
+    NoWorker,
+    /// The router did not switch in time.
+    #[error("no keyframe came, or the router did not switch, within {} s; the stream stays where it is", MOVE_MS / 1000)]
+    NoSwitch,
+    /// The next worker ended before the switch.
+    #[error("the next worker ended before it could take the stream; the stream stays where it is")]
+    NextWorkerLost,
+    /// Routers cannot relay to the next worker.
+    #[error("the router cannot reach the next worker; the stream stays where it is")]
+    NextWorkerUnreachable,
+    /// The old worker ended before another was found.
+    #[error("the stream's worker was lost before another one was found; the stream is being given one")]
+    OldWorkerLost,
+    /// The publisher went away before the switch.
+    #[error("the publisher left meanwhile; the stream stays where it is")]
+    PublisherLost,
+    /// The next worker ended behind the switch, or announced nothing.
+    #[error("the next worker was lost after it had taken the stream; another one is being given to it")]
+    LostAfterTheSwitch,
+    /// The broadcast is ending.
+    #[error("the broadcast ended meanwhile")]
+    Ended,
+    /// The platform was started anew in the middle.
+    #[error("the platform was started anew meanwhile")]
+    ControllerRestarted,
+}
+
+/// Why a stream cannot be moved now. Displays as words for the operator.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum MoveRefusal {
+    /// It is ending or over.
+    #[error("the broadcast is ending or over")]
+    Over,
+    /// A move is going on.
+    #[error("the stream is being moved already, to epoch {0}")]
+    UnderWay(Epoch),
+    /// It has no worker that could hand over.
+    #[error("the stream has no worker at present; it is being given one")]
+    NoWorker,
+    /// Nothing can be watched yet.
+    #[error("nothing of the stream can be watched yet")]
+    NotStarted,
+    /// Nobody publishes.
+    #[error("the publisher is away, and a move needs a keyframe of it")]
+    NoPublisher,
+}
+
+impl Lifecycle {
+    /// Whether [`super::Input::Move`] would begin a move now.
+    ///
+    /// # Errors
+    /// [`MoveRefusal`] says why not.
+    pub fn may_move(&self) -> Result<(), MoveRefusal> {
+        if self.stage != Stage::Open {
+            return Err(MoveRefusal::Over);
+        }
+        if let Some(planned) = &self.planned {
+            return Err(MoveRefusal::UnderWay(planned.epoch));
+        }
+        match self.slot {
+            Slot::Serving { prepared: false, finishing: false, .. } => {}
+            _ => return Err(MoveRefusal::NoWorker),
+        }
+        if self.floor.is_none() {
+            return Err(MoveRefusal::NotStarted);
+        }
+        if self.publisher != Publisher::Up {
+            return Err(MoveRefusal::NoPublisher);
+        }
+        Ok(())
+    }
+
+    /// The epoch that the stream is being moved to.
+    pub fn moves_to(&self) -> Option<Epoch> {
+        self.planned.as_ref().map(|planned| planned.epoch)
+    }
+
+    /// How the last move ended.
+    pub fn last_move(&self) -> Option<LastMove> {
+        self.last_move
+    }
+
+    pub(super) fn begin_move(&mut self, now: UnixMillis) {
+        let (Ok(()), Some(worker)) = (self.may_move(), self.slot.worker()) else { return };
+        let epoch = self.fresh_epoch();
+        self.spent = epoch;
+        self.planned = Some(PlannedMove {
+            from: worker.worker,
+            epoch,
+            stage: MoveStage::Wanted,
+            until: Deadline::after(now, MOVE_MS),
+            heard: None,
+        });
+    }
+
+    /// One that no worker was ever told of.
+    pub(super) fn fresh_epoch(&self) -> Epoch {
+        self.epoch.max(self.spent).next()
+    }
+
+    /// The move, if this epoch is its next worker's and that is not the stream's yet.
+    fn coming(&mut self, epoch: Epoch) -> Option<&mut PlannedMove> {
+        let not_arrived = |planned: &&mut PlannedMove| !matches!(planned.stage, MoveStage::Arriving { .. });
+        self.planned.as_mut().filter(|planned| planned.epoch == epoch).filter(not_arrived)
+    }
+
+    /// Whether it is the stream's worker, or the one that it is being moved to.
+    pub(super) fn has_worker(&self, worker: WorkerAddress) -> bool {
+        let next = self.planned.as_ref().and_then(|planned| planned.stage.next());
+        [self.slot.worker(), next].into_iter().flatten().any(|ours| ours.worker == worker.worker)
+    }
+
+    fn is_before_the_switch(&self) -> bool {
+        self.planned.as_ref().is_some_and(|planned| planned.stage.is_before_the_switch())
+    }
+
+    pub(super) fn is_handing_over(&self) -> bool {
+        self.planned.as_ref().is_some_and(|planned| matches!(planned.stage, MoveStage::HandingOver { .. }))
+    }
+
+    /// False when the move does not want it.
+    pub(super) fn next_worker_claimed(&mut self, epoch: Epoch, worker: WorkerAddress) -> bool {
+        let Some(planned) = self.coming(epoch).filter(|planned| planned.stage == MoveStage::Wanted) else {
+            return false;
+        };
+        planned.stage = MoveStage::Claimed { worker };
+        true
+    }
+
+    pub(super) fn next_worker_prepared(&mut self, now: UnixMillis, epoch: Epoch) {
+        if let Some(planned) = self.coming(epoch)
+            && let MoveStage::Claimed { worker } = planned.stage
+        {
+            planned.stage = MoveStage::Prepared { worker };
+            planned.until = Deadline::after(now, MOVE_MS);
+        }
+    }
+
+    /// What the next worker says of its publisher. Media of it means that the router has switched.
+    pub(super) fn next_worker_hears(&mut self, now: UnixMillis, epoch: Epoch, state: &InputState) {
+        let Some(planned) = self.coming(epoch) else { return };
+        planned.heard = Some(state.clone());
+        if state.up && state.silent_ms.is_some() {
+            self.router_switched(now);
+        }
+    }
+
+    /// The old worker's input was ended on purpose.
+    pub(super) fn input_moved(&mut self, now: UnixMillis) {
+        if !self.is_handing_over() && !self.router_switched(now) {
+            // Whatever the router followed was given up meanwhile, and this worker is closing already.
+            self.lost(now, Evidence::HandedOver);
+        }
+    }
+
+    fn router_switched(&mut self, now: UnixMillis) -> bool {
+        if let Some(planned) = &mut self.planned
+            && let MoveStage::Prepared { worker } = planned.stage
+        {
+            planned.stage = MoveStage::HandingOver { worker };
+            planned.until = Deadline::after(now, CLOSE_MS);
+            return true;
+        }
+        false
+    }
+
+    /// Media of the next worker can be watched.
+    pub(super) fn next_worker_announced(&mut self, now: UnixMillis, epoch: Epoch) {
+        if self.coming(epoch).is_some_and(|planned| planned.stage.next().is_some()) {
+            self.take_over(now, None);
+        }
+    }
+
+    /// The stream's own worker has announced something new.
+    pub(super) fn worker_announced(&mut self) {
+        if let Some(planned) = &self.planned
+            && let MoveStage::Arriving { worker, stepped_in } = planned.stage
+        {
+            let end = MoveEnd::Moved { from: planned.from, to: worker, stepped_in };
+            self.last_move = Some(LastMove { epoch: planned.epoch, end });
+            self.planned = None;
+        }
+    }
+
+    /// The next worker is gone. False when there is no such worker.
+    pub(super) fn next_worker_lost(&mut self, now: UnixMillis, epoch: Epoch) -> bool {
+        let Some(planned) = self.coming(epoch).filter(|planned| planned.stage.next().is_some()) else {
+            return false;
+        };
+        if planned.stage.is_before_the_switch() {
+            self.give_up_move(MoveFailure::NextWorkerLost);
+        } else {
+            // The old worker has closed, or is about to.
+            self.give_up_move(MoveFailure::LostAfterTheSwitch);
+            self.worker_lost(now, Evidence::HandedOver);
+        }
+        true
+    }
+
+    pub(super) fn next_worker_unreachable(&mut self, epoch: Epoch) {
+        if self.coming(epoch).is_some_and(|planned| matches!(planned.stage, MoveStage::Prepared { .. })) {
+            self.give_up_move(MoveFailure::NextWorkerUnreachable);
+        }
+    }
+
+    /// The stream's worker is gone: the next one steps in at once, however far it is. False when there is none.
+    pub(super) fn step_in(&mut self, now: UnixMillis, evidence: Evidence) -> bool {
+        let coming = self.planned.as_ref().is_some_and(|p| !matches!(p.stage, MoveStage::Arriving { .. }));
+        if evidence == Evidence::ControllerRestarted {
+            // All workers ended with it.
+            self.give_up_move(MoveFailure::ControllerRestarted);
+            return false;
+        }
+        if coming {
+            // Behind the switch, the old worker's end is what is waited for.
+            let lost = self.is_before_the_switch().then_some(evidence);
+            self.take_over(now, lost);
+        } else {
+            self.give_up_move(MoveFailure::LostAfterTheSwitch);
+        }
+        coming
+    }
+
+    /// The next worker becomes the stream's. `lost`: why the old one counts as lost, if it did not hand over.
+    pub(super) fn take_over(&mut self, now: UnixMillis, lost: Option<Evidence>) {
+        let Some(mut planned) = self.planned.take() else { return };
+        if let Some(evidence) = lost {
+            self.losses.worker_lost(now, &self.slot, evidence);
+        }
+        self.releasing.extend(self.slot.worker());
+        self.epoch = planned.epoch;
+        let stepped_in = lost.is_some();
+        let next = planned.stage;
+        self.slot = match next {
+            MoveStage::Claimed { worker } => Slot::Claimed { worker },
+            MoveStage::Prepared { worker } | MoveStage::HandingOver { worker } => Slot::Serving {
+                worker,
+                finishing: false,
+                session_since: None,
+                prepared: true,
+                leaving: false,
+            },
+            MoveStage::Wanted | MoveStage::Arriving { .. } => Slot::Wanted,
+        };
+        let heard = planned.heard.take();
+        if let Some(worker) = next.next() {
+            planned.stage = MoveStage::Arriving { worker: worker.worker, stepped_in };
+            planned.until = Deadline::after(now, ARRIVAL_MS);
+            self.planned = Some(planned);
+        } else {
+            let end = MoveEnd::Failed { failure: MoveFailure::OldWorkerLost };
+            self.last_move = Some(LastMove { epoch: planned.epoch, end });
+        }
+        self.after_loss(now);
+        if matches!(self.slot, Slot::Serving { .. }) {
+            self.publisher.worker_ready(now);
+            if let Some(heard) = heard {
+                self.publisher_seen(now, self.epoch, &heard);
+            }
+        }
+    }
+
+    /// A publisher that leaves takes the keyframe with it that the router waits for.
+    pub(super) fn publisher_left_move(&mut self) {
+        if self.is_before_the_switch() {
+            self.give_up_move(MoveFailure::PublisherLost);
+        }
+    }
+
+    /// The broadcast is being closed. Behind the switch, the next worker closes it.
+    pub(super) fn end_move_before_the_switch(&mut self) {
+        if self.is_before_the_switch() {
+            self.give_up_move(MoveFailure::Ended);
+        }
+    }
+
+    /// The next worker is let go, if it is not the stream's already. Its epoch is never given again.
+    pub(super) fn give_up_move(&mut self, failure: MoveFailure) {
+        if let Some(planned) = self.planned.take() {
+            self.releasing.extend(planned.stage.next());
+            self.last_move = Some(LastMove { epoch: planned.epoch, end: MoveEnd::Failed { failure } });
+        }
+    }
+
+    pub(super) fn expire_move(&mut self, now: UnixMillis) {
+        if let Some(planned) = self.planned.as_ref().filter(|planned| planned.until.passed(now)) {
+            let stage = planned.stage;
+            match stage {
+                MoveStage::Wanted | MoveStage::Claimed { .. } => self.give_up_move(MoveFailure::NoWorker),
+                MoveStage::Prepared { .. } => self.give_up_move(MoveFailure::NoSwitch),
+                // The old worker has not closed in time: the next one goes on as behind a lost one.
+                MoveStage::HandingOver { .. } => self.take_over(now, None),
+                MoveStage::Arriving { .. } => self.give_up_move(MoveFailure::LostAfterTheSwitch),
+            }
+        }
+        if matches!(self.slot, Slot::Serving { leaving: true, .. }) {
+            self.begin_move(now);
+        }
+    }
+
+    pub(super) fn next_order(&self) -> Option<WorkerOrder> {
+        let planned = self.planned.as_ref()?;
+        match planned.stage {
+            MoveStage::Wanted => Some(WorkerOrder::Claim(planned.epoch)),
+            MoveStage::Claimed { worker } => {
+                Some(WorkerOrder::Assign { epoch: planned.epoch, worker, mode: AssignmentMode::Prepare })
+            }
+            MoveStage::Prepared { .. } | MoveStage::HandingOver { .. } | MoveStage::Arriving { .. } => None,
+        }
+    }
+
+    /// The next worker, once it is ready to take the stream.
+    pub(super) fn next_worker(&self) -> Option<NextWorker> {
+        let planned = self.planned.as_ref()?;
+        match planned.stage {
+            MoveStage::Prepared { worker } | MoveStage::HandingOver { worker } => {
+                Some(NextWorker { address: worker, epoch: planned.epoch })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// For a worker to be ready, and again for the router to switch: a pod may have to start, and a keyframe be waited for.
+const MOVE_MS: u32 = 30_000;
+/// From the switch until the old worker has closed its segment and stored it (ARCHITECTURE §3.9).
+const CLOSE_MS: u32 = 1_000;
+/// A stream's first segment of a new worker: the replay is there, a part is 0.2 s.
+const ARRIVAL_MS: u32 = 15_000;

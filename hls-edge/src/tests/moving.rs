@@ -1,0 +1,70 @@
+//! A planned move: the edge reads the next worker's feed ahead, and shows it from its first snapshot on.
+
+use caudal_livestream::Epoch;
+use caudal_livestream::record::{NextWorker, Phase};
+
+use super::fake_worker::FakeWorker;
+use super::{Scene, feed_key, until, until_text};
+
+const PLAYLIST: &str = "/live/{s}/source/index.m3u8";
+
+/// A worker that the record names as the next one.
+async fn next_worker(scene: &Scene, epoch: u32) -> FakeWorker {
+    let next = FakeWorker::start(scene.stream, epoch, &feed_key(), scene.store.clone()).await;
+    let named = NextWorker { address: next.address(), epoch: Epoch(epoch) };
+    scene.directory.change(|record| record.status.next = Some(named));
+    next
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn viewers_go_over_at_the_next_workers_first_snapshot_and_waiting_requests_with_them() {
+    let scene = Scene::new().await;
+    let first = scene.worker(1).await;
+    first.announce(&["source", "audio"]);
+    scene.text(PLAYLIST).await;
+    until("the feed carries the rendition", || first.carries("source")).await;
+    for _ in 1..5 {
+        first.part();
+    }
+    let next = next_worker(&scene, 2).await;
+    until("its feed is read ahead", || next.carries("source")).await;
+    // Until it has something to show, the first worker's word counts.
+    let waiting = scene.start("/live/{s}/source/index.m3u8?_HLS_msn=8&_HLS_part=0");
+    scene.until_waiting(1).await;
+    first.close();
+    next.take_up(first.successor(2));
+    next.part();
+    let (status, text) = waiting.await.unwrap();
+    assert_eq!(status, 200);
+    assert!(text.contains("\n7-1.m4s\n") && text.contains("\"p2-0.m4s\""), "{text}");
+    assert!(!text.contains("DISCONTINUITY\n") && !text.contains("GAP"), "{text}");
+    assert_eq!(scene.bytes("/live/{s}/source/p2-0.m4s").await, "[source 2 0]");
+
+    // The record follows a moment later, and the first worker has gone by then.
+    first.kill();
+    next.part();
+    until_text(&scene, PLAYLIST, |text| text.contains("\"p2-1.m4s\"\n")).await;
+    scene.directory.assign(&next, Phase::Live);
+    scene.directory.change(|record| record.status.next = None);
+    next.part();
+    until_text(&scene, PLAYLIST, |text| text.contains("\"p2-2.m4s\"\n")).await;
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_move_that_is_given_up_changes_nothing_for_viewers() {
+    let scene = Scene::new().await;
+    let first = scene.worker(1).await;
+    first.announce(&["source"]);
+    scene.text(PLAYLIST).await;
+    until("the feed carries the rendition", || first.carries("source")).await;
+    let next = next_worker(&scene, 2).await;
+    until("its feed is read ahead", || next.carries("source")).await;
+    next.kill();
+    first.part();
+    until_text(&scene, PLAYLIST, |text| text.contains("\"p1-1.m4s\"\n")).await;
+    scene.directory.change(|record| record.status.next = None);
+    first.part();
+    until_text(&scene, PLAYLIST, |text| text.contains("\"p1-2.m4s\"\n")).await;
+    scene.stop().await;
+}
