@@ -6,7 +6,7 @@
 //! * `door` accepts connections, which wait in the `waiting_room` until they have one of the `seats`; `admission` decides
 //!   about them (`authorize`, `known_keys`, `guess_guard`; one of `contenders` at a time, for a key that
 //!   is live `takeover` with `judges`),
-//! * `session` owns one publisher: `replay` and `measure` are its pure parts, `link` its way to the worker (`relay`),
+//! * `session` owns one publisher: `replay`, `measure` and `media_news` are its pure parts, `link` its way to the worker (`relay`),
 //!   `verdict` says when it has to go,
 //! * `sessions` is what the router knows of all of them, and `internal_api` what other routers may ask.
 
@@ -24,6 +24,7 @@ mod judges;
 mod known_keys;
 mod link;
 mod measure;
+mod media_news;
 mod metrics;
 mod relay;
 mod replay;

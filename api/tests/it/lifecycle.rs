@@ -68,6 +68,7 @@ impl Lifecycle {
                     generation: Generation(1),
                     router: "http://127.0.0.1:1".into(),
                     key_hash: String::new(),
+                    relay: None,
                 },
             },
             status: Status {

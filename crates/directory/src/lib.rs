@@ -12,9 +12,9 @@ mod workers;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, Phase, Spec};
+use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, Phase, RelayFailures, Spec};
 use caudal_livestream::report::EndReason;
-use caudal_livestream::{Epoch, Generation, SessionId, StreamId};
+use caudal_livestream::{Generation, SessionId, StreamId};
 use futures::future::BoxFuture;
 use thiserror::Error;
 use tokio::sync::watch;
@@ -40,8 +40,9 @@ pub trait StreamDirectory: Send + Sync + 'static {
         ingest: Ingest,
     ) -> BoxFuture<'_, Result<Arc<LiveStream>, ReconnectError>>;
 
-    /// The router's relay to the worker of `epoch` failed: evidence for the controller, which judges.
-    fn worker_unreachable(&self, stream: StreamId, epoch: Epoch) -> BoxFuture<'_, ()>;
+    /// The router's relay to a worker failed so often: evidence for the controller, which judges. Written to
+    /// `spec.ingest.relay`; ignored when `failures.session` is not the current one, or nothing of it is new.
+    fn worker_unreachable(&self, stream: StreamId, failures: RelayFailures) -> BoxFuture<'_, ()>;
 
     /// What the router measured of the publisher, when it changed; ignored unless `session` is the current one.
     fn report_media(&self, stream: StreamId, session: SessionId, media: MediaInfo) -> BoxFuture<'_, ()>;

@@ -17,9 +17,9 @@ use std::time::{Duration, SystemTime};
 
 use caudal_livestream::lifecycle::{Evidence, Input, Lifecycle};
 use caudal_livestream::proof::RoleKey;
-use caudal_livestream::record::{DesiredState, Ingest, LiveStream, MediaInfo, Spec};
+use caudal_livestream::record::{DesiredState, Ingest, LiveStream, MediaInfo, RelayFailures, Spec};
 use caudal_livestream::report::EndReason;
-use caudal_livestream::{Epoch, InstallationId, SessionId, StreamId, UnixMillis};
+use caudal_livestream::{InstallationId, SessionId, StreamId, UnixMillis};
 use caudal_service::internal::Signer;
 use caudal_storage::SegmentStore;
 use ed25519_dalek::SigningKey;
@@ -361,8 +361,8 @@ impl StreamDirectory for LocalDirectory {
         })
     }
 
-    fn worker_unreachable(&self, stream: StreamId, epoch: Epoch) -> BoxFuture<'_, ()> {
-        self.tell(stream, Command::RelayFailed(epoch));
+    fn worker_unreachable(&self, stream: StreamId, failures: RelayFailures) -> BoxFuture<'_, ()> {
+        self.tell(stream, Command::RelayFailed(failures));
         Box::pin(std::future::ready(()))
     }
 

@@ -18,8 +18,8 @@ use caudal_livestream::feed::{self, Event, Frame, InputState, PartAnnounced, Seg
 use caudal_livestream::lifecycle::{Input, Lifecycle};
 use caudal_livestream::proof::{RoleKey, SignedAssignment};
 use caudal_livestream::record::{
-    DesiredState, DropPublisher, Ingest, LiveStream, MediaInfo, NextWorker, Phase, Spec, Status,
-    WorkerAddress,
+    DesiredState, DropPublisher, Ingest, LiveStream, MediaInfo, NextWorker, Phase, RelayFailures, Spec,
+    Status, WorkerAddress,
 };
 use caudal_livestream::report::{Done, EndReason, Published};
 use caudal_livestream::state::{FilledState, InputClock, Ownership, StoredState};
@@ -27,8 +27,8 @@ use caudal_livestream::timeline::{
     CaptionChannel, Part, Segment, SegmentPhase, Timeline, Track, TrackMedia, VideoRange,
 };
 use caudal_livestream::{
-    Epoch, Generation, InstallationId, MediaDuration, MediaTime, Msn, PartNumber, RenditionName, SessionId,
-    StreamId, UnixMillis, WorkerId,
+    Epoch, Generation, InstallationId, MediaDuration, MediaTime, Msn, PartNumber, RenditionName,
+    SessionId, StreamId, UnixMillis, WorkerId,
 };
 use ed25519_dalek::SigningKey;
 use serde::Serialize;
@@ -154,6 +154,12 @@ fn spec() -> Spec {
             generation: Generation(2),
             router: "http://10.0.0.7:3002".to_owned(),
             key_hash: "00ff".to_owned(),
+            relay: Some(RelayFailures {
+                epoch: Epoch(2),
+                session: session(),
+                failures: 3,
+                last_failed_at: UnixMillis(1_790_000_000_500),
+            }),
         },
     }
 }
@@ -260,6 +266,22 @@ fn what_the_controller_tells_the_api() {
     golden("end-reasons", &reasons);
 }
 
+fn media() -> MediaInfo {
+    MediaInfo {
+        bitrate: 6_000_000,
+        fps_milli: 29_970,
+        keyframe_interval_ms: Some(2_000),
+        width: Some(1920),
+        height: Some(1080),
+        video_codec: Some("H.264".to_owned()),
+        audio_codec: Some("AAC".to_owned()),
+        encoder: Some("obs-output module".to_owned()),
+        b_frames: Some(true),
+        dropped_frames: 3,
+        connected_at: Some(UnixMillis(1_790_000_000_000)),
+    }
+}
+
 #[test]
 fn a_stream_in_the_directory() {
     let status = Status {
@@ -269,19 +291,7 @@ fn a_stream_in_the_directory() {
         worker: Some(address()),
         next: Some(NextWorker { address: address(), epoch: Epoch(3) }),
         without_replay: true,
-        media: Some(MediaInfo {
-            bitrate: 6_000_000,
-            fps_milli: 29_970,
-            keyframe_interval_ms: Some(2_000),
-            width: Some(1920),
-            height: Some(1080),
-            video_codec: Some("H.264".to_owned()),
-            audio_codec: Some("AAC".to_owned()),
-            encoder: Some("obs-output module".to_owned()),
-            b_frames: Some(true),
-            dropped_frames: 3,
-            connected_at: Some(UnixMillis(1_790_000_000_000)),
-        }),
+        media: Some(media()),
         started_at: Some(UnixMillis(1_790_000_001_000)),
         ended_at: None,
         end_reason: None,

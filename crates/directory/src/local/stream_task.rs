@@ -9,7 +9,9 @@ use caudal_livestream::admission::BroadcastHints;
 use caudal_livestream::assignment::{Assignment, AssignmentMode};
 use caudal_livestream::lifecycle::{Evidence, Input, Lifecycle, ReportKind, WorkerOrder};
 use caudal_livestream::proof::SignedAssignment;
-use caudal_livestream::record::{DesiredState, DropPublisher, Ingest, LiveStream, MediaInfo, WorkerAddress};
+use caudal_livestream::record::{
+    DesiredState, DropPublisher, Ingest, LiveStream, MediaInfo, RelayFailures, WorkerAddress,
+};
 use caudal_livestream::report::EndReason;
 use caudal_livestream::{Epoch, SessionId, StreamId, UnixMillis, WorkerId};
 use tokio::sync::{mpsc, oneshot};
@@ -27,7 +29,7 @@ use crate::{AssignError, ReconnectError};
 /// What the directory's users ask of a stream.
 pub(super) enum Command {
     Reconnect(Ingest, oneshot::Sender<Result<Arc<LiveStream>, ReconnectError>>),
-    RelayFailed(Epoch),
+    RelayFailed(RelayFailures),
     Media(SessionId, MediaInfo),
     MediaRefused(SessionId, String),
     End(EndReason, oneshot::Sender<()>),
@@ -140,7 +142,7 @@ impl StreamTask {
                 let answer = self.reconnect(ingest).await;
                 let _ = reply.send(answer);
             }
-            Command::RelayFailed(epoch) => self.handle(Input::RelayFailed(epoch)).await,
+            Command::RelayFailed(failures) => self.relay_failed(failures).await,
             Command::Media(session, media) => {
                 if self.stored.spec.as_ref().is_some_and(|spec| spec.ingest.session == session) {
                     let hints = hints_from(&media);
@@ -184,6 +186,20 @@ impl StreamTask {
                 let _ = reply.send(());
             }
         }
+    }
+
+    async fn relay_failed(&mut self, failures: RelayFailures) {
+        let ingest = self.stored.spec.as_mut().map(|spec| &mut spec.ingest);
+        let Some(ingest) = ingest.filter(|ingest| ingest.session == failures.session) else { return };
+        let new = failures.new_since(ingest.relay.as_ref());
+        if new == 0 {
+            return;
+        }
+        ingest.relay = Some(failures);
+        for _ in 0..new.min(RELAY_FAILURES_AT_ONCE) {
+            self.handle(Input::RelayFailed(failures.epoch)).await;
+        }
+        self.publish();
     }
 
     async fn reconnect(&mut self, ingest: Ingest) -> Result<Arc<LiveStream>, ReconnectError> {
@@ -466,6 +482,8 @@ fn hints_from(media: &MediaInfo) -> Option<BroadcastHints> {
     (media.fps_milli > 0).then_some(BroadcastHints { keyframe_ms, max_frame_ms, fps_milli: media.fps_milli })
 }
 
+/// More than the machine needs to judge a worker.
+const RELAY_FAILURES_AT_ONCE: u32 = 16;
 /// Feed events that wait for this task; a feed that is further ahead is not read meanwhile.
 const FEED_INPUTS: usize = 64;
 /// From the choice of a worker to its taking the assignment.
