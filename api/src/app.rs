@@ -21,6 +21,7 @@ use crate::database;
 use crate::database_lock::DatabaseLock;
 use crate::error::StartError;
 use crate::limits::RateLimiter;
+use crate::live_figures::LiveFigures;
 use crate::metrics::Metrics;
 use crate::redis_store::RedisStore;
 use crate::stream_key::StreamKeys;
@@ -40,6 +41,7 @@ pub(crate) struct App {
     pub(crate) forwarding: ForwardingNotices,
     pub(crate) control: Arc<dyn StreamControl>,
     pub(crate) audience: Arc<dyn Audience>,
+    pub(crate) figures: LiveFigures,
     pub(crate) web: Option<PathBuf>,
     pub(crate) broadcasts: Broadcasts,
     pub(crate) deadlines: Deadlines,
@@ -82,6 +84,7 @@ impl App {
             forwarding: ForwardingNotices::default(),
             control: config.control,
             audience: config.audience,
+            figures: LiveFigures::new(config.signer)?,
             web: config.web,
             broadcasts: config.broadcasts,
             deadlines,

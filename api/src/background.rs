@@ -34,6 +34,7 @@ pub(crate) fn spawn(
                 _ = ticks.tick() => {}
             }
             app.limits.sweep();
+            app.figures.sweep();
             let tidy = tidied.is_none_or(|last| last.elapsed() >= app.deadlines.tidy);
             let work = async {
                 bans::enforce(&app).await?;

@@ -11,7 +11,7 @@ use caudal_directory::{Audience, StreamControl};
 use caudal_livestream::StreamId;
 use caudal_livestream::admission::{LadderRung, LatencyMode, SecondPublisher};
 use caudal_service::health::Readiness;
-use caudal_service::internal::Verifier;
+use caudal_service::internal::{Signer, Verifier};
 use prometheus::Registry;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
@@ -39,6 +39,8 @@ pub struct Config {
     pub secrets: Secrets,
     /// Who may ask on the internal listener: `ingest-router` and `controller`.
     pub callers: Verifier,
+    /// Signs as `api` what routers are asked.
+    pub signer: Signer,
     /// How the world reaches the parts.
     pub urls: PublicUrls,
     /// Other web origins whose pages may use the api with credentials, such as `https://live.example`.

@@ -9,6 +9,7 @@
 //! * `auth` – passwords, tokens, sessions, and the extractors that turn a request into a permission
 //! * `limits` – how often anybody may ask
 //! * `exchange` – what surrounds every answer: request id, problem+json, deadline, headers
+//! * `live_figures` – what a router measures of its publisher
 //! * `stream`, `account` – rows and how they look as JSON
 //! * `database_lock` – one platform per database, where its lifecycle knows no other
 //! * `names` – how names of accounts are compared
@@ -31,6 +32,7 @@ mod forgotten_streams;
 pub mod fuzzing;
 mod json;
 mod limits;
+mod live_figures;
 mod lost_streams;
 mod metrics;
 mod names;

@@ -262,8 +262,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
         // Before the first media there is nothing to tell; while a report is on its way, the next one waits for the
         // next second and is then up to date.
         if self.publisher.is_some() {
+            let now = std::time::Instant::now();
+            self.registration.measured(self.measure.current(now));
             if !self.reporting
-                && let Some(media) = self.measure.news(std::time::Instant::now())
+                && let Some(media) = self.measure.news(now)
             {
                 self.report_media(media);
             }

@@ -93,6 +93,14 @@ impl Lifecycle {
         self.streams.lock().unwrap().insert(stream, Arc::new(record));
     }
 
+    /// The router at `url` holds its publisher, whose session this is.
+    pub(crate) fn is_published_at(&self, stream: StreamId, url: &str) -> SessionId {
+        let mut streams = self.streams.lock().unwrap();
+        let ingest = &mut Arc::make_mut(streams.get_mut(&stream).unwrap()).spec.ingest;
+        ingest.router = url.to_owned();
+        ingest.session
+    }
+
     /// Its record is gone.
     pub(crate) fn forgets(&self, stream: StreamId) {
         self.streams.lock().unwrap().remove(&stream);

@@ -21,6 +21,7 @@ mod ingest;
 mod leftovers;
 mod lifecycle;
 mod limits;
+mod live_figures;
 mod locks;
 mod redis_server;
 mod replicas;

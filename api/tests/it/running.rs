@@ -26,6 +26,11 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 
 pub(crate) const JWT_SECRET: &str = "jwt secret of the tests, 32 bytes";
 
+/// What the api signs with.
+pub(crate) fn api_key() -> CallerKey {
+    CallerKey::new(*b"api 56789abcdef0123456789abcdef0")
+}
+
 pub(crate) struct Running {
     pub(crate) url: String,
     pub(crate) internal_url: String,
@@ -75,6 +80,7 @@ impl Running {
             callers: Verifier::new()
                 .allow("ingest-router", router.clone())
                 .allow("controller", controller.clone()),
+            signer: Signer::new("api", api_key()),
             urls: PublicUrls {
                 api: "http://localhost:3000".into(),
                 hls: "http://media.test:8000".into(),

@@ -12,11 +12,12 @@ mod names;
 pub mod proof;
 pub mod record;
 pub mod report;
+pub mod router_session;
 pub mod state;
 pub mod timeline;
 
 pub use ids::{
-    Epoch, Generation, InstallationId, MediaDuration, MediaTime, Msn, PartNumber, SessionId, StreamId,
-    UnixMillis, WorkerId,
+    Epoch, Generation, InstallationId, MediaDuration, MediaTime, Msn, PartNumber, SessionId,
+    StreamId, UnixMillis, WorkerId,
 };
 pub use names::{InitHash, InvalidName, RenditionName};

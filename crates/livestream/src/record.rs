@@ -111,7 +111,7 @@ pub struct Status {
     /// without the replay, because something in it may be what they died of.
     #[serde(default)]
     pub without_replay: bool,
-    /// What the router measured, as it was when something of it changed.
+    /// What the router measured, as it was when something of it changed; [`crate::router_session`] has it as it is.
     pub media: Option<MediaInfo>,
     /// When the first segment could be watched.
     pub started_at: Option<UnixMillis>,

@@ -22,6 +22,7 @@ use caudal_livestream::record::{
     Status, WorkerAddress,
 };
 use caudal_livestream::report::{Done, EndReason, Published};
+use caudal_livestream::router_session::RouterSession;
 use caudal_livestream::state::{FilledState, InputClock, Ownership, StoredState};
 use caudal_livestream::timeline::{
     CaptionChannel, Part, Segment, SegmentPhase, Timeline, Track, TrackMedia, VideoRange,
@@ -280,6 +281,20 @@ fn media() -> MediaInfo {
         dropped_frames: 3,
         connected_at: Some(UnixMillis(1_790_000_000_000)),
     }
+}
+
+#[test]
+fn what_a_router_says_of_its_publisher() {
+    let session = RouterSession { input: input(), media: Some(media()) };
+    golden("router-session", &session);
+    // Routers of the release before know only the input, and say only that.
+    let written = serde_json::to_string(&session).unwrap();
+    assert_eq!(serde_json::from_str::<InputState>(&written).unwrap(), session.input);
+    let before = serde_json::to_string(&session.input).unwrap();
+    assert_eq!(
+        serde_json::from_str::<RouterSession>(&before).unwrap(),
+        RouterSession { media: None, ..session }
+    );
 }
 
 #[test]
