@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
-use caudal_directory::{Audience, StreamControl, Unavailable};
+use caudal_directory::{StreamControl, Unavailable};
 use caudal_service::forwarding::ForwardingNotices;
 use caudal_service::health::Readiness;
 use caudal_service::internal::Verifier;
@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::audience::GatheredAudience;
 use crate::auth::{AccessTokens, Passwords, Sessions};
 use crate::client::TrustedProxies;
 use crate::config::{self, Broadcasts, Config, Deadlines, PublicUrls};
@@ -34,13 +35,13 @@ pub(crate) struct App {
     pub(crate) stream_keys: StreamKeys,
     pub(crate) limits: RateLimiter,
     pub(crate) redis: Option<RedisStore>,
-    pub(crate) callers: Arc<Verifier>,
+    pub(crate) callers: Verifier,
     pub(crate) urls: PublicUrls,
     pub(crate) cors_origins: Vec<HeaderValue>,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) forwarding: ForwardingNotices,
     pub(crate) control: Arc<dyn StreamControl>,
-    pub(crate) audience: Arc<dyn Audience>,
+    pub(crate) audience: GatheredAudience,
     pub(crate) figures: LiveFigures,
     pub(crate) web: Option<PathBuf>,
     pub(crate) broadcasts: Broadcasts,
@@ -77,13 +78,13 @@ impl App {
             redis,
             metrics: Metrics::register(&config.registry)?,
             database,
-            callers: Arc::new(config.callers),
+            callers: config.callers,
             urls: config.urls,
             cors_origins: config.cors_origins,
             trusted_proxies: config.trusted_proxies,
             forwarding: ForwardingNotices::default(),
             control: config.control,
-            audience: config.audience,
+            audience: GatheredAudience::new(config.audience),
             figures: LiveFigures::new(config.signer)?,
             web: config.web,
             broadcasts: config.broadcasts,

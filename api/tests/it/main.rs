@@ -12,6 +12,7 @@
 )]
 
 mod accounts;
+mod audience;
 mod bans;
 mod conventions;
 mod database;

@@ -5,6 +5,7 @@
 
 mod audience;
 mod local;
+mod remote_audience;
 mod worker_client;
 mod worker_feed;
 mod workers;
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 
 pub use audience::{Audience, LocalAudience};
 pub use local::{LocalConfig, LocalDirectory, Notice, NoticeKind, StartError};
+pub use remote_audience::{BadAddress, RemoteAudience};
 pub use worker_client::{AssignError, FeedRenditions, WorkerClient, WorkerUnreachable};
 pub use worker_feed::{Feed, FeedLost};
 pub use workers::Workers;

@@ -5,6 +5,7 @@
 
 pub mod admission;
 pub mod assignment;
+pub mod audience;
 pub mod feed;
 mod ids;
 pub mod lifecycle;
@@ -17,7 +18,7 @@ pub mod state;
 pub mod timeline;
 
 pub use ids::{
-    Epoch, Generation, InstallationId, MediaDuration, MediaTime, Msn, PartNumber, SessionId,
+    EdgeId, Epoch, Generation, InstallationId, MediaDuration, MediaTime, Msn, PartNumber, SessionId,
     StreamId, UnixMillis, WorkerId,
 };
 pub use names::{InitHash, InvalidName, RenditionName};

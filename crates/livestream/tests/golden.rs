@@ -14,6 +14,7 @@ use caudal_livestream::admission::{
     SecondPublisher, StreamKey,
 };
 use caudal_livestream::assignment::{Assignment, AssignmentMode, Floor, WorkerReady};
+use caudal_livestream::audience::{AudienceReport, MAX_COUNTS, ViewerCount};
 use caudal_livestream::feed::{self, Event, Frame, InputState, PartAnnounced, SegmentAnnounced};
 use caudal_livestream::lifecycle::{Input, Lifecycle};
 use caudal_livestream::proof::{RoleKey, SignedAssignment};
@@ -28,7 +29,7 @@ use caudal_livestream::timeline::{
     CaptionChannel, Part, Segment, SegmentPhase, Timeline, Track, TrackMedia, VideoRange,
 };
 use caudal_livestream::{
-    Epoch, Generation, InstallationId, MediaDuration, MediaTime, Msn, PartNumber, RenditionName,
+    EdgeId, Epoch, Generation, InstallationId, MediaDuration, MediaTime, Msn, PartNumber, RenditionName,
     SessionId, StreamId, UnixMillis, WorkerId,
 };
 use ed25519_dalek::SigningKey;
@@ -295,6 +296,16 @@ fn what_a_router_says_of_its_publisher() {
         serde_json::from_str::<RouterSession>(&before).unwrap(),
         RouterSession { media: None, ..session }
     );
+}
+
+#[test]
+fn what_an_edge_tells_the_api() {
+    let edge = EdgeId(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0004));
+    let counts = vec![ViewerCount { stream: stream(), viewers: 12 }];
+    golden("audience-report", &AudienceReport { edge, sequence: 7, last: false, counts });
+    let most = vec![ViewerCount { stream: stream(), viewers: u32::MAX }; MAX_COUNTS];
+    let longest = AudienceReport { edge, sequence: u64::MAX, last: false, counts: most };
+    assert!(serde_json::to_vec(&longest).unwrap().len() < 64 * 1024, "no internal request may be longer");
 }
 
 #[test]
