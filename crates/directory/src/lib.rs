@@ -4,11 +4,12 @@
 //! operator.
 
 mod audience;
+mod controller_link;
 mod local;
 mod remote_audience;
+mod reporter;
 mod worker_client;
 mod worker_feed;
-mod workers;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,7 +26,6 @@ pub use local::{LocalConfig, LocalDirectory, Notice, NoticeKind, StartError};
 pub use remote_audience::{BadAddress, RemoteAudience};
 pub use worker_client::{AssignError, FeedRenditions, WorkerClient, WorkerUnreachable};
 pub use worker_feed::{Feed, FeedLost};
-pub use workers::Workers;
 
 /// All streams that are known now. Cheap to clone; a new map replaces it at each change.
 pub type Streams = Arc<HashMap<StreamId, Arc<LiveStream>>>;

@@ -18,6 +18,7 @@ use caudal_livestream::assignment::AssignmentMode;
 use caudal_livestream::record::Phase;
 use caudal_livestream::{Epoch, Generation};
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 use super::*;
 use fake_api::FakeApi;
