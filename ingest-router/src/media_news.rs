@@ -28,7 +28,8 @@ impl MediaNews {
                 let swung = class != written.bitrate || frame_rate_changed(written, &news);
                 let waited = now.saturating_duration_since(*at) >= PAUSE;
                 let urgent = lasting_changed(written, &news) || self.interval_grew(&news);
-                if !urgent && !(swung && waited) {
+                let due = urgent || (swung && waited);
+                if !due {
                     return None;
                 }
                 news
