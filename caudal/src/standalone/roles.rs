@@ -1,7 +1,7 @@
 //! The roles of one machine: their listeners, how they know each other, and the order in which they end.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -215,6 +215,7 @@ impl Roles {
             callers: Verifier::new()
                 .allow("ingest-router", master.caller_key("ingest-router"))
                 .allow("controller", master.caller_key("controller")),
+            signer: Signer::new("api", master.caller_key("api")),
             urls: caudal_api::PublicUrls {
                 api: addresses.web.clone(),
                 hls: addresses.hls.clone(),
@@ -282,10 +283,16 @@ impl Roles {
         tasks
             .spawn(async move { ("hls-edge", caudal_hls_edge::run(config, stop).await.map_err(Into::into)) });
 
+        // Its address stands in the records of its publishers, where the api finds it.
+        let router_internal = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let config = caudal_ingest_router::Config {
             rtmp: listeners.rtmp,
             rtmps: listeners.rtmps.zip(tls()),
-            internal: None,
+            internal: caudal_ingest_router::Internal {
+                listener: router_internal,
+                verifier: Verifier::new().allow("api", master.caller_key("api")),
+                advertised: None,
+            },
             directory: Arc::clone(&streams),
             api_url: addresses.internal.clone(),
             signer: Signer::new("ingest-router", master.caller_key("ingest-router")),

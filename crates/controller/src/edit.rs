@@ -1,7 +1,7 @@
 //! What a stream's users want changed, and what that means for its lifecycle.
 
 use caudal_livestream::lifecycle::Input;
-use caudal_livestream::record::{DesiredState, DropPublisher, Ingest, Phase};
+use caudal_livestream::record::{DesiredState, DropPublisher, Ingest, Phase, RelayFailures};
 use caudal_livestream::report::EndReason;
 use caudal_livestream::{Generation, UnixMillis};
 use thiserror::Error;
@@ -12,6 +12,7 @@ use crate::record_store::Record;
 #[derive(Clone, Debug)]
 pub(crate) enum Edit {
     Reconnect(Ingest),
+    RelayFailed(RelayFailures),
     End(EndReason),
     DropPublisher(String),
     RevokeKey,
@@ -51,6 +52,17 @@ impl Edit {
                 spec.drop = None;
                 record.machine.handle(now, Input::PublisherChosen(ingest.generation));
             }
+            Self::RelayFailed(told) => {
+                let ingest = record.spec.as_mut().map(|spec| &mut spec.ingest);
+                let Some(ingest) = ingest.filter(|ingest| ingest.session == told.session) else {
+                    return Ok(());
+                };
+                let known = ingest.relay;
+                if told.new_since(known.as_ref()) > 0 {
+                    ingest.relay = Some(*told);
+                    hear_of_failures(record, known, now);
+                }
+            }
             Self::End(reason) => {
                 if let Some(spec) = &mut record.spec {
                     spec.desired_state = DesiredState::Ended;
@@ -73,3 +85,16 @@ impl Edit {
         Ok(())
     }
 }
+
+/// Tells the lifecycle of each failure in the spec that is not among those that were `known`.
+pub(crate) fn hear_of_failures(record: &mut Record, known: Option<RelayFailures>, now: UnixMillis) {
+    let ingest = record.spec.as_ref().map(|spec| &spec.ingest);
+    let told = ingest.and_then(|ingest| ingest.relay.filter(|told| told.session == ingest.session));
+    let Some(told) = told else { return };
+    for _ in 0..told.new_since(known.as_ref()).min(FAILURES_AT_ONCE) {
+        record.machine.handle(now, Input::RelayFailed(told.epoch));
+    }
+}
+
+/// More than the lifecycle needs to judge a worker, however high a count is.
+const FAILURES_AT_ONCE: u32 = 16;

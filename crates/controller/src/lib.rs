@@ -21,9 +21,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use caudal_livestream::proof::RoleKey;
-use caudal_livestream::record::{Ingest, LiveStream, MediaInfo};
+use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, RelayFailures};
 use caudal_livestream::report::EndReason;
-use caudal_livestream::{Epoch, InstallationId, SessionId, StreamId, UnixMillis};
+use caudal_livestream::{InstallationId, SessionId, StreamId, UnixMillis};
 use caudal_storage::SegmentStore;
 use ed25519_dalek::SigningKey;
 use futures::StreamExt as _;
@@ -266,10 +266,10 @@ impl Controller {
         }
     }
 
-    /// A router could not relay to the worker of `epoch`. It says so again if it matters: dropped when the stream's task
-    /// is that far behind.
-    pub fn relay_failed(&self, stream: StreamId, epoch: Epoch) {
-        self.tell(stream, Command::RelayFailed(epoch));
+    /// A router could not relay to a worker so often. It counts on if it matters: dropped when the stream's task is that
+    /// far behind.
+    pub fn relay_failed(&self, stream: StreamId, failures: RelayFailures) {
+        self.tell(stream, Command::RelayFailed(failures));
     }
 
     /// What the router measured of the publisher of `session`; dropped like [`relay_failed`](Self::relay_failed).

@@ -11,7 +11,7 @@ use caudal_livestream::admission::BroadcastHints;
 use caudal_livestream::assignment::{Assignment, AssignmentMode};
 use caudal_livestream::lifecycle::{Evidence, Input, Lifecycle, ReportKind, WorkerOrder};
 use caudal_livestream::proof::SignedAssignment;
-use caudal_livestream::record::{LiveStream, MediaInfo, WorkerAddress};
+use caudal_livestream::record::{LiveStream, MediaInfo, RelayFailures, WorkerAddress};
 use caudal_livestream::{Epoch, SessionId, StreamId, UnixMillis, WorkerId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
@@ -33,7 +33,7 @@ use saving::Step;
 /// What a stream is asked.
 pub(crate) enum Command {
     Edit(Edit, oneshot::Sender<Result<Option<Arc<LiveStream>>, Refusal>>),
-    RelayFailed(Epoch),
+    RelayFailed(RelayFailures),
     Media(SessionId, MediaInfo),
     MediaRefused(SessionId, String),
     Move(oneshot::Sender<Result<Moved, MoveError>>),
@@ -196,7 +196,10 @@ impl StreamTask {
                 let _ = reply.send(answer.map(|()| self.published.clone()));
             }
             Command::Move(reply) => self.move_on(reply).await,
-            Command::RelayFailed(epoch) => self.handle(Input::RelayFailed(epoch)).await,
+            Command::RelayFailed(failures) => {
+                // What cannot be taken up now comes again with the next failure, which counts this one too.
+                let _ = self.take(Step::Asked(Edit::RelayFailed(failures))).await;
+            }
             Command::Media(session, media) => {
                 if self.record.spec.as_ref().is_some_and(|spec| spec.ingest.session == session) {
                     let hints = hints_from(&media);

@@ -4,12 +4,13 @@ mod crashes;
 mod fake_cluster;
 mod fake_store;
 mod leading;
+mod relay_failures;
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use caudal_livestream::Generation;
 use caudal_livestream::admission::{Access, LatencyMode};
 use caudal_livestream::record::{DesiredState, Phase, Spec};
+use caudal_livestream::{Epoch, Generation};
 use tokio::time::{Instant, sleep};
 
 use super::*;
@@ -120,6 +121,7 @@ fn ingest(generation: u32) -> Ingest {
         generation: Generation(generation),
         router: "http://127.0.0.1:1".to_owned(),
         key_hash: "00".to_owned(),
+        relay: None,
     }
 }
 

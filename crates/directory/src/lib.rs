@@ -8,6 +8,7 @@ mod controller_link;
 #[cfg(test)]
 mod fixtures;
 mod local;
+mod remote_audience;
 mod reporter;
 mod streams;
 mod worker_client;
@@ -15,9 +16,9 @@ mod worker_feed;
 
 use std::sync::Arc;
 
-use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, Phase, Spec};
+use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, Phase, RelayFailures, Spec};
 use caudal_livestream::report::EndReason;
-use caudal_livestream::{Epoch, Generation, SessionId, StreamId};
+use caudal_livestream::{Generation, SessionId, StreamId};
 use futures::future::BoxFuture;
 use thiserror::Error;
 use tokio::sync::watch;
@@ -25,6 +26,7 @@ use tokio::sync::watch;
 pub use audience::{Audience, LocalAudience};
 pub use caudal_controller::{MoveError, Moved};
 pub use local::{LocalConfig, LocalDirectory, Notice, NoticeKind, StartError};
+pub use remote_audience::{BadAddress, RemoteAudience};
 pub use streams::Streams;
 pub use worker_client::{AssignError, FeedRenditions, WorkerClient, WorkerUnreachable};
 pub use worker_feed::{ControlEvent, ControlFeed, Feed, FeedLost};
@@ -41,8 +43,9 @@ pub trait StreamDirectory: Send + Sync + 'static {
         ingest: Ingest,
     ) -> BoxFuture<'_, Result<Arc<LiveStream>, ReconnectError>>;
 
-    /// The router's relay to the worker of `epoch` failed: evidence for the controller, which judges.
-    fn worker_unreachable(&self, stream: StreamId, epoch: Epoch) -> BoxFuture<'_, ()>;
+    /// The router's relay to a worker failed so often: evidence for the controller, which judges. Written to
+    /// `spec.ingest.relay`; ignored when `failures.session` is not the current one, or nothing of it is new.
+    fn worker_unreachable(&self, stream: StreamId, failures: RelayFailures) -> BoxFuture<'_, ()>;
 
     /// What the router measured of the publisher, when it changed; ignored unless `session` is the current one.
     fn report_media(&self, stream: StreamId, session: SessionId, media: MediaInfo) -> BoxFuture<'_, ()>;

@@ -15,9 +15,9 @@ use caudal_controller::{
 };
 use caudal_livestream::lifecycle::{Evidence, Input};
 use caudal_livestream::proof::RoleKey;
-use caudal_livestream::record::{DesiredState, Ingest, LiveStream, MediaInfo, Spec};
+use caudal_livestream::record::{DesiredState, Ingest, LiveStream, MediaInfo, RelayFailures, Spec};
 use caudal_livestream::report::EndReason;
-use caudal_livestream::{Epoch, SessionId, StreamId, UnixMillis};
+use caudal_livestream::{SessionId, StreamId, UnixMillis};
 use caudal_service::internal::Signer;
 use caudal_storage::SegmentStore;
 use ed25519_dalek::SigningKey;
@@ -214,8 +214,8 @@ impl StreamDirectory for LocalDirectory {
         })
     }
 
-    fn worker_unreachable(&self, stream: StreamId, epoch: Epoch) -> BoxFuture<'_, ()> {
-        self.controller.relay_failed(stream, epoch);
+    fn worker_unreachable(&self, stream: StreamId, failures: RelayFailures) -> BoxFuture<'_, ()> {
+        self.controller.relay_failed(stream, failures);
         Box::pin(std::future::ready(()))
     }
 

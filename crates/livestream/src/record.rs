@@ -3,6 +3,8 @@
 //! Roles of this release and the one before it read the same records: fields that a reader does not know are skipped, and a
 //! word that it does not know leaves the rest of the record readable.
 
+mod relay_failures;
+
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::admission::{Access, BroadcastHints, LadderRung, LatencyMode};
 use crate::report::EndReason;
 use crate::{Epoch, Generation, SessionId, StreamId, UnixMillis, WorkerId};
+
+pub use relay_failures::RelayFailures;
 
 /// Everything the parts need to know of one broadcast.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -88,6 +92,9 @@ pub struct Ingest {
     pub router: String,
     /// SHA-256 of the key, in hex: lets a router recognise a returning publisher while the api is away.
     pub key_hash: String,
+    /// How often the router could not relay to a worker; none while it always could.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<RelayFailures>,
 }
 
 /// What is known of a broadcast.
@@ -108,7 +115,7 @@ pub struct Status {
     /// without the replay, because something in it may be what they died of.
     #[serde(default)]
     pub without_replay: bool,
-    /// What the router measured.
+    /// What the router measured, as it was when something of it changed; [`crate::router_session`] has it as it is.
     pub media: Option<MediaInfo>,
     /// When the first segment could be watched.
     pub started_at: Option<UnixMillis>,
@@ -177,7 +184,7 @@ pub struct NextWorker {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MediaInfo {
-    /// Bits a second, video and audio.
+    /// Bits a second, video and audio. In a record it is a class: the bitrate is within 30 % of it.
     pub bitrate: u64,
     /// Frames a thousand seconds.
     pub fps_milli: u32,

@@ -5,6 +5,7 @@ mod fake_workers;
 #[path = "../../../storage/tests/moto/mod.rs"]
 mod moto;
 mod moves;
+mod relay_failures;
 mod retention;
 mod wall_clock;
 
