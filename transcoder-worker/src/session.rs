@@ -13,7 +13,6 @@ use caudal_media::codec::PictureFormat;
 use caudal_media::flv::{VideoTag, video_header};
 use caudal_media::{Output, Packager, PackagerConfig, Resume};
 use tokio::sync::{mpsc, watch};
-use tokio::task::yield_now;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -133,7 +132,6 @@ impl Session {
         let mut ticked = Instant::now();
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut in_burst = 0;
         self.carry_out();
         let closing = loop {
             tokio::select! {
@@ -153,7 +151,6 @@ impl Session {
                         ticked = now;
                     }
                     tick.reset_at(now + QUIET);
-                    in_burst = if self.parts.input.is_empty() { 0 } else { in_burst + 1 };
                 }
                 Some(event) = self.parts.encoded.recv() => { self.encoded(event); }
                 Some(settled) = self.parts.settled.recv() => self.settled(&settled),
@@ -164,11 +161,6 @@ impl Session {
                 _ = heartbeat.tick() => self.heartbeat(),
             }
             self.carry_out();
-            // A worker has one thread. In a replay there is always more to take, and sockets are looked at only now.
-            if in_burst >= BURST_TURN {
-                in_burst = 0;
-                yield_now().await;
-            }
         };
         self.wind_down(closing).await;
         closing
@@ -499,8 +491,6 @@ const TICK: Duration = Duration::from_millis(50);
 /// When the first tick comes after the last tag: before anything can be late, which takes a part and a frame. Less would not
 /// save all it can, because tokio's timer also wakes at every 64 ms boundary behind which one of its timers is due.
 const QUIET: Duration = Duration::from_millis(100);
-/// Tags of a burst before feeds get a turn to send: at 50 Mb/s half of what a reader may be behind.
-const BURST_TURN: u32 = 8;
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Target durations that parts stay fetchable for, ARCHITECTURE §4.
 const PARTS_KEPT: u64 = 6;
