@@ -436,6 +436,7 @@ async fn claim(
     inputs: mpsc::Sender<Input>,
 ) -> WorkerAddress {
     let carriers = &shared.carriers;
+    let mut said = false;
     loop {
         match carriers.workers.claim(stream, epoch, &carriers.pool).await {
             Ok(worker) => return worker,
@@ -443,7 +444,11 @@ async fn claim(
                 // Nobody listens only when this is not wanted any more either.
                 let _ = inputs.send(Input::NoCapacity(epoch)).await;
             }
-            Err(error @ ClaimError::Unavailable(_)) => tracing::warn!(%error, %stream, %epoch),
+            Err(error @ ClaimError::Unavailable(_)) if !said => {
+                said = true;
+                tracing::warn!(%error, %stream, %epoch, "a stream gets no worker now; asking again each second");
+            }
+            Err(error @ ClaimError::Unavailable(_)) => tracing::debug!(%error, %stream, %epoch),
         }
         sleep(ASK_AGAIN).await;
     }
