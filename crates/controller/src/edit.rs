@@ -1,7 +1,7 @@
 //! What a stream's users want changed, and what that means for its lifecycle.
 
 use caudal_livestream::lifecycle::Input;
-use caudal_livestream::record::{DesiredState, DropPublisher, Ingest, Phase, RelayFailures};
+use caudal_livestream::record::{DesiredState, DropPublisher, Ingest, Phase, RelayFailures, Spec};
 use caudal_livestream::report::EndReason;
 use caudal_livestream::{Generation, UnixMillis};
 use thiserror::Error;
@@ -86,8 +86,15 @@ impl Edit {
     }
 }
 
+/// Takes over a spec that somebody else wrote, and tells the lifecycle what is new in it.
+pub(crate) fn take_spec(record: &mut Record, newer: &Spec, now: UnixMillis) {
+    let before = record.spec.replace(newer.clone());
+    hear_of_failures(record, before.and_then(|before| before.ingest.relay), now);
+    record.heed_spec(now);
+}
+
 /// Tells the lifecycle of each failure in the spec that is not among those that were `known`.
-pub(crate) fn hear_of_failures(record: &mut Record, known: Option<RelayFailures>, now: UnixMillis) {
+fn hear_of_failures(record: &mut Record, known: Option<RelayFailures>, now: UnixMillis) {
     let ingest = record.spec.as_ref().map(|spec| &spec.ingest);
     let told = ingest.and_then(|ingest| ingest.relay.filter(|told| told.session == ingest.session));
     let Some(told) = told else { return };
