@@ -1,7 +1,7 @@
 //! What a stream's users want changed, and what that means for its lifecycle.
 
 use caudal_livestream::lifecycle::Input;
-use caudal_livestream::record::{DesiredState, DropPublisher, Ingest, Phase};
+use caudal_livestream::record::{DesiredState, DropPublisher, Ingest, Phase, Spec};
 use caudal_livestream::report::EndReason;
 use caudal_livestream::{Generation, UnixMillis};
 use thiserror::Error;
@@ -72,4 +72,10 @@ impl Edit {
         }
         Ok(())
     }
+}
+
+/// Takes over a spec that somebody else wrote, and tells the lifecycle what is new in it.
+pub(crate) fn take_spec(record: &mut Record, newer: &Spec, now: UnixMillis) {
+    record.spec = Some(newer.clone());
+    record.heed_spec(now);
 }

@@ -377,6 +377,7 @@ impl Spawner {
                 (None, Change::Removed(_)) => {}
             }
         }
+        tracing::error!("the store says nothing any more of what others change");
     }
 }
 

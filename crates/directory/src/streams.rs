@@ -27,14 +27,9 @@ impl Streams {
         self.get(stream).is_some()
     }
 
-    /// All streams with their records, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = (&StreamId, &Arc<LiveStream>)> {
-        self.shards.iter().flat_map(|shard| shard.iter())
-    }
-
     /// All records, in no order.
     pub fn values(&self) -> impl Iterator<Item = &Arc<LiveStream>> {
-        self.iter().map(|(_, record)| record)
+        self.shards.iter().flat_map(|shard| shard.values())
     }
 
     /// Whether nothing has changed between the two; costs nothing.
@@ -54,13 +49,13 @@ impl Streams {
 
     /// The streams whose records are others than in `before`: new ones, changed ones, and those that are gone. Costs
     /// little where little has changed.
-    pub fn changed_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = StreamId> + 'a {
+    pub fn changed_since(&self, before: &Self) -> impl Iterator<Item = StreamId> {
         let shards = self.shards.iter().zip(before.shards.iter());
         shards.filter(|(now, before)| !Arc::ptr_eq(now, before)).flat_map(|(now, before)| {
-            let changed = now.iter().filter(|(stream, record)| {
-                before.get(stream).is_none_or(|before| !Arc::ptr_eq(before, record))
+            let changed = now.iter().filter(move |(stream, record)| {
+                before.get(*stream).is_none_or(|before| !Arc::ptr_eq(before, record))
             });
-            let gone = before.keys().filter(|stream| !now.contains_key(stream));
+            let gone = before.keys().filter(move |stream| !now.contains_key(*stream));
             changed.map(|(stream, _)| *stream).chain(gone.copied())
         })
     }
@@ -85,7 +80,7 @@ impl Streams {
 
 impl Default for Streams {
     fn default() -> Self {
-        Self { shards: Arc::new(vec![Shard::default(); SHARDS]) }
+        Self { shards: Arc::new(std::iter::repeat_n(Shard::default(), SHARDS).collect()) }
     }
 }
 

@@ -7,7 +7,7 @@ use caudal_livestream::lifecycle::Input;
 use tokio::time::sleep;
 
 use super::StreamTask;
-use crate::edit::{Edit, Refusal};
+use crate::edit::{Edit, Refusal, take_spec};
 use crate::record_store::{Durability, Record, StoreError, Stored, WhenItFails};
 
 /// Something that changes a record, and can be applied again to a newer one.
@@ -161,17 +161,19 @@ impl StreamTask {
 
     fn merge(&mut self, newer: Stored) -> Overtaken {
         let ours = self.stored.as_ref().is_some_and(|known| known.record.machine == newer.record.machine);
+        let now = self.clock.now();
         let overtaken = if ours {
-            self.record.spec.clone_from(&newer.record.spec);
+            if let Some(spec) = &newer.record.spec {
+                take_spec(&mut self.record, spec, now);
+            }
             Overtaken::Spec
         } else {
             tracing::warn!(stream = %self.stream, "another controller leads this stream; going on from what it stored");
             self.record = newer.record.clone();
+            self.record.heed_spec(now);
             self.drop_jobs();
             Overtaken::Machine
         };
-        let now = self.clock.now();
-        self.record.heed_spec(now);
         self.unsaved = self.record != newer.record;
         self.stored = Some(newer);
         overtaken

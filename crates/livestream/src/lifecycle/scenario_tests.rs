@@ -7,6 +7,7 @@ use crate::record::Phase;
 use crate::{MediaTime, Msn, SessionId};
 
 mod moves;
+mod room;
 mod unplayable;
 
 /// A machine, a clock, and a world that does as told when asked to.
