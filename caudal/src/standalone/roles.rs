@@ -291,7 +291,7 @@ impl Roles {
             internal: caudal_ingest_router::Internal {
                 listener: router_internal,
                 verifier: Verifier::new().allow("api", master.caller_key("api")),
-                url: None,
+                advertised: None,
             },
             directory: Arc::clone(&streams),
             api_url: addresses.internal.clone(),
