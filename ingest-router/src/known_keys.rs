@@ -84,7 +84,6 @@ mod tests {
         for (case, change, known) in cases {
             let mut record = fixtures::record(key.as_str());
             change(&mut record);
-            let stream = record.spec.stream;
             let streams = Streams::from_iter([Arc::new(record)]);
             assert_eq!(KnownKeys::default().stream(&key, &streams).is_some(), known, "{case}");
         }

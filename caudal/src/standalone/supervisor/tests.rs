@@ -142,7 +142,8 @@ async fn a_released_worker_is_asked_to_end_and_its_exit_is_seen() {
     let supervisor = soon(Supervisor::start(config(&script, Vec::new()))).await.unwrap();
     let worker = soon(claim(&supervisor)).await;
     let released = supervisor.release(worker.worker);
-    let (heard, ()) = tokio::join!(read_pipe(&said), soon(released));
+    let (heard, presence) = tokio::join!(read_pipe(&said), soon(released));
+    assert_eq!(presence, Presence::Gone);
     assert_eq!(heard, "asked\n");
     soon(supervisor.exited(worker.worker)).await;
     soon(supervisor.stop()).await;
