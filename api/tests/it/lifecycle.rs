@@ -97,7 +97,7 @@ impl Lifecycle {
     pub(crate) fn is_published_at(&self, stream: StreamId, url: &str) -> SessionId {
         let mut streams = self.streams.lock().unwrap();
         let ingest = &mut Arc::make_mut(streams.get_mut(&stream).unwrap()).spec.ingest;
-        ingest.router = url.to_owned();
+        url.clone_into(&mut ingest.router);
         ingest.session
     }
 

@@ -34,5 +34,6 @@ pub(crate) fn ingest(generation: u32) -> Ingest {
         generation: Generation(generation),
         router: "http://127.0.0.1:1".to_owned(),
         key_hash: "00".to_owned(),
+        relay: None,
     }
 }

@@ -2,7 +2,12 @@
 //! edge or api will see: write new files (`CAUDAL_WRITE_GOLDEN=1 cargo test -p caudal-livestream --test golden`) only
 //! when they all can take it.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "clippy takes only #[test] functions for tests here")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy takes only #[test] functions for tests here"
+)]
 
 use std::fmt::Debug;
 use std::net::SocketAddr;

@@ -88,8 +88,10 @@ mod tests {
     #[test]
     fn more_streams_than_fit_into_a_message_take_several() {
         let mut outbox = Outbox::new(EdgeId::generate());
-        let streams: HashSet<_> = (0..MAX_COUNTS * 2 + 1).map(|_| StreamId::generate()).collect();
-        streams.iter().for_each(|stream| outbox.record(*stream, 1));
+        let streams: HashSet<_> = (0..=MAX_COUNTS * 2).map(|_| StreamId::generate()).collect();
+        for stream in &streams {
+            outbox.record(*stream, 1);
+        }
         let reports = outbox.round();
         let lengths: Vec<_> = reports.iter().map(|report| report.counts.len()).collect();
         assert_eq!(lengths, [MAX_COUNTS, MAX_COUNTS, 1]);
