@@ -1,10 +1,11 @@
 //! Where the streams are and how each stands: the one thing that router, edge, api and controller share.
 //!
-//! `local` keeps it in this process and its folder; the `kubernetes` one, in `LiveStream` resources, comes with the
-//! operator.
+//! `local` keeps it in this process and its folder; `remote` is a copy of one that another process keeps. The `kubernetes`
+//! one, in `LiveStream` resources, comes with the operator.
 
 mod audience;
 mod local;
+mod remote;
 mod worker_client;
 mod worker_feed;
 mod workers;
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 
 pub use audience::{Audience, LocalAudience};
 pub use local::{LocalConfig, LocalDirectory, Notice, NoticeKind, StartError};
+pub use remote::{DirectoryCallers, RemoteDirectory, directory_routes};
 pub use worker_client::{AssignError, FeedRenditions, WorkerClient, WorkerUnreachable};
 pub use worker_feed::{Feed, FeedLost};
 pub use workers::Workers;
@@ -78,6 +80,12 @@ pub trait StreamControl: Send + Sync + 'static {
     /// All streams as they stand. A control that cannot list them says none.
     fn running(&self) -> Vec<Arc<LiveStream>> {
         Vec::new()
+    }
+
+    /// Whether [`Self::inspect`] and [`Self::running`] show all that the controller knows. While this is false, a stream that
+    /// is missing there may well be on the air.
+    fn is_current(&self) -> bool {
+        true
     }
 }
 
