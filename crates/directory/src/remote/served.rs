@@ -291,3 +291,56 @@ fn write(piece: &mut Vec<u8>, line: &Line<'_>) {
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// About 40 records.
 const PIECE: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::remote::tests::{Controller, stream_of};
+
+    fn reader_of(controller: &Arc<Controller>) -> Reader {
+        Reader::new(Arc::new(Served {
+            directory: controller.clone(),
+            control: controller.clone(),
+            versions: Versions::new(controller.watch()),
+            stop: CancellationToken::new(),
+        }))
+    }
+
+    async fn next(reader: &mut Reader) -> Vec<serde_json::Value> {
+        let piece = reader.next().await.unwrap();
+        let lines = piece.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_was_slow_is_sent_what_has_changed_once_and_as_it_is_now() {
+        let (mut busy, idle, brief) = (stream_of("busy"), stream_of("idle"), stream_of("brief"));
+        let controller = Arc::new(Controller::with(&[&busy, &idle]));
+        let mut reader = reader_of(&controller);
+        let first = next(&mut reader).await;
+        assert_eq!(first.len(), 3);
+        for times in 1..=1000 {
+            busy.status.epoch.0 = times;
+            controller.show(&busy);
+        }
+        controller.show(&brief);
+        controller.forget(brief.spec.stream);
+        let lines = next(&mut reader).await;
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert_eq!(lines[0]["record"]["status"]["epoch"], 1000);
+        assert_eq!(lines[1]["kind"], "whole");
+        assert!(lines[1]["mark"]["revision"].as_u64() > first[2]["mark"]["revision"].as_u64());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_controller_with_nothing_new_says_each_second_that_it_is_there() {
+        let controller = Arc::new(Controller::default());
+        let mut reader = reader_of(&controller);
+        let first = next(&mut reader).await;
+        let began = tokio::time::Instant::now();
+        assert_eq!(next(&mut reader).await, first);
+        assert_eq!(began.elapsed(), HEARTBEAT);
+        reader.served.stop.cancel();
+        assert_eq!(reader.next().await, None);
+    }
+}

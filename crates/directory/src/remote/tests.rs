@@ -57,7 +57,7 @@ fn ingest(generation: u32) -> Ingest {
 
 /// A directory that does what it is told, and notes it.
 #[derive(Default)]
-struct Controller {
+pub(super) struct Controller {
     streams: watch::Sender<Streams>,
     heard: Mutex<Vec<String>>,
     full: bool,
@@ -65,19 +65,19 @@ struct Controller {
 }
 
 impl Controller {
-    fn with(streams: &[&LiveStream]) -> Self {
+    pub(super) fn with(streams: &[&LiveStream]) -> Self {
         let controller = Self::default();
         streams.iter().for_each(|stream| controller.show(stream));
         controller
     }
 
-    fn show(&self, stream: &LiveStream) {
+    pub(super) fn show(&self, stream: &LiveStream) {
         self.streams.send_modify(|streams| {
             Arc::make_mut(streams).insert(stream.spec.stream, Arc::new(stream.clone()));
         });
     }
 
-    fn forget(&self, stream: StreamId) {
+    pub(super) fn forget(&self, stream: StreamId) {
         self.streams.send_modify(|streams| {
             Arc::make_mut(streams).remove(&stream);
         });
