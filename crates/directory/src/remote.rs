@@ -151,10 +151,10 @@ impl Shared {
             if was_current {
                 pause = FIRST_PAUSE;
             }
-            if !std::mem::replace(&mut said, true) {
-                tracing::warn!(controller = self.controller, reason, "the controller is away; trying again");
-            } else {
+            if std::mem::replace(&mut said, true) {
                 tracing::debug!(controller = self.controller, reason, "the controller is away");
+            } else {
+                tracing::warn!(controller = self.controller, reason, "the controller is away; trying again");
             }
             sleep_until(began + pause).await;
             pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
