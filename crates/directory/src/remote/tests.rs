@@ -67,7 +67,9 @@ pub(super) struct Controller {
 impl Controller {
     pub(super) fn with(streams: &[&LiveStream]) -> Self {
         let controller = Self::default();
-        streams.iter().for_each(|stream| controller.show(stream));
+        for stream in streams {
+            controller.show(stream);
+        }
         controller
     }
 
