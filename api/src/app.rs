@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
-use caudal_directory::{Audience, StreamControl, Unavailable};
+use caudal_directory::{StreamControl, Unavailable};
 use caudal_service::forwarding::ForwardingNotices;
 use caudal_service::health::Readiness;
 use caudal_service::internal::Verifier;
@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::audience::GatheredAudience;
 use crate::auth::{AccessTokens, Passwords, Sessions};
 use crate::client::TrustedProxies;
 use crate::config::{self, Broadcasts, Config, Deadlines, PublicUrls};
@@ -21,6 +22,7 @@ use crate::database;
 use crate::database_lock::DatabaseLock;
 use crate::error::StartError;
 use crate::limits::RateLimiter;
+use crate::live_figures::LiveFigures;
 use crate::metrics::Metrics;
 use crate::redis_store::RedisStore;
 use crate::stream_key::StreamKeys;
@@ -33,13 +35,14 @@ pub(crate) struct App {
     pub(crate) stream_keys: StreamKeys,
     pub(crate) limits: RateLimiter,
     pub(crate) redis: Option<RedisStore>,
-    pub(crate) callers: Arc<Verifier>,
+    pub(crate) callers: Verifier,
     pub(crate) urls: PublicUrls,
     pub(crate) cors_origins: Vec<HeaderValue>,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) forwarding: ForwardingNotices,
     pub(crate) control: Arc<dyn StreamControl>,
-    pub(crate) audience: Arc<dyn Audience>,
+    pub(crate) audience: GatheredAudience,
+    pub(crate) figures: LiveFigures,
     pub(crate) web: Option<PathBuf>,
     pub(crate) broadcasts: Broadcasts,
     pub(crate) deadlines: Deadlines,
@@ -75,13 +78,14 @@ impl App {
             redis,
             metrics: Metrics::register(&config.registry)?,
             database,
-            callers: Arc::new(config.callers),
+            callers: config.callers,
             urls: config.urls,
             cors_origins: config.cors_origins,
             trusted_proxies: config.trusted_proxies,
             forwarding: ForwardingNotices::default(),
             control: config.control,
-            audience: config.audience,
+            audience: GatheredAudience::new(config.audience),
+            figures: LiveFigures::new(config.signer)?,
             web: config.web,
             broadcasts: config.broadcasts,
             deadlines,

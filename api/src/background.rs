@@ -34,6 +34,8 @@ pub(crate) fn spawn(
                 _ = ticks.tick() => {}
             }
             app.limits.sweep();
+            app.figures.sweep();
+            app.audience.sweep(Instant::now());
             let tidy = tidied.is_none_or(|last| last.elapsed() >= app.deadlines.tidy);
             let work = async {
                 bans::enforce(&app).await?;

@@ -11,7 +11,7 @@ use caudal_directory::{Audience, StreamControl};
 use caudal_livestream::StreamId;
 use caudal_livestream::admission::{LadderRung, LatencyMode, SecondPublisher};
 use caudal_service::health::Readiness;
-use caudal_service::internal::Verifier;
+use caudal_service::internal::{Signer, Verifier};
 use prometheus::Registry;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
@@ -24,7 +24,7 @@ use crate::limits::Limits;
 pub struct Config {
     /// Where viewers and streamers ask.
     pub public: TcpListener,
-    /// Where router and controller ask.
+    /// Where router, controller and edges ask.
     pub internal: TcpListener,
     /// PostgreSQL's URL. The role must own the database: migrations run at start, one process at a time.
     pub database_url: SecretString,
@@ -37,8 +37,10 @@ pub struct Config {
     pub redis_url: Option<SecretString>,
     /// Keys.
     pub secrets: Secrets,
-    /// Who may ask on the internal listener: `ingest-router` and `controller`.
+    /// Who may ask on the internal listener: `ingest-router`, `controller` and `hls-edge`, each what is its own to ask.
     pub callers: Verifier,
+    /// Signs as `api` what routers are asked.
+    pub signer: Signer,
     /// How the world reaches the parts.
     pub urls: PublicUrls,
     /// Other web origins whose pages may use the api with credentials, such as `https://live.example`.
@@ -47,7 +49,7 @@ pub struct Config {
     pub trusted_proxies: TrustedProxies,
     /// The lifecycle.
     pub control: Arc<dyn StreamControl>,
-    /// Viewer counts.
+    /// Viewer counts of an edge in this process; edges elsewhere report theirs to the internal listener, and add to it.
     pub audience: Arc<dyn Audience>,
     /// The built web pages.
     pub web: Option<PathBuf>,

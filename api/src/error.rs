@@ -49,6 +49,9 @@ pub enum StartError {
     /// Two parts registered the same name.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
+    /// No HTTP client could be made.
+    #[error("the HTTP client: {0}")]
+    HttpClient(#[from] reqwest::Error),
     /// Accepting connections failed for good.
     #[error("a listener failed: {0}")]
     Listener(std::io::Error),

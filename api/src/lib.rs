@@ -2,13 +2,14 @@
 //!
 //! The only part that touches the database. Knows nothing of RTMP, media or Kubernetes: what it asks of a broadcast's
 //! lifecycle goes through [`caudal_directory::StreamControl`], what it shows of viewers comes from
-//! [`caudal_directory::Audience`]. Conventions and their quirks: `API-DESIGN.md`.
+//! [`caudal_directory::Audience`] and from edges that report. Conventions and their quirks: `API-DESIGN.md`.
 //!
 //! * `router` – the table of contents: every path, and what stands in front of it
 //! * `routes/<noun>/<verb>` – one endpoint a file
 //! * `auth` – passwords, tokens, sessions, and the extractors that turn a request into a permission
 //! * `limits` – how often anybody may ask
 //! * `exchange` – what surrounds every answer: request id, problem+json, deadline, headers
+//! * `audience` – how many watch, added up over the edges; `live_figures` – what a router measures of its publisher
 //! * `stream`, `account` – rows and how they look as JSON
 //! * `database_lock` – one platform per database, where its lifecycle knows no other
 //! * `names` – how names of accounts are compared
@@ -17,6 +18,7 @@
 
 mod account;
 mod app;
+mod audience;
 mod auth;
 mod background;
 mod bans;
@@ -31,6 +33,7 @@ mod forgotten_streams;
 pub mod fuzzing;
 mod json;
 mod limits;
+mod live_figures;
 mod lost_streams;
 mod metrics;
 mod names;

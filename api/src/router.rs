@@ -7,13 +7,14 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, Method, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
+use caudal_livestream::audience::AUDIENCE_PATH;
 use caudal_service::internal::require_signature;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::app::App;
 use crate::error::StartError;
-use crate::routes::{auth, ingest, streams};
+use crate::routes::{audience, auth, ingest, streams};
 use crate::security_headers::SecurityHeaders;
 use crate::{exchange, web};
 
@@ -47,14 +48,19 @@ pub(crate) fn public(app: &Arc<App>) -> Result<Router, StartError> {
     Ok(router.with_state(Arc::clone(app)))
 }
 
-/// For router and controller.
+/// For router, controller and edges; each may ask only what is its own to ask.
 pub(crate) fn internal(app: &Arc<App>) -> Router {
+    let signed_by =
+        |callers: &[&str]| from_fn_with_state(Arc::new(app.callers.only(callers)), require_signature);
+    let edges =
+        Router::new().route(AUDIENCE_PATH, post(audience::report)).route_layer(signed_by(&["hls-edge"]));
     Router::new()
         .route("/internal/ingest/authorize", post(ingest::authorize))
         .route("/internal/ingest/published", post(ingest::published))
         .route("/internal/ingest/done", post(ingest::done))
         .fallback(exchange::nothing_here)
-        .layer(from_fn_with_state(Arc::clone(&app.callers), require_signature))
+        .layer(signed_by(&["ingest-router", "controller"]))
+        .merge(edges)
         .layer(CatchPanicLayer::custom(exchange::after_panic))
         .layer(from_fn_with_state(Arc::clone(app), exchange::surround))
         .with_state(Arc::clone(app))

@@ -323,6 +323,7 @@ impl Admission {
                 generation: record.spec.ingest.generation.next(),
                 router: self.this_router.clone(),
                 key_hash: hash.as_str().to_owned(),
+                relay: None,
             };
             let generation = ingest.generation;
             let seat = self.seat(Guest::Returning)?;
@@ -384,6 +385,7 @@ impl Admission {
                 generation: FIRST_GENERATION,
                 router: self.this_router.clone(),
                 key_hash: hash.as_str().to_owned(),
+                relay: None,
             },
         }
     }

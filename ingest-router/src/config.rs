@@ -19,8 +19,8 @@ pub struct Config {
     pub rtmp: TcpListener,
     /// For publishers under TLS.
     pub rtmps: Option<(TcpListener, ServerConfig)>,
-    /// For other routers; without it this router is the only one.
-    pub internal: Option<Internal>,
+    /// For other routers and the api.
+    pub internal: Internal,
     /// Where the streams are.
     pub directory: Arc<dyn StreamDirectory>,
     /// Base URL of the api's internal listener.
@@ -39,11 +39,11 @@ pub struct Config {
     pub registry: Registry,
 }
 
-/// The listener for other routers.
+/// The listener for other routers and the api.
 pub struct Internal {
     /// Where they ask.
     pub listener: TcpListener,
-    /// Knows them: allows the caller `ingest-router`.
+    /// Knows them: allows the callers `ingest-router` and `api`.
     pub verifier: Verifier,
     /// The base URL under which they find it; none for the listener's own address.
     pub url: Option<String>,

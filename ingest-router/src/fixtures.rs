@@ -26,6 +26,7 @@ pub(crate) fn record(key_hash: &str) -> LiveStream {
                 generation: Generation(1),
                 router: "http://127.0.0.1:1".into(),
                 key_hash: key_hash.into(),
+                relay: None,
             },
         },
         status: Status::default(),

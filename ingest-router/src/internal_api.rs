@@ -1,4 +1,4 @@
-//! What other routers may ask this one: `GET /session/{stream}`.
+//! What other routers and the api may ask this one: `GET /session/{stream}`.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,14 +21,9 @@ pub(crate) fn routes(sessions: Sessions, verifier: Verifier) -> Router {
         .layer(middleware::from_fn_with_state(Arc::new(verifier), require_signature))
 }
 
-/// The path of a question about `stream`.
-pub(crate) fn session_path(stream: StreamId) -> String {
-    format!("/session/{stream}")
-}
-
 async fn session(State(sessions): State<Sessions>, Path(stream): Path<StreamId>) -> Response {
-    match sessions.input(stream, Instant::now()) {
-        Some(input) => Json(input).into_response(),
+    match sessions.session(stream, Instant::now()) {
+        Some(session) => Json(session).into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }

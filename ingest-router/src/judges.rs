@@ -7,11 +7,11 @@ use caudal_livestream::StreamId;
 use caudal_livestream::feed::InputState;
 use caudal_livestream::proof::RoleKey;
 use caudal_livestream::record::LiveStream;
+use caudal_livestream::router_session::session_path;
 use caudal_service::internal::{SIGNATURE_HEADER, Signer};
 use reqwest::{Client, StatusCode};
 use tokio::time::timeout;
 
-use crate::internal_api::session_path;
 use crate::sessions::Sessions;
 use crate::takeover::Testimony;
 
@@ -63,7 +63,7 @@ impl Judges {
         }
         let router = &record.spec.ingest.router;
         let input = if *router == self.this_router {
-            self.sessions.input(stream, Instant::now())
+            self.sessions.session(stream, Instant::now()).map(|session| session.input)
         } else {
             match timeout(ROUTER_DEADLINE, self.ask_router(router, stream)).await {
                 Ok(Ok(input)) => input,

@@ -6,9 +6,9 @@
 //! * `door` accepts connections, which wait in the `waiting_room` until they have one of the `seats`; `admission` decides
 //!   about them (`authorize`, `known_keys`, `guess_guard`; one of `contenders` at a time, for a key that
 //!   is live `takeover` with `judges`),
-//! * `session` owns one publisher: `replay` and `measure` are its pure parts, `link` its way to the worker (`relay`),
+//! * `session` owns one publisher: `replay`, `measure` and `media_news` are its pure parts, `link` its way to the worker (`relay`),
 //!   `verdict` says when it has to go,
-//! * `sessions` is what the router knows of all of them, and `internal_api` what other routers may ask.
+//! * `sessions` is what the router knows of all of them, and `internal_api` what other routers and the api may ask.
 
 mod admission;
 mod authorize;
@@ -24,6 +24,7 @@ mod judges;
 mod known_keys;
 mod link;
 mod measure;
+mod media_news;
 mod metrics;
 mod relay;
 mod replay;
@@ -85,12 +86,9 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let sessions = Sessions::default();
     // Its own end as well: when one of its tasks fails, all of them stop.
     let shutdown = shutdown.child_token();
-    let this_router = match &internal {
-        Some(internal) => match &internal.url {
-            Some(url) => url.clone(),
-            None => format!("http://{}", internal.listener.local_addr()?),
-        },
-        None => ONLY_ROUTER.to_owned(),
+    let this_router = match &internal.url {
+        Some(url) => url.clone(),
+        None => format!("http://{}", internal.listener.local_addr()?),
     };
     let admission = Admission {
         api: Api::new(&api_url, signer.clone())?,
@@ -134,10 +132,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         follower.0.follow(streams, follower.1).await;
         Ok(())
     });
-    if let Some(internal) = internal {
-        let server = HttpServer::new(internal.listener, HttpLimits::default());
-        tasks.spawn(server.serve(internal_api::routes(sessions, internal.verifier), drained.clone()));
-    }
+    let server = HttpServer::new(internal.listener, HttpLimits::default());
+    tasks.spawn(server.serve(internal_api::routes(sessions, internal.verifier), drained.clone()));
 
     let mut outcome = Ok(());
     tokio::select! {
@@ -152,6 +148,3 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     }
     Ok(outcome?)
 }
-
-/// The name in the directory of a router that nobody else can ask.
-const ONLY_ROUTER: &str = "local";

@@ -10,6 +10,7 @@ use caudal_livestream::record::MediaInfo;
 use caudal_media::codec::VideoConfig;
 use caudal_media::flv::{AudioTag, TagError, USUAL_LENGTH_SIZE, VideoCodec, VideoTag, begins_decoding};
 
+use crate::media_news::MediaNews;
 use crate::tag::{Body, Tag};
 
 /// Measures one publisher, over the last [`WINDOW`].
@@ -23,7 +24,7 @@ pub(crate) struct Measure {
     reordering: Reordering,
     other_track: OtherTrack,
     info: MediaInfo,
-    published: Option<MediaInfo>,
+    news: MediaNews,
 }
 
 /// Whether the publisher sends more than one track of a kind (Enhanced RTMP's multitrack).
@@ -61,7 +62,7 @@ impl Measure {
             reordering: Reordering::default(),
             other_track: OtherTrack::default(),
             info: MediaInfo { connected_at: Some(connected_at), ..MediaInfo::default() },
-            published: None,
+            news: MediaNews::default(),
         }
     }
 
@@ -109,17 +110,14 @@ impl Measure {
         self.info.dropped_frames = self.info.dropped_frames.saturating_add(frames);
     }
 
-    /// What is to be published at `now`, when it differs from the last time in more than measuring noise.
+    /// What is to be written to the stream's record at `now`, if something is.
     pub(crate) fn news(&mut self, now: Instant) -> Option<MediaInfo> {
         let info = self.current(now);
-        if self.published.as_ref().is_some_and(|published| alike(published, &info)) {
-            return None;
-        }
-        self.published = Some(info.clone());
-        Some(info)
+        self.news.of(info, now)
     }
 
-    fn current(&mut self, now: Instant) -> MediaInfo {
+    /// All as it is at `now`.
+    pub(crate) fn current(&mut self, now: Instant) -> MediaInfo {
         self.forget(now);
         let bytes: u64 = self.arrivals.iter().map(|(_, bytes)| bytes).sum();
         let since = self.arrivals.front().map_or(WINDOW, |(first, _)| now.saturating_duration_since(*first));
@@ -212,26 +210,11 @@ impl Reordering {
     }
 }
 
-/// Equal but for noise: a record in the directory is written each time that this is false.
-fn alike(a: &MediaInfo, b: &MediaInfo) -> bool {
-    let near =
-        |a: u64, b: u64, percent: u64| a.abs_diff(b).saturating_mul(100) <= a.max(b).saturating_mul(percent);
-    let exact =
-        |info: &MediaInfo| MediaInfo { bitrate: 0, fps_milli: 0, keyframe_interval_ms: None, ..info.clone() };
-    near(a.bitrate, b.bitrate, BITRATE_NOISE_PERCENT)
-        && near(u64::from(a.fps_milli), u64::from(b.fps_milli), 1)
-        && match (a.keyframe_interval_ms, b.keyframe_interval_ms) {
-            (Some(a), Some(b)) => near(u64::from(a), u64::from(b), 1),
-            (a, b) => a == b,
-        }
-        && exact(a) == exact(b)
-}
-
 fn low_bits(unwrapped: u64) -> u32 {
     u32::try_from(unwrapped & u64::from(u32::MAX)).unwrap_or(0)
 }
 
-/// Each step is written to the stream's record.
+/// Each step is written to the stream's record, once.
 const GOP_STEP_MS: u64 = 10_000;
 const LONGEST_GOP_MS: u64 = 60_000;
 /// Long enough to hold a GOP of most encoders, so that the bitrate does not swing with keyframes.
@@ -244,8 +227,6 @@ const MAX_FRAMES: usize = 1024;
 const MAX_AHEAD_MS: u64 = 3000;
 /// Every encoder with B-frames has shown one by then.
 const FRAMES_WITHOUT_REORDERING: u32 = 60;
-/// Variable bitrate swings by this much from window to window.
-const BITRATE_NOISE_PERCENT: u64 = 10;
 
 #[cfg(test)]
 mod tests {

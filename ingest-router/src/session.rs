@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caudal_directory::StreamDirectory;
-use caudal_livestream::record::MediaInfo;
-use caudal_livestream::{Epoch, StreamId};
+use caudal_livestream::record::{MediaInfo, RelayFailures};
+use caudal_livestream::{Epoch, SessionId, StreamId, UnixMillis};
 use caudal_rtmp::{LossReason, PublisherEvent, PublisherStream, SessionError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
@@ -38,7 +38,7 @@ pub(crate) struct Session<IO> {
     /// What must not keep the publisher waiting: reports to the directory, and farewells.
     errands: JoinSet<Errand>,
     reporting: bool,
-    warning: bool,
+    relay_failures: Failures,
 }
 
 struct Connected<IO> {
@@ -59,6 +59,29 @@ enum Errand {
     WorkerReported,
     RefusalReported,
     Farewell,
+}
+
+/// The failures of a session's relay that speak against its worker, counted for the directory.
+#[derive(Debug, Default)]
+struct Failures {
+    counted: Option<RelayFailures>,
+    told: Option<RelayFailures>,
+    /// A count is on its way; what is added meanwhile goes with the next.
+    telling: bool,
+}
+
+impl Failures {
+    fn another(&mut self, epoch: Epoch, session: SessionId, now: UnixMillis) {
+        self.counted = Some(RelayFailures::after(self.counted, epoch, session, now));
+    }
+
+    /// The count that the caller is to tell now, if there is one.
+    fn take_untold(&mut self) -> Option<RelayFailures> {
+        let counted = self.counted.filter(|_| !self.telling && self.counted != self.told)?;
+        self.told = Some(counted);
+        self.telling = true;
+        Some(counted)
+    }
 }
 
 /// How a session came to its end.
@@ -92,7 +115,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
             closed_since: None,
             errands: JoinSet::new(),
             reporting: false,
-            warning: false,
+            relay_failures: Failures::default(),
         }
     }
 
@@ -221,7 +244,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
             LinkEvent::Failed { epoch, error, report } => {
                 tracing::warn!(stream = %self.stream, %epoch, %error, "relay failed");
                 if report {
-                    self.report_worker(epoch);
+                    let session = self.registration.session();
+                    self.relay_failures.another(epoch, session, unix_millis());
+                    self.report_worker();
                 }
             }
         }
@@ -236,11 +261,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
         self.measure.dropped(dropped);
         // Before the first media there is nothing to tell; while a report is on its way, the next one waits for the
         // next second and is then up to date.
-        if self.publisher.is_some()
-            && !self.reporting
-            && let Some(media) = self.measure.news(std::time::Instant::now())
-        {
-            self.report_media(media);
+        if self.publisher.is_some() {
+            let now = std::time::Instant::now();
+            self.registration.measured(self.measure.current(now));
+            if !self.reporting
+                && let Some(media) = self.measure.news(now)
+            {
+                self.report_media(media);
+            }
         }
     }
 
@@ -268,14 +296,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
         });
     }
 
-    fn report_worker(&mut self, epoch: Epoch) {
-        // One that is on its way says the same.
-        if std::mem::replace(&mut self.warning, true) {
-            return;
-        }
+    fn report_worker(&mut self) {
+        let Some(failures) = self.relay_failures.take_untold() else { return };
         let (directory, stream) = (Arc::clone(&self.directory), self.stream);
         self.errands.spawn(async move {
-            if timeout(REPORT_DEADLINE, directory.worker_unreachable(stream, epoch)).await.is_err() {
+            if timeout(REPORT_DEADLINE, directory.worker_unreachable(stream, failures)).await.is_err() {
                 tracing::warn!(%stream, "the directory did not hear in time that a worker is unreachable");
             }
             Errand::WorkerReported
@@ -285,10 +310,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
     fn done(&mut self, errand: Option<Errand>) {
         match errand {
             Some(Errand::MediaReported) => self.reporting = false,
-            Some(Errand::WorkerReported) => self.warning = false,
+            Some(Errand::WorkerReported) => {
+                self.relay_failures.telling = false;
+                self.report_worker();
+            }
             Some(Errand::RefusalReported | Errand::Farewell) => {}
             // One panicked; nobody knows which.
-            None => (self.reporting, self.warning) = (false, false),
+            None => (self.reporting, self.relay_failures.telling) = (false, false),
         }
     }
 }

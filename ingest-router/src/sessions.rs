@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use caudal_directory::{StreamDirectory, Streams};
 use caudal_livestream::feed::InputState;
-use caudal_livestream::record::LiveStream;
+use caudal_livestream::record::{LiveStream, MediaInfo};
+use caudal_livestream::router_session::RouterSession;
 use caudal_livestream::{Generation, SessionId, StreamId};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -41,11 +42,12 @@ struct Entry {
 }
 
 /// What a session shows of its publisher.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Pulse {
     up: bool,
     explicit: bool,
     last_media: Option<Instant>,
+    measured: Option<MediaInfo>,
 }
 
 impl Sessions {
@@ -58,7 +60,8 @@ impl Sessions {
         generation: Generation,
     ) -> Registration {
         let stream = record.spec.stream;
-        let pulse = Arc::new(Mutex::new(Pulse { up: true, explicit: false, last_media: None }));
+        let pulse =
+            Arc::new(Mutex::new(Pulse { up: true, explicit: false, last_media: None, measured: None }));
         let (sender, receiver) = watch::channel(Some(record));
         let mut entry = Entry { session, generation, pulse: Arc::clone(&pulse), record: sender, seen: false };
         let mut by_stream = self.lock();
@@ -92,11 +95,11 @@ impl Sessions {
     }
 
     /// What this router says of a stream's publisher: of the newest session, when there are several.
-    pub(crate) fn input(&self, stream: StreamId, now: Instant) -> Option<InputState> {
+    pub(crate) fn session(&self, stream: StreamId, now: Instant) -> Option<RouterSession> {
         let by_stream = self.lock();
         let entry = by_stream.get(&stream)?.iter().max_by_key(|entry| entry.generation)?;
-        let pulse = *lock(&entry.pulse);
-        Some(InputState {
+        let pulse = lock(&entry.pulse).clone();
+        let input = InputState {
             session: Some(entry.session),
             generation: entry.generation,
             up: pulse.up,
@@ -106,7 +109,8 @@ impl Sessions {
             }),
             // Only a worker can say whether media can be packaged.
             unplayable: None,
-        })
+        };
+        Some(RouterSession { input, media: pulse.measured })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<StreamId, Vec<Entry>>> {
@@ -135,9 +139,15 @@ impl Registration {
         lock(&self.pulse).last_media = Some(now);
     }
 
+    /// What it sends, as measured now.
+    pub(crate) fn measured(&self, media: MediaInfo) {
+        lock(&self.pulse).measured = Some(media);
+    }
+
     /// The publisher has left.
     pub(crate) fn left(&self, explicit: bool) {
         let mut pulse = lock(&self.pulse);
+        pulse.measured = None;
         pulse.up = false;
         pulse.explicit = explicit;
     }

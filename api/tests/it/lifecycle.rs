@@ -68,6 +68,7 @@ impl Lifecycle {
                     generation: Generation(1),
                     router: "http://127.0.0.1:1".into(),
                     key_hash: String::new(),
+                    relay: None,
                 },
             },
             status: Status {
@@ -90,6 +91,14 @@ impl Lifecycle {
             },
         };
         self.streams.lock().unwrap().insert(stream, Arc::new(record));
+    }
+
+    /// The router at `url` holds its publisher, whose session this is.
+    pub(crate) fn is_published_at(&self, stream: StreamId, url: &str) -> SessionId {
+        let mut streams = self.streams.lock().unwrap();
+        let ingest = &mut Arc::make_mut(streams.get_mut(&stream).unwrap()).spec.ingest;
+        ingest.router = url.to_owned();
+        ingest.session
     }
 
     /// Its record is gone.

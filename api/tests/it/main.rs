@@ -12,6 +12,7 @@
 )]
 
 mod accounts;
+mod audience;
 mod bans;
 mod conventions;
 mod database;
@@ -21,6 +22,7 @@ mod ingest;
 mod leftovers;
 mod lifecycle;
 mod limits;
+mod live_figures;
 mod locks;
 mod redis_server;
 mod replicas;

@@ -26,6 +26,11 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 
 pub(crate) const JWT_SECRET: &str = "jwt secret of the tests, 32 bytes";
 
+/// What the api signs with.
+pub(crate) fn api_key() -> CallerKey {
+    CallerKey::new(*b"api 56789abcdef0123456789abcdef0")
+}
+
 pub(crate) struct Running {
     pub(crate) url: String,
     pub(crate) internal_url: String,
@@ -37,6 +42,7 @@ pub(crate) struct Running {
     pub(crate) task: JoinHandle<Result<(), caudal_api::StartError>>,
     router: Signer,
     controller: Signer,
+    edge: Signer,
     _stop: DropGuard,
 }
 
@@ -56,6 +62,7 @@ impl Running {
         let readiness = Readiness::default();
         let router = CallerKey::new(*b"router 0123456789abcdef012345678");
         let controller = CallerKey::new(*b"controller 6789abcdef01234567890");
+        let edge = CallerKey::new(*b"edge 6789abcdef0123456789abcdef0");
         let public = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let internal = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", public.local_addr().unwrap());
@@ -74,7 +81,9 @@ impl Running {
             },
             callers: Verifier::new()
                 .allow("ingest-router", router.clone())
-                .allow("controller", controller.clone()),
+                .allow("controller", controller.clone())
+                .allow("hls-edge", edge.clone()),
+            signer: Signer::new("api", api_key()),
             urls: PublicUrls {
                 api: "http://localhost:3000".into(),
                 hls: "http://media.test:8000".into(),
@@ -119,6 +128,7 @@ impl Running {
             task,
             router: Signer::new("ingest-router", router),
             controller: Signer::new("controller", controller),
+            edge: Signer::new("hls-edge", edge),
         }
     }
 
@@ -151,6 +161,11 @@ impl Running {
     /// A report of the controller.
     pub(crate) async fn as_controller(&self, path: &str, body: impl Serialize) -> Answer {
         self.signed(&self.controller, path, &body).await
+    }
+
+    /// A report of an edge.
+    pub(crate) async fn as_edge(&self, path: &str, body: impl Serialize) -> Answer {
+        self.signed(&self.edge, path, &body).await
     }
 
     async fn signed(&self, signer: &Signer, path: &str, body: &impl Serialize) -> Answer {

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use caudal_directory::{Audience, StreamControl};
 use caudal_livestream::admission::LatencyMode;
 use caudal_service::health::Readiness;
-use caudal_service::internal::Verifier;
+use caudal_service::internal::{Signer, Verifier};
 use caudal_service::secret;
 use prometheus::Registry;
 use secrecy::SecretString;
@@ -19,7 +19,7 @@ use crate::settings::Settings;
 pub struct ApiParts {
     /// For browsers.
     pub public: TcpListener,
-    /// For router and controller.
+    /// For router, controller and edges.
     pub internal: TcpListener,
     /// PostgreSQL's.
     pub database_url: SecretString,
@@ -27,7 +27,7 @@ pub struct ApiParts {
     pub urls: caudal_api::PublicUrls,
     /// The lifecycle.
     pub control: Arc<dyn StreamControl>,
-    /// Viewer counts.
+    /// Viewer counts of an edge in this process.
     pub audience: Arc<dyn Audience>,
     /// For its metrics.
     pub registry: Registry,
@@ -58,7 +58,9 @@ pub fn config(
         },
         callers: Verifier::new()
             .allow("ingest-router", master.caller_key("ingest-router"))
-            .allow("controller", master.caller_key("controller")),
+            .allow("controller", master.caller_key("controller"))
+            .allow("hls-edge", master.caller_key("hls-edge")),
+        signer: Signer::new("api", master.caller_key("api")),
         urls: parts.urls,
         cors_origins: settings
             .cors_origins

@@ -20,8 +20,8 @@ pub struct RouterParts {
     pub rtmps: Option<TcpListener>,
     /// The certificate for that.
     pub certificate: Option<Arc<Certificate>>,
-    /// For other routers, if there can be any.
-    pub internal: Option<TcpListener>,
+    /// For other routers and the api.
+    pub internal: TcpListener,
     /// Where the streams are.
     pub directory: Arc<dyn StreamDirectory>,
     /// Base URL of the api's internal listener.
@@ -39,11 +39,13 @@ pub fn config(
     master: &MasterSecret,
     parts: RouterParts,
 ) -> anyhow::Result<caudal_ingest_router::Config> {
-    let internal = parts.internal.map(|listener| caudal_ingest_router::Internal {
-        listener,
-        verifier: Verifier::new().allow("ingest-router", master.caller_key("ingest-router")),
+    let internal = caudal_ingest_router::Internal {
+        listener: parts.internal,
+        verifier: Verifier::new()
+            .allow("ingest-router", master.caller_key("ingest-router"))
+            .allow("api", master.caller_key("api")),
         url: None,
-    });
+    };
     Ok(caudal_ingest_router::Config {
         rtmp: parts.rtmp,
         rtmps: parts.rtmps.zip(parts.certificate.map(|certificate| certificate.server_config())),

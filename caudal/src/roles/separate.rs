@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use caudal_directory::{
-    Audience, DirectoryCallers, LocalAudience, RemoteDirectory, StreamControl, StreamDirectory,
-    directory_routes,
+    Audience, DirectoryCallers, LocalAudience, RemoteAudience, RemoteDirectory, StreamControl,
+    StreamDirectory, directory_routes,
 };
 use caudal_service::health::{self, Readiness};
 use caudal_service::http::{HttpLimits, HttpServer};
@@ -74,7 +74,7 @@ async fn run_api(
             database_url: secret::read("DATABASE_URL")?.context("DATABASE_URL is not set")?,
             urls,
             control: Arc::clone(&directory) as Arc<dyn StreamControl>,
-            audience: audience(),
+            audience: Arc::new(LocalAudience::default()),
             registry: process.registry.clone(),
             readiness: serves.clone(),
         },
@@ -123,7 +123,7 @@ async fn run_router(
         rtmp,
         rtmps,
         certificate,
-        internal: Some(internal),
+        internal,
         directory: Arc::clone(&directory) as Arc<dyn StreamDirectory>,
         api_url: api_url(settings)?,
         registry: process.registry.clone(),
@@ -148,16 +148,25 @@ async fn run_edge(
     let directory = process.directory(settings, master, "hls-edge")?;
     let certificate =
         certificate::load(settings, &process.registry, &mut process.tasks, process.last.clone())?;
+    let signer = Signer::new("hls-edge", master.caller_key("hls-edge"));
+    let audience =
+        Arc::new(RemoteAudience::new(&api_url(settings)?, signer).context("CAUDAL_INTERNAL_API_URL")?);
     let parts = EdgeParts {
         listener,
         certificate,
         directory: Arc::clone(&directory) as Arc<dyn StreamDirectory>,
-        audience: audience(),
+        audience: Arc::clone(&audience) as Arc<dyn Audience>,
         store: settings.storage.open()?,
         registry: process.registry.clone(),
     };
     let config = edge::config(settings, master, parts);
     process.follow(&directory)?;
+    let stop = process.last.clone();
+    process.tasks.spawn("viewer counts", async move {
+        // Until the edge has ended: its last word is that nobody watches.
+        audience.run(stop).await;
+        Ok::<_, Infallible>(())
+    });
     let serve = caudal_hls_edge::run(config, shutdown.clone());
     let ended =
         process.until(&shutdown, once_read(&directory, &shutdown, process.readiness.clone(), serve)).await;
@@ -313,11 +322,6 @@ async fn once_read<E>(
     readiness.set(true);
     tracing::info!("ready");
     serve.await
-}
-
-/// Where edges and api of different processes will meet about viewer counts; until they do, each has its own.
-fn audience() -> Arc<dyn Audience> {
-    Arc::new(LocalAudience::default())
 }
 
 fn internal_port(settings: &Settings) -> listeners::Wanted {

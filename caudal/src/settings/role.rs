@@ -64,6 +64,7 @@ impl Role {
                 ("CAUDAL_SECRET", THE_SECRET),
             ],
             HlsEdge => &[
+                ("CAUDAL_INTERNAL_API_URL", "the api's internal listener, as in http://10.0.0.7:3001"),
                 (
                     "CAUDAL_INTERNAL_CONTROLLER_URL",
                     "the controller's internal listener, as in http://10.0.0.7:3001",
@@ -120,7 +121,7 @@ const OWNERS: &[(&str, &[Role])] = &[
     ("CAUDAL_INTERNAL_PORT", &[Standalone, Api, IngestRouter, Controller]),
     ("CAUDAL_ADMIN_PORT", ALL),
     ("CAUDAL_INTERNAL_BIND", SEPARATE),
-    ("CAUDAL_INTERNAL_API_URL", &[IngestRouter, Controller]),
+    ("CAUDAL_INTERNAL_API_URL", &[IngestRouter, HlsEdge, Controller]),
     ("CAUDAL_INTERNAL_CONTROLLER_URL", &[Api, IngestRouter, HlsEdge]),
     ("CAUDAL_PUBLIC_API_URL", OF_API),
     ("CAUDAL_PUBLIC_HLS_URL", OF_API),

@@ -1,5 +1,6 @@
 //! The roles of one machine in one process: their listeners, how they know each other, and the order in which they end.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -183,11 +184,13 @@ impl Roles {
         };
         tasks.spawn("hls-edge", caudal_hls_edge::run(edge::config(settings, master, parts), doors.clone()));
 
+        // Its address stands in the records of its publishers, where the api finds it.
+        let router_internal = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let parts = RouterParts {
             rtmp: listeners.rtmp,
             rtmps: listeners.rtmps,
             certificate,
-            internal: None,
+            internal: router_internal,
             directory: streams,
             api_url: addresses.internal.clone(),
             registry: registry.clone(),

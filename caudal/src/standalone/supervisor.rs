@@ -11,10 +11,10 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use caudal_directory::Workers;
-use caudal_livestream::WorkerId;
+use caudal_controller::{ClaimError, Pool, Presence, Workers};
 use caudal_livestream::assignment::WorkerReady;
 use caudal_livestream::record::WorkerAddress;
+use caudal_livestream::{Epoch, StreamId, WorkerId};
 use futures::future::BoxFuture;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
@@ -65,6 +65,9 @@ struct Shared {
 /// A child as others see it.
 #[derive(Clone)]
 struct Handle {
+    address: WorkerAddress,
+    /// Whom it was claimed for.
+    claim: Option<(StreamId, Epoch)>,
     terminate: CancellationToken,
     exited: CancellationToken,
 }
@@ -132,38 +135,45 @@ impl Supervisor {
 }
 
 impl Workers for Supervisor {
-    fn claim(&self) -> BoxFuture<'static, WorkerAddress> {
+    fn claim(
+        &self,
+        stream: StreamId,
+        epoch: Epoch,
+        _pool: &Pool,
+    ) -> BoxFuture<'static, Result<WorkerAddress, ClaimError>> {
         let shared = Arc::clone(&self.shared);
-        Box::pin(async move {
-            let mut idle = shared.idle.subscribe();
-            loop {
-                let _ = idle.wait_for(Option::is_some).await;
-                let mut taken = None;
-                shared.idle.send_if_modified(|idle| {
-                    taken = idle.take();
-                    taken.is_some()
-                });
-                if let Some(worker) = taken {
-                    return worker;
-                }
-            }
-        })
+        Box::pin(async move { Ok(shared.claim(stream, epoch).await) })
     }
 
-    fn exited(&self, worker: WorkerId) -> BoxFuture<'static, ()> {
+    /// Workers are children of this process: one that is not there has ended.
+    fn exited(&self, worker: WorkerId) -> BoxFuture<'static, Presence> {
         let child = self.shared.child(worker);
         Box::pin(async move {
             if let Some(child) = child {
                 child.exited.cancelled().await;
             }
+            Presence::Gone
         })
     }
 
-    fn release(&self, worker: WorkerId) -> BoxFuture<'static, ()> {
+    fn release(&self, worker: WorkerId) -> BoxFuture<'static, Presence> {
         let child = self.shared.child(worker);
         Box::pin(async move {
             if let Some(child) = child {
                 child.terminate.cancel();
+                child.exited.cancelled().await;
+            }
+            Presence::Gone
+        })
+    }
+
+    fn withdraw(&self, stream: StreamId) -> BoxFuture<'static, ()> {
+        let claimed = self.shared.claimed_by(stream);
+        Box::pin(async move {
+            for child in &claimed {
+                child.terminate.cancel();
+            }
+            for child in claimed {
                 child.exited.cancelled().await;
             }
         })
@@ -237,11 +247,48 @@ impl Shared {
             return Err(StartError::Impostor(ready.worker));
         }
         not_started.disarm();
-        let handle = Handle { terminate: self.stop.child_token(), exited };
+        let address = WorkerAddress { worker: id, rtmp: ready.rtmp, http: ready.http };
+        let handle = Handle { address, claim: None, terminate: self.stop.child_token(), exited };
         self.children().insert(id, handle.clone());
         let shared = Arc::clone(self);
         self.tasks.spawn(async move { shared.attend(id, child, stdin, stdout, handle).await });
-        Ok(WorkerAddress { worker: id, rtmp: ready.rtmp, http: ready.http })
+        Ok(address)
+    }
+
+    /// The worker that was claimed for this before, or the warm one, as soon as there is one.
+    async fn claim(&self, stream: StreamId, epoch: Epoch) -> WorkerAddress {
+        let mut idle = self.idle.subscribe();
+        loop {
+            if let Some(worker) = self.claimed_for(stream, epoch) {
+                return worker;
+            }
+            let _ = idle.wait_for(Option::is_some).await;
+            if let Some(worker) = self.claimed_for(stream, epoch) {
+                return worker;
+            }
+            let mut taken = None;
+            self.idle.send_if_modified(|idle| {
+                taken = idle.take();
+                taken.is_some()
+            });
+            let Some(worker) = taken else { continue };
+            // One that has died meanwhile is claimed all the same: whoever has it will see that it is gone.
+            if let Some(child) = self.children().get_mut(&worker.worker) {
+                child.claim = Some((stream, epoch));
+            }
+            return worker;
+        }
+    }
+
+    fn claimed_for(&self, stream: StreamId, epoch: Epoch) -> Option<WorkerAddress> {
+        let children = self.children();
+        let mut claims = children.values().filter(|child| child.claim == Some((stream, epoch)));
+        claims.next().map(|child| child.address)
+    }
+
+    fn claimed_by(&self, stream: StreamId) -> Vec<Handle> {
+        let of_stream = |child: &&Handle| child.claim.is_some_and(|(claimed, _)| claimed == stream);
+        self.children().values().filter(of_stream).cloned().collect()
     }
 
     /// Owns a worker until its process is gone. `stdin` is open for that long: its end would mean that we are gone.

@@ -23,7 +23,15 @@ fn a_role_says_at_once_all_that_it_cannot_do_without() {
             ][..],
         ),
         ("ingest-router", &["CAUDAL_INTERNAL_API_URL", "CAUDAL_INTERNAL_CONTROLLER_URL", "CAUDAL_SECRET"]),
-        ("hls-edge", &["CAUDAL_INTERNAL_CONTROLLER_URL", "CAUDAL_SECRET", "HLS_PATH is not set"]),
+        (
+            "hls-edge",
+            &[
+                "CAUDAL_INTERNAL_API_URL",
+                "CAUDAL_INTERNAL_CONTROLLER_URL",
+                "CAUDAL_SECRET",
+                "HLS_PATH is not set",
+            ],
+        ),
         ("controller", &["CAUDAL_INTERNAL_API_URL", "CAUDAL_SECRET"]),
     ] {
         let ended = Start::of(role).end();
@@ -42,6 +50,7 @@ fn a_setting_of_another_role_ends_the_start_by_flag_and_is_nothing_in_the_enviro
     let edge = || {
         Start::of("hls-edge")
             .with("CAUDAL_INTERNAL_CONTROLLER_URL", &url)
+            .with("CAUDAL_INTERNAL_API_URL", &url)
             .with("CAUDAL_SECRET", "x".repeat(32))
             .with("HLS_PATH", std::env::temp_dir())
             // The router's, and the api's.

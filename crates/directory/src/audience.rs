@@ -5,7 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use caudal_livestream::StreamId;
 
-/// Viewer counts: written by edges, read by the api. Redis in a cluster, in this process on one machine.
+/// Viewer counts: written by the edge, read by the api. [`LocalAudience`] where both are one process,
+/// [`RemoteAudience`](crate::RemoteAudience) at an edge that has a process of its own.
 pub trait Audience: Send + Sync + 'static {
     /// This edge now serves `viewers` of `stream`; zero forgets it.
     fn record(&self, stream: StreamId, viewers: u32);

@@ -4,18 +4,20 @@
 //! one, in `LiveStream` resources, comes with the operator.
 
 mod audience;
+mod controller_link;
 mod local;
 mod remote;
+mod remote_audience;
+mod reporter;
 mod worker_client;
 mod worker_feed;
-mod workers;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, Phase, Spec};
+use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, Phase, RelayFailures, Spec};
 use caudal_livestream::report::EndReason;
-use caudal_livestream::{Epoch, Generation, SessionId, StreamId};
+use caudal_livestream::{Generation, SessionId, StreamId};
 use futures::future::BoxFuture;
 use thiserror::Error;
 use tokio::sync::watch;
@@ -23,9 +25,9 @@ use tokio::sync::watch;
 pub use audience::{Audience, LocalAudience};
 pub use local::{LocalConfig, LocalDirectory, Notice, NoticeKind, StartError};
 pub use remote::{DirectoryCallers, RemoteDirectory, directory_routes};
+pub use remote_audience::{BadAddress, RemoteAudience};
 pub use worker_client::{AssignError, FeedRenditions, WorkerClient, WorkerUnreachable};
 pub use worker_feed::{Feed, FeedLost};
-pub use workers::Workers;
 
 /// All streams that are known now. Cheap to clone; a new map replaces it at each change.
 pub type Streams = Arc<HashMap<StreamId, Arc<LiveStream>>>;
@@ -42,8 +44,9 @@ pub trait StreamDirectory: Send + Sync + 'static {
         ingest: Ingest,
     ) -> BoxFuture<'_, Result<Arc<LiveStream>, ReconnectError>>;
 
-    /// The router's relay to the worker of `epoch` failed: evidence for the controller, which judges.
-    fn worker_unreachable(&self, stream: StreamId, epoch: Epoch) -> BoxFuture<'_, ()>;
+    /// The router's relay to a worker failed so often: evidence for the controller, which judges. Written to
+    /// `spec.ingest.relay`; ignored when `failures.session` is not the current one, or nothing of it is new.
+    fn worker_unreachable(&self, stream: StreamId, failures: RelayFailures) -> BoxFuture<'_, ()>;
 
     /// What the router measured of the publisher, when it changed; ignored unless `session` is the current one.
     fn report_media(&self, stream: StreamId, session: SessionId, media: MediaInfo) -> BoxFuture<'_, ()>;

@@ -22,9 +22,9 @@ mod wire;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, Spec};
+use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, RelayFailures, Spec};
 use caudal_livestream::report::EndReason;
-use caudal_livestream::{Epoch, SessionId, StreamId};
+use caudal_livestream::{SessionId, StreamId};
 use caudal_service::internal::{SIGNATURE_HEADER, Signer};
 use futures::future::BoxFuture;
 use reqwest::{Client, Response, StatusCode};
@@ -340,8 +340,8 @@ impl StreamDirectory for RemoteDirectory {
         })
     }
 
-    fn worker_unreachable(&self, stream: StreamId, epoch: Epoch) -> BoxFuture<'_, ()> {
-        self.tell(stream, wire::WORKER_UNREACHABLE, wire::WorkerUnreachable { stream, epoch })
+    fn worker_unreachable(&self, stream: StreamId, failures: RelayFailures) -> BoxFuture<'_, ()> {
+        self.tell(stream, wire::WORKER_UNREACHABLE, wire::WorkerUnreachable { stream, failures })
     }
 
     fn report_media(&self, stream: StreamId, session: SessionId, media: MediaInfo) -> BoxFuture<'_, ()> {

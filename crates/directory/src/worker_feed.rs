@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
+use caudal_controller::FEED_SILENCE;
 use caudal_livestream::feed::{self, Event, FeedError, Frame};
 use reqwest::Response;
 use thiserror::Error;
@@ -69,6 +70,3 @@ impl Feed {
         }
     }
 }
-
-/// ARCHITECTURE §3.8: three missed heartbeats are a lost worker.
-pub(crate) const FEED_SILENCE: Duration = Duration::from_secs(3);

@@ -73,6 +73,10 @@ identity! {
     /// One transcoder worker process.
     WorkerId
 }
+identity! {
+    /// One edge process, from its start to its end.
+    EdgeId
+}
 /// One installation, by its controller's public key: the first 16 bytes of the key's SHA-256, in hex.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

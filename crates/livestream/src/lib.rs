@@ -5,6 +5,7 @@
 
 pub mod admission;
 pub mod assignment;
+pub mod audience;
 pub mod feed;
 mod ids;
 pub mod lifecycle;
@@ -12,11 +13,12 @@ mod names;
 pub mod proof;
 pub mod record;
 pub mod report;
+pub mod router_session;
 pub mod state;
 pub mod timeline;
 
 pub use ids::{
-    Epoch, Generation, InstallationId, MediaDuration, MediaTime, Msn, PartNumber, SessionId, StreamId,
-    UnixMillis, WorkerId,
+    EdgeId, Epoch, Generation, InstallationId, MediaDuration, MediaTime, Msn, PartNumber, SessionId,
+    StreamId, UnixMillis, WorkerId,
 };
 pub use names::{InitHash, InvalidName, RenditionName};

@@ -34,6 +34,9 @@ pub struct Lifecycle {
     started_at: Option<UnixMillis>,
     /// Until when the first segment must have been announced; none once it was.
     start: Option<Deadline>,
+    /// Until when there must be room for the first worker; none while there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    no_capacity: Option<Deadline>,
     generation: Generation,
     publisher: Publisher,
     epoch: Epoch,
@@ -88,6 +91,8 @@ pub enum Input {
     PublisherChosen(Generation),
     /// A worker was found for the choice of this epoch, and is nobody else's.
     WorkerClaimed(Epoch, WorkerAddress),
+    /// There is no room for a worker of this epoch. Said again each second for as long as that is so.
+    NoCapacity(Epoch),
     /// The worker of this epoch took its assignment.
     AssignmentTaken(Epoch, AssignmentMode),
     /// The worker of this epoch says so of its publisher.
@@ -148,6 +153,7 @@ impl Lifecycle {
             stage: Stage::Open,
             started_at: None,
             start: Some(Deadline::after(now, START_MS)),
+            no_capacity: None,
             generation,
             publisher: Publisher::Expected,
             epoch: Epoch(1),
@@ -186,10 +192,12 @@ impl Lifecycle {
             Input::WorkerClaimed(epoch, worker) => {
                 if epoch == self.epoch && self.slot == Slot::Wanted {
                     self.slot = Slot::Claimed { worker };
-                } else {
+                    self.no_capacity = None;
+                } else if self.slot.worker().is_none_or(|ours| ours.worker != worker.worker) {
                     self.releasing.push(worker);
                 }
             }
+            Input::NoCapacity(epoch) => self.no_room(now, epoch),
             Input::AssignmentTaken(epoch, mode) => self.assignment_taken(now, epoch, mode),
             Input::Publisher(epoch, state) => self.publisher_seen(now, epoch, &state),
             Input::MediaRefused(generation, words) => {
@@ -232,6 +240,14 @@ impl Lifecycle {
             Input::Acknowledged(report) => self.acknowledged(report),
         }
         self.expire(now);
+    }
+
+    /// A stream that runs keeps the time that it has to recover in.
+    fn no_room(&mut self, now: UnixMillis, epoch: Epoch) {
+        let starting = self.stage == Stage::Open && self.started_at.is_none();
+        if starting && epoch == self.epoch && self.slot == Slot::Wanted {
+            self.no_capacity.get_or_insert(Deadline::after(now, NO_CAPACITY_MS));
+        }
     }
 
     fn assignment_taken(&mut self, now: UnixMillis, epoch: Epoch, mode: AssignmentMode) {
@@ -349,6 +365,7 @@ impl Lifecycle {
             Stage::Open => self.stage = Stage::Closing { reason, until: Deadline::after(now, allowed) },
         }
         self.start = None;
+        self.no_capacity = None;
         self.recovery = None;
         if self.floor.is_none() {
             // Nothing was ever announced, so there is no playlist to close.
@@ -375,6 +392,8 @@ impl Lifecycle {
                 let without_worker = !matches!(self.slot, Slot::Serving { .. });
                 let reason = if self.start.is_some_and(|start| start.passed(now)) {
                     Some(EndReason::StartTimeout)
+                } else if self.no_capacity.is_some_and(|room| room.passed(now)) {
+                    Some(EndReason::NoCapacity)
                 } else if without_worker && self.recovery.is_some_and(|recovery| recovery.passed(now)) {
                     Some(EndReason::WorkersLost)
                 } else {
@@ -417,6 +436,14 @@ impl Lifecycle {
         self.losses.clock_stepped(by_ms);
     }
 
+    /// Another controller drives it from now on. Nobody could be heard since the last one, so nothing runs out before
+    /// there was time to listen.
+    pub fn taken_over(&mut self, now: UnixMillis) {
+        for deadline in self.deadlines_mut() {
+            deadline.no_earlier_than(now, TAKE_OVER_MS);
+        }
+    }
+
     /// A clock that was set back, or a restart in between, must not make a wait longer than it was meant to be.
     fn shorten_deadlines(&mut self, now: UnixMillis) {
         for deadline in self.deadlines_mut() {
@@ -430,7 +457,8 @@ impl Lifecycle {
             Stage::Open | Stage::Over { .. } => None,
         };
         let turned_away = self.turned_away.as_mut();
-        [self.start.as_mut(), self.recovery.as_mut(), self.publisher.deadline_mut(), turned_away, stage]
+        let (start, no_capacity) = (self.start.as_mut(), self.no_capacity.as_mut());
+        [start, no_capacity, self.recovery.as_mut(), self.publisher.deadline_mut(), turned_away, stage]
             .into_iter()
             .flatten()
     }
@@ -440,6 +468,10 @@ impl Lifecycle {
 const NO_MEDIA: &str = "neither pictures nor sound came";
 /// From creation to the first segment; a first keyframe may be 20 s away, a pod longer.
 const START_MS: u32 = 60_000;
+/// A publisher that cannot be served is better told so soon than left waiting.
+const NO_CAPACITY_MS: u32 = 10_000;
+/// A worker's feed is opened, and a returning publisher read from the record, within a second or two.
+const TAKE_OVER_MS: u32 = 5_000;
 /// From a worker's loss until a replacement has the publisher, however many are tried.
 const RECOVERY_MS: u32 = 60_000;
 /// For ENDLIST: two workers may die on it.

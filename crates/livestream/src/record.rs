@@ -1,5 +1,7 @@
 //! A broadcast as the directory holds it: `spec` and `status` of a `LiveStream`.
 
+mod relay_failures;
+
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
@@ -7,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::admission::{Access, BroadcastHints, LadderRung, LatencyMode};
 use crate::report::EndReason;
 use crate::{Epoch, Generation, SessionId, StreamId, UnixMillis, WorkerId};
+
+pub use relay_failures::RelayFailures;
 
 /// Everything the parts need to know of one broadcast.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -84,6 +88,9 @@ pub struct Ingest {
     pub router: String,
     /// SHA-256 of the key, in hex: lets a router recognise a returning publisher while the api is away.
     pub key_hash: String,
+    /// How often the router could not relay to a worker; none while it always could.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<RelayFailures>,
 }
 
 /// What is known of a broadcast.
@@ -104,7 +111,7 @@ pub struct Status {
     /// without the replay, because something in it may be what they died of.
     #[serde(default)]
     pub without_replay: bool,
-    /// What the router measured.
+    /// What the router measured, as it was when something of it changed; [`crate::router_session`] has it as it is.
     pub media: Option<MediaInfo>,
     /// When the first segment could be watched.
     pub started_at: Option<UnixMillis>,
@@ -170,7 +177,7 @@ pub struct NextWorker {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MediaInfo {
-    /// Bits a second, video and audio.
+    /// Bits a second, video and audio. In a record it is a class: the bitrate is within 30 % of it.
     pub bitrate: u64,
     /// Frames a thousand seconds.
     pub fps_milli: u32,

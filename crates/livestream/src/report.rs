@@ -55,6 +55,8 @@ pub enum EndReason {
     StartTimeout,
     /// The publisher sent nothing, or media of which nothing can be packaged.
     NothingPlayable,
+    /// No worker was free for it.
+    NoCapacity,
     /// Workers kept dying on it.
     WorkersLost,
     /// The platform was stopped.
@@ -69,7 +71,7 @@ impl EndReason {
 
     /// Whether the streamer wanted something else, and should find out why it did not come to that.
     pub fn is_failure(self) -> bool {
-        matches!(self, Self::StartTimeout | Self::NothingPlayable | Self::WorkersLost)
+        matches!(self, Self::StartTimeout | Self::NothingPlayable | Self::NoCapacity | Self::WorkersLost)
     }
 }
 
@@ -82,6 +84,7 @@ impl fmt::Display for EndReason {
             Self::KeyRotated => "its stream key was changed",
             Self::StartTimeout => "no picture came within a minute",
             Self::NothingPlayable => "what was sent cannot be played",
+            Self::NoCapacity => "the platform had no room for it",
             Self::WorkersLost => "its workers kept failing",
             Self::Shutdown => "the server was stopped",
         })

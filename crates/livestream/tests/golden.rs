@@ -14,21 +14,23 @@ use caudal_livestream::admission::{
     SecondPublisher, StreamKey,
 };
 use caudal_livestream::assignment::{Assignment, AssignmentMode, Floor, WorkerReady};
+use caudal_livestream::audience::{AudienceReport, MAX_COUNTS, ViewerCount};
 use caudal_livestream::feed::{self, Event, Frame, InputState, PartAnnounced, SegmentAnnounced};
 use caudal_livestream::lifecycle::{Input, Lifecycle};
 use caudal_livestream::proof::{RoleKey, SignedAssignment};
 use caudal_livestream::record::{
-    DesiredState, DropPublisher, Ingest, LiveStream, MediaInfo, NextWorker, Phase, Spec, Status,
-    WorkerAddress,
+    DesiredState, DropPublisher, Ingest, LiveStream, MediaInfo, NextWorker, Phase, RelayFailures, Spec,
+    Status, WorkerAddress,
 };
 use caudal_livestream::report::{Done, EndReason, Published};
+use caudal_livestream::router_session::RouterSession;
 use caudal_livestream::state::{FilledState, InputClock, Ownership, StoredState};
 use caudal_livestream::timeline::{
     CaptionChannel, Part, Segment, SegmentPhase, Timeline, Track, TrackMedia, VideoRange,
 };
 use caudal_livestream::{
-    Epoch, Generation, InstallationId, MediaDuration, MediaTime, Msn, PartNumber, RenditionName, SessionId,
-    StreamId, UnixMillis, WorkerId,
+    EdgeId, Epoch, Generation, InstallationId, MediaDuration, MediaTime, Msn, PartNumber, RenditionName,
+    SessionId, StreamId, UnixMillis, WorkerId,
 };
 use ed25519_dalek::SigningKey;
 use serde::Serialize;
@@ -154,6 +156,12 @@ fn spec() -> Spec {
             generation: Generation(2),
             router: "http://10.0.0.7:3002".to_owned(),
             key_hash: "00ff".to_owned(),
+            relay: Some(RelayFailures {
+                epoch: Epoch(2),
+                session: session(),
+                failures: 3,
+                last_failed_at: UnixMillis(1_790_000_000_500),
+            }),
         },
     }
 }
@@ -260,6 +268,46 @@ fn what_the_controller_tells_the_api() {
     golden("end-reasons", &reasons);
 }
 
+fn media() -> MediaInfo {
+    MediaInfo {
+        bitrate: 6_000_000,
+        fps_milli: 29_970,
+        keyframe_interval_ms: Some(2_000),
+        width: Some(1920),
+        height: Some(1080),
+        video_codec: Some("H.264".to_owned()),
+        audio_codec: Some("AAC".to_owned()),
+        encoder: Some("obs-output module".to_owned()),
+        b_frames: Some(true),
+        dropped_frames: 3,
+        connected_at: Some(UnixMillis(1_790_000_000_000)),
+    }
+}
+
+#[test]
+fn what_a_router_says_of_its_publisher() {
+    let session = RouterSession { input: input(), media: Some(media()) };
+    golden("router-session", &session);
+    // Routers of the release before know only the input, and say only that.
+    let written = serde_json::to_string(&session).unwrap();
+    assert_eq!(serde_json::from_str::<InputState>(&written).unwrap(), session.input);
+    let before = serde_json::to_string(&session.input).unwrap();
+    assert_eq!(
+        serde_json::from_str::<RouterSession>(&before).unwrap(),
+        RouterSession { media: None, ..session }
+    );
+}
+
+#[test]
+fn what_an_edge_tells_the_api() {
+    let edge = EdgeId(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0004));
+    let counts = vec![ViewerCount { stream: stream(), viewers: 12 }];
+    golden("audience-report", &AudienceReport { edge, sequence: 7, last: false, counts });
+    let most = vec![ViewerCount { stream: stream(), viewers: u32::MAX }; MAX_COUNTS];
+    let longest = AudienceReport { edge, sequence: u64::MAX, last: false, counts: most };
+    assert!(serde_json::to_vec(&longest).unwrap().len() < 64 * 1024, "no internal request may be longer");
+}
+
 #[test]
 fn a_stream_in_the_directory() {
     let status = Status {
@@ -269,19 +317,7 @@ fn a_stream_in_the_directory() {
         worker: Some(address()),
         next: Some(NextWorker { address: address(), epoch: Epoch(3) }),
         without_replay: true,
-        media: Some(MediaInfo {
-            bitrate: 6_000_000,
-            fps_milli: 29_970,
-            keyframe_interval_ms: Some(2_000),
-            width: Some(1920),
-            height: Some(1080),
-            video_codec: Some("H.264".to_owned()),
-            audio_codec: Some("AAC".to_owned()),
-            encoder: Some("obs-output module".to_owned()),
-            b_frames: Some(true),
-            dropped_frames: 3,
-            connected_at: Some(UnixMillis(1_790_000_000_000)),
-        }),
+        media: Some(media()),
         started_at: Some(UnixMillis(1_790_000_001_000)),
         ended_at: None,
         end_reason: None,

@@ -76,6 +76,13 @@ impl Verifier {
         self
     }
 
+    /// One that lets in only those of its callers that are among `callers`.
+    #[must_use]
+    pub fn only(&self, callers: &[&str]) -> Self {
+        let known = self.callers.iter().filter(|(name, _)| callers.contains(name));
+        Self { callers: known.map(|(name, key)| (*name, key.clone())).collect() }
+    }
+
     /// The caller, when `header` is its signature of this request and not older or newer than [`MAX_SKEW`].
     pub fn verify(
         &self,
@@ -164,6 +171,19 @@ mod tests {
         let now = SystemTime::now();
         let header = signer.sign("POST", "/internal/x?y=1", b"{}", now);
         assert_eq!(verifier.verify(&header, "POST", "/internal/x?y=1", b"{}", now), Some("ingest-router"));
+    }
+
+    #[test]
+    fn a_caller_is_let_in_where_it_is_expected_alone() {
+        let (signer, verifier) = pair();
+        let now = SystemTime::now();
+        let header = signer.sign("POST", "/internal/x", b"{}", now);
+        for (expected, let_in) in
+            [(&["hls-edge", "ingest-router"][..], Some("ingest-router")), (&["hls-edge"], None), (&[], None)]
+        {
+            let caller = verifier.only(expected).verify(&header, "POST", "/internal/x", b"{}", now);
+            assert_eq!(caller, let_in, "{expected:?}");
+        }
     }
 
     #[test]

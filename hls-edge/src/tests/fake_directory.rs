@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use caudal_directory::{OpenError, ReconnectError, StreamDirectory, Streams, Unavailable};
 use caudal_livestream::admission::{Access, LatencyMode};
-use caudal_livestream::record::{DesiredState, Ingest, LiveStream, MediaInfo, Phase, Spec, Status};
-use caudal_livestream::{Epoch, Generation, SessionId, StreamId};
+use caudal_livestream::record::{
+    DesiredState, Ingest, LiveStream, MediaInfo, Phase, RelayFailures, Spec, Status,
+};
+use caudal_livestream::{Generation, SessionId, StreamId};
 use futures::future::{BoxFuture, ready};
 use tokio::sync::watch;
 
@@ -39,6 +41,7 @@ impl FakeDirectory {
                 generation: Generation(1),
                 router: String::new(),
                 key_hash: String::new(),
+                relay: None,
             },
         };
         let record = LiveStream { spec, status: Status { phase: Phase::Starting, ..Status::default() } };
@@ -91,7 +94,7 @@ impl StreamDirectory for FakeDirectory {
         Box::pin(async { Ok(no::<Arc<LiveStream>>().await?) })
     }
 
-    fn worker_unreachable(&self, _: StreamId, _: Epoch) -> BoxFuture<'_, ()> {
+    fn worker_unreachable(&self, _: StreamId, _: RelayFailures) -> BoxFuture<'_, ()> {
         Box::pin(ready(()))
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use caudal_directory::{OpenError, ReconnectError, StreamDirectory, Streams};
-use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, Spec, Status, WorkerAddress};
+use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, RelayFailures, Spec, Status, WorkerAddress};
 use caudal_livestream::{Epoch, SessionId, StreamId};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -15,7 +15,7 @@ pub(crate) struct FakeDirectory {
     streams: watch::Sender<Streams>,
     full: Mutex<bool>,
     rival: Mutex<Option<Ingest>>,
-    unreachable: watch::Sender<Vec<(StreamId, Epoch)>>,
+    unreachable: watch::Sender<Vec<(StreamId, RelayFailures)>>,
     refused: watch::Sender<Vec<(StreamId, SessionId, String)>>,
 }
 
@@ -64,7 +64,21 @@ impl FakeDirectory {
 
     /// Each report of an unreachable worker so far, once there is one.
     pub(crate) async fn unreachable(&self) -> Vec<(StreamId, Epoch)> {
-        self.unreachable.subscribe().wait_for(|reports| !reports.is_empty()).await.unwrap().clone()
+        self.relay_failures(|_| true)
+            .await
+            .into_iter()
+            .map(|(stream, failures)| (stream, failures.epoch))
+            .collect()
+    }
+
+    /// The same with their counts, once the last of them is `wanted`.
+    pub(crate) async fn relay_failures(
+        &self,
+        wanted: impl Fn(&RelayFailures) -> bool,
+    ) -> Vec<(StreamId, RelayFailures)> {
+        let mut reports = self.unreachable.subscribe();
+        let told = reports.wait_for(|reports| reports.last().is_some_and(|(_, last)| wanted(last)));
+        told.await.unwrap().clone()
     }
 
     /// Each publisher that was turned away for its media so far, once there is one.
@@ -116,8 +130,8 @@ impl StreamDirectory for FakeDirectory {
         .boxed()
     }
 
-    fn worker_unreachable(&self, stream: StreamId, epoch: Epoch) -> BoxFuture<'_, ()> {
-        self.unreachable.send_modify(|reports| reports.push((stream, epoch)));
+    fn worker_unreachable(&self, stream: StreamId, failures: RelayFailures) -> BoxFuture<'_, ()> {
+        self.unreachable.send_modify(|reports| reports.push((stream, failures)));
         async {}.boxed()
     }
 

@@ -109,6 +109,25 @@ async fn a_worker_that_is_gone_is_reported_with_its_epoch() {
 }
 
 #[tokio::test]
+async fn failures_are_counted_for_each_worker_of_a_session() {
+    let harness = Harness::start().await;
+    let (mut encoder, mut worker) = harness.live().await;
+    send_headers(&mut encoder).await;
+    worker.die().await;
+    let session = harness.record().spec.ingest.session;
+    let told = within(harness.directory.relay_failures(|told| told.failures >= 3)).await;
+    assert!(told.is_sorted_by_key(|(_, failures)| failures.failures));
+    assert!(told.iter().all(|(_, failures)| (failures.epoch, failures.session) == (Epoch(0), session)));
+    // The next one counts from one.
+    let next = FakeWorker::start().await;
+    next.treat(Manner::HangUp);
+    harness.directory.assign(harness.stream, next.address, 1);
+    let told = within(harness.directory.relay_failures(|told| told.epoch == Epoch(1))).await;
+    assert_eq!(told.last().map(|(_, failures)| failures.failures), Some(1));
+    harness.stop().await;
+}
+
+#[tokio::test]
 async fn a_worker_that_hangs_up_at_once_is_reported_and_tried_again() {
     let harness = Harness::start().await;
     let _encoder = harness.publish().await.unwrap();

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use caudal_livestream::admission::SecondPublisher;
 use caudal_livestream::feed::InputState;
 use caudal_livestream::record::Ingest;
+use caudal_livestream::router_session::RouterSession;
 use caudal_livestream::{Generation, SessionId, StreamId};
 use caudal_rtmp::Refusal;
 use caudal_service::internal::SIGNATURE_HEADER;
@@ -211,6 +212,18 @@ async fn other_routers_are_answered_when_they_sign() {
     assert_eq!(answer.status(), StatusCode::OK);
     let state: InputState = answer.json().await.unwrap();
     assert_eq!((state.session, state.up), (Some(harness.record().spec.ingest.session), true));
+    // Each second it measures anew; what it has to say first comes with the first measurement.
+    let measured = async {
+        loop {
+            let session: RouterSession = ask(harness.stream, true).await.json().await.unwrap();
+            if let Some(media) = session.media {
+                return media;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let media = within(measured).await;
+    assert_eq!((media.video_codec.as_deref(), media.width), (Some("H.264"), Some(1280)));
     assert_eq!(ask(harness.stream, false).await.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(ask(StreamId::generate(), true).await.status(), StatusCode::NOT_FOUND);
     harness.stop().await;

@@ -18,7 +18,7 @@ use crate::stream::OwnedStream;
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Health {
     phase: Phase,
-    /// What the router measures; null while nobody publishes.
+    /// What the router measures, or wrote to the record when it last changed; null while nobody publishes.
     ingest: Option<Ingest>,
     /// Names, the source first.
     renditions: Vec<String>,
@@ -69,10 +69,12 @@ pub(crate) async fn health(
         let phase = if stream.ended_at.is_some() { Phase::Ended } else { Phase::Pending };
         return Ok(Json(Health { phase, ingest: None, renditions: Vec::new(), reason: None }));
     };
+    let over = live.status.phase.is_over();
+    let measured = if over { None } else { app.figures.of(&live).await };
     let rungs = live.spec.renditions.iter().map(|rung| rung.name.to_string());
     Ok(Json(Health {
         phase: live.status.phase,
-        ingest: live.status.media.clone().map(Ingest::from),
+        ingest: measured.or_else(|| live.status.media.clone()).map(Ingest::from),
         renditions: std::iter::once("source".to_owned()).chain(rungs).collect(),
         reason: live.status.reason.clone(),
     }))

@@ -187,10 +187,10 @@ fn a_setting_of_another_role_is_refused_by_flag_and_in_the_file_and_all_of_them_
 
 #[test]
 fn roles_share_an_environment_and_each_takes_what_is_its_own() {
-    let environment = [("PORT", "no port"), ("HLS_PORT", "5002"), ("CAUDAL_INTERNAL_API_URL", "nowhere")];
+    let environment = [("PORT", "no port"), ("HLS_PORT", "5002"), ("CAUDAL_MAX_BITRATE", "fast")];
     let settings = read_for("hls-edge", &[], &environment, None).unwrap();
     assert_eq!((settings.hls_port, settings.port), (5002, 3000));
-    assert!(read_for("ingest-router", &[], &environment, None).unwrap_err().contains("http://10.0.0.7:3001"));
+    assert!(read_for("ingest-router", &[], &environment, None).unwrap_err().contains("CAUDAL_MAX_BITRATE"));
 }
 
 #[test]

@@ -29,6 +29,11 @@ fn config(script: &str, environment: Vec<(OsString, OsString)>) -> SupervisorCon
     }
 }
 
+/// A worker for a stream of its own.
+async fn claim(supervisor: &Supervisor) -> WorkerAddress {
+    supervisor.claim(StreamId::generate(), Epoch(1), &Pool::default()).await.unwrap()
+}
+
 async fn soon<T>(what: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(20), what).await.expect("it never happened")
 }
@@ -63,8 +68,8 @@ fn pipe_in(folder: &TempDir) -> std::path::PathBuf {
 #[tokio::test]
 async fn a_claimed_worker_is_replaced_by_another_warm_one() {
     let supervisor = supervisor("cat >/dev/null").await;
-    let first = soon(supervisor.claim()).await;
-    let second = soon(supervisor.claim()).await;
+    let first = soon(claim(&supervisor)).await;
+    let second = soon(claim(&supervisor)).await;
     assert_ne!(first.worker, second.worker);
     soon(supervisor.shared.idle.subscribe().wait_for(Option::is_some)).await.unwrap();
     soon(supervisor.stop()).await;
@@ -81,7 +86,7 @@ async fn a_worker_that_dies_idle_is_replaced() {
         supervisor(&format!("mkdir '{}' 2>/dev/null && exit 1\ncat >/dev/null", mark.display())).await;
     soon(async {
         loop {
-            let worker = supervisor.claim().await;
+            let worker = claim(&supervisor).await;
             if tokio::time::timeout(Duration::from_millis(300), supervisor.exited(worker.worker))
                 .await
                 .is_err()
@@ -105,7 +110,7 @@ async fn a_released_worker_is_asked_to_end_and_its_exit_is_seen() {
         said.display()
     );
     let supervisor = soon(Supervisor::start(config(&script, Vec::new()))).await.unwrap();
-    let worker = soon(supervisor.claim()).await;
+    let worker = soon(claim(&supervisor)).await;
     let released = supervisor.release(worker.worker);
     let (heard, ()) = tokio::join!(read_pipe(&said), soon(released));
     assert_eq!(heard, "asked\n");

@@ -1,7 +1,6 @@
 //! What happened to a stream, in a line for people.
 
 use std::fmt;
-use std::sync::Arc;
 
 use caudal_livestream::record::{LiveStream, Phase};
 use caudal_livestream::{Epoch, StreamId};
@@ -36,7 +35,7 @@ pub enum NoticeKind {
 
 impl Notice {
     /// What the change from `before` to `after` says.
-    pub(super) fn of_change(before: Option<&LiveStream>, after: &Arc<LiveStream>) -> Option<Self> {
+    pub(super) fn of_change(before: Option<&LiveStream>, after: &LiveStream) -> Option<Self> {
         let was = before.map(|before| before.status.phase);
         let is = after.status.phase;
         let kind = if was == Some(is) {

@@ -6,36 +6,13 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use caudal_controller::{Change, Durability, Record, RecordStore, StoreError, Stored, Version, WhenItFails};
 use caudal_livestream::StreamId;
-use caudal_livestream::lifecycle::Lifecycle;
-use caudal_livestream::record::Spec;
-use serde::{Deserialize, Serialize};
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream};
 
 use super::StartError;
-
-/// What is kept of a stream.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Stored {
-    /// None for a stream that was ended before anyone created it.
-    pub(super) spec: Option<Spec>,
-    pub(super) machine: Lifecycle,
-}
-
-impl Stored {
-    fn is_of(&self, stream: StreamId) -> bool {
-        self.machine.stream() == stream && self.spec.as_ref().is_none_or(|spec| spec.stream == stream)
-    }
-}
-
-/// Whether a machine's crash may lose what is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Durability {
-    /// It may not: something will be done on the strength of it.
-    Synced,
-    /// It may; a crash of this process alone does not lose it.
-    Lazy,
-}
 
 /// The folder of all streams.
 #[derive(Clone, Debug)]
@@ -54,7 +31,7 @@ impl Store {
     /// # Errors
     /// When the folder or a state cannot be read now. A stream that is left out is taken to be lost: the api closes its
     /// broadcast, and its media goes.
-    pub(super) fn load(&self) -> Result<Vec<(StreamId, Stored)>, StartError> {
+    pub(super) fn read_all(&self) -> Result<Vec<Stored>, StartError> {
         let in_folder = |source| StartError::Folder { path: self.folder.to_path_buf(), source };
         let mut streams = Vec::new();
         for entry in fs::read_dir(&self.folder).map_err(in_folder)? {
@@ -77,7 +54,7 @@ impl Store {
                 _ => continue,
             }
             match read(&path, stream) {
-                Ok(stored) => streams.push((stream, stored)),
+                Ok(record) => streams.push(Stored { record, version: Version::default() }),
                 Err(Unread::Inaccessible(source)) => return Err(StartError::State { path, source }),
                 Err(Unread::Wrong(reason)) => match put_aside(&path) {
                     Ok(aside) => {
@@ -92,14 +69,9 @@ impl Store {
         Ok(streams)
     }
 
-    pub(super) async fn save(
-        &self,
-        stream: StreamId,
-        stored: &Stored,
-        durability: Durability,
-    ) -> io::Result<()> {
-        let json = serde_json::to_vec(stored).map_err(io::Error::other)?;
-        let path = self.path(stream);
+    async fn save(&self, record: &Record, durability: Durability) -> io::Result<()> {
+        let json = serde_json::to_vec(record).map_err(io::Error::other)?;
+        let path = self.path(record.stream());
         self.blocking(move |folder| {
             let new = path.with_extension("new");
             let mut file = match File::create(&new) {
@@ -124,7 +96,7 @@ impl Store {
         .await
     }
 
-    pub(super) async fn remove(&self, stream: StreamId) -> io::Result<()> {
+    async fn remove_file(&self, stream: StreamId) -> io::Result<()> {
         let path = self.path(stream);
         self.blocking(move |_| {
             // A write that failed, of a full disk for example, may have left a half of one.
@@ -149,6 +121,55 @@ impl Store {
     }
 }
 
+/// The folder is this process's alone, so no version is needed to guard anything.
+impl RecordStore for Store {
+    fn load(&self) -> BoxFuture<'_, Result<Vec<Stored>, StoreError>> {
+        let store = self.clone();
+        Box::pin(async move {
+            let read = tokio::task::spawn_blocking(move || store.read_all()).await;
+            let read = read.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+            read.map_err(|error| StoreError::Unavailable(error.to_string()))
+        })
+    }
+
+    fn create<'a>(&'a self, record: &'a Record) -> BoxFuture<'a, Result<Version, StoreError>> {
+        Box::pin(async move { written(self.save(record, Durability::Synced).await) })
+    }
+
+    fn store<'a>(
+        &'a self,
+        record: &'a Record,
+        _version: &'a Version,
+        durability: Durability,
+    ) -> BoxFuture<'a, Result<Version, StoreError>> {
+        Box::pin(async move { written(self.save(record, durability).await) })
+    }
+
+    fn remove(&self, stream: StreamId) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            self.remove_file(stream).await.map_err(|error| StoreError::Unavailable(error.to_string()))
+        })
+    }
+
+    fn changes(&self) -> BoxStream<'static, Change> {
+        stream::pending().boxed()
+    }
+
+    /// A full disk must not end a running stream.
+    fn when_it_fails(&self) -> WhenItFails {
+        WhenItFails::GoOn
+    }
+}
+
+fn written(outcome: io::Result<()>) -> Result<Version, StoreError> {
+    outcome.map(|()| Version::default()).map_err(|error| StoreError::Unavailable(error.to_string()))
+}
+
+/// Whether a record is of the stream whose name its file has.
+fn is_of(record: &Record, stream: StreamId) -> bool {
+    record.stream() == stream && record.spec.as_ref().is_none_or(|spec| spec.stream == stream)
+}
+
 /// Why a file gave no state.
 enum Unread {
     /// It holds no state of its stream, and never will.
@@ -157,7 +178,7 @@ enum Unread {
     Inaccessible(io::Error),
 }
 
-fn read(path: &Path, stream: StreamId) -> Result<Stored, Unread> {
+fn read(path: &Path, stream: StreamId) -> Result<Record, Unread> {
     let wrong = |reason: &str| Unread::Wrong(reason.to_owned());
     let found = fs::metadata(path).map_err(|error| match error.kind() {
         // The folder lists the file, so it is a link.
@@ -169,8 +190,8 @@ fn read(path: &Path, stream: StreamId) -> Result<Stored, Unread> {
         return Err(wrong("it is not a file"));
     }
     let contents = fs::read(path).map_err(Unread::Inaccessible)?;
-    let stored: Stored = serde_json::from_slice(&contents).map_err(|error| wrong(&error.to_string()))?;
-    if stored.is_of(stream) { Ok(stored) } else { Err(wrong("it is another stream's")) }
+    let record: Record = serde_json::from_slice(&contents).map_err(|error| wrong(&error.to_string()))?;
+    if is_of(&record, stream) { Ok(record) } else { Err(wrong("it is another stream's")) }
 }
 
 /// Renames what is no state, and returns its new name.
@@ -215,7 +236,7 @@ mod tests {
         let path = store.path(StreamId::generate());
         // A file whose first bytes nobody can read, not even root: nothing is mapped at address 0.
         symlink("/proc/self/mem", &path).unwrap();
-        let error = store.load().unwrap_err();
+        let error = store.read_all().unwrap_err();
         assert!(matches!(&error, StartError::State { path: named, .. } if *named == path), "{error}");
         assert!(fs::symlink_metadata(&path).is_ok(), "left as it is");
     }
@@ -233,7 +254,7 @@ mod tests {
             let (_parent, store) = store();
             let path = store.path(StreamId::generate());
             make(&path);
-            assert!(store.load().unwrap().is_empty(), "{what}");
+            assert!(store.read_all().unwrap().is_empty(), "{what}");
             assert!(fs::symlink_metadata(path.with_extension("broken")).is_ok(), "{what}");
         }
     }

@@ -4,6 +4,7 @@ mod fake_api;
 mod fake_workers;
 #[path = "../../../storage/tests/moto/mod.rs"]
 mod moto;
+mod relay_failures;
 mod retention;
 mod wall_clock;
 
@@ -11,11 +12,13 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::UNIX_EPOCH;
 
 use axum::http::StatusCode;
-use caudal_livestream::Generation;
+
 use caudal_livestream::admission::{Access, LatencyMode};
 use caudal_livestream::assignment::AssignmentMode;
 use caudal_livestream::record::Phase;
+use caudal_livestream::{Epoch, Generation};
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 use super::*;
 use fake_api::FakeApi;
@@ -160,6 +163,7 @@ fn ingest(generation: u32) -> Ingest {
         generation: Generation(generation),
         router: "http://127.0.0.1:1".to_owned(),
         key_hash: "00".to_owned(),
+        relay: None,
     }
 }
 

@@ -91,10 +91,13 @@ async fn reconnect(
     State(served): State<Arc<Served>>,
     Json(wire::Reconnect { stream, ingest }): Json<wire::Reconnect>,
 ) -> Response {
-    served.answer(match served.directory.reconnect(stream, ingest.clone()).await {
+    let session = ingest.session;
+    served.answer(match served.directory.reconnect(stream, ingest).await {
         Ok(record) => Outcome::Record { record: boxed(&record) },
         Err(ReconnectError::Stale(generation)) => match served.directory.get(stream) {
-            Some(record) if record.spec.ingest == ingest => Outcome::Record { record: boxed(&record) },
+            Some(record) if record.spec.ingest.session == session => {
+                Outcome::Record { record: boxed(&record) }
+            }
             _ => Outcome::Stale { generation },
         },
         Err(ReconnectError::Over(phase)) => Outcome::Over { phase },
@@ -105,9 +108,9 @@ async fn reconnect(
 
 async fn worker_unreachable(
     State(served): State<Arc<Served>>,
-    Json(wire::WorkerUnreachable { stream, epoch }): Json<wire::WorkerUnreachable>,
+    Json(wire::WorkerUnreachable { stream, failures }): Json<wire::WorkerUnreachable>,
 ) -> Response {
-    served.directory.worker_unreachable(stream, epoch).await;
+    served.directory.worker_unreachable(stream, failures).await;
     served.answer(Outcome::Done)
 }
 

@@ -1,9 +1,9 @@
 //! What a controller and the roles beside it say to each other: the bodies of commands, their answers, and the lines of
 //! the one long answer that shows all streams.
 
-use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, Phase, Spec};
+use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, Phase, RelayFailures, Spec};
 use caudal_livestream::report::EndReason;
-use caudal_livestream::{Epoch, Generation, SessionId, StreamId};
+use caudal_livestream::{Generation, SessionId, StreamId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -38,7 +38,7 @@ pub(super) struct Reconnect {
 #[serde(rename_all = "camelCase")]
 pub(super) struct WorkerUnreachable {
     pub stream: StreamId,
-    pub epoch: Epoch,
+    pub failures: RelayFailures,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -34,4 +34,12 @@ impl Deadline {
     pub(super) fn shorten(&mut self, now: UnixMillis) {
         *self = (*self).min(Self::after(now, self.length_ms));
     }
+
+    /// What is left is at least so long.
+    pub(super) fn no_earlier_than(&mut self, now: UnixMillis, length_ms: u32) {
+        let earliest = Self::after(now, length_ms);
+        if self.at < earliest.at {
+            *self = Self { at: earliest.at, length_ms: self.length_ms.max(length_ms) };
+        }
+    }
 }

@@ -13,6 +13,8 @@ pub struct Orders {
     pub worker: Option<WorkerOrder>,
     /// The worker whose feed is to be followed, and its epoch.
     pub follow: Option<(Epoch, WorkerAddress)>,
+    /// No worker of this stream's is wanted any more, not even one whose claim was never stored.
+    pub wants_no_worker: bool,
     /// Workers that are to be ended.
     pub release: Vec<WorkerAddress>,
     /// What the api is to be told, until it acknowledges.
@@ -79,6 +81,7 @@ impl Lifecycle {
         Orders {
             worker,
             follow,
+            wants_no_worker: self.slot == Slot::Vacant,
             release: self.releasing.clone(),
             report: self.report(),
             wake: self.wake(),
@@ -208,7 +211,10 @@ impl Lifecycle {
         let deadline = match self.stage {
             Stage::Open => {
                 let recovery = self.recovery.filter(|_| without_worker);
-                [self.start, recovery, self.publisher.deadline()].into_iter().flatten().min()
+                [self.start, self.no_capacity, recovery, self.publisher.deadline()]
+                    .into_iter()
+                    .flatten()
+                    .min()
             }
             Stage::Closing { until, .. } => Some(until),
             Stage::Over { forgotten: true, .. } => None,

@@ -29,7 +29,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::PATIENCE;
-use crate::Workers;
+use caudal_controller::{ClaimError, Pool, Presence, Workers};
 
 pub(super) fn signing_key() -> SigningKey {
     SigningKey::from_bytes(&[9; 32])
@@ -119,7 +119,12 @@ impl FakeWorkers {
 }
 
 impl Workers for FakeWorkers {
-    fn claim(&self) -> BoxFuture<'static, WorkerAddress> {
+    fn claim(
+        &self,
+        _stream: StreamId,
+        _epoch: Epoch,
+        _pool: &Pool,
+    ) -> BoxFuture<'static, Result<WorkerAddress, ClaimError>> {
         let mut scarce = self.scarce.subscribe();
         let workers = self.workers.clone();
         let refuses = Arc::clone(&self.next_refuses);
@@ -129,27 +134,33 @@ impl Workers for FakeWorkers {
             let worker = FakeWorker::start(refuse).await;
             let address = worker.address;
             workers.send_modify(|all| all.push(worker));
-            address
+            Ok(address)
         })
     }
 
-    fn exited(&self, worker: WorkerId) -> BoxFuture<'static, ()> {
+    fn exited(&self, worker: WorkerId) -> BoxFuture<'static, Presence> {
         let worker = self.find(worker);
         Box::pin(async move {
             if let Some(worker) = worker {
                 worker.state.dead.cancelled().await;
             }
+            Presence::Gone
         })
     }
 
-    fn release(&self, worker: WorkerId) -> BoxFuture<'static, ()> {
+    fn release(&self, worker: WorkerId) -> BoxFuture<'static, Presence> {
         let worker = self.find(worker);
         Box::pin(async move {
             if let Some(worker) = worker {
                 worker.kill();
                 worker.state.released.send_replace(true);
             }
+            Presence::Gone
         })
+    }
+
+    fn withdraw(&self, _stream: StreamId) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
     }
 }
 

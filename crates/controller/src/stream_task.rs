@@ -1,38 +1,38 @@
 //! One stream's owner: runs its lifecycle and makes the world fit the lifecycle's orders.
 
+mod saving;
+
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use caudal_livestream::admission::BroadcastHints;
 use caudal_livestream::assignment::{Assignment, AssignmentMode};
 use caudal_livestream::lifecycle::{Evidence, Input, Lifecycle, ReportKind, WorkerOrder};
 use caudal_livestream::proof::SignedAssignment;
-use caudal_livestream::record::{DesiredState, DropPublisher, Ingest, LiveStream, MediaInfo, WorkerAddress};
-use caudal_livestream::report::EndReason;
+use caudal_livestream::record::{LiveStream, MediaInfo, RelayFailures, WorkerAddress};
 use caudal_livestream::{Epoch, SessionId, StreamId, UnixMillis, WorkerId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 
-use super::Shared;
-use super::clock::SteadyClock;
-use super::follow::Follower;
-use super::media::is_disposable;
-use super::notice::Notice;
-use super::store::{Durability, Stored};
-use crate::{AssignError, ReconnectError};
+use crate::Shared;
+use crate::clock::SteadyClock;
+use crate::edit::{Edit, Refusal};
+use crate::follow::Follower;
+use crate::media::is_disposable;
+use crate::record_store::{Change, Record, Stored};
+use crate::reports::deliver;
+use crate::worker_link::NotAssigned;
+use crate::workers::{ClaimError, Presence};
+use saving::Step;
 
-/// What the directory's users ask of a stream.
-pub(super) enum Command {
-    Reconnect(Ingest, oneshot::Sender<Result<Arc<LiveStream>, ReconnectError>>),
-    RelayFailed(Epoch),
+/// What a stream is asked.
+pub(crate) enum Command {
+    Edit(Edit, oneshot::Sender<Result<Option<Arc<LiveStream>>, Refusal>>),
+    RelayFailed(RelayFailures),
     Media(SessionId, MediaInfo),
     MediaRefused(SessionId, String),
-    End(EndReason, oneshot::Sender<()>),
-    DropPublisher(String, oneshot::Sender<()>),
-    RevokeKey(oneshot::Sender<()>),
 }
 
 /// What a job came to.
@@ -42,6 +42,7 @@ enum Outcome {
     NotAssigned(Epoch),
     FeedEnded,
     Released(WorkerId),
+    Withdrawn,
     Reported(ReportKind),
     MediaRemoved,
 }
@@ -56,11 +57,28 @@ enum MediaFate {
     Settled,
 }
 
+/// What has become of workers that were claimed for an ended stream, and that its record does not know of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Claims {
+    /// One may be in use.
+    Open,
+    Leaving,
+    /// None is left.
+    Settled,
+}
+
 /// The task of one stream. Its jobs end with it.
-pub(super) struct StreamTask {
+pub(crate) struct StreamTask {
     shared: Arc<Shared>,
     stream: StreamId,
-    stored: Stored,
+    /// What the task goes by.
+    record: Record,
+    /// What the store has, as far as is known; none before the first write.
+    stored: Option<Stored>,
+    /// What the store has is older than `record`.
+    unsaved: bool,
+    /// Somebody removed the record.
+    gone: bool,
     media: Option<MediaInfo>,
     published: Option<Arc<LiveStream>>,
     jobs: JoinSet<Outcome>,
@@ -68,20 +86,23 @@ pub(super) struct StreamTask {
     following: Option<(Epoch, AbortHandle)>,
     releasing: HashSet<WorkerId>,
     reporting: Option<ReportKind>,
+    claims: Claims,
     media_fate: MediaFate,
     clock: SteadyClock,
     inputs: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
-    /// What is on disk is older than `stored`.
-    unsaved: bool,
 }
 
 impl StreamTask {
-    pub(super) fn new(shared: Arc<Shared>, stream: StreamId, stored: Stored) -> Self {
+    /// The task of a stream that is `record` from now on; the store has `stored` of it.
+    pub(crate) fn new(shared: Arc<Shared>, record: Record, stored: Option<Stored>) -> Self {
         let clock = SteadyClock::start(Arc::clone(&shared.wall));
         Self {
             shared,
-            stream,
+            stream: record.stream(),
+            unsaved: stored.as_ref().is_none_or(|stored| stored.record != record),
+            record,
             stored,
+            gone: false,
             media: None,
             published: None,
             jobs: JoinSet::new(),
@@ -89,26 +110,30 @@ impl StreamTask {
             following: None,
             releasing: HashSet::new(),
             reporting: None,
+            claims: Claims::Open,
             media_fate: MediaFate::Needed,
             clock,
             inputs: mpsc::channel(FEED_INPUTS),
-            unsaved: true,
         }
     }
 
-    /// Runs the stream until it is forgotten or the directory is closed. `created` learns when it is recorded.
-    pub(super) async fn run(
+    /// Runs the stream until it is forgotten or the controller is closed. `created` learns when it is recorded.
+    pub(crate) async fn run(
         mut self,
         mut commands: mpsc::Receiver<Command>,
-        created: Option<oneshot::Sender<Option<Arc<LiveStream>>>>,
+        mut changes: watch::Receiver<Option<Change>>,
+        created: Option<oneshot::Sender<()>>,
     ) {
-        self.settle(Durability::Synced).await;
-        if let Some(created) = created {
-            // Whoever created it may have gone away meanwhile; the stream is there all the same.
-            let _ = created.send(self.published.clone());
+        if self.take(Step::Heard(Input::Tick)).await.is_ok() {
+            // Also when there was nothing to store.
+            self.act();
+            if let Some(created) = created {
+                // Whoever created it may have gone away meanwhile; the stream is there all the same.
+                let _ = created.send(());
+            }
         }
         let stop = self.shared.stop.clone();
-        loop {
+        while !self.gone {
             let orders = self.machine().orders();
             // The record goes last: until then a restart takes up the removal again.
             if orders.forget && self.media_fate == MediaFate::Settled {
@@ -120,89 +145,71 @@ impl StreamTask {
                 Some(command) = commands.recv() => self.command(command).await,
                 Some(input) = self.inputs.1.recv() => self.handle(input).await,
                 Some(outcome) = self.jobs.join_next() => self.job_ended(outcome).await,
+                Ok(()) = changes.changed() => {
+                    let change = changes.borrow_and_update().clone();
+                    match change {
+                        Some(Change::Changed(newer)) => self.changed(*newer).await,
+                        Some(Change::Removed(_)) => self.gone = true,
+                        None => {}
+                    }
+                }
                 () = sleep(wake.unwrap_or_default()), if wake.is_some() => self.handle(Input::Tick).await,
             }
         }
-        // While it is still known, so that nobody can create it anew in between.
-        if let Err(error) = self.shared.store.remove(self.stream).await {
-            tracing::warn!(%error, stream = %self.stream, "cannot remove an ended stream's file");
+        if stop.run_until_cancelled(self.leave()).await.is_some() {
+            self.shared.forget(self.stream);
         }
-        self.shared.forget(self.stream);
+    }
+
+    /// While the stream is still known, so that nobody can create it anew in between.
+    async fn leave(&mut self) {
+        self.drop_jobs();
+        self.shared.carriers.workers.withdraw(self.stream).await;
+        if self.gone {
+            return;
+        }
+        if let Err(error) = self.shared.carriers.store.remove(self.stream).await {
+            tracing::warn!(%error, stream = %self.stream, "cannot remove an ended stream's record");
+        }
     }
 
     fn machine(&self) -> &Lifecycle {
-        &self.stored.machine
+        &self.record.machine
     }
 
     async fn command(&mut self, command: Command) {
         match command {
-            Command::Reconnect(ingest, reply) => {
-                let answer = self.reconnect(ingest).await;
-                let _ = reply.send(answer);
+            Command::Edit(edit, reply) => {
+                let newcomer = matches!(edit, Edit::Reconnect(_));
+                let measured = self.media.take_if(|_| newcomer);
+                let answer = self.take(Step::Asked(edit)).await;
+                if answer.is_err() && newcomer {
+                    self.media = measured;
+                }
+                let _ = reply.send(answer.map(|()| self.published.clone()));
             }
-            Command::RelayFailed(epoch) => self.handle(Input::RelayFailed(epoch)).await,
+            Command::RelayFailed(failures) => {
+                // What cannot be taken up now comes again with the next failure, which counts this one too.
+                let _ = self.take(Step::Asked(Edit::RelayFailed(failures))).await;
+            }
             Command::Media(session, media) => {
-                if self.stored.spec.as_ref().is_some_and(|spec| spec.ingest.session == session) {
+                if self.record.spec.as_ref().is_some_and(|spec| spec.ingest.session == session) {
                     let hints = hints_from(&media);
                     self.media = Some(media);
-                    match hints {
-                        Some(hints) => self.handle(Input::Measured(hints)).await,
-                        None => self.publish(),
+                    if let Some(hints) = hints {
+                        self.handle(Input::Measured(hints)).await;
                     }
+                    self.publish();
                 }
             }
             Command::MediaRefused(session, words) => {
-                let ingest = self.stored.spec.as_ref().map(|spec| &spec.ingest);
+                let ingest = self.record.spec.as_ref().map(|spec| &spec.ingest);
                 if let Some(ingest) = ingest.filter(|ingest| ingest.session == session) {
                     let generation = ingest.generation;
                     self.handle(Input::MediaRefused(generation, words)).await;
                 }
             }
-            Command::End(reason, reply) => {
-                if let Some(spec) = &mut self.stored.spec {
-                    spec.desired_state = DesiredState::Ended;
-                    spec.end_reason.get_or_insert(reason);
-                    self.unsaved = true;
-                }
-                self.handle(Input::End(reason)).await;
-                let _ = reply.send(());
-            }
-            Command::DropPublisher(reason, reply) => {
-                if let Some(spec) = &mut self.stored.spec {
-                    spec.drop = Some(DropPublisher { session: spec.ingest.session, reason });
-                    self.unsaved = true;
-                }
-                self.settle(Durability::Synced).await;
-                let _ = reply.send(());
-            }
-            Command::RevokeKey(reply) => {
-                if let Some(spec) = &mut self.stored.spec {
-                    spec.key_revoked = true;
-                    self.unsaved = true;
-                }
-                self.handle(Input::KeyRevoked).await;
-                let _ = reply.send(());
-            }
         }
-    }
-
-    async fn reconnect(&mut self, ingest: Ingest) -> Result<Arc<LiveStream>, ReconnectError> {
-        let phase = self.machine().phase();
-        let Some(spec) = &mut self.stored.spec else { return Err(ReconnectError::Unknown) };
-        if phase.is_over() {
-            return Err(ReconnectError::Over(phase));
-        }
-        if ingest.generation != spec.ingest.generation.next() {
-            return Err(ReconnectError::Stale(spec.ingest.generation));
-        }
-        let generation = ingest.generation;
-        spec.ingest = ingest;
-        // It was meant for the one before.
-        spec.drop = None;
-        self.media = None;
-        self.unsaved = true;
-        self.handle(Input::PublisherChosen(generation)).await;
-        self.published.clone().ok_or(ReconnectError::Unknown)
     }
 
     async fn job_ended(&mut self, outcome: Result<Outcome, tokio::task::JoinError>) {
@@ -223,6 +230,10 @@ impl StreamTask {
                 self.releasing.remove(&worker);
                 Input::Released(worker)
             }
+            Ok(Outcome::Withdrawn) => {
+                self.claims = Claims::Settled;
+                return self.carry_out();
+            }
             Ok(Outcome::Reported(kind)) => {
                 self.reporting = None;
                 Input::Acknowledged(kind)
@@ -236,53 +247,31 @@ impl StreamTask {
             Err(error) => {
                 // A panic in a job, nobody knows in which: start all again from the orders, as after a restart.
                 tracing::error!(%error, stream = %self.stream, "a job of this stream failed");
-                self.jobs.abort_all();
-                self.worker_job = None;
-                self.following = None;
-                self.reporting = None;
-                self.releasing.clear();
-                self.media_fate = MediaFate::Needed;
+                self.drop_jobs();
                 return self.carry_out();
             }
         };
         self.handle(input).await;
     }
 
-    async fn handle(&mut self, input: Input) {
-        let before = self.stored.machine.clone();
-        if let Some(by_ms) = self.clock.take_step() {
-            tracing::debug!(stream = %self.stream, by_ms, "the machine's clock was set");
-            self.stored.machine.clock_stepped(by_ms);
-        }
-        self.stored.machine.handle(self.clock.now(), input);
-        if before == self.stored.machine && !self.unsaved {
-            return;
-        }
-        let acted_on = self.unsaved || before.orders() != self.stored.machine.orders();
-        self.unsaved = true;
-        self.settle(if acted_on { Durability::Synced } else { Durability::Lazy }).await;
+    /// As after a restart: the orders say what is to be done again.
+    fn drop_jobs(&mut self) {
+        self.jobs.abort_all();
+        self.worker_job = None;
+        self.following = None;
+        self.reporting = None;
+        self.releasing.clear();
+        self.claims = Claims::Open;
+        self.media_fate = MediaFate::Needed;
     }
 
-    /// Stores what is known, shows it, and only then acts on it.
-    async fn settle(&mut self, durability: Durability) {
-        if self.unsaved {
-            match self.shared.store.save(self.stream, &self.stored, durability).await {
-                Ok(()) => {
-                    self.unsaved = false;
-                    if self.shared.store_fails.swap(false, Ordering::Relaxed) {
-                        tracing::info!("the streams' states can be stored again");
-                    }
-                }
-                // A full disk must not end a running stream; what is lost is only its recovery after a crash, and
-                // an epoch that is chosen twice then is still claimed only once, in storage.
-                Err(error) if self.shared.store_fails.swap(true, Ordering::Relaxed) => {
-                    tracing::debug!(%error, stream = %self.stream, "cannot store the stream's state");
-                }
-                Err(error) => {
-                    tracing::error!(%error, stream = %self.stream, "cannot store the streams' states; they go on, and would be lost if this process ended now");
-                }
-            }
-        }
+    async fn handle(&mut self, input: Input) {
+        // Refused only while the controller closes: the stored record is as it was, and the next one goes on from it.
+        let _ = self.take(Step::Heard(input)).await;
+    }
+
+    /// Shows what is stored, and makes the world fit it.
+    fn act(&mut self) {
         self.publish();
         if self.machine().is_settled() {
             self.shared.settled(self.stream);
@@ -291,47 +280,56 @@ impl StreamTask {
     }
 
     fn publish(&mut self) {
-        if self.machine().orders().forget {
-            return self.shared.hide(self.stream);
-        }
-        let Some(spec) = self.stored.spec.clone() else { return };
-        let record = LiveStream { spec, status: self.machine().status(self.media.clone()) };
+        let Some(record) = self.record.shown(self.media.clone()) else {
+            return self.shared.carriers.observer.hide(self.stream);
+        };
         if self.published.as_deref() == Some(&record) {
             return;
         }
+        let observer = &self.shared.carriers.observer;
         let record = Arc::new(record);
-        let notice = Notice::of_change(self.published.as_deref(), &record);
-        self.published = Some(Arc::clone(&record));
-        self.shared.show(record, notice);
+        observer.show(Arc::clone(&record));
+        observer.changed(self.published.as_deref(), &record);
+        self.published = Some(record);
     }
 
     fn carry_out(&mut self) {
         let orders = self.machine().orders();
         self.order_worker(orders.worker);
         self.follow(orders.follow);
-        if orders.remove_media && self.media_fate == MediaFate::Needed {
-            self.remove_media();
-        }
         for worker in orders.release {
             if self.releasing.insert(worker.worker) {
-                let released = self.shared.carriers.workers.release(worker.worker);
+                let workers = Arc::clone(&self.shared.carriers.workers);
                 self.jobs.spawn(async move {
-                    released.await;
+                    while workers.release(worker.worker).await == Presence::Unknown {
+                        sleep(ASK_AGAIN).await;
+                    }
                     Outcome::Released(worker.worker)
                 });
             }
+        }
+        if orders.wants_no_worker && self.claims == Claims::Open {
+            self.claims = Claims::Leaving;
+            let withdrawn = self.shared.carriers.workers.withdraw(self.stream);
+            self.jobs.spawn(async move {
+                withdrawn.await;
+                Outcome::Withdrawn
+            });
+        }
+        if orders.remove_media && self.claims == Claims::Settled && self.media_fate == MediaFate::Needed {
+            self.remove_media();
         }
         if self.reporting.is_none()
             && let Some(report) = orders.report
         {
             self.reporting = Some(report.kind());
-            let delivery = self.shared.carriers.reporter.clone().deliver(report);
+            let delivery = deliver(Arc::clone(&self.shared.carriers.api), report);
             self.jobs.spawn(async move { Outcome::Reported(delivery.await) });
         }
     }
 
     fn remove_media(&mut self) {
-        if !is_disposable(self.stored.spec.as_ref()) {
+        if !is_disposable(self.record.spec.as_ref()) {
             self.media_fate = MediaFate::Settled;
             return;
         }
@@ -359,8 +357,9 @@ impl StreamTask {
                 let Some(order) = order else { return };
                 let job = match order {
                     WorkerOrder::Claim(epoch) => {
-                        let claim = self.shared.carriers.workers.claim();
-                        self.jobs.spawn(async move { Outcome::Claimed(epoch, claim.await) })
+                        let claimed =
+                            claim(Arc::clone(&self.shared), self.stream, epoch, self.inputs.0.clone());
+                        self.jobs.spawn(async move { Outcome::Claimed(epoch, claimed.await) })
                     }
                     WorkerOrder::Assign { epoch, worker, mode } => {
                         let assignment = self.assignment(epoch, worker, mode);
@@ -382,7 +381,7 @@ impl StreamTask {
     }
 
     fn assignment(&self, epoch: Epoch, worker: WorkerAddress, mode: AssignmentMode) -> Option<Assignment> {
-        let spec = self.stored.spec.as_ref()?;
+        let spec = self.record.spec.as_ref()?;
         let carriers = &self.shared.carriers;
         Some(Assignment {
             worker: worker.worker,
@@ -412,18 +411,39 @@ impl StreamTask {
         let Some((epoch, worker)) = follow else { return };
         let carriers = &self.shared.carriers;
         let follower = Follower {
-            client: carriers.client.clone(),
+            link: Arc::clone(&carriers.link),
+            workers: Arc::clone(&carriers.workers),
             worker,
             epoch,
             proof: carriers.feed_key.proof(self.stream, epoch),
             inputs: self.inputs.0.clone(),
         };
-        let exited = carriers.workers.exited(worker.worker);
         let job = self.jobs.spawn(async move {
-            follower.run(exited).await;
+            follower.run().await;
             Outcome::FeedEnded
         });
         self.following = Some((epoch, job));
+    }
+}
+
+/// A worker for this epoch, as soon as there is one. Says when that is a question of room.
+async fn claim(
+    shared: Arc<Shared>,
+    stream: StreamId,
+    epoch: Epoch,
+    inputs: mpsc::Sender<Input>,
+) -> WorkerAddress {
+    let carriers = &shared.carriers;
+    loop {
+        match carriers.workers.claim(stream, epoch, &carriers.pool).await {
+            Ok(worker) => return worker,
+            Err(ClaimError::NoCapacity) => {
+                // Nobody listens only when this is not wanted any more either.
+                let _ = inputs.send(Input::NoCapacity(epoch)).await;
+            }
+            Err(error @ ClaimError::Unavailable(_)) => tracing::warn!(%error, %stream, %epoch),
+        }
+        sleep(ASK_AGAIN).await;
     }
 }
 
@@ -435,7 +455,12 @@ async fn assign(
 ) -> Result<(), String> {
     let carriers = &shared.carriers;
     let Some(mut assignment) = assignment else { return Err("nobody created the stream".to_owned()) };
-    let exited = carriers.workers.exited(worker.worker);
+    let exited = async {
+        match carriers.workers.exited(worker.worker).await {
+            Presence::Gone => {}
+            Presence::Unknown => std::future::pending().await,
+        }
+    };
     tokio::pin!(exited);
     let mut tries = 0_u32;
     loop {
@@ -444,13 +469,12 @@ async fn assign(
         let signed =
             SignedAssignment::sign(&assignment, &carriers.assignments).map_err(|error| error.to_string())?;
         let outcome = tokio::select! {
-            outcome = carriers.client.assign(&worker, &signed) => outcome,
+            outcome = carriers.link.assign(&worker, &signed) => outcome,
             () = &mut exited => return Err("its process ended".to_owned()),
         };
         match outcome {
             Ok(()) => return Ok(()),
-            // It may have taken it; taking it again changes nothing.
-            Err(AssignError::Unreachable(_) | AssignError::Refused(EXPIRED)) if tries < ASSIGN_RETRIES => {
+            Err(NotAssigned::AskAgain(_)) if tries < ASSIGN_RETRIES => {
                 tries = tries.saturating_add(1);
                 sleep(ASSIGN_PAUSE).await;
             }
@@ -468,10 +492,10 @@ fn hints_from(media: &MediaInfo) -> Option<BroadcastHints> {
 
 /// Feed events that wait for this task; a feed that is further ahead is not read meanwhile.
 const FEED_INPUTS: usize = 64;
-/// From the choice of a worker to its taking the assignment.
-const ASSIGNMENT_VALID_MS: i64 = 30_000;
-/// 410: the worker reads the clock as later than `expires`.
-const EXPIRED: u16 = 410;
+/// From the choice of a worker to its taking the assignment, over a change of controller and clocks that differ.
+const ASSIGNMENT_VALID_MS: i64 = 90_000;
+/// Between two tries to get a worker, or to end one that is not known yet.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 const ASSIGN_RETRIES: u32 = 2;
 const ASSIGN_PAUSE: Duration = Duration::from_millis(200);
 /// One frame a second is the slowest that anything is planned for.

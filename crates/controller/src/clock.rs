@@ -11,10 +11,10 @@ use caudal_livestream::UnixMillis;
 use tokio::time::Instant;
 
 /// Where wall time comes from: the system, or a test that turns it.
-pub(super) type WallClock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+pub type WallClock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// One stream's view of the time.
-pub(super) struct SteadyClock {
+pub(crate) struct SteadyClock {
     wall: WallClock,
     /// What the wall clock said at `since`.
     agreed: UnixMillis,
@@ -22,20 +22,20 @@ pub(super) struct SteadyClock {
 }
 
 impl SteadyClock {
-    pub(super) fn start(wall: WallClock) -> Self {
+    pub(crate) fn start(wall: WallClock) -> Self {
         let agreed = read(&wall);
         Self { wall, agreed, since: Instant::now() }
     }
 
     /// The time, as if the wall clock had not been set since [`take_step`](Self::take_step).
-    pub(super) fn now(&self) -> UnixMillis {
+    pub(crate) fn now(&self) -> UnixMillis {
         let passed = i64::try_from(self.since.elapsed().as_millis()).unwrap_or(i64::MAX);
         UnixMillis(self.agreed.0.saturating_add(passed))
     }
 
     /// By how much the wall clock was set forward (or back, below zero) since the last call. Small steps are told
     /// once they add up: the wall clock is slewed all the time.
-    pub(super) fn take_step(&mut self) -> Option<i64> {
+    pub(crate) fn take_step(&mut self) -> Option<i64> {
         let wall = read(&self.wall);
         let step = wall.0.saturating_sub(self.now().0);
         if step.abs() < NOTICEABLE_MS {
@@ -46,14 +46,14 @@ impl SteadyClock {
     }
 
     /// How long to wait for `instant`; at least a moment, so that a wait that has just passed never spins.
-    pub(super) fn until(&self, instant: UnixMillis) -> Duration {
+    pub(crate) fn until(&self, instant: UnixMillis) -> Duration {
         let left = u64::try_from(instant.0.saturating_sub(self.now().0)).unwrap_or(0);
         Duration::from_millis(left.max(1))
     }
 }
 
-/// Milliseconds since 1970.
-pub(super) fn read(wall: &WallClock) -> UnixMillis {
+/// What a wall clock says, in milliseconds since 1970.
+pub fn read(wall: &WallClock) -> UnixMillis {
     let since = wall().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

@@ -8,13 +8,13 @@ use std::time::Duration;
 use caudal_livestream::record::Spec;
 use caudal_livestream::{InstallationId, StreamId};
 use caudal_storage::{Disposable, Provenance, SegmentStore, StorageError};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::sleep;
 
-use super::Shared;
+use crate::{Handle, Shared};
 
 /// The storage as the controller uses it: only to remove.
-pub(super) struct Media {
+pub(crate) struct Media {
     store: SegmentStore,
     installation: InstallationId,
     /// Removals at once: live streams need the storage more.
@@ -23,17 +23,17 @@ pub(super) struct Media {
 }
 
 /// Whether an ended stream's media is to go. Of a stream that was only ever ended here nobody knows what it is.
-pub(super) fn is_disposable(spec: Option<&Spec>) -> bool {
+pub(crate) fn is_disposable(spec: Option<&Spec>) -> bool {
     spec.is_some_and(|spec| !spec.record)
 }
 
 impl Media {
-    pub(super) fn new(store: SegmentStore, installation: InstallationId) -> Self {
+    pub(crate) fn new(store: SegmentStore, installation: InstallationId) -> Self {
         Self { store, installation, turns: Semaphore::new(REMOVALS), failing: AtomicBool::new(false) }
     }
 
     /// Removes a stream, however long the storage does not let it.
-    pub(super) async fn remove(&self, stream: StreamId) {
+    pub(crate) async fn remove(&self, stream: StreamId) {
         self.until_removed(stream).await;
         // A worker that outlived its controller ends within seconds. What it wrote in between goes too.
         sleep(STRAGGLERS).await;
@@ -75,7 +75,7 @@ impl Media {
 
 /// Finds streams in storage that the directory has no record of, now and each hour, and removes those that are
 /// provably this installation's and no recordings.
-pub(super) async fn remove_orphans(shared: Arc<Shared>) {
+pub(crate) async fn remove_orphans(shared: Arc<Shared>) {
     let mut sweeper = Sweeper { shared, left_alone: HashSet::new(), said: false };
     loop {
         if let Err(error) = sweeper.sweep().await {
@@ -129,7 +129,7 @@ impl Sweeper {
         let mut stored = media.store.streams().await?;
         {
             // After they were listed: whatever is written is written after its stream is known here.
-            let known = self.shared.commands();
+            let known = self.shared.handles();
             stored.retain(|stream| !known.contains_key(stream));
         }
         let mut found = Vec::new();
@@ -213,19 +213,19 @@ struct Reserved<'a> {
 impl<'a> Reserved<'a> {
     /// None when it has been opened meanwhile.
     fn new(shared: &'a Shared, stream: StreamId) -> Option<Self> {
-        let mut commands = shared.commands();
-        if commands.contains_key(&stream) {
+        let mut handles = shared.handles();
+        if handles.contains_key(&stream) {
             return None;
         }
         // Nobody receives: whoever asks learns that there is no such stream.
-        commands.insert(stream, mpsc::channel(1).0);
+        handles.insert(stream, Handle { commands: mpsc::channel(1).0, changes: watch::channel(None).0 });
         Some(Self { shared, stream })
     }
 }
 
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
-        self.shared.commands().remove(&self.stream);
+        self.shared.handles().remove(&self.stream);
     }
 }
 

@@ -1,0 +1,5 @@
+//! What edges tell of their viewers. Signed and idempotent.
+
+mod report;
+
+pub(crate) use report::report;

@@ -1,0 +1,140 @@
+//! Following a worker on behalf of its stream's lifecycle.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use caudal_livestream::assignment::Floor;
+use caudal_livestream::lifecycle::{Evidence, Input};
+use caudal_livestream::proof::Proof;
+use caudal_livestream::record::WorkerAddress;
+use caudal_livestream::{Epoch, Msn};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+use crate::worker_link::{Announcement, FEED_SILENCE, WorkerLink};
+use crate::workers::{Presence, Workers};
+
+/// One worker's announcements, read until the worker is lost or finished.
+pub(crate) struct Follower {
+    pub(crate) link: Arc<dyn WorkerLink>,
+    pub(crate) workers: Arc<dyn Workers>,
+    pub(crate) worker: WorkerAddress,
+    pub(crate) epoch: Epoch,
+    pub(crate) proof: Proof,
+    /// Bounded: when the stream's task is behind, the worker's announcements wait for it.
+    pub(crate) inputs: mpsc::Sender<Input>,
+}
+
+/// Why it was read no further.
+enum Ended {
+    /// The worker has said all.
+    Finished,
+    /// Open it again: what comes then begins with how things stand.
+    Interrupted,
+    /// Nobody listens.
+    Unwanted,
+}
+
+impl Follower {
+    /// Reads until there is nothing more to read, and says why as the last input.
+    pub(crate) async fn run(self) {
+        let mut seen = Seen::default();
+        // A worker of an earlier controller has as long to be heard as one that has just been assigned.
+        let mut last_heard = Instant::now();
+        let evidence = loop {
+            match self.read(&mut seen, &mut last_heard).await {
+                Ended::Finished => {
+                    let _ = self.say(Input::Finished(self.epoch)).await;
+                    return;
+                }
+                Ended::Unwanted => return,
+                // Only asked once the connection is gone: a worker's last words come before its exit.
+                Ended::Interrupted if self.is_gone_within(RETRY).await => break Evidence::ProcessEnded,
+                Ended::Interrupted => {
+                    if last_heard.elapsed() >= FEED_SILENCE {
+                        break Evidence::FeedSilent;
+                    }
+                }
+            }
+        };
+        // What was announced since the last segment began is in no file yet.
+        if let Some(floor) = seen.floor {
+            let _ = self.say(Input::Announced(self.epoch, floor)).await;
+        }
+        let _ = self.say(Input::WorkerLost(self.epoch, evidence)).await;
+    }
+
+    async fn read(&self, seen: &mut Seen, last_heard: &mut Instant) -> Ended {
+        let mut announcements = match self.link.follow(&self.worker, &self.proof).await {
+            Ok(announcements) => announcements,
+            Err(error) => {
+                tracing::debug!(%error, epoch = %self.epoch, "cannot open a worker's feed");
+                return Ended::Interrupted;
+            }
+        };
+        loop {
+            let announcement = match announcements.next().await {
+                Ok(Some(announcement)) => announcement,
+                Ok(None) => return Ended::Finished,
+                Err(error) => {
+                    tracing::debug!(%error, epoch = %self.epoch, "a worker's feed was lost");
+                    return Ended::Interrupted;
+                }
+            };
+            let news = match announcement {
+                Announcement::End => return Ended::Finished,
+                Announcement::Alive => None,
+                Announcement::Input(state) => Some(Input::Publisher(self.epoch, state)),
+                Announcement::Floor(floor) => {
+                    seen.take(floor).map(|floor| Input::Announced(self.epoch, floor))
+                }
+            };
+            if let Some(news) = news
+                && self.say(news).await.is_err()
+            {
+                return Ended::Unwanted;
+            }
+            // After it was said: a store that makes us wait says nothing about the worker.
+            *last_heard = Instant::now();
+        }
+    }
+
+    async fn is_gone_within(&self, pause: Duration) -> bool {
+        let exited = async {
+            match self.workers.exited(self.worker.worker).await {
+                Presence::Gone => {}
+                Presence::Unknown => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = exited => true,
+            () = sleep(pause) => false,
+        }
+    }
+
+    async fn say(&self, input: Input) -> Result<(), Unheard> {
+        self.inputs.send(input).await.map_err(|_| Unheard)
+    }
+}
+
+/// The stream's task is gone.
+struct Unheard;
+
+/// What has been announced so far.
+#[derive(Default)]
+struct Seen {
+    floor: Option<Floor>,
+    /// The last segment that the lifecycle was told of.
+    told: Option<Msn>,
+}
+
+impl Seen {
+    /// Takes in a position, and returns it when a segment begins with it: a part more is no news.
+    fn take(&mut self, floor: Floor) -> Option<Floor> {
+        self.floor = Some(floor);
+        (self.told.replace(floor.msn) != Some(floor.msn)).then_some(floor)
+    }
+}
+
+/// Between two tries at a feed.
+const RETRY: Duration = Duration::from_millis(200);

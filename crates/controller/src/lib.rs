@@ -1,0 +1,366 @@
+//! What drives a stream's life (ARCHITECTURE §3): one task a stream runs its lifecycle, stores its record, and then makes
+//! workers, api and storage fit the lifecycle's orders.
+//!
+//! The same on one machine and in a cluster. Where records are kept ([`RecordStore`]), where workers come from
+//! ([`Workers`]), and how workers and api are spoken to ([`WorkerLink`], [`Api`]) is somebody else's.
+
+mod clock;
+mod edit;
+mod follow;
+mod media;
+mod record_store;
+mod reports;
+mod stream_task;
+mod worker_link;
+mod workers;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use caudal_livestream::proof::RoleKey;
+use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, RelayFailures};
+use caudal_livestream::report::EndReason;
+use caudal_livestream::{InstallationId, SessionId, StreamId, UnixMillis};
+use caudal_storage::SegmentStore;
+use ed25519_dalek::SigningKey;
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use clock::{WallClock, read as wall_now};
+use edit::Edit;
+pub use edit::Refusal;
+use media::Media;
+pub use record_store::{Change, Durability, Record, RecordStore, StoreError, Stored, Version, WhenItFails};
+pub use reports::{Api, NotAcknowledged};
+use stream_task::{Command, StreamTask};
+pub use worker_link::{Announcement, Announcements, FEED_SILENCE, LinkLost, NotAssigned, WorkerLink};
+pub use workers::{ClaimError, Pool, Presence, Workers};
+
+/// What a controller acts with.
+pub struct Carriers {
+    /// Where records are kept.
+    pub store: Arc<dyn RecordStore>,
+    /// Where workers come from.
+    pub workers: Arc<dyn Workers>,
+    /// The pool that they come from.
+    pub pool: Pool,
+    /// How workers are spoken to.
+    pub link: Arc<dyn WorkerLink>,
+    /// Whom streams' beginnings and ends are reported to.
+    pub api: Arc<dyn Api>,
+    /// Who shows the streams to everybody else.
+    pub observer: Arc<dyn Observer>,
+    /// Signs assignments; workers hold its public half.
+    pub assignments: SigningKey,
+    /// The router's role key.
+    pub router_key: RoleKey,
+    /// The edge's and this controller's role key.
+    pub feed_key: RoleKey,
+}
+
+/// Who shows the streams to everybody else. Called from the streams' tasks; must not wait.
+pub trait Observer: Send + Sync + 'static {
+    /// The stream is now so.
+    fn show(&self, record: Arc<LiveStream>);
+
+    /// The stream was `before` when its task last looked (none at the task's first look), and is now `after`.
+    fn changed(&self, before: Option<&LiveStream>, after: &LiveStream);
+
+    /// Viewers and routers are not to know the stream any more.
+    fn hide(&self, stream: StreamId);
+}
+
+/// All streams that one process drives.
+pub struct Controller {
+    shared: Arc<Shared>,
+    tasks: TaskTracker,
+}
+
+struct Shared {
+    carriers: Carriers,
+    media: Media,
+    wall: WallClock,
+    /// Whether the last write of any stream's record failed.
+    store_fails: AtomicBool,
+    // Held for map operations only, never across an await.
+    handles: Mutex<HashMap<StreamId, Handle>>,
+    /// Streams whose end the api does not know of yet.
+    unsettled: watch::Sender<HashSet<StreamId>>,
+    stop: CancellationToken,
+}
+
+/// The way to a stream's task.
+struct Handle {
+    commands: mpsc::Sender<Command>,
+    /// The newest change that somebody else made; one that was not looked at yet is replaced.
+    changes: watch::Sender<Option<Change>>,
+}
+
+impl Shared {
+    fn handles(&self) -> MutexGuard<'_, HashMap<StreamId, Handle>> {
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wall time, for a moment's use; deadlines go by [`clock::SteadyClock`].
+    fn wall_now(&self) -> UnixMillis {
+        clock::read(&self.wall)
+    }
+
+    fn settled(&self, stream: StreamId) {
+        self.unsettled.send_if_modified(|unsettled| unsettled.remove(&stream));
+    }
+
+    fn forget(&self, stream: StreamId) {
+        self.settled(stream);
+        self.carriers.observer.hide(stream);
+        self.handles().remove(&stream);
+    }
+}
+
+impl Controller {
+    /// Drives the streams of `records`, which the store has as they are, and every stream that comes. `media` is where
+    /// workers keep the streams' media; what of it nobody needs any more is removed. `adjust` changes what the store
+    /// could not know of each. Must be called within a tokio runtime.
+    pub fn start(
+        carriers: Carriers,
+        media: SegmentStore,
+        wall: WallClock,
+        records: Vec<Stored>,
+        adjust: impl Fn(&mut Record, UnixMillis),
+    ) -> Self {
+        let installation = InstallationId::of(&carriers.assignments.verifying_key());
+        let changes = carriers.store.changes();
+        let shared = Arc::new(Shared {
+            carriers,
+            media: Media::new(media, installation),
+            wall,
+            store_fails: AtomicBool::new(false),
+            handles: Mutex::default(),
+            unsettled: watch::Sender::new(HashSet::new()),
+            stop: CancellationToken::new(),
+        });
+        let controller = Self { shared, tasks: TaskTracker::new() };
+        for stored in records {
+            let mut record = stored.record.clone();
+            let now = controller.shared.wall_now();
+            adjust(&mut record, now);
+            record.machine.taken_over(now);
+            // Before anybody can ask: who finds a stream missing takes it to be lost.
+            if let Some(shown) = record.shown(None) {
+                controller.shared.carriers.observer.show(Arc::new(shown));
+            }
+            Spawner::of(&controller).take_up(&mut controller.shared.handles(), record, Some(stored), None);
+        }
+        let (orphans, stop) = (Arc::clone(&controller.shared), controller.shared.stop.clone());
+        controller.tasks.spawn(async move {
+            stop.run_until_cancelled(media::remove_orphans(orphans)).await;
+        });
+        let (spawner, stop) = (Spawner::of(&controller), controller.shared.stop.clone());
+        controller.tasks.spawn(async move {
+            stop.run_until_cancelled(spawner.pass_on(changes)).await;
+        });
+        controller
+    }
+
+    /// The controller's wall time.
+    pub fn now(&self) -> UnixMillis {
+        self.shared.wall_now()
+    }
+
+    /// Whether there is such a stream, in whatever phase.
+    pub fn knows(&self, stream: StreamId) -> bool {
+        self.shared.handles().contains_key(&stream)
+    }
+
+    /// Drives a new stream; resolves once it is recorded. None when there is one already.
+    pub fn create(&self, record: Record) -> Option<BoxFuture<'static, Result<(), Refusal>>> {
+        let stream = record.stream();
+        let (reply, created) = oneshot::channel();
+        {
+            let mut handles = self.shared.handles();
+            if handles.contains_key(&stream) {
+                return None;
+            }
+            Spawner::of(self).take_up(&mut handles, record, None, Some(reply));
+        }
+        Some(Box::pin(async move {
+            match timeout(ANSWER, created).await {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(_)) => Err(Refusal::Unavailable("the controller is closing".to_owned())),
+                Err(_) => Err(Refusal::Unavailable(format!("stream {stream} could not be recorded in time"))),
+            }
+        }))
+    }
+
+    /// Makes `ingest` the stream's publisher; its generation must be the next one.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn reconnect(&self, stream: StreamId, ingest: Ingest) -> Result<Arc<LiveStream>, Refusal> {
+        self.edit(stream, Edit::Reconnect(ingest)).await?.ok_or(Refusal::Unknown)
+    }
+
+    /// Ends a stream, and remembers the end of one that is unknown so that it is not created afterwards. Returns once
+    /// that is recorded.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`].
+    pub async fn end(&self, stream: StreamId, reason: EndReason) -> Result<(), Refusal> {
+        match self.edit(stream, Edit::End(reason)).await {
+            Err(Refusal::Unknown) => {}
+            done => return done.map(|_| ()),
+        }
+        match self.create(Record::ended(stream, reason, self.now())) {
+            Some(recorded) => recorded.await?,
+            None => return Err(Refusal::Unavailable(format!("stream {stream} is being created"))),
+        }
+        // Somebody else may have created it at the same moment; otherwise this changes nothing.
+        match self.edit(stream, Edit::End(reason)).await {
+            Err(Refusal::Unknown) => Ok(()),
+            done => done.map(|_| ()),
+        }
+    }
+
+    /// Asks the router of a stream's publisher to drop it.
+    ///
+    /// # Errors
+    /// [`Refusal::Unknown`] or [`Refusal::Unavailable`].
+    pub async fn drop_publisher(&self, stream: StreamId, reason: String) -> Result<(), Refusal> {
+        self.edit(stream, Edit::DropPublisher(reason)).await.map(|_| ())
+    }
+
+    /// Makes a stream's key void.
+    ///
+    /// # Errors
+    /// [`Refusal::Unknown`] or [`Refusal::Unavailable`].
+    pub async fn revoke_key(&self, stream: StreamId) -> Result<(), Refusal> {
+        self.edit(stream, Edit::RevokeKey).await.map(|_| ())
+    }
+
+    /// A router could not relay to a worker so often. It counts on if it matters: dropped when the stream's task is that
+    /// far behind.
+    pub fn relay_failed(&self, stream: StreamId, failures: RelayFailures) {
+        self.tell(stream, Command::RelayFailed(failures));
+    }
+
+    /// What the router measured of the publisher of `session`; dropped like [`relay_failed`](Self::relay_failed).
+    pub fn measured(&self, stream: StreamId, session: SessionId, media: MediaInfo) {
+        self.tell(stream, Command::Media(session, media));
+    }
+
+    /// The publisher of `session` was turned away for its media, in these words; dropped like
+    /// [`relay_failed`](Self::relay_failed).
+    pub fn media_refused(&self, stream: StreamId, session: SessionId, words: String) {
+        self.tell(stream, Command::MediaRefused(session, words));
+    }
+
+    /// Tells all streams to end, as many of them as listen within `within`.
+    pub async fn end_all(&self, reason: EndReason, within: Duration) {
+        let all: Vec<_> = self.shared.handles().values().map(|handle| handle.commands.clone()).collect();
+        let told = async {
+            for commands in all {
+                let (reply, _) = oneshot::channel();
+                let _ = commands.send(Command::Edit(Edit::End(reason), reply)).await;
+            }
+        };
+        let _ = timeout(within, told).await;
+    }
+
+    /// Streams whose end the api does not know of yet.
+    pub fn unsettled(&self) -> watch::Receiver<HashSet<StreamId>> {
+        self.shared.unsettled.subscribe()
+    }
+
+    /// Stops all tasks. Streams that are not over stay as they are, for the next controller.
+    pub async fn close(&self) {
+        self.shared.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    async fn edit(&self, stream: StreamId, edit: Edit) -> Result<Option<Arc<LiveStream>>, Refusal> {
+        let commands = self.shared.handles().get(&stream).map(|handle| handle.commands.clone());
+        let commands = commands.ok_or(Refusal::Unknown)?;
+        let (reply, answer) = oneshot::channel();
+        let asked = async {
+            // A task that has just forgotten its stream closes its channel.
+            commands.send(Command::Edit(edit, reply)).await.map_err(|_| Refusal::Unknown)?;
+            answer.await.map_err(|_| Refusal::Unknown)?
+        };
+        match timeout(ANSWER, asked).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Refusal::Unavailable(format!("stream {stream} does not answer"))),
+        }
+    }
+
+    fn tell(&self, stream: StreamId, command: Command) {
+        if let Some(handle) = self.shared.handles().get(&stream) {
+            let _ = handle.commands.try_send(command);
+        }
+    }
+}
+
+/// Starts streams' tasks.
+struct Spawner {
+    shared: Arc<Shared>,
+    tasks: TaskTracker,
+}
+
+impl Spawner {
+    fn of(controller: &Controller) -> Self {
+        Self { shared: Arc::clone(&controller.shared), tasks: controller.tasks.clone() }
+    }
+
+    fn take_up(
+        &self,
+        handles: &mut HashMap<StreamId, Handle>,
+        record: Record,
+        stored: Option<Stored>,
+        created: Option<oneshot::Sender<()>>,
+    ) {
+        let stream = record.stream();
+        let (commands, asked) = mpsc::channel(COMMANDS);
+        let (changes, changed) = watch::channel(None);
+        handles.insert(stream, Handle { commands, changes });
+        self.shared.unsettled.send_modify(|unsettled| {
+            unsettled.insert(stream);
+        });
+        let task = StreamTask::new(Arc::clone(&self.shared), record, stored);
+        self.tasks.spawn(task.run(asked, changed, created));
+    }
+
+    /// Passes on what others change. No stream's task is waited for, or it would hold up the news of the others.
+    async fn pass_on(self, mut changes: futures::stream::BoxStream<'static, Change>) {
+        while let Some(change) = changes.next().await {
+            let mut handles = self.shared.handles();
+            let stream = match &change {
+                Change::Changed(stored) => stored.record.stream(),
+                Change::Removed(stream) => *stream,
+            };
+            match (handles.get(&stream), change) {
+                (Some(handle), change) => {
+                    handle.changes.send_replace(Some(change));
+                }
+                (None, Change::Changed(stored)) => {
+                    let record = stored.record.clone();
+                    self.take_up(&mut handles, record, Some(*stored), None);
+                }
+                (None, Change::Removed(_)) => {}
+            }
+        }
+    }
+}
+
+/// Requests that wait for a stream's task; senders wait beyond that, for at most [`ANSWER`].
+const COMMANDS: usize = 64;
+/// A stream's task answers as fast as its store.
+const ANSWER: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! Where the streams' records are kept.
+
+use caudal_livestream::lifecycle::{Input, Lifecycle};
+use caudal_livestream::record::{DesiredState, LiveStream, MediaInfo, Spec};
+use caudal_livestream::report::EndReason;
+use caudal_livestream::{StreamId, UnixMillis};
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Keeps one record a stream, and guards each by a version.
+pub trait RecordStore: Send + Sync + 'static {
+    /// All records. One that cannot be understood is reported in the log, and keeps no other from being read.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when a record may be missing from what was read.
+    fn load(&self) -> BoxFuture<'_, Result<Vec<Stored>, StoreError>>;
+
+    /// Adds a stream's first record.
+    ///
+    /// # Errors
+    /// [`StoreError`]; `Conflict` when there is one already.
+    fn create<'a>(&'a self, record: &'a Record) -> BoxFuture<'a, Result<Version, StoreError>>;
+
+    /// Replaces the record that has `version`.
+    ///
+    /// # Errors
+    /// [`StoreError`]; after `Unavailable` it may have been replaced all the same.
+    fn store<'a>(
+        &'a self,
+        record: &'a Record,
+        version: &'a Version,
+        durability: Durability,
+    ) -> BoxFuture<'a, Result<Version, StoreError>>;
+
+    /// Removes a stream's record; it is no error when there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; it may have been removed all the same.
+    fn remove(&self, stream: StreamId) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// What others change from now on: never this controller's own writes, nor anything older than those. The newest
+    /// state of a record is enough: several changes may come as one.
+    fn changes(&self) -> BoxStream<'static, Change>;
+
+    /// What the controller does while nothing can be stored.
+    fn when_it_fails(&self) -> WhenItFails {
+        WhenItFails::Wait
+    }
+}
+
+/// What is kept of a stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// None for a stream that was ended before anyone created it; elsewhere that may be written as
+    /// [`DesiredState::Ended`] alone.
+    pub spec: Option<Spec>,
+    /// Where it stands.
+    pub machine: Lifecycle,
+}
+
+impl Record {
+    /// A stream that somebody created and no controller has looked at yet.
+    pub fn opened(spec: Spec, now: UnixMillis) -> Self {
+        let mut machine = Lifecycle::new(spec.stream, spec.reconnect_window_ms, spec.ingest.generation, now);
+        if spec.desired_state == DesiredState::Ended {
+            machine.handle(now, Input::End(spec.end_reason.unwrap_or(EndReason::EndedByOwner)));
+        }
+        Self { spec: Some(spec), machine }
+    }
+
+    /// A stream that is to end, and that nobody has created here.
+    pub fn ended(stream: StreamId, reason: EndReason, now: UnixMillis) -> Self {
+        Self { spec: None, machine: Lifecycle::tombstone(stream, reason, now) }
+    }
+
+    /// Whose it is.
+    pub fn stream(&self) -> StreamId {
+        self.machine.stream()
+    }
+
+    /// What everybody may know of it; none while there is nothing to be known.
+    pub fn shown(&self, media: Option<MediaInfo>) -> Option<LiveStream> {
+        if self.machine.orders().forget {
+            return None;
+        }
+        Some(LiveStream { spec: self.spec.clone()?, status: self.machine.status(media) })
+    }
+}
+
+/// A record as the store has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stored {
+    /// The record.
+    pub record: Record,
+    /// What guards it.
+    pub version: Version,
+}
+
+/// The store's own mark of one state of a record; means nothing to anybody else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Version(pub String);
+
+/// What somebody else did.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// The record is now so; it may be a new one.
+    Changed(Box<Stored>),
+    /// The record is gone.
+    Removed(StreamId),
+}
+
+/// Whether a machine's crash may lose what is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// It may not: something will be done on the strength of it.
+    Synced,
+    /// It may; a crash of the controller alone does not lose it.
+    Lazy,
+}
+
+/// What the controller does while nothing can be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenItFails {
+    /// Nothing but trying again: whatever is done must be found by the next controller.
+    Wait,
+    /// Goes on from what it could not store. Only for a store that nobody else reads, and whose failure must not end
+    /// running streams: a full disk.
+    GoOn,
+}
+
+/// Why a record was not read or written.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// Somebody else wrote it since; this is what they wrote.
+    #[error("somebody else has changed the record")]
+    Conflict(Box<Stored>),
+    /// Somebody has removed it.
+    #[error("the record was removed")]
+    Gone,
+    /// The store does not take this record, and would not take it again.
+    #[error("the store refuses the record: {0}")]
+    Refused(String),
+    /// Try again later.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+}

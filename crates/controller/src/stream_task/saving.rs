@@ -1,0 +1,182 @@
+//! Storing a stream's record before anything is done on the strength of it.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use caudal_livestream::lifecycle::Input;
+use tokio::time::sleep;
+
+use super::StreamTask;
+use crate::edit::{Edit, Refusal, take_spec};
+use crate::record_store::{Durability, Record, StoreError, Stored, WhenItFails};
+
+/// Something that changes a record, and can be applied again to a newer one.
+pub(super) enum Step {
+    /// Somebody said so.
+    Heard(Input),
+    /// Somebody wants it so.
+    Asked(Edit),
+}
+
+/// What became of a record that was to be stored.
+enum Saving {
+    /// The task may go by it.
+    Done,
+    /// Somebody else's was newer, and is now the task's.
+    Overtaken(Overtaken),
+    /// The record is gone, or the controller stops.
+    Given,
+}
+
+/// What was newer in somebody else's record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Overtaken {
+    Spec,
+    /// Another controller leads this stream.
+    Machine,
+}
+
+impl StreamTask {
+    /// Applies `step`, stores what comes of it, and only then acts on it.
+    pub(super) async fn take(&mut self, step: Step) -> Result<(), Refusal> {
+        let mut stepped_ms = 0_i64;
+        loop {
+            if let Some(by_ms) = self.clock.take_step() {
+                tracing::debug!(stream = %self.stream, by_ms, "the machine's clock was set");
+                stepped_ms = stepped_ms.saturating_add(by_ms);
+            }
+            let mut next = self.record.clone();
+            if stepped_ms != 0 {
+                next.machine.clock_stepped(stepped_ms);
+            }
+            let now = self.clock.now();
+            let answer = match &step {
+                Step::Heard(input) => {
+                    next.machine.handle(now, input.clone());
+                    Ok(())
+                }
+                Step::Asked(edit) => edit.apply(&mut next, now),
+            };
+            if next == self.record && !self.unsaved {
+                return answer;
+            }
+            match self.save(&next).await {
+                Saving::Done => {
+                    self.record = next;
+                    self.act();
+                    return answer;
+                }
+                Saving::Overtaken(Overtaken::Spec) => {}
+                Saving::Overtaken(Overtaken::Machine) => match step {
+                    // It was of our machine, and theirs hears of it in its own way.
+                    Step::Heard(_) => {
+                        self.act();
+                        return Ok(());
+                    }
+                    Step::Asked(_) => stepped_ms = 0,
+                },
+                Saving::Given => return Err(Refusal::Unavailable("the controller is closing".to_owned())),
+            }
+        }
+    }
+
+    /// Takes in what somebody else has stored.
+    pub(super) async fn changed(&mut self, newer: Stored) {
+        if self.stored.as_ref().is_some_and(|stored| stored.version == newer.version) {
+            return;
+        }
+        self.merge(newer);
+        if self.unsaved {
+            let _ = self.take(Step::Heard(Input::Tick)).await;
+        } else {
+            self.act();
+        }
+    }
+
+    async fn save(&mut self, next: &Record) -> Saving {
+        let synced = self.unsaved
+            || next.spec != self.record.spec
+            || next.machine.orders() != self.record.machine.orders();
+        let durability = if synced { Durability::Synced } else { Durability::Lazy };
+        let store = self.shared.carriers.store.clone();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let outcome = match &self.stored {
+                None => store.create(next).await,
+                Some(stored) => store.store(next, &stored.version, durability).await,
+            };
+            match outcome {
+                Ok(version) => {
+                    self.stored = Some(Stored { record: next.clone(), version });
+                    self.unsaved = false;
+                    if self.shared.store_fails.swap(false, Ordering::Relaxed) {
+                        tracing::info!("the streams' states can be stored again");
+                    }
+                    return Saving::Done;
+                }
+                // A try whose answer was lost.
+                Err(StoreError::Conflict(newer)) if newer.record == *next => {
+                    self.stored = Some(*newer);
+                    self.unsaved = false;
+                    return Saving::Done;
+                }
+                Err(StoreError::Conflict(newer)) => return Saving::Overtaken(self.merge(*newer)),
+                Err(StoreError::Gone) => {
+                    self.gone = true;
+                    return Saving::Given;
+                }
+                Err(error @ (StoreError::Unavailable(_) | StoreError::Refused(_))) => {
+                    self.say_failure(&error);
+                    if store.when_it_fails() == WhenItFails::GoOn {
+                        self.unsaved = true;
+                        return Saving::Done;
+                    }
+                }
+            }
+            if self.shared.stop.run_until_cancelled(sleep(pause)).await.is_none() {
+                return Saving::Given;
+            }
+            pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn say_failure(&self, error: &StoreError) {
+        let stream = self.stream;
+        if matches!(error, StoreError::Refused(_)) {
+            tracing::error!(%error, %stream, "the stream's state cannot be stored; it stands still until it can");
+        } else if self.shared.store_fails.swap(true, Ordering::Relaxed) {
+            tracing::debug!(%error, %stream, "cannot store the stream's state");
+        } else if self.shared.carriers.store.when_it_fails() == WhenItFails::GoOn {
+            // What is lost is only the streams' recovery after a crash, and an epoch that is chosen twice then is still
+            // claimed only once, in storage.
+            tracing::error!(%error, %stream, "cannot store the streams' states; they go on, and would be lost if this process ended now");
+        } else {
+            tracing::error!(%error, %stream, "cannot store the streams' states; they stay as they are until they can be stored");
+        }
+    }
+
+    fn merge(&mut self, newer: Stored) -> Overtaken {
+        let ours = self.stored.as_ref().is_some_and(|known| known.record.machine == newer.record.machine);
+        let overtaken = if ours {
+            if let Some(spec) = newer.record.spec.clone()
+                && self.record.spec.as_ref() != Some(&spec)
+            {
+                let now = self.clock.now();
+                take_spec(&mut self.record, &spec, now);
+            }
+            Overtaken::Spec
+        } else {
+            tracing::warn!(stream = %self.stream, "another controller leads this stream; going on from what it stored");
+            self.record = newer.record.clone();
+            self.drop_jobs();
+            Overtaken::Machine
+        };
+        self.unsaved = self.record != newer.record;
+        self.stored = Some(newer);
+        overtaken
+    }
+}
+
+/// Between two tries to store a record.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);

@@ -1,0 +1,129 @@
+//! The controller over a store, workers and an api of this process, under tokio's paused time.
+
+mod crashes;
+mod fake_cluster;
+mod fake_store;
+mod leading;
+mod relay_failures;
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use caudal_livestream::admission::{Access, LatencyMode};
+use caudal_livestream::record::{DesiredState, Phase, Spec};
+use caudal_livestream::{Epoch, Generation};
+use tokio::time::{Instant, sleep};
+
+use super::*;
+use fake_cluster::FakeCluster;
+use fake_store::FakeStore;
+
+/// Everything that outlives a controller.
+struct World {
+    store: Arc<FakeStore>,
+    cluster: Arc<FakeCluster>,
+    media: tempfile::TempDir,
+    wall: WallClock,
+}
+
+impl World {
+    fn new() -> Self {
+        let begun = Instant::now();
+        let wall: WallClock =
+            Arc::new(move || UNIX_EPOCH + Duration::from_secs(1_800_000_000) + begun.elapsed());
+        let store = Arc::new(FakeStore::new(Arc::clone(&wall)));
+        Self {
+            cluster: Arc::new(FakeCluster::new(Arc::clone(&store))),
+            store,
+            media: tempfile::tempdir().unwrap(),
+            wall,
+        }
+    }
+
+    /// A controller that takes up what is stored.
+    async fn controller(&self) -> Controller {
+        let (store, records) = FakeStore::open(&self.store).await;
+        let carriers = Carriers {
+            store: Arc::new(store),
+            workers: self.cluster.clone(),
+            pool: Pool::default(),
+            link: self.cluster.clone(),
+            api: self.cluster.clone(),
+            observer: self.cluster.clone(),
+            assignments: SigningKey::from_bytes(&[9; 32]),
+            router_key: RoleKey::new([1; 32]),
+            feed_key: RoleKey::new([2; 32]),
+        };
+        let media = SegmentStore::folder(self.media.path()).unwrap();
+        Controller::start(carriers, media, Arc::clone(&self.wall), records, |_, _| {})
+    }
+
+    fn now(&self) -> UnixMillis {
+        wall_now(&self.wall)
+    }
+
+    /// A router creates a stream.
+    fn open(&self) -> StreamId {
+        let spec = spec();
+        let stream = spec.stream;
+        self.store.write_as_another(Record::opened(spec, self.now()));
+        stream
+    }
+
+    /// Waits until the store's record of `stream` is so.
+    async fn until(&self, stream: StreamId, what: &str, so: impl Fn(&Record) -> bool) -> Record {
+        let begun = Instant::now();
+        loop {
+            if let Some(record) = self.store.get(stream).filter(&so) {
+                return record;
+            }
+            assert!(begun.elapsed() < PATIENCE, "never {what}: {:?}", self.store.get(stream));
+            // Paused time stands still until nothing else is left to be done.
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn until_phase(&self, stream: StreamId, phase: Phase) -> Record {
+        self.until(stream, &format!("{phase:?}"), |record| record.machine.phase() == phase).await
+    }
+
+    /// Waits until nothing is left to be done about `stream`.
+    async fn until_forgotten(&self, stream: StreamId) {
+        let begun = Instant::now();
+        while self.store.get(stream).is_some() {
+            assert!(begun.elapsed() < PATIENCE, "never forgotten: {:?}", self.store.get(stream));
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+fn spec() -> Spec {
+    Spec {
+        stream: StreamId::generate(),
+        channel: "ann".to_owned(),
+        title: "A day".to_owned(),
+        access: Access::Public,
+        renditions: Vec::new(),
+        latency_mode: LatencyMode::Low,
+        reconnect_window_ms: 30_000,
+        record: false,
+        hints: None,
+        desired_state: DesiredState::Live,
+        end_reason: None,
+        drop: None,
+        key_revoked: false,
+        ingest: ingest(1),
+    }
+}
+
+fn ingest(generation: u32) -> Ingest {
+    Ingest {
+        session: SessionId::generate(),
+        generation: Generation(generation),
+        router: "http://127.0.0.1:1".to_owned(),
+        key_hash: "00".to_owned(),
+        relay: None,
+    }
+}
+
+/// Longer than an ended stream is remembered, in paused time.
+const PATIENCE: Duration = Duration::from_mins(20);

@@ -1,0 +1,247 @@
+//! A store that several controllers and others write to, and that can fail at any write.
+
+use std::collections::{BTreeMap, HashSet};
+
+use caudal_livestream::lifecycle::Input;
+use futures::stream::BoxStream;
+use tokio::sync::broadcast;
+
+use super::*;
+
+/// What is stored; outlives every controller.
+pub(super) struct FakeStore {
+    wall: WallClock,
+    state: Mutex<State>,
+    /// True once the controller that runs has been crashed.
+    crashed: watch::Sender<bool>,
+    others: broadcast::Sender<Change>,
+}
+
+#[derive(Default)]
+struct State {
+    records: BTreeMap<StreamId, (Record, u64)>,
+    /// Of records that were removed: they never come back.
+    removed: HashSet<StreamId>,
+    /// All writes so far, over all controllers.
+    writes: u32,
+    versions: u64,
+    /// The store takes writes of this controller only.
+    controller: u64,
+    at: Option<(u32, Trouble)>,
+    refused: Option<StreamId>,
+    away: bool,
+}
+
+/// What happens at a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// The controller dies, and nothing is written.
+    CrashBefore,
+    /// The controller dies, and what it wrote is there.
+    CrashAfter,
+    /// It is written, and the answer is lost.
+    AnswerLost,
+    /// Somebody changes the spec just before.
+    SpecChanged,
+    /// Another controller changes the machine just before.
+    MachineChanged,
+}
+
+/// The store as one controller sees it.
+pub(super) struct Opened {
+    store: Arc<FakeStore>,
+    controller: u64,
+}
+
+impl FakeStore {
+    pub(super) fn new(wall: WallClock) -> Self {
+        Self {
+            wall,
+            state: Mutex::default(),
+            crashed: watch::Sender::new(false),
+            others: broadcast::Sender::new(64),
+        }
+    }
+
+    /// For a new controller: the one before can write no more.
+    pub(super) async fn open(this: &Arc<Self>) -> (Opened, Vec<Stored>) {
+        let controller = {
+            let mut state = this.state();
+            state.controller += 1;
+            state.controller
+        };
+        this.crashed.send_replace(false);
+        let opened = Opened { store: Arc::clone(this), controller };
+        let records = opened.load().await.unwrap();
+        (opened, records)
+    }
+
+    pub(super) fn trouble_at(&self, write: u32, trouble: Trouble) {
+        self.state().at = Some((write, trouble));
+    }
+
+    /// The record of this stream is never taken.
+    pub(super) fn refuse(&self, stream: StreamId) {
+        self.state().refused = Some(stream);
+    }
+
+    /// Nothing is taken while this is so.
+    pub(super) fn away(&self, away: bool) {
+        self.state().away = away;
+    }
+
+    pub(super) fn writes(&self) -> u32 {
+        self.state().writes
+    }
+
+    pub(super) async fn crashed(&self) {
+        self.crashed.subscribe().wait_for(|crashed| *crashed).await.unwrap();
+    }
+
+    pub(super) fn get(&self, stream: StreamId) -> Option<Record> {
+        self.state().records.get(&stream).map(|(record, _)| record.clone())
+    }
+
+    /// Somebody else stores this, and the controller hears of it.
+    pub(super) fn write_as_another(&self, record: Record) {
+        let stored = self.state().put(record);
+        let _ = self.others.send(Change::Changed(Box::new(stored)));
+    }
+
+    /// Somebody else changes a spec, if it is still there.
+    pub(super) fn change_spec(&self, stream: StreamId, change: impl FnOnce(&mut Spec)) {
+        if let Some(mut record) = self.get(stream) {
+            change(record.spec.as_mut().unwrap());
+            self.write_as_another(record);
+        }
+    }
+
+    /// Somebody else removes a record by force.
+    pub(super) fn remove_as_another(&self, stream: StreamId) {
+        self.state().records.remove(&stream);
+        let _ = self.others.send(Change::Removed(stream));
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+}
+
+impl State {
+    fn put(&mut self, record: Record) -> Stored {
+        assert!(!self.removed.contains(&record.stream()), "a removed stream was created anew");
+        self.versions += 1;
+        self.records.insert(record.stream(), (record.clone(), self.versions));
+        Stored { record, version: Version(self.versions.to_string()) }
+    }
+
+    fn found(&self, stream: StreamId) -> Option<Stored> {
+        let (record, version) = self.records.get(&stream)?;
+        Some(Stored { record: record.clone(), version: Version(version.to_string()) })
+    }
+}
+
+impl Opened {
+    fn write(&self, record: &Record, guard: Option<&Version>) -> Result<Version, StoreError> {
+        let mut state = self.store.state();
+        let stream = record.stream();
+        if state.controller != self.controller || *self.store.crashed.borrow() || state.away {
+            return Err(StoreError::Unavailable("away".to_owned()));
+        }
+        if state.refused == Some(stream) {
+            return Err(StoreError::Refused("too long".to_owned()));
+        }
+        let write = state.writes;
+        state.writes += 1;
+        let trouble = state.at.filter(|(at, _)| *at == write).map(|(_, trouble)| trouble);
+        match trouble {
+            Some(Trouble::CrashBefore) => {
+                self.store.crashed.send_replace(true);
+                return Err(StoreError::Unavailable("crashed".to_owned()));
+            }
+            Some(Trouble::SpecChanged) => {
+                if let Some(Stored { mut record, .. }) = state.found(stream) {
+                    record.spec.as_mut().unwrap().title = "Another day".to_owned();
+                    state.put(record);
+                }
+            }
+            Some(Trouble::MachineChanged) => {
+                if let Some(Stored { mut record, .. }) = state.found(stream) {
+                    let hints = caudal_livestream::admission::BroadcastHints {
+                        keyframe_ms: 1_000,
+                        max_frame_ms: 40,
+                        fps_milli: 25_000,
+                    };
+                    record.machine.handle(wall_now(&self.store.wall), Input::Measured(hints));
+                    state.put(record);
+                }
+            }
+            Some(Trouble::CrashAfter | Trouble::AnswerLost) | None => {}
+        }
+        match (state.found(stream), guard) {
+            (None, Some(_)) => return Err(StoreError::Gone),
+            (Some(newer), None) => return Err(StoreError::Conflict(Box::new(newer))),
+            (Some(newer), Some(guard)) if newer.version != *guard => {
+                return Err(StoreError::Conflict(Box::new(newer)));
+            }
+            (None, None) | (Some(_), Some(_)) => {}
+        }
+        let stored = state.put(record.clone());
+        match trouble {
+            Some(Trouble::CrashAfter) => {
+                self.store.crashed.send_replace(true);
+                Err(StoreError::Unavailable("crashed".to_owned()))
+            }
+            Some(Trouble::AnswerLost) => Err(StoreError::Unavailable("the answer was lost".to_owned())),
+            _ => Ok(stored.version),
+        }
+    }
+}
+
+impl RecordStore for Opened {
+    fn load(&self) -> BoxFuture<'_, Result<Vec<Stored>, StoreError>> {
+        let state = self.store.state();
+        let all = state.records.keys().filter_map(|stream| state.found(*stream)).collect();
+        Box::pin(std::future::ready(Ok(all)))
+    }
+
+    fn create<'a>(&'a self, record: &'a Record) -> BoxFuture<'a, Result<Version, StoreError>> {
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            self.write(record, None)
+        })
+    }
+
+    fn store<'a>(
+        &'a self,
+        record: &'a Record,
+        version: &'a Version,
+        _durability: Durability,
+    ) -> BoxFuture<'a, Result<Version, StoreError>> {
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            self.write(record, Some(version))
+        })
+    }
+
+    fn remove(&self, stream: StreamId) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let mut state = self.store.state();
+            if state.controller != self.controller || *self.store.crashed.borrow() {
+                return Err(StoreError::Unavailable("away".to_owned()));
+            }
+            state.records.remove(&stream);
+            state.removed.insert(stream);
+            Ok(())
+        })
+    }
+
+    fn changes(&self) -> BoxStream<'static, Change> {
+        let changes = self.store.others.subscribe();
+        futures::stream::unfold(changes, |mut changes| async move {
+            let change = changes.recv().await.ok()?;
+            Some((change, changes))
+        })
+        .boxed()
+    }
+}

@@ -1,0 +1,239 @@
+//! What a controller owes its streams while stores, workers and other controllers come and go.
+
+use caudal_livestream::lifecycle::ReportOrder;
+
+use super::fake_cluster::by_epoch;
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_serves_is_heard_again_by_the_next_controller_and_keeps_its_epoch() {
+    let world = World::new();
+    let first = world.controller().await;
+    let stream = world.open();
+    world.until_phase(stream, Phase::Live).await;
+    first.close().await;
+    sleep(Duration::from_secs(20)).await;
+    let before = world.store.get(stream).unwrap().machine.floor().unwrap();
+    let second = world.controller().await;
+    let further = |record: &Record| record.machine.floor().unwrap().msn.0 > before.msn.0 + 5;
+    let record = world.until(stream, "further", further).await;
+    assert_eq!((record.machine.phase(), record.machine.epoch()), (Phase::Live, Epoch(1)));
+    assert_eq!(world.cluster.alive().len(), 1);
+    assert_eq!(world.cluster.alive()[0].assignments().len(), 1);
+    world.cluster.kill_all();
+    second.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_was_claimed_and_not_stored_is_claimed_again() {
+    let world = World::new();
+    let stream = world.open();
+    // Dies between the claim and its record.
+    world.store.trouble_at(0, fake_store::Trouble::CrashBefore);
+    let first = world.controller().await;
+    world.store.crashed().await;
+    first.close().await;
+    assert_eq!(world.cluster.workers().len(), 1);
+    let second = world.controller().await;
+    world.until_phase(stream, Phase::Live).await;
+    assert_eq!(world.cluster.workers().len(), 1, "the same one");
+    assert_eq!(by_epoch(&world.cluster, stream).len(), 1);
+    world.cluster.kill_all();
+    second.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_was_claimed_for_a_stream_that_ended_meanwhile_is_withdrawn() {
+    let world = World::new();
+    let stream = world.open();
+    world.store.trouble_at(0, fake_store::Trouble::CrashBefore);
+    let first = world.controller().await;
+    world.store.crashed().await;
+    first.close().await;
+    assert_eq!(world.cluster.alive().len(), 1);
+    // While nobody leads.
+    world.store.change_spec(stream, |spec| spec.desired_state = DesiredState::Ended);
+    let second = world.controller().await;
+    world.until_phase(stream, Phase::Ended).await;
+    sleep(Duration::from_secs(1)).await;
+    assert!(world.cluster.alive().is_empty(), "nobody would ever end it");
+    second.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_fails_after_ten_seconds_without_room_for_a_worker() {
+    let world = World::new();
+    world.cluster.no_worker(Some(ClaimError::NoCapacity));
+    let controller = world.controller().await;
+    let begun = Instant::now();
+    let stream = world.open();
+    world.until_phase(stream, Phase::Failed).await;
+    assert!((10..12).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    sleep(Duration::from_secs(1)).await;
+    assert!(matches!(
+        world.cluster.told(stream).as_slice(),
+        [ReportOrder::Done(done)] if done.reason == EndReason::NoCapacity && !done.published
+    ));
+    controller.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_outlives_workers_that_are_unavailable_and_room_that_comes_in_time() {
+    for error in [ClaimError::Unavailable("away".to_owned()), ClaimError::NoCapacity] {
+        let world = World::new();
+        let wait = if error == ClaimError::NoCapacity { 8 } else { 40 };
+        world.cluster.no_worker(Some(error));
+        let controller = world.controller().await;
+        let stream = world.open();
+        sleep(Duration::from_secs(wait)).await;
+        world.cluster.no_worker(None);
+        world.until_phase(stream, Phase::Live).await;
+        world.cluster.kill_all();
+        controller.close().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_runs_keeps_its_recovery_time_when_there_is_no_room_for_its_next_worker() {
+    let world = World::new();
+    let controller = world.controller().await;
+    let stream = world.open();
+    world.until_phase(stream, Phase::Live).await;
+    world.cluster.no_worker(Some(ClaimError::NoCapacity));
+    world.cluster.kill_all();
+    sleep(Duration::from_secs(50)).await;
+    assert_eq!(world.store.get(stream).unwrap().machine.phase(), Phase::Live);
+    world.cluster.no_worker(None);
+    world.until(stream, "on a second worker", |r| r.machine.status(None).worker.is_some()).await;
+    sleep(Duration::from_secs(30)).await;
+    let machine = world.store.get(stream).unwrap().machine;
+    assert_eq!((machine.phase(), machine.epoch()), (Phase::Live, Epoch(2)));
+    world.cluster.kill_all();
+    controller.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_runs_out_within_five_seconds_of_taking_a_stream_over() {
+    let world = World::new();
+    world.cluster.no_worker(Some(ClaimError::Unavailable("away".to_owned())));
+    let first = world.controller().await;
+    let stream = world.open();
+    sleep(Duration::from_secs(1)).await;
+    first.close().await;
+    // The minute that it may take to start passes while nobody leads.
+    sleep(Duration::from_mins(2)).await;
+    let second = world.controller().await;
+    sleep(Duration::from_millis(4_900)).await;
+    assert_eq!(world.store.get(stream).unwrap().machine.phase(), Phase::Pending);
+    sleep(Duration::from_millis(200)).await;
+    assert_eq!(world.store.get(stream).unwrap().machine.phase(), Phase::Failed);
+    second.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_the_store_refuses_does_not_hold_up_the_news_of_another() {
+    let world = World::new();
+    let controller = world.controller().await;
+    let refused = world.open();
+    world.store.refuse(refused);
+    // More changes than anything that waits for the first stream could hold.
+    for number in 0..100 {
+        world.store.change_spec(refused, |spec| spec.title = format!("title {number}"));
+        tokio::task::yield_now().await;
+    }
+    let other = world.open();
+    world.until_phase(other, Phase::Live).await;
+    world.store.change_spec(other, |spec| spec.desired_state = DesiredState::Ended);
+    world.until_phase(other, Phase::Ended).await;
+    assert!(world.cluster.workers().iter().all(|worker| worker.stream == other), "nothing is ordered for it");
+    controller.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_store_is_away_nothing_is_ordered_and_nobody_is_lost() {
+    let world = World::new();
+    let controller = world.controller().await;
+    let stream = world.open();
+    world.until_phase(stream, Phase::Live).await;
+    world.store.away(true);
+    sleep(Duration::from_mins(3)).await;
+    assert_eq!(world.cluster.workers().len(), 1);
+    world.store.away(false);
+    sleep(Duration::from_secs(30)).await;
+    let machine = world.store.get(stream).unwrap().machine;
+    assert_eq!((machine.phase(), machine.epoch()), (Phase::Live, Epoch(1)));
+    world.cluster.kill_all();
+    controller.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn workers_that_are_not_known_yet_are_not_taken_to_be_gone() {
+    let world = World::new();
+    let first = world.controller().await;
+    let stream = world.open();
+    world.until_phase(stream, Phase::Live).await;
+    first.close().await;
+    world.cluster.forgetful(true);
+    let second = world.controller().await;
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(world.store.get(stream).unwrap().machine.epoch(), Epoch(1));
+    world.store.change_spec(stream, |spec| spec.desired_state = DesiredState::Ended);
+    world.until_phase(stream, Phase::Ended).await;
+    sleep(Duration::from_secs(30)).await;
+    let releasing = world.store.get(stream).unwrap().machine.orders().release;
+    assert_eq!(releasing.len(), 1, "whether it has ended is not known");
+    world.cluster.forgetful(false);
+    world.until(stream, "released", |record| record.machine.orders().release.is_empty()).await;
+    assert!(world.cluster.alive().is_empty());
+    second.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_an_unknown_stream_is_recorded_and_reported_also_when_a_router_opens_it_at_that_moment() {
+    let world = World::new();
+    let controller = world.controller().await;
+    let unknown = StreamId::generate();
+    controller.end(unknown, EndReason::EndedByOwner).await.unwrap();
+    assert_eq!(world.store.get(unknown).unwrap().machine.phase(), Phase::Ended);
+    sleep(Duration::from_secs(1)).await;
+    assert!(matches!(
+        world.cluster.told(unknown).as_slice(),
+        [ReportOrder::Done(done)] if done.reason == EndReason::EndedByOwner && !done.published
+    ));
+
+    let raced = spec();
+    let stream = raced.stream;
+    let ended = controller.end(stream, EndReason::EndedByOwner);
+    world.store.write_as_another(Record::opened(raced, world.now()));
+    ended.await.unwrap();
+    assert!(world.until_phase(stream, Phase::Ended).await.spec.is_some(), "the router's record");
+    controller.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_somebody_removes_takes_its_workers_with_it() {
+    let world = World::new();
+    let controller = world.controller().await;
+    let stream = world.open();
+    world.until_phase(stream, Phase::Live).await;
+    world.store.remove_as_another(stream);
+    sleep(Duration::from_secs(1)).await;
+    assert!(world.cluster.alive().is_empty());
+    assert!(!controller.knows(stream));
+    assert_eq!(world.store.get(stream), None, "it is never created anew");
+    controller.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_router_writes_of_its_publisher_reaches_the_lifecycle() {
+    let world = World::new();
+    let controller = world.controller().await;
+    let stream = world.open();
+    world.until_phase(stream, Phase::Live).await;
+    world.store.change_spec(stream, |spec| spec.ingest = ingest(2));
+    world.until(stream, "of the second publisher", |r| r.machine.generation() == Generation(2)).await;
+    world.store.change_spec(stream, |spec| spec.key_revoked = true);
+    let record = world.until(stream, "ended", |r| r.machine.phase() == Phase::Ended).await;
+    assert_eq!(record.machine.end_reason(), Some(EndReason::KeyRotated));
+    controller.close().await;
+}

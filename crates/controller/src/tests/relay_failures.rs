@@ -1,0 +1,36 @@
+//! A router's evidence against a worker, as it comes through a store that merges changes.
+
+use caudal_livestream::record::RelayFailures;
+
+use super::*;
+
+fn failures(session: SessionId, epoch: u32, failures: u32) -> RelayFailures {
+    RelayFailures { epoch: Epoch(epoch), session, failures, last_failed_at: UnixMillis(1) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_count_in_the_store_loses_a_worker_once_three_of_its_failures_are_new() {
+    let world = World::new();
+    let controller = world.controller().await;
+    let stream = world.open();
+    let session = world.until_phase(stream, Phase::Live).await.spec.unwrap().ingest.session;
+    let write = |relay| world.store.change_spec(stream, |spec| spec.ingest.relay = Some(relay));
+    // Each of these says two at most.
+    for relay in [failures(SessionId::generate(), 1, 9), failures(session, 1, 2), failures(session, 1, 2)] {
+        write(relay);
+        sleep(Duration::from_secs(20)).await;
+        assert_eq!(world.store.get(stream).unwrap().machine.epoch(), Epoch(1), "{relay:?}");
+    }
+    write(failures(session, 1, 5));
+    let serving =
+        |record: &Record| record.machine.phase() == Phase::Live && record.machine.epoch() == Epoch(2);
+    world.until(stream, "served by another worker", serving).await;
+    // What the controller is told directly counts the same.
+    controller.relay_failed(stream, failures(session, 2, 2));
+    controller.relay_failed(stream, failures(session, 2, 3));
+    let replaced = |record: &Record| record.machine.epoch() == Epoch(3);
+    let record = world.until(stream, "replaced again", replaced).await;
+    assert_eq!(record.spec.unwrap().ingest.relay, Some(failures(session, 2, 3)));
+    world.cluster.kill_all();
+    controller.close().await;
+}

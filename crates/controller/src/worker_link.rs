@@ -1,0 +1,74 @@
+//! How the controller speaks to a worker.
+
+use std::time::Duration;
+
+use caudal_livestream::assignment::Floor;
+use caudal_livestream::feed::InputState;
+use caudal_livestream::proof::{Proof, SignedAssignment};
+use caudal_livestream::record::WorkerAddress;
+use futures::future::BoxFuture;
+use thiserror::Error;
+
+/// The way to workers: HTTP, or a test's.
+pub trait WorkerLink: Send + Sync + 'static {
+    /// Sends a worker its assignment.
+    ///
+    /// # Errors
+    /// [`NotAssigned`], which says whether the same again may help.
+    fn assign<'a>(
+        &'a self,
+        worker: &'a WorkerAddress,
+        assignment: &'a SignedAssignment,
+    ) -> BoxFuture<'a, Result<(), NotAssigned>>;
+
+    /// Opens what a worker announces. It begins with how things stand.
+    ///
+    /// # Errors
+    /// When it does not answer, or does not accept `proof`.
+    fn follow<'a>(
+        &'a self,
+        worker: &'a WorkerAddress,
+        proof: &'a Proof,
+    ) -> BoxFuture<'a, Result<Box<dyn Announcements>, LinkLost>>;
+}
+
+/// What one worker announces, in order. Dropping it ends the connection.
+pub trait Announcements: Send + 'static {
+    /// The next one; none once the worker has said that nothing follows. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// When nothing comes for [`FEED_SILENCE`], or nothing can come any more.
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Announcement>, LinkLost>>;
+}
+
+/// Something that a worker says to its controller.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Announcement {
+    /// It is there.
+    Alive,
+    /// So is its publisher.
+    Input(InputState),
+    /// Media has been announced to viewers up to here.
+    Floor(Floor),
+    /// Nothing will follow.
+    End,
+}
+
+/// Why an assignment was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum NotAssigned {
+    /// It may have been taken, and taking it again changes nothing; or only its time was wrong.
+    #[error("{0}")]
+    AskAgain(String),
+    /// This worker will not take it.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// A worker is not heard any more on this connection.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct LinkLost(pub String);
+
+/// ARCHITECTURE §3.8: three missed heartbeats are a lost worker.
+pub const FEED_SILENCE: Duration = Duration::from_secs(3);

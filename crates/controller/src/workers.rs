@@ -1,0 +1,64 @@
+//! Where the controller gets its workers from.
+
+use caudal_livestream::record::WorkerAddress;
+use caudal_livestream::{Epoch, StreamId, WorkerId};
+use futures::future::BoxFuture;
+use thiserror::Error;
+
+/// Worker processes: one machine's children, a cluster's pods, or a test's.
+pub trait Workers: Send + Sync + 'static {
+    /// A worker for this stream and epoch, and nobody else's from now on. The same stream and epoch get the same worker
+    /// again for as long as it lives: a controller may be killed between this answer and its being stored. A claim that
+    /// is dropped before it answers may have claimed; [`withdraw`](Self::withdraw) ends what it claimed.
+    ///
+    /// # Errors
+    /// [`ClaimError`]; the controller asks again.
+    fn claim(
+        &self,
+        stream: StreamId,
+        epoch: Epoch,
+        pool: &Pool,
+    ) -> BoxFuture<'static, Result<WorkerAddress, ClaimError>>;
+
+    /// Resolves to [`Presence::Gone`] when this worker's process has ended, and to [`Presence::Unknown`] at once when
+    /// nothing is known of it (yet).
+    fn exited(&self, worker: WorkerId) -> BoxFuture<'static, Presence>;
+
+    /// Ends this worker, first politely, and resolves to [`Presence::Gone`] when its process has ended; to
+    /// [`Presence::Unknown`] at once when nothing is known of it (yet).
+    fn release(&self, worker: WorkerId) -> BoxFuture<'static, Presence>;
+
+    /// Ends every worker that was claimed for this stream and is still there, also those whose claim was never
+    /// answered, and resolves when they have ended.
+    fn withdraw(&self, stream: StreamId) -> BoxFuture<'static, ()>;
+}
+
+/// What is known of a worker's process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It has ended.
+    Gone,
+    /// Nobody knows now; asking again later may tell.
+    Unknown,
+}
+
+/// Why there is no worker.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ClaimError {
+    /// All that there may be are taken.
+    #[error("no worker is free, and there may be no more")]
+    NoCapacity,
+    /// Whoever makes workers cannot be asked or does not manage to now.
+    #[error("workers are unavailable: {0}")]
+    Unavailable(String),
+}
+
+/// The name of a pool of workers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool(pub String);
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self("default".to_owned())
+    }
+}

@@ -1,0 +1,51 @@
+//! The streams as everybody else in this process sees them.
+
+use std::sync::Arc;
+
+use caudal_controller::Observer;
+use caudal_livestream::StreamId;
+use caudal_livestream::record::LiveStream;
+use tokio::sync::{broadcast, watch};
+
+use super::Notice;
+use crate::Streams;
+
+/// All streams, and what happens to them in lines for people.
+pub(super) struct Shown {
+    pub(super) streams: watch::Sender<Streams>,
+    pub(super) notices: broadcast::Sender<Notice>,
+}
+
+impl Shown {
+    pub(super) fn new() -> Self {
+        Self { streams: watch::Sender::new(Streams::default()), notices: broadcast::Sender::new(NOTICES) }
+    }
+
+    pub(super) fn get(&self, stream: StreamId) -> Option<Arc<LiveStream>> {
+        self.streams.borrow().get(&stream).cloned()
+    }
+}
+
+impl Observer for Shown {
+    fn show(&self, record: Arc<LiveStream>) {
+        self.streams.send_modify(|streams| {
+            Arc::make_mut(streams).insert(record.spec.stream, record);
+        });
+    }
+
+    fn changed(&self, before: Option<&LiveStream>, after: &LiveStream) {
+        if let Some(notice) = Notice::of_change(before, after) {
+            // Nobody listening is fine; who listens too slowly misses the oldest.
+            let _ = self.notices.send(notice);
+        }
+    }
+
+    fn hide(&self, stream: StreamId) {
+        self.streams.send_if_modified(|streams| {
+            streams.contains_key(&stream) && Arc::make_mut(streams).remove(&stream).is_some()
+        });
+    }
+}
+
+/// Lines for the terminal that may wait; beyond that the oldest are lost.
+const NOTICES: usize = 256;

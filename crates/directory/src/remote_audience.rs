@@ -1,0 +1,155 @@
+//! Viewer counts of an edge in a process of its own: told to the api over its internal listener.
+
+mod outbox;
+
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use caudal_livestream::audience::{AUDIENCE_PATH, AudienceReport, INTERVAL};
+use caudal_livestream::{EdgeId, StreamId};
+use caudal_service::internal::{SIGNATURE_HEADER, Signer};
+use futures::future::join_all;
+use reqwest::{Client, Url};
+use thiserror::Error;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::Audience;
+use crate::worker_client::chain;
+use outbox::Outbox;
+
+/// The counts of this edge, for an api in another process; [`run`](Self::run) tells it every 5 s.
+///
+/// Every address that the api's name has is told: each replica of the api adds up for itself. What does not arrive is
+/// said again 5 s later, and a replica that hears nothing for 15 s forgets the counts.
+pub struct RemoteAudience {
+    // Held for single operations only, never across an await.
+    outbox: Mutex<Outbox>,
+    http: Client,
+    api: Url,
+    signer: Signer,
+}
+
+/// The api cannot be reached under such an address.
+#[derive(Debug, Error)]
+pub enum BadAddress {
+    /// It is no URL, or not one of plain HTTP.
+    #[error("{0:?} is not the http:// address of an internal listener")]
+    Url(String),
+    /// No HTTP client could be made.
+    #[error("the HTTP client: {0}")]
+    Http(#[from] reqwest::Error),
+}
+
+impl RemoteAudience {
+    /// Of a new edge without viewers. `api` is the base URL of the api's internal listener, `http://api.caudal:3001`;
+    /// `signer` signs as `hls-edge`, which the api must know.
+    ///
+    /// # Errors
+    /// [`BadAddress`] when `api` is no such URL, or the HTTP client cannot be made.
+    pub fn new(api: &str, signer: Signer) -> Result<Self, BadAddress> {
+        let bad = || BadAddress::Url(api.to_owned());
+        let api: Url = api.parse().map_err(|_| bad())?;
+        if api.scheme() != "http" || api.host_str().is_none() {
+            return Err(bad());
+        }
+        caudal_service::install_crypto();
+        let http = Client::builder()
+            .no_proxy()
+            .tls_certs_only([])
+            .redirect(reqwest::redirect::Policy::none())
+            .tcp_nodelay(true)
+            .timeout(DEADLINE)
+            .build()?;
+        Ok(Self { outbox: Mutex::new(Outbox::new(EdgeId::generate())), http, api, signer })
+    }
+
+    /// Tells the api until `shutdown`, and then that this edge has no viewers any more. Cancel `shutdown` once the edge
+    /// itself has ended, or the api shows viewers to the last that are served no longer.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        let mut ticks = interval(INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let round = async {
+                ticks.tick().await;
+                let reports = self.outbox().round();
+                self.tell(&reports).await;
+            };
+            // A round that is cut short may still be on its way: the farewell's number is above all of its.
+            if shutdown.run_until_cancelled(round).await.is_none() {
+                break;
+            }
+        }
+        let farewell = self.outbox().farewell();
+        if let Some(farewell) = farewell {
+            self.tell(&[farewell]).await;
+        }
+    }
+
+    /// Everybody is told everything in order; who does not answer hears the rest in the next round.
+    async fn tell(&self, reports: &[AudienceReport]) {
+        if reports.is_empty() {
+            return;
+        }
+        let addresses = match timeout(DEADLINE, self.addresses()).await {
+            Ok(Ok(addresses)) => addresses,
+            Ok(Err(error)) => {
+                return tracing::warn!(%error, api = %self.api, "the api is not found; it is not told of viewers");
+            }
+            Err(_) => return tracing::warn!(api = %self.api, "the api's name is not resolved in time"),
+        };
+        let told = join_all(addresses.iter().map(|address| self.tell_one(*address, reports))).await;
+        // `localhost` has two addresses, and the api listens at one of them.
+        if told.iter().any(Result::is_ok) {
+            return;
+        }
+        for (address, error) in addresses.iter().zip(told.into_iter().filter_map(Result::err)) {
+            tracing::warn!(%address, error, "the api did not take the viewer counts");
+        }
+    }
+
+    async fn addresses(&self) -> std::io::Result<Vec<SocketAddr>> {
+        let host = self.api.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let port = self.api.port_or_known_default().unwrap_or_default();
+        Ok(tokio::net::lookup_host((host, port)).await?.take(MAX_REPLICAS).collect())
+    }
+
+    async fn tell_one(&self, address: SocketAddr, reports: &[AudienceReport]) -> Result<(), String> {
+        for report in reports {
+            let body = serde_json::to_vec(report).map_err(|error| error.to_string())?;
+            let signature = self.signer.sign("POST", AUDIENCE_PATH, &body, SystemTime::now());
+            let request = self.http.post(format!("http://{address}{AUDIENCE_PATH}")).body(body);
+            let request =
+                request.header("content-type", "application/json").header(SIGNATURE_HEADER, signature);
+            let status = request.send().await.map_err(|error| chain(&error))?.status();
+            if !status.is_success() {
+                return Err(format!("it answered {status}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Audience for RemoteAudience {
+    fn record(&self, stream: StreamId, viewers: u32) {
+        self.outbox().record(stream, viewers);
+    }
+
+    /// Of this edge alone.
+    fn viewers(&self, stream: StreamId) -> u32 {
+        self.outbox().viewers(stream)
+    }
+}
+
+/// Of one message; the next round is 5 s away.
+const DEADLINE: Duration = Duration::from_secs(2);
+/// Addresses of the api that are told.
+const MAX_REPLICAS: usize = 32;
+
+#[cfg(test)]
+mod tests;
