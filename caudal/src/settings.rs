@@ -64,6 +64,9 @@ pub struct Settings {
     /// The address that the internal and the admin listener bind, where roles are processes of their own.
     #[arg(long, env = "CAUDAL_INTERNAL_BIND", default_value = "127.0.0.1", value_parser = address, value_name = "ADDRESS", help_heading = ADDRESSES)]
     pub internal_bind: IpAddr,
+    /// The address that the other roles reach this router at, as in a pod; without it, the one that its internal listener binds.
+    #[arg(long, env = "CAUDAL_ADVERTISED_ADDRESS", value_parser = address, value_name = "ADDRESS", help_heading = ADDRESSES)]
+    pub advertised_address: Option<IpAddr>,
     /// The api's internal listener, as the other roles reach it.
     #[arg(long, env = "CAUDAL_INTERNAL_API_URL", value_parser = internal_url, value_name = "URL", help_heading = ADDRESSES)]
     pub internal_api_url: Option<HttpUrl>,

@@ -17,7 +17,7 @@ use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio::net::unix::pipe;
 
-use crate::settings::{Fitting, LogSettings, Span, address, span};
+use crate::settings::{Fitting, LogSettings, Span, address, port, span};
 use crate::storage::StorageSettings;
 
 /// What can be set of a worker.
@@ -29,7 +29,7 @@ pub struct WorkerSettings {
     /// The controller's public key (Ed25519, base64); assignments that it has not signed are refused.
     #[arg(long, env = "CAUDAL_CONTROLLER_KEY", value_parser = controller_key, value_name = "KEY")]
     controller_key: VerifyingKey,
-    /// The address to listen on, at ports of its own choice.
+    /// The address to listen on.
     #[arg(
         long,
         env = "CAUDAL_WORKER_BIND",
@@ -38,6 +38,15 @@ pub struct WorkerSettings {
         value_name = "ADDRESS"
     )]
     bind: IpAddr,
+    /// The port for the router's relay; 0 for one that is free.
+    #[arg(long, env = "CAUDAL_WORKER_RTMP_PORT", default_value = "0", value_parser = port, value_name = "PORT")]
+    rtmp_port: u16,
+    /// The port for controller, edges and scrapers; 0 for one that is free.
+    #[arg(long, env = "CAUDAL_WORKER_HTTP_PORT", default_value = "0", value_parser = port, value_name = "PORT")]
+    http_port: u16,
+    /// The address that the other roles reach this worker at, as in a pod; without it, the one to listen on.
+    #[arg(long, env = "CAUDAL_ADVERTISED_ADDRESS", value_parser = address, value_name = "ADDRESS")]
+    advertised_address: Option<IpAddr>,
     /// `stdin` when the end of standard input means that the parent is gone.
     #[arg(long, env = "CAUDAL_PARENT_PIPE", value_name = "PIPE")]
     parent_pipe: Option<ParentPipe>,
@@ -82,8 +91,9 @@ pub async fn run(settings: WorkerSettings) -> anyhow::Result<()> {
         worker: settings.worker_id,
         controller: settings.controller_key,
         storage: settings.storage.open()?,
-        rtmp: TcpListener::bind((settings.bind, 0)).await.context("CAUDAL_WORKER_BIND")?,
-        http: TcpListener::bind((settings.bind, 0)).await.context("CAUDAL_WORKER_BIND")?,
+        rtmp: bound(settings.bind, settings.rtmp_port, "CAUDAL_WORKER_RTMP_PORT").await?,
+        http: bound(settings.bind, settings.http_port, "CAUDAL_WORKER_HTTP_PORT").await?,
+        advertised: settings.advertised_address,
         registry: Registry::new(),
         ffmpeg: settings.ffmpeg,
         ladder: settings.ladder.into(),
@@ -107,6 +117,12 @@ pub async fn run(settings: WorkerSettings) -> anyhow::Result<()> {
         caudal_transcoder_worker::parent_gone(pipe, shutdown.clone()),
     );
     Ok(ended?)
+}
+
+async fn bound(address: IpAddr, port: u16, setting: &'static str) -> anyhow::Result<TcpListener> {
+    // A free port is only refused where the address is none of this machine's.
+    let setting = if port == 0 { "CAUDAL_WORKER_BIND" } else { setting };
+    TcpListener::bind((address, port)).await.with_context(|| format!("{setting}: {address}, port {port}"))
 }
 
 fn controller_key(text: &str) -> Result<VerifyingKey, String> {

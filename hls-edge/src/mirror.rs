@@ -50,7 +50,7 @@ impl Mirror {
             Event::Withdrawn { .. } | Event::End | Event::Snapshot(_) => Change::Whole,
             // Says only where a file can be had.
             Event::Stored { rendition, .. } => Change::Rendition(rendition.clone()),
-            Event::Input(_) | Event::Heartbeat => Change::None,
+            Event::Input(_) | Event::Heartbeat | Event::Floor(_) | Event::Reached(_) => Change::None,
         })
     }
 

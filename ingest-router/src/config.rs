@@ -1,5 +1,6 @@
 //! What a router is given.
 
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,8 +46,8 @@ pub struct Internal {
     pub listener: TcpListener,
     /// Knows them: allows the callers `ingest-router` and `api`.
     pub verifier: Verifier,
-    /// The base URL under which they find it; none for the listener's own address.
-    pub url: Option<String>,
+    /// The address that they reach it at, for `spec.ingest.router`; none when it is the one that the listener bound.
+    pub advertised: Option<IpAddr>,
 }
 
 /// How much is let in.

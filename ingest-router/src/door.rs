@@ -21,7 +21,6 @@ use crate::admission::{Admission, Admitted, Applicant, NotAdmitted};
 use crate::config::{Addresses, Limits};
 use crate::link::Link;
 use crate::metrics::{Counted, Metrics, RefusalReason};
-use crate::replay::ReplayLimits;
 use crate::session::Session;
 use crate::sessions::Sessions;
 use crate::waiting_room::{Entered, Place, Room, WaitingRoom};
@@ -207,13 +206,12 @@ impl Door {
             stream = %spec.stream, channel = spec.channel, session = %applicant.session,
             %generation, %peer, "publisher let in"
         );
-        let limits = ReplayLimits::for_broadcast(spec.hints.as_ref());
         let session = applicant.session;
         let link = Link::new(spec.stream, session, generation, self.input_key.clone(), self.metrics.clone());
         let registration = self.sessions.register(&*self.directory, record, session, generation);
         let publisher = request.accept().await;
         let directory = Arc::clone(&self.directory);
-        let session = Session::new(publisher, directory, registration, link, limits, self.metrics.clone());
+        let session = Session::new(publisher, directory, registration, link, self.metrics.clone());
         session.run(self.shutdown.clone()).await;
     }
 

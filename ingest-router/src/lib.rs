@@ -42,6 +42,7 @@ mod words;
 use std::io;
 use std::sync::Arc;
 
+use caudal_service::advertised::{NoAddress, advertised};
 use caudal_service::http::{HttpLimits, HttpServer};
 use thiserror::Error;
 use tokio::task::JoinSet;
@@ -72,6 +73,9 @@ pub enum Error {
     /// A listener failed for good.
     #[error("listener: {0}")]
     Listener(#[from] io::Error),
+    /// Other routers could not be told where this one is.
+    #[error("the router's internal listener: {0}")]
+    Unreachable(#[from] NoAddress),
 }
 
 /// Takes publishers until `shutdown`; then tells them, ends the relays (not the broadcasts), and returns when all have
@@ -86,10 +90,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let sessions = Sessions::default();
     // Its own end as well: when one of its tasks fails, all of them stop.
     let shutdown = shutdown.child_token();
-    let this_router = match &internal.url {
-        Some(url) => url.clone(),
-        None => format!("http://{}", internal.listener.local_addr()?),
-    };
+    let this_router = format!("http://{}", advertised(internal.listener.local_addr()?, internal.advertised)?);
     let admission = Admission {
         api: Api::new(&api_url, signer.clone())?,
         directory: Arc::clone(&directory),

@@ -4,8 +4,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use caudal_livestream::admission::BroadcastHints;
-
 use crate::tag::{Body, Role, Tag};
 use crate::timestamps::Timestamps;
 
@@ -40,13 +38,9 @@ pub(crate) struct ReplayLimits {
     pub(crate) bytes: usize,
 }
 
-impl ReplayLimits {
-    /// For a broadcast with these hints: two target durations (ARCHITECTURE §3.3, §5).
-    pub(crate) fn for_broadcast(hints: Option<&BroadcastHints>) -> Self {
-        let target_s = hints.map_or(TARGET_DURATION_S, |hints| {
-            hints.keyframe_ms.div_ceil(1000).clamp(MIN_TARGET_DURATION_S, MAX_TARGET_DURATION_S)
-        });
-        Self { span: Duration::from_secs(u64::from(target_s).saturating_mul(2)), bytes: MAX_BYTES }
+impl Default for ReplayLimits {
+    fn default() -> Self {
+        Self { span: SPAN, bytes: MAX_BYTES }
     }
 }
 
@@ -270,9 +264,11 @@ impl Replay {
 
     fn let_go(&mut self, newest_ms: u32) {
         // The last two whole GOPs and the one that is open, or of long ones fewer.
-        while let Some(second) = self.entry_points.get(1) {
-            let without_first = behind(second.timestamp_ms, newest_ms);
-            let enough = without_first >= self.limits.span && self.entry_points.len() > KEPT_GOPS;
+        while let [Some(first), Some(second)] = [self.entry_points.front(), self.entry_points.get(1)] {
+            let (all, without_first) =
+                (behind(first.timestamp_ms, newest_ms), behind(second.timestamp_ms, newest_ms));
+            let long = without_first >= self.limits.span || all > LONGEST_BURST;
+            let enough = long && self.entry_points.len() > KEPT_GOPS;
             if !enough && without_first < LONGEST_REPLAY.max(self.limits.span) {
                 break;
             }
@@ -343,12 +339,14 @@ const OPEN_ANYWHERE_EVERY: Duration = Duration::from_secs(2);
 const KEPT_GOPS: usize = 3;
 /// A worker rebuilds nothing that is older, and older sound than this is for nobody.
 const LONGEST_REPLAY: Duration = Duration::from_secs(30);
-/// 8 s of 24 Mb/s: what a worker rebuilds segments from, and the most that one publisher costs this process.
+/// That a worker is lost shows after 3 s, its successor may take 10 s to start, and it makes again what viewers have seen
+/// and storage has not.
+const SPAN: Duration = Duration::from_secs(15);
+/// Workers take media that is up to 20 s ahead of the wall clock (ARCHITECTURE §5), and the first one of a broadcast gets
+/// the whole replay at once.
+const LONGEST_BURST: Duration = Duration::from_secs(20);
+/// 15 s and the open GOP of 11 Mb/s: what a worker rebuilds segments from, and the most that one publisher costs this process.
 const MAX_BYTES: usize = 24 * 1024 * 1024;
-/// A broadcast without history is announced with this TARGETDURATION, in seconds (ARCHITECTURE §5).
-const TARGET_DURATION_S: u32 = 4;
-const MIN_TARGET_DURATION_S: u32 = 2;
-const MAX_TARGET_DURATION_S: u32 = 10;
 
 #[cfg(test)]
 #[path = "replay_tests.rs"]

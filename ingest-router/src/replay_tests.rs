@@ -84,6 +84,40 @@ fn two_whole_gops_and_the_span_are_kept_and_no_more() {
 }
 
 #[test]
+fn a_replay_covers_fifteen_seconds_and_is_never_more_than_a_worker_takes_at_once() {
+    for (gop_s, shortest_s) in [(1, 15), (2, 15), (4, 15), (5, 15), (6, 14), (7, 14)] {
+        let mut replay = Replay::new(ReplayLimits::default());
+        replay.push(header(0));
+        for second in 0..=120 {
+            let at = second * 1000;
+            replay.push(if second % gop_s == 0 { keyframe(at) } else { frame(at) });
+            let sent = drain(&replay, &mut replay.cursor(Beginning::Replay));
+            let oldest = sent.iter().map(|(_, at)| *at).min().unwrap();
+            let covered = at - oldest;
+            let wanted = (shortest_s * 1000).min(at);
+            assert!(covered >= wanted, "GOPs of {gop_s} s: {covered} ms at {second} s");
+            assert!(covered <= 21_000, "GOPs of {gop_s} s: {covered} ms at {second} s");
+        }
+    }
+}
+
+#[test]
+fn fifteen_seconds_of_eleven_megabits_a_second_fit_in_its_memory() {
+    let mut replay = Replay::new(ReplayLimits::default());
+    replay.push(header(0));
+    for index in 0..1800_u32 {
+        // 60 pictures a second, a GOP of two seconds.
+        let at = index * 50 / 3;
+        let first = if index % 120 == 0 { 0x17 } else { 0x27 };
+        replay.push(video(first, 1, at, 11_000_000 / 8 / 60));
+    }
+    let sent = drain(&replay, &mut replay.cursor(Beginning::Replay));
+    let oldest = sent.iter().map(|(_, at)| *at).min().unwrap();
+    assert!(1799 * 50 / 3 - oldest >= 15_000, "{oldest}");
+    assert!(replay.held_bytes() <= 24 << 20);
+}
+
+#[test]
 fn headers_are_those_in_force_at_the_first_frame() {
     let mut replay = Replay::new(limits(0, 1 << 20));
     replay.push(header(1));

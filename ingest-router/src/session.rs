@@ -98,7 +98,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
         directory: Arc<dyn StreamDirectory>,
         registration: Registration,
         link: Link,
-        limits: ReplayLimits,
         metrics: Metrics,
     ) -> Self {
         let counted = Counted::new(&metrics.publishers);
@@ -108,7 +107,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
             metrics,
             registration,
             publisher: Some(Connected { stream: publisher, _counted: counted }),
-            replay: Replay::new(limits),
+            replay: Replay::new(ReplayLimits::default()),
             measure: Measure::new(unix_millis()),
             link,
             last_ms: 0,

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use caudal_livestream::RenditionName;
-use caudal_livestream::feed::{Event, InputState, bytes_frame_head};
+use caudal_livestream::assignment::Floor;
+use caudal_livestream::feed::{Event, FloorSteps, InputState, bytes_frame_head};
 use caudal_livestream::timeline::Timeline;
 use http_body::Frame;
 use thiserror::Error;
@@ -19,11 +20,13 @@ use crate::metrics::Metrics;
 /// All open feeds of one stream. Owned by the session, so that a snapshot and the events after it fit together.
 pub(crate) struct FeedBroadcaster {
     readers: Vec<FeedReader>,
+    floors: FloorSteps,
     metrics: Metrics,
 }
 
 /// A feed as its session holds it.
 pub(crate) struct FeedReader {
+    scope: Scope,
     wants: HashSet<RenditionName>,
     queue: Arc<FeedQueue>,
 }
@@ -59,36 +62,77 @@ enum Ending {
     Left,
 }
 
-/// The two ends of a new feed that carries the parts of `wants`.
+/// Which announcements a feed carries.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// What each rendition announces, for edges.
+    Renditions,
+    /// How far the stream is, for its controller.
+    Control,
+}
+
+impl Scope {
+    fn carries(self, event: &Event) -> bool {
+        match event {
+            Event::Input(_) | Event::End | Event::Heartbeat => true,
+            Event::Floor(_) | Event::Reached(_) => self == Self::Control,
+            Event::Snapshot(_)
+            | Event::Part(_)
+            | Event::Segment(_)
+            | Event::Stored { .. }
+            | Event::Withdrawn { .. } => self == Self::Renditions,
+        }
+    }
+}
+
+/// The two ends of a new feed that carries all announcements, and the parts of `wants`.
 pub(crate) fn feed(wants: HashSet<RenditionName>) -> (FeedReader, FeedBody) {
-    let queue = Arc::new(FeedQueue::default());
-    (FeedReader { wants, queue: Arc::clone(&queue) }, FeedBody { queue })
+    FeedReader::new(Scope::Renditions, wants)
+}
+
+/// The two ends of a new feed that carries what a controller needs.
+pub(crate) fn control_feed() -> (FeedReader, FeedBody) {
+    FeedReader::new(Scope::Control, HashSet::new())
 }
 
 impl FeedBroadcaster {
     pub(crate) fn new(metrics: Metrics) -> Self {
-        Self { readers: Vec::new(), metrics }
+        Self { readers: Vec::new(), floors: FloorSteps::default(), metrics }
     }
 
-    /// A reader joins. It gets a snapshot now, if anything was announced yet.
+    /// A reader joins. It gets a snapshot now, or the floor, if anything was announced yet.
     pub(crate) fn join(&mut self, mut reader: FeedReader, timeline: Option<&Timeline>, input: InputState) {
         let now = Instant::now();
         if let Some(timeline) = timeline {
             reader.forget_unknown(timeline);
-            reader.queue.push([Event::Snapshot(Box::new(timeline.clone())).encode()], now);
+            let standing = match reader.scope {
+                Scope::Renditions => Some(Event::Snapshot(Box::new(timeline.clone()))),
+                Scope::Control => Floor::of(timeline).map(Event::Floor),
+            };
+            if let Some(standing) = standing {
+                reader.queue.push([standing.encode()], now);
+            }
         }
         reader.queue.push([Event::Input(input).encode()], now);
         self.readers.push(reader);
         self.count();
     }
 
-    /// Tells all readers. `data` are the part's bytes, for those that asked for its rendition; they are not copied.
+    /// Tells control readers how far the announcements are, where that is news. To be called once the announcements of a
+    /// turn are out: several parts that end together are one position.
+    pub(crate) fn tell_floor(&mut self, timeline: &Timeline) {
+        if let Some(event) = self.floors.take(timeline) {
+            self.announce(&event, None);
+        }
+    }
+
+    /// Tells all readers whose feed carries such an event. `data` are the part's bytes, for those that asked for its rendition; they are not copied.
     pub(crate) fn announce(&mut self, event: &Event, data: Option<&Bytes>) {
         self.announce_at(event, data, Instant::now());
     }
 
     fn announce_at(&mut self, event: &Event, data: Option<&Bytes>, now: Instant) {
-        if self.readers.is_empty() {
+        if !self.readers.iter().any(|reader| reader.scope.carries(event)) {
             return;
         }
         if let Event::Snapshot(timeline) = event {
@@ -102,6 +146,9 @@ impl FeedBroadcaster {
             _ => None,
         };
         self.readers.retain(|reader| {
+            if !reader.scope.carries(event) {
+                return true;
+            }
             let kept = match &with_data {
                 Some((rendition, head, data)) if reader.wants.contains(*rendition) => {
                     reader.queue.push([head.clone(), (*data).clone()], now)
@@ -130,6 +177,11 @@ impl FeedBroadcaster {
 }
 
 impl FeedReader {
+    fn new(scope: Scope, wants: HashSet<RenditionName>) -> (Self, FeedBody) {
+        let queue = Arc::new(FeedQueue::default());
+        (Self { scope, wants, queue: Arc::clone(&queue) }, FeedBody { queue })
+    }
+
     /// The set of renditions is frozen before the first snapshot: no others will ever come.
     fn forget_unknown(&mut self, timeline: &Timeline) {
         self.wants.retain(|name| timeline.track(name).is_some());

@@ -69,6 +69,13 @@ async fn input(
 struct FeedQuery {
     #[serde(default)]
     renditions: String,
+    events: Option<FeedEvents>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum FeedEvents {
+    Control,
 }
 
 async fn open_feed(
@@ -77,16 +84,16 @@ async fn open_feed(
     headers: HeaderMap,
 ) -> Result<Response, StatusCode> {
     let held = shown_to(&held, &headers, Shown::FeedOnly)?;
-    let wants = match query.renditions.as_str() {
-        "" | "none" => HashSet::new(),
-        names => {
+    let (reader, body) = match (query.events, query.renditions.as_str()) {
+        (Some(FeedEvents::Control), _) => feed::control_feed(),
+        (None, "" | "none") => feed::feed(HashSet::new()),
+        (None, names) => {
             // As many as a request's head holds, until the session drops those that the stream does not have. To cut the
             // list here could drop the ones that it has.
             let wants: Result<HashSet<RenditionName>, _> = names.split(',').map(str::parse).collect();
-            wants.map_err(|_| StatusCode::BAD_REQUEST)?
+            feed::feed(wants.map_err(|_| StatusCode::BAD_REQUEST)?)
         }
     };
-    let (reader, body) = feed::feed(wants);
     // Full or closed when the session is at its end.
     held.orders.send(Order::Join(reader)).await.map_err(|_| StatusCode::GONE)?;
     let headers = [(header::CONTENT_TYPE, "application/octet-stream"), (header::CACHE_CONTROL, "no-store")];

@@ -46,9 +46,10 @@ struct Board {
 }
 
 /// The relay connection that counts.
+#[derive(Clone, Default)]
 struct Connection {
     replaced: CancellationToken,
-    /// Cancelled once its last event is in the session's channel.
+    /// Cancelled once its last event is in the session's channel, however long its peer then takes to hear of it.
     over: CancellationToken,
 }
 
@@ -215,14 +216,13 @@ impl InputDoor {
             },
         };
         let assignment = self.assignment.borrow().clone();
-        let (replaced, over) = (CancellationToken::new(), CancellationToken::new());
-        let _over = over.clone().drop_guard();
+        let connection = Connection::default();
+        let _over = connection.over.clone().drop_guard();
         let admitted = {
             let mut board = self.board.board();
             let candidate = admit(assignment.as_deref(), &board.state, &RelayRequest::of(request.details()));
             candidate.map(|candidate| {
-                let mine = Connection { replaced: replaced.clone(), over };
-                let before = board.connection.replace(mine);
+                let before = board.connection.replace(connection.clone());
                 board.state = InputState {
                     session: Some(candidate.session),
                     generation: candidate.generation,
@@ -252,24 +252,24 @@ impl InputDoor {
             return;
         }
         let stream = request.accept().await;
-        self.read(stream, &replaced, &shutdown).await;
+        self.read(stream, &connection, &shutdown).await;
     }
 
     async fn read(
         &self,
         mut stream: PublisherStream<TcpStream>,
-        replaced: &CancellationToken,
+        connection: &Connection,
         shutdown: &CancellationToken,
     ) {
         loop {
             let event = tokio::select! {
-                () = replaced.cancelled() => {
-                    self.send(InputEvent::Down).await;
+                () = connection.replaced.cancelled() => {
+                    self.down(connection).await;
                     stream.drop_publisher(Refusal::BadName, "another relay of this stream took over").await;
                     return;
                 }
                 () = shutdown.cancelled() => {
-                    self.leave(replaced, false).await;
+                    self.leave(connection, false).await;
                     return;
                 }
                 event = stream.next_event() => event,
@@ -287,12 +287,12 @@ impl InputDoor {
                 }
                 Some(PublisherEvent::Lost { explicit, reason }) => {
                     tracing::info!(%reason, explicit, "publisher lost");
-                    self.leave(replaced, explicit).await;
+                    self.leave(connection, explicit).await;
                     stream.close().await;
                     return;
                 }
                 None => {
-                    self.leave(replaced, false).await;
+                    self.leave(connection, false).await;
                     return;
                 }
             };
@@ -301,17 +301,24 @@ impl InputDoor {
     }
 
     /// The connection ended by itself. If another one has taken over meanwhile, the publisher is not lost.
-    async fn leave(&self, replaced: &CancellationToken, explicit: bool) {
+    async fn leave(&self, connection: &Connection, explicit: bool) {
         {
             let mut board = self.board.board();
-            if !replaced.is_cancelled() {
+            if !connection.replaced.is_cancelled() {
                 board.state.up = false;
                 board.state.unplayable = None;
                 board.state.explicit = explicit;
                 board.connection = None;
             }
         }
+        self.down(connection).await;
+    }
+
+    /// Its last event. A successor is let in now: the farewell to a peer that has vanished takes as long as its router gives
+    /// a dial, which would then count as a worker that cannot be reached.
+    async fn down(&self, connection: &Connection) {
         self.send(InputEvent::Down).await;
+        connection.over.cancel();
     }
 
     async fn send(&self, event: InputEvent) {
@@ -344,6 +351,7 @@ mod tests {
     use caudal_livestream::assignment::AssignmentMode;
     use caudal_livestream::proof::RoleKey;
     use caudal_livestream::{StreamId, UnixMillis, WorkerId};
+    use caudal_rtmp::{RelayClient, RelayTarget};
 
     use super::*;
 
@@ -361,26 +369,74 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_relay_is_admitted_by_its_proof_epoch_and_generation() {
-        let (stream, epoch) = (StreamId::generate(), Epoch(3));
-        let key = RoleKey::new([7; 32]);
-        let proof = key.proof(stream, epoch);
-        let assignment = Assignment {
+    #[tokio::test]
+    async fn a_takeover_does_not_wait_until_the_router_before_it_has_heard_of_it() {
+        let (stream, epoch, key) = (StreamId::generate(), Epoch(1), RoleKey::new([7; 32]));
+        let (_assigned, assignment) =
+            tokio::sync::watch::channel(Some(Arc::new(assignment(stream, epoch, Generation(1), &key))));
+        let (events, mut told) = mpsc::channel(16);
+        let door = InputDoor { board: InputBoard::default(), assignment, events };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let rtmp = listener.local_addr().unwrap();
+        let mut relays = Vec::new();
+        let mut connections = Vec::new();
+        for generation in [1, 2] {
+            let (session, auth) = (SessionId::generate(), key.proof(stream, epoch));
+            let target = RelayTarget {
+                app: APP.to_owned(),
+                stream_name: format!(
+                    "{stream}?epoch={epoch}&session={session}&generation={generation}&auth={}",
+                    auth.reveal()
+                ),
+                tc_url: format!("rtmp://{rtmp}/{APP}"),
+            };
+            let dial = RelayClient::connect_tcp(rtmp, target, Instant::now() + Duration::from_mins(1));
+            let serve = async {
+                let (socket, _) = listener.accept().await.unwrap();
+                tokio::spawn(door.clone().connection(socket, CancellationToken::new()))
+            };
+            let (relay, connection) = tokio::join!(dial, serve);
+            // The first one's peer has vanished: it neither reads nor closes.
+            relays.push(relay.unwrap());
+            connections.push(connection);
+        }
+        assert!(!connections.first().unwrap().is_finished(), "the first is told still");
+        let mut seen = Vec::new();
+        while seen.len() < 3 {
+            seen.push(match told.recv().await.unwrap() {
+                InputEvent::Up { generation, .. } => Some(generation),
+                InputEvent::Down => None,
+                other => panic!("{other:?}"),
+            });
+        }
+        assert_eq!(seen, [Some(Generation(1)), None, Some(Generation(2))]);
+        connections.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+
+    fn assignment(stream: StreamId, epoch: Epoch, generation: Generation, key: &RoleKey) -> Assignment {
+        Assignment {
             worker: WorkerId::generate(),
             stream,
             epoch,
-            generation: Generation(4),
+            generation,
             mode: AssignmentMode::Live,
             floor: None,
             ladder: Vec::new(),
             latency_mode: LatencyMode::Low,
             record: false,
             hints: None,
-            input_key_digest: proof.digest(),
+            input_key_digest: key.proof(stream, epoch).digest(),
             feed_key_digest: RoleKey::new([8; 32]).proof(stream, epoch).digest(),
             expires: UnixMillis(0),
-        };
+        }
+    }
+
+    #[test]
+    fn a_relay_is_admitted_by_its_proof_epoch_and_generation() {
+        let (stream, epoch) = (StreamId::generate(), Epoch(3));
+        let key = RoleKey::new([7; 32]);
+        let proof = key.proof(stream, epoch);
+        let assignment = assignment(stream, epoch, Generation(4), &key);
         let (name, session) = (stream.to_string(), SessionId::generate());
         let session_text = session.to_string();
         let good = || RelayRequest {

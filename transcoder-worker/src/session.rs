@@ -80,6 +80,8 @@ pub(crate) struct Session {
     video_header: Option<(Bytes, PictureFormat)>,
     /// When the last byte of the tag that is being packaged arrived.
     arrived: Option<Instant>,
+    /// Something was, since control readers were told how far the stream is.
+    announced: bool,
     standing_changed: bool,
     /// What the window began with, to notice when it moves.
     windows: HashMap<RenditionName, caudal_livestream::Msn>,
@@ -115,6 +117,7 @@ impl Session {
             encoder_started: false,
             video_header: None,
             arrived: None,
+            announced: false,
             standing_changed: false,
             windows: HashMap::new(),
             closing: None,
@@ -299,12 +302,18 @@ impl Session {
             }
         }
         self.start_encoder();
+        if std::mem::take(&mut self.announced)
+            && let Some(timeline) = self.packager.timeline()
+        {
+            self.feed.tell_floor(timeline);
+        }
         if std::mem::take(&mut self.standing_changed) {
             self.publish_standing(false);
         }
     }
 
     fn announce(&mut self, event: &Event, data: Option<Bytes>) {
+        self.announced = true;
         match event {
             Event::Part(part) => {
                 self.parts.metrics.parts.inc();

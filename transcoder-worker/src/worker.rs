@@ -1,6 +1,7 @@
 //! The process: its listeners, its one assignment, and what runs for it.
 
 use std::io;
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex as StdMutex};
@@ -13,6 +14,7 @@ use caudal_livestream::record::WorkerAddress;
 use caudal_livestream::state::{Ownership, StoredState};
 use caudal_livestream::{InstallationId, WorkerId};
 use caudal_media::Resume;
+use caudal_service::advertised::{NoAddress, advertised};
 use caudal_service::health::Readiness;
 use caudal_service::http::{HttpLimits, HttpServer};
 use caudal_storage::{ClaimError, SegmentStore, StorageError};
@@ -55,6 +57,8 @@ pub struct Config {
     pub rtmp: TcpListener,
     /// Bound, for controller, edges and scrapers.
     pub http: TcpListener,
+    /// The address that router, controller and edges reach both listeners at; none when it is the one that they bound.
+    pub advertised: Option<IpAddr>,
     /// Where metrics go.
     pub registry: Registry,
     /// ffmpeg's path, or its name in `PATH`.
@@ -71,6 +75,9 @@ pub enum Error {
     /// A listener is of no use.
     #[error("the worker's listener: {0}")]
     Listener(#[from] io::Error),
+    /// Nobody could be told where a listener is.
+    #[error("the worker's listener: {0}")]
+    Unreachable(#[from] NoAddress),
     /// Two workers in one registry, most likely.
     #[error("the worker's metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -80,12 +87,14 @@ impl Config {
     /// The line to print once everything is bound.
     ///
     /// # Errors
-    /// When a listener has no address.
-    pub fn ready(&self) -> io::Result<WorkerReady> {
-        Ok(WorkerReady { worker: self.worker, rtmp: self.rtmp.local_addr()?, http: self.http.local_addr()? })
+    /// When a listener has no address, or none that others could reach.
+    pub fn ready(&self) -> Result<WorkerReady, Error> {
+        let rtmp = advertised(self.rtmp.local_addr()?, self.advertised)?;
+        let http = advertised(self.http.local_addr()?, self.advertised)?;
+        Ok(WorkerReady { worker: self.worker, rtmp, http })
     }
 
-    fn address(&self) -> io::Result<WorkerAddress> {
+    fn address(&self) -> Result<WorkerAddress, Error> {
         let WorkerReady { worker, rtmp, http } = self.ready()?;
         Ok(WorkerAddress { worker, rtmp, http })
     }

@@ -44,7 +44,7 @@ pub fn config(
         verifier: Verifier::new()
             .allow("ingest-router", master.caller_key("ingest-router"))
             .allow("api", master.caller_key("api")),
-        url: None,
+        advertised: settings.advertised_address,
     };
     Ok(caudal_ingest_router::Config {
         rtmp: parts.rtmp,

@@ -61,6 +61,17 @@ fn missing(settings: &Settings, given: &Given, role: Role) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if role.has("CAUDAL_ADVERTISED_ADDRESS")
+        && settings.internal_bind.is_unspecified()
+        && settings.advertised_address.is_none()
+    {
+        faults.push(format!(
+            "CAUDAL_ADVERTISED_ADDRESS is not set: {} is {}, where nobody else can ask; expected the address that others reach this \
+             router at, as in 10.0.0.7",
+            given.name("CAUDAL_INTERNAL_BIND"),
+            settings.internal_bind,
+        ));
+    }
     faults
 }
 

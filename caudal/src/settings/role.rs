@@ -121,6 +121,7 @@ const OWNERS: &[(&str, &[Role])] = &[
     ("CAUDAL_INTERNAL_PORT", &[Standalone, Api, IngestRouter, Controller]),
     ("CAUDAL_ADMIN_PORT", ALL),
     ("CAUDAL_INTERNAL_BIND", SEPARATE),
+    ("CAUDAL_ADVERTISED_ADDRESS", &[IngestRouter]),
     ("CAUDAL_INTERNAL_API_URL", &[IngestRouter, HlsEdge, Controller]),
     ("CAUDAL_INTERNAL_CONTROLLER_URL", &[Api, IngestRouter, HlsEdge]),
     ("CAUDAL_PUBLIC_API_URL", OF_API),

@@ -45,6 +45,17 @@ fn a_role_says_at_once_all_that_it_cannot_do_without() {
 }
 
 #[test]
+fn a_router_that_binds_all_addresses_is_told_the_one_that_others_reach_it_at() {
+    let router = || Start::of("ingest-router").with("CAUDAL_INTERNAL_BIND", "0.0.0.0");
+    let expected = "CAUDAL_ADVERTISED_ADDRESS is not set: CAUDAL_INTERNAL_BIND is 0.0.0.0";
+    let ended = router().end();
+    assert_eq!(ended.code, Some(64), "{}", ended.stderr);
+    assert!(ended.stderr.contains(expected), "{}", ended.stderr);
+    let ended = router().with("CAUDAL_ADVERTISED_ADDRESS", "10.0.0.7").end();
+    assert!(!ended.stderr.contains(expected), "{}", ended.stderr);
+}
+
+#[test]
 fn a_setting_of_another_role_ends_the_start_by_flag_and_is_nothing_in_the_environment() {
     let url = format!("http://{}", nobody());
     let edge = || {

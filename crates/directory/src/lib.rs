@@ -27,7 +27,7 @@ pub use local::{LocalConfig, LocalDirectory, Notice, NoticeKind, StartError};
 pub use remote::{DirectoryCallers, RemoteDirectory, directory_routes};
 pub use remote_audience::{BadAddress, RemoteAudience};
 pub use worker_client::{AssignError, FeedRenditions, WorkerClient, WorkerUnreachable};
-pub use worker_feed::{Feed, FeedLost};
+pub use worker_feed::{ControlEvent, ControlFeed, Feed, FeedLost};
 
 /// All streams that are known now. Cheap to clone; a new map replaces it at each change.
 pub type Streams = Arc<HashMap<StreamId, Arc<LiveStream>>>;

@@ -12,7 +12,7 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use thiserror::Error;
 use tokio::time::timeout;
 
-use crate::worker_feed::Feed;
+use crate::worker_feed::{ControlFeed, Feed};
 
 /// Asks workers. Cheap to clone; all clones share their connections.
 #[derive(Clone, Debug)]
@@ -139,6 +139,19 @@ impl WorkerClient {
         }
         let response = self.get(FEED, address, proof, FEED_DEADLINE).await?;
         Ok(Feed::new(expect_ok(FEED, response)?))
+    }
+
+    /// `GET /feed?events=control`: how far the stream is, and what its publisher does.
+    ///
+    /// # Errors
+    /// When the worker does not answer in time, or does not accept `proof`.
+    pub async fn control_feed(
+        &self,
+        worker: &WorkerAddress,
+        proof: &Proof,
+    ) -> Result<ControlFeed, WorkerUnreachable> {
+        let response = self.get(FEED, url(worker, "/feed?events=control"), proof, FEED_DEADLINE).await?;
+        Ok(ControlFeed::new(Feed::new(expect_ok(FEED, response)?)))
     }
 
     /// `GET /media/{rendition}/{file}`: a part, segment or initialization segment that the worker has in memory;

@@ -6,17 +6,20 @@ use axum::extract::{Path, RawQuery};
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::routing::{get, put};
-use caudal_livestream::assignment::{Assignment, AssignmentMode};
-use caudal_livestream::feed::{Event, Frame};
+use caudal_livestream::assignment::{Assignment, AssignmentMode, Floor};
+use caudal_livestream::feed::{Event, Frame, PartAnnounced};
 use caudal_livestream::proof::RoleKey;
-use caudal_livestream::{Epoch, Generation, Msn, StreamId, UnixMillis, WorkerId};
+use caudal_livestream::timeline::{Part, Segment, SegmentPhase, Timeline, Track, TrackMedia};
+use caudal_livestream::{
+    Epoch, Generation, MediaDuration, MediaTime, Msn, PartNumber, StreamId, UnixMillis, WorkerId,
+};
 use ed25519_dalek::SigningKey;
 use futures::StreamExt as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::FeedLost;
+use crate::{ControlEvent, FeedLost};
 
 /// A worker that answers with `router` until it is dropped.
 struct Served {
@@ -144,6 +147,137 @@ async fn a_feed_is_read_frame_by_frame_however_it_is_cut_and_ends_with_end() {
         Frame::Event(Event::End),
     ];
     assert_eq!(frames, expected);
+}
+
+/// The body of a feed that says `events` and ends.
+fn said(events: &[Event]) -> Vec<u8> {
+    events.iter().flat_map(Event::encode).collect()
+}
+
+async fn control_events(worker: &Served) -> Vec<ControlEvent> {
+    let mut feed = WorkerClient::new().unwrap().control_feed(&worker.address, &proof()).await.unwrap();
+    let mut events = Vec::new();
+    while let Some(event) = feed.next().await.unwrap() {
+        events.push(event);
+    }
+    events
+}
+
+fn floor(msn: u64, millis: i64) -> Floor {
+    Floor { msn: Msn(msn), discontinuity: 0, media_end: MediaTime(24_000_000 + millis * 1000) }
+}
+
+#[tokio::test]
+async fn a_control_feed_is_asked_for_and_read() {
+    let input = InputState { up: true, ..InputState::default() };
+    let body = said(&[
+        Event::Floor(floor(7, 200)),
+        Event::Input(input.clone()),
+        Event::Reached(floor(7, 400)),
+        Event::Heartbeat,
+        Event::End,
+    ]);
+    let feed = move |RawQuery(query): RawQuery| {
+        assert_eq!(query.as_deref(), Some("events=control"));
+        let body = body.clone();
+        async { body }
+    };
+    let worker = serve(Router::new().route("/feed", get(feed))).await;
+    let expected = [
+        ControlEvent::Floor(floor(7, 200)),
+        ControlEvent::Input(input),
+        ControlEvent::Reached(floor(7, 400)),
+        ControlEvent::Heartbeat,
+        ControlEvent::End,
+    ];
+    assert_eq!(control_events(&worker).await, expected);
+}
+
+#[tokio::test]
+async fn of_a_worker_that_knows_no_control_feed_the_floor_is_that_of_its_announcements() {
+    let part = |index: u64, opens| {
+        let part = Part {
+            number: PartNumber(index),
+            duration: MediaDuration::from_millis(200),
+            size: 1,
+            independent: true,
+        };
+        Event::Part(PartAnnounced { rendition: name("source"), msn: Msn(7), part, opens })
+    };
+    let body = said(&[
+        Event::Input(InputState::default()),
+        Event::Snapshot(Box::new(timeline())),
+        part(0, Some(Box::new(segment()))),
+        part(1, None),
+        Event::End,
+    ]);
+    let worker = serve(Router::new().route("/feed", get(move || async { body }))).await;
+    let expected = [
+        ControlEvent::Input(InputState::default()),
+        ControlEvent::Floor(floor(7, 200)),
+        ControlEvent::Reached(floor(7, 400)),
+        ControlEvent::End,
+    ];
+    assert_eq!(control_events(&worker).await, expected);
+}
+
+fn timeline() -> Timeline {
+    Timeline {
+        stream: StreamId::generate(),
+        epoch: Epoch(1),
+        target_duration: 4,
+        part_hold_back: MediaDuration::from_millis(600),
+        first_msn: Msn(7),
+        tracks: vec![Track {
+            name: name("source"),
+            media: TrackMedia::Audio { sample_rate: 48_000, channels: 2 },
+            codecs: "mp4a.40.2".to_owned(),
+            peak_bandwidth: 1,
+            average_bandwidth: 1,
+            part_target: MediaDuration::from_millis(200),
+            segments: [].into(),
+            withdrawn: false,
+        }],
+        captions: Vec::new(),
+        ended: false,
+    }
+}
+
+fn segment() -> Segment {
+    Segment {
+        msn: Msn(7),
+        epoch: Epoch(1),
+        start: MediaTime(24_000_000),
+        duration: MediaDuration(0),
+        discontinuity: 0,
+        program_date_time: UnixMillis(0),
+        init: None,
+        phase: SegmentPhase::Open,
+        gap: false,
+        independent: true,
+        lead_in: false,
+        size: 0,
+        parts: Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn what_a_newer_worker_says_beside_what_is_known_is_skipped() {
+    // Of a type that there is not, one with a body and one without.
+    let mut body = b"\x00\x00\x00\x0b\xc8{\"new\": 1}".to_vec();
+    body.extend_from_slice(&Event::Heartbeat.encode());
+    body.extend_from_slice(b"\x00\x00\x00\x01\xc9");
+    body.extend_from_slice(&Event::End.encode());
+    let bytes = body.clone();
+    let worker = serve(Router::new().route("/feed", get(move || async { bytes }))).await;
+    let none = FeedRenditions::None;
+    let mut feed = WorkerClient::new().unwrap().feed(&worker.address, &proof(), none).await.unwrap();
+    let mut frames = Vec::new();
+    while let Some(frame) = feed.next().await.unwrap() {
+        frames.push(frame);
+    }
+    assert_eq!(frames, [Frame::Event(Event::Heartbeat), Frame::Event(Event::End)]);
+    assert_eq!(control_events(&worker).await, [ControlEvent::Heartbeat, ControlEvent::End]);
 }
 
 #[tokio::test]

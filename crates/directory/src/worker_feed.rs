@@ -1,15 +1,20 @@
 //! Reading a worker's feed.
 
+mod control;
+
 use std::time::Duration;
 
 use bytes::BytesMut;
 use caudal_controller::FEED_SILENCE;
 use caudal_livestream::feed::{self, Event, FeedError, Frame};
+use caudal_livestream::timeline::TimelineGap;
 use reqwest::Response;
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
 use crate::worker_client::chain;
+
+pub use control::{ControlEvent, ControlFeed};
 
 /// An open feed. Dropping it closes the connection.
 #[derive(Debug)]
@@ -20,6 +25,8 @@ pub struct Feed {
     silence: Duration,
     deadline: Instant,
     ended: bool,
+    /// A frame type that this release does not know has come.
+    skipping: bool,
 }
 
 /// Why a feed ended before its stream did. A new one begins with a new snapshot.
@@ -37,6 +44,9 @@ pub enum FeedLost {
     /// What came is no feed.
     #[error(transparent)]
     Malformed(#[from] FeedError),
+    /// What came does not fit what came before it.
+    #[error(transparent)]
+    Unfitting(#[from] TimelineGap),
 }
 
 impl Feed {
@@ -46,19 +56,30 @@ impl Feed {
 
     /// A feed that is lost after `silence` without a frame.
     pub(crate) fn with_silence(response: Response, silence: Duration) -> Self {
-        Self { response, buffer: BytesMut::new(), silence, deadline: Instant::now() + silence, ended: false }
+        let deadline = Instant::now() + silence;
+        Self { response, buffer: BytesMut::new(), silence, deadline, ended: false, skipping: false }
     }
 
-    /// The next frame; none once the worker said [`Event::End`] and closed. Dropping the future loses nothing.
+    /// The next frame of a type that this release knows; none once the worker said [`Event::End`] and closed. Dropping the
+    /// future loses nothing.
     ///
     /// # Errors
     /// [`FeedLost`] when no whole frame comes within three seconds, or none can come any more.
     pub async fn next(&mut self) -> Result<Option<Frame>, FeedLost> {
         loop {
-            if let Some(frame) = feed::decode(&mut self.buffer)? {
-                self.deadline = Instant::now() + self.silence;
-                self.ended |= matches!(frame, Frame::Event(Event::End));
-                return Ok(Some(frame));
+            match feed::decode(&mut self.buffer) {
+                Ok(Some(frame)) => {
+                    self.deadline = Instant::now() + self.silence;
+                    self.ended |= matches!(frame, Frame::Event(Event::End));
+                    return Ok(Some(frame));
+                }
+                Err(FeedError::UnknownType(kind)) => {
+                    self.deadline = Instant::now() + self.silence;
+                    self.skip(kind);
+                    continue;
+                }
+                Ok(None) => {}
+                Err(error) => return Err(error.into()),
             }
             match timeout_at(self.deadline, self.response.chunk()).await {
                 Err(_) => return Err(FeedLost::Silent),
@@ -67,6 +88,16 @@ impl Feed {
                 Ok(Ok(None)) => return Err(FeedLost::Closed),
                 Ok(Err(error)) => return Err(FeedLost::Broken(chain(&error))),
             }
+        }
+    }
+
+    /// A worker of a newer release says more than this one understands, and lives.
+    fn skip(&mut self, kind: u8) {
+        if !std::mem::replace(&mut self.skipping, true) {
+            tracing::warn!(
+                kind,
+                "a worker's feed has frames of a type that this release does not know: they are skipped"
+            );
         }
     }
 }

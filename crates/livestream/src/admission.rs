@@ -129,7 +129,8 @@ pub enum Access {
     /// Anyone.
     #[default]
     Public,
-    /// Holders of a playback token.
+    /// Holders of a playback token. What a newer release says instead is not for anyone either.
+    #[serde(other)]
     Premium,
 }
 
@@ -140,7 +141,8 @@ pub enum LatencyMode {
     /// Parts near 0.2 s.
     #[default]
     Low,
-    /// Parts near 1 s: fewer requests.
+    /// Parts near 1 s: fewer requests. The one that costs less, where a newer release says something else.
+    #[serde(other)]
     Standard,
 }
 

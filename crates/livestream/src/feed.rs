@@ -1,15 +1,23 @@
-//! The worker's feed, `GET /feed?renditions=a,b|none`: one long response of frames.
+//! The worker's feed, `GET /feed?renditions=a,b|none` or `GET /feed?events=control`: one long response of frames.
 //!
 //! A frame is `u32` length (big endian, of what follows), `u8` type, then JSON or bytes. The first is a snapshot;
 //! it may come again whenever the set of renditions changes. After a `part` of a rendition that was asked for, a
 //! `bytes` frame with the part itself follows at once.
+//!
+//! A control feed is the controller's: `floor`, `reached`, `input`, `end` and `heartbeat`, and nothing of what each
+//! rendition announces. It begins with the present floor, if anything was announced, and the input.
+
+mod floor_steps;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::assignment::Floor;
 use crate::timeline::{Part, Segment, Timeline};
 use crate::{Generation, Msn, RenditionName, SessionId};
+
+pub use floor_steps::FloorSteps;
 
 /// What a worker announces.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +46,12 @@ pub enum Event {
     End,
     /// A second has passed.
     Heartbeat,
+    /// Of control feeds alone, a step: the stream's first part, or a segment that is whole and no gap. Where everything
+    /// that was announced ends.
+    Floor(Floor),
+    /// Of control feeds alone: parts were announced since the last step, up to here. No step, but what a worker that dies
+    /// now has announced.
+    Reached(Floor),
 }
 
 /// A new part.
@@ -100,13 +114,16 @@ pub enum Frame {
     Bytes(Bytes),
 }
 
-/// Why a feed cannot be read on.
+/// Why there is no frame.
 #[derive(Debug, Error)]
 pub enum FeedError {
     /// A frame says that it is longer than any may be.
     #[error("a frame of {0} bytes is over the limit of {MAX_FRAME}")]
     TooLong(usize),
-    /// A type that this version does not know, or an empty frame.
+    /// A frame without even a type.
+    #[error("a frame of no bytes")]
+    Empty,
+    /// A type that this release does not know. Such a frame has been taken off the buffer: reading goes on behind it.
     #[error("unknown frame type {0}")]
     UnknownType(u8),
     /// The JSON is not of the type's shape.
@@ -135,6 +152,8 @@ impl Event {
             Self::Input(input) => json_frame(INPUT, input),
             Self::End => bare_frame(END),
             Self::Heartbeat => bare_frame(HEARTBEAT),
+            Self::Floor(floor) => json_frame(FLOOR, floor),
+            Self::Reached(floor) => json_frame(REACHED, floor),
         }
     }
 }
@@ -158,7 +177,8 @@ pub fn bytes_frame_head(length: usize) -> Result<Bytes, FeedError> {
 /// Takes one frame off the front of `buffer`; `None` while it is not whole.
 ///
 /// # Errors
-/// [`FeedError`] when what is there can never become a frame; the connection is then of no more use.
+/// [`FeedError::UnknownType`] for a frame that is to be skipped. With any other [`FeedError`] what is there can never become
+/// a frame, and the connection is of no more use.
 pub fn decode(buffer: &mut BytesMut) -> Result<Option<Frame>, FeedError> {
     let Some(head) = buffer.first_chunk::<4>() else { return Ok(None) };
     let length = usize::try_from(u32::from_be_bytes(*head)).unwrap_or(usize::MAX);
@@ -166,7 +186,7 @@ pub fn decode(buffer: &mut BytesMut) -> Result<Option<Frame>, FeedError> {
         return Err(FeedError::TooLong(length));
     }
     if length == 0 {
-        return Err(FeedError::UnknownType(0));
+        return Err(FeedError::Empty);
     }
     if buffer.len() < length.saturating_add(4) {
         return Ok(None);
@@ -191,6 +211,8 @@ pub fn decode(buffer: &mut BytesMut) -> Result<Option<Frame>, FeedError> {
         INPUT => Event::Input(parse(kind, &body)?),
         END => Event::End,
         HEARTBEAT => Event::Heartbeat,
+        FLOOR => Event::Floor(parse(kind, &body)?),
+        REACHED => Event::Reached(parse(kind, &body)?),
         unknown => return Err(FeedError::UnknownType(unknown)),
     };
     Ok(Some(Frame::Event(event)))
@@ -241,3 +263,5 @@ const INPUT: u8 = 6;
 const END: u8 = 7;
 const HEARTBEAT: u8 = 8;
 const BYTES: u8 = 9;
+const FLOOR: u8 = 10;
+const REACHED: u8 = 11;

@@ -1,4 +1,7 @@
 //! A broadcast as the directory holds it: `spec` and `status` of a `LiveStream`.
+//!
+//! Roles of this release and the one before it read the same records: fields that a reader does not know are skipped, and a
+//! word that it does not know leaves the rest of the record readable.
 
 mod relay_failures;
 
@@ -59,11 +62,12 @@ pub struct Spec {
 /// Whether a broadcast is to go on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DesiredState {
-    /// It is.
-    #[default]
-    Live,
     /// It is not.
     Ended,
+    /// It is; and so it is when a newer release says something else than [`DesiredState::Ended`].
+    #[default]
+    #[serde(other)]
+    Live,
 }
 
 /// An order to drop a publisher.
@@ -142,6 +146,9 @@ pub enum Phase {
     Ended,
     /// Over, and nobody wanted it to be.
     Failed,
+    /// One that this release does not know. It is not over: viewers and publisher stay as they are.
+    #[serde(other)]
+    Unknown,
 }
 
 impl Phase {

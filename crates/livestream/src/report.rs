@@ -61,6 +61,9 @@ pub enum EndReason {
     WorkersLost,
     /// The platform was stopped.
     Shutdown,
+    /// Something that this release does not know.
+    #[serde(other)]
+    Unknown,
 }
 
 impl EndReason {
@@ -87,6 +90,7 @@ impl fmt::Display for EndReason {
             Self::NoCapacity => "the platform had no room for it",
             Self::WorkersLost => "its workers kept failing",
             Self::Shutdown => "the server was stopped",
+            Self::Unknown => "it ended",
         })
     }
 }

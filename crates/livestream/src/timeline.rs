@@ -39,8 +39,8 @@ pub struct Timeline {
     /// The renditions in the order of the master playlist: the source video first, then rungs by size, audio last.
     pub tracks: Vec<Track>,
     /// The channels on which captions have come so far, in order; every video rendition has them. Older versions did
-    /// not look.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// not look, and those of newer ones that this one does not know are left out.
+    #[serde(default, deserialize_with = "captions::known", skip_serializing_if = "Vec::is_empty")]
     pub captions: Vec<CaptionChannel>,
     /// True when nothing will follow: playlists get `EXT-X-ENDLIST`.
     pub ended: bool,
@@ -231,7 +231,7 @@ impl Timeline {
             }
             Event::Withdrawn { rendition } => self.track_mut(rendition)?.withdrawn = true,
             Event::End => self.ended = true,
-            Event::Input(_) | Event::Heartbeat => {}
+            Event::Input(_) | Event::Heartbeat | Event::Floor(_) | Event::Reached(_) => {}
         }
         Ok(())
     }

@@ -389,30 +389,51 @@ struct FrameOnTheWire {
 
 #[test]
 fn what_a_feed_says() {
-    let events = [
-        Event::Snapshot(Box::new(timeline())),
-        Event::Part(PartAnnounced {
-            rendition: name("source"),
-            msn: Msn(8),
-            part: part(),
-            opens: Some(Box::new(Segment { phase: SegmentPhase::Open, parts: Vec::new(), ..segment() })),
-        }),
-        Event::Part(PartAnnounced { rendition: name("source"), msn: Msn(8), part: part(), opens: None }),
-        Event::Segment(SegmentAnnounced {
-            rendition: name("source"),
-            segment: Segment { phase: SegmentPhase::Finished, ..segment() },
-            window_start: Msn(7),
-            peak_bandwidth: 6_200_000,
-            average_bandwidth: 6_000_000,
-        }),
-        Event::Stored { rendition: name("audio"), msn: Msn(7) },
-        Event::Withdrawn { rendition: name("720p") },
-        Event::Input(input()),
-        Event::End,
-        Event::Heartbeat,
-    ];
+    frames(
+        "feed",
+        &[
+            Event::Snapshot(Box::new(timeline())),
+            Event::Part(PartAnnounced {
+                rendition: name("source"),
+                msn: Msn(8),
+                part: part(),
+                opens: Some(Box::new(Segment { phase: SegmentPhase::Open, parts: Vec::new(), ..segment() })),
+            }),
+            Event::Part(PartAnnounced { rendition: name("source"), msn: Msn(8), part: part(), opens: None }),
+            Event::Segment(SegmentAnnounced {
+                rendition: name("source"),
+                segment: Segment { phase: SegmentPhase::Finished, ..segment() },
+                window_start: Msn(7),
+                peak_bandwidth: 6_200_000,
+                average_bandwidth: 6_000_000,
+            }),
+            Event::Stored { rendition: name("audio"), msn: Msn(7) },
+            Event::Withdrawn { rendition: name("720p") },
+            Event::Input(input()),
+            Event::End,
+            Event::Heartbeat,
+        ],
+    );
+}
+
+#[test]
+fn what_a_control_feed_says() {
+    frames(
+        "feed-control",
+        &[
+            Event::Floor(floor()),
+            Event::Input(input()),
+            Event::Reached(Floor { media_end: MediaTime(16_200_000), ..floor() }),
+            Event::End,
+            Event::Heartbeat,
+        ],
+    );
+}
+
+/// Each of `events` is a frame of its own, and the file holds their JSON.
+fn frames(name: &str, events: &[Event]) {
     let mut frames = Vec::new();
-    for event in &events {
+    for event in events {
         let frame = event.encode();
         let (head, body) = frame.split_at(5);
         assert_eq!(u32::from_be_bytes(head[..4].try_into().unwrap()), u32::try_from(body.len() + 1).unwrap());
@@ -422,7 +443,7 @@ fn what_a_feed_says() {
         assert_eq!(feed::decode(&mut buffer).unwrap(), Some(Frame::Event(event.clone())));
         assert!(buffer.is_empty());
     }
-    golden("feed", &frames);
+    golden(name, &frames);
 }
 
 #[test]

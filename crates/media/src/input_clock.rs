@@ -524,7 +524,7 @@ const MAX_CHANGES_A_MINUTE: usize = 6;
 const MAX_SESSIONS_A_MINUTE: usize = 30;
 /// Tags of the other track that were queued behind the first one after a jump: about a second of them.
 const MAX_STRAGGLERS: u32 = 64;
-/// The router's replay covers two GOPs and two target durations, and sound of the last 30 s.
+/// The router's replay covers two GOPs and 15 s, of long GOPs the open one and 30 s, and sound of the last 30 s.
 const MAX_REPLAY_MS: i64 = 60_000;
 /// Timestamps that step back by more are no replay.
 const MAX_GOP_MS: i64 = 600_000;

@@ -1,6 +1,7 @@
 //! What every role shares: secrets, logs, metrics, health, an HTTP listener with deadlines, signed internal
 //! requests, shutdown. Knows nothing of streams.
 
+pub mod advertised;
 mod daily_file;
 pub mod forwarded;
 pub mod forwarding;

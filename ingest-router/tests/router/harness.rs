@@ -56,7 +56,7 @@ impl Harness {
         let mut config = Config {
             rtmp,
             rtmps: None,
-            internal: Internal { listener: internal, verifier, url: None },
+            internal: Internal { listener: internal, verifier, advertised: None },
             directory: directory.clone(),
             api_url: api.url.clone(),
             signer: signer(),

@@ -113,5 +113,6 @@ pub(crate) fn encoder(
 /// What the log says of a source for which [`EncoderHandle::reads`] is false.
 pub(crate) const UNREADABLE: &str =
     "this ffmpeg does not decode the publisher's codec in FLV: the stream has its source rendition only";
-/// A publisher's replay, which comes in one burst: half a minute at 60 frames. Their bytes are the packager's.
-const FRAME_QUEUE: usize = 2048;
+/// A publisher's replay, which comes in one burst, and may be taken up before the supervisor has its next turn: of GOPs of
+/// half a minute a minute, at 60 frames. Their bytes are the packager's.
+const FRAME_QUEUE: usize = 4096;

@@ -115,17 +115,52 @@ async fn a_reader_that_left_is_forgotten() {
 }
 
 #[tokio::test]
-async fn renditions_that_the_stream_does_not_have_are_not_kept() {
-    let timeline = Timeline {
-        stream: caudal_livestream::StreamId::generate(),
-        epoch: caudal_livestream::Epoch(1),
-        target_duration: 4,
-        part_hold_back: MediaDuration::from_millis(600),
-        first_msn: Msn(7),
-        tracks: vec![track("source"), track("audio")],
-        captions: Vec::new(),
-        ended: false,
+async fn a_control_feed_carries_how_far_the_stream_is_and_an_edges_feed_does_not() {
+    let mut timeline = bare_timeline();
+    let mut feeds = broadcaster();
+    let (early, mut early_body) = control_feed();
+    let (edge, mut edge_body) = feed(HashSet::new());
+    feeds.join(early, None, InputState::default());
+    feeds.join(edge, None, InputState::default());
+    feeds.announce(&Event::Snapshot(Box::new(timeline.clone())), None);
+    for number in 0..2 {
+        let Event::Part(mut announced) = part("source", number, 50) else { panic!("a part") };
+        announced.opens = (number == 0).then(|| Box::new(open_segment()));
+        let event = Event::Part(announced);
+        timeline.apply(&event).unwrap();
+        feeds.announce(&event, None);
+        feeds.tell_floor(&timeline);
+        feeds.tell_floor(&timeline);
+    }
+    let (late, mut late_body) = control_feed();
+    feeds.join(late, Some(&timeline), InputState::default());
+    feeds.announce(&Event::Heartbeat, None);
+    feeds.announce(&Event::End, None);
+    feeds.close();
+
+    let floor = |millis: i64| Floor {
+        msn: Msn(7),
+        discontinuity: 0,
+        media_end: caudal_livestream::MediaTime(24_000_000 + millis * 1000),
     };
+    let input = || Event::Input(InputState::default());
+    assert_eq!(
+        events(&mut early_body).await,
+        [input(), Event::Floor(floor(200)), Event::Reached(floor(400)), Event::Heartbeat, Event::End]
+    );
+    assert_eq!(
+        events(&mut late_body).await,
+        [Event::Floor(floor(400)), input(), Event::Heartbeat, Event::End],
+        "it begins with where the stream is"
+    );
+    let of_edge = events(&mut edge_body).await;
+    assert_eq!(of_edge.len(), 6, "input, snapshot, two parts, heartbeat, end");
+    assert!(!of_edge.iter().any(|event| matches!(event, Event::Floor(_) | Event::Reached(_))));
+}
+
+#[tokio::test]
+async fn renditions_that_the_stream_does_not_have_are_not_kept() {
+    let timeline = bare_timeline();
     let mut feeds = broadcaster();
     let invented: HashSet<RenditionName> = (0..1000)
         .map(|number| format!("{number:06}"))
@@ -139,6 +174,50 @@ async fn renditions_that_the_stream_does_not_have_are_not_kept() {
     feeds.join(late, Some(&timeline), InputState::default());
     for reader in &feeds.readers {
         assert_eq!(reader.wants, HashSet::from(["source".parse().unwrap()]));
+    }
+}
+
+/// All that a feed carries until its end.
+async fn events(body: &mut FeedBody) -> Vec<Event> {
+    let mut all = BytesMut::new();
+    while let Some(frame) = next(body).await {
+        all.extend_from_slice(&frame.unwrap());
+    }
+    let mut events = Vec::new();
+    while let Some(wire::Frame::Event(event)) = wire::decode(&mut all).unwrap() {
+        events.push(event);
+    }
+    events
+}
+
+fn bare_timeline() -> Timeline {
+    Timeline {
+        stream: caudal_livestream::StreamId::generate(),
+        epoch: caudal_livestream::Epoch(1),
+        target_duration: 4,
+        part_hold_back: MediaDuration::from_millis(600),
+        first_msn: Msn(7),
+        tracks: vec![track("source"), track("audio")],
+        captions: Vec::new(),
+        ended: false,
+    }
+}
+
+fn open_segment() -> caudal_livestream::timeline::Segment {
+    caudal_livestream::timeline::Segment {
+        msn: Msn(7),
+        epoch: caudal_livestream::Epoch(1),
+        start: caudal_livestream::MediaTime(24_000_000),
+        duration: MediaDuration(0),
+        discontinuity: 0,
+        program_date_time: caudal_livestream::UnixMillis(0),
+        init: None,
+        phase: caudal_livestream::timeline::SegmentPhase::Open,
+        gap: false,
+        independent: true,
+        lead_in: false,
+        size: 0,
+        parts: Vec::new(),
     }
 }
 

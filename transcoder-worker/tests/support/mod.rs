@@ -85,6 +85,7 @@ impl Broadcast {
             storage: SegmentStore::folder(folder).unwrap(),
             rtmp: bind().await.unwrap(),
             http: bind().await.unwrap(),
+            advertised: None,
             registry: registry.clone(),
             ffmpeg,
             ladder: LadderChoice::Full,
@@ -383,7 +384,7 @@ pub fn send(relay: &mut RelayPublisher<TcpStream>, tag: &FlvTag) {
 }
 
 /// Adds an unregistered SEI message before the picture: decoders skip it, and the packager keeps it, unlike filler NAL units.
-fn padded(tag: FlvTag, padding: usize) -> FlvTag {
+pub fn padded(tag: FlvTag, padding: usize) -> FlvTag {
     if padding == 0 || tag.kind != TagKind::Video || tag.body.get(1) != Some(&1) {
         return tag;
     }

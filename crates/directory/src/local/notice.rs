@@ -50,7 +50,7 @@ impl Notice {
                 Phase::Ended | Phase::Failed => {
                     NoticeKind::Ended(after.status.reason.clone().unwrap_or_default())
                 }
-                Phase::Starting | Phase::Ending => return None,
+                Phase::Starting | Phase::Ending | Phase::Unknown => return None,
             }
         };
         Some(Self { stream: after.spec.stream, channel: after.spec.channel.clone(), kind })

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
 /// A channel of captions. Its text form is what HLS calls it in `INSTREAM-ID` (RFC 8216bis §4.4.6.1).
@@ -58,6 +58,12 @@ impl From<CaptionChannel> for String {
     fn from(channel: CaptionChannel) -> Self {
         channel.to_string()
     }
+}
+
+/// Those of a list of channels that are known.
+pub(super) fn known<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<CaptionChannel>, D::Error> {
+    let named = Vec::<String>::deserialize(from)?;
+    Ok(named.iter().filter_map(|name| name.parse().ok()).collect())
 }
 
 /// All channels that there can be.

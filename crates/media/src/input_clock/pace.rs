@@ -57,8 +57,7 @@ impl Pace {
     }
 }
 
-/// The router's replay of two GOPs and two target durations comes at once, and is no more than that for GOPs of up to
-/// six seconds.
+/// The router's replay of two GOPs and 15 s comes at once, and is no more than this for GOPs of up to six seconds.
 const MAX_LEAD_MS: i64 = 20_000;
 /// A five-hundredth: twice what an encoder gathers that stamps 30 frames a second on 29.97. A publisher that is faster
 /// than that by a little would lead by hours within days.

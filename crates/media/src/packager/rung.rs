@@ -245,7 +245,8 @@ impl Rung {
 
 /// An encoder whose times are nonsense must not fill the memory.
 const MAX_PENDING: usize = 2_000;
-/// Encoders take a second at most to start anew; viewers have left the rung long before this.
-const MAX_LAG: u64 = 6;
+/// A worker that begins with a replay has ten source segments of 2 s before the encoder has made one, and two more while it
+/// starts and catches up. Encoders take a second at most to start anew; viewers have left the rung long before this.
+const MAX_LAG: u64 = 14;
 /// Players begin up to three segments before the end (RFC 8216 §6.3.3).
 const SHOWN_WITH: usize = 3;

@@ -1,0 +1,251 @@
+//! This release and the one before it understand each other: `golden/previous` holds the messages of the release before, as
+//! `golden` holds ours. When a release is made, its `golden` becomes the next one's `previous`.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "clippy takes only #[test] functions for tests here")]
+
+use std::path::Path;
+
+use bytes::{BufMut as _, BytesMut};
+use caudal_livestream::admission::{Access, AuthorizeRequest, Authorized, Denied, LatencyMode};
+use caudal_livestream::assignment::{Assignment, WorkerReady};
+use caudal_livestream::feed::{self, Event, FeedError, Frame, InputState};
+use caudal_livestream::lifecycle::Lifecycle;
+use caudal_livestream::proof::SignedAssignment;
+use caudal_livestream::record::{DesiredState, LiveStream, Phase};
+use caudal_livestream::report::{Done, EndReason, Published};
+use caudal_livestream::state::StoredState;
+use caudal_livestream::timeline::{CaptionChannel, Timeline};
+use proptest::prelude::*;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+fn json_of(name: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{name}.json"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap()
+}
+
+fn read<T: DeserializeOwned>(what: &str, value: Value) -> T {
+    serde_json::from_value(value).unwrap_or_else(|error| panic!("{what}: {error}"))
+}
+
+/// Whoever knew `before` finds all of it in `after`. Lists may have grown.
+fn holds(after: &Value, before: &Value) -> bool {
+    match (after, before) {
+        (Value::Object(after), Value::Object(before)) => {
+            before.iter().all(|(name, value)| after.get(name).is_some_and(|after| holds(after, value)))
+        }
+        (Value::Array(after), Value::Array(before)) => {
+            after.len() >= before.len()
+                && after.iter().zip(before).all(|(after, before)| holds(after, before))
+        }
+        (after, before) => after == before,
+    }
+}
+
+/// As a newer release may say it: with a field more in each object.
+fn of_a_newer_release(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let fields = fields.into_iter().map(|(name, value)| (name, of_a_newer_release(value)));
+            Value::Object(fields.chain([("ofANewerRelease".to_owned(), json!({"some": [1]}))]).collect())
+        }
+        Value::Array(values) => Value::Array(values.into_iter().map(of_a_newer_release).collect()),
+        plain => plain,
+    }
+}
+
+/// A message that both releases send and read.
+fn understood<T: DeserializeOwned + Serialize>(name: &str) {
+    let (ours, theirs) = (json_of(name), json_of(&format!("previous/{name}")));
+    read::<T>(&format!("the release before's {name}"), theirs.clone());
+    assert!(holds(&ours, &theirs), "{name}: the release before misses something in ours");
+    let newer: T = read(name, of_a_newer_release(ours.clone()));
+    assert_eq!(serde_json::to_value(newer).unwrap(), ours, "{name}: what is not known is skipped");
+}
+
+#[test]
+fn messages_of_the_release_before_are_read_and_it_reads_ours() {
+    understood::<AuthorizeRequest>("authorize-request");
+    understood::<Authorized>("authorized");
+    understood::<Denied>("denied");
+    understood::<Published>("published");
+    understood::<Done>("done");
+    understood::<Done>("done-unplayable");
+    understood::<Vec<EndReason>>("end-reasons");
+    understood::<LiveStream>("live-stream");
+    understood::<Assignment>("assignment");
+    understood::<SignedAssignment>("signed-assignment");
+    understood::<WorkerReady>("worker-ready");
+    understood::<InputState>("input");
+    understood::<InputState>("input-unplayable");
+    understood::<InputState>("input-before-any-publisher");
+    understood::<StoredState>("state-claim");
+    understood::<StoredState>("state-filled");
+    understood::<Timeline>("timeline-hdr-captions");
+}
+
+#[test]
+fn what_a_controller_of_the_release_before_stored_is_taken_up() {
+    for stage in ["new", "live", "reconnecting", "closing", "over"] {
+        read::<Lifecycle>(stage, json_of(&format!("previous/lifecycle-{stage}")));
+    }
+}
+
+/// The bytes of a feed that says `frames`, as in its golden file.
+fn bytes_of(frames: &Value) -> BytesMut {
+    let mut bytes = BytesMut::new();
+    for frame in frames.as_array().unwrap() {
+        let body = match &frame["body"] {
+            Value::Null => Vec::new(),
+            body => serde_json::to_vec(body).unwrap(),
+        };
+        bytes.put_u32(u32::try_from(body.len() + 1).unwrap());
+        bytes.put_u8(u8::try_from(frame["type"].as_u64().unwrap()).unwrap());
+        bytes.put_slice(&body);
+    }
+    bytes
+}
+
+/// What a reader makes of it that skips frames which it does not know.
+fn events(mut bytes: BytesMut) -> (Vec<Event>, Vec<u8>) {
+    let (mut events, mut skipped) = (Vec::new(), Vec::new());
+    loop {
+        match feed::decode(&mut bytes) {
+            Ok(Some(Frame::Event(event))) => events.push(event),
+            Ok(Some(Frame::Bytes(_))) => panic!("no bytes were sent"),
+            Ok(None) => return (events, skipped),
+            Err(FeedError::UnknownType(kind)) => skipped.push(kind),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn a_feed_of_the_release_before_is_read_and_it_reads_ours() {
+    let (ours, theirs) = (json_of("feed"), json_of("previous/feed"));
+    let (read, skipped) = events(bytes_of(&theirs));
+    assert_eq!((read.len(), skipped.len()), (theirs.as_array().unwrap().len(), 0));
+    assert!(holds(&ours, &theirs), "the release before misses something in ours");
+    // It knows no type above this one and takes any for a broken feed: only who asks for a control feed gets others.
+    let newest = ours.as_array().unwrap().iter().map(|frame| frame["type"].as_u64().unwrap()).max();
+    assert!(newest <= Some(9), "{newest:?}");
+}
+
+#[test]
+fn what_a_newer_release_adds_to_a_feed_is_skipped() {
+    for name in ["feed", "feed-control"] {
+        let ours = json_of(name);
+        let (known, _) = events(bytes_of(&ours));
+        let mut newer = Vec::new();
+        for frame in ours.as_array().unwrap() {
+            newer.push(json!({"type": 200, "body": {"what": "this release does not know"}}));
+            newer.push(json!({"type": frame["type"], "body": of_a_newer_release(frame["body"].clone())}));
+            newer.push(json!({"type": 201, "body": null}));
+        }
+        let (read, skipped) = events(bytes_of(&Value::Array(newer)));
+        assert_eq!(read, known, "{name}");
+        assert_eq!(skipped.len(), known.len() * 2, "{name}");
+    }
+}
+
+#[test]
+fn a_word_of_a_newer_release_leaves_the_rest_of_a_record_readable() {
+    let mut record = json_of("live-stream");
+    let known: LiveStream = read("live-stream", record.clone());
+    for (part, field) in [
+        ("spec", "access"),
+        ("spec", "latencyMode"),
+        ("spec", "desiredState"),
+        ("spec", "endReason"),
+        ("status", "phase"),
+        ("status", "endReason"),
+    ] {
+        record[part][field] = json!("of a newer release");
+    }
+    let mut expected = known;
+    expected.spec.access = Access::Premium;
+    expected.spec.latency_mode = LatencyMode::Standard;
+    expected.spec.desired_state = DesiredState::Live;
+    expected.spec.end_reason = Some(EndReason::Unknown);
+    expected.status.phase = Phase::Unknown;
+    expected.status.end_reason = Some(EndReason::Unknown);
+    assert_eq!(read::<LiveStream>("the record", record), expected);
+    assert!(!Phase::Unknown.is_over());
+
+    let mut done = json_of("done");
+    done["reason"] = json!("of_a_newer_release");
+    let done: Done = read("done", done);
+    assert_eq!((done.reason, done.reason.is_failure()), (EndReason::Unknown, false));
+}
+
+#[test]
+fn caption_channels_of_a_newer_release_are_left_out() {
+    let mut timeline = json_of("timeline-hdr-captions");
+    timeline["captions"] = json!(["CC1", "TELETEXT888", "SERVICE12"]);
+    let timeline: Timeline = read("timeline", timeline);
+    assert_eq!(timeline.captions, [CaptionChannel::Cea608(1), CaptionChannel::Cea708(12)]);
+}
+
+proptest! {
+    /// Whatever a peer sends: reading ends, nothing is read twice, and what is over the limit is refused before it is kept.
+    #[test]
+    fn any_bytes_are_frames_or_errors(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let mut buffer = BytesMut::from(&bytes[..]);
+        loop {
+            let before = buffer.len();
+            match feed::decode(&mut buffer) {
+                Ok(Some(_)) | Err(FeedError::UnknownType(_)) => prop_assert!(buffer.len() < before),
+                Err(FeedError::Json { .. }) => prop_assert!(buffer.len() < before),
+                Err(FeedError::TooLong(length)) => {
+                    prop_assert!(length > feed::MAX_FRAME);
+                    break;
+                }
+                Err(FeedError::Empty) => break,
+                Ok(None) => {
+                    prop_assert_eq!(buffer.len(), before);
+                    break;
+                }
+            }
+        }
+    }
+
+    /// However a control feed is cut on its way, it says the same, byte for byte and frame for frame.
+    #[test]
+    fn a_control_feed_says_the_same_however_it_is_cut(cuts in prop::collection::vec(1usize..40, 1..60)) {
+        let whole = bytes_of(&json_of("feed-control"));
+        let (expected, _) = events(whole.clone());
+        let (mut buffer, mut rest) = (BytesMut::new(), whole);
+        let mut read = Vec::new();
+        for cut in cuts.into_iter().cycle() {
+            buffer.extend_from_slice(&rest.split_to(cut.min(rest.len())));
+            while let Some(frame) = feed::decode(&mut buffer).unwrap() {
+                let Frame::Event(event) = frame else { panic!("no bytes were sent") };
+                read.push(event);
+            }
+            if rest.is_empty() {
+                break;
+            }
+        }
+        prop_assert_eq!(read, expected);
+    }
+
+    /// A control frame whose body was changed is refused or says a position: it takes no other room than its own.
+    #[test]
+    fn a_control_frame_with_any_other_body_is_a_position_or_an_error(
+        kind in 10u8..=11,
+        body in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let mut buffer = BytesMut::new();
+        buffer.put_u32(u32::try_from(body.len() + 1).unwrap());
+        buffer.put_u8(kind);
+        buffer.put_slice(&body);
+        buffer.put_slice(&Event::Heartbeat.encode());
+        match feed::decode(&mut buffer) {
+            Ok(Some(Frame::Event(Event::Floor(_) | Event::Reached(_)))) | Err(FeedError::Json { .. }) => {}
+            other => prop_assert!(false, "{other:?}"),
+        }
+        prop_assert_eq!(&buffer[..], &Event::Heartbeat.encode()[..]);
+    }
+}
