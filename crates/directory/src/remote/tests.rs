@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use caudal_livestream::admission::{Access, LatencyMode};
-use caudal_livestream::record::{DesiredState, Ingest, LiveStream, MediaInfo, Phase, Spec, Status};
+use caudal_livestream::record::{
+    DesiredState, Ingest, LiveStream, MediaInfo, Phase, RelayFailures, Spec, Status,
+};
 use caudal_livestream::report::EndReason;
-use caudal_livestream::{Epoch, Generation, SessionId, StreamId};
+use caudal_livestream::{Epoch, Generation, SessionId, StreamId, UnixMillis};
 use caudal_service::http::{HttpLimits, HttpServer};
 use caudal_service::internal::{CallerKey, Signer};
 use futures::future::BoxFuture;
@@ -52,6 +54,7 @@ fn ingest(generation: u32) -> Ingest {
         generation: Generation(generation),
         router: "local".to_owned(),
         key_hash: "00".to_owned(),
+        relay: None,
     }
 }
 
@@ -137,8 +140,8 @@ impl StreamDirectory for Controller {
         Box::pin(ready(self.answer_reconnect(stream, ingest)))
     }
 
-    fn worker_unreachable(&self, stream: StreamId, epoch: Epoch) -> BoxFuture<'_, ()> {
-        self.note(format!("unreachable {stream} {epoch}"));
+    fn worker_unreachable(&self, stream: StreamId, failures: RelayFailures) -> BoxFuture<'_, ()> {
+        self.note(format!("unreachable {stream} {} {}", failures.epoch, failures.failures));
         Box::pin(ready(()))
     }
 
@@ -337,14 +340,15 @@ async fn each_command_arrives_as_it_was_given_and_nobody_gives_those_of_others()
     let listening = Listening::at("127.0.0.1:0", &controller).await;
     let [router, edge, api] = ["ingest-router", "hls-edge", "api"].map(|caller| listening.read_by(caller));
     let (stream, session) = (StreamId::generate(), SessionId::generate());
-    within(router.worker_unreachable(stream, Epoch(3))).await;
+    let failures = RelayFailures { epoch: Epoch(3), session, failures: 2, last_failed_at: UnixMillis(1) };
+    within(router.worker_unreachable(stream, failures)).await;
     within(router.report_media(stream, session, MediaInfo { bitrate: 5, ..MediaInfo::default() })).await;
     within(router.media_refused(stream, session, "no such codec".to_owned())).await;
     within(api.end(stream, EndReason::KeyRotated)).await.unwrap();
     within(api.drop_publisher(stream, "why".to_owned())).await.unwrap();
     within(api.revoke_key(stream)).await.unwrap();
     let expected = [
-        format!("unreachable {stream} 3"),
+        format!("unreachable {stream} 3 2"),
         format!("media {stream} 5"),
         format!("refused {stream} no such codec"),
         format!("end {stream} KeyRotated"),
