@@ -82,6 +82,11 @@ impl Streams {
         }
         let watched =
             Arc::new(Watched::new(stream, self.limits.memory_per_stream, self.limits.waiting_per_stream));
+        if !self.known(stream) {
+            // It was forgotten since `record` was read, and no later change would tell a follower.
+            watched.gone.cancel();
+            return watched;
+        }
         // Read again under the lock: a change from now on finds this follower in the map.
         let record = self.public(stream).unwrap_or(record);
         let sender = watch::Sender::new(Some(record));
@@ -111,9 +116,11 @@ impl Streams {
     /// Passes the directory's changes on to the followers that they concern, until shutdown.
     pub(crate) async fn run(&self) {
         let mut records = self.records.clone();
+        let mut before = Records::default();
         loop {
             let now = records.borrow_and_update().clone();
-            self.pass_on(&now);
+            self.pass_on(&before, &now);
+            before = now;
             tokio::select! {
                 () = self.shutdown.cancelled() => break,
                 changed = records.changed() => if changed.is_err() { break },
@@ -124,26 +131,28 @@ impl Streams {
         self.tasks.wait().await;
     }
 
-    fn pass_on(&self, records: &Records) {
+    fn pass_on(&self, before: &Records, now: &Records) {
         let mut all = self.lock();
-        all.retain(|stream, followed| {
-            let now = records.get(stream);
-            followed.record.send_if_modified(|record| {
-                let same = match (record.as_ref(), now) {
+        for stream in now.changed_since(before) {
+            let Some(followed) = all.get(&stream) else { continue };
+            let record = now.get(&stream).cloned();
+            let gone = record.is_none();
+            followed.record.send_if_modified(|shown| {
+                // A follower that came in between has read it already.
+                let same = match (shown.as_ref(), record.as_ref()) {
                     (Some(before), Some(now)) => Arc::ptr_eq(before, now),
-                    (None, None) => true,
-                    _ => false,
+                    (before, now) => before.is_none() && now.is_none(),
                 };
                 if !same {
-                    *record = now.cloned();
+                    *shown = record;
                 }
                 !same
             });
-            if now.is_none() {
+            if gone {
                 followed.watched.gone.cancel();
+                all.remove(&stream);
             }
-            now.is_some()
-        });
+        }
         self.sources.metrics.followed.set(i64::try_from(all.len()).unwrap_or(i64::MAX));
     }
 

@@ -63,8 +63,6 @@ pub(crate) fn is_open(record: &LiveStream) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
     use caudal_livestream::record::Phase;
 
     use super::*;
@@ -87,7 +85,7 @@ mod tests {
             let mut record = fixtures::record(key.as_str());
             change(&mut record);
             let stream = record.spec.stream;
-            let streams: Streams = Arc::new(HashMap::from([(stream, Arc::new(record))]));
+            let streams = Streams::from_iter([Arc::new(record)]);
             assert_eq!(KnownKeys::default().stream(&key, &streams).is_some(), known, "{case}");
         }
     }
@@ -97,7 +95,7 @@ mod tests {
         let key = KeyHash::of(&StreamKey::new("secret"));
         let record = fixtures::record(key.as_str());
         let stream = record.spec.stream;
-        let streams: Streams = Arc::new(HashMap::from([(stream, Arc::new(record))]));
+        let streams = Streams::from_iter([Arc::new(record)]);
         let known = KnownKeys::default();
         known.refuse(&key, &streams);
         assert!(known.stream(&key, &streams).is_none());

@@ -74,15 +74,17 @@ impl Sessions {
     /// Shows each session what the directory says of its stream, until `shutdown`: one task for all, so that a change
     /// of one stream wakes one session.
     pub(crate) async fn follow(&self, mut streams: watch::Receiver<Streams>, shutdown: CancellationToken) {
+        let mut before = Streams::default();
         loop {
             {
                 let mut by_stream = self.lock();
-                let streams = streams.borrow_and_update();
-                for (stream, entries) in by_stream.iter_mut() {
-                    for entry in entries {
-                        entry.show(streams.get(stream).cloned());
+                let now = streams.borrow_and_update().clone();
+                for stream in now.changed_since(&before) {
+                    for entry in by_stream.get_mut(&stream).into_iter().flatten() {
+                        entry.show(now.get(&stream).cloned());
                     }
                 }
+                before = now;
             }
             tokio::select! {
                 () = shutdown.cancelled() => return,

@@ -100,21 +100,11 @@ fn hear_of_failures(
 
 /// Takes over a spec that somebody else wrote, and tells the lifecycle what is new in it.
 pub(crate) fn take_spec(record: &mut Record, newer: &Spec, now: UnixMillis) {
-    let before = record.spec.replace(newer.clone());
-    let before = before.as_ref();
-    if before.is_some_and(|before| before.ingest.generation < newer.ingest.generation) {
-        record.machine.handle(now, Input::PublisherChosen(newer.ingest.generation));
-    }
+    let known = record.spec.as_ref().and_then(|before| before.ingest.relay);
+    record.spec = Some(newer.clone());
+    record.heed_spec(now);
     if let Some(told) = newer.ingest.relay.filter(|told| told.session == newer.ingest.session) {
-        let known = before.and_then(|before| before.ingest.relay);
         hear_of_failures(&mut record.machine, told, known, now);
-    }
-    let ended = |spec: &Spec| spec.desired_state == DesiredState::Ended;
-    if ended(newer) && !before.is_some_and(ended) {
-        record.machine.handle(now, Input::End(newer.end_reason.unwrap_or(EndReason::EndedByOwner)));
-    }
-    if newer.key_revoked && !before.is_some_and(|before| before.key_revoked) {
-        record.machine.handle(now, Input::KeyRevoked);
     }
 }
 

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use caudal_livestream::Epoch;
 use caudal_livestream::assignment::Floor;
 use caudal_livestream::lifecycle::{Evidence, Input};
 use caudal_livestream::proof::Proof;
 use caudal_livestream::record::WorkerAddress;
-use caudal_livestream::{Epoch, Msn};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
@@ -38,11 +38,11 @@ enum Ended {
 impl Follower {
     /// Reads until there is nothing more to read, and says why as the last input.
     pub(crate) async fn run(self) {
-        let mut seen = Seen::default();
+        let mut reached = None;
         // A worker of an earlier controller has as long to be heard as one that has just been assigned.
         let mut last_heard = Instant::now();
         let evidence = loop {
-            match self.read(&mut seen, &mut last_heard).await {
+            match self.read(&mut reached, &mut last_heard).await {
                 Ended::Finished => {
                     let _ = self.say(Input::Finished(self.epoch)).await;
                     return;
@@ -57,14 +57,14 @@ impl Follower {
                 }
             }
         };
-        // What was announced since the last segment began is in no file yet.
-        if let Some(floor) = seen.floor {
+        // What was announced since the last whole segment is in no file yet.
+        if let Some(floor) = reached {
             let _ = self.say(Input::Announced(self.epoch, floor)).await;
         }
         let _ = self.say(Input::WorkerLost(self.epoch, evidence)).await;
     }
 
-    async fn read(&self, seen: &mut Seen, last_heard: &mut Instant) -> Ended {
+    async fn read(&self, reached: &mut Option<Floor>, last_heard: &mut Instant) -> Ended {
         let mut announcements = match self.link.follow(&self.worker, &self.proof).await {
             Ok(announcements) => announcements,
             Err(error) => {
@@ -86,7 +86,12 @@ impl Follower {
                 Announcement::Alive => None,
                 Announcement::Input(state) => Some(Input::Publisher(self.epoch, state)),
                 Announcement::Floor(floor) => {
-                    seen.take(floor).map(|floor| Input::Announced(self.epoch, floor))
+                    *reached = Some(floor);
+                    Some(Input::Announced(self.epoch, floor))
+                }
+                Announcement::Reached(floor) => {
+                    *reached = Some(floor);
+                    None
                 }
             };
             if let Some(news) = news
@@ -119,22 +124,6 @@ impl Follower {
 
 /// The stream's task is gone.
 struct Unheard;
-
-/// What has been announced so far.
-#[derive(Default)]
-struct Seen {
-    floor: Option<Floor>,
-    /// The last segment that the lifecycle was told of.
-    told: Option<Msn>,
-}
-
-impl Seen {
-    /// Takes in a position, and returns it when a segment begins with it: a part more is no news.
-    fn take(&mut self, floor: Floor) -> Option<Floor> {
-        self.floor = Some(floor);
-        (self.told.replace(floor.msn) != Some(floor.msn)).then_some(floor)
-    }
-}
 
 /// Between two tries at a feed.
 const RETRY: Duration = Duration::from_millis(200);

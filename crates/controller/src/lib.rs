@@ -151,6 +151,7 @@ impl Controller {
             let now = controller.shared.wall_now();
             adjust(&mut record, now);
             record.machine.taken_over(now);
+            record.heed_spec(now);
             // Before anybody can ask: who finds a stream missing takes it to be lost.
             if let Some(shown) = record.shown(None) {
                 controller.shared.carriers.observer.show(Arc::new(shown));
@@ -354,6 +355,7 @@ impl Spawner {
                 (None, Change::Removed(_)) => {}
             }
         }
+        tracing::error!("the store says nothing any more of what others change");
     }
 }
 

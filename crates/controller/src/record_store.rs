@@ -64,11 +64,26 @@ pub struct Record {
 impl Record {
     /// A stream that somebody created and no controller has looked at yet.
     pub fn opened(spec: Spec, now: UnixMillis) -> Self {
-        let mut machine = Lifecycle::new(spec.stream, spec.reconnect_window_ms, spec.ingest.generation, now);
-        if spec.desired_state == DesiredState::Ended {
-            machine.handle(now, Input::End(spec.end_reason.unwrap_or(EndReason::EndedByOwner)));
+        let machine = Lifecycle::new(spec.stream, spec.reconnect_window_ms, spec.ingest.generation, now);
+        let mut record = Self { spec: Some(spec), machine };
+        record.heed_spec(now);
+        record
+    }
+
+    /// Tells the machine what stands in the spec and it may not have heard of, because somebody else wrote it.
+    pub fn heed_spec(&mut self, now: UnixMillis) {
+        let Some(spec) = &self.spec else { return };
+        if spec.ingest.generation > self.machine.generation() {
+            self.machine.handle(now, Input::PublisherChosen(spec.ingest.generation));
         }
-        Self { spec: Some(spec), machine }
+        if self.machine.end_reason().is_none() {
+            if spec.desired_state == DesiredState::Ended {
+                let reason = spec.end_reason.unwrap_or(EndReason::EndedByOwner);
+                self.machine.handle(now, Input::End(reason));
+            } else if spec.key_revoked {
+                self.machine.handle(now, Input::KeyRevoked);
+            }
+        }
     }
 
     /// A stream that is to end, and that nobody has created here.

@@ -21,7 +21,7 @@ use crate::clock::SteadyClock;
 use crate::edit::{Edit, Refusal};
 use crate::follow::Follower;
 use crate::media::is_disposable;
-use crate::record_store::{Change, Record, Stored};
+use crate::record_store::{Change, Record, Stored, WhenItFails};
 use crate::reports::deliver;
 use crate::worker_link::NotAssigned;
 use crate::workers::{ClaimError, Presence};
@@ -168,8 +168,13 @@ impl StreamTask {
         if self.gone {
             return;
         }
-        if let Err(error) = self.shared.carriers.store.remove(self.stream).await {
+        let store = &self.shared.carriers.store;
+        while let Err(error) = store.remove(self.stream).await {
             tracing::warn!(%error, stream = %self.stream, "cannot remove an ended stream's record");
+            if store.when_it_fails() == WhenItFails::GoOn {
+                return;
+            }
+            sleep(REMOVE_AGAIN).await;
         }
     }
 
@@ -498,5 +503,7 @@ const ASSIGNMENT_VALID_MS: i64 = 90_000;
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 const ASSIGN_RETRIES: u32 = 2;
 const ASSIGN_PAUSE: Duration = Duration::from_millis(200);
+/// Between two tries to remove a record. Nobody waits for that.
+const REMOVE_AGAIN: Duration = Duration::from_secs(10);
 /// One frame a second is the slowest that anything is planned for.
 const LONGEST_FRAME_MS: u32 = 1_000;

@@ -48,8 +48,10 @@ pub enum Announcement {
     Alive,
     /// So is its publisher.
     Input(InputState),
-    /// Media has been announced to viewers up to here.
+    /// The stream's first part, or another whole segment, was announced, and everything announced ends here.
     Floor(Floor),
+    /// Parts were announced since, up to here.
+    Reached(Floor),
     /// Nothing will follow.
     End,
 }

@@ -1,14 +1,11 @@
 //! The controller's way to workers, over HTTP.
 
 use caudal_controller::{Announcement, Announcements, LinkLost, NotAssigned, WorkerLink};
-use caudal_livestream::assignment::Floor;
-use caudal_livestream::feed::{Event, Frame};
 use caudal_livestream::proof::{Proof, SignedAssignment};
 use caudal_livestream::record::WorkerAddress;
-use caudal_livestream::timeline::Timeline;
 use futures::future::BoxFuture;
 
-use crate::{AssignError, Feed, FeedRenditions, WorkerClient};
+use crate::{AssignError, ControlEvent, ControlFeed, WorkerClient};
 
 impl WorkerLink for WorkerClient {
     fn assign<'a>(
@@ -32,61 +29,25 @@ impl WorkerLink for WorkerClient {
         proof: &'a Proof,
     ) -> BoxFuture<'a, Result<Box<dyn Announcements>, LinkLost>> {
         Box::pin(async move {
-            let feed = self.feed(worker, proof, FeedRenditions::None).await;
-            let feed = feed.map_err(|error| LinkLost(error.to_string()))?;
-            let announcements: Box<dyn Announcements> =
-                Box::new(AnnouncementsOfFeed { feed, timeline: None });
-            Ok(announcements)
+            let feed = self.control_feed(worker, proof).await;
+            let feed: Box<dyn Announcements> = Box::new(feed.map_err(|error| LinkLost(error.to_string()))?);
+            Ok(feed)
         })
     }
 }
 
-/// A feed without media, of which only the end of everything announced is kept.
-struct AnnouncementsOfFeed {
-    feed: Feed,
-    timeline: Option<Timeline>,
-}
-
-impl Announcements for AnnouncementsOfFeed {
+impl Announcements for ControlFeed {
     fn next(&mut self) -> BoxFuture<'_, Result<Option<Announcement>, LinkLost>> {
         Box::pin(async move {
-            match self.feed.next().await {
-                Ok(Some(Frame::Event(Event::End))) => Ok(Some(Announcement::End)),
-                Ok(Some(Frame::Event(Event::Input(state)))) => Ok(Some(Announcement::Input(state))),
-                Ok(Some(Frame::Event(event))) => self.take(&event),
-                Ok(Some(Frame::Bytes(_))) => Ok(Some(Announcement::Alive)),
-                Ok(None) => Ok(None),
-                Err(error) => Err(LinkLost(error.to_string())),
-            }
+            let event = ControlFeed::next(self).await.map_err(|error| LinkLost(error.to_string()))?;
+            Ok(event.map(|event| match event {
+                ControlEvent::Input(state) => Announcement::Input(state),
+                ControlEvent::Floor(floor) => Announcement::Floor(floor),
+                ControlEvent::Reached(floor) => Announcement::Reached(floor),
+                ControlEvent::Heartbeat => Announcement::Alive,
+                ControlEvent::End => Announcement::End,
+            }))
         })
-    }
-}
-
-impl AnnouncementsOfFeed {
-    fn take(&mut self, event: &Event) -> Result<Option<Announcement>, LinkLost> {
-        match (event, &mut self.timeline) {
-            (Event::Snapshot(whole), _) => self.timeline = Some(whole.as_ref().clone()),
-            (event, Some(timeline)) => timeline.apply(event).map_err(|error| {
-                tracing::warn!(%error, "a worker's feed does not follow");
-                LinkLost(error.to_string())
-            })?,
-            // Nothing but heartbeats comes before the first snapshot.
-            (_, None) => {}
-        }
-        Ok(Some(self.floor().map_or(Announcement::Alive, Announcement::Floor)))
-    }
-
-    /// The end of everything announced.
-    fn floor(&self) -> Option<Floor> {
-        let lasts =
-            self.timeline.iter().flat_map(|timeline| &timeline.tracks).filter_map(|t| t.segments.back());
-        lasts
-            .map(|last| Floor {
-                msn: last.msn,
-                discontinuity: last.discontinuity,
-                media_end: last.start.plus(last.duration),
-            })
-            .max_by_key(|floor| (floor.msn, floor.media_end))
     }
 }
 

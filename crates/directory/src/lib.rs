@@ -5,14 +5,16 @@
 
 mod audience;
 mod controller_link;
+#[cfg(test)]
+mod fixtures;
 mod local;
 mod remote;
 mod remote_audience;
 mod reporter;
+mod streams;
 mod worker_client;
 mod worker_feed;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, Phase, RelayFailures, Spec};
@@ -26,11 +28,9 @@ pub use audience::{Audience, LocalAudience};
 pub use local::{LocalConfig, LocalDirectory, Notice, NoticeKind, StartError};
 pub use remote::{DirectoryCallers, RemoteDirectory, directory_routes};
 pub use remote_audience::{BadAddress, RemoteAudience};
+pub use streams::Streams;
 pub use worker_client::{AssignError, FeedRenditions, WorkerClient, WorkerUnreachable};
 pub use worker_feed::{ControlEvent, ControlFeed, Feed, FeedLost};
-
-/// All streams that are known now. Cheap to clone; a new map replaces it at each change.
-pub type Streams = Arc<HashMap<StreamId, Arc<LiveStream>>>;
 
 /// The directory as router and edge use it.
 pub trait StreamDirectory: Send + Sync + 'static {

@@ -199,9 +199,9 @@ impl Shared {
             Ok(true) => {
                 let now = replica.streams();
                 self.streams.send_if_modified(|streams| {
-                    let changed = !Arc::ptr_eq(streams, now);
+                    let changed = !streams.ptr_eq(now);
                     if changed {
-                        *streams = Arc::clone(now);
+                        *streams = now.clone();
                     }
                     changed
                 });
@@ -286,9 +286,9 @@ impl Shared {
         replica.adopt(record);
         let now = replica.streams();
         self.streams.send_if_modified(|streams| {
-            let changed = !Arc::ptr_eq(streams, now);
+            let changed = !streams.ptr_eq(now);
             if changed {
-                *streams = Arc::clone(now);
+                *streams = now.clone();
             }
             changed
         });

@@ -5,6 +5,7 @@
 //! stored machine gives the same orders, and carrying one out twice does no harm.
 
 mod deadline;
+mod no_room;
 mod orders;
 mod publisher;
 mod worker_slot;
@@ -19,6 +20,7 @@ use crate::report::EndReason;
 use crate::{Epoch, Generation, StreamId, UnixMillis, WorkerId};
 
 use deadline::Deadline;
+use no_room::NoRoom;
 pub use orders::{Orders, ReportOrder, WorkerOrder};
 use publisher::Publisher;
 use worker_slot::{Losses, Slot};
@@ -34,9 +36,9 @@ pub struct Lifecycle {
     started_at: Option<UnixMillis>,
     /// Until when the first segment must have been announced; none once it was.
     start: Option<Deadline>,
-    /// Until when there must be room for the first worker; none while there is.
+    /// None while there is room for the first worker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    no_capacity: Option<Deadline>,
+    no_room: Option<NoRoom>,
     generation: Generation,
     publisher: Publisher,
     epoch: Epoch,
@@ -153,7 +155,7 @@ impl Lifecycle {
             stage: Stage::Open,
             started_at: None,
             start: Some(Deadline::after(now, START_MS)),
-            no_capacity: None,
+            no_room: None,
             generation,
             publisher: Publisher::Expected,
             epoch: Epoch(1),
@@ -192,12 +194,12 @@ impl Lifecycle {
             Input::WorkerClaimed(epoch, worker) => {
                 if epoch == self.epoch && self.slot == Slot::Wanted {
                     self.slot = Slot::Claimed { worker };
-                    self.no_capacity = None;
+                    self.no_room = None;
                 } else if self.slot.worker().is_none_or(|ours| ours.worker != worker.worker) {
                     self.releasing.push(worker);
                 }
             }
-            Input::NoCapacity(epoch) => self.no_room(now, epoch),
+            Input::NoCapacity(epoch) => self.no_capacity(now, epoch),
             Input::AssignmentTaken(epoch, mode) => self.assignment_taken(now, epoch, mode),
             Input::Publisher(epoch, state) => self.publisher_seen(now, epoch, &state),
             Input::MediaRefused(generation, words) => {
@@ -243,10 +245,10 @@ impl Lifecycle {
     }
 
     /// A stream that runs keeps the time that it has to recover in.
-    fn no_room(&mut self, now: UnixMillis, epoch: Epoch) {
+    fn no_capacity(&mut self, now: UnixMillis, epoch: Epoch) {
         let starting = self.stage == Stage::Open && self.started_at.is_none();
         if starting && epoch == self.epoch && self.slot == Slot::Wanted {
-            self.no_capacity.get_or_insert(Deadline::after(now, NO_CAPACITY_MS));
+            self.no_room = Some(NoRoom::said(self.no_room, now));
         }
     }
 
@@ -365,7 +367,7 @@ impl Lifecycle {
             Stage::Open => self.stage = Stage::Closing { reason, until: Deadline::after(now, allowed) },
         }
         self.start = None;
-        self.no_capacity = None;
+        self.no_room = None;
         self.recovery = None;
         if self.floor.is_none() {
             // Nothing was ever announced, so there is no playlist to close.
@@ -387,12 +389,16 @@ impl Lifecycle {
     }
 
     fn expire(&mut self, now: UnixMillis) {
+        let room = self.no_room.and_then(|no_room| no_room.outcome(now));
+        if room.is_some() {
+            self.no_room = None;
+        }
         match &mut self.stage {
             Stage::Open => {
                 let without_worker = !matches!(self.slot, Slot::Serving { .. });
                 let reason = if self.start.is_some_and(|start| start.passed(now)) {
                     Some(EndReason::StartTimeout)
-                } else if self.no_capacity.is_some_and(|room| room.passed(now)) {
+                } else if room == Some(true) {
                     Some(EndReason::NoCapacity)
                 } else if without_worker && self.recovery.is_some_and(|recovery| recovery.passed(now)) {
                     Some(EndReason::WorkersLost)
@@ -457,10 +463,11 @@ impl Lifecycle {
             Stage::Open | Stage::Over { .. } => None,
         };
         let turned_away = self.turned_away.as_mut();
-        let (start, no_capacity) = (self.start.as_mut(), self.no_capacity.as_mut());
-        [start, no_capacity, self.recovery.as_mut(), self.publisher.deadline_mut(), turned_away, stage]
+        let no_room = self.no_room.iter_mut().flat_map(NoRoom::deadlines_mut);
+        [self.start.as_mut(), self.recovery.as_mut(), self.publisher.deadline_mut(), turned_away, stage]
             .into_iter()
             .flatten()
+            .chain(no_room)
     }
 }
 
@@ -468,8 +475,6 @@ impl Lifecycle {
 const NO_MEDIA: &str = "neither pictures nor sound came";
 /// From creation to the first segment; a first keyframe may be 20 s away, a pod longer.
 const START_MS: u32 = 60_000;
-/// A publisher that cannot be served is better told so soon than left waiting.
-const NO_CAPACITY_MS: u32 = 10_000;
 /// A worker's feed is opened, and a returning publisher read from the record, within a second or two.
 const TAKE_OVER_MS: u32 = 5_000;
 /// From a worker's loss until a replacement has the publisher, however many are tried.

@@ -264,6 +264,7 @@ fn what_the_controller_tells_the_api() {
         EndReason::NothingPlayable,
         EndReason::WorkersLost,
         EndReason::Shutdown,
+        EndReason::NoCapacity,
     ];
     golden("end-reasons", &reasons);
 }

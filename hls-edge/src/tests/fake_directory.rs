@@ -1,6 +1,5 @@
 //! A directory that says what the test wants.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use caudal_directory::{OpenError, ReconnectError, StreamDirectory, Streams, Unavailable};
@@ -45,16 +44,14 @@ impl FakeDirectory {
             },
         };
         let record = LiveStream { spec, status: Status { phase: Phase::Starting, ..Status::default() } };
-        Self { stream, records: watch::Sender::new(Arc::new(HashMap::from([(stream, Arc::new(record))]))) }
+        Self { stream, records: watch::Sender::new(Streams::from_iter([Arc::new(record)])) }
     }
 
     pub(crate) fn change(&self, change: impl FnOnce(&mut LiveStream)) {
         self.records.send_modify(|records| {
-            let mut all = records.as_ref().clone();
-            let mut record = all[&self.stream].as_ref().clone();
+            let mut record = LiveStream::clone(records.get(&self.stream).unwrap());
             change(&mut record);
-            all.insert(self.stream, Arc::new(record));
-            *records = Arc::new(all);
+            records.insert(Arc::new(record));
         });
     }
 
@@ -74,7 +71,7 @@ impl FakeDirectory {
     }
 
     pub(crate) fn forget(&self) {
-        self.records.send_replace(Arc::default());
+        self.records.send_replace(Streams::default());
     }
 }
 

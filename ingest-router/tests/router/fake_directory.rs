@@ -1,6 +1,5 @@
 //! A directory in memory, and the controller's part played by the test.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use caudal_directory::{OpenError, ReconnectError, StreamDirectory, Streams};
@@ -32,20 +31,14 @@ impl FakeDirectory {
     /// Changes a record as controller or api would.
     pub(crate) fn change(&self, stream: StreamId, change: impl FnOnce(&mut LiveStream)) {
         self.streams.send_modify(|streams| {
-            let mut all: HashMap<_, _> = (**streams).clone();
-            let mut record = (*all[&stream]).clone();
+            let mut record = LiveStream::clone(streams.get(&stream).unwrap());
             change(&mut record);
-            all.insert(stream, Arc::new(record));
-            *streams = Arc::new(all);
+            streams.insert(Arc::new(record));
         });
     }
 
     pub(crate) fn insert(&self, record: LiveStream) {
-        self.streams.send_modify(|streams| {
-            let mut all: HashMap<_, _> = (**streams).clone();
-            all.insert(record.spec.stream, Arc::new(record));
-            *streams = Arc::new(all);
-        });
+        self.streams.send_modify(|streams| streams.insert(Arc::new(record)));
     }
 
     pub(crate) fn assign(&self, stream: StreamId, worker: WorkerAddress, epoch: u32) {

@@ -78,6 +78,36 @@ async fn a_claimed_worker_is_replaced_by_another_warm_one() {
 }
 
 #[tokio::test]
+async fn a_stream_and_epoch_get_the_same_worker_again_and_the_next_epoch_gets_another() {
+    let supervisor = supervisor("cat >/dev/null").await;
+    let stream = StreamId::generate();
+    let claim = async |epoch| soon(supervisor.claim(stream, Epoch(epoch), &Pool::default())).await.unwrap();
+    let first = claim(1).await;
+    assert_eq!(claim(1).await, first);
+    let second = claim(2).await;
+    assert_ne!(second.worker, first.worker);
+    assert_eq!(claim(1).await, first);
+    // A dead one is nobody's.
+    assert_eq!(soon(supervisor.release(first.worker)).await, Presence::Gone);
+    assert_ne!(claim(1).await.worker, first.worker);
+    soon(supervisor.stop()).await;
+}
+
+#[tokio::test]
+async fn all_that_was_claimed_for_a_stream_ends_when_it_is_withdrawn_and_nothing_else() {
+    let supervisor = supervisor("cat >/dev/null").await;
+    let stream = StreamId::generate();
+    for epoch in [1, 2] {
+        soon(supervisor.claim(stream, Epoch(epoch), &Pool::default())).await.unwrap();
+    }
+    let other = soon(claim(&supervisor)).await;
+    soon(supervisor.withdraw(stream)).await;
+    assert!(supervisor.shared.claimed_by(stream).is_empty());
+    assert!(supervisor.shared.child(other.worker).is_some());
+    soon(supervisor.stop()).await;
+}
+
+#[tokio::test]
 async fn a_worker_that_dies_idle_is_replaced() {
     // The first one to make the folder dies, the others stay.
     let folder = TempDir::new().unwrap();

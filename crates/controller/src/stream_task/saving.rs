@@ -38,7 +38,7 @@ enum Overtaken {
 
 impl StreamTask {
     /// Applies `step`, stores what comes of it, and only then acts on it.
-    pub(super) async fn take(&mut self, step: Step) -> Result<(), Refusal> {
+    pub(super) async fn take(&mut self, mut step: Step) -> Result<(), Refusal> {
         let mut stepped_ms = 0_i64;
         loop {
             if let Some(by_ms) = self.clock.take_step() {
@@ -69,6 +69,10 @@ impl StreamTask {
                 Saving::Overtaken(Overtaken::Spec) => {}
                 Saving::Overtaken(Overtaken::Machine) => match step {
                     // It was of our machine, and theirs hears of it in its own way.
+                    Step::Heard(_) if self.unsaved => {
+                        step = Step::Heard(Input::Tick);
+                        stepped_ms = 0;
+                    }
                     Step::Heard(_) => {
                         self.act();
                         return Ok(());
@@ -157,17 +161,16 @@ impl StreamTask {
 
     fn merge(&mut self, newer: Stored) -> Overtaken {
         let ours = self.stored.as_ref().is_some_and(|known| known.record.machine == newer.record.machine);
+        let now = self.clock.now();
         let overtaken = if ours {
-            if let Some(spec) = newer.record.spec.clone()
-                && self.record.spec.as_ref() != Some(&spec)
-            {
-                let now = self.clock.now();
-                take_spec(&mut self.record, &spec, now);
+            if let Some(spec) = &newer.record.spec {
+                take_spec(&mut self.record, spec, now);
             }
             Overtaken::Spec
         } else {
             tracing::warn!(stream = %self.stream, "another controller leads this stream; going on from what it stored");
             self.record = newer.record.clone();
+            self.record.heed_spec(now);
             self.drop_jobs();
             Overtaken::Machine
         };

@@ -167,12 +167,8 @@ impl Opened {
             }
             Some(Trouble::MachineChanged) => {
                 if let Some(Stored { mut record, .. }) = state.found(stream) {
-                    let hints = caudal_livestream::admission::BroadcastHints {
-                        keyframe_ms: 1_000,
-                        max_frame_ms: 40,
-                        fps_milli: 25_000,
-                    };
-                    record.machine.handle(wall_now(&self.store.wall), Input::Measured(hints));
+                    let heard = Input::PublisherChosen(Generation(2));
+                    record.machine.handle(wall_now(&self.store.wall), heard);
                     state.put(record);
                 }
             }

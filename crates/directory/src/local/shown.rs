@@ -28,9 +28,7 @@ impl Shown {
 
 impl Observer for Shown {
     fn show(&self, record: Arc<LiveStream>) {
-        self.streams.send_modify(|streams| {
-            Arc::make_mut(streams).insert(record.spec.stream, record);
-        });
+        self.streams.send_modify(|streams| streams.insert(record));
     }
 
     fn changed(&self, before: Option<&LiveStream>, after: &LiveStream) {
@@ -41,9 +39,7 @@ impl Observer for Shown {
     }
 
     fn hide(&self, stream: StreamId) {
-        self.streams.send_if_modified(|streams| {
-            streams.contains_key(&stream) && Arc::make_mut(streams).remove(&stream).is_some()
-        });
+        self.streams.send_if_modified(|streams| streams.remove(&stream));
     }
 }
 

@@ -12,8 +12,6 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::UNIX_EPOCH;
 
 use axum::http::StatusCode;
-
-use caudal_livestream::admission::{Access, LatencyMode};
 use caudal_livestream::assignment::AssignmentMode;
 use caudal_livestream::record::Phase;
 use caudal_livestream::{Epoch, Generation};
@@ -21,6 +19,7 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 use super::*;
+use crate::fixtures::{ingest, spec};
 use fake_api::FakeApi;
 use fake_workers::{FakeWorker, FakeWorkers};
 
@@ -85,7 +84,7 @@ impl Stage {
             timeout(PATIENCE, watch.wait_for(|streams| streams.get(&stream).is_some_and(|s| so(s))));
         let shown = || format!("{:?}", self.directory.get(stream).map(|s| s.status.clone()));
         match streams.await {
-            Ok(Ok(streams)) => Arc::clone(&streams[&stream]),
+            Ok(Ok(streams)) => Arc::clone(streams.get(&stream).unwrap()),
             _ => panic!("never so: {}", shown()),
         }
     }
@@ -135,35 +134,6 @@ impl TestWall {
     /// Sets it forward, or back.
     fn set_by(&self, ms: i64) {
         self.set_by_ms.fetch_add(ms, Ordering::Relaxed);
-    }
-}
-
-fn spec() -> Spec {
-    Spec {
-        stream: StreamId::generate(),
-        channel: "ann".to_owned(),
-        title: "A day".to_owned(),
-        access: Access::Public,
-        renditions: Vec::new(),
-        latency_mode: LatencyMode::Low,
-        reconnect_window_ms: 30_000,
-        record: false,
-        hints: None,
-        desired_state: DesiredState::Live,
-        end_reason: None,
-        drop: None,
-        key_revoked: false,
-        ingest: ingest(1),
-    }
-}
-
-fn ingest(generation: u32) -> Ingest {
-    Ingest {
-        session: SessionId::generate(),
-        generation: Generation(generation),
-        router: "http://127.0.0.1:1".to_owned(),
-        key_hash: "00".to_owned(),
-        relay: None,
     }
 }
 

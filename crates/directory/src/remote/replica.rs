@@ -116,7 +116,7 @@ impl Replica {
     pub(super) fn adopt(&mut self, record: &Arc<LiveStream>) {
         let stream = record.spec.stream;
         if !self.streams.contains_key(&stream) {
-            Arc::make_mut(&mut self.streams).insert(stream, Arc::clone(record));
+            self.streams.insert(Arc::clone(record));
         }
     }
 
@@ -126,21 +126,22 @@ impl Replica {
         if said.is_empty() && !first {
             return;
         }
-        let known = Arc::make_mut(&mut self.streams);
-        if first {
-            known.retain(|stream, _| {
-                self.unreadable.contains(stream) || self.in_doubt || matches!(said.get(stream), Some(Some(_)))
-            });
+        if first && !self.in_doubt {
+            let is_gone = |stream: &StreamId| {
+                !self.unreadable.contains(stream) && !matches!(said.get(stream), Some(Some(_)))
+            };
+            let known = self.streams.values().map(|record| record.spec.stream);
+            for stream in known.filter(is_gone).collect::<Vec<_>>() {
+                self.streams.remove(&stream);
+            }
         }
         for (stream, record) in said {
             match record {
                 // Who compares records by address sees no change where there is none.
-                Some(record) if known.get(&stream) == Some(&record) => {}
-                Some(record) => {
-                    known.insert(stream, record);
-                }
+                Some(record) if self.streams.get(&stream) == Some(&record) => {}
+                Some(record) => self.streams.insert(record),
                 None => {
-                    known.remove(&stream);
+                    self.streams.remove(&stream);
                 }
             }
         }
@@ -187,7 +188,7 @@ mod tests {
     }
 
     fn known(replica: &Replica) -> HashSet<StreamId> {
-        replica.streams().keys().copied().collect()
+        replica.streams().values().map(|record| record.spec.stream).collect()
     }
 
     #[test]
@@ -203,7 +204,7 @@ mod tests {
         let mut live = a.clone();
         live.status.phase = Phase::Live;
         hear(&mut replica, &[record(&live), removed(b.spec.stream), whole(2)]);
-        assert_eq!(replica.streams()[&a.spec.stream].status.phase, Phase::Live);
+        assert_eq!(replica.streams().get(&a.spec.stream).unwrap().status.phase, Phase::Live);
         assert_eq!(known(&replica), HashSet::from([a.spec.stream]));
         assert_eq!(replica.mark().unwrap().revision, 2);
     }
@@ -213,7 +214,7 @@ mod tests {
         let (kept, lost) = (stream_of("kept"), stream_of("lost"));
         let mut replica = Replica::default();
         hear(&mut replica, &[record(&kept), record(&lost), whole(1)]);
-        let before = Arc::clone(&replica.streams()[&kept.spec.stream]);
+        let before = Arc::clone(replica.streams().get(&kept.spec.stream).unwrap());
         replica.begin();
         assert!(!replica.is_complete());
         assert_eq!(known(&replica).len(), 2);
@@ -221,7 +222,7 @@ mod tests {
         assert_eq!(known(&replica).len(), 2);
         hear(&mut replica, &[whole(7)]);
         assert_eq!(known(&replica), HashSet::from([kept.spec.stream]));
-        assert!(Arc::ptr_eq(&before, &replica.streams()[&kept.spec.stream]));
+        assert!(Arc::ptr_eq(&before, replica.streams().get(&kept.spec.stream).unwrap()));
     }
 
     #[test]
@@ -242,10 +243,10 @@ mod tests {
         let stream = stream_of("a");
         let mut replica = Replica::default();
         hear(&mut replica, &[record(&stream), whole(1), unreadable(&stream), whole(2)]);
-        assert_eq!(*replica.streams()[&stream.spec.stream], stream);
+        assert_eq!(**replica.streams().get(&stream.spec.stream).unwrap(), stream);
         replica.begin();
         hear(&mut replica, &[unreadable(&stream), whole(1)]);
-        assert_eq!(*replica.streams()[&stream.spec.stream], stream);
+        assert_eq!(**replica.streams().get(&stream.spec.stream).unwrap(), stream);
         hear(&mut replica, &[record(&stream), whole(2)]);
         assert!(replica.is_complete());
     }
@@ -276,7 +277,7 @@ mod tests {
         let lines = [br#"{"kind":"later","x":1}"#.to_vec(), serde_json::to_vec(&line).unwrap(), whole(1)];
         assert_eq!(hear(&mut replica, &lines), 0);
         assert!(replica.is_complete());
-        assert_eq!(*replica.streams()[&stream.spec.stream], stream);
+        assert_eq!(**replica.streams().get(&stream.spec.stream).unwrap(), stream);
     }
 
     #[test]
@@ -286,9 +287,9 @@ mod tests {
         live.status.phase = Phase::Live;
         let mut replica = Replica::default();
         replica.adopt(&Arc::new(stream.clone()));
-        assert_eq!(replica.streams()[&stream.spec.stream].status.phase, Phase::Pending);
+        assert_eq!(replica.streams().get(&stream.spec.stream).unwrap().status.phase, Phase::Pending);
         hear(&mut replica, &[record(&live), whole(1)]);
         replica.adopt(&Arc::new(stream));
-        assert_eq!(replica.streams()[&live.spec.stream].status.phase, Phase::Live);
+        assert_eq!(replica.streams().get(&live.spec.stream).unwrap().status.phase, Phase::Live);
     }
 }

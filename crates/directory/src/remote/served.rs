@@ -199,7 +199,7 @@ impl Versions {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         // Read under the lock: a later mark never belongs to an earlier map.
         let now = self.streams.borrow().clone();
-        if !Arc::ptr_eq(&last.0, &now) {
+        if !last.0.ptr_eq(&now) {
             *last = (now, last.1.saturating_add(1));
         }
         (last.0.clone(), Mark { run: self.run, revision: last.1 })
@@ -238,12 +238,8 @@ impl Reader {
     fn look(&mut self) {
         self.changes.mark_unchanged();
         let (now, mark) = self.served.versions.now();
-        let gone = self.sent.keys().filter(|stream| !now.contains_key(stream)).map(|stream| (*stream, None));
-        let changed = now
-            .iter()
-            .filter(|(stream, record)| self.sent.get(stream).is_none_or(|sent| !Arc::ptr_eq(sent, record)));
-        let changed = changed.map(|(stream, record)| (*stream, Some(Arc::clone(record))));
-        self.pending = gone.chain(changed).collect();
+        let changed = now.changed_since(&self.sent);
+        self.pending = changed.map(|stream| (stream, now.get(&stream).cloned())).collect();
         self.sent = now;
         self.incomplete |= self.mark != mark;
         self.mark = mark;

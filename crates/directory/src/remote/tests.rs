@@ -6,10 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use caudal_livestream::admission::{Access, LatencyMode};
-use caudal_livestream::record::{
-    DesiredState, Ingest, LiveStream, MediaInfo, Phase, RelayFailures, Spec, Status,
-};
+use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, Phase, RelayFailures, Spec, Status};
 use caudal_livestream::report::EndReason;
 use caudal_livestream::{Epoch, Generation, SessionId, StreamId, UnixMillis};
 use caudal_service::http::{HttpLimits, HttpServer};
@@ -23,39 +20,14 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{DirectoryCallers, RemoteDirectory, directory_routes};
+use crate::fixtures::{ingest, record};
 use crate::{OpenError, ReconnectError, StreamControl, StreamDirectory, Streams, Unavailable};
 
 /// A stream that has just been opened, with a first publisher.
 pub(super) fn stream_of(channel: &str) -> LiveStream {
-    LiveStream {
-        spec: Spec {
-            stream: StreamId::generate(),
-            channel: channel.to_owned(),
-            title: "a title".to_owned(),
-            access: Access::Public,
-            renditions: Vec::new(),
-            latency_mode: LatencyMode::Low,
-            reconnect_window_ms: 30_000,
-            record: false,
-            hints: None,
-            desired_state: DesiredState::Live,
-            end_reason: None,
-            drop: None,
-            key_revoked: false,
-            ingest: ingest(1),
-        },
-        status: Status::default(),
-    }
-}
-
-fn ingest(generation: u32) -> Ingest {
-    Ingest {
-        session: SessionId::generate(),
-        generation: Generation(generation),
-        router: "local".to_owned(),
-        key_hash: "00".to_owned(),
-        relay: None,
-    }
+    let mut record = record();
+    channel.clone_into(&mut record.spec.channel);
+    record
 }
 
 /// A directory that does what it is told, and notes it.
@@ -78,13 +50,13 @@ impl Controller {
 
     pub(super) fn show(&self, stream: &LiveStream) {
         self.streams.send_modify(|streams| {
-            Arc::make_mut(streams).insert(stream.spec.stream, Arc::new(stream.clone()));
+            streams.insert(Arc::new(stream.clone()));
         });
     }
 
     pub(super) fn forget(&self, stream: StreamId) {
         self.streams.send_modify(|streams| {
-            Arc::make_mut(streams).remove(&stream);
+            streams.remove(&stream);
         });
     }
 
@@ -225,7 +197,9 @@ async fn shows(directory: &RemoteDirectory, expected: &[&LiveStream]) {
     let mut streams = directory.watch();
     let same = |streams: &Streams| {
         streams.len() == expected.len()
-            && streams.iter().all(|(id, stream)| expected.get(id).is_some_and(|one| **one == **stream))
+            && streams
+                .values()
+                .all(|stream| expected.get(&stream.spec.stream).is_some_and(|one| **one == **stream))
     };
     within(streams.wait_for(same)).await.unwrap();
 }

@@ -211,10 +211,8 @@ impl Lifecycle {
         let deadline = match self.stage {
             Stage::Open => {
                 let recovery = self.recovery.filter(|_| without_worker);
-                [self.start, self.no_capacity, recovery, self.publisher.deadline()]
-                    .into_iter()
-                    .flatten()
-                    .min()
+                let room = self.no_room.map(|no_room| no_room.until());
+                [self.start, room, recovery, self.publisher.deadline()].into_iter().flatten().min()
             }
             Stage::Closing { until, .. } => Some(until),
             Stage::Over { forgotten: true, .. } => None,

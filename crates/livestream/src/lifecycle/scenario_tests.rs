@@ -6,6 +6,7 @@ use super::*;
 use crate::record::Phase;
 use crate::{MediaTime, Msn, SessionId};
 
+mod room;
 mod unplayable;
 
 /// A machine, a clock, and a world that does as told when asked to.
