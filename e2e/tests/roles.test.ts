@@ -85,6 +85,10 @@ describe('a broadcast, with each role in a process of its own', () => {
     record = new PlaylistRecord(new URL('source/index.m3u8', stream.streamUrl).href);
     viewer = await Viewer.open(await newWindow(), `${roles.web}/watch/${stream.id}`);
     await viewer.watches(90);
+    await until('she sees that somebody watches', async () => {
+      const { viewerCount } = await api<Stream>(roles.web, 'GET', `/api/streams/${stream.id}`);
+      return viewerCount === 1;
+    });
   });
 
   test('the edge is killed and started again: viewers go on, and her connection does not notice', async () => {
