@@ -197,14 +197,7 @@ impl Shared {
             Err(unreadable) => tracing::warn!(%unreadable, "the controller's directory: left out"),
             Ok(false) => {}
             Ok(true) => {
-                let now = replica.streams();
-                self.streams.send_if_modified(|streams| {
-                    let changed = !streams.ptr_eq(now);
-                    if changed {
-                        *streams = now.clone();
-                    }
-                    changed
-                });
+                self.show(replica.streams());
                 if self.standing.borrow().mark.is_none() && std::mem::take(said) {
                     tracing::info!(controller = self.controller, "the controller is there");
                 }
@@ -284,7 +277,10 @@ impl Shared {
     fn adopt(&self, record: &Arc<LiveStream>) {
         let mut replica = self.replica();
         replica.adopt(record);
-        let now = replica.streams();
+        self.show(replica.streams());
+    }
+
+    fn show(&self, now: &Streams) {
         self.streams.send_if_modified(|streams| {
             let changed = !streams.ptr_eq(now);
             if changed {
