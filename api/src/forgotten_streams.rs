@@ -14,6 +14,10 @@ use crate::stream::Owner;
 
 /// Makes the rows of all running broadcasts say that they run.
 pub(crate) async fn recall(app: &App) -> Result<(), Error> {
+    // What the directory said before it went out of sight may be over by now.
+    if !app.control.is_current() {
+        return Ok(());
+    }
     let running: Vec<_> = app.control.running().into_iter().filter(|stream| can_be_watched(stream)).collect();
     if running.is_empty() {
         return Ok(());

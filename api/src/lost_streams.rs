@@ -21,7 +21,13 @@ pub(crate) struct LostStreams {
 impl LostStreams {
     /// Closes what has been unknown for so long that it cannot be a directory still loading or a broadcast just being
     /// opened, and puts right who is called streaming.
+    ///
+    /// While the directory cannot be seen, nothing in it is missing.
     pub(crate) async fn reconcile(&mut self, app: &App) -> Result<(), Error> {
+        if !app.control.is_current() {
+            self.unknown.clear();
+            return correct_streaming(app).await;
+        }
         let grace = app.deadlines.unknown_stream;
         let open = sqlx::query_scalar!(
             r#"select id from streams
@@ -34,7 +40,7 @@ impl LostStreams {
         )
         .fetch_all(&app.database)
         .await?;
-        let unknown = open.into_iter().filter(|id| app.control.inspect(StreamId(*id)).is_none());
+        let unknown = open.into_iter().filter(|id| is_missing(app, *id));
         for stream in self.overdue(unknown, Instant::now(), grace) {
             close(app, stream).await?;
         }
@@ -55,6 +61,11 @@ impl LostStreams {
     }
 }
 
+/// Whether the directory is known to have no such stream.
+pub(crate) fn is_missing(app: &App, stream: Uuid) -> bool {
+    app.control.is_current() && app.control.inspect(StreamId(stream)).is_none()
+}
+
 /// Closes one row, unless somebody was let into its stream meanwhile.
 async fn close(app: &App, stream: Uuid) -> Result<(), Error> {
     let mut tx = app.database.begin().await?;
@@ -69,7 +80,7 @@ async fn close(app: &App, stream: Uuid) -> Result<(), Error> {
     )
     .fetch_optional(&mut *tx)
     .await?;
-    if idle != Some(true) || app.control.inspect(StreamId(stream)).is_some() {
+    if idle != Some(true) || !is_missing(app, stream) {
         return Ok(());
     }
     close_lost(&mut tx, owner, stream).await?;

@@ -2,6 +2,7 @@
 
 mod admin;
 mod error_words;
+mod roles;
 mod secrets;
 mod settings;
 mod standalone;
@@ -16,7 +17,7 @@ use caudal_service::logs::{self, LogConfig, Logs};
 use clap::{Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use error_words::words;
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
-use settings::{Given, Refused, Settings};
+use settings::{Given, Refused, Role, Settings};
 use tokio::runtime::Builder;
 
 /// Self-hosted live streaming: OBS pushes RTMP, viewers watch low-latency HLS or DASH.
@@ -34,16 +35,29 @@ use tokio::runtime::Builder;
 #[command(name = "caudal", version, propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
-    role: Role,
+    role: RoleCommand,
 }
 
 #[derive(Subcommand)]
-enum Role {
+enum RoleCommand {
     /// The whole platform in one process, for one machine
     ///
     /// Keeps its own PostgreSQL unless DATABASE_URL is set, and starts a transcoder worker for each stream. Log lines go to
     /// standard error, addresses and stream events to standard output. All times are UTC.
     Standalone(Box<Settings>),
+    /// The streams' lifecycle and their workers, as a process of its own
+    ///
+    /// Keeps the directory of all streams, which api, router and edge read from it. Takes up the streams of before at its start;
+    /// at its end they wait for the next one.
+    Controller(Box<Settings>),
+    /// Web pages and REST, as a process of its own
+    ///
+    /// The only role that uses the database, and the only one on it.
+    Api(Box<Settings>),
+    /// The streamers' door, as a process of its own
+    IngestRouter(Box<Settings>),
+    /// The viewers' door, as a process of its own
+    HlsEdge(Box<Settings>),
     /// One broadcast's packager and encoder; started by a controller, not by hand
     TranscoderWorker(Box<worker::WorkerSettings>),
     /// Ask the platform that runs on this machine to do something
@@ -104,36 +118,47 @@ fn refuse(faults: &settings::Faults) -> ExitCode {
 /// Runs a role to its end. An error is one from before there were logs.
 fn start(cli: Cli, given: &Given) -> anyhow::Result<ExitCode> {
     let mut runtime = match &cli.role {
-        Role::Standalone(_) => Builder::new_multi_thread(),
         // One stream fits into one thread; a second one would be woken for each of its frames.
-        Role::TranscoderWorker(_) | Role::Admin(_) => Builder::new_current_thread(),
+        RoleCommand::TranscoderWorker(_) | RoleCommand::Admin(_) => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
     };
     let runtime = runtime.enable_all().build().context("the runtime cannot start")?;
-    let (logs, ended) = match cli.role {
-        Role::Standalone(settings) => {
-            settings::check(&settings, given)?;
-            let logs = start_logs(&settings)?;
-            warn_of_unknown_variables(&Cli::command(), "standalone");
-            raise_file_limit();
-            let ended = runtime.block_on(standalone::run(*settings, logs.lines()));
-            (logs, ended)
-        }
-        Role::TranscoderWorker(settings) => {
+    let (role, settings) = match cli.role {
+        RoleCommand::TranscoderWorker(settings) => {
             let logs = worker::start_logs(&settings)?;
             // As a task: what `block_on` itself runs, a runtime of one thread wakes through the kernel, even from its own
             // timers.
             let ended = runtime.block_on(async { tokio::spawn(worker::run(*settings)).await });
-            (logs, ended.context("the worker").and_then(|ended| ended))
+            return Ok(status(&logs, ended.context("the worker").and_then(|ended| ended)));
         }
-        Role::Admin(settings) => return Ok(runtime.block_on(admin::run(&settings))),
+        RoleCommand::Admin(settings) => return Ok(runtime.block_on(admin::run(&settings))),
+        RoleCommand::Standalone(settings) => (Role::Standalone, settings),
+        RoleCommand::Controller(settings) => (Role::Controller, settings),
+        RoleCommand::Api(settings) => (Role::Api, settings),
+        RoleCommand::IngestRouter(settings) => (Role::IngestRouter, settings),
+        RoleCommand::HlsEdge(settings) => (Role::HlsEdge, settings),
     };
-    Ok(match ended {
+    settings::check(&settings, given, role)?;
+    let logs = start_logs(&settings)?;
+    warn_of_unknown_variables(&Cli::command(), role);
+    raise_file_limit();
+    let ended = if role == Role::Standalone {
+        runtime.block_on(standalone::run(*settings, logs.lines()))
+    } else {
+        runtime.block_on(roles::separate::run(role, *settings, logs.lines()))
+    };
+    Ok(status(&logs, ended))
+}
+
+/// How a role ended, as the process's status and, where it failed, in the log's last words.
+fn status(logs: &Logs, ended: anyhow::Result<()>) -> ExitCode {
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             logs.last_words(&words(&error));
             ExitCode::FAILURE
         }
-    })
+    }
 }
 
 fn start_logs(settings: &Settings) -> anyhow::Result<Logs> {
@@ -154,8 +179,8 @@ fn raise_file_limit() {
     }
 }
 
-fn warn_of_unknown_variables(command: &Command, role: &str) {
-    for name in settings::unknown_variables(command, role) {
+fn warn_of_unknown_variables(command: &Command, role: Role) {
+    for name in settings::unknown_variables(command) {
         tracing::warn!("there is no setting {name}; `caudal {role} --help` lists them");
     }
 }

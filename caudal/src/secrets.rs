@@ -30,18 +30,32 @@ pub const SECRET_NAMES: &[&str] = &[
 pub struct MasterSecret(SecretBox<Vec<u8>>);
 
 impl MasterSecret {
+    /// From `CAUDAL_SECRET`, which all roles of an installation share.
+    ///
+    /// # Errors
+    /// When it is not set, too short, or cannot be read.
+    pub fn given() -> anyhow::Result<Self> {
+        Self::read()?.context("CAUDAL_SECRET is not set: expected the same in all roles of an installation")
+    }
+
+    /// From `CAUDAL_SECRET`; none when it is not set.
+    fn read() -> anyhow::Result<Option<Self>> {
+        let Some(given) = secret::read("CAUDAL_SECRET")? else { return Ok(None) };
+        anyhow::ensure!(
+            given.expose_secret().len() >= MIN_LENGTH,
+            "CAUDAL_SECRET: expected at least {MIN_LENGTH} characters"
+        );
+        Ok(Some(Self(SecretBox::new(Box::new(given.expose_secret().as_bytes().to_vec())))))
+    }
+
     /// From `CAUDAL_SECRET`, else from `{folder}/master`, which is made (mode 0600) if it is not there. Where `database` is
     /// one already, that is said as an error: it was written with another secret, which may still be in a backup.
     ///
     /// # Errors
     /// When the secret is too short, or the file cannot be read or made.
     pub fn load_or_create(folder: &Path, database: &Path) -> anyhow::Result<Self> {
-        if let Some(given) = secret::read("CAUDAL_SECRET")? {
-            anyhow::ensure!(
-                given.expose_secret().len() >= MIN_LENGTH,
-                "CAUDAL_SECRET: expected at least {MIN_LENGTH} characters"
-            );
-            return Ok(Self(SecretBox::new(Box::new(given.expose_secret().as_bytes().to_vec()))));
+        if let Some(given) = Self::read()? {
+            return Ok(given);
         }
         let path = folder.join("master");
         let bytes = match fs::read(&path) {

@@ -4,6 +4,7 @@
 //! * `values` – the types of values, and what they refuse
 //! * `given` – who gave a value (flag, variable, line of a file), and what is said when it cannot be used
 //! * `file` – the settings file
+//! * `role` – which role has which setting
 //! * `machine` – what only this machine can tell: folders, certificates, programs, ports that collide
 //!
 //! Secrets are not here: see [`crate::secrets`].
@@ -13,6 +14,7 @@ mod given;
 mod machine;
 #[cfg(test)]
 mod reference;
+mod role;
 mod values;
 
 use std::net::IpAddr;
@@ -25,10 +27,11 @@ use clap::{Args, Command, ValueEnum};
 
 pub use given::{Faults, Given, Refused, read, unknown_variables};
 pub use machine::{check, ffmpeg_is_there};
-use values::count;
+pub use role::Role;
 pub use values::{
     BitRate, Fitting, HttpUrl, Ladder, RtmpUrl, Span, WebOrigin, address, bucket, port, region, span,
 };
+use values::{count, internal_url};
 
 /// What can be set, by flag, environment or file.
 #[derive(Args, Clone, Debug)]
@@ -52,12 +55,24 @@ pub struct Settings {
     /// HLS and DASH, for players.
     #[arg(long, env = "HLS_PORT", default_value = "8000", value_parser = port, value_name = "PORT", help_heading = ADDRESSES)]
     pub hls_port: u16,
-    /// Signed requests between Caudal's own parts; binds 127.0.0.1.
+    /// Signed requests between Caudal's own parts; binds 127.0.0.1, or `CAUDAL_INTERNAL_BIND` in a role of its own.
     #[arg(long, env = "CAUDAL_INTERNAL_PORT", default_value = "3001", value_parser = port, value_name = "PORT", help_heading = ADDRESSES)]
     pub internal_port: u16,
-    /// Health and metrics; binds 127.0.0.1.
+    /// Health and metrics; binds 127.0.0.1, or `CAUDAL_INTERNAL_BIND` in a role of its own.
     #[arg(long, env = "CAUDAL_ADMIN_PORT", default_value = "9090", value_parser = port, value_name = "PORT", help_heading = ADDRESSES)]
     pub admin_port: u16,
+    /// The address that the internal and the admin listener bind, where roles are processes of their own.
+    #[arg(long, env = "CAUDAL_INTERNAL_BIND", default_value = "127.0.0.1", value_parser = address, value_name = "ADDRESS", help_heading = ADDRESSES)]
+    pub internal_bind: IpAddr,
+    /// The address that the other roles reach this router at, as in a pod; without it, the one that its internal listener binds.
+    #[arg(long, env = "CAUDAL_ADVERTISED_ADDRESS", value_parser = address, value_name = "ADDRESS", help_heading = ADDRESSES)]
+    pub advertised_address: Option<IpAddr>,
+    /// The api's internal listener, as the other roles reach it.
+    #[arg(long, env = "CAUDAL_INTERNAL_API_URL", value_parser = internal_url, value_name = "URL", help_heading = ADDRESSES)]
+    pub internal_api_url: Option<HttpUrl>,
+    /// The controller's internal listener, as the other roles reach it.
+    #[arg(long, env = "CAUDAL_INTERNAL_CONTROLLER_URL", value_parser = internal_url, value_name = "URL", help_heading = ADDRESSES)]
+    pub internal_controller_url: Option<HttpUrl>,
     /// Where browsers reach the web pages; `https://…` makes cookies `Secure`.
     #[arg(long, env = "CAUDAL_PUBLIC_API_URL", value_name = "URL", help_heading = ADDRESSES)]
     pub public_api_url: Option<WebOrigin>,
@@ -177,7 +192,8 @@ impl From<LogFormatSetting> for LogFormat {
     }
 }
 
-/// What holds where a setting is not given and its default depends on others.
+/// What holds in standalone mode, and in the roles that do not require it, where a setting is not given and its default
+/// depends on others.
 const DEFAULTS_IN_WORDS: &[(&str, &str)] = &[
     ("CAUDAL_DATA_DIR", "/var/lib/caudal for root, else ~/.local/share/caudal"),
     ("CAUDAL_PUBLIC_API_URL", "http://localhost:PORT"),
@@ -200,16 +216,26 @@ pub fn value_in_file(path: &Path, name: &str) -> Result<Option<String>, String> 
     Ok(lines.filter(|line| line.name == name).map(|line| line.value).find(|value| !value.is_empty()))
 }
 
-/// `command` with what its `--help` should show beyond the definitions: defaults that depend on other settings, and no
-/// values of variables, which would make two people's help differ.
+/// `command` with what its `--help` should show beyond the definitions: the role's own settings alone, what it requires,
+/// defaults that depend on other settings, and no values of variables, which would make two people's help differ.
 pub fn with_help(command: Command) -> Command {
-    command.mut_subcommands(|role| {
-        role.mut_args(|arg| {
-            let words = arg.get_env().and_then(|name| default_in_words(name.to_str()?));
+    command.mut_subcommands(|command| {
+        let role = Role::named(command.get_name());
+        command.mut_args(|arg| {
+            let name = arg.get_env().and_then(|name| name.to_str()).map(ToOwned::to_owned);
+            let arg = arg.hide_env_values(true);
+            let Some((name, role)) = name.zip(role) else { return arg };
             let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-            match words {
-                Some(words) => arg.help(format!("{help} [default: {words}]")).hide_env_values(true),
-                None => arg.hide_env_values(true),
+            if !role.has(&name) {
+                arg.hide(true)
+            } else if role.required().iter().any(|(required, _)| *required == name) {
+                arg.help(format!("{help} [required]"))
+            } else if role == Role::HlsEdge && name == "HLS_PATH" {
+                arg.help(format!("{help} [required unless there is a bucket]"))
+            } else if let Some(words) = default_in_words(&name) {
+                arg.help(format!("{help} [default: {words}]"))
+            } else {
+                arg
             }
         })
     })

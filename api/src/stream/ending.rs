@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::Owner;
 use crate::app::App;
 use crate::error::Error;
+use crate::lost_streams::is_missing;
 
 /// Why the api ends a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +101,7 @@ pub(crate) async fn order_end(app: &App, stream: Uuid, end: End) -> Result<(), E
     if !app.ordered("end a stream", app.control.end(id, end.reason())).await {
         return Ok(());
     }
-    if app.control.inspect(id).is_none() {
+    if is_missing(app, stream) {
         // Admitted, and never created: nobody else will ever say that it is over. Should the router be just about to
         // create it, `published` finds the wish and ends it then.
         let mut tx = app.database.begin().await?;

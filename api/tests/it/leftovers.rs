@@ -57,6 +57,30 @@ async fn a_restored_backup_s_live_rows_are_closed_after_the_start() {
 }
 
 #[tokio::test]
+async fn while_the_directory_is_out_of_sight_no_broadcast_counts_as_lost() {
+    let api = impatient().await;
+    let ana = api.register("ana").await;
+    api.register("bob").await;
+    let lost = ana.goes_live().await;
+    let key = ana.stream_key().await;
+    api.lifecycle.set_away(true);
+    api.lifecycle.forgets(lost);
+    api.database.execute("update streams set authorized_at = now() - interval '1 day'").await;
+    // The background has looked twice since, because it has put something else right twice.
+    for _ in 0..2 {
+        api.database.execute("update users set is_streaming = true where username = 'bob'").await;
+        api.database.says("select not is_streaming from users where username = 'bob'").await;
+    }
+    assert_eq!(api.stream(lost).await["isLive"], true);
+    assert_eq!(api.authorize(&key).await.unwrap().stream, lost);
+    assert_eq!(api.get("/api/streams").await.json.as_array().unwrap().len(), 1);
+
+    api.database.execute("update streams set authorized_at = now() - interval '1 day'").await;
+    api.lifecycle.set_away(false);
+    api.database.says("select not is_live and ended_reason = 'lost' from streams").await;
+}
+
+#[tokio::test]
 async fn whoever_was_just_let_in_may_take_an_hour_to_appear() {
     let api = impatient().await;
     let (ana, bob, eve) = (api.register("ana").await, api.register("bob").await, api.register("eve").await);

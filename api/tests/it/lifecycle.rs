@@ -34,7 +34,7 @@ impl Lifecycle {
         self.orders.borrow().clone()
     }
 
-    /// Every call fails from now on, or works again.
+    /// Every call fails from now on and what it shows is old, or it works again.
     pub(crate) fn set_away(&self, away: bool) {
         *self.away.lock().unwrap() = away;
     }
@@ -148,5 +148,9 @@ impl StreamControl for Lifecycle {
 
     fn running(&self) -> Vec<Arc<LiveStream>> {
         self.streams.lock().unwrap().values().cloned().collect()
+    }
+
+    fn is_current(&self) -> bool {
+        !*self.away.lock().unwrap()
     }
 }

@@ -15,6 +15,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 
 use super::file;
+use super::role::{Role, owners_in_words};
 use crate::secrets::SECRET_NAMES;
 
 /// Every fault that was found, in the order of the settings.
@@ -118,6 +119,18 @@ struct Setting {
     flag: String,
     /// The variable's.
     name: String,
+    /// Whether it is the role's own.
+    own: bool,
+}
+
+impl Setting {
+    /// What is said when somebody gives it to a role that does not have it.
+    fn of_others(&self, role: &str) -> String {
+        format!(
+            "is a setting of {}, not of {role}; `caudal {role} --help` lists those",
+            owners_in_words(&self.name)
+        )
+    }
 }
 
 impl Collected {
@@ -140,6 +153,13 @@ impl Collected {
                 .filter(|_| by_flag)
                 // A list may be given in several flags.
                 .map(|values| values.cloned().collect::<Vec<_>>().join(OsStr::new(",")));
+            if !setting.own {
+                // Roles may share an environment, where each finds its own.
+                if flag.is_some() {
+                    self.faults.push(format!("--{} {}", setting.flag, setting.of_others(&self.role)));
+                }
+                continue;
+            }
             let (value, origin) = match flag {
                 Some(value) => (value, Origin::Flag(setting.flag.clone())),
                 None => match variable(&setting.name).map(trimmed).filter(|value| !value.is_empty()) {
@@ -187,6 +207,9 @@ impl Collected {
                 self.role
             ));
         };
+        if !setting.own {
+            return Err(format!("line {number}: {name} {}", setting.of_others(&self.role)));
+        }
         if !seen.insert(name.clone()) {
             return Err(format!("line {number}: {name} is there a second time"));
         }
@@ -226,12 +249,15 @@ impl Collected {
 
 fn settings(command: &Command, role: &str) -> Vec<Setting> {
     let arguments = command.find_subcommand(role).into_iter().flat_map(Command::get_arguments);
+    let role = Role::named(role);
     arguments
         .filter_map(|arg| {
+            let name = arg.get_env()?.to_str()?.to_owned();
             Some(Setting {
                 id: arg.get_id().to_string(),
                 flag: arg.get_long()?.to_owned(),
-                name: arg.get_env()?.to_str()?.to_owned(),
+                own: role.is_none_or(|role| role.has(&name)),
+                name,
             })
         })
         .collect()
@@ -302,10 +328,11 @@ fn reason(error: &clap::Error) -> String {
     }
 }
 
-/// The names in the environment that look like ours and are not: probably misspelt.
-pub fn unknown_variables(command: &Command, role: &str) -> Vec<String> {
-    let known: BTreeSet<String> = settings(command, role)
-        .into_iter()
+/// The names in the environment that look like ours and are no role's: probably misspelt.
+pub fn unknown_variables(command: &Command) -> Vec<String> {
+    let known: BTreeSet<String> = command
+        .get_subcommands()
+        .flat_map(|role| settings(command, role.get_name()))
         .map(|setting| setting.name)
         .chain(SECRET_NAMES.iter().flat_map(|name| [(*name).to_owned(), format!("{name}_FILE")]))
         .collect();

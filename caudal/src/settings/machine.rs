@@ -11,19 +11,22 @@ use nix::unistd::{AccessFlags, access};
 use secrecy::ExposeSecret as _;
 
 use super::given::shown;
-use super::{Faults, Given, Settings};
+use super::{Faults, Given, Role, Settings};
 use crate::secrets::{MIN_LENGTH, SECRET_NAMES};
 use crate::standalone::{MEDIA, OURS_ALONE, default_data_folder};
 
-/// Looks at everything that the settings of the platform name.
+/// Looks at everything that the settings of a role name.
 ///
 /// # Errors
-/// With a line for each setting that cannot work on this machine.
-pub fn check(settings: &Settings, given: &Given) -> Result<(), Faults> {
-    let mut faults = ports(settings, given);
+/// With a line for each setting that is missing or cannot work on this machine.
+pub fn check(settings: &Settings, given: &Given, role: Role) -> Result<(), Faults> {
+    let mut faults = missing(settings, given, role);
+    faults.extend(ports(settings, given, role));
     faults.extend(certificate(settings, given).err());
-    faults.extend(folders(settings, given));
-    faults.extend(reserved_folders(settings, given));
+    faults.extend(folders(settings, given, role));
+    if role.has("CAUDAL_DATA_DIR") {
+        faults.extend(reserved_folders(settings, given));
+    }
     faults.extend(web_pages(settings, given).err());
     faults.extend(ffmpeg(settings, given).err());
     if settings.jwt_expires_in.0 > settings.jwt_refresh_expires_in.0 {
@@ -33,7 +36,8 @@ pub fn check(settings: &Settings, given: &Given) -> Result<(), Faults> {
             given.name("JWT_REFRESH_EXPIRES_IN"),
         ));
     }
-    let unusable: Vec<String> = SECRET_NAMES.iter().filter_map(|name| secret_fault(name)).collect();
+    let secrets = SECRET_NAMES.iter().filter(|name| role.has(name));
+    let unusable: Vec<String> = secrets.filter_map(|name| secret_fault(name)).collect();
     // A pair of which one half is unusable is not also incomplete.
     if unusable.is_empty() {
         faults.extend(bucket_keys(settings).err());
@@ -42,9 +46,38 @@ pub fn check(settings: &Settings, given: &Given) -> Result<(), Faults> {
     if faults.is_empty() { Ok(()) } else { Err(Faults(faults)) }
 }
 
-/// Two listeners on one port. Those of the machine alone bind 127.0.0.1, the others what `CAUDAL_BIND` says.
-fn ports(settings: &Settings, given: &Given) -> Vec<String> {
-    let local = IpAddr::from([127, 0, 0, 1]);
+/// What a role cannot guess, and nobody gave.
+fn missing(settings: &Settings, given: &Given, role: Role) -> Vec<String> {
+    let is_secret = |name: &str| SECRET_NAMES.contains(&name);
+    let missing = role.required().iter().filter(|(name, _)| {
+        // One that cannot be read is another fault.
+        if is_secret(name) { matches!(secret::read(name), Ok(None)) } else { !given.has(name) }
+    });
+    let mut faults: Vec<String> =
+        missing.map(|(name, expected)| format!("{name} is not set: expected {expected}")).collect();
+    if role == Role::HlsEdge && settings.storage.hls_path.is_none() && settings.storage.s3_bucket.is_none() {
+        faults.push(
+            "HLS_PATH is not set: expected the folder that the workers write segments to, or their AWS_S3_BUCKET"
+                .to_owned(),
+        );
+    }
+    if role.has("CAUDAL_ADVERTISED_ADDRESS")
+        && settings.internal_bind.is_unspecified()
+        && settings.advertised_address.is_none()
+    {
+        faults.push(format!(
+            "CAUDAL_ADVERTISED_ADDRESS is not set: {} is {}, where nobody else can ask; expected the address that others reach this \
+             router at, as in 10.0.0.7",
+            given.name("CAUDAL_INTERNAL_BIND"),
+            settings.internal_bind,
+        ));
+    }
+    faults
+}
+
+/// Two listeners on one port. Those that the world does not see bind `CAUDAL_INTERNAL_BIND`, the others `CAUDAL_BIND`.
+fn ports(settings: &Settings, given: &Given, role: Role) -> Vec<String> {
+    let local = settings.internal_bind;
     let rtmps = settings.tls_cert.is_some().then_some(("RTMPS_PORT", settings.bind, settings.rtmps_port));
     let listeners = [
         ("PORT", settings.bind, settings.port),
@@ -55,7 +88,7 @@ fn ports(settings: &Settings, given: &Given) -> Vec<String> {
     ];
     let mut taken: BTreeMap<u16, Vec<(&str, IpAddr)>> = BTreeMap::new();
     let mut faults = Vec::new();
-    for (name, address, port) in listeners.into_iter().chain(rtmps) {
+    for (name, address, port) in listeners.into_iter().chain(rtmps).filter(|(name, ..)| role.has(name)) {
         let others = taken.entry(port).or_default();
         let overlaps = |other: IpAddr| other == address || other.is_unspecified() || address.is_unspecified();
         if port != 0
@@ -91,7 +124,7 @@ fn pair_fault(given: &Given, present: &str, absent: &str, what: &str) -> String 
     format!("{} is given without {absent}: expected {what} too", given.name(present))
 }
 
-fn folders(settings: &Settings, given: &Given) -> Vec<String> {
+fn folders(settings: &Settings, given: &Given, role: Role) -> Vec<String> {
     let mut faults: Vec<String> = [
         ("CAUDAL_DATA_DIR", settings.data_dir.as_deref()),
         ("HLS_PATH", media_folder(settings)),
@@ -100,11 +133,13 @@ fn folders(settings: &Settings, given: &Given) -> Vec<String> {
     .into_iter()
     .filter_map(|(name, folder)| {
         let folder = folder?;
-        let reason = writable_folder(folder).err()?;
+        // Edges read segments and may have no right to write them.
+        let read_only = role == Role::HlsEdge && name == "HLS_PATH" && folder.is_dir();
+        let reason = writable_folder(folder).err().filter(|_| !read_only)?;
         Some(format!("{} is {}: {reason}", given.name(name), shown(folder.as_os_str())))
     })
     .collect();
-    if settings.data_dir.is_none() {
+    if role.has("CAUDAL_DATA_DIR") && settings.data_dir.is_none() {
         match default_data_folder().map(|folder| (writable_folder(&folder), folder)) {
             Some((Ok(()), _)) => {}
             Some((Err(reason), folder)) => faults.push(format!(

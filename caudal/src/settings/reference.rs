@@ -8,11 +8,14 @@ use std::path::PathBuf;
 use clap::{Arg, Command};
 
 use super::default_in_words;
+use super::role::{Role, owners};
 use crate::secrets::SECRET_NAMES;
 
+/// standalone, api, ingest-router, hls-edge and controller.
+const ROLES: usize = 5;
 const HEADINGS: [&str; 4] = [super::ADDRESSES, super::FILES, super::STREAMS, super::LOGS];
 
-/// Of the platform, under one heading, in the order of `--help`.
+/// Of all roles, under one heading, in the order of `--help`.
 fn settings<'a>(command: &'a Command, heading: &str) -> Vec<&'a Arg> {
     let role = command.find_subcommand("standalone").unwrap();
     role.get_arguments().filter(|arg| arg.get_help_heading() == Some(heading)).collect()
@@ -33,15 +36,25 @@ fn meaning(arg: &Arg) -> String {
     help.split(" [default: ").next().unwrap().trim_end_matches('.').to_owned()
 }
 
+/// The roles that have the setting, as a column has room for them.
+fn roles(name: &str) -> String {
+    let owners = owners(name);
+    if owners.len() == ROLES {
+        "all".to_owned()
+    } else {
+        owners.iter().map(|role| role.name()).collect::<Vec<_>>().join(", ")
+    }
+}
+
 fn table(command: &Command, heading: &str) -> String {
-    let mut table = "| name | default | |\n|---|---|---|\n".to_owned();
+    let mut table = "| name | default | roles | |\n|---|---|---|---|\n".to_owned();
     for arg in settings(command, heading) {
         let default = match (fixed_default(arg), default_in_words(name(arg))) {
             (Some(value), _) => format!("`{value}`"),
             (None, Some(words)) => words.to_owned(),
             (None, None) => String::new(),
         };
-        writeln!(table, "| `{}` | {default} | {} |", name(arg), meaning(arg)).unwrap();
+        writeln!(table, "| `{}` | {default} | {} | {} |", name(arg), roles(name(arg)), meaning(arg)).unwrap();
     }
     table
 }
@@ -62,7 +75,7 @@ fn example(command: &Command) -> String {
         .to_owned();
     for heading in HEADINGS {
         writeln!(text, "\n# {heading}").unwrap();
-        for arg in settings(command, heading) {
+        for arg in settings(command, heading).into_iter().filter(|arg| Role::Standalone.has(name(arg))) {
             let words =
                 default_in_words(name(arg)).map(|words| format!(" Default: {words}.")).unwrap_or_default();
             writeln!(text, "\n# {}.{words}", meaning(arg)).unwrap();

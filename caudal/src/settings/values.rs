@@ -153,6 +153,16 @@ impl FromStr for HttpUrl {
     }
 }
 
+/// The URL of a listener for Caudal's own parts, which speak plain HTTP to each other.
+pub fn internal_url(text: &str) -> Result<HttpUrl, String> {
+    let expected = "expected a URL as in http://10.0.0.7:3001";
+    let url = parsed_url(text, &["http"], expected)?;
+    if url.path() != "/" {
+        return Err(format!("{expected}, without a path"));
+    }
+    Ok(HttpUrl(url.as_str().trim_end_matches('/').to_owned()))
+}
+
 /// Scheme, host and port, written as browsers write the `Origin` header: lower case, no default port, no path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebOrigin(String);

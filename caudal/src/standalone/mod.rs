@@ -5,7 +5,7 @@ mod console;
 mod folders;
 mod postgres;
 mod roles;
-mod supervisor;
+pub mod supervisor;
 
 use std::future::pending;
 use std::time::Duration;
@@ -19,8 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::secrets::MasterSecret;
 use crate::settings::{self, Settings};
 use console::Console;
-use folders::Folders;
-pub use folders::{ADMIN, MEDIA, OURS_ALONE, default_data_folder, open_folder};
+pub use folders::{ADMIN, Folders, MEDIA, OURS_ALONE, default_data_folder, open_folder};
 use postgres::Postgres;
 use roles::{Listeners, Roles};
 

@@ -1,33 +1,26 @@
-//! The roles of one machine: their listeners, how they know each other, and the order in which they end.
+//! The roles of one machine in one process: their listeners, how they know each other, and the order in which they end.
 
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::num::NonZeroUsize;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
-use caudal_directory::{
-    Audience, LocalAudience, LocalConfig, LocalDirectory, StreamControl, StreamDirectory,
-};
-use caudal_livestream::admission::LatencyMode;
+use caudal_directory::{Audience, LocalAudience, LocalDirectory, StreamControl, StreamDirectory};
 use caudal_service::health::{self, Readiness};
 use caudal_service::http::{HttpLimits, HttpServer};
-use caudal_service::internal::{Signer, Verifier};
 use caudal_service::logs::LogLines;
-use caudal_service::secret;
-use caudal_service::tls::Certificate;
-use ed25519_dalek::SigningKey;
 use prometheus::Registry;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::folders::Folders;
-use super::supervisor::{Supervisor, SupervisorConfig};
-use crate::error_words::words;
+use crate::roles::api::{self, ApiParts};
+use crate::roles::certificate;
+use crate::roles::controller::Controller;
+use crate::roles::edge::{self, EdgeParts};
+use crate::roles::listeners::{bind, named};
+use crate::roles::router::{self, RouterParts};
+use crate::roles::tasks::Tasks;
 use crate::secrets::MasterSecret;
 use crate::settings::{HttpUrl, RtmpUrl, Settings, WebOrigin};
 
@@ -79,32 +72,18 @@ impl Listeners {
     /// # Errors
     /// When a port is taken, or the address is not this machine's.
     pub async fn bind(settings: &Settings) -> anyhow::Result<Self> {
-        let local = IpAddr::from([127, 0, 0, 1]);
-        let bind = settings.bind;
-        let rtmps = async {
-            match settings.tls_cert {
-                Some(_) => bound("RTMPS_PORT", bind, settings.rtmps_port).await.map(Some),
-                None => Ok(None),
-            }
-        };
-        let (web, hls, rtmp, rtmps, internal, admin) = tokio::join!(
-            bound("PORT", bind, settings.port),
-            bound("HLS_PORT", bind, settings.hls_port),
-            bound("RTMP_PORT", bind, settings.rtmp_port),
-            rtmps,
-            bound("CAUDAL_INTERNAL_PORT", local, settings.internal_port),
-            bound("CAUDAL_ADMIN_PORT", local, settings.admin_port),
-        );
-        match (web, hls, rtmp, rtmps, internal, admin) {
-            (Ok(web), Ok(hls), Ok(rtmp), Ok(rtmps), Ok(internal), Ok(admin)) => {
-                Ok(Self { web, hls, rtmp, rtmps, internal, admin })
-            }
-            (web, hls, rtmp, rtmps, internal, admin) => {
-                let reasons = [web.err(), hls.err(), rtmp.err(), rtmps.err(), internal.err(), admin.err()];
-                let reasons: Vec<String> = reasons.into_iter().flatten().collect();
-                bail!(reasons.join("\n  "))
-            }
+        let web = ("PORT", settings.bind, settings.port);
+        let hls = ("HLS_PORT", settings.bind, settings.hls_port);
+        let rtmp = ("RTMP_PORT", settings.bind, settings.rtmp_port);
+        let internal = ("CAUDAL_INTERNAL_PORT", settings.internal_bind, settings.internal_port);
+        let admin = ("CAUDAL_ADMIN_PORT", settings.internal_bind, settings.admin_port);
+        if settings.tls_cert.is_none() {
+            let [web, hls, rtmp, internal, admin] = bind([web, hls, rtmp, internal, admin]).await?;
+            return Ok(Self { web, hls, rtmp, rtmps: None, internal, admin });
         }
+        let rtmps = ("RTMPS_PORT", settings.bind, settings.rtmps_port);
+        let [web, hls, rtmp, rtmps, internal, admin] = bind([web, hls, rtmp, rtmps, internal, admin]).await?;
+        Ok(Self { web, hls, rtmp, rtmps: Some(rtmps), internal, admin })
     }
 
     /// Where they are, as the world sees them.
@@ -143,9 +122,8 @@ fn rtmps_address(listener: &TcpListener, public: Option<&RtmpUrl>) -> anyhow::Re
 
 /// Everything that runs.
 pub struct Roles {
-    tasks: JoinSet<(&'static str, anyhow::Result<()>)>,
-    directory: Arc<LocalDirectory>,
-    supervisor: Arc<Supervisor>,
+    tasks: Tasks,
+    controller: Controller,
     api_ready: Readiness,
     /// Router and edge, which face the world.
     doors: CancellationToken,
@@ -169,163 +147,64 @@ impl Roles {
     ) -> anyhow::Result<Self> {
         let registry = Registry::new();
         let audience: Arc<dyn Audience> = Arc::new(LocalAudience::default());
-        let assignments = SigningKey::from_bytes(&master.derive("controller/assignments"));
-        let input_key = master.role_key("ingest-router");
-        let feed_key = master.role_key("hls-edge");
-        let mut storage = settings.storage.clone();
-        storage.hls_path = Some(folders.media.clone());
-        let store = storage.open()?;
+        let controller =
+            Controller::start(settings, folders, master, addresses.internal.clone(), lines).await?;
+        let streams: Arc<dyn StreamDirectory> = controller.directory();
+        let control: Arc<dyn StreamControl> = controller.directory();
 
-        let supervisor =
-            Supervisor::start(SupervisorConfig::new(settings, &storage, assignments.verifying_key(), lines)?)
-                .await?;
-        let directory = LocalDirectory::start(LocalConfig {
-            folder: folders.streams(),
-            media: store.clone(),
-            max_streams: usize::try_from(settings.max_streams)?,
-            workers: supervisor.workers(),
-            assignments,
-            router_key: input_key.clone(),
-            feed_key: feed_key.clone(),
-            api: addresses.internal.clone(),
-            signer: Signer::new("controller", master.caller_key("controller")),
-        })?;
-
-        let streams: Arc<dyn StreamDirectory> = directory.clone();
-        let control: Arc<dyn StreamControl> = directory.clone();
-
-        let mut tasks = JoinSet::new();
+        let mut tasks = Tasks::default();
         let doors = CancellationToken::new();
         let api = CancellationToken::new();
         let api_ready = Readiness::default();
 
-        let trusted_proxies = settings.trusted_proxies.clone().unwrap_or_default();
-        let config = caudal_api::Config {
+        let parts = ApiParts {
             public: listeners.web,
             internal: listeners.internal,
             database_url,
-            database_connections: 16,
-            database_use: caudal_api::DatabaseUse::Exclusive,
-            redis_url: secret::read("REDIS_URL")?,
-            secrets: caudal_api::Secrets {
-                jwt: master.jwt()?,
-                stream_key_pepper: master.text("stream-key/pepper"),
-                stream_key_encryption: vec![("m1".to_owned(), master.text("stream-key/encryption"))],
-            },
-            callers: Verifier::new()
-                .allow("ingest-router", master.caller_key("ingest-router"))
-                .allow("controller", master.caller_key("controller")),
-            signer: Signer::new("api", master.caller_key("api")),
             urls: caudal_api::PublicUrls {
                 api: addresses.web.clone(),
                 hls: addresses.hls.clone(),
                 rtmp: addresses.rtmp.clone(),
             },
-            cors_origins: settings
-                .cors_origins
-                .iter()
-                .map(|origin| origin.as_str().parse().context("CAUDAL_CORS_ORIGINS"))
-                .collect::<Result<_, _>>()?,
-            trusted_proxies: trusted_proxies.clone(),
             control,
             audience: Arc::clone(&audience),
-            web: settings.web_dir.clone(),
-            broadcasts: caudal_api::Broadcasts {
-                ladder: settings.ladder.rungs.clone(),
-                policy: settings.second_publisher.into(),
-                latency_mode: LatencyMode::Low,
-                record: false,
-            },
-            limits: caudal_api::Limits {
-                requests_a_minute: settings.requests_per_minute,
-                ..caudal_api::Limits::default()
-            },
-            deadlines: caudal_api::Deadlines {
-                access_token: settings.jwt_expires_in.0,
-                refresh_token: settings.jwt_refresh_expires_in.0,
-                ..caudal_api::Deadlines::default()
-            },
             registry: registry.clone(),
             readiness: api_ready.clone(),
         };
-        let stop = api.clone();
-        tasks.spawn(async move { ("api", caudal_api::run(config, stop).await.map_err(Into::into)) });
+        tasks.spawn("api", caudal_api::run(api::config(settings, master, parts)?, api.clone()));
 
-        let certificate = match (&settings.tls_cert, &settings.tls_key) {
-            (Some(certificate), Some(key)) => {
-                let (certificate, watch) = Certificate::load(certificate, key, &registry)
-                    .context("CAUDAL_TLS_CERT, CAUDAL_TLS_KEY")?;
-                let certificate = Arc::new(certificate);
-                let (followed, stop) = (Arc::clone(&certificate), api.clone());
-                tasks.spawn(async move {
-                    followed.follow(watch, stop).await;
-                    ("watch on the certificate", Ok(()))
-                });
-                Some(certificate)
-            }
-            _ => None,
-        };
-        let tls = || certificate.as_ref().map(|certificate| certificate.server_config());
-        let config = caudal_hls_edge::Config {
+        let certificate = certificate::load(settings, &registry, &mut tasks, api.clone())?;
+        let parts = EdgeParts {
             listener: listeners.hls,
-            tls: tls(),
+            certificate: certificate.clone(),
             directory: Arc::clone(&streams),
             audience,
-            store,
-            feed_key,
-            ticket_key: caudal_hls_edge::TicketKey::new(master.derive("hls-edge/tickets")),
-            trusted_proxies: trusted_proxies.clone(),
+            store: controller.store.clone(),
             registry: registry.clone(),
-            limits: caudal_hls_edge::EdgeLimits::default(),
-            http: HttpLimits::public(trusted_proxies.clone()),
         };
-        let stop = doors.clone();
-        tasks
-            .spawn(async move { ("hls-edge", caudal_hls_edge::run(config, stop).await.map_err(Into::into)) });
+        tasks.spawn("hls-edge", caudal_hls_edge::run(edge::config(settings, master, parts), doors.clone()));
 
         // Its address stands in the records of its publishers, where the api finds it.
         let router_internal = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let config = caudal_ingest_router::Config {
+        let parts = RouterParts {
             rtmp: listeners.rtmp,
-            rtmps: listeners.rtmps.zip(tls()),
-            internal: caudal_ingest_router::Internal {
-                listener: router_internal,
-                verifier: Verifier::new().allow("api", master.caller_key("api")),
-                advertised: None,
-            },
-            directory: Arc::clone(&streams),
+            rtmps: listeners.rtmps,
+            certificate,
+            internal: router_internal,
+            directory: streams,
             api_url: addresses.internal.clone(),
-            signer: Signer::new("ingest-router", master.caller_key("ingest-router")),
-            input_key,
-            second_publisher: None,
-            reconnect_window: settings.reconnect_window.0,
-            limits: caudal_ingest_router::Limits {
-                connections_per_address: NonZeroUsize::new(usize::try_from(
-                    settings.max_connections_per_address,
-                )?),
-                bitrate: settings.max_bitrate.0,
-                ..caudal_ingest_router::Limits::default()
-            },
             registry: registry.clone(),
         };
-        let stop = doors.clone();
-        tasks.spawn(async move {
-            ("ingest-router", caudal_ingest_router::run(config, stop).await.map_err(Into::into))
-        });
+        let config = router::config(settings, master, parts)?;
+        tasks.spawn("ingest-router", caudal_ingest_router::run(config, doors.clone()));
 
-        let (folder, stop) = (folders.admin(), api.clone());
-        let control: Arc<dyn StreamControl> = directory.clone();
-        tasks.spawn(async move {
-            let served = crate::admin::serve(folder, control, stop).await;
-            ("administrator's socket", served.context("the folder admin in the data folder"))
-        });
+        tasks.spawn("administrator's socket", controller.serve_admin(folders.admin(), api.clone()));
 
         let admin = health::routes(api_ready.clone(), registry);
         let server = HttpServer::new(listeners.admin, HttpLimits::default());
-        let stop = api.clone();
-        tasks.spawn(async move { ("admin listener", server.serve(admin, stop).await.map_err(Into::into)) });
+        tasks.spawn("admin listener", server.serve(admin, api.clone()));
 
-        Ok(Self { tasks, directory, supervisor, api_ready, doors, api })
+        Ok(Self { tasks, controller, api_ready, doors, api })
     }
 
     /// Waits until requests are served.
@@ -342,67 +221,22 @@ impl Roles {
 
     /// Waits until a role ends, which none does by itself while all is well.
     pub async fn failed(&mut self) -> anyhow::Error {
-        match self.tasks.join_next().await {
-            Some(Ok((role, Err(error)))) => error.context(role),
-            Some(Ok((role, Ok(())))) => anyhow!("the {role} ended unexpectedly"),
-            Some(Err(panic)) => anyhow!(panic).context("a role"),
-            None => anyhow!("all roles have ended"),
-        }
+        self.tasks.failed().await
     }
 
     /// The streams.
     pub fn directory(&self) -> Arc<LocalDirectory> {
-        Arc::clone(&self.directory)
+        self.controller.directory()
     }
 
     /// Ends all streams while everybody is still there to see it, then the doors, then the rest.
-    pub async fn stop(mut self, streams_within: Duration) {
-        let left = self.directory.end_all(streams_within).await;
-        if left > 0 {
-            tracing::warn!(left, "streams whose end the api will learn of at the next start");
-        }
+    pub async fn stop(self, streams_within: Duration) {
+        self.controller.end_streams(streams_within).await;
         self.doors.cancel();
-        self.directory.close().await;
-        self.supervisor.stop().await;
+        self.controller.stop().await;
         self.api.cancel();
-        let joined = timeout(JOIN_WITHIN, async {
-            while let Some(ended) = self.tasks.join_next().await {
-                if let Ok((role, Err(error))) = ended {
-                    tracing::warn!("{role}: {}", words(&error));
-                }
-            }
-        });
-        if joined.await.is_err() {
-            tracing::warn!("a role did not end in time");
-        }
+        self.tasks.join(JOIN_WITHIN).await;
     }
-}
-
-/// A listener, or what is in its way and what to do about it.
-async fn bound(name: &str, address: IpAddr, port: u16) -> Result<TcpListener, String> {
-    let at = SocketAddr::from((address, port));
-    TcpListener::bind(at).await.map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            format!("{name}: another program listens on {at}; end that one, or set {name} to another port")
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            format!("{name}: {address} is not an address of this machine; set CAUDAL_BIND to one of its own, or to 0.0.0.0")
-        }
-        io::ErrorKind::PermissionDenied => {
-            format!("{name}: {at} may not be used; set {name} to a port above 1023, or give caudal CAP_NET_BIND_SERVICE")
-        }
-        _ => format!("{name}: cannot listen on {at}: {error}"),
-    })
-}
-
-/// Host and port of a listener; `local` stands for an address that means this machine.
-fn named(listener: &TcpListener, local: &str) -> anyhow::Result<String> {
-    let address = listener.local_addr()?;
-    Ok(if address.ip().is_loopback() || address.ip().is_unspecified() {
-        format!("{local}:{}", address.port())
-    } else {
-        address.to_string()
-    })
 }
 
 /// Their own drains are shorter.

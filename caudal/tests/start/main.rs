@@ -12,4 +12,5 @@ mod database;
 mod folders;
 mod logs;
 mod program;
+mod roles;
 mod settings;

@@ -25,26 +25,26 @@ pub struct Start {
 
 impl Start {
     pub fn new() -> Self {
-        Self::by(Command::new(PROGRAM))
+        Self::of("standalone")
+    }
+
+    /// Of one role alone.
+    pub fn of(role: &str) -> Self {
+        Self::by(Command::new(PROGRAM), role)
     }
 
     /// A shell sets the umask: these tests are threads of one process, and share theirs.
     pub fn under_umask(umask: &str) -> Self {
         let mut shell = Command::new("/bin/sh");
         shell.args(["-c", "umask \"$1\"; shift; exec \"$@\"", "sh", umask, PROGRAM]);
-        Self::by(shell)
+        Self::by(shell, "standalone")
     }
 
-    fn by(mut command: Command) -> Self {
+    fn by(mut command: Command, role: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // PostgreSQL, which does not run as root, must be able to pass through.
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        command
-            .arg("standalone")
-            .env_clear()
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.arg(role).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
         command.env("CAUDAL_DATA_DIR", folder.path().join("data"));
         for port in

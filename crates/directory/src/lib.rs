@@ -1,13 +1,14 @@
 //! Where the streams are and how each stands: the one thing that router, edge, api and controller share.
 //!
-//! `local` keeps it in this process and its folder; the `kubernetes` one, in `LiveStream` resources, comes with the
-//! operator.
+//! `local` keeps it in this process and its folder; `remote` is a copy of one that another process keeps. The `kubernetes`
+//! one, in `LiveStream` resources, comes with the operator.
 
 mod audience;
 mod controller_link;
 #[cfg(test)]
 mod fixtures;
 mod local;
+mod remote;
 mod remote_audience;
 mod reporter;
 mod streams;
@@ -26,6 +27,7 @@ use tokio::sync::watch;
 pub use audience::{Audience, LocalAudience};
 pub use caudal_controller::{MoveError, Moved};
 pub use local::{LocalConfig, LocalDirectory, Notice, NoticeKind, StartError};
+pub use remote::{DirectoryCallers, RemoteDirectory, directory_routes};
 pub use remote_audience::{BadAddress, RemoteAudience};
 pub use streams::Streams;
 pub use worker_client::{AssignError, FeedRenditions, WorkerClient, WorkerUnreachable};
@@ -88,6 +90,12 @@ pub trait StreamControl: Send + Sync + 'static {
     /// All streams as they stand. A control that cannot list them says none.
     fn running(&self) -> Vec<Arc<LiveStream>> {
         Vec::new()
+    }
+
+    /// Whether [`Self::inspect`] and [`Self::running`] show all that the controller knows. While this is false, a stream that
+    /// is missing there may well be on the air.
+    fn is_current(&self) -> bool {
+        true
     }
 }
 

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::error::Error;
 use crate::json::Internal;
+use crate::lost_streams::is_missing;
 use crate::stream::{BANNED, Owner, close_lost};
 
 /// The same answer as long as the stream's row is open and nobody wished it to end.
@@ -141,9 +142,7 @@ async fn push_out_lost(app: &App, db: &mut PgConnection, owner: Owner) -> Result
     .fetch_optional(&mut *db)
     .await?;
     match live {
-        Some(stream) if app.control.inspect(StreamId(stream)).is_none() => {
-            close_lost(db, owner, stream).await
-        }
+        Some(stream) if is_missing(app, stream) => close_lost(db, owner, stream).await,
         _ => Ok(()),
     }
 }

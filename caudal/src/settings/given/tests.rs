@@ -7,9 +7,18 @@ use crate::settings::{Settings, WebOrigin};
 
 /// The settings that these flags, variables and lines of a file make, or everything that is wrong with them.
 fn read_from(flags: &[&str], variables: &[(&str, &str)], file: Option<&str>) -> Result<Settings, String> {
+    read_for("standalone", flags, variables, file)
+}
+
+/// The same for one role.
+fn read_for(
+    role: &str,
+    flags: &[&str],
+    variables: &[(&str, &str)],
+    file: Option<&str>,
+) -> Result<Settings, String> {
     let mut on_disk = tempfile::Builder::new().prefix("caudal.").suffix(".conf").tempfile().unwrap();
-    let mut arguments: Vec<OsString> =
-        ["caudal", "standalone"].iter().chain(flags).map(OsString::from).collect();
+    let mut arguments: Vec<OsString> = ["caudal", role].iter().chain(flags).map(OsString::from).collect();
     if let Some(text) = file {
         on_disk.write_all(text.as_bytes()).unwrap();
         let mut flag = OsString::from("--config=");
@@ -150,6 +159,67 @@ fn a_value_that_cannot_work_is_refused_with_what_is_expected() {
                 fault.starts_with(&format!("{name} is ")) && fault.contains(expected),
                 "{value}: {fault}"
             );
+        }
+    }
+}
+
+#[test]
+fn a_setting_of_another_role_is_refused_by_flag_and_in_the_file_and_all_of_them_at_once() {
+    let faults = read_for(
+        "hls-edge",
+        &["--rtmp-port=x", "--hls-port=y"],
+        &[],
+        Some("PORT = 3000\nHLS_PATH = /srv/media\nNEITHER = 1\n"),
+    );
+    let faults = faults.unwrap_err();
+    let lines: Vec<&str> = faults.lines().map(str::trim).collect();
+    assert_eq!(
+        lines,
+        [
+            "4 settings cannot be used:",
+            "--rtmp-port is a setting of standalone and ingest-router, not of hls-edge; `caudal hls-edge --help` lists those",
+            "FILE, line 1: PORT is a setting of standalone and api, not of hls-edge; `caudal hls-edge --help` lists those",
+            "FILE, line 3: there is no setting NEITHER; `caudal hls-edge --help` lists them",
+            r#"--hls-port is "y": expected a port from 0 to 65535, as in 3000"#,
+        ]
+    );
+}
+
+#[test]
+fn roles_share_an_environment_and_each_takes_what_is_its_own() {
+    let environment = [("PORT", "no port"), ("HLS_PORT", "5002"), ("CAUDAL_MAX_BITRATE", "fast")];
+    let settings = read_for("hls-edge", &[], &environment, None).unwrap();
+    assert_eq!((settings.hls_port, settings.port), (5002, 3000));
+    assert!(read_for("ingest-router", &[], &environment, None).unwrap_err().contains("CAUDAL_MAX_BITRATE"));
+}
+
+#[test]
+fn the_help_of_a_role_shows_its_own_settings_alone() {
+    for (role, own, others) in [
+        (
+            "api",
+            &["--port", "--cors-origins", "[required]"][..],
+            &["--hls-port", "--rtmp-port", "--data-dir"][..],
+        ),
+        (
+            "ingest-router",
+            &["--rtmp-port", "--internal-api-url"],
+            &["--port ", "--hls-port", "--jwt-expires-in"],
+        ),
+        ("hls-edge", &["--hls-port", "--hls-path", "required unless"], &["--rtmp-port", "--internal-port"]),
+        ("controller", &["--data-dir", "--max-streams", "--ffmpeg"], &["--hls-port", "--bind", "--tls-cert"]),
+        ("standalone", &["--hls-port", "--data-dir"], &["--internal-bind", "--internal-api-url"]),
+    ] {
+        let arguments = ["caudal", role, "--help"].map(OsString::from);
+        let Err(Refused::CommandLine(help)) = read(&crate::command(), &arguments, |_| None) else {
+            panic!("no help")
+        };
+        let help = help.to_string();
+        for shown in own {
+            assert!(help.contains(shown), "{role}: {shown} is not in {help}");
+        }
+        for hidden in others {
+            assert!(!help.contains(hidden), "{role}: {hidden} is in {help}");
         }
     }
 }

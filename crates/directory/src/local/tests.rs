@@ -15,7 +15,7 @@ use std::time::UNIX_EPOCH;
 use axum::http::StatusCode;
 use caudal_livestream::assignment::AssignmentMode;
 use caudal_livestream::record::Phase;
-use caudal_livestream::{Generation, Msn};
+use caudal_livestream::{Epoch, Generation, Msn};
 use tempfile::TempDir;
 use tokio::time::timeout;
 

@@ -1,0 +1,92 @@
+//! The api, with what it is given.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use caudal_directory::{Audience, StreamControl};
+use caudal_livestream::admission::LatencyMode;
+use caudal_service::health::Readiness;
+use caudal_service::internal::{Signer, Verifier};
+use caudal_service::secret;
+use prometheus::Registry;
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+
+use crate::secrets::MasterSecret;
+use crate::settings::Settings;
+
+/// What the api shares with its process.
+pub struct ApiParts {
+    /// For browsers.
+    pub public: TcpListener,
+    /// For router, controller and edges.
+    pub internal: TcpListener,
+    /// PostgreSQL's.
+    pub database_url: SecretString,
+    /// As the world sees them.
+    pub urls: caudal_api::PublicUrls,
+    /// The lifecycle.
+    pub control: Arc<dyn StreamControl>,
+    /// Viewer counts of an edge in this process.
+    pub audience: Arc<dyn Audience>,
+    /// For its metrics.
+    pub registry: Registry,
+    /// Set once it takes requests.
+    pub readiness: Readiness,
+}
+
+/// The api's configuration.
+///
+/// # Errors
+/// When a secret cannot be used.
+pub fn config(
+    settings: &Settings,
+    master: &MasterSecret,
+    parts: ApiParts,
+) -> anyhow::Result<caudal_api::Config> {
+    Ok(caudal_api::Config {
+        public: parts.public,
+        internal: parts.internal,
+        database_url: parts.database_url,
+        database_connections: 16,
+        database_use: caudal_api::DatabaseUse::Exclusive,
+        redis_url: secret::read("REDIS_URL")?,
+        secrets: caudal_api::Secrets {
+            jwt: master.jwt()?,
+            stream_key_pepper: master.text("stream-key/pepper"),
+            stream_key_encryption: vec![("m1".to_owned(), master.text("stream-key/encryption"))],
+        },
+        callers: Verifier::new()
+            .allow("ingest-router", master.caller_key("ingest-router"))
+            .allow("controller", master.caller_key("controller"))
+            .allow("hls-edge", master.caller_key("hls-edge")),
+        signer: Signer::new("api", master.caller_key("api")),
+        urls: parts.urls,
+        cors_origins: settings
+            .cors_origins
+            .iter()
+            .map(|origin| origin.as_str().parse().context("CAUDAL_CORS_ORIGINS"))
+            .collect::<Result<_, _>>()?,
+        trusted_proxies: settings.trusted_proxies.clone().unwrap_or_default(),
+        control: parts.control,
+        audience: parts.audience,
+        web: settings.web_dir.clone(),
+        broadcasts: caudal_api::Broadcasts {
+            ladder: settings.ladder.rungs.clone(),
+            policy: settings.second_publisher.into(),
+            latency_mode: LatencyMode::Low,
+            record: false,
+        },
+        limits: caudal_api::Limits {
+            requests_a_minute: settings.requests_per_minute,
+            ..caudal_api::Limits::default()
+        },
+        deadlines: caudal_api::Deadlines {
+            access_token: settings.jwt_expires_in.0,
+            refresh_token: settings.jwt_refresh_expires_in.0,
+            ..caudal_api::Deadlines::default()
+        },
+        registry: parts.registry,
+        readiness: parts.readiness,
+    })
+}

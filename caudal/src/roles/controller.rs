@@ -1,0 +1,95 @@
+//! The controller of this machine: the directory of all streams, and the workers that carry them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use caudal_directory::{LocalConfig, LocalDirectory, StreamControl};
+use caudal_service::internal::Signer;
+use caudal_service::logs::LogLines;
+use caudal_storage::SegmentStore;
+use ed25519_dalek::SigningKey;
+use tokio_util::sync::CancellationToken;
+
+use crate::secrets::MasterSecret;
+use crate::settings::Settings;
+use crate::standalone::Folders;
+use crate::standalone::supervisor::{Supervisor, SupervisorConfig};
+
+/// The directory with its workers.
+pub struct Controller {
+    directory: Arc<LocalDirectory>,
+    supervisor: Arc<Supervisor>,
+    /// Where the workers write segments.
+    pub store: SegmentStore,
+}
+
+impl Controller {
+    /// Starts the first worker, and takes up the streams of `folders`. It reports to the internal listener at `api`.
+    ///
+    /// # Errors
+    /// When there is no storage, no worker, or a state that cannot be read.
+    pub async fn start(
+        settings: &Settings,
+        folders: &Folders,
+        master: &MasterSecret,
+        api: String,
+        lines: LogLines,
+    ) -> anyhow::Result<Self> {
+        let mut storage = settings.storage.clone();
+        storage.hls_path = Some(folders.media.clone());
+        let store = storage.open()?;
+        let assignments = SigningKey::from_bytes(&master.derive("controller/assignments"));
+        let supervisor =
+            Supervisor::start(SupervisorConfig::new(settings, &storage, assignments.verifying_key(), lines)?)
+                .await?;
+        let directory = LocalDirectory::start(LocalConfig {
+            folder: folders.streams(),
+            media: store.clone(),
+            max_streams: usize::try_from(settings.max_streams)?,
+            workers: supervisor.workers(),
+            assignments,
+            router_key: master.role_key("ingest-router"),
+            feed_key: master.role_key("hls-edge"),
+            api,
+            signer: Signer::new("controller", master.caller_key("controller")),
+        })?;
+        Ok(Self { directory, supervisor, store })
+    }
+
+    /// The streams.
+    pub fn directory(&self) -> Arc<LocalDirectory> {
+        Arc::clone(&self.directory)
+    }
+
+    /// Serves the administrator's commands through a socket in `folder`, until `stop`.
+    ///
+    /// # Errors
+    /// When the folder or the socket cannot be made.
+    pub fn serve_admin(
+        &self,
+        folder: PathBuf,
+        stop: CancellationToken,
+    ) -> impl Future<Output = anyhow::Result<()>> + use<> {
+        let control: Arc<dyn StreamControl> = self.directory();
+        async move {
+            let served = crate::admin::serve(folder, control, stop).await;
+            served.context("the folder admin in the data folder")
+        }
+    }
+
+    /// Ends all streams while everybody is still there to see it, for at most `within`.
+    pub async fn end_streams(&self, within: Duration) {
+        let left = self.directory.end_all(within).await;
+        if left > 0 {
+            tracing::warn!(left, "streams whose end the api will learn of at the next start");
+        }
+    }
+
+    /// Ends tasks and workers. Streams that are not over stay as they are, for the next start.
+    pub async fn stop(&self) {
+        self.directory.close().await;
+        self.supervisor.stop().await;
+    }
+}

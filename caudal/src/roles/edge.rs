@@ -1,0 +1,47 @@
+//! The edge, with what it is given.
+
+use std::sync::Arc;
+
+use caudal_directory::{Audience, StreamDirectory};
+use caudal_service::http::HttpLimits;
+use caudal_service::tls::Certificate;
+use caudal_storage::SegmentStore;
+use prometheus::Registry;
+use tokio::net::TcpListener;
+
+use crate::secrets::MasterSecret;
+use crate::settings::Settings;
+
+/// What the edge shares with its process.
+pub struct EdgeParts {
+    /// For players.
+    pub listener: TcpListener,
+    /// Its certificate, if it speaks TLS.
+    pub certificate: Option<Arc<Certificate>>,
+    /// Which streams there are.
+    pub directory: Arc<dyn StreamDirectory>,
+    /// Viewer counts.
+    pub audience: Arc<dyn Audience>,
+    /// Where workers write segments.
+    pub store: SegmentStore,
+    /// For its metrics.
+    pub registry: Registry,
+}
+
+/// The edge's configuration.
+pub fn config(settings: &Settings, master: &MasterSecret, parts: EdgeParts) -> caudal_hls_edge::Config {
+    let trusted_proxies = settings.trusted_proxies.clone().unwrap_or_default();
+    caudal_hls_edge::Config {
+        listener: parts.listener,
+        tls: parts.certificate.map(|certificate| certificate.server_config()),
+        directory: parts.directory,
+        audience: parts.audience,
+        store: parts.store,
+        feed_key: master.role_key("hls-edge"),
+        ticket_key: caudal_hls_edge::TicketKey::new(master.derive("hls-edge/tickets")),
+        trusted_proxies: trusted_proxies.clone(),
+        registry: parts.registry,
+        limits: caudal_hls_edge::EdgeLimits::default(),
+        http: HttpLimits::public(trusted_proxies),
+    }
+}

@@ -1,0 +1,14 @@
+//! The platform's parts: what each is given of settings, secrets and the others, and each as a process of its own.
+//!
+//! * `api`, `edge`, `router`, `controller` – one part each; standalone mode puts them together in one process
+//! * `separate` – a part as a process: its listeners, its way to the controller, its end
+//! * `listeners`, `tasks`, `certificate` – what they share
+
+pub mod api;
+pub mod certificate;
+pub mod controller;
+pub mod edge;
+pub mod listeners;
+pub mod router;
+pub mod separate;
+pub mod tasks;

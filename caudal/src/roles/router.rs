@@ -1,0 +1,68 @@
+//! The router, with what it is given.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use caudal_directory::StreamDirectory;
+use caudal_service::internal::{Signer, Verifier};
+use caudal_service::tls::Certificate;
+use prometheus::Registry;
+use tokio::net::TcpListener;
+
+use crate::secrets::MasterSecret;
+use crate::settings::Settings;
+
+/// What the router shares with its process.
+pub struct RouterParts {
+    /// For publishers.
+    pub rtmp: TcpListener,
+    /// For publishers under TLS.
+    pub rtmps: Option<TcpListener>,
+    /// The certificate for that.
+    pub certificate: Option<Arc<Certificate>>,
+    /// For other routers and the api.
+    pub internal: TcpListener,
+    /// Where the streams are.
+    pub directory: Arc<dyn StreamDirectory>,
+    /// Base URL of the api's internal listener.
+    pub api_url: String,
+    /// For its metrics.
+    pub registry: Registry,
+}
+
+/// The router's configuration.
+///
+/// # Errors
+/// When a limit is beyond what this machine can count.
+pub fn config(
+    settings: &Settings,
+    master: &MasterSecret,
+    parts: RouterParts,
+) -> anyhow::Result<caudal_ingest_router::Config> {
+    let internal = caudal_ingest_router::Internal {
+        listener: parts.internal,
+        verifier: Verifier::new()
+            .allow("ingest-router", master.caller_key("ingest-router"))
+            .allow("api", master.caller_key("api")),
+        advertised: settings.advertised_address,
+    };
+    Ok(caudal_ingest_router::Config {
+        rtmp: parts.rtmp,
+        rtmps: parts.rtmps.zip(parts.certificate.map(|certificate| certificate.server_config())),
+        internal,
+        directory: parts.directory,
+        api_url: parts.api_url,
+        signer: Signer::new("ingest-router", master.caller_key("ingest-router")),
+        input_key: master.role_key("ingest-router"),
+        second_publisher: None,
+        reconnect_window: settings.reconnect_window.0,
+        limits: caudal_ingest_router::Limits {
+            connections_per_address: NonZeroUsize::new(usize::try_from(
+                settings.max_connections_per_address,
+            )?),
+            bitrate: settings.max_bitrate.0,
+            ..caudal_ingest_router::Limits::default()
+        },
+        registry: parts.registry,
+    })
+}

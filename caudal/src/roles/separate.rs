@@ -1,0 +1,350 @@
+//! One part of the platform as a process of its own. The controller keeps the directory, and the others have a copy of it.
+//!
+//! A part starts without the others. It is ready once it has read the directory, and stays so while the controller is away:
+//! what goes on can be watched and published to all that time.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use caudal_directory::{
+    Audience, DirectoryCallers, LocalAudience, RemoteAudience, RemoteDirectory, StreamControl,
+    StreamDirectory, directory_routes,
+};
+use caudal_service::health::{self, Readiness};
+use caudal_service::http::{HttpLimits, HttpServer};
+use caudal_service::internal::Signer;
+use caudal_service::logs::LogLines;
+use caudal_service::{secret, shutdown};
+use prometheus::{IntGauge, Registry};
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::api::{self, ApiParts};
+use super::controller::Controller;
+use super::edge::{self, EdgeParts};
+use super::listeners::{bind, named};
+use super::router::{self, RouterParts};
+use super::tasks::Tasks;
+use super::{certificate, listeners};
+use crate::secrets::MasterSecret;
+use crate::settings::{HttpUrl, Role, RtmpUrl, Settings, WebOrigin};
+use crate::standalone::Folders;
+
+/// Runs one part until a signal ends it.
+///
+/// # Errors
+/// When something that it needs is missing or taken; says what.
+pub async fn run(role: Role, settings: Settings, lines: LogLines) -> anyhow::Result<()> {
+    let shutdown = shutdown::on_signal().context("signals")?;
+    let master = MasterSecret::given()?;
+    match role {
+        Role::Api => run_api(&settings, &master, shutdown).await,
+        Role::IngestRouter => run_router(&settings, &master, shutdown).await,
+        Role::HlsEdge => run_edge(&settings, &master, shutdown).await,
+        Role::Controller => run_controller(&settings, &master, shutdown, lines).await,
+        Role::Standalone => Err(anyhow!("standalone mode is all parts in one process")),
+    }
+}
+
+async fn run_api(
+    settings: &Settings,
+    master: &MasterSecret,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let [public, internal, admin] =
+        bind([("PORT", settings.bind, settings.port), internal_port(settings), admin_port(settings)]).await?;
+    let own_url = format!("http://{}", named(&public, "localhost")?);
+    let urls = caudal_api::PublicUrls {
+        api: settings.public_api_url.as_ref().map_or(own_url, |url| WebOrigin::as_str(url).to_owned()),
+        hls: required(settings.public_hls_url.as_ref().map(HttpUrl::as_str), "CAUDAL_PUBLIC_HLS_URL")?,
+        rtmp: required(settings.public_rtmp_url.as_ref().map(RtmpUrl::as_str), "CAUDAL_PUBLIC_RTMP_URL")?,
+    };
+    let mut process = Process::start(Role::Api, admin)?;
+    let directory = process.directory(settings, master, "api")?;
+    let serves = Readiness::default();
+    let config = api::config(
+        settings,
+        master,
+        ApiParts {
+            public,
+            internal,
+            database_url: secret::read("DATABASE_URL")?.context("DATABASE_URL is not set")?,
+            urls,
+            control: Arc::clone(&directory) as Arc<dyn StreamControl>,
+            audience: Arc::new(LocalAudience::default()),
+            registry: process.registry.clone(),
+            readiness: serves.clone(),
+        },
+    )?;
+    process.follow(&directory)?;
+    let ready = process.readiness.clone();
+    let copy = Arc::clone(&directory);
+    let stop = process.last.clone();
+    process.tasks.spawn("readiness", async move {
+        let both = async {
+            serves.ready().await;
+            copy.read_once().await;
+            ready.set(true);
+            tracing::info!("ready");
+        };
+        stop.run_until_cancelled(both).await;
+        stop.cancelled().await;
+        Ok::<_, Infallible>(())
+    });
+    // Accounts and lists do not need the controller.
+    let ended = process.until(&shutdown, caudal_api::run(config, shutdown.clone())).await;
+    process.end(Some(&directory)).await;
+    ended
+}
+
+async fn run_router(
+    settings: &Settings,
+    master: &MasterSecret,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let rtmp = ("RTMP_PORT", settings.bind, settings.rtmp_port);
+    let (rtmp, rtmps, internal, admin) = if settings.tls_cert.is_some() {
+        let rtmps = ("RTMPS_PORT", settings.bind, settings.rtmps_port);
+        let [rtmp, rtmps, internal, admin] =
+            bind([rtmp, rtmps, internal_port(settings), admin_port(settings)]).await?;
+        (rtmp, Some(rtmps), internal, admin)
+    } else {
+        let [rtmp, internal, admin] = bind([rtmp, internal_port(settings), admin_port(settings)]).await?;
+        (rtmp, None, internal, admin)
+    };
+    let mut process = Process::start(Role::IngestRouter, admin)?;
+    let directory = process.directory(settings, master, "ingest-router")?;
+    let certificate =
+        certificate::load(settings, &process.registry, &mut process.tasks, process.last.clone())?;
+    let parts = RouterParts {
+        rtmp,
+        rtmps,
+        certificate,
+        internal,
+        directory: Arc::clone(&directory) as Arc<dyn StreamDirectory>,
+        api_url: api_url(settings)?,
+        registry: process.registry.clone(),
+    };
+    let config = router::config(settings, master, parts)?;
+    process.follow(&directory)?;
+    let serve = caudal_ingest_router::run(config, shutdown.clone());
+    let ended =
+        process.until(&shutdown, once_read(&directory, &shutdown, process.readiness.clone(), serve)).await;
+    process.end(Some(&directory)).await;
+    ended
+}
+
+async fn run_edge(
+    settings: &Settings,
+    master: &MasterSecret,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let [listener, admin] =
+        bind([("HLS_PORT", settings.bind, settings.hls_port), admin_port(settings)]).await?;
+    let mut process = Process::start(Role::HlsEdge, admin)?;
+    let directory = process.directory(settings, master, "hls-edge")?;
+    let certificate =
+        certificate::load(settings, &process.registry, &mut process.tasks, process.last.clone())?;
+    let signer = Signer::new("hls-edge", master.caller_key("hls-edge"));
+    let audience =
+        Arc::new(RemoteAudience::new(&api_url(settings)?, signer).context("CAUDAL_INTERNAL_API_URL")?);
+    let parts = EdgeParts {
+        listener,
+        certificate,
+        directory: Arc::clone(&directory) as Arc<dyn StreamDirectory>,
+        audience: Arc::clone(&audience) as Arc<dyn Audience>,
+        store: settings.storage.open()?,
+        registry: process.registry.clone(),
+    };
+    let config = edge::config(settings, master, parts);
+    process.follow(&directory)?;
+    let stop = process.last.clone();
+    process.tasks.spawn("viewer counts", async move {
+        // Until the edge has ended: its last word is that nobody watches.
+        audience.run(stop).await;
+        Ok::<_, Infallible>(())
+    });
+    let serve = caudal_hls_edge::run(config, shutdown.clone());
+    let ended =
+        process.until(&shutdown, once_read(&directory, &shutdown, process.readiness.clone(), serve)).await;
+    process.end(Some(&directory)).await;
+    ended
+}
+
+async fn run_controller(
+    settings: &Settings,
+    master: &MasterSecret,
+    shutdown: CancellationToken,
+    lines: LogLines,
+) -> anyhow::Result<()> {
+    let folders = Folders::open(settings)?;
+    let [internal, admin] = bind([internal_port(settings), admin_port(settings)]).await?;
+    let mut process = Process::start(Role::Controller, admin)?;
+    let starting = Controller::start(settings, &folders, master, api_url(settings)?, lines);
+    // All that it waits for is the first worker, which is killed when its start is dropped.
+    let Some(controller) = shutdown.run_until_cancelled(starting).await else { return Ok(()) };
+    let controller = controller?;
+    let admin = controller.serve_admin(folders.admin(), process.last.clone());
+    process.tasks.spawn("administrator's socket", admin);
+    let directory = controller.directory();
+    let callers = DirectoryCallers {
+        router: master.caller_key("ingest-router"),
+        edge: master.caller_key("hls-edge"),
+        api: master.caller_key("api"),
+    };
+    let routes = directory_routes(
+        Arc::clone(&directory) as Arc<dyn StreamDirectory>,
+        directory as Arc<dyn StreamControl>,
+        callers,
+        shutdown.clone(),
+    );
+    let limits = HttpLimits { read_deadline: SLOWEST_READER, ..HttpLimits::default() };
+    process.readiness.set(true);
+    tracing::info!("ready");
+    let serve = HttpServer::new(internal, limits).serve(routes, shutdown.clone());
+    let ended = process.until(&shutdown, serve).await;
+    controller.stop().await;
+    process.end(None).await;
+    ended
+}
+
+/// What each of these processes has beside its part.
+struct Process {
+    tasks: Tasks,
+    registry: Registry,
+    readiness: Readiness,
+    /// Ends what is needed until the part has ended: health, metrics, the certificate.
+    last: CancellationToken,
+}
+
+impl Process {
+    /// Serves health and metrics.
+    fn start(role: Role, admin: TcpListener) -> anyhow::Result<Self> {
+        let (registry, readiness, last) = (Registry::new(), Readiness::default(), CancellationToken::new());
+        tracing::info!(admin = %admin.local_addr()?, "{role} starts");
+        let mut tasks = Tasks::default();
+        let routes = health::routes(readiness.clone(), registry.clone());
+        let server = HttpServer::new(admin, HttpLimits::default());
+        tasks.spawn("admin listener", server.serve(routes, last.clone()));
+        Ok(Self { tasks, registry, readiness, last })
+    }
+
+    /// A copy of the controller's directory, read as `caller`.
+    fn directory(
+        &self,
+        settings: &Settings,
+        master: &MasterSecret,
+        caller: &'static str,
+    ) -> anyhow::Result<Arc<RemoteDirectory>> {
+        let url = required(
+            settings.internal_controller_url.as_ref().map(HttpUrl::as_str),
+            "CAUDAL_INTERNAL_CONTROLLER_URL",
+        )?;
+        RemoteDirectory::start(url, Signer::new(caller, master.caller_key(caller))).context("HTTP client")
+    }
+
+    /// Says by a metric whether the copy follows the controller.
+    fn follow(&mut self, directory: &Arc<RemoteDirectory>) -> anyhow::Result<()> {
+        let follows = IntGauge::new(
+            "caudal_directory_follows_controller",
+            "1 while the copy of the stream directory follows the controller",
+        )?;
+        self.registry.register(Box::new(follows.clone()))?;
+        let (directory, stop) = (Arc::clone(directory), self.last.clone());
+        self.tasks.spawn("watch on the controller", async move {
+            let watched = async {
+                let mut so_far = false;
+                loop {
+                    so_far = directory.follows(so_far).await;
+                    follows.set(i64::from(so_far));
+                }
+            };
+            stop.run_until_cancelled(watched).await;
+            Ok::<_, Infallible>(())
+        });
+        Ok(())
+    }
+
+    /// Runs the part until it has ended because of `shutdown`, or because something beside it failed.
+    async fn until<E: Into<anyhow::Error>>(
+        &mut self,
+        shutdown: &CancellationToken,
+        part: impl Future<Output = Result<(), E>>,
+    ) -> anyhow::Result<()> {
+        tokio::pin!(part);
+        let ending = shutdown.clone();
+        let readiness = self.readiness.clone();
+        let late = async {
+            ending.cancelled().await;
+            readiness.set(false);
+            tokio::time::sleep(END_WITHIN).await;
+        };
+        tokio::select! {
+            ended = &mut part => match ended {
+                Ok(()) if shutdown.is_cancelled() => Ok(()),
+                Ok(()) => Err(anyhow!("it ended unexpectedly")),
+                Err(error) => Err(error.into()),
+            },
+            failed = self.tasks.failed() => {
+                shutdown.cancel();
+                let _ = timeout(END_WITHIN, part).await;
+                Err(failed)
+            }
+            () = late => {
+                tracing::warn!("what was open is closed: it did not end in time");
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends everything else.
+    async fn end(self, directory: Option<&RemoteDirectory>) {
+        self.last.cancel();
+        if let Some(directory) = directory {
+            directory.close().await;
+        }
+        self.tasks.join(JOIN_WITHIN).await;
+    }
+}
+
+/// `serve`, as soon as it is known which streams there are: until then everyone who asks for one would be sent away. Whoever
+/// connects meanwhile waits in the listener's queue.
+async fn once_read<E>(
+    directory: &RemoteDirectory,
+    shutdown: &CancellationToken,
+    readiness: Readiness,
+    serve: impl Future<Output = Result<(), E>>,
+) -> Result<(), E> {
+    if shutdown.run_until_cancelled(directory.read_once()).await.is_none() {
+        return Ok(());
+    }
+    readiness.set(true);
+    tracing::info!("ready");
+    serve.await
+}
+
+fn internal_port(settings: &Settings) -> listeners::Wanted {
+    ("CAUDAL_INTERNAL_PORT", settings.internal_bind, settings.internal_port)
+}
+
+fn admin_port(settings: &Settings) -> listeners::Wanted {
+    ("CAUDAL_ADMIN_PORT", settings.internal_bind, settings.admin_port)
+}
+
+fn api_url(settings: &Settings) -> anyhow::Result<String> {
+    required(settings.internal_api_url.as_ref().map(HttpUrl::as_str), "CAUDAL_INTERNAL_API_URL")
+}
+
+/// A setting that was checked to be there.
+fn required(value: Option<&str>, name: &'static str) -> anyhow::Result<String> {
+    value.map(str::to_owned).with_context(|| format!("{name} is not set"))
+}
+
+/// A reader of the directory that does not take what it is sent for so long is disconnected; it comes back and reads anew.
+const SLOWEST_READER: Duration = Duration::from_secs(5);
+/// The parts' own drains are shorter.
+const END_WITHIN: Duration = Duration::from_secs(20);
+const JOIN_WITHIN: Duration = Duration::from_secs(6);

@@ -1,0 +1,211 @@
+//! Which role has which setting and which secret.
+
+use std::fmt;
+
+use Role::{Api, Controller, HlsEdge, IngestRouter, Standalone};
+
+/// A role of the executable that takes settings of the platform. A transcoder worker has its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// All of them in one process.
+    Standalone,
+    /// REST and web pages.
+    Api,
+    /// The streamers' door.
+    IngestRouter,
+    /// The viewers' door.
+    HlsEdge,
+    /// Drives the lifecycle of all streams, with workers of this machine.
+    Controller,
+}
+
+impl Role {
+    /// The role of that name on the command line; none for those that have settings of their own.
+    pub fn named(name: &str) -> Option<Self> {
+        ALL.iter().copied().find(|role| role.name() == name)
+    }
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Standalone => "standalone",
+            Api => "api",
+            IngestRouter => "ingest-router",
+            HlsEdge => "hls-edge",
+            Controller => "controller",
+        }
+    }
+
+    /// Whether the setting or secret `name` is one of this role's.
+    pub fn has(self, name: &str) -> bool {
+        owners(name).contains(&self)
+    }
+
+    /// What this role cannot guess, and so must be given, with an example: settings and secrets.
+    pub fn required(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Standalone => &[],
+            Api => &[
+                (
+                    "CAUDAL_INTERNAL_CONTROLLER_URL",
+                    "the controller's internal listener, as in http://10.0.0.7:3001",
+                ),
+                ("CAUDAL_PUBLIC_HLS_URL", "where players reach the edge, as in https://example.org"),
+                ("CAUDAL_PUBLIC_RTMP_URL", "what streamers type into OBS, as in rtmp://example.org/live"),
+                ("CAUDAL_SECRET", THE_SECRET),
+                ("DATABASE_URL", "PostgreSQL, as in postgresql://user:password@10.0.0.7/caudal"),
+            ],
+            IngestRouter => &[
+                ("CAUDAL_INTERNAL_API_URL", "the api's internal listener, as in http://10.0.0.7:3001"),
+                (
+                    "CAUDAL_INTERNAL_CONTROLLER_URL",
+                    "the controller's internal listener, as in http://10.0.0.7:3001",
+                ),
+                ("CAUDAL_SECRET", THE_SECRET),
+            ],
+            HlsEdge => &[
+                ("CAUDAL_INTERNAL_API_URL", "the api's internal listener, as in http://10.0.0.7:3001"),
+                (
+                    "CAUDAL_INTERNAL_CONTROLLER_URL",
+                    "the controller's internal listener, as in http://10.0.0.7:3001",
+                ),
+                ("CAUDAL_SECRET", THE_SECRET),
+            ],
+            Controller => &[
+                ("CAUDAL_INTERNAL_API_URL", "the api's internal listener, as in http://10.0.0.7:3001"),
+                ("CAUDAL_SECRET", THE_SECRET),
+            ],
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The roles that have the setting or secret `name`.
+pub fn owners(name: &str) -> &'static [Role] {
+    OWNERS.iter().find(|(of, _)| *of == name).map_or(&[], |(_, owners)| owners)
+}
+
+/// The owners of a setting in words, as in "standalone, api and hls-edge".
+pub fn owners_in_words(name: &str) -> String {
+    let names: Vec<&str> = owners(name).iter().map(|role| role.name()).collect();
+    match names.as_slice() {
+        [rest @ .., last] if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        names => names.concat(),
+    }
+}
+
+const ALL: &[Role] = &[Standalone, Api, IngestRouter, HlsEdge, Controller];
+/// Those that face the world.
+const PUBLIC: &[Role] = &[Standalone, Api, IngestRouter, HlsEdge];
+/// Those that are a process for one of the platform's parts.
+const SEPARATE: &[Role] = &[Api, IngestRouter, HlsEdge, Controller];
+const OF_API: &[Role] = &[Standalone, Api];
+const OF_ROUTER: &[Role] = &[Standalone, IngestRouter];
+const OF_EDGE: &[Role] = &[Standalone, HlsEdge];
+const OF_CONTROLLER: &[Role] = &[Standalone, Controller];
+const TLS: &[Role] = &[Standalone, IngestRouter, HlsEdge];
+const STORAGE: &[Role] = &[Standalone, HlsEdge, Controller];
+
+const OWNERS: &[(&str, &[Role])] = &[
+    ("CAUDAL_CONFIG", ALL),
+    ("CAUDAL_BIND", PUBLIC),
+    ("PORT", OF_API),
+    ("RTMP_PORT", OF_ROUTER),
+    ("RTMPS_PORT", OF_ROUTER),
+    ("HLS_PORT", OF_EDGE),
+    ("CAUDAL_INTERNAL_PORT", &[Standalone, Api, IngestRouter, Controller]),
+    ("CAUDAL_ADMIN_PORT", ALL),
+    ("CAUDAL_INTERNAL_BIND", SEPARATE),
+    ("CAUDAL_ADVERTISED_ADDRESS", &[IngestRouter]),
+    ("CAUDAL_INTERNAL_API_URL", &[IngestRouter, HlsEdge, Controller]),
+    ("CAUDAL_INTERNAL_CONTROLLER_URL", &[Api, IngestRouter, HlsEdge]),
+    ("CAUDAL_PUBLIC_API_URL", OF_API),
+    ("CAUDAL_PUBLIC_HLS_URL", OF_API),
+    ("CAUDAL_PUBLIC_RTMP_URL", OF_API),
+    ("CAUDAL_TLS_CERT", TLS),
+    ("CAUDAL_TLS_KEY", TLS),
+    ("CAUDAL_CORS_ORIGINS", OF_API),
+    ("CAUDAL_TRUSTED_PROXIES", &[Standalone, Api, HlsEdge]),
+    ("CAUDAL_REQUESTS_PER_MINUTE", OF_API),
+    ("CAUDAL_DATA_DIR", OF_CONTROLLER),
+    ("HLS_PATH", STORAGE),
+    ("AWS_S3_BUCKET", STORAGE),
+    ("AWS_REGION", STORAGE),
+    ("AWS_ENDPOINT_URL", STORAGE),
+    ("CAUDAL_WEB_DIR", OF_API),
+    ("CAUDAL_MAX_STREAMS", OF_CONTROLLER),
+    ("CAUDAL_MAX_BITRATE", OF_ROUTER),
+    ("CAUDAL_MAX_CONNECTIONS_PER_ADDRESS", OF_ROUTER),
+    ("CAUDAL_RECONNECT_WINDOW", OF_ROUTER),
+    ("CAUDAL_SECOND_PUBLISHER", OF_API),
+    ("CAUDAL_LADDER", &[Standalone, Api, Controller]),
+    ("CAUDAL_FFMPEG", OF_CONTROLLER),
+    ("CAUDAL_POSTER_INTERVAL", OF_CONTROLLER),
+    ("JWT_EXPIRES_IN", OF_API),
+    ("JWT_REFRESH_EXPIRES_IN", OF_API),
+    ("LOG_LEVEL", ALL),
+    ("LOG_FORMAT", ALL),
+    ("LOG_DIR", ALL),
+    // Secrets.
+    ("AWS_ACCESS_KEY_ID", STORAGE),
+    ("AWS_SECRET_ACCESS_KEY", STORAGE),
+    ("AWS_SESSION_TOKEN", STORAGE),
+    ("CAUDAL_SECRET", ALL),
+    ("DATABASE_URL", OF_API),
+    ("JWT_SECRET", OF_API),
+    ("REDIS_URL", OF_API),
+    ("STRIPE_SECRET_KEY", OF_API),
+];
+
+const THE_SECRET: &str = "the same in all roles of an installation; make one with: openssl rand -base64 48";
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::secrets::SECRET_NAMES;
+
+    #[test]
+    fn every_setting_and_every_secret_is_somebodys_and_nothing_else_is() {
+        let command = crate::command();
+        let settings = command.find_subcommand("standalone").unwrap().get_arguments();
+        let names: BTreeSet<String> = settings
+            .filter_map(|arg| Some(arg.get_env()?.to_str()?.to_owned()))
+            .chain(SECRET_NAMES.iter().map(|name| (*name).to_owned()))
+            .collect();
+        let owned: BTreeSet<String> = OWNERS.iter().map(|(name, _)| (*name).to_owned()).collect();
+        assert_eq!(names, owned);
+        assert_eq!(OWNERS.len(), owned.len(), "none is there twice");
+    }
+
+    #[test]
+    fn what_a_role_requires_is_its_own() {
+        for role in ALL {
+            for (name, _) in role.required() {
+                assert!(role.has(name), "{role}: {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_role_is_a_command() {
+        let command = crate::command();
+        let commands: BTreeSet<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+        let named: BTreeSet<&str> =
+            commands.iter().copied().filter(|name| Role::named(name).is_some()).collect();
+        assert_eq!(named, ALL.iter().map(|role| role.name()).collect());
+        assert!(commands.contains("transcoder-worker"));
+    }
+
+    #[test]
+    fn owners_are_said_as_a_person_would() {
+        assert_eq!(owners_in_words("HLS_PORT"), "standalone and hls-edge");
+        assert_eq!(owners_in_words("CAUDAL_LADDER"), "standalone, api and controller");
+    }
+}

@@ -1,0 +1,107 @@
+//! Roles as processes of their own.
+
+use std::net::{SocketAddr, TcpListener};
+
+use crate::program::Start;
+
+/// A port that nobody listens on.
+fn nobody() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+#[test]
+fn a_role_says_at_once_all_that_it_cannot_do_without() {
+    for (role, missing) in [
+        (
+            "api",
+            &[
+                "CAUDAL_INTERNAL_CONTROLLER_URL is not set: expected the controller's",
+                "CAUDAL_PUBLIC_HLS_URL is not set: expected where players reach",
+                "CAUDAL_PUBLIC_RTMP_URL is not set: expected what streamers type",
+                "CAUDAL_SECRET is not set: expected the same in all roles",
+                "DATABASE_URL is not set: expected PostgreSQL",
+            ][..],
+        ),
+        ("ingest-router", &["CAUDAL_INTERNAL_API_URL", "CAUDAL_INTERNAL_CONTROLLER_URL", "CAUDAL_SECRET"]),
+        (
+            "hls-edge",
+            &[
+                "CAUDAL_INTERNAL_API_URL",
+                "CAUDAL_INTERNAL_CONTROLLER_URL",
+                "CAUDAL_SECRET",
+                "HLS_PATH is not set",
+            ],
+        ),
+        ("controller", &["CAUDAL_INTERNAL_API_URL", "CAUDAL_SECRET"]),
+    ] {
+        let ended = Start::of(role).end();
+        assert_eq!(ended.code, Some(64), "{role}: {}", ended.stderr);
+        let count = format!("caudal: {} settings cannot be used:", missing.len());
+        assert!(ended.stderr.starts_with(&count), "{role}: {}", ended.stderr);
+        for name in missing {
+            assert!(ended.stderr.contains(name), "{role}, {name}: {}", ended.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_router_that_binds_all_addresses_is_told_the_one_that_others_reach_it_at() {
+    let router = || Start::of("ingest-router").with("CAUDAL_INTERNAL_BIND", "0.0.0.0");
+    let expected = "CAUDAL_ADVERTISED_ADDRESS is not set: CAUDAL_INTERNAL_BIND is 0.0.0.0";
+    let ended = router().end();
+    assert_eq!(ended.code, Some(64), "{}", ended.stderr);
+    assert!(ended.stderr.contains(expected), "{}", ended.stderr);
+    let ended = router().with("CAUDAL_ADVERTISED_ADDRESS", "10.0.0.7").end();
+    assert!(!ended.stderr.contains(expected), "{}", ended.stderr);
+}
+
+#[test]
+fn a_setting_of_another_role_ends_the_start_by_flag_and_is_nothing_in_the_environment() {
+    let url = format!("http://{}", nobody());
+    let edge = || {
+        Start::of("hls-edge")
+            .with("CAUDAL_INTERNAL_CONTROLLER_URL", &url)
+            .with("CAUDAL_INTERNAL_API_URL", &url)
+            .with("CAUDAL_SECRET", "x".repeat(32))
+            .with("HLS_PATH", std::env::temp_dir())
+            // The router's, and the api's.
+            .with("RTMP_PORT", "no port")
+            .with("DATABASE_URL", "no database")
+    };
+    let ended = edge().flag("--rtmp-port=1935").end();
+    assert_eq!(ended.code, Some(64), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("--rtmp-port is a setting of standalone and ingest-router, not of hls-edge"),
+        "{}",
+        ended.stderr
+    );
+    let (ended, _folder) = edge().interrupted_at("the controller is away");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("there is no setting"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_door_without_a_controller_waits_for_it_and_ends_when_it_is_told_to() {
+    for role in ["ingest-router", "hls-edge"] {
+        let url = format!("http://{}", nobody());
+        let start = Start::of(role)
+            .with("CAUDAL_INTERNAL_CONTROLLER_URL", &url)
+            .with("CAUDAL_INTERNAL_API_URL", &url)
+            .with("CAUDAL_SECRET", "x".repeat(32))
+            .with("HLS_PATH", std::env::temp_dir());
+        let (ended, _folder) = start.interrupted_at("the controller is away");
+        assert_eq!(ended.code, Some(0), "{role}: {}", ended.stderr);
+        assert!(ended.stderr.contains(&url) && !ended.stderr.contains("ready"), "{role}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_controller_starts_and_ends_without_an_api() {
+    let start = Start::of("controller")
+        .with("CAUDAL_INTERNAL_API_URL", format!("http://{}", nobody()))
+        .with("CAUDAL_SECRET", "x".repeat(32));
+    let (ended, folder) = start.interrupted_at("ready");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(folder.path().join("data/streams").is_dir());
+    assert!(!folder.path().join("data/secrets").exists(), "its secret is given");
+}

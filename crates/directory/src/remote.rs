@@ -1,0 +1,423 @@
+//! The directory of a controller in another process: `caudal controller` serves it ([`directory_routes`]), the roles beside it
+//! hold a copy and send their commands there. Stands in for Kubernetes where there is none.
+//!
+//! * `wire` – the messages
+//! * `served` – the controller's side
+//! * `replica` – the copy, kept by what the controller says; pure
+//! * `lines` – lines out of an answer
+//!
+//! **Commands** are idempotent, and repeated until the controller has answered or the deadline is over. A caller that has the
+//! answer finds its effect in the copy too.
+//!
+//! **The copy** is behind by a network's latency. While the controller is away it stays as it was last, and
+//! [`StreamControl::is_current`] says so.
+
+mod lines;
+mod replica;
+mod served;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, RelayFailures, Spec};
+use caudal_livestream::report::EndReason;
+use caudal_livestream::{SessionId, StreamId};
+use caudal_service::internal::{SIGNATURE_HEADER, Signer};
+use futures::future::BoxFuture;
+use reqwest::{Client, Response, StatusCode};
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::lines::{Cut, Lines};
+use self::replica::{Replica, Unreadable};
+use self::wire::{Answer, Mark, Outcome};
+use crate::worker_client::chain;
+use crate::{OpenError, ReconnectError, StreamControl, StreamDirectory, Streams, Unavailable};
+
+pub use self::served::{DirectoryCallers, directory_routes};
+
+/// A copy of a controller's directory, and the way to it.
+pub struct RemoteDirectory {
+    shared: Arc<Shared>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+struct Shared {
+    http: Client,
+    /// Base URL of the controller's internal listener.
+    controller: String,
+    signer: Signer,
+    /// After so much of it the connection counts as lost.
+    silence: Duration,
+    // Held for map operations only, never across an await.
+    replica: Mutex<Replica>,
+    streams: watch::Sender<Streams>,
+    standing: watch::Sender<Standing>,
+}
+
+/// How a copy stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Standing {
+    /// None while there is no connection that has shown everything once.
+    mark: Option<Mark>,
+    /// A stream that is missing in the copy is missing in the controller's directory.
+    complete: bool,
+}
+
+impl RemoteDirectory {
+    /// Begins to read the directory of the controller whose internal listener is at `controller` (`http://10.0.0.7:3001`), as
+    /// the caller that `signer` is; it may be away. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be made.
+    pub fn start(controller: String, signer: Signer) -> Result<Arc<Self>, reqwest::Error> {
+        Self::start_with(controller, signer, SILENCE)
+    }
+
+    fn start_with(
+        controller: String,
+        signer: Signer,
+        silence: Duration,
+    ) -> Result<Arc<Self>, reqwest::Error> {
+        caudal_service::install_crypto();
+        let http = Client::builder()
+            .no_proxy()
+            // The parts speak plain HTTP to each other; the system's certificates are not needed.
+            .tls_certs_only([])
+            .redirect(reqwest::redirect::Policy::none())
+            .tcp_nodelay(true)
+            .connect_timeout(CONNECT_DEADLINE)
+            .pool_idle_timeout(POOL_IDLE)
+            .build()?;
+        let shared = Arc::new(Shared {
+            http,
+            controller,
+            signer,
+            silence,
+            replica: Mutex::default(),
+            streams: watch::Sender::new(Streams::default()),
+            standing: watch::Sender::new(Standing::default()),
+        });
+        let directory = Self { shared, tasks: TaskTracker::new(), stop: CancellationToken::new() };
+        let (shared, stop) = (Arc::clone(&directory.shared), directory.stop.clone());
+        directory.tasks.spawn(async move {
+            stop.run_until_cancelled(shared.follow()).await;
+        });
+        Ok(Arc::new(directory))
+    }
+
+    /// Waits until the controller's directory has been read once.
+    pub async fn read_once(&self) {
+        // The sender is ours, so this ends only by its value.
+        let _ = self.shared.standing.subscribe().wait_for(|standing| standing.mark.is_some()).await;
+    }
+
+    /// Waits until the controller has come or gone: whether the copy follows it now. The first call answers at once if
+    /// that is not `so_far`.
+    pub async fn follows(&self, so_far: bool) -> bool {
+        let mut standing = self.shared.standing.subscribe();
+        let changed = standing.wait_for(|standing| standing.mark.is_some() != so_far).await;
+        changed.map_or(so_far, |standing| standing.mark.is_some())
+    }
+
+    /// Stops following the controller. The copy stays as it is.
+    pub async fn close(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+impl Shared {
+    fn replica(&self) -> MutexGuard<'_, Replica> {
+        self.replica.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps the copy, for good.
+    async fn follow(&self) {
+        let mut pause = FIRST_PAUSE;
+        let mut said = false;
+        loop {
+            let began = Instant::now();
+            let reason = self.read(&mut said).await;
+            let was_current = self.standing.send_replace(Standing::default()).mark.is_some();
+            if was_current {
+                pause = FIRST_PAUSE;
+            }
+            if std::mem::replace(&mut said, true) {
+                tracing::debug!(controller = self.controller, reason, "the controller is away");
+            } else {
+                tracing::warn!(controller = self.controller, reason, "the controller is away; trying again");
+            }
+            sleep_until(began + pause).await;
+            pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Reads all changes until the connection is lost, and says why it was. `said` is whether it was said that the
+    /// controller is away.
+    async fn read(&self, said: &mut bool) -> String {
+        self.replica().begin();
+        let mut answer = match timeout(ANSWER_DEADLINE, self.request("GET", wire::WATCH, Vec::new())).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(Failure::Transport(reason) | Failure::Refused(reason))) => return reason,
+            Err(_) => return "it does not answer".to_owned(),
+        };
+        let mut lines = Lines::new(LONGEST_LINE);
+        loop {
+            // A line a second, so that silence means that it hangs or cannot be reached.
+            match timeout(self.silence, answer.chunk()).await {
+                Err(_) => return format!("it was silent for {:?}", self.silence),
+                Ok(Err(error)) => return chain(&error),
+                Ok(Ok(None)) => return "it closed the connection".to_owned(),
+                Ok(Ok(Some(piece))) => lines.push(&piece),
+            }
+            while let Some(cut) = lines.next() {
+                if let Err(reason) = self.take(cut, said) {
+                    return reason;
+                }
+            }
+        }
+    }
+
+    fn take(&self, cut: Cut, said: &mut bool) -> Result<(), String> {
+        let mut replica = self.replica();
+        let heard = match cut {
+            Cut::Line(line) => replica.hear(&line).map_err(|error| error.to_string())?,
+            Cut::TooLong => Err(replica.doubt(Unreadable::TooLong)),
+        };
+        match heard {
+            Err(unreadable) => tracing::warn!(%unreadable, "the controller's directory: left out"),
+            Ok(false) => {}
+            Ok(true) => {
+                self.show(replica.streams());
+                if self.standing.borrow().mark.is_none() && std::mem::take(said) {
+                    tracing::info!(controller = self.controller, "the controller is there");
+                }
+                self.standing
+                    .send_replace(Standing { mark: replica.mark(), complete: replica.is_complete() });
+            }
+        }
+        Ok(())
+    }
+
+    /// One request, answered with 200.
+    async fn request(&self, method: &str, path: &str, body: Vec<u8>) -> Result<Response, Failure> {
+        // Signed anew each time: a signature is valid for a minute.
+        let signature = self.signer.sign(method, path, &body, SystemTime::now());
+        let url = format!("{}{path}", self.controller);
+        let request = if method == "GET" { self.http.get(url) } else { self.http.post(url) };
+        let request = request.header(SIGNATURE_HEADER, signature).header("content-type", "application/json");
+        let answer = request.body(body).send().await.map_err(|error| Failure::Transport(chain(&error)))?;
+        match answer.status() {
+            StatusCode::OK => Ok(answer),
+            StatusCode::UNAUTHORIZED => Err(Failure::Refused(
+                "it does not accept the signature: CAUDAL_SECRET is another one there, or the clocks are a minute apart"
+                    .to_owned(),
+            )),
+            status if status.is_client_error() => Err(Failure::Refused(format!("it answered {status}"))),
+            status => Err(Failure::Transport(format!("it answered {status}"))),
+        }
+    }
+
+    /// Sends a command until it is answered, for at most [`COMMAND_DEADLINE`], and waits until the copy shows its effect.
+    async fn command(&self, path: &str, command: &impl Serialize) -> Result<Outcome, Unavailable> {
+        let body = serde_json::to_vec(command).map_err(|error| Unavailable(error.to_string()))?;
+        let deadline = Instant::now() + COMMAND_DEADLINE;
+        let mut failed = "it does not answer".to_owned();
+        let answer = loop {
+            match timeout_at(deadline, self.ask(path, body.clone())).await {
+                Ok(Ok(answer)) => break answer,
+                Ok(Err(Failure::Refused(reason))) => return Err(unavailable(&reason)),
+                Ok(Err(Failure::Transport(reason))) => failed = reason,
+                Err(_) => return Err(unavailable(&failed)),
+            }
+            sleep(REPEAT_PAUSE).await;
+        };
+        let Answer { mark, outcome } = answer;
+        self.shows(mark).await;
+        if let Outcome::Record { record } | Outcome::Exists { record } = &outcome {
+            self.adopt(&Arc::new(LiveStream::clone(record)));
+        }
+        match outcome {
+            Outcome::Unavailable { reason } => Err(Unavailable(reason)),
+            outcome => Ok(outcome),
+        }
+    }
+
+    async fn ask(&self, path: &str, body: Vec<u8>) -> Result<Answer, Failure> {
+        let mut answer = self.request("POST", path, body).await?;
+        let mut whole = Vec::new();
+        while let Some(piece) = answer.chunk().await.map_err(|error| Failure::Transport(chain(&error)))? {
+            if whole.len().saturating_add(piece.len()) > LONGEST_LINE {
+                return Err(Failure::Refused(format!("it answered more than {LONGEST_LINE} bytes")));
+            }
+            whole.extend_from_slice(&piece);
+        }
+        serde_json::from_slice(&whole)
+            .map_err(|error| Failure::Refused(format!("its answer cannot be read: {error}")))
+    }
+
+    /// Waits until the copy shows what was true at `mark`; not for long, because the connection may be lost just now.
+    async fn shows(&self, mark: Mark) {
+        let mut standing = self.standing.subscribe();
+        let caught_up = standing.wait_for(|now| now.mark.is_none_or(|now| now.shows(mark)));
+        if timeout(CATCH_UP, caught_up).await.is_err() {
+            tracing::debug!(controller = self.controller, "the copy of its directory is late");
+        }
+    }
+
+    fn adopt(&self, record: &Arc<LiveStream>) {
+        let mut replica = self.replica();
+        replica.adopt(record);
+        self.show(replica.streams());
+    }
+
+    fn show(&self, now: &Streams) {
+        self.streams.send_if_modified(|streams| {
+            let changed = !streams.ptr_eq(now);
+            if changed {
+                *streams = now.clone();
+            }
+            changed
+        });
+    }
+}
+
+/// Why a request was not answered as asked.
+enum Failure {
+    /// It may go better the next time.
+    Transport(String),
+    /// It would not.
+    Refused(String),
+}
+
+fn unavailable(reason: &str) -> Unavailable {
+    Unavailable(format!("the controller: {reason}"))
+}
+
+/// An answer that no command of this kind gets.
+fn strange(outcome: &Outcome) -> Unavailable {
+    unavailable(&format!("it answered something else: {outcome:?}"))
+}
+
+impl StreamDirectory for RemoteDirectory {
+    fn open(&self, spec: Spec) -> BoxFuture<'_, Result<Arc<LiveStream>, OpenError>> {
+        Box::pin(async move {
+            match self.shared.command(wire::OPEN, &wire::Open { spec }).await? {
+                Outcome::Record { record } => Ok(Arc::from(record)),
+                Outcome::Exists { record } => Err(OpenError::Exists(Arc::from(record))),
+                Outcome::NoCapacity => Err(OpenError::NoCapacity),
+                other => Err(strange(&other).into()),
+            }
+        })
+    }
+
+    fn reconnect(
+        &self,
+        stream: StreamId,
+        ingest: Ingest,
+    ) -> BoxFuture<'_, Result<Arc<LiveStream>, ReconnectError>> {
+        Box::pin(async move {
+            match self.shared.command(wire::RECONNECT, &wire::Reconnect { stream, ingest }).await? {
+                Outcome::Record { record } => Ok(Arc::from(record)),
+                Outcome::Stale { generation } => Err(ReconnectError::Stale(generation)),
+                Outcome::Over { phase } => Err(ReconnectError::Over(phase)),
+                Outcome::Unknown => Err(ReconnectError::Unknown),
+                other => Err(strange(&other).into()),
+            }
+        })
+    }
+
+    fn worker_unreachable(&self, stream: StreamId, failures: RelayFailures) -> BoxFuture<'_, ()> {
+        self.tell(stream, wire::WORKER_UNREACHABLE, wire::WorkerUnreachable { stream, failures })
+    }
+
+    fn report_media(&self, stream: StreamId, session: SessionId, media: MediaInfo) -> BoxFuture<'_, ()> {
+        self.tell(stream, wire::REPORT_MEDIA, wire::ReportMedia { stream, session, media })
+    }
+
+    fn media_refused(&self, stream: StreamId, session: SessionId, words: String) -> BoxFuture<'_, ()> {
+        self.tell(stream, wire::MEDIA_REFUSED, wire::MediaRefused { stream, session, words })
+    }
+
+    fn watch(&self) -> watch::Receiver<Streams> {
+        self.shared.streams.subscribe()
+    }
+}
+
+impl RemoteDirectory {
+    /// For what will be said again if it matters.
+    fn tell(
+        &self,
+        stream: StreamId,
+        path: &'static str,
+        command: impl Serialize + Send + Sync + 'static,
+    ) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if let Err(error) = self.shared.command(path, &command).await {
+                tracing::warn!(%stream, %error, path, "the controller did not hear this");
+            }
+        })
+    }
+
+    async fn order(&self, path: &str, command: &(impl Serialize + Sync)) -> Result<(), Unavailable> {
+        match self.shared.command(path, command).await? {
+            Outcome::Done => Ok(()),
+            other => Err(strange(&other)),
+        }
+    }
+}
+
+impl StreamControl for RemoteDirectory {
+    fn end(&self, stream: StreamId, reason: EndReason) -> BoxFuture<'_, Result<(), Unavailable>> {
+        Box::pin(async move { self.order(wire::END, &wire::End { stream, reason }).await })
+    }
+
+    fn drop_publisher(&self, stream: StreamId, reason: String) -> BoxFuture<'_, Result<(), Unavailable>> {
+        Box::pin(
+            async move { self.order(wire::DROP_PUBLISHER, &wire::DropPublisher { stream, reason }).await },
+        )
+    }
+
+    fn revoke_key(&self, stream: StreamId) -> BoxFuture<'_, Result<(), Unavailable>> {
+        Box::pin(async move { self.order(wire::REVOKE_KEY, &wire::RevokeKey { stream }).await })
+    }
+
+    fn inspect(&self, stream: StreamId) -> Option<Arc<LiveStream>> {
+        self.get(stream)
+    }
+
+    fn running(&self) -> Vec<Arc<LiveStream>> {
+        self.shared.streams.borrow().values().cloned().collect()
+    }
+
+    fn is_current(&self) -> bool {
+        self.shared.standing.borrow().complete
+    }
+}
+
+/// A controller is on this machine or in the next rack; what takes longer is not there.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
+/// To the head of the long answer.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+/// Five missed heartbeats.
+const SILENCE: Duration = Duration::from_secs(5);
+/// Shorter than an encoder's patience (10 s), and longer than the restart of a controller takes.
+const COMMAND_DEADLINE: Duration = Duration::from_secs(6);
+const REPEAT_PAUSE: Duration = Duration::from_millis(200);
+/// A copy is behind by milliseconds.
+const CATCH_UP: Duration = Duration::from_secs(2);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+/// The controller closes idle connections after 20 s; reusing one at that moment would fail a request.
+const POOL_IDLE: Duration = Duration::from_secs(10);
+/// A record is 2 KB; its title and the words to a publisher are bounded.
+const LONGEST_LINE: usize = 256 * 1024;

@@ -1,0 +1,345 @@
+//! The controller's side: its directory as routes for the roles beside it.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router, middleware};
+use bytes::Bytes;
+use caudal_livestream::StreamId;
+use caudal_livestream::record::LiveStream;
+use caudal_service::internal::{CallerKey, Verifier, require_signature};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::wire::{self, Answer, Line, Mark, Outcome};
+use crate::{OpenError, ReconnectError, StreamControl, StreamDirectory, Streams, Unavailable};
+
+/// The keys of those who may ask.
+#[derive(Clone, Debug)]
+pub struct DirectoryCallers {
+    /// `ingest-router`: sees all streams, opens them and reports of them.
+    pub router: CallerKey,
+    /// `hls-edge`: sees all streams.
+    pub edge: CallerKey,
+    /// `api`: sees all streams, and ends them.
+    pub api: CallerKey,
+}
+
+/// What routes show and command.
+struct Served {
+    directory: Arc<dyn StreamDirectory>,
+    control: Arc<dyn StreamControl>,
+    versions: Versions,
+    stop: CancellationToken,
+}
+
+/// A controller's directory for [`crate::RemoteDirectory`]s: signed requests, each caller to what is its own. Open answers
+/// end with `stop`.
+pub fn directory_routes(
+    directory: Arc<dyn StreamDirectory>,
+    control: Arc<dyn StreamControl>,
+    callers: DirectoryCallers,
+    stop: CancellationToken,
+) -> Router {
+    let versions = Versions::new(directory.watch());
+    let served = Arc::new(Served { directory, control, versions, stop });
+    let signed = |verifier: Verifier| middleware::from_fn_with_state(Arc::new(verifier), require_signature);
+    let DirectoryCallers { router, edge, api } = callers;
+    let commands_of_router = Router::new()
+        .route(wire::OPEN, post(open))
+        .route(wire::RECONNECT, post(reconnect))
+        .route(wire::WORKER_UNREACHABLE, post(worker_unreachable))
+        .route(wire::REPORT_MEDIA, post(report_media))
+        .route(wire::MEDIA_REFUSED, post(media_refused))
+        .layer(signed(Verifier::new().allow("ingest-router", router.clone())));
+    let commands_of_api = Router::new()
+        .route(wire::END, post(end))
+        .route(wire::DROP_PUBLISHER, post(drop_publisher))
+        .route(wire::REVOKE_KEY, post(revoke_key))
+        .layer(signed(Verifier::new().allow("api", api.clone())));
+    let for_all = Router::new().route(wire::WATCH, get(watch_all)).layer(signed(
+        Verifier::new().allow("ingest-router", router).allow("hls-edge", edge).allow("api", api),
+    ));
+    commands_of_router.merge(commands_of_api).merge(for_all).with_state(served)
+}
+
+/// Idempotent: a router that did not hear the answer gets the same one again.
+async fn open(State(served): State<Arc<Served>>, Json(wire::Open { spec }): Json<wire::Open>) -> Response {
+    let session = spec.ingest.session;
+    served.answer(match served.directory.open(spec).await {
+        Ok(record) => Outcome::Record { record: boxed(&record) },
+        Err(OpenError::Exists(record)) if record.spec.ingest.session == session => {
+            Outcome::Record { record: boxed(&record) }
+        }
+        Err(OpenError::Exists(record)) => Outcome::Exists { record: boxed(&record) },
+        Err(OpenError::NoCapacity) => Outcome::NoCapacity,
+        Err(OpenError::Unavailable(Unavailable(reason))) => Outcome::Unavailable { reason },
+    })
+}
+
+/// Idempotent, in the same way.
+async fn reconnect(
+    State(served): State<Arc<Served>>,
+    Json(wire::Reconnect { stream, ingest }): Json<wire::Reconnect>,
+) -> Response {
+    let session = ingest.session;
+    served.answer(match served.directory.reconnect(stream, ingest).await {
+        Ok(record) => Outcome::Record { record: boxed(&record) },
+        Err(ReconnectError::Stale(generation)) => match served.directory.get(stream) {
+            Some(record) if record.spec.ingest.session == session => {
+                Outcome::Record { record: boxed(&record) }
+            }
+            _ => Outcome::Stale { generation },
+        },
+        Err(ReconnectError::Over(phase)) => Outcome::Over { phase },
+        Err(ReconnectError::Unknown) => Outcome::Unknown,
+        Err(ReconnectError::Unavailable(Unavailable(reason))) => Outcome::Unavailable { reason },
+    })
+}
+
+async fn worker_unreachable(
+    State(served): State<Arc<Served>>,
+    Json(wire::WorkerUnreachable { stream, failures }): Json<wire::WorkerUnreachable>,
+) -> Response {
+    served.directory.worker_unreachable(stream, failures).await;
+    served.answer(Outcome::Done)
+}
+
+async fn report_media(
+    State(served): State<Arc<Served>>,
+    Json(wire::ReportMedia { stream, session, media }): Json<wire::ReportMedia>,
+) -> Response {
+    served.directory.report_media(stream, session, media).await;
+    served.answer(Outcome::Done)
+}
+
+async fn media_refused(
+    State(served): State<Arc<Served>>,
+    Json(wire::MediaRefused { stream, session, words }): Json<wire::MediaRefused>,
+) -> Response {
+    served.directory.media_refused(stream, session, words).await;
+    served.answer(Outcome::Done)
+}
+
+async fn end(
+    State(served): State<Arc<Served>>,
+    Json(wire::End { stream, reason }): Json<wire::End>,
+) -> Response {
+    let ended = served.control.end(stream, reason).await;
+    served.answer(done(ended))
+}
+
+async fn drop_publisher(
+    State(served): State<Arc<Served>>,
+    Json(wire::DropPublisher { stream, reason }): Json<wire::DropPublisher>,
+) -> Response {
+    let dropped = served.control.drop_publisher(stream, reason).await;
+    served.answer(done(dropped))
+}
+
+async fn revoke_key(
+    State(served): State<Arc<Served>>,
+    Json(wire::RevokeKey { stream }): Json<wire::RevokeKey>,
+) -> Response {
+    let revoked = served.control.revoke_key(stream).await;
+    served.answer(done(revoked))
+}
+
+async fn watch_all(State(served): State<Arc<Served>>) -> Response {
+    let reader = Reader::new(Arc::clone(&served));
+    let body = futures::stream::unfold(reader, |mut reader| async move {
+        let piece = reader.next().await?;
+        Some((Ok::<_, Infallible>(piece), reader))
+    });
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(body)).into_response()
+}
+
+impl Served {
+    fn answer(&self, outcome: Outcome) -> Response {
+        Json(Answer { mark: self.versions.now().1, outcome }).into_response()
+    }
+}
+
+fn boxed(record: &Arc<LiveStream>) -> Box<LiveStream> {
+    Box::new(LiveStream::clone(record))
+}
+
+fn done(done: Result<(), Unavailable>) -> Outcome {
+    match done {
+        Ok(()) => Outcome::Done,
+        Err(Unavailable(reason)) => Outcome::Unavailable { reason },
+    }
+}
+
+/// Numbers the versions of the directory that anybody has seen.
+struct Versions {
+    run: Uuid,
+    streams: watch::Receiver<Streams>,
+    // Held for a comparison only, never across an await.
+    last: Mutex<(Streams, u64)>,
+}
+
+impl Versions {
+    fn new(streams: watch::Receiver<Streams>) -> Self {
+        let now = streams.borrow().clone();
+        Self { run: Uuid::new_v4(), streams, last: Mutex::new((now, 1)) }
+    }
+
+    /// The directory as it is now, and its mark.
+    fn now(&self) -> (Streams, Mark) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read under the lock: a later mark never belongs to an earlier map.
+        let now = self.streams.borrow().clone();
+        if !last.0.ptr_eq(&now) {
+            *last = (now, last.1.saturating_add(1));
+        }
+        (last.0.clone(), Mark { run: self.run, revision: last.1 })
+    }
+}
+
+/// One role that reads all changes. It is asked for the next piece only when its connection has room for one, so a slow
+/// reader costs a list of what it has not been sent, skips what has changed again meanwhile, and is disconnected by the
+/// listener ([`caudal_service::http::HttpLimits::read_deadline`]).
+struct Reader {
+    served: Arc<Served>,
+    changes: watch::Receiver<Streams>,
+    sent: Streams,
+    mark: Mark,
+    pending: VecDeque<(StreamId, Option<Arc<LiveStream>>)>,
+    /// Changes have been sent whose mark has not.
+    incomplete: bool,
+}
+
+impl Reader {
+    fn new(served: Arc<Served>) -> Self {
+        let changes = served.directory.watch();
+        let mut reader = Self {
+            served,
+            changes,
+            sent: Streams::default(),
+            mark: Mark { run: Uuid::nil(), revision: 0 },
+            pending: VecDeque::new(),
+            incomplete: true,
+        };
+        reader.look();
+        reader
+    }
+
+    /// Finds what has changed since the last look.
+    fn look(&mut self) {
+        self.changes.mark_unchanged();
+        let (now, mark) = self.served.versions.now();
+        let changed = now.changed_since(&self.sent);
+        self.pending = changed.map(|stream| (stream, now.get(&stream).cloned())).collect();
+        self.sent = now;
+        self.incomplete |= self.mark != mark;
+        self.mark = mark;
+    }
+
+    /// The next piece of the answer; none at the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        let stop = self.served.stop.clone();
+        if self.pending.is_empty() && !self.incomplete {
+            let changed = stop.run_until_cancelled(timeout(HEARTBEAT, self.changes.changed())).await?;
+            if matches!(changed, Ok(Err(_))) {
+                return None;
+            }
+            self.look();
+            self.incomplete = true;
+        }
+        if stop.is_cancelled() {
+            return None;
+        }
+        let mut piece = Vec::new();
+        while piece.len() < PIECE
+            && let Some((stream, record)) = self.pending.pop_front()
+        {
+            write(
+                &mut piece,
+                &record.as_deref().map_or(Line::Removed { stream }, |record| Line::Record { stream, record }),
+            );
+        }
+        if self.pending.is_empty() {
+            write(&mut piece, &Line::Whole { mark: self.mark });
+            self.incomplete = false;
+        }
+        Some(piece.into())
+    }
+}
+
+fn write(piece: &mut Vec<u8>, line: &Line<'_>) {
+    let before = piece.len();
+    // Structs of numbers and words: this cannot fail.
+    if serde_json::to_writer(&mut *piece, line).is_ok() {
+        piece.push(b'\n');
+    } else {
+        piece.truncate(before);
+    }
+}
+
+/// So that a reader knows a controller that is gone from one that has nothing to say.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// About 40 records.
+const PIECE: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::remote::tests::{Controller, stream_of};
+
+    fn reader_of(controller: &Arc<Controller>) -> Reader {
+        Reader::new(Arc::new(Served {
+            directory: controller.clone(),
+            control: controller.clone(),
+            versions: Versions::new(controller.watch()),
+            stop: CancellationToken::new(),
+        }))
+    }
+
+    async fn next(reader: &mut Reader) -> Vec<serde_json::Value> {
+        let piece = reader.next().await.unwrap();
+        let lines = piece.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_was_slow_is_sent_what_has_changed_once_and_as_it_is_now() {
+        let (mut busy, idle, brief) = (stream_of("busy"), stream_of("idle"), stream_of("brief"));
+        let controller = Arc::new(Controller::with(&[&busy, &idle]));
+        let mut reader = reader_of(&controller);
+        let first = next(&mut reader).await;
+        assert_eq!(first.len(), 3);
+        for times in 1..=1000 {
+            busy.status.epoch.0 = times;
+            controller.show(&busy);
+        }
+        controller.show(&brief);
+        controller.forget(brief.spec.stream);
+        let lines = next(&mut reader).await;
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert_eq!(lines[0]["record"]["status"]["epoch"], 1000);
+        assert_eq!(lines[1]["kind"], "whole");
+        assert!(lines[1]["mark"]["revision"].as_u64() > first[2]["mark"]["revision"].as_u64());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_controller_with_nothing_new_says_each_second_that_it_is_there() {
+        let controller = Arc::new(Controller::default());
+        let mut reader = reader_of(&controller);
+        let first = next(&mut reader).await;
+        let began = tokio::time::Instant::now();
+        assert_eq!(next(&mut reader).await, first);
+        assert_eq!(began.elapsed(), HEARTBEAT);
+        reader.served.stop.cancel();
+        assert_eq!(reader.next().await, None);
+    }
+}

@@ -1,0 +1,392 @@
+//! A controller and the roles beside it, over real connections.
+
+use std::collections::HashMap;
+use std::future::ready;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, Phase, RelayFailures, Spec, Status};
+use caudal_livestream::report::EndReason;
+use caudal_livestream::{Epoch, Generation, SessionId, StreamId, UnixMillis};
+use caudal_service::http::{HttpLimits, HttpServer};
+use caudal_service::internal::{CallerKey, Signer};
+use futures::future::BoxFuture;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::{DirectoryCallers, RemoteDirectory, directory_routes};
+use crate::fixtures::{ingest, record};
+use crate::{OpenError, ReconnectError, StreamControl, StreamDirectory, Streams, Unavailable};
+
+/// A stream that has just been opened, with a first publisher.
+pub(super) fn stream_of(channel: &str) -> LiveStream {
+    let mut record = record();
+    channel.clone_into(&mut record.spec.channel);
+    record
+}
+
+/// A directory that does what it is told, and notes it.
+#[derive(Default)]
+pub(super) struct Controller {
+    streams: watch::Sender<Streams>,
+    heard: Mutex<Vec<String>>,
+    full: bool,
+    silent: bool,
+}
+
+impl Controller {
+    pub(super) fn with(streams: &[&LiveStream]) -> Self {
+        let controller = Self::default();
+        for stream in streams {
+            controller.show(stream);
+        }
+        controller
+    }
+
+    pub(super) fn show(&self, stream: &LiveStream) {
+        self.streams.send_modify(|streams| {
+            streams.insert(Arc::new(stream.clone()));
+        });
+    }
+
+    pub(super) fn forget(&self, stream: StreamId) {
+        self.streams.send_modify(|streams| {
+            streams.remove(&stream);
+        });
+    }
+
+    fn note(&self, what: String) {
+        self.heard.lock().unwrap().push(what);
+    }
+
+    fn order(&self, what: String) -> BoxFuture<'_, Result<(), Unavailable>> {
+        self.note(what);
+        Box::pin(ready(if self.silent { Err(Unavailable("no answer".to_owned())) } else { Ok(()) }))
+    }
+
+    fn answer_open(&self, spec: Spec) -> Result<Arc<LiveStream>, OpenError> {
+        if self.silent {
+            return Err(Unavailable("no answer".to_owned()).into());
+        }
+        if let Some(known) = self.get(spec.stream) {
+            return Err(OpenError::Exists(known));
+        }
+        if self.full {
+            return Err(OpenError::NoCapacity);
+        }
+        let record = LiveStream { spec, status: Status::default() };
+        self.show(&record);
+        Ok(Arc::new(record))
+    }
+
+    fn answer_reconnect(&self, stream: StreamId, ingest: Ingest) -> Result<Arc<LiveStream>, ReconnectError> {
+        let known = self.get(stream).ok_or(ReconnectError::Unknown)?;
+        if known.status.phase.is_over() {
+            return Err(ReconnectError::Over(known.status.phase));
+        }
+        if known.spec.ingest.generation.next() != ingest.generation {
+            return Err(ReconnectError::Stale(known.spec.ingest.generation));
+        }
+        let mut record = LiveStream::clone(&known);
+        record.spec.ingest = ingest;
+        self.show(&record);
+        Ok(Arc::new(record))
+    }
+}
+
+impl StreamDirectory for Controller {
+    fn open(&self, spec: Spec) -> BoxFuture<'_, Result<Arc<LiveStream>, OpenError>> {
+        Box::pin(ready(self.answer_open(spec)))
+    }
+
+    fn reconnect(
+        &self,
+        stream: StreamId,
+        ingest: Ingest,
+    ) -> BoxFuture<'_, Result<Arc<LiveStream>, ReconnectError>> {
+        Box::pin(ready(self.answer_reconnect(stream, ingest)))
+    }
+
+    fn worker_unreachable(&self, stream: StreamId, failures: RelayFailures) -> BoxFuture<'_, ()> {
+        self.note(format!("unreachable {stream} {} {}", failures.epoch, failures.failures));
+        Box::pin(ready(()))
+    }
+
+    fn report_media(&self, stream: StreamId, _: SessionId, media: MediaInfo) -> BoxFuture<'_, ()> {
+        self.note(format!("media {stream} {}", media.bitrate));
+        Box::pin(ready(()))
+    }
+
+    fn media_refused(&self, stream: StreamId, _: SessionId, words: String) -> BoxFuture<'_, ()> {
+        self.note(format!("refused {stream} {words}"));
+        Box::pin(ready(()))
+    }
+
+    fn watch(&self) -> watch::Receiver<Streams> {
+        self.streams.subscribe()
+    }
+}
+
+impl StreamControl for Controller {
+    fn end(&self, stream: StreamId, reason: EndReason) -> BoxFuture<'_, Result<(), Unavailable>> {
+        self.order(format!("end {stream} {reason:?}"))
+    }
+
+    fn drop_publisher(&self, stream: StreamId, reason: String) -> BoxFuture<'_, Result<(), Unavailable>> {
+        self.order(format!("drop {stream} {reason}"))
+    }
+
+    fn revoke_key(&self, stream: StreamId) -> BoxFuture<'_, Result<(), Unavailable>> {
+        self.order(format!("revoke {stream}"))
+    }
+
+    fn inspect(&self, stream: StreamId) -> Option<Arc<LiveStream>> {
+        self.get(stream)
+    }
+}
+
+fn key(caller: &str) -> CallerKey {
+    CallerKey::new(format!("{caller:-<32}").into_bytes())
+}
+
+/// A controller's listener until it is stopped.
+struct Listening {
+    address: SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+impl Listening {
+    async fn at(address: &str, controller: &Arc<Controller>) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let callers =
+            DirectoryCallers { router: key("ingest-router"), edge: key("hls-edge"), api: key("api") };
+        let routes = directory_routes(controller.clone(), controller.clone(), callers, stop.clone());
+        let server = HttpServer::new(listener, HttpLimits::default());
+        let task = tokio::spawn(server.serve(routes, stop.clone()));
+        Self { address, stop, task }
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        self.task.await.unwrap().unwrap();
+    }
+
+    fn read_by(&self, caller: &'static str) -> Arc<RemoteDirectory> {
+        reader(self.address, caller)
+    }
+}
+
+fn reader(address: SocketAddr, caller: &'static str) -> Arc<RemoteDirectory> {
+    RemoteDirectory::start(format!("http://{address}"), Signer::new(caller, key(caller))).unwrap()
+}
+
+async fn within<T>(what: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(20), what).await.expect("in time")
+}
+
+/// Waits until the copy shows exactly these streams.
+async fn shows(directory: &RemoteDirectory, expected: &[&LiveStream]) {
+    let expected: HashMap<_, _> = expected.iter().map(|stream| (stream.spec.stream, *stream)).collect();
+    let mut streams = directory.watch();
+    let same = |streams: &Streams| {
+        streams.len() == expected.len()
+            && streams
+                .values()
+                .all(|stream| expected.get(&stream.spec.stream).is_some_and(|one| **one == **stream))
+    };
+    within(streams.wait_for(same)).await.unwrap();
+}
+
+#[tokio::test]
+async fn all_streams_are_shown_and_each_change_of_any_of_them() {
+    let (mut a, b) = (stream_of("a"), stream_of("b"));
+    let controller = Arc::new(Controller::with(&[&a, &b]));
+    let listening = Listening::at("127.0.0.1:0", &controller).await;
+    let edge = listening.read_by("hls-edge");
+    shows(&edge, &[&a, &b]).await;
+    within(edge.read_once()).await;
+    assert!(edge.is_current());
+    a.status.phase = Phase::Live;
+    controller.show(&a);
+    controller.forget(b.spec.stream);
+    shows(&edge, &[&a]).await;
+    edge.close().await;
+    listening.end().await;
+}
+
+#[tokio::test]
+async fn more_streams_than_fit_into_a_piece_are_all_shown() {
+    let streams: Vec<_> = (0..1000).map(|n| stream_of(&format!("channel{n}"))).collect();
+    let streams: Vec<_> = streams.iter().collect();
+    let controller = Arc::new(Controller::with(&streams));
+    let listening = Listening::at("127.0.0.1:0", &controller).await;
+    let edge = listening.read_by("hls-edge");
+    shows(&edge, &streams).await;
+    edge.close().await;
+    listening.end().await;
+}
+
+#[tokio::test]
+async fn who_has_the_answer_to_a_command_finds_its_effect_in_the_copy() {
+    let controller = Arc::new(Controller::default());
+    let listening = Listening::at("127.0.0.1:0", &controller).await;
+    let router = listening.read_by("ingest-router");
+    within(router.read_once()).await;
+    for n in 0..50 {
+        let stream = stream_of(&format!("channel{n}"));
+        let id = stream.spec.stream;
+        let opened = within(router.open(stream.spec)).await.unwrap();
+        assert_eq!(router.get(id).unwrap(), opened);
+        let next = ingest(2);
+        within(router.reconnect(id, next.clone())).await.unwrap();
+        assert_eq!(router.get(id).unwrap().spec.ingest, next);
+    }
+    router.close().await;
+    listening.end().await;
+}
+
+#[tokio::test]
+async fn each_refusal_is_the_same_one_at_the_other_end() {
+    let (open, mut over) = (stream_of("open"), stream_of("over"));
+    over.status.phase = Phase::Ended;
+    let controller = Arc::new(Controller { full: true, ..Controller::with(&[&open, &over]) });
+    let listening = Listening::at("127.0.0.1:0", &controller).await;
+    let router = listening.read_by("ingest-router");
+    let mut again = open.spec.clone();
+    again.ingest = ingest(1);
+    let exists = within(router.open(again)).await.unwrap_err();
+    assert!(matches!(exists, OpenError::Exists(known) if *known == open));
+    let full = within(router.open(stream_of("new").spec)).await.unwrap_err();
+    assert!(matches!(full, OpenError::NoCapacity));
+    let stale = within(router.reconnect(open.spec.stream, ingest(7))).await.unwrap_err();
+    assert!(matches!(stale, ReconnectError::Stale(Generation(1))));
+    let ended = within(router.reconnect(over.spec.stream, ingest(2))).await.unwrap_err();
+    assert!(matches!(ended, ReconnectError::Over(Phase::Ended)));
+    let unknown = within(router.reconnect(StreamId::generate(), ingest(2))).await.unwrap_err();
+    assert!(matches!(unknown, ReconnectError::Unknown));
+    router.close().await;
+    listening.end().await;
+
+    let controller = Arc::new(Controller { silent: true, ..Controller::default() });
+    let listening = Listening::at("127.0.0.1:0", &controller).await;
+    let (router, api) = (listening.read_by("ingest-router"), listening.read_by("api"));
+    let silent = within(router.open(stream_of("new").spec)).await.unwrap_err();
+    assert!(matches!(silent, OpenError::Unavailable(Unavailable(reason)) if reason == "no answer"));
+    let silent = within(api.end(StreamId::generate(), EndReason::EndedByOwner)).await.unwrap_err();
+    assert_eq!(silent.0, "no answer");
+    router.close().await;
+    api.close().await;
+    listening.end().await;
+}
+
+#[tokio::test]
+async fn a_command_whose_answer_was_lost_can_be_repeated() {
+    let controller = Arc::new(Controller::default());
+    let listening = Listening::at("127.0.0.1:0", &controller).await;
+    let router = listening.read_by("ingest-router");
+    let stream = stream_of("a");
+    for _ in 0..2 {
+        let opened = within(router.open(stream.spec.clone())).await.unwrap();
+        assert_eq!(opened.spec, stream.spec);
+    }
+    let back = ingest(2);
+    for _ in 0..2 {
+        let reconnected = within(router.reconnect(stream.spec.stream, back.clone())).await.unwrap();
+        assert_eq!(reconnected.spec.ingest, back);
+    }
+    // A rival of the same generation is none of these.
+    let rival = within(router.reconnect(stream.spec.stream, ingest(2))).await.unwrap_err();
+    assert!(matches!(rival, ReconnectError::Stale(Generation(2))));
+    router.close().await;
+    listening.end().await;
+}
+
+#[tokio::test]
+async fn each_command_arrives_as_it_was_given_and_nobody_gives_those_of_others() {
+    let controller = Arc::new(Controller::default());
+    let listening = Listening::at("127.0.0.1:0", &controller).await;
+    let [router, edge, api] = ["ingest-router", "hls-edge", "api"].map(|caller| listening.read_by(caller));
+    let (stream, session) = (StreamId::generate(), SessionId::generate());
+    let failures = RelayFailures { epoch: Epoch(3), session, failures: 2, last_failed_at: UnixMillis(1) };
+    within(router.worker_unreachable(stream, failures)).await;
+    within(router.report_media(stream, session, MediaInfo { bitrate: 5, ..MediaInfo::default() })).await;
+    within(router.media_refused(stream, session, "no such codec".to_owned())).await;
+    within(api.end(stream, EndReason::KeyRotated)).await.unwrap();
+    within(api.drop_publisher(stream, "why".to_owned())).await.unwrap();
+    within(api.revoke_key(stream)).await.unwrap();
+    let expected = [
+        format!("unreachable {stream} 3 2"),
+        format!("media {stream} 5"),
+        format!("refused {stream} no such codec"),
+        format!("end {stream} KeyRotated"),
+        format!("drop {stream} why"),
+        format!("revoke {stream}"),
+    ];
+    assert_eq!(*controller.heard.lock().unwrap(), expected);
+    for others in [&edge, &router] {
+        let refused = within(others.end(stream, EndReason::EndedByOwner)).await.unwrap_err();
+        assert!(refused.0.contains("signature"), "{refused}");
+    }
+    for others in [&edge, &api] {
+        let refused = within(others.open(stream_of("a").spec)).await.unwrap_err();
+        assert!(matches!(refused, OpenError::Unavailable(_)), "{refused}");
+    }
+    assert_eq!(controller.heard.lock().unwrap().len(), expected.len());
+    for reader in [router, edge, api] {
+        reader.close().await;
+    }
+    listening.end().await;
+}
+
+#[tokio::test]
+async fn a_reader_begins_without_a_controller_and_keeps_its_copy_while_one_is_away() {
+    let unused = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let edge = reader(unused, "hls-edge");
+    assert!(!edge.is_current() && !edge.follows(true).await);
+    let (a, b) = (stream_of("a"), stream_of("b"));
+    let first = Listening::at(&unused.to_string(), &Arc::new(Controller::with(&[&a]))).await;
+    shows(&edge, &[&a]).await;
+    assert!(within(edge.follows(false)).await);
+    first.end().await;
+    assert!(!within(edge.follows(true)).await);
+    assert!(!edge.is_current());
+    assert_eq!(*edge.get(a.spec.stream).unwrap(), a);
+    // The next run of it lost one stream and has another.
+    let second = Listening::at(&unused.to_string(), &Arc::new(Controller::with(&[&b]))).await;
+    shows(&edge, &[&b]).await;
+    assert!(within(edge.follows(false)).await);
+    edge.close().await;
+    second.end().await;
+}
+
+#[tokio::test]
+async fn a_controller_that_hangs_is_away() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let hanging = tokio::spawn(async move {
+        let mark = r#"{"kind":"whole","mark":{"run":"00000000-0000-0000-0000-000000000000","revision":1}}"#;
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut asked = [0; 1024];
+        let _ = socket.read(&mut asked).await.unwrap();
+        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        let answer = format!("{head}{:x}\r\n{mark}\n\r\n", mark.len() + 1);
+        socket.write_all(answer.as_bytes()).await.unwrap();
+        // Says nothing from now on, and takes no other connection, until the test ends.
+        std::future::pending::<()>().await;
+    });
+    let signer = Signer::new("hls-edge", key("hls-edge"));
+    let silence = Duration::from_millis(500);
+    let edge = RemoteDirectory::start_with(format!("http://{address}"), signer, silence).unwrap();
+    within(edge.read_once()).await;
+    assert!(!within(edge.follows(true)).await);
+    assert!(!edge.is_current());
+    edge.close().await;
+    hanging.abort();
+}
