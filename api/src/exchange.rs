@@ -102,7 +102,7 @@ pub(crate) async fn surround(State(app): State<Arc<App>>, mut request: Request, 
 }
 
 /// Gives an error its body: our own errors carry theirs, a layer's bare status gets one.
-fn with_problem(mut response: Response, id: &str, method: &Method) -> Response {
+pub(crate) fn with_problem(mut response: Response, id: &str, method: &Method) -> Response {
     let status = response.status();
     let problem = match response.extensions_mut().remove::<Problem>() {
         Some(problem) => problem,

@@ -101,3 +101,61 @@ fn every_error_says_what_is_wrong_and_what_to_do_about_it() {
     }
     assert_eq!(seen, [true; VARIANTS]);
 }
+
+/// Status, headers and body of every answer that an error becomes, to the byte.
+#[tokio::test]
+async fn every_answer_stays_as_it_is() {
+    use axum::http::Method;
+    use std::fmt::Write as _;
+
+    let field = || FieldError::new("/username", "taken", "this name is taken");
+    let errors = [
+        Error::Malformed("the body is not JSON".into()),
+        Error::Invalid(vec![field(), FieldError::new("?limit", "invalid", "must be lower than 101")]),
+        Error::Invalid(vec![]),
+        Error::Unauthenticated,
+        Error::TokenInvalid,
+        Error::TokenExpired,
+        Error::SessionRevoked,
+        Error::WrongCredentials,
+        Error::Banned,
+        Error::RefreshInvalid,
+        Error::RefreshReused,
+        Error::WrongPassword,
+        Error::Forbidden,
+        Error::NotFound("the stream"),
+        Error::NotFound("this path"),
+        Error::NotFound("this file"),
+        Error::NoOpenStream,
+        Error::StreamOpen,
+        Error::Taken(field()),
+        Error::StreamKeyUnreadable,
+        Error::PreconditionFailed,
+        Error::UnsupportedMediaType,
+        Error::TooLarge,
+        Error::RateLimited(Duration::ZERO),
+        Error::RateLimited(Duration::from_millis(5_001)),
+        Error::RateLimited(Duration::MAX),
+        Error::Overloaded,
+        Error::TimedOut,
+        Error::Database(sqlx::Error::PoolTimedOut),
+        Error::Database(sqlx::Error::RowNotFound),
+        Error::Internal("a secret".into()),
+    ];
+    let statuses = [400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 502, 503];
+    let bare = statuses.map(|status| StatusCode::from_u16(status).unwrap().into_response());
+    let mut table = String::new();
+    for answer in errors.map(IntoResponse::into_response).into_iter().chain(bare) {
+        let answer = crate::exchange::with_problem(answer, "the-id", &Method::GET);
+        writeln!(table, "{}", answer.status()).unwrap();
+        let (parts, body) = answer.into_parts();
+        let mut headers: Vec<_> = parts.headers.iter().collect();
+        headers.sort_by_key(|(name, _)| name.as_str());
+        for (name, value) in headers {
+            writeln!(table, "{name}: {}", value.to_str().unwrap()).unwrap();
+        }
+        let body = axum::body::to_bytes(body, 10_000).await.unwrap();
+        writeln!(table, "{}\n", std::str::from_utf8(&body).unwrap()).unwrap();
+    }
+    insta::assert_snapshot!(table);
+}
