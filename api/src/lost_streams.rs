@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use caudal_livestream::StreamId;
 use uuid::Uuid;
 
-use crate::app::App;
+use crate::app::Streams;
 use crate::error::Error;
 use crate::stream::{Owner, close_lost};
 
@@ -21,8 +21,8 @@ pub(crate) struct LostStreams {
 impl LostStreams {
     /// Closes what has been unknown for so long that it cannot be a directory still loading or a broadcast just being
     /// opened, and puts right who is called streaming.
-    pub(crate) async fn reconcile(&mut self, app: &App) -> Result<(), Error> {
-        let grace = app.deadlines.unknown_stream;
+    pub(crate) async fn reconcile(&mut self, streams: &Streams) -> Result<(), Error> {
+        let grace = streams.unknown_stream;
         let open = sqlx::query_scalar!(
             r#"select id from streams
                where ended_at is null and end_requested_at is null
@@ -32,13 +32,13 @@ impl LostStreams {
             grace.as_secs_f64(),
             UNOPENED.max(grace).as_secs_f64()
         )
-        .fetch_all(&app.database)
+        .fetch_all(&streams.database)
         .await?;
-        let unknown = open.into_iter().filter(|id| app.control.inspect(StreamId(*id)).is_none());
+        let unknown = open.into_iter().filter(|id| streams.control.inspect(StreamId(*id)).is_none());
         for stream in self.overdue(unknown, Instant::now(), grace) {
-            close(app, stream).await?;
+            close(streams, stream).await?;
         }
-        correct_streaming(app).await
+        correct_streaming(streams).await
     }
 
     /// Which of the streams that are unknown now have been so for `grace`.
@@ -56,8 +56,8 @@ impl LostStreams {
 }
 
 /// Closes one row, unless somebody was let into its stream meanwhile.
-async fn close(app: &App, stream: Uuid) -> Result<(), Error> {
-    let mut tx = app.database.begin().await?;
+async fn close(streams: &Streams, stream: Uuid) -> Result<(), Error> {
+    let mut tx = streams.database.begin().await?;
     let Some(owner) = Owner::lock_of_stream(&mut tx, stream).await? else { return Ok(()) };
     // Admissions take the same lock. One that came first shows in `authorized_at`, even where the router has not opened
     // the stream yet.
@@ -65,11 +65,11 @@ async fn close(app: &App, stream: Uuid) -> Result<(), Error> {
         r#"select coalesce(authorized_at, created_at) < now() - make_interval(secs => $2) as "idle!"
            from streams where id = $1 and ended_at is null and end_requested_at is null"#,
         stream,
-        app.deadlines.unknown_stream.as_secs_f64()
+        streams.unknown_stream.as_secs_f64()
     )
     .fetch_optional(&mut *tx)
     .await?;
-    if idle != Some(true) || app.control.inspect(StreamId(stream)).is_some() {
+    if idle != Some(true) || streams.control.inspect(StreamId(stream)).is_some() {
         return Ok(());
     }
     close_lost(&mut tx, owner, stream).await?;
@@ -79,7 +79,7 @@ async fn close(app: &App, stream: Uuid) -> Result<(), Error> {
 }
 
 /// `users.is_streaming` follows the streams; a restored or hand-edited row may not.
-async fn correct_streaming(app: &App) -> Result<(), Error> {
+async fn correct_streaming(streams: &Streams) -> Result<(), Error> {
     let wrong = sqlx::query_scalar!(
         r#"select id as "id!" from (
                select id from users u
@@ -88,10 +88,10 @@ async fn correct_streaming(app: &App) -> Result<(), Error> {
                select u.id from streams s join users u on u.id = s.user_id where s.is_live and not u.is_streaming
            ) as wrong order by id limit 100"#
     )
-    .fetch_all(&app.database)
+    .fetch_all(&streams.database)
     .await?;
     for user in wrong {
-        let mut tx = app.database.begin().await?;
+        let mut tx = streams.database.begin().await?;
         if let Some(owner) = Owner::lock_even_deleted(&mut tx, user).await? {
             owner.set_streaming(&mut tx).await?;
         }

@@ -6,7 +6,7 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
 
-use crate::error::StartError;
+use crate::start_error::StartError;
 
 /// Cheap to clone; all clones share the connection.
 #[derive(Clone)]
