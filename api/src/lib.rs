@@ -13,6 +13,7 @@
 //! * `exchange` – what surrounds every answer: request id, problem+json, deadline, headers
 //! * `error` and the enums of each subject that it holds (`AuthError`, `StreamError`, `InputError`, …); `problem` – how
 //!   they are answered
+//! * `bus` – events for all replicas
 //! * `stream`, `account` – rows and how they look as JSON
 //! * `database_lock` – one platform per database, where its lifecycle knows no other
 //! * `names` – how names of accounts are compared
@@ -25,6 +26,7 @@ mod app;
 mod auth;
 mod background;
 mod bans;
+pub mod bus;
 mod client;
 mod config;
 mod database;

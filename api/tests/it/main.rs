@@ -13,6 +13,7 @@
 
 mod accounts;
 mod bans;
+mod bus;
 mod conventions;
 mod database;
 mod database_lock;
