@@ -14,6 +14,7 @@
 //! * `error` and the enums of each subject that it holds (`AuthError`, `StreamError`, `InputError`, …); `problem` – how
 //!   they are answered
 //! * `bus` – events for all replicas
+//! * `sockets` – WebSockets, counted, bounded and closed
 //! * `stream`, `account` – rows and how they look as JSON
 //! * `database_lock` – one platform per database, where its lifecycle knows no other
 //! * `names` – how names of accounts are compared
@@ -48,6 +49,7 @@ mod redis_store;
 mod router;
 mod routes;
 mod security_headers;
+pub mod sockets;
 mod start_error;
 mod stream;
 mod stream_key;

@@ -28,6 +28,7 @@ mod replicas;
 mod running;
 mod sessions;
 mod snapshot;
+mod sockets;
 mod stream_key;
 mod streams;
 mod upgrade;
