@@ -125,9 +125,7 @@ impl Place {
         let mut socket = Socket::new(socket, closing.clone());
         let conversation = async {
             talk(&mut socket).await;
-            if closing.is_cancelled() {
-                socket.say_goodbye().await;
-            }
+            socket.finish().await;
         };
         over.run_until_cancelled(conversation).await;
         // In this order: whoever waits for the last one finds its place free.

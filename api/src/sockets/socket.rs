@@ -62,13 +62,17 @@ impl Socket {
         sent.map_err(|_| Gone)
     }
 
-    /// Tells the peer that the server goes away, and waits until it has closed, so that it is the peer that reads the
-    /// word and not a reset connection.
-    pub(super) async fn say_goodbye(&mut self) {
-        let frame = CloseFrame { code: close_code::AWAY, reason: "the server is stopping".into() };
-        if self.send(Message::Close(Some(frame))).await.is_ok() {
-            while let Some(Ok(_)) = self.inner.recv().await {}
-        }
+    /// Closes, saying why, and waits for the peer to have closed, so that it reads the word and not of a broken connection.
+    pub(super) async fn finish(&mut self) {
+        let (code, reason) = if self.closing.is_cancelled() {
+            (close_code::AWAY, "the server is stopping")
+        } else {
+            (close_code::NORMAL, "")
+        };
+        // Does nothing where one side has closed already; reading on then sends what is still owed to the other.
+        let _ = self.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
+        let closed = async { while let Some(Ok(_)) = self.inner.recv().await {} };
+        let _ = timeout(PATIENCE, closed).await;
     }
 }
 
@@ -76,5 +80,5 @@ impl Socket {
 const PING_EVERY: Duration = Duration::from_secs(25);
 /// Two pings without an answer.
 const SILENCE: Duration = Duration::from_secs(60);
-/// For a peer to take what it is sent.
+/// For a peer to take what it is sent, and to close.
 const PATIENCE: Duration = Duration::from_secs(10);

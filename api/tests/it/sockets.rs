@@ -207,6 +207,9 @@ async fn sockets_are_bounded_by_account_by_address_and_in_all_and_make_room_when
     // By closing, and by just going.
     let mut first = first;
     first.close(None).await.unwrap();
+    while let Some(answer) = soon(first.next()).await {
+        assert!(matches!(answer, Ok(tungstenite::Message::Close(_))), "{answer:?}");
+    }
     drop(second);
     running.until_left(1).await;
     let again = running.talking(&ana).await;
