@@ -85,7 +85,7 @@ async fn whoever_waits_as_told_is_let_in() {
     // Longer than it takes to find that Redis is away.
     let quota = Quota::new(1, Duration::from_secs(2));
     let limiters = all();
-    let each = limiters.iter().map(async |Counting { what, limiter, .. }| {
+    let each = limiters.iter().map(|Counting { what, limiter, .. }| async move {
         limiter.count(&bucket(1), quota).await;
         let refused = limiter.count(&bucket(1), quota).await;
         // The clock of this task is not finer than a millisecond.
