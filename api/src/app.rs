@@ -1,103 +1,168 @@
-//! What all requests share.
+//! What requests share, by noun. A handler asks for the parts that it needs, and sees no others.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::FromRef;
 use axum::http::HeaderValue;
 use caudal_directory::{StreamControl, Unavailable};
 use caudal_service::forwarding::ForwardingNotices;
-use caudal_service::health::Readiness;
 use caudal_service::internal::Verifier;
 use futures::future::BoxFuture;
 use sqlx::PgPool;
-use std::path::PathBuf;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::address::TrustedProxies;
 use crate::audience::GatheredAudience;
 use crate::auth::{AccessTokens, Passwords, Sessions};
-use crate::client::TrustedProxies;
-use crate::config::{self, Broadcasts, Config, Deadlines, PublicUrls};
+use crate::config::{self, Broadcasts, Config, PublicUrls};
 use crate::database;
 use crate::database_lock::DatabaseLock;
-use crate::error::StartError;
-use crate::limits::RateLimiter;
+use crate::limits::RateLimits;
 use crate::live_figures::LiveFigures;
 use crate::metrics::Metrics;
 use crate::redis_store::RedisStore;
+use crate::start_error::StartError;
 use crate::stream_key::StreamKeys;
 
+/// The parts of all nouns; each is a state of its own to whoever asks for it alone.
+#[derive(Clone, FromRef)]
 pub(crate) struct App {
-    pub(crate) database: PgPool,
-    pub(crate) passwords: Passwords,
-    pub(crate) access_tokens: AccessTokens,
-    pub(crate) sessions: Sessions,
-    pub(crate) stream_keys: StreamKeys,
-    pub(crate) limits: RateLimiter,
-    pub(crate) redis: Option<RedisStore>,
-    pub(crate) callers: Verifier,
-    pub(crate) urls: PublicUrls,
-    pub(crate) cors_origins: Vec<HeaderValue>,
+    pub(crate) entrance: Arc<Entrance>,
+    pub(crate) accounts: Arc<Accounts>,
+    pub(crate) streams: Arc<Streams>,
+    pub(crate) ingest: Arc<Ingest>,
+    pub(crate) pages: Arc<Pages>,
+}
+
+/// What every request passes, whatever it asks for: who it is from, how often that one may ask, how long it may take.
+pub(crate) struct Entrance {
+    pub(crate) limits: RateLimits,
+    pub(crate) access_tokens: Arc<AccessTokens>,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) forwarding: ForwardingNotices,
+    pub(crate) cors_origins: Vec<HeaderValue>,
+    pub(crate) metrics: Metrics,
+    /// For one request.
+    pub(crate) deadline: Duration,
+}
+
+/// People: their passwords, sessions and stream keys.
+pub(crate) struct Accounts {
+    pub(crate) database: PgPool,
+    pub(crate) passwords: Passwords,
+    pub(crate) access_tokens: Arc<AccessTokens>,
+    pub(crate) sessions: Sessions,
+    pub(crate) stream_keys: Arc<StreamKeys>,
+    pub(crate) urls: Arc<PublicUrls>,
+}
+
+/// Streams: their rows, and the lifecycle behind them.
+pub(crate) struct Streams {
+    pub(crate) database: PgPool,
     pub(crate) control: Arc<dyn StreamControl>,
     pub(crate) audience: GatheredAudience,
     pub(crate) figures: LiveFigures,
-    pub(crate) web: Option<PathBuf>,
-    pub(crate) broadcasts: Broadcasts,
-    pub(crate) deadlines: Deadlines,
-    pub(crate) metrics: Metrics,
-    pub(crate) readiness: Readiness,
+    pub(crate) urls: Arc<PublicUrls>,
+    /// For the lifecycle to take up an order.
+    pub(crate) patience: Duration,
+    /// How long the key opens no new broadcast after its owner ended one.
+    pub(crate) key_hold: Duration,
+    /// How long the directory must not have known a stream before its row is closed.
+    pub(crate) unknown_stream: Duration,
 }
 
-impl App {
-    /// Opens the database and everything else; the listeners are given back to be served, the lock to be kept.
-    pub(crate) async fn start(
-        config: Config,
-        shutdown: &CancellationToken,
-    ) -> Result<(Arc<Self>, Option<DatabaseLock>, TcpListener, TcpListener), StartError> {
-        config.secrets.check()?;
-        let (public, internal) = config::addresses(&config);
-        tracing::debug!(?public, ?internal, "the api's listeners");
-        let deadlines = config.deadlines;
-        let (database, lock) = database::open(
-            &config.database_url,
-            config.database_connections,
-            config.database_use,
-            deadlines.database_start,
-            shutdown,
-        )
-        .await?;
-        let redis = config.redis_url.as_ref().map(RedisStore::open).transpose()?;
-        let app = Self {
-            passwords: Passwords::new()?,
-            access_tokens: AccessTokens::new(&config.secrets.jwt, deadlines.access_token),
-            sessions: Sessions::new(&config.secrets.jwt, &deadlines),
-            stream_keys: StreamKeys::new(&config.secrets),
-            limits: RateLimiter::new(config.limits, redis.clone()),
-            redis,
-            metrics: Metrics::register(&config.registry)?,
-            database,
-            callers: config.callers,
-            urls: config.urls,
-            cors_origins: config.cors_origins,
+/// Publishers: who asks for them, whose keys are right, and what they get.
+pub(crate) struct Ingest {
+    pub(crate) database: PgPool,
+    pub(crate) callers: Arc<Verifier>,
+    pub(crate) stream_keys: Arc<StreamKeys>,
+    pub(crate) broadcasts: Broadcasts,
+    pub(crate) metrics: Metrics,
+}
+
+/// The built web pages.
+pub(crate) struct Pages {
+    pub(crate) folder: Option<PathBuf>,
+}
+
+/// An api that is ready to serve.
+pub(crate) struct Opened {
+    pub(crate) app: App,
+    /// To be kept while it serves.
+    pub(crate) lock: Option<DatabaseLock>,
+    /// To be watched.
+    pub(crate) redis: Option<RedisStore>,
+    pub(crate) public: TcpListener,
+    pub(crate) internal: TcpListener,
+}
+
+/// Opens the database and everything else.
+pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result<Opened, StartError> {
+    config.secrets.check()?;
+    let (public, internal) = config::addresses(&config);
+    tracing::debug!(?public, ?internal, "the api's listeners");
+    let deadlines = config.deadlines;
+    let (database, lock) = database::open(
+        &config.database_url,
+        config.database_connections,
+        config.database_use,
+        deadlines.database_start,
+        shutdown,
+    )
+    .await?;
+    let redis = config.redis_url.as_ref().map(RedisStore::open).transpose()?;
+    let metrics = Metrics::register(&config.registry)?;
+    let access_tokens = Arc::new(AccessTokens::new(&config.secrets.jwt, deadlines.access_token));
+    let stream_keys = Arc::new(StreamKeys::new(&config.secrets));
+    let urls = Arc::new(config.urls);
+    let app = App {
+        entrance: Arc::new(Entrance {
+            limits: RateLimits::new(config.limits, redis.clone()),
+            access_tokens: Arc::clone(&access_tokens),
             trusted_proxies: config.trusted_proxies,
             forwarding: ForwardingNotices::default(),
+            cors_origins: config.cors_origins,
+            metrics: metrics.clone(),
+            deadline: deadlines.request,
+        }),
+        accounts: Arc::new(Accounts {
+            database: database.clone(),
+            passwords: Passwords::new()?,
+            access_tokens,
+            sessions: Sessions::new(&config.secrets.jwt, &deadlines),
+            stream_keys: Arc::clone(&stream_keys),
+            urls: Arc::clone(&urls),
+        }),
+        streams: Arc::new(Streams {
+            database: database.clone(),
             control: config.control,
             audience: GatheredAudience::new(config.audience),
             figures: LiveFigures::new(config.signer)?,
-            web: config.web,
+            urls,
+            patience: deadlines.control,
+            key_hold: deadlines.key_hold,
+            unknown_stream: deadlines.unknown_stream,
+        }),
+        ingest: Arc::new(Ingest {
+            database,
+            callers: Arc::new(config.callers),
+            stream_keys,
             broadcasts: config.broadcasts,
-            deadlines,
-            readiness: config.readiness,
-        };
-        Ok((Arc::new(app), lock, config.public, config.internal))
-    }
+            metrics,
+        }),
+        pages: Arc::new(Pages { folder: config.web }),
+    };
+    Ok(Opened { app, lock, redis, public: config.public, internal: config.internal })
+}
 
+impl Streams {
     /// Waits for the lifecycle to take up an order, within its deadline. Whether it did: the wish itself is committed
     /// already, and the background repeats it.
     pub(crate) async fn ordered(&self, what: &str, order: BoxFuture<'_, Result<(), Unavailable>>) -> bool {
-        let patience: Duration = self.deadlines.control;
+        let patience = self.patience;
         match tokio::time::timeout(patience, order).await {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {

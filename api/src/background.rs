@@ -1,6 +1,5 @@
 //! What happens without a request: orders repeated, viewers counted, leftovers removed.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use caudal_livestream::StreamId;
@@ -8,23 +7,26 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::App;
+use crate::app::{App, Streams};
 use crate::auth::forget_old_sessions;
 use crate::bans;
-use crate::error::{Error, StartError};
+use crate::config::Deadlines;
+use crate::error::Error;
 use crate::forgotten_streams;
 use crate::lost_streams::LostStreams;
+use crate::start_error::StartError;
 use crate::stream::{End, order_end};
 
 /// Runs until `shutdown`.
 pub(crate) fn spawn(
     tasks: &mut JoinSet<Result<(), StartError>>,
-    app: &Arc<App>,
+    app: &App,
+    deadlines: Deadlines,
     shutdown: &CancellationToken,
 ) {
-    let (app, shutdown) = (Arc::clone(app), shutdown.clone());
+    let (App { entrance, streams, .. }, shutdown) = (app.clone(), shutdown.clone());
     tasks.spawn(async move {
-        let mut ticks = tokio::time::interval(app.deadlines.sweep);
+        let mut ticks = tokio::time::interval(deadlines.sweep);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut tidied: Option<Instant> = None;
         let mut lost = LostStreams::default();
@@ -33,18 +35,18 @@ pub(crate) fn spawn(
                 () = shutdown.cancelled() => return Ok(()),
                 _ = ticks.tick() => {}
             }
-            app.limits.sweep();
-            app.figures.sweep();
-            app.audience.sweep(Instant::now());
-            let tidy = tidied.is_none_or(|last| last.elapsed() >= app.deadlines.tidy);
+            entrance.limits.sweep();
+            streams.figures.sweep();
+            streams.audience.sweep(Instant::now());
+            let tidy = tidied.is_none_or(|last| last.elapsed() >= deadlines.tidy);
             let work = async {
-                bans::enforce(&app).await?;
-                repeat_orders(&app).await?;
-                lost.reconcile(&app).await?;
-                forgotten_streams::recall(&app).await?;
-                count_viewers(&app).await?;
+                bans::enforce(&streams).await?;
+                repeat_orders(&streams).await?;
+                lost.reconcile(&streams).await?;
+                forgotten_streams::recall(&streams).await?;
+                count_viewers(&streams).await?;
                 if tidy {
-                    forget_old_sessions(&app.database, app.deadlines.access_token).await?;
+                    forget_old_sessions(&streams.database, deadlines.access_token).await?;
                 }
                 Ok::<_, Error>(())
             };
@@ -62,26 +64,27 @@ pub(crate) fn spawn(
 }
 
 /// Streams that were to end and have not: the lifecycle was away when it was told, or has not got round to it.
-async fn repeat_orders(app: &App) -> Result<(), Error> {
+async fn repeat_orders(streams: &Streams) -> Result<(), Error> {
     let waiting = sqlx::query!(
         r#"select id, end_requested_reason as "reason!" from streams
            where end_requested_at is not null and ended_at is null and end_requested_reason is not null
            order by end_requested_at limit 50"#
     )
-    .fetch_all(&app.database)
+    .fetch_all(&streams.database)
     .await?;
     for stream in waiting {
-        order_end(app, stream.id, End::parse(&stream.reason)).await?;
+        order_end(streams, stream.id, End::parse(&stream.reason)).await?;
     }
     Ok(())
 }
 
 /// The snapshot that lists are sorted by.
-async fn count_viewers(app: &App) -> Result<(), Error> {
-    let live =
-        sqlx::query!("select id, viewer_count from streams where is_live").fetch_all(&app.database).await?;
+async fn count_viewers(streams: &Streams) -> Result<(), Error> {
+    let live = sqlx::query!("select id, viewer_count from streams where is_live")
+        .fetch_all(&streams.database)
+        .await?;
     let changed = live.into_iter().filter_map(|stream| {
-        let viewers = i32::try_from(app.audience.viewers(StreamId(stream.id))).unwrap_or(i32::MAX);
+        let viewers = i32::try_from(streams.audience.viewers(StreamId(stream.id))).unwrap_or(i32::MAX);
         (viewers != stream.viewer_count).then_some((stream.id, viewers))
     });
     let (ids, counts): (Vec<_>, Vec<_>) = changed.unzip();
@@ -101,7 +104,7 @@ async fn count_viewers(app: &App) -> Result<(), Error> {
         &ids,
         &counts
     )
-    .execute(&app.database)
+    .execute(&streams.database)
     .await?;
     Ok(())
 }

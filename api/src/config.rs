@@ -16,9 +16,9 @@ use prometheus::Registry;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
 
-use crate::client::TrustedProxies;
-use crate::error::StartError;
+use crate::address::TrustedProxies;
 use crate::limits::Limits;
+use crate::start_error::StartError;
 
 /// Everything the api needs; nothing is read from the environment.
 pub struct Config {

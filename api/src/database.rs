@@ -15,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::DatabaseUse;
 use crate::database_lock::DatabaseLock;
-use crate::error::{Error, StartError};
+use crate::input::InputError;
 use crate::names;
+use crate::start_error::StartError;
 
 /// The schema. sqlx holds an advisory lock while it runs, so that replicas starting together do not race.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -82,9 +83,9 @@ pub(crate) async fn open(
 }
 
 /// When something happened, by another part's clock.
-pub(crate) fn instant(UnixMillis(at): UnixMillis) -> Result<DateTime<Utc>, Error> {
+pub(crate) fn instant(UnixMillis(at): UnixMillis) -> Result<DateTime<Utc>, InputError> {
     let instant = DateTime::from_timestamp_millis(at).filter(storable);
-    instant.ok_or_else(|| Error::Malformed(format!("{at} is no time")))
+    instant.ok_or_else(|| InputError::Malformed(format!("{at} is no time")))
 }
 
 /// Whether an instant from outside is one that broadcasts happen at; PostgreSQL refuses what is far beyond.

@@ -9,7 +9,8 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::database::{Reached, reach};
-use crate::error::{StartError, is_outage};
+use crate::error::is_outage;
+use crate::start_error::StartError;
 
 /// An advisory lock, held over a connection of its own: PostgreSQL releases it when the connection ends.
 pub(crate) struct DatabaseLock {

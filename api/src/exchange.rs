@@ -14,11 +14,12 @@ use serde::Serialize;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use crate::app::App;
+use crate::address::{self, Origin};
+use crate::app::Entrance;
 use crate::auth::bearer;
-use crate::client::{Client, Origin};
-use crate::error::{Error, Problem};
-use crate::limits::{Bucket, Class, Decision};
+use crate::error::Error;
+use crate::limits::{Bucket, Class, Decision, LimitError};
+use crate::problem::Problem;
 
 /// One request and its answer. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
@@ -42,15 +43,20 @@ impl Exchange {
     }
 
     /// Counts this request in one more bucket; what the emptiest bucket said goes into the answer's headers.
-    pub(crate) async fn count(&self, app: &App, class: Class, bucket: &Bucket) -> Result<(), Error> {
-        let decision = app.limits.count(class, bucket).await;
+    pub(crate) async fn count(
+        &self,
+        entrance: &Entrance,
+        class: Class,
+        bucket: &Bucket,
+    ) -> Result<(), Error> {
+        let decision = entrance.limits.count(class, bucket).await;
         let mut counted = self.0.counted.lock().unwrap_or_else(PoisonError::into_inner);
         *counted = Some(counted.map_or(decision, |earlier| earlier.stricter(decision)));
         match decision.refused() {
             None => Ok(()),
             Some(wait) => {
-                app.metrics.limited(class);
-                Err(Error::RateLimited(wait))
+                entrance.metrics.limited(class);
+                Err(LimitError::RateLimited(wait).into())
             }
         }
     }
@@ -66,7 +72,11 @@ struct ProblemWithId<'a> {
 }
 
 /// The outermost layer of both listeners.
-pub(crate) async fn surround(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn surround(
+    State(entrance): State<Arc<Entrance>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let began = Instant::now();
     let id = Uuid::now_v7().simple().to_string();
     let exchange = Exchange(Arc::new(Inner { id, counted: Mutex::new(None) }));
@@ -77,15 +87,15 @@ pub(crate) async fn surround(State(app): State<Arc<App>>, mut request: Request, 
     let span = tracing::info_span!("request", id = exchange.0.id, %method, route);
 
     let answer = async {
-        match tokio::time::timeout(app.deadlines.request, next.run(request)).await {
+        match tokio::time::timeout(entrance.deadline, next.run(request)).await {
             Ok(response) => response,
-            Err(_) => Error::TimedOut.into_response(),
+            Err(_) => Error::from(LimitError::TimedOut).into_response(),
         }
     };
     let mut response = answer.instrument(span.clone()).await;
 
     let status = response.status();
-    app.metrics.answered(&method, &route, status, began.elapsed());
+    entrance.metrics.answered(&method, &route, status, began.elapsed());
     span.in_scope(|| tracing::debug!(status = status.as_u16(), took = ?began.elapsed(), "answered"));
 
     if let Ok(value) = HeaderValue::try_from(&exchange.0.id) {
@@ -102,7 +112,7 @@ pub(crate) async fn surround(State(app): State<Arc<App>>, mut request: Request, 
 }
 
 /// Gives an error its body: our own errors carry theirs, a layer's bare status gets one.
-fn with_problem(mut response: Response, id: &str, method: &Method) -> Response {
+pub(crate) fn with_problem(mut response: Response, id: &str, method: &Method) -> Response {
     let status = response.status();
     let problem = match response.extensions_mut().remove::<Problem>() {
         Some(problem) => problem,
@@ -130,21 +140,23 @@ fn is_bare_error(response: &Response) -> bool {
 
 /// Counts every request under `/api`: by person where one is logged in, and by address in any case. By either alone, whoever
 /// has a token would have two limits, and whoever registers ten accounts eleven.
-pub(crate) async fn limit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub(crate) async fn limit(State(entrance): State<Arc<Entrance>>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let counted = async {
         let exchange = Exchange::of(&parts)?;
-        if let Some(peer) = Client::peer(&parts) {
-            app.forwarding.look(&app.trusted_proxies, peer, &parts.headers);
+        if let Some(peer) = address::peer(&parts) {
+            entrance.forwarding.look(&entrance.trusted_proxies, peer, &parts.headers);
         }
         let class = if is_watching(&parts) { Class::Watching } else { Class::Requests };
         // Only the signature counts here: a revoked session is refused later, and until then has a bucket of its own.
-        if let Some(claims) = bearer(&parts.headers).and_then(|token| app.access_tokens.verify(token).ok()) {
+        if let Some(claims) =
+            bearer(&parts.headers).and_then(|token| entrance.access_tokens.verify(token).ok())
+        {
             // First: what this refuses does not use up the neighbours' share of the address.
-            exchange.count(&app, class, &Bucket::of_user(class, claims.user)).await?;
+            exchange.count(&entrance, class, &Bucket::of_user(class, claims.user)).await?;
         }
-        let bucket = Bucket::of_origin(class, Origin::from(origin(&app, &parts)?));
-        exchange.count(&app, class, &bucket).await
+        let bucket = Bucket::of_origin(class, Origin::from(visitor(&entrance, &parts)?));
+        exchange.count(&entrance, class, &bucket).await
     };
     match counted.await {
         Ok(()) => next.run(Request::from_parts(parts, body)).await,
@@ -169,8 +181,9 @@ const WATCHED: [&str; 4] =
     ["/api/streams/{id}", "/api/streams/{id}/health", "/api/streams/open", "/api/streams/failed"];
 const LIST: &str = "/api/streams";
 
-fn origin(app: &App, parts: &Parts) -> Result<IpAddr, Error> {
-    Client::origin(app, parts).ok_or_else(|| Error::Internal("a request without a peer".into()))
+fn visitor(entrance: &Entrance, parts: &Parts) -> Result<IpAddr, Error> {
+    address::visitor(&entrance.trusted_proxies, parts)
+        .ok_or_else(|| Error::Internal("a request without a peer".into()))
 }
 
 /// What a panicking handler answers.

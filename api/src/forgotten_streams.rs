@@ -3,22 +3,22 @@
 
 use std::collections::HashSet;
 
-use caudal_livestream::admission::Access;
 use caudal_livestream::record::{DesiredState, LiveStream, Phase};
 use uuid::Uuid;
 
-use crate::app::App;
+use crate::app::Streams;
 use crate::database::instant;
 use crate::error::Error;
-use crate::stream::Owner;
+use crate::stream::{Owner, StoredAccess};
 
 /// Makes the rows of all running broadcasts say that they run.
-pub(crate) async fn recall(app: &App) -> Result<(), Error> {
+pub(crate) async fn recall(streams: &Streams) -> Result<(), Error> {
     // What the directory said before it went out of sight may be over by now.
-    if !app.control.is_current() {
+    if !streams.control.is_current() {
         return Ok(());
     }
-    let running: Vec<_> = app.control.running().into_iter().filter(|stream| can_be_watched(stream)).collect();
+    let running: Vec<_> =
+        streams.control.running().into_iter().filter(|stream| can_be_watched(stream)).collect();
     if running.is_empty() {
         return Ok(());
     }
@@ -31,13 +31,13 @@ pub(crate) async fn recall(app: &App) -> Result<(), Error> {
            )"#,
         &ids
     )
-    .fetch_all(&app.database)
+    .fetch_all(&streams.database)
     .await?
     .into_iter()
     .collect();
     for stream in running {
         if unsaid.contains(&stream.spec.stream.0) {
-            recall_one(app, &stream).await?;
+            recall_one(streams, &stream).await?;
         }
     }
     Ok(())
@@ -50,10 +50,10 @@ fn can_be_watched(stream: &LiveStream) -> bool {
 }
 
 /// Leaves alone whose channel is unknown too, or has another open stream: that one may still prove lost.
-async fn recall_one(app: &App, stream: &LiveStream) -> Result<(), Error> {
+async fn recall_one(streams: &Streams, stream: &LiveStream) -> Result<(), Error> {
     let id = stream.spec.stream.0;
     let started_at = stream.status.started_at.map(instant).transpose()?;
-    let mut tx = app.database.begin().await?;
+    let mut tx = streams.database.begin().await?;
     let (owner, recalled) = if let Some(owner) = Owner::lock_of_stream(&mut tx, id).await? {
         let recalled = sqlx::query!(
             r#"update streams set is_live = true, started_at = coalesce(started_at, $2), revision = revision + 1
@@ -70,10 +70,7 @@ async fn recall_one(app: &App, stream: &LiveStream) -> Result<(), Error> {
             id,
             owner.user,
             stream.spec.title,
-            match stream.spec.access {
-                Access::Public => "public",
-                Access::Premium => "premium",
-            },
+            StoredAccess(stream.spec.access).as_str(),
             started_at
         );
         (owner, recalled.execute(&mut *tx).await?)

@@ -4,8 +4,8 @@ use axum::http::Uri;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 
-use crate::client::TrustedProxies;
-use crate::error::Error;
+use crate::address::TrustedProxies;
+use crate::input::InputError;
 use crate::json;
 use crate::page::decode_cursor;
 use crate::text::{Description, Field, SearchWords, Text, Title};
@@ -88,8 +88,8 @@ fn accepted<F: Field>(text: Option<&Text<F>>) {
     assert!(again.validate().is_ok(), "what was accepted is refused");
 }
 
-fn refused(error: &Error) {
-    assert!(matches!(error, Error::Malformed(_) | Error::Invalid(_)), "{error:?}");
+fn refused(error: &InputError) {
+    assert!(matches!(error, InputError::Malformed(_) | InputError::Invalid(_)), "{error:?}");
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use garde::error::Path;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::error::{Error, FieldError};
+use crate::error::Error;
+use crate::input::{FieldError, InputError};
 
 /// A JSON body that passed its own rules.
 pub(crate) struct Checked<T>(pub(crate) T);
@@ -24,10 +25,10 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
         if !says_json(request.headers()) {
-            return Err(Error::UnsupportedMediaType);
+            return Err(InputError::UnsupportedMediaType.into());
         }
         let body = Bytes::from_request(request, state).await.map_err(unreadable)?;
-        parse(&body).map(Self)
+        Ok(Self(parse(&body)?))
     }
 }
 
@@ -46,8 +47,8 @@ where
         let body = Bytes::from_request(request, state).await.map_err(unreadable)?;
         match (body.is_empty(), json) {
             (true, _) => Ok(Self(T::default())),
-            (false, true) => parse(&body).map(Self),
-            (false, false) => Err(Error::UnsupportedMediaType),
+            (false, true) => Ok(Self(parse(&body)?)),
+            (false, false) => Err(InputError::UnsupportedMediaType.into()),
         }
     }
 }
@@ -60,7 +61,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Internal<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
         let body = Bytes::from_request(request, state).await.map_err(unreadable)?;
-        serde_json::from_slice(&body).map(Self).map_err(|error| Error::Malformed(words_of(&error)))
+        Ok(Self(serde_json::from_slice(&body).map_err(|error| InputError::Malformed(words_of(&error)))?))
     }
 }
 
@@ -76,42 +77,46 @@ where
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
         let query: T = read_query(&parts.uri)?;
-        query.validate().map_err(|report| Error::Invalid(field_errors(&report, "?")))?;
+        query.validate().map_err(|report| InputError::Invalid(field_errors(&report, "?")))?;
         Ok(Self(query))
     }
 }
 
-pub(crate) fn read_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Error> {
+pub(crate) fn read_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, InputError> {
     use axum::extract::Query as Form;
-    let malformed = |rejection: QueryRejection| Error::Malformed(rejection.body_text());
+    let malformed = |rejection: QueryRejection| InputError::Malformed(rejection.body_text());
     let Form(pairs) = Form::<Vec<(String, String)>>::try_from_uri(uri).map_err(malformed)?;
     // Percent-encoded bytes that are no UTF-8 have become replacement characters by now.
     let unkeepable = pairs.iter().find(|(_, value)| value.contains([NUL, char::REPLACEMENT_CHARACTER]));
     if let Some((name, value)) = unkeepable {
         let words = if value.contains(NUL) { CONTAINS_NUL } else { "is not UTF-8 text" };
-        return Err(Error::Invalid(vec![FieldError::new(format!("?{name}"), "invalid", words)]));
+        return Err(InputError::Invalid(vec![FieldError::new(format!("?{name}"), "invalid", words)]));
     }
     Form::try_from_uri(uri).map(|Form(query)| query).map_err(malformed)
 }
 
-pub(crate) fn parse<T: DeserializeOwned + Validate<Context = ()>>(body: &[u8]) -> Result<T, Error> {
+pub(crate) fn parse<T: DeserializeOwned + Validate<Context = ()>>(body: &[u8]) -> Result<T, InputError> {
     refuse_nul(body)?;
     let mut reader = serde_json::Deserializer::from_slice(body);
     let value: T = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let inner = error.inner();
         if inner.classify() == serde_json::error::Category::Data {
-            Error::Invalid(vec![FieldError::new(pointer_to(error.path()), "wrong_shape", words_of(inner))])
+            InputError::Invalid(vec![FieldError::new(
+                pointer_to(error.path()),
+                "wrong_shape",
+                words_of(inner),
+            )])
         } else {
-            Error::Malformed(format!("the body is not JSON: {inner}"))
+            InputError::Malformed(format!("the body is not JSON: {inner}"))
         }
     })?;
-    reader.end().map_err(|error| Error::Malformed(format!("the body is not JSON: {error}")))?;
-    value.validate().map_err(|report| Error::Invalid(field_errors(&report, "/")))?;
+    reader.end().map_err(|error| InputError::Malformed(format!("the body is not JSON: {error}")))?;
+    value.validate().map_err(|report| InputError::Invalid(field_errors(&report, "/")))?;
     Ok(value)
 }
 
 /// NUL is the one character that JSON can carry and PostgreSQL's text cannot, whichever field it is in.
-fn refuse_nul(body: &[u8]) -> Result<(), Error> {
+fn refuse_nul(body: &[u8]) -> Result<(), InputError> {
     // JSON can write it in one way only. Most bodies end the search here.
     if !body.windows(ESCAPED_NUL.len()).any(|window| window == ESCAPED_NUL) {
         return Ok(());
@@ -119,7 +124,7 @@ fn refuse_nul(body: &[u8]) -> Result<(), Error> {
     // What is no JSON is refused by whoever reads it next.
     let found = serde_json::from_slice(body).ok().and_then(|body| pointer_to_nul(&body, ""));
     found.map_or(Ok(()), |pointer| {
-        Err(Error::Invalid(vec![FieldError::new(pointer, "invalid", CONTAINS_NUL)]))
+        Err(InputError::Invalid(vec![FieldError::new(pointer, "invalid", CONTAINS_NUL)]))
     })
 }
 
@@ -214,11 +219,11 @@ fn says_json(headers: &HeaderMap) -> bool {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature of map_err")]
-fn unreadable(rejection: BytesRejection) -> Error {
+fn unreadable(rejection: BytesRejection) -> InputError {
     if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
-        Error::TooLarge
+        InputError::TooLarge
     } else {
-        Error::Malformed("the body could not be read".into())
+        InputError::Malformed("the body could not be read".into())
     }
 }
 

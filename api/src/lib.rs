@@ -6,10 +6,16 @@
 //!
 //! * `router` – the table of contents: every path, and what stands in front of it
 //! * `routes/<noun>/<verb>` – one endpoint a file
+//! * `app` – what handlers share, by noun: each asks for the parts that it needs
 //! * `auth` – passwords, tokens, sessions, and the extractors that turn a request into a permission
 //! * `limits` – how often anybody may ask
+//! * `address`, `client` – where a request comes from, and how often that one may try things
 //! * `exchange` – what surrounds every answer: request id, problem+json, deadline, headers
 //! * `audience` – how many watch, added up over the edges; `live_figures` – what a router measures of its publisher
+//! * `error` and the enums of each subject that it holds (`AuthError`, `StreamError`, `InputError`, …); `problem` – how
+//!   they are answered
+//! * `bus` – events for all replicas
+//! * `sockets` – WebSockets, counted, bounded and closed
 //! * `stream`, `account` – rows and how they look as JSON
 //! * `database_lock` – one platform per database, where its lifecycle knows no other
 //! * `names` – how names of accounts are compared
@@ -17,11 +23,13 @@
 //! * `background` – what happens without a request: `lost_streams`, `forgotten_streams` and `bans` among it
 
 mod account;
+mod address;
 mod app;
 mod audience;
 mod auth;
 mod background;
 mod bans;
+pub mod bus;
 mod client;
 mod config;
 mod database;
@@ -31,6 +39,7 @@ mod exchange;
 mod forgotten_streams;
 #[doc(hidden)]
 pub mod fuzzing;
+mod input;
 mod json;
 mod limits;
 mod live_figures;
@@ -38,10 +47,13 @@ mod lost_streams;
 mod metrics;
 mod names;
 mod page;
+mod problem;
 mod redis_store;
 mod router;
 mod routes;
 mod security_headers;
+pub mod sockets;
+mod start_error;
 mod stream;
 mod stream_key;
 mod text;
@@ -51,14 +63,14 @@ use caudal_service::http::{HttpLimits, HttpServer};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub use client::{InvalidRange, TrustedProxies};
+pub use address::{InvalidRange, TrustedProxies};
 pub use config::{Broadcasts, Config, DatabaseUse, Deadlines, PublicUrls, Secrets};
 pub use database::{MIGRATIONS, check_database_url};
-pub use error::StartError;
 pub use limits::Limits;
 pub use redis_store::check_redis_url;
+pub use start_error::StartError;
 
-use app::App;
+use app::Opened;
 
 /// Serves the api until `shutdown`, then drains.
 ///
@@ -66,19 +78,19 @@ use app::App;
 /// When a secret is too weak, the database does not answer, does not take the migrations or is another platform's, or a
 /// listener fails.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), StartError> {
-    let (app, lock, public, internal) = App::start(config, &shutdown).await?;
-    let readiness = app.readiness.clone();
+    let (readiness, deadlines) = (config.readiness.clone(), config.deadlines);
+    let Opened { app, lock, redis, public, internal } = app::open(config, &shutdown).await?;
 
     let mut tasks: JoinSet<Result<(), StartError>> = JoinSet::new();
     for (listener, router, limits) in [
-        (public, router::public(&app)?, HttpLimits::public(app.trusted_proxies.clone())),
+        (public, router::public(&app)?, HttpLimits::public(app.entrance.trusted_proxies.clone())),
         (internal, router::internal(&app), HttpLimits::default()),
     ] {
         let (shutdown, server) = (shutdown.clone(), HttpServer::new(listener, limits));
         tasks.spawn(async move { server.serve(router, shutdown).await.map_err(StartError::Listener) });
     }
-    background::spawn(&mut tasks, &app, &shutdown);
-    if let Some(redis) = app.redis.clone() {
+    background::spawn(&mut tasks, &app, deadlines, &shutdown);
+    if let Some(redis) = redis {
         let shutdown = shutdown.clone();
         tasks.spawn(async move {
             redis_store::watch(redis, shutdown).await;
@@ -87,8 +99,9 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Star
     }
     readiness.set(true);
 
-    let patience = app.deadlines.lock_refused;
-    let pool = app.database.clone();
+    let patience = deadlines.lock_refused;
+    let database = app.accounts.database.clone();
+    let pool = database.clone();
     let mut lock = Box::pin(async move {
         match lock {
             Some(lock) => lock.keep(pool, patience).await,
@@ -111,7 +124,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Star
         shutdown.cancel();
         outcome = outcome.and(ended);
     }
-    app.database.close().await;
+    database.close().await;
     // Last of all: whoever takes the database next must find nobody at work in it.
     drop(lock);
     outcome

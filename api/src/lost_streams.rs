@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use caudal_livestream::StreamId;
 use uuid::Uuid;
 
-use crate::app::App;
+use crate::app::Streams;
 use crate::error::Error;
 use crate::stream::{Owner, close_lost};
 
@@ -23,12 +23,12 @@ impl LostStreams {
     /// opened, and puts right who is called streaming.
     ///
     /// While the directory cannot be seen, nothing in it is missing.
-    pub(crate) async fn reconcile(&mut self, app: &App) -> Result<(), Error> {
-        if !app.control.is_current() {
+    pub(crate) async fn reconcile(&mut self, streams: &Streams) -> Result<(), Error> {
+        if !streams.control.is_current() {
             self.unknown.clear();
-            return correct_streaming(app).await;
+            return correct_streaming(streams).await;
         }
-        let grace = app.deadlines.unknown_stream;
+        let grace = streams.unknown_stream;
         let open = sqlx::query_scalar!(
             r#"select id from streams
                where ended_at is null and end_requested_at is null
@@ -38,13 +38,13 @@ impl LostStreams {
             grace.as_secs_f64(),
             UNOPENED.max(grace).as_secs_f64()
         )
-        .fetch_all(&app.database)
+        .fetch_all(&streams.database)
         .await?;
-        let unknown = open.into_iter().filter(|id| is_missing(app, *id));
+        let unknown = open.into_iter().filter(|id| is_missing(streams, *id));
         for stream in self.overdue(unknown, Instant::now(), grace) {
-            close(app, stream).await?;
+            close(streams, stream).await?;
         }
-        correct_streaming(app).await
+        correct_streaming(streams).await
     }
 
     /// Which of the streams that are unknown now have been so for `grace`.
@@ -62,13 +62,13 @@ impl LostStreams {
 }
 
 /// Whether the directory is known to have no such stream.
-pub(crate) fn is_missing(app: &App, stream: Uuid) -> bool {
-    app.control.is_current() && app.control.inspect(StreamId(stream)).is_none()
+pub(crate) fn is_missing(streams: &Streams, stream: Uuid) -> bool {
+    streams.control.is_current() && streams.control.inspect(StreamId(stream)).is_none()
 }
 
 /// Closes one row, unless somebody was let into its stream meanwhile.
-async fn close(app: &App, stream: Uuid) -> Result<(), Error> {
-    let mut tx = app.database.begin().await?;
+async fn close(streams: &Streams, stream: Uuid) -> Result<(), Error> {
+    let mut tx = streams.database.begin().await?;
     let Some(owner) = Owner::lock_of_stream(&mut tx, stream).await? else { return Ok(()) };
     // Admissions take the same lock. One that came first shows in `authorized_at`, even where the router has not opened
     // the stream yet.
@@ -76,11 +76,11 @@ async fn close(app: &App, stream: Uuid) -> Result<(), Error> {
         r#"select coalesce(authorized_at, created_at) < now() - make_interval(secs => $2) as "idle!"
            from streams where id = $1 and ended_at is null and end_requested_at is null"#,
         stream,
-        app.deadlines.unknown_stream.as_secs_f64()
+        streams.unknown_stream.as_secs_f64()
     )
     .fetch_optional(&mut *tx)
     .await?;
-    if idle != Some(true) || !is_missing(app, stream) {
+    if idle != Some(true) || !is_missing(streams, stream) {
         return Ok(());
     }
     close_lost(&mut tx, owner, stream).await?;
@@ -90,7 +90,7 @@ async fn close(app: &App, stream: Uuid) -> Result<(), Error> {
 }
 
 /// `users.is_streaming` follows the streams; a restored or hand-edited row may not.
-async fn correct_streaming(app: &App) -> Result<(), Error> {
+async fn correct_streaming(streams: &Streams) -> Result<(), Error> {
     let wrong = sqlx::query_scalar!(
         r#"select id as "id!" from (
                select id from users u
@@ -99,10 +99,10 @@ async fn correct_streaming(app: &App) -> Result<(), Error> {
                select u.id from streams s join users u on u.id = s.user_id where s.is_live and not u.is_streaming
            ) as wrong order by id limit 100"#
     )
-    .fetch_all(&app.database)
+    .fetch_all(&streams.database)
     .await?;
     for user in wrong {
-        let mut tx = app.database.begin().await?;
+        let mut tx = streams.database.begin().await?;
         if let Some(owner) = Owner::lock_even_deleted(&mut tx, user).await? {
             owner.set_streaming(&mut tx).await?;
         }

@@ -7,6 +7,7 @@ use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 
 use crate::limits::Class;
 
+#[derive(Clone)]
 pub(crate) struct Metrics {
     requests: HistogramVec,
     limited: IntCounterVec,

@@ -10,10 +10,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{Error, FieldError};
+use crate::input::{FieldError, InputError};
 
 /// Where a list's next page begins.
-pub(crate) fn decode_cursor<C: DeserializeOwned>(cursor: Option<&str>) -> Result<Option<C>, Error> {
+pub(crate) fn decode_cursor<C: DeserializeOwned>(cursor: Option<&str>) -> Result<Option<C>, InputError> {
     let Some(cursor) = cursor else { return Ok(None) };
     let bytes = URL_SAFE_NO_PAD.decode(cursor).ok();
     let place = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
@@ -21,9 +21,9 @@ pub(crate) fn decode_cursor<C: DeserializeOwned>(cursor: Option<&str>) -> Result
 }
 
 /// For a cursor that no page of this list gave.
-pub(crate) fn no_cursor() -> Error {
+pub(crate) fn no_cursor() -> InputError {
     let words = "this is no cursor of this list; begin again without it";
-    Error::Invalid(vec![FieldError::new("?cursor", "invalid", words)])
+    InputError::Invalid(vec![FieldError::new("?cursor", "invalid", words)])
 }
 
 /// One page of a list.

@@ -6,7 +6,7 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
 
-use crate::error::StartError;
+use crate::start_error::StartError;
 
 /// Cheap to clone; all clones share the connection.
 #[derive(Clone)]
@@ -38,7 +38,7 @@ pub fn check_redis_url(url: &SecretString) -> Result<(), String> {
     client(url).map(drop)
 }
 
-fn client(url: &SecretString) -> Result<redis::Client, String> {
+pub(crate) fn client(url: &SecretString) -> Result<redis::Client, String> {
     redis::Client::open(url.expose_secret().trim()).map_err(|_| {
         "expected a URL as in redis://localhost:6379 or redis://:password@localhost:6379/0; rediss:// for TLS".to_owned()
     })

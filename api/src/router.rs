@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderName, Method, header};
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use caudal_livestream::audience::AUDIENCE_PATH;
@@ -13,14 +13,14 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::app::App;
-use crate::error::StartError;
 use crate::routes::{audience, auth, ingest, streams};
 use crate::security_headers::SecurityHeaders;
+use crate::start_error::StartError;
 use crate::{exchange, web};
 
 /// For viewers and streamers.
-pub(crate) fn public(app: &Arc<App>) -> Result<Router, StartError> {
-    let headers = Arc::new(SecurityHeaders::new(&app.urls)?);
+pub(crate) fn public(app: &App) -> Result<Router, StartError> {
+    let headers = Arc::new(SecurityHeaders::new(&app.streams.urls)?);
     let api = Router::new()
         .route("/auth/register", post(auth::register))
         .route("/auth/login", post(auth::login))
@@ -36,22 +36,22 @@ pub(crate) fn public(app: &Arc<App>) -> Result<Router, StartError> {
         .route("/streams/{id}/health", get(streams::health))
         .fallback(exchange::nothing_here)
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(from_fn_with_state(Arc::clone(app), exchange::limit))
+        .layer(from_fn_with_state(app.clone(), exchange::limit))
         .layer(from_fn(no_store_unless_said))
-        .layer(cors(app));
+        .layer(cors(&app.entrance.cors_origins));
     let router = Router::new()
         .nest(API, api)
         .fallback(web::pages)
         .layer(CatchPanicLayer::custom(exchange::after_panic))
-        .layer(from_fn_with_state(Arc::clone(app), exchange::surround))
+        .layer(from_fn_with_state(app.clone(), exchange::surround))
         .layer(from_fn_with_state(headers, crate::security_headers::add));
-    Ok(router.with_state(Arc::clone(app)))
+    Ok(router.with_state(app.clone()))
 }
 
 /// For router, controller and edges; each may ask only what is its own to ask.
-pub(crate) fn internal(app: &Arc<App>) -> Router {
+pub(crate) fn internal(app: &App) -> Router {
     let signed_by =
-        |callers: &[&str]| from_fn_with_state(Arc::new(app.callers.only(callers)), require_signature);
+        |callers: &[&str]| from_fn_with_state(Arc::new(app.ingest.callers.only(callers)), require_signature);
     let edges =
         Router::new().route(AUDIENCE_PATH, post(audience::report)).route_layer(signed_by(&["hls-edge"]));
     Router::new()
@@ -62,8 +62,8 @@ pub(crate) fn internal(app: &Arc<App>) -> Router {
         .layer(signed_by(&["ingest-router", "controller"]))
         .merge(edges)
         .layer(CatchPanicLayer::custom(exchange::after_panic))
-        .layer(from_fn_with_state(Arc::clone(app), exchange::surround))
-        .with_state(Arc::clone(app))
+        .layer(from_fn_with_state(app.clone(), exchange::surround))
+        .with_state(app.clone())
 }
 
 /// Answers are for whoever asked: what may be kept says so itself.
@@ -73,14 +73,14 @@ async fn no_store_unless_said(
 ) -> axum::response::Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    headers.entry(header::CACHE_CONTROL).or_insert(axum::http::HeaderValue::from_static("no-store"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
 
 /// The pages are of the same origin and need none of this; other origins only by name, never `*` with credentials.
-fn cors(app: &App) -> CorsLayer {
+fn cors(origins: &[HeaderValue]) -> CorsLayer {
     CorsLayer::new()
-        .allow_origin(AllowOrigin::list(app.cors_origins.iter().cloned()))
+        .allow_origin(AllowOrigin::list(origins.iter().cloned()))
         .allow_credentials(true)
         .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH, header::IF_NONE_MATCH])

@@ -8,8 +8,8 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use crate::config::PublicUrls;
-use crate::error::StartError;
 use crate::router::API;
+use crate::start_error::StartError;
 
 /// The headers of every answer; two policies, one for the pages' addresses and one for the api's.
 pub(crate) struct SecurityHeaders {

@@ -9,10 +9,21 @@ use hmac::{Hmac, Mac as _};
 use rand::{Rng as _, RngExt as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
+use thiserror::Error;
 use uuid::Uuid;
 
 use crate::config::Secrets;
 use crate::error::Error;
+
+/// Why a stream key is not shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(crate) enum KeyError {
+    /// Sealed under a key that the api does not have any more.
+    #[error(
+        "the server's secret was changed or lost, and your stream key with it; make a new key and copy it into your encoder"
+    )]
+    Unreadable,
+}
 
 /// Makes, recognises and shows stream keys.
 pub(crate) struct StreamKeys {
@@ -84,11 +95,11 @@ impl StreamKeys {
 
     /// The key of `user`, for `user`.
     ///
-    /// [`Error::StreamKeyUnreadable`] when it was sealed under a secret that is gone; a new one is the way on.
-    pub(crate) fn open(&self, user: Uuid, encrypted: &[u8], kid: &str) -> Result<StreamKey, Error> {
+    /// [`KeyError::Unreadable`] when it was sealed under a secret that is gone; a new one is the way on.
+    pub(crate) fn open(&self, user: Uuid, encrypted: &[u8], kid: &str) -> Result<StreamKey, KeyError> {
         self.opened(user, encrypted, kid).map_err(|why| {
             tracing::warn!(%user, kid, why, "a stream key cannot be read; its owner is asked to make a new one");
-            Error::StreamKeyUnreadable
+            KeyError::Unreadable
         })
     }
 

@@ -14,16 +14,16 @@ use sha2::{Digest as _, Sha256};
 use tower::ServiceExt as _;
 use tower_http::services::ServeDir;
 
-use crate::app::App;
+use crate::app::Pages;
 use crate::error::Error;
 
 /// Whatever is not under `/api`.
-pub(crate) async fn pages(State(app): State<Arc<App>>, request: Request) -> Response {
+pub(crate) async fn pages(State(pages): State<Arc<Pages>>, request: Request) -> Response {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")]).into_response();
     }
     let wants_page = accepts_html(request.headers());
-    let Some(folder) = app.web.as_deref().filter(|folder| folder.join(INDEX).is_file()) else {
+    let Some(folder) = pages.folder.as_deref().filter(|folder| folder.join(INDEX).is_file()) else {
         return if wants_page { not_built() } else { Error::NotFound("this path").into_response() };
     };
     let path = request.uri().path().to_owned();

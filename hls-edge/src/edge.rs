@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use caudal_livestream::record::{LiveStream, Phase};
+use caudal_livestream::record::Phase;
 use caudal_livestream::timeline::{SegmentPhase, Timeline};
 use caudal_livestream::{RenditionName, StreamId};
 use caudal_media::lead_in::LeadIn;
@@ -15,6 +15,8 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::Refusal;
+use crate::asker::Asker;
+use crate::grant::Grant;
 use crate::metrics::Metrics;
 use crate::rendered::{RenditionView, StreamView};
 use crate::stored_files::StoredFiles;
@@ -44,20 +46,22 @@ pub(crate) enum Source {
 }
 
 impl Edge {
-    /// The stream, if the directory knows it and anybody may watch it.
-    pub(crate) fn source(&self, stream: StreamId) -> Result<(Arc<LiveStream>, Source), Refusal> {
-        let record = self.streams.public(stream).ok_or(Refusal::NotFound)?;
-        let over = matches!(record.status.phase, Phase::Ended | Phase::Failed);
-        let source = if over {
+    /// The stream that `asker` asks for, if the directory knows it and the request may watch it.
+    pub(crate) fn grant(&self, stream: StreamId, asker: &Asker) -> Result<Grant, Refusal> {
+        Grant::of(&self.streams, stream, asker).ok_or(Refusal::NotFound)
+    }
+
+    /// Where the stream's answers come from.
+    pub(crate) fn source(&self, grant: &Grant) -> Source {
+        if matches!(grant.record().status.phase, Phase::Ended | Phase::Failed) {
             // Whoever watched the end goes on from memory: the same playlist, with ENDLIST.
             self.streams
-                .followed(stream)
+                .followed(grant.stream())
                 .filter(|watched| watched.whole().borrow().is_some())
                 .map_or(Source::Stored, Source::Live)
         } else {
-            Source::Live(self.streams.follow(Arc::clone(&record)))
-        };
-        Ok((record, source))
+            Source::Live(self.streams.follow(grant))
+        }
     }
 
     /// The stream as it stands; waits for its first announcement.

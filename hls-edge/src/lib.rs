@@ -10,6 +10,7 @@ mod edge;
 mod follower;
 #[doc(hidden)]
 pub mod fuzzing;
+mod grant;
 mod lead_in;
 mod media_files;
 mod memory;

@@ -41,9 +41,9 @@ pub(crate) async fn get_media_file(
         let stream: StreamId = stream.parse().map_err(|_| Refusal::NotFound)?;
         let rendition: RenditionName = rendition.parse().map_err(|_| Refusal::NotFound)?;
         let file: MediaFile = file.parse().map_err(|_| Refusal::NotFound)?;
-        let (_, source) = edge.source(stream)?;
+        let grant = edge.grant(stream, &asker)?;
         let content_type = if rendition.as_str() == AUDIO { "audio/mp4" } else { "video/mp4" };
-        match source {
+        match edge.source(&grant) {
             Source::Stored => {
                 let stored = stored_file(&rendition, &file).ok_or(Refusal::NotFound)?;
                 let data = edge.stored.listed(stream, &rendition, &file.to_string(), stored).await?;

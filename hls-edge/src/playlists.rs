@@ -28,8 +28,8 @@ pub(crate) async fn get_master(
 ) -> Response {
     let answer = async {
         let stream: StreamId = stream.parse().map_err(|_| Refusal::NotFound)?;
-        let (_, source) = edge.source(stream)?;
-        match source {
+        let grant = edge.grant(stream, &asker)?;
+        match edge.source(&grant) {
             Source::Stored => {
                 let master = edge.stored.whole(stream, StreamFile::Master).await?;
                 Ok(text(&master, playlist::CONTENT_TYPE, Cache::Seconds(1), &asked))
@@ -62,8 +62,8 @@ pub(crate) async fn get_manifest(
 ) -> Response {
     let answer = async {
         let stream: StreamId = stream.parse().map_err(|_| Refusal::NotFound)?;
-        let (_, source) = edge.source(stream)?;
-        match source {
+        let grant = edge.grant(stream, &asker)?;
+        match edge.source(&grant) {
             Source::Stored => {
                 let manifest = edge.stored.whole(stream, StreamFile::Manifest).await?;
                 Ok(text(&manifest, manifest::CONTENT_TYPE, Cache::Seconds(1), &asked))
@@ -91,8 +91,8 @@ pub(crate) async fn get_media_playlist(
         let rendition: RenditionName = rendition.parse().map_err(|_| Refusal::NotFound)?;
         let query = query.as_deref().unwrap_or_default();
         let directives = Directives::parse(query)?;
-        let (_, source) = edge.source(stream)?;
-        match source {
+        let grant = edge.grant(stream, &asker)?;
+        match edge.source(&grant) {
             Source::Stored => {
                 let playlist = edge.stored.playlist(stream, &rendition).await?;
                 Ok(text(&playlist, playlist::CONTENT_TYPE, Cache::Seconds(1), &asked))

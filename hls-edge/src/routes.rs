@@ -18,7 +18,7 @@ use caudal_livestream::record::Phase;
 use tower::ServiceExt as _;
 
 use crate::answer::{Cache, Refusal, media};
-use crate::asker::without_ticket;
+use crate::asker::{Asker, without_ticket};
 use crate::edge::Edge;
 use crate::media_files::get_media_file;
 use crate::metrics::Metrics;
@@ -41,9 +41,10 @@ pub(crate) fn router(edge: Arc<Edge>) -> Router {
 
 /// `GET /live/{stream}/begun`: `true` once there is something to watch, `false` before that and for whatever is not known.
 /// For pages that wait: what a playlist answers until then is an error in the browser's console, each time.
-async fn get_begun(State(edge): State<Arc<Edge>>, Path(stream): Path<String>) -> Response {
-    let record = stream.parse().ok().and_then(|stream| edge.streams.public(stream));
-    let begun = record.is_some_and(|record| matches!(record.status.phase, Phase::Live | Phase::Reconnecting));
+async fn get_begun(State(edge): State<Arc<Edge>>, Path(stream): Path<String>, asker: Asker) -> Response {
+    let grant = stream.parse().ok().and_then(|stream| edge.grant(stream, &asker).ok());
+    let begun =
+        grant.is_some_and(|grant| matches!(grant.record().status.phase, Phase::Live | Phase::Reconnecting));
     let response = ([(CACHE_CONTROL, Cache::Shared.header())], Json(begun)).into_response();
     count(&edge.metrics, "begun", response)
 }

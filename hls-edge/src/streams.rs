@@ -1,4 +1,4 @@
-//! Which streams are followed, and which may be watched.
+//! Which streams there are, and which are followed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use caudal_directory::{StreamDirectory, Streams as Records};
 use caudal_livestream::StreamId;
-use caudal_livestream::admission::Access;
 use caudal_livestream::record::LiveStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -15,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::EdgeLimits;
 use crate::follower::{Follower, Sources};
+use crate::grant::Grant;
 use crate::mirror::Mirror;
 use crate::watched::Watched;
 
@@ -50,10 +50,9 @@ impl Streams {
         }
     }
 
-    /// The record of a stream that anybody may watch.
-    pub(crate) fn public(&self, stream: StreamId) -> Option<Arc<LiveStream>> {
-        let record = self.records.borrow().get(&stream).cloned()?;
-        (record.spec.access == Access::Public).then_some(record)
+    /// The directory's record of a stream, whoever may watch it; what is for viewers asks for a [`Grant`] first.
+    pub(crate) fn record(&self, stream: StreamId) -> Option<Arc<LiveStream>> {
+        self.records.borrow().get(&stream).cloned()
     }
 
     /// Whether the directory knows the stream at all.
@@ -71,9 +70,9 @@ impl Streams {
         self.lock().get(&stream).map(|followed| Arc::clone(&followed.watched))
     }
 
-    /// The stream of `record`, followed from now on.
-    pub(crate) fn follow(self: &Arc<Self>, record: Arc<LiveStream>) -> Arc<Watched> {
-        let stream = record.spec.stream;
+    /// The stream of `grant`, followed from now on.
+    pub(crate) fn follow(self: &Arc<Self>, grant: &Grant) -> Arc<Watched> {
+        let stream = grant.stream();
         let mut all = self.lock();
         if let Some(followed) = all.get(&stream) {
             // Under the same lock as the follower's own look: it cannot leave between here and the request's answer.
@@ -88,7 +87,7 @@ impl Streams {
             return watched;
         }
         // Read again under the lock: a change from now on finds this follower in the map.
-        let record = self.public(stream).unwrap_or(record);
+        let record = self.record(stream).unwrap_or_else(|| Arc::clone(grant.record()));
         let sender = watch::Sender::new(Some(record));
         let streams = Arc::clone(self);
         let follower = Follower {

@@ -9,8 +9,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Issued;
 use super::refresh_token::Serial;
+use super::{AuthError, Issued};
 use crate::error::Error;
 
 /// Signs and verifies.
@@ -79,11 +79,11 @@ impl AccessTokens {
     }
 
     /// What a token says, when it is ours and still holds.
-    pub(crate) fn verify(&self, token: &str) -> Result<Claims, Error> {
+    pub(crate) fn verify(&self, token: &str) -> Result<Claims, AuthError> {
         match jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation) {
             Ok(token) if token.claims.typ == KIND => Ok(token.claims),
-            Err(error) if *error.kind() == ErrorKind::ExpiredSignature => Err(Error::TokenExpired),
-            Ok(_) | Err(_) => Err(Error::TokenInvalid),
+            Err(error) if *error.kind() == ErrorKind::ExpiredSignature => Err(AuthError::TokenExpired),
+            Ok(_) | Err(_) => Err(AuthError::TokenInvalid),
         }
     }
 }
@@ -145,9 +145,9 @@ mod tests {
             ),
             ("nonsense", "nonsense".to_owned()),
         ] {
-            assert!(matches!(tokens().verify(&token), Err(Error::TokenInvalid)), "{what}");
+            assert!(matches!(tokens().verify(&token), Err(AuthError::TokenInvalid)), "{what}");
         }
         let late = signed(&Header::default(), &with("exp", json!(exp - 61)), secret);
-        assert!(matches!(tokens().verify(&late), Err(Error::TokenExpired)));
+        assert!(matches!(tokens().verify(&late), Err(AuthError::TokenExpired)));
     }
 }

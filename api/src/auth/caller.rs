@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use uuid::Uuid;
 
+use super::AuthError;
 use super::access_token::Claims;
 use super::refresh_token::Serial;
-use crate::app::App;
+use crate::app::Accounts;
 use crate::error::Error;
 
 /// Somebody with a valid access token whose session was not ended.
@@ -23,12 +24,17 @@ pub(crate) struct Caller {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MaybeCaller(pub(crate) Option<Caller>);
 
-impl FromRequestParts<Arc<App>> for Caller {
+impl<S> FromRequestParts<S> for Caller
+where
+    S: Send + Sync,
+    Arc<Accounts>: FromRef<S>,
+{
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
-        let token = bearer(&parts.headers).ok_or(Error::Unauthenticated)?;
-        let claims = app.access_tokens.verify(token)?;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let accounts = Arc::<Accounts>::from_ref(state);
+        let token = bearer(&parts.headers).ok_or(AuthError::Unauthenticated)?;
+        let claims = accounts.access_tokens.verify(token)?;
         // PostgreSQL is asked each time. A list of ended sessions beside it, in memory or in Redis, would have to be told
         // of every end; one that restarts or was away would let ended sessions in again. A ban is set in the database alone,
         // and holds from that moment.
@@ -39,34 +45,38 @@ impl FromRequestParts<Arc<App>> for Caller {
             claims.session,
             claims.user
         )
-        .fetch_optional(&app.database)
+        .fetch_optional(&accounts.database)
         .await?
-        .ok_or(Error::SessionRevoked)?;
+        .ok_or(AuthError::SessionRevoked)?;
         if !goes_on.received && claims.serial == Some(goes_on.serial) {
-            mark_received(app, &claims).await;
+            mark_received(&accounts, &claims).await;
         }
         Ok(Self { user: claims.user, session: claims.session })
     }
 }
 
 /// This access token came with the newest refresh token: its holder got that answer. See `Standing::judge`.
-async fn mark_received(app: &App, claims: &Claims) {
+async fn mark_received(accounts: &Accounts, claims: &Claims) {
     let marked = sqlx::query!(
         "update sessions set received = true where id = $1 and serial = $2",
         claims.session,
         claims.serial.map(|serial| serial.0)
     );
     // What cannot be written must not stop what only reads; the next request tries again.
-    if let Err(error) = marked.execute(&app.database).await {
+    if let Err(error) = marked.execute(&accounts.database).await {
         tracing::debug!(%error, "a session's answer could not be marked as received");
     }
 }
 
-impl FromRequestParts<Arc<App>> for MaybeCaller {
+impl<S> FromRequestParts<S> for MaybeCaller
+where
+    S: Send + Sync,
+    Arc<Accounts>: FromRef<S>,
+{
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
-        match <Caller as FromRequestParts<Arc<App>>>::from_request_parts(parts, app).await {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        match <Caller as FromRequestParts<S>>::from_request_parts(parts, state).await {
             Ok(caller) => Ok(Self(Some(caller))),
             Err(error @ (Error::Database(_) | Error::Internal(_))) => Err(error),
             Err(_) => Ok(Self(None)),

@@ -3,6 +3,7 @@
 mod access_token;
 mod caller;
 mod cookie;
+mod error;
 mod password;
 mod refresh_token;
 mod session;
@@ -10,6 +11,7 @@ mod session;
 pub(crate) use access_token::AccessTokens;
 pub(crate) use caller::{Caller, MaybeCaller, bearer};
 pub(crate) use cookie::{forget_cookie, refresh_cookie, refresh_from_cookie};
+pub(crate) use error::AuthError;
 pub(crate) use password::Passwords;
 pub(crate) use refresh_token::RefreshToken;
 pub(crate) use session::{Issued, Sessions, end_session, forget_old_sessions, was_here};

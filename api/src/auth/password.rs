@@ -13,7 +13,9 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::error::{Error, StartError};
+use crate::error::Error;
+use crate::limits::LimitError;
+use crate::start_error::StartError;
 
 /// Hashes and verifies; as many at once as there are cores, the others wait their turn.
 ///
@@ -69,7 +71,7 @@ impl Passwords {
     ) -> Result<T, Error> {
         let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;
         let turn =
-            turn.map_err(|_| Error::Overloaded)?.map_err(|error| Error::Internal(error.to_string()))?;
+            turn.map_err(|_| LimitError::Overloaded)?.map_err(|error| Error::Internal(error.to_string()))?;
         let (answer, answered) = oneshot::channel();
         let job = move |hasher: &Hasher| {
             // Nobody waits for it any more: then it was for nothing.

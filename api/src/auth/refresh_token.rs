@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use crate::error::Error;
+use super::AuthError;
 
 /// The how-manyth token of its session, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type)]
@@ -39,8 +39,8 @@ pub(crate) enum RefreshToken {
 
 impl RefreshToken {
     /// As sent by a client.
-    pub(crate) fn parse(text: &str) -> Result<Self, Error> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| Error::RefreshInvalid)?;
+    pub(crate) fn parse(text: &str) -> Result<Self, AuthError> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| AuthError::RefreshInvalid)?;
         if let Ok(bytes) = <[u8; FORMER]>::try_from(bytes.as_slice()) {
             return Ok(Self::Former(bytes));
         }
@@ -53,7 +53,7 @@ impl RefreshToken {
                 seal: seal.try_into().ok()?,
             })
         };
-        numbered().ok_or(Error::RefreshInvalid)
+        numbered().ok_or(AuthError::RefreshInvalid)
     }
 
     /// As sent to a client.

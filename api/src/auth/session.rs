@@ -9,8 +9,10 @@ use secrecy::SecretString;
 use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
+use super::AuthError;
 use super::refresh_token::{RefreshToken, Sealer, Serial, former_hash};
-use crate::client::{Client, Origin};
+use crate::address::Origin;
+use crate::client::Client;
 use crate::config::Deadlines;
 use crate::error::Error;
 
@@ -123,7 +125,7 @@ impl Sessions {
 
     /// Changes a token for its successor.
     ///
-    /// [`Error::RefreshReused`] when it was used before and no grace covers that: the session is ended then, which is
+    /// [`AuthError::RefreshReused`] when it was used before and no grace covers that: the session is ended then, which is
     /// committed.
     pub(crate) async fn exchange(
         &self,
@@ -143,16 +145,16 @@ impl Sessions {
         )
         .fetch_optional(&mut *tx)
         .await?
-        .ok_or(Error::RefreshInvalid)?;
+        .ok_or(AuthError::RefreshInvalid)?;
 
         let now = Utc::now();
         match found.judge(presented, now, self.grace) {
-            Verdict::Over => Err(Error::RefreshInvalid),
+            Verdict::Over => Err(AuthError::RefreshInvalid.into()),
             Verdict::Reused => {
                 end_session(&mut *tx, session).await?;
                 tx.commit().await?;
                 tracing::warn!(user = %found.user, %session, "a refresh token was used twice; its session is ended");
-                Err(Error::RefreshReused)
+                Err(AuthError::RefreshReused.into())
             }
             Verdict::Again => Ok(Issued {
                 token: self.sealer.token(session, found.newest),

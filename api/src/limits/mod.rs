@@ -1,21 +1,25 @@
 //! How often anybody may ask.
 
+mod error;
 mod gcra;
-mod local;
+mod in_process;
 mod redis;
 
 use std::fmt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::http::HeaderValue;
+use futures::future::BoxFuture;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use crate::client::Origin;
+use crate::address::Origin;
 use crate::names::NormalName;
 use crate::redis_store::RedisStore;
-use gcra::Quota;
-use local::LocalBuckets;
+pub(crate) use error::LimitError;
+use gcra::{Quota, Verdict};
+use in_process::InProcessLimiter;
+use redis::RedisLimiter;
 
 /// Requests a minute.
 #[derive(Clone, Copy, Debug)]
@@ -170,7 +174,7 @@ impl Decision {
     /// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10).
     pub(crate) fn headers(&self) -> [(&'static str, Option<HeaderValue>); 2] {
         let name = self.class.word();
-        let reset = crate::error::whole_seconds(self.reset);
+        let reset = whole_seconds(self.reset);
         let policy = format!("\"{name}\";q={};w={}", self.limit, self.window.as_secs());
         let state = format!("\"{name}\";r={};t={reset}", self.remaining);
         [
@@ -180,34 +184,35 @@ impl Decision {
     }
 }
 
-/// All counters: in Redis, where replicas share them, else in this process. While Redis is away each replica counts for
-/// itself: too generous by the number of replicas, but nobody is locked out and nobody is unlimited.
-pub(crate) struct RateLimiter {
-    limits: Limits,
-    local: LocalBuckets,
-    shared: Option<redis::SharedBuckets>,
+/// Counts requests: in Redis, where replicas share their counters, or in this process.
+trait RateLimiter: Send + Sync {
+    /// Counts one request in `bucket`, which lets in as many as `quota` says.
+    fn count<'a>(&'a self, bucket: &'a Bucket, quota: Quota) -> BoxFuture<'a, Verdict>;
+
+    /// Forgets counters of this process that have refilled.
+    fn sweep(&self);
 }
 
-impl RateLimiter {
+/// How many requests of each class there may be, and the counters that know how many there were.
+pub(crate) struct RateLimits {
+    limits: Limits,
+    limiter: Box<dyn RateLimiter>,
+}
+
+impl RateLimits {
+    /// Counts in Redis where there is one.
     pub(crate) fn new(limits: Limits, store: Option<RedisStore>) -> Self {
-        Self { limits, local: LocalBuckets::default(), shared: store.map(redis::SharedBuckets::new) }
+        let limiter: Box<dyn RateLimiter> = match store {
+            Some(store) => Box::new(RedisLimiter::new(store)),
+            None => Box::new(InProcessLimiter::default()),
+        };
+        Self { limits, limiter }
     }
 
     /// Counts one request.
     pub(crate) async fn count(&self, class: Class, bucket: &Bucket) -> Decision {
         let (limit, window) = class.allows(self.limits);
-        let quota = Quota::new(limit, window);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let verdict = match &self.shared {
-            None => self.local.count(bucket, quota, now),
-            Some(shared) => match shared.count(bucket, quota).await {
-                Ok(verdict) => verdict,
-                Err(error) => {
-                    tracing::debug!(%error, "rate limits fall back to this replica's own");
-                    self.local.count(bucket, quota, now)
-                }
-            },
-        };
+        let verdict = self.limiter.count(bucket, Quota::new(limit, window)).await;
         let reset = verdict.retry_after.unwrap_or(verdict.full_after);
         Decision {
             class,
@@ -221,8 +226,13 @@ impl RateLimiter {
 
     /// Forgets counters that have refilled.
     pub(crate) fn sweep(&self) {
-        self.local.sweep(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+        self.limiter.sweep();
     }
+}
+
+/// Rounded up, at least one: a client that waits that long is let in.
+pub(crate) fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_millis().div_ceil(1000).max(1).try_into().unwrap_or(u64::MAX)
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -230,3 +240,6 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// An open home or watch page asks twice a minute, so one address has room for 1,500 of them by default; for 150 watch
 /// pages that all wait for a stream to begin (one request in 3 s), or for 80 studios of live streams (one in 1.7 s).
 const WATCHERS: u32 = 30;
+
+#[cfg(test)]
+mod tests;

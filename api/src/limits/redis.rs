@@ -2,21 +2,27 @@
 
 use std::time::Duration;
 
-use super::Bucket;
+use futures::future::{BoxFuture, FutureExt as _};
+
 use super::gcra::{Quota, Verdict};
+use super::in_process::InProcessLimiter;
+use super::{Bucket, RateLimiter};
 use crate::redis_store::RedisStore;
 
-pub(super) struct SharedBuckets {
+/// While Redis is away each replica counts for itself: too generous by the number of replicas, but nobody is locked out and
+/// nobody is unlimited.
+pub(super) struct RedisLimiter {
     store: RedisStore,
     script: redis::Script,
+    own: InProcessLimiter,
 }
 
-impl SharedBuckets {
+impl RedisLimiter {
     pub(super) fn new(store: RedisStore) -> Self {
-        Self { store, script: redis::Script::new(GCRA) }
+        Self { store, script: redis::Script::new(GCRA), own: InProcessLimiter::default() }
     }
 
-    pub(super) async fn count(&self, bucket: &Bucket, quota: Quota) -> redis::RedisResult<Verdict> {
+    async fn count_shared(&self, bucket: &Bucket, quota: Quota) -> redis::RedisResult<Verdict> {
         let mut connection = self.store.connection();
         let interval = u64::try_from(quota.interval.as_micros()).unwrap_or(u64::MAX);
         let (remaining, full_after, retry_after): (u32, u64, u64) = self
@@ -31,6 +37,25 @@ impl SharedBuckets {
             full_after: Duration::from_micros(full_after),
             retry_after: (retry_after > 0).then(|| Duration::from_micros(retry_after)),
         })
+    }
+}
+
+impl RateLimiter for RedisLimiter {
+    fn count<'a>(&'a self, bucket: &'a Bucket, quota: Quota) -> BoxFuture<'a, Verdict> {
+        async move {
+            match self.count_shared(bucket, quota).await {
+                Ok(verdict) => verdict,
+                Err(error) => {
+                    tracing::debug!(%error, "rate limits fall back to this replica's own");
+                    self.own.count(bucket, quota).await
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn sweep(&self) {
+        self.own.sweep();
     }
 }
 

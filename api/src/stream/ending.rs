@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Owner;
-use crate::app::App;
+use crate::app::Streams;
 use crate::error::Error;
 use crate::lost_streams::is_missing;
 
@@ -85,26 +85,26 @@ pub(crate) async fn request_end(
 
 /// Tells the lifecycle to end a stream whose wish to end is committed. When it does not take that up now, the
 /// background does this again.
-pub(crate) async fn order_end(app: &App, stream: Uuid, end: End) -> Result<(), Error> {
+pub(crate) async fn order_end(streams: &Streams, stream: Uuid, end: End) -> Result<(), Error> {
     let id = StreamId(stream);
     if end == End::KeyRotated {
         // The router first: until it knows, an encoder that returns with the old key would be let in from its cache.
-        if !app.ordered("revoke a key", app.control.revoke_key(id)).await {
+        if !streams.ordered("revoke a key", streams.control.revoke_key(id)).await {
             return Ok(());
         }
     }
     if let Some(words) = end.words_for_publisher()
-        && !app.ordered("drop a publisher", app.control.drop_publisher(id, words.to_owned())).await
+        && !streams.ordered("drop a publisher", streams.control.drop_publisher(id, words.to_owned())).await
     {
         return Ok(());
     }
-    if !app.ordered("end a stream", app.control.end(id, end.reason())).await {
+    if !streams.ordered("end a stream", streams.control.end(id, end.reason())).await {
         return Ok(());
     }
-    if is_missing(app, stream) {
+    if is_missing(streams, stream) {
         // Admitted, and never created: nobody else will ever say that it is over. Should the router be just about to
         // create it, `published` finds the wish and ends it then.
-        let mut tx = app.database.begin().await?;
+        let mut tx = streams.database.begin().await?;
         if let Some(owner) = Owner::lock_of_stream(&mut tx, stream).await? {
             close_unused(&mut tx, owner, stream, end).await?;
         }

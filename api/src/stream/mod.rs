@@ -1,6 +1,8 @@
 //! Streams: the row, how it looks as JSON, and how it ends.
 
+mod access;
 mod ending;
+mod error;
 mod owned;
 mod owner;
 mod row;
@@ -8,13 +10,16 @@ mod view;
 
 use std::collections::HashSet;
 
+pub(crate) use access::StoredAccess;
 pub(crate) use ending::{BANNED, End, close_lost, close_unused, order_end, request_end};
+pub(crate) use error::StreamError;
 pub(crate) use owned::{OwnedStream, StreamPath};
 pub(crate) use owner::Owner;
 pub(crate) use row::{Category, StreamRow, select_streams};
 pub(crate) use view::{StreamView, wanted_revision};
 
-use crate::error::{Error, FieldError};
+use crate::error::Error;
+use crate::input::{FieldError, InputError};
 
 /// As many as a page shows.
 pub(crate) const MAX_CATEGORIES: usize = 10;
@@ -38,5 +43,6 @@ pub(crate) async fn set_categories(
     if usize::try_from(known.rows_affected()).is_ok_and(|known| known == wanted.len()) {
         return Ok(());
     }
-    Err(Error::Invalid(vec![FieldError::new("/categoryIds", "unknown", "there is no such category")]))
+    let unknown = FieldError::new("/categoryIds", "unknown", "there is no such category");
+    Err(InputError::Invalid(vec![unknown]).into())
 }

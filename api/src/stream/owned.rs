@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::{FromRef, FromRequestParts, Path};
 use axum::http::request::Parts;
 use uuid::Uuid;
 
-use super::{StreamRow, select_streams};
-use crate::app::App;
+use super::{StreamError, StreamRow, select_streams};
+use crate::app::{Accounts, Streams};
 use crate::auth::Caller;
 use crate::error::Error;
 
@@ -20,7 +20,7 @@ impl<S: Send + Sync> FromRequestParts<S> for StreamPath {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let path = Path::<Uuid>::from_request_parts(parts, state).await;
-        path.map(|Path(id)| Self(id)).map_err(|_| Error::NotFound("the stream"))
+        path.map(|Path(id)| Self(id)).map_err(|_| StreamError::Unknown.into())
     }
 }
 
@@ -28,14 +28,20 @@ impl<S: Send + Sync> FromRequestParts<S> for StreamPath {
 #[derive(Clone, Debug)]
 pub(crate) struct OwnedStream(pub(crate) StreamRow);
 
-impl FromRequestParts<Arc<App>> for OwnedStream {
+impl<S> FromRequestParts<S> for OwnedStream
+where
+    S: Send + Sync,
+    Arc<Accounts>: FromRef<S>,
+    Arc<Streams>: FromRef<S>,
+{
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
-        let caller = Caller::from_request_parts(parts, app).await?;
-        let StreamPath(id) = StreamPath::from_request_parts(parts, app).await?;
-        let row = select_streams!("where s.id = $1", id).fetch_optional(&app.database).await?;
-        let row = row.ok_or(Error::NotFound("the stream"))?;
-        if row.user_id == caller.user { Ok(Self(row)) } else { Err(Error::Forbidden) }
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        let StreamPath(id) = StreamPath::from_request_parts(parts, state).await?;
+        let streams = Arc::<Streams>::from_ref(state);
+        let row = select_streams!("where s.id = $1", id).fetch_optional(&streams.database).await?;
+        let row = row.ok_or(StreamError::Unknown)?;
+        if row.user_id == caller.user { Ok(Self(row)) } else { Err(StreamError::NotYours.into()) }
     }
 }

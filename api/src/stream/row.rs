@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::StoredAccess;
+
 /// One row of [`select_streams`].
 #[derive(Clone, Debug)]
 pub(crate) struct StreamRow {
@@ -23,7 +25,7 @@ pub(crate) struct StreamRow {
     pub(crate) started_at: Option<DateTime<Utc>>,
     pub(crate) ended_at: Option<DateTime<Utc>>,
     pub(crate) created_at: DateTime<Utc>,
-    pub(crate) access: String,
+    pub(crate) access: StoredAccess,
     pub(crate) revision: i32,
     pub(crate) categories: Json<Vec<Category>>,
 }

@@ -1,7 +1,5 @@
 //! A stream as JSON.
 
-use std::sync::Arc;
-
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use caudal_livestream::StreamId;
@@ -9,10 +7,9 @@ use caudal_livestream::record::Phase;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Category, StreamRow};
+use super::{Category, StreamError, StreamRow};
 use crate::account::Streamer;
-use crate::app::App;
-use crate::error::Error;
+use crate::app::Streams;
 
 /// What everybody may know of a stream.
 #[derive(Clone, Debug, Serialize)]
@@ -39,15 +36,15 @@ pub(crate) struct StreamView {
 }
 
 impl StreamView {
-    pub(crate) fn new(app: &Arc<App>, row: StreamRow) -> Self {
+    pub(crate) fn new(streams: &Streams, row: StreamRow) -> Self {
         let id = StreamId(row.id);
-        let open_to_all = row.access == "public";
-        let known = app.control.inspect(id);
+        let open_to_all = row.access.is_open_to_all();
+        let known = streams.control.inspect(id);
         // A picture is made of nothing but video; before the publisher has said what comes, one is expected.
         let media = known.as_ref().and_then(|stream| stream.status.media.as_ref());
         let sound_only =
             media.is_some_and(|media| media.video_codec.is_none() && media.audio_codec.is_some());
-        let thumbnail = || (!sound_only).then(|| app.urls.thumbnail(id));
+        let thumbnail = || (!sound_only).then(|| streams.urls.thumbnail(id));
         Self {
             id,
             user: Streamer {
@@ -61,10 +58,10 @@ impl StreamView {
             categories: row.categories.0,
             // The cover is nobody's secret where the stream is.
             thumbnail_url: row.thumbnail_url.or_else(thumbnail).filter(|_| open_to_all),
-            stream_url: open_to_all.then(|| row.stream_url.unwrap_or_else(|| app.urls.stream(id))),
-            dash_url: open_to_all.then(|| app.urls.dash(id)),
+            stream_url: open_to_all.then(|| row.stream_url.unwrap_or_else(|| streams.urls.stream(id))),
+            dash_url: open_to_all.then(|| streams.urls.dash(id)),
             is_live: row.is_live,
-            viewer_count: if row.is_live { app.audience.viewers(id) } else { 0 },
+            viewer_count: if row.is_live { streams.audience.viewers(id) } else { 0 },
             started_at: row.started_at,
             ended_at: row.ended_at,
             created_at: row.created_at,
@@ -107,7 +104,7 @@ impl IntoResponse for StreamView {
 }
 
 /// The revision that If-Match asks for; none when anything will do.
-pub(crate) fn wanted_revision(headers: &HeaderMap) -> Result<Option<i32>, Error> {
+pub(crate) fn wanted_revision(headers: &HeaderMap) -> Result<Option<i32>, StreamError> {
     let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
     let value = value.to_str().unwrap_or_default().trim();
     if value == "*" {
@@ -115,5 +112,5 @@ pub(crate) fn wanted_revision(headers: &HeaderMap) -> Result<Option<i32>, Error>
     }
     // One tag, as we gave it; a list, or another server's tag, matches nothing of ours.
     let revision = value.trim_start_matches("W/").trim_matches('"').split('.').next();
-    revision.and_then(|revision| revision.parse().ok()).map(Some).ok_or(Error::PreconditionFailed)
+    revision.and_then(|revision| revision.parse().ok()).map(Some).ok_or(StreamError::Changed)
 }

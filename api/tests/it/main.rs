@@ -14,6 +14,7 @@
 mod accounts;
 mod audience;
 mod bans;
+mod bus;
 mod conventions;
 mod database;
 mod database_lock;
@@ -29,6 +30,7 @@ mod replicas;
 mod running;
 mod sessions;
 mod snapshot;
+mod sockets;
 mod stream_key;
 mod streams;
 mod upgrade;

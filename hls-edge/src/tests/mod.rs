@@ -4,6 +4,7 @@
 mod broadcast;
 mod fake_directory;
 mod fake_worker;
+mod grants;
 mod lead_in;
 mod life;
 mod media;

@@ -9,7 +9,8 @@ use serde::Deserialize;
 
 use super::Tokens;
 use crate::account::Account;
-use crate::app::App;
+use crate::app::Accounts;
+use crate::auth::AuthError;
 use crate::client::Client;
 use crate::error::Error;
 use crate::json::Checked;
@@ -28,7 +29,7 @@ pub(crate) struct Credentials {
 
 /// Begins a session.
 pub(crate) async fn login(
-    State(app): State<Arc<App>>,
+    State(accounts): State<Arc<Accounts>>,
     client: Client,
     Checked(Credentials { login, password }): Checked<Credentials>,
 ) -> Result<Tokens, Error> {
@@ -38,24 +39,24 @@ pub(crate) async fn login(
            where (username_normal = $1 or email_normal = $1) and deleted_at is null"#,
         login.as_str()
     )
-    .fetch_optional(&app.database)
+    .fetch_optional(&accounts.database)
     .await?;
     // Name and address are one account, and have one limit.
     let target = found.as_ref().map_or(Target::Nobody(&login), |found| Target::User(found.id));
-    client.limit_passwords(&app, target).await?;
+    client.limit_passwords(&accounts.database, target).await?;
     let (user, stored) = found.map_or((None, None), |found| (Some(found.id), Some(found.password_hash)));
-    let right = app.passwords.verify(password, stored).await?;
+    let right = accounts.passwords.verify(password, stored).await?;
     let Some(user) = user.filter(|_| right) else {
         tracing::info!(address = %client.address, "a log-in failed");
-        return Err(Error::WrongCredentials);
+        return Err(AuthError::WrongCredentials.into());
     };
-    let mut tx = app.database.begin().await?;
-    let account = Account::find(&mut *tx, user).await?.ok_or(Error::WrongCredentials)?;
+    let mut tx = accounts.database.begin().await?;
+    let account = Account::find(&mut *tx, user).await?.ok_or(AuthError::WrongCredentials)?;
     if account.banned {
-        return Err(Error::Banned);
+        return Err(AuthError::Banned.into());
     }
-    let issued = app.sessions.begin(&mut tx, user, &client).await?;
+    let issued = accounts.sessions.begin(&mut tx, user, &client).await?;
     tx.commit().await?;
     tracing::info!(%user, session = %issued.session, "logged in");
-    Tokens::new(&app, &issued, account)
+    Tokens::new(&accounts, &issued, account)
 }

@@ -11,8 +11,8 @@ use serde::Deserialize;
 
 use super::Tokens;
 use crate::account::Account;
-use crate::app::App;
-use crate::auth::{RefreshToken, end_session, forget_cookie, refresh_from_cookie};
+use crate::app::Accounts;
+use crate::auth::{AuthError, RefreshToken, end_session, forget_cookie, refresh_from_cookie};
 use crate::client::Client;
 use crate::error::Error;
 use crate::json::CheckedOrDefault;
@@ -28,7 +28,7 @@ pub(crate) struct Presented {
 
 impl Presented {
     /// The token of the body, else of the cookie.
-    pub(crate) fn token(&self, headers: &HeaderMap) -> Result<Option<RefreshToken>, Error> {
+    pub(crate) fn token(&self, headers: &HeaderMap) -> Result<Option<RefreshToken>, AuthError> {
         match &self.refresh_token {
             Some(token) => RefreshToken::parse(token.expose_secret()).map(Some),
             None => Ok(refresh_from_cookie(headers)),
@@ -38,16 +38,18 @@ impl Presented {
 
 /// Changes a refresh token for new tokens.
 pub(crate) async fn refresh(
-    State(app): State<Arc<App>>,
+    State(accounts): State<Arc<Accounts>>,
     client: Client,
     headers: HeaderMap,
     CheckedOrDefault(presented): CheckedOrDefault<Presented>,
 ) -> Response {
-    match exchange(&app, &client, &headers, &presented).await {
+    match exchange(&accounts, &client, &headers, &presented).await {
         Ok(tokens) => tokens.into_response(),
         // A browser would send a dead token for ever: only what may be repeated keeps its cookie.
-        Err(error @ (Error::RefreshInvalid | Error::RefreshReused | Error::Banned)) => {
-            let cookie = forget_cookie(&app.urls).map(|cookie| (header::SET_COOKIE, cookie));
+        Err(
+            error @ Error::Auth(AuthError::RefreshInvalid | AuthError::RefreshReused | AuthError::Banned),
+        ) => {
+            let cookie = forget_cookie(&accounts.urls).map(|cookie| (header::SET_COOKIE, cookie));
             (AppendHeaders(cookie), error).into_response()
         }
         Err(error) => error.into_response(),
@@ -55,27 +57,27 @@ pub(crate) async fn refresh(
 }
 
 async fn exchange(
-    app: &App,
+    accounts: &Accounts,
     client: &Client,
     headers: &HeaderMap,
     presented: &Presented,
 ) -> Result<Tokens, Error> {
     let ours = match presented.token(headers) {
-        Ok(Some(token)) => app.sessions.recognise(&app.database, &token).await?,
+        Ok(Some(token)) => accounts.sessions.recognise(&accounts.database, &token).await?,
         Ok(None) | Err(_) => None,
     };
     let Some(ours) = ours else {
         // Only inventions are attempts: nobody guesses a seal, and a browser that opens again with twenty tabs refreshes
         // twenty times at once.
-        client.limit_attempts(app, Target::Act("refresh")).await?;
-        return Err(Error::RefreshInvalid);
+        client.limit_attempts(Target::Act("refresh")).await?;
+        return Err(AuthError::RefreshInvalid.into());
     };
-    let issued = app.sessions.exchange(&app.database, ours, client).await?;
-    match Account::find(&app.database, issued.user).await? {
-        Some(account) if !account.banned => Tokens::new(app, &issued, account),
+    let issued = accounts.sessions.exchange(&accounts.database, ours, client).await?;
+    match Account::find(&accounts.database, issued.user).await? {
+        Some(account) if !account.banned => Tokens::new(accounts, &issued, account),
         _ => {
-            end_session(&app.database, issued.session).await?;
-            Err(Error::Banned)
+            end_session(&accounts.database, issued.session).await?;
+            Err(AuthError::Banned.into())
         }
     }
 }

@@ -11,9 +11,10 @@ use uuid::Uuid;
 
 use super::Tokens;
 use crate::account::Account;
-use crate::app::App;
+use crate::app::Accounts;
 use crate::client::Client;
-use crate::error::{Error, FieldError};
+use crate::error::Error;
+use crate::input::{FieldError, InputError};
 use crate::json::Checked;
 use crate::limits::Target;
 use crate::names::NormalName;
@@ -32,19 +33,19 @@ pub(crate) struct Registration {
 
 /// Opens an account with a stream key of its own, and logs in.
 pub(crate) async fn register(
-    State(app): State<Arc<App>>,
+    State(accounts): State<Arc<Accounts>>,
     client: Client,
     Checked(registration): Checked<Registration>,
 ) -> Result<(StatusCode, Tokens), Error> {
     // By address alone: whoever registers has no account yet that could be counted.
-    client.limit_attempts(&app, Target::Act("register")).await?;
+    client.limit_attempts(Target::Act("register")).await?;
     let Registration { username, email, password } = registration;
-    let password_hash = app.passwords.hash(password).await?;
+    let password_hash = accounts.passwords.hash(password).await?;
     let user = Uuid::now_v7();
-    let (_, sealed) = app.stream_keys.mint(user)?;
+    let (_, sealed) = accounts.stream_keys.mint(user)?;
     let (username_normal, email_normal) = (NormalName::of(&username), NormalName::of(&email));
 
-    let mut tx = app.database.begin().await?;
+    let mut tx = accounts.database.begin().await?;
     let registered = sqlx::query!(
         r#"insert into users
                (id, username, username_normal, email, email_normal, password_hash, stream_key, stream_key_enc, stream_key_kid)
@@ -70,17 +71,17 @@ pub(crate) async fn register(
             None => taken("/email", "there is an account with this address"),
         });
     }
-    let issued = app.sessions.begin(&mut tx, user, &client).await?;
+    let issued = accounts.sessions.begin(&mut tx, user, &client).await?;
     let account = Account::find(&mut *tx, user)
         .await?
         .ok_or_else(|| Error::Internal("a new account is gone".into()))?;
     tx.commit().await?;
     tracing::info!(%user, username, "registered");
-    Ok((StatusCode::CREATED, Tokens::new(&app, &issued, account)?))
+    Ok((StatusCode::CREATED, Tokens::new(&accounts, &issued, account)?))
 }
 
 fn taken(pointer: &str, detail: &str) -> Error {
-    Error::Taken(FieldError::new(pointer, "taken", detail))
+    InputError::Taken(FieldError::new(pointer, "taken", detail)).into()
 }
 
 fn is_username(name: &str, _: &()) -> garde::Result {

@@ -8,8 +8,8 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::stream_key::KeyView;
-use crate::app::App;
-use crate::auth::Caller;
+use crate::app::{Accounts, Streams};
+use crate::auth::{AuthError, Caller};
 use crate::client::Client;
 use crate::error::Error;
 use crate::json::Checked;
@@ -25,27 +25,28 @@ pub(crate) struct Confirmation {
 
 /// A new key; the old one ends with the broadcast that it opened.
 pub(crate) async fn rotate_stream_key(
-    State(app): State<Arc<App>>,
+    State(accounts): State<Arc<Accounts>>,
+    State(streams): State<Arc<Streams>>,
     caller: Caller,
     client: Client,
     Checked(Confirmation { password }): Checked<Confirmation>,
 ) -> Result<KeyView, Error> {
-    client.limit_confirmations(&app, caller.user).await?;
+    client.limit_confirmations(caller.user).await?;
     let stored = sqlx::query_scalar!(
         "select password_hash from users where id = $1 and deleted_at is null",
         caller.user
     )
-    .fetch_optional(&app.database)
+    .fetch_optional(&accounts.database)
     .await?
-    .ok_or(Error::SessionRevoked)?;
-    if !app.passwords.verify(password, Some(stored)).await? {
-        return Err(Error::WrongPassword);
+    .ok_or(AuthError::SessionRevoked)?;
+    if !accounts.passwords.verify(password, Some(stored)).await? {
+        return Err(AuthError::WrongPassword.into());
     }
 
-    let (stream_key, sealed) = app.stream_keys.mint(caller.user)?;
-    let mut tx = app.database.begin().await?;
+    let (stream_key, sealed) = accounts.stream_keys.mint(caller.user)?;
+    let mut tx = accounts.database.begin().await?;
     // The lock that `authorize` takes: a publisher with the old key is either seen below or refused.
-    let owner = Owner::lock(&mut tx, caller.user).await?.ok_or(Error::SessionRevoked)?;
+    let owner = Owner::lock(&mut tx, caller.user).await?.ok_or(AuthError::SessionRevoked)?;
     let rotated_at = sqlx::query_scalar!(
         r#"update users
            set stream_key = $2, stream_key_enc = $3, stream_key_kid = $4, key_rotated_at = now(), updated_at = now()
@@ -70,7 +71,7 @@ pub(crate) async fn rotate_stream_key(
     tracing::info!(target: "caudal_api::audit", user = %caller.user, session = %caller.session, address = %client.address,
         "a stream key was rotated");
     if let Some(stream) = publishing {
-        order_end(&app, stream, End::KeyRotated).await?;
+        order_end(&streams, stream, End::KeyRotated).await?;
     }
-    Ok(KeyView { stream_key, rtmp_url: app.urls.rtmp.clone(), rotated_at })
+    Ok(KeyView { stream_key, rtmp_url: accounts.urls.rtmp.clone(), rotated_at })
 }

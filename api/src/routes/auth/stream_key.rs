@@ -9,8 +9,8 @@ use caudal_livestream::admission::StreamKey;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::app::App;
-use crate::auth::Caller;
+use crate::app::Accounts;
+use crate::auth::{AuthError, Caller};
 use crate::client::Client;
 use crate::error::Error;
 use crate::limits::Target;
@@ -32,20 +32,20 @@ impl IntoResponse for KeyView {
 
 /// The caller's own key.
 pub(crate) async fn stream_key(
-    State(app): State<Arc<App>>,
+    State(accounts): State<Arc<Accounts>>,
     caller: Caller,
     client: Client,
 ) -> Result<KeyView, Error> {
-    client.limit_attempts(&app, Target::Key(caller.user)).await?;
+    client.limit_attempts(Target::Key(caller.user)).await?;
     let found = sqlx::query!(
         "select stream_key_enc, stream_key_kid, key_rotated_at from users where id = $1 and deleted_at is null",
         caller.user
     )
-    .fetch_optional(&app.database)
+    .fetch_optional(&accounts.database)
     .await?
-    .ok_or(Error::SessionRevoked)?;
-    let stream_key = app.stream_keys.open(caller.user, &found.stream_key_enc, &found.stream_key_kid)?;
+    .ok_or(AuthError::SessionRevoked)?;
+    let stream_key = accounts.stream_keys.open(caller.user, &found.stream_key_enc, &found.stream_key_kid)?;
     tracing::info!(target: "caudal_api::audit", user = %caller.user, session = %caller.session, address = %client.address,
         "a stream key was shown to its owner");
-    Ok(KeyView { stream_key, rtmp_url: app.urls.rtmp.clone(), rotated_at: found.key_rotated_at })
+    Ok(KeyView { stream_key, rtmp_url: accounts.urls.rtmp.clone(), rotated_at: found.key_rotated_at })
 }

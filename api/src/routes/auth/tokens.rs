@@ -5,7 +5,7 @@ use axum::response::{AppendHeaders, IntoResponse, Response};
 use serde::Serialize;
 
 use crate::account::Account;
-use crate::app::App;
+use crate::app::Accounts;
 use crate::auth::{Issued, refresh_cookie};
 use crate::error::Error;
 
@@ -24,15 +24,15 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
-    pub(crate) fn new(app: &App, issued: &Issued, user: Account) -> Result<Self, Error> {
-        let (access_token, expires_in) = app.access_tokens.issue(issued)?;
+    pub(crate) fn new(accounts: &Accounts, issued: &Issued, user: Account) -> Result<Self, Error> {
+        let (access_token, expires_in) = accounts.access_tokens.issue(issued)?;
         Ok(Self {
             access_token,
             refresh_token: issued.token.reveal(),
             expires_in,
             token_type: "Bearer",
             user,
-            cookie: refresh_cookie(issued, &app.urls),
+            cookie: refresh_cookie(issued, &accounts.urls),
         })
     }
 }

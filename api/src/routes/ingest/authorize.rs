@@ -7,35 +7,34 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use caudal_livestream::StreamId;
-use caudal_livestream::admission::{
-    Access, AuthorizeRequest, Authorized, BroadcastHints, DenialCode, Denied,
-};
+use caudal_livestream::admission::{AuthorizeRequest, Authorized, BroadcastHints, DenialCode, Denied};
 use sqlx::PgConnection;
 use sqlx::types::Json as Column;
 use uuid::Uuid;
 
-use crate::app::App;
+use crate::app::{Ingest, Streams};
 use crate::error::Error;
 use crate::json::Internal;
 use crate::lost_streams::is_missing;
-use crate::stream::{BANNED, Owner, close_lost};
+use crate::stream::{BANNED, Owner, StoredAccess, close_lost};
 
 /// The same answer as long as the stream's row is open and nobody wished it to end.
 pub(crate) async fn authorize(
-    State(app): State<Arc<App>>,
+    State(ingest): State<Arc<Ingest>>,
+    State(streams): State<Arc<Streams>>,
     Internal(request): Internal<AuthorizeRequest>,
 ) -> Result<Response, Error> {
-    let outcome = admit(&app, &request).await?;
+    let outcome = admit(&ingest, &streams, &request).await?;
     Ok(match outcome {
         Ok(authorized) => {
-            app.metrics.admitted("authorized");
+            ingest.metrics.admitted("authorized");
             // The router says what became of the publisher: it may still refuse one, for want of room or for another.
             tracing::debug!(stream = %authorized.stream, channel = authorized.channel, session = %request.session, "a stream key was accepted");
             Json(authorized).into_response()
         }
         Err(code) => {
             let (word, message) = words(code);
-            app.metrics.admitted(word);
+            ingest.metrics.admitted(word);
             tracing::debug!(session = %request.session, remote = ?request.remote, word, "a stream key was not accepted");
             (StatusCode::FORBIDDEN, Json(Denied { code, message: message.to_owned() })).into_response()
         }
@@ -54,10 +53,14 @@ fn words(code: DenialCode) -> (&'static str, &'static str) {
     }
 }
 
-async fn admit(app: &App, request: &AuthorizeRequest) -> Result<Result<Authorized, DenialCode>, Error> {
+async fn admit(
+    ingest: &Ingest,
+    streams: &Streams,
+    request: &AuthorizeRequest,
+) -> Result<Result<Authorized, DenialCode>, Error> {
     // Nonsense costs no connection.
-    let Some(hash) = app.stream_keys.hash(&request.key) else { return Ok(Err(DenialCode::UnknownKey)) };
-    let mut tx = app.database.begin().await?;
+    let Some(hash) = ingest.stream_keys.hash(&request.key) else { return Ok(Err(DenialCode::UnknownKey)) };
+    let mut tx = ingest.database.begin().await?;
     // The lock makes simultaneous admissions, rotations and preparations of one person one after the other.
     let Some(publisher) = Owner::lock_by_key(&mut tx, &hash).await? else {
         return Ok(Err(DenialCode::UnknownKey));
@@ -78,7 +81,7 @@ async fn admit(app: &App, request: &AuthorizeRequest) -> Result<Result<Authorize
     // What was told to end and has not yet is not what a publisher who comes now wants to continue.
     push_out(&mut tx, owner, None).await?;
 
-    push_out_lost(app, &mut tx, owner).await?;
+    push_out_lost(streams, &mut tx, owner).await?;
 
     let open = sqlx::query!(
         r#"update streams set authorized_at = now()
@@ -88,7 +91,7 @@ async fn admit(app: &App, request: &AuthorizeRequest) -> Result<Result<Authorize
     .fetch_optional(&mut *tx)
     .await?;
     let (id, title, access) = match open {
-        Some(open) => (open.id, open.title, open.access),
+        Some(open) => (open.id, open.title, open.access.into()),
         None => begin(&mut tx, owner.user, &publisher.username).await?,
     };
     let hints = sqlx::query_scalar!(
@@ -100,12 +103,12 @@ async fn admit(app: &App, request: &AuthorizeRequest) -> Result<Result<Authorize
     .await?;
     tx.commit().await?;
 
-    let broadcasts = &app.broadcasts;
+    let broadcasts = &ingest.broadcasts;
     Ok(Ok(Authorized {
         stream: StreamId(id),
         channel: publisher.username,
         title,
-        access: if access == "premium" { Access::Premium } else { Access::Public },
+        access: access.0,
         record: broadcasts.record,
         latency_mode: broadcasts.latency_mode,
         ladder: broadcasts.ladder.clone(),
@@ -132,24 +135,28 @@ async fn push_out(db: &mut PgConnection, owner: Owner, ended: Option<Uuid>) -> R
 
 /// Closes a live row that the directory does not know, as a restored backup has them: its id must not be broadcast under
 /// again, because the storage still has what the first broadcast left there.
-async fn push_out_lost(app: &App, db: &mut PgConnection, owner: Owner) -> Result<(), Error> {
+async fn push_out_lost(streams: &Streams, db: &mut PgConnection, owner: Owner) -> Result<(), Error> {
     let live = sqlx::query_scalar!(
         r#"select id from streams
            where user_id = $1 and is_live and coalesce(authorized_at, created_at) < now() - make_interval(secs => $2)"#,
         owner.user,
-        app.deadlines.unknown_stream.as_secs_f64()
+        streams.unknown_stream.as_secs_f64()
     )
     .fetch_optional(&mut *db)
     .await?;
     match live {
-        Some(stream) if is_missing(app, stream) => close_lost(db, owner, stream).await,
+        Some(stream) if is_missing(streams, stream) => close_lost(db, owner, stream).await,
         _ => Ok(()),
     }
 }
 
 /// A stream for somebody who just pressed "Start Streaming": what the last one said, because most shows go on, and who
 /// might watch above all.
-async fn begin(db: &mut PgConnection, user: Uuid, username: &str) -> Result<(Uuid, String, String), Error> {
+async fn begin(
+    db: &mut PgConnection,
+    user: Uuid,
+    username: &str,
+) -> Result<(Uuid, String, StoredAccess), Error> {
     let id = Uuid::now_v7();
     let last = sqlx::query!(
         "select id, title, description, access from streams where user_id = $1 order by id desc limit 1",
@@ -158,8 +165,8 @@ async fn begin(db: &mut PgConnection, user: Uuid, username: &str) -> Result<(Uui
     .fetch_optional(&mut *db)
     .await?;
     let (last, title, description, access) = match last {
-        Some(last) => (Some(last.id), last.title, last.description, last.access),
-        None => (None, format!("{username} is live"), String::new(), "public".to_owned()),
+        Some(last) => (Some(last.id), last.title, last.description, last.access.into()),
+        None => (None, format!("{username} is live"), String::new(), StoredAccess::DEFAULT),
     };
     sqlx::query!(
         "insert into streams (id, user_id, title, description, access, authorized_at) values ($1, $2, $3, $4, $5, now())",
@@ -167,7 +174,7 @@ async fn begin(db: &mut PgConnection, user: Uuid, username: &str) -> Result<(Uui
         user,
         title,
         description,
-        access
+        access.as_str()
     )
     .execute(&mut *db)
     .await?;

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use caudal_livestream::report::Done;
 use sqlx::types::Json as Column;
 
-use crate::app::App;
+use crate::app::Ingest;
 use crate::database::instant;
 use crate::error::Error;
 use crate::json::Internal;
@@ -15,7 +15,7 @@ use crate::stream::Owner;
 
 /// The last word on a stream: a second `done` changes nothing.
 pub(crate) async fn done(
-    State(app): State<Arc<App>>,
+    State(ingest): State<Arc<Ingest>>,
     Internal(report): Internal<Done>,
 ) -> Result<StatusCode, Error> {
     let ended_at = instant(report.ended_at)?;
@@ -23,7 +23,7 @@ pub(crate) async fn done(
     let reason =
         serde_json::to_value(report.reason).ok().and_then(|reason| reason.as_str().map(str::to_owned));
     let detail: Option<String> = report.detail.map(|detail| detail.chars().take(MAX_DETAIL).collect());
-    let mut tx = app.database.begin().await?;
+    let mut tx = ingest.database.begin().await?;
     let Some(owner) = Owner::lock_of_stream(&mut tx, report.stream.0).await? else {
         // The controller must not report for ever.
         tracing::warn!(stream = %report.stream, "a stream that is unknown here is done");

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use caudal_livestream::report::Published;
 
-use crate::app::App;
+use crate::app::Streams;
 use crate::database::instant;
 use crate::error::Error;
 use crate::json::Internal;
@@ -14,11 +14,11 @@ use crate::stream::{End, Owner, order_end};
 
 /// Makes the stream live. After `done`, and once its row was closed, it changes nothing.
 pub(crate) async fn published(
-    State(app): State<Arc<App>>,
+    State(streams): State<Arc<Streams>>,
     Internal(report): Internal<Published>,
 ) -> Result<StatusCode, Error> {
     let started_at = instant(report.started_at)?;
-    let mut tx = app.database.begin().await?;
+    let mut tx = streams.database.begin().await?;
     let Some(owner) = Owner::lock_of_stream(&mut tx, report.stream.0).await? else {
         // The broadcast must not hang on that.
         tracing::warn!(stream = %report.stream, "a stream that is unknown here was published");
@@ -45,7 +45,7 @@ pub(crate) async fn published(
     tx.commit().await?;
     // Created just when it was told to end: told again, now that it exists.
     if let Some(reason) = unwanted {
-        order_end(&app, report.stream.0, End::parse(&reason)).await?;
+        order_end(&streams, report.stream.0, End::parse(&reason)).await?;
     }
     tracing::info!(stream = %report.stream, "live");
     Ok(StatusCode::NO_CONTENT)

@@ -9,11 +9,11 @@ use garde::Validate;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::app::App;
-use crate::auth::Caller;
+use crate::app::Streams;
+use crate::auth::{AuthError, Caller};
 use crate::error::Error;
 use crate::json::Checked;
-use crate::stream::{self, MAX_CATEGORIES, Owner, StreamView, select_streams};
+use crate::stream::{self, MAX_CATEGORIES, Owner, StreamError, StreamView, select_streams};
 use crate::text::{Description, Title};
 
 #[derive(Deserialize, Validate)]
@@ -31,14 +31,14 @@ pub(crate) struct NewStream {
 
 /// Prepares a stream; the next publisher with the caller's key makes it live.
 pub(crate) async fn create(
-    State(app): State<Arc<App>>,
+    State(streams): State<Arc<Streams>>,
     caller: Caller,
     Checked(new): Checked<NewStream>,
 ) -> Result<Response, Error> {
     let id = Uuid::now_v7();
-    let mut tx = app.database.begin().await?;
+    let mut tx = streams.database.begin().await?;
     // The lock that `authorize` takes: a publisher who arrives at this moment either finds this stream or makes it fail.
-    Owner::lock(&mut tx, caller.user).await?.ok_or(Error::SessionRevoked)?;
+    Owner::lock(&mut tx, caller.user).await?.ok_or(AuthError::SessionRevoked)?;
     let opened = sqlx::query!(
         "insert into streams (id, user_id, title, description) values ($1, $2, $3, $4) on conflict do nothing",
         id,
@@ -49,11 +49,11 @@ pub(crate) async fn create(
     .execute(&mut *tx)
     .await?;
     if opened.rows_affected() == 0 {
-        return Err(Error::StreamOpen);
+        return Err(StreamError::OneOpen.into());
     }
     stream::set_categories(&mut tx, id, &new.category_ids).await?;
     let row = select_streams!("where s.id = $1", id).fetch_one(&mut *tx).await?;
     tx.commit().await?;
     let location = format!("/api/streams/{id}");
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], StreamView::new(&app, row)).into_response())
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], StreamView::new(&streams, row)).into_response())
 }

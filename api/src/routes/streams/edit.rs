@@ -8,10 +8,10 @@ use garde::Validate;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::app::App;
+use crate::app::Streams;
 use crate::error::Error;
 use crate::json::Checked;
-use crate::stream::{self, MAX_CATEGORIES, OwnedStream, StreamView, select_streams};
+use crate::stream::{self, MAX_CATEGORIES, OwnedStream, StreamError, StreamView, select_streams};
 use crate::text::{Description, Title};
 
 /// What is absent stays as it is.
@@ -28,13 +28,13 @@ pub(crate) struct Changes {
 
 /// Changes what a stream says of itself.
 pub(crate) async fn edit(
-    State(app): State<Arc<App>>,
+    State(streams): State<Arc<Streams>>,
     OwnedStream(stream): OwnedStream,
     headers: HeaderMap,
     Checked(changes): Checked<Changes>,
 ) -> Result<StreamView, Error> {
     let revision = stream::wanted_revision(&headers)?;
-    let mut tx = app.database.begin().await?;
+    let mut tx = streams.database.begin().await?;
     let changed = sqlx::query!(
         r#"update streams
            set title = coalesce($2, title), description = coalesce($3, description), revision = revision + 1
@@ -47,12 +47,12 @@ pub(crate) async fn edit(
     .execute(&mut *tx)
     .await?;
     if changed.rows_affected() == 0 {
-        return Err(Error::PreconditionFailed);
+        return Err(StreamError::Changed.into());
     }
     if let Some(categories) = &changes.category_ids {
         stream::set_categories(&mut tx, stream.id, categories).await?;
     }
     let row = select_streams!("where s.id = $1", stream.id).fetch_one(&mut *tx).await?;
     tx.commit().await?;
-    Ok(StreamView::new(&app, row))
+    Ok(StreamView::new(&streams, row))
 }

@@ -6,7 +6,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 
-use crate::app::App;
+use crate::app::Streams;
+use crate::auth::AuthError;
 use crate::error::Error;
 use crate::stream::{
     End, OwnedStream, Owner, StreamView, close_unused, order_end, request_end, select_streams,
@@ -14,11 +15,11 @@ use crate::stream::{
 
 /// Ends a stream and never erases it: `202` while the lifecycle is at it, `204` when nothing is left to do.
 pub(crate) async fn end(
-    State(app): State<Arc<App>>,
+    State(streams): State<Arc<Streams>>,
     OwnedStream(stream): OwnedStream,
 ) -> Result<Response, Error> {
-    let mut tx = app.database.begin().await?;
-    let owner = Owner::lock(&mut tx, stream.user_id).await?.ok_or(Error::SessionRevoked)?;
+    let mut tx = streams.database.begin().await?;
+    let owner = Owner::lock(&mut tx, stream.user_id).await?.ok_or(AuthError::SessionRevoked)?;
     let row = sqlx::query!(
         r#"select ended_at is not null as "ended!", authorized_at is not null as "admitted!" from streams
            where id = $1"#,
@@ -40,13 +41,13 @@ pub(crate) async fn end(
     sqlx::query!(
         "update users set key_held_until = now() + make_interval(secs => $2) where id = $1",
         stream.user_id,
-        app.deadlines.key_hold.as_secs_f64()
+        streams.key_hold.as_secs_f64()
     )
     .execute(&mut *tx)
     .await?;
     tx.commit().await?;
     tracing::info!(stream = %stream.id, "ended by its owner");
-    order_end(&app, stream.id, End::ByOwner).await?;
-    let row = select_streams!("where s.id = $1", stream.id).fetch_one(&app.database).await?;
-    Ok((StatusCode::ACCEPTED, StreamView::new(&app, row)).into_response())
+    order_end(&streams, stream.id, End::ByOwner).await?;
+    let row = select_streams!("where s.id = $1", stream.id).fetch_one(&streams.database).await?;
+    Ok((StatusCode::ACCEPTED, StreamView::new(&streams, row)).into_response())
 }

@@ -9,7 +9,7 @@ use caudal_livestream::report::EndReason;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::app::App;
+use crate::app::Streams;
 use crate::auth::Caller;
 use crate::error::Error;
 
@@ -24,14 +24,17 @@ pub(crate) struct Failed {
 
 /// The caller's last broadcast, if it failed: a list of one or none. An encoder that tries again by itself shows nobody
 /// why it was turned away, and by then the stream is not open any more.
-pub(crate) async fn failed(State(app): State<Arc<App>>, caller: Caller) -> Result<Json<Vec<Failed>>, Error> {
+pub(crate) async fn failed(
+    State(streams): State<Arc<Streams>>,
+    caller: Caller,
+) -> Result<Json<Vec<Failed>>, Error> {
     let last = sqlx::query!(
         r#"select id, ended_at as "ended_at!", ended_reason, ended_detail from streams
            where user_id = $1 and ended_at is not null and authorized_at is not null
            order by id desc limit 1"#,
         caller.user
     )
-    .fetch_optional(&app.database)
+    .fetch_optional(&streams.database)
     .await?;
     let failed = last.and_then(|last| {
         let reason: EndReason = serde_json::from_value(last.ended_reason?.into()).ok()?;

@@ -9,7 +9,7 @@ use caudal_livestream::{StreamId, UnixMillis};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::app::App;
+use crate::app::Streams;
 use crate::error::Error;
 use crate::stream::OwnedStream;
 
@@ -61,16 +61,16 @@ impl From<MediaInfo> for Ingest {
 
 /// What the streamer's page shows while live.
 pub(crate) async fn health(
-    State(app): State<Arc<App>>,
+    State(streams): State<Arc<Streams>>,
     OwnedStream(stream): OwnedStream,
 ) -> Result<Json<Health>, Error> {
-    let Some(live) = app.control.inspect(StreamId(stream.id)) else {
+    let Some(live) = streams.control.inspect(StreamId(stream.id)) else {
         // Nothing of it exists: no publisher came yet, or all is over.
         let phase = if stream.ended_at.is_some() { Phase::Ended } else { Phase::Pending };
         return Ok(Json(Health { phase, ingest: None, renditions: Vec::new(), reason: None }));
     };
     let over = live.status.phase.is_over();
-    let measured = if over { None } else { app.figures.of(&live).await };
+    let measured = if over { None } else { streams.figures.of(&live).await };
     let rungs = live.spec.renditions.iter().map(|rung| rung.name.to_string());
     Ok(Json(Health {
         phase: live.status.phase,

@@ -8,7 +8,7 @@ use garde::Validate;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::app::App;
+use crate::app::Streams;
 use crate::database::storable;
 use crate::error::Error;
 use crate::json::Query;
@@ -72,7 +72,7 @@ impl ByStart {
 
 /// What is live.
 pub(crate) async fn list(
-    State(app): State<Arc<App>>,
+    State(streams): State<Arc<Streams>>,
     OriginalUri(uri): OriginalUri,
     Query(wanted): Query<Wanted>,
 ) -> Result<Page<StreamView>, Error> {
@@ -80,7 +80,7 @@ pub(crate) async fn list(
     let rows = i64::from(limit) + 1;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let (category, words) = (wanted.category, wanted.q.as_ref().map(SearchWords::as_str));
-    let view = |row| StreamView::new(&app, row);
+    let view = |row| StreamView::new(&streams, row);
     Ok(match wanted.sort {
         Sort::Viewers => {
             let after = page::decode_cursor::<ByViewers>(wanted.cursor.as_deref())?;
@@ -100,7 +100,7 @@ pub(crate) async fn list(
                 id,
                 rows
             )
-            .fetch_all(&app.database)
+            .fetch_all(&streams.database)
             .await?;
             let place = |row: &StreamRow| ByViewers { viewers: row.viewer_count, id: row.id };
             Page::new(rows, limit, &uri, place, view)
@@ -127,7 +127,7 @@ pub(crate) async fn list(
                 id,
                 rows
             )
-            .fetch_all(&app.database)
+            .fetch_all(&streams.database)
             .await?;
             Page::new(rows, limit, &uri, ByStart::of, view)
         }

@@ -7,17 +7,17 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 
 use super::open::open_stream_of;
-use crate::app::App;
+use crate::app::Streams;
 use crate::auth::Caller;
 use crate::error::Error;
-use crate::stream::StreamView;
+use crate::stream::{StreamError, StreamView};
 
 /// The caller's open stream: live, or prepared and waiting for a publisher.
 pub(crate) async fn mine(
-    State(app): State<Arc<App>>,
+    State(streams): State<Arc<Streams>>,
     caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let row = open_stream_of(&app, caller.user).await?.ok_or(Error::NoOpenStream)?;
-    Ok(StreamView::new(&app, row).unless_known(&headers))
+    let row = open_stream_of(&streams, caller.user).await?.ok_or(StreamError::NoneOpen)?;
+    Ok(StreamView::new(&streams, row).unless_known(&headers))
 }

@@ -1,0 +1,122 @@
+//! Errors as answers: RFC 9457, in one place for all of them.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::auth::AuthError;
+use crate::error::{Error, RETRY_SECONDS, is_outage};
+use crate::input::{FieldError, InputError};
+use crate::limits::{LimitError, whole_seconds};
+use crate::stream::StreamError;
+use crate::stream_key::KeyError;
+
+/// What an answer says of its error; the exchange adds the request's id and writes it (RFC 9457).
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Problem {
+    pub(crate) status: u16,
+    pub(crate) title: &'static str,
+    pub(crate) code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) detail: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) errors: Vec<FieldError>,
+}
+
+impl Problem {
+    /// For an answer that some layer gave by its status alone.
+    pub(crate) fn of_status(status: StatusCode) -> Self {
+        let code = match status {
+            StatusCode::BAD_REQUEST => "malformed",
+            StatusCode::UNAUTHORIZED => "unauthenticated",
+            StatusCode::FORBIDDEN => "forbidden",
+            StatusCode::NOT_FOUND => "not_found",
+            StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
+            StatusCode::PAYLOAD_TOO_LARGE => "too_large",
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported_media_type",
+            StatusCode::SERVICE_UNAVAILABLE => "unavailable",
+            _ if status.is_server_error() => "internal",
+            _ => "refused",
+        };
+        Self {
+            status: status.as_u16(),
+            title: status.canonical_reason().unwrap_or("Error"),
+            code,
+            detail: None,
+            errors: Vec::new(),
+        }
+    }
+}
+
+fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
+    match error {
+        Error::Auth(error) => match error {
+            AuthError::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated"),
+            AuthError::TokenInvalid => (StatusCode::UNAUTHORIZED, "token_invalid"),
+            AuthError::TokenExpired => (StatusCode::UNAUTHORIZED, "token_expired"),
+            AuthError::SessionRevoked => (StatusCode::UNAUTHORIZED, "session_revoked"),
+            AuthError::WrongCredentials => (StatusCode::UNAUTHORIZED, "wrong_credentials"),
+            AuthError::RefreshInvalid => (StatusCode::UNAUTHORIZED, "refresh_invalid"),
+            AuthError::RefreshReused => (StatusCode::UNAUTHORIZED, "refresh_reused"),
+            AuthError::Banned => (StatusCode::FORBIDDEN, "banned"),
+            AuthError::WrongPassword => (StatusCode::FORBIDDEN, "wrong_password"),
+        },
+        Error::Stream(error) => match error {
+            StreamError::NotYours => (StatusCode::FORBIDDEN, "forbidden"),
+            StreamError::Unknown | StreamError::NoneOpen => (StatusCode::NOT_FOUND, "not_found"),
+            StreamError::OneOpen => (StatusCode::CONFLICT, "stream_open"),
+            StreamError::Changed => (StatusCode::PRECONDITION_FAILED, "precondition_failed"),
+        },
+        Error::Key(KeyError::Unreadable) => (StatusCode::CONFLICT, "stream_key_unreadable"),
+        Error::Input(error) => match error {
+            InputError::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed"),
+            InputError::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
+            InputError::Taken(_) => (StatusCode::CONFLICT, "taken"),
+            InputError::UnsupportedMediaType => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
+            }
+            InputError::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+        },
+        Error::Limit(error) => match error {
+            LimitError::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
+            LimitError::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            LimitError::TimedOut => (StatusCode::SERVICE_UNAVAILABLE, "timed_out"),
+        },
+        Error::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+        Error::Database(error) if is_outage(error) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        Error::Database(_) | Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let (status, code) = status_and_code(&self);
+        match &self {
+            Self::Database(error) if status == StatusCode::SERVICE_UNAVAILABLE => {
+                tracing::warn!(%error, "PostgreSQL is unavailable");
+            }
+            Self::Database(error) => tracing::error!(%error, "query failed"),
+            Self::Internal(reason) => tracing::error!(%reason, "request failed"),
+            _ => {}
+        }
+        let mut response = status.into_response();
+        let headers = response.headers_mut();
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Self::Limit(LimitError::RateLimited(wait)) = &self {
+            headers.insert(header::RETRY_AFTER, whole_seconds(*wait).into());
+        } else if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, RETRY_SECONDS.into());
+        }
+        let detail = Some(self.to_string());
+        let errors = match self {
+            Self::Input(InputError::Invalid(errors)) => errors,
+            Self::Input(InputError::Taken(error)) => vec![error],
+            _ => Vec::new(),
+        };
+        let title = status.canonical_reason().unwrap_or("Error");
+        response.extensions_mut().insert(Problem { status: status.as_u16(), title, code, detail, errors });
+        response
+    }
+}

@@ -1,0 +1,147 @@
+//! Upgraded connections: WebSockets, which outlive the request that they began as, and so its deadline, its limits and
+//! the listener's drain. They are counted, bounded and closed here.
+
+mod places;
+mod socket;
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::extract::ws::{WebSocket, WebSocketUpgrade};
+use axum::response::Response;
+use futures::future::BoxFuture;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::address::Origin;
+use places::{Holder, Places};
+
+pub use places::{Full, SocketLimits};
+pub use socket::{Gone, Socket};
+
+/// All sockets of this replica. All clones are one; whoever owns it awaits [`Sockets::close`] before the process ends.
+#[derive(Clone, Debug)]
+pub struct Sockets(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    // Held for single operations only, never across an await.
+    places: Mutex<Places>,
+    conversations: TaskTracker,
+    /// Conversations are to end.
+    closing: CancellationToken,
+    /// Their time is over.
+    over: CancellationToken,
+}
+
+/// Room for one socket, from before its handshake until it is gone. Dropping it frees the room.
+#[derive(Debug)]
+pub struct Place {
+    sockets: Sockets,
+    holder: Holder,
+}
+
+impl Sockets {
+    /// None yet, and never more than `limits` allow.
+    pub fn new(limits: SocketLimits) -> Self {
+        Self(Arc::new(Inner {
+            places: Mutex::new(Places::new(limits)),
+            conversations: TaskTracker::new(),
+            closing: CancellationToken::new(),
+            over: CancellationToken::new(),
+        }))
+    }
+
+    /// Room for one more, of `account` if somebody is logged in, from `address` as far as it is known to be real.
+    ///
+    /// # Errors
+    /// [`Full`] when there is none.
+    pub fn enter(&self, account: Option<Uuid>, address: IpAddr) -> Result<Place, Full> {
+        if self.0.closing.is_cancelled() {
+            return Err(Full::Closing);
+        }
+        let holder = Holder { account, origin: Origin::from(address) };
+        self.with_places(|places| places.enter(holder))?;
+        Ok(Place { sockets: self.clone(), holder })
+    }
+
+    /// How many have a place.
+    pub fn count(&self) -> usize {
+        self.with_places(|places| places.count())
+    }
+
+    /// How many of them have finished their handshake.
+    pub fn conversations(&self) -> usize {
+        self.0.conversations.len()
+    }
+
+    /// Lets nobody in any more, tells all conversations to end and all peers that the server goes away (1001), and waits
+    /// for them until `deadline`; those that are left then are cut off. How many that were.
+    pub async fn close(&self, deadline: Duration) -> usize {
+        let Inner { conversations, closing, over, .. } = self.0.as_ref();
+        closing.cancel();
+        conversations.close();
+        if timeout(deadline, conversations.wait()).await.is_ok() {
+            return 0;
+        }
+        let left = conversations.len();
+        over.cancel();
+        conversations.wait().await;
+        left
+    }
+
+    fn with_places<T>(&self, act: impl FnOnce(&mut Places) -> T) -> T {
+        act(&mut self.0.places.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Place {
+    /// The answer to the handshake. Afterwards `talk` has the socket, and this place is held until it is done.
+    pub fn upgrade<T>(self, upgrade: WebSocketUpgrade, talk: T) -> Response
+    where
+        T: for<'a> FnOnce(&'a mut Socket) -> BoxFuture<'a, ()> + Send + 'static,
+    {
+        upgrade
+            .max_message_size(MAX_MESSAGE)
+            .max_frame_size(MAX_MESSAGE)
+            .max_write_buffer_size(MAX_UNSENT)
+            .on_upgrade(move |socket| self.hold(socket, talk))
+    }
+
+    async fn hold<T>(self, socket: WebSocket, talk: T)
+    where
+        T: for<'a> FnOnce(&'a mut Socket) -> BoxFuture<'a, ()>,
+    {
+        let sockets = self.sockets.clone();
+        let Inner { conversations, closing, over, .. } = sockets.0.as_ref();
+        let counted = conversations.token();
+        if closing.is_cancelled() {
+            // Its handshake ended too late: whoever awaits the sockets may have seen the last one go.
+            return;
+        }
+        let mut socket = Socket::new(socket, closing.clone());
+        let conversation = async {
+            talk(&mut socket).await;
+            socket.finish().await;
+        };
+        over.run_until_cancelled(conversation).await;
+        // In this order: whoever waits for the last one finds its place free.
+        drop(socket);
+        drop(self);
+        drop(counted);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.sockets.with_places(|places| places.leave(self.holder));
+    }
+}
+
+/// Of what a peer sends at once, in bytes.
+const MAX_MESSAGE: usize = 64 * 1024;
+/// Of what a slow peer has not taken yet, in bytes; sending more fails.
+const MAX_UNSENT: usize = 256 * 1024;

@@ -1,0 +1,84 @@
+//! One WebSocket, with deadlines for what its peer owes.
+
+use std::time::Duration;
+
+use axum::Error;
+use axum::body::Bytes;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// What a conversation has of its socket.
+#[derive(Debug)]
+pub struct Socket {
+    inner: WebSocket,
+    closing: CancellationToken,
+    heard_at: Instant,
+    pings: Interval,
+}
+
+/// The peer is gone, or takes nothing any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the other side of the socket is gone")]
+pub struct Gone;
+
+impl Socket {
+    pub(super) fn new(inner: WebSocket, closing: CancellationToken) -> Self {
+        let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { inner, closing, heard_at: Instant::now(), pings }
+    }
+
+    /// The next text or bytes. `None` when the conversation is to end: the peer closed, is gone or has been silent for
+    /// a minute, though it was pinged; or the server stops, and the peer is told so once the conversation has ended.
+    ///
+    /// Must be polled all the time: it also keeps the connection alive. Nothing is lost when it is dropped before it is
+    /// done.
+    pub async fn next(&mut self) -> Option<Message> {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.closing.cancelled() => return None,
+                message = self.inner.recv() => match message {
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => self.heard_at = Instant::now(),
+                    Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
+                        self.heard_at = Instant::now();
+                        return Some(message);
+                    }
+                    Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
+                },
+                () = sleep_until(self.heard_at + SILENCE) => return None,
+                _ = self.pings.tick() => self.send(Message::Ping(Bytes::new())).await.ok()?,
+            }
+        }
+    }
+
+    /// Sends a message, within ten seconds.
+    ///
+    /// # Errors
+    /// [`Gone`]; the conversation should end.
+    pub async fn send(&mut self, message: Message) -> Result<(), Gone> {
+        let sent: Result<(), Error> = timeout(PATIENCE, self.inner.send(message)).await.map_err(|_| Gone)?;
+        sent.map_err(|_| Gone)
+    }
+
+    /// Closes, saying why, and waits for the peer to have closed, so that it reads the word and not of a broken connection.
+    pub(super) async fn finish(&mut self) {
+        let (code, reason) = if self.closing.is_cancelled() {
+            (close_code::AWAY, "the server is stopping")
+        } else {
+            (close_code::NORMAL, "")
+        };
+        // Does nothing where one side has closed already; reading on then sends what is still owed to the other.
+        let _ = self.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
+        let closed = async { while let Some(Ok(_)) = self.inner.recv().await {} };
+        let _ = timeout(PATIENCE, closed).await;
+    }
+}
+
+/// Proxies close connections on which nothing moves for a minute or less.
+const PING_EVERY: Duration = Duration::from_secs(25);
+/// Two pings without an answer.
+const SILENCE: Duration = Duration::from_secs(60);
+/// For a peer to take what it is sent, and to close.
+const PATIENCE: Duration = Duration::from_secs(10);
