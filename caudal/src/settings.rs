@@ -25,10 +25,10 @@ use clap::{Args, Command, ValueEnum};
 
 pub use given::{Faults, Given, Refused, read, unknown_variables};
 pub use machine::{check, ffmpeg_is_there};
+use values::count;
 pub use values::{
-    BitRate, Fitting, HttpUrl, Ladder, RtmpUrl, Span, WebOrigin, address, bucket, region, span,
+    BitRate, Fitting, HttpUrl, Ladder, RtmpUrl, Span, WebOrigin, address, bucket, port, region, span,
 };
-use values::{count, port};
 
 /// What can be set, by flag, environment or file.
 #[derive(Args, Clone, Debug)]
