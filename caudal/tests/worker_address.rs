@@ -41,11 +41,12 @@ fn free_ports() -> [u16; 2] {
 async fn a_worker_in_a_pod_says_the_address_and_the_ports_that_it_was_given() {
     let folder = tempfile::tempdir().unwrap();
     let [rtmp, http] = free_ports();
+    let (rtmp_port, http_port) = (rtmp.to_string(), http.to_string());
     let settings = [
         ("CAUDAL_WORKER_BIND", "0.0.0.0"),
         ("CAUDAL_ADVERTISED_ADDRESS", "192.0.2.7"),
-        ("CAUDAL_WORKER_RTMP_PORT", &rtmp.to_string()),
-        ("CAUDAL_WORKER_HTTP_PORT", &http.to_string()),
+        ("CAUDAL_WORKER_RTMP_PORT", rtmp_port.as_str()),
+        ("CAUDAL_WORKER_HTTP_PORT", http_port.as_str()),
     ];
     let mut child = worker(&folder, &settings).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();

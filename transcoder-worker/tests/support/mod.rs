@@ -382,7 +382,7 @@ pub fn send(relay: &mut RelayPublisher<TcpStream>, tag: &FlvTag) {
 }
 
 /// Adds an unregistered SEI message before the picture: decoders skip it, and the packager keeps it, unlike filler NAL units.
-pub fn padded(tag: FlvTag, padding: usize) -> FlvTag {
+fn padded(tag: FlvTag, padding: usize) -> FlvTag {
     if padding == 0 || tag.kind != TagKind::Video || tag.body.get(1) != Some(&1) {
         return tag;
     }
