@@ -2,6 +2,7 @@
 
 mod awaited_moves;
 mod saving;
+mod worker_orders;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -10,7 +11,6 @@ use std::time::Duration;
 use caudal_livestream::admission::BroadcastHints;
 use caudal_livestream::assignment::{Assignment, AssignmentMode};
 use caudal_livestream::lifecycle::{Evidence, Input, Lifecycle, ReportKind, WorkerOrder};
-use caudal_livestream::proof::SignedAssignment;
 use caudal_livestream::record::{LiveStream, MediaInfo, WorkerAddress};
 use caudal_livestream::{Epoch, SessionId, StreamId, UnixMillis, WorkerId};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -25,10 +25,10 @@ use crate::media::is_disposable;
 use crate::moved::{MoveError, Moved};
 use crate::record_store::{Change, Record, Stored, WhenItFails};
 use crate::reports::deliver;
-use crate::worker_link::NotAssigned;
-use crate::workers::{ClaimError, Presence};
+use crate::workers::Presence;
 use awaited_moves::AwaitedMoves;
 use saving::Step;
+use worker_orders::{assign, claim};
 
 /// What a stream is asked.
 pub(crate) enum Command {
@@ -467,63 +467,6 @@ impl StreamTask {
     }
 }
 
-/// A worker for this epoch, as soon as there is one. Says when that is a question of room.
-async fn claim(
-    shared: Arc<Shared>,
-    stream: StreamId,
-    epoch: Epoch,
-    inputs: mpsc::Sender<Input>,
-) -> WorkerAddress {
-    let carriers = &shared.carriers;
-    loop {
-        match carriers.workers.claim(stream, epoch, &carriers.pool).await {
-            Ok(worker) => return worker,
-            Err(ClaimError::NoCapacity) => {
-                // Nobody listens only when this is not wanted any more either.
-                let _ = inputs.send(Input::NoCapacity(epoch)).await;
-            }
-            Err(error @ ClaimError::Unavailable(_)) => tracing::warn!(%error, %stream, %epoch),
-        }
-        sleep(ASK_AGAIN).await;
-    }
-}
-
-/// Sends a worker its assignment; the error says why it did not take it.
-async fn assign(
-    shared: &Shared,
-    worker: WorkerAddress,
-    assignment: Option<Assignment>,
-) -> Result<(), String> {
-    let carriers = &shared.carriers;
-    let Some(mut assignment) = assignment else { return Err("nobody created the stream".to_owned()) };
-    let exited = async {
-        match carriers.workers.exited(worker.worker).await {
-            Presence::Gone => {}
-            Presence::Unknown => std::future::pending().await,
-        }
-    };
-    tokio::pin!(exited);
-    let mut tries = 0_u32;
-    loop {
-        // Worker and controller both go by the machine's clock. It may be set between two tries.
-        assignment.expires = UnixMillis(shared.wall_now().0.saturating_add(ASSIGNMENT_VALID_MS));
-        let signed =
-            SignedAssignment::sign(&assignment, &carriers.assignments).map_err(|error| error.to_string())?;
-        let outcome = tokio::select! {
-            outcome = carriers.link.assign(&worker, &signed) => outcome,
-            () = &mut exited => return Err("its process ended".to_owned()),
-        };
-        match outcome {
-            Ok(()) => return Ok(()),
-            Err(NotAssigned::AskAgain(_)) if tries < ASSIGN_RETRIES => {
-                tries = tries.saturating_add(1);
-                sleep(ASSIGN_PAUSE).await;
-            }
-            Err(error) => return Err(error.to_string()),
-        }
-    }
-}
-
 /// What the next broadcast may expect, from what the router measured of this one.
 fn hints_from(media: &MediaInfo) -> Option<BroadcastHints> {
     let keyframe_ms = media.keyframe_interval_ms?;
@@ -533,12 +476,8 @@ fn hints_from(media: &MediaInfo) -> Option<BroadcastHints> {
 
 /// Feed events that wait for this task; a feed that is further ahead is not read meanwhile.
 const FEED_INPUTS: usize = 64;
-/// From the choice of a worker to its taking the assignment, over a change of controller and clocks that differ.
-const ASSIGNMENT_VALID_MS: i64 = 90_000;
 /// Between two tries to get a worker, or to end one that is not known yet.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-const ASSIGN_RETRIES: u32 = 2;
-const ASSIGN_PAUSE: Duration = Duration::from_millis(200);
 /// Between two tries to remove a record. Nobody waits for that.
 const REMOVE_AGAIN: Duration = Duration::from_secs(10);
 /// One frame a second is the slowest that anything is planned for.

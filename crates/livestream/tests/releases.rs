@@ -3,7 +3,6 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "clippy takes only #[test] functions for tests here")]
 
-use std::fmt::Debug;
 use std::path::Path;
 
 use bytes::{BufMut as _, BytesMut};
@@ -17,6 +16,7 @@ use caudal_livestream::report::{Done, EndReason, Published};
 use caudal_livestream::state::StoredState;
 use caudal_livestream::timeline::{CaptionChannel, Timeline};
 use proptest::prelude::*;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -57,12 +57,12 @@ fn of_a_newer_release(value: Value) -> Value {
 }
 
 /// A message that both releases send and read.
-fn understood<T: DeserializeOwned + PartialEq + Debug>(name: &str) {
+fn understood<T: DeserializeOwned + Serialize>(name: &str) {
     let (ours, theirs) = (json_of(name), json_of(&format!("previous/{name}")));
     read::<T>(&format!("the release before's {name}"), theirs.clone());
     assert!(holds(&ours, &theirs), "{name}: the release before misses something in ours");
-    let known: T = read(name, ours.clone());
-    assert_eq!(read::<T>(name, of_a_newer_release(ours)), known, "{name}: what is not known is skipped");
+    let newer: T = read(name, of_a_newer_release(ours.clone()));
+    assert_eq!(serde_json::to_value(newer).unwrap(), ours, "{name}: what is not known is skipped");
 }
 
 #[test]

@@ -1,0 +1,84 @@
+//! Getting a stream its worker: the claim, and the assignment.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use caudal_livestream::assignment::Assignment;
+use caudal_livestream::lifecycle::Input;
+use caudal_livestream::proof::SignedAssignment;
+use caudal_livestream::record::WorkerAddress;
+use caudal_livestream::{Epoch, StreamId, UnixMillis};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::ASK_AGAIN;
+use crate::Shared;
+use crate::worker_link::NotAssigned;
+use crate::workers::{ClaimError, Presence};
+
+/// A worker for this epoch, as soon as there is one. Says when that is a question of room.
+pub(super) async fn claim(
+    shared: Arc<Shared>,
+    stream: StreamId,
+    epoch: Epoch,
+    inputs: mpsc::Sender<Input>,
+) -> WorkerAddress {
+    let carriers = &shared.carriers;
+    let mut said = false;
+    loop {
+        match carriers.workers.claim(stream, epoch, &carriers.pool).await {
+            Ok(worker) => return worker,
+            Err(ClaimError::NoCapacity) => {
+                // Nobody listens only when this is not wanted any more either.
+                let _ = inputs.send(Input::NoCapacity(epoch)).await;
+            }
+            Err(error @ ClaimError::Unavailable(_)) if !said => {
+                said = true;
+                tracing::warn!(%error, %stream, %epoch, "a stream gets no worker now; asking again each second");
+            }
+            Err(error @ ClaimError::Unavailable(_)) => tracing::debug!(%error, %stream, %epoch),
+        }
+        sleep(ASK_AGAIN).await;
+    }
+}
+
+/// Sends a worker its assignment; the error says why it did not take it.
+pub(super) async fn assign(
+    shared: &Shared,
+    worker: WorkerAddress,
+    assignment: Option<Assignment>,
+) -> Result<(), String> {
+    let carriers = &shared.carriers;
+    let Some(mut assignment) = assignment else { return Err("nobody created the stream".to_owned()) };
+    let exited = async {
+        match carriers.workers.exited(worker.worker).await {
+            Presence::Gone => {}
+            Presence::Unknown => std::future::pending().await,
+        }
+    };
+    tokio::pin!(exited);
+    let mut tries = 0_u32;
+    loop {
+        // Worker and controller both go by the machine's clock. It may be set between two tries.
+        assignment.expires = UnixMillis(shared.wall_now().0.saturating_add(ASSIGNMENT_VALID_MS));
+        let signed =
+            SignedAssignment::sign(&assignment, &carriers.assignments).map_err(|error| error.to_string())?;
+        let outcome = tokio::select! {
+            outcome = carriers.link.assign(&worker, &signed) => outcome,
+            () = &mut exited => return Err("its process ended".to_owned()),
+        };
+        match outcome {
+            Ok(()) => return Ok(()),
+            Err(NotAssigned::AskAgain(_)) if tries < ASSIGN_RETRIES => {
+                tries = tries.saturating_add(1);
+                sleep(ASSIGN_PAUSE).await;
+            }
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+}
+
+/// From the choice of a worker to its taking the assignment, over a change of controller and clocks that differ.
+const ASSIGNMENT_VALID_MS: i64 = 90_000;
+const ASSIGN_RETRIES: u32 = 2;
+const ASSIGN_PAUSE: Duration = Duration::from_millis(200);
