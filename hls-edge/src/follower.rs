@@ -159,7 +159,7 @@ impl<I: Fn() -> bool> Follower<I> {
                 return FeedEnd::Lost;
             }
         };
-        // None once the worker has closed it behind a hand-over.
+        // None once it was lost during a move: the worker may have closed it behind the hand-over.
         let mut feed = Some(opened);
         *connected = true;
         self.watched.set_worker(Some((worker, epoch)));
@@ -169,17 +169,22 @@ impl<I: Fn() -> bool> Follower<I> {
         let mut tick = interval(TICK);
         loop {
             successor.name(self.next_worker(epoch));
+            if feed.is_none() && second.is_none() && !successor.is_named() {
+                return FeedEnd::Lost;
+            }
             tokio::select! {
                 frame = next_frame(feed.as_mut()) => match frame {
                     Ok(Some(frame)) => if !self.take(frame, &names) { return FeedEnd::Lost },
                     Ok(None) => return FeedEnd::Lost,
                     Err(error) => {
                         if successor.is_named() {
-                            // It has closed, and says so by ending.
+                            // It has closed, and says so by ending; or only the connection broke, and the router has yet
+                            // to switch.
                             tracing::debug!(stream = %self.watched.stream, %epoch, %error, "feed ended");
                             self.mirror.feed_lost();
                             self.announced = None;
-                            (feed, second) = (None, None);
+                            let wanted = watched.wanted(Instant::now());
+                            (feed, second) = (None, Some(self.sources.opening(&watched, worker, epoch, wanted)));
                             continue;
                         }
                         tracing::info!(stream = %self.watched.stream, %epoch, %error, "feed lost");
@@ -228,7 +233,7 @@ impl<I: Fn() -> bool> Follower<I> {
                     }
                     self.expire();
                     let wanted = watched.wanted(Instant::now());
-                    if second.is_none() && feed.is_some() && wanted != names {
+                    if second.is_none() && (feed.is_none() || wanted != names) {
                         second = Some(self.sources.opening(&watched, worker, epoch, wanted));
                     }
                 }
