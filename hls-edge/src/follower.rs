@@ -117,8 +117,8 @@ impl<I: Fn() -> bool> Follower<I> {
             let over = self.mirror.timeline().is_some_and(|timeline| timeline.ended);
             let mut connected = false;
             if !over {
-                if let Some(worker) = record.status.worker {
-                    let end = self.follow(worker, record.status.epoch, &mut connected).await;
+                if let Some((worker, epoch)) = self.worker_of(&record) {
+                    let end = self.follow(worker, epoch, &mut connected).await;
                     self.mirror.feed_lost();
                     self.announced = None;
                     match end {
@@ -142,6 +142,16 @@ impl<I: Fn() -> bool> Follower<I> {
                 return;
             }
         }
+    }
+
+    /// The worker to follow. The record may be behind what is shown: during a move, the next worker begins before the record
+    /// says that the stream is its own. What an earlier one says then does not fit any more.
+    fn worker_of(&self, record: &LiveStream) -> Option<(WorkerAddress, Epoch)> {
+        let status = &record.status;
+        let shown = self.mirror.timeline().map(|timeline| timeline.epoch);
+        let next = status.next.filter(|next| Some(next.epoch) == shown);
+        let named = status.worker.filter(|_| shown <= Some(status.epoch));
+        next.map(|next| (next.address, next.epoch)).or(named.map(|worker| (worker, status.epoch)))
     }
 
     /// Reads feeds of one worker, and of the one that it hands over to, until that is lost or replaced.
