@@ -117,8 +117,8 @@ impl<I: Fn() -> bool> Follower<I> {
             let over = self.mirror.timeline().is_some_and(|timeline| timeline.ended);
             let mut connected = false;
             if !over {
-                if let Some(worker) = record.status.worker {
-                    let end = self.follow(worker, record.status.epoch, &mut connected).await;
+                if let Some((worker, epoch)) = self.worker_of(&record) {
+                    let end = self.follow(worker, epoch, &mut connected).await;
                     self.mirror.feed_lost();
                     self.announced = None;
                     match end {
@@ -144,6 +144,16 @@ impl<I: Fn() -> bool> Follower<I> {
         }
     }
 
+    /// The worker to follow. The record may be behind what is shown: during a move, the next worker begins before the record
+    /// says that the stream is its own. What an earlier one says then does not fit any more.
+    fn worker_of(&self, record: &LiveStream) -> Option<(WorkerAddress, Epoch)> {
+        let status = &record.status;
+        let shown = self.mirror.timeline().map(|timeline| timeline.epoch);
+        let next = status.next.filter(|next| Some(next.epoch) == shown);
+        let named = status.worker.filter(|_| shown <= Some(status.epoch));
+        next.map(|next| (next.address, next.epoch)).or(named.map(|worker| (worker, status.epoch)))
+    }
+
     /// Reads feeds of one worker, and of the one that it hands over to, until that is lost or replaced.
     async fn follow(&mut self, mut worker: WorkerAddress, mut epoch: Epoch, connected: &mut bool) -> FeedEnd {
         let mut names = self.watched.wanted(Instant::now());
@@ -159,7 +169,7 @@ impl<I: Fn() -> bool> Follower<I> {
                 return FeedEnd::Lost;
             }
         };
-        // None once the worker has closed it behind a hand-over.
+        // None once it was lost during a move: the worker may have closed it behind the hand-over.
         let mut feed = Some(opened);
         *connected = true;
         self.watched.set_worker(Some((worker, epoch)));
@@ -169,17 +179,22 @@ impl<I: Fn() -> bool> Follower<I> {
         let mut tick = interval(TICK);
         loop {
             successor.name(self.next_worker(epoch));
+            if feed.is_none() && second.is_none() && !successor.is_named() {
+                return FeedEnd::Lost;
+            }
             tokio::select! {
                 frame = next_frame(feed.as_mut()) => match frame {
                     Ok(Some(frame)) => if !self.take(frame, &names) { return FeedEnd::Lost },
                     Ok(None) => return FeedEnd::Lost,
                     Err(error) => {
                         if successor.is_named() {
-                            // It has closed, and says so by ending.
+                            // It has closed, and says so by ending; or only the connection broke, and the router has yet
+                            // to switch.
                             tracing::debug!(stream = %self.watched.stream, %epoch, %error, "feed ended");
                             self.mirror.feed_lost();
                             self.announced = None;
-                            (feed, second) = (None, None);
+                            let wanted = watched.wanted(Instant::now());
+                            (feed, second) = (None, Some(self.sources.opening(&watched, worker, epoch, wanted)));
                             continue;
                         }
                         tracing::info!(stream = %self.watched.stream, %epoch, %error, "feed lost");
@@ -228,7 +243,7 @@ impl<I: Fn() -> bool> Follower<I> {
                     }
                     self.expire();
                     let wanted = watched.wanted(Instant::now());
-                    if second.is_none() && feed.is_some() && wanted != names {
+                    if second.is_none() && (feed.is_none() || wanted != names) {
                         second = Some(self.sources.opening(&watched, worker, epoch, wanted));
                     }
                 }

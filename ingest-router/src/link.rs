@@ -114,8 +114,11 @@ impl Link {
     pub(crate) fn follow(&mut self, status: &Status) {
         self.beginning = if status.without_replay { Beginning::NextKeyframe } else { Beginning::Replay };
         let target = status.worker.map(|address| Target { address, epoch: status.epoch });
-        // The controller hears a moment later of what this link has switched to.
-        let is_older = self.target.is_some_and(|known| status.epoch < known.epoch);
+        // The controller hears a moment later of what this link has switched to. Until then the record goes on naming that as
+        // the next worker; if it does not, the move was given up at the same moment.
+        let is_older = self.target.is_some_and(|known| {
+            status.epoch < known.epoch && status.next.is_some_and(|next| next.epoch == known.epoch)
+        });
         if target != self.target && !is_older {
             self.target = target;
             self.failures = 0;

@@ -116,6 +116,11 @@ impl Measure {
         self.news.of(info, now)
     }
 
+    /// The stream's record shows no measurement.
+    pub(crate) fn not_in_record(&mut self, now: Instant) {
+        self.news.not_in_record(now);
+    }
+
     /// All as it is at `now`.
     pub(crate) fn current(&mut self, now: Instant) -> MediaInfo {
         self.forget(now);

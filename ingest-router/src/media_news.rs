@@ -40,6 +40,12 @@ impl MediaNews {
         Some(news)
     }
 
+    /// The record shows no measurement. One that was told a while ago was not heard, or forgotten by a controller that was
+    /// started anew: the next one is news whatever it is.
+    pub(crate) fn not_in_record(&mut self, now: Instant) {
+        self.written.take_if(|(_, at)| now.saturating_duration_since(*at) >= PAUSE);
+    }
+
     fn interval_grew(&self, measured: &MediaInfo) -> bool {
         let interval = measured.keyframe_interval_ms.unwrap_or(0);
         interval > self.longest_interval && !near(self.longest_interval, interval, INTERVAL_PERCENT)
@@ -79,7 +85,7 @@ fn near(one: u32, other: u32, percent: u64) -> bool {
     u64::from(one.abs_diff(other)).saturating_mul(100) <= u64::from(one.max(other)).saturating_mul(percent)
 }
 
-/// A record is written for nothing but a frame rate or a bitrate at most this often.
+/// A record is written for nothing but a frame rate, a bitrate or what it has lost at most this often.
 const PAUSE: Duration = Duration::from_secs(10);
 /// Variable bitrate swings by that much around what an encoder was told.
 const CLASS_PERCENT: u64 = 30;
@@ -151,6 +157,17 @@ mod tests {
                 let told = news.of(changed, begin + after).is_some();
                 assert_eq!(told, expected, "{case}, {after:?} after the last write");
             }
+        }
+    }
+
+    #[test]
+    fn what_the_record_does_not_show_is_told_again_after_a_pause() {
+        let mut news = MediaNews::default();
+        let begin = Instant::now();
+        assert!(news.of(info(), begin).is_some());
+        for (after, told) in [(Duration::from_secs(9), None), (PAUSE, Some(info())), (PAUSE, None)] {
+            news.not_in_record(begin + after);
+            assert_eq!(news.of(info(), begin + after), told);
         }
     }
 

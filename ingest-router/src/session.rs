@@ -267,6 +267,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
         if self.publisher.is_some() {
             let now = std::time::Instant::now();
             self.registration.measured(self.measure.current(now));
+            let record = self.registration.record.borrow().clone();
+            if record.is_some_and(|record| record.status.media.is_none()) {
+                self.measure.not_in_record(now);
+            }
             if !self.reporting
                 && let Some(media) = self.measure.news(now)
             {

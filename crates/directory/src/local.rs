@@ -10,9 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use caudal_controller::{
-    Carriers, Controller, MoveError, Moved, Observer as _, Pool, Record, Refusal, WallClock, Workers,
-};
+use caudal_controller::{Carriers, Controller, MoveError, Moved, Pool, Record, Refusal, WallClock, Workers};
 use caudal_livestream::lifecycle::{Evidence, Input};
 use caudal_livestream::proof::RoleKey;
 use caudal_livestream::record::{DesiredState, Ingest, LiveStream, MediaInfo, RelayFailures, Spec};
@@ -164,10 +162,7 @@ impl LocalDirectory {
                 return Err(OpenError::Exists(Arc::new(LiveStream { spec, status })));
             };
             let record = Arc::new(LiveStream { spec, status: record.machine.status(None) });
-            // Its task may have been quicker.
-            if self.shown.get(stream).is_none() {
-                self.shown.show(Arc::clone(&record));
-            }
+            self.shown.show_first(Arc::clone(&record));
             (record, recorded)
         };
         match recorded.await {

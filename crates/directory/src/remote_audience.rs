@@ -70,43 +70,56 @@ impl RemoteAudience {
     pub async fn run(&self, shutdown: CancellationToken) {
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut away = false;
         loop {
             let round = async {
                 ticks.tick().await;
                 let reports = self.outbox().round();
-                self.tell(&reports).await;
+                if reports.is_empty() { None } else { Some(self.tell(&reports).await) }
             };
             // A round that is cut short may still be on its way: the farewell's number is above all of its.
-            if shutdown.run_until_cancelled(round).await.is_none() {
-                break;
+            match shutdown.run_until_cancelled(round).await {
+                Some(Some(told)) => away = self.say(told, away),
+                // Nothing was tried.
+                Some(None) => {}
+                None => break,
             }
         }
         let farewell = self.outbox().farewell();
         if let Some(farewell) = farewell {
-            self.tell(&[farewell]).await;
+            self.say(self.tell(&[farewell]).await, away);
         }
     }
 
-    /// Everybody is told everything in order; who does not answer hears the rest in the next round.
-    async fn tell(&self, reports: &[AudienceReport]) {
-        if reports.is_empty() {
-            return;
-        }
-        let addresses = match timeout(DEADLINE, self.addresses()).await {
-            Ok(Ok(addresses)) => addresses,
-            Ok(Err(error)) => {
-                return tracing::warn!(%error, api = %self.api, "the api is not found; it is not told of viewers");
+    /// Says once that the api is away, and once that it is back. Returns whether it is away.
+    fn say(&self, told: Result<(), String>, was_away: bool) -> bool {
+        let api = &self.api;
+        match &told {
+            Ok(()) if was_away => tracing::info!(%api, "the api takes the viewer counts again"),
+            Ok(()) => {}
+            Err(reason) if was_away => {
+                tracing::debug!(%api, reason, "the api does not take the viewer counts")
             }
-            Err(_) => return tracing::warn!(api = %self.api, "the api's name is not resolved in time"),
-        };
+            Err(reason) => {
+                tracing::warn!(%api, reason, "the api does not take the viewer counts; trying again")
+            }
+        }
+        told.is_err()
+    }
+
+    /// Everybody is told everything in order; who does not answer hears the rest in the next round.
+    /// The error says why nobody took them.
+    async fn tell(&self, reports: &[AudienceReport]) -> Result<(), String> {
+        let addresses = timeout(DEADLINE, self.addresses()).await;
+        let addresses = addresses.map_err(|_| "its name is not resolved in time".to_owned())?;
+        let addresses = addresses.map_err(|error| format!("its name is not resolved: {error}"))?;
         let told = join_all(addresses.iter().map(|address| self.tell_one(*address, reports))).await;
         // `localhost` has two addresses, and the api listens at one of them.
         if told.iter().any(Result::is_ok) {
-            return;
+            return Ok(());
         }
-        for (address, error) in addresses.iter().zip(told.into_iter().filter_map(Result::err)) {
-            tracing::warn!(%address, error, "the api did not take the viewer counts");
-        }
+        let each = addresses.iter().zip(told.into_iter().filter_map(Result::err));
+        Err(each.map(|(address, error)| format!("{address}: {error}")).collect::<Vec<_>>().join("; "))
     }
 
     async fn addresses(&self) -> std::io::Result<Vec<SocketAddr>> {

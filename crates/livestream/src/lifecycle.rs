@@ -69,6 +69,9 @@ pub struct Lifecycle {
     planned: Option<PlannedMove>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_move: Option<LastMove>,
+    /// When the next move away from a worker that is to go begins, after one that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    move_again: Option<Deadline>,
     /// The highest epoch that a move was given. One that was given up has spent it all the same.
     #[serde(default, skip_serializing_if = "is_none_yet")]
     spent: Epoch,
@@ -192,6 +195,7 @@ impl Lifecycle {
             done_acknowledged: false,
             planned: None,
             last_move: None,
+            move_again: None,
             spent: Epoch::default(),
         }
     }
@@ -536,9 +540,10 @@ impl Lifecycle {
         };
         let turned_away = self.turned_away.as_mut();
         let planned = self.planned.as_mut().map(|planned| &mut planned.until);
+        let move_again = self.move_again.as_mut();
         let publisher = self.publisher.deadline_mut();
         let no_room = self.no_room.iter_mut().flat_map(NoRoom::deadlines_mut);
-        [self.start.as_mut(), self.recovery.as_mut(), publisher, turned_away, planned, stage]
+        [self.start.as_mut(), self.recovery.as_mut(), publisher, turned_away, planned, move_again, stage]
             .into_iter()
             .flatten()
             .chain(no_room)

@@ -220,6 +220,11 @@ impl FakeWorker {
         self.lock().feeds
     }
 
+    /// All feeds break, and can be opened again.
+    pub(crate) fn cut_feeds(&self) {
+        self.lock().readers.clear();
+    }
+
     /// Gone at once, as after SIGKILL.
     pub(crate) fn kill(&self) {
         self.server.abort();

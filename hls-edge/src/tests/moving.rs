@@ -69,3 +69,48 @@ async fn a_move_that_is_given_up_changes_nothing_for_viewers() {
     until_text(&scene, PLAYLIST, |text| text.contains("\"p1-2.m4s\"\n")).await;
     scene.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_that_breaks_while_the_router_waits_for_a_keyframe_is_opened_again() {
+    let scene = Scene::new().await;
+    let first = scene.worker(1).await;
+    first.announce(&["source"]);
+    scene.text(PLAYLIST).await;
+    until("the feed carries the rendition", || first.carries("source")).await;
+    let next = next_worker(&scene, 2).await;
+    until("its feed is read ahead", || next.carries("source")).await;
+    first.cut_feeds();
+    until("the feed is there again", || first.carries("source")).await;
+    first.part();
+    until_text(&scene, PLAYLIST, |text| text.contains("\"p1-1.m4s\"\n")).await;
+    // It breaks again, and the move is given up.
+    first.cut_feeds();
+    scene.directory.change(|record| record.status.next = None);
+    until("the feed is there again", || first.carries("source")).await;
+    first.part();
+    until_text(&scene, PLAYLIST, |text| text.contains("\"p1-2.m4s\"\n")).await;
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_of_the_next_worker_that_breaks_before_the_record_follows_is_opened_again() {
+    let scene = Scene::new().await;
+    let first = scene.worker(1).await;
+    first.announce(&["source"]);
+    scene.text(PLAYLIST).await;
+    until("the feed carries the rendition", || first.carries("source")).await;
+    for _ in 1..5 {
+        first.part();
+    }
+    let next = next_worker(&scene, 2).await;
+    until("its feed is read ahead", || next.carries("source")).await;
+    first.close();
+    next.take_up(first.successor(2));
+    next.part();
+    until_text(&scene, PLAYLIST, |text| text.contains("\"p2-0.m4s\"\n")).await;
+    next.cut_feeds();
+    until("its feed is there again", || next.carries("source")).await;
+    next.part();
+    until_text(&scene, PLAYLIST, |text| text.contains("\"p2-1.m4s\"\n")).await;
+    scene.stop().await;
+}

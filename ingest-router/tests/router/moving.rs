@@ -101,6 +101,24 @@ async fn a_move_that_is_given_up_leaves_the_publisher_where_it_is() {
 }
 
 #[tokio::test]
+async fn a_move_that_is_given_up_in_the_moment_of_the_switch_brings_the_publisher_back() {
+    let harness = Harness::start().await;
+    let (mut encoder, mut old) = live(&harness).await;
+    let mut next = FakeWorker::start().await;
+    name_next(&harness, Some((next.address, 1)));
+    next.hears_relay().await;
+    send_frame(&mut encoder, 1000, Frame::Key, 100).await;
+    for expected in [(HEADER, 1000), (KEYFRAME, 1000)] {
+        assert_eq!(next.hears_video().await, expected);
+    }
+    assert_eq!(hears_out(&mut old).await, (vec![], LossReason::HandedOver));
+    name_next(&harness, None);
+    assert_eq!(old.hears_relay().await, ("0".into(), "1".into()));
+    assert!(!next.hears_loss().await);
+    harness.stop().await;
+}
+
+#[tokio::test]
 async fn a_next_worker_that_cannot_be_reached_is_reported_and_the_old_one_keeps_the_publisher() {
     let harness = Harness::start().await;
     let (mut encoder, mut old) = live(&harness).await;

@@ -1,13 +1,13 @@
-//! One stream through start, loss and end, with something going wrong at every write.
+//! One stream through start, loss, move and end, with something going wrong at every write.
 
-use caudal_livestream::lifecycle::ReportOrder;
+use caudal_livestream::lifecycle::{LastMove, MoveEnd, ReportOrder};
 
 use super::fake_cluster::by_epoch;
 use super::fake_store::Trouble;
 use super::*;
 
-/// A stream is opened, its worker dies, its owner ends it; whatever the trouble, the controller is started again when it
-/// dies. Returns the number of writes.
+/// A stream is opened, its worker dies, the next one is told to go and hands over, its owner ends it; whatever the trouble,
+/// the controller is started again when it dies. Returns the number of writes.
 async fn a_life(trouble: Option<(u32, Trouble)>) -> u32 {
     let world = World::new();
     if let Some((write, trouble)) = trouble {
@@ -17,6 +17,12 @@ async fn a_life(trouble: Option<(u32, Trouble)>) -> u32 {
     let happens = async {
         sleep(Duration::from_secs(9)).await;
         world.cluster.kill_all();
+        sleep(Duration::from_secs(11)).await;
+        world.cluster.leave_all();
+        let moved = |record: &Record| {
+            matches!(record.machine.last_move(), Some(LastMove { end: MoveEnd::Moved { .. }, .. }))
+        };
+        world.until(stream, "moved", moved).await;
         sleep(Duration::from_secs(11)).await;
         world.store.change_spec(stream, |spec| spec.desired_state = DesiredState::Ended);
         world.until_forgotten(stream).await;
@@ -40,7 +46,7 @@ async fn a_life(trouble: Option<(u32, Trouble)>) -> u32 {
     assert_eq!(done.started_at, Some(published.started_at), "{trouble:?}");
     assert_eq!((done.published, done.reason), (true, EndReason::EndedByOwner), "{trouble:?}");
     let epochs: Vec<_> = by_epoch(&world.cluster, stream).into_keys().collect();
-    assert!(epochs.starts_with(&[Epoch(1), Epoch(2)]), "{trouble:?}: {epochs:?}");
+    assert!(epochs.starts_with(&[Epoch(1), Epoch(2), Epoch(3)]), "{trouble:?}: {epochs:?}");
     let left = world.cluster.alive();
     assert!(left.is_empty(), "{trouble:?}: {} workers are left", left.len());
     world.store.writes()
@@ -48,7 +54,7 @@ async fn a_life(trouble: Option<(u32, Trouble)>) -> u32 {
 
 async fn at_every_write(trouble: Trouble) {
     let writes = a_life(None).await;
-    assert!(writes > 15, "only {writes} writes: the scenario has lost its substance");
+    assert!(writes > 25, "only {writes} writes: the scenario has lost its substance");
     for write in 0..writes {
         a_life(Some((write, trouble))).await;
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use caudal_livestream::assignment::{Assignment, AssignmentMode, Floor};
 use caudal_livestream::feed::InputState;
@@ -24,7 +25,8 @@ pub(super) struct FakeCluster {
     forgetful: Mutex<bool>,
 }
 
-/// A worker that has its publisher as soon as it is assigned, and announces a segment every two seconds.
+/// A worker that has its publisher as soon as it is assigned, and announces a segment every two seconds. One that is to get
+/// ready has it once the record has named it for a moment, as if a router had switched at a keyframe.
 #[derive(Clone)]
 pub(super) struct FakeWorker {
     pub(super) address: WorkerAddress,
@@ -33,6 +35,7 @@ pub(super) struct FakeWorker {
     said: watch::Sender<Vec<Announcement>>,
     assigned: watch::Sender<Vec<Assignment>>,
     pub(super) dead: CancellationToken,
+    serves: Arc<AtomicBool>,
 }
 
 impl FakeCluster {
@@ -69,6 +72,13 @@ impl FakeCluster {
         }
     }
 
+    /// Tells whichever workers are there to go.
+    pub(super) fn leave_all(&self) {
+        for worker in self.alive() {
+            worker.says_of_publisher(|state| state.leaving = true);
+        }
+    }
+
     /// What the api was told of `stream`: each report once, however often it was said.
     pub(super) fn told(&self, stream: StreamId) -> Vec<ReportOrder> {
         let mut told = Vec::new();
@@ -100,7 +110,8 @@ impl Workers for FakeCluster {
         _pool: &Pool,
     ) -> BoxFuture<'static, Result<WorkerAddress, ClaimError>> {
         let stored = self.store.get(stream).expect("a worker was claimed for a stream that is not stored");
-        assert!(stored.machine.epoch() >= epoch, "epoch {epoch} was claimed before it was stored");
+        let known = stored.machine.moves_to().unwrap_or_default().max(stored.machine.epoch());
+        assert!(known >= epoch, "epoch {epoch} was claimed before it was stored");
         if let Some(error) = self.no_worker.lock().unwrap().clone() {
             return Box::pin(std::future::ready(Err(error)));
         }
@@ -159,14 +170,23 @@ impl WorkerLink for FakeCluster {
             let assignment = assignment.verify(&key).unwrap();
             let stored =
                 self.store.get(assignment.stream).expect("an assignment of a stream that is not stored");
-            if stored.machine.epoch() == assignment.epoch
-                && let Some(WorkerOrder::Assign { worker: ours, .. }) = stored.machine.orders().worker
-            {
-                assert_eq!(ours.worker, worker.worker, "assigned before it was stored");
+            let orders = stored.machine.orders();
+            for order in [orders.worker, orders.next].into_iter().flatten() {
+                if let WorkerOrder::Assign { epoch, worker: ours, .. } = order
+                    && epoch == assignment.epoch
+                {
+                    assert_eq!(ours.worker, worker.worker, "assigned before it was stored");
+                }
             }
             let found = self.workers().into_iter().find(|known| known.address == *worker).unwrap();
             if found.dead.is_cancelled() {
                 return Err(NotAssigned::AskAgain("dead".to_owned()));
+            }
+            if assignment.mode == AssignmentMode::Prepare && found.assignments().is_empty() {
+                let epoch = stored.machine.epoch();
+                let old =
+                    self.alive().into_iter().find(|old| (old.stream, old.epoch) == (found.stream, epoch));
+                found.spawn(found.clone().has_the_publisher_once_it_is_named(old, Arc::clone(&self.store)));
             }
             found.take(assignment);
             Ok(())
@@ -217,6 +237,7 @@ impl FakeWorker {
             said: watch::Sender::new(Vec::new()),
             assigned: watch::Sender::new(Vec::new()),
             dead: CancellationToken::new(),
+            serves: Arc::default(),
         }
     }
 
@@ -226,31 +247,64 @@ impl FakeWorker {
 
     fn take(&self, assignment: Assignment) {
         assert_eq!((assignment.stream, assignment.epoch), (self.stream, self.epoch));
-        let first = self.assigned.borrow().is_empty();
         let (mode, floor) = (assignment.mode, assignment.floor);
         self.assigned.send_modify(|all| all.push(assignment));
         match mode {
             AssignmentMode::Finish => self.say(Announcement::End),
-            AssignmentMode::Live if first => {
-                let worker = self.clone();
-                // Ends with `dead`, and every worker is dead by its test's end.
-                tokio::spawn(
-                    async move { worker.dead.clone().run_until_cancelled(worker.serve(floor)).await },
-                );
-            }
-            AssignmentMode::Live | AssignmentMode::Prepare => {}
+            AssignmentMode::Live => self.spawn(self.clone().serve(floor)),
+            AssignmentMode::Prepare => {}
         }
     }
 
-    async fn serve(self, floor: Option<Floor>) {
-        sleep(Duration::from_millis(100)).await;
-        self.say(Announcement::Input(InputState {
+    /// Ends with `dead`, and every worker is dead by its test's end.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let dead = self.dead.clone();
+        tokio::spawn(async move { dead.run_until_cancelled(task).await });
+    }
+
+    async fn has_the_publisher_once_it_is_named(self, old: Option<FakeWorker>, store: Arc<FakeStore>) {
+        let Some(old) = old else { return };
+        loop {
+            sleep(Duration::from_millis(200)).await;
+            let next = store.get(self.stream).and_then(|record| record.machine.status(None).next);
+            if next.is_some_and(|next| next.epoch == self.epoch) {
+                break;
+            }
+        }
+        // Otherwise the controller says that the old one is gone.
+        if !old.dead.is_cancelled() {
+            old.says_of_publisher(|state| (state.up, state.moved) = (false, true));
+            old.dead.cancel();
+            let floor = old.last_floor();
+            self.serve(floor).await;
+        }
+    }
+
+    fn last_floor(&self) -> Option<Floor> {
+        self.said.borrow().iter().rev().find_map(|said| match said {
+            Announcement::Floor(floor) => Some(*floor),
+            _ => None,
+        })
+    }
+
+    fn says_of_publisher(&self, change: impl FnOnce(&mut InputState)) {
+        let mut state = InputState {
             generation: Generation(1),
             up: true,
             session: Some(SessionId::generate()),
             silent_ms: Some(0),
             ..InputState::default()
-        }));
+        };
+        change(&mut state);
+        self.say(Announcement::Input(state));
+    }
+
+    async fn serve(self, floor: Option<Floor>) {
+        if self.serves.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        sleep(Duration::from_millis(100)).await;
+        self.says_of_publisher(|_| {});
         let mut msn = floor.map_or(Msn(7), |floor| floor.msn.next());
         loop {
             let media_end = MediaTime(i64::try_from(msn.0).unwrap() * 2_000_000);

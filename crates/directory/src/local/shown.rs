@@ -24,6 +24,17 @@ impl Shown {
     pub(super) fn get(&self, stream: StreamId) -> Option<Arc<LiveStream>> {
         self.streams.borrow().get(&stream).cloned()
     }
+
+    /// Shows a stream that is new, unless its task was quicker.
+    pub(super) fn show_first(&self, record: Arc<LiveStream>) {
+        self.streams.send_if_modified(|streams| {
+            let new = !streams.contains_key(&record.spec.stream);
+            if new {
+                streams.insert(record);
+            }
+            new
+        });
+    }
 }
 
 impl Observer for Shown {

@@ -226,7 +226,8 @@ impl Lifecycle {
 
     fn wake(&self) -> Option<UnixMillis> {
         let planned = self.planned.as_ref().map(|planned| planned.until.at());
-        [self.phase_deadline(), planned].into_iter().flatten().min()
+        let move_again = self.move_again.map(super::Deadline::at);
+        [self.phase_deadline(), planned, move_again].into_iter().flatten().min()
     }
 
     fn phase_deadline(&self) -> Option<UnixMillis> {

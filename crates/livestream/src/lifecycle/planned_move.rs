@@ -399,7 +399,23 @@ impl Lifecycle {
                 MoveStage::Arriving { .. } => self.give_up_move(MoveFailure::LostAfterTheSwitch),
             }
         }
-        if matches!(self.slot, Slot::Serving { leaving: true, .. }) {
+        self.leave_by_itself(now);
+    }
+
+    /// Moves the stream away from a worker that was told to go. A next worker that dies at once, or that the router cannot
+    /// reach, must not cost a process each time that it is heard of.
+    fn leave_by_itself(&mut self, now: UnixMillis) {
+        let leaving = matches!(self.slot, Slot::Serving { leaving: true, .. });
+        if !leaving || self.may_move().is_err() {
+            self.move_again = None;
+            return;
+        }
+        let failed = self
+            .last_move
+            .is_some_and(|last| last.epoch == self.spent && matches!(last.end, MoveEnd::Failed { .. }));
+        let again = *self.move_again.get_or_insert(Deadline::after(now, MOVE_AGAIN_MS));
+        if !failed || again.passed(now) {
+            self.move_again = None;
             self.begin_move(now);
         }
     }
@@ -431,5 +447,7 @@ impl Lifecycle {
 const MOVE_MS: u32 = 30_000;
 /// From the switch until the old worker has closed its segment and stored it (ARCHITECTURE §3.9).
 const CLOSE_MS: u32 = 1_000;
+/// After a failed move away from a worker that is to go: its grace is longer by far.
+const MOVE_AGAIN_MS: u32 = 3_000;
 /// A stream's first segment of a new worker: the replay is there, a part is 0.2 s.
 const ARRIVAL_MS: u32 = 15_000;

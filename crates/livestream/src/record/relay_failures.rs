@@ -30,12 +30,12 @@ impl RelayFailures {
         Self { epoch, session, failures, last_failed_at: now }
     }
 
-    /// How many of these failures are not among the `known` ones. None are when `known` is of a later epoch of the same
-    /// session: these were late.
+    /// How many of these failures are not among the `known` ones. None are when `known` is of another epoch and failed
+    /// later: these were late. A lower epoch alone says nothing, because a move that is given up leaves the stream at it.
     pub fn new_since(&self, known: Option<&Self>) -> u32 {
         match known.filter(|known| known.session == self.session) {
-            Some(known) if known.epoch > self.epoch => 0,
             Some(known) if known.epoch == self.epoch => self.failures.saturating_sub(known.failures),
+            Some(known) if known.last_failed_at > self.last_failed_at => 0,
             _ => self.failures,
         }
     }
@@ -59,7 +59,18 @@ mod tests {
             ("a write that is seen twice", Some(failures(1, one, 4)), failures(1, one, 4), 0),
             ("an older write behind a newer one", Some(failures(1, one, 4)), failures(1, one, 2), 0),
             ("of the next worker", Some(failures(1, one, 4)), failures(2, one, 1), 1),
-            ("of the former worker, too late", Some(failures(2, one, 1)), failures(1, one, 5), 0),
+            (
+                "of the former worker, too late",
+                Some(RelayFailures { last_failed_at: UnixMillis(2), ..failures(2, one, 1) }),
+                failures(1, one, 5),
+                0,
+            ),
+            (
+                "of the worker that a move has left in its place",
+                Some(failures(2, one, 4)),
+                RelayFailures { last_failed_at: UnixMillis(2), ..failures(1, one, 1) },
+                1,
+            ),
             ("of the next publisher", Some(failures(2, one, 4)), failures(2, other, 2), 2),
         ] {
             assert_eq!(told.new_since(known.as_ref()), new, "{case}");

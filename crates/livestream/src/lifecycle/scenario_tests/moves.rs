@@ -383,6 +383,11 @@ fn a_worker_that_is_told_to_go_is_moved_away_from_by_itself() {
     scene.claim_next();
     scene.prepare_next();
     scene.say(Input::WorkerLost(Epoch(2), Evidence::ProcessEnded));
+    assert_eq!(scene.machine.orders().next, None, "a worker that dies at once is not replaced at once");
+    let wake = scene.machine.orders().wake.unwrap();
+    scene.after(wake.0 - scene.now.0 - 1);
+    assert_eq!(scene.machine.orders().next, None);
+    scene.after(1);
     assert_eq!(scene.machine.orders().next, Some(WorkerOrder::Claim(Epoch(3))), "it is tried again");
     scene.claim_next();
     scene.prepare_next();
