@@ -244,7 +244,7 @@ impl Shared {
         let Answer { mark, outcome } = answer;
         self.shows(mark).await;
         if let Outcome::Record { record } | Outcome::Exists { record } = &outcome {
-            self.adopt(&Arc::new(LiveStream::clone(record)));
+            self.adopt(&Arc::new(LiveStream::clone(record)), mark);
         }
         match outcome {
             Outcome::Unavailable { reason } => Err(Unavailable(reason)),
@@ -274,9 +274,9 @@ impl Shared {
         }
     }
 
-    fn adopt(&self, record: &Arc<LiveStream>) {
+    fn adopt(&self, record: &Arc<LiveStream>, answered: Mark) {
         let mut replica = self.replica();
-        replica.adopt(record);
+        replica.adopt(record, answered);
         self.show(replica.streams());
     }
 
