@@ -220,6 +220,13 @@ impl FakeWorker {
         self.lock().feeds
     }
 
+    /// Ends all feeds, and takes new ones.
+    pub(crate) fn cut_feeds(&self) {
+        let mut shared = self.lock();
+        std::mem::take(&mut shared.dead).cancel();
+        shared.readers.clear();
+    }
+
     /// Gone at once, as after SIGKILL.
     pub(crate) fn kill(&self) {
         self.server.abort();
