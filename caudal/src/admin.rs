@@ -115,10 +115,10 @@ mod tests {
         let stream = StreamId::generate().to_string();
         let arguments = ["caudal", "admin", "move", stream.as_str()].into_iter().chain(flags.iter().copied());
         let matches = crate::command().try_get_matches_from(arguments).unwrap();
-        match Cli::from_arg_matches(&matches).unwrap().role {
-            RoleCommand::Admin(settings) => data_folder(&settings),
-            _ => unreachable!(),
-        }
+        let RoleCommand::Admin(settings) = Cli::from_arg_matches(&matches).unwrap().role else {
+            unreachable!()
+        };
+        data_folder(&settings)
     }
 
     #[test]
