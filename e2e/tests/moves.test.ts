@@ -102,6 +102,15 @@ async function nothingIsSeen(stream: Stream, from: number): Promise<number> {
   return playlist.mediaSequence;
 }
 
+/** The old worker of a move that was quicker has gone by itself. */
+function kill(pid: number) {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 describe('a live stream moves to another worker', () => {
@@ -166,12 +175,12 @@ describe('a live stream moves to another worker', () => {
       expect(encoder.running, what).toBe(true);
     };
     for (let moment = 0; moment < 10; moment += 1) {
-      const delay = moment * 130;
+      const delay = moment * 100;
       // The next one, which has nothing to lose before the switch.
       let { serving, next } = await workers(platform);
       const first = move(platform, stream);
       await pause(delay);
-      process.kill(next, 'SIGKILL');
+      kill(next);
       let { status, said } = await first.told;
       await goesOn(`the next worker was killed ${delay} ms into the move: ${status} ${said}`);
 
@@ -180,7 +189,7 @@ describe('a live stream moves to another worker', () => {
       ({ serving, next } = await workers(platform));
       const second = move(platform, stream);
       await pause(delay);
-      process.kill(serving, 'SIGKILL');
+      kill(serving);
       ({ status, said } = await second.told);
       await goesOn(`the old worker was killed ${delay} ms into the move: ${status} ${said}`);
     }
@@ -193,7 +202,8 @@ describe('a live stream moves to another worker', () => {
     await until('the old one has gone', async () => !(await childrenOf(platform.pid)).some((one) => one.pid === serving));
     await advances(page, 3);
     await nothingIsSeen(stream, 0);
-    expect((await stalls(page)).waits).toBe(0);
+    const { waits, longest } = await stalls(page);
+    expect(waits, `the longest standstill was ${longest} ms\n${platform.log}`).toBe(0);
   });
 });
 

@@ -232,7 +232,7 @@ impl Replay {
                 // What comes before it is under another configuration.
                 Role::AudioHeader => break,
                 Role::Audio if ahead <= LONGEST_REPLAY && late <= SOUND_BEFORE => {
-                    sound.push_front(tag.clone())
+                    sound.push_front(tag.clone());
                 }
                 Role::Keyframe | Role::Frame if late > INTERLEAVED => break,
                 _ => {}

@@ -155,6 +155,8 @@ async fn a_stream_is_handed_over_at_a_keyframe_and_nobody_sees_where() {
     let broadcast = Broadcast::new(vec![rung(180, 311_000)]);
     let (first, mut reader, router, second, mut next) = two_workers(folder.path(), &broadcast).await;
     assert!(!state_file(folder.path(), &broadcast, 2).exists(), "an epoch is claimed when it begins");
+    // An encoder that has just started lags by more than a hand-over waits for.
+    reader.stored("180p", 2).await;
 
     let relay = broadcast.relay(&second, 2, 1, broadcast.session).await.unwrap();
     next.until("the relay", |event, _| matches!(event, Event::Input(input) if input.up)).await;

@@ -8,10 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use caudal_directory::{
-    Audience, DirectoryCallers, LocalAudience, RemoteAudience, RemoteDirectory, StreamControl,
-    StreamDirectory, directory_routes,
-};
+use caudal_directory::{DirectoryCallers, LocalAudience, RemoteAudience, RemoteDirectory, directory_routes};
 use caudal_service::health::{self, Readiness};
 use caudal_service::http::{HttpLimits, HttpServer};
 use caudal_service::internal::Signer;
@@ -41,7 +38,7 @@ pub async fn run(role: Role, settings: Settings, lines: LogLines) -> anyhow::Res
     let shutdown = shutdown::on_signal().context("signals")?;
     let master = MasterSecret::given()?;
     match role {
-        Role::Api => run_api(&settings, &master, shutdown).await,
+        Role::Api => Box::pin(run_api(&settings, &master, shutdown)).await,
         Role::IngestRouter => run_router(&settings, &master, shutdown).await,
         Role::HlsEdge => run_edge(&settings, &master, shutdown).await,
         Role::Controller => run_controller(&settings, &master, shutdown, lines).await,
@@ -63,7 +60,7 @@ async fn run_api(
         rtmp: required(settings.public_rtmp_url.as_ref().map(RtmpUrl::as_str), "CAUDAL_PUBLIC_RTMP_URL")?,
     };
     let mut process = Process::start(Role::Api, admin)?;
-    let directory = process.directory(settings, master, "api")?;
+    let directory = copy_of_directory(settings, master, "api")?;
     let serves = Readiness::default();
     let config = api::config(
         settings,
@@ -73,7 +70,7 @@ async fn run_api(
             internal,
             database_url: secret::read("DATABASE_URL")?.context("DATABASE_URL is not set")?,
             urls,
-            control: Arc::clone(&directory) as Arc<dyn StreamControl>,
+            control: directory.clone(),
             audience: Arc::new(LocalAudience::default()),
             registry: process.registry.clone(),
             readiness: serves.clone(),
@@ -95,7 +92,7 @@ async fn run_api(
         Ok::<_, Infallible>(())
     });
     // Accounts and lists do not need the controller.
-    let ended = process.until(&shutdown, caudal_api::run(config, shutdown.clone())).await;
+    let ended = process.until(&shutdown, Box::pin(caudal_api::run(config, shutdown.clone()))).await;
     process.end(Some(&directory)).await;
     ended
 }
@@ -116,7 +113,7 @@ async fn run_router(
         (rtmp, None, internal, admin)
     };
     let mut process = Process::start(Role::IngestRouter, admin)?;
-    let directory = process.directory(settings, master, "ingest-router")?;
+    let directory = copy_of_directory(settings, master, "ingest-router")?;
     let certificate =
         certificate::load(settings, &process.registry, &mut process.tasks, process.last.clone())?;
     let parts = RouterParts {
@@ -124,7 +121,7 @@ async fn run_router(
         rtmps,
         certificate,
         internal,
-        directory: Arc::clone(&directory) as Arc<dyn StreamDirectory>,
+        directory: directory.clone(),
         api_url: api_url(settings)?,
         registry: process.registry.clone(),
     };
@@ -145,7 +142,7 @@ async fn run_edge(
     let [listener, admin] =
         bind([("HLS_PORT", settings.bind, settings.hls_port), admin_port(settings)]).await?;
     let mut process = Process::start(Role::HlsEdge, admin)?;
-    let directory = process.directory(settings, master, "hls-edge")?;
+    let directory = copy_of_directory(settings, master, "hls-edge")?;
     let certificate =
         certificate::load(settings, &process.registry, &mut process.tasks, process.last.clone())?;
     let signer = Signer::new("hls-edge", master.caller_key("hls-edge"));
@@ -154,8 +151,8 @@ async fn run_edge(
     let parts = EdgeParts {
         listener,
         certificate,
-        directory: Arc::clone(&directory) as Arc<dyn StreamDirectory>,
-        audience: Arc::clone(&audience) as Arc<dyn Audience>,
+        directory: directory.clone(),
+        audience: audience.clone(),
         store: settings.storage.open()?,
         registry: process.registry.clone(),
     };
@@ -195,12 +192,7 @@ async fn run_controller(
         edge: master.caller_key("hls-edge"),
         api: master.caller_key("api"),
     };
-    let routes = directory_routes(
-        Arc::clone(&directory) as Arc<dyn StreamDirectory>,
-        directory as Arc<dyn StreamControl>,
-        callers,
-        shutdown.clone(),
-    );
+    let routes = directory_routes(directory.clone(), directory, callers, shutdown.clone());
     let limits = HttpLimits { read_deadline: SLOWEST_READER, ..HttpLimits::default() };
     process.readiness.set(true);
     tracing::info!("ready");
@@ -230,20 +222,6 @@ impl Process {
         let server = HttpServer::new(admin, HttpLimits::default());
         tasks.spawn("admin listener", server.serve(routes, last.clone()));
         Ok(Self { tasks, registry, readiness, last })
-    }
-
-    /// A copy of the controller's directory, read as `caller`.
-    fn directory(
-        &self,
-        settings: &Settings,
-        master: &MasterSecret,
-        caller: &'static str,
-    ) -> anyhow::Result<Arc<RemoteDirectory>> {
-        let url = required(
-            settings.internal_controller_url.as_ref().map(HttpUrl::as_str),
-            "CAUDAL_INTERNAL_CONTROLLER_URL",
-        )?;
-        RemoteDirectory::start(url, Signer::new(caller, master.caller_key(caller))).context("HTTP client")
     }
 
     /// Says by a metric whether the copy follows the controller.
@@ -308,6 +286,19 @@ impl Process {
         }
         self.tasks.join(JOIN_WITHIN).await;
     }
+}
+
+/// A copy of the controller's directory, read as `caller`.
+fn copy_of_directory(
+    settings: &Settings,
+    master: &MasterSecret,
+    caller: &'static str,
+) -> anyhow::Result<Arc<RemoteDirectory>> {
+    let url = required(
+        settings.internal_controller_url.as_ref().map(HttpUrl::as_str),
+        "CAUDAL_INTERNAL_CONTROLLER_URL",
+    )?;
+    RemoteDirectory::start(url, Signer::new(caller, master.caller_key(caller))).context("HTTP client")
 }
 
 /// `serve`, as soon as it is known which streams there are: until then everyone who asks for one would be sent away. Whoever

@@ -218,7 +218,7 @@ impl World {
                 }
             }
             Act::Leave => {
-                let state = InputState { up: true, leaving: true, ..self.input(self.generation) };
+                let state = InputState { up: true, leaving: true, ..self.input() };
                 self.say(Input::Publisher(epoch, state));
             }
             Act::ClaimThenCrash => {
@@ -241,7 +241,7 @@ impl World {
 
     fn switch(&mut self, by_old: bool) {
         let epoch = self.machine.epoch();
-        let input = self.input(self.generation);
+        let input = self.input();
         if by_old {
             self.say(Input::Publisher(epoch, InputState { moved: true, ..input }));
         } else if let Some((epoch, _)) = self.machine.orders().follow_next {
@@ -249,12 +249,13 @@ impl World {
         }
     }
 
-    fn input(&self, generation: Generation) -> InputState {
-        InputState { session: Some(SessionId(uuid::Uuid::nil())), generation, ..InputState::default() }
+    fn input(&self) -> InputState {
+        let (session, generation) = (Some(SessionId(uuid::Uuid::nil())), self.generation);
+        InputState { session, generation, ..InputState::default() }
     }
 
     fn publisher(&mut self, up: bool, explicit: bool) {
-        let state = InputState { up, explicit, ..self.input(self.generation) };
+        let state = InputState { up, explicit, ..self.input() };
         self.say(Input::Publisher(self.machine.epoch(), state));
     }
 
@@ -262,7 +263,7 @@ impl World {
     fn nobody_publishes(&mut self) {
         self.publisher(false, false);
         if let Some((epoch, _)) = self.machine.orders().follow_next {
-            self.say(Input::Publisher(epoch, self.input(self.generation)));
+            self.say(Input::Publisher(epoch, self.input()));
         }
     }
 

@@ -137,8 +137,9 @@ fn media_at_the_next_worker_means_that_the_router_has_switched_and_a_connection_
 #[test]
 fn before_the_switch_a_failure_leaves_the_stream_where_it_is() {
     type Act = fn(&mut Scene);
+    type Case = (&'static str, fn() -> Scene, Act, MoveFailure);
     let lost: Act = |scene| scene.say(Input::WorkerLost(Epoch(2), Evidence::ProcessEnded));
-    let cases: [(&str, fn() -> Scene, Act, MoveFailure); 7] = [
+    let cases: [Case; 7] = [
         ("no worker", Scene::moving, |scene| scene.after(30_000), MoveFailure::NoWorker),
         ("no keyframe", Scene::prepared, |scene| scene.after(30_000), MoveFailure::NoSwitch),
         ("the next worker died", Scene::prepared, lost, MoveFailure::NextWorkerLost),
