@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use caudal_livestream::StreamId;
+use futures::future::join_all;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -72,10 +73,9 @@ async fn repeat_orders(streams: &Streams) -> Result<(), Error> {
     )
     .fetch_all(&streams.database)
     .await?;
-    for stream in waiting {
-        order_end(streams, stream.id, End::parse(&stream.reason)).await?;
-    }
-    Ok(())
+    // Side by side: while the controller is away each of them waits in vain, and what else happens here waits with them.
+    let orders = waiting.iter().map(|stream| order_end(streams, stream.id, End::parse(&stream.reason)));
+    join_all(orders).await.into_iter().collect()
 }
 
 /// The snapshot that lists are sorted by.

@@ -6,6 +6,7 @@
 mod message;
 mod socket;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -15,17 +16,17 @@ use clap::{Args, Subcommand};
 use crate::settings;
 use crate::standalone::{ADMIN, default_data_folder};
 use message::{Answer, Request};
-pub use socket::serve;
+pub use socket::serve_if_possible;
 
 /// Which platform, and what of it.
 #[derive(Args, Clone, Debug)]
 pub struct AdminSettings {
     /// The running platform's data folder.
     #[arg(long, env = "CAUDAL_DATA_DIR", value_name = "FOLDER", global = true)]
-    data_dir: Option<PathBuf>,
+    data_dir: Option<OsString>,
     /// The running platform's settings file: the data folder is read from it where it is not given.
     #[arg(long, env = "CAUDAL_CONFIG", value_name = "FILE", global = true)]
-    config: Option<PathBuf>,
+    config: Option<OsString>,
     #[command(subcommand)]
     command: AdminCommand,
 }
@@ -85,9 +86,9 @@ fn in_words(stream: StreamId, answer: &Answer) -> Result<String, String> {
     }
 }
 
-/// An empty variable is as good as none.
+/// An empty variable is as good as none; a `PathBuf` among the settings would refuse it.
 fn data_folder(settings: &AdminSettings) -> Result<PathBuf, String> {
-    let given = |path: &Option<PathBuf>| path.clone().filter(|path| !path.as_os_str().is_empty());
+    let given = |path: &Option<OsString>| path.clone().filter(|path| !path.is_empty()).map(PathBuf::from);
     if let Some(folder) = given(&settings.data_dir) {
         return Ok(folder);
     }
@@ -105,8 +106,36 @@ fn data_folder(settings: &AdminSettings) -> Result<PathBuf, String> {
 #[cfg(test)]
 mod tests {
     use caudal_livestream::{Epoch, WorkerId};
+    use clap::FromArgMatches as _;
 
     use super::*;
+    use crate::{Cli, RoleCommand};
+
+    fn folder(flags: &[&str]) -> Result<PathBuf, String> {
+        let stream = StreamId::generate().to_string();
+        let arguments = ["caudal", "admin", "move", stream.as_str()].into_iter().chain(flags.iter().copied());
+        let matches = crate::command().try_get_matches_from(arguments).unwrap();
+        let RoleCommand::Admin(settings) = Cli::from_arg_matches(&matches).unwrap().role else {
+            unreachable!()
+        };
+        data_folder(&settings)
+    }
+
+    #[test]
+    fn the_data_folder_is_the_one_given_else_the_one_in_the_file_and_an_empty_value_is_none() {
+        let here = tempfile::tempdir().unwrap();
+        let file = here.path().join("caudal.conf");
+        std::fs::write(&file, "CAUDAL_DATA_DIR = /srv/in-the-file\n").unwrap();
+        let file = file.to_str().unwrap();
+        for (flags, expected) in [
+            (["--data-dir=/srv/given", &format!("--config={file}")], "/srv/given"),
+            (["--data-dir=", &format!("--config={file}")], "/srv/in-the-file"),
+        ] {
+            assert_eq!(folder(&flags), Ok(PathBuf::from(expected)), "{flags:?}");
+        }
+        assert_eq!(folder(&["--data-dir=", "--config="]).ok(), default_data_folder());
+        assert!(folder(&["--data-dir=", "--config=/nowhere"]).is_err());
+    }
 
     #[test]
     fn the_words_name_the_workers_and_say_when_one_stepped_in() {

@@ -141,6 +141,7 @@ fn start(cli: Cli, given: &Given) -> anyhow::Result<ExitCode> {
     settings::check(&settings, given, role)?;
     let logs = start_logs(&settings)?;
     warn_of_unknown_variables(&Cli::command(), role);
+    settings::warn_of_what_is_missing(&settings, role);
     raise_file_limit();
     let ended = if role == Role::Standalone {
         runtime.block_on(standalone::run(*settings, logs.lines()))

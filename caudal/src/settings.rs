@@ -26,7 +26,7 @@ use caudal_service::logs::{LogFilter, LogFormat};
 use clap::{Args, Command, ValueEnum};
 
 pub use given::{Faults, Given, Refused, read, unknown_variables};
-pub use machine::{check, ffmpeg_is_there};
+pub use machine::{check, warn_of_what_is_missing};
 pub use role::Role;
 pub use values::{
     BitRate, Fitting, HttpUrl, Ladder, RtmpUrl, Span, WebOrigin, address, bucket, port, region, span,

@@ -1,13 +1,13 @@
 //! The feed of the worker that a stream is being moved to, until it has something to show.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use caudal_directory::Feed;
 use caudal_livestream::RenditionName;
 use caudal_livestream::feed::{Event, Frame};
 use caudal_livestream::record::NextWorker;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use crate::follower::{Opening, Sources};
 use crate::watched::Watched;
@@ -24,11 +24,17 @@ pub(crate) struct Successor {
 enum State {
     #[default]
     Closed,
-    /// After a try that failed.
-    Failed,
+    /// After a try that failed, until the next one.
+    Failed(Instant),
     Opening(Opening),
     /// Heartbeats come.
     Open(Box<Feed>, Vec<RenditionName>),
+}
+
+impl State {
+    fn failed() -> Self {
+        Self::Failed(Instant::now() + PAUSE)
+    }
 }
 
 /// The next worker has announced the stream.
@@ -58,19 +64,19 @@ impl Successor {
         let Some(next) = self.named else { return std::future::pending().await };
         loop {
             match &mut self.state {
-                State::Failed => {
-                    sleep(PAUSE).await;
+                State::Failed(until) => {
+                    sleep_until(*until).await;
                     self.state = State::Closed;
                 }
                 State::Closed => {
-                    let names = watched.wanted(Instant::now());
+                    let names = watched.wanted(std::time::Instant::now());
                     self.state = State::Opening(sources.opening(watched, next.address, next.epoch, names));
                 }
                 State::Opening(opening) => match opening.await {
                     Ok((feed, names)) => self.state = State::Open(Box::new(feed), names),
                     Err(error) => {
                         tracing::debug!(stream = %watched.stream, %error, "no feed of the next worker");
-                        self.state = State::Failed;
+                        self.state = State::failed();
                     }
                 },
                 State::Open(feed, _) => match feed.next().await {
@@ -82,10 +88,10 @@ impl Successor {
                     }
                     // Nothing is announced before the first snapshot.
                     Ok(Some(_)) => {}
-                    Ok(None) => self.state = State::Failed,
+                    Ok(None) => self.state = State::failed(),
                     Err(error) => {
                         tracing::debug!(stream = %watched.stream, %error, "feed of the next worker lost");
-                        self.state = State::Failed;
+                        self.state = State::failed();
                     }
                 },
             }

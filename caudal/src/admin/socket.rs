@@ -20,16 +20,21 @@ use tokio_util::task::TaskTracker;
 use super::message::{Answer, Request};
 use crate::standalone::open_folder;
 
+/// [`serve`]s; where that cannot be, a warning says why. The platform goes on without: not every file system that can hold
+/// its data can hold a socket.
+pub async fn serve_if_possible(folder: PathBuf, control: Arc<dyn StreamControl>, stop: CancellationToken) {
+    if let Err(error) = serve(folder.clone(), control, stop.clone()).await {
+        tracing::warn!(folder = %folder.display(), %error, "`caudal admin` cannot be used: no socket can be made");
+        stop.cancelled().await;
+    }
+}
+
 /// Takes requests in `folder`, which is made, and is the platform's user's alone whatever its mode was. Returns after
 /// `stop`.
 ///
 /// # Errors
 /// When the folder or the socket cannot be made.
-pub async fn serve(
-    folder: PathBuf,
-    control: Arc<dyn StreamControl>,
-    stop: CancellationToken,
-) -> io::Result<()> {
+async fn serve(folder: PathBuf, control: Arc<dyn StreamControl>, stop: CancellationToken) -> io::Result<()> {
     let opened = make_folder(&folder)?;
     let path = socket_in(&opened);
     // Left by a platform that was killed: whoever calls this holds the data folder's lock.

@@ -1,10 +1,10 @@
 //! The controller of this machine: the directory of all streams, and the workers that carry them.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use caudal_directory::{LocalConfig, LocalDirectory, StreamControl};
 use caudal_service::internal::Signer;
 use caudal_service::logs::LogLines;
@@ -63,19 +63,16 @@ impl Controller {
         Arc::clone(&self.directory)
     }
 
-    /// Serves the administrator's commands through a socket in `folder`, until `stop`.
-    ///
-    /// # Errors
-    /// When the folder or the socket cannot be made.
+    /// Serves the administrator's commands through a socket in `folder`, as far as one can be made there, until `stop`.
     pub fn serve_admin(
         &self,
         folder: PathBuf,
         stop: CancellationToken,
-    ) -> impl Future<Output = anyhow::Result<()>> + use<> {
+    ) -> impl Future<Output = Result<(), Infallible>> + use<> {
         let control: Arc<dyn StreamControl> = self.directory();
         async move {
-            let served = crate::admin::serve(folder, control, stop).await;
-            served.context("the folder admin in the data folder")
+            crate::admin::serve_if_possible(folder, control, stop).await;
+            Ok(())
         }
     }
 

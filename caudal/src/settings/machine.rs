@@ -247,9 +247,19 @@ fn ffmpeg(settings: &Settings, given: &Given) -> Result<(), String> {
     ))
 }
 
-/// Whether the ffmpeg of the settings is there.
-pub fn ffmpeg_is_there(settings: &Settings) -> bool {
-    program(&settings.ffmpeg).is_some()
+/// Says what the role can do without, and people notice only later.
+pub fn warn_of_what_is_missing(settings: &Settings, role: Role) {
+    if role.has("CAUDAL_WEB_DIR") && settings.web_dir.is_none() {
+        tracing::warn!(
+            "there are no web pages, only the api: CAUDAL_WEB_DIR is not set (`make run` builds the pages and sets it)"
+        );
+    }
+    if role.has("CAUDAL_FFMPEG") && program(&settings.ffmpeg).is_none() {
+        tracing::warn!(
+            "{} is not in PATH: streams have their source quality only and no poster; install it (Debian: apt-get install ffmpeg)",
+            settings.ffmpeg.display()
+        );
+    }
 }
 
 /// The file that is run for `name`, found as the system finds it.

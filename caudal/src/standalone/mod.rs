@@ -17,7 +17,7 @@ use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use crate::secrets::MasterSecret;
-use crate::settings::{self, Settings};
+use crate::settings::Settings;
 use console::Console;
 pub use folders::{ADMIN, Folders, MEDIA, OURS_ALONE, default_data_folder, open_folder};
 use postgres::Postgres;
@@ -30,7 +30,6 @@ use roles::{Listeners, Roles};
 pub async fn run(settings: Settings, lines: LogLines) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal().context("signals")?;
     let console = Console::new(settings.logs.format);
-    warn_of_what_is_missing(&settings);
     let folders = Folders::open(&settings)?;
     let master = MasterSecret::load_or_create(&folders.secrets(), &folders.postgres())?;
     // Before anything is started: a port that is taken is the likeliest thing to be wrong.
@@ -91,21 +90,6 @@ async fn serve(
     }
     roles.stop(END_STREAMS_WITHIN).await;
     ended
-}
-
-/// Things that the platform can do without, and that people notice only later.
-fn warn_of_what_is_missing(settings: &Settings) {
-    if settings.web_dir.is_none() {
-        tracing::warn!(
-            "there are no web pages, only the api: CAUDAL_WEB_DIR is not set (`make run` builds the pages and sets it)"
-        );
-    }
-    if !settings::ffmpeg_is_there(settings) {
-        tracing::warn!(
-            "{} is not in PATH: streams have their source quality only and no poster; install it (Debian: apt-get install ffmpeg)",
-            settings.ffmpeg.display()
-        );
-    }
 }
 
 /// The one that was given, or our own.

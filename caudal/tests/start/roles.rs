@@ -99,9 +99,12 @@ fn a_door_without_a_controller_waits_for_it_and_ends_when_it_is_told_to() {
 fn a_controller_starts_and_ends_without_an_api() {
     let start = Start::of("controller")
         .with("CAUDAL_INTERNAL_API_URL", format!("http://{}", nobody()))
-        .with("CAUDAL_SECRET", "x".repeat(32));
+        .with("CAUDAL_SECRET", "x".repeat(32))
+        .with("PATH", "/nowhere");
     let (ended, folder) = start.interrupted_at("ready");
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(folder.path().join("data/streams").is_dir());
     assert!(!folder.path().join("data/secrets").exists(), "its secret is given");
+    assert!(ended.stderr.contains("ffmpeg is not in PATH"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("no web pages"), "those are the api's: {}", ended.stderr);
 }

@@ -242,12 +242,9 @@ impl Shared {
             sleep(REPEAT_PAUSE).await;
         };
         let Answer { mark, outcome } = answer;
-        let shown = self.shows(mark).await;
-        // What the copy does not have once it is that far was removed since.
-        if let Outcome::Record { record } | Outcome::Exists { record } = &outcome
-            && !shown
-        {
-            self.adopt(&Arc::new(LiveStream::clone(record)));
+        self.shows(mark).await;
+        if let Outcome::Record { record } | Outcome::Exists { record } = &outcome {
+            self.adopt(&Arc::new(LiveStream::clone(record)), mark);
         }
         match outcome {
             Outcome::Unavailable { reason } => Err(Unavailable(reason)),
@@ -268,23 +265,18 @@ impl Shared {
             .map_err(|error| Failure::Refused(format!("its answer cannot be read: {error}")))
     }
 
-    /// Waits until the copy shows what was true at `mark`; not for long, because the connection may be lost just now. False
-    /// when it does not show that.
-    async fn shows(&self, mark: Mark) -> bool {
+    /// Waits until the copy shows what was true at `mark`; not for long, because the connection may be lost just now.
+    async fn shows(&self, mark: Mark) {
         let mut standing = self.standing.subscribe();
         let caught_up = standing.wait_for(|now| now.mark.is_none_or(|now| now.shows(mark)));
-        match timeout(CATCH_UP, caught_up).await {
-            Ok(now) => now.is_ok_and(|now| now.mark.is_some()),
-            Err(_) => {
-                tracing::debug!(controller = self.controller, "the copy of its directory is late");
-                false
-            }
+        if timeout(CATCH_UP, caught_up).await.is_err() {
+            tracing::debug!(controller = self.controller, "the copy of its directory is late");
         }
     }
 
-    fn adopt(&self, record: &Arc<LiveStream>) {
+    fn adopt(&self, record: &Arc<LiveStream>, answered: Mark) {
         let mut replica = self.replica();
-        replica.adopt(record);
+        replica.adopt(record, answered);
         self.show(replica.streams());
     }
 

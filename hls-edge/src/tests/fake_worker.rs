@@ -220,9 +220,11 @@ impl FakeWorker {
         self.lock().feeds
     }
 
-    /// All feeds break, and can be opened again.
+    /// Ends all feeds, and takes new ones.
     pub(crate) fn cut_feeds(&self) {
-        self.lock().readers.clear();
+        let mut shared = self.lock();
+        std::mem::take(&mut shared.dead).cancel();
+        shared.readers.clear();
     }
 
     /// Gone at once, as after SIGKILL.

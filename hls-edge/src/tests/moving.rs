@@ -1,6 +1,7 @@
 //! A planned move: the edge reads the next worker's feed ahead, and shows it from its first snapshot on.
 
 use caudal_livestream::Epoch;
+use caudal_livestream::feed::Event;
 use caudal_livestream::record::{NextWorker, Phase};
 
 use super::fake_worker::FakeWorker;
@@ -49,6 +50,24 @@ async fn viewers_go_over_at_the_next_workers_first_snapshot_and_waiting_requests
     scene.directory.change(|record| record.status.next = None);
     next.part();
     until_text(&scene, PLAYLIST, |text| text.contains("\"p2-2.m4s\"\n")).await;
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_next_workers_feed_that_was_lost_is_opened_again_however_much_the_first_worker_says() {
+    let scene = Scene::new().await;
+    let first = scene.worker(1).await;
+    first.announce(&["source"]);
+    scene.text(PLAYLIST).await;
+    until("the feed carries the rendition", || first.carries("source")).await;
+    let next = next_worker(&scene, 2).await;
+    until("its feed is read ahead", || next.carries("source")).await;
+    next.cut_feeds();
+    until("its feed is read ahead again", || {
+        first.event(&Event::Heartbeat);
+        next.carries("source")
+    })
+    .await;
     scene.stop().await;
 }
 

@@ -45,17 +45,20 @@ struct Served {
     task: JoinHandle<io::Result<()>>,
 }
 
-async fn served(folder: &Path) -> Served {
-    let stream = StreamId::generate();
-    let moved = Moved {
+fn moved() -> Moved {
+    Moved {
         from: WorkerId::generate(),
         to: WorkerId::generate(),
         epoch: Epoch(2),
         stepped_in: false,
         took: Duration::from_millis(1500),
-    };
+    }
+}
+
+async fn served(folder: &Path) -> Served {
+    let stream = StreamId::generate();
     let stop = CancellationToken::new();
-    let control = Arc::new(Mover { stream, moved });
+    let control = Arc::new(Mover { stream, moved: moved() });
     let task = tokio::spawn(serve(folder.to_owned(), control, stop.clone()));
     while !folder.join(FILE).exists() {
         assert!(!task.is_finished(), "{:?}", task.await);
@@ -112,16 +115,7 @@ async fn a_socket_that_a_killed_platform_left_is_replaced() {
     fs::create_dir(&folder).unwrap();
     drop(UnixListener::bind(folder.join(FILE)).unwrap());
     let stop = CancellationToken::new();
-    let control = Arc::new(Mover {
-        stream: StreamId::generate(),
-        moved: Moved {
-            from: WorkerId::generate(),
-            to: WorkerId::generate(),
-            epoch: Epoch(1),
-            stepped_in: false,
-            took: Duration::ZERO,
-        },
-    });
+    let control = Arc::new(Mover { stream: StreamId::generate(), moved: moved() });
     let task = tokio::spawn(serve(folder.clone(), control, stop.clone()));
     let request = Request::Move { stream: StreamId::generate() };
     let answer = async {
@@ -136,4 +130,20 @@ async fn a_socket_that_a_killed_platform_left_is_replaced() {
     assert!(matches!(answer, Answer::Refused { .. }));
     stop.cancel();
     task.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_hold_a_socket_ends_nothing_but_the_socket() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().join("admin");
+    fs::write(&folder, "somebody's file").unwrap();
+    let (stop, stream) = (CancellationToken::new(), StreamId::generate());
+    let mover = || Arc::new(Mover { stream, moved: moved() });
+    assert!(serve(folder.clone(), mover(), stop.clone()).await.is_err());
+    let serving = tokio::spawn(serve_if_possible(folder.clone(), mover(), stop.clone()));
+    tokio::task::yield_now().await;
+    assert!(!serving.is_finished());
+    stop.cancel();
+    serving.await.unwrap();
+    assert_eq!(fs::read_to_string(&folder).unwrap(), "somebody's file");
 }

@@ -23,6 +23,9 @@ pub(super) struct Replica {
     in_doubt: bool,
     /// How far the copy is; none until this connection has shown everything once.
     mark: Option<Mark>,
+    /// Streams that are shown because a command's answer spoke of them, and how far the directory was then. This
+    /// connection may be behind that, so that it does not name them yet.
+    adopted: HashMap<StreamId, Mark>,
 }
 
 /// What is wrong with a line. The line is left out, all others count.
@@ -112,29 +115,31 @@ impl Replica {
         why
     }
 
-    /// Shows a stream that a command's answer spoke of, where the copy does not know it yet.
-    pub(super) fn adopt(&mut self, record: &Arc<LiveStream>) {
+    /// Shows a stream that a command's answer spoke of when the directory was at `answered`, until the copy is that far and
+    /// knows better.
+    pub(super) fn adopt(&mut self, record: &Arc<LiveStream>, answered: Mark) {
         let stream = record.spec.stream;
-        if !self.streams.contains_key(&stream) {
+        let is_behind = self.mark.is_none_or(|mark| !mark.shows(answered));
+        if is_behind && !self.streams.contains_key(&stream) {
             self.streams.insert(Arc::clone(record));
+            self.adopted.insert(stream, answered);
         }
     }
 
     fn complete(&mut self, mark: Mark) {
         let first = self.mark.replace(mark).is_none();
         let said = std::mem::take(&mut self.said);
-        if said.is_empty() && !first {
+        if said.is_empty() && self.adopted.is_empty() && !first {
             return;
         }
-        if first && !self.in_doubt {
-            let is_gone = |stream: &StreamId| {
-                !self.unreadable.contains(stream) && !matches!(said.get(stream), Some(Some(_)))
-            };
-            let known = self.streams.values().map(|record| record.spec.stream);
-            for stream in known.filter(is_gone).collect::<Vec<_>>() {
-                self.streams.remove(&stream);
-            }
+        for stream in self.missing(&said, mark, first) {
+            self.streams.remove(&stream);
         }
+        self.adopted.retain(|stream, answered| {
+            !said.contains_key(stream)
+                && !self.unreadable.contains(stream)
+                && !is_past(mark, *answered, first)
+        });
         for (stream, record) in said {
             match record {
                 // Who compares records by address sees no change where there is none.
@@ -147,10 +152,38 @@ impl Replica {
         }
     }
 
+    /// What the copy shows and the directory does not have at `mark`, by what it has not said.
+    fn missing(
+        &self,
+        said: &HashMap<StreamId, Option<Arc<LiveStream>>>,
+        mark: Mark,
+        first: bool,
+    ) -> Vec<StreamId> {
+        if self.in_doubt {
+            return Vec::new();
+        }
+        let is_missing = |stream: &StreamId| {
+            !self.unreadable.contains(stream)
+                && !matches!(said.get(stream), Some(Some(_)))
+                && self.adopted.get(stream).is_none_or(|answered| is_past(mark, *answered, first))
+        };
+        if first {
+            self.streams.values().map(|record| record.spec.stream).filter(is_missing).collect()
+        } else {
+            self.adopted.keys().copied().filter(is_missing).collect()
+        }
+    }
+
     fn room(&self) -> Result<(), TooMany> {
         let most = self.said.len().max(self.streams.len()).max(self.unreadable.len());
         if most > MOST_STREAMS { Err(TooMany) } else { Ok(()) }
     }
+}
+
+/// Whether a directory at `mark` shows what an answer spoke of at `answered`. One of another run does once it has been
+/// read as a whole: what was answered was stored before.
+fn is_past(mark: Mark, answered: Mark, first: bool) -> bool {
+    mark.shows(answered) || (first && mark.run != answered.run)
 }
 
 /// Ten times what a platform is made for, and about 100 MB.
@@ -280,16 +313,60 @@ mod tests {
         assert_eq!(**replica.streams().get(&stream.spec.stream).unwrap(), stream);
     }
 
+    fn at(revision: u64) -> Mark {
+        Mark { run: Uuid::nil(), revision }
+    }
+
     #[test]
     fn a_stream_that_an_answer_spoke_of_is_shown_and_what_the_directory_says_of_it_counts_more() {
         let stream = stream_of("a");
         let mut live = stream.clone();
         live.status.phase = Phase::Live;
         let mut replica = Replica::default();
-        replica.adopt(&Arc::new(stream.clone()));
+        replica.adopt(&Arc::new(stream.clone()), at(1));
         assert_eq!(replica.streams().get(&stream.spec.stream).unwrap().status.phase, Phase::Pending);
         hear(&mut replica, &[record(&live), whole(1)]);
-        replica.adopt(&Arc::new(stream));
+        replica.adopt(&Arc::new(stream), at(1));
         assert_eq!(replica.streams().get(&live.spec.stream).unwrap().status.phase, Phase::Live);
+    }
+
+    #[test]
+    fn a_stream_of_an_answer_stays_while_a_connection_tells_of_the_time_before_it() {
+        let (before, opened) = (stream_of("before"), stream_of("opened"));
+        let mut replica = Replica::default();
+        replica.begin();
+        // The connection has begun to say how the directory was before the stream was opened.
+        hear(&mut replica, &[record(&before)]);
+        replica.adopt(&Arc::new(opened.clone()), at(5));
+        let both = HashSet::from([before.spec.stream, opened.spec.stream]);
+        for revision in [3, 4] {
+            hear(&mut replica, &[whole(revision)]);
+            assert_eq!(known(&replica), both, "at {revision}");
+        }
+        hear(&mut replica, &[record(&opened), whole(5), whole(6)]);
+        assert_eq!(known(&replica), both);
+        hear(&mut replica, &[removed(opened.spec.stream), whole(7)]);
+        assert_eq!(known(&replica), HashSet::from([before.spec.stream]));
+    }
+
+    #[test]
+    fn a_stream_of_an_answer_that_the_directory_never_shows_goes_once_the_copy_is_past_it() {
+        let ended = stream_of("ended");
+        let next_run =
+            serde_json::to_vec(&Line::Whole { mark: Mark { run: Uuid::max(), revision: 1 } }).unwrap();
+        for (case, lines) in [
+            ("the same connection", vec![whole(4), whole(5)]),
+            ("the first word of the next run", vec![next_run]),
+        ] {
+            let mut replica = Replica::default();
+            replica.adopt(&Arc::new(ended.clone()), at(5));
+            hear(&mut replica, &lines);
+            assert!(known(&replica).is_empty(), "{case}");
+            assert!(replica.adopted.is_empty(), "{case}");
+        }
+        let mut replica = Replica::default();
+        hear(&mut replica, &[whole(5)]);
+        replica.adopt(&Arc::new(ended), at(5));
+        assert!(known(&replica).is_empty(), "the copy was as far already");
     }
 }

@@ -150,3 +150,83 @@ pub(super) enum LineKind {
     #[serde(other)]
     Other,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use caudal_livestream::{Epoch, UnixMillis};
+    use serde::de::DeserializeOwned;
+    use serde_json::{Value, json, to_value};
+
+    use super::*;
+    use crate::remote::tests::stream_of;
+
+    fn is_read_from_what_is_written<T: Serialize + DeserializeOwned + Debug>(message: &T, written: &Value) {
+        assert_eq!(to_value(message).unwrap(), *written);
+        let read: T = serde_json::from_value(written.clone()).unwrap();
+        assert_eq!(to_value(&read).unwrap(), *written, "{read:?}");
+    }
+
+    /// The release after this one and the one before it may be the other end: what changes here must still be read there.
+    #[test]
+    fn every_command_is_written_as_other_releases_read_it() {
+        let LiveStream { spec, .. } = stream_of("a");
+        let (stream, session) = (spec.stream, spec.ingest.session);
+        let written = json!({ "spec": to_value(&spec).unwrap() });
+        is_read_from_what_is_written(&Open { spec: spec.clone() }, &written);
+        let written = json!({ "stream": stream, "ingest": to_value(&spec.ingest).unwrap() });
+        is_read_from_what_is_written(&Reconnect { stream, ingest: spec.ingest }, &written);
+        let failures = RelayFailures { epoch: Epoch(3), session, failures: 2, last_failed_at: UnixMillis(1) };
+        let written = json!({ "stream": stream, "failures": to_value(failures).unwrap() });
+        is_read_from_what_is_written(&WorkerUnreachable { stream, failures }, &written);
+        let media = MediaInfo { bitrate: 5, ..MediaInfo::default() };
+        let written = json!({ "stream": stream, "session": session, "media": to_value(&media).unwrap() });
+        is_read_from_what_is_written(&ReportMedia { stream, session, media }, &written);
+        let written = json!({ "stream": stream, "session": session, "words": "no such codec" });
+        is_read_from_what_is_written(
+            &MediaRefused { stream, session, words: "no such codec".to_owned() },
+            &written,
+        );
+        let written = json!({ "stream": stream, "reason": to_value(EndReason::KeyRotated).unwrap() });
+        is_read_from_what_is_written(&End { stream, reason: EndReason::KeyRotated }, &written);
+        let written = json!({ "stream": stream, "reason": "why" });
+        is_read_from_what_is_written(&DropPublisher { stream, reason: "why".to_owned() }, &written);
+        is_read_from_what_is_written(&RevokeKey { stream }, &json!({ "stream": stream }));
+    }
+
+    #[test]
+    fn every_answer_and_every_line_is_written_as_other_releases_read_it() {
+        let record = stream_of("a");
+        let (stream, shown) = (record.spec.stream, to_value(&record).unwrap());
+        let mark = Mark { run: Uuid::nil(), revision: 7 };
+        let written_mark = json!({ "run": "00000000-0000-0000-0000-000000000000", "revision": 7 });
+        let boxed = || Box::new(record.clone());
+        for (outcome, written) in [
+            (Outcome::Done, json!({ "kind": "done" })),
+            (Outcome::Record { record: boxed() }, json!({ "kind": "record", "record": shown })),
+            (Outcome::Exists { record: boxed() }, json!({ "kind": "exists", "record": shown })),
+            (Outcome::NoCapacity, json!({ "kind": "noCapacity" })),
+            (Outcome::Stale { generation: Generation(4) }, json!({ "kind": "stale", "generation": 4 })),
+            (Outcome::Over { phase: Phase::Ended }, json!({ "kind": "over", "phase": "Ended" })),
+            (Outcome::Unknown, json!({ "kind": "unknown" })),
+            (
+                Outcome::Unavailable { reason: "full".to_owned() },
+                json!({ "kind": "unavailable", "reason": "full" }),
+            ),
+        ] {
+            let written = json!({ "mark": written_mark, "outcome": written });
+            is_read_from_what_is_written(&Answer { mark, outcome }, &written);
+        }
+        for (line, written) in [
+            (
+                Line::Record { stream, record: &record },
+                json!({ "kind": "record", "stream": stream, "record": shown }),
+            ),
+            (Line::Removed { stream }, json!({ "kind": "removed", "stream": stream })),
+            (Line::Whole { mark }, json!({ "kind": "whole", "mark": written_mark })),
+        ] {
+            assert_eq!(to_value(line).unwrap(), written);
+        }
+    }
+}
