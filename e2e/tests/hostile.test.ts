@@ -171,9 +171,9 @@ describe('a live stream goes on', () => {
     const { worker } = await platform.line('which worker it has', (line) => line.stream === stream.id && !!line.worker);
     const process = await workerProcess(String(worker));
     if (!process) throw new Error('no such worker');
-    // Web, HLS, RTMP, internal and admin, and the worker's two.
+    // Web, HLS, RTMP, the api's and the router's internal ones, admin, and the worker's two.
     const ports = [...(await listeningPorts(platform.pid)), ...(await listeningPorts(process.pid))];
-    expect(ports.length).toBe(7);
+    expect(ports.length).toBe(8);
     await noneIsLeft(ports);
     await goesOn();
   }, 240_000);
