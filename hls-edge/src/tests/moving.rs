@@ -126,7 +126,7 @@ async fn a_feed_of_the_next_worker_that_breaks_before_the_record_follows_is_open
     first.close();
     next.take_up(first.successor(2));
     next.part();
-    until_text(&scene, PLAYLIST, |text| text.contains("\"p2-0.m4s\"\n")).await;
+    until_text(&scene, PLAYLIST, |text| text.contains("\"p2-0.m4s\",INDEPENDENT")).await;
     next.cut_feeds();
     until("its feed is there again", || next.carries("source")).await;
     next.part();
