@@ -79,7 +79,7 @@ impl RemoteAudience {
             };
             // A round that is cut short may still be on its way: the farewell's number is above all of its.
             match shutdown.run_until_cancelled(round).await {
-                Some(Some(told)) => away = self.say(told, away),
+                Some(Some(told)) => away = self.say(&told, away),
                 // Nothing was tried.
                 Some(None) => {}
                 None => break,
@@ -87,21 +87,21 @@ impl RemoteAudience {
         }
         let farewell = self.outbox().farewell();
         if let Some(farewell) = farewell {
-            self.say(self.tell(&[farewell]).await, away);
+            self.say(&self.tell(&[farewell]).await, away);
         }
     }
 
     /// Says once that the api is away, and once that it is back. Returns whether it is away.
-    fn say(&self, told: Result<(), String>, was_away: bool) -> bool {
+    fn say(&self, told: &Result<(), String>, was_away: bool) -> bool {
         let api = &self.api;
-        match &told {
+        match told {
             Ok(()) if was_away => tracing::info!(%api, "the api takes the viewer counts again"),
             Ok(()) => {}
             Err(reason) if was_away => {
-                tracing::debug!(%api, reason, "the api does not take the viewer counts")
+                tracing::debug!(%api, reason, "the api does not take the viewer counts");
             }
             Err(reason) => {
-                tracing::warn!(%api, reason, "the api does not take the viewer counts; trying again")
+                tracing::warn!(%api, reason, "the api does not take the viewer counts; trying again");
             }
         }
         told.is_err()

@@ -119,12 +119,14 @@ impl Workers for FakeCluster {
         let known = workers
             .iter()
             .find(|known| (known.stream, known.epoch) == (stream, epoch) && !known.dead.is_cancelled());
-        let address = known.map(|known| known.address).unwrap_or_else(|| {
+        let address = if let Some(known) = known {
+            known.address
+        } else {
             let worker = FakeWorker::new(stream, epoch);
             let address = worker.address;
             workers.push(worker);
             address
-        });
+        };
         // Made, and not answered yet: a controller may die here.
         Box::pin(async move {
             sleep(Duration::from_millis(20)).await;
