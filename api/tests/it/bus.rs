@@ -34,7 +34,7 @@ impl Listening {
     }
 }
 
-async fn on(redis: &RedisServer) -> (RedisBus, Listening) {
+fn on(redis: &RedisServer) -> (RedisBus, Listening) {
     let (bus, listener) = RedisBus::open(&redis.url().into()).unwrap();
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(listener.run(shutdown.clone()));
@@ -42,10 +42,10 @@ async fn on(redis: &RedisServer) -> (RedisBus, Listening) {
 }
 
 /// Both implementations.
-async fn all() -> [Replicas; 2] {
+fn all() -> [Replicas; 2] {
     let alone: Arc<dyn Bus> = Arc::new(InProcessBus::default());
     let redis = RedisServer::start();
-    let ((here, one), (there, other)) = (on(&redis).await, on(&redis).await);
+    let ((here, one), (there, other)) = (on(&redis), on(&redis));
     [
         Replicas {
             what: "in process",
@@ -85,7 +85,7 @@ async fn publish(bus: &dyn Bus, topic: &Topic, text: &str) {
 
 #[tokio::test]
 async fn whoever_is_subscribed_hears_in_order_what_any_replica_publishes_and_nothing_of_other_topics() {
-    for Replicas { what, here, there, .. } in &all().await {
+    for Replicas { what, here, there, .. } in &all() {
         let (mine, other) = (topic(), topic());
         let mut near = here.subscribe(&mine).await.unwrap();
         let mut far = there.subscribe(&mine).await.unwrap();
@@ -104,7 +104,7 @@ async fn whoever_is_subscribed_hears_in_order_what_any_replica_publishes_and_not
 
 #[tokio::test]
 async fn a_subscriber_hears_what_comes_after_it_and_another_ones_leaving_changes_nothing() {
-    for Replicas { what, here, there, .. } in &all().await {
+    for Replicas { what, here, there, .. } in &all() {
         let topic = topic();
         publish(here.as_ref(), &topic, "to nobody").await;
         let first = there.subscribe(&topic).await.unwrap();
@@ -128,7 +128,7 @@ async fn a_subscriber_hears_what_comes_after_it_and_another_ones_leaving_changes
 
 #[tokio::test]
 async fn whoever_is_too_slow_is_told_how_much_it_missed_and_hears_the_newest() {
-    for Replicas { what, here, there, .. } in &all().await {
+    for Replicas { what, here, there, .. } in &all() {
         let topic = topic();
         let mut slow = there.subscribe(&topic).await.unwrap();
         let mut quick = there.subscribe(&topic).await.unwrap();
@@ -146,7 +146,7 @@ async fn whoever_is_too_slow_is_told_how_much_it_missed_and_hears_the_newest() {
 
 #[tokio::test]
 async fn an_event_may_have_eight_kilobytes_and_not_one_more() {
-    for Replicas { what, here, there, .. } in &all().await {
+    for Replicas { what, here, there, .. } in &all() {
         let topic = topic();
         let mut subscription = there.subscribe(&topic).await.unwrap();
         let refused = here.publish(&topic, vec![0; MAX_PAYLOAD + 1].into()).await;
@@ -159,7 +159,7 @@ async fn an_event_may_have_eight_kilobytes_and_not_one_more() {
 
 #[tokio::test]
 async fn a_thousand_topics_come_and_go() {
-    for Replicas { what, here, there, .. } in &all().await {
+    for Replicas { what, here, there, .. } in &all() {
         let topics: Vec<_> = (0..1_000).map(|_| topic()).collect();
         let asked = topics.iter().map(|topic| there.subscribe(topic));
         let mut subscriptions = futures::future::try_join_all(asked).await.unwrap();
@@ -173,7 +173,7 @@ async fn a_thousand_topics_come_and_go() {
 #[tokio::test]
 async fn when_redis_dies_every_subscriber_is_told_and_when_it_is_back_hears_again() {
     let mut redis = RedisServer::start();
-    let ((here, one), (there, other)) = (on(&redis).await, on(&redis).await);
+    let ((here, one), (there, other)) = (on(&redis), on(&redis));
     let topic = topic();
     let mut before = there.subscribe(&topic).await.unwrap();
     for round in 0..3 {
@@ -205,7 +205,7 @@ async fn when_redis_dies_every_subscriber_is_told_and_when_it_is_back_hears_agai
 async fn who_subscribes_before_redis_is_there_is_told_and_hears_once_it_is() {
     let mut redis = RedisServer::start();
     redis.stop();
-    let (bus, listening) = on(&redis).await;
+    let (bus, listening) = on(&redis);
     let topic = topic();
     let mut subscription = bus.subscribe(&topic).await.unwrap();
     assert_eq!(next(&mut subscription).await, Heard::Lost);
@@ -219,7 +219,7 @@ async fn who_subscribes_before_redis_is_there_is_told_and_hears_once_it_is() {
 #[tokio::test]
 async fn what_somebody_else_publishes_that_is_too_large_reaches_nobody() {
     let redis = RedisServer::start();
-    let (bus, listening) = on(&redis).await;
+    let (bus, listening) = on(&redis);
     let topic = topic();
     let mut subscription = bus.subscribe(&topic).await.unwrap();
     let client = redis::Client::open(redis.url()).unwrap();
