@@ -406,7 +406,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let rtmp = listener.local_addr().unwrap();
         let mut relays = Vec::new();
-        let mut connections = Vec::new();
+        let (mut tasks, mut connections) = (tokio::task::JoinSet::new(), Vec::new());
         for generation in [1, 2] {
             let (session, auth) = (SessionId::generate(), key.proof(stream, epoch));
             let target = RelayTarget {
@@ -420,7 +420,7 @@ mod tests {
             let dial = RelayClient::connect_tcp(rtmp, target, Instant::now() + Duration::from_mins(1));
             let serve = async {
                 let (socket, _) = listener.accept().await.unwrap();
-                tokio::spawn(door.clone().connection(socket, CancellationToken::new()))
+                tasks.spawn(door.clone().connection(socket, CancellationToken::new()))
             };
             let (relay, connection) = tokio::join!(dial, serve);
             // The first one's peer has vanished: it neither reads nor closes.
@@ -437,7 +437,7 @@ mod tests {
             });
         }
         assert_eq!(seen, [Some(Generation(1)), None, Some(Generation(2))]);
-        connections.iter().for_each(tokio::task::JoinHandle::abort);
+        tasks.shutdown().await;
     }
 
     fn assignment(stream: StreamId, epoch: Epoch, generation: Generation, key: &RoleKey) -> Assignment {

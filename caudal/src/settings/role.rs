@@ -55,15 +55,7 @@ impl Role {
                 ("CAUDAL_SECRET", THE_SECRET),
                 ("DATABASE_URL", "PostgreSQL, as in postgresql://user:password@10.0.0.7/caudal"),
             ],
-            IngestRouter => &[
-                ("CAUDAL_INTERNAL_API_URL", "the api's internal listener, as in http://10.0.0.7:3001"),
-                (
-                    "CAUDAL_INTERNAL_CONTROLLER_URL",
-                    "the controller's internal listener, as in http://10.0.0.7:3001",
-                ),
-                ("CAUDAL_SECRET", THE_SECRET),
-            ],
-            HlsEdge => &[
+            IngestRouter | HlsEdge => &[
                 ("CAUDAL_INTERNAL_API_URL", "the api's internal listener, as in http://10.0.0.7:3001"),
                 (
                     "CAUDAL_INTERNAL_CONTROLLER_URL",
