@@ -212,7 +212,7 @@ impl InputDoor {
 
     async fn connection(self, socket: TcpStream, shutdown: CancellationToken) {
         // A router opens with its replay at line speed, and it has been admitted by its own proof.
-        let limits = Limits { max_bitrate: None, ..Limits::default() };
+        let limits = Limits { max_bitrate: None, first_media: FIRST_MEDIA, ..Limits::default() };
         let request = tokio::select! {
             () = shutdown.cancelled() => return,
             accepted = PublisherConnection::accept_tcp(socket, limits) => match accepted {
@@ -371,6 +371,9 @@ const APP: &str = "relay";
 /// One relay, its successor, and strangers who have not proven anything.
 const MAX_CONNECTIONS: usize = 16;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// A relay that is opened ahead of a planned move sends nothing until the publisher's next keyframe, for which a move waits
+/// 30 s.
+const FIRST_MEDIA: Duration = Duration::from_secs(45);
 
 #[cfg(test)]
 mod tests {
