@@ -1,11 +1,11 @@
-import Hls, { ErrorDetails, ErrorTypes, Events, PlaylistLevelType, type ErrorData } from 'hls.js';
+import Hls, { ErrorTypes, Events, PlaylistLevelType, type ErrorData } from 'hls.js';
 import { bandwidthMemory } from './bandwidth-memory.ts';
 import { endOfRange, nextRange } from './buffered-ranges.ts';
 import { estimateLatency, type LatencyEstimate } from './latency-estimate.ts';
 import { LatencyController } from './latency-controller.ts';
-import { MEDIA_POLICY, PLAYLIST_POLICY } from './load-policies.ts';
+import { MEDIA_POLICY, PLAYLIST_POLICY, UNANSWERED } from './load-policies.ts';
 import { MasterAddress } from './master-address.ts';
-import { PictureWatch } from './picture-watch.ts';
+import { watchPictures } from './picture-watch.ts';
 import { PruningBufferController } from './pruned-tracker.ts';
 import { faultOf, qualities, QualityChoice, type Quality } from './quality-choice.ts';
 import { Recovery, type Remedy } from './recovery.ts';
@@ -60,8 +60,7 @@ export class LivePlayer {
 
   #hls: Hls | null = null;
   #controller = new LatencyController(USUAL_PART);
-  readonly #watch = new PictureWatch();
-  #pictureSeenAt = -Infinity;
+  readonly #sight: { readonly watched: boolean };
   #pending: number | undefined;
   #mediaEnded = false;
   #started = false;
@@ -85,9 +84,7 @@ export class LivePlayer {
     const { signal } = this.#listening;
     video.addEventListener('waiting', () => this.#waiting(), { signal });
     video.addEventListener('playing', () => this.#playing(), { signal });
-    for (const event of ['pause', 'seeking', 'waiting'])
-      video.addEventListener(event, () => this.#watch.interrupted(), { signal });
-    if ('requestVideoFrameCallback' in video) this.#watchPictures();
+    this.#sight = watchPictures(video, signal, (missing) => this.#controller.faltered(missing));
     video.addEventListener('ended', () => (this.#mediaEnded = true), { signal });
     this.#ticker = window.setInterval(() => this.#tick(), TICK_MS);
     if (Hls.isSupported()) this.#start();
@@ -343,16 +340,6 @@ export class LivePlayer {
     this.#controller.stalled(this.#stalledSince);
   }
 
-  #watchPictures(): void {
-    this.#video.requestVideoFrameCallback((_, { presentationTime, presentedFrames }) => {
-      if (this.#listening.signal.aborted) return;
-      this.#pictureSeenAt = seconds();
-      const missing = this.#watch.shown(presentationTime / 1000, presentedFrames);
-      if (missing > 0 && this.#started) this.#controller.faltered(missing);
-      this.#watchPictures();
-    });
-  }
-
   #playing(): void {
     this.#started = true;
     this.#stalledSince = null;
@@ -379,8 +366,7 @@ export class LivePlayer {
   #steer(now: number): void {
     const video = this.#video;
     const ahead = this.#bufferedAhead();
-    const watched = now - this.#pictureSeenAt < WATCHED;
-    const { rate, seekBy } = this.#controller.playing(now, ahead, watched);
+    const { rate, seekBy } = this.#controller.playing(now, ahead, this.#sight.watched);
     if (Math.abs(video.playbackRate - rate) > 0.001) video.playbackRate = rate;
     if (seekBy > 0) this.#jump(video.currentTime + seekBy, now);
     else this.#skipAhead(now, ahead);
@@ -484,13 +470,6 @@ export class LivePlayer {
   }
 }
 
-/** Without a status these mean that nothing was reached: the viewer's own network, or the whole server. */
-const UNANSWERED: ReadonlySet<string> = new Set([
-  ErrorDetails.MANIFEST_LOAD_ERROR,
-  ErrorDetails.LEVEL_LOAD_ERROR,
-  ErrorDetails.AUDIO_TRACK_LOAD_ERROR,
-  ErrorDetails.FRAG_LOAD_ERROR,
-]);
 /** Until the playlist names its own. */
 const USUAL_PART = 0.2;
 /** Several times a part; the controller smooths by time, so throttling in a hidden tab changes nothing. */
@@ -501,8 +480,6 @@ const FIRST_BANDWIDTH = 4_000_000;
 /** Seconds behind the edge at which seeking forward is better than playing everything. */
 const HOPELESS = 8;
 const JUMP_PAUSE = 2;
-/** Without a picture for so long (a hidden page, one that has only sound) nobody knows whether any are missing. */
-const WATCHED = 1;
 /** Going forward to within this of now means now. */
 const NEARLY_LIVE = 1.5;
 /** Sound and picture are appended in turns: a hole that is none closes within this. */

@@ -1,9 +1,11 @@
+import { seconds } from './steady-clock.ts';
+
 /**
  * Notices pictures that came late or not at all. Browsers say `waiting` when the sound is used up; while only pictures
  * are missing, because a decoder needs more ahead than is buffered, Chromium goes on with the sound for seconds and
  * says nothing.
  *
- * Pure: fed by `requestVideoFrameCallback`.
+ * Pure: fed by `watchPictures`.
  */
 export class PictureWatch {
   #last: { presented: number; count: number } | null = null;
@@ -30,6 +32,33 @@ export class PictureWatch {
   }
 }
 
+/** `missed` hears for how many seconds pictures were missing. `watched` is false where it would hear of none. */
+export function watchPictures(
+  video: HTMLVideoElement,
+  signal: AbortSignal,
+  missed: (duration: number) => void,
+): { readonly watched: boolean } {
+  const watch = new PictureWatch();
+  let seenAt = -Infinity;
+  for (const event of ['pause', 'seeking', 'waiting'])
+    video.addEventListener(event, () => watch.interrupted(), { signal });
+  const look: VideoFrameRequestCallback = (_, { presentationTime, presentedFrames }) => {
+    if (signal.aborted) return;
+    seenAt = seconds();
+    const missing = watch.shown(presentationTime / 1000, presentedFrames);
+    if (missing > 0) missed(missing);
+    video.requestVideoFrameCallback(look);
+  };
+  if ('requestVideoFrameCallback' in video) video.requestVideoFrameCallback(look);
+  return {
+    get watched() {
+      return seconds() - seenAt < WATCHED;
+    },
+  };
+}
+
+/** Without a picture for so long (a hidden page, one that has only sound) nobody knows whether any are missing. */
+const WATCHED = 1;
 /** Three pictures at 30 a second, and what no screen's refresh rate explains. */
 const LEAST_GAP = 0.1;
 const GAP_IN_PICTURES = 3;
