@@ -24,7 +24,7 @@ use deadline::Deadline;
 use no_room::NoRoom;
 pub use orders::{Orders, ReportOrder, WorkerOrder};
 use planned_move::PlannedMove;
-pub use planned_move::{LastMove, MoveEnd, MoveFailure, MoveRefusal};
+pub use planned_move::{LastMove, MoveAskedBy, MoveEnd, MoveFailure, MoveRefusal};
 use publisher::Publisher;
 use worker_slot::{Losses, Slot};
 
@@ -44,13 +44,22 @@ pub struct Lifecycle {
     no_room: Option<NoRoom>,
     generation: Generation,
     publisher: Publisher,
-    epoch: Epoch,
+    /// The highest epoch that was ever given, be it to a move that came to nothing: none is given twice. It has this name
+    /// in the record because the release before counts on from there.
+    #[serde(rename = "epoch")]
+    given: Epoch,
+    /// The epoch of the stream's worker, while that is not the highest one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    current_epoch: Option<Epoch>,
     slot: Slot,
     /// Until when a replacement must have taken up the publisher.
     recovery: Option<Deadline>,
     losses: Losses,
     /// Workers that are ours no more and may not be gone yet.
     releasing: Vec<WorkerAddress>,
+    /// Epochs of moves that were given up while their worker was being claimed: one may have been claimed all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    withdrawing: Vec<Epoch>,
     floor: Option<Floor>,
     hints: Option<BroadcastHints>,
     /// Why nothing of the publisher's can be played, in words for the streamer.
@@ -72,14 +81,6 @@ pub struct Lifecycle {
     /// When the next move away from a worker that is to go begins, after one that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     move_again: Option<Deadline>,
-    /// The highest epoch that a move was given. One that was given up has spent it all the same.
-    #[serde(default, skip_serializing_if = "is_none_yet")]
-    spent: Epoch,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
-fn is_none_yet(epoch: &Epoch) -> bool {
-    *epoch == Epoch::default()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,6 +132,8 @@ pub enum Input {
     RelayFailed(Epoch),
     /// This worker's process has ended.
     Released(WorkerId),
+    /// No worker is claimed for this epoch any more.
+    Withdrawn(Epoch),
     /// Somebody wants the broadcast to end.
     End(EndReason),
     /// Its stream key no longer counts.
@@ -181,11 +184,13 @@ impl Lifecycle {
             no_room: None,
             generation,
             publisher: Publisher::Expected,
-            epoch: Epoch(1),
+            given: Epoch(1),
+            current_epoch: None,
             slot: Slot::Wanted,
             recovery: None,
             losses: Losses::default(),
             releasing: Vec::new(),
+            withdrawing: Vec::new(),
             floor: None,
             hints: None,
             unplayable: None,
@@ -196,7 +201,6 @@ impl Lifecycle {
             planned: None,
             last_move: None,
             move_again: None,
-            spent: Epoch::default(),
         }
     }
 
@@ -219,7 +223,7 @@ impl Lifecycle {
                 }
             }
             Input::WorkerClaimed(epoch, worker) => {
-                if epoch == self.epoch && self.slot == Slot::Wanted {
+                if epoch == self.epoch() && self.slot == Slot::Wanted {
                     self.slot = Slot::Claimed { worker };
                     self.no_room = None;
                 } else if !self.next_worker_claimed(epoch, worker) && !self.has_worker(worker) {
@@ -255,7 +259,7 @@ impl Lifecycle {
                 }
             }
             Input::WorkerLost(epoch, evidence) => {
-                if epoch == self.epoch && self.slot.worker().is_some() {
+                if epoch == self.epoch() && self.slot.worker().is_some() {
                     self.lost(now, evidence);
                 } else {
                     self.next_worker_lost(now, epoch);
@@ -265,9 +269,10 @@ impl Lifecycle {
                 if self.is_serving(epoch) && !self.is_handing_over() && self.losses.relay_failed(now) {
                     self.lost(now, Evidence::RelayFailed);
                 }
-                self.next_worker_unreachable(epoch);
+                self.next_worker_unreachable(now, epoch);
             }
             Input::Released(worker) => self.releasing.retain(|leaving| leaving.worker != worker),
+            Input::Withdrawn(epoch) => self.withdrawing.retain(|withdrawing| *withdrawing != epoch),
             Input::End(reason) => self.close(now, reason),
             Input::KeyRevoked => self.close(now, EndReason::KeyRotated),
             Input::Measured(hints) => {
@@ -280,7 +285,7 @@ impl Lifecycle {
                 });
             }
             Input::Acknowledged(report) => self.acknowledged(report),
-            Input::Move => self.begin_move(now),
+            Input::Move => self.begin_move(now, MoveAskedBy::Administrator),
         }
         self.expire(now);
     }
@@ -288,13 +293,13 @@ impl Lifecycle {
     /// A stream that runs keeps the time that it has to recover in.
     fn no_capacity(&mut self, now: UnixMillis, epoch: Epoch) {
         let starting = self.stage == Stage::Open && self.started_at.is_none();
-        if starting && epoch == self.epoch && self.slot == Slot::Wanted {
+        if starting && epoch == self.epoch() && self.slot == Slot::Wanted {
             self.no_room = Some(NoRoom::said(self.no_room, now));
         }
     }
 
     fn assignment_taken(&mut self, now: UnixMillis, epoch: Epoch, mode: AssignmentMode) {
-        if epoch != self.epoch {
+        if epoch != self.epoch() {
             if mode == AssignmentMode::Prepare {
                 self.next_worker_prepared(now, epoch);
             }
@@ -329,6 +334,9 @@ impl Lifecycle {
         if state.moved {
             return self.input_moved(now);
         }
+        if state.leaving && !state.up && !state.explicit {
+            return self.worker_leaves(now);
+        }
         if self.stage != Stage::Open || self.is_handing_over() {
             return;
         }
@@ -351,12 +359,27 @@ impl Lifecycle {
         } else if state.session.is_some() {
             // A publisher that was replaced may well say good-bye; its successor is on the way.
             let explicit = state.explicit && state.generation >= self.generation;
-            self.publisher_left_move();
+            if state.leaving {
+                // Without a publisher it ends, whatever becomes of the publisher.
+                self.old_worker_leaves(now);
+            } else {
+                self.publisher_left_move();
+            }
             self.publisher.lost(now, explicit, self.reconnect_window_ms);
             if self.heard < Some(state.generation) {
                 self.unplayable.get_or_insert_with(|| NO_MEDIA.to_owned());
             }
         }
+    }
+
+    /// A worker that was told to go has no publisher any more, and ends. Whether it was the worker that closed the connection,
+    /// at the end of its grace, or the publisher, the next worker will see: as behind any lost worker.
+    fn worker_leaves(&mut self, now: UnixMillis) {
+        if self.stage == Stage::Open && !self.is_handing_over() {
+            self.publisher.worker_lost();
+            self.publisher.worker_ready(now);
+        }
+        self.old_worker_leaves(now);
     }
 
     /// Whoever is turned away tries again, each second perhaps: before the first segment that is the same broadcast, for
@@ -406,11 +429,21 @@ impl Lifecycle {
     }
 
     fn worker_lost(&mut self, now: UnixMillis, evidence: Evidence) {
-        self.losses.worker_lost(now, &self.slot, evidence);
+        self.losses.worker_replaced(now, &self.slot, Some(evidence));
+        self.want_worker(now);
+    }
+
+    fn want_worker(&mut self, now: UnixMillis) {
         self.releasing.extend(self.slot.worker());
-        self.epoch = self.fresh_epoch();
+        self.give_epoch();
         self.slot = Slot::Wanted;
         self.after_loss(now);
+    }
+
+    /// The stream's next worker gets one that no worker was ever told of.
+    fn give_epoch(&mut self) {
+        self.given = self.given.next();
+        self.current_epoch = None;
     }
 
     fn after_loss(&mut self, now: UnixMillis) {
@@ -452,6 +485,8 @@ impl Lifecycle {
     fn over(&mut self, now: UnixMillis, reason: EndReason) {
         self.give_up_move(MoveFailure::Ended);
         self.releasing.extend(self.slot.worker());
+        // Whatever was claimed for a stream is withdrawn at its end.
+        self.withdrawing.clear();
         self.slot = Slot::Vacant;
         // A clock that was set back must not let it end before it began.
         let ended_at = self.started_at.map_or(now, |started| started.max(now));
@@ -460,7 +495,7 @@ impl Lifecycle {
     }
 
     fn is_serving(&self, epoch: Epoch) -> bool {
-        epoch == self.epoch && matches!(self.slot, Slot::Serving { .. })
+        epoch == self.epoch() && matches!(self.slot, Slot::Serving { .. })
     }
 
     fn expire(&mut self, now: UnixMillis) {
@@ -539,13 +574,14 @@ impl Lifecycle {
             Stage::Open | Stage::Over { .. } => None,
         };
         let turned_away = self.turned_away.as_mut();
-        let planned = self.planned.as_mut().map(|planned| &mut planned.until);
+        let planned = self.planned.iter_mut().flat_map(PlannedMove::deadlines_mut);
         let move_again = self.move_again.as_mut();
         let publisher = self.publisher.deadline_mut();
         let no_room = self.no_room.iter_mut().flat_map(NoRoom::deadlines_mut);
-        [self.start.as_mut(), self.recovery.as_mut(), publisher, turned_away, planned, move_again, stage]
+        [self.start.as_mut(), self.recovery.as_mut(), publisher, turned_away, move_again, stage]
             .into_iter()
             .flatten()
+            .chain(planned)
             .chain(no_room)
     }
 }

@@ -6,6 +6,7 @@ use super::*;
 use crate::record::Phase;
 use crate::{MediaTime, Msn, SessionId};
 
+mod leaving;
 mod moves;
 mod room;
 mod unplayable;
