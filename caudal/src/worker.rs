@@ -91,6 +91,7 @@ pub fn start_logs(settings: &WorkerSettings) -> anyhow::Result<Logs> {
 pub async fn run(settings: WorkerSettings) -> anyhow::Result<()> {
     let shutdown::Stop { leave, end: shutdown } =
         shutdown::on_signal_with_grace(settings.grace.0).context("signals")?;
+    let told_to_leave = leave.clone();
     let config = caudal_transcoder_worker::Config {
         worker: settings.worker_id,
         controller: settings.controller_key,
@@ -119,7 +120,7 @@ pub async fn run(settings: WorkerSettings) -> anyhow::Result<()> {
             shutdown.cancel();
             ended
         },
-        caudal_transcoder_worker::parent_gone(pipe, shutdown.clone()),
+        caudal_transcoder_worker::parent_gone(pipe, told_to_leave, shutdown.clone()),
     );
     Ok(ended?)
 }

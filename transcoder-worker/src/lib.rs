@@ -8,6 +8,7 @@
 mod assignment;
 mod claim;
 mod clock;
+mod closing;
 mod encoder;
 mod feed;
 mod ffmpeg;

@@ -17,6 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::WallClock;
+use crate::closing::Closing;
 use crate::encoder::{EncodeFrame, EncoderEvent, EncoderHandle, UNREADABLE};
 use crate::feed::{FeedBroadcaster, FeedReader};
 use crate::input::{InputBoard, InputEvent};
@@ -63,15 +64,6 @@ pub(crate) struct SessionParts {
     /// Cancelled to stop taking relay connections.
     pub(crate) input_closed: CancellationToken,
     pub(crate) metrics: Metrics,
-}
-
-/// Why a session ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Closing {
-    /// The broadcast is over: `EXT-X-ENDLIST`.
-    Finish,
-    /// This worker goes; another may continue the broadcast.
-    HandOver,
 }
 
 /// The task's own state.
@@ -147,13 +139,17 @@ impl Session {
         }
         self.carry_out();
         let closing = loop {
-            let nobody_to_serve = self.leaving && !self.parts.board.state().up;
-            if self.moved || nobody_to_serve {
-                break Closing::HandOver;
+            if self.moved {
+                break Closing::HandedOver;
+            }
+            if self.leaving && !self.parts.board.state().up {
+                break Closing::NobodyPublishes;
             }
             tokio::select! {
                 biased;
-                () = leave.cancelled() => break Closing::HandOver,
+                () = leave.cancelled() => {
+                    break if self.leaving { Closing::GraceOver } else { Closing::ToldToEnd };
+                }
                 () = self.parts.asked_to_leave.cancelled(), if !self.leaving => {
                     tracing::info!(stream = %self.stream, "asked to leave; serving on until another worker has the stream");
                     self.leaving = true;
@@ -165,7 +161,7 @@ impl Session {
                     // It does already.
                     Some(Order::Live(_)) => {}
                     Some(Order::Finish) => break Closing::Finish,
-                    None => break Closing::HandOver,
+                    None => break Closing::ToldToEnd,
                 },
                 Some(event) = self.parts.input.recv() => {
                     self.input(event);
@@ -441,8 +437,8 @@ impl Session {
         if let Some(timeline) = self.packager.timeline() {
             // A worker that goes must not say that the broadcast is over.
             let timeline = match self.closing {
-                Some(Closing::HandOver) => Timeline { ended: false, ..timeline.clone() },
-                _ => timeline.clone(),
+                None | Some(Closing::Finish) => timeline.clone(),
+                Some(_) => Timeline { ended: false, ..timeline.clone() },
             };
             self.parts.standings.send_replace(Some(Standing {
                 timeline,
@@ -455,8 +451,12 @@ impl Session {
     /// Takes leave: the publisher first, then the rungs' last frames, then the open segment, then storage.
     async fn wind_down(&mut self, closing: Closing) {
         self.closing = Some(closing);
-        tracing::info!(stream = %self.stream, ?closing, "the session ends");
+        tracing::info!(stream = %self.stream, reason = %closing, "the session ends");
         let deadline = Instant::now() + WIND_DOWN;
+        if !self.moved && closing != Closing::Finish {
+            // The controller is not to take the end of this connection for the publisher's.
+            self.parts.board.leave();
+        }
         self.parts.input_closed.cancel();
         // What the connection had read; one that was handed over has said its last word.
         let read_by = Instant::now() + INPUT_DRAIN;

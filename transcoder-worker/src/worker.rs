@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use crate::assignment::{Refusal, Verdict, judge};
 use crate::claim::{CLAIM_DEADLINE, Unclaimed, claim};
 use crate::clock::WallClock;
+use crate::closing::Closing;
 use crate::encoder::{LadderChoice, encoder};
 use crate::feed::FeedBroadcaster;
 use crate::ffmpeg::Ffmpeg;
@@ -43,7 +44,7 @@ use crate::poster::{PosterOutlet, Posters};
 use crate::prepared::{Prepared, Turn};
 use crate::publication::{Publication, PublicationError, Standing};
 use crate::salvage::{Before, Known};
-use crate::session::{Closing, Order, Session, SessionParts};
+use crate::session::{Order, Session, SessionParts};
 use crate::storage_writer::StorageHandle;
 
 /// What a worker is given.
@@ -459,7 +460,7 @@ impl StreamJob {
                 tracing::warn!(%stream, %error, "the end of the broadcast cannot be written");
             }
         }
-        tracing::info!(%stream, epoch = epoch.0, ?closing, "done");
+        tracing::info!(%stream, epoch = epoch.0, reason = %closing, "done");
     }
 
     /// No publisher, no media: the stored broadcast gets its end.

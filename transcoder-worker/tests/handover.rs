@@ -261,10 +261,32 @@ async fn a_worker_that_is_told_to_go_says_so_and_serves_on_until_it_has_handed_o
     whole(&mut next, 2, 1).await;
     router.stop().await;
 
-    // One without a publisher goes at once.
-    next.until("the loss", |event, _| matches!(event, Event::Input(input) if !input.up)).await;
-    second.leave.cancel();
+    // The end of its input is the worker's doing, and not the publisher's.
+    let relay = broadcast.relay(&second, 2, 1, broadcast.session).await.unwrap();
+    next.until("the relay", |event, _| matches!(event, Event::Input(input) if input.up)).await;
+    second.shutdown.cancel();
+    next.until(
+        "its last word",
+        |event, _| matches!(event, Event::Input(input) if !input.up && input.leaving),
+    )
+    .await;
     second.ended().await;
+    drop(relay);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_without_a_publisher_that_is_told_to_go_says_so_and_goes_at_once() {
+    let _alone = ALONE.lock().await;
+    let folder = tempfile::tempdir().unwrap();
+    let broadcast = Broadcast::new(Vec::new());
+    let (first, _reader, router, second, mut next) = two_workers(folder.path(), &broadcast).await;
+    second.leave.cancel();
+    next.until("its word", |event, _| matches!(event, Event::Input(input) if input.leaving)).await;
+    second.ended().await;
+    router.stop().await;
+    first.shutdown.cancel();
+    first.ended().await;
+
     let idle = broadcast.worker(folder.path()).await;
     idle.leave.cancel();
     idle.ended().await;

@@ -85,18 +85,16 @@ async fn attend(mut connection: UnixStream, control: &dyn StreamControl) -> io::
 async fn carry_out(request: Request, control: &dyn StreamControl) -> Answer {
     let Request::Move { stream } = request;
     match control.move_stream(stream).await {
-        Ok(moved) => {
-            tracing::info!(%stream, from = %moved.from, to = %moved.to, epoch = %moved.epoch, stepped_in = moved.stepped_in, "moved");
-            Answer::Moved {
-                from: moved.from,
-                to: moved.to,
-                epoch: moved.epoch,
-                stepped_in: moved.stepped_in,
-                took_ms: u64::try_from(moved.took.as_millis()).unwrap_or(u64::MAX),
-            }
-        }
+        Ok(moved) => Answer::Moved {
+            from: moved.from,
+            to: moved.to,
+            epoch: moved.epoch,
+            stepped_in: moved.stepped_in,
+            took_ms: u64::try_from(moved.took.as_millis()).unwrap_or(u64::MAX),
+        },
         Err(error) => {
-            tracing::warn!(%stream, %error, "not moved");
+            // What was begun, the controller says the end of.
+            tracing::info!(%stream, %error, "a move was asked for and not made");
             Answer::Refused { reason: error.to_string() }
         }
     }

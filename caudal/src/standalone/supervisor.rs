@@ -167,16 +167,12 @@ impl Workers for Supervisor {
         })
     }
 
+    fn withdraw_claim(&self, stream: StreamId, epoch: Epoch) -> BoxFuture<'static, ()> {
+        Box::pin(ended(self.shared.claimed_by(|claim| claim == (stream, epoch))))
+    }
+
     fn withdraw(&self, stream: StreamId) -> BoxFuture<'static, ()> {
-        let claimed = self.shared.claimed_by(stream);
-        Box::pin(async move {
-            for child in &claimed {
-                child.terminate.cancel();
-            }
-            for child in claimed {
-                child.exited.cancelled().await;
-            }
-        })
+        Box::pin(ended(self.shared.claimed_by(|(claimed, _)| claimed == stream)))
     }
 }
 
@@ -286,9 +282,9 @@ impl Shared {
         claims.next().map(|child| child.address)
     }
 
-    fn claimed_by(&self, stream: StreamId) -> Vec<Handle> {
-        let of_stream = |child: &&Handle| child.claim.is_some_and(|(claimed, _)| claimed == stream);
-        self.children().values().filter(of_stream).cloned().collect()
+    fn claimed_by(&self, wanted: impl Fn((StreamId, Epoch)) -> bool) -> Vec<Handle> {
+        let claimed = |child: &&Handle| child.claim.is_some_and(&wanted);
+        self.children().values().filter(claimed).cloned().collect()
     }
 
     /// Owns a worker until its process is gone.
@@ -334,6 +330,16 @@ impl Shared {
 
     fn children(&self) -> MutexGuard<'_, HashMap<WorkerId, Handle>> {
         self.children.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends these, and resolves when they have ended.
+async fn ended(children: Vec<Handle>) {
+    for child in &children {
+        child.terminate.cancel();
+    }
+    for child in children {
+        child.exited.cancelled().await;
     }
 }
 

@@ -4,6 +4,7 @@ mod crashes;
 mod fake_cluster;
 mod fake_store;
 mod leading;
+mod moves;
 mod relay_failures;
 
 use std::time::{Duration, UNIX_EPOCH};

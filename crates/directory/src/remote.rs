@@ -67,7 +67,7 @@ struct Shared {
 struct Standing {
     /// None while there is no connection that has shown everything once.
     mark: Option<Mark>,
-    /// A stream that is missing in the copy is missing in the controller's directory.
+    /// A stream that is missing in the copy is missing in the controller's directory, unless its record cannot be read.
     complete: bool,
 }
 
@@ -401,6 +401,10 @@ impl StreamControl for RemoteDirectory {
 
     fn is_current(&self) -> bool {
         self.shared.standing.borrow().complete
+    }
+
+    fn is_missing(&self, stream: StreamId) -> bool {
+        self.is_current() && !self.shared.replica().has_unreadable(stream) && self.get(stream).is_none()
     }
 }
 

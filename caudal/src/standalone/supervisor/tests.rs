@@ -101,8 +101,16 @@ async fn all_that_was_claimed_for_a_stream_ends_when_it_is_withdrawn_and_nothing
         soon(supervisor.claim(stream, Epoch(epoch), &Pool::default())).await.unwrap();
     }
     let other = soon(claim(&supervisor)).await;
+    let epochs = || {
+        let claimed =
+            supervisor.shared.children().values().filter_map(|child| child.claim).collect::<Vec<_>>();
+        claimed.into_iter().filter(|claim| claim.0 == stream).map(|claim| claim.1.0).collect::<Vec<_>>()
+    };
+    soon(supervisor.withdraw_claim(stream, Epoch(2))).await;
+    soon(supervisor.withdraw_claim(stream, Epoch(3))).await;
+    assert_eq!(epochs(), [1]);
     soon(supervisor.withdraw(stream)).await;
-    assert!(supervisor.shared.claimed_by(stream).is_empty());
+    assert!(epochs().is_empty());
     assert!(supervisor.shared.child(other.worker).is_some());
     soon(supervisor.stop()).await;
 }
