@@ -160,26 +160,26 @@ pub fn another_secret(data: &Path) -> Option<String> {
     let folder = data.join(SECRETS);
     let noted = fs::read_to_string(folder.join(DIGEST)).ok()?;
     let is_noted = |secret: &MasterSecret| secret.digest() == noted.trim_end();
+    let own = folder.join(MASTER);
     // One that cannot be read is another fault.
-    let fault = match MasterSecret::read().ok()? {
-        Some(given) if is_noted(&given) => return None,
-        Some(_) => format!("CAUDAL_SECRET is not the one that {} was used with before", data.display()),
-        None => {
-            match fs::read(folder.join(MASTER)).map(|bytes| MasterSecret(SecretBox::new(Box::new(bytes)))) {
-                Ok(own) if is_noted(&own) => return None,
-                Ok(_) => format!(
-                    "CAUDAL_SECRET is not set, and {} is not the secret that this data folder was used with before",
-                    folder.join(MASTER).display()
-                ),
-                Err(_) => {
-                    format!("CAUDAL_SECRET is not set, and {} was used with one before", data.display())
-                }
-            }
-        }
+    let given = MasterSecret::read().ok()?;
+    let kept = fs::read(&own).map(|bytes| MasterSecret(SecretBox::new(Box::new(bytes))));
+    let fault = match (given, kept) {
+        (Some(given), _) if is_noted(&given) => return None,
+        (None, Ok(kept)) if is_noted(&kept) => return None,
+        (Some(_), _) => format!("CAUDAL_SECRET is not the one that {} was used with before", data.display()),
+        (None, Ok(_)) => format!(
+            "CAUDAL_SECRET is not set, and {} is not the secret that this data folder was used with before",
+            own.display()
+        ),
+        (None, Err(_)) => format!(
+            "CAUDAL_SECRET is not set, and {} is not there: the secret that this data folder was used with is missing",
+            own.display()
+        ),
     };
     Some(format!(
-        "{fault}: with another one nobody's stream key and session is good any more. Set it as it was; to change it on purpose, \
-         remove {}",
+        "{fault}. With another secret nobody's stream key and session is good any more: set it, or restore secrets/ from a \
+         backup, as it was; to change it on purpose, remove {}",
         folder.join(DIGEST).display()
     ))
 }

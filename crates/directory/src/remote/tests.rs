@@ -417,7 +417,8 @@ async fn a_controller_that_hangs_is_away() {
         let (mut socket, _) = listener.accept().await.unwrap();
         let mut asked = [0; 1024];
         let _ = socket.read(&mut asked).await.unwrap();
-        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n";
+        let head =
+            "HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n";
         let answer = format!("{head}{:x}\r\n{mark}\n\r\n", mark.len() + 1);
         socket.write_all(answer.as_bytes()).await.unwrap();
         // Says nothing from now on, and takes no other connection, until the test ends.
