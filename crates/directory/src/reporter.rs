@@ -54,7 +54,7 @@ impl Reporter {
                 tracing::warn!(api = self.base, %reason, "the api does not take what becomes of the streams; trying again");
             }
             Ok(()) if away => {
-                tracing::info!(api = self.base, "the api takes what becomes of the streams again")
+                tracing::info!(api = self.base, "the api takes what becomes of the streams again");
             }
             _ => {}
         }

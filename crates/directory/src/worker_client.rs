@@ -246,7 +246,7 @@ pub(crate) fn why_not_sent(error: &reqwest::Error) -> String {
     if !error.is_connect() {
         return chain(error);
     }
-    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.last().map_or_else(String::new, |cause| format!("nobody answers there: {cause}"))
 }
 
