@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use caudal_livestream::admission::{AuthorizeRequest, Authorized, Denied};
-use caudal_service::internal::{SIGNATURE_HEADER, Signer};
+use caudal_service::internal::{SIGNATURE_HEADER, Signer, refusal};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, StatusCode};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -77,6 +77,7 @@ impl Api {
         // The URL is ours, and errors name it; the body, which holds the key, is not in them.
         let mut response = request.send().await.map_err(|error| chain(&error))?;
         let status = response.status();
+        let refused = refusal("api", status, response.headers());
         let mut text = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| chain(&error))? {
             if text.len().saturating_add(chunk.len()) > MAX_ANSWER {
@@ -93,11 +94,9 @@ impl Api {
                 Ok(denied) => Ok(Answer::Denied(denied)),
                 Err(error) => Ok(Answer::Unavailable(format!("a refusal that cannot be read: {error}"))),
             },
-            status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-                Err(format!("the api answered {status}"))
-            }
-            // Asking again would change nothing: a wrong secret, or another version.
-            status => Ok(Answer::Unavailable(format!("the api answered {status}"))),
+            status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => Err(refused),
+            // Asking again would change nothing: a wrong secret, a wrong address, or another version.
+            _ => Ok(Answer::Unavailable(refused)),
         }
     }
 }

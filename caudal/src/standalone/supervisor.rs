@@ -66,6 +66,7 @@ struct Shared {
 #[derive(Clone)]
 struct Handle {
     address: WorkerAddress,
+    pid: Option<u32>,
     /// Whom it was claimed for.
     claim: Option<(StreamId, Epoch)>,
     terminate: CancellationToken,
@@ -124,6 +125,11 @@ impl Supervisor {
     /// The same, as the controller knows it.
     pub fn workers(self: &Arc<Self>) -> Arc<dyn Workers> {
         self.clone()
+    }
+
+    /// The process of a worker that runs.
+    pub fn process_of(&self, worker: WorkerId) -> Option<u32> {
+        self.shared.child(worker)?.pid
     }
 
     /// Ends all workers: SIGTERM, and SIGKILL when that takes too long.
@@ -214,10 +220,11 @@ impl Shared {
         let mut command = Command::new(&self.config.program);
         command
             .args(&self.config.arguments)
+            // As an argument, which `ps` and `pgrep -f` show: it is how the log names the worker.
+            .arg(format!("--worker-id={id}"))
             .env_clear()
             .envs(PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
             .envs(self.config.environment.iter().map(|(name, value)| (name, value)))
-            .env("CAUDAL_WORKER_ID", id.to_string())
             .env("CAUDAL_PARENT_PIPE", "stdin")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -244,7 +251,8 @@ impl Shared {
         }
         not_started.disarm();
         let address = WorkerAddress { worker: id, rtmp: ready.rtmp, http: ready.http };
-        let handle = Handle { address, claim: None, terminate: self.stop.child_token(), exited };
+        let handle =
+            Handle { address, pid: child.id(), claim: None, terminate: self.stop.child_token(), exited };
         self.children().insert(id, handle.clone());
         let shared = Arc::clone(self);
         self.tasks.spawn(async move { shared.attend(id, child, stdin, stdout, handle).await });

@@ -25,8 +25,9 @@ use std::time::{Duration, SystemTime};
 use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, RelayFailures, Spec};
 use caudal_livestream::report::EndReason;
 use caudal_livestream::{SessionId, StreamId};
-use caudal_service::internal::{SIGNATURE_HEADER, Signer};
+use caudal_service::internal::{SIGNATURE_HEADER, Signer, refusal};
 use futures::future::BoxFuture;
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::watch;
@@ -37,7 +38,7 @@ use tokio_util::task::TaskTracker;
 use self::lines::{Cut, Lines};
 use self::replica::{Replica, Unreadable};
 use self::wire::{Answer, Mark, Outcome};
-use crate::worker_client::chain;
+use crate::worker_client::{chain, why_not_sent};
 use crate::{OpenError, ReconnectError, StreamControl, StreamDirectory, Streams, Unavailable};
 
 pub use self::served::{DirectoryCallers, directory_routes};
@@ -170,6 +171,10 @@ impl Shared {
             Ok(Err(Failure::Transport(reason) | Failure::Refused(reason))) => return reason,
             Err(_) => return "it does not answer".to_owned(),
         };
+        if answer.headers().get(CONTENT_TYPE).is_none_or(|kind| kind != wire::LINES) {
+            // A web server answers anything with its pages.
+            return refusal(CONTROLLER, answer.status(), answer.headers());
+        }
         let mut lines = Lines::new(LONGEST_LINE);
         loop {
             // A line a second, so that silence means that it hangs or cannot be reached.
@@ -215,15 +220,13 @@ impl Shared {
         let url = format!("{}{path}", self.controller);
         let request = if method == "GET" { self.http.get(url) } else { self.http.post(url) };
         let request = request.header(SIGNATURE_HEADER, signature).header("content-type", "application/json");
-        let answer = request.body(body).send().await.map_err(|error| Failure::Transport(chain(&error)))?;
-        match answer.status() {
+        let answer =
+            request.body(body).send().await.map_err(|error| Failure::Transport(why_not_sent(&error)))?;
+        let (status, reason) = (answer.status(), refusal(CONTROLLER, answer.status(), answer.headers()));
+        match status {
             StatusCode::OK => Ok(answer),
-            StatusCode::UNAUTHORIZED => Err(Failure::Refused(
-                "it does not accept the signature: CAUDAL_SECRET is another one there, or the clocks are a minute apart"
-                    .to_owned(),
-            )),
-            status if status.is_client_error() => Err(Failure::Refused(format!("it answered {status}"))),
-            status => Err(Failure::Transport(format!("it answered {status}"))),
+            status if status.is_client_error() => Err(Failure::Refused(reason)),
+            _ => Err(Failure::Transport(reason)),
         }
     }
 
@@ -408,6 +411,8 @@ impl StreamControl for RemoteDirectory {
     }
 }
 
+/// The role that is asked.
+const CONTROLLER: &str = "controller";
 /// A controller is on this machine or in the next rack; what takes longer is not there.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
 /// To the head of the long answer.

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use caudal_livestream::audience::{AUDIENCE_PATH, AudienceReport, INTERVAL};
 use caudal_livestream::{EdgeId, StreamId};
-use caudal_service::internal::{SIGNATURE_HEADER, Signer};
+use caudal_service::internal::{SIGNATURE_HEADER, Signer, refusal};
 use futures::future::join_all;
 use reqwest::{Client, Url};
 use thiserror::Error;
@@ -16,7 +16,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::Audience;
-use crate::worker_client::chain;
+use crate::worker_client::why_not_sent;
 use outbox::Outbox;
 
 /// The counts of this edge, for an api in another process; [`run`](Self::run) tells it every 5 s.
@@ -135,9 +135,9 @@ impl RemoteAudience {
             let request = self.http.post(format!("http://{address}{AUDIENCE_PATH}")).body(body);
             let request =
                 request.header("content-type", "application/json").header(SIGNATURE_HEADER, signature);
-            let status = request.send().await.map_err(|error| chain(&error))?.status();
-            if !status.is_success() {
-                return Err(format!("it answered {status}"));
+            let answer = request.send().await.map_err(|error| why_not_sent(&error))?;
+            if !answer.status().is_success() {
+                return Err(refusal("api", answer.status(), answer.headers()));
             }
         }
         Ok(())

@@ -241,6 +241,15 @@ fn silent(request: &'static str, reason: impl Into<String>) -> WorkerUnreachable
     WorkerUnreachable::Silent { request, reason: reason.into() }
 }
 
+/// Why a request got no answer. Where nobody listens, that is all there is to say: the address is known to whoever asks.
+pub(crate) fn why_not_sent(error: &reqwest::Error) -> String {
+    if !error.is_connect() {
+        return chain(error);
+    }
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.last().map_or_else(String::new, |cause| format!("nobody answers there: {cause}"))
+}
+
 /// reqwest says "error sending request" and hides the reason one level down.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

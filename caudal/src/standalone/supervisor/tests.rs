@@ -17,7 +17,7 @@ async fn supervisor_with(script: &str, environment: Vec<(OsString, OsString)>) -
 
 /// What a worker says when it is ready.
 const READY: &str =
-    r#"printf '{"worker":"%s","rtmp":"127.0.0.1:1","http":"127.0.0.1:2"}\n' "$CAUDAL_WORKER_ID""#;
+    r#"printf '{"worker":"%s","rtmp":"127.0.0.1:1","http":"127.0.0.1:2"}\n' "${0#--worker-id=}""#;
 
 fn config(script: &str, environment: Vec<(OsString, OsString)>) -> SupervisorConfig {
     SupervisorConfig {
@@ -165,15 +165,7 @@ async fn a_worker_gets_no_environment_but_what_is_allowed() {
     let environment = read_pipe(&said).await;
     let mut allowed: Vec<_> = PASSED_ON.to_vec();
     // The shell's own.
-    allowed.extend([
-        "CAUDAL_WORKER_ID",
-        "CAUDAL_PARENT_PIPE",
-        "CAUDAL_CONTROLLER_KEY",
-        "PWD",
-        "SHLVL",
-        "_",
-        "OLDPWD",
-    ]);
+    allowed.extend(["CAUDAL_PARENT_PIPE", "CAUDAL_CONTROLLER_KEY", "PWD", "SHLVL", "_", "OLDPWD"]);
     for line in environment.lines() {
         let name = line.split('=').next().unwrap();
         assert!(allowed.contains(&name), "{line}");

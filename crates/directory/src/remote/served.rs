@@ -14,7 +14,7 @@ use axum::{Json, Router, middleware};
 use bytes::Bytes;
 use caudal_livestream::StreamId;
 use caudal_livestream::record::LiveStream;
-use caudal_service::internal::{CallerKey, Verifier, require_signature};
+use caudal_service::internal::{CallerKey, Verifier, listener_of, require_signature};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -69,7 +69,7 @@ pub fn directory_routes(
     let for_all = Router::new().route(wire::WATCH, get(watch_all)).layer(signed(
         Verifier::new().allow("ingest-router", router).allow("hls-edge", edge).allow("api", api),
     ));
-    commands_of_router.merge(commands_of_api).merge(for_all).with_state(served)
+    listener_of("controller", commands_of_router.merge(commands_of_api).merge(for_all).with_state(served))
 }
 
 /// Idempotent: a router that did not hear the answer gets the same one again.
@@ -160,7 +160,7 @@ async fn watch_all(State(served): State<Arc<Served>>) -> Response {
         let piece = reader.next().await?;
         Some((Ok::<_, Infallible>(piece), reader))
     });
-    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(body)).into_response()
+    ([(header::CONTENT_TYPE, wire::LINES)], Body::from_stream(body)).into_response()
 }
 
 impl Served {
