@@ -1,45 +1,28 @@
 //! Telling the api over HTTP what became of a stream.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use caudal_controller::{Api, NotAcknowledged};
 use caudal_livestream::lifecycle::ReportOrder;
-use caudal_service::internal::{SIGNATURE_HEADER, Signer};
+use caudal_service::http_client::{SignedClient, with_causes};
+use caudal_service::internal::Signer;
 use futures::future::BoxFuture;
-use reqwest::{Client, StatusCode};
-
-use crate::worker_client::chain;
+use reqwest::StatusCode;
 
 /// Posts reports to the api's internal listener.
 #[derive(Clone, Debug)]
 pub(crate) struct Reporter {
-    http: Client,
+    http: SignedClient,
     base: String,
-    signer: Signer,
 }
 
 impl Reporter {
     pub(crate) fn new(base: String, signer: Signer) -> Result<Self, reqwest::Error> {
-        let http = Client::builder()
-            .no_proxy()
-            .tls_certs_only([])
-            .redirect(reqwest::redirect::Policy::none())
-            .tcp_nodelay(true)
-            .timeout(DEADLINE)
-            .build()?;
-        Ok(Self { http, base, signer })
+        Ok(Self { http: SignedClient::new(signer)?, base })
     }
 
-    async fn post(&self, path: &'static str, body: &[u8]) -> Result<StatusCode, reqwest::Error> {
-        // Signed anew each time: a signature is valid for a minute.
-        let signature = self.signer.sign("POST", path, body, SystemTime::now());
-        let request = self
-            .http
-            .post(format!("{}{path}", self.base))
-            .header(SIGNATURE_HEADER, signature)
-            .header("content-type", "application/json")
-            .body(body.to_vec());
-        Ok(request.send().await?.status())
+    async fn post(&self, path: &'static str, body: Vec<u8>) -> Result<StatusCode, reqwest::Error> {
+        Ok(self.http.post(&self.base, path, body).timeout(DEADLINE).send().await?.status())
     }
 }
 
@@ -52,7 +35,7 @@ impl Api for Reporter {
         // Plain structs of numbers and words: this cannot fail.
         let body = body.unwrap_or_default();
         Box::pin(async move {
-            match self.post(path, &body).await {
+            match self.post(path, body).await {
                 Ok(status) if status.is_success() => Ok(()),
                 // The api has no such stream, so nobody waits for this.
                 Ok(status @ (StatusCode::NOT_FOUND | StatusCode::GONE)) => {
@@ -60,7 +43,7 @@ impl Api for Reporter {
                     Ok(())
                 }
                 Ok(status) => Err(NotAcknowledged(format!("{path}: the api answered {status}"))),
-                Err(error) => Err(NotAcknowledged(format!("{path}: {}", chain(&error)))),
+                Err(error) => Err(NotAcknowledged(format!("{path}: {}", with_causes(&error)))),
             }
         })
     }
