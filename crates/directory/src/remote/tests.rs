@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use caudal_livestream::fixtures::{ingest, record};
 use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, Phase, RelayFailures, Spec, Status};
 use caudal_livestream::report::EndReason;
 use caudal_livestream::{Epoch, Generation, SessionId, StreamId, UnixMillis};
@@ -20,7 +21,6 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{DirectoryCallers, RemoteDirectory, directory_routes};
-use crate::fixtures::{ingest, record};
 use crate::{OpenError, ReconnectError, StreamControl, StreamDirectory, Streams, Unavailable};
 
 /// A stream that has just been opened, with a first publisher.
