@@ -5,6 +5,7 @@ mod fake_cluster;
 mod fake_store;
 mod leading;
 mod relay_failures;
+mod unknown_ends;
 
 use std::time::{Duration, UNIX_EPOCH};
 

@@ -60,6 +60,11 @@ impl Controller {
         });
     }
 
+    /// Who follows the streams.
+    pub(super) fn followers(&self) -> usize {
+        self.streams.receiver_count()
+    }
+
     fn note(&self, what: String) {
         self.heard.lock().unwrap().push(what);
     }
@@ -150,7 +155,11 @@ impl StreamControl for Controller {
     }
 }
 
-fn key(caller: &str) -> CallerKey {
+pub(super) fn callers() -> DirectoryCallers {
+    DirectoryCallers { router: key("ingest-router"), edge: key("hls-edge"), api: key("api") }
+}
+
+pub(super) fn key(caller: &str) -> CallerKey {
     CallerKey::new(format!("{caller:-<32}").into_bytes())
 }
 
@@ -165,9 +174,7 @@ impl Listening {
     async fn at(address: &str, controller: &Arc<Controller>) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-        let callers =
-            DirectoryCallers { router: key("ingest-router"), edge: key("hls-edge"), api: key("api") };
-        let routes = directory_routes(controller.clone(), controller.clone(), callers, stop.clone());
+        let routes = directory_routes(controller.clone(), controller.clone(), callers(), stop.clone());
         let server = HttpServer::new(listener, HttpLimits::default());
         let task = tokio::spawn(server.serve(routes, stop.clone()));
         Self { address, stop, task }
