@@ -18,11 +18,11 @@ use prometheus::Registry;
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 
+use crate::assignment_desk::AssignmentDesk;
 use crate::feed;
 use crate::input::InputBoard;
 use crate::media_memory::{MediaFile, MediaMemory};
 use crate::session::Order;
-use crate::worker::AssignmentDesk;
 
 /// The stream that a worker has, as its HTTP side sees it.
 #[derive(Clone)]

@@ -229,7 +229,10 @@ impl<'a> Reserved<'a> {
             return None;
         }
         // Nobody receives: whoever asks learns that there is no such stream.
-        handles.insert(stream, Handle { commands: mpsc::channel(1).0, changes: watch::channel(None).0 });
+        handles.insert(
+            stream,
+            Handle { commands: mpsc::channel(1).0, changes: watch::channel(None).0, never_opened: false },
+        );
         Some(Self { shared, stream })
     }
 }

@@ -5,8 +5,6 @@
 
 mod audience;
 mod controller_link;
-#[cfg(test)]
-mod fixtures;
 mod local;
 mod remote;
 mod remote_audience;

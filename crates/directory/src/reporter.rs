@@ -2,48 +2,31 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use caudal_controller::{Api, NotAcknowledged};
 use caudal_livestream::lifecycle::ReportOrder;
-use caudal_service::internal::{SIGNATURE_HEADER, Signer, answered_by, refusal};
+use caudal_service::http_client::{SignedClient, why_not_sent};
+use caudal_service::internal::{Signer, answered_by, refusal};
 use futures::future::BoxFuture;
-use reqwest::{Client, Response, StatusCode};
-
-use crate::worker_client::why_not_sent;
+use reqwest::{Response, StatusCode};
 
 /// Posts reports to the api's internal listener.
 #[derive(Clone, Debug)]
 pub(crate) struct Reporter {
-    http: Client,
+    http: SignedClient,
     base: String,
-    signer: Signer,
     /// Whether the last report was not taken: it is said once, and once when it is over.
     away: Arc<AtomicBool>,
 }
 
 impl Reporter {
     pub(crate) fn new(base: String, signer: Signer) -> Result<Self, reqwest::Error> {
-        let http = Client::builder()
-            .no_proxy()
-            .tls_certs_only([])
-            .redirect(reqwest::redirect::Policy::none())
-            .tcp_nodelay(true)
-            .timeout(DEADLINE)
-            .build()?;
-        Ok(Self { http, base, signer, away: Arc::default() })
+        Ok(Self { http: SignedClient::new(signer)?, base, away: Arc::default() })
     }
 
-    async fn post(&self, path: &'static str, body: &[u8]) -> Result<Response, reqwest::Error> {
-        // Signed anew each time: a signature is valid for a minute.
-        let signature = self.signer.sign("POST", path, body, SystemTime::now());
-        let request = self
-            .http
-            .post(format!("{}{path}", self.base))
-            .header(SIGNATURE_HEADER, signature)
-            .header("content-type", "application/json")
-            .body(body.to_vec());
-        request.send().await
+    async fn post(&self, path: &'static str, body: Vec<u8>) -> Result<Response, reqwest::Error> {
+        self.http.post(&self.base, path, body).timeout(DEADLINE).send().await
     }
 
     /// Every report that is not taken is told again for as long as it takes, so that only the first one is news.
@@ -67,7 +50,7 @@ impl Reporter {
         };
         // Plain structs of numbers and words: this cannot fail.
         let body = body.unwrap_or_default();
-        let sent = self.post(path, &body).await;
+        let sent = self.post(path, body).await;
         let answer = sent.map_err(|error| NotAcknowledged(why_not_sent(&error)))?;
         let status = answer.status();
         if status.is_success() {

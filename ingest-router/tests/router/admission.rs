@@ -164,7 +164,7 @@ async fn while_the_controller_is_away_nobody_hears_that_a_key_cannot_be_checked(
         let error = harness.publish_key(key).await.unwrap_err();
         let (refusal, words) = refusal(&error);
         assert_eq!(refusal, Some(Refusal::Rejected));
-        words.to_owned()
+        words.clone()
     };
     harness.directory.set_away(true);
     let first = told(KEY).await;

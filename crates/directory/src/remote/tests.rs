@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::middleware::from_fn_with_state;
+use caudal_livestream::fixtures::{ingest, record};
 use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, Phase, RelayFailures, Spec, Status};
 use caudal_livestream::report::EndReason;
 use caudal_livestream::{Epoch, Generation, SessionId, StreamId, UnixMillis};
@@ -21,7 +22,6 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{DirectoryCallers, RemoteDirectory, directory_routes};
-use crate::fixtures::{ingest, record};
 use crate::{OpenError, ReconnectError, StreamControl, StreamDirectory, Streams, Unavailable};
 
 /// A stream that has just been opened, with a first publisher.
@@ -59,6 +59,11 @@ impl Controller {
         self.streams.send_modify(|streams| {
             streams.remove(&stream);
         });
+    }
+
+    /// Who follows the streams.
+    pub(super) fn followers(&self) -> usize {
+        self.streams.receiver_count()
     }
 
     fn note(&self, what: String) {
@@ -151,7 +156,11 @@ impl StreamControl for Controller {
     }
 }
 
-fn key(caller: &str) -> CallerKey {
+pub(super) fn callers() -> DirectoryCallers {
+    DirectoryCallers { router: key("ingest-router"), edge: key("hls-edge"), api: key("api") }
+}
+
+pub(super) fn key(caller: &str) -> CallerKey {
     CallerKey::new(format!("{caller:-<32}").into_bytes())
 }
 
@@ -166,9 +175,7 @@ impl Listening {
     async fn at(address: &str, controller: &Arc<Controller>) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-        let callers =
-            DirectoryCallers { router: key("ingest-router"), edge: key("hls-edge"), api: key("api") };
-        let routes = directory_routes(controller.clone(), controller.clone(), callers, stop.clone());
+        let routes = directory_routes(controller.clone(), controller.clone(), callers(), stop.clone());
         let server = HttpServer::new(listener, HttpLimits::default());
         let task = tokio::spawn(server.serve(routes, stop.clone()));
         Self { address, stop, task }
