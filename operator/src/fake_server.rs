@@ -137,7 +137,7 @@ impl FakeServer {
             Some(Trouble::Silence) => std::future::pending().await,
             Some(Trouble::AnswerLost) => {
                 let _ = self.carry_out(asked);
-                std::future::pending().await
+                return std::future::pending().await;
             }
             Some(Trouble::Overtaken(change)) => {
                 let name = asked.name.clone().unwrap();

@@ -5,6 +5,7 @@ mod mementos;
 mod reading;
 mod writing;
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use caudal_controller::{
@@ -87,28 +88,41 @@ impl Shared {
 
     async fn list(&self) -> Result<Vec<Stored>, StoreError> {
         let mut records = Vec::new();
+        self.read_all(|guard| {
+            let name = guard.name_any();
+            match guard.0 {
+                Ok(resource) => {
+                    let stream = resource.spec.stream;
+                    let _ = self.take_in(resource);
+                    // A watch may have been quicker.
+                    if let Some(Ok((Reading::Record(record), version))) = self.cache().read(stream) {
+                        records.push(Stored { record: *record, version });
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(%name, %error, "a LiveStream cannot be understood; left alone");
+                }
+            }
+        })
+        .await?;
+        Ok(records)
+    }
+
+    async fn unreadable(&self) -> Result<HashSet<StreamId>, StoreError> {
+        let mut unreadable = HashSet::new();
+        self.read_all(|guard| unreadable.extend(reading::in_doubt(&guard))).await?;
+        Ok(unreadable)
+    }
+
+    /// All resources that the server has, page by page.
+    async fn read_all(&self, mut each: impl FnMut(DeserializeGuard<LiveStream>)) -> Result<(), StoreError> {
         let mut pages = Pages::default();
         while let Some(params) = pages.next() {
             let page = call_for_many(self.guarded.list(&params)).await.map_err(unavailable)?;
             pages.read(page.metadata.continue_.as_deref());
-            for guard in page.items {
-                let name = guard.name_any();
-                match guard.0 {
-                    Ok(resource) => {
-                        let stream = resource.spec.stream;
-                        let _ = self.take_in(resource);
-                        // A watch may have been quicker.
-                        if let Some(Ok((Reading::Record(record), version))) = self.cache().read(stream) {
-                            records.push(Stored { record: *record, version });
-                        }
-                    }
-                    Err(error) => {
-                        tracing::error!(%name, %error, "a LiveStream cannot be understood; left alone")
-                    }
-                }
-            }
+            page.items.into_iter().for_each(&mut each);
         }
-        Ok(records)
+        Ok(())
     }
 
     /// Takes in a resource as it is or was; the record when there is one and it is news.
@@ -377,6 +391,10 @@ impl RecordStore for LiveStreams {
         let shared = Arc::clone(&self.shared);
         let news = watch(shared.guarded.clone(), None);
         news.filter_map(move |news| std::future::ready(shared.change(news))).boxed()
+    }
+
+    fn unreadable(&self) -> BoxFuture<'_, Result<HashSet<StreamId>, StoreError>> {
+        Box::pin(self.shared.unreadable())
     }
 
     fn when_it_fails(&self) -> WhenItFails {

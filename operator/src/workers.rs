@@ -11,7 +11,7 @@ use caudal_controller::{ClaimError, Pool, Presence, Workers};
 use caudal_kubernetes::WorkerPool;
 use caudal_livestream::record::WorkerAddress;
 use caudal_livestream::{Epoch, StreamId, WorkerId};
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
@@ -120,9 +120,14 @@ impl Workers for PodWorkers {
         Box::pin(async move { shared.end(worker).await })
     }
 
+    fn withdraw_claim(&self, stream: StreamId, epoch: Epoch) -> BoxFuture<'static, ()> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move { shared.withdraw(stream, |claimed| claimed == epoch).await })
+    }
+
     fn withdraw(&self, stream: StreamId) -> BoxFuture<'static, ()> {
         let shared = Arc::clone(&self.shared);
-        Box::pin(async move { shared.withdraw(stream).await })
+        Box::pin(async move { shared.withdraw(stream, |_| true).await })
     }
 }
 
@@ -288,21 +293,25 @@ impl Shared {
         })
     }
 
-    async fn withdraw(&self, stream: StreamId) {
+    /// Ends what was claimed for these epochs of the stream, also what no watch has told of yet.
+    async fn withdraw(&self, stream: StreamId, of: impl Fn(Epoch) -> bool) {
         {
             // Not while one is being claimed.
             let _turn = self.turns.of(stream).await;
-            self.unsure().retain(|(of, _), _| *of != stream);
+            self.unsure().retain(|(unsure, epoch), _| *unsure != stream || !of(*epoch));
             while let Err(error) = self.list_claimed_by(stream).await {
                 tracing::debug!(%error, %stream, "cannot list a stream's workers");
                 sleep(ASK_AGAIN).await;
             }
         }
-        for pod in self.pods.claimed_by(stream) {
+        let claimed = self.pods.claimed_by(stream).into_iter();
+        // All at once: a worker takes up to a minute to end.
+        join_all(claimed.filter(|pod| pod.claim.is_some_and(|(_, epoch)| of(epoch))).map(|pod| async move {
             while self.end(pod.worker).await == Presence::Unknown {
                 sleep(ASK_AGAIN).await;
             }
-        }
+        }))
+        .await;
     }
 
     fn unsure(&self) -> MutexGuard<'_, HashMap<(StreamId, Epoch), Arc<WorkerPod>>> {

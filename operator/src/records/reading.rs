@@ -6,6 +6,8 @@ use caudal_kubernetes::{LiveStream, names};
 use caudal_livestream::record::DesiredState;
 use caudal_livestream::report::EndReason;
 use caudal_livestream::{StreamId, UnixMillis};
+use kube::Resource as _;
+use kube::core::DeserializeGuard;
 use thiserror::Error;
 
 /// What a resource holds.
@@ -73,6 +75,19 @@ pub(super) fn read(resource: &LiveStream) -> Result<Reading, Unreadable> {
             Record::ended(stream, reason, created)
         }
     })))
+}
+
+/// The streams that a resource may hold something of when it says nothing to the controller; none when it can be understood.
+pub(super) fn in_doubt(guard: &DeserializeGuard<LiveStream>) -> Vec<StreamId> {
+    let named = guard.meta().name.as_deref().and_then(names::stream_of);
+    match &guard.0 {
+        Ok(resource) => match read(resource) {
+            Ok(_) => Vec::new(),
+            Err(Unreadable::Other(other)) => vec![resource.spec.stream, other],
+            Err(_) => named.into_iter().chain([resource.spec.stream]).collect(),
+        },
+        Err(_) => named.into_iter().collect(),
+    }
 }
 
 /// Until when a resource is kept that nothing is left to be done for; none while something is.

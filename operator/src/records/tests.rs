@@ -2,11 +2,12 @@
 
 use std::time::{Duration, SystemTime};
 
+use caudal_kubernetes::StoredLifecycle;
 use caudal_livestream::assignment::{AssignmentMode, Floor};
 use caudal_livestream::lifecycle::{Input, ReportKind};
 use caudal_livestream::record::{Phase, Spec, WorkerAddress};
 use caudal_livestream::report::EndReason;
-use caudal_livestream::{Epoch, Generation, MediaTime, Msn, SessionId};
+use caudal_livestream::{Epoch, MediaTime, Msn};
 use serde_json::{Value, json};
 
 use super::*;
@@ -62,28 +63,7 @@ fn store(server: &FakeServer) -> LiveStreams {
 }
 
 fn spec(stream: StreamId) -> Spec {
-    Spec {
-        stream,
-        channel: "ann".to_owned(),
-        title: "A day".to_owned(),
-        access: caudal_livestream::admission::Access::Public,
-        renditions: Vec::new(),
-        latency_mode: caudal_livestream::admission::LatencyMode::Low,
-        reconnect_window_ms: 30_000,
-        record: false,
-        hints: None,
-        desired_state: caudal_livestream::record::DesiredState::Live,
-        end_reason: None,
-        drop: None,
-        key_revoked: false,
-        ingest: caudal_livestream::record::Ingest {
-            session: SessionId::generate(),
-            generation: Generation(1),
-            router: "http://10.1.2.3:3001".to_owned(),
-            key_hash: "ab".to_owned(),
-            relay: None,
-        },
-    }
+    Spec { stream, ..caudal_livestream::fixtures::spec() }
 }
 
 fn resource(spec: &Spec) -> Value {
@@ -380,18 +360,36 @@ async fn what_was_removed_does_not_come_back_with_news_that_are_late() {
 }
 
 #[tokio::test]
-async fn a_resource_that_cannot_be_understood_keeps_no_other_from_being_read() {
+async fn a_resource_that_cannot_be_understood_keeps_no_other_from_being_read_and_leaves_its_streams_in_doubt()
+{
     let world = World::opened();
-    let mut broken = resource(&spec(StreamId::generate()));
+    assert_eq!(world.store.unreadable().await.unwrap(), HashSet::new());
+    let [unparsed, misnamed, newer, mixed_up, mixed_in] = std::array::from_fn(|_| StreamId::generate());
+
+    let mut broken = resource(&spec(unparsed));
     broken["spec"]["stream"] = json!(7);
     world.server.create(KIND, broken);
-    let mut of_another = resource(&spec(StreamId::generate()));
+    let mut of_another = resource(&spec(misnamed));
     of_another["metadata"]["name"] = json!("s-somebody");
     world.server.create(KIND, of_another);
-    let mut newer = resource(&spec(StreamId::generate()));
-    newer["status"] = json!({ "phase": "Live", "epoch": 1, "lifecycle": { "version": 9 } });
-    world.server.create(KIND, newer);
+    let mut of_a_later_release = resource(&spec(newer));
+    of_a_later_release["status"] = json!({ "phase": "Live", "epoch": 1, "lifecycle": { "version": 9 } });
+    world.server.create(KIND, of_a_later_release);
+    let mut with_anothers_machine = resource(&spec(mixed_up));
+    let machine = StoredLifecycle::of(&Record::opened(spec(mixed_in), NOW).machine).unwrap();
+    with_anothers_machine["status"] = json!({ "phase": "Pending", "lifecycle": machine });
+    world.server.create(KIND, with_anothers_machine);
+
     assert_eq!(world.only().await.record.stream(), world.stream);
+    let in_doubt = HashSet::from([unparsed, misnamed, newer, mixed_up, mixed_in]);
+    assert_eq!(world.store.unreadable().await.unwrap(), in_doubt);
+}
+
+#[tokio::test]
+async fn which_streams_are_in_doubt_is_not_told_from_a_list_that_the_server_did_not_give() {
+    let world = World::opened();
+    world.server.trouble("GET", Trouble::Answer(500, "InternalError"));
+    assert!(matches!(world.store.unreadable().await, Err(StoreError::Unavailable(_))));
 }
 
 /// The server's time of all creations.

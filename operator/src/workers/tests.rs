@@ -354,3 +354,41 @@ async fn a_withdrawal_ends_what_an_earlier_operator_claimed_and_outlives_an_outa
     world.server.vanish(KIND, "w-default-0");
     withdrawn.await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_was_not_waited_for_is_withdrawn_and_the_streams_other_worker_stays() {
+    let mut world = World::new();
+    let (serving, _) = (world.warm(0), world.warm(1));
+    assert_eq!(world.claim(1).await.unwrap().worker, serving);
+    // Made, and never answered; the operator that made it dies.
+    world.server.trouble("PATCH", Trouble::AnswerLost);
+    let claim = world.workers.claim(world.stream, Epoch(2), &Pool::default());
+    assert!(timeout(Duration::from_secs(1), claim).await.is_err());
+    world.restart();
+    let withdrawn = tokio::spawn(world.workers.withdraw_claim(world.stream, Epoch(2)));
+    sleep(Duration::from_secs(20)).await;
+    let leaving = |name| world.pod(name).unwrap()["metadata"]["deletionTimestamp"].is_string();
+    assert_eq!([leaving("w-default-0"), leaving("w-default-1")], [false, true]);
+    assert!(!withdrawn.is_finished(), "its process runs");
+    world.server.vanish(KIND, "w-default-1");
+    withdrawn.await.unwrap();
+    assert_eq!(world.claim(1).await.unwrap().worker, serving);
+    // Where nothing was claimed, nothing is waited for.
+    world.workers.withdraw_claim(world.stream, Epoch(3)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_workers_of_a_stream_are_ended_at_once_and_not_one_after_the_other() {
+    let world = World::new();
+    let _ = (world.warm(0), world.warm(1));
+    for epoch in [1, 2] {
+        world.claim(epoch).await.unwrap();
+    }
+    let withdrawn = tokio::spawn(world.workers.withdraw(world.stream));
+    sleep(Duration::from_secs(1)).await;
+    for name in ["w-default-0", "w-default-1"] {
+        assert!(world.pod(name).unwrap()["metadata"]["deletionTimestamp"].is_string(), "{name}");
+        world.server.vanish(KIND, name);
+    }
+    withdrawn.await.unwrap();
+}

@@ -1,5 +1,5 @@
-//! Against a real API server, which `scripts/with-kubernetes.sh cargo test -p caudal-operator` starts. Nothing runs pods there;
-//! the tests say what a kubelet would.
+//! Against a real API server, whose `KUBECONFIG` is `/tmp/caudal-kube.*/…`: one that was started for these tests and is thrown away
+//! after them. Nothing runs pods there; the tests say what a kubelet would.
 
 mod definitions;
 mod records;

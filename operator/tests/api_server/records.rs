@@ -7,9 +7,9 @@ use caudal_controller::{Change, Durability, Record, RecordStore as _, StoreError
 use caudal_kubernetes::live_stream::Place;
 use caudal_kubernetes::{LiveStream, LiveStreamSpec, names};
 use caudal_livestream::lifecycle::{Input, ReportKind};
-use caudal_livestream::record::{Phase, Spec, WorkerAddress};
+use caudal_livestream::record::{Phase, WorkerAddress};
 use caudal_livestream::report::EndReason;
-use caudal_livestream::{Epoch, Generation, SessionId, StreamId, UnixMillis, WorkerId};
+use caudal_livestream::{Epoch, StreamId, UnixMillis, WorkerId};
 use caudal_operator::{LiveStreams, RecordSettings};
 use futures::StreamExt as _;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
@@ -30,28 +30,7 @@ pub(crate) fn store(client: Client, namespace: &str) -> LiveStreams {
 
 /// As a router creates it.
 pub(crate) async fn open(client: Client, namespace: &str) -> StreamId {
-    let spec = Spec {
-        stream: StreamId::generate(),
-        channel: "ann".to_owned(),
-        title: "A day".to_owned(),
-        access: caudal_livestream::admission::Access::Public,
-        renditions: Vec::new(),
-        latency_mode: caudal_livestream::admission::LatencyMode::Low,
-        reconnect_window_ms: 30_000,
-        record: false,
-        hints: None,
-        desired_state: caudal_livestream::record::DesiredState::Live,
-        end_reason: None,
-        drop: None,
-        key_revoked: false,
-        ingest: caudal_livestream::record::Ingest {
-            session: SessionId::generate(),
-            generation: Generation(1),
-            router: "http://10.1.2.3:3001".to_owned(),
-            key_hash: "ab".to_owned(),
-            relay: None,
-        },
-    };
+    let spec = caudal_livestream::fixtures::spec();
     let resource = LiveStream::new(&names::live_stream(spec.stream), LiveStreamSpec::of(&spec, "default"));
     Api::<LiveStream>::namespaced(client, namespace).create(&PostParams::default(), &resource).await.unwrap();
     spec.stream
