@@ -387,7 +387,7 @@ impl StreamControl for RemoteDirectory {
     }
 
     fn is_missing(&self, stream: StreamId) -> bool {
-        self.is_current() && !self.shared.replica().has_unreadable(stream) && self.get(stream).is_none()
+        self.is_current() && self.shared.replica().is_missing(stream)
     }
 }
 
