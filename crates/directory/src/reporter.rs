@@ -7,7 +7,7 @@ use std::time::Duration;
 use caudal_controller::{Api, NotAcknowledged};
 use caudal_livestream::lifecycle::ReportOrder;
 use caudal_service::http_client::{SignedClient, why_not_sent};
-use caudal_service::internal::{Signer, answered_by, refusal};
+use caudal_service::internal::{InternalListener, Signer, answered_by, refusal};
 use futures::future::BoxFuture;
 use reqwest::{Response, StatusCode};
 
@@ -75,6 +75,6 @@ impl Api for Reporter {
     }
 }
 
-/// The role that is told.
-const API: &str = "api";
+/// What is told.
+const API: InternalListener = InternalListener::Api;
 const DEADLINE: Duration = Duration::from_secs(5);
