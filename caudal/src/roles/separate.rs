@@ -156,7 +156,7 @@ async fn run_edge(
     let scheme = if settings.tls_cert.is_some() { "https" } else { "http" };
     let places = vec![
         Place::listens("HLS and DASH", format!("{scheme}://{}", named(&listener, "localhost")?)),
-        Place::segments(settings, settings.storage.hls_path.as_deref()),
+        Place::segments(Role::HlsEdge, settings, settings.storage.hls_path.as_deref()),
     ];
     let mut process = Process::start(Role::HlsEdge, admin, settings, places)?;
     let directory = copy_of_directory(settings, master, "hls-edge")?;
@@ -202,7 +202,7 @@ async fn run_controller(
     let places = vec![
         Place::listens("other roles", at(&internal)?),
         Place::keeps("data", folders.data.display().to_string()),
-        Place::segments(settings, Some(&folders.media)),
+        Place::segments(Role::Controller, settings, Some(&folders.media)),
     ];
     let mut process = Process::start(Role::Controller, admin, settings, places)?;
     let starting = Controller::start(settings, &folders, master, api_url(settings)?, lines);
