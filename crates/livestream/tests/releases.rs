@@ -1,7 +1,12 @@
 //! This release and the one before it understand each other: `golden/previous` holds the messages of the release before, as
 //! `golden` holds ours. When a release is made, its `golden` becomes the next one's `previous`.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "clippy takes only #[test] functions for tests here")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy takes only #[test] functions for tests here"
+)]
 
 use std::path::Path;
 
