@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use caudal_livestream::WorkerId;
 use caudal_service::logs::{self, LogConfig, Logs};
 use caudal_service::shutdown;
+use caudal_transcoder_worker::{Parent, parent_gone};
 use clap::Args;
 use ed25519_dalek::VerifyingKey;
 use prometheus::Registry;
@@ -133,7 +134,13 @@ pub async fn run(settings: WorkerSettings, given: Given) -> anyhow::Result<()> {
             shutdown.cancel();
             ended
         },
-        caudal_transcoder_worker::parent_gone(pipe, told_to_leave, shutdown.clone()),
+        async {
+            match parent_gone(pipe, told_to_leave, shutdown.clone()).await {
+                Some(Parent::EndedThisWorker) => tracing::debug!("the controller has ended this worker"),
+                Some(Parent::Gone) => tracing::warn!("the parent process is gone"),
+                None => {}
+            }
+        },
     );
     Ok(ended?)
 }

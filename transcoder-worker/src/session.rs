@@ -140,13 +140,15 @@ impl Session {
             if self.moved {
                 break Closing::HandedOver;
             }
-            if self.leaving && !self.parts.board.state().up {
-                break Closing::NobodyPublishes;
+            if self.leaving
+                && let Some(closing) = Closing::of_leaving(&self.parts.board.state())
+            {
+                break closing;
             }
             tokio::select! {
                 biased;
                 () = leave.cancelled() => {
-                    break if self.leaving { Closing::GraceOver } else { Closing::ToldToEnd };
+                    break if self.leaving { Closing::NotHandedOver } else { Closing::ToldToEnd };
                 }
                 () = self.parts.asked_to_leave.cancelled(), if !self.leaving => {
                     tracing::info!(stream = %self.stream, "asked to leave; serving on until another worker has the stream");
