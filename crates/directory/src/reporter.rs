@@ -44,9 +44,11 @@ impl Reporter {
     }
 
     async fn tell(&self, report: &ReportOrder) -> Result<(), NotAcknowledged> {
-        let (path, body) = match report {
-            ReportOrder::Published(body) => ("/internal/ingest/published", serde_json::to_vec(body)),
-            ReportOrder::Done(body) => ("/internal/ingest/done", serde_json::to_vec(body)),
+        let (path, stream, body) = match report {
+            ReportOrder::Published(body) => {
+                ("/internal/ingest/published", body.stream, serde_json::to_vec(body))
+            }
+            ReportOrder::Done(body) => ("/internal/ingest/done", body.stream, serde_json::to_vec(body)),
         };
         // Plain structs of numbers and words: this cannot fail.
         let body = body.unwrap_or_default();
@@ -58,7 +60,7 @@ impl Reporter {
         }
         // The api has no such stream, so nobody waits for this. Whatever else answers so knows no stream at all.
         if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) && answered_by(API, answer.headers()) {
-            tracing::warn!(%status, ?report, "the api does not know the stream of this report");
+            tracing::warn!(%stream, path, %status, "the api does not know the stream of this report");
             return Ok(());
         }
         Err(NotAcknowledged(refusal(API, status, answer.headers())))
