@@ -59,13 +59,12 @@ fn labelled(format: LogFormatSetting, worker: WorkerId, text: &str) -> String {
     match format {
         LogFormatSetting::Text => {
             let timed = text.split_once(' ').filter(|(time, _)| DateTime::parse_from_rfc3339(time).is_ok());
-            match timed {
-                Some((time, rest)) => format!("{time} worker={worker} {rest}\n"),
+            if let Some((time, rest)) = timed {
+                format!("{time} worker={worker} {rest}\n")
+            } else {
                 // A panic, or a piece of a line that is too long.
-                None => {
-                    let now = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
-                    format!("{now} worker={worker} {text}\n")
-                }
+                let now = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
+                format!("{now} worker={worker} {text}\n")
             }
         }
         LogFormatSetting::Json => {
