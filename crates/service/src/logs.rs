@@ -461,7 +461,7 @@ mod tests {
     #[test]
     fn a_fraction_is_a_number_in_json() {
         let object: serde_json::Value = serde_json::from_str(&lines(LogFormat::Json, None, || {
-            tracing::info!(speed = 0.37, odd = f64::NAN, "x")
+            tracing::info!(speed = 0.37, odd = f64::NAN, "x");
         }))
         .unwrap();
         assert_eq!((&object["speed"], &object["odd"]), (&0.37.into(), &"NaN".into()));
