@@ -53,7 +53,7 @@ enum AdminCommand {
     },
     /// List the broadcasts, each with its worker and that one's process
     ///
-    /// The worker is named as in the log: its lines begin with `worker=` and this id (`"worker"` in JSON). A broadcast that
+    /// The worker is named as in the log: its lines carry `worker=` and this id (`"worker"` in JSON). A broadcast that
     /// is over stays in the list for ten minutes.
     Streams,
 }

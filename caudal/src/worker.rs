@@ -82,7 +82,7 @@ enum ParentPipe {
 /// When logging was started already.
 pub fn start_logs(settings: &WorkerSettings) -> anyhow::Result<Logs> {
     let LogSettings { level, format } = settings.logs.clone();
-    logs::init(&LogConfig { format: format.into(), filter: level, directory: None })
+    logs::init(&LogConfig { format: format.into(), filter: level, directory: None, role: None })
 }
 
 /// Looks at the folder for segments. Whoever starts a worker by hand, or a pod, gives it the folder that others read; a

@@ -229,7 +229,7 @@ impl Session {
                 let header = video_header(codec, &record);
                 let rungs = !self.encoder_started && !self.parts.ladder.is_empty();
                 if rungs && self.parts.encoder.as_ref().is_some_and(|encoder| !encoder.reads(&header)) {
-                    tracing::warn!(stream = %self.stream, ?codec, "{UNREADABLE}");
+                    tracing::warn!(stream = %self.stream, %codec, "{UNREADABLE}");
                     // What an earlier worker announced leaves when the track set is known.
                     self.parts.ladder.clear();
                     self.packager.without_rungs();
