@@ -10,10 +10,11 @@ CAUDAL := $(CARGO_TARGET_DIR)/debug/caudal
 # Settings of this machine, if there are any: see .env.example.
 DOTENV := if [ -f .env ]; then set -a; . ./.env; set +a; fi
 
-.PHONY: help run test lint bench fuzz build build-tests web unit e2e setup setup-test setup-lint setup-fuzz setup-bench
+.PHONY: help run test lint bench fuzz build build-tests web unit e2e cluster cluster-down
+.PHONY: setup setup-test setup-cluster setup-lint setup-fuzz setup-bench
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: setup web build ## Run the whole platform on this machine (ARGS="--help" for its settings)
 	@$(DOTENV); CAUDAL_WEB_DIR="$${CAUDAL_WEB_DIR:-$(CURDIR)/web/dist}" exec $(CAUDAL) standalone $(ARGS)
@@ -40,6 +41,12 @@ web: ## Build the pages
 	@scripts/npm-ci web check
 	@scripts/stage "Web pages" npm --prefix web run --silent build
 
+cluster: setup-cluster ## Start a Kubernetes cluster on this machine (as root); prints where it is
+	@e2e/cluster/cluster up
+
+cluster-down: ## Remove that cluster
+	@e2e/cluster/cluster down
+
 lint: setup-lint ## Formatting, clippy, licences, SQL data, web lint and types
 	@scripts/stage "Formatting" cargo fmt --all --check
 	@scripts/stage "Clippy" cargo clippy --workspace --all-targets -- -D warnings
@@ -58,5 +65,5 @@ fuzz: setup-fuzz ## Fuzz every parser for a minute each (SECONDS_EACH=60, or FUZ
 setup:
 	@scripts/setup run
 
-setup-test setup-lint setup-fuzz setup-bench:
+setup-test setup-cluster setup-lint setup-fuzz setup-bench:
 	@scripts/setup $(@:setup-%=%)
