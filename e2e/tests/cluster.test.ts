@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
-import { Cluster, clusterScript, traces } from '../src/cluster.ts';
+import { Cluster, clusterScript, pushImage, traces } from '../src/cluster.ts';
 import { Program, until } from '../src/process.ts';
 
 const run = promisify(execFile);
@@ -76,6 +76,34 @@ describe.skipIf(skipped)('a cluster', () => {
     await cluster.kubectl('delete', 'networkpolicy', 'guard');
     await until('it answers again without a policy', answered);
   });
+
+  test('runs the image of the program under test, which may do nothing that it need not', async () => {
+    await cluster.apply({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'caudal' },
+      spec: {
+        restartPolicy: 'Never',
+        automountServiceAccountToken: false,
+        securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
+        containers: [{
+          name: 'caudal',
+          image: await pushImage(),
+          command: ['sh', '-euc', 'caudal --version; ffmpeg -version | head -n 1; ls "$CAUDAL_WEB_DIR/index.html"; touch /file || id -u'],
+          securityContext: { allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: { drop: ['ALL'] } },
+        }],
+      },
+    });
+    await cluster.kubectl('wait', '--for=jsonpath={.status.phase}=Succeeded', '--timeout=120s', 'pod/caudal');
+    expect((await cluster.kubectl('logs', 'caudal')).split('\n')).toEqual([
+      expect.stringMatching(/^caudal \d/),
+      expect.stringMatching(/^ffmpeg version/),
+      '/usr/share/caudal/web/index.html',
+      expect.stringContaining('Read-only file system'),
+      '10001',
+      '',
+    ]);
+  }, 600_000);
 
   test('is not ended by another checkout, which is told whose it is', async () => {
     const elsewhere = await mkdtemp(path.join(tmpdir(), 'caudal-checkout-'));
