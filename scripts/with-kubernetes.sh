@@ -78,9 +78,10 @@ for _ in 1 2 3 4 5 6 7 8 9 10; do
         if ((SECONDS > 60)); then
             break 2
         fi
-        sleep 0.05
+        sleep 0.1
     done
     grep -q 'address already in use' kube-apiserver.log || break
+    unset 'daemons[-1]'
 done
 if [ -z "$ready" ]; then
     tail -n 20 etcd.log kube-apiserver.log >&2

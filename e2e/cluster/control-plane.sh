@@ -15,13 +15,14 @@ control_plane_certificates() {
     kubeconfig kube-controller-manager "$server"
 }
 
-# A test's data need not outlive the machine. Sockets are files in a private folder: nothing to collide with, and no other
-# user of the machine gets past the API server.
+# A test's data need not outlive the machine. The socket is a file in a private folder: nothing to collide with, and no other
+# user of the machine gets past the API server. Members look for each other at the other addresses, but this one is alone; it
+# takes addresses of TCP only.
 etcd_flags() { # FOLDER
     printf '%s\n' --data-dir "$1/etcd" --unsafe-no-fsync --log-level warn \
-        --listen-client-urls "unix://$1/etcd-clients" --advertise-client-urls "unix://$1/etcd-clients" \
-        --listen-peer-urls "unix://$1/etcd-peers" --initial-advertise-peer-urls "unix://$1/etcd-peers" \
-        --initial-cluster "default=unix://$1/etcd-peers"
+        --listen-client-urls "unix://$1/etcd-clients" --advertise-client-urls http://127.0.0.1:2379 \
+        --listen-peer-urls http://127.0.0.1:0 --initial-advertise-peer-urls http://127.0.0.1:2380 \
+        --initial-cluster default=http://127.0.0.1:2380
 }
 
 api_server_flags=(
