@@ -2,19 +2,19 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use caudal_livestream::StreamId;
 use caudal_livestream::record::{LiveStream, MediaInfo};
 use caudal_livestream::router_session::{RouterSession, session_path};
-use caudal_service::internal::{SIGNATURE_HEADER, Signer};
-use reqwest::{Client, StatusCode};
+use caudal_service::http_client::{SignedClient, body_within, with_causes};
+use caudal_service::internal::Signer;
+use reqwest::StatusCode;
 use tokio::time::{Instant, timeout};
 
 /// Asks routers, each of them at most once a second for a stream, however many pages show it.
 pub(crate) struct LiveFigures {
-    http: Client,
-    signer: Signer,
+    http: SignedClient,
     // Held for map operations only, never across an await.
     answers: Mutex<HashMap<StreamId, Slot>>,
 }
@@ -31,14 +31,7 @@ struct Answer {
 impl LiveFigures {
     /// `signer` signs as `api`.
     pub(crate) fn new(signer: Signer) -> Result<Self, reqwest::Error> {
-        caudal_service::install_crypto();
-        let http = Client::builder()
-            .no_proxy()
-            .tls_certs_only([])
-            .redirect(reqwest::redirect::Policy::none())
-            .tcp_nodelay(true)
-            .build()?;
-        Ok(Self { http, signer, answers: Mutex::default() })
+        Ok(Self { http: SignedClient::new(signer)?, answers: Mutex::default() })
     }
 
     /// What the router of the stream's publisher measures now; none when it cannot say in time. Then what it wrote last
@@ -92,23 +85,14 @@ impl LiveFigures {
     }
 
     async fn request(&self, router: &str, stream: StreamId) -> Result<Option<RouterSession>, String> {
-        let path = session_path(stream);
-        let signature = self.signer.sign("GET", &path, b"", SystemTime::now());
-        let request = self.http.get(format!("{}{path}", router.trim_end_matches('/')));
-        let response = request.header(SIGNATURE_HEADER, signature).send().await;
-        let mut response = response.map_err(|error| error.to_string())?;
+        let response = self.http.get(router, &session_path(stream)).send().await;
+        let response = response.map_err(|error| with_causes(&error))?;
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Ok(None),
             status => return Err(format!("it answered {status}")),
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| error.to_string())? {
-            if body.len().saturating_add(chunk.len()) > MAX_BODY {
-                return Err(format!("its answer is longer than {MAX_BODY} bytes"));
-            }
-            body.extend_from_slice(&chunk);
-        }
+        let body = body_within(response, MAX_BODY).await.map_err(|error| error.to_string())?;
         serde_json::from_slice(&body).map(Some).map_err(|error| error.to_string())
     }
 }

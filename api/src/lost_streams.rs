@@ -63,7 +63,7 @@ impl LostStreams {
 
 /// Whether the directory is known to have no such stream.
 pub(crate) fn is_missing(streams: &Streams, stream: Uuid) -> bool {
-    streams.control.is_current() && streams.control.inspect(StreamId(stream)).is_none()
+    streams.control.is_missing(StreamId(stream))
 }
 
 /// Closes one row, unless somebody was let into its stream meanwhile.

@@ -8,7 +8,7 @@ use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use caudal_livestream::audience::AUDIENCE_PATH;
-use caudal_service::internal::require_signature;
+use caudal_service::internal::{listener_of, require_signature};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
@@ -54,7 +54,7 @@ pub(crate) fn internal(app: &App) -> Router {
         |callers: &[&str]| from_fn_with_state(Arc::new(app.ingest.callers.only(callers)), require_signature);
     let edges =
         Router::new().route(AUDIENCE_PATH, post(audience::report)).route_layer(signed_by(&["hls-edge"]));
-    Router::new()
+    let routes = Router::new()
         .route("/internal/ingest/authorize", post(ingest::authorize))
         .route("/internal/ingest/published", post(ingest::published))
         .route("/internal/ingest/done", post(ingest::done))
@@ -63,7 +63,8 @@ pub(crate) fn internal(app: &App) -> Router {
         .merge(edges)
         .layer(CatchPanicLayer::custom(exchange::after_panic))
         .layer(from_fn_with_state(app.clone(), exchange::surround))
-        .with_state(app.clone())
+        .with_state(app.clone());
+    listener_of("api", routes)
 }
 
 /// Answers are for whoever asked: what may be kept says so itself.

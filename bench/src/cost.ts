@@ -1,4 +1,5 @@
 import { Program } from '../../e2e/src/process.ts';
+import { BUILDS } from './builds.ts';
 import { caudal, nginxRtmp, nodeMediaServer2, nodeMediaServer4, type Peer } from './peers.ts';
 import { load } from './processes.ts';
 import { FULL, Recording } from './recording.ts';
@@ -8,11 +9,11 @@ import { median, pause, progress, RUNS, spread, table, title } from './table.ts'
 export async function measureCost(): Promise<void> {
   const recording = await Recording.make(FULL);
   const servers: (() => Promise<Peer | undefined>)[] = [
-    () => caudal('none'),
+    ...BUILDS.map((build) => () => caudal('none', build)),
     nginxRtmp,
     nodeMediaServer2,
     nodeMediaServer4,
-    () => caudal('480p,360p'),
+    ...BUILDS.map((build) => () => caudal('480p,360p', build)),
     () => caudal('720p,480p,360p'),
   ];
   const seen = new Map<string, { cores: number[]; rss: number[] }>();

@@ -6,9 +6,9 @@ import path from 'node:path';
 
 import { parse } from '../../e2e/src/playlist.ts';
 import { Program, until } from '../../e2e/src/process.ts';
+import { BUILDS, probe, type Build } from './builds.ts';
 import { nginxFiles } from './peers.ts';
 import { itself, load, pin, tree, unpin } from './processes.ts';
-import { probe } from './packaging.ts';
 import { Publisher } from './publisher.ts';
 import { Recording, SMALL } from './recording.ts';
 import { prepared, stage, type Stage } from './standalone.ts';
@@ -22,7 +22,15 @@ const OTHER_CORE = 1;
 export async function measureEdge(): Promise<void> {
   if (cpus().length < 2) return title('Edge: not measured, it needs two cores');
   const recording = await Recording.make(SMALL);
-  const set = await stage({ CAUDAL_LADDER: 'none' });
+  try {
+    for (const build of BUILDS) await measured(build, recording);
+  } finally {
+    await recording.remove();
+  }
+}
+
+async function measured(build: Build, recording: Recording): Promise<void> {
+  const set = await stage({ CAUDAL_LADDER: 'none' }, build);
   let publisher: Publisher | undefined;
   try {
     const stream = await prepared(set);
@@ -30,18 +38,17 @@ export async function measureEdge(): Promise<void> {
     await pause(12_000);
     for (const { pid } of await tree(set.platform.pid)) pin(pid, pid === set.platform.pid ? SERVER_CORE : OTHER_CORE);
     pin(process.pid, OTHER_CORE);
-    await rate(set, stream);
-    await wakeUp(set, stream);
+    await rate(set, stream, build.name);
+    await wakeUp(set, stream, build.name);
   } finally {
     unpin(process.pid);
     await publisher?.stop();
     await set.platform.stop();
-    await recording.remove();
   }
 }
 
 /** Answers a second, as many as the one core gives. */
-async function rate(set: Stage, stream: string): Promise<void> {
+async function rate(set: Stage, stream: string, whose: string): Promise<void> {
   if (!existsSync(H2LOAD)) return title('Edge, answers a second: not measured, h2load (nghttp2-client) is not installed');
   const base = `${set.platform.hls}/live/${stream}/source`;
   const fetched = async (url: string) => Buffer.from(await (await fetch(url)).arrayBuffer());
@@ -80,7 +87,7 @@ async function rate(set: Stage, stream: string): Promise<void> {
   } finally {
     await files?.stop();
   }
-  title(`Edge, answers a second on one core: HTTP/1.1 kept alive, 32 connections, h2load on the other core, median of ${RUNS} (least–most)`);
+  title(`${whose}'s edge, answers a second on one core: HTTP/1.1 kept alive, 32 connections, h2load on the other core, median of ${RUNS} (least–most)`);
   table(
     ['what is asked for', 'bytes', 'answers a second', 'cores that took', 'answers a second of a whole core', 'target'],
     [...seen].map(([what, { size, rates, cores }]) => [
@@ -126,7 +133,7 @@ interface Held {
 }
 
 /** How much later than the first of them the others of many waiting viewers have a part. */
-async function wakeUp(set: Stage, stream: string): Promise<void> {
+async function wakeUp(set: Stage, stream: string, whose: string): Promise<void> {
   const rows: (string | number)[][] = [];
   for (const viewers of [100, 1000]) {
     const runs: Held[] = [];
@@ -158,7 +165,7 @@ async function wakeUp(set: Stage, stream: string): Promise<void> {
       spread(cores, 2),
     ]);
   }
-  title(`Edge, wake-up: viewers of one stream with parts of 0.2 s, each waiting on picture and sound, milliseconds after the first of them had it; median of ${RUNS} runs of 15 s (least–most)`);
+  title(`${whose}'s edge, wake-up: viewers of one stream with parts of 0.2 s, each waiting on picture and sound, milliseconds after the first of them had it; median of ${RUNS} runs of 15 s (least–most)`);
   table(['viewers', 'answers a second', 'playlist p50', 'playlist p95 (target 100)', 'playlist last', 'part in hand p95', 'cores of the server'], rows);
 }
 

@@ -2,13 +2,17 @@
 export class Follower {
   /** `Date.now()` at which the playlist named it, by segment and part within it. */
   readonly announced = new Map<string, number>();
+  /** The same by the part's file, `source/p1-2.m4s`. */
+  readonly files = new Map<string, number>();
   readonly #base: string;
+  readonly #rendition: string;
   readonly #stopping = new AbortController();
   readonly #run: Promise<void>;
   /** Set when the rendition was taken away. */
   gone = false;
 
   constructor(hls: string, stream: string, rendition: string) {
+    this.#rendition = rendition;
     this.#base = `${hls}/live/${stream}/${rendition}/index.m3u8`;
     this.#run = this.#follow();
   }
@@ -41,7 +45,10 @@ export class Follower {
       if (line.startsWith('#EXT-X-PART:')) {
         const name = `${msn}/${parts}`;
         // What was there before this reader came, came at an unknown time.
-        if (!this.announced.has(name)) this.announced.set(name, now ?? Number.NaN);
+        if (!this.announced.has(name)) {
+          this.announced.set(name, now ?? Number.NaN);
+          this.files.set(`${this.#rendition}/${/URI="([^"]+)"/.exec(line)?.[1]}`, now ?? Number.NaN);
+        }
         parts += 1;
       } else if (line !== '' && !line.startsWith('#')) {
         msn += 1;

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import path from 'node:path';
 
+import { BUILDS, probe, type Build } from './builds.ts';
 import { FULL, Recording } from './recording.ts';
 import { RUNS, spread, table, title } from './table.ts';
 
@@ -8,21 +8,32 @@ import { RUNS, spread, table, title } from './table.ts';
 export async function measurePackaging(): Promise<void> {
   const recording = await Recording.make(FULL);
   try {
-    const runs = Array.from({ length: RUNS }, () => {
-      const printed = execFileSync(probe('package-recording'), [recording.file, '--times', '15'], { encoding: 'utf8' });
-      return JSON.parse(printed) as { mediaSeconds: number; sharePercent: number; megabits: number; parts: number };
-    });
+    const figures = new Map<Build, Packaged[]>(BUILDS.map((build) => [build, []]));
+    for (let run = 0; run < RUNS; run += 1) {
+      for (const [build, runs] of figures) {
+        const printed = execFileSync(probe('package-recording', build), [recording.file, '--times', '15'], { encoding: 'utf8' });
+        runs.push(JSON.parse(printed) as Packaged);
+      }
+    }
     title(`Packaging alone: five minutes of 1080p30, median of ${RUNS} (least–most)`);
     table(
-      ['Mb/s out', 'parts', '% of a core at real time', 'target'],
-      [[(runs[0]?.megabits ?? 0).toFixed(1), runs[0]?.parts ?? 0, spread(runs.map((run) => run.sharePercent), 2), '0.5']],
+      ['build', 'Mb/s out', 'parts', '% of a core at real time', 'target'],
+      [...figures].map(([{ name }, runs]) => [
+        name,
+        (runs[0]?.megabits ?? 0).toFixed(1),
+        runs[0]?.parts ?? 0,
+        spread(runs.map((run) => run.sharePercent), 3),
+        '0.5',
+      ]),
     );
   } finally {
     await recording.remove();
   }
 }
 
-/** A program of `bench/probes`, built together with the one that is measured. */
-export function probe(name: string): string {
-  return path.join(path.dirname(process.env.CAUDAL_BIN ?? ''), name);
+interface Packaged {
+  mediaSeconds: number;
+  sharePercent: number;
+  megabits: number;
+  parts: number;
 }

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 import { Program, until } from '../../e2e/src/process.ts';
+import { OURS } from './builds.ts';
 import { stage } from './standalone.ts';
 
 /** A server, ready to be published to. */
@@ -18,9 +19,9 @@ export interface Peer {
 }
 
 /** Ours, with its whole platform around it: PostgreSQL, api, web pages. */
-export async function caudal(ladder: string): Promise<Peer> {
-  const { platform, url } = await stage({ CAUDAL_LADDER: ladder });
-  return { name: `Caudal, ladder ${ladder}`, url, pid: platform.pid, stop: () => platform.stop() };
+export async function caudal(ladder: string, build = OURS): Promise<Peer> {
+  const { platform, url } = await stage({ CAUDAL_LADDER: ladder }, build);
+  return { name: `${build.name}, ladder ${ladder}`, url, pid: platform.pid, stop: () => platform.stop() };
 }
 
 /** nginx with its RTMP module and HLS, as Debian has it; undefined when it is not installed. */

@@ -1,6 +1,7 @@
 import { api, register, type Account } from '../../e2e/src/account.ts';
 import { Platform } from '../../e2e/src/platform.ts';
 import { until } from '../../e2e/src/process.ts';
+import { OURS } from './builds.ts';
 import { tree } from './processes.ts';
 
 /** A platform with one streamer. */
@@ -11,8 +12,8 @@ export interface Stage {
   url: string;
 }
 
-export async function stage(settings: Record<string, string> = {}): Promise<Stage> {
-  const platform = await Platform.start(settings);
+export async function stage(settings: Record<string, string> = {}, build = OURS): Promise<Stage> {
+  const platform = await Platform.start(settings, build.program);
   const account = await register(platform.web, 'bench');
   await warm(platform);
   return { platform, account, url: `${account.rtmpUrl}/${account.streamKey}` };

@@ -1,22 +1,33 @@
 //! `caudal admin`: asks the platform that runs with a data folder to do something, and says what came of it.
 //!
+//! * `target` – which stream somebody means
+//! * `message` – what is asked and answered
+//! * `socket` – the platform's side
+//! * `asking` – the administrator's side, and what is in the way
+//! * `words` – answers, for a person
+//!
 //! The way is a unix socket in the data folder, which only the platform's user can reach: whoever may write there may do
 //! anything to the platform anyway.
 
+mod asking;
 mod message;
 mod socket;
+mod target;
+mod words;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use caudal_livestream::StreamId;
+use caudal_livestream::record::Phase;
 use clap::{Args, Subcommand};
 
-use crate::settings;
+use crate::settings::{self, Faults, Given};
 use crate::standalone::{ADMIN, default_data_folder};
-use message::{Answer, Request};
-pub use socket::serve_if_possible;
+use message::{Answer, ListedStream, Request};
+pub use socket::{Platform, serve_if_possible};
+use target::Target;
 
 /// Which platform, and what of it.
 #[derive(Args, Clone, Debug)]
@@ -37,14 +48,31 @@ enum AdminCommand {
     ///
     /// Exit status: 0 once the other worker has the stream and has announced media of it, 1 when it has not.
     Move {
-        /// The stream's id, as in the address of its page.
-        stream: StreamId,
+        /// The stream's id, the address of its watch page, or its channel's name.
+        // Not parsed by clap, which would show a stream key that was pasted by mistake.
+        stream: OsString,
     },
+    /// List the broadcasts, each with its worker and that one's process
+    ///
+    /// The worker is named as in the log: its lines begin with `worker=` and this id (`"worker"` in JSON). A broadcast that
+    /// is over stays in the list for ten minutes.
+    Streams,
 }
 
 /// Carries out one command.
-pub async fn run(settings: &AdminSettings) -> ExitCode {
-    match carry_out(settings).await {
+///
+/// # Errors
+/// [`Faults`] when the settings lead to no platform, or the stream is named in no way that is known.
+pub async fn run(settings: &AdminSettings, given: &Given) -> Result<ExitCode, Faults> {
+    let data = data_folder(settings, given)?;
+    let told = match &settings.command {
+        AdminCommand::Move { stream } => {
+            let target = Target::read(stream).map_err(|reason| Faults(vec![reason]))?;
+            move_stream(&data, target).await
+        }
+        AdminCommand::Streams => streams(&data).await.map(|streams| words::of_streams(&streams)),
+    };
+    Ok(match told {
         Ok(words) => {
             println!("{words}");
             ExitCode::SUCCESS
@@ -53,79 +81,79 @@ pub async fn run(settings: &AdminSettings) -> ExitCode {
             eprintln!("caudal: {words}");
             ExitCode::FAILURE
         }
+    })
+}
+
+async fn move_stream(data: &Path, target: Target) -> Result<String, String> {
+    let stream = match target {
+        Target::Stream(stream) => stream,
+        Target::Channel(channel) => on_the_air(&streams(data).await?, &channel)?,
+    };
+    words::of_move(stream, &ask(data, &Request::Move { stream }).await?)
+}
+
+/// The broadcast of a channel, of which there is one at a time.
+fn on_the_air(streams: &[ListedStream], channel: &str) -> Result<StreamId, String> {
+    let of_channel = |one: &&ListedStream| one.channel.eq_ignore_ascii_case(channel);
+    let open = |one: &&ListedStream| !matches!(one.phase, Phase::Ended | Phase::Failed);
+    streams.iter().filter(of_channel).find(open).map(|one| one.stream).ok_or_else(|| {
+        "no broadcast is on the air under that channel's name; `caudal admin streams` lists all".to_owned()
+    })
+}
+
+async fn streams(data: &Path) -> Result<Vec<ListedStream>, String> {
+    match ask(data, &Request::Streams {}).await? {
+        Answer::Streams { streams } => Ok(streams),
+        Answer::Refused { reason } => Err(reason),
+        Answer::Moved { .. } => Err(words::STRANGE.to_owned()),
     }
 }
 
-async fn carry_out(settings: &AdminSettings) -> Result<String, String> {
-    let data = data_folder(settings)?;
-    let AdminCommand::Move { stream } = settings.command;
-    let answer = socket::ask(&data.join(ADMIN), &Request::Move { stream }).await.map_err(|error| {
-        format!(
-            "no platform answers in {}: {error}. Start it, or name its data folder by CAUDAL_DATA_DIR or CAUDAL_CONFIG",
-            data.display()
-        )
-    })?;
-    in_words(stream, &answer)
-}
-
-fn in_words(stream: StreamId, answer: &Answer) -> Result<String, String> {
-    match answer {
-        Answer::Moved { from, to, epoch, stepped_in, took_ms } => {
-            let (seconds, tenths) = (took_ms / 1000, took_ms % 1000 / 100);
-            Ok(if *stepped_in {
-                format!(
-                    "Stream {stream} is on worker {to}, epoch {epoch}, after {seconds}.{tenths} s. Worker {from} ended before it could hand over, so viewers may have seen a hitch."
-                )
-            } else {
-                format!(
-                    "Moved stream {stream} from worker {from} to worker {to}, epoch {epoch}, in {seconds}.{tenths} s."
-                )
-            })
-        }
-        Answer::Refused { reason } => Err(format!("stream {stream} was not moved: {reason}")),
-    }
+async fn ask(data: &Path, request: &Request) -> Result<Answer, String> {
+    asking::ask(&data.join(ADMIN), request).await.map_err(|error| asking::obstacle(data, &error))
 }
 
 /// An empty variable is as good as none; a `PathBuf` among the settings would refuse it.
-fn data_folder(settings: &AdminSettings) -> Result<PathBuf, String> {
-    let given = |path: &Option<OsString>| path.clone().filter(|path| !path.is_empty()).map(PathBuf::from);
-    if let Some(folder) = given(&settings.data_dir) {
-        return Ok(folder);
-    }
-    let in_file = match given(&settings.config) {
-        Some(file) => settings::value_in_file(&file, "CAUDAL_DATA_DIR")
-            .map_err(|reason| format!("CAUDAL_CONFIG is {}: {reason}", file.display()))?,
+fn data_folder(settings: &AdminSettings, given: &Given) -> Result<PathBuf, Faults> {
+    let not_empty = |path: &Option<OsString>| path.clone().filter(|path| !path.is_empty()).map(PathBuf::from);
+    let in_file = match not_empty(&settings.config) {
+        Some(file) => settings::in_file(&crate::command(), &file, given, "CAUDAL_DATA_DIR")?,
         None => None,
     };
-    in_file
-        .map(PathBuf::from)
-        .or_else(default_data_folder)
-        .ok_or_else(|| "there is no HOME to look for data in; set CAUDAL_DATA_DIR".to_owned())
+    not_empty(&settings.data_dir).or(in_file.map(PathBuf::from)).or_else(default_data_folder).ok_or_else(
+        || {
+            Faults(vec![
+                "there is no HOME to look for data in; give --data-dir or set CAUDAL_DATA_DIR".to_owned(),
+            ])
+        },
+    )
 }
 
 #[cfg(test)]
 mod tests {
-    use caudal_livestream::{Epoch, WorkerId};
+    use caudal_livestream::Epoch;
     use clap::FromArgMatches as _;
 
     use super::*;
     use crate::{Cli, RoleCommand};
 
-    fn folder(flags: &[&str]) -> Result<PathBuf, String> {
-        let stream = StreamId::generate().to_string();
-        let arguments = ["caudal", "admin", "move", stream.as_str()].into_iter().chain(flags.iter().copied());
+    fn folder(flags: &[&str]) -> Result<PathBuf, Faults> {
+        let arguments = ["caudal", "admin", "streams"].into_iter().chain(flags.iter().copied());
         let matches = crate::command().try_get_matches_from(arguments).unwrap();
+        let given = Given::by_clap(&crate::command(), &matches);
         let RoleCommand::Admin(settings) = Cli::from_arg_matches(&matches).unwrap().role else {
             unreachable!()
         };
-        data_folder(&settings)
+        data_folder(&settings, &given)
     }
 
     #[test]
     fn the_data_folder_is_the_one_given_else_the_one_in_the_file_and_an_empty_value_is_none() {
         let here = tempfile::tempdir().unwrap();
         let file = here.path().join("caudal.conf");
-        std::fs::write(&file, "CAUDAL_DATA_DIR = /srv/in-the-file\n").unwrap();
+        // A controller's own setting may be in it, too.
+        std::fs::write(&file, "CAUDAL_INTERNAL_BIND = 10.0.0.7\nCAUDAL_DATA_DIR = /srv/in-the-file\n")
+            .unwrap();
         let file = file.to_str().unwrap();
         for (flags, expected) in [
             (["--data-dir=/srv/given", &format!("--config={file}")], "/srv/given"),
@@ -134,22 +162,39 @@ mod tests {
             assert_eq!(folder(&flags), Ok(PathBuf::from(expected)), "{flags:?}");
         }
         assert_eq!(folder(&["--data-dir=", "--config="]).ok(), default_data_folder());
-        assert!(folder(&["--data-dir=", "--config=/nowhere"]).is_err());
     }
 
     #[test]
-    fn the_words_name_the_workers_and_say_when_one_stepped_in() {
-        let stream = StreamId::generate();
-        let (from, to) = (WorkerId::generate(), WorkerId::generate());
-        let moved = |stepped_in| Answer::Moved { from, to, epoch: Epoch(3), stepped_in, took_ms: 1234 };
-        let plain = in_words(stream, &moved(false)).unwrap();
-        assert_eq!(
-            plain,
-            format!("Moved stream {stream} from worker {from} to worker {to}, epoch 3, in 1.2 s.")
-        );
-        let hitch = in_words(stream, &moved(true)).unwrap();
-        assert!(hitch.contains("may have seen a hitch") && hitch.contains("ended before it could hand over"));
-        let refused = Answer::Refused { reason: "the publisher is away".to_owned() };
-        assert!(in_words(stream, &refused).unwrap_err().ends_with("was not moved: the publisher is away"));
+    fn a_settings_file_is_checked_as_the_platform_checks_it() {
+        let here = tempfile::tempdir().unwrap();
+        let file = here.path().join("caudal.conf");
+        std::fs::write(&file, "CAUDAL_DATA_DIR = /srv/caudal\nCAUDAL_DATA_DIRR = /srv\nhunter2\n").unwrap();
+        let flag = format!("--config={}", file.display());
+        let faults = folder(&[&flag]).unwrap_err().0;
+        assert_eq!(faults.len(), 2, "{faults:?}");
+        assert!(faults[0].contains("line 2: there is no setting CAUDAL_DATA_DIRR"), "{faults:?}");
+        assert!(faults[1].contains("line 3: expected NAME = value"), "{faults:?}");
+        // Also where the folder is given: the platform would not have started with that file.
+        assert!(folder(&["--data-dir=/srv/given", &flag]).is_err());
+        let missing = folder(&["--data-dir=", "--config=/nowhere"]).unwrap_err().to_string();
+        assert!(missing.starts_with("--config is \"/nowhere\": it cannot be read"), "{missing}");
+    }
+
+    #[test]
+    fn a_channels_broadcast_is_the_one_that_is_not_over() {
+        let listed = |channel: &str, phase| ListedStream {
+            stream: StreamId::generate(),
+            channel: channel.to_owned(),
+            phase,
+            epoch: Epoch(1),
+            next: None,
+            worker: None,
+            pid: None,
+        };
+        let streams =
+            [listed("ana", Phase::Ended), listed("ben", Phase::Live), listed("Ana", Phase::Reconnecting)];
+        assert_eq!(on_the_air(&streams, "ana"), Ok(streams[2].stream));
+        let said = on_the_air(&streams, "live_secret").unwrap_err();
+        assert!(said.contains("no broadcast is on the air") && !said.contains("live_secret"), "{said}");
     }
 }

@@ -66,7 +66,7 @@ enum RoleCommand {
 
 /// The command line with everything that `--help` shows.
 fn command() -> Command {
-    settings::with_help(Cli::command())
+    settings::for_each_role(Cli::command())
 }
 
 fn main() -> ExitCode {
@@ -86,23 +86,28 @@ fn main() -> ExitCode {
         }
         Err(Refused::Values(faults)) => return refuse(&faults),
     };
-    let started = Cli::from_arg_matches(&matches).context("settings").and_then(|cli| start(cli, &given));
-    started.unwrap_or_else(|error| match error.downcast::<settings::Faults>() {
+    let started = Cli::from_arg_matches(&matches).context("settings").and_then(|cli| start(cli, given));
+    started.unwrap_or_else(failed)
+}
+
+fn failed(error: anyhow::Error) -> ExitCode {
+    match error.downcast::<settings::Faults>() {
         Ok(faults) => refuse(&faults),
         Err(error) => {
             eprintln!("caudal: {}", words(&error));
             ExitCode::FAILURE
         }
-    })
+    }
 }
 
 fn administer(arguments: &[OsString]) -> ExitCode {
-    let cli = command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
-    match cli.map(|cli| start(cli, &Given::default())) {
-        Ok(started) => started.unwrap_or_else(|error| {
-            eprintln!("caudal: {}", words(&error));
-            ExitCode::FAILURE
-        }),
+    let command = command();
+    let read = command
+        .clone()
+        .try_get_matches_from(arguments)
+        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, Given::by_clap(&command, &matches))));
+    match read {
+        Ok((cli, given)) => start(cli, given).unwrap_or_else(failed),
         Err(error) => {
             let _ = error.print();
             if error.use_stderr() { ExitCode::from(EXIT_SETTINGS) } else { ExitCode::SUCCESS }
@@ -116,29 +121,31 @@ fn refuse(faults: &settings::Faults) -> ExitCode {
 }
 
 /// Runs a role to its end. An error is one from before there were logs.
-fn start(cli: Cli, given: &Given) -> anyhow::Result<ExitCode> {
+fn start(cli: Cli, given: Given) -> anyhow::Result<ExitCode> {
     let mut runtime = match &cli.role {
         // One stream fits into one thread; a second one would be woken for each of its frames.
         RoleCommand::TranscoderWorker(_) | RoleCommand::Admin(_) => Builder::new_current_thread(),
         _ => Builder::new_multi_thread(),
     };
     let runtime = runtime.enable_all().build().context("the runtime cannot start")?;
-    let (role, settings) = match cli.role {
+    let (role, mut settings) = match cli.role {
         RoleCommand::TranscoderWorker(settings) => {
+            worker::check(&settings, &given)?;
             let logs = worker::start_logs(&settings)?;
             // As a task: what `block_on` itself runs, a runtime of one thread wakes through the kernel, even from its own
             // timers.
-            let ended = runtime.block_on(async { tokio::spawn(worker::run(*settings)).await });
+            let ended = runtime.block_on(async { tokio::spawn(worker::run(*settings, given)).await });
             return Ok(status(&logs, ended.context("the worker").and_then(|ended| ended)));
         }
-        RoleCommand::Admin(settings) => return Ok(runtime.block_on(admin::run(&settings))),
+        RoleCommand::Admin(settings) => return Ok(runtime.block_on(admin::run(&settings, &given))?),
         RoleCommand::Standalone(settings) => (Role::Standalone, settings),
         RoleCommand::Controller(settings) => (Role::Controller, settings),
         RoleCommand::Api(settings) => (Role::Api, settings),
         RoleCommand::IngestRouter(settings) => (Role::IngestRouter, settings),
         RoleCommand::HlsEdge(settings) => (Role::HlsEdge, settings),
     };
-    settings::check(&settings, given, role)?;
+    settings.given = given;
+    settings::check(&settings, role)?;
     let logs = start_logs(&settings)?;
     warn_of_unknown_variables(&Cli::command(), role);
     settings::warn_of_what_is_missing(&settings, role);

@@ -54,15 +54,24 @@ impl MasterSecret {
     /// # Errors
     /// When the secret is too short, or the file cannot be read or made.
     pub fn load_or_create(folder: &Path, database: &Path) -> anyhow::Result<Self> {
+        let path = folder.join(MASTER);
         if let Some(given) = Self::read()? {
+            if path.exists() && !folder.join(DIGEST).exists() {
+                tracing::error!(
+                    unused = %path.display(),
+                    "CAUDAL_SECRET is used, and the data folder has a secret of its own: streamers and sessions of that time need \
+                     that one; to go on with it, stop, and unset CAUDAL_SECRET"
+                );
+            }
             return Ok(given);
         }
-        let path = folder.join("master");
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let bytes =
-                    create(folder, &path).with_context(|| format!("cannot make {}", path.display()))?;
+                let mut bytes = [0_u8; 32];
+                rand::rngs::SysRng.try_fill_bytes(&mut bytes).context("random numbers")?;
+                let bytes = create(folder, &path, &bytes)
+                    .with_context(|| format!("cannot make {}", path.display()))?;
                 if database.join("PG_VERSION").exists() {
                     tracing::error!(
                         database = %database.display(),
@@ -85,6 +94,20 @@ impl MasterSecret {
             bytes.len(),
         );
         Ok(Self(SecretBox::new(Box::new(bytes))))
+    }
+
+    /// Notes in `folder` that this secret is in use, so that another one is noticed at a start ([`another_secret`]). What is
+    /// noted already stays.
+    pub fn remember(&self, folder: &Path) {
+        let path = folder.join(DIGEST);
+        if let Err(error) = create(folder, &path, self.digest().as_bytes()) {
+            tracing::warn!(path = %path.display(), %error, "it cannot be noted which secret is in use");
+        }
+    }
+
+    /// Tells secrets apart, and says nothing of them.
+    fn digest(&self) -> String {
+        hex::encode(self.derive("digest"))
     }
 
     /// The 32 bytes for one purpose: HMAC-SHA-256(master, purpose).
@@ -130,23 +153,62 @@ impl MasterSecret {
     }
 }
 
-/// Makes the secret, unless something of its name has come there: then whatever it is stays, and is read.
-fn create(folder: &Path, path: &Path) -> io::Result<Vec<u8>> {
+/// What is wrong when the secret that a start would use is not the one that the data folder `data` was used with before. Unless
+/// somebody means it, it is a mistake whose effects show late and look like others: keys that nobody can read, sessions that
+/// have ended, broadcasts in storage that are somebody else's.
+pub fn another_secret(data: &Path) -> Option<String> {
+    let folder = data.join(SECRETS);
+    let noted = fs::read_to_string(folder.join(DIGEST)).ok()?;
+    let is_noted = |secret: &MasterSecret| secret.digest() == noted.trim_end();
+    let own = folder.join(MASTER);
+    // One that cannot be read is another fault.
+    let given = MasterSecret::read().ok()?;
+    let kept = fs::read(&own).map(|bytes| MasterSecret(SecretBox::new(Box::new(bytes))));
+    let fault = match (given, kept) {
+        (Some(given), _) if is_noted(&given) => return None,
+        (None, Ok(kept)) if is_noted(&kept) => return None,
+        (Some(_), _) => format!("CAUDAL_SECRET is not the one that {} was used with before", data.display()),
+        (None, Ok(_)) => format!(
+            "CAUDAL_SECRET is not set, and {} is not the secret that this data folder was used with before",
+            own.display()
+        ),
+        (None, Err(_)) => format!(
+            "CAUDAL_SECRET is not set, and {} is not there: the secret that this data folder was used with is missing",
+            own.display()
+        ),
+    };
+    Some(format!(
+        "{fault}. With another secret nobody's stream key and session is good any more: set it, or restore secrets/ from a \
+         backup, as it was; to change it on purpose, remove {}",
+        folder.join(DIGEST).display()
+    ))
+}
+
+/// Makes a file of `folder` that nobody else can read, unless something of its name is there: then whatever it is stays, and
+/// is read.
+fn create(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<Vec<u8>> {
+    if path.exists() {
+        return fs::read(path);
+    }
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let mut bytes = vec![0_u8; 32];
-    rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(io::Error::other)?;
     // Mode 0600, and a name that nothing had before.
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(&bytes)?;
+    file.write_all(bytes)?;
     file.as_file().sync_all()?;
     match file.persist_noclobber(path) {
-        Ok(_) => fs::File::open(folder)?.sync_all().map(|()| bytes),
+        Ok(_) => fs::File::open(folder)?.sync_all().map(|()| bytes.to_vec()),
         // Another start was quicker, or a link leads to a disk that is not mounted.
         Err(taken) if taken.error.kind() == io::ErrorKind::AlreadyExists => fs::read(path),
         Err(failed) => Err(failed.error),
     }
 }
 
+/// The subfolder of the data folder.
+pub const SECRETS: &str = "secrets";
+/// The secret that the platform made itself.
+const MASTER: &str = "master";
+/// Which secret is in use.
+const DIGEST: &str = "digest";
 /// A JWT's HS256 wants as many bytes as its hash has.
 pub const MIN_LENGTH: usize = 32;
 
@@ -182,11 +244,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let start = std::sync::Barrier::new(8);
         let derived = std::thread::scope(|scope| {
-            let starts: Vec<_> = (0..8)
-                .map(|_| {
-                    scope.spawn(|| {
+            let (start, folder) = (&start, &folder);
+            let starts: Vec<_> = (0..8_u8)
+                .map(|number| {
+                    scope.spawn(move || {
                         start.wait();
-                        create(folder.path(), &folder.path().join("master")).unwrap()
+                        create(folder.path(), &folder.path().join(MASTER), &[number; 32]).unwrap()
                     })
                 })
                 .collect();
@@ -194,6 +257,29 @@ mod tests {
         });
         assert_eq!(derived.len(), 1);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn another_secret_than_the_one_before_is_noticed_and_forgotten_with_its_digest() {
+        let data = tempfile::tempdir().unwrap();
+        let secrets = data.path().join(SECRETS);
+        assert_eq!(another_secret(data.path()), None, "a first start");
+        let own = MasterSecret::load_or_create(&secrets, &data.path().join("postgres")).unwrap();
+        own.remember(&secrets);
+        assert_eq!(another_secret(data.path()), None);
+        // A later start notes nothing else.
+        let other = MasterSecret(SecretBox::new(Box::new(vec![7; 32])));
+        other.remember(&secrets);
+        assert_eq!(another_secret(data.path()), None);
+
+        fs::write(secrets.join(MASTER), [7; 32]).unwrap();
+        let fault = another_secret(data.path()).unwrap();
+        assert!(fault.contains("secrets/master is not the secret") && fault.contains("remove "), "{fault}");
+        fs::remove_file(secrets.join(MASTER)).unwrap();
+        let fault = another_secret(data.path()).unwrap();
+        assert!(fault.starts_with("CAUDAL_SECRET is not set, and "), "{fault}");
+        fs::remove_file(secrets.join(DIGEST)).unwrap();
+        assert_eq!(another_secret(data.path()), None);
     }
 
     #[test]

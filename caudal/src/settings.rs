@@ -18,15 +18,15 @@ mod role;
 mod values;
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use caudal_api::TrustedProxies;
 use caudal_livestream::admission::SecondPublisher;
 use caudal_service::logs::{LogFilter, LogFormat};
 use clap::{Args, Command, ValueEnum};
 
-pub use given::{Faults, Given, Refused, read, unknown_variables};
-pub use machine::{check, warn_of_what_is_missing};
+pub use given::{Faults, Given, Refused, in_file, read, unknown_variables};
+pub use machine::{check, no_folder, warn_of_what_is_missing};
 pub use role::Role;
 pub use values::{
     BitRate, Fitting, HttpUrl, Ladder, RtmpUrl, Span, WebOrigin, address, bucket, port, region, span,
@@ -131,6 +131,9 @@ pub struct Settings {
     /// How long a stream's poster stays before the next one is made, at most `1d`; the first comes 3 s after the start.
     #[arg(long, env = "CAUDAL_POSTER_INTERVAL", default_value = "1m", value_parser = span("1d"), value_name = "TIME", help_heading = STREAMS)]
     pub poster_interval: Span,
+    /// How long a worker that gets a SIGTERM serves on for its stream to be moved to another one, at most `1h`.
+    #[arg(long, env = "CAUDAL_WORKER_GRACE", default_value = "25s", value_parser = span("1h"), value_name = "TIME", help_heading = STREAMS)]
+    pub worker_grace: Span,
     /// How long an access token lasts, at most `30d`.
     #[arg(long, env = "JWT_EXPIRES_IN", default_value = "1h", value_parser = span("30d"), value_name = "TIME", help_heading = STREAMS)]
     pub jwt_expires_in: Span,
@@ -143,6 +146,10 @@ pub struct Settings {
     /// A folder for one log file a day as well, by UTC; the last 14 are kept.
     #[arg(long, env = "LOG_DIR", value_name = "FOLDER", help_heading = LOGS)]
     pub log_dir: Option<PathBuf>,
+
+    /// Who gave what of these, so that a fault can be said of the name that was written.
+    #[arg(skip)]
+    pub given: Given,
 }
 
 /// How much is logged and how it looks, of the platform and of a worker.
@@ -207,25 +214,28 @@ fn default_in_words(name: &str) -> Option<&'static str> {
     DEFAULTS_IN_WORDS.iter().find(|(of, _)| *of == name).map(|(_, words)| *words)
 }
 
-/// What the settings file gives a setting; none when it does not name it, or leaves it empty.
-///
-/// # Errors
-/// When the file cannot be read.
-pub fn value_in_file(path: &Path, name: &str) -> Result<Option<String>, String> {
-    let lines = file::load(path)?.into_iter().flatten();
-    Ok(lines.filter(|line| line.name == name).map(|line| line.value).find(|value| !value.is_empty()))
-}
-
-/// `command` with what its `--help` should show beyond the definitions: the role's own settings alone, what it requires,
-/// defaults that depend on other settings, and no values of variables, which would make two people's help differ.
-pub fn with_help(command: Command) -> Command {
+/// `command` with what differs from role to role: default ports, and what `--help` shows beyond the definitions. That is the
+/// role's own settings alone, what it requires, defaults that depend on other settings, and no values of variables, which
+/// would make two people's help differ.
+pub fn for_each_role(command: Command) -> Command {
     command.mut_subcommands(|command| {
         let role = Role::named(command.get_name());
+        let is_admin = command.get_name() == "admin";
         command.mut_args(|arg| {
             let name = arg.get_env().and_then(|name| name.to_str()).map(ToOwned::to_owned);
             let arg = arg.hide_env_values(true);
-            let Some((name, role)) = name.zip(role) else { return arg };
+            let Some(name) = name else { return arg };
             let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+            let Some(role) = role else {
+                return match default_in_words(&name).filter(|_| is_admin) {
+                    Some(words) => arg.help(format!("{help} [default: {words}]")),
+                    None => arg,
+                };
+            };
+            let arg = match role.default_of(&name) {
+                Some(value) => arg.default_value(value),
+                None => arg,
+            };
             if !role.has(&name) {
                 arg.hide(true)
             } else if role.required().iter().any(|(required, _)| *required == name) {

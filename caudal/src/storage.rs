@@ -8,7 +8,7 @@ use caudal_storage::{S3Config, S3Credentials, SegmentStore};
 use clap::Args;
 use secrecy::ExposeSecret as _;
 
-use crate::settings::{FILES, HttpUrl, bucket, region};
+use crate::settings::{FILES, Given, HttpUrl, bucket, region};
 
 /// Where segments go.
 #[derive(Args, Clone, Debug)]
@@ -32,7 +32,7 @@ impl StorageSettings {
     ///
     /// # Errors
     /// When neither is named, or what is named cannot be used.
-    pub fn open(&self) -> anyhow::Result<SegmentStore> {
+    pub fn open(&self, given: &Given) -> anyhow::Result<SegmentStore> {
         if let Some(bucket) = &self.s3_bucket {
             let pair = (secret::read("AWS_ACCESS_KEY_ID")?, secret::read("AWS_SECRET_ACCESS_KEY")?);
             let session_token = secret::read("AWS_SESSION_TOKEN")?;
@@ -53,6 +53,6 @@ impl StorageSettings {
         }
         let folder =
             self.hls_path.as_ref().context("HLS_PATH: expected a folder for segments, or AWS_S3_BUCKET")?;
-        SegmentStore::folder(folder).context("HLS_PATH")
+        SegmentStore::folder(folder).with_context(|| given.name("HLS_PATH"))
     }
 }

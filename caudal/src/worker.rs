@@ -17,7 +17,7 @@ use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio::net::unix::pipe;
 
-use crate::settings::{Fitting, LogSettings, Span, address, port, span};
+use crate::settings::{Faults, Fitting, Given, LogSettings, Span, address, no_folder, port, span};
 use crate::storage::StorageSettings;
 
 /// What can be set of a worker.
@@ -84,19 +84,33 @@ pub fn start_logs(settings: &WorkerSettings) -> anyhow::Result<Logs> {
     logs::init(&LogConfig { format: format.into(), filter: level, directory: None })
 }
 
+/// Looks at the folder for segments. Whoever starts a worker by hand, or a pod, gives it the folder that others read; a
+/// platform's own workers make theirs anew when somebody has removed it.
+///
+/// # Errors
+/// When it is not there.
+pub fn check(settings: &WorkerSettings, given: &Given) -> Result<(), Faults> {
+    let folder = settings.storage.hls_path.as_deref().filter(|_| settings.storage.s3_bucket.is_none());
+    let fault = folder.filter(|_| settings.parent_pipe.is_none()).and_then(|folder| {
+        Some(format!("{} is {:?}: {}", given.name("HLS_PATH"), folder.display(), no_folder(folder)?))
+    });
+    fault.map_or(Ok(()), |fault| Err(Faults(vec![fault])))
+}
+
 /// Runs one worker until its broadcast is over, a signal comes, or its parent is gone.
 ///
 /// # Errors
 /// When it cannot begin.
-pub async fn run(settings: WorkerSettings) -> anyhow::Result<()> {
+pub async fn run(settings: WorkerSettings, given: Given) -> anyhow::Result<()> {
     let shutdown::Stop { leave, end: shutdown } =
         shutdown::on_signal_with_grace(settings.grace.0).context("signals")?;
+    let told_to_leave = leave.clone();
     let config = caudal_transcoder_worker::Config {
         worker: settings.worker_id,
         controller: settings.controller_key,
-        storage: settings.storage.open()?,
-        rtmp: bound(settings.bind, settings.rtmp_port, "CAUDAL_WORKER_RTMP_PORT").await?,
-        http: bound(settings.bind, settings.http_port, "CAUDAL_WORKER_HTTP_PORT").await?,
+        storage: settings.storage.open(&given)?,
+        rtmp: bound(settings.bind, settings.rtmp_port, "CAUDAL_WORKER_RTMP_PORT", &given).await?,
+        http: bound(settings.bind, settings.http_port, "CAUDAL_WORKER_HTTP_PORT", &given).await?,
         advertised: settings.advertised_address,
         registry: Registry::new(),
         ffmpeg: settings.ffmpeg,
@@ -119,15 +133,21 @@ pub async fn run(settings: WorkerSettings) -> anyhow::Result<()> {
             shutdown.cancel();
             ended
         },
-        caudal_transcoder_worker::parent_gone(pipe, shutdown.clone()),
+        caudal_transcoder_worker::parent_gone(pipe, told_to_leave, shutdown.clone()),
     );
     Ok(ended?)
 }
 
-async fn bound(address: IpAddr, port: u16, setting: &'static str) -> anyhow::Result<TcpListener> {
+async fn bound(
+    address: IpAddr,
+    port: u16,
+    setting: &'static str,
+    given: &Given,
+) -> anyhow::Result<TcpListener> {
     // A free port is only refused where the address is none of this machine's.
     let setting = if port == 0 { "CAUDAL_WORKER_BIND" } else { setting };
-    TcpListener::bind((address, port)).await.with_context(|| format!("{setting}: {address}, port {port}"))
+    let bound = TcpListener::bind((address, port)).await;
+    bound.with_context(|| format!("{}: {address}, port {port}", given.name(setting)))
 }
 
 fn controller_key(text: &str) -> Result<VerifyingKey, String> {

@@ -36,6 +36,14 @@ export function browseAs(profile: string, flags: string[] = [], program = ELSEWH
   });
 }
 
+/** A window of somebody with a session and connections of their own. */
+export async function newWindow(browser: Browser): Promise<Page> {
+  const page = await (await browser.createBrowserContext()).newPage();
+  // Painted small, because the browser paints on the processors that encoders need.
+  await page.setViewport({ width: 1440, height: 900, deviceScaleFactor: 0.5 });
+  return page;
+}
+
 /** How far the page's video has come, in seconds; undefined while there is none. */
 export function playhead(page: Page): Promise<{ time: number; width: number; height: number } | undefined> {
   return page.evaluate(() => {

@@ -27,23 +27,26 @@ export interface Line {
 export class Platform {
   readonly folder: string;
   readonly lines: Line[] = [];
+  #binary: string | undefined;
   #program: Program;
   #addresses: Addresses;
 
-  private constructor(folder: string, program: Program, addresses: Addresses, lines: Line[]) {
+  private constructor(binary: string | undefined, folder: string, program: Program, addresses: Addresses, lines: Line[]) {
+    this.#binary = binary;
     this.folder = folder;
     this.#program = program;
     this.#addresses = addresses;
     this.lines = lines;
   }
 
-  static async start(settings: Record<string, string> = {}): Promise<Platform> {
+  /** Starts what `binary` names, on free ports and in a folder of its own. */
+  static async start(settings: Record<string, string> = {}, binary = process.env.CAUDAL_BIN): Promise<Platform> {
     const folder = await mkdtemp(path.join(tmpdir(), 'caudal-e2e-'));
     // PostgreSQL, which does not run as root, must be able to pass through.
     await chmod(folder, 0o755);
     const lines: Line[] = [];
-    const { program, addresses } = await launch(folder, settings, lines);
-    return new Platform(folder, program, addresses, lines);
+    const { program, addresses } = await launch(binary, folder, settings, lines);
+    return new Platform(binary, folder, program, addresses, lines);
   }
 
   get web(): string {
@@ -70,6 +73,7 @@ export class Platform {
   async restart(settings: Record<string, string> = {}): Promise<void> {
     const port = (url: string) => new URL(url.replace(/^rtmp/, 'http')).port;
     const { program, addresses } = await launch(
+      this.#binary,
       this.folder,
       {
         PORT: port(this.web),
@@ -104,8 +108,7 @@ export class Platform {
   }
 }
 
-async function launch(folder: string, settings: Record<string, string>, lines: Line[]) {
-  const binary = process.env.CAUDAL_BIN;
+async function launch(binary: string | undefined, folder: string, settings: Record<string, string>, lines: Line[]) {
   if (!binary) throw new Error('CAUDAL_BIN must name the caudal program: run this by `make e2e`');
   const program = new Program(binary, ['standalone'], {
     env: {

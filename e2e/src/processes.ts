@@ -34,7 +34,7 @@ export async function processesNaming(needle: string): Promise<Seen[]> {
 
 /** The worker process that has this id. */
 export async function workerProcess(id: string): Promise<Seen | undefined> {
-  const seen = await processesNaming(`CAUDAL_WORKER_ID=${id}`);
+  const seen = await processesNaming(`--worker-id=${id}`);
   return seen.find((one) => one.command.includes('transcoder-worker'));
 }
 

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -37,6 +37,7 @@ export class SeparateRoles {
   /** Makes what all roles share, and starts none. */
   static async prepare(settings: Record<string, string> = {}): Promise<SeparateRoles> {
     const folder = await mkdtemp(path.join(tmpdir(), 'caudal-roles-'));
+    await mkdir(path.join(folder, 'media'));
     const { postgres, url } = await startPostgres();
     const [web = 0, hls = 0, rtmp = 0, ...others] = await freePorts(3 + 2 * ROLES.length);
     const ports = Object.fromEntries(

@@ -97,6 +97,25 @@ export class Viewer {
   }
 }
 
+/**
+ * Lets something happen, waits until all of them watch again, says how long the picture stood still for each, and gives that
+ * in seconds. Throws when one of them was told that the broadcast ended.
+ */
+export async function outlive(
+  viewers: readonly Viewer[],
+  what: string,
+  happening: () => Promise<unknown>,
+  pictures: number,
+): Promise<number[]> {
+  const before = await Promise.all(viewers.map((viewer) => viewer.see()));
+  await happening();
+  const after = await Promise.all(viewers.map((viewer) => viewer.watches(pictures, 45_000)));
+  const still = after.map((seen, index) => hitchesSince(before[index] ?? seen, seen));
+  console.log(`${what}: the picture stood still for ${still.map((one) => `${JSON.stringify(one)} s`).join(' and ')}`);
+  if (after.some(({ ended }) => ended > 0)) throw new Error(`${what}: somebody was told that it ended`);
+  return still.flat();
+}
+
 /** What stood still, in seconds, that had not ended at `since`. */
 export function hitchesSince(since: Sight, seen: Sight): number[] {
   return seen.hitches.filter(({ until: end }) => end > since.now).map(({ lasted }) => Math.round(lasted / 10) / 100);

@@ -1,22 +1,23 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { api, type Stream } from '../src/account.ts';
-import { browse, type Page } from '../src/browser.ts';
+import { browse, newWindow, type Browser } from '../src/browser.ts';
 import { connections } from '../src/connection.ts';
 import { encode } from '../src/encoder.ts';
 import { PlaylistRecord } from '../src/playlist-record.ts';
 import { until, type Program } from '../src/process.ts';
 import { processesNaming } from '../src/processes.ts';
 import { ROLES, SeparateRoles } from '../src/separate-roles.ts';
-import { hitchesSince, Viewer } from '../src/viewer.ts';
+import { Streamer, type Credentials } from '../src/streamer.ts';
+import { outlive, Viewer } from '../src/viewer.ts';
 
 /** One broadcast on a platform whose roles are processes of their own: each test goes on where the last one stopped. */
 describe('a broadcast, with each role in a process of its own', () => {
   const closing: (() => Promise<unknown>)[] = [];
   let roles: SeparateRoles;
-  let newWindow: () => Promise<Page>;
-  let studio: Page;
-  let account: { server: string; key: string };
+  let browser: Browser;
+  let streamer: Streamer;
+  let account: Credentials;
   let encoder: Program;
   let stream: Stream;
   let viewer: Viewer;
@@ -25,13 +26,9 @@ describe('a broadcast, with each role in a process of its own', () => {
   beforeAll(async () => {
     roles = await SeparateRoles.prepare({ CAUDAL_LADDER: 'none' });
     closing.push(() => roles.stop());
-    const { browser, close } = await browse();
-    closing.push(close);
-    newWindow = async () => {
-      const page = await (await browser.createBrowserContext()).newPage();
-      await page.setViewport({ width: 1440, height: 900, deviceScaleFactor: 0.5 });
-      return page;
-    };
+    const chromium = await browse();
+    browser = chromium.browser;
+    closing.push(chromium.close);
   });
 
   afterAll(async () => {
@@ -40,14 +37,10 @@ describe('a broadcast, with each role in a process of its own', () => {
     for (const close of closing.reverse()) await close();
   });
 
-  /** Lets something happen, waits until she watches again, and gives the seconds that the picture stood still. */
+  /** Lets something happen, and waits until she watches again and the playlist goes on. */
   async function viewerOutlives(what: string, happening: () => Promise<unknown>): Promise<void> {
-    const before = await viewer.see();
-    await happening();
-    const after = await viewer.watches(150, 45_000);
-    console.log(`${what}: the picture stood still for ${JSON.stringify(hitchesSince(before, after))} s`);
+    await outlive([viewer], what, happening, 150);
     expect(record.broken).toEqual([]);
-    expect(after.ended, 'nobody was told that it ended').toBe(0);
     await until('a segment later', async () => {
       const { lastMsn } = record;
       return until('the next one', () => (record.lastMsn ?? 0) > (lastMsn ?? 0), 10_000);
@@ -63,27 +56,18 @@ describe('a broadcast, with each role in a process of its own', () => {
   });
 
   test('she signs up, goes live, and is watched', async () => {
-    studio = await newWindow();
-    await studio.goto(`${roles.web}/register`);
-    await studio.type('#username', 'marea');
-    await studio.type('#email', 'marea@example.org');
-    await studio.type('#password', 'correct horse battery');
-    await studio.click('form button.primary');
-    await studio.waitForFunction(() => location.pathname !== '/register');
-    await studio.goto(`${roles.web}/studio`);
-    await studio.waitForSelector('#key');
-    await studio.click('button[aria-label="Show the stream key"]');
-    await studio.waitForFunction(() => !document.querySelector<HTMLInputElement>('#key')?.value.startsWith('•'));
-    const field = (id: string) => studio.$eval(`#${id}`, (input) => (input as HTMLInputElement).value);
-    account = { server: await field('server'), key: await field('key') };
+    streamer = new Streamer(await newWindow(browser), roles.web);
+    await streamer.signUp('marea');
+    await streamer.opensStudio();
+    account = await streamer.reveals();
     expect(account.server).toBe(roles.rtmp);
     encoder = encode(`${account.server}/${account.key}`);
-    await studio.waitForFunction(() => document.querySelector('h1')?.textContent === 'You are live');
+    await streamer.isLive();
     const [listed] = await api<Stream[]>(roles.web, 'GET', '/api/streams');
     if (!listed) throw new Error('she is not listed');
     stream = listed;
     record = new PlaylistRecord(new URL('source/index.m3u8', stream.streamUrl).href);
-    viewer = await Viewer.open(await newWindow(), `${roles.web}/watch/${stream.id}`);
+    viewer = await Viewer.open(await newWindow(browser), `${roles.web}/watch/${stream.id}`);
     await viewer.watches(90);
     await until('she sees that somebody watches', async () => {
       const { viewerCount } = await api<Stream>(roles.web, 'GET', `/api/streams/${stream.id}`);
@@ -124,13 +108,7 @@ describe('a broadcast, with each role in a process of its own', () => {
   });
 
   test('she ends it in her studio, and everybody learns so', async () => {
-    await studio.bringToFront();
-    await until('her encoder is turned away', async () => {
-      for (const words of ['End stream', 'Yes, end it']) {
-        await (await studio.$(`::-p-xpath(//button[normalize-space()="${words}"])`))?.click();
-      }
-      return !encoder.running;
-    });
+    await streamer.ends(() => !encoder.running);
     await until('our page says so', () => viewer.page.evaluate(() => window.__caudal?.status === 'ended'));
     await until('the playlist is closed', () => record.last?.ended);
     const ended = await until('the api knows', async () => {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { api, type Stream } from '../src/account.ts';
-import { browse, type Page } from '../src/browser.ts';
+import { browse, newWindow, type Browser } from '../src/browser.ts';
 import { connections } from '../src/connection.ts';
 import { DroppingEncoder } from '../src/dropping-encoder.ts';
 import { servePlainPlayer } from '../src/plain-player.ts';
@@ -9,7 +9,8 @@ import { Platform } from '../src/platform.ts';
 import { PlaylistRecord } from '../src/playlist-record.ts';
 import { until } from '../src/process.ts';
 import { processesNaming, workerProcess } from '../src/processes.ts';
-import { hitchesSince, Viewer } from '../src/viewer.ts';
+import { Streamer, type Credentials } from '../src/streamer.ts';
+import { outlive, Viewer } from '../src/viewer.ts';
 
 const SETTINGS = { CAUDAL_LADDER: '360p' };
 
@@ -19,10 +20,10 @@ describe('a broadcast, from signing up to its end', () => {
   /** Every version of the playlists that viewers could have read. */
   const records: Record<'source' | 'audio', PlaylistRecord | undefined> = { source: undefined, audio: undefined };
   let platform: Platform;
-  let newWindow: () => Promise<Page>;
+  let browser: Browser;
   let plainPlayer: string;
-  let studio: Page;
-  let account: { server: string; key: string };
+  let streamer: Streamer;
+  let account: Credentials;
   let encoder: DroppingEncoder;
   let stream: Stream;
   let ours: Viewer;
@@ -34,15 +35,9 @@ describe('a broadcast, from signing up to its end', () => {
     // One cheap rung: a machine that cannot keep up takes the top rung away for a while, which is another story.
     platform = await Platform.start(SETTINGS);
     closing.push(() => platform.stop());
-    const { browser, close } = await browse();
-    closing.push(close);
-    // Each person has a window, a session and connections of their own.
-    newWindow = async () => {
-      const page = await (await browser.createBrowserContext()).newPage();
-      // Painted small, because the browser paints on the processors that the rung is made on.
-      await page.setViewport({ width: 1440, height: 900, deviceScaleFactor: 0.5 });
-      return page;
-    };
+    const chromium = await browse();
+    browser = chromium.browser;
+    closing.push(chromium.close);
     const player = await servePlainPlayer();
     closing.push(() => player.stop());
     plainPlayer = player.url;
@@ -63,18 +58,13 @@ describe('a broadcast, from signing up to its end', () => {
    * seconds that the picture stood still, of both viewers.
    */
   async function viewersOutlive(what: string, happening: () => Promise<unknown>): Promise<number[]> {
-    const before = [await ours.see(), await plain.see()] as const;
-    await happening();
-    const after = await Promise.all([ours.watches(90, 45_000), plain.watches(90, 45_000)]);
-    const still = [hitchesSince(before[0], after[0]), hitchesSince(before[1], after[1])];
-    console.log(`${what}: the picture stood still for ${JSON.stringify(still[0])} s, with plain hls.js ${JSON.stringify(still[1])} s`);
+    const still = await outlive([ours, plain], what, happening, 90);
     expect(records.source?.broken).toEqual([]);
     expect(records.audio?.broken).toEqual([]);
-    expect([after[0].ended, after[1].ended], 'nobody was told that it ended').toEqual([0, 0]);
     await until('our page is near to now again', () =>
       ours.page.evaluate(() => window.__caudal?.status === 'playing' && (window.__caudal.latencyMs() ?? 1e6) < 4000),
     );
-    return still.flat();
+    return still;
   }
 
   function expectDiscontinuities(count: number): void {
@@ -82,27 +72,17 @@ describe('a broadcast, from signing up to its end', () => {
   }
 
   test('she signs up and finds what OBS asks for', async () => {
-    studio = await newWindow();
-    await studio.goto(`${platform.web}/register`);
-    await studio.type('#username', 'marea');
-    await studio.type('#email', 'marea@example.org');
-    await studio.type('#password', 'correct horse battery');
-    await studio.click('form button.primary');
-    await studio.waitForFunction(() => location.pathname !== '/register');
-    await studio.goto(`${platform.web}/studio`);
-    await studio.waitForSelector('#key');
-    const field = (id: string) => studio.$eval(`#${id}`, (input) => (input as HTMLInputElement).value);
-    expect(await field('key')).toMatch(/^•+$/);
-    await studio.click('button[aria-label="Show the stream key"]');
-    await studio.waitForFunction(() => !document.querySelector<HTMLInputElement>('#key')?.value.startsWith('•'));
-    account = { server: await field('server'), key: await field('key') };
+    streamer = new Streamer(await newWindow(browser), platform.web);
+    await streamer.signUp('marea');
+    expect(await streamer.opensStudio()).toMatch(/^•+$/);
+    account = await streamer.reveals();
     expect(new URL(account.server).host).toBe(new URL(platform.rtmp).host);
   });
 
   test('she goes live, and her studio shows it', async () => {
     publish();
-    await studio.waitForFunction(() => document.querySelector('h1')?.textContent === 'You are live');
-    await studio.waitForFunction(() => document.body.textContent?.includes('720'));
+    await streamer.isLive();
+    await streamer.page.waitForFunction(() => document.body.textContent?.includes('720'));
     const [listed] = await api<Stream[]>(platform.web, 'GET', '/api/streams');
     if (!listed) throw new Error('she is not listed');
     stream = listed;
@@ -112,8 +92,8 @@ describe('a broadcast, from signing up to its end', () => {
   });
 
   test('two people watch: one on our page, one with hls.js at its defaults', async () => {
-    ours = await Viewer.open(await newWindow(), `${platform.web}/watch/${stream.id}`);
-    plain = await Viewer.open(await newWindow(), `${plainPlayer}/?${encodeURIComponent(stream.streamUrl)}`);
+    ours = await Viewer.open(await newWindow(browser), `${platform.web}/watch/${stream.id}`);
+    plain = await Viewer.open(await newWindow(browser), `${plainPlayer}/?${encodeURIComponent(stream.streamUrl)}`);
     await Promise.all([ours.watches(90), plain.watches(90)]);
     await until('our page says that it plays', () => ours.page.evaluate(() => window.__caudal?.status === 'playing'));
   });
@@ -201,13 +181,7 @@ describe('a broadcast, from signing up to its end', () => {
   });
 
   test('she ends it in her studio', async () => {
-    await studio.bringToFront();
-    await until('her encoder is turned away', async () => {
-      for (const words of ['End stream', 'Yes, end it']) {
-        await (await studio.$(`::-p-xpath(//button[normalize-space()="${words}"])`))?.click();
-      }
-      return !encoder.running;
-    });
+    await streamer.ends(() => !encoder.running);
     expect(await encoder.exited()).not.toBe(0);
   });
 

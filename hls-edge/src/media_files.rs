@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Method, StatusCode};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use bytes::Bytes;
 use caudal_livestream::timeline::{Segment, SegmentPhase, Timeline, Track};
 use caudal_livestream::{Epoch, Msn, PartNumber, RenditionName, StreamId};
@@ -62,8 +62,7 @@ pub(crate) async fn get_media_file(
             }
         }
     };
-    let response = answer.await.unwrap_or_else(Refusal::into_response);
-    count(&edge.metrics, kind, response)
+    count(&edge.metrics, kind, answer.await)
 }
 
 async fn live(

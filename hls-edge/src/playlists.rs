@@ -49,8 +49,7 @@ pub(crate) async fn get_master(
             }
         }
     };
-    let response = answer.await.unwrap_or_else(Refusal::into_response);
-    count(&edge.metrics, "master", response)
+    count(&edge.metrics, "master", answer.await)
 }
 
 /// `GET /live/{stream}/manifest.mpd`
@@ -74,8 +73,7 @@ pub(crate) async fn get_manifest(
             }
         }
     };
-    let response = answer.await.unwrap_or_else(Refusal::into_response);
-    count(&edge.metrics, "manifest", response)
+    count(&edge.metrics, "manifest", answer.await)
 }
 
 /// `GET /live/{stream}/{rendition}/index.m3u8?_HLS_msn=&_HLS_part=&_HLS_skip=`
@@ -126,8 +124,7 @@ pub(crate) async fn get_media_playlist(
             }
         }
     };
-    let response = answer.await.unwrap_or_else(Refusal::into_response);
-    count(&edge.metrics, "playlist", response)
+    count(&edge.metrics, "playlist", answer.await)
 }
 
 fn wants_ticket(query: Option<&str>) -> bool {

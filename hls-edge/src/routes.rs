@@ -46,7 +46,7 @@ async fn get_begun(State(edge): State<Arc<Edge>>, Path(stream): Path<String>, as
     let begun =
         grant.is_some_and(|grant| matches!(grant.record().status.phase, Phase::Live | Phase::Reconnecting));
     let response = ([(CACHE_CONTROL, Cache::Shared.header())], Json(begun)).into_response();
-    count(&edge.metrics, "begun", response)
+    count(&edge.metrics, "begun", Ok(response))
 }
 
 /// `GET /thumbnails/{stream}/poster.jpg`
@@ -58,12 +58,12 @@ async fn get_poster(State(edge): State<Arc<Edge>>, Path(stream): Path<String>, a
         }
         Ok(media(edge.stored.poster(stream).await?, "image/jpeg", POSTER, &asked))
     };
-    let response = answer.await.unwrap_or_else(Refusal::into_response);
-    count(&edge.metrics, "poster", response)
+    count(&edge.metrics, "poster", answer.await)
 }
 
-/// Counts an answer.
-pub(crate) fn count(metrics: &Metrics, kind: &'static str, response: Response) -> Response {
+/// An answer, or the refusal as one, which is counted.
+pub(crate) fn count(metrics: &Metrics, kind: &'static str, answer: Result<Response, Refusal>) -> Response {
+    let response = answer.unwrap_or_else(Refusal::into_response);
     metrics.requests.with_label_values(&[kind, response.status().as_str()]).inc();
     metrics.sent.inc_by(response.body().size_hint().exact().unwrap_or(0));
     response

@@ -165,7 +165,7 @@ impl Admission {
                     let streams = self.directory.watch().borrow().clone();
                     let Some(record) = self.known_keys.stream(&hash, &streams) else {
                         tracing::warn!(problem, "the api cannot say whether a publisher may publish");
-                        return Err(unavailable());
+                        return Err(unavailable(words::KEYS_UNCHECKED));
                     };
                     tracing::warn!(problem, stream = %record.spec.stream, "the api is away; the key's stream is open");
                     let _contender = self.only_one(record.spec.stream, gone.as_mut()).await?;
@@ -273,8 +273,8 @@ impl Admission {
                     return Err(refused(Refusal::Rejected, RefusalReason::NoCapacity, words::NO_CAPACITY));
                 }
                 Err(OpenError::Unavailable(error)) => {
-                    tracing::warn!(stream = %authorized.stream, %error, "a stream cannot be opened");
-                    return Err(unavailable());
+                    tracing::warn!(stream = %authorized.stream, %error, "a broadcast cannot be started: the controller does not take it");
+                    return Err(unavailable(words::CANNOT_START));
                 }
             }
         };
@@ -343,8 +343,8 @@ impl Admission {
                 }
                 Err(ReconnectError::Over(_) | ReconnectError::Unknown) => return Ok(Standing::Over(stream)),
                 Err(ReconnectError::Unavailable(error)) => {
-                    tracing::warn!(%stream, %error, "a stream's publisher cannot be changed");
-                    return Err(unavailable());
+                    tracing::warn!(%stream, %error, "a publisher cannot be connected to its broadcast: the controller does not take it");
+                    return Err(unavailable(words::CANNOT_CONNECT));
                 }
             }
         }
@@ -395,8 +395,8 @@ fn refused(refusal: Refusal, reason: RefusalReason, message: impl Into<String>) 
     NotAdmitted::Refused { refusal, reason, message: message.into() }
 }
 
-fn unavailable() -> NotAdmitted {
-    refused(Refusal::Rejected, RefusalReason::Unavailable, words::UNAVAILABLE)
+fn unavailable(words: &'static str) -> NotAdmitted {
+    refused(Refusal::Rejected, RefusalReason::Unavailable, words)
 }
 
 /// The application of the addresses that we give out.

@@ -1,19 +1,18 @@
 //! Asking the api whether a publisher may publish.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use caudal_livestream::admission::{AuthorizeRequest, Authorized, Denied};
-use caudal_service::internal::{SIGNATURE_HEADER, Signer};
-use reqwest::header::CONTENT_TYPE;
-use reqwest::{Client, StatusCode};
+use caudal_service::http_client::{SignedClient, body_within, with_causes};
+use caudal_service::internal::{Signer, refusal};
+use reqwest::StatusCode;
 use tokio::time::{Instant, sleep, timeout_at};
 
 /// The api, as its internal listener answers.
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
-    http: Client,
+    http: SignedClient,
     url: String,
-    signer: Signer,
 }
 
 /// What came of a question.
@@ -28,16 +27,7 @@ pub(crate) enum Answer {
 impl Api {
     /// The api at the base URL `url`.
     pub(crate) fn new(url: &str, signer: Signer) -> Result<Self, reqwest::Error> {
-        caudal_service::install_crypto();
-        let http = Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .tcp_nodelay(true)
-            // Inside the cluster the api is asked in plain HTTP; the system's certificates are not needed.
-            .tls_certs_only([])
-            .connect_timeout(ATTEMPT)
-            .build()?;
-        Ok(Self { http, url: url.trim_end_matches('/').to_owned(), signer })
+        Ok(Self { http: SignedClient::new(signer)?, url: url.to_owned() })
     }
 
     /// Asks until there is an answer, for [`DEADLINE`] at most. The question is idempotent, so it may be asked again
@@ -67,23 +57,12 @@ impl Api {
 
     /// One attempt; an error is worth another one.
     async fn ask(&self, body: Vec<u8>) -> Result<Answer, String> {
-        let signature = self.signer.sign("POST", PATH, &body, SystemTime::now());
-        let request = self
-            .http
-            .post(format!("{}{PATH}", self.url))
-            .header(SIGNATURE_HEADER, signature)
-            .header(CONTENT_TYPE, "application/json")
-            .body(body);
+        let request = self.http.post(&self.url, PATH, body);
         // The URL is ours, and errors name it; the body, which holds the key, is not in them.
-        let mut response = request.send().await.map_err(|error| chain(&error))?;
+        let response = request.send().await.map_err(|error| with_causes(&error))?;
         let status = response.status();
-        let mut text = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| chain(&error))? {
-            if text.len().saturating_add(chunk.len()) > MAX_ANSWER {
-                return Err(format!("the answer is longer than {MAX_ANSWER} bytes"));
-            }
-            text.extend_from_slice(&chunk);
-        }
+        let refused = refusal("api", status, response.headers());
+        let text = body_within(response, MAX_ANSWER).await.map_err(|error| error.to_string())?;
         match status {
             StatusCode::OK => match serde_json::from_slice(&text) {
                 Ok(authorized) => Ok(Answer::Authorized(Box::new(authorized))),
@@ -93,19 +72,11 @@ impl Api {
                 Ok(denied) => Ok(Answer::Denied(denied)),
                 Err(error) => Ok(Answer::Unavailable(format!("a refusal that cannot be read: {error}"))),
             },
-            status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-                Err(format!("the api answered {status}"))
-            }
-            // Asking again would change nothing: a wrong secret, or another version.
-            status => Ok(Answer::Unavailable(format!("the api answered {status}"))),
+            status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => Err(refused),
+            // Asking again would change nothing: a wrong secret, a wrong address, or another version.
+            _ => Ok(Answer::Unavailable(refused)),
         }
     }
-}
-
-/// reqwest says "error sending request" and hides the reason one level down.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 const PATH: &str = "/internal/ingest/authorize";

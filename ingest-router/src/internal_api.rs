@@ -9,16 +9,17 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
 use caudal_livestream::StreamId;
-use caudal_service::internal::{Verifier, require_signature};
+use caudal_service::internal::{Verifier, listener_of, require_signature};
 
 use crate::sessions::Sessions;
 
 /// The routes; all of them only for callers that `verifier` knows.
 pub(crate) fn routes(sessions: Sessions, verifier: Verifier) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/session/{stream}", get(session))
         .with_state(sessions)
-        .layer(middleware::from_fn_with_state(Arc::new(verifier), require_signature))
+        .layer(middleware::from_fn_with_state(Arc::new(verifier), require_signature));
+    listener_of("ingest-router", routes)
 }
 
 async fn session(State(sessions): State<Sessions>, Path(stream): Path<StreamId>) -> Response {

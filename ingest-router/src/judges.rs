@@ -1,6 +1,6 @@
 //! Who knows whether a stream's publisher is alive: its worker, and failing that the router that holds it.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use caudal_directory::WorkerClient;
 use caudal_livestream::StreamId;
@@ -8,8 +8,9 @@ use caudal_livestream::feed::InputState;
 use caudal_livestream::proof::RoleKey;
 use caudal_livestream::record::LiveStream;
 use caudal_livestream::router_session::session_path;
-use caudal_service::internal::{SIGNATURE_HEADER, Signer};
-use reqwest::{Client, StatusCode};
+use caudal_service::http_client::{SignedClient, body_within, with_causes};
+use caudal_service::internal::Signer;
+use reqwest::StatusCode;
 use tokio::time::timeout;
 
 use crate::sessions::Sessions;
@@ -20,8 +21,7 @@ use crate::takeover::Testimony;
 pub(crate) struct Judges {
     workers: WorkerClient,
     input_key: RoleKey,
-    routers: Client,
-    signer: Signer,
+    routers: SignedClient,
     /// This router's name in the directory.
     this_router: String,
     sessions: Sessions,
@@ -35,13 +35,8 @@ impl Judges {
         sessions: Sessions,
     ) -> Result<Self, reqwest::Error> {
         let workers = WorkerClient::new()?;
-        let routers = Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .tcp_nodelay(true)
-            .tls_certs_only([])
-            .build()?;
-        Ok(Self { workers, input_key, routers, signer, this_router, sessions })
+        let routers = SignedClient::new(signer)?;
+        Ok(Self { workers, input_key, routers, this_router, sessions })
     }
 
     /// What is known of the publisher that `record` names.
@@ -68,7 +63,7 @@ impl Judges {
             match timeout(ROUTER_DEADLINE, self.ask_router(router, stream)).await {
                 Ok(Ok(input)) => input,
                 Ok(Err(error)) => {
-                    tracing::debug!(%stream, router, %error, "the publisher's router cannot judge");
+                    tracing::debug!(%stream, router, error, "the publisher's router cannot judge");
                     None
                 }
                 Err(_) => None,
@@ -77,18 +72,21 @@ impl Judges {
         input.as_ref().map_or(Testimony::Absent, Testimony::from)
     }
 
-    async fn ask_router(&self, router: &str, stream: StreamId) -> Result<Option<InputState>, reqwest::Error> {
-        let path = session_path(stream);
-        let signature = self.signer.sign("GET", &path, b"", SystemTime::now());
-        let request = self.routers.get(format!("{}{path}", router.trim_end_matches('/')));
-        let response = request.header(SIGNATURE_HEADER, signature).send().await?;
-        if response.status() == StatusCode::NOT_FOUND {
-            return Ok(None);
+    async fn ask_router(&self, router: &str, stream: StreamId) -> Result<Option<InputState>, String> {
+        let answer = self.routers.get(router, &session_path(stream)).send().await;
+        let answer = answer.map_err(|error| with_causes(&error))?;
+        match answer.status() {
+            StatusCode::OK => {}
+            StatusCode::NOT_FOUND => return Ok(None),
+            status => return Err(format!("it answered {status}")),
         }
-        response.error_for_status()?.json().await.map(Some)
+        let body = body_within(answer, MAX_SESSION).await.map_err(|error| error.to_string())?;
+        serde_json::from_slice(&body).map(Some).map_err(|error| error.to_string())
     }
 }
 
 /// Together with the router's they leave room in the 3 s for which a second publisher is held.
 const WORKER_DEADLINE: Duration = Duration::from_millis(1500);
 const ROUTER_DEADLINE: Duration = Duration::from_secs(1);
+/// A handful of numbers and names.
+const MAX_SESSION: usize = 16 * 1024;

@@ -63,10 +63,16 @@ pub(crate) fn is_open(record: &LiveStream) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use caudal_livestream::fixtures;
     use caudal_livestream::record::Phase;
 
     use super::*;
-    use crate::fixtures;
+
+    fn opened_by(key: &KeyHash) -> LiveStream {
+        let mut record = fixtures::record();
+        key.as_str().clone_into(&mut record.spec.ingest.key_hash);
+        record
+    }
 
     #[test]
     fn a_key_is_known_while_its_broadcast_is_open_and_nobody_spoke_against_it() {
@@ -82,7 +88,7 @@ mod tests {
         ];
         let key = KeyHash::of(&StreamKey::new("secret"));
         for (case, change, known) in cases {
-            let mut record = fixtures::record(key.as_str());
+            let mut record = opened_by(&key);
             change(&mut record);
             let streams = Streams::from_iter([Arc::new(record)]);
             assert_eq!(KnownKeys::default().stream(&key, &streams).is_some(), known, "{case}");
@@ -92,7 +98,7 @@ mod tests {
     #[test]
     fn a_refusal_counts_until_the_key_is_let_in_again() {
         let key = KeyHash::of(&StreamKey::new("secret"));
-        let record = fixtures::record(key.as_str());
+        let record = opened_by(&key);
         let stream = record.spec.stream;
         let streams = Streams::from_iter([Arc::new(record)]);
         let known = KnownKeys::default();

@@ -16,8 +16,6 @@ mod clock;
 mod config;
 mod contenders;
 mod door;
-#[cfg(test)]
-mod fixtures;
 mod guess_guard;
 mod internal_api;
 mod judges;

@@ -70,10 +70,10 @@ pub(crate) fn dismissal(
 
 #[cfg(test)]
 mod tests {
+    use caudal_livestream::fixtures;
     use caudal_livestream::record::{DropPublisher, Phase};
 
     use super::*;
-    use crate::fixtures;
 
     #[test]
     fn a_publisher_stays_until_its_streams_record_says_otherwise() {
@@ -181,7 +181,7 @@ mod tests {
             ),
         ];
         for (case, change, expected) in cases {
-            let mut record = fixtures::record("hash");
+            let mut record = fixtures::record();
             let (session, generation) = (record.spec.ingest.session, record.spec.ingest.generation);
             change(&mut record);
             let expected = expected.map(|(end, refusal, message)| Dismissal::new(end, refusal, message));

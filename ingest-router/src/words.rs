@@ -15,7 +15,13 @@ pub(crate) const ALREADY_LIVE: &str =
     "This stream key is live from another encoder. Stop that one first, then try again.";
 pub(crate) const RIVALS: &str =
     "Several encoders are trying to publish with this stream key. Stop all but one, then try again.";
-pub(crate) const UNAVAILABLE: &str = "The platform cannot check stream keys now. Try again in a moment.";
+/// While the api, or its database, is away.
+pub(crate) const KEYS_UNCHECKED: &str = "The platform cannot check stream keys now. Try again in a moment.";
+/// While the controller is away: of a broadcast that is not open yet.
+pub(crate) const CANNOT_START: &str =
+    "The platform cannot start broadcasts right now. Your stream key is fine. Try again in a moment.";
+/// While the controller is away: of one that is open.
+pub(crate) const CANNOT_CONNECT: &str = "The platform cannot connect an encoder to this broadcast right now. Your stream key is fine. Try again in a moment.";
 
 pub(crate) const RESTARTING: &str = "The server is restarting. Start streaming again in a moment.";
 pub(crate) const STOPPING: &str = "The platform is being stopped. Try again later.";
@@ -53,7 +59,9 @@ mod tests {
             NO_SEAT,
             ALREADY_LIVE,
             RIVALS,
-            UNAVAILABLE,
+            KEYS_UNCHECKED,
+            CANNOT_START,
+            CANNOT_CONNECT,
             RESTARTING,
             STOPPING,
             TAKEN_OVER,

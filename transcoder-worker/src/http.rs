@@ -18,11 +18,11 @@ use prometheus::Registry;
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 
+use crate::assignment_desk::AssignmentDesk;
 use crate::feed;
 use crate::input::InputBoard;
 use crate::media_memory::{MediaFile, MediaMemory};
 use crate::session::Order;
-use crate::worker::AssignmentDesk;
 
 /// The stream that a worker has, as its HTTP side sees it.
 #[derive(Clone)]
@@ -72,10 +72,13 @@ struct FeedQuery {
     events: Option<FeedEvents>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum FeedEvents {
     Control,
+    /// A choice that a later release knows. Its controller gets every announcement, and takes from those what it needs.
+    #[serde(other)]
+    All,
 }
 
 async fn open_feed(
@@ -86,8 +89,8 @@ async fn open_feed(
     let held = shown_to(&held, &headers, Shown::FeedOnly)?;
     let (reader, body) = match (query.events, query.renditions.as_str()) {
         (Some(FeedEvents::Control), _) => feed::control_feed(),
-        (None, "" | "none") => feed::feed(HashSet::new()),
-        (None, names) => {
+        (Some(FeedEvents::All) | None, "" | "none") => feed::feed(HashSet::new()),
+        (Some(FeedEvents::All) | None, names) => {
             // As many as a request's head holds, until the session drops those that the stream does not have. To cut the
             // list here could drop the ones that it has.
             let wants: Result<HashSet<RenditionName>, _> = names.split(',').map(str::parse).collect();
@@ -139,3 +142,23 @@ fn shown_to(
 
 /// A ladder of eight rungs, with its signature, is below 4 kB.
 const MAX_ASSIGNMENT: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A controller of a later release asks like that, and reads what it needs out of everything.
+    #[test]
+    fn a_choice_of_events_that_is_not_known_means_all_of_them() {
+        for (query, expected) in [
+            ("events=control", Some(FeedEvents::Control)),
+            ("events=of-a-later-release", Some(FeedEvents::All)),
+            ("events=", Some(FeedEvents::All)),
+            ("renditions=none", None),
+        ] {
+            let uri = format!("/feed?{query}").parse().unwrap();
+            let Query(read) = Query::<FeedQuery>::try_from_uri(&uri).unwrap();
+            assert_eq!(read.events, expected, "{query}");
+        }
+    }
+}

@@ -6,8 +6,10 @@
 //! readers can be slow or gone: the source rendition never waits for any of them.
 
 mod assignment;
+mod assignment_desk;
 mod claim;
 mod clock;
+mod closing;
 mod encoder;
 mod feed;
 mod ffmpeg;
@@ -27,6 +29,7 @@ mod salvage;
 mod session;
 mod storage_writer;
 mod store_queue;
+mod stream_job;
 mod worker;
 
 pub use encoder::LadderChoice;

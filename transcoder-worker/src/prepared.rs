@@ -61,13 +61,18 @@ impl Prepared<'_> {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Turn::Leave,
-                () = leave.cancelled() => return Turn::Leave,
                 order = self.orders.recv() => match order {
                     Some(Order::Join(reader)) => self.feed.join(reader, None, self.board.state()),
                     Some(Order::Live(floor)) => return Turn::Live { floor, relayed },
                     Some(Order::Finish) => return Turn::Finish,
                     None => return Turn::Leave,
                 },
+                // With the publisher's media it is the stream's, and has the stream moved on once it serves.
+                () = leave.cancelled(), if media_by.is_none() => {
+                    self.board.leave();
+                    self.feed.announce(&Event::Input(self.board.state()), None);
+                    return Turn::Leave;
+                }
                 _ = heartbeat.tick() => self.feed.announce(&Event::Heartbeat, None),
                 Some(event) = self.input.recv(), if media_by.is_none() => {
                     if self.take(event, &mut relayed) {

@@ -1,5 +1,9 @@
 //! One broadcast in one worker: the task that owns the packager and carries out what it says.
 
+mod announcements;
+mod tally;
+mod wind_down;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,16 +11,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use caudal_livestream::assignment::{Assignment, Floor};
 use caudal_livestream::feed::Event;
-use caudal_livestream::timeline::{SOURCE, Segment, Timeline};
+use caudal_livestream::timeline::Timeline;
 use caudal_livestream::{RenditionName, SessionId, StreamId};
 use caudal_media::codec::PictureFormat;
 use caudal_media::flv::{VideoTag, video_header};
 use caudal_media::{Output, Packager, PackagerConfig, Resume};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use self::tally::Tally;
 use crate::clock::WallClock;
+use crate::closing::Closing;
 use crate::encoder::{EncodeFrame, EncoderEvent, EncoderHandle, UNREADABLE};
 use crate::feed::{FeedBroadcaster, FeedReader};
 use crate::input::{InputBoard, InputEvent};
@@ -25,7 +31,7 @@ use crate::metrics::Metrics;
 use crate::poster::KeyPicture;
 use crate::publication::Standing;
 use crate::storage_writer::{Settled, StorageHandle};
-use crate::store_queue::{InitJob, SegmentJob};
+use crate::store_queue::InitJob;
 
 /// What the worker's HTTP side asks of a session.
 pub(crate) enum Order {
@@ -65,15 +71,6 @@ pub(crate) struct SessionParts {
     pub(crate) metrics: Metrics,
 }
 
-/// Why a session ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Closing {
-    /// The broadcast is over: `EXT-X-ENDLIST`.
-    Finish,
-    /// This worker goes; another may continue the broadcast.
-    HandOver,
-}
-
 /// The task's own state.
 pub(crate) struct Session {
     stream: StreamId,
@@ -96,13 +93,6 @@ pub(crate) struct Session {
     moved: bool,
     leaving: bool,
     tally: Tally,
-}
-
-#[derive(Debug)]
-struct Tally {
-    since: Instant,
-    bytes: u64,
-    frames: u32,
 }
 
 impl Session {
@@ -131,7 +121,7 @@ impl Session {
             closing: None,
             moved: false,
             leaving: false,
-            tally: Tally { since: Instant::now(), bytes: 0, frames: 0 },
+            tally: Tally::new(),
         }
     }
 
@@ -147,13 +137,17 @@ impl Session {
         }
         self.carry_out();
         let closing = loop {
-            let nobody_to_serve = self.leaving && !self.parts.board.state().up;
-            if self.moved || nobody_to_serve {
-                break Closing::HandOver;
+            if self.moved {
+                break Closing::HandedOver;
+            }
+            if self.leaving && !self.parts.board.state().up {
+                break Closing::NobodyPublishes;
             }
             tokio::select! {
                 biased;
-                () = leave.cancelled() => break Closing::HandOver,
+                () = leave.cancelled() => {
+                    break if self.leaving { Closing::GraceOver } else { Closing::ToldToEnd };
+                }
                 () = self.parts.asked_to_leave.cancelled(), if !self.leaving => {
                     tracing::info!(stream = %self.stream, "asked to leave; serving on until another worker has the stream");
                     self.leaving = true;
@@ -165,7 +159,7 @@ impl Session {
                     // It does already.
                     Some(Order::Live(_)) => {}
                     Some(Order::Finish) => break Closing::Finish,
-                    None => break Closing::HandOver,
+                    None => break Closing::ToldToEnd,
                 },
                 Some(event) = self.parts.input.recv() => {
                     self.input(event);
@@ -212,23 +206,17 @@ impl Session {
             }
             InputEvent::Metadata(metadata) => self.packager.metadata(&metadata),
             InputEvent::Video { timestamp_ms, body, arrived } => {
-                self.count(body.len());
+                self.parts.metrics.input_bytes.inc_by(self.tally.bytes(body.len()));
                 self.picture(&body);
                 self.arrived = Some(arrived);
                 self.packager.video(timestamp_ms, body, now);
             }
             InputEvent::Audio { timestamp_ms, body, arrived } => {
-                self.count(body.len());
+                self.parts.metrics.input_bytes.inc_by(self.tally.bytes(body.len()));
                 self.arrived = Some(arrived);
                 self.packager.audio(timestamp_ms, body, now);
             }
         }
-    }
-
-    fn count(&mut self, bytes: usize) {
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        self.tally.bytes = self.tally.bytes.saturating_add(bytes);
-        self.parts.metrics.input_bytes.inc_by(bytes);
     }
 
     /// Counts pictures, and looks whether ffmpeg can read them.
@@ -245,7 +233,7 @@ impl Session {
                     self.packager.without_rungs();
                 }
             }
-            Ok(VideoTag::Frame { .. }) => self.tally.frames = self.tally.frames.saturating_add(1),
+            Ok(VideoTag::Frame { .. }) => self.tally.frame(),
             // The packager reports what cannot be read.
             Ok(VideoTag::Colour(_) | VideoTag::Nothing) | Err(_) => {}
         }
@@ -293,14 +281,7 @@ impl Session {
 
     fn heartbeat(&mut self) {
         self.parts.feed.announce(&Event::Heartbeat, None);
-        let seconds = self.tally.since.elapsed().as_secs_f64();
-        if seconds > 0.0 {
-            let bits = self.tally.bytes.saturating_mul(8).saturating_mul(1000)
-                / u64::try_from(self.tally.since.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
-            self.parts.metrics.input_bitrate.set(i64::try_from(bits).unwrap_or(i64::MAX));
-            self.parts.metrics.input_fps.set(f64::from(self.tally.frames) / seconds);
-        }
-        self.tally = Tally { since: Instant::now(), bytes: 0, frames: 0 };
+        self.tally.report(&self.parts.metrics);
         let held = self.memory().bytes();
         self.parts.metrics.memory_bytes.set(i64::try_from(held).unwrap_or(i64::MAX));
     }
@@ -342,74 +323,6 @@ impl Session {
         }
     }
 
-    fn announce(&mut self, event: &Event, data: Option<Bytes>) {
-        self.announced = true;
-        match event {
-            Event::Part(part) => {
-                self.parts.metrics.parts.inc();
-                // To the readers before anything else.
-                self.parts.feed.announce(event, data.as_ref());
-                if part.rendition.as_str() == SOURCE
-                    && let Some(arrived) = self.arrived
-                {
-                    self.parts.metrics.part_publish_delay.observe(arrived.elapsed().as_secs_f64());
-                }
-                if let Some(data) = data {
-                    let place = (part.msn, self.parts.assignment.epoch);
-                    self.memory().add_part(&part.rendition, place, part.part.number, data, Instant::now());
-                }
-                return;
-            }
-            Event::Segment(announced) => {
-                self.parts.feed.announce(event, None);
-                self.store_segment(&announced.rendition, &announced.segment, data);
-                let moved = self.windows.insert(announced.rendition.clone(), announced.window_start);
-                if moved != Some(announced.window_start) && !self.parts.assignment.record {
-                    let given_up =
-                        self.parts.storage.window_moved(&announced.rendition, announced.window_start);
-                    self.give_up(given_up);
-                }
-            }
-            // Readers that are told of the end leave; they are told once everything is stored.
-            Event::End if self.closing.is_some() => {}
-            Event::Snapshot(timeline) => {
-                let keep =
-                    Duration::from_secs(u64::from(timeline.target_duration).saturating_mul(PARTS_KEPT));
-                self.memory().keep_for(keep);
-                self.parts.feed.announce(event, None);
-            }
-            _ => self.parts.feed.announce(event, None),
-        }
-        self.standing_changed = true;
-    }
-
-    fn store_segment(&mut self, rendition: &RenditionName, segment: &Segment, data: Option<Bytes>) {
-        if segment.gap {
-            return;
-        }
-        let (msn, epoch) = (segment.msn, segment.epoch);
-        let pieces = match data {
-            Some(whole) => {
-                self.memory().add_whole(rendition, (msn, epoch), whole.clone(), Instant::now());
-                vec![whole]
-            }
-            None => self.memory().finish(rendition, msn, epoch),
-        };
-        if pieces.is_empty() {
-            tracing::debug!(%rendition, msn = msn.0, "a segment without media");
-            return;
-        }
-        let job = SegmentJob { rendition: rendition.clone(), msn, epoch, pieces };
-        let given_up = self.parts.storage.segment(job);
-        self.give_up(given_up);
-    }
-
-    fn give_up(&mut self, jobs: Vec<SegmentJob>) {
-        for job in jobs {
-            self.memory().settled(&job.rendition, job.msn);
-        }
-    }
-
     /// Once the track set is frozen: the encoder gets its rungs, those that it cannot make leave.
     fn start_encoder(&mut self) {
         if self.encoder_started {
@@ -441,8 +354,8 @@ impl Session {
         if let Some(timeline) = self.packager.timeline() {
             // A worker that goes must not say that the broadcast is over.
             let timeline = match self.closing {
-                Some(Closing::HandOver) => Timeline { ended: false, ..timeline.clone() },
-                _ => timeline.clone(),
+                None | Some(Closing::Finish) => timeline.clone(),
+                Some(_) => Timeline { ended: false, ..timeline.clone() },
             };
             self.parts.standings.send_replace(Some(Standing {
                 timeline,
@@ -450,63 +363,6 @@ impl Session {
                 closed,
             }));
         }
-    }
-
-    /// Takes leave: the publisher first, then the rungs' last frames, then the open segment, then storage.
-    async fn wind_down(&mut self, closing: Closing) {
-        self.closing = Some(closing);
-        tracing::info!(stream = %self.stream, ?closing, "the session ends");
-        let deadline = Instant::now() + WIND_DOWN;
-        self.parts.input_closed.cancel();
-        // What the connection had read; one that was handed over has said its last word.
-        let read_by = Instant::now() + INPUT_DRAIN;
-        while !self.moved
-            && let Ok(Some(event)) = timeout_at(read_by, self.parts.input.recv()).await
-        {
-            self.input(event);
-            self.carry_out();
-        }
-        self.parts.posters = None;
-        if let Some(encoder) = self.parts.encoder.as_mut().filter(|_| self.encoder_started) {
-            encoder.drain();
-            // The next worker begins when this one has closed, and viewers wait for it.
-            let allowed = if self.moved { HAND_OVER_DRAIN } else { ENCODER_DRAIN };
-            let drained_by = Instant::now() + allowed;
-            while let Ok(Some(event)) = timeout_at(drained_by, self.parts.encoded.recv()).await {
-                let drained = self.encoded(event);
-                self.carry_out();
-                if drained == Drained::Yes {
-                    break;
-                }
-            }
-        }
-        self.packager.finish(self.parts.clock.now());
-        self.carry_out();
-        self.parts.storage.close();
-        // Readers take three seconds of silence for a lost worker.
-        let mut heartbeat = interval(HEARTBEAT);
-        loop {
-            tokio::select! {
-                settled = self.parts.settled.recv() => match settled {
-                    Some(settled) => self.settled(&settled),
-                    None => break,
-                },
-                _ = heartbeat.tick() => self.parts.feed.announce(&Event::Heartbeat, None),
-                () = sleep_until(deadline) => break,
-            }
-            self.carry_out();
-        }
-        self.publish_standing(true);
-        // Feeds that were asked for meanwhile get what there is, and the end.
-        while let Ok(order) = self.parts.orders.try_recv() {
-            if let Order::Join(reader) = order {
-                self.join(reader);
-            }
-        }
-        if closing == Closing::Finish {
-            self.parts.feed.announce(&Event::End, None);
-        }
-        self.parts.feed.close();
     }
 
     fn memory(&self) -> MutexGuard<'_, MediaMemory> {
@@ -526,12 +382,3 @@ const TICK: Duration = Duration::from_millis(50);
 /// save all it can, because tokio's timer also wakes at every 64 ms boundary behind which one of its timers is due.
 const QUIET: Duration = Duration::from_millis(100);
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// Target durations that parts stay fetchable for, ARCHITECTURE §4.
-const PARTS_KEPT: u64 = 6;
-/// A Ctrl-C ends streams within five seconds, of which storage gets most.
-const WIND_DOWN: Duration = Duration::from_millis(3500);
-/// What the connection has read is in the channel; a peer that is just being refused is not waited for.
-const INPUT_DRAIN: Duration = Duration::from_millis(500);
-const ENCODER_DRAIN: Duration = Duration::from_millis(2500);
-/// The next worker waits for a second in all.
-const HAND_OVER_DRAIN: Duration = Duration::from_millis(700);

@@ -10,18 +10,18 @@
 #[allow(dead_code, reason = "other test files ask for more")]
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use caudal_livestream::assignment::{AssignmentMode, Floor};
 use caudal_livestream::feed::{Event, Frame};
 use caudal_livestream::timeline::{SegmentPhase, Timeline, Track};
 use caudal_livestream::{MediaTime, Msn};
-use caudal_media::flv::{FlvDemuxer, FlvTag, TagKind};
+use caudal_media::flv::{FlvTag, TagKind};
 use caudal_rtmp::RelayPublisher;
-use support::{ALONE, Broadcast, Reader, Worker, decoded_frames, encoder, rung, send};
-use tokio::io::AsyncReadExt as _;
+use support::{
+    ALONE, Broadcast, Encoder, Reader, Worker, decoded_frames, is_header, is_keyframe, rung, send,
+};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -60,25 +60,22 @@ async fn route(
     mut relay: RelayPublisher<TcpStream>,
     mut switches: mpsc::Receiver<(RelayPublisher<TcpStream>, OldRelay)>,
 ) {
-    let mut child = encoder();
-    let mut output = child.stdout.take().unwrap();
-    let (mut demuxer, mut buffer) = (FlvDemuxer::default(), BytesMut::with_capacity(65_536));
+    let mut encoder = Encoder::start();
     let mut headers: Vec<FlvTag> = Vec::new();
     let mut next = None;
     loop {
-        buffer.clear();
-        if output.read_buf(&mut buffer).await.unwrap() == 0 {
+        let tags = encoder.tags().await;
+        if tags.is_empty() {
             return;
         }
-        demuxer.push(&buffer);
-        while let Some(tag) = demuxer.next_tag().unwrap() {
+        for tag in tags {
             next = switches.try_recv().ok().or(next);
-            let is_header = tag.kind == TagKind::Script || tag.body.get(1) == Some(&0);
-            if is_header {
+            if tag.kind == TagKind::Script || is_header(&tag) {
                 headers.push(tag.clone());
             }
-            let is_keyframe = tag.kind == TagKind::Video && tag.body[0] >> 4 == 1 && !is_header;
-            if is_keyframe && let Some((to, old)) = next.take() {
+            if is_keyframe(&tag)
+                && let Some((to, old)) = next.take()
+            {
                 let old_relay = std::mem::replace(&mut relay, to);
                 if old == OldRelay::IsHandedOver {
                     tokio::spawn(old_relay.hand_over());
@@ -94,20 +91,14 @@ async fn route(
     }
 }
 
-fn state_file(folder: &Path, broadcast: &Broadcast, epoch: u32) -> PathBuf {
-    folder.join(format!("live/{}/state-{epoch}.json", broadcast.stream))
-}
-
 fn track<'a>(timeline: &'a Timeline, name: &str) -> &'a Track {
     timeline.track(&name.parse().unwrap()).unwrap()
 }
 
 /// A stream of two stored segments on a first worker, and a second one that is ready to take it.
 async fn two_workers(folder: &Path, broadcast: &Broadcast) -> (Worker, Reader, Router, Worker, Reader) {
-    let first = broadcast.worker(folder).await;
-    broadcast.assign(&first, 1, AssignmentMode::Live, None).await;
-    let mut reader = broadcast.feed(&first, 1, &["source"]).await;
-    let relay = broadcast.relay(&first, 1, 1, broadcast.session).await.unwrap();
+    let (first, mut reader) = broadcast.live(folder, &["source"]).await;
+    let relay = broadcast.publish(&first, 1).await;
     let router = Router::start(relay);
     reader.stored("source", 2).await;
 
@@ -154,11 +145,14 @@ async fn a_stream_is_handed_over_at_a_keyframe_and_nobody_sees_where() {
     let folder = tempfile::tempdir().unwrap();
     let broadcast = Broadcast::new(vec![rung(180, 311_000)]);
     let (first, mut reader, router, second, mut next) = two_workers(folder.path(), &broadcast).await;
-    assert!(!state_file(folder.path(), &broadcast, 2).exists(), "an epoch is claimed when it begins");
+    assert!(
+        !broadcast.media(folder.path()).join("state-2.json").exists(),
+        "an epoch is claimed when it begins"
+    );
     // An encoder that has just started lags by more than a hand-over waits for.
     reader.stored("180p", 2).await;
 
-    let relay = broadcast.relay(&second, 2, 1, broadcast.session).await.unwrap();
+    let relay = broadcast.publish(&second, 2).await;
     next.until("the relay", |event, _| matches!(event, Event::Input(input) if input.up)).await;
     router.switch(relay, OldRelay::IsHandedOver).await;
     reader.until("the switch", |event, _| matches!(event, Event::Input(input) if input.moved)).await;
@@ -168,7 +162,7 @@ async fn a_stream_is_handed_over_at_a_keyframe_and_nobody_sees_where() {
     let timeline = next.timeline.clone().unwrap();
     let names: Vec<_> = timeline.tracks.iter().map(|track| track.name.to_string()).collect();
     assert_eq!(names, ["source", "180p", "audio"]);
-    let live = folder.path().join(format!("live/{}", broadcast.stream));
+    let live = broadcast.media(folder.path());
     for track in &timeline.tracks {
         is_unbroken(track);
         let epochs: Vec<_> = track.segments.iter().map(|segment| segment.epoch.0).collect();
@@ -190,8 +184,7 @@ async fn a_stream_is_handed_over_at_a_keyframe_and_nobody_sees_where() {
     broadcast.assign(&second, 2, AssignmentMode::Live, None).await;
     whole(&mut next, 2, 3).await;
     router.stop().await;
-    second.shutdown.cancel();
-    second.ended().await;
+    second.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -200,7 +193,7 @@ async fn a_worker_whose_predecessor_dies_in_the_switch_waits_for_the_floor_and_b
     let folder = tempfile::tempdir().unwrap();
     let broadcast = Broadcast::new(Vec::new());
     let (first, reader, router, second, mut next) = two_workers(folder.path(), &broadcast).await;
-    let relay = broadcast.relay(&second, 2, 1, broadcast.session).await.unwrap();
+    let relay = broadcast.publish(&second, 2).await;
     first.kill().await;
     router.switch(relay, OldRelay::Breaks).await;
     next.until(
@@ -213,7 +206,7 @@ async fn a_worker_whose_predecessor_dies_in_the_switch_waits_for_the_floor_and_b
         Frame::Event(Event::Heartbeat | Event::Input(_)) => {}
         other => panic!("{other:?}"),
     }
-    assert!(!state_file(folder.path(), &broadcast, 2).exists());
+    assert!(!broadcast.media(folder.path()).join("state-2.json").exists());
     let seen = reader.timeline.unwrap();
     let last = track(&seen, "source").segments.back().unwrap();
     let floor =
@@ -224,8 +217,7 @@ async fn a_worker_whose_predecessor_dies_in_the_switch_waits_for_the_floor_and_b
     let first_of_ours = track(&timeline, "source").segments.iter().find(|s| s.epoch.0 == 2 && !s.gap);
     assert!(first_of_ours.unwrap().msn > floor.msn, "{timeline:?}");
     router.stop().await;
-    second.shutdown.cancel();
-    second.ended().await;
+    second.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -235,12 +227,11 @@ async fn a_worker_that_is_ready_writes_the_end_when_the_broadcast_is_over_before
     let broadcast = Broadcast::new(Vec::new());
     let (first, _reader, router, second, mut next) = two_workers(folder.path(), &broadcast).await;
     router.stop().await;
-    first.shutdown.cancel();
-    first.ended().await;
+    first.stop().await;
     broadcast.assign(&second, 2, AssignmentMode::Finish, None).await;
     next.until("the end", |event, _| matches!(event, Event::End)).await;
     second.ended().await;
-    let playlist = folder.path().join(format!("live/{}/source/index.m3u8", broadcast.stream));
+    let playlist = broadcast.media(folder.path()).join("source/index.m3u8");
     assert!(std::fs::read_to_string(playlist).unwrap().contains("#EXT-X-ENDLIST"));
 }
 
@@ -255,16 +246,38 @@ async fn a_worker_that_is_told_to_go_says_so_and_serves_on_until_it_has_handed_o
         .until("its word", |event, _| matches!(event, Event::Input(input) if input.up && input.leaving))
         .await;
     reader.stored("source", 1).await;
-    let relay = broadcast.relay(&second, 2, 1, broadcast.session).await.unwrap();
+    let relay = broadcast.publish(&second, 2).await;
     router.switch(relay, OldRelay::IsHandedOver).await;
     first.ended().await;
     whole(&mut next, 2, 1).await;
     router.stop().await;
 
-    // One without a publisher goes at once.
-    next.until("the loss", |event, _| matches!(event, Event::Input(input) if !input.up)).await;
-    second.leave.cancel();
+    // The end of its input is the worker's doing, and not the publisher's.
+    let relay = broadcast.relay(&second, 2, 1, broadcast.session).await.unwrap();
+    next.until("the relay", |event, _| matches!(event, Event::Input(input) if input.up)).await;
+    second.shutdown.cancel();
+    next.until(
+        "its last word",
+        |event, _| matches!(event, Event::Input(input) if !input.up && input.leaving),
+    )
+    .await;
     second.ended().await;
+    drop(relay);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_without_a_publisher_that_is_told_to_go_says_so_and_goes_at_once() {
+    let _alone = ALONE.lock().await;
+    let folder = tempfile::tempdir().unwrap();
+    let broadcast = Broadcast::new(Vec::new());
+    let (first, _reader, router, second, mut next) = two_workers(folder.path(), &broadcast).await;
+    second.leave.cancel();
+    next.until("its word", |event, _| matches!(event, Event::Input(input) if input.leaving)).await;
+    second.ended().await;
+    router.stop().await;
+    first.shutdown.cancel();
+    first.ended().await;
+
     let idle = broadcast.worker(folder.path()).await;
     idle.leave.cancel();
     idle.ended().await;

@@ -15,7 +15,6 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use caudal_livestream::assignment::AssignmentMode;
 use caudal_livestream::feed::Event;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -61,9 +60,8 @@ async fn the_encoder_of_the_rungs_makes_the_posters_and_so_does_the_one_after_it
     let broadcast = Broadcast::new(vec![rung(180, 311_000)]);
     let ffmpeg = ffmpeg_without(folder.path(), A_POSTER_ALONE);
     let worker = broadcast.worker_with(folder.path(), ffmpeg, Duration::from_secs(1)).await;
-    broadcast.assign(&worker, 1, AssignmentMode::Live, None).await;
-    let mut reader = broadcast.feed(&worker, 1, &[]).await;
-    let relay = broadcast.relay(&worker, 1, 1, broadcast.session).await.unwrap();
+    let mut reader = broadcast.begin(&worker, &[]).await;
+    let relay = broadcast.publish(&worker, 1).await;
     let _publisher = Publisher::start(relay, 0);
     reader.stored("180p", 1).await;
     let file = folder.path().join(format!("thumbnails/{}/poster.jpg", broadcast.stream));
@@ -75,8 +73,7 @@ async fn the_encoder_of_the_rungs_makes_the_posters_and_so_does_the_one_after_it
     }
     posters(&file, 4).await;
     reader.stored("180p", 2).await;
-    worker.shutdown.cancel();
-    worker.ended().await;
+    worker.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -86,9 +83,8 @@ async fn an_ffmpeg_that_cannot_make_posters_beside_rungs_makes_the_rungs() {
     let broadcast = Broadcast::new(vec![rung(180, 312_000)]);
     let ffmpeg = ffmpeg_without(folder.path(), POSTERS_BESIDE_RUNGS);
     let worker = broadcast.worker_with(folder.path(), ffmpeg, Duration::from_secs(1)).await;
-    broadcast.assign(&worker, 1, AssignmentMode::Live, None).await;
-    let mut reader = broadcast.feed(&worker, 1, &[]).await;
-    let relay = broadcast.relay(&worker, 1, 1, broadcast.session).await.unwrap();
+    let mut reader = broadcast.begin(&worker, &[]).await;
+    let relay = broadcast.publish(&worker, 1).await;
     let _publisher = Publisher::start(relay, 0);
     reader
         .until("a segment of the rung", |event, _| {
@@ -97,6 +93,5 @@ async fn an_ffmpeg_that_cannot_make_posters_beside_rungs_makes_the_rungs() {
         .await;
     let file = folder.path().join(format!("thumbnails/{}/poster.jpg", broadcast.stream));
     posters(&file, 2).await;
-    worker.shutdown.cancel();
-    worker.ended().await;
+    worker.stop().await;
 }

@@ -26,7 +26,7 @@ use caudal_livestream::timeline::Segment;
 use caudal_media::flv::{FlvDemuxer, FlvTag, TagKind};
 use hevc_source::{encode_hevc, ffmpeg_decodes_it};
 use media_check::{Packaged, check_live, check_offline};
-use support::{Broadcast, rung, send};
+use support::{Broadcast, is_header, is_keyframe, rung, send};
 use tokio::time::Instant;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -172,10 +172,8 @@ async fn publish(tags: Vec<FlvTag>) -> Packaged {
     check_offline(&tags);
     let folder = tempfile::tempdir().unwrap();
     let broadcast = Broadcast::new(vec![rung(180, 300_000)]);
-    let worker = broadcast.worker(folder.path()).await;
-    broadcast.assign(&worker, 1, AssignmentMode::Live, None).await;
-    let mut reader = broadcast.feed(&worker, 1, &[]).await;
-    let mut relay = broadcast.relay(&worker, 1, 1, broadcast.session).await.unwrap();
+    let (worker, mut reader) = broadcast.live(folder.path(), &[]).await;
+    let mut relay = broadcast.publish(&worker, 1).await;
 
     let sent = tags.clone();
     let sending = tokio::spawn(async move {
@@ -229,7 +227,7 @@ async fn publish(tags: Vec<FlvTag>) -> Packaged {
     }
     let timeline = reader.timeline.take().unwrap();
     worker.ended().await;
-    let live = folder.path().join(format!("live/{}", broadcast.stream));
+    let live = broadcast.media(folder.path());
     Packaged { folder, live, timeline, segments, sent: tags }
 }
 
@@ -261,14 +259,6 @@ fn encode(inputs: &[&str], video: &[&str], seconds: u32) -> Vec<FlvTag> {
 
 fn picture(rate: &str) -> String {
     format!("testsrc2=size=320x240:{rate}")
-}
-
-fn is_header(tag: &FlvTag) -> bool {
-    tag.kind != TagKind::Script && tag.body.get(1) == Some(&0)
-}
-
-fn is_keyframe(tag: &FlvTag) -> bool {
-    tag.kind == TagKind::Video && tag.body[0] >> 4 == 1 && !is_header(tag)
 }
 
 /// Writes another number behind the property's name.

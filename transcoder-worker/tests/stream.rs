@@ -36,11 +36,9 @@ async fn a_published_stream_is_announced_at_once_and_stored_whole() {
     let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().unwrap();
     let broadcast = Broadcast::new(vec![rung(180, 301_000)]);
-    let worker = broadcast.worker(folder.path()).await;
-    broadcast.assign(&worker, 1, AssignmentMode::Live, None).await;
-    let mut reader = broadcast.feed(&worker, 1, &["source"]).await;
+    let (worker, mut reader) = broadcast.live(folder.path(), &["source"]).await;
     assert!(matches!(reader.next().await, Some(Frame::Event(Event::Input(input))) if !input.up));
-    let relay = broadcast.relay(&worker, 1, 1, broadcast.session).await.unwrap();
+    let relay = broadcast.publish(&worker, 1).await;
     let publisher = Publisher::start(relay, 0);
     reader.until("the publisher", |event, _| matches!(event, Event::Input(input) if input.up)).await;
     reader.until("a snapshot", |event, _| matches!(event, Event::Snapshot(_))).await;
@@ -72,7 +70,7 @@ async fn a_published_stream_is_announced_at_once_and_stored_whole() {
     let timeline = reader.timeline.unwrap();
     worker.ended().await;
 
-    let live = folder.path().join(format!("live/{}", broadcast.stream));
+    let live = broadcast.media(folder.path());
     let names: Vec<_> = timeline.tracks.iter().map(|track| track.name.to_string()).collect();
     assert_eq!(names, ["source", "180p", "audio"]);
     for track in &timeline.tracks {
@@ -98,10 +96,8 @@ async fn a_killed_encoder_comes_back_and_the_source_never_stops() {
     let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().unwrap();
     let broadcast = Broadcast::new(vec![rung(180, 302_000)]);
-    let worker = broadcast.worker(folder.path()).await;
-    broadcast.assign(&worker, 1, AssignmentMode::Live, None).await;
-    let mut reader = broadcast.feed(&worker, 1, &[]).await;
-    let relay = broadcast.relay(&worker, 1, 1, broadcast.session).await.unwrap();
+    let (worker, mut reader) = broadcast.live(folder.path(), &[]).await;
+    let relay = broadcast.publish(&worker, 1).await;
     let _publisher = Publisher::start(relay, 0);
     reader.stored("180p", 1).await;
     let children = encoders("302000");
@@ -131,8 +127,7 @@ async fn a_killed_encoder_comes_back_and_the_source_never_stops() {
     let timeline = reader.timeline.as_ref().unwrap();
     let source = timeline.track(&"source".parse().unwrap()).unwrap();
     assert!(source.segments.iter().all(|segment| !segment.gap && segment.discontinuity == 0));
-    worker.shutdown.cancel();
-    worker.ended().await;
+    worker.stop().await;
     assert!(encoders("302000").is_empty(), "no ffmpeg is left");
 }
 
@@ -141,10 +136,8 @@ async fn a_rung_of_slides_has_each_of_them_from_the_first_on() {
     let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().unwrap();
     let broadcast = Broadcast::new(vec![rung(180, 304_000)]);
-    let worker = broadcast.worker(folder.path()).await;
-    broadcast.assign(&worker, 1, AssignmentMode::Live, None).await;
-    let mut reader = broadcast.feed(&worker, 1, &[]).await;
-    let relay = broadcast.relay(&worker, 1, 1, broadcast.session).await.unwrap();
+    let (worker, mut reader) = broadcast.live(folder.path(), &[]).await;
+    let relay = broadcast.publish(&worker, 1).await;
     let _publisher = Publisher::start_with_some(relay, 0, |tag| {
         let (kind, packet) = (tag.body.first(), tag.body.get(1));
         tag.kind != TagKind::Video
@@ -162,8 +155,7 @@ async fn a_rung_of_slides_has_each_of_them_from_the_first_on() {
     let rung = timeline.track(&"180p".parse().unwrap()).unwrap();
     assert!(rung.segments.iter().all(|segment| !segment.gap), "{:?}", rung.segments);
     assert!(worker.metric("caudal_worker_encoder_restarts_total") < 1.0);
-    worker.shutdown.cancel();
-    worker.ended().await;
+    worker.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -182,7 +174,7 @@ async fn a_reader_that_does_not_read_is_disconnected_and_the_others_go_on() {
     );
     stuck.write_all(request.as_bytes()).await.unwrap();
     let mut reader = broadcast.feed(&worker, 1, &["source"]).await;
-    let relay = broadcast.relay(&worker, 1, 1, broadcast.session).await.unwrap();
+    let relay = broadcast.publish(&worker, 1).await;
     // 5 MB a second: the kernel's buffers are full soon.
     let _publisher = Publisher::start(relay, 200_000);
     let deadline = Instant::now() + PATIENCE;
@@ -197,8 +189,7 @@ async fn a_reader_that_does_not_read_is_disconnected_and_the_others_go_on() {
     let mut rest = Vec::new();
     let _ = timeout(PATIENCE, stuck.read_to_end(&mut rest)).await.expect("the connection is closed");
     assert!(!rest.ends_with(b"0\r\n\r\n"));
-    worker.shutdown.cancel();
-    worker.ended().await;
+    worker.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -206,10 +197,8 @@ async fn storage_that_fails_for_a_while_loses_nothing_and_stops_nothing() {
     let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().unwrap();
     let broadcast = Broadcast::new(Vec::new());
-    let worker = broadcast.worker(folder.path()).await;
-    broadcast.assign(&worker, 1, AssignmentMode::Live, None).await;
-    let mut reader = broadcast.feed(&worker, 1, &[]).await;
-    let relay = broadcast.relay(&worker, 1, 1, broadcast.session).await.unwrap();
+    let (worker, mut reader) = broadcast.live(folder.path(), &[]).await;
+    let relay = broadcast.publish(&worker, 1).await;
     let _publisher = Publisher::start(relay, 0);
     reader.stored("source", 1).await;
     // Every write fails while a file is where the folder was.
@@ -241,12 +230,11 @@ async fn storage_that_fails_for_a_while_loses_nothing_and_stops_nothing() {
             })
         })
         .await;
-    let source = folder.path().join(format!("live/{}/source", broadcast.stream));
+    let source = broadcast.media(folder.path()).join("source");
     for segment in reader.timeline.as_ref().unwrap().tracks[0].segments.iter().rev().skip(2) {
         assert!(source.join(format!("{}-1.m4s", segment.msn)).is_file(), "{}", segment.msn);
     }
-    worker.shutdown.cancel();
-    worker.ended().await;
+    worker.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -254,10 +242,8 @@ async fn a_second_worker_continues_the_media_sequence_under_the_next_epoch() {
     let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().unwrap();
     let broadcast = Broadcast::new(Vec::new());
-    let first = broadcast.worker(folder.path()).await;
-    broadcast.assign(&first, 1, AssignmentMode::Live, None).await;
-    let mut reader = broadcast.feed(&first, 1, &[]).await;
-    let relay = broadcast.relay(&first, 1, 1, broadcast.session).await.unwrap();
+    let (first, mut reader) = broadcast.live(folder.path(), &[]).await;
+    let relay = broadcast.publish(&first, 1).await;
     let publisher = Publisher::start(relay, 0);
     reader.stored("source", 3).await;
     let replay = publisher.stop().await;
@@ -281,7 +267,7 @@ async fn a_second_worker_continues_the_media_sequence_under_the_next_epoch() {
     );
     broadcast.assign(&second, 2, AssignmentMode::Live, Some(floor)).await;
     let mut reader = broadcast.feed(&second, 2, &[]).await;
-    let mut relay = broadcast.relay(&second, 2, 1, broadcast.session).await.unwrap();
+    let mut relay = broadcast.publish(&second, 2).await;
     for tag in &replay {
         send(&mut relay, tag);
     }
@@ -329,9 +315,8 @@ async fn a_second_worker_continues_the_media_sequence_under_the_next_epoch() {
         }
     }
     feeding.abort();
-    second.shutdown.cancel();
-    second.ended().await;
-    let state = folder.path().join(format!("live/{}/state-2.json", broadcast.stream));
+    second.stop().await;
+    let state = broadcast.media(folder.path()).join("state-2.json");
     let state: StoredState = serde_json::from_slice(&std::fs::read(state).unwrap()).unwrap();
     let filled = state.filled.unwrap();
     assert!(filled.closed && !filled.timeline.ended, "handed over, not over");
@@ -340,7 +325,7 @@ async fn a_second_worker_continues_the_media_sequence_under_the_next_epoch() {
     let third = broadcast.worker(folder.path()).await;
     broadcast.assign(&third, 3, AssignmentMode::Finish, None).await;
     third.ended().await;
-    let playlist = folder.path().join(format!("live/{}/source/index.m3u8", broadcast.stream));
+    let playlist = broadcast.media(folder.path()).join("source/index.m3u8");
     assert!(std::fs::read_to_string(playlist).unwrap().contains("#EXT-X-ENDLIST"));
 }
 
@@ -349,11 +334,9 @@ async fn a_damaged_state_stops_neither_the_next_worker_nor_the_end() {
     let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().unwrap();
     let broadcast = Broadcast::new(Vec::new());
-    let live = folder.path().join(format!("live/{}", broadcast.stream));
-    let first = broadcast.worker(folder.path()).await;
-    broadcast.assign(&first, 1, AssignmentMode::Live, None).await;
-    let mut reader = broadcast.feed(&first, 1, &[]).await;
-    let publisher = Publisher::start(broadcast.relay(&first, 1, 1, broadcast.session).await.unwrap(), 0);
+    let live = broadcast.media(folder.path());
+    let (first, mut reader) = broadcast.live(folder.path(), &[]).await;
+    let publisher = Publisher::start(broadcast.publish(&first, 1).await, 0);
     reader.stored("source", 2).await;
     publisher.stop().await;
     let last = reader.timeline.as_ref().unwrap().tracks[0].segments.back().unwrap().clone();
@@ -415,6 +398,5 @@ async fn assignments_and_relays_that_are_not_for_this_worker_are_refused() {
     let mut first = first;
     let _second = broadcast.relay(&worker, 2, 3, SessionId::generate()).await.expect("a takeover");
     timeout(PATIENCE, first.lost()).await.expect("the one before is ended");
-    worker.shutdown.cancel();
-    worker.ended().await;
+    worker.stop().await;
 }

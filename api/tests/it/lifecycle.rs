@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use caudal_directory::{StreamControl, Unavailable};
-use caudal_livestream::admission::{Access, LadderRung, LatencyMode};
-use caudal_livestream::record::{DesiredState, Ingest, LiveStream, MediaInfo, Phase, Spec, Status};
+use caudal_livestream::admission::LadderRung;
+use caudal_livestream::fixtures::spec;
+use caudal_livestream::record::{LiveStream, MediaInfo, Phase, Spec, Status};
 use caudal_livestream::report::EndReason;
-use caudal_livestream::{Generation, SessionId, StreamId, UnixMillis};
+use caudal_livestream::{SessionId, StreamId, UnixMillis};
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
@@ -53,23 +54,9 @@ impl Lifecycle {
                 stream,
                 channel: channel.into(),
                 title: "Title".into(),
-                access: Access::Public,
                 renditions: vec![rung("720p", 720), rung("480p", 480)],
-                latency_mode: LatencyMode::Low,
-                reconnect_window_ms: 30_000,
                 record: true,
-                hints: None,
-                desired_state: DesiredState::Live,
-                end_reason: None,
-                drop: None,
-                key_revoked: false,
-                ingest: Ingest {
-                    session: SessionId::generate(),
-                    generation: Generation(1),
-                    router: "http://127.0.0.1:1".into(),
-                    key_hash: String::new(),
-                    relay: None,
-                },
+                ..spec()
             },
             status: Status {
                 phase,

@@ -1,5 +1,6 @@
 //! What is asked and answered: one line of JSON each.
 
+use caudal_livestream::record::Phase;
 use caudal_livestream::{Epoch, StreamId, WorkerId};
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,8 @@ pub enum Request {
         /// The stream.
         stream: StreamId,
     },
+    /// Say which broadcasts there are.
+    Streams {},
 }
 
 /// What came of it.
@@ -32,9 +35,34 @@ pub enum Answer {
         /// From the request on.
         took_ms: u64,
     },
+    /// All broadcasts that the controller knows, those of the last ten minutes included.
+    Streams {
+        /// Each of them, the oldest first.
+        streams: Vec<ListedStream>,
+    },
     /// Nothing of it, in words for the operator.
     Refused {
         /// Why.
         reason: String,
     },
+}
+
+/// A broadcast and who carries it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListedStream {
+    /// Its id.
+    pub stream: StreamId,
+    /// The streamer's username.
+    pub channel: String,
+    /// Where it stands.
+    pub phase: Phase,
+    /// The worker's assignment.
+    pub epoch: Epoch,
+    /// The epoch that a planned move goes to.
+    pub next: Option<Epoch>,
+    /// The worker, as the log names it.
+    pub worker: Option<WorkerId>,
+    /// The worker's process.
+    pub pid: Option<u32>,
 }

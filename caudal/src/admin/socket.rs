@@ -1,5 +1,6 @@
 //! The platform's unix socket for its administrator.
 
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd as _;
@@ -8,22 +9,32 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use caudal_directory::StreamControl;
+use caudal_directory::{MoveError, StreamControl};
+use caudal_livestream::WorkerId;
 use nix::unistd::geteuid;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::message::{Answer, Request};
+use super::message::{Answer, ListedStream, Request};
 use crate::standalone::open_folder;
+
+/// What an administrator may ask of.
+pub struct Platform {
+    /// The streams.
+    pub control: Arc<dyn StreamControl>,
+    /// The process of a worker of this machine.
+    pub process_of: Box<dyn Fn(WorkerId) -> Option<u32> + Send + Sync>,
+}
 
 /// [`serve`]s; where that cannot be, a warning says why. The platform goes on without: not every file system that can hold
 /// its data can hold a socket.
-pub async fn serve_if_possible(folder: PathBuf, control: Arc<dyn StreamControl>, stop: CancellationToken) {
-    if let Err(error) = serve(folder.clone(), control, stop.clone()).await {
+pub async fn serve_if_possible(folder: PathBuf, platform: Arc<Platform>, stop: CancellationToken) {
+    if let Err(error) = serve(folder.clone(), platform, stop.clone()).await {
         tracing::warn!(folder = %folder.display(), %error, "`caudal admin` cannot be used: no socket can be made");
         stop.cancelled().await;
     }
@@ -34,7 +45,7 @@ pub async fn serve_if_possible(folder: PathBuf, control: Arc<dyn StreamControl>,
 ///
 /// # Errors
 /// When the folder or the socket cannot be made.
-async fn serve(folder: PathBuf, control: Arc<dyn StreamControl>, stop: CancellationToken) -> io::Result<()> {
+async fn serve(folder: PathBuf, platform: Arc<Platform>, stop: CancellationToken) -> io::Result<()> {
     let opened = make_folder(&folder)?;
     let path = socket_in(&opened);
     // Left by a platform that was killed: whoever calls this holds the data folder's lock.
@@ -44,79 +55,142 @@ async fn serve(folder: PathBuf, control: Arc<dyn StreamControl>, stop: Cancellat
     }
     let listener = UnixListener::bind(&path)?;
     let (requests, slots) = (TaskTracker::new(), Arc::new(Semaphore::new(MAX_REQUESTS)));
+    let (mut listening, mut silent) = (JoinSet::new(), VecDeque::new());
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
+            Some(heard) = listening.join_next() => {
+                if let Ok(Some((connection, line))) = heard {
+                    requests.spawn(attend(connection, line, Arc::clone(&platform), Arc::clone(&slots), stop.clone()));
+                }
+                continue;
+            }
             accepted = listener.accept() => accepted,
         };
-        let connection = match accepted {
-            Ok((connection, _)) => connection,
+        match accepted {
+            Ok((connection, _)) => {
+                make_room(&mut silent);
+                silent.push_back(listening.spawn(hear(connection)));
+            }
             Err(error) => {
                 tracing::warn!(%error, "the administrator's socket");
                 sleep(ACCEPT_PAUSE).await;
-                continue;
             }
-        };
-        // More than anybody asks at once: closed.
-        let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else { continue };
-        let (control, stop) = (Arc::clone(&control), stop.clone());
-        requests.spawn(async move {
-            if let Some(Err(error)) = stop.run_until_cancelled(attend(connection, &*control)).await {
-                tracing::debug!(%error, "an administrator's request");
-            }
-            drop(slot);
-        });
+        }
     }
+    listening.shutdown().await;
     requests.close();
     requests.wait().await;
     let _ = fs::remove_file(&path);
     Ok(())
 }
 
-async fn attend(mut connection: UnixStream, control: &dyn StreamControl) -> io::Result<()> {
-    let line = read_line(&mut connection, PEER_DEADLINE).await?;
-    let answer = match serde_json::from_slice(&line) {
-        Ok(request) => carry_out(request, control).await,
-        Err(error) => Answer::Refused { reason: format!("this version does not know the request: {error}") },
-    };
-    write_line(&mut connection, &answer).await
+/// Whoever has said nothing for longest gives way to whoever may be about to speak.
+fn make_room(silent: &mut VecDeque<AbortHandle>) {
+    silent.retain(|connection| !connection.is_finished());
+    while silent.len() >= MAX_SILENT
+        && let Some(oldest) = silent.pop_front()
+    {
+        oldest.abort();
+    }
 }
 
-async fn carry_out(request: Request, control: &dyn StreamControl) -> Answer {
-    let Request::Move { stream } = request;
-    match control.move_stream(stream).await {
-        Ok(moved) => {
-            tracing::info!(%stream, from = %moved.from, to = %moved.to, epoch = %moved.epoch, stepped_in = moved.stepped_in, "moved");
-            Answer::Moved {
-                from: moved.from,
-                to: moved.to,
-                epoch: moved.epoch,
-                stepped_in: moved.stepped_in,
-                took_ms: u64::try_from(moved.took.as_millis()).unwrap_or(u64::MAX),
-            }
+/// What a connection asks for; none of one that asks for nothing.
+async fn hear(mut connection: UnixStream) -> Option<(UnixStream, io::Result<Vec<u8>>)> {
+    match read_line(&mut connection, LONGEST_REQUEST, PEER_DEADLINE).await {
+        Err(error) if error.kind() != io::ErrorKind::FileTooLarge => {
+            tracing::debug!(%error, "an administrator's request");
+            None
         }
+        line => Some((connection, line)),
+    }
+}
+
+async fn attend(
+    mut connection: UnixStream,
+    line: io::Result<Vec<u8>>,
+    platform: Arc<Platform>,
+    slots: Arc<Semaphore>,
+    stop: CancellationToken,
+) {
+    let refused = |reason: String| Answer::Refused { reason };
+    let answered = async {
+        let answer = match (&line, slots.try_acquire()) {
+            (Err(_), _) => refused(format!("the request is longer than {LONGEST_REQUEST} bytes")),
+            (_, Err(_)) => {
+                refused(format!("{MAX_REQUESTS} requests are being carried out; try again in a moment"))
+            }
+            (Ok(line), Ok(_slot)) => match serde_json::from_slice(line) {
+                Ok(request) => carry_out(request, &platform).await,
+                Err(error) => refused(format!("this version does not know the request: {error}")),
+            },
+        };
+        write_line(&mut connection, &answer).await?;
+        if line.is_err() {
+            drain(&mut connection).await;
+        }
+        Ok::<_, io::Error>(())
+    };
+    if let Some(Err(error)) = stop.run_until_cancelled(answered).await {
+        tracing::debug!(%error, "an administrator's request");
+    }
+}
+
+/// Takes what is still being sent, for a moment: a connection that is closed over unread bytes is reset, and its answer is
+/// lost with it.
+async fn drain(connection: &mut UnixStream) {
+    let _ = connection.shutdown().await;
+    let rest = async {
+        let mut chunk = [0_u8; 4096];
+        while connection.read(&mut chunk).await.is_ok_and(|length| length > 0) {}
+    };
+    let _ = timeout(DRAIN_WITHIN, rest).await;
+}
+
+async fn carry_out(request: Request, platform: &Platform) -> Answer {
+    let stream = match request {
+        Request::Streams {} => return Answer::Streams { streams: listed(platform) },
+        Request::Move { stream } => stream,
+    };
+    match platform.control.move_stream(stream).await {
+        Ok(moved) => Answer::Moved {
+            from: moved.from,
+            to: moved.to,
+            epoch: moved.epoch,
+            stepped_in: moved.stepped_in,
+            took_ms: u64::try_from(moved.took.as_millis()).unwrap_or(u64::MAX),
+        },
         Err(error) => {
-            tracing::warn!(%stream, %error, "not moved");
-            Answer::Refused { reason: error.to_string() }
+            // What was begun, the controller says the end of.
+            tracing::info!(%stream, %error, "a move was asked for and not made");
+            let reason =
+                if error == MoveError::Unknown { NOT_ON_THE_AIR.to_owned() } else { error.to_string() };
+            Answer::Refused { reason }
         }
     }
 }
 
-/// Asks the platform whose socket is in `folder`.
-///
-/// # Errors
-/// When none is there, or none answers.
-pub async fn ask(folder: &Path, request: &Request) -> io::Result<Answer> {
-    let folder = open_folder(folder)?;
-    let connecting = timeout(PEER_DEADLINE, UnixStream::connect(socket_in(&folder)));
-    let mut connection = connecting.await.map_err(|_| io::ErrorKind::TimedOut)??;
-    write_line(&mut connection, request).await?;
-    let line = read_line(&mut connection, ANSWER_DEADLINE).await?;
-    Ok(serde_json::from_slice(&line)?)
+/// Ids are made in the order of time.
+fn listed(platform: &Platform) -> Vec<ListedStream> {
+    let mut records = platform.control.running();
+    records.sort_unstable_by_key(|record| record.spec.stream.0);
+    let list = records.iter().map(|record| {
+        let worker = record.status.worker.map(|address| address.worker);
+        ListedStream {
+            stream: record.spec.stream,
+            channel: record.spec.channel.clone(),
+            phase: record.status.phase,
+            epoch: record.status.epoch,
+            next: record.status.next.map(|next| next.epoch),
+            worker,
+            pid: worker.and_then(|worker| (platform.process_of)(worker)),
+        }
+    });
+    list.collect()
 }
 
 /// Through the opened folder: a socket's address has room for 107 bytes, and a data folder's path may have more.
-fn socket_in(folder: &File) -> PathBuf {
+pub(super) fn socket_in(folder: &File) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}/{FILE}", folder.as_raw_fd()))
 }
 
@@ -134,7 +208,11 @@ fn make_folder(path: &Path) -> io::Result<File> {
     Ok(folder)
 }
 
-async fn read_line(connection: &mut UnixStream, deadline: Duration) -> io::Result<Vec<u8>> {
+pub(super) async fn read_line(
+    connection: &mut UnixStream,
+    longest: usize,
+    deadline: Duration,
+) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
     let read = async {
         let mut chunk = [0_u8; 512];
@@ -144,7 +222,7 @@ async fn read_line(connection: &mut UnixStream, deadline: Duration) -> io::Resul
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
             }
             line.extend(chunk.iter().take(length));
-            if line.len() > LONGEST_LINE {
+            if line.len() > longest {
                 return Err(io::Error::from(io::ErrorKind::FileTooLarge));
             }
         }
@@ -154,19 +232,27 @@ async fn read_line(connection: &mut UnixStream, deadline: Duration) -> io::Resul
     Ok(line)
 }
 
-async fn write_line(connection: &mut UnixStream, message: &impl serde::Serialize) -> io::Result<()> {
+pub(super) async fn write_line(
+    connection: &mut UnixStream,
+    message: &impl serde::Serialize,
+) -> io::Result<()> {
     let mut line = serde_json::to_vec(message)?;
     line.push(b'\n');
     timeout(PEER_DEADLINE, connection.write_all(&line)).await.map_err(|_| io::ErrorKind::TimedOut)?
 }
 
 const FILE: &str = "socket";
+/// Being carried out at once.
 const MAX_REQUESTS: usize = 16;
-const LONGEST_LINE: usize = 4096;
+/// Connections that have not asked yet. A request comes in one piece, with the connection.
+const MAX_SILENT: usize = 16;
+const LONGEST_REQUEST: usize = 4096;
 /// For a request, and for its answer to be taken.
-const PEER_DEADLINE: Duration = Duration::from_secs(5);
-/// For the answer to a request: a move has deadlines of its own, and they end before.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(90);
+pub(super) const PEER_DEADLINE: Duration = Duration::from_secs(5);
+const DRAIN_WITHIN: Duration = Duration::from_secs(1);
+/// To an operator, "no such stream" of an address that the studio shows would be a riddle.
+const NOT_ON_THE_AIR: &str = "it is not on the air here. A stream that is only prepared begins when its encoder sends; one that \
+                              ended more than ten minutes ago is forgotten; `caudal admin streams` lists all others";
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ pub fn config(
         cors_origins: settings
             .cors_origins
             .iter()
-            .map(|origin| origin.as_str().parse().context("CAUDAL_CORS_ORIGINS"))
+            .map(|origin| origin.as_str().parse().with_context(|| settings.given.name("CAUDAL_CORS_ORIGINS")))
             .collect::<Result<_, _>>()?,
         trusted_proxies: settings.trusted_proxies.clone().unwrap_or_default(),
         control: parts.control,

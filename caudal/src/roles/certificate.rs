@@ -22,8 +22,10 @@ pub fn load(
     stop: CancellationToken,
 ) -> anyhow::Result<Option<Arc<Certificate>>> {
     let (Some(certificate), Some(key)) = (&settings.tls_cert, &settings.tls_key) else { return Ok(None) };
-    let (certificate, watch) =
-        Certificate::load(certificate, key, registry).context("CAUDAL_TLS_CERT, CAUDAL_TLS_KEY")?;
+    let (certificate, watch) = Certificate::load(certificate, key, registry).with_context(|| {
+        let given = &settings.given;
+        format!("{} and {}", given.name("CAUDAL_TLS_CERT"), given.name("CAUDAL_TLS_KEY"))
+    })?;
     let certificate = Arc::new(certificate);
     let followed = Arc::clone(&certificate);
     tasks.spawn("watch on the certificate", async move {

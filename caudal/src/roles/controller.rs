@@ -12,6 +12,7 @@ use caudal_storage::SegmentStore;
 use ed25519_dalek::SigningKey;
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::{self, Platform};
 use crate::secrets::MasterSecret;
 use crate::settings::Settings;
 use crate::standalone::Folders;
@@ -39,7 +40,7 @@ impl Controller {
     ) -> anyhow::Result<Self> {
         let mut storage = settings.storage.clone();
         storage.hls_path = Some(folders.media.clone());
-        let store = storage.open()?;
+        let store = storage.open(&settings.given)?;
         let assignments = SigningKey::from_bytes(&master.derive("controller/assignments"));
         let supervisor =
             Supervisor::start(SupervisorConfig::new(settings, &storage, assignments.verifying_key(), lines)?)
@@ -69,9 +70,12 @@ impl Controller {
         folder: PathBuf,
         stop: CancellationToken,
     ) -> impl Future<Output = Result<(), Infallible>> + use<> {
-        let control: Arc<dyn StreamControl> = self.directory();
+        let (control, supervisor): (Arc<dyn StreamControl>, _) =
+            (self.directory(), Arc::clone(&self.supervisor));
+        let process_of = Box::new(move |worker| supervisor.process_of(worker));
+        let platform = Arc::new(Platform { control, process_of });
         async move {
-            crate::admin::serve_if_possible(folder, control, stop).await;
+            admin::serve_if_possible(folder, platform, stop).await;
             Ok(())
         }
     }

@@ -7,6 +7,8 @@ use anyhow::bail;
 use futures::future::join_all;
 use tokio::net::TcpListener;
 
+use crate::settings::Given;
+
 /// The name of the setting, the address and the port.
 pub type Wanted = (&'static str, IpAddr, u16);
 
@@ -14,10 +16,10 @@ pub type Wanted = (&'static str, IpAddr, u16);
 ///
 /// # Errors
 /// When a port is taken, or an address is not this machine's.
-pub async fn bind<const N: usize>(wanted: [Wanted; N]) -> anyhow::Result<[TcpListener; N]> {
+pub async fn bind<const N: usize>(wanted: [Wanted; N], given: &Given) -> anyhow::Result<[TcpListener; N]> {
     let mut bound = Vec::with_capacity(N);
     let mut faults = Vec::new();
-    for listener in join_all(wanted.map(bind_one)).await {
+    for listener in join_all(wanted.map(|one| bind_one(one, given))).await {
         match listener {
             Ok(listener) => bound.push(listener),
             Err(fault) => faults.push(fault),
@@ -30,14 +32,16 @@ pub async fn bind<const N: usize>(wanted: [Wanted; N]) -> anyhow::Result<[TcpLis
 }
 
 /// A listener, or what is in its way and what to do about it.
-async fn bind_one((name, address, port): Wanted) -> Result<TcpListener, String> {
+async fn bind_one((setting, address, port): Wanted, given: &Given) -> Result<TcpListener, String> {
     let at = SocketAddr::from((address, port));
+    let name = given.name(setting);
     TcpListener::bind(at).await.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => {
             format!("{name}: another program listens on {at}; end that one, or set {name} to another port")
         }
         io::ErrorKind::AddrNotAvailable => {
-            let bind = if INTERNAL.contains(&name) { "CAUDAL_INTERNAL_BIND" } else { "CAUDAL_BIND" };
+            let bind =
+                given.name(if INTERNAL.contains(&setting) { "CAUDAL_INTERNAL_BIND" } else { "CAUDAL_BIND" });
             format!("{name}: {address} is not an address of this machine; set {bind} to one of its own, or to 0.0.0.0")
         }
         io::ErrorKind::PermissionDenied => {

@@ -2,6 +2,7 @@
 //!
 //! * `api`, `edge`, `router`, `controller` – one part each; standalone mode puts them together in one process
 //! * `separate` – a part as a process: its listeners, its way to the controller, its end
+//! * `terminal` – what such a process says at its start
 //! * `listeners`, `tasks`, `certificate` – what they share
 
 pub mod api;
@@ -12,3 +13,4 @@ pub mod listeners;
 pub mod router;
 pub mod separate;
 pub mod tasks;
+mod terminal;

@@ -25,6 +25,7 @@ use super::edge::{self, EdgeParts};
 use super::listeners::{bind, named};
 use super::router::{self, RouterParts};
 use super::tasks::Tasks;
+use super::terminal::{Place, Terminal};
 use super::{certificate, listeners};
 use crate::secrets::MasterSecret;
 use crate::settings::{HttpUrl, Role, RtmpUrl, Settings, WebOrigin};
@@ -51,15 +52,19 @@ async fn run_api(
     master: &MasterSecret,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    let given = &settings.given;
     let [public, internal, admin] =
-        bind([("PORT", settings.bind, settings.port), internal_port(settings), admin_port(settings)]).await?;
+        bind([("PORT", settings.bind, settings.port), internal_port(settings), admin_port(settings)], given)
+            .await?;
     let own_url = format!("http://{}", named(&public, "localhost")?);
     let urls = caudal_api::PublicUrls {
         api: settings.public_api_url.as_ref().map_or(own_url, |url| WebOrigin::as_str(url).to_owned()),
         hls: required(settings.public_hls_url.as_ref().map(HttpUrl::as_str), "CAUDAL_PUBLIC_HLS_URL")?,
         rtmp: required(settings.public_rtmp_url.as_ref().map(RtmpUrl::as_str), "CAUDAL_PUBLIC_RTMP_URL")?,
     };
-    let mut process = Process::start(Role::Api, admin)?;
+    let places =
+        vec![Place::listens("web pages", urls.api.clone()), Place::listens("other roles", at(&internal)?)];
+    let mut process = Process::start(Role::Api, admin, settings, places)?;
     let directory = copy_of_directory(settings, master, "api")?;
     let serves = Readiness::default();
     let config = api::config(
@@ -77,15 +82,14 @@ async fn run_api(
         },
     )?;
     process.follow(&directory)?;
-    let ready = process.readiness.clone();
+    let ready = process.ready.clone();
     let copy = Arc::clone(&directory);
     let stop = process.last.clone();
     process.tasks.spawn("readiness", async move {
         let both = async {
             serves.ready().await;
             copy.read_once().await;
-            ready.set(true);
-            tracing::info!("ready");
+            ready.now();
         };
         stop.run_until_cancelled(both).await;
         stop.cancelled().await;
@@ -102,17 +106,24 @@ async fn run_router(
     master: &MasterSecret,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    let given = &settings.given;
     let rtmp = ("RTMP_PORT", settings.bind, settings.rtmp_port);
     let (rtmp, rtmps, internal, admin) = if settings.tls_cert.is_some() {
         let rtmps = ("RTMPS_PORT", settings.bind, settings.rtmps_port);
         let [rtmp, rtmps, internal, admin] =
-            bind([rtmp, rtmps, internal_port(settings), admin_port(settings)]).await?;
+            bind([rtmp, rtmps, internal_port(settings), admin_port(settings)], given).await?;
         (rtmp, Some(rtmps), internal, admin)
     } else {
-        let [rtmp, internal, admin] = bind([rtmp, internal_port(settings), admin_port(settings)]).await?;
+        let [rtmp, internal, admin] =
+            bind([rtmp, internal_port(settings), admin_port(settings)], given).await?;
         (rtmp, None, internal, admin)
     };
-    let mut process = Process::start(Role::IngestRouter, admin)?;
+    let mut places = vec![Place::listens("RTMP", format!("rtmp://{}/live", named(&rtmp, "127.0.0.1")?))];
+    if let Some(rtmps) = &rtmps {
+        places.push(Place::listens("RTMP with TLS", format!("rtmps://{}/live", named(rtmps, "127.0.0.1")?)));
+    }
+    places.push(Place::listens("other roles", at(&internal)?));
+    let mut process = Process::start(Role::IngestRouter, admin, settings, places)?;
     let directory = copy_of_directory(settings, master, "ingest-router")?;
     let certificate =
         certificate::load(settings, &process.registry, &mut process.tasks, process.last.clone())?;
@@ -129,7 +140,7 @@ async fn run_router(
     process.follow(&directory)?;
     let serve = caudal_ingest_router::run(config, shutdown.clone());
     let ended =
-        process.until(&shutdown, once_read(&directory, &shutdown, process.readiness.clone(), serve)).await;
+        process.until(&shutdown, once_read(&directory, &shutdown, process.ready.clone(), serve)).await;
     process.end(Some(&directory)).await;
     ended
 }
@@ -139,21 +150,29 @@ async fn run_edge(
     master: &MasterSecret,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    let given = &settings.given;
     let [listener, admin] =
-        bind([("HLS_PORT", settings.bind, settings.hls_port), admin_port(settings)]).await?;
-    let mut process = Process::start(Role::HlsEdge, admin)?;
+        bind([("HLS_PORT", settings.bind, settings.hls_port), admin_port(settings)], given).await?;
+    let scheme = if settings.tls_cert.is_some() { "https" } else { "http" };
+    let places = vec![
+        Place::listens("HLS and DASH", format!("{scheme}://{}", named(&listener, "localhost")?)),
+        Place::segments(settings, settings.storage.hls_path.as_deref()),
+    ];
+    let mut process = Process::start(Role::HlsEdge, admin, settings, places)?;
     let directory = copy_of_directory(settings, master, "hls-edge")?;
     let certificate =
         certificate::load(settings, &process.registry, &mut process.tasks, process.last.clone())?;
     let signer = Signer::new("hls-edge", master.caller_key("hls-edge"));
-    let audience =
-        Arc::new(RemoteAudience::new(&api_url(settings)?, signer).context("CAUDAL_INTERNAL_API_URL")?);
+    let audience = Arc::new(
+        RemoteAudience::new(&api_url(settings)?, signer)
+            .with_context(|| given.name("CAUDAL_INTERNAL_API_URL"))?,
+    );
     let parts = EdgeParts {
         listener,
         certificate,
         directory: directory.clone(),
         audience: audience.clone(),
-        store: settings.storage.open()?,
+        store: settings.storage.open(given)?,
         registry: process.registry.clone(),
     };
     let config = edge::config(settings, master, parts);
@@ -166,7 +185,7 @@ async fn run_edge(
     });
     let serve = caudal_hls_edge::run(config, shutdown.clone());
     let ended =
-        process.until(&shutdown, once_read(&directory, &shutdown, process.readiness.clone(), serve)).await;
+        process.until(&shutdown, once_read(&directory, &shutdown, process.ready.clone(), serve)).await;
     process.end(Some(&directory)).await;
     ended
 }
@@ -178,8 +197,14 @@ async fn run_controller(
     lines: LogLines,
 ) -> anyhow::Result<()> {
     let folders = Folders::open(settings)?;
-    let [internal, admin] = bind([internal_port(settings), admin_port(settings)]).await?;
-    let mut process = Process::start(Role::Controller, admin)?;
+    master.remember(&folders.secrets());
+    let [internal, admin] = bind([internal_port(settings), admin_port(settings)], &settings.given).await?;
+    let places = vec![
+        Place::listens("other roles", at(&internal)?),
+        Place::keeps("data", folders.data.display().to_string()),
+        Place::segments(settings, Some(&folders.media)),
+    ];
+    let mut process = Process::start(Role::Controller, admin, settings, places)?;
     let starting = Controller::start(settings, &folders, master, api_url(settings)?, lines);
     // All that it waits for is the first worker, which is killed when its start is dropped.
     let Some(controller) = shutdown.run_until_cancelled(starting).await else { return Ok(()) };
@@ -194,8 +219,7 @@ async fn run_controller(
     };
     let routes = directory_routes(directory.clone(), directory, callers, shutdown.clone());
     let limits = HttpLimits { read_deadline: SLOWEST_READER, ..HttpLimits::default() };
-    process.readiness.set(true);
-    tracing::info!("ready");
+    process.ready.now();
     let serve = HttpServer::new(internal, limits).serve(routes, shutdown.clone());
     let ended = process.until(&shutdown, serve).await;
     controller.stop().await;
@@ -203,25 +227,56 @@ async fn run_controller(
     ended
 }
 
+/// How a process says that it takes part.
+#[derive(Clone)]
+struct Ready {
+    readiness: Readiness,
+    terminal: Arc<Terminal>,
+}
+
+impl Ready {
+    fn now(&self) {
+        self.readiness.set(true);
+        self.terminal.ready();
+    }
+}
+
 /// What each of these processes has beside its part.
 struct Process {
     tasks: Tasks,
     registry: Registry,
-    readiness: Readiness,
+    ready: Ready,
     /// Ends what is needed until the part has ended: health, metrics, the certificate.
     last: CancellationToken,
 }
 
 impl Process {
-    /// Serves health and metrics.
-    fn start(role: Role, admin: TcpListener) -> anyhow::Result<Self> {
+    /// Serves health and metrics, and says so beside the part's own `places`, and whom it asks.
+    fn start(
+        role: Role,
+        admin: TcpListener,
+        settings: &Settings,
+        mut places: Vec<Place>,
+    ) -> anyhow::Result<Self> {
         let (registry, readiness, last) = (Registry::new(), Readiness::default(), CancellationToken::new());
+        let own = places.iter().position(|place| !place.is_listener()).unwrap_or(places.len());
+        let (controller, api) = (&settings.internal_controller_url, &settings.internal_api_url);
+        let asked = [
+            ("controller", "CAUDAL_INTERNAL_CONTROLLER_URL", controller),
+            ("api", "CAUDAL_INTERNAL_API_URL", api),
+        ];
+        let asked = asked.into_iter().filter(|(_, name, _)| role.has(name));
+        let asked = asked.filter_map(|(what, _, url)| Some(Place::asks(what, url.as_ref()?.as_str())));
+        let metrics = Place::listens("metrics", format!("{}/metrics", at(&admin)?));
+        places.splice(own..own, std::iter::once(metrics).chain(asked));
         tracing::info!(admin = %admin.local_addr()?, "{role} starts");
+        let terminal = Arc::new(Terminal::new(role, settings));
+        terminal.listening(&places, settings);
         let mut tasks = Tasks::default();
         let routes = health::routes(readiness.clone(), registry.clone());
         let server = HttpServer::new(admin, HttpLimits::default());
         tasks.spawn("admin listener", server.serve(routes, last.clone()));
-        Ok(Self { tasks, registry, readiness, last })
+        Ok(Self { tasks, registry, ready: Ready { readiness, terminal }, last })
     }
 
     /// Says by a metric whether the copy follows the controller.
@@ -254,7 +309,7 @@ impl Process {
     ) -> anyhow::Result<()> {
         tokio::pin!(part);
         let ending = shutdown.clone();
-        let readiness = self.readiness.clone();
+        let readiness = self.ready.readiness.clone();
         let late = async {
             ending.cancelled().await;
             readiness.set(false);
@@ -306,15 +361,19 @@ fn copy_of_directory(
 async fn once_read<E>(
     directory: &RemoteDirectory,
     shutdown: &CancellationToken,
-    readiness: Readiness,
+    ready: Ready,
     serve: impl Future<Output = Result<(), E>>,
 ) -> Result<(), E> {
     if shutdown.run_until_cancelled(directory.read_once()).await.is_none() {
         return Ok(());
     }
-    readiness.set(true);
-    tracing::info!("ready");
+    ready.now();
     serve.await
+}
+
+/// The URL of a listener that speaks plain HTTP.
+fn at(listener: &TcpListener) -> std::io::Result<String> {
+    Ok(format!("http://{}", listener.local_addr()?))
 }
 
 fn internal_port(settings: &Settings) -> listeners::Wanted {

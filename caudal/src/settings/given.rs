@@ -52,7 +52,7 @@ impl From<clap::Error> for Refused {
 }
 
 /// Who gave the settings that are no defaults.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Given(BTreeMap<String, Origin>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +63,19 @@ enum Origin {
 }
 
 impl Given {
+    /// Of a command whose settings clap reads by itself.
+    pub fn by_clap(command: &Command, matches: &ArgMatches) -> Self {
+        let Some((name, matches)) = matches.subcommand() else { return Self::default() };
+        let given = settings(command, name).into_iter().filter_map(|setting| {
+            match matches.value_source(&setting.id)? {
+                ValueSource::CommandLine => Some((setting.name, Origin::Flag(setting.flag))),
+                ValueSource::EnvVariable => Some((setting.name, Origin::Variable)),
+                _ => None,
+            }
+        });
+        Self(given.collect())
+    }
+
     /// Whether somebody gave the setting of this name.
     pub fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
@@ -102,6 +115,32 @@ pub fn read(
     collected.flags_and_variables(flags, variable);
     collected.file();
     collected.matches(command)
+}
+
+/// What the settings file of a running platform gives to the setting `name`; none when it does not name it, or leaves it
+/// empty. Every line is looked at as that platform does, but for the values of other settings.
+///
+/// # Errors
+/// When the file cannot be read, or has a line that would have stopped that platform's start.
+pub fn in_file(
+    command: &Command,
+    file: &Path,
+    given: &Given,
+    name: &str,
+) -> Result<Option<OsString>, Faults> {
+    let mut collected = Collected::of(command, Role::Standalone.name());
+    collected.given = given.clone();
+    // Whose it is, standalone mode's or a controller's, is not known.
+    for setting in &mut collected.settings {
+        setting.own = true;
+    }
+    collected.values.insert(CONFIG.to_owned(), file.into());
+    collected.file();
+    if !collected.faults.is_empty() {
+        return Err(Faults(collected.faults));
+    }
+    let setting = collected.settings.iter().find(|setting| setting.name == name);
+    Ok(setting.and_then(|setting| collected.values.remove(&setting.id)))
 }
 
 /// Values by the settings' ids, and what is wrong with them.
@@ -173,7 +212,7 @@ impl Collected {
     }
 
     fn file(&mut self) {
-        let Some(path) = self.values.get("config").map(PathBuf::from) else { return };
+        let Some(path) = self.values.get(CONFIG).map(PathBuf::from) else { return };
         let lines = match file::load(&path) {
             Ok(lines) => lines,
             Err(reason) => {
@@ -199,8 +238,7 @@ impl Collected {
                 "line {number}: {plain} is a secret; set it by the variable {plain} or {plain}_FILE"
             ));
         }
-        let Some(setting) =
-            self.settings.iter().find(|setting| setting.name == name && setting.id != "config")
+        let Some(setting) = self.settings.iter().find(|setting| setting.name == name && setting.id != CONFIG)
         else {
             return Err(format!(
                 "line {number}: there is no setting {name}; `caudal {} --help` lists them",
@@ -342,6 +380,8 @@ pub fn unknown_variables(command: &Command) -> Vec<String> {
         .collect()
 }
 
+/// The id of the setting that names a settings file.
+const CONFIG: &str = "config";
 /// Enough to recognize a value by.
 const LONGEST_SHOWN: usize = 100;
 

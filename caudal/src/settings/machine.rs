@@ -12,14 +12,15 @@ use secrecy::ExposeSecret as _;
 
 use super::given::shown;
 use super::{Faults, Given, Role, Settings};
-use crate::secrets::{MIN_LENGTH, SECRET_NAMES};
+use crate::secrets::{MIN_LENGTH, SECRET_NAMES, another_secret};
 use crate::standalone::{MEDIA, OURS_ALONE, default_data_folder};
 
 /// Looks at everything that the settings of a role name.
 ///
 /// # Errors
 /// With a line for each setting that is missing or cannot work on this machine.
-pub fn check(settings: &Settings, given: &Given, role: Role) -> Result<(), Faults> {
+pub fn check(settings: &Settings, role: Role) -> Result<(), Faults> {
+    let given = &settings.given;
     let mut faults = missing(settings, given, role);
     faults.extend(ports(settings, given, role));
     faults.extend(certificate(settings, given).err());
@@ -41,6 +42,9 @@ pub fn check(settings: &Settings, given: &Given, role: Role) -> Result<(), Fault
     // A pair of which one half is unusable is not also incomplete.
     if unusable.is_empty() {
         faults.extend(bucket_keys(settings).err());
+        let data =
+            settings.data_dir.clone().or_else(default_data_folder).filter(|_| role.has("CAUDAL_DATA_DIR"));
+        faults.extend(data.and_then(|data| another_secret(&data)));
     }
     faults.extend(unusable);
     if faults.is_empty() { Ok(()) } else { Err(Faults(faults)) }
@@ -135,7 +139,9 @@ fn folders(settings: &Settings, given: &Given, role: Role) -> Vec<String> {
         let folder = folder?;
         // Edges read segments and may have no right to write them.
         let read_only = role == Role::HlsEdge && name == "HLS_PATH" && folder.is_dir();
-        let reason = writable_folder(folder).err().filter(|_| !read_only)?;
+        let shared = role != Role::Standalone && name == "HLS_PATH";
+        let reason = writable_folder(folder).err().filter(|_| !read_only);
+        let reason = reason.or_else(|| shared.then(|| no_folder(folder))?)?;
         Some(format!("{} is {}: {reason}", given.name(name), shown(folder.as_os_str())))
     })
     .collect();
@@ -178,6 +184,14 @@ fn reserved_folders(settings: &Settings, given: &Given) -> Vec<String> {
 /// The folder that somebody chose for segments; it means nothing where a bucket holds them.
 fn media_folder(settings: &Settings) -> Option<&Path> {
     settings.storage.hls_path.as_deref().filter(|_| settings.storage.s3_bucket.is_none())
+}
+
+/// What is said of a folder that several processes share and that is not there. It is not made: a path that one of them has
+/// mistyped would lead to a folder that no other looks into.
+pub fn no_folder(folder: &Path) -> Option<String> {
+    let reason = "there is no such folder; expected the one that the workers write segments to and edges read (make it \
+                  first, with mkdir, if this is a new installation)";
+    (!folder.is_dir()).then(|| reason.to_owned())
 }
 
 /// Where a path leads, as far as it exists.

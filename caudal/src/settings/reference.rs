@@ -30,6 +30,12 @@ fn fixed_default(arg: &Arg) -> Option<String> {
     Some(value.to_str().unwrap().to_owned())
 }
 
+/// The defaults of roles that have another one, as in ", of the controller `3002`".
+fn of_other_roles(name: &str) -> String {
+    let roles = owners(name).iter().filter_map(|role| Some((role, role.default_of(name)?)));
+    roles.fold(String::new(), |text, (role, value)| format!("{text}, {role} `{value}`"))
+}
+
 /// What the setting is for, without the default that `--help` adds.
 fn meaning(arg: &Arg) -> String {
     let help = arg.get_help().unwrap().to_string();
@@ -50,7 +56,7 @@ fn table(command: &Command, heading: &str) -> String {
     let mut table = "| name | default | roles | |\n|---|---|---|---|\n".to_owned();
     for arg in settings(command, heading) {
         let default = match (fixed_default(arg), default_in_words(name(arg))) {
-            (Some(value), _) => format!("`{value}`"),
+            (Some(value), _) => format!("`{value}`{}", of_other_roles(name(arg))),
             (None, Some(words)) => words.to_owned(),
             (None, None) => String::new(),
         };

@@ -41,32 +41,30 @@ impl Role {
         owners(name).contains(&self)
     }
 
+    /// Its default of a setting, where that is another one than standalone mode's: the roles of an installation fit beside
+    /// each other on one machine.
+    pub fn default_of(self, name: &str) -> Option<&'static str> {
+        let of_role = DEFAULTS.iter().find(|(role, of, _)| *role == self && *of == name);
+        of_role.map(|(_, _, value)| *value)
+    }
+
     /// What this role cannot guess, and so must be given, with an example: settings and secrets.
     pub fn required(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Standalone => &[],
             Api => &[
-                (
-                    "CAUDAL_INTERNAL_CONTROLLER_URL",
-                    "the controller's internal listener, as in http://10.0.0.7:3001",
-                ),
+                ("CAUDAL_INTERNAL_CONTROLLER_URL", THE_CONTROLLER),
                 ("CAUDAL_PUBLIC_HLS_URL", "where players reach the edge, as in https://example.org"),
                 ("CAUDAL_PUBLIC_RTMP_URL", "what streamers type into OBS, as in rtmp://example.org/live"),
                 ("CAUDAL_SECRET", THE_SECRET),
                 ("DATABASE_URL", "PostgreSQL, as in postgresql://user:password@10.0.0.7/caudal"),
             ],
             IngestRouter | HlsEdge => &[
-                ("CAUDAL_INTERNAL_API_URL", "the api's internal listener, as in http://10.0.0.7:3001"),
-                (
-                    "CAUDAL_INTERNAL_CONTROLLER_URL",
-                    "the controller's internal listener, as in http://10.0.0.7:3001",
-                ),
+                ("CAUDAL_INTERNAL_API_URL", THE_API),
+                ("CAUDAL_INTERNAL_CONTROLLER_URL", THE_CONTROLLER),
                 ("CAUDAL_SECRET", THE_SECRET),
             ],
-            Controller => &[
-                ("CAUDAL_INTERNAL_API_URL", "the api's internal listener, as in http://10.0.0.7:3001"),
-                ("CAUDAL_SECRET", THE_SECRET),
-            ],
+            Controller => &[("CAUDAL_INTERNAL_API_URL", THE_API), ("CAUDAL_SECRET", THE_SECRET)],
         }
     }
 }
@@ -138,6 +136,7 @@ const OWNERS: &[(&str, &[Role])] = &[
     ("CAUDAL_LADDER", &[Standalone, Api, Controller]),
     ("CAUDAL_FFMPEG", OF_CONTROLLER),
     ("CAUDAL_POSTER_INTERVAL", OF_CONTROLLER),
+    ("CAUDAL_WORKER_GRACE", OF_CONTROLLER),
     ("JWT_EXPIRES_IN", OF_API),
     ("JWT_REFRESH_EXPIRES_IN", OF_API),
     ("LOG_LEVEL", ALL),
@@ -154,6 +153,17 @@ const OWNERS: &[(&str, &[Role])] = &[
     ("STRIPE_SECRET_KEY", OF_API),
 ];
 
+/// Standalone mode and the api have 3001 and 9090.
+const DEFAULTS: &[(Role, &str, &str)] = &[
+    (Controller, "CAUDAL_INTERNAL_PORT", "3002"),
+    (IngestRouter, "CAUDAL_INTERNAL_PORT", "3003"),
+    (Controller, "CAUDAL_ADMIN_PORT", "9091"),
+    (IngestRouter, "CAUDAL_ADMIN_PORT", "9092"),
+    (HlsEdge, "CAUDAL_ADMIN_PORT", "9093"),
+];
+
+const THE_API: &str = "the api's internal listener, as in http://10.0.0.7:3001";
+const THE_CONTROLLER: &str = "the controller's internal listener, as in http://10.0.0.7:3002";
 const THE_SECRET: &str = "the same in all roles of an installation; make one with: openssl rand -base64 48";
 
 #[cfg(test)]
@@ -183,6 +193,23 @@ mod tests {
                 assert!(role.has(name), "{role}: {name}");
             }
         }
+    }
+
+    #[test]
+    fn roles_on_one_machine_have_ports_of_their_own() {
+        let command = crate::command();
+        let mut taken = BTreeSet::new();
+        for role in SEPARATE {
+            let settings = command.find_subcommand(role.name()).unwrap().get_arguments();
+            for arg in settings {
+                let name = arg.get_env().and_then(|name| name.to_str()).unwrap_or_default();
+                if name.ends_with("PORT") && role.has(name) {
+                    let default = arg.get_default_values().first().unwrap().to_owned();
+                    assert!(taken.insert(default.clone()), "{role}: {name} {default:?}");
+                }
+            }
+        }
+        assert_eq!(taken.len(), 11);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::unistd::geteuid;
 
+use crate::secrets::SECRETS;
 use crate::settings::Settings;
 
 /// Where everything that lasts is.
@@ -33,9 +34,10 @@ impl Folders {
             None => default_data_folder().context("there is no HOME to keep data in; set CAUDAL_DATA_DIR")?,
         };
         let passage = if geteuid().is_root() { Passage::ForAll } else { Passage::AsTheUmaskSays };
-        make(&data, passage).with_context(|| format!("CAUDAL_DATA_DIR: cannot make {}", data.display()))?;
-        let data = data.canonicalize().with_context(|| format!("CAUDAL_DATA_DIR: {}", data.display()))?;
-        let lock = lock(&data.join("lock"))?;
+        let name = settings.given.name("CAUDAL_DATA_DIR");
+        make(&data, passage).with_context(|| format!("{name}: cannot make {}", data.display()))?;
+        let data = data.canonicalize().with_context(|| format!("{name}: {}", data.display()))?;
+        let lock = lock(&data.join("lock"), &name)?;
         let media = settings.storage.hls_path.clone().unwrap_or_else(|| data.join(MEDIA));
         Ok(Self { data, media, _lock: lock })
     }
@@ -95,7 +97,8 @@ fn make(folder: &Path, passage: Passage) -> io::Result<()> {
     if folder.is_dir() { Ok(()) } else { Err(io::ErrorKind::NotADirectory.into()) }
 }
 
-fn lock(path: &Path) -> anyhow::Result<Flock<File>> {
+/// `setting` is what names the data folder.
+fn lock(path: &Path, setting: &str) -> anyhow::Result<Flock<File>> {
     // Not emptied: in a data folder that was somebody's before, it may be theirs.
     let file = File::options()
         .append(true)
@@ -105,7 +108,10 @@ fn lock(path: &Path) -> anyhow::Result<Flock<File>> {
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(lock),
         Err((_, Errno::EWOULDBLOCK)) => {
-            bail!("{} is in use by another caudal; end that one, or set CAUDAL_DATA_DIR", path.display())
+            bail!(
+                "{} is in use by another caudal; end that one, or set {setting} to another folder",
+                path.display()
+            )
         }
         Err((_, error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
     }
@@ -129,7 +135,6 @@ pub const POSTGRES_SOCKET: &str = "postgres.socket";
 pub const MEDIA: &str = "media";
 /// The subfolder for the administrator's socket.
 pub const ADMIN: &str = "admin";
-const SECRETS: &str = "secrets";
 const STREAMS: &str = "streams";
 /// Subfolders of the data folder reserved for the platform. PostgreSQL refuses a database with strange files in it, and what
 /// is in the others is not for a file server.
@@ -179,9 +184,10 @@ mod tests {
     fn a_folder_that_is_in_use_is_refused_and_free_again_afterwards() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
-        let first = lock(&path).unwrap();
-        assert!(lock(&path).unwrap_err().to_string().contains("in use"));
+        let first = lock(&path, "CAUDAL_DATA_DIR").unwrap();
+        let refused = lock(&path, "--data-dir").unwrap_err().to_string();
+        assert!(refused.contains("in use") && refused.contains("set --data-dir to"), "{refused}");
         drop(first);
-        assert!(lock(&path).is_ok());
+        assert!(lock(&path, "CAUDAL_DATA_DIR").is_ok());
     }
 }

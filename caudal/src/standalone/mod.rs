@@ -32,6 +32,7 @@ pub async fn run(settings: Settings, lines: LogLines) -> anyhow::Result<()> {
     let console = Console::new(settings.logs.format);
     let folders = Folders::open(&settings)?;
     let master = MasterSecret::load_or_create(&folders.secrets(), &folders.postgres())?;
+    master.remember(&folders.secrets());
     // Before anything is started: a port that is taken is the likeliest thing to be wrong.
     let listeners = Listeners::bind(&settings).await?;
 

@@ -271,6 +271,9 @@ impl Layout {
             ])
             // Not what a failed query was about: a stream key may have been typed into the field for an address.
             .args(["-c", "log_error_verbosity=terse", "-c", "log_min_error_statement=panic"])
+            // Both would look for work five times a second, whatever there is. The checkpointer writes what this database
+            // changes, and commits do not wait for the WAL writer.
+            .args(["-c", "bgwriter_lru_maxpages=0", "-c", "wal_writer_delay=2s"])
             .args(["-c", "shared_buffers=64MB", "-c", "logging_collector=off", "-c"])
             .arg(socket)
             .stdin(Stdio::piped())

@@ -78,11 +78,13 @@ impl Listeners {
         let internal = ("CAUDAL_INTERNAL_PORT", settings.internal_bind, settings.internal_port);
         let admin = ("CAUDAL_ADMIN_PORT", settings.internal_bind, settings.admin_port);
         if settings.tls_cert.is_none() {
-            let [web, hls, rtmp, internal, admin] = bind([web, hls, rtmp, internal, admin]).await?;
+            let [web, hls, rtmp, internal, admin] =
+                bind([web, hls, rtmp, internal, admin], &settings.given).await?;
             return Ok(Self { web, hls, rtmp, rtmps: None, internal, admin });
         }
         let rtmps = ("RTMPS_PORT", settings.bind, settings.rtmps_port);
-        let [web, hls, rtmp, rtmps, internal, admin] = bind([web, hls, rtmp, rtmps, internal, admin]).await?;
+        let [web, hls, rtmp, rtmps, internal, admin] =
+            bind([web, hls, rtmp, rtmps, internal, admin], &settings.given).await?;
         Ok(Self { web, hls, rtmp, rtmps: Some(rtmps), internal, admin })
     }
 

@@ -66,6 +66,7 @@ struct Shared {
 #[derive(Clone)]
 struct Handle {
     address: WorkerAddress,
+    pid: Option<u32>,
     /// Whom it was claimed for.
     claim: Option<(StreamId, Epoch)>,
     terminate: CancellationToken,
@@ -126,6 +127,11 @@ impl Supervisor {
         self.clone()
     }
 
+    /// The process of a worker that runs.
+    pub fn process_of(&self, worker: WorkerId) -> Option<u32> {
+        self.shared.child(worker)?.pid
+    }
+
     /// Ends all workers: SIGTERM, and SIGKILL when that takes too long.
     pub async fn stop(&self) {
         self.shared.stop.cancel();
@@ -167,16 +173,12 @@ impl Workers for Supervisor {
         })
     }
 
+    fn withdraw_claim(&self, stream: StreamId, epoch: Epoch) -> BoxFuture<'static, ()> {
+        Box::pin(ended(self.shared.claimed_by(|claim| claim == (stream, epoch))))
+    }
+
     fn withdraw(&self, stream: StreamId) -> BoxFuture<'static, ()> {
-        let claimed = self.shared.claimed_by(stream);
-        Box::pin(async move {
-            for child in &claimed {
-                child.terminate.cancel();
-            }
-            for child in claimed {
-                child.exited.cancelled().await;
-            }
-        })
+        Box::pin(ended(self.shared.claimed_by(|(claimed, _)| claimed == stream)))
     }
 }
 
@@ -218,10 +220,11 @@ impl Shared {
         let mut command = Command::new(&self.config.program);
         command
             .args(&self.config.arguments)
+            // As an argument, which `ps` and `pgrep -f` show: it is how the log names the worker.
+            .arg(format!("--worker-id={id}"))
             .env_clear()
             .envs(PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
             .envs(self.config.environment.iter().map(|(name, value)| (name, value)))
-            .env("CAUDAL_WORKER_ID", id.to_string())
             .env("CAUDAL_PARENT_PIPE", "stdin")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -248,7 +251,8 @@ impl Shared {
         }
         not_started.disarm();
         let address = WorkerAddress { worker: id, rtmp: ready.rtmp, http: ready.http };
-        let handle = Handle { address, claim: None, terminate: self.stop.child_token(), exited };
+        let handle =
+            Handle { address, pid: child.id(), claim: None, terminate: self.stop.child_token(), exited };
         self.children().insert(id, handle.clone());
         let shared = Arc::clone(self);
         self.tasks.spawn(async move { shared.attend(id, child, stdin, stdout, handle).await });
@@ -286,9 +290,9 @@ impl Shared {
         claims.next().map(|child| child.address)
     }
 
-    fn claimed_by(&self, stream: StreamId) -> Vec<Handle> {
-        let of_stream = |child: &&Handle| child.claim.is_some_and(|(claimed, _)| claimed == stream);
-        self.children().values().filter(of_stream).cloned().collect()
+    fn claimed_by(&self, wanted: impl Fn((StreamId, Epoch)) -> bool) -> Vec<Handle> {
+        let claimed = |child: &&Handle| child.claim.is_some_and(&wanted);
+        self.children().values().filter(claimed).cloned().collect()
     }
 
     /// Owns a worker until its process is gone.
@@ -334,6 +338,16 @@ impl Shared {
 
     fn children(&self) -> MutexGuard<'_, HashMap<WorkerId, Handle>> {
         self.children.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends these, and resolves when they have ended.
+async fn ended(children: Vec<Handle>) {
+    for child in &children {
+        child.terminate.cancel();
+    }
+    for child in children {
+        child.exited.cancelled().await;
     }
 }
 

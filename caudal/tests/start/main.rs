@@ -8,6 +8,7 @@
     reason = "the helpers of tests fail as tests do"
 )]
 
+mod admin;
 mod database;
 mod folders;
 mod logs;

@@ -55,6 +55,11 @@ impl Start {
         Self { command, folder }
     }
 
+    /// `caudal admin COMMAND`, with this folder's platform.
+    pub fn admin(command: &str) -> Self {
+        Self::of("admin").flag(command)
+    }
+
     pub fn with(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
         self
@@ -66,7 +71,12 @@ impl Start {
     }
 
     /// Waits for its end. One that starts after all is killed, and fails the test.
-    pub fn end(mut self) -> Ended {
+    pub fn end(self) -> Ended {
+        self.ended().0
+    }
+
+    /// The same, with what it left behind.
+    pub fn ended(mut self) -> (Ended, TempDir) {
         // Nobody reads it here, and a full pipe would stop the program.
         let mut child = self.command.stdout(Stdio::null()).spawn().unwrap();
         let mut stderr = child.stderr.take().unwrap();
@@ -81,7 +91,8 @@ impl Start {
             child.kill().unwrap();
         }
         let code = child.wait().unwrap().code();
-        Ended { code, stderr: text.unwrap_or_else(|_| format!("it did not end:\n{}", read.recv().unwrap())) }
+        let stderr = text.unwrap_or_else(|_| format!("it did not end:\n{}", read.recv().unwrap()));
+        (Ended { code, stderr }, self.folder)
     }
 }
 
@@ -182,6 +193,28 @@ impl Start {
 }
 
 impl Running {
+    /// The command lines and environments of the processes that it has started.
+    pub fn children(&self) -> Vec<(String, String)> {
+        let parent = self.platform.0.id().to_string();
+        let of_parent = |process: &std::path::Path| {
+            let stat = std::fs::read_to_string(process.join("stat")).ok()?;
+            let (_, fields) = stat.rsplit_once(") ")?;
+            (fields.split(' ').nth(1) == Some(parent.as_str())).then(|| {
+                ["cmdline", "environ"].map(|file| {
+                    let text = std::fs::read_to_string(process.join(file)).unwrap_or_default();
+                    text.replace('\0', "\n")
+                })
+            })
+        };
+        let processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+        processes.filter_map(|entry| of_parent(&entry.path())).map(|[line, all]| (line, all)).collect()
+    }
+
+    /// Its data folder is in there.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     /// Ctrl-C, and its end.
     pub fn interrupt(mut self) -> (Ended, TempDir) {
         signal(&self.platform.0, Signal::SIGINT);

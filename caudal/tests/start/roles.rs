@@ -96,6 +96,64 @@ fn a_door_without_a_controller_waits_for_it_and_ends_when_it_is_told_to() {
 }
 
 #[test]
+fn a_folder_that_roles_share_is_not_made_by_any_of_them() {
+    let url = format!("http://{}", nobody());
+    for role in ["hls-edge", "controller"] {
+        let start = Start::of(role)
+            .with("CAUDAL_INTERNAL_CONTROLLER_URL", &url)
+            .with("CAUDAL_INTERNAL_API_URL", &url)
+            .with("CAUDAL_SECRET", "x".repeat(32));
+        let mistyped = start.folder.path().join("medai");
+        let flag = format!("--hls-path={}", mistyped.display());
+        // The folder of this start is gone when it has ended.
+        let parent = start.folder.path().to_owned();
+        let (ended, left) = start.flag(&flag).ended();
+        assert_eq!(ended.code, Some(64), "{role}: {}", ended.stderr);
+        let expected = format!("--hls-path is {mistyped:?}: there is no such folder");
+        assert!(ended.stderr.contains(&expected), "{role}: {}", ended.stderr);
+        assert!(left.path() == parent && !mistyped.exists(), "{role}");
+    }
+}
+
+#[test]
+fn a_role_says_where_it_listens_and_whom_it_asks() {
+    let url = format!("http://{}", nobody());
+    for (role, places) in [
+        ("ingest-router", &["RTMP", "other roles", "metrics", "controller", "api"][..]),
+        ("hls-edge", &["HLS and DASH", "metrics", "controller", "api", "segments"]),
+        ("controller", &["other roles", "metrics", "api", "data", "segments"]),
+    ] {
+        let start = Start::of(role)
+            .with("CAUDAL_INTERNAL_CONTROLLER_URL", &url)
+            .with("CAUDAL_INTERNAL_API_URL", &url)
+            .with("CAUDAL_SECRET", "x".repeat(32));
+        let media = start.folder.path().to_owned();
+        let until = if role == "controller" { "ready" } else { "the controller is away" };
+        let (ended, _folder) = start.with("HLS_PATH", media).interrupted_at(until);
+        for place in places {
+            let line =
+                ended.stderr.lines().find(|line| line.get(11..).is_some_and(|rest| rest.starts_with(place)));
+            assert!(line.is_some(), "{role}, {place}: {}", ended.stderr);
+        }
+        assert!(ended.stderr.contains(&url), "{role}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_worker_has_its_id_in_its_command_line_and_the_grace_of_the_settings() {
+    let controller = Start::of("controller")
+        .with("CAUDAL_INTERNAL_API_URL", format!("http://{}", nobody()))
+        .with("CAUDAL_SECRET", "x".repeat(32))
+        .flag("--worker-grace=7s")
+        .ready();
+    let children = controller.children();
+    let [(command, environment)] = children.as_slice() else { panic!("{children:?}") };
+    assert!(command.contains("\ntranscoder-worker\n--worker-id="), "{command}");
+    assert!(environment.lines().any(|line| line == "CAUDAL_WORKER_GRACE=7s"), "{environment}");
+    controller.interrupt();
+}
+
+#[test]
 fn a_controller_starts_and_ends_without_an_api() {
     let start = Start::of("controller")
         .with("CAUDAL_INTERNAL_API_URL", format!("http://{}", nobody()))
@@ -104,7 +162,7 @@ fn a_controller_starts_and_ends_without_an_api() {
     let (ended, folder) = start.interrupted_at("ready");
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(folder.path().join("data/streams").is_dir());
-    assert!(!folder.path().join("data/secrets").exists(), "its secret is given");
+    assert!(!folder.path().join("data/secrets/master").exists(), "its secret is given");
     assert!(ended.stderr.contains("ffmpeg is not in PATH"), "{}", ended.stderr);
     assert!(!ended.stderr.contains("no web pages"), "those are the api's: {}", ended.stderr);
 }

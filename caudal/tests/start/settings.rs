@@ -128,6 +128,51 @@ fn a_port_that_is_taken_is_named_with_what_to_do() {
 }
 
 #[test]
+fn what_is_in_the_way_is_said_of_the_name_that_was_written() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let ended = Start::new().flag(&format!("--rtmp-port={port}")).end();
+    let expected = format!(
+        "--rtmp-port: another program listens on 127.0.0.1:{port}; end that one, or set --rtmp-port to another port"
+    );
+    assert!(ended.stderr.contains(&expected), "{}", ended.stderr);
+    let ended = Start::new().flag("--bind=192.0.2.1").end();
+    assert!(ended.stderr.contains("set --bind to one of its own"), "{}", ended.stderr);
+    let start = Start::new();
+    let file = start.folder.path().join("caudal.conf");
+    fs::write(&file, "\nCAUDAL_BIND = 192.0.2.1\n").unwrap();
+    let ended = start.with("CAUDAL_CONFIG", &file).end();
+    assert!(
+        ended.stderr.contains(&format!("set CAUDAL_BIND ({}, line 2) to", file.display())),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn another_secret_than_the_one_before_ends_the_start_until_somebody_means_it() {
+    let controller = |secret: &str| {
+        Start::of("controller")
+            .with("CAUDAL_INTERNAL_API_URL", "http://127.0.0.1:9")
+            .with("CAUDAL_SECRET", secret.repeat(32))
+    };
+    let (ended, folder) = controller("a").interrupted_at("ready");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let data = folder.path().join("data");
+    let ended = controller("b").with("CAUDAL_DATA_DIR", &data).end();
+    assert_eq!(ended.code, Some(64), "{}", ended.stderr);
+    let digest = data.join("secrets/digest");
+    for expected in ["CAUDAL_SECRET is not the one that ", &format!("remove {}", digest.display())] {
+        assert!(ended.stderr.contains(expected), "{}", ended.stderr);
+    }
+    fs::remove_file(&digest).unwrap();
+    let (ended, _) = controller("b").with("CAUDAL_DATA_DIR", &data).interrupted_at("ready");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let ended = controller("a").with("CAUDAL_DATA_DIR", &data).end();
+    assert_eq!(ended.code, Some(64), "{}", ended.stderr);
+}
+
+#[test]
 fn an_address_of_another_machine_is_named_with_what_to_do() {
     let ended = Start::new().with("CAUDAL_BIND", "192.0.2.1").end();
     assert_eq!(ended.code, Some(1));

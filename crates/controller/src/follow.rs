@@ -86,7 +86,8 @@ impl Follower {
                 Announcement::Alive => None,
                 Announcement::Input(state) => {
                     // What follows may be its end, and its successor begins behind what is known by then.
-                    if state.moved
+                    let closing = state.moved || (state.leaving && !state.up);
+                    if closing
                         && let Some(floor) = *reached
                         && self.say(Input::Announced(self.epoch, floor)).await.is_err()
                     {

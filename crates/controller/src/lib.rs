@@ -102,6 +102,8 @@ struct Handle {
     commands: mpsc::Sender<Command>,
     /// The newest change that somebody else made; one that was not looked at yet is replaced.
     changes: watch::Sender<Option<Change>>,
+    /// The stream was ended before anybody opened it.
+    never_opened: bool,
 }
 
 impl Shared {
@@ -213,11 +215,16 @@ impl Controller {
     /// that is recorded.
     ///
     /// # Errors
-    /// [`Refusal::Unavailable`].
+    /// [`Refusal::Unavailable`], also when so many ends of unknown streams are remembered that the caller must be wrong.
     pub async fn end(&self, stream: StreamId, reason: EndReason) -> Result<(), Refusal> {
         match self.edit(stream, Edit::End(reason)).await {
             Err(Refusal::Unknown) => {}
             done => return done.map(|_| ()),
+        }
+        if self.shared.handles().values().filter(|handle| handle.never_opened).count() >= MAX_UNKNOWN_ENDS {
+            return Err(Refusal::Unavailable(
+                "too many streams that nobody has opened were ended".to_owned(),
+            ));
         }
         match self.create(Record::ended(stream, reason, self.now())) {
             Some(recorded) => recorded.await?,
@@ -350,7 +357,7 @@ impl Spawner {
         let stream = record.stream();
         let (commands, asked) = mpsc::channel(COMMANDS);
         let (changes, changed) = watch::channel(None);
-        handles.insert(stream, Handle { commands, changes });
+        handles.insert(stream, Handle { commands, changes, never_opened: record.spec.is_none() });
         self.shared.unsettled.send_modify(|unsettled| {
             unsettled.insert(stream);
         });
@@ -383,6 +390,9 @@ impl Spawner {
 
 /// Requests that wait for a stream's task; senders wait beyond that, for at most [`ANSWER`].
 const COMMANDS: usize = 64;
+/// Ends of streams that nobody has opened, each remembered for ten minutes. One needs a broadcast that is ended between its
+/// key's acceptance and its creation, or a controller that has lost its records.
+const MAX_UNKNOWN_ENDS: usize = 1000;
 /// The lifecycle's own deadlines for the stages of a move, one after the other, and a moment.
 pub const MOVE_WITHIN: Duration = Duration::from_secs(80);
 /// A stream's task answers as fast as its store.

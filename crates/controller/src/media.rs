@@ -94,8 +94,15 @@ struct Sweeper {
 
 impl Sweeper {
     async fn sweep(&mut self) -> Result<(), StorageError> {
+        let unreadable = match self.shared.carriers.store.unreadable().await {
+            Ok(unreadable) => unreadable,
+            Err(error) => {
+                tracing::warn!(%error, "which streams have a record cannot be told; storage is searched in an hour");
+                return Ok(());
+            }
+        };
         let mut failures = Failures::default();
-        let found = self.look(&mut failures).await?;
+        let found = self.look(&unreadable, &mut failures).await?;
         if !found.is_empty() {
             self.remove(found, &mut failures).await;
         }
@@ -124,13 +131,17 @@ impl Sweeper {
         }
     }
 
-    async fn look(&mut self, failures: &mut Failures) -> Result<Vec<(StreamId, Disposable)>, StorageError> {
+    async fn look(
+        &mut self,
+        unreadable: &HashSet<StreamId>,
+        failures: &mut Failures,
+    ) -> Result<Vec<(StreamId, Disposable)>, StorageError> {
         let media = &self.shared.media;
         let mut stored = media.store.streams().await?;
         {
             // After they were listed: whatever is written is written after its stream is known here.
             let known = self.shared.handles();
-            stored.retain(|stream| !known.contains_key(stream));
+            stored.retain(|stream| !known.contains_key(stream) && !unreadable.contains(stream));
         }
         let mut found = Vec::new();
         let (mut kept, mut unknown) = (0_usize, 0_usize);
@@ -218,7 +229,10 @@ impl<'a> Reserved<'a> {
             return None;
         }
         // Nobody receives: whoever asks learns that there is no such stream.
-        handles.insert(stream, Handle { commands: mpsc::channel(1).0, changes: watch::channel(None).0 });
+        handles.insert(
+            stream,
+            Handle { commands: mpsc::channel(1).0, changes: watch::channel(None).0, never_opened: false },
+        );
         Some(Self { shared, stream })
     }
 }

@@ -1,5 +1,7 @@
 //! Where the streams' records are kept.
 
+use std::collections::HashSet;
+
 use caudal_livestream::lifecycle::{Input, Lifecycle};
 use caudal_livestream::record::{DesiredState, LiveStream, MediaInfo, Spec};
 use caudal_livestream::report::EndReason;
@@ -43,6 +45,15 @@ pub trait RecordStore: Send + Sync + 'static {
     /// What others change from now on: never this controller's own writes, nor anything older than those. The newest
     /// state of a record is enough: several changes may come as one.
     fn changes(&self) -> BoxStream<'static, Change>;
+
+    /// Streams of which something is kept that cannot be understood as a record; streams with a record may be among them.
+    /// Nobody knows what they are, so nothing of theirs is taken to be left over.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when one may be missing from what was read.
+    fn unreadable(&self) -> BoxFuture<'_, Result<HashSet<StreamId>, StoreError>> {
+        Box::pin(std::future::ready(Ok(HashSet::new())))
+    }
 
     /// What the controller does while nothing can be stored.
     fn when_it_fails(&self) -> WhenItFails {

@@ -2,6 +2,7 @@
 
 mod awaited_moves;
 mod saving;
+mod stream_workers;
 mod worker_orders;
 
 use std::collections::{HashMap, HashSet};
@@ -9,10 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caudal_livestream::admission::BroadcastHints;
-use caudal_livestream::assignment::{Assignment, AssignmentMode};
+use caudal_livestream::assignment::AssignmentMode;
 use caudal_livestream::lifecycle::{Evidence, Input, Lifecycle, ReportKind, WorkerOrder};
 use caudal_livestream::record::{LiveStream, MediaInfo, RelayFailures, WorkerAddress};
-use caudal_livestream::{Epoch, SessionId, StreamId, UnixMillis, WorkerId};
+use caudal_livestream::{Epoch, SessionId, StreamId, WorkerId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
@@ -20,7 +21,6 @@ use tokio::time::sleep;
 use crate::Shared;
 use crate::clock::SteadyClock;
 use crate::edit::{Edit, Refusal};
-use crate::follow::Follower;
 use crate::media::is_disposable;
 use crate::moved::{MoveError, Moved};
 use crate::record_store::{Change, Record, Stored, WhenItFails};
@@ -28,7 +28,6 @@ use crate::reports::deliver;
 use crate::workers::Presence;
 use awaited_moves::AwaitedMoves;
 use saving::Step;
-use worker_orders::{assign, claim};
 
 /// What a stream is asked.
 pub(crate) enum Command {
@@ -46,6 +45,7 @@ enum Outcome {
     NotAssigned(Epoch),
     FeedEnded,
     Released(WorkerId),
+    ClaimWithdrawn(Epoch),
     Withdrawn,
     Reported(ReportKind),
     MediaRemoved,
@@ -91,6 +91,8 @@ pub(crate) struct StreamTask {
     worker_jobs: HashMap<Epoch, (WorkerOrder, AbortHandle)>,
     following: HashMap<Epoch, AbortHandle>,
     releasing: HashSet<WorkerId>,
+    /// Epochs whose claim is being withdrawn.
+    withdrawing: HashSet<Epoch>,
     reporting: Option<ReportKind>,
     claims: Claims,
     media_fate: MediaFate,
@@ -107,15 +109,16 @@ impl StreamTask {
             stream: record.stream(),
             unsaved: stored.as_ref().is_none_or(|stored| stored.record != record),
             record,
+            moves: AwaitedMoves::of(stored.as_ref().map(|stored| &stored.record.machine)),
             stored,
             gone: false,
             media: None,
-            moves: AwaitedMoves::default(),
             published: None,
             jobs: JoinSet::new(),
             worker_jobs: HashMap::new(),
             following: HashMap::new(),
             releasing: HashSet::new(),
+            withdrawing: HashSet::new(),
             reporting: None,
             claims: Claims::Open,
             media_fate: MediaFate::Needed,
@@ -258,6 +261,10 @@ impl StreamTask {
                 self.releasing.remove(&worker);
                 Input::Released(worker)
             }
+            Ok(Outcome::ClaimWithdrawn(epoch)) => {
+                self.withdrawing.remove(&epoch);
+                Input::Withdrawn(epoch)
+            }
             Ok(Outcome::Withdrawn) => {
                 self.claims = Claims::Settled;
                 return self.carry_out();
@@ -289,6 +296,7 @@ impl StreamTask {
         self.following.clear();
         self.reporting = None;
         self.releasing.clear();
+        self.withdrawing.clear();
         self.claims = Claims::Open;
         self.media_fate = MediaFate::Needed;
     }
@@ -304,7 +312,7 @@ impl StreamTask {
         if self.machine().is_settled() {
             self.shared.settled(self.stream);
         }
-        self.moves.answer(self.record.machine.last_move());
+        self.moves.look(&self.record.machine);
         self.carry_out();
     }
 
@@ -324,6 +332,7 @@ impl StreamTask {
 
     fn carry_out(&mut self) {
         let orders = self.machine().orders();
+        self.withdraw_claims(&orders.withdraw);
         self.order_workers([orders.worker, orders.next]);
         self.follow([orders.follow, orders.follow_next]);
         for worker in orders.release {
@@ -368,105 +377,6 @@ impl StreamTask {
             shared.media.remove(stream).await;
             Outcome::MediaRemoved
         });
-    }
-
-    fn order_workers(&mut self, orders: [Option<WorkerOrder>; 2]) {
-        let orders: Vec<_> = orders.into_iter().flatten().collect();
-        self.worker_jobs.retain(|epoch, (_, running)| {
-            let wanted = orders.iter().any(|order| order.epoch() == *epoch);
-            if !wanted {
-                running.abort();
-            }
-            wanted
-        });
-        for order in orders {
-            self.order_worker(order);
-        }
-    }
-
-    fn order_worker(&mut self, order: WorkerOrder) {
-        match (self.worker_jobs.get(&order.epoch()), order) {
-            (Some((running, _)), order) if *running == order => return,
-            // A request that is on its way to the worker is answered before another is sent.
-            (Some((WorkerOrder::Assign { worker: busy, .. }, _)), WorkerOrder::Assign { worker, .. })
-                if *busy == worker =>
-            {
-                return;
-            }
-            (Some((_, running)), _) => running.abort(),
-            (None, _) => {}
-        }
-        let job = match order {
-            WorkerOrder::Claim(epoch) => {
-                let claimed = claim(Arc::clone(&self.shared), self.stream, epoch, self.inputs.0.clone());
-                self.jobs.spawn(async move { Outcome::Claimed(epoch, claimed.await) })
-            }
-            WorkerOrder::Assign { epoch, worker, mode } => {
-                let assignment = self.assignment(epoch, worker, mode);
-                let shared = Arc::clone(&self.shared);
-                self.jobs.spawn(async move {
-                    match assign(&shared, worker, assignment).await {
-                        Ok(()) => Outcome::Assigned(epoch, mode),
-                        Err(reason) => {
-                            tracing::warn!(reason, %epoch, worker = %worker.worker, "assignment failed");
-                            Outcome::NotAssigned(epoch)
-                        }
-                    }
-                })
-            }
-        };
-        self.worker_jobs.insert(order.epoch(), (order, job));
-    }
-
-    fn assignment(&self, epoch: Epoch, worker: WorkerAddress, mode: AssignmentMode) -> Option<Assignment> {
-        let spec = self.record.spec.as_ref()?;
-        let carriers = &self.shared.carriers;
-        Some(Assignment {
-            worker: worker.worker,
-            stream: self.stream,
-            epoch,
-            generation: self.machine().generation(),
-            mode,
-            floor: self.machine().floor(),
-            ladder: spec.renditions.clone(),
-            latency_mode: spec.latency_mode,
-            record: spec.record,
-            hints: spec.hints,
-            input_key_digest: carriers.router_key.proof(self.stream, epoch).digest(),
-            feed_key_digest: carriers.feed_key.proof(self.stream, epoch).digest(),
-            // Set when it is sent.
-            expires: UnixMillis(0),
-        })
-    }
-
-    fn follow(&mut self, wanted: [Option<(Epoch, WorkerAddress)>; 2]) {
-        let wanted: Vec<_> = wanted.into_iter().flatten().collect();
-        self.following.retain(|epoch, job| {
-            let kept = wanted.iter().any(|(wanted, _)| wanted == epoch);
-            if !kept {
-                job.abort();
-            }
-            kept
-        });
-        for (epoch, worker) in wanted {
-            if self.following.contains_key(&epoch) {
-                continue;
-            }
-            let carriers = &self.shared.carriers;
-            let follower = Follower {
-                link: Arc::clone(&carriers.link),
-                workers: Arc::clone(&carriers.workers),
-                worker,
-                epoch,
-                proof: carriers.feed_key.proof(self.stream, epoch),
-                inputs: self.inputs.0.clone(),
-            };
-            let job = self.jobs.spawn(async move {
-                follower.run().await;
-                Outcome::FeedEnded
-            });
-            self.following.insert(epoch, job);
-        }
     }
 }
 

@@ -4,11 +4,13 @@ mod crashes;
 mod fake_cluster;
 mod fake_store;
 mod leading;
+mod moves;
 mod relay_failures;
+mod unknown_ends;
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use caudal_livestream::admission::{Access, LatencyMode};
+use caudal_livestream::fixtures::{ingest, spec};
 use caudal_livestream::record::{DesiredState, Phase, Spec};
 use caudal_livestream::{Epoch, Generation};
 use tokio::time::{Instant, sleep};
@@ -93,35 +95,6 @@ impl World {
             assert!(begun.elapsed() < PATIENCE, "never forgotten: {:?}", self.store.get(stream));
             sleep(Duration::from_millis(50)).await;
         }
-    }
-}
-
-fn spec() -> Spec {
-    Spec {
-        stream: StreamId::generate(),
-        channel: "ann".to_owned(),
-        title: "A day".to_owned(),
-        access: Access::Public,
-        renditions: Vec::new(),
-        latency_mode: LatencyMode::Low,
-        reconnect_window_ms: 30_000,
-        record: false,
-        hints: None,
-        desired_state: DesiredState::Live,
-        end_reason: None,
-        drop: None,
-        key_revoked: false,
-        ingest: ingest(1),
-    }
-}
-
-fn ingest(generation: u32) -> Ingest {
-    Ingest {
-        session: SessionId::generate(),
-        generation: Generation(generation),
-        router: "http://127.0.0.1:1".to_owned(),
-        key_hash: "00".to_owned(),
-        relay: None,
     }
 }
 

@@ -9,7 +9,7 @@ use thiserror::Error;
 pub trait Workers: Send + Sync + 'static {
     /// A worker for this stream and epoch, and nobody else's from now on. The same stream and epoch get the same worker
     /// again for as long as it lives: a controller may be killed between this answer and its being stored. A claim that
-    /// is dropped before it answers may have claimed; [`withdraw`](Self::withdraw) ends what it claimed.
+    /// is dropped before it answers may have claimed; [`withdraw_claim`](Self::withdraw_claim) ends what it claimed.
     ///
     /// # Errors
     /// [`ClaimError`]; the controller asks again.
@@ -27,6 +27,10 @@ pub trait Workers: Send + Sync + 'static {
     /// Ends this worker, first politely, and resolves to [`Presence::Gone`] when its process has ended; to
     /// [`Presence::Unknown`] at once when nothing is known of it (yet).
     fn release(&self, worker: WorkerId) -> BoxFuture<'static, Presence>;
+
+    /// Ends the worker that was claimed for this stream and epoch, if one was and is still there, also where the claim was
+    /// never answered; resolves when it has ended. Nobody claims one for that epoch afterwards.
+    fn withdraw_claim(&self, stream: StreamId, epoch: Epoch) -> BoxFuture<'static, ()>;
 
     /// Ends every worker that was claimed for this stream and is still there, also those whose claim was never
     /// answered, and resolves when they have ended.

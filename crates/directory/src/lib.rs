@@ -5,8 +5,6 @@
 
 mod audience;
 mod controller_link;
-#[cfg(test)]
-mod fixtures;
 mod local;
 mod remote;
 mod remote_audience;
@@ -92,10 +90,15 @@ pub trait StreamControl: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Whether [`Self::inspect`] and [`Self::running`] show all that the controller knows. While this is false, a stream that
-    /// is missing there may well be on the air.
+    /// Whether [`Self::inspect`] and [`Self::running`] show what the controller knows, as far as that can be read. While this
+    /// is false, a stream that is missing there may well be on the air.
     fn is_current(&self) -> bool {
         true
+    }
+
+    /// Whether the controller is known to have no such stream. One whose record cannot be read is there.
+    fn is_missing(&self, stream: StreamId) -> bool {
+        self.is_current() && self.inspect(stream).is_none()
     }
 }
 

@@ -179,6 +179,9 @@ fn without_workers(record: &mut Record, now: UnixMillis) {
     for worker in machine.orders().release {
         machine.handle(now, Input::Released(worker.worker));
     }
+    for epoch in machine.orders().withdraw {
+        machine.handle(now, Input::Withdrawn(epoch));
+    }
 }
 
 /// What the api asks of a stream that is unknown is done already.

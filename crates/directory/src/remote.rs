@@ -20,14 +20,16 @@ mod tests;
 mod wire;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, RelayFailures, Spec};
 use caudal_livestream::report::EndReason;
 use caudal_livestream::{SessionId, StreamId};
-use caudal_service::internal::{SIGNATURE_HEADER, Signer};
+use caudal_service::http_client::{BodyError, SignedClient, body_within, why_not_sent, with_causes};
+use caudal_service::internal::{Signer, refusal};
 use futures::future::BoxFuture;
-use reqwest::{Client, Response, StatusCode};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
@@ -37,7 +39,6 @@ use tokio_util::task::TaskTracker;
 use self::lines::{Cut, Lines};
 use self::replica::{Replica, Unreadable};
 use self::wire::{Answer, Mark, Outcome};
-use crate::worker_client::chain;
 use crate::{OpenError, ReconnectError, StreamControl, StreamDirectory, Streams, Unavailable};
 
 pub use self::served::{DirectoryCallers, directory_routes};
@@ -50,10 +51,9 @@ pub struct RemoteDirectory {
 }
 
 struct Shared {
-    http: Client,
+    http: SignedClient,
     /// Base URL of the controller's internal listener.
     controller: String,
-    signer: Signer,
     /// After so much of it the connection counts as lost.
     silence: Duration,
     // Held for map operations only, never across an await.
@@ -67,7 +67,7 @@ struct Shared {
 struct Standing {
     /// None while there is no connection that has shown everything once.
     mark: Option<Mark>,
-    /// A stream that is missing in the copy is missing in the controller's directory.
+    /// A stream that is missing in the copy is missing in the controller's directory, unless its record cannot be read.
     complete: bool,
 }
 
@@ -86,20 +86,9 @@ impl RemoteDirectory {
         signer: Signer,
         silence: Duration,
     ) -> Result<Arc<Self>, reqwest::Error> {
-        caudal_service::install_crypto();
-        let http = Client::builder()
-            .no_proxy()
-            // The parts speak plain HTTP to each other; the system's certificates are not needed.
-            .tls_certs_only([])
-            .redirect(reqwest::redirect::Policy::none())
-            .tcp_nodelay(true)
-            .connect_timeout(CONNECT_DEADLINE)
-            .pool_idle_timeout(POOL_IDLE)
-            .build()?;
         let shared = Arc::new(Shared {
-            http,
+            http: SignedClient::new(signer)?,
             controller,
-            signer,
             silence,
             replica: Mutex::default(),
             streams: watch::Sender::new(Streams::default()),
@@ -165,17 +154,22 @@ impl Shared {
     /// controller is away.
     async fn read(&self, said: &mut bool) -> String {
         self.replica().begin();
-        let mut answer = match timeout(ANSWER_DEADLINE, self.request("GET", wire::WATCH, Vec::new())).await {
+        let request = self.http.get(&self.controller, wire::WATCH);
+        let mut answer = match timeout(ANSWER_DEADLINE, answer(request)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(Failure::Transport(reason) | Failure::Refused(reason))) => return reason,
             Err(_) => return "it does not answer".to_owned(),
         };
+        if answer.headers().get(CONTENT_TYPE).is_none_or(|kind| kind != wire::LINES) {
+            // A web server answers anything with its pages.
+            return refusal(CONTROLLER, answer.status(), answer.headers());
+        }
         let mut lines = Lines::new(LONGEST_LINE);
         loop {
             // A line a second, so that silence means that it hangs or cannot be reached.
             match timeout(self.silence, answer.chunk()).await {
                 Err(_) => return format!("it was silent for {:?}", self.silence),
-                Ok(Err(error)) => return chain(&error),
+                Ok(Err(error)) => return with_causes(&error),
                 Ok(Ok(None)) => return "it closed the connection".to_owned(),
                 Ok(Ok(Some(piece))) => lines.push(&piece),
             }
@@ -208,25 +202,6 @@ impl Shared {
         Ok(())
     }
 
-    /// One request, answered with 200.
-    async fn request(&self, method: &str, path: &str, body: Vec<u8>) -> Result<Response, Failure> {
-        // Signed anew each time: a signature is valid for a minute.
-        let signature = self.signer.sign(method, path, &body, SystemTime::now());
-        let url = format!("{}{path}", self.controller);
-        let request = if method == "GET" { self.http.get(url) } else { self.http.post(url) };
-        let request = request.header(SIGNATURE_HEADER, signature).header("content-type", "application/json");
-        let answer = request.body(body).send().await.map_err(|error| Failure::Transport(chain(&error)))?;
-        match answer.status() {
-            StatusCode::OK => Ok(answer),
-            StatusCode::UNAUTHORIZED => Err(Failure::Refused(
-                "it does not accept the signature: CAUDAL_SECRET is another one there, or the clocks are a minute apart"
-                    .to_owned(),
-            )),
-            status if status.is_client_error() => Err(Failure::Refused(format!("it answered {status}"))),
-            status => Err(Failure::Transport(format!("it answered {status}"))),
-        }
-    }
-
     /// Sends a command until it is answered, for at most [`COMMAND_DEADLINE`], and waits until the copy shows its effect.
     async fn command(&self, path: &str, command: &impl Serialize) -> Result<Outcome, Unavailable> {
         let body = serde_json::to_vec(command).map_err(|error| Unavailable(error.to_string()))?;
@@ -253,14 +228,11 @@ impl Shared {
     }
 
     async fn ask(&self, path: &str, body: Vec<u8>) -> Result<Answer, Failure> {
-        let mut answer = self.request("POST", path, body).await?;
-        let mut whole = Vec::new();
-        while let Some(piece) = answer.chunk().await.map_err(|error| Failure::Transport(chain(&error)))? {
-            if whole.len().saturating_add(piece.len()) > LONGEST_LINE {
-                return Err(Failure::Refused(format!("it answered more than {LONGEST_LINE} bytes")));
-            }
-            whole.extend_from_slice(&piece);
-        }
+        let answer = answer(self.http.post(&self.controller, path, body)).await?;
+        let whole = body_within(answer, LONGEST_LINE).await.map_err(|error| match error {
+            BodyError::TooLong(_) => Failure::Refused(error.to_string()),
+            BodyError::Broken(_) => Failure::Transport(error.to_string()),
+        })?;
         serde_json::from_slice(&whole)
             .map_err(|error| Failure::Refused(format!("its answer cannot be read: {error}")))
     }
@@ -288,6 +260,17 @@ impl Shared {
             }
             changed
         });
+    }
+}
+
+/// The answer to a request, if it is 200.
+async fn answer(request: RequestBuilder) -> Result<Response, Failure> {
+    let answer = request.send().await.map_err(|error| Failure::Transport(why_not_sent(&error)))?;
+    let reason = refusal(CONTROLLER, answer.status(), answer.headers());
+    match answer.status() {
+        StatusCode::OK => Ok(answer),
+        status if status.is_client_error() => Err(Failure::Refused(reason)),
+        _ => Err(Failure::Transport(reason)),
     }
 }
 
@@ -402,10 +385,14 @@ impl StreamControl for RemoteDirectory {
     fn is_current(&self) -> bool {
         self.shared.standing.borrow().complete
     }
+
+    fn is_missing(&self, stream: StreamId) -> bool {
+        self.is_current() && !self.shared.replica().has_unreadable(stream) && self.get(stream).is_none()
+    }
 }
 
-/// A controller is on this machine or in the next rack; what takes longer is not there.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
+/// The role that is asked.
+const CONTROLLER: &str = "controller";
 /// To the head of the long answer.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 /// Five missed heartbeats.
@@ -417,7 +404,5 @@ const REPEAT_PAUSE: Duration = Duration::from_millis(200);
 const CATCH_UP: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
-/// The controller closes idle connections after 20 s; reusing one at that moment would fail a request.
-const POOL_IDLE: Duration = Duration::from_secs(10);
 /// A record is 2 KB; its title and the words to a publisher are bounded.
 const LONGEST_LINE: usize = 256 * 1024;

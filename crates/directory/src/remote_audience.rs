@@ -4,19 +4,19 @@ mod outbox;
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use caudal_livestream::audience::{AUDIENCE_PATH, AudienceReport, INTERVAL};
 use caudal_livestream::{EdgeId, StreamId};
-use caudal_service::internal::{SIGNATURE_HEADER, Signer};
+use caudal_service::http_client::{SignedClient, why_not_sent};
+use caudal_service::internal::{Signer, refusal};
 use futures::future::join_all;
-use reqwest::{Client, Url};
+use reqwest::Url;
 use thiserror::Error;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::Audience;
-use crate::worker_client::chain;
 use outbox::Outbox;
 
 /// The counts of this edge, for an api in another process; [`run`](Self::run) tells it every 5 s.
@@ -26,9 +26,8 @@ use outbox::Outbox;
 pub struct RemoteAudience {
     // Held for single operations only, never across an await.
     outbox: Mutex<Outbox>,
-    http: Client,
+    http: SignedClient,
     api: Url,
-    signer: Signer,
 }
 
 /// The api cannot be reached under such an address.
@@ -54,15 +53,8 @@ impl RemoteAudience {
         if api.scheme() != "http" || api.host_str().is_none() {
             return Err(bad());
         }
-        caudal_service::install_crypto();
-        let http = Client::builder()
-            .no_proxy()
-            .tls_certs_only([])
-            .redirect(reqwest::redirect::Policy::none())
-            .tcp_nodelay(true)
-            .timeout(DEADLINE)
-            .build()?;
-        Ok(Self { outbox: Mutex::new(Outbox::new(EdgeId::generate())), http, api, signer })
+        let http = SignedClient::new(signer)?;
+        Ok(Self { outbox: Mutex::new(Outbox::new(EdgeId::generate())), http, api })
     }
 
     /// Tells the api until `shutdown`, and then that this edge has no viewers any more. Cancel `shutdown` once the edge
@@ -131,13 +123,10 @@ impl RemoteAudience {
     async fn tell_one(&self, address: SocketAddr, reports: &[AudienceReport]) -> Result<(), String> {
         for report in reports {
             let body = serde_json::to_vec(report).map_err(|error| error.to_string())?;
-            let signature = self.signer.sign("POST", AUDIENCE_PATH, &body, SystemTime::now());
-            let request = self.http.post(format!("http://{address}{AUDIENCE_PATH}")).body(body);
-            let request =
-                request.header("content-type", "application/json").header(SIGNATURE_HEADER, signature);
-            let status = request.send().await.map_err(|error| chain(&error))?.status();
-            if !status.is_success() {
-                return Err(format!("it answered {status}"));
+            let request = self.http.post(&format!("http://{address}"), AUDIENCE_PATH, body);
+            let answer = request.timeout(DEADLINE).send().await.map_err(|error| why_not_sent(&error))?;
+            if !answer.status().is_success() {
+                return Err(refusal("api", answer.status(), answer.headers()));
             }
         }
         Ok(())

@@ -107,8 +107,9 @@ const SHARDS: usize = 64;
 mod tests {
     use std::collections::HashSet;
 
+    use caudal_livestream::fixtures;
+
     use super::*;
-    use crate::fixtures;
 
     fn record(title: &str) -> Arc<LiveStream> {
         let mut record = fixtures::record();

@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use caudal_livestream::RenditionName;
 use caudal_livestream::feed::InputState;
 use caudal_livestream::proof::{Proof, SignedAssignment};
 use caudal_livestream::record::WorkerAddress;
+use caudal_service::http_client::{body_within, part_client, with_causes};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use thiserror::Error;
 use tokio::time::timeout;
@@ -70,17 +71,7 @@ impl WorkerClient {
     /// # Errors
     /// When the HTTP client cannot be made.
     pub fn new() -> Result<Self, reqwest::Error> {
-        caudal_service::install_crypto();
-        let http = Client::builder()
-            .no_proxy()
-            // Workers speak plain HTTP inside the cluster's network policy; the system's certificates are not needed.
-            .tls_certs_only([])
-            .redirect(reqwest::redirect::Policy::none())
-            .tcp_nodelay(true)
-            .connect_timeout(CONNECT_DEADLINE)
-            .pool_idle_timeout(POOL_IDLE)
-            .build()?;
-        Ok(Self { http })
+        Ok(Self { http: part_client()? })
     }
 
     /// `PUT /assignment`.
@@ -199,7 +190,7 @@ async fn send(
     deadline: Duration,
 ) -> Result<Response, WorkerUnreachable> {
     match timeout(deadline, builder.send()).await {
-        Ok(answer) => answer.map_err(|error| silent(request, chain(&error))),
+        Ok(answer) => answer.map_err(|error| silent(request, with_causes(&error))),
         Err(_) => Err(silent(request, "no answer in time")),
     }
 }
@@ -214,43 +205,18 @@ fn expect_ok(request: &'static str, response: Response) -> Result<Response, Work
 /// The whole body, when it is no longer than `limit` and there within `deadline`.
 async fn body(
     request: &'static str,
-    mut response: Response,
+    response: Response,
     limit: usize,
     deadline: Duration,
 ) -> Result<Bytes, WorkerUnreachable> {
-    let read = async {
-        let too_long = || silent(request, format!("an answer of more than {limit} bytes"));
-        let announced =
-            response.content_length().map_or(0, |length| usize::try_from(length).unwrap_or(usize::MAX));
-        if announced > limit {
-            return Err(too_long());
-        }
-        let mut whole = BytesMut::with_capacity(announced);
-        while let Some(chunk) = response.chunk().await.map_err(|error| silent(request, chain(&error)))? {
-            if whole.len().saturating_add(chunk.len()) > limit {
-                return Err(too_long());
-            }
-            whole.extend_from_slice(&chunk);
-        }
-        Ok(whole.freeze())
-    };
-    timeout(deadline, read).await.unwrap_or_else(|_| Err(silent(request, "no whole answer in time")))
+    match timeout(deadline, body_within(response, limit)).await {
+        Ok(body) => body.map_err(|error| silent(request, error.to_string())),
+        Err(_) => Err(silent(request, "no whole answer in time")),
+    }
 }
 
 fn silent(request: &'static str, reason: impl Into<String>) -> WorkerUnreachable {
     WorkerUnreachable::Silent { request, reason: reason.into() }
-}
-
-/// reqwest says "error sending request" and hides the reason one level down.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        // Writing to a String cannot fail.
-        let _ = write!(text, ": {error}");
-        next = error.source();
-    }
-    text
 }
 
 const ASSIGN: &str = "PUT /assignment";
@@ -258,8 +224,6 @@ const INPUT: &str = "GET /input";
 const FEED: &str = "GET /feed";
 const FETCH: &str = "GET /media";
 
-/// A worker is on this machine or in the next rack; what takes longer is not there.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
 /// Taking an assignment includes claiming the epoch in storage.
 const ASSIGN_DEADLINE: Duration = Duration::from_secs(5);
 /// A second publisher is held for 3 s at most while its router asks this.
@@ -268,8 +232,6 @@ const INPUT_DEADLINE: Duration = Duration::from_secs(2);
 const FEED_DEADLINE: Duration = Duration::from_secs(3);
 /// A player gives up on a part at about this time.
 const FETCH_DEADLINE: Duration = Duration::from_secs(5);
-/// A worker closes idle connections after 20 s; reusing one at that moment would fail a request.
-const POOL_IDLE: Duration = Duration::from_secs(10);
 /// An [`InputState`] is 200 bytes.
 const MAX_INPUT_BYTES: usize = 16 * 1024;
 /// The longest segment: 10 s of 50 Mb/s is 63 MB.

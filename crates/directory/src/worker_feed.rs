@@ -8,11 +8,10 @@ use bytes::BytesMut;
 use caudal_controller::FEED_SILENCE;
 use caudal_livestream::feed::{self, Event, FeedError, Frame};
 use caudal_livestream::timeline::TimelineGap;
+use caudal_service::http_client::with_causes;
 use reqwest::Response;
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
-
-use crate::worker_client::chain;
 
 pub use control::{ControlEvent, ControlFeed};
 
@@ -86,7 +85,7 @@ impl Feed {
                 Ok(Ok(Some(chunk))) => self.buffer.extend_from_slice(&chunk),
                 Ok(Ok(None)) if self.ended => return Ok(None),
                 Ok(Ok(None)) => return Err(FeedLost::Closed),
-                Ok(Err(error)) => return Err(FeedLost::Broken(chain(&error))),
+                Ok(Err(error)) => return Err(FeedLost::Broken(with_causes(&error))),
             }
         }
     }

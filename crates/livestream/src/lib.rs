@@ -7,6 +7,8 @@ pub mod admission;
 pub mod assignment;
 pub mod audience;
 pub mod feed;
+#[doc(hidden)]
+pub mod fixtures;
 mod ids;
 pub mod lifecycle;
 mod names;

@@ -5,10 +5,13 @@
 //! stored machine gives the same orders, and carrying one out twice does no harm.
 
 mod deadline;
+mod hearing;
+mod move_end;
 mod no_room;
 mod orders;
 mod planned_move;
 mod publisher;
+mod time;
 mod worker_slot;
 
 use serde::{Deserialize, Serialize};
@@ -21,10 +24,10 @@ use crate::report::EndReason;
 use crate::{Epoch, Generation, StreamId, UnixMillis, WorkerId};
 
 use deadline::Deadline;
+pub use move_end::{LastMove, MoveAskedBy, MoveEnd, MoveFailure, MoveRefusal};
 use no_room::NoRoom;
 pub use orders::{Orders, ReportOrder, WorkerOrder};
 use planned_move::PlannedMove;
-pub use planned_move::{LastMove, MoveEnd, MoveFailure, MoveRefusal};
 use publisher::Publisher;
 use worker_slot::{Losses, Slot};
 
@@ -44,13 +47,22 @@ pub struct Lifecycle {
     no_room: Option<NoRoom>,
     generation: Generation,
     publisher: Publisher,
-    epoch: Epoch,
+    /// The highest epoch that was ever given, be it to a move that came to nothing: none is given twice. It has this name
+    /// in the record because the release before counts on from there.
+    #[serde(rename = "epoch")]
+    given: Epoch,
+    /// The epoch of the stream's worker, while that is not the highest one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    current_epoch: Option<Epoch>,
     slot: Slot,
     /// Until when a replacement must have taken up the publisher.
     recovery: Option<Deadline>,
     losses: Losses,
     /// Workers that are ours no more and may not be gone yet.
     releasing: Vec<WorkerAddress>,
+    /// Epochs of moves that were given up while their worker was being claimed: one may have been claimed all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    withdrawing: Vec<Epoch>,
     floor: Option<Floor>,
     hints: Option<BroadcastHints>,
     /// Why nothing of the publisher's can be played, in words for the streamer.
@@ -72,14 +84,6 @@ pub struct Lifecycle {
     /// When the next move away from a worker that is to go begins, after one that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     move_again: Option<Deadline>,
-    /// The highest epoch that a move was given. One that was given up has spent it all the same.
-    #[serde(default, skip_serializing_if = "is_none_yet")]
-    spent: Epoch,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
-fn is_none_yet(epoch: &Epoch) -> bool {
-    *epoch == Epoch::default()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,6 +135,8 @@ pub enum Input {
     RelayFailed(Epoch),
     /// This worker's process has ended.
     Released(WorkerId),
+    /// No worker is claimed for this epoch any more.
+    Withdrawn(Epoch),
     /// Somebody wants the broadcast to end.
     End(EndReason),
     /// Its stream key no longer counts.
@@ -181,11 +187,13 @@ impl Lifecycle {
             no_room: None,
             generation,
             publisher: Publisher::Expected,
-            epoch: Epoch(1),
+            given: Epoch(1),
+            current_epoch: None,
             slot: Slot::Wanted,
             recovery: None,
             losses: Losses::default(),
             releasing: Vec::new(),
+            withdrawing: Vec::new(),
             floor: None,
             hints: None,
             unplayable: None,
@@ -196,7 +204,6 @@ impl Lifecycle {
             planned: None,
             last_move: None,
             move_again: None,
-            spent: Epoch::default(),
         }
     }
 
@@ -219,7 +226,7 @@ impl Lifecycle {
                 }
             }
             Input::WorkerClaimed(epoch, worker) => {
-                if epoch == self.epoch && self.slot == Slot::Wanted {
+                if epoch == self.epoch() && self.slot == Slot::Wanted {
                     self.slot = Slot::Claimed { worker };
                     self.no_room = None;
                 } else if !self.next_worker_claimed(epoch, worker) && !self.has_worker(worker) {
@@ -255,7 +262,7 @@ impl Lifecycle {
                 }
             }
             Input::WorkerLost(epoch, evidence) => {
-                if epoch == self.epoch && self.slot.worker().is_some() {
+                if epoch == self.epoch() && self.slot.worker().is_some() {
                     self.lost(now, evidence);
                 } else {
                     self.next_worker_lost(now, epoch);
@@ -265,9 +272,10 @@ impl Lifecycle {
                 if self.is_serving(epoch) && !self.is_handing_over() && self.losses.relay_failed(now) {
                     self.lost(now, Evidence::RelayFailed);
                 }
-                self.next_worker_unreachable(epoch);
+                self.next_worker_unreachable(now, epoch);
             }
             Input::Released(worker) => self.releasing.retain(|leaving| leaving.worker != worker),
+            Input::Withdrawn(epoch) => self.withdrawing.retain(|withdrawing| *withdrawing != epoch),
             Input::End(reason) => self.close(now, reason),
             Input::KeyRevoked => self.close(now, EndReason::KeyRotated),
             Input::Measured(hints) => {
@@ -280,7 +288,7 @@ impl Lifecycle {
                 });
             }
             Input::Acknowledged(report) => self.acknowledged(report),
-            Input::Move => self.begin_move(now),
+            Input::Move => self.begin_move(now, MoveAskedBy::Administrator),
         }
         self.expire(now);
     }
@@ -288,13 +296,13 @@ impl Lifecycle {
     /// A stream that runs keeps the time that it has to recover in.
     fn no_capacity(&mut self, now: UnixMillis, epoch: Epoch) {
         let starting = self.stage == Stage::Open && self.started_at.is_none();
-        if starting && epoch == self.epoch && self.slot == Slot::Wanted {
+        if starting && epoch == self.epoch() && self.slot == Slot::Wanted {
             self.no_room = Some(NoRoom::said(self.no_room, now));
         }
     }
 
     fn assignment_taken(&mut self, now: UnixMillis, epoch: Epoch, mode: AssignmentMode) {
-        if epoch != self.epoch {
+        if epoch != self.epoch() {
             if mode == AssignmentMode::Prepare {
                 self.next_worker_prepared(now, epoch);
             }
@@ -315,66 +323,6 @@ impl Lifecycle {
                 *waits &= prepared;
             }
             Slot::Wanted | Slot::Vacant => {}
-        }
-    }
-
-    fn publisher_seen(&mut self, now: UnixMillis, epoch: Epoch, state: &InputState) {
-        // Once it is being closed, a publisher that leaves or comes changes nothing.
-        if !self.is_serving(epoch) {
-            return;
-        }
-        if let Slot::Serving { leaving, .. } = &mut self.slot {
-            *leaving |= state.leaving;
-        }
-        if state.moved {
-            return self.input_moved(now);
-        }
-        if self.stage != Stage::Open || self.is_handing_over() {
-            return;
-        }
-        if state.silent_ms.is_some() && self.heard < Some(state.generation) {
-            // What was wrong with an earlier one is not what is wrong with this one.
-            self.unplayable = None;
-            self.heard = Some(state.generation);
-        }
-        if state.up {
-            self.publisher = Publisher::Up;
-            self.recovery = None;
-            self.generation = self.generation.max(state.generation);
-            if let Slot::Serving { session_since, .. } = &mut self.slot {
-                session_since.get_or_insert(now);
-            }
-            // One that was replaced says nothing about its successor.
-            if let Some(words) = state.unplayable.as_ref().filter(|_| state.generation >= self.generation) {
-                self.nothing_playable(now, words.clone());
-            }
-        } else if state.session.is_some() {
-            // A publisher that was replaced may well say good-bye; its successor is on the way.
-            let explicit = state.explicit && state.generation >= self.generation;
-            self.publisher_left_move();
-            self.publisher.lost(now, explicit, self.reconnect_window_ms);
-            if self.heard < Some(state.generation) {
-                self.unplayable.get_or_insert_with(|| NO_MEDIA.to_owned());
-            }
-        }
-    }
-
-    /// Whoever is turned away tries again, each second perhaps: before the first segment that is the same broadcast, for
-    /// as long as one may take to start. In the middle of one, a single bad message ends nothing.
-    fn media_refused(&mut self, now: UnixMillis, words: String) {
-        let before = self.turned_away.replace(Deadline::after(now, TURNED_AWAY_MS));
-        let again = before.is_some_and(|until| !until.passed(now));
-        if self.started_at.is_some() && again {
-            self.nothing_playable(now, words);
-        } else if self.stage == Stage::Open {
-            self.unplayable = Some(words);
-        }
-    }
-
-    fn nothing_playable(&mut self, now: UnixMillis, words: String) {
-        if self.stage == Stage::Open {
-            self.unplayable = Some(words);
-            self.close(now, EndReason::NothingPlayable);
         }
     }
 
@@ -406,11 +354,21 @@ impl Lifecycle {
     }
 
     fn worker_lost(&mut self, now: UnixMillis, evidence: Evidence) {
-        self.losses.worker_lost(now, &self.slot, evidence);
+        self.losses.worker_replaced(now, &self.slot, Some(evidence));
+        self.want_worker(now);
+    }
+
+    fn want_worker(&mut self, now: UnixMillis) {
         self.releasing.extend(self.slot.worker());
-        self.epoch = self.fresh_epoch();
+        self.give_epoch();
         self.slot = Slot::Wanted;
         self.after_loss(now);
+    }
+
+    /// The stream's next worker gets one that no worker was ever told of.
+    fn give_epoch(&mut self) {
+        self.given = self.given.next();
+        self.current_epoch = None;
     }
 
     fn after_loss(&mut self, now: UnixMillis) {
@@ -452,6 +410,8 @@ impl Lifecycle {
     fn over(&mut self, now: UnixMillis, reason: EndReason) {
         self.give_up_move(MoveFailure::Ended);
         self.releasing.extend(self.slot.worker());
+        // Whatever was claimed for a stream is withdrawn at its end.
+        self.withdrawing.clear();
         self.slot = Slot::Vacant;
         // A clock that was set back must not let it end before it began.
         let ended_at = self.started_at.map_or(now, |started| started.max(now));
@@ -460,108 +420,16 @@ impl Lifecycle {
     }
 
     fn is_serving(&self, epoch: Epoch) -> bool {
-        epoch == self.epoch && matches!(self.slot, Slot::Serving { .. })
-    }
-
-    fn expire(&mut self, now: UnixMillis) {
-        self.expire_move(now);
-        let room = self.no_room.and_then(|no_room| no_room.outcome(now));
-        if room.is_some() {
-            self.no_room = None;
-        }
-        match &mut self.stage {
-            Stage::Open => {
-                let without_worker = !matches!(self.slot, Slot::Serving { .. });
-                let reason = if self.start.is_some_and(|start| start.passed(now)) {
-                    Some(EndReason::StartTimeout)
-                } else if room == Some(true) {
-                    Some(EndReason::NoCapacity)
-                } else if without_worker && self.recovery.is_some_and(|recovery| recovery.passed(now)) {
-                    Some(EndReason::WorkersLost)
-                } else {
-                    self.publisher.expire(now, self.reconnect_window_ms)
-                };
-                match reason {
-                    // An encoder without a source comes back for as long as it is let in, and is not lost.
-                    Some(EndReason::StartTimeout | EndReason::PublisherLost)
-                        if self.started_at.is_none() && self.unplayable.is_some() =>
-                    {
-                        self.close(now, EndReason::NothingPlayable);
-                    }
-                    Some(reason) => self.close(now, reason),
-                    None => {}
-                }
-            }
-            Stage::Closing { reason, until } => {
-                if until.passed(now) {
-                    let reason = *reason;
-                    self.over(now, reason);
-                }
-            }
-            Stage::Over { forget, forgotten, .. } => {
-                // Older versions began to wait only once `done` was acknowledged.
-                let forget = forget.get_or_insert(Deadline::after(now, REMEMBER_MS));
-                *forgotten |= forget.passed(now);
-            }
-        }
-    }
-
-    /// The controller's clock was set forward (or back, below zero) by so much since the last input. Deadlines move
-    /// with it, because none of the wait has passed by that; what was reported of the past stays as it was said.
-    pub fn clock_stepped(&mut self, by_ms: i64) {
-        for deadline in self.deadlines_mut() {
-            deadline.shift(by_ms);
-        }
-        if let Slot::Serving { session_since: Some(since), .. } = &mut self.slot {
-            since.0 = since.0.saturating_add(by_ms);
-        }
-        self.losses.clock_stepped(by_ms);
-    }
-
-    /// Another controller drives it from now on. Nobody could be heard since the last one, so nothing runs out before
-    /// there was time to listen.
-    pub fn taken_over(&mut self, now: UnixMillis) {
-        for deadline in self.deadlines_mut() {
-            deadline.no_earlier_than(now, TAKE_OVER_MS);
-        }
-    }
-
-    /// A clock that was set back, or a restart in between, must not make a wait longer than it was meant to be.
-    fn shorten_deadlines(&mut self, now: UnixMillis) {
-        for deadline in self.deadlines_mut() {
-            deadline.shorten(now);
-        }
-    }
-
-    fn deadlines_mut(&mut self) -> impl Iterator<Item = &mut Deadline> {
-        let stage = match &mut self.stage {
-            Stage::Closing { until, .. } | Stage::Over { forget: Some(until), .. } => Some(until),
-            Stage::Open | Stage::Over { .. } => None,
-        };
-        let turned_away = self.turned_away.as_mut();
-        let planned = self.planned.as_mut().map(|planned| &mut planned.until);
-        let move_again = self.move_again.as_mut();
-        let publisher = self.publisher.deadline_mut();
-        let no_room = self.no_room.iter_mut().flat_map(NoRoom::deadlines_mut);
-        [self.start.as_mut(), self.recovery.as_mut(), publisher, turned_away, planned, move_again, stage]
-            .into_iter()
-            .flatten()
-            .chain(no_room)
+        epoch == self.epoch() && matches!(self.slot, Slot::Serving { .. })
     }
 }
 
-/// Of a publisher that left before any audio or video of it had come.
-const NO_MEDIA: &str = "neither pictures nor sound came";
 /// From creation to the first segment; a first keyframe may be 20 s away, a pod longer.
 const START_MS: u32 = 60_000;
-/// A worker's feed is opened, and a returning publisher read from the record, within a second or two.
-const TAKE_OVER_MS: u32 = 5_000;
 /// From a worker's loss until a replacement has the publisher, however many are tried.
 const RECOVERY_MS: u32 = 60_000;
 /// For ENDLIST: two workers may die on it.
 const CLOSING_MS: u32 = 20_000;
-/// An encoder that has the wrong codec sends it again at once; a message that was damaged on its way is rare.
-const TURNED_AWAY_MS: u32 = 60_000;
 /// The same while the platform stops; the whole stop may take 5 s.
 const SHUTDOWN_MS: u32 = 3_000;
 /// How long an ended stream and its media stay: for players that look once more, and for a router that asks the api

@@ -5,6 +5,7 @@
 
 mod captions;
 mod plausible;
+mod tracks;
 
 use std::collections::VecDeque;
 
@@ -36,7 +37,9 @@ pub struct Timeline {
     pub part_hold_back: MediaDuration,
     /// The first media sequence number that this broadcast ever had, in any epoch.
     pub first_msn: Msn,
-    /// The renditions in the order of the master playlist: the source video first, then rungs by size, audio last.
+    /// The renditions in the order of the master playlist: the source video first, then rungs by size, audio last. Those
+    /// that carry what only a newer version knows are left out.
+    #[serde(deserialize_with = "tracks::known")]
     pub tracks: Vec<Track>,
     /// The channels on which captions have come so far, in order; every video rendition has them. Older versions did
     /// not look, and those of newer ones that this one does not know are left out.
@@ -98,16 +101,17 @@ pub enum TrackMedia {
 }
 
 /// How samples become light, as `VIDEO-RANGE` says it (RFC 8216bis §4.4.6.2).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum VideoRange {
-    /// Standard dynamic range.
-    #[default]
-    Sdr,
     /// Hybrid log-gamma (ARIB STD-B67, ITU-R BT.2100).
     Hlg,
     /// Perceptual quantizer (SMPTE ST 2084, ITU-R BT.2100).
     Pq,
+    /// Standard dynamic range; and what a newer version calls otherwise, because every player shows that somehow.
+    #[default]
+    #[serde(other)]
+    Sdr,
 }
 
 /// A media segment of one rendition.
@@ -152,10 +156,12 @@ pub struct Segment {
 pub enum SegmentPhase {
     /// Parts still come.
     Open,
-    /// Whole, in the worker's memory.
-    Finished,
     /// Whole, in storage, never to change.
     Stored,
+    /// Whole, in the worker's memory; and what a newer version calls otherwise: whoever wants it looks at the worker and in
+    /// storage, and expects no more parts.
+    #[serde(other)]
+    Finished,
 }
 
 /// A partial segment, `p{epoch}-{number}.m4s`.
@@ -175,9 +181,6 @@ pub struct Part {
 /// Why an event cannot follow what is known: the reader asks for a new snapshot.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum TimelineGap {
-    /// The rendition was never announced.
-    #[error("no rendition {0}")]
-    UnknownRendition(RenditionName),
     /// The event belongs after another one that never came.
     #[error("segment {found} of {rendition} does not follow")]
     OutOfOrder {
@@ -189,7 +192,8 @@ pub enum TimelineGap {
 }
 
 impl Timeline {
-    /// Takes in one announcement.
+    /// Takes in one announcement. A rendition that the snapshot did not have is one that this version cannot read, and so
+    /// is nothing to it.
     ///
     /// # Errors
     /// [`TimelineGap`] when it does not follow what is known; the timeline is then unchanged.
@@ -198,7 +202,7 @@ impl Timeline {
             Event::Snapshot(whole) => *self = whole.as_ref().clone(),
             Event::Part(announced) => self.apply_part(announced)?,
             Event::Segment(announced) => {
-                let track = self.track_mut(&announced.rendition)?;
+                let Some(track) = self.track_mut(&announced.rendition) else { return Ok(()) };
                 let found = announced.segment.msn;
                 match track.segments.back_mut() {
                     Some(last) if last.msn == found && last.phase == SegmentPhase::Open => {
@@ -222,14 +226,18 @@ impl Timeline {
                 }
             }
             Event::Stored { rendition, msn } => {
-                let track = self.track_mut(rendition)?;
-                if let Some(segment) = track.segments.iter_mut().find(|s| s.msn == *msn)
+                let track = self.track_mut(rendition);
+                if let Some(segment) = track.and_then(|t| t.segments.iter_mut().find(|s| s.msn == *msn))
                     && segment.phase == SegmentPhase::Finished
                 {
                     segment.phase = SegmentPhase::Stored;
                 }
             }
-            Event::Withdrawn { rendition } => self.track_mut(rendition)?.withdrawn = true,
+            Event::Withdrawn { rendition } => {
+                if let Some(track) = self.track_mut(rendition) {
+                    track.withdrawn = true;
+                }
+            }
             Event::End => self.ended = true,
             Event::Input(_) | Event::Heartbeat | Event::Floor(_) | Event::Reached(_) => {}
         }
@@ -241,15 +249,12 @@ impl Timeline {
         self.tracks.iter().find(|track| track.name == *name)
     }
 
-    fn track_mut(&mut self, name: &RenditionName) -> Result<&mut Track, TimelineGap> {
-        self.tracks
-            .iter_mut()
-            .find(|track| track.name == *name)
-            .ok_or_else(|| TimelineGap::UnknownRendition(name.clone()))
+    fn track_mut(&mut self, name: &RenditionName) -> Option<&mut Track> {
+        self.tracks.iter_mut().find(|track| track.name == *name)
     }
 
     fn apply_part(&mut self, announced: &crate::feed::PartAnnounced) -> Result<(), TimelineGap> {
-        let track = self.track_mut(&announced.rendition)?;
+        let Some(track) = self.track_mut(&announced.rendition) else { return Ok(()) };
         let found = announced.msn;
         let gap = || TimelineGap::OutOfOrder { rendition: announced.rendition.clone(), found };
         let opens = match track.segments.back() {

@@ -1,20 +1,25 @@
 //! This release and the one before it understand each other: `golden/previous` holds the messages of the release before, as
 //! `golden` holds ours. When a release is made, its `golden` becomes the next one's `previous`.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "clippy takes only #[test] functions for tests here")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy takes only #[test] functions for tests here"
+)]
 
 use std::path::Path;
 
 use bytes::{BufMut as _, BytesMut};
 use caudal_livestream::admission::{Access, AuthorizeRequest, Authorized, Denied, LatencyMode};
 use caudal_livestream::assignment::{Assignment, WorkerReady};
-use caudal_livestream::feed::{self, Event, FeedError, Frame, InputState};
+use caudal_livestream::feed::{self, Event, FeedError, Frame, InputState, SegmentAnnounced};
 use caudal_livestream::lifecycle::Lifecycle;
 use caudal_livestream::proof::SignedAssignment;
 use caudal_livestream::record::{DesiredState, LiveStream, Phase};
 use caudal_livestream::report::{Done, EndReason, Published};
 use caudal_livestream::state::StoredState;
-use caudal_livestream::timeline::{CaptionChannel, Timeline};
+use caudal_livestream::timeline::{CaptionChannel, SegmentPhase, Timeline, TrackMedia, VideoRange};
+use caudal_livestream::{Msn, RenditionName};
 use proptest::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -186,6 +191,47 @@ fn caption_channels_of_a_newer_release_are_left_out() {
     timeline["captions"] = json!(["CC1", "TELETEXT888", "SERVICE12"]);
     let timeline: Timeline = read("timeline", timeline);
     assert_eq!(timeline.captions, [CaptionChannel::Cea608(1), CaptionChannel::Cea708(12)]);
+}
+
+#[test]
+fn a_timeline_of_a_newer_release_is_read_but_for_what_carries_neither_pictures_nor_sound() {
+    let mut newer = json_of("timeline-hdr-captions");
+    let known: Timeline = read("timeline", newer.clone());
+    newer["tracks"][0]["media"]["range"] = json!("ofANewerRelease");
+    newer["tracks"][0]["segments"][0]["phase"] = json!("ofANewerRelease");
+    let mut subtitles = newer["tracks"][0].clone();
+    subtitles["name"] = json!("subtitles");
+    subtitles["media"] = json!({"kind": "text", "language": "en"});
+    newer["tracks"].as_array_mut().unwrap().push(subtitles);
+    let mut expected = known;
+    let TrackMedia::Video { range, .. } = &mut expected.tracks[0].media else { panic!("no video") };
+    *range = VideoRange::Sdr;
+    expected.tracks[0].segments[0].phase = SegmentPhase::Finished;
+    let mut timeline: Timeline = read("timeline", newer);
+    assert_eq!(timeline, expected);
+
+    // A reader that asked for a new snapshot instead would get the same again.
+    let rendition: RenditionName = "subtitles".parse().unwrap();
+    let segment = expected.tracks[0].segments[0].clone();
+    let announced = SegmentAnnounced {
+        rendition: rendition.clone(),
+        segment,
+        window_start: Msn(0),
+        peak_bandwidth: 1,
+        average_bandwidth: 1,
+    };
+    for event in [
+        Event::Segment(announced),
+        Event::Stored { rendition: rendition.clone(), msn: Msn(7) },
+        Event::Withdrawn { rendition },
+    ] {
+        timeline.apply(&event).unwrap();
+    }
+    assert_eq!(timeline, expected);
+
+    let mut broken = json_of("timeline-hdr-captions");
+    broken["tracks"][0].as_object_mut().unwrap().remove("name");
+    assert!(serde_json::from_value::<Timeline>(broken).is_err());
 }
 
 proptest! {

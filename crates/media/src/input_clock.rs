@@ -2,12 +2,14 @@
 
 mod budget;
 mod pace;
+mod replay;
 
 use caudal_livestream::state::InputClock;
 use caudal_livestream::{Generation, MediaTime, SessionId, UnixMillis};
 
 use self::budget::Budget;
 use self::pace::{Pace, Verdict};
+use self::replay::{ReplayFilter, Replayed};
 
 /// Unwraps timestamps, and judges which belong to a new timeline.
 ///
@@ -101,22 +103,6 @@ struct Latest {
 struct Stragglers {
     last: i64,
     left: u32,
-}
-
-/// On from a relay connection's beginning until each track's first tag above what was consumed (ARCHITECTURE §3.5).
-#[derive(Clone, Copy, Debug)]
-struct ReplayFilter {
-    video: bool,
-    audio: bool,
-    began: Option<UnixMillis>,
-}
-
-enum Replayed {
-    No,
-    /// This worker had it.
-    Consumed,
-    /// An earlier worker may have had it, this one had nothing yet.
-    Wanted,
 }
 
 impl SourceClock {
@@ -446,38 +432,6 @@ impl SourceClock {
         }
     }
 
-    fn replay(
-        &mut self,
-        input: Input,
-        at: MediaTime,
-        delta: i64,
-        consumed: Option<MediaTime>,
-        now: UnixMillis,
-    ) -> Replayed {
-        // Of the track that leads, everything since its last keyframe was kept, however long ago that is.
-        let leads = self.video.is_none() && self.audio.is_none();
-        let farthest = if leads { MAX_GOP_MS } else { MAX_REPLAY_MS };
-        let behind_earlier = self.resumed.is_some_and(|earlier| at.0 / 1000 <= earlier.end());
-        let Some(filter) = &mut self.filter else { return Replayed::No };
-        let on = match input {
-            Input::Video => &mut filter.video,
-            Input::Audio => &mut filter.audio,
-        };
-        if !*on {
-            return Replayed::No;
-        }
-        // A publisher whose clock stepped back looks like a replay without end; a real one is over in moments.
-        let began = *filter.began.get_or_insert(now);
-        let fresh = consumed.map_or(delta > 0, |consumed| at.0 >= consumed.0);
-        let follows = fresh && !behind_earlier && delta >= -JUMP_MS;
-        if delta < -farthest || now.0 - began.0 > REPLAY_DEADLINE_MS || follows {
-            *on = false;
-            return Replayed::No;
-        }
-        // New to this worker, but an earlier one may have had it.
-        if fresh || consumed.is_none() { Replayed::Wanted } else { Replayed::Consumed }
-    }
-
     fn is_straggler(&mut self, rtmp: u32) -> bool {
         let Some(old) = &mut self.stragglers else { return false };
         let (_, delta) = unwrap(old.last, rtmp);
@@ -524,12 +478,6 @@ const MAX_CHANGES_A_MINUTE: usize = 6;
 const MAX_SESSIONS_A_MINUTE: usize = 30;
 /// Tags of the other track that were queued behind the first one after a jump: about a second of them.
 const MAX_STRAGGLERS: u32 = 64;
-/// The router's replay covers two GOPs and 15 s, of long GOPs the open one and 30 s, and sound of the last 30 s.
-const MAX_REPLAY_MS: i64 = 60_000;
-/// Timestamps that step back by more are no replay.
-const MAX_GOP_MS: i64 = 600_000;
-/// It comes at once.
-const REPLAY_DEADLINE_MS: i64 = 5_000;
 
 #[cfg(test)]
 mod tests;

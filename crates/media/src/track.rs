@@ -1,10 +1,15 @@
 //! One rendition: collects samples and closes parts and segments where the cut plan says.
 
-use bytes::{Bytes, BytesMut};
+mod rates;
+mod rebuilding;
+
+use bytes::BytesMut;
 use caudal_livestream::feed::{Event, PartAnnounced};
 use caudal_livestream::timeline::{Part, Segment, SegmentPhase};
 use caudal_livestream::{InitHash, MediaDuration, MediaTime, Msn, PartNumber, RenditionName};
 
+use self::rates::Rates;
+use self::rebuilding::Rebuilding;
 use crate::announcer::Announcer;
 use crate::cmaf::{InitSegment, SampleTiming, fragment};
 use crate::cut_plan::{CutPlan, PlannedSegment};
@@ -38,17 +43,6 @@ pub(crate) struct Track {
     rebuilding: Rebuilding,
 }
 
-/// The part numbers of an earlier epoch. Rebuilt segments reuse them, so that their bytes match what that epoch stored.
-#[derive(Debug, Default)]
-pub(crate) struct Rebuilding {
-    /// First part numbers, where they are known.
-    pub(crate) numbers: Vec<(Msn, PartNumber)>,
-    /// Of the next fragment.
-    pub(crate) next: PartNumber,
-    /// The segment that is open, so far.
-    bytes: BytesMut,
-}
-
 /// What differs between the followers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TrackKind {
@@ -63,13 +57,6 @@ pub(crate) enum TrackKind {
         /// The plan's parts in one of this rendition.
         stride: usize,
     },
-}
-
-#[derive(Debug, Default)]
-struct Rates {
-    peak: u32,
-    bytes: u64,
-    micros: u64,
 }
 
 /// How far a follower's samples reach, in the plan's time.
@@ -452,39 +439,6 @@ impl Track {
         segment.phase = SegmentPhase::Finished;
         segment.gap = true;
         announcer.segment(&self.name, segment, self.rates.read(), None);
-    }
-}
-
-impl Rebuilding {
-    fn number(&mut self, msn: Msn, opens: bool) -> PartNumber {
-        if opens && let Some((_, first)) = self.numbers.iter().find(|(known, _)| *known == msn) {
-            self.next = *first;
-        }
-        let number = self.next;
-        self.next = PartNumber(number.0.saturating_add(1));
-        number
-    }
-
-    fn take(&mut self) -> Bytes {
-        self.bytes.split().freeze()
-    }
-}
-
-impl Rates {
-    fn add(&mut self, segment: &Segment) {
-        let bits = segment.size.saturating_mul(8);
-        // A segment of less than half a second says nothing about the peak that a player has to sustain.
-        if segment.duration.0 >= 500_000 {
-            let rate = bits.saturating_mul(1_000_000) / segment.duration.0;
-            self.peak = self.peak.max(u32::try_from(rate).unwrap_or(u32::MAX));
-        }
-        self.bytes = self.bytes.saturating_add(segment.size);
-        self.micros = self.micros.saturating_add(segment.duration.0);
-    }
-
-    fn read(&self) -> (u32, u32) {
-        let average = u128::from(self.bytes) * 8_000_000 / u128::from(self.micros.max(1));
-        (self.peak, u32::try_from(average).unwrap_or(u32::MAX))
     }
 }
 

@@ -4,12 +4,12 @@ use std::fmt;
 
 use bytes::{Buf, Bytes, BytesMut};
 use rml_amf0::Amf0Value;
-use rml_rtmp::handshake::{Handshake, HandshakeError, HandshakeProcessResult, PeerType};
 use rml_rtmp::messages::RtmpMessage;
 
 use crate::amf;
 use crate::chunk_reader::ChunkReader;
 use crate::chunk_writer::ChunkWriter;
+use crate::handshake::{Handshake, Progress};
 use crate::limits::{CHUNK_SIZE, MAX_COMMANDS, MAX_MESSAGE};
 use crate::message::{Message, kind};
 use crate::metadata::{Metadata, SET_DATA_FRAME};
@@ -64,7 +64,7 @@ pub enum ClientEvent {
 }
 
 enum Phase {
-    Handshake { handshake: Box<Handshake>, left: usize },
+    Handshake(Handshake),
     Connecting,
     Creating,
     Publishing,
@@ -75,13 +75,11 @@ enum Phase {
 impl ClientSession {
     /// A session that has its first bytes ready in [`output`](Self::output).
     pub fn new(target: RelayTarget) -> Result<Self, SessionError> {
-        let mut handshake = Box::new(Handshake::new(PeerType::Client));
         let mut output = SendQueue::default();
-        let first = handshake.generate_outbound_p0_and_p1().map_err(bad_handshake)?;
-        output.push(first.into());
+        let handshake = Handshake::client(&mut output)?;
         Ok(Self {
             target,
-            phase: Phase::Handshake { handshake, left: HANDSHAKE_BYTES },
+            phase: Phase::Handshake(handshake),
             reader: ChunkReader::new(),
             writer: ChunkWriter::new(),
             output,
@@ -95,19 +93,12 @@ impl ClientSession {
         loop {
             let message = match &mut self.phase {
                 Phase::Closed => return None,
-                Phase::Handshake { .. } if input.is_empty() => return None,
-                Phase::Handshake { handshake, left } => {
-                    let bytes = input.split_to(input.len().min(*left));
-                    *left -= bytes.len();
-                    match handshake.process_bytes(&bytes) {
-                        Ok(HandshakeProcessResult::InProgress { response_bytes }) => {
-                            self.output.push(response_bytes.into());
-                        }
-                        Ok(HandshakeProcessResult::Completed { response_bytes, .. }) => {
-                            self.output.push(response_bytes.into());
-                            self.connect();
-                        }
-                        Err(error) => return Some(self.fail(bad_handshake(error))),
+                Phase::Handshake(_) if input.is_empty() => return None,
+                Phase::Handshake(handshake) => {
+                    match handshake.take(input, &mut self.output) {
+                        Ok(Progress::Open) => {}
+                        Ok(Progress::Done) => self.connect(),
+                        Err(error) => return Some(self.fail(error)),
                     }
                     continue;
                 }
@@ -274,7 +265,7 @@ impl ClientSession {
 impl fmt::Debug for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Handshake { .. } => "Handshake",
+            Self::Handshake(_) => "Handshake",
             Self::Connecting => "Connecting",
             Self::Creating => "Creating",
             Self::Publishing => "Publishing",
@@ -291,13 +282,6 @@ fn property<'a>(information: &'a Amf0Value, name: &str) -> &'a str {
 fn stream_id(value: &Amf0Value) -> Option<u32> {
     format!("{:.0}", amf::number(value)?).parse().ok()
 }
-
-fn bad_handshake(_: HandshakeError) -> SessionError {
-    SessionError::BadHandshake
-}
-
-/// S0, S1 and S2.
-const HANDSHAKE_BYTES: usize = 1 + 1536 + 1536;
 
 const CONNECT: f64 = 1.0;
 const CREATE_STREAM: f64 = 4.0;

@@ -31,6 +31,7 @@ mod client_session;
 mod codec;
 #[doc(hidden)]
 pub mod fuzzing;
+mod handshake;
 mod limits;
 mod message;
 mod metadata;

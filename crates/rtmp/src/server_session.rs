@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
-use rml_rtmp::handshake::{Handshake, HandshakeProcessResult, PeerType};
 use rml_rtmp::messages::RtmpMessage;
 
 use crate::aggregate::Aggregate;
@@ -11,6 +10,7 @@ use crate::bitrate_guard::BitrateGuard;
 use crate::chunk_reader::ChunkReader;
 use crate::chunk_writer::ChunkWriter;
 use crate::codec;
+use crate::handshake::{Handshake, Progress};
 use crate::limits::{Limits, MAX_UNREAD_REPLIES, MIN_ACK_WINDOW, WINDOW_ACK_SIZE};
 use crate::message::{Message, kind};
 use crate::metadata::Metadata;
@@ -105,7 +105,7 @@ pub enum LossReason {
 }
 
 enum Phase {
-    Handshake { handshake: Box<Handshake>, left: usize, deadline: Instant },
+    Handshake { handshake: Handshake, deadline: Instant },
     Dialogue { deadline: Instant },
     Pending { stream_id: u32 },
     Live(Live),
@@ -128,11 +128,7 @@ struct Live {
 impl ServerSession {
     /// A session whose peer connected at `now`.
     pub fn new(now: Instant, limits: Limits) -> Self {
-        let phase = Phase::Handshake {
-            handshake: Box::new(Handshake::new(PeerType::Server)),
-            left: HANDSHAKE_BYTES,
-            deadline: now + limits.handshake,
-        };
+        let phase = Phase::Handshake { handshake: Handshake::server(), deadline: now + limits.handshake };
         Self {
             limits,
             started: now,
@@ -283,19 +279,9 @@ impl ServerSession {
     }
 
     fn shake_hands(&mut self, now: Instant, input: &mut BytesMut) -> Result<(), SessionError> {
-        let Phase::Handshake { handshake, left, .. } = &mut self.phase else { return Ok(()) };
-        // Given no more than is the handshake's, `rml_rtmp` buffers no more and gives nothing back.
-        let bytes = input.split_to(input.len().min(*left));
-        *left -= bytes.len();
-        match handshake.process_bytes(&bytes) {
-            Ok(HandshakeProcessResult::InProgress { response_bytes }) => {
-                self.output.push(response_bytes.into());
-            }
-            Ok(HandshakeProcessResult::Completed { response_bytes, .. }) => {
-                self.output.push(response_bytes.into());
-                self.phase = Phase::Dialogue { deadline: now + self.limits.publish };
-            }
-            Err(_) => return Err(SessionError::BadHandshake),
+        let Phase::Handshake { handshake, .. } = &mut self.phase else { return Ok(()) };
+        if handshake.take(input, &mut self.output)? == Progress::Done {
+            self.phase = Phase::Dialogue { deadline: now + self.limits.publish };
         }
         Ok(())
     }
@@ -421,7 +407,7 @@ impl ServerSession {
 impl std::fmt::Debug for Phase {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Handshake { left, .. } => write!(f, "Handshake {{ left: {left} }}"),
+            Self::Handshake { handshake, .. } => handshake.fmt(f),
             Self::Dialogue { .. } => f.write_str("Dialogue"),
             Self::Pending { .. } => f.write_str("Pending"),
             Self::Live(live) => live.fmt(f),
@@ -434,9 +420,6 @@ impl std::fmt::Debug for Phase {
 fn low_half(number: u128) -> u32 {
     u32::try_from(number & u128::from(u32::MAX)).unwrap_or(0)
 }
-
-/// C0, C1 and C2.
-const HANDSHAKE_BYTES: usize = 1 + 1536 + 1536;
 
 /// RTMP 1.0 §5.4: control messages.
 const CONTROL_CHUNK_STREAM: u8 = 2;

@@ -21,8 +21,9 @@ use hyper::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -57,7 +58,8 @@ pub struct HttpLimits {
     pub header_deadline: Duration,
     /// For the body of a request, from when it is first waited for.
     pub body_deadline: Duration,
-    /// For a peer that has been sent something to take all of it, or 64 KiB. An answer that waits for us is not affected.
+    /// For a peer that has been sent something to take all of it, or 64 KiB; and to take anything at all of what lies in
+    /// the socket, while the answer waits for us. One that waits with nothing unsent has no deadline.
     pub read_deadline: Duration,
     /// How long open requests may go on after shutdown began.
     pub drain: Duration,
@@ -115,7 +117,7 @@ impl HttpServer {
     /// Only when the listener itself fails for good; a failing connection is its own affair.
     pub async fn serve(self, router: Router, shutdown: CancellationToken) -> io::Result<()> {
         let Self { listener, tls, limits } = self;
-        let drain = limits.drain;
+        let (drain, read_deadline) = (limits.drain, limits.read_deadline);
         let door = Arc::new(Door::new(router, limits, tls.map(TlsAcceptor::from), shutdown.clone()));
         let connections = TaskTracker::new();
         loop {
@@ -130,8 +132,8 @@ impl HttpServer {
                     }
                 },
             };
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "TCP_NODELAY");
+            if let Err(error) = prepare(&stream, read_deadline) {
+                tracing::debug!(%error, "a connection's socket options");
             }
             connections.spawn(Arc::clone(&door).admit(stream, peer));
         }
@@ -142,6 +144,14 @@ impl HttpServer {
         }
         Ok(())
     }
+}
+
+/// Answers go out at once. What the socket has room for counts as taken here, a part of an answer that then waits for us
+/// for example: whether the peer takes that too in time is known to the kernel alone, which gives up one that is gone, or
+/// whose window stays shut.
+fn prepare(socket: &TcpStream, read_deadline: Duration) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    SockRef::from(socket).set_tcp_user_timeout(Some(read_deadline))
 }
 
 /// What all connections of a listener share.

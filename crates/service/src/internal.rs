@@ -3,6 +3,8 @@
 //! `Caudal-Signature: caller={name},time={unix seconds},mac={hex}`, where the MAC is HMAC-SHA-256 under the caller's
 //! key over `caller\nmethod\npath\ntime\n` and the body.
 
+mod listener;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,6 +17,8 @@ use axum::response::{IntoResponse as _, Response};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use std::sync::Arc;
+
+pub use listener::{answered_by, listener_of, refusal};
 
 /// The header's name.
 pub const SIGNATURE_HEADER: &str = "caudal-signature";

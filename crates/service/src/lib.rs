@@ -1,5 +1,5 @@
 //! What every role shares: secrets, logs, metrics, health, an HTTP listener with deadlines, signed internal
-//! requests, shutdown. Knows nothing of streams.
+//! requests and the client that makes them, shutdown. Knows nothing of streams.
 
 pub mod advertised;
 mod daily_file;
@@ -9,6 +9,7 @@ pub mod forwarding;
 pub mod fuzzing;
 pub mod health;
 pub mod http;
+pub mod http_client;
 pub mod internal;
 mod log_flood;
 mod log_text;

@@ -14,7 +14,8 @@ pub struct Stop {
     pub end: CancellationToken,
 }
 
-/// Tokens for a process that has `grace` to leave in. A signal after `end` ends the process at once, with status 130.
+/// Tokens for a process that has `grace` to leave in. A signal after one that cancelled `end` ends the process at once, with
+/// status 130; so does the second one after a grace that is over.
 ///
 /// # Errors
 /// When the signals cannot be listened to.
@@ -32,7 +33,14 @@ pub fn on_signal_with_grace(grace: Duration) -> std::io::Result<Stop> {
         told.leave.cancel();
         if politely {
             tokio::select! {
-                () = tokio::time::sleep(grace) => {}
+                () = tokio::time::sleep(grace) => {
+                    told.end.cancel();
+                    // Whoever says now that this process is to end asks for what it does already.
+                    tokio::select! {
+                        _ = terminate.recv() => {}
+                        _ = interrupt.recv() => {}
+                    }
+                }
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }

@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use caudal_directory::{OpenError, ReconnectError, StreamDirectory, Streams, Unavailable};
-use caudal_livestream::admission::{Access, LatencyMode};
-use caudal_livestream::record::{
-    DesiredState, Ingest, LiveStream, MediaInfo, Phase, RelayFailures, Spec, Status,
-};
-use caudal_livestream::{Generation, SessionId, StreamId};
+use caudal_livestream::fixtures::spec;
+use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, Phase, RelayFailures, Spec, Status};
+use caudal_livestream::{SessionId, StreamId};
 use futures::future::{BoxFuture, ready};
 use tokio::sync::watch;
 
@@ -21,28 +19,7 @@ pub(crate) struct FakeDirectory {
 impl FakeDirectory {
     /// Knows one stream, which has no worker yet.
     pub(crate) fn new(stream: StreamId) -> Self {
-        let spec = Spec {
-            stream,
-            channel: "ada".to_owned(),
-            title: String::new(),
-            access: Access::Public,
-            renditions: Vec::new(),
-            latency_mode: LatencyMode::Low,
-            reconnect_window_ms: 30_000,
-            record: true,
-            hints: None,
-            desired_state: DesiredState::Live,
-            end_reason: None,
-            drop: None,
-            key_revoked: false,
-            ingest: Ingest {
-                session: SessionId::generate(),
-                generation: Generation(1),
-                router: String::new(),
-                key_hash: String::new(),
-                relay: None,
-            },
-        };
+        let spec = Spec { stream, record: true, ..spec() };
         let record = LiveStream { spec, status: Status { phase: Phase::Starting, ..Status::default() } };
         Self { stream, records: watch::Sender::new(Streams::from_iter([Arc::new(record)])) }
     }

@@ -158,6 +158,33 @@ async fn while_the_api_is_away_only_open_broadcasts_get_their_publisher_back() {
 }
 
 #[tokio::test]
+async fn while_the_controller_is_away_nobody_hears_that_a_key_cannot_be_checked() {
+    let harness = Harness::start().await;
+    let told = async |key: &str| {
+        let error = harness.publish_key(key).await.unwrap_err();
+        let (refusal, words) = refusal(&error);
+        assert_eq!(refusal, Some(Refusal::Rejected));
+        words.clone()
+    };
+    harness.directory.set_away(true);
+    let first = told(KEY).await;
+    assert!(first.starts_with("The platform cannot start broadcasts right now."), "{first}");
+
+    harness.directory.set_away(false);
+    drop(harness.publish().await.unwrap());
+    harness.directory.set_away(true);
+    let returning = told(KEY).await;
+    assert!(returning.starts_with("The platform cannot connect an encoder to this broadcast"), "{returning}");
+
+    // Both are away: only the key of an open broadcast is known.
+    harness.api.set(Mood::Fail(u32::MAX, Box::new(authorize(harness.stream))));
+    assert_eq!(told(KEY).await, returning);
+    let stranger = told("another-key").await;
+    assert!(stranger.starts_with("The platform cannot check stream keys now."), "{stranger}");
+    harness.stop().await;
+}
+
+#[tokio::test]
 async fn guessing_keys_is_slowed_down_without_asking_the_api() {
     let harness = Harness::start().await;
     harness.api.set(Mood::Deny(DenialCode::UnknownKey, "No such key."));

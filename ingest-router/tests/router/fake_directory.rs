@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use caudal_directory::{OpenError, ReconnectError, StreamDirectory, Streams};
+use caudal_directory::{OpenError, ReconnectError, StreamDirectory, Streams, Unavailable};
 use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, RelayFailures, Spec, Status, WorkerAddress};
 use caudal_livestream::{Epoch, SessionId, StreamId};
 use futures::FutureExt as _;
@@ -13,6 +13,7 @@ use tokio::sync::watch;
 pub(crate) struct FakeDirectory {
     streams: watch::Sender<Streams>,
     full: Mutex<bool>,
+    away: Mutex<bool>,
     rival: Mutex<Option<Ingest>>,
     unreachable: watch::Sender<Vec<(StreamId, RelayFailures)>>,
     refused: watch::Sender<Vec<(StreamId, SessionId, String)>>,
@@ -21,6 +22,19 @@ pub(crate) struct FakeDirectory {
 impl FakeDirectory {
     pub(crate) fn set_full(&self) {
         *self.full.lock().unwrap() = true;
+    }
+
+    /// The controller takes no commands from now on, or does again.
+    pub(crate) fn set_away(&self, away: bool) {
+        *self.away.lock().unwrap() = away;
+    }
+
+    fn command(&self) -> Result<(), Unavailable> {
+        if *self.away.lock().unwrap() {
+            Err(Unavailable("the controller is away".to_owned()))
+        } else {
+            Ok(())
+        }
     }
 
     /// Just before the next publisher takes a stream, this one does.
@@ -87,6 +101,7 @@ impl FakeDirectory {
 impl StreamDirectory for FakeDirectory {
     fn open(&self, spec: Spec) -> BoxFuture<'_, Result<Arc<LiveStream>, OpenError>> {
         async move {
+            self.command()?;
             if *self.full.lock().unwrap() {
                 return Err(OpenError::NoCapacity);
             }
@@ -106,6 +121,7 @@ impl StreamDirectory for FakeDirectory {
         ingest: Ingest,
     ) -> BoxFuture<'_, Result<Arc<LiveStream>, ReconnectError>> {
         async move {
+            self.command()?;
             let record = self.get(stream).ok_or(ReconnectError::Unknown)?;
             if record.status.phase.is_over() {
                 return Err(ReconnectError::Over(record.status.phase));

@@ -24,7 +24,7 @@ use ed25519_dalek::SigningKey;
 use prometheus::Registry;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::Command;
+use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -102,6 +102,24 @@ impl Broadcast {
         Worker { address, shutdown, leave, registry, task }
     }
 
+    /// A worker under the first epoch, and a reader of its feed.
+    pub async fn live(&self, folder: &Path, renditions: &[&str]) -> (Worker, Reader) {
+        let worker = self.worker(folder).await;
+        let reader = self.begin(&worker, renditions).await;
+        (worker, reader)
+    }
+
+    /// The same with a worker that there is.
+    pub async fn begin(&self, worker: &Worker, renditions: &[&str]) -> Reader {
+        self.assign(worker, 1, AssignmentMode::Live, None).await;
+        self.feed(worker, 1, renditions).await
+    }
+
+    /// Where its media is stored.
+    pub fn media(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("live/{}", self.stream))
+    }
+
     pub fn assignment(&self, worker: &Worker, epoch: u32) -> Assignment {
         Assignment {
             worker: worker.address.worker,
@@ -153,6 +171,11 @@ impl Broadcast {
         self.client.fetch(&worker.address, &self.edge_proof(epoch), &rendition, file).await.unwrap()
     }
 
+    /// The first publisher's relay.
+    pub async fn publish(&self, worker: &Worker, epoch: u32) -> RelayPublisher<TcpStream> {
+        self.relay(worker, epoch, 1, self.session).await.unwrap()
+    }
+
     pub async fn relay(
         &self,
         worker: &Worker,
@@ -175,6 +198,12 @@ impl Broadcast {
 }
 
 impl Worker {
+    /// Tells it to go, and waits until it is gone.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        self.ended().await;
+    }
+
     /// Waits until it has ended by itself.
     pub async fn ended(self) {
         timeout(PATIENCE, self.task).await.expect("the worker ends").unwrap().unwrap();
@@ -287,27 +316,22 @@ impl Publisher {
         padding: usize,
         wanted: fn(&FlvTag) -> bool,
     ) -> Self {
-        let mut child = encoder();
-        let mut output = child.stdout.take().unwrap();
+        let mut encoder = Encoder::start();
         let tags = Arc::new(Mutex::new(Sent::default()));
         let sent = Arc::new(AtomicUsize::new(0));
         let (kept, count) = (Arc::clone(&tags), Arc::clone(&sent));
         let task = tokio::spawn(async move {
             let mut relay = relay;
-            let mut demuxer = FlvDemuxer::default();
-            let mut buffer = BytesMut::with_capacity(65_536);
             loop {
-                buffer.clear();
-                tokio::select! {
-                    read = output.read_buf(&mut buffer) => if read.unwrap() == 0 { break },
+                let tags = tokio::select! {
+                    tags = encoder.tags() => tags,
                     // A worker that was killed: the test goes on with another.
                     _ = relay.lost() => break,
+                };
+                if tags.is_empty() {
+                    break;
                 }
-                demuxer.push(&buffer);
-                while let Some(tag) = demuxer.next_tag().unwrap() {
-                    if !wanted(&tag) {
-                        continue;
-                    }
+                for tag in tags.into_iter().filter(wanted) {
                     let tag = padded(tag, padding);
                     kept.lock().unwrap().keep(&tag);
                     count.fetch_add(1, Ordering::Relaxed);
@@ -317,7 +341,6 @@ impl Publisher {
                     break;
                 }
             }
-            drop(child);
         });
         Self { tags, task, sent }
     }
@@ -334,28 +357,77 @@ impl Publisher {
     }
 }
 
-/// ffmpeg as an encoder: FLV on its standard output, a keyframe each second.
-pub fn encoder() -> tokio::process::Child {
-    let source = "testsrc2=size=640x360:rate=25";
-    Command::new("ffmpeg")
-        .args(["-v", "error", "-nostdin", "-re", "-f", "lavfi", "-i", source])
-        .args(["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"])
-        .args(["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "25", "-b:v", "500k"])
-        .args(["-c:a", "aac", "-ac", "2", "-f", "flv", "-flvflags", "no_duration_filesize", "pipe:1"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("ffmpeg starts")
+/// ffmpeg as an encoder in real time, with a keyframe each second.
+pub struct Encoder {
+    _child: Child,
+    output: ChildStdout,
+    demuxer: FlvDemuxer,
+    buffer: BytesMut,
+}
+
+impl Encoder {
+    pub fn start() -> Self {
+        let source = "testsrc2=size=640x360:rate=25";
+        let mut child = Command::new("ffmpeg")
+            .args(["-v", "error", "-nostdin", "-re", "-f", "lavfi", "-i", source])
+            .args(["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"])
+            .args([
+                "-c:v",
+                "libx264",
+                "-preset",
+                "ultrafast",
+                "-tune",
+                "zerolatency",
+                "-g",
+                "25",
+                "-b:v",
+                "500k",
+            ])
+            .args(["-c:a", "aac", "-ac", "2", "-f", "flv", "-flvflags", "no_duration_filesize", "pipe:1"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("ffmpeg starts");
+        let output = child.stdout.take().unwrap();
+        Self {
+            _child: child,
+            output,
+            demuxer: FlvDemuxer::default(),
+            buffer: BytesMut::with_capacity(65_536),
+        }
+    }
+
+    /// The tags that come next; none at the end. Dropping the future loses nothing.
+    pub async fn tags(&mut self) -> Vec<FlvTag> {
+        let mut tags = Vec::new();
+        while tags.is_empty() {
+            self.buffer.clear();
+            if self.output.read_buf(&mut self.buffer).await.unwrap() == 0 {
+                break;
+            }
+            self.demuxer.push(&self.buffer);
+            tags.extend(std::iter::from_fn(|| self.demuxer.next_tag().unwrap()));
+        }
+        tags
+    }
+}
+
+/// What a decoder needs before any frame.
+pub fn is_header(tag: &FlvTag) -> bool {
+    tag.kind != TagKind::Script && tag.body.get(1) == Some(&0)
+}
+
+pub fn is_keyframe(tag: &FlvTag) -> bool {
+    tag.kind == TagKind::Video && tag.body[0] >> 4 == 1 && !is_header(tag)
 }
 
 impl Sent {
     fn keep(&mut self, tag: &FlvTag) {
-        let header = tag.body.get(1) == Some(&0);
         match tag.kind {
             TagKind::Script => self.metadata = Some(tag.clone()),
-            _ if header => self.headers.push(tag.clone()),
-            TagKind::Video if tag.body[0] >> 4 == 1 => {
+            _ if is_header(tag) => self.headers.push(tag.clone()),
+            _ if is_keyframe(tag) => {
                 self.gops.push_back(vec![tag.clone()]);
                 while self.gops.len() > 6 {
                     self.gops.pop_front();

@@ -19,6 +19,10 @@ interface Scene {
   joinBehind?: number;
   /** How late after its end each part is in the buffer, in seconds. */
   delay?: (mediaEnd: number) => number;
+  /** Whether the browser says when pictures are shown. */
+  watched?: boolean;
+  /** Seconds that the decoder must have ahead: with less, pictures are missing while the sound goes on. */
+  held?: number;
   events?: (now: number, controller: LatencyController) => void;
 }
 
@@ -26,7 +30,15 @@ interface Scene {
  * A player in front of a live stream. A part that ends at media time t is in the buffer at t + delay, never before
  * the one in front of it; the picture moves at the controller's rate while something is buffered.
  */
-function watch({ seconds, part = 0.2, joinBehind = 0.6, delay = () => 0.05, events }: Scene) {
+function watch({
+  seconds,
+  part = 0.2,
+  joinBehind = 0.6,
+  delay = () => 0.05,
+  watched = true,
+  held = 0,
+  events,
+}: Scene) {
   const controller = new LatencyController(part);
   const step = 0.05;
   const start = 10;
@@ -38,6 +50,7 @@ function watch({ seconds, part = 0.2, joinBehind = 0.6, delay = () => 0.05, even
     stalls: [] as number[],
     seeks: [] as number[],
     rates: [] as number[],
+    falters: [] as number[],
     latency: [] as number[],
     target: [] as number[],
   };
@@ -58,10 +71,14 @@ function watch({ seconds, part = 0.2, joinBehind = 0.6, delay = () => 0.05, even
       log.stalls.push(now - start);
       continue;
     }
-    const { rate, seekBy } = controller.playing(now, buffered);
-    expect(rate).toBeGreaterThanOrEqual(0.92);
-    expect(rate).toBeLessThanOrEqual(1.15);
-    expect(seekBy).toBeLessThan(buffered);
+    if (buffered < held && now - (log.falters.at(-1) ?? 0) > 0.15) {
+      controller.faltered(0.15);
+      log.falters.push(now);
+    }
+    const { rate, seekBy } = controller.playing(now, buffered, watched);
+    // One `expect` for each tick would take most of the time.
+    if (rate < 0.92 || rate > 1.15 || seekBy >= buffered)
+      throw new Error(`at ${now}: rate ${rate}, a seek of ${seekBy} in ${buffered}`);
     if (seekBy > 0) log.seeks.push(seekBy);
     position = Math.min(arrived, position + seekBy + rate * step);
     log.rates.push(rate);
@@ -81,7 +98,7 @@ describe('on a quiet network', () => {
     const log = watch({ seconds: 120 });
     expect(log.stalls).toEqual([]);
     expect(mean(tail(log.latency, 0.5))).toBeLessThan(0.6);
-    expect(mean(tail(log.latency, 0.5))).toBeGreaterThan(0.35);
+    expect(mean(tail(log.latency, 0.5))).toBeGreaterThan(0.25);
   });
 
   it('rests at rate 1 nearly always and never leaves what nobody notices', () => {
@@ -133,6 +150,66 @@ describe('on a quiet network', () => {
     const log = watch({ seconds: 300, delay: (end) => 0.05 + (end - 10) * 0.001 });
     expect(log.stalls).toEqual([]);
     expect(shareOutside(log.rates, 0.97, 1.03)).toBe(0);
+  });
+});
+
+describe('after a while in which nothing faltered', () => {
+  it.each([
+    ['plays a little faster to be nearer to the live edge', true, 0.22, 1.01],
+    ['stays where it is if nobody would notice missing pictures', false, 0.3, 1],
+  ])('%s', (_, watched, target, fastest) => {
+    const controller = new LatencyController(0.2);
+    let rate = 1;
+    for (let now = 0; now < 60; now += 0.05)
+      rate = Math.max(rate, controller.playing(now, 0.3, watched).rate);
+    expect(controller.target).toBeCloseTo(target);
+    expect(rate).toBeGreaterThanOrEqual(fastest);
+    expect(rate).toBeLessThan(1.03);
+    if (!watched) expect(rate).toBe(1);
+  });
+
+  it('keeps away from where a decoder has pictures missing, after one try', () => {
+    const log = watch({ seconds: 1700, held: 0.12 });
+    const later = log.falters.filter((at) => at > 30);
+    expect(later.length).toBeGreaterThan(0);
+    // Until the buffer is full again.
+    expect(Math.max(...later) - Math.min(...later)).toBeLessThan(5);
+  });
+
+  it.each([1, 2, 3, 4, 5])('does not stall on a phone whose Wi-Fi scans now and then (seed %d)', (seed) => {
+    const next = random(seed);
+    // Every half minute 150 ms late, in between up to 40 ms.
+    const delay = (end: number) => (end % 30 < 0.2 ? 0.2 : 0.03 + next() * 0.04);
+    expect(watch({ seconds: 900, delay }).stalls).toEqual([]);
+  });
+
+  it.each([1, 2, 3, 4, 5])(
+    'does not stall with parts up to 120 ms late for ten minutes (seed %d)',
+    (seed) => {
+      const next = random(seed);
+      expect(watch({ seconds: 600, delay: () => 0.03 + next() * 0.12 }).stalls).toEqual([]);
+    },
+  );
+
+  it.each([1, 2, 3, 4])(
+    'stalls at most once by a rare spike that the whole reserve survives (seed %d)',
+    (seed) => {
+      const delay = () => {
+        const next = random(seed);
+        return () => (next() < 0.001 ? 0.23 : 0.03 + next() * 0.03);
+      };
+      expect(watch({ seconds: 900, delay: delay(), watched: false }).stalls).toEqual([]);
+      expect(watch({ seconds: 900, delay: delay() }).stalls.length).toBeLessThanOrEqual(1);
+    },
+  );
+
+  it('takes it back at once when it stalls', () => {
+    const controller = new LatencyController(0.2);
+    for (let now = 0; now < 60; now += 0.05) controller.playing(now, 0.3, true);
+    expect(controller.target).toBeCloseTo(0.22);
+    controller.stalled(60);
+    controller.playing(60.3, 0.2, true);
+    expect(controller.target).toBeGreaterThan(0.34);
   });
 });
 
@@ -217,7 +294,7 @@ describe('an interruption', () => {
   it('of five seconds costs one stall and no target; a seek, not minutes of fast playing, leads back', () => {
     const log = watch({ seconds: 60, delay: (end) => (end > 20 && end < 25 ? 25.3 - end : 0.05) });
     expect(log.stalls).toHaveLength(1);
-    expect(log.target.at(-1)).toBeCloseTo(0.3);
+    expect(log.target.at(-1)).toBeLessThan(0.301);
     expect(mean(tail(log.latency, 0.3))).toBeLessThan(0.6);
     expect(shareOutside(log.rates, 0.97, 1.03)).toBeLessThan(0.02);
   });

@@ -1,3 +1,5 @@
+import { Reserve } from './reserve.ts';
+
 /**
  * Decides how fast a live picture plays so that it stays as close to now as the network allows.
  *
@@ -6,7 +8,8 @@
  * parts it cannot go below about 1.06 s of latency.
  *
  * The buffer is a saw: it grows by a part at a time and drains in between. Its average is what gets steered; how
- * far it has fallen below that average lately (`dip`) is what the network needs, and sets the target.
+ * far it has fallen below that average lately (`dip`) is what the network needs, and sets the target. To this comes a
+ * reserve against what it has not shown yet, which shrinks while nothing falters.
  *
  * Pure: time comes in as `now`, in seconds, from any steady clock.
  */
@@ -22,6 +25,7 @@ export class LatencyController {
   #average: number | null = null;
   #steering = false;
   #rate = 1;
+  readonly #reserve = new Reserve();
   #last: { now: number; buffered: number } | null = null;
   /** `null` once the viewer is where they should be. */
   #join: Join | null = joining(0);
@@ -34,7 +38,11 @@ export class LatencyController {
 
   /** The seconds of buffer it aims for. */
   get target(): number {
-    const needed = Math.max(PARTS_AHEAD * this.#part, LEAST_AHEAD, this.#dip + SAFETY);
+    const { spared } = this.#reserve;
+    const between = (whole: number, least: number) => whole + (least - whole) * spared;
+    const safety = between(SAFETY, LEAST_SAFETY);
+    const ahead = between(PARTS_AHEAD, LEAST_PARTS_AHEAD) * this.#part;
+    const needed = Math.max(ahead, LEAST_AHEAD, this.#dip + safety);
     return Math.min(needed + this.#penalty, MOST_AHEAD);
   }
 
@@ -48,8 +56,11 @@ export class LatencyController {
     this.#part = clamp(part, SHORTEST_PART, LONGEST_PART);
   }
 
-  /** Called while the picture moves, several times a part. */
-  playing(now: number, buffered: number): Steering {
+  /**
+   * Called while the picture moves, several times a part. `watched` says that `faltered` would have been called had
+   * pictures been missing.
+   */
+  playing(now: number, buffered: number, watched = false): Steering {
     if (this.#stall !== null) {
       const stall = this.#stall;
       this.#stall = null;
@@ -67,7 +78,10 @@ export class LatencyController {
       this.#steering = false;
       return { rate: this.#setRate(1), seekBy };
     }
-    if (!this.#arriving()) this.#learn(elapsed, buffered);
+    if (!this.#arriving()) {
+      this.#learn(elapsed, buffered);
+      if (watched && elapsed <= STALE_AFTER) this.#reserve.played(elapsed, this.#unrest());
+    }
     return { rate: this.#steer(), seekBy: 0 };
   }
 
@@ -75,6 +89,11 @@ export class LatencyController {
   stalled(now: number): void {
     this.#stall ??= { since: now, average: this.#average };
     this.#pause();
+  }
+
+  /** Pictures were missing for `duration` seconds although the stream went on. */
+  faltered(duration: number): void {
+    this.#reserve.faltered(duration);
   }
 
   /**
@@ -89,6 +108,7 @@ export class LatencyController {
   /** Learns from a stall by how long it was. */
   #resumed(now: number, stall: { since: number; average: number | null }): void {
     const duration = now - stall.since;
+    this.#reserve.faltered(duration);
     if (duration > CATCH_UP_BY_SEEK) this.rejoin();
     // An interruption of seconds is no property of the network: no sane target would have covered it.
     if (duration > INTERRUPTION) {
@@ -153,12 +173,19 @@ export class LatencyController {
     this.#penalty = Math.max(0, this.#penalty - PENALTY_FORGETTING * elapsed);
   }
 
+  /** The teeth alone are half a part deep; the rest is the network's. */
+  #unrest(): number {
+    return Math.max(0, this.#dip - this.#part / 2);
+  }
+
   #steer(): number {
     if (this.#arriving()) return this.#setRate(1);
     const error = (this.#average ?? this.target) - this.target;
     const size = Math.abs(error);
-    // Two thresholds, so that it rests at exactly 1 for long stretches instead of trembling around it.
-    this.#steering = size > (this.#steering ? NEAR : FAR);
+    // Two thresholds, so that it rests at exactly 1 for long stretches instead of trembling around it. What a calm
+    // network has shown to be superfluous is not left lying between them.
+    const far = error > 0 ? FAR + (FAR_WHEN_CALM - FAR) * this.#reserve.spared : FAR;
+    this.#steering = size > (this.#steering ? NEAR : far);
     if (!this.#steering) return this.#setRate(1);
     const gentle = clamp(error * GAIN, -GENTLE, GENTLE);
     if (size <= URGENT) return this.#setRate(1 + gentle);
@@ -196,10 +223,12 @@ const clamp = (value: number, least: number, most: number) => Math.min(Math.max(
 const SHORTEST_PART = 0.05;
 const LONGEST_PART = 2;
 /**
- * The average buffer in parts. With 0.2 s parts 0.3 s played ten minutes without a stall, 0.25 s stuttered at the
+ * The average buffer in parts, at first. With 0.2 s parts 0.3 s played ten minutes without a stall, 0.25 s stuttered at the
  * start; with 0.134 s parts 0.25 s was enough (measured, Chromium 156; docs/performance.md).
  */
 const PARTS_AHEAD = 1.5;
+/** After a while in which nothing faltered. */
+const LEAST_PARTS_AHEAD = 1.1;
 /** Chromium's decoder holds back for a few frames: below this it stops although something is buffered. */
 const LEAST_AHEAD = 0.2;
 /** What one dip may add to the target. */
@@ -207,8 +236,9 @@ const MOST_DIP = 1;
 /** A longer stall leaves so much to catch up that it takes a seek. */
 const CATCH_UP_BY_SEEK = 1;
 const INTERRUPTION = 3;
-/** What must be left in the buffer at its lowest. */
+/** What must be left in the buffer at its lowest, at first and after a while in which nothing faltered. */
 const SAFETY = 0.18;
+const LEAST_SAFETY = 0.12;
 /** Beyond this a viewer is better served by plain buffering than by more delay. */
 const MOST_AHEAD = 6;
 /** The first stall raises the target by this or a quarter of a part; one that follows within RELAPSE by twice as much. */
@@ -223,6 +253,7 @@ const SMOOTHING = 1;
 const STALE_AFTER = 2;
 /** Distance from the target at which steering begins and ends. */
 const FAR = 0.07;
+const FAR_WHEN_CALM = 0.035;
 const NEAR = 0.02;
 /** Up to GENTLE (3 %) nobody hears or sees the rate; reached at 0.12 s from the target. */
 const GAIN = 0.25;

@@ -29,6 +29,12 @@ class FakeVideo extends EventTarget {
   removeAttribute() {
     // There is nothing to remove.
   }
+  /** What is called with the next picture. */
+  picture: VideoFrameRequestCallback | undefined;
+  requestVideoFrameCallback(picture: VideoFrameRequestCallback) {
+    this.picture = picture;
+    return 0;
+  }
   getVideoPlaybackQuality() {
     return { totalVideoFrames: 0 };
   }
@@ -223,5 +229,34 @@ describe('a viewer', () => {
     expect(video.paused).toBe(true);
     expect(video.currentTime).toBe(40);
     expect(player.snapshot().following).toBe(false);
+  });
+});
+
+describe('the buffer of a viewer whose network is calm', () => {
+  let count = 0;
+  const show = (presentationTime: number) => {
+    const metadata = { presentationTime, presentedFrames: (count += 1) } as VideoFrameCallbackMetadata;
+    video.picture?.(presentationTime, metadata);
+  };
+  function watched(seconds: number, pictures: boolean) {
+    for (let tick = 0; tick < seconds * 20; tick += 1) {
+      video.currentTime += 0.05;
+      video.range = { start: 0, end: video.currentTime + 0.3 };
+      vi.advanceTimersByTime(50);
+      if (pictures) show(performance.now());
+    }
+    return player.snapshot().target;
+  }
+  beforeEach(() => video.dispatchEvent(new Event('playing')));
+
+  it('shrinks, and is whole again as soon as pictures are missing', () => {
+    expect(watched(20, true)).toBeCloseTo(0.3);
+    expect(watched(40, true)).toBeCloseTo(0.22);
+    show(performance.now() + 400);
+    expect(player.snapshot().target).toBeCloseTo(0.3);
+  });
+
+  it('stays whole while nobody sees pictures', () => {
+    expect(watched(60, false)).toBeCloseTo(0.3);
   });
 });

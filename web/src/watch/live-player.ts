@@ -1,10 +1,11 @@
-import Hls, { ErrorDetails, ErrorTypes, Events, PlaylistLevelType, type ErrorData } from 'hls.js';
+import Hls, { ErrorTypes, Events, PlaylistLevelType, type ErrorData } from 'hls.js';
 import { bandwidthMemory } from './bandwidth-memory.ts';
 import { endOfRange, nextRange } from './buffered-ranges.ts';
 import { estimateLatency, type LatencyEstimate } from './latency-estimate.ts';
 import { LatencyController } from './latency-controller.ts';
-import { MEDIA_POLICY, PLAYLIST_POLICY } from './load-policies.ts';
+import { MEDIA_POLICY, PLAYLIST_POLICY, UNANSWERED } from './load-policies.ts';
 import { MasterAddress } from './master-address.ts';
+import { watchPictures } from './picture-watch.ts';
 import { PruningBufferController } from './pruned-tracker.ts';
 import { faultOf, qualities, QualityChoice, type Quality } from './quality-choice.ts';
 import { Recovery, type Remedy } from './recovery.ts';
@@ -59,6 +60,7 @@ export class LivePlayer {
 
   #hls: Hls | null = null;
   #controller = new LatencyController(USUAL_PART);
+  readonly #sight: { readonly watched: boolean };
   #pending: number | undefined;
   #mediaEnded = false;
   #started = false;
@@ -82,6 +84,7 @@ export class LivePlayer {
     const { signal } = this.#listening;
     video.addEventListener('waiting', () => this.#waiting(), { signal });
     video.addEventListener('playing', () => this.#playing(), { signal });
+    this.#sight = watchPictures(video, signal, (missing) => this.#controller.faltered(missing));
     video.addEventListener('ended', () => (this.#mediaEnded = true), { signal });
     this.#ticker = window.setInterval(() => this.#tick(), TICK_MS);
     if (Hls.isSupported()) this.#start();
@@ -363,7 +366,7 @@ export class LivePlayer {
   #steer(now: number): void {
     const video = this.#video;
     const ahead = this.#bufferedAhead();
-    const { rate, seekBy } = this.#controller.playing(now, ahead);
+    const { rate, seekBy } = this.#controller.playing(now, ahead, this.#sight.watched);
     if (Math.abs(video.playbackRate - rate) > 0.001) video.playbackRate = rate;
     if (seekBy > 0) this.#jump(video.currentTime + seekBy, now);
     else this.#skipAhead(now, ahead);
@@ -467,13 +470,6 @@ export class LivePlayer {
   }
 }
 
-/** Without a status these mean that nothing was reached: the viewer's own network, or the whole server. */
-const UNANSWERED: ReadonlySet<string> = new Set([
-  ErrorDetails.MANIFEST_LOAD_ERROR,
-  ErrorDetails.LEVEL_LOAD_ERROR,
-  ErrorDetails.AUDIO_TRACK_LOAD_ERROR,
-  ErrorDetails.FRAG_LOAD_ERROR,
-]);
 /** Until the playlist names its own. */
 const USUAL_PART = 0.2;
 /** Several times a part; the controller smooths by time, so throttling in a hidden tab changes nothing. */

@@ -1,3 +1,5 @@
+import { ErrorDetails } from 'hls.js';
+
 /**
  * How long hls.js waits for playlists and media, and how often it asks again.
  *
@@ -28,3 +30,11 @@ export const MEDIA_POLICY = {
   timeoutRetry: { ...RETRY, maxNumRetry: 3, retryDelayMs: 0 },
   errorRetry: { ...RETRY, maxNumRetry: 5 },
 };
+
+/** Without a status these mean that nothing was reached: the viewer's own network, or the whole server. */
+export const UNANSWERED: ReadonlySet<string> = new Set([
+  ErrorDetails.MANIFEST_LOAD_ERROR,
+  ErrorDetails.LEVEL_LOAD_ERROR,
+  ErrorDetails.AUDIO_TRACK_LOAD_ERROR,
+  ErrorDetails.FRAG_LOAD_ERROR,
+]);

@@ -17,7 +17,7 @@ async fn supervisor_with(script: &str, environment: Vec<(OsString, OsString)>) -
 
 /// What a worker says when it is ready.
 const READY: &str =
-    r#"printf '{"worker":"%s","rtmp":"127.0.0.1:1","http":"127.0.0.1:2"}\n' "$CAUDAL_WORKER_ID""#;
+    r#"printf '{"worker":"%s","rtmp":"127.0.0.1:1","http":"127.0.0.1:2"}\n' "${0#--worker-id=}""#;
 
 fn config(script: &str, environment: Vec<(OsString, OsString)>) -> SupervisorConfig {
     SupervisorConfig {
@@ -101,8 +101,16 @@ async fn all_that_was_claimed_for_a_stream_ends_when_it_is_withdrawn_and_nothing
         soon(supervisor.claim(stream, Epoch(epoch), &Pool::default())).await.unwrap();
     }
     let other = soon(claim(&supervisor)).await;
+    let epochs = || {
+        let claimed =
+            supervisor.shared.children().values().filter_map(|child| child.claim).collect::<Vec<_>>();
+        claimed.into_iter().filter(|claim| claim.0 == stream).map(|claim| claim.1.0).collect::<Vec<_>>()
+    };
+    soon(supervisor.withdraw_claim(stream, Epoch(2))).await;
+    soon(supervisor.withdraw_claim(stream, Epoch(3))).await;
+    assert_eq!(epochs(), [1]);
     soon(supervisor.withdraw(stream)).await;
-    assert!(supervisor.shared.claimed_by(stream).is_empty());
+    assert!(epochs().is_empty());
     assert!(supervisor.shared.child(other.worker).is_some());
     soon(supervisor.stop()).await;
 }
@@ -157,15 +165,7 @@ async fn a_worker_gets_no_environment_but_what_is_allowed() {
     let environment = read_pipe(&said).await;
     let mut allowed: Vec<_> = PASSED_ON.to_vec();
     // The shell's own.
-    allowed.extend([
-        "CAUDAL_WORKER_ID",
-        "CAUDAL_PARENT_PIPE",
-        "CAUDAL_CONTROLLER_KEY",
-        "PWD",
-        "SHLVL",
-        "_",
-        "OLDPWD",
-    ]);
+    allowed.extend(["CAUDAL_PARENT_PIPE", "CAUDAL_CONTROLLER_KEY", "PWD", "SHLVL", "_", "OLDPWD"]);
     for line in environment.lines() {
         let name = line.split('=').next().unwrap();
         assert!(allowed.contains(&name), "{line}");

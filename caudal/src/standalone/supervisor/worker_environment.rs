@@ -34,6 +34,7 @@ impl SupervisorConfig {
         tell("CAUDAL_CONTROLLER_KEY", BASE64.encode(controller.to_bytes()).into());
         tell("CAUDAL_FFMPEG", settings.ffmpeg.clone().into());
         tell("CAUDAL_POSTER_INTERVAL", format!("{}s", settings.poster_interval.0.as_secs()).into());
+        tell("CAUDAL_WORKER_GRACE", format!("{}s", settings.worker_grace.0.as_secs()).into());
         tell("CAUDAL_LADDER", fitting(settings.ladder.fitting).into());
         tell("LOG_LEVEL", settings.logs.level.as_str().into());
         tell("LOG_FORMAT", log_format(settings.logs.format).into());

@@ -21,6 +21,8 @@ pub(super) struct FakeCluster {
     reports: Mutex<Vec<ReportOrder>>,
     /// What claims fail with.
     no_worker: Mutex<Option<ClaimError>>,
+    /// Claims make their worker and are never answered.
+    silent: AtomicBool,
     /// Workers are not known, as after the start of whoever watches them.
     forgetful: Mutex<bool>,
 }
@@ -45,12 +47,17 @@ impl FakeCluster {
             workers: Mutex::default(),
             reports: Mutex::default(),
             no_worker: Mutex::default(),
+            silent: AtomicBool::new(false),
             forgetful: Mutex::default(),
         }
     }
 
     pub(super) fn no_worker(&self, error: Option<ClaimError>) {
         *self.no_worker.lock().unwrap() = error;
+    }
+
+    pub(super) fn answers_no_claim(&self, silent: bool) {
+        self.silent.store(silent, Ordering::Relaxed);
     }
 
     pub(super) fn forgetful(&self, forgetful: bool) {
@@ -127,8 +134,12 @@ impl Workers for FakeCluster {
             workers.push(worker);
             address
         };
+        let silent = self.silent.load(Ordering::Relaxed);
         // Made, and not answered yet: a controller may die here.
         Box::pin(async move {
+            if silent {
+                std::future::pending::<()>().await;
+            }
             sleep(Duration::from_millis(20)).await;
             Ok(address)
         })
@@ -151,6 +162,13 @@ impl Workers for FakeCluster {
             worker.dead.cancel();
             Presence::Gone
         })
+    }
+
+    fn withdraw_claim(&self, stream: StreamId, epoch: Epoch) -> BoxFuture<'static, ()> {
+        for worker in self.alive().into_iter().filter(|one| (one.stream, one.epoch) == (stream, epoch)) {
+            worker.dead.cancel();
+        }
+        Box::pin(std::future::ready(()))
     }
 
     fn withdraw(&self, stream: StreamId) -> BoxFuture<'static, ()> {

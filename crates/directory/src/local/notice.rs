@@ -27,7 +27,7 @@ pub enum NoticeKind {
     Reconnecting,
     /// The publisher is back.
     Back,
-    /// Its worker was lost; this is the new one's epoch.
+    /// Its worker was lost, or left; this is the new one's epoch.
     WorkerReplaced(Epoch),
     /// It went over to the worker that it was being moved to; this is that one's epoch.
     Moved(Epoch),
@@ -70,7 +70,7 @@ impl fmt::Display for Notice {
             NoticeKind::WentLive => f.write_str("went live"),
             NoticeKind::Reconnecting => f.write_str("publisher lost, waiting for it to come back"),
             NoticeKind::Back => f.write_str("publisher is back"),
-            NoticeKind::WorkerReplaced(epoch) => write!(f, "worker lost, replaced (epoch {epoch})"),
+            NoticeKind::WorkerReplaced(epoch) => write!(f, "goes on with another worker (epoch {epoch})"),
             NoticeKind::Moved(epoch) => write!(f, "moved to another worker (epoch {epoch})"),
             NoticeKind::Ended(reason) => write!(f, "ended: {reason}"),
         }

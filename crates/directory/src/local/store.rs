@@ -1,5 +1,6 @@
 //! The streams' files: `{stream}.json`, replaced as a whole.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -58,13 +59,26 @@ impl Store {
                 Err(Unread::Inaccessible(source)) => return Err(StartError::State { path, source }),
                 Err(Unread::Wrong(reason)) => match put_aside(&path) {
                     Ok(aside) => {
-                        tracing::error!(file = %path.display(), reason, aside = %aside.display(), "cannot read a stream; put aside");
+                        tracing::error!(file = %path.display(), reason, aside = %aside.display(), "cannot read a stream; put aside, and the stream's media stay for as long as that file does");
                     }
                     Err(error) => {
                         tracing::error!(file = %path.display(), reason, %error, "cannot read a stream, nor put it aside; left alone");
                     }
                 },
             }
+        }
+        Ok(streams)
+    }
+
+    /// All streams that a file in the folder is named after, but for files that were never finished.
+    fn named(&self) -> io::Result<HashSet<StreamId>> {
+        let mut streams = HashSet::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            let stem = path.file_stem().and_then(|stem| stem.to_str());
+            let stream: Option<StreamId> = stem.and_then(|stem| stem.parse().ok());
+            let unfinished = path.extension().is_some_and(|extension| extension == "new");
+            streams.extend(stream.filter(|_| !unfinished));
         }
         Ok(streams)
     }
@@ -148,6 +162,14 @@ impl RecordStore for Store {
     fn remove(&self, stream: StreamId) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
             self.remove_file(stream).await.map_err(|error| StoreError::Unavailable(error.to_string()))
+        })
+    }
+
+    fn unreadable(&self) -> BoxFuture<'_, Result<HashSet<StreamId>, StoreError>> {
+        let store = self.clone();
+        Box::pin(async move {
+            let read = tokio::task::spawn_blocking(move || store.named()).await.map_err(io::Error::other);
+            read.flatten().map_err(|error| StoreError::Unavailable(error.to_string()))
         })
     }
 

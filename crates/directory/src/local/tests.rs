@@ -14,13 +14,13 @@ use std::time::UNIX_EPOCH;
 
 use axum::http::StatusCode;
 use caudal_livestream::assignment::AssignmentMode;
+use caudal_livestream::fixtures::{ingest, spec};
 use caudal_livestream::record::Phase;
 use caudal_livestream::{Epoch, Generation, Msn};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
 use super::*;
-use crate::fixtures::{ingest, spec};
 use fake_api::FakeApi;
 use fake_workers::{FakeWorker, FakeWorkers};
 

@@ -61,9 +61,15 @@ impl Replica {
         self.mark
     }
 
-    /// Whether a stream that is not in the copy is none of the controller's, as far as this connection has heard.
+    /// Whether a stream that is not in the copy, and is not [unreadable](Self::has_unreadable), is none of the controller's,
+    /// as far as this connection has heard. One record that cannot be read must not leave all others in doubt.
     pub(super) fn is_complete(&self) -> bool {
-        self.mark.is_some() && !self.in_doubt && self.unreadable.is_empty()
+        self.mark.is_some() && !self.in_doubt
+    }
+
+    /// Whether the controller has this stream, and its newest record cannot be read.
+    pub(super) fn has_unreadable(&self, stream: StreamId) -> bool {
+        self.unreadable.contains(&stream)
     }
 
     /// A connection was lost, or a new one begins: everything will be said anew, and until then the copy stays.
@@ -264,11 +270,12 @@ mod tests {
         let mut replica = Replica::default();
         assert_eq!(hear(&mut replica, &[unreadable(&strange), record(&fine), whole(1)]), 1);
         assert_eq!(known(&replica), HashSet::from([fine.spec.stream]));
-        assert!(!replica.is_complete());
+        assert!(replica.is_complete() && replica.has_unreadable(strange.spec.stream));
+        assert!(!replica.has_unreadable(fine.spec.stream));
         // Said once, however often it changes.
         assert_eq!(hear(&mut replica, &[unreadable(&strange), whole(2)]), 0);
         hear(&mut replica, &[removed(strange.spec.stream), whole(3)]);
-        assert!(replica.is_complete());
+        assert!(replica.is_complete() && !replica.has_unreadable(strange.spec.stream));
     }
 
     #[test]

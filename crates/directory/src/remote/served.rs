@@ -14,7 +14,7 @@ use axum::{Json, Router, middleware};
 use bytes::Bytes;
 use caudal_livestream::StreamId;
 use caudal_livestream::record::LiveStream;
-use caudal_service::internal::{CallerKey, Verifier, require_signature};
+use caudal_service::internal::{CallerKey, Verifier, listener_of, require_signature};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +39,8 @@ struct Served {
     directory: Arc<dyn StreamDirectory>,
     control: Arc<dyn StreamControl>,
     versions: Versions,
+    /// How long a reader hears nothing at most.
+    heartbeat: Duration,
     stop: CancellationToken,
 }
 
@@ -50,8 +52,11 @@ pub fn directory_routes(
     callers: DirectoryCallers,
     stop: CancellationToken,
 ) -> Router {
-    let versions = Versions::new(directory.watch());
-    let served = Arc::new(Served { directory, control, versions, stop });
+    routes(Served::new(directory, control, stop), callers)
+}
+
+fn routes(served: Served, callers: DirectoryCallers) -> Router {
+    let served = Arc::new(served);
     let signed = |verifier: Verifier| middleware::from_fn_with_state(Arc::new(verifier), require_signature);
     let DirectoryCallers { router, edge, api } = callers;
     let commands_of_router = Router::new()
@@ -69,7 +74,7 @@ pub fn directory_routes(
     let for_all = Router::new().route(wire::WATCH, get(watch_all)).layer(signed(
         Verifier::new().allow("ingest-router", router).allow("hls-edge", edge).allow("api", api),
     ));
-    commands_of_router.merge(commands_of_api).merge(for_all).with_state(served)
+    listener_of("controller", commands_of_router.merge(commands_of_api).merge(for_all).with_state(served))
 }
 
 /// Idempotent: a router that did not hear the answer gets the same one again.
@@ -160,10 +165,19 @@ async fn watch_all(State(served): State<Arc<Served>>) -> Response {
         let piece = reader.next().await?;
         Some((Ok::<_, Infallible>(piece), reader))
     });
-    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(body)).into_response()
+    ([(header::CONTENT_TYPE, wire::LINES)], Body::from_stream(body)).into_response()
 }
 
 impl Served {
+    fn new(
+        directory: Arc<dyn StreamDirectory>,
+        control: Arc<dyn StreamControl>,
+        stop: CancellationToken,
+    ) -> Self {
+        let versions = Versions::new(directory.watch());
+        Self { directory, control, versions, heartbeat: HEARTBEAT, stop }
+    }
+
     fn answer(&self, outcome: Outcome) -> Response {
         Json(Answer { mark: self.versions.now().1, outcome }).into_response()
     }
@@ -208,7 +222,8 @@ impl Versions {
 
 /// One role that reads all changes. It is asked for the next piece only when its connection has room for one, so a slow
 /// reader costs a list of what it has not been sent, skips what has changed again meanwhile, and is disconnected by the
-/// listener ([`caudal_service::http::HttpLimits::read_deadline`]).
+/// listener ([`caudal_service::http::HttpLimits::read_deadline`]), whose sockets a silent directory fills too
+/// ([`HEARTBEAT_BYTES`]).
 struct Reader {
     served: Arc<Served>,
     changes: watch::Receiver<Streams>,
@@ -248,10 +263,14 @@ impl Reader {
     /// The next piece of the answer; none at the end.
     async fn next(&mut self) -> Option<Bytes> {
         let stop = self.served.stop.clone();
+        let mut least = 0;
         if self.pending.is_empty() && !self.incomplete {
-            let changed = stop.run_until_cancelled(timeout(HEARTBEAT, self.changes.changed())).await?;
-            if matches!(changed, Ok(Err(_))) {
-                return None;
+            let changed =
+                stop.run_until_cancelled(timeout(self.served.heartbeat, self.changes.changed())).await?;
+            match changed {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return None,
+                Err(_) => least = HEARTBEAT_BYTES,
             }
             self.look();
             self.incomplete = true;
@@ -269,6 +288,8 @@ impl Reader {
             );
         }
         if self.pending.is_empty() {
+            // Blanks before a line say nothing.
+            piece.resize(piece.len().max(least), b' ');
             write(&mut piece, &Line::Whole { mark: self.mark });
             self.incomplete = false;
         }
@@ -288,21 +309,27 @@ fn write(piece: &mut Vec<u8>, line: &Line<'_>) {
 
 /// So that a reader knows a controller that is gone from one that has nothing to say.
 const HEARTBEAT: Duration = Duration::from_secs(1);
+/// A reader that never reads holds its connection until its socket's buffer is full, which is 64 KiB and more: with a line
+/// a second alone that takes an hour, with this less than a minute.
+const HEARTBEAT_BYTES: usize = 4 * 1024;
 /// About 40 records.
 const PIECE: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
+    use caudal_service::http::{HttpLimits, HttpServer};
+    use caudal_service::internal::{SIGNATURE_HEADER, Signer};
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::sleep;
+
     use super::*;
-    use crate::remote::tests::{Controller, stream_of};
+    use crate::remote::tests::{Controller, callers, key, stream_of};
 
     fn reader_of(controller: &Arc<Controller>) -> Reader {
-        Reader::new(Arc::new(Served {
-            directory: controller.clone(),
-            control: controller.clone(),
-            versions: Versions::new(controller.watch()),
-            stop: CancellationToken::new(),
-        }))
+        Reader::new(Arc::new(Served::new(controller.clone(), controller.clone(), CancellationToken::new())))
     }
 
     async fn next(reader: &mut Reader) -> Vec<serde_json::Value> {
@@ -341,5 +368,37 @@ mod tests {
         assert_eq!(began.elapsed(), HEARTBEAT);
         reader.served.stop.cancel();
         assert_eq!(reader.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_never_reads_is_disconnected_though_nothing_changes() {
+        let (controller, stop) = (Arc::new(Controller::default()), CancellationToken::new());
+        let mut served = Served::new(controller.clone(), controller.clone(), stop.clone());
+        // Fifty times as fast as it is: what takes a minute takes a second.
+        served.heartbeat = HEARTBEAT / 50;
+        let limits = HttpLimits { read_deadline: Duration::from_millis(600), ..HttpLimits::default() };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = HttpServer::new(listener, limits).serve(routes(served, callers()), stop.clone());
+        let serving = tokio::spawn(server);
+        let nobody = controller.followers();
+        let mut peer = TcpStream::connect(address).await.unwrap();
+        let signer = Signer::new("hls-edge", key("hls-edge"));
+        let signature = signer.sign("GET", wire::WATCH, b"", SystemTime::now());
+        let ask =
+            format!("GET {} HTTP/1.1\r\nhost: a\r\n{SIGNATURE_HEADER}: {signature}\r\n\r\n", wire::WATCH);
+        peer.write_all(ask.as_bytes()).await.unwrap();
+        for follows in [true, false] {
+            let so = async {
+                while (controller.followers() > nobody) != follows {
+                    sleep(Duration::from_millis(10)).await;
+                }
+            };
+            timeout(Duration::from_secs(6), so)
+                .await
+                .expect("a minute of the real heartbeat, five times over");
+        }
+        stop.cancel();
+        serving.await.unwrap().unwrap();
     }
 }

@@ -6,11 +6,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::middleware::from_fn_with_state;
+use caudal_livestream::fixtures::{ingest, record};
 use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, Phase, RelayFailures, Spec, Status};
 use caudal_livestream::report::EndReason;
 use caudal_livestream::{Epoch, Generation, SessionId, StreamId, UnixMillis};
 use caudal_service::http::{HttpLimits, HttpServer};
-use caudal_service::internal::{CallerKey, Signer};
+use caudal_service::internal::{CallerKey, Signer, Verifier, listener_of, require_signature};
 use futures::future::BoxFuture;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -20,7 +22,6 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{DirectoryCallers, RemoteDirectory, directory_routes};
-use crate::fixtures::{ingest, record};
 use crate::{OpenError, ReconnectError, StreamControl, StreamDirectory, Streams, Unavailable};
 
 /// A stream that has just been opened, with a first publisher.
@@ -58,6 +59,11 @@ impl Controller {
         self.streams.send_modify(|streams| {
             streams.remove(&stream);
         });
+    }
+
+    /// Who follows the streams.
+    pub(super) fn followers(&self) -> usize {
+        self.streams.receiver_count()
     }
 
     fn note(&self, what: String) {
@@ -150,7 +156,11 @@ impl StreamControl for Controller {
     }
 }
 
-fn key(caller: &str) -> CallerKey {
+pub(super) fn callers() -> DirectoryCallers {
+    DirectoryCallers { router: key("ingest-router"), edge: key("hls-edge"), api: key("api") }
+}
+
+pub(super) fn key(caller: &str) -> CallerKey {
     CallerKey::new(format!("{caller:-<32}").into_bytes())
 }
 
@@ -165,9 +175,7 @@ impl Listening {
     async fn at(address: &str, controller: &Arc<Controller>) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-        let callers =
-            DirectoryCallers { router: key("ingest-router"), edge: key("hls-edge"), api: key("api") };
-        let routes = directory_routes(controller.clone(), controller.clone(), callers, stop.clone());
+        let routes = directory_routes(controller.clone(), controller.clone(), callers(), stop.clone());
         let server = HttpServer::new(listener, HttpLimits::default());
         let task = tokio::spawn(server.serve(routes, stop.clone()));
         Self { address, stop, task }
@@ -286,6 +294,47 @@ async fn each_refusal_is_the_same_one_at_the_other_end() {
     listening.end().await;
 }
 
+/// Why a role that looks for its controller at `routes` does not find it.
+async fn why_not(routes: axum::Router) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let serving = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    let directory = RemoteDirectory::start(url, Signer::new("hls-edge", key("hls-edge"))).unwrap();
+    let reason = within(directory.shared.read(&mut true)).await;
+    directory.close().await;
+    serving.abort();
+    reason
+}
+
+#[tokio::test]
+async fn a_wrong_address_a_wrong_secret_and_nobody_are_told_apart() {
+    let controller = Arc::new(Controller::default());
+    let other =
+        |name: &str| CallerKey::new(format!("another secret's key of {name}, which is long").into_bytes());
+    let callers = DirectoryCallers { router: other("router"), edge: other("edge"), api: other("api") };
+    let stop = CancellationToken::new();
+    let another_secret = directory_routes(controller.clone(), controller, callers, stop);
+    let verifier = Arc::new(Verifier::new());
+    let the_api = axum::Router::new().layer(from_fn_with_state(verifier, require_signature));
+    let pages = axum::Router::new().fallback(|| async { "<!doctype html>" });
+    for (routes, expected) in [
+        (another_secret, "CAUDAL_SECRET is another one there"),
+        (listener_of("api", the_api), "expected that of `caudal controller`, found that of `caudal api`"),
+        (pages, "it answered 200 OK, and not as the internal listener of `caudal controller` does"),
+        (axum::Router::new(), "it answered 404 Not Found, and not as the internal listener"),
+    ] {
+        let reason = why_not(routes).await;
+        assert!(reason.contains(expected), "{reason}");
+        assert_eq!(reason.contains("CAUDAL_SECRET"), expected.contains("CAUDAL_SECRET"), "{reason}");
+    }
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let directory =
+        RemoteDirectory::start(format!("http://{nobody}"), Signer::new("hls-edge", key("hls-edge"))).unwrap();
+    let reason = within(directory.shared.read(&mut true)).await;
+    assert!(reason.starts_with("nobody answers there: Connection refused"), "{reason}");
+    directory.close().await;
+}
+
 #[tokio::test]
 async fn a_command_whose_answer_was_lost_can_be_repeated() {
     let controller = Arc::new(Controller::default());
@@ -375,7 +424,8 @@ async fn a_controller_that_hangs_is_away() {
         let (mut socket, _) = listener.accept().await.unwrap();
         let mut asked = [0; 1024];
         let _ = socket.read(&mut asked).await.unwrap();
-        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        let head =
+            "HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n";
         let answer = format!("{head}{:x}\r\n{mark}\n\r\n", mark.len() + 1);
         socket.write_all(answer.as_bytes()).await.unwrap();
         // Says nothing from now on, and takes no other connection, until the test ends.

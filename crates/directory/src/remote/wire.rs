@@ -10,6 +10,8 @@ use uuid::Uuid;
 
 /// Shows all streams, and each change from then on.
 pub(super) const WATCH: &str = "/directory/watch";
+/// The content type of that.
+pub(super) const LINES: &str = "application/x-ndjson";
 /// The router's commands.
 pub(super) const OPEN: &str = "/directory/open";
 pub(super) const RECONNECT: &str = "/directory/reconnect";

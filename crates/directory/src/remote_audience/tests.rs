@@ -1,13 +1,14 @@
 //! An edge's reports, against an api that notes what it is told.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use caudal_livestream::audience::ViewerCount;
-use caudal_service::internal::{CallerKey, Verifier};
+use caudal_service::internal::{CallerKey, SIGNATURE_HEADER, Verifier};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 

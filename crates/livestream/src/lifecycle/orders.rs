@@ -1,6 +1,6 @@
 //! What a broadcast wants of the world, and how it looks from outside.
 
-use super::{Lifecycle, Publisher, ReportKind, Slot, Stage};
+use super::{Lifecycle, PlannedMove, Publisher, ReportKind, Slot, Stage};
 use crate::assignment::{AssignmentMode, Floor};
 use crate::record::{MediaInfo, Phase, Status, WorkerAddress};
 use crate::report::{Done, EndReason, Published};
@@ -21,6 +21,8 @@ pub struct Orders {
     pub wants_no_worker: bool,
     /// Workers that are to be ended.
     pub release: Vec<WorkerAddress>,
+    /// Epochs whose worker is to be ended if one was claimed: whoever asked for it did not wait for the answer.
+    pub withdraw: Vec<Epoch>,
     /// What the api is to be told, until it acknowledges.
     pub report: Option<ReportOrder>,
     /// When to say [`super::Input::Tick`], if nothing else happens before.
@@ -80,15 +82,15 @@ impl Lifecycle {
     pub fn orders(&self) -> Orders {
         let open = self.stage == Stage::Open;
         let mode = if open { AssignmentMode::Live } else { AssignmentMode::Finish };
-        let assign = |worker| Some(WorkerOrder::Assign { epoch: self.epoch, worker, mode });
+        let assign = |worker| Some(WorkerOrder::Assign { epoch: self.epoch(), worker, mode });
         let (worker, follow) = match self.slot {
-            Slot::Wanted => (Some(WorkerOrder::Claim(self.epoch)), None),
+            Slot::Wanted => (Some(WorkerOrder::Claim(self.epoch())), None),
             Slot::Claimed { worker } => (assign(worker), None),
             Slot::Serving { worker, finishing, prepared, .. } => {
                 let told = if open { !prepared } else { finishing };
                 // A worker that hands over closes by itself, and its successor writes the end.
                 let order = if told || self.is_handing_over() { None } else { assign(worker) };
-                (order, Some((self.epoch, worker)))
+                (order, Some((self.epoch(), worker)))
             }
             Slot::Vacant => (None, None),
         };
@@ -101,6 +103,7 @@ impl Lifecycle {
             follow_next: self.next_worker().map(|next| (next.epoch, next.address)),
             wants_no_worker: self.slot == Slot::Vacant,
             release: self.releasing.clone(),
+            withdraw: self.withdrawing.clone(),
             report: self.report(),
             wake: self.wake(),
             remove_media,
@@ -125,7 +128,7 @@ impl Lifecycle {
 
     /// The newest choice of a worker.
     pub fn epoch(&self) -> Epoch {
-        self.epoch
+        self.current_epoch.unwrap_or(self.given)
     }
 
     /// Where it stands.
@@ -139,7 +142,7 @@ impl Lifecycle {
                 Publisher::Expected | Publisher::Up | Publisher::Awaited { .. } => Phase::Live,
             },
             // A replaced worker does not make it pending again.
-            Stage::Open if self.epoch > Epoch(1) || matches!(self.slot, Slot::Serving { .. }) => {
+            Stage::Open if self.epoch() > Epoch(1) || matches!(self.slot, Slot::Serving { .. }) => {
                 Phase::Starting
             }
             Stage::Open => Phase::Pending,
@@ -177,7 +180,7 @@ impl Lifecycle {
         Status {
             phase: self.phase(),
             deadline,
-            epoch: self.epoch,
+            epoch: self.epoch(),
             worker,
             next: self.next_worker(),
             without_replay: self.losses.replay_is_suspect(),
@@ -225,7 +228,7 @@ impl Lifecycle {
     }
 
     fn wake(&self) -> Option<UnixMillis> {
-        let planned = self.planned.as_ref().map(|planned| planned.until.at());
+        let planned = self.planned.as_ref().map(PlannedMove::wake);
         let move_again = self.move_again.map(super::Deadline::at);
         [self.phase_deadline(), planned, move_again].into_iter().flatten().min()
     }

@@ -5,9 +5,9 @@
 //! before the switch leaves the stream where it is; whatever goes wrong behind it is a lost worker like any other.
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 use super::deadline::Deadline;
+use super::move_end::{LastMove, MoveAskedBy, MoveEnd, MoveFailure, MoveRefusal};
 use super::{Evidence, Lifecycle, Publisher, Slot, Stage, WorkerOrder};
 use crate::assignment::AssignmentMode;
 use crate::feed::InputState;
@@ -18,12 +18,17 @@ use crate::{Epoch, UnixMillis, WorkerId};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PlannedMove {
+    asked_by: MoveAskedBy,
     from: WorkerId,
+    from_epoch: Epoch,
     /// The next worker's.
-    pub(super) epoch: Epoch,
+    epoch: Epoch,
     stage: MoveStage,
     /// When this stage has taken too long.
-    pub(super) until: Deadline,
+    until: Deadline,
+    /// The router cannot reach the next worker. It is said to be lost rather than that, if it is heard to be until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unreachable: Option<Deadline>,
     /// What the next worker last said of its publisher, for when it is the only one.
     heard: Option<InputState>,
 }
@@ -43,6 +48,10 @@ enum MoveStage {
     HandingOver {
         worker: WorkerAddress,
     },
+    /// The router has not switched, and the old worker ends as it was told to: it is closing what it has.
+    OldLeaves {
+        worker: WorkerAddress,
+    },
     /// It is the stream's worker, and has announced nothing yet.
     #[serde(rename_all = "camelCase")]
     Arriving {
@@ -55,11 +64,17 @@ impl MoveStage {
     /// The next worker, while it is not yet the stream's.
     fn next(self) -> Option<WorkerAddress> {
         match self {
-            Self::Claimed { worker } | Self::Prepared { worker } | Self::HandingOver { worker } => {
-                Some(worker)
-            }
+            Self::Claimed { worker }
+            | Self::Prepared { worker }
+            | Self::HandingOver { worker }
+            | Self::OldLeaves { worker } => Some(worker),
             Self::Wanted | Self::Arriving { .. } => None,
         }
+    }
+
+    /// Whether the old worker ended without having handed over.
+    fn has_stepped_in(self) -> bool {
+        matches!(self, Self::OldLeaves { .. } | Self::Arriving { stepped_in: true, .. })
     }
 
     fn is_before_the_switch(self) -> bool {
@@ -67,88 +82,23 @@ impl MoveStage {
     }
 }
 
-/// How the last move ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LastMove {
-    /// The epoch that was meant for the next worker.
-    pub epoch: Epoch,
-    /// What came of it.
-    pub end: MoveEnd,
-}
+impl PlannedMove {
+    pub(super) fn deadlines_mut(&mut self) -> impl Iterator<Item = &mut Deadline> {
+        std::iter::once(&mut self.until).chain(self.unreachable.as_mut())
+    }
 
-/// What came of a move.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", tag = "end")]
-pub enum MoveEnd {
-    /// The next worker has announced media.
-    #[serde(rename_all = "camelCase")]
-    Moved {
-        /// The worker that had the stream.
-        from: WorkerId,
-        /// The worker that has it.
-        to: WorkerId,
-        /// True when the old worker died before it could hand over, so that viewers may have seen a hitch.
-        stepped_in: bool,
-    },
-    /// The stream is not where it was to go.
-    Failed {
-        /// Why.
-        failure: MoveFailure,
-    },
-}
+    pub(super) fn wake(&self) -> UnixMillis {
+        self.unreachable.map_or(self.until.at(), |unreachable| unreachable.at().min(self.until.at()))
+    }
 
-/// Why a move was given up. Displays as words for the operator.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum MoveFailure {
-    /// No worker was ready in time.
-    #[error("no other worker was ready within {} s; the stream stays where it is", MOVE_MS / 1000)]
-    NoWorker,
-    /// The router did not switch in time.
-    #[error("no keyframe came, or the router did not switch, within {} s; the stream stays where it is", MOVE_MS / 1000)]
-    NoSwitch,
-    /// The next worker ended before the switch.
-    #[error("the next worker ended before it could take the stream; the stream stays where it is")]
-    NextWorkerLost,
-    /// Routers cannot relay to the next worker.
-    #[error("the router cannot reach the next worker; the stream stays where it is")]
-    NextWorkerUnreachable,
-    /// The old worker ended before another was found.
-    #[error("the stream's worker was lost before another one was found; the stream is being given one")]
-    OldWorkerLost,
-    /// The publisher went away before the switch.
-    #[error("the publisher left meanwhile; the stream stays where it is")]
-    PublisherLost,
-    /// The next worker ended behind the switch, or announced nothing.
-    #[error("the next worker was lost after it had taken the stream; another one is being given to it")]
-    LostAfterTheSwitch,
-    /// The broadcast is ending.
-    #[error("the broadcast ended meanwhile")]
-    Ended,
-    /// The platform was started anew in the middle.
-    #[error("the platform was started anew meanwhile")]
-    ControllerRestarted,
-}
+    fn enter(&mut self, stage: MoveStage, until: Deadline) {
+        (self.stage, self.until, self.unreachable) = (stage, until, None);
+    }
 
-/// Why a stream cannot be moved now. Displays as words for the operator.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-pub enum MoveRefusal {
-    /// It is ending or over.
-    #[error("the broadcast is ending or over")]
-    Over,
-    /// A move is going on.
-    #[error("the stream is being moved already, to epoch {0}")]
-    UnderWay(Epoch),
-    /// It has no worker that could hand over.
-    #[error("the stream has no worker at present; it is being given one")]
-    NoWorker,
-    /// Nothing can be watched yet.
-    #[error("nothing of the stream can be watched yet")]
-    NotStarted,
-    /// Nobody publishes.
-    #[error("the publisher is away, and a move needs a keyframe of it")]
-    NoPublisher,
+    fn ended(&self, end: MoveEnd) -> LastMove {
+        let Self { asked_by, from, from_epoch, epoch, .. } = *self;
+        LastMove { asked_by, from, from_epoch, epoch, end }
+    }
 }
 
 impl Lifecycle {
@@ -186,22 +136,21 @@ impl Lifecycle {
         self.last_move
     }
 
-    pub(super) fn begin_move(&mut self, now: UnixMillis) {
+    pub(super) fn begin_move(&mut self, now: UnixMillis, asked_by: MoveAskedBy) {
         let (Ok(()), Some(worker)) = (self.may_move(), self.slot.worker()) else { return };
-        let epoch = self.fresh_epoch();
-        self.spent = epoch;
+        let from_epoch = self.epoch();
+        self.give_epoch();
+        self.current_epoch = Some(from_epoch);
         self.planned = Some(PlannedMove {
+            asked_by,
             from: worker.worker,
-            epoch,
+            from_epoch,
+            epoch: self.given,
             stage: MoveStage::Wanted,
             until: Deadline::after(now, MOVE_MS),
+            unreachable: None,
             heard: None,
         });
-    }
-
-    /// One that no worker was ever told of.
-    pub(super) fn fresh_epoch(&self) -> Epoch {
-        self.epoch.max(self.spent).next()
     }
 
     /// The move, if this epoch is its next worker's and that is not the stream's yet.
@@ -220,8 +169,10 @@ impl Lifecycle {
         self.planned.as_ref().is_some_and(|planned| planned.stage.is_before_the_switch())
     }
 
+    /// Whether the old worker is closing, and the next one will have its place.
     pub(super) fn is_handing_over(&self) -> bool {
-        self.planned.as_ref().is_some_and(|planned| matches!(planned.stage, MoveStage::HandingOver { .. }))
+        let closing = |stage| matches!(stage, MoveStage::HandingOver { .. } | MoveStage::OldLeaves { .. });
+        self.planned.as_ref().is_some_and(|planned| closing(planned.stage))
     }
 
     /// False when the move does not want it.
@@ -237,8 +188,7 @@ impl Lifecycle {
         if let Some(planned) = self.coming(epoch)
             && let MoveStage::Claimed { worker } = planned.stage
         {
-            planned.stage = MoveStage::Prepared { worker };
-            planned.until = Deadline::after(now, MOVE_MS);
+            planned.enter(MoveStage::Prepared { worker }, Deadline::after(now, MOVE_MS));
         }
     }
 
@@ -263,11 +213,20 @@ impl Lifecycle {
         if let Some(planned) = &mut self.planned
             && let MoveStage::Prepared { worker } = planned.stage
         {
-            planned.stage = MoveStage::HandingOver { worker };
-            planned.until = Deadline::after(now, CLOSE_MS);
+            planned.enter(MoveStage::HandingOver { worker }, Deadline::after(now, CLOSE_MS));
             return true;
         }
         false
+    }
+
+    /// The stream's worker ends as it was told to, and has not handed over. A next worker that is ready has its place as
+    /// soon as it has closed; until one is ready, its end is that of any worker.
+    pub(super) fn old_worker_leaves(&mut self, now: UnixMillis) {
+        if let Some(planned) = &mut self.planned
+            && let MoveStage::Prepared { worker } = planned.stage
+        {
+            planned.enter(MoveStage::OldLeaves { worker }, Deadline::after(now, CLOSE_MS));
+        }
     }
 
     /// Media of the next worker can be watched.
@@ -282,8 +241,7 @@ impl Lifecycle {
         if let Some(planned) = &self.planned
             && let MoveStage::Arriving { worker, stepped_in } = planned.stage
         {
-            let end = MoveEnd::Moved { from: planned.from, to: worker, stepped_in };
-            self.last_move = Some(LastMove { epoch: planned.epoch, end });
+            self.last_move = Some(planned.ended(MoveEnd::Moved { to: worker, stepped_in }));
             self.planned = None;
         }
     }
@@ -295,17 +253,25 @@ impl Lifecycle {
         };
         if planned.stage.is_before_the_switch() {
             self.give_up_move(MoveFailure::NextWorkerLost);
-        } else {
-            // The old worker has closed, or is about to.
-            self.give_up_move(MoveFailure::LostAfterTheSwitch);
-            self.worker_lost(now, Evidence::HandedOver);
+            return true;
         }
+        // The old worker has closed, or is about to.
+        let switched = matches!(planned.stage, MoveStage::HandingOver { .. });
+        let died_of_it = switched && planned.heard.as_ref().is_some_and(|heard| heard.up && !heard.leaving);
+        self.give_up_move(if switched { MoveFailure::LostAfterTheSwitch } else { MoveFailure::BothLost });
+        self.losses.worker_replaced(now, &self.slot, None);
+        if died_of_it {
+            self.losses.lost_at_once();
+        }
+        self.want_worker(now);
         true
     }
 
-    pub(super) fn next_worker_unreachable(&mut self, epoch: Epoch) {
-        if self.coming(epoch).is_some_and(|planned| matches!(planned.stage, MoveStage::Prepared { .. })) {
-            self.give_up_move(MoveFailure::NextWorkerUnreachable);
+    pub(super) fn next_worker_unreachable(&mut self, now: UnixMillis, epoch: Epoch) {
+        if let Some(planned) = self.coming(epoch)
+            && matches!(planned.stage, MoveStage::Prepared { .. })
+        {
+            planned.unreachable.get_or_insert(Deadline::after(now, UNREACHABLE_MS));
         }
     }
 
@@ -322,7 +288,12 @@ impl Lifecycle {
             let lost = self.is_before_the_switch().then_some(evidence);
             self.take_over(now, lost);
         } else {
-            self.give_up_move(MoveFailure::LostAfterTheSwitch);
+            let stepped_in = self.planned.as_ref().is_some_and(|planned| planned.stage.has_stepped_in());
+            self.give_up_move(if stepped_in {
+                MoveFailure::BothLost
+            } else {
+                MoveFailure::LostAfterTheSwitch
+            });
         }
         coming
     }
@@ -330,16 +301,17 @@ impl Lifecycle {
     /// The next worker becomes the stream's. `lost`: why the old one counts as lost, if it did not hand over.
     pub(super) fn take_over(&mut self, now: UnixMillis, lost: Option<Evidence>) {
         let Some(mut planned) = self.planned.take() else { return };
-        if let Some(evidence) = lost {
-            self.losses.worker_lost(now, &self.slot, evidence);
-        }
+        self.losses.worker_replaced(now, &self.slot, lost);
         self.releasing.extend(self.slot.worker());
-        self.epoch = planned.epoch;
-        let stepped_in = lost.is_some();
+        // The highest: only this move was given one since.
+        self.current_epoch = None;
         let next = planned.stage;
+        let stepped_in = lost.is_some() || next.has_stepped_in();
         self.slot = match next {
             MoveStage::Claimed { worker } => Slot::Claimed { worker },
-            MoveStage::Prepared { worker } | MoveStage::HandingOver { worker } => Slot::Serving {
+            MoveStage::Prepared { worker }
+            | MoveStage::HandingOver { worker }
+            | MoveStage::OldLeaves { worker } => Slot::Serving {
                 worker,
                 finishing: false,
                 session_since: None,
@@ -350,18 +322,18 @@ impl Lifecycle {
         };
         let heard = planned.heard.take();
         if let Some(worker) = next.next() {
-            planned.stage = MoveStage::Arriving { worker: worker.worker, stepped_in };
-            planned.until = Deadline::after(now, ARRIVAL_MS);
+            let arriving = MoveStage::Arriving { worker: worker.worker, stepped_in };
+            planned.enter(arriving, Deadline::after(now, ARRIVAL_MS));
             self.planned = Some(planned);
         } else {
             let end = MoveEnd::Failed { failure: MoveFailure::OldWorkerLost };
-            self.last_move = Some(LastMove { epoch: planned.epoch, end });
+            self.last_move = Some(planned.ended(end));
         }
         self.after_loss(now);
         if matches!(self.slot, Slot::Serving { .. }) {
             self.publisher.worker_ready(now);
             if let Some(heard) = heard {
-                self.publisher_seen(now, self.epoch, &heard);
+                self.publisher_seen(now, self.epoch(), &heard);
             }
         }
     }
@@ -384,20 +356,31 @@ impl Lifecycle {
     pub(super) fn give_up_move(&mut self, failure: MoveFailure) {
         if let Some(planned) = self.planned.take() {
             self.releasing.extend(planned.stage.next());
-            self.last_move = Some(LastMove { epoch: planned.epoch, end: MoveEnd::Failed { failure } });
+            if planned.stage == MoveStage::Wanted {
+                self.withdrawing.push(planned.epoch);
+            }
+            // The stream may stay with a lower one.
+            self.last_move = Some(planned.ended(MoveEnd::Failed { failure }));
         }
     }
 
     pub(super) fn expire_move(&mut self, now: UnixMillis) {
-        if let Some(planned) = self.planned.as_ref().filter(|planned| planned.until.passed(now)) {
-            let stage = planned.stage;
-            match stage {
-                MoveStage::Wanted | MoveStage::Claimed { .. } => self.give_up_move(MoveFailure::NoWorker),
-                MoveStage::Prepared { .. } => self.give_up_move(MoveFailure::NoSwitch),
-                // The old worker has not closed in time: the next one goes on as behind a lost one.
-                MoveStage::HandingOver { .. } => self.take_over(now, None),
-                MoveStage::Arriving { .. } => self.give_up_move(MoveFailure::LostAfterTheSwitch),
+        let passed = |planned: &PlannedMove| planned.until.passed(now);
+        let unreachable = |planned: &PlannedMove| planned.unreachable.is_some_and(|until| until.passed(now));
+        match self.planned.as_ref().map(|planned| (planned.stage, passed(planned), unreachable(planned))) {
+            Some((MoveStage::Prepared { .. }, _, true)) => {
+                self.give_up_move(MoveFailure::NextWorkerUnreachable);
             }
+            None | Some((_, false, _)) => {}
+            Some((MoveStage::Wanted | MoveStage::Claimed { .. }, ..)) => {
+                self.give_up_move(MoveFailure::NoWorker);
+            }
+            Some((MoveStage::Prepared { .. }, ..)) => self.give_up_move(MoveFailure::NoSwitch),
+            // The old worker has not closed in time: the next one goes on as behind a lost one.
+            Some((MoveStage::HandingOver { .. } | MoveStage::OldLeaves { .. }, ..)) => {
+                self.take_over(now, None);
+            }
+            Some((MoveStage::Arriving { .. }, ..)) => self.give_up_move(MoveFailure::LostAfterTheSwitch),
         }
         self.leave_by_itself(now);
     }
@@ -412,11 +395,11 @@ impl Lifecycle {
         }
         let failed = self
             .last_move
-            .is_some_and(|last| last.epoch == self.spent && matches!(last.end, MoveEnd::Failed { .. }));
+            .is_some_and(|last| last.epoch == self.given && matches!(last.end, MoveEnd::Failed { .. }));
         let again = *self.move_again.get_or_insert(Deadline::after(now, MOVE_AGAIN_MS));
         if !failed || again.passed(now) {
             self.move_again = None;
-            self.begin_move(now);
+            self.begin_move(now, MoveAskedBy::Worker);
         }
     }
 
@@ -427,7 +410,10 @@ impl Lifecycle {
             MoveStage::Claimed { worker } => {
                 Some(WorkerOrder::Assign { epoch: planned.epoch, worker, mode: AssignmentMode::Prepare })
             }
-            MoveStage::Prepared { .. } | MoveStage::HandingOver { .. } | MoveStage::Arriving { .. } => None,
+            MoveStage::Prepared { .. }
+            | MoveStage::HandingOver { .. }
+            | MoveStage::OldLeaves { .. }
+            | MoveStage::Arriving { .. } => None,
         }
     }
 
@@ -435,18 +421,20 @@ impl Lifecycle {
     pub(super) fn next_worker(&self) -> Option<NextWorker> {
         let planned = self.planned.as_ref()?;
         match planned.stage {
-            MoveStage::Prepared { worker } | MoveStage::HandingOver { worker } => {
-                Some(NextWorker { address: worker, epoch: planned.epoch })
-            }
+            MoveStage::Prepared { worker }
+            | MoveStage::HandingOver { worker }
+            | MoveStage::OldLeaves { worker } => Some(NextWorker { address: worker, epoch: planned.epoch }),
             _ => None,
         }
     }
 }
 
 /// For a worker to be ready, and again for the router to switch: a pod may have to start, and a keyframe be waited for.
-const MOVE_MS: u32 = 30_000;
+pub(super) const MOVE_MS: u32 = 30_000;
 /// From the switch until the old worker has closed its segment and stored it (ARCHITECTURE §3.9).
 const CLOSE_MS: u32 = 1_000;
+/// A process that ended is noticed within that, a feed that fell silent is not.
+const UNREACHABLE_MS: u32 = 1_000;
 /// After a failed move away from a worker that is to go: its grace is longer by far.
 const MOVE_AGAIN_MS: u32 = 3_000;
 /// A stream's first segment of a new worker: the replay is there, a part is 0.2 s.

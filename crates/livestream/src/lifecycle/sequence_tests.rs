@@ -58,6 +58,12 @@ enum Act {
     NextUnreachable,
     /// The worker is told to go.
     Leave,
+    /// It ends without having handed over.
+    Leaves {
+        explicit: bool,
+    },
+    /// What was claimed for a move that was given up is gone.
+    Withdrawn,
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -86,6 +92,8 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::LoseNext),
         1 => Just(Act::NextUnreachable),
         1 => Just(Act::Leave),
+        1 => any::<bool>().prop_map(|explicit| Act::Leaves { explicit }),
+        1 => Just(Act::Withdrawn),
     ]
 }
 
@@ -220,6 +228,15 @@ impl World {
             Act::Leave => {
                 let state = InputState { up: true, leaving: true, ..self.input() };
                 self.say(Input::Publisher(epoch, state));
+            }
+            Act::Leaves { explicit } => {
+                let state = InputState { leaving: true, explicit: *explicit, ..self.input() };
+                self.say(Input::Publisher(epoch, state));
+            }
+            Act::Withdrawn => {
+                if let Some(epoch) = self.machine.orders().withdraw.first() {
+                    self.say(Input::Withdrawn(*epoch));
+                }
             }
             Act::ClaimThenCrash => {
                 if let Some(WorkerOrder::Claim(epoch)) = self.machine.orders().worker {
@@ -358,6 +375,7 @@ proptest! {
             prop_assert_eq!(found.wake.map(|wake| wake.0 - set_by), expected.wake.map(|wake| wake.0));
             prop_assert_eq!((found.worker, found.follow, found.release), (expected.worker, expected.follow, expected.release));
             prop_assert_eq!((found.next, found.follow_next), (expected.next, expected.follow_next));
+            prop_assert_eq!(found.withdraw, expected.withdraw);
             prop_assert_eq!((found.remove_media, found.forget), (expected.remove_media, expected.forget));
         }
     }

@@ -54,16 +54,29 @@ pub(super) struct Losses {
 }
 
 impl Losses {
-    pub(super) fn worker_lost(&mut self, now: UnixMillis, slot: &Slot, evidence: Evidence) {
+    /// The stream goes on with another worker than the one in `slot`. `lost`: why, unless it handed over or went as it was
+    /// told to.
+    ///
+    /// A worker that was told to go proves nothing against the media, however it ended: an administrator may tell every one
+    /// of them. One that had the publisher for long proves that media does not kill, however it ended.
+    pub(super) fn worker_replaced(&mut self, now: UnixMillis, slot: &Slot, lost: Option<Evidence>) {
+        // They were the last worker's.
         self.relay_failures = 0;
         self.relay_failures_count_until = None;
-        if matches!(evidence, Evidence::ControllerRestarted | Evidence::HandedOver) {
-            return;
+        let Slot::Serving { session_since: Some(since), leaving, .. } = slot else { return };
+        match lost {
+            // Nobody knows when it ended.
+            Some(Evidence::ControllerRestarted) => {}
+            _ if Deadline::after(*since, QUICK_MS).passed(now) => self.quick = 0,
+            None | Some(Evidence::HandedOver) => {}
+            Some(_) if *leaving => {}
+            Some(_) => self.lost_at_once(),
         }
-        if let Slot::Serving { session_since: Some(since), .. } = slot {
-            let quick = now < Deadline::after(*since, QUICK_MS).at();
-            self.quick = if quick { self.quick.saturating_add(1) } else { 0 };
-        }
+    }
+
+    /// A worker was lost soon after it had taken the publisher, and nobody had told it to go.
+    pub(super) fn lost_at_once(&mut self) {
+        self.quick = self.quick.saturating_add(1);
     }
 
     /// Counts a router's failure; true when there were so many that the worker counts as lost.

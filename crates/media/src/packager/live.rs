@@ -1,6 +1,7 @@
 //! After the track set is frozen: every tag goes to the plan and to the tracks that follow it.
 
 mod audio;
+mod header_change;
 mod late_video;
 
 use bytes::Bytes;
@@ -356,54 +357,6 @@ impl Live {
         }
     }
 
-    /// Whether a rendition may have another initialization segment now. Counts the discontinuity that comes with it.
-    fn may_change(
-        &self,
-        rendition: &RenditionName,
-        announcer: &Announcer,
-        clock: Option<&mut SourceClock>,
-        now: UnixMillis,
-    ) -> bool {
-        announcer.inits_in_window(rendition) < MAX_INITS
-            && clock.is_some_and(|clock| self.plan.begins_run() || clock.allow_change(now))
-    }
-
-    fn change_video(
-        &mut self,
-        announcer: &mut Announcer,
-        clock: Option<&mut SourceClock>,
-        now: UnixMillis,
-    ) -> bool {
-        let Some(source) = &mut self.source else { return false };
-        let Some(VideoSetup { config, header, init }) = source.next.take() else { return true };
-        if source.track.is_under(&init) {
-            (source.config, source.header) = (config, header);
-            return true;
-        }
-        let name = source.track.name.clone();
-        if !self.may_change(&name, announcer, clock, now) {
-            if let Some(source) = &mut self.source {
-                source.next = Some(VideoSetup { config, header, init });
-            }
-            announcer.report(MediaReport::TooManyChanges);
-            return false;
-        }
-        self.break_run(DiscontinuityCause::VideoHeader, announcer);
-        if let Some(fps) = config.fps_milli {
-            self.plan.set_frame(1_000_000_000 / i64::from(fps.max(1)));
-        }
-        let Some(source) = &mut self.source else { return false };
-        source.track.set_init(&init, announcer);
-        if let Some(model) = announcer.track_mut(&source.track.name) {
-            config.describe(model);
-        }
-        source.config = config;
-        source.header = header;
-        announcer.snapshot();
-        self.encode_header(announcer);
-        true
-    }
-
     fn close(&mut self, announcer: &mut Announcer) {
         self.plan.close_open_segment();
         self.settle_to_the_end(announcer);
@@ -490,8 +443,6 @@ fn report_silence(from: i64, length: i64, announcer: &mut Announcer) {
 const MAX_STEP_BACK: i64 = 200_000;
 /// More reordering than any encoder does.
 const MAX_COMPOSITION_MS: i32 = 5_000;
-/// ARCHITECTURE §6.
-const MAX_INITS: usize = 16;
 /// Ten seconds of motion between two slides.
 const PAUSES_FOR: u16 = 300;
 /// A picture that comes so much later than the one before it did, by their timestamps, still lies behind what was announced

@@ -270,6 +270,43 @@ async fn an_answer_that_waits_for_us_has_no_deadline() {
     }
 }
 
+#[tokio::test]
+async fn a_peer_that_takes_nothing_is_cut_also_while_the_answer_waits_for_us() {
+    let open = Arc::new(Notify::new());
+    let closed = Arc::clone(&open);
+    let answer = move || {
+        let closed = Arc::clone(&closed);
+        async move {
+            let first = futures::stream::iter([Ok::<_, Infallible>(vec![0_u8; 16 * 1024])]);
+            let gone = Gone(closed);
+            let rest = futures::stream::once(async move {
+                let _gone = gone;
+                std::future::pending().await
+            });
+            Body::from_stream(futures::StreamExt::chain(first, rest))
+        }
+    };
+    let limits = HttpLimits { read_deadline: Duration::from_millis(500), ..HttpLimits::default() };
+    let (address, shutdown, serving) = start(limits, Router::new().route("/", get(answer))).await;
+    // The answer's first part fits in our buffer, and not in the peer's.
+    let peer = tokio::net::TcpSocket::new_v4().unwrap();
+    peer.set_recv_buffer_size(2048).unwrap();
+    let mut peer = peer.connect(address).await.unwrap();
+    peer.write_all(ASK).await.unwrap();
+    timeout(Duration::from_secs(10), open.notified()).await.expect("still open");
+    shutdown.cancel();
+    serving.await.unwrap().unwrap();
+}
+
+/// Says that an answer was dropped.
+struct Gone(Arc<Notify>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_honest_client_is_served_among_ten_thousand_that_say_nothing() {
     for addresses in [1, 5000] {

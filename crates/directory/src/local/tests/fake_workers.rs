@@ -159,6 +159,10 @@ impl Workers for FakeWorkers {
         })
     }
 
+    fn withdraw_claim(&self, _stream: StreamId, _epoch: Epoch) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     fn withdraw(&self, _stream: StreamId) -> BoxFuture<'static, ()> {
         Box::pin(std::future::ready(()))
     }

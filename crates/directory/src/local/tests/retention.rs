@@ -82,6 +82,30 @@ async fn what_there_is_no_record_of_is_removed_only_if_it_is_provably_ours_and_n
 }
 
 #[tokio::test]
+async fn media_of_a_stream_whose_record_cannot_be_read_stay_until_the_operator_removes_what_was_put_aside() {
+    let mut stage = Stage::new().await;
+    let ours = InstallationId::of(&fake_workers::signing_key().verifying_key());
+    let [broken, lost] = [(); 2].map(|()| StreamId::generate());
+    for stream in [broken, lost] {
+        stage.write(stream, Some(Ownership { installation: ours, record: false })).await;
+    }
+    let streams = stage.folder.path().join("streams");
+    std::fs::write(streams.join(format!("{broken}.json")), "{").unwrap();
+    stage.restart().await;
+    let lost_is_gone = async || !stage.stored().await.contains(&lost);
+    passing(Duration::from_secs(20), "what there is no record of is gone", lost_is_gone).await;
+    assert_eq!(stage.stored().await, [broken].into());
+    // Over further starts and sweeps too.
+    stage.restart().await;
+    advance(MINUTE * 70).await;
+    advance(MINUTE * 2).await;
+    assert_eq!(stage.stored().await, [broken].into());
+    std::fs::remove_file(streams.join(format!("{broken}.broken"))).unwrap();
+    passing(MINUTE, "it is gone", async || stage.stored().await.is_empty()).await;
+    stage.directory.close().await;
+}
+
+#[tokio::test]
 async fn a_state_that_cannot_be_read_does_not_keep_other_streams_without_a_record_from_being_removed() {
     let mut stage = Stage::new().await;
     let ours = InstallationId::of(&fake_workers::signing_key().verifying_key());

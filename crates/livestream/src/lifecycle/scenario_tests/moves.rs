@@ -1,11 +1,11 @@
 //! Planned moves, and everything that can come between.
 
 use super::*;
-use crate::lifecycle::{MoveEnd, MoveFailure, MoveRefusal};
+use crate::lifecycle::{LastMove, MoveAskedBy, MoveEnd, MoveFailure, MoveRefusal};
 
 impl Scene {
     /// A live stream on epoch 1 that is told to move.
-    fn moving() -> Self {
+    pub(super) fn moving() -> Self {
         let mut scene = Self::live();
         scene.announce(9);
         scene.say(Input::Move);
@@ -13,7 +13,7 @@ impl Scene {
     }
 
     /// The next worker is ready, and the router waits for a keyframe.
-    fn prepared() -> Self {
+    pub(super) fn prepared() -> Self {
         let mut scene = Self::moving();
         scene.claim_next();
         scene.prepare_next();
@@ -27,12 +27,12 @@ impl Scene {
         scene
     }
 
-    fn claim_next(&mut self) {
+    pub(super) fn claim_next(&mut self) {
         let Some(WorkerOrder::Claim(epoch)) = self.machine.orders().next else { panic!("nothing to claim") };
         self.say(Input::WorkerClaimed(epoch, address()));
     }
 
-    fn prepare_next(&mut self) {
+    pub(super) fn prepare_next(&mut self) {
         let Some(WorkerOrder::Assign { epoch, mode, .. }) = self.machine.orders().next else {
             panic!("nothing to prepare")
         };
@@ -40,7 +40,7 @@ impl Scene {
         self.say(Input::AssignmentTaken(epoch, mode));
     }
 
-    fn old_says_moved(&mut self) {
+    pub(super) fn old_says_moved(&mut self) {
         let epoch = self.epoch();
         let session = Some(SessionId::generate());
         let generation = self.machine.generation();
@@ -48,14 +48,14 @@ impl Scene {
         self.say(Input::Publisher(epoch, state));
     }
 
-    fn next_has_media(&mut self, epoch: Epoch) {
+    pub(super) fn next_has_media(&mut self, epoch: Epoch) {
         let session = Some(SessionId::generate());
         let generation = self.machine.generation();
         let state = InputState { session, generation, up: true, silent_ms: Some(0), ..InputState::default() };
         self.say(Input::Publisher(epoch, state));
     }
 
-    fn next_epoch(&self) -> Option<Epoch> {
+    pub(super) fn next_epoch(&self) -> Option<Epoch> {
         self.machine.status(None).next.map(|next| next.epoch)
     }
 
@@ -96,7 +96,14 @@ fn a_move_goes_from_claim_over_prepare_and_the_switch_to_the_next_worker() {
     assert_eq!(scene.move_end(), None);
     scene.announce(11);
     let (from, to) = (old.worker, next.address.worker);
-    assert_eq!(scene.move_end(), Some(MoveEnd::Moved { from, to, stepped_in: false }));
+    let last = LastMove {
+        asked_by: MoveAskedBy::Administrator,
+        from,
+        from_epoch: Epoch(1),
+        epoch: Epoch(2),
+        end: MoveEnd::Moved { to, stepped_in: false },
+    };
+    assert_eq!(scene.machine.last_move(), Some(last));
     assert_eq!(scene.machine.moves_to(), None);
     scene.after(1_000_000);
     assert_eq!(scene.phase(), Phase::Live);
@@ -139,7 +146,7 @@ fn before_the_switch_a_failure_leaves_the_stream_where_it_is() {
     type Act = fn(&mut Scene);
     type Case = (&'static str, fn() -> Scene, Act, MoveFailure);
     let lost: Act = |scene| scene.say(Input::WorkerLost(Epoch(2), Evidence::ProcessEnded));
-    let cases: [Case; 7] = [
+    let cases: [Case; 8] = [
         ("no worker", Scene::moving, |scene| scene.after(30_000), MoveFailure::NoWorker),
         ("no keyframe", Scene::prepared, |scene| scene.after(30_000), MoveFailure::NoSwitch),
         ("the next worker died", Scene::prepared, lost, MoveFailure::NextWorkerLost),
@@ -152,8 +159,21 @@ fn before_the_switch_a_failure_leaves_the_stream_where_it_is() {
         (
             "the router cannot reach it",
             Scene::prepared,
-            |scene| scene.say(Input::RelayFailed(Epoch(2))),
+            |scene| {
+                scene.say(Input::RelayFailed(Epoch(2)));
+                scene.after(1_000);
+            },
             MoveFailure::NextWorkerUnreachable,
+        ),
+        (
+            "it died, and the router noticed first",
+            Scene::prepared,
+            |scene| {
+                scene.say(Input::RelayFailed(Epoch(2)));
+                scene.after(200);
+                scene.say(Input::WorkerLost(Epoch(2), Evidence::ProcessEnded));
+            },
+            MoveFailure::NextWorkerLost,
         ),
         (
             "it did not take its assignment",
@@ -267,11 +287,17 @@ fn when_both_die_a_third_one_takes_the_stream() {
             }
             assert_eq!(scene.machine.orders().worker, Some(WorkerOrder::Claim(Epoch(3))));
             assert_eq!(scene.machine.moves_to(), None);
+            let words = scene.failure().unwrap().to_string();
+            assert!(!words.contains("stays where it is"), "{words}");
             scene.give_worker();
             scene.publisher_up();
             assert_eq!(scene.phase(), Phase::Live);
         }
     }
+    let mut scene = Scene::prepared();
+    scene.lose_worker();
+    scene.lose_worker();
+    assert_eq!(scene.failure(), Some(MoveFailure::BothLost));
 }
 
 #[test]

@@ -1,15 +1,16 @@
-//! Records for tests.
+//! Records for the tests of every crate.
 
-use caudal_livestream::admission::{Access, LatencyMode};
-use caudal_livestream::record::{DesiredState, Ingest, LiveStream, Spec, Status};
-use caudal_livestream::{Generation, SessionId, StreamId};
+use crate::admission::{Access, LatencyMode};
+use crate::record::{DesiredState, Ingest, LiveStream, Spec, Status};
+use crate::{Generation, SessionId, StreamId};
 
-/// Of a stream of its own.
-pub(crate) fn record() -> LiveStream {
+/// A stream that has just been opened, by its first publisher. Each is another one.
+pub fn record() -> LiveStream {
     LiveStream { spec: spec(), status: Status::default() }
 }
 
-pub(crate) fn spec() -> Spec {
+/// What its router wrote.
+pub fn spec() -> Spec {
     Spec {
         stream: StreamId::generate(),
         channel: "ann".to_owned(),
@@ -28,7 +29,8 @@ pub(crate) fn spec() -> Spec {
     }
 }
 
-pub(crate) fn ingest(generation: u32) -> Ingest {
+/// A publisher that nobody has seen, at a router that is not there.
+pub fn ingest(generation: u32) -> Ingest {
     Ingest {
         session: SessionId::generate(),
         generation: Generation(generation),

@@ -1,0 +1,104 @@
+//! What the administrator reads.
+
+use std::fmt::Write as _;
+
+use caudal_livestream::StreamId;
+
+use super::message::{Answer, ListedStream};
+
+/// What came of a move: the good news, or the bad.
+pub fn of_move(stream: StreamId, answer: &Answer) -> Result<String, String> {
+    match answer {
+        Answer::Moved { from, to, epoch, stepped_in, took_ms } => {
+            let (seconds, tenths) = (took_ms / 1000, took_ms % 1000 / 100);
+            Ok(if *stepped_in {
+                format!(
+                    "Stream {stream} is on worker {to}, epoch {epoch}, after {seconds}.{tenths} s. Worker {from} ended before it could hand over, so viewers may have seen a hitch."
+                )
+            } else {
+                format!(
+                    "Moved stream {stream} from worker {from} to worker {to}, epoch {epoch}, in {seconds}.{tenths} s."
+                )
+            })
+        }
+        Answer::Refused { reason } => Err(format!("stream {stream} was not moved: {reason}")),
+        Answer::Streams { .. } => Err(STRANGE.to_owned()),
+    }
+}
+
+/// A table, a line for each broadcast.
+pub fn of_streams(streams: &[ListedStream]) -> String {
+    if streams.is_empty() {
+        return "There is no broadcast.".to_owned();
+    }
+    let widest = streams.iter().map(|one| one.channel.len()).max().unwrap_or_default();
+    let channels = widest.max("CHANNEL".len());
+    let mut text = format!(
+        "{:36}  {:channels$}  {:12}  {:>5}  {:36}  PID",
+        "STREAM", "CHANNEL", "PHASE", "EPOCH", "WORKER"
+    );
+    for ListedStream { stream, channel, phase, epoch, next, worker, pid } in streams {
+        let or_none = |what: Option<String>| what.unwrap_or_else(|| "-".to_owned());
+        let (phase, stream, epoch) = (format!("{phase:?}"), stream.to_string(), epoch.to_string());
+        let (worker, pid) =
+            (or_none(worker.map(|worker| worker.to_string())), or_none(pid.map(|pid| pid.to_string())));
+        // Writing to a string does not fail.
+        let _ =
+            write!(text, "\n{stream:36}  {channel:channels$}  {phase:12}  {epoch:>5}  {worker:36}  {pid}");
+        if let Some(next) = next {
+            let _ = write!(text, "  moving to epoch {next}");
+        }
+    }
+    text
+}
+
+/// An answer that no request of this kind gets.
+pub const STRANGE: &str = "the platform answered something else than it was asked for";
+
+#[cfg(test)]
+mod tests {
+    use caudal_livestream::record::Phase;
+    use caudal_livestream::{Epoch, WorkerId};
+
+    use super::*;
+
+    #[test]
+    fn the_words_name_the_workers_and_say_when_one_stepped_in() {
+        let stream = StreamId::generate();
+        let (from, to) = (WorkerId::generate(), WorkerId::generate());
+        let moved = |stepped_in| Answer::Moved { from, to, epoch: Epoch(3), stepped_in, took_ms: 1234 };
+        let plain = of_move(stream, &moved(false)).unwrap();
+        assert_eq!(
+            plain,
+            format!("Moved stream {stream} from worker {from} to worker {to}, epoch 3, in 1.2 s.")
+        );
+        let hitch = of_move(stream, &moved(true)).unwrap();
+        assert!(hitch.contains("may have seen a hitch") && hitch.contains("ended before it could hand over"));
+        let refused = Answer::Refused { reason: "the publisher is away".to_owned() };
+        assert!(of_move(stream, &refused).unwrap_err().ends_with("was not moved: the publisher is away"));
+    }
+
+    #[test]
+    fn a_table_has_a_line_for_each_broadcast_and_a_dash_where_there_is_no_worker() {
+        let (stream, worker) = (StreamId::generate(), WorkerId::generate());
+        let live = ListedStream {
+            stream,
+            channel: "ana".to_owned(),
+            phase: Phase::Live,
+            epoch: Epoch(3),
+            next: Some(Epoch(4)),
+            worker: Some(worker),
+            pid: Some(4711),
+        };
+        let over = ListedStream { phase: Phase::Ended, worker: None, pid: None, next: None, ..live.clone() };
+        let table = of_streams(&[live, over]);
+        let lines: Vec<&str> = table.lines().collect();
+        assert!(lines[0].starts_with("STREAM ") && lines[0].ends_with("  PID"), "{table}");
+        assert_eq!(
+            lines[1],
+            format!("{stream}  ana      Live              3  {worker}  4711  moving to epoch 4")
+        );
+        assert!(lines[2].contains("Ended") && lines[2].ends_with("  -"), "{table}");
+        assert_eq!(of_streams(&[]), "There is no broadcast.");
+    }
+}

@@ -1,0 +1,69 @@
+//! `caudal admin`: what it refuses, and what it finds.
+
+use std::fs;
+
+use crate::program::Start;
+
+#[test]
+fn what_cannot_be_used_ends_with_the_status_of_a_setting_and_shows_no_key() {
+    let key = format!("live_{}", "x".repeat(32));
+    for named in
+        [key.as_str(), &format!("rtmp://localhost/live/{key}"), "http://localhost:3000/studio", "--stream=1"]
+    {
+        let ended = Start::admin("move").flag(named).end();
+        assert_eq!(ended.code, Some(64), "{}", ended.stderr);
+        assert!(!ended.stderr.contains("xxx"), "{}", ended.stderr);
+    }
+    let start = Start::admin("streams");
+    let file = start.folder.path().join("caudal.conf");
+    fs::write(&file, "CAUDAL_DATADIR = /srv/caudal\n").unwrap();
+    let ended = start.with("CAUDAL_CONFIG", &file).end();
+    assert_eq!(ended.code, Some(64), "{}", ended.stderr);
+    assert!(ended.stderr.contains("line 1: there is no setting CAUDAL_DATADIR"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_platform_that_does_not_run_is_told_from_one_that_is_not_there() {
+    let ended = Start::admin("streams").end();
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("there is no data folder"), "{}", ended.stderr);
+    let start = Start::admin("streams");
+    fs::create_dir(start.folder.path().join("data")).unwrap();
+    let ended = start.end();
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("no platform runs with the data folder"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_controller_in_a_process_of_its_own_is_asked_in_the_same_way() {
+    let controller = Start::of("controller")
+        .with("CAUDAL_INTERNAL_API_URL", "http://127.0.0.1:9")
+        .with("CAUDAL_SECRET", "x".repeat(32))
+        .ready();
+    let data = controller.folder().join("data");
+    let (ended, _folder) = Start::admin("streams").with("CAUDAL_DATA_DIR", &data).interrupted_at("never");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(ended.stderr, "There is no broadcast.\n");
+    let (ended, _folder) =
+        Start::admin("move").flag("ana").with("CAUDAL_DATA_DIR", &data).interrupted_at("never");
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("no broadcast is on the air under that channel's name"),
+        "{}",
+        ended.stderr
+    );
+    controller.interrupt();
+}
+
+#[test]
+fn the_help_names_what_there_is() {
+    let (ended, _folder) = Start::admin("move").flag("--help").interrupted_at("never");
+    for expected in [
+        "--data-dir <FOLDER>",
+        "[env: CAUDAL_DATA_DIR]",
+        "[default: /var/lib/caudal for root",
+        "--config <FILE>",
+    ] {
+        assert!(ended.stderr.contains(expected), "{expected}: {}", ended.stderr);
+    }
+}

@@ -1,0 +1,139 @@
+//! The jobs of a stream's task that get it its workers, and hear them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use caudal_livestream::assignment::{Assignment, AssignmentMode};
+use caudal_livestream::lifecycle::WorkerOrder;
+use caudal_livestream::record::WorkerAddress;
+use caudal_livestream::{Epoch, UnixMillis};
+use tokio::time::sleep;
+
+use super::worker_orders::{assign, claim};
+use super::{Outcome, StreamTask};
+use crate::follow::Follower;
+
+impl StreamTask {
+    /// Ends whatever the claims of these epochs came to, behind the claims themselves.
+    pub(super) fn withdraw_claims(&mut self, epochs: &[Epoch]) {
+        for epoch in epochs.iter().copied() {
+            if !self.withdrawing.insert(epoch) {
+                continue;
+            }
+            let claim = self.worker_jobs.remove(&epoch).map(|(_, job)| job);
+            let (workers, stream) = (Arc::clone(&self.shared.carriers.workers), self.stream);
+            self.jobs.spawn(async move {
+                if let Some(claim) = claim {
+                    claim.abort();
+                    while !claim.is_finished() {
+                        sleep(ABORTED).await;
+                    }
+                }
+                workers.withdraw_claim(stream, epoch).await;
+                Outcome::ClaimWithdrawn(epoch)
+            });
+        }
+    }
+
+    pub(super) fn order_workers(&mut self, orders: [Option<WorkerOrder>; 2]) {
+        let orders: Vec<_> = orders.into_iter().flatten().collect();
+        self.worker_jobs.retain(|epoch, (_, running)| {
+            let wanted = orders.iter().any(|order| order.epoch() == *epoch);
+            if !wanted {
+                running.abort();
+            }
+            wanted
+        });
+        for order in orders {
+            self.order_worker(order);
+        }
+    }
+
+    fn order_worker(&mut self, order: WorkerOrder) {
+        match (self.worker_jobs.get(&order.epoch()), order) {
+            (Some((running, _)), order) if *running == order => return,
+            // A request that is on its way to the worker is answered before another is sent.
+            (Some((WorkerOrder::Assign { worker: busy, .. }, _)), WorkerOrder::Assign { worker, .. })
+                if *busy == worker =>
+            {
+                return;
+            }
+            (Some((_, running)), _) => running.abort(),
+            (None, _) => {}
+        }
+        let job = match order {
+            WorkerOrder::Claim(epoch) => {
+                let claimed = claim(Arc::clone(&self.shared), self.stream, epoch, self.inputs.0.clone());
+                self.jobs.spawn(async move { Outcome::Claimed(epoch, claimed.await) })
+            }
+            WorkerOrder::Assign { epoch, worker, mode } => {
+                let assignment = self.assignment(epoch, worker, mode);
+                let shared = Arc::clone(&self.shared);
+                self.jobs.spawn(async move {
+                    match assign(&shared, worker, assignment).await {
+                        Ok(()) => Outcome::Assigned(epoch, mode),
+                        Err(reason) => {
+                            tracing::warn!(reason, %epoch, worker = %worker.worker, "assignment failed");
+                            Outcome::NotAssigned(epoch)
+                        }
+                    }
+                })
+            }
+        };
+        self.worker_jobs.insert(order.epoch(), (order, job));
+    }
+
+    fn assignment(&self, epoch: Epoch, worker: WorkerAddress, mode: AssignmentMode) -> Option<Assignment> {
+        let spec = self.record.spec.as_ref()?;
+        let carriers = &self.shared.carriers;
+        Some(Assignment {
+            worker: worker.worker,
+            stream: self.stream,
+            epoch,
+            generation: self.machine().generation(),
+            mode,
+            floor: self.machine().floor(),
+            ladder: spec.renditions.clone(),
+            latency_mode: spec.latency_mode,
+            record: spec.record,
+            hints: spec.hints,
+            input_key_digest: carriers.router_key.proof(self.stream, epoch).digest(),
+            feed_key_digest: carriers.feed_key.proof(self.stream, epoch).digest(),
+            // Set when it is sent.
+            expires: UnixMillis(0),
+        })
+    }
+
+    pub(super) fn follow(&mut self, wanted: [Option<(Epoch, WorkerAddress)>; 2]) {
+        let wanted: Vec<_> = wanted.into_iter().flatten().collect();
+        self.following.retain(|epoch, job| {
+            let kept = wanted.iter().any(|(wanted, _)| wanted == epoch);
+            if !kept {
+                job.abort();
+            }
+            kept
+        });
+        for (epoch, worker) in wanted {
+            if self.following.contains_key(&epoch) {
+                continue;
+            }
+            let carriers = &self.shared.carriers;
+            let follower = Follower {
+                link: Arc::clone(&carriers.link),
+                workers: Arc::clone(&carriers.workers),
+                worker,
+                epoch,
+                proof: carriers.feed_key.proof(self.stream, epoch),
+                inputs: self.inputs.0.clone(),
+            };
+            let job = self.jobs.spawn(async move {
+                follower.run().await;
+                Outcome::FeedEnded
+            });
+            self.following.insert(epoch, job);
+        }
+    }
+}
+
+/// A job that was aborted ends when it next waits.
+const ABORTED: Duration = Duration::from_millis(1);

@@ -1,0 +1,101 @@
+//! What time alone does to a broadcast, and what a clock that is set must not do to it.
+
+use super::deadline::Deadline;
+use super::no_room::NoRoom;
+use super::planned_move::PlannedMove;
+use super::worker_slot::Slot;
+use super::{Lifecycle, REMEMBER_MS, Stage};
+use crate::UnixMillis;
+use crate::report::EndReason;
+
+impl Lifecycle {
+    pub(super) fn expire(&mut self, now: UnixMillis) {
+        self.expire_move(now);
+        let room = self.no_room.and_then(|no_room| no_room.outcome(now));
+        if room.is_some() {
+            self.no_room = None;
+        }
+        match &mut self.stage {
+            Stage::Open => {
+                let without_worker = !matches!(self.slot, Slot::Serving { .. });
+                let reason = if self.start.is_some_and(|start| start.passed(now)) {
+                    Some(EndReason::StartTimeout)
+                } else if room == Some(true) {
+                    Some(EndReason::NoCapacity)
+                } else if without_worker && self.recovery.is_some_and(|recovery| recovery.passed(now)) {
+                    Some(EndReason::WorkersLost)
+                } else {
+                    self.publisher.expire(now, self.reconnect_window_ms)
+                };
+                match reason {
+                    // An encoder without a source comes back for as long as it is let in, and is not lost.
+                    Some(EndReason::StartTimeout | EndReason::PublisherLost)
+                        if self.started_at.is_none() && self.unplayable.is_some() =>
+                    {
+                        self.close(now, EndReason::NothingPlayable);
+                    }
+                    Some(reason) => self.close(now, reason),
+                    None => {}
+                }
+            }
+            Stage::Closing { reason, until } => {
+                if until.passed(now) {
+                    let reason = *reason;
+                    self.over(now, reason);
+                }
+            }
+            Stage::Over { forget, forgotten, .. } => {
+                // Older versions began to wait only once `done` was acknowledged.
+                let forget = forget.get_or_insert(Deadline::after(now, REMEMBER_MS));
+                *forgotten |= forget.passed(now);
+            }
+        }
+    }
+
+    /// The controller's clock was set forward (or back, below zero) by so much since the last input. Deadlines move
+    /// with it, because none of the wait has passed by that; what was reported of the past stays as it was said.
+    pub fn clock_stepped(&mut self, by_ms: i64) {
+        for deadline in self.deadlines_mut() {
+            deadline.shift(by_ms);
+        }
+        if let Slot::Serving { session_since: Some(since), .. } = &mut self.slot {
+            since.0 = since.0.saturating_add(by_ms);
+        }
+        self.losses.clock_stepped(by_ms);
+    }
+
+    /// Another controller drives it from now on. Nobody could be heard since the last one, so nothing runs out before
+    /// there was time to listen.
+    pub fn taken_over(&mut self, now: UnixMillis) {
+        for deadline in self.deadlines_mut() {
+            deadline.no_earlier_than(now, TAKE_OVER_MS);
+        }
+    }
+
+    /// A clock that was set back, or a restart in between, must not make a wait longer than it was meant to be.
+    pub(super) fn shorten_deadlines(&mut self, now: UnixMillis) {
+        for deadline in self.deadlines_mut() {
+            deadline.shorten(now);
+        }
+    }
+
+    fn deadlines_mut(&mut self) -> impl Iterator<Item = &mut Deadline> {
+        let stage = match &mut self.stage {
+            Stage::Closing { until, .. } | Stage::Over { forget: Some(until), .. } => Some(until),
+            Stage::Open | Stage::Over { .. } => None,
+        };
+        let turned_away = self.turned_away.as_mut();
+        let planned = self.planned.iter_mut().flat_map(PlannedMove::deadlines_mut);
+        let move_again = self.move_again.as_mut();
+        let publisher = self.publisher.deadline_mut();
+        let no_room = self.no_room.iter_mut().flat_map(NoRoom::deadlines_mut);
+        [self.start.as_mut(), self.recovery.as_mut(), publisher, turned_away, move_again, stage]
+            .into_iter()
+            .flatten()
+            .chain(planned)
+            .chain(no_room)
+    }
+}
+
+/// A worker's feed is opened, and a returning publisher read from the record, within a second or two.
+const TAKE_OVER_MS: u32 = 5_000;

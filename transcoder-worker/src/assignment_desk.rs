@@ -1,0 +1,144 @@
+//! Where assignments are handed in: checked, claimed, and passed on to whoever carries them out.
+
+use std::sync::{Arc, Mutex as StdMutex};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use caudal_livestream::assignment::{Assignment, AssignmentMode};
+use caudal_livestream::proof::{AssignmentError, SignedAssignment};
+use caudal_livestream::record::WorkerAddress;
+use caudal_livestream::state::Ownership;
+use caudal_livestream::{InstallationId, WorkerId};
+use caudal_storage::{ClaimError, SegmentStore};
+use ed25519_dalek::VerifyingKey;
+use thiserror::Error;
+use tokio::sync::{Mutex, mpsc, watch};
+use tokio::time::timeout;
+
+use crate::assignment::{Refusal, Verdict, judge};
+use crate::claim::{CLAIM_DEADLINE, Unclaimed, claim};
+use crate::clock::WallClock;
+use crate::http::Held;
+use crate::input::InputBoard;
+use crate::media_memory::MediaMemory;
+use crate::salvage::Before;
+use crate::session::Order;
+
+/// Takes assignments, one after the other.
+pub(crate) struct AssignmentDesk {
+    pub(crate) worker: WorkerId,
+    pub(crate) controller: VerifyingKey,
+    pub(crate) address: WorkerAddress,
+    pub(crate) store: SegmentStore,
+    pub(crate) taken: Mutex<Option<Taken>>,
+    /// What the HTTP side shows, from before the assignment is acknowledged.
+    pub(crate) held: watch::Sender<Option<Held>>,
+    /// What the RTMP side lets in, from then too.
+    pub(crate) assigned: watch::Sender<Option<Arc<Assignment>>>,
+    pub(crate) board: InputBoard,
+    pub(crate) start: mpsc::Sender<Begun>,
+}
+
+/// What the worker has.
+pub(crate) struct Taken {
+    assignment: Arc<Assignment>,
+    orders: mpsc::Sender<Order>,
+}
+
+/// An assignment that was taken. Its epoch is claimed, unless it is one to get ready.
+pub(crate) struct Begun {
+    pub(crate) assignment: Arc<Assignment>,
+    pub(crate) before: Option<Before>,
+    pub(crate) owner: Ownership,
+    pub(crate) orders: mpsc::Receiver<Order>,
+    pub(crate) memory: Arc<StdMutex<MediaMemory>>,
+}
+
+/// Why an assignment is refused.
+#[derive(Debug, Error)]
+pub(crate) enum Refused {
+    #[error(transparent)]
+    Unsigned(#[from] AssignmentError),
+    #[error(transparent)]
+    Judged(#[from] Refusal),
+    #[error(transparent)]
+    Unclaimed(#[from] Unclaimed),
+    #[error("the worker ends")]
+    Leaving,
+}
+
+impl Refused {
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::Unsigned(AssignmentError::BadSignature) => StatusCode::FORBIDDEN,
+            Self::Unsigned(_) => StatusCode::BAD_REQUEST,
+            Self::Judged(refusal) => refusal.status(),
+            Self::Unclaimed(Unclaimed::Claim(ClaimError::Taken(_)) | Unclaimed::Behind(_)) => {
+                StatusCode::CONFLICT
+            }
+            Self::Unclaimed(_) | Self::Leaving => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+impl AssignmentDesk {
+    /// Checks an assignment and does what it says; returns once its epoch is claimed, or everything is ready for that.
+    pub(crate) async fn take(&self, signed: &SignedAssignment) -> Result<(), Refused> {
+        let offered = signed.verify(&self.controller)?;
+        let mut taken = self.taken.lock().await;
+        let held = taken.as_ref().map(|taken| taken.assignment.as_ref());
+        // Not the worker's own clock: the controller reads the machine's, and that may have been set since the start.
+        match judge(self.worker, held, &offered, WallClock::start().now())? {
+            Verdict::Same => Ok(()),
+            Verdict::End => match taken.as_ref() {
+                Some(taken) => taken.orders.send(Order::Finish).await.map_err(|_| Refused::Leaving),
+                None => Ok(()),
+            },
+            Verdict::GoLive => match taken.as_mut() {
+                Some(taken) => {
+                    let order = Order::Live(offered.floor);
+                    taken.orders.send(order).await.map_err(|_| Refused::Leaving)?;
+                    taken.assignment = Arc::new(offered);
+                    Ok(())
+                }
+                None => Ok(()),
+            },
+            Verdict::Take => {
+                let installation = InstallationId::of(&self.controller);
+                let owner = Ownership { installation, record: offered.record };
+                let before = if offered.mode == AssignmentMode::Prepare {
+                    // A storage that cannot be read would show itself when the old worker is gone.
+                    let read = timeout(CLAIM_DEADLINE, self.store.epochs(offered.stream)).await;
+                    read.map_err(|_| Unclaimed::Deadline)?.map_err(Unclaimed::from)?;
+                    None
+                } else {
+                    claim(&self.store, self.address, &offered, owner, offered.floor).await?
+                };
+                let assignment = Arc::new(offered);
+                // Full when the session is busy; then a new feed waits.
+                let (orders_in, orders) = mpsc::channel(ORDER_QUEUE);
+                *taken = Some(Taken { assignment: Arc::clone(&assignment), orders: orders_in.clone() });
+                let memory = Arc::new(StdMutex::new(MediaMemory::new(PARTS_KEPT_AT_FIRST, MAX_MEDIA_MEMORY)));
+                self.held.send_replace(Some(Held {
+                    assignment: Arc::clone(&assignment),
+                    orders: orders_in,
+                    memory: Arc::clone(&memory),
+                    board: self.board.clone(),
+                }));
+                if assignment.mode != AssignmentMode::Finish {
+                    self.assigned.send_replace(Some(Arc::clone(&assignment)));
+                }
+                self.start
+                    .send(Begun { assignment, before, owner, orders, memory })
+                    .await
+                    .map_err(|_| Refused::Leaving)
+            }
+        }
+    }
+}
+
+const ORDER_QUEUE: usize = 32;
+/// Until the target duration is known: six times the longest.
+const PARTS_KEPT_AT_FIRST: Duration = Duration::from_mins(1);
+/// With the queue for storage, which shares its bytes, what one stream may hold: a minute of 20 Mb/s and its rungs.
+const MAX_MEDIA_MEMORY: usize = 384 * 1024 * 1024;

@@ -1,0 +1,79 @@
+//! The end of a session: everything that has come is packaged, announced and stored, within a time.
+
+use std::time::Duration;
+
+use caudal_livestream::feed::Event;
+use tokio::time::{Instant, interval, sleep_until, timeout_at};
+
+use super::{Closing, Drained, HEARTBEAT, Order, Session};
+
+impl Session {
+    /// Takes leave: the publisher first, then the rungs' last frames, then the open segment, then storage.
+    pub(super) async fn wind_down(&mut self, closing: Closing) {
+        self.closing = Some(closing);
+        tracing::info!(stream = %self.stream, reason = %closing, "the session ends");
+        let deadline = Instant::now() + WIND_DOWN;
+        if !self.moved && closing != Closing::Finish {
+            // The controller is not to take the end of this connection for the publisher's.
+            self.parts.board.leave();
+        }
+        self.parts.input_closed.cancel();
+        // What the connection had read; one that was handed over has said its last word.
+        let read_by = Instant::now() + INPUT_DRAIN;
+        while !self.moved
+            && let Ok(Some(event)) = timeout_at(read_by, self.parts.input.recv()).await
+        {
+            self.input(event);
+            self.carry_out();
+        }
+        self.parts.posters = None;
+        if let Some(encoder) = self.parts.encoder.as_mut().filter(|_| self.encoder_started) {
+            encoder.drain();
+            // The next worker begins when this one has closed, and viewers wait for it.
+            let allowed = if self.moved { HAND_OVER_DRAIN } else { ENCODER_DRAIN };
+            let drained_by = Instant::now() + allowed;
+            while let Ok(Some(event)) = timeout_at(drained_by, self.parts.encoded.recv()).await {
+                let drained = self.encoded(event);
+                self.carry_out();
+                if drained == Drained::Yes {
+                    break;
+                }
+            }
+        }
+        self.packager.finish(self.parts.clock.now());
+        self.carry_out();
+        self.parts.storage.close();
+        // Readers take three seconds of silence for a lost worker.
+        let mut heartbeat = interval(HEARTBEAT);
+        loop {
+            tokio::select! {
+                settled = self.parts.settled.recv() => match settled {
+                    Some(settled) => self.settled(&settled),
+                    None => break,
+                },
+                _ = heartbeat.tick() => self.parts.feed.announce(&Event::Heartbeat, None),
+                () = sleep_until(deadline) => break,
+            }
+            self.carry_out();
+        }
+        self.publish_standing(true);
+        // Feeds that were asked for meanwhile get what there is, and the end.
+        while let Ok(order) = self.parts.orders.try_recv() {
+            if let Order::Join(reader) = order {
+                self.join(reader);
+            }
+        }
+        if closing == Closing::Finish {
+            self.parts.feed.announce(&Event::End, None);
+        }
+        self.parts.feed.close();
+    }
+}
+
+/// A Ctrl-C ends streams within five seconds, of which storage gets most.
+const WIND_DOWN: Duration = Duration::from_millis(3500);
+/// What the connection has read is in the channel; a peer that is just being refused is not waited for.
+const INPUT_DRAIN: Duration = Duration::from_millis(500);
+const ENCODER_DRAIN: Duration = Duration::from_millis(2500);
+/// The next worker waits for a second in all.
+const HAND_OVER_DRAIN: Duration = Duration::from_millis(700);
