@@ -10,7 +10,7 @@ CAUDAL := $(CARGO_TARGET_DIR)/debug/caudal
 # Settings of this machine, if there are any: see .env.example.
 DOTENV := if [ -f .env ]; then set -a; . ./.env; set +a; fi
 
-.PHONY: help run test lint bench fuzz build build-tests web unit e2e cluster cluster-down
+.PHONY: help run test lint bench fuzz build build-tests web unit e2e cluster cluster-down cluster-test
 .PHONY: setup setup-test setup-cluster setup-lint setup-fuzz setup-bench
 
 help: ## Show this list
@@ -40,6 +40,10 @@ build-tests:
 web: ## Build the pages
 	@scripts/npm-ci web check
 	@scripts/stage "Web pages" npm --prefix web run --silent build
+
+# Apart from `test`, because it needs Go and the first time builds Kubernetes.
+cluster-test: setup-test setup-cluster web build-tests ## The tests of that cluster, and of the image on it (as root)
+	@CAUDAL_BIN=$(CAUDAL) CAUDAL_WEB_DIR=$(CURDIR)/web/dist scripts/stage "Cluster tests" npm --prefix e2e run --silent test:cluster
 
 cluster: setup-cluster ## Start a Kubernetes cluster on this machine (as root); prints where it is
 	@e2e/cluster/cluster up

@@ -72,7 +72,7 @@ export class Cluster {
 /** Makes the image of the program and the pages under test, and pushes it; returns what `image:` is to say. */
 export async function pushImage(): Promise<string> {
   const { CAUDAL_BIN: program, CAUDAL_WEB_DIR: pages } = process.env;
-  if (!program || !pages) throw new Error('CAUDAL_BIN and CAUDAL_WEB_DIR must name program and pages: run this by `make e2e`');
+  if (!program || !pages) throw new Error('CAUDAL_BIN and CAUDAL_WEB_DIR must name program and pages: run this by `make cluster-test`');
   const { stdout } = await run(path.join(repository, 'e2e/cluster/build-image'), [program, pages]);
   return stdout.trim();
 }
