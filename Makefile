@@ -12,10 +12,11 @@ FIRST_TIME = $(if $(wildcard $(CAUDAL)),, (the first time takes some minutes))
 # Settings of this machine, if there are any: see .env.example.
 DOTENV := if [ -f .env ]; then set -a; . ./.env; set +a; fi
 
-.PHONY: help run dotenv test lint bench fuzz build build-tests web unit e2e setup setup-test setup-lint setup-fuzz setup-bench
+.PHONY: help run dotenv test lint bench fuzz build build-tests web unit e2e cluster cluster-down cluster-test
+.PHONY: setup setup-test setup-cluster setup-lint setup-fuzz setup-bench
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: dotenv setup web ## Run the whole platform on this machine (ARGS="--help" for its settings)
 	@scripts/stage "Building caudal$(FIRST_TIME)" cargo build --workspace --exclude caudal-bench
@@ -43,6 +44,16 @@ web: ## Build the pages
 	@scripts/npm-ci web check
 	@scripts/web-pages
 
+# Apart from `test`, because it needs Go and the first time builds Kubernetes.
+cluster-test: setup-test setup-cluster web build-tests ## The tests of that cluster, and of the image on it (as root)
+	@CAUDAL_BIN=$(CAUDAL) CAUDAL_WEB_DIR=$(CURDIR)/web/dist scripts/stage "Cluster tests" npm --prefix e2e run --silent test:cluster
+
+cluster: setup-cluster ## Start a Kubernetes cluster on this machine (as root); prints where it is
+	@e2e/cluster/cluster up
+
+cluster-down: ## Remove that cluster
+	@e2e/cluster/cluster down
+
 lint: setup-lint ## Formatting, clippy, licences, SQL data, web lint and types
 	@scripts/stage "Formatting" cargo fmt --all --check
 	@scripts/stage "Clippy" cargo clippy --workspace --all-targets -- -D warnings
@@ -65,5 +76,5 @@ dotenv:
 setup:
 	@scripts/setup run
 
-setup-test setup-lint setup-fuzz setup-bench:
+setup-test setup-cluster setup-lint setup-fuzz setup-bench:
 	@scripts/setup $(@:setup-%=%)
