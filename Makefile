@@ -7,15 +7,19 @@ SHELL := /bin/bash
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/caudal
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 CAUDAL := $(CARGO_TARGET_DIR)/debug/caudal
+# Said while nothing is built yet.
+FIRST_TIME = $(if $(wildcard $(CAUDAL)),, (the first time takes some minutes))
 # Settings of this machine, if there are any: see .env.example.
 DOTENV := if [ -f .env ]; then set -a; . ./.env; set +a; fi
 
-.PHONY: help run test lint bench fuzz build build-tests web unit e2e setup setup-test setup-lint setup-fuzz setup-bench
+.PHONY: help run dotenv test lint bench fuzz build build-tests web unit e2e cluster cluster-down cluster-test
+.PHONY: setup setup-test setup-cluster setup-lint setup-fuzz setup-bench
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: setup web build ## Run the whole platform on this machine (ARGS="--help" for its settings)
+run: dotenv setup web ## Run the whole platform on this machine (ARGS="--help" for its settings)
+	@scripts/stage "Building caudal$(FIRST_TIME)" cargo build --workspace --exclude caudal-bench
 	@$(DOTENV); CAUDAL_WEB_DIR="$${CAUDAL_WEB_DIR:-$(CURDIR)/web/dist}" exec $(CAUDAL) standalone $(ARGS)
 
 test: setup-test web unit e2e ## Run every test
@@ -30,15 +34,25 @@ e2e: web build-tests ## The whole platform with real ffmpeg and Chromium
 	@CAUDAL_BIN=$(CAUDAL) CAUDAL_WEB_DIR=$(CURDIR)/web/dist scripts/stage "End-to-end tests" npm --prefix e2e run --silent test
 
 build: ## Build the program
-	@scripts/stage "Building caudal (the first time takes some minutes)" cargo build --workspace
+	@scripts/stage "Building caudal$(FIRST_TIME)" cargo build --workspace
 
 # The program and its tests in one go: built without them, all dependencies would be compiled once more for other features.
 build-tests:
-	@scripts/stage "Building caudal and its tests (the first time takes some minutes)" cargo build --workspace --bins --tests
+	@scripts/stage "Building caudal and its tests$(FIRST_TIME)" cargo build --workspace --bins --tests
 
 web: ## Build the pages
 	@scripts/npm-ci web check
-	@scripts/stage "Web pages" npm --prefix web run --silent build
+	@scripts/web-pages
+
+# Apart from `test`, because it needs Go and the first time builds Kubernetes.
+cluster-test: setup-test setup-cluster web build-tests ## The tests of that cluster, and of the image on it (as root)
+	@CAUDAL_BIN=$(CAUDAL) CAUDAL_WEB_DIR=$(CURDIR)/web/dist scripts/stage "Cluster tests" npm --prefix e2e run --silent test:cluster
+
+cluster: setup-cluster ## Start a Kubernetes cluster on this machine (as root); prints where it is
+	@e2e/cluster/cluster up
+
+cluster-down: ## Remove that cluster
+	@e2e/cluster/cluster down
 
 lint: setup-lint ## Formatting, clippy, licences, SQL data, web lint and types
 	@scripts/stage "Formatting" cargo fmt --all --check
@@ -55,8 +69,12 @@ bench: setup-bench web ## Measure speed and latency beside peers, 40 minutes (ON
 fuzz: setup-fuzz ## Fuzz every parser for a minute each (SECONDS_EACH=60, or FUZZ_RUNS=10000000 executions)
 	@scripts/fuzz
 
+# Before anything is built, which takes longer.
+dotenv:
+	@scripts/dotenv
+
 setup:
 	@scripts/setup run
 
-setup-test setup-lint setup-fuzz setup-bench:
+setup-test setup-cluster setup-lint setup-fuzz setup-bench:
 	@scripts/setup $(@:setup-%=%)

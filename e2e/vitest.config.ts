@@ -1,8 +1,12 @@
 import { defineConfig } from 'vitest/config';
 
-export default defineConfig({
+// What needs Kubernetes, which takes minutes to build the first time: `make cluster-test`.
+const kubernetes = ['tests/cluster.test.ts', 'tests/kubernetes-api.test.ts'];
+
+export default defineConfig(({ mode }) => ({
   test: {
-    include: ['tests/**/*.test.ts'],
+    include: mode === 'cluster' ? kubernetes : ['tests/**/*.test.ts'],
+    exclude: mode === 'cluster' ? [] : kubernetes,
     // Each test file runs a platform, an encoder and a browser: one at a time is what two cores can do.
     fileParallelism: false,
     // Tests that only send, a small picture each.
@@ -13,4 +17,4 @@ export default defineConfig({
     retry: process.env.CI ? 1 : 0,
     reporters: ['verbose'],
   },
-});
+}));

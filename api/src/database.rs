@@ -69,13 +69,16 @@ pub(crate) async fn open(
             None
         }
     };
-    let pool = PgPoolOptions::new()
-        .max_connections(connections.max(MIN_CONNECTIONS))
+    let pools = PgPoolOptions::new()
         // Long enough for a burst to pass, short enough that a request's own deadline is not the one that ends it.
-        .acquire_timeout(Duration::from_secs(3))
-        .connect_lazy_with(options);
+        .acquire_timeout(Duration::from_secs(3));
+    // The whole schema at once takes its time on a slow disk, which is no fault, and its SQL fills the screen.
+    let unlogged = options.clone().disable_statement_logging();
+    let migrating = pools.clone().max_connections(1).connect_lazy_with(unlogged);
+    let pool = pools.max_connections(connections.max(MIN_CONNECTIONS)).connect_lazy_with(options);
     let migrate = async {
-        MIGRATIONS.run(&pool).await.map_err(|error| refused(migration_words(&error)))?;
+        MIGRATIONS.run(&migrating).await.map_err(|error| refused(migration_words(&error)))?;
+        migrating.close().await;
         Ok::<_, StartError>(names::fill_in(&pool).await?)
     };
     shutdown.run_until_cancelled(migrate).await.ok_or(StartError::Stopped)??;

@@ -8,7 +8,7 @@ use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use caudal_livestream::audience::AUDIENCE_PATH;
-use caudal_service::internal::{listener_of, require_signature};
+use caudal_service::internal::{InternalListener, listener_of, require_signature};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
@@ -64,7 +64,7 @@ pub(crate) fn internal(app: &App) -> Router {
         .layer(CatchPanicLayer::custom(exchange::after_panic))
         .layer(from_fn_with_state(app.clone(), exchange::surround))
         .with_state(app.clone());
-    listener_of("api", routes)
+    listener_of(InternalListener::Api, routes)
 }
 
 /// Answers are for whoever asked: what may be kept says so itself.

@@ -20,7 +20,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use caudal_livestream::StreamId;
-use caudal_livestream::record::Phase;
 use clap::{Args, Subcommand};
 
 use crate::settings::{self, Faults, Given};
@@ -54,7 +53,7 @@ enum AdminCommand {
     },
     /// List the broadcasts, each with its worker and that one's process
     ///
-    /// The worker is named as in the log: its lines begin with `worker=` and this id (`"worker"` in JSON). A broadcast that
+    /// The worker is named as in the log: its lines carry `worker=` and this id (`"worker"` in JSON). A broadcast that
     /// is over stays in the list for ten minutes.
     Streams,
 }
@@ -92,13 +91,15 @@ async fn move_stream(data: &Path, target: Target) -> Result<String, String> {
     words::of_move(stream, &ask(data, &Request::Move { stream }).await?)
 }
 
-/// The broadcast of a channel, of which there is one at a time.
+/// The broadcast of a channel that is not over. One that is ending may be listed beside its successor.
 fn on_the_air(streams: &[ListedStream], channel: &str) -> Result<StreamId, String> {
     let of_channel = |one: &&ListedStream| one.channel.eq_ignore_ascii_case(channel);
-    let open = |one: &&ListedStream| !matches!(one.phase, Phase::Ended | Phase::Failed);
-    streams.iter().filter(of_channel).find(open).map(|one| one.stream).ok_or_else(|| {
-        "no broadcast is on the air under that channel's name; `caudal admin streams` lists all".to_owned()
-    })
+    streams.iter().filter(of_channel).find(|one| !one.phase.is_over()).map(|one| one.stream).ok_or_else(
+        || {
+            "no broadcast is on the air under that channel's name; `caudal admin streams` lists all"
+                .to_owned()
+        },
+    )
 }
 
 async fn streams(data: &Path) -> Result<Vec<ListedStream>, String> {
@@ -132,6 +133,7 @@ fn data_folder(settings: &AdminSettings, given: &Given) -> Result<PathBuf, Fault
 #[cfg(test)]
 mod tests {
     use caudal_livestream::Epoch;
+    use caudal_livestream::record::Phase;
     use clap::FromArgMatches as _;
 
     use super::*;
@@ -191,9 +193,13 @@ mod tests {
             worker: None,
             pid: None,
         };
-        let streams =
-            [listed("ana", Phase::Ended), listed("ben", Phase::Live), listed("Ana", Phase::Reconnecting)];
-        assert_eq!(on_the_air(&streams, "ana"), Ok(streams[2].stream));
+        let streams = [
+            listed("ana", Phase::Ended),
+            listed("ana", Phase::Ending),
+            listed("ben", Phase::Live),
+            listed("Ana", Phase::Reconnecting),
+        ];
+        assert_eq!(on_the_air(&streams, "ana"), Ok(streams[3].stream));
         let said = on_the_air(&streams, "live_secret").unwrap_err();
         assert!(said.contains("no broadcast is on the air") && !said.contains("live_secret"), "{said}");
     }

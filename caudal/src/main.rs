@@ -146,7 +146,7 @@ fn start(cli: Cli, given: Given) -> anyhow::Result<ExitCode> {
     };
     settings.given = given;
     settings::check(&settings, role)?;
-    let logs = start_logs(&settings)?;
+    let logs = start_logs(&settings, role)?;
     warn_of_unknown_variables(&Cli::command(), role);
     settings::warn_of_what_is_missing(&settings, role);
     raise_file_limit();
@@ -169,11 +169,12 @@ fn status(logs: &Logs, ended: anyhow::Result<()>) -> ExitCode {
     }
 }
 
-fn start_logs(settings: &Settings) -> anyhow::Result<Logs> {
+fn start_logs(settings: &Settings, role: Role) -> anyhow::Result<Logs> {
     logs::init(&LogConfig {
         format: settings.logs.format.into(),
         filter: settings.logs.level.clone(),
         directory: settings.log_dir.clone(),
+        role: (role != Role::Standalone).then(|| role.name()),
     })
 }
 

@@ -56,13 +56,6 @@ impl MasterSecret {
     pub fn load_or_create(folder: &Path, database: &Path) -> anyhow::Result<Self> {
         let path = folder.join(MASTER);
         if let Some(given) = Self::read()? {
-            if path.exists() && !folder.join(DIGEST).exists() {
-                tracing::error!(
-                    unused = %path.display(),
-                    "CAUDAL_SECRET is used, and the data folder has a secret of its own: streamers and sessions of that time need \
-                     that one; to go on with it, stop, and unset CAUDAL_SECRET"
-                );
-            }
             return Ok(given);
         }
         let bytes = match fs::read(&path) {
@@ -157,30 +150,48 @@ impl MasterSecret {
 /// somebody means it, it is a mistake whose effects show late and look like others: keys that nobody can read, sessions that
 /// have ended, broadcasts in storage that are somebody else's.
 pub fn another_secret(data: &Path) -> Option<String> {
-    let folder = data.join(SECRETS);
-    let noted = fs::read_to_string(folder.join(DIGEST)).ok()?;
-    let is_noted = |secret: &MasterSecret| secret.digest() == noted.trim_end();
-    let own = folder.join(MASTER);
     // One that cannot be read is another fault.
-    let given = MasterSecret::read().ok()?;
+    another_than_before(data, MasterSecret::read().ok()?)
+}
+
+/// The same where `given` is `CAUDAL_SECRET`.
+fn another_than_before(data: &Path, given: Option<MasterSecret>) -> Option<String> {
+    let folder = data.join(SECRETS);
+    let (digest, own) = (folder.join(DIGEST), folder.join(MASTER));
+    let noted = fs::read_to_string(&digest).ok();
     let kept = fs::read(&own).map(|bytes| MasterSecret(SecretBox::new(Box::new(bytes))));
-    let fault = match (given, kept) {
+    let is_noted =
+        |secret: &MasterSecret| noted.as_ref().is_some_and(|noted| secret.digest() == noted.trim_end());
+    let (own, digest) = (own.display(), digest.display());
+    let (fault, removed) = match (given, kept) {
         (Some(given), _) if is_noted(&given) => return None,
         (None, Ok(kept)) if is_noted(&kept) => return None,
-        (Some(_), _) => format!("CAUDAL_SECRET is not the one that {} was used with before", data.display()),
-        (None, Ok(_)) => format!(
-            "CAUDAL_SECRET is not set, and {} is not the secret that this data folder was used with before",
-            own.display()
+        // Releases that noted nothing used `master` where CAUDAL_SECRET was not set.
+        (Some(given), Ok(kept)) if noted.is_none() && given.digest() != kept.digest() => (
+            format!("CAUDAL_SECRET is not the secret that this data folder has in {own}"),
+            format!("move {own} to where nothing looks for it"),
         ),
-        (None, Err(_)) => format!(
-            "CAUDAL_SECRET is not set, and {} is not there: the secret that this data folder was used with is missing",
-            own.display()
+        _ if noted.is_none() => return None,
+        (Some(_), kept) => (
+            format!("CAUDAL_SECRET is not the one that {} was used with before", data.display()),
+            if kept.is_ok() { format!("remove {digest} and {own}") } else { format!("remove {digest}") },
+        ),
+        (None, Ok(_)) => (
+            format!(
+                "CAUDAL_SECRET is not set, and {own} is not the secret that this data folder was used with before"
+            ),
+            format!("remove {digest}"),
+        ),
+        (None, Err(_)) => (
+            format!(
+                "CAUDAL_SECRET is not set, and {own} is not there: the secret that this data folder was used with is missing"
+            ),
+            format!("remove {digest}"),
         ),
     };
     Some(format!(
-        "{fault}. With another secret nobody's stream key and session is good any more: set it, or restore secrets/ from a \
-         backup, as it was; to change it on purpose, remove {}",
-        folder.join(DIGEST).display()
+        "{fault}. With another secret nobody's stream key and session is good any more: give it as before, by setting or \
+         unsetting CAUDAL_SECRET or by restoring secrets/ from a backup; to change it on purpose, {removed}"
     ))
 }
 
@@ -280,6 +291,40 @@ mod tests {
         assert!(fault.starts_with("CAUDAL_SECRET is not set, and "), "{fault}");
         fs::remove_file(secrets.join(DIGEST)).unwrap();
         assert_eq!(another_secret(data.path()), None);
+    }
+
+    #[test]
+    fn a_given_secret_is_not_used_over_the_folders_own_until_somebody_has_put_that_one_away() {
+        let secret = |byte| MasterSecret(SecretBox::new(Box::new(vec![byte; 32])));
+        let data = tempfile::tempdir().unwrap();
+        let secrets = data.path().join(SECRETS);
+        fs::create_dir(&secrets).unwrap();
+        // As a release left it that noted nothing.
+        fs::write(secrets.join(MASTER), [1; 32]).unwrap();
+        let fault = another_than_before(data.path(), Some(secret(2))).unwrap();
+        assert!(
+            fault.starts_with("CAUDAL_SECRET is not the secret that this data folder has in "),
+            "{fault}"
+        );
+        assert!(fault.contains("to change it on purpose, move ") && !fault.contains(DIGEST), "{fault}");
+        assert_eq!(another_than_before(data.path(), Some(secret(1))), None);
+        assert_eq!(another_than_before(data.path(), None), None);
+
+        secret(1).remember(&secrets);
+        assert_eq!(another_than_before(data.path(), None), None);
+        let fault = another_than_before(data.path(), Some(secret(2))).unwrap();
+        assert!(fault.contains("secrets/digest and ") && fault.ends_with("secrets/master"), "{fault}");
+        for file in [DIGEST, MASTER] {
+            fs::remove_file(secrets.join(file)).unwrap();
+        }
+        assert_eq!(another_than_before(data.path(), Some(secret(2))), None);
+        // One that was given from the start.
+        secret(2).remember(&secrets);
+        let fault = another_than_before(data.path(), Some(secret(3))).unwrap();
+        assert!(
+            fault.starts_with("CAUDAL_SECRET is not the one that ") && fault.ends_with("secrets/digest"),
+            "{fault}"
+        );
     }
 
     #[test]

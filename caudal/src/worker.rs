@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use caudal_livestream::WorkerId;
 use caudal_service::logs::{self, LogConfig, Logs};
 use caudal_service::shutdown;
+use caudal_transcoder_worker::{Parent, parent_gone};
 use clap::Args;
 use ed25519_dalek::VerifyingKey;
 use prometheus::Registry;
@@ -81,7 +82,7 @@ enum ParentPipe {
 /// When logging was started already.
 pub fn start_logs(settings: &WorkerSettings) -> anyhow::Result<Logs> {
     let LogSettings { level, format } = settings.logs.clone();
-    logs::init(&LogConfig { format: format.into(), filter: level, directory: None })
+    logs::init(&LogConfig { format: format.into(), filter: level, directory: None, role: None })
 }
 
 /// Looks at the folder for segments. Whoever starts a worker by hand, or a pod, gives it the folder that others read; a
@@ -133,7 +134,13 @@ pub async fn run(settings: WorkerSettings, given: Given) -> anyhow::Result<()> {
             shutdown.cancel();
             ended
         },
-        caudal_transcoder_worker::parent_gone(pipe, told_to_leave, shutdown.clone()),
+        async {
+            match parent_gone(pipe, told_to_leave, shutdown.clone()).await {
+                Some(Parent::EndedThisWorker) => tracing::debug!("the controller has ended this worker"),
+                Some(Parent::Gone) => tracing::warn!("the parent process is gone"),
+                None => {}
+            }
+        },
     );
     Ok(ended?)
 }

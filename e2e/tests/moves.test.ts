@@ -211,5 +211,5 @@ test('a move that cannot be made says why, and its exit status too', async () =>
   const platform = owned(await Platform.start({ CAUDAL_LADDER: 'none' }));
   const { status, said } = await move(platform, { id: '0198f1f2-0000-7000-8000-000000000000' } as Stream).told;
   expect(status).toBe(1);
-  expect(said).toContain('there is no such stream');
+  expect(said).toContain('it is not on the air here');
 });

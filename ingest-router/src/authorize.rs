@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use caudal_livestream::admission::{AuthorizeRequest, Authorized, Denied};
-use caudal_service::http_client::{SignedClient, body_within, with_causes};
-use caudal_service::internal::{Signer, refusal};
+use caudal_service::http_client::{SignedClient, body_within, why_not_sent};
+use caudal_service::internal::{InternalListener, Signer, answered_by, refusal};
 use reqwest::StatusCode;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -59,26 +59,34 @@ impl Api {
     async fn ask(&self, body: Vec<u8>) -> Result<Answer, String> {
         let request = self.http.post(&self.url, PATH, body);
         // The URL is ours, and errors name it; the body, which holds the key, is not in them.
-        let response = request.send().await.map_err(|error| with_causes(&error))?;
-        let status = response.status();
-        let refused = refusal("api", status, response.headers());
-        let text = body_within(response, MAX_ANSWER).await.map_err(|error| error.to_string())?;
+        let response = request.send().await.map_err(|error| why_not_sent(&error))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let refused = || refusal(API, status, &headers);
+        // A web server answers anything with its pages.
+        let unreadable = |words: String| if answered_by(API, &headers) { words } else { refused() };
+        let text = body_within(response, MAX_ANSWER).await.map_err(|error| unreadable(error.to_string()))?;
         match status {
-            StatusCode::OK => match serde_json::from_slice(&text) {
-                Ok(authorized) => Ok(Answer::Authorized(Box::new(authorized))),
-                Err(error) => Ok(Answer::Unavailable(format!("an answer that cannot be read: {error}"))),
-            },
-            StatusCode::FORBIDDEN => match serde_json::from_slice(&text) {
-                Ok(denied) => Ok(Answer::Denied(denied)),
-                Err(error) => Ok(Answer::Unavailable(format!("a refusal that cannot be read: {error}"))),
-            },
-            status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => Err(refused),
+            StatusCode::OK => Ok(match serde_json::from_slice(&text) {
+                Ok(authorized) => Answer::Authorized(Box::new(authorized)),
+                Err(error) => {
+                    Answer::Unavailable(unreadable(format!("an answer that cannot be read: {error}")))
+                }
+            }),
+            StatusCode::FORBIDDEN => Ok(match serde_json::from_slice(&text) {
+                Ok(denied) => Answer::Denied(denied),
+                Err(error) => {
+                    Answer::Unavailable(unreadable(format!("a refusal that cannot be read: {error}")))
+                }
+            }),
+            status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => Err(refused()),
             // Asking again would change nothing: a wrong secret, a wrong address, or another version.
-            _ => Ok(Answer::Unavailable(refused)),
+            _ => Ok(Answer::Unavailable(refused())),
         }
     }
 }
 
+/// What is asked.
+const API: InternalListener = InternalListener::Api;
 const PATH: &str = "/internal/ingest/authorize";
 /// All attempts together: OBS waits 31 s for its answer, people do not.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -87,3 +95,47 @@ const ATTEMPT: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Titles and ladders are short.
 const MAX_ANSWER: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use caudal_livestream::SessionId;
+    use caudal_livestream::admission::StreamKey;
+    use caudal_service::internal::{CallerKey, listener_of};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn pages_at_the_apis_address_are_told_from_an_answer_of_the_api_that_cannot_be_read() {
+        for status in [StatusCode::OK, StatusCode::FORBIDDEN] {
+            let pages = Router::new().fallback(move || async move { (status, "<!doctype html>") });
+            for (routes, expected) in [
+                (pages.clone(), "not as the internal listener of `caudal api` does"),
+                (
+                    listener_of(InternalListener::Controller, pages.clone()),
+                    "found that of `caudal controller`",
+                ),
+                (listener_of(API, pages), "that cannot be read: expected value"),
+            ] {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let url = format!("http://{}", listener.local_addr().unwrap());
+                let serving = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+                let api = Api::new(&url, Signer::new("ingest-router", CallerKey::new([7; 32]))).unwrap();
+                let Answer::Unavailable(reason) = api.authorize(&request()).await else { unreachable!() };
+                assert!(reason.contains(expected), "{status}: {reason}");
+                serving.abort();
+            }
+        }
+    }
+
+    fn request() -> AuthorizeRequest {
+        AuthorizeRequest {
+            key: StreamKey::new("live_key"),
+            app: "live".to_owned(),
+            remote: None,
+            session: SessionId::generate(),
+            ended: None,
+        }
+    }
+}

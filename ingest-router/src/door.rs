@@ -180,7 +180,7 @@ impl Door {
             Err(NotAdmitted::Gone) => tracing::debug!(%peer, "a publisher did not wait for its answer"),
             Err(NotAdmitted::Refused { refusal, reason, message }) => {
                 self.metrics.refused(reason);
-                tracing::info!(%peer, app = applicant.app.word(), ?reason, "publisher refused");
+                tracing::info!(%peer, app = applicant.app.word(), reason = reason.label(), "publisher refused");
                 // A refused publisher keeps its place in the waiting room until its connection is closed, so that those who
                 // stay are bounded like all who wait, and make room for newcomers.
                 tokio::select! {

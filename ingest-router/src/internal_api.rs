@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
 use caudal_livestream::StreamId;
-use caudal_service::internal::{Verifier, listener_of, require_signature};
+use caudal_service::internal::{InternalListener, Verifier, listener_of, require_signature};
 
 use crate::sessions::Sessions;
 
@@ -19,7 +19,7 @@ pub(crate) fn routes(sessions: Sessions, verifier: Verifier) -> Router {
         .route("/session/{stream}", get(session))
         .with_state(sessions)
         .layer(middleware::from_fn_with_state(Arc::new(verifier), require_signature));
-    listener_of("ingest-router", routes)
+    listener_of(InternalListener::IngestRouter, routes)
 }
 
 async fn session(State(sessions): State<Sessions>, Path(stream): Path<StreamId>) -> Response {

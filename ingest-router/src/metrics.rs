@@ -44,7 +44,7 @@ pub(crate) enum SessionEnd {
 }
 
 impl RefusalReason {
-    fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::UnknownKey => "unknown_key",
             Self::Banned => "banned",

@@ -33,5 +33,5 @@ mod stream_job;
 mod worker;
 
 pub use encoder::LadderChoice;
-pub use parent::parent_gone;
+pub use parent::{Parent, parent_gone};
 pub use worker::{Config, Error, run};

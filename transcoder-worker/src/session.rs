@@ -140,13 +140,15 @@ impl Session {
             if self.moved {
                 break Closing::HandedOver;
             }
-            if self.leaving && !self.parts.board.state().up {
-                break Closing::NobodyPublishes;
+            if self.leaving
+                && let Some(closing) = Closing::of_leaving(&self.parts.board.state())
+            {
+                break closing;
             }
             tokio::select! {
                 biased;
                 () = leave.cancelled() => {
-                    break if self.leaving { Closing::GraceOver } else { Closing::ToldToEnd };
+                    break if self.leaving { Closing::NotHandedOver } else { Closing::ToldToEnd };
                 }
                 () = self.parts.asked_to_leave.cancelled(), if !self.leaving => {
                     tracing::info!(stream = %self.stream, "asked to leave; serving on until another worker has the stream");
@@ -227,7 +229,7 @@ impl Session {
                 let header = video_header(codec, &record);
                 let rungs = !self.encoder_started && !self.parts.ladder.is_empty();
                 if rungs && self.parts.encoder.as_ref().is_some_and(|encoder| !encoder.reads(&header)) {
-                    tracing::warn!(stream = %self.stream, ?codec, "{UNREADABLE}");
+                    tracing::warn!(stream = %self.stream, %codec, "{UNREADABLE}");
                     // What an earlier worker announced leaves when the track set is known.
                     self.parts.ladder.clear();
                     self.packager.without_rungs();

@@ -10,7 +10,8 @@
 #[allow(dead_code, reason = "other test files ask for more")]
 mod support;
 
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use caudal_livestream::assignment::{AssignmentMode, Floor};
@@ -25,7 +26,7 @@ use support::{
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// What becomes of the relay that is switched from.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -263,6 +264,43 @@ async fn a_worker_that_is_told_to_go_says_so_and_serves_on_until_it_has_handed_o
     .await;
     second.ended().await;
     drop(relay);
+}
+
+/// An ffmpeg that keeps its output open for long after its work is done.
+fn slow_ffmpeg(folder: &Path) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap();
+    let ffmpeg = std::env::split_paths(&path).map(|folder| folder.join("ffmpeg")).find(|file| file.is_file());
+    let program = folder.join("slow-ffmpeg");
+    let ffmpeg = ffmpeg.unwrap();
+    let ffmpeg = ffmpeg.display();
+    // Only as an encoder of rungs: what it can do is asked before the assignment is answered.
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *force_key_frames*) {ffmpeg} \"$@\"; exec sleep 10 ;; esac\nexec {ffmpeg} \"$@\"\n"
+    );
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    program
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_was_told_to_go_closes_within_the_second_that_a_successor_waits() {
+    let _alone = ALONE.lock().await;
+    let folder = tempfile::tempdir().unwrap();
+    let broadcast = Broadcast::new(vec![rung(180, 311_000)]);
+    let ffmpeg = slow_ffmpeg(folder.path());
+    let worker = broadcast.worker_with(folder.path(), ffmpeg, Duration::from_mins(1)).await;
+    let mut reader = broadcast.begin(&worker, &["source"]).await;
+    let router = Router::start(broadcast.publish(&worker, 1).await);
+    reader.stored("180p", 2).await;
+    worker.leave.cancel();
+    reader.until("its word", |event, _| matches!(event, Event::Input(input) if input.leaving)).await;
+
+    let told = Instant::now();
+    worker.shutdown.cancel();
+    worker.ended().await;
+    // A second and what a loaded machine takes. All of the time that an encoder is given otherwise is 2.5 s.
+    assert!(told.elapsed() < Duration::from_secs(2), "{:?}", told.elapsed());
+    router.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -30,7 +30,7 @@ pub enum Answer {
         to: WorkerId,
         /// Its epoch.
         epoch: Epoch,
-        /// The old worker died before it could hand over.
+        /// The old worker ended before it could hand over.
         stepped_in: bool,
         /// From the request on.
         took_ms: u64,

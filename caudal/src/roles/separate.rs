@@ -4,11 +4,16 @@
 //! what goes on can be watched and published to all that time.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use caudal_directory::{DirectoryCallers, LocalAudience, RemoteAudience, RemoteDirectory, directory_routes};
+use caudal_directory::{
+    DirectoryCallers, LocalAudience, RemoteAudience, RemoteDirectory, StreamDirectory as _, Streams,
+    directory_routes,
+};
+use caudal_livestream::record::LiveStream;
 use caudal_service::health::{self, Readiness};
 use caudal_service::http::{HttpLimits, HttpServer};
 use caudal_service::internal::Signer;
@@ -16,6 +21,7 @@ use caudal_service::logs::LogLines;
 use caudal_service::{secret, shutdown};
 use prometheus::{IntGauge, Registry};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -156,7 +162,7 @@ async fn run_edge(
     let scheme = if settings.tls_cert.is_some() { "https" } else { "http" };
     let places = vec![
         Place::listens("HLS and DASH", format!("{scheme}://{}", named(&listener, "localhost")?)),
-        Place::segments(settings, settings.storage.hls_path.as_deref()),
+        Place::segments(Role::HlsEdge, settings, settings.storage.hls_path.as_deref()),
     ];
     let mut process = Process::start(Role::HlsEdge, admin, settings, places)?;
     let directory = copy_of_directory(settings, master, "hls-edge")?;
@@ -197,12 +203,11 @@ async fn run_controller(
     lines: LogLines,
 ) -> anyhow::Result<()> {
     let folders = Folders::open(settings)?;
-    master.remember(&folders.secrets());
     let [internal, admin] = bind([internal_port(settings), admin_port(settings)], &settings.given).await?;
     let places = vec![
         Place::listens("other roles", at(&internal)?),
         Place::keeps("data", folders.data.display().to_string()),
-        Place::segments(settings, Some(&folders.media)),
+        Place::segments(Role::Controller, settings, Some(&folders.media)),
     ];
     let mut process = Process::start(Role::Controller, admin, settings, places)?;
     let starting = Controller::start(settings, &folders, master, api_url(settings)?, lines);
@@ -217,10 +222,22 @@ async fn run_controller(
         edge: master.caller_key("hls-edge"),
         api: master.caller_key("api"),
     };
+    let opened = once_opened(directory.watch());
     let routes = directory_routes(directory.clone(), directory, callers, shutdown.clone());
     let limits = HttpLimits { read_deadline: SLOWEST_READER, ..HttpLimits::default() };
     process.ready.now();
     let serve = HttpServer::new(internal, limits).serve(routes, shutdown.clone());
+    let noted = async {
+        opened.await;
+        master.remember(&folders.secrets());
+        pending::<Infallible>().await
+    };
+    let serve = async {
+        tokio::select! {
+            ended = serve => ended,
+            never = noted => match never {},
+        }
+    };
     let ended = process.until(&shutdown, serve).await;
     controller.stop().await;
     process.end(None).await;
@@ -371,6 +388,19 @@ async fn once_read<E>(
     serve.await
 }
 
+/// Waits for a stream that was not there when this was called. A router opened it, which has the same secret, and was told by
+/// the api that the publisher may: so the secret is right, and no mistyped one of a first start is held against the next.
+fn once_opened(mut streams: watch::Receiver<Streams>) -> impl Future<Output = ()> {
+    let taken_up = streams.borrow().clone();
+    async move {
+        let is_new = |record: &Arc<LiveStream>| !taken_up.contains_key(&record.spec.stream);
+        if streams.wait_for(|streams| streams.values().any(is_new)).await.is_err() {
+            // The directory has ended: nobody opens a stream any more.
+            pending::<()>().await;
+        }
+    }
+}
+
 /// The URL of a listener that speaks plain HTTP.
 fn at(listener: &TcpListener) -> std::io::Result<String> {
     Ok(format!("http://{}", listener.local_addr()?))
@@ -398,3 +428,26 @@ const SLOWEST_READER: Duration = Duration::from_secs(5);
 /// The parts' own drains are shorter.
 const END_WITHIN: Duration = Duration::from_secs(20);
 const JOIN_WITHIN: Duration = Duration::from_secs(6);
+
+#[cfg(test)]
+mod tests {
+    use caudal_livestream::fixtures::record;
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_stream_from_before_proves_no_secret_and_one_that_is_opened_does() {
+        let open = |streams: &watch::Sender<Streams>| {
+            streams.send_modify(|streams| streams.insert(Arc::new(record())));
+        };
+        let streams = watch::Sender::new(Streams::default());
+        open(&streams);
+        let mut opened = Box::pin(once_opened(streams.subscribe()));
+        assert_eq!(opened.as_mut().now_or_never(), None);
+        streams.send_modify(|_| {});
+        assert_eq!(opened.as_mut().now_or_never(), None);
+        open(&streams);
+        assert_eq!(opened.as_mut().now_or_never(), Some(()));
+    }
+}

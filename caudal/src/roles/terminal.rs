@@ -27,6 +27,7 @@ enum Kind {
     Listens,
     Asks,
     Keeps,
+    Reads,
 }
 
 impl Place {
@@ -50,11 +51,13 @@ impl Place {
         Self { kind: Kind::Keeps, what, address: place }
     }
 
-    /// Where the settings say that segments are; `folder` where no bucket holds them.
-    pub fn segments(settings: &Settings, folder: Option<&Path>) -> Self {
+    /// Where the settings say that the workers of `role` put segments, or that it reads them; `folder` where no bucket holds
+    /// them.
+    pub fn segments(role: Role, settings: &Settings, folder: Option<&Path>) -> Self {
         let bucket = settings.storage.s3_bucket.as_ref().map(|bucket| format!("bucket {bucket}"));
         let folder = folder.map(|folder| folder.display().to_string());
-        Self::keeps("segments", bucket.or(folder).unwrap_or_default())
+        let kind = if role == Role::HlsEdge { Kind::Reads } else { Kind::Keeps };
+        Self { kind, what: "segments", address: bucket.or(folder).unwrap_or_default() }
     }
 }
 
@@ -64,6 +67,7 @@ impl Kind {
             Self::Listens => "Listens",
             Self::Asks => "Asks",
             Self::Keeps => "Keeps",
+            Self::Reads => "Reads",
         }
     }
 }
@@ -111,7 +115,7 @@ fn text(role: Role, places: &[Place], settings: &Settings) -> String {
     if role.has("CAUDAL_BIND") && settings.bind.is_loopback() {
         text.push_str("  Only this machine can reach it. CAUDAL_BIND=0.0.0.0 opens it to your network.\n");
     }
-    text.push_str("  Times are UTC. Ctrl-C ends it.\n");
+    text.push_str("  Times are UTC. Ctrl-C or SIGTERM ends it.\n");
     text
 }
 
@@ -128,7 +132,7 @@ mod tests {
             Place::listens("HLS and DASH", "http://localhost:8000".to_owned()),
             Place::listens("metrics", "http://127.0.0.1:9093/metrics".to_owned()),
             Place::asks("controller", "http://127.0.0.1:3002"),
-            Place::segments(&settings, Some(Path::new("/srv/media"))),
+            Place::segments(Role::HlsEdge, &settings, Some(Path::new("/srv/media"))),
         ];
         let text = text(Role::HlsEdge, &places, &settings);
         let lines: Vec<&str> = text.lines().skip(3).take(4).collect();
@@ -138,7 +142,7 @@ mod tests {
                 "  Listens  HLS and DASH     http://localhost:8000",
                 "           metrics          http://127.0.0.1:9093/metrics",
                 "  Asks     controller       http://127.0.0.1:3002",
-                "  Keeps    segments         /srv/media",
+                "  Reads    segments         /srv/media",
             ]
         );
         assert!(text.contains("CAUDAL_BIND=0.0.0.0"));

@@ -113,7 +113,7 @@ fn ready_text(addresses: &Addresses, data: &Path, settings: &Settings) -> String
     if settings.bind.is_loopback() {
         text.push_str("  Only this machine can reach it. CAUDAL_BIND=0.0.0.0 opens it to your network.\n");
     }
-    text.push_str("  Times are UTC. Ctrl-C ends it.\n");
+    text.push_str("  Times are UTC. Ctrl-C or SIGTERM ends it.\n");
     text
 }
 

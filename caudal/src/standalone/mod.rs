@@ -32,7 +32,6 @@ pub async fn run(settings: Settings, lines: LogLines) -> anyhow::Result<()> {
     let console = Console::new(settings.logs.format);
     let folders = Folders::open(&settings)?;
     let master = MasterSecret::load_or_create(&folders.secrets(), &folders.postgres())?;
-    master.remember(&folders.secrets());
     // Before anything is started: a port that is taken is the likeliest thing to be wrong.
     let listeners = Listeners::bind(&settings).await?;
 
@@ -41,6 +40,8 @@ pub async fn run(settings: Settings, lines: LogLines) -> anyhow::Result<()> {
         Err(_) if shutdown.is_cancelled() => return Ok(()),
         started => started?,
     };
+    // A start that came to nothing binds nobody to a mistyped secret.
+    master.remember(&folders.secrets());
     let kept = async {
         match &mut postgres {
             Some(postgres) => postgres.keep_running(&folders.data).await,

@@ -174,11 +174,11 @@ impl Workers for Supervisor {
     }
 
     fn withdraw_claim(&self, stream: StreamId, epoch: Epoch) -> BoxFuture<'static, ()> {
-        Box::pin(ended(self.shared.claimed_by(|claim| claim == (stream, epoch))))
+        Box::pin(end_all(self.shared.claimed_by(|claim| claim == (stream, epoch))))
     }
 
     fn withdraw(&self, stream: StreamId) -> BoxFuture<'static, ()> {
-        Box::pin(ended(self.shared.claimed_by(|(claimed, _)| claimed == stream)))
+        Box::pin(end_all(self.shared.claimed_by(|(claimed, _)| claimed == stream)))
     }
 }
 
@@ -342,7 +342,7 @@ impl Shared {
 }
 
 /// Ends these, and resolves when they have ended.
-async fn ended(children: Vec<Handle>) {
+async fn end_all(children: Vec<Handle>) {
     for child in &children {
         child.terminate.cancel();
     }

@@ -78,6 +78,12 @@ fn a_setting_of_another_role_ends_the_start_by_flag_and_is_nothing_in_the_enviro
     let (ended, _folder) = edge().interrupted_at("the controller is away");
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(!ended.stderr.contains("there is no setting"), "{}", ended.stderr);
+    // Standard output stands between them.
+    let logged: Vec<&str> = ended.stderr.lines().filter(|line| line.contains(" caudal::")).collect();
+    assert!(!logged.is_empty(), "{}", ended.stderr);
+    for line in logged {
+        assert!(line.contains("Z role=hls-edge "), "{line}");
+    }
 }
 
 #[test]

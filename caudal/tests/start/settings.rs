@@ -156,21 +156,41 @@ fn another_secret_than_the_one_before_ends_the_start_until_somebody_means_it() {
             .with("CAUDAL_INTERNAL_API_URL", "http://127.0.0.1:9")
             .with("CAUDAL_SECRET", secret.repeat(32))
     };
-    let (ended, folder) = controller("a").interrupted_at("ready");
+    // A controller that has carried no broadcast binds nobody to its secret: it may have been mistyped.
+    let (ended, folder) = controller("b").interrupted_at("ready");
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let data = folder.path().join("data");
+    let digest = data.join("secrets/digest");
+    assert!(!digest.exists());
+    fs::create_dir(data.join("secrets")).unwrap();
+    fs::write(&digest, DIGEST_OF_A).unwrap();
+    let (ended, _) = controller("a").with("CAUDAL_DATA_DIR", &data).interrupted_at("ready");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let ended = controller("b").with("CAUDAL_DATA_DIR", &data).end();
     assert_eq!(ended.code, Some(64), "{}", ended.stderr);
-    let digest = data.join("secrets/digest");
     for expected in ["CAUDAL_SECRET is not the one that ", &format!("remove {}", digest.display())] {
         assert!(ended.stderr.contains(expected), "{}", ended.stderr);
     }
     fs::remove_file(&digest).unwrap();
     let (ended, _) = controller("b").with("CAUDAL_DATA_DIR", &data).interrupted_at("ready");
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    let ended = controller("a").with("CAUDAL_DATA_DIR", &data).end();
-    assert_eq!(ended.code, Some(64), "{}", ended.stderr);
 }
+
+#[test]
+fn a_secret_that_is_given_by_accident_ends_the_start_before_it_is_noted() {
+    let start = Start::new();
+    let data = start.folder.path().join("data");
+    // As the previous release left it.
+    fs::create_dir_all(data.join("secrets")).unwrap();
+    fs::write(data.join("secrets/master"), [1; 32]).unwrap();
+    let (ended, _folder) = start.with("CAUDAL_SECRET", "b".repeat(32)).ended();
+    assert_eq!(ended.code, Some(64), "{}", ended.stderr);
+    assert!(ended.stderr.contains("is not the secret that this data folder has in "), "{}", ended.stderr);
+    assert!(!data.join("secrets/digest").exists());
+}
+
+/// HMAC-SHA-256 of "digest" under 32 times "a".
+const DIGEST_OF_A: &str = "ae5a47ef00681bb3598c1e9e089e6abd20328bffc9cc9a2fb4852c5b47f81cb4";
 
 #[test]
 fn an_address_of_another_machine_is_named_with_what_to_do() {

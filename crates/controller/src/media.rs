@@ -94,15 +94,15 @@ struct Sweeper {
 
 impl Sweeper {
     async fn sweep(&mut self) -> Result<(), StorageError> {
-        let unreadable = match self.shared.carriers.store.unreadable().await {
-            Ok(unreadable) => unreadable,
+        let named = match self.shared.carriers.store.named().await {
+            Ok(named) => named,
             Err(error) => {
                 tracing::warn!(%error, "which streams have a record cannot be told; storage is searched in an hour");
                 return Ok(());
             }
         };
         let mut failures = Failures::default();
-        let found = self.look(&unreadable, &mut failures).await?;
+        let found = self.look(&named, &mut failures).await?;
         if !found.is_empty() {
             self.remove(found, &mut failures).await;
         }
@@ -133,7 +133,7 @@ impl Sweeper {
 
     async fn look(
         &mut self,
-        unreadable: &HashSet<StreamId>,
+        named: &HashSet<StreamId>,
         failures: &mut Failures,
     ) -> Result<Vec<(StreamId, Disposable)>, StorageError> {
         let media = &self.shared.media;
@@ -141,7 +141,7 @@ impl Sweeper {
         {
             // After they were listed: whatever is written is written after its stream is known here.
             let known = self.shared.handles();
-            stored.retain(|stream| !known.contains_key(stream) && !unreadable.contains(stream));
+            stored.retain(|stream| !known.contains_key(stream) && !named.contains(stream));
         }
         let mut found = Vec::new();
         let (mut kept, mut unknown) = (0_usize, 0_usize);

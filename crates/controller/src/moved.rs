@@ -15,7 +15,7 @@ pub struct Moved {
     pub to: WorkerId,
     /// Its epoch.
     pub epoch: Epoch,
-    /// The old worker died before it could hand over, so that viewers may have seen a hitch.
+    /// The old worker ended before it could hand over, so that viewers may have seen a hitch.
     pub stepped_in: bool,
     /// From the request on.
     pub took: Duration,

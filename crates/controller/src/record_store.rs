@@ -47,12 +47,13 @@ pub trait RecordStore: Send + Sync + 'static {
     /// again.
     fn changes(&self) -> BoxStream<'static, Change>;
 
-    /// Streams of which something is kept that cannot be understood as a record; streams with a record may be among them.
-    /// Nobody knows what they are, so nothing of theirs is taken to be left over.
+    /// Streams that something in the store is named after, be it a record or what cannot be understood as one. Nobody knows
+    /// what the latter are, so nothing of theirs is taken to be left over. A store that keeps nothing but records may
+    /// leave this empty.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when one may be missing from what was read.
-    fn unreadable(&self) -> BoxFuture<'_, Result<HashSet<StreamId>, StoreError>> {
+    fn named(&self) -> BoxFuture<'_, Result<HashSet<StreamId>, StoreError>> {
         Box::pin(std::future::ready(Ok(HashSet::new())))
     }
 

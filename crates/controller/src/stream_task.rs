@@ -1,6 +1,7 @@
 //! One stream's owner: runs its lifecycle and makes the world fit the lifecycle's orders.
 
 mod awaited_moves;
+mod claiming;
 mod saving;
 mod stream_workers;
 mod worker_orders;
@@ -27,6 +28,7 @@ use crate::record_store::{Change, Record, Stored, WhenItFails};
 use crate::reports::deliver;
 use crate::workers::Presence;
 use awaited_moves::AwaitedMoves;
+use claiming::Claiming;
 use saving::Step;
 
 /// What a stream is asked.
@@ -89,6 +91,7 @@ pub(crate) struct StreamTask {
     jobs: JoinSet<Outcome>,
     /// What is being done about workers: the stream's, and the one that it is being moved to.
     worker_jobs: HashMap<Epoch, (WorkerOrder, AbortHandle)>,
+    claiming: Claiming,
     following: HashMap<Epoch, AbortHandle>,
     releasing: HashSet<WorkerId>,
     /// Epochs whose claim is being withdrawn.
@@ -109,13 +112,14 @@ impl StreamTask {
             stream: record.stream(),
             unsaved: stored.as_ref().is_none_or(|stored| stored.record != record),
             record,
-            moves: AwaitedMoves::of(stored.as_ref().map(|stored| &stored.record.machine)),
+            moves: AwaitedMoves::of(stored.as_ref().map(|stored| &stored.record.machine), clock.now()),
             stored,
             gone: false,
             media: None,
             published: None,
             jobs: JoinSet::new(),
             worker_jobs: HashMap::new(),
+            claiming: Claiming::default(),
             following: HashMap::new(),
             releasing: HashSet::new(),
             withdrawing: HashSet::new(),
@@ -312,7 +316,7 @@ impl StreamTask {
         if self.machine().is_settled() {
             self.shared.settled(self.stream);
         }
-        self.moves.look(&self.record.machine);
+        self.moves.note(&self.record.machine);
         self.carry_out();
     }
 

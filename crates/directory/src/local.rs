@@ -66,8 +66,8 @@ pub enum StartError {
     /// The state of a broadcast cannot be read now.
     #[error(
         "{path}, the state of a broadcast, cannot be read: {source}. It was left as it is, because without it the broadcast \
-         would be closed and its media removed. Let the platform's user read it (a restore must keep owners), or move it away \
-         to give that broadcast up",
+         would be closed. Let the platform's user read it (a restore must keep owners), or move it out of the folder to give \
+         that broadcast up, and its media unless it was recorded",
         path = path.display()
     )]
     State {

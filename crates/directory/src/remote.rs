@@ -26,7 +26,7 @@ use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, RelayFailures, Sp
 use caudal_livestream::report::EndReason;
 use caudal_livestream::{SessionId, StreamId};
 use caudal_service::http_client::{BodyError, SignedClient, body_within, why_not_sent, with_causes};
-use caudal_service::internal::{Signer, refusal};
+use caudal_service::internal::{InternalListener, Signer, answered_by, refusal};
 use futures::future::BoxFuture;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{RequestBuilder, Response, StatusCode};
@@ -229,12 +229,19 @@ impl Shared {
 
     async fn ask(&self, path: &str, body: Vec<u8>) -> Result<Answer, Failure> {
         let answer = answer(self.http.post(&self.controller, path, body)).await?;
+        let (status, headers) = (answer.status(), answer.headers().clone());
         let whole = body_within(answer, LONGEST_LINE).await.map_err(|error| match error {
             BodyError::TooLong(_) => Failure::Refused(error.to_string()),
             BodyError::Broken(_) => Failure::Transport(error.to_string()),
         })?;
-        serde_json::from_slice(&whole)
-            .map_err(|error| Failure::Refused(format!("its answer cannot be read: {error}")))
+        serde_json::from_slice(&whole).map_err(|error| {
+            Failure::Refused(if answered_by(CONTROLLER, &headers) {
+                format!("its answer cannot be read: {error}")
+            } else {
+                // A web server answers anything with its pages.
+                refusal(CONTROLLER, status, &headers)
+            })
+        })
     }
 
     /// Waits until the copy shows what was true at `mark`; not for long, because the connection may be lost just now.
@@ -266,12 +273,12 @@ impl Shared {
 /// The answer to a request, if it is 200.
 async fn answer(request: RequestBuilder) -> Result<Response, Failure> {
     let answer = request.send().await.map_err(|error| Failure::Transport(why_not_sent(&error)))?;
-    let reason = refusal(CONTROLLER, answer.status(), answer.headers());
-    match answer.status() {
-        StatusCode::OK => Ok(answer),
-        status if status.is_client_error() => Err(Failure::Refused(reason)),
-        _ => Err(Failure::Transport(reason)),
+    let status = answer.status();
+    if status == StatusCode::OK {
+        return Ok(answer);
     }
+    let reason = refusal(CONTROLLER, status, answer.headers());
+    Err(if status.is_client_error() { Failure::Refused(reason) } else { Failure::Transport(reason) })
 }
 
 /// Why a request was not answered as asked.
@@ -387,12 +394,12 @@ impl StreamControl for RemoteDirectory {
     }
 
     fn is_missing(&self, stream: StreamId) -> bool {
-        self.is_current() && !self.shared.replica().has_unreadable(stream) && self.get(stream).is_none()
+        self.is_current() && self.shared.replica().is_missing(stream)
     }
 }
 
-/// The role that is asked.
-const CONTROLLER: &str = "controller";
+/// What is asked.
+const CONTROLLER: InternalListener = InternalListener::Controller;
 /// To the head of the long answer.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 /// Five missed heartbeats.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use caudal_livestream::audience::{AUDIENCE_PATH, AudienceReport, INTERVAL};
 use caudal_livestream::{EdgeId, StreamId};
 use caudal_service::http_client::{SignedClient, why_not_sent};
-use caudal_service::internal::{Signer, refusal};
+use caudal_service::internal::{InternalListener, Signer, refusal};
 use futures::future::join_all;
 use reqwest::Url;
 use thiserror::Error;
@@ -126,7 +126,7 @@ impl RemoteAudience {
             let request = self.http.post(&format!("http://{address}"), AUDIENCE_PATH, body);
             let answer = request.timeout(DEADLINE).send().await.map_err(|error| why_not_sent(&error))?;
             if !answer.status().is_success() {
-                return Err(refusal("api", answer.status(), answer.headers()));
+                return Err(refusal(InternalListener::Api, answer.status(), answer.headers()));
             }
         }
         Ok(())

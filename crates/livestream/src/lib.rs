@@ -7,7 +7,7 @@ pub mod admission;
 pub mod assignment;
 pub mod audience;
 pub mod feed;
-#[doc(hidden)]
+#[cfg(feature = "fixtures")]
 pub mod fixtures;
 mod ids;
 pub mod lifecycle;

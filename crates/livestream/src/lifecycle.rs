@@ -5,6 +5,7 @@
 //! stored machine gives the same orders, and carrying one out twice does no harm.
 
 mod deadline;
+mod epochs;
 mod hearing;
 mod move_end;
 mod no_room;
@@ -24,6 +25,7 @@ use crate::report::EndReason;
 use crate::{Epoch, Generation, StreamId, UnixMillis, WorkerId};
 
 use deadline::Deadline;
+use epochs::Epochs;
 pub use move_end::{LastMove, MoveAskedBy, MoveEnd, MoveFailure, MoveRefusal};
 use no_room::NoRoom;
 pub use orders::{Orders, ReportOrder, WorkerOrder};
@@ -47,13 +49,8 @@ pub struct Lifecycle {
     no_room: Option<NoRoom>,
     generation: Generation,
     publisher: Publisher,
-    /// The highest epoch that was ever given, be it to a move that came to nothing: none is given twice. It has this name
-    /// in the record because the release before counts on from there.
-    #[serde(rename = "epoch")]
-    given: Epoch,
-    /// The epoch of the stream's worker, while that is not the highest one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    current_epoch: Option<Epoch>,
+    #[serde(flatten)]
+    epochs: Epochs,
     slot: Slot,
     /// Until when a replacement must have taken up the publisher.
     recovery: Option<Deadline>,
@@ -79,7 +76,7 @@ pub struct Lifecycle {
     /// A move to another worker that is going on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     planned: Option<PlannedMove>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "move_end::known")]
     last_move: Option<LastMove>,
     /// When the next move away from a worker that is to go begins, after one that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -187,8 +184,7 @@ impl Lifecycle {
             no_room: None,
             generation,
             publisher: Publisher::Expected,
-            given: Epoch(1),
-            current_epoch: None,
+            epochs: Epochs::first(),
             slot: Slot::Wanted,
             recovery: None,
             losses: Losses::default(),
@@ -360,15 +356,9 @@ impl Lifecycle {
 
     fn want_worker(&mut self, now: UnixMillis) {
         self.releasing.extend(self.slot.worker());
-        self.give_epoch();
+        self.epochs.give();
         self.slot = Slot::Wanted;
         self.after_loss(now);
-    }
-
-    /// The stream's next worker gets one that no worker was ever told of.
-    fn give_epoch(&mut self) {
-        self.given = self.given.next();
-        self.current_epoch = None;
     }
 
     fn after_loss(&mut self, now: UnixMillis) {

@@ -21,7 +21,7 @@ use caudal_livestream::admission::{
 use caudal_livestream::assignment::{Assignment, AssignmentMode, Floor, WorkerReady};
 use caudal_livestream::audience::{AudienceReport, MAX_COUNTS, ViewerCount};
 use caudal_livestream::feed::{self, Event, Frame, InputState, PartAnnounced, SegmentAnnounced};
-use caudal_livestream::lifecycle::{Input, Lifecycle};
+use caudal_livestream::lifecycle::{Evidence, Input, Lifecycle};
 use caudal_livestream::proof::{RoleKey, SignedAssignment};
 use caudal_livestream::record::{
     DesiredState, DropPublisher, Ingest, LiveStream, MediaInfo, NextWorker, Phase, RelayFailures, Spec,
@@ -345,6 +345,8 @@ fn what_controller_and_worker_say_to_each_other() {
     let what = "video came, but no keyframe; no sound came".to_owned();
     golden("input-unplayable", &InputState { up: true, unplayable: Some(what), ..input() });
     golden("input-before-any-publisher", &InputState::default());
+    golden("input-leaving", &InputState { up: true, leaving: true, ..input() });
+    golden("input-moved", &InputState { moved: true, leaving: true, ..input() });
 
     let key = SigningKey::from_bytes(&[9; 32]);
     // Ed25519 is deterministic, so the signature is part of the contract too.
@@ -470,4 +472,36 @@ fn what_a_controller_stores_of_a_stream() {
     golden("lifecycle-closing", &machine);
     machine.handle(now, Input::Finished(Epoch(1)));
     golden("lifecycle-over", &machine);
+}
+
+#[test]
+fn what_a_controller_stores_of_a_stream_that_is_moved() {
+    let now = UnixMillis(1_790_000_000_000);
+    let mut machine = Lifecycle::new(stream(), 30_000, Generation(1), now);
+    let up = InputState { up: true, explicit: false, ..input() };
+    machine.handle(now, Input::WorkerClaimed(Epoch(1), address()));
+    machine.handle(now, Input::AssignmentTaken(Epoch(1), AssignmentMode::Live));
+    machine.handle(now, Input::Announced(Epoch(1), floor()));
+    machine.handle(now, Input::Publisher(Epoch(1), InputState { leaving: true, ..up.clone() }));
+    // No worker was ready in time. Another move begins, and is nearly done.
+    let now = UnixMillis(now.0 + 30_000);
+    machine.handle(now, Input::Tick);
+    machine.handle(now, Input::Move);
+    let now = UnixMillis(now.0 + 3_000);
+    machine.handle(now, Input::Tick);
+    let next = WorkerAddress {
+        worker: WorkerId(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0004)),
+        ..address()
+    };
+    let epoch = machine.moves_to().unwrap();
+    machine.handle(now, Input::WorkerClaimed(epoch, next));
+    machine.handle(now, Input::AssignmentTaken(epoch, AssignmentMode::Prepare));
+    machine.handle(now, Input::RelayFailed(epoch));
+    machine.handle(now, Input::Publisher(epoch, InputState { silent_ms: None, ..up }));
+    golden("lifecycle-moving", &machine);
+    machine.handle(now, Input::Publisher(Epoch(1), InputState { moved: true, ..input() }));
+    machine.handle(now, Input::WorkerLost(Epoch(1), Evidence::ProcessEnded));
+    machine.handle(now, Input::AssignmentTaken(epoch, AssignmentMode::Live));
+    machine.handle(now, Input::Announced(epoch, Floor { msn: Msn(10), ..floor() }));
+    golden("lifecycle-moved", &machine);
 }

@@ -1,7 +1,12 @@
 //! This release and the one before it understand each other: `golden/previous` holds the messages of the release before, as
 //! `golden` holds ours. When a release is made, its `golden` becomes the next one's `previous`.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "clippy takes only #[test] functions for tests here")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy takes only #[test] functions for tests here"
+)]
 
 use std::path::Path;
 
@@ -9,13 +14,15 @@ use bytes::{BufMut as _, BytesMut};
 use caudal_livestream::admission::{Access, AuthorizeRequest, Authorized, Denied, LatencyMode};
 use caudal_livestream::assignment::{Assignment, WorkerReady};
 use caudal_livestream::feed::{self, Event, FeedError, Frame, InputState, SegmentAnnounced};
-use caudal_livestream::lifecycle::Lifecycle;
+use caudal_livestream::lifecycle::{
+    Evidence, Input, LastMove, Lifecycle, MoveAskedBy, MoveEnd, MoveFailure, WorkerOrder,
+};
 use caudal_livestream::proof::SignedAssignment;
 use caudal_livestream::record::{DesiredState, LiveStream, Phase};
 use caudal_livestream::report::{Done, EndReason, Published};
 use caudal_livestream::state::StoredState;
 use caudal_livestream::timeline::{CaptionChannel, SegmentPhase, Timeline, TrackMedia, VideoRange};
-use caudal_livestream::{Msn, RenditionName};
+use caudal_livestream::{Epoch, Msn, RenditionName, UnixMillis, WorkerId};
 use proptest::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -25,6 +32,14 @@ fn json_of(name: &str) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{name}.json"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_str(&text).unwrap()
+}
+
+/// The messages of the release before whose names begin so.
+fn previous(kind: &str) -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/previous");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let names = files.map(|file| file.file_stem().unwrap().to_str().unwrap().to_owned());
+    names.filter(|name| name.starts_with(kind)).collect()
 }
 
 fn read<T: DeserializeOwned>(what: &str, value: Value) -> T {
@@ -79,9 +94,9 @@ fn messages_of_the_release_before_are_read_and_it_reads_ours() {
     understood::<Assignment>("assignment");
     understood::<SignedAssignment>("signed-assignment");
     understood::<WorkerReady>("worker-ready");
-    understood::<InputState>("input");
-    understood::<InputState>("input-unplayable");
-    understood::<InputState>("input-before-any-publisher");
+    for input in previous("input") {
+        understood::<InputState>(&input);
+    }
     understood::<StoredState>("state-claim");
     understood::<StoredState>("state-filled");
     understood::<Timeline>("timeline-hdr-captions");
@@ -89,9 +104,88 @@ fn messages_of_the_release_before_are_read_and_it_reads_ours() {
 
 #[test]
 fn what_a_controller_of_the_release_before_stored_is_taken_up() {
-    for stage in ["new", "live", "reconnecting", "closing", "over"] {
-        read::<Lifecycle>(stage, json_of(&format!("previous/lifecycle-{stage}")));
+    for stage in previous("lifecycle") {
+        read::<Lifecycle>(&stage, json_of(&format!("previous/{stage}")));
     }
+}
+
+const FIRST: &str = "01900000-0000-7000-8000-000000000003";
+const SECOND: &str = "01900000-0000-7000-8000-000000000004";
+
+/// The first release with moves knew neither who had asked for one nor from where it went, and counted the epochs of
+/// moves beside the stream's.
+fn of_the_first_release_with_moves(epoch: u32, last_move: Value, planned: Option<Value>) -> Lifecycle {
+    let mut record = json_of("lifecycle-live");
+    record["epoch"] = json!(epoch);
+    record["spent"] = json!(2);
+    record["lastMove"] = last_move;
+    if let Some(planned) = planned {
+        record["planned"] = planned;
+    }
+    read("a record of the first release with moves", record)
+}
+
+#[test]
+fn a_record_of_the_first_release_with_moves_is_read_with_what_it_says_of_the_last_one() {
+    let not_said = WorkerId("00000000-0000-0000-0000-000000000000".parse().unwrap());
+    let asked_by = MoveAskedBy::Administrator;
+    let moved = json!({"end": "moved", "from": FIRST, "to": SECOND, "steppedIn": true});
+    let moved = of_the_first_release_with_moves(2, json!({"epoch": 2, "end": moved}), None);
+    let end = MoveEnd::Moved { to: SECOND.parse().unwrap(), stepped_in: true };
+    let expected = LastMove { asked_by, from: not_said, from_epoch: Epoch(0), epoch: Epoch(2), end };
+    assert_eq!((moved.last_move(), moved.epoch()), (Some(expected), Epoch(2)));
+
+    let failed = json!({"end": "failed", "failure": "noWorker"});
+    let mut failed = of_the_first_release_with_moves(1, json!({"epoch": 2, "end": failed}), None);
+    let end = MoveEnd::Failed { failure: MoveFailure::NoWorker };
+    assert_eq!((failed.last_move(), failed.epoch()), (Some(LastMove { end, ..expected }), Epoch(1)));
+    let written = serde_json::to_value(&failed).unwrap();
+    assert_eq!(
+        (&written["epoch"], &written["currentEpoch"], &written["spent"]),
+        (&json!(2), &json!(1), &Value::Null)
+    );
+    failed.handle(UnixMillis(1_790_000_000_000), Input::WorkerLost(Epoch(1), Evidence::ProcessEnded));
+    assert_eq!(failed.epoch(), Epoch(3), "the move was given the second one");
+}
+
+#[test]
+fn a_move_that_the_first_release_with_moves_has_begun_goes_on() {
+    let now = UnixMillis(1_790_000_000_000);
+    let worker = json!({"worker": SECOND, "rtmp": "127.0.0.1:1", "http": "127.0.0.1:2"});
+    let planned = json!({
+        "from": FIRST, "epoch": 2, "stage": {"stage": "claimed", "worker": worker},
+        "until": {"at": now.0 + 30_000, "lengthMs": 30_000}, "heard": null,
+    });
+    let mut machine = of_the_first_release_with_moves(1, Value::Null, Some(planned));
+    assert_eq!(
+        (machine.epoch(), machine.moves_to(), machine.moves_since()),
+        (Epoch(1), Some(Epoch(2)), None)
+    );
+    machine.handle(now, Input::WorkerLost(Epoch(1), Evidence::ProcessEnded));
+    assert_eq!((machine.epoch(), machine.moves_to()), (Epoch(2), Some(Epoch(2))));
+}
+
+#[test]
+fn words_of_a_newer_release_on_moves_cost_no_stream() {
+    let now = UnixMillis(1_790_000_033_000);
+    let record = json_of("lifecycle-moving");
+    for last in [json!({"end": "ofANewerRelease"}), json!("of another kind"), json!({"end": "moved"})] {
+        let mut newer = record.clone();
+        newer["lastMove"]["end"] = last;
+        assert_eq!(read::<Lifecycle>("a last move", newer).last_move(), None);
+    }
+
+    let mut newer = record;
+    newer["planned"]["stage"] = json!({"stage": "ofANewerRelease", "of": [1]});
+    newer["planned"]["askedBy"] = json!("ofANewerRelease");
+    let mut machine: Lifecycle = read("a stage", newer);
+    let (epoch, next) = (machine.epoch(), machine.moves_to().unwrap());
+    assert_eq!(machine.orders().next, None::<WorkerOrder>);
+    machine.handle(now, Input::Tick);
+    let failed = machine.last_move().map(|last| (last.epoch, last.end));
+    assert_eq!(failed, Some((next, MoveEnd::Failed { failure: MoveFailure::Unknown })));
+    assert_eq!(machine.epoch(), epoch, "the stream stays where it is");
+    assert!(machine.orders().withdraw.contains(&next), "whoever was claimed for it is ended");
 }
 
 /// The bytes of a feed that says `frames`, as in its golden file.

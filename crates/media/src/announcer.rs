@@ -87,11 +87,17 @@ impl Announcer {
     /// Applies and announces. What does not follow is a fault of this crate, and is not announced.
     pub(crate) fn announce(&mut self, event: Event, data: Option<Bytes>) {
         let Some(timeline) = &mut self.timeline else { return };
-        match timeline.apply(&event) {
+        // To a reader, a rendition that it does not know is one of a newer version, and `apply` passes it over.
+        let unknown = rendition_of(&event).filter(|rendition| timeline.track(rendition).is_none());
+        let applied = match unknown {
+            Some(rendition) => Err(format!("there is no rendition {rendition}")),
+            None => timeline.apply(&event).map_err(|gap| gap.to_string()),
+        };
+        match applied {
             Ok(()) => self.outputs.push_back(Output::Announce { event, data }),
-            Err(gap) => {
-                debug_assert!(false, "{gap}");
-                self.report(MediaReport::Malformed { reason: gap.to_string() });
+            Err(reason) => {
+                debug_assert!(false, "{reason}");
+                self.report(MediaReport::Malformed { reason });
             }
         }
     }
@@ -140,8 +146,48 @@ impl Announcer {
     }
 }
 
+fn rendition_of(event: &Event) -> Option<&RenditionName> {
+    match event {
+        Event::Part(announced) => Some(&announced.rendition),
+        Event::Segment(announced) => Some(&announced.rendition),
+        Event::Stored { rendition, .. } | Event::Withdrawn { rendition } => Some(rendition),
+        Event::Snapshot(_)
+        | Event::Input(_)
+        | Event::End
+        | Event::Heartbeat
+        | Event::Floor(_)
+        | Event::Reached(_) => None,
+    }
+}
+
 /// Parts stay fetchable for six target durations, and delta updates skip up to there.
 const WINDOW_TARGET_DURATIONS: u64 = 6;
 /// With 2 s targets, 12 s would be too little for plain players.
 const WINDOW_MICROS: u64 = 30_000_000;
 const MAX_KNOWN_INITS: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use caudal_livestream::{MediaDuration, StreamId};
+
+    use super::*;
+
+    #[test]
+    #[cfg_attr(debug_assertions, should_panic(expected = "there is no rendition 720p"))]
+    fn a_rendition_that_the_timeline_does_not_have_is_not_announced() {
+        let mut announcer = Announcer::new(Epoch(1));
+        announcer.timeline = Some(Timeline {
+            stream: StreamId::generate(),
+            epoch: Epoch(1),
+            target_duration: 2,
+            part_hold_back: MediaDuration::from_millis(600),
+            first_msn: Msn(0),
+            tracks: Vec::new(),
+            captions: Vec::new(),
+            ended: false,
+        });
+        announcer.announce(Event::Withdrawn { rendition: "720p".parse().unwrap() }, None);
+        let said: Vec<_> = announcer.outputs.into_iter().collect();
+        assert!(matches!(said.as_slice(), [Output::Report(MediaReport::Malformed { .. })]), "{said:?}");
+    }
+}

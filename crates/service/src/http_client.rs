@@ -1,6 +1,7 @@
 //! How one part of an installation asks another one over HTTP.
 
 use std::error::Error;
+use std::io;
 use std::iter::successors;
 use std::time::{Duration, SystemTime};
 
@@ -96,23 +97,34 @@ pub async fn body_within(mut response: Response, limit: usize) -> Result<Bytes, 
 
 /// An error and what caused it, in a line: reqwest says "error sending request" and hides the reason one level down.
 pub fn with_causes(error: &dyn Error) -> String {
-    let causes = successors(error.source(), |cause| (*cause).source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+    causes(error).fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-/// Why a request got no answer. Where nobody listens, that is all there is to say: the address is known to whoever asks.
+/// Why a request got no answer. Where nobody listens, that is all there is to say: the address is known to whoever asks. A
+/// name that leads nowhere fails in connecting too, and is another matter.
 pub fn why_not_sent(error: &reqwest::Error) -> String {
-    if !error.is_connect() {
-        return with_causes(error);
-    }
-    let causes = successors(error.source(), |cause| (*cause).source());
-    causes.last().map_or_else(String::new, |cause| format!("nobody answers there: {cause}"))
+    let nobody = causes(error).find_map(|cause| {
+        let kind = cause.downcast_ref::<io::Error>()?.kind();
+        NOBODY.contains(&kind).then(|| format!("nobody answers there: {cause}"))
+    });
+    nobody.filter(|_| error.is_connect()).unwrap_or_else(|| with_causes(error))
+}
+
+fn causes<'a>(error: &'a dyn Error) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    successors(error.source(), |cause| (*cause).source())
 }
 
 fn url(base: &str, path: &str) -> String {
     format!("{}{path}", base.trim_end_matches('/'))
 }
 
+/// How connecting fails where nobody listens.
+const NOBODY: [io::ErrorKind; 4] = [
+    io::ErrorKind::ConnectionRefused,
+    io::ErrorKind::TimedOut,
+    io::ErrorKind::HostUnreachable,
+    io::ErrorKind::NetworkUnreachable,
+];
 /// Another part is on this machine or in the next rack; what takes longer is not there.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
 /// Our listeners close idle connections after 20 s ([`crate::http::HttpLimits::header_deadline`]); reusing one at that
@@ -158,6 +170,18 @@ mod tests {
             let refused = body_within(ask(path).await, 9).await.unwrap_err();
             assert_eq!(refused.to_string(), "an answer of more than 9 bytes", "{path}");
         }
+    }
+
+    #[tokio::test]
+    async fn nobody_answers_where_nobody_listens_and_a_name_that_leads_nowhere_is_another_matter() {
+        let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let why =
+            async |url: String| why_not_sent(&part_client().unwrap().get(url).send().await.unwrap_err());
+        let refused = why(format!("http://{nobody}/")).await;
+        assert!(refused.starts_with("nobody answers there: Connection refused"), "{refused}");
+        // No name has a part of 64 letters: no name server is asked.
+        let unnamed = why(format!("http://{}/", "x".repeat(64))).await;
+        assert!(unnamed.contains("lookup") && !unnamed.contains("nobody answers"), "{unnamed}");
     }
 
     #[tokio::test]

@@ -18,7 +18,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use std::sync::Arc;
 
-pub use listener::{answered_by, listener_of, refusal};
+pub use listener::{InternalListener, answered_by, listener_of, refusal};
 
 /// The header's name.
 pub const SIGNATURE_HEADER: &str = "caudal-signature";

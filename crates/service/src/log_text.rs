@@ -60,7 +60,10 @@ impl<'writer> FormatFields<'writer> for TextFields {
 
 /// An object a line: `timestamp`, `level`, the message and fields, `target`, and the spans it happened in.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct JsonLine;
+pub(crate) struct JsonLine {
+    /// Stands in each of them.
+    pub(crate) role: Option<&'static str>,
+}
 
 impl<S, N> FormatEvent<S, N> for JsonLine
 where
@@ -77,6 +80,9 @@ where
         let mut now = String::new();
         SystemTime.format_time(&mut Writer::new(&mut now))?;
         write!(writer, r#"{{"timestamp":"{now}","level":"{}""#, metadata.level())?;
+        if let Some(role) = self.role {
+            write!(writer, r#","role":"{role}""#)?;
+        }
         let mut pieces = Pieces::default();
         event.record(&mut pieces);
         for (name, value) in &pieces.fields {
@@ -151,9 +157,13 @@ impl Piece {
 
     fn quoted(&self) -> String {
         match self {
-            Self::Plain(text) | Self::Said(text) => text.clone(),
-            // Quotes inside are escaped, so that a value cannot pretend to be the next field.
-            Self::String(text) => format!("\"{}\"", text.replace('"', "\\\"")),
+            Self::Plain(text) => text.clone(),
+            // A word, or a value in brackets: easier to read as it is.
+            Self::Said(text) if !text.is_empty() && !text.contains([' ', '"']) => text.clone(),
+            // What would end the quotes is escaped, so that a value cannot pretend to be the next field.
+            Self::Said(text) | Self::String(text) => {
+                format!("\"{}\"", text.replace('\\', r"\\").replace('"', r#"\""#))
+            }
         }
     }
 
@@ -193,6 +203,12 @@ impl Visit for Pieces {
 
     fn record_i64(&mut self, field: &Field, value: i64) {
         self.add(field, Piece::Plain(value.to_string()));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        let text = value.to_string();
+        // JSON has no word for what is no number.
+        self.add(field, if value.is_finite() { Piece::Plain(text) } else { Piece::Said(text) });
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {

@@ -12,11 +12,15 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use tracing::Subscriber;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::daily_file::DailyFile;
@@ -83,12 +87,15 @@ pub struct LogConfig {
     pub filter: LogFilter,
     /// A folder for one file a day, which is made if it is not there; the last 14 are kept.
     pub directory: Option<PathBuf>,
+    /// The role that each line names, where every role is a process of its own and several may share a terminal.
+    pub role: Option<&'static str>,
 }
 
 /// The logs of this process. What is queued is written when this is dropped, as far as that is possible within a second.
 pub struct Logs {
     lines: LogLines,
     format: LogFormat,
+    role: Option<&'static str>,
     // Before the queues, so that its last lines are still written.
     _summaries: Summaries,
     _queues: Vec<WorkerGuard>,
@@ -102,15 +109,32 @@ impl Logs {
 
     /// Says why the program ends, whatever the filter.
     pub fn last_words(&self, words: &str) {
-        let line = match self.format {
-            LogFormat::Text => format!("caudal: {words}\n"),
-            LogFormat::Json => {
-                let timestamp = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
-                let object = serde_json::json!({"timestamp": timestamp, "level": "ERROR", "message": words, "target": "caudal"});
-                format!("{object}\n")
+        self.lines.line(last_line(self.format, self.role, words).as_bytes());
+    }
+}
+
+fn last_line(format: LogFormat, role: Option<&'static str>, words: &str) -> String {
+    match (format, role) {
+        (LogFormat::Text, None) => format!("caudal: {words}\n"),
+        (LogFormat::Text, Some(role)) => format!("caudal {role}: {words}\n"),
+        (LogFormat::Json, role) => {
+            let timestamp = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+            let mut object = serde_json::json!({"timestamp": timestamp, "level": "ERROR", "message": words, "target": "caudal"});
+            if let (Some(object), Some(role)) = (object.as_object_mut(), role) {
+                object.insert("role".to_owned(), role.into());
             }
-        };
-        self.lines.line(line.as_bytes());
+            format!("{object}\n")
+        }
+    }
+}
+
+/// The time of a line, with the role behind it.
+struct TimeAndRole(Option<&'static str>);
+
+impl FormatTime for TimeAndRole {
+    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
+        SystemTime.format_time(writer)?;
+        self.0.map_or(Ok(()), |role| write!(writer, " role={role}"))
     }
 }
 
@@ -192,15 +216,38 @@ pub fn init(config: &LogConfig) -> anyhow::Result<Logs> {
     let colours = file.is_none() && io::IsTerminal::is_terminal(&io::stderr());
     let lines = LogLines { terminal: queue("caudal-log", config.format, io::stderr(), &mut queues), file };
     let flood = FloodLayer::new();
-    let written = fmt::layer().with_writer(lines.clone());
-    let written: Box<dyn Layer<_> + Send + Sync> = match config.format {
-        LogFormat::Text => Box::new(written.compact().fmt_fields(TextFields).with_ansi(colours)),
-        LogFormat::Json => Box::new(written.fmt_fields(JsonFields).event_format(JsonLine)),
-    };
+    let written = written(config.format, config.role, colours, lines.clone());
     let subscriber = tracing_subscriber::registry().with(written).with(filter).with(flood.clone());
     subscriber.try_init().map_err(|error| anyhow::anyhow!("logging cannot start: {error}"))?;
     log_panics();
-    Ok(Logs { lines, format: config.format, _summaries: Summaries::start(flood)?, _queues: queues })
+    Ok(Logs {
+        lines,
+        format: config.format,
+        role: config.role,
+        _summaries: Summaries::start(flood)?,
+        _queues: queues,
+    })
+}
+
+/// What makes lines of events, and takes them to `writer`.
+fn written<S, W>(
+    format: LogFormat,
+    role: Option<&'static str>,
+    colours: bool,
+    writer: W,
+) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'lookup> LookupSpan<'lookup>,
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    let layer = fmt::layer().with_writer(writer);
+    match format {
+        LogFormat::Text => {
+            let layer = layer.compact().with_timer(TimeAndRole(role)).fmt_fields(TextFields);
+            Box::new(layer.with_ansi(colours))
+        }
+        LogFormat::Json => Box::new(layer.fmt_fields(JsonFields).event_format(JsonLine { role })),
+    }
 }
 
 /// A thread that says each minute, and at the end, which lines a flood left out.
@@ -351,5 +398,72 @@ mod tests {
         drop(queues);
         let text = String::from_utf8(written.lock().unwrap().clone()).unwrap();
         assert!(text.contains("lines were left out here"), "{}", text.len());
+    }
+
+    /// What is written meanwhile.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(line);
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The lines that `log` causes.
+    fn lines(format: LogFormat, role: Option<&'static str>, log: impl FnOnce()) -> String {
+        let kept = Kept::default();
+        let place = kept.clone();
+        let layer = written(format, role, false, move || place.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
+        let text = kept.0.lock().unwrap().clone();
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn a_process_of_one_role_names_it_in_each_line_right_behind_the_time() {
+        let text = lines(LogFormat::Text, Some("api"), || tracing::info!("ready"));
+        let (time, rest) = text.split_once(' ').unwrap();
+        assert!(chrono::DateTime::parse_from_rfc3339(time).is_ok(), "{text}");
+        assert_eq!(rest, "role=api  INFO caudal_service::logs::tests: ready\n");
+        let object: serde_json::Value =
+            serde_json::from_str(&lines(LogFormat::Json, Some("api"), || tracing::info!("ready"))).unwrap();
+        assert_eq!(object["role"], "api");
+        for format in [LogFormat::Text, LogFormat::Json] {
+            assert!(!lines(format, None, || tracing::info!("ready")).contains("role"));
+            assert!(last_line(format, Some("api"), "no").contains("api"));
+        }
+    }
+
+    #[test]
+    fn a_value_with_blanks_is_quoted_and_can_be_told_from_the_next_field() {
+        let text = lines(LogFormat::Text, None, || {
+            let (asker, path) = ("an administrator", r#"a\" level=none"#);
+            tracing::info!(reason = %"moved away", asked_by = %asker, path = %path, said = path, nothing = %"", count = 3,
+                word = ?Some(1), "moving");
+        });
+        let fields = text.split_once("moving ").unwrap().1;
+        assert_eq!(
+            fields,
+            concat!(
+                r#"reason="moved away" asked_by="an administrator" path="a\\\" level=none" said="a\\\" level=none" "#,
+                r#"nothing="" count=3 word=Some(1)"#,
+                "\n"
+            )
+        );
+    }
+
+    #[test]
+    fn a_fraction_is_a_number_in_json() {
+        let object: serde_json::Value = serde_json::from_str(&lines(LogFormat::Json, None, || {
+            tracing::info!(speed = 0.37, odd = f64::NAN, "x");
+        }))
+        .unwrap();
+        assert_eq!((&object["speed"], &object["odd"]), (&0.37.into(), &"NaN".into()));
     }
 }

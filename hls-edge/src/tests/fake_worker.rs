@@ -10,12 +10,12 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
-use caudal_livestream::feed::{Event, bytes_frame_head};
+use caudal_livestream::feed::{Event, SegmentAnnounced, bytes_frame_head};
 use caudal_livestream::proof::{ProofDigest, RoleKey};
 use caudal_livestream::record::WorkerAddress;
 use caudal_livestream::state::{FilledState, StoredState};
-use caudal_livestream::timeline::{SegmentPhase, Timeline};
-use caudal_livestream::{Epoch, RenditionName, StreamId, WorkerId};
+use caudal_livestream::timeline::{Segment, SegmentPhase, Timeline};
+use caudal_livestream::{Epoch, Msn, RenditionName, StreamId, WorkerId};
 use caudal_storage::{Key, SegmentStore, StreamFile};
 use futures::StreamExt as _;
 use tokio::net::TcpListener;
@@ -173,9 +173,15 @@ impl FakeWorker {
         shared.send(event, None);
     }
 
-    /// Announces what cannot follow.
-    pub(crate) fn event_unapplied(&self, event: &Event) {
-        self.lock().send(event, None);
+    /// Announces a segment behind one that was never announced: the edge then wants a new snapshot.
+    pub(crate) fn skip(&self, rendition: &str) {
+        let rendition: RenditionName = rendition.parse().unwrap();
+        let segment =
+            Segment { msn: Msn(99), ..self.timeline().track(&rendition).unwrap().segments[0].clone() };
+        let (window_start, peak_bandwidth, average_bandwidth) = (Msn(7), 1, 1);
+        let announced =
+            SegmentAnnounced { rendition, segment, window_start, peak_bandwidth, average_bandwidth };
+        self.lock().send(&Event::Segment(announced), None);
     }
 
     pub(crate) fn timeline(&self) -> Timeline {

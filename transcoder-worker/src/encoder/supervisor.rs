@@ -384,6 +384,8 @@ impl<N: Launcher> Supervisor<N> {
             Judgement::KeepsUp => {}
             Judgement::Hung if !self.is_on_trial(now) => self.child_lost("nothing comes out of it").await,
             Judgement::Hung | Judgement::TooSlow => {
+                // Two digits are all that anybody compares.
+                let speed = (speed * 100.0).round() / 100.0;
                 tracing::warn!(speed, "encoding is slower than real time");
                 self.withdraw_largest(now).await;
                 self.begin_anew(Handover::WhenAhead).await;

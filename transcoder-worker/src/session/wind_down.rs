@@ -12,14 +12,15 @@ impl Session {
     pub(super) async fn wind_down(&mut self, closing: Closing) {
         self.closing = Some(closing);
         tracing::info!(stream = %self.stream, reason = %closing, "the session ends");
-        let deadline = Instant::now() + WIND_DOWN;
+        let begun = Instant::now();
+        let deadline = begun + WIND_DOWN;
         if !self.moved && closing != Closing::Finish {
             // The controller is not to take the end of this connection for the publisher's.
             self.parts.board.leave();
         }
         self.parts.input_closed.cancel();
         // What the connection had read; one that was handed over has said its last word.
-        let read_by = Instant::now() + INPUT_DRAIN;
+        let read_by = begun + INPUT_DRAIN;
         while !self.moved
             && let Ok(Some(event)) = timeout_at(read_by, self.parts.input.recv()).await
         {
@@ -29,9 +30,11 @@ impl Session {
         self.parts.posters = None;
         if let Some(encoder) = self.parts.encoder.as_mut().filter(|_| self.encoder_started) {
             encoder.drain();
+            // One that leaves may have a successor that is ready, and does not know it. Without one, all that is lost by
+            // the haste are the last frames of a rung whose ffmpeg lags by more.
+            let successor = self.moved || (self.leaving && closing != Closing::Finish);
             // The next worker begins when this one has closed, and viewers wait for it.
-            let allowed = if self.moved { HAND_OVER_DRAIN } else { ENCODER_DRAIN };
-            let drained_by = Instant::now() + allowed;
+            let drained_by = if successor { begun + HAND_OVER_DRAIN } else { Instant::now() + ENCODER_DRAIN };
             while let Ok(Some(event)) = timeout_at(drained_by, self.parts.encoded.recv()).await {
                 let drained = self.encoded(event);
                 self.carry_out();
@@ -75,5 +78,5 @@ const WIND_DOWN: Duration = Duration::from_millis(3500);
 /// What the connection has read is in the channel; a peer that is just being refused is not waited for.
 const INPUT_DRAIN: Duration = Duration::from_millis(500);
 const ENCODER_DRAIN: Duration = Duration::from_millis(2500);
-/// The next worker waits for a second in all.
+/// From the session's end on, whatever else it waits for: the next worker begins after a second in any case.
 const HAND_OVER_DRAIN: Duration = Duration::from_millis(700);

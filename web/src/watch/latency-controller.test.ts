@@ -211,6 +211,15 @@ describe('after a while in which nothing faltered', () => {
     controller.playing(60.3, 0.2, true);
     expect(controller.target).toBeGreaterThan(0.34);
   });
+
+  it('takes it back in a hidden tab when parts come unevenly', () => {
+    const controller = new LatencyController(0.2);
+    for (let now = 0; now < 60; now += 0.05) controller.playing(now, 0.3, true);
+    expect(controller.target).toBeCloseTo(0.22);
+    controller.playing(60, 0.09, false);
+    // The dip of 0.2 s and what is to be left in the buffer at first.
+    expect(controller.target).toBeGreaterThan(0.36);
+  });
 });
 
 describe('a buffer that rests while it fills', () => {

@@ -80,7 +80,7 @@ export class LatencyController {
     }
     if (!this.#arriving()) {
       this.#learn(elapsed, buffered);
-      if (watched && elapsed <= STALE_AFTER) this.#reserve.played(elapsed, this.#unrest());
+      if (elapsed <= STALE_AFTER) this.#reserve.played(elapsed, this.#unrest(), watched);
     }
     return { rate: this.#steer(), seekBy: 0 };
   }

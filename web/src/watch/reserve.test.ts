@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { Reserve } from './reserve.ts';
 
 function played(reserve: Reserve, seconds: number, unrest = 0.02): number {
-  for (let tick = 0; tick < seconds * 20; tick += 1) reserve.played(0.05, unrest);
+  for (let tick = 0; tick < seconds * 20; tick += 1) reserve.played(0.05, unrest, true);
   return reserve.spared;
 }
 
@@ -19,7 +19,8 @@ it.each([
 
 it.each([
   ['the picture falters', (reserve: Reserve) => reserve.faltered(0.1)],
-  ['parts come unevenly', (reserve: Reserve) => reserve.played(0.05, 0.1)],
+  ['parts come unevenly', (reserve: Reserve) => reserve.played(0.05, 0.1, true)],
+  ['parts come unevenly in a hidden tab', (reserve: Reserve) => reserve.played(0.05, 0.1, false)],
 ])('is whole again at once when %s', (_, happens) => {
   const reserve = new Reserve();
   played(reserve, 60);
@@ -37,6 +38,15 @@ it.each([
   played(reserve, before);
   reserve.faltered(duration);
   expect(played(reserve, after)).toBeCloseTo(spared, 1);
+});
+
+it('is not blamed for a falter long after a hidden tab took it back', () => {
+  const reserve = new Reserve();
+  played(reserve, 60);
+  for (let second = 0; second < 60; second += 1) reserve.played(1, 0.1, false);
+  expect(reserve.spared).toBe(0);
+  reserve.faltered(0.1);
+  expect(played(reserve, 41)).toBeCloseTo(1, 1);
 });
 
 it('is blamed also when unrest took it back a moment before the falter', () => {

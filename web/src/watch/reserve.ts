@@ -20,14 +20,14 @@ export class Reserve {
   }
 
   /**
-   * The picture moved for `elapsed` seconds, and somebody would have noticed had it not. `unrest` is by how many
-   * seconds parts have been late lately, beside others.
+   * The picture moved for `elapsed` seconds; `watched` says that somebody would have noticed had it not, without which
+   * nothing more is spared. `unrest` is by how many seconds parts have been late lately, beside others.
    */
-  played(elapsed: number, unrest: number): void {
+  played(elapsed: number, unrest: number, watched: boolean): void {
     if (unrest > CALM) this.#takeBack();
-    else this.#calm += elapsed;
+    else if (watched) this.#calm += elapsed;
     this.#whole = this.#spared > 0 ? 0 : this.#whole + elapsed;
-    if (this.#calm > this.#patience) this.#spared = Math.min(1, this.#spared + elapsed / DESCENT);
+    if (watched && this.#calm > this.#patience) this.#spared = Math.min(1, this.#spared + elapsed / DESCENT);
   }
 
   /** The picture stood still, or pictures were missing, for `duration` seconds. */

@@ -45,7 +45,8 @@ pub(crate) async fn stream_key(
     .await?
     .ok_or(AuthError::SessionRevoked)?;
     let stream_key = accounts.stream_keys.open(caller.user, &found.stream_key_enc, &found.stream_key_kid)?;
+    // The studio asks when it opens: whether anybody looked at the key, only the page knows.
     tracing::info!(target: "caudal_api::audit", user = %caller.user, session = %caller.session, address = %client.address,
-        "a stream key was shown to its owner");
+        "a stream key was sent to its owner's page or program");
     Ok(KeyView { stream_key, rtmp_url: accounts.urls.rtmp.clone(), rotated_at: found.key_rotated_at })
 }

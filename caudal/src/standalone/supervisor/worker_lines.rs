@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use caudal_livestream::WorkerId;
 use caudal_service::logs::LogLines;
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::time::sleep;
@@ -52,14 +53,23 @@ impl WorkerLines {
     }
 }
 
-/// The line with the worker's id in it: a field of a JSON object, else a word in front.
+/// The line with the worker's id in it: a field of a JSON object, else a word behind the time, which stays in front so that
+/// lines can be sorted.
 fn labelled(format: LogFormatSetting, worker: WorkerId, text: &str) -> String {
     match format {
-        LogFormatSetting::Text => format!("worker={worker} {text}\n"),
+        LogFormatSetting::Text => {
+            let timed = text.split_once(' ').filter(|(time, _)| DateTime::parse_from_rfc3339(time).is_ok());
+            if let Some((time, rest)) = timed {
+                format!("{time} worker={worker} {rest}\n")
+            } else {
+                // A panic, or a piece of a line that is too long.
+                let now = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
+                format!("{now} worker={worker} {text}\n")
+            }
+        }
         LogFormatSetting::Json => {
             let mut object = match serde_json::from_str(text) {
                 Ok(Value::Object(object)) => object,
-                // A panic, or a piece of a line that is too long.
                 _ => Map::from_iter([
                     ("level".to_owned(), Value::from("WARN")),
                     ("message".to_owned(), Value::from(text)),
@@ -81,9 +91,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_says_which_worker_it_is_from_and_json_stays_one_object() {
+    fn a_line_says_which_worker_it_is_from_and_begins_with_its_time() {
         let worker = WorkerId::generate();
-        assert_eq!(labelled(LogFormatSetting::Text, worker, "hello"), format!("worker={worker} hello\n"));
+        let text =
+            labelled(LogFormatSetting::Text, worker, "2026-11-27T08:34:09.123456Z  INFO caudal: hello");
+        assert_eq!(text, format!("2026-11-27T08:34:09.123456Z worker={worker}  INFO caudal: hello\n"));
+        for untimed in ["thread 'main' panicked", "panicked", "2026 was a year"] {
+            let text = labelled(LogFormatSetting::Text, worker, untimed);
+            let (time, rest) = text.split_once(' ').unwrap();
+            assert!(DateTime::parse_from_rfc3339(time).is_ok(), "{text}");
+            assert_eq!(rest, format!("worker={worker} {untimed}\n"));
+        }
+    }
+
+    #[test]
+    fn a_line_in_json_says_which_worker_it_is_from_and_stays_one_object() {
+        let worker = WorkerId::generate();
         for (line, message) in [
             (r#"{"level":"INFO","message":"hello"}"#, "hello"),
             ("thread 'main' panicked", "thread 'main' panicked"),

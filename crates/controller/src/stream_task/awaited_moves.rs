@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use caudal_livestream::lifecycle::{LastMove, Lifecycle, MoveEnd};
-use caudal_livestream::{Epoch, StreamId};
+use caudal_livestream::{Epoch, StreamId, UnixMillis};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -15,15 +15,22 @@ pub(super) struct AwaitedMoves(Option<Awaited>);
 
 struct Awaited {
     epoch: Epoch,
-    since: Instant,
+    /// None for a move that a controller before this one has begun, if nobody has recorded when.
+    since: Option<Instant>,
     /// None when its worker asked for it.
     reply: Option<oneshot::Sender<Result<Moved, MoveError>>>,
 }
 
 impl AwaitedMoves {
     /// With the move that was under way when the machine was stored, if one was.
-    pub(super) fn of(machine: Option<&Lifecycle>) -> Self {
-        Self(machine.and_then(Lifecycle::moves_to).map(Awaited::since_now))
+    pub(super) fn of(machine: Option<&Lifecycle>, now: UnixMillis) -> Self {
+        Self(machine.and_then(|machine| {
+            let since = machine.moves_since().and_then(|begun| {
+                let passed = u64::try_from(now.0.saturating_sub(begun.0)).ok()?;
+                Instant::now().checked_sub(Duration::from_millis(passed))
+            });
+            Some(Awaited { epoch: machine.moves_to()?, since, reply: None })
+        }))
     }
 
     /// `reply` learns what comes of the move to `epoch`, which has just begun.
@@ -34,7 +41,7 @@ impl AwaitedMoves {
     }
 
     /// To be called whenever the machine has changed: says how the move ended that was under way, and notices the next one.
-    pub(super) fn look(&mut self, machine: &Lifecycle) {
+    pub(super) fn note(&mut self, machine: &Lifecycle) {
         if let Some(last) = machine.last_move()
             && let Some(awaited) = self.0.take_if(|awaited| awaited.epoch == last.epoch)
         {
@@ -50,15 +57,18 @@ impl AwaitedMoves {
 
 impl Awaited {
     fn since_now(epoch: Epoch) -> Self {
-        Self { epoch, since: Instant::now(), reply: None }
+        Self { epoch, since: Some(Instant::now()), reply: None }
     }
 
     fn ended(self, stream: StreamId, last: &LastMove) {
-        let took = self.since.elapsed();
+        let took = self.since.map(|since| since.elapsed());
         say(stream, last, took);
         let LastMove { from, epoch, end, .. } = *last;
         let answer = match end {
-            MoveEnd::Moved { to, stepped_in } => Ok(Moved { from, to, epoch, stepped_in, took }),
+            MoveEnd::Moved { to, stepped_in } => {
+                // Who waits has asked this controller, and that knows.
+                Ok(Moved { from, to, epoch, stepped_in, took: took.unwrap_or_default() })
+            }
             MoveEnd::Failed { failure } => Err(failure.into()),
         };
         if let Some(reply) = self.reply {
@@ -68,9 +78,9 @@ impl Awaited {
     }
 }
 
-fn say(stream: StreamId, last: &LastMove, took: Duration) {
+fn say(stream: StreamId, last: &LastMove, took: Option<Duration>) {
     let LastMove { asked_by, from, from_epoch, epoch, end } = *last;
-    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let took_ms = took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
     match end {
         MoveEnd::Moved { to, stepped_in } => {
             tracing::info!(%stream, %asked_by, %from, %to, %from_epoch, %epoch, took_ms, stepped_in, "moved stream");
@@ -78,5 +88,44 @@ fn say(stream: StreamId, last: &LastMove, took: Duration) {
         MoveEnd::Failed { failure } => {
             tracing::warn!(%stream, %asked_by, %from, %from_epoch, %epoch, took_ms, reason = %failure, "stream not moved");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use caudal_livestream::assignment::{AssignmentMode, Floor};
+    use caudal_livestream::feed::InputState;
+    use caudal_livestream::lifecycle::Input;
+    use caudal_livestream::record::WorkerAddress;
+    use caudal_livestream::{Generation, MediaTime, Msn, SessionId, WorkerId};
+
+    use super::*;
+
+    fn moving_since(now: UnixMillis) -> Lifecycle {
+        let anywhere = "127.0.0.1:1".parse().unwrap();
+        let worker = WorkerAddress { worker: WorkerId::generate(), rtmp: anywhere, http: anywhere };
+        let floor = Floor { msn: Msn(1), discontinuity: 0, media_end: MediaTime(12_000_000) };
+        let (session, generation) = (Some(SessionId::generate()), Generation(1));
+        let up = InputState { session, generation, up: true, silent_ms: Some(0), ..InputState::default() };
+        let mut machine = Lifecycle::new(StreamId::generate(), 30_000, generation, now);
+        machine.handle(now, Input::WorkerClaimed(Epoch(1), worker));
+        machine.handle(now, Input::AssignmentTaken(Epoch(1), AssignmentMode::Live));
+        machine.handle(now, Input::Publisher(Epoch(1), up));
+        machine.handle(now, Input::Announced(Epoch(1), floor));
+        machine.handle(now, Input::Move);
+        machine
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_move_that_another_controller_has_begun_took_as_long_as_its_record_says_or_nobody_knows() {
+        let begun = UnixMillis(1_790_000_000_000);
+        let machine = moving_since(begun);
+        let took = |machine: &Lifecycle, now: i64| {
+            let awaited = AwaitedMoves::of(Some(machine), UnixMillis(now)).0.unwrap();
+            assert_eq!(Some(awaited.epoch), machine.moves_to());
+            awaited.since.map(|since| since.elapsed())
+        };
+        assert_eq!(took(&machine, begun.0 + 7_000), Some(Duration::from_secs(7)));
+        assert_eq!(took(&machine, begun.0 - 1), None, "the clock was set back");
     }
 }

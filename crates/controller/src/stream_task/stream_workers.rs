@@ -1,13 +1,11 @@
 //! The jobs of a stream's task that get it its workers, and hear them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use caudal_livestream::assignment::{Assignment, AssignmentMode};
 use caudal_livestream::lifecycle::WorkerOrder;
 use caudal_livestream::record::WorkerAddress;
 use caudal_livestream::{Epoch, UnixMillis};
-use tokio::time::sleep;
 
 use super::worker_orders::{assign, claim};
 use super::{Outcome, StreamTask};
@@ -20,15 +18,13 @@ impl StreamTask {
             if !self.withdrawing.insert(epoch) {
                 continue;
             }
-            let claim = self.worker_jobs.remove(&epoch).map(|(_, job)| job);
+            if let Some((_, claim)) = self.worker_jobs.remove(&epoch) {
+                claim.abort();
+            }
+            let claimed = self.claiming.ended(epoch);
             let (workers, stream) = (Arc::clone(&self.shared.carriers.workers), self.stream);
             self.jobs.spawn(async move {
-                if let Some(claim) = claim {
-                    claim.abort();
-                    while !claim.is_finished() {
-                        sleep(ABORTED).await;
-                    }
-                }
+                claimed.await;
                 workers.withdraw_claim(stream, epoch).await;
                 Outcome::ClaimWithdrawn(epoch)
             });
@@ -64,7 +60,12 @@ impl StreamTask {
         let job = match order {
             WorkerOrder::Claim(epoch) => {
                 let claimed = claim(Arc::clone(&self.shared), self.stream, epoch, self.inputs.0.clone());
-                self.jobs.spawn(async move { Outcome::Claimed(epoch, claimed.await) })
+                let (before, under_way) = self.claiming.begin(epoch);
+                self.jobs.spawn(async move {
+                    let _under_way = under_way;
+                    before.await;
+                    Outcome::Claimed(epoch, claimed.await)
+                })
             }
             WorkerOrder::Assign { epoch, worker, mode } => {
                 let assignment = self.assignment(epoch, worker, mode);
@@ -134,6 +135,3 @@ impl StreamTask {
         }
     }
 }
-
-/// A job that was aborted ends when it next waits.
-const ABORTED: Duration = Duration::from_millis(1);

@@ -30,8 +30,8 @@ impl Store {
     /// All streams. What holds no state of its stream is put aside and reported, and keeps no other stream from being read.
     ///
     /// # Errors
-    /// When the folder or a state cannot be read now. A stream that is left out is taken to be lost: the api closes its
-    /// broadcast, and its media goes.
+    /// When the folder or a state cannot be read now. A stream that is left out is taken to be lost, and the api closes its
+    /// broadcast. Its media stays for as long as a file in the folder is named after it.
     pub(super) fn read_all(&self) -> Result<Vec<Stored>, StartError> {
         let in_folder = |source| StartError::Folder { path: self.folder.to_path_buf(), source };
         let mut streams = Vec::new();
@@ -62,7 +62,7 @@ impl Store {
                         tracing::error!(file = %path.display(), reason, aside = %aside.display(), "cannot read a stream; put aside, and the stream's media stay for as long as that file does");
                     }
                     Err(error) => {
-                        tracing::error!(file = %path.display(), reason, %error, "cannot read a stream, nor put it aside; left alone");
+                        tracing::error!(file = %path.display(), reason, %error, "cannot read a stream, nor put it aside; left alone, and the stream's media stay for as long as that file does");
                     }
                 },
             }
@@ -71,7 +71,7 @@ impl Store {
     }
 
     /// All streams that a file in the folder is named after, but for files that were never finished.
-    fn named(&self) -> io::Result<HashSet<StreamId>> {
+    fn named_streams(&self) -> io::Result<HashSet<StreamId>> {
         let mut streams = HashSet::new();
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
@@ -165,10 +165,11 @@ impl RecordStore for Store {
         })
     }
 
-    fn unreadable(&self) -> BoxFuture<'_, Result<HashSet<StreamId>, StoreError>> {
+    fn named(&self) -> BoxFuture<'_, Result<HashSet<StreamId>, StoreError>> {
         let store = self.clone();
         Box::pin(async move {
-            let read = tokio::task::spawn_blocking(move || store.named()).await.map_err(io::Error::other);
+            let read =
+                tokio::task::spawn_blocking(move || store.named_streams()).await.map_err(io::Error::other);
             read.flatten().map_err(|error| StoreError::Unavailable(error.to_string()))
         })
     }

@@ -61,15 +61,19 @@ impl Replica {
         self.mark
     }
 
-    /// Whether a stream that is not in the copy, and is not [unreadable](Self::has_unreadable), is none of the controller's,
-    /// as far as this connection has heard. One record that cannot be read must not leave all others in doubt.
+    /// Whether this connection has shown everything, but for records that cannot be read: one of those must not leave all
+    /// other streams in doubt.
     pub(super) fn is_complete(&self) -> bool {
         self.mark.is_some() && !self.in_doubt
     }
 
-    /// Whether the controller has this stream, and its newest record cannot be read.
-    pub(super) fn has_unreadable(&self, stream: StreamId) -> bool {
-        self.unreadable.contains(&stream)
+    /// Whether the controller is known to have no such stream. What was said since the last mark counts too: a record that
+    /// can be read again is no longer unreadable, and not yet in the copy.
+    pub(super) fn is_missing(&self, stream: StreamId) -> bool {
+        self.is_complete()
+            && !self.unreadable.contains(&stream)
+            && !self.said.contains_key(&stream)
+            && !self.streams.contains_key(&stream)
     }
 
     /// A connection was lost, or a new one begins: everything will be said anew, and until then the copy stays.
@@ -270,12 +274,22 @@ mod tests {
         let mut replica = Replica::default();
         assert_eq!(hear(&mut replica, &[unreadable(&strange), record(&fine), whole(1)]), 1);
         assert_eq!(known(&replica), HashSet::from([fine.spec.stream]));
-        assert!(replica.is_complete() && replica.has_unreadable(strange.spec.stream));
-        assert!(!replica.has_unreadable(fine.spec.stream));
+        assert!(replica.is_complete() && !replica.is_missing(strange.spec.stream));
+        assert!(replica.is_missing(StreamId::generate()));
         // Said once, however often it changes.
         assert_eq!(hear(&mut replica, &[unreadable(&strange), whole(2)]), 0);
         hear(&mut replica, &[removed(strange.spec.stream), whole(3)]);
-        assert!(replica.is_complete() && !replica.has_unreadable(strange.spec.stream));
+        assert!(replica.is_missing(strange.spec.stream));
+    }
+
+    #[test]
+    fn a_stream_whose_record_can_be_read_again_is_not_missing_before_the_change_is_whole() {
+        let stream = stream_of("a");
+        let mut replica = Replica::default();
+        hear(&mut replica, &[unreadable(&stream), whole(1), record(&stream)]);
+        assert!(known(&replica).is_empty() && !replica.is_missing(stream.spec.stream));
+        hear(&mut replica, &[whole(2)]);
+        assert!(!replica.is_missing(stream.spec.stream));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use axum::{Json, Router, middleware};
 use bytes::Bytes;
 use caudal_livestream::StreamId;
 use caudal_livestream::record::LiveStream;
-use caudal_service::internal::{CallerKey, Verifier, listener_of, require_signature};
+use caudal_service::internal::{CallerKey, InternalListener, Verifier, listener_of, require_signature};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -74,7 +74,10 @@ fn routes(served: Served, callers: DirectoryCallers) -> Router {
     let for_all = Router::new().route(wire::WATCH, get(watch_all)).layer(signed(
         Verifier::new().allow("ingest-router", router).allow("hls-edge", edge).allow("api", api),
     ));
-    listener_of("controller", commands_of_router.merge(commands_of_api).merge(for_all).with_state(served))
+    listener_of(
+        InternalListener::Controller,
+        commands_of_router.merge(commands_of_api).merge(for_all).with_state(served),
+    )
 }
 
 /// Idempotent: a router that did not hear the answer gets the same one again.

@@ -12,7 +12,9 @@ use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, Phase, RelayFailu
 use caudal_livestream::report::EndReason;
 use caudal_livestream::{Epoch, Generation, SessionId, StreamId, UnixMillis};
 use caudal_service::http::{HttpLimits, HttpServer};
-use caudal_service::internal::{CallerKey, Signer, Verifier, listener_of, require_signature};
+use caudal_service::internal::{
+    CallerKey, InternalListener, Signer, Verifier, listener_of, require_signature,
+};
 use futures::future::BoxFuture;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -319,7 +321,10 @@ async fn a_wrong_address_a_wrong_secret_and_nobody_are_told_apart() {
     let pages = axum::Router::new().fallback(|| async { "<!doctype html>" });
     for (routes, expected) in [
         (another_secret, "CAUDAL_SECRET is another one there"),
-        (listener_of("api", the_api), "expected that of `caudal controller`, found that of `caudal api`"),
+        (
+            listener_of(InternalListener::Api, the_api),
+            "expected that of `caudal controller`, found that of `caudal api`",
+        ),
         (pages, "it answered 200 OK, and not as the internal listener of `caudal controller` does"),
         (axum::Router::new(), "it answered 404 Not Found, and not as the internal listener"),
     ] {

@@ -2,19 +2,22 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use thiserror::Error;
+use uuid::Uuid;
 
-use super::planned_move::MOVE_MS;
+use super::planned_move::{ARRIVAL_MS, MOVE_MS};
 use crate::{Epoch, WorkerId};
 
 /// Who wanted a move. Displays as words for the operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum MoveAskedBy {
     /// The stream's worker, which was told to go.
     Worker,
-    /// An administrator; or whoever a newer release knows of.
+    /// An administrator; or whoever another release knows of.
+    #[default]
     #[serde(other)]
     Administrator,
 }
@@ -33,15 +36,27 @@ impl fmt::Display for MoveAskedBy {
 #[serde(rename_all = "camelCase")]
 pub struct LastMove {
     /// Who wanted it.
+    #[serde(default)]
     pub asked_by: MoveAskedBy,
-    /// The worker that had the stream.
+    /// The worker that had the stream. Nil where the release before has written this and did not say.
+    #[serde(default = "not_said")]
     pub from: WorkerId,
-    /// Its epoch.
+    /// Its epoch; 0 for the same reason.
+    #[serde(default)]
     pub from_epoch: Epoch,
     /// The epoch that was meant for the next worker.
     pub epoch: Epoch,
     /// What came of it.
     pub end: MoveEnd,
+}
+
+fn not_said() -> WorkerId {
+    WorkerId(Uuid::nil())
+}
+
+/// What another release says of it in words that this one does not know is not worth a stream: then there was no move.
+pub(super) fn known<'de, D: Deserializer<'de>>(from: D) -> Result<Option<LastMove>, D::Error> {
+    Ok(serde_json::from_value(Value::deserialize(from)?).ok())
 }
 
 /// What came of a move.
@@ -85,9 +100,15 @@ pub enum MoveFailure {
     /// The publisher went away before the switch.
     #[error("the publisher left meanwhile; the stream stays where it is")]
     PublisherLost,
-    /// The next worker ended behind the switch, or announced nothing.
+    /// The next worker ended behind the switch.
     #[error("the next worker was lost after it had taken the stream; another one is being given to it")]
     LostAfterTheSwitch,
+    /// The publisher went away before the next worker, which has the stream, had media of it.
+    #[error("the publisher left before the new worker had media; the stream stays with it")]
+    PublisherLostBehindTheSwitch,
+    /// The next worker has the stream and the publisher, and has announced nothing.
+    #[error("the new worker announced nothing within {} s; the stream stays with it", ARRIVAL_MS / 1000)]
+    NothingAnnounced,
     /// Both workers ended before the switch.
     #[error("both workers were lost in the middle of the move; the stream is being given another one")]
     BothLost,

@@ -128,7 +128,7 @@ impl Lifecycle {
 
     /// The newest choice of a worker.
     pub fn epoch(&self) -> Epoch {
-        self.current_epoch.unwrap_or(self.given)
+        self.epochs.current()
     }
 
     /// Where it stands.

@@ -1,8 +1,9 @@
 //! A planned move: a second worker is made ready, and takes the stream over at a keyframe (ARCHITECTURE §3.9).
 //!
 //! The record names the next worker only once that is ready. The router then switches at a keyframe, by which it ends
-//! the old worker's input; the old worker closes what it has, and the next one goes on behind it. Whatever goes wrong
-//! before the switch leaves the stream where it is; whatever goes wrong behind it is a lost worker like any other.
+//! the old worker's input; the old worker closes what it has, and the next one goes on behind it. A next worker that fails
+//! before the switch leaves the stream where it is; an old one that ends before it leaves the stream to the next one, however
+//! far that is. Whatever goes wrong behind the switch is a lost worker like any other.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,12 +19,18 @@ use crate::{Epoch, UnixMillis, WorkerId};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PlannedMove {
+    /// Like `from_epoch`, missing in a record of the release before.
+    #[serde(default)]
     asked_by: MoveAskedBy,
     from: WorkerId,
+    #[serde(default)]
     from_epoch: Epoch,
     /// The next worker's.
     epoch: Epoch,
     stage: MoveStage,
+    /// For the log, as this clock had it. Missing in a record of the release before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    begun: Option<UnixMillis>,
     /// When this stage has taken too long.
     until: Deadline,
     /// The router cannot reach the next worker. It is said to be lost rather than that, if it is heard to be until then.
@@ -58,6 +65,10 @@ enum MoveStage {
         worker: WorkerId,
         stepped_in: bool,
     },
+    /// One of a newer release: the move is given up. Who the next worker is stands in words that this release does not
+    /// know, so it is ended by its claim.
+    #[serde(other)]
+    Unknown,
 }
 
 impl MoveStage {
@@ -68,7 +79,7 @@ impl MoveStage {
             | Self::Prepared { worker }
             | Self::HandingOver { worker }
             | Self::OldLeaves { worker } => Some(worker),
-            Self::Wanted | Self::Arriving { .. } => None,
+            Self::Wanted | Self::Arriving { .. } | Self::Unknown => None,
         }
     }
 
@@ -78,13 +89,17 @@ impl MoveStage {
     }
 
     fn is_before_the_switch(self) -> bool {
-        matches!(self, Self::Wanted | Self::Claimed { .. } | Self::Prepared { .. })
+        matches!(self, Self::Wanted | Self::Claimed { .. } | Self::Prepared { .. } | Self::Unknown)
     }
 }
 
 impl PlannedMove {
     pub(super) fn deadlines_mut(&mut self) -> impl Iterator<Item = &mut Deadline> {
         std::iter::once(&mut self.until).chain(self.unreachable.as_mut())
+    }
+
+    pub(super) fn begun_mut(&mut self) -> Option<&mut UnixMillis> {
+        self.begun.as_mut()
     }
 
     pub(super) fn wake(&self) -> UnixMillis {
@@ -131,6 +146,11 @@ impl Lifecycle {
         self.planned.as_ref().map(|planned| planned.epoch)
     }
 
+    /// When the move that is going on began, if its record says so.
+    pub fn moves_since(&self) -> Option<UnixMillis> {
+        self.planned.as_ref().and_then(|planned| planned.begun)
+    }
+
     /// How the last move ended.
     pub fn last_move(&self) -> Option<LastMove> {
         self.last_move
@@ -139,13 +159,13 @@ impl Lifecycle {
     pub(super) fn begin_move(&mut self, now: UnixMillis, asked_by: MoveAskedBy) {
         let (Ok(()), Some(worker)) = (self.may_move(), self.slot.worker()) else { return };
         let from_epoch = self.epoch();
-        self.give_epoch();
-        self.current_epoch = Some(from_epoch);
+        let epoch = self.epochs.give_beside();
         self.planned = Some(PlannedMove {
             asked_by,
             from: worker.worker,
             from_epoch,
-            epoch: self.given,
+            epoch,
+            begun: Some(now),
             stage: MoveStage::Wanted,
             until: Deadline::after(now, MOVE_MS),
             unreachable: None,
@@ -303,8 +323,7 @@ impl Lifecycle {
         let Some(mut planned) = self.planned.take() else { return };
         self.losses.worker_replaced(now, &self.slot, lost);
         self.releasing.extend(self.slot.worker());
-        // The highest: only this move was given one since.
-        self.current_epoch = None;
+        self.epochs.move_on();
         let next = planned.stage;
         let stepped_in = lost.is_some() || next.has_stepped_in();
         self.slot = match next {
@@ -318,7 +337,7 @@ impl Lifecycle {
                 prepared: true,
                 leaving: false,
             },
-            MoveStage::Wanted | MoveStage::Arriving { .. } => Slot::Wanted,
+            MoveStage::Wanted | MoveStage::Arriving { .. } | MoveStage::Unknown => Slot::Wanted,
         };
         let heard = planned.heard.take();
         if let Some(worker) = next.next() {
@@ -356,7 +375,7 @@ impl Lifecycle {
     pub(super) fn give_up_move(&mut self, failure: MoveFailure) {
         if let Some(planned) = self.planned.take() {
             self.releasing.extend(planned.stage.next());
-            if planned.stage == MoveStage::Wanted {
+            if matches!(planned.stage, MoveStage::Wanted | MoveStage::Unknown) {
                 self.withdrawing.push(planned.epoch);
             }
             // The stream may stay with a lower one.
@@ -371,6 +390,7 @@ impl Lifecycle {
             Some((MoveStage::Prepared { .. }, _, true)) => {
                 self.give_up_move(MoveFailure::NextWorkerUnreachable);
             }
+            Some((MoveStage::Unknown, ..)) => self.give_up_move(MoveFailure::Unknown),
             None | Some((_, false, _)) => {}
             Some((MoveStage::Wanted | MoveStage::Claimed { .. }, ..)) => {
                 self.give_up_move(MoveFailure::NoWorker);
@@ -380,7 +400,12 @@ impl Lifecycle {
             Some((MoveStage::HandingOver { .. } | MoveStage::OldLeaves { .. }, ..)) => {
                 self.take_over(now, None);
             }
-            Some((MoveStage::Arriving { .. }, ..)) => self.give_up_move(MoveFailure::LostAfterTheSwitch),
+            // It lives, and keeps the stream: its loss would have been noticed.
+            Some((MoveStage::Arriving { .. }, ..)) => self.give_up_move(if self.publisher == Publisher::Up {
+                MoveFailure::NothingAnnounced
+            } else {
+                MoveFailure::PublisherLostBehindTheSwitch
+            }),
         }
         self.leave_by_itself(now);
     }
@@ -393,9 +418,9 @@ impl Lifecycle {
             self.move_again = None;
             return;
         }
-        let failed = self
-            .last_move
-            .is_some_and(|last| last.epoch == self.given && matches!(last.end, MoveEnd::Failed { .. }));
+        let failed = self.last_move.is_some_and(|last| {
+            last.epoch == self.epochs.highest() && matches!(last.end, MoveEnd::Failed { .. })
+        });
         let again = *self.move_again.get_or_insert(Deadline::after(now, MOVE_AGAIN_MS));
         if !failed || again.passed(now) {
             self.move_again = None;
@@ -413,7 +438,8 @@ impl Lifecycle {
             MoveStage::Prepared { .. }
             | MoveStage::HandingOver { .. }
             | MoveStage::OldLeaves { .. }
-            | MoveStage::Arriving { .. } => None,
+            | MoveStage::Arriving { .. }
+            | MoveStage::Unknown => None,
         }
     }
 
@@ -438,4 +464,4 @@ const UNREACHABLE_MS: u32 = 1_000;
 /// After a failed move away from a worker that is to go: its grace is longer by far.
 const MOVE_AGAIN_MS: u32 = 3_000;
 /// A stream's first segment of a new worker: the replay is there, a part is 0.2 s.
-const ARRIVAL_MS: u32 = 15_000;
+pub(super) const ARRIVAL_MS: u32 = 15_000;

@@ -58,7 +58,12 @@ impl Lifecycle {
         for deadline in self.deadlines_mut() {
             deadline.shift(by_ms);
         }
-        if let Slot::Serving { session_since: Some(since), .. } = &mut self.slot {
+        let session_since = match &mut self.slot {
+            Slot::Serving { session_since, .. } => session_since.as_mut(),
+            Slot::Wanted | Slot::Claimed { .. } | Slot::Vacant => None,
+        };
+        let begun = self.planned.as_mut().and_then(PlannedMove::begun_mut);
+        for since in [session_since, begun].into_iter().flatten() {
             since.0 = since.0.saturating_add(by_ms);
         }
         self.losses.clock_stepped(by_ms);

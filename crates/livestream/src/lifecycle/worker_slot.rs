@@ -58,7 +58,8 @@ impl Losses {
     /// told to.
     ///
     /// A worker that was told to go proves nothing against the media, however it ended: an administrator may tell every one
-    /// of them. One that had the publisher for long proves that media does not kill, however it ended.
+    /// of them. One that had the publisher for long proves that media does not kill, however it ended, if it
+    /// is known when.
     pub(super) fn worker_replaced(&mut self, now: UnixMillis, slot: &Slot, lost: Option<Evidence>) {
         // They were the last worker's.
         self.relay_failures = 0;

@@ -18,3 +18,26 @@ pub(super) fn known<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Track>, D:
 
 /// [`super::TrackMedia`]'s.
 const KINDS: [&str; 2] = ["video", "audio"];
+
+#[cfg(test)]
+mod tests {
+    use super::super::{TrackMedia, VideoRange};
+    use super::*;
+
+    #[test]
+    fn every_kind_of_media_that_this_version_writes_it_also_reads() {
+        let video =
+            TrackMedia::Video { width: 640, height: 360, frame_rate_milli: 25_000, range: VideoRange::Sdr };
+        let audio = TrackMedia::Audio { sample_rate: 48_000, channels: 2 };
+        let mut written = Vec::new();
+        for media in [video, audio] {
+            match media {
+                // Whoever adds a variant adds it to the list above too.
+                TrackMedia::Video { .. } | TrackMedia::Audio { .. } => {}
+            }
+            let json = serde_json::to_value(&media).unwrap();
+            written.push(json["kind"].as_str().unwrap().to_owned());
+        }
+        assert_eq!(written, KINDS);
+    }
+}

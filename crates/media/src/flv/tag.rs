@@ -1,3 +1,5 @@
+use std::fmt;
+
 use bytes::Bytes;
 use thiserror::Error;
 
@@ -42,6 +44,16 @@ pub enum VideoCodec {
     Avc,
     /// H.265.
     Hevc,
+}
+
+/// The name that encoders' settings have for it.
+impl fmt::Display for VideoCodec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Avc => "H.264",
+            Self::Hevc => "H.265",
+        })
+    }
 }
 
 /// What an AUDIODATA body holds.

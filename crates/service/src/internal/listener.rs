@@ -6,47 +6,77 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::map_response;
 use axum::response::Response;
 
-/// `routes` of the internal listener of `role`, which say so in every answer.
-pub fn listener_of(role: &'static str, routes: Router) -> Router {
+/// The internal listeners, by their roles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InternalListener {
+    /// That of `caudal api`.
+    Api,
+    /// That of `caudal controller`.
+    Controller,
+    /// That of `caudal ingest-router`.
+    IngestRouter,
+}
+
+impl InternalListener {
+    const ALL: [Self; 3] = [Self::Api, Self::Controller, Self::IngestRouter];
+
+    fn role(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Controller => "controller",
+            Self::IngestRouter => "ingest-router",
+        }
+    }
+
+    /// A stranger's header may hold anything: only names of roles are shown.
+    fn named_in(headers: &HeaderMap) -> Option<Self> {
+        let role = headers.get(ROLE_HEADER)?.to_str().ok()?;
+        Self::ALL.into_iter().find(|listener| listener.role() == role)
+    }
+}
+
+/// `routes` of `listener`, which say in every answer whose it is.
+pub fn listener_of(listener: InternalListener, routes: Router) -> Router {
     routes.layer(map_response(move |mut answer: Response| async move {
-        answer.headers_mut().insert(ROLE_HEADER, HeaderValue::from_static(role));
+        answer.headers_mut().insert(ROLE_HEADER, HeaderValue::from_static(listener.role()));
         answer
     }))
 }
 
-/// Whether the answer with these headers is that role's.
-pub fn answered_by(role: &str, headers: &HeaderMap) -> bool {
-    role_in(headers) == Some(role)
+/// Whether the answer with these headers is that listener's.
+pub fn answered_by(listener: InternalListener, headers: &HeaderMap) -> bool {
+    InternalListener::named_in(headers) == Some(listener)
 }
 
-/// Why a signed request to the internal listener of `expected` was not taken, in words for whoever gave its address: "it"
-/// is what answered.
-pub fn refusal(expected: &str, status: StatusCode, headers: &HeaderMap) -> String {
-    match role_in(headers) {
-        Some(role) if role != expected => format!(
-            "it is the internal listener of another role: expected that of `caudal {expected}`, found that of `caudal {role}`"
+/// Why a signed request to `expected` was not taken, in words for whoever gave its address: "it" is what answered.
+pub fn refusal(expected: InternalListener, status: StatusCode, headers: &HeaderMap) -> String {
+    let role = expected.role();
+    match InternalListener::named_in(headers) {
+        Some(found) if found != expected => format!(
+            "it is the internal listener of another role: expected that of `caudal {role}`, found that of `caudal {}`",
+            found.role()
         ),
         Some(_) if status == StatusCode::UNAUTHORIZED => {
             "it does not accept the signature: CAUDAL_SECRET is another one there, or the clocks are a minute apart"
                 .to_owned()
         }
         Some(_) => format!("it answered {status}"),
-        None => format!(
-            "it answered {status}, and not as the internal listener of `caudal {expected}` does: another program, or another \
-             port of Caudal's, may be there"
-        ),
+        None => {
+            // Releases before this header checked signatures too.
+            let older = if status == StatusCode::UNAUTHORIZED {
+                ", or an older Caudal with another CAUDAL_SECRET"
+            } else {
+                ""
+            };
+            format!(
+                "it answered {status}, and not as the internal listener of `caudal {role}` does: another program, or another \
+                 port of Caudal's, may be there{older}"
+            )
+        }
     }
 }
 
-/// A stranger's header may hold anything: only names of roles are shown.
-fn role_in(headers: &HeaderMap) -> Option<&str> {
-    let role = headers.get(ROLE_HEADER)?.to_str().ok()?;
-    ROLES.contains(&role).then_some(role)
-}
-
 const ROLE_HEADER: HeaderName = HeaderName::from_static("caudal-role");
-/// Roles that have an internal listener.
-const ROLES: [&str; 3] = ["api", "controller", "ingest-router"];
 
 #[cfg(test)]
 mod tests {
@@ -66,11 +96,13 @@ mod tests {
             (
                 HeaderMap::new(),
                 StatusCode::UNAUTHORIZED,
-                "not as the internal listener of `caudal controller`",
+                "not as the internal listener of `caudal controller` does: another program, or another port of Caudal's, may be \
+                 there, or an older Caudal with another CAUDAL_SECRET",
             ),
+            (HeaderMap::new(), StatusCode::NOT_FOUND, "not as the internal listener of `caudal controller`"),
             (from("<script>"), StatusCode::OK, "it answered 200 OK, and not as the internal listener"),
         ] {
-            let said = refusal("controller", status, &headers);
+            let said = refusal(InternalListener::Controller, status, &headers);
             assert!(said.contains(words), "{said}");
             assert_eq!(said.contains("CAUDAL_SECRET"), words.contains("CAUDAL_SECRET"), "{said}");
             assert!(!said.contains("script"), "{said}");
@@ -81,9 +113,10 @@ mod tests {
     async fn an_answer_says_whose_it_is_also_where_there_is_no_such_path() {
         use tower::ServiceExt as _;
 
-        let routes: Router = listener_of("api", Router::new());
+        let routes: Router = listener_of(InternalListener::Api, Router::new());
         let answer = routes.oneshot(axum::extract::Request::new(axum::body::Body::empty())).await.unwrap();
         assert_eq!(answer.status(), StatusCode::NOT_FOUND);
-        assert!(answered_by("api", answer.headers()) && !answered_by("controller", answer.headers()));
+        assert!(answered_by(InternalListener::Api, answer.headers()));
+        assert!(!answered_by(InternalListener::Controller, answer.headers()));
     }
 }

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::post;
 use caudal_livestream::report::{Done, Published};
-use caudal_service::internal::{CallerKey, Verifier, listener_of, require_signature};
+use caudal_service::internal::{CallerKey, InternalListener, Verifier, listener_of, require_signature};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinSet;
@@ -52,7 +52,7 @@ impl FakeApi {
             .route("/internal/ingest/done", post(done))
             .layer(from_fn_with_state(verifier, require_signature))
             .with_state(Told { lines: sender, answer, taken: Arc::default() });
-        let router = listener_of("api", router);
+        let router = listener_of(InternalListener::Api, router);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let mut task = JoinSet::new();

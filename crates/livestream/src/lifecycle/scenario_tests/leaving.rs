@@ -1,7 +1,7 @@
 //! Workers that are told to go, and what their going says of the stream.
 
 use super::*;
-use crate::lifecycle::{LastMove, MoveAskedBy, MoveEnd};
+use crate::lifecycle::{LastMove, MoveAskedBy, MoveEnd, MoveFailure};
 
 impl Scene {
     fn leaving_input(&self) -> InputState {
@@ -102,6 +102,36 @@ fn a_publisher_that_leaves_a_leaving_worker_has_the_next_one_to_come_back_to() {
             (Phase::Ending, Some(AssignmentMode::Finish)),
             "{explicit}"
         );
+    }
+}
+
+#[test]
+fn a_move_whose_publisher_stays_away_behind_the_switch_does_not_say_that_the_next_worker_was_lost() {
+    for publisher_is_there in [false, true] {
+        let mut scene = Scene::live();
+        scene.told_to_go();
+        scene.claim_next();
+        scene.prepare_next();
+        scene.leaves(false);
+        scene.lose_worker();
+        scene.take_assignment();
+        if publisher_is_there {
+            scene.publisher_up();
+        }
+        let worker = scene.worker().unwrap();
+        for _ in 0..2 {
+            assert_eq!(scene.machine.last_move(), None);
+            scene.after(7_500);
+        }
+        let failure = if publisher_is_there {
+            MoveFailure::NothingAnnounced
+        } else {
+            MoveFailure::PublisherLostBehindTheSwitch
+        };
+        assert_eq!(scene.machine.last_move().map(|last| last.end), Some(MoveEnd::Failed { failure }));
+        assert!(failure.to_string().contains("the stream stays with it"), "{failure}");
+        assert_eq!((scene.worker(), scene.epoch()), (Some(worker), Epoch(2)));
+        assert_eq!(scene.machine.orders().worker, None, "no other one is wanted");
     }
 }
 
