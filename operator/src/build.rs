@@ -63,7 +63,7 @@ pub enum Storage {
 }
 
 /// A warm worker of `pool`, in one of the places that it has for them.
-pub(crate) fn warm(pool: &WorkerPool, place: u32, settings: &PodSettings) -> Pod {
+pub fn warm(pool: &WorkerPool, place: u32, settings: &PodSettings) -> Pod {
     let name = warm_pod(&pool_name(pool), place);
     let mut pod = pod(pool, settings, name, pool.controller_owner_ref(&()));
     pod.labels_mut().insert(STATE_LABEL.to_owned(), IDLE.to_owned());

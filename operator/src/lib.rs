@@ -12,7 +12,7 @@ mod records;
 mod watching;
 mod workers;
 
-pub use build::{PodSettings, Storage};
+pub use build::{PodSettings, Storage, warm};
 pub use calls::Failure;
 pub use pods::{Pods, WorkerPod};
 pub use pools::Pools;

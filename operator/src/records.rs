@@ -393,7 +393,7 @@ impl RecordStore for LiveStreams {
         news.filter_map(move |news| std::future::ready(shared.change(news))).boxed()
     }
 
-    fn unreadable(&self) -> BoxFuture<'_, Result<HashSet<StreamId>, StoreError>> {
+    fn named(&self) -> BoxFuture<'_, Result<HashSet<StreamId>, StoreError>> {
         Box::pin(self.shared.unreadable())
     }
 

@@ -58,7 +58,9 @@ pub(crate) use words::schemas;
     printcolumn(name = "Epoch", type_ = "integer", json_path = ".status.epoch", priority = 1),
     printcolumn(name = "Video", type_ = "string", json_path = ".status.media.videoCodec", priority = 1),
     printcolumn(name = "Bitrate", type_ = "integer", json_path = ".status.media.bitrate", priority = 1),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason", priority = 1)
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason", priority = 1),
+    validation = Rule::new("self.metadata.name == 's-' + self.spec.stream")
+        .message("a LiveStream is named after its stream: s- and the stream's id")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(

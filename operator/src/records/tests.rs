@@ -363,7 +363,7 @@ async fn what_was_removed_does_not_come_back_with_news_that_are_late() {
 async fn a_resource_that_cannot_be_understood_keeps_no_other_from_being_read_and_leaves_its_streams_in_doubt()
 {
     let world = World::opened();
-    assert_eq!(world.store.unreadable().await.unwrap(), HashSet::new());
+    assert_eq!(world.store.named().await.unwrap(), HashSet::new());
     let [unparsed, misnamed, newer, mixed_up, mixed_in] = std::array::from_fn(|_| StreamId::generate());
 
     let mut broken = resource(&spec(unparsed));
@@ -382,14 +382,14 @@ async fn a_resource_that_cannot_be_understood_keeps_no_other_from_being_read_and
 
     assert_eq!(world.only().await.record.stream(), world.stream);
     let in_doubt = HashSet::from([unparsed, misnamed, newer, mixed_up, mixed_in]);
-    assert_eq!(world.store.unreadable().await.unwrap(), in_doubt);
+    assert_eq!(world.store.named().await.unwrap(), in_doubt);
 }
 
 #[tokio::test]
 async fn which_streams_are_in_doubt_is_not_told_from_a_list_that_the_server_did_not_give() {
     let world = World::opened();
     world.server.trouble("GET", Trouble::Answer(500, "InternalError"));
-    assert!(matches!(world.store.unreadable().await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(world.store.named().await, Err(StoreError::Unavailable(_))));
 }
 
 /// The server's time of all creations.

@@ -72,7 +72,7 @@ pub struct LiveStreamStatus {
     #[schemars(schema_with = "schemas::end_reason")]
     pub end_reason: Option<EndReason>,
 
-    /// The same in words for people; before the end, what the broadcast waits for.
+    /// How the broadcast ended, in words for people; before the end, what it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub reason: Option<String>,
@@ -176,7 +176,7 @@ pub struct Media {
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
 pub struct StoredLifecycle {
-    /// Which fields there are. A release reads its own version and the one before.
+    /// Which fields there are. An operator reads no version but its own; it leaves other streams to the release that wrote them.
     #[schemars(with = "i64", range(min = 1, max = 1_000))]
     pub version: u32,
     /// The state machine.
