@@ -136,7 +136,7 @@ impl FakeServer {
             Some(Trouble::Answer(code, reason)) => return failure(code, reason),
             Some(Trouble::Silence) => std::future::pending().await,
             Some(Trouble::AnswerLost) => {
-                let _ = self.carry_out(asked);
+                let _ = self.carry_out(&asked);
                 return std::future::pending().await;
             }
             Some(Trouble::Overtaken(change)) => {
@@ -145,14 +145,14 @@ impl FakeServer {
             }
             None => {}
         }
-        self.carry_out(asked)
+        self.carry_out(&asked)
     }
 
-    fn carry_out(&self, asked: Asked) -> Response<Body> {
+    fn carry_out(&self, asked: &Asked) -> Response<Body> {
         if asked.query.get("watch").is_some_and(|watch| watch == "true") {
-            return self.watch(&asked);
+            return self.watch(asked);
         }
-        let outcome = self.state().carry_out(&asked);
+        let outcome = self.state().carry_out(asked);
         self.told();
         match outcome {
             Ok(object) => json_answer(StatusCode::OK, &object),
@@ -174,7 +174,8 @@ impl FakeServer {
                         let state = state.lock().unwrap();
                         let new =
                             state.history.iter().filter(|(version, of, _)| *version > from && *of == kind);
-                        let lines: String = new.map(|(_, _, event)| format!("{event}\n")).collect();
+                        let lines =
+                            new.fold(String::new(), |lines, (_, _, event)| lines + &event.to_string() + "\n");
                         (state.version, lines)
                     };
                     if !lines.is_empty() {

@@ -118,7 +118,8 @@ impl Shared {
     async fn read_all(&self, mut each: impl FnMut(DeserializeGuard<LiveStream>)) -> Result<(), StoreError> {
         let mut pages = Pages::default();
         while let Some(params) = pages.next() {
-            let page = call_for_many(self.guarded.list(&params)).await.map_err(unavailable)?;
+            let page =
+                call_for_many(self.guarded.list(&params)).await.map_err(|error| unavailable(&error))?;
             pages.read(page.metadata.continue_.as_deref());
             page.items.into_iter().for_each(&mut each);
         }
@@ -147,7 +148,7 @@ impl Shared {
                 self.cache().remove(stream);
                 return StoreError::Gone;
             }
-            Err(error) => return unavailable(error),
+            Err(error) => return unavailable(&error),
         };
         let _ = self.take_in(resource);
         match self.cache().read(stream) {
@@ -239,7 +240,7 @@ impl Shared {
     /// Takes the finalizer off, once the api knows of the end.
     async fn let_go(&self, stream: StreamId, version: Version) -> Result<Version, StoreError> {
         let known = self.cache().at(stream, version);
-        let Some(known) = known.filter(|known| has_finalizer(known)) else { return Ok(version) };
+        let Some(known) = known.filter(has_finalizer) else { return Ok(version) };
         let patched = self.patch(stream, &writing::without_finalizer(&known)).await;
         match self.written(stream, patched).await {
             // It is gone with its last finalizer.
@@ -279,7 +280,7 @@ impl Shared {
                 None => match call(self.api.get(&names::live_stream(stream))).await {
                     Ok(resource) => resource,
                     Err(Failure::NotFound) => return Ok(()),
-                    Err(error) => return Err(unavailable(error)),
+                    Err(error) => return Err(unavailable(&error)),
                 },
             };
             let outcome = if self.is_due(&known) {
@@ -288,10 +289,9 @@ impl Shared {
                 self.leave_for_people(stream, known).await
             };
             match outcome {
-                Ok(()) => return Ok(()),
+                Ok(()) | Err(StoreError::Gone) => return Ok(()),
                 // Somebody wrote to it. Whatever it was, nothing is to be done for the stream any more.
                 Err(StoreError::Conflict(_)) => {}
-                Err(StoreError::Gone) => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
@@ -347,7 +347,7 @@ impl Shared {
                 Ok(())
             }
             Err(Failure::Conflict) => Err(self.overtaken(stream).await),
-            Err(error) => Err(unavailable(error)),
+            Err(error) => Err(unavailable(&error)),
         }
     }
 
@@ -402,7 +402,7 @@ impl RecordStore for LiveStreams {
     }
 }
 
-fn unavailable(error: Failure) -> StoreError {
+fn unavailable(error: &Failure) -> StoreError {
     StoreError::Unavailable(error.to_string())
 }
 

@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn what_was_deleted_while_nobody_watched_is_told_when_everything_is_listed_again() {
-        let events = [
+        let events = vec![
             Event::Init,
             Event::InitApply(pod("a")),
             Event::InitApply(pod("b")),

@@ -18,7 +18,7 @@ pub(super) async fn collect(shared: &Shared) {
             match shared.remove(stream).await {
                 Ok(()) | Err(StoreError::Gone) => {}
                 Err(error) => {
-                    tracing::debug!(%error, %stream, "an ended stream's resource stays a little longer")
+                    tracing::debug!(%error, %stream, "an ended stream's resource stays a little longer");
                 }
             }
         });

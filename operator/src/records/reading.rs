@@ -68,13 +68,13 @@ pub(super) fn read(resource: &LiveStream) -> Result<Reading, Unreadable> {
         return Ok(Reading::Memento(until));
     }
     // By the server's clock, so that an operator that comes late finds the same deadlines.
-    Ok(Reading::Record(Box::new(match spec {
-        Some(spec) => Record::opened(spec, created),
-        None => {
-            let reason = resource.spec.end_reason.unwrap_or(EndReason::EndedByOwner);
-            Record::ended(stream, reason, created)
-        }
-    })))
+    let record = if let Some(spec) = spec {
+        Record::opened(spec, created)
+    } else {
+        let reason = resource.spec.end_reason.unwrap_or(EndReason::EndedByOwner);
+        Record::ended(stream, reason, created)
+    };
+    Ok(Reading::Record(Box::new(record)))
 }
 
 /// The streams that a resource may hold something of when it says nothing to the controller; none when it can be understood.

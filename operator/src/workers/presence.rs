@@ -123,13 +123,12 @@ impl Shared {
                 self.pods.absent(worker);
                 Presence::Gone
             }
-            // The watch will tell of it.
-            Ok(Ok(true)) => Presence::Unknown,
             Ok(Err(error)) => {
                 tracing::debug!(%error, %worker, "cannot look for a worker");
                 Presence::Unknown
             }
-            Err(_) => Presence::Unknown,
+            // The watch will tell of it, or the server is too slow to say.
+            Ok(Ok(true)) | Err(_) => Presence::Unknown,
         }
     }
 }

@@ -58,7 +58,7 @@ async fn what_makes_no_sense_is_refused() {
     let Some((client, namespace)) = namespace().await else { return };
     let api: Api<kube::core::DynamicObject> =
         Api::namespaced_with(client, &namespace, &kube::core::ApiResource::erase::<LiveStream>(&()));
-    let cases: [(&str, fn(&mut Value), &str); 10] = [
+    let cases: [Case; 10] = [
         ("no channel", |o| drop(o["spec"].as_object_mut().unwrap().remove("channel")), "needs a channel"),
         (
             "no ingest",
@@ -172,3 +172,6 @@ fn typed_pool(mut pool: Value) -> WorkerPool {
     pool["kind"] = json!("WorkerPool");
     typed(pool)
 }
+
+/// What is wrong, the change that makes it so, and a piece of what the server says.
+type Case = (&'static str, fn(&mut Value), &'static str);

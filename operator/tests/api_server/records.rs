@@ -1,7 +1,7 @@
 //! Records in a real server's LiveStreams.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use caudal_controller::{Change, Durability, Record, RecordStore as _, StoreError};
 use caudal_kubernetes::live_stream::Place;
@@ -37,7 +37,9 @@ pub(crate) async fn open(client: Client, namespace: &str) -> StreamId {
 }
 
 fn over_and_told(record: &mut Record) {
-    let now = UnixMillis(1_800_000_000_000);
+    // The server's clock: an end of long ago would be collected at once, and a start of then would have failed.
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let now = UnixMillis(i64::try_from(since.as_millis()).unwrap());
     let worker = WorkerAddress {
         worker: WorkerId::generate(),
         rtmp: "10.1.2.4:1935".parse().unwrap(),
