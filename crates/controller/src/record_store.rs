@@ -42,8 +42,9 @@ pub trait RecordStore: Send + Sync + 'static {
     /// [`StoreError::Unavailable`]; it may have been removed all the same.
     fn remove(&self, stream: StreamId) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// What others change from now on: never this controller's own writes, nor anything older than those. The newest
-    /// state of a record is enough: several changes may come as one.
+    /// What others change from now on. The controller's own writes, and anything older, may be among it: it looks at the
+    /// version. The newest state of a record is enough: several changes may come as one. What was removed never comes
+    /// again.
     fn changes(&self) -> BoxStream<'static, Change>;
 
     /// Streams that something in the store is named after, be it a record or what cannot be understood as one. Nobody knows
@@ -126,9 +127,10 @@ pub struct Stored {
     pub version: Version,
 }
 
-/// The store's own mark of one state of a record; means nothing to anybody else.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Version(pub String);
+/// The store's own mark of one state of a record. A later state of the same record has a higher one, so that news which
+/// was on its way while a newer state was written is known to be old.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(pub u64);
 
 /// What somebody else did.
 #[derive(Clone, Debug, PartialEq)]
@@ -144,7 +146,8 @@ pub enum Change {
 pub enum Durability {
     /// It may not: something will be done on the strength of it.
     Synced,
-    /// It may; a crash of the controller alone does not lose it.
+    /// It may. A crash of the controller alone loses nothing of it but the announced position, which comes back with the
+    /// worker's feed.
     Lazy,
 }
 

@@ -86,7 +86,8 @@ impl StreamTask {
 
     /// Takes in what somebody else has stored.
     pub(super) async fn changed(&mut self, newer: Stored) {
-        if self.stored.as_ref().is_some_and(|stored| stored.version == newer.version) {
+        // News may have been on its way while this task wrote: going back to it would act on what is stored no more.
+        if self.stored.as_ref().is_some_and(|stored| newer.version <= stored.version) {
             return;
         }
         self.merge(newer);

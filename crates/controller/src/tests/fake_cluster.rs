@@ -19,6 +19,7 @@ pub(super) struct FakeCluster {
     // Held for single operations only, never across an await.
     workers: Mutex<Vec<FakeWorker>>,
     reports: Mutex<Vec<ReportOrder>>,
+    shown: Mutex<Vec<(StreamId, Phase)>>,
     /// What claims fail with.
     no_worker: Mutex<Option<ClaimError>>,
     /// Claims make their worker and are never answered.
@@ -46,6 +47,7 @@ impl FakeCluster {
             store,
             workers: Mutex::default(),
             reports: Mutex::default(),
+            shown: Mutex::default(),
             no_worker: Mutex::default(),
             silent: AtomicBool::new(false),
             forgetful: Mutex::default(),
@@ -99,6 +101,15 @@ impl FakeCluster {
             }
         }
         told
+    }
+
+    /// Each phase that `stream` was shown in, in order.
+    pub(super) fn phases_shown(&self, stream: StreamId) -> Vec<Phase> {
+        let shown = self.shown.lock().unwrap();
+        let mut phases: Vec<_> =
+            shown.iter().filter(|(of, _)| *of == stream).map(|(_, phase)| *phase).collect();
+        phases.dedup();
+        phases
     }
 
     fn find(&self, worker: WorkerId) -> Option<FakeWorker> {
@@ -240,7 +251,9 @@ impl Api for FakeCluster {
 }
 
 impl Observer for FakeCluster {
-    fn show(&self, _record: Arc<LiveStream>) {}
+    fn show(&self, record: Arc<LiveStream>) {
+        self.shown.lock().unwrap().push((record.spec.stream, record.status.phase));
+    }
 
     fn changed(&self, _before: Option<&LiveStream>, _after: &LiveStream) {}
 

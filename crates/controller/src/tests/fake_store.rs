@@ -108,6 +108,16 @@ impl FakeStore {
         let _ = self.others.send(Change::Changed(Box::new(stored)));
     }
 
+    /// A record as it is now, for [`tell`](Self::tell).
+    pub(super) fn stored(&self, stream: StreamId) -> Stored {
+        self.state().found(stream).unwrap()
+    }
+
+    /// News of a record reaches the controller, however late.
+    pub(super) fn tell(&self, stored: Stored) {
+        let _ = self.others.send(Change::Changed(Box::new(stored)));
+    }
+
     /// Somebody else changes a spec, if it is still there.
     pub(super) fn change_spec(&self, stream: StreamId, change: impl FnOnce(&mut Spec)) {
         if let Some(mut record) = self.get(stream) {
@@ -132,12 +142,12 @@ impl State {
         assert!(!self.removed.contains(&record.stream()), "a removed stream was created anew");
         self.versions += 1;
         self.records.insert(record.stream(), (record.clone(), self.versions));
-        Stored { record, version: Version(self.versions.to_string()) }
+        Stored { record, version: Version(self.versions) }
     }
 
     fn found(&self, stream: StreamId) -> Option<Stored> {
         let (record, version) = self.records.get(&stream)?;
-        Some(Stored { record: record.clone(), version: Version(version.to_string()) })
+        Some(Stored { record: record.clone(), version: Version(*version) })
     }
 }
 

@@ -226,6 +226,21 @@ async fn a_record_that_somebody_removes_takes_its_workers_with_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn news_that_is_older_than_what_the_controller_wrote_is_not_gone_back_to() {
+    let world = World::new();
+    let controller = world.controller().await;
+    let stream = world.open();
+    let opened = world.store.stored(stream);
+    world.until_phase(stream, Phase::Live).await;
+    world.store.tell(opened);
+    sleep(Duration::from_millis(500)).await;
+    assert_eq!(world.cluster.phases_shown(stream), [Phase::Pending, Phase::Starting, Phase::Live]);
+    assert_eq!(world.cluster.alive()[0].assignments().len(), 1, "nothing is ordered anew");
+    world.cluster.kill_all();
+    controller.close().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_router_writes_of_its_publisher_reaches_the_lifecycle() {
     let world = World::new();
     let controller = world.controller().await;

@@ -1,0 +1,154 @@
+//! What a pod is, from what a pool says.
+
+use caudal_kubernetes::live_stream::Rung;
+use caudal_kubernetes::worker_pool::{Encoder, Template, Warm};
+use caudal_kubernetes::{WorkerPoolSpec, names::STREAM_LABEL};
+use serde_json::Value;
+
+use super::*;
+
+fn ladder() -> Vec<Rung> {
+    [("720p", 720, 2_800_000), ("480p", 480, 1_400_000), ("360p", 360, 800_000)]
+        .map(|(name, height, bitrate)| Rung { name: name.parse().unwrap(), height, bitrate })
+        .into()
+}
+
+pub(crate) fn pool(template: Template) -> WorkerPool {
+    let mut pool = WorkerPool::new(
+        "default",
+        WorkerPoolSpec {
+            max_workers: 20,
+            warm: Warm::default(),
+            move_surge: 5,
+            ladder: ladder(),
+            encoder: Encoder::X264,
+            template,
+        },
+    );
+    pool.metadata.uid = Some("00000000-0000-4000-8000-000000000001".to_owned());
+    pool
+}
+
+pub(crate) fn settings() -> PodSettings {
+    PodSettings {
+        namespace: "caudal".to_owned(),
+        release: "caudal".to_owned(),
+        image: "example.org/caudal:0.1.0".to_owned(),
+        pull_secrets: Vec::new(),
+        secret: "caudal-worker".to_owned(),
+        storage: Storage::Volume { claim: "caudal-media".to_owned() },
+        log_level: None,
+    }
+}
+
+fn yaml(pod: &Pod) -> String {
+    serde_saphyr::to_string(pod).unwrap()
+}
+
+#[test]
+fn a_warm_pod() {
+    insta::assert_snapshot!(yaml(&warm(&pool(Template::default()), 3, &settings())));
+}
+
+#[test]
+fn a_cold_pod_with_a_bucket_and_a_template() {
+    let template: Template = serde_json::from_value(serde_json::json!({
+        "labels": { "team": "video", STREAM_LABEL: "stolen" },
+        "annotations": { "example.org/note": "a", "caudal.dev/anything": "b" },
+        "nodeSelector": { "video": "yes" },
+        "tolerations": [{ "key": "video", "operator": "Exists" }],
+        "topologySpreadConstraints": [],
+        "priorityClassName": "live",
+        "resources": { "limits": { "cpu": "4" } },
+    }))
+    .unwrap();
+    let settings = PodSettings {
+        pull_secrets: vec!["registry".to_owned()],
+        storage: Storage::Bucket {
+            name: "media".to_owned(),
+            region: "eu-central-1".to_owned(),
+            endpoint: Some("https://s3.example.org".to_owned()),
+        },
+        log_level: Some("info".to_owned()),
+        ..settings()
+    };
+    let stream: StreamId = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
+    let owner = "00000000-0000-4000-8000-000000000002";
+    insta::assert_snapshot!(yaml(&cold(&pool(template), stream, Epoch(2), owner, &settings)));
+}
+
+#[test]
+fn a_pod_keeps_the_restricted_standard_whatever_the_template_says() {
+    let pods = [
+        warm(&pool(Template::default()), 0, &settings()),
+        cold(&pool(Template::default()), StreamId::generate(), Epoch(1), "uid", &settings()),
+    ];
+    for pod in pods {
+        let pod = serde_json::to_value(pod).unwrap();
+        let spec = &pod["spec"];
+        for host in ["hostNetwork", "hostPID", "hostIPC", "hostUsers"] {
+            assert!(spec[host].is_null(), "{host}");
+        }
+        assert_eq!(spec["automountServiceAccountToken"], false);
+        assert_eq!(spec["enableServiceLinks"], false);
+        assert_eq!(spec["securityContext"]["runAsNonRoot"], true);
+        assert_eq!(spec["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+        for container in spec["containers"].as_array().unwrap() {
+            let context = &container["securityContext"];
+            assert_eq!(context["allowPrivilegeEscalation"], false);
+            assert_eq!(context["readOnlyRootFilesystem"], true);
+            assert_eq!(context["capabilities"], serde_json::json!({ "drop": ["ALL"] }));
+            for port in container["ports"].as_array().unwrap() {
+                assert!(port["hostPort"].is_null());
+            }
+        }
+        let allowed = ["emptyDir", "secret", "persistentVolumeClaim"];
+        for volume in spec["volumes"].as_array().unwrap() {
+            let kinds = volume.as_object().unwrap().keys().filter(|key| *key != "name");
+            assert!(kinds.into_iter().all(|kind| allowed.contains(&kind.as_str())), "{volume}");
+        }
+    }
+}
+
+#[test]
+fn the_hash_tells_specs_apart_and_nothing_else() {
+    let base = hash(&pool(Template::default()), &settings());
+    assert_eq!(hash(&pool(Template::default()), &settings()), base);
+    let mut bigger = pool(Template::default());
+    (bigger.spec.max_workers, bigger.spec.warm.max) = (50, 20);
+    assert_eq!(hash(&bigger, &settings()), base, "how many there are says nothing about each");
+    let other_image = PodSettings { image: "example.org/caudal:0.2.0".to_owned(), ..settings() };
+    let mut other_ladder = pool(Template::default());
+    other_ladder.spec.ladder.pop();
+    let annotated = Template {
+        annotations: BTreeMap::from([("example.org/note".to_owned(), "a".to_owned())]),
+        ..Template::default()
+    };
+    let labelled =
+        Template { labels: BTreeMap::from([("team".to_owned(), "video".to_owned())]), ..Template::default() };
+    for (what, other) in [
+        ("image", hash(&pool(Template::default()), &other_image)),
+        ("ladder", hash(&other_ladder, &settings())),
+        ("annotations", hash(&pool(annotated), &settings())),
+        ("labels", hash(&pool(labelled), &settings())),
+    ] {
+        assert_ne!(other, base, "{what}");
+    }
+}
+
+#[test]
+fn what_a_pod_requests_grows_with_its_ladder() {
+    let of = |rungs: &[Rung]| serde_json::to_value(resources(rungs)).unwrap();
+    let none = serde_json::json!({
+        "requests": { "cpu": "50m", "memory": "96Mi" },
+        "limits": { "cpu": "150m", "memory": "448Mi" },
+    });
+    let full = serde_json::json!({
+        "requests": { "cpu": "621m", "memory": "234Mi" },
+        "limits": { "cpu": "1863m", "memory": "724Mi" },
+    });
+    for (ladder, expected) in [(Vec::new(), none), (ladder(), full)] {
+        let found: Value = of(&ladder);
+        assert_eq!(found, expected);
+    }
+}

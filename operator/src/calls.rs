@@ -1,0 +1,111 @@
+//! Calls to the API server: each has a deadline, and what it fails with is sorted by what can be done about it.
+
+use std::time::Duration;
+
+use kube::Error;
+use kube::core::Status;
+use thiserror::Error;
+use tokio::time::timeout;
+
+/// Why a call came to nothing.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum Failure {
+    /// The object has another version, or another uid, than the call was made for.
+    #[error("somebody else has changed it")]
+    Conflict,
+    /// There is an object of this name.
+    #[error("there is one already")]
+    AlreadyExists,
+    /// There is none of this name.
+    #[error("there is none")]
+    NotFound,
+    /// A quota allows no more.
+    #[error("a quota allows no more: {0}")]
+    Quota(String),
+    /// The server does not take the object, and would not take it again.
+    #[error("the API server refuses it: {0}")]
+    Refused(String),
+    /// Try again later. It may have been done all the same.
+    #[error("the API server is unavailable: {0}")]
+    Unavailable(String),
+}
+
+/// Waits for a call, but no longer than [`DEADLINE`].
+pub(crate) async fn call<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+    within(DEADLINE, call).await
+}
+
+/// The same for a call that moves many objects.
+pub(crate) async fn call_for_many<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+    within(DEADLINE_OF_LISTS, call).await
+}
+
+async fn within<T>(deadline: Duration, call: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+    match timeout(deadline, call).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(Failure::of(&error)),
+        Err(_) => Err(Failure::Unavailable(format!("no answer within {} s", deadline.as_secs()))),
+    }
+}
+
+impl Failure {
+    pub(crate) fn of(error: &Error) -> Self {
+        match error {
+            Error::Api(status) => Self::of_status(status),
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+
+    fn of_status(status: &Status) -> Self {
+        let said = status.message.clone();
+        match (status.code, status.reason.as_str()) {
+            (409, "AlreadyExists") => Self::AlreadyExists,
+            (409, _) => Self::Conflict,
+            // 410 is an old list's; there is nothing that an object could be "gone" by.
+            (404, _) => Self::NotFound,
+            (403, _) if said.contains("exceeded quota") => Self::Quota(said),
+            (400 | 413 | 422, _) => Self::Refused(said),
+            // 401 and 403 too: rights and tokens are mended while we run.
+            (code, reason) => Self::Unavailable(format!("{code} {reason}: {said}")),
+        }
+    }
+}
+
+/// kube itself repeats a call that got 429, 503 or 504, for as long as this.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
+/// A page has 500 objects.
+const DEADLINE_OF_LISTS: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(code: u16, reason: &str, message: &str) -> Failure {
+        Failure::of(&Error::Api(Box::new(Status::failure(message, reason).with_code(code))))
+    }
+
+    #[test]
+    fn what_the_server_answers_is_sorted_by_what_can_be_done_about_it() {
+        assert_eq!(answer(409, "Conflict", ""), Failure::Conflict);
+        assert_eq!(answer(409, "AlreadyExists", ""), Failure::AlreadyExists);
+        assert_eq!(answer(404, "NotFound", ""), Failure::NotFound);
+        assert!(matches!(
+            answer(403, "Forbidden", "pods \"w\" is forbidden: exceeded quota: q"),
+            Failure::Quota(_)
+        ));
+        for code in [400, 413, 422] {
+            assert!(matches!(answer(code, "Invalid", "no"), Failure::Refused(_)), "{code}");
+        }
+        for code in [401, 403, 429, 500, 503, 504] {
+            assert!(matches!(answer(code, "", "no"), Failure::Unavailable(_)), "{code}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_is_not_answered_is_given_up() {
+        let begun = tokio::time::Instant::now();
+        let outcome = call(std::future::pending::<Result<(), Error>>()).await;
+        assert!(matches!(outcome, Err(Failure::Unavailable(_))));
+        assert_eq!(begun.elapsed(), DEADLINE);
+    }
+}

@@ -1,0 +1,274 @@
+//! The workers' pods as they are: what the watch told, and what our own writes came to before the watch tells of them.
+
+mod worker_pod;
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use caudal_kubernetes::live_stream::Place;
+use caudal_kubernetes::names::POOL_LABEL;
+use caudal_livestream::{Epoch, StreamId, WorkerId};
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, Client};
+use tokio::sync::watch as channel;
+
+use crate::watching::{News, watch};
+pub use worker_pod::WorkerPod;
+
+/// All workers' pods of a namespace. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Pods {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    // Held for map operations only, never across an await.
+    table: Mutex<Table>,
+    /// Counts changes of the table.
+    changes: channel::Sender<u64>,
+}
+
+/// What is known of the pods.
+#[derive(Default)]
+struct Table {
+    pods: BTreeMap<String, Arc<WorkerPod>>,
+    names: HashMap<WorkerId, String>,
+    /// Idle pods that a claim of ours is being tried on, by name, with the version that it is tried on: until the watch shows a
+    /// newer one, nobody else of us tries.
+    tried: HashMap<String, u64>,
+    /// Pods that are being created and have no answer yet, by name and pool.
+    expected: HashMap<String, String>,
+    gone: Gone,
+    whole: bool,
+}
+
+/// What is known of one worker.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Known {
+    /// Its process may run.
+    There(Arc<WorkerPod>),
+    /// Its process has ended.
+    Gone,
+    /// There is no such pod, or not yet.
+    Unknown,
+}
+
+impl Default for Pods {
+    fn default() -> Self {
+        Self { shared: Arc::new(Shared { table: Mutex::default(), changes: channel::Sender::new(0) }) }
+    }
+}
+
+impl Pods {
+    /// Keeps them as they are; never ends.
+    pub async fn follow(&self, client: Client, namespace: &str) {
+        let mut news = Box::pin(watch::<Pod>(Api::namespaced(client, namespace), Some(POOL_LABEL)));
+        while let Some(news) = news.next().await {
+            self.take(news);
+        }
+    }
+
+    /// Where a worker is, for people.
+    pub fn place(&self, worker: WorkerId) -> Place {
+        match self.known(worker) {
+            Known::There(pod) => Place { pod: Some(pod.name.clone()), node: pod.node.clone() },
+            Known::Gone | Known::Unknown => Place::default(),
+        }
+    }
+
+    pub(crate) fn take(&self, news: News<Pod>) {
+        let changed = match news {
+            News::Is(pod) => WorkerPod::of(&pod).is_some_and(|pod| self.table().is(pod)),
+            News::Gone(name) => self.table().gone(&name),
+            News::Unreadable => false,
+            News::Whole => {
+                self.table().whole = true;
+                true
+            }
+        };
+        if changed {
+            self.changed();
+        }
+    }
+
+    /// Takes in what a write of ours came to, so that the next decision is not made from before it.
+    pub(crate) fn wrote(&self, pod: &Pod) -> Option<Arc<WorkerPod>> {
+        let pod = WorkerPod::of(pod)?;
+        let name = pod.name.clone();
+        self.table().is(pod);
+        self.changed();
+        self.table().pods.get(&name).cloned()
+    }
+
+    /// A pod is certainly not there any more.
+    pub(crate) fn vanished(&self, name: &str) {
+        self.table().gone(name);
+        self.changed();
+    }
+
+    /// A worker is certainly not there, under whatever name.
+    pub(crate) fn absent(&self, worker: WorkerId) {
+        let mut table = self.table();
+        match table.names.get(&worker).cloned() {
+            Some(name) => {
+                table.gone(&name);
+            }
+            None => table.gone.add(worker),
+        }
+        drop(table);
+        self.changed();
+    }
+
+    /// Resolves when all pods have been told of once.
+    pub(crate) async fn whole(&self) {
+        let mut changes = self.subscribe();
+        while !self.table().whole {
+            // The sender lives as long as this.
+            let _ = changes.changed().await;
+        }
+    }
+
+    /// Tells of each change from now on.
+    pub(crate) fn subscribe(&self) -> channel::Receiver<u64> {
+        self.shared.changes.subscribe()
+    }
+
+    pub(crate) fn known(&self, worker: WorkerId) -> Known {
+        let table = self.table();
+        if table.gone.has(worker) {
+            return Known::Gone;
+        }
+        let pod = table.names.get(&worker).and_then(|name| table.pods.get(name));
+        match pod {
+            Some(pod) if pod.ended => Known::Gone,
+            Some(pod) => Known::There(Arc::clone(pod)),
+            None => Known::Unknown,
+        }
+    }
+
+    /// The pod that was claimed for this; the one that may still run, if there is one.
+    pub(crate) fn claimed_for(&self, stream: StreamId, epoch: Epoch) -> Option<Arc<WorkerPod>> {
+        let table = self.table();
+        let claimed = table.pods.values().filter(|pod| pod.claim == Some((stream, epoch)));
+        claimed.min_by_key(|pod| (pod.ended || pod.leaving, pod.name.clone())).cloned()
+    }
+
+    /// All pods that were claimed for this stream and are still there.
+    pub(crate) fn claimed_by(&self, stream: StreamId) -> Vec<Arc<WorkerPod>> {
+        let table = self.table();
+        let claimed =
+            table.pods.values().filter(|pod| pod.claim.is_some_and(|(claimed, _)| claimed == stream));
+        claimed.cloned().collect()
+    }
+
+    /// An idle pod that may be claimed, for whoever asks, until [`tried`](Self::tried) or a newer version of it is known. Those of the
+    /// newest template first, and of these the oldest, whose image and caches are warmest.
+    pub(crate) fn pick(&self, pool: &str, hash: &str) -> Option<Arc<WorkerPod>> {
+        let mut table = self.table();
+        let free = table.pods.values().filter(|pod| {
+            pod.pool == pool
+                && pod.is_claimable()
+                && table.tried.get(&pod.name).is_none_or(|version| pod.version > *version)
+        });
+        let best = free.min_by_key(|pod| (pod.hash != hash, pod.created, pod.name.clone())).cloned()?;
+        table.tried.insert(best.name.clone(), best.version);
+        Some(best)
+    }
+
+    /// The claim on it was not made, for a reason that is not the pod's: others may try it.
+    pub(crate) fn untried(&self, name: &str) {
+        self.table().tried.remove(name);
+    }
+
+    /// Takes one of the places that a pool has for pods, for one of this name; false when there is none left.
+    pub(crate) fn expect(&self, name: &str, pool: &str, places: u32) -> bool {
+        let mut table = self.table();
+        let there =
+            table.pods.values().filter(|pod| pod.pool == pool && !pod.ended && pod.name != name).count();
+        let expected = table.expected.iter().filter(|(expected, of)| {
+            of.as_str() == pool && expected.as_str() != name && !table.pods.contains_key(*expected)
+        });
+        let taken = there.saturating_add(expected.count());
+        let room = u32::try_from(taken).is_ok_and(|taken| taken < places);
+        if room {
+            table.expected.insert(name.to_owned(), pool.to_owned());
+        }
+        room
+    }
+
+    /// Whether the pod of this name was created is known by now.
+    pub(crate) fn answered(&self, name: &str) {
+        self.table().expected.remove(name);
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.shared.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changed(&self) {
+        self.shared.changes.send_modify(|changes| *changes = changes.wrapping_add(1));
+    }
+}
+
+impl Table {
+    /// Takes in a pod as it is or was; false when something as new is known.
+    fn is(&mut self, pod: WorkerPod) -> bool {
+        if self.gone.has(pod.worker) {
+            return false;
+        }
+        match self.pods.get(&pod.name) {
+            Some(known) if known.version >= pod.version => return false,
+            // Another one of the same name.
+            Some(known) if known.worker != pod.worker => {
+                self.gone.add(known.worker);
+                self.names.remove(&known.worker);
+            }
+            _ => {}
+        }
+        if self.tried.get(&pod.name).is_some_and(|tried| pod.version > *tried) {
+            self.tried.remove(&pod.name);
+        }
+        self.names.insert(pod.worker, pod.name.clone());
+        self.pods.insert(pod.name.clone(), Arc::new(pod));
+        true
+    }
+
+    fn gone(&mut self, name: &str) -> bool {
+        self.tried.remove(name);
+        let Some(pod) = self.pods.remove(name) else { return false };
+        self.names.remove(&pod.worker);
+        self.gone.add(pod.worker);
+        true
+    }
+}
+
+/// Workers that are certainly gone: the newest so many.
+#[derive(Default)]
+struct Gone {
+    workers: HashSet<WorkerId>,
+    order: VecDeque<WorkerId>,
+}
+
+impl Gone {
+    fn add(&mut self, worker: WorkerId) {
+        if self.workers.insert(worker) {
+            self.order.push_back(worker);
+        }
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.workers.remove(&oldest);
+        }
+    }
+
+    fn has(&self, worker: WorkerId) -> bool {
+        self.workers.contains(&worker)
+    }
+}
+
+/// Whoever still asks for an older one is told so after a look at the server.
+const REMEMBERED: usize = 20_000;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+//! The table of pods against news that come late, twice, or never.
+
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::{Value, json};
+
+use super::*;
+
+const POOL: &str = "default";
+
+/// A pod that waits for a stream, as the watch tells of it.
+fn idle(name: &str, worker: WorkerId, version: u64) -> Value {
+    json!({
+        "metadata": {
+            "name": name,
+            "uid": worker,
+            "resourceVersion": version.to_string(),
+            "creationTimestamp": "2027-01-15T08:00:00Z",
+            "labels": { "caudal.dev/pool": POOL, "caudal.dev/worker": "idle", "caudal.dev/spec-hash": "new" },
+        },
+        "spec": { "nodeName": "node-1", "containers": [] },
+        "status": { "phase": "Running", "podIP": "10.1.2.4", "conditions": [{ "type": "Ready", "status": "True" }] },
+    })
+}
+
+fn with(mut pod: Value, pointer: &str, value: Value) -> Value {
+    let (parent, field) = pointer.rsplit_once('/').unwrap();
+    pod.pointer_mut(parent).unwrap()[field] = value;
+    pod
+}
+
+fn pod(pod: Value) -> Pod {
+    serde_json::from_value(pod).unwrap()
+}
+
+fn is(told: Value) -> News<Pod> {
+    News::Is(Box::new(pod(told)))
+}
+
+#[test]
+fn a_pod_is_read_as_what_matters_of_it() {
+    let worker = WorkerId::generate();
+    let stream = StreamId::generate();
+    let free = WorkerPod::of(&pod(idle("w-1", worker, 5))).unwrap();
+    assert!(free.is_claimable());
+    assert_eq!(free.listens_at().unwrap().rtmp, "10.1.2.4:1935".parse().unwrap());
+    let base = || idle("w-1", worker, 5);
+    let mut claimed = base();
+    claimed["metadata"]["labels"]["caudal.dev/worker"] = json!("claimed");
+    for (why, not_claimable) in [
+        ("claimed", claimed.clone()),
+        ("not ready", with(base(), "/status/conditions", json!([]))),
+        ("no address", with(base(), "/status/podIP", Value::Null)),
+        ("being deleted", with(base(), "/metadata/deletionTimestamp", json!("2027-01-15T08:00:00Z"))),
+        ("ended", with(base(), "/status/phase", json!("Failed"))),
+    ] {
+        assert!(!WorkerPod::of(&pod(not_claimable)).unwrap().is_claimable(), "{why}");
+    }
+    claimed["metadata"]["labels"]["caudal.dev/stream"] = json!(stream);
+    claimed["metadata"]["labels"]["caudal.dev/epoch"] = json!("3");
+    assert_eq!(WorkerPod::of(&pod(claimed)).unwrap().claim, Some((stream, Epoch(3))));
+    let mut exited = base();
+    exited["status"]["containerStatuses"] = json!([{
+        "name": "transcoder-worker", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+        "state": { "terminated": { "exitCode": 137 } },
+    }]);
+    assert!(WorkerPod::of(&pod(exited)).unwrap().ended, "the process has ended before its pod says so");
+    let stranger = with(base(), "/metadata/labels", json!({}));
+    assert_eq!(WorkerPod::of(&pod(stranger)), None);
+}
+
+#[test]
+fn news_from_before_our_own_write_change_nothing() {
+    let pods = Pods::default();
+    let (worker, stream) = (WorkerId::generate(), StreamId::generate());
+    pods.take(is(idle("w-1", worker, 5)));
+    let mut claimed = idle("w-1", worker, 9);
+    claimed["metadata"]["labels"]["caudal.dev/worker"] = json!("claimed");
+    claimed["metadata"]["labels"]["caudal.dev/stream"] = json!(stream);
+    claimed["metadata"]["labels"]["caudal.dev/epoch"] = json!("1");
+    pods.wrote(&pod(claimed));
+    pods.take(is(idle("w-1", worker, 7)));
+    assert_eq!(pods.pick(POOL, "new"), None, "it is the stream's");
+    assert_eq!(pods.claimed_for(stream, Epoch(1)).unwrap().worker, worker);
+}
+
+#[test]
+fn a_pod_that_is_gone_does_not_come_back_with_a_late_answer() {
+    let pods = Pods::default();
+    let worker = WorkerId::generate();
+    pods.take(is(idle("w-1", worker, 5)));
+    assert!(matches!(pods.known(worker), Known::There(_)));
+    pods.take(News::Gone("w-1".to_owned()));
+    pods.wrote(&pod(idle("w-1", worker, 6)));
+    assert_eq!(pods.known(worker), Known::Gone);
+    assert_eq!(pods.known(WorkerId::generate()), Known::Unknown);
+    // Another pod took its name.
+    let next = WorkerId::generate();
+    pods.take(is(idle("w-1", next, 8)));
+    let after = WorkerId::generate();
+    pods.take(is(idle("w-1", after, 9)));
+    assert_eq!(pods.known(next), Known::Gone);
+    assert!(matches!(pods.known(after), Known::There(_)));
+}
+
+#[test]
+fn no_pod_is_picked_twice_until_something_new_is_known_of_it() {
+    let pods = Pods::default();
+    let (old, new) = (WorkerId::generate(), WorkerId::generate());
+    let mut outdated = idle("w-0", old, 5);
+    outdated["metadata"]["labels"]["caudal.dev/spec-hash"] = json!("old");
+    pods.take(is(outdated));
+    pods.take(is(idle("w-1", new, 6)));
+    assert_eq!(pods.pick(POOL, "new").unwrap().worker, new, "of the newest template first");
+    assert_eq!(pods.pick(POOL, "new").unwrap().worker, old);
+    assert_eq!(pods.pick(POOL, "new"), None);
+    assert_eq!(pods.pick("another", "new"), None);
+    pods.untried("w-0");
+    assert_eq!(pods.pick(POOL, "new").unwrap().worker, old);
+    pods.take(is(idle("w-1", new, 7)));
+    assert_eq!(pods.pick(POOL, "new").unwrap().worker, new);
+}
+
+#[test]
+fn pods_that_are_on_their_way_take_their_places_already() {
+    let pods = Pods::default();
+    assert!(pods.expect("a", POOL, 2));
+    assert!(pods.expect("a", POOL, 2), "it has its place");
+    assert!(pods.expect("b", POOL, 2));
+    assert!(!pods.expect("c", POOL, 2));
+    assert!(pods.expect("c", "another", 1), "of each pool");
+    // Once the watch tells of one, it is not counted twice.
+    pods.take(is(idle("a", WorkerId::generate(), 5)));
+    assert!(pods.expect("d", POOL, 3));
+    pods.answered("b");
+    assert!(pods.expect("e", POOL, 3));
+    let mut ended = idle("a", WorkerId::generate(), 6);
+    ended["status"]["phase"] = json!("Failed");
+    pods.take(is(ended));
+    assert!(pods.expect("f", POOL, 3), "one that has ended takes none");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_decided_before_all_pods_have_been_told_of() {
+    let pods = Pods::default();
+    assert!(tokio::time::timeout(std::time::Duration::from_secs(1), pods.whole()).await.is_err());
+    pods.take(News::Whole);
+    pods.whole().await;
+}

@@ -1,0 +1,109 @@
+//! What matters of a worker's pod.
+
+use std::net::{IpAddr, SocketAddr};
+
+use caudal_kubernetes::names::{
+    CLAIMED, EPOCH_LABEL, HASH_LABEL, IDLE, POOL_LABEL, STATE_LABEL, STREAM_LABEL,
+};
+use caudal_livestream::record::WorkerAddress;
+use caudal_livestream::{Epoch, StreamId, WorkerId};
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+
+use crate::build::{COMPONENT, HTTP_PORT, RTMP_PORT};
+
+/// What matters of a worker's pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerPod {
+    /// Its name.
+    pub name: String,
+    /// Its uid, which is what the worker in it is known by.
+    pub worker: WorkerId,
+    /// Its `resourceVersion`.
+    pub version: u64,
+    /// Its pool.
+    pub pool: String,
+    /// What it was built from.
+    pub hash: String,
+    /// Whom it was claimed for.
+    pub claim: Option<(StreamId, Epoch)>,
+    /// It says that nobody has claimed it.
+    pub idle: bool,
+    /// The uid of its controller.
+    pub owner: Option<String>,
+    /// Its address, once it has one.
+    pub address: Option<IpAddr>,
+    /// The node that it is on.
+    pub node: Option<String>,
+    /// The worker in it listens.
+    pub ready: bool,
+    /// Somebody has deleted it; its process may still run.
+    pub leaving: bool,
+    /// Its process has ended.
+    pub ended: bool,
+    /// Why there is no node for it.
+    pub unschedulable: Option<String>,
+    /// When it was created, in seconds since 1970.
+    pub created: i64,
+}
+
+impl WorkerPod {
+    /// None when the pod is no worker's, or has no identity yet.
+    pub fn of(pod: &Pod) -> Option<Self> {
+        let metadata = &pod.metadata;
+        let label = |key: &str| metadata.labels.as_ref()?.get(key).map(String::as_str);
+        let status = pod.status.as_ref();
+        let stream = label(STREAM_LABEL).and_then(|stream| stream.parse().ok());
+        let epoch = label(EPOCH_LABEL).and_then(|epoch| epoch.parse().ok());
+        let claimed = label(STATE_LABEL) == Some(CLAIMED);
+        let owner = metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
+        Some(Self {
+            name: metadata.name.clone()?,
+            worker: metadata.uid.as_deref()?.parse().ok()?,
+            version: metadata.resource_version.as_deref()?.parse().ok()?,
+            pool: label(POOL_LABEL)?.to_owned(),
+            hash: label(HASH_LABEL).unwrap_or_default().to_owned(),
+            claim: stream.zip(epoch).filter(|_| claimed),
+            idle: label(STATE_LABEL) == Some(IDLE),
+            owner: owner.map(|owner| owner.uid.clone()),
+            address: status.and_then(|status| status.pod_ip.as_deref()).and_then(|ip| ip.parse().ok()),
+            node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
+            ready: condition(status, "Ready").is_some_and(|(ready, _)| ready),
+            leaving: metadata.deletion_timestamp.is_some(),
+            ended: has_ended(status),
+            unschedulable: condition(status, "PodScheduled")
+                .filter(|(scheduled, _)| !scheduled)
+                .map(|(_, message)| message),
+            created: metadata.creation_timestamp.as_ref().map_or(0, |at| at.0.as_second()),
+        })
+    }
+
+    /// Whether a stream may have it.
+    pub(crate) fn is_claimable(&self) -> bool {
+        self.idle && self.ready && self.address.is_some() && !self.leaving && !self.ended
+    }
+
+    /// Where the worker in it is, once it listens.
+    pub(crate) fn listens_at(&self) -> Option<WorkerAddress> {
+        let at = |port: i32| Some(SocketAddr::new(self.address?, u16::try_from(port).ok()?));
+        if !self.ready {
+            return None;
+        }
+        Some(WorkerAddress { worker: self.worker, rtmp: at(RTMP_PORT)?, http: at(HTTP_PORT)? })
+    }
+}
+
+fn condition(status: Option<&PodStatus>, kind: &str) -> Option<(bool, String)> {
+    let condition = status?.conditions.iter().flatten().find(|condition| condition.type_ == kind)?;
+    Some((condition.status == "True", condition.message.clone().unwrap_or_default()))
+}
+
+/// A pod of a node that is lost says nothing; its process may well run.
+fn has_ended(status: Option<&PodStatus>) -> bool {
+    let Some(status) = status else { return false };
+    let phase = status.phase.as_deref();
+    let container = status.container_statuses.iter().flatten().find(|container| container.name == COMPONENT);
+    let terminated = container
+        .and_then(|container| container.state.as_ref())
+        .is_some_and(|state| state.terminated.is_some());
+    terminated || matches!(phase, Some("Succeeded" | "Failed"))
+}

@@ -1,0 +1,45 @@
+//! The WorkerPools as they are, by name.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use caudal_kubernetes::WorkerPool;
+use futures::StreamExt as _;
+use kube::{Api, Client, ResourceExt as _};
+
+use crate::watching::{News, watch};
+
+/// All pools of a namespace. Cheap to clone; all clones are one.
+#[derive(Clone, Default)]
+pub struct Pools(Arc<Mutex<HashMap<String, Arc<WorkerPool>>>>);
+
+impl Pools {
+    /// A pool as it is now.
+    pub fn get(&self, name: &str) -> Option<Arc<WorkerPool>> {
+        self.pools().get(name).cloned()
+    }
+
+    /// Keeps them as they are; never ends.
+    pub async fn follow(&self, client: Client, namespace: &str) {
+        let mut news = Box::pin(watch::<WorkerPool>(Api::namespaced(client, namespace), None));
+        while let Some(news) = news.next().await {
+            self.take(news);
+        }
+    }
+
+    pub(crate) fn take(&self, news: News<WorkerPool>) {
+        match news {
+            News::Is(pool) => {
+                self.pools().insert(pool.name_any(), Arc::new(*pool));
+            }
+            News::Gone(name) => {
+                self.pools().remove(&name);
+            }
+            News::Unreadable | News::Whole => {}
+        }
+    }
+
+    fn pools(&self) -> MutexGuard<'_, HashMap<String, Arc<WorkerPool>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,415 @@
+//! The streams' records in `LiveStream` resources: `spec` is other people's, `status.lifecycle` is the machine.
+
+mod cache;
+mod mementos;
+mod reading;
+mod writing;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use caudal_controller::{
+    Change, Durability, Record, RecordStore, StoreError, Stored, Version, WallClock, WhenItFails, wall_now,
+};
+use caudal_kubernetes::live_stream::Place;
+use caudal_kubernetes::{LiveStream, LiveStreamSpec, names};
+use caudal_livestream::{StreamId, UnixMillis, WorkerId};
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::core::DeserializeGuard;
+use kube::{Api, Client, ResourceExt as _};
+
+use crate::calls::{Failure, call, call_for_many};
+use crate::watching::{News, watch};
+use cache::Cache;
+use reading::{Reading, has_finalizer, is_being_deleted};
+use writing::{Pages, status_of};
+
+/// What a store of LiveStreams needs to know besides them.
+pub struct RecordSettings {
+    /// The namespace of the release.
+    pub namespace: String,
+    /// The time of conditions and of what is kept for people.
+    pub wall: WallClock,
+    /// Where workers are, for people.
+    pub places: Arc<dyn Fn(WorkerId) -> Place + Send + Sync>,
+    /// Where viewers find a stream; none when the edge has no public address.
+    pub playback: Arc<dyn Fn(StreamId) -> Option<String> + Send + Sync>,
+}
+
+/// All LiveStreams of a namespace.
+#[derive(Clone)]
+pub struct LiveStreams {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    api: Api<LiveStream>,
+    guarded: Api<DeserializeGuard<LiveStream>>,
+    settings: RecordSettings,
+    // Held for map operations only, never across an await.
+    cache: Mutex<Cache>,
+}
+
+impl LiveStreams {
+    /// The LiveStreams of `settings.namespace`. Reads nothing yet.
+    pub fn new(client: Client, settings: RecordSettings) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                api: Api::namespaced(client.clone(), &settings.namespace),
+                guarded: Api::namespaced(client, &settings.namespace),
+                settings,
+                cache: Mutex::default(),
+            }),
+        }
+    }
+
+    /// The uid of a stream's resource, which owns the stream's workers; none when it is not known.
+    pub fn uid(&self, stream: StreamId) -> Option<String> {
+        self.shared.cache().get(stream).and_then(|resource| resource.uid())
+    }
+
+    /// Removes resources that were kept for people once their time is over; never ends.
+    pub async fn collect(&self) {
+        mementos::collect(&self.shared).await;
+    }
+}
+
+impl Shared {
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> UnixMillis {
+        wall_now(&self.settings.wall)
+    }
+
+    async fn list(&self) -> Result<Vec<Stored>, StoreError> {
+        let mut records = Vec::new();
+        self.read_all(|guard| {
+            let name = guard.name_any();
+            match guard.0 {
+                Ok(resource) => {
+                    let stream = resource.spec.stream;
+                    let _ = self.take_in(resource);
+                    // A watch may have been quicker.
+                    if let Some(Ok((Reading::Record(record), version))) = self.cache().read(stream) {
+                        records.push(Stored { record: *record, version });
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(%name, %error, "a LiveStream cannot be understood; left alone");
+                }
+            }
+        })
+        .await?;
+        Ok(records)
+    }
+
+    async fn unreadable(&self) -> Result<HashSet<StreamId>, StoreError> {
+        let mut unreadable = HashSet::new();
+        self.read_all(|guard| unreadable.extend(reading::in_doubt(&guard))).await?;
+        Ok(unreadable)
+    }
+
+    /// All resources that the server has, page by page.
+    async fn read_all(&self, mut each: impl FnMut(DeserializeGuard<LiveStream>)) -> Result<(), StoreError> {
+        let mut pages = Pages::default();
+        while let Some(params) = pages.next() {
+            let page =
+                call_for_many(self.guarded.list(&params)).await.map_err(|error| unavailable(&error))?;
+            pages.read(page.metadata.continue_.as_deref());
+            page.items.into_iter().for_each(&mut each);
+        }
+        Ok(())
+    }
+
+    /// Takes in a resource as it is or was; the record when there is one and it is news.
+    fn take_in(&self, resource: LiveStream) -> Option<Stored> {
+        let name = resource.name_any();
+        let news = self.cache().take_in(resource);
+        match news {
+            Ok(Some((Reading::Record(record), version))) => Some(Stored { record: *record, version }),
+            Ok(Some((Reading::Memento(_), _)) | None) => None,
+            Err(error) => {
+                tracing::error!(%name, %error, "a LiveStream cannot be understood; left alone");
+                None
+            }
+        }
+    }
+
+    /// The record as the server has it now, for whoever wrote at an old one.
+    async fn overtaken(&self, stream: StreamId) -> StoreError {
+        let resource = match call(self.api.get(&names::live_stream(stream))).await {
+            Ok(resource) => resource,
+            Err(Failure::NotFound) => {
+                self.cache().remove(stream);
+                return StoreError::Gone;
+            }
+            Err(error) => return unavailable(&error),
+        };
+        let _ = self.take_in(resource);
+        match self.cache().read(stream) {
+            Some(Ok((Reading::Record(record), version))) => {
+                StoreError::Conflict(Box::new(Stored { record: *record, version }))
+            }
+            // Another controller has nothing left to do for it.
+            Some(Ok((Reading::Memento(_), _))) | None => StoreError::Gone,
+            Some(Err(error)) => StoreError::Refused(error.to_string()),
+        }
+    }
+
+    /// What became of a write of `stream`.
+    async fn written(
+        &self,
+        stream: StreamId,
+        outcome: Result<LiveStream, Failure>,
+    ) -> Result<LiveStream, StoreError> {
+        match outcome {
+            Ok(resource) => Ok(resource),
+            Err(Failure::Conflict | Failure::AlreadyExists | Failure::NotFound) => {
+                Err(self.overtaken(stream).await)
+            }
+            Err(Failure::Refused(reason)) => Err(StoreError::Refused(reason)),
+            Err(Failure::Quota(reason) | Failure::Unavailable(reason)) => {
+                Err(StoreError::Unavailable(reason))
+            }
+        }
+    }
+
+    async fn create(&self, record: &Record) -> Result<Version, StoreError> {
+        let stream = record.stream();
+        let spec = record.spec.as_ref().map_or_else(
+            || {
+                let mut spec = LiveStreamSpec::ended(stream);
+                spec.end_reason = record.machine.end_reason();
+                spec
+            },
+            |spec| LiveStreamSpec::of(spec, &caudal_controller::Pool::default().0),
+        );
+        let mut resource = LiveStream::new(&names::live_stream(stream), spec);
+        resource.metadata.finalizers = Some(vec![names::END_FINALIZER.to_owned()]);
+        let created = call(self.api.create(&PostParams::default(), &resource)).await;
+        let created = self.written(stream, created).await?;
+        // The server takes no status with a creation. A controller that finds none begins with the same machine.
+        self.put_status(stream, created, record).await
+    }
+
+    async fn store(
+        &self,
+        record: &Record,
+        version: Version,
+        durability: Durability,
+    ) -> Result<Version, StoreError> {
+        let stream = record.stream();
+        let known = self.cache().at(stream, version);
+        let Some(known) = known else { return Err(self.overtaken(stream).await) };
+        if durability == Durability::Lazy && self.cache().keep_floor(stream, version, &record.machine) {
+            return Ok(version);
+        }
+        let known = match writing::main_patch(&known, record) {
+            None => known,
+            Some(patch) => {
+                let patched = self.patch(stream, &patch).await;
+                self.written(stream, patched).await?
+            }
+        };
+        let written = self.put_status(stream, known, record).await?;
+        if record.machine.is_settled() { self.let_go(stream, written).await } else { Ok(written) }
+    }
+
+    async fn put_status(
+        &self,
+        stream: StreamId,
+        mut resource: LiveStream,
+        record: &Record,
+    ) -> Result<Version, StoreError> {
+        let status = status_of(&resource, record, &self.settings, self.now())
+            .map_err(|error| StoreError::Refused(error.to_string()))?;
+        resource.status = Some(status);
+        // Absent, the server keeps what it has.
+        resource.metadata.managed_fields = None;
+        let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+        let put = call(self.api.replace_status(&names::live_stream(stream), &params, &resource)).await;
+        let put = self.written(stream, put).await?;
+        self.took(put)
+    }
+
+    /// Takes the finalizer off, once the api knows of the end.
+    async fn let_go(&self, stream: StreamId, version: Version) -> Result<Version, StoreError> {
+        let known = self.cache().at(stream, version);
+        let Some(known) = known.filter(has_finalizer) else { return Ok(version) };
+        let patched = self.patch(stream, &writing::without_finalizer(&known)).await;
+        match self.written(stream, patched).await {
+            // It is gone with its last finalizer.
+            Ok(resource) if is_being_deleted(&resource) && resource.finalizers().is_empty() => {
+                self.cache().delete(stream);
+                Ok(version)
+            }
+            Ok(resource) => self.took(resource),
+            Err(StoreError::Gone) => Ok(version),
+            // The status is written. What is left comes with the next write, or with the record's removal.
+            Err(error) => {
+                tracing::debug!(%error, %stream, "an ended stream's finalizer is still there");
+                Ok(version)
+            }
+        }
+    }
+
+    async fn patch(&self, stream: StreamId, patch: &serde_json::Value) -> Result<LiveStream, Failure> {
+        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        call(self.api.patch(&names::live_stream(stream), &params, &Patch::Merge(patch))).await
+    }
+
+    /// Takes in what a write of ours came to.
+    fn took(&self, resource: LiveStream) -> Result<Version, StoreError> {
+        let version =
+            reading::version_of(&resource).map_err(|error| StoreError::Refused(error.to_string()))?;
+        let _ = self.take_in(resource);
+        Ok(version)
+    }
+
+    /// Forgets a stream: what was kept of it for the controller goes, and the resource too unless it is kept for people.
+    async fn remove(&self, stream: StreamId) -> Result<(), StoreError> {
+        for _ in 0..REMOVE_TRIES {
+            let known = self.cache().get(stream);
+            let known = match known {
+                Some(known) => known,
+                None => match call(self.api.get(&names::live_stream(stream))).await {
+                    Ok(resource) => resource,
+                    Err(Failure::NotFound) => return Ok(()),
+                    Err(error) => return Err(unavailable(&error)),
+                },
+            };
+            let outcome = if self.is_due(&known) {
+                self.delete(stream, &known).await
+            } else {
+                self.leave_for_people(stream, known).await
+            };
+            match outcome {
+                Ok(()) | Err(StoreError::Gone) => return Ok(()),
+                // Somebody wrote to it. Whatever it was, nothing is to be done for the stream any more.
+                Err(StoreError::Conflict(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(StoreError::Unavailable("somebody writes to it again and again".to_owned()))
+    }
+
+    /// Whether the time that it is kept for people is over.
+    fn is_due(&self, resource: &LiveStream) -> bool {
+        let ended = resource.status.as_ref().and_then(|status| status.ended_at.as_ref());
+        let ended = ended.map_or(self.now(), |at| UnixMillis(at.0.as_millisecond()));
+        reading::kept_until(resource, ended) <= self.now()
+    }
+
+    async fn leave_for_people(&self, stream: StreamId, mut resource: LiveStream) -> Result<(), StoreError> {
+        if has_finalizer(&resource) {
+            let patched = self.patch(stream, &writing::without_finalizer(&resource)).await;
+            resource = self.written(stream, patched).await?;
+            let _ = self.take_in(resource.clone());
+        }
+        if let Some(status) = &mut resource.status {
+            status.lifecycle = None;
+        }
+        resource.metadata.managed_fields = None;
+        let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+        let put = call(self.api.replace_status(&names::live_stream(stream), &params, &resource)).await;
+        let put = self.written(stream, put).await?;
+        self.took(put).map(|_| ())
+    }
+
+    /// Deletes the resource as it is known, and not one that somebody made of that name since.
+    async fn delete(&self, stream: StreamId, known: &LiveStream) -> Result<(), StoreError> {
+        let mut known = known.clone();
+        if has_finalizer(&known) {
+            let patched = self.patch(stream, &writing::without_finalizer(&known)).await;
+            known = self.written(stream, patched).await?;
+            let _ = self.take_in(known.clone());
+        }
+        if is_being_deleted(&known) {
+            self.cache().delete(stream);
+            return Ok(());
+        }
+        let params = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: known.uid(),
+                resource_version: known.resource_version(),
+            }),
+            ..DeleteParams::background()
+        };
+        let name = names::live_stream(stream);
+        match call(self.api.delete(&name, &params)).await {
+            Ok(_) | Err(Failure::NotFound) => {
+                self.cache().delete(stream);
+                Ok(())
+            }
+            Err(Failure::Conflict) => Err(self.overtaken(stream).await),
+            Err(error) => Err(unavailable(&error)),
+        }
+    }
+
+    /// What the watch tells, as far as it is about records.
+    fn change(&self, news: News<LiveStream>) -> Option<Change> {
+        match news {
+            News::Is(resource) => self.take_in(*resource).map(|stored| Change::Changed(Box::new(stored))),
+            News::Gone(name) => {
+                let stream = names::stream_of(&name)?;
+                self.cache().remove(stream);
+                Some(Change::Removed(stream))
+            }
+            News::Unreadable | News::Whole => None,
+        }
+    }
+}
+
+impl RecordStore for LiveStreams {
+    fn load(&self) -> BoxFuture<'_, Result<Vec<Stored>, StoreError>> {
+        Box::pin(self.shared.list())
+    }
+
+    fn create<'a>(&'a self, record: &'a Record) -> BoxFuture<'a, Result<Version, StoreError>> {
+        Box::pin(self.shared.create(record))
+    }
+
+    fn store<'a>(
+        &'a self,
+        record: &'a Record,
+        version: &'a Version,
+        durability: Durability,
+    ) -> BoxFuture<'a, Result<Version, StoreError>> {
+        Box::pin(self.shared.store(record, *version, durability))
+    }
+
+    fn remove(&self, stream: StreamId) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.shared.remove(stream))
+    }
+
+    fn changes(&self) -> BoxStream<'static, Change> {
+        let shared = Arc::clone(&self.shared);
+        let news = watch(shared.guarded.clone(), None);
+        news.filter_map(move |news| std::future::ready(shared.change(news))).boxed()
+    }
+
+    fn named(&self) -> BoxFuture<'_, Result<HashSet<StreamId>, StoreError>> {
+        Box::pin(self.shared.unreadable())
+    }
+
+    fn when_it_fails(&self) -> WhenItFails {
+        WhenItFails::Wait
+    }
+}
+
+fn unavailable(error: &Failure) -> StoreError {
+    StoreError::Unavailable(error.to_string())
+}
+
+/// Whose fields these are, in the server's books.
+pub(crate) const MANAGER: &str = "caudal-operator";
+/// Each against the newest version; routers write a stream's resource every few seconds at most.
+const REMOVE_TRIES: u32 = 5;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! What is written to a LiveStream resource to make it say what the controller's record says.
+
+use caudal_controller::Record;
+use caudal_kubernetes::live_stream::Seen;
+use caudal_kubernetes::{LiveStream, LiveStreamSpec, LiveStreamStatus, names};
+use caudal_livestream::UnixMillis;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::ListParams;
+use serde_json::{Map, Value, json};
+
+use super::RecordSettings;
+use super::reading::{has_finalizer, is_being_deleted};
+
+/// The status that says what `record` says.
+pub(super) fn status_of(
+    resource: &LiveStream,
+    record: &Record,
+    settings: &RecordSettings,
+    now: UnixMillis,
+) -> Result<LiveStreamStatus, serde_json::Error> {
+    let before = resource.status.as_ref();
+    let playback = (settings.playback)(record.stream());
+    LiveStreamStatus::of(&Seen {
+        machine: &record.machine,
+        generation: resource.metadata.generation,
+        media: before.and_then(|before| before.media.as_ref()),
+        playback: playback.as_deref(),
+        place: &|worker| (settings.places)(worker),
+        before,
+        now: Timestamp::from_millisecond(now.0).unwrap_or(Timestamp::UNIX_EPOCH),
+    })
+}
+
+/// What of the resource has to change besides its status, as a merge patch that holds for this version alone; none when nothing has.
+pub(super) fn main_patch(resource: &LiveStream, record: &Record) -> Option<Value> {
+    let mut patch = Map::new();
+    if let Some(wanted) = &record.spec {
+        let pool = resource.spec.pool.as_str();
+        let wanted = LiveStreamSpec::of(wanted, pool);
+        // The rest is what nobody but the router, or the api, decides.
+        let fields = |spec: &LiveStreamSpec| {
+            [
+                ("desiredState", json!(spec.desired_state)),
+                ("endReason", json!(spec.end_reason)),
+                ("drop", json!(spec.drop)),
+                ("keyRevoked", json!(spec.key_revoked)),
+            ]
+        };
+        let deleting = is_being_deleted(resource);
+        let known = fields(&resource.spec);
+        let changed = fields(&wanted).into_iter().zip(known).filter(|(wanted, known)| wanted.1 != known.1);
+        let spec: Map<String, Value> = changed.map(|((field, value), _)| (field.to_owned(), value)).collect();
+        // A deletion reads as an end, and needs no other word.
+        if !spec.is_empty() && !deleting {
+            patch.insert("spec".to_owned(), Value::Object(spec));
+        }
+    }
+    let wants_finalizer = !record.machine.is_settled() && !is_being_deleted(resource);
+    if wants_finalizer && !has_finalizer(resource) {
+        let mut finalizers = resource.metadata.finalizers.clone().unwrap_or_default();
+        finalizers.push(names::END_FINALIZER.to_owned());
+        patch.insert("metadata".to_owned(), json!({ "finalizers": finalizers }));
+    }
+    (!patch.is_empty()).then(|| guarded(resource, patch))
+}
+
+/// A merge patch that takes our finalizer off.
+pub(super) fn without_finalizer(resource: &LiveStream) -> Value {
+    let mut finalizers = resource.metadata.finalizers.clone().unwrap_or_default();
+    finalizers.retain(|finalizer| finalizer != names::END_FINALIZER);
+    let metadata = json!({ "finalizers": finalizers });
+    guarded(resource, Map::from_iter([("metadata".to_owned(), metadata)]))
+}
+
+/// Makes a merge patch fail on any other version of the resource, and on any other resource of its name.
+fn guarded(resource: &LiveStream, mut patch: Map<String, Value>) -> Value {
+    let metadata = patch.entry("metadata").or_insert_with(|| json!({}));
+    if let Value::Object(metadata) = metadata {
+        metadata.insert("uid".to_owned(), json!(resource.metadata.uid));
+        metadata.insert("resourceVersion".to_owned(), json!(resource.metadata.resource_version));
+    }
+    Value::Object(patch)
+}
+
+/// A list's pages, one after the other.
+#[derive(Default)]
+pub(super) struct Pages {
+    begun: bool,
+    next: Option<String>,
+}
+
+impl Pages {
+    pub(super) fn next(&mut self) -> Option<ListParams> {
+        if self.begun && self.next.is_none() {
+            return None;
+        }
+        self.begun = true;
+        let mut params = ListParams::default().limit(PAGE);
+        params.continue_token = self.next.take();
+        Some(params)
+    }
+
+    /// The page that was read says that another one follows, or that none does.
+    pub(super) fn read(&mut self, next: Option<&str>) {
+        self.next = next.filter(|next| !next.is_empty()).map(str::to_owned);
+    }
+}
+
+const PAGE: u32 = 500;

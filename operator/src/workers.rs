@@ -1,0 +1,338 @@
+//! Workers as pods: a warm one is claimed by one guarded patch, or one is created under a name that its stream and epoch give it.
+
+mod presence;
+mod turns;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use caudal_controller::{ClaimError, Pool, Presence, Workers};
+use caudal_kubernetes::WorkerPool;
+use caudal_livestream::record::WorkerAddress;
+use caudal_livestream::{Epoch, StreamId, WorkerId};
+use futures::future::{BoxFuture, join_all};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+use serde_json::json;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::build::{self, PodSettings};
+use crate::calls::{Failure, call};
+use crate::pods::{Known, Pods, WorkerPod};
+use crate::pools::Pools;
+use crate::records::{LiveStreams, MANAGER};
+use presence::Looks;
+use turns::Turns;
+
+/// Who knows the resources that own workers.
+pub trait Owners: Send + Sync + 'static {
+    /// The uid of a stream's LiveStream; none when it is not known.
+    fn uid(&self, stream: StreamId) -> Option<String>;
+}
+
+impl Owners for LiveStreams {
+    fn uid(&self, stream: StreamId) -> Option<String> {
+        Self::uid(self, stream)
+    }
+}
+
+/// The workers of a namespace.
+#[derive(Clone)]
+pub struct PodWorkers {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    api: Api<Pod>,
+    pods: Pods,
+    pools: Pools,
+    owners: Arc<dyn Owners>,
+    settings: PodSettings,
+    /// One claim or withdrawal of a stream at a time.
+    turns: Turns,
+    looks: Looks,
+    /// Claims whose answers were lost. They may have been made, so nothing else is tried before that is known.
+    unsure: Mutex<HashMap<(StreamId, Epoch), Arc<WorkerPod>>>,
+    tasks: TaskTracker,
+}
+
+impl PodWorkers {
+    /// The workers of `settings.namespace`, as far as `pods` and `pools` are kept as they are.
+    pub fn new(
+        client: Client,
+        pods: Pods,
+        pools: Pools,
+        owners: Arc<dyn Owners>,
+        settings: PodSettings,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                api: Api::namespaced(client, &settings.namespace),
+                pods,
+                pools,
+                owners,
+                settings,
+                turns: Turns::default(),
+                looks: Looks::default(),
+                unsure: Mutex::default(),
+                tasks: TaskTracker::new(),
+            }),
+        }
+    }
+
+    /// Waits for claims that were begun, each for a few calls at most.
+    pub async fn close(&self) {
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+    }
+}
+
+impl Workers for PodWorkers {
+    fn claim(
+        &self,
+        stream: StreamId,
+        epoch: Epoch,
+        pool: &Pool,
+    ) -> BoxFuture<'static, Result<WorkerAddress, ClaimError>> {
+        let (shared, pool) = (Arc::clone(&self.shared), pool.0.clone());
+        Box::pin(async move {
+            // Who gives the claim up may withdraw it at once, so what was begun is brought to its end, and nothing is begun after.
+            let given_up = CancellationToken::new();
+            let _giving_up = given_up.clone().drop_guard();
+            let claiming = Arc::clone(&shared).claim(stream, epoch, pool, given_up);
+            let claimed = shared.tasks.spawn(claiming).await;
+            let pod = claimed.map_err(|error| ClaimError::Unavailable(error.to_string()))??;
+            shared.until_it_listens(&pod).await
+        })
+    }
+
+    fn exited(&self, worker: WorkerId) -> BoxFuture<'static, Presence> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move { shared.until_gone(worker).await })
+    }
+
+    fn release(&self, worker: WorkerId) -> BoxFuture<'static, Presence> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move { shared.end(worker).await })
+    }
+
+    fn withdraw_claim(&self, stream: StreamId, epoch: Epoch) -> BoxFuture<'static, ()> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move { shared.withdraw(stream, |claimed| claimed == epoch).await })
+    }
+
+    fn withdraw(&self, stream: StreamId) -> BoxFuture<'static, ()> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move { shared.withdraw(stream, |_| true).await })
+    }
+}
+
+impl Shared {
+    async fn claim(
+        self: Arc<Self>,
+        stream: StreamId,
+        epoch: Epoch,
+        pool: String,
+        given_up: CancellationToken,
+    ) -> Result<Arc<WorkerPod>, ClaimError> {
+        if timeout(PATIENCE, self.pods.whole()).await.is_err() {
+            return Err(ClaimError::Unavailable(
+                "the pods that there are have not been listed yet".to_owned(),
+            ));
+        }
+        let _turn = self.turns.of(stream).await;
+        if given_up.is_cancelled() {
+            return Err(ClaimError::Unavailable("nobody wants it any more".to_owned()));
+        }
+        if let Some(pod) = self.pods.claimed_for(stream, epoch) {
+            return self.claimed_before(pod).await;
+        }
+        let owner = self.owners.uid(stream);
+        let owner =
+            owner.ok_or_else(|| ClaimError::Unavailable("its LiveStream is not known yet".to_owned()))?;
+        let of_pool = self.pools.get(&pool);
+        let pool =
+            of_pool.ok_or_else(|| ClaimError::Unavailable(format!("there is no WorkerPool {pool}")))?;
+        let hash = build::hash(&pool, &self.settings);
+        let claim = Claim { stream, epoch, owner: &owner };
+        let mut unsure = self.unsure().remove(&(stream, epoch));
+        for _ in 0..WARM_TRIES {
+            let name = pool.metadata.name.as_deref().unwrap_or_default();
+            let Some(pod) = unsure.take().or_else(|| self.pods.pick(name, &hash)) else { break };
+            if let Some(claimed) = self.claim_warm(&pod, &claim).await? {
+                return Ok(claimed);
+            }
+        }
+        self.create(&pool, &claim).await
+    }
+
+    /// One that an earlier claim of this epoch has got.
+    async fn claimed_before(&self, pod: Arc<WorkerPod>) -> Result<Arc<WorkerPod>, ClaimError> {
+        if !pod.ended && !pod.leaving {
+            return Ok(pod);
+        }
+        // Nobody has stored that it is the stream's, so nobody has told it of its epoch.
+        if !pod.leaving {
+            let _ = self.delete(&pod).await;
+        }
+        Err(ClaimError::Unavailable(format!("pod {} has ended, and makes room for another one", pod.name)))
+    }
+
+    /// Makes a warm pod the stream's; none when somebody was quicker, or it is gone.
+    async fn claim_warm(
+        &self,
+        pod: &Arc<WorkerPod>,
+        claim: &Claim<'_>,
+    ) -> Result<Option<Arc<WorkerPod>>, ClaimError> {
+        let Claim { stream, epoch, owner } = *claim;
+        let labels: HashMap<_, _> = build::claim_labels(stream, epoch).into_iter().collect();
+        let annotations: HashMap<_, _> = build::claim_annotations().into_iter().collect();
+        let patch = json!({ "metadata": {
+            "uid": pod.worker,
+            "resourceVersion": pod.version.to_string(),
+            "labels": labels,
+            "annotations": annotations,
+            // The pool's is no longer among them, so that removing a pool takes no live worker.
+            "ownerReferences": [build::owned_by(stream, owner)],
+        }});
+        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        match call(self.api.patch(&pod.name, &params, &Patch::Merge(&patch))).await {
+            Ok(patched) => Ok(self.pods.wrote(&patched)),
+            // It may have been this very claim, whose first answer was lost.
+            Err(Failure::Conflict) => match call(self.api.get(&pod.name)).await {
+                Ok(found) => Ok(self.pods.wrote(&found).filter(|found| found.claim == Some((stream, epoch)))),
+                Err(Failure::NotFound) => {
+                    self.pods.vanished(&pod.name);
+                    Ok(None)
+                }
+                Err(error) => Err(self.not_sure(pod, claim, &error)),
+            },
+            Err(Failure::NotFound) => {
+                self.pods.vanished(&pod.name);
+                Ok(None)
+            }
+            Err(Failure::Refused(reason)) => {
+                self.pods.untried(&pod.name);
+                Err(ClaimError::Unavailable(reason))
+            }
+            Err(error) => Err(self.not_sure(pod, claim, &error)),
+        }
+    }
+
+    fn not_sure(&self, pod: &Arc<WorkerPod>, claim: &Claim<'_>, error: &Failure) -> ClaimError {
+        self.unsure().insert((claim.stream, claim.epoch), Arc::clone(pod));
+        ClaimError::Unavailable(error.to_string())
+    }
+
+    async fn create(&self, pool: &WorkerPool, claim: &Claim<'_>) -> Result<Arc<WorkerPod>, ClaimError> {
+        let Claim { stream, epoch, owner } = *claim;
+        let pod = build::cold(pool, stream, epoch, owner, &self.settings);
+        let name = caudal_kubernetes::names::cold_pod(stream, epoch);
+        let places = pool.spec.max_workers.saturating_add(pool.spec.move_surge);
+        let of_pool = pool.metadata.name.as_deref().unwrap_or_default();
+        if !self.pods.expect(&name, of_pool, places) {
+            return Err(ClaimError::NoCapacity);
+        }
+        let created = call(self.api.create(&PostParams::default(), &pod)).await;
+        let outcome = match created {
+            Ok(created) => Ok(created),
+            // An earlier controller's, or this one's whose answer was lost; the cache does not know it yet.
+            Err(Failure::AlreadyExists) => call(self.api.get(&name)).await,
+            Err(error) => Err(error),
+        };
+        let outcome = match outcome {
+            Ok(found) => self.pods.wrote(&found).ok_or_else(|| "it has no identity".to_owned()),
+            Err(Failure::Quota(reason)) => {
+                tracing::warn!(reason, %stream, %epoch, "a quota allows no worker for a stream");
+                self.pods.answered(&name);
+                return Err(ClaimError::NoCapacity);
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        self.pods.answered(&name);
+        let pod = outcome.map_err(|reason| ClaimError::Unavailable(format!("pod {name}: {reason}")))?;
+        if pod.owner.as_deref() != Some(owner) || pod.claim != Some((stream, epoch)) {
+            return Err(ClaimError::Unavailable(format!("there is a pod {name} that is not this stream's")));
+        }
+        self.claimed_before(pod).await
+    }
+
+    /// Waits for a claimed pod's worker, for a moment: whoever claims asks again.
+    async fn until_it_listens(&self, pod: &WorkerPod) -> Result<WorkerAddress, ClaimError> {
+        let mut changes = self.pods.subscribe();
+        let listening = async {
+            loop {
+                match self.pods.known(pod.worker) {
+                    Known::There(pod) => {
+                        if let Some(address) = pod.listens_at() {
+                            return Ok(address);
+                        }
+                        if let Some(reason) = &pod.unschedulable {
+                            tracing::debug!(pod = pod.name, reason, "there is no node for a worker");
+                            return Err(ClaimError::NoCapacity);
+                        }
+                    }
+                    Known::Gone => {
+                        return Err(ClaimError::Unavailable(format!(
+                            "pod {} ended before its worker listened",
+                            pod.name
+                        )));
+                    }
+                    Known::Unknown => {}
+                }
+                let _ = changes.changed().await;
+            }
+        };
+        let listened = timeout(PATIENCE, listening).await;
+        listened.unwrap_or_else(|_| {
+            Err(ClaimError::Unavailable(format!("the worker in pod {} does not listen yet", pod.name)))
+        })
+    }
+
+    /// Ends what was claimed for these epochs of the stream, also what no watch has told of yet.
+    async fn withdraw(&self, stream: StreamId, of: impl Fn(Epoch) -> bool) {
+        {
+            // Not while one is being claimed.
+            let _turn = self.turns.of(stream).await;
+            self.unsure().retain(|(unsure, epoch), _| *unsure != stream || !of(*epoch));
+            while let Err(error) = self.list_claimed_by(stream).await {
+                tracing::debug!(%error, %stream, "cannot list a stream's workers");
+                sleep(ASK_AGAIN).await;
+            }
+        }
+        let claimed = self.pods.claimed_by(stream).into_iter();
+        // All at once: a worker takes up to a minute to end.
+        join_all(claimed.filter(|pod| pod.claim.is_some_and(|(_, epoch)| of(epoch))).map(|pod| async move {
+            while self.end(pod.worker).await == Presence::Unknown {
+                sleep(ASK_AGAIN).await;
+            }
+        }))
+        .await;
+    }
+
+    fn unsure(&self) -> MutexGuard<'_, HashMap<(StreamId, Epoch), Arc<WorkerPod>>> {
+        self.unsure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a worker is claimed for.
+struct Claim<'a> {
+    stream: StreamId,
+    epoch: Epoch,
+    /// The uid of the stream's LiveStream.
+    owner: &'a str,
+}
+
+/// Between two tries of what has to succeed.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// Less than a stream's task waits before it says so in the log; it asks again each second.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// Warm pods that others were quicker with; then one is created.
+const WARM_TRIES: u32 = 5;
+
+#[cfg(test)]
+mod tests;

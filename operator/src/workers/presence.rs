@@ -1,0 +1,137 @@
+//! Whether a worker is there, and ending it.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use caudal_controller::Presence;
+use caudal_kubernetes::names::{POOL_LABEL, STREAM_LABEL};
+use caudal_livestream::{StreamId, WorkerId};
+use kube::api::{DeleteParams, ListParams, Preconditions};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::{PATIENCE, Shared};
+use crate::calls::{Failure, call, call_for_many};
+use crate::pods::{Known, WorkerPod};
+
+/// The last look at which workers the server has. A worker that no watch has told of is gone only when the server says so.
+#[derive(Default)]
+pub(super) struct Looks(Mutex<Option<Look>>);
+
+struct Look {
+    begun: Instant,
+    there: HashSet<WorkerId>,
+}
+
+impl Shared {
+    pub(super) async fn until_gone(&self, worker: WorkerId) -> Presence {
+        let mut changes = self.pods.subscribe();
+        loop {
+            match self.pods.known(worker) {
+                Known::Gone => return Presence::Gone,
+                Known::Unknown => return self.look_for(worker).await,
+                Known::There(_) => {}
+            }
+            let _ = changes.changed().await;
+        }
+    }
+
+    /// Ends a worker, and waits until its process has ended.
+    pub(super) async fn end(&self, worker: WorkerId) -> Presence {
+        let mut changes = self.pods.subscribe();
+        loop {
+            match self.pods.known(worker) {
+                Known::Gone => return Presence::Gone,
+                Known::Unknown => return self.look_for(worker).await,
+                Known::There(pod) if pod.leaving => {}
+                Known::There(pod) => match self.delete(&pod).await {
+                    Ok(()) => continue,
+                    // Whoever wants it ended asks again.
+                    Err(error) => {
+                        tracing::debug!(%error, pod = pod.name, "cannot delete a worker's pod");
+                        return Presence::Unknown;
+                    }
+                },
+            }
+            let _ = changes.changed().await;
+        }
+    }
+
+    /// Deletes a pod as it is known, and not one that was changed since: then it is read again, and the caller decides anew.
+    pub(super) async fn delete(&self, pod: &WorkerPod) -> Result<(), Failure> {
+        let params = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: Some(pod.worker.to_string()),
+                resource_version: Some(pod.version.to_string()),
+            }),
+            ..DeleteParams::background()
+        };
+        match call(self.api.delete(&pod.name, &params)).await {
+            Err(Failure::NotFound) => {
+                self.pods.vanished(&pod.name);
+                Ok(())
+            }
+            // Also after a deletion: the pod is there for as long as its process runs.
+            Ok(_) | Err(Failure::Conflict) => self.read_again(pod).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn read_again(&self, pod: &WorkerPod) -> Result<(), Failure> {
+        match call(self.api.get(&pod.name)).await {
+            Ok(found) => {
+                self.pods.wrote(&found);
+                Ok(())
+            }
+            Err(Failure::NotFound) => {
+                self.pods.vanished(&pod.name);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// All that were claimed for a stream, by the server's word, so that one that no watch has told of yet is among them.
+    pub(super) async fn list_claimed_by(&self, stream: StreamId) -> Result<(), Failure> {
+        let params = ListParams::default().labels(&format!("{STREAM_LABEL}={stream}"));
+        let listed = call_for_many(self.api.list(&params)).await?;
+        for pod in listed.items {
+            self.pods.wrote(&pod);
+        }
+        Ok(())
+    }
+
+    /// Asks the server for a worker that no watch has told of. Many who ask at once are answered by one list.
+    async fn look_for(&self, worker: WorkerId) -> Presence {
+        let asked = Instant::now();
+        let looked = async {
+            let mut last = self.looks.0.lock().await;
+            if let Some(look) = last.as_ref().filter(|look| look.begun < asked) {
+                sleep_until(look.begun + BETWEEN_LOOKS).await;
+            }
+            if last.as_ref().is_none_or(|look| look.begun < asked) {
+                let begun = Instant::now();
+                let params = ListParams::default().labels(POOL_LABEL);
+                let listed = call_for_many(self.api.list_metadata(&params)).await?;
+                let uids = listed.items.into_iter().filter_map(|pod| pod.metadata.uid?.parse().ok());
+                *last = Some(Look { begun, there: uids.collect() });
+            }
+            Ok::<_, Failure>(last.as_ref().is_some_and(|look| look.there.contains(&worker)))
+        };
+        match timeout(PATIENCE, looked).await {
+            Ok(Ok(false)) => {
+                self.pods.absent(worker);
+                Presence::Gone
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%error, %worker, "cannot look for a worker");
+                Presence::Unknown
+            }
+            // The watch will tell of it, or the server is too slow to say.
+            Ok(Ok(true)) | Err(_) => Presence::Unknown,
+        }
+    }
+}
+
+/// After an outage, thousands may ask for theirs.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);

@@ -1,0 +1,396 @@
+//! Workers over an API server of this process, with its awkward answers.
+
+use caudal_livestream::WorkerId;
+use serde_json::Value;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::build::tests::{pool, settings};
+use crate::fake_server::{FakeServer, Trouble};
+use crate::watching::News;
+
+const KIND: &str = "pods";
+const OWNER: &str = "00000000-0000-4000-8000-000000000002";
+
+/// An operator, and the cluster around it.
+struct World {
+    server: FakeServer,
+    workers: PodWorkers,
+    pods: Pods,
+    stream: StreamId,
+    following: Vec<JoinHandle<()>>,
+}
+
+struct Owned;
+
+impl Owners for Owned {
+    fn uid(&self, _stream: StreamId) -> Option<String> {
+        Some(OWNER.to_owned())
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        let server = FakeServer::new();
+        let (workers, pods, following) = Self::operator(&server);
+        Self { server, workers, pods, stream: StreamId::generate(), following: vec![following] }
+    }
+
+    fn operator(server: &FakeServer) -> (PodWorkers, Pods, JoinHandle<()>) {
+        let (pods, pools) = (Pods::default(), Pools::default());
+        let mut of_two = pool(caudal_kubernetes::worker_pool::Template::default());
+        (of_two.spec.max_workers, of_two.spec.move_surge) = (1, 1);
+        pools.take(News::Is(Box::new(of_two)));
+        let workers = PodWorkers::new(server.client(), pods.clone(), pools, Arc::new(Owned), settings());
+        let (client, followed) = (server.client(), pods.clone());
+        let following = tokio::spawn(async move { followed.follow(client, "caudal").await });
+        (workers, pods, following)
+    }
+
+    /// Another operator takes over.
+    fn restart(&mut self) {
+        for following in self.following.drain(..) {
+            following.abort();
+        }
+        let (workers, pods, following) = Self::operator(&self.server);
+        (self.workers, self.pods) = (workers, pods);
+        self.following.push(following);
+    }
+
+    /// A warm pod that listens.
+    fn warm(&self, place: u32) -> WorkerId {
+        let built =
+            build::warm(&pool(caudal_kubernetes::worker_pool::Template::default()), place, &settings());
+        let mut pod = serde_json::to_value(built).unwrap();
+        listen(&mut pod);
+        worker_of(&self.server.create(KIND, pod))
+    }
+
+    async fn claim(&self, epoch: u32) -> Result<WorkerAddress, ClaimError> {
+        self.workers.claim(self.stream, Epoch(epoch), &Pool::default()).await
+    }
+
+    fn pod(&self, name: &str) -> Option<Value> {
+        self.server.get(KIND, name)
+    }
+
+    fn cold_name(&self, epoch: u32) -> String {
+        caudal_kubernetes::names::cold_pod(self.stream, Epoch(epoch))
+    }
+
+    /// Lets every cold pod listen once it is there.
+    async fn run(&self, name: &str) {
+        while self.pod(name).is_none() {
+            sleep(Duration::from_millis(10)).await;
+        }
+        self.server.change(KIND, name, listen);
+    }
+}
+
+fn listen(pod: &mut Value) {
+    pod["status"] = json!({ "phase": "Running", "podIP": "10.1.2.4", "conditions": [{ "type": "Ready", "status": "True" }] });
+}
+
+fn worker_of(pod: &Value) -> WorkerId {
+    pod["metadata"]["uid"].as_str().unwrap().parse().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_warm_pod_becomes_the_streams_by_one_patch() {
+    let world = World::new();
+    let worker = world.warm(0);
+    assert_eq!(world.claim(1).await.unwrap().worker, worker);
+    assert_eq!(world.server.writes(), ["PATCH pods/w-default-0"]);
+    let pod = world.pod("w-default-0").unwrap();
+    let labels = &pod["metadata"]["labels"];
+    assert_eq!(labels["caudal.dev/stream"], json!(world.stream));
+    assert_eq!((&labels["caudal.dev/epoch"], &labels["caudal.dev/worker"]), (&json!("1"), &json!("claimed")));
+    assert_eq!(labels["caudal.dev/pool"], "default");
+    let owners = pod["metadata"]["ownerReferences"].as_array().unwrap();
+    assert_eq!(owners.len(), 1, "the pool's removal takes no live worker");
+    assert_eq!((&owners[0]["uid"], &owners[0]["blockOwnerDeletion"]), (&json!(OWNER), &json!(false)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_epoch_gets_the_same_worker_also_from_the_next_operator() {
+    let mut world = World::new();
+    let worker = world.warm(0);
+    world.warm(1);
+    for _ in 0..3 {
+        assert_eq!(world.claim(1).await.unwrap().worker, worker);
+    }
+    world.restart();
+    assert_eq!(world.claim(1).await.unwrap().worker, worker);
+    assert_eq!(world.server.writes().len(), 1);
+    assert_ne!(world.claim(2).await.unwrap().worker, worker);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_whose_answer_is_lost_takes_no_second_pod() {
+    let world = World::new();
+    let worker = world.warm(0);
+    world.warm(1);
+    world.server.trouble("PATCH", Trouble::AnswerLost);
+    // The watch tells of it before the claim is tried again, or is late: both have to come to the same pod.
+    assert!(matches!(world.claim(1).await, Err(ClaimError::Unavailable(_))));
+    assert_eq!(world.claim(1).await.unwrap().worker, worker);
+    assert_eq!(world.pod("w-default-1").unwrap()["metadata"]["labels"]["caudal.dev/worker"], "idle");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_was_not_made_is_tried_on_the_same_pod_again() {
+    let world = World::new();
+    let worker = world.warm(0);
+    world.warm(1);
+    world.server.trouble("PATCH", Trouble::Silence);
+    assert!(matches!(world.claim(1).await, Err(ClaimError::Unavailable(_))));
+    assert_eq!(world.claim(1).await.unwrap().worker, worker);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_late_for_a_pod_takes_the_next_one() {
+    let world = World::new();
+    world.warm(0);
+    let second = world.warm(1);
+    let theirs: fn(&mut Value) = |pod| {
+        pod["metadata"]["labels"]["caudal.dev/worker"] = json!("claimed");
+        pod["metadata"]["labels"]["caudal.dev/stream"] = json!(StreamId::generate());
+        pod["metadata"]["labels"]["caudal.dev/epoch"] = json!("1");
+    };
+    world.server.trouble("PATCH", Trouble::Overtaken(theirs));
+    assert_eq!(world.claim(1).await.unwrap().worker, second);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_streams_at_once_get_two_pods() {
+    let world = World::new();
+    let pair = [world.warm(0), world.warm(1)];
+    let other = StreamId::generate();
+    let theirs = world.workers.claim(other, Epoch(1), &Pool::default());
+    let (ours, theirs) = tokio::join!(world.claim(1), theirs);
+    let mut got = [ours.unwrap().worker, theirs.unwrap().worker];
+    got.sort();
+    let mut expected = pair;
+    expected.sort();
+    assert_eq!(got, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_warm_pod_one_is_created_under_a_name_that_cannot_be_given_twice() {
+    let mut world = World::new();
+    let name = world.cold_name(1);
+    let (claimed, ()) = tokio::join!(world.claim(1), world.run(&name));
+    let worker = worker_of(&world.pod(&name).unwrap());
+    assert_eq!(claimed.unwrap().worker, worker);
+    world.restart();
+    assert_eq!(world.claim(1).await.unwrap().worker, worker);
+    assert_eq!(world.server.writes(), ["POST pods"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_creation_whose_answer_is_lost_is_found_again() {
+    let world = World::new();
+    let name = world.cold_name(1);
+    world.server.trouble("POST", Trouble::AnswerLost);
+    let (lost, ()) = tokio::join!(world.claim(1), world.run(&name));
+    assert!(matches!(lost, Err(ClaimError::Unavailable(_))));
+    assert_eq!(world.claim(1).await.unwrap().worker, worker_of(&world.pod(&name).unwrap()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_whose_view_is_old_finds_the_pod_that_it_would_have_made_twice() {
+    let world = World::new();
+    let name = world.cold_name(1);
+    let (claimed, ()) = tokio::join!(world.claim(1), world.run(&name));
+    // It has listed the pods just before that one was made, and hears nothing more.
+    let (pods, pools) = (Pods::default(), Pools::default());
+    pods.take(News::Whole);
+    pools.take(News::Is(Box::new(pool(caudal_kubernetes::worker_pool::Template::default()))));
+    let late = PodWorkers::new(world.server.client(), pods, pools, Arc::new(Owned), settings());
+    assert_eq!(late.claim(world.stream, Epoch(1), &Pool::default()).await, claimed);
+    assert_eq!(world.server.writes(), ["POST pods", "POST pods"], "the second one was refused");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_of_that_name_that_is_somebody_elses_is_left_alone() {
+    let world = World::new();
+    let name = world.cold_name(1);
+    // It bears no label that the operator looks for, so only its name is in the way.
+    world
+        .server
+        .create(KIND, json!({ "metadata": { "name": name, "labels": { "caudal.dev/pool": "default" } } }));
+    let Err(ClaimError::Unavailable(reason)) = world.claim(1).await else { panic!("claimed") };
+    assert!(reason.contains("not this stream's"), "{reason}");
+    assert!(world.pod(&name).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_is_no_room_beyond_the_pool_its_surge_a_quota_or_the_nodes() {
+    let world = World::new();
+    for number in 0..2 {
+        let other = StreamId::generate();
+        let _ = world.workers.claim(other, Epoch(1), &Pool::default()).await;
+        assert_eq!(world.server.writes().len(), number + 1);
+    }
+    assert_eq!(world.claim(1).await, Err(ClaimError::NoCapacity), "the pool has one, and one for a move");
+
+    let world = World::new();
+    world.server.trouble("POST", Trouble::Answer(403, "exceeded quota: pods"));
+    assert_eq!(world.claim(1).await, Err(ClaimError::NoCapacity));
+
+    let world = World::new();
+    let name = world.cold_name(1);
+    let unschedulable = async {
+        while world.pod(&name).is_none() {
+            sleep(Duration::from_millis(10)).await;
+        }
+        world.server.change(KIND, &name, |pod| {
+            let condition = json!({ "type": "PodScheduled", "status": "False", "message": "0/2 nodes" });
+            pod["status"] = json!({ "phase": "Pending", "conditions": [condition] });
+        });
+    };
+    let (claimed, ()) = tokio::join!(world.claim(1), unschedulable);
+    assert_eq!(claimed, Err(ClaimError::NoCapacity));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_ended_before_it_was_told_of_its_epoch_makes_room_for_another() {
+    let world = World::new();
+    let name = world.cold_name(1);
+    let (first, ()) = tokio::join!(world.claim(1), world.run(&name));
+    world.server.change(KIND, &name, |pod| pod["status"]["phase"] = json!("Failed"));
+    sleep(Duration::from_millis(100)).await;
+    assert!(matches!(world.claim(1).await, Err(ClaimError::Unavailable(_))));
+    assert_eq!(world.pod(&name), None);
+    let (second, ()) = tokio::join!(world.claim(1), world.run(&name));
+    assert_ne!(second.unwrap().worker, first.unwrap().worker);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_ends_the_pod_and_waits_for_its_process() {
+    let world = World::new();
+    let worker = world.warm(0);
+    world.claim(1).await.unwrap();
+    // Somebody touches the pod just then.
+    let touch: fn(&mut Value) = |pod| pod["metadata"]["annotations"]["touched"] = json!("yes");
+    world.server.trouble("DELETE", Trouble::Overtaken(touch));
+    let released = tokio::spawn(world.workers.release(worker));
+    let exited = tokio::spawn(world.workers.exited(worker));
+    sleep(Duration::from_secs(20)).await;
+    assert!(world.pod("w-default-0").unwrap()["metadata"]["deletionTimestamp"].is_string());
+    assert!(!released.is_finished() && !exited.is_finished(), "its process runs");
+    world.server.vanish(KIND, "w-default-0");
+    assert_eq!((released.await.unwrap(), exited.await.unwrap()), (Presence::Gone, Presence::Gone));
+    assert_eq!(world.workers.release(worker).await, Presence::Gone);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_watch_has_told_of_is_gone_only_when_the_server_says_so() {
+    let world = World::new();
+    let known = world.warm(0);
+    // An operator that has read no pods yet.
+    let blind = PodWorkers::new(
+        world.server.client(),
+        Pods::default(),
+        Pools::default(),
+        Arc::new(Owned),
+        settings(),
+    );
+    assert_eq!(blind.exited(known).await, Presence::Unknown);
+    assert_eq!(blind.exited(WorkerId::generate()).await, Presence::Gone);
+    // A look that began when somebody asked is good enough for them, and the clock stands still.
+    sleep(Duration::from_millis(1)).await;
+    world.server.trouble("GET pods", Trouble::Answer(500, "InternalError"));
+    assert_eq!(blind.exited(WorkerId::generate()).await, Presence::Unknown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_who_ask_for_unknown_workers_are_answered_by_few_lists() {
+    let world = World::new();
+    let blind = PodWorkers::new(
+        world.server.client(),
+        Pods::default(),
+        Pools::default(),
+        Arc::new(Owned),
+        settings(),
+    );
+    let asked = (0..500).map(|_| blind.exited(WorkerId::generate()));
+    let answers = futures::future::join_all(asked).await;
+    assert!(answers.iter().all(|answer| *answer == Presence::Gone));
+    assert!(world.server.reads("GET pods") <= 3, "{}", world.server.reads("GET pods"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_withdrawal_ends_also_what_a_claim_that_was_given_up_has_got() {
+    let world = World::new();
+    world.warm(0);
+    world.pods.whole().await;
+    // Given up while its patch is under way.
+    let claim = world.workers.claim(world.stream, Epoch(1), &Pool::default());
+    assert!(timeout(Duration::ZERO, claim).await.is_err());
+    let withdrawn = tokio::spawn(world.workers.withdraw(world.stream));
+    sleep(Duration::from_secs(1)).await;
+    let pod = world.pod("w-default-0").unwrap();
+    let claimed = pod["metadata"]["labels"]["caudal.dev/worker"] == "claimed";
+    assert_eq!(claimed, pod["metadata"]["deletionTimestamp"].is_string(), "{pod}");
+    if claimed {
+        world.server.vanish(KIND, "w-default-0");
+    }
+    withdrawn.await.unwrap();
+    assert!(world.workers.shared.pods.claimed_by(world.stream).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_withdrawal_ends_what_an_earlier_operator_claimed_and_outlives_an_outage() {
+    let mut world = World::new();
+    world.warm(0);
+    world.claim(1).await.unwrap();
+    world.restart();
+    for _ in 0..3 {
+        world.server.trouble("GET pods", Trouble::Answer(500, "InternalError"));
+    }
+    world.server.trouble("DELETE", Trouble::Answer(500, "InternalError"));
+    let withdrawn = tokio::spawn(world.workers.withdraw(world.stream));
+    sleep(Duration::from_secs(10)).await;
+    assert!(world.pod("w-default-0").unwrap()["metadata"]["deletionTimestamp"].is_string());
+    world.server.vanish(KIND, "w-default-0");
+    withdrawn.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_was_not_waited_for_is_withdrawn_and_the_streams_other_worker_stays() {
+    let mut world = World::new();
+    let (serving, _) = (world.warm(0), world.warm(1));
+    assert_eq!(world.claim(1).await.unwrap().worker, serving);
+    // Made, and never answered; the operator that made it dies.
+    world.server.trouble("PATCH", Trouble::AnswerLost);
+    let claim = world.workers.claim(world.stream, Epoch(2), &Pool::default());
+    assert!(timeout(Duration::from_secs(1), claim).await.is_err());
+    world.restart();
+    let withdrawn = tokio::spawn(world.workers.withdraw_claim(world.stream, Epoch(2)));
+    sleep(Duration::from_secs(20)).await;
+    let leaving = |name| world.pod(name).unwrap()["metadata"]["deletionTimestamp"].is_string();
+    assert_eq!([leaving("w-default-0"), leaving("w-default-1")], [false, true]);
+    assert!(!withdrawn.is_finished(), "its process runs");
+    world.server.vanish(KIND, "w-default-1");
+    withdrawn.await.unwrap();
+    assert_eq!(world.claim(1).await.unwrap().worker, serving);
+    // Where nothing was claimed, nothing is waited for.
+    world.workers.withdraw_claim(world.stream, Epoch(3)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_workers_of_a_stream_are_ended_at_once_and_not_one_after_the_other() {
+    let world = World::new();
+    let _ = (world.warm(0), world.warm(1));
+    for epoch in [1, 2] {
+        world.claim(epoch).await.unwrap();
+    }
+    let withdrawn = tokio::spawn(world.workers.withdraw(world.stream));
+    sleep(Duration::from_secs(1)).await;
+    for name in ["w-default-0", "w-default-1"] {
+        assert!(world.pod(name).unwrap()["metadata"]["deletionTimestamp"].is_string(), "{name}");
+        world.server.vanish(KIND, name);
+    }
+    withdrawn.await.unwrap();
+}

@@ -1,0 +1,14 @@
+//! Against a real API server, whose `KUBECONFIG` is `/tmp/caudal-kube.*/…`: one that was started for these tests and is thrown away
+//! after them. Nothing runs pods there; the tests say what a kubelet would.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "clippy takes only #[test] functions for tests here"
+)]
+
+mod definitions;
+mod records;
+mod server;
+mod workers;

@@ -1,0 +1,83 @@
+//! The API server of these tests, and a namespace for each of them.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use caudal_kubernetes::{LiveStream, WorkerPool};
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config, CustomResourceExt as _, ResourceExt as _};
+use serde_json::json;
+use tokio::sync::OnceCell;
+use tokio::time::{sleep, timeout};
+
+/// A client, and a namespace of the test's own that takes only restricted pods. None where there is no server to test with, which
+/// is said aloud. CI does not take that for a failure as long as `make unit` starts no server.
+pub(crate) async fn namespace() -> Option<(Client, String)> {
+    let Some(kubeconfig) = std::env::var_os("KUBECONFIG").filter(|path| is_throw_away(path.as_ref())) else {
+        let test = std::thread::current().name().unwrap_or_default().to_owned();
+        // Not by a macro: what those print is shown only of tests that fail.
+        let said = format!("SKIPPED, not tested at all: {test} needs a Kubernetes API server of its own\n");
+        std::io::stderr().write_all(said.as_bytes()).unwrap();
+        return None;
+    };
+    // Another test may have been quicker.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    let client = Client::try_from(config).unwrap();
+    DEFINED.get_or_init(|| define(client.clone())).await;
+    let namespace: Namespace = serde_json::from_value(json!({
+        "metadata": {
+            "generateName": "test-",
+            "labels": { "pod-security.kubernetes.io/enforce": "restricted" },
+        },
+    }))
+    .unwrap();
+    let made =
+        Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
+    let name = made.name_any();
+    // Pods are refused until it has its service account.
+    let accounts: Api<k8s_openapi::api::core::v1::ServiceAccount> = Api::namespaced(client.clone(), &name);
+    until("a service account", async || accounts.get_opt("default").await.unwrap()).await;
+    Some((client, name))
+}
+
+/// What `KUBECONFIG` names otherwise may be a cluster that matters.
+fn is_throw_away(kubeconfig: &Path) -> bool {
+    kubeconfig.to_string_lossy().starts_with("/tmp/caudal-kube.")
+}
+
+static DEFINED: OnceCell<()> = OnceCell::const_new();
+
+async fn define(client: Client) {
+    let definitions: Api<CustomResourceDefinition> = Api::all(client);
+    for definition in [LiveStream::crd(), WorkerPool::crd()] {
+        let name = definition.name_any();
+        let params = PatchParams::apply("tests").force();
+        definitions.patch(&name, &params, &Patch::Apply(&definition)).await.unwrap();
+        until("an established definition", async || {
+            let conditions = definitions.get(&name).await.unwrap().status?.conditions?;
+            conditions
+                .into_iter()
+                .find(|condition| condition.type_ == "Established" && condition.status == "True")
+        })
+        .await;
+    }
+}
+
+/// Waits until there is something.
+pub(crate) async fn until<T>(what: &str, mut there: impl AsyncFnMut() -> Option<T>) -> T {
+    let waited = timeout(Duration::from_secs(20), async {
+        loop {
+            if let Some(found) = there().await {
+                return found;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    });
+    waited.await.unwrap_or_else(|_| panic!("never {what}"))
+}
