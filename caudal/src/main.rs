@@ -2,6 +2,7 @@
 
 mod admin;
 mod error_words;
+mod keys;
 mod roles;
 mod secrets;
 mod settings;
@@ -62,6 +63,12 @@ enum RoleCommand {
     TranscoderWorker(Box<worker::WorkerSettings>),
     /// Ask the platform that runs on this machine to do something
     Admin(admin::AdminSettings),
+    /// Make the keys of an installation, for roles that each have their own
+    ///
+    /// Writes a folder for each role into FOLDER, where each key is a file. They are derived from CAUDAL_SECRET if that is set, as
+    /// roles that have it do themselves, else made of random numbers. Keys that are there stay; those that are missing are
+    /// made, so that it can be run again.
+    Keys(keys::KeysSettings),
 }
 
 /// The command line with everything that `--help` shows.
@@ -72,8 +79,8 @@ fn command() -> Command {
 fn main() -> ExitCode {
     caudal_service::install_crypto();
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    if arguments.get(1).is_some_and(|role| role == "admin") {
-        // Its settings are another process's: which folder that has is all that is looked at.
+    if arguments.get(1).is_some_and(|role| role == "admin" || role == "keys") {
+        // These are no roles, and have none of the platform's settings.
         return administer(&arguments);
     }
     let read = settings::read(&command(), &arguments, |name| std::env::var_os(name));
@@ -124,7 +131,9 @@ fn refuse(faults: &settings::Faults) -> ExitCode {
 fn start(cli: Cli, given: Given) -> anyhow::Result<ExitCode> {
     let mut runtime = match &cli.role {
         // One stream fits into one thread; a second one would be woken for each of its frames.
-        RoleCommand::TranscoderWorker(_) | RoleCommand::Admin(_) => Builder::new_current_thread(),
+        RoleCommand::TranscoderWorker(_) | RoleCommand::Admin(_) | RoleCommand::Keys(_) => {
+            Builder::new_current_thread()
+        }
         _ => Builder::new_multi_thread(),
     };
     let runtime = runtime.enable_all().build().context("the runtime cannot start")?;
@@ -138,6 +147,7 @@ fn start(cli: Cli, given: Given) -> anyhow::Result<ExitCode> {
             return Ok(status(&logs, ended.context("the worker").and_then(|ended| ended)));
         }
         RoleCommand::Admin(settings) => return Ok(runtime.block_on(admin::run(&settings, &given))?),
+        RoleCommand::Keys(settings) => return keys::run(&settings).map(|()| ExitCode::SUCCESS),
         RoleCommand::Standalone(settings) => (Role::Standalone, settings),
         RoleCommand::Controller(settings) => (Role::Controller, settings),
         RoleCommand::Api(settings) => (Role::Api, settings),

@@ -101,6 +101,9 @@ pub struct Settings {
     /// Where everything that lasts is kept: database, secrets, streams' states, media.
     #[arg(long, env = "CAUDAL_DATA_DIR", value_name = "FOLDER", help_heading = FILES)]
     pub data_dir: Option<PathBuf>,
+    /// A folder with this role's own keys, a file each, instead of `CAUDAL_SECRET`; `caudal keys` makes it.
+    #[arg(long, env = "CAUDAL_KEYS", value_name = "FOLDER", help_heading = FILES)]
+    pub keys: Option<PathBuf>,
     #[command(flatten)]
     pub storage: crate::storage::StorageSettings,
     /// The built web pages. Without them browsers get only the api.

@@ -6,13 +6,12 @@ use anyhow::Context as _;
 use caudal_directory::{Audience, StreamControl};
 use caudal_livestream::admission::LatencyMode;
 use caudal_service::health::Readiness;
-use caudal_service::internal::{Signer, Verifier};
 use caudal_service::secret;
 use prometheus::Registry;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 
-use crate::secrets::MasterSecret;
+use crate::secrets::ApiKeys;
 use crate::settings::Settings;
 
 /// What the api shares with its process.
@@ -39,11 +38,7 @@ pub struct ApiParts {
 ///
 /// # Errors
 /// When a secret cannot be used.
-pub fn config(
-    settings: &Settings,
-    master: &MasterSecret,
-    parts: ApiParts,
-) -> anyhow::Result<caudal_api::Config> {
+pub fn config(settings: &Settings, keys: ApiKeys, parts: ApiParts) -> anyhow::Result<caudal_api::Config> {
     Ok(caudal_api::Config {
         public: parts.public,
         internal: parts.internal,
@@ -51,16 +46,9 @@ pub fn config(
         database_connections: 16,
         database_use: caudal_api::DatabaseUse::Exclusive,
         redis_url: secret::read("REDIS_URL")?,
-        secrets: caudal_api::Secrets {
-            jwt: master.jwt()?,
-            stream_key_pepper: master.text("stream-key/pepper"),
-            stream_key_encryption: vec![("m1".to_owned(), master.text("stream-key/encryption"))],
-        },
-        callers: Verifier::new()
-            .allow("ingest-router", master.caller_key("ingest-router"))
-            .allow("controller", master.caller_key("controller"))
-            .allow("hls-edge", master.caller_key("hls-edge")),
-        signer: Signer::new("api", master.caller_key("api")),
+        secrets: keys.secrets,
+        callers: keys.callers,
+        signer: keys.signer,
         urls: parts.urls,
         cors_origins: settings
             .cors_origins

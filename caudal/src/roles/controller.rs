@@ -6,14 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caudal_directory::{LocalConfig, LocalDirectory, StreamControl};
-use caudal_service::internal::Signer;
 use caudal_service::logs::LogLines;
 use caudal_storage::SegmentStore;
-use ed25519_dalek::SigningKey;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Platform};
-use crate::secrets::MasterSecret;
+use crate::secrets::ControllerKeys;
 use crate::settings::Settings;
 use crate::standalone::Folders;
 use crate::standalone::supervisor::{Supervisor, SupervisorConfig};
@@ -34,14 +32,14 @@ impl Controller {
     pub async fn start(
         settings: &Settings,
         folders: &Folders,
-        master: &MasterSecret,
+        keys: ControllerKeys,
         api: String,
         lines: LogLines,
     ) -> anyhow::Result<Self> {
         let mut storage = settings.storage.clone();
         storage.hls_path = Some(folders.media.clone());
         let store = storage.open(&settings.given)?;
-        let assignments = SigningKey::from_bytes(&master.derive("controller/assignments"));
+        let ControllerKeys { assignments, input, feed, signer } = keys;
         let supervisor =
             Supervisor::start(SupervisorConfig::new(settings, &storage, assignments.verifying_key(), lines)?)
                 .await?;
@@ -51,10 +49,10 @@ impl Controller {
             max_streams: usize::try_from(settings.max_streams)?,
             workers: supervisor.workers(),
             assignments,
-            router_key: master.role_key("ingest-router"),
-            feed_key: master.role_key("hls-edge"),
+            router_key: input,
+            feed_key: feed,
             api,
-            signer: Signer::new("controller", master.caller_key("controller")),
+            signer,
         })?;
         Ok(Self { directory, supervisor, store })
     }

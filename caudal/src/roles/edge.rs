@@ -9,7 +9,7 @@ use caudal_storage::SegmentStore;
 use prometheus::Registry;
 use tokio::net::TcpListener;
 
-use crate::secrets::MasterSecret;
+use crate::secrets::EdgeKeys;
 use crate::settings::Settings;
 
 /// What the edge shares with its process.
@@ -29,7 +29,7 @@ pub struct EdgeParts {
 }
 
 /// The edge's configuration.
-pub fn config(settings: &Settings, master: &MasterSecret, parts: EdgeParts) -> caudal_hls_edge::Config {
+pub fn config(settings: &Settings, keys: EdgeKeys, parts: EdgeParts) -> caudal_hls_edge::Config {
     let trusted_proxies = settings.trusted_proxies.clone().unwrap_or_default();
     caudal_hls_edge::Config {
         listener: parts.listener,
@@ -37,8 +37,8 @@ pub fn config(settings: &Settings, master: &MasterSecret, parts: EdgeParts) -> c
         directory: parts.directory,
         audience: parts.audience,
         store: parts.store,
-        feed_key: master.role_key("hls-edge"),
-        ticket_key: caudal_hls_edge::TicketKey::new(master.derive("hls-edge/tickets")),
+        feed_key: keys.feed,
+        ticket_key: keys.tickets,
         trusted_proxies: trusted_proxies.clone(),
         registry: parts.registry,
         limits: caudal_hls_edge::EdgeLimits::default(),

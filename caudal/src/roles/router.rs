@@ -4,12 +4,11 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use caudal_directory::StreamDirectory;
-use caudal_service::internal::{Signer, Verifier};
 use caudal_service::tls::Certificate;
 use prometheus::Registry;
 use tokio::net::TcpListener;
 
-use crate::secrets::MasterSecret;
+use crate::secrets::RouterKeys;
 use crate::settings::Settings;
 
 /// What the router shares with its process.
@@ -36,14 +35,12 @@ pub struct RouterParts {
 /// When a limit is beyond what this machine can count.
 pub fn config(
     settings: &Settings,
-    master: &MasterSecret,
+    keys: RouterKeys,
     parts: RouterParts,
 ) -> anyhow::Result<caudal_ingest_router::Config> {
     let internal = caudal_ingest_router::Internal {
         listener: parts.internal,
-        verifier: Verifier::new()
-            .allow("ingest-router", master.caller_key("ingest-router"))
-            .allow("api", master.caller_key("api")),
+        verifier: keys.callers,
         advertised: settings.advertised_address,
     };
     Ok(caudal_ingest_router::Config {
@@ -52,8 +49,8 @@ pub fn config(
         internal,
         directory: parts.directory,
         api_url: parts.api_url,
-        signer: Signer::new("ingest-router", master.caller_key("ingest-router")),
-        input_key: master.role_key("ingest-router"),
+        signer: keys.signer,
+        input_key: keys.input,
         second_publisher: None,
         reconnect_window: settings.reconnect_window.0,
         limits: caudal_ingest_router::Limits {

@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use caudal_directory::{
-    DirectoryCallers, LocalAudience, RemoteAudience, RemoteDirectory, StreamDirectory as _, Streams,
-    directory_routes,
+    LocalAudience, RemoteAudience, RemoteDirectory, StreamDirectory as _, Streams, directory_routes,
 };
 use caudal_livestream::record::LiveStream;
 use caudal_service::health::{self, Readiness};
@@ -33,7 +32,7 @@ use super::router::{self, RouterParts};
 use super::tasks::Tasks;
 use super::terminal::{Place, Terminal};
 use super::{certificate, listeners};
-use crate::secrets::MasterSecret;
+use crate::secrets::KeySource;
 use crate::settings::{HttpUrl, Role, RtmpUrl, Settings, WebOrigin};
 use crate::standalone::Folders;
 
@@ -43,21 +42,17 @@ use crate::standalone::Folders;
 /// When something that it needs is missing or taken; says what.
 pub async fn run(role: Role, settings: Settings, lines: LogLines) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal().context("signals")?;
-    let master = MasterSecret::given()?;
+    let keys = KeySource::given(settings.keys.clone())?;
     match role {
-        Role::Api => Box::pin(run_api(&settings, &master, shutdown)).await,
-        Role::IngestRouter => run_router(&settings, &master, shutdown).await,
-        Role::HlsEdge => run_edge(&settings, &master, shutdown).await,
-        Role::Controller => run_controller(&settings, &master, shutdown, lines).await,
+        Role::Api => Box::pin(run_api(&settings, &keys, shutdown)).await,
+        Role::IngestRouter => run_router(&settings, &keys, shutdown).await,
+        Role::HlsEdge => run_edge(&settings, &keys, shutdown).await,
+        Role::Controller => run_controller(&settings, &keys, shutdown, lines).await,
         Role::Standalone => Err(anyhow!("standalone mode is all parts in one process")),
     }
 }
 
-async fn run_api(
-    settings: &Settings,
-    master: &MasterSecret,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
+async fn run_api(settings: &Settings, keys: &KeySource, shutdown: CancellationToken) -> anyhow::Result<()> {
     let given = &settings.given;
     let [public, internal, admin] =
         bind([("PORT", settings.bind, settings.port), internal_port(settings), admin_port(settings)], given)
@@ -71,11 +66,12 @@ async fn run_api(
     let places =
         vec![Place::listens("web pages", urls.api.clone()), Place::listens("other roles", at(&internal)?)];
     let mut process = Process::start(Role::Api, admin, settings, places)?;
-    let directory = copy_of_directory(settings, master, "api")?;
+    let keys = keys.api()?;
+    let directory = copy_of_directory(settings, keys.signer.clone())?;
     let serves = Readiness::default();
     let config = api::config(
         settings,
-        master,
+        keys,
         ApiParts {
             public,
             internal,
@@ -109,7 +105,7 @@ async fn run_api(
 
 async fn run_router(
     settings: &Settings,
-    master: &MasterSecret,
+    keys: &KeySource,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let given = &settings.given;
@@ -130,7 +126,8 @@ async fn run_router(
     }
     places.push(Place::listens("other roles", at(&internal)?));
     let mut process = Process::start(Role::IngestRouter, admin, settings, places)?;
-    let directory = copy_of_directory(settings, master, "ingest-router")?;
+    let keys = keys.router()?;
+    let directory = copy_of_directory(settings, keys.signer.clone())?;
     let certificate =
         certificate::load(settings, &process.registry, &mut process.tasks, process.last.clone())?;
     let parts = RouterParts {
@@ -142,7 +139,7 @@ async fn run_router(
         api_url: api_url(settings)?,
         registry: process.registry.clone(),
     };
-    let config = router::config(settings, master, parts)?;
+    let config = router::config(settings, keys, parts)?;
     process.follow(&directory)?;
     let serve = caudal_ingest_router::run(config, shutdown.clone());
     let ended =
@@ -151,11 +148,7 @@ async fn run_router(
     ended
 }
 
-async fn run_edge(
-    settings: &Settings,
-    master: &MasterSecret,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
+async fn run_edge(settings: &Settings, keys: &KeySource, shutdown: CancellationToken) -> anyhow::Result<()> {
     let given = &settings.given;
     let [listener, admin] =
         bind([("HLS_PORT", settings.bind, settings.hls_port), admin_port(settings)], given).await?;
@@ -165,12 +158,12 @@ async fn run_edge(
         Place::segments(Role::HlsEdge, settings, settings.storage.hls_path.as_deref()),
     ];
     let mut process = Process::start(Role::HlsEdge, admin, settings, places)?;
-    let directory = copy_of_directory(settings, master, "hls-edge")?;
+    let keys = keys.edge()?;
+    let directory = copy_of_directory(settings, keys.signer.clone())?;
     let certificate =
         certificate::load(settings, &process.registry, &mut process.tasks, process.last.clone())?;
-    let signer = Signer::new("hls-edge", master.caller_key("hls-edge"));
     let audience = Arc::new(
-        RemoteAudience::new(&api_url(settings)?, signer)
+        RemoteAudience::new(&api_url(settings)?, keys.signer.clone())
             .with_context(|| given.name("CAUDAL_INTERNAL_API_URL"))?,
     );
     let parts = EdgeParts {
@@ -181,7 +174,7 @@ async fn run_edge(
         store: settings.storage.open(given)?,
         registry: process.registry.clone(),
     };
-    let config = edge::config(settings, master, parts);
+    let config = edge::config(settings, keys, parts);
     process.follow(&directory)?;
     let stop = process.last.clone();
     process.tasks.spawn("viewer counts", async move {
@@ -198,7 +191,7 @@ async fn run_edge(
 
 async fn run_controller(
     settings: &Settings,
-    master: &MasterSecret,
+    keys: &KeySource,
     shutdown: CancellationToken,
     lines: LogLines,
 ) -> anyhow::Result<()> {
@@ -210,26 +203,24 @@ async fn run_controller(
         Place::segments(Role::Controller, settings, Some(&folders.media)),
     ];
     let mut process = Process::start(Role::Controller, admin, settings, places)?;
-    let starting = Controller::start(settings, &folders, master, api_url(settings)?, lines);
+    let starting = Controller::start(settings, &folders, keys.controller()?, api_url(settings)?, lines);
     // All that it waits for is the first worker, which is killed when its start is dropped.
     let Some(controller) = shutdown.run_until_cancelled(starting).await else { return Ok(()) };
     let controller = controller?;
     let admin = controller.serve_admin(folders.admin(), process.last.clone());
     process.tasks.spawn("administrator's socket", admin);
     let directory = controller.directory();
-    let callers = DirectoryCallers {
-        router: master.caller_key("ingest-router"),
-        edge: master.caller_key("hls-edge"),
-        api: master.caller_key("api"),
-    };
+    let callers = keys.directory_callers()?;
     let opened = once_opened(directory.watch());
-    let routes = directory_routes(directory.clone(), directory, callers, shutdown.clone());
+    let routes = directory_routes(directory.clone(), directory, &callers, shutdown.clone());
     let limits = HttpLimits { read_deadline: SLOWEST_READER, ..HttpLimits::default() };
     process.ready.now();
     let serve = HttpServer::new(internal, limits).serve(routes, shutdown.clone());
     let noted = async {
         opened.await;
-        master.remember(&folders.secrets());
+        if let Some(master) = keys.master() {
+            master.remember(&folders.secrets());
+        }
         pending::<Infallible>().await
     };
     let serve = async {
@@ -360,17 +351,13 @@ impl Process {
     }
 }
 
-/// A copy of the controller's directory, read as `caller`.
-fn copy_of_directory(
-    settings: &Settings,
-    master: &MasterSecret,
-    caller: &'static str,
-) -> anyhow::Result<Arc<RemoteDirectory>> {
+/// A copy of the controller's directory, read as the caller that `signer` is.
+fn copy_of_directory(settings: &Settings, signer: Signer) -> anyhow::Result<Arc<RemoteDirectory>> {
     let url = required(
         settings.internal_controller_url.as_ref().map(HttpUrl::as_str),
         "CAUDAL_INTERNAL_CONTROLLER_URL",
     )?;
-    RemoteDirectory::start(url, Signer::new(caller, master.caller_key(caller))).context("HTTP client")
+    RemoteDirectory::start(url, signer).context("HTTP client")
 }
 
 /// `serve`, as soon as it is known which streams there are: until then everyone who asks for one would be sent away. Whoever

@@ -12,7 +12,7 @@ use secrecy::ExposeSecret as _;
 
 use super::given::shown;
 use super::{Faults, Given, Role, Settings};
-use crate::secrets::{MIN_LENGTH, SECRET_NAMES, another_secret};
+use crate::secrets::{BOTH, MIN_LENGTH, SECRET_NAMES, another_secret, faults_of_folder};
 use crate::standalone::{MEDIA, OURS_ALONE, default_data_folder};
 
 /// Looks at everything that the settings of a role name.
@@ -44,8 +44,11 @@ pub fn check(settings: &Settings, role: Role) -> Result<(), Faults> {
         faults.extend(bucket_keys(settings).err());
         let data =
             settings.data_dir.clone().or_else(default_data_folder).filter(|_| role.has("CAUDAL_DATA_DIR"));
+        // Which keys a folder of keys has is its maker's business.
+        let data = data.filter(|_| settings.keys.is_none());
         faults.extend(data.and_then(|data| another_secret(&data)));
     }
+    faults.extend(keys(settings, given, role));
     faults.extend(unusable);
     if faults.is_empty() { Ok(()) } else { Err(Faults(faults)) }
 }
@@ -55,7 +58,9 @@ fn missing(settings: &Settings, given: &Given, role: Role) -> Vec<String> {
     let is_secret = |name: &str| SECRET_NAMES.contains(&name);
     let missing = role.required().iter().filter(|(name, _)| {
         // One that cannot be read is another fault.
-        if is_secret(name) { matches!(secret::read(name), Ok(None)) } else { !given.has(name) }
+        let is_missing =
+            if is_secret(name) { matches!(secret::read(name), Ok(None)) } else { !given.has(name) };
+        is_missing && !(*name == "CAUDAL_SECRET" && settings.keys.is_some())
     });
     let mut faults: Vec<String> =
         missing.map(|(name, expected)| format!("{name} is not set: expected {expected}")).collect();
@@ -77,6 +82,17 @@ fn missing(settings: &Settings, given: &Given, role: Role) -> Vec<String> {
         ));
     }
     faults
+}
+
+/// The folder of keys, for a role that is given one.
+fn keys(settings: &Settings, given: &Given, role: Role) -> Vec<String> {
+    let (Some(folder), Some(holder)) = (&settings.keys, role.holder()) else { return Vec::new() };
+    if !matches!(secret::read("CAUDAL_SECRET"), Ok(None)) {
+        return vec![BOTH.to_owned()];
+    }
+    let name = given.name("CAUDAL_KEYS");
+    let faults = faults_of_folder(folder, holder).into_iter();
+    faults.map(|fault| format!("{name} is {}: {fault}", shown(folder.as_os_str()))).collect()
 }
 
 /// Two listeners on one port. Those that the world does not see bind `CAUDAL_INTERNAL_BIND`, the others `CAUDAL_BIND`.

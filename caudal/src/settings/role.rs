@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::secrets::Holder;
 use Role::{Api, Controller, HlsEdge, IngestRouter, Standalone};
 
 /// A role of the executable that takes settings of the platform. A transcoder worker has its own.
@@ -33,6 +34,17 @@ impl Role {
             IngestRouter => "ingest-router",
             HlsEdge => "hls-edge",
             Controller => "controller",
+        }
+    }
+
+    /// Whose keys it has, where it is a process of its own.
+    pub fn holder(self) -> Option<Holder> {
+        match self {
+            Standalone => None,
+            Api => Some(Holder::Api),
+            IngestRouter => Some(Holder::IngestRouter),
+            HlsEdge => Some(Holder::HlsEdge),
+            Controller => Some(Holder::Controller),
         }
     }
 
@@ -123,6 +135,7 @@ const OWNERS: &[(&str, &[Role])] = &[
     ("CAUDAL_TRUSTED_PROXIES", &[Standalone, Api, HlsEdge]),
     ("CAUDAL_REQUESTS_PER_MINUTE", OF_API),
     ("CAUDAL_DATA_DIR", OF_CONTROLLER),
+    ("CAUDAL_KEYS", SEPARATE),
     ("HLS_PATH", STORAGE),
     ("AWS_S3_BUCKET", STORAGE),
     ("AWS_REGION", STORAGE),
@@ -164,7 +177,8 @@ const DEFAULTS: &[(Role, &str, &str)] = &[
 
 const THE_API: &str = "the api's internal listener, as in http://10.0.0.7:3001";
 const THE_CONTROLLER: &str = "the controller's internal listener, as in http://10.0.0.7:3002";
-const THE_SECRET: &str = "the same in all roles of an installation; make one with: openssl rand -base64 48";
+const THE_SECRET: &str = "the same in all roles of an installation, as `openssl rand -base64 48` makes one; or CAUDAL_KEYS, a folder \
+                          with this role's keys";
 
 #[cfg(test)]
 mod tests {

@@ -16,7 +16,7 @@ use caudal_service::shutdown;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
-use crate::secrets::MasterSecret;
+use crate::secrets::{KeySource, MasterSecret};
 use crate::settings::Settings;
 use console::Console;
 pub use folders::{ADMIN, Folders, MEDIA, OURS_ALONE, default_data_folder, open_folder};
@@ -42,6 +42,7 @@ pub async fn run(settings: Settings, lines: LogLines) -> anyhow::Result<()> {
     };
     // A start that came to nothing binds nobody to a mistyped secret.
     master.remember(&folders.secrets());
+    let keys = KeySource::Master(master);
     let kept = async {
         match &mut postgres {
             Some(postgres) => postgres.keep_running(&folders.data).await,
@@ -49,7 +50,7 @@ pub async fn run(settings: Settings, lines: LogLines) -> anyhow::Result<()> {
         }
     };
     let ended = tokio::select! {
-        ended = serve(&settings, &console, &folders, &master, listeners, database_url, lines, shutdown) => ended,
+        ended = serve(&settings, &console, &folders, &keys, listeners, database_url, lines, shutdown) => ended,
         never = kept => match never {},
     };
     if let Some(postgres) = postgres {
@@ -63,14 +64,14 @@ async fn serve(
     settings: &Settings,
     console: &Console,
     folders: &Folders,
-    master: &MasterSecret,
+    keys: &KeySource,
     listeners: Listeners,
     database_url: SecretString,
     lines: LogLines,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let addresses = listeners.addresses(settings)?;
-    let starting = Roles::start(settings, folders, master, listeners, database_url, &addresses, lines);
+    let starting = Roles::start(settings, folders, keys, listeners, database_url, &addresses, lines);
     // All that it waits for is the first worker, which is killed when its start is dropped.
     let Some(roles) = shutdown.run_until_cancelled(starting).await else { return Ok(()) };
     let mut roles = roles?;

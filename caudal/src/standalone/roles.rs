@@ -21,7 +21,7 @@ use crate::roles::edge::{self, EdgeParts};
 use crate::roles::listeners::{bind, named};
 use crate::roles::router::{self, RouterParts};
 use crate::roles::tasks::Tasks;
-use crate::secrets::MasterSecret;
+use crate::secrets::KeySource;
 use crate::settings::{HttpUrl, RtmpUrl, Settings, WebOrigin};
 
 /// Every listener, bound.
@@ -141,7 +141,7 @@ impl Roles {
     pub async fn start(
         settings: &Settings,
         folders: &Folders,
-        master: &MasterSecret,
+        keys: &KeySource,
         listeners: Listeners,
         database_url: SecretString,
         addresses: &Addresses,
@@ -150,7 +150,8 @@ impl Roles {
         let registry = Registry::new();
         let audience: Arc<dyn Audience> = Arc::new(LocalAudience::default());
         let controller =
-            Controller::start(settings, folders, master, addresses.internal.clone(), lines).await?;
+            Controller::start(settings, folders, keys.controller()?, addresses.internal.clone(), lines)
+                .await?;
         let streams: Arc<dyn StreamDirectory> = controller.directory();
         let control: Arc<dyn StreamControl> = controller.directory();
 
@@ -173,7 +174,7 @@ impl Roles {
             registry: registry.clone(),
             readiness: api_ready.clone(),
         };
-        tasks.spawn("api", caudal_api::run(api::config(settings, master, parts)?, api.clone()));
+        tasks.spawn("api", caudal_api::run(api::config(settings, keys.api()?, parts)?, api.clone()));
 
         let certificate = certificate::load(settings, &registry, &mut tasks, api.clone())?;
         let parts = EdgeParts {
@@ -184,7 +185,10 @@ impl Roles {
             store: controller.store.clone(),
             registry: registry.clone(),
         };
-        tasks.spawn("hls-edge", caudal_hls_edge::run(edge::config(settings, master, parts), doors.clone()));
+        tasks.spawn(
+            "hls-edge",
+            caudal_hls_edge::run(edge::config(settings, keys.edge()?, parts), doors.clone()),
+        );
 
         // Its address stands in the records of its publishers, where the api finds it.
         let router_internal = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -197,7 +201,7 @@ impl Roles {
             api_url: addresses.internal.clone(),
             registry: registry.clone(),
         };
-        let config = router::config(settings, master, parts)?;
+        let config = router::config(settings, keys.router()?, parts)?;
         tasks.spawn("ingest-router", caudal_ingest_router::run(config, doors.clone()));
 
         tasks.spawn("administrator's socket", controller.serve_admin(folders.admin(), api.clone()));

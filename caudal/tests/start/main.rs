@@ -11,6 +11,7 @@
 mod admin;
 mod database;
 mod folders;
+mod keys;
 mod logs;
 mod program;
 mod roles;

@@ -25,7 +25,7 @@ use tokio::sync::watch;
 pub use audience::{Audience, LocalAudience};
 pub use caudal_controller::{MoveError, Moved};
 pub use local::{LocalConfig, LocalDirectory, Notice, NoticeKind, StartError};
-pub use remote::{DirectoryCallers, RemoteDirectory, directory_routes};
+pub use remote::{RemoteDirectory, directory_routes};
 pub use remote_audience::{BadAddress, RemoteAudience};
 pub use streams::Streams;
 pub use worker_client::{AssignError, FeedRenditions, WorkerClient, WorkerUnreachable};

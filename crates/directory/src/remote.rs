@@ -41,7 +41,7 @@ use self::replica::{Replica, Unreadable};
 use self::wire::{Answer, Mark, Outcome};
 use crate::{OpenError, ReconnectError, StreamControl, StreamDirectory, Streams, Unavailable};
 
-pub use self::served::{DirectoryCallers, directory_routes};
+pub use self::served::directory_routes;
 
 /// A copy of a controller's directory, and the way to it.
 pub struct RemoteDirectory {

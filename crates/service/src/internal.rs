@@ -64,7 +64,8 @@ impl Signer {
 /// Knows the callers and lets nobody else in.
 #[derive(Clone, Debug, Default)]
 pub struct Verifier {
-    callers: HashMap<&'static str, CallerKey>,
+    /// Each with the key that it signs with, and those that it may sign with while keys are changed.
+    callers: HashMap<&'static str, Vec<CallerKey>>,
 }
 
 impl Verifier {
@@ -73,10 +74,10 @@ impl Verifier {
         Self::default()
     }
 
-    /// Lets this caller in too.
+    /// Lets this caller in too; under any of its keys, where it has several.
     #[must_use]
     pub fn allow(mut self, caller: &'static str, key: CallerKey) -> Self {
-        self.callers.insert(caller, key);
+        self.callers.entry(caller).or_default().push(key);
         self
     }
 
@@ -84,7 +85,7 @@ impl Verifier {
     #[must_use]
     pub fn only(&self, callers: &[&str]) -> Self {
         let known = self.callers.iter().filter(|(name, _)| callers.contains(name));
-        Self { callers: known.map(|(name, key)| (*name, key.clone())).collect() }
+        Self { callers: known.map(|(name, keys)| (*name, keys.clone())).collect() }
     }
 
     /// The caller, when `header` is its signature of this request and not older or newer than [`MAX_SKEW`].
@@ -108,12 +109,12 @@ impl Verifier {
             }
         }
         let (caller, time, given) = (caller?, time?, given?);
-        let (name, key) = self.callers.get_key_value(caller)?;
+        let (name, keys) = self.callers.get_key_value(caller)?;
         if unix_seconds(now).abs_diff(time) > MAX_SKEW.as_secs() {
             return None;
         }
-        mac(key, name, method, path, time, body).verify_slice(&given).ok()?;
-        Some(name)
+        let fits = |key| mac(key, name, method, path, time, body).verify_slice(&given).is_ok();
+        keys.iter().any(fits).then_some(*name)
     }
 }
 
@@ -187,6 +188,19 @@ mod tests {
         {
             let caller = verifier.only(expected).verify(&header, "POST", "/internal/x", b"{}", now);
             assert_eq!(caller, let_in, "{expected:?}");
+        }
+    }
+
+    #[test]
+    fn a_caller_that_has_several_keys_signs_with_any_of_them() {
+        let now = SystemTime::now();
+        let key = |byte| CallerKey::new([byte; 32]);
+        let verifier =
+            Verifier::new().allow("hls-edge", key(1)).allow("hls-edge", key(2)).allow("api", key(3));
+        for (signed_with, let_in) in [(1, true), (2, true), (3, false)] {
+            let header = Signer::new("hls-edge", key(signed_with)).sign("GET", "/x", b"", now);
+            let caller = verifier.verify(&header, "GET", "/x", b"", now);
+            assert_eq!(caller.is_some(), let_in, "{signed_with}");
         }
     }
 

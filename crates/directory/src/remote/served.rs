@@ -14,7 +14,7 @@ use axum::{Json, Router, middleware};
 use bytes::Bytes;
 use caudal_livestream::StreamId;
 use caudal_livestream::record::LiveStream;
-use caudal_service::internal::{CallerKey, InternalListener, Verifier, listener_of, require_signature};
+use caudal_service::internal::{InternalListener, Verifier, listener_of, require_signature};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -22,17 +22,6 @@ use uuid::Uuid;
 
 use super::wire::{self, Answer, Line, Mark, Outcome};
 use crate::{OpenError, ReconnectError, StreamControl, StreamDirectory, Streams, Unavailable};
-
-/// The keys of those who may ask.
-#[derive(Clone, Debug)]
-pub struct DirectoryCallers {
-    /// `ingest-router`: sees all streams, opens them and reports of them.
-    pub router: CallerKey,
-    /// `hls-edge`: sees all streams.
-    pub edge: CallerKey,
-    /// `api`: sees all streams, and ends them.
-    pub api: CallerKey,
-}
 
 /// What routes show and command.
 struct Served {
@@ -44,36 +33,39 @@ struct Served {
     stop: CancellationToken,
 }
 
-/// A controller's directory for [`crate::RemoteDirectory`]s: signed requests, each caller to what is its own. Open answers
-/// end with `stop`.
+/// A controller's directory for [`crate::RemoteDirectory`]s: signed requests, each of the `callers` to what is its own. All of
+/// `ingest-router`, `hls-edge` and `api` see all streams; the first opens them and reports of them, the last ends them. Open
+/// answers end with `stop`.
 pub fn directory_routes(
     directory: Arc<dyn StreamDirectory>,
     control: Arc<dyn StreamControl>,
-    callers: DirectoryCallers,
+    callers: &Verifier,
     stop: CancellationToken,
 ) -> Router {
     routes(Served::new(directory, control, stop), callers)
 }
 
-fn routes(served: Served, callers: DirectoryCallers) -> Router {
+fn routes(served: Served, callers: &Verifier) -> Router {
     let served = Arc::new(served);
-    let signed = |verifier: Verifier| middleware::from_fn_with_state(Arc::new(verifier), require_signature);
-    let DirectoryCallers { router, edge, api } = callers;
+    let signed_by =
+        |names: &[&str]| middleware::from_fn_with_state(Arc::new(callers.only(names)), require_signature);
     let commands_of_router = Router::new()
         .route(wire::OPEN, post(open))
         .route(wire::RECONNECT, post(reconnect))
         .route(wire::WORKER_UNREACHABLE, post(worker_unreachable))
         .route(wire::REPORT_MEDIA, post(report_media))
         .route(wire::MEDIA_REFUSED, post(media_refused))
-        .layer(signed(Verifier::new().allow("ingest-router", router.clone())));
+        .layer(signed_by(&["ingest-router"]));
     let commands_of_api = Router::new()
         .route(wire::END, post(end))
         .route(wire::DROP_PUBLISHER, post(drop_publisher))
         .route(wire::REVOKE_KEY, post(revoke_key))
-        .layer(signed(Verifier::new().allow("api", api.clone())));
-    let for_all = Router::new().route(wire::WATCH, get(watch_all)).layer(signed(
-        Verifier::new().allow("ingest-router", router).allow("hls-edge", edge).allow("api", api),
-    ));
+        .layer(signed_by(&["api"]));
+    let for_all = Router::new().route(wire::WATCH, get(watch_all)).layer(signed_by(&[
+        "ingest-router",
+        "hls-edge",
+        "api",
+    ]));
     listener_of(
         InternalListener::Controller,
         commands_of_router.merge(commands_of_api).merge(for_all).with_state(served),
@@ -382,7 +374,7 @@ mod tests {
         let limits = HttpLimits { read_deadline: Duration::from_millis(600), ..HttpLimits::default() };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let server = HttpServer::new(listener, limits).serve(routes(served, callers()), stop.clone());
+        let server = HttpServer::new(listener, limits).serve(routes(served, &callers()), stop.clone());
         let serving = tokio::spawn(server);
         let nobody = controller.followers();
         let mut peer = TcpStream::connect(address).await.unwrap();

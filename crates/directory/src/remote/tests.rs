@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{DirectoryCallers, RemoteDirectory, directory_routes};
+use super::{RemoteDirectory, directory_routes};
 use crate::{OpenError, ReconnectError, StreamControl, StreamDirectory, Streams, Unavailable};
 
 /// A stream that has just been opened, with a first publisher.
@@ -158,8 +158,9 @@ impl StreamControl for Controller {
     }
 }
 
-pub(super) fn callers() -> DirectoryCallers {
-    DirectoryCallers { router: key("ingest-router"), edge: key("hls-edge"), api: key("api") }
+pub(super) fn callers() -> Verifier {
+    let names = ["ingest-router", "hls-edge", "api"];
+    names.into_iter().fold(Verifier::new(), |callers, name| callers.allow(name, key(name)))
 }
 
 pub(super) fn key(caller: &str) -> CallerKey {
@@ -177,7 +178,7 @@ impl Listening {
     async fn at(address: &str, controller: &Arc<Controller>) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-        let routes = directory_routes(controller.clone(), controller.clone(), callers(), stop.clone());
+        let routes = directory_routes(controller.clone(), controller.clone(), &callers(), stop.clone());
         let server = HttpServer::new(listener, HttpLimits::default());
         let task = tokio::spawn(server.serve(routes, stop.clone()));
         Self { address, stop, task }
@@ -313,14 +314,14 @@ async fn a_wrong_address_a_wrong_secret_and_nobody_are_told_apart() {
     let controller = Arc::new(Controller::default());
     let other =
         |name: &str| CallerKey::new(format!("another secret's key of {name}, which is long").into_bytes());
-    let callers = DirectoryCallers { router: other("router"), edge: other("edge"), api: other("api") };
+    let callers = Verifier::new().allow("ingest-router", other("router"));
     let stop = CancellationToken::new();
-    let another_secret = directory_routes(controller.clone(), controller, callers, stop);
+    let another_secret = directory_routes(controller.clone(), controller, &callers, stop);
     let verifier = Arc::new(Verifier::new());
     let the_api = axum::Router::new().layer(from_fn_with_state(verifier, require_signature));
     let pages = axum::Router::new().fallback(|| async { "<!doctype html>" });
     for (routes, expected) in [
-        (another_secret, "CAUDAL_SECRET is another one there"),
+        (another_secret, "CAUDAL_SECRET or CAUDAL_KEYS is another one there"),
         (
             listener_of(InternalListener::Api, the_api),
             "expected that of `caudal controller`, found that of `caudal api`",

@@ -57,7 +57,7 @@ pub fn refusal(expected: InternalListener, status: StatusCode, headers: &HeaderM
             found.role()
         ),
         Some(_) if status == StatusCode::UNAUTHORIZED => {
-            "it does not accept the signature: CAUDAL_SECRET is another one there, or the clocks are a minute apart"
+            "it does not accept the signature: CAUDAL_SECRET or CAUDAL_KEYS is another one there, or the clocks are a minute apart"
                 .to_owned()
         }
         Some(_) => format!("it answered {status}"),
@@ -89,7 +89,11 @@ mod tests {
     #[test]
     fn a_refusal_tells_a_wrong_secret_from_a_wrong_address() {
         for (headers, status, words) in [
-            (from("controller"), StatusCode::UNAUTHORIZED, "CAUDAL_SECRET is another one there"),
+            (
+                from("controller"),
+                StatusCode::UNAUTHORIZED,
+                "CAUDAL_SECRET or CAUDAL_KEYS is another one there",
+            ),
             (from("controller"), StatusCode::NOT_FOUND, "it answered 404"),
             (from("api"), StatusCode::UNAUTHORIZED, "found that of `caudal api`"),
             (from("api"), StatusCode::NOT_FOUND, "found that of `caudal api`"),

@@ -1,0 +1,87 @@
+//! `CAUDAL_KEYS`: a role's own keys, a file each, as Kubernetes mounts a Secret.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use super::key::{Holder, Key};
+use super::ring::KeyRing;
+
+/// What is wrong with the keys of `holder` in `folder`, a line for each file.
+pub fn faults_of_folder(folder: &Path, holder: Holder) -> Vec<String> {
+    if !folder.is_dir() {
+        return vec![format!("there is no such folder; expected the one with the keys of {}", holder.name())];
+    }
+    holder.keys().iter().filter_map(|key| read_key(folder, *key).err()).collect()
+}
+
+/// A key of `folder`.
+///
+/// # Errors
+/// In words, which show nothing of a key.
+pub fn read_key(folder: &Path, key: Key) -> Result<KeyRing, String> {
+    let text = read_file(&folder.join(key.file())).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => format!("there is no file {} in it{}", key.file(), others(folder)),
+        io::ErrorKind::InvalidData => format!("{}: it is no text", key.file()),
+        _ => format!("{} cannot be read: {error}", key.file()),
+    })?;
+    KeyRing::read(key, &text).map_err(|fault| format!("{}: {fault}", key.file()))
+}
+
+/// The text of a file that is as small as files of keys are.
+pub fn read_file(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let read = File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
+    if u64::try_from(read).is_ok_and(|read| read > LARGEST) {
+        return Err(io::Error::other(format!("it holds more than {LARGEST} bytes")));
+    }
+    Ok(text)
+}
+
+/// What there is instead, which shows a misspelt name, and a folder that is another role's.
+fn others(folder: &Path) -> String {
+    let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    // Kubernetes' own links begin with a dot.
+    let mut names: Vec<_> =
+        names.filter_map(|name| name.into_string().ok()).filter(|name| !name.starts_with('.')).collect();
+    names.sort_unstable();
+    let more = names.len().saturating_sub(MOST_NAMES);
+    names.truncate(MOST_NAMES);
+    match (names.is_empty(), more) {
+        (true, _) => ", and nothing else".to_owned(),
+        (false, 0) => format!("; there are {}", names.join(", ")),
+        (false, more) => format!("; there are {}, and {more} more", names.join(", ")),
+    }
+}
+
+/// A file of a hundred keys is far smaller.
+const LARGEST: u64 = 64 * 1024;
+const MOST_NAMES: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_of_a_folder_is_found_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        write("imput", &"ab".repeat(32));
+        write("caller-ingest-router", "short");
+        fs::create_dir(folder.path().join("..data")).unwrap();
+        let faults = faults_of_folder(folder.path(), Holder::IngestRouter);
+        assert_eq!(
+            faults,
+            [
+                "there is no file input in it; there are caller-ingest-router, imput",
+                "caller-ingest-router: line 1: it has 5 characters; expected 64 hex digits, as `openssl rand -hex 32` makes them",
+                "there is no file caller-api in it; there are caller-ingest-router, imput",
+            ]
+        );
+        for key in Holder::IngestRouter.keys() {
+            write(key.file(), &"ab".repeat(32));
+        }
+        assert_eq!(faults_of_folder(folder.path(), Holder::IngestRouter), [""; 0]);
+        assert_eq!(faults_of_folder(&folder.path().join("none"), Holder::Api).len(), 1);
+    }
+}

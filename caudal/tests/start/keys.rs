@@ -1,0 +1,78 @@
+//! Keys in folders, a role's own in each.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use crate::program::Start;
+
+/// Makes what is missing in `folder`.
+fn made(folder: &Path, secret: Option<&str>) -> crate::program::Ended {
+    let start = Start::of("keys").flag(folder.to_str().unwrap());
+    match secret {
+        Some(secret) => start.with("CAUDAL_SECRET", secret).end(),
+        None => start.end(),
+    }
+}
+
+fn files(folder: &Path) -> BTreeSet<(String, String)> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|role| fs::read_dir(role).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>())
+        .map(|path| {
+            (path.strip_prefix(folder).unwrap().display().to_string(), fs::read_to_string(path).unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn keys_are_made_once_for_their_owner_alone_and_again_where_one_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let ended = made(folder.path(), None);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let before = files(folder.path());
+    assert!(before.iter().any(|(name, _)| name == "transcoder-worker/controllerKey"));
+    let key = folder.path().join("ingest-router/input");
+    assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    fs::remove_file(&key).unwrap();
+    // Another secret than none changes nothing of what is there, nor what follows from that.
+    assert_eq!(made(folder.path(), Some(&"x".repeat(32))).code, Some(0));
+    assert_eq!(files(folder.path()), before);
+    fs::write(&key, "nonsense").unwrap();
+    let ended = made(folder.path(), None);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("input of ingest-router: line 1: it has 8 characters"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_role_that_is_given_a_folder_of_keys_says_at_once_what_is_wrong_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = || made(folder.path(), None);
+    assert_eq!(keys().code, Some(0));
+    let edge = |keys: &Path| {
+        Start::of("hls-edge")
+            .with("CAUDAL_INTERNAL_CONTROLLER_URL", "http://127.0.0.1:1")
+            .with("CAUDAL_INTERNAL_API_URL", "http://127.0.0.1:1")
+            .with("CAUDAL_KEYS", keys)
+            .with("HLS_PATH", std::env::temp_dir())
+    };
+    let own = folder.path().join("hls-edge");
+    let (ended, _folder) = edge(&own).interrupted_at("the controller is away");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+
+    let ended = edge(&own).with("CAUDAL_SECRET", "x".repeat(32)).end();
+    assert_eq!(ended.code, Some(64), "{}", ended.stderr);
+    assert!(ended.stderr.contains("CAUDAL_SECRET and CAUDAL_KEYS are both set"), "{}", ended.stderr);
+
+    let ended = edge(&folder.path().join("ingest-router")).end();
+    assert_eq!(ended.code, Some(64), "{}", ended.stderr);
+    let words = "there is no file feed in it; there are caller-api, caller-ingest-router, input";
+    assert!(ended.stderr.contains(words), "{}", ended.stderr);
+
+    fs::write(own.join("feed"), "x".repeat(40)).unwrap();
+    let ended = edge(&own).end();
+    assert_eq!(ended.code, Some(64), "{}", ended.stderr);
+    assert!(ended.stderr.contains("feed: line 1: it has 40 characters; expected 64 hex"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("xxxx"), "{}", ended.stderr);
+}
