@@ -2,14 +2,16 @@
 
 mod hevc_probe;
 
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use thiserror::Error;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-/// An ffmpeg that answered.
+/// An ffmpeg that is there, and has not said that it cannot work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ffmpeg {
     path: PathBuf,
@@ -19,9 +21,10 @@ pub(crate) struct Ffmpeg {
 }
 
 impl Ffmpeg {
-    /// Looks for `program` (a path, or a name in `PATH`), and tries what it can do.
-    pub(crate) async fn find(program: &Path) -> Option<Self> {
-        let path = in_path(program)?;
+    /// Looks for `program` (a path, or a name in `PATH`), and tries what it can do. One that does not answer is used all the
+    /// same: the machine may be busy, and a stream that moves here must not lose its rungs for that.
+    pub(crate) async fn find(program: &Path) -> Result<Self, NoFfmpeg> {
+        let path = in_path(program).ok_or(NoFfmpeg::Missing)?;
         let found = Self { path, decodes_hevc: false, nice: in_path(Path::new("nice")) };
         let asked = Command::new(&found.path)
             .arg("-version")
@@ -32,9 +35,16 @@ impl Ffmpeg {
             .kill_on_drop(true)
             .status();
         let (answer, decodes_hevc) =
-            tokio::join!(timeout(PROBE_DEADLINE, asked), found.decodes(hevc_probe::HEVC_KEYFRAME));
-        answer.ok()?.ok()?;
-        Some(Self { decodes_hevc, ..found })
+            tokio::join!(timeout(PROBE_DEADLINE, asked), found.decodes_at_last(hevc_probe::HEVC_KEYFRAME));
+        match answer {
+            Ok(Ok(status)) if status.success() => {}
+            Ok(Ok(status)) => return Err(NoFfmpeg::Failed(status)),
+            Ok(Err(error)) => return Err(NoFfmpeg::NotStarted(error)),
+            Err(_) => {
+                tracing::warn!(program = %found.path.display(), "ffmpeg did not answer within {PROBE_DEADLINE:?}; it is used all the same");
+            }
+        }
+        Ok(Self { decodes_hevc, ..found })
     }
 
     /// Whether the encoder can be fed a source with this codec header, an FLV VIDEODATA: H.264 in FLV's own form always,
@@ -64,6 +74,17 @@ impl Ffmpeg {
     }
 }
 
+/// Why there is no ffmpeg to use.
+#[derive(Debug, Error)]
+pub(crate) enum NoFfmpeg {
+    #[error("there is no such program")]
+    Missing,
+    #[error("it cannot be started: {0}")]
+    NotStarted(#[source] io::Error),
+    #[error("it could not even say its version ({0})")]
+    Failed(ExitStatus),
+}
+
 fn in_path(program: &Path) -> Option<PathBuf> {
     if program.components().count() > 1 {
         return program.is_file().then(|| program.to_owned());
@@ -72,8 +93,8 @@ fn in_path(program: &Path) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|found| found.is_file())
 }
 
-/// Starting it from a cold disk takes a second at most.
-const PROBE_DEADLINE: Duration = Duration::from_secs(5);
+/// Starting it from a cold disk takes a second at most. Whoever started this worker waits for ten.
+const PROBE_DEADLINE: Duration = Duration::from_secs(8);
 /// Half way down: behind all of ours, before what runs at idle.
 const NICENESS: &str = "10";
 /// Enhanced RTMP's mark in a VIDEODATA's first byte.
@@ -100,8 +121,30 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_missing_ffmpeg_is_none() {
-        assert_eq!(Ffmpeg::find(Path::new("/nonexistent/ffmpeg")).await, None);
-        assert_eq!(Ffmpeg::find(Path::new("no-such-program-in-path")).await, None);
+    async fn a_missing_or_broken_ffmpeg_is_none_and_says_why() {
+        for (program, why) in [
+            ("/nonexistent/ffmpeg", "there is no such program"),
+            ("no-such-program-in-path", "there is no such program"),
+            ("/bin/false", "it could not even say its version (exit status: 1)"),
+            ("/etc/passwd", "it cannot be started: Permission denied (os error 13)"),
+        ] {
+            assert_eq!(Ffmpeg::find(Path::new(program)).await.unwrap_err().to_string(), why, "{program}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_ffmpeg_that_does_not_answer_in_time_is_used_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = hung(folder.path());
+        assert_eq!(Ffmpeg::find(&program).await.unwrap().path, program);
+    }
+
+    /// A program that never answers.
+    pub(super) fn hung(folder: &Path) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt as _;
+        let program = folder.join("ffmpeg");
+        std::fs::write(&program, "#!/bin/sh\nexec /bin/sleep 600\n").unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        program
     }
 }

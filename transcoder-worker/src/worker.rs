@@ -99,9 +99,11 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let metrics = Metrics::register(&config.registry)?;
     let address = config.address()?;
     let ffmpeg = Ffmpeg::find(&config.ffmpeg).await;
-    if ffmpeg.is_none() {
-        tracing::warn!(program = %config.ffmpeg.display(), "no ffmpeg: streams have their source rendition only, and no poster");
-    }
+    let ffmpeg = ffmpeg.inspect_err(|error| {
+        let program = config.ffmpeg.display();
+        tracing::warn!(%program, %error, "no ffmpeg: streams have their source rendition only, and no poster");
+    });
+    let ffmpeg = ffmpeg.ok();
     let Config { worker, controller, storage, rtmp, http, registry, ladder, poster_interval, leave, .. } =
         config;
     let board = InputBoard::default();
