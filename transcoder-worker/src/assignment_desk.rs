@@ -107,9 +107,7 @@ impl AssignmentDesk {
                 let installation = InstallationId::of(&self.controller);
                 let owner = Ownership { installation, record: offered.record };
                 let before = if offered.mode == AssignmentMode::Prepare {
-                    // A storage that cannot be read would show itself when the old worker is gone.
-                    let read = timeout(CLAIM_DEADLINE, self.store.epochs(offered.stream)).await;
-                    read.map_err(|_| Unclaimed::Deadline)?.map_err(Unclaimed::from)?;
+                    self.try_storage(&offered).await?;
                     None
                 } else {
                     claim(&self.store, self.address, &offered, owner, offered.floor).await?
@@ -134,6 +132,16 @@ impl AssignmentDesk {
                     .map_err(|_| Refused::Leaving)
             }
         }
+    }
+
+    /// A storage that cannot be read or written would show itself when the old worker is gone.
+    async fn try_storage(&self, offered: &Assignment) -> Result<(), Unclaimed> {
+        let (stream, epoch) = (offered.stream, offered.epoch);
+        let tried = async {
+            self.store.epochs(stream).await?;
+            self.store.prove_writable(stream, epoch).await
+        };
+        Ok(timeout(CLAIM_DEADLINE, tried).await.map_err(|_| Unclaimed::Deadline)??)
     }
 }
 

@@ -14,7 +14,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use caudal_livestream::assignment::{AssignmentMode, Floor};
+use caudal_livestream::assignment::{Assignment, AssignmentMode, Floor};
 use caudal_livestream::feed::{Event, Frame};
 use caudal_livestream::timeline::{SegmentPhase, Timeline, Track};
 use caudal_livestream::{MediaTime, Msn};
@@ -185,6 +185,26 @@ async fn a_stream_is_handed_over_at_a_keyframe_and_nobody_sees_where() {
     broadcast.assign(&second, 2, AssignmentMode::Live, None).await;
     whole(&mut next, 2, 3).await;
     router.stop().await;
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_cannot_write_does_not_get_ready_and_the_stream_stays_where_it_is() {
+    let _alone = ALONE.lock().await;
+    let folder = tempfile::tempdir().unwrap();
+    let broadcast = Broadcast::new(Vec::new());
+    let (first, mut reader) = broadcast.live(folder.path(), &["source"]).await;
+    let router = Router::start(broadcast.publish(&first, 1).await);
+    reader.stored("source", 1).await;
+    // Only the second worker's probe meets what a full disk would be to all.
+    std::fs::create_dir_all(broadcast.media(folder.path()).join("probe-2/in the way")).unwrap();
+    let second = broadcast.worker(folder.path()).await;
+    let assignment = Assignment { mode: AssignmentMode::Prepare, ..broadcast.assignment(&second, 2) };
+    let refused = broadcast.try_assign(&second, &assignment).await.unwrap_err();
+    assert!(refused.to_string().contains("probe-2"), "{refused}");
+    reader.stored("source", 2).await;
+    router.stop().await;
+    first.stop().await;
     second.stop().await;
 }
 

@@ -262,7 +262,7 @@ async fn a_second_worker_continues_the_media_sequence_under_the_next_epoch() {
     let second = broadcast.worker(folder.path()).await;
     let stale = broadcast.assignment(&second, 1);
     assert!(
-        matches!(broadcast.try_assign(&second, &stale).await, Err(AssignError::Conflict)),
+        matches!(broadcast.try_assign(&second, &stale).await, Err(AssignError::Conflict(_))),
         "claimed already"
     );
     broadcast.assign(&second, 2, AssignmentMode::Live, Some(floor)).await;
@@ -389,7 +389,7 @@ async fn assignments_and_relays_that_are_not_for_this_worker_are_refused() {
         Assignment { epoch: caudal_livestream::Epoch(1), ..mine.clone() },
     ];
     for assignment in &refused {
-        assert!(matches!(broadcast.try_assign(&worker, assignment).await, Err(AssignError::Conflict)));
+        assert!(matches!(broadcast.try_assign(&worker, assignment).await, Err(AssignError::Conflict(_))));
     }
     let stranger = Broadcast::new(Vec::new());
     assert!(stranger.relay(&worker, 2, 1, SessionId::generate()).await.is_err());

@@ -49,7 +49,9 @@ impl Follower {
                 }
                 Ended::Unwanted => return,
                 // Only asked once the connection is gone: a worker's last words come before its exit.
-                Ended::Interrupted if self.is_gone_within(RETRY).await => break Evidence::ProcessEnded,
+                Ended::Interrupted if attended(RETRY, self.is_gone_within(RETRY), &mut last_heard).await => {
+                    break Evidence::ProcessEnded;
+                }
                 Ended::Interrupted => {
                     if last_heard.elapsed() >= FEED_SILENCE {
                         break Evidence::FeedSilent;
@@ -65,7 +67,8 @@ impl Follower {
     }
 
     async fn read(&self, reached: &mut Option<Floor>, last_heard: &mut Instant) -> Ended {
-        let mut announcements = match self.link.follow(&self.worker, &self.proof).await {
+        let opening = self.link.follow(&self.worker, &self.proof);
+        let mut announcements = match attended(FEED_SILENCE, opening, last_heard).await {
             Ok(announcements) => announcements,
             Err(error) => {
                 tracing::debug!(%error, epoch = %self.epoch, "cannot open a worker's feed");
@@ -73,7 +76,7 @@ impl Follower {
             }
         };
         loop {
-            let announcement = match announcements.next().await {
+            let announcement = match attended(FEED_SILENCE, announcements.next(), last_heard).await {
                 Ok(Some(announcement)) => announcement,
                 Ok(None) => return Ended::Finished,
                 Err(error) => {
@@ -135,5 +138,20 @@ impl Follower {
 /// The stream's task is gone.
 struct Unheard;
 
+/// Waits for `answer`, which takes `at_most` so long. Where it took longer, this process did not run, or the machine was too
+/// busy to let it: that nothing was heard of the worker meanwhile says nothing about the worker.
+async fn attended<T>(at_most: Duration, answer: impl Future<Output = T>, last_heard: &mut Instant) -> T {
+    let asked = Instant::now();
+    let answer = answer.await;
+    let took = asked.elapsed();
+    if took >= at_most + LATE {
+        *last_heard = Instant::now();
+        tracing::warn!(?took, "the controller stood still; its workers are given three seconds anew");
+    }
+    answer
+}
+
 /// Between two tries at a feed.
 const RETRY: Duration = Duration::from_millis(200);
+/// A timer that is later than this was not late by chance.
+const LATE: Duration = Duration::from_secs(1);

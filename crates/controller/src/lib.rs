@@ -29,7 +29,7 @@ use ed25519_dalek::SigningKey;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -114,6 +114,23 @@ impl Shared {
     /// Wall time, for a moment's use; deadlines go by [`clock::SteadyClock`].
     fn wall_now(&self) -> UnixMillis {
         clock::read(&self.wall)
+    }
+
+    /// Whether an ended stream's media may be removed; waits until that can be told.
+    async fn media_may_go(&self, stream: StreamId) -> bool {
+        loop {
+            match self.carriers.store.was_put_aside(stream).await {
+                Ok(false) => return true,
+                Ok(true) => {
+                    tracing::warn!(%stream, "the stream's media stay: an earlier record of it was put aside, and nobody knows what that said");
+                    return false;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, %stream, "whether a record of the stream was put aside cannot be told; its media stay until it can");
+                    sleep(ASK_STORE_AGAIN).await;
+                }
+            }
+        }
     }
 
     fn settled(&self, stream: StreamId) {
@@ -395,6 +412,8 @@ const COMMANDS: usize = 64;
 const MAX_UNKNOWN_ENDS: usize = 1000;
 /// The lifecycle's own deadlines for the stages of a move, one after the other, and a moment.
 pub const MOVE_WITHIN: Duration = Duration::from_secs(80);
+/// Nobody waits for an ended stream's media to go.
+const ASK_STORE_AGAIN: Duration = Duration::from_mins(1);
 /// A stream's task answers as fast as its store.
 const ANSWER: Duration = Duration::from_secs(5);
 

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use caudal_livestream::record::Spec;
-use caudal_livestream::{InstallationId, StreamId};
+use caudal_livestream::{Epoch, InstallationId, StreamId};
 use caudal_storage::{Disposable, Provenance, SegmentStore, StorageError};
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::{Handle, Shared};
 
@@ -38,6 +38,12 @@ impl Media {
         // A worker that outlived its controller ends within seconds. What it wrote in between goes too.
         sleep(STRAGGLERS).await;
         self.until_removed(stream).await;
+    }
+
+    /// The highest epoch that a worker of this stream has claimed; none also where the storage does not say at once.
+    pub(crate) async fn highest_claim(&self, stream: StreamId) -> Option<Epoch> {
+        let epochs = timeout(CLAIMS_DEADLINE, self.store.epochs(stream)).await.ok()?;
+        epochs.ok()?.into_iter().max()
     }
 
     async fn until_removed(&self, stream: StreamId) {
@@ -74,9 +80,10 @@ impl Media {
 }
 
 /// Finds streams in storage that the directory has no record of, now and each hour, and removes those that are
-/// provably this installation's and no recordings.
+/// provably this installation's and no recordings. Nobody knows why there is no record: a folder of data may have been
+/// lost, and another controller may have the stream. So one that has not ended is given a day.
 pub(crate) async fn remove_orphans(shared: Arc<Shared>) {
-    let mut sweeper = Sweeper { shared, left_alone: HashSet::new(), said: false };
+    let mut sweeper = Sweeper { shared, left_alone: HashSet::new(), said: false, said_open: false };
     loop {
         if let Err(error) = sweeper.sweep().await {
             tracing::warn!(%error, "storage cannot be searched for streams that there is no record of; trying again in an hour");
@@ -90,6 +97,7 @@ struct Sweeper {
     /// Streams that were looked at and stay: recordings, and what may be somebody else's.
     left_alone: HashSet<StreamId>,
     said: bool,
+    said_open: bool,
 }
 
 impl Sweeper {
@@ -144,14 +152,18 @@ impl Sweeper {
             stored.retain(|stream| !known.contains_key(stream) && !named.contains(stream));
         }
         let mut found = Vec::new();
-        let (mut kept, mut unknown) = (0_usize, 0_usize);
+        let (mut kept, mut unknown, mut open) = (0_usize, 0_usize, 0_usize);
         for stream in stored {
             if self.left_alone.contains(&stream) {
                 continue;
             }
             match media.store.provenance(stream, media.installation).await {
                 Ok(Provenance::Disposable(seen)) => {
-                    found.push((stream, seen));
+                    if seen.has_ended() || self.is_abandoned(&seen) {
+                        found.push((stream, seen));
+                    } else {
+                        open = open.saturating_add(1);
+                    }
                     continue;
                 }
                 Ok(Provenance::Kept) => kept = kept.saturating_add(1),
@@ -171,7 +183,20 @@ impl Sweeper {
             self.said = true;
             say_what_stays(kept, unknown);
         }
+        if open > 0 && !std::mem::replace(&mut self.said_open, true) {
+            tracing::warn!(
+                streams = open,
+                "storage holds streams of this installation that there is no record of and that have not ended: another \
+                 controller may have them, or records were lost; they go once nothing was written to them for a day"
+            );
+        }
         Ok(found)
+    }
+
+    /// By this machine's clock and the storage's: a clock that was set does not make a live stream a day old.
+    fn is_abandoned(&self, seen: &Disposable) -> bool {
+        let age = self.shared.wall_now().0.saturating_sub(seen.written().0);
+        u64::try_from(age).is_ok_and(|age| Duration::from_millis(age) >= ABANDONED)
     }
 }
 
@@ -247,6 +272,10 @@ const REMOVALS: usize = 2;
 /// A worker stores what it has and ends within ten seconds of its controller's death, and a request that was on its
 /// way may take 17 more.
 const STRAGGLERS: Duration = Duration::from_mins(1);
+/// A stream that another controller has is written to every few seconds. Whoever set up two of them has a day to notice.
+const ABANDONED: Duration = Duration::from_hours(24);
+/// The stream waits for its next worker meanwhile.
+const CLAIMS_DEADLINE: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 const SWEEP_INTERVAL: Duration = Duration::from_hours(1);

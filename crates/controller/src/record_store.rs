@@ -57,6 +57,16 @@ pub trait RecordStore: Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(HashSet::new())))
     }
 
+    /// Whether there is something of this stream's besides its record, which could not be understood as one. Then its media
+    /// stays, whatever the record says.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when that cannot be told now.
+    fn was_put_aside(&self, stream: StreamId) -> BoxFuture<'_, Result<bool, StoreError>> {
+        let _ = stream;
+        Box::pin(std::future::ready(Ok(false)))
+    }
+
     /// What the controller does while nothing can be stored.
     fn when_it_fails(&self) -> WhenItFails {
         WhenItFails::Wait

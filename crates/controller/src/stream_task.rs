@@ -44,7 +44,8 @@ pub(crate) enum Command {
 enum Outcome {
     Claimed(Epoch, WorkerAddress),
     Assigned(Epoch, AssignmentMode),
-    NotAssigned(Epoch),
+    /// With the highest epoch that storage knows to be claimed, where the worker refused.
+    NotAssigned(Epoch, Option<Epoch>),
     FeedEnded,
     Released(WorkerId),
     ClaimWithdrawn(Epoch),
@@ -257,8 +258,11 @@ impl StreamTask {
                 self.worker_jobs.remove(&epoch);
                 Input::AssignmentTaken(epoch, mode)
             }
-            Ok(Outcome::NotAssigned(epoch)) => {
+            Ok(Outcome::NotAssigned(epoch, claimed)) => {
                 self.worker_jobs.remove(&epoch);
+                if let Some(claimed) = claimed {
+                    self.handle(Input::EpochsClaimed(claimed)).await;
+                }
                 Input::WorkerLost(epoch, Evidence::NotAssigned)
             }
             Ok(Outcome::Released(worker)) => {
@@ -378,7 +382,9 @@ impl StreamTask {
         self.media_fate = MediaFate::Leaving;
         let (shared, stream) = (Arc::clone(&self.shared), self.stream);
         self.jobs.spawn(async move {
-            shared.media.remove(stream).await;
+            if shared.media_may_go(stream).await {
+                shared.media.remove(stream).await;
+            }
             Outcome::MediaRemoved
         });
     }

@@ -4,8 +4,10 @@ mod crashes;
 mod fake_cluster;
 mod fake_store;
 mod leading;
+mod lost_records;
 mod moves;
 mod relay_failures;
+mod standing_still;
 mod unknown_ends;
 
 use std::time::{Duration, UNIX_EPOCH};

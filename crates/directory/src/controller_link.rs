@@ -15,10 +15,12 @@ impl WorkerLink for WorkerClient {
     ) -> BoxFuture<'a, Result<(), NotAssigned>> {
         Box::pin(async move {
             WorkerClient::assign(self, worker, assignment).await.map_err(|error| match error {
-                AssignError::Unreachable(_) | AssignError::Refused(EXPIRED) => {
-                    NotAssigned::AskAgain(error.to_string())
+                AssignError::Unreachable(_)
+                | AssignError::Unable(_)
+                | AssignError::Refused { status: EXPIRED, .. } => NotAssigned::AskAgain(error.to_string()),
+                AssignError::Conflict(_) | AssignError::Refused { .. } => {
+                    NotAssigned::Refused(error.to_string())
                 }
-                AssignError::Conflict | AssignError::Refused(_) => NotAssigned::Refused(error.to_string()),
             })
         })
     }

@@ -54,12 +54,20 @@ pub enum WorkerUnreachable {
 /// Why an assignment was not taken.
 #[derive(Debug, Error)]
 pub enum AssignError {
-    /// The worker has another stream, or a higher epoch of this one.
-    #[error("the worker is taken")]
-    Conflict,
+    /// The worker has another stream, or a higher epoch of this one is known; in its words.
+    #[error("the worker cannot have the stream: {0}")]
+    Conflict(String),
     /// It does not accept the assignment: not for it, expired, or not signed by its controller.
-    #[error("the worker refused the assignment with {0}")]
-    Refused(u16),
+    #[error("the worker refused the assignment with {status}: {words}")]
+    Refused {
+        /// Its answer's status.
+        status: u16,
+        /// And what it said.
+        words: String,
+    },
+    /// Something that it needs is missing now, storage for example; in its words.
+    #[error("the worker cannot take the assignment now: {0}")]
+    Unable(String),
     /// It may or may not have taken it.
     #[error(transparent)]
     Unreachable(#[from] WorkerUnreachable),
@@ -87,9 +95,11 @@ impl WorkerClient {
         let response = send(ASSIGN, request, ASSIGN_DEADLINE).await?;
         match response.status() {
             status if status.is_success() => Ok(()),
-            StatusCode::CONFLICT => Err(AssignError::Conflict),
-            status if status.is_client_error() => Err(AssignError::Refused(status.as_u16())),
-            status => Err(WorkerUnreachable::Refused { request: ASSIGN, status: status.as_u16() }.into()),
+            StatusCode::CONFLICT => Err(AssignError::Conflict(words(response).await)),
+            status if status.is_client_error() => {
+                Err(AssignError::Refused { status: status.as_u16(), words: words(response).await })
+            }
+            _ => Err(AssignError::Unable(words(response).await)),
         }
     }
 
@@ -215,6 +225,15 @@ async fn body(
     }
 }
 
+/// Why a worker did not do what it was asked, for the log.
+async fn words(response: Response) -> String {
+    let status = response.status();
+    match body(ASSIGN, response, MAX_WORDS, WORDS_DEADLINE).await {
+        Ok(said) if !said.is_empty() => String::from_utf8_lossy(&said).trim().to_owned(),
+        Ok(_) | Err(_) => status.to_string(),
+    }
+}
+
 fn silent(request: &'static str, reason: impl Into<String>) -> WorkerUnreachable {
     WorkerUnreachable::Silent { request, reason: reason.into() }
 }
@@ -224,6 +243,10 @@ const INPUT: &str = "GET /input";
 const FEED: &str = "GET /feed";
 const FETCH: &str = "GET /media";
 
+/// A sentence with the name of an object and what an operating system says of it.
+const MAX_WORDS: usize = 4096;
+/// They come with the answer.
+const WORDS_DEADLINE: Duration = Duration::from_secs(1);
 /// Taking an assignment includes claiming the epoch in storage.
 const ASSIGN_DEADLINE: Duration = Duration::from_secs(5);
 /// A second publisher is held for 3 s at most while its router asks this.

@@ -66,15 +66,16 @@ fn name(text: &str) -> RenditionName {
 #[tokio::test]
 async fn an_assignment_is_taken_conflicting_or_refused_as_the_worker_says() {
     for (status, expected) in
-        [(200, "taken"), (204, "taken"), (409, "conflict"), (403, "refused"), (500, "unreachable")]
+        [(200, "taken"), (204, "taken"), (409, "conflict"), (403, "refused"), (503, "unable")]
     {
-        let answer = StatusCode::from_u16(status).unwrap();
+        let answer = (StatusCode::from_u16(status).unwrap(), "the disk is full\n");
         let worker = serve(Router::new().route("/assignment", put(move || async move { answer }))).await;
         let outcome = match WorkerClient::new().unwrap().assign(&worker.address, &assignment()).await {
             Ok(()) => "taken",
-            Err(AssignError::Conflict) => "conflict",
-            Err(AssignError::Refused(_)) => "refused",
-            Err(AssignError::Unreachable(_)) => "unreachable",
+            Err(AssignError::Conflict(words)) if words == "the disk is full" => "conflict",
+            Err(AssignError::Refused { words, .. }) if words == "the disk is full" => "refused",
+            Err(AssignError::Unable(words)) if words == "the disk is full" => "unable",
+            Err(error) => panic!("{error}"),
         };
         assert_eq!(outcome, expected, "{status}");
     }

@@ -15,6 +15,8 @@ mod publisher;
 mod time;
 mod worker_slot;
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::admission::BroadcastHints;
@@ -115,6 +117,8 @@ pub enum Input {
     WorkerClaimed(Epoch, WorkerAddress),
     /// There is no room for a worker of this epoch. Said again each second for as long as that is so.
     NoCapacity(Epoch),
+    /// Storage has claims up to this epoch, which a controller before this one must have given out.
+    EpochsClaimed(Epoch),
     /// The worker of this epoch took its assignment.
     AssignmentTaken(Epoch, AssignmentMode),
     /// The worker of this epoch says so of its publisher.
@@ -161,6 +165,19 @@ pub enum Evidence {
     ControllerRestarted,
     /// It was told to hand over, and nobody took the stream up.
     HandedOver,
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ProcessEnded => "it ended",
+            Self::FeedSilent => "nothing was heard of it for three seconds",
+            Self::NotAssigned => "it did not take its assignment",
+            Self::RelayFailed => "routers cannot relay to it",
+            Self::ControllerRestarted => "it ended with the controller",
+            Self::HandedOver => "it handed over, and nobody took the stream",
+        })
+    }
 }
 
 /// A report to the api.
@@ -230,6 +247,7 @@ impl Lifecycle {
                 }
             }
             Input::NoCapacity(epoch) => self.no_capacity(now, epoch),
+            Input::EpochsClaimed(highest) => self.epochs.skip_to(highest),
             Input::AssignmentTaken(epoch, mode) => self.assignment_taken(now, epoch, mode),
             Input::Publisher(epoch, state) => {
                 self.next_worker_hears(now, epoch, &state);
@@ -254,14 +272,14 @@ impl Lifecycle {
                         Stage::Open | Stage::Over { .. } => self.lost(now, Evidence::ProcessEnded),
                     }
                 } else {
-                    self.next_worker_lost(now, epoch);
+                    self.next_worker_lost(now, epoch, Evidence::ProcessEnded);
                 }
             }
             Input::WorkerLost(epoch, evidence) => {
                 if epoch == self.epoch() && self.slot.worker().is_some() {
                     self.lost(now, evidence);
                 } else {
-                    self.next_worker_lost(now, epoch);
+                    self.next_worker_lost(now, epoch, evidence);
                 }
             }
             Input::RelayFailed(epoch) => {

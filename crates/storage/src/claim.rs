@@ -58,6 +58,18 @@ impl SegmentStore {
         }
     }
 
+    /// Writes as much as a state may be, and removes it again: whether the worker of this epoch could store anything now.
+    ///
+    /// # Errors
+    /// [`StorageError`] when it could not.
+    pub async fn prove_writable(&self, stream: StreamId, epoch: Epoch) -> Result<(), StorageError> {
+        let key = Key::Live(stream, StreamFile::Probe(epoch));
+        let written = self.put(&key, vec![0; PROBE].into()).await;
+        // Also what a late write may have left. What stays goes with the stream, at the latest.
+        let removed = self.delete(&key).await;
+        written.map(drop).and(removed)
+    }
+
     /// One epoch's state; `None` when it was never claimed.
     ///
     /// # Errors
@@ -116,3 +128,6 @@ fn is_damage(error: &StorageError) -> bool {
 fn is_bad_sector(error: &io::Error) -> bool {
     error.raw_os_error() == Some(5)
 }
+
+/// What a state and a second's segments take.
+const PROBE: usize = 1024 * 1024;

@@ -20,6 +20,8 @@ pub enum Key {
 pub enum StreamFile {
     /// `state-{epoch}.json`: the claim of an epoch and, later, its timeline.
     State(Epoch),
+    /// `probe-{epoch}`: written and removed again by a worker that gets ready, to see whether it could.
+    Probe(Epoch),
     /// `log/{epoch}-{k}.json`: finished segments, an object a minute.
     Log(Epoch, u32),
     /// `master.m3u8`
@@ -55,6 +57,7 @@ impl Key {
             Self::Poster(_) => "image/jpeg",
             Self::Live(_, file) => match file {
                 StreamFile::State(_) | StreamFile::Log(..) => "application/json",
+                StreamFile::Probe(_) => "application/octet-stream",
                 StreamFile::Master | StreamFile::Playlist(_) => "application/vnd.apple.mpegurl",
                 StreamFile::Manifest => "application/dash+xml",
                 StreamFile::Init(rendition, _) | StreamFile::Segment(rendition, ..) => {
@@ -71,7 +74,7 @@ impl Key {
             Self::Poster(_) => "public, max-age=5",
             Self::Live(_, file) => match file {
                 // Only workers and edges read these, and they need the newest.
-                StreamFile::State(_) | StreamFile::Log(..) => "no-cache",
+                StreamFile::State(_) | StreamFile::Log(..) | StreamFile::Probe(_) => "no-cache",
                 // Half the smallest target duration.
                 StreamFile::Master | StreamFile::Playlist(_) | StreamFile::Manifest => "public, max-age=1",
                 StreamFile::Init(..) | StreamFile::Segment(..) => "public, max-age=31536000, immutable",
@@ -80,12 +83,16 @@ impl Key {
     }
 
     /// What a power cut must not undo: what nobody would write again. Playlists are rendered anew from the state with
-    /// the next segment, and posters from the next picture.
+    /// the next segment, and posters from the next picture. A probe is to meet what a state would.
     pub fn durability(&self) -> Durability {
         match self {
             Self::Live(
                 _,
-                StreamFile::State(_) | StreamFile::Log(..) | StreamFile::Init(..) | StreamFile::Segment(..),
+                StreamFile::State(_)
+                | StreamFile::Probe(_)
+                | StreamFile::Log(..)
+                | StreamFile::Init(..)
+                | StreamFile::Segment(..),
             ) => Durability::Synced,
             Self::Live(_, StreamFile::Master | StreamFile::Manifest | StreamFile::Playlist(_))
             | Self::Poster(_) => Durability::Lazy,
@@ -127,6 +134,7 @@ impl fmt::Display for StreamFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::State(epoch) => write!(f, "state-{epoch}.json"),
+            Self::Probe(epoch) => write!(f, "probe-{epoch}"),
             Self::Log(epoch, k) => write!(f, "log/{epoch}-{k}.json"),
             Self::Master => f.write_str("master.m3u8"),
             Self::Manifest => f.write_str("manifest.mpd"),
@@ -152,6 +160,9 @@ fn parse_stream_file(text: &str) -> Option<StreamFile> {
         _ => {}
     }
     let Some((folder, name)) = text.split_once('/') else {
+        if let Some(epoch) = text.strip_prefix("probe-") {
+            return epoch.parse().ok().map(StreamFile::Probe);
+        }
         let epoch = text.strip_prefix("state-")?.strip_suffix(".json")?;
         return epoch.parse().ok().map(StreamFile::State);
     };
@@ -191,6 +202,7 @@ mod tests {
     fn every_kind_of_object_has_the_name_that_a_file_server_shows() {
         for name in [
             "state-3.json",
+            "probe-3",
             "log/3-12.json",
             "master.m3u8",
             "manifest.mpd",
@@ -233,6 +245,8 @@ mod tests {
             "state-.json",
             "state-1.json#1",
             "state-+1.json",
+            "probe-01",
+            "probe-1.json",
             "../master.m3u8",
             "source/../index.m3u8",
             "source/007-1.m4s",

@@ -9,7 +9,7 @@ use object_store::ObjectStore as _;
 use object_store::path::Path as ObjectPath;
 
 use caudal_livestream::state::StoredState;
-use caudal_livestream::{Epoch, InstallationId, Msn, RenditionName, StreamId, timeline};
+use caudal_livestream::{Epoch, InstallationId, Msn, RenditionName, StreamId, UnixMillis, timeline};
 
 use crate::folder;
 use crate::key::{Key, StreamFile};
@@ -31,6 +31,20 @@ pub enum Provenance {
 pub struct Disposable {
     /// Its newest state. While a worker writes the stream, this changes with each segment.
     newest: (Epoch, Version),
+    ended: bool,
+    written: UnixMillis,
+}
+
+impl Disposable {
+    /// Whether its newest state says that the broadcast is over. One that was cut off may yet go on.
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// When its newest state was written, by the clock of the storage.
+    pub fn written(&self) -> UnixMillis {
+        self.written
+    }
 }
 
 impl SegmentStore {
@@ -138,23 +152,29 @@ impl SegmentStore {
     ) -> Result<Provenance, StorageError> {
         let mut epochs = self.epochs(stream).await?;
         epochs.sort_unstable();
-        let mut proven = false;
+        let (mut proven, mut ended) = (false, None);
         for epoch in &epochs {
             let Some(body) = self.get(&Key::Live(stream, StreamFile::State(*epoch))).await? else { continue };
-            let Ok(StoredState { owner: Some(owner), .. }) = StoredState::read(stream, *epoch, &body) else {
+            let Ok(StoredState { owner: Some(owner), filled, .. }) = StoredState::read(stream, *epoch, &body)
+            else {
                 continue;
             };
             if owner.installation != installation || owner.record {
                 return Ok(Provenance::Kept);
             }
             proven = true;
+            ended = filled.filter(|filled| filled.timeline.ended).map(|_| *epoch);
         }
         let Some(newest) = epochs.last().copied().filter(|_| proven) else {
             return Ok(Provenance::Unknown);
         };
-        let version = self.version(&Key::Live(stream, StreamFile::State(newest))).await?;
-        Ok(version.map_or(Provenance::Unknown, |version| {
-            Provenance::Disposable(Disposable { newest: (newest, version) })
+        let found = self.version_and_time(&Key::Live(stream, StreamFile::State(newest))).await?;
+        Ok(found.map_or(Provenance::Unknown, |(version, written)| {
+            Provenance::Disposable(Disposable {
+                newest: (newest, version),
+                ended: ended == Some(newest),
+                written,
+            })
         }))
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use caudal_livestream::state::UnreadableState;
-use caudal_livestream::{Epoch, InitHash, Msn, RenditionName, StreamId};
+use caudal_livestream::{Epoch, InitHash, Msn, RenditionName, StreamId, UnixMillis};
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
@@ -264,8 +264,19 @@ impl SegmentStore {
     /// # Errors
     /// [`StorageError`] when the storage cannot say.
     pub async fn version(&self, key: &Key) -> Result<Option<Version>, StorageError> {
+        Ok(self.version_and_time(key).await?.map(|(version, _)| version))
+    }
+
+    /// The same, and when that version was written.
+    pub(crate) async fn version_and_time(
+        &self,
+        key: &Key,
+    ) -> Result<Option<(Version, UnixMillis)>, StorageError> {
         let head = within(key, self.inner.head(&path(key))).await?;
-        Ok(found(key, head)?.map(|meta| Version { e_tag: meta.e_tag, version: meta.version }))
+        Ok(found(key, head)?.map(|meta| {
+            let written = UnixMillis(meta.last_modified.timestamp_millis());
+            (Version { e_tag: meta.e_tag, version: meta.version }, written)
+        }))
     }
 
     /// A whole object, `None` when there is none.

@@ -303,6 +303,19 @@ async fn proves_ownership(store: &SegmentStore) {
     }
 }
 
+#[tokio::test]
+async fn a_storage_proves_that_it_can_be_written_and_keeps_nothing_of_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SegmentStore::folder(folder.path()).unwrap();
+    let stream = StreamId::generate();
+    store.prove_writable(stream, Epoch(2)).await.unwrap();
+    assert_eq!(files(folder.path()), Vec::<String>::new());
+    // What a full disk is to a write, this is to any user's: something that it cannot replace.
+    let probe = folder.path().join(format!("live/{stream}/probe-3"));
+    std::fs::create_dir_all(probe.join("in the way")).unwrap();
+    store.prove_writable(stream, Epoch(3)).await.unwrap_err();
+}
+
 async fn provenance(store: &SegmentStore, stream: StreamId) -> &'static str {
     match store.provenance(stream, installation(1)).await.unwrap() {
         Provenance::Disposable(_) => "disposable",

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use caudal_livestream::lifecycle::Input;
+use caudal_livestream::lifecycle::{Evidence, Input};
 use tokio::time::sleep;
 
 use super::StreamTask;
@@ -62,7 +62,8 @@ impl StreamTask {
             }
             match self.save(&next).await {
                 Saving::Done => {
-                    self.record = next;
+                    let before = std::mem::replace(&mut self.record, next);
+                    self.say_replacement(&before, &step);
                     self.act();
                     return answer;
                 }
@@ -143,6 +144,21 @@ impl StreamTask {
             }
             pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
         }
+    }
+
+    /// A planned move has lines of its own.
+    fn say_replacement(&self, before: &Record, step: &Step) {
+        let (from, to) = (before.machine.epoch(), self.machine().epoch());
+        if from == to || before.machine.moves_to() == Some(to) {
+            return;
+        }
+        let reason = match step {
+            Step::Heard(Input::WorkerLost(_, evidence)) => *evidence,
+            Step::Heard(Input::Finished(_)) => Evidence::ProcessEnded,
+            Step::Asked(Edit::RelayFailed(_)) => Evidence::RelayFailed,
+            Step::Heard(_) | Step::Asked(_) => return,
+        };
+        tracing::warn!(stream = %self.stream, %reason, %from, %to, "a stream's worker is lost; another one is found for it");
     }
 
     fn say_failure(&self, error: &StoreError) {

@@ -10,6 +10,7 @@ use caudal_livestream::{Epoch, UnixMillis};
 use super::worker_orders::{assign, claim};
 use super::{Outcome, StreamTask};
 use crate::follow::Follower;
+use crate::worker_link::NotAssigned;
 
 impl StreamTask {
     /// Ends whatever the claims of these epochs came to, behind the claims themselves.
@@ -69,13 +70,15 @@ impl StreamTask {
             }
             WorkerOrder::Assign { epoch, worker, mode } => {
                 let assignment = self.assignment(epoch, worker, mode);
-                let shared = Arc::clone(&self.shared);
+                let (shared, stream) = (Arc::clone(&self.shared), self.stream);
                 self.jobs.spawn(async move {
                     match assign(&shared, worker, assignment).await {
                         Ok(()) => Outcome::Assigned(epoch, mode),
-                        Err(reason) => {
-                            tracing::warn!(reason, %epoch, worker = %worker.worker, "assignment failed");
-                            Outcome::NotAssigned(epoch)
+                        Err(failure) => {
+                            tracing::warn!(reason = %failure, %stream, %epoch, worker = %worker.worker, "assignment failed");
+                            let refused = matches!(failure, NotAssigned::Refused(_));
+                            let claimed = if refused { shared.media.highest_claim(stream).await } else { None };
+                            Outcome::NotAssigned(epoch, claimed)
                         }
                     }
                 })

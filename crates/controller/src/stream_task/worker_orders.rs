@@ -47,9 +47,9 @@ pub(super) async fn assign(
     shared: &Shared,
     worker: WorkerAddress,
     assignment: Option<Assignment>,
-) -> Result<(), String> {
+) -> Result<(), NotAssigned> {
     let carriers = &shared.carriers;
-    let Some(mut assignment) = assignment else { return Err("nobody created the stream".to_owned()) };
+    let Some(mut assignment) = assignment else { return Err(again("nobody created the stream")) };
     let exited = async {
         match carriers.workers.exited(worker.worker).await {
             Presence::Gone => {}
@@ -61,11 +61,11 @@ pub(super) async fn assign(
     loop {
         // Worker and controller both go by the machine's clock. It may be set between two tries.
         assignment.expires = UnixMillis(shared.wall_now().0.saturating_add(ASSIGNMENT_VALID_MS));
-        let signed =
-            SignedAssignment::sign(&assignment, &carriers.assignments).map_err(|error| error.to_string())?;
+        let signed = SignedAssignment::sign(&assignment, &carriers.assignments)
+            .map_err(|error| again(&error.to_string()))?;
         let outcome = tokio::select! {
             outcome = carriers.link.assign(&worker, &signed) => outcome,
-            () = &mut exited => return Err("its process ended".to_owned()),
+            () = &mut exited => return Err(again("its process ended")),
         };
         match outcome {
             Ok(()) => return Ok(()),
@@ -73,9 +73,14 @@ pub(super) async fn assign(
                 tries = tries.saturating_add(1);
                 sleep(ASSIGN_PAUSE).await;
             }
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(error),
         }
     }
+}
+
+/// What says nothing of other workers.
+fn again(reason: &str) -> NotAssigned {
+    NotAssigned::AskAgain(reason.to_owned())
 }
 
 /// From the choice of a worker to its taking the assignment, over a change of controller and clocks that differ.

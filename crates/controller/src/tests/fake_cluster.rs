@@ -24,6 +24,8 @@ pub(super) struct FakeCluster {
     no_worker: Mutex<Option<ClaimError>>,
     /// Claims make their worker and are never answered.
     silent: AtomicBool,
+    /// The highest epoch of each stream that workers of a controller before this one have claimed.
+    claimed: Mutex<BTreeMap<StreamId, Epoch>>,
     /// Workers are not known, as after the start of whoever watches them.
     forgetful: Mutex<bool>,
 }
@@ -50,8 +52,13 @@ impl FakeCluster {
             shown: Mutex::default(),
             no_worker: Mutex::default(),
             silent: AtomicBool::new(false),
+            claimed: Mutex::default(),
             forgetful: Mutex::default(),
         }
+    }
+
+    pub(super) fn was_claimed(&self, stream: StreamId, highest: Epoch) {
+        self.claimed.lock().unwrap().insert(stream, highest);
     }
 
     pub(super) fn no_worker(&self, error: Option<ClaimError>) {
@@ -212,6 +219,10 @@ impl WorkerLink for FakeCluster {
             let found = self.workers().into_iter().find(|known| known.address == *worker).unwrap();
             if found.dead.is_cancelled() {
                 return Err(NotAssigned::AskAgain("dead".to_owned()));
+            }
+            let claimed = self.claimed.lock().unwrap().get(&assignment.stream).copied();
+            if claimed.is_some_and(|claimed| assignment.epoch <= claimed) {
+                return Err(NotAssigned::Refused("claimed already".to_owned()));
             }
             if assignment.mode == AssignmentMode::Prepare && found.assignments().is_empty() {
                 let epoch = stored.machine.epoch();

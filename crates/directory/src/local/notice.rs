@@ -27,7 +27,7 @@ pub enum NoticeKind {
     Reconnecting,
     /// The publisher is back.
     Back,
-    /// Its worker was lost, or left; this is the new one's epoch.
+    /// Its worker was lost, or left, and another one has it; this is the new one's epoch.
     WorkerReplaced(Epoch),
     /// It went over to the worker that it was being moved to; this is that one's epoch.
     Moved(Epoch),
@@ -41,11 +41,15 @@ impl Notice {
         let was = before.map(|before| before.status.phase);
         let is = after.status.phase;
         let kind = if was == Some(is) {
-            let replaced = before.is_some_and(|before| before.status.epoch < after.status.epoch);
+            let before = before?.status.clone();
+            // Not the epoch alone: many may be tried before a worker takes the stream.
+            let serving = after.status.worker?.worker;
             let epoch = after.status.epoch;
-            let next = before.and_then(|before| before.status.next).map(|next| next.epoch);
-            let kind = if next == Some(epoch) { NoticeKind::Moved } else { NoticeKind::WorkerReplaced };
-            (replaced && !is.is_over()).then_some(kind(epoch))?
+            if is.is_over() || epoch <= Epoch(1) || before.worker.is_some_and(|was| was.worker == serving) {
+                return None;
+            }
+            let moved = before.next.is_some_and(|next| next.epoch == epoch);
+            if moved { NoticeKind::Moved(epoch) } else { NoticeKind::WorkerReplaced(epoch) }
         } else {
             match is {
                 Phase::Pending => NoticeKind::Starting,

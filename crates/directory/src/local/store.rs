@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -81,6 +81,20 @@ impl Store {
             streams.extend(stream.filter(|_| !unfinished));
         }
         Ok(streams)
+    }
+
+    /// Whether a file that was put aside is named after a stream.
+    fn put_aside(&self, stream: StreamId) -> io::Result<bool> {
+        let stem = stream.to_string();
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            let extension = path.extension().and_then(|extension| extension.to_str());
+            let aside = extension.is_some_and(|extension| !["json", "new"].contains(&extension));
+            if aside && path.file_stem().is_some_and(|found| found == stem.as_str()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     async fn save(&self, record: &Record, durability: Durability) -> io::Result<()> {
@@ -165,6 +179,15 @@ impl RecordStore for Store {
         })
     }
 
+    fn was_put_aside(&self, stream: StreamId) -> BoxFuture<'_, Result<bool, StoreError>> {
+        let store = self.clone();
+        Box::pin(async move {
+            let read = tokio::task::spawn_blocking(move || store.put_aside(stream)).await;
+            let read = read.map_err(io::Error::other).flatten();
+            read.map_err(|error| StoreError::Unavailable(error.to_string()))
+        })
+    }
+
     fn named(&self) -> BoxFuture<'_, Result<HashSet<StreamId>, StoreError>> {
         let store = self.clone();
         Box::pin(async move {
@@ -212,7 +235,12 @@ fn read(path: &Path, stream: StreamId) -> Result<Record, Unread> {
     if !found.is_file() {
         return Err(wrong("it is not a file"));
     }
-    let contents = fs::read(path).map_err(Unread::Inaccessible)?;
+    let mut contents = Vec::new();
+    let file = File::open(path).map_err(Unread::Inaccessible)?;
+    file.take(LONGEST_STATE + 1).read_to_end(&mut contents).map_err(Unread::Inaccessible)?;
+    if u64::try_from(contents.len()).is_ok_and(|length| length > LONGEST_STATE) {
+        return Err(wrong("it is longer than any stream's state"));
+    }
     let record: Record = serde_json::from_slice(&contents).map_err(|error| wrong(&error.to_string()))?;
     if is_of(&record, stream) { Ok(record) } else { Err(wrong("it is another stream's")) }
 }
@@ -238,6 +266,8 @@ fn unused(path: &Path) -> io::Result<PathBuf> {
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
+/// A state has some kilobytes.
+const LONGEST_STATE: u64 = 1024 * 1024;
 /// For this process's user alone, whatever the umask is.
 const FOLDER_MODE: u32 = 0o700;
 
@@ -267,11 +297,14 @@ mod tests {
     #[test]
     fn what_can_never_be_read_as_a_state_is_put_aside_and_the_start_goes_on() {
         type Make = fn(&Path);
-        let never: [(&str, Make); 4] = [
+        let never: [(&str, Make); 5] = [
             ("a folder", |path| fs::create_dir(path).unwrap()),
             ("a link to nowhere", |path| symlink("/nowhere/at/all", path).unwrap()),
             ("a link through a file", |path| symlink("/dev/null/below", path).unwrap()),
             ("half a state", |path| fs::write(path, "{").unwrap()),
+            ("a file of 16 TB without contents", |path| {
+                File::create(path).unwrap().set_len((1 << 44) - (1 << 20)).unwrap();
+            }),
         ];
         for (what, make) in never {
             let (_parent, store) = store();

@@ -88,6 +88,11 @@ pub enum MoveFailure {
     /// The router did not switch in time.
     #[error("no keyframe came, or the router did not switch, within {} s; the stream stays where it is", MOVE_MS / 1000)]
     NoSwitch,
+    /// The next worker did not get ready, for want of a storage that it can write to for example.
+    #[error(
+        "the next worker could not get ready, for a reason that the log has; the stream stays where it is"
+    )]
+    NextWorkerNotReady,
     /// The next worker ended before the switch.
     #[error("the next worker was lost before it could take the stream; the move was given up")]
     NextWorkerLost,
@@ -142,4 +147,7 @@ pub enum MoveRefusal {
     /// Nobody publishes.
     #[error("the publisher is away, and a move needs a keyframe of it")]
     NoPublisher,
+    /// The worker is new, and the publisher has not reached it.
+    #[error("the stream has just been given a worker, and the publisher has not reached that yet")]
+    NotRelayed,
 }

@@ -135,10 +135,11 @@ impl Lifecycle {
         if self.floor.is_none() {
             return Err(MoveRefusal::NotStarted);
         }
-        if self.publisher != Publisher::Up {
-            return Err(MoveRefusal::NoPublisher);
+        match self.publisher {
+            Publisher::Up => Ok(()),
+            Publisher::Expected | Publisher::Awaited { .. } => Err(MoveRefusal::NotRelayed),
+            Publisher::Lost { .. } => Err(MoveRefusal::NoPublisher),
         }
-        Ok(())
     }
 
     /// The epoch that the stream is being moved to.
@@ -267,12 +268,15 @@ impl Lifecycle {
     }
 
     /// The next worker is gone. False when there is no such worker.
-    pub(super) fn next_worker_lost(&mut self, now: UnixMillis, epoch: Epoch) -> bool {
+    pub(super) fn next_worker_lost(&mut self, now: UnixMillis, epoch: Epoch, evidence: Evidence) -> bool {
         let Some(planned) = self.coming(epoch).filter(|planned| planned.stage.next().is_some()) else {
             return false;
         };
         if planned.stage.is_before_the_switch() {
-            self.give_up_move(MoveFailure::NextWorkerLost);
+            self.give_up_move(match evidence {
+                Evidence::NotAssigned => MoveFailure::NextWorkerNotReady,
+                _ => MoveFailure::NextWorkerLost,
+            });
             return true;
         }
         // The old worker has closed, or is about to.

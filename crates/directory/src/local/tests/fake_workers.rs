@@ -320,7 +320,7 @@ async fn feed(State(worker): State<Arc<WorkerState>>, headers: HeaderMap) -> Res
     Body::from_stream(frames).into_response()
 }
 
-fn timeline(stream: StreamId, epoch: Epoch) -> Timeline {
+pub(super) fn timeline(stream: StreamId, epoch: Epoch) -> Timeline {
     Timeline {
         stream,
         epoch,

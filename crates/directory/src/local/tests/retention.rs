@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use caudal_livestream::InstallationId;
 use caudal_livestream::record::WorkerAddress;
-use caudal_livestream::state::{Ownership, StoredState};
+use caudal_livestream::state::{FilledState, Ownership, StoredState};
+use caudal_livestream::timeline::Timeline;
 use caudal_livestream::{Msn, WorkerId};
 use caudal_storage::{Key, StreamFile};
 use tokio::io::copy_bidirectional;
@@ -82,6 +83,30 @@ async fn what_there_is_no_record_of_is_removed_only_if_it_is_provably_ours_and_n
 }
 
 #[tokio::test]
+async fn what_there_is_no_record_of_and_has_not_ended_goes_only_when_nothing_was_written_for_a_day() {
+    let mut stage = Stage::new().await;
+    let ours = InstallationId::of(&fake_workers::signing_key().verifying_key());
+    let owner = Some(Ownership { installation: ours, record: false });
+    let [ended, claimed, open] = [(); 3].map(|()| StreamId::generate());
+    stage.write(ended, owner).await;
+    stage.write_state(&state(claimed, owner, None)).await;
+    stage.write_state(&state(open, owner, Some(false))).await;
+    for stream in [claimed, open] {
+        let state = stage.folder.path().join(format!("media/live/{stream}/state-1.json"));
+        let now = stage.wall.clock()();
+        std::fs::File::options().write(true).open(state).unwrap().set_modified(now).unwrap();
+    }
+    stage.restart().await;
+    let ended_is_gone = async || !stage.stored().await.contains(&ended);
+    passing(Duration::from_secs(20), "the ended one is gone", ended_is_gone).await;
+    // Another controller's, for all that anybody knows here.
+    let begun = tokio::time::Instant::now();
+    passing(MINUTE * 20, "they are gone", async || stage.stored().await.is_empty()).await;
+    assert!(begun.elapsed() > MINUTE * 60 * 23, "{:?}", begun.elapsed());
+    stage.directory.close().await;
+}
+
+#[tokio::test]
 async fn media_of_a_stream_whose_record_cannot_be_read_stay_until_the_operator_removes_what_was_put_aside() {
     let mut stage = Stage::new().await;
     let ours = InstallationId::of(&fake_workers::signing_key().verifying_key());
@@ -102,6 +127,28 @@ async fn media_of_a_stream_whose_record_cannot_be_read_stay_until_the_operator_r
     assert_eq!(stage.stored().await, [broken].into());
     std::fs::remove_file(streams.join(format!("{broken}.broken"))).unwrap();
     passing(MINUTE, "it is gone", async || stage.stored().await.is_empty()).await;
+    stage.directory.close().await;
+}
+
+#[tokio::test]
+async fn nor_do_they_go_with_a_stream_that_went_on_behind_what_was_put_aside() {
+    let mut stage = Stage::new().await;
+    stage.workers.scarce(true);
+    let streams = stage.folder.path().join("streams");
+    let spec = spec();
+    let stream = spec.stream;
+    let ours = InstallationId::of(&fake_workers::signing_key().verifying_key());
+    stage.write(stream, Some(Ownership { installation: ours, record: false })).await;
+    std::fs::write(streams.join(format!("{stream}.json")), "{").unwrap();
+    stage.restart().await;
+    stage.workers.scarce(true);
+    // Its publisher is still there.
+    stage.directory.open(spec).await.unwrap();
+    stage.directory.end(stream, EndReason::EndedByOwner).await.unwrap();
+    passing(MINUTE, "its record is gone", async || stage.records().is_empty()).await;
+    assert_eq!(stage.stored().await, [stream].into());
+    std::fs::remove_file(streams.join(format!("{stream}.broken"))).unwrap();
+    passing(MINUTE, "its media is gone", async || stage.stored().await.is_empty()).await;
     stage.directory.close().await;
 }
 
@@ -195,14 +242,16 @@ impl Stage {
         stream
     }
 
-    /// What a worker would have stored, as far as the storage lets it.
+    /// What a worker would have stored of a broadcast that is over, as far as the storage lets it.
     async fn write(&self, stream: StreamId, owner: Option<Ownership>) {
-        let nowhere = "127.0.0.1:9".parse().unwrap();
-        let worker = WorkerAddress { worker: WorkerId::generate(), rtmp: nowhere, http: nowhere };
-        let claim = StoredState { stream, epoch: Epoch(1), worker, owner, filled: None };
-        if self.media.claim(&claim).await.is_err() {
+        self.write_state(&state(stream, owner, Some(true))).await;
+    }
+
+    async fn write_state(&self, state: &StoredState) {
+        if self.media.claim(state).await.is_err() {
             return;
         }
+        let stream = state.stream;
         let segment = Key::Live(stream, StreamFile::Segment("source".parse().unwrap(), Msn(7), Epoch(1)));
         for key in [segment, Key::Poster(stream)] {
             let _ = self.media.put(&key, bytes::Bytes::from_static(b"media")).await;
@@ -238,6 +287,18 @@ impl Stage {
         std::fs::remove_file(&live).unwrap();
         std::fs::rename(self.folder.path().join("away"), live).unwrap();
     }
+}
+
+/// A first worker's state; a claim alone where nothing is said of the broadcast's end.
+fn state(stream: StreamId, owner: Option<Ownership>, ended: Option<bool>) -> StoredState {
+    let nowhere = "127.0.0.1:9".parse().unwrap();
+    let worker = WorkerAddress { worker: WorkerId::generate(), rtmp: nowhere, http: nowhere };
+    let filled = ended.map(|ended| FilledState {
+        timeline: Timeline { ended, ..fake_workers::timeline(stream, Epoch(1)) },
+        clock: None,
+        closed: false,
+    });
+    StoredState { stream, epoch: Epoch(1), worker, owner, filled }
 }
 
 /// A connection to a server that can be cut.

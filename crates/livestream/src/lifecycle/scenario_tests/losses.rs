@@ -159,3 +159,24 @@ fn a_worker_claimed_too_late_is_let_go() {
     scene.say(Input::WorkerClaimed(Epoch(1), late));
     assert_eq!(scene.machine.orders().release, [late]);
 }
+
+#[test]
+fn behind_a_record_that_was_lost_the_next_worker_gets_an_epoch_above_all_that_were_claimed() {
+    let mut scene = Scene::opened();
+    let not_assigned = |scene: &mut Scene| {
+        let epoch = scene.epoch();
+        scene.say(Input::WorkerClaimed(epoch, address()));
+        scene.say(Input::WorkerLost(epoch, Evidence::NotAssigned));
+    };
+    scene.say(Input::EpochsClaimed(Epoch(7)));
+    assert_eq!(scene.epoch(), Epoch(1), "the worker that was refused is of this one");
+    not_assigned(&mut scene);
+    assert_eq!(scene.epoch(), Epoch(8));
+    // Older news, and a file name that nobody's worker has given.
+    for claimed in [Epoch(3), Epoch(u32::MAX)] {
+        let before = scene.epoch();
+        scene.say(Input::EpochsClaimed(claimed));
+        not_assigned(&mut scene);
+        assert_eq!(scene.epoch(), before.next(), "{claimed}");
+    }
+}

@@ -183,7 +183,7 @@ fn before_the_switch_a_failure_leaves_the_stream_where_it_is() {
                 scene
             },
             |scene| scene.say(Input::WorkerLost(Epoch(2), Evidence::NotAssigned)),
-            MoveFailure::NextWorkerLost,
+            MoveFailure::NextWorkerNotReady,
         ),
         (
             "the publisher left",
@@ -376,13 +376,20 @@ fn a_move_is_refused_with_words_where_it_cannot_begin() {
         scene.publisher_gone(false);
         scene
     };
-    let cases: [(fn() -> Scene, MoveRefusal); 6] = [
+    let not_relayed = || {
+        let mut scene = Scene::live();
+        scene.lose_worker();
+        scene.give_worker();
+        scene
+    };
+    let cases: [(fn() -> Scene, MoveRefusal); 7] = [
         (Scene::opened, MoveRefusal::NoWorker),
         (Scene::starting, MoveRefusal::NotStarted),
         (Scene::prepared, MoveRefusal::UnderWay(Epoch(2))),
         (ended, MoveRefusal::Over),
         (lost, MoveRefusal::NoWorker),
         (away, MoveRefusal::NoPublisher),
+        (not_relayed, MoveRefusal::NotRelayed),
     ];
     for (scene, refusal) in cases {
         let mut scene = scene();
