@@ -3,6 +3,7 @@
 //! * `api`, `edge`, `router`, `controller` – one part each; standalone mode puts them together in one process
 //! * `separate` – a part as a process: its listeners, its way to the controller, its end
 //! * `terminal` – what such a process says at its start
+//! * `stream_events` – what the controller's terminal, or standalone mode's, says of each stream
 //! * `listeners`, `tasks`, `certificate` – what they share
 
 pub mod api;
@@ -12,5 +13,6 @@ pub mod edge;
 pub mod listeners;
 pub mod router;
 pub mod separate;
+pub mod stream_events;
 pub mod tasks;
 mod terminal;

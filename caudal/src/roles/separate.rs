@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use caudal_directory::{
-    LocalAudience, RemoteAudience, RemoteDirectory, StreamDirectory as _, Streams, directory_routes,
+    LocalAudience, LocalDirectory, RemoteAudience, RemoteDirectory, StreamDirectory as _, Streams,
+    directory_routes,
 };
 use caudal_livestream::record::LiveStream;
 use caudal_service::health::{self, Readiness};
 use caudal_service::http::{HttpLimits, HttpServer};
-use caudal_service::internal::Signer;
+use caudal_service::internal::{Signer, until_the_api_is_heard};
 use caudal_service::logs::LogLines;
 use caudal_service::{secret, shutdown};
 use prometheus::{IntGauge, Registry};
@@ -139,6 +140,7 @@ async fn run_router(
         api_url: api_url(settings)?,
         registry: process.registry.clone(),
     };
+    process.look_for_api(api_url(settings)?, keys.signer.clone());
     let config = router::config(settings, keys, parts)?;
     process.follow(&directory)?;
     let serve = caudal_ingest_router::run(config, shutdown.clone());
@@ -203,13 +205,16 @@ async fn run_controller(
         Place::segments(Role::Controller, settings, Some(&folders.media)),
     ];
     let mut process = Process::start(Role::Controller, admin, settings, places)?;
-    let starting = Controller::start(settings, &folders, keys.controller()?, api_url(settings)?, lines);
+    let own = keys.controller()?;
+    process.look_for_api(api_url(settings)?, own.signer.clone());
+    let starting = Controller::start(settings, &folders, own, api_url(settings)?, lines);
     // All that it waits for is the first worker, which is killed when its start is dropped.
     let Some(controller) = shutdown.run_until_cancelled(starting).await else { return Ok(()) };
     let controller = controller?;
     let admin = controller.serve_admin(folders.admin(), process.last.clone());
     process.tasks.spawn("administrator's socket", admin);
     let directory = controller.directory();
+    process.tell_of_streams(directory.clone());
     let callers = keys.directory_callers()?;
     let opened = once_opened(directory.watch());
     let routes = directory_routes(directory.clone(), directory, &callers, shutdown.clone());
@@ -307,6 +312,27 @@ impl Process {
             Ok::<_, Infallible>(())
         });
         Ok(())
+    }
+
+    /// Says early what would be in a publisher's way.
+    fn look_for_api(&mut self, url: String, signer: Signer) {
+        let stop = self.last.clone();
+        self.tasks.spawn("way to the api", async move {
+            let heard = stop.run_until_cancelled(until_the_api_is_heard(&url, signer)).await;
+            heard.transpose()?;
+            stop.cancelled().await;
+            Ok::<_, anyhow::Error>(())
+        });
+    }
+
+    /// A line for each thing that happens to a stream.
+    fn tell_of_streams(&mut self, directory: Arc<LocalDirectory>) {
+        let (terminal, stop) = (Arc::clone(&self.ready.terminal), self.last.clone());
+        self.tasks.spawn("lines of stream events", async move {
+            stop.run_until_cancelled(terminal.tell_of_streams(&directory)).await;
+            stop.cancelled().await;
+            Ok::<_, Infallible>(())
+        });
     }
 
     /// Runs the part until it has ended because of `shutdown`, or because something beside it failed.

@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use caudal_directory::LocalDirectory;
 use caudal_service::logs::StandardOutput;
 use serde_json::{Value, json};
 
+use super::stream_events::StreamEvents;
 use crate::settings::{LogFormatSetting, Role, Settings};
 
 /// Standard output of a role's process, for a person or for a program.
@@ -91,6 +93,11 @@ impl Terminal {
                 json!({"event": "listening", "role": self.role.name(), "places": places}).to_string()
             }
         });
+    }
+
+    /// Writes a line for each thing that happens to a stream, for as long as the directory is there.
+    pub async fn tell_of_streams(&self, directory: &LocalDirectory) {
+        StreamEvents { output: &self.output, format: self.format, web: None }.follow(directory).await;
     }
 
     /// It takes part from now on.

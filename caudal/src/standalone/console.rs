@@ -2,14 +2,13 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use caudal_directory::{LocalDirectory, Notice, StreamDirectory as _};
+use caudal_directory::LocalDirectory;
 use caudal_service::logs::StandardOutput;
 use serde_json::json;
-use tokio::sync::broadcast::error::RecvError;
 
 use super::roles::Addresses;
+use crate::roles::stream_events::StreamEvents;
 use crate::settings::{LogFormatSetting, Settings};
 
 /// Standard output, for a person or for a program.
@@ -44,36 +43,8 @@ impl Console {
 
     /// Writes a line for each thing that happens to a stream, for as long as the directory is there.
     pub async fn follow(&self, directory: &LocalDirectory, addresses: &Addresses) {
-        let mut notices = directory.notices();
-        loop {
-            match notices.recv().await {
-                Ok(notice) => self.notice(&notice, directory, addresses),
-                Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "stream events went by unread"),
-                Err(RecvError::Closed) => return,
-            }
-        }
-    }
-
-    fn notice(&self, notice: &Notice, directory: &LocalDirectory, addresses: &Addresses) {
-        let watch = format!("{}/watch/{}", addresses.web, notice.stream);
-        if self.format == LogFormatSetting::Text {
-            self.output.line(&format!("  {}  {notice}  {watch}", clock()));
-            return;
-        }
-        let record = directory.get(notice.stream);
-        self.output.line(
-            &json!({
-                "event": "stream",
-                "stream": notice.stream,
-                "channel": notice.channel,
-                "message": notice.to_string(),
-                "watch": watch,
-                "phase": record.as_ref().map(|record| record.status.phase),
-                "epoch": record.as_ref().map(|record| record.status.epoch),
-                "worker": record.as_ref().and_then(|record| record.status.worker).map(|address| address.worker),
-            })
-            .to_string(),
-        );
+        let web = Some(addresses.web.as_str());
+        StreamEvents { output: &self.output, format: self.format, web }.follow(directory).await;
     }
 }
 
@@ -115,12 +86,6 @@ fn ready_text(addresses: &Addresses, data: &Path, settings: &Settings) -> String
     }
     text.push_str("  Times are UTC. Ctrl-C or SIGTERM ends it.\n");
     text
-}
-
-/// Hours, minutes and seconds, UTC, as the logs have them.
-fn clock() -> String {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    format!("{:02}:{:02}:{:02}Z", seconds / 3600 % 24, seconds / 60 % 60, seconds % 60)
 }
 
 #[cfg(test)]

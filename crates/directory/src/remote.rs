@@ -25,7 +25,7 @@ use std::time::Duration;
 use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, RelayFailures, Spec};
 use caudal_livestream::report::EndReason;
 use caudal_livestream::{SessionId, StreamId};
-use caudal_service::http_client::{BodyError, SignedClient, body_within, why_not_sent, with_causes};
+use caudal_service::http_client::{BodyError, SignedClient, body_within, why_cut_off, why_not_sent};
 use caudal_service::internal::{InternalListener, Signer, answered_by, refusal};
 use futures::future::BoxFuture;
 use reqwest::header::CONTENT_TYPE;
@@ -169,7 +169,7 @@ impl Shared {
             // A line a second, so that silence means that it hangs or cannot be reached.
             match timeout(self.silence, answer.chunk()).await {
                 Err(_) => return format!("it was silent for {:?}", self.silence),
-                Ok(Err(error)) => return with_causes(&error),
+                Ok(Err(error)) => return why_cut_off(&error),
                 Ok(Ok(None)) => return "it closed the connection".to_owned(),
                 Ok(Ok(Some(piece))) => lines.push(&piece),
             }

@@ -62,16 +62,23 @@ impl RemoteAudience {
     pub async fn run(&self, shutdown: CancellationToken) {
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut away = false;
+        let (mut away, mut heard) = (false, false);
         loop {
             let round = async {
                 ticks.tick().await;
-                let reports = self.outbox().round();
+                let mut reports = self.outbox().round();
+                if reports.is_empty() && !heard {
+                    // Not only the first viewer shows that the address is wrong.
+                    reports.push(self.outbox().introduction());
+                }
                 if reports.is_empty() { None } else { Some(self.tell(&reports).await) }
             };
             // A round that is cut short may still be on its way: the farewell's number is above all of its.
             match shutdown.run_until_cancelled(round).await {
-                Some(Some(told)) => away = self.say(&told, away),
+                Some(Some(told)) => {
+                    heard |= told.is_ok();
+                    away = self.say(&told, away);
+                }
                 // Nothing was tried.
                 Some(None) => {}
                 None => break,

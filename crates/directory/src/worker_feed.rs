@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use caudal_controller::FEED_SILENCE;
 use caudal_livestream::feed::{self, Event, FeedError, Frame};
 use caudal_livestream::timeline::TimelineGap;
-use caudal_service::http_client::with_causes;
+use caudal_service::http_client::why_cut_off;
 use reqwest::Response;
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
@@ -85,7 +85,7 @@ impl Feed {
                 Ok(Ok(Some(chunk))) => self.buffer.extend_from_slice(&chunk),
                 Ok(Ok(None)) if self.ended => return Ok(None),
                 Ok(Ok(None)) => return Err(FeedLost::Closed),
-                Ok(Err(error)) => return Err(FeedLost::Broken(with_causes(&error))),
+                Ok(Err(error)) => return Err(FeedLost::Broken(why_cut_off(&error))),
             }
         }
     }

@@ -71,7 +71,7 @@ pub enum BodyError {
     #[error("an answer of more than {0} bytes")]
     TooLong(usize),
     /// The connection broke.
-    #[error("{}", with_causes(.0))]
+    #[error("{}", why_cut_off(.0))]
     Broken(#[from] reqwest::Error),
 }
 
@@ -108,6 +108,12 @@ pub fn why_not_sent(error: &reqwest::Error) -> String {
         NOBODY.contains(&kind).then(|| format!("nobody answers there: {cause}"))
     });
     nobody.filter(|_| error.is_connect()).unwrap_or_else(|| with_causes(error))
+}
+
+/// Why an answer ended in its middle. reqwest calls this an error in decoding the body, which it is not.
+pub fn why_cut_off(error: &reqwest::Error) -> String {
+    let root = causes(error).last().map_or_else(|| error.to_string(), ToString::to_string);
+    format!("the connection was lost in the middle of the answer: {root}")
 }
 
 fn causes<'a>(error: &'a dyn Error) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

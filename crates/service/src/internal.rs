@@ -3,6 +3,7 @@
 //! `Caudal-Signature: caller={name},time={unix seconds},mac={hex}`, where the MAC is HMAC-SHA-256 under the caller's
 //! key over `caller\nmethod\npath\ntime\n` and the body.
 
+mod contact;
 mod listener;
 
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use std::sync::Arc;
 
+pub use contact::until_the_api_is_heard;
 pub use listener::{InternalListener, answered_by, listener_of, refusal};
 
 /// The header's name.

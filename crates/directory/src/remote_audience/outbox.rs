@@ -50,6 +50,11 @@ impl Outbox {
         counts.chunks(MAX_COUNTS).map(|counts| self.report(false, counts.to_vec())).collect()
     }
 
+    /// For an api that has not heard of this edge yet, and is to be found while nobody watches.
+    pub(super) fn introduction(&mut self) -> AudienceReport {
+        self.report(false, Vec::new())
+    }
+
     /// The last word of this edge; none when the api has never heard of it.
     pub(super) fn farewell(&mut self) -> Option<AudienceReport> {
         (self.sequence > 0).then(|| self.report(true, Vec::new()))

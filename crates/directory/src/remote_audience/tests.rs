@@ -67,6 +67,25 @@ async fn an_edge_tells_its_viewers_and_when_it_stops_that_it_has_none() {
 }
 
 #[tokio::test]
+async fn an_edge_that_nobody_watches_finds_its_api_once() {
+    let (url, told, _serving) = api().await;
+    let audience = RemoteAudience::new(&url, Signer::new("hls-edge", key())).unwrap();
+    let shutdown = CancellationToken::new();
+    let mut hears = told.subscribe();
+    let watching = async {
+        let patience = Duration::from_secs(20);
+        timeout(patience, hears.wait_for(|told| !told.is_empty())).await.unwrap().unwrap();
+        // Two rounds later.
+        tokio::time::pause();
+        tokio::time::sleep(INTERVAL * 2).await;
+        shutdown.cancel();
+    };
+    tokio::join!(audience.run(shutdown.clone()), watching);
+    let all = told.borrow().clone();
+    assert_eq!(all.iter().map(|report| report.last).collect::<Vec<_>>(), [false, true]);
+}
+
+#[tokio::test]
 async fn an_edge_stops_in_time_although_its_api_is_away() {
     let (url, _, serving) = api().await;
     serving.abort();
