@@ -16,6 +16,7 @@ mod target;
 mod words;
 
 use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -72,15 +73,28 @@ pub async fn run(settings: &AdminSettings, given: &Given) -> Result<ExitCode, Fa
         AdminCommand::Streams => streams(&data).await.map(|streams| words::of_streams(&streams)),
     };
     Ok(match told {
-        Ok(words) => {
-            println!("{words}");
-            ExitCode::SUCCESS
-        }
+        Ok(words) => match print(&words) {
+            Ok(()) => ExitCode::SUCCESS,
+            // Whoever reads has had enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!(
+                    "caudal: it was done, and what came of it cannot be written to standard output: {error}"
+                );
+                ExitCode::FAILURE
+            }
+        },
         Err(words) => {
             eprintln!("caudal: {words}");
             ExitCode::FAILURE
         }
     })
+}
+
+fn print(words: &str) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    writeln!(output, "{words}")?;
+    output.flush()
 }
 
 async fn move_stream(data: &Path, target: Target) -> Result<String, String> {

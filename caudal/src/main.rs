@@ -15,10 +15,10 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use caudal_service::logs::{self, LogConfig, Logs};
-use clap::{Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use error_words::words;
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
-use settings::{Given, Refused, Role, Settings};
+use settings::{Faults, Given, Refused, Role, Settings};
 use tokio::runtime::Builder;
 
 /// Self-hosted live streaming: OBS pushes RTMP, viewers watch low-latency HLS or DASH.
@@ -91,14 +91,33 @@ fn main() -> ExitCode {
             let _ = error.print();
             return if error.use_stderr() { ExitCode::from(EXIT_SETTINGS) } else { ExitCode::SUCCESS };
         }
-        Err(Refused::Values(faults)) => return refuse(&faults),
+        Err(Refused::Values(Faults(mut faults), usable)) => {
+            faults.extend(usable.into_iter().flat_map(|usable| faults_beside(*usable)));
+            return refuse(&Faults(faults));
+        }
     };
     let started = Cli::from_arg_matches(&matches).context("settings").and_then(|cli| start(cli, given));
     started.unwrap_or_else(failed)
 }
 
+/// What is wrong besides values that cannot be used, so that one start says all of it.
+fn faults_beside((matches, given): (ArgMatches, Given)) -> Vec<String> {
+    let role = matches.subcommand_name().and_then(Role::named);
+    let settings = Cli::from_arg_matches(&matches).ok().and_then(|cli| match cli.role {
+        RoleCommand::Standalone(settings)
+        | RoleCommand::Controller(settings)
+        | RoleCommand::Api(settings)
+        | RoleCommand::IngestRouter(settings)
+        | RoleCommand::HlsEdge(settings) => Some(settings),
+        RoleCommand::TranscoderWorker(_) | RoleCommand::Admin(_) | RoleCommand::Keys(_) => None,
+    });
+    let Some((role, mut settings)) = role.zip(settings) else { return Vec::new() };
+    settings.given = given;
+    settings::check(&settings, role).err().map(|faults| faults.0).unwrap_or_default()
+}
+
 fn failed(error: anyhow::Error) -> ExitCode {
-    match error.downcast::<settings::Faults>() {
+    match error.downcast::<Faults>() {
         Ok(faults) => refuse(&faults),
         Err(error) => {
             eprintln!("caudal: {}", words(&error));
@@ -122,8 +141,12 @@ fn administer(arguments: &[OsString]) -> ExitCode {
     }
 }
 
-fn refuse(faults: &settings::Faults) -> ExitCode {
+fn refuse(faults: &Faults) -> ExitCode {
     eprintln!("caudal: {faults}");
+    // A setting that is missing may be there under a name with a slip in it.
+    for name in settings::unknown_variables(&Cli::command()) {
+        eprintln!("caudal: there is no setting {name}, and it was set");
+    }
     ExitCode::from(EXIT_SETTINGS)
 }
 

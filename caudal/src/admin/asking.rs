@@ -36,6 +36,9 @@ pub fn obstacle(data: &Path, error: &io::Error) -> String {
             owner_of(data).map_or_else(|| "that one".to_owned(), name_of),
             owner_of(data).map_or_else(|| "USER".to_owned(), name_of),
         ),
+        io::ErrorKind::NotADirectory if data.is_file() => {
+            format!("{folder} is a file; expected the data folder that the platform runs with")
+        }
         io::ErrorKind::NotFound if !data.is_dir() => format!(
             "there is no data folder {folder}: expected the one that the platform runs with; give it by --data-dir or --config \
              (CAUDAL_DATA_DIR, CAUDAL_CONFIG)"
@@ -95,6 +98,7 @@ mod tests {
                 io::ErrorKind::NotFound,
                 "there is no data folder /nowhere".to_owned(),
             ),
+            (Path::new("/etc/passwd"), io::ErrorKind::NotADirectory, "/etc/passwd is a file".to_owned()),
             (here, io::ErrorKind::TimedOut, "does not answer".to_owned()),
             (here, io::ErrorKind::UnexpectedEof, "ended the conversation".to_owned()),
         ] {

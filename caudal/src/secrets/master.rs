@@ -131,36 +131,54 @@ fn another_than_before(data: &Path, given: Option<MasterSecret>) -> Option<Strin
     let is_noted =
         |secret: &MasterSecret| noted.as_ref().is_some_and(|noted| secret.digest() == noted.trim_end());
     let (own, digest) = (own.display(), digest.display());
-    let (fault, removed) = match (given, kept) {
+    let variable = given_by();
+    let (fault, cure, removed) = match (given, kept) {
         (Some(given), _) if is_noted(&given) => return None,
         (None, Ok(kept)) if is_noted(&kept) => return None,
         // Releases that noted nothing used `master` where CAUDAL_SECRET was not set.
         (Some(given), Ok(kept)) if noted.is_none() && given.digest() != kept.digest() => (
-            format!("CAUDAL_SECRET is not the secret that this data folder has in {own}"),
+            format!("{variable} is not the secret that this data folder has in {own}"),
+            format!("leave {variable} out, as before"),
             format!("move {own} to where nothing looks for it"),
         ),
         _ if noted.is_none() => return None,
         (Some(_), kept) => (
-            format!("CAUDAL_SECRET is not the one that {} was used with before", data.display()),
+            format!("{variable} is not the one that {} was used with before", data.display()),
+            if kept.is_ok() {
+                format!("set {variable} as it was, or leave it out, if it was")
+            } else {
+                format!("set {variable} as it was")
+            },
             if kept.is_ok() { format!("remove {digest} and {own}") } else { format!("remove {digest}") },
         ),
         (None, Ok(_)) => (
             format!(
                 "CAUDAL_SECRET is not set, and {own} is not the secret that this data folder was used with before"
             ),
+            "set CAUDAL_SECRET as it was, or restore secrets/ from a backup".to_owned(),
             format!("remove {digest}"),
         ),
         (None, Err(_)) => (
             format!(
                 "CAUDAL_SECRET is not set, and {own} is not there: the secret that this data folder was used with is missing"
             ),
+            "set CAUDAL_SECRET as it was, or restore secrets/ from a backup".to_owned(),
             format!("remove {digest}"),
         ),
     };
     Some(format!(
-        "{fault}. With another secret nobody's stream key and session is good any more: give it as before, by setting or \
-         unsetting CAUDAL_SECRET or by restoring secrets/ from a backup; to change it on purpose, {removed}"
+        "{fault}. With another secret nobody's stream key and session is good any more: {cure}; to change it on purpose, {removed}"
     ))
+}
+
+/// The variable that names the secret, for whoever has to change it.
+fn given_by() -> &'static str {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if !is_set("CAUDAL_SECRET") && is_set("CAUDAL_SECRET_FILE") {
+        "CAUDAL_SECRET_FILE"
+    } else {
+        "CAUDAL_SECRET"
+    }
 }
 
 /// Makes a file of `folder` that nobody else can read, unless something of its name is there: then whatever it is stays, and

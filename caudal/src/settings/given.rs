@@ -41,8 +41,8 @@ impl std::error::Error for Faults {}
 pub enum Refused {
     /// The command line itself: an unknown flag, no role, or a wish for help.
     CommandLine(Box<clap::Error>),
-    /// Values.
-    Values(Faults),
+    /// Values, and what the others say together.
+    Values(Faults, Option<Box<(ArgMatches, Given)>>),
 }
 
 impl From<clap::Error> for Refused {
@@ -109,7 +109,7 @@ pub fn read(
         Err(error) => return Err(error.into()),
     };
     let Some((role, flags)) = matches.subcommand() else {
-        return Err(Refused::Values(Faults(vec!["there is no role to start".to_owned()])));
+        return Err(Refused::Values(Faults(vec!["there is no role to start".to_owned()]), None));
     };
     let mut collected = Collected::of(command, role);
     collected.flags_and_variables(flags, variable);
@@ -271,17 +271,21 @@ impl Collected {
         for setting in &self.settings {
             let Some(value) = self.values.get(&setting.id) else { continue };
             let flag = as_flag(setting, value);
-            all.push(flag.clone());
             let checked = alone.clone().mut_subcommands(|role| role.mut_args(|arg| arg.required(false)));
-            if let Err(error) = checked.try_get_matches_from(start.iter().cloned().chain([flag])) {
-                let name = self.given.name(&setting.name);
-                self.faults.push(format!("{name} is {}: {}", shown(value), reason(&error)));
+            match checked.try_get_matches_from(start.iter().cloned().chain([flag.clone()])) {
+                Ok(_) => all.push(flag),
+                Err(error) => {
+                    let name = self.given.name(&setting.name);
+                    self.faults.push(format!("{name} is {}: {}", shown(value), reason(&error)));
+                }
             }
         }
+        let usable = alone.try_get_matches_from(all);
         if !self.faults.is_empty() {
-            return Err(Refused::Values(Faults(self.faults)));
+            let rest = usable.ok().map(|usable| Box::new((usable, self.given)));
+            return Err(Refused::Values(Faults(self.faults), rest));
         }
-        Ok((alone.try_get_matches_from(all)?, self.given))
+        Ok((usable?, self.given))
     }
 }
 

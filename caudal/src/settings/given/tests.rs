@@ -29,7 +29,7 @@ fn read_for(
         |name: &str| variables.iter().find(|(of, _)| *of == name).map(|(_, value)| OsString::from(value));
     match read(&crate::command(), &arguments, variable) {
         Ok((matches, _)) => Ok(Settings::from_arg_matches(matches.subcommand().unwrap().1).unwrap()),
-        Err(Refused::Values(faults)) => {
+        Err(Refused::Values(faults, _)) => {
             Err(faults.to_string().replace(on_disk.path().to_str().unwrap(), "FILE"))
         }
         Err(Refused::CommandLine(error)) => panic!("{error}"),
@@ -243,7 +243,7 @@ fn a_variable_of_any_bytes_is_refused_or_a_path() {
             .unwrap();
     assert!(given.has("CAUDAL_DATA_DIR"));
     let refused = read(&crate::command(), &arguments, |name| (name == "PORT").then(|| bytes.clone()));
-    assert!(matches!(refused, Err(Refused::Values(_))));
+    assert!(matches!(refused, Err(Refused::Values(..))));
 }
 
 #[test]
