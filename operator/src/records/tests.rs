@@ -11,7 +11,7 @@ use caudal_livestream::{Epoch, MediaTime, Msn};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::fake_server::{FakeServer, TIME, Trouble};
+use caudal_kubernetes::fake_server::{FakeServer, TIME, Trouble};
 
 const KIND: &str = "livestreams";
 

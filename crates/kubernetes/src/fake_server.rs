@@ -1,5 +1,14 @@
-//! An API server of this process, as far as the operator uses one: versions, uids, preconditions, finalizers, the status
+//! An API server of this process for tests, as far as operator and directory use one: versions, uids, preconditions, finalizers, the status
 //! subresource, lists and watches, and awkward answers on demand.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::new_without_default,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "the helpers of tests fail as tests do"
+)]
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
@@ -7,13 +16,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::body::Body;
 use axum::http::{Method, Request, Response, StatusCode, header};
-use futures::StreamExt as _;
+use futures::Stream;
 use kube::Client;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 #[derive(Clone)]
-pub(crate) struct FakeServer {
+pub struct FakeServer {
     state: Arc<Mutex<State>>,
     grown: watch::Sender<u64>,
 }
@@ -30,7 +39,7 @@ struct State {
 }
 
 /// What happens to the next request whose line holds certain words.
-pub(crate) enum Trouble {
+pub enum Trouble {
     /// It is refused so, and not done.
     Answer(u16, &'static str),
     /// It is not answered, nor done.
@@ -39,6 +48,8 @@ pub(crate) enum Trouble {
     AnswerLost,
     /// Somebody changes the object just before.
     Overtaken(fn(&mut Value)),
+    /// The watch is answered, and told of nothing.
+    Deaf,
 }
 
 struct Asked {
@@ -52,11 +63,11 @@ struct Asked {
 }
 
 impl FakeServer {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self { state: Arc::default(), grown: watch::Sender::new(0) }
     }
 
-    pub(crate) fn client(&self) -> Client {
+    pub fn client(&self) -> Client {
         let server = self.clone();
         let service = tower::service_fn(move |request: Request<kube::client::Body>| {
             let server = server.clone();
@@ -66,7 +77,7 @@ impl FakeServer {
     }
 
     /// Somebody else creates this, status and all.
-    pub(crate) fn create(&self, kind: &str, object: Value) -> Value {
+    pub fn create(&self, kind: &str, object: Value) -> Value {
         let mut state = self.state();
         let created = state.created(kind, object);
         drop(state);
@@ -75,7 +86,7 @@ impl FakeServer {
     }
 
     /// Somebody else changes this.
-    pub(crate) fn change(&self, kind: &str, name: &str, change: impl FnOnce(&mut Value)) -> Value {
+    pub fn change(&self, kind: &str, name: &str, change: impl FnOnce(&mut Value)) -> Value {
         let mut state = self.state();
         let mut object = state.get(kind, name).unwrap();
         change(&mut object);
@@ -86,31 +97,36 @@ impl FakeServer {
     }
 
     /// It vanishes, whatever its finalizers say.
-    pub(crate) fn vanish(&self, kind: &str, name: &str) {
+    pub fn vanish(&self, kind: &str, name: &str) {
         self.state().remove(kind, name);
         self.told();
     }
 
-    pub(crate) fn get(&self, kind: &str, name: &str) -> Option<Value> {
+    pub fn get(&self, kind: &str, name: &str) -> Option<Value> {
         self.state().get(kind, name)
     }
 
-    pub(crate) fn trouble(&self, words: &str, trouble: Trouble) {
+    pub fn trouble(&self, words: &str, trouble: Trouble) {
         self.state().troubles.push((words.to_owned(), trouble));
     }
 
     /// The requests that changed something, or tried to: `PATCH livestreams/s-1/status`.
-    pub(crate) fn writes(&self) -> Vec<String> {
+    pub fn writes(&self) -> Vec<String> {
         let state = self.state();
-        state.requests.iter().filter(|line| !line.starts_with("GET")).cloned().collect()
+        state
+            .requests
+            .iter()
+            .filter(|line| !line.starts_with("GET") && !line.starts_with("WATCH"))
+            .cloned()
+            .collect()
     }
 
     /// How often this was asked.
-    pub(crate) fn reads(&self, line: &str) -> usize {
+    pub fn reads(&self, line: &str) -> usize {
         self.state().requests.iter().filter(|asked| *asked == line).count()
     }
 
-    pub(crate) fn forget_requests(&self) {
+    pub fn forget_requests(&self) {
         self.state().requests.clear();
     }
 
@@ -143,13 +159,14 @@ impl FakeServer {
                 let name = asked.name.clone().unwrap();
                 self.change(&asked.kind, &name, change);
             }
+            Some(Trouble::Deaf) => return lines(futures::stream::pending()),
             None => {}
         }
         self.carry_out(&asked)
     }
 
     fn carry_out(&self, asked: &Asked) -> Response<Body> {
-        if asked.query.get("watch").is_some_and(|watch| watch == "true") {
+        if asked.is_watch() {
             return self.watch(asked);
         }
         let outcome = self.state().carry_out(asked);
@@ -165,7 +182,7 @@ impl FakeServer {
         let kind = asked.kind.clone();
         let state = Arc::clone(&self.state);
         let grown = self.grown.subscribe();
-        let lines = futures::stream::unfold((from, grown), move |(from, mut grown)| {
+        lines(futures::stream::unfold((from, grown), move |(from, mut grown)| {
             let (state, kind) = (Arc::clone(&state), kind.clone());
             async move {
                 loop {
@@ -184,12 +201,15 @@ impl FakeServer {
                     grown.changed().await.ok()?;
                 }
             }
-        });
-        Response::builder()
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Body::from_stream(lines.boxed()))
-            .unwrap()
+        }))
     }
+}
+
+fn lines(lines: impl Stream<Item = Result<String, Infallible>> + Send + 'static) -> Response<Body> {
+    Response::builder()
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Body::from_stream(lines))
+        .unwrap()
 }
 
 impl State {
@@ -221,7 +241,11 @@ impl State {
                 guard(&asked.body["metadata"], &object)?;
                 let mut patch = asked.body.clone();
                 let version = object["metadata"]["resourceVersion"].clone();
-                patch.as_object_mut().unwrap().remove("status");
+                if asked.status {
+                    patch = json!({ "status": patch["status"] });
+                } else {
+                    patch.as_object_mut().unwrap().remove("status");
+                }
                 merge(&mut object, &patch);
                 object["metadata"]["resourceVersion"] = version;
                 let leaving = object["metadata"]["deletionTimestamp"].is_string();
@@ -328,7 +352,15 @@ impl Asked {
         }
     }
 
+    fn is_watch(&self) -> bool {
+        self.query.get("watch").is_some_and(|watch| watch == "true")
+    }
+
+    /// As in `PATCH livestreams/s-1/status`; a watch is no `GET`.
     fn line(&self) -> String {
+        if self.is_watch() {
+            return format!("WATCH {}", self.kind);
+        }
         let name = self.name.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
         format!("{} {}{name}{}", self.method, self.kind, if self.status { "/status" } else { "" })
     }
@@ -377,4 +409,4 @@ fn json_answer(code: StatusCode, value: &Value) -> Response<Body> {
 }
 
 /// When everything is created.
-pub(crate) const TIME: &str = "2027-01-15T08:00:00Z";
+pub const TIME: &str = "2027-01-15T08:00:00Z";
