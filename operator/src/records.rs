@@ -187,7 +187,7 @@ impl Shared {
                 spec.end_reason = record.machine.end_reason();
                 spec
             },
-            |spec| LiveStreamSpec::of(spec, &caudal_controller::Pool::default().0),
+            LiveStreamSpec::of,
         );
         let mut resource = LiveStream::new(&names::live_stream(stream), spec);
         resource.metadata.finalizers = Some(vec![names::END_FINALIZER.to_owned()]);

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::body::Body;
 use axum::http::{Method, Request, Response, StatusCode, header};
-use futures::Stream;
+use futures::{Stream, StreamExt as _};
 use kube::Client;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -25,6 +25,8 @@ use tokio::sync::watch;
 pub struct FakeServer {
     state: Arc<Mutex<State>>,
     grown: watch::Sender<u64>,
+    /// Answers nothing but that, and has closed its watches.
+    away: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -50,6 +52,8 @@ pub enum Trouble {
     Overtaken(fn(&mut Value)),
     /// The watch is answered, and told of nothing.
     Deaf,
+    /// The object vanishes just before.
+    Vanished,
 }
 
 struct Asked {
@@ -64,7 +68,7 @@ struct Asked {
 
 impl FakeServer {
     pub fn new() -> Self {
-        Self { state: Arc::default(), grown: watch::Sender::new(0) }
+        Self { state: Arc::default(), grown: watch::Sender::new(0), away: watch::Sender::new(false) }
     }
 
     pub fn client(&self) -> Client {
@@ -74,6 +78,16 @@ impl FakeServer {
             async move { Ok::<_, Infallible>(server.answer(request).await) }
         });
         Client::new(service, "caudal")
+    }
+
+    /// From now on it answers nothing, and its watches end.
+    pub fn go_away(&self) {
+        self.away.send_replace(true);
+    }
+
+    /// It answers again, as it was.
+    pub fn come_back(&self) {
+        self.away.send_replace(false);
     }
 
     /// Somebody else creates this, status and all.
@@ -141,6 +155,9 @@ impl FakeServer {
 
     async fn answer(&self, request: Request<kube::client::Body>) -> Response<Body> {
         let asked = Asked::read(request).await;
+        if *self.away.borrow() {
+            return failure(503, "ServiceUnavailable");
+        }
         let line = asked.line();
         let trouble = {
             let mut state = self.state();
@@ -158,6 +175,10 @@ impl FakeServer {
             Some(Trouble::Overtaken(change)) => {
                 let name = asked.name.clone().unwrap();
                 self.change(&asked.kind, &name, change);
+            }
+            Some(Trouble::Vanished) => {
+                let name = asked.name.clone().unwrap();
+                self.vanish(&asked.kind, &name);
             }
             Some(Trouble::Deaf) => return lines(futures::stream::pending()),
             None => {}
@@ -182,7 +203,11 @@ impl FakeServer {
         let kind = asked.kind.clone();
         let state = Arc::clone(&self.state);
         let grown = self.grown.subscribe();
-        lines(futures::stream::unfold((from, grown), move |(from, mut grown)| {
+        let mut away = self.away.subscribe();
+        let gone = async move {
+            let _ = away.wait_for(|away| *away).await;
+        };
+        let changes = futures::stream::unfold((from, grown), move |(from, mut grown)| {
             let (state, kind) = (Arc::clone(&state), kind.clone());
             async move {
                 loop {
@@ -201,7 +226,8 @@ impl FakeServer {
                     grown.changed().await.ok()?;
                 }
             }
-        }))
+        });
+        lines(changes.take_until(Box::pin(gone)))
     }
 }
 

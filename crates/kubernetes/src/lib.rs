@@ -7,10 +7,12 @@
 //! * `calls`, `watching` – how operator and directory speak to the API server: each call has a deadline, and each watch goes on
 
 pub mod calls;
-#[cfg(any(test, feature = "fake-server"))]
+#[cfg(any(test, feature = "test-servers"))]
 pub mod fake_server;
 pub mod live_stream;
 pub mod names;
+#[cfg(any(test, feature = "test-servers"))]
+pub mod throw_away_server;
 pub mod watching;
 pub mod worker_pool;
 

@@ -67,7 +67,7 @@ fn spec(stream: StreamId) -> Spec {
 }
 
 fn resource(spec: &Spec) -> Value {
-    let spec = LiveStreamSpec::of(spec, "default");
+    let spec = LiveStreamSpec::of(spec);
     serde_json::to_value(LiveStream::new(&names::live_stream(spec.stream), spec)).unwrap()
 }
 
