@@ -149,6 +149,8 @@ impl PublicUrls {
 /// What a publisher gets with its admission.
 #[derive(Clone, Debug)]
 pub struct Broadcasts {
+    /// The pool of workers that carries them; none where there is one alone.
+    pub pool: Option<String>,
     /// Renditions below the source.
     pub ladder: Vec<LadderRung>,
     /// What a second publisher on a live key means.

@@ -66,6 +66,11 @@ pub(crate) fn is_missing(streams: &Streams, stream: Uuid) -> bool {
     streams.control.is_missing(StreamId(stream))
 }
 
+/// The same for who is about to act on it.
+pub(crate) async fn is_certainly_missing(streams: &Streams, stream: Uuid) -> bool {
+    streams.control.is_certainly_missing(StreamId(stream)).await
+}
+
 /// Closes one row, unless somebody was let into its stream meanwhile.
 async fn close(streams: &Streams, stream: Uuid) -> Result<(), Error> {
     let mut tx = streams.database.begin().await?;
@@ -80,7 +85,7 @@ async fn close(streams: &Streams, stream: Uuid) -> Result<(), Error> {
     )
     .fetch_optional(&mut *tx)
     .await?;
-    if idle != Some(true) || !is_missing(streams, stream) {
+    if idle != Some(true) || !is_certainly_missing(streams, stream).await {
         return Ok(());
     }
     close_lost(&mut tx, owner, stream).await?;

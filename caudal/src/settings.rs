@@ -73,6 +73,12 @@ pub struct Settings {
     /// The controller's internal listener, as the other roles reach it.
     #[arg(long, env = "CAUDAL_INTERNAL_CONTROLLER_URL", value_parser = internal_url, value_name = "URL", help_heading = ADDRESSES)]
     pub internal_controller_url: Option<HttpUrl>,
+    /// Where the streams are kept: by a `controller`, or in `kubernetes`, as LiveStreams that an operator drives.
+    #[arg(long, env = "CAUDAL_DIRECTORY", value_enum, default_value_t = DirectorySetting::Controller, value_name = "KEEPER", help_heading = ADDRESSES)]
+    pub directory: DirectorySetting,
+    /// The Kubernetes namespace of the LiveStreams; without it, the pod's own.
+    #[arg(long, env = "CAUDAL_NAMESPACE", value_name = "NAME", help_heading = ADDRESSES)]
+    pub namespace: Option<String>,
     /// Where browsers reach the web pages; `https://…` makes cookies `Secure`.
     #[arg(long, env = "CAUDAL_PUBLIC_API_URL", value_name = "URL", help_heading = ADDRESSES)]
     pub public_api_url: Option<WebOrigin>,
@@ -110,6 +116,9 @@ pub struct Settings {
     #[arg(long, env = "CAUDAL_WEB_DIR", value_name = "FOLDER", help_heading = FILES)]
     pub web_dir: Option<PathBuf>,
 
+    /// In Kubernetes, the WorkerPool that carries new streams; `default` without it.
+    #[arg(long, env = "CAUDAL_POOL", value_name = "NAME", help_heading = STREAMS)]
+    pub pool: Option<String>,
     /// Streams at the same time, at most; further ones are refused before they start.
     #[arg(long, env = "CAUDAL_MAX_STREAMS", default_value = "16", value_parser = count(MOST_STREAMS), value_name = "COUNT", help_heading = STREAMS)]
     pub max_streams: u32,
@@ -182,6 +191,15 @@ impl From<SecondPublisherSetting> for SecondPublisher {
             SecondPublisherSetting::Takeover => Self::Takeover,
         }
     }
+}
+
+/// `CAUDAL_DIRECTORY`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DirectorySetting {
+    /// `caudal controller` keeps it.
+    Controller,
+    /// LiveStream resources are it.
+    Kubernetes,
 }
 
 /// `LOG_FORMAT`.

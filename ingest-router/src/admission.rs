@@ -269,7 +269,9 @@ impl Admission {
                 Ok(record) => return Ok(Standing::Taken { record, generation: FIRST_GENERATION, seat }),
                 Err(OpenError::Exists(record)) => record,
                 Err(OpenError::NoCapacity) => {
-                    tracing::warn!("as many broadcasts as allowed are live (CAUDAL_MAX_STREAMS)");
+                    tracing::warn!(
+                        "as many broadcasts are live as are allowed: by CAUDAL_MAX_STREAMS, or by maxWorkers of the WorkerPool"
+                    );
                     return Err(refused(Refusal::Rejected, RefusalReason::NoCapacity, words::NO_CAPACITY));
                 }
                 Err(OpenError::Unavailable(error)) => {
@@ -324,6 +326,7 @@ impl Admission {
                 router: self.this_router.clone(),
                 key_hash: hash.as_str().to_owned(),
                 relay: None,
+                refused: None,
             };
             let generation = ingest.generation;
             let seat = self.seat(Guest::Returning)?;
@@ -371,6 +374,7 @@ impl Admission {
             channel: authorized.channel.clone(),
             title: authorized.title.clone(),
             access: authorized.access,
+            pool: authorized.pool.clone(),
             renditions: authorized.ladder.clone(),
             latency_mode: authorized.latency_mode,
             reconnect_window_ms: u32::try_from(self.reconnect_window.as_millis()).unwrap_or(u32::MAX),
@@ -386,6 +390,7 @@ impl Admission {
                 router: self.this_router.clone(),
                 key_hash: hash.as_str().to_owned(),
                 relay: None,
+                refused: None,
             },
         }
     }

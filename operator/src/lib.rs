@@ -2,22 +2,18 @@
 //! `WorkerPool` resources; the lifecycle itself is `crates/controller`, the same as on one machine.
 //!
 //! What is made of a resource is decided by pure functions (`build`, `records::reading`, `pods::WorkerPod`); only
-//! [`LiveStreams`] and [`PodWorkers`] speak to the API server, through `calls`, which gives every call a deadline.
+//! [`LiveStreams`] and [`PodWorkers`] speak to the API server, through `caudal_kubernetes::calls`, which gives every call a
+//! deadline.
 
 mod build;
-mod calls;
 mod pods;
 mod pools;
 mod records;
-mod watching;
 mod workers;
 
 pub use build::{PodSettings, Storage, warm};
-pub use calls::Failure;
+pub use caudal_kubernetes::calls::Failure;
 pub use pods::{Pods, WorkerPod};
 pub use pools::Pools;
 pub use records::{LiveStreams, RecordSettings};
 pub use workers::{Owners, PodWorkers};
-
-#[cfg(test)]
-mod fake_server;

@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client};
 use tokio::sync::watch as channel;
 
-use crate::watching::{News, watch};
+use caudal_kubernetes::watching::{News, watch};
 pub use worker_pod::WorkerPod;
 
 /// All workers' pods of a namespace. Cheap to clone; all clones are one.
@@ -81,7 +81,7 @@ impl Pods {
         let changed = match news {
             News::Is(pod) => WorkerPod::of(&pod).is_some_and(|pod| self.table().is(pod)),
             News::Gone(name) => self.table().gone(&name),
-            News::Unreadable => false,
+            News::Unreadable(_) | News::Interrupted | News::Resumed => false,
             News::Whole => {
                 self.table().whole = true;
                 true

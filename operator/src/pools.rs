@@ -7,7 +7,7 @@ use caudal_kubernetes::WorkerPool;
 use futures::StreamExt as _;
 use kube::{Api, Client, ResourceExt as _};
 
-use crate::watching::{News, watch};
+use caudal_kubernetes::watching::{News, watch};
 
 /// All pools of a namespace. Cheap to clone; all clones are one.
 #[derive(Clone, Default)]
@@ -35,7 +35,7 @@ impl Pools {
             News::Gone(name) => {
                 self.pools().remove(&name);
             }
-            News::Unreadable | News::Whole => {}
+            News::Unreadable(_) | News::Whole | News::Interrupted | News::Resumed => {}
         }
     }
 

@@ -21,9 +21,9 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::DeserializeGuard;
 use kube::{Api, Client, ResourceExt as _};
 
-use crate::calls::{Failure, call, call_for_many};
-use crate::watching::{News, watch};
 use cache::Cache;
+use caudal_kubernetes::calls::{Failure, call, call_for_many};
+use caudal_kubernetes::watching::{News, watch};
 use reading::{Reading, has_finalizer, is_being_deleted};
 use writing::{Pages, status_of};
 
@@ -187,7 +187,7 @@ impl Shared {
                 spec.end_reason = record.machine.end_reason();
                 spec
             },
-            |spec| LiveStreamSpec::of(spec, &caudal_controller::Pool::default().0),
+            LiveStreamSpec::of,
         );
         let mut resource = LiveStream::new(&names::live_stream(stream), spec);
         resource.metadata.finalizers = Some(vec![names::END_FINALIZER.to_owned()]);
@@ -360,7 +360,7 @@ impl Shared {
                 self.cache().remove(stream);
                 Some(Change::Removed(stream))
             }
-            News::Unreadable | News::Whole => None,
+            News::Unreadable(_) | News::Whole | News::Interrupted | News::Resumed => None,
         }
     }
 }

@@ -21,10 +21,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::build::{self, PodSettings};
-use crate::calls::{Failure, call};
 use crate::pods::{Known, Pods, WorkerPod};
 use crate::pools::Pools;
 use crate::records::{LiveStreams, MANAGER};
+use caudal_kubernetes::calls::{Failure, call};
 use presence::Looks;
 use turns::Turns;
 

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::Owner;
 use crate::app::Streams;
 use crate::error::Error;
-use crate::lost_streams::is_missing;
+use crate::lost_streams::is_certainly_missing;
 
 /// Why the api ends a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +101,7 @@ pub(crate) async fn order_end(streams: &Streams, stream: Uuid, end: End) -> Resu
     if !streams.ordered("end a stream", streams.control.end(id, end.reason())).await {
         return Ok(());
     }
-    if is_missing(streams, stream) {
+    if is_certainly_missing(streams, stream).await {
         // Admitted, and never created: nobody else will ever say that it is over. Should the router be just about to
         // create it, `published` finds the wish and ends it then.
         let mut tx = streams.database.begin().await?;

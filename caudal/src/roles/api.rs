@@ -22,6 +22,8 @@ pub struct ApiParts {
     pub internal: TcpListener,
     /// PostgreSQL's.
     pub database_url: SecretString,
+    /// Who else uses it.
+    pub database_use: caudal_api::DatabaseUse,
     /// As the world sees them.
     pub urls: caudal_api::PublicUrls,
     /// The lifecycle.
@@ -44,7 +46,7 @@ pub fn config(settings: &Settings, keys: ApiKeys, parts: ApiParts) -> anyhow::Re
         internal: parts.internal,
         database_url: parts.database_url,
         database_connections: 16,
-        database_use: caudal_api::DatabaseUse::Exclusive,
+        database_use: parts.database_use,
         redis_url: secret::read("REDIS_URL")?,
         secrets: keys.secrets,
         callers: keys.callers,
@@ -60,6 +62,7 @@ pub fn config(settings: &Settings, keys: ApiKeys, parts: ApiParts) -> anyhow::Re
         audience: parts.audience,
         web: settings.web_dir.clone(),
         broadcasts: caudal_api::Broadcasts {
+            pool: settings.pool.clone(),
             ladder: settings.ladder.rungs.clone(),
             policy: settings.second_publisher.into(),
             latency_mode: LatencyMode::Low,

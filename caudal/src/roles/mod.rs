@@ -1,7 +1,8 @@
 //! The platform's parts: what each is given of settings, secrets and the others, and each as a process of its own.
 //!
 //! * `api`, `edge`, `router`, `controller` – one part each; standalone mode puts them together in one process
-//! * `separate` – a part as a process: its listeners, its way to the controller, its end
+//! * `separate` – a part as a process: its listeners, its way to the directory, its end
+//! * `directory_copy` – the directory as such a process has it
 //! * `terminal` – what such a process says at its start
 //! * `stream_events` – what the controller's terminal, or standalone mode's, says of each stream
 //! * `listeners`, `tasks`, `certificate` – what they share
@@ -9,6 +10,7 @@
 pub mod api;
 pub mod certificate;
 pub mod controller;
+pub mod directory_copy;
 pub mod edge;
 pub mod listeners;
 pub mod router;

@@ -1,4 +1,5 @@
-//! One part of the platform as a process of its own. The controller keeps the directory, and the others have a copy of it.
+//! One part of the platform as a process of its own. The controller keeps the directory, or in a cluster Kubernetes does, and the
+//! others have a copy of it.
 //!
 //! A part starts without the others. It is ready once it has read the directory, and stays so while the controller is away:
 //! what goes on can be watched and published to all that time.
@@ -9,9 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use caudal_api::DatabaseUse;
 use caudal_directory::{
-    LocalAudience, LocalDirectory, RemoteAudience, RemoteDirectory, StreamDirectory as _, Streams,
-    directory_routes,
+    LocalAudience, LocalDirectory, Reader, RemoteAudience, StreamDirectory as _, Streams, directory_routes,
 };
 use caudal_livestream::record::LiveStream;
 use caudal_service::health::{self, Readiness};
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::api::{self, ApiParts};
 use super::controller::Controller;
+use super::directory_copy::DirectoryCopy;
 use super::edge::{self, EdgeParts};
 use super::listeners::{bind, named};
 use super::router::{self, RouterParts};
@@ -34,7 +36,7 @@ use super::tasks::Tasks;
 use super::terminal::{Place, Terminal};
 use super::{certificate, listeners};
 use crate::secrets::KeySource;
-use crate::settings::{HttpUrl, Role, RtmpUrl, Settings, WebOrigin};
+use crate::settings::{DirectorySetting, HttpUrl, Role, RtmpUrl, Settings, WebOrigin};
 use crate::standalone::Folders;
 
 /// Runs one part until a signal ends it.
@@ -68,7 +70,7 @@ async fn run_api(settings: &Settings, keys: &KeySource, shutdown: CancellationTo
         vec![Place::listens("web pages", urls.api.clone()), Place::listens("other roles", at(&internal)?)];
     let mut process = Process::start(Role::Api, admin, settings, places)?;
     let keys = keys.api()?;
-    let directory = copy_of_directory(settings, keys.signer.clone())?;
+    let directory = DirectoryCopy::start(settings, keys.signer.clone(), Reader::Api).await?;
     let serves = Readiness::default();
     let config = api::config(
         settings,
@@ -78,7 +80,8 @@ async fn run_api(settings: &Settings, keys: &KeySource, shutdown: CancellationTo
             internal,
             database_url: secret::read("DATABASE_URL")?.context("DATABASE_URL is not set")?,
             urls,
-            control: directory.clone(),
+            control: directory.control(),
+            database_use: database_use(settings),
             audience: Arc::new(LocalAudience::default()),
             registry: process.registry.clone(),
             readiness: serves.clone(),
@@ -86,7 +89,7 @@ async fn run_api(settings: &Settings, keys: &KeySource, shutdown: CancellationTo
     )?;
     process.follow(&directory)?;
     let ready = process.ready.clone();
-    let copy = Arc::clone(&directory);
+    let copy = directory.clone();
     let stop = process.last.clone();
     process.tasks.spawn("readiness", async move {
         let both = async {
@@ -128,7 +131,7 @@ async fn run_router(
     places.push(Place::listens("other roles", at(&internal)?));
     let mut process = Process::start(Role::IngestRouter, admin, settings, places)?;
     let keys = keys.router()?;
-    let directory = copy_of_directory(settings, keys.signer.clone())?;
+    let directory = DirectoryCopy::start(settings, keys.signer.clone(), Reader::Router).await?;
     let certificate =
         certificate::load(settings, &process.registry, &mut process.tasks, process.last.clone())?;
     let parts = RouterParts {
@@ -136,7 +139,7 @@ async fn run_router(
         rtmps,
         certificate,
         internal,
-        directory: directory.clone(),
+        directory: directory.directory(),
         api_url: api_url(settings)?,
         registry: process.registry.clone(),
     };
@@ -161,7 +164,7 @@ async fn run_edge(settings: &Settings, keys: &KeySource, shutdown: CancellationT
     ];
     let mut process = Process::start(Role::HlsEdge, admin, settings, places)?;
     let keys = keys.edge()?;
-    let directory = copy_of_directory(settings, keys.signer.clone())?;
+    let directory = DirectoryCopy::start(settings, keys.signer.clone(), Reader::Edge).await?;
     let certificate =
         certificate::load(settings, &process.registry, &mut process.tasks, process.last.clone())?;
     let audience = Arc::new(
@@ -171,7 +174,7 @@ async fn run_edge(settings: &Settings, keys: &KeySource, shutdown: CancellationT
     let parts = EdgeParts {
         listener,
         certificate,
-        directory: directory.clone(),
+        directory: directory.directory(),
         audience: audience.clone(),
         store: settings.storage.open(given)?,
         registry: process.registry.clone(),
@@ -278,7 +281,11 @@ impl Process {
             ("controller", "CAUDAL_INTERNAL_CONTROLLER_URL", controller),
             ("api", "CAUDAL_INTERNAL_API_URL", api),
         ];
-        let asked = asked.into_iter().filter(|(_, name, _)| role.has(name));
+        let is_asked = |name: &str| {
+            let of_controller = name == "CAUDAL_INTERNAL_CONTROLLER_URL";
+            role.has(name) && !(of_controller && settings.directory == DirectorySetting::Kubernetes)
+        };
+        let asked = asked.into_iter().filter(|(_, name, _)| is_asked(name));
         let asked = asked.filter_map(|(what, _, url)| Some(Place::asks(what, url.as_ref()?.as_str())));
         let metrics = Place::listens("metrics", format!("{}/metrics", at(&admin)?));
         places.splice(own..own, std::iter::once(metrics).chain(asked));
@@ -292,14 +299,14 @@ impl Process {
         Ok(Self { tasks, registry, ready: Ready { readiness, terminal }, last })
     }
 
-    /// Says by a metric whether the copy follows the controller.
-    fn follow(&mut self, directory: &Arc<RemoteDirectory>) -> anyhow::Result<()> {
+    /// Says by a metric whether the copy follows the controller, or the API server.
+    fn follow(&mut self, directory: &DirectoryCopy) -> anyhow::Result<()> {
         let follows = IntGauge::new(
             "caudal_directory_follows_controller",
-            "1 while the copy of the stream directory follows the controller",
+            "1 while the copy of the stream directory follows the controller, in a cluster the API server",
         )?;
         self.registry.register(Box::new(follows.clone()))?;
-        let (directory, stop) = (Arc::clone(directory), self.last.clone());
+        let (directory, stop) = (directory.clone(), self.last.clone());
         self.tasks.spawn("watch on the controller", async move {
             let watched = async {
                 let mut so_far = false;
@@ -368,7 +375,7 @@ impl Process {
     }
 
     /// Ends everything else.
-    async fn end(self, directory: Option<&RemoteDirectory>) {
+    async fn end(self, directory: Option<&DirectoryCopy>) {
         self.last.cancel();
         if let Some(directory) = directory {
             directory.close().await;
@@ -377,19 +384,18 @@ impl Process {
     }
 }
 
-/// A copy of the controller's directory, read as the caller that `signer` is.
-fn copy_of_directory(settings: &Settings, signer: Signer) -> anyhow::Result<Arc<RemoteDirectory>> {
-    let url = required(
-        settings.internal_controller_url.as_ref().map(HttpUrl::as_str),
-        "CAUDAL_INTERNAL_CONTROLLER_URL",
-    )?;
-    RemoteDirectory::start(url, signer).context("HTTP client")
+/// Replicas of a cluster share a database.
+fn database_use(settings: &Settings) -> DatabaseUse {
+    match settings.directory {
+        DirectorySetting::Controller => DatabaseUse::Exclusive,
+        DirectorySetting::Kubernetes => DatabaseUse::Shared,
+    }
 }
 
 /// `serve`, as soon as it is known which streams there are: until then everyone who asks for one would be sent away. Whoever
 /// connects meanwhile waits in the listener's queue.
 async fn once_read<E>(
-    directory: &RemoteDirectory,
+    directory: &DirectoryCopy,
     shutdown: &CancellationToken,
     ready: Ready,
     serve: impl Future<Output = Result<(), E>>,

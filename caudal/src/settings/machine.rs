@@ -11,7 +11,7 @@ use nix::unistd::{AccessFlags, access};
 use secrecy::ExposeSecret as _;
 
 use super::given::shown;
-use super::{Faults, Given, Role, Settings};
+use super::{DirectorySetting, Faults, Given, Role, Settings};
 use crate::secrets::{BOTH, MIN_LENGTH, SECRET_NAMES, another_secret, faults_of_folder};
 use crate::standalone::{MEDIA, OURS_ALONE, default_data_folder};
 
@@ -60,7 +60,12 @@ fn missing(settings: &Settings, given: &Given, role: Role) -> Vec<String> {
         // One that cannot be read is another fault.
         let is_missing =
             if is_secret(name) { matches!(secret::read(name), Ok(None)) } else { !given.has(name) };
-        is_missing && !(*name == "CAUDAL_SECRET" && settings.keys.is_some())
+        let needless = match *name {
+            "CAUDAL_SECRET" => settings.keys.is_some(),
+            "CAUDAL_INTERNAL_CONTROLLER_URL" => settings.directory == DirectorySetting::Kubernetes,
+            _ => false,
+        };
+        is_missing && !needless
     });
     let mut faults: Vec<String> =
         missing.map(|(name, expected)| format!("{name} is not set: expected {expected}")).collect();

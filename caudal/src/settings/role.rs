@@ -106,6 +106,8 @@ const ALL: &[Role] = &[Standalone, Api, IngestRouter, HlsEdge, Controller];
 const PUBLIC: &[Role] = &[Standalone, Api, IngestRouter, HlsEdge];
 /// Those that are a process for one of the platform's parts.
 const SEPARATE: &[Role] = &[Api, IngestRouter, HlsEdge, Controller];
+/// Those that have a copy of the directory.
+const COPIES: &[Role] = &[Api, IngestRouter, HlsEdge];
 const OF_API: &[Role] = &[Standalone, Api];
 const OF_ROUTER: &[Role] = &[Standalone, IngestRouter];
 const OF_EDGE: &[Role] = &[Standalone, HlsEdge];
@@ -125,7 +127,9 @@ const OWNERS: &[(&str, &[Role])] = &[
     ("CAUDAL_INTERNAL_BIND", SEPARATE),
     ("CAUDAL_ADVERTISED_ADDRESS", &[IngestRouter]),
     ("CAUDAL_INTERNAL_API_URL", &[IngestRouter, HlsEdge, Controller]),
-    ("CAUDAL_INTERNAL_CONTROLLER_URL", &[Api, IngestRouter, HlsEdge]),
+    ("CAUDAL_INTERNAL_CONTROLLER_URL", COPIES),
+    ("CAUDAL_DIRECTORY", COPIES),
+    ("CAUDAL_NAMESPACE", COPIES),
     ("CAUDAL_PUBLIC_API_URL", OF_API),
     ("CAUDAL_PUBLIC_HLS_URL", OF_API),
     ("CAUDAL_PUBLIC_RTMP_URL", OF_API),
@@ -141,6 +145,7 @@ const OWNERS: &[(&str, &[Role])] = &[
     ("AWS_REGION", STORAGE),
     ("AWS_ENDPOINT_URL", STORAGE),
     ("CAUDAL_WEB_DIR", OF_API),
+    ("CAUDAL_POOL", &[Api]),
     ("CAUDAL_MAX_STREAMS", OF_CONTROLLER),
     ("CAUDAL_MAX_BITRATE", OF_ROUTER),
     ("CAUDAL_MAX_CONNECTIONS_PER_ADDRESS", OF_ROUTER),
@@ -176,7 +181,7 @@ const DEFAULTS: &[(Role, &str, &str)] = &[
 ];
 
 const THE_API: &str = "the api's internal listener, as in http://10.0.0.7:3001";
-const THE_CONTROLLER: &str = "the controller's internal listener, as in http://10.0.0.7:3002";
+const THE_CONTROLLER: &str = "the controller's internal listener, as in http://10.0.0.7:3002; or CAUDAL_DIRECTORY, kubernetes in a cluster";
 const THE_SECRET: &str = "the same in all roles of an installation, as `openssl rand -base64 48` makes one; or CAUDAL_KEYS, a folder \
                           with this role's keys";
 

@@ -170,6 +170,7 @@ impl Roles {
                 rtmp: addresses.rtmp.clone(),
             },
             control,
+            database_use: caudal_api::DatabaseUse::Exclusive,
             audience: Arc::clone(&audience),
             registry: registry.clone(),
             readiness: api_ready.clone(),

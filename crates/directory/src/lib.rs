@@ -1,10 +1,11 @@
 //! Where the streams are and how each stands: the one thing that router, edge, api and controller share.
 //!
-//! `local` keeps it in this process and its folder; `remote` is a copy of one that another process keeps. The `kubernetes`
-//! one, in `LiveStream` resources, comes with the operator.
+//! `local` keeps it in this process and its folder; `remote` is a copy of one that another process keeps; `kubernetes` is a copy
+//! of a namespace's `LiveStream` resources.
 
 mod audience;
 mod controller_link;
+mod kubernetes;
 mod local;
 mod remote;
 mod remote_audience;
@@ -24,6 +25,7 @@ use tokio::sync::watch;
 
 pub use audience::{Audience, LocalAudience};
 pub use caudal_controller::{MoveError, Moved};
+pub use kubernetes::{KubernetesDirectory, Reader};
 pub use local::{LocalConfig, LocalDirectory, Notice, NoticeKind, StartError};
 pub use remote::{RemoteDirectory, directory_routes};
 pub use remote_audience::{BadAddress, RemoteAudience};
@@ -100,6 +102,11 @@ pub trait StreamControl: Send + Sync + 'static {
     fn is_missing(&self, stream: StreamId) -> bool {
         self.is_current() && self.inspect(stream).is_none()
     }
+
+    /// The same, asked anew where what is shown may be late without anybody knowing: for who is about to act on it.
+    fn is_certainly_missing(&self, stream: StreamId) -> BoxFuture<'_, bool> {
+        Box::pin(std::future::ready(self.is_missing(stream)))
+    }
 }
 
 /// Why a stream cannot be created.
@@ -131,6 +138,12 @@ pub enum ReconnectError {
     /// Try again later.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+}
+
+impl From<Unavailable> for MoveError {
+    fn from(Unavailable(reason): Unavailable) -> Self {
+        Self::Unavailable(reason)
+    }
 }
 
 /// The directory cannot be reached or written now.

@@ -1,10 +1,19 @@
 //! `LiveStream` and `WorkerPool`, the two resources of `caudal.dev/v1alpha1`, and what people read in them.
 //!
-//! Types and pure functions only: nothing here speaks to a server. `crates/livestream` stays free of Kubernetes, because
-//! workers and routers are built on it too; the words of the resources that are the same there are its own types.
+//! `crates/livestream` stays free of Kubernetes, because workers are built on it too; the words of the resources that are the
+//! same there are its own types.
+//!
+//! * `live_stream`, `worker_pool`, `names` – types and pure functions
+//! * `calls`, `watching` – how operator and directory speak to the API server: each call has a deadline, and each watch goes on
 
+pub mod calls;
+#[cfg(any(test, feature = "test-servers"))]
+pub mod fake_server;
 pub mod live_stream;
 pub mod names;
+#[cfg(any(test, feature = "test-servers"))]
+pub mod throw_away_server;
+pub mod watching;
 pub mod worker_pool;
 
 pub use live_stream::{LiveStream, LiveStreamSpec, LiveStreamStatus, StoredLifecycle};

@@ -2,6 +2,7 @@
 
 mod conditions;
 mod from_record;
+mod reading;
 mod shown;
 mod status;
 mod words;
@@ -217,6 +218,10 @@ pub struct Ingest {
     /// How often the router could not relay to the worker. The operator replaces a worker that cannot be reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relay: Option<Relay>,
+    /// Why the router turned this publisher away for what it sends, in the words that the publisher was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub refused: Option<String>,
 }
 
 /// Relays to a worker that failed.

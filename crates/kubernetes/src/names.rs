@@ -8,6 +8,9 @@ pub const GROUP: &str = "caudal.dev";
 /// Holds a LiveStream until the api knows of its end (ARCHITECTURE §3.10).
 pub const END_FINALIZER: &str = "caudal.dev/end";
 
+/// On a LiveStream: an order to move it to another worker. Each value is an order of its own.
+pub const MOVE_ANNOTATION: &str = "caudal.dev/move";
+
 /// On a worker's pod: the stream that it was claimed for.
 pub const STREAM_LABEL: &str = "caudal.dev/stream";
 /// On a worker's pod: the epoch that it was claimed for.

@@ -90,6 +90,9 @@ pub struct Authorized {
     pub record: bool,
     /// Low-latency parts or not.
     pub latency_mode: LatencyMode,
+    /// The pool of workers that is to carry it; none where there is one alone.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pool: Option<String>,
     /// Renditions below the source.
     pub ladder: Vec<LadderRung>,
     /// What a second publisher on the same key means.

@@ -16,6 +16,7 @@ pub fn spec() -> Spec {
         channel: "ann".to_owned(),
         title: "A day".to_owned(),
         access: Access::Public,
+        pool: None,
         renditions: Vec::new(),
         latency_mode: LatencyMode::Low,
         reconnect_window_ms: 30_000,
@@ -37,5 +38,6 @@ pub fn ingest(generation: u32) -> Ingest {
         router: "http://127.0.0.1:1".to_owned(),
         key_hash: "00".to_owned(),
         relay: None,
+        refused: None,
     }
 }

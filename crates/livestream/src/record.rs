@@ -37,6 +37,9 @@ pub struct Spec {
     pub title: String,
     /// Who may watch.
     pub access: Access,
+    /// The pool of workers that it is carried by; none where there is one alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
     /// Renditions below the source.
     pub renditions: Vec<LadderRung>,
     /// Low-latency parts or not.
@@ -95,6 +98,9 @@ pub struct Ingest {
     /// How often the router could not relay to a worker; none while it always could.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relay: Option<RelayFailures>,
+    /// The router turned this session away for what it sends, and told it so in these words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
 }
 
 /// What is known of a broadcast.

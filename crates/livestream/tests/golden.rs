@@ -147,6 +147,7 @@ fn spec() -> Spec {
         channel: "ann".to_owned(),
         title: "A day by the sea".to_owned(),
         access: Access::Premium,
+        pool: None,
         renditions: ladder(),
         latency_mode: LatencyMode::Standard,
         reconnect_window_ms: 30_000,
@@ -167,6 +168,7 @@ fn spec() -> Spec {
                 failures: 3,
                 last_failed_at: UnixMillis(1_790_000_000_500),
             }),
+            refused: None,
         },
     }
 }
@@ -223,6 +225,7 @@ fn what_router_and_api_say_to_each_other() {
             access: Access::Public,
             record: false,
             latency_mode: LatencyMode::Low,
+            pool: None,
             ladder: ladder(),
             policy: SecondPublisher::Takeover,
             hints: Some(hints()),

@@ -106,6 +106,7 @@ fn answer(shared: &Mutex<Shared>, request: AuthorizeRequest) -> Option<Response>
                 access: Access::Public,
                 record: false,
                 latency_mode: LatencyMode::Low,
+                pool: None,
                 ladder: Vec::new(),
                 policy,
                 hints: None,

@@ -3,7 +3,6 @@
 use caudal_controller::{Record, Version};
 use caudal_kubernetes::live_stream::UnreadableLifecycle;
 use caudal_kubernetes::{LiveStream, names};
-use caudal_livestream::record::DesiredState;
 use caudal_livestream::report::EndReason;
 use caudal_livestream::{StreamId, UnixMillis};
 use kube::Resource as _;
@@ -35,15 +34,12 @@ pub(super) enum Unreadable {
 }
 
 pub(super) fn version_of(resource: &LiveStream) -> Result<Version, Unreadable> {
-    let version = resource.metadata.resource_version.as_deref();
-    version.and_then(|version| version.parse().ok()).map(Version).ok_or(Unreadable::Version)
+    resource.version().map(Version).ok_or(Unreadable::Version)
 }
 
 /// The stream whose resource this is.
 pub(super) fn stream_of(resource: &LiveStream) -> Result<StreamId, Unreadable> {
-    let stream = resource.spec.stream;
-    let named = resource.metadata.name.as_deref().and_then(names::stream_of);
-    if named == Some(stream) { Ok(stream) } else { Err(Unreadable::Name(stream)) }
+    resource.stream().ok_or(Unreadable::Name(resource.spec.stream))
 }
 
 /// What the resource says. The same resource always says the same, also one that no operator has written to yet.
@@ -51,11 +47,7 @@ pub(super) fn read(resource: &LiveStream) -> Result<Reading, Unreadable> {
     let stream = stream_of(resource)?;
     let created = resource.metadata.creation_timestamp.as_ref().ok_or(Unreadable::Metadata)?;
     let created = UnixMillis(created.0.as_millisecond());
-    let mut spec = resource.spec.to_record().ok();
-    if let Some(spec) = spec.as_mut().filter(|_| is_being_deleted(resource)) {
-        spec.desired_state = DesiredState::Ended;
-        spec.end_reason.get_or_insert(EndReason::EndedByOwner);
-    }
+    let spec = resource.wanted().ok();
     let status = resource.status.as_ref();
     if let Some(stored) = status.and_then(|status| status.lifecycle.as_ref()) {
         let machine = stored.read()?;
@@ -109,7 +101,7 @@ pub(super) fn kept_until(resource: &LiveStream, ended: UnixMillis) -> UnixMillis
 }
 
 pub(super) fn is_being_deleted(resource: &LiveStream) -> bool {
-    resource.metadata.deletion_timestamp.is_some()
+    resource.is_being_deleted()
 }
 
 pub(super) fn has_finalizer(resource: &LiveStream) -> bool {

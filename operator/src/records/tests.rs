@@ -11,7 +11,7 @@ use caudal_livestream::{Epoch, MediaTime, Msn};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::fake_server::{FakeServer, TIME, Trouble};
+use caudal_kubernetes::fake_server::{FakeServer, TIME, Trouble};
 
 const KIND: &str = "livestreams";
 
@@ -67,7 +67,7 @@ fn spec(stream: StreamId) -> Spec {
 }
 
 fn resource(spec: &Spec) -> Value {
-    let spec = LiveStreamSpec::of(spec, "default");
+    let spec = LiveStreamSpec::of(spec);
     serde_json::to_value(LiveStream::new(&names::live_stream(spec.stream), spec)).unwrap()
 }
 

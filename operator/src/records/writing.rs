@@ -35,8 +35,7 @@ pub(super) fn status_of(
 pub(super) fn main_patch(resource: &LiveStream, record: &Record) -> Option<Value> {
     let mut patch = Map::new();
     if let Some(wanted) = &record.spec {
-        let pool = resource.spec.pool.as_str();
-        let wanted = LiveStreamSpec::of(wanted, pool);
+        let wanted = LiveStreamSpec::of(wanted);
         // The rest is what nobody but the router, or the api, decides.
         let fields = |spec: &LiveStreamSpec| {
             [

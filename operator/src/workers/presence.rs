@@ -11,8 +11,8 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{PATIENCE, Shared};
-use crate::calls::{Failure, call, call_for_many};
 use crate::pods::{Known, WorkerPod};
+use caudal_kubernetes::calls::{Failure, call, call_for_many};
 
 /// The last look at which workers the server has. A worker that no watch has told of is gone only when the server says so.
 #[derive(Default)]

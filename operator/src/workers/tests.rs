@@ -6,8 +6,8 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::build::tests::{pool, settings};
-use crate::fake_server::{FakeServer, Trouble};
-use crate::watching::News;
+use caudal_kubernetes::fake_server::{FakeServer, Trouble};
+use caudal_kubernetes::watching::News;
 
 const KIND: &str = "pods";
 const OWNER: &str = "00000000-0000-4000-8000-000000000002";

@@ -10,5 +10,6 @@
 
 mod definitions;
 mod records;
-mod server;
 mod workers;
+
+use caudal_kubernetes::throw_away_server as server;

@@ -31,7 +31,7 @@ pub(crate) fn store(client: Client, namespace: &str) -> LiveStreams {
 /// As a router creates it.
 pub(crate) async fn open(client: Client, namespace: &str) -> StreamId {
     let spec = caudal_livestream::fixtures::spec();
-    let resource = LiveStream::new(&names::live_stream(spec.stream), LiveStreamSpec::of(&spec, "default"));
+    let resource = LiveStream::new(&names::live_stream(spec.stream), LiveStreamSpec::of(&spec));
     Api::<LiveStream>::namespaced(client, namespace).create(&PostParams::default(), &resource).await.unwrap();
     spec.stream
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::app::{Ingest, Streams};
 use crate::error::Error;
 use crate::json::Internal;
-use crate::lost_streams::is_missing;
+use crate::lost_streams::is_certainly_missing;
 use crate::stream::{BANNED, Owner, StoredAccess, close_lost};
 
 /// The same answer as long as the stream's row is open and nobody wished it to end.
@@ -111,6 +111,7 @@ async fn admit(
         access: access.0,
         record: broadcasts.record,
         latency_mode: broadcasts.latency_mode,
+        pool: broadcasts.pool.clone(),
         ladder: broadcasts.ladder.clone(),
         policy: broadcasts.policy,
         hints: hints.map(|hints| hints.0),
@@ -145,7 +146,7 @@ async fn push_out_lost(streams: &Streams, db: &mut PgConnection, owner: Owner) -
     .fetch_optional(&mut *db)
     .await?;
     match live {
-        Some(stream) if is_missing(streams, stream) => close_lost(db, owner, stream).await,
+        Some(stream) if is_certainly_missing(streams, stream).await => close_lost(db, owner, stream).await,
         _ => Ok(()),
     }
 }

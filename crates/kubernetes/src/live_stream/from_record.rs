@@ -17,13 +17,13 @@ pub struct Incomplete;
 
 impl LiveStreamSpec {
     /// As a router creates it.
-    pub fn of(spec: &record::Spec, pool: &str) -> Self {
+    pub fn of(spec: &record::Spec) -> Self {
         Self {
             stream: spec.stream,
             channel: Some(spec.channel.clone()),
             title: spec.title.clone(),
             access: spec.access,
-            pool: pool.to_owned(),
+            pool: spec.pool.clone().unwrap_or_else(default_pool),
             renditions: spec.renditions.iter().map(Rung::from).collect(),
             latency_mode: spec.latency_mode,
             reconnect_window: duration(spec.reconnect_window_ms),
@@ -71,6 +71,7 @@ impl LiveStreamSpec {
             channel: channel.clone(),
             title: self.title.clone(),
             access: self.access,
+            pool: Some(self.pool.clone()),
             renditions: self.renditions.iter().map(LadderRung::from).collect(),
             latency_mode: self.latency_mode,
             reconnect_window_ms: duration_ms(self.reconnect_window),
@@ -136,6 +137,7 @@ impl From<&record::Ingest> for Ingest {
                 failures: relay.failures,
                 last_failed_at: micro_time(relay.last_failed_at),
             }),
+            refused: ingest.refused.clone(),
         }
     }
 }
@@ -153,6 +155,7 @@ impl From<&Ingest> for record::Ingest {
                 failures: relay.failures,
                 last_failed_at: unix_millis(&relay.last_failed_at),
             }),
+            refused: ingest.refused.clone(),
         }
     }
 }

@@ -17,6 +17,7 @@ fn spec() -> Spec {
         channel: "ann".to_owned(),
         title: "A day".to_owned(),
         access: Access::Premium,
+        pool: Some("big".to_owned()),
         renditions: vec![LadderRung { name: "720p".parse().unwrap(), height: 720, bitrate: 2_800_000 }],
         latency_mode: LatencyMode::Standard,
         reconnect_window_ms: 90_500,
@@ -37,6 +38,7 @@ fn spec() -> Spec {
                 failures: 4,
                 last_failed_at: UnixMillis(1_800_000_000_123),
             }),
+            refused: Some("vp9 is not supported".to_owned()),
         },
     }
 }
@@ -44,9 +46,10 @@ fn spec() -> Spec {
 #[test]
 fn a_spec_loses_nothing_on_its_way_through_a_resource() {
     let mut bare = spec();
-    (bare.hints, bare.end_reason, bare.drop, bare.ingest.relay) = (None, None, None, None);
+    (bare.hints, bare.end_reason, bare.drop) = (None, None, None);
+    (bare.ingest.relay, bare.ingest.refused) = (None, None);
     for spec in [spec(), bare] {
-        let resource = LiveStreamSpec::of(&spec, "default");
+        let resource = LiveStreamSpec::of(&spec);
         let json = serde_json::to_string(&resource).unwrap();
         let read: LiveStreamSpec = serde_json::from_str(&json).unwrap();
         assert_eq!(read.to_record(), Ok(spec));

@@ -1,10 +1,18 @@
-//! The API server of these tests, and a namespace for each of them.
+//! A real API server for tests, and a namespace for each of them: one whose `KUBECONFIG` is `/tmp/caudal-kube.*/…`, that was started
+//! for the tests and is thrown away after them (`scripts/with-kubernetes.sh`).
+
+#![allow(
+    clippy::missing_errors_doc,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "the helpers of tests fail as tests do"
+)]
 
 use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use caudal_kubernetes::{LiveStream, WorkerPool};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -14,9 +22,11 @@ use serde_json::json;
 use tokio::sync::OnceCell;
 use tokio::time::{sleep, timeout};
 
+use crate::{LiveStream, WorkerPool};
+
 /// A client, and a namespace of the test's own that takes only restricted pods. None where there is no server to test with, which
 /// is said aloud. CI does not take that for a failure as long as `make unit` starts no server.
-pub(crate) async fn namespace() -> Option<(Client, String)> {
+pub async fn namespace() -> Option<(Client, String)> {
     let Some(kubeconfig) = std::env::var_os("KUBECONFIG").filter(|path| is_throw_away(path.as_ref())) else {
         let test = std::thread::current().name().unwrap_or_default().to_owned();
         // Not by a macro: what those print is shown only of tests that fail.
@@ -26,9 +36,7 @@ pub(crate) async fn namespace() -> Option<(Client, String)> {
     };
     // Another test may have been quicker.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
-    let client = Client::try_from(config).unwrap();
+    let client = Client::try_from(config(kubeconfig.as_ref()).await).unwrap();
     DEFINED.get_or_init(|| define(client.clone())).await;
     let namespace: Namespace = serde_json::from_value(json!({
         "metadata": {
@@ -44,6 +52,12 @@ pub(crate) async fn namespace() -> Option<(Client, String)> {
     let accounts: Api<k8s_openapi::api::core::v1::ServiceAccount> = Api::namespaced(client.clone(), &name);
     until("a service account", async || accounts.get_opt("default").await.unwrap()).await;
     Some((client, name))
+}
+
+/// How the server of these tests is reached.
+pub async fn config(kubeconfig: &Path) -> Config {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
+    Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap()
 }
 
 /// What `KUBECONFIG` names otherwise may be a cluster that matters.
@@ -70,7 +84,7 @@ async fn define(client: Client) {
 }
 
 /// Waits until there is something.
-pub(crate) async fn until<T>(what: &str, mut there: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn until<T>(what: &str, mut there: impl AsyncFnMut() -> Option<T>) -> T {
     let waited = timeout(Duration::from_secs(20), async {
         loop {
             if let Some(found) = there().await {

@@ -1,5 +1,14 @@
-//! An API server of this process, as far as the operator uses one: versions, uids, preconditions, finalizers, the status
+//! An API server of this process for tests, as far as operator and directory use one: versions, uids, preconditions, finalizers, the status
 //! subresource, lists and watches, and awkward answers on demand.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::new_without_default,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "the helpers of tests fail as tests do"
+)]
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
@@ -7,15 +16,17 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::body::Body;
 use axum::http::{Method, Request, Response, StatusCode, header};
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _};
 use kube::Client;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 #[derive(Clone)]
-pub(crate) struct FakeServer {
+pub struct FakeServer {
     state: Arc<Mutex<State>>,
     grown: watch::Sender<u64>,
+    /// Answers nothing but that, and has closed its watches.
+    away: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -30,7 +41,7 @@ struct State {
 }
 
 /// What happens to the next request whose line holds certain words.
-pub(crate) enum Trouble {
+pub enum Trouble {
     /// It is refused so, and not done.
     Answer(u16, &'static str),
     /// It is not answered, nor done.
@@ -39,6 +50,10 @@ pub(crate) enum Trouble {
     AnswerLost,
     /// Somebody changes the object just before.
     Overtaken(fn(&mut Value)),
+    /// The watch is answered, and told of nothing.
+    Deaf,
+    /// The object vanishes just before.
+    Vanished,
 }
 
 struct Asked {
@@ -52,11 +67,11 @@ struct Asked {
 }
 
 impl FakeServer {
-    pub(crate) fn new() -> Self {
-        Self { state: Arc::default(), grown: watch::Sender::new(0) }
+    pub fn new() -> Self {
+        Self { state: Arc::default(), grown: watch::Sender::new(0), away: watch::Sender::new(false) }
     }
 
-    pub(crate) fn client(&self) -> Client {
+    pub fn client(&self) -> Client {
         let server = self.clone();
         let service = tower::service_fn(move |request: Request<kube::client::Body>| {
             let server = server.clone();
@@ -65,8 +80,18 @@ impl FakeServer {
         Client::new(service, "caudal")
     }
 
+    /// From now on it answers nothing, and its watches end.
+    pub fn go_away(&self) {
+        self.away.send_replace(true);
+    }
+
+    /// It answers again, as it was.
+    pub fn come_back(&self) {
+        self.away.send_replace(false);
+    }
+
     /// Somebody else creates this, status and all.
-    pub(crate) fn create(&self, kind: &str, object: Value) -> Value {
+    pub fn create(&self, kind: &str, object: Value) -> Value {
         let mut state = self.state();
         let created = state.created(kind, object);
         drop(state);
@@ -75,7 +100,7 @@ impl FakeServer {
     }
 
     /// Somebody else changes this.
-    pub(crate) fn change(&self, kind: &str, name: &str, change: impl FnOnce(&mut Value)) -> Value {
+    pub fn change(&self, kind: &str, name: &str, change: impl FnOnce(&mut Value)) -> Value {
         let mut state = self.state();
         let mut object = state.get(kind, name).unwrap();
         change(&mut object);
@@ -86,31 +111,36 @@ impl FakeServer {
     }
 
     /// It vanishes, whatever its finalizers say.
-    pub(crate) fn vanish(&self, kind: &str, name: &str) {
+    pub fn vanish(&self, kind: &str, name: &str) {
         self.state().remove(kind, name);
         self.told();
     }
 
-    pub(crate) fn get(&self, kind: &str, name: &str) -> Option<Value> {
+    pub fn get(&self, kind: &str, name: &str) -> Option<Value> {
         self.state().get(kind, name)
     }
 
-    pub(crate) fn trouble(&self, words: &str, trouble: Trouble) {
+    pub fn trouble(&self, words: &str, trouble: Trouble) {
         self.state().troubles.push((words.to_owned(), trouble));
     }
 
     /// The requests that changed something, or tried to: `PATCH livestreams/s-1/status`.
-    pub(crate) fn writes(&self) -> Vec<String> {
+    pub fn writes(&self) -> Vec<String> {
         let state = self.state();
-        state.requests.iter().filter(|line| !line.starts_with("GET")).cloned().collect()
+        state
+            .requests
+            .iter()
+            .filter(|line| !line.starts_with("GET") && !line.starts_with("WATCH"))
+            .cloned()
+            .collect()
     }
 
     /// How often this was asked.
-    pub(crate) fn reads(&self, line: &str) -> usize {
+    pub fn reads(&self, line: &str) -> usize {
         self.state().requests.iter().filter(|asked| *asked == line).count()
     }
 
-    pub(crate) fn forget_requests(&self) {
+    pub fn forget_requests(&self) {
         self.state().requests.clear();
     }
 
@@ -125,6 +155,9 @@ impl FakeServer {
 
     async fn answer(&self, request: Request<kube::client::Body>) -> Response<Body> {
         let asked = Asked::read(request).await;
+        if *self.away.borrow() {
+            return failure(503, "ServiceUnavailable");
+        }
         let line = asked.line();
         let trouble = {
             let mut state = self.state();
@@ -143,13 +176,18 @@ impl FakeServer {
                 let name = asked.name.clone().unwrap();
                 self.change(&asked.kind, &name, change);
             }
+            Some(Trouble::Vanished) => {
+                let name = asked.name.clone().unwrap();
+                self.vanish(&asked.kind, &name);
+            }
+            Some(Trouble::Deaf) => return lines(futures::stream::pending()),
             None => {}
         }
         self.carry_out(&asked)
     }
 
     fn carry_out(&self, asked: &Asked) -> Response<Body> {
-        if asked.query.get("watch").is_some_and(|watch| watch == "true") {
+        if asked.is_watch() {
             return self.watch(asked);
         }
         let outcome = self.state().carry_out(asked);
@@ -165,7 +203,11 @@ impl FakeServer {
         let kind = asked.kind.clone();
         let state = Arc::clone(&self.state);
         let grown = self.grown.subscribe();
-        let lines = futures::stream::unfold((from, grown), move |(from, mut grown)| {
+        let mut away = self.away.subscribe();
+        let gone = async move {
+            let _ = away.wait_for(|away| *away).await;
+        };
+        let changes = futures::stream::unfold((from, grown), move |(from, mut grown)| {
             let (state, kind) = (Arc::clone(&state), kind.clone());
             async move {
                 loop {
@@ -185,11 +227,15 @@ impl FakeServer {
                 }
             }
         });
-        Response::builder()
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Body::from_stream(lines.boxed()))
-            .unwrap()
+        lines(changes.take_until(Box::pin(gone)))
     }
+}
+
+fn lines(lines: impl Stream<Item = Result<String, Infallible>> + Send + 'static) -> Response<Body> {
+    Response::builder()
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Body::from_stream(lines))
+        .unwrap()
 }
 
 impl State {
@@ -221,7 +267,11 @@ impl State {
                 guard(&asked.body["metadata"], &object)?;
                 let mut patch = asked.body.clone();
                 let version = object["metadata"]["resourceVersion"].clone();
-                patch.as_object_mut().unwrap().remove("status");
+                if asked.status {
+                    patch = json!({ "status": patch["status"] });
+                } else {
+                    patch.as_object_mut().unwrap().remove("status");
+                }
                 merge(&mut object, &patch);
                 object["metadata"]["resourceVersion"] = version;
                 let leaving = object["metadata"]["deletionTimestamp"].is_string();
@@ -328,7 +378,15 @@ impl Asked {
         }
     }
 
+    fn is_watch(&self) -> bool {
+        self.query.get("watch").is_some_and(|watch| watch == "true")
+    }
+
+    /// As in `PATCH livestreams/s-1/status`; a watch is no `GET`.
     fn line(&self) -> String {
+        if self.is_watch() {
+            return format!("WATCH {}", self.kind);
+        }
         let name = self.name.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
         format!("{} {}{name}{}", self.method, self.kind, if self.status { "/status" } else { "" })
     }
@@ -377,4 +435,4 @@ fn json_answer(code: StatusCode, value: &Value) -> Response<Body> {
 }
 
 /// When everything is created.
-pub(crate) const TIME: &str = "2027-01-15T08:00:00Z";
+pub const TIME: &str = "2027-01-15T08:00:00Z";

@@ -2,10 +2,35 @@
 
 use std::time::Duration;
 
-use kube::Error;
+use kube::config::InferConfigError;
 use kube::core::Status;
+use kube::{Client, Config, Error};
 use thiserror::Error;
 use tokio::time::timeout;
+
+/// Why there is no client.
+#[derive(Debug, Error)]
+pub enum NoClient {
+    /// Neither this pod's service account nor a kubeconfig says where the API server is.
+    #[error("where the API server is: {0}")]
+    Nowhere(#[from] InferConfigError),
+    /// What says so cannot be used.
+    #[error("a client of the API server: {0}")]
+    Unusable(#[from] Error),
+}
+
+/// A client of the API server that this pod's service account is for, or that `KUBECONFIG` names. Connects to nothing yet. Must be
+/// called within a tokio runtime.
+///
+/// # Errors
+/// [`NoClient`] when neither is there.
+pub async fn client() -> Result<Client, NoClient> {
+    let mut config = Config::infer().await?;
+    config.connect_timeout = Some(CONNECT_DEADLINE);
+    // kube would repeat a call that got 429, 503 or 504 up to 15 times, for longer than whoever makes it waits.
+    config.default_retry = false;
+    Ok(Client::try_from(config)?)
+}
 
 /// Why a call came to nothing.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -31,12 +56,18 @@ pub enum Failure {
 }
 
 /// Waits for a call, but no longer than [`DEADLINE`].
-pub(crate) async fn call<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+///
+/// # Errors
+/// [`Failure`], sorted by what can be done about it.
+pub async fn call<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
     within(DEADLINE, call).await
 }
 
 /// The same for a call that moves many objects.
-pub(crate) async fn call_for_many<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+///
+/// # Errors
+/// [`Failure`], as of [`call`].
+pub async fn call_for_many<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
     within(DEADLINE_OF_LISTS, call).await
 }
 
@@ -49,7 +80,8 @@ async fn within<T>(deadline: Duration, call: impl Future<Output = Result<T, Erro
 }
 
 impl Failure {
-    pub(crate) fn of(error: &Error) -> Self {
+    /// Sorts what kube says.
+    pub fn of(error: &Error) -> Self {
         match error {
             Error::Api(status) => Self::of_status(status),
             other => Self::Unavailable(other.to_string()),
@@ -71,8 +103,9 @@ impl Failure {
     }
 }
 
-/// kube itself repeats a call that got 429, 503 or 504, for as long as this.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
+const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
+/// How long one object may take.
+pub const DEADLINE: Duration = Duration::from_secs(5);
 /// A page has 500 objects.
 const DEADLINE_OF_LISTS: Duration = Duration::from_secs(30);
 

@@ -1,0 +1,90 @@
+//! How many broadcasts a pool has room for. Routers count for themselves, so several may let in one too many at the same moment;
+//! the operator has the last word.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use caudal_kubernetes::watching::News;
+use caudal_kubernetes::{LiveStream as Resource, LiveStreamSpec, WorkerPool};
+use caudal_livestream::StreamId;
+use caudal_livestream::record::Spec;
+use kube::ResourceExt as _;
+
+use super::replica::Replica;
+
+/// The pools as they are.
+#[derive(Default)]
+pub(super) struct Pools {
+    most: HashMap<String, u32>,
+    /// All were told once.
+    whole: bool,
+    opening: Opening,
+}
+
+/// Streams that this router opens just now, and their pools.
+type Opening = Arc<Mutex<HashMap<StreamId, String>>>;
+
+/// Room for one stream, while it is opened.
+pub(super) struct Place {
+    stream: StreamId,
+    opening: Opening,
+}
+
+impl Pools {
+    /// Takes what the watch tells.
+    pub(super) fn take(&mut self, news: News<WorkerPool>) {
+        match news {
+            News::Is(pool) => {
+                self.most.insert(pool.name_any(), pool.spec.max_workers);
+            }
+            News::Gone(name) => {
+                self.most.remove(&name);
+            }
+            News::Whole => self.whole = true,
+            // What was known of it still holds.
+            News::Unreadable(_) | News::Interrupted | News::Resumed => {}
+        }
+    }
+
+    /// Whether they could not be read yet.
+    #[cfg(test)]
+    pub(super) fn is_unread(&self) -> bool {
+        !self.whole
+    }
+
+    /// Room for the stream of `spec` among those of `replica`; none when its pool has none, or there is no such pool. While the
+    /// pools could not be read, nobody is turned away for them.
+    pub(super) fn place(&self, spec: &Spec, replica: &Replica) -> Option<Place> {
+        let pool = LiveStreamSpec::of(spec).pool;
+        let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.most.get(&pool) {
+            None if self.whole => {
+                tracing::error!(pool, "there is no WorkerPool of this name; nobody is let in for it");
+                return None;
+            }
+            None => {}
+            Some(most) => {
+                let open = replica.resources().filter(|resource| takes_place(resource, &pool)).count();
+                let unseen =
+                    opening.iter().filter(|(stream, of)| **of == pool && replica.known(**stream).is_none());
+                if open + unseen.count() >= usize::try_from(*most).unwrap_or(usize::MAX) {
+                    return None;
+                }
+            }
+        }
+        opening.insert(spec.stream, pool);
+        Some(Place { stream: spec.stream, opening: Arc::clone(&self.opening) })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.opening.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.stream);
+    }
+}
+
+/// Whether a worker of the pool has the stream or will have it.
+fn takes_place(resource: &Resource, pool: &str) -> bool {
+    let is_over = resource.status.as_ref().is_some_and(|status| status.phase.is_over());
+    resource.spec.pool == pool && resource.spec.ingest.is_some() && !is_over
+}
