@@ -51,6 +51,10 @@ enum RoleCommand {
     /// Keeps the directory of all streams, which api, router and edge read from it. Takes up the streams of before at its start;
     /// at its end they wait for the next one.
     Controller(Box<Settings>),
+    /// The streams' lifecycle in a Kubernetes cluster, with pods for workers
+    ///
+    /// Several may run; one of them leads. Drives the LiveStreams and WorkerPools of one namespace.
+    Operator(Box<Settings>),
     /// Web pages and REST, as a process of its own
     ///
     /// The only role that uses the database, and the only one on it.
@@ -108,7 +112,8 @@ fn faults_beside((matches, given): (ArgMatches, Given)) -> Vec<String> {
         | RoleCommand::Controller(settings)
         | RoleCommand::Api(settings)
         | RoleCommand::IngestRouter(settings)
-        | RoleCommand::HlsEdge(settings) => Some(settings),
+        | RoleCommand::HlsEdge(settings)
+        | RoleCommand::Operator(settings) => Some(settings),
         RoleCommand::TranscoderWorker(_) | RoleCommand::Admin(_) | RoleCommand::Keys(_) => None,
     });
     let Some((role, mut settings)) = role.zip(settings) else { return Vec::new() };
@@ -176,6 +181,7 @@ fn start(cli: Cli, given: Given) -> anyhow::Result<ExitCode> {
         RoleCommand::Api(settings) => (Role::Api, settings),
         RoleCommand::IngestRouter(settings) => (Role::IngestRouter, settings),
         RoleCommand::HlsEdge(settings) => (Role::HlsEdge, settings),
+        RoleCommand::Operator(settings) => (Role::Operator, settings),
     };
     settings.given = given;
     settings::check(&settings, role)?;

@@ -79,6 +79,21 @@ pub struct Settings {
     /// The Kubernetes namespace of the LiveStreams; without it, the pod's own.
     #[arg(long, env = "CAUDAL_NAMESPACE", value_name = "NAME", help_heading = ADDRESSES)]
     pub namespace: Option<String>,
+    /// The release's name, as Helm knows it: the workers' pods are labelled with it.
+    #[arg(long, env = "CAUDAL_RELEASE", default_value = "caudal", value_name = "NAME", help_heading = WORKERS)]
+    pub release: String,
+    /// The image that the workers' pods run.
+    #[arg(long, env = "CAUDAL_WORKER_IMAGE", value_name = "IMAGE", help_heading = WORKERS)]
+    pub worker_image: Option<String>,
+    /// Secrets that the image is pulled with.
+    #[arg(long, env = "CAUDAL_WORKER_PULL_SECRETS", value_delimiter = ',', value_name = "NAME,…", help_heading = WORKERS)]
+    pub worker_pull_secrets: Vec<String>,
+    /// The Secret of all workers: `controllerKey`, and a bucket's credentials.
+    #[arg(long, env = "CAUDAL_WORKER_SECRET", default_value = "caudal-worker", value_name = "NAME", help_heading = WORKERS)]
+    pub worker_secret: String,
+    /// The PersistentVolumeClaim, `ReadWriteMany`, that the workers write segments to; this operator has it mounted at `HLS_PATH`.
+    #[arg(long, env = "CAUDAL_MEDIA_CLAIM", value_name = "NAME", help_heading = WORKERS)]
+    pub media_claim: Option<String>,
     /// Where browsers reach the web pages; `https://…` makes cookies `Secure`.
     #[arg(long, env = "CAUDAL_PUBLIC_API_URL", value_name = "URL", help_heading = ADDRESSES)]
     pub public_api_url: Option<WebOrigin>,
@@ -275,6 +290,7 @@ pub fn for_each_role(command: Command) -> Command {
 const ADDRESSES: &str = "Addresses";
 pub const FILES: &str = "Files and storage";
 const STREAMS: &str = "Streams and sessions";
+const WORKERS: &str = "Workers in Kubernetes";
 const LOGS: &str = "Logs";
 
 /// The router's own bound on publishers.

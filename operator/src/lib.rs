@@ -6,9 +6,15 @@
 //! deadline.
 
 mod build;
+mod events;
+mod lease;
+mod moves;
 mod pods;
 mod pools;
 mod records;
+mod refill;
+mod run;
+mod server_clock;
 mod workers;
 
 pub use build::{PodSettings, Storage, warm};
@@ -16,4 +22,5 @@ pub use caudal_kubernetes::calls::Failure;
 pub use pods::{Pods, WorkerPod};
 pub use pools::Pools;
 pub use records::{LiveStreams, RecordSettings};
+pub use run::{Config, Error, run};
 pub use workers::{Owners, PodWorkers};

@@ -162,6 +162,11 @@ impl Pods {
         claimed.cloned().collect()
     }
 
+    /// All pods of a pool.
+    pub(crate) fn of_pool(&self, pool: &str) -> Vec<Arc<WorkerPod>> {
+        self.table().pods.values().filter(|pod| pod.pool == pool).cloned().collect()
+    }
+
     /// An idle pod that may be claimed, for whoever asks, until [`tried`](Self::tried) or a newer version of it is known. Those of the
     /// newest template first, and of these the oldest, whose image and caches are warmest.
     pub(crate) fn pick(&self, pool: &str, hash: &str) -> Option<Arc<WorkerPod>> {

@@ -19,6 +19,11 @@ impl Pools {
         self.pools().get(name).cloned()
     }
 
+    /// All of them.
+    pub(crate) fn all(&self) -> Vec<Arc<WorkerPool>> {
+        self.pools().values().cloned().collect()
+    }
+
     /// Keeps them as they are; never ends.
     pub async fn follow(&self, client: Client, namespace: &str) {
         let mut news = Box::pin(watch::<WorkerPool>(Api::namespaced(client, namespace), None));

@@ -20,6 +20,7 @@ use futures::stream::BoxStream;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::DeserializeGuard;
 use kube::{Api, Client, ResourceExt as _};
+use serde_json::json;
 
 use cache::Cache;
 use caudal_kubernetes::calls::{Failure, call, call_for_many};
@@ -69,6 +70,41 @@ impl LiveStreams {
     /// The uid of a stream's resource, which owns the stream's workers; none when it is not known.
     pub fn uid(&self, stream: StreamId) -> Option<String> {
         self.shared.cache().get(stream).and_then(|resource| resource.uid())
+    }
+
+    /// A stream's resource as it was last read.
+    pub(crate) fn resource(&self, stream: StreamId) -> Option<LiveStream> {
+        self.shared.cache().get(stream)
+    }
+
+    /// The pool that a stream's workers come from; none when its resource is not known, or names none.
+    pub fn pool(&self, stream: StreamId) -> Option<String> {
+        let pool = self.shared.cache().get(stream).map(|resource| resource.spec.pool)?;
+        (!pool.is_empty()).then_some(pool)
+    }
+
+    /// The streams that somebody wants on another worker, each with its order.
+    pub(crate) fn moves_asked(&self) -> Vec<(StreamId, String)> {
+        let cache = self.shared.cache();
+        let asked = cache.resources().filter_map(|(stream, resource)| {
+            let order = resource.metadata.annotations.as_ref()?.get(names::MOVE_ANNOTATION)?;
+            Some((stream, order.clone()))
+        });
+        asked.collect()
+    }
+
+    /// Takes an order away that was carried out, or that cannot be; another one that was given meanwhile stays.
+    pub(crate) async fn move_answered(&self, stream: StreamId, order: &str) -> Result<(), Failure> {
+        let version = self.shared.cache().get(stream).and_then(|resource| {
+            let standing = resource.metadata.annotations.as_ref()?.get(names::MOVE_ANNOTATION)?;
+            resource.resource_version().filter(|_| standing == order)
+        });
+        let Some(version) = version else { return Ok(()) };
+        let annotations = json!({ names::MOVE_ANNOTATION: null });
+        let patch = json!({ "metadata": { "resourceVersion": version, "annotations": annotations } });
+        let patched = self.shared.patch(stream, &patch).await?;
+        let _ = self.shared.take_in(patched);
+        Ok(())
     }
 
     /// Removes resources that were kept for people once their time is over; never ends.

@@ -32,11 +32,18 @@ use turns::Turns;
 pub trait Owners: Send + Sync + 'static {
     /// The uid of a stream's LiveStream; none when it is not known.
     fn uid(&self, stream: StreamId) -> Option<String>;
+
+    /// The pool that it names.
+    fn pool(&self, stream: StreamId) -> Option<String>;
 }
 
 impl Owners for LiveStreams {
     fn uid(&self, stream: StreamId) -> Option<String> {
         Self::uid(self, stream)
+    }
+
+    fn pool(&self, stream: StreamId) -> Option<String> {
+        Self::pool(self, stream)
     }
 }
 
@@ -154,6 +161,7 @@ impl Shared {
         let owner = self.owners.uid(stream);
         let owner =
             owner.ok_or_else(|| ClaimError::Unavailable("its LiveStream is not known yet".to_owned()))?;
+        let pool = self.owners.pool(stream).unwrap_or(pool);
         let of_pool = self.pools.get(&pool);
         let pool =
             of_pool.ok_or_else(|| ClaimError::Unavailable(format!("there is no WorkerPool {pool}")))?;

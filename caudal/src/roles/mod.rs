@@ -1,6 +1,7 @@
 //! The platform's parts: what each is given of settings, secrets and the others, and each as a process of its own.
 //!
 //! * `api`, `edge`, `router`, `controller` – one part each; standalone mode puts them together in one process
+//! * `operator` – the controller's part in a cluster
 //! * `separate` – a part as a process: its listeners, its way to the directory, its end
 //! * `directory_copy` – the directory as such a process has it
 //! * `terminal` – what such a process says at its start
@@ -13,6 +14,7 @@ pub mod controller;
 pub mod directory_copy;
 pub mod edge;
 pub mod listeners;
+mod operator;
 pub mod router;
 pub mod separate;
 pub mod stream_events;

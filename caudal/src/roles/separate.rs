@@ -31,6 +31,7 @@ use super::controller::Controller;
 use super::directory_copy::DirectoryCopy;
 use super::edge::{self, EdgeParts};
 use super::listeners::{bind, named};
+use super::operator;
 use super::router::{self, RouterParts};
 use super::tasks::Tasks;
 use super::terminal::{Place, Terminal};
@@ -51,6 +52,7 @@ pub async fn run(role: Role, settings: Settings, lines: LogLines) -> anyhow::Res
         Role::IngestRouter => run_router(&settings, &keys, shutdown).await,
         Role::HlsEdge => run_edge(&settings, &keys, shutdown).await,
         Role::Controller => run_controller(&settings, &keys, shutdown, lines).await,
+        Role::Operator => run_operator(&settings, &keys, shutdown).await,
         Role::Standalone => Err(anyhow!("standalone mode is all parts in one process")),
     }
 }
@@ -239,6 +241,23 @@ async fn run_controller(
     };
     let ended = process.until(&shutdown, serve).await;
     controller.stop().await;
+    process.end(None).await;
+    ended
+}
+
+async fn run_operator(
+    settings: &Settings,
+    keys: &KeySource,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let [admin] = bind([admin_port(settings)], &settings.given).await?;
+    let mut process = Process::start(Role::Operator, admin, settings, Vec::new())?;
+    let own = keys.controller()?;
+    process.look_for_api(api_url(settings)?, own.signer.clone());
+    let readiness = process.ready.readiness.clone();
+    let config = operator::config(settings, own, api_url(settings)?, &process.registry, readiness).await?;
+    let running = Box::pin(caudal_operator::run(config, shutdown.clone()));
+    let ended = process.until(&shutdown, running).await;
     process.end(None).await;
     ended
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::secrets::Holder;
-use Role::{Api, Controller, HlsEdge, IngestRouter, Standalone};
+use Role::{Api, Controller, HlsEdge, IngestRouter, Operator, Standalone};
 
 /// A role of the executable that takes settings of the platform. A transcoder worker has its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum Role {
     HlsEdge,
     /// Drives the lifecycle of all streams, with workers of this machine.
     Controller,
+    /// Drives it in a cluster, with pods for workers.
+    Operator,
 }
 
 impl Role {
@@ -34,6 +36,7 @@ impl Role {
             IngestRouter => "ingest-router",
             HlsEdge => "hls-edge",
             Controller => "controller",
+            Operator => "operator",
         }
     }
 
@@ -45,6 +48,7 @@ impl Role {
             IngestRouter => Some(Holder::IngestRouter),
             HlsEdge => Some(Holder::HlsEdge),
             Controller => Some(Holder::Controller),
+            Operator => Some(Holder::Operator),
         }
     }
 
@@ -77,6 +81,14 @@ impl Role {
                 ("CAUDAL_SECRET", THE_SECRET),
             ],
             Controller => &[("CAUDAL_INTERNAL_API_URL", THE_API), ("CAUDAL_SECRET", THE_SECRET)],
+            Operator => &[
+                ("CAUDAL_INTERNAL_API_URL", THE_API),
+                ("CAUDAL_SECRET", THE_SECRET),
+                (
+                    "CAUDAL_WORKER_IMAGE",
+                    "the image that workers' pods run, as in registry.example/caudal:0.1.0",
+                ),
+            ],
         }
     }
 }
@@ -101,11 +113,11 @@ pub fn owners_in_words(name: &str) -> String {
     }
 }
 
-const ALL: &[Role] = &[Standalone, Api, IngestRouter, HlsEdge, Controller];
+const ALL: &[Role] = &[Standalone, Api, IngestRouter, HlsEdge, Controller, Operator];
 /// Those that face the world.
 const PUBLIC: &[Role] = &[Standalone, Api, IngestRouter, HlsEdge];
 /// Those that are a process for one of the platform's parts.
-const SEPARATE: &[Role] = &[Api, IngestRouter, HlsEdge, Controller];
+const SEPARATE: &[Role] = &[Api, IngestRouter, HlsEdge, Controller, Operator];
 /// Those that have a copy of the directory.
 const COPIES: &[Role] = &[Api, IngestRouter, HlsEdge];
 const OF_API: &[Role] = &[Standalone, Api];
@@ -113,7 +125,8 @@ const OF_ROUTER: &[Role] = &[Standalone, IngestRouter];
 const OF_EDGE: &[Role] = &[Standalone, HlsEdge];
 const OF_CONTROLLER: &[Role] = &[Standalone, Controller];
 const TLS: &[Role] = &[Standalone, IngestRouter, HlsEdge];
-const STORAGE: &[Role] = &[Standalone, HlsEdge, Controller];
+const STORAGE: &[Role] = &[Standalone, HlsEdge, Controller, Operator];
+const OF_OPERATOR: &[Role] = &[Operator];
 
 const OWNERS: &[(&str, &[Role])] = &[
     ("CAUDAL_CONFIG", ALL),
@@ -126,12 +139,17 @@ const OWNERS: &[(&str, &[Role])] = &[
     ("CAUDAL_ADMIN_PORT", ALL),
     ("CAUDAL_INTERNAL_BIND", SEPARATE),
     ("CAUDAL_ADVERTISED_ADDRESS", &[IngestRouter]),
-    ("CAUDAL_INTERNAL_API_URL", &[IngestRouter, HlsEdge, Controller]),
+    ("CAUDAL_INTERNAL_API_URL", &[IngestRouter, HlsEdge, Controller, Operator]),
     ("CAUDAL_INTERNAL_CONTROLLER_URL", COPIES),
     ("CAUDAL_DIRECTORY", COPIES),
-    ("CAUDAL_NAMESPACE", COPIES),
+    ("CAUDAL_NAMESPACE", &[Api, IngestRouter, HlsEdge, Operator]),
+    ("CAUDAL_RELEASE", OF_OPERATOR),
+    ("CAUDAL_WORKER_IMAGE", OF_OPERATOR),
+    ("CAUDAL_WORKER_PULL_SECRETS", OF_OPERATOR),
+    ("CAUDAL_WORKER_SECRET", OF_OPERATOR),
+    ("CAUDAL_MEDIA_CLAIM", OF_OPERATOR),
     ("CAUDAL_PUBLIC_API_URL", OF_API),
-    ("CAUDAL_PUBLIC_HLS_URL", OF_API),
+    ("CAUDAL_PUBLIC_HLS_URL", &[Standalone, Api, Operator]),
     ("CAUDAL_PUBLIC_RTMP_URL", OF_API),
     ("CAUDAL_TLS_CERT", TLS),
     ("CAUDAL_TLS_KEY", TLS),
@@ -145,7 +163,7 @@ const OWNERS: &[(&str, &[Role])] = &[
     ("AWS_REGION", STORAGE),
     ("AWS_ENDPOINT_URL", STORAGE),
     ("CAUDAL_WEB_DIR", OF_API),
-    ("CAUDAL_POOL", &[Api]),
+    ("CAUDAL_POOL", &[Api, Operator]),
     ("CAUDAL_MAX_STREAMS", OF_CONTROLLER),
     ("CAUDAL_MAX_BITRATE", OF_ROUTER),
     ("CAUDAL_MAX_CONNECTIONS_PER_ADDRESS", OF_ROUTER),
@@ -178,6 +196,7 @@ const DEFAULTS: &[(Role, &str, &str)] = &[
     (Controller, "CAUDAL_ADMIN_PORT", "9091"),
     (IngestRouter, "CAUDAL_ADMIN_PORT", "9092"),
     (HlsEdge, "CAUDAL_ADMIN_PORT", "9093"),
+    (Operator, "CAUDAL_ADMIN_PORT", "9094"),
 ];
 
 const THE_API: &str = "the api's internal listener, as in http://10.0.0.7:3001";
@@ -228,7 +247,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(taken.len(), 11);
+        assert_eq!(taken.len(), 12);
     }
 
     #[test]

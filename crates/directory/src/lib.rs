@@ -29,6 +29,7 @@ pub use kubernetes::{KubernetesDirectory, Reader};
 pub use local::{LocalConfig, LocalDirectory, Notice, NoticeKind, StartError};
 pub use remote::{RemoteDirectory, directory_routes};
 pub use remote_audience::{BadAddress, RemoteAudience};
+pub use reporter::Reporter;
 pub use streams::Streams;
 pub use worker_client::{AssignError, FeedRenditions, WorkerClient, WorkerUnreachable};
 pub use worker_feed::{ControlEvent, ControlFeed, Feed, FeedLost};

@@ -1,6 +1,5 @@
 //! The directory and controller of one machine: streams in this process and its folder, one task a stream.
 
-mod notice;
 mod shown;
 mod store;
 
@@ -26,7 +25,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::reporter::Reporter;
 use crate::{OpenError, ReconnectError, StreamControl, StreamDirectory, Streams, Unavailable, WorkerClient};
-pub use notice::{Notice, NoticeKind};
+pub use caudal_controller::{Notice, NoticeKind};
 use shown::Shown;
 use store::Store;
 

@@ -15,7 +15,7 @@ use reqwest::StatusCode;
 
 /// Posts reports to the api's internal listener.
 #[derive(Debug)]
-pub(crate) struct Reporter {
+pub struct Reporter {
     http: SignedClient,
     base: String,
     // Held for a look and a change, never across an await.
@@ -23,7 +23,11 @@ pub(crate) struct Reporter {
 }
 
 impl Reporter {
-    pub(crate) fn new(base: String, signer: Signer) -> Result<Self, reqwest::Error> {
+    /// To the internal listener at `base`, as the caller that `signer` is.
+    ///
+    /// # Errors
+    /// When there is no HTTP client to be had.
+    pub fn new(base: String, signer: Signer) -> Result<Self, reqwest::Error> {
         Ok(Self { http: SignedClient::new(signer)?, base, said: Mutex::default() })
     }
 

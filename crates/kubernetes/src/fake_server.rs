@@ -259,8 +259,11 @@ impl State {
             Method::GET => Ok(object),
             Method::PUT => {
                 guard(&asked.body["metadata"], &object)?;
-                assert!(asked.status, "only statuses are replaced");
-                object["status"] = asked.body["status"].clone();
+                if asked.status {
+                    object["status"] = asked.body["status"].clone();
+                } else {
+                    object = asked.body.clone();
+                }
                 Ok(self.put(kind, object))
             }
             Method::PATCH => {

@@ -27,6 +27,10 @@ impl Owners for Owned {
     fn uid(&self, _stream: StreamId) -> Option<String> {
         Some(OWNER.to_owned())
     }
+
+    fn pool(&self, _stream: StreamId) -> Option<String> {
+        None
+    }
 }
 
 impl World {

@@ -4,12 +4,12 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::panic,
     reason = "clippy takes only #[test] functions for tests here"
 )]
 
 mod definitions;
 mod records;
+mod running;
 mod workers;
 
 use caudal_kubernetes::throw_away_server as server;

@@ -1,4 +1,4 @@
-//! What happened to a stream, in a line for people.
+//! What happened to a stream, in words for people.
 
 use std::fmt;
 
@@ -37,7 +37,7 @@ pub enum NoticeKind {
 
 impl Notice {
     /// What the change from `before` to `after` says.
-    pub(super) fn of_change(before: Option<&LiveStream>, after: &LiveStream) -> Option<Self> {
+    pub fn of_change(before: Option<&LiveStream>, after: &LiveStream) -> Option<Self> {
         let was = before.map(|before| before.status.phase);
         let is = after.status.phase;
         let kind = if was == Some(is) {

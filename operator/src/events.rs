@@ -1,0 +1,78 @@
+//! What happens to streams, as Events that `kubectl describe` shows, and as lines of the log.
+
+use std::sync::Arc;
+
+use caudal_controller::{Notice, NoticeKind, Observer};
+use caudal_kubernetes::calls::call;
+use caudal_kubernetes::names::live_stream;
+use caudal_livestream::StreamId;
+use caudal_livestream::record::LiveStream as Shown;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Client, Resource as _};
+use tokio::sync::mpsc;
+
+use crate::records::LiveStreams;
+
+/// Takes notices from the streams' tasks, which do not wait; where too many come, the newest are lost.
+pub(crate) struct Notices(mpsc::Sender<Notice>);
+
+impl Notices {
+    /// With the end that [`publish`] reads.
+    pub(crate) fn channel() -> (Self, mpsc::Receiver<Notice>) {
+        let (notices, read) = mpsc::channel(WAITING);
+        (Self(notices), read)
+    }
+}
+
+impl Observer for Notices {
+    /// Routers, edges and the api read the resources themselves.
+    fn show(&self, _record: Arc<Shown>) {}
+
+    fn changed(&self, before: Option<&Shown>, after: &Shown) {
+        if let Some(notice) = Notice::of_change(before, after) {
+            tracing::info!(stream = %notice.stream, "{notice}");
+            let _ = self.0.try_send(notice);
+        }
+    }
+
+    fn hide(&self, _stream: StreamId) {}
+}
+
+/// Publishes an Event for each notice, one after the other, until nobody sends any more.
+pub(crate) async fn publish(
+    client: Client,
+    instance: String,
+    streams: LiveStreams,
+    mut notices: mpsc::Receiver<Notice>,
+) {
+    let reporter = Reporter { controller: "caudal.dev/operator".to_owned(), instance: Some(instance) };
+    let recorder = Recorder::new(client, reporter);
+    while let Some(notice) = notices.recv().await {
+        let Some(resource) = streams.resource(notice.stream) else { continue };
+        let mut about = resource.object_ref(&());
+        about.name = Some(live_stream(notice.stream));
+        if let Err(error) = call(recorder.publish(&event(&notice), &about)).await {
+            tracing::debug!(%error, stream = %notice.stream, "an Event could not be written: {notice}");
+        }
+    }
+}
+
+fn event(notice: &Notice) -> Event {
+    let (type_, reason, action) = match &notice.kind {
+        NoticeKind::Starting => (EventType::Normal, "Starting", "Start"),
+        NoticeKind::WentLive => (EventType::Normal, "WentLive", "Start"),
+        NoticeKind::Reconnecting => (EventType::Warning, "PublisherLost", "Wait"),
+        NoticeKind::Back => (EventType::Normal, "PublisherBack", "Wait"),
+        NoticeKind::WorkerReplaced(_) => (EventType::Warning, "WorkerReplaced", "Recover"),
+        NoticeKind::Moved(_) => (EventType::Normal, "Moved", "Move"),
+        NoticeKind::Ended(_) => (EventType::Normal, "Ended", "End"),
+    };
+    let mut note = notice.to_string();
+    note.truncate(note.floor_char_boundary(LONGEST_NOTE));
+    Event { type_, reason: reason.to_owned(), note: Some(note), action: action.to_owned(), secondary: None }
+}
+
+/// More than happens in the second that a slow API server takes.
+const WAITING: usize = 1024;
+/// As the API has it.
+const LONGEST_NOTE: usize = 1024;

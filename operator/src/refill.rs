@@ -1,0 +1,155 @@
+//! Keeps each pool's warm workers: as many as its spec says, made from its newest template, and none that has ended.
+
+mod plan;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use caudal_kubernetes::WorkerPool;
+use caudal_kubernetes::calls::{Failure, call};
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::{Api, Client};
+use serde_json::json;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::build::{self, PodSettings};
+use crate::pods::{Pods, WorkerPod};
+use crate::pools::Pools;
+use crate::records::MANAGER;
+use plan::{Plan, Seen, plan};
+
+/// Whoever leads runs it.
+pub(crate) struct Refill {
+    pods_api: Api<Pod>,
+    pools_api: Api<WorkerPool>,
+    pods: Pods,
+    pools: Pools,
+    settings: PodSettings,
+    /// By pool.
+    failing: HashMap<String, Failing>,
+}
+
+/// A pool whose workers do not come up.
+struct Failing {
+    failures: u32,
+    not_before: Instant,
+}
+
+impl Refill {
+    pub(crate) fn new(client: &Client, pods: Pods, pools: Pools, settings: PodSettings) -> Self {
+        Self {
+            pods_api: Api::namespaced(client.clone(), &settings.namespace),
+            pools_api: Api::namespaced(client.clone(), &settings.namespace),
+            pods,
+            pools,
+            settings,
+            failing: HashMap::new(),
+        }
+    }
+
+    /// Looks at all pools whenever something of them or of their pods changes, each second at most; never ends.
+    pub(crate) async fn run(mut self) {
+        self.pods.whole().await;
+        let mut changes = self.pods.subscribe();
+        loop {
+            changes.borrow_and_update();
+            for pool in self.pools.all() {
+                self.look(&pool).await;
+            }
+            sleep(EACH).await;
+            // Pools change too, and time alone makes a surplus old enough.
+            let _ = timeout(AT_LEAST, changes.changed()).await;
+        }
+    }
+
+    async fn look(&mut self, pool: &WorkerPool) {
+        let Some(name) = pool.metadata.name.clone() else { return };
+        let pods = self.pods.of_pool(&name);
+        let seen = Seen { hash: &build::hash(pool, &self.settings), now: Timestamp::now().as_second() };
+        let Plan { create, delete, mut status } = plan(pool, &pods, &seen);
+        for pod in &delete {
+            if pod.ended {
+                self.failed(&name, pod);
+            }
+            if let Err(error) = self.delete(pod).await {
+                tracing::debug!(%error, pod = pod.name, "a worker that nobody needs cannot be deleted now");
+            }
+        }
+        let waits = self.failing.get(&name).is_some_and(|failing| Instant::now() < failing.not_before);
+        for place in create.into_iter().filter(|_| !waits) {
+            if let Err(error) = self.create(pool, &name, place).await {
+                tracing::warn!(%error, pool = name, "a warm worker cannot be created now");
+                plan::say(&mut status, "CannotCreate", &error.to_string());
+                break;
+            }
+        }
+        if status.idle > 0 {
+            self.failing.remove(&name);
+        } else if let Some(failing) = self.failing.get(&name) {
+            let words = format!("{} workers in a row ended before anybody needed them", failing.failures);
+            plan::say(&mut status, "WorkersFail", &words);
+        }
+        plan::keep_times(&mut status, pool.status.as_ref());
+        if pool.status.as_ref() != Some(&status) {
+            let patch = Patch::Merge(json!({ "status": status }));
+            let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+            if let Err(error) = call(self.pools_api.patch_status(&name, &params, &patch)).await {
+                tracing::debug!(%error, pool = name, "the pool's status cannot be written now");
+            }
+        }
+    }
+
+    async fn create(&self, pool: &WorkerPool, name: &str, place: u32) -> Result<(), Failure> {
+        let pod = build::warm(pool, place, &self.settings);
+        let pod_name = pod.metadata.name.clone().unwrap_or_default();
+        let places = pool.spec.max_workers.saturating_add(pool.spec.move_surge);
+        if !self.pods.expect(&pod_name, name, places) {
+            return Ok(());
+        }
+        let created = call(self.pods_api.create(&PostParams::default(), &pod)).await;
+        if let Ok(created) = &created {
+            self.pods.wrote(created);
+        }
+        self.pods.answered(&pod_name);
+        match created {
+            // The watch will tell of it.
+            Ok(_) | Err(Failure::AlreadyExists) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// As it is known: one that was claimed meanwhile has another version, and stays.
+    async fn delete(&self, pod: &WorkerPod) -> Result<(), Failure> {
+        let params = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: Some(pod.worker.to_string()),
+                resource_version: Some(pod.version.to_string()),
+            }),
+            ..DeleteParams::background()
+        };
+        match call(self.pods_api.delete(&pod.name, &params)).await {
+            Ok(_) | Err(Failure::Conflict) => Ok(()),
+            Err(Failure::NotFound) => {
+                self.pods.vanished(&pod.name);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn failed(&mut self, pool: &str, pod: &WorkerPod) {
+        let now = Instant::now();
+        let failing = self.failing.entry(pool.to_owned()).or_insert(Failing { failures: 0, not_before: now });
+        failing.failures = failing.failures.saturating_add(1);
+        let pause = FIRST_PAUSE.saturating_mul(1 << failing.failures.min(10)).min(LONGEST_PAUSE);
+        failing.not_before = now + pause;
+        tracing::warn!(pool, pod = pod.name, ?pause, "a warm worker has ended; the next one after a pause");
+    }
+}
+
+const EACH: Duration = Duration::from_secs(1);
+const AT_LEAST: Duration = Duration::from_secs(10);
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);

@@ -1,0 +1,276 @@
+//! What is to be done for a pool, from its spec and its pods alone.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use caudal_kubernetes::WorkerPool;
+use caudal_kubernetes::WorkerPoolStatus;
+use caudal_kubernetes::names::{POOL_LABEL, warm_pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+
+use crate::pods::WorkerPod;
+
+/// What the plan is made from besides the pool and its pods.
+pub(super) struct Seen<'a> {
+    /// Of a pod that would be made now.
+    pub(super) hash: &'a str,
+    /// In seconds since 1970.
+    pub(super) now: i64,
+}
+
+/// What is to be done.
+#[derive(Debug, PartialEq)]
+pub(super) struct Plan {
+    /// The places of warm pods that are to be created.
+    pub(super) create: Vec<u32>,
+    /// Pods that nobody needs.
+    pub(super) delete: Vec<Arc<WorkerPod>>,
+    /// How the pool stands, before any of that.
+    pub(super) status: WorkerPoolStatus,
+}
+
+/// An outdated pod goes once enough new ones are ready, or where there is no room for a new one beside it. A surplus is given a
+/// minute, in which broadcasts that end and begin may want it.
+pub(super) fn plan(pool: &WorkerPool, pods: &[Arc<WorkerPod>], seen: &Seen<'_>) -> Plan {
+    let of = |wanted: &dyn Fn(&WorkerPod) -> bool| {
+        pods.iter().filter(|pod| !pod.ended && !pod.leaving && wanted(pod)).cloned().collect::<Vec<_>>()
+    };
+    let claimed = of(&|pod| pod.claim.is_some());
+    let idle = of(&|pod| pod.idle);
+    let is_new = |pod: &Arc<WorkerPod>| pod.hash == seen.hash;
+    let (mut fresh, mut outdated): (Vec<_>, Vec<_>) = idle.iter().cloned().partition(is_new);
+    let ready = fresh.iter().filter(|pod| pod.is_claimable()).count();
+
+    let spec = &pool.spec;
+    let most = size(spec.max_workers);
+    let wanted = size(spec.warm.wanted(count(claimed.len()))).min(most.saturating_sub(claimed.len()));
+    // Those that are ending have their places until they are gone.
+    let there = pods.iter().filter(|pod| !pod.ended).count();
+    let missing = wanted.saturating_sub(fresh.len());
+    let room = most.saturating_add(size(spec.move_surge)).saturating_sub(there);
+
+    let mut delete: Vec<_> =
+        pods.iter().filter(|pod| pod.ended && pod.idle && !pod.leaving).cloned().collect();
+    outdated.sort_by_key(|pod| (pod.is_claimable(), pod.created));
+    if ready >= wanted {
+        delete.append(&mut outdated);
+    } else if missing > room {
+        delete.extend(outdated.drain(..outdated.len().min(missing - room)));
+    }
+    // The newest go: the others' images and caches are warm.
+    fresh.sort_by_key(|pod| (pod.is_claimable(), std::cmp::Reverse(pod.created)));
+    let surplus = fresh.len().saturating_sub(wanted);
+    let old_enough = |pod: &&Arc<WorkerPod>| seen.now.saturating_sub(pod.created) >= SURPLUS_SECONDS;
+    delete.extend(fresh.iter().take(surplus).filter(old_enough).cloned());
+
+    let names: HashSet<&str> = pods.iter().map(|pod| pod.name.as_str()).collect();
+    let name = pool.metadata.name.clone().unwrap_or_default();
+    let free = (0..u32::MAX).filter(|place| !names.contains(warm_pod(&name, *place).as_str()));
+    let create = free.take(missing.min(room).min(AT_ONCE)).collect();
+
+    let claimable = idle.iter().filter(|pod| pod.is_claimable()).count();
+    let mut status = WorkerPoolStatus {
+        observed_generation: pool.metadata.generation,
+        workers: count(claimed.len().saturating_add(idle.len())),
+        idle: count(claimable),
+        claimed: count(claimed.len()),
+        starting: count(idle.len().saturating_sub(claimable)),
+        outdated: count(pods.iter().filter(|pod| !pod.ended && !is_new(pod)).count()),
+        selector: Some(format!("{POOL_LABEL}={name}")),
+        conditions: Vec::new(),
+    };
+    let unschedulable = idle.iter().find_map(|pod| pod.unschedulable.clone());
+    let (is_ready, reason, message) = if claimable >= wanted {
+        ("True", "WarmWorkersReady", format!("{claimable} of {wanted} workers wait"))
+    } else if let Some(words) = unschedulable {
+        ("False", "Unschedulable", words)
+    } else if claimed.len() >= most {
+        ("False", "Full", format!("all of {most} workers have a broadcast"))
+    } else {
+        ("False", "Starting", format!("{claimable} of {wanted} workers wait"))
+    };
+    status.conditions.push(condition(is_ready, reason, message, pool.metadata.generation));
+    Plan { create, delete, status }
+}
+
+/// Says why no workers wait, where that is known better than from their pods.
+pub(super) fn say(status: &mut WorkerPoolStatus, reason: &str, message: &str) {
+    if let Some(ready) = status.conditions.first_mut().filter(|ready| ready.status != "True") {
+        reason.clone_into(&mut ready.reason);
+        message.clone_into(&mut ready.message);
+    }
+}
+
+/// A condition's time is that of its last change.
+pub(super) fn keep_times(status: &mut WorkerPoolStatus, before: Option<&WorkerPoolStatus>) {
+    for condition in &mut status.conditions {
+        let before = before.iter().flat_map(|before| &before.conditions);
+        if let Some(before) = before.into_iter().find(|before| before.type_ == condition.type_)
+            && before.status == condition.status
+        {
+            condition.last_transition_time = before.last_transition_time.clone();
+        }
+    }
+}
+
+fn condition(status: &str, reason: &str, message: String, generation: Option<i64>) -> Condition {
+    // The server keeps whole seconds.
+    let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH);
+    Condition {
+        type_: "Ready".to_owned(),
+        status: status.to_owned(),
+        reason: reason.to_owned(),
+        message,
+        observed_generation: generation,
+        last_transition_time: Time(now),
+    }
+}
+
+fn count(of: usize) -> u32 {
+    u32::try_from(of).unwrap_or(u32::MAX)
+}
+
+fn size(of: u32) -> usize {
+    usize::try_from(of).unwrap_or(usize::MAX)
+}
+
+/// Between two broadcasts of an evening.
+const SURPLUS_SECONDS: i64 = 60;
+/// So that a pool that was made large does not keep the claims waiting.
+const AT_ONCE: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use caudal_livestream::{Epoch, StreamId, WorkerId};
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW: i64 = 1_800_000_000;
+
+    fn pool(max: u32, surge: u32, warm: u32) -> WorkerPool {
+        let pool = json!({
+            "apiVersion": "caudal.dev/v1alpha1", "kind": "WorkerPool", "metadata": { "name": "hd", "generation": 3 },
+            "spec": { "maxWorkers": max, "moveSurge": surge, "warm": { "min": warm, "percentOfLive": 0, "max": warm } },
+        });
+        serde_json::from_value(pool).unwrap()
+    }
+
+    fn pod(name: &str, change: impl FnOnce(&mut WorkerPod)) -> Arc<WorkerPod> {
+        let mut pod = WorkerPod {
+            name: name.to_owned(),
+            worker: WorkerId::generate(),
+            version: 1,
+            pool: "hd".to_owned(),
+            hash: "new".to_owned(),
+            claim: None,
+            idle: true,
+            owner: None,
+            address: Some([10, 0, 0, 1].into()),
+            node: None,
+            ready: true,
+            leaving: false,
+            ended: false,
+            unschedulable: None,
+            created: NOW - 600,
+        };
+        change(&mut pod);
+        Arc::new(pod)
+    }
+
+    fn claim(pod: &mut WorkerPod) {
+        (pod.claim, pod.idle) = (Some((StreamId::generate(), Epoch(1))), false);
+    }
+
+    fn planned(pool: &WorkerPool, pods: &[Arc<WorkerPod>]) -> (Vec<u32>, Vec<String>) {
+        let plan = plan(pool, pods, &Seen { hash: "new", now: NOW });
+        (plan.create, plan.delete.iter().map(|pod| pod.name.clone()).collect())
+    }
+
+    #[test]
+    fn as_many_wait_as_are_to_in_the_first_free_places_and_within_the_pools_room() {
+        assert_eq!(planned(&pool(20, 0, 3), &[]), (vec![0, 1, 2], vec![]));
+        let taken = [pod("w-hd-1", |_| {}), pod("w-hd-0", claim)];
+        assert_eq!(planned(&pool(20, 0, 3), &taken), (vec![2, 3], vec![]));
+        // Another broadcast is all that there is room for.
+        let busy = [pod("a", claim), pod("b", claim)];
+        assert_eq!(planned(&pool(3, 5, 3), &busy), (vec![0], vec![]));
+        assert_eq!(planned(&pool(2, 5, 3), &busy), (vec![], vec![]));
+        // One that is ending has its place, and its name.
+        let ending = [pod("w-hd-0", |pod| pod.leaving = true)];
+        assert_eq!(planned(&pool(1, 0, 1), &ending), (vec![], vec![]));
+        assert_eq!(planned(&pool(1, 1, 1), &ending), (vec![1], vec![]));
+    }
+
+    #[test]
+    fn an_outdated_one_goes_once_enough_new_ones_wait_or_where_there_is_no_room_for_one_beside_it() {
+        let old = |name: &str| pod(name, |pod| pod.hash = "old".to_owned());
+        let starting = |name: &str| pod(name, |pod| pod.ready = false);
+        assert_eq!(planned(&pool(9, 0, 1), &[old("w-hd-0")]), (vec![1], vec![]));
+        assert_eq!(planned(&pool(9, 0, 1), &[old("w-hd-0"), starting("w-hd-1")]), (vec![], vec![]));
+        let replaced = [old("w-hd-0"), pod("w-hd-1", |_| {})];
+        assert_eq!(planned(&pool(9, 0, 1), &replaced), (vec![], vec!["w-hd-0".to_owned()]));
+        assert_eq!(planned(&pool(1, 0, 1), &[old("w-hd-0")]), (vec![], vec!["w-hd-0".to_owned()]));
+        // A live one is nobody's to replace here.
+        let live = pod("w-hd-0", |pod| {
+            claim(pod);
+            pod.hash = "old".to_owned();
+        });
+        assert_eq!(planned(&pool(9, 0, 0), &[live]), (vec![], vec![]));
+    }
+
+    #[test]
+    fn what_has_ended_goes_at_once_and_a_surplus_after_a_minute() {
+        let ended = pod("w-hd-0", |pod| pod.ended = true);
+        assert_eq!(planned(&pool(9, 0, 1), &[ended]), (vec![1], vec!["w-hd-0".to_owned()]));
+        let young = pod("w-hd-1", |pod| pod.created = NOW - 59);
+        let pods = [pod("w-hd-0", |_| {}), young];
+        assert_eq!(planned(&pool(9, 0, 1), &pods), (vec![], vec![]));
+        let pods = [pod("w-hd-0", |_| {}), pod("w-hd-1", |pod| pod.created = NOW - 60)];
+        assert_eq!(planned(&pool(9, 0, 1), &pods), (vec![], vec!["w-hd-1".to_owned()]));
+        // One that a stream claimed and that has ended is that stream's business.
+        let lost = pod("w-hd-0", |pod| {
+            claim(pod);
+            pod.ended = true;
+        });
+        assert_eq!(planned(&pool(9, 0, 0), &[lost]), (vec![], vec![]));
+    }
+
+    #[test]
+    fn the_status_says_why_nobody_waits() {
+        let of = |pool: &WorkerPool, pods: &[Arc<WorkerPod>]| {
+            let status = plan(pool, pods, &Seen { hash: "new", now: NOW }).status;
+            let ready = status.conditions[0].clone();
+            ((status.workers, status.idle, status.claimed, status.starting), ready.status, ready.reason)
+        };
+        let said = |status: &str, reason: &str| (status.to_owned(), reason.to_owned());
+        let check = |pool: WorkerPool, pods: &[Arc<WorkerPod>], counts, words: (String, String)| {
+            let (seen, status, reason) = of(&pool, pods);
+            assert_eq!((seen, (status, reason)), (counts, words));
+        };
+        let nowhere =
+            |pod: &mut WorkerPod| (pod.ready, pod.unschedulable) = (false, Some("no node".to_owned()));
+        check(pool(9, 0, 1), &[], (0, 0, 0, 0), said("False", "Starting"));
+        check(
+            pool(9, 0, 1),
+            &[pod("a", |_| {}), pod("b", claim)],
+            (2, 1, 1, 0),
+            said("True", "WarmWorkersReady"),
+        );
+        check(pool(9, 0, 1), &[pod("a", nowhere)], (1, 0, 0, 1), said("False", "Unschedulable"));
+        check(pool(1, 0, 1), &[pod("b", claim)], (1, 0, 1, 0), said("True", "WarmWorkersReady"));
+    }
+
+    #[test]
+    fn a_conditions_time_changes_with_its_status_alone() {
+        let mut before = plan(&pool(9, 0, 1), &[], &Seen { hash: "new", now: NOW }).status;
+        before.conditions[0].last_transition_time = Time(Timestamp::UNIX_EPOCH);
+        let mut same = plan(&pool(9, 0, 1), &[], &Seen { hash: "new", now: NOW }).status;
+        keep_times(&mut same, Some(&before));
+        assert_eq!(same, before, "so that nothing is written");
+        let mut ready = plan(&pool(9, 0, 1), &[pod("a", |_| {})], &Seen { hash: "new", now: NOW }).status;
+        keep_times(&mut ready, Some(&before));
+        assert_ne!(ready.conditions[0].last_transition_time, Time(Timestamp::UNIX_EPOCH));
+    }
+}

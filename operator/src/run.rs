@@ -1,0 +1,196 @@
+//! The role: waits until it leads, drives all streams for as long as it does, and lets go in order.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use caudal_controller::{Api, Carriers, Controller, Pool, RecordStore as _, WallClock, WorkerLink};
+use caudal_livestream::proof::RoleKey;
+use caudal_livestream::{StreamId, WorkerId};
+use caudal_service::health::Readiness;
+use caudal_storage::SegmentStore;
+use ed25519_dalek::SigningKey;
+use kube::Client;
+use prometheus::{IntGauge, Registry};
+use thiserror::Error;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::build::PodSettings;
+use crate::events::{self, Notices};
+use crate::lease::Election;
+use crate::moves::Moves;
+use crate::pods::Pods;
+use crate::pools::Pools;
+use crate::records::{LiveStreams, RecordSettings};
+use crate::refill::Refill;
+use crate::server_clock;
+use crate::workers::PodWorkers;
+
+/// What an operator needs.
+pub struct Config {
+    /// A client of the API server.
+    pub client: Client,
+    /// What this process is called, in the lease and in Events: the pod's name, and something that no other process has.
+    pub identity: String,
+    /// How workers' pods are made, and in which namespace all of it is.
+    pub pods: PodSettings,
+    /// The pool of streams that name none.
+    pub pool: String,
+    /// Where workers keep the streams' media; what of it nobody needs any more is removed.
+    pub media: SegmentStore,
+    /// How workers are spoken to.
+    pub link: Arc<dyn WorkerLink>,
+    /// Whom streams' beginnings and ends are reported to.
+    pub api: Arc<dyn Api>,
+    /// Signs assignments; workers hold its public half.
+    pub assignments: SigningKey,
+    /// The router's role key.
+    pub router_key: RoleKey,
+    /// The edge's and this operator's role key.
+    pub feed_key: RoleKey,
+    /// Where viewers reach the edge, as in `https://example.org`; none when it has no public address.
+    pub edge: Option<String>,
+    /// Where metrics are registered.
+    pub registry: Registry,
+    /// Set once pods and pools are known: from then on this process could lead.
+    pub readiness: Readiness,
+}
+
+/// Why an operator cannot run.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// Something of this process is registered already.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// Runs until `shutdown`. Streams that are not over stay as they are, for the next operator; their workers serve on.
+///
+/// # Errors
+/// [`Error`], before anything was done.
+pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
+    let leads = IntGauge::new("caudal_operator_leads", "1 while this operator leads")?;
+    config.registry.register(Box::new(leads.clone()))?;
+    let (pods, pools) = (Pods::default(), Pools::default());
+    let namespace = config.pods.namespace.clone();
+    let mut following = JoinSet::new();
+    {
+        let (pods, pools, client, namespace) =
+            (pods.clone(), pools.clone(), config.client.clone(), namespace.clone());
+        following.spawn(async move {
+            tokio::join!(pods.follow(client.clone(), &namespace), pools.follow(client, &namespace));
+        });
+    }
+    if shutdown.run_until_cancelled(pods.whole()).await.is_none() {
+        return Ok(());
+    }
+    config.readiness.set(true);
+    let election = Election::new(config.client.clone(), &namespace, LEASE, config.identity.clone());
+    while let Some(held) = shutdown.run_until_cancelled(election.acquire()).await {
+        leads.set(1);
+        let lost = CancellationToken::new();
+        let over = lost.child_token();
+        let leading = lead(&config, pods.clone(), pools.clone(), over.clone());
+        tokio::pin!(leading);
+        tokio::select! {
+            () = election.keep(held) => {
+                leads.set(0);
+                lost.cancel();
+                leading.await;
+            }
+            () = shutdown.cancelled() => {
+                lost.cancel();
+                leading.await;
+                leads.set(0);
+                election.release().await;
+            }
+            () = &mut leading => {}
+        }
+    }
+    config.readiness.set(false);
+    following.shutdown().await;
+    Ok(())
+}
+
+/// Drives all streams until `over`.
+async fn lead(config: &Config, pods: Pods, pools: Pools, over: CancellationToken) {
+    let wall: WallClock = Arc::new(SystemTime::now);
+    let Some(wall) = over.run_until_cancelled(clock(&config.client, &wall)).await else { return };
+    let places = pods.clone();
+    let edge = config.edge.clone();
+    let streams = LiveStreams::new(
+        config.client.clone(),
+        RecordSettings {
+            namespace: config.pods.namespace.clone(),
+            wall: Arc::clone(&wall),
+            places: Arc::new(move |worker: WorkerId| places.place(worker)),
+            playback: Arc::new(move |stream: StreamId| {
+                edge.as_ref().map(|edge| format!("{edge}/live/{stream}/master.m3u8"))
+            }),
+        },
+    );
+    let Some(records) = over.run_until_cancelled(load(&streams)).await else { return };
+    tracing::info!(streams = records.len(), "taking up the streams that there are");
+    let workers = PodWorkers::new(
+        config.client.clone(),
+        pods.clone(),
+        pools.clone(),
+        Arc::new(streams.clone()),
+        config.pods.clone(),
+    );
+    let (notices, read) = Notices::channel();
+    let carriers = Carriers {
+        store: Arc::new(streams.clone()),
+        workers: Arc::new(workers.clone()),
+        pool: Pool(config.pool.clone()),
+        link: Arc::clone(&config.link),
+        api: Arc::clone(&config.api),
+        observer: Arc::new(notices),
+        assignments: config.assignments.clone(),
+        router_key: config.router_key.clone(),
+        feed_key: config.feed_key.clone(),
+    };
+    let controller = Arc::new(Controller::start(carriers, config.media.clone(), wall, records, |_, _| {}));
+    let mut beside = JoinSet::new();
+    beside.spawn(events::publish(config.client.clone(), config.identity.clone(), streams.clone(), read));
+    beside.spawn(Refill::new(&config.client, pods, pools, config.pods.clone()).run());
+    beside.spawn(Moves::new(streams.clone(), Arc::clone(&controller)).run());
+    beside.spawn(async move { streams.collect().await });
+    tokio::select! {
+        () = over.cancelled() => {}
+        // None ends by itself.
+        ended = beside.join_next() => tracing::error!(?ended, "a part of the operator ended; beginning again"),
+    }
+    beside.shutdown().await;
+    controller.close().await;
+    workers.close().await;
+}
+
+async fn load(streams: &LiveStreams) -> Vec<caudal_controller::Stored> {
+    let mut said = false;
+    loop {
+        match streams.load().await {
+            Ok(records) => return records,
+            Err(error) if !std::mem::replace(&mut said, true) => {
+                tracing::warn!(%error, "the streams cannot be read; trying again");
+            }
+            Err(error) => tracing::debug!(%error, "the streams cannot be read"),
+        }
+        sleep(AGAIN).await;
+    }
+}
+
+async fn clock(client: &Client, wall: &WallClock) -> WallClock {
+    loop {
+        match server_clock::measured(client, wall).await {
+            Ok(clock) => return clock,
+            Err(error) => tracing::debug!(%error, "the API server's clock cannot be read"),
+        }
+        sleep(AGAIN).await;
+    }
+}
+
+/// One in a release's namespace.
+const LEASE: &str = "caudal-operator";
+const AGAIN: Duration = Duration::from_secs(1);

@@ -1,0 +1,96 @@
+//! What the API server's clock says, against this machine's: deadlines are stored as wall time, and the next leader may run on a
+//! machine whose clock is off.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use caudal_controller::WallClock;
+use caudal_kubernetes::calls::{Failure, call};
+use http::{HeaderMap, Request, header};
+use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::fmt::rfc2822;
+use kube::Client;
+use kube::client::Body;
+
+/// This machine's wall clock, set by as much as the API server's is ahead of it (or behind).
+///
+/// # Errors
+/// When the server cannot be asked, or does not say what time it is.
+pub async fn measured(client: &Client, wall: &WallClock) -> Result<WallClock, Failure> {
+    let request = Request::get("/version").body(Body::empty());
+    let request = request.map_err(|error| Failure::Refused(error.to_string()))?;
+    let before = wall();
+    let answer = call(client.send(request)).await?;
+    let after = wall();
+    let said = date(answer.headers());
+    let said = said.ok_or_else(|| Failure::Unavailable("it does not say what time it is".to_owned()))?;
+    let ours = millis(before).midpoint(millis(after));
+    // The header has whole seconds; in the middle of one it is right by half a second.
+    let offset = said.as_millisecond().saturating_add(500).saturating_sub(ours);
+    if offset.abs() < NOTICEABLE_MS {
+        return Ok(Arc::clone(wall));
+    }
+    tracing::warn!(
+        offset_ms = offset,
+        "the API server's clock is not this machine's; its one counts for deadlines"
+    );
+    let wall = Arc::clone(wall);
+    let by = Duration::from_millis(offset.unsigned_abs());
+    let ahead = offset > 0;
+    Ok(Arc::new(move || {
+        let now = wall();
+        let set = if ahead { now.checked_add(by) } else { now.checked_sub(by) };
+        set.unwrap_or(now)
+    }))
+}
+
+fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let date = headers.get(header::DATE)?.to_str().ok()?;
+    Some(rfc2822::parse(date).ok()?.timestamp())
+}
+
+fn millis(at: SystemTime) -> i64 {
+    let at: WallClock = Arc::new(move || at);
+    caudal_controller::wall_now(&at).0
+}
+
+/// Two of the header's seconds may lie between two machines whose clocks agree.
+const NOTICEABLE_MS: i64 = 1_500;
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+
+    /// A server whose clock says this.
+    fn server(date: &'static str) -> Client {
+        let service = tower::service_fn(move |_request: Request<Body>| async move {
+            let answer = http::Response::builder().header(header::DATE, date).body(Body::empty());
+            Ok::<_, Infallible>(answer.unwrap())
+        });
+        Client::new(service, "caudal")
+    }
+
+    #[tokio::test]
+    async fn a_machine_whose_clock_is_half_a_minute_off_goes_by_the_servers() {
+        // 2026-11-27 12:00:00 UTC.
+        let noon = UNIX_EPOCH + Duration::from_secs(1_795_780_800);
+        for off in [-30_i64, -1, 0, 1, 30] {
+            let ours = noon + Duration::from_secs(60) - Duration::from_secs(u64::try_from(60 - off).unwrap());
+            let wall: WallClock = Arc::new(move || ours);
+            let clock = measured(&server("Fri, 27 Nov 2026 12:00:00 GMT"), &wall).await.unwrap();
+            let apart = millis(clock()) - millis(noon);
+            assert!(apart.abs() <= 1_500, "{off}: {apart}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_does_not_say_what_time_it_is_is_no_clock() {
+        let wall: WallClock = Arc::new(SystemTime::now);
+        for date in ["", "yesterday"] {
+            assert!(measured(&server(date), &wall).await.is_err(), "{date}");
+        }
+    }
+}
