@@ -16,6 +16,7 @@ mod clock;
 mod config;
 mod contenders;
 mod door;
+mod gathering;
 mod guess_guard;
 mod internal_api;
 mod judges;

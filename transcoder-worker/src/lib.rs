@@ -25,6 +25,7 @@ mod parent;
 mod poster;
 mod prepared;
 mod publication;
+mod rests;
 mod salvage;
 mod session;
 mod storage_writer;
