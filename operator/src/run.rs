@@ -105,7 +105,10 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
                 leads.set(0);
                 election.release().await;
             }
-            () = &mut leading => {}
+            () = &mut leading => {
+                leads.set(0);
+                election.release().await;
+            }
         }
     }
     config.readiness.set(false);

@@ -69,7 +69,8 @@ fn missing(settings: &Settings, given: &Given, role: Role) -> Vec<String> {
     });
     let mut faults: Vec<String> =
         missing.map(|(name, expected)| format!("{name} is not set: expected {expected}")).collect();
-    if role == Role::HlsEdge && settings.storage.hls_path.is_none() && settings.storage.s3_bucket.is_none() {
+    let storage_given = given.has("HLS_PATH") || given.has("AWS_S3_BUCKET");
+    if role == Role::HlsEdge && !storage_given {
         faults.push(
             "HLS_PATH is not set: expected the folder that the workers write segments to, or their AWS_S3_BUCKET"
                 .to_owned(),
@@ -77,7 +78,7 @@ fn missing(settings: &Settings, given: &Given, role: Role) -> Vec<String> {
     }
     if role.has("CAUDAL_ADVERTISED_ADDRESS")
         && settings.internal_bind.is_unspecified()
-        && settings.advertised_address.is_none()
+        && !given.has("CAUDAL_ADVERTISED_ADDRESS")
     {
         faults.push(format!(
             "CAUDAL_ADVERTISED_ADDRESS is not set: {} is {}, where nobody else can ask; expected the address that others reach this \

@@ -11,9 +11,9 @@ use super::default_in_words;
 use super::role::{Role, owners};
 use crate::secrets::SECRET_NAMES;
 
-/// standalone, api, ingest-router, hls-edge and controller.
-const ROLES: usize = 5;
-const HEADINGS: [&str; 4] = [super::ADDRESSES, super::FILES, super::STREAMS, super::LOGS];
+/// standalone, api, ingest-router, hls-edge, controller and operator.
+const ROLES: usize = 6;
+const HEADINGS: [&str; 5] = [super::ADDRESSES, super::FILES, super::STREAMS, super::WORKERS, super::LOGS];
 
 /// Of all roles, under one heading, in the order of `--help`.
 fn settings<'a>(command: &'a Command, heading: &str) -> Vec<&'a Arg> {
@@ -80,8 +80,13 @@ fn example(command: &Command) -> String {
                     # docs/configuration.md says more.\n"
         .to_owned();
     for heading in HEADINGS {
+        let mut own = settings(command, heading);
+        own.retain(|arg| Role::Standalone.has(name(arg)));
+        if own.is_empty() {
+            continue;
+        }
         writeln!(text, "\n# {heading}").unwrap();
-        for arg in settings(command, heading).into_iter().filter(|arg| Role::Standalone.has(name(arg))) {
+        for arg in own {
             let words =
                 default_in_words(name(arg)).map(|words| format!(" Default: {words}.")).unwrap_or_default();
             writeln!(text, "\n# {}.{words}", meaning(arg)).unwrap();

@@ -40,20 +40,20 @@ impl Follower {
     pub(crate) async fn run(self) {
         let mut reached = None;
         // A worker of an earlier controller has as long to be heard as one that has just been assigned.
-        let mut last_heard = Instant::now();
+        let mut heard = Heard { last: Instant::now(), excused: 0 };
         let evidence = loop {
-            match self.read(&mut reached, &mut last_heard).await {
+            match self.read(&mut reached, &mut heard).await {
                 Ended::Finished => {
                     let _ = self.say(Input::Finished(self.epoch)).await;
                     return;
                 }
                 Ended::Unwanted => return,
                 // Only asked once the connection is gone: a worker's last words come before its exit.
-                Ended::Interrupted if attended(RETRY, self.is_gone_within(RETRY), &mut last_heard).await => {
+                Ended::Interrupted if attended(RETRY, self.is_gone_within(RETRY), &mut heard).await => {
                     break Evidence::ProcessEnded;
                 }
                 Ended::Interrupted => {
-                    if last_heard.elapsed() >= FEED_SILENCE {
+                    if heard.last.elapsed() >= FEED_SILENCE {
                         break Evidence::FeedSilent;
                     }
                 }
@@ -66,9 +66,9 @@ impl Follower {
         let _ = self.say(Input::WorkerLost(self.epoch, evidence)).await;
     }
 
-    async fn read(&self, reached: &mut Option<Floor>, last_heard: &mut Instant) -> Ended {
+    async fn read(&self, reached: &mut Option<Floor>, heard: &mut Heard) -> Ended {
         let opening = self.link.follow(&self.worker, &self.proof);
-        let mut announcements = match attended(FEED_SILENCE, opening, last_heard).await {
+        let mut announcements = match attended(FEED_SILENCE, opening, heard).await {
             Ok(announcements) => announcements,
             Err(error) => {
                 tracing::debug!(%error, epoch = %self.epoch, "cannot open a worker's feed");
@@ -76,7 +76,7 @@ impl Follower {
             }
         };
         loop {
-            let announcement = match attended(FEED_SILENCE, announcements.next(), last_heard).await {
+            let announcement = match attended(FEED_SILENCE, announcements.next(), heard).await {
                 Ok(Some(announcement)) => announcement,
                 Ok(None) => return Ended::Finished,
                 Err(error) => {
@@ -113,7 +113,7 @@ impl Follower {
                 return Ended::Unwanted;
             }
             // After it was said: a store that makes us wait says nothing about the worker.
-            *last_heard = Instant::now();
+            *heard = Heard { last: Instant::now(), excused: 0 };
         }
     }
 
@@ -138,14 +138,22 @@ impl Follower {
 /// The stream's task is gone.
 struct Unheard;
 
+/// When a worker was heard last.
+struct Heard {
+    last: Instant,
+    /// How often in a row that was put off, because this process was not there to hear.
+    excused: u32,
+}
+
 /// Waits for `answer`, which takes `at_most` so long. Where it took longer, this process did not run, or the machine was too
 /// busy to let it: that nothing was heard of the worker meanwhile says nothing about the worker.
-async fn attended<T>(at_most: Duration, answer: impl Future<Output = T>, last_heard: &mut Instant) -> T {
+async fn attended<T>(at_most: Duration, answer: impl Future<Output = T>, heard: &mut Heard) -> T {
     let asked = Instant::now();
     let answer = answer.await;
     let took = asked.elapsed();
-    if took >= at_most + LATE {
-        *last_heard = Instant::now();
+    // One that is late each time must find out which workers are gone, too.
+    if took >= at_most + LATE && heard.excused < MOST_EXCUSES {
+        *heard = Heard { last: Instant::now(), excused: heard.excused.saturating_add(1) };
         tracing::warn!(?took, "the controller stood still; its workers are given three seconds anew");
     }
     answer
@@ -155,3 +163,4 @@ async fn attended<T>(at_most: Duration, answer: impl Future<Output = T>, last_he
 const RETRY: Duration = Duration::from_millis(200);
 /// A timer that is later than this was not late by chance.
 const LATE: Duration = Duration::from_secs(1);
+const MOST_EXCUSES: u32 = 2;

@@ -193,7 +193,8 @@ impl Sweeper {
         Ok(found)
     }
 
-    /// By this machine's clock and the storage's: a clock that was set does not make a live stream a day old.
+    /// By this machine's clock and the storage's. Where they are a day apart, that the state does not change in a minute is all
+    /// that keeps a live stream.
     fn is_abandoned(&self, seen: &Disposable) -> bool {
         let age = self.shared.wall_now().0.saturating_sub(seen.written().0);
         u64::try_from(age).is_ok_and(|age| Duration::from_millis(age) >= ABANDONED)

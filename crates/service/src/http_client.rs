@@ -112,6 +112,9 @@ pub fn why_not_sent(error: &reqwest::Error) -> String {
 
 /// Why an answer ended in its middle. reqwest calls this an error in decoding the body, which it is not.
 pub fn why_cut_off(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "the answer did not end in time".to_owned();
+    }
     let root = causes(error).last().map_or_else(|| error.to_string(), ToString::to_string);
     format!("the connection was lost in the middle of the answer: {root}")
 }

@@ -55,7 +55,7 @@ impl Outbox {
         self.report(false, Vec::new())
     }
 
-    /// The last word of this edge; none when the api has never heard of it.
+    /// The last word of this edge; none when nothing was ever said to the api.
     pub(super) fn farewell(&mut self) -> Option<AudienceReport> {
         (self.sequence > 0).then(|| self.report(true, Vec::new()))
     }

@@ -69,9 +69,9 @@ impl Epochs {
         }
     }
 
-    /// The second worker is the stream's: only that one was given an epoch since.
-    pub(super) fn move_on(&mut self) {
-        self.current = None;
+    /// The second worker, which has this epoch, is the stream's.
+    pub(super) fn move_on(&mut self, to: Epoch) {
+        self.current = (to < self.given).then_some(to);
     }
 }
 

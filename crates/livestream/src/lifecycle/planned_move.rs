@@ -327,7 +327,7 @@ impl Lifecycle {
         let Some(mut planned) = self.planned.take() else { return };
         self.losses.worker_replaced(now, &self.slot, lost);
         self.releasing.extend(self.slot.worker());
-        self.epochs.move_on();
+        self.epochs.move_on(planned.epoch);
         let next = planned.stage;
         let stepped_in = lost.is_some() || next.has_stepped_in();
         self.slot = match next {
