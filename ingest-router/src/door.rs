@@ -19,7 +19,6 @@ use tokio_util::task::TaskTracker;
 
 use crate::admission::{Admission, Admitted, Applicant, NotAdmitted};
 use crate::config::{Addresses, Limits};
-use crate::gathering::Gathering;
 use crate::link::Link;
 use crate::metrics::{Counted, Metrics, RefusalReason};
 use crate::session::Session;
@@ -134,7 +133,7 @@ impl Door {
 
     async fn publisher<IO>(&self, socket: IO, peer: SocketAddr, place: Place)
     where
-        IO: AsyncRead + AsyncWrite + Gathering + Unpin + Send + 'static,
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let limits =
             caudal_rtmp::Limits { max_bitrate: Some(self.limits.bitrate), ..caudal_rtmp::Limits::default() };
@@ -158,7 +157,7 @@ impl Door {
 
     async fn applicant<IO>(&self, mut request: PublishRequest<IO>, peer: SocketAddr, place: Place)
     where
-        IO: AsyncRead + AsyncWrite + Gathering + Unpin + Send + 'static,
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let remote = match self.limits.addresses {
             Addresses::Real => Some(peer.ip()),
@@ -199,7 +198,7 @@ impl Door {
         applicant: &Applicant,
         peer: SocketAddr,
     ) where
-        IO: AsyncRead + AsyncWrite + Gathering + Unpin + Send + 'static,
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Admitted { record, generation, seat: _seat } = admitted;
         let spec = &record.spec;

@@ -16,7 +16,6 @@ mod clock;
 mod config;
 mod contenders;
 mod door;
-mod gathering;
 mod guess_guard;
 mod internal_api;
 mod judges;

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::metrics::{Metrics, add};
 use crate::next_worker::NextWorker;
-use crate::relay::{Relay, Sent};
+use crate::relay::Relay;
 use crate::replay::{Beginning, Replay, Switch};
 
 /// The link of one session. It has no buffer: a relay reads from the session's [`Replay`].
@@ -73,8 +73,6 @@ pub(crate) enum LinkEvent {
     Connected,
     /// Everything that there was has been sent.
     Sent,
-    /// The worker needs nothing of the publisher for so long.
-    Rest(Duration),
     /// The next worker is ready to be switched to.
     Prepared,
     /// From a keyframe on, the worker of this epoch gets the session.
@@ -174,11 +172,6 @@ impl Link {
                     add(&self.metrics.relayed_bytes, relay.take_sent());
                 }
             }
-            // A move waits for the next keyframe, and for sound that lies before it.
-            Step::Rest(span) if self.next.is_none() && matches!(self.leaving, Leaving::No) => {
-                return LinkEvent::Rest(span);
-            }
-            Step::Rest(_) => {}
             Step::Failed(error, lived) => return self.fail(error, lived),
         }
         LinkEvent::Sent
@@ -271,7 +264,6 @@ enum Step {
     DialAgain,
     Taken(Box<RelayPublisher<TcpStream>>),
     Sent,
-    Rest(Duration),
     /// For how long the relay was up, if it was.
     Failed(RelayError, Option<Duration>),
 }
@@ -294,8 +286,7 @@ impl State {
                 _ => pending().await,
             },
             Self::Up(relay) => match relay.progress(replay).await {
-                Ok(Sent::Media) => Step::Sent,
-                Ok(Sent::AllFor(span)) => Step::Rest(span),
+                Ok(()) => Step::Sent,
                 Err(error) => Step::Failed(error, Some(relay.age())),
             },
         }

@@ -25,32 +25,23 @@ pub(crate) struct Relay {
     moved: (Instant, usize),
 }
 
-/// What a relay came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sent {
-    /// A batch was sent.
-    Media,
-    /// Everything was, and the worker needs no more for so long.
-    AllFor(Duration),
-}
-
 impl Relay {
     pub(crate) fn new(publisher: RelayPublisher<TcpStream>, cursor: Cursor) -> Self {
         let now = Instant::now();
         Self { publisher, cursor, since: now, queued_in_all: 0, counted: 0, moved: (now, 0) }
     }
 
-    /// Sends a batch of what is there; without anything to send, resolves only when the worker asks for a rest, or the relay is
-    /// lost. May be dropped at any time.
-    pub(crate) async fn progress(&mut self, replay: &Replay) -> Result<Sent, RelayError> {
+    /// Sends a batch of what is there; without anything to send, resolves only when the relay is lost. May be dropped
+    /// at any time.
+    pub(crate) async fn progress(&mut self, replay: &Replay) -> Result<(), RelayError> {
         while self.publisher.queued_bytes() < BATCH {
             let Some(tag) = replay.read(&mut self.cursor) else { break };
             self.queue(&tag)?;
         }
         if self.publisher.queued_bytes() > 0 {
-            self.publisher.flush().await.map(|()| Sent::Media)
+            self.publisher.flush().await
         } else {
-            self.publisher.heard().await.map(Sent::AllFor)
+            Err(self.publisher.lost().await)
         }
     }
 

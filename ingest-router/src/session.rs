@@ -13,7 +13,6 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::unix_millis;
-use crate::gathering::Gathering;
 use crate::link::{Link, LinkEvent};
 use crate::measure::Measure;
 use crate::metrics::{Counted, Metrics, SessionEnd, add};
@@ -33,8 +32,6 @@ pub(crate) struct Session<IO> {
     replay: Replay,
     measure: Measure,
     link: Link,
-    /// The publisher's bytes are gathered until then.
-    resting: Option<Instant>,
     last_ms: u32,
     /// Since when media comes, of which nothing opened decoding.
     closed_since: Option<std::time::Instant>,
@@ -94,18 +91,16 @@ enum End {
     Dismissed(Dismissal),
 }
 
-impl<IO: AsyncRead + AsyncWrite + Gathering + Unpin + Send + 'static> Session<IO> {
+impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
     /// Of a publisher that was let in.
     pub(crate) fn new(
-        mut publisher: PublisherStream<IO>,
+        publisher: PublisherStream<IO>,
         directory: Arc<dyn StreamDirectory>,
         registration: Registration,
         link: Link,
         metrics: Metrics,
     ) -> Self {
         let counted = Counted::new(&metrics.publishers);
-        publisher.gather_by(IO::gather);
-        publisher.gather_at_least(SHORTEST_TAG);
         Self {
             stream: registration.stream(),
             directory,
@@ -115,7 +110,6 @@ impl<IO: AsyncRead + AsyncWrite + Gathering + Unpin + Send + 'static> Session<IO
             replay: Replay::new(ReplayLimits::default()),
             measure: Measure::new(unix_millis()),
             link,
-            resting: None,
             last_ms: 0,
             closed_since: None,
             errands: JoinSet::new(),
@@ -187,9 +181,8 @@ impl<IO: AsyncRead + AsyncWrite + Gathering + Unpin + Send + 'static> Session<IO
                     event = next_event(&mut self.publisher) => departure = self.published(event),
                     event = self.link.progress(&self.replay) => self.linked(event),
                     _ = seconds.tick() => self.second(),
-                    () = at(self.resting) => self.read_on(),
                     Some(errand) = self.errands.join_next() => self.done(errand.ok()),
-                    () = at(departure.map(|departure| departure.deadline)) => if let Some(departure) = departure {
+                    () = until(departure) => if let Some(departure) = departure {
                         tracing::debug!(stream = %self.stream, "no worker took the last of a publisher");
                         return End::Left(departure);
                     },
@@ -246,7 +239,6 @@ impl<IO: AsyncRead + AsyncWrite + Gathering + Unpin + Send + 'static> Session<IO
     fn linked(&mut self, event: LinkEvent) {
         match event {
             LinkEvent::Sent => {}
-            LinkEvent::Rest(span) => self.rest(span),
             LinkEvent::Prepared => tracing::info!(stream = %self.stream, "the next worker is ready"),
             LinkEvent::Switched(epoch) => {
                 tracing::info!(stream = %self.stream, %epoch, "switched to the next worker at a keyframe");
@@ -260,22 +252,6 @@ impl<IO: AsyncRead + AsyncWrite + Gathering + Unpin + Send + 'static> Session<IO
                     self.report_worker();
                 }
             }
-        }
-    }
-
-    /// Lets the kernel gather what the publisher sends: the worker needs none of it for so long, and each tag by itself would wake
-    /// both of us. That the publisher is gone is known at once all the same.
-    fn rest(&mut self, span: Duration) {
-        if let Some(connected) = &mut self.publisher {
-            connected.stream.gather_at_least(GATHERED);
-            self.resting = Some(Instant::now() + span);
-        }
-    }
-
-    fn read_on(&mut self) {
-        self.resting = None;
-        if let Some(connected) = &mut self.publisher {
-            connected.stream.gather_at_least(SHORTEST_TAG);
         }
     }
 
@@ -366,18 +342,13 @@ where
     }
 }
 
-async fn at(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time).await,
+async fn until(departure: Option<Departure>) {
+    match departure {
+        Some(departure) => sleep_until(departure.deadline).await,
         None => std::future::pending().await,
     }
 }
 
-/// ffmpeg writes the header of a tag by itself, which has 8 bytes, and would wake us for it. The shortest silence of AAC is
-/// longer, with the shortest header.
-const SHORTEST_TAG: usize = 9;
-/// What 20 Mb/s bring in the longest rest; a publisher that sends more is read when this much waits.
-const GATHERED: usize = 512 * 1024;
 /// A first keyframe may be a long GOP away; a worker waits 20 s for the first media of a relay.
 const WITHOUT_KEYFRAME: Duration = Duration::from_secs(17);
 /// After its publisher has left, a session waits so long for a worker to take the rest: a broadcast of five seconds is

@@ -15,7 +15,7 @@ use caudal_rtmp::{
 };
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -39,11 +39,7 @@ pub(crate) enum InputEvent {
 
 /// What the worker knows of its publisher. Cheap to clone; all clones are one.
 #[derive(Clone, Default)]
-pub(crate) struct InputBoard {
-    board: Arc<Mutex<Board>>,
-    /// Until when nothing that the publisher sends is needed; for the connection that is read now.
-    rest: watch::Sender<Option<Instant>>,
-}
+pub(crate) struct InputBoard(Arc<Mutex<Board>>);
 
 #[derive(Default)]
 struct Board {
@@ -119,16 +115,11 @@ impl InputBoard {
     }
 
     fn board(&self) -> MutexGuard<'_, Board> {
-        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn heard(&self) {
         self.board().last_media = Some(Instant::now());
-    }
-
-    /// Nothing that the publisher sends is needed until then.
-    pub(crate) fn rest(&self, until: Instant) {
-        self.rest.send_replace(Some(until));
     }
 
     /// The worker is to go as soon as another one has the publisher.
@@ -277,7 +268,6 @@ impl InputDoor {
         connection: &Connection,
         shutdown: &CancellationToken,
     ) {
-        let mut rests = self.board.rest.subscribe();
         loop {
             let event = tokio::select! {
                 () = connection.replaced.cancelled() => {
@@ -288,13 +278,6 @@ impl InputDoor {
                 () = shutdown.cancelled() => {
                     self.leave(connection, false).await;
                     return;
-                }
-                // The sender lives as long as the board.
-                Ok(()) = rests.changed() => {
-                    if let Some(until) = *rests.borrow_and_update() {
-                        stream.rest(until.saturating_duration_since(Instant::now()));
-                    }
-                    continue;
                 }
                 event = stream.next_event() => event,
             };

@@ -25,7 +25,6 @@ mod parent;
 mod poster;
 mod prepared;
 mod publication;
-mod rests;
 mod salvage;
 mod session;
 mod storage_writer;

@@ -30,7 +30,6 @@ use crate::media_memory::MediaMemory;
 use crate::metrics::Metrics;
 use crate::poster::KeyPicture;
 use crate::publication::Standing;
-use crate::rests::{Kind, MARGIN, Rests};
 use crate::storage_writer::{Settled, StorageHandle};
 use crate::store_queue::InitJob;
 
@@ -84,9 +83,6 @@ pub(crate) struct Session {
     video_header: Option<(Bytes, PictureFormat)>,
     /// When the last byte of the tag that is being packaged arrived.
     arrived: Option<Instant>,
-    rests: Rests,
-    /// A part was announced, since a rest was thought of.
-    part_announced: bool,
     /// Something was, since control readers were told how far the stream is.
     announced: bool,
     standing_changed: bool,
@@ -119,8 +115,6 @@ impl Session {
             encoder_started: false,
             video_header: None,
             arrived: None,
-            rests: Rests::new(Instant::now()),
-            part_announced: false,
             announced: false,
             standing_changed: false,
             windows: HashMap::new(),
@@ -171,15 +165,13 @@ impl Session {
                 },
                 Some(event) = self.parts.input.recv() => {
                     self.input(event);
-                    self.carry_out();
-                    let rest = self.rest();
                     // Media brings the time with it: a timer beside it would double how often the worker is woken.
                     let now = Instant::now();
                     if self.parts.input.is_empty() && now.duration_since(ticked) >= TICK {
                         self.packager.tick(self.parts.clock.now());
                         ticked = now;
                     }
-                    tick.reset_at(now + rest.map_or(QUIET, |rest| QUIET.max(rest + MARGIN)));
+                    tick.reset_at(now + QUIET);
                 }
                 Some(event) = self.parts.encoded.recv() => { self.encoded(event); }
                 Some(settled) = self.parts.settled.recv() => self.settled(&settled),
@@ -198,10 +190,8 @@ impl Session {
     fn input(&mut self, event: InputEvent) {
         let now = self.parts.clock.now();
         self.arrived = None;
-        self.rests.no_tag();
         match event {
             InputEvent::Up { session, generation } => {
-                self.rests.forget();
                 tracing::info!(stream = %self.stream, %session, generation = generation.0, "publisher");
                 self.publisher = Some(session);
                 self.packager.publisher(session, generation);
@@ -221,31 +211,14 @@ impl Session {
                 self.parts.metrics.input_bytes.inc_by(self.tally.bytes(body.len()));
                 self.picture(&body);
                 self.arrived = Some(arrived);
-                self.rests.tag(Kind::Video, timestamp_ms, arrived);
                 self.packager.video(timestamp_ms, body, now);
             }
             InputEvent::Audio { timestamp_ms, body, arrived } => {
                 self.parts.metrics.input_bytes.inc_by(self.tally.bytes(body.len()));
                 self.arrived = Some(arrived);
-                self.rests.tag(Kind::Audio, timestamp_ms, arrived);
                 self.packager.audio(timestamp_ms, body, now);
             }
         }
-    }
-
-    /// Lets the router leave the publisher unread, once everything that it has sent is packaged. Rungs want each picture at once.
-    fn rest(&mut self) -> Option<Duration> {
-        if !self.parts.input.is_empty() || !std::mem::take(&mut self.part_announced) {
-            return None;
-        }
-        if !self.parts.ladder.is_empty() || self.leaving {
-            return None;
-        }
-        let renditions = self.packager.timeline()?.tracks.iter().filter(|track| !track.withdrawn).count();
-        let now = Instant::now();
-        let rest = self.rests.rest(now, renditions)?;
-        self.parts.board.rest(now + rest);
-        Some(rest)
     }
 
     /// Counts pictures, and looks whether ffmpeg can read them.

@@ -151,11 +151,6 @@ impl ChunkReader {
         self.unfinished
     }
 
-    /// Bytes that have to come before anything can be made of them: the rest of a chunk, in which nothing else can stand.
-    pub(crate) fn missing(&self) -> usize {
-        self.open_chunk.map_or(0, |open| open.remaining)
-    }
-
     fn parse_header(&self, input: &BytesMut) -> Result<Option<ParsedHeader>, ChunkError> {
         let mut cursor: &[u8] = input.as_ref();
         let Ok(first) = cursor.try_get_u8() else { return Ok(None) };

@@ -1,7 +1,6 @@
 //! The client's side of one connection, without I/O: it publishes, as a router to a worker.
 
 use std::fmt;
-use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use rml_amf0::Amf0Value;
@@ -11,10 +10,10 @@ use crate::amf;
 use crate::chunk_reader::ChunkReader;
 use crate::chunk_writer::ChunkWriter;
 use crate::handshake::{Handshake, Progress};
-use crate::limits::{CHUNK_SIZE, MAX_COMMANDS, MAX_MESSAGE, MAX_REST};
+use crate::limits::{CHUNK_SIZE, MAX_COMMANDS, MAX_MESSAGE};
 use crate::message::{Message, kind};
 use crate::metadata::{Metadata, SET_DATA_FRAME};
-use crate::replies::{self, HAND_OVER, REST, command, object, string};
+use crate::replies::{self, HAND_OVER, command, object, string};
 use crate::send_queue::SendQueue;
 use crate::session_error::SessionError;
 
@@ -60,8 +59,6 @@ pub enum ClientEvent {
         /// Its description.
         description: String,
     },
-    /// Nothing that it needs comes for so long, [`MAX_REST`] at most.
-    Rest(Duration),
     /// What it sent is not RTMP as we take it.
     Failed(SessionError),
 }
@@ -175,21 +172,14 @@ impl ClientSession {
     }
 
     fn handle(&mut self, message: &Message) -> Option<ClientEvent> {
+        let mut payload = message.payload.as_ref();
         match message.kind {
-            kind::USER_CONTROL => self.handle_control(&message.payload),
-            kind::COMMAND_AMF0 => self.handle_command(&message.payload),
-            _ => None,
-        }
-    }
-
-    fn handle_control(&mut self, mut payload: &[u8]) -> Option<ClientEvent> {
-        let (event, value) = (payload.try_get_u16().ok()?, payload.try_get_u32().ok()?);
-        match (event, &self.phase) {
-            (PING_REQUEST, _) => {
-                self.send(CONTROL_CHUNK_STREAM, replies::ping_response(value), 0);
+            kind::USER_CONTROL if payload.try_get_u16() == Ok(PING_REQUEST) => {
+                let time = payload.try_get_u32().ok()?;
+                self.send(CONTROL_CHUNK_STREAM, replies::ping_response(time), 0);
                 None
             }
-            (REST, Phase::Live) => Some(ClientEvent::Rest(Duration::from_millis(value.into()).min(MAX_REST))),
+            kind::COMMAND_AMF0 => self.handle_command(&message.payload),
             _ => None,
         }
     }

@@ -124,13 +124,6 @@ pub const MAX_UNREAD_REPLIES: usize = 64 * 1024;
 /// kernel send a reset, and the peer may never see why it was refused.
 pub const LINGER: Duration = Duration::from_secs(2);
 
-/// Bytes of a chunk that are waited for at once. Slower than this in [`IDLE_TIMEOUT`], which is 4 kb/s, nobody publishes.
-pub const MAX_GATHERED: usize = 32 * 1024;
-
-/// A server may ask for a rest of this length at most: what comes meanwhile is late by no more, whatever it says. A part is
-/// 0.2 s.
-pub const MAX_REST: Duration = Duration::from_millis(200);
-
 /// Characters of a description in `onStatus`.
 pub const MAX_DESCRIPTION: usize = 1024;
 

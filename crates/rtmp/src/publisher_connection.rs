@@ -1,13 +1,12 @@
 //! A publisher's connection over any byte stream: the tokio shell of [`ServerSession`].
 
 use std::future::poll_fn;
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::limits::{LINGER, Limits, MAX_GATHERED};
+use crate::limits::{LINGER, Limits};
 use crate::refusal::Refusal;
 use crate::server_session::{Event, LossReason, PublisherEvent, ServerSession};
 use crate::session_error::SessionError;
@@ -35,9 +34,7 @@ impl PublisherConnection {
         IO: AsyncRead + AsyncWrite + Unpin + Send,
     {
         let session = ServerSession::new(now(), limits);
-        let gathering = Gathering { by: |_, _| {}, least: 1, mark: 1 };
-        let mut connection =
-            Connection { wire: Wire::new(io), session, appetite: Appetite::Small, gathering };
+        let mut connection = Connection { wire: Wire::new(io), session, appetite: Appetite::Small };
         match connection.next_event().await {
             Event::PublishRequested(details) => Ok(PublishRequest { connection, details }),
             Event::Failed(error) => {
@@ -67,7 +64,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> PublishRequest<IO> {
     /// Resolves when the peer has gone without waiting for its answer. May be dropped at any time.
     pub async fn closed(&mut self) {
         loop {
-            let Connection { wire, session, appetite, .. } = &mut self.connection;
+            let Connection { wire, session, appetite } = &mut self.connection;
             let progress = poll_fn(|cx| wire.poll(cx, session.output(), *appetite, Until::Read)).await;
             if matches!(progress, Progress::Eof | Progress::Broken(_)) {
                 return;
@@ -114,23 +111,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> PublisherStream<IO> {
         }
     }
 
-    /// Tells a router that nothing that is needed comes for so long; [`next_event`](Self::next_event) sends it.
-    pub fn rest(&mut self, span: Duration) {
-        self.connection.session.rest(span);
-    }
-
-    /// From now on tells `by`, before it waits, from how many bytes on that have arrived it wants to be woken. It asks for
-    /// what is missing of a chunk, but never for more than [`MAX_GATHERED`] on its own account, and for no less than
-    /// [`gather_at_least`](Self::gather_at_least) says.
-    pub fn gather_by(&mut self, by: fn(&IO, usize)) {
-        self.connection.gathering.by = by;
-    }
-
-    /// See [`gather_by`](Self::gather_by); [`next_event`](Self::next_event) carries it out.
-    pub fn gather_at_least(&mut self, bytes: usize) {
-        self.connection.gathering.least = bytes.max(1);
-    }
-
     /// Ends the publisher and tells it why, as [`PublishRequest::reject`].
     pub async fn drop_publisher(mut self, refusal: Refusal, description: &str) {
         self.connection.session.drop_publisher(refusal, description);
@@ -149,28 +129,14 @@ struct Connection<IO> {
     wire: Wire<IO>,
     session: ServerSession,
     appetite: Appetite,
-    gathering: Gathering<IO>,
-}
-
-/// How many bytes the kernel is to gather.
-#[derive(Debug)]
-struct Gathering<IO> {
-    by: fn(&IO, usize),
-    least: usize,
-    /// What it was told last.
-    mark: usize,
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Connection<IO> {
     async fn next_event(&mut self) -> Event {
-        let Self { wire, session, appetite, gathering } = self;
+        let Self { wire, session, appetite } = self;
         loop {
             if let Some(event) = session.receive(now(), &mut wire.input) {
                 return event;
-            }
-            let mark = session.missing().min(MAX_GATHERED).max(gathering.least);
-            if mark != std::mem::replace(&mut gathering.mark, mark) {
-                (gathering.by)(wire.io(), mark);
             }
             let deadline = session.next_deadline();
             let io = poll_fn(|cx| wire.poll(cx, session.output(), *appetite, Until::Read));

@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -77,8 +76,7 @@ impl RelayClient {
         IO: AsyncRead + AsyncWrite + Unpin + Send,
     {
         let session = ClientSession::new(target).map_err(RelayError::Protocol)?;
-        let mut relay =
-            RelayPublisher { wire: Wire::new(io), session, last_byte: Instant::now(), rest: None };
+        let mut relay = RelayPublisher { wire: Wire::new(io), session, last_byte: Instant::now() };
         let published = tokio::time::timeout_at(deadline, relay.drive(Until::Read)).await;
         published.map_err(|_| RelayError::Timeout)??;
         Ok(relay)
@@ -87,15 +85,13 @@ impl RelayClient {
 
 /// A relay that the server has accepted.
 ///
-/// `send_*` only queue. [`heard`](Self::heard), [`lost`](Self::lost) and [`flush`](Self::flush) send, everything that is queued with one
+/// `send_*` only queue. [`lost`](Self::lost) and [`flush`](Self::flush) send, everything that is queued with one
 /// write where the socket takes it; one of them has to be polled for anything to move.
 #[derive(Debug)]
 pub struct RelayPublisher<IO> {
     wire: Wire<IO>,
     session: ClientSession,
     last_byte: Instant,
-    /// Asked for, and not told yet.
-    rest: Option<Duration>,
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin + Send> RelayPublisher<IO> {
@@ -131,22 +127,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> RelayPublisher<IO> {
         self.drive(Until::Sent).await
     }
 
-    /// Sends what is queued and resolves when the server has asked for a rest of this length, or the relay is lost. May be
-    /// dropped at any time without losing anything.
-    pub async fn heard(&mut self) -> Result<Duration, RelayError> {
-        loop {
-            if let Some(span) = self.rest.take() {
-                return Ok(span);
-            }
-            self.drive(Until::Read).await?;
-        }
-    }
-
     /// Sends what is queued and resolves only when the relay is lost. May be dropped at any time without
     /// losing anything.
     pub async fn lost(&mut self) -> RelayError {
         loop {
-            if let Err(error) = self.heard().await {
+            if let Err(error) = self.drive(Until::Read).await {
                 return error;
             }
         }
@@ -169,7 +154,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> RelayPublisher<IO> {
 
     /// Until the next event of the session, or until everything is sent.
     async fn drive(&mut self, until: Until) -> Result<(), RelayError> {
-        let Self { wire, session, last_byte, rest } = self;
+        let Self { wire, session, last_byte } = self;
         loop {
             match session.receive(&mut wire.input) {
                 None => {}
@@ -180,13 +165,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> RelayPublisher<IO> {
                         code,
                         description,
                     });
-                }
-                Some(ClientEvent::Rest(span)) => {
-                    *rest = Some(span);
-                    if until == Until::Read {
-                        return Ok(());
-                    }
-                    continue;
                 }
                 Some(ClientEvent::Failed(error)) => return Err(RelayError::Protocol(error)),
             }

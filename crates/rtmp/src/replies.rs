@@ -1,33 +1,19 @@
 //! What a server says, as values; `rml_rtmp` turns them into bytes.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
 use rml_amf0::Amf0Value;
 use rml_rtmp::messages::{PeerBandwidthLimitType, RtmpMessage, UserControlEventType};
 use rml_rtmp::time::RtmpTimestamp;
 
 use crate::codec::{FourCc, SUPPORTED_AUDIO, SUPPORTED_VIDEO};
 use crate::limits::{MAX_DESCRIPTION, WINDOW_ACK_SIZE};
-use crate::message::{Message, kind};
+use crate::message::Message;
 use crate::refusal::Refusal;
 use crate::stream_request::EnhancedCapabilities;
 
 /// The command of ours by which a router says that the publisher goes on at another worker.
 pub(crate) const HAND_OVER: &str = "caudalHandOver";
-
-/// The user control event of ours by which a worker says for how many milliseconds its router may leave the publisher unread.
-/// Peers skip events that they do not know.
-pub(crate) const REST: u16 = 0x4361;
-
-/// See [`REST`].
-pub(crate) fn rest(span: Duration) -> Message {
-    let mut payload = BytesMut::with_capacity(6);
-    payload.put_u16(REST);
-    payload.put_u32(u32::try_from(span.as_millis()).unwrap_or(u32::MAX));
-    Message { timestamp: 0, kind: kind::USER_CONTROL, stream_id: 0, payload: Bytes::from(payload) }
-}
 
 /// What opens the server's side, in nginx-rtmp's order, which every encoder has met.
 pub(crate) fn opening(chunk_size: u32) -> [RtmpMessage; 3] {

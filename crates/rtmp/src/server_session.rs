@@ -1,6 +1,6 @@
 //! The server's side of one connection, without I/O: bytes and time in, events and bytes out.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
 use rml_rtmp::messages::RtmpMessage;
@@ -240,11 +240,6 @@ impl ServerSession {
         &mut self.output
     }
 
-    /// Bytes without which [`receive`](Self::receive) has nothing to tell, as far as is known.
-    pub fn missing(&self) -> usize {
-        self.reader.missing()
-    }
-
     /// Whether it has ended. What stands in [`output`](Self::output) is still to be sent.
     pub fn is_closed(&self) -> bool {
         matches!(self.phase, Phase::Closed)
@@ -281,13 +276,6 @@ impl ServerSession {
         let Phase::Live(Live { stream_id, .. }) = self.phase else { return };
         self.send_command(replies::refused(refusal, description), stream_id);
         self.phase = Phase::Closed;
-    }
-
-    /// Tells an accepted peer of ours that nothing that is needed comes for so long. An encoder would skip it.
-    pub fn rest(&mut self, span: Duration) {
-        if matches!(self.phase, Phase::Live(_)) {
-            self.writer.write(CONTROL_CHUNK_STREAM, &replies::rest(span), &mut self.output);
-        }
     }
 
     fn shake_hands(&mut self, now: Instant, input: &mut BytesMut) -> Result<(), SessionError> {

@@ -75,10 +75,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
         Self { io, input: BytesMut::new(), write_error: None, unflushed: false }
     }
 
-    pub(crate) fn io(&self) -> &IO {
-        &self.io
-    }
-
     /// Writes what can be written and reads what can be read. Nothing is lost when it is dropped while
     /// pending.
     pub(crate) fn poll(

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use caudal_rtmp::{
-    Limits, LossReason, MAX_REST, Metadata, PublisherConnection, PublisherEvent, PublisherStream, Refusal,
-    RelayClient, RelayError, RelayPublisher, RelayTarget,
+    Limits, LossReason, Metadata, PublisherConnection, PublisherEvent, PublisherStream, Refusal, RelayClient,
+    RelayError, RelayPublisher, RelayTarget,
 };
 use tokio::io::{DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
@@ -347,62 +347,4 @@ async fn what_the_server_would_refuse_is_not_sent() {
         assert!(matches!(event, Some(PublisherEvent::Video { timestamp_ms: 7, .. })));
     };
     tokio::join!(send, receive);
-}
-
-#[tokio::test]
-async fn a_server_asks_for_a_rest_of_a_part_at_most() {
-    let (mut relay, mut stream) = over_tcp().await;
-    for (asked, heard) in [(150, 150), (60_000, 200)].map(|(a, h)| (Duration::from_millis(a), h)) {
-        stream.rest(asked);
-        let span = tokio::select! {
-            span = relay.heard() => span.unwrap(),
-            event = stream.next_event() => panic!("{event:?}"),
-        };
-        assert_eq!(span, Duration::from_millis(heard));
-        assert!(span <= MAX_REST);
-    }
-    // Media goes on.
-    relay.send_video(40, video(1000)).unwrap();
-    let (sent, event) = tokio::join!(relay.flush(), stream.next_event());
-    sent.unwrap();
-    assert!(matches!(event, Some(PublisherEvent::Video { timestamp_ms: 40, .. })));
-}
-
-#[tokio::test]
-async fn an_encoder_is_not_disturbed_by_a_rest() {
-    let (mut relay, mut stream) = over_tcp().await;
-    stream.rest(Duration::from_millis(50));
-    relay.send_video(0, video(1000)).unwrap();
-    // It never asks what was said.
-    let (sent, event) = tokio::join!(relay.flush(), stream.next_event());
-    sent.unwrap();
-    assert!(matches!(event, Some(PublisherEvent::Video { .. })));
-}
-
-/// What a publisher's connection asked the kernel to gather, in the only test that asks.
-static MARKS: std::sync::Mutex<Vec<usize>> = std::sync::Mutex::new(Vec::new());
-
-#[tokio::test]
-async fn before_it_waits_a_connection_says_how_much_it_has_a_use_for() {
-    let (mut relay, mut stream) = in_memory(1024).await;
-    stream.gather_by(|_, bytes| MARKS.lock().unwrap().push(bytes));
-    stream.gather_at_least(9);
-    for length in [500, 100_000] {
-        relay.send_video(0, video(length)).unwrap();
-        let (sent, event) = tokio::join!(relay.flush(), stream.next_event());
-        sent.unwrap();
-        assert!(matches!(event, Some(PublisherEvent::Video { data, .. }) if data.len() == length));
-    }
-    tokio::time::timeout(Duration::from_millis(50), stream.next_event()).await.unwrap_err();
-    let marks = std::mem::take(&mut *MARKS.lock().unwrap());
-    assert_eq!((marks[0], marks[marks.len() - 1]), (9, 9), "{marks:?}");
-    // Never more than is missing of the chunk, nor than what a slow publisher sends in time.
-    assert!(marks.iter().all(|mark| *mark <= caudal_rtmp::MAX_GATHERED), "{marks:?}");
-    assert!(marks.iter().any(|mark| *mark > 1024), "{marks:?}");
-    // A rest is told once, and over at once.
-    stream.gather_at_least(500_000);
-    tokio::time::timeout(Duration::from_millis(50), stream.next_event()).await.unwrap_err();
-    stream.gather_at_least(9);
-    tokio::time::timeout(Duration::from_millis(50), stream.next_event()).await.unwrap_err();
-    assert_eq!(*MARKS.lock().unwrap(), [500_000, 9]);
 }

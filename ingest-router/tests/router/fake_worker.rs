@@ -26,8 +26,6 @@ pub(crate) enum Heard {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Manner {
     Listen,
-    /// Listens, and says behind each tag that it needs no more for so long.
-    Rest(Duration),
     /// Takes it and reads nothing.
     Freeze,
     Refuse(Refusal),
@@ -157,9 +155,6 @@ async fn relay(socket: TcpStream, heard: mpsc::UnboundedSender<Heard>, mut manne
     }
     let _ = manners.wait_for(|manner| *manner != Manner::Freeze).await;
     while let Some(event) = publisher.next_event().await {
-        if let Manner::Rest(span) = manner {
-            publisher.rest(span);
-        }
         let _ = heard.send(Heard::Event(event));
     }
 }

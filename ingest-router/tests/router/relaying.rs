@@ -1,7 +1,5 @@
 //! From the publisher to the worker, and to the next worker.
 
-use std::time::{Duration, Instant};
-
 use caudal_livestream::Epoch;
 use caudal_rtmp::{PublisherEvent, Refusal};
 
@@ -214,33 +212,5 @@ async fn what_the_publisher_sends_is_measured_and_published() {
     assert_eq!((media.video_codec.as_deref(), media.audio_codec.as_deref()), (Some("H.264"), Some("AAC")));
     assert_eq!((media.width, media.height), (Some(1280), Some(720)));
     assert!(media.connected_at.is_some());
-    harness.stop().await;
-}
-
-#[tokio::test]
-async fn a_worker_that_asks_for_a_rest_gets_what_comes_meanwhile_at_its_end() {
-    let harness = Harness::start().await;
-    let mut encoder = harness.publish().await.unwrap();
-    let mut worker = FakeWorker::start().await;
-    worker.treat(Manner::Rest(Duration::from_millis(150)));
-    harness.directory.assign(harness.stream, worker.address, 0);
-    worker.hears_relay().await;
-    send_headers(&mut encoder).await;
-    let mut waited = Vec::new();
-    for frame in 0..8 {
-        let begun = Instant::now();
-        let kind = if frame == 0 { Frame::Key } else { Frame::Inter };
-        send_frame(&mut encoder, frame * 40, kind, 500).await;
-        while worker.hears_video().await.1 != frame * 40 {}
-        waited.push(begun.elapsed());
-        // Long enough for the router to hear of the rest, short enough to be in it.
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert!(waited.iter().filter(|waited| **waited >= Duration::from_millis(50)).count() >= 4, "{waited:?}");
-    // Its end does not wait for that of the rest, and what it sent last is not lost.
-    send_frame(&mut encoder, 400, Frame::Inter, 500).await;
-    encoder.unpublish().await;
-    while worker.hears_video().await.1 != 400 {}
-    assert!(worker.hears_loss().await);
     harness.stop().await;
 }

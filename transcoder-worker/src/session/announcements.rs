@@ -17,8 +17,6 @@ impl Session {
         match event {
             Event::Part(part) => {
                 self.parts.metrics.parts.inc();
-                self.part_announced = true;
-                self.rests.part(&part.rendition, Duration::from_micros(part.part.duration.0));
                 // To the readers before anything else.
                 self.parts.feed.announce(event, data.as_ref());
                 if part.rendition.as_str() == SOURCE
