@@ -115,7 +115,7 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
     .await?;
     let redis = config.redis_url.as_ref().map(RedisStore::open).transpose()?;
     let metrics = Metrics::register(&config.registry)?;
-    let access_tokens = Arc::new(AccessTokens::new(&config.secrets.jwt, deadlines.access_token));
+    let access_tokens = Arc::new(AccessTokens::new(&config.secrets, deadlines.access_token));
     let stream_keys = Arc::new(StreamKeys::new(&config.secrets));
     let urls = Arc::new(config.urls);
     let app = App {
@@ -132,7 +132,7 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
             database: database.clone(),
             passwords: Passwords::new()?,
             access_tokens,
-            sessions: Sessions::new(&config.secrets.jwt, &deadlines),
+            sessions: Sessions::new(&config.secrets, &deadlines),
             stream_keys: Arc::clone(&stream_keys),
             urls: Arc::clone(&urls),
         }),

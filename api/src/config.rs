@@ -81,6 +81,8 @@ pub enum DatabaseUse {
 pub struct Secrets {
     /// Signs access tokens, and derives refresh tokens.
     pub jwt: SecretString,
+    /// Accepted beside it, while it is changed.
+    pub other_jwt: Vec<SecretString>,
     /// Under which stream keys are hashed for look-up.
     pub stream_key_pepper: SecretString,
     /// Under which stream keys are encrypted for their owners; with the id that is stored beside what it encrypted.
@@ -95,8 +97,10 @@ impl Secrets {
         if self.stream_key_encryption.is_empty() {
             return Err(StartError::WeakSecret("stream key encryption key"));
         }
+        let other_jwt = self.other_jwt.iter().map(|secret| ("JWT secret", secret));
         for (name, secret) in [("JWT secret", &self.jwt), ("stream key pepper", &self.stream_key_pepper)]
             .into_iter()
+            .chain(other_jwt)
             .chain(encryption)
         {
             if secret.expose_secret().len() < MIN_SECRET_BYTES {

@@ -137,6 +137,7 @@ mod tests {
         let secret = |text: &str| SecretString::from(text.repeat(32));
         StreamKeys::new(&Secrets {
             jwt: secret("j"),
+            other_jwt: Vec::new(),
             stream_key_pepper: secret("p"),
             stream_key_encryption: kids.iter().map(|kid| ((*kid).to_owned(), secret(kid))).collect(),
         })

@@ -1,66 +1,49 @@
 //! `caudal keys`: makes the keys of an installation whose roles each have their own, and tells what it made.
+//!
+//! * `folders` – a folder for each role
+//! * `cluster` – a Kubernetes Secret for each role
 
-use std::collections::BTreeMap;
-use std::io;
-use std::path::{Path, PathBuf};
+mod cluster;
+mod folders;
 
-use anyhow::Context as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
 use clap::Args;
 
-use crate::secrets::making::{Files, missing};
-use crate::secrets::{HOLDERS, Holder, MasterSecret, create, read_file};
+use crate::secrets::MasterSecret;
 
 /// Where to.
 #[derive(Args, Clone, Debug)]
 pub struct KeysSettings {
     /// Gets a folder for each role.
-    #[arg(value_name = "FOLDER")]
-    folder: PathBuf,
+    #[arg(value_name = "FOLDER", required_unless_present = "secrets", conflicts_with = "secrets")]
+    folder: Option<PathBuf>,
+    /// Instead, makes the Kubernetes Secrets `PREFIX-operator`, `PREFIX-ingest-router`, `PREFIX-hls-edge`, `PREFIX-api` and
+    /// `PREFIX-transcoder-worker`.
+    #[arg(long, value_name = "PREFIX")]
+    secrets: Option<String>,
+    /// The namespace of the Secrets; without it, the pod's own.
+    #[arg(long, env = "CAUDAL_NAMESPACE", value_name = "NAME", requires = "secrets")]
+    namespace: Option<String>,
 }
 
 /// Makes what is missing.
 ///
 /// # Errors
-/// When a file cannot be read or written, or keys that are there do not fit together.
-pub fn run(settings: &KeysSettings) -> anyhow::Result<()> {
+/// When something cannot be read or written, or keys that are there do not fit together.
+pub async fn run(settings: &KeysSettings) -> anyhow::Result<ExitCode> {
     let master = MasterSecret::read()?;
-    let there = HOLDERS.into_iter().map(|holder| Ok((holder, read(&settings.folder, holder)?)));
-    let there = there.collect::<anyhow::Result<BTreeMap<_, _>>>()?;
-    let added = missing(&there, master.as_ref())?;
-    for (holder, files) in &added {
-        write(&settings.folder, *holder, files)?;
-    }
-    Ok(())
-}
-
-/// The files of a holder that are there.
-fn read(folder: &Path, holder: Holder) -> anyhow::Result<Files> {
-    let mut files = Files::new();
-    for name in holder.files() {
-        let path = folder.join(holder.name()).join(name);
-        match read_file(&path) {
-            Ok(text) => {
-                files.insert(name.to_owned(), text);
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    let made = match (&settings.folder, &settings.secrets) {
+        (Some(folder), _) => folders::complete(folder, master.as_ref())?,
+        (None, Some(prefix)) => {
+            cluster::complete(prefix, settings.namespace.as_deref(), master.as_ref()).await?
         }
+        // clap takes neither without the other.
+        (None, None) => Vec::new(),
+    };
+    for name in made {
+        println!("{name}");
     }
-    Ok(files)
-}
-
-fn write(folder: &Path, holder: Holder, files: &Files) -> anyhow::Result<()> {
-    let own = folder.join(holder.name());
-    for (name, text) in files {
-        let path = own.join(name);
-        let cannot = || format!("cannot make {}", path.display());
-        if path.exists() {
-            // The list of public keys has become longer.
-            std::fs::write(&path, text).with_context(cannot)?;
-        } else {
-            create(&own, &path, text.as_bytes()).with_context(cannot)?;
-        }
-        println!("{}", path.display());
-    }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

@@ -69,7 +69,8 @@ enum RoleCommand {
     Admin(admin::AdminSettings),
     /// Make the keys of an installation, for roles that each have their own
     ///
-    /// Writes a folder for each role into FOLDER, where each key is a file. They are derived from CAUDAL_SECRET if that is set, as
+    /// Writes a folder for each role into FOLDER, where each key is a file, or with --secrets a Secret for each role into a
+    /// Kubernetes namespace. Keys are derived from CAUDAL_SECRET if that is set, as
     /// roles that have it do themselves, else made of random numbers. Keys that are there stay; those that are missing are
     /// made, so that it can be run again.
     Keys(keys::KeysSettings),
@@ -175,7 +176,7 @@ fn start(cli: Cli, given: Given) -> anyhow::Result<ExitCode> {
             return Ok(status(&logs, ended.context("the worker").and_then(|ended| ended)));
         }
         RoleCommand::Admin(settings) => return Ok(runtime.block_on(admin::run(&settings, &given))?),
-        RoleCommand::Keys(settings) => return keys::run(&settings).map(|()| ExitCode::SUCCESS),
+        RoleCommand::Keys(settings) => return runtime.block_on(keys::run(&settings)),
         RoleCommand::Standalone(settings) => (Role::Standalone, settings),
         RoleCommand::Controller(settings) => (Role::Controller, settings),
         RoleCommand::Api(settings) => (Role::Api, settings),

@@ -27,9 +27,10 @@ pub struct WorkerSettings {
     /// Its id, a UUID.
     #[arg(long, env = "CAUDAL_WORKER_ID", value_name = "UUID")]
     worker_id: WorkerId,
-    /// The controller's public key (Ed25519, base64); assignments that it has not signed are refused.
-    #[arg(long, env = "CAUDAL_CONTROLLER_KEY", value_parser = controller_key, value_name = "KEY")]
-    controller_key: VerifyingKey,
+    /// The controller's public key (Ed25519, base64), or several of them, each in a line or behind a comma; assignments that
+    /// none of them has signed are refused.
+    #[arg(long, env = "CAUDAL_CONTROLLER_KEY", value_parser = controller_keys, value_name = "KEYS")]
+    controller_key: ControllerKeys,
     /// The address to listen on.
     #[arg(
         long,
@@ -108,7 +109,7 @@ pub async fn run(settings: WorkerSettings, given: Given) -> anyhow::Result<()> {
     let told_to_leave = leave.clone();
     let config = caudal_transcoder_worker::Config {
         worker: settings.worker_id,
-        controller: settings.controller_key,
+        controller: settings.controller_key.0,
         storage: settings.storage.open(&given)?,
         rtmp: bound(settings.bind, settings.rtmp_port, "CAUDAL_WORKER_RTMP_PORT", &given).await?,
         http: bound(settings.bind, settings.http_port, "CAUDAL_WORKER_HTTP_PORT", &given).await?,
@@ -155,6 +156,19 @@ async fn bound(
     let setting = if port == 0 { "CAUDAL_WORKER_BIND" } else { setting };
     let bound = TcpListener::bind((address, port)).await;
     bound.with_context(|| format!("{}: {address}, port {port}", given.name(setting)))
+}
+
+/// One or more.
+#[derive(Clone, Debug)]
+struct ControllerKeys(Vec<VerifyingKey>);
+
+fn controller_keys(text: &str) -> Result<ControllerKeys, String> {
+    let each = text.split([',', ' ', '\n', '\r']).map(str::trim).filter(|key| !key.is_empty());
+    let keys: Vec<_> = each.map(controller_key).collect::<Result<_, _>>()?;
+    if keys.is_empty() {
+        return Err("expected an Ed25519 public key in base64".to_owned());
+    }
+    Ok(ControllerKeys(keys))
 }
 
 fn controller_key(text: &str) -> Result<VerifyingKey, String> {

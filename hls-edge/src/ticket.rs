@@ -10,7 +10,10 @@ use sha2::Sha256;
 
 /// What all edges of one platform sign tickets with. Hidden in `Debug`.
 #[derive(Clone)]
-pub struct TicketKey([u8; 32]);
+pub struct TicketKey {
+    current: [u8; 32],
+    others: Vec<[u8; 32]>,
+}
 
 /// A player's number, as a ticket of ours says. It means something for its stream only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,12 +22,19 @@ pub(crate) struct Ticket(u64);
 impl TicketKey {
     /// From 32 secret bytes.
     pub fn new(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+        Self { current: bytes, others: Vec::new() }
+    }
+
+    /// Takes tickets of these keys too, while the key is changed.
+    #[must_use]
+    pub fn and_accepts(mut self, others: impl IntoIterator<Item = [u8; 32]>) -> Self {
+        self.others.extend(others);
+        self
     }
 
     /// A new player's ticket, 48 hex digits.
     pub(crate) fn issue(&self, stream: StreamId, player: u64) -> String {
-        let mut signature = hex::encode(self.mac(stream, player).finalize().into_bytes());
+        let mut signature = hex::encode(mac(&self.current, stream, player).finalize().into_bytes());
         signature.truncate(2 * SIGNATURE);
         format!("{player:016x}{signature}")
     }
@@ -34,19 +44,19 @@ impl TicketKey {
         let (player, signature) = text.split_at_checked(16)?;
         let player = u64::from_str_radix(player, 16).ok()?;
         let signature = hex::decode(signature).ok().filter(|bytes| bytes.len() == SIGNATURE)?;
-        self.mac(stream, player).verify_truncated_left(&signature).ok()?;
-        Some(Ticket(player))
+        let is_ours = |key| mac(key, stream, player).verify_truncated_left(&signature).is_ok();
+        std::iter::once(&self.current).chain(&self.others).any(is_ours).then_some(Ticket(player))
     }
+}
 
-    fn mac(&self, stream: StreamId, player: u64) -> Hmac<Sha256> {
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else {
-            // HMAC takes keys of any length.
-            unreachable!()
-        };
-        mac.update(stream.0.as_bytes());
-        mac.update(&player.to_be_bytes());
-        mac
-    }
+fn mac(key: &[u8; 32], stream: StreamId, player: u64) -> Hmac<Sha256> {
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
+        // HMAC takes keys of any length.
+        unreachable!()
+    };
+    mac.update(stream.0.as_bytes());
+    mac.update(&player.to_be_bytes());
+    mac
 }
 
 impl fmt::Debug for TicketKey {
@@ -70,6 +80,13 @@ mod tests {
         assert_eq!(key.read(stream, &ticket), Some(Ticket(7)));
         assert_eq!(key.read(StreamId::generate(), &ticket), None);
         assert_eq!(TicketKey::new([2; 32]).read(stream, &ticket), None);
+    }
+
+    #[test]
+    fn a_ticket_of_the_key_before_is_good_for_as_long_as_that_is_accepted() {
+        let (former, stream) = (TicketKey::new([1; 32]), StreamId::generate());
+        let ticket = former.issue(stream, 7);
+        assert_eq!(TicketKey::new([2; 32]).and_accepts([[1; 32]]).read(stream, &ticket), Some(Ticket(7)));
     }
 
     #[test]

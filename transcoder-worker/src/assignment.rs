@@ -101,6 +101,8 @@ mod tests {
             hints: None,
             input_key_digest: digest.clone(),
             feed_key_digest: digest,
+            other_input_key_digests: Vec::new(),
+            other_feed_key_digests: Vec::new(),
             expires: UnixMillis(1000),
         }
     }

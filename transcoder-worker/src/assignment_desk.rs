@@ -27,7 +27,8 @@ use crate::session::Order;
 /// Takes assignments, one after the other.
 pub(crate) struct AssignmentDesk {
     pub(crate) worker: WorkerId,
-    pub(crate) controller: VerifyingKey,
+    /// Several while the controller's key is changed.
+    pub(crate) controller: Vec<VerifyingKey>,
     pub(crate) address: WorkerAddress,
     pub(crate) store: SegmentStore,
     pub(crate) taken: Mutex<Option<Taken>>,
@@ -82,9 +83,21 @@ impl Refused {
 }
 
 impl AssignmentDesk {
+    /// The assignment, and the key that it is signed with.
+    fn verified(&self, signed: &SignedAssignment) -> Result<(Assignment, VerifyingKey), AssignmentError> {
+        let mut refused = AssignmentError::BadSignature;
+        for key in &self.controller {
+            match signed.verify(key) {
+                Ok(offered) => return Ok((offered, *key)),
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
+    }
+
     /// Checks an assignment and does what it says; returns once its epoch is claimed, or everything is ready for that.
     pub(crate) async fn take(&self, signed: &SignedAssignment) -> Result<(), Refused> {
-        let offered = signed.verify(&self.controller)?;
+        let (offered, signer) = self.verified(signed)?;
         let mut taken = self.taken.lock().await;
         let held = taken.as_ref().map(|taken| taken.assignment.as_ref());
         // Not the worker's own clock: the controller reads the machine's, and that may have been set since the start.
@@ -104,7 +117,7 @@ impl AssignmentDesk {
                 None => Ok(()),
             },
             Verdict::Take => {
-                let installation = InstallationId::of(&self.controller);
+                let installation = InstallationId::of(&signer);
                 let owner = Ownership { installation, record: offered.record };
                 let before = if offered.mode == AssignmentMode::Prepare {
                     self.try_storage(&offered).await?;

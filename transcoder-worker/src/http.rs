@@ -135,8 +135,8 @@ fn shown_to(
         .and_then(|value| value.strip_prefix("Bearer "))
         .map(Proof::from_peer)
         .ok_or(StatusCode::UNAUTHORIZED)?;
-    let fits = held.assignment.feed_key_digest.accepts(&proof)
-        || shown == Shown::RouterToo && held.assignment.input_key_digest.accepts(&proof);
+    let fits = held.assignment.knows_reader(&proof)
+        || shown == Shown::RouterToo && held.assignment.knows_router(&proof);
     if fits { Ok(held) } else { Err(StatusCode::FORBIDDEN) }
 }
 

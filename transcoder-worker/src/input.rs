@@ -148,7 +148,7 @@ pub(crate) fn admit(
         return Err(NotAdmitted::OtherStream);
     }
     let proof = Proof::from_peer(request.auth.ok_or(NotAdmitted::Malformed)?);
-    if !assignment.input_key_digest.accepts(&proof) {
+    if !assignment.knows_router(&proof) {
         return Err(NotAdmitted::BadProof);
     }
     if request.epoch.ok_or(NotAdmitted::Malformed)?.parse() != Ok(assignment.epoch) {
@@ -457,8 +457,22 @@ mod tests {
             hints: None,
             input_key_digest: key.proof(stream, epoch).digest(),
             feed_key_digest: RoleKey::new([8; 32]).proof(stream, epoch).digest(),
+            other_input_key_digests: Vec::new(),
+            other_feed_key_digests: Vec::new(),
             expires: UnixMillis(0),
         }
+    }
+
+    #[test]
+    fn while_the_routers_key_is_changed_it_may_show_either() {
+        let (stream, epoch) = (StreamId::generate(), Epoch(3));
+        let (current, next, strange) = (RoleKey::new([7; 32]), RoleKey::new([9; 32]), RoleKey::new([1; 32]));
+        let mut assignment = assignment(stream, epoch, Generation(1), &current);
+        assignment.other_input_key_digests = vec![next.proof(stream, epoch).digest()];
+        assert!(assignment.knows_router(&current.proof(stream, epoch)));
+        assert!(assignment.knows_router(&next.proof(stream, epoch)));
+        assert!(!assignment.knows_router(&strange.proof(stream, epoch)));
+        assert!(!assignment.knows_reader(&next.proof(stream, epoch)), "the edge has a key of its own");
     }
 
     #[test]

@@ -36,8 +36,8 @@ use crate::stream_job::{SessionInput, StreamJob};
 pub struct Config {
     /// Who it is; `CAUDAL_WORKER_ID`.
     pub worker: WorkerId,
-    /// Whose assignments it takes; `CAUDAL_CONTROLLER_KEY`.
-    pub controller: VerifyingKey,
+    /// Whose assignments it takes; `CAUDAL_CONTROLLER_KEY`. Several while the controller's key is changed.
+    pub controller: Vec<VerifyingKey>,
     /// Where segments go.
     pub storage: SegmentStore,
     /// Bound, for the router's relay.

@@ -5,18 +5,20 @@ use std::time::Duration;
 
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::refresh_token::Serial;
 use super::{AuthError, Issued};
+use crate::config::Secrets;
 use crate::error::Error;
 
 /// Signs and verifies.
 pub(crate) struct AccessTokens {
     encoding: EncodingKey,
-    decoding: DecodingKey,
+    /// The first one is of the key that signs.
+    decoding: Vec<DecodingKey>,
     validation: Validation,
     lifetime: Duration,
 }
@@ -42,8 +44,8 @@ pub(crate) struct Claims {
 }
 
 impl AccessTokens {
-    pub(crate) fn new(secret: &SecretString, lifetime: Duration) -> Self {
-        let secret = secret.expose_secret().as_bytes();
+    pub(crate) fn new(secrets: &Secrets, lifetime: Duration) -> Self {
+        let accepted = std::iter::once(&secrets.jwt).chain(&secrets.other_jwt);
         // HS256 and nothing else, whatever a token's own header asks for.
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_issuer(&[ISSUER]);
@@ -52,8 +54,10 @@ impl AccessTokens {
         // One clock signs and verifies.
         validation.leeway = 0;
         Self {
-            encoding: EncodingKey::from_secret(secret),
-            decoding: DecodingKey::from_secret(secret),
+            encoding: EncodingKey::from_secret(secrets.jwt.expose_secret().as_bytes()),
+            decoding: accepted
+                .map(|secret| DecodingKey::from_secret(secret.expose_secret().as_bytes()))
+                .collect(),
             validation,
             lifetime,
         }
@@ -80,11 +84,16 @@ impl AccessTokens {
 
     /// What a token says, when it is ours and still holds.
     pub(crate) fn verify(&self, token: &str) -> Result<Claims, AuthError> {
-        match jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation) {
-            Ok(token) if token.claims.typ == KIND => Ok(token.claims),
-            Err(error) if *error.kind() == ErrorKind::ExpiredSignature => Err(AuthError::TokenExpired),
-            Ok(_) | Err(_) => Err(AuthError::TokenInvalid),
+        for key in &self.decoding {
+            match jsonwebtoken::decode::<Claims>(token, key, &self.validation) {
+                Ok(token) if token.claims.typ == KIND => return Ok(token.claims),
+                Err(error) if *error.kind() == ErrorKind::ExpiredSignature => {
+                    return Err(AuthError::TokenExpired);
+                }
+                Ok(_) | Err(_) => {}
+            }
         }
+        Err(AuthError::TokenInvalid)
     }
 }
 
@@ -100,7 +109,34 @@ mod tests {
     use super::*;
 
     fn tokens() -> AccessTokens {
-        AccessTokens::new(&"0123456789abcdef0123456789abcdef".into(), Duration::from_secs(60))
+        under(SECRET, &[])
+    }
+
+    fn under(secret: &str, others: &[&str]) -> AccessTokens {
+        let secrets = Secrets {
+            jwt: secret.into(),
+            other_jwt: others.iter().map(|secret| (*secret).into()).collect(),
+            stream_key_pepper: secret.into(),
+            stream_key_encryption: Vec::new(),
+        };
+        AccessTokens::new(&secrets, Duration::from_secs(60))
+    }
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    #[test]
+    fn a_token_of_the_key_before_is_good_for_as_long_as_that_is_accepted() {
+        let issued = Issued {
+            token: RefreshToken::Former([0; 32]),
+            serial: Serial(3),
+            user: Uuid::now_v7(),
+            session: Uuid::now_v7(),
+            expires_at: chrono::Utc::now(),
+        };
+        let (token, _) = tokens().issue(&issued).unwrap();
+        let new = "another key, another key, another";
+        assert!(under(new, &[SECRET]).verify(&token).is_ok());
+        assert!(under(new, &[]).verify(&token).is_err());
     }
 
     fn signed(header: &Header, claims: &serde_json::Value, secret: &str) -> String {

@@ -80,34 +80,39 @@ pub(super) fn former_hash(token: &[u8; FORMER]) -> Vec<u8> {
 }
 
 /// Makes tokens, and tells ours from others.
-pub(super) struct Sealer(SecretString);
+pub(super) struct Sealer {
+    current: SecretString,
+    others: Vec<SecretString>,
+}
 
 impl Sealer {
-    pub(super) fn new(secret: &SecretString) -> Self {
-        Self(secret.clone())
+    /// Seals with `current`, and takes seals of the `others` too.
+    pub(super) fn new(current: &SecretString, others: &[SecretString]) -> Self {
+        Self { current: current.clone(), others: others.to_vec() }
     }
 
     pub(super) fn token(&self, session: Uuid, serial: Serial) -> RefreshToken {
-        let seal = self.mac(session, serial).finalize().into_bytes().into();
+        let seal = mac(&self.current, session, serial).finalize().into_bytes().into();
         RefreshToken::Numbered { session, serial, seal }
     }
 
     /// Whether the seal is ours, in a time that says nothing of the right one.
     pub(super) fn made(&self, session: Uuid, serial: Serial, seal: &[u8; SEAL]) -> bool {
-        self.mac(session, serial).verify_slice(seal).is_ok()
+        let is_ours = |secret| mac(secret, session, serial).verify_slice(seal).is_ok();
+        std::iter::once(&self.current).chain(&self.others).any(is_ours)
     }
+}
 
-    fn mac(&self, session: Uuid, serial: Serial) -> Hmac<Sha256> {
-        // HMAC takes keys of any length.
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.0.expose_secret().as_bytes()) else {
-            unreachable!()
-        };
-        // The same secret signs access tokens, whose signed text has no space and no line break.
-        mac.update(b"caudal refresh token\n");
-        mac.update(session.as_bytes());
-        mac.update(&serial.0.to_be_bytes());
-        mac
-    }
+fn mac(secret: &SecretString, session: Uuid, serial: Serial) -> Hmac<Sha256> {
+    // HMAC takes keys of any length.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()) else {
+        unreachable!()
+    };
+    // The same secret signs access tokens, whose signed text has no space and no line break.
+    mac.update(b"caudal refresh token\n");
+    mac.update(session.as_bytes());
+    mac.update(&serial.0.to_be_bytes());
+    mac
 }
 
 /// HMAC-SHA-256.
@@ -121,7 +126,7 @@ mod tests {
     use super::*;
 
     fn sealer(secret: &str) -> Sealer {
-        Sealer::new(&secret.into())
+        Sealer::new(&secret.into(), &[])
     }
 
     fn made(sealer: &Sealer, token: &RefreshToken) -> bool {
@@ -129,6 +134,15 @@ mod tests {
             RefreshToken::Numbered { session, serial, seal } => sealer.made(*session, *serial, seal),
             RefreshToken::Former(_) => false,
         }
+    }
+
+    #[test]
+    fn a_token_of_the_secret_before_is_ours_for_as_long_as_that_is_accepted() {
+        let former = "0123456789abcdef0123456789abcdef";
+        let token = sealer(former).token(Uuid::now_v7(), Serial(7));
+        let next = "another secret, another secret!!";
+        assert!(made(&Sealer::new(&next.into(), &[former.into()]), &token));
+        assert!(!made(&sealer(next), &token));
     }
 
     #[test]

@@ -5,7 +5,6 @@
 //! shown to have received the newest: see [`Standing::judge`].
 
 use chrono::{DateTime, TimeDelta, Utc};
-use secrecy::SecretString;
 use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
@@ -13,7 +12,7 @@ use super::AuthError;
 use super::refresh_token::{RefreshToken, Sealer, Serial, former_hash};
 use crate::address::Origin;
 use crate::client::Client;
-use crate::config::Deadlines;
+use crate::config::{Deadlines, Secrets};
 use crate::error::Error;
 
 /// What a session gives out.
@@ -43,10 +42,10 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    pub(crate) fn new(secret: &SecretString, deadlines: &Deadlines) -> Self {
+    pub(crate) fn new(secrets: &Secrets, deadlines: &Deadlines) -> Self {
         let delta = |duration| TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX);
         Self {
-            sealer: Sealer::new(secret),
+            sealer: Sealer::new(&secrets.jwt, &secrets.other_jwt),
             idle: delta(deadlines.refresh_token),
             longest: delta(deadlines.session),
             grace: delta(deadlines.refresh_grace),

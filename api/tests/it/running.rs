@@ -76,6 +76,7 @@ impl Running {
             redis_url: None,
             secrets: Secrets {
                 jwt: JWT_SECRET.into(),
+                other_jwt: Vec::new(),
                 stream_key_pepper: "pepper of the tests, at least 32 b".into(),
                 stream_key_encryption: vec![("1".into(), "encryption key of the tests, 32 b".into())],
             },

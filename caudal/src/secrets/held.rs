@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use caudal_hls_edge::TicketKey;
-use caudal_livestream::proof::RoleKey;
+use caudal_livestream::proof::{RoleKey, RoleKeys};
 use caudal_service::internal::{CallerKey, Signer, Verifier};
 use caudal_service::secret;
 use ed25519_dalek::SigningKey;
@@ -58,9 +58,9 @@ pub struct ControllerKeys {
     /// Signs assignments.
     pub assignments: SigningKey,
     /// The router's, for the digests that workers get.
-    pub input: RoleKey,
+    pub input: RoleKeys,
     /// The edge's, for the same, and to follow workers.
-    pub feed: RoleKey,
+    pub feed: RoleKeys,
     /// For reports to the api.
     pub signer: Signer,
 }
@@ -104,7 +104,7 @@ impl KeySource {
     pub fn edge(&self) -> anyhow::Result<EdgeKeys> {
         Ok(EdgeKeys {
             feed: self.role_key(Key::Feed)?,
-            tickets: TicketKey::new(self.ring(Key::Tickets)?.current()),
+            tickets: self.tickets()?,
             signer: self.signer("hls-edge", Key::CallerEdge)?,
         })
     }
@@ -114,14 +114,17 @@ impl KeySource {
     /// # Errors
     /// When a key is not there or cannot be used.
     pub fn api(&self) -> anyhow::Result<ApiKeys> {
-        let jwt = match secret::read("JWT_SECRET")? {
-            Some(given) => checked_jwt(given)?,
-            None => text(self.ring(Key::Jwt)?.current()),
+        let (jwt, other_jwt) = if let Some(given) = secret::read("JWT_SECRET")? {
+            (checked_jwt(given)?, Vec::new())
+        } else {
+            let ring = self.ring(Key::Jwt)?;
+            (text(ring.current()), ring.accepted().skip(1).map(text).collect())
         };
         let encryption = self.ring(Key::StreamKeyEncryption)?;
         Ok(ApiKeys {
             secrets: caudal_api::Secrets {
                 jwt,
+                other_jwt,
                 stream_key_pepper: text(self.ring(Key::StreamKeyPepper)?.current()),
                 stream_key_encryption: encryption.by_id().map(|(id, key)| (id, text(key))).collect(),
             },
@@ -139,8 +142,8 @@ impl KeySource {
     pub fn controller(&self) -> anyhow::Result<ControllerKeys> {
         Ok(ControllerKeys {
             assignments: SigningKey::from_bytes(&self.ring(Key::Assignments)?.current()),
-            input: self.role_key(Key::Input)?,
-            feed: self.role_key(Key::Feed)?,
+            input: self.role_keys(Key::Input)?,
+            feed: self.role_keys(Key::Feed)?,
             signer: self.signer("controller", Key::CallerController)?,
         })
     }
@@ -166,8 +169,19 @@ impl KeySource {
         }
     }
 
+    fn tickets(&self) -> anyhow::Result<TicketKey> {
+        let ring = self.ring(Key::Tickets)?;
+        Ok(TicketKey::new(ring.current()).and_accepts(ring.accepted().skip(1)))
+    }
+
     fn role_key(&self, key: Key) -> anyhow::Result<RoleKey> {
         Ok(RoleKey::new(self.ring(key)?.current()))
+    }
+
+    fn role_keys(&self, key: Key) -> anyhow::Result<RoleKeys> {
+        let ring = self.ring(key)?;
+        let others = ring.accepted().skip(1).map(RoleKey::new).collect();
+        Ok(RoleKeys::new(RoleKey::new(ring.current()), others))
     }
 
     fn signer(&self, caller: &'static str, key: Key) -> anyhow::Result<Signer> {

@@ -21,7 +21,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use caudal_livestream::proof::RoleKey;
+use caudal_livestream::proof::RoleKeys;
 use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, RelayFailures};
 use caudal_livestream::report::EndReason;
 use caudal_livestream::{InstallationId, SessionId, StreamId, UnixMillis};
@@ -63,9 +63,9 @@ pub struct Carriers {
     /// Signs assignments; workers hold its public half.
     pub assignments: SigningKey,
     /// The router's role key.
-    pub router_key: RoleKey,
+    pub router_key: RoleKeys,
     /// The edge's and this controller's role key.
-    pub feed_key: RoleKey,
+    pub feed_key: RoleKeys,
 }
 
 /// Who shows the streams to everybody else. Called from the streams' tasks; must not wait.

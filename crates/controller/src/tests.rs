@@ -13,6 +13,7 @@ mod unknown_ends;
 use std::time::{Duration, UNIX_EPOCH};
 
 use caudal_livestream::fixtures::{ingest, spec};
+use caudal_livestream::proof::RoleKey;
 use caudal_livestream::record::{DesiredState, Phase, Spec};
 use caudal_livestream::{Epoch, Generation};
 use tokio::time::{Instant, sleep};
@@ -54,8 +55,8 @@ impl World {
             api: self.cluster.clone(),
             observer: self.cluster.clone(),
             assignments: SigningKey::from_bytes(&[9; 32]),
-            router_key: RoleKey::new([1; 32]),
-            feed_key: RoleKey::new([2; 32]),
+            router_key: RoleKey::new([1; 32]).into(),
+            feed_key: RoleKey::new([2; 32]).into(),
         };
         let media = SegmentStore::folder(self.media.path()).unwrap();
         Controller::start(carriers, media, Arc::clone(&self.wall), records, |_, _| {})

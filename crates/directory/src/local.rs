@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use caudal_controller::{Carriers, Controller, MoveError, Moved, Pool, Record, Refusal, WallClock, Workers};
 use caudal_livestream::lifecycle::{Evidence, Input};
-use caudal_livestream::proof::RoleKey;
+use caudal_livestream::proof::RoleKeys;
 use caudal_livestream::record::{DesiredState, Ingest, LiveStream, MediaInfo, RelayFailures, Spec};
 use caudal_livestream::report::EndReason;
 use caudal_livestream::{SessionId, StreamId, UnixMillis};
@@ -42,9 +42,9 @@ pub struct LocalConfig {
     /// Signs assignments; workers hold its public half.
     pub assignments: SigningKey,
     /// The router's role key.
-    pub router_key: RoleKey,
+    pub router_key: RoleKeys,
     /// The edge's and this controller's role key.
-    pub feed_key: RoleKey,
+    pub feed_key: RoleKeys,
     /// Base URL of the api's internal listener, `http://127.0.0.1:3001`.
     pub api: String,
     /// Signs reports to the api, as `controller`.

@@ -54,6 +54,8 @@ fn assignment() -> SignedAssignment {
         hints: None,
         input_key_digest: proof().digest(),
         feed_key_digest: proof().digest(),
+        other_input_key_digests: Vec::new(),
+        other_feed_key_digests: Vec::new(),
         expires: UnixMillis(1),
     };
     SignedAssignment::sign(&assignment, &SigningKey::from_bytes(&[1; 32])).unwrap()

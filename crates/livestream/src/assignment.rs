@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::admission::{BroadcastHints, LadderRung, LatencyMode};
-use crate::proof::ProofDigest;
+use crate::proof::{Proof, ProofDigest};
 use crate::{Epoch, Generation, MediaTime, Msn, StreamId, UnixMillis, WorkerId};
 
 /// One worker's orders for one stream. Travels signed ([`crate::proof::SignedAssignment`]).
@@ -36,8 +36,30 @@ pub struct Assignment {
     pub input_key_digest: ProofDigest,
     /// Digest of the edge's and controller's proof for this stream and epoch.
     pub feed_key_digest: ProofDigest,
+    /// Digests of the proofs that the router may show instead, while its key is changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_input_key_digests: Vec<ProofDigest>,
+    /// The same of edge and controller.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_feed_key_digests: Vec<ProofDigest>,
     /// After this the assignment is no longer to be taken.
     pub expires: UnixMillis,
+}
+
+impl Assignment {
+    /// Whether `proof` is the router's.
+    pub fn knows_router(&self, proof: &Proof) -> bool {
+        std::iter::once(&self.input_key_digest)
+            .chain(&self.other_input_key_digests)
+            .any(|digest| digest.accepts(proof))
+    }
+
+    /// Whether `proof` is that of an edge or the controller.
+    pub fn knows_reader(&self, proof: &Proof) -> bool {
+        std::iter::once(&self.feed_key_digest)
+            .chain(&self.other_feed_key_digests)
+            .any(|digest| digest.accepts(proof))
+    }
 }
 
 /// What a worker is to do.

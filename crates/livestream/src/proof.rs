@@ -45,6 +45,36 @@ impl fmt::Debug for RoleKey {
     }
 }
 
+/// A role's key, and others that it may show itself with while the key is changed. Hidden in `Debug`.
+#[derive(Clone, Debug)]
+pub struct RoleKeys {
+    current: RoleKey,
+    others: Vec<RoleKey>,
+}
+
+impl RoleKeys {
+    /// Of the key in use and the others that are accepted.
+    pub fn new(current: RoleKey, others: Vec<RoleKey>) -> Self {
+        Self { current, others }
+    }
+
+    /// What the role shows a worker of this stream and epoch.
+    pub fn proof(&self, stream: StreamId, epoch: Epoch) -> Proof {
+        self.current.proof(stream, epoch)
+    }
+
+    /// What a worker may know of the others' proofs.
+    pub fn other_digests(&self, stream: StreamId, epoch: Epoch) -> Vec<ProofDigest> {
+        self.others.iter().map(|key| key.proof(stream, epoch).digest()).collect()
+    }
+}
+
+impl From<RoleKey> for RoleKeys {
+    fn from(current: RoleKey) -> Self {
+        Self::new(current, Vec::new())
+    }
+}
+
 /// What a role shows: 64 hex digits. Over HTTP as `Authorization: Bearer {proof}`, over RTMP as `auth=`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proof(String);

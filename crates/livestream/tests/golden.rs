@@ -187,6 +187,8 @@ fn assignment() -> Assignment {
         hints: Some(hints()),
         input_key_digest: RoleKey::new([1; 32]).proof(stream(), Epoch(2)).digest(),
         feed_key_digest: RoleKey::new([2; 32]).proof(stream(), Epoch(2)).digest(),
+        other_input_key_digests: Vec::new(),
+        other_feed_key_digests: Vec::new(),
         expires: UnixMillis(1_790_000_030_000),
     }
 }

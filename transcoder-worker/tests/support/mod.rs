@@ -84,7 +84,7 @@ impl Broadcast {
         let leave = CancellationToken::new();
         let config = Config {
             worker: WorkerId::generate(),
-            controller: self.controller.verifying_key(),
+            controller: vec![self.controller.verifying_key()],
             storage: SegmentStore::folder(folder).unwrap(),
             rtmp: bind().await.unwrap(),
             http: bind().await.unwrap(),
@@ -134,6 +134,8 @@ impl Broadcast {
             hints: None,
             input_key_digest: self.router.proof(self.stream, Epoch(epoch)).digest(),
             feed_key_digest: self.edge_proof(epoch).digest(),
+            other_input_key_digests: Vec::new(),
+            other_feed_key_digests: Vec::new(),
             expires: UnixMillis(i64::MAX),
         }
     }

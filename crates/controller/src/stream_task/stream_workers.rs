@@ -103,6 +103,8 @@ impl StreamTask {
             hints: spec.hints,
             input_key_digest: carriers.router_key.proof(self.stream, epoch).digest(),
             feed_key_digest: carriers.feed_key.proof(self.stream, epoch).digest(),
+            other_input_key_digests: carriers.router_key.other_digests(self.stream, epoch),
+            other_feed_key_digests: carriers.feed_key.other_digests(self.stream, epoch),
             // Set when it is sent.
             expires: UnixMillis(0),
         })

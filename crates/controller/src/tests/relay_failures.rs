@@ -34,3 +34,29 @@ async fn a_count_in_the_store_loses_a_worker_once_three_of_its_failures_are_new(
     world.cluster.kill_all();
     controller.close().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn why_a_publisher_was_turned_away_ends_what_it_interrupts_again_and_again() {
+    let world = World::new();
+    let controller = world.controller().await;
+    let stream = world.open();
+    let ingest = world.until_phase(stream, Phase::Live).await.spec.unwrap().ingest;
+    let refuse = |session| {
+        world.store.change_spec(stream, |spec| {
+            spec.ingest.session = session;
+            spec.ingest.generation = spec.ingest.generation.next();
+            spec.ingest.refused = Some("vp9 is not supported".to_owned());
+        });
+    };
+    refuse(ingest.session);
+    sleep(Duration::from_secs(1)).await;
+    // The same word again, with another change of the record, is no second refusal.
+    world.store.change_spec(stream, |spec| spec.title = "another".to_owned());
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.store.get(stream).unwrap().machine.end_reason(), None);
+    refuse(SessionId::generate());
+    let ended = |record: &Record| record.machine.end_reason() == Some(EndReason::NothingPlayable);
+    world.until(stream, "ended for it", ended).await;
+    world.cluster.kill_all();
+    controller.close().await;
+}

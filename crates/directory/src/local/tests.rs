@@ -15,6 +15,7 @@ use std::time::UNIX_EPOCH;
 use axum::http::StatusCode;
 use caudal_livestream::assignment::AssignmentMode;
 use caudal_livestream::fixtures::{ingest, spec};
+use caudal_livestream::proof::RoleKey;
 use caudal_livestream::record::Phase;
 use caudal_livestream::{Epoch, Generation, Msn};
 use tempfile::TempDir;
@@ -104,8 +105,8 @@ fn start(
         max_streams: 2,
         workers: workers.clone(),
         assignments: fake_workers::signing_key(),
-        router_key: RoleKey::new([1; 32]),
-        feed_key: RoleKey::new([2; 32]),
+        router_key: RoleKey::new([1; 32]).into(),
+        feed_key: RoleKey::new([2; 32]).into(),
         api: api.base(),
         signer: Signer::new("controller", FakeApi::key()),
     };

@@ -296,7 +296,7 @@ async fn feed(State(worker): State<Arc<WorkerState>>, headers: HeaderMap) -> Res
     let shown =
         headers.get("authorization").and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
     let proof = Proof::from_peer(shown.unwrap_or_default());
-    if !worker.assignments.borrow().last().is_some_and(|a| a.feed_key_digest.accepts(&proof)) {
+    if !worker.assignments.borrow().last().is_some_and(|a| a.knows_reader(&proof)) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
     let end = Event::End.encode();

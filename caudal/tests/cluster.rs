@@ -1,0 +1,108 @@
+//! The program in a cluster, against a real API server that was started for these tests (`scripts/with-kubernetes.sh`).
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "the helpers of tests fail as tests do")]
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+use std::time::Duration;
+
+use caudal_kubernetes::throw_away_server::{namespace, until};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+/// `caudal ROLE`, with an environment of its own.
+fn caudal(role: &str, namespace: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_caudal"));
+    command.arg(role).env_clear().env("CAUDAL_NAMESPACE", namespace).kill_on_drop(true);
+    command.env("KUBECONFIG", std::env::var_os("KUBECONFIG").unwrap()).stdin(Stdio::null());
+    command
+}
+
+async fn keys(namespace: &str) -> (bool, String) {
+    let ended = caudal("keys", namespace).args(["--secrets", "r"]).output().await.unwrap();
+    let told = [ended.stdout, ended.stderr].concat();
+    (ended.status.success(), String::from_utf8(told).unwrap())
+}
+
+async fn secrets(client: &Client, namespace: &str) -> BTreeMap<String, Secret> {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let all = secrets.list(&kube::api::ListParams::default()).await.unwrap();
+    all.items.into_iter().map(|secret| (secret.metadata.name.clone().unwrap(), secret)).collect()
+}
+
+#[tokio::test]
+async fn keys_are_made_once_also_by_two_at_once_and_again_where_one_is_missing() {
+    let Some((client, namespace)) = namespace().await else { return };
+    let (one, other) = tokio::join!(keys(&namespace), keys(&namespace));
+    assert!(one.0 && other.0, "{one:?} {other:?}");
+    let made = secrets(&client, &namespace).await;
+    let names: Vec<_> = made.keys().map(String::as_str).collect();
+    assert_eq!(names, ["r-api", "r-hls-edge", "r-ingest-router", "r-operator", "r-transcoder-worker"]);
+    let data =
+        |name: &str, key: &str| made.get(name).unwrap().data.as_ref().unwrap().get(key).unwrap().clone();
+    assert_eq!(data("r-operator", "input"), data("r-ingest-router", "input"));
+    assert_eq!(data("r-api", "caller-hls-edge"), data("r-hls-edge", "caller-hls-edge"));
+    assert_eq!(data("r-transcoder-worker", "controllerKey").0.len(), 44);
+
+    let (done, told) = keys(&namespace).await;
+    assert!(done && told.is_empty(), "{told}");
+    let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
+    let without = Patch::Merge(json!({ "data": { "feed": null, "mine": "bWluZQ==" } }));
+    api.patch("r-hls-edge", &PatchParams::default(), &without).await.unwrap();
+    let (done, told) = keys(&namespace).await;
+    assert!(done && told == "r-hls-edge: feed\n", "{told}");
+    let again = secrets(&client, &namespace).await;
+    let edge = again.get("r-hls-edge").unwrap().data.as_ref().unwrap();
+    assert_eq!(edge.get("feed").unwrap(), &data("r-operator", "feed"));
+    assert!(edge.contains_key("mine"));
+}
+
+/// A role until it has said these words, or has ended.
+async fn said(role: &mut Child, words: &str) -> String {
+    let mut lines = BufReader::new(role.stderr.take().unwrap()).lines();
+    let mut text = String::new();
+    let reading = timeout(Duration::from_secs(60), async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            text.push_str(&line);
+            text.push('\n');
+            if line.contains(words) {
+                return true;
+            }
+        }
+        false
+    });
+    let found = reading.await.unwrap_or(false);
+    assert!(found, "{text}");
+    text
+}
+
+#[tokio::test]
+async fn doors_of_a_cluster_are_ready_once_they_have_read_the_live_streams() {
+    let Some((_, namespace)) = namespace().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let made = caudal("keys", &namespace).env_remove("CAUDAL_NAMESPACE").arg(folder.path()).output().await;
+    assert!(made.unwrap().status.success());
+    for role in ["ingest-router", "hls-edge"] {
+        let mut command = caudal(role, &namespace);
+        command
+            .env("CAUDAL_DIRECTORY", "kubernetes")
+            .env("CAUDAL_KEYS", folder.path().join(role))
+            .env("CAUDAL_INTERNAL_API_URL", "http://127.0.0.1:1")
+            .env("HLS_PATH", folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        for port in ["HLS_PORT", "RTMP_PORT", "CAUDAL_INTERNAL_PORT", "CAUDAL_ADMIN_PORT"] {
+            command.env(port, "0");
+        }
+        let mut running = command.spawn().unwrap();
+        let text = said(&mut running, "ready").await;
+        assert!(text.contains(&namespace), "{text}");
+        running.kill().await.unwrap();
+        until("its end", async || running.try_wait().unwrap()).await;
+    }
+}
