@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use caudal_controller::{Api, Carriers, Controller, Pool, RecordStore as _, WallClock, WorkerLink};
-use caudal_livestream::proof::RoleKey;
+use caudal_livestream::proof::RoleKeys;
 use caudal_livestream::{StreamId, WorkerId};
 use caudal_service::health::Readiness;
 use caudal_storage::SegmentStore;
@@ -46,9 +46,9 @@ pub struct Config {
     /// Signs assignments; workers hold its public half.
     pub assignments: SigningKey,
     /// The router's role key.
-    pub router_key: RoleKey,
+    pub router_key: RoleKeys,
     /// The edge's and this operator's role key.
-    pub feed_key: RoleKey,
+    pub feed_key: RoleKeys,
     /// Where viewers reach the edge, as in `https://example.org`; none when it has no public address.
     pub edge: Option<String>,
     /// Where metrics are registered.
