@@ -23,6 +23,7 @@ use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
+use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -48,7 +49,9 @@ struct SaidWorkers {
     reports: Mutex<Vec<String>>,
 }
 
+/// On a runtime of its own, which takes everything that it has begun with it.
 struct Operator {
+    runtime: Runtime,
     running: JoinHandle<()>,
     shutdown: CancellationToken,
 }
@@ -94,9 +97,10 @@ impl World {
         };
         let shutdown = CancellationToken::new();
         let stop = shutdown.clone();
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let running =
-            tokio::spawn(async move { Box::pin(caudal_operator::run(config, stop)).await.unwrap() });
-        Operator { running, shutdown }
+            runtime.spawn(async move { Box::pin(caudal_operator::run(config, stop)).await.unwrap() });
+        Operator { runtime, running, shutdown }
     }
 
     async fn until_stream(
@@ -139,12 +143,13 @@ impl World {
 impl Operator {
     /// As SIGKILL: the lease stays as it is.
     fn kill(self) {
-        self.running.abort();
+        self.runtime.shutdown_background();
     }
 
     async fn stop(self) {
         self.shutdown.cancel();
         self.running.await.unwrap();
+        self.runtime.shutdown_background();
     }
 }
 
