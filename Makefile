@@ -12,7 +12,7 @@ FIRST_TIME = $(if $(wildcard $(CAUDAL)),, (the first time takes some minutes))
 # Settings of this machine, if there are any: see .env.example.
 DOTENV := if [ -f .env ]; then set -a; . ./.env; set +a; fi
 
-.PHONY: help run dotenv test lint bench fuzz build build-tests web unit e2e cluster cluster-down cluster-test
+.PHONY: help run dotenv test lint bench fuzz build build-tests web unit e2e chart-test cluster cluster-down cluster-test
 .PHONY: setup setup-test setup-cluster setup-lint setup-fuzz setup-bench
 
 help: ## Show this list
@@ -46,10 +46,19 @@ web: ## Build the pages
 
 # Apart from `test`, because it needs Go and the first time builds Kubernetes.
 cluster-test: setup-test setup-cluster web build-tests ## The tests of that cluster, and of the image on it (as root)
+	@CAUDAL_ABORTS=$${CAUDAL_ABORTS:-1000} CAUDAL_KILLS=$${CAUDAL_KILLS:-60} scripts/stage "Tests over an API server" \
+	    scripts/with-kubernetes.sh cargo test --workspace --test api_server --test cluster
 	@CAUDAL_BIN=$(CAUDAL) CAUDAL_WEB_DIR=$(CURDIR)/web/dist scripts/stage "Cluster tests" npm --prefix e2e run --silent test:cluster
 
-cluster: setup-cluster ## Start a Kubernetes cluster on this machine (as root); prints where it is
-	@e2e/cluster/cluster up
+chart-test: setup-cluster ## The Helm chart: what it renders, and what a real API server says to that (UPDATE=-u writes the golden renders)
+	@scripts/npm-ci e2e check
+	@scripts/stage "Chart tests" npm --prefix e2e run --silent test:chart -- $(UPDATE)
+
+cluster: setup setup-cluster web build ## Start a Kubernetes cluster with the platform on it (as root); prints where it is
+	@places=$$(e2e/cluster/cluster up); \
+	image=$$(e2e/cluster/build-image $(CAUDAL) web/dist); \
+	urls=$$(e2e/cluster/install "$$image" "$$(sed -n 's/^DATABASE_URL=//p' <<<"$$places")"); \
+	printf '%s\n' "$$places" "$$urls"
 
 cluster-down: ## Remove that cluster
 	@e2e/cluster/cluster down
@@ -73,7 +82,7 @@ fuzz: setup-fuzz ## Fuzz every parser for a minute each (SECONDS_EACH=60, or FUZ
 dotenv:
 	@scripts/dotenv
 
-setup:
+setup: ## Install what building and running need (as root; else it prints the line that does)
 	@scripts/setup run
 
 setup-test setup-cluster setup-lint setup-fuzz setup-bench:

@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
 // What needs Kubernetes, which takes minutes to build the first time: `make cluster-test`.
-const kubernetes = ['tests/cluster.test.ts', 'tests/kubernetes-api.test.ts'];
+const kubernetes = ['tests/chart.test.ts', 'tests/cluster.test.ts', 'tests/cluster-story.test.ts', 'tests/cluster-faults.test.ts', 'tests/kubernetes-api.test.ts'];
 
 export default defineConfig(({ mode }) => ({
   test: {

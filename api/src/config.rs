@@ -153,7 +153,7 @@ impl PublicUrls {
 /// What a publisher gets with its admission.
 #[derive(Clone, Debug)]
 pub struct Broadcasts {
-    /// The pool of workers that carries them; none where there is one alone.
+    /// The pool of workers that carries them; none where there is only one pool.
     pub pool: Option<String>,
     /// Renditions below the source.
     pub ladder: Vec<LadderRung>,

@@ -68,6 +68,8 @@ pub use config::{Broadcasts, Config, DatabaseUse, Deadlines, PublicUrls, Secrets
 pub use database::{MIGRATIONS, check_database_url};
 pub use limits::Limits;
 pub use redis_store::check_redis_url;
+#[doc(hidden)]
+pub use router::rest_paths;
 pub use start_error::StartError;
 
 use app::Opened;

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use caudal_livestream::audience::AUDIENCE_PATH;
 use caudal_service::internal::{InternalListener, listener_of, require_signature};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -18,22 +18,35 @@ use crate::security_headers::SecurityHeaders;
 use crate::start_error::StartError;
 use crate::{exchange, web};
 
+/// Every path below [`API`]. docs/api.md lists them, which a test compares.
+fn rest() -> [(&'static str, MethodRouter<App>); 12] {
+    [
+        ("/auth/register", post(auth::register)),
+        ("/auth/login", post(auth::login)),
+        ("/auth/refresh", post(auth::refresh)),
+        ("/auth/logout", post(auth::logout)),
+        ("/auth/stream-key", get(auth::stream_key)),
+        ("/auth/stream-key/rotate", post(auth::rotate_stream_key)),
+        ("/streams", get(streams::list).post(streams::create)),
+        ("/streams/mine", get(streams::mine)),
+        ("/streams/open", get(streams::open)),
+        ("/streams/failed", get(streams::failed)),
+        ("/streams/{id}", get(streams::show).patch(streams::edit).delete(streams::end)),
+        ("/streams/{id}/health", get(streams::health)),
+    ]
+}
+
+/// The paths of [`rest`], as a client sends them.
+pub fn rest_paths() -> impl Iterator<Item = String> {
+    rest().into_iter().map(|(path, _)| format!("{API}{path}"))
+}
+
 /// For viewers and streamers.
 pub(crate) fn public(app: &App) -> Result<Router, StartError> {
     let headers = Arc::new(SecurityHeaders::new(&app.streams.urls)?);
-    let api = Router::new()
-        .route("/auth/register", post(auth::register))
-        .route("/auth/login", post(auth::login))
-        .route("/auth/refresh", post(auth::refresh))
-        .route("/auth/logout", post(auth::logout))
-        .route("/auth/stream-key", get(auth::stream_key))
-        .route("/auth/stream-key/rotate", post(auth::rotate_stream_key))
-        .route("/streams", get(streams::list).post(streams::create))
-        .route("/streams/mine", get(streams::mine))
-        .route("/streams/open", get(streams::open))
-        .route("/streams/failed", get(streams::failed))
-        .route("/streams/{id}", get(streams::show).patch(streams::edit).delete(streams::end))
-        .route("/streams/{id}/health", get(streams::health))
+    let api = rest()
+        .into_iter()
+        .fold(Router::new(), |router, (path, methods)| router.route(path, methods))
         .fallback(exchange::nothing_here)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn_with_state(app.clone(), exchange::limit))

@@ -27,7 +27,7 @@ use crate::settings::{self, Faults, Given};
 use crate::standalone::{ADMIN, default_data_folder};
 use message::{Answer, ListedStream, Request};
 pub use socket::{Platform, serve_if_possible};
-use target::Target;
+pub use target::Target;
 
 /// Which platform, and what of it.
 #[derive(Args, Clone, Debug)]
@@ -67,7 +67,8 @@ pub async fn run(settings: &AdminSettings, given: &Given) -> Result<ExitCode, Fa
     let data = data_folder(settings, given)?;
     let told = match &settings.command {
         AdminCommand::Move { stream } => {
-            let target = Target::read(stream).map_err(|reason| Faults(vec![reason]))?;
+            let target = Target::read(stream)
+                .map_err(|reason| Faults(vec![format!("{reason}; `caudal admin streams` lists all")]))?;
             move_stream(&data, target).await
         }
         AdminCommand::Streams => streams(&data).await.map(|streams| words::of_streams(&streams)),
@@ -78,9 +79,7 @@ pub async fn run(settings: &AdminSettings, given: &Given) -> Result<ExitCode, Fa
             // Whoever reads has had enough.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!(
-                    "caudal: it was done, and what came of it cannot be written to standard output: {error}"
-                );
+                eprintln!("caudal: the answer cannot be written to standard output: {error}");
                 ExitCode::FAILURE
             }
         },
@@ -110,8 +109,8 @@ fn on_the_air(streams: &[ListedStream], channel: &str) -> Result<StreamId, Strin
     let of_channel = |one: &&ListedStream| one.channel.eq_ignore_ascii_case(channel);
     streams.iter().filter(of_channel).find(|one| !one.phase.is_over()).map(|one| one.stream).ok_or_else(
         || {
-            "no broadcast is on the air under that channel's name; `caudal admin streams` lists all"
-                .to_owned()
+            let named = target::shown(channel).unwrap_or_else(|| "that was named".to_owned());
+            format!("no broadcast of the channel {named} is on the air; `caudal admin streams` lists all")
         },
     )
 }
@@ -120,7 +119,7 @@ async fn streams(data: &Path) -> Result<Vec<ListedStream>, String> {
     match ask(data, &Request::Streams {}).await? {
         Answer::Streams { streams } => Ok(streams),
         Answer::Refused { reason } => Err(reason),
-        Answer::Moved { .. } => Err(words::STRANGE.to_owned()),
+        Answer::Moved { .. } | Answer::Failed { .. } => Err(words::STRANGE.to_owned()),
     }
 }
 
@@ -214,7 +213,9 @@ mod tests {
             listed("Ana", Phase::Reconnecting),
         ];
         assert_eq!(on_the_air(&streams, "ana"), Ok(streams[3].stream));
+        let said = on_the_air(&streams, "nobody").unwrap_err();
+        assert!(said.starts_with("no broadcast of the channel \"nobody\" is on the air; "), "{said}");
         let said = on_the_air(&streams, "live_secret").unwrap_err();
-        assert!(said.contains("no broadcast is on the air") && !said.contains("live_secret"), "{said}");
+        assert!(said.contains("is on the air") && !said.contains("live_secret"), "{said}");
     }
 }

@@ -2,18 +2,24 @@
 //!
 //! * `folders` – a folder for each role
 //! * `cluster` – a Kubernetes Secret for each role
+//! * `database` – the Secret of a database that the chart brings
 
 mod cluster;
+mod database;
 mod folders;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
+use caudal_kubernetes::calls;
 use clap::Args;
+use kube::Api;
 
 use crate::secrets::MasterSecret;
 
-/// Where to.
+/// Where the keys go.
 #[derive(Args, Clone, Debug)]
 pub struct KeysSettings {
     /// Gets a folder for each role.
@@ -26,24 +32,46 @@ pub struct KeysSettings {
     /// The namespace of the Secrets; without it, the pod's own.
     #[arg(long, env = "CAUDAL_NAMESPACE", value_name = "NAME", requires = "secrets")]
     namespace: Option<String>,
+    /// Also makes the Secret `PREFIX-database`, with a password for a PostgreSQL at HOST, and as `url` how the api reaches that.
+    #[arg(long, value_name = "HOST", requires = "secrets")]
+    database: Option<String>,
 }
 
-/// Makes what is missing.
+/// Makes what is missing, and tells what it made, also when it could not make all.
 ///
 /// # Errors
 /// When something cannot be read or written, or keys that are there do not fit together.
 pub async fn run(settings: &KeysSettings) -> anyhow::Result<ExitCode> {
     let master = MasterSecret::read()?;
-    let made = match (&settings.folder, &settings.secrets) {
-        (Some(folder), _) => folders::complete(folder, master.as_ref())?,
-        (None, Some(prefix)) => {
-            cluster::complete(prefix, settings.namespace.as_deref(), master.as_ref()).await?
-        }
+    let mut made = Vec::new();
+    let completed = match (&settings.folder, &settings.secrets) {
+        (Some(folder), _) => folders::complete(folder, master.as_ref(), &mut made),
+        (None, Some(prefix)) => in_cluster(prefix, settings, master.as_ref(), &mut made).await,
         // clap takes neither without the other.
-        (None, None) => Vec::new(),
+        (None, None) => Ok(()),
     };
-    for name in made {
-        println!("{name}");
-    }
+    let mut output = std::io::stdout().lock();
+    let told = made.iter().try_for_each(|name| writeln!(output, "{name}"));
+    completed.map_err(|error| if made.is_empty() { error } else { error.context(IN_PART) })?;
+    told.context("the keys are made; standard output")?;
     Ok(ExitCode::SUCCESS)
 }
+
+async fn in_cluster(
+    prefix: &str,
+    settings: &KeysSettings,
+    master: Option<&MasterSecret>,
+    made: &mut Vec<String>,
+) -> anyhow::Result<()> {
+    let client = calls::client().await?;
+    let namespace = settings.namespace.as_deref().unwrap_or(client.default_namespace());
+    let secrets = Api::namespaced(client.clone(), namespace);
+    cluster::complete(&secrets, prefix, master, made).await?;
+    let Some(host) = &settings.database else { return Ok(()) };
+    made.extend(database::complete(&secrets, prefix, host).await?);
+    Ok(())
+}
+
+/// Before the reason why the others could not be made.
+const IN_PART: &str =
+    "only the keys that are listed on standard output were made; run this again to make the rest";

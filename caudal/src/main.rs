@@ -1,6 +1,7 @@
 //! The one executable: reads settings, starts roles, prints what a person needs to know.
 
 mod admin;
+mod doctor;
 mod error_words;
 mod keys;
 mod roles;
@@ -8,9 +9,11 @@ mod secrets;
 mod settings;
 mod standalone;
 mod storage;
+mod uninstall;
 mod worker;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -74,17 +77,40 @@ enum RoleCommand {
     /// roles that have it do themselves, else made of random numbers. Keys that are there stay; those that are missing are
     /// made, so that it can be run again.
     Keys(keys::KeysSettings),
+    /// Say why a broadcast on Kubernetes is not live
+    ///
+    /// The first line is the verdict; below it is who says so, and what to do next. Without CHANNEL, the installation as a whole is looked
+    /// at. The cluster is the one of your kubeconfig. Nothing is written, no Secret is read, and what you have no right to look at is said.
+    ///
+    /// Exit status: 0 when it is live (or, of an installation, can be), 1 when something is wrong, 2 when nobody can tell.
+    Doctor(doctor::DoctorSettings),
+    /// End all broadcasts of a Kubernetes namespace, before the platform is removed from it
+    ///
+    /// Lets nobody in any more (`maxWorkers: 0`), ends what is live, and waits until the operator is done with it. What is left then is
+    /// let go of: its finalizer is taken off, which would hold up the namespace, and its worker is deleted. Can be run again.
+    Uninstall(uninstall::UninstallSettings),
 }
 
 /// The command line with everything that `--help` shows.
 fn command() -> Command {
-    settings::for_each_role(Cli::command())
+    let command = settings::for_each_role(Cli::command());
+    // As a plug-in, kubectl knows it by two words.
+    if is_plugin() { command.bin_name("kubectl caudal") } else { command }
+}
+
+/// Whether kubectl has started it, under the name that kubectl looks for.
+fn is_plugin() -> bool {
+    let called = std::env::args_os().next().map(PathBuf::from);
+    called.is_some_and(|path| path.file_stem().is_some_and(|name| name == "kubectl-caudal"))
 }
 
 fn main() -> ExitCode {
     caudal_service::install_crypto();
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    if arguments.get(1).is_some_and(|role| role == "admin" || role == "keys") {
+    if arguments
+        .get(1)
+        .is_some_and(|role| ["admin", "keys", "doctor", "uninstall"].iter().any(|one| role == one))
+    {
         // These are no roles, and have none of the platform's settings.
         return administer(&arguments);
     }
@@ -96,8 +122,8 @@ fn main() -> ExitCode {
             let _ = error.print();
             return if error.use_stderr() { ExitCode::from(EXIT_SETTINGS) } else { ExitCode::SUCCESS };
         }
-        Err(Refused::Values(Faults(mut faults), usable)) => {
-            faults.extend(usable.into_iter().flat_map(|usable| faults_beside(*usable)));
+        Err(Refused::Values { faults: Faults(mut faults), rest }) => {
+            faults.extend(rest.into_iter().flat_map(|rest| faults_beside(*rest)));
             return refuse(&Faults(faults));
         }
     };
@@ -115,7 +141,11 @@ fn faults_beside((matches, given): (ArgMatches, Given)) -> Vec<String> {
         | RoleCommand::IngestRouter(settings)
         | RoleCommand::HlsEdge(settings)
         | RoleCommand::Operator(settings) => Some(settings),
-        RoleCommand::TranscoderWorker(_) | RoleCommand::Admin(_) | RoleCommand::Keys(_) => None,
+        RoleCommand::TranscoderWorker(_)
+        | RoleCommand::Admin(_)
+        | RoleCommand::Keys(_)
+        | RoleCommand::Doctor(_)
+        | RoleCommand::Uninstall(_) => None,
     });
     let Some((role, mut settings)) = role.zip(settings) else { return Vec::new() };
     settings.given = given;
@@ -149,9 +179,10 @@ fn administer(arguments: &[OsString]) -> ExitCode {
 
 fn refuse(faults: &Faults) -> ExitCode {
     eprintln!("caudal: {faults}");
-    // A setting that is missing may be there under a name with a slip in it.
-    for name in settings::unknown_variables(&Cli::command()) {
-        eprintln!("caudal: there is no setting {name}, and it was set");
+    // A setting that is missing may be there under a name with a slip in it. By itself such a name stops no start.
+    let role = std::env::args_os().nth(1).and_then(|role| Role::named(role.to_str()?));
+    for unknown in settings::unknown_variables(&Cli::command(), role.unwrap_or(Role::Standalone)) {
+        eprintln!("caudal: warning: {unknown}");
     }
     ExitCode::from(EXIT_SETTINGS)
 }
@@ -160,9 +191,11 @@ fn refuse(faults: &Faults) -> ExitCode {
 fn start(cli: Cli, given: Given) -> anyhow::Result<ExitCode> {
     let mut runtime = match &cli.role {
         // One stream fits into one thread; a second one would be woken for each of its frames.
-        RoleCommand::TranscoderWorker(_) | RoleCommand::Admin(_) | RoleCommand::Keys(_) => {
-            Builder::new_current_thread()
-        }
+        RoleCommand::TranscoderWorker(_)
+        | RoleCommand::Admin(_)
+        | RoleCommand::Keys(_)
+        | RoleCommand::Doctor(_)
+        | RoleCommand::Uninstall(_) => Builder::new_current_thread(),
         _ => Builder::new_multi_thread(),
     };
     let runtime = runtime.enable_all().build().context("the runtime cannot start")?;
@@ -177,6 +210,8 @@ fn start(cli: Cli, given: Given) -> anyhow::Result<ExitCode> {
         }
         RoleCommand::Admin(settings) => return Ok(runtime.block_on(admin::run(&settings, &given))?),
         RoleCommand::Keys(settings) => return runtime.block_on(keys::run(&settings)),
+        RoleCommand::Doctor(settings) => return runtime.block_on(doctor::run(&settings)),
+        RoleCommand::Uninstall(settings) => return runtime.block_on(uninstall::run(&settings)),
         RoleCommand::Standalone(settings) => (Role::Standalone, settings),
         RoleCommand::Controller(settings) => (Role::Controller, settings),
         RoleCommand::Api(settings) => (Role::Api, settings),
@@ -229,8 +264,8 @@ fn raise_file_limit() {
 }
 
 fn warn_of_unknown_variables(command: &Command, role: Role) {
-    for name in settings::unknown_variables(command) {
-        tracing::warn!("there is no setting {name}; `caudal {role} --help` lists them");
+    for unknown in settings::unknown_variables(command, role) {
+        tracing::warn!("{unknown}");
     }
 }
 

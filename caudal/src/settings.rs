@@ -4,6 +4,7 @@
 //! * `values` – the types of values, and what they refuse
 //! * `given` – who gave a value (flag, variable, line of a file), and what is said when it cannot be used
 //! * `file` – the settings file
+//! * `unknown` – what is said of a name that is no setting's
 //! * `role` – which role has which setting
 //! * `machine` – what only this machine can tell: folders, certificates, programs, ports that collide
 //!
@@ -15,6 +16,7 @@ mod machine;
 #[cfg(test)]
 mod reference;
 mod role;
+mod unknown;
 mod values;
 
 use std::net::IpAddr;
@@ -31,7 +33,7 @@ pub use role::Role;
 pub use values::{
     BitRate, Fitting, HttpUrl, Ladder, RtmpUrl, Span, WebOrigin, address, bucket, port, region, span,
 };
-use values::{count, internal_url};
+use values::{count, internal_url, span_or_none, up_to};
 
 /// What can be set, by flag, environment or file.
 #[derive(Args, Clone, Debug)]
@@ -88,12 +90,22 @@ pub struct Settings {
     /// Secrets that the image is pulled with.
     #[arg(long, env = "CAUDAL_WORKER_PULL_SECRETS", value_delimiter = ',', value_name = "NAME,…", help_heading = WORKERS)]
     pub worker_pull_secrets: Vec<String>,
-    /// The Secret of all workers: `controllerKey`, and a bucket's credentials.
-    #[arg(long, env = "CAUDAL_WORKER_SECRET", default_value = "caudal-worker", value_name = "NAME", help_heading = WORKERS)]
+    /// When nodes pull the image; the cluster's default without it: always for a tag `latest`, else where it is not there.
+    #[arg(long, env = "CAUDAL_WORKER_PULL_POLICY", value_parser = ["Always", "IfNotPresent", "Never"], value_name = "POLICY", help_heading = WORKERS)]
+    pub worker_pull_policy: Option<String>,
+    /// The Secret of all workers: its `controllerKey`, which `caudal keys --secrets caudal` makes, is what they know this operator's orders by.
+    #[arg(long, env = "CAUDAL_WORKER_SECRET", default_value = "caudal-transcoder-worker", value_name = "NAME", help_heading = WORKERS)]
     pub worker_secret: String,
+    /// The Secret with the workers' `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, where segments go to a bucket.
+    #[arg(long, env = "CAUDAL_WORKER_BUCKET_SECRET", default_value = "caudal-bucket", value_name = "NAME", help_heading = WORKERS)]
+    pub worker_bucket_secret: String,
     /// The PersistentVolumeClaim, `ReadWriteMany`, that the workers write segments to; this operator has it mounted at `HLS_PATH`.
     #[arg(long, env = "CAUDAL_MEDIA_CLAIM", value_name = "NAME", help_heading = WORKERS)]
     pub media_claim: Option<String>,
+    /// Broadcasts that are moved off nodes that are being emptied at the same time, at most; `0` leaves them there. It needs the right to list
+    /// and watch the cluster's nodes.
+    #[arg(long, env = "CAUDAL_DRAIN_MOVES", default_value = "3", value_parser = up_to(MOST_STREAMS), value_name = "COUNT", help_heading = WORKERS)]
+    pub drain_moves: u32,
     /// Where browsers reach the web pages; `https://…` makes cookies `Secure`.
     #[arg(long, env = "CAUDAL_PUBLIC_API_URL", value_name = "URL", help_heading = ADDRESSES)]
     pub public_api_url: Option<WebOrigin>,
@@ -115,6 +127,9 @@ pub struct Settings {
     /// Proxies whose `X-Forwarded-For` is believed: addresses and ranges as in `10.0.0.0/8`, separated by commas.
     #[arg(long, env = "CAUDAL_TRUSTED_PROXIES", value_name = "RANGES", help_heading = ADDRESSES)]
     pub trusted_proxies: Option<TrustedProxies>,
+    /// Load balancers in front of RTMP and RTMPS, as addresses and ranges; every connection from them must begin with a PROXY protocol v2 header.
+    #[arg(long, env = "CAUDAL_RTMP_PROXIES", value_name = "RANGES", help_heading = ADDRESSES)]
+    pub rtmp_proxies: Option<TrustedProxies>,
     /// Requests a minute that one person, and one address whoever asks from there, may make to the api.
     #[arg(long, env = "CAUDAL_REQUESTS_PER_MINUTE", default_value = "100", value_parser = count(1_000_000), value_name = "COUNT", help_heading = ADDRESSES)]
     pub requests_per_minute: u32,
@@ -146,6 +161,12 @@ pub struct Settings {
     /// How long a lost publisher may take to come back, at most `1d`.
     #[arg(long, env = "CAUDAL_RECONNECT_WINDOW", default_value = "30s", value_parser = span("1d"), value_name = "TIME", help_heading = STREAMS)]
     pub reconnect_window: Span,
+    /// How long a router that gets a SIGTERM still takes connections, at most `10m`: load balancers notice late that it ends.
+    #[arg(long, env = "CAUDAL_DRAIN_ACCEPT", default_value = "0s", value_parser = span_or_none("10m"), value_name = "TIME", help_heading = STREAMS)]
+    pub drain_accept: Span,
+    /// The time over which the router then disconnects its publishers one by one, at most `1h`: each comes back to another router.
+    #[arg(long, env = "CAUDAL_DRAIN_SPREAD", default_value = "0s", value_parser = span_or_none("1h"), value_name = "TIME", help_heading = STREAMS)]
+    pub drain_spread: Span,
     /// What a second publisher on a live key gets while the first one sends: `reject` refuses it, `takeover` lets it win.
     #[arg(long, env = "CAUDAL_SECOND_PUBLISHER", value_enum, default_value_t = SecondPublisherSetting::Reject, value_name = "POLICY", help_heading = STREAMS)]
     pub second_publisher: SecondPublisherSetting,

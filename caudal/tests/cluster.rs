@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use caudal_kubernetes::throw_away_server::{namespace, until};
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -60,6 +60,53 @@ async fn keys_are_made_once_also_by_two_at_once_and_again_where_one_is_missing()
     let edge = again.get("r-hls-edge").unwrap().data.as_ref().unwrap();
     assert_eq!(edge.get("feed").unwrap(), &data("r-operator", "feed"));
     assert!(edge.contains_key("mine"));
+}
+
+#[tokio::test]
+async fn a_database_gets_a_password_of_its_own_which_is_never_changed() {
+    let Some((client, namespace)) = namespace().await else { return };
+    let make = async || {
+        let arguments = ["--secrets", "r", "--database", "r-postgresql"];
+        let ended = caudal("keys", &namespace).args(arguments).output().await.unwrap();
+        let told = [ended.stdout, ended.stderr].concat();
+        (ended.status.success(), String::from_utf8(told).unwrap())
+    };
+    let (one, other) = tokio::join!(make(), make());
+    assert!(one.0 && other.0, "{one:?} {other:?}");
+    assert_eq!([one.1, other.1].concat().matches("r-database: password, url\n").count(), 1);
+    let text = |secret: &Secret, key: &str| {
+        String::from_utf8(secret.data.as_ref().unwrap().get(key).unwrap().0.clone()).unwrap()
+    };
+    let made = secrets(&client, &namespace).await.remove("r-database").unwrap();
+    let password = text(&made, "password");
+    assert!(password.len() == 48 && password.chars().all(|c| c.is_ascii_alphanumeric()), "{password}");
+    assert_eq!(text(&made, "url"), format!("postgresql://caudal:{password}@r-postgresql/caudal"));
+    assert_eq!(make().await, (true, String::new()));
+    assert_eq!(secrets(&client, &namespace).await.get("r-database"), Some(&made));
+
+    // Half of one is nothing that could be guessed.
+    let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
+    let half = Patch::Merge(json!({ "data": { "url": null } }));
+    api.patch("r-database", &PatchParams::default(), &half).await.unwrap();
+    let (done, told) = make().await;
+    assert!(!done && told.contains("the Secret r-database has no url"), "{told}");
+}
+
+#[tokio::test]
+async fn keys_that_were_made_are_told_when_a_later_secret_cannot_be_written() {
+    let Some((client, namespace)) = namespace().await else { return };
+    let api: Api<Secret> = Api::namespaced(client, &namespace);
+    let mut unwritable = Secret { immutable: Some(true), ..Secret::default() };
+    unwritable.metadata.name = Some("r-hls-edge".to_owned());
+    api.create(&PostParams::default(), &unwritable).await.unwrap();
+    let (done, told) = keys(&namespace).await;
+    assert!(!done && told.starts_with("r-operator: assignments\n"), "{told}");
+    assert!(told.contains("run this again to make the rest: cannot write the Secret r-hls-edge"), "{told}");
+    assert!(!told.contains("\nr-hls-edge: "), "{told}");
+
+    api.delete("r-hls-edge", &DeleteParams::default()).await.unwrap();
+    let (done, told) = keys(&namespace).await;
+    assert!(done && told.contains("r-hls-edge: feed\n") && !told.contains("r-operator"), "{told}");
 }
 
 /// A role until it has said these words, or has ended.

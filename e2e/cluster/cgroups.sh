@@ -44,16 +44,18 @@ cluster_processes() {
     done | sort -u
 }
 
-end_cluster_processes() {
-    local pids
+# OF-WHAT LISTER…: kills what the lister names, until it names nothing.
+end_processes() {
+    local what=$1 pids
+    shift
     for _ in $(seq 100); do
-        pids=$(cluster_processes)
+        pids=$("$@")
         [ -n "$pids" ] || return 0
         # shellcheck disable=SC2086  # several ids
         kill -9 $pids 2>/dev/null || true
         sleep 0.1
     done
-    fail "these processes of the cluster do not end: ${pids//$'\n'/ }"
+    fail "these processes of $what do not end: ${pids//$'\n'/ }"
 }
 
 remove_cgroups() {

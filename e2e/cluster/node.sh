@@ -19,6 +19,25 @@ start_node() {
         --node "node-$n" --services "$service_range"
 }
 
+# NODE: takes its power away. The network first, so that no connection is closed: nobody is told anything.
+stop_node() {
+    local n=$1
+    ip link set "caudal-n$n" down
+    end_processes "node $n" node_processes "$n"
+}
+
+# Its daemons, the shells that would start these again, and all that its pods run.
+node_processes() {
+    local n=$1 top pid
+    for pid in $(ip netns pids "caudal-node-$n"); do
+        echo "$pid"
+        sed -n 's/^PPid:\t//p' "/proc/$pid/status" 2>/dev/null || true
+    done | grep -vx -e 0 -e 1 | sort -u
+    for top in $(hierarchies); do
+        find "${top%/}/$cgroup/node-$n" -name cgroup.procs -exec cat {} + 2>/dev/null || true
+    done | sort -u
+}
+
 # The plugin `ptp` and not `bridge`: it routes every packet, so that kube-proxy sees all of them without br_netfilter.
 write_cni_configuration() {
     cat <<END

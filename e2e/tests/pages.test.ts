@@ -110,7 +110,7 @@ describe('the pages', () => {
 
   const everybody = () => ({
     '/': 'Live now',
-    '/register': 'Create your account',
+    '/register': 'Sign up',
     '/login': 'Welcome back',
     [`/watch/${stream.id}`]: stream.title,
     '/nothing': 'There is nothing here',

@@ -129,6 +129,8 @@ test('Ctrl-C ends the streams in order, and leaves nothing behind', async () => 
   await segmentsAfter(stream, 0, 1);
   expect(await platform.interrupt()).toBe(0);
   expect(await processesNaming(platform.folder)).toEqual([]);
+  expect(platform.lines).toContainEqual({ event: 'progress', what: 'Ending streams' });
+  await platform.line('the platform says that it has stopped', ({ event }) => event === 'stopped');
   await platform.restart();
   const { endedAt, isLive } = await api<Stream>(platform.web, 'GET', `/api/streams/${stream.id}`);
   expect(isLive).toBe(false);

@@ -114,7 +114,10 @@ impl<I: Fn() -> bool> Follower<I> {
                 self.watched.gone.cancel();
                 return;
             };
-            let over = self.mirror.timeline().is_some_and(|timeline| timeline.ended);
+            let over = self
+                .mirror
+                .timeline()
+                .is_some_and(|timeline| timeline.ended && timeline.epoch >= record.status.epoch);
             let mut connected = false;
             if !over {
                 if let Some((worker, epoch)) = self.worker_of(&record) {

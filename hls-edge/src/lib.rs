@@ -42,6 +42,7 @@ use caudal_storage::SegmentStore;
 use prometheus::Registry;
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::edge::Edge;
@@ -125,7 +126,7 @@ pub enum Error {
     Listener(#[from] io::Error),
 }
 
-/// Serves viewers until `shutdown`, then answers who waits, drains and returns.
+/// Serves viewers until `shutdown`, then takes no more of them, answers who waits, and returns.
 ///
 /// # Errors
 /// [`Error`] when it cannot start, or its listener fails for good.
@@ -137,8 +138,10 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         store: config.store.clone(),
         metrics: metrics.clone(),
     };
-    // Ends the tasks also when the listener fails.
-    let ended = shutdown.child_token();
+    // Ends the tasks also when the listener fails. Streams are followed for a moment after `shutdown`: who waits for a part is
+    // given it, where a refusal would make a player wait for its next try.
+    let ended = CancellationToken::new();
+    let _ends_them_at_last = ended.clone().drop_guard();
     let streams = Arc::new(Streams::new(config.directory.as_ref(), sources, config.limits, ended.clone()));
     let viewers =
         Arc::new(Viewers::new(config.audience, metrics.clone(), config.ticket_key, config.limits.settling));
@@ -165,9 +168,17 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         ended.cancel();
         served
     };
-    let (served, (), ()) = tokio::join!(serve, streams.run(), viewers.run(ended.clone()));
+    let farewell = ended.run_until_cancelled(async {
+        shutdown.cancelled().await;
+        sleep(FAREWELL).await;
+        ended.cancel();
+    });
+    let (served, _, (), ()) = tokio::join!(serve, farewell, streams.run(), viewers.run(ended.clone()));
     Ok(served?)
 }
+
+/// A stream that runs has its next part sooner than that. It is less than [`HttpLimits::drain`], after which nobody is answered.
+const FAREWELL: Duration = Duration::from_millis(1500);
 
 #[cfg(test)]
 mod tests;

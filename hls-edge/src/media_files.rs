@@ -126,8 +126,8 @@ pub(crate) async fn init(edge: &Edge, watched: &Watched, key: &FileKey) -> Optio
     watched.fetch_once(key, fetch).await
 }
 
-/// The segment of a part that was announced; `None` while it is the very next one, which players are told to ask for
-/// in advance.
+/// The segment of a part that was announced; `None` while it is to come: the very next one, which players are told to ask for in
+/// advance, or what another edge, which a balancer let this player ask for its playlist, has heard of already.
 fn locate_part(view: &RenditionView, epoch: Epoch, number: PartNumber) -> Option<Result<Segment, Refusal>> {
     let (timeline, Some(track)) = (&view.timeline, view.track()) else { return Some(Err(Refusal::NotFound)) };
     let holds = |segment: &&Segment| {
@@ -136,9 +136,18 @@ fn locate_part(view: &RenditionView, epoch: Epoch, number: PartNumber) -> Option
     if let Some(segment) = track.segments.iter().rev().find(holds) {
         return Some(Ok(segment.clone()));
     }
-    let hinted = !timeline.ended && epoch == timeline.epoch && number == next_part(timeline, track);
-    if hinted { None } else { Some(Err(Refusal::NotFound)) }
+    // Each epoch counts its parts from 0.
+    let next = if epoch == timeline.epoch { next_part(timeline, track).0 } else { 0 };
+    let soon = next..=next.saturating_add(AHEAD);
+    let epochs = timeline.epoch.0..=timeline.epoch.0.saturating_add(EPOCHS_AHEAD);
+    let to_come = epochs.contains(&epoch.0) && soon.contains(&number.0);
+    if to_come && !timeline.ended { None } else { Some(Err(Refusal::NotFound)) }
 }
+
+/// A busy edge may hear of parts a second later than another one: five of 0.2 s.
+const AHEAD: u64 = 5;
+/// An epoch is skipped when its worker is lost before it announces anything.
+const EPOCHS_AHEAD: u32 = 2;
 
 /// A part that was announced: from memory, the worker, or its stored segment.
 pub(crate) async fn part(

@@ -63,10 +63,14 @@ impl Mirror {
     pub(crate) fn offer(&mut self, mut whole: Timeline) -> Change {
         self.coming = None;
         if let Some(current) = &self.timeline {
-            if whole.epoch < current.epoch || current.ended {
+            if whole.epoch < current.epoch || (current.ended && whole.epoch == current.epoch) {
                 return Change::None;
             }
-            if !whole.ended && whole.tracks.iter().any(|track| behind(&whole, track, current)) {
+            // What a later epoch says of a broadcast that was over is true, whatever the earlier one thought.
+            if !whole.ended
+                && !current.ended
+                && whole.tracks.iter().any(|track| behind(&whole, track, current))
+            {
                 let change = self.show_what_caught_up(&whole);
                 self.coming = Some(whole);
                 return change;

@@ -9,6 +9,7 @@ use caudal_directory::StreamDirectory;
 use caudal_livestream::admission::SecondPublisher;
 use caudal_livestream::proof::RoleKey;
 use caudal_rtmp::MAX_BITRATE;
+use caudal_service::forwarded::TrustedProxies;
 use caudal_service::internal::{Signer, Verifier};
 use prometheus::Registry;
 use tokio::net::TcpListener;
@@ -51,7 +52,7 @@ pub struct Internal {
 }
 
 /// How much is let in.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// Publishers at a time that have been let in; a tenth more for those that return to an open broadcast.
     pub publishers: usize,
@@ -65,15 +66,40 @@ pub struct Limits {
     pub addresses: Addresses,
     /// Bits a second of one publisher, averaged over ten seconds.
     pub bitrate: u64,
-    /// How long publishers and relays may take to end once the router stops.
-    pub drain: Duration,
+    /// How publishers are let go of once the router is told to stop.
+    pub drain: Drain,
+}
+
+/// The end of a router whose publishers go to others. Its parts follow one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// Connections are still taken for so long: load balancers notice late that a router is not ready any more.
+    pub accept: Duration,
+    /// Publishers are let go of one by one within this time, so that they do not come to the others all at once.
+    pub spread: Duration,
+    /// How long the last ones and their relays may take to end.
+    pub farewell: Duration,
+}
+
+impl Drain {
+    /// The longest that a router takes to end.
+    pub fn total(self) -> Duration {
+        self.accept + self.spread + self.farewell
+    }
+}
+
+impl Default for Drain {
+    /// Of a router that has nobody beside it: at once.
+    fn default() -> Self {
+        Self { accept: Duration::ZERO, spread: Duration::ZERO, farewell: Duration::from_secs(5) }
+    }
 }
 
 /// Whose addresses connections come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Addresses {
-    /// The publishers'.
-    Real,
+    /// The publishers'. Connections from these load balancers begin with a PROXY protocol header of version 2, which says whose.
+    Real(TrustedProxies),
     /// A proxy's.
     Shared,
 }
@@ -84,9 +110,9 @@ impl Default for Limits {
             publishers: 1000,
             waiting: 2000,
             connections_per_address: NonZeroUsize::new(32),
-            addresses: Addresses::Real,
+            addresses: Addresses::Real(TrustedProxies::default()),
             bitrate: MAX_BITRATE,
-            drain: Duration::from_secs(5),
+            drain: Drain::default(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Where publishers come in: listeners, limits, and the way of one connection.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,9 +18,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::{Admission, Admitted, Applicant, NotAdmitted};
-use crate::config::{Addresses, Limits};
+use crate::config::{Addresses, Drain, Limits};
 use crate::link::Link;
 use crate::metrics::{Counted, Metrics, RefusalReason};
+use crate::proxy_protocol::{self, NoHeader};
 use crate::session::Session;
 use crate::sessions::Sessions;
 use crate::waiting_room::{Entered, Place, Room, WaitingRoom};
@@ -36,7 +37,8 @@ pub(crate) struct Door {
     waiting_room: WaitingRoom,
     /// Every connection's task.
     tasks: TaskTracker,
-    shutdown: CancellationToken,
+    /// Cancelled when nobody is let in any more.
+    closed: CancellationToken,
     /// Cancelled when the drain is over: what is still there then is let go of.
     abandon: CancellationToken,
 }
@@ -49,8 +51,13 @@ impl Door {
         input_key: RoleKey,
         metrics: Metrics,
         limits: Limits,
-        shutdown: CancellationToken,
+        closed: CancellationToken,
     ) -> Self {
+        let waiting_room = WaitingRoom::new(Room {
+            places: limits.waiting,
+            per_address: limits.connections_per_address.map(NonZeroUsize::get),
+            patience: PATIENCE,
+        });
         Self {
             admission,
             directory,
@@ -58,13 +65,9 @@ impl Door {
             input_key,
             metrics,
             limits,
-            waiting_room: WaitingRoom::new(Room {
-                places: limits.waiting,
-                per_address: limits.connections_per_address.map(NonZeroUsize::get),
-                patience: PATIENCE,
-            }),
+            waiting_room,
             tasks: TaskTracker::new(),
-            shutdown,
+            closed,
             abandon: CancellationToken::new(),
         }
     }
@@ -73,7 +76,7 @@ impl Door {
     pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener, tls: Option<TlsAcceptor>) {
         loop {
             let (socket, peer) = tokio::select! {
-                () = self.shutdown.cancelled() => return,
+                () = self.closed.cancelled() => return,
                 accepted = listener.accept() => match accepted {
                     Ok(accepted) => accepted,
                     Err(error) => {
@@ -84,10 +87,7 @@ impl Door {
                     }
                 },
             };
-            let Entered { place, made_room } = self.waiting_room.enter(self.origin(peer));
-            if made_room {
-                self.metrics.refused(RefusalReason::TooManyConnections);
-            }
+            let place = self.enter(self.origin(peer));
             let door = Arc::clone(&self);
             let tls = tls.clone();
             self.tasks.spawn(async move {
@@ -97,10 +97,15 @@ impl Door {
         }
     }
 
-    /// Waits until every connection has ended, for as long as a drain may take.
+    /// Lets publishers go one by one, and waits until every connection has ended, for as long as that may take.
     pub(crate) async fn drain(&self) {
+        let Drain { spread, farewell, .. } = self.limits.drain;
         self.tasks.close();
-        if timeout(self.limits.drain, self.tasks.wait()).await.is_err() {
+        tokio::select! {
+            () = self.tasks.wait() => {}
+            () = self.sessions.leave_within(spread) => {}
+        }
+        if timeout(farewell, self.tasks.wait()).await.is_err() {
             tracing::warn!(open = self.tasks.len(), "connections left at the end of the drain");
             self.abandon.cancel();
             self.tasks.wait().await;
@@ -109,14 +114,31 @@ impl Door {
 
     async fn connection(
         self: Arc<Self>,
-        socket: TcpStream,
-        peer: SocketAddr,
-        place: Place,
+        mut socket: TcpStream,
+        mut peer: SocketAddr,
+        mut place: Place,
         tls: Option<TlsAcceptor>,
     ) {
         let _counted = Counted::new(&self.metrics.connections);
         if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!(%peer, %error, "TCP_NODELAY");
+        }
+        if self.is_proxy(peer) {
+            let source = tokio::select! {
+                () = place.over() => return,
+                source = proxy_protocol::source(&mut socket) => source,
+            };
+            match source {
+                // From here on it waits among the connections of its own address.
+                Ok(Some(source)) => (peer, place) = (source, self.enter(self.origin(source))),
+                Ok(None) => {}
+                // As a load balancer's look at whether anybody listens.
+                Err(NoHeader::Nothing) => return,
+                Err(error) => {
+                    tracing::warn!(%peer, %error, "no PROXY protocol header from a load balancer");
+                    return;
+                }
+            }
         }
         // Boxed, so that a plain connection holds no room for what TLS needs.
         let Some(tls) = tls else { return Box::pin(self.publisher(socket, peer, place)).await };
@@ -138,7 +160,7 @@ impl Door {
         let limits =
             caudal_rtmp::Limits { max_bitrate: Some(self.limits.bitrate), ..caudal_rtmp::Limits::default() };
         let request = tokio::select! {
-            () = self.shutdown.cancelled() => return,
+            () = self.closed.cancelled() => return,
             () = place.over() => {
                 tracing::debug!(%peer, "a connection had to make room");
                 return;
@@ -159,10 +181,7 @@ impl Door {
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let remote = match self.limits.addresses {
-            Addresses::Real => Some(peer.ip()),
-            Addresses::Shared => None,
-        };
+        let remote = self.remote(peer);
         let applicant = Applicant::new(request.details(), remote, SessionId::generate());
         let gone = async {
             tokio::select! {
@@ -170,7 +189,7 @@ impl Door {
                 () = place.over() => {}
             }
         };
-        // Not cut short by a shutdown: it may be half way into the directory.
+        // Not cut short when the door is closed: it may be half way into the directory.
         match self.admission.admit(&applicant, gone).await {
             Ok(admitted) => {
                 // It has a seat now.
@@ -201,6 +220,7 @@ impl Door {
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Admitted { record, generation, seat: _seat } = admitted;
+        let can_reconnect = request.details().enhanced.can_reconnect();
         let spec = &record.spec;
         tracing::info!(
             stream = %spec.stream, channel = spec.channel, session = %applicant.session,
@@ -211,15 +231,33 @@ impl Door {
         let registration = self.sessions.register(&*self.directory, record, session, generation);
         let publisher = request.accept().await;
         let directory = Arc::clone(&self.directory);
-        let session = Session::new(publisher, directory, registration, link, self.metrics.clone());
-        session.run(self.shutdown.clone()).await;
+        let session =
+            Session::new(publisher, can_reconnect, directory, registration, link, self.metrics.clone());
+        session.run().await;
+    }
+
+    fn enter(&self, origin: Option<Origin>) -> Place {
+        let Entered { place, made_room } = self.waiting_room.enter(origin);
+        if made_room {
+            self.metrics.refused(RefusalReason::TooManyConnections);
+        }
+        place
+    }
+
+    fn is_proxy(&self, peer: SocketAddr) -> bool {
+        matches!(&self.limits.addresses, Addresses::Real(proxies) if proxies.contains(peer.ip()))
+    }
+
+    /// The publisher's own address; a load balancer's stands for nobody, even where it speaks for itself.
+    fn remote(&self, peer: SocketAddr) -> Option<IpAddr> {
+        match self.limits.addresses {
+            Addresses::Real(_) if !self.is_proxy(peer) => Some(peer.ip()),
+            _ => None,
+        }
     }
 
     fn origin(&self, peer: SocketAddr) -> Option<Origin> {
-        match self.limits.addresses {
-            Addresses::Real => Some(Origin::from(peer.ip())),
-            Addresses::Shared => None,
-        }
+        self.remote(peer).map(Origin::from)
     }
 }
 

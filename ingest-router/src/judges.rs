@@ -4,10 +4,9 @@ use std::time::{Duration, Instant};
 
 use caudal_directory::WorkerClient;
 use caudal_livestream::StreamId;
-use caudal_livestream::feed::InputState;
 use caudal_livestream::proof::RoleKey;
 use caudal_livestream::record::LiveStream;
-use caudal_livestream::router_session::session_path;
+use caudal_livestream::router_session::{RouterSession, session_path};
 use caudal_service::http_client::{SignedClient, body_within, with_causes};
 use caudal_service::internal::Signer;
 use reqwest::StatusCode;
@@ -49,30 +48,48 @@ impl Judges {
                 Ok(Ok(input))
                     if input.session.is_some() && input.generation >= record.spec.ingest.generation =>
                 {
-                    return Testimony::from(&input);
+                    return match Testimony::from(&input) {
+                        // The second one is the same encoder, which comes back as its router asked it to.
+                        Testimony::LastMedia(_) | Testimony::Connected
+                            if self.is_asked_to_reconnect(record).await =>
+                        {
+                            Testimony::Absent
+                        }
+                        testimony => testimony,
+                    };
                 }
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => tracing::debug!(%stream, %error, "the worker cannot judge"),
                 Err(_) => tracing::debug!(%stream, "the worker does not answer"),
             }
         }
-        let router = &record.spec.ingest.router;
-        let input = if *router == self.this_router {
-            self.sessions.session(stream, Instant::now()).map(|session| session.input)
-        } else {
-            match timeout(ROUTER_DEADLINE, self.ask_router(router, stream)).await {
-                Ok(Ok(input)) => input,
-                Ok(Err(error)) => {
-                    tracing::debug!(%stream, router, error, "the publisher's router cannot judge");
-                    None
-                }
-                Err(_) => None,
-            }
-        };
-        input.as_ref().map_or(Testimony::Absent, Testimony::from)
+        match self.session(record).await {
+            Some(RouterSession { asked_to_reconnect: false, input, .. }) => Testimony::from(&input),
+            _ => Testimony::Absent,
+        }
     }
 
-    async fn ask_router(&self, router: &str, stream: StreamId) -> Result<Option<InputState>, String> {
+    async fn is_asked_to_reconnect(&self, record: &LiveStream) -> bool {
+        self.session(record).await.is_some_and(|session| session.asked_to_reconnect)
+    }
+
+    /// What the router of the publisher that `record` names says of it.
+    async fn session(&self, record: &LiveStream) -> Option<RouterSession> {
+        let (stream, router) = (record.spec.stream, &record.spec.ingest.router);
+        if *router == self.this_router {
+            return self.sessions.session(stream, Instant::now());
+        }
+        match timeout(ROUTER_DEADLINE, self.ask_router(router, stream)).await {
+            Ok(Ok(session)) => session,
+            Ok(Err(error)) => {
+                tracing::debug!(%stream, router, error, "the publisher's router cannot judge");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    async fn ask_router(&self, router: &str, stream: StreamId) -> Result<Option<RouterSession>, String> {
         let answer = self.routers.get(router, &session_path(stream)).send().await;
         let answer = answer.map_err(|error| with_causes(&error))?;
         match answer.status() {

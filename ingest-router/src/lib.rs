@@ -3,7 +3,7 @@
 //!
 //! Knows nothing of segments, viewers or databases. [`run`] is all of it:
 //!
-//! * `door` accepts connections, which wait in the `waiting_room` until they have one of the `seats`; `admission` decides
+//! * `door` accepts connections (through load balancers by `proxy_protocol`), which wait in the `waiting_room` until they have one of the `seats`; `admission` decides
 //!   about them (`authorize`, `known_keys`, `guess_guard`; one of `contenders` at a time, for a key that
 //!   is live `takeover` with `judges`),
 //! * `session` owns one publisher: `replay`, `measure` and `media_news` are its pure parts, `link` its way to the worker (`relay`),
@@ -25,6 +25,7 @@ mod measure;
 mod media_news;
 mod metrics;
 mod next_worker;
+mod proxy_protocol;
 mod relay;
 mod replay;
 mod seats;
@@ -58,7 +59,7 @@ use crate::metrics::Metrics;
 use crate::seats::Seats;
 use crate::sessions::Sessions;
 
-pub use config::{Addresses, Config, Internal, Limits, RECONNECT_WINDOW};
+pub use config::{Addresses, Config, Drain, Internal, Limits, RECONNECT_WINDOW};
 
 /// Why a router cannot run.
 #[derive(Debug, Error)]
@@ -77,8 +78,8 @@ pub enum Error {
     Unreachable(#[from] NoAddress),
 }
 
-/// Takes publishers until `shutdown`; then tells them, ends the relays (not the broadcasts), and returns when all have
-/// gone or [`Limits::drain`] is over.
+/// Takes publishers until `shutdown`, and for [`Drain::accept`] beyond that; then asks them to go to another router, ends the
+/// relays (not the broadcasts), and returns when all have gone or [`Drain::total`] is over.
 ///
 /// # Errors
 /// When it cannot start, or a listener fails.
@@ -87,8 +88,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         config;
     let metrics = Metrics::register(&config.registry)?;
     let sessions = Sessions::default();
-    // Its own end as well: when one of its tasks fails, all of them stop.
-    let shutdown = shutdown.child_token();
+    // When nobody is let in any more; when one of its tasks fails, too.
+    let closed = CancellationToken::new();
     let this_router = format!("http://{}", advertised(internal.listener.local_addr()?, internal.advertised)?);
     let admission = Admission {
         api: Api::new(&api_url, signer.clone())?,
@@ -105,6 +106,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         reconnect_window: config.reconnect_window,
     };
     let streams = directory.watch();
+    let Drain { accept, spread, .. } = config.limits.drain;
     let door = Arc::new(Door::new(
         admission,
         directory,
@@ -112,7 +114,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         input_key,
         metrics,
         config.limits,
-        shutdown.clone(),
+        closed.clone(),
     ));
 
     let mut tasks: JoinSet<io::Result<()>> = JoinSet::new();
@@ -136,11 +138,18 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     tasks.spawn(server.serve(internal_api::routes(sessions, internal.verifier), drained.clone()));
 
     let mut outcome = Ok(());
+    let told_to_stop = async {
+        shutdown.cancelled().await;
+        if !(accept + spread).is_zero() {
+            tracing::info!(?accept, ?spread, "told to stop: publishers go to other routers one by one");
+        }
+        tokio::time::sleep(accept).await;
+    };
     tokio::select! {
-        () = shutdown.cancelled() => {}
+        () = told_to_stop => {}
         Some(ended) = tasks.join_next() => outcome = ended.unwrap_or_else(|error| Err(io::Error::other(error))),
     }
-    shutdown.cancel();
+    closed.cancel();
     door.drain().await;
     drained.cancel();
     while let Some(ended) = tasks.join_next().await {

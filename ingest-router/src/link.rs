@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::metrics::{Metrics, add};
 use crate::next_worker::NextWorker;
 use crate::relay::Relay;
-use crate::replay::{Beginning, Replay, Switch};
+use crate::replay::{Beginning, Cursor, Replay, Switch};
 
 /// The link of one session. It has no buffer: a relay reads from the session's [`Replay`].
 pub(crate) struct Link {
@@ -35,6 +35,8 @@ pub(crate) struct Link {
     /// The worker of a planned move.
     next: Option<NextWorker>,
     leaving: Leaving,
+    /// The publisher may send more.
+    holds: bool,
 }
 
 /// A worker's assignment.
@@ -107,6 +109,7 @@ impl Link {
             dropped: 0,
             next: None,
             leaving: Leaving::No,
+            holds: true,
         }
     }
 
@@ -163,7 +166,7 @@ impl Link {
                 if self.beginning == Beginning::Replay {
                     self.metrics.replays.inc();
                 }
-                self.state = State::Up(Box::new(Relay::new(*publisher, replay.cursor(self.beginning))));
+                self.state = State::Up(Box::new(self.relay(*publisher, replay.cursor(self.beginning))));
                 return LinkEvent::Connected;
             }
             Step::Sent => {
@@ -191,13 +194,25 @@ impl Link {
         let next = self.next.take()?;
         let target = next.target();
         let publisher = next.into_publisher()?;
-        let relay = Box::new(Relay::new(*publisher, cursor));
+        let relay = Box::new(self.relay(*publisher, cursor));
         if let State::Up(old) = std::mem::replace(&mut self.state, State::Up(relay)) {
             self.leaving = Leaving::Finishing(old, switch, Instant::now() + SOUND_DEADLINE);
         }
         self.target = Some(target);
         self.failures = 0;
         Some(LinkEvent::Switched(target.epoch))
+    }
+
+    fn relay(&self, publisher: RelayPublisher<TcpStream>, cursor: Cursor) -> Relay {
+        Relay::new(publisher, cursor, self.holds, self.metrics.clone())
+    }
+
+    /// The publisher has left: what is there is sent, whatever the worker awaits.
+    pub(crate) fn hold_nothing(&mut self) {
+        self.holds = false;
+        if let State::Up(relay) = &mut self.state {
+            relay.hold_nothing();
+        }
     }
 
     /// To be called about once a second: a relay that takes nothing for too long has failed.

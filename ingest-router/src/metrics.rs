@@ -13,6 +13,8 @@ pub(crate) struct Metrics {
     pub(crate) replays: IntCounter,
     pub(crate) relay_failures: IntCounter,
     pub(crate) relay_lag: Histogram,
+    pub(crate) relay_awaited: IntCounter,
+    pub(crate) relay_hold: Histogram,
     pub(crate) takeovers: IntCounter,
     refusals: IntCounterVec,
     losses: IntCounterVec,
@@ -90,12 +92,12 @@ impl Metrics {
             registry.register(Box::new(metric.clone()))?;
             Ok(metric)
         };
-        let lag = HistogramOpts::new(
-            format!("{PREFIX}_relay_lag_seconds"),
-            "Media that waited for a relay, looked at each second for each publisher",
-        );
-        let relay_lag = Histogram::with_opts(lag.buckets(vec![0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0]))?;
-        registry.register(Box::new(relay_lag.clone()))?;
+        let histogram = |name: &str, help: &str, buckets: &[f64]| -> Result<Histogram, prometheus::Error> {
+            let opts = HistogramOpts::new(format!("{PREFIX}_{name}"), help).buckets(buckets.to_vec());
+            let metric = Histogram::with_opts(opts)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
         Ok(Self {
             connections: gauge("connections", "Open connections, publishing or not yet")?,
             publishers: gauge("publishers", "Publishers that were let in and are connected")?,
@@ -113,7 +115,20 @@ impl Metrics {
                 "Relays that began with a replay of what had been sent before",
             )?,
             relay_failures: counter("relay_failures_total", "Relays that failed, or could not be made")?,
-            relay_lag,
+            relay_lag: histogram(
+                "relay_lag_seconds",
+                "Media that waited for a relay, looked at each second for each publisher",
+                &[0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0],
+            )?,
+            relay_awaited: counter(
+                "relay_awaited_total",
+                "Times that a worker said which timestamp can complete its next part",
+            )?,
+            relay_hold: histogram(
+                "relay_hold_seconds",
+                "For how long the oldest of tags that completed no part was kept before they went on together",
+                &[0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.5],
+            )?,
             takeovers: counter(
                 "takeovers_total",
                 "Publishers that took an open stream from another connection",

@@ -94,6 +94,7 @@ enum Place {
 #[derive(Debug)]
 struct Entry {
     tag: Tag,
+    role: Role,
     /// Frames up to and with this entry, since the session began.
     frames: u64,
 }
@@ -175,7 +176,7 @@ impl Replay {
         }
         self.bytes = self.bytes.saturating_add(cost(&tag));
         let newest = tag.timestamp_ms;
-        self.entries.push_back(Entry { tag, frames: self.frames });
+        self.entries.push_back(Entry { tag, role, frames: self.frames });
         self.let_go(newest);
         jumped
     }
@@ -218,13 +219,15 @@ impl Replay {
         Some(Switch { sequence: point.sequence, shown_ms: tag.shown_ms() })
     }
 
-    /// The place of the relay that begins at `switch`: headers, the entry point, the sound that was sent before it and
+    /// The place of the relay that begins at `switch`: headers, the entry point, the sound that was sent before a picture and
     /// belongs beside it, and then what follows.
     pub(crate) fn cursor_behind(&self, switch: Switch) -> Option<Cursor> {
         let point = self.entry_points.iter().find(|point| point.sequence == switch.sequence)?;
         let entry = self.entry(switch.sequence)?;
         let mut sound = VecDeque::new();
-        for sequence in (self.first.max(self.run)..switch.sequence).rev() {
+        // Sound alone follows in its own order.
+        let before = if entry.tag.role() == Role::Audio { switch.sequence } else { self.first.max(self.run) };
+        for sequence in (before..switch.sequence).rev() {
             let Some(Entry { tag, .. }) = self.entry(sequence) else { break };
             let ahead = behind(switch.shown_ms, tag.timestamp_ms);
             let late = behind(tag.timestamp_ms, switch.shown_ms);
@@ -340,6 +343,22 @@ impl Replay {
             }
         };
         cursor.pending.is_empty() && !anything
+    }
+
+    /// How far what is to be read at `cursor` begins before this timestamp; none without anything, or where not all of it are
+    /// frames from before it that decoding cannot begin with.
+    pub(crate) fn only_before(&self, cursor: &Cursor, timestamp_ms: u32) -> Option<Duration> {
+        let Place::At(from) = cursor.place else { return None };
+        if !cursor.pending.is_empty() || from < self.first {
+            return None;
+        }
+        let ahead = behind(self.entry(from)?.tag.timestamp_ms, timestamp_ms);
+        let mut unread = (from..self.next_sequence()).filter_map(|sequence| self.entry(sequence));
+        let only = unread.all(|entry| {
+            matches!(entry.role, Role::Frame | Role::Audio)
+                && !behind(entry.tag.timestamp_ms, timestamp_ms).is_zero()
+        });
+        only.then_some(ahead)
     }
 
     /// How much media waits behind `cursor`.

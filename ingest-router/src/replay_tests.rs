@@ -443,3 +443,50 @@ fn a_publisher_without_sound_switches_at_once() {
     let switch = replay.switch(ready).unwrap();
     assert_eq!(drain_before(&replay, &mut old, switch), (Vec::new(), true));
 }
+
+#[test]
+fn sound_alone_switches_between_two_frames_and_sends_none_twice() {
+    let mut replay = Replay::new(limits(2000, 1 << 20));
+    replay.push(audio_header());
+    let sound = |from: u32| (from..from + 500).step_by(20).map(audio);
+    for tag in sound(5000) {
+        replay.push(tag);
+    }
+    let mut old = replay.cursor(Beginning::Replay);
+    drain(&replay, &mut old);
+    let ready = replay.end();
+    for tag in sound(5500) {
+        replay.push(tag);
+    }
+    let switch = replay.switch(ready).unwrap();
+    assert_eq!(drain_before(&replay, &mut old, switch), (Vec::new(), true));
+    let mut next = replay.cursor_behind(switch).unwrap();
+    let expected: Vec<_> = [(Role::AudioHeader, 5500)]
+        .into_iter()
+        .chain((5500..6000).step_by(20).map(|at| (Role::Audio, at)))
+        .collect();
+    assert_eq!(drain(&replay, &mut next), expected);
+}
+
+#[test]
+fn what_is_not_awaited_may_wait_unless_decoding_can_begin_with_it_or_what_is_awaited_is_there() {
+    let mut replay = Replay::new(limits(2000, 1 << 20));
+    replay.push(header(0));
+    replay.push(keyframe(1000));
+    let mut cursor = replay.cursor(Beginning::Replay);
+    assert_eq!(replay.only_before(&cursor, 1200), None, "headers come first");
+    drain(&replay, &mut cursor);
+    assert_eq!(replay.only_before(&cursor, 1200), None, "there is nothing");
+    replay.push(frame(1040));
+    replay.push(audio(1050));
+    let ahead = |replay: &Replay, cursor: &Cursor, awaited| {
+        replay.only_before(cursor, awaited).map(|ahead| ahead.as_millis())
+    };
+    assert_eq!(ahead(&replay, &cursor, 1200), Some(160));
+    assert_eq!(ahead(&replay, &cursor, 1050), None, "that is there");
+    replay.push(frame(1200));
+    assert_eq!(ahead(&replay, &cursor, 1200), None, "and goes with what lies before it");
+    drain(&replay, &mut cursor);
+    replay.push(keyframe(1240));
+    assert_eq!(ahead(&replay, &cursor, 1400), None, "whoever begins there needs it at once");
+}

@@ -10,7 +10,6 @@ use caudal_rtmp::{LossReason, PublisherEvent, PublisherStream, SessionError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
-use tokio_util::sync::CancellationToken;
 
 use crate::clock::unix_millis;
 use crate::link::{Link, LinkEvent};
@@ -19,7 +18,8 @@ use crate::metrics::{Counted, Metrics, SessionEnd, add};
 use crate::replay::{Replay, ReplayLimits};
 use crate::sessions::Registration;
 use crate::tag::{Body, Tag};
-use crate::verdict::{Dismissal, dismissal};
+use crate::verdict::{AskedToReconnect, Dismissal, dismissal};
+use crate::words;
 
 /// One publisher and all that belongs to it: one task owns it and does everything, so that nothing is shared and nothing
 /// is queued twice.
@@ -43,6 +43,8 @@ pub(crate) struct Session<IO> {
 
 struct Connected<IO> {
     stream: PublisherStream<IO>,
+    /// It understands a request to reconnect.
+    can_reconnect: bool,
     _counted: Counted,
 }
 
@@ -95,6 +97,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
     /// Of a publisher that was let in.
     pub(crate) fn new(
         publisher: PublisherStream<IO>,
+        can_reconnect: bool,
         directory: Arc<dyn StreamDirectory>,
         registration: Registration,
         link: Link,
@@ -106,7 +109,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
             directory,
             metrics,
             registration,
-            publisher: Some(Connected { stream: publisher, _counted: counted }),
+            publisher: Some(Connected { stream: publisher, can_reconnect, _counted: counted }),
             replay: Replay::new(ReplayLimits::default()),
             measure: Measure::new(unix_millis()),
             link,
@@ -119,8 +122,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
     }
 
     /// Until the publisher has left and the worker has all that it sent, or until it is dismissed.
-    pub(crate) async fn run(mut self, shutdown: CancellationToken) -> SessionEnd {
-        let (end, explicit) = match self.relay_until_the_end(&shutdown).await {
+    pub(crate) async fn run(mut self) -> SessionEnd {
+        let (end, explicit) = match self.relay_until_the_end().await {
             End::Left(Departure { explicit: true, .. }) => (SessionEnd::Unpublished, true),
             End::Left(_) => (SessionEnd::Lost, false),
             End::Dismissed(dismissal) => {
@@ -144,15 +147,18 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
         end
     }
 
-    async fn relay_until_the_end(&mut self, shutdown: &CancellationToken) -> End {
+    async fn relay_until_the_end(&mut self) -> End {
         let mut departure: Option<Departure> = None;
+        // When a router that stops no longer waits for a publisher that it has asked to leave.
+        let mut patience: Option<Instant> = None;
+        let leave = self.registration.leave.clone();
         let mut seconds = interval(Duration::from_secs(1));
         seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let record = self.registration.record.borrow_and_update().clone();
-            if let Some(dismissal) =
-                dismissal(record.as_deref(), self.registration.session(), self.registration.generation())
-            {
+            let (session, generation) = (self.registration.session(), self.registration.generation());
+            let asked = if patience.is_some() { AskedToReconnect::Yes } else { AskedToReconnect::No };
+            if let Some(dismissal) = dismissal(record.as_deref(), session, generation, asked) {
                 return match departure {
                     Some(departure) => End::Left(departure),
                     None => End::Dismissed(dismissal),
@@ -167,7 +173,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
                     return End::Left(departure);
                 }
                 tokio::select! {
-                    () = shutdown.cancelled() => {
+                    () = leave.cancelled(), if patience.is_none() => {
+                        patience = Some(Instant::now() + self.ask_to_leave());
+                    }
+                    () = at(patience) => {
                         return match departure {
                             Some(departure) => End::Left(departure),
                             None => End::Dismissed(Dismissal::shutdown()),
@@ -182,7 +191,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
                     event = self.link.progress(&self.replay) => self.linked(event),
                     _ = seconds.tick() => self.second(),
                     Some(errand) = self.errands.join_next() => self.done(errand.ok()),
-                    () = until(departure) => if let Some(departure) = departure {
+                    () = at(departure.map(|departure| departure.deadline)) => if let Some(departure) = departure {
                         tracing::debug!(stream = %self.stream, "no worker took the last of a publisher");
                         return End::Left(departure);
                     },
@@ -221,9 +230,23 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
         None
     }
 
+    /// Asks the publisher to go to another router, if it understands that, and says how long it may take.
+    fn ask_to_leave(&mut self) -> Duration {
+        match &mut self.publisher {
+            Some(Connected { stream, can_reconnect: true, .. }) => {
+                tracing::info!(stream = %self.stream, "publisher asked to reconnect");
+                self.registration.asked_to_reconnect();
+                stream.ask_to_reconnect(words::RECONNECT);
+                RECONNECTING
+            }
+            _ => Duration::ZERO,
+        }
+    }
+
     fn lost(&mut self, explicit: bool, reason: &LossReason) -> Departure {
         tracing::info!(stream = %self.stream, session = %self.registration.session(), explicit, %reason, "publisher lost");
         self.registration.left(explicit);
+        self.link.hold_nothing();
         if let LossReason::Failed(error @ SessionError::UnsupportedCodec(_)) = reason {
             self.report_refusal(error.to_string());
         }
@@ -342,9 +365,9 @@ where
     }
 }
 
-async fn until(departure: Option<Departure>) {
-    match departure {
-        Some(departure) => sleep_until(departure.deadline).await,
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,
     }
 }
@@ -354,4 +377,7 @@ const WITHOUT_KEYFRAME: Duration = Duration::from_secs(17);
 /// After its publisher has left, a session waits so long for a worker to take the rest: a broadcast of five seconds is
 /// one too, and its worker may just have started.
 const LAST_WORDS: Duration = Duration::from_secs(10);
+/// A publisher that was asked to reconnect opens its new connection first, and leaves at a keyframe. Less than
+/// [`Drain::farewell`](crate::Drain::farewell), so that the last one has it too, and hears why it is closed then.
+const RECONNECTING: Duration = Duration::from_secs(3);
 const REPORT_DEADLINE: Duration = Duration::from_secs(5);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use caudal_directory::{StreamDirectory, Streams};
 use caudal_livestream::feed::InputState;
@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Sessions {
     // Held for map operations only, never across an await.
     by_stream: Arc<Mutex<HashMap<StreamId, Vec<Entry>>>>,
+    /// Cancelled when all are to leave, those too that come after that.
+    leave: CancellationToken,
 }
 
 /// A session's place among the [`Sessions`]; given back when it is dropped.
@@ -29,6 +31,8 @@ pub(crate) struct Registration {
     pulse: Arc<Mutex<Pulse>>,
     /// The stream's record as it changes; none once the directory has let go of it.
     pub(crate) record: watch::Receiver<Option<Arc<LiveStream>>>,
+    /// Cancelled when the router wants the publisher to go to another one.
+    pub(crate) leave: CancellationToken,
 }
 
 #[derive(Debug)]
@@ -39,6 +43,7 @@ struct Entry {
     record: watch::Sender<Option<Arc<LiveStream>>>,
     /// A directory may take a moment to show what it was just told to create.
     seen: bool,
+    leave: CancellationToken,
 }
 
 /// What a session shows of its publisher.
@@ -46,6 +51,7 @@ struct Entry {
 struct Pulse {
     up: bool,
     explicit: bool,
+    asked_to_reconnect: bool,
     last_media: Option<Instant>,
     measured: Option<MediaInfo>,
 }
@@ -60,15 +66,45 @@ impl Sessions {
         generation: Generation,
     ) -> Registration {
         let stream = record.spec.stream;
-        let pulse =
-            Arc::new(Mutex::new(Pulse { up: true, explicit: false, last_media: None, measured: None }));
+        let pulse = Arc::new(Mutex::new(Pulse {
+            up: true,
+            explicit: false,
+            asked_to_reconnect: false,
+            last_media: None,
+            measured: None,
+        }));
         let (sender, receiver) = watch::channel(Some(record));
-        let mut entry = Entry { session, generation, pulse: Arc::clone(&pulse), record: sender, seen: false };
+        let leave = self.leave.child_token();
+        let mut entry = Entry {
+            session,
+            generation,
+            pulse: Arc::clone(&pulse),
+            record: sender,
+            seen: false,
+            leave: leave.clone(),
+        };
         let mut by_stream = self.lock();
         // Read under the lock that the follower takes too, so that neither overtakes the other.
         entry.show(directory.get(stream));
         by_stream.entry(stream).or_default().push(entry);
-        Registration { sessions: self.clone(), stream, session, generation, pulse, record: receiver }
+        Registration { sessions: self.clone(), stream, session, generation, pulse, record: receiver, leave }
+    }
+
+    /// Tells all of them to leave, one after the other over `spread`; whoever comes meanwhile, at its end.
+    pub(crate) async fn leave_within(&self, spread: Duration) {
+        let leaves: Vec<CancellationToken> =
+            self.lock().values().flatten().map(|entry| entry.leave.clone()).collect();
+        if let Some(step) = u32::try_from(leaves.len()).ok().and_then(|count| spread.checked_div(count)) {
+            for leave in leaves {
+                // The last of them goes by itself.
+                if self.lock().is_empty() {
+                    break;
+                }
+                leave.cancel();
+                tokio::time::sleep(step).await;
+            }
+        }
+        self.leave.cancel();
     }
 
     /// Shows each session what the directory says of its stream, until `shutdown`: one task for all, so that a change
@@ -112,7 +148,7 @@ impl Sessions {
             // Only a worker can say whether media can be packaged.
             ..InputState::default()
         };
-        Some(RouterSession { input, media: pulse.measured })
+        Some(RouterSession { input, media: pulse.measured, asked_to_reconnect: pulse.asked_to_reconnect })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<StreamId, Vec<Entry>>> {
@@ -144,6 +180,11 @@ impl Registration {
     /// What it sends, as measured now.
     pub(crate) fn measured(&self, media: MediaInfo) {
         lock(&self.pulse).measured = Some(media);
+    }
+
+    /// The publisher was asked to go to another router.
+    pub(crate) fn asked_to_reconnect(&self) {
+        lock(&self.pulse).asked_to_reconnect = true;
     }
 
     /// The publisher has left.

@@ -27,18 +27,32 @@ impl Dismissal {
     }
 }
 
+/// Whether this router, which stops, has asked the publisher to go to another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AskedToReconnect {
+    Yes,
+    No,
+}
+
 /// The dismissal of the publisher of `session` and `generation`, if the stream's record means one.
 pub(crate) fn dismissal(
     record: Option<&LiveStream>,
     session: SessionId,
     generation: Generation,
+    asked: AskedToReconnect,
 ) -> Option<Dismissal> {
     let over = |refusal, message| Some(Dismissal::new(SessionEnd::StreamOver, refusal, message));
     let Some(LiveStream { spec, status }) = record else {
         return over(Refusal::Rejected, words::ENDED.to_owned());
     };
     if spec.ingest.generation > generation {
-        return Some(Dismissal::new(SessionEnd::TakenOver, Refusal::BadName, words::TAKEN_OVER));
+        return Some(match asked {
+            // It has gone over as it was asked to, and is no rival of itself.
+            AskedToReconnect::Yes => Dismissal::shutdown(),
+            AskedToReconnect::No => {
+                Dismissal::new(SessionEnd::TakenOver, Refusal::BadName, words::TAKEN_OVER)
+            }
+        });
     }
     let dropped = spec.drop.as_ref().filter(|order| order.session == session);
     if status.phase.is_over() || spec.desired_state == DesiredState::Ended {
@@ -185,13 +199,17 @@ mod tests {
             let (session, generation) = (record.spec.ingest.session, record.spec.ingest.generation);
             change(&mut record);
             let expected = expected.map(|(end, refusal, message)| Dismissal::new(end, refusal, message));
-            assert_eq!(dismissal(Some(&record), session, generation), expected, "{case}");
+            let told = |asked| dismissal(Some(&record), session, generation, asked);
+            assert_eq!(told(AskedToReconnect::No), expected, "{case}");
+            let gone_over = expected.as_ref().is_some_and(|told| told.end == SessionEnd::TakenOver);
+            let expected = if gone_over { Some(Dismissal::shutdown()) } else { expected };
+            assert_eq!(told(AskedToReconnect::Yes), expected, "{case}, of one that was asked to reconnect");
         }
     }
 
     #[test]
     fn a_stream_that_the_directory_has_forgotten_is_over() {
-        let told = dismissal(None, SessionId::generate(), Generation(1));
+        let told = dismissal(None, SessionId::generate(), Generation(1), AskedToReconnect::No);
         assert_eq!(told.map(|told| told.end), Some(SessionEnd::StreamOver));
     }
 }

@@ -1,6 +1,6 @@
 //! What publishers are told when they are refused or have to go. OBS shows these words in a dialog: each says what to do.
 
-pub(crate) const GUESSING: &str = "Too many wrong stream keys came from your address. Wait a minute, then copy the key from your studio page again.";
+pub(crate) const GUESSING: &str = "Too many wrong stream keys came from your address. Wait a minute, then copy the key again from the page Go live.";
 pub(crate) const MANY_GUESSES: &str = "Many wrong stream keys are being tried, so that yours could not be looked at in time. Try again in a few seconds.";
 /// Behind the api's words on a key that nobody has, when something else stands around the key.
 pub(crate) const MISPLACED: &str =
@@ -24,11 +24,13 @@ pub(crate) const CANNOT_START: &str =
 pub(crate) const CANNOT_CONNECT: &str = "The platform cannot connect an encoder to this broadcast right now. Your stream key is fine. Try again in a moment.";
 
 pub(crate) const RESTARTING: &str = "The server is restarting. Start streaming again in a moment.";
+/// To encoders that reconnect by themselves when they are asked to.
+pub(crate) const RECONNECT: &str = "The server is restarting. Start streaming again on a new connection.";
 pub(crate) const STOPPING: &str = "The platform is being stopped. Try again later.";
 pub(crate) const TAKEN_OVER: &str =
     "Another encoder has taken over this stream. Stop that one before you start this one again.";
-pub(crate) const KEY_CHANGED: &str = "The stream key was changed. Copy the new one from your studio page.";
-pub(crate) const ENDED_BY_OWNER: &str = "The broadcast was ended in the studio. Wait half a minute, then start streaming again to begin a new one.";
+pub(crate) const KEY_CHANGED: &str = "The stream key was changed. Copy the new one from the page Go live.";
+pub(crate) const ENDED_BY_OWNER: &str = "The broadcast was ended on the page Go live. Wait half a minute, then start streaming again to begin a new one.";
 pub(crate) const ENDED: &str = "The broadcast has ended. Start streaming again to begin a new one.";
 
 /// Of a broadcast that ended for a reason of the platform's.
@@ -63,6 +65,7 @@ mod tests {
             CANNOT_START,
             CANNOT_CONNECT,
             RESTARTING,
+            RECONNECT,
             STOPPING,
             TAKEN_OVER,
             KEY_CHANGED,

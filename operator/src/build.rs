@@ -34,8 +34,9 @@ pub struct PodSettings {
     pub image: String,
     /// Secrets to pull the image with.
     pub pull_secrets: Vec<String>,
-    /// The Secret of all workers: `controllerKey` is the operator's public key; with S3 also `AWS_ACCESS_KEY_ID` and
-    /// `AWS_SECRET_ACCESS_KEY`.
+    /// When a node pulls the image: `Always`, `IfNotPresent` or `Never`; none for the cluster's default.
+    pub pull_policy: Option<String>,
+    /// The Secret of all workers: `controllerKey` is the operator's public key.
     pub secret: String,
     /// Where segments go.
     pub storage: Storage,
@@ -59,6 +60,8 @@ pub enum Storage {
         region: String,
         /// A server other than Amazon's.
         endpoint: Option<String>,
+        /// The Secret with `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`.
+        secret: String,
     },
 }
 
@@ -196,7 +199,7 @@ fn spec(pool: &WorkerPool, settings: &PodSettings) -> PodSpec {
         termination_grace_period_seconds: Some(GRACE_SECONDS),
         tolerations: Some(template.tolerations.clone()).filter(|tolerations| !tolerations.is_empty()),
         topology_spread_constraints: Some(spread).filter(|spread| !spread.is_empty()),
-        volumes: Some(volumes(&settings.storage, &settings.secret)),
+        volumes: Some(volumes(&settings.storage)),
         ..PodSpec::default()
     }
 }
@@ -227,25 +230,27 @@ fn container(pool: &WorkerPool, settings: &PodSettings) -> Container {
         protocol: Some("TCP".to_owned()),
         ..ContainerPort::default()
     };
-    let mut mounts = vec![
-        VolumeMount { name: "scratch".to_owned(), mount_path: "/tmp".to_owned(), ..VolumeMount::default() },
-        VolumeMount {
-            name: "secret".to_owned(),
-            mount_path: SECRET_FOLDER.to_owned(),
-            read_only: Some(true),
-            ..VolumeMount::default()
-        },
-    ];
-    if let Storage::Volume { .. } = settings.storage {
-        mounts.push(VolumeMount {
+    let storage = match settings.storage {
+        Storage::Volume { .. } => VolumeMount {
             name: "media".to_owned(),
             mount_path: MEDIA_FOLDER.to_owned(),
             ..VolumeMount::default()
-        });
-    }
+        },
+        Storage::Bucket { .. } => VolumeMount {
+            name: "bucket".to_owned(),
+            mount_path: BUCKET_SECRET_FOLDER.to_owned(),
+            read_only: Some(true),
+            ..VolumeMount::default()
+        },
+    };
+    let mounts = vec![
+        VolumeMount { name: "scratch".to_owned(), mount_path: "/tmp".to_owned(), ..VolumeMount::default() },
+        storage,
+    ];
     Container {
         name: COMPONENT.to_owned(),
         image: Some(settings.image.clone()),
+        image_pull_policy: settings.pull_policy.clone(),
         args: Some(vec![COMPONENT.to_owned()]),
         env: Some(environment(settings)),
         ports: Some(vec![port("rtmp", RTMP_PORT), port("http", HTTP_PORT)]),
@@ -313,12 +318,13 @@ fn environment(settings: &PodSettings) -> Vec<EnvVar> {
     }
     match &settings.storage {
         Storage::Volume { .. } => environment.push(plain("HLS_PATH", MEDIA_FOLDER)),
-        Storage::Bucket { name, region, endpoint } => {
+        Storage::Bucket { name, region, endpoint, .. } => {
             environment.push(plain("AWS_S3_BUCKET", name));
             environment.push(plain("AWS_REGION", region));
             environment.extend(endpoint.as_deref().map(|endpoint| plain("AWS_ENDPOINT_URL", endpoint)));
             for secret in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
-                environment.push(plain(&format!("{secret}_FILE"), &format!("{SECRET_FOLDER}/{secret}")));
+                environment
+                    .push(plain(&format!("{secret}_FILE"), &format!("{BUCKET_SECRET_FOLDER}/{secret}")));
             }
         }
     }
@@ -338,37 +344,35 @@ fn from_pod(name: &str, path: &str) -> EnvVar {
     }
 }
 
-fn volumes(storage: &Storage, secret: &str) -> Vec<Volume> {
-    let mut volumes = vec![
-        Volume {
-            name: "scratch".to_owned(),
-            empty_dir: Some(EmptyDirVolumeSource {
-                size_limit: Some(k8s_openapi::apimachinery::pkg::api::resource::Quantity(SCRATCH.to_owned())),
-                ..EmptyDirVolumeSource::default()
-            }),
-            ..Volume::default()
-        },
-        Volume {
-            name: "secret".to_owned(),
-            secret: Some(SecretVolumeSource {
-                secret_name: Some(secret.to_owned()),
-                default_mode: Some(SECRET_MODE),
-                ..SecretVolumeSource::default()
-            }),
-            ..Volume::default()
-        },
-    ];
-    if let Storage::Volume { claim } = storage {
-        volumes.push(Volume {
+fn volumes(storage: &Storage) -> Vec<Volume> {
+    let scratch = Volume {
+        name: "scratch".to_owned(),
+        empty_dir: Some(EmptyDirVolumeSource {
+            size_limit: Some(k8s_openapi::apimachinery::pkg::api::resource::Quantity(SCRATCH.to_owned())),
+            ..EmptyDirVolumeSource::default()
+        }),
+        ..Volume::default()
+    };
+    let storage = match storage {
+        Storage::Volume { claim } => Volume {
             name: "media".to_owned(),
             persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
                 claim_name: claim.clone(),
                 read_only: None,
             }),
             ..Volume::default()
-        });
-    }
-    volumes
+        },
+        Storage::Bucket { secret, .. } => Volume {
+            name: "bucket".to_owned(),
+            secret: Some(SecretVolumeSource {
+                secret_name: Some(secret.clone()),
+                default_mode: Some(SECRET_MODE),
+                ..SecretVolumeSource::default()
+            }),
+            ..Volume::default()
+        },
+    };
+    vec![scratch, storage]
 }
 
 /// The name of the container, of the role on the command line, and of the component.
@@ -385,9 +389,9 @@ const DO_NOT_DISRUPT: &str = "karpenter.sh/do-not-disrupt";
 const GRACE_SECONDS: i64 = 60;
 /// Of that, for closing and storing what is left when no other worker came.
 const LAST_SECONDS: i64 = 10;
-/// Nobody's in particular. As in the image.
-const USER: i64 = 65_532;
-const SECRET_FOLDER: &str = "/etc/caudal/secret";
+/// The image's user (Containerfile), and so the other roles': on a shared volume the operator removes what workers wrote.
+const USER: i64 = 10_001;
+const BUCKET_SECRET_FOLDER: &str = "/etc/caudal/bucket";
 /// Readable by the worker's group alone.
 const SECRET_MODE: i32 = 0o440;
 const MEDIA_FOLDER: &str = "/media";

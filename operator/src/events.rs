@@ -13,14 +13,29 @@ use tokio::sync::mpsc;
 
 use crate::records::LiveStreams;
 
-/// Takes notices from the streams' tasks, which do not wait; where too many come, the newest are lost.
-pub(crate) struct Notices(mpsc::Sender<Notice>);
+/// Takes what is to be told of streams from those who do not wait; where too much comes, the newest is lost.
+#[derive(Clone)]
+pub(crate) struct Notices(mpsc::Sender<Told>);
+
+/// What is to be told of a stream.
+pub(crate) struct Told {
+    stream: StreamId,
+    event: Event,
+}
 
 impl Notices {
     /// With the end that [`publish`] reads.
-    pub(crate) fn channel() -> (Self, mpsc::Receiver<Notice>) {
+    pub(crate) fn channel() -> (Self, mpsc::Receiver<Told>) {
         let (notices, read) = mpsc::channel(WAITING);
         (Self(notices), read)
+    }
+
+    /// An Event about a stream.
+    pub(crate) fn tell(&self, stream: StreamId, mut event: Event) {
+        if let Some(note) = &mut event.note {
+            note.truncate(note.floor_char_boundary(LONGEST_NOTE));
+        }
+        let _ = self.0.try_send(Told { stream, event });
     }
 }
 
@@ -31,28 +46,28 @@ impl Observer for Notices {
     fn changed(&self, before: Option<&Shown>, after: &Shown) {
         if let Some(notice) = Notice::of_change(before, after) {
             tracing::info!(stream = %notice.stream, "{notice}");
-            let _ = self.0.try_send(notice);
+            self.tell(notice.stream, event(&notice));
         }
     }
 
     fn hide(&self, _stream: StreamId) {}
 }
 
-/// Publishes an Event for each notice, one after the other, until nobody sends any more.
+/// Publishes the Events one after the other, until nobody sends any more.
 pub(crate) async fn publish(
     client: Client,
     instance: String,
     streams: LiveStreams,
-    mut notices: mpsc::Receiver<Notice>,
+    mut notices: mpsc::Receiver<Told>,
 ) {
     let reporter = Reporter { controller: "caudal.dev/operator".to_owned(), instance: Some(instance) };
     let recorder = Recorder::new(client, reporter);
-    while let Some(notice) = notices.recv().await {
-        let Some(resource) = streams.resource(notice.stream) else { continue };
+    while let Some(Told { stream, event }) = notices.recv().await {
+        let Some(resource) = streams.resource(stream) else { continue };
         let mut about = resource.object_ref(&());
-        about.name = Some(live_stream(notice.stream));
-        if let Err(error) = call(recorder.publish(&event(&notice), &about)).await {
-            tracing::debug!(%error, stream = %notice.stream, "an Event could not be written: {notice}");
+        about.name = Some(live_stream(stream));
+        if let Err(error) = call(recorder.publish(&event, &about)).await {
+            tracing::debug!(%error, %stream, reason = event.reason, "an Event could not be written");
         }
     }
 }
@@ -67,9 +82,8 @@ fn event(notice: &Notice) -> Event {
         NoticeKind::Moved(_) => (EventType::Normal, "Moved", "Move"),
         NoticeKind::Ended(_) => (EventType::Normal, "Ended", "End"),
     };
-    let mut note = notice.to_string();
-    note.truncate(note.floor_char_boundary(LONGEST_NOTE));
-    Event { type_, reason: reason.to_owned(), note: Some(note), action: action.to_owned(), secondary: None }
+    let (reason, action) = (reason.to_owned(), action.to_owned());
+    Event { type_, reason, note: Some(notice.to_string()), action, secondary: None }
 }
 
 /// More than happens in the second that a slow API server takes.

@@ -1,7 +1,7 @@
 //! Who leads: a `Lease` that one process at a time holds, and gives up by itself before anybody else may take it.
 //!
-//! A holder renews it each [`RENEW_EACH`], and stops to lead when [`LEAD_WITHIN`] have passed since it began the last renewal that
-//! succeeded. Others take it when they have seen it unchanged for its whole duration, by their own clocks alone: what the machines'
+//! A holder renews it three times within its duration, and stops to lead when two thirds of that have passed since it began the last
+//! renewal that succeeded. Others take it when they have seen it unchanged for its whole duration, by their own clocks alone: what the machines'
 //! wall clocks say is only for people. Each write is for the version that was read.
 
 use std::time::Duration;
@@ -21,6 +21,45 @@ pub struct Election {
     name: String,
     /// Nobody else's, not even that of the process before in the same pod.
     identity: String,
+    term: Term,
+}
+
+/// How long a lease holds that is not renewed, and what follows from that.
+#[derive(Clone, Copy, Debug)]
+pub struct Term {
+    duration: Duration,
+}
+
+impl Term {
+    /// Of whole seconds, as a `Lease` says them. All processes of an installation have the same one.
+    pub const fn of_seconds(seconds: u64) -> Self {
+        Self { duration: Duration::from_secs(seconds) }
+    }
+
+    fn renew_each(self) -> Duration {
+        self.duration / 3
+    }
+
+    /// Shorter than the duration by what a call that was begun in the last moment may take until the server has carried it out.
+    fn lead_within(self) -> Duration {
+        self.duration * 2 / 3
+    }
+
+    /// How often the others look.
+    fn look_each(self) -> Duration {
+        self.duration / 6
+    }
+
+    /// Of one renewal: two fit in between the first try and the end.
+    fn try_within(self) -> Duration {
+        self.duration * 2 / 15
+    }
+}
+
+impl Default for Term {
+    fn default() -> Self {
+        Self::of_seconds(6)
+    }
 }
 
 /// A lease that is held.
@@ -45,8 +84,8 @@ type Seen = Option<(Option<String>, Instant)>;
 
 impl Election {
     /// The lease `name` of a namespace, for the process that is called `identity`, which must be another one for each process.
-    pub fn new(client: Client, namespace: &str, name: &str, identity: String) -> Self {
-        Self { api: Api::namespaced(client, namespace), name: name.to_owned(), identity }
+    pub fn new(client: Client, namespace: &str, name: &str, identity: String, term: Term) -> Self {
+        Self { api: Api::namespaced(client, namespace), name: name.to_owned(), identity, term }
     }
 
     /// Waits until this process holds the lease.
@@ -65,7 +104,7 @@ impl Election {
                 }
                 Err(error) => tracing::debug!(%error, lease = self.name),
             }
-            sleep(LOOK_EACH).await;
+            sleep(self.term.look_each()).await;
         }
     }
 
@@ -78,10 +117,10 @@ impl Election {
                 call(self.api.create(&PostParams::default(), &lease)).await
             }
             Some(lease) => {
-                if look(&lease, begun, seen) == Look::Held {
+                if look(&lease, self.term, begun, seen) == Look::Held {
                     return Ok(None);
                 }
-                let lease = taken(lease, &self.identity, now);
+                let lease = taken(lease, &self.identity, self.term, now);
                 call(self.api.replace(&self.name, &PostParams::default(), &lease)).await
             }
         };
@@ -93,12 +132,12 @@ impl Election {
         }
     }
 
-    /// Keeps the lease, and returns when this process leads no longer: within [`LEAD_WITHIN`] of the last renewal, whatever the
+    /// Keeps the lease, and returns when this process leads no longer: within two thirds of its term since the last renewal, whatever the
     /// API server does.
     pub async fn keep(&self, mut held: Held) {
         loop {
-            sleep_until(held.since + RENEW_EACH).await;
-            match timeout_at(held.since + LEAD_WITHIN, self.renew(&held)).await {
+            sleep_until(held.since + self.term.renew_each()).await;
+            match timeout_at(held.since + self.term.lead_within(), self.renew(&held)).await {
                 Ok(Some(renewed)) => held = renewed,
                 Ok(None) => {
                     tracing::error!(identity = self.identity, "somebody else leads; this operator stops");
@@ -121,11 +160,11 @@ impl Election {
         loop {
             let since = Instant::now();
             let next = renewed(lease.clone(), Timestamp::now());
-            match soon(self.api.replace(&self.name, &PostParams::default(), &next)).await {
+            match self.soon(self.api.replace(&self.name, &PostParams::default(), &next)).await {
                 Ok(lease) => return Some(Held { lease, since }),
                 // Perhaps by a renewal of ours whose answer was lost.
                 Err(Failure::Conflict | Failure::NotFound) => {
-                    match soon(self.api.get_opt(&self.name)).await {
+                    match self.soon(self.api.get_opt(&self.name)).await {
                         Ok(found) => lease = found.filter(|found| holder(found) == Some(&self.identity))?,
                         Err(error) => tracing::debug!(%error, "the lease cannot be read"),
                     }
@@ -151,18 +190,18 @@ impl Election {
         }
     }
 
+    /// A call that leaves time for another one.
+    async fn soon<T>(&self, made: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Failure> {
+        let answer = timeout(self.term.try_within(), call(made)).await;
+        answer.unwrap_or_else(|_| Err(Failure::Unavailable("no answer in time".to_owned())))
+    }
+
     fn first(&self, now: Timestamp) -> Lease {
         let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
-        let mut lease = taken(Lease { metadata, spec: None }, &self.identity, now);
+        let mut lease = taken(Lease { metadata, spec: None }, &self.identity, self.term, now);
         lease.spec.get_or_insert_default().lease_transitions = Some(0);
         lease
     }
-}
-
-/// A call that leaves time for another one.
-async fn soon<T>(made: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Failure> {
-    let answer = timeout(TRY, call(made)).await;
-    answer.unwrap_or_else(|_| Err(Failure::Unavailable("no answer in time".to_owned())))
 }
 
 fn holder(lease: &Lease) -> Option<&String> {
@@ -170,7 +209,7 @@ fn holder(lease: &Lease) -> Option<&String> {
 }
 
 /// Whether somebody who sees this lease `now` may take it.
-fn look(lease: &Lease, now: Instant, seen: &mut Seen) -> Look {
+fn look(lease: &Lease, term: Term, now: Instant, seen: &mut Seen) -> Look {
     if holder(lease).is_none() {
         return Look::Free;
     }
@@ -184,17 +223,17 @@ fn look(lease: &Lease, now: Instant, seen: &mut Seen) -> Look {
     };
     let seconds = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds);
     let duration =
-        seconds.and_then(|seconds| u64::try_from(seconds).ok()).map_or(DURATION, Duration::from_secs);
+        seconds.and_then(|seconds| u64::try_from(seconds).ok()).map_or(term.duration, Duration::from_secs);
     if now.saturating_duration_since(since) >= duration { Look::Free } else { Look::Held }
 }
 
-fn taken(lease: Lease, identity: &str, now: Timestamp) -> Lease {
+fn taken(lease: Lease, identity: &str, term: Term, now: Timestamp) -> Lease {
     let transitions = lease.spec.as_ref().and_then(|spec| spec.lease_transitions).unwrap_or(0);
     let spec = LeaseSpec {
         holder_identity: Some(identity.to_owned()),
         acquire_time: Some(MicroTime(now)),
         renew_time: Some(MicroTime(now)),
-        lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
+        lease_duration_seconds: i32::try_from(term.duration.as_secs()).ok(),
         lease_transitions: Some(transitions.saturating_add(1)),
         ..LeaseSpec::default()
     };
@@ -206,15 +245,6 @@ fn renewed(mut lease: Lease, now: Timestamp) -> Lease {
     lease
 }
 
-/// How long a lease holds that is not renewed.
-const DURATION: Duration = Duration::from_secs(6);
-const RENEW_EACH: Duration = Duration::from_secs(2);
-/// Shorter than [`DURATION`] by what a call that was begun in the last moment may take until the server has carried it out.
-const LEAD_WITHIN: Duration = Duration::from_secs(4);
-/// How often the others look.
-const LOOK_EACH: Duration = Duration::from_secs(1);
-/// Of one renewal: two fit in.
-const TRY: Duration = Duration::from_millis(800);
 const RETRY: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
@@ -222,8 +252,14 @@ mod tests {
     use super::*;
     use caudal_kubernetes::fake_server::{FakeServer, Trouble};
 
+    const TERM: Term = Term::of_seconds(6);
+    const DURATION: Duration = Duration::from_secs(6);
+    const RENEW_EACH: Duration = Duration::from_secs(2);
+    const LEAD_WITHIN: Duration = Duration::from_secs(4);
+    const LOOK_EACH: Duration = Duration::from_secs(1);
+
     fn election(server: &FakeServer, identity: &str) -> Election {
-        Election::new(server.client(), "caudal", "caudal-operator", identity.to_owned())
+        Election::new(server.client(), "caudal", "caudal-operator", identity.to_owned(), TERM)
     }
 
     #[tokio::test(start_paused = true)]
@@ -292,7 +328,7 @@ mod tests {
         let held = one.acquire().await;
         let api: Api<Lease> = Api::namespaced(server.client(), "caudal");
         let lease = api.get("caudal-operator").await.unwrap();
-        api.replace("caudal-operator", &PostParams::default(), &taken(lease, "two", Timestamp::now()))
+        api.replace("caudal-operator", &PostParams::default(), &taken(lease, "two", TERM, Timestamp::now()))
             .await
             .unwrap();
         let begun = Instant::now();

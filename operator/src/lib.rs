@@ -6,21 +6,28 @@
 //! deadline.
 
 mod build;
+mod drain;
 mod events;
 mod lease;
+mod letting_go;
 mod moves;
+mod nodes;
+mod pages;
 mod pods;
 mod pools;
 mod records;
 mod refill;
 mod run;
 mod server_clock;
+mod uninstall;
 mod workers;
 
 pub use build::{PodSettings, Storage, warm};
 pub use caudal_kubernetes::calls::Failure;
+pub use lease::Term;
 pub use pods::{Pods, WorkerPod};
 pub use pools::Pools;
 pub use records::{LiveStreams, RecordSettings};
 pub use run::{Config, Error, run};
+pub use uninstall::uninstall;
 pub use workers::{Owners, PodWorkers};

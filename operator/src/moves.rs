@@ -33,7 +33,7 @@ impl Moves {
                 Some(moved) = self.moving.join_next() => {
                     // The controller's log says what came of it. A move that panicked is begun anew with the next leader.
                     if let Ok((stream, Err(error))) = moved {
-                        tracing::warn!(%stream, %error, "a stream was not moved");
+                        tracing::warn!(%stream, %error, "a move that was asked for was not made, or failed");
                     }
                 }
                 () = sleep(EACH) => self.look().await,

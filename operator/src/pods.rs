@@ -9,10 +9,11 @@ use caudal_kubernetes::live_stream::Place;
 use caudal_kubernetes::names::POOL_LABEL;
 use caudal_livestream::{Epoch, StreamId, WorkerId};
 use futures::StreamExt as _;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::{Api, Client};
 use tokio::sync::watch as channel;
 
+use crate::nodes::{Emptied, Nodes};
 use caudal_kubernetes::watching::{News, watch};
 pub use worker_pod::WorkerPod;
 
@@ -25,7 +26,9 @@ pub struct Pods {
 struct Shared {
     // Held for map operations only, never across an await.
     table: Mutex<Table>,
-    /// Counts changes of the table.
+    /// Where they are.
+    nodes: Nodes,
+    /// Counts changes of the table, and of which nodes are being emptied.
     changes: channel::Sender<u64>,
 }
 
@@ -56,7 +59,8 @@ pub(crate) enum Known {
 
 impl Default for Pods {
     fn default() -> Self {
-        Self { shared: Arc::new(Shared { table: Mutex::default(), changes: channel::Sender::new(0) }) }
+        let (table, nodes) = (Mutex::default(), Nodes::default());
+        Self { shared: Arc::new(Shared { table, nodes, changes: channel::Sender::new(0) }) }
     }
 }
 
@@ -67,6 +71,37 @@ impl Pods {
         while let Some(news) = news.next().await {
             self.take(news);
         }
+    }
+
+    /// Keeps the nodes as they are; never ends. It needs rights on the cluster. Without it, no node counts as being emptied.
+    pub(crate) async fn follow_nodes(&self, client: Client) {
+        let mut news = Box::pin(watch::<Node>(Api::all(client), None));
+        while let Some(news) = news.next().await {
+            self.take_node(news);
+        }
+    }
+
+    pub(crate) fn take_node(&self, news: News<Node>) {
+        if self.shared.nodes.take(news) {
+            self.changed();
+        }
+    }
+
+    /// Whether it is known which nodes are being emptied.
+    pub(crate) fn nodes_are_known(&self) -> bool {
+        self.shared.nodes.are_known()
+    }
+
+    /// Why a pod is to leave its node, if it is.
+    pub(crate) fn must_leave(&self, pod: &WorkerPod) -> Option<Emptied> {
+        self.shared.nodes.emptied(pod.node.as_deref()?, &pod.tolerates)
+    }
+
+    /// The pods that have a broadcast and are to leave their nodes, each with the reason.
+    pub(crate) fn that_must_leave(&self) -> Vec<(Arc<WorkerPod>, Emptied)> {
+        let table = self.table();
+        let claimed = table.pods.values().filter(|pod| pod.claim.is_some() && !pod.leaving && !pod.ended);
+        claimed.filter_map(|pod| Some((Arc::clone(pod), self.must_leave(pod)?))).collect()
     }
 
     /// Where a worker is, for people.
@@ -168,15 +203,25 @@ impl Pods {
     }
 
     /// An idle pod that may be claimed, for whoever asks, until [`tried`](Self::tried) or a newer version of it is known. Those of the
-    /// newest template first, and of these the oldest, whose image and caches are warmest.
-    pub(crate) fn pick(&self, pool: &str, hash: &str) -> Option<Arc<WorkerPod>> {
+    /// newest template first, and of these the oldest, whose image and caches are warmest. None that is to leave its node: the
+    /// broadcast would have to be moved at once. Rather none on a node where `stream` has a worker whose process has not ended: nobody
+    /// hears of the end of one whose machine is gone.
+    pub(crate) fn pick(&self, stream: StreamId, pool: &str, hash: &str) -> Option<Arc<WorkerPod>> {
         let mut table = self.table();
+        let of_stream =
+            |pod: &&Arc<WorkerPod>| !pod.ended && pod.claim.is_some_and(|(claimed, _)| claimed == stream);
+        let nodes: HashSet<_> =
+            table.pods.values().filter(of_stream).filter_map(|pod| pod.node.as_ref()).collect();
+        let is_shared = |pod: &WorkerPod| pod.node.as_ref().is_some_and(|node| nodes.contains(node));
         let free = table.pods.values().filter(|pod| {
             pod.pool == pool
                 && pod.is_claimable()
+                && self.must_leave(pod).is_none()
                 && table.tried.get(&pod.name).is_none_or(|version| pod.version > *version)
         });
-        let best = free.min_by_key(|pod| (pod.hash != hash, pod.created, pod.name.clone())).cloned()?;
+        let best = free
+            .min_by_key(|pod| (is_shared(pod), pod.hash != hash, pod.created, pod.name.clone()))
+            .cloned()?;
         table.tried.insert(best.name.clone(), best.version);
         Some(best)
     }

@@ -22,11 +22,13 @@ use kube::core::DeserializeGuard;
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
 
+use crate::letting_go::{is_held, without_finalizer};
+use crate::pages::Pages;
 use cache::Cache;
 use caudal_kubernetes::calls::{Failure, call, call_for_many};
 use caudal_kubernetes::watching::{News, watch};
-use reading::{Reading, has_finalizer, is_being_deleted};
-use writing::{Pages, status_of};
+use reading::{Reading, is_being_deleted};
+use writing::status_of;
 
 /// What a store of LiveStreams needs to know besides them.
 pub struct RecordSettings {
@@ -75,6 +77,11 @@ impl LiveStreams {
     /// A stream's resource as it was last read.
     pub(crate) fn resource(&self, stream: StreamId) -> Option<LiveStream> {
         self.shared.cache().get(stream)
+    }
+
+    /// The worker that has a stream; none when it has none, or its resource is not known.
+    pub(crate) fn worker(&self, stream: StreamId) -> Option<WorkerId> {
+        self.shared.cache().get(stream)?.status?.worker.map(|worker| worker.id)
     }
 
     /// The pool that a stream's workers come from; none when its resource is not known, or names none.
@@ -276,8 +283,8 @@ impl Shared {
     /// Takes the finalizer off, once the api knows of the end.
     async fn let_go(&self, stream: StreamId, version: Version) -> Result<Version, StoreError> {
         let known = self.cache().at(stream, version);
-        let Some(known) = known.filter(has_finalizer) else { return Ok(version) };
-        let patched = self.patch(stream, &writing::without_finalizer(&known)).await;
+        let Some(known) = known.filter(is_held) else { return Ok(version) };
+        let patched = self.patch(stream, &without_finalizer(&known)).await;
         match self.written(stream, patched).await {
             // It is gone with its last finalizer.
             Ok(resource) if is_being_deleted(&resource) && resource.finalizers().is_empty() => {
@@ -342,11 +349,7 @@ impl Shared {
     }
 
     async fn leave_for_people(&self, stream: StreamId, mut resource: LiveStream) -> Result<(), StoreError> {
-        if has_finalizer(&resource) {
-            let patched = self.patch(stream, &writing::without_finalizer(&resource)).await;
-            resource = self.written(stream, patched).await?;
-            let _ = self.take_in(resource.clone());
-        }
+        self.take_finalizer_off(stream, &mut resource).await?;
         if let Some(status) = &mut resource.status {
             status.lifecycle = None;
         }
@@ -357,14 +360,23 @@ impl Shared {
         self.took(put).map(|_| ())
     }
 
+    async fn take_finalizer_off(
+        &self,
+        stream: StreamId,
+        resource: &mut LiveStream,
+    ) -> Result<(), StoreError> {
+        if is_held(resource) {
+            let patched = self.patch(stream, &without_finalizer(resource)).await;
+            *resource = self.written(stream, patched).await?;
+            let _ = self.take_in(resource.clone());
+        }
+        Ok(())
+    }
+
     /// Deletes the resource as it is known, and not one that somebody made of that name since.
     async fn delete(&self, stream: StreamId, known: &LiveStream) -> Result<(), StoreError> {
         let mut known = known.clone();
-        if has_finalizer(&known) {
-            let patched = self.patch(stream, &writing::without_finalizer(&known)).await;
-            known = self.written(stream, patched).await?;
-            let _ = self.take_in(known.clone());
-        }
+        self.take_finalizer_off(stream, &mut known).await?;
         if is_being_deleted(&known) {
             self.cache().delete(stream);
             return Ok(());

@@ -3,6 +3,7 @@
 mod plan;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use caudal_kubernetes::WorkerPool;
@@ -67,8 +68,7 @@ impl Refill {
     async fn look(&mut self, pool: &WorkerPool) {
         let Some(name) = pool.metadata.name.clone() else { return };
         let pods = self.pods.of_pool(&name);
-        let seen = Seen { hash: &build::hash(pool, &self.settings), now: Timestamp::now().as_second() };
-        let Plan { create, delete, mut status } = plan(pool, &pods, &seen);
+        let Plan { create, delete, mut status } = self.plan(pool, &pods);
         for pod in &delete {
             if pod.ended {
                 self.failed(&name, pod);
@@ -99,6 +99,16 @@ impl Refill {
                 tracing::debug!(%error, pool = name, "the pool's status cannot be written now");
             }
         }
+    }
+
+    fn plan(&self, pool: &WorkerPool, pods: &[Arc<WorkerPod>]) -> Plan {
+        let must_leave = |pod: &WorkerPod| self.pods.must_leave(pod);
+        let seen = Seen {
+            hash: &build::hash(pool, &self.settings),
+            now: Timestamp::now().as_second(),
+            must_leave: self.pods.nodes_are_known().then_some(&must_leave),
+        };
+        plan(pool, pods, &seen)
     }
 
     async fn create(&self, pool: &WorkerPool, name: &str, place: u32) -> Result<(), Failure> {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use caudal_controller::{Api, Carriers, Controller, Pool, RecordStore as _, WallClock, WorkerLink};
-use caudal_livestream::proof::RoleKeys;
+use caudal_kubernetes::names::LEASE;
+use caudal_livestream::proof::{AssignmentKeys, RoleKeys};
 use caudal_livestream::{StreamId, WorkerId};
 use caudal_service::health::Readiness;
 use caudal_storage::SegmentStore;
-use ed25519_dalek::SigningKey;
 use kube::Client;
 use prometheus::{IntGauge, Registry};
 use thiserror::Error;
@@ -17,8 +17,10 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::build::PodSettings;
+use crate::drain::Drain;
 use crate::events::{self, Notices};
-use crate::lease::Election;
+use crate::lease::{Election, Term};
+use crate::letting_go;
 use crate::moves::Moves;
 use crate::pods::Pods;
 use crate::pools::Pools;
@@ -33,10 +35,15 @@ pub struct Config {
     pub client: Client,
     /// What this process is called, in the lease and in Events: the pod's name, and something that no other process has.
     pub identity: String,
+    /// How long its lease holds.
+    pub term: Term,
     /// How workers' pods are made, and in which namespace all of it is.
     pub pods: PodSettings,
     /// The pool of streams that name none.
     pub pool: String,
+    /// How many broadcasts are moved off nodes that are being emptied at the same time. With 0, nodes are not watched, which needs rights on
+    /// the cluster.
+    pub drain_moves: u32,
     /// Where workers keep the streams' media; what of it nobody needs any more is removed.
     pub media: SegmentStore,
     /// How workers are spoken to.
@@ -44,10 +51,10 @@ pub struct Config {
     /// Whom streams' beginnings and ends are reported to.
     pub api: Arc<dyn Api>,
     /// Signs assignments; workers hold its public half.
-    pub assignments: SigningKey,
-    /// The router's role key.
+    pub assignments: AssignmentKeys,
+    /// The router's role key, and those that it may still show.
     pub router_key: RoleKeys,
-    /// The edge's and this operator's role key.
+    /// The same of the edge, and of this operator as a reader of feeds.
     pub feed_key: RoleKeys,
     /// Where viewers reach the edge, as in `https://example.org`; none when it has no public address.
     pub edge: Option<String>,
@@ -82,11 +89,16 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
             tokio::join!(pods.follow(client.clone(), &namespace), pools.follow(client, &namespace));
         });
     }
+    if config.drain_moves > 0 {
+        let (pods, client) = (pods.clone(), config.client.clone());
+        following.spawn(async move { pods.follow_nodes(client).await });
+    }
     if shutdown.run_until_cancelled(pods.whole()).await.is_none() {
         return Ok(());
     }
     config.readiness.set(true);
-    let election = Election::new(config.client.clone(), &namespace, LEASE, config.identity.clone());
+    let election =
+        Election::new(config.client.clone(), &namespace, LEASE, config.identity.clone(), config.term);
     while let Some(held) = shutdown.run_until_cancelled(election.acquire()).await {
         leads.set(1);
         let lost = CancellationToken::new();
@@ -113,6 +125,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     }
     config.readiness.set(false);
     following.shutdown().await;
+    // Whether it led or not: the others are told to end at the same time.
+    letting_go::if_namespace_goes(&config.client, &namespace).await;
     Ok(())
 }
 
@@ -149,7 +163,7 @@ async fn lead(config: &Config, pods: Pods, pools: Pools, over: CancellationToken
         pool: Pool(config.pool.clone()),
         link: Arc::clone(&config.link),
         api: Arc::clone(&config.api),
-        observer: Arc::new(notices),
+        observer: Arc::new(notices.clone()),
         assignments: config.assignments.clone(),
         router_key: config.router_key.clone(),
         feed_key: config.feed_key.clone(),
@@ -157,7 +171,9 @@ async fn lead(config: &Config, pods: Pods, pools: Pools, over: CancellationToken
     let controller = Arc::new(Controller::start(carriers, config.media.clone(), wall, records, |_, _| {}));
     let mut beside = JoinSet::new();
     beside.spawn(events::publish(config.client.clone(), config.identity.clone(), streams.clone(), read));
-    beside.spawn(Refill::new(&config.client, pods, pools, config.pods.clone()).run());
+    beside.spawn(Refill::new(&config.client, pods.clone(), pools, config.pods.clone()).run());
+    let at_once = usize::try_from(config.drain_moves).unwrap_or(usize::MAX);
+    beside.spawn(Drain::new(pods, streams.clone(), Arc::clone(&controller), notices, at_once).run());
     beside.spawn(Moves::new(streams.clone(), Arc::clone(&controller)).run());
     beside.spawn(async move { streams.collect().await });
     tokio::select! {
@@ -194,6 +210,4 @@ async fn clock(client: &Client, wall: &WallClock) -> WallClock {
     }
 }
 
-/// One in a release's namespace.
-const LEASE: &str = "caudal-operator";
 const AGAIN: Duration = Duration::from_secs(1);

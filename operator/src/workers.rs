@@ -170,7 +170,7 @@ impl Shared {
         let mut unsure = self.unsure().remove(&(stream, epoch));
         for _ in 0..WARM_TRIES {
             let name = pool.metadata.name.as_deref().unwrap_or_default();
-            let Some(pod) = unsure.take().or_else(|| self.pods.pick(name, &hash)) else { break };
+            let Some(pod) = unsure.take().or_else(|| self.pods.pick(stream, name, &hash)) else { break };
             if let Some(claimed) = self.claim_warm(&pod, &claim).await? {
                 return Ok(claimed);
             }

@@ -79,38 +79,15 @@ pub(crate) fn judge(
 
 #[cfg(test)]
 mod tests {
-    use caudal_livestream::admission::LatencyMode;
-    use caudal_livestream::proof::RoleKey;
-    use caudal_livestream::{Epoch, Generation, StreamId};
+    use caudal_livestream::{Epoch, StreamId};
 
     use super::*;
-
-    fn assignment(worker: WorkerId) -> Assignment {
-        let stream = StreamId::generate();
-        let digest = RoleKey::new([1; 32]).proof(stream, Epoch(2)).digest();
-        Assignment {
-            worker,
-            stream,
-            epoch: Epoch(2),
-            generation: Generation(1),
-            mode: AssignmentMode::Live,
-            floor: None,
-            ladder: Vec::new(),
-            latency_mode: LatencyMode::Low,
-            record: false,
-            hints: None,
-            input_key_digest: digest.clone(),
-            feed_key_digest: digest,
-            other_input_key_digests: Vec::new(),
-            other_feed_key_digests: Vec::new(),
-            expires: UnixMillis(1000),
-        }
-    }
+    use crate::fixtures::assignment;
 
     #[test]
     fn an_idle_worker_takes_what_is_for_it_and_in_time() {
         let me = WorkerId::generate();
-        let mine = assignment(me);
+        let mine = assignment(me, StreamId::generate(), Epoch(2));
         let with = |change: fn(&mut Assignment)| {
             let mut other = mine.clone();
             change(&mut other);
@@ -126,7 +103,8 @@ mod tests {
     #[test]
     fn a_worker_that_is_ready_goes_live_or_ends_under_its_own_epoch_only() {
         let me = WorkerId::generate();
-        let held = Assignment { mode: AssignmentMode::Prepare, ..assignment(me) };
+        let held =
+            Assignment { mode: AssignmentMode::Prepare, ..assignment(me, StreamId::generate(), Epoch(2)) };
         let with = |mode, epoch| {
             let offered = Assignment { mode, epoch: Epoch(epoch), ..held.clone() };
             judge(me, Some(&held), &offered, UnixMillis(2000))
@@ -142,7 +120,7 @@ mod tests {
     #[test]
     fn a_busy_worker_keeps_its_stream_and_epoch() {
         let me = WorkerId::generate();
-        let held = assignment(me);
+        let held = assignment(me, StreamId::generate(), Epoch(2));
         let with = |change: fn(&mut Assignment)| {
             let mut other = held.clone();
             change(&mut other);

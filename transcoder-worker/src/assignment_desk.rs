@@ -8,6 +8,7 @@ use caudal_livestream::assignment::{Assignment, AssignmentMode};
 use caudal_livestream::proof::{AssignmentError, SignedAssignment};
 use caudal_livestream::record::WorkerAddress;
 use caudal_livestream::state::Ownership;
+use caudal_livestream::timeline::Track;
 use caudal_livestream::{InstallationId, WorkerId};
 use caudal_storage::{ClaimError, SegmentStore};
 use ed25519_dalek::VerifyingKey;
@@ -16,7 +17,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::timeout;
 
 use crate::assignment::{Refusal, Verdict, judge};
-use crate::claim::{CLAIM_DEADLINE, Unclaimed, claim};
+use crate::claim::{CLAIM_DEADLINE, EpochClaim, Unclaimed};
 use crate::clock::WallClock;
 use crate::http::Held;
 use crate::input::InputBoard;
@@ -31,6 +32,8 @@ pub(crate) struct AssignmentDesk {
     pub(crate) controller: Vec<VerifyingKey>,
     pub(crate) address: WorkerAddress,
     pub(crate) store: SegmentStore,
+    /// Whether there is an ffmpeg.
+    pub(crate) encodes: bool,
     pub(crate) taken: Mutex<Option<Taken>>,
     /// What the HTTP side shows, from before the assignment is acknowledged.
     pub(crate) held: watch::Sender<Option<Held>>,
@@ -64,6 +67,8 @@ pub(crate) enum Refused {
     Judged(#[from] Refusal),
     #[error(transparent)]
     Unclaimed(#[from] Unclaimed),
+    #[error("it has no ffmpeg, so the stream would lose its renditions")]
+    CannotEncode,
     #[error("the worker ends")]
     Leaving,
 }
@@ -77,7 +82,7 @@ impl Refused {
             Self::Unclaimed(Unclaimed::Claim(ClaimError::Taken(_)) | Unclaimed::Behind(_)) => {
                 StatusCode::CONFLICT
             }
-            Self::Unclaimed(_) | Self::Leaving => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unclaimed(_) | Self::CannotEncode | Self::Leaving => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
@@ -85,14 +90,14 @@ impl Refused {
 impl AssignmentDesk {
     /// The assignment, and the key that it is signed with.
     fn verified(&self, signed: &SignedAssignment) -> Result<(Assignment, VerifyingKey), AssignmentError> {
-        let mut refused = AssignmentError::BadSignature;
         for key in &self.controller {
             match signed.verify(key) {
                 Ok(offered) => return Ok((offered, *key)),
-                Err(error) => refused = error,
+                Err(AssignmentError::BadSignature) => {}
+                Err(error) => return Err(error),
             }
         }
-        Err(refused)
+        Err(AssignmentError::BadSignature)
     }
 
     /// Checks an assignment and does what it says; returns once its epoch is claimed, or everything is ready for that.
@@ -120,10 +125,13 @@ impl AssignmentDesk {
                 let installation = InstallationId::of(&signer);
                 let owner = Ownership { installation, record: offered.record };
                 let before = if offered.mode == AssignmentMode::Prepare {
-                    self.try_storage(&offered).await?;
+                    self.ready_for(&offered).await?;
                     None
                 } else {
-                    claim(&self.store, self.address, &offered, owner, offered.floor).await?
+                    let (store, floor) = (&self.store, offered.floor);
+                    EpochClaim { store, address: self.address, assignment: &offered, owner, floor }
+                        .make()
+                        .await?
                 };
                 let assignment = Arc::new(offered);
                 // Full when the session is busy; then a new feed waits.
@@ -147,14 +155,22 @@ impl AssignmentDesk {
         }
     }
 
-    /// A storage that cannot be read or written would show itself when the old worker is gone.
-    async fn try_storage(&self, offered: &Assignment) -> Result<(), Unclaimed> {
-        let (stream, epoch) = (offered.stream, offered.epoch);
+    /// What is wrong with this worker would show itself when the old one is gone: a storage that it cannot read or write, or
+    /// no ffmpeg for a stream that has renditions.
+    async fn ready_for(&self, offered: &Assignment) -> Result<(), Refused> {
+        let stream = offered.stream;
         let tried = async {
-            self.store.epochs(stream).await?;
-            self.store.prove_writable(stream, epoch).await
+            let claims = self.store.claims(stream).await?;
+            self.store.prove_writable(stream).await?;
+            Ok::<_, Unclaimed>(claims.filled.and_then(|state| state.filled))
         };
-        Ok(timeout(CLAIM_DEADLINE, tried).await.map_err(|_| Unclaimed::Deadline)??)
+        let filled = timeout(CLAIM_DEADLINE, tried).await.map_err(|_| Unclaimed::Deadline)??;
+        let is_encoded =
+            |track: &Track| !track.withdrawn && offered.ladder.iter().any(|rung| rung.name == track.name);
+        if !self.encodes && filled.is_some_and(|filled| filled.timeline.tracks.iter().any(is_encoded)) {
+            return Err(Refused::CannotEncode);
+        }
+        Ok(())
     }
 }
 

@@ -1,8 +1,33 @@
-//! Timelines and pictures for unit tests.
+//! Assignments, timelines and pictures for unit tests.
 
+use caudal_livestream::admission::LatencyMode;
+use caudal_livestream::assignment::{Assignment, AssignmentMode};
+use caudal_livestream::proof::RoleKey;
 use caudal_livestream::timeline::{Segment, SegmentPhase, Timeline, Track, TrackMedia, VideoRange};
-use caudal_livestream::{Epoch, MediaDuration, MediaTime, Msn, StreamId, UnixMillis};
+use caudal_livestream::{Epoch, Generation, MediaDuration, MediaTime, Msn, StreamId, UnixMillis, WorkerId};
 use caudal_media::codec::{PictureFormat, Scan};
+
+/// Live at once, without renditions below the source, until the first second of 1970 is over.
+pub(crate) fn assignment(worker: WorkerId, stream: StreamId, epoch: Epoch) -> Assignment {
+    let digest = RoleKey::new([1; 32]).proof(stream, epoch).digest();
+    Assignment {
+        worker,
+        stream,
+        epoch,
+        generation: Generation(1),
+        mode: AssignmentMode::Live,
+        floor: None,
+        ladder: Vec::new(),
+        latency_mode: LatencyMode::Low,
+        record: false,
+        hints: None,
+        input_key_digest: digest.clone(),
+        feed_key_digest: digest,
+        other_input_key_digests: Vec::new(),
+        other_feed_key_digests: Vec::new(),
+        expires: UnixMillis(1000),
+    }
+}
 
 /// What most publishers send.
 pub(crate) fn hd() -> PictureFormat {

@@ -1,4 +1,6 @@
-//! The router's relay connections: who is let in, who takes over, and what comes.
+//! The router's relay connections: who takes over, and what comes.
+
+mod relay_request;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -6,25 +8,25 @@ use std::time::Duration;
 use bytes::Bytes;
 use caudal_livestream::assignment::Assignment;
 use caudal_livestream::feed::InputState;
-use caudal_livestream::proof::Proof;
-use caudal_livestream::{Epoch, Generation, SessionId};
+use caudal_livestream::{Generation, SessionId};
 use caudal_media::SourceMetadata;
 use caudal_rtmp::{
-    Limits, LossReason, Metadata, PublishRequested, PublisherConnection, PublisherEvent, PublisherStream,
-    Refusal,
+    Limits, LossReason, Metadata, PublisherConnection, PublisherEvent, PublisherStream, Refusal,
 };
-use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use relay_request::{Candidate, RelayRequest, admit};
+
 /// What the publisher does, for the session.
 #[derive(Debug)]
 pub(crate) enum InputEvent {
-    /// A relay connection begins.
-    Up { session: SessionId, generation: Generation },
+    /// A relay connection begins. `again` is cancelled to end it, so that the router opens another one and begins that with
+    /// its replay. Until that comes, the publisher counts as there.
+    Up { session: SessionId, generation: Generation, again: CancellationToken },
     /// It ended; how, the board says.
     Down,
     /// It ended, and the publisher goes on at another worker.
@@ -37,9 +39,23 @@ pub(crate) enum InputEvent {
     Audio { timestamp_ms: u32, body: Bytes, arrived: Instant },
 }
 
+impl InputEvent {
+    /// Bytes of media in the event.
+    pub(crate) fn media_len(&self) -> usize {
+        match self {
+            Self::Video { body, .. } | Self::Audio { body, .. } => body.len(),
+            Self::Up { .. } | Self::Down | Self::HandedOver | Self::Metadata(_) => 0,
+        }
+    }
+}
+
 /// What the worker knows of its publisher. Cheap to clone; all clones are one.
 #[derive(Clone, Default)]
-pub(crate) struct InputBoard(Arc<Mutex<Board>>);
+pub(crate) struct InputBoard {
+    board: Arc<Mutex<Board>>,
+    /// The timestamp that the router is told to be needed next.
+    awaited: watch::Sender<Option<u32>>,
+}
 
 #[derive(Default)]
 struct Board {
@@ -52,58 +68,10 @@ struct Board {
 #[derive(Clone, Default)]
 struct Connection {
     replaced: CancellationToken,
+    /// Its session wants another one, with the router's replay.
+    again: CancellationToken,
     /// Cancelled once its last event is in the session's channel, however long its peer then takes to hear of it.
     over: CancellationToken,
-}
-
-/// A relay's request to publish, as it came.
-pub(crate) struct RelayRequest<'a> {
-    app: &'a str,
-    stream: &'a str,
-    epoch: Option<&'a str>,
-    session: Option<&'a str>,
-    generation: Option<&'a str>,
-    auth: Option<&'a str>,
-}
-
-impl<'a> RelayRequest<'a> {
-    fn of(request: &'a PublishRequested) -> Self {
-        let field = |name| request.query.get(name);
-        Self {
-            app: &request.app,
-            stream: request.name.expose(),
-            epoch: field("epoch"),
-            session: field("session"),
-            generation: field("generation"),
-            auth: field("auth"),
-        }
-    }
-}
-
-/// Who wants to publish.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Candidate {
-    pub(crate) session: SessionId,
-    pub(crate) generation: Generation,
-}
-
-/// Why a relay is refused; always as `BadName`, upon which the router reads the directory again.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-pub(crate) enum NotAdmitted {
-    #[error("this worker has no stream")]
-    Idle,
-    #[error("not this worker's stream")]
-    OtherStream,
-    #[error("the request to publish is incomplete")]
-    Malformed,
-    #[error("the proof does not fit")]
-    BadProof,
-    #[error("this worker has epoch {0}")]
-    OtherEpoch(Epoch),
-    #[error("the publisher is of generation {0} by now")]
-    OldGeneration(Generation),
-    #[error("another session has this generation")]
-    OtherSession,
 }
 
 impl InputBoard {
@@ -115,16 +83,31 @@ impl InputBoard {
     }
 
     fn board(&self) -> MutexGuard<'_, Board> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn heard(&self) {
         self.board().last_media = Some(Instant::now());
     }
 
+    /// Nothing can be made of the publisher's media without what it sends at or behind this timestamp.
+    pub(crate) fn awaits(&self, timestamp_ms: u32) {
+        self.awaited.send_replace(Some(timestamp_ms));
+    }
+
     /// The worker is to go as soon as another one has the publisher.
     pub(crate) fn leave(&self) {
         self.board().state.leaving = true;
+    }
+
+    /// The connection that was asked for has not come. One that has come by itself is not the one that was ended.
+    pub(crate) fn nobody_came(&self) {
+        let mut board = self.board();
+        if board.connection.as_ref().is_some_and(|connection| connection.again.is_cancelled()) {
+            board.state.up = false;
+            board.state.unplayable = None;
+            board.connection = None;
+        }
     }
 
     /// Nothing of this publisher's can be packaged: `what` it sends, for the controller, which ends the broadcast. Its
@@ -135,37 +118,6 @@ impl InputBoard {
             board.state.unplayable = Some(what);
         }
     }
-}
-
-/// Decides on a request to publish, given the assignment and the publisher so far.
-pub(crate) fn admit(
-    assignment: Option<&Assignment>,
-    known: &InputState,
-    request: &RelayRequest<'_>,
-) -> Result<Candidate, NotAdmitted> {
-    let assignment = assignment.ok_or(NotAdmitted::Idle)?;
-    if request.app != APP || request.stream != assignment.stream.to_string() {
-        return Err(NotAdmitted::OtherStream);
-    }
-    let proof = Proof::from_peer(request.auth.ok_or(NotAdmitted::Malformed)?);
-    if !assignment.knows_router(&proof) {
-        return Err(NotAdmitted::BadProof);
-    }
-    if request.epoch.ok_or(NotAdmitted::Malformed)?.parse() != Ok(assignment.epoch) {
-        return Err(NotAdmitted::OtherEpoch(assignment.epoch));
-    }
-    let session = request.session.and_then(|text| text.parse().ok()).ok_or(NotAdmitted::Malformed)?;
-    let generation: Generation =
-        request.generation.and_then(|text| text.parse().ok()).ok_or(NotAdmitted::Malformed)?;
-    let lowest = known.generation.max(assignment.generation);
-    if generation < lowest {
-        return Err(NotAdmitted::OldGeneration(lowest));
-    }
-    // The same session may relay anew at any time; two sessions of one generation cannot both be right.
-    if generation == known.generation && known.session.is_some_and(|other| other != session) {
-        return Err(NotAdmitted::OtherSession);
-    }
-    Ok(Candidate { session, generation })
 }
 
 /// The RTMP side of a worker.
@@ -255,7 +207,8 @@ impl InputDoor {
             before.over.cancelled().await;
         }
         let Candidate { session, generation } = candidate;
-        if self.events.send(InputEvent::Up { session, generation }).await.is_err() {
+        let again = connection.again.clone();
+        if self.events.send(InputEvent::Up { session, generation, again }).await.is_err() {
             return;
         }
         let stream = request.accept().await;
@@ -268,6 +221,7 @@ impl InputDoor {
         connection: &Connection,
         shutdown: &CancellationToken,
     ) {
+        let mut awaited = self.board.awaited.subscribe();
         loop {
             let event = tokio::select! {
                 () = connection.replaced.cancelled() => {
@@ -275,9 +229,22 @@ impl InputDoor {
                     stream.drop_publisher(Refusal::BadName, "another relay of this stream took over").await;
                     return;
                 }
+                () = connection.again.cancelled() => {
+                    self.down(connection).await;
+                    // The refusal that a router does not take for a failed worker.
+                    stream.drop_publisher(Refusal::BadName, "the stream is wanted from its replay on").await;
+                    return;
+                }
                 () = shutdown.cancelled() => {
                     self.leave(connection, false).await;
                     return;
+                }
+                // The sender lives as long as the board.
+                Ok(()) = awaited.changed() => {
+                    if let Some(timestamp_ms) = *awaited.borrow_and_update() {
+                        stream.awaits(timestamp_ms);
+                    }
+                    continue;
                 }
                 event = stream.next_event() => event,
             };
@@ -366,8 +333,6 @@ fn source_metadata(metadata: &Metadata) -> SourceMetadata {
     }
 }
 
-/// The application of relays, ARCHITECTURE §3.5.
-const APP: &str = "relay";
 /// One relay, its successor, and strangers who have not proven anything.
 const MAX_CONNECTIONS: usize = 16;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -377,12 +342,12 @@ const FIRST_MEDIA: Duration = Duration::from_secs(45);
 
 #[cfg(test)]
 mod tests {
-    use caudal_livestream::admission::LatencyMode;
-    use caudal_livestream::assignment::AssignmentMode;
     use caudal_livestream::proof::RoleKey;
-    use caudal_livestream::{StreamId, UnixMillis, WorkerId};
+    use caudal_livestream::{Epoch, StreamId};
     use caudal_rtmp::{RelayClient, RelayTarget};
 
+    use super::relay_request::APP;
+    use super::relay_request::tests::assignment;
     use super::*;
 
     #[test]
@@ -441,92 +406,5 @@ mod tests {
         }
         assert_eq!(seen, [Some(Generation(1)), None, Some(Generation(2))]);
         tasks.shutdown().await;
-    }
-
-    fn assignment(stream: StreamId, epoch: Epoch, generation: Generation, key: &RoleKey) -> Assignment {
-        Assignment {
-            worker: WorkerId::generate(),
-            stream,
-            epoch,
-            generation,
-            mode: AssignmentMode::Live,
-            floor: None,
-            ladder: Vec::new(),
-            latency_mode: LatencyMode::Low,
-            record: false,
-            hints: None,
-            input_key_digest: key.proof(stream, epoch).digest(),
-            feed_key_digest: RoleKey::new([8; 32]).proof(stream, epoch).digest(),
-            other_input_key_digests: Vec::new(),
-            other_feed_key_digests: Vec::new(),
-            expires: UnixMillis(0),
-        }
-    }
-
-    #[test]
-    fn while_the_routers_key_is_changed_it_may_show_either() {
-        let (stream, epoch) = (StreamId::generate(), Epoch(3));
-        let (current, next, strange) = (RoleKey::new([7; 32]), RoleKey::new([9; 32]), RoleKey::new([1; 32]));
-        let mut assignment = assignment(stream, epoch, Generation(1), &current);
-        assignment.other_input_key_digests = vec![next.proof(stream, epoch).digest()];
-        assert!(assignment.knows_router(&current.proof(stream, epoch)));
-        assert!(assignment.knows_router(&next.proof(stream, epoch)));
-        assert!(!assignment.knows_router(&strange.proof(stream, epoch)));
-        assert!(!assignment.knows_reader(&next.proof(stream, epoch)), "the edge has a key of its own");
-    }
-
-    #[test]
-    fn a_relay_is_admitted_by_its_proof_epoch_and_generation() {
-        let (stream, epoch) = (StreamId::generate(), Epoch(3));
-        let key = RoleKey::new([7; 32]);
-        let proof = key.proof(stream, epoch);
-        let assignment = assignment(stream, epoch, Generation(4), &key);
-        let (name, session) = (stream.to_string(), SessionId::generate());
-        let session_text = session.to_string();
-        let good = || RelayRequest {
-            app: "relay",
-            stream: &name,
-            epoch: Some("3"),
-            session: Some(&session_text),
-            generation: Some("4"),
-            auth: Some(proof.reveal()),
-        };
-        let publishing = |generation, session| InputState {
-            session: Some(session),
-            generation: Generation(generation),
-            ..InputState::default()
-        };
-        let nobody = InputState::default();
-        let ask = |known: &InputState, request: RelayRequest<'_>| admit(Some(&assignment), known, &request);
-
-        let admitted = Ok(Candidate { session, generation: Generation(4) });
-        assert_eq!(ask(&nobody, good()), admitted);
-        assert_eq!(ask(&publishing(4, session), good()), admitted, "the same session relays anew");
-        assert_eq!(ask(&publishing(3, SessionId::generate()), good()), admitted, "a takeover");
-        assert_eq!(ask(&publishing(4, SessionId::generate()), good()), Err(NotAdmitted::OtherSession));
-        assert_eq!(ask(&publishing(5, session), good()), Err(NotAdmitted::OldGeneration(Generation(5))));
-
-        assert_eq!(admit(None, &nobody, &good()), Err(NotAdmitted::Idle));
-        assert_eq!(ask(&nobody, RelayRequest { app: "live", ..good() }), Err(NotAdmitted::OtherStream));
-        assert_eq!(ask(&nobody, RelayRequest { stream: "x", ..good() }), Err(NotAdmitted::OtherStream));
-        assert_eq!(
-            ask(&nobody, RelayRequest { epoch: Some("2"), ..good() }),
-            Err(NotAdmitted::OtherEpoch(epoch))
-        );
-        let below = RelayRequest { generation: Some("3"), ..good() };
-        assert_eq!(ask(&nobody, below), Err(NotAdmitted::OldGeneration(Generation(4))));
-        let other = key.proof(stream, Epoch(2));
-        assert_eq!(
-            ask(&nobody, RelayRequest { auth: Some(other.reveal()), ..good() }),
-            Err(NotAdmitted::BadProof)
-        );
-        for missing in [
-            RelayRequest { auth: None, ..good() },
-            RelayRequest { session: None, ..good() },
-            RelayRequest { session: Some("me"), ..good() },
-            RelayRequest { generation: Some("-1"), ..good() },
-        ] {
-            assert_eq!(ask(&nobody, missing), Err(NotAdmitted::Malformed));
-        }
     }
 }

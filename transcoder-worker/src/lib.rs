@@ -7,6 +7,8 @@
 
 mod assignment;
 mod assignment_desk;
+mod attendance;
+mod awaited;
 mod claim;
 mod clock;
 mod closing;

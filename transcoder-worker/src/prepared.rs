@@ -1,5 +1,6 @@
 //! A worker that is ready for a stream, and waits for its turn (ARCHITECTURE §3.9).
 
+use std::pin::pin;
 use std::time::Duration;
 
 use caudal_livestream::assignment::Floor;
@@ -37,10 +38,9 @@ pub(crate) enum Turn {
     Leave,
 }
 
-/// Whose the stream is, by what is stored.
+/// Why the predecessor writes no more, by what is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Predecessor {
-    Writes,
+enum Gone {
     /// Its state is final.
     Closed,
     /// A later worker's epoch than this one's is claimed.
@@ -52,8 +52,8 @@ impl Prepared<'_> {
     pub(crate) async fn wait(mut self, shutdown: &CancellationToken, leave: &CancellationToken) -> Turn {
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut look = interval(LOOK);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Beside everything else: a storage that hangs must silence neither the feed nor the controller.
+        let mut predecessor = pin!(predecessor_gone(self.store, self.stream, self.epoch));
         // Only what precedes the first media: the connection is not read beyond that until it is packaged.
         let mut relayed = Vec::new();
         let mut media_by: Option<Instant> = None;
@@ -77,14 +77,11 @@ impl Prepared<'_> {
                 Some(event) = self.input.recv(), if media_by.is_none() => {
                     if self.take(event, &mut relayed) {
                         media_by = Some(Instant::now() + LAST_WORD);
-                        look.reset_immediately();
                     }
                 }
-                _ = look.tick(), if media_by.is_some() => match self.predecessor().await {
-                    Ok(Predecessor::Writes) => {}
-                    Ok(Predecessor::Closed) => return Turn::Live { floor: None, relayed },
-                    Ok(Predecessor::Replaced) => return Turn::Leave,
-                    Err(error) => tracing::debug!(%error, "the predecessor's state cannot be read now"),
+                gone = &mut predecessor, if media_by.is_some() => return match gone {
+                    Gone::Closed => Turn::Live { floor: None, relayed },
+                    Gone::Replaced => Turn::Leave,
                 },
                 () = at(media_by) => return Turn::Live { floor: None, relayed },
             }
@@ -107,19 +104,35 @@ impl Prepared<'_> {
         }
         media
     }
+}
 
-    async fn predecessor(&self) -> Result<Predecessor, StorageError> {
-        let Ok(claims) = timeout(LOOK_DEADLINE, self.store.claims(self.stream)).await else {
-            return Ok(Predecessor::Writes);
-        };
-        let claims = claims?;
-        if claims.fence.is_some_and(|fence| fence >= self.epoch) {
-            return Ok(Predecessor::Replaced);
+/// Looks at storage until the predecessor writes no more.
+async fn predecessor_gone(store: &SegmentStore, stream: StreamId, epoch: Epoch) -> Gone {
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        look.tick().await;
+        match timeout(LOOK_DEADLINE, predecessor(store, stream, epoch)).await {
+            Ok(Ok(Some(gone))) => return gone,
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the predecessor's state cannot be read now"),
+            Err(error) => tracing::debug!(%error, "the predecessor's state cannot be read now"),
         }
-        let last = claims.filled.filter(|state| Some(state.epoch) == claims.fence);
-        let closed = last.and_then(|state| state.filled).is_some_and(|filled| filled.closed);
-        Ok(if closed { Predecessor::Closed } else { Predecessor::Writes })
     }
+}
+
+async fn predecessor(
+    store: &SegmentStore,
+    stream: StreamId,
+    epoch: Epoch,
+) -> Result<Option<Gone>, StorageError> {
+    let claims = store.claims(stream).await?;
+    if claims.fence.is_some_and(|fence| fence >= epoch) {
+        return Ok(Some(Gone::Replaced));
+    }
+    let last = claims.filled.filter(|state| Some(state.epoch) == claims.fence);
+    let closed = last.and_then(|state| state.filled).is_some_and(|filled| filled.closed);
+    Ok(closed.then_some(Gone::Closed))
 }
 
 async fn at(instant: Option<Instant>) {

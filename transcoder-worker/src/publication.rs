@@ -20,7 +20,7 @@ use caudal_storage::{
 };
 use thiserror::Error;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use self::removal::Removal;
 use crate::finish;
@@ -96,6 +96,9 @@ impl Publication {
         while !over || pending {
             if !pending {
                 over = standings.changed().await.is_err();
+                // A boundary ends a segment of each rendition and then says of each that it is stored: one writing for all.
+                let last = standings.wait_for(|standing| standing.as_ref().is_some_and(|last| last.closed));
+                let _ = timeout(GATHERED_FOR, last).await;
             }
             let Some(mut standing) = standings.borrow_and_update().clone() else { continue };
             if over {
@@ -351,6 +354,8 @@ impl LogKeeper {
 const FIRST_PLAYLIST_SEGMENTS: usize = 3;
 /// ARCHITECTURE §4: an object a minute.
 const LOG_INTERVAL: Duration = Duration::from_mins(1);
+/// A folder stores a boundary's segments within 10 ms, a bucket within 100; edges hear of them by the feed, which does not wait.
+const GATHERED_FOR: Duration = Duration::from_millis(200);
 /// A replaced worker notices within this, even where nothing it writes tells it.
 const FENCE_INTERVAL: Duration = Duration::from_secs(4);
 /// A worker that was just replaced may write once more between our look and our write.

@@ -1,10 +1,13 @@
 //! Where to go on when an earlier epoch's state cannot be read: what it announced is known only from the controller
 //! and from the names of its segments.
 
+use std::cmp::Ordering;
+
 use caudal_livestream::assignment::Floor;
 use caudal_livestream::state::{FilledState, InputClock};
 use caudal_livestream::timeline::{HIGHEST_NUMBER, Timeline};
 use caudal_livestream::{Epoch, Generation, MediaDuration, MediaTime, Msn, SessionId, StreamId, UnixMillis};
+use caudal_media::Beyond;
 
 /// What a new epoch begins behind.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,12 +21,45 @@ pub(crate) struct Before {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Known {
     Whole,
-    /// A state was damaged: the timeline is an older one, or none at all.
+    /// A later epoch was claimed and its state never filled: it may have announced what lies between the timeline and the
+    /// floor.
+    UpToState,
+    /// A state was damaged or never written: the timeline is an older one, or none at all.
     InPart,
 }
 
 impl Before {
-    /// From what is left: the highest state that can be read, the controller's floor, and the highest number that a
+    /// Under whose names those segments were announced that the timeline does not list. A later epoch that may have announced
+    /// some did not, where the last announced segment bears no later name.
+    pub(crate) fn beyond(&self) -> Beyond {
+        let named = self.floor.and_then(|floor| floor.epoch);
+        match self.known {
+            Known::Whole => Beyond::SameEpoch,
+            Known::UpToState if named.is_some_and(|named| named <= self.filled.timeline.epoch) => {
+                Beyond::SameEpoch
+            }
+            Known::UpToState | Known::InPart => Beyond::Unknown,
+        }
+    }
+
+    /// What was claimed, with what the controller has said since.
+    pub(crate) fn known_further(
+        claimed: Option<Self>,
+        epoch: (StreamId, Epoch),
+        floor: Option<Floor>,
+        now: UnixMillis,
+    ) -> Option<Self> {
+        let (readable, known) = match claimed {
+            Some(before) if before.known != Known::InPart => {
+                return Some(Self { floor: floor.or(before.floor), ..before });
+            }
+            Some(before) => (Some(before.filled), before.floor),
+            None => (None, None),
+        };
+        Self::behind_damage(epoch, readable, further(known, floor), None, now)
+    }
+
+    /// From what is left, where a state is damaged or there is none: the highest state that can be read, the controller's floor, and the highest number that a
     /// stored segment bears. None when no epoch has announced anything.
     ///
     /// Numbers may have holes and never go back. The publisher's timestamps count as new, so the media behind is a
@@ -46,6 +82,7 @@ impl Before {
                     // A discontinuity begins a segment, so there were no more of them.
                     discontinuity: from.discontinuity.saturating_add(unknown).min(HIGHEST_NUMBER),
                     media_end: from.media_end.plus(MediaDuration(LONGEST_SEGMENT.0.saturating_mul(unknown))),
+                    epoch: None,
                 }
             }
             _ => floor?,
@@ -75,12 +112,14 @@ impl Before {
 }
 
 fn end_of(timeline: &Timeline) -> Option<Floor> {
-    let lasts = timeline.tracks.iter().filter_map(|track| track.segments.back());
-    lasts
+    let lasts = || timeline.tracks.iter().filter_map(|track| track.segments.back());
+    let epoch = lasts().map(|last| last.epoch).max();
+    lasts()
         .map(|last| Floor {
             msn: last.msn,
             discontinuity: last.discontinuity,
             media_end: last.start.plus(last.duration),
+            epoch,
         })
         .fold(None, |end, last| further(end, Some(last)))
 }
@@ -91,6 +130,11 @@ fn further(a: Option<Floor>, b: Option<Floor>) -> Option<Floor> {
         msn: a.msn.max(b.msn),
         discontinuity: a.discontinuity.max(b.discontinuity),
         media_end: a.media_end.max(b.media_end),
+        epoch: match a.msn.cmp(&b.msn) {
+            Ordering::Less => b.epoch,
+            Ordering::Equal => a.epoch.max(b.epoch),
+            Ordering::Greater => a.epoch,
+        },
     })
 }
 
@@ -108,7 +152,8 @@ fn without_tracks(stream: StreamId, epoch: Epoch, floor: Floor, older: Option<&T
 }
 
 /// A new broadcast: its first segment has number 7, its first frame lies at 24 s.
-const BEFORE_ANYTHING: Floor = Floor { msn: Msn(6), discontinuity: 0, media_end: MediaTime(24_000_000) };
+const BEFORE_ANYTHING: Floor =
+    Floor { msn: Msn(6), discontinuity: 0, media_end: MediaTime(24_000_000), epoch: None };
 /// TARGETDURATION is never above ten seconds.
 const LONGEST_SEGMENT: MediaDuration = MediaDuration::from_secs(10);
 /// ARCHITECTURE §5.
@@ -128,7 +173,12 @@ mod tests {
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
     fn floor(msn: u64, discontinuity: u64) -> Floor {
-        Floor { msn: Msn(msn), discontinuity, media_end: MediaTime(i64::try_from(msn).unwrap() * 2_000_000) }
+        Floor {
+            msn: Msn(msn),
+            discontinuity,
+            media_end: MediaTime(i64::try_from(msn).unwrap() * 2_000_000),
+            epoch: None,
+        }
     }
 
     fn readable(stream: StreamId, last: u64) -> FilledState {
@@ -159,6 +209,44 @@ mod tests {
             assert!(floor.is_none_or(|floor| end.discontinuity >= floor.discontinuity), "{case}");
             assert!(floor.is_none_or(|floor| end.media_end >= floor.media_end), "{case}");
             assert_eq!(before.known, Known::InPart, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_floor_that_is_heard_after_the_claim_counts_whatever_was_claimed() {
+        let stream = StreamId::generate();
+        let ids = (stream, Epoch(3));
+        let damaged = |state| Before::behind_damage(ids, state, Some(floor(20, 0)), None, NOW);
+        let filled = readable(stream, 20);
+        let whole = |known| Some(Before { filled: filled.clone(), floor: Some(floor(20, 0)), known });
+        for (claimed, known) in [
+            (None, Known::InPart),
+            (damaged(None), Known::InPart),
+            (damaged(Some(filled.clone())), Known::InPart),
+            (whole(Known::UpToState), Known::UpToState),
+            (whole(Known::Whole), Known::Whole),
+        ] {
+            let before = Before::known_further(claimed.clone(), ids, Some(floor(25, 0)), NOW).unwrap();
+            let end = before.floor.map(|floor| floor.msn.0);
+            assert_eq!((end, before.known), (Some(25), known), "{claimed:?}");
+            let shown = claimed.as_ref().map_or(0, |before| before.filled.timeline.tracks.len());
+            assert_eq!(before.filled.timeline.tracks.len(), shown, "{claimed:?}");
+            let unheard = Before::known_further(claimed.clone(), ids, None, NOW);
+            let floor_of = |before: Option<Before>| before.and_then(|before| before.floor);
+            assert_eq!(floor_of(unheard), floor_of(claimed));
+        }
+    }
+
+    #[test]
+    fn of_equal_numbers_the_later_epoch_counts() {
+        let named = |msn, epoch| Some(Floor { epoch: Some(Epoch(epoch)), ..floor(msn, 0) });
+        for (a, b, epoch) in [
+            (named(7, 1), named(7, 2), 2),
+            (named(7, 2), named(7, 1), 2),
+            (named(8, 1), named(7, 2), 1),
+            (named(7, 2), named(8, 1), 1),
+        ] {
+            assert_eq!(further(a, b).unwrap().epoch, Some(Epoch(epoch)), "{a:?} {b:?}");
         }
     }
 

@@ -1,6 +1,8 @@
 //! One broadcast in one worker: the task that owns the packager and carries out what it says.
 
 mod announcements;
+mod rewind;
+mod standing_due;
 mod tally;
 mod wind_down;
 
@@ -9,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use caudal_livestream::assignment::{Assignment, Floor};
+use caudal_livestream::assignment::{Assignment, AssignmentMode, Floor};
 use caudal_livestream::feed::Event;
 use caudal_livestream::timeline::Timeline;
 use caudal_livestream::{RenditionName, SessionId, StreamId};
@@ -17,10 +19,13 @@ use caudal_media::codec::PictureFormat;
 use caudal_media::flv::{VideoTag, video_header};
 use caudal_media::{Output, Packager, PackagerConfig, Resume};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use self::rewind::{Came, Rewind, Taken};
+use self::standing_due::StandingDue;
 use self::tally::Tally;
+use crate::awaited::Awaited;
 use crate::clock::WallClock;
 use crate::closing::Closing;
 use crate::encoder::{EncodeFrame, EncoderEvent, EncoderHandle, UNREADABLE};
@@ -83,21 +88,28 @@ pub(crate) struct Session {
     video_header: Option<(Bytes, PictureFormat)>,
     /// When the last byte of the tag that is being packaged arrived.
     arrived: Option<Instant>,
+    awaited: Awaited,
+    /// A part was announced, since the router was told what is awaited.
+    part_announced: bool,
     /// Something was, since control readers were told how far the stream is.
     announced: bool,
-    standing_changed: bool,
+    standing: StandingDue,
     /// What the window began with, to notice when it moves.
     windows: HashMap<RenditionName, caudal_livestream::Msn>,
     closing: Option<Closing>,
     /// The router has moved the publisher to another worker.
     moved: bool,
     leaving: bool,
+    rewind: Rewind,
     tally: Tally,
 }
 
 impl Session {
     pub(crate) fn new(mut parts: SessionParts) -> Self {
         let assignment = Arc::clone(&parts.assignment);
+        let ahead = assignment.mode == AssignmentMode::Prepare;
+        let waited = parts.relayed.iter().map(InputEvent::media_len).fold(0, usize::saturating_add);
+        let rewind = Rewind::new(parts.resume.as_ref().filter(|_| ahead), waited);
         let packager = Packager::new(PackagerConfig {
             stream: assignment.stream,
             epoch: assignment.epoch,
@@ -115,21 +127,23 @@ impl Session {
             encoder_started: false,
             video_header: None,
             arrived: None,
+            awaited: Awaited::default(),
+            part_announced: false,
             announced: false,
-            standing_changed: false,
+            standing: StandingDue::default(),
             windows: HashMap::new(),
             closing: None,
             moved: false,
             leaving: false,
+            rewind,
             tally: Tally::new(),
         }
     }
 
     /// Runs until the broadcast is over or `leave` is cancelled, and then until everything is stored, or long enough.
     pub(crate) async fn run(mut self, leave: CancellationToken) -> Closing {
-        let mut tick = interval(TICK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut ticked = Instant::now();
+        let mut tick = ticked;
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         for event in std::mem::take(&mut self.parts.relayed) {
@@ -165,19 +179,23 @@ impl Session {
                 },
                 Some(event) = self.parts.input.recv() => {
                     self.input(event);
+                    self.carry_out();
+                    let rest = self.tell_awaited();
                     // Media brings the time with it: a timer beside it would double how often the worker is woken.
                     let now = Instant::now();
                     if self.parts.input.is_empty() && now.duration_since(ticked) >= TICK {
                         self.packager.tick(self.parts.clock.now());
                         ticked = now;
                     }
-                    tick.reset_at(now + QUIET);
+                    tick = now + rest.map_or(QUIET, |rest| rest + QUIET);
                 }
                 Some(event) = self.parts.encoded.recv() => { self.encoded(event); }
                 Some(settled) = self.parts.settled.recv() => self.settled(&settled),
-                _ = tick.tick() => {
+                // A timer of its own each time: one that is put off keeps its place in tokio's wheel, and wakes from there.
+                () = sleep_until(tick) => {
                     self.packager.tick(self.parts.clock.now());
                     ticked = Instant::now();
+                    tick = ticked + TICK;
                 }
                 _ = heartbeat.tick() => self.heartbeat(),
             }
@@ -188,12 +206,52 @@ impl Session {
     }
 
     fn input(&mut self, event: InputEvent) {
+        match self.rewind.take(event, Instant::now()) {
+            Taken::Take(event) => self.take(event),
+            Taken::TakeAll(events, came) => {
+                self.log_replay(came);
+                self.take_all(events);
+            }
+            Taken::Nothing => {}
+            Taken::Ask(again) => {
+                tracing::info!(stream = %self.stream, "the worker before has not stored all that it announced: the router is asked for its replay");
+                again.cancel();
+            }
+        }
+    }
+
+    fn log_replay(&self, came: Came) {
+        let stream = self.stream;
+        match came {
+            Came::Replay => tracing::info!(%stream, "the router's replay has come"),
+            Came::TooLittle => {
+                tracing::warn!(%stream, "the router's replay begins too late: what was not stored is lost");
+            }
+            Came::AnotherPublisher => {
+                tracing::warn!(%stream, "another publisher came instead of the replay: what was not stored is lost");
+            }
+            Came::Nobody => {
+                tracing::warn!(%stream, "the router has not come with its replay: what was not stored is lost");
+            }
+        }
+    }
+
+    fn take_all(&mut self, events: Vec<InputEvent>) {
+        for event in events {
+            self.take(event);
+        }
+    }
+
+    fn take(&mut self, event: InputEvent) {
         let now = self.parts.clock.now();
         self.arrived = None;
+        self.awaited.no_tag();
         match event {
-            InputEvent::Up { session, generation } => {
+            InputEvent::Up { session, generation, .. } => {
                 tracing::info!(stream = %self.stream, %session, generation = generation.0, "publisher");
                 self.publisher = Some(session);
+                self.standing.up(Instant::now());
+                self.awaited = Awaited::default();
                 self.packager.publisher(session, generation);
                 self.parts.feed.announce(&Event::Input(self.parts.board.state()), None);
             }
@@ -211,14 +269,32 @@ impl Session {
                 self.parts.metrics.input_bytes.inc_by(self.tally.bytes(body.len()));
                 self.picture(&body);
                 self.arrived = Some(arrived);
+                self.awaited.tag(timestamp_ms);
                 self.packager.video(timestamp_ms, body, now);
             }
             InputEvent::Audio { timestamp_ms, body, arrived } => {
                 self.parts.metrics.input_bytes.inc_by(self.tally.bytes(body.len()));
                 self.arrived = Some(arrived);
+                self.awaited.tag(timestamp_ms);
                 self.packager.audio(timestamp_ms, body, now);
             }
         }
+    }
+
+    /// Lets the router keep what completes no part, once everything that it has sent is packaged, and says for how long. Rungs
+    /// want each picture at once.
+    fn tell_awaited(&mut self) -> Option<Duration> {
+        if !self.parts.input.is_empty() || !std::mem::take(&mut self.part_announced) {
+            return None;
+        }
+        if !self.parts.ladder.is_empty() || self.leaving {
+            return None;
+        }
+        let tracks = &self.packager.timeline()?.tracks;
+        let (timestamp_ms, span) =
+            self.awaited.next(tracks.iter().filter(|track| !track.withdrawn).count())?;
+        self.parts.board.awaits(timestamp_ms);
+        Some(span)
     }
 
     /// Counts pictures, and looks whether ffmpeg can read them.
@@ -278,11 +354,25 @@ impl Session {
     }
 
     fn join(&mut self, reader: FeedReader) {
-        self.parts.feed.join(reader, self.packager.timeline(), self.parts.board.state());
+        self.parts.feed.join(reader, self.told().as_ref(), self.parts.board.state());
+    }
+
+    /// The timeline as others are to know it: a worker that goes must not say that the broadcast is over.
+    fn told(&self) -> Option<Timeline> {
+        let timeline = self.packager.timeline()?;
+        Some(match self.closing {
+            None | Some(Closing::Finish) => timeline.clone(),
+            Some(_) => Timeline { ended: false, ..timeline.clone() },
+        })
     }
 
     fn heartbeat(&mut self) {
         self.parts.feed.announce(&Event::Heartbeat, None);
+        if let Some(events) = self.rewind.overdue(Instant::now()) {
+            self.log_replay(Came::Nobody);
+            self.parts.board.nobody_came();
+            self.take_all(events);
+        }
         self.tally.report(&self.parts.metrics);
         let held = self.memory().bytes();
         self.parts.metrics.memory_bytes.set(i64::try_from(held).unwrap_or(i64::MAX));
@@ -320,7 +410,7 @@ impl Session {
         {
             self.parts.feed.tell_floor(timeline);
         }
-        if std::mem::take(&mut self.standing_changed) {
+        if self.standing.take(self.packager.is_rebuilding(), Instant::now()) {
             self.publish_standing(false);
         }
     }
@@ -353,12 +443,7 @@ impl Session {
     }
 
     fn publish_standing(&self, closed: bool) {
-        if let Some(timeline) = self.packager.timeline() {
-            // A worker that goes must not say that the broadcast is over.
-            let timeline = match self.closing {
-                None | Some(Closing::Finish) => timeline.clone(),
-                Some(_) => Timeline { ended: false, ..timeline.clone() },
-            };
+        if let Some(timeline) = self.told() {
             self.parts.standings.send_replace(Some(Standing {
                 timeline,
                 clock: self.packager.clock(),
@@ -382,5 +467,5 @@ enum Drained {
 const TICK: Duration = Duration::from_millis(50);
 /// When the first tick comes after the last tag: before anything can be late, which takes a part and a frame. Less would not
 /// save all it can, because tokio's timer also wakes at every 64 ms boundary behind which one of its timers is due.
-const QUIET: Duration = Duration::from_millis(100);
+const QUIET: Duration = Duration::from_millis(150);
 const HEARTBEAT: Duration = Duration::from_secs(1);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use caudal_livestream::assignment::AssignmentMode;
 use caudal_livestream::feed::Event;
 use caudal_livestream::record::WorkerAddress;
+use caudal_livestream::state::FilledState;
 use caudal_media::Resume;
 use caudal_storage::SegmentStore;
 use tokio::sync::{mpsc, watch};
@@ -14,7 +15,8 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::assignment_desk::Begun;
-use crate::claim::claim;
+use crate::attendance::Attendance;
+use crate::claim::EpochClaim;
 use crate::clock::WallClock;
 use crate::closing::Closing;
 use crate::encoder::{LadderChoice, encoder};
@@ -58,7 +60,7 @@ impl StreamJob {
     /// Does it, whole.
     pub(crate) async fn run(self, from: SessionInput, shutdown: &CancellationToken) {
         match self.begun.assignment.mode {
-            AssignmentMode::Finish => self.finish(from.feed).await,
+            AssignmentMode::Finish => self.finish(from).await,
             AssignmentMode::Live => self.live(from, shutdown).await,
             AssignmentMode::Prepare => self.prepared(from, shutdown).await,
         }
@@ -79,21 +81,34 @@ impl StreamJob {
         };
         let turn = prepared.wait(shutdown, &self.leave).await;
         let assigned = self.begun.assignment.floor;
-        let floor = match &turn {
+        let (floor, relayed, finish) = match turn {
             Turn::Leave => return tracing::info!(%stream, epoch = epoch.0, "not needed"),
-            Turn::Live { floor, .. } => floor.or(assigned),
-            Turn::Finish => assigned,
+            Turn::Live { floor, relayed } => (floor.or(assigned), relayed, false),
+            Turn::Finish => (assigned, Vec::new(), true),
         };
-        let Self { begun, store, address, .. } = &self;
-        match claim(store, *address, &begun.assignment, begun.owner, floor).await {
-            Ok(before) => self.begun.before = before,
+        let Begun { assignment, owner, orders, .. } = &mut self.begun;
+        let claim =
+            EpochClaim { store: &self.store, address: self.address, assignment, owner: *owner, floor };
+        let claimed = Box::pin(claim.make_patiently());
+        let attendance = Attendance::new(&from.board, orders, &mut from.feed, None);
+        let attended = attendance.during(&mut from.input, claimed);
+        let Some((claimed, heard)) = shutdown.run_until_cancelled(attended).await else {
+            return tracing::info!(%stream, epoch = epoch.0, "told to end before the epoch was claimed");
+        };
+        match claimed {
+            Ok(before) => {
+                let now = self.clock.now();
+                self.begun.before = Before::known_further(before, (stream, epoch), heard.floor, now);
+            }
             // The controller notices by the end of the feed, and finds another worker.
             Err(error) => return tracing::error!(%stream, %error, "the stream cannot be taken over"),
         }
-        match turn {
-            Turn::Live { relayed, .. } => self.live(SessionInput { relayed, ..from }, shutdown).await,
-            Turn::Finish => self.finish(from.feed).await,
-            Turn::Leave => {}
+        if finish || heard.finish {
+            self.finish(from).await;
+        } else {
+            from.relayed = relayed;
+            from.relayed.extend(heard.relayed);
+            self.live(from, shutdown).await;
         }
     }
 
@@ -104,10 +119,10 @@ impl StreamJob {
         let (stream, epoch) = (assignment.stream, assignment.epoch);
         tracing::info!(%stream, epoch = epoch.0, continued = before.is_some(), "assigned");
         let damaged = before.as_ref().is_some_and(|before| before.known == Known::InPart);
-        let resume = before.map(|Before { filled, floor, .. }| Resume {
-            timeline: filled.timeline,
-            clock: filled.clock,
-            floor,
+        let resume = before.map(|before| {
+            let beyond = before.beyond();
+            let Before { filled: FilledState { timeline, clock, .. }, floor, .. } = before;
+            Resume { timeline, clock, floor, beyond }
         });
         let outage = Outage::default();
         let leave = shutdown.child_token();
@@ -198,36 +213,42 @@ impl StreamJob {
     }
 
     /// No publisher, no media: the stored broadcast gets its end.
-    async fn finish(self, mut feed: FeedBroadcaster) {
+    async fn finish(self, from: SessionInput) {
+        let SessionInput { board, mut input, mut feed, .. } = from;
         let Self { begun, store, address, .. } = self;
         let Begun { assignment, before, owner, mut orders, .. } = begun;
         let (stream, epoch) = (assignment.stream, assignment.epoch);
-        let known = before.filter(|before| before.known == Known::Whole);
+        let known = before.filter(|before| before.known != Known::InPart);
         let timeline =
             known.map(|before| (finish::ended(before.filled.timeline, epoch), before.filled.clock));
         let standing = timeline.clone().map(|(timeline, clock)| Standing { timeline, clock, closed: true });
         let mut publication = Publication::new(store, stream, epoch, address, owner);
-        let mut trouble = Outage::default().watch();
-        for tries in 1..=FINISH_TRIES {
-            let written = match &standing {
-                Some(standing) => publication.write(standing, Instant::now()).await,
-                None => publication.close_stored().await,
-            };
-            match written {
-                Ok(()) => {
-                    trouble.over();
-                    break;
+        let write = Box::pin(async {
+            let mut trouble = Outage::default().watch();
+            for tries in 1..=FINISH_TRIES {
+                let written = match &standing {
+                    Some(standing) => publication.write(standing, Instant::now()).await,
+                    None => publication.close_stored().await,
+                };
+                match written {
+                    Ok(()) => {
+                        trouble.over();
+                        break;
+                    }
+                    Err(error @ PublicationError::Fenced(_)) => {
+                        tracing::warn!(%stream, %error, "nothing more is written");
+                        break;
+                    }
+                    Err(error) if tries == FINISH_TRIES => {
+                        tracing::warn!(%stream, %error, "the end of the broadcast cannot be written");
+                    }
+                    Err(error) => trouble.wait(&error).await,
                 }
-                Err(error @ PublicationError::Fenced(_)) => {
-                    tracing::warn!(%stream, %error, "nothing more is written");
-                    break;
-                }
-                Err(error) if tries == FINISH_TRIES => {
-                    tracing::warn!(%stream, %error, "the end of the broadcast cannot be written");
-                }
-                Err(error) => trouble.wait(&error).await,
             }
-        }
+        });
+        let shown = timeline.as_ref().map(|(timeline, _)| timeline);
+        let attendance = Attendance::new(&board, &mut orders, &mut feed, shown);
+        attendance.during(&mut input, write).await;
         tracing::info!(%stream, epoch = epoch.0, "finished");
         feed.announce(&Event::End, None);
         feed.close();
@@ -235,11 +256,7 @@ impl StreamJob {
         let ask = async {
             while let Some(order) = orders.recv().await {
                 if let Order::Join(reader) = order {
-                    feed.join(
-                        reader,
-                        timeline.as_ref().map(|(timeline, _)| timeline),
-                        InputBoard::default().state(),
-                    );
+                    feed.join(reader, shown, board.state());
                     feed.announce(&Event::End, None);
                     feed.close();
                 }

@@ -115,6 +115,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         controller,
         address,
         store: storage.clone(),
+        encodes: ffmpeg.is_some(),
         taken: Mutex::new(None),
         held,
         assigned,
@@ -144,14 +145,25 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         begun = started.recv() => begun,
     };
     if let Some(begun) = begun {
-        // Nothing else is taken by a worker that has had a stream.
-        readiness.set(false);
         let feed = FeedBroadcaster::new(metrics.clone());
         let from = SessionInput { board, input, relayed: Vec::new(), closed: stop_input.clone(), feed };
         let clock = WallClock::start();
         let store = storage;
+        let told_to_go = leave.clone();
         let job = StreamJob { begun, store, address, metrics, ffmpeg, ladder, poster_interval, clock, leave };
-        job.run(from, &shutdown).await;
+        // It is ready for as long as it serves its stream: whose it is, a pod's labels say.
+        let unready = async {
+            tokio::select! {
+                () = told_to_go.cancelled() => {}
+                () = shutdown.cancelled() => {}
+            }
+            readiness.set(false);
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = job.run(from, &shutdown) => {}
+            () = unready => {}
+        }
     }
     stop_input.cancel();
     stop_http.cancel();

@@ -7,122 +7,24 @@
     reason = "the helpers of tests fail as tests do"
 )]
 
+mod hanging;
 #[allow(dead_code, reason = "other test files ask for more")]
 mod support;
 
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use caudal_livestream::assignment::{Assignment, AssignmentMode, Floor};
 use caudal_livestream::feed::{Event, Frame};
 use caudal_livestream::timeline::{SegmentPhase, Timeline, Track};
 use caudal_livestream::{MediaTime, Msn};
-use caudal_media::flv::{FlvTag, TagKind};
-use caudal_rtmp::RelayPublisher;
-use support::{
-    ALONE, Broadcast, Encoder, Reader, Worker, decoded_frames, is_header, is_keyframe, rung, send,
-};
-use tokio::net::TcpStream;
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use hanging::{Hanging, is_heard_for};
+use support::router::{OldRelay, Router};
+use support::two_workers::{Scene, two_workers, whole};
+use support::{ALONE, Broadcast, PATIENCE, Reader, Worker, decoded_frames, rung};
 use tokio::time::{Instant, timeout};
-
-/// What becomes of the relay that is switched from.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum OldRelay {
-    IsHandedOver,
-    Breaks,
-}
-
-/// A router with one publisher, which goes over to another relay at the next keyframe.
-struct Router {
-    switch: mpsc::Sender<(RelayPublisher<TcpStream>, OldRelay)>,
-    task: JoinHandle<()>,
-}
-
-impl Router {
-    fn start(relay: RelayPublisher<TcpStream>) -> Self {
-        let (switch, switches) = mpsc::channel(1);
-        Self { switch, task: tokio::spawn(route(relay, switches)) }
-    }
-
-    async fn switch(&self, to: RelayPublisher<TcpStream>, old: OldRelay) {
-        self.switch.send((to, old)).await.unwrap();
-    }
-
-    async fn stop(self) {
-        self.task.abort();
-        let _ = self.task.await;
-    }
-}
-
-async fn route(
-    mut relay: RelayPublisher<TcpStream>,
-    mut switches: mpsc::Receiver<(RelayPublisher<TcpStream>, OldRelay)>,
-) {
-    let mut encoder = Encoder::start();
-    let mut headers: Vec<FlvTag> = Vec::new();
-    let mut next = None;
-    loop {
-        let tags = encoder.tags().await;
-        if tags.is_empty() {
-            return;
-        }
-        for tag in tags {
-            next = switches.try_recv().ok().or(next);
-            if tag.kind == TagKind::Script || is_header(&tag) {
-                headers.push(tag.clone());
-            }
-            if is_keyframe(&tag)
-                && let Some((to, old)) = next.take()
-            {
-                let old_relay = std::mem::replace(&mut relay, to);
-                if old == OldRelay::IsHandedOver {
-                    tokio::spawn(old_relay.hand_over());
-                }
-                for header in &headers {
-                    send(&mut relay, &FlvTag { timestamp_ms: tag.timestamp_ms, ..header.clone() });
-                }
-            }
-            send(&mut relay, &tag);
-        }
-        // A worker that was killed takes nothing any more; the next relay comes.
-        let _ = timeout(Duration::from_secs(1), relay.flush()).await;
-    }
-}
 
 fn track<'a>(timeline: &'a Timeline, name: &str) -> &'a Track {
     timeline.track(&name.parse().unwrap()).unwrap()
-}
-
-/// A stream of two stored segments on a first worker, and a second one that is ready to take it.
-async fn two_workers(folder: &Path, broadcast: &Broadcast) -> (Worker, Reader, Router, Worker, Reader) {
-    let (first, mut reader) = broadcast.live(folder, &["source"]).await;
-    let relay = broadcast.publish(&first, 1).await;
-    let router = Router::start(relay);
-    reader.stored("source", 2).await;
-
-    let second = broadcast.worker(folder).await;
-    broadcast.assign(&second, 2, AssignmentMode::Prepare, None).await;
-    let next = broadcast.feed(&second, 2, &["source"]).await;
-    (first, reader, router, second, next)
-}
-
-/// Reads until the reader's timeline holds `count` whole segments of each rendition under `epoch`.
-async fn whole(reader: &mut Reader, epoch: u32, count: usize) {
-    reader
-        .until("whole segments of the next worker", |_, timeline| {
-            timeline.is_some_and(|timeline| {
-                timeline.tracks.iter().all(|track| {
-                    let whole = |s: &&caudal_livestream::timeline::Segment| {
-                        s.epoch.0 == epoch && s.phase == SegmentPhase::Stored
-                    };
-                    track.segments.iter().filter(whole).count() >= count
-                })
-            })
-        })
-        .await;
 }
 
 /// Nothing is missing, nothing is there twice, and no player sees where one worker ends and the other begins.
@@ -143,9 +45,8 @@ fn is_unbroken(track: &Track) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_is_handed_over_at_a_keyframe_and_nobody_sees_where() {
     let _alone = ALONE.lock().await;
-    let folder = tempfile::tempdir().unwrap();
-    let broadcast = Broadcast::new(vec![rung(180, 311_000)]);
-    let (first, mut reader, router, second, mut next) = two_workers(folder.path(), &broadcast).await;
+    let Scene { folder, broadcast, first, mut reader, router, second, mut next } =
+        two_workers(vec![rung(180, 311_000)]).await;
     assert!(
         !broadcast.media(folder.path()).join("state-2.json").exists(),
         "an epoch is claimed when it begins"
@@ -197,11 +98,11 @@ async fn a_worker_that_cannot_write_does_not_get_ready_and_the_stream_stays_wher
     let router = Router::start(broadcast.publish(&first, 1).await);
     reader.stored("source", 1).await;
     // Only the second worker's probe meets what a full disk would be to all.
-    std::fs::create_dir_all(broadcast.media(folder.path()).join("probe-2/in the way")).unwrap();
+    std::fs::create_dir_all(broadcast.media(folder.path()).join("probe/in the way")).unwrap();
     let second = broadcast.worker(folder.path()).await;
     let assignment = Assignment { mode: AssignmentMode::Prepare, ..broadcast.assignment(&second, 2) };
     let refused = broadcast.try_assign(&second, &assignment).await.unwrap_err();
-    assert!(refused.to_string().contains("probe-2"), "{refused}");
+    assert!(refused.to_string().contains("probe"), "{refused}");
     reader.stored("source", 2).await;
     router.stop().await;
     first.stop().await;
@@ -209,11 +110,36 @@ async fn a_worker_that_cannot_write_does_not_get_ready_and_the_stream_stays_wher
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_whose_predecessor_dies_in_the_switch_waits_for_the_floor_and_begins_behind_it() {
+async fn a_worker_without_ffmpeg_does_not_get_ready_for_a_stream_that_would_lose_its_renditions() {
     let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().unwrap();
-    let broadcast = Broadcast::new(Vec::new());
-    let (first, reader, router, second, mut next) = two_workers(folder.path(), &broadcast).await;
+    let broadcast = Broadcast::new(vec![rung(180, 200_000)]);
+    let (first, mut reader) = broadcast.live(folder.path(), &["180p", "source"]).await;
+    let router = Router::start(broadcast.publish(&first, 1).await);
+    let without =
+        || broadcast.worker_with(folder.path(), "/nonexistent/ffmpeg".into(), Duration::from_mins(1));
+    let prepare =
+        |worker: &Worker| Assignment { mode: AssignmentMode::Prepare, ..broadcast.assignment(worker, 2) };
+    // While the stream has no renditions yet, nothing is lost by a worker that makes none.
+    let early = without().await;
+    broadcast.try_assign(&early, &prepare(&early)).await.unwrap();
+    early.stop().await;
+    reader.stored("180p", 1).await;
+    let late = without().await;
+    let refused = broadcast.try_assign(&late, &prepare(&late)).await.unwrap_err();
+    assert!(refused.to_string().contains("it has no ffmpeg"), "{refused}");
+    let with = broadcast.worker(folder.path()).await;
+    broadcast.try_assign(&with, &prepare(&with)).await.unwrap();
+    router.stop().await;
+    for worker in [first, late, with] {
+        worker.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_whose_predecessor_dies_in_the_switch_waits_for_the_floor_and_begins_behind_it() {
+    let _alone = ALONE.lock().await;
+    let Scene { folder, broadcast, first, reader, router, second, mut next } = two_workers(Vec::new()).await;
     let relay = broadcast.publish(&second, 2).await;
     first.kill().await;
     router.switch(relay, OldRelay::Breaks).await;
@@ -230,9 +156,14 @@ async fn a_worker_whose_predecessor_dies_in_the_switch_waits_for_the_floor_and_b
     assert!(!broadcast.media(folder.path()).join("state-2.json").exists());
     let seen = reader.timeline.unwrap();
     let last = track(&seen, "source").segments.back().unwrap();
-    let floor =
-        Floor { msn: Msn(last.msn.0 + 3), discontinuity: 0, media_end: MediaTime(last.start.0 + 6_000_000) };
+    let floor = Floor {
+        msn: Msn(last.msn.0 + 3),
+        discontinuity: 0,
+        media_end: MediaTime(last.start.0 + 6_000_000),
+        epoch: None,
+    };
     broadcast.assign(&second, 2, AssignmentMode::Live, Some(floor)).await;
+    router.replays_to(&broadcast, &second).await;
     whole(&mut next, 2, 1).await;
     let timeline = next.timeline.unwrap();
     let first_of_ours = track(&timeline, "source").segments.iter().find(|s| s.epoch.0 == 2 && !s.gap);
@@ -242,11 +173,132 @@ async fn a_worker_whose_predecessor_dies_in_the_switch_waits_for_the_floor_and_b
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_whose_storage_hangs_while_it_takes_the_stream_is_heard_and_goes_on_with_all_that_came() {
+    let _alone = ALONE.lock().await;
+    let Scene { folder, broadcast, first, reader, router, second, mut next } = two_workers(Vec::new()).await;
+    let relay = broadcast.publish(&second, 2).await;
+    first.kill().await;
+    let hanging = Hanging::begin(broadcast.media(folder.path()).join("state-1.json"));
+    router.switch(relay, OldRelay::Breaks).await;
+    next.until(
+        "media",
+        |event, _| matches!(event, Event::Input(input) if input.up && input.silent_ms.is_some()),
+    )
+    .await;
+    let seen = reader.timeline.unwrap();
+    let last = track(&seen, "source").segments.back().unwrap();
+    let end = last.start.plus(last.duration);
+    let floor = Floor { msn: last.msn, discontinuity: 0, media_end: end, epoch: None };
+    broadcast.assign(&second, 2, AssignmentMode::Live, Some(floor)).await;
+    // Longer than one try at the claim.
+    is_heard_for(&mut next, Duration::from_secs(7)).await;
+    let mut late = broadcast.feed(&second, 2, &["source"]).await;
+    is_heard_for(&mut late, Duration::from_secs(1)).await;
+    assert_eq!(next.timeline, None, "nothing is begun while nobody knows behind what");
+
+    hanging.end();
+    let over = Instant::now();
+    // What the worker before had not stored is in the replay still.
+    router.replays_to(&broadcast, &second).await;
+    whole(&mut next, 2, 4).await;
+    // A segment has two seconds: what came meanwhile was kept.
+    assert!(over.elapsed() < Duration::from_secs(7), "{:?}", over.elapsed());
+    for track in &next.timeline.unwrap().tracks {
+        is_unbroken(track);
+    }
+    router.stop().await;
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_comes_to_a_worker_that_closes_behind_the_switch_does_not_hear_that_the_broadcast_is_over() {
+    let _alone = ALONE.lock().await;
+    let Scene { folder, broadcast, first, mut reader, router, second, mut next } =
+        two_workers(Vec::new()).await;
+    // Storage takes no segment for a while, so that the worker does not close at once.
+    let source = broadcast.media(folder.path()).join("source");
+    let away = source.with_extension("away");
+    std::fs::rename(&source, &away).unwrap();
+    std::fs::write(&source, "").unwrap();
+    let relay = broadcast.publish(&second, 2).await;
+    router.switch(relay, OldRelay::IsHandedOver).await;
+    reader.until("the switch", |event, _| matches!(event, Event::Input(input) if input.moved)).await;
+    let mut late = broadcast.feed(&first, 1, &["source"]).await;
+    late.until("what there is", |event, _| matches!(event, Event::Snapshot(_))).await;
+    assert!(!late.timeline.unwrap().ended);
+    std::fs::remove_file(&source).unwrap();
+    std::fs::rename(&away, &source).unwrap();
+    whole(&mut next, 2, 1).await;
+    router.stop().await;
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_writes_the_end_is_heard_while_its_storage_hangs() {
+    let _alone = ALONE.lock().await;
+    let Scene { folder, broadcast, first, reader: _reader, router, second, mut next } =
+        two_workers(Vec::new()).await;
+    router.stop().await;
+    first.stop().await;
+    // The state is written behind the playlists, and looks first who else has claimed.
+    let hanging = Hanging::begin(broadcast.media(folder.path()).join("state-1.json"));
+    broadcast.assign(&second, 2, AssignmentMode::Finish, None).await;
+    is_heard_for(&mut next, Duration::from_secs(6)).await;
+    hanging.end();
+    next.until("the end", |event, _| matches!(event, Event::End)).await;
+    second.ended().await;
+}
+
+/// Reads until the worker is gone, and returns how far it announced.
+async fn last_words(reader: &mut Reader) -> Floor {
+    while let Ok(Some(frame)) = timeout(PATIENCE, reader.feed.next()).await.expect("the feed ends") {
+        if let (Frame::Event(event), Some(timeline)) = (&frame, &mut reader.timeline) {
+            timeline.apply(event).unwrap();
+        }
+    }
+    Floor::of(reader.timeline.as_ref().unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_worker_had_not_stored_when_it_died_behind_the_switch_comes_from_the_routers_replay() {
+    let _alone = ALONE.lock().await;
+    let Scene { folder: _folder, broadcast, first, mut reader, router, second, mut next } =
+        two_workers(Vec::new()).await;
+    let relay = broadcast.publish(&second, 2).await;
+    first.kill().await;
+    router.switch(relay, OldRelay::Breaks).await;
+    let floor = last_words(&mut reader).await;
+    next.until(
+        "media",
+        |event, _| matches!(event, Event::Input(input) if input.up && input.silent_ms.is_some()),
+    )
+    .await;
+    broadcast.assign(&second, 2, AssignmentMode::Live, Some(floor)).await;
+    router.replays_to(&broadcast, &second).await;
+    let mut never_down = true;
+    next.until("media again", |event, timeline| {
+        never_down &= !matches!(event, Event::Input(input) if !input.up);
+        timeline.is_some()
+    })
+    .await;
+    assert!(never_down, "the publisher was never away");
+    whole(&mut next, 2, 3).await;
+    let timeline = next.timeline.clone().unwrap();
+    for track in &timeline.tracks {
+        is_unbroken(track);
+        let epochs: Vec<_> = track.segments.iter().map(|segment| segment.epoch.0).collect();
+        assert!(epochs.contains(&1) && epochs.contains(&2) && epochs.is_sorted(), "{epochs:?}");
+    }
+    assert!(timeout(Duration::from_millis(100), router.refused.notified()).await.is_err(), "it asks once");
+    router.stop().await;
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_is_ready_writes_the_end_when_the_broadcast_is_over_before_its_turn() {
     let _alone = ALONE.lock().await;
-    let folder = tempfile::tempdir().unwrap();
-    let broadcast = Broadcast::new(Vec::new());
-    let (first, _reader, router, second, mut next) = two_workers(folder.path(), &broadcast).await;
+    let Scene { folder, broadcast, first, reader: _reader, router, second, mut next } =
+        two_workers(Vec::new()).await;
     router.stop().await;
     first.stop().await;
     broadcast.assign(&second, 2, AssignmentMode::Finish, None).await;
@@ -254,89 +306,4 @@ async fn a_worker_that_is_ready_writes_the_end_when_the_broadcast_is_over_before
     second.ended().await;
     let playlist = broadcast.media(folder.path()).join("source/index.m3u8");
     assert!(std::fs::read_to_string(playlist).unwrap().contains("#EXT-X-ENDLIST"));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_that_is_told_to_go_says_so_and_serves_on_until_it_has_handed_over() {
-    let _alone = ALONE.lock().await;
-    let folder = tempfile::tempdir().unwrap();
-    let broadcast = Broadcast::new(Vec::new());
-    let (first, mut reader, router, second, mut next) = two_workers(folder.path(), &broadcast).await;
-    first.leave.cancel();
-    reader
-        .until("its word", |event, _| matches!(event, Event::Input(input) if input.up && input.leaving))
-        .await;
-    reader.stored("source", 1).await;
-    let relay = broadcast.publish(&second, 2).await;
-    router.switch(relay, OldRelay::IsHandedOver).await;
-    first.ended().await;
-    whole(&mut next, 2, 1).await;
-    router.stop().await;
-
-    // The end of its input is the worker's doing, and not the publisher's.
-    let relay = broadcast.relay(&second, 2, 1, broadcast.session).await.unwrap();
-    next.until("the relay", |event, _| matches!(event, Event::Input(input) if input.up)).await;
-    second.shutdown.cancel();
-    next.until(
-        "its last word",
-        |event, _| matches!(event, Event::Input(input) if !input.up && input.leaving),
-    )
-    .await;
-    second.ended().await;
-    drop(relay);
-}
-
-/// An ffmpeg that keeps its output open for long after its work is done.
-fn slow_ffmpeg(folder: &Path) -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap();
-    let ffmpeg = std::env::split_paths(&path).map(|folder| folder.join("ffmpeg")).find(|file| file.is_file());
-    let program = folder.join("slow-ffmpeg");
-    let ffmpeg = ffmpeg.unwrap();
-    let ffmpeg = ffmpeg.display();
-    // Only as an encoder of rungs: what it can do is asked before the assignment is answered.
-    let script = format!(
-        "#!/bin/sh\ncase \"$*\" in *force_key_frames*) {ffmpeg} \"$@\"; exec sleep 10 ;; esac\nexec {ffmpeg} \"$@\"\n"
-    );
-    std::fs::write(&program, script).unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-    program
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_that_was_told_to_go_closes_within_the_second_that_a_successor_waits() {
-    let _alone = ALONE.lock().await;
-    let folder = tempfile::tempdir().unwrap();
-    let broadcast = Broadcast::new(vec![rung(180, 311_000)]);
-    let ffmpeg = slow_ffmpeg(folder.path());
-    let worker = broadcast.worker_with(folder.path(), ffmpeg, Duration::from_mins(1)).await;
-    let mut reader = broadcast.begin(&worker, &["source"]).await;
-    let router = Router::start(broadcast.publish(&worker, 1).await);
-    reader.stored("180p", 2).await;
-    worker.leave.cancel();
-    reader.until("its word", |event, _| matches!(event, Event::Input(input) if input.leaving)).await;
-
-    let told = Instant::now();
-    worker.shutdown.cancel();
-    worker.ended().await;
-    // A second and what a loaded machine takes. All of the time that an encoder is given otherwise is 2.5 s.
-    assert!(told.elapsed() < Duration::from_secs(2), "{:?}", told.elapsed());
-    router.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_without_a_publisher_that_is_told_to_go_says_so_and_goes_at_once() {
-    let _alone = ALONE.lock().await;
-    let folder = tempfile::tempdir().unwrap();
-    let broadcast = Broadcast::new(Vec::new());
-    let (first, _reader, router, second, mut next) = two_workers(folder.path(), &broadcast).await;
-    second.leave.cancel();
-    next.until("its word", |event, _| matches!(event, Event::Input(input) if input.leaving)).await;
-    second.ended().await;
-    router.stop().await;
-    first.shutdown.cancel();
-    first.ended().await;
-
-    let idle = broadcast.worker(folder.path()).await;
-    idle.leave.cancel();
-    idle.ended().await;
 }

@@ -18,7 +18,8 @@ use std::time::Duration;
 use caudal_livestream::feed::Event;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use support::{ALONE, Broadcast, PATIENCE, Publisher, encoders, rung};
+use support::publisher::Publisher;
+use support::{ALONE, Broadcast, PATIENCE, encoders, rung};
 use tokio::time::{Instant, sleep};
 
 /// An ffmpeg that ends at once, with an error, when its arguments are like this.

@@ -26,7 +26,8 @@ use caudal_livestream::timeline::Segment;
 use caudal_media::flv::{FlvDemuxer, FlvTag, TagKind};
 use hevc_source::{encode_hevc, ffmpeg_decodes_it};
 use media_check::{Packaged, check_live, check_offline};
-use support::{Broadcast, is_header, is_keyframe, rung, send};
+use support::publisher::{is_header, is_keyframe, send};
+use support::{Broadcast, rung};
 use tokio::time::Instant;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

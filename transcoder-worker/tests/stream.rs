@@ -21,7 +21,8 @@ use caudal_livestream::{SessionId, StreamId};
 use caudal_media::flv::TagKind;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use support::{ALONE, Broadcast, PATIENCE, Publisher, decoded_frames, encoders, rung, send, written};
+use support::publisher::{Encoder, Publisher, is_header, is_keyframe, send};
+use support::{ALONE, Broadcast, PATIENCE, decoded_frames, encoders, rung, written};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
 use tokio::time::{Instant, sleep, timeout};
@@ -255,6 +256,7 @@ async fn a_second_worker_continues_the_media_sequence_under_the_next_epoch() {
             msn: last.msn,
             discontinuity: last.discontinuity,
             media_end: last.start.plus(last.duration),
+            epoch: None,
         })
         .max_by_key(|floor| (floor.msn, floor.media_end))
         .unwrap();
@@ -340,8 +342,12 @@ async fn a_damaged_state_stops_neither_the_next_worker_nor_the_end() {
     reader.stored("source", 2).await;
     publisher.stop().await;
     let last = reader.timeline.as_ref().unwrap().tracks[0].segments.back().unwrap().clone();
-    let floor =
-        Floor { msn: last.msn, discontinuity: last.discontinuity, media_end: last.start.plus(last.duration) };
+    let floor = Floor {
+        msn: last.msn,
+        discontinuity: last.discontinuity,
+        media_end: last.start.plus(last.duration),
+        epoch: None,
+    };
     first.kill().await;
     let state = std::fs::read(live.join("state-1.json")).unwrap();
     std::fs::write(live.join("state-1.json"), &state[..state.len() / 2]).unwrap();
@@ -398,5 +404,55 @@ async fn assignments_and_relays_that_are_not_for_this_worker_are_refused() {
     let mut first = first;
     let _second = broadcast.relay(&worker, 2, 3, SessionId::generate()).await.expect("a takeover");
     timeout(PATIENCE, first.lost()).await.expect("the one before is ended");
+    worker.stop().await;
+}
+
+/// As a router does: what is not awaited goes with what is. Returns how many tags there were, and how many writes.
+async fn relay_what_is_awaited(broadcast: &Broadcast, worker: &support::Worker) -> (usize, usize) {
+    let mut relay = broadcast.publish(worker, 1).await;
+    let mut encoder = Encoder::start();
+    let (mut held, mut tags, mut writes) = (Vec::new(), 0, 0);
+    while tags < 300 {
+        let next = tokio::select! {
+            next = encoder.tags() => next,
+            error = relay.lost() => panic!("{error}"),
+        };
+        for tag in next {
+            let opens = tag.kind == TagKind::Script || is_header(&tag) || is_keyframe(&tag);
+            let reached = |awaited: u32| opens || tag.timestamp_ms.wrapping_sub(awaited).cast_signed() >= 0;
+            let needed = relay.awaited().is_none_or(reached);
+            held.push(tag);
+            tags += 1;
+            if needed {
+                held.drain(..).for_each(|tag| send(&mut relay, &tag));
+                relay.flush().await.unwrap();
+                writes += 1;
+            }
+        }
+    }
+    (tags, writes)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_makes_no_rungs_says_which_tag_completes_the_next_part() {
+    let _alone = ALONE.lock().await;
+    let folder = tempfile::tempdir().unwrap();
+    let broadcast = Broadcast::new(vec![]);
+    let (worker, _reader) = broadcast.live(folder.path(), &[]).await;
+    let (tags, writes) = relay_what_is_awaited(&broadcast, &worker).await;
+    assert!(writes * 2 < tags, "{writes} for {tags}");
+    let parts = worker.observed("caudal_worker_part_publish_delay_seconds");
+    assert!(parts >= 15, "{parts} parts in four seconds");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_makes_rungs_gets_each_tag_at_once() {
+    let _alone = ALONE.lock().await;
+    let folder = tempfile::tempdir().unwrap();
+    let broadcast = Broadcast::new(vec![rung(180, 303_000)]);
+    let (worker, _reader) = broadcast.live(folder.path(), &[]).await;
+    let (tags, writes) = relay_what_is_awaited(&broadcast, &worker).await;
+    assert_eq!(writes, tags);
     worker.stop().await;
 }

@@ -18,6 +18,7 @@ mod bus;
 mod conventions;
 mod database;
 mod database_lock;
+mod documentation;
 mod hostile_input;
 mod ingest;
 mod leftovers;

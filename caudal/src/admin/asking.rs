@@ -22,7 +22,11 @@ pub async fn ask(folder: &Path, request: &Request) -> io::Result<Answer> {
     let connecting = timeout(PEER_DEADLINE, UnixStream::connect(socket_in(&folder)));
     let mut connection = connecting.await.map_err(|_| io::ErrorKind::TimedOut)??;
     write_line(&mut connection, request).await?;
-    let line = read_line(&mut connection, LONGEST_ANSWER, ANSWER_DEADLINE).await?;
+    let deadline = match request {
+        Request::Move { .. } => MOVE_DEADLINE,
+        Request::Streams {} => PEER_DEADLINE,
+    };
+    let line = read_line(&mut connection, LONGEST_ANSWER, deadline).await?;
     Ok(serde_json::from_slice(&line)?)
 }
 
@@ -45,7 +49,7 @@ pub fn obstacle(data: &Path, error: &io::Error) -> String {
         ),
         // Nobody listens, or nobody ever has.
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => format!(
-            "no platform runs with the data folder {folder}: start it, or give the folder of the one that runs by --data-dir or \
+            "no platform or controller runs with the data folder {folder}: start it, or give the folder of the one that runs by --data-dir or \
              --config (CAUDAL_DATA_DIR, CAUDAL_CONFIG). If it runs, its log says why it cannot be asked"
         ),
         io::ErrorKind::TimedOut => {
@@ -69,8 +73,8 @@ fn name_of(user: Uid) -> String {
 
 /// A thousand broadcasts of 300 bytes.
 const LONGEST_ANSWER: usize = 1024 * 1024;
-/// For the answer to a request: a move has deadlines of its own, and they end before.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(90);
+/// A move has deadlines of its own, and they end before.
+const MOVE_DEADLINE: Duration = Duration::from_secs(90);
 
 #[cfg(test)]
 mod tests {
@@ -90,9 +94,13 @@ mod tests {
             (
                 here,
                 io::ErrorKind::NotFound,
-                format!("no platform runs with the data folder {}", here.display()),
+                format!("no platform or controller runs with the data folder {}", here.display()),
             ),
-            (here, io::ErrorKind::ConnectionRefused, "no platform runs with the data folder".to_owned()),
+            (
+                here,
+                io::ErrorKind::ConnectionRefused,
+                "no platform or controller runs with the data folder".to_owned(),
+            ),
             (
                 Path::new("/nowhere/at/all"),
                 io::ErrorKind::NotFound,

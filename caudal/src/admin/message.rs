@@ -30,7 +30,7 @@ pub enum Answer {
         to: WorkerId,
         /// Its epoch.
         epoch: Epoch,
-        /// The old worker ended before it could hand over.
+        /// The old worker ended before it had handed over and closed.
         stepped_in: bool,
         /// From the request on.
         took_ms: u64,
@@ -39,6 +39,11 @@ pub enum Answer {
     Streams {
         /// Each of them, the oldest first.
         streams: Vec<ListedStream>,
+    },
+    /// The stream has left its worker, and all is not well; in words for the operator.
+    Failed {
+        /// Why.
+        reason: String,
     },
     /// Nothing of it, in words for the operator.
     Refused {

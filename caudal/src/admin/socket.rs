@@ -162,10 +162,12 @@ async fn carry_out(request: Request, platform: &Platform) -> Answer {
         },
         Err(error) => {
             // What was begun, the controller says the end of.
-            tracing::info!(%stream, %error, "a move was asked for and not made");
-            let reason =
-                if error == MoveError::Unknown { NOT_ON_THE_AIR.to_owned() } else { error.to_string() };
-            Answer::Refused { reason }
+            tracing::info!(%stream, %error, "a move was asked for and not made, or failed");
+            match error {
+                MoveError::Unknown => Answer::Refused { reason: NOT_ON_THE_AIR.to_owned() },
+                error if error.has_left() => Answer::Failed { reason: error.to_string() },
+                error => Answer::Refused { reason: error.to_string() },
+            }
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Which stream somebody means: its id, an address that holds that, or its channel. What people paste by mistake may be a
-//! stream key, so that nothing of it is ever shown.
+//! stream key: nothing is shown that begins like one, or that is longer than a channel's name.
 
 use std::ffi::OsStr;
 
@@ -19,9 +19,12 @@ impl Target {
     /// What was typed or pasted.
     ///
     /// # Errors
-    /// When it names no stream: what it is instead, without showing it.
+    /// When it names no stream: what it is instead.
     pub fn read(typed: &OsStr) -> Result<Self, String> {
         let Some(text) = typed.to_str().map(str::trim) else { return Err(EXPECTED.to_owned()) };
+        let no_stream = || {
+            shown(text).map_or_else(|| EXPECTED.to_owned(), |it| format!("{it} names no stream: {EXPECTED}"))
+        };
         let words = || text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
         let to_publish = ["rtmp://", "rtmps://"].iter().any(|scheme| text.starts_with(scheme));
         if to_publish || words().any(|word| StreamKey::new(word).is_well_formed()) {
@@ -35,18 +38,26 @@ impl Target {
         match (ids.next(), ids.next()) {
             (Some(stream), None) => Ok(Self::Stream(stream)),
             (None, _) if is_username(text) => Ok(Self::Channel(text.to_owned())),
-            _ => Err(EXPECTED.to_owned()),
+            _ => Err(no_stream()),
         }
     }
 }
 
-/// As the api has it.
-fn is_username(text: &str) -> bool {
-    (3..=25).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+/// What was typed, in quotes; none of what begins like a stream key or is too long for a channel's name.
+pub fn shown(text: &str) -> Option<String> {
+    let harmless = !text.is_empty() && text.len() <= LONGEST_USERNAME && !text.contains(StreamKey::PREFIX);
+    harmless.then(|| format!("{text:?}"))
 }
 
-const EXPECTED: &str = "expected the stream's id, the address of its watch page, or its channel's name; `caudal admin streams` \
-                        lists all";
+/// As the api has it.
+fn is_username(text: &str) -> bool {
+    (3..=LONGEST_USERNAME).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// In bytes.
+const LONGEST_USERNAME: usize = 25;
+const EXPECTED: &str = "expected the stream's id, the address of its watch page, or its channel's name";
 
 #[cfg(test)]
 mod tests {
@@ -69,7 +80,15 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_key_is_known_as_one_and_nothing_that_was_pasted_is_shown() {
+    fn what_names_no_stream_is_repeated() {
+        for typed in ["bo", "bob smith", "ana!"] {
+            let said = Target::read(OsStr::new(typed)).unwrap_err();
+            assert_eq!(said, format!("{typed:?} names no stream: {EXPECTED}"));
+        }
+    }
+
+    #[test]
+    fn a_stream_key_is_known_as_one_and_nothing_that_may_be_one_is_shown() {
         let key = format!("{}{}", StreamKey::PREFIX, "x".repeat(StreamKey::RANDOM_CHARACTERS));
         let of_encoder = "for an encoder";
         for (typed, expected) in [

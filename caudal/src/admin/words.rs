@@ -13,7 +13,7 @@ pub fn of_move(stream: StreamId, answer: &Answer) -> Result<String, String> {
             let (seconds, tenths) = (took_ms / 1000, took_ms % 1000 / 100);
             Ok(if *stepped_in {
                 format!(
-                    "Stream {stream} is on worker {to}, epoch {epoch}, after {seconds}.{tenths} s. Worker {from} ended before it could hand over, so viewers may have seen a hitch."
+                    "Stream {stream} is on worker {to}, epoch {epoch}, after {seconds}.{tenths} s. Worker {from} ended before it had handed over, and this one stepped in: viewers may have seen a hitch."
                 )
             } else {
                 format!(
@@ -21,6 +21,7 @@ pub fn of_move(stream: StreamId, answer: &Answer) -> Result<String, String> {
                 )
             })
         }
+        Answer::Failed { reason } => Err(format!("the move of stream {stream} failed: {reason}")),
         Answer::Refused { reason } => Err(format!("stream {stream} was not moved: {reason}")),
         Answer::Streams { .. } => Err(STRANGE.to_owned()),
     }
@@ -73,7 +74,10 @@ mod tests {
             format!("Moved stream {stream} from worker {from} to worker {to}, epoch 3, in 1.2 s.")
         );
         let hitch = of_move(stream, &moved(true)).unwrap();
-        assert!(hitch.contains("may have seen a hitch") && hitch.contains("ended before it could hand over"));
+        assert!(hitch.contains("may have seen a hitch") && hitch.contains("ended before it had handed over"));
+        let failed = Answer::Failed { reason: "the new worker has the stream".to_owned() };
+        let told = format!("the move of stream {stream} failed: the new worker has the stream");
+        assert_eq!(of_move(stream, &failed), Err(told));
         let refused = Answer::Refused { reason: "the publisher is away".to_owned() };
         assert!(of_move(stream, &refused).unwrap_err().ends_with("was not moved: the publisher is away"));
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, bail};
-use caudal_kubernetes::calls::{self, Failure, call};
+use caudal_kubernetes::calls::{Failure, call};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
@@ -13,17 +13,13 @@ use serde_json::json;
 use crate::secrets::making::{Files, missing};
 use crate::secrets::{Holder, MasterSecret};
 
-/// Makes what is missing of the Secrets in `namespace`, or in the pod's own, and says which keys of which Secret that was. What is
-/// there stays, whoever made it.
+/// Makes what is missing of the Secrets, and adds each key that it makes to `made`. What is there stays, whoever made it.
 pub async fn complete(
+    secrets: &Api<Secret>,
     prefix: &str,
-    namespace: Option<&str>,
     master: Option<&MasterSecret>,
-) -> anyhow::Result<Vec<String>> {
-    let client = calls::client().await?;
-    let namespace = namespace.unwrap_or(client.default_namespace()).to_owned();
-    let secrets: Api<Secret> = Api::namespaced(client, &namespace);
-    let mut made = Vec::new();
+    made: &mut Vec<String>,
+) -> anyhow::Result<()> {
     'anew: for _ in 0..TRIES {
         let mut there = BTreeMap::new();
         let mut known = BTreeMap::new();
@@ -43,13 +39,13 @@ pub async fn complete(
         for holder in IN_A_CLUSTER {
             let Some(files) = added.get(&holder) else { continue };
             let name = name_of(prefix, holder);
-            match write(&secrets, &name, known.get(&holder).and_then(Option::as_ref), files).await {
+            match write(secrets, &name, known.get(&holder).and_then(Option::as_ref), files).await {
                 Ok(_) => made.extend(files.keys().map(|file| format!("{name}: {file}"))),
                 Err(Failure::Conflict | Failure::AlreadyExists | Failure::NotFound) => continue 'anew,
                 Err(error) => return Err(error).with_context(|| format!("cannot write the Secret {name}")),
             }
         }
-        return Ok(made);
+        return Ok(());
     }
     bail!("somebody else writes these Secrets again and again")
 }
@@ -68,6 +64,15 @@ async fn write(
         let patch = Patch::Merge(json!({ "metadata": metadata, "data": data }));
         return call(secrets.patch(name, &PatchParams::default(), &patch)).await;
     }
+    create(secrets, name, data).await
+}
+
+/// Makes a Secret that is not there.
+pub async fn create(
+    secrets: &Api<Secret>,
+    name: &str,
+    data: BTreeMap<String, ByteString>,
+) -> Result<Secret, Failure> {
     let mut secret = Secret { data: Some(data), ..Secret::default() };
     secret.metadata.name = Some(name.to_owned());
     secret.metadata.labels =

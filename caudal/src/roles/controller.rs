@@ -40,9 +40,9 @@ impl Controller {
         storage.hls_path = Some(folders.media.clone());
         let store = storage.open(&settings.given)?;
         let ControllerKeys { assignments, input, feed, signer } = keys;
+        let known_to_workers = assignments.current().verifying_key();
         let supervisor =
-            Supervisor::start(SupervisorConfig::new(settings, &storage, assignments.verifying_key(), lines)?)
-                .await?;
+            Supervisor::start(SupervisorConfig::new(settings, &storage, known_to_workers, lines)?).await?;
         let directory = LocalDirectory::start(LocalConfig {
             folder: folders.streams(),
             media: store.clone(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use caudal_directory::{Reporter, WorkerClient};
 use caudal_kubernetes::calls;
-use caudal_operator::{Config, PodSettings, Storage};
+use caudal_operator::{Config, PodSettings, Storage, Term};
 use caudal_service::health::Readiness;
 use prometheus::Registry;
 
@@ -32,6 +32,7 @@ pub async fn config(
         release: settings.release.clone(),
         image: settings.worker_image.clone().context("CAUDAL_WORKER_IMAGE is not set")?,
         pull_secrets: settings.worker_pull_secrets.clone(),
+        pull_policy: settings.worker_pull_policy.clone(),
         secret: settings.worker_secret.clone(),
         storage: workers_storage(settings)?,
         log_level: None,
@@ -39,8 +40,10 @@ pub async fn config(
     Ok(Config {
         client,
         identity: identity(),
+        term: Term::default(),
         pods,
         pool: settings.pool.clone().unwrap_or_else(|| "default".to_owned()),
+        drain_moves: settings.drain_moves,
         media: settings.storage.open(&settings.given)?,
         link: Arc::new(WorkerClient::new().context("HTTP client")?),
         api: Arc::new(Reporter::new(api, signer).context("HTTP client")?),
@@ -61,12 +64,12 @@ fn workers_storage(settings: &Settings) -> anyhow::Result<Storage> {
             name: bucket.clone(),
             region: storage.s3_region.clone(),
             endpoint: storage.s3_endpoint.as_ref().map(|url| url.as_str().to_owned()),
+            secret: settings.worker_bucket_secret.clone(),
         });
     }
     let claim = settings.media_claim.clone();
-    let claim = claim.context(
-        "neither AWS_S3_BUCKET nor CAUDAL_MEDIA_CLAIM is set: expected where workers write segments to",
-    )?;
+    // The settings were checked.
+    let claim = claim.context("CAUDAL_MEDIA_CLAIM")?;
     Ok(Storage::Volume { claim })
 }
 

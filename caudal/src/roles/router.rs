@@ -57,7 +57,15 @@ pub fn config(
             connections_per_address: NonZeroUsize::new(usize::try_from(
                 settings.max_connections_per_address,
             )?),
+            addresses: caudal_ingest_router::Addresses::Real(
+                settings.rtmp_proxies.clone().unwrap_or_default(),
+            ),
             bitrate: settings.max_bitrate.0,
+            drain: caudal_ingest_router::Drain {
+                accept: settings.drain_accept.0,
+                spread: settings.drain_spread.0,
+                ..caudal_ingest_router::Drain::default()
+            },
             ..caudal_ingest_router::Limits::default()
         },
         registry: parts.registry,

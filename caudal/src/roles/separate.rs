@@ -36,7 +36,7 @@ use super::router::{self, RouterParts};
 use super::tasks::Tasks;
 use super::terminal::{Place, Terminal};
 use super::{certificate, listeners};
-use crate::secrets::KeySource;
+use crate::secrets::{KeySource, remember};
 use crate::settings::{DirectorySetting, HttpUrl, Role, RtmpUrl, Settings, WebOrigin};
 use crate::standalone::Folders;
 
@@ -147,6 +147,7 @@ async fn run_router(
     };
     process.look_for_api(api_url(settings)?, keys.signer.clone());
     let config = router::config(settings, keys, parts)?;
+    process.end_within = END_WITHIN + config.limits.drain.total();
     process.follow(&directory)?;
     let serve = caudal_ingest_router::run(config, shutdown.clone());
     let ended =
@@ -229,7 +230,7 @@ async fn run_controller(
     let noted = async {
         opened.await;
         if let Some(master) = keys.master() {
-            master.remember(&folders.secrets());
+            remember(master, &folders.secrets());
         }
         pending::<Infallible>().await
     };
@@ -283,6 +284,8 @@ struct Process {
     ready: Ready,
     /// Ends what is needed until the part has ended: health, metrics, the certificate.
     last: CancellationToken,
+    /// How long the part may take to end by itself.
+    end_within: Duration,
 }
 
 impl Process {
@@ -315,14 +318,14 @@ impl Process {
         let routes = health::routes(readiness.clone(), registry.clone());
         let server = HttpServer::new(admin, HttpLimits::default());
         tasks.spawn("admin listener", server.serve(routes, last.clone()));
-        Ok(Self { tasks, registry, ready: Ready { readiness, terminal }, last })
+        Ok(Self { tasks, registry, ready: Ready { readiness, terminal }, last, end_within: END_WITHIN })
     }
 
     /// Says by a metric whether the copy follows the controller, or the API server.
     fn follow(&mut self, directory: &DirectoryCopy) -> anyhow::Result<()> {
         let follows = IntGauge::new(
-            "caudal_directory_follows_controller",
-            "1 while the copy of the stream directory follows the controller, in a cluster the API server",
+            "caudal_directory_up_to_date",
+            "1 while the copy of the stream directory follows the controller, or in a cluster the API server",
         )?;
         self.registry.register(Box::new(follows.clone()))?;
         let (directory, stop) = (directory.clone(), self.last.clone());
@@ -369,11 +372,11 @@ impl Process {
     ) -> anyhow::Result<()> {
         tokio::pin!(part);
         let ending = shutdown.clone();
-        let readiness = self.ready.readiness.clone();
+        let (readiness, end_within) = (self.ready.readiness.clone(), self.end_within);
         let late = async {
             ending.cancelled().await;
             readiness.set(false);
-            tokio::time::sleep(END_WITHIN).await;
+            tokio::time::sleep(end_within).await;
         };
         tokio::select! {
             ended = &mut part => match ended {

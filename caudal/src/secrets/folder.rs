@@ -7,12 +7,20 @@ use std::path::Path;
 use super::key::{Holder, Key};
 use super::ring::KeyRing;
 
-/// What is wrong with the keys of `holder` in `folder`, a line for each file.
-pub fn faults_of_folder(folder: &Path, holder: Holder) -> Vec<String> {
-    if !folder.is_dir() {
-        return vec![format!("there is no such folder; expected the one with the keys of {}", holder.name())];
+/// What is wrong with the keys of `holder` in `folder`, but for those that are `needless`: a line for each file.
+pub fn faults_of_folder(folder: &Path, holder: Holder, needless: &[Key]) -> Vec<String> {
+    match folder.metadata() {
+        Ok(there) if there.is_dir() => {
+            let needed = holder.keys().iter().filter(|key| !needless.contains(key));
+            needed.filter_map(|key| read_key(folder, *key).err()).collect()
+        }
+        Ok(_) => vec!["it is a file; expected a folder".to_owned()],
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            vec![format!("there is no such folder; expected the one with the keys of {}", holder.name())]
+        }
+        // There may be one that this user cannot look into.
+        Err(error) => vec![error.to_string()],
     }
-    holder.keys().iter().filter_map(|key| read_key(folder, *key).err()).collect()
 }
 
 /// A key of `folder`.
@@ -69,7 +77,7 @@ mod tests {
         write("imput", &"ab".repeat(32));
         write("caller-ingest-router", "short");
         fs::create_dir(folder.path().join("..data")).unwrap();
-        let faults = faults_of_folder(folder.path(), Holder::IngestRouter);
+        let faults = faults_of_folder(folder.path(), Holder::IngestRouter, &[]);
         assert_eq!(
             faults,
             [
@@ -81,7 +89,25 @@ mod tests {
         for key in Holder::IngestRouter.keys() {
             write(key.file(), &"ab".repeat(32));
         }
-        assert_eq!(faults_of_folder(folder.path(), Holder::IngestRouter), [""; 0]);
-        assert_eq!(faults_of_folder(&folder.path().join("none"), Holder::Api).len(), 1);
+        assert_eq!(faults_of_folder(folder.path(), Holder::IngestRouter, &[]), [""; 0]);
+        let words = |name: &str| faults_of_folder(&folder.path().join(name), Holder::Api, &[]);
+        assert_eq!(words("none"), ["there is no such folder; expected the one with the keys of api"]);
+        assert_eq!(words("input"), ["it is a file; expected a folder"]);
+        assert_eq!(
+            words("input/below"),
+            ["Not a directory (os error 20)"],
+            "no word of its own for each error"
+        );
+    }
+
+    #[test]
+    fn a_key_that_is_given_elsewhere_is_not_missed() {
+        let folder = tempfile::tempdir().unwrap();
+        for key in Holder::Api.keys().iter().filter(|key| **key != Key::Jwt) {
+            let id = if key.has_ids() { "a:" } else { "" };
+            fs::write(folder.path().join(key.file()), format!("{id}{}", "ab".repeat(32))).unwrap();
+        }
+        assert_eq!(faults_of_folder(folder.path(), Holder::Api, &[Key::Jwt]), [""; 0]);
+        assert_eq!(faults_of_folder(folder.path(), Holder::Api, &[]).len(), 1);
     }
 }

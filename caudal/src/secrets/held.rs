@@ -4,15 +4,15 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use caudal_hls_edge::TicketKey;
-use caudal_livestream::proof::{RoleKey, RoleKeys};
+use caudal_livestream::proof::{AssignmentKeys, RoleKey, RoleKeys};
 use caudal_service::internal::{CallerKey, Signer, Verifier};
 use caudal_service::secret;
 use ed25519_dalek::SigningKey;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::folder::read_key;
 use super::key::Key;
-use super::master::{MasterSecret, checked_jwt};
+use super::master::{MIN_LENGTH, MasterSecret};
 use super::ring::KeyRing;
 
 /// Where a role's keys come from.
@@ -23,17 +23,17 @@ pub enum KeySource {
     Folder(PathBuf),
 }
 
-/// The router's.
+/// The keys of the router.
 pub struct RouterKeys {
     /// Shown to workers.
     pub input: RoleKey,
     /// For requests to the api and to other routers.
     pub signer: Signer,
-    /// Other routers and the api.
+    /// Accepts requests of other routers and the api.
     pub callers: Verifier,
 }
 
-/// The edge's.
+/// The keys of the edge.
 pub struct EdgeKeys {
     /// Shown to workers.
     pub feed: RoleKey,
@@ -43,20 +43,20 @@ pub struct EdgeKeys {
     pub signer: Signer,
 }
 
-/// The api's.
+/// The keys of the api.
 pub struct ApiKeys {
-    /// Of accounts.
+    /// What accounts, tokens and stream keys depend on.
     pub secrets: caudal_api::Secrets,
     /// For requests to routers.
     pub signer: Signer,
-    /// Router, controller and edge.
+    /// Accepts requests of router, controller and edge.
     pub callers: Verifier,
 }
 
-/// The controller's, on one machine or in a cluster.
+/// The keys of the controller, on one machine or in a cluster.
 pub struct ControllerKeys {
     /// Signs assignments.
-    pub assignments: SigningKey,
+    pub assignments: AssignmentKeys,
     /// The router's, for the digests that workers get.
     pub input: RoleKeys,
     /// The edge's, for the same, and to follow workers.
@@ -141,7 +141,7 @@ impl KeySource {
     /// When a key is not there or cannot be used.
     pub fn controller(&self) -> anyhow::Result<ControllerKeys> {
         Ok(ControllerKeys {
-            assignments: SigningKey::from_bytes(&self.ring(Key::Assignments)?.current()),
+            assignments: self.assignment_keys()?,
             input: self.role_keys(Key::Input)?,
             feed: self.role_keys(Key::Feed)?,
             signer: self.signer("controller", Key::CallerController)?,
@@ -174,6 +174,13 @@ impl KeySource {
         Ok(TicketKey::new(ring.current()).and_accepts(ring.accepted().skip(1)))
     }
 
+    fn assignment_keys(&self) -> anyhow::Result<AssignmentKeys> {
+        let ring = self.ring(Key::Assignments)?;
+        let others =
+            ring.accepted().skip(1).map(|key| SigningKey::from_bytes(&key).verifying_key()).collect();
+        Ok(AssignmentKeys::new(SigningKey::from_bytes(&ring.current()), others))
+    }
+
     fn role_key(&self, key: Key) -> anyhow::Result<RoleKey> {
         Ok(RoleKey::new(self.ring(key)?.current()))
     }
@@ -197,6 +204,15 @@ impl KeySource {
         }
         Ok(verifier)
     }
+}
+
+/// `JWT_SECRET`, if it can be signed with.
+fn checked_jwt(given: SecretString) -> anyhow::Result<SecretString> {
+    anyhow::ensure!(
+        given.expose_secret().len() >= MIN_LENGTH,
+        "JWT_SECRET: expected at least {MIN_LENGTH} characters"
+    );
+    Ok(given)
 }
 
 /// 64 hex digits, where a key has to be text.

@@ -7,7 +7,7 @@ pub enum Key {
     Assignments,
     /// The router proves itself to workers with it, and the controller tells them its proofs' digests.
     Input,
-    /// The same of the edge, and of the controller as a reader of feeds.
+    /// The edge proves itself to workers with it, and so does the controller, which reads their feeds.
     Feed,
     /// Edges sign viewers' tickets with it.
     Tickets,
@@ -19,11 +19,11 @@ pub enum Key {
     StreamKeyEncryption,
     /// The api signs internal requests with it.
     CallerApi,
-    /// The controller does.
+    /// The controller signs internal requests with it.
     CallerController,
-    /// The edge does.
+    /// The edge signs internal requests with it.
     CallerEdge,
-    /// The router does.
+    /// The router signs internal requests with it.
     CallerRouter,
 }
 
@@ -132,6 +132,18 @@ impl Holder {
             ],
             Self::TranscoderWorker => &[],
         }
+    }
+
+    /// Whether it signs or encrypts with one of its keys, or shows itself by it, rather than only checking others by it.
+    pub fn uses(self, key: Key) -> bool {
+        let only_checks: &[Key] = match self {
+            Self::Operator => &[Key::Input],
+            Self::Controller => &[Key::Input, Key::CallerApi, Key::CallerEdge, Key::CallerRouter],
+            Self::IngestRouter => &[Key::CallerApi],
+            Self::Api => &[Key::CallerController, Key::CallerEdge, Key::CallerRouter],
+            Self::HlsEdge | Self::TranscoderWorker => &[],
+        };
+        self.keys().contains(&key) && !only_checks.contains(&key)
     }
 
     /// The names of all files that it may have.

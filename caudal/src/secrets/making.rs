@@ -15,63 +15,74 @@ use super::ring::KeyRing;
 /// The files that a holder has: text by name.
 pub type Files = BTreeMap<String, String>;
 
-/// The files to add to those of each of `holders`, so that each has all of its keys, and all have the same. A key that one of
-/// them has is the others' too; one that nobody has is derived from `master`, or made of random numbers where there is none.
+/// The files to add to those of each of `holders`, so that each has all of its keys. A key that one of them has is the others'
+/// too; one that nobody has is derived from `master`, or made of random numbers where there is none.
 ///
 /// # Errors
-/// When two of them have keys that do not fit together, or a file that is there cannot be used; says which.
+/// When somebody would use a key that another one does not accept, or a file that is there cannot be used; says which.
 pub fn missing(
     holders: &BTreeMap<Holder, Files>,
     master: Option<&MasterSecret>,
 ) -> anyhow::Result<BTreeMap<Holder, Files>> {
-    let mut keys: BTreeMap<Key, (Holder, KeyRing)> = BTreeMap::new();
+    let mut held: BTreeMap<Key, Vec<(Holder, KeyRing)>> = BTreeMap::new();
     for (holder, files) in holders {
         for key in holder.keys() {
             let Some(text) = files.get(key.file()) else { continue };
             let ring = KeyRing::read(*key, text)
                 .map_err(|fault| anyhow::anyhow!("{} of {}: {fault}", key.file(), holder.name()))?;
-            match keys.get(key) {
-                None => {
-                    keys.insert(*key, (*holder, ring));
-                }
-                Some((other, known)) => anyhow::ensure!(
-                    known.accepted().any(|one| ring.accepted().any(|other| one == other)),
-                    "{} of {} and of {} have no key in common; copy the right one over the other",
-                    key.file(),
-                    other.name(),
-                    holder.name()
-                ),
-            }
+            held.entry(*key).or_default().push((*holder, ring));
         }
     }
     let mut added: BTreeMap<Holder, Files> = BTreeMap::new();
     for holder in HOLDERS.into_iter().filter(|holder| holders.contains_key(holder)) {
-        let there = holders.get(&holder);
         for key in holder.keys() {
-            if there.is_some_and(|files| files.contains_key(key.file())) {
+            let rings = held.entry(*key).or_default();
+            if rings.iter().any(|(other, _)| *other == holder) {
                 continue;
             }
-            if !keys.contains_key(key) {
-                let made = match master {
-                    Some(master) => KeyRing::derived(*key, master.derive(key.purpose())),
-                    None => KeyRing::random(*key).context("random numbers")?,
-                };
-                keys.insert(*key, (holder, made));
-            }
-            if let Some((_, ring)) = keys.get(key) {
-                added.entry(holder).or_default().insert(key.file().to_owned(), ring.text());
-            }
+            let ring = match (rings.first(), master) {
+                (Some((_, ring)), _) => ring.clone(),
+                (None, Some(master)) => KeyRing::derived(*key, master.derive(key.purpose())),
+                (None, None) => KeyRing::random(*key).context("random numbers")?,
+            };
+            added.entry(holder).or_default().insert(key.file().to_owned(), ring.text());
+            rings.push((holder, ring));
         }
     }
-    if let (Some(files), Some((_, ring))) =
-        (holders.get(&Holder::TranscoderWorker), keys.get(&Key::Assignments))
+    for (key, rings) in &held {
+        ensure_accepted(*key, rings)?;
+    }
+    if let (Some(files), Some(rings)) = (holders.get(&Holder::TranscoderWorker), held.get(&Key::Assignments))
     {
-        let there = files.get(CONTROLLER_KEY).map(String::as_str).unwrap_or_default();
-        if let Some(text) = with_public_halves(there, ring) {
-            added.entry(Holder::TranscoderWorker).or_default().insert(CONTROLLER_KEY.to_owned(), text);
+        let mut listed = files.get(CONTROLLER_KEY).cloned().unwrap_or_default();
+        for (_, ring) in rings {
+            if let Some(longer) = with_public_halves(&listed, ring) {
+                listed = longer;
+                added
+                    .entry(Holder::TranscoderWorker)
+                    .or_default()
+                    .insert(CONTROLLER_KEY.to_owned(), listed.clone());
+            }
         }
     }
     Ok(added)
+}
+
+/// That whoever uses `key` uses one that all of `rings` accept.
+fn ensure_accepted(key: Key, rings: &[(Holder, KeyRing)]) -> anyhow::Result<()> {
+    for (user, used) in rings.iter().filter(|(holder, _)| holder.uses(key)) {
+        for (other, accepted) in rings {
+            anyhow::ensure!(
+                accepted.accepted().any(|one| one == used.current()),
+                "{file} of {user} begins with a key that {file} of {other} does not have; add that line to the latter, or copy one \
+                 file over the other",
+                file = key.file(),
+                user = user.name(),
+                other = other.name(),
+            );
+        }
+    }
+    Ok(())
 }
 
 /// The list of public keys `there` with those of `ring` that are not in it; none when all are.
@@ -143,16 +154,41 @@ mod tests {
     fn keys_that_do_not_fit_together_are_named() {
         let mut there = missing(&nobody(), None).unwrap();
         there.get_mut(&Holder::IngestRouter).unwrap().insert("input".to_owned(), "ab".repeat(32));
-        let fault = missing(&there, None).unwrap_err().to_string();
-        assert!(fault.starts_with("input of operator and of ingest-router have no key in common"), "{fault}");
-        // While keys are changed, one of them has the new key already.
-        let former = there[&Holder::Operator]["input"].clone();
-        let both = format!("{}\n{former}", "ab".repeat(32));
-        there.get_mut(&Holder::IngestRouter).unwrap().insert("input".to_owned(), both);
-        assert!(missing(&there, None).unwrap().is_empty());
+        let fault = || missing(&there, None).unwrap_err().to_string();
+        let unknown = "input of ingest-router begins with a key that input of operator does not have";
+        assert!(fault().starts_with(unknown), "{}", fault());
         there.get_mut(&Holder::HlsEdge).unwrap().insert("feed".to_owned(), "short".to_owned());
         let fault = missing(&there, None).unwrap_err().to_string();
         assert!(fault.starts_with("feed of hls-edge: line 1: it has 5 characters"), "{fault}");
+    }
+
+    #[test]
+    fn a_key_may_be_changed_one_file_after_the_other_as_long_as_nobody_uses_what_another_does_not_know() {
+        let mut there = missing(&nobody(), None).unwrap();
+        let (former, new) = (there[&Holder::Operator]["input"].clone(), format!("{}\n", "ab".repeat(32)));
+        let mut with = |router: String, controllers: String| {
+            there.get_mut(&Holder::IngestRouter).unwrap().insert("input".to_owned(), router);
+            for holder in [Holder::Operator, Holder::Controller] {
+                there.get_mut(&holder).unwrap().insert("input".to_owned(), controllers.clone());
+            }
+            missing(&there, None).map(|added| added.is_empty()).map_err(|fault| fault.to_string())
+        };
+        let accepts = format!("{former}{new}");
+        let uses = format!("{new}{former}");
+        // Only the router shows itself by it: in which order the others have the two makes no difference.
+        for (router, controllers) in [
+            (&former, &accepts),
+            (&accepts, &accepts),
+            (&uses, &accepts),
+            (&uses, &uses),
+            (&new, &accepts),
+            (&new, &new),
+        ] {
+            assert_eq!(with(router.clone(), controllers.clone()), Ok(true), "{router}{controllers}");
+        }
+        for (router, controllers) in [(&uses, &former), (&new, &former), (&former, &new)] {
+            assert!(with(router.clone(), controllers.clone()).is_err(), "{router}{controllers}");
+        }
     }
 
     #[test]
@@ -183,7 +219,7 @@ mod tests {
         let proof =
             |source: &KeySource| source.router().unwrap().input.proof(stream, caudal_livestream::Epoch(1));
         assert!(proof(&derived) == proof(&read));
-        let assignments = |source: &KeySource| source.controller().unwrap().assignments.to_bytes();
+        let assignments = |source: &KeySource| source.controller().unwrap().assignments.current().to_bytes();
         assert_eq!(assignments(&derived), assignments(&read));
         let secrets = |source: &KeySource| {
             use secrecy::ExposeSecret as _;

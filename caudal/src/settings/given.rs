@@ -16,6 +16,7 @@ use clap::{ArgMatches, Command};
 
 use super::file;
 use super::role::{Role, owners_in_words};
+use super::unknown::unknown;
 use crate::secrets::SECRET_NAMES;
 
 /// Every fault that was found, in the order of the settings.
@@ -41,8 +42,13 @@ impl std::error::Error for Faults {}
 pub enum Refused {
     /// The command line itself: an unknown flag, no role, or a wish for help.
     CommandLine(Box<clap::Error>),
-    /// Values, and what the others say together.
-    Values(Faults, Option<Box<(ArgMatches, Given)>>),
+    /// Some values cannot be used.
+    Values {
+        /// Each of them.
+        faults: Faults,
+        /// The settings without them, if these make sense by themselves.
+        rest: Option<Box<(ArgMatches, Given)>>,
+    },
 }
 
 impl From<clap::Error> for Refused {
@@ -53,7 +59,11 @@ impl From<clap::Error> for Refused {
 
 /// Who gave the settings that are no defaults.
 #[derive(Clone, Debug, Default)]
-pub struct Given(BTreeMap<String, Origin>);
+pub struct Given {
+    by: BTreeMap<String, Origin>,
+    /// Those of them that have a value of their own no more, because what was given cannot be used.
+    unusable: BTreeSet<String>,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Origin {
@@ -73,17 +83,22 @@ impl Given {
                 _ => None,
             }
         });
-        Self(given.collect())
+        Self { by: given.collect(), ..Self::default() }
     }
 
     /// Whether somebody gave the setting of this name.
     pub fn has(&self, name: &str) -> bool {
-        self.0.contains_key(name)
+        self.by.contains_key(name)
+    }
+
+    /// Whether what somebody gave for it cannot be used: its value is the default, which nobody chose.
+    pub fn is_unusable(&self, name: &str) -> bool {
+        self.unusable.contains(name)
     }
 
     /// The setting as whoever gave it wrote its name; the variable for one that nobody gave.
     pub fn name(&self, name: &str) -> String {
-        match self.0.get(name) {
+        match self.by.get(name) {
             Some(Origin::Flag(flag)) => format!("--{flag}"),
             Some(Origin::Line { file, number }) => format!("{name} ({}, line {number})", file.display()),
             Some(Origin::Variable) | None => name.to_owned(),
@@ -109,7 +124,10 @@ pub fn read(
         Err(error) => return Err(error.into()),
     };
     let Some((role, flags)) = matches.subcommand() else {
-        return Err(Refused::Values(Faults(vec!["there is no role to start".to_owned()]), None));
+        return Err(Refused::Values {
+            faults: Faults(vec!["there is no role to start".to_owned()]),
+            rest: None,
+        });
     };
     let mut collected = Collected::of(command, role);
     collected.flags_and_variables(flags, variable);
@@ -207,7 +225,7 @@ impl Collected {
                 },
             };
             self.values.insert(setting.id.clone(), value);
-            self.given.0.insert(setting.name.clone(), origin);
+            self.given.by.insert(setting.name.clone(), origin);
         }
     }
 
@@ -240,10 +258,8 @@ impl Collected {
         }
         let Some(setting) = self.settings.iter().find(|setting| setting.name == name && setting.id != CONFIG)
         else {
-            return Err(format!(
-                "line {number}: there is no setting {name}; `caudal {} --help` lists them",
-                self.role
-            ));
+            let known = self.settings.iter().map(|setting| setting.name.as_str());
+            return Err(format!("line {number}: {}", unknown(&name, known, &self.role)));
         };
         if !setting.own {
             return Err(format!("line {number}: {name} {}", setting.of_others(&self.role)));
@@ -253,7 +269,7 @@ impl Collected {
         }
         if !value.is_empty() && !self.values.contains_key(&setting.id) {
             self.values.insert(setting.id.clone(), value.into());
-            self.given.0.insert(name, Origin::Line { file: path.to_owned(), number });
+            self.given.by.insert(name, Origin::Line { file: path.to_owned(), number });
         }
         Ok(())
     }
@@ -276,6 +292,7 @@ impl Collected {
                 Ok(_) => all.push(flag),
                 Err(error) => {
                     let name = self.given.name(&setting.name);
+                    self.given.unusable.insert(setting.name.clone());
                     self.faults.push(format!("{name} is {}: {}", shown(value), reason(&error)));
                 }
             }
@@ -283,7 +300,7 @@ impl Collected {
         let usable = alone.try_get_matches_from(all);
         if !self.faults.is_empty() {
             let rest = usable.ok().map(|usable| Box::new((usable, self.given)));
-            return Err(Refused::Values(Faults(self.faults), rest));
+            return Err(Refused::Values { faults: Faults(self.faults), rest });
         }
         Ok((usable?, self.given))
     }
@@ -370,8 +387,8 @@ fn reason(error: &clap::Error) -> String {
     }
 }
 
-/// The names in the environment that look like ours and are no role's: probably misspelt.
-pub fn unknown_variables(command: &Command) -> Vec<String> {
+/// What is said to `role` of each name in the environment that looks like ours and is no role's: probably misspelt.
+pub fn unknown_variables(command: &Command, role: Role) -> Vec<String> {
     let known: BTreeSet<String> = command
         .get_subcommands()
         .flat_map(|role| settings(command, role.get_name()))
@@ -381,6 +398,7 @@ pub fn unknown_variables(command: &Command) -> Vec<String> {
     std::env::vars_os()
         .filter_map(|(name, _)| name.into_string().ok())
         .filter(|name| name.starts_with("CAUDAL_") && !known.contains(name))
+        .map(|name| unknown(&name, known.iter().map(String::as_str), role.name()))
         .collect()
 }
 

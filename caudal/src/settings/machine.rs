@@ -12,7 +12,7 @@ use secrecy::ExposeSecret as _;
 
 use super::given::shown;
 use super::{DirectorySetting, Faults, Given, Role, Settings};
-use crate::secrets::{BOTH, MIN_LENGTH, SECRET_NAMES, another_secret, faults_of_folder};
+use crate::secrets::{BOTH, Key, MIN_LENGTH, SECRET_NAMES, another_secret, faults_of_folder};
 use crate::standalone::{MEDIA, OURS_ALONE, default_data_folder};
 
 /// Looks at everything that the settings of a role name.
@@ -23,7 +23,7 @@ pub fn check(settings: &Settings, role: Role) -> Result<(), Faults> {
     let given = &settings.given;
     let mut faults = missing(settings, given, role);
     faults.extend(ports(settings, given, role));
-    faults.extend(certificate(settings, given).err());
+    faults.extend(certificate(settings, given));
     faults.extend(folders(settings, given, role));
     if role.has("CAUDAL_DATA_DIR") {
         faults.extend(reserved_folders(settings, given));
@@ -44,9 +44,9 @@ pub fn check(settings: &Settings, role: Role) -> Result<(), Faults> {
         faults.extend(bucket_keys(settings).err());
         let data =
             settings.data_dir.clone().or_else(default_data_folder).filter(|_| role.has("CAUDAL_DATA_DIR"));
-        // Which keys a folder of keys has is its maker's business.
+        // Keys in a folder follow from no secret.
         let data = data.filter(|_| settings.keys.is_none());
-        faults.extend(data.and_then(|data| another_secret(&data)));
+        faults.extend(data.and_then(|data| another_secret(&data, role)));
     }
     faults.extend(keys(settings, given, role));
     faults.extend(unusable);
@@ -62,13 +62,32 @@ fn missing(settings: &Settings, given: &Given, role: Role) -> Vec<String> {
             if is_secret(name) { matches!(secret::read(name), Ok(None)) } else { !given.has(name) };
         let needless = match *name {
             "CAUDAL_SECRET" => settings.keys.is_some(),
-            "CAUDAL_INTERNAL_CONTROLLER_URL" => settings.directory == DirectorySetting::Kubernetes,
+            "CAUDAL_INTERNAL_CONTROLLER_URL" => {
+                settings.directory == DirectorySetting::Kubernetes || given.is_unusable("CAUDAL_DIRECTORY")
+            }
             _ => false,
         };
         is_missing && !needless
     });
     let mut faults: Vec<String> =
         missing.map(|(name, expected)| format!("{name} is not set: expected {expected}")).collect();
+    if role == Role::Operator {
+        match (given.has("AWS_S3_BUCKET"), given.has("CAUDAL_MEDIA_CLAIM"), given.has("HLS_PATH")) {
+            (true, true, _) => faults.push(format!(
+                "{} and {} are both set: expected one of them, for the place where workers write segments",
+                given.name("AWS_S3_BUCKET"),
+                given.name("CAUDAL_MEDIA_CLAIM"),
+            )),
+            (true, false, _) | (false, true, true) => {}
+            (false, true, false) => faults.push(format!(
+                "HLS_PATH is not set: expected the folder that {} is mounted at",
+                given.name("CAUDAL_MEDIA_CLAIM"),
+            )),
+            (false, false, _) => faults.push(
+                "CAUDAL_MEDIA_CLAIM is not set: expected the claim that workers write segments to, or their AWS_S3_BUCKET".to_owned(),
+            ),
+        }
+    }
     let storage_given = given.has("HLS_PATH") || given.has("AWS_S3_BUCKET");
     if role == Role::HlsEdge && !storage_given {
         faults.push(
@@ -97,7 +116,9 @@ fn keys(settings: &Settings, given: &Given, role: Role) -> Vec<String> {
         return vec![BOTH.to_owned()];
     }
     let name = given.name("CAUDAL_KEYS");
-    let faults = faults_of_folder(folder, holder).into_iter();
+    let jwt_given = !matches!(secret::read("JWT_SECRET"), Ok(None));
+    let needless: &[Key] = if jwt_given { &[Key::Jwt] } else { &[] };
+    let faults = faults_of_folder(folder, holder, needless).into_iter();
     faults.map(|fault| format!("{name} is {}: {fault}", shown(folder.as_os_str()))).collect()
 }
 
@@ -114,7 +135,10 @@ fn ports(settings: &Settings, given: &Given, role: Role) -> Vec<String> {
     ];
     let mut taken: BTreeMap<u16, Vec<(&str, IpAddr)>> = BTreeMap::new();
     let mut faults = Vec::new();
-    for (name, address, port) in listeners.into_iter().chain(rtmps).filter(|(name, ..)| role.has(name)) {
+    for (name, address, port) in listeners.into_iter().chain(rtmps) {
+        if !role.has(name) || given.is_unusable(name) {
+            continue;
+        }
         let others = taken.entry(port).or_default();
         let overlaps = |other: IpAddr| other == address || other.is_unspecified() || address.is_unspecified();
         if port != 0
@@ -131,23 +155,44 @@ fn ports(settings: &Settings, given: &Given, role: Role) -> Vec<String> {
     faults
 }
 
-fn certificate(settings: &Settings, given: &Given) -> Result<(), String> {
-    match (&settings.tls_cert, &settings.tls_key) {
-        (None, None) => Ok(()),
-        (Some(_), None) => {
-            Err(pair_fault(given, "CAUDAL_TLS_CERT", "CAUDAL_TLS_KEY", "the file with the certificate's key"))
+fn certificate(settings: &Settings, given: &Given) -> Vec<String> {
+    let (certificate, key) = (settings.tls_cert.as_deref(), settings.tls_key.as_deref());
+    // Each file by itself first: with one of them missing or damaged, something may be wrong with the other one, too.
+    let alone = [
+        ("CAUDAL_TLS_CERT", certificate.map(Certificate::check_chain)),
+        ("CAUDAL_TLS_KEY", key.map(Certificate::check_key)),
+    ];
+    let mut faults: Vec<String> = alone
+        .into_iter()
+        .filter_map(|(name, checked)| Some(format!("{}: {}", given.name(name), checked?.err()?)))
+        .collect();
+    match (certificate, key) {
+        (Some(certificate), Some(key)) if faults.is_empty() => {
+            faults.extend(Certificate::check(certificate, key).err().map(|error| {
+                format!("{} and {}: {error}", given.name("CAUDAL_TLS_CERT"), given.name("CAUDAL_TLS_KEY"))
+            }));
         }
-        (None, Some(_)) => {
-            Err(pair_fault(given, "CAUDAL_TLS_KEY", "CAUDAL_TLS_CERT", "the file with the key's certificate"))
-        }
-        (Some(certificate), Some(key)) => Certificate::check(certificate, key).map_err(|error| {
-            format!("{} and {}: {error}", given.name("CAUDAL_TLS_CERT"), given.name("CAUDAL_TLS_KEY"))
-        }),
+        (Some(_), None) => faults.extend(half_fault(
+            given,
+            "CAUDAL_TLS_CERT",
+            "CAUDAL_TLS_KEY",
+            "the file with the certificate's key",
+        )),
+        (None, Some(_)) => faults.extend(half_fault(
+            given,
+            "CAUDAL_TLS_KEY",
+            "CAUDAL_TLS_CERT",
+            "the file with the key's certificate",
+        )),
+        _ => {}
     }
+    faults
 }
 
-fn pair_fault(given: &Given, present: &str, absent: &str, what: &str) -> String {
-    format!("{} is given without {absent}: expected {what} too", given.name(present))
+/// Half a pair; none where the other half was given and cannot be used, which is said anyway.
+fn half_fault(given: &Given, present: &str, absent: &str, what: &str) -> Option<String> {
+    (!given.is_unusable(absent))
+        .then(|| format!("{} is given without {absent}: expected {what} too", given.name(present)))
 }
 
 fn folders(settings: &Settings, given: &Given, role: Role) -> Vec<String> {

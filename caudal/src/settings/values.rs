@@ -29,6 +29,14 @@ pub fn count(most: u32) -> impl Fn(&str) -> Result<u32, String> + Clone + Send +
     }
 }
 
+/// A number of at most `most`, or none.
+pub fn up_to(most: u32) -> impl Fn(&str) -> Result<u32, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let count = text.parse().ok().filter(|count| *count <= most);
+        count.ok_or_else(|| format!("expected a number from 0 to {most}"))
+    }
+}
+
 /// A [`Span`] of at most `most`, which itself is written as a span.
 pub fn span(most: &'static str) -> impl Fn(&str) -> Result<Span, String> + Clone + Send + Sync + 'static {
     move |text| {
@@ -38,6 +46,14 @@ pub fn span(most: &'static str) -> impl Fn(&str) -> Result<Span, String> + Clone
         }
         Ok(span)
     }
+}
+
+/// Like [`span`], and `0s` for none at all.
+pub fn span_or_none(
+    most: &'static str,
+) -> impl Fn(&str) -> Result<Span, String> + Clone + Send + Sync + 'static {
+    let span = span(most);
+    move |text| if text == "0s" { Ok(Span(Duration::ZERO)) } else { span(text) }
 }
 
 /// A name as S3 has it for buckets; other servers allow a few characters more.
@@ -79,11 +95,14 @@ impl FromStr for Span {
             "d" => 86_400,
             _ => return Err(expected()),
         };
-        number
-            .checked_mul(seconds)
-            .filter(|&seconds| seconds > 0 && seconds <= MAX_SPAN_SECONDS)
-            .map(|seconds| Self(Duration::from_secs(seconds)))
-            .ok_or_else(|| "expected more than nothing and at most 3650d".to_owned())
+        let seconds = number.saturating_mul(seconds);
+        if seconds == 0 {
+            return Err("expected more than nothing".to_owned());
+        }
+        if seconds > MAX_SPAN_SECONDS {
+            return Err("expected at most 3650d".to_owned());
+        }
+        Ok(Self(Duration::from_secs(seconds)))
     }
 }
 
@@ -313,6 +332,14 @@ mod tests {
         assert!("1080p".parse::<Ladder>().unwrap_err().contains("1080p"));
         assert!("none".parse::<Ladder>().unwrap().rungs.is_empty());
         assert_eq!("auto".parse::<Ladder>().unwrap().fitting, Fitting::Auto);
+    }
+
+    #[test]
+    fn a_span_may_be_none_at_all_where_its_setting_says_so() {
+        assert_eq!(span_or_none("10m")("0s"), Ok(Span(Duration::ZERO)));
+        assert_eq!(span_or_none("10m")("15s"), Ok(Span(Duration::from_secs(15))));
+        assert!(span_or_none("10m")("11m").is_err());
+        assert!(span("10m")("0s").is_err());
     }
 
     #[test]

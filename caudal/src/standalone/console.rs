@@ -41,6 +41,14 @@ impl Console {
         });
     }
 
+    /// Nothing of it runs any more.
+    pub fn stopped(&self) {
+        self.output.line(match self.format {
+            LogFormatSetting::Text => "  Stopped",
+            LogFormatSetting::Json => r#"{"event":"stopped"}"#,
+        });
+    }
+
     /// Writes a line for each thing that happens to a stream, for as long as the directory is there.
     pub async fn follow(&self, directory: &LocalDirectory, addresses: &Addresses) {
         let web = Some(addresses.web.as_str());
@@ -71,7 +79,7 @@ fn ready_text(addresses: &Addresses, data: &Path, settings: &Settings) -> String
     }
     let _ = write!(
         text,
-        "  OBS stream key   register at the address above, then choose Go live\n\n  \
+        "  OBS stream key   sign up at the address above, then choose Go live\n\n  \
          HLS and DASH     {hls}\n  \
          Metrics          {admin}/metrics\n  \
          Data             {data}\n",

@@ -11,12 +11,13 @@ use std::future::pending;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use caudal_directory::StreamControl as _;
 use caudal_service::logs::LogLines;
 use caudal_service::shutdown;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
-use crate::secrets::{KeySource, MasterSecret};
+use crate::secrets::{KeySource, MasterSecret, remember};
 use crate::settings::Settings;
 use console::Console;
 pub use folders::{ADMIN, Folders, MEDIA, OURS_ALONE, default_data_folder, open_folder};
@@ -41,7 +42,7 @@ pub async fn run(settings: Settings, lines: LogLines) -> anyhow::Result<()> {
         started => started?,
     };
     // A start that came to nothing binds nobody to a mistyped secret.
-    master.remember(&folders.secrets());
+    remember(&master, &folders.secrets());
     let keys = KeySource::Master(master);
     let kept = async {
         match &mut postgres {
@@ -55,6 +56,9 @@ pub async fn run(settings: Settings, lines: LogLines) -> anyhow::Result<()> {
     };
     if let Some(postgres) = postgres {
         postgres.stop().await;
+    }
+    if ended.is_ok() {
+        console.stopped();
     }
     ended
 }
@@ -88,7 +92,8 @@ async fn serve(
         }
         Some(Err(error)) => Err(error),
     };
-    if ended.is_ok() {
+    let has_streams = || roles.directory().running().iter().any(|stream| !stream.status.phase.is_over());
+    if ended.is_ok() && has_streams() {
         console.progress("Ending streams");
     }
     roles.stop(END_STREAMS_WITHIN).await;

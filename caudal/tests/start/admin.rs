@@ -19,7 +19,11 @@ fn what_cannot_be_used_ends_with_the_status_of_a_setting_and_shows_no_key() {
     fs::write(&file, "CAUDAL_DATADIR = /srv/caudal\n").unwrap();
     let ended = start.with("CAUDAL_CONFIG", &file).end();
     assert_eq!(ended.code, Some(64), "{}", ended.stderr);
-    assert!(ended.stderr.contains("line 1: there is no setting CAUDAL_DATADIR"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("line 1: there is no setting CAUDAL_DATADIR; did you mean CAUDAL_DATA_DIR?"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]
@@ -31,7 +35,7 @@ fn a_platform_that_does_not_run_is_told_from_one_that_is_not_there() {
     fs::create_dir(start.folder.path().join("data")).unwrap();
     let ended = start.end();
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-    assert!(ended.stderr.contains("no platform runs with the data folder"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("no platform or controller runs with the data folder"), "{}", ended.stderr);
 }
 
 #[test]
@@ -47,11 +51,7 @@ fn a_controller_in_a_process_of_its_own_is_asked_in_the_same_way() {
     let (ended, _folder) =
         Start::admin("move").flag("ana").with("CAUDAL_DATA_DIR", &data).interrupted_at("never");
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-    assert!(
-        ended.stderr.contains("no broadcast is on the air under that channel's name"),
-        "{}",
-        ended.stderr
-    );
+    assert!(ended.stderr.contains("no broadcast of the channel \"ana\" is on the air"), "{}", ended.stderr);
     controller.interrupt();
 }
 

@@ -87,3 +87,11 @@ fn whoever_ends_a_start_that_makes_the_database_leaves_no_half_of_one() {
     let databases: Vec<_> = names.filter(|name| name.to_string_lossy().starts_with("postgres")).collect();
     assert!(databases.is_empty(), "{databases:?}: {}", ended.stderr);
 }
+
+#[test]
+fn a_platform_says_that_it_has_stopped_and_nothing_of_streams_that_there_are_not() {
+    let (ended, _folder) = Start::new().interrupted_at("is running");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("\n  Stopped\n"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("Ending streams"), "{}", ended.stderr);
+}

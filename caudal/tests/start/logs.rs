@@ -31,7 +31,7 @@ fn lines_of_platform_and_workers_go_to_standard_error_and_to_a_folder_that_is_ma
         }
     }
     assert!(workers > 0, "{text}");
-    assert!(text.contains("there is no setting CAUDAL_FFMPEG_"), "{text}");
+    assert!(text.contains("there is no setting CAUDAL_FFMPEG_; did you mean CAUDAL_FFMPEG? "), "{text}");
     assert!(text.contains("there are no web pages"), "{text}");
 }
 

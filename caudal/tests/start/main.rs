@@ -10,6 +10,7 @@
 
 mod admin;
 mod database;
+mod doctor;
 mod folders;
 mod keys;
 mod logs;

@@ -66,6 +66,11 @@ fn a_setting_that_cannot_work_on_this_machine_ends_the_start_in_words() {
         (&[("CAUDAL_TLS_CERT", &file), ("CAUDAL_TLS_KEY", &key)], "holds no certificate"),
         (&[("CAUDAL_TLS_CERT", &certificate), ("CAUDAL_TLS_KEY", &file)], "holds no private key"),
         (&[("CAUDAL_TLS_CERT", &missing), ("CAUDAL_TLS_KEY", &key)], "cannot be read: No such file"),
+        (&[("CAUDAL_TLS_CERT", "/nope")], "CAUDAL_TLS_CERT: /nope cannot be read: No such file"),
+        (&[("CAUDAL_TLS_CERT", "/nope")], "CAUDAL_TLS_CERT is given without CAUDAL_TLS_KEY"),
+        (&[("CAUDAL_TLS_KEY", &file)], "CAUDAL_TLS_KEY: "),
+        (&[("CAUDAL_TLS_CERT", "/nope"), ("CAUDAL_TLS_KEY", "/nope")], "CAUDAL_TLS_CERT: /nope cannot"),
+        (&[("CAUDAL_TLS_CERT", "/nope"), ("CAUDAL_TLS_KEY", "/nope")], "CAUDAL_TLS_KEY: /nope cannot"),
         (
             &[("DATABASE_URL", "mysql://me:hunter2@x")],
             "DATABASE_URL: it does not begin with postgresql://; expected a URL",
@@ -110,6 +115,14 @@ fn a_command_line_that_is_wrong_ends_with_the_same_status_as_a_setting() {
     let secret = Start::new().flag("--database-url=postgresql://me:hunter2@localhost").end();
     assert_eq!(secret.code, Some(64));
     assert!(!secret.stderr.contains("hunter2"), "{}", secret.stderr);
+}
+
+#[test]
+fn a_variable_with_a_slip_in_its_name_is_named_with_the_setting_that_was_probably_meant() {
+    let ended = Start::of("hls-edge").with("CAUDAL_KESY", "/keys").end();
+    assert_eq!(ended.code, Some(64), "{}", ended.stderr);
+    let words = "caudal: warning: there is no setting CAUDAL_KESY; did you mean CAUDAL_KEYS? `caudal hls-edge --help` lists them";
+    assert!(ended.stderr.contains(words), "{}", ended.stderr);
 }
 
 #[test]
@@ -168,7 +181,7 @@ fn another_secret_than_the_one_before_ends_the_start_until_somebody_means_it() {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let ended = controller("b").with("CAUDAL_DATA_DIR", &data).end();
     assert_eq!(ended.code, Some(64), "{}", ended.stderr);
-    for expected in ["CAUDAL_SECRET is not the one that ", &format!("remove {}", digest.display())] {
+    for expected in ["CAUDAL_SECRET is not the one that ", &format!("move {} away", digest.display())] {
         assert!(ended.stderr.contains(expected), "{}", ended.stderr);
     }
     fs::remove_file(&digest).unwrap();

@@ -88,15 +88,9 @@ impl Edit {
 
 /// Takes over a spec that somebody else wrote, and tells the lifecycle what is new in it.
 pub(crate) fn take_spec(record: &mut Record, newer: &Spec, now: UnixMillis) {
-    let before = record.spec.replace(newer.clone()).map(|before| before.ingest);
-    hear_of_failures(record, before.as_ref().and_then(|before| before.relay), now);
+    let known = record.spec.replace(newer.clone()).and_then(|before| before.ingest.relay);
+    hear_of_failures(record, known, now);
     record.heed_spec(now);
-    let known = before.filter(|before| before.session == newer.ingest.session);
-    if let Some(words) = newer.ingest.refused.clone()
-        && known.is_none_or(|known| known.refused.is_none())
-    {
-        record.machine.handle(now, Input::MediaRefused(newer.ingest.generation, words));
-    }
 }
 
 /// Tells the lifecycle of each failure in the spec that is not among those that were `known`.

@@ -8,9 +8,10 @@ use caudal_livestream::assignment::Floor;
 use caudal_livestream::lifecycle::{Evidence, Input};
 use caudal_livestream::proof::Proof;
 use caudal_livestream::record::WorkerAddress;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 
+use crate::standstill::{Excuses, LoggedStandstill};
 use crate::worker_link::{Announcement, FEED_SILENCE, WorkerLink};
 use crate::workers::{Presence, Workers};
 
@@ -23,6 +24,10 @@ pub(crate) struct Follower {
     pub(crate) proof: Proof,
     /// Bounded: when the stream's task is behind, the worker's announcements wait for it.
     pub(crate) inputs: mpsc::Sender<Input>,
+    /// Where everything ends that the worker has announced. Parts are no inputs, because each would be stored: the stream's task
+    /// looks here when the worker loses the stream.
+    pub(crate) reached: watch::Sender<Option<Floor>>,
+    pub(crate) standstill: Arc<LoggedStandstill>,
 }
 
 /// Why it was read no further.
@@ -31,6 +36,8 @@ enum Ended {
     Finished,
     /// Open it again: what comes then begins with how things stand.
     Interrupted,
+    /// The same; the worker itself has closed it.
+    Closed,
     /// Nobody listens.
     Unwanted,
 }
@@ -38,37 +45,33 @@ enum Ended {
 impl Follower {
     /// Reads until there is nothing more to read, and says why as the last input.
     pub(crate) async fn run(self) {
-        let mut reached = None;
         // A worker of an earlier controller has as long to be heard as one that has just been assigned.
-        let mut heard = Heard { last: Instant::now(), excused: 0 };
+        let mut heard = Heard::now();
         let evidence = loop {
-            match self.read(&mut reached, &mut heard).await {
+            let ended = self.read(&mut heard).await;
+            match ended {
                 Ended::Finished => {
                     let _ = self.say(Input::Finished(self.epoch)).await;
                     return;
                 }
                 Ended::Unwanted => return,
-                // Only asked once the connection is gone: a worker's last words come before its exit.
-                Ended::Interrupted if attended(RETRY, self.is_gone_within(RETRY), &mut heard).await => {
-                    break Evidence::ProcessEnded;
-                }
-                Ended::Interrupted => {
-                    if heard.last.elapsed() >= FEED_SILENCE {
-                        break Evidence::FeedSilent;
-                    }
-                }
+                Ended::Closed => heard.closed = true,
+                Ended::Interrupted => {}
+            }
+            // Only asked once the connection is gone: a worker's last words come before its exit.
+            if self.attended(RETRY, self.is_gone_within(RETRY), &mut heard).await {
+                break if heard.closed { Evidence::Closed } else { Evidence::ProcessEnded };
+            }
+            if heard.last.elapsed() >= FEED_SILENCE {
+                break Evidence::FeedSilent;
             }
         };
-        // What was announced since the last whole segment is in no file yet.
-        if let Some(floor) = reached {
-            let _ = self.say(Input::Announced(self.epoch, floor)).await;
-        }
         let _ = self.say(Input::WorkerLost(self.epoch, evidence)).await;
     }
 
-    async fn read(&self, reached: &mut Option<Floor>, heard: &mut Heard) -> Ended {
+    async fn read(&self, heard: &mut Heard) -> Ended {
         let opening = self.link.follow(&self.worker, &self.proof);
-        let mut announcements = match attended(FEED_SILENCE, opening, heard).await {
+        let mut announcements = match self.attended(FEED_SILENCE, opening, heard).await {
             Ok(announcements) => announcements,
             Err(error) => {
                 tracing::debug!(%error, epoch = %self.epoch, "cannot open a worker's feed");
@@ -76,7 +79,7 @@ impl Follower {
             }
         };
         loop {
-            let announcement = match attended(FEED_SILENCE, announcements.next(), heard).await {
+            let announcement = match self.attended(FEED_SILENCE, announcements.next(), heard).await {
                 Ok(Some(announcement)) => announcement,
                 Ok(None) => return Ended::Finished,
                 Err(error) => {
@@ -86,24 +89,15 @@ impl Follower {
             };
             let news = match announcement {
                 Announcement::End => return Ended::Finished,
+                Announcement::Closed => return Ended::Closed,
                 Announcement::Alive => None,
-                Announcement::Input(state) => {
-                    // What follows may be its end, and its successor begins behind what is known by then.
-                    let closing = state.moved || (state.leaving && !state.up);
-                    if closing
-                        && let Some(floor) = *reached
-                        && self.say(Input::Announced(self.epoch, floor)).await.is_err()
-                    {
-                        return Ended::Unwanted;
-                    }
-                    Some(Input::Publisher(self.epoch, state))
-                }
+                Announcement::Input(state) => Some(Input::Publisher(self.epoch, state)),
                 Announcement::Floor(floor) => {
-                    *reached = Some(floor);
+                    self.reached.send_replace(Some(floor));
                     Some(Input::Announced(self.epoch, floor))
                 }
                 Announcement::Reached(floor) => {
-                    *reached = Some(floor);
+                    self.reached.send_replace(Some(floor));
                     None
                 }
             };
@@ -113,8 +107,21 @@ impl Follower {
                 return Ended::Unwanted;
             }
             // After it was said: a store that makes us wait says nothing about the worker.
-            *heard = Heard { last: Instant::now(), excused: 0 };
+            *heard = Heard::now();
         }
+    }
+
+    /// Waits for `answer`, which takes `at_most` so long. Where this process did not run meanwhile, the worker counts as heard.
+    async fn attended<T>(&self, at_most: Duration, answer: impl Future<Output = T>, heard: &mut Heard) -> T {
+        let asked = Instant::now();
+        let answer = answer.await;
+        if let Some(took) = heard.excuses.excuse(asked, at_most) {
+            heard.last = Instant::now();
+            if self.standstill.is_new(asked) {
+                tracing::warn!(?took, "the controller stood still; its workers are given three seconds anew");
+            }
+        }
+        answer
     }
 
     async fn is_gone_within(&self, pause: Duration) -> bool {
@@ -141,26 +148,16 @@ struct Unheard;
 /// When a worker was heard last.
 struct Heard {
     last: Instant,
-    /// How often in a row that was put off, because this process was not there to hear.
-    excused: u32,
+    /// It has closed its feed since.
+    closed: bool,
+    excuses: Excuses,
 }
 
-/// Waits for `answer`, which takes `at_most` so long. Where it took longer, this process did not run, or the machine was too
-/// busy to let it: that nothing was heard of the worker meanwhile says nothing about the worker.
-async fn attended<T>(at_most: Duration, answer: impl Future<Output = T>, heard: &mut Heard) -> T {
-    let asked = Instant::now();
-    let answer = answer.await;
-    let took = asked.elapsed();
-    // One that is late each time must find out which workers are gone, too.
-    if took >= at_most + LATE && heard.excused < MOST_EXCUSES {
-        *heard = Heard { last: Instant::now(), excused: heard.excused.saturating_add(1) };
-        tracing::warn!(?took, "the controller stood still; its workers are given three seconds anew");
+impl Heard {
+    fn now() -> Self {
+        Self { last: Instant::now(), closed: false, excuses: Excuses::default() }
     }
-    answer
 }
 
 /// Between two tries at a feed.
 const RETRY: Duration = Duration::from_millis(200);
-/// A timer that is later than this was not late by chance.
-const LATE: Duration = Duration::from_secs(1);
-const MOST_EXCUSES: u32 = 2;

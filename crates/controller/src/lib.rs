@@ -12,6 +12,7 @@ mod moved;
 mod notice;
 mod record_store;
 mod reports;
+mod standstill;
 mod stream_task;
 mod worker_link;
 mod workers;
@@ -21,12 +22,11 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use caudal_livestream::proof::RoleKeys;
-use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, RelayFailures};
+use caudal_livestream::proof::{AssignmentKeys, RoleKeys};
+use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, Phase, RelayFailures};
 use caudal_livestream::report::EndReason;
-use caudal_livestream::{InstallationId, SessionId, StreamId, UnixMillis};
+use caudal_livestream::{SessionId, StreamId, UnixMillis};
 use caudal_storage::SegmentStore;
-use ed25519_dalek::SigningKey;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -42,6 +42,8 @@ pub use moved::{MoveError, Moved};
 pub use notice::{Notice, NoticeKind};
 pub use record_store::{Change, Durability, Record, RecordStore, StoreError, Stored, Version, WhenItFails};
 pub use reports::{Api, NotAcknowledged};
+pub use standstill::Excuses;
+use standstill::LoggedStandstill;
 use stream_task::{Command, StreamTask};
 pub use worker_link::{Announcement, Announcements, FEED_SILENCE, LinkLost, NotAssigned, WorkerLink};
 pub use workers::{ClaimError, Pool, Presence, Workers};
@@ -61,10 +63,10 @@ pub struct Carriers {
     /// Who shows the streams to everybody else.
     pub observer: Arc<dyn Observer>,
     /// Signs assignments; workers hold its public half.
-    pub assignments: SigningKey,
-    /// The router's role key.
+    pub assignments: AssignmentKeys,
+    /// The router's role key, and those that it may still show.
     pub router_key: RoleKeys,
-    /// The edge's and this controller's role key.
+    /// The same of the edge, and of this controller as a reader of feeds.
     pub feed_key: RoleKeys,
 }
 
@@ -73,7 +75,8 @@ pub trait Observer: Send + Sync + 'static {
     /// The stream is now so.
     fn show(&self, record: Arc<LiveStream>);
 
-    /// The stream was `before` when its task last looked (none at the task's first look), and is now `after`.
+    /// The stream was `before` when it was last stored, by whichever controller drove it then (none for a new one), and is now
+    /// `after`.
     fn changed(&self, before: Option<&LiveStream>, after: &LiveStream);
 
     /// Viewers and routers are not to know the stream any more.
@@ -92,6 +95,7 @@ struct Shared {
     wall: WallClock,
     /// Whether the last write of any stream's record failed.
     store_fails: AtomicBool,
+    standstill: Arc<LoggedStandstill>,
     // Held for map operations only, never across an await.
     handles: Mutex<HashMap<StreamId, Handle>>,
     /// Streams whose end the api does not know of yet.
@@ -157,13 +161,14 @@ impl Controller {
         records: Vec<Stored>,
         adjust: impl Fn(&mut Record, UnixMillis),
     ) -> Self {
-        let installation = InstallationId::of(&carriers.assignments.verifying_key());
+        let installations = carriers.assignments.installations();
         let changes = carriers.store.changes();
         let shared = Arc::new(Shared {
             carriers,
-            media: Media::new(media, installation),
+            media: Media::new(media, installations),
             wall,
             store_fails: AtomicBool::new(false),
+            standstill: Arc::default(),
             handles: Mutex::default(),
             unsettled: watch::Sender::new(HashSet::new()),
             stop: CancellationToken::new(),
@@ -179,7 +184,14 @@ impl Controller {
             if let Some(shown) = record.shown(None) {
                 controller.shared.carriers.observer.show(Arc::new(shown));
             }
-            Spawner::of(&controller).take_up(&mut controller.shared.handles(), record, Some(stored), None);
+            let told = told_before(&stored);
+            Spawner::of(&controller).take_up(
+                &mut controller.shared.handles(),
+                record,
+                Some(stored),
+                told,
+                None,
+            );
         }
         let (orphans, stop) = (Arc::clone(&controller.shared), controller.shared.stop.clone());
         controller.tasks.spawn(async move {
@@ -211,7 +223,7 @@ impl Controller {
             if handles.contains_key(&stream) {
                 return None;
             }
-            Spawner::of(self).take_up(&mut handles, record, None, Some(reply));
+            Spawner::of(self).take_up(&mut handles, record, None, None, Some(reply));
         }
         Some(Box::pin(async move {
             match timeout(ANSWER, created).await {
@@ -371,6 +383,7 @@ impl Spawner {
         handles: &mut HashMap<StreamId, Handle>,
         record: Record,
         stored: Option<Stored>,
+        told: Option<Arc<LiveStream>>,
         created: Option<oneshot::Sender<()>>,
     ) {
         let stream = record.stream();
@@ -380,7 +393,7 @@ impl Spawner {
         self.shared.unsettled.send_modify(|unsettled| {
             unsettled.insert(stream);
         });
-        let task = StreamTask::new(Arc::clone(&self.shared), record, stored);
+        let task = StreamTask::new(Arc::clone(&self.shared), record, stored, told);
         self.tasks.spawn(task.run(asked, changed, created));
     }
 
@@ -398,13 +411,20 @@ impl Spawner {
                 }
                 (None, Change::Changed(stored)) => {
                     let record = stored.record.clone();
-                    self.take_up(&mut handles, record, Some(*stored), None);
+                    self.take_up(&mut handles, record, Some(*stored), None, None);
                 }
                 (None, Change::Removed(_)) => {}
             }
         }
         tracing::error!("the store says nothing any more of what others change");
     }
+}
+
+/// What was stored of a stream, which the observer has heard of already unless the controller before this one ended between
+/// the two; so only what changes from now on is told. A pending stream may be new to everybody: a router creates it while no operator leads.
+fn told_before(stored: &Stored) -> Option<Arc<LiveStream>> {
+    let shown = stored.record.shown(None)?;
+    (shown.status.phase != Phase::Pending).then(|| Arc::new(shown))
 }
 
 /// Requests that wait for a stream's task; senders wait beyond that, for at most [`ANSWER`].

@@ -16,7 +16,7 @@ use crate::{Handle, Shared};
 /// The storage as the controller uses it: only to remove.
 pub(crate) struct Media {
     store: SegmentStore,
-    installation: InstallationId,
+    installations: Vec<InstallationId>,
     /// Removals at once: live streams need the storage more.
     turns: Semaphore,
     failing: AtomicBool,
@@ -28,8 +28,8 @@ pub(crate) fn is_disposable(spec: Option<&Spec>) -> bool {
 }
 
 impl Media {
-    pub(crate) fn new(store: SegmentStore, installation: InstallationId) -> Self {
-        Self { store, installation, turns: Semaphore::new(REMOVALS), failing: AtomicBool::new(false) }
+    pub(crate) fn new(store: SegmentStore, installations: Vec<InstallationId>) -> Self {
+        Self { store, installations, turns: Semaphore::new(REMOVALS), failing: AtomicBool::new(false) }
     }
 
     /// Removes a stream, however long the storage does not let it.
@@ -119,12 +119,12 @@ impl Sweeper {
     }
 
     async fn remove(&self, found: Vec<(StreamId, Disposable)>, failures: &mut Failures) {
-        // A copy of this installation has the same key, and its streams look like ours. While they are live, their states
-        // change every few seconds.
+        // A copy of this installation has the same key, and its streams look like ours. While one has a publisher, its state
+        // changes with each segment.
         sleep(STRAGGLERS).await;
         let media = &self.shared.media;
         for (stream, seen) in found {
-            match media.store.provenance(stream, media.installation).await {
+            match media.store.provenance(stream, &media.installations).await {
                 Ok(Provenance::Disposable(now)) if now == seen => {}
                 Ok(_) => continue,
                 Err(error) => {
@@ -157,7 +157,7 @@ impl Sweeper {
             if self.left_alone.contains(&stream) {
                 continue;
             }
-            match media.store.provenance(stream, media.installation).await {
+            match media.store.provenance(stream, &media.installations).await {
                 Ok(Provenance::Disposable(seen)) => {
                     if seen.has_ended() || self.is_abandoned(&seen) {
                         found.push((stream, seen));
@@ -193,8 +193,8 @@ impl Sweeper {
         Ok(found)
     }
 
-    /// By this machine's clock and the storage's. Where they are a day apart, that the state does not change in a minute is all
-    /// that keeps a live stream.
+    /// By this machine's clock and the storage's. Where they are a day apart, a live stream is kept only by a state that
+    /// changes within the minute before the removal, so by a publisher that sends.
     fn is_abandoned(&self, seen: &Disposable) -> bool {
         let age = self.shared.wall_now().0.saturating_sub(seen.written().0);
         u64::try_from(age).is_ok_and(|age| Duration::from_millis(age) >= ABANDONED)
@@ -273,7 +273,9 @@ const REMOVALS: usize = 2;
 /// A worker stores what it has and ends within ten seconds of its controller's death, and a request that was on its
 /// way may take 17 more.
 const STRAGGLERS: Duration = Duration::from_mins(1);
-/// A stream that another controller has is written to every few seconds. Whoever set up two of them has a day to notice.
+/// The state of a stream that another controller has is written with each segment, and not at all while the publisher is away:
+/// for its reconnect window, which is a day at most, or while that controller is down. Whoever set up two of them has a day
+/// to notice.
 const ABANDONED: Duration = Duration::from_hours(24);
 /// The stream waits for its next worker meanwhile.
 const CLAIMS_DEADLINE: Duration = Duration::from_secs(2);

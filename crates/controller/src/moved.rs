@@ -15,7 +15,7 @@ pub struct Moved {
     pub to: WorkerId,
     /// Its epoch.
     pub epoch: Epoch,
-    /// The old worker ended before it could hand over, so that viewers may have seen a hitch.
+    /// The old worker ended before it had handed over and closed, so that viewers may have seen a hitch.
     pub stepped_in: bool,
     /// From the request on.
     pub took: Duration,
@@ -33,7 +33,17 @@ pub enum MoveError {
     /// The move was begun, and given up.
     #[error(transparent)]
     Failed(#[from] MoveFailure),
+    /// The next worker did not get ready; in its words, if it answered.
+    #[error("the next worker could not get ready: {0}; the stream stays where it is")]
+    NotReady(String),
     /// Try again later.
     #[error("{0}")]
     Unavailable(String),
+}
+
+impl MoveError {
+    /// See [`MoveFailure::has_left`].
+    pub fn has_left(&self) -> bool {
+        matches!(self, Self::Failed(failure) if failure.has_left())
+    }
 }

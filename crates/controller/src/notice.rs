@@ -3,6 +3,7 @@
 use std::fmt;
 
 use caudal_livestream::record::{LiveStream, Phase};
+use caudal_livestream::report::EndReason;
 use caudal_livestream::{Epoch, StreamId};
 
 /// Something worth a line in the terminal.
@@ -10,7 +11,7 @@ use caudal_livestream::{Epoch, StreamId};
 pub struct Notice {
     /// The broadcast.
     pub stream: StreamId,
-    /// Whose.
+    /// The streamer's name.
     pub channel: String,
     /// What happened.
     pub kind: NoticeKind,
@@ -29,7 +30,7 @@ pub enum NoticeKind {
     Back,
     /// Its worker was lost, or left, and another one has it; this is the new one's epoch.
     WorkerReplaced(Epoch),
-    /// It went over to the worker that it was being moved to; this is that one's epoch.
+    /// It goes over to the worker that it was being moved to; this is that one's epoch.
     Moved(Epoch),
     /// It is over, and why.
     Ended(String),
@@ -56,13 +57,22 @@ impl Notice {
                 Phase::Live if was == Some(Phase::Reconnecting) => NoticeKind::Back,
                 Phase::Live => NoticeKind::WentLive,
                 Phase::Reconnecting => NoticeKind::Reconnecting,
-                Phase::Ended | Phase::Failed => {
-                    NoticeKind::Ended(after.status.reason.clone().unwrap_or_default())
-                }
+                Phase::Ended | Phase::Failed => NoticeKind::Ended(end_in_words(after)),
                 Phase::Starting | Phase::Ending | Phase::Unknown => return None,
             }
         };
         Some(Self { stream: after.spec.stream, channel: after.spec.channel.clone(), kind })
+    }
+}
+
+/// Why `stream` is over.
+fn end_in_words(stream: &LiveStream) -> String {
+    let LiveStream { spec, status } = stream;
+    let dropped = spec.drop.as_ref().filter(|order| order.session == spec.ingest.session);
+    match (status.end_reason, dropped) {
+        // A ban drops the publisher and ends the broadcast, under the same reason as its owner would; the drop has the words.
+        (Some(EndReason::EndedByOwner), Some(order)) => format!("its publisher was told: {}", order.reason),
+        _ => status.reason.clone().unwrap_or_default(),
     }
 }
 
@@ -75,8 +85,35 @@ impl fmt::Display for Notice {
             NoticeKind::Reconnecting => f.write_str("publisher lost, waiting for it to come back"),
             NoticeKind::Back => f.write_str("publisher is back"),
             NoticeKind::WorkerReplaced(epoch) => write!(f, "goes on with another worker (epoch {epoch})"),
-            NoticeKind::Moved(epoch) => write!(f, "moved to another worker (epoch {epoch})"),
+            NoticeKind::Moved(epoch) => write!(f, "goes over to another worker (epoch {epoch})"),
             NoticeKind::Ended(reason) => write!(f, "ended: {reason}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use caudal_livestream::fixtures;
+    use caudal_livestream::record::DropPublisher;
+
+    use super::*;
+
+    #[test]
+    fn a_ban_is_told_from_an_end_by_the_owner() {
+        let before = fixtures::record();
+        let mut over = before.clone();
+        over.status.phase = Phase::Ended;
+        over.status.end_reason = Some(EndReason::EndedByOwner);
+        over.status.reason = Some(EndReason::EndedByOwner.to_string());
+        let said = |over: &LiveStream| Notice::of_change(Some(&before), over).unwrap().kind;
+        assert_eq!(said(&over), NoticeKind::Ended("its owner ended it".to_owned()));
+        let reason = "This account may not stream.".to_owned();
+        over.spec.drop = Some(DropPublisher { session: over.spec.ingest.session, reason });
+        let banned = "its publisher was told: This account may not stream.";
+        assert_eq!(said(&over), NoticeKind::Ended(banned.to_owned()));
+        // With a new key the end says it by itself.
+        over.status.end_reason = Some(EndReason::KeyRotated);
+        over.status.reason = Some(EndReason::KeyRotated.to_string());
+        assert_eq!(said(&over), NoticeKind::Ended("its stream key was changed".to_owned()));
     }
 }

@@ -99,6 +99,9 @@ impl Record {
         if spec.ingest.generation > self.machine.generation() {
             self.machine.handle(now, Input::PublisherChosen(spec.ingest.generation));
         }
+        if let Some(words) = spec.ingest.refused.clone() {
+            self.machine.handle(now, Input::MediaRefused(spec.ingest.generation, words));
+        }
         if self.machine.end_reason().is_none() {
             if spec.desired_state == DesiredState::Ended {
                 let reason = spec.end_reason.unwrap_or(EndReason::EndedByOwner);

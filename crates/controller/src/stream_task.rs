@@ -2,6 +2,7 @@
 
 mod awaited_moves;
 mod claiming;
+mod last_words;
 mod saving;
 mod stream_workers;
 mod worker_orders;
@@ -19,7 +20,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 
-use crate::Shared;
 use crate::clock::SteadyClock;
 use crate::edit::{Edit, Refusal};
 use crate::media::is_disposable;
@@ -27,8 +27,10 @@ use crate::moved::{MoveError, Moved};
 use crate::record_store::{Change, Record, Stored, WhenItFails};
 use crate::reports::deliver;
 use crate::workers::Presence;
+use crate::{NotAssigned, Shared};
 use awaited_moves::AwaitedMoves;
 use claiming::Claiming;
+use last_words::Following;
 use saving::Step;
 
 /// What a stream is asked.
@@ -44,14 +46,18 @@ pub(crate) enum Command {
 enum Outcome {
     Claimed(Epoch, WorkerAddress),
     Assigned(Epoch, AssignmentMode),
-    /// With the highest epoch that storage knows to be claimed, where the worker refused.
-    NotAssigned(Epoch, Option<Epoch>),
+    NotAssigned {
+        epoch: Epoch,
+        reason: NotAssigned,
+        /// The highest epoch that storage knows to be claimed, where the worker refused.
+        claimed: Option<Epoch>,
+    },
     FeedEnded,
     Released(WorkerId),
     ClaimWithdrawn(Epoch),
     Withdrawn,
     Reported(ReportKind),
-    MediaRemoved,
+    MediaSettled,
 }
 
 /// What has become of an ended stream's media.
@@ -93,7 +99,9 @@ pub(crate) struct StreamTask {
     /// What is being done about workers: the stream's, and the one that it is being moved to.
     worker_jobs: HashMap<Epoch, (WorkerOrder, AbortHandle)>,
     claiming: Claiming,
-    following: HashMap<Epoch, AbortHandle>,
+    /// Workers in a row that did not take their assignment.
+    refusals: u32,
+    following: HashMap<Epoch, Following>,
     releasing: HashSet<WorkerId>,
     /// Epochs whose claim is being withdrawn.
     withdrawing: HashSet<Epoch>,
@@ -105,8 +113,14 @@ pub(crate) struct StreamTask {
 }
 
 impl StreamTask {
-    /// The task of a stream that is `record` from now on; the store has `stored` of it.
-    pub(crate) fn new(shared: Arc<Shared>, record: Record, stored: Option<Stored>) -> Self {
+    /// The task of a stream that is `record` from now on; the store has `stored` of it, and the observer has been told of it as
+    /// `published`.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        record: Record,
+        stored: Option<Stored>,
+        published: Option<Arc<LiveStream>>,
+    ) -> Self {
         let clock = SteadyClock::start(Arc::clone(&shared.wall));
         Self {
             shared,
@@ -117,10 +131,11 @@ impl StreamTask {
             stored,
             gone: false,
             media: None,
-            published: None,
+            published,
             jobs: JoinSet::new(),
             worker_jobs: HashMap::new(),
             claiming: Claiming::default(),
+            refusals: 0,
             following: HashMap::new(),
             releasing: HashSet::new(),
             withdrawing: HashSet::new(),
@@ -256,14 +271,25 @@ impl StreamTask {
             }
             Ok(Outcome::Assigned(epoch, mode)) => {
                 self.worker_jobs.remove(&epoch);
+                self.refusals = 0;
                 Input::AssignmentTaken(epoch, mode)
             }
-            Ok(Outcome::NotAssigned(epoch, claimed)) => {
+            Ok(Outcome::NotAssigned { epoch, reason, claimed }) => {
                 self.worker_jobs.remove(&epoch);
+                self.refusals = self.refusals.saturating_add(1);
+                let evidence = match reason {
+                    NotAssigned::Gone => Evidence::ProcessEnded,
+                    NotAssigned::Unsettled(words)
+                    | NotAssigned::Unconnected(words)
+                    | NotAssigned::Refused(words) => {
+                        self.moves.not_ready(epoch, words);
+                        Evidence::NotAssigned
+                    }
+                };
                 if let Some(claimed) = claimed {
                     self.handle(Input::EpochsClaimed(claimed)).await;
                 }
-                Input::WorkerLost(epoch, Evidence::NotAssigned)
+                Input::WorkerLost(epoch, evidence)
             }
             Ok(Outcome::Released(worker)) => {
                 self.releasing.remove(&worker);
@@ -281,7 +307,7 @@ impl StreamTask {
                 self.reporting = None;
                 Input::Acknowledged(kind)
             }
-            Ok(Outcome::MediaRemoved) => {
+            Ok(Outcome::MediaSettled) => {
                 self.media_fate = MediaFate::Settled;
                 return;
             }
@@ -342,7 +368,7 @@ impl StreamTask {
         let orders = self.machine().orders();
         self.withdraw_claims(&orders.withdraw);
         self.order_workers([orders.worker, orders.next]);
-        self.follow([orders.follow, orders.follow_next]);
+        self.follow([orders.follow, orders.follow_next, orders.follow_parting]);
         for worker in orders.release {
             if self.releasing.insert(worker.worker) {
                 let workers = Arc::clone(&self.shared.carriers.workers);
@@ -385,7 +411,7 @@ impl StreamTask {
             if shared.media_may_go(stream).await {
                 shared.media.remove(stream).await;
             }
-            Outcome::MediaRemoved
+            Outcome::MediaSettled
         });
     }
 }

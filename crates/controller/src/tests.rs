@@ -3,6 +3,9 @@
 mod crashes;
 mod fake_cluster;
 mod fake_store;
+mod fake_worker;
+mod keys;
+mod last_words;
 mod leading;
 mod lost_records;
 mod moves;
@@ -16,6 +19,7 @@ use caudal_livestream::fixtures::{ingest, spec};
 use caudal_livestream::proof::RoleKey;
 use caudal_livestream::record::{DesiredState, Phase, Spec};
 use caudal_livestream::{Epoch, Generation};
+use ed25519_dalek::SigningKey;
 use tokio::time::{Instant, sleep};
 
 use super::*;
@@ -44,8 +48,34 @@ impl World {
         }
     }
 
+    /// With a controller, and a stream that can be watched.
+    async fn live() -> (Self, Controller, StreamId) {
+        let world = Self::new();
+        let controller = world.controller().await;
+        let stream = world.open();
+        world.until_phase(stream, Phase::Live).await;
+        (world, controller, stream)
+    }
+
+    /// Workers must be dead by a test's end.
+    async fn end(&self, controller: Controller) {
+        self.cluster.kill_all();
+        controller.close().await;
+    }
+
     /// A controller that takes up what is stored.
     async fn controller(&self) -> Controller {
+        let (router_key, feed_key) = (RoleKey::new([1; 32]), RoleKey::new([2; 32]));
+        self.controller_with(signing_key(9).into(), router_key.into(), feed_key.into()).await
+    }
+
+    /// The same with other keys.
+    async fn controller_with(
+        &self,
+        assignments: AssignmentKeys,
+        router_key: RoleKeys,
+        feed_key: RoleKeys,
+    ) -> Controller {
         let (store, records) = FakeStore::open(&self.store).await;
         let carriers = Carriers {
             store: Arc::new(store),
@@ -54,9 +84,9 @@ impl World {
             link: self.cluster.clone(),
             api: self.cluster.clone(),
             observer: self.cluster.clone(),
-            assignments: SigningKey::from_bytes(&[9; 32]),
-            router_key: RoleKey::new([1; 32]).into(),
-            feed_key: RoleKey::new([2; 32]).into(),
+            assignments,
+            router_key,
+            feed_key,
         };
         let media = SegmentStore::folder(self.media.path()).unwrap();
         Controller::start(carriers, media, Arc::clone(&self.wall), records, |_, _| {})
@@ -99,6 +129,10 @@ impl World {
             sleep(Duration::from_millis(50)).await;
         }
     }
+}
+
+fn signing_key(number: u8) -> SigningKey {
+    SigningKey::from_bytes(&[number; 32])
 }
 
 /// Longer than an ended stream is remembered, in paused time.

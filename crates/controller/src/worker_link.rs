@@ -54,15 +54,25 @@ pub enum Announcement {
     Reached(Floor),
     /// Nothing will follow.
     End,
+    /// The worker has closed this connection in good order, as one does that is ending. Nothing follows on it.
+    Closed,
 }
 
 /// Why an assignment was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum NotAssigned {
-    /// It may have been taken, and taking it again changes nothing; or only its time was wrong.
+    /// This proves nothing against the worker: the assignment may have been taken, and then taking it again changes nothing, or
+    /// could not be sent as it should be.
     #[error("{0}")]
-    AskAgain(String),
-    /// This worker will not take it.
+    Unsettled(String),
+    /// It could not be sent: no connection was made in time. The same again would take as long, and a worker whose machine is gone
+    /// never answers.
+    #[error("{0}")]
+    Unconnected(String),
+    /// The worker's process ended first.
+    #[error("its process ended")]
+    Gone,
+    /// This worker will not take it, or not now.
     #[error("{0}")]
     Refused(String),
 }

@@ -5,7 +5,7 @@ use caudal_livestream::proof::{Proof, SignedAssignment};
 use caudal_livestream::record::WorkerAddress;
 use futures::future::BoxFuture;
 
-use crate::{AssignError, ControlEvent, ControlFeed, WorkerClient};
+use crate::{AssignError, ControlEvent, ControlFeed, FeedLost, WorkerClient, WorkerUnreachable};
 
 impl WorkerLink for WorkerClient {
     fn assign<'a>(
@@ -15,9 +15,12 @@ impl WorkerLink for WorkerClient {
     ) -> BoxFuture<'a, Result<(), NotAssigned>> {
         Box::pin(async move {
             WorkerClient::assign(self, worker, assignment).await.map_err(|error| match error {
+                AssignError::Unreachable(WorkerUnreachable::Unconnected { .. }) => {
+                    NotAssigned::Unconnected(error.to_string())
+                }
                 AssignError::Unreachable(_)
                 | AssignError::Unable(_)
-                | AssignError::Refused { status: EXPIRED, .. } => NotAssigned::AskAgain(error.to_string()),
+                | AssignError::Refused { status: EXPIRED, .. } => NotAssigned::Unsettled(error.to_string()),
                 AssignError::Conflict(_) | AssignError::Refused { .. } => {
                     NotAssigned::Refused(error.to_string())
                 }
@@ -41,7 +44,10 @@ impl WorkerLink for WorkerClient {
 impl Announcements for ControlFeed {
     fn next(&mut self) -> BoxFuture<'_, Result<Option<Announcement>, LinkLost>> {
         Box::pin(async move {
-            let event = ControlFeed::next(self).await.map_err(|error| LinkLost(error.to_string()))?;
+            let event = match ControlFeed::next(self).await {
+                Err(FeedLost::Closed) => return Ok(Some(Announcement::Closed)),
+                event => event.map_err(|error| LinkLost(error.to_string()))?,
+            };
             Ok(event.map(|event| match event {
                 ControlEvent::Input(state) => Announcement::Input(state),
                 ControlEvent::Floor(floor) => Announcement::Floor(floor),

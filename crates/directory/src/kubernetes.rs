@@ -158,10 +158,7 @@ impl Shared {
             };
             let mut replica = self.replica();
             replica.take(news);
-            // Nobody sees half of the first list.
-            if replica.is_whole() {
-                self.show(replica.streams());
-            }
+            self.show(&replica);
             drop(replica);
             if let Some(standing) = standing {
                 self.standing.send_replace(standing);
@@ -180,10 +177,15 @@ impl Shared {
     fn adopt(&self, resource: Resource) {
         let mut replica = self.replica();
         replica.adopt(resource);
-        self.show(replica.streams());
+        self.show(&replica);
     }
 
-    fn show(&self, now: &Streams) {
+    fn show(&self, replica: &Replica) {
+        // Nobody sees half of the first list.
+        if !replica.is_whole() {
+            return;
+        }
+        let now = replica.streams();
         self.streams.send_if_modified(|streams| {
             let changed = !streams.ptr_eq(now);
             if changed {

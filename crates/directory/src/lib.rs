@@ -141,12 +141,6 @@ pub enum ReconnectError {
     Unavailable(#[from] Unavailable),
 }
 
-impl From<Unavailable> for MoveError {
-    fn from(Unavailable(reason): Unavailable) -> Self {
-        Self::Unavailable(reason)
-    }
-}
-
 /// The directory cannot be reached or written now.
 #[derive(Debug, Error)]
 #[error("the stream directory is unavailable: {0}")]

@@ -11,13 +11,12 @@ use std::time::{Duration, SystemTime};
 
 use caudal_controller::{Carriers, Controller, MoveError, Moved, Pool, Record, Refusal, WallClock, Workers};
 use caudal_livestream::lifecycle::{Evidence, Input};
-use caudal_livestream::proof::RoleKeys;
+use caudal_livestream::proof::{AssignmentKeys, RoleKeys};
 use caudal_livestream::record::{DesiredState, Ingest, LiveStream, MediaInfo, RelayFailures, Spec};
 use caudal_livestream::report::EndReason;
 use caudal_livestream::{SessionId, StreamId, UnixMillis};
 use caudal_service::internal::Signer;
 use caudal_storage::SegmentStore;
-use ed25519_dalek::SigningKey;
 use futures::future::BoxFuture;
 use thiserror::Error;
 use tokio::sync::{broadcast, watch};
@@ -40,10 +39,10 @@ pub struct LocalConfig {
     /// Where workers come from.
     pub workers: Arc<dyn Workers>,
     /// Signs assignments; workers hold its public half.
-    pub assignments: SigningKey,
-    /// The router's role key.
+    pub assignments: AssignmentKeys,
+    /// The router's role key, and those that it may still show.
     pub router_key: RoleKeys,
-    /// The edge's and this controller's role key.
+    /// The same of the edge, and of this controller as a reader of feeds.
     pub feed_key: RoleKeys,
     /// Base URL of the api's internal listener, `http://127.0.0.1:3001`.
     pub api: String,

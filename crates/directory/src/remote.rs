@@ -5,6 +5,7 @@
 //! * `served` – the controller's side
 //! * `replica` – the copy, kept by what the controller says; pure
 //! * `lines` – lines out of an answer
+//! * `controller_clock` – the controller's time; pure
 //!
 //! **Commands** are idempotent, and repeated until the controller has answered or the deadline is over. A caller that has the
 //! answer finds its effect in the copy too.
@@ -12,6 +13,7 @@
 //! **The copy** is behind by a network's latency. While the controller is away it stays as it was last, and
 //! [`StreamControl::is_current`] says so.
 
+mod controller_clock;
 mod lines;
 mod replica;
 mod served;
@@ -22,6 +24,7 @@ mod wire;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use caudal_controller::Excuses;
 use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, RelayFailures, Spec};
 use caudal_livestream::report::EndReason;
 use caudal_livestream::{SessionId, StreamId};
@@ -36,9 +39,10 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::controller_clock::ControllerClock;
 use self::lines::{Cut, Lines};
 use self::replica::{Replica, Unreadable};
-use self::wire::{Answer, Mark, Outcome};
+use self::wire::{Answer, Mark, Moment, Outcome};
 use crate::{OpenError, ReconnectError, StreamControl, StreamDirectory, Streams, Unavailable};
 
 pub use self::served::directory_routes;
@@ -58,6 +62,8 @@ struct Shared {
     silence: Duration,
     // Held for map operations only, never across an await.
     replica: Mutex<Replica>,
+    // The same.
+    clock: Mutex<ControllerClock>,
     streams: watch::Sender<Streams>,
     standing: watch::Sender<Standing>,
 }
@@ -91,6 +97,7 @@ impl RemoteDirectory {
             controller,
             silence,
             replica: Mutex::default(),
+            clock: Mutex::new(ControllerClock::new()),
             streams: watch::Sender::new(Streams::default()),
             standing: watch::Sender::new(Standing::default()),
         });
@@ -129,21 +136,39 @@ impl Shared {
         self.replica.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn clock(&self) -> MutexGuard<'_, ControllerClock> {
+        self.clock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Until when a command that is begun now is waited for, by the controller's clock.
+    fn waits_until(&self) -> Option<Moment> {
+        self.clock().at(Instant::now() + COMMAND_DEADLINE)
+    }
+
     /// Keeps the copy, for good.
     async fn follow(&self) {
         let mut pause = FIRST_PAUSE;
         let mut said = false;
+        let mut excuses = Excuses::default();
         loop {
             let began = Instant::now();
-            let reason = self.read(&mut said).await;
+            let lost = self.read(&mut said, &mut excuses).await;
             let was_current = self.standing.send_replace(Standing::default()).mark.is_some();
             if was_current {
                 pause = FIRST_PAUSE;
             }
-            if std::mem::replace(&mut said, true) {
-                tracing::debug!(controller = self.controller, reason, "the controller is away");
-            } else {
-                tracing::warn!(controller = self.controller, reason, "the controller is away; trying again");
+            match lost {
+                Lost::StoodStill => tracing::debug!("the controller was lost while this process stood still"),
+                Lost::Away(reason) if std::mem::replace(&mut said, true) => {
+                    tracing::debug!(controller = self.controller, reason, "the controller is away");
+                }
+                Lost::Away(reason) => {
+                    tracing::warn!(
+                        controller = self.controller,
+                        reason,
+                        "the controller is away; trying again"
+                    );
+                }
             }
             sleep_until(began + pause).await;
             pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
@@ -152,32 +177,47 @@ impl Shared {
 
     /// Reads all changes until the connection is lost, and says why it was. `said` is whether it was said that the
     /// controller is away.
-    async fn read(&self, said: &mut bool) -> String {
+    async fn read(&self, said: &mut bool, excuses: &mut Excuses) -> Lost {
         self.replica().begin();
-        let request = self.http.get(&self.controller, wire::WATCH);
-        let mut answer = match timeout(ANSWER_DEADLINE, answer(request)).await {
+        let asked = Instant::now();
+        let opening = timeout(ANSWER_DEADLINE, answer(self.http.get(&self.controller, wire::WATCH))).await;
+        let mut answer = match opening {
             Ok(Ok(answer)) => answer,
-            Ok(Err(Failure::Transport(reason) | Failure::Refused(reason))) => return reason,
-            Err(_) => return "it does not answer".to_owned(),
+            Ok(Err(Failure::Transport(reason) | Failure::Refused(reason))) => {
+                return lost(reason, excuses, asked, ANSWER_DEADLINE);
+            }
+            Err(_) => return lost("it does not answer".to_owned(), excuses, asked, ANSWER_DEADLINE),
         };
         if answer.headers().get(CONTENT_TYPE).is_none_or(|kind| kind != wire::LINES) {
             // A web server answers anything with its pages.
-            return refusal(CONTROLLER, answer.status(), answer.headers());
+            return Lost::Away(refusal(CONTROLLER, answer.status(), answer.headers()));
         }
         let mut lines = Lines::new(LONGEST_LINE);
+        let mut excused = false;
         loop {
             // A line a second, so that silence means that it hangs or cannot be reached.
-            match timeout(self.silence, answer.chunk()).await {
-                Err(_) => return format!("it was silent for {:?}", self.silence),
-                Ok(Err(error)) => return why_cut_off(&error),
-                Ok(Ok(None)) => return "it closed the connection".to_owned(),
-                Ok(Ok(Some(piece))) => lines.push(&piece),
-            }
-            while let Some(cut) = lines.next() {
-                if let Err(reason) = self.take(cut, said) {
-                    return reason;
+            let asked = Instant::now();
+            let reason = match timeout(self.silence, answer.chunk()).await {
+                Ok(Ok(Some(piece))) => {
+                    (*excuses, excused) = (Excuses::default(), false);
+                    lines.push(&piece);
+                    while let Some(cut) = lines.next() {
+                        if let Err(reason) = self.take(cut, said) {
+                            return Lost::Away(reason);
+                        }
+                    }
+                    continue;
                 }
-            }
+                Err(_) if excuse_standstill(excuses, asked, self.silence) => {
+                    // What came meanwhile is there to be read in a moment, or that the controller has given this reader up.
+                    excused = true;
+                    continue;
+                }
+                Err(_) => return Lost::Away(format!("it was silent for {:?}", self.silence)),
+                Ok(Ok(None)) => "it closed the connection".to_owned(),
+                Ok(Err(error)) => why_cut_off(&error),
+            };
+            return if excused { Lost::StoodStill } else { lost(reason, excuses, asked, self.silence) };
         }
     }
 
@@ -191,6 +231,9 @@ impl Shared {
             Err(unreadable) => tracing::warn!(%unreadable, "the controller's directory: left out"),
             Ok(false) => {}
             Ok(true) => {
+                if let Some(said_at) = replica.said_at() {
+                    self.clock().heard(said_at, Instant::now());
+                }
                 self.show(replica.streams());
                 if self.standing.borrow().mark.is_none() && std::mem::take(said) {
                     tracing::info!(controller = self.controller, "the controller is there");
@@ -281,6 +324,28 @@ async fn answer(request: RequestBuilder) -> Result<Response, Failure> {
     Err(if status.is_client_error() { Failure::Refused(reason) } else { Failure::Transport(reason) })
 }
 
+/// Why the directory is read no further on a connection.
+enum Lost {
+    /// This process did not run, and could not hear.
+    StoodStill,
+    /// In words for the log.
+    Away(String),
+}
+
+/// The connection was lost for this reason, during a wait that began at `asked`.
+fn lost(reason: String, excuses: &mut Excuses, asked: Instant, at_most: Duration) -> Lost {
+    if excuse_standstill(excuses, asked, at_most) { Lost::StoodStill } else { Lost::Away(reason) }
+}
+
+/// Whether that the controller was not heard is this process's own fault.
+fn excuse_standstill(excuses: &mut Excuses, asked: Instant, at_most: Duration) -> bool {
+    let took = excuses.excuse(asked, at_most);
+    if let Some(took) = took {
+        tracing::warn!(?took, "this process stood still, and could not hear the controller");
+    }
+    took.is_some()
+}
+
 /// Why a request was not answered as asked.
 enum Failure {
     /// It may go better the next time.
@@ -301,7 +366,8 @@ fn strange(outcome: &Outcome) -> Unavailable {
 impl StreamDirectory for RemoteDirectory {
     fn open(&self, spec: Spec) -> BoxFuture<'_, Result<Arc<LiveStream>, OpenError>> {
         Box::pin(async move {
-            match self.shared.command(wire::OPEN, &wire::Open { spec }).await? {
+            let open = wire::Open { spec, by: self.shared.waits_until() };
+            match self.shared.command(wire::OPEN, &open).await? {
                 Outcome::Record { record } => Ok(Arc::from(record)),
                 Outcome::Exists { record } => Err(OpenError::Exists(Arc::from(record))),
                 Outcome::NoCapacity => Err(OpenError::NoCapacity),
@@ -316,7 +382,8 @@ impl StreamDirectory for RemoteDirectory {
         ingest: Ingest,
     ) -> BoxFuture<'_, Result<Arc<LiveStream>, ReconnectError>> {
         Box::pin(async move {
-            match self.shared.command(wire::RECONNECT, &wire::Reconnect { stream, ingest }).await? {
+            let reconnect = wire::Reconnect { stream, ingest, by: self.shared.waits_until() };
+            match self.shared.command(wire::RECONNECT, &reconnect).await? {
                 Outcome::Record { record } => Ok(Arc::from(record)),
                 Outcome::Stale { generation } => Err(ReconnectError::Stale(generation)),
                 Outcome::Over { phase } => Err(ReconnectError::Over(phase)),

@@ -26,7 +26,7 @@ impl Reporter {
     /// To the internal listener at `base`, as the caller that `signer` is.
     ///
     /// # Errors
-    /// When there is no HTTP client to be had.
+    /// When the HTTP client cannot be made.
     pub fn new(base: String, signer: Signer) -> Result<Self, reqwest::Error> {
         Ok(Self { http: SignedClient::new(signer)?, base, said: Mutex::default() })
     }

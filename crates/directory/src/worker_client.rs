@@ -41,6 +41,12 @@ pub enum WorkerUnreachable {
         /// What happened.
         reason: String,
     },
+    /// No connection was made in time, which says no more than that nothing there answers: its machine may be gone.
+    #[error("{request}: no connection in time")]
+    Unconnected {
+        /// What was to be asked.
+        request: &'static str,
+    },
     /// It answered otherwise than a worker of this stream and epoch would.
     #[error("{request}: the worker answered {status}")]
     Refused {
@@ -200,6 +206,9 @@ async fn send(
     deadline: Duration,
 ) -> Result<Response, WorkerUnreachable> {
     match timeout(deadline, builder.send()).await {
+        Ok(Err(error)) if error.is_connect() && error.is_timeout() => {
+            Err(WorkerUnreachable::Unconnected { request })
+        }
         Ok(answer) => answer.map_err(|error| silent(request, with_causes(&error))),
         Err(_) => Err(silent(request, "no answer in time")),
     }

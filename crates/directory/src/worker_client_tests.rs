@@ -15,7 +15,7 @@ use caudal_livestream::{
 };
 use ed25519_dalek::SigningKey;
 use futures::StreamExt as _;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 use super::*;
@@ -94,6 +94,23 @@ async fn nobody_at_the_address_is_unreachable() {
 }
 
 #[tokio::test]
+async fn an_address_that_takes_no_connection_is_told_from_a_worker_that_is_silent() {
+    // Linux leaves whoever comes to a full queue without an answer, as a machine that is gone does.
+    let listener = TcpSocket::new_v4().unwrap();
+    listener.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let listener = listener.listen(0).unwrap();
+    let http = listener.local_addr().unwrap();
+    let mut queued = Vec::new();
+    while let Ok(Ok(one)) = timeout(Duration::from_millis(200), TcpStream::connect(http)).await {
+        queued.push(one);
+    }
+    let address = WorkerAddress { worker: WorkerId::generate(), rtmp: http, http };
+    let error = WorkerClient::new().unwrap().assign(&address, &assignment()).await.unwrap_err();
+    let unconnected = AssignError::Unreachable(WorkerUnreachable::Unconnected { request: ASSIGN });
+    assert_eq!(error.to_string(), unconnected.to_string());
+}
+
+#[tokio::test]
 async fn the_input_is_asked_with_the_proof() {
     let input = async |headers: HeaderMap| {
         if headers.get("authorization").is_some_and(|v| v.to_str().unwrap().starts_with("Bearer ")) {
@@ -167,7 +184,12 @@ async fn control_events(worker: &Served) -> Vec<ControlEvent> {
 }
 
 fn floor(msn: u64, millis: i64) -> Floor {
-    Floor { msn: Msn(msn), discontinuity: 0, media_end: MediaTime(24_000_000 + millis * 1000) }
+    Floor {
+        msn: Msn(msn),
+        discontinuity: 0,
+        media_end: MediaTime(24_000_000 + millis * 1000),
+        epoch: Some(Epoch(1)),
+    }
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ pub enum FeedLost {
     /// Not even a heartbeat.
     #[error("the feed was silent for {} s", FEED_SILENCE.as_secs())]
     Silent,
-    /// The connection ended without the `end` event.
+    /// The worker ended the connection in good order, without the `end` event. One that was killed breaks it.
     #[error("the feed was closed")]
     Closed,
     /// The connection broke.

@@ -13,7 +13,7 @@ use caudal_directory::{
 use caudal_kubernetes::throw_away_server::{config, namespace, until};
 use caudal_kubernetes::{LiveStream, WorkerPool, names};
 use caudal_livestream::fixtures::{ingest, spec};
-use caudal_livestream::record::{DesiredState, MediaInfo, Phase, RelayFailures, Spec};
+use caudal_livestream::record::{DesiredState, MediaInfo, RelayFailures, Spec};
 use caudal_livestream::report::EndReason;
 use caudal_livestream::{Epoch, Generation, StreamId, UnixMillis};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
@@ -198,37 +198,6 @@ async fn what_the_api_wants_stands_in_the_resource_in_every_phase() {
         error => panic!("{error}"),
     }
     assert!(api.is_certainly_missing(StreamId::generate()).await);
-}
-
-#[tokio::test]
-async fn a_move_is_an_annotation_and_is_done_once_another_worker_serves() {
-    let Some(cluster) = Cluster::with_pool(9).await else { return };
-    let (router, api) = (cluster.as_role(Reader::Router).await, cluster.as_role(Reader::Api).await);
-    let stream = router.open(spec()).await.unwrap().spec.stream;
-    assert!(api.move_stream(stream).await.is_err(), "it has no worker yet");
-    let worker = |epoch: u32| {
-        json!({
-            "phase": "Live", "epoch": epoch,
-            "worker": { "id": StreamId::generate(), "rtmp": "10.1.2.4:1935", "http": "10.1.2.4:8080" },
-        })
-    };
-    cluster.status(stream, worker(1)).await;
-    until("a worker in the api's copy", async || {
-        (api.inspect(stream)?.status.phase == Phase::Live).then_some(())
-    })
-    .await;
-    let operator = async {
-        until("an order", async || {
-            let resource = cluster.resource(stream).await?;
-            resource["metadata"]["annotations"][names::MOVE_ANNOTATION].as_str().map(str::to_owned)
-        })
-        .await;
-        cluster.status(stream, worker(2)).await;
-    };
-    let (moved, ()) = tokio::join!(api.move_stream(stream), operator);
-    let moved = moved.unwrap();
-    assert_eq!(moved.epoch, Epoch(2));
-    assert_ne!(moved.from, moved.to);
 }
 
 #[tokio::test]

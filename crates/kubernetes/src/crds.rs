@@ -1,4 +1,4 @@
-//! `crds/*.yaml`, written from the types. `UPDATE_CRDS=1 cargo test -p caudal-kubernetes crds` writes them.
+//! `crds/*.yaml`, and the same files in the chart, written from the types. `UPDATE_CRDS=1 cargo test -p caudal-kubernetes crds` writes them.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,6 +9,9 @@ use kube::CustomResourceExt as _;
 use crate::{LiveStream, WorkerPool};
 
 const UPDATE: &str = "run UPDATE_CRDS=1 cargo test -p caudal-kubernetes crds";
+
+/// Helm takes definitions from inside a chart only.
+const FOLDERS: [&str; 2] = ["crds", "charts/caudal/crds"];
 
 fn all() -> [(&'static str, CustomResourceDefinition); 2] {
     [("livestreams", LiveStream::crd()), ("workerpools", WorkerPool::crd())]
@@ -23,10 +26,10 @@ fn yaml(crd: &CustomResourceDefinition) -> String {
 
 #[test]
 fn the_definitions_in_the_repository_are_those_of_the_types() {
-    for (name, crd) in all() {
-        let path: PathBuf =
-            [env!("CARGO_MANIFEST_DIR"), "..", "..", "crds", &format!("{name}.yaml")].iter().collect();
-        let new = yaml(&crd);
+    let repository: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", ".."].iter().collect();
+    for ((name, crd), folder) in all().iter().flat_map(|one| FOLDERS.map(|folder| (one, folder))) {
+        let path = repository.join(folder).join(format!("{name}.yaml"));
+        let new = yaml(crd);
         if std::env::var_os("UPDATE_CRDS").is_some() {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(&path, new).unwrap();
@@ -34,9 +37,9 @@ fn the_definitions_in_the_repository_are_those_of_the_types() {
         }
         let old = fs::read_to_string(&path).unwrap_or_default();
         for (line, (old, new)) in old.lines().zip(new.lines()).enumerate() {
-            assert_eq!(old, new, "crds/{name}.yaml, line {}: {UPDATE}", line + 1);
+            assert_eq!(old, new, "{folder}/{name}.yaml, line {}: {UPDATE}", line + 1);
         }
-        assert_eq!(old.lines().count(), new.lines().count(), "crds/{name}.yaml: {UPDATE}");
+        assert_eq!(old.lines().count(), new.lines().count(), "{folder}/{name}.yaml: {UPDATE}");
     }
 }
 

@@ -5,6 +5,9 @@ use caudal_livestream::{Epoch, StreamId};
 /// The API group of all our resources; labels and annotations begin with it too.
 pub const GROUP: &str = "caudal.dev";
 
+/// The Lease of whoever leads; a release's namespace has one.
+pub const LEASE: &str = "caudal-operator";
+
 /// Holds a LiveStream until the api knows of its end (ARCHITECTURE §3.10).
 pub const END_FINALIZER: &str = "caudal.dev/end";
 

@@ -34,9 +34,7 @@ pub async fn namespace() -> Option<(Client, String)> {
         std::io::stderr().write_all(said.as_bytes()).unwrap();
         return None;
     };
-    // Another test may have been quicker.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let client = Client::try_from(config(kubeconfig.as_ref()).await).unwrap();
+    let client = client(kubeconfig.as_ref()).await;
     DEFINED.get_or_init(|| define(client.clone())).await;
     let namespace: Namespace = serde_json::from_value(json!({
         "metadata": {
@@ -52,6 +50,17 @@ pub async fn namespace() -> Option<(Client, String)> {
     let accounts: Api<k8s_openapi::api::core::v1::ServiceAccount> = Api::namespaced(client.clone(), &name);
     until("a service account", async || accounts.get_opt("default").await.unwrap()).await;
     Some((client, name))
+}
+
+/// Another client of the server that [`namespace`] was made at: its connections end with the runtime that it is first used on.
+pub async fn another_client() -> Client {
+    client(std::env::var_os("KUBECONFIG").unwrap().as_ref()).await
+}
+
+async fn client(kubeconfig: &Path) -> Client {
+    // Another test may have been quicker.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    Client::try_from(config(kubeconfig).await).unwrap()
 }
 
 /// How the server of these tests is reached.
@@ -84,8 +93,13 @@ async fn define(client: Client) {
 }
 
 /// Waits until there is something.
-pub async fn until<T>(what: &str, mut there: impl AsyncFnMut() -> Option<T>) -> T {
-    let waited = timeout(Duration::from_secs(20), async {
+pub async fn until<T>(what: &str, there: impl AsyncFnMut() -> Option<T>) -> T {
+    until_within(Duration::from_secs(20), what, there).await
+}
+
+/// The same for what takes long by itself.
+pub async fn until_within<T>(limit: Duration, what: &str, mut there: impl AsyncFnMut() -> Option<T>) -> T {
+    let waited = timeout(limit, async {
         loop {
             if let Some(found) = there().await {
                 return found;

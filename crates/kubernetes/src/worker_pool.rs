@@ -192,7 +192,7 @@ pub struct WorkerPoolStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub selector: Option<String>,
-    /// `Ready`: as many workers wait as are to.
+    /// `Ready`: as many workers wait as are to. `Draining`: broadcasts have workers on nodes that are being emptied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schemas::conditions")]
     pub conditions: Vec<Condition>,

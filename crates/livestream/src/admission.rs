@@ -90,7 +90,7 @@ pub struct Authorized {
     pub record: bool,
     /// Low-latency parts or not.
     pub latency_mode: LatencyMode,
-    /// The pool of workers that is to carry it; none where there is one alone.
+    /// The pool of workers that is to carry it; none where there is only one pool.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pool: Option<String>,
     /// Renditions below the source.

@@ -87,6 +87,9 @@ pub struct Floor {
     pub discontinuity: u64,
     /// Where its announced media ends.
     pub media_end: MediaTime,
+    /// The epoch in the segment's name: no segment before it bears a higher one. The release before does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<Epoch>,
 }
 
 /// The line that a worker prints on its standard output once its listeners are bound.

@@ -58,7 +58,7 @@ pub enum Event {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PartAnnounced {
-    /// Whose.
+    /// The rendition that it belongs to.
     pub rendition: RenditionName,
     /// The segment it belongs to.
     pub msn: Msn,
@@ -73,7 +73,7 @@ pub struct PartAnnounced {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SegmentAnnounced {
-    /// Whose.
+    /// The rendition that it belongs to.
     pub rendition: RenditionName,
     /// The segment, with all its parts.
     pub segment: Segment,

@@ -10,6 +10,7 @@ mod hearing;
 mod move_end;
 mod no_room;
 mod orders;
+mod parting;
 mod planned_move;
 mod publisher;
 mod time;
@@ -31,7 +32,8 @@ use epochs::Epochs;
 pub use move_end::{LastMove, MoveAskedBy, MoveEnd, MoveFailure, MoveRefusal};
 use no_room::NoRoom;
 pub use orders::{Orders, ReportOrder, WorkerOrder};
-use planned_move::PlannedMove;
+use parting::Parting;
+use planned_move::{OldWorker, PlannedMove};
 use publisher::Publisher;
 use worker_slot::{Losses, Slot};
 
@@ -63,6 +65,9 @@ pub struct Lifecycle {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     withdrawing: Vec<Epoch>,
     floor: Option<Floor>,
+    /// The worker before the one that is being found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parting: Option<Parting>,
     hints: Option<BroadcastHints>,
     /// Why nothing of the publisher's can be played, in words for the streamer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,6 +75,9 @@ pub struct Lifecycle {
     /// The newest publisher of which a worker has had media.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     heard: Option<Generation>,
+    /// The newest publisher that was turned away for its media.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refused: Option<Generation>,
     /// A publisher was turned away for its media: until then, a second time ends the broadcast.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     turned_away: Option<Deadline>,
@@ -153,8 +161,10 @@ pub enum Input {
 /// Why a worker is taken to be lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evidence {
-    /// Its process ended.
+    /// Its process ended, and its feed broke with it.
     ProcessEnded,
+    /// Its process ended after it had closed its feed in good order.
+    Closed,
     /// Its feed was silent or closed and cannot be opened again.
     FeedSilent,
     /// It did not take its assignment.
@@ -171,6 +181,7 @@ impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ProcessEnded => "it ended",
+            Self::Closed => "it closed and ended",
             Self::FeedSilent => "nothing was heard of it for three seconds",
             Self::NotAssigned => "it did not take its assignment",
             Self::RelayFailed => "routers cannot relay to it",
@@ -208,9 +219,11 @@ impl Lifecycle {
             releasing: Vec::new(),
             withdrawing: Vec::new(),
             floor: None,
+            parting: None,
             hints: None,
             unplayable: None,
             heard: None,
+            refused: None,
             turned_away: None,
             published_acknowledged: false,
             done_acknowledged: false,
@@ -254,19 +267,22 @@ impl Lifecycle {
                 self.publisher_seen(now, epoch, &state);
             }
             Input::MediaRefused(generation, words) => {
-                if generation >= self.generation {
+                if generation >= self.generation && self.refused.is_none_or(|heard| heard < generation) {
+                    self.refused = Some(generation);
                     self.media_refused(now, words);
                 }
             }
             Input::Announced(epoch, floor) => {
                 self.next_worker_announced(now, epoch);
+                self.parting_announced(now, epoch, floor);
                 self.announced(now, epoch, floor);
             }
             Input::Finished(epoch) => {
+                self.has_parted(epoch);
                 if self.is_serving(epoch) {
                     match self.stage {
                         // The next worker writes the end, behind what this one has closed.
-                        _ if self.is_handing_over() => self.take_over(now, None),
+                        _ if self.is_handing_over() => self.take_over(now, OldWorker::Closed),
                         Stage::Closing { reason, .. } => self.over(now, reason),
                         // It was told to stop by someone else; the stream goes on with another.
                         Stage::Open | Stage::Over { .. } => self.lost(now, Evidence::ProcessEnded),
@@ -276,6 +292,7 @@ impl Lifecycle {
                 }
             }
             Input::WorkerLost(epoch, evidence) => {
+                self.has_parted(epoch);
                 if epoch == self.epoch() && self.slot.worker().is_some() {
                     self.lost(now, evidence);
                 } else {
@@ -344,20 +361,32 @@ impl Lifecycle {
         if !self.is_serving(epoch) {
             return;
         }
-        let further = |known: &Floor| (floor.msn, floor.media_end) > (known.msn, known.media_end);
-        if self.floor.as_ref().is_none_or(further) {
-            self.floor = Some(floor);
+        if self.raise_floor(floor) {
             self.worker_announced();
             if self.stage == Stage::Open {
                 self.unplayable = None;
             }
         }
-        // A segment is announced with its first part, and can be watched from then on.
+        self.has_started(now);
+    }
+
+    /// A segment is announced with its first part, and can be watched from then on.
+    fn has_started(&mut self, now: UnixMillis) {
         if self.started_at.is_none() {
             self.started_at = Some(now);
             self.start = None;
             self.publisher.must_be_there();
         }
+    }
+
+    /// False where as much was known already.
+    fn raise_floor(&mut self, floor: Floor) -> bool {
+        let further = |known: &Floor| (floor.msn, floor.media_end) > (known.msn, known.media_end);
+        let is_further = self.floor.as_ref().is_none_or(further);
+        if is_further {
+            self.floor = Some(floor);
+        }
+        is_further
     }
 
     /// The stream's worker is gone. The next one of a move takes its place, or a new one has to be found.
@@ -368,6 +397,9 @@ impl Lifecycle {
     }
 
     fn worker_lost(&mut self, now: UnixMillis, evidence: Evidence) {
+        if evidence.leaves_worker_closing() {
+            self.wait_for_last_words(now);
+        }
         self.losses.worker_replaced(now, &self.slot, Some(evidence));
         self.want_worker(now);
     }
@@ -408,7 +440,8 @@ impl Lifecycle {
         self.start = None;
         self.no_room = None;
         self.recovery = None;
-        self.end_move_before_the_switch();
+        // Behind the switch, the next worker closes the broadcast.
+        self.give_up_move_before_the_switch(MoveFailure::Ended);
         if self.floor.is_none() {
             // Nothing was ever announced, so there is no playlist to close.
             self.over(now, reason);
@@ -420,6 +453,7 @@ impl Lifecycle {
         self.releasing.extend(self.slot.worker());
         // Whatever was claimed for a stream is withdrawn at its end.
         self.withdrawing.clear();
+        self.parting = None;
         self.slot = Slot::Vacant;
         // A clock that was set back must not let it end before it began.
         let ended_at = self.started_at.map_or(now, |started| started.max(now));

@@ -15,7 +15,7 @@ use subtle::ConstantTimeEq as _;
 use thiserror::Error;
 
 use crate::assignment::Assignment;
-use crate::{Epoch, StreamId};
+use crate::{Epoch, InstallationId, StreamId};
 
 /// A role's secret. Hidden in `Debug`.
 #[derive(Clone)]
@@ -71,6 +71,38 @@ impl RoleKeys {
 
 impl From<RoleKey> for RoleKeys {
     fn from(current: RoleKey) -> Self {
+        Self::new(current, Vec::new())
+    }
+}
+
+/// The controller's key for assignments, and others that workers were, or will be, assigned with while it is changed. Hidden in
+/// `Debug`, but for the public halves.
+#[derive(Clone, Debug)]
+pub struct AssignmentKeys {
+    current: SigningKey,
+    others: Vec<VerifyingKey>,
+}
+
+impl AssignmentKeys {
+    /// Of the key in use and the others that are accepted.
+    pub fn new(current: SigningKey, others: Vec<VerifyingKey>) -> Self {
+        Self { current, others }
+    }
+
+    /// Signs assignments.
+    pub fn current(&self) -> &SigningKey {
+        &self.current
+    }
+
+    /// As which the states of this installation's streams name it: whichever of the keys they were assigned with.
+    pub fn installations(&self) -> Vec<InstallationId> {
+        let others = self.others.iter().map(InstallationId::of);
+        std::iter::once(InstallationId::of(&self.current.verifying_key())).chain(others).collect()
+    }
+}
+
+impl From<SigningKey> for AssignmentKeys {
+    fn from(current: SigningKey) -> Self {
         Self::new(current, Vec::new())
     }
 }

@@ -37,7 +37,7 @@ pub struct Spec {
     pub title: String,
     /// Who may watch.
     pub access: Access,
-    /// The pool of workers that it is carried by; none where there is one alone.
+    /// The pool of workers that it is carried by; none where there is only one pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<String>,
     /// Renditions below the source.

@@ -16,6 +16,9 @@ pub struct RouterSession {
     /// What it sends, measured within the last second or two; none before that, and once it has left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media: Option<MediaInfo>,
+    /// The router has asked it to come back on another connection: whoever comes with its key is that one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asked_to_reconnect: bool,
 }
 
 /// The path of a question about `stream`.

@@ -9,202 +9,30 @@
     reason = "clippy takes only #[test] functions for tests here"
 )]
 
-use std::fmt::Debug;
-use std::net::SocketAddr;
-use std::path::Path;
+mod messages;
 
 use bytes::BytesMut;
 use caudal_livestream::admission::{
-    Access, AuthorizeRequest, Authorized, BroadcastHints, DenialCode, Denied, LadderRung, LatencyMode,
-    SecondPublisher, StreamKey,
+    Access, AuthorizeRequest, Authorized, DenialCode, Denied, LatencyMode, SecondPublisher, StreamKey,
 };
-use caudal_livestream::assignment::{Assignment, AssignmentMode, Floor, WorkerReady};
+use caudal_livestream::assignment::{AssignmentMode, Floor, WorkerReady};
 use caudal_livestream::audience::{AudienceReport, MAX_COUNTS, ViewerCount};
 use caudal_livestream::feed::{self, Event, Frame, InputState, PartAnnounced, SegmentAnnounced};
 use caudal_livestream::lifecycle::{Evidence, Input, Lifecycle};
-use caudal_livestream::proof::{RoleKey, SignedAssignment};
-use caudal_livestream::record::{
-    DesiredState, DropPublisher, Ingest, LiveStream, MediaInfo, NextWorker, Phase, RelayFailures, Spec,
-    Status, WorkerAddress,
-};
+use caudal_livestream::proof::SignedAssignment;
+use caudal_livestream::record::{LiveStream, NextWorker, Phase, Status, WorkerAddress};
 use caudal_livestream::report::{Done, EndReason, Published};
 use caudal_livestream::router_session::RouterSession;
 use caudal_livestream::state::{FilledState, InputClock, Ownership, StoredState};
-use caudal_livestream::timeline::{
-    CaptionChannel, Part, Segment, SegmentPhase, Timeline, Track, TrackMedia, VideoRange,
-};
-use caudal_livestream::{
-    EdgeId, Epoch, Generation, InstallationId, MediaDuration, MediaTime, Msn, PartNumber, RenditionName,
-    SessionId, StreamId, UnixMillis, WorkerId,
-};
+use caudal_livestream::timeline::{CaptionChannel, Segment, SegmentPhase, TrackMedia, VideoRange};
+use caudal_livestream::{EdgeId, Epoch, Generation, InstallationId, MediaTime, Msn, UnixMillis, WorkerId};
 use ed25519_dalek::SigningKey;
+use messages::{
+    address, assignment, floor, golden, hints, input, ladder, media, name, part, segment, session, socket,
+    spec, stored, stream, timeline,
+};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use uuid::Uuid;
-
-/// `value` is written as the file says, and the file is read as `value`.
-fn golden<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, value: &T) {
-    let stored = stored(name, value);
-    assert_eq!(&serde_json::from_str::<T>(&stored).unwrap(), value, "{name} is read otherwise");
-}
-
-fn stored(name: &str, value: &impl Serialize) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{name}.json"));
-    let written = serde_json::to_string_pretty(value).unwrap() + "\n";
-    if std::env::var_os("CAUDAL_WRITE_GOLDEN").is_some() {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, &written).unwrap();
-    }
-    let stored = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    assert_eq!(written, stored, "{name} is written otherwise");
-    stored
-}
-
-fn stream() -> StreamId {
-    StreamId(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001))
-}
-
-fn session() -> SessionId {
-    SessionId(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0002))
-}
-
-fn address() -> WorkerAddress {
-    let worker = WorkerId(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0003));
-    WorkerAddress { worker, rtmp: socket(41935), http: socket(48080) }
-}
-
-fn socket(port: u16) -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], port))
-}
-
-fn name(text: &str) -> RenditionName {
-    text.parse().unwrap()
-}
-
-fn ladder() -> Vec<LadderRung> {
-    vec![LadderRung { name: name("720p"), height: 720, bitrate: 2_500_000 }]
-}
-
-fn hints() -> BroadcastHints {
-    BroadcastHints { keyframe_ms: 2_000, max_frame_ms: 34, fps_milli: 29_970 }
-}
-
-fn floor() -> Floor {
-    Floor { msn: Msn(9), discontinuity: 1, media_end: MediaTime(16_000_000) }
-}
-
-fn part() -> Part {
-    Part { number: PartNumber(3), duration: MediaDuration::from_millis(200), size: 25_000, independent: true }
-}
-
-fn segment() -> Segment {
-    Segment {
-        msn: Msn(7),
-        epoch: Epoch(1),
-        start: MediaTime(10_000_000),
-        duration: MediaDuration::from_millis(200),
-        discontinuity: 0,
-        program_date_time: UnixMillis(1_790_000_000_000),
-        init: Some("9f86d081884c7d65".parse().unwrap()),
-        phase: SegmentPhase::Stored,
-        gap: false,
-        independent: true,
-        lead_in: true,
-        size: 25_000,
-        parts: vec![part()],
-    }
-}
-
-fn timeline() -> Timeline {
-    let track = |name, codecs: &str, media| Track {
-        name,
-        media,
-        codecs: codecs.to_owned(),
-        peak_bandwidth: 6_200_000,
-        average_bandwidth: 6_000_000,
-        part_target: MediaDuration::from_millis(200),
-        segments: [segment()].into(),
-        withdrawn: false,
-    };
-    let video =
-        TrackMedia::Video { width: 1920, height: 1080, frame_rate_milli: 29_970, range: VideoRange::Sdr };
-    let audio = TrackMedia::Audio { sample_rate: 48_000, channels: 2 };
-    Timeline {
-        stream: stream(),
-        epoch: Epoch(1),
-        target_duration: 4,
-        part_hold_back: MediaDuration::from_millis(600),
-        first_msn: Msn(7),
-        tracks: vec![track(name("source"), "avc1.64001f", video), track(name("audio"), "mp4a.40.2", audio)],
-        captions: Vec::new(),
-        ended: false,
-    }
-}
-
-fn spec() -> Spec {
-    Spec {
-        stream: stream(),
-        channel: "ann".to_owned(),
-        title: "A day by the sea".to_owned(),
-        access: Access::Premium,
-        pool: None,
-        renditions: ladder(),
-        latency_mode: LatencyMode::Standard,
-        reconnect_window_ms: 30_000,
-        record: true,
-        hints: Some(hints()),
-        desired_state: DesiredState::Ended,
-        end_reason: Some(EndReason::EndedByOwner),
-        drop: Some(DropPublisher { session: session(), reason: "a moderator's word".to_owned() }),
-        key_revoked: true,
-        ingest: Ingest {
-            session: session(),
-            generation: Generation(2),
-            router: "http://10.0.0.7:3002".to_owned(),
-            key_hash: "00ff".to_owned(),
-            relay: Some(RelayFailures {
-                epoch: Epoch(2),
-                session: session(),
-                failures: 3,
-                last_failed_at: UnixMillis(1_790_000_000_500),
-            }),
-            refused: None,
-        },
-    }
-}
-
-fn assignment() -> Assignment {
-    Assignment {
-        worker: address().worker,
-        stream: stream(),
-        epoch: Epoch(2),
-        generation: Generation(2),
-        mode: AssignmentMode::Live,
-        floor: Some(floor()),
-        ladder: ladder(),
-        latency_mode: LatencyMode::Low,
-        record: true,
-        hints: Some(hints()),
-        input_key_digest: RoleKey::new([1; 32]).proof(stream(), Epoch(2)).digest(),
-        feed_key_digest: RoleKey::new([2; 32]).proof(stream(), Epoch(2)).digest(),
-        other_input_key_digests: Vec::new(),
-        other_feed_key_digests: Vec::new(),
-        expires: UnixMillis(1_790_000_030_000),
-    }
-}
-
-fn input() -> InputState {
-    InputState {
-        session: Some(session()),
-        generation: Generation(2),
-        up: false,
-        explicit: true,
-        silent_ms: Some(40),
-        unplayable: None,
-        moved: false,
-        leaving: false,
-    }
-}
 
 #[test]
 fn what_router_and_api_say_to_each_other() {
@@ -281,26 +109,14 @@ fn what_the_controller_tells_the_api() {
     golden("end-reasons", &reasons);
 }
 
-fn media() -> MediaInfo {
-    MediaInfo {
-        bitrate: 6_000_000,
-        fps_milli: 29_970,
-        keyframe_interval_ms: Some(2_000),
-        width: Some(1920),
-        height: Some(1080),
-        video_codec: Some("H.264".to_owned()),
-        audio_codec: Some("AAC".to_owned()),
-        encoder: Some("obs-output module".to_owned()),
-        b_frames: Some(true),
-        dropped_frames: 3,
-        connected_at: Some(UnixMillis(1_790_000_000_000)),
-    }
-}
-
 #[test]
 fn what_a_router_says_of_its_publisher() {
-    let session = RouterSession { input: input(), media: Some(media()) };
+    let session = RouterSession { input: input(), media: Some(media()), asked_to_reconnect: false };
     golden("router-session", &session);
+    golden(
+        "router-session-asked-to-reconnect",
+        &RouterSession { asked_to_reconnect: true, ..session.clone() },
+    );
     // Routers of the release before know only the input, and say only that.
     let written = serde_json::to_string(&session).unwrap();
     assert_eq!(serde_json::from_str::<InputState>(&written).unwrap(), session.input);
@@ -436,9 +252,9 @@ fn what_a_control_feed_says() {
     frames(
         "feed-control",
         &[
-            Event::Floor(floor()),
+            Event::Floor(Floor { epoch: Some(Epoch(1)), ..floor() }),
             Event::Input(input()),
-            Event::Reached(Floor { media_end: MediaTime(16_200_000), ..floor() }),
+            Event::Reached(Floor { media_end: MediaTime(16_200_000), epoch: Some(Epoch(2)), ..floor() }),
             Event::End,
             Event::Heartbeat,
         ],
@@ -505,7 +321,7 @@ fn what_a_controller_stores_of_a_stream_that_is_moved() {
     machine.handle(now, Input::Publisher(epoch, InputState { silent_ms: None, ..up }));
     golden("lifecycle-moving", &machine);
     machine.handle(now, Input::Publisher(Epoch(1), InputState { moved: true, ..input() }));
-    machine.handle(now, Input::WorkerLost(Epoch(1), Evidence::ProcessEnded));
+    machine.handle(now, Input::WorkerLost(Epoch(1), Evidence::Closed));
     machine.handle(now, Input::AssignmentTaken(epoch, AssignmentMode::Live));
     machine.handle(now, Input::Announced(epoch, Floor { msn: Msn(10), ..floor() }));
     golden("lifecycle-moved", &machine);

@@ -294,6 +294,7 @@ impl CutPlan {
 
     /// Closes the segment that grows, after what is in it.
     pub(crate) fn close_open_segment(&mut self) {
+        self.leave_floor();
         let predicted = self.predicted_end();
         let Some(open) = self.segments.back().filter(|open| open.end.is_none()) else { return };
         let (start, open_discontinuity) = (open.part_start(), open.discontinuity);
@@ -382,6 +383,7 @@ impl CutPlan {
             sends_again: false,
             parts: Vec::new(),
             shift: self.shift,
+            lost: false,
             rebuilt: self.floor.filter(|floor| self.next_msn <= floor.msn).map(|floor| floor.epoch),
             open_part_has_frames: false,
         });

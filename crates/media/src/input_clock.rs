@@ -141,6 +141,13 @@ impl SourceClock {
         }
     }
 
+    /// Where the earlier epoch's clock puts this timestamp; none of another session's, which says nothing beside it.
+    pub(crate) fn resumed_place(&self, session: SessionId, rtmp: u32) -> Option<MediaTime> {
+        let resumed = self.resumed.filter(|_| self.session == session)?;
+        let (unwrapped, _) = unwrap(resumed.last, rtmp);
+        Some(MediaTime((unwrapped + resumed.offset) * 1000))
+    }
+
     /// A relay connection begins. Another session's timestamps say nothing beside the last one's: an encoder that is
     /// stopped and started within seconds begins at zero again.
     pub(crate) fn connect(&mut self, session: SessionId, generation: Generation) {

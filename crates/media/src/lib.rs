@@ -22,7 +22,7 @@ mod report;
 mod sample;
 mod track;
 
-pub use packager::{Output, Packager, PackagerConfig, Resume, SourceMetadata};
+pub use packager::{Beyond, Output, Packager, PackagerConfig, Resume, SourceMetadata};
 pub use report::{DiscontinuityCause, MediaReport};
 
 pub mod manifest;

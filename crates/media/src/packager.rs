@@ -59,6 +59,17 @@ pub struct Resume {
     pub clock: Option<InputClock>,
     /// The last announced position that the controller saw.
     pub floor: Option<Floor>,
+    /// Who announced what lies between the timeline and `floor`.
+    pub beyond: Beyond,
+}
+
+/// Under whose names segments were announced that a timeline does not list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beyond {
+    /// The timeline's own epoch.
+    SameEpoch,
+    /// A later epoch was claimed and its state never filled: it may have been that one. Segments that are not listed are gaps.
+    Unknown,
 }
 
 /// An encoder's `onMetaData`, as far as packaging needs it. None of it has to be true.
@@ -314,6 +325,12 @@ impl Packager {
     /// Everything announced, once the track set is frozen.
     pub fn timeline(&self) -> Option<&Timeline> {
         self.announcer.timeline.as_ref()
+    }
+
+    /// Whether segments that an earlier epoch announced are still being rebuilt. The timeline lacks them meanwhile: the earlier
+    /// epoch's state is the better one to resume from.
+    pub fn is_rebuilding(&self) -> bool {
+        matches!(&self.stage, Stage::Live(live) if live.is_rebuilding())
     }
 
     /// How the publisher's timestamps lie on the timeline, once media has come.

@@ -66,13 +66,23 @@ pub(crate) enum Covered {
     All,
     /// No further sample will begin before it.
     To(i64),
+    /// No further sample will come at all: rebuilt segments that end later are lost.
+    Ends(i64),
 }
 
 impl Covered {
     fn reaches(self, end: i64) -> bool {
         match self {
             Self::All => true,
-            Self::To(at) => end <= at,
+            Self::To(at) | Self::Ends(at) => end <= at,
+        }
+    }
+
+    /// The segment is rebuilt, and what has come of it is shorter than what viewers have seen.
+    fn loses(self, segment: &PlannedSegment) -> bool {
+        match self {
+            Self::Ends(at) => segment.rebuilt.is_some() && segment.end.is_some_and(|end| end > at),
+            Self::All | Self::To(_) => false,
         }
     }
 }
@@ -146,8 +156,12 @@ impl Track {
             self.part = 0;
         }
         while let Some(segment) = plan.segment(self.cursor) {
-            if segment.gap && self.kind == TrackKind::Video {
+            if segment.lost || covered.loses(segment) || (segment.gap && self.kind == TrackKind::Video) {
                 let Some(end) = segment.end else { return };
+                if segment.rebuilt.is_some() {
+                    self.samples.clear();
+                    self.rebuilding.take();
+                }
                 self.announce_gap(segment, end, announcer);
                 self.step_over();
                 continue;

@@ -13,7 +13,7 @@ use crate::handshake::{Handshake, Progress};
 use crate::limits::{CHUNK_SIZE, MAX_COMMANDS, MAX_MESSAGE};
 use crate::message::{Message, kind};
 use crate::metadata::{Metadata, SET_DATA_FRAME};
-use crate::replies::{self, HAND_OVER, command, object, string};
+use crate::replies::{self, AWAITS, HAND_OVER, command, object, string};
 use crate::send_queue::SendQueue;
 use crate::session_error::SessionError;
 
@@ -59,6 +59,8 @@ pub enum ClientEvent {
         /// Its description.
         description: String,
     },
+    /// Media before this timestamp is of no use to it yet.
+    Awaits(u32),
     /// What it sent is not RTMP as we take it.
     Failed(SessionError),
 }
@@ -172,14 +174,20 @@ impl ClientSession {
     }
 
     fn handle(&mut self, message: &Message) -> Option<ClientEvent> {
-        let mut payload = message.payload.as_ref();
         match message.kind {
-            kind::USER_CONTROL if payload.try_get_u16() == Ok(PING_REQUEST) => {
-                let time = payload.try_get_u32().ok()?;
+            kind::USER_CONTROL => self.handle_control(&message.payload),
+            kind::COMMAND_AMF0 => self.handle_command(&message.payload),
+            _ => None,
+        }
+    }
+
+    fn handle_control(&mut self, mut payload: &[u8]) -> Option<ClientEvent> {
+        match (payload.try_get_u16().ok()?, payload.try_get_u32().ok()?, &self.phase) {
+            (PING_REQUEST, time, _) => {
                 self.send(CONTROL_CHUNK_STREAM, replies::ping_response(time), 0);
                 None
             }
-            kind::COMMAND_AMF0 => self.handle_command(&message.payload),
+            (AWAITS, timestamp_ms, Phase::Live) => Some(ClientEvent::Awaits(timestamp_ms)),
             _ => None,
         }
     }

@@ -111,6 +111,18 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> PublisherStream<IO> {
         }
     }
 
+    /// Tells a router that media before this timestamp may wait for what comes at or behind it;
+    /// [`next_event`](Self::next_event) sends it.
+    pub fn awaits(&mut self, timestamp_ms: u32) {
+        self.connection.session.awaits(timestamp_ms);
+    }
+
+    /// Asks the publisher to come back on another connection; [`next_event`](Self::next_event) sends it, and says when the
+    /// publisher has left this one. Only for one that [can](crate::EnhancedCapabilities::can_reconnect).
+    pub fn ask_to_reconnect(&mut self, description: &str) {
+        self.connection.session.ask_to_reconnect(description);
+    }
+
     /// Ends the publisher and tells it why, as [`PublishRequest::reject`].
     pub async fn drop_publisher(mut self, refusal: Refusal, description: &str) {
         self.connection.session.drop_publisher(refusal, description);

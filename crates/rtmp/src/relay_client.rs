@@ -76,7 +76,13 @@ impl RelayClient {
         IO: AsyncRead + AsyncWrite + Unpin + Send,
     {
         let session = ClientSession::new(target).map_err(RelayError::Protocol)?;
-        let mut relay = RelayPublisher { wire: Wire::new(io), session, last_byte: Instant::now() };
+        let mut relay = RelayPublisher {
+            wire: Wire::new(io),
+            session,
+            last_byte: Instant::now(),
+            awaited: None,
+            words: 0,
+        };
         let published = tokio::time::timeout_at(deadline, relay.drive(Until::Read)).await;
         published.map_err(|_| RelayError::Timeout)??;
         Ok(relay)
@@ -85,13 +91,16 @@ impl RelayClient {
 
 /// A relay that the server has accepted.
 ///
-/// `send_*` only queue. [`lost`](Self::lost) and [`flush`](Self::flush) send, everything that is queued with one
+/// `send_*` only queue. [`hear`](Self::hear), [`lost`](Self::lost) and [`flush`](Self::flush) send, everything that is queued with one
 /// write where the socket takes it; one of them has to be polled for anything to move.
 #[derive(Debug)]
 pub struct RelayPublisher<IO> {
     wire: Wire<IO>,
     session: ClientSession,
     last_byte: Instant,
+    awaited: Option<u32>,
+    /// How often the server said so, since [`take_words`](Self::take_words) was last called.
+    words: u64,
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin + Send> RelayPublisher<IO> {
@@ -121,10 +130,32 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> RelayPublisher<IO> {
         self.session.output().remaining()
     }
 
+    /// From which timestamp on the server needs media, if it has said so lately. It is only ever heard while something is sent
+    /// or waited for.
+    pub fn awaited(&self) -> Option<u32> {
+        self.awaited
+    }
+
+    /// What the server said it awaits no longer counts.
+    pub fn forget_awaited(&mut self) {
+        self.awaited = None;
+    }
+
+    /// How often the server has said what it awaits, since the last call.
+    pub fn take_words(&mut self) -> u64 {
+        std::mem::take(&mut self.words)
+    }
+
     /// Sends what is queued, and hears meanwhile what the server says. May be dropped at any time without
     /// losing anything.
     pub async fn flush(&mut self) -> Result<(), RelayError> {
         self.drive(Until::Sent).await
+    }
+
+    /// Sends what is queued and resolves when the server says what it awaits. May be dropped at any time without
+    /// losing anything.
+    pub async fn hear(&mut self) -> Result<(), RelayError> {
+        self.drive(Until::Read).await
     }
 
     /// Sends what is queued and resolves only when the relay is lost. May be dropped at any time without
@@ -154,7 +185,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> RelayPublisher<IO> {
 
     /// Until the next event of the session, or until everything is sent.
     async fn drive(&mut self, until: Until) -> Result<(), RelayError> {
-        let Self { wire, session, last_byte } = self;
+        let Self { wire, session, last_byte, awaited, words } = self;
         loop {
             match session.receive(&mut wire.input) {
                 None => {}
@@ -165,6 +196,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> RelayPublisher<IO> {
                         code,
                         description,
                     });
+                }
+                Some(ClientEvent::Awaits(timestamp_ms)) => {
+                    *awaited = Some(timestamp_ms);
+                    *words = words.saturating_add(1);
+                    if until == Until::Read {
+                        return Ok(());
+                    }
+                    continue;
                 }
                 Some(ClientEvent::Failed(error)) => return Err(RelayError::Protocol(error)),
             }

@@ -2,18 +2,31 @@
 
 use std::collections::HashMap;
 
+use bytes::{BufMut, Bytes, BytesMut};
 use rml_amf0::Amf0Value;
 use rml_rtmp::messages::{PeerBandwidthLimitType, RtmpMessage, UserControlEventType};
 use rml_rtmp::time::RtmpTimestamp;
 
 use crate::codec::{FourCc, SUPPORTED_AUDIO, SUPPORTED_VIDEO};
 use crate::limits::{MAX_DESCRIPTION, WINDOW_ACK_SIZE};
-use crate::message::Message;
+use crate::message::{Message, kind};
 use crate::refusal::Refusal;
 use crate::stream_request::EnhancedCapabilities;
 
 /// The command of ours by which a router says that the publisher goes on at another worker.
 pub(crate) const HAND_OVER: &str = "caudalHandOver";
+
+/// The user control event of ours by which a worker says which tag it needs next, by its timestamp. Peers skip events that
+/// they do not know.
+pub(crate) const AWAITS: u16 = 0x4361;
+
+/// See [`AWAITS`].
+pub(crate) fn awaits(timestamp_ms: u32) -> Message {
+    let mut payload = BytesMut::with_capacity(6);
+    payload.put_u16(AWAITS);
+    payload.put_u32(timestamp_ms);
+    Message { timestamp: 0, kind: kind::USER_CONTROL, stream_id: 0, payload: Bytes::from(payload) }
+}
 
 /// What opens the server's side, in nginx-rtmp's order, which every encoder has met.
 pub(crate) fn opening(chunk_size: u32) -> [RtmpMessage; 3] {
@@ -54,8 +67,8 @@ pub(crate) fn connected(transaction: f64, offered: &EnhancedCapabilities) -> Rtm
             ("fourCcList", Amf0Value::StrictArray(names.map(|name| string(&name.to_string())).collect())),
             ("videoFourCcInfoMap", info_map(&SUPPORTED_VIDEO)),
             ("audioFourCcInfoMap", info_map(&SUPPORTED_AUDIO)),
-            // Neither reconnect requests nor multitrack.
-            ("capsEx", Amf0Value::Number(0.0)),
+            // Reconnect requests, but no multitrack.
+            ("capsEx", Amf0Value::Number(CAPABILITIES)),
         ]);
     }
     let information = object([
@@ -96,6 +109,11 @@ pub(crate) fn unpublished() -> RtmpMessage {
 
 pub(crate) fn refused(refusal: Refusal, description: &str) -> RtmpMessage {
     status("onStatus", "error", refusal.code(), description)
+}
+
+/// Enhanced RTMP v2, *Reconnect Request*, without a `tcUrl`: the publisher comes back to the address that it has.
+pub(crate) fn reconnect_request(description: &str) -> RtmpMessage {
+    status("onStatus", "status", "NetConnection.Connect.ReconnectRequest", description)
 }
 
 pub(crate) fn play_refused(description: &str) -> RtmpMessage {
@@ -165,5 +183,7 @@ fn info_map(codecs: &[FourCc]) -> Amf0Value {
     )
 }
 
+/// Enhanced RTMP v2, `CapsExMask`: this server asks publishers to reconnect.
+const CAPABILITIES: f64 = 1.0;
 /// Enhanced RTMP v2, `FourCcInfoMask`: packaged as it comes.
 const CAN_FORWARD: f64 = 4.0;

@@ -278,6 +278,22 @@ impl ServerSession {
         self.phase = Phase::Closed;
     }
 
+    /// Asks an accepted publisher to open another connection and to leave this one then (Enhanced RTMP v2, *Reconnect
+    /// Request*). Its media is taken until it does. One that has not said that it understands this would skip it.
+    pub fn ask_to_reconnect(&mut self, description: &str) {
+        if matches!(self.phase, Phase::Live(_)) {
+            // About the connection, not about its stream.
+            self.send_command(replies::reconnect_request(description), 0);
+        }
+    }
+
+    /// Tells an accepted peer of ours which tag is needed next: earlier ones may wait for it. An encoder skips that.
+    pub fn awaits(&mut self, timestamp_ms: u32) {
+        if matches!(self.phase, Phase::Live(_)) {
+            self.writer.write(CONTROL_CHUNK_STREAM, &replies::awaits(timestamp_ms), &mut self.output);
+        }
+    }
+
     fn shake_hands(&mut self, now: Instant, input: &mut BytesMut) -> Result<(), SessionError> {
         let Phase::Handshake { handshake, .. } = &mut self.phase else { return Ok(()) };
         if handshake.take(input, &mut self.output)? == Progress::Done {

@@ -122,6 +122,11 @@ impl EnhancedCapabilities {
         !self.fourcc.is_empty() || self.caps_ex != 0
     }
 
+    /// Whether it understands a server that asks it to reconnect.
+    pub fn can_reconnect(&self) -> bool {
+        self.caps_ex & 1 != 0
+    }
+
     /// Whether it could send that codec.
     pub fn includes(&self, fourcc: FourCc) -> bool {
         self.fourcc.iter().any(|name| name == "*" || name.as_bytes() == fourcc.0)

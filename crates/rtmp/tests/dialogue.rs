@@ -225,14 +225,43 @@ fn an_enhanced_encoder_hears_which_codecs_may_come() {
     let forward = Amf0Value::Number(4.0);
     assert_eq!(server["videoFourCcInfoMap"], object(&[("avc1", forward.clone()), ("hvc1", forward.clone())]));
     assert_eq!(server["audioFourCcInfoMap"], object(&[("mp4a", forward)]));
-    assert_eq!(server["capsEx"], Amf0Value::Number(0.0));
+    assert_eq!(server["capsEx"], Amf0Value::Number(1.0));
 
     let events = dialogue.publish(1, "key");
     let [Event::PublishRequested(request)] = events.as_slice() else { panic!("{events:?}") };
     assert_eq!(request.enhanced.fourcc, ["av01", "hvc1", "vp09"]);
     assert_eq!(request.enhanced.caps_ex, 3);
+    assert!(request.enhanced.can_reconnect());
     assert!(request.enhanced.includes(FourCc(*b"hvc1")));
     assert!(!request.enhanced.includes(FourCc(*b"avc1")));
+}
+
+#[test]
+fn a_publisher_is_asked_to_reconnect_about_its_connection_and_goes_on_meanwhile() {
+    let mut dialogue = Dialogue::after_handshake(Limits::default());
+    dialogue.command(
+        "connect",
+        1.0,
+        object(&[("app", text("live")), ("capsEx", Amf0Value::Number(1.0))]),
+        &[],
+    );
+    dialogue.publish(1, "key");
+    dialogue.session.ask_to_reconnect("Too early.");
+    dialogue.session.accept_publish(dialogue.now);
+    dialogue.replies();
+    dialogue.session.ask_to_reconnect("The server is restarting.");
+    let replies = dialogue.replies();
+    let [RtmpMessage::Amf0Command { command_name, additional_arguments, .. }] = replies.as_slice() else {
+        panic!("{replies:?}")
+    };
+    let Some(Amf0Value::Object(told)) = additional_arguments.first() else {
+        panic!("{additional_arguments:?}")
+    };
+    assert_eq!(command_name, "onStatus");
+    assert_eq!(told["code"], text("NetConnection.Connect.ReconnectRequest"));
+    assert_eq!(told["level"], text("status"));
+    let events = dialogue.message(9, 1, 0, &[0x17, 1, 0, 0, 0, 1]);
+    assert!(matches!(events.as_slice(), [Event::Publisher(PublisherEvent::Video { .. })]), "{events:?}");
 }
 
 #[test]

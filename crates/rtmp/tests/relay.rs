@@ -348,3 +348,25 @@ async fn what_the_server_would_refuse_is_not_sent() {
     };
     tokio::join!(send, receive);
 }
+
+#[tokio::test]
+async fn a_server_says_which_tag_it_awaits_and_media_goes_on() {
+    let (mut relay, mut stream) = over_tcp().await;
+    assert_eq!(relay.awaited(), None);
+    for awaited in [u32::MAX, 150] {
+        stream.awaits(awaited);
+        relay.send_video(40, video(1000)).unwrap();
+        let (sent, event) = tokio::join!(relay.flush(), stream.next_event());
+        sent.unwrap();
+        assert!(matches!(event, Some(PublisherEvent::Video { timestamp_ms: 40, .. })));
+        // It is sent with the next event that is waited for.
+        let waiting = tokio::time::timeout(Duration::from_millis(50), stream.next_event());
+        let lost = tokio::time::timeout(Duration::from_millis(50), relay.lost());
+        let (waiting, lost) = tokio::join!(waiting, lost);
+        waiting.unwrap_err();
+        lost.unwrap_err();
+        assert_eq!((relay.awaited(), relay.take_words()), (Some(awaited), 1));
+    }
+    relay.forget_awaited();
+    assert_eq!(relay.awaited(), None);
+}

@@ -85,10 +85,16 @@ struct Files {
 struct Pair {
     chain_and_key: Arc<CertifiedKey>,
     not_before: SystemTime,
-    /// Of the server's own certificate, the first. Clients build their own path to a root, so that an issuer's certificate
-    /// that has expired (an old cross-signature, for example) often hurts nobody.
     not_after: SystemTime,
     fingerprint: Fingerprint,
+}
+
+/// The server's own certificate and those that lead to a root, and the time of the former. Clients build their own path to a
+/// root, so that an issuer's certificate that has expired (an old cross-signature, for example) often hurts nobody.
+struct Chain {
+    certificates: Vec<CertificateDer<'static>>,
+    not_before: SystemTime,
+    not_after: SystemTime,
 }
 
 /// SHA-256 over both files: whether they have changed is asked of their bytes, because symlinks that are switched and
@@ -133,6 +139,22 @@ impl Certificate {
     /// [`TlsError`] as [`Self::load`] has it.
     pub fn check(certificate: &Path, key: &Path) -> Result<(), TlsError> {
         Files { certificate: certificate.to_owned(), key: key.to_owned() }.read().map(drop)
+    }
+
+    /// Whether there is a certificate in this file, of whatever key.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn check_chain(certificate: &Path) -> Result<(), TlsError> {
+        Chain::in_file(certificate, &contents(certificate)?).map(drop)
+    }
+
+    /// Whether there is a key in this file, of whatever certificate.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn check_key(key: &Path) -> Result<(), TlsError> {
+        key_in_file(key, &contents(key)?).map(drop)
     }
 
     /// A server that shows this certificate.
@@ -186,37 +208,51 @@ impl Files {
             .chain_update(&key_pem)
             .finalize()
             .into();
-        let damaged = |path: &Path, reason: String| TlsError::Damaged { path: path.to_owned(), reason };
-        let chain = CertificateDer::pem_slice_iter(&certificate_pem)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| damaged(certificate, error.to_string()))?;
-        let mut validity = None;
-        for one in &chain {
-            let (_, parsed) = x509_parser::parse_x509_certificate(one)
-                .map_err(|error| damaged(certificate, error.to_string()))?;
-            let parsed = parsed.validity();
-            validity.get_or_insert((parsed.not_before.timestamp(), parsed.not_after.timestamp()));
-        }
-        let Some((not_before, not_after)) = validity else {
-            return Err(TlsError::NoCertificate { path: certificate.clone() });
-        };
-        let private = PrivateKeyDer::from_pem_slice(&key_pem).map_err(|error| match error {
-            pem::Error::NoItemsFound => TlsError::NoKey { path: key.clone() },
-            other => damaged(key, other.to_string()),
-        })?;
+        let Chain { certificates, not_before, not_after } = Chain::in_file(certificate, &certificate_pem)?;
+        let private = key_in_file(key, &key_pem)?;
         let unusable = |reason| TlsError::Key { path: key.clone(), reason };
         let provider = CryptoProvider::get_default()
             .ok_or_else(|| unusable(rustls::Error::General("no crypto is installed".to_owned())))?;
-        let pair = CertifiedKey::from_der(chain, private, provider).map_err(|error| match error {
+        let pair = CertifiedKey::from_der(certificates, private, provider).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => {
                 TlsError::Mismatch { certificate: certificate.clone(), key: key.clone() }
             }
             rustls::Error::InvalidCertificate(reason) => damaged(certificate, format!("{reason:?}")),
             other => unusable(other),
         })?;
-        let (not_before, not_after) = (from_unix_seconds(not_before), from_unix_seconds(not_after));
         Ok(Pair { chain_and_key: Arc::new(pair), not_before, not_after, fingerprint })
     }
+}
+
+impl Chain {
+    fn in_file(path: &Path, pem: &[u8]) -> Result<Self, TlsError> {
+        let certificates = CertificateDer::pem_slice_iter(pem)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| damaged(path, error.to_string()))?;
+        let mut validity = None;
+        for one in &certificates {
+            let (_, parsed) =
+                x509_parser::parse_x509_certificate(one).map_err(|error| damaged(path, error.to_string()))?;
+            let parsed = parsed.validity();
+            validity.get_or_insert((parsed.not_before.timestamp(), parsed.not_after.timestamp()));
+        }
+        let Some((not_before, not_after)) = validity else {
+            return Err(TlsError::NoCertificate { path: path.to_owned() });
+        };
+        let (not_before, not_after) = (from_unix_seconds(not_before), from_unix_seconds(not_after));
+        Ok(Self { certificates, not_before, not_after })
+    }
+}
+
+fn key_in_file(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
+        pem::Error::NoItemsFound => TlsError::NoKey { path: path.to_owned() },
+        other => damaged(path, other.to_string()),
+    })
+}
+
+fn damaged(path: &Path, reason: String) -> TlsError {
+    TlsError::Damaged { path: path.to_owned(), reason }
 }
 
 fn contents(path: &Path) -> Result<Vec<u8>, TlsError> {

@@ -18,6 +18,9 @@ pub struct StreamClaims {
     pub fence: Option<Epoch>,
     /// The state of the highest epoch that announced something, of those that can be read: where the timeline goes on.
     pub filled: Option<StoredState>,
+    /// The lowest epoch above `filled` that was claimed and whose state was never filled. It may have announced more than
+    /// `filled` knows of, and even stored some of that.
+    pub unfilled: Option<Epoch>,
     /// Epochs above `filled` whose states cannot be read, highest first, and why not. They may have announced more
     /// than `filled` knows of.
     pub unreadable: Vec<StorageError>,
@@ -58,14 +61,15 @@ impl SegmentStore {
         }
     }
 
-    /// Writes as much as a state may be, and removes it again: whether the worker of this epoch could store anything now.
+    /// Writes as much as a state and a second's segments take, and removes it again: whether a worker of this stream could store
+    /// anything now. A slow storage may keep it, until the next probe or the stream's removal.
     ///
     /// # Errors
     /// [`StorageError`] when it could not.
-    pub async fn prove_writable(&self, stream: StreamId, epoch: Epoch) -> Result<(), StorageError> {
-        let key = Key::Live(stream, StreamFile::Probe(epoch));
+    pub async fn prove_writable(&self, stream: StreamId) -> Result<(), StorageError> {
+        let key = Key::Live(stream, StreamFile::Probe);
         let written = self.put(&key, vec![0; PROBE].into()).await;
-        // Also what a late write may have left. That something stays is no reason against this worker.
+        // Also after a write that failed late. That something stays is no reason against this worker.
         let _ = self.delete(&key).await;
         written.map(drop)
     }
@@ -91,18 +95,18 @@ impl SegmentStore {
         let mut epochs = self.epochs(stream).await?;
         epochs.sort_unstable();
         let fence = epochs.last().copied();
-        let mut unreadable = Vec::new();
+        let (mut unfilled, mut unreadable) = (None, Vec::new());
         for epoch in epochs.into_iter().rev() {
             match self.state(stream, epoch).await {
                 Ok(Some(state)) if state.filled.is_some() => {
-                    return Ok(StreamClaims { fence, filled: Some(state), unreadable });
+                    return Ok(StreamClaims { fence, filled: Some(state), unfilled, unreadable });
                 }
-                Ok(_) => {}
+                Ok(_) => unfilled = Some(epoch),
                 Err(error) if is_damage(&error) => unreadable.push(error),
                 Err(error) => return Err(error),
             }
         }
-        Ok(StreamClaims { fence, filled: None, unreadable })
+        Ok(StreamClaims { fence, filled: None, unfilled, unreadable })
     }
 }
 
@@ -129,5 +133,4 @@ fn is_bad_sector(error: &io::Error) -> bool {
     error.raw_os_error() == Some(5)
 }
 
-/// What a state and a second's segments take.
 const PROBE: usize = 1024 * 1024;

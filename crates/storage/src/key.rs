@@ -20,8 +20,8 @@ pub enum Key {
 pub enum StreamFile {
     /// `state-{epoch}.json`: the claim of an epoch and, later, its timeline.
     State(Epoch),
-    /// `probe-{epoch}`: written and removed again by a worker that gets ready, to see whether it could.
-    Probe(Epoch),
+    /// `probe`: written and removed again by a worker that gets ready, to see whether it could.
+    Probe,
     /// `log/{epoch}-{k}.json`: finished segments, an object a minute.
     Log(Epoch, u32),
     /// `master.m3u8`
@@ -57,7 +57,7 @@ impl Key {
             Self::Poster(_) => "image/jpeg",
             Self::Live(_, file) => match file {
                 StreamFile::State(_) | StreamFile::Log(..) => "application/json",
-                StreamFile::Probe(_) => "application/octet-stream",
+                StreamFile::Probe => "application/octet-stream",
                 StreamFile::Master | StreamFile::Playlist(_) => "application/vnd.apple.mpegurl",
                 StreamFile::Manifest => "application/dash+xml",
                 StreamFile::Init(rendition, _) | StreamFile::Segment(rendition, ..) => {
@@ -74,7 +74,7 @@ impl Key {
             Self::Poster(_) => "public, max-age=5",
             Self::Live(_, file) => match file {
                 // Only workers and edges read these, and they need the newest.
-                StreamFile::State(_) | StreamFile::Log(..) | StreamFile::Probe(_) => "no-cache",
+                StreamFile::State(_) | StreamFile::Log(..) | StreamFile::Probe => "no-cache",
                 // Half the smallest target duration.
                 StreamFile::Master | StreamFile::Playlist(_) | StreamFile::Manifest => "public, max-age=1",
                 StreamFile::Init(..) | StreamFile::Segment(..) => "public, max-age=31536000, immutable",
@@ -89,7 +89,7 @@ impl Key {
             Self::Live(
                 _,
                 StreamFile::State(_)
-                | StreamFile::Probe(_)
+                | StreamFile::Probe
                 | StreamFile::Log(..)
                 | StreamFile::Init(..)
                 | StreamFile::Segment(..),
@@ -134,7 +134,7 @@ impl fmt::Display for StreamFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::State(epoch) => write!(f, "state-{epoch}.json"),
-            Self::Probe(epoch) => write!(f, "probe-{epoch}"),
+            Self::Probe => f.write_str("probe"),
             Self::Log(epoch, k) => write!(f, "log/{epoch}-{k}.json"),
             Self::Master => f.write_str("master.m3u8"),
             Self::Manifest => f.write_str("manifest.mpd"),
@@ -157,12 +157,10 @@ fn parse_stream_file(text: &str) -> Option<StreamFile> {
     match text {
         "master.m3u8" => return Some(StreamFile::Master),
         "manifest.mpd" => return Some(StreamFile::Manifest),
+        "probe" => return Some(StreamFile::Probe),
         _ => {}
     }
     let Some((folder, name)) = text.split_once('/') else {
-        if let Some(epoch) = text.strip_prefix("probe-") {
-            return epoch.parse().ok().map(StreamFile::Probe);
-        }
         let epoch = text.strip_prefix("state-")?.strip_suffix(".json")?;
         return epoch.parse().ok().map(StreamFile::State);
     };
@@ -202,7 +200,7 @@ mod tests {
     fn every_kind_of_object_has_the_name_that_a_file_server_shows() {
         for name in [
             "state-3.json",
-            "probe-3",
+            "probe",
             "log/3-12.json",
             "master.m3u8",
             "manifest.mpd",
@@ -245,8 +243,7 @@ mod tests {
             "state-.json",
             "state-1.json#1",
             "state-+1.json",
-            "probe-01",
-            "probe-1.json",
+            "probe-1",
             "../master.m3u8",
             "source/../index.m3u8",
             "source/007-1.m4s",

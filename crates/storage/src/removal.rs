@@ -140,7 +140,7 @@ impl SegmentStore {
         }
     }
 
-    /// Whether a stream's states prove that it was assigned by `installation` and is no recording, and none of them
+    /// Whether a stream's states prove that it was assigned by `installation`, by whichever of its names, and is no recording, and none of them
     /// says otherwise.
     ///
     /// # Errors
@@ -148,7 +148,7 @@ impl SegmentStore {
     pub async fn provenance(
         &self,
         stream: StreamId,
-        installation: InstallationId,
+        installation: &[InstallationId],
     ) -> Result<Provenance, StorageError> {
         let mut epochs = self.epochs(stream).await?;
         epochs.sort_unstable();
@@ -159,7 +159,7 @@ impl SegmentStore {
             else {
                 continue;
             };
-            if owner.installation != installation || owner.record {
+            if owner.record || !installation.contains(&owner.installation) {
                 return Ok(Provenance::Kept);
             }
             proven = true;

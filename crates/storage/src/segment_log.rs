@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SegmentLog {
-    /// Whose.
+    /// The stream that it belongs to.
     pub stream: StreamId,
     /// The worker assignment that wrote it.
     pub epoch: Epoch,

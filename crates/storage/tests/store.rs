@@ -173,6 +173,7 @@ async fn claims(store: &SegmentStore) {
     let known = store.claims(stream).await.unwrap();
     assert_eq!(known.fence, Some(Epoch(10)), "the fence is the highest claim, by number");
     assert_eq!(known.filled, Some(filled), "the timeline is the newest that announced something");
+    assert_eq!(known.unfilled, Some(Epoch(2)), "this one may have announced something too");
     assert!(known.unreadable.is_empty(), "{:?}", known.unreadable);
 }
 
@@ -285,6 +286,11 @@ async fn proves_ownership(store: &SegmentStore) {
         ("begun by an older version", vec![None, Some(ownership(1, false))], "disposable"),
         ("a recording", vec![Some(ownership(1, true))], "kept"),
         ("a recording at first", vec![Some(ownership(1, true)), Some(ownership(1, false))], "kept"),
+        (
+            "ours, by another of our keys",
+            vec![Some(ownership(3, false)), Some(ownership(1, false))],
+            "disposable",
+        ),
         ("another installation's", vec![Some(ownership(2, false))], "kept"),
         ("another installation's by now", vec![Some(ownership(1, false)), Some(ownership(2, false))], "kept"),
         ("of an older version", vec![None], "unknown"),
@@ -308,16 +314,16 @@ async fn a_storage_proves_that_it_can_be_written_and_keeps_nothing_of_that() {
     let folder = tempfile::tempdir().unwrap();
     let store = SegmentStore::folder(folder.path()).unwrap();
     let stream = StreamId::generate();
-    store.prove_writable(stream, Epoch(2)).await.unwrap();
+    store.prove_writable(stream).await.unwrap();
     assert_eq!(files(folder.path()), Vec::<String>::new());
     // What a full disk is to a write, this is to any user's: something that it cannot replace.
-    let probe = folder.path().join(format!("live/{stream}/probe-3"));
+    let probe = folder.path().join(format!("live/{stream}/probe"));
     std::fs::create_dir_all(probe.join("in the way")).unwrap();
-    store.prove_writable(stream, Epoch(3)).await.unwrap_err();
+    store.prove_writable(stream).await.unwrap_err();
 }
 
 async fn provenance(store: &SegmentStore, stream: StreamId) -> &'static str {
-    match store.provenance(stream, installation(1)).await.unwrap() {
+    match store.provenance(stream, &[installation(1), installation(3)]).await.unwrap() {
         Provenance::Disposable(_) => "disposable",
         Provenance::Kept => "kept",
         Provenance::Unknown => "unknown",
@@ -331,11 +337,11 @@ async fn a_live_stream_of_a_copied_installation_is_seen_to_change() {
     let stream = StreamId::generate();
     let state = claim_of(stream, 1, Some(ownership(1, false)));
     store.claim(&state).await.unwrap();
-    let seen = store.provenance(stream, installation(1)).await.unwrap();
-    assert_eq!(store.provenance(stream, installation(1)).await.unwrap(), seen);
+    let seen = store.provenance(stream, &[installation(1), installation(3)]).await.unwrap();
+    assert_eq!(store.provenance(stream, &[installation(1), installation(3)]).await.unwrap(), seen);
     let key = Key::Live(stream, StreamFile::State(Epoch(1)));
     store.put(&key, state.write().unwrap().into()).await.unwrap();
-    assert_ne!(store.provenance(stream, installation(1)).await.unwrap(), seen);
+    assert_ne!(store.provenance(stream, &[installation(1), installation(3)]).await.unwrap(), seen);
 }
 
 #[tokio::test]

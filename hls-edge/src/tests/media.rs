@@ -1,11 +1,13 @@
 //! Files: whose bytes, for how long, and what is not there.
 
 use caudal_livestream::admission::Access;
+use caudal_livestream::record::Phase;
 use caudal_livestream::{Msn, StreamId};
 use caudal_storage::Key;
 use flate2::read::GzDecoder;
 
-use super::{Scene, until, until_text};
+use super::fake_worker::FakeWorker;
+use super::{Scene, feed_key, until, until_text};
 
 const PLAYLIST: &str = "/live/{s}/source/index.m3u8";
 
@@ -38,6 +40,34 @@ async fn parts_segments_and_inits_are_the_workers_bytes() {
         "[source 1 0][source 1 1][source 1 2][source 1 3][source 1 4]"
     );
     assert_eq!(worker.fetched().len(), 2);
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_part_that_another_edge_has_announced_already_is_waited_for() {
+    let scene = Scene::new().await;
+    let first = scene.worker(1).await;
+    first.announce(&["source"]);
+    scene.text(PLAYLIST).await;
+    let ahead = scene.start("/live/{s}/source/p1-2.m4s");
+    scene.until_waiting(1).await;
+    first.part();
+    first.part();
+    assert_eq!(ahead.await.unwrap(), (200, "[source 1 2]".to_owned()));
+
+    assert_eq!(scene.status("/live/{s}/source/p2-9.m4s").await, 404, "each epoch counts from 0");
+    let of_the_next_worker = scene.start("/live/{s}/source/p2-0.m4s");
+    scene.until_waiting(1).await;
+    for _ in 3..5 {
+        first.part();
+    }
+    first.close();
+    let second = FakeWorker::start(scene.stream, 2, &feed_key(), scene.store.clone()).await;
+    second.take_up(first.successor(2));
+    second.part();
+    first.kill();
+    scene.directory.assign(&second, Phase::Live);
+    assert_eq!(of_the_next_worker.await.unwrap(), (200, "[source 2 0]".to_owned()));
     scene.stop().await;
 }
 
@@ -117,8 +147,9 @@ async fn what_is_not_there_is_a_404_for_a_second() {
         "/live/{s}/source/7-1.m4s",
         "/live/{s}/source/7-2.m4s",
         "/live/{s}/source/400-1.m4s",
-        "/live/{s}/source/p1-2.m4s",
+        "/live/{s}/source/p1-7.m4s",
         "/live/{s}/source/p0-1.m4s",
+        "/live/{s}/source/p4-0.m4s",
         "/live/{s}/source/init-dead.mp4",
         "/live/{s}/source/state-1.json",
         "/live/{s}/source/..%2fstate-1.json",

@@ -127,6 +127,19 @@ fn the_end_is_taken_up_even_from_a_worker_that_knows_less() {
     assert!(mirror.timeline().unwrap().ended);
 }
 
+#[test]
+fn a_later_epoch_takes_back_an_end_that_an_earlier_one_told() {
+    let mut first = Broadcast::new(stream(), 1, &["source"]).with(2, 3);
+    let next = first.succeeded_by(2);
+    let mut mirror = Mirror::default();
+    first.timeline.ended = true;
+    mirror.apply(&snapshot(&first)).unwrap();
+    first.timeline.ended = false;
+    assert_eq!(mirror.apply(&snapshot(&first)), Ok(Change::None), "its own feed cannot");
+    assert_eq!(mirror.apply(&snapshot(&next)), Ok(Change::Whole));
+    assert!(!mirror.timeline().unwrap().ended);
+}
+
 proptest! {
     /// Whatever feeds come, break and begin anew, what viewers see never goes back.
     #[test]

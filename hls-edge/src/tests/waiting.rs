@@ -173,6 +173,24 @@ async fn who_waits_when_the_edge_stops_gets_an_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_a_part_when_the_edge_stops_gets_the_part() {
+    let scene = Scene::new().await;
+    let worker = scene.worker(1).await;
+    worker.announce(&["source"]);
+    scene.text(PLAYLIST).await;
+    let blocked = scene.start("/live/{s}/source/index.m3u8?_HLS_msn=7&_HLS_part=1");
+    scene.until_waiting(1).await;
+    scene.shutdown.cancel();
+    // Its listener is closed, so it has begun to stop.
+    while scene.client.get(scene.url("/live/{s}/master.m3u8")).send().await.is_ok() {}
+    worker.part();
+    let (status, text) = blocked.await.unwrap();
+    assert_eq!(status, 200, "{text}");
+    assert!(text.contains("\"p1-1.m4s\""), "{text}");
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_does_not_read_hinders_nobody() {
     use tokio::io::AsyncWriteExt as _;
     let scene = Scene::new().await;

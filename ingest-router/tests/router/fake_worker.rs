@@ -26,6 +26,8 @@ pub(crate) enum Heard {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Manner {
     Listen,
+    /// Listens, and says behind each tag that it needs nothing of the next so many milliseconds.
+    Await(u32),
     /// Takes it and reads nothing.
     Freeze,
     Refuse(Refusal),
@@ -155,6 +157,13 @@ async fn relay(socket: TcpStream, heard: mpsc::UnboundedSender<Heard>, mut manne
     }
     let _ = manners.wait_for(|manner| *manner != Manner::Freeze).await;
     while let Some(event) = publisher.next_event().await {
+        if let (
+            Manner::Await(span),
+            PublisherEvent::Video { timestamp_ms, .. } | PublisherEvent::Audio { timestamp_ms, .. },
+        ) = (manner, &event)
+        {
+            publisher.awaits(timestamp_ms.wrapping_add(span));
+        }
         let _ = heard.send(Heard::Event(event));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use caudal_ingest_router::{Config, Error, Internal, Limits, RECONNECT_WINDOW, run};
+use caudal_ingest_router::{Config, Drain, Error, Internal, Limits, RECONNECT_WINDOW, run};
 use caudal_livestream::StreamId;
 use caudal_livestream::admission::SecondPublisher;
 use caudal_livestream::proof::RoleKey;
@@ -63,7 +63,10 @@ impl Harness {
             input_key: input_key(),
             second_publisher: None,
             reconnect_window: RECONNECT_WINDOW,
-            limits: Limits { drain: Duration::from_secs(10), ..Limits::default() },
+            limits: Limits {
+                drain: Drain { farewell: Duration::from_secs(10), ..Drain::default() },
+                ..Limits::default()
+            },
             registry: registry.clone(),
         };
         change(&mut config);
@@ -104,6 +107,25 @@ impl Harness {
             format!("{value:.0}").parse::<u64>().unwrap()
         });
         values.sum()
+    }
+
+    /// Waits until a metric has come to so much.
+    pub(crate) async fn counts(&self, name: &str, wanted: u64) {
+        within(async {
+            while self.counted(name) < wanted {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        assert_eq!(self.counted(name), wanted, "{name}");
+    }
+
+    /// How many values a histogram holds, and their sum.
+    pub(crate) fn observed(&self, name: &str) -> (u64, f64) {
+        let families = self.registry.gather();
+        let family = families.iter().find(|family| family.name() == name).expect(name);
+        let histogram = family.get_metric()[0].get_histogram();
+        (histogram.get_sample_count(), histogram.get_sample_sum())
     }
 
     pub(crate) async fn stop(self) {

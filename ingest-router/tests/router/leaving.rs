@@ -96,7 +96,7 @@ async fn when_the_broadcast_is_ended_the_publisher_is_told() {
     let told = refusal(&within(encoder.lost()).await);
     assert_eq!(
         told,
-        (Some(Refusal::Denied), "The stream key was changed. Copy the new one from your studio page.".into())
+        (Some(Refusal::Denied), "The stream key was changed. Copy the new one from the page Go live.".into())
     );
     harness.stop().await;
 }

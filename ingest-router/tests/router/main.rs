@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod admission;
+mod draining;
 mod encoders;
 mod fake_api;
 mod fake_directory;
@@ -10,6 +11,7 @@ mod fake_worker;
 mod harness;
 mod leaving;
 mod moving;
+mod proxies;
 mod relaying;
 mod rtmps;
 mod secrecy;

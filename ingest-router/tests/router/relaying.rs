@@ -1,5 +1,7 @@
 //! From the publisher to the worker, and to the next worker.
 
+use std::time::{Duration, Instant};
+
 use caudal_livestream::Epoch;
 use caudal_rtmp::{PublisherEvent, Refusal};
 
@@ -214,3 +216,52 @@ async fn what_the_publisher_sends_is_measured_and_published() {
     assert!(media.connected_at.is_some());
     harness.stop().await;
 }
+
+#[tokio::test]
+async fn what_a_worker_needs_only_with_later_tags_comes_with_them() {
+    let harness = Harness::start().await;
+    let mut encoder = harness.publish().await.unwrap();
+    let mut worker = FakeWorker::start().await;
+    worker.treat(Manner::Await(200));
+    harness.directory.assign(harness.stream, worker.address, 0);
+    worker.hears_relay().await;
+    send_headers(&mut encoder).await;
+    send_frame(&mut encoder, 0, Frame::Key, 500).await;
+    while worker.hears_video().await.0 != KEYFRAME {}
+    // The worker says it behind each tag: the two headers came with the keyframe.
+    harness.counts(AWAITED, 3).await;
+    for at in [40, 80] {
+        send_frame(&mut encoder, at, Frame::Inter, 500).await;
+    }
+    let early = tokio::time::timeout(Duration::from_millis(50), worker.hears_video()).await;
+    assert!(early.is_err(), "{early:?}");
+    // What is awaited goes by its timestamp: here it comes sooner.
+    send_frame(&mut encoder, 200, Frame::Inter, 500).await;
+    for at in [40, 80, 200] {
+        assert_eq!(worker.hears_video().await.1, at);
+    }
+    harness.counts(AWAITED, 6).await;
+    let (kept, seconds) = harness.observed(HOLD);
+    assert_eq!(kept, 1, "once for the three of them");
+    assert!(seconds >= 0.05, "as long as the oldest of them: {seconds}");
+    // A keyframe is always needed, and a publisher that stalls is not waited for.
+    send_frame(&mut encoder, 240, Frame::Key, 500).await;
+    assert_eq!(worker.hears_video().await.1, 240);
+    harness.counts(AWAITED, 7).await;
+    assert_eq!(harness.observed(HOLD).0, 1, "the keyframe was not kept");
+    let begun = Instant::now();
+    send_frame(&mut encoder, 280, Frame::Inter, 500).await;
+    assert_eq!(worker.hears_video().await.1, 280);
+    let waited = begun.elapsed();
+    assert!(waited >= Duration::from_millis(160), "{waited:?}");
+    // What it sent last is sent on at once.
+    harness.counts(AWAITED, 8).await;
+    send_frame(&mut encoder, 320, Frame::Inter, 500).await;
+    encoder.unpublish().await;
+    assert_eq!(worker.hears_video().await.1, 320);
+    assert!(worker.hears_loss().await);
+    harness.stop().await;
+}
+
+const AWAITED: &str = "caudal_ingest_router_relay_awaited_total";
+const HOLD: &str = "caudal_ingest_router_relay_hold_seconds";

@@ -62,7 +62,7 @@ async fn wherever_a_key_is_typed_no_log_holds_it_and_the_publisher_is_let_in_or_
                 let stream = StreamId::generate();
                 let nobody = Mood::Deny(
                     DenialCode::UnknownKey,
-                    "This stream key is not valid. Copy it from your studio page.",
+                    "This stream key is not valid. Copy it from the page Go live.",
                 );
                 harness.api.set(Mood::OnlyFor(KEY, Box::new(authorize(stream)), Box::new(nobody)));
                 let target = RelayTarget {
@@ -83,7 +83,7 @@ async fn wherever_a_key_is_typed_no_log_holds_it_and_the_publisher_is_let_in_or_
                         // A server's address alone is taken for the lack of a key.
                         let holds_it = format!("{app}{name}").contains(KEY) && !name.is_empty();
                         assert!(!holds_it, "{app} {name} was not understood: {words}");
-                        let to_do = ["stream key field", "studio page"];
+                        let to_do = ["stream key field", "page Go live"];
                         assert!(to_do.iter().any(|to_do| words.contains(to_do)), "{app} {name}: {words}");
                     }
                 }

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
-use caudal_ingest_router::Limits;
+use caudal_ingest_router::{Drain, Limits};
 use caudal_livestream::StreamId;
 use caudal_livestream::admission::{DenialCode, SecondPublisher};
 use caudal_livestream::feed::InputState;
@@ -53,7 +53,7 @@ async fn a_good_key_goes_live_while_the_waiting_room_is_full_of_any_kind_of_stra
         let under_tls = rtmps.local_addr().unwrap();
         let harness = Harness::with(|config| {
             config.rtmps = Some((rtmps, tls));
-            config.limits = Limits { waiting: WAITING, publishers: 2, ..config.limits };
+            (config.limits.waiting, config.limits.publishers) = (WAITING, 2);
         })
         .await;
         harness.api.set(Mood::OnlyFor(KEY, Box::new(authorize(harness.stream)), Box::new(others)));
@@ -125,7 +125,11 @@ async fn publishers_that_were_let_in_do_not_count_as_strangers_of_their_address(
 
 #[tokio::test]
 async fn publishers_over_the_limit_are_told_and_one_that_returns_gets_in_all_the_same() {
-    let limits = Limits { publishers: 1, drain: Duration::from_secs(10), ..Limits::default() };
+    let limits = Limits {
+        publishers: 1,
+        drain: Drain { farewell: Duration::from_secs(10), ..Drain::default() },
+        ..Limits::default()
+    };
     let harness = Harness::with(|config| config.limits = limits).await;
     let takeover = Mood::Authorize { stream: harness.stream, policy: SecondPublisher::Takeover };
     harness.api.set(takeover.clone());

@@ -35,6 +35,7 @@ pub(crate) fn settings() -> PodSettings {
         release: "caudal".to_owned(),
         image: "example.org/caudal:0.1.0".to_owned(),
         pull_secrets: Vec::new(),
+        pull_policy: None,
         secret: "caudal-worker".to_owned(),
         storage: Storage::Volume { claim: "caudal-media".to_owned() },
         log_level: None,
@@ -64,10 +65,12 @@ fn a_cold_pod_with_a_bucket_and_a_template() {
     .unwrap();
     let settings = PodSettings {
         pull_secrets: vec!["registry".to_owned()],
+        pull_policy: Some("Always".to_owned()),
         storage: Storage::Bucket {
             name: "media".to_owned(),
             region: "eu-central-1".to_owned(),
             endpoint: Some("https://s3.example.org".to_owned()),
+            secret: "caudal-bucket".to_owned(),
         },
         log_level: Some("info".to_owned()),
         ..settings()
@@ -108,6 +111,12 @@ fn a_pod_keeps_the_restricted_standard_whatever_the_template_says() {
             assert!(kinds.into_iter().all(|kind| allowed.contains(&kind.as_str())), "{volume}");
         }
     }
+}
+
+#[test]
+fn workers_run_as_the_images_user() {
+    let image = include_str!("../../../Containerfile");
+    assert!(image.contains(&format!("\nUSER {USER}:{USER}\n")), "the Containerfile's user is not {USER}");
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn news_from_before_our_own_write_change_nothing() {
     claimed["metadata"]["labels"]["caudal.dev/epoch"] = json!("1");
     pods.wrote(&pod(claimed));
     pods.take(is(idle("w-1", worker, 7)));
-    assert_eq!(pods.pick(POOL, "new"), None, "it is the stream's");
+    assert_eq!(pods.pick(StreamId::generate(), POOL, "new"), None, "it is the stream's");
     assert_eq!(pods.claimed_for(stream, Epoch(1)).unwrap().worker, worker);
 }
 
@@ -110,14 +110,46 @@ fn no_pod_is_picked_twice_until_something_new_is_known_of_it() {
     outdated["metadata"]["labels"]["caudal.dev/spec-hash"] = json!("old");
     pods.take(is(outdated));
     pods.take(is(idle("w-1", new, 6)));
-    assert_eq!(pods.pick(POOL, "new").unwrap().worker, new, "of the newest template first");
-    assert_eq!(pods.pick(POOL, "new").unwrap().worker, old);
-    assert_eq!(pods.pick(POOL, "new"), None);
-    assert_eq!(pods.pick("another", "new"), None);
+    assert_eq!(
+        pods.pick(StreamId::generate(), POOL, "new").unwrap().worker,
+        new,
+        "of the newest template first"
+    );
+    assert_eq!(pods.pick(StreamId::generate(), POOL, "new").unwrap().worker, old);
+    assert_eq!(pods.pick(StreamId::generate(), POOL, "new"), None);
+    assert_eq!(pods.pick(StreamId::generate(), "another", "new"), None);
     pods.untried("w-0");
-    assert_eq!(pods.pick(POOL, "new").unwrap().worker, old);
+    assert_eq!(pods.pick(StreamId::generate(), POOL, "new").unwrap().worker, old);
     pods.take(is(idle("w-1", new, 7)));
-    assert_eq!(pods.pick(POOL, "new").unwrap().worker, new);
+    assert_eq!(pods.pick(StreamId::generate(), POOL, "new").unwrap().worker, new);
+}
+
+#[test]
+fn the_next_worker_comes_from_another_node_while_nobody_knows_that_the_one_before_has_ended() {
+    let pods = Pods::default();
+    let [claimed, near, far] = [0; 3].map(|_| WorkerId::generate());
+    let stream = StreamId::generate();
+    let held = || {
+        let labels = json!({
+            "caudal.dev/pool": POOL, "caudal.dev/worker": "claimed", "caudal.dev/spec-hash": "new",
+            "caudal.dev/stream": stream, "caudal.dev/epoch": "1",
+        });
+        with(idle("w-0", claimed, 5), "/metadata/labels", labels)
+    };
+    pods.take(is(held()));
+    pods.take(is(idle("w-1", near, 6)));
+    pods.take(is(with(idle("w-2", far, 7), "/spec/nodeName", json!("node-2"))));
+    assert_eq!(pods.pick(stream, POOL, "new").unwrap().worker, far);
+    assert_eq!(pods.pick(stream, POOL, "new").unwrap().worker, near, "better than none");
+    for name in ["w-1", "w-2"] {
+        pods.untried(name);
+    }
+    assert_eq!(pods.pick(StreamId::generate(), POOL, "new").unwrap().worker, near, "another stream's");
+    pods.untried("w-1");
+    let mut ended = with(held(), "/status/phase", json!("Failed"));
+    ended["metadata"]["resourceVersion"] = json!("9");
+    pods.take(is(ended));
+    assert_eq!(pods.pick(stream, POOL, "new").unwrap().worker, near, "the machine is there");
 }
 
 #[test]
@@ -145,4 +177,40 @@ async fn nothing_is_decided_before_all_pods_have_been_told_of() {
     assert!(tokio::time::timeout(std::time::Duration::from_secs(1), pods.whole()).await.is_err());
     pods.take(News::Whole);
     pods.whole().await;
+}
+
+#[test]
+fn a_pod_on_a_node_that_is_being_emptied_is_not_claimed_and_a_busy_one_must_leave_it() {
+    let pods = Pods::default();
+    let (worker, stream) = (WorkerId::generate(), StreamId::generate());
+    let node = |spec: &Value| {
+        News::Is(Box::new(
+            serde_json::from_value(json!({ "metadata": { "name": "node-1" }, "spec": spec })).unwrap(),
+        ))
+    };
+    pods.take(is(idle("w-1", worker, 5)));
+    let mut busy = idle("w-2", WorkerId::generate(), 6);
+    busy["metadata"]["labels"]["caudal.dev/worker"] = json!("claimed");
+    busy["metadata"]["labels"]["caudal.dev/stream"] = json!(stream);
+    busy["metadata"]["labels"]["caudal.dev/epoch"] = json!("1");
+    pods.take(is(busy.clone()));
+    let leaving = || pods.that_must_leave().into_iter().map(|(pod, _)| pod.name.clone()).collect::<Vec<_>>();
+    assert_eq!(leaving(), [""; 0]);
+
+    let mut changes = pods.subscribe();
+    pods.take_node(node(&json!({ "unschedulable": true })));
+    assert!(changes.has_changed().unwrap(), "who keeps the pools looks again");
+    changes.borrow_and_update();
+    assert_eq!(pods.pick(StreamId::generate(), POOL, "new"), None);
+    assert_eq!(leaving(), ["w-2"]);
+    // Deleted already, or of a pool whose pods are put there all the same.
+    let deleted = with(busy.clone(), "/metadata/deletionTimestamp", json!("2027-01-15T08:00:00Z"));
+    pods.take(is(with(deleted, "/metadata/resourceVersion", json!("7"))));
+    assert_eq!(leaving(), [""; 0]);
+    let tolerating = with(busy, "/spec/tolerations", json!([{ "operator": "Exists" }]));
+    pods.take(is(with(tolerating, "/metadata/resourceVersion", json!("8"))));
+    assert_eq!(leaving(), [""; 0]);
+
+    pods.take_node(node(&json!({})));
+    assert_eq!(pods.pick(StreamId::generate(), POOL, "new").unwrap().worker, worker);
 }

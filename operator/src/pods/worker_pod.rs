@@ -10,6 +10,7 @@ use caudal_livestream::{Epoch, StreamId, WorkerId};
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 
 use crate::build::{COMPONENT, HTTP_PORT, RTMP_PORT};
+use crate::nodes::Emptied;
 
 /// What matters of a worker's pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub struct WorkerPod {
     pub address: Option<IpAddr>,
     /// The node that it is on.
     pub node: Option<String>,
+    /// Reasons to empty a node that keep no such pod from being put there.
+    pub(crate) tolerates: Vec<Emptied>,
     /// The worker in it listens.
     pub ready: bool,
     /// Somebody has deleted it; its process may still run.
@@ -67,6 +70,11 @@ impl WorkerPod {
             owner: owner.map(|owner| owner.uid.clone()),
             address: status.and_then(|status| status.pod_ip.as_deref()).and_then(|ip| ip.parse().ok()),
             node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
+            tolerates: pod
+                .spec
+                .as_ref()
+                .and_then(|spec| spec.tolerations.as_deref())
+                .map_or_else(Vec::new, Emptied::tolerated),
             ready: condition(status, "Ready").is_some_and(|(ready, _)| ready),
             leaving: metadata.deletion_timestamp.is_some(),
             ended: has_ended(status),

@@ -103,8 +103,3 @@ pub(super) fn kept_until(resource: &LiveStream, ended: UnixMillis) -> UnixMillis
 pub(super) fn is_being_deleted(resource: &LiveStream) -> bool {
     resource.is_being_deleted()
 }
-
-pub(super) fn has_finalizer(resource: &LiveStream) -> bool {
-    let finalizers = resource.metadata.finalizers.as_deref().unwrap_or_default();
-    finalizers.iter().any(|finalizer| finalizer == names::END_FINALIZER)
-}

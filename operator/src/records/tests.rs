@@ -53,9 +53,15 @@ impl World {
 }
 
 fn store(server: &FakeServer) -> LiveStreams {
+    store_at(server, Duration::ZERO)
+}
+
+/// That long after [`NOW`].
+fn store_at(server: &FakeServer, age: Duration) -> LiveStreams {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_millis(NOW.0.unsigned_abs()) + age;
     let settings = RecordSettings {
         namespace: "caudal".to_owned(),
-        wall: Arc::new(|| SystemTime::UNIX_EPOCH + Duration::from_millis(NOW.0.unsigned_abs())),
+        wall: Arc::new(move || now),
         places: Arc::new(|_| Place { pod: Some("w-1".to_owned()), node: Some("node-1".to_owned()) }),
         playback: Arc::new(|stream| Some(format!("https://example.org/live/{stream}/master.m3u8"))),
     };
@@ -84,7 +90,7 @@ fn live(record: &mut Record) {
 
 fn announce(record: &mut Record, msn: u64) {
     let media_end = MediaTime(i64::try_from(msn).unwrap() * 2_000_000);
-    let floor = Floor { msn: Msn(msn), discontinuity: 0, media_end };
+    let floor = Floor { msn: Msn(msn), discontinuity: 0, media_end, epoch: None };
     record.machine.handle(NOW, Input::Announced(Epoch(1), floor));
 }
 
@@ -305,6 +311,70 @@ async fn an_ended_stream_loses_its_finalizer_stays_for_people_and_is_then_collec
     let later = store(&world.server);
     later.load().await.unwrap();
     let _ = tokio::time::timeout(Duration::from_secs(1), later.collect()).await;
+    assert_eq!(world.server.get(KIND, &world.name), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finalizer_that_an_operator_died_before_it_took_off_is_taken_off_by_the_next() {
+    for deleted in [false, true] {
+        let world = World::opened();
+        let mut stored = world.only().await;
+        live(&mut stored.record);
+        let mut stored = world.save(&stored, Durability::Synced).await.unwrap();
+        over_and_told(&mut stored.record);
+        world.server.trouble("PATCH", Trouble::Silence);
+        world.save(&stored, Durability::Synced).await.unwrap();
+        assert_eq!(world.resource()["metadata"]["finalizers"], json!([names::END_FINALIZER]));
+        if deleted {
+            let delete: fn(&mut Value) = |resource| resource["metadata"]["deletionTimestamp"] = json!(TIME);
+            world.server.change(KIND, &world.name, delete);
+        }
+        let next = store(&world.server);
+        next.load().await.unwrap();
+        let _ = tokio::time::timeout(Duration::from_secs(1), next.collect()).await;
+        let left = world.server.get(KIND, &world.name);
+        assert_eq!(left.map(|left| left["metadata"]["finalizers"].clone()), (!deleted).then(|| json!([])));
+    }
+}
+
+#[tokio::test]
+async fn an_end_that_the_api_does_not_acknowledge_holds_a_resource_for_a_day_and_no_longer() {
+    let world = World::opened();
+    let mut stored = world.only().await;
+    live(&mut stored.record);
+    let mut stored = world.save(&stored, Durability::Synced).await.unwrap();
+    stored.record.machine.handle(NOW, Input::End(EndReason::EndedByOwner));
+    stored.record.machine.handle(NOW, Input::Finished(Epoch(1)));
+    let stored = world.save(&stored, Durability::Synced).await.unwrap();
+    let day = Duration::from_hours(24);
+    for (age, held) in [(day.saturating_sub(Duration::from_secs(1)), true), (day, false)] {
+        let collecting = store_at(&world.server, age);
+        collecting.load().await.unwrap();
+        let _ = tokio::time::timeout(Duration::from_millis(200), collecting.collect()).await;
+        let finalizers = world.resource()["metadata"]["finalizers"].clone();
+        assert_eq!(finalizers == json!([names::END_FINALIZER]), held, "{age:?}: {finalizers}");
+    }
+    // The api is told on, and the next write does not hold it again.
+    let Err(StoreError::Conflict(mut known)) = world.save(&stored, Durability::Synced).await else {
+        panic!()
+    };
+    assert!(!known.record.machine.is_settled());
+    known.record.machine.handle(NOW, Input::Acknowledged(ReportKind::Published));
+    world.save(&known, Durability::Synced).await.unwrap();
+    assert_eq!(world.resource()["metadata"]["finalizers"], json!([]));
+}
+
+#[tokio::test]
+async fn a_resource_that_was_deleted_a_day_ago_is_let_go_of_whatever_it_says() {
+    let world = World::opened();
+    let stored = world.only().await;
+    world.save(&stored, Durability::Synced).await.unwrap();
+    world
+        .server
+        .change(KIND, &world.name, |resource| resource["metadata"]["deletionTimestamp"] = json!(TIME));
+    let collecting = store_at(&world.server, Duration::from_hours(24));
+    collecting.load().await.unwrap();
+    let _ = tokio::time::timeout(Duration::from_millis(200), collecting.collect()).await;
     assert_eq!(world.server.get(KIND, &world.name), None);
 }
 

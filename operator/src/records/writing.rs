@@ -5,11 +5,11 @@ use caudal_kubernetes::live_stream::Seen;
 use caudal_kubernetes::{LiveStream, LiveStreamSpec, LiveStreamStatus, names};
 use caudal_livestream::UnixMillis;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::ListParams;
 use serde_json::{Map, Value, json};
 
 use super::RecordSettings;
-use super::reading::{has_finalizer, is_being_deleted};
+use super::reading::is_being_deleted;
+use crate::letting_go::is_held;
 
 /// The status that says what `record` says.
 pub(super) fn status_of(
@@ -54,21 +54,14 @@ pub(super) fn main_patch(resource: &LiveStream, record: &Record) -> Option<Value
             patch.insert("spec".to_owned(), Value::Object(spec));
         }
     }
-    let wants_finalizer = !record.machine.is_settled() && !is_being_deleted(resource);
-    if wants_finalizer && !has_finalizer(resource) {
+    // Once it is to end, whoever takes the finalizer off means it: the uninstall, or this operator itself after a day.
+    let wants_finalizer = record.machine.end_reason().is_none() && !is_being_deleted(resource);
+    if wants_finalizer && !is_held(resource) {
         let mut finalizers = resource.metadata.finalizers.clone().unwrap_or_default();
         finalizers.push(names::END_FINALIZER.to_owned());
         patch.insert("metadata".to_owned(), json!({ "finalizers": finalizers }));
     }
     (!patch.is_empty()).then(|| guarded(resource, patch))
-}
-
-/// A merge patch that takes our finalizer off.
-pub(super) fn without_finalizer(resource: &LiveStream) -> Value {
-    let mut finalizers = resource.metadata.finalizers.clone().unwrap_or_default();
-    finalizers.retain(|finalizer| finalizer != names::END_FINALIZER);
-    let metadata = json!({ "finalizers": finalizers });
-    guarded(resource, Map::from_iter([("metadata".to_owned(), metadata)]))
 }
 
 /// Makes a merge patch fail on any other version of the resource, and on any other resource of its name.
@@ -80,29 +73,3 @@ fn guarded(resource: &LiveStream, mut patch: Map<String, Value>) -> Value {
     }
     Value::Object(patch)
 }
-
-/// A list's pages, one after the other.
-#[derive(Default)]
-pub(super) struct Pages {
-    begun: bool,
-    next: Option<String>,
-}
-
-impl Pages {
-    pub(super) fn next(&mut self) -> Option<ListParams> {
-        if self.begun && self.next.is_none() {
-            return None;
-        }
-        self.begun = true;
-        let mut params = ListParams::default().limit(PAGE);
-        params.continue_token = self.next.take();
-        Some(params)
-    }
-
-    /// The page that was read says that another one follows, or that none does.
-    pub(super) fn read(&mut self, next: Option<&str>) {
-        self.next = next.filter(|next| !next.is_empty()).map(str::to_owned);
-    }
-}
-
-const PAGE: u32 = 500;

@@ -1,6 +1,6 @@
 //! What is to be done for a pool, from its spec and its pods alone.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use caudal_kubernetes::WorkerPool;
@@ -9,6 +9,7 @@ use caudal_kubernetes::names::{POOL_LABEL, warm_pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
+use crate::nodes::Emptied;
 use crate::pods::WorkerPod;
 
 /// What the plan is made from besides the pool and its pods.
@@ -17,6 +18,16 @@ pub(super) struct Seen<'a> {
     pub(super) hash: &'a str,
     /// In seconds since 1970.
     pub(super) now: i64,
+    /// Why a pod is to leave its node, if it is; none where nobody watches the nodes.
+    pub(super) must_leave: Option<MustLeave<'a>>,
+}
+
+type MustLeave<'a> = &'a dyn Fn(&WorkerPod) -> Option<Emptied>;
+
+impl Seen<'_> {
+    fn must_leave(&self, pod: &WorkerPod) -> Option<Emptied> {
+        self.must_leave.and_then(|must_leave| must_leave(pod))
+    }
 }
 
 /// What is to be done.
@@ -31,13 +42,13 @@ pub(super) struct Plan {
 }
 
 /// An outdated pod goes once enough new ones are ready, or where there is no room for a new one beside it. A surplus is given a
-/// minute, in which broadcasts that end and begin may want it.
+/// minute, in which broadcasts that end and begin may want it. One that is to leave its node is no good to anybody.
 pub(super) fn plan(pool: &WorkerPool, pods: &[Arc<WorkerPod>], seen: &Seen<'_>) -> Plan {
     let of = |wanted: &dyn Fn(&WorkerPod) -> bool| {
         pods.iter().filter(|pod| !pod.ended && !pod.leaving && wanted(pod)).cloned().collect::<Vec<_>>()
     };
     let claimed = of(&|pod| pod.claim.is_some());
-    let idle = of(&|pod| pod.idle);
+    let idle = of(&|pod| pod.idle && seen.must_leave(pod).is_none());
     let is_new = |pod: &Arc<WorkerPod>| pod.hash == seen.hash;
     let (mut fresh, mut outdated): (Vec<_>, Vec<_>) = idle.iter().cloned().partition(is_new);
     let ready = fresh.iter().filter(|pod| pod.is_claimable()).count();
@@ -52,6 +63,7 @@ pub(super) fn plan(pool: &WorkerPool, pods: &[Arc<WorkerPod>], seen: &Seen<'_>) 
 
     let mut delete: Vec<_> =
         pods.iter().filter(|pod| pod.ended && pod.idle && !pod.leaving).cloned().collect();
+    delete.extend(of(&|pod| pod.idle && seen.must_leave(pod).is_some()));
     outdated.sort_by_key(|pod| (pod.is_claimable(), pod.created));
     if ready >= wanted {
         delete.append(&mut outdated);
@@ -90,8 +102,36 @@ pub(super) fn plan(pool: &WorkerPool, pods: &[Arc<WorkerPod>], seen: &Seen<'_>) 
     } else {
         ("False", "Starting", format!("{claimable} of {wanted} workers wait"))
     };
-    status.conditions.push(condition(is_ready, reason, message, pool.metadata.generation));
+    status.conditions.push(condition("Ready", is_ready, reason, message, pool.metadata.generation));
+    let (is_draining, reason, message) = draining(&claimed, seen);
+    status.conditions.push(condition("Draining", is_draining, reason, message, pool.metadata.generation));
     Plan { create, delete, status }
+}
+
+/// Whether broadcasts are on nodes that are being emptied, and how many on which.
+fn draining(claimed: &[Arc<WorkerPod>], seen: &Seen<'_>) -> (&'static str, &'static str, String) {
+    let Some(must_leave) = seen.must_leave else {
+        return ("Unknown", "NodesNotSeen", "the operator does not see the nodes".to_owned());
+    };
+    let mut nodes = BTreeMap::<&str, (Emptied, usize)>::new();
+    for pod in claimed {
+        if let Some((node, why)) = pod.node.as_deref().zip(must_leave(pod)) {
+            nodes.entry(node).or_insert((why, 0)).1 += 1;
+        }
+    }
+    if nodes.is_empty() {
+        return ("False", "NothingToMove", "no broadcast is on a node that is being emptied".to_owned());
+    }
+    let all = nodes.len();
+    let mut words: Vec<_> = nodes
+        .into_iter()
+        .take(NODES_NAMED)
+        .map(|(node, (why, workers))| format!("{node} ({why}): {workers} to move"))
+        .collect();
+    if all > NODES_NAMED {
+        words.push(format!("and so on, {all} nodes"));
+    }
+    ("True", "NodesAreEmptied", words.join("; "))
 }
 
 /// Says why no workers wait, where that is known better than from their pods.
@@ -114,11 +154,11 @@ pub(super) fn keep_times(status: &mut WorkerPoolStatus, before: Option<&WorkerPo
     }
 }
 
-fn condition(status: &str, reason: &str, message: String, generation: Option<i64>) -> Condition {
+fn condition(kind: &str, status: &str, reason: &str, message: String, generation: Option<i64>) -> Condition {
     // The server keeps whole seconds.
     let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH);
     Condition {
-        type_: "Ready".to_owned(),
+        type_: kind.to_owned(),
         status: status.to_owned(),
         reason: reason.to_owned(),
         message,
@@ -137,6 +177,8 @@ fn size(of: u32) -> usize {
 
 /// Between two broadcasts of an evening.
 const SURPLUS_SECONDS: i64 = 60;
+/// What is read at a glance.
+const NODES_NAMED: usize = 5;
 /// So that a pool that was made large does not keep the claims waiting.
 const AT_ONCE: usize = 10;
 
@@ -148,6 +190,11 @@ mod tests {
     use super::*;
 
     const NOW: i64 = 1_800_000_000;
+    const SEEN: Seen<'_> = Seen { hash: "new", now: NOW, must_leave: Some(&|pod| on_the_cordoned(pod)) };
+
+    fn on_the_cordoned(pod: &WorkerPod) -> Option<Emptied> {
+        pod.node.as_ref().filter(|node| node.starts_with("cordoned")).map(|_| Emptied::Cordoned)
+    }
 
     fn pool(max: u32, surge: u32, warm: u32) -> WorkerPool {
         let pool = json!({
@@ -169,6 +216,7 @@ mod tests {
             owner: None,
             address: Some([10, 0, 0, 1].into()),
             node: None,
+            tolerates: Vec::new(),
             ready: true,
             leaving: false,
             ended: false,
@@ -184,7 +232,7 @@ mod tests {
     }
 
     fn planned(pool: &WorkerPool, pods: &[Arc<WorkerPod>]) -> (Vec<u32>, Vec<String>) {
-        let plan = plan(pool, pods, &Seen { hash: "new", now: NOW });
+        let plan = plan(pool, pods, &SEEN);
         (plan.create, plan.delete.iter().map(|pod| pod.name.clone()).collect())
     }
 
@@ -240,7 +288,7 @@ mod tests {
     #[test]
     fn the_status_says_why_nobody_waits() {
         let of = |pool: &WorkerPool, pods: &[Arc<WorkerPod>]| {
-            let status = plan(pool, pods, &Seen { hash: "new", now: NOW }).status;
+            let status = plan(pool, pods, &SEEN).status;
             let ready = status.conditions[0].clone();
             ((status.workers, status.idle, status.claimed, status.starting), ready.status, ready.reason)
         };
@@ -263,13 +311,66 @@ mod tests {
     }
 
     #[test]
+    fn an_idle_one_on_a_node_that_is_being_emptied_makes_way_for_one_elsewhere_and_a_busy_one_is_not_touched()
+    {
+        let there = |pod: &mut WorkerPod| pod.node = Some("cordoned".to_owned());
+        let idle = || pod("w-hd-0", there);
+        let busy = || {
+            pod("w-hd-1", |pod| {
+                claim(pod);
+                there(pod);
+            })
+        };
+        assert_eq!(planned(&pool(9, 0, 1), &[idle(), busy()]), (vec![2], vec!["w-hd-0".to_owned()]));
+        // Nor does it count as one that waits.
+        let Plan { status, .. } = plan(&pool(9, 0, 1), &[idle()], &SEEN);
+        assert_eq!((status.idle, status.conditions[0].status.as_str()), (0, "False"));
+        // It has its place until it is gone.
+        assert_eq!(planned(&pool(1, 0, 1), &[idle()]), (vec![], vec!["w-hd-0".to_owned()]));
+    }
+
+    #[test]
+    fn a_full_pool_leaves_the_places_of_its_surge_to_moves() {
+        let live = |name: &str| pod(name, claim);
+        let full = [live("a"), live("b")];
+        assert_eq!(planned(&pool(2, 1, 2), &full), (vec![], vec![]));
+        // In the middle of a move, one of them has two.
+        assert_eq!(planned(&pool(2, 1, 2), &[live("a"), live("b"), live("c")]), (vec![], vec![]));
+    }
+
+    #[test]
+    fn the_status_says_which_nodes_are_being_emptied_and_how_many_broadcasts_are_still_there() {
+        let of = |seen: &Seen<'_>, nodes: &[&str]| {
+            let on = |node: &&str| {
+                pod(node, |pod| {
+                    claim(pod);
+                    pod.node = Some((*node).to_owned());
+                })
+            };
+            let pods: Vec<_> = nodes.iter().map(on).collect();
+            let condition = plan(&pool(20, 0, 0), &pods, seen).status.conditions[1].clone();
+            assert_eq!(condition.type_, "Draining");
+            format!("{} {}: {}", condition.status, condition.reason, condition.message)
+        };
+        assert_eq!(of(&SEEN, &["a"]), "False NothingToMove: no broadcast is on a node that is being emptied");
+        assert_eq!(
+            of(&SEEN, &["a", "cordoned-2", "cordoned-1", "cordoned-2"]),
+            "True NodesAreEmptied: cordoned-1 (cordoned): 1 to move; cordoned-2 (cordoned): 2 to move"
+        );
+        let many = ["cordoned-1", "cordoned-2", "cordoned-3", "cordoned-4", "cordoned-5", "cordoned-6"];
+        assert!(of(&SEEN, &many).ends_with("cordoned-5 (cordoned): 1 to move; and so on, 6 nodes"));
+        let unseen = Seen { must_leave: None, ..SEEN };
+        assert_eq!(of(&unseen, &["a"]), "Unknown NodesNotSeen: the operator does not see the nodes");
+    }
+
+    #[test]
     fn a_conditions_time_changes_with_its_status_alone() {
-        let mut before = plan(&pool(9, 0, 1), &[], &Seen { hash: "new", now: NOW }).status;
+        let mut before = plan(&pool(9, 0, 1), &[], &SEEN).status;
         before.conditions[0].last_transition_time = Time(Timestamp::UNIX_EPOCH);
-        let mut same = plan(&pool(9, 0, 1), &[], &Seen { hash: "new", now: NOW }).status;
+        let mut same = plan(&pool(9, 0, 1), &[], &SEEN).status;
         keep_times(&mut same, Some(&before));
         assert_eq!(same, before, "so that nothing is written");
-        let mut ready = plan(&pool(9, 0, 1), &[pod("a", |_| {})], &Seen { hash: "new", now: NOW }).status;
+        let mut ready = plan(&pool(9, 0, 1), &[pod("a", |_| {})], &SEEN).status;
         keep_times(&mut ready, Some(&before));
         assert_ne!(ready.conditions[0].last_transition_time, Time(Timestamp::UNIX_EPOCH));
     }

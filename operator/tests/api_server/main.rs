@@ -9,7 +9,10 @@
 
 mod definitions;
 mod records;
+mod removal;
 mod running;
+mod twins;
 mod workers;
+mod world;
 
 use caudal_kubernetes::throw_away_server as server;

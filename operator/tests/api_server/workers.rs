@@ -5,7 +5,7 @@ use std::sync::Arc;
 use caudal_controller::{ClaimError, Pool, Presence, RecordStore as _, Workers as _};
 use caudal_kubernetes::{WorkerPool, names};
 use caudal_livestream::Epoch;
-use caudal_operator::{PodSettings, PodWorkers, Pods, Pools, Storage};
+use caudal_operator::{PodWorkers, Pods, Pools};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::records::{open, store};
 use crate::server::{namespace, until};
+use crate::world::pod_settings;
 
 #[tokio::test]
 async fn a_cold_pod_is_admitted_found_again_and_ended() {
@@ -37,15 +38,7 @@ async fn a_cold_pod_is_admitted_found_again_and_ended() {
         })
     };
     until("the pool", async || pools.get("default")).await;
-    let settings = PodSettings {
-        namespace: namespace.clone(),
-        release: "caudal".to_owned(),
-        image: "example.org/caudal:0.1.0".to_owned(),
-        pull_secrets: Vec::new(),
-        secret: "caudal-worker".to_owned(),
-        storage: Storage::Volume { claim: "caudal-media".to_owned() },
-        log_level: None,
-    };
+    let settings = pod_settings(&namespace);
     let workers = PodWorkers::new(client.clone(), pods, pools, Arc::new(records), settings);
     let all: Api<Pod> = Api::namespaced(client.clone(), &namespace);
     let name = names::cold_pod(stream, Epoch(1));

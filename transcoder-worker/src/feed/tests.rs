@@ -142,6 +142,7 @@ async fn a_control_feed_carries_how_far_the_stream_is_and_an_edges_feed_does_not
         msn: Msn(7),
         discontinuity: 0,
         media_end: caudal_livestream::MediaTime(24_000_000 + millis * 1000),
+        epoch: Some(caudal_livestream::Epoch(1)),
     };
     let input = || Event::Input(InputState::default());
     assert_eq!(

@@ -112,6 +112,28 @@ async fn the_end_is_said_also_when_the_last_segments_were_never_stored() {
     assert!(!disk.text("manifest.mpd").contains("minimumUpdatePeriod"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_a_boundary_brings_is_written_once() {
+    let disk = Disk::new();
+    let (standings, standing) = tokio::sync::watch::channel(None);
+    let follow = tokio::spawn(disk.publication().follow(standing, crate::outage::Outage::default().watch()));
+    for last in 12..=14 {
+        standings.send_replace(Some(disk.standing(7..=last)));
+        // A paused clock goes on only while nothing is being written.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(!disk.path("state-1.json").exists(), "more may come");
+    }
+    tokio::time::sleep(GATHERED_FOR).await;
+    assert!(disk.text("state-1.json").contains("\"msn\":14"));
+    // The last of all waits for nothing.
+    let begun = Instant::now();
+    standings.send_replace(Some(Standing { closed: true, ..disk.standing(7..=15) }));
+    drop(standings);
+    follow.await.unwrap().unwrap();
+    assert!(disk.text("state-1.json").contains("\"msn\":15"));
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
 #[tokio::test]
 async fn the_first_playlists_wait_for_every_rung() {
     let disk = Disk::new();

@@ -17,6 +17,8 @@ impl Session {
         match event {
             Event::Part(part) => {
                 self.parts.metrics.parts.inc();
+                self.part_announced = true;
+                self.awaited.part(&part.rendition, Duration::from_micros(part.part.duration.0));
                 // To the readers before anything else.
                 self.parts.feed.announce(event, data.as_ref());
                 if part.rendition.as_str() == SOURCE
@@ -50,7 +52,7 @@ impl Session {
             }
             _ => self.parts.feed.announce(event, None),
         }
-        self.standing_changed = true;
+        self.standing.changed();
     }
 
     fn store_segment(&mut self, rendition: &RenditionName, segment: &Segment, data: Option<Bytes>) {

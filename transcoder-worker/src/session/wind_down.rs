@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use caudal_livestream::feed::Event;
-use tokio::time::{Instant, interval, sleep_until, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::{Closing, Drained, HEARTBEAT, Order, Session};
 
@@ -21,12 +21,25 @@ impl Session {
         self.parts.input_closed.cancel();
         // What the connection had read; one that was handed over has said its last word.
         let read_by = begun + INPUT_DRAIN;
-        while !self.moved
-            && let Ok(Some(event)) = timeout_at(read_by, self.parts.input.recv()).await
-        {
-            self.input(event);
+        // Readers take three seconds of silence for a lost worker.
+        let mut heartbeat = interval(HEARTBEAT);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !self.moved {
+            tokio::select! {
+                biased;
+                () = sleep_until(read_by) => break,
+                event = self.parts.input.recv() => match event {
+                    Some(event) => self.input(event),
+                    None => break,
+                },
+                _ = heartbeat.tick() => self.keep_readers(),
+            }
             self.carry_out();
         }
+        // The router may have been about to come with its replay.
+        let kept = self.rewind.give_up();
+        self.take_all(kept);
+        self.carry_out();
         self.parts.posters = None;
         if let Some(encoder) = self.parts.encoder.as_mut().filter(|_| self.encoder_started) {
             encoder.drain();
@@ -35,41 +48,56 @@ impl Session {
             let successor = self.moved || (self.leaving && closing != Closing::Finish);
             // The next worker begins when this one has closed, and viewers wait for it.
             let drained_by = if successor { begun + HAND_OVER_DRAIN } else { Instant::now() + ENCODER_DRAIN };
-            while let Ok(Some(event)) = timeout_at(drained_by, self.parts.encoded.recv()).await {
-                let drained = self.encoded(event);
-                self.carry_out();
-                if drained == Drained::Yes {
-                    break;
+            loop {
+                tokio::select! {
+                    biased;
+                    () = sleep_until(drained_by) => break,
+                    event = self.parts.encoded.recv() => {
+                        let drained = event.map_or(Drained::Yes, |event| self.encoded(event));
+                        self.carry_out();
+                        if drained == Drained::Yes {
+                            break;
+                        }
+                    }
+                    _ = heartbeat.tick() => self.keep_readers(),
                 }
             }
         }
         self.packager.finish(self.parts.clock.now());
         self.carry_out();
         self.parts.storage.close();
-        // Readers take three seconds of silence for a lost worker.
-        let mut heartbeat = interval(HEARTBEAT);
         loop {
             tokio::select! {
                 settled = self.parts.settled.recv() => match settled {
                     Some(settled) => self.settled(&settled),
                     None => break,
                 },
-                _ = heartbeat.tick() => self.parts.feed.announce(&Event::Heartbeat, None),
+                _ = heartbeat.tick() => self.keep_readers(),
                 () = sleep_until(deadline) => break,
             }
             self.carry_out();
         }
         self.publish_standing(true);
-        // Feeds that were asked for meanwhile get what there is, and the end.
+        // Feeds that were asked for meanwhile get the end too.
+        self.let_readers_in();
+        if closing == Closing::Finish {
+            self.parts.feed.announce(&Event::End, None);
+        }
+        self.parts.feed.close();
+    }
+
+    fn keep_readers(&mut self) {
+        self.heartbeat();
+        self.let_readers_in();
+    }
+
+    /// Feeds that were asked for get what there is.
+    fn let_readers_in(&mut self) {
         while let Ok(order) = self.parts.orders.try_recv() {
             if let Order::Join(reader) = order {
                 self.join(reader);
             }
         }
-        if closing == Closing::Finish {
-            self.parts.feed.announce(&Event::End, None);
-        }
-        self.parts.feed.close();
     }
 }
 

@@ -1,13 +1,16 @@
 //! A controller, a router and a reader, as small as a worker can be tested with.
 
-use std::collections::VecDeque;
+pub mod publisher;
+#[allow(dead_code, reason = "only tests of a hand-over ask")]
+pub mod router;
+#[allow(dead_code, reason = "only tests of a hand-over ask")]
+pub mod two_workers;
+
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use caudal_directory::{Feed, FeedRenditions, WorkerClient};
 use caudal_livestream::admission::{LadderRung, LatencyMode};
 use caudal_livestream::assignment::{Assignment, AssignmentMode, Floor};
@@ -16,15 +19,14 @@ use caudal_livestream::proof::{Proof, RoleKey, SignedAssignment};
 use caudal_livestream::record::WorkerAddress;
 use caudal_livestream::timeline::Timeline;
 use caudal_livestream::{Epoch, Generation, SessionId, StreamId, UnixMillis, WorkerId};
-use caudal_media::flv::{FlvDemuxer, FlvTag, TagKind};
-use caudal_rtmp::{Metadata, RelayClient, RelayError, RelayPublisher, RelayTarget};
+use caudal_rtmp::{RelayClient, RelayError, RelayPublisher, RelayTarget};
 use caudal_storage::SegmentStore;
 use caudal_transcoder_worker::{Config, Error, LadderChoice, run};
 use ed25519_dalek::SigningKey;
 use prometheus::Registry;
-use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::Command;
+use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -35,7 +37,7 @@ pub static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 /// Longer than anything here takes on a loaded machine.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A worker in this process.
+/// A worker in this process, on a runtime of its own.
 pub struct Worker {
     pub address: WorkerAddress,
     pub shutdown: CancellationToken,
@@ -43,6 +45,8 @@ pub struct Worker {
     pub leave: CancellationToken,
     pub registry: Registry,
     task: JoinHandle<Result<(), Error>>,
+    /// None once the worker was killed.
+    runtime: Option<Runtime>,
 }
 
 /// Who assigns it, publishes to it and reads from it.
@@ -98,8 +102,9 @@ impl Broadcast {
         let ready = config.ready().unwrap();
         let address = WorkerAddress { worker: ready.worker, rtmp: ready.rtmp, http: ready.http };
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn(run(config, shutdown.clone()));
-        Worker { address, shutdown, leave, registry, task }
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let task = runtime.spawn(run(config, shutdown.clone()));
+        Worker { address, shutdown, leave, registry, task, runtime: Some(runtime) }
     }
 
     /// A worker under the first epoch, and a reader of its feed.
@@ -207,14 +212,17 @@ impl Worker {
     }
 
     /// Waits until it has ended by itself.
-    pub async fn ended(self) {
-        timeout(PATIENCE, self.task).await.expect("the worker ends").unwrap().unwrap();
+    pub async fn ended(mut self) {
+        timeout(PATIENCE, &mut self.task).await.expect("the worker ends").unwrap().unwrap();
     }
 
     /// As a SIGKILL does: nothing is written any more.
-    pub async fn kill(self) {
+    pub async fn kill(mut self) {
         self.task.abort();
-        let _ = self.task.await;
+        let _ = (&mut self.task).await;
+        // A write of a file that has begun is a blocking call, which outlives the task that awaits it.
+        let runtime = self.runtime.take().unwrap();
+        tokio::task::spawn_blocking(|| runtime.shutdown_timeout(PATIENCE)).await.unwrap();
     }
 
     pub fn metric(&self, name: &str) -> f64 {
@@ -227,6 +235,15 @@ impl Worker {
     pub fn observed(&self, name: &str) -> u64 {
         let family = self.registry.gather().into_iter().find(|family| family.name() == name).unwrap();
         family.get_metric()[0].get_histogram().get_sample_count()
+    }
+}
+
+impl Drop for Worker {
+    /// A runtime that is dropped among tasks panics, because it would wait.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
@@ -258,7 +275,7 @@ impl Reader {
     pub async fn until(&mut self, what: &str, mut fits: impl FnMut(&Event, Option<&Timeline>) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            assert!(Instant::now() < deadline, "{what} does not come");
+            assert!(Instant::now() < deadline, "{what} does not come behind {:?}", self.timeline);
             match self.next().await {
                 Some(Frame::Event(event)) if fits(&event, self.timeline.as_ref()) => return,
                 Some(_) => {}
@@ -288,190 +305,6 @@ pub async fn written(file: &Path, text: &str) {
         assert!(Instant::now() < deadline, "{} never holds {text}", file.display());
         sleep(Duration::from_millis(20)).await;
     }
-}
-
-/// A live encoder: ffmpeg's test picture and tone in real time.
-pub struct Publisher {
-    tags: Arc<Mutex<Sent>>,
-    task: JoinHandle<()>,
-    #[allow(dead_code, reason = "not every test file asks")]
-    pub sent: Arc<AtomicUsize>,
-}
-
-/// Headers, and the GOPs that a router would replay.
-#[derive(Default)]
-struct Sent {
-    metadata: Option<FlvTag>,
-    headers: Vec<FlvTag>,
-    gops: VecDeque<Vec<FlvTag>>,
-}
-
-impl Publisher {
-    /// Publishes to `relay`; `padding` bytes are added to each picture, to make a high bit rate cheaply.
-    pub fn start(relay: RelayPublisher<TcpStream>, padding: usize) -> Self {
-        Self::start_with_some(relay, padding, |_| true)
-    }
-
-    /// Sends only what `wanted` says.
-    pub fn start_with_some(
-        relay: RelayPublisher<TcpStream>,
-        padding: usize,
-        wanted: fn(&FlvTag) -> bool,
-    ) -> Self {
-        let mut encoder = Encoder::start();
-        let tags = Arc::new(Mutex::new(Sent::default()));
-        let sent = Arc::new(AtomicUsize::new(0));
-        let (kept, count) = (Arc::clone(&tags), Arc::clone(&sent));
-        let task = tokio::spawn(async move {
-            let mut relay = relay;
-            loop {
-                let tags = tokio::select! {
-                    tags = encoder.tags() => tags,
-                    // A worker that was killed: the test goes on with another.
-                    _ = relay.lost() => break,
-                };
-                if tags.is_empty() {
-                    break;
-                }
-                for tag in tags.into_iter().filter(wanted) {
-                    let tag = padded(tag, padding);
-                    kept.lock().unwrap().keep(&tag);
-                    count.fetch_add(1, Ordering::Relaxed);
-                    send(&mut relay, &tag);
-                }
-                if relay.flush().await.is_err() {
-                    break;
-                }
-            }
-        });
-        Self { tags, task, sent }
-    }
-
-    /// Stops as a lost connection does, and returns what a router would replay.
-    pub async fn stop(self) -> Vec<FlvTag> {
-        self.task.abort();
-        let _ = self.task.await;
-        let sent = self.tags.lock().unwrap();
-        let first = sent.gops.front().and_then(|gop| gop.first()).map_or(0, |tag| tag.timestamp_ms);
-        let headers = sent.metadata.iter().chain(&sent.headers).cloned();
-        let headers = headers.map(|tag| FlvTag { timestamp_ms: first, ..tag });
-        headers.chain(sent.gops.iter().flatten().cloned()).collect()
-    }
-}
-
-/// ffmpeg as an encoder in real time, with a keyframe each second.
-pub struct Encoder {
-    _child: Child,
-    output: ChildStdout,
-    demuxer: FlvDemuxer,
-    buffer: BytesMut,
-}
-
-impl Encoder {
-    pub fn start() -> Self {
-        let source = "testsrc2=size=640x360:rate=25";
-        let mut child = Command::new("ffmpeg")
-            .args(["-v", "error", "-nostdin", "-re", "-f", "lavfi", "-i", source])
-            .args(["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"])
-            .args([
-                "-c:v",
-                "libx264",
-                "-preset",
-                "ultrafast",
-                "-tune",
-                "zerolatency",
-                "-g",
-                "25",
-                "-b:v",
-                "500k",
-            ])
-            .args(["-c:a", "aac", "-ac", "2", "-f", "flv", "-flvflags", "no_duration_filesize", "pipe:1"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("ffmpeg starts");
-        let output = child.stdout.take().unwrap();
-        Self {
-            _child: child,
-            output,
-            demuxer: FlvDemuxer::default(),
-            buffer: BytesMut::with_capacity(65_536),
-        }
-    }
-
-    /// The tags that come next; none at the end. Dropping the future loses nothing.
-    pub async fn tags(&mut self) -> Vec<FlvTag> {
-        let mut tags = Vec::new();
-        while tags.is_empty() {
-            self.buffer.clear();
-            if self.output.read_buf(&mut self.buffer).await.unwrap() == 0 {
-                break;
-            }
-            self.demuxer.push(&self.buffer);
-            tags.extend(std::iter::from_fn(|| self.demuxer.next_tag().unwrap()));
-        }
-        tags
-    }
-}
-
-/// What a decoder needs before any frame.
-pub fn is_header(tag: &FlvTag) -> bool {
-    tag.kind != TagKind::Script && tag.body.get(1) == Some(&0)
-}
-
-pub fn is_keyframe(tag: &FlvTag) -> bool {
-    tag.kind == TagKind::Video && tag.body[0] >> 4 == 1 && !is_header(tag)
-}
-
-impl Sent {
-    fn keep(&mut self, tag: &FlvTag) {
-        match tag.kind {
-            TagKind::Script => self.metadata = Some(tag.clone()),
-            _ if is_header(tag) => self.headers.push(tag.clone()),
-            _ if is_keyframe(tag) => {
-                self.gops.push_back(vec![tag.clone()]);
-                while self.gops.len() > 6 {
-                    self.gops.pop_front();
-                }
-            }
-            _ => {
-                if let Some(gop) = self.gops.back_mut() {
-                    gop.push(tag.clone());
-                }
-            }
-        }
-    }
-}
-
-pub fn send(relay: &mut RelayPublisher<TcpStream>, tag: &FlvTag) {
-    match tag.kind {
-        TagKind::Video => relay.send_video(tag.timestamp_ms, tag.body.clone()).unwrap(),
-        TagKind::Audio => relay.send_audio(tag.timestamp_ms, tag.body.clone()).unwrap(),
-        TagKind::Script => {
-            let metadata = Metadata::read(&tag.body).expect("ffmpeg's metadata");
-            relay.send_metadata(tag.timestamp_ms, &metadata).unwrap();
-        }
-    }
-}
-
-/// Adds an unregistered SEI message before the picture: decoders skip it, and the packager keeps it, unlike filler NAL units.
-fn padded(tag: FlvTag, padding: usize) -> FlvTag {
-    if padding == 0 || tag.kind != TagKind::Video || tag.body.get(1) != Some(&1) {
-        return tag;
-    }
-    // An SEI unit: the type `user_data_unregistered` (H.264 D.1.7), the size as a sum of 255s and a rest, the payload.
-    let mut unit = vec![6, 5];
-    unit.extend(std::iter::repeat_n(0xFF, padding / 255));
-    unit.push(u8::try_from(padding % 255).unwrap());
-    unit.extend(std::iter::repeat_n(0xFF, padding));
-    unit.push(0x80);
-    let (head, picture) = tag.body.split_at(5);
-    let mut body = BytesMut::from(head);
-    body.put_u32(u32::try_from(unit.len()).unwrap());
-    body.put_slice(&unit);
-    body.put_slice(picture);
-    FlvTag { body: body.freeze(), ..tag }
 }
 
 /// The encoder children of this process whose command line holds `mark`.

@@ -44,7 +44,7 @@ pub(crate) async fn authorize(
 fn words(code: DenialCode) -> (&'static str, &'static str) {
     match code {
         DenialCode::UnknownKey => {
-            ("unknown_key", "This stream key is not valid. Copy the current one from your studio page.")
+            ("unknown_key", "This stream key is not valid. Copy the current one from the page Go live.")
         }
         DenialCode::Banned => ("banned", BANNED),
         DenialCode::Held => {
@@ -167,7 +167,8 @@ async fn begin(
     .await?;
     let (last, title, description, access) = match last {
         Some(last) => (Some(last.id), last.title, last.description, last.access.into()),
-        None => (None, format!("{username} is live"), String::new(), StoredAccess::DEFAULT),
+        // True before and after the broadcast too, when the title is still shown.
+        None => (None, format!("{username}'s stream"), String::new(), StoredAccess::DEFAULT),
     };
     sqlx::query!(
         "insert into streams (id, user_id, title, description, access, authorized_at) values ($1, $2, $3, $4, $5, now())",

@@ -29,7 +29,7 @@ fn read_for(
         |name: &str| variables.iter().find(|(of, _)| *of == name).map(|(_, value)| OsString::from(value));
     match read(&crate::command(), &arguments, variable) {
         Ok((matches, _)) => Ok(Settings::from_arg_matches(matches.subcommand().unwrap().1).unwrap()),
-        Err(Refused::Values(faults, _)) => {
+        Err(Refused::Values { faults, .. }) => {
             Err(faults.to_string().replace(on_disk.path().to_str().unwrap(), "FILE"))
         }
         Err(Refused::CommandLine(error)) => panic!("{error}"),
@@ -93,7 +93,7 @@ fn every_fault_is_said_at_once_and_each_as_whoever_made_it_wrote_the_name() {
         lines,
         [
             "8 settings cannot be used:",
-            "FILE, line 3: there is no setting PROT; `caudal standalone --help` lists them",
+            "FILE, line 3: there is no setting PROT; did you mean PORT? `caudal standalone --help` lists them",
             "FILE, line 4: JWT_SECRET is a secret; set it by the variable JWT_SECRET or JWT_SECRET_FILE",
             "FILE, line 6: HLS_PORT is there a second time",
             r#"--port is "http": expected a port from 0 to 65535, as in 3000"#,
@@ -243,7 +243,7 @@ fn a_variable_of_any_bytes_is_refused_or_a_path() {
             .unwrap();
     assert!(given.has("CAUDAL_DATA_DIR"));
     let refused = read(&crate::command(), &arguments, |name| (name == "PORT").then(|| bytes.clone()));
-    assert!(matches!(refused, Err(Refused::Values(..))));
+    assert!(matches!(refused, Err(Refused::Values { .. })));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use caudal_livestream::lifecycle::{LastMove, Lifecycle, MoveEnd};
+use caudal_livestream::lifecycle::{LastMove, Lifecycle, MoveEnd, MoveFailure};
 use caudal_livestream::{Epoch, StreamId, UnixMillis};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -19,6 +19,8 @@ struct Awaited {
     since: Option<Instant>,
     /// None when its worker asked for it.
     reply: Option<oneshot::Sender<Result<Moved, MoveError>>>,
+    /// Why the next worker did not take its assignment, if that is known.
+    not_ready: Option<String>,
 }
 
 impl AwaitedMoves {
@@ -29,7 +31,7 @@ impl AwaitedMoves {
                 let passed = u64::try_from(now.0.saturating_sub(begun.0)).ok()?;
                 Instant::now().checked_sub(Duration::from_millis(passed))
             });
-            Some(Awaited { epoch: machine.moves_to()?, since, reply: None })
+            Some(Awaited { epoch: machine.moves_to()?, since, reply: None, not_ready: None })
         }))
     }
 
@@ -38,6 +40,13 @@ impl AwaitedMoves {
         let begun = self.0.take().filter(|awaited| awaited.epoch == epoch);
         let begun = begun.unwrap_or_else(|| Awaited::since_now(epoch));
         self.0 = Some(Awaited { reply: Some(reply), ..begun });
+    }
+
+    /// To be called before the machine learns that the worker of `epoch` did not take its assignment.
+    pub(super) fn not_ready(&mut self, epoch: Epoch, reason: String) {
+        if let Some(awaited) = self.0.as_mut().filter(|awaited| awaited.epoch == epoch) {
+            awaited.not_ready = Some(reason);
+        }
     }
 
     /// To be called whenever the machine has changed: says how the move ended that was under way, and notices the next one.
@@ -57,7 +66,7 @@ impl AwaitedMoves {
 
 impl Awaited {
     fn since_now(epoch: Epoch) -> Self {
-        Self { epoch, since: Some(Instant::now()), reply: None }
+        Self { epoch, since: Some(Instant::now()), reply: None, not_ready: None }
     }
 
     fn ended(self, stream: StreamId, last: &LastMove) {
@@ -69,7 +78,10 @@ impl Awaited {
                 // Who waits has asked this controller, and that knows.
                 Ok(Moved { from, to, epoch, stepped_in, took: took.unwrap_or_default() })
             }
-            MoveEnd::Failed { failure } => Err(failure.into()),
+            MoveEnd::Failed { failure } => Err(match self.not_ready {
+                Some(reason) if failure == MoveFailure::NextWorkerNotReady => MoveError::NotReady(reason),
+                _ => failure.into(),
+            }),
         };
         if let Some(reply) = self.reply {
             // Whoever asked may have gone away; the stream is where it is.
@@ -82,8 +94,24 @@ fn say(stream: StreamId, last: &LastMove, took: Option<Duration>) {
     let LastMove { asked_by, from, from_epoch, epoch, end } = *last;
     let took_ms = took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
     match end {
-        MoveEnd::Moved { to, stepped_in } => {
-            tracing::info!(%stream, %asked_by, %from, %to, %from_epoch, %epoch, took_ms, stepped_in, "moved stream");
+        MoveEnd::Moved { to, stepped_in: false } => {
+            tracing::info!(%stream, %asked_by, %from, %to, %from_epoch, %epoch, took_ms, "moved stream");
+        }
+        MoveEnd::Moved { to, stepped_in: true } => {
+            tracing::warn!(
+                %stream, %asked_by, %from, %to, %from_epoch, %epoch, took_ms,
+                "moved stream; the old worker ended before it had handed over, and the next one stepped in"
+            );
+        }
+        MoveEnd::Failed { failure } if failure.has_left() => {
+            tracing::warn!(
+                %stream, %asked_by, %from, %from_epoch, %epoch, took_ms, reason = %failure,
+                "stream left its worker, and its move failed"
+            );
+        }
+        MoveEnd::Failed { failure: failure @ MoveFailure::Ended } => {
+            // Before or behind the switch: where the stream was does not matter any more.
+            tracing::info!(%stream, %asked_by, %from, %from_epoch, %epoch, took_ms, reason = %failure, "move given up");
         }
         MoveEnd::Failed { failure } => {
             tracing::warn!(%stream, %asked_by, %from, %from_epoch, %epoch, took_ms, reason = %failure, "stream not moved");
@@ -104,7 +132,7 @@ mod tests {
     fn moving_since(now: UnixMillis) -> Lifecycle {
         let anywhere = "127.0.0.1:1".parse().unwrap();
         let worker = WorkerAddress { worker: WorkerId::generate(), rtmp: anywhere, http: anywhere };
-        let floor = Floor { msn: Msn(1), discontinuity: 0, media_end: MediaTime(12_000_000) };
+        let floor = Floor { msn: Msn(1), discontinuity: 0, media_end: MediaTime(12_000_000), epoch: None };
         let (session, generation) = (Some(SessionId::generate()), Generation(1));
         let up = InputState { session, generation, up: true, silent_ms: Some(0), ..InputState::default() };
         let mut machine = Lifecycle::new(StreamId::generate(), 30_000, generation, now);

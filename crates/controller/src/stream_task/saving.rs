@@ -45,25 +45,28 @@ impl StreamTask {
                 tracing::debug!(stream = %self.stream, by_ms, "the machine's clock was set");
                 stepped_ms = stepped_ms.saturating_add(by_ms);
             }
-            let mut next = self.record.clone();
-            if stepped_ms != 0 {
-                next.machine.clock_stepped(stepped_ms);
-            }
             let now = self.clock.now();
-            let answer = match &step {
+            let (next, answer) = self.changed_with_last_words(now, stepped_ms, |next| match &step {
                 Step::Heard(input) => {
                     next.machine.handle(now, input.clone());
                     Ok(())
                 }
-                Step::Asked(edit) => edit.apply(&mut next, now),
-            };
+                Step::Asked(edit) => edit.apply(next, now),
+            });
             if next == self.record && !self.unsaved {
                 return answer;
             }
             match self.save(&next).await {
                 Saving::Done => {
                     let before = std::mem::replace(&mut self.record, next);
-                    self.say_replacement(&before, &step);
+                    let reason = match &step {
+                        Step::Heard(Input::WorkerLost(_, evidence)) => Some(*evidence),
+                        Step::Heard(Input::Finished(_)) => Some(Evidence::ProcessEnded),
+                        Step::Heard(Input::Publisher(..)) => Some(Evidence::HandedOver),
+                        Step::Asked(Edit::RelayFailed(_)) => Some(Evidence::RelayFailed),
+                        Step::Heard(_) | Step::Asked(_) => None,
+                    };
+                    self.say_replacement(&before, reason);
                     self.act();
                     return answer;
                 }
@@ -147,18 +150,14 @@ impl StreamTask {
     }
 
     /// A planned move has lines of its own.
-    fn say_replacement(&self, before: &Record, step: &Step) {
+    fn say_replacement(&self, before: &Record, reason: Option<Evidence>) {
         let (from, to) = (before.machine.epoch(), self.machine().epoch());
         if from == to || before.machine.moves_to() == Some(to) {
             return;
         }
-        let reason = match step {
-            Step::Heard(Input::WorkerLost(_, evidence)) => *evidence,
-            Step::Heard(Input::Finished(_)) => Evidence::ProcessEnded,
-            Step::Asked(Edit::RelayFailed(_)) => Evidence::RelayFailed,
-            Step::Heard(_) | Step::Asked(_) => return,
-        };
-        tracing::warn!(stream = %self.stream, %reason, %from, %to, "a stream's worker is lost; another one is found for it");
+        if let Some(reason) = reason {
+            tracing::warn!(stream = %self.stream, %reason, %from, %to, "a stream's worker is lost; looking for another one");
+        }
     }
 
     fn say_failure(&self, error: &StoreError) {
@@ -181,7 +180,10 @@ impl StreamTask {
         let now = self.clock.now();
         let overtaken = if ours {
             if let Some(spec) = &newer.record.spec {
-                take_spec(&mut self.record, spec, now);
+                let (next, ()) = self.changed_with_last_words(now, 0, |record| take_spec(record, spec, now));
+                let before = std::mem::replace(&mut self.record, next);
+                // Of all that a spec says, this alone costs a worker.
+                self.say_replacement(&before, Some(Evidence::RelayFailed));
             }
             Overtaken::Spec
         } else {

@@ -1,12 +1,16 @@
 //! The jobs of a stream's task that get it its workers, and hear them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use caudal_livestream::assignment::{Assignment, AssignmentMode};
 use caudal_livestream::lifecycle::WorkerOrder;
 use caudal_livestream::record::WorkerAddress;
 use caudal_livestream::{Epoch, UnixMillis};
+use tokio::sync::watch;
+use tokio::time::sleep;
 
+use super::last_words::Following;
 use super::worker_orders::{assign, claim};
 use super::{Outcome, StreamTask};
 use crate::follow::Follower;
@@ -62,9 +66,13 @@ impl StreamTask {
             WorkerOrder::Claim(epoch) => {
                 let claimed = claim(Arc::clone(&self.shared), self.stream, epoch, self.inputs.0.clone());
                 let (before, under_way) = self.claiming.begin(epoch);
+                let pause = pause_after(self.refusals);
                 self.jobs.spawn(async move {
                     let _under_way = under_way;
                     before.await;
+                    if !pause.is_zero() {
+                        sleep(pause).await;
+                    }
                     Outcome::Claimed(epoch, claimed.await)
                 })
             }
@@ -78,7 +86,7 @@ impl StreamTask {
                             tracing::warn!(reason = %failure, %stream, %epoch, worker = %worker.worker, "assignment failed");
                             let refused = matches!(failure, NotAssigned::Refused(_));
                             let claimed = if refused { shared.media.highest_claim(stream).await } else { None };
-                            Outcome::NotAssigned(epoch, claimed)
+                            Outcome::NotAssigned { epoch, reason: failure, claimed }
                         }
                     }
                 })
@@ -110,12 +118,12 @@ impl StreamTask {
         })
     }
 
-    pub(super) fn follow(&mut self, wanted: [Option<(Epoch, WorkerAddress)>; 2]) {
+    pub(super) fn follow(&mut self, wanted: [Option<(Epoch, WorkerAddress)>; 3]) {
         let wanted: Vec<_> = wanted.into_iter().flatten().collect();
-        self.following.retain(|epoch, job| {
+        self.following.retain(|epoch, following| {
             let kept = wanted.iter().any(|(wanted, _)| wanted == epoch);
             if !kept {
-                job.abort();
+                following.job.abort();
             }
             kept
         });
@@ -124,6 +132,7 @@ impl StreamTask {
                 continue;
             }
             let carriers = &self.shared.carriers;
+            let (reach, reached) = watch::channel(None);
             let follower = Follower {
                 link: Arc::clone(&carriers.link),
                 workers: Arc::clone(&carriers.workers),
@@ -131,12 +140,25 @@ impl StreamTask {
                 epoch,
                 proof: carriers.feed_key.proof(self.stream, epoch),
                 inputs: self.inputs.0.clone(),
+                reached: reach,
+                standstill: Arc::clone(&self.shared.standstill),
             };
             let job = self.jobs.spawn(async move {
                 follower.run().await;
                 Outcome::FeedEnded
             });
-            self.following.insert(epoch, job);
+            self.following.insert(epoch, Following { job, reached });
         }
     }
 }
+
+/// Before the next worker is claimed, after so many in a row that did not take their assignment: where none can, as on a full
+/// disk, each that is tried costs a process.
+fn pause_after(refusals: u32) -> Duration {
+    // The first may have been behind an epoch that only storage knew of.
+    let doubled = 1_u32.checked_shl(refusals.saturating_sub(2)).unwrap_or(u32::MAX);
+    if refusals < 2 { Duration::ZERO } else { FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE) }
+}
+
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);

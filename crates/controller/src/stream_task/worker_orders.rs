@@ -49,7 +49,7 @@ pub(super) async fn assign(
     assignment: Option<Assignment>,
 ) -> Result<(), NotAssigned> {
     let carriers = &shared.carriers;
-    let Some(mut assignment) = assignment else { return Err(again("nobody created the stream")) };
+    let Some(mut assignment) = assignment else { return Err(unsettled("nobody created the stream")) };
     let exited = async {
         match carriers.workers.exited(worker.worker).await {
             Presence::Gone => {}
@@ -61,15 +61,15 @@ pub(super) async fn assign(
     loop {
         // Worker and controller both go by the machine's clock. It may be set between two tries.
         assignment.expires = UnixMillis(shared.wall_now().0.saturating_add(ASSIGNMENT_VALID_MS));
-        let signed = SignedAssignment::sign(&assignment, &carriers.assignments)
-            .map_err(|error| again(&error.to_string()))?;
+        let signed = SignedAssignment::sign(&assignment, carriers.assignments.current())
+            .map_err(|error| unsettled(&error.to_string()))?;
         let outcome = tokio::select! {
             outcome = carriers.link.assign(&worker, &signed) => outcome,
-            () = &mut exited => return Err(again("its process ended")),
+            () = &mut exited => return Err(NotAssigned::Gone),
         };
         match outcome {
             Ok(()) => return Ok(()),
-            Err(NotAssigned::AskAgain(_)) if tries < ASSIGN_RETRIES => {
+            Err(NotAssigned::Unsettled(_)) if tries < ASSIGN_RETRIES => {
                 tries = tries.saturating_add(1);
                 sleep(ASSIGN_PAUSE).await;
             }
@@ -78,9 +78,8 @@ pub(super) async fn assign(
     }
 }
 
-/// What says nothing of other workers.
-fn again(reason: &str) -> NotAssigned {
-    NotAssigned::AskAgain(reason.to_owned())
+fn unsettled(reason: &str) -> NotAssigned {
+    NotAssigned::Unsettled(reason.to_owned())
 }
 
 /// From the choice of a worker to its taking the assignment, over a change of controller and clocks that differ.

@@ -1,16 +1,15 @@
 //! Workers that live on when a controller dies, the way to them, and an api.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use caudal_livestream::assignment::{Assignment, AssignmentMode, Floor};
-use caudal_livestream::feed::InputState;
+use caudal_livestream::WorkerId;
+use caudal_livestream::assignment::AssignmentMode;
 use caudal_livestream::lifecycle::{ReportOrder, WorkerOrder};
 use caudal_livestream::proof::{Proof, SignedAssignment};
 use caudal_livestream::record::WorkerAddress;
-use caudal_livestream::{MediaTime, Msn, WorkerId};
 
+use super::fake_worker::{BehindTheSwitch, FakeWorker};
 use super::*;
 
 /// All of it; every promise of the controller's is checked here when it acts.
@@ -26,21 +25,14 @@ pub(super) struct FakeCluster {
     silent: AtomicBool,
     /// The highest epoch of each stream that workers of a controller before this one have claimed.
     claimed: Mutex<BTreeMap<StreamId, Epoch>>,
+    /// What workers say that do not take an assignment.
+    not_assigned: Mutex<Option<NotAssigned>>,
+    /// Which workers were asked to take an assignment that was not taken.
+    asked: Mutex<Vec<WorkerId>>,
+    /// What happens right behind the router's switch.
+    behind_the_switch: Mutex<BehindTheSwitch>,
     /// Workers are not known, as after the start of whoever watches them.
     forgetful: Mutex<bool>,
-}
-
-/// A worker that has its publisher as soon as it is assigned, and announces a segment every two seconds. One that is to get
-/// ready has it once the record has named it for a moment, as if a router had switched at a keyframe.
-#[derive(Clone)]
-pub(super) struct FakeWorker {
-    pub(super) address: WorkerAddress,
-    pub(super) stream: StreamId,
-    pub(super) epoch: Epoch,
-    said: watch::Sender<Vec<Announcement>>,
-    assigned: watch::Sender<Vec<Assignment>>,
-    pub(super) dead: CancellationToken,
-    serves: Arc<AtomicBool>,
 }
 
 impl FakeCluster {
@@ -53,6 +45,9 @@ impl FakeCluster {
             no_worker: Mutex::default(),
             silent: AtomicBool::new(false),
             claimed: Mutex::default(),
+            not_assigned: Mutex::default(),
+            asked: Mutex::default(),
+            behind_the_switch: Mutex::default(),
             forgetful: Mutex::default(),
         }
     }
@@ -67,6 +62,28 @@ impl FakeCluster {
 
     pub(super) fn answers_no_claim(&self, silent: bool) {
         self.silent.store(silent, Ordering::Relaxed);
+    }
+
+    pub(super) fn nobody_gets_ready(&self, reason: NotAssigned) {
+        *self.not_assigned.lock().unwrap() = Some(reason);
+    }
+
+    pub(super) fn behind_the_switch(&self, happens: BehindTheSwitch) {
+        *self.behind_the_switch.lock().unwrap() = happens;
+    }
+
+    pub(super) fn somebody_gets_ready(&self) {
+        *self.not_assigned.lock().unwrap() = None;
+    }
+
+    /// How often each worker was asked to take an assignment that it did not take.
+    pub(super) fn asked(&self) -> Vec<usize> {
+        let asked = self.asked.lock().unwrap();
+        let workers = self.workers().into_iter().map(|worker| worker.address.worker);
+        workers
+            .map(|worker| asked.iter().filter(|one| **one == worker).count())
+            .filter(|times| *times > 0)
+            .collect()
     }
 
     pub(super) fn forgetful(&self, forgetful: bool) {
@@ -176,7 +193,9 @@ impl Workers for FakeCluster {
         let found = self.find(worker);
         Box::pin(async move {
             let Some(worker) = found else { return Presence::Unknown };
-            worker.dead.cancel();
+            if worker.closes() {
+                worker.dead.cancelled().await;
+            }
             worker.dead.cancel();
             Presence::Gone
         })
@@ -204,8 +223,8 @@ impl WorkerLink for FakeCluster {
         assignment: &'a SignedAssignment,
     ) -> BoxFuture<'a, Result<(), NotAssigned>> {
         Box::pin(async move {
-            let key = SigningKey::from_bytes(&[9; 32]).verifying_key();
-            let assignment = assignment.verify(&key).unwrap();
+            let known = CONTROLLER_KEYS.map(|number| signing_key(number).verifying_key());
+            let assignment = known.iter().find_map(|key| assignment.verify(key).ok()).expect("a known key");
             let stored =
                 self.store.get(assignment.stream).expect("an assignment of a stream that is not stored");
             let orders = stored.machine.orders();
@@ -218,7 +237,12 @@ impl WorkerLink for FakeCluster {
             }
             let found = self.workers().into_iter().find(|known| known.address == *worker).unwrap();
             if found.dead.is_cancelled() {
-                return Err(NotAssigned::AskAgain("dead".to_owned()));
+                return Err(NotAssigned::Unsettled("dead".to_owned()));
+            }
+            let not_assigned = self.not_assigned.lock().unwrap().clone();
+            if let Some(reason) = not_assigned {
+                self.asked.lock().unwrap().push(worker.worker);
+                return Err(reason);
             }
             let claimed = self.claimed.lock().unwrap().get(&assignment.stream).copied();
             if claimed.is_some_and(|claimed| assignment.epoch <= claimed) {
@@ -228,7 +252,12 @@ impl WorkerLink for FakeCluster {
                 let epoch = stored.machine.epoch();
                 let old =
                     self.alive().into_iter().find(|old| (old.stream, old.epoch) == (found.stream, epoch));
-                found.spawn(found.clone().has_the_publisher_once_it_is_named(old, Arc::clone(&self.store)));
+                let (next, store) = (found.clone(), Arc::clone(&self.store));
+                found.spawn(next.has_the_publisher_once_it_is_named(
+                    old,
+                    *self.behind_the_switch.lock().unwrap(),
+                    store,
+                ));
             }
             found.take(assignment);
             Ok(())
@@ -238,14 +267,16 @@ impl WorkerLink for FakeCluster {
     fn follow<'a>(
         &'a self,
         worker: &'a WorkerAddress,
-        _proof: &'a Proof,
+        proof: &'a Proof,
     ) -> BoxFuture<'a, Result<Box<dyn Announcements>, LinkLost>> {
         let found = self.workers().into_iter().find(|known| known.address == *worker);
         Box::pin(async move {
             let worker = found.filter(|worker| !worker.dead.is_cancelled());
             let worker = worker.ok_or_else(|| LinkLost("dead".to_owned()))?;
-            let said = worker.said.subscribe();
-            let heard: Box<dyn Announcements> = Box::new(Heard { worker, said, read: 0 });
+            if !worker.assignments().first().is_some_and(|assignment| assignment.knows_reader(proof)) {
+                return Err(LinkLost("a stranger".to_owned()));
+            }
+            let heard: Box<dyn Announcements> = Box::new(worker.heard());
             Ok(heard)
         })
     }
@@ -271,126 +302,6 @@ impl Observer for FakeCluster {
     fn hide(&self, _stream: StreamId) {}
 }
 
-impl FakeWorker {
-    fn new(stream: StreamId, epoch: Epoch) -> Self {
-        let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        Self {
-            address: WorkerAddress { worker: WorkerId::generate(), rtmp: address, http: address },
-            stream,
-            epoch,
-            said: watch::Sender::new(Vec::new()),
-            assigned: watch::Sender::new(Vec::new()),
-            dead: CancellationToken::new(),
-            serves: Arc::default(),
-        }
-    }
-
-    pub(super) fn assignments(&self) -> Vec<Assignment> {
-        self.assigned.borrow().clone()
-    }
-
-    fn take(&self, assignment: Assignment) {
-        assert_eq!((assignment.stream, assignment.epoch), (self.stream, self.epoch));
-        let (mode, floor) = (assignment.mode, assignment.floor);
-        self.assigned.send_modify(|all| all.push(assignment));
-        match mode {
-            AssignmentMode::Finish => self.say(Announcement::End),
-            AssignmentMode::Live => self.spawn(self.clone().serve(floor)),
-            AssignmentMode::Prepare => {}
-        }
-    }
-
-    /// Ends with `dead`, and every worker is dead by its test's end.
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let dead = self.dead.clone();
-        tokio::spawn(async move { dead.run_until_cancelled(task).await });
-    }
-
-    async fn has_the_publisher_once_it_is_named(self, old: Option<FakeWorker>, store: Arc<FakeStore>) {
-        let Some(old) = old else { return };
-        loop {
-            sleep(Duration::from_millis(200)).await;
-            let next = store.get(self.stream).and_then(|record| record.machine.status(None).next);
-            if next.is_some_and(|next| next.epoch == self.epoch) {
-                break;
-            }
-        }
-        // Otherwise the controller says that the old one is gone.
-        if !old.dead.is_cancelled() {
-            old.says_of_publisher(|state| (state.up, state.moved) = (false, true));
-            old.dead.cancel();
-            let floor = old.last_floor();
-            self.serve(floor).await;
-        }
-    }
-
-    fn last_floor(&self) -> Option<Floor> {
-        self.said.borrow().iter().rev().find_map(|said| match said {
-            Announcement::Floor(floor) => Some(*floor),
-            _ => None,
-        })
-    }
-
-    fn says_of_publisher(&self, change: impl FnOnce(&mut InputState)) {
-        let mut state = InputState {
-            generation: Generation(1),
-            up: true,
-            session: Some(SessionId::generate()),
-            silent_ms: Some(0),
-            ..InputState::default()
-        };
-        change(&mut state);
-        self.say(Announcement::Input(state));
-    }
-
-    async fn serve(self, floor: Option<Floor>) {
-        if self.serves.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        sleep(Duration::from_millis(100)).await;
-        self.says_of_publisher(|_| {});
-        let mut msn = floor.map_or(Msn(7), |floor| floor.msn.next());
-        loop {
-            let media_end = MediaTime(i64::try_from(msn.0).unwrap() * 2_000_000);
-            self.say(Announcement::Floor(Floor { msn, discontinuity: 0, media_end }));
-            msn = msn.next();
-            sleep(Duration::from_secs(2)).await;
-        }
-    }
-
-    fn say(&self, announcement: Announcement) {
-        self.said.send_modify(|said| {
-            if said.last() != Some(&Announcement::End) {
-                said.push(announcement);
-            }
-        });
-    }
-}
-
-/// What one connection to a worker hears.
-struct Heard {
-    worker: FakeWorker,
-    said: watch::Receiver<Vec<Announcement>>,
-    read: usize,
-}
-
-impl Announcements for Heard {
-    fn next(&mut self) -> BoxFuture<'_, Result<Option<Announcement>, LinkLost>> {
-        Box::pin(async move {
-            let read = self.read;
-            tokio::select! {
-                biased;
-                said = self.said.wait_for(|said| said.len() > read) => {
-                    self.read += 1;
-                    Ok(Some(said.unwrap()[read].clone()))
-                }
-                () = self.worker.dead.cancelled() => Err(LinkLost("dead".to_owned())),
-                () = sleep(Duration::from_secs(1)) => Ok(Some(Announcement::Alive)),
-            }
-        })
-    }
-}
-
 /// The workers that took an assignment, by epoch: an epoch belongs to one worker for ever.
 pub(super) fn by_epoch(cluster: &FakeCluster, stream: StreamId) -> BTreeMap<Epoch, WorkerId> {
     let mut owners = BTreeMap::new();
@@ -402,3 +313,6 @@ pub(super) fn by_epoch(cluster: &FakeCluster, stream: StreamId) -> BTreeMap<Epoc
     }
     owners
 }
+
+/// The keys that workers know controllers by: one, and the one that it is changed to.
+const CONTROLLER_KEYS: [u8; 2] = [9, 10];

@@ -7,10 +7,7 @@ use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_serves_is_heard_again_by_the_next_controller_and_keeps_its_epoch() {
-    let world = World::new();
-    let first = world.controller().await;
-    let stream = world.open();
-    world.until_phase(stream, Phase::Live).await;
+    let (world, first, stream) = World::live().await;
     first.close().await;
     sleep(Duration::from_secs(20)).await;
     let before = world.store.get(stream).unwrap().machine.floor().unwrap();
@@ -20,8 +17,7 @@ async fn a_worker_that_serves_is_heard_again_by_the_next_controller_and_keeps_it
     assert_eq!((record.machine.phase(), record.machine.epoch()), (Phase::Live, Epoch(1)));
     assert_eq!(world.cluster.alive().len(), 1);
     assert_eq!(world.cluster.alive()[0].assignments().len(), 1);
-    world.cluster.kill_all();
-    second.close().await;
+    world.end(second).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -38,8 +34,7 @@ async fn a_worker_that_was_claimed_and_not_stored_is_claimed_again() {
     world.until_phase(stream, Phase::Live).await;
     assert_eq!(world.cluster.workers().len(), 1, "the same one");
     assert_eq!(by_epoch(&world.cluster, stream).len(), 1);
-    world.cluster.kill_all();
-    second.close().await;
+    world.end(second).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -88,17 +83,13 @@ async fn a_start_outlives_workers_that_are_unavailable_and_room_that_comes_in_ti
         sleep(Duration::from_secs(wait)).await;
         world.cluster.no_worker(None);
         world.until_phase(stream, Phase::Live).await;
-        world.cluster.kill_all();
-        controller.close().await;
+        world.end(controller).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_runs_keeps_its_recovery_time_when_there_is_no_room_for_its_next_worker() {
-    let world = World::new();
-    let controller = world.controller().await;
-    let stream = world.open();
-    world.until_phase(stream, Phase::Live).await;
+    let (world, controller, stream) = World::live().await;
     world.cluster.no_worker(Some(ClaimError::NoCapacity));
     world.cluster.kill_all();
     sleep(Duration::from_secs(50)).await;
@@ -108,8 +99,7 @@ async fn a_stream_that_runs_keeps_its_recovery_time_when_there_is_no_room_for_it
     sleep(Duration::from_secs(30)).await;
     let machine = world.store.get(stream).unwrap().machine;
     assert_eq!((machine.phase(), machine.epoch()), (Phase::Live, Epoch(2)));
-    world.cluster.kill_all();
-    controller.close().await;
+    world.end(controller).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -152,10 +142,7 @@ async fn a_record_that_the_store_refuses_does_not_hold_up_the_news_of_another() 
 
 #[tokio::test(start_paused = true)]
 async fn while_the_store_is_away_nothing_is_ordered_and_nobody_is_lost() {
-    let world = World::new();
-    let controller = world.controller().await;
-    let stream = world.open();
-    world.until_phase(stream, Phase::Live).await;
+    let (world, controller, stream) = World::live().await;
     world.store.away(true);
     sleep(Duration::from_mins(3)).await;
     assert_eq!(world.cluster.workers().len(), 1);
@@ -163,16 +150,12 @@ async fn while_the_store_is_away_nothing_is_ordered_and_nobody_is_lost() {
     sleep(Duration::from_secs(30)).await;
     let machine = world.store.get(stream).unwrap().machine;
     assert_eq!((machine.phase(), machine.epoch()), (Phase::Live, Epoch(1)));
-    world.cluster.kill_all();
-    controller.close().await;
+    world.end(controller).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn workers_that_are_not_known_yet_are_not_taken_to_be_gone() {
-    let world = World::new();
-    let first = world.controller().await;
-    let stream = world.open();
-    world.until_phase(stream, Phase::Live).await;
+    let (world, first, stream) = World::live().await;
     first.close().await;
     world.cluster.forgetful(true);
     let second = world.controller().await;
@@ -213,10 +196,7 @@ async fn the_end_of_an_unknown_stream_is_recorded_and_reported_also_when_a_route
 
 #[tokio::test(start_paused = true)]
 async fn a_record_that_somebody_removes_takes_its_workers_with_it() {
-    let world = World::new();
-    let controller = world.controller().await;
-    let stream = world.open();
-    world.until_phase(stream, Phase::Live).await;
+    let (world, controller, stream) = World::live().await;
     world.store.remove_as_another(stream);
     sleep(Duration::from_secs(1)).await;
     assert!(world.cluster.alive().is_empty());
@@ -236,16 +216,12 @@ async fn news_that_is_older_than_what_the_controller_wrote_is_not_gone_back_to()
     sleep(Duration::from_millis(500)).await;
     assert_eq!(world.cluster.phases_shown(stream), [Phase::Pending, Phase::Starting, Phase::Live]);
     assert_eq!(world.cluster.alive()[0].assignments().len(), 1, "nothing is ordered anew");
-    world.cluster.kill_all();
-    controller.close().await;
+    world.end(controller).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_a_router_writes_of_its_publisher_reaches_the_lifecycle() {
-    let world = World::new();
-    let controller = world.controller().await;
-    let stream = world.open();
-    world.until_phase(stream, Phase::Live).await;
+    let (world, controller, stream) = World::live().await;
     world.store.change_spec(stream, |spec| spec.ingest = ingest(2));
     world.until(stream, "of the second publisher", |r| r.machine.generation() == Generation(2)).await;
     world.store.change_spec(stream, |spec| spec.key_revoked = true);

@@ -31,8 +31,7 @@ async fn a_count_in_the_store_loses_a_worker_once_three_of_its_failures_are_new(
     let replaced = |record: &Record| record.machine.epoch() == Epoch(3);
     let record = world.until(stream, "replaced again", replaced).await;
     assert_eq!(record.spec.unwrap().ingest.relay, Some(failures(session, 2, 3)));
-    world.cluster.kill_all();
-    controller.close().await;
+    world.end(controller).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -57,6 +56,18 @@ async fn why_a_publisher_was_turned_away_ends_what_it_interrupts_again_and_again
     refuse(SessionId::generate());
     let ended = |record: &Record| record.machine.end_reason() == Some(EndReason::NothingPlayable);
     world.until(stream, "ended for it", ended).await;
-    world.cluster.kill_all();
+    world.end(controller).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_was_written_while_nobody_led_is_heard_by_the_next_controller() {
+    let world = World::new();
+    world.cluster.no_worker(Some(ClaimError::Unavailable("soon".to_owned())));
+    let stream = world.open();
+    world.store.change_spec(stream, |spec| spec.ingest.refused = Some("vp9 is not supported".to_owned()));
+    let controller = world.controller().await;
+    let over = |record: &Record| record.machine.end_reason().is_some();
+    let record = world.until(stream, "ended", over).await;
+    assert_eq!(record.machine.end_reason(), Some(EndReason::NothingPlayable));
     controller.close().await;
 }

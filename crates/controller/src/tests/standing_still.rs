@@ -1,16 +1,20 @@
 //! A controller that does not run for some seconds: stopped by somebody, or on a machine that is suspended or too busy.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use caudal_livestream::WorkerId;
 use caudal_livestream::lifecycle::{Evidence, Input};
 use caudal_livestream::proof::{Proof, SignedAssignment};
 use caudal_livestream::record::WorkerAddress;
 use futures::future::BoxFuture;
+use tokio::task::JoinHandle;
 use tokio::time::advance;
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 use super::*;
 use crate::follow::Follower;
+use crate::standstill::LoggedStandstill;
 
 /// A worker that says once on each connection that it is there, for as long as it answers.
 struct Worker {
@@ -82,11 +86,13 @@ impl Workers for Worker {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_worker_is_not_lost_for_what_its_controller_did_not_hear_while_that_stood_still() {
-    let worker = Arc::new(Worker { answers: AtomicBool::new(true) });
+/// The worker's follower, and what it says.
+fn followed(
+    worker: &Arc<Worker>,
+    standstill: &Arc<LoggedStandstill>,
+) -> (JoinHandle<()>, mpsc::Receiver<Input>) {
     let nowhere = "127.0.0.1:9".parse().unwrap();
-    let (inputs, mut said) = mpsc::channel(16);
+    let (inputs, said) = mpsc::channel(16);
     let follower = Follower {
         link: worker.clone(),
         workers: worker.clone(),
@@ -94,16 +100,74 @@ async fn a_worker_is_not_lost_for_what_its_controller_did_not_hear_while_that_st
         epoch: Epoch(1),
         proof: RoleKey::new([2; 32]).proof(StreamId::generate(), Epoch(1)),
         inputs,
+        reached: watch::Sender::new(None),
+        standstill: Arc::clone(standstill),
     };
-    let following = tokio::spawn(follower.run());
+    (tokio::spawn(follower.run()), said)
+}
+
+/// How many warnings were logged.
+#[derive(Clone, Default)]
+struct Warnings(Arc<AtomicU32>);
+
+impl Warnings {
+    /// Counts until the guard is dropped. For each test that comes upon the warning: a thread without a subscriber that is the
+    /// first to come upon it may switch it off for all others.
+    fn count() -> (Self, DefaultGuard) {
+        let warnings = Self::default();
+        let guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(warnings.clone()));
+        (warnings, guard)
+    }
+
+    fn so_far(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl<S: tracing::Subscriber> Layer<S> for Warnings {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        if *event.metadata().level() == tracing::Level::WARN {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_is_not_lost_for_what_its_controller_did_not_hear_while_that_stood_still() {
+    let (warnings, _guard) = Warnings::count();
+    let worker = Arc::new(Worker { answers: AtomicBool::new(true) });
+    let (following, mut said) = followed(&worker, &Arc::default());
     sleep(Duration::from_secs(1)).await;
     // All timers fire at once, and late.
     advance(Duration::from_secs(9)).await;
     sleep(Duration::from_secs(2)).await;
     assert!(said.try_recv().is_err(), "it is heard again");
+    assert_eq!(warnings.so_far(), 1);
     worker.answers.store(false, Ordering::Relaxed);
     let begun = Instant::now();
     assert_eq!(said.recv().await, Some(Input::WorkerLost(Epoch(1), Evidence::FeedSilent)));
     assert!(begun.elapsed() < Duration::from_secs(7), "{:?}", begun.elapsed());
     following.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_the_controller_stood_still_is_logged_once_however_many_streams_it_has() {
+    let (warnings, _guard) = Warnings::count();
+    let worker = Arc::new(Worker { answers: AtomicBool::new(true) });
+    let standstill = Arc::default();
+    let mut followed: Vec<_> = Vec::new();
+    for _ in 0..5 {
+        followed.push(self::followed(&worker, &standstill));
+        // Each of them waits since another moment.
+        sleep(Duration::from_millis(300)).await;
+    }
+    for times in 1..=3 {
+        advance(Duration::from_secs(9)).await;
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(warnings.so_far(), times);
+    }
+    for (following, said) in followed {
+        drop(said);
+        following.abort();
+    }
 }

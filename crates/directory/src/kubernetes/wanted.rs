@@ -154,17 +154,6 @@ pub(super) fn revoked(known: Option<&Resource>) -> Step<()> {
     Step::Write(Write::Merge(guarded(known, json!({ "spec": { "keyRevoked": true } }))))
 }
 
-/// An order to move a stream, known by `id` as the one order that it is.
-pub(super) fn asked_to_move(known: &Resource, id: &str) -> Step<()> {
-    let annotations = known.metadata.annotations.as_ref();
-    if annotations.and_then(|annotations| annotations.get(names::MOVE_ANNOTATION)).is_some_and(|is| is == id)
-    {
-        return Step::Done(());
-    }
-    let annotations = json!({ names::MOVE_ANNOTATION: id });
-    Step::Write(Write::Merge(guarded(known, json!({ "metadata": { "annotations": annotations } }))))
-}
-
 /// The resource and its publisher, if that is `session`.
 fn published_by(known: Option<&Resource>, session: SessionId) -> Option<(&Resource, Ingest)> {
     let known = known.filter(|known| !is_over(known))?;

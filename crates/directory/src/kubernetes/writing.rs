@@ -116,7 +116,7 @@ impl Shared {
     fn gone(&self, stream: StreamId) {
         let mut replica = self.replica();
         replica.remove(stream);
-        self.show(replica.streams());
+        self.show(&replica);
     }
 }
 

@@ -84,9 +84,15 @@ impl Store {
     }
 
     /// Whether a file that was put aside is named after a stream.
-    fn put_aside(&self, stream: StreamId) -> io::Result<bool> {
+    fn has_put_aside(&self, stream: StreamId) -> io::Result<bool> {
         let stem = stream.to_string();
-        for entry in fs::read_dir(&self.folder)? {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            // Somebody removed it; it is made again with the next state.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
             let path = entry?.path();
             let extension = path.extension().and_then(|extension| extension.to_str());
             let aside = extension.is_some_and(|extension| !["json", "new"].contains(&extension));
@@ -182,7 +188,7 @@ impl RecordStore for Store {
     fn was_put_aside(&self, stream: StreamId) -> BoxFuture<'_, Result<bool, StoreError>> {
         let store = self.clone();
         Box::pin(async move {
-            let read = tokio::task::spawn_blocking(move || store.put_aside(stream)).await;
+            let read = tokio::task::spawn_blocking(move || store.has_put_aside(stream)).await;
             let read = read.map_err(io::Error::other).flatten();
             read.map_err(|error| StoreError::Unavailable(error.to_string()))
         })

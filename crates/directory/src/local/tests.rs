@@ -5,6 +5,7 @@ mod fake_workers;
 #[path = "../../../storage/tests/moto/mod.rs"]
 mod moto;
 mod moves;
+mod notices;
 mod relay_failures;
 mod retention;
 mod wall_clock;
@@ -18,6 +19,7 @@ use caudal_livestream::fixtures::{ingest, spec};
 use caudal_livestream::proof::RoleKey;
 use caudal_livestream::record::Phase;
 use caudal_livestream::{Epoch, Generation, Msn};
+use ed25519_dalek::SigningKey;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -104,7 +106,7 @@ fn start(
         media: media.clone(),
         max_streams: 2,
         workers: workers.clone(),
-        assignments: fake_workers::signing_key(),
+        assignments: fake_workers::signing_key().into(),
         router_key: RoleKey::new([1; 32]).into(),
         feed_key: RoleKey::new([2; 32]).into(),
         api: api.base(),
@@ -251,9 +253,13 @@ async fn a_publisher_that_a_router_turned_away_twice_for_its_media_ends_its_broa
     assert_eq!(stage.api.next().await, format!("published {stream}"));
     let session = stage.directory.get(stream).unwrap().spec.ingest.session;
     stage.directory.media_refused(stream, SessionId::generate(), "somebody else".to_owned()).await;
-    for _ in 0..2 {
-        stage.directory.media_refused(stream, session, "av01 is not supported".to_owned()).await;
-    }
+    let refused =
+        |session| stage.directory.media_refused(stream, session, "av01 is not supported".to_owned());
+    // A router that repeats itself is not a publisher that came again.
+    refused(session).await;
+    refused(session).await;
+    let again = stage.directory.reconnect(stream, ingest(2)).await.unwrap();
+    refused(again.spec.ingest.session).await;
     worker.until_told(AssignmentMode::Finish).await;
     worker.end_feed();
     let over = stage.until(stream, |s| s.status.phase == Phase::Failed).await;

@@ -7,7 +7,7 @@ use caudal_livestream::StreamId;
 use caudal_livestream::record::LiveStream;
 use thiserror::Error;
 
-use super::wire::{LineHead, LineKind, Mark};
+use super::wire::{LineHead, LineKind, Mark, Moment};
 use crate::Streams;
 
 /// The copy. What a connection says counts as soon as it is a whole: nobody sees half of a change, or a directory of which
@@ -23,6 +23,8 @@ pub(super) struct Replica {
     in_doubt: bool,
     /// How far the copy is; none until this connection has shown everything once.
     mark: Option<Mark>,
+    /// When that was, by the controller's clock, if it has said so.
+    said_at: Option<Moment>,
     /// Streams that are shown because a command's answer spoke of them, and how far the directory was then. This
     /// connection may be behind that, so that it does not name them yet.
     adopted: HashMap<StreamId, Mark>,
@@ -61,6 +63,11 @@ impl Replica {
         self.mark
     }
 
+    /// When the controller said so, by its own clock.
+    pub(super) fn said_at(&self) -> Option<Moment> {
+        self.said_at
+    }
+
     /// Whether this connection has shown everything, but for records that cannot be read: one of those must not leave all
     /// other streams in doubt.
     pub(super) fn is_complete(&self) -> bool {
@@ -86,7 +93,7 @@ impl Replica {
 
     /// Takes a line. `Ok(true)` when the copy is a whole again, changed or not.
     pub(super) fn hear(&mut self, line: &[u8]) -> Result<Result<bool, Unreadable>, TooMany> {
-        let LineHead { kind, stream, mark, record } = match serde_json::from_slice(line) {
+        let LineHead { kind, stream, mark, now_ms, record } = match serde_json::from_slice(line) {
             Ok(head) => head,
             Err(error) => return Ok(Err(self.doubt(Unreadable::Line(error)))),
         };
@@ -109,6 +116,7 @@ impl Replica {
                 self.said.insert(stream, None);
             }
             (LineKind::Whole, _, _, Some(mark)) => {
+                self.said_at = now_ms.map(|ms| Moment { run: mark.run, ms });
                 self.complete(mark);
                 return Ok(Ok(true));
             }
@@ -216,7 +224,7 @@ mod tests {
     }
 
     fn whole(revision: u64) -> Vec<u8> {
-        serde_json::to_vec(&Line::Whole { mark: Mark { run: Uuid::nil(), revision } }).unwrap()
+        serde_json::to_vec(&Line::Whole { mark: Mark { run: Uuid::nil(), revision }, now_ms: 0 }).unwrap()
     }
 
     /// Without its `spec.channel` no record of any release.
@@ -374,7 +382,8 @@ mod tests {
     fn a_stream_of_an_answer_that_the_directory_never_shows_goes_once_the_copy_is_past_it() {
         let ended = stream_of("ended");
         let next_run =
-            serde_json::to_vec(&Line::Whole { mark: Mark { run: Uuid::max(), revision: 1 } }).unwrap();
+            serde_json::to_vec(&Line::Whole { mark: Mark { run: Uuid::max(), revision: 1 }, now_ms: 0 })
+                .unwrap();
         for (case, lines) in [
             ("the same connection", vec![whole(4), whole(5)]),
             ("the first word of the next run", vec![next_run]),

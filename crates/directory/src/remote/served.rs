@@ -16,11 +16,12 @@ use caudal_livestream::StreamId;
 use caudal_livestream::record::LiveStream;
 use caudal_service::internal::{InternalListener, Verifier, listener_of, require_signature};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::wire::{self, Answer, Line, Mark, Outcome};
+use super::controller_clock::millis;
+use super::wire::{self, Answer, Line, Mark, Moment, Outcome};
 use crate::{OpenError, ReconnectError, StreamControl, StreamDirectory, Streams, Unavailable};
 
 /// What routes show and command.
@@ -73,7 +74,13 @@ fn routes(served: Served, callers: &Verifier) -> Router {
 }
 
 /// Idempotent: a router that did not hear the answer gets the same one again.
-async fn open(State(served): State<Arc<Served>>, Json(wire::Open { spec }): Json<wire::Open>) -> Response {
+async fn open(
+    State(served): State<Arc<Served>>,
+    Json(wire::Open { spec, by }): Json<wire::Open>,
+) -> Response {
+    if served.is_past(by) {
+        return served.answer(too_late());
+    }
     let session = spec.ingest.session;
     served.answer(match served.directory.open(spec).await {
         Ok(record) => Outcome::Record { record: boxed(&record) },
@@ -89,8 +96,11 @@ async fn open(State(served): State<Arc<Served>>, Json(wire::Open { spec }): Json
 /// Idempotent, in the same way.
 async fn reconnect(
     State(served): State<Arc<Served>>,
-    Json(wire::Reconnect { stream, ingest }): Json<wire::Reconnect>,
+    Json(wire::Reconnect { stream, ingest, by }): Json<wire::Reconnect>,
 ) -> Response {
+    if served.is_past(by) {
+        return served.answer(too_late());
+    }
     let session = ingest.session;
     served.answer(match served.directory.reconnect(stream, ingest).await {
         Ok(record) => Outcome::Record { record: boxed(&record) },
@@ -176,10 +186,19 @@ impl Served {
     fn answer(&self, outcome: Outcome) -> Response {
         Json(Answer { mark: self.versions.now().1, outcome }).into_response()
     }
+
+    /// Whether whoever sent a command waits for its answer no longer: this process may have been stopped since it came.
+    fn is_past(&self, by: Option<Moment>) -> bool {
+        by.is_some_and(|by| by.run == self.versions.run && by.ms < self.versions.now_ms())
+    }
 }
 
 fn boxed(record: &Arc<LiveStream>) -> Box<LiveStream> {
     Box::new(LiveStream::clone(record))
+}
+
+fn too_late() -> Outcome {
+    Outcome::Unavailable { reason: "its answer would have come too late".to_owned() }
 }
 
 fn done(done: Result<(), Unavailable>) -> Outcome {
@@ -192,6 +211,7 @@ fn done(done: Result<(), Unavailable>) -> Outcome {
 /// Numbers the versions of the directory that anybody has seen.
 struct Versions {
     run: Uuid,
+    began: Instant,
     streams: watch::Receiver<Streams>,
     // Held for a comparison only, never across an await.
     last: Mutex<(Streams, u64)>,
@@ -200,7 +220,12 @@ struct Versions {
 impl Versions {
     fn new(streams: watch::Receiver<Streams>) -> Self {
         let now = streams.borrow().clone();
-        Self { run: Uuid::new_v4(), streams, last: Mutex::new((now, 1)) }
+        Self { run: Uuid::new_v4(), began: Instant::now(), streams, last: Mutex::new((now, 1)) }
+    }
+
+    /// Since this process began: a clock that nobody sets.
+    fn now_ms(&self) -> u64 {
+        millis(self.began.elapsed())
     }
 
     /// The directory as it is now, and its mark.
@@ -285,7 +310,7 @@ impl Reader {
         if self.pending.is_empty() {
             // Blanks before a line say nothing.
             piece.resize(piece.len().max(least), b' ');
-            write(&mut piece, &Line::Whole { mark: self.mark });
+            write(&mut piece, &Line::Whole { mark: self.mark, now_ms: self.served.versions.now_ms() });
             self.incomplete = false;
         }
         Some(piece.into())
@@ -359,8 +384,11 @@ mod tests {
         let mut reader = reader_of(&controller);
         let first = next(&mut reader).await;
         let began = tokio::time::Instant::now();
-        assert_eq!(next(&mut reader).await, first);
+        let mut second = next(&mut reader).await;
         assert_eq!(began.elapsed(), HEARTBEAT);
+        assert_eq!((&first[0]["nowMs"], &second[0]["nowMs"]), (&0.into(), &1000.into()));
+        second[0]["nowMs"] = 0.into();
+        assert_eq!(second, first);
         reader.served.stop.cancel();
         assert_eq!(reader.next().await, None);
     }

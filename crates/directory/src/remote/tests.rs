@@ -1,5 +1,7 @@
 //! A controller and the roles beside it, over real connections.
 
+mod silence;
+
 use std::collections::HashMap;
 use std::future::ready;
 use std::net::SocketAddr;
@@ -7,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::middleware::from_fn_with_state;
+use caudal_controller::Excuses;
 use caudal_livestream::fixtures::{ingest, record};
 use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, Phase, RelayFailures, Spec, Status};
 use caudal_livestream::report::EndReason;
@@ -16,14 +19,13 @@ use caudal_service::internal::{
     CallerKey, InternalListener, Signer, Verifier, listener_of, require_signature,
 };
 use futures::future::BoxFuture;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{RemoteDirectory, directory_routes};
+use super::{COMMAND_DEADLINE, Lost, RemoteDirectory, controller_clock, directory_routes, wire};
 use crate::{OpenError, ReconnectError, StreamControl, StreamDirectory, Streams, Unavailable};
 
 /// A stream that has just been opened, with a first publisher.
@@ -297,13 +299,19 @@ async fn each_refusal_is_the_same_one_at_the_other_end() {
     listening.end().await;
 }
 
+async fn why_lost(directory: &RemoteDirectory) -> String {
+    let lost = within(directory.shared.read(&mut true, &mut Excuses::default())).await;
+    let Lost::Away(reason) = lost else { panic!("this process stood still") };
+    reason
+}
+
 /// Why a role that looks for its controller at `routes` does not find it.
 async fn why_not(routes: axum::Router) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let serving = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
     let directory = RemoteDirectory::start(url, Signer::new("hls-edge", key("hls-edge"))).unwrap();
-    let reason = within(directory.shared.read(&mut true)).await;
+    let reason = why_lost(&directory).await;
     directory.close().await;
     serving.abort();
     reason
@@ -336,7 +344,7 @@ async fn a_wrong_address_a_wrong_secret_and_nobody_are_told_apart() {
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let directory =
         RemoteDirectory::start(format!("http://{nobody}"), Signer::new("hls-edge", key("hls-edge"))).unwrap();
-    let reason = within(directory.shared.read(&mut true)).await;
+    let reason = why_lost(&directory).await;
     assert!(reason.starts_with("nobody answers there: Connection refused"), "{reason}");
     directory.close().await;
 }
@@ -359,6 +367,31 @@ async fn a_command_whose_answer_was_lost_can_be_repeated() {
     // A rival of the same generation is none of these.
     let rival = within(router.reconnect(stream.spec.stream, ingest(2))).await.unwrap_err();
     assert!(matches!(rival, ReconnectError::Stale(Generation(2))));
+    router.close().await;
+    listening.end().await;
+}
+
+/// As where the controller was stopped meanwhile, and finds the command in its socket.
+#[tokio::test]
+async fn nothing_comes_of_a_command_whose_publisher_has_been_told_that_there_was_no_answer() {
+    let controller = Arc::new(Controller::default());
+    let listening = Listening::at("127.0.0.1:0", &controller).await;
+    let router = listening.read_by("ingest-router");
+    within(router.read_once()).await;
+    let until = router.shared.waits_until().unwrap();
+    let deadline = controller_clock::millis(COMMAND_DEADLINE);
+    assert!((deadline - 1000..deadline + 20_000).contains(&until.ms), "{until:?}");
+    sleep(Duration::from_millis(20)).await;
+    let (past, other) = (wire::Moment { ms: 1, ..until }, wire::Moment { run: uuid::Uuid::nil(), ms: 1 });
+    for (by, begun) in [(Some(past), false), (Some(until), true), (Some(other), true), (None, true)] {
+        let spec = stream_of("a").spec;
+        let stream = spec.stream;
+        let opened = within(router.shared.command(wire::OPEN, &wire::Open { spec, by })).await;
+        assert_eq!((opened.is_ok(), controller.get(stream).is_some()), (begun, begun), "{by:?}");
+        let taken = wire::Reconnect { stream, ingest: ingest(2), by };
+        let taken = within(router.shared.command(wire::RECONNECT, &taken)).await;
+        assert_eq!(taken.is_ok(), begun, "{by:?}");
+    }
     router.close().await;
     listening.end().await;
 }
@@ -419,30 +452,4 @@ async fn a_reader_begins_without_a_controller_and_keeps_its_copy_while_one_is_aw
     assert!(within(edge.follows(false)).await);
     edge.close().await;
     second.end().await;
-}
-
-#[tokio::test]
-async fn a_controller_that_hangs_is_away() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let hanging = tokio::spawn(async move {
-        let mark = r#"{"kind":"whole","mark":{"run":"00000000-0000-0000-0000-000000000000","revision":1}}"#;
-        let (mut socket, _) = listener.accept().await.unwrap();
-        let mut asked = [0; 1024];
-        let _ = socket.read(&mut asked).await.unwrap();
-        let head =
-            "HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n";
-        let answer = format!("{head}{:x}\r\n{mark}\n\r\n", mark.len() + 1);
-        socket.write_all(answer.as_bytes()).await.unwrap();
-        // Says nothing from now on, and takes no other connection, until the test ends.
-        std::future::pending::<()>().await;
-    });
-    let signer = Signer::new("hls-edge", key("hls-edge"));
-    let silence = Duration::from_millis(500);
-    let edge = RemoteDirectory::start_with(format!("http://{address}"), signer, silence).unwrap();
-    within(edge.read_once()).await;
-    assert!(!within(edge.follows(true)).await);
-    assert!(!edge.is_current());
-    edge.close().await;
-    hanging.abort();
 }

@@ -27,6 +27,10 @@ pub(super) const REVOKE_KEY: &str = "/directory/revoke-key";
 #[serde(rename_all = "camelCase")]
 pub(super) struct Open {
     pub spec: Spec,
+    /// Not begun after that: its sender has stopped waiting. What was begun in time may still take effect. The release before
+    /// does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Moment>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -34,6 +38,19 @@ pub(super) struct Open {
 pub(super) struct Reconnect {
     pub stream: StreamId,
     pub ingest: Ingest,
+    /// As in [`Open`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Moment>,
+}
+
+/// An instant by a controller's own clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Moment {
+    /// The controller's process.
+    pub run: Uuid,
+    /// Milliseconds since it began.
+    pub ms: u64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -128,7 +145,8 @@ pub(super) enum Line<'a> {
     /// A stream that is no longer known.
     Removed { stream: StreamId },
     /// Everything up to this mark has been said. Without changes it comes each second all the same.
-    Whole { mark: Mark },
+    #[serde(rename_all = "camelCase")]
+    Whole { mark: Mark, now_ms: u64 },
 }
 
 /// A line as it is read: what it is about can be read even where its record cannot.
@@ -138,6 +156,8 @@ pub(super) struct LineHead<'a> {
     pub kind: LineKind,
     pub stream: Option<StreamId>,
     pub mark: Option<Mark>,
+    /// [`Moment::ms`] when the line was written. The release before does not say.
+    pub now_ms: Option<u64>,
     #[serde(borrow)]
     pub record: Option<&'a RawValue>,
 }
@@ -176,9 +196,16 @@ mod tests {
         let LiveStream { spec, .. } = stream_of("a");
         let (stream, session) = (spec.stream, spec.ingest.session);
         let written = json!({ "spec": to_value(&spec).unwrap() });
-        is_read_from_what_is_written(&Open { spec: spec.clone() }, &written);
-        let written = json!({ "stream": stream, "ingest": to_value(&spec.ingest).unwrap() });
-        is_read_from_what_is_written(&Reconnect { stream, ingest: spec.ingest }, &written);
+        is_read_from_what_is_written(&Open { spec: spec.clone(), by: None }, &written);
+        let by = Some(Moment { run: Uuid::nil(), ms: 9_000 });
+        let written_by = json!({ "run": "00000000-0000-0000-0000-000000000000", "ms": 9_000 });
+        let written = json!({ "spec": to_value(&spec).unwrap(), "by": written_by });
+        is_read_from_what_is_written(&Open { spec: spec.clone(), by }, &written);
+        let ingest = spec.ingest;
+        let written = json!({ "stream": stream, "ingest": to_value(&ingest).unwrap() });
+        is_read_from_what_is_written(&Reconnect { stream, ingest: ingest.clone(), by: None }, &written);
+        let written = json!({ "stream": stream, "ingest": to_value(&ingest).unwrap(), "by": written_by });
+        is_read_from_what_is_written(&Reconnect { stream, ingest, by }, &written);
         let failures = RelayFailures { epoch: Epoch(3), session, failures: 2, last_failed_at: UnixMillis(1) };
         let written = json!({ "stream": stream, "failures": to_value(failures).unwrap() });
         is_read_from_what_is_written(&WorkerUnreachable { stream, failures }, &written);
@@ -226,7 +253,10 @@ mod tests {
                 json!({ "kind": "record", "stream": stream, "record": shown }),
             ),
             (Line::Removed { stream }, json!({ "kind": "removed", "stream": stream })),
-            (Line::Whole { mark }, json!({ "kind": "whole", "mark": written_mark })),
+            (
+                Line::Whole { mark, now_ms: 9_000 },
+                json!({ "kind": "whole", "mark": written_mark, "nowMs": 9_000 }),
+            ),
         ] {
             assert_eq!(to_value(line).unwrap(), written);
         }

@@ -104,7 +104,7 @@ impl Story {
     }
 
     fn live(self) -> Self {
-        let floor = Floor { msn: Msn(7), discontinuity: 0, media_end: MediaTime(24_200_000) };
+        let floor = Floor { msn: Msn(7), discontinuity: 0, media_end: MediaTime(24_200_000), epoch: None };
         self.assigned().and(Input::Announced(Epoch(1), floor))
     }
 
@@ -253,7 +253,7 @@ fn a_machine_of_another_version_or_none_is_not_gone_on_from() {
 fn an_announced_position_alone_is_no_difference() {
     let story = Story::begins().live();
     let before = StoredLifecycle::of(&story.machine).unwrap();
-    let further = Floor { msn: Msn(9), discontinuity: 0, media_end: MediaTime(28_200_000) };
+    let further = Floor { msn: Msn(9), discontinuity: 0, media_end: MediaTime(28_200_000), epoch: None };
     let story = story.and(Input::Announced(Epoch(1), further));
     let after = StoredLifecycle::of(&story.machine).unwrap();
     assert_ne!(before, after);

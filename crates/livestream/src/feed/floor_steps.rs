@@ -36,12 +36,15 @@ impl FloorSteps {
 impl Floor {
     /// The end of everything that `timeline` announces; none before there is a segment.
     pub fn of(timeline: &Timeline) -> Option<Self> {
-        let lasts = timeline.tracks.iter().filter_map(|track| track.segments.back());
-        lasts
+        let lasts = || timeline.tracks.iter().filter_map(|track| track.segments.back());
+        // One track may end in a gap under a new epoch, beside a segment of the old one.
+        let epoch = lasts().map(|last| last.epoch).max();
+        lasts()
             .map(|last| Self {
                 msn: last.msn,
                 discontinuity: last.discontinuity,
                 media_end: last.start.plus(last.duration),
+                epoch,
             })
             .max_by_key(|floor| (floor.msn, floor.media_end))
     }
@@ -137,6 +140,7 @@ mod tests {
             msn: Msn(msn),
             discontinuity: 3,
             media_end: start(msn).plus(MediaDuration::from_millis(millis)),
+            epoch: Some(Epoch(1)),
         }
     }
 
@@ -161,6 +165,23 @@ mod tests {
         ] {
             timeline.apply(&event).unwrap();
             assert_eq!(steps.take(&timeline), said, "{event:?}");
+        }
+    }
+
+    #[test]
+    fn a_floor_bears_the_highest_epoch_of_any_track() {
+        for later in ["source", "audio"] {
+            let mut timeline = timeline();
+            for name in ["source", "audio"] {
+                let epoch = Epoch(if name == later { 2 } else { 1 });
+                let last = Segment { epoch, ..segment(7, 2000) };
+                timeline.apply(&whole(name, last)).unwrap();
+            }
+            assert_eq!(
+                Floor::of(&timeline),
+                Some(Floor { epoch: Some(Epoch(2)), ..floor(7, 2000) }),
+                "{later}"
+            );
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What is heard of the publisher, by its worker and by its router.
 
 use super::deadline::Deadline;
+use super::move_end::MoveFailure;
 use super::worker_slot::Slot;
 use super::{Lifecycle, Publisher, Stage};
 use crate::feed::InputState;
@@ -48,7 +49,8 @@ impl Lifecycle {
                 // Without a publisher it ends, whatever becomes of the publisher.
                 self.old_worker_leaves(now);
             } else {
-                self.publisher_left_move();
+                // It takes the keyframe with it that the router waits for.
+                self.give_up_move_before_the_switch(MoveFailure::PublisherLost);
             }
             self.publisher.lost(now, explicit, self.reconnect_window_ms);
             if self.heard < Some(state.generation) {

@@ -68,7 +68,7 @@ pub enum MoveEnd {
     Moved {
         /// The worker that has it.
         to: WorkerId,
-        /// True when the old worker ended before it could hand over, so that viewers may have seen a hitch.
+        /// True when the old worker ended before it had handed over and closed, so that viewers may have seen a hitch.
         stepped_in: bool,
     },
     /// The stream is not where it was to go.
@@ -89,9 +89,7 @@ pub enum MoveFailure {
     #[error("no keyframe came, or the router did not switch, within {} s; the stream stays where it is", MOVE_MS / 1000)]
     NoSwitch,
     /// The next worker did not get ready, for want of a storage that it can write to for example.
-    #[error(
-        "the next worker could not get ready, for a reason that the log has; the stream stays where it is"
-    )]
+    #[error("the next worker could not get ready; the stream stays where it is")]
     NextWorkerNotReady,
     /// The next worker ended before the switch.
     #[error("the next worker was lost before it could take the stream; the move was given up")]
@@ -109,24 +107,48 @@ pub enum MoveFailure {
     #[error("the next worker was lost after it had taken the stream; another one is being given to it")]
     LostAfterTheSwitch,
     /// The publisher went away before the next worker, which has the stream, had media of it.
-    #[error("the publisher left before the new worker had media; the stream stays with it")]
+    #[error(
+        "the publisher left before the new worker, which has the stream, had media of it; the stream stays with it"
+    )]
     PublisherLostBehindTheSwitch,
     /// The next worker has the stream and the publisher, and has announced nothing.
-    #[error("the new worker announced nothing within {} s; the stream stays with it", ARRIVAL_MS / 1000)]
+    #[error("the new worker has the stream, and announced nothing of it within {} s; the stream stays with it", ARRIVAL_MS / 1000)]
     NothingAnnounced,
-    /// Both workers ended before the switch.
+    /// Both workers ended before the old one had handed over and closed.
     #[error("both workers were lost in the middle of the move; the stream is being given another one")]
     BothLost,
     /// The broadcast is ending.
     #[error("the broadcast ended meanwhile")]
     Ended,
-    /// The platform was started anew in the middle.
-    #[error("the platform was started anew meanwhile")]
+    /// The controller was started anew in the middle.
+    #[error("the controller was started anew meanwhile")]
     ControllerRestarted,
     /// Something that this release does not know.
     #[error("the move was given up")]
     #[serde(other)]
     Unknown,
+}
+
+impl MoveFailure {
+    /// Whether the stream has left the worker that it had: that it was not moved would not be true.
+    pub fn has_left(self) -> bool {
+        match self {
+            Self::OldWorkerLost
+            | Self::LostAfterTheSwitch
+            | Self::PublisherLostBehindTheSwitch
+            | Self::NothingAnnounced
+            | Self::BothLost
+            | Self::ControllerRestarted => true,
+            Self::NoWorker
+            | Self::NoSwitch
+            | Self::NextWorkerNotReady
+            | Self::NextWorkerLost
+            | Self::NextWorkerUnreachable
+            | Self::PublisherLost
+            | Self::Ended
+            | Self::Unknown => false,
+        }
+    }
 }
 
 /// Why a stream cannot be moved now. Displays as words for the operator.

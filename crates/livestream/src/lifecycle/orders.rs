@@ -17,6 +17,8 @@ pub struct Orders {
     pub next: Option<WorkerOrder>,
     /// That worker, once it is ready: its feed is to be followed too.
     pub follow_next: Option<(Epoch, WorkerAddress)>,
+    /// The worker that the stream had, while it closes what it has: its feed is to be followed until it has.
+    pub follow_parting: Option<(Epoch, WorkerAddress)>,
     /// No worker of this stream's is wanted any more, not even one whose claim was never stored.
     pub wants_no_worker: bool,
     /// Workers that are to be ended.
@@ -85,6 +87,12 @@ impl Lifecycle {
         let assign = |worker| Some(WorkerOrder::Assign { epoch: self.epoch(), worker, mode });
         let (worker, follow) = match self.slot {
             Slot::Wanted => (Some(WorkerOrder::Claim(self.epoch())), None),
+            // The floor in its assignment is the last word of the one before.
+            Slot::Claimed { .. } if self.parting.is_some() => (None, None),
+            // It was asked to prepare as its predecessor was lost, and has taken that meanwhile.
+            Slot::Serving { worker, prepared: true, .. } if self.parting.is_some() => {
+                (None, Some((self.epoch(), worker)))
+            }
             Slot::Claimed { worker } => (assign(worker), None),
             Slot::Serving { worker, finishing, prepared, .. } => {
                 let told = if open { !prepared } else { finishing };
@@ -101,6 +109,7 @@ impl Lifecycle {
             follow,
             next: self.next_order(),
             follow_next: self.next_worker().map(|next| (next.epoch, next.address)),
+            follow_parting: self.parting.map(|parting| (parting.epoch, parting.worker)),
             wants_no_worker: self.slot == Slot::Vacant,
             release: self.releasing.clone(),
             withdraw: self.withdrawing.clone(),
@@ -230,7 +239,8 @@ impl Lifecycle {
     fn wake(&self) -> Option<UnixMillis> {
         let planned = self.planned.as_ref().map(PlannedMove::wake);
         let move_again = self.move_again.map(super::Deadline::at);
-        [self.phase_deadline(), planned, move_again].into_iter().flatten().min()
+        let parting = self.parting.map(|parting| parting.until.at());
+        [self.phase_deadline(), planned, move_again, parting].into_iter().flatten().min()
     }
 
     fn phase_deadline(&self) -> Option<UnixMillis> {

@@ -71,6 +71,21 @@ enum MoveStage {
     Unknown,
 }
 
+/// What became of the old worker of a move, as the next one takes the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OldWorker {
+    /// It has closed, or the next one was quicker.
+    Closed,
+    /// It has not closed in the time that it had. The next one goes on as behind a lost one; whether viewers lacked anything is
+    /// not known.
+    NotAwaited,
+    /// It died behind the switch, before it had closed. No loss of the stream's, because the next one had the publisher by then;
+    /// but what it had announced and not stored may be missing.
+    Died,
+    /// It was lost before the switch.
+    Lost(Evidence),
+}
+
 impl MoveStage {
     /// The next worker, while it is not yet the stream's.
     fn next(self) -> Option<WorkerAddress> {
@@ -191,7 +206,7 @@ impl Lifecycle {
     }
 
     /// Whether the old worker is closing, and the next one will have its place.
-    pub(super) fn is_handing_over(&self) -> bool {
+    pub fn is_handing_over(&self) -> bool {
         let closing = |stage| matches!(stage, MoveStage::HandingOver { .. } | MoveStage::OldLeaves { .. });
         self.planned.as_ref().is_some_and(|planned| closing(planned.stage))
     }
@@ -253,7 +268,7 @@ impl Lifecycle {
     /// Media of the next worker can be watched.
     pub(super) fn next_worker_announced(&mut self, now: UnixMillis, epoch: Epoch) {
         if self.coming(epoch).is_some_and(|planned| planned.stage.next().is_some()) {
-            self.take_over(now, None);
+            self.take_over(now, OldWorker::Closed);
         }
     }
 
@@ -283,6 +298,7 @@ impl Lifecycle {
         let switched = matches!(planned.stage, MoveStage::HandingOver { .. });
         let died_of_it = switched && planned.heard.as_ref().is_some_and(|heard| heard.up && !heard.leaving);
         self.give_up_move(if switched { MoveFailure::LostAfterTheSwitch } else { MoveFailure::BothLost });
+        self.wait_for_last_words(now);
         self.losses.worker_replaced(now, &self.slot, None);
         if died_of_it {
             self.losses.lost_at_once();
@@ -308,9 +324,14 @@ impl Lifecycle {
             return false;
         }
         if coming {
-            // Behind the switch, the old worker's end is what is waited for.
-            let lost = self.is_before_the_switch().then_some(evidence);
-            self.take_over(now, lost);
+            self.take_over(
+                now,
+                match evidence {
+                    _ if self.is_before_the_switch() => OldWorker::Lost(evidence),
+                    Evidence::Closed => OldWorker::Closed,
+                    _ => OldWorker::Died,
+                },
+            );
         } else {
             let stepped_in = self.planned.as_ref().is_some_and(|planned| planned.stage.has_stepped_in());
             self.give_up_move(if stepped_in {
@@ -322,14 +343,23 @@ impl Lifecycle {
         coming
     }
 
-    /// The next worker becomes the stream's. `lost`: why the old one counts as lost, if it did not hand over.
-    pub(super) fn take_over(&mut self, now: UnixMillis, lost: Option<Evidence>) {
+    /// The next worker becomes the stream's.
+    pub(super) fn take_over(&mut self, now: UnixMillis, old: OldWorker) {
         let Some(mut planned) = self.planned.take() else { return };
+        let lost = match old {
+            OldWorker::Lost(evidence) => Some(evidence),
+            OldWorker::Closed | OldWorker::NotAwaited | OldWorker::Died => None,
+        };
+        // One that is ready already hears the last word on the way that a hand-over takes: it waits for the final state.
+        let unready = matches!(planned.stage, MoveStage::Wanted | MoveStage::Claimed { .. });
+        if unready && lost.is_some_and(Evidence::leaves_worker_closing) {
+            self.wait_for_last_words(now);
+        }
         self.losses.worker_replaced(now, &self.slot, lost);
         self.releasing.extend(self.slot.worker());
         self.epochs.move_on(planned.epoch);
         let next = planned.stage;
-        let stepped_in = lost.is_some() || next.has_stepped_in();
+        let stepped_in = matches!(old, OldWorker::Died | OldWorker::Lost(_)) || next.has_stepped_in();
         self.slot = match next {
             MoveStage::Claimed { worker } => Slot::Claimed { worker },
             MoveStage::Prepared { worker }
@@ -361,17 +391,10 @@ impl Lifecycle {
         }
     }
 
-    /// A publisher that leaves takes the keyframe with it that the router waits for.
-    pub(super) fn publisher_left_move(&mut self) {
+    /// Gives a move up that still waits for the router. Behind the switch, the stream is with the next worker.
+    pub(super) fn give_up_move_before_the_switch(&mut self, failure: MoveFailure) {
         if self.is_before_the_switch() {
-            self.give_up_move(MoveFailure::PublisherLost);
-        }
-    }
-
-    /// The broadcast is being closed. Behind the switch, the next worker closes it.
-    pub(super) fn end_move_before_the_switch(&mut self) {
-        if self.is_before_the_switch() {
-            self.give_up_move(MoveFailure::Ended);
+            self.give_up_move(failure);
         }
     }
 
@@ -402,7 +425,7 @@ impl Lifecycle {
             Some((MoveStage::Prepared { .. }, ..)) => self.give_up_move(MoveFailure::NoSwitch),
             // The old worker has not closed in time: the next one goes on as behind a lost one.
             Some((MoveStage::HandingOver { .. } | MoveStage::OldLeaves { .. }, ..)) => {
-                self.take_over(now, None);
+                self.take_over(now, OldWorker::NotAwaited);
             }
             // It lives, and keeps the stream: its loss would have been noticed.
             Some((MoveStage::Arriving { .. }, ..)) => self.give_up_move(if self.publisher == Publisher::Up {
@@ -462,7 +485,7 @@ impl Lifecycle {
 /// For a worker to be ready, and again for the router to switch: a pod may have to start, and a keyframe be waited for.
 pub(super) const MOVE_MS: u32 = 30_000;
 /// From the switch until the old worker has closed its segment and stored it (ARCHITECTURE §3.9).
-const CLOSE_MS: u32 = 1_000;
+pub(super) const CLOSE_MS: u32 = 1_000;
 /// A process that ended is noticed within that, a feed that fell silent is not.
 const UNREACHABLE_MS: u32 = 1_000;
 /// After a failed move away from a worker that is to go: its grace is longer by far.

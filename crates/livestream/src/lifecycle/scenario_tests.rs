@@ -7,6 +7,7 @@ use crate::record::Phase;
 use crate::{MediaTime, Msn, SessionId};
 
 mod clocks;
+mod last_words;
 mod leaving;
 mod losses;
 mod moves;
@@ -60,6 +61,9 @@ impl Scene {
     fn give_worker(&mut self) {
         let epoch = self.epoch();
         self.say(Input::WorkerClaimed(epoch, address()));
+        if let Some((parting, _)) = self.machine.orders().follow_parting {
+            self.say(Input::WorkerLost(parting, Evidence::Closed));
+        }
         self.take_assignment();
     }
 
@@ -131,7 +135,7 @@ fn address() -> WorkerAddress {
 
 fn floor(msn: u64) -> Floor {
     let media_end = MediaTime(i64::try_from(msn).unwrap() * 2_000_000);
-    Floor { msn: Msn(msn), discontinuity: 0, media_end }
+    Floor { msn: Msn(msn), discontinuity: 0, media_end, epoch: None }
 }
 
 #[test]

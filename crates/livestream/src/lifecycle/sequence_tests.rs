@@ -28,6 +28,10 @@ enum Act {
     Announce {
         whole: bool,
     },
+    /// A worker that was replaced while it closes says how far it was, or that it has closed.
+    LastWord {
+        closed: bool,
+    },
     /// Something about the worker of this many epochs ago; mostly the current one.
     LoseWorker {
         age: u32,
@@ -75,6 +79,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::PublisherChosen),
         1 => any::<bool>().prop_map(|by_worker| Act::Unplayable { by_worker }),
         4 => any::<bool>().prop_map(|whole| Act::Announce { whole }),
+        2 => any::<bool>().prop_map(|closed| Act::LastWord { closed }),
         2 => (0..3_u32, any::<bool>()).prop_map(|(age, restarted)| Act::LoseWorker { age, restarted }),
         1 => Just(Act::RelayFailed),
         1 => Just(Act::FeedEnd),
@@ -121,6 +126,13 @@ impl World {
         let (epoch, floor) = (self.machine.epoch(), self.machine.floor());
         let cause = format!("{input:?}");
         self.machine.handle(self.now, input);
+        let orders = self.machine.orders();
+        let is_assigned =
+            |order| matches!(order, Some(WorkerOrder::Assign { epoch, .. }) if epoch == self.machine.epoch());
+        assert!(
+            orders.follow_parting.is_none() || !is_assigned(orders.worker),
+            "{cause} did not wait for the last word"
+        );
         assert!(self.machine.epoch() >= epoch, "an epoch was taken back by {cause}");
         assert!(self.machine.floor().map(|f| (f.msn, f.media_end)) >= floor.map(|f| (f.msn, f.media_end)));
         let next = self.machine.phase();
@@ -187,6 +199,16 @@ impl World {
                 self.say(Input::PublisherChosen(self.generation));
             }
             Act::Announce { whole } => self.announce(epoch, *whole),
+            Act::LastWord { closed } => {
+                if let Some((epoch, _)) = self.machine.orders().follow_parting {
+                    if *closed {
+                        self.say(Input::WorkerLost(epoch, Evidence::Closed));
+                    } else {
+                        self.announce(epoch, true);
+                        assert_eq!(self.machine.floor().map(|floor| floor.msn), Some(Msn(self.msn)));
+                    }
+                }
+            }
             Act::LoseWorker { age, restarted } => {
                 let evidence =
                     if *restarted { Evidence::ControllerRestarted } else { Evidence::ProcessEnded };
@@ -252,7 +274,7 @@ impl World {
     fn announce(&mut self, epoch: Epoch, whole: bool) {
         self.msn += u64::from(whole);
         let media_end = MediaTime(i64::try_from(self.msn).unwrap() * 2_000_000);
-        let floor = Floor { msn: Msn(self.msn), discontinuity: 0, media_end };
+        let floor = Floor { msn: Msn(self.msn), discontinuity: 0, media_end, epoch: None };
         self.say(Input::Announced(epoch, floor));
     }
 

@@ -11,6 +11,7 @@ use crate::report::EndReason;
 impl Lifecycle {
     pub(super) fn expire(&mut self, now: UnixMillis) {
         self.expire_move(now);
+        self.expire_parting(now);
         let room = self.no_room.and_then(|no_room| no_room.outcome(now));
         if room.is_some() {
             self.no_room = None;
@@ -92,9 +93,10 @@ impl Lifecycle {
         let turned_away = self.turned_away.as_mut();
         let planned = self.planned.iter_mut().flat_map(PlannedMove::deadlines_mut);
         let move_again = self.move_again.as_mut();
+        let parting = self.parting.as_mut().map(|parting| &mut parting.until);
         let publisher = self.publisher.deadline_mut();
         let no_room = self.no_room.iter_mut().flat_map(NoRoom::deadlines_mut);
-        [self.start.as_mut(), self.recovery.as_mut(), publisher, turned_away, move_again, stage]
+        [self.start.as_mut(), self.recovery.as_mut(), publisher, turned_away, move_again, parting, stage]
             .into_iter()
             .flatten()
             .chain(planned)

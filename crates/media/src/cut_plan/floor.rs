@@ -39,6 +39,35 @@ impl CutPlan {
         self.floor.is_some()
     }
 
+    /// Where everything that an earlier epoch announced ends, while its media is still on the way.
+    pub(crate) fn announced_end(&self) -> Option<i64> {
+        self.floor.map(|floor| floor.end)
+    }
+
+    /// Whether media that ends there is all that an earlier epoch announced.
+    pub(crate) fn is_rebuilt_to(&self, end: i64) -> bool {
+        self.floor.is_none_or(|floor| end + self.floor_slack() >= floor.end)
+    }
+
+    /// Nothing more of what an earlier epoch announced will come. Its numbers are used up, and its time too.
+    pub(super) fn leave_floor(&mut self) {
+        let Some(floor) = self.floor else { return };
+        let end = self.predicted_end();
+        if self.is_rebuilt_to(end) {
+            return self.reach_floor(floor, end);
+        }
+        if let Some(open) = self.segments.back_mut().filter(|open| open.end.is_none()) {
+            open.gap = true;
+        }
+        self.reach_floor(floor, floor.end);
+    }
+
+    /// Whether a rendition that has come as far as `cursor` has still to rebuild something.
+    pub(crate) fn is_rebuilding(&self, cursor: Msn) -> bool {
+        self.floor.is_some_and(|floor| self.next_msn <= floor.msn)
+            || self.segment(cursor).is_some_and(|segment| segment.rebuilt.is_some())
+    }
+
     /// Whether a frame lies in a segment that an earlier epoch closed: it decides nothing any more.
     pub(crate) fn is_decided(&self, decode: i64) -> bool {
         self.floor.is_some()
@@ -47,6 +76,13 @@ impl CutPlan {
                 .back()
                 .and_then(|last| last.end)
                 .is_some_and(|end| decode + self.grid.frame / 2 < end)
+    }
+
+    /// Whether a frame lies in a segment that nobody can make again.
+    pub(crate) fn is_lost(&self, decode: i64) -> bool {
+        let begun = decode + self.grid.frame / 2;
+        let reached = self.segments.iter().rev().find(|segment| segment.start <= begun);
+        reached.is_some_and(|segment| segment.lost && segment.end.is_some_and(|end| begun < end))
     }
 
     /// The floor is where the last part of any rendition ended: an audio frame's half later than the video's.
@@ -104,6 +140,7 @@ mod tests {
             parts: vec![end],
             shift: 0,
             rebuilt: Some(Epoch(1)),
+            lost: false,
             open_part_has_frames: false,
         };
         let floor = PlanFloor { msn: Msn(9), end, epoch: Epoch(1) };

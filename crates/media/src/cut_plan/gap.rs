@@ -5,6 +5,10 @@ use super::CutPlan;
 impl CutPlan {
     /// The leading track is silent while another has media up to `watermark`: virtual parts for that other one.
     pub(crate) fn silence(&mut self, from: i64, watermark: i64) {
+        // A replay's pictures are still to come, however far ahead its sound is.
+        if self.announced_end().is_some_and(|end| watermark <= end) {
+            return;
+        }
         if !self.is_open() {
             let Some(start) = self.edge() else { return };
             self.open_gap(if self.broken { from.max(start) } else { start });

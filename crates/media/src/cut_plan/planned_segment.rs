@@ -23,6 +23,8 @@ pub(crate) struct PlannedSegment {
     pub(crate) shift: i64,
     /// Whose name it bears, when it was announced before: it is made whole, and without parts.
     pub(crate) rebuilt: Option<Epoch>,
+    /// An earlier epoch announced it, and nobody can make it again: a gap on every track, also on those that have media there.
+    pub(crate) lost: bool,
     /// Whether frames lie in the open part.
     pub(super) open_part_has_frames: bool,
 }
@@ -56,6 +58,31 @@ impl PlannedSegment {
             parts,
             shift,
             rebuilt: Some(segment.epoch),
+            lost: false,
+            open_part_has_frames: false,
+        }
+    }
+
+    /// One that an earlier epoch announced and that nobody can make again.
+    pub(crate) fn lost(
+        msn: Msn,
+        (start, end): (i64, i64),
+        discontinuity: u64,
+        shift: i64,
+        epoch: Epoch,
+    ) -> Self {
+        Self {
+            msn,
+            start,
+            end: Some(end),
+            discontinuity,
+            gap: true,
+            still: false,
+            sends_again: false,
+            parts: vec![end],
+            shift,
+            rebuilt: Some(epoch),
+            lost: true,
             open_part_has_frames: false,
         }
     }

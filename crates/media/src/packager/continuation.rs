@@ -4,11 +4,12 @@
 use caudal_livestream::assignment::Floor;
 use caudal_livestream::timeline::{Segment, SegmentPhase, Timeline, Track};
 use caudal_livestream::{
-    Epoch, InitHash, MediaDuration, MediaTime, Msn, PartNumber, RenditionName, UnixMillis,
+    Epoch, InitHash, MediaDuration, MediaTime, Msn, PartNumber, RenditionName, SessionId, UnixMillis,
 };
 
-use super::Resume;
+use super::{Beyond, Resume};
 use crate::cut_plan::{PlanFloor, PlannedSegment};
+use crate::input_clock::SourceClock;
 use crate::lead_in;
 
 /// Where a timeline is continued.
@@ -66,6 +67,23 @@ pub(super) struct Rebuild {
     pub(super) tracks: Vec<TrackRebuild>,
 }
 
+impl Resume {
+    /// How much is missing before media of `session` that begins at this timestamp: a replay that reaches so much farther back
+    /// may hold it.
+    pub fn missing_before(&self, session: SessionId, rtmp_ms: u32) -> Option<MediaDuration> {
+        let clock = SourceClock::resume(self.clock?);
+        let MediaTime(begins) = clock.resumed_place(session, rtmp_ms)?;
+        // Where everything is stored, the leading track ends where the media does; sound may end a little before.
+        let missing = self.timeline.tracks.iter().filter(|track| !track.withdrawn).filter_map(|track| {
+            let open = track.segments.iter().find(|segment| !is_settled(segment));
+            open.map(|segment| segment.start.0)
+        });
+        let end = self.timeline.tracks.first().and_then(|track| track.segments.back()).map(end_of);
+        let missing = begins.saturating_sub(missing.chain(end).min()?);
+        u64::try_from(missing).ok().filter(|_| missing > BESIDE).map(MediaDuration)
+    }
+}
+
 /// One rendition's share.
 #[derive(Clone, Debug)]
 pub(super) struct TrackRebuild {
@@ -82,8 +100,9 @@ pub(super) struct TrackRebuild {
 }
 
 impl Rebuild {
-    /// None when the replay does not reach back to what is missing, or to the end of everything. `inits` are those that
-    /// the publisher's headers make: segments of others cannot be made of them.
+    /// None when the replay does not reach back to what is missing, or to the end of everything, and when it does not reach the
+    /// last segment whose part numbers are known. `inits` are those that the publisher's headers make: segments of others
+    /// cannot be made of them.
     pub(super) fn plan(
         resume: &Resume,
         epoch: Epoch,
@@ -104,8 +123,12 @@ impl Rebuild {
             segment.discontinuity == discontinuity
                 && timeline.tracks.iter().filter_map(|track| of(track, segment.msn).map(|s| (track, s))).all(
                     |(track, segment)| {
+                        // Only its parts tell how its bytes were divided.
+                        let has_known_parts = is_settled(segment) || !segment.parts.is_empty();
                         let made = inits.iter().find(|(name, _)| **name == track.name).map(|(_, hash)| *hash);
-                        made.is_none() || segment.init.is_none() || segment.init.as_ref() == made
+                        let has_known_init =
+                            made.is_none() || segment.init.is_none() || segment.init.as_ref() == made;
+                        has_known_init && (has_known_parts || track.withdrawn)
                     },
                 )
         };
@@ -135,22 +158,30 @@ impl Rebuild {
         };
         timeline.epoch = epoch;
         let mut tracks = Vec::new();
-        for track in &mut timeline.tracks {
+        for (track, listed) in timeline.tracks.iter_mut().zip(&resume.timeline.tracks) {
             if track.withdrawn {
                 // If the rung returns, it starts with new segments.
                 track.segments.clear();
             } else {
                 give_up(track, from, &lead, epoch)?;
             }
-            tracks.push(TrackRebuild::cut(track, from, start_of));
+            tracks.push(TrackRebuild::cut(track, listed, old_epoch, from, start_of)?);
         }
         let first = tracks.iter().map(|track| track.cursor).min()?;
         let before = Msn(first.0.saturating_sub(1));
-        let known: Vec<_> = closed
+        let mut known: Vec<_> = closed
             .iter()
             .filter(|segment| segment.msn >= before)
             .map(|segment| PlannedSegment::announced(segment, reach.shift))
             .collect();
+        if announced >= position.msn && resume.beyond == Beyond::Unknown {
+            let (first, start) = behind_closed;
+            let bounds = (start - reach.shift, end - reach.shift);
+            let lengths = even_lengths(bounds, announced.next().0.checked_sub(first.0)?)?;
+            known.extend(lengths.zip(first.0..).map(|(bounds, msn)| {
+                PlannedSegment::lost(Msn(msn), bounds, discontinuity, reach.shift, old_epoch)
+            }));
+        }
         let next_msn = known.last().map_or(from, |last| last.msn.next());
         let floor = PlanFloor { msn: announced, end: end - reach.shift, epoch: old_epoch };
         Some(Self { timeline, known, next_msn, discontinuity, floor, tracks })
@@ -162,8 +193,16 @@ impl Rebuild {
 }
 
 impl TrackRebuild {
-    /// Takes what is to be made again out of `track`.
-    fn cut(track: &mut Track, from: Msn, start_of: impl Fn(Msn) -> i64) -> Self {
+    /// Takes what is to be made again out of `track`, of which `listed` is all that is known. What is not in there was announced
+    /// under `epoch`, which counted its parts from 0. None when part numbers are unknown, because a segment before was still
+    /// open when it was listed.
+    fn cut(
+        track: &mut Track,
+        listed: &Track,
+        epoch: Epoch,
+        from: Msn,
+        start_of: impl Fn(Msn) -> i64,
+    ) -> Option<Self> {
         let behind = track.segments.back().map_or(from, |last| last.msn.next().max(from));
         let cursor = track
             .segments
@@ -172,14 +211,35 @@ impl TrackRebuild {
             .map_or(behind, |segment| segment.msn);
         let own_start = match of(track, cursor) {
             Some(segment) => Some(segment.start.0),
-            None => track.segments.back().filter(|last| !last.gap).map(end_of),
+            // Also where the one before is lost: sound does not end with the leading track.
+            None => listed
+                .segments
+                .back()
+                .filter(|last| last.msn.next() == cursor && last.phase != SegmentPhase::Open && !last.gap)
+                .map(end_of),
         };
         let first_number = |segment: &Segment| segment.parts.first().map(|part| (segment.msn, part.number));
-        let numbers = track.segments.iter().filter(|s| s.msn >= cursor).filter_map(first_number).collect();
+        let numbers: Vec<_> =
+            track.segments.iter().filter(|s| s.msn >= cursor).filter_map(first_number).collect();
         track.segments.retain(|segment| segment.msn < cursor);
-        let last_part = track.segments.iter().rev().find_map(|segment| segment.parts.last());
+        // Of lost segments too, which have no parts in `track` any more.
+        let before = || listed.segments.iter().rev().filter(|segment| segment.msn < cursor);
+        let is_listed_whole = |last: &Segment| last.phase != SegmentPhase::Open && last.msn.next() == cursor;
+        let is_numbered = numbers.first().is_some_and(|(msn, _)| *msn == cursor);
+        if !track.withdrawn && !is_numbered && !before().next().is_none_or(is_listed_whole) {
+            return None;
+        }
+        let last_part =
+            before().filter(|segment| segment.epoch == epoch).find_map(|segment| segment.parts.last());
         let next_number = PartNumber(last_part.map_or(0, |part| part.number.0.saturating_add(1)));
-        Self { name: track.name.clone(), cursor, start: start_of(cursor), own_start, numbers, next_number }
+        Some(Self {
+            name: track.name.clone(),
+            cursor,
+            start: start_of(cursor),
+            own_start,
+            numbers,
+            next_number,
+        })
     }
 }
 
@@ -232,6 +292,13 @@ pub(super) fn taken_up(resume: &Resume, epoch: Epoch) -> Timeline {
 pub(super) fn media_end(resume: &Resume) -> i64 {
     let stored = Position::behind(&resume.timeline).end;
     resume.floor.map_or(stored, |floor| floor.media_end.0.max(stored))
+}
+
+/// That many bounds in a row. None when they are more than a plan can hold.
+fn even_lengths((start, end): (i64, i64), count: u64) -> Option<impl Iterator<Item = (i64, i64)>> {
+    let count = i64::try_from(count).ok().filter(|count| (1..=MOST_LOST).contains(count))?;
+    let boundary = move |index: i64| start + (end - start).max(count * 1000) * index / count;
+    Some((0..count).map(move |index| (boundary(index), boundary(index + 1))))
 }
 
 /// What is missing before `from` is lost. None when the leading track does not say how long it was.
@@ -316,3 +383,57 @@ fn gap(
 pub(super) const FIRST_MSN: Msn = Msn(lead_in::SEGMENTS);
 /// Segments of a timeline that is taken up.
 const MAX_WINDOW: u64 = 256;
+/// Half of what a plan remembers.
+const MOST_LOST: i64 = 32;
+/// Decode times against presentation times, and the rounding of milliseconds: no hole worth a replay, in microseconds.
+const BESIDE: i64 = 100_000;
+
+#[cfg(test)]
+mod tests {
+    use caudal_livestream::state::InputClock;
+    use caudal_livestream::{Generation, StreamId};
+
+    use super::*;
+    use crate::playlist::sample;
+
+    #[test]
+    fn what_is_missing_before_media_is_what_lies_between_it_and_what_is_stored() {
+        let session = SessionId::generate();
+        let start = MediaTime(24_000_000);
+        let hole = gap(Msn(7), start, MediaDuration(2_000_000), 0, UnixMillis(0), Epoch(1));
+        // Timestamp 0 lies at 24 s, where the only segment begins; it ends at 26 s.
+        let clock = InputClock {
+            session,
+            generation: Generation(1),
+            offset: start,
+            wraps: 0,
+            last_rtmp: 1960,
+            date_anchor: UnixMillis(0),
+        };
+        for (phase, of, rtmp_ms, missing) in [
+            (SegmentPhase::Stored, session, 2000, None),
+            (SegmentPhase::Stored, session, 2050, None),
+            (SegmentPhase::Stored, session, 3000, Some(1000)),
+            (SegmentPhase::Open, session, 2000, Some(2000)),
+            (SegmentPhase::Finished, session, 2000, Some(2000)),
+            (SegmentPhase::Finished, session, 0, None),
+            (SegmentPhase::Finished, SessionId::generate(), 2000, None),
+        ] {
+            let segment = Segment { phase, gap: false, ..hole.clone() };
+            let track = Track { segments: [segment].into(), ..sample::track("source") };
+            let timeline = Timeline {
+                stream: StreamId::generate(),
+                epoch: Epoch(1),
+                target_duration: 4,
+                part_hold_back: MediaDuration::default(),
+                first_msn: Msn(7),
+                tracks: vec![track],
+                captions: Vec::new(),
+                ended: false,
+            };
+            let resume = Resume { timeline, clock: Some(clock), floor: None, beyond: Beyond::SameEpoch };
+            let missing = missing.map(MediaDuration::from_millis);
+            assert_eq!(resume.missing_before(of, rtmp_ms), missing, "{phase:?} {rtmp_ms}");
+        }
+    }
+}

@@ -107,6 +107,12 @@ impl Live {
         std::mem::take(&mut self.packaged)
     }
 
+    /// Whether segments of the source or the audio are still being rebuilt. Rungs are not waited for: their encoder may take long.
+    pub(super) fn is_rebuilding(&self) -> bool {
+        let mut tracks = self.source.iter().map(|source| &source.track).chain([&self.audio_track]);
+        tracks.any(|track| self.plan.is_rebuilding(track.cursor))
+    }
+
     /// What comes next does not follow the last picture.
     pub(super) fn wait_for_keyframe(&mut self) {
         if let Some(source) = &mut self.source {
@@ -125,8 +131,8 @@ impl Live {
     /// Where media ends on any track: nothing new may begin before it.
     pub(super) fn media_end(&self) -> i64 {
         let video = self.source.as_ref().and_then(|source| source.last).map(|last| last + self.plan.frame());
-        let edge = self.plan.edge();
-        let end = [video, edge].into_iter().flatten().map(|end| end + self.plan.shift()).max();
+        let (edge, announced) = (self.plan.edge(), self.plan.announced_end());
+        let end = [video, edge, announced].into_iter().flatten().map(|end| end + self.plan.shift()).max();
         end.unwrap_or(0).max(self.audio.end()).max(0)
     }
 
@@ -232,7 +238,9 @@ impl Live {
         if self.plan.is_decided(picture.decode) {
             let covered = Covered::To(picture.decode + self.plan.frame() / 4);
             source.track.settle(&self.plan, covered, None, announcer);
-            source.track.push(sample);
+            if !self.plan.is_lost(picture.decode) {
+                source.track.push(sample);
+            }
             announcer.outputs.push_back(for_encoder);
             return self.after_picture(now, announcer);
         }
@@ -303,18 +311,27 @@ impl Live {
 
     pub(super) fn lost(&mut self, now: UnixMillis, announcer: &mut Announcer) {
         self.lost = Some(now);
-        self.plan.close_late();
-        self.settle_all(announcer);
+        self.close_late(announcer);
     }
 
     pub(super) fn tick(&mut self, now: UnixMillis, announcer: &mut Announcer) {
         self.hold_picture(now);
         if now.0 - self.last_picture.0 > (self.plan.part_target() + self.plan.frame()) / 1000 {
+            self.close_late(announcer);
+        }
+        // Another relay may bring the rest of a replay.
+        let may_close = self.plan.is_open() && self.plan.is_rebuilt_to(self.leading_end());
+        if self.lost.is_some_and(|lost| now.0 - lost.0 >= LOST_AFTER_MS) && may_close {
+            self.close(announcer);
+        }
+    }
+
+    /// What is there becomes a part. Segments that are rebuilt wait for the rest of their media, however late it is: shorter
+    /// ones would be other bytes under names that viewers have seen.
+    fn close_late(&mut self, announcer: &mut Announcer) {
+        if !self.plan.is_behind_floor() {
             self.plan.close_late();
             self.settle_all(announcer);
-        }
-        if self.lost.is_some_and(|lost| now.0 - lost.0 >= LOST_AFTER_MS) && self.plan.is_open() {
-            self.close(announcer);
         }
     }
 
@@ -336,7 +353,7 @@ impl Live {
     pub(super) fn finish(&mut self, announcer: &mut Announcer) {
         self.close(announcer);
         for rung in self.rungs.iter_mut().filter(|rung| rung.is_made()) {
-            rung.track.settle(&self.plan, Covered::All, None, announcer);
+            rung.finish(&self.plan, announcer);
         }
     }
 
@@ -364,11 +381,36 @@ impl Live {
 
     /// Everything that is closed, whether its audio has come or not.
     fn settle_to_the_end(&mut self, announcer: &mut Announcer) {
+        self.lose_what_is_not_rebuilt(announcer);
         if let (Some(edge), true) = (self.video_edge(), self.source.is_some()) {
             self.audio.fill(edge + self.plan.shift());
         }
         self.settle_all(announcer);
         self.audio_track.settle(&self.plan, Covered::All, None, announcer);
+    }
+
+    /// Before silence takes the place of sound that has not come.
+    fn lose_what_is_not_rebuilt(&mut self, announcer: &mut Announcer) {
+        let (end, shift) = (self.leading_end(), self.plan.shift());
+        if let Some(source) = &mut self.source {
+            source.track.settle(&self.plan, Covered::Ends(end), None, announcer);
+            if self.audio.is_absent() {
+                // The earlier epoch had silence up to its pictures too.
+                self.audio.fill(end.min(self.plan.edge().unwrap_or(end)) + shift);
+            }
+            self.drain_audio(announcer);
+        }
+        let audio_end = self.audio.end() + self.audio.frame() / 2 - shift;
+        self.audio_track.settle(&self.plan, Covered::Ends(audio_end), None, announcer);
+    }
+
+    /// Where the leading track's media ends, by the plan's times.
+    fn leading_end(&self) -> i64 {
+        let frame = self.plan.frame();
+        match &self.source {
+            Some(source) => source.last.map_or(0, |last| last + frame + frame / 4),
+            None => self.audio.end() + frame / 4,
+        }
     }
 
     fn settle_all(&mut self, announcer: &mut Announcer) {

@@ -216,9 +216,19 @@ impl Rung {
         let at = decode * 1000;
         self.track.settle(plan, Covered::To(at + frame / 4), Some(decode_time), announcer);
         let composition = i32::try_from(shift).unwrap_or(0);
+        if plan.is_lost(at) {
+            return;
+        }
         self.track.push(Sample { decode_time, duration: 0, composition, keyframe, idr, data });
         self.track.settle(plan, Covered::To(at + frame + frame / 4), None, announcer);
         self.show(announcer);
+    }
+
+    /// Closes everything: the encoder makes no more pictures.
+    pub(super) fn finish(&mut self, plan: &CutPlan, announcer: &mut Announcer) {
+        let end = self.last.map_or(i64::MIN, |last| last * 1000 + plan.frame() + plan.frame() / 4);
+        self.track.settle(plan, Covered::Ends(end), None, announcer);
+        self.track.settle(plan, Covered::All, None, announcer);
     }
 
     /// Closes what the source's pictures do not fill any further, once the encoder has made all of them. While it is late, only

@@ -5,8 +5,9 @@ use std::ops::Range;
 use caudal_livestream::{Generation, SessionId, UnixMillis};
 use caudal_media::{DiscontinuityCause, MediaReport};
 
+use crate::publisher::{OBS, Publisher};
 use crate::recorder::{NOW, Recorder, aac_frame, avc_frame, config, rendition};
-use crate::rules::{OBS, Publisher, discontinuities};
+use crate::rules::discontinuities;
 
 /// One track of a publisher: what it sends, when by the wall clock, and with which timestamps.
 pub(crate) struct Tags {

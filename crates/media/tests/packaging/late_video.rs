@@ -2,11 +2,12 @@
 
 use caudal_livestream::Epoch;
 use caudal_livestream::timeline::TrackMedia;
-use caudal_media::{DiscontinuityCause, Resume};
+use caudal_media::{Beyond, DiscontinuityCause, Resume};
 
 use crate::clocks::{Tags, pictures, send, sounds};
+use crate::publisher::{OBS, Publisher};
 use crate::recorder::{AVC_RECORD, Recorder, aac_header, avc_frame, avc_header, config};
-use crate::rules::{OBS, Publisher, discontinuities};
+use crate::rules::discontinuities;
 
 #[test]
 fn video_that_was_announced_is_waited_for_some_seconds() {
@@ -87,6 +88,7 @@ fn a_worker_that_takes_up_a_stream_of_sound_adds_the_video_that_its_publisher_ha
             timeline: before.timeline.clone().expect("announced"),
             clock: before.packager.clock(),
             floor: None,
+            beyond: Beyond::SameEpoch,
         });
         let mut after = Recorder::new(config);
         let camera = Publisher { audio: sound, ..OBS };

@@ -9,12 +9,12 @@ use caudal_media::codec::aac::AacConfig;
 use caudal_media::flv::{FlvTag, TagKind};
 use caudal_media::lead_in::{LeadIn, SEGMENTS, Span, make};
 use caudal_media::playlist::{Delivery, media};
-use caudal_media::{Packager, PackagerConfig, Resume};
+use caudal_media::{Beyond, Packager, PackagerConfig, Resume};
 
 use crate::clocks::{Tags, pictures, send, sounds};
+use crate::publisher::OBS;
 use crate::real_encoders::{frames, package, publish, read};
 use crate::recorder::{NOW, Recorder, avc_frame, config, rendition, rung};
-use crate::rules::OBS;
 
 /// Init, lead-in and first segment of a rendition as one file: the last segment of the lead-in whole or in parts.
 fn led_in(recorder: &Recorder, name: &str, in_parts: bool) -> Vec<u8> {
@@ -219,7 +219,7 @@ fn a_worker_that_takes_over_in_the_first_seconds_keeps_the_lead_in() {
     OBS.send(&mut before, 0, 3_500, 0);
     let timeline = before.timeline.clone().expect("a timeline");
     let clock = before.packager.clock();
-    let resume = Resume { timeline: timeline.clone(), clock, floor: None };
+    let resume = Resume { timeline: timeline.clone(), clock, floor: None, beyond: Beyond::SameEpoch };
     let mut after = Recorder::new(PackagerConfig { epoch: Epoch(2), resume: Some(resume), ..config() });
     OBS.begin(&mut after);
     OBS.send(&mut after, 0, 5_000, 0);
@@ -253,6 +253,7 @@ fn a_first_segment_that_was_lost_has_gaps_before_it() {
         timeline: before.timeline.clone().expect("a timeline"),
         clock: before.packager.clock(),
         floor: None,
+        beyond: Beyond::SameEpoch,
     };
     let mut packager = Packager::new(PackagerConfig { epoch: Epoch(2), resume: Some(resume), ..config() });
     packager.publisher(SessionId(uuid::Uuid::nil()), Generation(1));

@@ -3,9 +3,10 @@
 use caudal_livestream::{Generation, SessionId};
 use caudal_media::MediaReport;
 
+use crate::publisher::OBS;
 use crate::recorder::{Recorder, aac_frame, avc_frame, config};
 use crate::resumption::next as next_worker;
-use crate::rules::{OBS, discontinuities};
+use crate::rules::discontinuities;
 
 struct Case {
     what: &'static str,

@@ -6,10 +6,11 @@ use caudal_livestream::timeline::{SegmentPhase, Timeline};
 use caudal_livestream::{
     Epoch, Generation, MediaDuration, MediaTime, Msn, RenditionName, SessionId, UnixMillis,
 };
-use caudal_media::{PackagerConfig, Resume};
+use caudal_media::{Beyond, PackagerConfig, Resume};
 
+use crate::publisher::{OBS, Publisher};
 use crate::recorder::{NOW, OTHER_AVC_RECORD, Recorder, aac_header, avc_header, config, rendition, rung};
-use crate::rules::{OBS, Publisher, discontinuities};
+use crate::rules::discontinuities;
 
 /// What the controller saw last.
 pub(crate) fn floor(timeline: &Timeline) -> Option<Floor> {
@@ -19,6 +20,7 @@ pub(crate) fn floor(timeline: &Timeline) -> Option<Floor> {
             msn: last.msn,
             discontinuity: last.discontinuity,
             media_end: last.start.plus(last.duration),
+            epoch: None,
         })
         .max_by_key(|floor| (floor.msn, floor.media_end))
 }
@@ -37,7 +39,12 @@ pub(crate) fn next(before: &Recorder, state: Timeline, epoch: u32) -> PackagerCo
     let floor = before.timeline.as_ref().and_then(floor);
     PackagerConfig {
         epoch: Epoch(epoch),
-        resume: Some(Resume { timeline: state, clock: before.packager.clock(), floor }),
+        resume: Some(Resume {
+            timeline: state,
+            clock: before.packager.clock(),
+            floor,
+            beyond: Beyond::SameEpoch,
+        }),
         ..config()
     }
 }
@@ -220,8 +227,13 @@ fn a_worker_that_is_handed_the_publisher_at_a_keyframe_goes_on_exactly_there() {
 #[test]
 fn what_the_replay_does_not_reach_is_a_gap() {
     for (replay, gaps) in [(6_000, vec![Msn(9)]), (6_100, vec![Msn(9), Msn(10)])] {
-        let (_, after, _) = lose(&Loss { replay, ..LOSS });
+        let (before, after, _) = lose(&Loss { replay, ..LOSS });
         assert_eq!(discontinuities(&after), []);
+        for name in ["source", "audio"].map(rendition) {
+            let (made, seen) = (after.wholes.get(&(name.clone(), Msn(10))), &before.wholes[&(name, Msn(10))]);
+            let is_lost = gaps.contains(&Msn(10));
+            assert!(is_lost || made.is_some_and(|made| made.starts_with(seen)), "from {replay}: other bytes");
+        }
         let timeline = after.timeline.as_ref().expect("taken up");
         for track in &timeline.tracks {
             let lost: Vec<Msn> = track.segments.iter().filter(|s| s.gap).map(|s| s.msn).collect();
@@ -345,7 +357,7 @@ fn a_rung_is_made_again_from_what_its_encoder_makes_of_the_replay() {
 
 #[test]
 fn without_a_timeline_numbers_and_dates_go_on_behind_the_floor() {
-    let floor = Floor { msn: Msn(500), discontinuity: 3, media_end: MediaTime(1_010_000_000) };
+    let floor = Floor { msn: Msn(500), discontinuity: 3, media_end: MediaTime(1_010_000_000), epoch: None };
     let resume = Resume {
         timeline: without_tracks(),
         clock: Some(InputClock {
@@ -357,6 +369,7 @@ fn without_a_timeline_numbers_and_dates_go_on_behind_the_floor() {
             date_anchor: UnixMillis(NOW - floor.media_end.0 / 1000),
         }),
         floor: Some(floor),
+        beyond: Beyond::SameEpoch,
     };
     let mut after = Recorder::new(PackagerConfig { epoch: Epoch(3), resume: Some(resume), ..config() });
     OBS.begin(&mut after);
@@ -374,13 +387,13 @@ fn without_a_timeline_numbers_and_dates_go_on_behind_the_floor() {
 
 #[test]
 fn a_floor_that_is_far_ahead_of_the_last_state_is_taken_up_at_once() {
-    let floor = Floor { msn: Msn(1 << 40), discontinuity: 0, media_end: MediaTime(1 << 50) };
+    let floor = Floor { msn: Msn(1 << 40), discontinuity: 0, media_end: MediaTime(1 << 50), epoch: None };
     let mut before = Recorder::new(config());
     OBS.begin(&mut before);
     OBS.send(&mut before, 0, 9_000, 0);
     let state = before.timeline.clone().expect("announced");
     let clock = before.packager.clock();
-    let resume = Resume { timeline: state, clock, floor: Some(floor) };
+    let resume = Resume { timeline: state, clock, floor: Some(floor), beyond: Beyond::SameEpoch };
     let mut after = Recorder::new(PackagerConfig { epoch: Epoch(2), resume: Some(resume), ..config() });
     after.packager.finish(UnixMillis(NOW));
     after.drain();

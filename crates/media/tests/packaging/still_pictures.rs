@@ -5,8 +5,9 @@ use caudal_livestream::{Generation, SessionId, UnixMillis};
 use caudal_media::{MediaReport, PackagerConfig};
 
 use crate::clocks::{Tags, pictures, send, sounds};
+use crate::publisher::{OBS, Publisher};
 use crate::recorder::{NOW, Recorder, config, decode_times, hints, rendition, rung};
-use crate::rules::{OBS, Publisher, discontinuities};
+use crate::rules::discontinuities;
 
 fn slides(every_ms: i64) -> Tags {
     Tags { frame_us: every_ms * 1000, gop: 1, ..pictures(|at| at) }

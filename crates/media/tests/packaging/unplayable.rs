@@ -5,8 +5,8 @@ use std::ops::Range;
 use bytes::Bytes;
 use caudal_livestream::{Generation, SessionId, UnixMillis};
 
+use crate::publisher::OBS;
 use crate::recorder::{AVC_RECORD, NOW, Recorder, aac_frame, aac_header, avc_frame, avc_header, config};
-use crate::rules::OBS;
 
 /// What a publisher sends each 40 ms, at that millisecond.
 type Each = fn(&mut Recorder, u32);

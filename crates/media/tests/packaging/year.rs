@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use caudal_livestream::timeline::Timeline;
 use caudal_livestream::{Epoch, Generation, Msn, RenditionName, SessionId, UnixMillis};
-use caudal_media::{MediaReport, PackagerConfig, Resume};
+use caudal_media::{Beyond, MediaReport, PackagerConfig, Resume};
 
 use crate::recorder::{
     AVC_RECORD, NOW, Recorder, avc_frame, avc_header, config, decode_times, rendition, rung,
@@ -114,8 +114,12 @@ impl Channel {
         self.check();
         let timeline = self.recorder.timeline.clone().expect("announced");
         let state = self.recorder.state.clone().expect("stored");
-        let resume =
-            Resume { timeline: state, clock: self.recorder.packager.clock(), floor: floor(&timeline) };
+        let resume = Resume {
+            timeline: state,
+            clock: self.recorder.packager.clock(),
+            floor: floor(&timeline),
+            beyond: Beyond::SameEpoch,
+        };
         self.epoch += 1;
         let session = SessionId(uuid::Uuid::from_u128(self.session));
         let mut recorder = Recorder::published_by(ladder(self.epoch, Some(resume)), session);

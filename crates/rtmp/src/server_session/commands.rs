@@ -98,7 +98,7 @@ impl ServerSession {
         };
         self.phase = Phase::Pending { stream_id };
         let Some(requested) = requested else {
-            let told = "The stream key is missing. Copy it from your studio page into your encoder's stream key field.";
+            let told = "The stream key is missing. Copy it from the page Go live into your encoder's stream key field.";
             self.reject_publish(Refusal::BadName, told);
             return Some(Event::Failed(SessionError::UnexpectedCommand("publish")));
         };

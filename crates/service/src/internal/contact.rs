@@ -12,7 +12,7 @@ use crate::http_client::{SignedClient, why_not_sent};
 /// once that it is there. What comes of later requests, their callers say.
 ///
 /// # Errors
-/// When there is no HTTP client to be had.
+/// When the HTTP client cannot be made.
 pub async fn until_the_api_is_heard(url: &str, signer: Signer) -> Result<(), reqwest::Error> {
     let http = SignedClient::new(signer)?;
     let mut said = false;

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -56,6 +57,8 @@ struct WorkerState {
     feed: watch::Sender<Vec<Bytes>>,
     next_msn: Mutex<Msn>,
     refuse: Option<StatusCode>,
+    /// The worker has closed its feed.
+    closed: CancellationToken,
     dead: CancellationToken,
     released: watch::Sender<bool>,
 }
@@ -179,6 +182,7 @@ impl FakeWorker {
             feed: watch::Sender::new(Vec::new()),
             next_msn: Mutex::new(Msn(7)),
             refuse,
+            closed: CancellationToken::new(),
             dead: dead.clone(),
             released: watch::Sender::new(false),
         });
@@ -199,6 +203,12 @@ impl FakeWorker {
 
     pub(super) fn address(&self) -> WorkerAddress {
         self.address
+    }
+
+    /// Ends by itself.
+    pub(super) fn close(&self) {
+        self.state.closed.cancel();
+        self.kill();
     }
 
     pub(super) fn kill(&self) {
@@ -302,15 +312,20 @@ async fn feed(State(worker): State<Arc<WorkerState>>, headers: HeaderMap) -> Res
     let end = Event::End.encode();
     let frames = stream::unfold(Some((worker.feed.subscribe(), 0)), move |reader| {
         let end = end.clone();
-        let dead = worker.dead.clone();
+        let (closed, dead) = (worker.closed.clone(), worker.dead.clone());
         async move {
             let (mut said, read) = reader?;
+            let killed = async {
+                dead.cancelled().await;
+                tokio::time::sleep(WRITTEN_WITHIN).await;
+            };
             let frame = tokio::select! {
                 // What was said before a death has left the process.
                 biased;
                 said = said.wait_for(|said| said.len() > read) => Some(said.unwrap()[read].clone()),
-                () = dead.cancelled() => return None,
-                () = tokio::time::sleep(std::time::Duration::from_secs(1)) => None,
+                () = closed.cancelled() => return None,
+                () = killed => return Some((Err(std::io::Error::other("killed")), None)),
+                () = tokio::time::sleep(Duration::from_secs(1)) => None,
             };
             let Some(frame) = frame else { return Some((Ok(Event::Heartbeat.encode()), Some((said, read)))) };
             let next = (frame != end).then_some((said, read + 1));
@@ -319,6 +334,9 @@ async fn feed(State(worker): State<Arc<WorkerState>>, headers: HeaderMap) -> Res
     });
     Body::from_stream(frames).into_response()
 }
+
+/// The server writes what it has as soon as nothing else is there, and forgets it at an error.
+const WRITTEN_WITHIN: Duration = Duration::from_millis(20);
 
 pub(super) fn timeline(stream: StreamId, epoch: Epoch) -> Timeline {
     Timeline {

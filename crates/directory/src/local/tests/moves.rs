@@ -19,6 +19,12 @@ async fn begun(
     (moving, next)
 }
 
+/// The router switches from one worker to the other.
+fn switch(old: &FakeWorker, next: &FakeWorker) {
+    old.publisher_moved(Generation(1));
+    next.publisher_heard(Generation(1));
+}
+
 #[tokio::test]
 async fn a_stream_is_on_another_worker_once_that_has_announced_media() {
     let stage = Stage::new().await;
@@ -30,10 +36,8 @@ async fn a_stream_is_on_another_worker_once_that_has_announced_media() {
     let again = stage.directory.move_stream(stream).await;
     assert_eq!(again, Err(MoveError::Refused(MoveRefusal::UnderWay(Epoch(2)))));
 
-    // The router has switched.
-    old.publisher_moved(Generation(1));
-    next.publisher_heard(Generation(1));
-    old.kill();
+    switch(&old, &next);
+    old.close();
     let record = stage.until(stream, |s| s.status.epoch == Epoch(2)).await;
     assert_eq!((record.status.worker, record.status.next), (Some(next.address()), None));
     next.until_told(AssignmentMode::Live).await;
@@ -65,6 +69,15 @@ async fn an_administrator_hears_when_the_next_worker_stepped_in_or_died() {
     next.announce_segment();
     let moved = timeout(PATIENCE, moving).await.unwrap().unwrap().unwrap();
     assert!(moved.stepped_in);
+
+    let old = next;
+    let (moving, next) = begun(&stage, stream, Epoch(4)).await;
+    switch(&old, &next);
+    old.kill();
+    next.until_told(AssignmentMode::Live).await;
+    next.announce_segment();
+    let moved = timeout(PATIENCE, moving).await.unwrap().unwrap().unwrap();
+    assert!(moved.stepped_in, "killed behind the switch, before it had closed");
 
     assert_eq!(stage.directory.move_stream(StreamId::generate()).await, Err(MoveError::Unknown));
 }

@@ -130,6 +130,7 @@ fn a_move_whose_publisher_stays_away_behind_the_switch_does_not_say_that_the_nex
         };
         assert_eq!(scene.machine.last_move().map(|last| last.end), Some(MoveEnd::Failed { failure }));
         assert!(failure.to_string().contains("the stream stays with it"), "{failure}");
+        assert!(failure.has_left());
         assert_eq!((scene.worker(), scene.epoch()), (Some(worker), Epoch(2)));
         assert_eq!(scene.machine.orders().worker, None, "no other one is wanted");
     }

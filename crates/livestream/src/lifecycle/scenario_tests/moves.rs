@@ -21,7 +21,7 @@ impl Scene {
     }
 
     /// The router has switched.
-    fn handing_over() -> Self {
+    pub(super) fn handing_over() -> Self {
         let mut scene = Self::prepared();
         scene.old_says_moved();
         scene
@@ -46,6 +46,11 @@ impl Scene {
         let generation = self.machine.generation();
         let state = InputState { session, generation, moved: true, ..InputState::default() };
         self.say(Input::Publisher(epoch, state));
+    }
+
+    /// The old worker has closed what it had.
+    pub(super) fn old_closes(&mut self) {
+        self.say(Input::WorkerLost(self.epoch(), Evidence::Closed));
     }
 
     pub(super) fn next_has_media(&mut self, epoch: Epoch) {
@@ -87,7 +92,7 @@ fn a_move_goes_from_claim_over_prepare_and_the_switch_to_the_next_worker() {
     scene.announce(10);
     assert_eq!(scene.machine.floor(), Some(floor(10)), "what the old one announces while it closes counts");
     assert!(scene.machine.orders().release.is_empty(), "it is left alone until it has closed");
-    scene.lose_worker();
+    scene.old_closes();
     assert_eq!((scene.epoch(), scene.worker(), scene.phase()), (Epoch(2), Some(next.address), Phase::Live));
     assert_eq!(scene.machine.orders().release, [old]);
     assert_eq!(scene.mode(), Some(AssignmentMode::Live), "it is told that it is the only one now");
@@ -112,13 +117,14 @@ fn a_move_goes_from_claim_over_prepare_and_the_switch_to_the_next_worker() {
 #[test]
 fn the_next_worker_takes_over_when_the_old_one_has_closed_or_was_given_a_second_or_it_has_announced() {
     type Act = fn(&mut Scene);
-    let cases: [(&str, Act); 4] = [
-        ("the process ended", |scene| scene.lose_worker()),
-        ("it said the end", |scene| scene.say(Input::Finished(Epoch(1)))),
-        ("it took too long", |scene| scene.after(1_000)),
-        ("the next one was faster", |scene| scene.say(Input::Announced(Epoch(2), floor(10)))),
+    let cases: [(&str, Act, bool); 5] = [
+        ("it closed and ended", |scene| scene.old_closes(), false),
+        ("it was killed", |scene| scene.lose_worker(), true),
+        ("it said the end", |scene| scene.say(Input::Finished(Epoch(1))), false),
+        ("it took too long", |scene| scene.after(1_000), false),
+        ("the next one was faster", |scene| scene.say(Input::Announced(Epoch(2), floor(10))), false),
     ];
-    for (case, act) in cases {
+    for (case, act, died) in cases {
         let mut scene = Scene::handing_over();
         scene.after(999 - 1);
         assert_eq!(scene.epoch(), Epoch(1), "{case}");
@@ -126,6 +132,9 @@ fn the_next_worker_takes_over_when_the_old_one_has_closed_or_was_given_a_second_
         assert_eq!((scene.epoch(), scene.phase()), (Epoch(2), Phase::Live), "{case}");
         assert_eq!(scene.machine.orders().release.len(), 1, "{case}");
         assert!(!scene.machine.status(None).without_replay, "{case}");
+        scene.announce(11);
+        let to = scene.worker().unwrap().worker;
+        assert_eq!(scene.move_end(), Some(MoveEnd::Moved { to, stepped_in: died }), "{case}");
     }
 }
 
@@ -264,7 +273,7 @@ fn when_the_next_worker_dies_behind_the_switch_a_third_one_takes_the_stream() {
     for arrived in [false, true] {
         let mut scene = Scene::handing_over();
         if arrived {
-            scene.lose_worker();
+            scene.old_closes();
             scene.take_assignment();
         }
         scene.say(Input::WorkerLost(Epoch(2), Evidence::ProcessEnded));
@@ -294,10 +303,12 @@ fn when_both_die_a_third_one_takes_the_stream() {
             assert_eq!(scene.phase(), Phase::Live);
         }
     }
-    let mut scene = Scene::prepared();
-    scene.lose_worker();
-    scene.lose_worker();
-    assert_eq!(scene.failure(), Some(MoveFailure::BothLost));
+    for mut scene in [Scene::prepared(), Scene::handing_over()] {
+        scene.lose_worker();
+        scene.lose_worker();
+        assert_eq!(scene.failure(), Some(MoveFailure::BothLost));
+        assert!(MoveFailure::BothLost.has_left() && !MoveFailure::NoSwitch.has_left());
+    }
 }
 
 #[test]
@@ -441,7 +452,7 @@ fn twenty_moves_in_a_row_count_as_no_loss() {
         let next = scene.next_epoch().unwrap();
         scene.old_says_moved();
         scene.next_has_media(next);
-        scene.lose_worker();
+        scene.old_closes();
         scene.take_assignment();
         scene.announce(msn);
         assert!(matches!(scene.move_end(), Some(MoveEnd::Moved { stepped_in: false, .. })));

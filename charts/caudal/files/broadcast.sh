@@ -1,0 +1,44 @@
+# A broadcast from its first frame to a viewer. The image has no curl: bash itself speaks HTTP.
+# ask METHOD PATH [TOKEN [BODY]]: the answer's body; fails when it is no 2xx
+ask() {
+    local answer body=${4:-} head="$1 $2 HTTP/1.0"$'\r\n'"Host: $API"$'\r\n'
+    head+="Content-Type: application/json"$'\r\n'"Content-Length: ${#body}"$'\r\n'
+    [ -z "${3:-}" ] || head+="Authorization: Bearer $3"$'\r\n'
+    exec 3<>"/dev/tcp/$API/3000"
+    printf '%s\r\n%s' "$head" "$body" >&3
+    answer=$(timeout 20 cat <&3)
+    exec 3>&-
+    case $answer in
+    HTTP/1.?" 2"*) ;;
+    *) echo "$1 $2: ${answer%%$'\r'*} ${answer#*$'\r\n\r\n'}" >&2; return 1 ;;
+    esac
+    printf '%s' "${answer#*$'\r\n\r\n'}"
+}
+# field NAME: the first string of that name in the JSON that comes in
+field() { grep -o "\"$1\":\"[^\"]*\"" | head -n 1 | cut -d'"' -f4; }
+
+name=helmtest$(date +%s)
+password=$(od -An -tx1 -N16 /dev/urandom | tr -d ' \n')
+token=$(ask POST /api/auth/register '' "{\"username\":\"$name\",\"email\":\"$name@example.org\",\"password\":\"$password\"}" | field accessToken)
+key=$(ask GET /api/auth/stream-key "$token" | field streamKey)
+echo "registered $name"
+
+ffmpeg -hide_banner -loglevel warning -nostdin -re -f lavfi -i testsrc2=size=640x360:rate=30 -re -f lavfi -i sine=sample_rate=48000 -t 120 \
+    -c:v libx264 -preset ultrafast -tune zerolatency -pix_fmt yuv420p -g 60 -b:v 800k -c:a aac -f flv "rtmp://$RTMP:1935/live/$key" &
+encoder=$!
+# It says good-bye, so that its broadcast ends at once.
+trap 'kill "$encoder" 2>/dev/null && wait "$encoder" || true' EXIT
+
+stream=
+for _ in $(seq 60); do
+    sleep 1
+    kill -0 "$encoder" 2>/dev/null || { echo "the encoder was turned away: kubectl logs the ingest-router" >&2; exit 1; }
+    mine=$(ask GET /api/streams/mine "$token")
+    case $mine in *'"isLive":true'*) stream=$(printf '%s' "$mine" | field id); break ;; esac
+done
+[ -n "$stream" ] || { echo "the broadcast is not live after a minute: kubectl describe lst" >&2; exit 1; }
+echo "live as $stream"
+
+# The first 14 seconds of an edge's first playlists are its lead-in, not what was sent.
+timeout 90 ffmpeg -hide_banner -loglevel error -nostdin -i "http://$EDGE:8000/live/$stream/master.m3u8" -t 20 -f null -
+echo "played twenty seconds of it"

@@ -1,0 +1,80 @@
+{{/* Parts of the NetworkPolicies. */}}
+{{- define "caudal.peer" -}}
+- podSelector:
+    matchLabels:
+      {{- include "caudal.selector" . | nindent 6 }}
+{{- end -}}
+
+{{- define "caudal.policyHead" -}}
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: {{ include "caudal.name" . }}
+  labels:
+    {{- include "caudal.labels" . | nindent 4 }}
+spec:
+  podSelector:
+    matchLabels:
+      {{- include "caudal.selector" . | nindent 6 }}
+{{- end -}}
+
+{{- define "caudal.scraper" -}}
+- from:
+    - namespaceSelector:
+        matchLabels: { kubernetes.io/metadata.name: {{ .root.Values.networkPolicies.monitoringNamespace }} }
+  ports: [{ port: {{ .port }} }]
+{{- end -}}
+
+{{- define "caudal.names" -}}
+# Name servers, wherever they are.
+- ports: [{ port: 53, protocol: UDP }, { port: 53, protocol: TCP }]
+{{- end -}}
+
+{{/* Refuses an endpoint that the policies would cut off. A Service's pods may have another port than its address. */}}
+{{- define "caudal.bucketPort" -}}
+{{- $policy := .Values.networkPolicies.s3 -}}
+{{- with .Values.storage.s3.endpoint -}}
+{{- if not $policy.peers -}}
+{{- $url := urlParse . -}}
+{{- $port := regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (eq $url.scheme "http" | ternary "80" "443") -}}
+{{- if not (has $port (toStrings $policy.ports)) -}}
+{{- fail (printf "storage.s3.endpoint is at port %s, which networkPolicies.s3.ports does not let through" $port) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "caudal.bucketEgress" -}}
+{{- include "caudal.bucketPort" . -}}
+{{- with .Values.networkPolicies.s3 -}}
+- to:
+    {{- range .cidrs }}
+    - ipBlock: { cidr: {{ quote . }} }
+    {{- end }}
+    {{- with .peers }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+    {{- if not (or .cidrs .peers) }}
+    {{- $v4 := list "10.0.0.0/8" "172.16.0.0/12" "192.168.0.0/16" "169.254.0.0/16" "100.64.0.0/10" }}
+    {{- $v6 := list "fc00::/7" "fe80::/10" }}
+    {{- range $.Values.networkPolicies.apiServer.cidrs }}
+    {{- if contains ":" . }}{{ $v6 = append $v6 . }}{{ else }}{{ $v4 = append $v4 . }}{{ end }}
+    {{- end }}
+    # A bucket's addresses change; neither the cluster's own nor the cloud's metadata service are among them.
+    - ipBlock: { cidr: 0.0.0.0/0, except: {{ toJson $v4 }} }
+    - ipBlock: { cidr: "::/0", except: {{ toJson $v6 }} }
+    {{- end }}
+  ports:
+    {{- range .ports }}
+    - port: {{ . }}
+    {{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "caudal.apiServerEgress" -}}
+- to:
+    {{- range .Values.networkPolicies.apiServer.cidrs }}
+    - ipBlock: { cidr: {{ quote . }} }
+    {{- end }}
+  ports: [{ port: {{ .Values.networkPolicies.apiServer.port }} }, { port: 443 }]
+{{- end -}}

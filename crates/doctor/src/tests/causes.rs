@@ -1,0 +1,332 @@
+//! What is a cause now, and what only looks like one.
+
+use super::objects::ready;
+use super::*;
+use crate::checks;
+use crate::finding::Place;
+
+/// Ann's broadcast in place of what there was.
+fn with(stream: Value, channel: &str) -> Facts {
+    let mut facts = at_rest();
+    facts.target = Target::Channel(channel.to_owned());
+    add(&mut facts.streams, stream);
+    facts
+}
+
+fn without_operator(facts: &mut Facts) {
+    facts.pods.as_mut().unwrap().retain(|pod| pod.metadata.name.as_deref() != Some("caudal-operator-x"));
+    facts.deployments.as_mut().unwrap().retain(|one| one.metadata.name.as_deref() != Some("caudal-operator"));
+    add(&mut facts.deployments, deployment("operator", 0));
+    facts.lease = Ok(Some(serde_json::from_value(lease("", &ago(now(), 240))).unwrap()));
+}
+
+fn says(facts: &mut Facts, pod: &str, seconds: i64, level: &str, message: &str) {
+    let line = json!({
+        "timestamp": ago(now(), seconds), "level": level, "message": message, "stream": objects::STREAM,
+        "reason": if message == "publisher refused" { "unknown_key" } else { "" },
+    });
+    let log = facts.logs.entry(pod.to_owned()).or_insert(Ok(vec![]));
+    log.as_mut().unwrap().push(LogLine::read(&line.to_string()));
+}
+
+fn kinds(facts: &Facts) -> Vec<(Kind, Severity)> {
+    checks::all(facts).into_iter().map(|one| (one.kind, one.severity)).collect()
+}
+
+#[test]
+fn a_broadcast_whose_publisher_is_away_needs_a_router_and_an_api() {
+    for role in ["ingest-router", "api"] {
+        let mut facts = with(broadcast(now(), "Reconnecting"), "ann");
+        facts
+            .pods
+            .as_mut()
+            .unwrap()
+            .retain(|pod| pod.metadata.name.as_deref() != Some(&format!("caudal-{role}-x")));
+        add(&mut facts.pods, role_pod(role, &of_role(role, waiting("ErrImagePull", "no"))));
+        let line = first_line(&diagnose(&facts));
+        assert!(line.starts_with(&format!("ann is not live: no {role} runs: its image")), "{line}");
+    }
+}
+
+#[test]
+fn a_broadcast_is_live_while_a_worker_carries_it_and_not_by_its_phase_alone() {
+    let mut orphan = broadcast(now(), "Live");
+    orphan["status"].as_object_mut().unwrap().remove("worker");
+    let unassigned = json!({
+        "type": "WorkerAssigned", "status": "False", "reason": "WaitingForWorker", "message": "", "lastTransitionTime": ago(now(), 9),
+    });
+    orphan["status"]["conditions"].as_array_mut().unwrap().push(unassigned);
+    let line = first_line(&diagnose(&with(orphan.clone(), "ann")));
+    assert_eq!(line, "ann is not live: it has lost its worker, and waits for another one since 03:11:55Z.");
+
+    // Its last worker's end is not the reason that the next one does not come.
+    let mut facts = with(orphan, "ann");
+    let killed = json!({ "terminated": { "exitCode": 137, "reason": "OOMKilled" } });
+    add(
+        &mut facts.pods,
+        claimed(&json!({ "phase": "Failed", "containerStatuses": [objects::container(&killed, false)] })),
+    );
+    let mut next = claimed(&objects::unscheduled(now(), "0/2 nodes are available: 2 Insufficient cpu."));
+    next["metadata"]["name"] = "w-next".into();
+    next["metadata"]["labels"]["caudal.dev/epoch"] = "10".into();
+    add(&mut facts.pods, next);
+    let line = first_line(&diagnose(&facts));
+    assert!(line.starts_with("ann is not live: its worker does not run: no node takes it"), "{line}");
+}
+
+#[test]
+fn without_an_operator_a_worker_that_is_gone_is_not_replaced() {
+    let mut facts = live();
+    without_operator(&mut facts);
+    assert_eq!(diagnose(&facts).outcome, Outcome::Healthy, "its worker goes on");
+    facts.pods.as_mut().unwrap().retain(|pod| pod.metadata.name != Some(objects::worker()));
+    let line = first_line(&diagnose(&facts));
+    assert_eq!(line, "ann is not live: no operator runs: its Deployment caudal-operator is scaled to 0.");
+}
+
+#[test]
+fn definitions_that_lack_fields_are_a_fault_of_a_cluster_of_this_release_alone() {
+    let mut old = serde_json::to_value(LiveStream::crd()).unwrap();
+    let fields = &mut old["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
+    fields["spec"]["properties"]["ingest"]["properties"].as_object_mut().unwrap().remove("relay").unwrap();
+    for (version, outcome, words) in [
+        (Some(env!("CARGO_PKG_VERSION")), Outcome::Wrong, "older than this release"),
+        (Some("0.0.9"), Outcome::Healthy, "and the operator is 0.0.9"),
+        (None, Outcome::Healthy, "cannot be seen"),
+    ] {
+        let mut facts = at_rest();
+        facts.definitions = Ok(vec![serde_json::from_value(old.clone()).unwrap(), WorkerPool::crd()]);
+        for one in facts.deployments.as_mut().unwrap() {
+            let labels = one.metadata.labels.as_mut().unwrap();
+            labels.remove("app.kubernetes.io/version");
+            labels
+                .extend(version.map(|version| ("app.kubernetes.io/version".to_owned(), version.to_owned())));
+        }
+        let report = diagnose(&facts);
+        assert_eq!((report.outcome, report.findings.len()), (outcome, 1), "{version:?}");
+        assert!(report.findings[0].says.contains(words), "{}", report.findings[0].says);
+    }
+}
+
+#[test]
+fn only_relays_to_this_worker_that_fail_now_are_told() {
+    for (epoch, seconds, told) in [(1, 2, true), (0, 2, false), (1, 300, false)] {
+        let mut stream = broadcast(now(), "Starting");
+        stream["spec"]["ingest"]["relay"] = json!({ "epoch": epoch, "session": objects::SESSION, "failures": 4, "lastFailedAt": ago(now(), seconds) });
+        for target in [Target::Installation, Target::Channel("ann".to_owned())] {
+            let mut facts = with(stream.clone(), "ann");
+            facts.target = target;
+            let found = checks::all(&facts).iter().any(|one| one.place == Place::Network);
+            assert_eq!(found, told, "epoch {epoch}, {seconds} s ago, {:?}", facts.target);
+        }
+    }
+}
+
+#[test]
+fn a_worker_complains_of_what_is_wrong_now() {
+    const FULL: &str = "storage fails; segments stay in memory until it works again";
+    const LOST: &str = "storage did not take the segment in time: it is lost";
+    const NONE: &str = "no ffmpeg: streams have their source rendition only, and no poster";
+    const ANEW: &str = "ffmpeg is lost and is started anew";
+    const OVER: &str = "storage works again";
+    // The broadcast has been as it is for 30 s.
+    let cases: [(Lines, Option<(Kind, Severity)>); 9] = [
+        (&[(900, FULL)], Some((Kind::Storage, Severity::Problem))),
+        (&[(900, FULL), (20, OVER)], None),
+        (&[(900, FULL), (600, OVER), (20, FULL)], Some((Kind::Storage, Severity::Problem))),
+        (&[(20, LOST)], Some((Kind::Storage, Severity::Problem))),
+        (&[(20, LOST), (10, OVER)], None),
+        (&[(900, LOST)], None),
+        (&[(900, NONE)], Some((Kind::Ffmpeg, Severity::Warning))),
+        (&[(20, ANEW)], Some((Kind::Ffmpeg, Severity::Warning))),
+        (&[(900, ANEW)], None),
+    ];
+    for (lines, told) in cases {
+        let mut facts = with(broadcast(now(), "Starting"), "ann");
+        add(&mut facts.pods, claimed(&ready()));
+        for (seconds, message) in lines {
+            says(
+                &mut facts,
+                &objects::worker(),
+                *seconds,
+                if *message == OVER { "INFO" } else { "WARN" },
+                message,
+            );
+        }
+        let found = kinds(&facts).into_iter().find(|(kind, _)| matches!(kind, Kind::Storage | Kind::Ffmpeg));
+        assert_eq!(found, told, "{lines:?}");
+    }
+}
+
+#[test]
+fn the_operators_complaint_counts_while_there_is_no_worker_and_it_is_new() {
+    for (phase, seconds, told) in [("Pending", 10, true), ("Pending", 900, false), ("Starting", 10, false)] {
+        let mut facts = with(broadcast(now(), phase), "ann");
+        says(&mut facts, "caudal-operator-x", seconds, "WARN", "assignment failed");
+        let found = checks::all(&facts).iter().any(|one| one.says.starts_with("assignment failed"));
+        assert_eq!(found, told, "{phase}, {seconds} s ago");
+    }
+}
+
+#[test]
+fn what_a_program_writes_before_it_has_a_log_is_shown() {
+    // As `caudal` writes it to standard error.
+    for (written, code, shown) in [
+        (
+            "caudal: DATABASE_URL is missing\ncaudal: warning: CAUDAL_POL is no setting\n",
+            64,
+            ": DATABASE_URL is missing",
+        ),
+        (
+            "caudal: 2 settings cannot be used:\n  HLS_PATH is missing\n  BIND is no address\n",
+            64,
+            ": BIND is no address",
+        ),
+        ("caudal: cannot listen on 0.0.0.0:1935: in use\n", 1, ": cannot listen on 0.0.0.0:1935: in use"),
+        (
+            "thread 'main' panicked at src/x.rs:1:2:\nof course\nnote: run with `RUST_BACKTRACE=1`\n",
+            101,
+            ": of course",
+        ),
+        ("caudal: it ends\n", 0, " with exit code 0"),
+    ] {
+        let mut facts = at_rest();
+        let status = json!({
+            "phase": "Running",
+            "containerStatuses": [objects::container(&json!({ "terminated": { "exitCode": code, "reason": "Error" } }), false)],
+        });
+        facts.pods.as_mut().unwrap().retain(|pod| pod.metadata.name.as_deref() != Some("caudal-api-x"));
+        add(&mut facts.pods, role_pod("api", &of_role("api", status)));
+        facts.logs =
+            BTreeMap::from([("caudal-api-x".to_owned(), Ok(written.lines().map(LogLine::read).collect()))]);
+        let line = first_line(&diagnose(&facts));
+        assert!(line.ends_with(&format!("{shown} (Pod caudal-api-x).")), "{line}");
+    }
+}
+
+#[test]
+fn an_init_container_that_is_done_is_no_trouble_and_one_that_failed_is() {
+    for (code, words) in [(0, "it runs, but does not get ready"), (1, "it ended with exit code 1")] {
+        let mut status = of_role("api", ready());
+        status["conditions"] =
+            json!([{ "type": "Ready", "status": "False", "lastTransitionTime": ago(now(), 90) }]);
+        status["initContainerStatuses"] =
+            json!([objects::container(&json!({ "terminated": { "exitCode": code } }), true)]);
+        let mut facts = at_rest();
+        facts.pods.as_mut().unwrap().retain(|pod| pod.metadata.name.as_deref() != Some("caudal-api-x"));
+        add(&mut facts.pods, role_pod("api", &status));
+        let line = first_line(&diagnose(&facts));
+        assert!(line.contains(words), "{line}");
+    }
+}
+
+#[test]
+fn a_pod_that_was_ready_for_long_is_not_slow_as_soon_as_it_is_not() {
+    for (seconds, slow) in [(5, false), (90, true)] {
+        let mut status = of_role("api", ready());
+        status["conditions"] =
+            json!([{ "type": "Ready", "status": "False", "lastTransitionTime": ago(now(), seconds) }]);
+        let mut pod = role_pod("api", &status);
+        pod["metadata"]["creationTimestamp"] = ago(now(), 90_000).into();
+        let pod = serde_json::from_value(pod).unwrap();
+        assert_eq!(crate::pod_trouble::trouble(&pod, &at_rest()).is_some(), slow, "{seconds}");
+    }
+}
+
+#[test]
+fn a_deployment_that_may_not_be_seen_is_not_said_to_be_missing() {
+    let mut facts = at_rest();
+    facts.pods.as_mut().unwrap().retain(|pod| pod.metadata.name.as_deref() != Some("caudal-api-x"));
+    facts.deployments =
+        Err(Unseen { attempt: "list deployments.apps".to_owned(), why: "forbidden".to_owned() });
+    let line = first_line(&diagnose(&facts));
+    assert_eq!(line, "Nobody can go live: no api runs, and its Deployment cannot be looked at.");
+}
+
+#[test]
+fn strangers_wrong_keys_are_no_verdict_on_a_broadcast() {
+    let ended = || over(now(), "Ended", "unpublished", "the publisher stopped");
+    let id = Target::Stream(objects::STREAM.parse().unwrap());
+    let ann = Target::Channel("ann".to_owned());
+    for (stream, target, told) in [
+        (Some(ended()), id.clone(), None),
+        (None, id, None),
+        (Some(ended()), ann.clone(), Some(Severity::Warning)),
+        (Some(broadcast(now(), "Reconnecting")), ann.clone(), Some(Severity::Warning)),
+        (None, ann, Some(Severity::Problem)),
+    ] {
+        let mut facts = at_rest();
+        if let Some(stream) = stream {
+            add(&mut facts.streams, stream);
+        }
+        facts.target = target;
+        says(&mut facts, "caudal-ingest-router-x", 10, "INFO", "publisher refused");
+        let found =
+            kinds(&facts).into_iter().find(|(kind, _)| *kind == Kind::Key).map(|(_, severity)| severity);
+        assert_eq!(found, told, "{:?}", facts.target);
+    }
+}
+
+#[test]
+fn a_broadcasts_own_worker_does_not_fill_its_pool() {
+    for (claims, full) in [(1, false), (2, true)] {
+        let mut facts = with(broadcast(now(), "Pending"), "ann");
+        add(&mut facts.pods, claimed(&waiting("ContainerCreating", "")));
+        let pool = objects::pool(now(), claims, 0, claims);
+        facts.pools = Ok(vec![serde_json::from_value(pool).unwrap()]);
+        if full {
+            // The other one's.
+            facts.pools.as_mut().unwrap()[0].spec.max_workers = 1;
+        }
+        assert_eq!(kinds(&facts).iter().any(|(kind, _)| *kind == Kind::Capacity), full, "{claims} claims");
+    }
+}
+
+#[test]
+fn a_spent_quota_is_told_once_whatever_the_number_of_pools() {
+    let mut facts = at_rest();
+    for name in ["b", "c"] {
+        let mut pool = objects::pool(now(), 4, 1, 0);
+        pool["metadata"]["name"] = name.into();
+        add(&mut facts.pools, pool);
+    }
+    let quota = json!({ "metadata": { "name": "team" }, "status": { "hard": { "pods": "4" }, "used": { "pods": "4" } } });
+    add(&mut facts.quotas, quota);
+    assert_eq!(kinds(&facts), [(Kind::Quota, Severity::Warning)]);
+}
+
+#[test]
+fn one_broadcast_that_failed_is_not_several() {
+    let mut facts = with(over(now(), "Failed", "workers_lost", "its workers were lost"), "ann");
+    facts.target = Target::Installation;
+    let report = diagnose(&facts);
+    let said = "1 broadcast failed in the last 15 minutes; the newest is ann's: its workers were lost";
+    assert_eq!(report.findings[0].says, said);
+}
+
+/// The doctor reads other programs' logs, whose words nothing else holds in place.
+#[test]
+fn each_line_that_is_looked_for_in_a_log_is_one_that_is_written() {
+    use crate::checks::{publishers, workers};
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let worker = ["transcoder-worker/src"];
+    let lines = [workers::NO_FFMPEG, workers::OUTAGE, workers::OUTAGE_OVER, workers::REFUSES];
+    let lines = lines.into_iter().chain(workers::FFMPEG_FAILS).chain(workers::STORAGE_FAILS);
+    let wanted = lines.map(|line| (line, worker)).chain([(publishers::REFUSED, ["ingest-router/src"])]);
+    for (line, [folder]) in wanted {
+        assert!(holds(&root.join(folder), &format!("\"{line}")), "nothing in {folder} writes {line:?}");
+    }
+}
+
+fn holds(folder: &std::path::Path, words: &str) -> bool {
+    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).any(|path| {
+        if path.is_dir() {
+            holds(&path, words)
+        } else {
+            String::from_utf8_lossy(&std::fs::read(path).unwrap()).contains(words)
+        }
+    })
+}
+
+/// How many seconds ago each was written, and its message.
+type Lines = &'static [(i64, &'static str)];

@@ -1,0 +1,394 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+import { ApiServer, chart, gatewayDefinitions, helm, Kubectl, render, type Resource } from '../src/chart.ts';
+import { Program, until } from '../src/process.ts';
+
+// The Helm chart without nodes: what it renders, and what a real API server says to that. cluster-story.test.ts installs it.
+// `npm --prefix e2e run test:chart -- -u` writes the golden renders anew.
+const sets = ['defaults', 'bucket', 'node-port', 'gateway', 'everything'] as const;
+/** Of kinds that the Prometheus operator brings, this API server knows nothing. */
+const UNKNOWN_OFF = 'monitoring.podMonitor.enabled=false,monitoring.rules.enabled=false';
+const LIVE_STREAMS = '/apis/caudal.dev/v1alpha1/namespaces/caudal/livestreams';
+const values = (set: string): string[] => ['--values', path.join(import.meta.dirname, 'chart', `${set}.yaml`)];
+
+test.each(sets)('lints with the values of %s', async (set) => {
+  expect(await helm(['lint', '--strict', chart, ...values(set)])).toContain('0 chart(s) failed');
+});
+
+test("every pod of ours runs as the image's user", async () => {
+  const [, user] = /^USER (\d+):/m.exec(await readFile(path.resolve(chart, '../../Containerfile'), 'utf8')) ?? [];
+  const rendered = await render(...values('bucket'));
+  // With a database and a Redis of others, all pods are ours.
+  expect(new Set([...rendered.matchAll(/runAsUser: (\d+)/g)].map(([, found]) => found))).toEqual(new Set([user]));
+});
+
+test.each(sets)('renders as it did with the values of %s', async (set) => {
+  await expect(await render(...values(set))).toMatchFileSnapshot(`chart/${set}.rendered.yaml`);
+});
+
+test.each([
+  ['a name that is not there', 'image.tga=1', /additional properties 'tga' not allowed/],
+  ['an address that OBS cannot use', 'urls.rtmp=http://example.org', /rtmp/],
+  ['a kind of Service that is none', 'rtmp.service.type=Loadbalancer', /LoadBalancer/],
+  ['a bucket at a port that its policies cut off', 'storage.s3.bucket=media,storage.s3.endpoint=https://minio:9000',
+    /at port 9000, which networkPolicies.s3.ports does not let through/],
+  ['a Gateway that nobody names', 'gateway.enabled=true', /gateway.parentRefs/],
+  ['a bucket at the port of http, likewise', 'storage.s3.bucket=media,storage.s3.endpoint=http://minio', /at port 80/],
+])('refuses %s', async (_, value, words) => {
+  await expect(render('--set', value)).rejects.toThrow(words);
+});
+
+test.each([
+  ['its port is let through', 'networkPolicies.s3.ports={9000}'],
+  ['its pods are named', 'networkPolicies.s3.peers[0].podSelector.matchLabels.app=minio'],
+  ['there are no policies', 'networkPolicies.enabled=false'],
+])("takes a bucket's server at a port of its own when %s", async (_, value) => {
+  await render('--set', 'storage.s3.bucket=media,storage.s3.endpoint=https://minio:9000', '--set', value);
+});
+
+test('another value of the priority makes another class, because none can be changed', async () => {
+  const rendered = await render('--set', 'priorityClass.value=2000000');
+  expect(rendered).toMatch(/^ {2}name: caudal-caudal-2000000$/m);
+  expect(rendered).toMatch(/^value: 2000000$/m);
+  expect(new Set([...rendered.matchAll(/priorityClassName: (.+)/g)].map(([, name]) => name))).toEqual(new Set(['caudal-caudal-2000000']));
+});
+
+describe('at a real API server', () => {
+  let folder: string;
+  let server: Program;
+  let kubectl: Kubectl;
+  let api: ApiServer;
+
+  beforeAll(async () => {
+    folder = await mkdtemp(path.join(tmpdir(), 'caudal-chart-test-'));
+    const noted = path.join(folder, 'kubeconfig');
+    const script = path.resolve(import.meta.dirname, '../../scripts/with-kubernetes.sh');
+    server = new Program(script, ['bash', '-c', 'echo "$KUBECONFIG" >"$1.new"; mv "$1.new" "$1"; exec sleep 3600', 'sh', noted]);
+    kubectl = new Kubectl(
+      await until('the API server answers', async () => (await readFile(noted, 'utf8').catch(() => '')).trim(), 80_000),
+    );
+    const enforced = { 'pod-security.kubernetes.io/enforce': 'restricted', 'pod-security.kubernetes.io/warn': 'restricted' };
+    // One with the chart as it comes, and one in which nothing is there yet.
+    for (const name of ['caudal', 'checked']) {
+      await kubectl.apply([{ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels: enforced } }]);
+    }
+    await kubectl.run(['apply', '--server-side', '-f', path.join(chart, 'crds')]);
+    await kubectl.run(['apply', '--server-side', '-f', await gatewayDefinitions()]);
+    await kubectl.run(['wait', '--for=condition=Established', 'crd/livestreams.caudal.dev', 'crd/workerpools.caudal.dev',
+      'crd/httproutes.gateway.networking.k8s.io']);
+    const resources = (await kubectl.parse(await render(), 'caudal')).filter(({ metadata }) => !metadata.annotations?.['helm.sh/hook']);
+    await kubectl.apply(resources, '--namespace', 'caudal');
+    api = await ApiServer.of(kubectl.kubeconfig);
+  }, 120_000);
+
+  afterAll(async () => {
+    await api?.stop();
+    await server?.stop();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  test.each(sets)('everything is accepted with the values of %s, its pods in a namespace of the restricted standard', async (set) => {
+    const resources = await kubectl.parse(await render(...values(set)), 'checked');
+    const applied = await kubectl.apply(resources, '--namespace', 'checked', '--dry-run=server', '--force-conflicts');
+    // Of a Deployment, whose pods come later, the standard only warns.
+    expect(applied.stderr).toBe('');
+    const pods = resources.flatMap(podOf);
+    expect(pods.length).toBeGreaterThanOrEqual(5);
+    await kubectl.apply(pods, '--namespace', 'checked', '--dry-run=server');
+  });
+
+  test.each(sets)('says what to do next with the values of %s', async (set) => {
+    const notes = await helm(['install', 'other', chart, '--namespace', 'default', '--dry-run=client', ...values(set), '--set', UNKNOWN_OFF], kubectl.kubeconfig);
+    expect(notes).toContain('get lst --watch');
+    expect(notes).not.toContain('<no value>');
+  });
+
+  test('a pod that is not of the restricted standard is refused there', async () => {
+    const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'any' }, spec: { containers: [{ name: 'any', image: 'any' }] } };
+    await expect(kubectl.apply([pod], '--namespace', 'caudal', '--dry-run=server')).rejects.toThrow(/violates PodSecurity/);
+  });
+
+  test('the API server finds no fault in the admission policies', async () => {
+    const read = async (): Promise<Resource[]> =>
+      (JSON.parse((await kubectl.run(['get', 'validatingadmissionpolicies', '-o', 'json'])).stdout) as { items: Resource[] }).items;
+    const looked = await until('every policy was looked at', async () => {
+      const policies = (await read()) as (Resource & { status?: { observedGeneration?: number; typeChecking?: object } })[];
+      return policies.every(({ status }) => status?.observedGeneration) && policies;
+    });
+    expect(looked.length).toBe(6);
+    for (const { metadata, status } of looked) expect([metadata.name, status?.typeChecking]).toEqual([metadata.name, {}]);
+  });
+
+  const livestreams = 'livestreams.caudal.dev';
+  test.each([
+    ['operator', {
+      [livestreams]: 'create delete get list patch watch',
+      [`livestreams.caudal.dev/status`]: 'patch update',
+      'livestreams.caudal.dev/finalizers': 'update',
+      'workerpools.caudal.dev/finalizers': 'update',
+      'workerpools.caudal.dev': 'list watch',
+      'workerpools.caudal.dev/status': 'patch',
+      pods: 'create delete get list patch watch',
+      'leases.coordination.k8s.io': 'create',
+      'leases.coordination.k8s.io [caudal-operator]': 'get update',
+      'events.events.k8s.io': 'create patch',
+      'namespaces [caudal]': 'get',
+    }, { nodes: 'list watch' }],
+    ['ingest-router', {
+      [livestreams]: 'create get list patch watch',
+      'livestreams.caudal.dev/status': 'patch',
+      'workerpools.caudal.dev': 'list watch',
+    }],
+    ['hls-edge', { [livestreams]: 'list watch' }],
+    ['api', { [livestreams]: 'create get list patch watch' }],
+    // What a worker's pod would run as, if it had a token.
+    ['default', {}],
+  ] as [string, object, object?][])('%s may do what it needs and nothing else', async (role, expected, everywhere = {}) => {
+    expect(await rights(account(role), 'caudal')).toEqual({ ...expected, ...everywhere });
+    expect(await rights(account(role), 'default')).toEqual(everywhere);
+  });
+
+  const id = '01890a5d-ac96-774b-bcce-b302099a8057';
+  const live = {
+    apiVersion: 'caudal.dev/v1alpha1',
+    kind: 'LiveStream',
+    metadata: { name: `s-${id}` },
+    spec: {
+      stream: id,
+      channel: 'ana',
+      ingest: { session: '00000000-0000-4000-8000-000000000001', generation: 1, keyHash: 'a'.repeat(64), router: 'http://10.0.0.1:3003' },
+    },
+  };
+
+  const ended = { desiredState: 'Ended' };
+  test.each([
+    ['ingest-router', 'a broadcast', 'is created', live],
+    ['ingest-router', 'the end of one', /it orders no end/, { ...live, spec: { ...live.spec, ...ended } }],
+    ['ingest-router', 'one with an order to drop its publisher', /it orders no end/,
+      { ...live, spec: { ...live.spec, drop: { session: live.spec.ingest.session, reason: 'x' } } }],
+    ['api', 'a broadcast', /only to end it/, live],
+    ['api', 'the end of one', 'is created', { ...live, spec: { stream: id, ...ended } }],
+    ['operator', 'a broadcast', /only to end it/, live],
+    ['operator', 'the end of one', 'is created', { ...live, spec: { stream: id, ...ended } }],
+    ['hls-edge', 'a broadcast', /forbidden/, live],
+  ] as const)('%s creates %s: %s', async (role, _, outcome, resource) => {
+    await outcomeOf(api.write(account(role), 'POST', LIVE_STREAMS, resource), outcome);
+  });
+
+  describe('of a broadcast that is there', () => {
+    const there = `${LIVE_STREAMS}/${live.metadata.name}`;
+
+    beforeAll(async () => {
+      await api.write(account('ingest-router'), 'POST', LIVE_STREAMS, live, true);
+      const status = { lifecycle: { version: 1 }, phase: 'Pending' };
+      await api.write(account('operator'), 'PATCH', `${there}/status`, { status }, true);
+    });
+
+    test.each([
+      ['ingest-router', { spec: { ingest: { generation: 2 } } }, 'is written'],
+      ['ingest-router', { spec: { desiredState: 'Ended' } }, /nothing of a LiveStream's spec but ingest/],
+      ['ingest-router', { spec: { title: 'mine' } }, /nothing of a LiveStream's spec but ingest/],
+      ['ingest-router', { metadata: { finalizers: ['caudal.dev/end'] } }, /no finalizer/],
+      ['ingest-router', { metadata: { annotations: { 'caudal.dev/move': 'now' } } }, /no annotation/],
+      ['api', { spec: { desiredState: 'Ended', endReason: 'ended_by_owner' } }, 'is written'],
+      ['api', { spec: { keyRevoked: true } }, 'is written'],
+      ['api', { metadata: { annotations: { 'caudal.dev/move': 'now' } } }, 'is written'],
+      ['api', { spec: { ingest: { generation: 3 } } }, /and nothing else/],
+      ['api', { metadata: { finalizers: ['caudal.dev/end'] } }, /no finalizer/],
+      ['operator', { metadata: { finalizers: ['caudal.dev/end'] } }, 'is written'],
+      ['operator', { spec: { desiredState: 'Ended' } }, 'is written'],
+      ['operator', { spec: { ingest: { generation: 3 } } }, /and nothing else/],
+      ['hls-edge', { spec: { desiredState: 'Ended' } }, /forbidden/],
+    ] as const)('%s writes %j: %s', async (role, change, outcome) => {
+      await outcomeOf(api.write(account(role), 'PATCH', there, change), outcome);
+    });
+
+    test.each([
+      ['operator', { status: { lifecycle: { version: 1, x: 1 }, phase: 'Starting' } }, 'is written'],
+      ['ingest-router', { status: { lifecycle: { x: 2 } } }, /the operator's alone|nothing of a LiveStream's status but media/],
+      ['ingest-router', { status: { phase: 'Ended' } }, /nothing of a LiveStream's status but media/],
+      ['ingest-router', { status: { media: {} } }, 'is written'],
+      ['api', { status: { phase: 'Ended' } }, /forbidden/],
+    ] as const)("%s writes to the status %j: %s", async (role, change, outcome) => {
+      await outcomeOf(api.write(account(role), 'PATCH', `${there}/status`, change), outcome);
+    });
+
+    test("an administrator's status may say anything but another lifecycle", async () => {
+      const by = (status: object): Promise<void> => api.write('', 'PATCH', `${there}/status`, { status });
+      await expect(by({ lifecycle: { x: 3 } })).rejects.toThrow(/operator's alone/);
+      await by({ reason: 'by hand' });
+    });
+  });
+
+  test("a router's word of what comes may be the first thing in a status, and still says nothing else", async () => {
+    const stream = '01890a5d-ac96-774b-bcce-b302099a8058';
+    const fresh = { ...live, metadata: { name: `s-${stream}` }, spec: { ...live.spec, stream } };
+    await api.write(account('ingest-router'), 'POST', LIVE_STREAMS, fresh, true);
+    const say = (status: object): Promise<void> =>
+      api.write(account('ingest-router'), 'PATCH', `${LIVE_STREAMS}/s-${stream}/status`, { status });
+    await say({ media: { videoCodec: 'H.264' } });
+    await expect(say({ media: {}, phase: 'Live' })).rejects.toThrow(/but media/);
+    await expect(say({ media: {}, lifecycle: { version: 1 } })).rejects.toThrow(/but media|operator's alone/);
+  });
+
+  const known = {
+    'app.kubernetes.io/name': 'caudal',
+    'app.kubernetes.io/instance': 'caudal',
+    'app.kubernetes.io/component': 'transcoder-worker',
+  };
+  const container = {
+    name: 'transcoder-worker', image: 'caudal:0.1.0',
+    env: [{ name: 'CAUDAL_CONTROLLER_KEY', valueFrom: { secretKeyRef: { name: 'caudal-transcoder-worker', key: 'controllerKey' } } }],
+    securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
+  };
+  const media = { name: 'media', persistentVolumeClaim: { claimName: 'caudal-media' } };
+  const worker = {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'w-default-0', labels: known },
+    spec: {
+      automountServiceAccountToken: false,
+      securityContext: { runAsNonRoot: true, runAsUser: 10001, seccompProfile: { type: 'RuntimeDefault' } },
+      containers: [container],
+      volumes: [{ name: 'scratch', emptyDir: {} }, media],
+    },
+  };
+  const pods = '/api/v1/namespaces/caudal/pods';
+  const labelled = (labels: object): object => ({ ...worker, metadata: { ...worker.metadata, labels } });
+  const specified = (spec: object): object => ({ ...worker, spec: { ...worker.spec, ...spec } });
+  const contained = (change: object): object => specified({ containers: [{ ...container, ...change }] });
+  const mounting = (source: object): object => specified({ volumes: [{ name: 'other', ...source }] });
+  const ofApi = { secretKeyRef: { name: 'caudal-api', key: 'key' } };
+  const without = /without a service account's token/;
+  const noVolume = /no volume but scratch space and its storage/;
+  const noEnvironment = /no environment out of another Secret/;
+  test.each([
+    ['a worker', 'is created', worker],
+    ['a worker of another version', 'is created', contained({ image: 'caudal:0.0.9' })],
+    ['something else', /workers only/, labelled({})],
+    ['a worker that no NetworkPolicy selects', /workers only/, labelled({ ...known, 'app.kubernetes.io/instance': 'other' })],
+    ['a worker with a token', without, specified({ automountServiceAccountToken: true })],
+    ['a worker that is the api', without, specified({ serviceAccountName: 'caudal-api' })],
+    ["a worker with the api's keys", noVolume, mounting({ secret: { secretName: 'caudal-api' } })],
+    ["a worker with the bucket's keys, when there is no bucket", noVolume, mounting({ secret: { secretName: 'caudal-bucket' } })],
+    ["a worker with the database's volume", noVolume, mounting({ persistentVolumeClaim: { claimName: 'data-caudal-postgresql-0' } })],
+    ['a worker with a projected Secret', noVolume, mounting({ projected: { sources: [{ secret: { name: 'caudal-api' } }] } })],
+    ["a worker with the api's key in a variable", noEnvironment, contained({ env: [{ name: 'X', valueFrom: ofApi }] })],
+    ["a worker with all of the api's keys as variables", noEnvironment, contained({ envFrom: [{ secretRef: { name: 'caudal-api' } }] })],
+    ["a worker that begins with the api's keys", noEnvironment,
+      specified({ initContainers: [{ ...container, name: 'first', env: [{ name: 'X', valueFrom: ofApi }] }] })],
+    ['a worker of another image', /no image but/, contained({ image: 'evil:0.1.0' })],
+    ['a worker that begins with another image', /no image but/, specified({ initContainers: [{ ...container, name: 'first', image: 'evil:1' }] })],
+  ] as const)('the operator makes a pod that is %s: %s', async (_, outcome, pod) => {
+    await outcomeOf(api.write(account('operator'), 'POST', pods, pod), outcome);
+  });
+
+  test('the operator makes the pods that its program makes', async () => {
+    const folder = path.resolve(chart, '../../operator/src/build/snapshots');
+    const snapshot = await readFile(path.join(folder, 'caudal_operator__build__tests__a_warm_pod.snap'), 'utf8');
+    const [, , yaml = ''] = snapshot.split(/^---$/m);
+    const named = yaml.replace('name: caudal-worker', 'name: caudal-transcoder-worker').replace('image: example.org/caudal:', 'image: caudal:');
+    const [pod] = await kubectl.parse(named, 'caudal');
+    await api.write(account('operator'), 'POST', pods, pod);
+  });
+
+  describe('where no Pod Security Standard is enforced', () => {
+    const enforce = (level: string): Promise<unknown> =>
+      kubectl.run(['label', '--overwrite', 'namespace', 'caudal', `pod-security.kubernetes.io/enforce=${level}`]);
+    beforeAll(() => enforce('privileged'));
+    afterAll(() => enforce('restricted'));
+
+    test.each([
+      ['a folder of its node', noVolume, mounting({ hostPath: { path: '/' } })],
+      ["its node's network", /nothing of its node/, specified({ hostNetwork: true })],
+      ["its node's processes", /nothing of its node/, specified({ hostPID: true })],
+      ['all rights', /nothing of its node/, contained({ securityContext: { privileged: true } })],
+    ])('the operator makes no worker with %s', async (_, outcome, pod) => {
+      await outcomeOf(api.write(account('operator'), 'POST', pods, pod), outcome);
+    });
+  });
+
+  describe('of pods that are there', () => {
+    const another = { ...worker, metadata: { name: 'database', labels: { ...known, 'app.kubernetes.io/component': 'postgresql' } } };
+
+    beforeAll(async () => {
+      await api.write(account('operator'), 'POST', pods, worker, true);
+      await api.write('', 'POST', pods, another, true);
+    });
+
+    const claim = {
+      labels: { 'caudal.dev/worker': 'claimed' },
+      annotations: { 'karpenter.sh/do-not-disrupt': 'true' },
+      ownerReferences: [{ apiVersion: 'caudal.dev/v1alpha1', kind: 'LiveStream', name: `s-${id}`, uid: id, controller: true, blockOwnerDeletion: false }],
+    };
+    const image = { spec: { containers: [{ ...container, image: 'caudal:0.0.9' }] } };
+    test.each([
+      ['claims', 'a worker', 'PATCH', 'w-default-0', { metadata: claim }, 'is done'],
+      ['gives another image to', 'a worker', 'PATCH', 'w-default-0', image, /nothing of what a worker runs/],
+      ['takes the component off', 'a worker', 'PATCH', 'w-default-0',
+        { metadata: { labels: { 'app.kubernetes.io/component': null } } }, /takes no label off/],
+      ['takes the release off', 'a worker', 'PATCH', 'w-default-0',
+        { metadata: { labels: { 'app.kubernetes.io/instance': 'other' } } }, /takes no label off/],
+      ['deletes', 'a worker', 'DELETE', 'w-default-0', undefined, 'is done'],
+      ['claims', 'a database', 'PATCH', 'database', { metadata: claim }, /changes and deletes workers only/],
+      ['makes a worker of', 'a database', 'PATCH', 'database', { metadata: { labels: known } }, /changes and deletes workers only/],
+      ['gives another image to', 'a database', 'PATCH', 'database', image, /changes and deletes workers only/],
+      ['deletes', 'a database', 'DELETE', 'database', undefined, /changes and deletes workers only/],
+    ] as const)('the operator %s %s: %s %s %j: %s', async (_verb, _what, method, name, change, outcome) => {
+      await outcomeOf(api.write(account('operator'), method, `${pods}/${name}`, change), outcome);
+    });
+  });
+
+  test("with a bucket, the operator's workers have its keys and no volume that others mount", async () => {
+    const policies = (await kubectl.parse(await render(...values('bucket')), 'caudal')).filter(({ kind }) => kind === 'ValidatingAdmissionPolicy');
+    await kubectl.apply(policies, '--force-conflicts');
+    const named = { ...worker, metadata: { ...worker.metadata, name: 'w-default-1' } };
+    const make = (volume: object): Promise<void> =>
+      api.write(account('operator'), 'POST', pods, { ...named, spec: { ...worker.spec, volumes: [volume] } });
+    const bucket = (secretName: string): object => ({ name: 'bucket', secret: { secretName } });
+    // The API server takes a moment to hear of a policy.
+    await until('its keys are let through', () => make(bucket('media-worker-keys')).then(() => true, () => false));
+    await expect(make(bucket('media-keys'))).rejects.toThrow(noVolume);
+    await expect(make(media)).rejects.toThrow(noVolume);
+  });
+
+  async function outcomeOf(writing: Promise<void>, outcome: string | RegExp): Promise<void> {
+    if (typeof outcome === 'string') await writing;
+    else await expect(writing).rejects.toThrow(outcome);
+  }
+
+  /** Verbs by resource, as the API server lists an account's rights; without those that everybody has. */
+  async function rights(user: string, namespace: string): Promise<Record<string, string>> {
+    const { stdout } = await kubectl.run(['auth', 'can-i', '--list', '--no-headers', '--namespace', namespace, '--as', user]);
+    const found: Record<string, string> = {};
+    for (const line of stdout.split('\n')) {
+      const [, resource = '', names = '', verbs = ''] = /^(\S*)\s+\[[^\]]*\]\s+\[([^\]]*)\]\s+\[([^\]]*)\]$/.exec(line.trim()) ?? [];
+      // Reviews of oneself, and paths as /healthz.
+      if (!resource || /^self\w+reviews\./.test(resource)) continue;
+      found[names ? `${resource} [${names}]` : resource] = verbs.split(' ').sort().join(' ');
+    }
+    return found;
+  }
+});
+
+function account(role: string): string {
+  return `system:serviceaccount:caudal:${role === 'default' ? role : `caudal-${role}`}`;
+}
+
+/** The pod that a Deployment, StatefulSet or Job would make. */
+function podOf({ metadata, spec }: Resource): object[] {
+  if (!spec?.template?.spec) return [];
+  // Service accounts of hooks are there only while these run.
+  const { serviceAccountName: _, volumes = [], ...pod } = spec.template.spec;
+  const claimed = (spec.volumeClaimTemplates ?? []).map(({ metadata: { name } }) => ({ name, persistentVolumeClaim: { claimName: name } }));
+  return [{
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: `of-${metadata.name}` },
+    spec: { restartPolicy: 'Always', ...pod, volumes: [...volumes, ...claimed] },
+  }];
+}

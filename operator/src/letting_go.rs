@@ -1,0 +1,99 @@
+//! Taking the finalizer off LiveStreams whose end nobody will acknowledge any more.
+
+use std::time::Duration;
+
+use caudal_kubernetes::calls::{Failure, call, call_for_many};
+use caudal_kubernetes::{LiveStream, names};
+use futures::{StreamExt as _, TryStreamExt as _};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client, ResourceExt};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::pages::Pages;
+use crate::records::MANAGER;
+
+/// Lets go of all LiveStreams of a namespace that is being deleted; does nothing in any other. For an operator that is told to end: Kubernetes
+/// deletes a namespace's pods first, and without an operator the namespace would wait for the finalizers for ever.
+pub(crate) async fn if_namespace_goes(client: &Client, namespace: &str) {
+    match timeout(WITHIN, let_go_of_all(client, namespace)).await {
+        Ok(Ok(None)) => {}
+        Ok(Ok(Some(streams))) => {
+            tracing::info!(namespace, streams, "the namespace is being deleted; let go of its LiveStreams");
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(namespace, %error, "if the namespace is being deleted, its LiveStreams may hold it up");
+        }
+        Err(_) => {
+            tracing::warn!(
+                namespace,
+                "the namespace may be held up: its LiveStreams could not be let go of in time"
+            );
+        }
+    }
+}
+
+/// How many were held; none while the namespace stays.
+async fn let_go_of_all(client: &Client, namespace: &str) -> Result<Option<usize>, Failure> {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    if call(namespaces.get(namespace)).await?.metadata.deletion_timestamp.is_none() {
+        return Ok(None);
+    }
+    let streams: Api<LiveStream> = Api::namespaced(client.clone(), namespace);
+    let mut held = Vec::new();
+    let mut pages = Pages::default();
+    while let Some(params) = pages.next() {
+        let page = call_for_many(streams.list_metadata(&params)).await?;
+        pages.read(page.metadata.continue_.as_deref());
+        held.extend(page.items.into_iter().filter(is_held).map(|stream| stream.name_any()));
+    }
+    let count = held.len();
+    let letting_go = held.into_iter().map(move |name| {
+        let streams = streams.clone();
+        async move { let_go_of(&streams, &name, MANAGER).await }
+    });
+    futures::stream::iter(letting_go).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+    Ok(Some(count))
+}
+
+/// Takes our finalizer off a LiveStream, whichever release wrote it.
+pub(crate) async fn let_go_of(streams: &Api<LiveStream>, name: &str, manager: &str) -> Result<(), Failure> {
+    let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
+    for _ in 0..TRIES {
+        let found = match call(streams.get_metadata(name)).await {
+            Ok(found) if is_held(&found) => found,
+            Ok(_) | Err(Failure::NotFound) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        match call(streams.patch_metadata(name, &params, &Patch::Merge(without_finalizer(&found)))).await {
+            Ok(_) | Err(Failure::NotFound) => return Ok(()),
+            // Somebody else wrote to it.
+            Err(Failure::Conflict) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Failure::Conflict)
+}
+
+/// A merge patch that takes our finalizer off, and fails on any other version of the resource.
+pub(crate) fn without_finalizer(resource: &impl ResourceExt) -> Value {
+    let others = resource.finalizers().iter().filter(|finalizer| *finalizer != names::END_FINALIZER);
+    json!({ "metadata": {
+        "uid": resource.uid(),
+        "resourceVersion": resource.resource_version(),
+        "finalizers": others.collect::<Vec<_>>(),
+    }})
+}
+
+/// Whether the finalizer is there.
+pub(crate) fn is_held(resource: &impl ResourceExt) -> bool {
+    resource.finalizers().iter().any(|finalizer| finalizer == names::END_FINALIZER)
+}
+
+/// An operator's pod has 40 s from SIGTERM to its end, of which its streams' tasks may need some.
+const WITHIN: Duration = Duration::from_secs(20);
+/// Patches on their way.
+const AT_ONCE: usize = 8;
+/// Routers write a live stream's resource every few seconds at most.
+const TRIES: u32 = 5;
