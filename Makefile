@@ -26,7 +26,7 @@ test: setup-test web unit e2e ## Run every test
 
 unit: build-tests ## The Rust and web tests, without the whole-system ones
 	@scripts/setup test check
-	@scripts/stage "Rust tests" scripts/with-postgres.sh cargo test --workspace
+	@scripts/stage "Rust tests" scripts/with-postgres.sh scripts/rust-tests
 	@scripts/stage "Web tests" npm --prefix web run --silent test
 
 e2e: web build-tests ## The whole platform with real ffmpeg and Chromium
