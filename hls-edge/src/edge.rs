@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caudal_livestream::record::Phase;
-use caudal_livestream::timeline::{SegmentPhase, Timeline};
+use caudal_livestream::timeline::Timeline;
 use caudal_livestream::{RenditionName, StreamId};
 use caudal_media::lead_in::LeadIn;
+use caudal_media::manifest::{self, Reach};
 use caudal_service::forwarded::TrustedProxies;
 use caudal_service::forwarding::ForwardingNotices;
 use caudal_service::origin::Origin;
@@ -89,17 +90,15 @@ impl Edge {
         self.stream_view_once(watched, address, has_enough).await
     }
 
-    /// The same, once a DASH manifest of it has something to say: players take one without a Period for broken.
-    pub(crate) async fn stream_view_with_a_segment(
+    /// The same, once a DASH manifest of it has a Period.
+    pub(crate) async fn stream_view_with_a_period(
         &self,
         watched: &Watched,
         address: Option<Origin>,
     ) -> Result<Arc<StreamView>, Refusal> {
-        let has_a_segment = |timeline: &Timeline| {
-            let mut segments = timeline.tracks.iter().flat_map(|track| &track.segments);
-            timeline.ended || segments.any(|s| s.phase != SegmentPhase::Open && !s.gap)
-        };
-        self.stream_view_once(watched, address, has_a_segment).await
+        let has_period =
+            |timeline: &Timeline| timeline.ended || manifest::has_period(timeline, Reach::Finished);
+        self.stream_view_once(watched, address, has_period).await
     }
 
     async fn stream_view_once(

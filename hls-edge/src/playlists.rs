@@ -68,7 +68,7 @@ pub(crate) async fn get_manifest(
                 Ok(text(&manifest, manifest::CONTENT_TYPE, Cache::Seconds(1), &asked))
             }
             Source::Live(watched) => {
-                let view = edge.stream_view_with_a_segment(&watched, asker.origin).await?;
+                let view = edge.stream_view_with_a_period(&watched, asker.origin).await?;
                 Ok(text(&view.manifest(), manifest::CONTENT_TYPE, plain(&view.timeline), &asked))
             }
         }

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use caudal_livestream::timeline::{
     CaptionChannel, Segment, SegmentPhase, Timeline, Track, TrackMedia, VideoRange,
 };
-use caudal_livestream::{Epoch, InitHash, MediaTime, UnixMillis};
+use caudal_livestream::{Epoch, InitHash, MediaDuration, MediaTime, UnixMillis};
 
 use crate::playlist::iso_8601;
 
@@ -29,9 +29,8 @@ pub enum Reach {
 
 /// `manifest.mpd`: every rendition that has not left the stream.
 pub fn dash(timeline: &Timeline, reach: Reach) -> String {
-    let tracks: Vec<Runs<'_>> =
-        timeline.tracks.iter().filter(|track| !track.withdrawn).map(|track| Runs::of(track, reach)).collect();
-    let periods = periods(&tracks);
+    let tracks = runs(timeline, reach);
+    let periods = periods(&tracks, timeline.ended);
     let ended = timeline.ended && tracks.iter().all(Runs::complete);
     let mut mpd = Mpd(String::with_capacity(4096));
     mpd.line(format_args!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>"));
@@ -50,6 +49,15 @@ pub fn dash(timeline: &Timeline, reach: Reach) -> String {
     }
     mpd.line(format_args!("</MPD>"));
     mpd.0
+}
+
+/// Whether a manifest of it has a Period: players take one without for broken.
+pub fn has_period(timeline: &Timeline, reach: Reach) -> bool {
+    !periods(&runs(timeline, reach), timeline.ended).is_empty()
+}
+
+fn runs(timeline: &Timeline, reach: Reach) -> Vec<Runs<'_>> {
+    timeline.tracks.iter().filter(|track| !track.withdrawn).map(|track| Runs::of(track, reach)).collect()
 }
 
 struct Mpd(String);
@@ -137,12 +145,18 @@ struct Period<'a> {
 ///
 /// The oldest Period may have lost segments at its front, so its beginning is no longer known: it is said to begin
 /// at media time zero instead. The mapping of media to presentation time is the same, which is what players keep.
-fn periods<'a>(tracks: &'a [Runs<'_>]) -> Vec<Period<'a>> {
+fn periods<'a>(tracks: &'a [Runs<'_>], ended: bool) -> Vec<Period<'a>> {
     let mut leading = BTreeMap::new();
     for runs in tracks {
         for key in runs.track.segments.iter().map(Key::of) {
             leading.entry(key).or_insert_with(|| runs.run(key));
         }
+    }
+    let is_first = leading.len() == 1;
+    if let Some(newest) =
+        leading.last_entry().filter(|newest| !ended && !is_settled(tracks, *newest.key(), is_first))
+    {
+        newest.remove();
     }
     let mut periods = Vec::with_capacity(leading.len());
     for (key, run) in leading {
@@ -159,6 +173,27 @@ fn periods<'a>(tracks: &'a [Runs<'_>]) -> Vec<Period<'a>> {
     }
     periods
 }
+
+/// Whether the newest Period has the renditions that it will have: players do not take well to those that come later. ffmpeg never
+/// reads another manifest when one has joined, and a Period that began without sound stays silent in dash.js. In the first one that is
+/// every rendition; in a later one, which viewers wait for, a rendition of each kind. None is waited for longer than [`PATIENCE`].
+fn is_settled(tracks: &[Runs<'_>], newest: Key, is_first: bool) -> bool {
+    let has_begun =
+        |runs: &Runs<'_>| runs.run(newest).is_some_and(|run| run.iter().any(|segment| !segment.gap));
+    let has_waited = tracks.iter().filter(|runs| has_begun(runs)).any(|runs| {
+        let media = runs.track.segments.iter().filter(|segment| Key::of(segment) == newest);
+        media.skip(1).map(|segment| segment.duration.0).sum::<u64>() >= PATIENCE.0
+    });
+    let has_kind = |video: bool| {
+        let mut kind = tracks.iter().filter(|runs| runs.track.is_video() == video).peekable();
+        kind.peek().is_none() || kind.any(has_begun)
+    };
+    has_waited || if is_first { tracks.iter().all(has_begun) } else { has_kind(true) && has_kind(false) }
+}
+
+/// How much media a rendition may have beyond its first segment while another has not finished one. A rung is as far behind the
+/// source as its encoder needs, half a second in most cases.
+const PATIENCE: MediaDuration = MediaDuration(1_500_000);
 
 fn media_end(tracks: &[Runs<'_>]) -> Option<MediaTime> {
     tracks

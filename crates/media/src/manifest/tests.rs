@@ -107,6 +107,47 @@ fn a_period_that_its_first_rendition_has_only_begun_is_not_named_by_another() {
     assert_eq!(ids, ["p0-1"]);
 }
 
+/// Leaves a rendition at its segment of that index, which it is still writing.
+fn hold_back(broadcast: &mut Broadcast, name: &str, index: usize) {
+    let track = broadcast.timeline.tracks.iter_mut().find(|track| track.name.as_str() == name).unwrap();
+    track.segments.truncate(index + 1);
+    track.segments[index].phase = SegmentPhase::Open;
+}
+
+#[test]
+fn a_stream_begins_with_all_its_renditions_or_a_second_and_a_half_later() {
+    let begun = |late: &str, parts| {
+        let mut broadcast = Broadcast::new(&["source", "480p", "audio"]).with(1, parts);
+        hold_back(&mut broadcast, late, 0);
+        assert_eq!(
+            has_period(&broadcast.timeline, Reach::Finished),
+            !parsed(&broadcast.timeline, Reach::Finished).periods.is_empty()
+        );
+        has_period(&broadcast.timeline, Reach::Finished)
+    };
+    for late in ["480p", "audio"] {
+        assert!(!begun(late, 0), "{late}");
+        assert!(!begun(late, 7), "{late}");
+        assert!(begun(late, 8), "{late}");
+    }
+    let mut ended = Broadcast::new(&["source", "audio"]).with(1, 0);
+    hold_back(&mut ended, "audio", 0);
+    ended.timeline.ended = true;
+    assert!(has_period(&ended.timeline, Reach::Finished));
+}
+
+#[test]
+fn a_later_period_waits_for_sound_but_not_for_every_rung() {
+    for (late, ids) in [("audio", &["p0-1"][..]), ("480p", &["p0-1", "p1-1"])] {
+        let mut broadcast = Broadcast::new(&["source", "480p", "audio"]).with(3, 0);
+        broadcast.step(Step::Discontinuity);
+        broadcast = broadcast.with(1, 0);
+        hold_back(&mut broadcast, late, 3);
+        let mpd = parsed(&broadcast.timeline, Reach::Finished);
+        assert_eq!(mpd.periods.iter().map(|p| p.id.as_deref().unwrap()).collect::<Vec<_>>(), ids, "{late}");
+    }
+}
+
 #[test]
 fn presentation_time_of_a_frame_is_the_same_before_and_after_older_periods_left() {
     let mut broadcast = Broadcast::new(&["source"]).with(3, 0);
