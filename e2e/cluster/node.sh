@@ -26,13 +26,13 @@ stop_node() {
     end_processes "node $n" node_processes "$n"
 }
 
-# Its daemons, the shells that would start these again, and all that its pods run.
+# Its daemons, the shells that would start these again, and all that its pods run. Not who looks into the node from outside.
 node_processes() {
     local n=$1 top pid
     for pid in $(ip netns pids "caudal-node-$n"); do
         echo "$pid"
         sed -n 's/^PPid:\t//p' "/proc/$pid/status" 2>/dev/null || true
-    done | grep -vx -e 0 -e 1 | sort -u
+    done | grep -xF -f <(cluster_processes) | sort -u
     for top in $(hierarchies); do
         find "${top%/}/$cgroup/node-$n" -name cgroup.procs -exec cat {} + 2>/dev/null || true
     done | sort -u

@@ -88,12 +88,12 @@ export class Cluster {
 
   /** Ends what a pod runs as the kernel does when memory is short: without a word. The kubelet starts it again, but no worker. */
   async kill(pod: string): Promise<void> {
-    for (const pid of await this.processes(pod)) process.kill(pid, 'SIGKILL');
+    kill(await this.processes(pod));
   }
 
   /** Ends one of the cluster's own programs, which is started again. */
   async restart(name: string): Promise<void> {
-    for (const pid of await daemon(name)) process.kill(pid, 'SIGKILL');
+    kill(await daemon(name));
   }
 
   /** Stops the database for as long as `meanwhile` takes: it answers nobody, and takes no connection. */
@@ -101,11 +101,11 @@ export class Cluster {
     const [postmaster] = await daemon('postgres');
     if (!postmaster) throw new Error('no database runs');
     const family = [postmaster, ...(await childrenOf(postmaster)).map(({ pid }) => pid)];
-    family.forEach((pid) => process.kill(pid, 'SIGSTOP'));
+    kill(family, 'SIGSTOP');
     try {
       return await meanwhile();
     } finally {
-      family.forEach((pid) => process.kill(pid, 'SIGCONT'));
+      kill(family, 'SIGCONT');
     }
   }
 
@@ -119,6 +119,17 @@ export class Cluster {
     const image = `${this.registry}/${name}:1`;
     await run('sh', ['-euc', 'tar -C "$1" -c "$2" | "$1/crane" append --insecure -f - -t "$3"', 'sh', this.programs, name, image]);
     return image;
+  }
+}
+
+/** Sends processes a signal; one that has ended meanwhile needs none. */
+export function kill(processes: number[], signal: NodeJS.Signals = 'SIGKILL'): void {
+  for (const pid of processes) {
+    try {
+      process.kill(pid, signal);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
   }
 }
 

@@ -1,10 +1,15 @@
 import { span, timescale } from './fragments.ts';
 import { FIRST_MSN, parse, type MediaPlaylist } from './playlist.ts';
 
+/** The trouble that a publisher causes that begins anew. */
+export const DISCONTINUITY = 'a discontinuity';
+
 /** What a reader has come across that no viewer should. */
 export interface Trouble {
   what: string;
   at: string;
+  /** The segment that it is in. */
+  msn?: number;
 }
 
 /**
@@ -39,7 +44,7 @@ export class LlHlsReader {
   constructor(master: string, rendition = 'source', other?: string) {
     this.#address = new URL(`${rendition}/index.m3u8`, master);
     this.#other = other === undefined ? undefined : new URL(`${rendition}/index.m3u8`, other);
-    this.#run = this.#follow();
+    this.#run = this.#follow().catch((error: unknown) => this.#trouble('the reader failed', String(error)));
   }
 
   /** The last finished segment that is media. */
@@ -116,7 +121,7 @@ export class LlHlsReader {
       const missing = from - before;
       // Of one that it has some parts of, it gets these again.
       if (missing > SAME || (missing < -SAME && !piece.whole)) {
-        this.seams.push({ what: missing > 0 ? `${missing.toFixed(3)} s missing` : `${(-missing).toFixed(3)} s again`, at: piece.uri });
+        this.seams.push({ what: missing > 0 ? `${missing.toFixed(3)} s missing` : `${(-missing).toFixed(3)} s again`, at: piece.uri, msn: piece.msn });
       } else {
         duration = to - before;
       }
@@ -133,7 +138,7 @@ export class LlHlsReader {
     for (const segment of now.segments) {
       if (segment.msn <= last) continue;
       if (segment.gap) this.#trouble('a gap', `segment ${segment.msn}`);
-      if (segment.discontinuity) this.#trouble('a discontinuity', `segment ${segment.msn}`);
+      if (segment.discontinuity) this.#trouble(DISCONTINUITY, `segment ${segment.msn}`, segment.msn);
     }
   }
 
@@ -163,8 +168,8 @@ export class LlHlsReader {
     return undefined;
   }
 
-  #trouble(what: string, at: string): void {
-    this.troubles.push({ what, at });
+  #trouble(what: string, at: string, msn?: number): void {
+    this.troubles.push({ what, at, ...(msn !== undefined && { msn }) });
   }
 }
 

@@ -5,14 +5,14 @@ import type { Program } from './process.ts';
 export interface Absence {
   from: number;
   to: number;
+  /** When it was first turned away meanwhile: what came after that was not its own doing. */
+  refused?: number;
 }
 
 /** An encoder that connects again when it loses its connection, as OBS does, but at once. */
 export class Publisher {
   /** One for each connection that it lost. */
   readonly absences: Absence[] = [];
-  /** How often it was turned away before it was let in again. */
-  refusals = 0;
   readonly #url: string;
   readonly #settings: EncoderSettings;
   #encoder: Program;
@@ -44,13 +44,14 @@ export class Publisher {
       await this.#encoder.exited();
       if (this.#stopping) return;
       const from = Date.now();
+      let refused: number | undefined;
       for (;;) {
         this.#encoder = encode(this.#url, this.#settings);
         if (await publishes(this.#encoder)) break;
         if (this.#stopping) return;
-        this.refusals += 1;
+        refused ??= Date.now();
       }
-      this.absences.push({ from, to: Date.now() });
+      this.absences.push({ from, to: Date.now(), ...(refused !== undefined && { refused }) });
     }
   }
 }

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { api, fresh, register, type Account, type Stream } from '../src/account.ts';
-import { Cluster, pushImage } from '../src/cluster.ts';
+import { Cluster, kill, pushImage } from '../src/cluster.ts';
 import { Installation } from '../src/installation.ts';
-import { LlHlsReader } from '../src/ll-hls-reader.ts';
+import { DISCONTINUITY, LlHlsReader } from '../src/ll-hls-reader.ts';
 import { source } from '../src/playlist.ts';
 import { until } from '../src/process.ts';
 import { Publisher } from '../src/publisher.ts';
@@ -91,7 +91,7 @@ describe('a broadcast on a real cluster goes on', { retry: 0 }, () => {
     const begun = Date.now();
     const publisher = publish(account);
     try {
-      await seen.first(new RegExp(sign.source.replace('USER', account.username), 'm'), () => leader.forEach((pid) => process.kill(pid, 'SIGKILL')));
+      await seen.first(new RegExp(sign.source.replace('USER', account.username), 'm'), () => kill(leader));
       const viewer = new LlHlsReader((await listed(account)).streamUrl);
       await until('somebody watches', () => viewer.parts >= 30, 60_000);
       const { sent } = publisher;
@@ -120,7 +120,7 @@ describe('a broadcast on a real cluster goes on', { retry: 0 }, () => {
     const seen = cluster.watch([`lst/s-${on.id}`], '{.status.lifecycle.planned.stage.stage}');
     try {
       await another(on, async () => {
-        const killed = seen.first(/^prepared$/m, () => leader.forEach((pid) => process.kill(pid, 'SIGKILL')));
+        const killed = seen.first(/^prepared$/m, () => kill(leader));
         await kubectl('annotate', `lst/s-${on.id}`, 'caudal.dev/move=now');
         await killed;
       });
@@ -140,7 +140,7 @@ describe('a broadcast on a real cluster goes on', { retry: 0 }, () => {
       let killed = Infinity;
       const dead = seen.first(/^Ending$/m, () => {
         killed = Date.now();
-        leader.forEach((pid) => process.kill(pid, 'SIGKILL'));
+        kill(leader);
       });
       await publisher.stop();
       await dead;
@@ -160,7 +160,7 @@ describe('a broadcast on a real cluster goes on', { retry: 0 }, () => {
     expect(operators.length).toBe(2);
     await another(on, async () => {
       const worker = await workerOf(on);
-      operators.flat().forEach((pid) => process.kill(pid, 'SIGKILL'));
+      kill(operators.flat());
       await cluster.kill(worker);
     });
   }), 200_000);
@@ -218,9 +218,9 @@ describe('a broadcast on a real cluster goes on', { retry: 0 }, () => {
         await another(on, () => cluster.power(2, 'off'));
       });
     } finally {
+      await cluster.power(2, 'on');
       // The next publisher goes by the Service again.
       await goOffAir();
-      await cluster.power(2, 'on');
       await until('its kubelet is back', async () => {
         const renewed = await cluster.kubectl('get', 'lease/node-2', '--namespace', 'kube-node-lease', '-o', 'jsonpath={.spec.renewTime}');
         return Date.now() - Date.parse(renewed) < 5_000;
@@ -275,21 +275,23 @@ describe('a broadcast on a real cluster goes on', { retry: 0 }, () => {
   function record(fault: string, { stall: allowed, leaves }: Bounds, viewers: LlHlsReader[], absences: Publisher['absences'], from: number): { stall: number; wrong: object[] } {
     const to = Date.now();
     const away = absences.reduce((sum, one) => sum + one.to - one.from, 0);
+    const refused = absences.reduce((sum, one) => sum + one.to - (one.refused ?? one.to), 0);
     const delays = viewers.flatMap((one) => one.delays(from, to));
     const silence = Math.max(...viewers.map((one) => one.silence(from, to)));
-    // A publisher that was away has made everything later since.
-    const stall = leaves ? Math.max(0, silence - away) : Math.max(silence, ...delays);
+    // A publisher that was away has made everything later since; how long it was turned away for is the platform's.
+    const stall = leaves ? Math.max(0, silence - (away - refused)) : Math.max(silence, ...delays);
     // One that comes back begins anew: a discontinuity, behind which another clock may tell the time.
     const breaks = leaves ? absences.length : 0;
     const wrong = viewers.flatMap(({ troubles, seams }) => {
-      const begun = troubles.filter(({ what }) => what === 'a discontinuity').slice(0, breaks);
-      return [...troubles.filter((one) => !begun.includes(one)), ...seams.slice(breaks)];
+      const begun = troubles.filter(({ what }) => what === DISCONTINUITY).slice(0, breaks);
+      const behind = new Set(begun.map(({ msn }) => msn));
+      return [...troubles.filter((one) => !begun.includes(one)), ...seams.filter(({ msn }) => !behind.has(msn))];
     });
     const lost = viewers.reduce((sum, one) => sum + one.lost.length, 0);
     rows.push({
       fault, seconds: inSeconds(stall), allowed: String(allowed),
       'parts late': leaves ? '' : `${delays.filter((delay) => delay > 500).length} of ${delays.length}`,
-      'publisher away': absences.map((one) => inSeconds(one.to - one.from)).join(' and '),
+      'publisher away': absences.map((one) => inSeconds(one.to - one.from) + (one.refused ? ` (refused for ${inSeconds(one.to - one.refused)})` : '')).join(' and '),
       seen: (wrong.map(({ what, at }) => `${what}: ${at}`).join('; ') || 'nothing missing, nothing twice') + (lost ? `; ${lost} requests went to another edge` : ''),
     });
     return { stall, wrong };
