@@ -14,6 +14,7 @@ use caudal_service::shutdown;
 use caudal_transcoder_worker::{Parent, parent_gone};
 use clap::Args;
 use ed25519_dalek::VerifyingKey;
+use nix::sys::prctl;
 use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio::net::unix::pipe;
@@ -104,6 +105,9 @@ pub fn check(settings: &WorkerSettings, given: &Given) -> Result<(), Faults> {
 /// # Errors
 /// When it cannot begin.
 pub async fn run(settings: WorkerSettings, given: Given) -> anyhow::Result<()> {
+    // For `top`: the kernel has named the process after the path that it was started by, which a platform of one machine gives
+    // as /proc/self/exe.
+    prctl::set_name(c"caudal-worker").context("the process's name")?;
     let shutdown::Stop { leave, end: shutdown } =
         shutdown::on_signal_with_grace(settings.grace.0).context("signals")?;
     let told_to_leave = leave.clone();

@@ -33,8 +33,10 @@ pub use worker_lines::WorkerLines;
 /// How a worker is started.
 #[derive(Clone, Debug)]
 pub struct SupervisorConfig {
-    /// This executable.
+    /// What they run.
     pub program: PathBuf,
+    /// What they are called, in `ps` for example.
+    pub name: OsString,
     /// What makes it a worker.
     pub arguments: Vec<OsString>,
     /// All that a worker is told besides its id: nothing of this process's environment is passed on but
@@ -219,6 +221,7 @@ impl Shared {
         let id = WorkerId::generate();
         let mut command = Command::new(&self.config.program);
         command
+            .arg0(&self.config.name)
             .args(&self.config.arguments)
             // As an argument, which `ps` and `pgrep -f` show: it is how the log names the worker.
             .arg(format!("--worker-id={id}"))

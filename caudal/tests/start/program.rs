@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
@@ -31,6 +31,12 @@ impl Start {
     /// Of one role alone.
     pub fn of(role: &str) -> Self {
         Self::by(Command::new(PROGRAM), role)
+    }
+
+    /// By another file than the program's.
+    pub fn by_copy(copy: &std::path::Path, role: &str) -> Self {
+        std::fs::copy(PROGRAM, copy).unwrap();
+        Self::by(Command::new(copy), role)
     }
 
     /// A shell sets the umask: these tests are threads of one process, and share theirs.
@@ -151,6 +157,17 @@ impl Drop for Platform {
     }
 }
 
+/// One that a platform has started.
+#[derive(Debug)]
+pub struct Process {
+    pub pid: i32,
+    /// As `top` shows it.
+    pub name: String,
+    /// An argument a line, and a variable a line.
+    pub command: String,
+    pub environment: String,
+}
+
 /// A platform that takes requests.
 pub struct Running {
     platform: Platform,
@@ -193,21 +210,41 @@ impl Start {
 }
 
 impl Running {
-    /// The command lines and environments of the processes that it has started.
-    pub fn children(&self) -> Vec<(String, String)> {
+    /// The processes that it has started.
+    pub fn children(&self) -> Vec<Process> {
         let parent = self.platform.0.id().to_string();
-        let of_parent = |process: &std::path::Path| {
-            let stat = std::fs::read_to_string(process.join("stat")).ok()?;
+        let of_parent = |folder: &std::path::Path| {
+            let stat = std::fs::read_to_string(folder.join("stat")).ok()?;
             let (_, fields) = stat.rsplit_once(") ")?;
             (fields.split(' ').nth(1) == Some(parent.as_str())).then(|| {
-                ["cmdline", "environ"].map(|file| {
-                    let text = std::fs::read_to_string(process.join(file)).unwrap_or_default();
+                let [name, command, environment] = ["comm", "cmdline", "environ"].map(|file| {
+                    let text = std::fs::read_to_string(folder.join(file)).unwrap_or_default();
                     text.replace('\0', "\n")
-                })
+                });
+                let pid = folder.file_name().unwrap().to_str().unwrap().parse().unwrap();
+                Process { pid, name: name.trim().to_owned(), command, environment }
             })
         };
         let processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
-        processes.filter_map(|entry| of_parent(&entry.path())).map(|[line, all]| (line, all)).collect()
+        processes.filter_map(|entry| of_parent(&entry.path())).collect()
+    }
+
+    /// Kills the worker that waits; gives the one that comes in its place.
+    pub fn replaced_worker(&self) -> Process {
+        let worker = |other: i32| {
+            let children = self.children().into_iter();
+            children.into_iter().find(|child| child.pid != other && child.name == "caudal-worker")
+        };
+        let deadline = Instant::now() + PATIENCE;
+        let first = worker(0).unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(first.pid), Signal::SIGKILL).unwrap();
+        loop {
+            match worker(first.pid) {
+                Some(another) => return another,
+                None if Instant::now() > deadline => panic!("no worker came in the place of {first:?}"),
+                None => std::thread::yield_now(),
+            }
+        }
     }
 
     /// Its data folder is in there.

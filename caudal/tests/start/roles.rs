@@ -153,9 +153,24 @@ fn a_worker_has_its_id_in_its_command_line_and_the_grace_of_the_settings() {
         .flag("--worker-grace=7s")
         .ready();
     let children = controller.children();
-    let [(command, environment)] = children.as_slice() else { panic!("{children:?}") };
-    assert!(command.contains("\ntranscoder-worker\n--worker-id="), "{command}");
-    assert!(environment.lines().any(|line| line == "CAUDAL_WORKER_GRACE=7s"), "{environment}");
+    let [worker] = children.as_slice() else { panic!("{children:?}") };
+    assert_eq!(worker.name, "caudal-worker");
+    assert!(worker.command.contains("/caudal\ntranscoder-worker\n--worker-id="), "{worker:?}");
+    assert!(worker.environment.lines().any(|line| line == "CAUDAL_WORKER_GRACE=7s"), "{worker:?}");
+    controller.interrupt();
+}
+
+#[test]
+fn workers_are_this_release_s_also_once_its_file_is_gone() {
+    let release = tempfile::tempdir().unwrap();
+    let file = release.path().join("caudal");
+    let controller = Start::by_copy(&file, "controller")
+        .with("CAUDAL_INTERNAL_API_URL", format!("http://{}", nobody()))
+        .with("CAUDAL_SECRET", "x".repeat(32))
+        .ready();
+    std::fs::remove_file(&file).unwrap();
+    let another = controller.replaced_worker();
+    assert!(another.command.starts_with(file.to_str().unwrap()), "{another:?}");
     controller.interrupt();
 }
 

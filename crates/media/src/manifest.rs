@@ -180,7 +180,7 @@ fn periods<'a>(tracks: &'a [Runs<'_>], ended: bool) -> Vec<Period<'a>> {
 fn is_settled(tracks: &[Runs<'_>], newest: Key, is_first: bool) -> bool {
     let has_begun =
         |runs: &Runs<'_>| runs.run(newest).is_some_and(|run| run.iter().any(|segment| !segment.gap));
-    let has_waited = tracks.iter().filter(|runs| has_begun(runs)).any(|runs| {
+    let has_waited = tracks.iter().any(|runs| {
         let media = runs.track.segments.iter().filter(|segment| Key::of(segment) == newest);
         media.skip(1).map(|segment| segment.duration.0).sum::<u64>() >= PATIENCE.0
     });

@@ -22,6 +22,7 @@ const READY: &str =
 fn config(script: &str, environment: Vec<(OsString, OsString)>) -> SupervisorConfig {
     SupervisorConfig {
         program: "/bin/sh".into(),
+        name: "sh".into(),
         arguments: vec!["-c".into(), script.into()],
         environment,
         secrets: Vec::new(),

@@ -28,7 +28,7 @@ impl SupervisorConfig {
         controller: VerifyingKey,
         lines: LogLines,
     ) -> anyhow::Result<Self> {
-        let program = std::env::current_exe().context("where this executable is")?;
+        let name = std::env::current_exe().context("where this executable is")?.into();
         let mut environment: Vec<(OsString, OsString)> = Vec::new();
         let mut tell = |name: &str, value: OsString| environment.push((name.into(), value));
         tell("CAUDAL_CONTROLLER_KEY", BASE64.encode(controller.to_bytes()).into());
@@ -62,9 +62,14 @@ impl SupervisorConfig {
             }
         }
         let lines = WorkerLines { to: Some(lines), format: settings.logs.format };
-        Ok(Self { program, arguments: vec!["transcoder-worker".into()], environment, secrets, lines })
+        let arguments = vec!["transcoder-worker".into()];
+        Ok(Self { program: OWN_EXECUTABLE.into(), name, arguments, environment, secrets, lines })
     }
 }
+
+/// What this process runs, also once its file was replaced by another release's or removed: workers of that release would be
+/// started by a platform that does not know it, and none at all without a file.
+const OWN_EXECUTABLE: &str = "/proc/self/exe";
 
 fn fitting(fitting: Fitting) -> &'static str {
     match fitting {
