@@ -10,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
 use crate::nodes::Emptied;
+use crate::pauses::is_paused;
 use crate::pods::WorkerPod;
 
 /// What the plan is made from besides the pool and its pods.
@@ -105,6 +106,20 @@ pub(super) fn plan(pool: &WorkerPool, pods: &[Arc<WorkerPod>], seen: &Seen<'_>) 
     status.conditions.push(condition("Ready", is_ready, reason, message, pool.metadata.generation));
     let (is_draining, reason, message) = draining(&claimed, seen);
     status.conditions.push(condition("Draining", is_draining, reason, message, pool.metadata.generation));
+    let paused = is_paused(pool);
+    let (answer, reason, words) = if paused {
+        (
+            "True",
+            "Annotated",
+            "no worker is made or replaced until somebody needs one, and no broadcast is moved",
+        )
+    } else {
+        ("False", "NotPaused", "the operator keeps this pool as it is to be")
+    };
+    status.conditions.push(condition("Paused", answer, reason, words.to_owned(), pool.metadata.generation));
+    if paused {
+        return Plan { create: Vec::new(), delete: Vec::new(), status };
+    }
     Plan { create, delete, status }
 }
 
