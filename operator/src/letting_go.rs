@@ -102,3 +102,34 @@ pub(crate) const LETTING_GO: Duration = Duration::from_secs(20);
 const AT_ONCE: usize = 8;
 /// Routers write a live stream's resource every few seconds at most.
 const TRIES: u32 = 5;
+
+#[cfg(test)]
+mod tests {
+    use caudal_kubernetes::fake_server::{FakeServer, TIME, Trouble};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_cannot_be_let_go_of_keeps_no_other_in_a_namespace_that_goes() {
+        let server = FakeServer::new();
+        server.create("namespaces", json!({ "metadata": { "name": "caudal" } }));
+        for name in ["s-1", "s-2", "s-3"] {
+            let held = json!({ "metadata": { "name": name, "finalizers": [names::END_FINALIZER] } });
+            server.create("livestreams", held);
+        }
+        let held = || {
+            ["s-1", "s-2", "s-3"].map(|name| {
+                server.get("livestreams", name).unwrap()["metadata"]["finalizers"]
+                    == json!([names::END_FINALIZER])
+            })
+        };
+        if_namespace_goes(&server.client(), "caudal").await;
+        assert_eq!(held(), [true; 3], "it stays");
+        server.change("namespaces", "caudal", |namespace| {
+            namespace["metadata"]["deletionTimestamp"] = json!(TIME)
+        });
+        server.trouble("PATCH livestreams/s-1", Trouble::Answer(422, "Invalid"));
+        if_namespace_goes(&server.client(), "caudal").await;
+        assert_eq!(held(), [true, false, false]);
+    }
+}

@@ -384,6 +384,29 @@ async fn a_resource_that_was_deleted_a_day_ago_is_let_go_of_whatever_it_says() {
     assert_eq!(world.server.get(KIND, &world.name), None);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_paused_is_neither_released_nor_removed_before_it_is_paused_no_longer() {
+    let world = World::opened();
+    let pause = |value: Value| {
+        move |resource: &mut Value| resource["metadata"]["annotations"][names::PAUSED_ANNOTATION] = value
+    };
+    world.server.change(KIND, &world.name, |resource| resource["spec"]["ttlSecondsAfterEnded"] = json!(0));
+    world.server.change(KIND, &world.name, pause(json!("true")));
+    let mut stored = world.only().await;
+    live(&mut stored.record);
+    let mut stored = world.save(&stored, Durability::Synced).await.unwrap();
+    over_and_told(&mut stored.record);
+    world.save(&stored, Durability::Synced).await.unwrap();
+    collected_once(&world.store).await;
+    let removal = tokio::time::timeout(Duration::from_mins(5), world.store.remove(world.stream));
+    assert!(removal.await.is_err(), "it waits");
+    assert_eq!(world.resource()["metadata"]["finalizers"], json!([names::END_FINALIZER]));
+    world.server.change(KIND, &world.name, pause(json!("false")));
+    world.store.load().await.unwrap();
+    world.store.remove(world.stream).await.unwrap();
+    assert_eq!(world.server.get(KIND, &world.name), None);
+}
+
 #[tokio::test]
 async fn a_removal_that_somebody_else_writes_into_is_done_all_the_same() {
     let world = World::opened();

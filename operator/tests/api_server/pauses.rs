@@ -1,14 +1,11 @@
 //! What an administrator has paused, over a real server.
 
-use std::time::Duration;
-
 use caudal_kubernetes::{LiveStream, WorkerPool, names};
 use caudal_livestream::record::Phase;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
-use tokio::time::sleep;
 
 use crate::records::open;
 use crate::server::until;
@@ -23,28 +20,26 @@ async fn a_paused_broadcast_goes_on_and_ends_but_is_not_moved_nor_released_befor
     let Some(world) = World::new().await else { return };
     let operator = world.operator("one").await;
     world.until_warm(1).await;
-    let stream = open(world.client.clone(), &world.namespace).await;
+    let [stream, other] = [
+        open(world.client.clone(), &world.namespace).await,
+        open(world.client.clone(), &world.namespace).await,
+    ];
     let worker = world.until_live(stream, 1).await;
+    world.until_live(other, 1).await;
     let (name, params) = (names::live_stream(stream), PatchParams::default());
     let streams: Api<LiveStream> = Api::namespaced(world.client.clone(), &world.namespace);
     streams.patch(&name, &params, &paused("true")).await.unwrap();
     until("the words for it", async || world.told().await.contains(&"Paused".to_owned()).then_some(())).await;
 
+    // Whatever happens to the other one would have happened to this one in the same look.
     let order = json!({ "metadata": { "annotations": { names::MOVE_ANNOTATION: "now" } } });
-    streams.patch(&name, &params, &Patch::Merge(&order)).await.unwrap();
+    for one in [stream, other] {
+        streams.patch(&names::live_stream(one), &params, &Patch::Merge(&order)).await.unwrap();
+    }
+    world.until_live(other, 2).await;
     let node = world.node_of(worker).await.unwrap();
     world.nodes.cordon(&node, true).await;
-    // The idle workers there are replaced, so the operator has looked at the node, several times.
-    world.until_draining("True", "1 to move").await;
-    until("an idle worker on the other node", async || {
-        let pods = world.pods().list(&kube::api::ListParams::default()).await.unwrap();
-        let elsewhere = |pod: &Pod| {
-            pod.spec.as_ref().is_some_and(|spec| spec.node_name.as_ref().is_some_and(|of| *of != node))
-        };
-        pods.items.iter().any(elsewhere).then_some(())
-    })
-    .await;
-    sleep(LOOKS).await;
+    world.until_live(other, 3).await;
     let still = streams.get(&name).await.unwrap();
     assert_eq!(still.annotations().get(names::MOVE_ANNOTATION).map(String::as_str), Some("now"), "it stands");
     let status = still.status.unwrap();
@@ -69,7 +64,6 @@ async fn a_paused_broadcast_goes_on_and_ends_but_is_not_moved_nor_released_befor
         world.workers.reports().contains(&format!("done {stream}")).then_some(())
     })
     .await;
-    sleep(COLLECTED).await;
     assert_eq!(streams.get(&name).await.unwrap().finalizers(), [names::END_FINALIZER]);
     streams.patch(&name, &params, &paused(Value::Null)).await.unwrap();
     until("gone", async || streams.get_opt(&name).await.unwrap().is_none().then_some(())).await;
@@ -98,7 +92,11 @@ async fn a_paused_pool_makes_and_deletes_no_worker_of_its_own_accord_and_says_so
     world.until_live(stream, 1).await;
     let template = json!({ "spec": { "warm": { "min": 2, "max": 2 } } });
     pools.patch("default", &params, &Patch::Merge(&template)).await.unwrap();
-    sleep(LOOKS).await;
+    until("the operator has looked at that", async || {
+        let pool = pools.get("default").await.unwrap();
+        (pool.status?.observed_generation == pool.metadata.generation).then_some(())
+    })
+    .await;
     let there = world.pods().list(&kube::api::ListParams::default()).await.unwrap().items;
     assert_eq!(there.len(), 1);
     // Another one, which finds none, is given a new one: nobody is kept from going live.
@@ -111,8 +109,3 @@ async fn a_paused_pool_makes_and_deletes_no_worker_of_its_own_accord_and_says_so
     operator.stop().await;
     world.kubelet.abort();
 }
-
-/// That nothing happens cannot be waited for: several of the looks that would do it, each second.
-const LOOKS: Duration = Duration::from_secs(4);
-/// The collections come each ten seconds.
-const COLLECTED: Duration = Duration::from_secs(12);
