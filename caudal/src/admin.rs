@@ -150,13 +150,14 @@ mod tests {
     use clap::FromArgMatches as _;
 
     use super::*;
-    use crate::{Cli, RoleCommand};
+    use crate::{Cli, CliCommand, ToolCommand};
 
     fn folder(flags: &[&str]) -> Result<PathBuf, Faults> {
         let arguments = ["caudal", "admin", "streams"].into_iter().chain(flags.iter().copied());
         let matches = crate::command().try_get_matches_from(arguments).unwrap();
         let given = Given::by_clap(&crate::command(), &matches);
-        let RoleCommand::Admin(settings) = Cli::from_arg_matches(&matches).unwrap().role else {
+        let CliCommand::Tool(ToolCommand::Admin(settings)) = Cli::from_arg_matches(&matches).unwrap().command
+        else {
             unreachable!()
         };
         data_folder(&settings, &given)

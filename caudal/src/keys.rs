@@ -33,6 +33,7 @@ pub struct KeysSettings {
     #[arg(long, env = "CAUDAL_NAMESPACE", value_name = "NAME", requires = "secrets")]
     namespace: Option<String>,
     /// Also makes the Secret `PREFIX-database`, with a password for a PostgreSQL at HOST, and as `url` how the api reaches that.
+    /// The password of an older release's Secret `PREFIX-postgresql` is taken over.
     #[arg(long, value_name = "HOST", requires = "secrets")]
     database: Option<String>,
 }

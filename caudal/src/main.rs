@@ -39,9 +39,21 @@ use tokio::runtime::Builder;
 #[command(name = "caudal", version, propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
-    role: RoleCommand,
+    command: CliCommand,
 }
 
+/// Each command is of one of three kinds, and of which one is said here alone.
+#[derive(Subcommand)]
+enum CliCommand {
+    #[command(flatten)]
+    Role(RoleCommand),
+    /// One broadcast's packager and encoder; started by a controller, not by hand
+    TranscoderWorker(Box<worker::WorkerSettings>),
+    #[command(flatten)]
+    Tool(ToolCommand),
+}
+
+/// What has the platform's settings.
 #[derive(Subcommand)]
 enum RoleCommand {
     /// The whole platform in one process, for one machine
@@ -66,8 +78,24 @@ enum RoleCommand {
     IngestRouter(Box<Settings>),
     /// The viewers' door, as a process of its own
     HlsEdge(Box<Settings>),
-    /// One broadcast's packager and encoder; started by a controller, not by hand
-    TranscoderWorker(Box<worker::WorkerSettings>),
+}
+
+impl RoleCommand {
+    fn settings(self) -> (Role, Box<Settings>) {
+        match self {
+            Self::Standalone(settings) => (Role::Standalone, settings),
+            Self::Controller(settings) => (Role::Controller, settings),
+            Self::Operator(settings) => (Role::Operator, settings),
+            Self::Api(settings) => (Role::Api, settings),
+            Self::IngestRouter(settings) => (Role::IngestRouter, settings),
+            Self::HlsEdge(settings) => (Role::HlsEdge, settings),
+        }
+    }
+}
+
+/// What a person, or a Job, does with a platform. These are no roles, and have none of the platform's settings.
+#[derive(Subcommand)]
+enum ToolCommand {
     /// Ask the platform that runs on this machine to do something
     Admin(admin::AdminSettings),
     /// Make the keys of an installation, for roles that each have their own
@@ -87,7 +115,8 @@ enum RoleCommand {
     /// End all broadcasts of a Kubernetes namespace, before the platform is removed from it
     ///
     /// Lets nobody in any more (`maxWorkers: 0`), ends what is live, and waits until the operator is done with it. What is left then is
-    /// let go of: its finalizer is taken off, which would hold up the namespace, and its worker is deleted. Can be run again.
+    /// let go of: its worker is deleted, and its finalizer is taken off, which would hold up the namespace. Where that fails, or a signal
+    /// comes first, the pools are as before again. Can be run again.
     Uninstall(uninstall::UninstallSettings),
 }
 
@@ -107,12 +136,9 @@ fn is_plugin() -> bool {
 fn main() -> ExitCode {
     caudal_service::install_crypto();
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    if arguments
-        .get(1)
-        .is_some_and(|role| ["admin", "keys", "doctor", "uninstall"].iter().any(|one| role == one))
-    {
-        // These are no roles, and have none of the platform's settings.
-        return administer(&arguments);
+    let named = arguments.get(1).and_then(|name| name.to_str());
+    if named.is_some_and(ToolCommand::has_subcommand) {
+        return use_tool(&arguments);
     }
     let read = settings::read(&command(), &arguments, |name| std::env::var_os(name));
     let (matches, given) = match read {
@@ -133,21 +159,10 @@ fn main() -> ExitCode {
 
 /// What is wrong besides values that cannot be used, so that one start says all of it.
 fn faults_beside((matches, given): (ArgMatches, Given)) -> Vec<String> {
-    let role = matches.subcommand_name().and_then(Role::named);
-    let settings = Cli::from_arg_matches(&matches).ok().and_then(|cli| match cli.role {
-        RoleCommand::Standalone(settings)
-        | RoleCommand::Controller(settings)
-        | RoleCommand::Api(settings)
-        | RoleCommand::IngestRouter(settings)
-        | RoleCommand::HlsEdge(settings)
-        | RoleCommand::Operator(settings) => Some(settings),
-        RoleCommand::TranscoderWorker(_)
-        | RoleCommand::Admin(_)
-        | RoleCommand::Keys(_)
-        | RoleCommand::Doctor(_)
-        | RoleCommand::Uninstall(_) => None,
-    });
-    let Some((role, mut settings)) = role.zip(settings) else { return Vec::new() };
+    let Ok(Cli { command: CliCommand::Role(role) }) = Cli::from_arg_matches(&matches) else {
+        return Vec::new();
+    };
+    let (role, mut settings) = role.settings();
     settings.given = given;
     settings::check(&settings, role).err().map(|faults| faults.0).unwrap_or_default()
 }
@@ -162,7 +177,7 @@ fn failed(error: anyhow::Error) -> ExitCode {
     }
 }
 
-fn administer(arguments: &[OsString]) -> ExitCode {
+fn use_tool(arguments: &[OsString]) -> ExitCode {
     let command = command();
     let read = command
         .clone()
@@ -189,18 +204,15 @@ fn refuse(faults: &Faults) -> ExitCode {
 
 /// Runs a role to its end. An error is one from before there were logs.
 fn start(cli: Cli, given: Given) -> anyhow::Result<ExitCode> {
-    let mut runtime = match &cli.role {
+    let mut runtime = match &cli.command {
+        CliCommand::Role(_) => Builder::new_multi_thread(),
         // One stream fits into one thread; a second one would be woken for each of its frames.
-        RoleCommand::TranscoderWorker(_)
-        | RoleCommand::Admin(_)
-        | RoleCommand::Keys(_)
-        | RoleCommand::Doctor(_)
-        | RoleCommand::Uninstall(_) => Builder::new_current_thread(),
-        _ => Builder::new_multi_thread(),
+        CliCommand::TranscoderWorker(_) | CliCommand::Tool(_) => Builder::new_current_thread(),
     };
     let runtime = runtime.enable_all().build().context("the runtime cannot start")?;
-    let (role, mut settings) = match cli.role {
-        RoleCommand::TranscoderWorker(settings) => {
+    let (role, mut settings) = match cli.command {
+        CliCommand::Role(role) => role.settings(),
+        CliCommand::TranscoderWorker(settings) => {
             worker::check(&settings, &given)?;
             let logs = worker::start_logs(&settings)?;
             // As a task: what `block_on` itself runs, a runtime of one thread wakes through the kernel, even from its own
@@ -208,16 +220,16 @@ fn start(cli: Cli, given: Given) -> anyhow::Result<ExitCode> {
             let ended = runtime.block_on(async { tokio::spawn(worker::run(*settings, given)).await });
             return Ok(status(&logs, ended.context("the worker").and_then(|ended| ended)));
         }
-        RoleCommand::Admin(settings) => return Ok(runtime.block_on(admin::run(&settings, &given))?),
-        RoleCommand::Keys(settings) => return runtime.block_on(keys::run(&settings)),
-        RoleCommand::Doctor(settings) => return runtime.block_on(doctor::run(&settings)),
-        RoleCommand::Uninstall(settings) => return runtime.block_on(uninstall::run(&settings)),
-        RoleCommand::Standalone(settings) => (Role::Standalone, settings),
-        RoleCommand::Controller(settings) => (Role::Controller, settings),
-        RoleCommand::Api(settings) => (Role::Api, settings),
-        RoleCommand::IngestRouter(settings) => (Role::IngestRouter, settings),
-        RoleCommand::HlsEdge(settings) => (Role::HlsEdge, settings),
-        RoleCommand::Operator(settings) => (Role::Operator, settings),
+        CliCommand::Tool(tool) => {
+            return runtime.block_on(async {
+                match tool {
+                    ToolCommand::Admin(settings) => Ok(admin::run(&settings, &given).await?),
+                    ToolCommand::Keys(settings) => keys::run(&settings).await,
+                    ToolCommand::Doctor(settings) => doctor::run(&settings).await,
+                    ToolCommand::Uninstall(settings) => uninstall::run(&settings).await,
+                }
+            });
+        }
     };
     settings.given = given;
     settings::check(&settings, role)?;
@@ -282,5 +294,18 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn each_command_is_a_role_the_worker_or_a_tool_and_only_roles_have_the_platforms_settings() {
+        for command in command().get_subcommands() {
+            let name = command.get_name();
+            let is_role = RoleCommand::has_subcommand(name);
+            assert_eq!(Role::named(name).is_some(), is_role, "{name}");
+            let kinds = [is_role, name == "transcoder-worker", ToolCommand::has_subcommand(name)];
+            assert_eq!(kinds.into_iter().filter(|is| *is).count(), 1, "{name}");
+            let has_settings = command.get_arguments().any(|arg| arg.get_id() == "config");
+            assert_eq!(has_settings, is_role, "{name}");
+        }
     }
 }

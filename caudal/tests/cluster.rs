@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use caudal_kubernetes::throw_away_server::{namespace, until};
+use caudal_kubernetes::{LiveStream, LiveStreamSpec, WorkerPool, names};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
@@ -90,6 +91,92 @@ async fn a_database_gets_a_password_of_its_own_which_is_never_changed() {
     api.patch("r-database", &PatchParams::default(), &half).await.unwrap();
     let (done, told) = make().await;
     assert!(!done && told.contains("the Secret r-database has no url"), "{told}");
+}
+
+#[tokio::test]
+async fn the_password_of_an_older_release_is_taken_over() {
+    let Some((client, namespace)) = namespace().await else { return };
+    let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
+    let older = |data: serde_json::Value| -> Secret {
+        serde_json::from_value(json!({ "metadata": { "name": "r-postgresql" }, "stringData": data })).unwrap()
+    };
+    let make = async || {
+        let arguments = ["--secrets", "r", "--database", "r-postgresql"];
+        let ended = caudal("keys", &namespace).args(arguments).output().await.unwrap();
+        let told = [ended.stdout, ended.stderr].concat();
+        (ended.status.success(), String::from_utf8(told).unwrap())
+    };
+    // One that says no password is none that could be replaced by another.
+    api.create(&PostParams::default(), &older(json!({ "user": "caudal" }))).await.unwrap();
+    let (done, told) = make().await;
+    assert!(
+        !done && told.contains("the Secret r-postgresql, of an older release, has no password"),
+        "{told}"
+    );
+    assert!(!secrets(&client, &namespace).await.contains_key("r-database"));
+    api.delete("r-postgresql", &DeleteParams::default()).await.unwrap();
+
+    api.create(&PostParams::default(), &older(json!({ "password": "for-trying-out" }))).await.unwrap();
+    let (done, told) = make().await;
+    assert!(done && told.contains("r-database: password, url (of r-postgresql)\n"), "{told}");
+    // Helm removes it with the older release; what was taken over stays.
+    api.delete("r-postgresql", &DeleteParams::default()).await.unwrap();
+    assert_eq!(make().await, (true, String::new()));
+    let made = secrets(&client, &namespace).await.remove("r-database").unwrap().data.unwrap();
+    let text = |key: &str| String::from_utf8(made.get(key).unwrap().0.clone()).unwrap();
+    assert_eq!(text("password"), "for-trying-out");
+    assert_eq!(text("url"), "postgresql://caudal:for-trying-out@r-postgresql/caudal");
+}
+
+/// `caudal uninstall`, as somebody outside of a pod types it.
+#[tokio::test]
+async fn an_uninstall_outside_of_a_pod_wants_to_be_told_where_and_says_where_it_is() {
+    let Some((client, namespace)) = namespace().await else { return };
+    let unnamed = caudal("uninstall", "").output().await.unwrap();
+    let told = String::from_utf8(unnamed.stderr).unwrap();
+    assert_eq!(unnamed.status.code(), Some(64), "{told}");
+    assert!(told.contains("--namespace"), "{told}");
+    let pool = json!({
+        "apiVersion": "caudal.dev/v1alpha1", "kind": "WorkerPool", "metadata": { "name": "default" },
+        "spec": { "maxWorkers": 4, "warm": { "min": 1, "percentOfLive": 0, "max": 1 } },
+    });
+    let pools: Api<WorkerPool> = Api::namespaced(client, &namespace);
+    pools.create(&PostParams::default(), &serde_json::from_value(pool).unwrap()).await.unwrap();
+    let named = caudal("uninstall", &namespace).output().await.unwrap();
+    let told = String::from_utf8(named.stdout).unwrap();
+    assert!(named.status.success() && told.starts_with(&format!("namespace: {namespace}\n")), "{told}");
+    assert_eq!(pools.get("default").await.unwrap().spec.max_workers, 0, "until it is removed");
+}
+
+#[tokio::test]
+async fn an_uninstall_that_is_told_to_end_opens_the_pools_again() {
+    let Some((client, namespace)) = namespace().await else { return };
+    let pool = json!({
+        "apiVersion": "caudal.dev/v1alpha1", "kind": "WorkerPool", "metadata": { "name": "default" },
+        "spec": { "maxWorkers": 4, "warm": { "min": 1, "percentOfLive": 0, "max": 1 } },
+    });
+    let pools: Api<WorkerPool> = Api::namespaced(client.clone(), &namespace);
+    let before = pools.create(&PostParams::default(), &serde_json::from_value(pool).unwrap()).await.unwrap();
+    // Nothing drives it, so it stays open.
+    let spec = caudal_livestream::fixtures::spec();
+    let stream = LiveStream::new(&names::live_stream(spec.stream), LiveStreamSpec::of(&spec));
+    Api::<LiveStream>::namespaced(client, &namespace).create(&PostParams::default(), &stream).await.unwrap();
+    let mut command = caudal("uninstall", &namespace);
+    let running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until("closed", async || {
+        let pool = pools.get("default").await.unwrap();
+        (pool.spec.max_workers == 0).then_some(())
+    })
+    .await;
+    let pid = i32::try_from(running.id().unwrap()).unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM).unwrap();
+    let ended = running.wait_with_output().await.unwrap();
+    let told = String::from_utf8([ended.stdout, ended.stderr].concat()).unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{told}");
+    assert!(told.contains("worker pool default: open again"), "{told}");
+    let pool = pools.get("default").await.unwrap();
+    assert_eq!(pool.spec, before.spec);
+    assert_eq!(pool.metadata.annotations.unwrap_or_default(), BTreeMap::new());
 }
 
 #[tokio::test]

@@ -130,7 +130,7 @@ describe('at a real API server', () => {
       [`livestreams.caudal.dev/status`]: 'patch update',
       'livestreams.caudal.dev/finalizers': 'update',
       'workerpools.caudal.dev/finalizers': 'update',
-      'workerpools.caudal.dev': 'list watch',
+      'workerpools.caudal.dev': 'get list patch watch',
       'workerpools.caudal.dev/status': 'patch',
       pods: 'create delete get list patch watch',
       'leases.coordination.k8s.io': 'create',

@@ -239,7 +239,7 @@ describe('the chart on a real cluster', () => {
 
   /** `helm uninstall`; returns what its hook said. */
   async function uninstall(): Promise<string> {
-    const helm = ['uninstall', 'caudal', '--namespace', 'caudal', '--wait', '--timeout', '4m'];
+    const helm = ['uninstall', 'caudal', '--namespace', 'caudal', '--wait', '--timeout', '5m'];
     const { stderr } = await run(path.join(cluster.programs, 'helm'), helm, { env: { ...process.env, KUBECONFIG: cluster.kubeconfig } });
     // The pool is gone, and with it go its idle workers. Helm leaves the pod of its test.
     await until('no pod is left', async () => !(await kubectl('get', 'pods', '-o', 'name')).replace('pod/caudal-test-broadcast\n', ''), 120_000);

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::events::Notices;
+use crate::pauses::Pauses;
 use crate::pods::Pods;
 use crate::records::LiveStreams;
 use plan::{End, Leaving, Plan};
@@ -20,6 +21,7 @@ use plan::{End, Leaving, Plan};
 pub(crate) struct Drain {
     pods: Pods,
     streams: LiveStreams,
+    pauses: Pauses,
     controller: Arc<Controller>,
     notices: Notices,
     plan: Plan,
@@ -31,11 +33,12 @@ impl Drain {
     pub(crate) fn new(
         pods: Pods,
         streams: LiveStreams,
+        pauses: Pauses,
         controller: Arc<Controller>,
         notices: Notices,
         at_once: usize,
     ) -> Self {
-        Self { pods, streams, controller, notices, plan: Plan::new(at_once), moving: JoinSet::new() }
+        Self { pods, streams, pauses, controller, notices, plan: Plan::new(at_once), moving: JoinSet::new() }
     }
 
     /// Looks each second, and moves what is to be moved; never ends.
@@ -58,7 +61,11 @@ impl Drain {
             let (stream, _) = pod.claim?;
             // The worker that a broadcast is just being moved to counts once it has it, and the one that had it no longer.
             let serves = self.streams.worker(stream) == Some(pod.worker);
-            serves.then(|| Leaving { stream, node: pod.node.clone().unwrap_or_default(), why })
+            (serves && !self.pauses.holds(stream)).then(|| Leaving {
+                stream,
+                node: pod.node.clone().unwrap_or_default(),
+                why,
+            })
         });
         let there: Vec<_> = there.collect();
         for (leaving, attempt) in self.plan.next(there, Instant::now()) {

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use caudal_controller::{Notice, NoticeKind, Observer};
+use caudal_kubernetes::LiveStream;
 use caudal_kubernetes::calls::call;
 use caudal_kubernetes::names::live_stream;
 use caudal_livestream::StreamId;
 use caudal_livestream::record::LiveStream as Shown;
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource as _};
 use tokio::sync::mpsc;
@@ -21,6 +23,16 @@ pub(crate) struct Notices(mpsc::Sender<Told>);
 pub(crate) struct Told {
     stream: StreamId,
     event: Event,
+    about: About,
+}
+
+/// Which LiveStream an Event is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum About {
+    /// The one that there is; nothing is told of one that is gone.
+    Present,
+    /// One that is gone, and is known by its name alone.
+    Gone,
 }
 
 impl Notices {
@@ -31,11 +43,15 @@ impl Notices {
     }
 
     /// An Event about a stream.
-    pub(crate) fn tell(&self, stream: StreamId, mut event: Event) {
+    pub(crate) fn tell(&self, stream: StreamId, event: Event) {
+        self.tell_about(stream, About::Present, event);
+    }
+
+    fn tell_about(&self, stream: StreamId, about: About, mut event: Event) {
         if let Some(note) = &mut event.note {
             note.truncate(note.floor_char_boundary(LONGEST_NOTE));
         }
-        let _ = self.0.try_send(Told { stream, event });
+        let _ = self.0.try_send(Told { stream, event, about });
     }
 }
 
@@ -50,6 +66,22 @@ impl Observer for Notices {
         }
     }
 
+    fn lost(&self, last: &Shown) {
+        let stream = last.spec.stream;
+        let words = format!(
+            "its LiveStream was removed while it was {:?}: nothing held it any more, and nobody waited for its end",
+            last.status.phase
+        );
+        tracing::warn!(%stream, channel = last.spec.channel, "{words}");
+        let note = Some(format!("{}: {words}", last.spec.channel));
+        let (reason, action) = ("Removed".to_owned(), "End".to_owned());
+        self.tell_about(
+            stream,
+            About::Gone,
+            Event { type_: EventType::Warning, reason, note, action, secondary: None },
+        );
+    }
+
     fn hide(&self, _stream: StreamId) {}
 }
 
@@ -58,17 +90,30 @@ pub(crate) async fn publish(
     client: Client,
     instance: String,
     streams: LiveStreams,
+    namespace: String,
     mut notices: mpsc::Receiver<Told>,
 ) {
     let reporter = Reporter { controller: "caudal.dev/operator".to_owned(), instance: Some(instance) };
     let recorder = Recorder::new(client, reporter);
-    while let Some(Told { stream, event }) = notices.recv().await {
-        let Some(resource) = streams.resource(stream) else { continue };
-        let mut about = resource.object_ref(&());
+    while let Some(Told { stream, event, about }) = notices.recv().await {
+        let mut about = match (about, streams.resource(stream)) {
+            (_, Some(resource)) => resource.object_ref(&()),
+            (About::Gone, None) => gone(&namespace),
+            (About::Present, None) => continue,
+        };
         about.name = Some(live_stream(stream));
         if let Err(error) = call(recorder.publish(&event, &about)).await {
             tracing::debug!(%error, %stream, reason = event.reason, "an Event could not be written");
         }
+    }
+}
+
+fn gone(namespace: &str) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(LiveStream::api_version(&()).into_owned()),
+        kind: Some(LiveStream::kind(&()).into_owned()),
+        namespace: Some(namespace.to_owned()),
+        ..ObjectReference::default()
     }
 }
 

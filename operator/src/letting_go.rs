@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use caudal_kubernetes::calls::{Failure, call, call_for_many};
 use caudal_kubernetes::{LiveStream, names};
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
@@ -17,7 +17,7 @@ use crate::records::MANAGER;
 /// Lets go of all LiveStreams of a namespace that is being deleted; does nothing in any other. For an operator that is told to end: Kubernetes
 /// deletes a namespace's pods first, and without an operator the namespace would wait for the finalizers for ever.
 pub(crate) async fn if_namespace_goes(client: &Client, namespace: &str) {
-    match timeout(WITHIN, let_go_of_all(client, namespace)).await {
+    match timeout(LETTING_GO, let_go_of_all(client, namespace)).await {
         Ok(Ok(None)) => {}
         Ok(Ok(Some(streams))) => {
             tracing::info!(namespace, streams, "the namespace is being deleted; let go of its LiveStreams");
@@ -34,7 +34,7 @@ pub(crate) async fn if_namespace_goes(client: &Client, namespace: &str) {
     }
 }
 
-/// How many were held; none while the namespace stays.
+/// How many were let go of; none while the namespace stays. One that cannot be is said, and keeps no other.
 async fn let_go_of_all(client: &Client, namespace: &str) -> Result<Option<usize>, Failure> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     if call(namespaces.get(namespace)).await?.metadata.deletion_timestamp.is_none() {
@@ -48,13 +48,18 @@ async fn let_go_of_all(client: &Client, namespace: &str) -> Result<Option<usize>
         pages.read(page.metadata.continue_.as_deref());
         held.extend(page.items.into_iter().filter(is_held).map(|stream| stream.name_any()));
     }
-    let count = held.len();
-    let letting_go = held.into_iter().map(move |name| {
+    let letting_go = held.into_iter().map(|name| {
         let streams = streams.clone();
-        async move { let_go_of(&streams, &name, MANAGER).await }
+        async move {
+            let outcome = let_go_of(&streams, &name, MANAGER).await;
+            if let Err(error) = &outcome {
+                tracing::warn!(namespace, stream = name, %error, "a LiveStream holds its namespace up: it could not be let go of");
+            }
+            outcome.is_ok()
+        }
     });
-    futures::stream::iter(letting_go).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
-    Ok(Some(count))
+    let outcomes: Vec<bool> = futures::stream::iter(letting_go).buffer_unordered(AT_ONCE).collect().await;
+    Ok(Some(outcomes.into_iter().filter(|gone| *gone).count()))
 }
 
 /// Takes our finalizer off a LiveStream, whichever release wrote it.
@@ -91,9 +96,40 @@ pub(crate) fn is_held(resource: &impl ResourceExt) -> bool {
     resource.finalizers().iter().any(|finalizer| finalizer == names::END_FINALIZER)
 }
 
-/// An operator's pod has 40 s from SIGTERM to its end, of which its streams' tasks may need some.
-const WITHIN: Duration = Duration::from_secs(20);
+/// What there is of it begins when nobody waits for streams any more.
+pub(crate) const LETTING_GO: Duration = Duration::from_secs(20);
 /// Patches on their way.
 const AT_ONCE: usize = 8;
 /// Routers write a live stream's resource every few seconds at most.
 const TRIES: u32 = 5;
+
+#[cfg(test)]
+mod tests {
+    use caudal_kubernetes::fake_server::{FakeServer, TIME, Trouble};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_cannot_be_let_go_of_keeps_no_other_in_a_namespace_that_goes() {
+        let server = FakeServer::new();
+        server.create("namespaces", json!({ "metadata": { "name": "caudal" } }));
+        for name in ["s-1", "s-2", "s-3"] {
+            let held = json!({ "metadata": { "name": name, "finalizers": [names::END_FINALIZER] } });
+            server.create("livestreams", held);
+        }
+        let held = || {
+            ["s-1", "s-2", "s-3"].map(|name| {
+                server.get("livestreams", name).unwrap()["metadata"]["finalizers"]
+                    == json!([names::END_FINALIZER])
+            })
+        };
+        if_namespace_goes(&server.client(), "caudal").await;
+        assert_eq!(held(), [true; 3], "it stays");
+        server.change("namespaces", "caudal", |namespace| {
+            namespace["metadata"]["deletionTimestamp"] = json!(TIME)
+        });
+        server.trouble("PATCH livestreams/s-1", Trouble::Answer(422, "Invalid"));
+        if_namespace_goes(&server.client(), "caudal").await;
+        assert_eq!(held(), [true, false, false]);
+    }
+}

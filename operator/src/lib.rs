@@ -6,6 +6,7 @@
 //! deadline.
 
 mod build;
+mod closed_pools;
 mod drain;
 mod events;
 mod lease;
@@ -13,6 +14,7 @@ mod letting_go;
 mod moves;
 mod nodes;
 mod pages;
+mod pauses;
 mod pods;
 mod pools;
 mod records;
@@ -28,6 +30,6 @@ pub use lease::Term;
 pub use pods::{Pods, WorkerPod};
 pub use pools::Pools;
 pub use records::{LiveStreams, RecordSettings};
-pub use run::{Config, Error, run};
-pub use uninstall::uninstall;
+pub use run::{Config, END_WITHIN, Error, run};
+pub use uninstall::{UninstallError, uninstall};
 pub use workers::{Owners, PodWorkers};

@@ -10,11 +10,13 @@ use caudal_livestream::StreamId;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use crate::pauses::Pauses;
 use crate::records::LiveStreams;
 
 /// Whoever leads runs it.
 pub(crate) struct Moves {
     streams: LiveStreams,
+    pauses: Pauses,
     controller: Arc<Controller>,
     /// Orders that were carried out, or are being, and still stand in their resources.
     known: HashMap<StreamId, String>,
@@ -22,8 +24,8 @@ pub(crate) struct Moves {
 }
 
 impl Moves {
-    pub(crate) fn new(streams: LiveStreams, controller: Arc<Controller>) -> Self {
-        Self { streams, controller, known: HashMap::new(), moving: JoinSet::new() }
+    pub(crate) fn new(streams: LiveStreams, pauses: Pauses, controller: Arc<Controller>) -> Self {
+        Self { streams, pauses, controller, known: HashMap::new(), moving: JoinSet::new() }
     }
 
     /// Carries orders out, each once; never ends.
@@ -42,7 +44,9 @@ impl Moves {
     }
 
     async fn look(&mut self) {
-        let asked: HashMap<_, _> = self.streams.moves_asked().into_iter().collect();
+        // An order to move what is paused stands until it is not.
+        let asked = self.streams.moves_asked().into_iter();
+        let asked: HashMap<_, _> = asked.filter(|(stream, _)| !self.pauses.holds(*stream)).collect();
         self.known.retain(|stream, order| asked.get(stream) == Some(order));
         for (stream, order) in asked {
             if let Entry::Vacant(new) = self.known.entry(stream) {

@@ -5,8 +5,9 @@ mod mementos;
 mod reading;
 mod writing;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use caudal_controller::{
     Change, Durability, Record, RecordStore, StoreError, Stored, Version, WallClock, WhenItFails, wall_now,
@@ -21,9 +22,11 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::DeserializeGuard;
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
+use tokio::time::sleep;
 
 use crate::letting_go::{is_held, without_finalizer};
 use crate::pages::Pages;
+use crate::pauses::is_paused;
 use cache::Cache;
 use caudal_kubernetes::calls::{Failure, call, call_for_many};
 use caudal_kubernetes::watching::{News, watch};
@@ -90,6 +93,18 @@ impl LiveStreams {
         (!pool.is_empty()).then_some(pool)
     }
 
+    /// Whether a stream's resource is paused.
+    pub(crate) fn is_paused(&self, stream: StreamId) -> bool {
+        self.shared.is_paused(stream)
+    }
+
+    /// The paused streams, each with its channel.
+    pub(crate) fn paused(&self) -> HashMap<StreamId, String> {
+        let cache = self.shared.cache();
+        let paused = cache.resources().filter(|(_, resource)| is_paused(*resource));
+        paused.map(|(stream, resource)| (stream, resource.spec.channel.clone().unwrap_or_default())).collect()
+    }
+
     /// The streams that somebody wants on another worker, each with its order.
     pub(crate) fn moves_asked(&self) -> Vec<(StreamId, String)> {
         let cache = self.shared.cache();
@@ -123,6 +138,10 @@ impl LiveStreams {
 impl Shared {
     fn cache(&self) -> MutexGuard<'_, Cache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_paused(&self, stream: StreamId) -> bool {
+        self.cache().known(stream).is_some_and(is_paused)
     }
 
     fn now(&self) -> UnixMillis {
@@ -216,7 +235,7 @@ impl Shared {
                 Err(self.overtaken(stream).await)
             }
             Err(Failure::Refused(reason)) => Err(StoreError::Refused(reason)),
-            Err(Failure::Quota(reason) | Failure::Unavailable(reason)) => {
+            Err(Failure::Quota(reason) | Failure::Forbidden(reason) | Failure::Unavailable(reason)) => {
                 Err(StoreError::Unavailable(reason))
             }
         }
@@ -283,7 +302,10 @@ impl Shared {
     /// Takes the finalizer off, once the api knows of the end.
     async fn let_go(&self, stream: StreamId, version: Version) -> Result<Version, StoreError> {
         let known = self.cache().at(stream, version);
-        let Some(known) = known.filter(is_held) else { return Ok(version) };
+        // That of a paused one is taken off when it is so no longer, with what else there is to be collected.
+        let Some(known) = known.filter(|known| is_held(known) && !is_paused(known)) else {
+            return Ok(version);
+        };
         let patched = self.patch(stream, &without_finalizer(&known)).await;
         match self.written(stream, patched).await {
             // It is gone with its last finalizer.
@@ -432,7 +454,12 @@ impl RecordStore for LiveStreams {
     }
 
     fn remove(&self, stream: StreamId) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.shared.remove(stream))
+        Box::pin(async move {
+            while self.shared.is_paused(stream) {
+                sleep(PAUSED_STILL).await;
+            }
+            self.shared.remove(stream).await
+        })
     }
 
     fn changes(&self) -> BoxStream<'static, Change> {
@@ -458,6 +485,8 @@ fn unavailable(error: &Failure) -> StoreError {
 pub(crate) const MANAGER: &str = "caudal-operator";
 /// Each against the newest version; routers write a stream's resource every few seconds at most.
 const REMOVE_TRIES: u32 = 5;
+/// Nobody waits for what was paused.
+const PAUSED_STILL: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests;

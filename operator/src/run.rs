@@ -17,11 +17,13 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::build::PodSettings;
+use crate::closed_pools;
 use crate::drain::Drain;
 use crate::events::{self, Notices};
 use crate::lease::{Election, Term};
-use crate::letting_go;
+use crate::letting_go::{self, LETTING_GO};
 use crate::moves::Moves;
+use crate::pauses::Pauses;
 use crate::pods::Pods;
 use crate::pools::Pools;
 use crate::records::{LiveStreams, RecordSettings};
@@ -93,41 +95,71 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         let (pods, client) = (pods.clone(), config.client.clone());
         following.spawn(async move { pods.follow_nodes(client).await });
     }
-    if shutdown.run_until_cancelled(pods.whole()).await.is_none() {
-        return Ok(());
+    // It may be told to end before it knows of one pod.
+    if shutdown.run_until_cancelled(pods.whole()).await.is_some() {
+        config.readiness.set(true);
+        Box::pin(lead_when_elected(&config, &pods, &pools, &leads, &shutdown)).await;
+        config.readiness.set(false);
     }
-    config.readiness.set(true);
-    let election =
-        Election::new(config.client.clone(), &namespace, LEASE, config.identity.clone(), config.term);
-    while let Some(held) = shutdown.run_until_cancelled(election.acquire()).await {
-        leads.set(1);
-        let lost = CancellationToken::new();
-        let over = lost.child_token();
-        let leading = lead(&config, pods.clone(), pools.clone(), over.clone());
-        tokio::pin!(leading);
-        tokio::select! {
-            () = election.keep(held) => {
-                leads.set(0);
-                lost.cancel();
-                leading.await;
-            }
-            () = shutdown.cancelled() => {
-                lost.cancel();
-                leading.await;
-                leads.set(0);
-                election.release().await;
-            }
-            () = &mut leading => {
-                leads.set(0);
-                election.release().await;
-            }
-        }
-    }
-    config.readiness.set(false);
     following.shutdown().await;
     // Whether it led or not: the others are told to end at the same time.
     letting_go::if_namespace_goes(&config.client, &namespace).await;
     Ok(())
+}
+
+/// Leads whenever nobody else does, until `shutdown`.
+async fn lead_when_elected(
+    config: &Config,
+    pods: &Pods,
+    pools: &Pools,
+    leads: &IntGauge,
+    shutdown: &CancellationToken,
+) {
+    let election = Election::new(
+        config.client.clone(),
+        &config.pods.namespace,
+        LEASE,
+        config.identity.clone(),
+        config.term,
+    );
+    while let Some(held) = shutdown.run_until_cancelled(election.acquire()).await {
+        leads.set(1);
+        let lost = CancellationToken::new();
+        let over = lost.child_token();
+        let leading = lead(config, pods.clone(), pools.clone(), over.clone());
+        let led = async {
+            tokio::pin!(leading);
+            tokio::select! {
+                () = election.keep(held) => {
+                    leads.set(0);
+                    lost.cancel();
+                    leading.await;
+                }
+                () = shutdown.cancelled() => {
+                    lost.cancel();
+                    leading.await;
+                    leads.set(0);
+                    election.release().await;
+                }
+                () = &mut leading => {
+                    leads.set(0);
+                    election.release().await;
+                }
+            }
+        };
+        let late = async {
+            shutdown.cancelled().await;
+            sleep(CLOSING).await;
+        };
+        tokio::select! {
+            () = led => {}
+            // What follows has its own time, whatever the streams' tasks wait for.
+            () = late => {
+                tracing::warn!("the streams' tasks did not end in time; the lease ends by itself");
+                leads.set(0);
+            }
+        }
+    }
 }
 
 /// Drives all streams until `over`.
@@ -168,13 +200,29 @@ async fn lead(config: &Config, pods: Pods, pools: Pools, over: CancellationToken
         router_key: config.router_key.clone(),
         feed_key: config.feed_key.clone(),
     };
-    let controller = Arc::new(Controller::start(carriers, config.media.clone(), wall, records, |_, _| {}));
+    let controller =
+        Arc::new(Controller::start(carriers, config.media.clone(), Arc::clone(&wall), records, |_, _| {}));
     let mut beside = JoinSet::new();
-    beside.spawn(events::publish(config.client.clone(), config.identity.clone(), streams.clone(), read));
+    beside.spawn(events::publish(
+        config.client.clone(),
+        config.identity.clone(),
+        streams.clone(),
+        config.pods.namespace.clone(),
+        read,
+    ));
+    let pauses = Pauses::new(streams.clone(), pools.clone(), config.pool.clone());
+    beside.spawn(pauses.clone().tell(notices.clone()));
+    beside.spawn(closed_pools::open_what_was_left_closed(
+        config.client.clone(),
+        config.pods.namespace.clone(),
+        pools.clone(),
+        Arc::clone(&wall),
+    ));
     beside.spawn(Refill::new(&config.client, pods.clone(), pools, config.pods.clone()).run());
     let at_once = usize::try_from(config.drain_moves).unwrap_or(usize::MAX);
-    beside.spawn(Drain::new(pods, streams.clone(), Arc::clone(&controller), notices, at_once).run());
-    beside.spawn(Moves::new(streams.clone(), Arc::clone(&controller)).run());
+    let drain = Drain::new(pods, streams.clone(), pauses.clone(), Arc::clone(&controller), notices, at_once);
+    beside.spawn(drain.run());
+    beside.spawn(Moves::new(streams.clone(), pauses, Arc::clone(&controller)).run());
     beside.spawn(async move { streams.collect().await });
     tokio::select! {
         () = over.cancelled() => {}
@@ -211,3 +259,7 @@ async fn clock(client: &Client, wall: &WallClock) -> WallClock {
 }
 
 const AGAIN: Duration = Duration::from_secs(1);
+/// What streams' tasks have begun is a few calls each.
+const CLOSING: Duration = Duration::from_secs(12);
+/// How long [`run`] may take from `shutdown` to its end: an operator's pod has 40 s, of which its process needs some for its other parts.
+pub const END_WITHIN: Duration = Duration::from_secs(CLOSING.as_secs() + LETTING_GO.as_secs() + 1);

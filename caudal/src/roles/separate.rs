@@ -257,6 +257,7 @@ async fn run_operator(
     process.look_for_api(api_url(settings)?, own.signer.clone());
     let readiness = process.ready.readiness.clone();
     let config = operator::config(settings, own, api_url(settings)?, &process.registry, readiness).await?;
+    process.end_within = caudal_operator::END_WITHIN;
     let running = Box::pin(caudal_operator::run(config, shutdown.clone()));
     let ended = process.until(&shutdown, running).await;
     process.end(None).await;

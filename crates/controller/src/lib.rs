@@ -79,6 +79,9 @@ pub trait Observer: Send + Sync + 'static {
     /// `after`.
     fn changed(&self, before: Option<&LiveStream>, after: &LiveStream);
 
+    /// Somebody else removed the stream's record although it had not ended; this is the last that was known of it.
+    fn lost(&self, last: &LiveStream);
+
     /// Viewers and routers are not to know the stream any more.
     fn hide(&self, stream: StreamId);
 }

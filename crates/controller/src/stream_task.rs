@@ -179,7 +179,7 @@ impl StreamTask {
                     let change = changes.borrow_and_update().clone();
                     match change {
                         Some(Change::Changed(newer)) => self.changed(*newer).await,
-                        Some(Change::Removed(_)) => self.gone = true,
+                        Some(Change::Removed(_)) => self.removed(),
                         None => {}
                     }
                 }
@@ -205,6 +205,15 @@ impl StreamTask {
                 return;
             }
             sleep(REMOVE_AGAIN).await;
+        }
+    }
+
+    /// Somebody else has removed the record, perhaps without waiting for the broadcast's end.
+    fn removed(&mut self) {
+        self.gone = true;
+        let last = self.published.as_deref().filter(|last| !last.status.phase.is_over());
+        if let Some(last) = last {
+            self.shared.carriers.observer.lost(last);
         }
     }
 

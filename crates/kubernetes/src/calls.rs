@@ -50,6 +50,9 @@ pub enum Failure {
     /// The server does not take the object, and would not take it again.
     #[error("the API server refuses it: {0}")]
     Refused(String),
+    /// Who asks has not the right to. It is mended by a person, perhaps while we run.
+    #[error("the API server forbids it: {0}")]
+    Forbidden(String),
     /// Try again later. It may have been done all the same.
     #[error("the API server is unavailable: {0}")]
     Unavailable(String),
@@ -97,7 +100,8 @@ impl Failure {
             (404, _) => Self::NotFound,
             (403, _) if said.contains("exceeded quota") => Self::Quota(said),
             (400 | 413 | 422, _) => Self::Refused(said),
-            // 401 and 403 too: rights and tokens are mended while we run.
+            (403, _) => Self::Forbidden(said),
+            // 401 too: a token is renewed while we run.
             (code, reason) => Self::Unavailable(format!("{code} {reason}: {said}")),
         }
     }
@@ -129,7 +133,8 @@ mod tests {
         for code in [400, 413, 422] {
             assert!(matches!(answer(code, "Invalid", "no"), Failure::Refused(_)), "{code}");
         }
-        for code in [401, 403, 429, 500, 503, 504] {
+        assert_eq!(answer(403, "Forbidden", "no"), Failure::Forbidden("no".to_owned()));
+        for code in [401, 429, 500, 503, 504] {
             assert!(matches!(answer(code, "", "no"), Failure::Unavailable(_)), "{code}");
         }
     }

@@ -362,8 +362,14 @@ impl Asked {
         let (parts, body) = request.into_parts();
         let bytes = body.collect_bytes().await.unwrap();
         let mut path: Vec<&str> = parts.uri.path().split('/').filter(|part| !part.is_empty()).collect();
-        let namespace = path.iter().position(|part| *part == "namespaces").unwrap();
-        let mut rest = path.split_off(namespace + 2).into_iter();
+        let namespace = path.iter().position(|part| *part == "namespaces");
+        // What belongs to no namespace: `/api/v1/nodes`, `/version`, and a namespace itself.
+        let kind_at = match namespace {
+            Some(at) if path.len() > at + 2 => at + 2,
+            Some(at) => at,
+            None => path.len() - 1,
+        };
+        let mut rest = path.split_off(kind_at).into_iter();
         let kind = rest.next().unwrap().to_owned();
         let name = rest.next().map(str::to_owned);
         let pairs = parts.uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));

@@ -14,6 +14,12 @@ pub const END_FINALIZER: &str = "caudal.dev/end";
 /// On a LiveStream: an order to move it to another worker. Each value is an order of its own.
 pub const MOVE_ANNOTATION: &str = "caudal.dev/move";
 
+/// On a LiveStream or a WorkerPool: `true` keeps the operator from doing anything to it of its own accord.
+pub const PAUSED_ANNOTATION: &str = "caudal.dev/paused";
+
+/// On a WorkerPool that an uninstall has closed: what it was before, and until when it stays so without another word.
+pub const CLOSED_ANNOTATION: &str = "caudal.dev/closed-by-uninstall";
+
 /// On a worker's pod: the stream that it was claimed for.
 pub const STREAM_LABEL: &str = "caudal.dev/stream";
 /// On a worker's pod: the epoch that it was claimed for.

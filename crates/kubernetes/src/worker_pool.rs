@@ -193,6 +193,7 @@ pub struct WorkerPoolStatus {
     #[schemars(length(max = 512))]
     pub selector: Option<String>,
     /// `Ready`: as many workers wait as are to. `Draining`: broadcasts have workers on nodes that are being emptied.
+    /// `Paused`: the annotation `caudal.dev/paused` keeps the operator from making and replacing workers that wait.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schemas::conditions")]
     pub conditions: Vec<Condition>,

@@ -58,6 +58,10 @@ impl Cache {
         }))
     }
 
+    pub(super) fn known(&self, stream: StreamId) -> Option<&LiveStream> {
+        self.streams.get(&stream).map(|known| &known.resource)
+    }
+
     pub(super) fn get(&self, stream: StreamId) -> Option<LiveStream> {
         self.streams.get(&stream).map(|known| known.resource.clone())
     }

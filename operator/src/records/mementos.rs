@@ -13,6 +13,7 @@ use super::cache::Cache;
 use super::reading::{Reading, memento_until};
 use super::{MANAGER, Shared};
 use crate::letting_go::{is_held, let_go_of};
+use crate::pauses::is_paused;
 
 pub(super) async fn collect(shared: &Shared) {
     loop {
@@ -49,7 +50,7 @@ fn held(cache: &Cache) -> Vec<(StreamId, Version)> {
     // Those that are live are most of them, and their machines are not read for nothing.
     let is_over =
         |resource: &LiveStream| resource.status.as_ref().is_some_and(|status| status.phase.is_over());
-    let held = cache.resources().filter(|(_, resource)| is_held(*resource) && is_over(resource));
+    let held = unpaused(cache).filter(|(_, resource)| is_held(*resource) && is_over(resource));
     let readings = held.filter_map(|(stream, _)| Some((stream, cache.read(stream)?.ok()?)));
     let settled = readings.filter_map(|(stream, (reading, version))| match reading {
         Reading::Record(record) => record.machine.is_settled().then_some((stream, version)),
@@ -62,7 +63,7 @@ fn held(cache: &Cache) -> Vec<(StreamId, Version)> {
 /// their rows because it finds no broadcast for them.
 fn unheard(cache: &Cache, now: UnixMillis) -> Vec<StreamId> {
     let until = now.0.saturating_sub(HELD_FOR_MS);
-    let held = cache.resources().filter(|(_, resource)| is_held(*resource));
+    let held = unpaused(cache).filter(|(_, resource)| is_held(*resource));
     let unheard = held.filter(|(_, resource)| {
         let ended = resource.status.as_ref().and_then(|status| status.ended_at.as_ref()).map(|at| at.0);
         // One that was deleted should be over within minutes.
@@ -75,8 +76,13 @@ fn unheard(cache: &Cache, now: UnixMillis) -> Vec<StreamId> {
 /// The streams whose time is over, and that the controller has nothing to do for.
 fn due(cache: &Cache, now: UnixMillis) -> Vec<StreamId> {
     let over =
-        cache.resources().filter(|(_, resource)| memento_until(resource).is_some_and(|until| until <= now));
+        unpaused(cache).filter(|(_, resource)| memento_until(resource).is_some_and(|until| until <= now));
     over.map(|(stream, _)| stream).collect()
+}
+
+/// Those that something may be done to unasked.
+fn unpaused(cache: &Cache) -> impl Iterator<Item = (StreamId, &LiveStream)> {
+    cache.resources().filter(|(_, resource)| !is_paused(*resource))
 }
 
 /// An api that is away for longer has to find out by itself, and a namespace is not held up for ever.

@@ -56,6 +56,12 @@ fn store(server: &FakeServer) -> LiveStreams {
     store_at(server, Duration::ZERO)
 }
 
+/// All that is to be collected now. Time stands still while the calls of a collection are made, and goes on only in the pause after it.
+async fn collected_once(store: &LiveStreams) {
+    let collecting = tokio::time::timeout(Duration::from_secs(1), store.collect());
+    collecting.await.expect_err("collecting never ends");
+}
+
 /// That long after [`NOW`].
 fn store_at(server: &FakeServer, age: Duration) -> LiveStreams {
     let now = SystemTime::UNIX_EPOCH + Duration::from_millis(NOW.0.unsigned_abs()) + age;
@@ -290,7 +296,7 @@ async fn a_deletion_ends_the_broadcast_and_takes_the_resource_once_the_api_knows
     world.store.remove(world.stream).await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_ended_stream_loses_its_finalizer_stays_for_people_and_is_then_collected() {
     let world = World::opened();
     world.server.change(KIND, &world.name, |resource| resource["spec"]["ttlSecondsAfterEnded"] = json!(60));
@@ -310,7 +316,7 @@ async fn an_ended_stream_loses_its_finalizer_stays_for_people_and_is_then_collec
     world.server.change(KIND, &world.name, |resource| resource["spec"]["ttlSecondsAfterEnded"] = json!(0));
     let later = store(&world.server);
     later.load().await.unwrap();
-    let _ = tokio::time::timeout(Duration::from_secs(1), later.collect()).await;
+    collected_once(&later).await;
     assert_eq!(world.server.get(KIND, &world.name), None);
 }
 
@@ -331,13 +337,13 @@ async fn a_finalizer_that_an_operator_died_before_it_took_off_is_taken_off_by_th
         }
         let next = store(&world.server);
         next.load().await.unwrap();
-        let _ = tokio::time::timeout(Duration::from_secs(1), next.collect()).await;
+        collected_once(&next).await;
         let left = world.server.get(KIND, &world.name);
         assert_eq!(left.map(|left| left["metadata"]["finalizers"].clone()), (!deleted).then(|| json!([])));
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_end_that_the_api_does_not_acknowledge_holds_a_resource_for_a_day_and_no_longer() {
     let world = World::opened();
     let mut stored = world.only().await;
@@ -350,7 +356,7 @@ async fn an_end_that_the_api_does_not_acknowledge_holds_a_resource_for_a_day_and
     for (age, held) in [(day.saturating_sub(Duration::from_secs(1)), true), (day, false)] {
         let collecting = store_at(&world.server, age);
         collecting.load().await.unwrap();
-        let _ = tokio::time::timeout(Duration::from_millis(200), collecting.collect()).await;
+        collected_once(&collecting).await;
         let finalizers = world.resource()["metadata"]["finalizers"].clone();
         assert_eq!(finalizers == json!([names::END_FINALIZER]), held, "{age:?}: {finalizers}");
     }
@@ -364,7 +370,7 @@ async fn an_end_that_the_api_does_not_acknowledge_holds_a_resource_for_a_day_and
     assert_eq!(world.resource()["metadata"]["finalizers"], json!([]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_resource_that_was_deleted_a_day_ago_is_let_go_of_whatever_it_says() {
     let world = World::opened();
     let stored = world.only().await;
@@ -374,7 +380,30 @@ async fn a_resource_that_was_deleted_a_day_ago_is_let_go_of_whatever_it_says() {
         .change(KIND, &world.name, |resource| resource["metadata"]["deletionTimestamp"] = json!(TIME));
     let collecting = store_at(&world.server, Duration::from_hours(24));
     collecting.load().await.unwrap();
-    let _ = tokio::time::timeout(Duration::from_millis(200), collecting.collect()).await;
+    collected_once(&collecting).await;
+    assert_eq!(world.server.get(KIND, &world.name), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_paused_is_neither_released_nor_removed_before_it_is_paused_no_longer() {
+    let world = World::opened();
+    let pause = |value: Value| {
+        move |resource: &mut Value| resource["metadata"]["annotations"][names::PAUSED_ANNOTATION] = value
+    };
+    world.server.change(KIND, &world.name, |resource| resource["spec"]["ttlSecondsAfterEnded"] = json!(0));
+    world.server.change(KIND, &world.name, pause(json!("true")));
+    let mut stored = world.only().await;
+    live(&mut stored.record);
+    let mut stored = world.save(&stored, Durability::Synced).await.unwrap();
+    over_and_told(&mut stored.record);
+    world.save(&stored, Durability::Synced).await.unwrap();
+    collected_once(&world.store).await;
+    let removal = tokio::time::timeout(Duration::from_mins(5), world.store.remove(world.stream));
+    assert!(removal.await.is_err(), "it waits");
+    assert_eq!(world.resource()["metadata"]["finalizers"], json!([names::END_FINALIZER]));
+    world.server.change(KIND, &world.name, pause(json!("false")));
+    world.store.load().await.unwrap();
+    world.store.remove(world.stream).await.unwrap();
     assert_eq!(world.server.get(KIND, &world.name), None);
 }
 

@@ -10,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
 use crate::nodes::Emptied;
+use crate::pauses::is_paused;
 use crate::pods::WorkerPod;
 
 /// What the plan is made from besides the pool and its pods.
@@ -105,6 +106,20 @@ pub(super) fn plan(pool: &WorkerPool, pods: &[Arc<WorkerPod>], seen: &Seen<'_>) 
     status.conditions.push(condition("Ready", is_ready, reason, message, pool.metadata.generation));
     let (is_draining, reason, message) = draining(&claimed, seen);
     status.conditions.push(condition("Draining", is_draining, reason, message, pool.metadata.generation));
+    let paused = is_paused(pool);
+    let (answer, reason, words) = if paused {
+        (
+            "True",
+            "Annotated",
+            "no worker is made or replaced until somebody needs one, and no broadcast is moved",
+        )
+    } else {
+        ("False", "NotPaused", "the operator keeps this pool as it is to be")
+    };
+    status.conditions.push(condition("Paused", answer, reason, words.to_owned(), pool.metadata.generation));
+    if paused {
+        return Plan { create: Vec::new(), delete: Vec::new(), status };
+    }
     Plan { create, delete, status }
 }
 
@@ -184,6 +199,7 @@ const AT_ONCE: usize = 10;
 
 #[cfg(test)]
 mod tests {
+    use caudal_kubernetes::names::PAUSED_ANNOTATION;
     use caudal_livestream::{Epoch, StreamId, WorkerId};
     use serde_json::json;
 
@@ -361,6 +377,21 @@ mod tests {
         assert!(of(&SEEN, &many).ends_with("cordoned-5 (cordoned): 1 to move; and so on, 6 nodes"));
         let unseen = Seen { must_leave: None, ..SEEN };
         assert_eq!(of(&unseen, &["a"]), "Unknown NodesNotSeen: the operator does not see the nodes");
+    }
+
+    #[test]
+    fn a_paused_pool_is_left_as_it_is_and_says_so() {
+        let pods = [pod("old", |pod| pod.hash = "old".to_owned()), pod("over", |pod| pod.ended = true)];
+        let mut pool = pool(20, 5, 3);
+        let answer = |pool: &WorkerPool| plan(pool, &pods, &SEEN).status.conditions[2].clone();
+        let busy = planned(&pool, &pods);
+        assert!(!busy.0.is_empty() && !busy.1.is_empty(), "{busy:?}");
+        assert_eq!((answer(&pool).type_.as_str(), answer(&pool).status.as_str()), ("Paused", "False"));
+        for (value, paused) in [("false", false), ("true", true)] {
+            pool.metadata.annotations = Some([(PAUSED_ANNOTATION.to_owned(), value.to_owned())].into());
+            assert_eq!(planned(&pool, &pods) == (vec![], vec![]), paused, "{value}");
+            assert_eq!(answer(&pool).status == "True", paused, "{value}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@
 )]
 
 mod definitions;
+mod pauses;
 mod records;
 mod removal;
 mod running;

@@ -2,14 +2,18 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use caudal_kubernetes::fake_server::{FakeServer, TIME, Trouble};
 use caudal_kubernetes::{LiveStream, WorkerPool, names};
 use caudal_livestream::record::Phase;
 use caudal_livestream::report::EndReason;
+use caudal_operator::Term;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{DeleteParams, ListParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use crate::records::open;
 use crate::server::until;
@@ -20,7 +24,9 @@ async fn uninstall(world: &World, wait: u64) -> String {
     let lines = Arc::clone(&said);
     let tell = move |line| lines.lock().unwrap().push(line);
     let wait = Duration::from_secs(wait);
-    caudal_operator::uninstall(&world.client, &world.namespace, wait, tell).await.unwrap();
+    caudal_operator::uninstall(&world.client, &world.namespace, wait, &CancellationToken::new(), tell)
+        .await
+        .unwrap();
     let said = said.lock().unwrap();
     said.join("\n")
 }
@@ -62,9 +68,9 @@ async fn an_uninstall_without_an_operator_leaves_nothing_that_holds_or_runs() {
     operator.kill();
     let said = uninstall(&world, 2).await;
     assert!(said.contains(&format!("s-{stream}: let go of")), "{said}");
-    until("no worker of it", async || {
-        let claimed = ListParams::default().labels(&format!("{}={stream}", names::STREAM_LABEL));
-        world.pods().list(&claimed).await.unwrap().items.is_empty().then_some(())
+    // Neither one of it nor one that waits.
+    until("no worker", async || {
+        world.pods().list(&ListParams::default()).await.unwrap().items.is_empty().then_some(())
     })
     .await;
     streams(&world).delete(&names::live_stream(stream), &DeleteParams::default()).await.unwrap();
@@ -89,5 +95,93 @@ async fn a_namespace_with_a_live_broadcast_goes_once_its_operator_is_told_to_end
         namespaces.get_opt(&world.namespace).await.unwrap().is_none().then_some(())
     })
     .await;
+    world.kubelet.abort();
+}
+
+#[tokio::test]
+async fn a_pool_that_a_killed_uninstall_has_left_closed_is_opened_by_the_operator() {
+    let Some(world) = World::new().await else { return };
+    let pools: Api<WorkerPool> = Api::namespaced(world.client.clone(), &world.namespace);
+    let before = pools.get("default").await.unwrap().spec;
+    let stream = open(world.client.clone(), &world.namespace).await;
+    // As by SIGKILL, in the middle of its wait: no operator runs that could end the stream.
+    let closed = until("closed", async || {
+        let pool = pools.get("default").await.unwrap();
+        (pool.spec.max_workers == 0).then_some(())
+    });
+    tokio::select! {
+        _ = uninstall(&world, 60) => panic!("a stream was open"),
+        () = closed => {}
+    }
+    streams(&world).delete(&names::live_stream(stream), &DeleteParams::default()).await.unwrap();
+    let operator = world.operator("one").await;
+    until("the operator leads", async || world.leader().await).await;
+    // It may be under way still, as far as anybody knows; until that time is over.
+    let closed = pools.get("default").await.unwrap();
+    assert_eq!(closed.spec.max_workers, 0);
+    let mut memory: serde_json::Value =
+        serde_json::from_str(&closed.annotations()[names::CLOSED_ANNOTATION]).unwrap();
+    memory["until"] = json!("2026-01-01T00:00:00Z");
+    let over = json!({ "metadata": { "annotations": { names::CLOSED_ANNOTATION: memory.to_string() } } });
+    pools.patch("default", &PatchParams::default(), &Patch::Merge(&over)).await.unwrap();
+    let open = until("open", async || {
+        let pool = pools.get("default").await.unwrap();
+        (pool.spec.max_workers > 0).then_some(pool)
+    })
+    .await;
+    assert_eq!(open.spec, before);
+    assert!(!open.annotations().contains_key(names::CLOSED_ANNOTATION));
+    world.until_warm(1).await;
+    operator.stop().await;
+    world.kubelet.abort();
+}
+
+#[tokio::test]
+async fn a_broadcast_that_is_removed_by_force_is_told_of_and_its_worker_ends() {
+    let Some(world) = World::new().await else { return };
+    let operator = world.operator("one").await;
+    world.until_warm(1).await;
+    let stream = open(world.client.clone(), &world.namespace).await;
+    world.until_live(stream, 1).await;
+    let name = names::live_stream(stream);
+    // So that nothing waits for the end: deleted in the moment in which the finalizer goes.
+    let force = json!({ "metadata": { "finalizers": null } });
+    until("gone", async || {
+        streams(&world).patch(&name, &PatchParams::default(), &Patch::Merge(&force)).await.ok()?;
+        let _ = streams(&world).delete(&name, &DeleteParams::default()).await;
+        let left = streams(&world).get_opt(&name).await.unwrap();
+        left.is_none().then_some(())
+    })
+    .await;
+    until("the words for it", async || world.told().await.contains(&"Removed".to_owned()).then_some(()))
+        .await;
+    until("no worker of it", async || {
+        let claimed = ListParams::default().labels(&format!("{}={stream}", names::STREAM_LABEL));
+        world.pods().list(&claimed).await.unwrap().items.is_empty().then_some(())
+    })
+    .await;
+    operator.stop().await;
+    world.kubelet.abort();
+}
+
+#[tokio::test]
+async fn an_operator_that_knows_of_no_pod_yet_ends_at_once_and_lets_go_where_its_namespace_goes() {
+    let Some(world) = World::new().await else { return };
+    // Of its namespace, this server knows that it is being deleted, and does not list a pod.
+    let server = FakeServer::new();
+    for _ in 0..100 {
+        server.trouble("GET pods", Trouble::Silence);
+    }
+    let leaving = json!({ "name": world.namespace, "deletionTimestamp": TIME });
+    server.create("namespaces", json!({ "metadata": leaving }));
+    let stream = json!({ "metadata": { "name": "s-any", "finalizers": [names::END_FINALIZER] } });
+    server.create("livestreams", stream);
+    let operator = world.operator_with("one", server.client(), Term::default());
+    until("it asks for pods", async || (server.reads("GET pods") > 0).then_some(())).await;
+    let begun = Instant::now();
+    operator.stop().await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    let held = server.get("livestreams", "s-any").unwrap();
+    assert_eq!(held["metadata"]["finalizers"], json!([]));
     world.kubelet.abort();
 }

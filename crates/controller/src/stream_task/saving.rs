@@ -131,7 +131,7 @@ impl StreamTask {
                 }
                 Err(StoreError::Conflict(newer)) => return Saving::Overtaken(self.merge(*newer)),
                 Err(StoreError::Gone) => {
-                    self.gone = true;
+                    self.removed();
                     return Saving::Given;
                 }
                 Err(error @ (StoreError::Unavailable(_) | StoreError::Refused(_))) => {

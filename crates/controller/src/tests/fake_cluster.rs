@@ -19,6 +19,8 @@ pub(super) struct FakeCluster {
     workers: Mutex<Vec<FakeWorker>>,
     reports: Mutex<Vec<ReportOrder>>,
     shown: Mutex<Vec<(StreamId, Phase)>>,
+    /// Streams whose records somebody removed before they had ended.
+    lost: Mutex<Vec<StreamId>>,
     /// What claims fail with.
     no_worker: Mutex<Option<ClaimError>>,
     /// Claims make their worker and are never answered.
@@ -42,6 +44,7 @@ impl FakeCluster {
             workers: Mutex::default(),
             reports: Mutex::default(),
             shown: Mutex::default(),
+            lost: Mutex::default(),
             no_worker: Mutex::default(),
             silent: AtomicBool::new(false),
             claimed: Mutex::default(),
@@ -125,6 +128,11 @@ impl FakeCluster {
             }
         }
         told
+    }
+
+    /// Streams whose records somebody removed before they had ended, each as often as it was told.
+    pub(super) fn lost(&self) -> Vec<StreamId> {
+        self.lost.lock().unwrap().clone()
     }
 
     /// Each phase that `stream` was shown in, in order.
@@ -298,6 +306,10 @@ impl Observer for FakeCluster {
     }
 
     fn changed(&self, _before: Option<&LiveStream>, _after: &LiveStream) {}
+
+    fn lost(&self, last: &LiveStream) {
+        self.lost.lock().unwrap().push(last.spec.stream);
+    }
 
     fn hide(&self, _stream: StreamId) {}
 }

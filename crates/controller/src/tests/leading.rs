@@ -202,6 +202,19 @@ async fn a_record_that_somebody_removes_takes_its_workers_with_it() {
     assert!(world.cluster.alive().is_empty());
     assert!(!controller.knows(stream));
     assert_eq!(world.store.get(stream), None, "it is never created anew");
+    assert_eq!(world.cluster.lost(), [stream], "it never ended, which is told once");
+    controller.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_somebody_removes_after_the_end_is_not_told_as_lost() {
+    let (world, controller, stream) = World::live().await;
+    controller.end(stream, EndReason::EndedByOwner).await.unwrap();
+    world.until_phase(stream, Phase::Ended).await;
+    world.store.remove_as_another(stream);
+    sleep(Duration::from_secs(1)).await;
+    assert!(!controller.knows(stream));
+    assert_eq!(world.cluster.lost(), []);
     controller.close().await;
 }
 

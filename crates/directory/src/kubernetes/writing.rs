@@ -80,7 +80,7 @@ impl Shared {
                     return Err(unavailable(&failure.to_string()).into());
                 }
                 // It may have been done all the same.
-                Err(failure @ Failure::Unavailable(_)) => {
+                Err(failure @ (Failure::Forbidden(_) | Failure::Unavailable(_))) => {
                     *failed = failure.to_string();
                     sleep(REPEAT_PAUSE).await;
                 }

@@ -49,6 +49,9 @@ impl Observer for Shown {
         }
     }
 
+    /// No other process removes records of this one's folder.
+    fn lost(&self, _last: &LiveStream) {}
+
     fn hide(&self, stream: StreamId) {
         self.streams.send_if_modified(|streams| streams.remove(&stream));
     }

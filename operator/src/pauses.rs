@@ -1,0 +1,80 @@
+//! What an administrator has paused: `kubectl annotate lst s-… caudal.dev/paused=true`, or a WorkerPool likewise.
+//!
+//! Whoever pauses wants things to stay as they are while somebody looks at them, restores a backup or repairs something by hand. So what the
+//! operator does of its own accord stops: moves, warm workers, collections, finalizers. What a broadcast needs in order to go on does not: its
+//! phase is led, a worker that is lost is replaced, and an end is an end. Otherwise a forgotten annotation would cost a live broadcast.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use caudal_kubernetes::names::PAUSED_ANNOTATION;
+use caudal_livestream::StreamId;
+use kube::ResourceExt;
+use kube::runtime::events::{Event, EventType};
+use tokio::time::sleep;
+
+use crate::events::Notices;
+use crate::pools::Pools;
+use crate::records::LiveStreams;
+
+/// Whether this resource is paused by itself.
+pub(crate) fn is_paused(resource: &impl ResourceExt) -> bool {
+    resource.annotations().get(PAUSED_ANNOTATION).is_some_and(|paused| paused == "true")
+}
+
+/// What is paused of a namespace.
+#[derive(Clone)]
+pub(crate) struct Pauses {
+    streams: LiveStreams,
+    pools: Pools,
+    /// The pool of streams that name none.
+    pool: String,
+}
+
+impl Pauses {
+    pub(crate) fn new(streams: LiveStreams, pools: Pools, pool: String) -> Self {
+        Self { streams, pools, pool }
+    }
+
+    /// Whether a broadcast stays on the worker that it has: it is paused, or the pool that the next one would be of.
+    pub(crate) fn holds(&self, stream: StreamId) -> bool {
+        let pool = self.streams.pool(stream).unwrap_or_else(|| self.pool.clone());
+        self.streams.is_paused(stream) || self.pools.get(&pool).is_some_and(|pool| is_paused(pool.as_ref()))
+    }
+
+    /// Says by Events which LiveStreams are paused, and when they are no longer; never ends. A pool says it by a condition.
+    pub(crate) async fn tell(self, notices: Notices) {
+        let mut known = HashMap::new();
+        loop {
+            let paused = self.streams.paused();
+            for (stream, channel) in &paused {
+                if !known.contains_key(stream) {
+                    tracing::info!(%stream, "a LiveStream is paused");
+                    notices.tell(*stream, event("Paused", format!("{channel}: {PAUSED}")));
+                }
+            }
+            for (stream, channel) in &known {
+                if !paused.contains_key(stream) {
+                    tracing::info!(%stream, "a LiveStream is paused no longer");
+                    notices.tell(*stream, event("Resumed", format!("{channel}: it is paused no longer")));
+                }
+            }
+            known = paused;
+            sleep(EACH).await;
+        }
+    }
+}
+
+fn event(reason: &str, note: String) -> Event {
+    Event {
+        type_: EventType::Normal,
+        reason: reason.to_owned(),
+        note: Some(note),
+        action: "Pause".to_owned(),
+        secondary: None,
+    }
+}
+
+const PAUSED: &str = "it is not moved, and its LiveStream is neither released nor removed, until caudal.dev/paused is taken off";
+/// A person has typed it.
+const EACH: Duration = Duration::from_secs(1);

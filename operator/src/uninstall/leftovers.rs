@@ -1,0 +1,115 @@
+//! What did not end in time: workers that nobody will end, and finalizers that nobody will take off.
+
+use std::collections::{HashMap, HashSet};
+
+use caudal_kubernetes::calls::{Failure, call, call_for_many};
+use caudal_kubernetes::{LiveStream, names};
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, ListParams};
+use kube::{Api, Client, ResourceExt as _};
+use tokio::time::Instant;
+
+use super::persisting::persist;
+use super::{AT_ONCE, MANAGER, UninstallError};
+use crate::letting_go::let_go_of;
+
+/// What is let go of, and by when.
+pub(super) struct Leftovers<'a> {
+    pub(super) client: &'a Client,
+    pub(super) namespace: &'a str,
+    pub(super) by: Instant,
+}
+
+impl Leftovers<'_> {
+    /// Deletes all workers, idle ones too, and only then takes the finalizers off `open`: a broadcast whose worker runs on is still held.
+    /// Goes through all of it, and tells what could not be done.
+    pub(super) async fn let_go(
+        &self,
+        open: &[String],
+        tell: &mut impl FnMut(String),
+    ) -> Result<(), UninstallError> {
+        tell(format!(
+            "broadcasts that did not end in time: {}; no operator runs, or the api does not answer it",
+            open.len()
+        ));
+        let workers = self.workers().await.map_err(|failure| UninstallError::Broadcasts { failure })?;
+        let namespace = self.namespace;
+        let (mut left, mut running) = (0, HashSet::new());
+        let deleted: Vec<_> = futures::stream::iter(
+            workers.keys().map(|worker| async move { (worker, self.delete(worker).await) }),
+        )
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+        for (worker, outcome) in deleted {
+            let stream = workers.get(worker).and_then(Option::as_ref);
+            let whose = stream.map_or_else(|| "idle".to_owned(), |stream| format!("of {stream}"));
+            match outcome {
+                Ok(()) => tell(format!("deleted the worker {worker} ({whose})")),
+                Err(error) => {
+                    left += 1;
+                    running.extend(stream);
+                    tell(format!(
+                        "the worker {worker} ({whose}) could not be deleted: {error}; type: kubectl -n {namespace} delete pod {worker}"
+                    ));
+                }
+            }
+        }
+        let released: Vec<_> = futures::stream::iter(
+            open.iter()
+                .filter(|stream| !running.contains(stream))
+                .map(|stream| async move { (stream, self.release(stream).await) }),
+        )
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+        let held = running.iter().filter(|stream| open.contains(stream));
+        let held = held.map(|stream| (*stream, "its worker may run on".to_owned()));
+        let outcomes = released.into_iter().map(|(stream, outcome)| match outcome {
+            Ok(()) => (stream, None),
+            Err(error) => (stream, Some(error.to_string())),
+        });
+        for (stream, why) in outcomes.chain(held.map(|(stream, why)| (stream, Some(why)))) {
+            let Some(why) = why else {
+                tell(format!("{stream}: let go of"));
+                continue;
+            };
+            left += 1;
+            tell(format!(
+                "{stream}: could not be let go of: {why}; type: kubectl -n {namespace} patch lst {stream} --type=merge --patch '{}'",
+                r#"{"metadata":{"finalizers":null}}"#
+            ));
+        }
+        if left == 0 { Ok(()) } else { Err(UninstallError::Left { left, all: workers.len() + open.len() }) }
+    }
+
+    /// The workers' pods, each with the LiveStream that has it.
+    async fn workers(&self) -> Result<HashMap<String, Option<String>>, Failure> {
+        let pods = self.pods();
+        let all = ListParams::default().labels(names::STATE_LABEL);
+        let pods = persist(self.by, async || call_for_many(pods.list_metadata(&all)).await).await?;
+        let of = pods.items.iter().map(|pod| {
+            (pod.name_any(), pod.labels().get(names::STREAM_LABEL).map(|stream| format!("s-{stream}")))
+        });
+        Ok(of.collect())
+    }
+
+    async fn delete(&self, worker: &str) -> Result<(), Failure> {
+        let pods = self.pods();
+        persist(self.by, async || match call(pods.delete(worker, &DeleteParams::default())).await {
+            Ok(_) | Err(Failure::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        })
+        .await
+    }
+
+    async fn release(&self, stream: &str) -> Result<(), Failure> {
+        let streams: Api<LiveStream> = Api::namespaced(self.client.clone(), self.namespace);
+        persist(self.by, async || let_go_of(&streams, stream, MANAGER).await).await
+    }
+
+    fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), self.namespace)
+    }
+}
