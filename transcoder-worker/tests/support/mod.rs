@@ -11,7 +11,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use bytes::Bytes;
-use caudal_directory::{Feed, FeedRenditions, WorkerClient};
+use caudal_directory::{AssignError, Feed, FeedRenditions, WorkerClient};
 use caudal_livestream::admission::{LadderRung, LatencyMode};
 use caudal_livestream::assignment::{Assignment, AssignmentMode, Floor};
 use caudal_livestream::feed::{Event, Frame};
@@ -148,14 +148,15 @@ impl Broadcast {
     pub async fn assign(&self, worker: &Worker, epoch: u32, mode: AssignmentMode, floor: Option<Floor>) {
         let assignment = Assignment { mode, floor, ..self.assignment(worker, epoch) };
         let signed = SignedAssignment::sign(&assignment, &self.controller).unwrap();
-        self.client.assign(&worker.address, &signed).await.unwrap();
+        let mut asked = 0;
+        // As a controller does: a worker that has to wait for a busy disk may not answer in time, and takes the same one twice.
+        while let Err(error) = self.client.assign(&worker.address, &signed).await {
+            asked += 1;
+            assert!(asked < 5 && matches!(error, AssignError::Unreachable(_)), "{error}");
+        }
     }
 
-    pub async fn try_assign(
-        &self,
-        worker: &Worker,
-        assignment: &Assignment,
-    ) -> Result<(), caudal_directory::AssignError> {
+    pub async fn try_assign(&self, worker: &Worker, assignment: &Assignment) -> Result<(), AssignError> {
         let signed = SignedAssignment::sign(assignment, &self.controller).unwrap();
         self.client.assign(&worker.address, &signed).await
     }
