@@ -304,7 +304,7 @@ mod tests {
             assert_eq!(Role::named(name).is_some(), is_role, "{name}");
             let kinds = [is_role, name == "transcoder-worker", ToolCommand::has_subcommand(name)];
             assert_eq!(kinds.into_iter().filter(|is| *is).count(), 1, "{name}");
-            let has_settings = command.get_arguments().any(|arg| arg.get_id() == "config");
+            let has_settings = command.get_arguments().any(|arg| arg.get_id() == "public_hls_url");
             assert_eq!(has_settings, is_role, "{name}");
         }
     }

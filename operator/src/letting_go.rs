@@ -126,7 +126,7 @@ mod tests {
         if_namespace_goes(&server.client(), "caudal").await;
         assert_eq!(held(), [true; 3], "it stays");
         server.change("namespaces", "caudal", |namespace| {
-            namespace["metadata"]["deletionTimestamp"] = json!(TIME)
+            namespace["metadata"]["deletionTimestamp"] = json!(TIME);
         });
         server.trouble("PATCH livestreams/s-1", Trouble::Answer(422, "Invalid"));
         if_namespace_goes(&server.client(), "caudal").await;
