@@ -372,7 +372,8 @@ async fn at(deadline: Option<Instant>) {
     }
 }
 
-/// A first keyframe may be a long GOP away; a worker waits 20 s for the first media of a relay.
+/// A first keyframe may be a long GOP away. Less than the 20 s of media after which a worker calls a session unplayable (ARCHITECTURE
+/// §3.11).
 const WITHOUT_KEYFRAME: Duration = Duration::from_secs(17);
 /// After its publisher has left, a session waits so long for a worker to take the rest: a broadcast of five seconds is
 /// one too, and its worker may just have started.

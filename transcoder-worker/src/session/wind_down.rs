@@ -101,7 +101,7 @@ impl Session {
     }
 }
 
-/// A Ctrl-C ends streams within five seconds, of which storage gets most.
+/// A Ctrl-C ends streams within five seconds. Storage gets what the waits below leave of this.
 const WIND_DOWN: Duration = Duration::from_millis(3500);
 /// What the connection has read is in the channel; a peer that is just being refused is not waited for.
 const INPUT_DRAIN: Duration = Duration::from_millis(500);

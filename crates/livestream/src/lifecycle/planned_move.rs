@@ -405,7 +405,6 @@ impl Lifecycle {
             if matches!(planned.stage, MoveStage::Wanted | MoveStage::Unknown) {
                 self.withdrawing.push(planned.epoch);
             }
-            // The stream may stay with a lower one.
             self.last_move = Some(planned.ended(MoveEnd::Failed { failure }));
         }
     }
