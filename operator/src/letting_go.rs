@@ -98,8 +98,8 @@ pub(crate) fn is_held(resource: &impl ResourceExt) -> bool {
 
 /// What there is of it begins when nobody waits for streams any more.
 pub(crate) const LETTING_GO: Duration = Duration::from_secs(20);
-/// Patches on their way.
-const AT_ONCE: usize = 8;
+/// Calls on their way.
+pub(crate) const AT_ONCE: usize = 8;
 /// Routers write a live stream's resource every few seconds at most.
 const TRIES: u32 = 5;
 

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::closed_pools::{self, Reopened};
-use crate::letting_go::{LETTING_GO, is_held};
+use crate::letting_go::{AT_ONCE, LETTING_GO, is_held};
 use crate::pages::Pages;
 use crate::server_clock;
 use leftovers::Leftovers;
@@ -293,8 +293,6 @@ fn params() -> PatchParams {
 const MANAGER: &str = "caudal-uninstall";
 /// A person waits for it.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// Calls on their way.
-const AT_ONCE: usize = 8;
 /// An API server that is being replaced is back by then.
 const CLOSING: Duration = Duration::from_secs(15);
 /// Less than a pod has from SIGTERM to its end.

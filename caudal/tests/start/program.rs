@@ -125,7 +125,7 @@ impl Start {
                 Ok(line) => {
                     text = text + &line + "\n";
                     if !asked && line.contains(words) {
-                        signal(&child, Signal::SIGTERM);
+                        signal(child.id(), Signal::SIGTERM);
                         asked = true;
                     }
                 }
@@ -140,8 +140,8 @@ impl Start {
     }
 }
 
-fn signal(child: &Child, signal: Signal) {
-    let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
+fn signal(process: u32, signal: Signal) {
+    let pid = nix::unistd::Pid::from_raw(process.try_into().unwrap());
     nix::sys::signal::kill(pid, signal).unwrap();
 }
 
@@ -151,7 +151,7 @@ struct Platform(Child);
 impl Drop for Platform {
     fn drop(&mut self) {
         if matches!(self.0.try_wait(), Ok(None)) {
-            signal(&self.0, Signal::SIGTERM);
+            signal(self.0.id(), Signal::SIGTERM);
             let _ = self.0.wait();
         }
     }
@@ -160,7 +160,7 @@ impl Drop for Platform {
 /// One that a platform has started.
 #[derive(Debug)]
 pub struct Process {
-    pub pid: i32,
+    pub pid: u32,
     /// As `top` shows it.
     pub name: String,
     /// An argument a line, and a variable a line.
@@ -231,15 +231,15 @@ impl Running {
 
     /// Kills the worker that waits; gives the one that comes in its place.
     pub fn replaced_worker(&self) -> Process {
-        let worker = |other: i32| {
-            let children = self.children().into_iter();
-            children.into_iter().find(|child| child.pid != other && child.name == "caudal-worker")
+        let worker = |not: Option<u32>| {
+            let mut children = self.children().into_iter();
+            children.find(|child| child.name == "caudal-worker" && Some(child.pid) != not)
         };
         let deadline = Instant::now() + PATIENCE;
-        let first = worker(0).unwrap();
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(first.pid), Signal::SIGKILL).unwrap();
+        let first = worker(None).unwrap();
+        signal(first.pid, Signal::SIGKILL);
         loop {
-            match worker(first.pid) {
+            match worker(Some(first.pid)) {
                 Some(another) => return another,
                 None if Instant::now() > deadline => panic!("no worker came in the place of {first:?}"),
                 None => std::thread::yield_now(),
@@ -254,7 +254,7 @@ impl Running {
 
     /// Ctrl-C, and its end.
     pub fn interrupt(mut self) -> (Ended, TempDir) {
-        signal(&self.platform.0, Signal::SIGINT);
+        signal(self.platform.0.id(), Signal::SIGINT);
         let code = self.platform.0.wait().unwrap().code();
         self.stdout.join().unwrap();
         (Ended { code, stderr: self.stderr.join().unwrap() }, self.folder)

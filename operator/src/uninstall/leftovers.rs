@@ -11,8 +11,8 @@ use kube::{Api, Client, ResourceExt as _};
 use tokio::time::Instant;
 
 use super::persisting::persist;
-use super::{AT_ONCE, MANAGER, UninstallError};
-use crate::letting_go::let_go_of;
+use super::{MANAGER, UninstallError};
+use crate::letting_go::{AT_ONCE, let_go_of};
 
 /// What is let go of, and by when.
 pub(super) struct Leftovers<'a> {
@@ -34,17 +34,27 @@ impl Leftovers<'_> {
             open.len()
         ));
         let workers = self.workers().await.map_err(|failure| UninstallError::Broadcasts { failure })?;
+        let (undeleted, running) = self.delete_all(&workers, tell).await;
+        let unreleased = self.release_all(open, &running, tell).await;
+        match undeleted + unreleased {
+            0 => Ok(()),
+            left => Err(UninstallError::Left { left, all: workers.len() + open.len() }),
+        }
+    }
+
+    /// Deletes the workers. How many could not be, and the LiveStreams that they may run on for.
+    async fn delete_all<'w>(
+        &self,
+        workers: &'w HashMap<String, Option<String>>,
+        tell: &mut impl FnMut(String),
+    ) -> (usize, HashSet<&'w String>) {
         let namespace = self.namespace;
         let (mut left, mut running) = (0, HashSet::new());
-        let deleted: Vec<_> = futures::stream::iter(
-            workers.keys().map(|worker| async move { (worker, self.delete(worker).await) }),
-        )
-        .buffer_unordered(AT_ONCE)
-        .collect()
-        .await;
-        for (worker, outcome) in deleted {
-            let stream = workers.get(worker).and_then(Option::as_ref);
-            let whose = stream.map_or_else(|| "idle".to_owned(), |stream| format!("of {stream}"));
+        let deleting =
+            workers.iter().map(|(worker, stream)| async move { (worker, stream, self.delete(worker).await) });
+        let deleted: Vec<_> = futures::stream::iter(deleting).buffer_unordered(AT_ONCE).collect().await;
+        for (worker, stream, outcome) in deleted {
+            let whose = stream.as_ref().map_or_else(|| "idle".to_owned(), |stream| format!("of {stream}"));
             match outcome {
                 Ok(()) => tell(format!("deleted the worker {worker} ({whose})")),
                 Err(error) => {
@@ -56,32 +66,37 @@ impl Leftovers<'_> {
                 }
             }
         }
-        let released: Vec<_> = futures::stream::iter(
-            open.iter()
-                .filter(|stream| !running.contains(stream))
-                .map(|stream| async move { (stream, self.release(stream).await) }),
-        )
-        .buffer_unordered(AT_ONCE)
-        .collect()
-        .await;
-        let held = running.iter().filter(|stream| open.contains(stream));
-        let held = held.map(|stream| (*stream, "its worker may run on".to_owned()));
-        let outcomes = released.into_iter().map(|(stream, outcome)| match outcome {
-            Ok(()) => (stream, None),
-            Err(error) => (stream, Some(error.to_string())),
-        });
-        for (stream, why) in outcomes.chain(held.map(|(stream, why)| (stream, Some(why)))) {
+        (left, running)
+    }
+
+    /// Takes the finalizers off those that no worker is `running` for. How many are still held.
+    async fn release_all(
+        &self,
+        open: &[String],
+        running: &HashSet<&String>,
+        tell: &mut impl FnMut(String),
+    ) -> usize {
+        let (held, free): (Vec<_>, Vec<_>) = open.iter().partition(|stream| running.contains(stream));
+        let releasing =
+            free.into_iter().map(|stream| async move { (stream, self.release(stream).await.err()) });
+        let released: Vec<_> = futures::stream::iter(releasing).buffer_unordered(AT_ONCE).collect().await;
+        let released =
+            released.into_iter().map(|(stream, error)| (stream, error.map(|error| error.to_string())));
+        let held = held.into_iter().map(|stream| (stream, Some("its worker may run on".to_owned())));
+        let mut left = 0;
+        for (stream, why) in released.chain(held) {
             let Some(why) = why else {
                 tell(format!("{stream}: let go of"));
                 continue;
             };
             left += 1;
             tell(format!(
-                "{stream}: could not be let go of: {why}; type: kubectl -n {namespace} patch lst {stream} --type=merge --patch '{}'",
-                r#"{"metadata":{"finalizers":null}}"#
+                "{stream}: could not be let go of: {why}; type: kubectl -n {namespace} patch lst {stream} --type=merge --patch '{patch}'",
+                namespace = self.namespace,
+                patch = r#"{"metadata":{"finalizers":null}}"#
             ));
         }
-        if left == 0 { Ok(()) } else { Err(UninstallError::Left { left, all: workers.len() + open.len() }) }
+        left
     }
 
     /// The workers' pods, each with the LiveStream that has it.

@@ -147,10 +147,9 @@ impl Broadcast {
 
     pub async fn assign(&self, worker: &Worker, epoch: u32, mode: AssignmentMode, floor: Option<Floor>) {
         let assignment = Assignment { mode, floor, ..self.assignment(worker, epoch) };
-        let signed = SignedAssignment::sign(&assignment, &self.controller).unwrap();
         let mut asked = 0;
         // As a controller does: a worker that has to wait for a busy disk may not answer in time, and takes the same one twice.
-        while let Err(error) = self.client.assign(&worker.address, &signed).await {
+        while let Err(error) = self.try_assign(worker, &assignment).await {
             asked += 1;
             assert!(asked < 5 && matches!(error, AssignError::Unreachable(_)), "{error}");
         }
