@@ -363,6 +363,10 @@ impl Packager {
             Stage::Live(live) => live.media_end(),
             _ => self.config.resume.as_ref().map_or(0, continuation::media_end),
         };
+        let starts = matches!(self.stage, Stage::Starting(_));
+        if starts && clock.was_announced(input, rtmp_ms, MediaTime(earliest), now) {
+            return None;
+        }
         if !clock.rebase(input, rtmp_ms, MediaTime(earliest), now) {
             self.announcer.report(MediaReport::TooManyChanges);
             self.unplayable.changes_refused();
@@ -386,8 +390,13 @@ impl Packager {
 
     fn try_start(&mut self, now: UnixMillis, force: bool) {
         let Stage::Starting(start) = &mut self.stage else { return };
-        let Some(readiness) = start.ready(&self.config, now, force) else { return };
         let Some(clock) = self.clock.as_mut() else { return };
+        // A broadcast's first worker does not wait: viewers do.
+        let succeeds = self.config.epoch > FIRST_EPOCH;
+        if succeeds && !force && clock.may_replay(now) && start.has_room() {
+            return;
+        }
+        let Some(readiness) = start.ready(&self.config, now, force) else { return };
         let inits = match start.inits(&self.config) {
             Ok(inits) => inits,
             // What was kept stays: another codec header may come.
@@ -396,6 +405,11 @@ impl Packager {
                 return self.malformed(error.to_string());
             }
         };
+        if succeeds {
+            let earliest = self.config.resume.as_ref().map_or(0, continuation::media_end);
+            let room = (start.begins().unwrap_or(earliest) - earliest) / 1000;
+            start.lie_earlier(clock.begin_earlier(room));
+        }
         self.announcer.anchor = clock.date(MediaTime(0));
         let mut start = std::mem::take(start.as_mut());
         start.captions = self.units.captions().to_vec();
@@ -425,5 +439,7 @@ impl Packager {
     }
 }
 
+/// Of a broadcast.
+const FIRST_EPOCH: Epoch = Epoch(1);
 /// Bounds the memory that a publisher's mistakes take.
 const MAX_REPORTED: usize = 16;

@@ -95,6 +95,30 @@ impl Start {
         self.bytes = 0;
     }
 
+    /// Where the first media lies.
+    pub(super) fn begins(&self) -> Option<i64> {
+        let place = |tag: &Tag| match tag {
+            Tag::Picture(picture) => picture.decode,
+            Tag::Sound(at, _) => *at,
+        };
+        self.tags.iter().map(place).min()
+    }
+
+    /// All media that has come lies so many milliseconds earlier.
+    pub(super) fn lie_earlier(&mut self, earlier: i64) {
+        for tag in &mut self.tags {
+            match tag {
+                Tag::Picture(picture) => picture.decode -= earlier * 1000,
+                Tag::Sound(at, _) => *at -= earlier * 1000,
+            }
+        }
+    }
+
+    /// Whether more can be waited for.
+    pub(super) fn has_room(&self) -> bool {
+        self.tags.len() < MAX_TAGS / 4 * 3 && self.bytes < MAX_BYTES / 4 * 3
+    }
+
     pub(super) fn consumed(&self, input: Input) -> Option<i64> {
         self.tags.iter().rev().find_map(|tag| match (tag, input) {
             (Tag::Picture(picture), Input::Video) => Some(picture.decode + 1),
