@@ -72,6 +72,8 @@ fn a_timeline_that_goes_on_long_after_the_last_state_is_not_ahead_of_the_clock_b
         let mut after = Recorder::new(next);
         replay(&mut after, (from, resumed, resumed + 10_000));
         is_on_time(&after, what);
+        let lost = after.packager.lost_at_seam();
+        assert_eq!(lost.is_some(), !another, "{what}: {lost:?} of the publisher's media is missing");
         let source = after.of("source");
         let first = source.iter().find(|segment| !segment.gap).expect("media");
         assert!(first.start >= floor.media_end && first.independent, "{what}: {first:?} behind {floor:?}");
