@@ -415,13 +415,18 @@ impl Session {
         }
     }
 
-    /// Once the track set is frozen: the encoder gets its rungs, those that it cannot make leave.
+    /// Once the track set is frozen: says what is missing before it; the encoder gets its rungs, those that it cannot make leave.
     fn start_encoder(&mut self) {
         if self.encoder_started {
             return;
         }
         let Some(timeline) = self.packager.timeline() else { return };
         self.encoder_started = true;
+        if let Some(lost) = self.packager.lost_at_seam() {
+            tracing::info!(stream = %self.stream, lost_ms = lost.0 / 1000, "went on for another worker");
+            self.parts.board.went_on(lost);
+            self.parts.feed.announce(&Event::Input(self.parts.board.state()), None);
+        }
         let (mut made, mut withdrawn, mut missing) = (Vec::new(), Vec::new(), Vec::new());
         for rung in &self.ladder {
             let Some(track) = timeline.track(&rung.name) else { continue };

@@ -187,6 +187,13 @@ impl Rebuild {
         Some(Self { timeline, known, next_msn, discontinuity, floor, tracks })
     }
 
+    /// How long the segments are that nobody can make again.
+    pub(super) fn given_up(&self) -> MediaDuration {
+        let lost = self.known.iter().filter(|segment| segment.lost);
+        let micros: i64 = lost.filter_map(|segment| Some(segment.end? - segment.start)).sum();
+        MediaDuration(u64::try_from(micros).unwrap_or(0))
+    }
+
     pub(super) fn track(&self, name: &RenditionName) -> Option<&TrackRebuild> {
         self.tracks.iter().find(|track| track.name == *name)
     }

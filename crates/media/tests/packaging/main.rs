@@ -14,6 +14,7 @@ mod publisher;
 mod real_encoders;
 mod recorder;
 mod repeated_loss;
+mod replay_age;
 mod resumed_clocks;
 mod resumption;
 mod rules;
