@@ -207,10 +207,10 @@ impl Session {
 
     fn input(&mut self, event: InputEvent) {
         match self.rewind.take(event, Instant::now()) {
-            Taken::Take(event) => self.take(event),
+            Taken::Take(event) => self.package(event),
             Taken::TakeAll(events, came) => {
                 self.log_replay(came);
-                self.take_all(events);
+                self.package_all(events);
             }
             Taken::Nothing => {}
             Taken::Ask(again) => {
@@ -236,13 +236,13 @@ impl Session {
         }
     }
 
-    fn take_all(&mut self, events: Vec<InputEvent>) {
+    fn package_all(&mut self, events: Vec<InputEvent>) {
         for event in events {
-            self.take(event);
+            self.package(event);
         }
     }
 
-    fn take(&mut self, event: InputEvent) {
+    fn package(&mut self, event: InputEvent) {
         let now = self.parts.clock.now();
         self.arrived = None;
         self.awaited.no_tag();
@@ -371,7 +371,7 @@ impl Session {
         if let Some(events) = self.rewind.overdue(Instant::now()) {
             self.log_replay(Came::Nobody);
             self.parts.board.nobody_came();
-            self.take_all(events);
+            self.package_all(events);
         }
         self.tally.report(&self.parts.metrics);
         let held = self.memory().bytes();

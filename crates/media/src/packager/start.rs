@@ -11,7 +11,7 @@ use caudal_livestream::timeline::{
 use caudal_livestream::{MediaDuration, RenditionName, UnixMillis};
 
 use self::resumed::{frozen_grid, video_may_lead};
-use super::continuation::{FIRST_MSN, Position, Rebuild, taken_up};
+use super::continuation::{FIRST_MSN, Position, Rebuild, media_end, taken_up};
 use super::live::{Live, SourceVideo};
 use super::rung::Rung;
 use super::{PackagerConfig, Picture, SourceMetadata, VideoSetup};
@@ -284,8 +284,13 @@ impl Start {
                 }
                 Some(rebuilt) => {
                     let mut track = Track::new(name.clone(), kind, rebuilt.cursor, target);
-                    track.rebuild(rebuilt.numbers.clone(), rebuilt.next_number);
-                    (track, Some(rebuilt.start))
+                    if rebuilt.is_numbered {
+                        track.rebuild(rebuilt.numbers.clone(), rebuilt.next_number);
+                        (track, Some(rebuilt.start))
+                    } else {
+                        track.rebuild_nothing();
+                        (track, config.resume.as_ref().map(media_end))
+                    }
                 }
             }
         };

@@ -7,6 +7,7 @@
 )]
 
 mod clocks;
+mod lagging_rungs;
 mod late_video;
 mod lead_in;
 mod properties;
