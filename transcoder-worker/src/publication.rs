@@ -133,15 +133,7 @@ impl Publication {
         }
         // Also when nothing could be written: a full disk gets room by this alone.
         let removed = self.removal.carry_out(&self.store, &standing.timeline, now).await;
-        written.and(removed.map_err(Into::into))?;
-        if standing.closed && standing.timeline.ended {
-            // A worker that hands over leaves it to the next one, which has looked through storage within two minutes.
-            let removed = timeout(LAST_REMOVAL, self.removal.finish(&self.store)).await;
-            if !matches!(removed, Ok(Ok(()))) {
-                tracing::debug!(stream = %self.stream, "not all that left the window could be removed at the end");
-            }
-        }
-        Ok(())
+        written.and(removed.map_err(Into::into))
     }
 
     /// Says in every stored playlist that nothing will follow, when there is no timeline to render them from.
@@ -366,8 +358,6 @@ const LOG_INTERVAL: Duration = Duration::from_mins(1);
 const GATHERED_FOR: Duration = Duration::from_millis(200);
 /// A replaced worker notices within this, even where nothing it writes tells it.
 const FENCE_INTERVAL: Duration = Duration::from_secs(4);
-/// The whole broadcast is removed some minutes later; a worker that ends is not to be held up.
-const LAST_REMOVAL: Duration = Duration::from_millis(500);
 /// A worker that was just replaced may write once more between our look and our write.
 const REPLACE_ATTEMPTS: usize = 3;
 

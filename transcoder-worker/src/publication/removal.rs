@@ -56,16 +56,6 @@ impl Removal {
         Ok(())
     }
 
-    /// The broadcast is over, and its playlists say so: removes what left the window, and waits for no player that has an older
-    /// one. Nobody looks after that here any more.
-    pub(super) async fn finish(&mut self, store: &SegmentStore) -> Result<(), StorageError> {
-        while let Some((file, _)) = self.leaving.front() {
-            store.delete(&Key::Live(self.stream, file.clone())).await?;
-            self.leaving.pop_front();
-        }
-        Ok(())
-    }
-
     fn follow(&mut self, timeline: &Timeline, now: Instant) {
         for track in &timeline.tracks {
             let seen = self.seen.entry(track.name.clone()).or_default();

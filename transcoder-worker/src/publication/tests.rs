@@ -173,22 +173,6 @@ async fn a_recording_keeps_what_left_the_window() {
 }
 
 #[tokio::test]
-async fn at_its_end_a_broadcast_leaves_no_more_than_its_last_window() {
-    for (ended, left) in [(true, 10..=15), (false, 7..=15)] {
-        let disk = Disk::new();
-        let mut publication = disk.publication();
-        let begun = Instant::now();
-        publication.write(&disk.standing(7..=12), begun).await.unwrap();
-        publication.write(&disk.standing(9..=14), begun).await.unwrap();
-        let mut last = Standing { closed: true, ..disk.standing(10..=15) };
-        last.timeline.ended = ended;
-        publication.write(&last, begun).await.unwrap();
-        // Of a stream that was handed over, players go on with playlists that may list it.
-        assert_eq!(disk.segments(), left.collect::<Vec<_>>(), "ended: {ended}");
-    }
-}
-
-#[tokio::test]
 async fn only_a_recording_keeps_a_log() {
     for record in [false, true] {
         let disk = Disk::new();
