@@ -259,7 +259,7 @@ pub(super) fn taken_up(resume: &Resume, epoch: Epoch) -> Timeline {
         }
         for segment in &mut track.segments {
             if segment.phase != SegmentPhase::Stored {
-                become_gap(segment);
+                segment.become_gap();
             }
         }
         let (mut msn, mut start, date) =
@@ -310,7 +310,7 @@ fn give_up(
 ) -> Option<()> {
     for segment in track.segments.iter_mut().filter(|segment| segment.msn < from) {
         if !is_settled(segment) {
-            become_gap(segment);
+            segment.become_gap();
         }
     }
     let Some(mut msn) = track.segments.back().map(|last| last.msn.next()) else {
@@ -320,7 +320,7 @@ fn give_up(
     while msn < from {
         let like = lead.iter().find(|segment| segment.msn == msn)?;
         let mut lost = Segment { epoch, init: None, ..like.clone() };
-        become_gap(&mut lost);
+        lost.become_gap();
         track.segments.push_back(lost);
         msn = msn.next();
     }
@@ -343,15 +343,6 @@ fn of(track: &Track, msn: Msn) -> Option<&Segment> {
 
 fn end_of(segment: &Segment) -> i64 {
     segment.start.plus(segment.duration).0
-}
-
-fn become_gap(segment: &mut Segment) {
-    segment.gap = true;
-    segment.phase = SegmentPhase::Finished;
-    segment.parts.clear();
-    segment.size = 0;
-    segment.independent = false;
-    segment.lead_in = false;
 }
 
 fn gap(
