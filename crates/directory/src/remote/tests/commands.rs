@@ -1,5 +1,11 @@
 //! Commands that are repeated, that come late, or that somebody else was faster than.
 
+use std::future::pending;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+
 use super::*;
 
 #[tokio::test]
@@ -63,4 +69,30 @@ async fn a_stream_that_was_ended_before_it_was_opened_is_over_at_the_other_end_t
     }
     router.close().await;
     listening.end().await;
+}
+
+/// As one that was killed and has been started anew.
+#[tokio::test]
+async fn a_controller_that_left_a_command_unanswered_is_asked_again() {
+    let (controller, stop) = (Arc::new(Controller::default()), CancellationToken::new());
+    let heard = Arc::new(AtomicBool::new(false));
+    let routes = directory_routes(controller.clone(), controller.clone(), &callers(), stop.clone());
+    let routes = routes.layer(from_fn(move |request: Request, next: Next| {
+        let is_first = request.uri().path() == wire::OPEN && !heard.swap(true, Ordering::Relaxed);
+        async move {
+            if is_first {
+                pending::<()>().await;
+            }
+            next.run(request).await
+        }
+    }));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let router = reader(listener.local_addr().unwrap(), "ingest-router");
+    let task = tokio::spawn(HttpServer::new(listener, HttpLimits::default()).serve(routes, stop.clone()));
+    let spec = stream_of("a").spec;
+    let opened = within(router.open(spec.clone())).await.unwrap();
+    assert_eq!(opened.spec, spec);
+    router.close().await;
+    stop.cancel();
+    task.await.unwrap().unwrap();
 }
