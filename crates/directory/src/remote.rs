@@ -245,17 +245,21 @@ impl Shared {
         Ok(())
     }
 
-    /// Sends a command until it is answered, for at most [`COMMAND_DEADLINE`], and waits until the copy shows its effect.
+    /// Sends a command until it is answered, for at most [`COMMAND_DEADLINE`], and waits until the copy shows its effect. A
+    /// try that is given up may still be carried out.
     async fn command(&self, path: &str, command: &impl Serialize) -> Result<Outcome, Unavailable> {
         let body = serde_json::to_vec(command).map_err(|error| Unavailable(error.to_string()))?;
         let deadline = Instant::now() + COMMAND_DEADLINE;
-        let mut failed = "it does not answer".to_owned();
         let answer = loop {
-            match timeout_at(deadline, self.ask(path, body.clone())).await {
+            let until = deadline.min(Instant::now() + TRY_DEADLINE);
+            let failed = match timeout_at(until, self.ask(path, body.clone())).await {
                 Ok(Ok(answer)) => break answer,
                 Ok(Err(Failure::Refused(reason))) => return Err(unavailable(&reason)),
-                Ok(Err(Failure::Transport(reason))) => failed = reason,
-                Err(_) => return Err(unavailable(&failed)),
+                Ok(Err(Failure::Transport(reason))) => reason,
+                Err(_) => "it does not answer".to_owned(),
+            };
+            if Instant::now() + REPEAT_PAUSE >= deadline {
+                return Err(unavailable(&failed));
             }
             sleep(REPEAT_PAUSE).await;
         };
@@ -473,6 +477,8 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(5);
 /// Shorter than an encoder's patience (10 s), and longer than the restart of a controller takes.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(6);
+/// A controller that was killed, or whose machine was lost, answers nothing on the old connection and may be back on another.
+const TRY_DEADLINE: Duration = Duration::from_secs(2);
 const REPEAT_PAUSE: Duration = Duration::from_millis(200);
 /// A copy is behind by milliseconds.
 const CATCH_UP: Duration = Duration::from_secs(2);

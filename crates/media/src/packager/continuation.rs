@@ -335,7 +335,7 @@ fn give_up(track: &mut Track, from: Msn, lead: &VecDeque<Segment>, epoch: Epoch)
         end = end_of(like);
         let duration = MediaTime(end).since(start);
         let mut lost = Segment { epoch, init: None, start, duration, ..like.clone() };
-        become_gap(&mut lost);
+        lost.become_gap();
         track.segments.push_back(lost);
         msn = msn.next();
     }
@@ -351,7 +351,7 @@ fn lose(track: &mut Track, below: Msn, lead: &VecDeque<Segment>) {
         {
             segment.duration = segment.duration.max(MediaTime(end_of(like)).since(segment.start));
         }
-        become_gap(segment);
+        segment.become_gap();
     }
 }
 
@@ -371,15 +371,6 @@ fn of(track: &Track, msn: Msn) -> Option<&Segment> {
 
 fn end_of(segment: &Segment) -> i64 {
     segment.start.plus(segment.duration).0
-}
-
-fn become_gap(segment: &mut Segment) {
-    segment.gap = true;
-    segment.phase = SegmentPhase::Finished;
-    segment.parts.clear();
-    segment.size = 0;
-    segment.independent = false;
-    segment.lead_in = false;
 }
 
 fn gap(
