@@ -3,6 +3,7 @@
 //! * `api`, `edge`, `router`, `controller` – one part each; standalone mode puts them together in one process
 //! * `operator` – the controller's part in a cluster
 //! * `separate` – a part as a process: its listeners, its way to the directory, its end
+//! * `proven_keys` – when a controller's keys are noted in its data folder
 //! * `directory_copy` – the directory as such a process has it
 //! * `terminal` – what such a process says at its start
 //! * `stream_events` – what the controller's terminal, or standalone mode's, says of each stream
@@ -15,6 +16,7 @@ pub mod directory_copy;
 pub mod edge;
 pub mod listeners;
 mod operator;
+mod proven_keys;
 pub mod router;
 pub mod separate;
 pub mod stream_events;

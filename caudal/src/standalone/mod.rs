@@ -17,7 +17,7 @@ use caudal_service::shutdown;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
-use crate::secrets::{KeySource, MasterSecret, remember};
+use crate::secrets::{KeySource, MasterSecret, remember, remember_keys};
 use crate::settings::Settings;
 use console::Console;
 pub use folders::{ADMIN, Folders, MEDIA, OURS_ALONE, default_data_folder, open_folder};
@@ -44,6 +44,7 @@ pub async fn run(settings: Settings, lines: LogLines) -> anyhow::Result<()> {
     // A start that came to nothing binds nobody to a mistyped secret.
     remember(&master, &folders.secrets());
     let keys = KeySource::Master(master);
+    remember_keys(&keys, &folders.secrets());
     let kept = async {
         match &mut postgres {
             Some(postgres) => postgres.keep_running(&folders.data).await,
