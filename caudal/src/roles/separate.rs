@@ -45,14 +45,19 @@ use crate::standalone::Folders;
 pub async fn run(role: Role, settings: Settings, lines: LogLines) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal().context("signals")?;
     let keys = KeySource::given(settings.keys.clone())?;
-    match role {
+    let terminal = Terminal::new(role, &settings);
+    let ended = match role {
         Role::Api => Box::pin(run_api(&settings, &keys, shutdown)).await,
         Role::IngestRouter => run_router(&settings, &keys, shutdown).await,
         Role::HlsEdge => run_edge(&settings, &keys, shutdown).await,
         Role::Controller => run_controller(&settings, &keys, shutdown, lines).await,
         Role::Operator => run_operator(&settings, &keys, shutdown).await,
         Role::Standalone => Err(anyhow!("standalone mode is all parts in one process")),
+    };
+    if ended.is_ok() {
+        terminal.stopped();
     }
+    ended
 }
 
 async fn run_api(settings: &Settings, keys: &KeySource, shutdown: CancellationToken) -> anyhow::Result<()> {
@@ -314,7 +319,8 @@ impl Process {
         Ok(Self { tasks, registry, ready: Ready { readiness, terminal }, last, end_within: END_WITHIN })
     }
 
-    /// Says by a metric whether the copy follows the controller, or the API server.
+    /// Says by a metric whether the copy follows the controller, or the API server, and to whoever asks for readiness what is in
+    /// the way.
     fn follow(&mut self, directory: &DirectoryCopy) -> anyhow::Result<()> {
         let follows = IntGauge::new(
             "caudal_directory_up_to_date",
@@ -322,6 +328,7 @@ impl Process {
         )?;
         self.registry.register(Box::new(follows.clone()))?;
         let (directory, stop) = (directory.clone(), self.last.clone());
+        let readiness = self.ready.readiness.clone();
         self.tasks.spawn("watch on the controller", async move {
             let watched = async {
                 let mut so_far = false;
@@ -330,7 +337,13 @@ impl Process {
                     follows.set(i64::from(so_far));
                 }
             };
-            stop.run_until_cancelled(watched).await;
+            let both = async {
+                tokio::select! {
+                    () = watched => {}
+                    never = directory.tell_obstacles(|obstacle| readiness.set_obstacle(obstacle)) => match never {},
+                }
+            };
+            stop.run_until_cancelled(both).await;
             Ok::<_, Infallible>(())
         });
         Ok(())
