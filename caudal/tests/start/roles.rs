@@ -118,7 +118,7 @@ fn a_role_says_that_it_is_told_to_stop_and_that_it_has() {
         assert_eq!(ended.code, Some(0), "{role}: {}", ended.stderr);
         let at =
             |words: &str| ended.stderr.find(words).unwrap_or_else(|| panic!("{words}: {}", ended.stderr));
-        assert!(at("told to stop signal=SIGTERM") < at("stopped"), "{role}: {}", ended.stderr);
+        assert!(at("told to stop signal=\"SIGTERM\"") < at("stopped"), "{role}: {}", ended.stderr);
     }
 }
 
