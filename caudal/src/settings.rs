@@ -27,7 +27,7 @@ use caudal_livestream::admission::SecondPublisher;
 use caudal_service::logs::{LogFilter, LogFormat};
 use clap::{Args, Command, ValueEnum};
 
-pub use given::{Faults, Given, Refused, in_file, read, unknown_variables};
+pub use given::{Faults, Given, Refused, in_file, read, shown, unknown_variables};
 pub use machine::{check, no_folder, warn_of_what_is_missing};
 pub use role::Role;
 pub use values::{

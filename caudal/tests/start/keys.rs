@@ -43,6 +43,13 @@ fn keys_are_made_once_for_their_owner_alone_and_again_where_one_is_missing() {
     // Another secret than none changes nothing of what is there, nor what follows from that.
     assert_eq!(made(folder.path(), Some(&"x".repeat(32))).code, Some(0));
     assert_eq!(files(folder.path()), before);
+    let again = made(folder.path(), None);
+    assert!(again.stderr.contains("nothing was missing: all keys that are there stay"), "{}", again.stderr);
+    let own = format!("CAUDAL_KEYS={}/ROLE", folder.path().display());
+    assert!(again.stderr.contains(&own), "{}", again.stderr);
+    let file = made(&key, None);
+    assert_eq!(file.code, Some(64), "{}", file.stderr);
+    assert!(file.stderr.contains("ingest-router/input\" is a file: expected a folder"), "{}", file.stderr);
     fs::write(&key, "nonsense").unwrap();
     let ended = made(folder.path(), None);
     assert_eq!(ended.code, Some(1));
