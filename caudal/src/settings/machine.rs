@@ -281,6 +281,11 @@ fn without_links(path: &Path) -> PathBuf {
 /// do everything but write into some of the kernel's own folders.
 fn writable_folder(folder: &Path) -> Result<(), String> {
     let absolute = std::path::absolute(folder).map_err(|error| error.to_string())?;
+    if let Err(error) = absolute.symlink_metadata()
+        && error.kind() == std::io::ErrorKind::InvalidFilename
+    {
+        return Err("its name is longer than any file system takes".to_owned());
+    }
     let there =
         absolute.ancestors().find(|ancestor| ancestor.symlink_metadata().is_ok()).unwrap_or(&absolute);
     let shown = there.display();
