@@ -12,15 +12,19 @@ FIRST_TIME = $(if $(wildcard $(CAUDAL)),, (the first time takes some minutes))
 # Settings of this machine, if there are any: see .env.example.
 DOTENV := if [ -f .env ]; then set -a; . ./.env; set +a; fi
 
-.PHONY: help run dotenv test lint bench fuzz build build-tests web unit e2e chart-test cluster cluster-down cluster-test
+.PHONY: help run admin dotenv test lint bench fuzz build build-tests web unit e2e chart-test cluster cluster-down cluster-test
 .PHONY: setup setup-test setup-cluster setup-lint setup-fuzz setup-bench
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: dotenv setup web ## Run the whole platform on this machine (ARGS="--help" for its settings)
 	@scripts/stage "Building caudal$(FIRST_TIME)" cargo build --workspace --exclude caudal-bench
 	@$(DOTENV); CAUDAL_WEB_DIR="$${CAUDAL_WEB_DIR:-$(CURDIR)/web/dist}" exec $(CAUDAL) standalone $(ARGS)
+
+admin: dotenv ## Ask that platform to do something, with the same settings (ARGS="streams"; ARGS="--help" lists what)
+	@[ -x $(CAUDAL) ] || { echo "there is no $(CAUDAL) yet: 'make run' builds it" >&2; exit 1; }
+	@$(DOTENV); exec $(CAUDAL) admin $(ARGS)
 
 test: setup-test web unit e2e ## Run every test
 

@@ -25,6 +25,7 @@ use clap::{Args, Subcommand};
 
 use crate::settings::{self, Faults, Given};
 use crate::standalone::{ADMIN, default_data_folder};
+pub use message::ListedWorker;
 use message::{Answer, ListedStream, Request};
 pub use socket::{Platform, serve_if_possible};
 pub use target::Target;
@@ -57,6 +58,10 @@ enum AdminCommand {
     /// The worker is named as in the log: its lines carry `worker=` and this id (`"worker"` in JSON). A broadcast that
     /// is over stays in the list for ten minutes.
     Streams,
+    /// List the workers that run, each with its process, and the broadcast that it was started for
+    ///
+    /// The one without a broadcast is kept warm for the next one.
+    Workers,
 }
 
 /// Carries out one command.
@@ -72,6 +77,10 @@ pub async fn run(settings: &AdminSettings, given: &Given) -> Result<ExitCode, Fa
             move_stream(&data, target).await
         }
         AdminCommand::Streams => streams(&data).await.map(|streams| words::of_streams(&streams)),
+        AdminCommand::Workers => match ask(&data, &Request::Workers {}).await {
+            Ok(answer) => words::of_workers(&answer),
+            Err(obstacle) => Err(obstacle),
+        },
     };
     Ok(match told {
         Ok(words) => match print(&words) {
@@ -119,7 +128,9 @@ async fn streams(data: &Path) -> Result<Vec<ListedStream>, String> {
     match ask(data, &Request::Streams {}).await? {
         Answer::Streams { streams } => Ok(streams),
         Answer::Refused { reason } => Err(reason),
-        Answer::Moved { .. } | Answer::Failed { .. } => Err(words::STRANGE.to_owned()),
+        Answer::Moved { .. } | Answer::Workers { .. } | Answer::Failed { .. } => {
+            Err(words::STRANGE.to_owned())
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use clap::Args;
 use kube::Api;
 
 use crate::secrets::MasterSecret;
+use crate::settings::{Faults, shown};
 
 /// Where the keys go.
 #[derive(Args, Clone, Debug)]
@@ -44,6 +45,13 @@ pub struct KeysSettings {
 /// When something cannot be read or written, or keys that are there do not fit together.
 pub async fn run(settings: &KeysSettings) -> anyhow::Result<ExitCode> {
     let master = MasterSecret::read()?;
+    if let Some(folder) = settings.folder.as_deref().filter(|folder| folder.is_file()) {
+        let folder = shown(folder.as_os_str());
+        return Err(Faults(vec![format!(
+            "{folder} is a file: expected a folder, which is made if it is not there"
+        )])
+        .into());
+    }
     let mut made = Vec::new();
     let completed = match (&settings.folder, &settings.secrets) {
         (Some(folder), _) => folders::complete(folder, master.as_ref(), &mut made),
@@ -55,6 +63,14 @@ pub async fn run(settings: &KeysSettings) -> anyhow::Result<ExitCode> {
     let told = made.iter().try_for_each(|name| writeln!(output, "{name}"));
     completed.map_err(|error| if made.is_empty() { error } else { error.context(IN_PART) })?;
     told.context("the keys are made; standard output")?;
+    // Beside the list of what was made, which a program may read.
+    if made.is_empty() {
+        eprintln!("caudal: nothing was missing: all keys that are there stay as they are");
+    }
+    if let Some(folder) = &settings.folder {
+        let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.clone());
+        eprintln!("caudal: each role is given its own folder: CAUDAL_KEYS={}/ROLE", folder.display());
+    }
     Ok(ExitCode::SUCCESS)
 }
 

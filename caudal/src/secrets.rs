@@ -2,6 +2,7 @@
 //!
 //! * `master` – `CAUDAL_SECRET`, the one secret that all keys of an installation can be derived from
 //! * `used_secret` – with which one a data folder is used
+//! * `used_keys` – with which keys
 //! * `key` – which keys there are, and which role holds which
 //! * `ring` – a key and those that it replaces, and how both stand in a file
 //! * `folder` – `CAUDAL_KEYS`, a role's own keys in files
@@ -16,12 +17,14 @@ pub mod making;
 mod master;
 pub mod private_file;
 mod ring;
+mod used_keys;
 mod used_secret;
 
 pub use folder::{faults_of_folder, read_file};
 pub use held::{ApiKeys, BOTH, ControllerKeys, EdgeKeys, KeySource, RouterKeys};
 pub use key::{HOLDERS, Holder, Key};
 pub use master::{MIN_LENGTH, MasterSecret};
+pub use used_keys::{another_keys, remember_changed_keys, remember_keys};
 pub use used_secret::{SECRETS, another_secret, remember};
 
 /// All secrets that can be given by `NAME` or `NAME_FILE`.

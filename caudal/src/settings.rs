@@ -27,7 +27,7 @@ use caudal_livestream::admission::SecondPublisher;
 use caudal_service::logs::{LogFilter, LogFormat};
 use clap::{Args, Command, ValueEnum};
 
-pub use given::{Faults, Given, Refused, in_file, read, unknown_variables};
+pub use given::{Faults, Given, Refused, in_file, read, shown, unknown_variables};
 pub use machine::{check, no_folder, warn_of_what_is_missing};
 pub use role::Role;
 pub use values::{
@@ -256,19 +256,34 @@ impl From<LogFormatSetting> for LogFormat {
     }
 }
 
-/// What holds in standalone mode, and in the roles that do not require it, where a setting is not given and its default
-/// depends on others.
-const DEFAULTS_IN_WORDS: &[(&str, &str)] = &[
-    ("CAUDAL_DATA_DIR", "/var/lib/caudal for root, else ~/.local/share/caudal"),
-    ("CAUDAL_PUBLIC_API_URL", "http://localhost:PORT"),
-    ("CAUDAL_PUBLIC_HLS_URL", "http://localhost:HLS_PORT, https with a certificate"),
-    ("CAUDAL_PUBLIC_RTMP_URL", "rtmp://127.0.0.1:RTMP_PORT/live"),
-    ("HLS_PATH", "media in the data folder"),
+/// What holds where a setting is not given and its default depends on others, and in which roles: the others have none, because
+/// they do not know what it follows from.
+const DEFAULTS_IN_WORDS: &[(&str, &[Role], &str)] = &[
+    (
+        "CAUDAL_DATA_DIR",
+        &[Role::Standalone, Role::Controller],
+        "/var/lib/caudal for root, else ~/.local/share/caudal",
+    ),
+    ("CAUDAL_PUBLIC_API_URL", &[Role::Standalone, Role::Api], "http://localhost:PORT"),
+    ("CAUDAL_PUBLIC_HLS_URL", &[Role::Standalone], "http://localhost:HLS_PORT, https with a certificate"),
+    ("CAUDAL_PUBLIC_RTMP_URL", &[Role::Standalone], "rtmp://127.0.0.1:RTMP_PORT/live"),
+    ("HLS_PATH", &[Role::Standalone, Role::Controller], "media in the data folder"),
 ];
 
-/// The default of a setting that is not a fixed value.
-fn default_in_words(name: &str) -> Option<&'static str> {
-    DEFAULTS_IN_WORDS.iter().find(|(of, _)| *of == name).map(|(_, words)| *words)
+/// The default of a setting that is not a fixed value, in a role that has one.
+fn default_in_words(name: &str, role: Role) -> Option<&'static str> {
+    let found = DEFAULTS_IN_WORDS.iter().find(|(of, roles, _)| *of == name && roles.contains(&role));
+    found.map(|(_, _, words)| *words)
+}
+
+/// That a role must be given the setting, where it must.
+fn required_in_words(name: &str, role: Role) -> Option<&'static str> {
+    if role.required().iter().any(|(required, _)| *required == name) {
+        Some("required")
+    } else {
+        let reads_segments = name == "HLS_PATH" && matches!(role, Role::HlsEdge | Role::Operator);
+        reads_segments.then_some("required unless there is a bucket")
+    }
 }
 
 /// `command` with what differs from role to role: default ports, and what `--help` shows beyond the definitions. That is the
@@ -284,7 +299,7 @@ pub fn for_each_role(command: Command) -> Command {
             let Some(name) = name else { return arg };
             let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
             let Some(role) = role else {
-                return match default_in_words(&name).filter(|_| is_admin) {
+                return match default_in_words(&name, Role::Standalone).filter(|_| is_admin) {
                     Some(words) => arg.help(format!("{help} [default: {words}]")),
                     None => arg,
                 };
@@ -295,11 +310,9 @@ pub fn for_each_role(command: Command) -> Command {
             };
             if !role.has(&name) {
                 arg.hide(true)
-            } else if role.required().iter().any(|(required, _)| *required == name) {
-                arg.help(format!("{help} [required]"))
-            } else if role == Role::HlsEdge && name == "HLS_PATH" {
-                arg.help(format!("{help} [required unless there is a bucket]"))
-            } else if let Some(words) = default_in_words(&name) {
+            } else if let Some(words) = required_in_words(&name, role) {
+                arg.help(format!("{help} [{words}]"))
+            } else if let Some(words) = default_in_words(&name, role) {
                 arg.help(format!("{help} [default: {words}]"))
             } else {
                 arg

@@ -18,6 +18,7 @@ use nix::sys::prctl;
 use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio::net::unix::pipe;
+use tokio_util::sync::CancellationToken;
 
 use crate::settings::{Faults, Fitting, Given, LogSettings, Span, address, no_folder, port, span};
 use crate::storage::StorageSettings;
@@ -129,7 +130,9 @@ pub async fn run(settings: WorkerSettings, given: Given) -> anyhow::Result<()> {
     let ready = serde_json::to_string(&ready)?;
     writeln!(std::io::stdout(), "{ready}").context("standard output")?;
     let worker = caudal_transcoder_worker::run(config, shutdown.clone());
-    let Some(ParentPipe::Stdin) = settings.parent_pipe else { return Ok(worker.await?) };
+    let Some(ParentPipe::Stdin) = settings.parent_pipe else {
+        return Box::pin(saying_so(worker, &told_to_leave)).await;
+    };
     let stdin = std::io::stdin().as_fd().try_clone_to_owned().context("standard input")?;
     let pipe =
         pipe::Receiver::from_owned_fd(stdin).context("CAUDAL_PARENT_PIPE: standard input is no pipe")?;
@@ -148,6 +151,21 @@ pub async fn run(settings: WorkerSettings, given: Given) -> anyhow::Result<()> {
         },
     );
     Ok(ended?)
+}
+
+/// Runs a worker that nobody supervises, and tells whoever stops it by a signal that this was heard and done.
+async fn saying_so<E: Into<anyhow::Error>>(
+    worker: impl Future<Output = Result<(), E>>,
+    signalled: &CancellationToken,
+) -> anyhow::Result<()> {
+    tokio::pin!(worker);
+    tokio::select! {
+        ended = &mut worker => return ended.map_err(Into::into),
+        () = signalled.cancelled() => tracing::info!("told to stop"),
+    }
+    worker.await.map_err(Into::into)?;
+    tracing::info!("stopped");
+    Ok(())
 }
 
 async fn bound(

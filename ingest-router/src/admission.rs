@@ -21,6 +21,7 @@ use crate::guess_guard::GuessGuard;
 use crate::judges::Judges;
 use crate::known_keys::{KeyHash, KnownKeys};
 use crate::metrics::{Metrics, RefusalReason};
+use crate::outage::Outage;
 use crate::seats::{Guest, Seat, Seats};
 use crate::suspects::{Suspects, Turn};
 use crate::takeover::{HOLD, Judgement, judge};
@@ -38,6 +39,7 @@ pub(crate) struct Admission {
     pub(crate) metrics: Metrics,
     pub(crate) seats: Seats,
     pub(crate) contenders: Contenders,
+    pub(crate) outage: Outage,
     /// What a second publisher means, where this router's settings say so.
     pub(crate) second_publisher: Option<SecondPublisher>,
     /// This router's name in the directory.
@@ -266,7 +268,10 @@ impl Admission {
         } else {
             let seat = self.seat(Guest::New)?;
             match self.directory.open(self.spec(authorized, applicant, hash)).await {
-                Ok(record) => return Ok(Standing::Taken { record, generation: FIRST_GENERATION, seat }),
+                Ok(record) => {
+                    self.outage.taken();
+                    return Ok(Standing::Taken { record, generation: FIRST_GENERATION, seat });
+                }
                 Err(OpenError::Exists(record)) => record,
                 Err(OpenError::NoCapacity) => {
                     tracing::warn!(
@@ -275,7 +280,7 @@ impl Admission {
                     return Err(refused(Refusal::Rejected, RefusalReason::NoCapacity, words::NO_CAPACITY));
                 }
                 Err(OpenError::Unavailable(error)) => {
-                    tracing::warn!(stream = %authorized.stream, %error, "a broadcast cannot be started: the controller does not take it");
+                    self.outage.not_taken(authorized.stream, &error);
                     return Err(unavailable(words::CANNOT_START));
                 }
             }
@@ -332,6 +337,7 @@ impl Admission {
             let seat = self.seat(Guest::Returning)?;
             match self.directory.reconnect(stream, ingest).await {
                 Ok(record) => {
+                    self.outage.taken();
                     self.metrics.takeovers.inc();
                     return Ok(Standing::Taken { record, generation, seat });
                 }
@@ -346,7 +352,7 @@ impl Admission {
                 }
                 Err(ReconnectError::Over(_) | ReconnectError::Unknown) => return Ok(Standing::Over(stream)),
                 Err(ReconnectError::Unavailable(error)) => {
-                    tracing::warn!(%stream, %error, "a publisher cannot be connected to its broadcast: the controller does not take it");
+                    self.outage.not_taken(stream, &error);
                     return Err(unavailable(words::CANNOT_CONNECT));
                 }
             }

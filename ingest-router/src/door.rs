@@ -101,6 +101,10 @@ impl Door {
     pub(crate) async fn drain(&self) {
         let Drain { spread, farewell, .. } = self.limits.drain;
         self.tasks.close();
+        if !self.tasks.is_empty() {
+            let at_most = spread + farewell;
+            tracing::info!(open = self.tasks.len(), ?at_most, "waiting until what is open has ended");
+        }
         tokio::select! {
             () = self.tasks.wait() => {}
             () = self.sessions.leave_within(spread) => {}

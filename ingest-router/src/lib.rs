@@ -7,7 +7,7 @@
 //!   about them (`authorize`, `known_keys`, `guess_guard`; one of `contenders` at a time, for a key that
 //!   is live `takeover` with `judges`),
 //! * `session` owns one publisher: `replay`, `measure` and `media_news` are its pure parts, `link` its way to the worker (`relay`),
-//!   `verdict` says when it has to go,
+//!   `reports` bounds what it tells the directory, `verdict` says when it has to go,
 //! * `sessions` is what the router knows of all of them, and `internal_api` what other routers and the api may ask.
 
 mod admission;
@@ -25,9 +25,11 @@ mod measure;
 mod media_news;
 mod metrics;
 mod next_worker;
+mod outage;
 mod proxy_protocol;
 mod relay;
 mod replay;
+mod reports;
 mod seats;
 mod session;
 mod sessions;
@@ -101,6 +103,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         metrics: metrics.clone(),
         seats: Seats::new(config.limits.publishers),
         contenders: Contenders::default(),
+        outage: outage::Outage::default(),
         second_publisher,
         this_router,
         reconnect_window: config.reconnect_window,

@@ -9,13 +9,14 @@ use caudal_livestream::{Epoch, SessionId, StreamId, UnixMillis};
 use caudal_rtmp::{LossReason, PublisherEvent, PublisherStream, SessionError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::clock::unix_millis;
 use crate::link::{Link, LinkEvent};
 use crate::measure::Measure;
 use crate::metrics::{Counted, Metrics, SessionEnd, add};
 use crate::replay::{Replay, ReplayLimits};
+use crate::reports::taken;
 use crate::sessions::Registration;
 use crate::tag::{Body, Tag};
 use crate::verdict::{AskedToReconnect, Dismissal, dismissal};
@@ -39,6 +40,8 @@ pub(crate) struct Session<IO> {
     errands: JoinSet<Errand>,
     reporting: bool,
     relay_failures: Failures,
+    /// The worker's epoch whose relay failed last, until one is up.
+    failing: Option<Epoch>,
 }
 
 struct Connected<IO> {
@@ -118,6 +121,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
             errands: JoinSet::new(),
             reporting: false,
             relay_failures: Failures::default(),
+            failing: None,
         }
     }
 
@@ -128,7 +132,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
             End::Left(_) => (SessionEnd::Lost, false),
             End::Dismissed(dismissal) => {
                 let end = dismissal.end;
-                tracing::info!(stream = %self.stream, end = end.label(), message = dismissal.message, "publisher dismissed");
+                tracing::info!(stream = %self.stream, end = end.label(), told = dismissal.message, "publisher dismissed");
                 self.registration.left(false);
                 if let Some(connected) = self.publisher.take() {
                     self.errands.spawn(async move {
@@ -266,9 +270,17 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
             LinkEvent::Switched(epoch) => {
                 tracing::info!(stream = %self.stream, %epoch, "switched to the next worker at a keyframe");
             }
-            LinkEvent::Connected => tracing::info!(stream = %self.stream, "relay connected"),
+            LinkEvent::Connected => {
+                self.failing = None;
+                tracing::info!(stream = %self.stream, "relay connected");
+            }
             LinkEvent::Failed { epoch, error, report } => {
-                tracing::warn!(stream = %self.stream, %epoch, %error, "relay failed");
+                // While the controller is away nobody replaces a worker, and it is tried again every 1.6 s.
+                if self.failing.replace(epoch) == Some(epoch) {
+                    tracing::debug!(stream = %self.stream, %epoch, %error, "relay failed again");
+                } else {
+                    tracing::warn!(stream = %self.stream, %epoch, %error, "relay failed; trying again");
+                }
                 if report {
                     let session = self.registration.session();
                     self.relay_failures.another(epoch, session, unix_millis());
@@ -306,9 +318,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
         let (directory, stream, session) =
             (Arc::clone(&self.directory), self.stream, self.registration.session());
         self.reporting = true;
+        let leave = self.registration.leave.clone();
         self.errands.spawn(async move {
-            let report = directory.report_media(stream, session, media);
-            if timeout(REPORT_DEADLINE, report).await.is_err() {
+            if !taken(directory.report_media(stream, session, media), leave).await {
                 tracing::debug!(%stream, "the directory did not take a measurement in time");
             }
             Errand::MediaReported
@@ -318,8 +330,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
     fn report_refusal(&mut self, words: String) {
         let (directory, stream, session) =
             (Arc::clone(&self.directory), self.stream, self.registration.session());
+        let leave = self.registration.leave.clone();
         self.errands.spawn(async move {
-            if timeout(REPORT_DEADLINE, directory.media_refused(stream, session, words)).await.is_err() {
+            if !taken(directory.media_refused(stream, session, words), leave).await {
                 tracing::warn!(%stream, "the directory did not hear in time why a publisher was turned away");
             }
             Errand::RefusalReported
@@ -329,9 +342,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
     fn report_worker(&mut self) {
         let Some(failures) = self.relay_failures.take_untold() else { return };
         let (directory, stream) = (Arc::clone(&self.directory), self.stream);
+        let leave = self.registration.leave.clone();
         self.errands.spawn(async move {
-            if timeout(REPORT_DEADLINE, directory.worker_unreachable(stream, failures)).await.is_err() {
-                tracing::warn!(%stream, "the directory did not hear in time that a worker is unreachable");
+            if !taken(directory.worker_unreachable(stream, failures), leave).await {
+                // It is told again with the next failure, and that the directory is away says the directory itself.
+                tracing::debug!(%stream, "the directory did not hear in time that a worker is unreachable");
             }
             Errand::WorkerReported
         });
@@ -372,13 +387,11 @@ async fn at(deadline: Option<Instant>) {
     }
 }
 
-/// A first keyframe may be a long GOP away. Less than the 20 s of media after which a worker calls a session unplayable (ARCHITECTURE
-/// §3.11).
+/// How long a first keyframe is waited for; a GOP may be long. Less than the 20 s of media after which a worker calls a session
+/// unplayable (ARCHITECTURE §3.11).
 const WITHOUT_KEYFRAME: Duration = Duration::from_secs(17);
-/// After its publisher has left, a session waits so long for a worker to take the rest: a broadcast of five seconds is
-/// one too, and its worker may just have started.
+/// Drain time after the publisher has left; covers very short broadcasts, whose worker has only just started.
 const LAST_WORDS: Duration = Duration::from_secs(10);
-/// A publisher that was asked to reconnect opens its new connection first, and leaves at a keyframe. Less than
-/// [`Drain::farewell`](crate::Drain::farewell), so that the last one has it too, and hears why it is closed then.
+/// How long a publisher that was asked to reconnect may take to leave. Less than [`Drain::farewell`](crate::Drain::farewell), so
+/// that the one that is asked last has as long, and is told why it is closed.
 const RECONNECTING: Duration = Duration::from_secs(3);
-const REPORT_DEADLINE: Duration = Duration::from_secs(5);

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::message::{Answer, Request};
 use super::socket::{PEER_DEADLINE, read_line, socket_in, write_line};
+use crate::settings::shown;
 use crate::standalone::open_folder;
 
 /// Asks the platform whose socket is in `folder`.
@@ -24,7 +25,7 @@ pub async fn ask(folder: &Path, request: &Request) -> io::Result<Answer> {
     write_line(&mut connection, request).await?;
     let deadline = match request {
         Request::Move { .. } => MOVE_DEADLINE,
-        Request::Streams {} => PEER_DEADLINE,
+        Request::Streams {} | Request::Workers {} => PEER_DEADLINE,
     };
     let line = read_line(&mut connection, LONGEST_ANSWER, deadline).await?;
     Ok(serde_json::from_slice(&line)?)
@@ -32,8 +33,13 @@ pub async fn ask(folder: &Path, request: &Request) -> io::Result<Answer> {
 
 /// Why no platform of the data folder `data` was heard, and what to do about it.
 pub fn obstacle(data: &Path, error: &io::Error) -> String {
-    let folder = data.display();
+    let folder = shown(data.as_os_str());
     match error.kind() {
+        io::ErrorKind::InvalidFilename => {
+            format!(
+                "{folder}: no data folder has so long a name; expected the one that the platform runs with"
+            )
+        }
         io::ErrorKind::PermissionDenied => format!(
             "only the platform's own user may do this, and you are {}: run this as {}, as in: sudo -u {} caudal admin …",
             name_of(geteuid()),
@@ -94,7 +100,7 @@ mod tests {
             (
                 here,
                 io::ErrorKind::NotFound,
-                format!("no platform or controller runs with the data folder {}", here.display()),
+                format!("no platform or controller runs with the data folder {here:?}"),
             ),
             (
                 here,
@@ -104,14 +110,19 @@ mod tests {
             (
                 Path::new("/nowhere/at/all"),
                 io::ErrorKind::NotFound,
-                "there is no data folder /nowhere".to_owned(),
+                "there is no data folder \"/nowhere".to_owned(),
             ),
-            (Path::new("/etc/passwd"), io::ErrorKind::NotADirectory, "/etc/passwd is a file".to_owned()),
+            (Path::new("/etc/passwd"), io::ErrorKind::NotADirectory, "\"/etc/passwd\" is a file".to_owned()),
+            (
+                Path::new(&"x".repeat(5000)),
+                io::ErrorKind::InvalidFilename,
+                "xxx\"…: no data folder".to_owned(),
+            ),
             (here, io::ErrorKind::TimedOut, "does not answer".to_owned()),
             (here, io::ErrorKind::UnexpectedEof, "ended the conversation".to_owned()),
         ] {
             let said = obstacle(folder, &kind.into());
-            assert!(said.contains(&expected), "{said}");
+            assert!(said.contains(&expected) && said.len() < 600, "{said}");
             let starts =
                 matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) && folder == here;
             assert_eq!(said.contains("start it"), starts, "{said}");

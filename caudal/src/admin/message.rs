@@ -15,6 +15,8 @@ pub enum Request {
     },
     /// Say which broadcasts there are.
     Streams {},
+    /// Say which workers there are.
+    Workers {},
 }
 
 /// What came of it.
@@ -42,6 +44,11 @@ pub enum Answer {
     Streams {
         /// Each of them, the oldest first.
         streams: Vec<ListedStream>,
+    },
+    /// All workers that run.
+    Workers {
+        /// Each of them, the oldest first.
+        workers: Vec<ListedWorker>,
     },
     /// The stream has left its worker, and all is not well; in words for the operator.
     Failed {
@@ -73,4 +80,18 @@ pub struct ListedStream {
     pub worker: Option<WorkerId>,
     /// The worker's process.
     pub pid: Option<u32>,
+}
+
+/// A worker and whom it works for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListedWorker {
+    /// Its id, as the log names it.
+    pub worker: WorkerId,
+    /// Its process.
+    pub pid: Option<u32>,
+    /// The broadcast that it was claimed for; none while it waits for one.
+    pub stream: Option<StreamId>,
+    /// The assignment that it was claimed for.
+    pub epoch: Option<Epoch>,
 }

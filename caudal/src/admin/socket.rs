@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::message::{Answer, ListedStream, Request};
+use super::message::{Answer, ListedStream, ListedWorker, Request};
 use crate::standalone::open_folder;
 
 /// What an administrator may ask of.
@@ -29,6 +29,8 @@ pub struct Platform {
     pub control: Arc<dyn StreamControl>,
     /// The process of a worker of this machine.
     pub process_of: Box<dyn Fn(WorkerId) -> Option<u32> + Send + Sync>,
+    /// The workers of this machine, the oldest first.
+    pub workers: Box<dyn Fn() -> Vec<ListedWorker> + Send + Sync>,
 }
 
 /// [`serve`]s; where that cannot be, a warning says why. The platform goes on without: not every file system that can hold
@@ -150,6 +152,7 @@ async fn drain(connection: &mut UnixStream) {
 async fn carry_out(request: Request, platform: &Platform) -> Answer {
     let stream = match request {
         Request::Streams {} => return Answer::Streams { streams: listed(platform) },
+        Request::Workers {} => return Answer::Workers { workers: (platform.workers)() },
         Request::Move { stream } => stream,
     };
     match platform.control.move_stream(stream).await {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use caudal_livestream::StreamId;
 
-use super::message::{Answer, ListedStream};
+use super::message::{Answer, ListedStream, ListedWorker};
 
 /// What came of a move: the good news, or the bad.
 pub fn of_move(stream: StreamId, answer: &Answer) -> Result<String, String> {
@@ -27,7 +27,7 @@ pub fn of_move(stream: StreamId, answer: &Answer) -> Result<String, String> {
         }
         Answer::Failed { reason } => Err(format!("the move of stream {stream} failed: {reason}")),
         Answer::Refused { reason } => Err(format!("stream {stream} was not moved: {reason}")),
-        Answer::Streams { .. } => Err(STRANGE.to_owned()),
+        Answer::Streams { .. } | Answer::Workers { .. } => Err(STRANGE.to_owned()),
     }
 }
 
@@ -59,6 +59,31 @@ pub fn of_streams(streams: &[ListedStream]) -> String {
         }
     }
     text
+}
+
+/// A table, a line for each worker.
+pub fn of_workers(answer: &Answer) -> Result<String, String> {
+    let workers = match answer {
+        Answer::Workers { workers } => workers,
+        Answer::Refused { reason } => return Err(reason.clone()),
+        Answer::Moved { .. } | Answer::Streams { .. } | Answer::Failed { .. } => {
+            return Err(STRANGE.to_owned());
+        }
+    };
+    if workers.is_empty() {
+        return Ok("No worker runs; one is being started.".to_owned());
+    }
+    let mut text = format!("{:36}  {:>7}  {:5}  {:36}  EPOCH", "WORKER", "PID", "STATE", "STREAM");
+    for ListedWorker { worker, pid, stream, epoch } in workers {
+        let or_none = |what: Option<String>| what.unwrap_or_else(|| "-".to_owned());
+        let state = if stream.is_some() { "busy" } else { "idle" };
+        let (worker, pid) = (worker.to_string(), or_none(pid.map(|pid| pid.to_string())));
+        let (stream, epoch) =
+            (or_none(stream.map(|stream| stream.to_string())), or_none(epoch.map(|epoch| epoch.to_string())));
+        // Writing to a string does not fail.
+        let _ = write!(text, "\n{worker:36}  {pid:>7}  {state:5}  {stream:36}  {epoch}");
+    }
+    Ok(text)
 }
 
 /// An answer that no request of this kind gets.
@@ -97,6 +122,19 @@ mod tests {
         assert_eq!(of_move(stream, &failed), Err(told));
         let refused = Answer::Refused { reason: "the publisher is away".to_owned() };
         assert!(of_move(stream, &refused).unwrap_err().ends_with("was not moved: the publisher is away"));
+    }
+
+    #[test]
+    fn a_worker_that_waits_is_listed_as_idle() {
+        let (idle, busy, stream) = (WorkerId::generate(), WorkerId::generate(), StreamId::generate());
+        let workers = vec![
+            ListedWorker { worker: busy, pid: Some(4711), stream: Some(stream), epoch: Some(Epoch(2)) },
+            ListedWorker { worker: idle, pid: Some(12), stream: None, epoch: None },
+        ];
+        let table = of_workers(&Answer::Workers { workers }).unwrap();
+        let lines: Vec<&str> = table.lines().skip(1).collect();
+        assert_eq!(lines[0], format!("{busy}     4711  busy   {stream}  2"));
+        assert_eq!(lines[1], format!("{idle}       12  idle   {:36}  -", "-"));
     }
 
     #[test]

@@ -70,8 +70,12 @@ impl Controller {
     ) -> impl Future<Output = Result<(), Infallible>> + use<> {
         let (control, supervisor): (Arc<dyn StreamControl>, _) =
             (self.directory(), Arc::clone(&self.supervisor));
-        let process_of = Box::new(move |worker| supervisor.process_of(worker));
-        let platform = Arc::new(Platform { control, process_of });
+        let listing = Arc::clone(&supervisor);
+        let platform = Arc::new(Platform {
+            control,
+            process_of: Box::new(move |worker| supervisor.process_of(worker)),
+            workers: Box::new(move || listing.listed()),
+        });
         async move {
             admin::serve_if_possible(folder, platform, stop).await;
             Ok(())

@@ -1,5 +1,7 @@
 //! A role's copy of the directory: of a controller's, or of the LiveStreams of a namespace.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -72,6 +74,21 @@ impl DirectoryCopy {
             Self::Remote(copy) => copy.follows(so_far).await,
             Self::Kubernetes(copy) => copy.follows(so_far).await,
         }
+    }
+
+    /// Tells what is in the way of following, in words, and none when nothing is any more; for ever. Of a cluster's API server its own
+    /// log lines say that.
+    pub async fn tell_obstacles(&self, tell: impl Fn(Option<String>)) -> Infallible {
+        if let Self::Remote(copy) = self {
+            let mut obstacle = copy.obstacle();
+            loop {
+                tell(obstacle.borrow_and_update().clone());
+                if obstacle.changed().await.is_err() {
+                    break;
+                }
+            }
+        }
+        pending().await
     }
 
     /// Stops following.

@@ -4,6 +4,7 @@
 //! * `operator` – the controller's part in a cluster
 //! * `separate` – a part as a process: its listeners, and its way to the directory
 //! * `process` – what each such process has beside its part, and its end
+//! * `proven_keys` – when a controller's keys are noted in its data folder
 //! * `directory_copy` – the directory as such a process has it
 //! * `terminal` – what such a process says at its start
 //! * `stream_events` – what the controller's terminal, or standalone mode's, says of each stream
@@ -17,6 +18,7 @@ pub mod edge;
 pub mod listeners;
 mod operator;
 mod process;
+mod proven_keys;
 pub mod router;
 pub mod separate;
 pub mod stream_events;

@@ -78,7 +78,8 @@ impl Process {
         Ok(Self { tasks, registry, ready: Ready { readiness, terminal }, last, end_within: END_WITHIN })
     }
 
-    /// Says by a metric whether the copy follows the controller, or the API server.
+    /// Says by a metric whether the copy follows the controller, or the API server, and to whoever asks for readiness what is in
+    /// the way.
     pub fn follow(&mut self, directory: &DirectoryCopy) -> anyhow::Result<()> {
         let follows = IntGauge::new(
             "caudal_directory_up_to_date",
@@ -86,6 +87,7 @@ impl Process {
         )?;
         self.registry.register(Box::new(follows.clone()))?;
         let (directory, stop) = (directory.clone(), self.last.clone());
+        let readiness = self.ready.readiness.clone();
         self.tasks.spawn("watch on the controller", async move {
             let watched = async {
                 let mut so_far = false;
@@ -94,7 +96,13 @@ impl Process {
                     follows.set(i64::from(so_far));
                 }
             };
-            stop.run_until_cancelled(watched).await;
+            let both = async {
+                tokio::select! {
+                    () = watched => {}
+                    never = directory.tell_obstacles(|obstacle| readiness.set_obstacle(obstacle)) => match never {},
+                }
+            };
+            stop.run_until_cancelled(both).await;
             Ok::<_, Infallible>(())
         });
         Ok(())

@@ -5,21 +5,16 @@
 //! what goes on can be watched and published to all that time.
 
 use std::convert::Infallible;
-use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use caudal_api::DatabaseUse;
-use caudal_directory::{
-    LocalAudience, Reader, RemoteAudience, StreamDirectory as _, Streams, directory_routes,
-};
-use caudal_livestream::record::LiveStream;
+use caudal_directory::{LocalAudience, Reader, RemoteAudience, StreamDirectory as _, directory_routes};
 use caudal_service::health::Readiness;
 use caudal_service::http::{HttpLimits, HttpServer};
 use caudal_service::logs::LogLines;
 use caudal_service::{secret, shutdown};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::api::{self, ApiParts};
@@ -29,10 +24,11 @@ use super::edge::{self, EdgeParts};
 use super::listeners::{at, bind, named};
 use super::operator;
 use super::process::{END_WITHIN, Process, Ready};
+use super::proven_keys::note_once_proven;
 use super::router::{self, RouterParts};
-use super::terminal::Place;
+use super::terminal::{Place, Terminal};
 use super::{certificate, listeners};
-use crate::secrets::{KeySource, remember};
+use crate::secrets::KeySource;
 use crate::settings::{DirectorySetting, HttpUrl, Role, RtmpUrl, Settings, WebOrigin};
 use crate::standalone::Folders;
 
@@ -43,14 +39,19 @@ use crate::standalone::Folders;
 pub async fn run(role: Role, settings: Settings, lines: LogLines) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal().context("signals")?;
     let keys = KeySource::given(settings.keys.clone())?;
-    match role {
+    let terminal = Terminal::new(role, &settings);
+    let ended = match role {
         Role::Api => Box::pin(run_api(&settings, &keys, shutdown)).await,
         Role::IngestRouter => run_router(&settings, &keys, shutdown).await,
         Role::HlsEdge => run_edge(&settings, &keys, shutdown).await,
         Role::Controller => run_controller(&settings, &keys, shutdown, lines).await,
         Role::Operator => run_operator(&settings, &keys, shutdown).await,
         Role::Standalone => Err(anyhow!("standalone mode is all parts in one process")),
+    };
+    if ended.is_ok() {
+        terminal.stopped();
     }
+    ended
 }
 
 async fn run_api(settings: &Settings, keys: &KeySource, shutdown: CancellationToken) -> anyhow::Result<()> {
@@ -218,18 +219,12 @@ async fn run_controller(
     let directory = controller.directory();
     process.tell_of_streams(directory.clone());
     let callers = keys.directory_callers()?;
-    let opened = once_opened(directory.watch());
+    let secrets = folders.secrets();
+    let noted = note_once_proven(keys, &secrets, directory.watch());
     let routes = directory_routes(directory.clone(), directory, &callers, shutdown.clone());
     let limits = HttpLimits { read_deadline: SLOWEST_READER, ..HttpLimits::default() };
     process.ready.now();
     let serve = HttpServer::new(internal, limits).serve(routes, shutdown.clone());
-    let noted = async {
-        opened.await;
-        if let Some(master) = keys.master() {
-            remember(master, &folders.secrets());
-        }
-        pending::<Infallible>().await
-    };
     let serve = async {
         tokio::select! {
             ended = serve => ended,
@@ -283,19 +278,6 @@ async fn once_read<E>(
     serve.await
 }
 
-/// Waits for a stream that was not there when this was called. A router opened it, which has the same secret, and was told by
-/// the api that the publisher may: so the secret is right, and no mistyped one of a first start is held against the next.
-fn once_opened(mut streams: watch::Receiver<Streams>) -> impl Future<Output = ()> {
-    let taken_up = streams.borrow().clone();
-    async move {
-        let is_new = |record: &Arc<LiveStream>| !taken_up.contains_key(&record.spec.stream);
-        if streams.wait_for(|streams| streams.values().any(is_new)).await.is_err() {
-            // The directory has ended: nobody opens a stream any more.
-            pending::<()>().await;
-        }
-    }
-}
-
 fn internal_port(settings: &Settings) -> listeners::Wanted {
     ("CAUDAL_INTERNAL_PORT", settings.internal_bind, settings.internal_port)
 }
@@ -315,26 +297,3 @@ fn required(value: Option<&str>, name: &'static str) -> anyhow::Result<String> {
 
 /// A reader of the directory that does not take what it is sent for so long is disconnected; it comes back and reads anew.
 const SLOWEST_READER: Duration = Duration::from_secs(5);
-
-#[cfg(test)]
-mod tests {
-    use caudal_livestream::fixtures::record;
-    use futures::FutureExt as _;
-
-    use super::*;
-
-    #[test]
-    fn a_stream_from_before_proves_no_secret_and_one_that_is_opened_does() {
-        let open = |streams: &watch::Sender<Streams>| {
-            streams.send_modify(|streams| streams.insert(Arc::new(record())));
-        };
-        let streams = watch::Sender::new(Streams::default());
-        open(&streams);
-        let mut opened = Box::pin(once_opened(streams.subscribe()));
-        assert_eq!(opened.as_mut().now_or_never(), None);
-        streams.send_modify(|_| {});
-        assert_eq!(opened.as_mut().now_or_never(), None);
-        open(&streams);
-        assert_eq!(opened.as_mut().now_or_never(), Some(()));
-    }
-}

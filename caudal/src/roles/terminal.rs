@@ -107,6 +107,14 @@ impl Terminal {
             self.output.line(&json!({"event": "ready", "role": self.role.name()}).to_string());
         }
     }
+
+    /// It has ended as it was told to.
+    pub fn stopped(&self) {
+        tracing::info!("stopped");
+        if self.format == LogFormatSetting::Json {
+            self.output.line(&json!({"event": "stopped", "role": self.role.name()}).to_string());
+        }
+    }
 }
 
 fn text(role: Role, places: &[Place], settings: &Settings) -> String {

@@ -11,8 +11,16 @@ use super::ring::KeyRing;
 pub fn faults_of_folder(folder: &Path, holder: Holder, needless: &[Key]) -> Vec<String> {
     match folder.metadata() {
         Ok(there) if there.is_dir() => {
-            let needed = holder.keys().iter().filter(|key| !needless.contains(key));
-            needed.filter_map(|key| read_key(folder, *key).err()).collect()
+            let needed: Vec<_> = holder.keys().iter().filter(|key| !needless.contains(key)).collect();
+            let own = folder.join(holder.name());
+            // As `caudal keys` makes it.
+            if own.is_dir() && !needed.iter().any(|key| folder.join(key.file()).exists()) {
+                return vec![format!(
+                    "it has a folder for each role; expected that of this one, {}",
+                    own.display()
+                )];
+            }
+            needed.into_iter().filter_map(|key| read_key(folder, *key).err()).collect()
         }
         Ok(_) => vec!["it is a file; expected a folder".to_owned()],
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -98,6 +106,21 @@ mod tests {
             ["Not a directory (os error 20)"],
             "no word of its own for each error"
         );
+    }
+
+    #[test]
+    fn the_folder_of_all_roles_is_told_from_a_folder_of_keys_and_the_right_one_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().join("hls-edge");
+        fs::create_dir(&own).unwrap();
+        let faults = || faults_of_folder(folder.path(), Holder::HlsEdge, &[]);
+        assert_eq!(
+            faults(),
+            [format!("it has a folder for each role; expected that of this one, {}", own.display())]
+        );
+        assert!(faults_of_folder(folder.path(), Holder::Api, &[])[0].starts_with("there is no file jwt"));
+        fs::write(folder.path().join("feed"), "ab".repeat(32)).unwrap();
+        assert_eq!(faults().len(), 2, "it is a role's own: {:?}", faults());
     }
 
     #[test]

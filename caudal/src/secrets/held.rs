@@ -160,6 +160,14 @@ impl KeySource {
         ])
     }
 
+    /// The ids that the keys of a controller give the installation, that of the one in use first. They say nothing of the keys.
+    ///
+    /// # Errors
+    /// When the key is not there or cannot be used.
+    pub fn installations(&self) -> anyhow::Result<Vec<String>> {
+        Ok(self.assignment_keys()?.installations().into_iter().map(String::from).collect())
+    }
+
     fn ring(&self, key: Key) -> anyhow::Result<KeyRing> {
         match self {
             Self::Master(master) => Ok(KeyRing::derived(key, master.derive(key.purpose()))),

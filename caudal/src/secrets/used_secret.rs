@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::master::{MASTER, MasterSecret};
 use super::private_file;
+use super::used_keys::KEYS;
 use crate::settings::Role;
 
 /// Notes in `folder` that `secret` is in use. What is noted already stays.
@@ -30,7 +31,15 @@ fn another_than_before(data: &Path, role: Role, given: Option<MasterSecret>) -> 
     let kept = MasterSecret::kept_in(&folder);
     let is_noted =
         |secret: &MasterSecret| noted.as_ref().is_some_and(|noted| digest_of(secret) == noted.trim_end());
-    let (own, digest) = (own.display(), digest.display());
+    let noted_files =
+        [&digest, &folder.join(KEYS)].map(|file| file.exists().then(|| file.display().to_string()));
+    let put_noted_away = || format!("move {} away", and(noted_files.iter().flatten()));
+    let own = own.display();
+    let put_all_away = || {
+        let files: Vec<_> = noted_files.iter().flatten().cloned().chain([own.to_string()]).collect();
+        let them = if files.len() == 1 { "it" } else { "them" };
+        format!("move {} away and keep {them}", and(files.iter()))
+    };
     let variable = given_by();
     let (fault, cure, put_away) = match (given, kept) {
         (Some(given), _) if is_noted(&given) => return None,
@@ -50,32 +59,32 @@ fn another_than_before(data: &Path, role: Role, given: Option<MasterSecret>) -> 
         (Some(given), Ok(kept)) if noted.is_none() && digest_of(&given) != digest_of(&kept) => (
             format!("{variable} is not the secret that this data folder has in {own}"),
             format!("leave {variable} out, as before"),
-            format!("move {own} away and keep it"),
+            put_all_away(),
         ),
         _ if noted.is_none() => return None,
         (Some(_), Ok(_)) => (
             format!("{variable} is not the one that {} was used with before", data.display()),
             format!("set {variable} as it was, or leave it out if it was not set before"),
-            format!("move {digest} and {own} away and keep them"),
+            put_all_away(),
         ),
         (Some(_), Err(_)) => (
             format!("{variable} is not the one that {} was used with before", data.display()),
             format!("set {variable} as it was"),
-            format!("move {digest} away"),
+            put_noted_away(),
         ),
         (None, Ok(_)) => (
             format!(
                 "CAUDAL_SECRET is not set, and {own} is not the secret that this data folder was used with before"
             ),
             "set CAUDAL_SECRET as it was, or restore secrets/ from a backup".to_owned(),
-            format!("move {digest} away"),
+            put_noted_away(),
         ),
         (None, Err(_)) => (
             format!(
                 "CAUDAL_SECRET is not set, and {own} is not there: the secret that this data folder was used with is missing"
             ),
             "set CAUDAL_SECRET as it was, or restore secrets/ from a backup".to_owned(),
-            format!("move {digest} away"),
+            put_noted_away(),
         ),
     };
     Some(format!(
@@ -83,8 +92,17 @@ fn another_than_before(data: &Path, role: Role, given: Option<MasterSecret>) -> 
     ))
 }
 
+/// As in "a, b and c".
+fn and<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let names: Vec<&str> = names.map(String::as_str).collect();
+    match names.as_slice() {
+        [rest @ .., last] if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        names => names.concat(),
+    }
+}
+
 /// The variable that names the secret, for whoever has to change it.
-fn given_by() -> &'static str {
+pub(super) fn given_by() -> &'static str {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     if !is_set("CAUDAL_SECRET") && is_set("CAUDAL_SECRET_FILE") {
         "CAUDAL_SECRET_FILE"
@@ -201,6 +219,24 @@ mod tests {
         fs::remove_file(secrets.join(DIGEST)).unwrap();
         remember(&secret("b"), &secrets);
         assert_eq!(another_than_before(data.path(), Role::Controller, Some(secret("b"))), None);
+    }
+
+    #[test]
+    fn whoever_changes_the_secret_is_told_of_all_that_notes_the_former_one() {
+        let data = tempfile::tempdir().unwrap();
+        let secrets = data.path().join(SECRETS);
+        remember(&secret("a"), &secrets);
+        fs::write(secrets.join(KEYS), "").unwrap();
+        let fault = || another_than_before(data.path(), Role::Standalone, Some(secret("b"))).unwrap();
+        let [digest, keys, master] =
+            [DIGEST, KEYS, MASTER].map(|file| secrets.join(file).display().to_string());
+        assert!(fault().contains(&format!("move {digest} and {keys} away (")), "{}", fault());
+        fs::write(secrets.join(MASTER), "c".repeat(32)).unwrap();
+        assert!(
+            fault().contains(&format!("move {digest}, {keys} and {master} away and keep them (")),
+            "{}",
+            fault()
+        );
     }
 
     #[test]

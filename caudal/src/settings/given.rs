@@ -360,7 +360,7 @@ fn trimmed(value: OsString) -> OsString {
 }
 
 /// A value as a complaint shows it: in quotes, not too long, and without a password that a URL may hold.
-pub(super) fn shown(value: &OsStr) -> String {
+pub fn shown(value: &OsStr) -> String {
     let text = value.to_string_lossy();
     let hidden = match (text.find("://"), text.rfind('@')) {
         (Some(scheme), Some(at)) if scheme + 3 <= at => {

@@ -12,7 +12,7 @@ use secrecy::ExposeSecret as _;
 
 use super::given::shown;
 use super::{DirectorySetting, Faults, Given, Role, Settings};
-use crate::secrets::{BOTH, Key, MIN_LENGTH, SECRET_NAMES, another_secret, faults_of_folder};
+use crate::secrets::{BOTH, Key, MIN_LENGTH, SECRET_NAMES, another_keys, another_secret, faults_of_folder};
 use crate::standalone::{MEDIA, OURS_ALONE, default_data_folder};
 
 /// Looks at everything that the settings of a role name.
@@ -44,13 +44,20 @@ pub fn check(settings: &Settings, role: Role) -> Result<(), Faults> {
         faults.extend(bucket_keys(settings).err());
         let data =
             settings.data_dir.clone().or_else(default_data_folder).filter(|_| role.has("CAUDAL_DATA_DIR"));
-        // Keys in a folder follow from no secret.
-        let data = data.filter(|_| settings.keys.is_none());
-        faults.extend(data.and_then(|data| another_secret(&data, role)));
+        faults.extend(data.and_then(|data| used_with_another(&data, settings, given, role)));
     }
     faults.extend(keys(settings, given, role));
     faults.extend(unusable);
     if faults.is_empty() { Ok(()) } else { Err(Faults(faults)) }
+}
+
+/// What is wrong where the data folder was used with another secret or with other keys before.
+fn used_with_another(data: &Path, settings: &Settings, given: &Given, role: Role) -> Option<String> {
+    match &settings.keys {
+        // Keys in a folder follow from no secret.
+        Some(folder) => another_keys(data, role, Some((folder, &given.name("CAUDAL_KEYS")))),
+        None => another_secret(data, role).or_else(|| another_keys(data, role, None)),
+    }
 }
 
 /// What a role cannot guess, and nobody gave.
@@ -274,6 +281,11 @@ fn without_links(path: &Path) -> PathBuf {
 /// do everything but write into some of the kernel's own folders.
 fn writable_folder(folder: &Path) -> Result<(), String> {
     let absolute = std::path::absolute(folder).map_err(|error| error.to_string())?;
+    if let Err(error) = absolute.symlink_metadata()
+        && error.kind() == std::io::ErrorKind::InvalidFilename
+    {
+        return Err("its name is longer than any file system takes".to_owned());
+    }
     let there =
         absolute.ancestors().find(|ancestor| ancestor.symlink_metadata().is_ok()).unwrap_or(&absolute);
     let shown = there.display();

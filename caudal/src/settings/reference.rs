@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use clap::{Arg, Command};
 
-use super::default_in_words;
 use super::role::{Role, owners};
+use super::{default_in_words, required_in_words};
 use crate::secrets::SECRET_NAMES;
 
 /// standalone, api, ingest-router, hls-edge, controller and operator.
@@ -36,6 +36,16 @@ fn of_other_roles(name: &str) -> String {
     roles.fold(String::new(), |text, (role, value)| format!("{text}, {role} `{value}`"))
 }
 
+/// A default in words, and the roles that have none in its place.
+fn default_of_roles(name: &str) -> Option<String> {
+    let words = default_in_words(name, Role::Standalone)?;
+    let without: Vec<&Role> =
+        owners(name).iter().filter(|role| default_in_words(name, **role).is_none()).collect();
+    let each =
+        without.iter().map(|role| format!("; {role}: {}", required_in_words(name, **role).unwrap_or("none")));
+    Some(format!("{words}{}", each.collect::<String>()))
+}
+
 /// What the setting is for, without the default that `--help` adds.
 fn meaning(arg: &Arg) -> String {
     let help = arg.get_help().unwrap().to_string();
@@ -55,9 +65,9 @@ fn roles(name: &str) -> String {
 fn table(command: &Command, heading: &str) -> String {
     let mut table = "| name | default | roles | |\n|---|---|---|---|\n".to_owned();
     for arg in settings(command, heading) {
-        let default = match (fixed_default(arg), default_in_words(name(arg))) {
+        let default = match (fixed_default(arg), default_of_roles(name(arg))) {
             (Some(value), _) => format!("`{value}`{}", of_other_roles(name(arg))),
-            (None, Some(words)) => words.to_owned(),
+            (None, Some(words)) => words,
             (None, None) => String::new(),
         };
         writeln!(table, "| `{}` | {default} | {} | {} |", name(arg), roles(name(arg)), meaning(arg)).unwrap();
@@ -87,8 +97,9 @@ fn example(command: &Command) -> String {
         }
         writeln!(text, "\n# {heading}").unwrap();
         for arg in own {
-            let words =
-                default_in_words(name(arg)).map(|words| format!(" Default: {words}.")).unwrap_or_default();
+            let words = default_in_words(name(arg), Role::Standalone)
+                .map(|words| format!(" Default: {words}."))
+                .unwrap_or_default();
             writeln!(text, "\n# {}.{words}", meaning(arg)).unwrap();
             writeln!(text, "#{}={}", name(arg), fixed_default(arg).unwrap_or_default()).unwrap();
         }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -107,14 +107,36 @@ fn lock(path: &Path, setting: &str) -> anyhow::Result<Flock<File>> {
         .with_context(|| format!("cannot write {}", path.display()))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(lock),
-        Err((_, Errno::EWOULDBLOCK)) => {
+        Err((file, Errno::EWOULDBLOCK)) => {
+            let holder = holder_of(&file).map(|process| format!(" (process {process})")).unwrap_or_default();
             bail!(
-                "{} is in use by another caudal; end that one, or set {setting} to another folder",
+                "{} is in use by another caudal{holder}; end that one, or set {setting} to another folder",
                 path.display()
             )
         }
         Err((_, error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
     }
+}
+
+/// Who holds the lock on `file`, where the kernel tells it: not of a process in another container, nor on file systems that show
+/// another device than they have.
+fn holder_of(file: &File) -> Option<u32> {
+    let metadata = file.metadata().ok()?;
+    let (major, minor) = (nix::sys::stat::major(metadata.dev()), nix::sys::stat::minor(metadata.dev()));
+    let place = format!("{major:02x}:{minor:02x}:{}", metadata.ino());
+    holder_in(&fs::read_to_string("/proc/locks").ok()?, &place)
+}
+
+/// The process that has a lock on the file at `place` in the list `locks`, proc_locks(5). Those who wait for it stand behind an
+/// arrow.
+fn holder_in(locks: &str, place: &str) -> Option<u32> {
+    locks.lines().find_map(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        (fields.next() == Some("FLOCK")).then_some(())?;
+        let process = fields.nth(2)?;
+        (fields.next() == Some(place)).then_some(())?;
+        process.parse().ok().filter(|process| *process > 0)
+    })
 }
 
 /// Where data is kept unless somebody says otherwise; nowhere for a user without a home.
@@ -178,6 +200,18 @@ mod tests {
         fs::write(&file, "").unwrap();
         assert!(open_folder(&folder).unwrap().metadata().unwrap().is_dir());
         assert!(open_folder(&link).is_err() && open_folder(&file).is_err());
+    }
+
+    #[test]
+    fn whoever_holds_a_lock_is_found_among_all_locks() {
+        let locks = "1: POSIX  ADVISORY  WRITE 11 fe:00:4711 0 EOF\n\
+                     2: FLOCK  ADVISORY  WRITE 12 fe:00:4712 0 EOF\n\
+                     3: FLOCK  ADVISORY  WRITE 13 fe:00:4711 0 EOF\n\
+                     3: -> FLOCK  ADVISORY  WRITE 14 fe:00:4711 0 EOF\n\
+                     4: FLOCK  ADVISORY  WRITE 0 fe:00:4713 0 EOF\n";
+        assert_eq!(holder_in(locks, "fe:00:4711"), Some(13));
+        assert_eq!(holder_in(locks, "fe:00:4713"), None, "a process of another container");
+        assert_eq!(holder_in(locks, "fe:00:1"), None);
     }
 
     #[test]

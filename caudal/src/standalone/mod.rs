@@ -8,16 +8,19 @@ mod roles;
 pub mod supervisor;
 
 use std::future::pending;
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use caudal_directory::StreamControl as _;
 use caudal_service::logs::LogLines;
 use caudal_service::shutdown;
+use futures::FutureExt as _;
+use futures::future::FusedFuture;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
-use crate::secrets::{KeySource, MasterSecret, remember};
+use crate::secrets::{KeySource, MasterSecret, remember, remember_keys};
 use crate::settings::Settings;
 use console::Console;
 pub use folders::{ADMIN, Folders, MEDIA, OURS_ALONE, default_data_folder, open_folder};
@@ -44,6 +47,7 @@ pub async fn run(settings: Settings, lines: LogLines) -> anyhow::Result<()> {
     // A start that came to nothing binds nobody to a mistyped secret.
     remember(&master, &folders.secrets());
     let keys = KeySource::Master(master);
+    remember_keys(&keys, &folders.secrets());
     let kept = async {
         match &mut postgres {
             Some(postgres) => postgres.keep_running(&folders.data).await,
@@ -79,14 +83,16 @@ async fn serve(
     // All that it waits for is the first worker, which is killed when its start is dropped.
     let Some(roles) = shutdown.run_until_cancelled(starting).await else { return Ok(()) };
     let mut roles = roles?;
+    let directory = roles.directory();
+    let events = pin!(console.follow(&directory, &addresses));
+    let mut events = events.fuse();
     let ended = match shutdown.run_until_cancelled(roles.ready()).await {
         None => Ok(()),
         Some(Ok(())) => {
             console.ready(&addresses, &folders.data, settings);
-            let directory = roles.directory();
             tokio::select! {
                 failed = roles.failed() => Err(failed),
-                () = console.follow(&directory, &addresses) => Ok(()),
+                () = &mut events => Ok(()),
                 () = shutdown.cancelled() => Ok(()),
             }
         }
@@ -96,8 +102,27 @@ async fn serve(
     if ended.is_ok() && has_streams() {
         console.progress("Ending streams");
     }
-    roles.stop(END_STREAMS_WITHIN).await;
+    while_told(events, roles.stop(END_STREAMS_WITHIN)).await;
     ended
+}
+
+/// Does `work`, while `telling` tells what happens meanwhile, the last of it included.
+async fn while_told<T>(
+    mut telling: impl FusedFuture<Output = ()> + Unpin,
+    work: impl Future<Output = T>,
+) -> T {
+    let mut work = pin!(work);
+    let done = loop {
+        tokio::select! {
+            done = &mut work => break done,
+            () = &mut telling, if !telling.is_terminated() => {}
+        }
+    };
+    if !telling.is_terminated() {
+        // It tells what is there to be told, and would wait for more.
+        let _ = telling.now_or_never();
+    }
+    done
 }
 
 /// The one that was given, or our own.
@@ -116,3 +141,30 @@ async fn database(
 
 /// Ctrl-C: viewers get a playlist that ends, the api is told, and nobody waits long.
 const END_STREAMS_WITHIN: Duration = Duration::from_secs(4);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::sync::broadcast;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_happens_while_streams_are_ended_is_told_up_to_the_last() {
+        let (happens, mut heard) = broadcast::channel(8);
+        let told = Mutex::new(Vec::new());
+        let telling = pin!(async {
+            while let Ok(what) = heard.recv().await {
+                told.lock().unwrap().push(what);
+            }
+        });
+        let ending = async {
+            happens.send("ana: ended").unwrap();
+            tokio::task::yield_now().await;
+            happens.send("ben: ended").unwrap();
+        };
+        while_told(telling.fuse(), ending).await;
+        assert_eq!(*told.lock().unwrap(), ["ana: ended", "ben: ended"]);
+    }
+}

@@ -30,6 +30,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admin::ListedWorker;
 use idle_check::until_silent;
 pub use worker_lines::WorkerLines;
 
@@ -140,6 +141,21 @@ impl Supervisor {
     /// The process of a worker that runs.
     pub fn process_of(&self, worker: WorkerId) -> Option<u32> {
         self.shared.child(worker)?.pid
+    }
+
+    /// Those that run, the oldest first: ids are made in the order of time.
+    pub fn listed(&self) -> Vec<ListedWorker> {
+        let children = self.shared.children.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut workers: Vec<_> = children
+            .into_iter()
+            .filter(|(_, handle)| !handle.exited.is_cancelled())
+            .map(|(worker, Handle { pid, claim, .. })| {
+                let (stream, epoch) = claim.unzip();
+                ListedWorker { worker, pid, stream, epoch }
+            })
+            .collect();
+        workers.sort_unstable_by_key(|listed| listed.worker.0);
+        workers
     }
 
     /// Ends all workers: SIGTERM, and SIGKILL when that takes too long.

@@ -48,6 +48,9 @@ fn a_controller_in_a_process_of_its_own_is_asked_in_the_same_way() {
     let (ended, _folder) = Start::admin("streams").with("CAUDAL_DATA_DIR", &data).interrupted_at("never");
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_eq!(ended.stderr, "There is no broadcast.\n");
+    let (ended, _folder) = Start::admin("workers").with("CAUDAL_DATA_DIR", &data).interrupted_at("never");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(ended.stderr.lines().filter(|line| line.contains("  idle ")).count(), 1, "{}", ended.stderr);
     let (ended, _folder) =
         Start::admin("move").flag("ana").with("CAUDAL_DATA_DIR", &data).interrupted_at("never");
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);

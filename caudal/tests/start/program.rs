@@ -1,7 +1,8 @@
 //! The program with an environment of its own.
 
 use std::ffi::OsStr;
-use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -105,7 +106,13 @@ impl Start {
 impl Start {
     /// Asks it to end as soon as it has said these words, and waits for that. What it wrote to standard output is among its
     /// last words.
-    pub fn interrupted_at(mut self, words: &str) -> (Ended, TempDir) {
+    pub fn interrupted_at(self, words: &str) -> (Ended, TempDir) {
+        self.interrupted_after(words, |_| {})
+    }
+
+    /// The same, with a look at it and at all that it has said, before it is asked to end.
+    pub fn interrupted_after(mut self, words: &str, look: impl FnOnce(&str)) -> (Ended, TempDir) {
+        let mut look = Some(look);
         let mut child = self.command.spawn().unwrap();
         let outputs: [Box<dyn io::Read + Send>; 2] =
             [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
@@ -119,14 +126,16 @@ impl Start {
             });
         }
         drop(say);
-        let (mut text, mut asked) = (String::new(), false);
+        let mut text = String::new();
         loop {
             match said.recv_timeout(PATIENCE) {
                 Ok(line) => {
                     text = text + &line + "\n";
-                    if !asked && line.contains(words) {
+                    if line.contains(words)
+                        && let Some(look) = look.take()
+                    {
+                        look(&text);
                         signal(child.id(), Signal::SIGTERM);
-                        asked = true;
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -166,6 +175,16 @@ pub struct Process {
     /// An argument a line, and a variable a line.
     pub command: String,
     pub environment: String,
+}
+
+/// What the server at `url` answers.
+pub fn get(url: &str) -> String {
+    let (host, path) = url.strip_prefix("http://").and_then(|rest| rest.split_once('/')).unwrap();
+    let mut socket = TcpStream::connect(host).unwrap();
+    write!(socket, "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 /// A platform that takes requests.

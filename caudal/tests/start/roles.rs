@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 
-use crate::program::Start;
+use crate::program::{Start, get};
 
 /// A port that nobody listens on.
 fn nobody() -> SocketAddr {
@@ -99,6 +99,59 @@ fn a_door_without_a_controller_waits_for_it_and_ends_when_it_is_told_to() {
         assert_eq!(ended.code, Some(0), "{role}: {}", ended.stderr);
         assert!(ended.stderr.contains(&url) && !ended.stderr.contains("ready"), "{role}: {}", ended.stderr);
     }
+}
+
+#[test]
+fn a_role_says_that_it_is_told_to_stop_and_that_it_has() {
+    let url = format!("http://{}", nobody());
+    for (role, until) in [
+        ("ingest-router", "the controller is away"),
+        ("hls-edge", "the controller is away"),
+        ("controller", "ready"),
+    ] {
+        let start = Start::of(role)
+            .with("CAUDAL_INTERNAL_CONTROLLER_URL", &url)
+            .with("CAUDAL_INTERNAL_API_URL", &url)
+            .with("CAUDAL_SECRET", "x".repeat(32));
+        let media = start.folder.path().to_owned();
+        let (ended, _folder) = start.with("HLS_PATH", media).interrupted_at(until);
+        assert_eq!(ended.code, Some(0), "{role}: {}", ended.stderr);
+        let at =
+            |words: &str| ended.stderr.find(words).unwrap_or_else(|| panic!("{words}: {}", ended.stderr));
+        assert!(at("told to stop signal=\"SIGTERM\"") < at("stopped"), "{role}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_controller_that_refuses_the_signature_is_told_from_one_that_is_away() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let url = format!("http://127.0.0.1:{port}");
+    let controller = Start::of("controller")
+        .with("CAUDAL_INTERNAL_API_URL", format!("http://{}", nobody()))
+        .with("CAUDAL_INTERNAL_PORT", port.to_string())
+        .with("CAUDAL_SECRET", "x".repeat(32))
+        .ready();
+    let edge = Start::of("hls-edge")
+        .with("CAUDAL_INTERNAL_CONTROLLER_URL", &url)
+        .with("CAUDAL_INTERNAL_API_URL", format!("http://{}", nobody()))
+        .with("CAUDAL_SECRET", "y".repeat(32))
+        .with("HLS_PATH", std::env::temp_dir());
+    let refused = "the controller refuses this role's signature";
+    let (ended, _folder) = edge.interrupted_after(refused, |said| {
+        let metrics = said.split_whitespace().find(|word| word.ends_with("/metrics")).unwrap();
+        let words = format!("not ready: the controller at {url} refuses this role's signature: it does not");
+        // It is said in the log first.
+        let answer = std::iter::repeat_with(|| get(&metrics.replace("/metrics", "/readyz")))
+            .find(|answer| !answer.ends_with("not ready\n"))
+            .unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains(&words), "{answer}");
+    });
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("the controller is away"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("CAUDAL_SECRET or CAUDAL_KEYS is another one there"), "{}", ended.stderr);
+    controller.interrupt();
 }
 
 #[test]

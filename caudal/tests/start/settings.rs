@@ -106,6 +106,18 @@ fn a_setting_that_cannot_work_on_this_machine_ends_the_start_in_words() {
 }
 
 #[test]
+fn a_name_that_no_file_system_takes_is_refused_and_not_repeated_whole() {
+    let long = format!("/tmp/{}", "x".repeat(5000));
+    for command in ["standalone", "admin"] {
+        let start = Start::of(command);
+        let start = if command == "admin" { start.flag("streams") } else { start };
+        let ended = start.flag(&format!("--data-dir={long}")).end();
+        assert!(ended.code.is_some_and(|code| code > 0), "{}", ended.stderr);
+        assert!(ended.stderr.contains("xxx\"…") && ended.stderr.len() < 1000, "{}", ended.stderr);
+    }
+}
+
+#[test]
 fn a_command_line_that_is_wrong_ends_with_the_same_status_as_a_setting() {
     for flag in ["--prot=1", "--port=x", "--port"] {
         let ended = Start::new().flag(flag).end();

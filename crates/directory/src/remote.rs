@@ -29,7 +29,7 @@ use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, RelayFailures, Sp
 use caudal_livestream::report::EndReason;
 use caudal_livestream::{SessionId, StreamId};
 use caudal_service::http_client::{BodyError, SignedClient, body_within, why_cut_off, why_not_sent};
-use caudal_service::internal::{InternalListener, Signer, answered_by, refusal};
+use caudal_service::internal::{InternalListener, Signer, answered_by, refusal, refuses_signature};
 use futures::future::BoxFuture;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{RequestBuilder, Response, StatusCode};
@@ -66,6 +66,7 @@ struct Shared {
     clock: Mutex<ControllerClock>,
     streams: watch::Sender<Streams>,
     standing: watch::Sender<Standing>,
+    obstacle: watch::Sender<Option<String>>,
 }
 
 /// How a copy stands.
@@ -100,6 +101,7 @@ impl RemoteDirectory {
             clock: Mutex::new(ControllerClock::new()),
             streams: watch::Sender::new(Streams::default()),
             standing: watch::Sender::new(Standing::default()),
+            obstacle: watch::Sender::new(None),
         });
         let directory = Self { shared, tasks: TaskTracker::new(), stop: CancellationToken::new() };
         let (shared, stop) = (Arc::clone(&directory.shared), directory.stop.clone());
@@ -121,6 +123,11 @@ impl RemoteDirectory {
         let mut standing = self.shared.standing.subscribe();
         let changed = standing.wait_for(|standing| standing.mark.is_some() != so_far).await;
         changed.map_or(so_far, |standing| standing.mark.is_some())
+    }
+
+    /// What is in the way of following the controller, in words; none while nothing is.
+    pub fn obstacle(&self) -> watch::Receiver<Option<String>> {
+        self.shared.obstacle.subscribe()
     }
 
     /// Stops following the controller. The copy stays as it is.
@@ -148,7 +155,7 @@ impl Shared {
     /// Keeps the copy, for good.
     async fn follow(&self) {
         let mut pause = FIRST_PAUSE;
-        let mut said = false;
+        let mut said = None;
         let mut excuses = Excuses::default();
         loop {
             let began = Instant::now();
@@ -159,30 +166,44 @@ impl Shared {
             }
             match lost {
                 Lost::StoodStill => tracing::debug!("the controller was lost while this process stood still"),
-                Lost::Away(reason) if std::mem::replace(&mut said, true) => {
-                    tracing::debug!(controller = self.controller, reason, "the controller is away");
-                }
-                Lost::Away(reason) => {
-                    tracing::warn!(
-                        controller = self.controller,
-                        reason,
-                        "the controller is away; trying again"
-                    );
-                }
+                Lost::Away(reason) => self.say(Obstacle::Away, &reason, &mut said),
+                Lost::Refused(reason) => self.say(Obstacle::Refuses, &reason, &mut said),
             }
             sleep_until(began + pause).await;
             pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
         }
     }
 
-    /// Reads all changes until the connection is lost, and says why it was. `said` is whether it was said that the
-    /// controller is away.
-    async fn read(&self, said: &mut bool, excuses: &mut Excuses) -> Lost {
+    /// Says what is in the way, unless that is `said` already: a controller that refuses is another matter than one that is away.
+    fn say(&self, obstacle: Obstacle, reason: &str, said: &mut Option<Obstacle>) {
+        let is_news = said.replace(obstacle) != Some(obstacle);
+        let controller = &self.controller;
+        match obstacle {
+            _ if !is_news => tracing::debug!(controller, reason, "the controller is not followed"),
+            Obstacle::Away => tracing::warn!(controller, reason, "the controller is away; trying again"),
+            Obstacle::Refuses => {
+                tracing::warn!(
+                    controller,
+                    reason,
+                    "the controller refuses this role's signature; trying again"
+                );
+            }
+        }
+        let words = match obstacle {
+            Obstacle::Away => "is away",
+            Obstacle::Refuses => "refuses this role's signature",
+        };
+        self.obstacle.send_replace(Some(format!("the controller at {controller} {words}: {reason}")));
+    }
+
+    /// Reads all changes until the connection is lost, and says why it was. `said` is what was said to be in the way.
+    async fn read(&self, said: &mut Option<Obstacle>, excuses: &mut Excuses) -> Lost {
         self.replica().begin();
         let asked = Instant::now();
         let opening = timeout(ANSWER_DEADLINE, answer(self.http.get(&self.controller, wire::WATCH))).await;
         let mut answer = match opening {
             Ok(Ok(answer)) => answer,
+            Ok(Err(Failure::Signature(reason))) => return Lost::Refused(reason),
             Ok(Err(Failure::Transport(reason) | Failure::Refused(reason))) => {
                 return lost(reason, excuses, asked, ANSWER_DEADLINE);
             }
@@ -221,7 +242,7 @@ impl Shared {
         }
     }
 
-    fn take(&self, cut: Cut, said: &mut bool) -> Result<(), String> {
+    fn take(&self, cut: Cut, said: &mut Option<Obstacle>) -> Result<(), String> {
         let mut replica = self.replica();
         let heard = match cut {
             Cut::Line(line) => replica.hear(&line).map_err(|error| error.to_string())?,
@@ -235,8 +256,9 @@ impl Shared {
                     self.clock().heard(said_at, Instant::now());
                 }
                 self.show(replica.streams());
-                if self.standing.borrow().mark.is_none() && std::mem::take(said) {
+                if self.standing.borrow().mark.is_none() && said.take().is_some() {
                     tracing::info!(controller = self.controller, "the controller is there");
+                    self.obstacle.send_replace(None);
                 }
                 self.standing
                     .send_replace(Standing { mark: replica.mark(), complete: replica.is_complete() });
@@ -254,7 +276,9 @@ impl Shared {
             let until = deadline.min(Instant::now() + TRY_DEADLINE);
             let failed = match timeout_at(until, self.ask(path, body.clone())).await {
                 Ok(Ok(answer)) => break answer,
-                Ok(Err(Failure::Refused(reason))) => return Err(unavailable(&reason)),
+                Ok(Err(Failure::Refused(reason) | Failure::Signature(reason))) => {
+                    return Err(unavailable(&reason));
+                }
                 Ok(Err(Failure::Transport(reason))) => reason,
                 Err(_) => "it does not answer".to_owned(),
             };
@@ -325,6 +349,9 @@ async fn answer(request: RequestBuilder) -> Result<Response, Failure> {
         return Ok(answer);
     }
     let reason = refusal(CONTROLLER, status, answer.headers());
+    if refuses_signature(CONTROLLER, status, answer.headers()) {
+        return Err(Failure::Signature(reason));
+    }
     Err(if status.is_client_error() { Failure::Refused(reason) } else { Failure::Transport(reason) })
 }
 
@@ -334,6 +361,17 @@ enum Lost {
     StoodStill,
     /// In words for the log.
     Away(String),
+    /// The same, of a controller that does not accept the signature.
+    Refused(String),
+}
+
+/// What the log has of the controller's absence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Obstacle {
+    /// It cannot be heard.
+    Away,
+    /// It does not accept the signature.
+    Refuses,
 }
 
 /// The connection was lost for this reason, during a wait that began at `asked`.
@@ -356,6 +394,8 @@ enum Failure {
     Transport(String),
     /// It would not.
     Refused(String),
+    /// The controller does not accept the signature.
+    Signature(String),
 }
 
 fn unavailable(reason: &str) -> Unavailable {
@@ -424,7 +464,8 @@ impl RemoteDirectory {
     ) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             if let Err(error) = self.shared.command(path, &command).await {
-                tracing::warn!(%stream, %error, path, "the controller did not hear this");
+                // That it is away, or refuses the signature, is said once for all streams.
+                tracing::debug!(%stream, %error, path, "the controller did not hear this");
             }
         })
     }

@@ -20,7 +20,7 @@ use sha2::Sha256;
 use std::sync::Arc;
 
 pub use contact::until_the_api_is_heard;
-pub use listener::{InternalListener, answered_by, listener_of, refusal};
+pub use listener::{InternalListener, answered_by, listener_of, refusal, refuses_signature};
 
 /// The header's name.
 pub const SIGNATURE_HEADER: &str = "caudal-signature";

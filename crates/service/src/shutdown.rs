@@ -68,13 +68,16 @@ pub fn on_signal() -> std::io::Result<CancellationToken> {
     drop(tokio::spawn(async move {
         let mut wait = async || {
             tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
             }
         };
-        wait().await;
+        // Ending may take a while, and whoever has asked for it is to know that it was heard.
+        let signal = wait().await;
+        tracing::info!(signal, "told to stop");
         cancelled.cancel();
-        wait().await;
+        let signal = wait().await;
+        tracing::warn!(signal, "told to stop again: ends at once");
         std::process::exit(130);
     }));
     Ok(token)

@@ -28,7 +28,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{COMMAND_DEADLINE, Lost, RemoteDirectory, controller_clock, directory_routes, wire};
+use super::{COMMAND_DEADLINE, Lost, Obstacle, RemoteDirectory, controller_clock, directory_routes, wire};
 use crate::{OpenError, ReconnectError, StreamControl, StreamDirectory, Streams, Unavailable};
 
 /// A stream that has just been opened, with a first publisher.
@@ -309,22 +309,24 @@ async fn each_refusal_is_the_same_one_at_the_other_end() {
     listening.end().await;
 }
 
-async fn why_lost(directory: &RemoteDirectory) -> String {
-    let lost = within(directory.shared.read(&mut true, &mut Excuses::default())).await;
-    let Lost::Away(reason) = lost else { panic!("this process stood still") };
-    reason
+async fn why_lost(directory: &RemoteDirectory) -> (Obstacle, String) {
+    match within(directory.shared.read(&mut None, &mut Excuses::default())).await {
+        Lost::Away(reason) => (Obstacle::Away, reason),
+        Lost::Refused(reason) => (Obstacle::Refuses, reason),
+        Lost::StoodStill => panic!("this process stood still"),
+    }
 }
 
 /// Why a role that looks for its controller at `routes` does not find it.
-async fn why_not(routes: axum::Router) -> String {
+async fn why_not(routes: axum::Router) -> (Obstacle, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let serving = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
     let directory = RemoteDirectory::start(url, Signer::new("hls-edge", key("hls-edge"))).unwrap();
-    let reason = why_lost(&directory).await;
+    let lost = why_lost(&directory).await;
     directory.close().await;
     serving.abort();
-    reason
+    lost
 }
 
 #[tokio::test]
@@ -347,14 +349,17 @@ async fn a_wrong_address_a_wrong_secret_and_nobody_are_told_apart() {
         (pages, "it answered 200 OK, and not as the internal listener of `caudal controller` does"),
         (axum::Router::new(), "it answered 404 Not Found, and not as the internal listener"),
     ] {
-        let reason = why_not(routes).await;
+        let (obstacle, reason) = why_not(routes).await;
         assert!(reason.contains(expected), "{reason}");
-        assert_eq!(reason.contains("CAUDAL_SECRET"), expected.contains("CAUDAL_SECRET"), "{reason}");
+        let is_secret = expected.contains("CAUDAL_SECRET");
+        assert_eq!(reason.contains("CAUDAL_SECRET"), is_secret, "{reason}");
+        assert_eq!(obstacle == Obstacle::Refuses, is_secret, "{reason}");
     }
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let directory =
         RemoteDirectory::start(format!("http://{nobody}"), Signer::new("hls-edge", key("hls-edge"))).unwrap();
-    let reason = why_lost(&directory).await;
+    let (obstacle, reason) = why_lost(&directory).await;
+    assert_eq!(obstacle, Obstacle::Away);
     assert!(reason.starts_with("nobody answers there: Connection refused"), "{reason}");
     directory.close().await;
 }

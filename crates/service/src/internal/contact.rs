@@ -2,40 +2,63 @@
 
 use std::time::Duration;
 
-use axum::http::StatusCode;
 use tokio::time::sleep;
 
-use super::{InternalListener, Signer, answered_by, refusal};
+use super::{InternalListener, Signer, answered_by, refusal, refuses_signature};
 use crate::http_client::{SignedClient, why_not_sent};
 
-/// Asks the api's internal listener at `url` until it has answered a request of ours, and says once what is in the way and
-/// once that it is there. What comes of later requests, their callers say.
+/// Asks the api's internal listener at `url` until it has answered a request of ours, and says once what is in the way, again
+/// when something else is, and once that it is there. What comes of later requests, their callers say.
 ///
 /// # Errors
 /// When the HTTP client cannot be made.
 pub async fn until_the_api_is_heard(url: &str, signer: Signer) -> Result<(), reqwest::Error> {
     let http = SignedClient::new(signer)?;
-    let mut said = false;
-    while let Err(reason) = ask(&http, url).await {
-        if std::mem::replace(&mut said, true) {
-            tracing::debug!(api = url, reason, "the api cannot be asked");
-        } else {
-            tracing::warn!(api = url, reason, "the api cannot be asked; trying again");
+    let mut said = None;
+    while let Err((obstacle, reason)) = ask(&http, url).await {
+        let is_news = said.replace(obstacle) != Some(obstacle);
+        match obstacle {
+            _ if !is_news => tracing::debug!(api = url, reason, "the api cannot be asked"),
+            Obstacle::Signature => {
+                tracing::warn!(api = url, reason, "the api refuses this role's signature; trying again");
+            }
+            Obstacle::Silence | Obstacle::Answer => {
+                tracing::warn!(api = url, reason, "the api cannot be asked; trying again");
+            }
         }
         sleep(PAUSE).await;
     }
-    if said {
+    if said.is_some() {
         tracing::info!(api = url, "the api is there");
     }
     Ok(())
 }
 
-/// Behind the check of signatures there is nothing under this path, and that answer is as good as any.
-async fn ask(http: &SignedClient, url: &str) -> Result<(), String> {
-    let answer = http.get(url, PATH).timeout(DEADLINE).send().await.map_err(|error| why_not_sent(&error))?;
+/// What kind of thing is in the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Obstacle {
+    /// Nobody answers.
+    Silence,
+    /// The api does not accept the signature.
+    Signature,
+    /// Something else answers.
+    Answer,
+}
+
+/// Behind the check of signatures there is nothing under this path, and that answer is as good as any. An error comes with
+/// its words.
+async fn ask(http: &SignedClient, url: &str) -> Result<(), (Obstacle, String)> {
+    let sent = http.get(url, PATH).timeout(DEADLINE).send().await;
+    let answer = sent.map_err(|error| (Obstacle::Silence, why_not_sent(&error)))?;
     let (status, headers) = (answer.status(), answer.headers());
-    let taken = answered_by(InternalListener::Api, headers) && status != StatusCode::UNAUTHORIZED;
-    if taken { Ok(()) } else { Err(refusal(InternalListener::Api, status, headers)) }
+    let reason = || refusal(InternalListener::Api, status, headers);
+    if refuses_signature(InternalListener::Api, status, headers) {
+        Err((Obstacle::Signature, reason()))
+    } else if answered_by(InternalListener::Api, headers) {
+        Ok(())
+    } else {
+        Err((Obstacle::Answer, reason()))
+    }
 }
 
 const PATH: &str = "/internal";
@@ -48,6 +71,7 @@ mod tests {
 
     use crate::internal::{CallerKey, Verifier, listener_of, require_signature};
     use axum::Router;
+    use axum::http::StatusCode;
     use axum::middleware::from_fn_with_state;
     use tokio::net::TcpListener;
 
@@ -71,17 +95,22 @@ mod tests {
         let client = SignedClient::new(Signer::new("controller", CallerKey::new([1; 32]))).unwrap();
         let there = serve(listener(InternalListener::Api, 1)).await;
         assert_eq!(ask(&client, &there).await, Ok(()));
-        for (url, words) in [
-            (serve(listener(InternalListener::Api, 2)).await, "does not accept the signature"),
+        for (url, obstacle, words) in [
             (
-                serve(listener(InternalListener::IngestRouter, 1)).await,
+                serve(listener(InternalListener::Api, 2)).await,
+                Obstacle::Signature,
+                "does not accept the signature",
+            ),
+            (
+                serve(listener(InternalListener::IngestRouter, 2)).await,
+                Obstacle::Answer,
                 "found that of `caudal ingest-router`",
             ),
-            (serve(Router::new()).await, "another program"),
-            ("http://127.0.0.1:9".to_owned(), "nobody answers there"),
+            (serve(Router::new()).await, Obstacle::Answer, "another program"),
+            ("http://127.0.0.1:9".to_owned(), Obstacle::Silence, "nobody answers there"),
         ] {
-            let said = ask(&client, &url).await.unwrap_err();
-            assert!(said.contains(words), "{said}");
+            let (found, said) = ask(&client, &url).await.unwrap_err();
+            assert!(found == obstacle && said.contains(words), "{found:?}: {said}");
         }
     }
 }

@@ -48,6 +48,11 @@ pub fn answered_by(listener: InternalListener, headers: &HeaderMap) -> bool {
     InternalListener::named_in(headers) == Some(listener)
 }
 
+/// Whether that listener has refused a request because of its signature.
+pub fn refuses_signature(listener: InternalListener, status: StatusCode, headers: &HeaderMap) -> bool {
+    status == StatusCode::UNAUTHORIZED && answered_by(listener, headers)
+}
+
 /// Why a signed request to `expected` was not taken, in words for whoever gave its address: "it" is what answered.
 pub fn refusal(expected: InternalListener, status: StatusCode, headers: &HeaderMap) -> String {
     let role = expected.role();
@@ -57,7 +62,7 @@ pub fn refusal(expected: InternalListener, status: StatusCode, headers: &HeaderM
             found.role()
         ),
         Some(_) if status == StatusCode::UNAUTHORIZED => {
-            "it does not accept the signature: CAUDAL_SECRET or CAUDAL_KEYS is another one there, or the clocks are a minute apart"
+            "it does not accept the signature: CAUDAL_SECRET or CAUDAL_KEYS is another one there, or the clocks are more than a minute apart"
                 .to_owned()
         }
         Some(_) => format!("it answered {status}"),

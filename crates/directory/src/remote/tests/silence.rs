@@ -36,7 +36,7 @@ impl Silent {
     async fn reading(&self) -> (JoinHandle<Lost>, TcpStream) {
         self.edge.close().await;
         let shared = Arc::clone(&self.edge.shared);
-        let reading = tokio::spawn(async move { shared.read(&mut false, &mut Excuses::default()).await });
+        let reading = tokio::spawn(async move { shared.read(&mut None, &mut Excuses::default()).await });
         let mut follows = self.edge.shared.standing.subscribe();
         follows.mark_unchanged();
         let socket = self.accept().await;
