@@ -8,79 +8,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use caudal_directory::{Feed, FeedLost, FeedRenditions, WorkerClient, WorkerUnreachable};
 use caudal_livestream::feed::{Event, Frame, PartAnnounced};
-use caudal_livestream::proof::RoleKey;
-use caudal_livestream::record::{LiveStream, NextWorker, Phase, WorkerAddress};
+use caudal_livestream::record::{LiveStream, Phase, WorkerAddress};
 use caudal_livestream::state::StoredState;
 use caudal_livestream::timeline::{SegmentPhase, Timeline};
 use caudal_livestream::{Epoch, RenditionName, UnixMillis};
 use caudal_storage::SegmentStore;
-use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
 
+use crate::feeds::{Feeds, Heard};
 use crate::memory::{FileKey, part};
-use crate::metrics::Metrics;
 use crate::mirror::{Change, Mirror};
 use crate::request::MediaFile;
-use crate::successor::Successor;
+use crate::sources::Sources;
 use crate::watched::Watched;
-
-/// What a follower needs of the edge.
-#[derive(Clone, Debug)]
-pub(crate) struct Sources {
-    pub(crate) workers: WorkerClient,
-    pub(crate) feed_key: RoleKey,
-    pub(crate) store: SegmentStore,
-    pub(crate) metrics: Metrics,
-}
-
-impl Sources {
-    /// A feed of this worker with the parts of these renditions.
-    pub(crate) async fn open(
-        &self,
-        watched: &Watched,
-        worker: WorkerAddress,
-        epoch: Epoch,
-        names: Vec<RenditionName>,
-    ) -> Result<Feed, WorkerUnreachable> {
-        let proof = self.feed_key.proof(watched.stream, epoch);
-        self.workers.feed(&worker, &proof, FeedRenditions::These(names)).await
-    }
-
-    /// The same beside other work.
-    pub(crate) fn opening(
-        &self,
-        watched: &Arc<Watched>,
-        worker: WorkerAddress,
-        epoch: Epoch,
-        names: Vec<RenditionName>,
-    ) -> Opening {
-        let (sources, watched) = (self.clone(), Arc::clone(watched));
-        Box::pin(async move {
-            let feed = sources.open(&watched, worker, epoch, names.clone()).await?;
-            Ok((feed, names))
-        })
-    }
-
-    /// A file that the stream's worker has in memory.
-    pub(crate) async fn ask_worker(&self, watched: &Watched, key: &FileKey) -> Option<Bytes> {
-        let (worker, epoch) = watched.worker()?;
-        let proof = self.feed_key.proof(watched.stream, epoch);
-        match self.workers.fetch(&worker, &proof, &key.rendition, &key.file.to_string()).await {
-            Ok(data) => data,
-            Err(error) => {
-                tracing::debug!(stream = %watched.stream, %error, "worker");
-                None
-            }
-        }
-    }
-}
-
-/// A feed that is being opened, and the renditions that it will have the parts of.
-pub(crate) type Opening = BoxFuture<'static, Result<(Feed, Vec<RenditionName>), WorkerUnreachable>>;
 
 /// Follows `watched` until nobody watches it (`is_idle` says so and forgets it in one step) or the directory forgets it.
 pub(crate) struct Follower<I> {
@@ -122,8 +65,7 @@ impl<I: Fn() -> bool> Follower<I> {
             if !over {
                 if let Some((worker, epoch)) = self.worker_of(&record) {
                     let end = self.follow(worker, epoch, &mut connected).await;
-                    self.mirror.feed_lost();
-                    self.announced = None;
+                    self.begin_anew();
                     match end {
                         FeedEnd::Idle => return,
                         FeedEnd::Replaced => continue,
@@ -158,106 +100,84 @@ impl<I: Fn() -> bool> Follower<I> {
     }
 
     /// Reads feeds of one worker, and of the one that it hands over to, until that is lost or replaced.
-    async fn follow(&mut self, mut worker: WorkerAddress, mut epoch: Epoch, connected: &mut bool) -> FeedEnd {
-        let mut names = self.watched.wanted(Instant::now());
+    async fn follow(&mut self, worker: WorkerAddress, epoch: Epoch, connected: &mut bool) -> FeedEnd {
+        let watched = Arc::clone(&self.watched);
         let opened = tokio::select! {
-            opened = self.sources.open(&self.watched, worker, epoch, names.clone()) => opened,
+            opened = self.sources.opening(&watched, worker, epoch, watched.wanted(Instant::now())) => opened,
             // A worker that is gone may take seconds to show it; its successor is not kept waiting.
             () = replaced(&mut self.record, worker, epoch) => return FeedEnd::Replaced,
         };
-        let opened = match opened {
-            Ok(feed) => feed,
+        let mut feeds = match opened {
+            Ok(opened) => Feeds::new(worker, epoch, opened),
             Err(error) => {
-                tracing::debug!(stream = %self.watched.stream, %epoch, %error, "no feed");
+                tracing::debug!(stream = %watched.stream, %epoch, %error, "no feed");
                 return FeedEnd::Lost;
             }
         };
-        // None once it was lost during a move: the worker may have closed it behind the hand-over.
-        let mut feed = Some(opened);
         *connected = true;
-        self.watched.set_worker(Some((worker, epoch)));
-        let watched = Arc::clone(&self.watched);
-        let mut second: Option<Opening> = None;
-        let mut successor = Successor::default();
+        watched.set_worker(Some((worker, epoch)));
         let mut tick = interval(TICK);
         loop {
-            successor.name(self.next_worker(epoch));
-            if feed.is_none() && second.is_none() && !successor.is_named() {
-                return FeedEnd::Lost;
-            }
+            feeds.name_next(self.record.borrow().as_ref().and_then(|record| record.status.next));
+            let (worker, epoch) = feeds.worker();
             tokio::select! {
-                frame = next_frame(feed.as_mut()) => match frame {
-                    Ok(Some(frame)) => if !self.take(frame, &names) { return FeedEnd::Lost },
-                    Ok(None) => return FeedEnd::Lost,
-                    Err(error) => {
-                        if successor.is_named() {
-                            // It has closed, and says so by ending; or only the connection broke, and the router has yet
-                            // to switch.
-                            tracing::debug!(stream = %self.watched.stream, %epoch, %error, "feed ended");
-                            self.mirror.feed_lost();
-                            self.announced = None;
-                            let wanted = watched.wanted(Instant::now());
-                            (feed, second) = (None, Some(self.sources.opening(&watched, worker, epoch, wanted)));
-                            continue;
-                        }
-                        tracing::info!(stream = %self.watched.stream, %epoch, %error, "feed lost");
-                        self.sources.metrics.feeds_lost.inc();
-                        return FeedEnd::Lost;
-                    }
+                heard = feeds.next(&self.sources, &watched) => if !self.hear(heard, &feeds) {
+                    return FeedEnd::Lost;
                 },
-                // The next worker has something to show, and with that all that its predecessor had.
-                begun = successor.begins(&self.sources, &watched) => {
-                    tracing::debug!(stream = %self.watched.stream, epoch = %begun.next.epoch, "feed of the next worker");
-                    (worker, epoch) = (begun.next.address, begun.next.epoch);
-                    (feed, names, second) = (Some(begun.feed), begun.names, None);
-                    self.announced = None;
-                    self.mirror.feed_lost();
-                    self.watched.set_worker(Some((worker, epoch)));
-                    if !self.take(begun.snapshot, &names) {
-                        return FeedEnd::Lost;
-                    }
-                }
-                // The second connection, for more or fewer renditions: only once it stands the first one is closed.
-                opened = async { match second.as_mut() { Some(second) => second.await, None => std::future::pending().await } } => {
-                    second = None;
-                    match opened {
-                        Ok((opened, wanted)) => {
-                            feed = Some(opened);
-                            names = wanted;
-                            self.announced = None;
-                        }
-                        Err(error) => tracing::debug!(stream = %self.watched.stream, %error, "no second feed"),
-                    }
-                }
-                () = watched.wants_changed.notified(), if feed.is_some() => {
-                    let wanted = watched.wanted(Instant::now());
-                    if second.is_none() && !wanted.iter().all(|name| names.contains(name)) {
-                        second = Some(self.sources.opening(&watched, worker, epoch, wanted));
-                    }
-                }
+                () = watched.wants_changed.notified(), if feeds.is_open() => feeds.widen(&self.sources, &watched),
                 named = named(&mut self.record, worker, epoch) => match named {
-                    Named::Other => return FeedEnd::Replaced,
-                    // Looked at above.
-                    Named::Same => {}
+                    Named::Other if !self.go_over(&mut feeds) => return FeedEnd::Replaced,
+                    // The next one, if any, is looked at above.
+                    Named::Other | Named::Same => {}
                 },
                 _ = tick.tick() => {
                     if (self.is_idle)() {
                         return FeedEnd::Idle;
                     }
                     self.expire();
-                    let wanted = watched.wanted(Instant::now());
-                    if second.is_none() && (feed.is_none() || wanted != names) {
-                        second = Some(self.sources.opening(&watched, worker, epoch, wanted));
-                    }
+                    feeds.renew(&self.sources, &watched);
                 }
             }
         }
     }
 
-    /// The worker that the stream is being moved to from the one of this epoch.
-    fn next_worker(&self, epoch: Epoch) -> Option<NextWorker> {
-        let record = self.record.borrow();
-        record.as_ref().and_then(|record| record.status.next).filter(|next| next.epoch > epoch)
+    /// False when the feeds are of no more use.
+    fn hear(&mut self, heard: Heard, feeds: &Feeds) -> bool {
+        match heard {
+            Heard::Frame(frame) => self.take(frame, feeds.names()),
+            Heard::Anew => {
+                self.begin_anew();
+                true
+            }
+            Heard::Begun(snapshot) => {
+                self.begin_anew();
+                self.watched.set_worker(Some(feeds.worker()));
+                self.take(snapshot, feeds.names())
+            }
+            Heard::Lost(error) => {
+                tracing::info!(stream = %self.watched.stream, epoch = %feeds.worker().1, %error, "feed lost");
+                self.sources.metrics.feeds_lost.inc();
+                false
+            }
+            Heard::Over => false,
+        }
+    }
+
+    /// The record names another worker. True if `feeds` go on with that one's.
+    fn go_over(&mut self, feeds: &mut Feeds) -> bool {
+        let named = self.record.borrow().as_ref().and_then(|record| self.worker_of(record));
+        if !named.is_some_and(|(worker, epoch)| feeds.go_over(worker, epoch)) {
+            return false;
+        }
+        self.begin_anew();
+        self.watched.set_worker(named);
+        true
+    }
+
+    /// What a feed had begun to tell is of no use any more.
+    fn begin_anew(&mut self) {
+        self.mirror.feed_lost();
+        self.announced = None;
     }
 
     /// False when the feed is of no more use.
@@ -422,13 +342,6 @@ async fn replaced(
     epoch: Epoch,
 ) {
     while matches!(named(record, worker, epoch).await, Named::Same) {}
-}
-
-async fn next_frame(feed: Option<&mut Feed>) -> Result<Option<Frame>, FeedLost> {
-    match feed {
-        Some(feed) => feed.next().await,
-        None => std::future::pending().await,
-    }
 }
 
 /// The timeline of the highest filled state.

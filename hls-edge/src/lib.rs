@@ -7,6 +7,7 @@ mod answer;
 mod asker;
 mod crowd;
 mod edge;
+mod feeds;
 mod follower;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -21,6 +22,7 @@ mod reload;
 mod rendered;
 mod request;
 mod routes;
+mod sources;
 mod stored_files;
 mod streams;
 mod successor;
@@ -46,8 +48,8 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::edge::Edge;
-use crate::follower::Sources;
 use crate::metrics::Metrics;
+use crate::sources::Sources;
 use crate::stored_files::StoredFiles;
 use crate::streams::Streams;
 use crate::viewers::Viewers;

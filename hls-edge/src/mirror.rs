@@ -75,6 +75,7 @@ impl Mirror {
                 self.coming = Some(whole);
                 return change;
             }
+            keep_what_was_listed(&mut whole, current);
             forget_what_left(&mut whole, current);
         }
         self.timeline = Some(whole);
@@ -101,6 +102,7 @@ impl Mirror {
                 track.clone_from(seen);
             }
         }
+        keep_what_was_listed(&mut shown, current);
         forget_what_left(&mut shown, current);
         self.timeline = Some(shown);
         Change::Whole
@@ -118,6 +120,34 @@ fn position(timeline: &Timeline, track: &Track) -> Option<(u64, bool, usize)> {
         SegmentPhase::Open => (last.msn.0, false, last.parts.len()),
         SegmentPhase::Finished | SegmentPhase::Stored => (last.msn.0, true, 0),
     })
+}
+
+/// A segment's EXTINF and address must not change (RFC 8216bis §6.2.1). Of what its predecessor announced and stored neither in
+/// media nor in its state a new worker knows only where all of it ends: it makes gaps of even lengths, under other names.
+fn keep_what_was_listed(coming: &mut Timeline, current: &Timeline) {
+    for track in &mut coming.tracks {
+        let Some(seen) = current.track(&track.name) else { continue };
+        let was_listed = |msn| {
+            let listed = seen.segments.iter().filter(|segment| segment.phase != SegmentPhase::Open);
+            listed.clone().find(|segment| segment.msn == msn)
+        };
+        let mut kept_until = None;
+        for segment in track.segments.iter_mut().filter(|segment| segment.gap) {
+            if let Some(listed) = was_listed(segment.msn) {
+                segment.clone_from(listed);
+                segment.become_gap();
+                kept_until = Some((segment.msn.next(), segment.start.plus(segment.duration)));
+            } else if let Some((msn, start)) = kept_until.take()
+                && segment.msn == msn
+            {
+                // Not listed whole, such as the last one: it takes what is left of the time.
+                let end = segment.start.plus(segment.duration);
+                let later = start.0.saturating_sub(segment.start.0) / 1000;
+                segment.program_date_time.0 = segment.program_date_time.0.saturating_add(later);
+                (segment.start, segment.duration) = (start, end.since(start));
+            }
+        }
+    }
 }
 
 /// MEDIA-SEQUENCE must not go back when another worker keeps a longer window.

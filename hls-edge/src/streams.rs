@@ -13,9 +13,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::EdgeLimits;
-use crate::follower::{Follower, Sources};
+use crate::follower::Follower;
 use crate::grant::Grant;
 use crate::mirror::Mirror;
+use crate::sources::Sources;
 use crate::watched::Watched;
 
 /// All followed streams.

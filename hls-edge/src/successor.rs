@@ -1,5 +1,6 @@
 //! The feed of the worker that a stream is being moved to, until it has something to show.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use caudal_livestream::feed::{Event, Frame};
 use caudal_livestream::record::NextWorker;
 use tokio::time::{Instant, sleep_until};
 
-use crate::follower::{Opening, Sources};
+use crate::sources::{Opening, Sources};
 use crate::watched::Watched;
 
 /// It is opened as soon as the record names the next worker, so that a move costs viewers no connection and waits for no
@@ -57,6 +58,19 @@ impl Successor {
 
     pub(crate) fn is_named(&self) -> bool {
         self.named.is_some()
+    }
+
+    /// The feed of `worker`, if that is the next one, and its feed is open or about to be.
+    pub(crate) fn take(&mut self, worker: NextWorker) -> Option<Opening> {
+        if self.named != Some(worker) {
+            return None;
+        }
+        self.named = None;
+        match std::mem::take(&mut self.state) {
+            State::Open(feed, names) => Some(Box::pin(ready(Ok((*feed, names))))),
+            State::Opening(opening) => Some(opening),
+            State::Closed | State::Failed(_) => None,
+        }
     }
 
     /// Resolves with the first snapshot; never while no next worker is named. May be dropped at any time.

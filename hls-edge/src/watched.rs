@@ -30,8 +30,12 @@ pub(crate) struct Watched {
     memory: Mutex<Memory>,
     worker: Mutex<Option<(WorkerAddress, Epoch)>>,
     wants: Mutex<Wants>,
-    flights: Mutex<HashMap<FileKey, Arc<OnceCell<Option<Bytes>>>>>,
+    flights: Mutex<Flights>,
 }
+
+/// Files that somebody waits for, no others.
+type Flights = HashMap<FileKey, FileUnderWay>;
+type FileUnderWay = Arc<OnceCell<Option<Bytes>>>;
 
 #[derive(Debug)]
 struct Wants {
@@ -144,9 +148,9 @@ impl Watched {
         key: &FileKey,
         fetch: impl Future<Output = Option<Bytes>>,
     ) -> Option<Bytes> {
-        // One entry for each file under way: no more than there are requests.
-        let flight = Arc::clone(lock(&self.flights).entry(key.clone()).or_default());
-        let fetched = flight
+        let flight = Flight::join(&self.flights, key);
+        flight
+            .file
             .get_or_init(|| async {
                 // Another fetch may have ended since the caller looked.
                 let kept = self.memory().get(key);
@@ -160,12 +164,37 @@ impl Watched {
                 data
             })
             .await
-            .clone();
-        let mut flights = lock(&self.flights);
-        if flights.get(key).is_some_and(|current| Arc::ptr_eq(current, &flight)) {
-            flights.remove(key);
+            .clone()
+    }
+}
+
+/// One who waits for a file that is under way.
+struct Flight<'a> {
+    flights: &'a Mutex<Flights>,
+    key: &'a FileKey,
+    file: FileUnderWay,
+}
+
+impl<'a> Flight<'a> {
+    fn join(flights: &'a Mutex<Flights>, key: &'a FileKey) -> Self {
+        let file = Arc::clone(lock(flights).entry(key.clone()).or_default());
+        Self { flights, key, file }
+    }
+}
+
+/// On the drop, because a viewer may leave in the middle.
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        let mut flights = lock(self.flights);
+        let Some(current) = flights.get(self.key).filter(|current| Arc::ptr_eq(current, &self.file)) else {
+            return;
+        };
+        // Cloned under the lock alone, so the count holds: the map's own and this one.
+        let is_last = Arc::strong_count(current) <= 2;
+        // What has come, or is nowhere, is not under way any more, whoever has yet to read it.
+        if is_last || current.initialized() {
+            flights.remove(self.key);
         }
-        fetched
     }
 }
 
@@ -176,3 +205,50 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A player asks for its rendition's playlist several times a second; one that switched away is not coming back soon.
 const WANTED_FOR: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use caudal_livestream::{Epoch, Msn};
+    use futures::FutureExt as _;
+
+    use super::*;
+    use crate::request::MediaFile;
+
+    fn key() -> FileKey {
+        FileKey { rendition: "source".parse().unwrap(), file: MediaFile::Segment(Msn(7), Epoch(1)) }
+    }
+
+    #[test]
+    fn a_fetch_that_nobody_waits_for_any_more_leaves_nothing_behind() {
+        let watched = Watched::new(StreamId::generate(), 1024, 1);
+        let key = key();
+        let mut first = Box::pin(watched.fetch_once(&key, pending()));
+        let mut second = Box::pin(watched.fetch_once(&key, ready(Some("media".into()))));
+        assert_eq!((first.as_mut().now_or_never(), second.as_mut().now_or_never()), (None, None));
+        // The second one waits for what the first one fetches, and fetches it itself once the first has gone.
+        drop(first);
+        assert_eq!(lock(&watched.flights).len(), 1);
+        assert_eq!(second.now_or_never(), Some(Some("media".into())));
+        assert!(lock(&watched.flights).is_empty());
+        drop(
+            Box::pin(
+                watched.fetch_once(&FileKey { file: MediaFile::Segment(Msn(8), Epoch(1)), ..key }, pending()),
+            )
+            .now_or_never(),
+        );
+        assert!(lock(&watched.flights).is_empty());
+    }
+
+    #[test]
+    fn a_file_that_is_nowhere_is_asked_for_anew_by_who_comes_later() {
+        let watched = Watched::new(StreamId::generate(), 1024, 1);
+        let key = key();
+        assert_eq!(watched.fetch_once(&key, ready(None)).now_or_never(), Some(None));
+        assert_eq!(
+            watched.fetch_once(&key, ready(Some("media".into()))).now_or_never(),
+            Some(Some("media".into()))
+        );
+    }
+}

@@ -19,7 +19,7 @@ use crate::authorize::{Answer, Api};
 use crate::contenders::{Contender, Contenders};
 use crate::guess_guard::GuessGuard;
 use crate::judges::Judges;
-use crate::known_keys::{KeyHash, KnownKeys, is_open};
+use crate::known_keys::{KeyHash, KnownKeys};
 use crate::metrics::{Metrics, RefusalReason};
 use crate::outage::Outage;
 use crate::seats::{Guest, Seat, Seats};
@@ -301,7 +301,7 @@ impl Admission {
         let stream = record.spec.stream;
         let mut since = Instant::now();
         for _ in 0..MAX_RIVALS {
-            if !is_open(&record) {
+            if !record.is_open() {
                 return Ok(Standing::Over(stream));
             }
             loop {

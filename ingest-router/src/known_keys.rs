@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use caudal_directory::Streams;
 use caudal_livestream::StreamId;
 use caudal_livestream::admission::StreamKey;
-use caudal_livestream::record::{DesiredState, LiveStream};
+use caudal_livestream::record::LiveStream;
 use sha2::{Digest as _, Sha256};
 
 /// The directory's records say which key opened which stream; kept here is only which of them the api has refused
@@ -37,7 +37,7 @@ impl KnownKeys {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         streams
             .values()
-            .filter(|record| record.spec.ingest.key_hash == hash.0 && is_open(record))
+            .filter(|record| record.spec.ingest.key_hash == hash.0 && record.is_open())
             .find(|record| !record.spec.key_revoked && !refused.contains(&record.spec.stream))
             .cloned()
     }
@@ -56,15 +56,10 @@ impl KnownKeys {
     }
 }
 
-/// Whether a publisher may still come to this stream.
-pub(crate) fn is_open(record: &LiveStream) -> bool {
-    !record.status.phase.is_over() && record.spec.desired_state == DesiredState::Live
-}
-
 #[cfg(test)]
 mod tests {
     use caudal_livestream::fixtures;
-    use caudal_livestream::record::Phase;
+    use caudal_livestream::record::{DesiredState, Phase};
 
     use super::*;
 

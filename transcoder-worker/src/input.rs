@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use caudal_livestream::assignment::Assignment;
 use caudal_livestream::feed::InputState;
-use caudal_livestream::{Generation, SessionId};
+use caudal_livestream::{Generation, MediaDuration, SessionId};
 use caudal_media::SourceMetadata;
 use caudal_rtmp::{
     Limits, LossReason, Metadata, PublisherConnection, PublisherEvent, PublisherStream, Refusal,
@@ -100,6 +100,11 @@ impl InputBoard {
         self.board().state.leaving = true;
     }
 
+    /// So much media is missing where this worker went on for another.
+    pub(crate) fn went_on(&self, lost: MediaDuration) {
+        self.board().state.seam_lost_ms = Some(lost.0 / 1000);
+    }
+
     /// The connection that was asked for has not come. One that has come by itself is not the one that was ended.
     pub(crate) fn nobody_came(&self) {
         let mut board = self.board();
@@ -188,6 +193,7 @@ impl InputDoor {
                     generation: candidate.generation,
                     up: true,
                     leaving: board.state.leaving,
+                    seam_lost_ms: board.state.seam_lost_ms,
                     ..InputState::default()
                 };
                 (candidate, before)

@@ -207,10 +207,10 @@ impl Session {
 
     fn input(&mut self, event: InputEvent) {
         match self.rewind.take(event, Instant::now()) {
-            Taken::Take(event) => self.take(event),
+            Taken::Take(event) => self.package(event),
             Taken::TakeAll(events, came) => {
                 self.log_replay(came);
-                self.take_all(events);
+                self.package_all(events);
             }
             Taken::Nothing => {}
             Taken::Ask(again) => {
@@ -236,13 +236,13 @@ impl Session {
         }
     }
 
-    fn take_all(&mut self, events: Vec<InputEvent>) {
+    fn package_all(&mut self, events: Vec<InputEvent>) {
         for event in events {
-            self.take(event);
+            self.package(event);
         }
     }
 
-    fn take(&mut self, event: InputEvent) {
+    fn package(&mut self, event: InputEvent) {
         let now = self.parts.clock.now();
         self.arrived = None;
         self.awaited.no_tag();
@@ -371,7 +371,7 @@ impl Session {
         if let Some(events) = self.rewind.overdue(Instant::now()) {
             self.log_replay(Came::Nobody);
             self.parts.board.nobody_came();
-            self.take_all(events);
+            self.package_all(events);
         }
         self.tally.report(&self.parts.metrics);
         let held = self.memory().bytes();
@@ -415,13 +415,18 @@ impl Session {
         }
     }
 
-    /// Once the track set is frozen: the encoder gets its rungs, those that it cannot make leave.
+    /// Once the track set is frozen: says what is missing before it; the encoder gets its rungs, those that it cannot make leave.
     fn start_encoder(&mut self) {
         if self.encoder_started {
             return;
         }
         let Some(timeline) = self.packager.timeline() else { return };
         self.encoder_started = true;
+        if let Some(lost) = self.packager.lost_at_seam() {
+            tracing::info!(stream = %self.stream, lost_ms = lost.0 / 1000, "went on for another worker");
+            self.parts.board.went_on(lost);
+            self.parts.feed.announce(&Event::Input(self.parts.board.state()), None);
+        }
         let (mut made, mut withdrawn, mut missing) = (Vec::new(), Vec::new(), Vec::new());
         for rung in &self.ladder {
             let Some(track) = timeline.track(&rung.name) else { continue };

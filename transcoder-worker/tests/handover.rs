@@ -58,6 +58,11 @@ async fn a_stream_is_handed_over_at_a_keyframe_and_nobody_sees_where() {
     next.until("the relay", |event, _| matches!(event, Event::Input(input) if input.up)).await;
     router.switch(relay, OldRelay::IsHandedOver).await;
     reader.until("the switch", |event, _| matches!(event, Event::Input(input) if input.moved)).await;
+    let lost = |event: &Event| match event {
+        Event::Input(input) => input.seam_lost_ms,
+        _ => None,
+    };
+    next.until("that nothing was lost", |event, _| lost(event) == Some(0)).await;
     whole(&mut next, 2, 2).await;
     first.ended().await;
 

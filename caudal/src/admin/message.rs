@@ -34,6 +34,9 @@ pub enum Answer {
         epoch: Epoch,
         /// The old worker ended before it had handed over and closed.
         stepped_in: bool,
+        /// How much of the media is missing where the worker went on for the old one; none where it has not said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lost_ms: Option<u64>,
         /// From the request on.
         took_ms: u64,
     },

@@ -161,6 +161,7 @@ async fn carry_out(request: Request, platform: &Platform) -> Answer {
             to: moved.to,
             epoch: moved.epoch,
             stepped_in: moved.stepped_in,
+            lost_ms: moved.lost_ms,
             took_ms: u64::try_from(moved.took.as_millis()).unwrap_or(u64::MAX),
         },
         Err(error) => {

@@ -9,22 +9,30 @@ use super::message::{Answer, ListedStream, ListedWorker};
 /// What came of a move: the good news, or the bad.
 pub fn of_move(stream: StreamId, answer: &Answer) -> Result<String, String> {
     match answer {
-        Answer::Moved { from, to, epoch, stepped_in, took_ms } => {
-            let (seconds, tenths) = (took_ms / 1000, took_ms % 1000 / 100);
-            Ok(if *stepped_in {
+        Answer::Moved { from, to, epoch, stepped_in, lost_ms, took_ms } => {
+            let took = in_seconds(*took_ms);
+            let mut text = if *stepped_in {
                 format!(
-                    "Stream {stream} is on worker {to}, epoch {epoch}, after {seconds}.{tenths} s. Worker {from} ended before it had handed over, and this one stepped in: viewers may have seen a hitch."
+                    "Stream {stream} is on worker {to}, epoch {epoch}, after {took}. Worker {from} ended before it had handed over, and this one stepped in: viewers may have seen a hitch."
                 )
             } else {
-                format!(
-                    "Moved stream {stream} from worker {from} to worker {to}, epoch {epoch}, in {seconds}.{tenths} s."
-                )
-            })
+                format!("Moved stream {stream} from worker {from} to worker {to}, epoch {epoch}, in {took}.")
+            };
+            // Less would be said as nothing.
+            if let Some(lost) = lost_ms.filter(|lost| *lost >= 100) {
+                // Writing to a string does not fail.
+                let _ = write!(text, " {} of its media are missing in between.", in_seconds(lost));
+            }
+            Ok(text)
         }
         Answer::Failed { reason } => Err(format!("the move of stream {stream} failed: {reason}")),
         Answer::Refused { reason } => Err(format!("stream {stream} was not moved: {reason}")),
         Answer::Streams { .. } | Answer::Workers { .. } => Err(STRANGE.to_owned()),
     }
+}
+
+fn in_seconds(ms: u64) -> String {
+    format!("{}.{} s", ms / 1000, ms % 1000 / 100)
 }
 
 /// A table, a line for each broadcast.
@@ -92,14 +100,23 @@ mod tests {
     fn the_words_name_the_workers_and_say_when_one_stepped_in() {
         let stream = StreamId::generate();
         let (from, to) = (WorkerId::generate(), WorkerId::generate());
-        let moved = |stepped_in| Answer::Moved { from, to, epoch: Epoch(3), stepped_in, took_ms: 1234 };
-        let plain = of_move(stream, &moved(false)).unwrap();
+        let moved = |stepped_in, lost_ms| Answer::Moved {
+            from,
+            to,
+            epoch: Epoch(3),
+            stepped_in,
+            lost_ms,
+            took_ms: 1234,
+        };
+        let plain = of_move(stream, &moved(false, Some(0))).unwrap();
         assert_eq!(
             plain,
             format!("Moved stream {stream} from worker {from} to worker {to}, epoch 3, in 1.2 s.")
         );
-        let hitch = of_move(stream, &moved(true)).unwrap();
+        let hitch = of_move(stream, &moved(true, None)).unwrap();
         assert!(hitch.contains("may have seen a hitch") && hitch.contains("ended before it had handed over"));
+        let lost = of_move(stream, &moved(false, Some(1_450))).unwrap();
+        assert_eq!(lost, format!("{plain} 1.4 s of its media are missing in between."));
         let failed = Answer::Failed { reason: "the new worker has the stream".to_owned() };
         let told = format!("the move of stream {stream} failed: the new worker has the stream");
         assert_eq!(of_move(stream, &failed), Err(told));

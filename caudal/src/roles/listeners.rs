@@ -64,5 +64,13 @@ pub fn named(listener: &TcpListener, local: &str) -> io::Result<String> {
     })
 }
 
+/// The URL of a listener that speaks plain HTTP.
+///
+/// # Errors
+/// When the system does not say where it is bound.
+pub fn at(listener: &TcpListener) -> io::Result<String> {
+    Ok(format!("http://{}", listener.local_addr()?))
+}
+
 /// Those that the world does not see.
 const INTERNAL: [&str; 2] = ["CAUDAL_INTERNAL_PORT", "CAUDAL_ADMIN_PORT"];

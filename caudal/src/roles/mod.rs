@@ -2,7 +2,8 @@
 //!
 //! * `api`, `edge`, `router`, `controller` – one part each; standalone mode puts them together in one process
 //! * `operator` – the controller's part in a cluster
-//! * `separate` – a part as a process: its listeners, its way to the directory, its end
+//! * `separate` – a part as a process: its listeners, and its way to the directory
+//! * `process` – what each such process has beside its part, and its end
 //! * `proven_keys` – when a controller's keys are noted in its data folder
 //! * `directory_copy` – the directory as such a process has it
 //! * `terminal` – what such a process says at its start
@@ -16,6 +17,7 @@ pub mod directory_copy;
 pub mod edge;
 pub mod listeners;
 mod operator;
+mod process;
 mod proven_keys;
 pub mod router;
 pub mod separate;

@@ -10,28 +10,22 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use caudal_api::DatabaseUse;
-use caudal_directory::{
-    LocalAudience, LocalDirectory, Reader, RemoteAudience, StreamDirectory as _, directory_routes,
-};
-use caudal_service::health::{self, Readiness};
+use caudal_directory::{LocalAudience, Reader, RemoteAudience, StreamDirectory as _, directory_routes};
+use caudal_service::health::Readiness;
 use caudal_service::http::{HttpLimits, HttpServer};
-use caudal_service::internal::{Signer, until_the_api_is_heard};
 use caudal_service::logs::LogLines;
 use caudal_service::{secret, shutdown};
-use prometheus::{IntGauge, Registry};
-use tokio::net::TcpListener;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::api::{self, ApiParts};
 use super::controller::Controller;
 use super::directory_copy::DirectoryCopy;
 use super::edge::{self, EdgeParts};
-use super::listeners::{bind, named};
+use super::listeners::{at, bind, named};
 use super::operator;
+use super::process::{END_WITHIN, Process, Ready};
 use super::proven_keys::note_once_proven;
 use super::router::{self, RouterParts};
-use super::tasks::Tasks;
 use super::terminal::{Place, Terminal};
 use super::{certificate, listeners};
 use crate::secrets::KeySource;
@@ -261,157 +255,6 @@ async fn run_operator(
     ended
 }
 
-/// How a process says that it takes part.
-#[derive(Clone)]
-struct Ready {
-    readiness: Readiness,
-    terminal: Arc<Terminal>,
-}
-
-impl Ready {
-    fn now(&self) {
-        self.readiness.set(true);
-        self.terminal.ready();
-    }
-}
-
-/// What each of these processes has beside its part.
-struct Process {
-    tasks: Tasks,
-    registry: Registry,
-    ready: Ready,
-    /// Ends what is needed until the part has ended: health, metrics, the certificate.
-    last: CancellationToken,
-    /// How long the part may take to end by itself.
-    end_within: Duration,
-}
-
-impl Process {
-    /// Serves health and metrics, and says so beside the part's own `places`, and whom it asks.
-    fn start(
-        role: Role,
-        admin: TcpListener,
-        settings: &Settings,
-        mut places: Vec<Place>,
-    ) -> anyhow::Result<Self> {
-        let (registry, readiness, last) = (Registry::new(), Readiness::default(), CancellationToken::new());
-        let own = places.iter().position(|place| !place.is_listener()).unwrap_or(places.len());
-        let (controller, api) = (&settings.internal_controller_url, &settings.internal_api_url);
-        let asked = [
-            ("controller", "CAUDAL_INTERNAL_CONTROLLER_URL", controller),
-            ("api", "CAUDAL_INTERNAL_API_URL", api),
-        ];
-        let is_asked = |name: &str| {
-            let of_controller = name == "CAUDAL_INTERNAL_CONTROLLER_URL";
-            role.has(name) && !(of_controller && settings.directory == DirectorySetting::Kubernetes)
-        };
-        let asked = asked.into_iter().filter(|(_, name, _)| is_asked(name));
-        let asked = asked.filter_map(|(what, _, url)| Some(Place::asks(what, url.as_ref()?.as_str())));
-        let metrics = Place::listens("metrics", format!("{}/metrics", at(&admin)?));
-        places.splice(own..own, std::iter::once(metrics).chain(asked));
-        tracing::info!(admin = %admin.local_addr()?, "{role} starts");
-        let terminal = Arc::new(Terminal::new(role, settings));
-        terminal.listening(&places, settings);
-        let mut tasks = Tasks::default();
-        let routes = health::routes(readiness.clone(), registry.clone());
-        let server = HttpServer::new(admin, HttpLimits::default());
-        tasks.spawn("admin listener", server.serve(routes, last.clone()));
-        Ok(Self { tasks, registry, ready: Ready { readiness, terminal }, last, end_within: END_WITHIN })
-    }
-
-    /// Says by a metric whether the copy follows the controller, or the API server, and to whoever asks for readiness what is in
-    /// the way.
-    fn follow(&mut self, directory: &DirectoryCopy) -> anyhow::Result<()> {
-        let follows = IntGauge::new(
-            "caudal_directory_up_to_date",
-            "1 while the copy of the stream directory follows the controller, or in a cluster the API server",
-        )?;
-        self.registry.register(Box::new(follows.clone()))?;
-        let (directory, stop) = (directory.clone(), self.last.clone());
-        let readiness = self.ready.readiness.clone();
-        self.tasks.spawn("watch on the controller", async move {
-            let watched = async {
-                let mut so_far = false;
-                loop {
-                    so_far = directory.follows(so_far).await;
-                    follows.set(i64::from(so_far));
-                }
-            };
-            let both = async {
-                tokio::select! {
-                    () = watched => {}
-                    never = directory.tell_obstacles(|obstacle| readiness.set_obstacle(obstacle)) => match never {},
-                }
-            };
-            stop.run_until_cancelled(both).await;
-            Ok::<_, Infallible>(())
-        });
-        Ok(())
-    }
-
-    /// Says early what would be in a publisher's way.
-    fn look_for_api(&mut self, url: String, signer: Signer) {
-        let stop = self.last.clone();
-        self.tasks.spawn("way to the api", async move {
-            let heard = stop.run_until_cancelled(until_the_api_is_heard(&url, signer)).await;
-            heard.transpose()?;
-            stop.cancelled().await;
-            Ok::<_, anyhow::Error>(())
-        });
-    }
-
-    /// A line for each thing that happens to a stream.
-    fn tell_of_streams(&mut self, directory: Arc<LocalDirectory>) {
-        let (terminal, stop) = (Arc::clone(&self.ready.terminal), self.last.clone());
-        self.tasks.spawn("lines of stream events", async move {
-            stop.run_until_cancelled(terminal.tell_of_streams(&directory)).await;
-            stop.cancelled().await;
-            Ok::<_, Infallible>(())
-        });
-    }
-
-    /// Runs the part until it has ended because of `shutdown`, or because something beside it failed.
-    async fn until<E: Into<anyhow::Error>>(
-        &mut self,
-        shutdown: &CancellationToken,
-        part: impl Future<Output = Result<(), E>>,
-    ) -> anyhow::Result<()> {
-        tokio::pin!(part);
-        let ending = shutdown.clone();
-        let (readiness, end_within) = (self.ready.readiness.clone(), self.end_within);
-        let late = async {
-            ending.cancelled().await;
-            readiness.set(false);
-            tokio::time::sleep(end_within).await;
-        };
-        tokio::select! {
-            ended = &mut part => match ended {
-                Ok(()) if shutdown.is_cancelled() => Ok(()),
-                Ok(()) => Err(anyhow!("it ended unexpectedly")),
-                Err(error) => Err(error.into()),
-            },
-            failed = self.tasks.failed() => {
-                shutdown.cancel();
-                let _ = timeout(END_WITHIN, part).await;
-                Err(failed)
-            }
-            () = late => {
-                tracing::warn!("what was open is closed: it did not end in time");
-                Ok(())
-            }
-        }
-    }
-
-    /// Ends everything else.
-    async fn end(self, directory: Option<&DirectoryCopy>) {
-        self.last.cancel();
-        if let Some(directory) = directory {
-            directory.close().await;
-        }
-        self.tasks.join(JOIN_WITHIN).await;
-    }
-}
-
 /// Replicas of a cluster share a database.
 fn database_use(settings: &Settings) -> DatabaseUse {
     match settings.directory {
@@ -435,11 +278,6 @@ async fn once_read<E>(
     serve.await
 }
 
-/// The URL of a listener that speaks plain HTTP.
-fn at(listener: &TcpListener) -> std::io::Result<String> {
-    Ok(format!("http://{}", listener.local_addr()?))
-}
-
 fn internal_port(settings: &Settings) -> listeners::Wanted {
     ("CAUDAL_INTERNAL_PORT", settings.internal_bind, settings.internal_port)
 }
@@ -459,6 +297,3 @@ fn required(value: Option<&str>, name: &'static str) -> anyhow::Result<String> {
 
 /// A reader of the directory that does not take what it is sent for so long is disconnected; it comes back and reads anew.
 const SLOWEST_READER: Duration = Duration::from_secs(5);
-/// The parts' own drains are shorter.
-const END_WITHIN: Duration = Duration::from_secs(20);
-const JOIN_WITHIN: Duration = Duration::from_secs(6);

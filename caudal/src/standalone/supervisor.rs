@@ -1,5 +1,6 @@
 //! Transcoder workers as children of this process: one idle one always warm, one for each stream.
 
+mod idle_check;
 mod worker_environment;
 mod worker_lines;
 
@@ -15,6 +16,7 @@ use caudal_controller::{ClaimError, Pool, Presence, Workers};
 use caudal_livestream::assignment::WorkerReady;
 use caudal_livestream::record::WorkerAddress;
 use caudal_livestream::{Epoch, StreamId, WorkerId};
+use caudal_service::http_client::part_client;
 use futures::future::BoxFuture;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
@@ -30,6 +32,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::ListedWorker;
 
+use idle_check::until_silent;
 pub use worker_lines::WorkerLines;
 
 /// How a worker is started.
@@ -58,6 +61,7 @@ pub struct Supervisor {
 
 struct Shared {
     config: SupervisorConfig,
+    http: reqwest::Client,
     /// The warm worker, until somebody claims it or it dies.
     idle: watch::Sender<Option<WorkerAddress>>,
     // Held for map operations only, never across an await.
@@ -95,6 +99,9 @@ pub enum StartError {
     /// It is another one.
     #[error("a transcoder worker calls itself {0}, which it is not")]
     Impostor(WorkerId),
+    /// Workers could not be asked whether they answer.
+    #[error("the HTTP client: {0}")]
+    Http(#[from] reqwest::Error),
 }
 
 impl Supervisor {
@@ -103,7 +110,7 @@ impl Supervisor {
     /// # Errors
     /// When that first one does not start: then none will.
     pub async fn start(config: SupervisorConfig) -> Result<Arc<Self>, StartError> {
-        let supervisor = Arc::new(Self::idle(config));
+        let supervisor = Arc::new(Self::idle(config)?);
         let first = supervisor.shared.start_worker().await?;
         let keeper = Arc::clone(&supervisor.shared);
         supervisor.shared.tasks.spawn(async move {
@@ -114,16 +121,17 @@ impl Supervisor {
     }
 
     /// One that has started nothing yet.
-    fn idle(config: SupervisorConfig) -> Self {
-        Self {
+    fn idle(config: SupervisorConfig) -> Result<Self, StartError> {
+        Ok(Self {
             shared: Arc::new(Shared {
                 config,
+                http: part_client()?,
                 idle: watch::Sender::new(None),
                 children: Mutex::default(),
                 tasks: TaskTracker::new(),
                 stop: CancellationToken::new(),
             }),
-        }
+        })
     }
 
     /// The same, as the controller knows it.
@@ -138,7 +146,7 @@ impl Supervisor {
 
     /// Those that run, the oldest first: ids are made in the order of time.
     pub fn listed(&self) -> Vec<ListedWorker> {
-        let children = self.shared.children.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let children = self.shared.children().clone();
         let mut workers: Vec<_> = children
             .into_iter()
             .filter(|(_, handle)| !handle.exited.is_cancelled())
@@ -209,7 +217,6 @@ impl Shared {
             if self.until_claimed(worker).await {
                 pause = FIRST_PAUSE;
             } else {
-                tracing::warn!(worker = %worker.worker, "the idle worker ended");
                 pause = pause_after(pause).await;
             }
             worker = loop {
@@ -222,16 +229,31 @@ impl Shared {
         }
     }
 
-    /// Offers a worker until somebody claims it (true) or it ends (false).
+    /// Offers a worker until somebody claims it (true), or it ends or hangs (false).
     async fn until_claimed(&self, worker: WorkerAddress) -> bool {
         self.idle.send_replace(Some(worker));
         if self.child(worker.worker).is_none() {
             // It ended before it was put there.
             self.not_idle(worker.worker);
-            return false;
         }
-        let _ = self.idle.subscribe().wait_for(Option::is_none).await;
-        self.child(worker.worker).is_some()
+        let mut idle = self.idle.subscribe();
+        tokio::select! {
+            _ = idle.wait_for(Option::is_none) => {}
+            () = until_silent(&self.http, worker) => {
+                if self.not_idle(worker.worker)
+                    && let Some(child) = self.child(worker.worker)
+                {
+                    tracing::warn!(worker = %worker.worker, "the idle worker does not answer; it is replaced");
+                    child.terminate.cancel();
+                    return false;
+                }
+            }
+        }
+        let claimed = self.child(worker.worker).is_some();
+        if !claimed {
+            tracing::warn!(worker = %worker.worker, "the idle worker ended");
+        }
+        claimed
     }
 
     async fn start_worker(self: &Arc<Self>) -> Result<WorkerAddress, StartError> {
@@ -348,8 +370,9 @@ impl Shared {
         handle.exited.cancel();
     }
 
-    fn not_idle(&self, worker: WorkerId) {
-        self.idle.send_if_modified(|idle| idle.take_if(|idle| idle.worker == worker).is_some());
+    /// False when somebody was quicker.
+    fn not_idle(&self, worker: WorkerId) -> bool {
+        self.idle.send_if_modified(|idle| idle.take_if(|idle| idle.worker == worker).is_some())
     }
 
     fn child(&self, worker: WorkerId) -> Option<Handle> {

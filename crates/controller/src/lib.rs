@@ -180,8 +180,9 @@ impl Controller {
         for stored in records {
             let mut record = stored.record.clone();
             let now = controller.shared.wall_now();
-            adjust(&mut record, now);
+            // Before the machine is told anything: what it is told lets deadlines pass.
             record.machine.taken_over(now);
+            adjust(&mut record, now);
             record.heed_spec(now);
             // Before anybody can ask: who finds a stream missing takes it to be lost.
             if let Some(shown) = record.shown(None) {

@@ -17,6 +17,9 @@ pub struct Moved {
     pub epoch: Epoch,
     /// The old worker ended before it had handed over and closed, so that viewers may have seen a hitch.
     pub stepped_in: bool,
+    /// How much of the publisher's media is missing where the next worker went on, in milliseconds; none where that worker has
+    /// not said.
+    pub lost_ms: Option<u64>,
     /// From the request on.
     pub took: Duration,
 }

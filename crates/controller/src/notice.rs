@@ -4,7 +4,7 @@ use std::fmt;
 
 use caudal_livestream::record::{LiveStream, Phase};
 use caudal_livestream::report::EndReason;
-use caudal_livestream::{Epoch, StreamId};
+use caudal_livestream::{Epoch, StreamId, WorkerId};
 
 /// Something worth a line in the terminal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,12 @@ pub struct Notice {
     pub channel: String,
     /// What happened.
     pub kind: NoticeKind,
+    /// The phase that it is in since then.
+    pub phase: Phase,
+    /// Its worker's epoch since then.
+    pub epoch: Epoch,
+    /// Its worker since then.
+    pub worker: Option<WorkerId>,
 }
 
 /// What happened to a stream.
@@ -40,12 +46,12 @@ impl Notice {
     /// What the change from `before` to `after` says.
     pub fn of_change(before: Option<&LiveStream>, after: &LiveStream) -> Option<Self> {
         let was = before.map(|before| before.status.phase);
-        let is = after.status.phase;
+        let (is, epoch) = (after.status.phase, after.status.epoch);
+        let worker = after.status.worker.map(|address| address.worker);
         let kind = if was == Some(is) {
             let before = before?.status.clone();
             // Not the epoch alone: many may be tried before a worker takes the stream.
-            let serving = after.status.worker?.worker;
-            let epoch = after.status.epoch;
+            let serving = worker?;
             if is.is_over() || epoch <= Epoch(1) || before.worker.is_some_and(|was| was.worker == serving) {
                 return None;
             }
@@ -61,7 +67,8 @@ impl Notice {
                 Phase::Starting | Phase::Ending | Phase::Unknown => return None,
             }
         };
-        Some(Self { stream: after.spec.stream, channel: after.spec.channel.clone(), kind })
+        let (stream, channel) = (after.spec.stream, after.spec.channel.clone());
+        Some(Self { stream, channel, kind, phase: is, epoch, worker })
     }
 }
 

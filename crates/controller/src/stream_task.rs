@@ -194,7 +194,7 @@ impl StreamTask {
     /// While the stream is still known, so that nobody can create it anew in between.
     async fn leave(&mut self) {
         self.drop_jobs();
-        self.shared.carriers.workers.withdraw(self.stream).await;
+        self.withdraw_all().await;
         if self.gone {
             return;
         }
@@ -284,7 +284,6 @@ impl StreamTask {
                 Input::AssignmentTaken(epoch, mode)
             }
             Ok(Outcome::NotAssigned { epoch, reason, claimed }) => {
-                self.worker_jobs.remove(&epoch);
                 self.refusals = self.refusals.saturating_add(1);
                 let evidence = match reason {
                     NotAssigned::Gone => Evidence::ProcessEnded,
@@ -298,6 +297,8 @@ impl StreamTask {
                 if let Some(claimed) = claimed {
                     self.handle(Input::EpochsClaimed(claimed)).await;
                 }
+                // Only now: until it counts as lost, it would be asked once more.
+                self.worker_jobs.remove(&epoch);
                 Input::WorkerLost(epoch, evidence)
             }
             Ok(Outcome::Released(worker)) => {
@@ -391,7 +392,7 @@ impl StreamTask {
         }
         if orders.wants_no_worker && self.claims == Claims::Open {
             self.claims = Claims::Leaving;
-            let withdrawn = self.shared.carriers.workers.withdraw(self.stream);
+            let withdrawn = self.withdraw_all();
             self.jobs.spawn(async move {
                 withdrawn.await;
                 Outcome::Withdrawn

@@ -10,9 +10,11 @@ mod leading;
 mod lost_records;
 mod moves;
 mod relay_failures;
+mod set_clocks;
 mod standing_still;
 mod unknown_ends;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use caudal_livestream::fixtures::{ingest, spec};
@@ -32,19 +34,26 @@ struct World {
     cluster: Arc<FakeCluster>,
     media: tempfile::TempDir,
     wall: WallClock,
+    /// By how much the wall clock was set forward.
+    wall_set_by_ms: Arc<AtomicU64>,
 }
 
 impl World {
     fn new() -> Self {
         let begun = Instant::now();
-        let wall: WallClock =
-            Arc::new(move || UNIX_EPOCH + Duration::from_secs(1_800_000_000) + begun.elapsed());
+        let wall_set_by_ms = Arc::new(AtomicU64::new(0));
+        let set_by_ms = Arc::clone(&wall_set_by_ms);
+        let wall: WallClock = Arc::new(move || {
+            let set_by = Duration::from_millis(set_by_ms.load(Ordering::Relaxed));
+            UNIX_EPOCH + Duration::from_secs(1_800_000_000) + set_by + begun.elapsed()
+        });
         let store = Arc::new(FakeStore::new(Arc::clone(&wall)));
         Self {
             cluster: Arc::new(FakeCluster::new(Arc::clone(&store))),
             store,
             media: tempfile::tempdir().unwrap(),
             wall,
+            wall_set_by_ms,
         }
     }
 

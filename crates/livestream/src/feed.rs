@@ -109,6 +109,10 @@ pub struct InputState {
     /// The worker was told to go. It serves on until another one has the stream.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub leaving: bool,
+    /// Milliseconds of the publisher's media that are missing where the worker went on for another: of the source, or of the
+    /// sound where that is alone. None before that is known, at a stream's first worker, and behind another publisher.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seam_lost_ms: Option<u64>,
 }
 
 /// One frame of the feed, as read.

@@ -25,6 +25,13 @@ pub struct LiveStream {
     pub status: Status,
 }
 
+impl LiveStream {
+    /// Whether a publisher may still come.
+    pub fn is_open(&self) -> bool {
+        !self.status.phase.is_over() && self.spec.desired_state == DesiredState::Live
+    }
+}
+
 /// What is wanted of a broadcast.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -310,6 +310,16 @@ impl Segment {
         self.phase == SegmentPhase::Stored || (self.gap && self.phase != SegmentPhase::Open)
     }
 
+    /// Its media is lost. What it was listed as stays: name, place and length.
+    pub fn become_gap(&mut self) {
+        self.gap = true;
+        self.phase = SegmentPhase::Finished;
+        self.parts.clear();
+        self.size = 0;
+        self.independent = false;
+        self.lead_in = false;
+    }
+
     /// Where `number` lies in the segment: offset and length in bytes.
     pub fn part_range(&self, number: PartNumber) -> Option<(u64, u32)> {
         let mut offset = 0_u64;

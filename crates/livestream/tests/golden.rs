@@ -167,6 +167,7 @@ fn what_controller_and_worker_say_to_each_other() {
     golden("input-unplayable", &InputState { up: true, unplayable: Some(what), ..input() });
     golden("input-before-any-publisher", &InputState::default());
     golden("input-leaving", &InputState { up: true, leaving: true, ..input() });
+    golden("input-behind-a-seam", &InputState { up: true, seam_lost_ms: Some(1_400), ..input() });
     golden("input-moved", &InputState { moved: true, leaving: true, ..input() });
 
     let key = SigningKey::from_bytes(&[9; 32]);

@@ -131,7 +131,7 @@ fn a_record_of_the_first_release_with_moves_is_read_with_what_it_says_of_the_las
     let asked_by = MoveAskedBy::Administrator;
     let moved = json!({"end": "moved", "from": FIRST, "to": SECOND, "steppedIn": true});
     let moved = of_the_first_release_with_moves(2, json!({"epoch": 2, "end": moved}), None);
-    let end = MoveEnd::Moved { to: SECOND.parse().unwrap(), stepped_in: true };
+    let end = MoveEnd::Moved { to: SECOND.parse().unwrap(), stepped_in: true, lost_ms: None };
     let expected = LastMove { asked_by, from: not_said, from_epoch: Epoch(0), epoch: Epoch(2), end };
     assert_eq!((moved.last_move(), moved.epoch()), (Some(expected), Epoch(2)));
 

@@ -2,7 +2,9 @@
 
 mod budget;
 mod pace;
+mod rebase;
 mod replay;
+mod replay_age;
 
 use caudal_livestream::state::InputClock;
 use caudal_livestream::{Generation, MediaTime, SessionId, UnixMillis};
@@ -10,6 +12,7 @@ use caudal_livestream::{Generation, MediaTime, SessionId, UnixMillis};
 use self::budget::Budget;
 use self::pace::{Pace, Verdict};
 use self::replay::{ReplayFilter, Replayed};
+use self::replay_age::Burst;
 
 /// Unwraps timestamps, and judges which belong to a new timeline.
 ///
@@ -35,6 +38,8 @@ pub(crate) struct SourceClock {
     /// The clock before the last jump, for tags of the other track that were still on their way.
     stragglers: Option<Stragglers>,
     filter: Option<ReplayFilter>,
+    /// Set where a timeline begins at the wall clock's place.
+    burst: Option<Burst>,
     /// Since when sound lies far from the pictures that come with it.
     apart_since: Option<UnixMillis>,
     changes: Budget,
@@ -121,6 +126,7 @@ impl SourceClock {
             run_from: None,
             stragglers: None,
             filter: None,
+            burst: None,
             apart_since: None,
             changes: Budget::new(MAX_CHANGES_A_MINUTE),
             sessions: Budget::new(MAX_SESSIONS_A_MINUTE),
@@ -178,6 +184,7 @@ impl SourceClock {
     ) -> Placed {
         let Some(anchor) = self.anchor else {
             self.anchor = Some(now.0 - FIRST_MEDIA_MS);
+            self.burst = Some(Burst::new(now));
             return self.put(input, rtmp.into(), FIRST_MEDIA_MS - i64::from(rtmp), now);
         };
         if self.pace.is_some_and(|pace| pace.is_ahead()) {
@@ -327,6 +334,9 @@ impl SourceClock {
     fn put(&mut self, input: Input, unwrapped: i64, offset: i64, now: UnixMillis) -> Placed {
         let at = unwrapped + offset;
         let lead = at - (now.0 - self.anchor.unwrap_or(now.0 - FIRST_MEDIA_MS));
+        if let Some(burst) = &mut self.burst {
+            burst.saw(lead, now);
+        }
         if self.pace.get_or_insert_with(|| Pace::new(lead, now)).judge(lead, now) != Verdict::Fine {
             return Placed::TooFast;
         }
@@ -341,48 +351,6 @@ impl SourceClock {
         let furthest = self.latest.map_or(at, |latest| latest.at.max(at));
         self.latest = Some(Latest { at: furthest, heard: now });
         Placed::At(MediaTime(at * 1000))
-    }
-
-    /// Takes `rtmp` as the beginning of a new timeline: beside the other track, if that goes on, and else at the place
-    /// that the wall clock gives it; never before `earliest`. False when the publisher has used up its changes.
-    pub(crate) fn rebase(&mut self, input: Input, rtmp: u32, earliest: MediaTime, now: UnixMillis) -> bool {
-        // A line that flaps is no fault of the publisher's media.
-        let budget = if self.other_session { &mut self.sessions } else { &mut self.changes };
-        if !budget.spend(now) {
-            return false;
-        }
-        let anchor = *self.anchor.get_or_insert(now.0 - FIRST_MEDIA_MS);
-        let earliest = earliest.0.saturating_add(999) / 1000;
-        let other =
-            self.track(input.other()).filter(|other| !self.anew && other.was_heard_within(ALIVE_MS, now));
-        let wanted = if other.is_some() { self.expected(now) } else { now.0 - anchor };
-        let at = wanted.clamp(earliest, earliest.saturating_add(MAX_HOLE_MS));
-        let offset = at - i64::from(rtmp);
-        let old = self.track(input).or(self.track(input.other())).or(self.resumed).filter(|_| !self.anew);
-        self.stragglers = Some(Stragglers {
-            last: old.map_or(0, |old| old.last),
-            left: if old.is_some() { MAX_STRAGGLERS } else { 0 },
-        });
-        // Sound that has jumped a moment before lies on the same clock as these pictures.
-        let together = other.filter(|other| {
-            let (_, delta) = unwrap(i64::from(rtmp), low(other.last));
-            other.moved.is_some_and(|moved| now.0 - moved.0 <= JUMP_MS) && delta.abs() <= JUMP_MS
-        });
-        *self.track_mut(input.other()) = match together {
-            Some(other) => {
-                let (last, _) = unwrap(i64::from(rtmp), low(other.last));
-                Some(TrackClock { last, offset, moved: None, ..other })
-            }
-            None => other.map(|other| TrackClock { moved: None, ..other }),
-        };
-        *self.track_mut(input) =
-            Some(TrackClock { last: rtmp.into(), offset, heard: Some(now), moved: None });
-        self.latest = Some(Latest { at, heard: now });
-        self.run_from = Some(at);
-        self.resumed = None;
-        self.filter = None;
-        (self.anew, self.other_session) = (false, false);
-        true
     }
 
     /// Everything from here on lies so many milliseconds later.
@@ -477,14 +445,10 @@ const MAX_APART_MS: i64 = 6_000;
 const APART_FOR_MS: i64 = 2_000;
 /// A picture that is shown for longer is an encoder that was away.
 const MAX_STILL_MS: i64 = 60_000;
-/// A reconnect window is 30 s; beyond a day the wall clock itself was set.
-const MAX_HOLE_MS: i64 = 24 * 3_600 * 1000;
 /// ARCHITECTURE §6.
 const MAX_CHANGES_A_MINUTE: usize = 6;
 /// An encoder tries again each second or two.
 const MAX_SESSIONS_A_MINUTE: usize = 30;
-/// Tags of the other track that were queued behind the first one after a jump: about a second of them.
-const MAX_STRAGGLERS: u32 = 64;
 
 #[cfg(test)]
 mod tests;

@@ -20,6 +20,7 @@ mod nal;
 mod packager;
 mod report;
 mod sample;
+mod seam;
 mod track;
 
 pub use packager::{Beyond, Output, Packager, PackagerConfig, Resume, SourceMetadata};

@@ -15,13 +15,14 @@ use caudal_livestream::feed::Event;
 use caudal_livestream::state::InputClock;
 use caudal_livestream::timeline::Timeline;
 use caudal_livestream::{
-    Epoch, Generation, InitHash, MediaTime, Msn, RenditionName, SessionId, StreamId, UnixMillis,
+    Epoch, Generation, InitHash, MediaDuration, MediaTime, Msn, RenditionName, SessionId, StreamId,
+    UnixMillis,
 };
 
 use self::live::Live;
 use self::pictures::{Picture, VideoSetup};
 use self::sound::Sound;
-use self::start::Start;
+use self::start::{Frozen, Start};
 use self::unplayable::{Got, UnplayableWatch};
 use crate::access_unit::AccessUnits;
 use crate::announcer::Announcer;
@@ -148,6 +149,7 @@ pub struct Packager {
     /// What cannot be packaged, so that each is reported once in a connection.
     reported: Vec<MediaReport>,
     unplayable: UnplayableWatch,
+    lost_at_seam: Option<MediaDuration>,
 }
 
 #[derive(Debug)]
@@ -180,6 +182,7 @@ impl Packager {
             session: None,
             reported: Vec::new(),
             unplayable: UnplayableWatch::default(),
+            lost_at_seam: None,
         }
     }
 
@@ -333,6 +336,12 @@ impl Packager {
         matches!(&self.stage, Stage::Live(live) if live.is_rebuilding())
     }
 
+    /// How much of the publisher's media is missing between what an earlier epoch stored and what this one begins with, in the
+    /// leading rendition. Known once the track set is frozen, if the publisher is the one that it was.
+    pub fn lost_at_seam(&self) -> Option<MediaDuration> {
+        self.lost_at_seam
+    }
+
     /// How the publisher's timestamps lie on the timeline, once media has come.
     pub fn clock(&self) -> Option<InputClock> {
         self.clock.as_ref()?.state()
@@ -363,6 +372,10 @@ impl Packager {
             Stage::Live(live) => live.media_end(),
             _ => self.config.resume.as_ref().map_or(0, continuation::media_end),
         };
+        let starts = matches!(self.stage, Stage::Starting(_));
+        if starts && clock.was_announced(input, rtmp_ms, MediaTime(earliest), now) {
+            return None;
+        }
         if !clock.rebase(input, rtmp_ms, MediaTime(earliest), now) {
             self.announcer.report(MediaReport::TooManyChanges);
             self.unplayable.changes_refused();
@@ -386,8 +399,13 @@ impl Packager {
 
     fn try_start(&mut self, now: UnixMillis, force: bool) {
         let Stage::Starting(start) = &mut self.stage else { return };
-        let Some(readiness) = start.ready(&self.config, now, force) else { return };
         let Some(clock) = self.clock.as_mut() else { return };
+        // A broadcast's first worker does not wait: viewers do.
+        let succeeds = self.config.epoch > FIRST_EPOCH;
+        if succeeds && !force && clock.may_replay(now) && start.has_room() {
+            return;
+        }
+        let Some(readiness) = start.ready(&self.config, now, force) else { return };
         let inits = match start.inits(&self.config) {
             Ok(inits) => inits,
             // What was kept stays: another codec header may come.
@@ -396,10 +414,18 @@ impl Packager {
                 return self.malformed(error.to_string());
             }
         };
+        if succeeds {
+            let earliest = self.config.resume.as_ref().map_or(0, continuation::media_end);
+            let room = (start.begins().unwrap_or(earliest) - earliest) / 1000;
+            start.lie_earlier(clock.begin_earlier(room));
+        }
         self.announcer.anchor = clock.date(MediaTime(0));
         let mut start = std::mem::take(start.as_mut());
         start.captions = self.units.captions().to_vec();
-        let live = start.freeze(&self.config, &readiness, inits, now, &mut self.announcer, clock);
+        let frozen = start.freeze(&self.config, &readiness, inits, now, &mut self.announcer, clock);
+        let Frozen { live, lost } = frozen;
+        let before = self.config.resume.as_ref().and_then(|resume| resume.clock);
+        self.lost_at_seam = lost.filter(|_| before.map(|clock| clock.session) == self.session);
         self.stage = Stage::Live(Box::new(live));
     }
 
@@ -425,5 +451,7 @@ impl Packager {
     }
 }
 
+/// Of a broadcast.
+const FIRST_EPOCH: Epoch = Epoch(1);
 /// Bounds the memory that a publisher's mistakes take.
 const MAX_REPORTED: usize = 16;

@@ -3,7 +3,6 @@
 mod rates;
 mod rebuilding;
 
-use bytes::BytesMut;
 use caudal_livestream::feed::{Event, PartAnnounced};
 use caudal_livestream::timeline::{Part, Segment, SegmentPhase};
 use caudal_livestream::{InitHash, MediaDuration, MediaTime, Msn, PartNumber, RenditionName};
@@ -110,7 +109,12 @@ impl Track {
 
     /// The segments from the cursor on were announced with these part numbers, as far as they were.
     pub(crate) fn rebuild(&mut self, numbers: Vec<(Msn, PartNumber)>, next: PartNumber) {
-        self.rebuilding = Rebuilding { numbers, next, bytes: BytesMut::new() };
+        self.rebuilding = Rebuilding { numbers, next, ..Rebuilding::default() };
+    }
+
+    /// The segments from the cursor on were announced, and nobody knows with which part numbers: they are gaps.
+    pub(crate) fn rebuild_nothing(&mut self) {
+        self.rebuilding.is_impossible = true;
     }
 
     /// What the segments from the next one on need.
@@ -156,14 +160,14 @@ impl Track {
             self.part = 0;
         }
         while let Some(segment) = plan.segment(self.cursor) {
-            if segment.lost || covered.loses(segment) || (segment.gap && self.kind == TrackKind::Video) {
+            let is_impossible = segment.rebuilt.is_some() && self.rebuilding.is_impossible;
+            if segment.lost
+                || is_impossible
+                || covered.loses(segment)
+                || (segment.gap && self.kind == TrackKind::Video)
+            {
                 let Some(end) = segment.end else { return };
-                if segment.rebuilt.is_some() {
-                    self.samples.clear();
-                    self.rebuilding.take();
-                }
-                self.announce_gap(segment, end, announcer);
-                self.step_over();
+                self.lose(segment, end, announcer);
                 continue;
             }
             if segment.still && self.kind == TrackKind::Video {
@@ -189,6 +193,16 @@ impl Track {
                 _ => return,
             }
         }
+    }
+
+    /// The segment that it is in is a gap. What has come of one that is rebuilt is shorter than what viewers have seen.
+    pub(crate) fn lose(&mut self, segment: &PlannedSegment, end: i64, announcer: &mut Announcer) {
+        if segment.rebuilt.is_some() {
+            self.samples.clear();
+            self.rebuilding.take();
+        }
+        self.announce_gap(segment, end, announcer);
+        self.step_over();
     }
 
     fn step_over(&mut self) {

@@ -2,7 +2,7 @@
 
 use caudal_livestream::feed::Event;
 use caudal_livestream::timeline::Timeline;
-use caudal_livestream::{Epoch, StreamId};
+use caudal_livestream::{Epoch, MediaDuration, StreamId};
 use proptest::prelude::*;
 
 use super::broadcast::Broadcast;
@@ -113,6 +113,40 @@ fn a_new_worker_with_a_longer_window_does_not_bring_back_what_left() {
     mirror.apply(&snapshot(&old)).unwrap();
     assert_eq!(mirror.apply(&snapshot(&new)), Ok(Change::Whole));
     assert_eq!(mirror.timeline().unwrap().tracks[0].segments[0].msn, first);
+}
+
+#[test]
+fn what_was_listed_and_is_lost_keeps_its_length_and_its_name() {
+    // Segments of 1 s, the last one open: of it and the three before, the new worker knows where they end.
+    let old = Broadcast::new(stream(), 1, &["source"]).with(5, 3);
+    let mut new = old.succeeded_by(2);
+    let segments = &mut new.timeline.tracks[0].segments;
+    let (start, date) = (segments[2].start, segments[2].program_date_time.0);
+    let even = MediaDuration::from_millis(900);
+    for (n, segment) in segments.iter_mut().skip(2).enumerate() {
+        segment.become_gap();
+        segment.epoch = Epoch(2);
+        segment.start = (0..n).fold(start, |start, _| start.plus(even));
+        segment.duration = even;
+        segment.program_date_time.0 = date.saturating_add((segment.start.0 - start.0) / 1000);
+    }
+    let mut mirror = Mirror::default();
+    mirror.apply(&snapshot(&old)).unwrap();
+    // Also where the same worker's feed is opened again.
+    for _ in 0..2 {
+        let new = new.succeeded_by(2).with(0, 1);
+        assert_eq!(mirror.apply(&snapshot(&new)), Ok(Change::Whole));
+        let (was, is) = (&old.timeline.tracks[0].segments, &mirror.timeline().unwrap().tracks[0].segments);
+        for (was, is) in was.iter().zip(is).take(5) {
+            assert_eq!((was.msn, was.epoch, was.start), (is.msn, is.epoch, is.start));
+            assert_eq!((was.duration, was.program_date_time), (is.duration, is.program_date_time));
+        }
+        let gaps: Vec<_> = is.iter().map(|segment| segment.gap).collect();
+        assert_eq!(gaps, [false, false, true, true, true, true, false]);
+        // 12 was listed in parts alone, of 600 ms.
+        assert_eq!((is[5].start, is[5].duration), (was[5].start, MediaDuration::from_millis(600)));
+        assert_eq!(is[5].program_date_time, was[5].program_date_time);
+    }
 }
 
 #[test]

@@ -133,3 +133,29 @@ async fn a_feed_of_the_next_worker_that_breaks_before_the_record_follows_is_open
     until_text(&scene, PLAYLIST, |text| text.contains("\"p2-1.m4s\"\n")).await;
     scene.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_that_was_opened_ahead_is_gone_on_with_where_the_record_is_faster_than_the_first_worker() {
+    let scene = Scene::new().await;
+    let first = scene.worker(1).await;
+    first.announce(&["source"]);
+    scene.text(PLAYLIST).await;
+    until("the feed carries the rendition", || first.carries("source")).await;
+    for _ in 1..5 {
+        first.part();
+    }
+    let next = next_worker(&scene, 2).await;
+    until("its feed is read ahead", || next.carries("source")).await;
+    first.close();
+    scene.directory.change(|record| {
+        record.status.worker = Some(next.address());
+        record.status.epoch = next.epoch();
+        record.status.next = None;
+    });
+    until("the first worker is not read any more", || !first.carries("source")).await;
+    next.take_up(first.successor(2));
+    next.part();
+    until_text(&scene, PLAYLIST, |text| text.contains("\"p2-0.m4s\",INDEPENDENT")).await;
+    assert_eq!(next.feeds(), 1);
+    scene.stop().await;
+}

@@ -62,6 +62,7 @@ fn moved() -> Moved {
         to: WorkerId::generate(),
         epoch: Epoch(2),
         stepped_in: false,
+        lost_ms: Some(0),
         took: Duration::from_millis(1500),
     }
 }

@@ -140,6 +140,27 @@ async fn a_worker_that_dies_idle_is_replaced() {
 }
 
 #[tokio::test]
+async fn a_worker_that_hangs_idle_is_replaced() {
+    let folder = TempDir::new().unwrap();
+    // Takes connections, as a stopped process does, and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let script = format!(
+        r#"http=127.0.0.1:2; mkdir '{}' 2>/dev/null && http={}
+printf '{{"worker":"%s","rtmp":"127.0.0.1:1","http":"%s"}}\n' "${{0#--worker-id=}}" "$http"
+cat >/dev/null"#,
+        folder.path().join("mark").display(),
+        silent.local_addr().unwrap(),
+    );
+    let supervisor = soon(Supervisor::start(config(&script, Vec::new()))).await.unwrap();
+    let mut idle = supervisor.shared.idle.subscribe();
+    let hangs = soon(idle.wait_for(Option::is_some)).await.unwrap().unwrap();
+    assert_eq!(hangs.http, silent.local_addr().unwrap());
+    soon(idle.wait_for(|idle| idle.is_some_and(|idle| idle.worker != hangs.worker))).await.unwrap();
+    soon(supervisor.exited(hangs.worker)).await;
+    soon(supervisor.stop()).await;
+}
+
+#[tokio::test]
 async fn a_released_worker_is_asked_to_end_and_its_exit_is_seen() {
     let folder = TempDir::new().unwrap();
     let said = pipe_in(&folder);

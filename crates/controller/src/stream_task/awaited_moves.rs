@@ -74,9 +74,9 @@ impl Awaited {
         say(stream, last, took);
         let LastMove { from, epoch, end, .. } = *last;
         let answer = match end {
-            MoveEnd::Moved { to, stepped_in } => {
+            MoveEnd::Moved { to, stepped_in, lost_ms } => {
                 // Who waits has asked this controller, and that knows.
-                Ok(Moved { from, to, epoch, stepped_in, took: took.unwrap_or_default() })
+                Ok(Moved { from, to, epoch, stepped_in, lost_ms, took: took.unwrap_or_default() })
             }
             MoveEnd::Failed { failure } => Err(match self.not_ready {
                 Some(reason) if failure == MoveFailure::NextWorkerNotReady => MoveError::NotReady(reason),
@@ -94,12 +94,12 @@ fn say(stream: StreamId, last: &LastMove, took: Option<Duration>) {
     let LastMove { asked_by, from, from_epoch, epoch, end } = *last;
     let took_ms = took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
     match end {
-        MoveEnd::Moved { to, stepped_in: false } => {
-            tracing::info!(%stream, %asked_by, %from, %to, %from_epoch, %epoch, took_ms, "moved stream");
+        MoveEnd::Moved { to, stepped_in: false, lost_ms } => {
+            tracing::info!(%stream, %asked_by, %from, %to, %from_epoch, %epoch, took_ms, lost_ms, "moved stream");
         }
-        MoveEnd::Moved { to, stepped_in: true } => {
+        MoveEnd::Moved { to, stepped_in: true, lost_ms } => {
             tracing::warn!(
-                %stream, %asked_by, %from, %to, %from_epoch, %epoch, took_ms,
+                %stream, %asked_by, %from, %to, %from_epoch, %epoch, took_ms, lost_ms,
                 "moved stream; the old worker ended before it had handed over, and the next one stepped in"
             );
         }

@@ -21,12 +21,18 @@ impl Claiming {
 
     /// Resolves when no claim of this epoch is under way any more.
     pub(super) fn ended(&self, epoch: Epoch) -> impl Future<Output = ()> + Send + use<> {
-        let ended = self.0.get(&epoch).cloned();
-        async move {
-            if let Some(ended) = ended {
-                ended.cancelled().await;
-            }
-        }
+        all_ended(self.0.get(&epoch).cloned())
+    }
+
+    /// Resolves when none of the claims that have begun is under way any more.
+    pub(super) fn all_ended(&self) -> impl Future<Output = ()> + Send + use<> {
+        all_ended(self.0.values().cloned().collect::<Vec<_>>())
+    }
+}
+
+async fn all_ended(claims: impl IntoIterator<Item = CancellationToken, IntoIter: Send> + Send) {
+    for ended in claims {
+        ended.cancelled().await;
     }
 }
 
@@ -59,9 +65,10 @@ mod tests {
         tokio::task::block_in_place(|| has_begun.recv().unwrap());
         jobs.abort_all();
         assert!(!made.load(Ordering::SeqCst));
+        timeout(Duration::from_secs(10), claiming.all_ended()).await.unwrap();
+        assert!(made.load(Ordering::SeqCst));
         let (before, _guard) = claiming.begin(Epoch(2));
         timeout(Duration::from_secs(10), before).await.unwrap();
-        assert!(made.load(Ordering::SeqCst));
     }
 
     #[tokio::test]

@@ -56,7 +56,7 @@ impl StreamTask {
             if next == self.record && !self.unsaved {
                 return answer;
             }
-            match self.save(&next).await {
+            match self.save(&next, stepped_ms).await {
                 Saving::Done => {
                     let before = std::mem::replace(&mut self.record, next);
                     let reason = match &step {
@@ -70,19 +70,21 @@ impl StreamTask {
                     self.act();
                     return answer;
                 }
-                Saving::Overtaken(Overtaken::Spec) => {}
-                Saving::Overtaken(Overtaken::Machine) => match step {
-                    // It was of our machine, and theirs hears of it in its own way.
-                    Step::Heard(_) if self.unsaved => {
-                        step = Step::Heard(Input::Tick);
-                        stepped_ms = 0;
+                Saving::Overtaken(overtaken) => {
+                    // The record that the task goes by now is of the clock as it was set.
+                    stepped_ms = 0;
+                    match (overtaken, &step) {
+                        (Overtaken::Spec, _) | (Overtaken::Machine, Step::Asked(_)) => {}
+                        // It was of our machine, and theirs hears of it in its own way.
+                        (Overtaken::Machine, Step::Heard(_)) if self.unsaved => {
+                            step = Step::Heard(Input::Tick);
+                        }
+                        (Overtaken::Machine, Step::Heard(_)) => {
+                            self.act();
+                            return Ok(());
+                        }
                     }
-                    Step::Heard(_) => {
-                        self.act();
-                        return Ok(());
-                    }
-                    Step::Asked(_) => stepped_ms = 0,
-                },
+                }
                 Saving::Given => return Err(Refusal::Unavailable("the controller is closing".to_owned())),
             }
         }
@@ -94,7 +96,7 @@ impl StreamTask {
         if self.stored.as_ref().is_some_and(|stored| newer.version <= stored.version) {
             return;
         }
-        self.merge(newer);
+        self.merge(newer, 0);
         if self.unsaved {
             let _ = self.take(Step::Heard(Input::Tick)).await;
         } else {
@@ -102,7 +104,8 @@ impl StreamTask {
         }
     }
 
-    async fn save(&mut self, next: &Record) -> Saving {
+    /// `stepped_ms` is what `next` knows of the clock and the task's own record does not.
+    async fn save(&mut self, next: &Record, stepped_ms: i64) -> Saving {
         let synced = self.unsaved
             || next.spec != self.record.spec
             || next.machine.orders() != self.record.machine.orders();
@@ -129,7 +132,9 @@ impl StreamTask {
                     self.unsaved = false;
                     return Saving::Done;
                 }
-                Err(StoreError::Conflict(newer)) => return Saving::Overtaken(self.merge(*newer)),
+                Err(StoreError::Conflict(newer)) => {
+                    return Saving::Overtaken(self.merge(*newer, stepped_ms));
+                }
                 Err(StoreError::Gone) => {
                     self.removed();
                     return Saving::Given;
@@ -175,16 +180,19 @@ impl StreamTask {
         }
     }
 
-    fn merge(&mut self, newer: Stored) -> Overtaken {
+    /// The clock was set by `stepped_ms` since the task's record was made.
+    fn merge(&mut self, newer: Stored, stepped_ms: i64) -> Overtaken {
         let ours = self.stored.as_ref().is_some_and(|known| known.record.machine == newer.record.machine);
         let now = self.clock.now();
         let overtaken = if ours {
-            if let Some(spec) = &newer.record.spec {
-                let (next, ()) = self.changed_with_last_words(now, 0, |record| take_spec(record, spec, now));
-                let before = std::mem::replace(&mut self.record, next);
-                // Of all that a spec says, this alone costs a worker.
-                self.say_replacement(&before, Some(Evidence::RelayFailed));
-            }
+            let (next, ()) = self.changed_with_last_words(now, stepped_ms, |record| {
+                if let Some(spec) = &newer.record.spec {
+                    take_spec(record, spec, now);
+                }
+            });
+            let before = std::mem::replace(&mut self.record, next);
+            // Of all that a spec says, this alone costs a worker.
+            self.say_replacement(&before, Some(Evidence::RelayFailed));
             Overtaken::Spec
         } else {
             tracing::warn!(stream = %self.stream, "another controller leads this stream; going on from what it stored");

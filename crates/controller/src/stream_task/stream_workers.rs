@@ -36,6 +36,16 @@ impl StreamTask {
         }
     }
 
+    /// Ends every worker that was claimed for the stream, behind the claims themselves.
+    pub(super) fn withdraw_all(&self) -> impl Future<Output = ()> + Send + use<> {
+        let claimed = self.claiming.all_ended();
+        let (workers, stream) = (Arc::clone(&self.shared.carriers.workers), self.stream);
+        async move {
+            claimed.await;
+            workers.withdraw(stream).await;
+        }
+    }
+
     pub(super) fn order_workers(&mut self, orders: [Option<WorkerOrder>; 2]) {
         let orders: Vec<_> = orders.into_iter().flatten().collect();
         self.worker_jobs.retain(|epoch, (_, running)| {

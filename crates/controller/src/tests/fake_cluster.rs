@@ -254,6 +254,7 @@ impl WorkerLink for FakeCluster {
             }
             let claimed = self.claimed.lock().unwrap().get(&assignment.stream).copied();
             if claimed.is_some_and(|claimed| assignment.epoch <= claimed) {
+                self.asked.lock().unwrap().push(worker.worker);
                 return Err(NotAssigned::Refused("claimed already".to_owned()));
             }
             if assignment.mode == AssignmentMode::Prepare && found.assignments().is_empty() {

@@ -24,5 +24,6 @@ async fn a_stream_whose_record_was_lost_costs_one_worker_and_not_one_for_each_ep
     world.until_phase(stream, Phase::Live).await;
     let epochs: Vec<_> = world.cluster.workers().iter().map(|worker| worker.epoch).collect();
     assert_eq!(epochs, [Epoch(1), Epoch(41)]);
+    assert_eq!(world.cluster.asked(), [1], "a worker that refused is not asked again");
     controller.close().await;
 }

@@ -118,9 +118,8 @@ impl Store {
                 created => created?,
             };
             file.write_all(&json)?;
-            if durability == Durability::Synced {
-                file.sync_all()?;
-            }
+            // Also of a lazy write: some file systems would keep the new name and lose the contents, and so both states.
+            file.sync_data()?;
             fs::rename(&new, &path)?;
             if durability == Durability::Synced {
                 File::open(folder)?.sync_all()?;

@@ -59,7 +59,13 @@ impl Stage {
 
     /// As after `kill -9`: nothing is told to anyone, all workers die.
     async fn restart(&mut self) {
+        self.restart_after(Duration::ZERO).await;
+    }
+
+    /// The same, and the machine was off for so long.
+    async fn restart_after(&mut self, off: Duration) {
         self.directory.close().await;
+        self.wall.set_by(i64::try_from(off.as_millis()).unwrap());
         self.workers.kill_all();
         self.workers = FakeWorkers::new();
         self.directory = start(&self.folder, &self.media, &self.api, &self.workers, &self.wall);
@@ -333,6 +339,31 @@ async fn after_a_crash_a_live_stream_goes_on_under_the_next_epoch() {
     second.until_told(AssignmentMode::Finish).await;
     second.end_feed();
     assert_eq!(stage.api.next().await, format!("done {stream} published=true ended_by_owner"));
+    stage.directory.close().await;
+}
+
+#[tokio::test]
+async fn a_publisher_whose_window_passed_while_nobody_ran_can_still_return_after_the_restart() {
+    let mut stage = Stage::new().await;
+    let (stream, worker) = stage.live().await;
+    worker.publisher_gone(Generation(1), false);
+    stage.until(stream, |s| s.status.phase == Phase::Reconnecting).await;
+    stage.restart_after(Duration::from_secs(600)).await;
+    let record = stage.directory.reconnect(stream, ingest(2)).await.unwrap();
+    assert!(!record.status.phase.is_over(), "{:?}", record.status);
+    stage.directory.close().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_was_being_closed_long_ago_is_closed_by_a_worker_after_the_restart() {
+    let mut stage = Stage::new().await;
+    let (stream, worker) = stage.live().await;
+    stage.directory.end(stream, EndReason::EndedByOwner).await.unwrap();
+    worker.until_told(AssignmentMode::Finish).await;
+    stage.restart_after(Duration::from_secs(600)).await;
+    let second = stage.workers.assigned(stream, Epoch(2), AssignmentMode::Finish).await;
+    second.end_feed();
+    stage.until(stream, |s| s.status.phase == Phase::Ended).await;
     stage.directory.close().await;
 }
 

@@ -73,7 +73,8 @@ fn routes(served: Served, callers: &Verifier) -> Router {
     )
 }
 
-/// Idempotent: a router that did not hear the answer gets the same one again.
+/// Idempotent: a router that did not hear the answer gets the same one again, unless the stream was ended meanwhile. One that
+/// was ended before it was opened bears the session that would have opened it.
 async fn open(
     State(served): State<Arc<Served>>,
     Json(wire::Open { spec, by }): Json<wire::Open>,
@@ -84,7 +85,7 @@ async fn open(
     let session = spec.ingest.session;
     served.answer(match served.directory.open(spec).await {
         Ok(record) => Outcome::Record { record: boxed(&record) },
-        Err(OpenError::Exists(record)) if record.spec.ingest.session == session => {
+        Err(OpenError::Exists(record)) if record.spec.ingest.session == session && record.is_open() => {
             Outcome::Record { record: boxed(&record) }
         }
         Err(OpenError::Exists(record)) => Outcome::Exists { record: boxed(&record) },

@@ -1,8 +1,9 @@
 //! A controller and the roles beside it, over real connections.
 
+mod commands;
 mod silence;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -11,7 +12,9 @@ use std::time::Duration;
 use axum::middleware::from_fn_with_state;
 use caudal_controller::Excuses;
 use caudal_livestream::fixtures::{ingest, record};
-use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, Phase, RelayFailures, Spec, Status};
+use caudal_livestream::record::{
+    DesiredState, Ingest, LiveStream, MediaInfo, Phase, RelayFailures, Spec, Status,
+};
 use caudal_livestream::report::EndReason;
 use caudal_livestream::{Epoch, Generation, SessionId, StreamId, UnixMillis};
 use caudal_service::http::{HttpLimits, HttpServer};
@@ -40,6 +43,8 @@ pub(super) fn stream_of(channel: &str) -> LiveStream {
 pub(super) struct Controller {
     streams: watch::Sender<Streams>,
     heard: Mutex<Vec<String>>,
+    /// Streams that were ended before anybody opened them.
+    ended: HashSet<StreamId>,
     full: bool,
     silent: bool,
 }
@@ -79,12 +84,17 @@ impl Controller {
         Box::pin(ready(if self.silent { Err(Unavailable("no answer".to_owned())) } else { Ok(()) }))
     }
 
-    fn answer_open(&self, spec: Spec) -> Result<Arc<LiveStream>, OpenError> {
+    fn answer_open(&self, mut spec: Spec) -> Result<Arc<LiveStream>, OpenError> {
         if self.silent {
             return Err(Unavailable("no answer".to_owned()).into());
         }
         if let Some(known) = self.get(spec.stream) {
             return Err(OpenError::Exists(known));
+        }
+        if self.ended.contains(&spec.stream) {
+            spec.desired_state = DesiredState::Ended;
+            let status = Status { phase: Phase::Ended, ..Status::default() };
+            return Err(OpenError::Exists(Arc::new(LiveStream { spec, status })));
         }
         if self.full {
             return Err(OpenError::NoCapacity);
@@ -352,53 +362,6 @@ async fn a_wrong_address_a_wrong_secret_and_nobody_are_told_apart() {
     assert_eq!(obstacle, Obstacle::Away);
     assert!(reason.starts_with("nobody answers there: Connection refused"), "{reason}");
     directory.close().await;
-}
-
-#[tokio::test]
-async fn a_command_whose_answer_was_lost_can_be_repeated() {
-    let controller = Arc::new(Controller::default());
-    let listening = Listening::at("127.0.0.1:0", &controller).await;
-    let router = listening.read_by("ingest-router");
-    let stream = stream_of("a");
-    for _ in 0..2 {
-        let opened = within(router.open(stream.spec.clone())).await.unwrap();
-        assert_eq!(opened.spec, stream.spec);
-    }
-    let back = ingest(2);
-    for _ in 0..2 {
-        let reconnected = within(router.reconnect(stream.spec.stream, back.clone())).await.unwrap();
-        assert_eq!(reconnected.spec.ingest, back);
-    }
-    // A rival of the same generation is none of these.
-    let rival = within(router.reconnect(stream.spec.stream, ingest(2))).await.unwrap_err();
-    assert!(matches!(rival, ReconnectError::Stale(Generation(2))));
-    router.close().await;
-    listening.end().await;
-}
-
-/// As where the controller was stopped meanwhile, and finds the command in its socket.
-#[tokio::test]
-async fn nothing_comes_of_a_command_whose_publisher_has_been_told_that_there_was_no_answer() {
-    let controller = Arc::new(Controller::default());
-    let listening = Listening::at("127.0.0.1:0", &controller).await;
-    let router = listening.read_by("ingest-router");
-    within(router.read_once()).await;
-    let until = router.shared.waits_until().unwrap();
-    let deadline = controller_clock::millis(COMMAND_DEADLINE);
-    assert!((deadline - 1000..deadline + 20_000).contains(&until.ms), "{until:?}");
-    sleep(Duration::from_millis(20)).await;
-    let (past, other) = (wire::Moment { ms: 1, ..until }, wire::Moment { run: uuid::Uuid::nil(), ms: 1 });
-    for (by, begun) in [(Some(past), false), (Some(until), true), (Some(other), true), (None, true)] {
-        let spec = stream_of("a").spec;
-        let stream = spec.stream;
-        let opened = within(router.shared.command(wire::OPEN, &wire::Open { spec, by })).await;
-        assert_eq!((opened.is_ok(), controller.get(stream).is_some()), (begun, begun), "{by:?}");
-        let taken = wire::Reconnect { stream, ingest: ingest(2), by };
-        let taken = within(router.shared.command(wire::RECONNECT, &taken)).await;
-        assert_eq!(taken.is_ok(), begun, "{by:?}");
-    }
-    router.close().await;
-    listening.end().await;
 }
 
 #[tokio::test]

@@ -70,6 +70,9 @@ pub enum MoveEnd {
         to: WorkerId,
         /// True when the old worker ended before it had handed over and closed, so that viewers may have seen a hitch.
         stepped_in: bool,
+        /// What the next worker has said by then of [`seam_lost_ms`](crate::feed::InputState::seam_lost_ms).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lost_ms: Option<u64>,
     },
     /// The stream is not where it was to go.
     Failed {

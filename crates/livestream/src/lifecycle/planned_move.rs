@@ -230,9 +230,9 @@ impl Lifecycle {
 
     /// What the next worker says of its publisher. Media of it means that the router has switched.
     pub(super) fn next_worker_hears(&mut self, now: UnixMillis, epoch: Epoch, state: &InputState) {
-        let Some(planned) = self.coming(epoch) else { return };
+        let Some(planned) = self.planned.as_mut().filter(|planned| planned.epoch == epoch) else { return };
         planned.heard = Some(state.clone());
-        if state.up && state.silent_ms.is_some() {
+        if self.coming(epoch).is_some() && state.up && state.silent_ms.is_some() {
             self.router_switched(now);
         }
     }
@@ -277,7 +277,8 @@ impl Lifecycle {
         if let Some(planned) = &self.planned
             && let MoveStage::Arriving { worker, stepped_in } = planned.stage
         {
-            self.last_move = Some(planned.ended(MoveEnd::Moved { to: worker, stepped_in }));
+            let lost_ms = planned.heard.as_ref().and_then(|heard| heard.seam_lost_ms);
+            self.last_move = Some(planned.ended(MoveEnd::Moved { to: worker, stepped_in, lost_ms }));
             self.planned = None;
         }
     }
@@ -373,7 +374,7 @@ impl Lifecycle {
             },
             MoveStage::Wanted | MoveStage::Arriving { .. } | MoveStage::Unknown => Slot::Wanted,
         };
-        let heard = planned.heard.take();
+        let heard = planned.heard.clone();
         if let Some(worker) = next.next() {
             let arriving = MoveStage::Arriving { worker: worker.worker, stepped_in };
             planned.enter(arriving, Deadline::after(now, ARRIVAL_MS));

@@ -59,20 +59,17 @@ impl Lifecycle {
         for deadline in self.deadlines_mut() {
             deadline.shift(by_ms);
         }
-        let session_since = match &mut self.slot {
-            Slot::Serving { session_since, .. } => session_since.as_mut(),
-            Slot::Wanted | Slot::Claimed { .. } | Slot::Vacant => None,
-        };
-        let begun = self.planned.as_mut().and_then(PlannedMove::begun_mut);
-        for since in [session_since, begun].into_iter().flatten() {
+        for since in self.beginnings_mut() {
             since.0 = since.0.saturating_add(by_ms);
         }
-        self.losses.clock_stepped(by_ms);
     }
 
     /// Another controller drives it from now on. Nobody could be heard since the last one, so nothing runs out before
     /// there was time to listen.
     pub fn taken_over(&mut self, now: UnixMillis) {
+        // A window in which something would count again is not a wait: one that is over stays so.
+        self.turned_away.take_if(|until| until.passed(now));
+        self.losses.forget_old_relay_failures(now);
         for deadline in self.deadlines_mut() {
             deadline.no_earlier_than(now, TAKE_OVER_MS);
         }
@@ -83,6 +80,19 @@ impl Lifecycle {
         for deadline in self.deadlines_mut() {
             deadline.shorten(now);
         }
+        for since in self.beginnings_mut() {
+            *since = (*since).min(now);
+        }
+    }
+
+    /// Since when something goes on.
+    fn beginnings_mut(&mut self) -> impl Iterator<Item = &mut UnixMillis> {
+        let session_since = match &mut self.slot {
+            Slot::Serving { session_since, .. } => session_since.as_mut(),
+            Slot::Wanted | Slot::Claimed { .. } | Slot::Vacant => None,
+        };
+        let begun = self.planned.as_mut().and_then(PlannedMove::begun_mut);
+        [session_since, begun].into_iter().flatten()
     }
 
     fn deadlines_mut(&mut self) -> impl Iterator<Item = &mut Deadline> {
@@ -96,11 +106,13 @@ impl Lifecycle {
         let parting = self.parting.as_mut().map(|parting| &mut parting.until);
         let publisher = self.publisher.deadline_mut();
         let no_room = self.no_room.iter_mut().flat_map(NoRoom::deadlines_mut);
+        let relay_failures = self.losses.deadline_mut();
         [self.start.as_mut(), self.recovery.as_mut(), publisher, turned_away, move_again, parting, stage]
             .into_iter()
             .flatten()
             .chain(planned)
             .chain(no_room)
+            .chain(relay_failures)
     }
 }
 

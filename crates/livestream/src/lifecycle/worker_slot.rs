@@ -62,8 +62,7 @@ impl Losses {
     /// is known when.
     pub(super) fn worker_replaced(&mut self, now: UnixMillis, slot: &Slot, lost: Option<Evidence>) {
         // They were the last worker's.
-        self.relay_failures = 0;
-        self.relay_failures_count_until = None;
+        self.forget_relay_failures();
         let Slot::Serving { session_since: Some(since), leaving, .. } = slot else { return };
         match lost {
             // Nobody knows when it ended.
@@ -82,18 +81,25 @@ impl Losses {
 
     /// Counts a router's failure; true when there were so many that the worker counts as lost.
     pub(super) fn relay_failed(&mut self, now: UnixMillis) -> bool {
-        if self.relay_failures_count_until.is_none_or(|until| until.passed(now)) {
-            self.relay_failures = 0;
-            self.relay_failures_count_until = Some(Deadline::after(now, RELAY_FAILURES_MS));
-        }
+        self.forget_old_relay_failures(now);
+        self.relay_failures_count_until.get_or_insert(Deadline::after(now, RELAY_FAILURES_MS));
         self.relay_failures = self.relay_failures.saturating_add(1);
         self.relay_failures >= RELAY_FAILURES
     }
 
-    pub(super) fn clock_stepped(&mut self, by_ms: i64) {
-        if let Some(until) = &mut self.relay_failures_count_until {
-            until.shift(by_ms);
+    /// Those that no later one is counted with.
+    pub(super) fn forget_old_relay_failures(&mut self, now: UnixMillis) {
+        if self.relay_failures_count_until.is_some_and(|until| until.passed(now)) {
+            self.forget_relay_failures();
         }
+    }
+
+    fn forget_relay_failures(&mut self) {
+        (self.relay_failures, self.relay_failures_count_until) = (0, None);
+    }
+
+    pub(super) fn deadline_mut(&mut self) -> Option<&mut Deadline> {
+        self.relay_failures_count_until.as_mut()
     }
 
     /// The next worker is not to get what the last ones died of.

@@ -182,6 +182,7 @@ pub fn input() -> InputState {
         unplayable: None,
         moved: false,
         leaving: false,
+        seam_lost_ms: None,
     }
 }
 

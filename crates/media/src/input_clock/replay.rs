@@ -55,7 +55,7 @@ impl SourceClock {
 }
 
 /// The router's replay covers two GOPs and 15 s, of long GOPs the open one and 30 s, and sound of the last 30 s.
-const MAX_REPLAY_MS: i64 = 60_000;
+pub(super) const MAX_REPLAY_MS: i64 = 60_000;
 /// Timestamps that step back by more are no replay.
 const MAX_GOP_MS: i64 = 600_000;
 /// It comes at once.

@@ -1,6 +1,8 @@
 //! What becomes of an earlier epoch's announcements (ARCHITECTURE §3.8): what is stored stays, what the router's
 //! replay reaches is made again under its old name, and the rest are gaps.
 
+use std::collections::VecDeque;
+
 use caudal_livestream::assignment::Floor;
 use caudal_livestream::timeline::{Segment, SegmentPhase, Timeline, Track};
 use caudal_livestream::{
@@ -97,11 +99,13 @@ pub(super) struct TrackRebuild {
     /// First part numbers, as they were announced.
     pub(super) numbers: Vec<(Msn, PartNumber)>,
     pub(super) next_number: PartNumber,
+    /// Whether those are all. A rung of which they are not has gaps instead of segments that are made again.
+    pub(super) is_numbered: bool,
 }
 
 impl Rebuild {
     /// None when the replay does not reach back to what is missing, or to the end of everything, and when it does not reach the
-    /// last segment whose part numbers are known. `inits` are those that the publisher's headers make: segments of others
+    /// last segment of source or sound whose part numbers are known. `inits` are those that the publisher's headers make: segments of others
     /// cannot be made of them.
     pub(super) fn plan(
         resume: &Resume,
@@ -187,6 +191,13 @@ impl Rebuild {
         Some(Self { timeline, known, next_msn, discontinuity, floor, tracks })
     }
 
+    /// How long the segments are that nobody can make again.
+    pub(super) fn given_up(&self) -> MediaDuration {
+        let lost = self.known.iter().filter(|segment| segment.lost);
+        let micros: i64 = lost.filter_map(|segment| Some(segment.end? - segment.start)).sum();
+        MediaDuration(u64::try_from(micros).unwrap_or(0))
+    }
+
     pub(super) fn track(&self, name: &RenditionName) -> Option<&TrackRebuild> {
         self.tracks.iter().find(|track| track.name == *name)
     }
@@ -194,8 +205,8 @@ impl Rebuild {
 
 impl TrackRebuild {
     /// Takes what is to be made again out of `track`, of which `listed` is all that is known. What is not in there was announced
-    /// under `epoch`, which counted its parts from 0. None when part numbers are unknown, because a segment before was still
-    /// open when it was listed.
+    /// under `epoch`, which counted its parts from 0. None when part numbers of the source or the sound are unknown, because a
+    /// segment before was still open when it was listed.
     fn cut(
         track: &mut Track,
         listed: &Track,
@@ -225,8 +236,10 @@ impl TrackRebuild {
         // Of lost segments too, which have no parts in `track` any more.
         let before = || listed.segments.iter().rev().filter(|segment| segment.msn < cursor);
         let is_listed_whole = |last: &Segment| last.phase != SegmentPhase::Open && last.msn.next() == cursor;
-        let is_numbered = numbers.first().is_some_and(|(msn, _)| *msn == cursor);
-        if !track.withdrawn && !is_numbered && !before().next().is_none_or(is_listed_whole) {
+        let is_numbered = numbers.first().is_some_and(|(msn, _)| *msn == cursor)
+            || before().next().is_none_or(is_listed_whole);
+        // One rendition that lags is not to cost all others theirs.
+        if !is_numbered && !track.is_rung() {
             return None;
         }
         let last_part =
@@ -239,6 +252,7 @@ impl TrackRebuild {
             own_start,
             numbers,
             next_number,
+            is_numbered,
         })
     }
 }
@@ -252,16 +266,20 @@ pub(super) fn taken_up(resume: &Resume, epoch: Epoch) -> Timeline {
     let end = media_end(resume);
     let discontinuity = resume.floor.map_or(0, |floor| floor.discontinuity).max(stored_end.discontinuity);
     let first_msn = timeline.first_msn;
+    let mut lead = timeline.tracks.first().map(|track| track.segments.clone()).unwrap_or_default();
+    if let Some(open) = lead.back_mut().filter(|open| open.phase == SegmentPhase::Open && open.msn == last) {
+        open.duration = open.duration.max(MediaTime(end).since(open.start));
+    }
     for track in &mut timeline.tracks {
         if track.withdrawn {
             track.segments.clear();
             continue;
         }
-        for segment in &mut track.segments {
-            if segment.phase != SegmentPhase::Stored {
-                become_gap(segment);
-            }
+        if track.is_rung() && track.segments.is_empty() {
+            // An encoder that never came: its first segment is the first one that is made.
+            continue;
         }
+        lose(track, last.next(), &lead);
         let (mut msn, mut start, date) =
             track.segments.back().map_or((first_msn, MediaTime(end), UnixMillis(0)), |segment| {
                 let behind = segment.start.plus(segment.duration);
@@ -276,7 +294,10 @@ pub(super) fn taken_up(resume: &Resume, epoch: Epoch) -> Timeline {
         }
         while msn <= last {
             let left = i64::try_from(last.0.saturating_sub(msn.0).saturating_add(1)).unwrap_or(1);
-            let length = MediaDuration(u64::try_from((end - start.0).max(0) / left).unwrap_or(0));
+            let length = match lead.iter().find(|segment| segment.msn == msn) {
+                Some(like) => MediaTime(end_of(like)).since(start),
+                None => MediaDuration(u64::try_from((end - start.0).max(0) / left).unwrap_or(0)),
+            };
             track.segments.push_back(gap(msn, start, length, discontinuity, date, epoch));
             start = start.plus(length);
             msn = msn.next();
@@ -302,29 +323,36 @@ fn even_lengths((start, end): (i64, i64), count: u64) -> Option<impl Iterator<It
 }
 
 /// What is missing before `from` is lost. None when the leading track does not say how long it was.
-fn give_up(
-    track: &mut Track,
-    from: Msn,
-    lead: &std::collections::VecDeque<Segment>,
-    epoch: Epoch,
-) -> Option<()> {
-    for segment in track.segments.iter_mut().filter(|segment| segment.msn < from) {
-        if !is_settled(segment) {
-            become_gap(segment);
-        }
-    }
-    let Some(mut msn) = track.segments.back().map(|last| last.msn.next()) else {
+fn give_up(track: &mut Track, from: Msn, lead: &VecDeque<Segment>, epoch: Epoch) -> Option<()> {
+    lose(track, from, lead);
+    let Some((mut msn, mut end)) = track.segments.back().map(|last| (last.msn.next(), end_of(last))) else {
         // An encoder that never came: its first segment is the first one that is made.
         return Some(());
     };
     while msn < from {
         let like = lead.iter().find(|segment| segment.msn == msn)?;
-        let mut lost = Segment { epoch, init: None, ..like.clone() };
-        become_gap(&mut lost);
+        let start = MediaTime(end);
+        end = end_of(like);
+        let duration = MediaTime(end).since(start);
+        let mut lost = Segment { epoch, init: None, start, duration, ..like.clone() };
+        lost.become_gap();
         track.segments.push_back(lost);
         msn = msn.next();
     }
     Some(())
+}
+
+/// What is not stored, before `below`, becomes gaps. One that had not all of its media is as long as the leading track's all the
+/// same: the next one begins where that ends.
+fn lose(track: &mut Track, below: Msn, lead: &VecDeque<Segment>) {
+    for segment in track.segments.iter_mut().filter(|segment| segment.msn < below && !is_settled(segment)) {
+        if segment.phase == SegmentPhase::Open
+            && let Some(like) = lead.iter().find(|like| like.msn == segment.msn)
+        {
+            segment.duration = segment.duration.max(MediaTime(end_of(like)).since(segment.start));
+        }
+        segment.become_gap();
+    }
 }
 
 /// Nothing has to be done about it.
@@ -343,15 +371,6 @@ fn of(track: &Track, msn: Msn) -> Option<&Segment> {
 
 fn end_of(segment: &Segment) -> i64 {
     segment.start.plus(segment.duration).0
-}
-
-fn become_gap(segment: &mut Segment) {
-    segment.gap = true;
-    segment.phase = SegmentPhase::Finished;
-    segment.parts.clear();
-    segment.size = 0;
-    segment.independent = false;
-    segment.lead_in = false;
 }
 
 fn gap(

@@ -242,9 +242,14 @@ impl Rung {
         }
         while let Some(newest) = plan.newest_closed()
             && newest.0.saturating_sub(self.track.cursor.0) > MAX_LAG
-            && let Some(end) = plan.segment(self.track.cursor).and_then(|segment| segment.end)
+            && let Some(segment) = plan.segment(self.track.cursor)
+            && let Some(end) = segment.end
         {
             let before: Msn = self.track.cursor;
+            if segment.rebuilt.is_some() {
+                self.track.lose(segment, end, announcer);
+                continue;
+            }
             self.track.settle(plan, Covered::To(end), None, announcer);
             if self.track.cursor == before {
                 return;

@@ -1,15 +1,18 @@
 //! Before the first playlist: what the track set and the frozen headers are made from.
 
+mod resumed;
+
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 use caudal_livestream::timeline::{
     CaptionChannel, SOURCE, Timeline, Track as TrackModel, TrackMedia, VideoRange,
 };
-use caudal_livestream::{InitHash, MediaDuration, RenditionName, UnixMillis};
+use caudal_livestream::{MediaDuration, RenditionName, UnixMillis};
 
-use super::continuation::{FIRST_MSN, Position, Reach, Rebuild, taken_up};
-use super::live::{Live, SourceVideo, composition};
+use self::resumed::{frozen_grid, video_may_lead};
+use super::continuation::{FIRST_MSN, Position, Rebuild, media_end, taken_up};
+use super::live::{Live, SourceVideo};
 use super::rung::Rung;
 use super::{PackagerConfig, Picture, SourceMetadata, VideoSetup};
 use crate::announcer::Announcer;
@@ -48,6 +51,14 @@ enum Tag {
 pub(super) struct Readiness {
     grid: Grid,
     frame: i64,
+}
+
+/// What the track set became.
+#[derive(Debug)]
+pub(super) struct Frozen {
+    pub(super) live: Live,
+    /// Media of the leading track that is missing behind an earlier epoch's; none where that cannot be told.
+    pub(super) lost: Option<MediaDuration>,
 }
 
 /// Initialization segments, and the renditions that they are for.
@@ -93,6 +104,30 @@ impl Start {
     pub(super) fn restart(&mut self) {
         self.tags.clear();
         self.bytes = 0;
+    }
+
+    /// Where the first media lies.
+    pub(super) fn begins(&self) -> Option<i64> {
+        let place = |tag: &Tag| match tag {
+            Tag::Picture(picture) => picture.decode,
+            Tag::Sound(at, _) => *at,
+        };
+        self.tags.iter().map(place).min()
+    }
+
+    /// All media that has come lies so many milliseconds earlier.
+    pub(super) fn lie_earlier(&mut self, earlier: i64) {
+        for tag in &mut self.tags {
+            match tag {
+                Tag::Picture(picture) => picture.decode -= earlier * 1000,
+                Tag::Sound(at, _) => *at -= earlier * 1000,
+            }
+        }
+    }
+
+    /// Whether more can be waited for.
+    pub(super) fn has_room(&self) -> bool {
+        self.tags.len() < MAX_TAGS / 4 * 3 && self.bytes < MAX_BYTES / 4 * 3
     }
 
     pub(super) fn consumed(&self, input: Input) -> Option<i64> {
@@ -201,7 +236,7 @@ impl Start {
         now: UnixMillis,
         announcer: &mut Announcer,
         clock: &mut SourceClock,
-    ) -> Live {
+    ) -> Frozen {
         // Video that does not lead joins behind a discontinuity.
         let late_video = self.video.take_if(|_| inits.picture.is_none());
         let audio = self.audio.clone();
@@ -211,6 +246,7 @@ impl Start {
         let mut inits = vec![(&audio_name, &sound_init.hash)];
         inits.extend(picture_init.as_ref().map(|init| (&source_name, &init.hash)));
         let rebuild = self.rebuild(config, ready, clock, &inits);
+        let lost = config.resume.as_ref().and_then(|resume| self.lost(resume, rebuild.as_ref()));
         let resumed = match (&rebuild, &config.resume) {
             (Some(rebuild), _) => Some(rebuild.timeline.clone()),
             (None, resume) => resume.as_ref().map(|resume| taken_up(resume, config.epoch)),
@@ -248,8 +284,13 @@ impl Start {
                 }
                 Some(rebuilt) => {
                     let mut track = Track::new(name.clone(), kind, rebuilt.cursor, target);
-                    track.rebuild(rebuilt.numbers.clone(), rebuilt.next_number);
-                    (track, Some(rebuilt.start))
+                    if rebuilt.is_numbered {
+                        track.rebuild(rebuilt.numbers.clone(), rebuilt.next_number);
+                        (track, Some(rebuilt.start))
+                    } else {
+                        track.rebuild_nothing();
+                        (track, config.resume.as_ref().map(media_end))
+                    }
                 }
             }
         };
@@ -309,30 +350,7 @@ impl Start {
                 Tag::Sound(at, data) => live.sound(at, data, now, announcer),
             }
         }
-        live
-    }
-
-    /// What can be made again of an earlier epoch's last segments, from what has come.
-    fn rebuild(
-        &self,
-        config: &PackagerConfig,
-        ready: &Readiness,
-        clock: &SourceClock,
-        inits: &[(&RenditionName, &InitHash)],
-    ) -> Option<Rebuild> {
-        let resume = config.resume.as_ref().filter(|_| clock.continues())?;
-        let (from, shift) = match &self.video {
-            Some(_) => {
-                let first = self.pictures().next()?;
-                let shift = composition(first);
-                (first.decode + shift, shift)
-            }
-            None => self.tags.iter().find_map(|tag| match tag {
-                Tag::Sound(at, _) => Some((*at, 0)),
-                Tag::Picture(_) => None,
-            })?,
-        };
-        Rebuild::plan(resume, config.epoch, Reach { from, frame: ready.frame, shift }, inits)
+        Frozen { live, lost }
     }
 
     fn timeline(
@@ -417,18 +435,6 @@ impl Start {
         let micros = (count * frame).max(1_000_000);
         u32::try_from(bytes.saturating_mul(8_000_000) / micros).unwrap_or(u32::MAX).max(MINIMUM_RATE)
     }
-}
-
-/// An earlier epoch that had sound alone froze a track set without video: that joins behind a discontinuity.
-fn video_may_lead(config: &PackagerConfig) -> bool {
-    let Some(resume) = &config.resume else { return true };
-    resume.timeline.tracks.is_empty() || resume.timeline.tracks.iter().any(TrackModel::is_video)
-}
-
-fn frozen_grid(grid: Grid, timeline: &Timeline) -> Grid {
-    let micros = |duration: MediaDuration| i64::try_from(duration.0).unwrap_or(i64::MAX);
-    let lead = timeline.tracks.first().map_or(grid.part_target, |track| micros(track.part_target));
-    grid.frozen(lead, i64::from(timeline.target_duration) * 1_000_000)
 }
 
 fn name(text: &str) -> Result<RenditionName, ConfigError> {

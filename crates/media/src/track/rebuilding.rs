@@ -10,6 +10,8 @@ pub(super) struct Rebuilding {
     pub(super) numbers: Vec<(Msn, PartNumber)>,
     /// Of the next fragment.
     pub(super) next: PartNumber,
+    /// Those are not known.
+    pub(super) is_impossible: bool,
     /// The segment that is open, so far.
     pub(super) bytes: BytesMut,
 }

@@ -7,6 +7,7 @@
 )]
 
 mod clocks;
+mod lagging_rungs;
 mod late_video;
 mod lead_in;
 mod properties;
@@ -14,6 +15,7 @@ mod publisher;
 mod real_encoders;
 mod recorder;
 mod repeated_loss;
+mod replay_age;
 mod resumed_clocks;
 mod resumption;
 mod rules;

@@ -203,6 +203,7 @@ fn a_worker_that_is_handed_the_publisher_at_a_keyframe_goes_on_exactly_there() {
         // From the keyframe itself, and with a replay that reaches further back.
         for from in [8_000, 4_000] {
             let after = handed_over(&publisher, from);
+            assert_eq!(after.packager.lost_at_seam(), Some(MediaDuration(0)), "{who} from {from}");
             after.check_alignment(45_000);
             assert_eq!(discontinuities(&after), [], "{who} from {from}");
             for track in &after.timeline.as_ref().expect("taken up").tracks {
@@ -229,6 +230,9 @@ fn what_the_replay_does_not_reach_is_a_gap() {
     for (replay, gaps) in [(6_000, vec![Msn(9)]), (6_100, vec![Msn(9), Msn(10)])] {
         let (before, after, _) = lose(&Loss { replay, ..LOSS });
         assert_eq!(discontinuities(&after), []);
+        // A segment of two seconds each; what would have followed in the last one did not come either.
+        let lost = after.packager.lost_at_seam().map(|lost| lost.0);
+        assert_eq!(lost, Some(2_000_000 * u64::try_from(gaps.len()).expect("few")), "from {replay}");
         for name in ["source", "audio"].map(rendition) {
             let (made, seen) = (after.wholes.get(&(name.clone(), Msn(10))), &before.wholes[&(name, Msn(10))]);
             let is_lost = gaps.contains(&Msn(10));

@@ -253,8 +253,14 @@ impl FakeWorker {
     /// Media of it comes.
     pub(super) fn publisher_heard(&self, generation: Generation) {
         let session = Some(SessionId::generate());
-        let state = InputState { generation, session, up: true, silent_ms: Some(0), ..InputState::default() };
-        self.input(state);
+        self.input(InputState {
+            generation,
+            session,
+            up: true,
+            silent_ms: Some(0),
+            seam_lost_ms: Some(40),
+            ..InputState::default()
+        });
     }
 
     fn input(&self, state: InputState) {

@@ -47,7 +47,7 @@ async fn a_stream_is_on_another_worker_once_that_has_announced_media() {
     next.announce_segment();
     let moved = timeout(PATIENCE, moving).await.unwrap().unwrap().unwrap();
     assert_eq!((moved.from, moved.to), (old.address().worker, next.address().worker));
-    assert_eq!((moved.epoch, moved.stepped_in), (Epoch(2), false));
+    assert_eq!((moved.epoch, moved.stepped_in, moved.lost_ms), (Epoch(2), false, Some(40)));
     old.until_released().await;
     assert_eq!(stage.directory.get(stream).unwrap().status.phase, Phase::Live);
 }

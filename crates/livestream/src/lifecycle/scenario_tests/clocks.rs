@@ -105,6 +105,47 @@ fn after_a_restart_only_what_is_left_of_the_window_is_waited_for() {
 }
 
 #[test]
+fn after_a_restart_with_the_clock_set_back_failures_to_relay_are_counted_together_for_no_longer_than_before()
+{
+    let mut scene = Scene::live();
+    for _ in 0..2 {
+        scene.say(Input::RelayFailed(Epoch(1)));
+    }
+    scene.after(-3_600_000);
+    scene.after(10_000);
+    scene.say(Input::RelayFailed(Epoch(1)));
+    assert_eq!(scene.epoch(), Epoch(1), "the first two are long past");
+}
+
+#[test]
+fn after_a_restart_with_the_clock_set_back_workers_that_served_for_long_are_not_held_against_the_media() {
+    let mut scene = Scene::live();
+    for msn in 8..12 {
+        scene.after(-3_600_000);
+        scene.after(11_000);
+        scene.lose_worker();
+        scene.give_worker();
+        scene.publisher_up();
+        scene.announce(msn);
+    }
+    assert_eq!(scene.phase(), Phase::Live);
+}
+
+#[test]
+fn a_controller_that_takes_over_counts_nothing_together_with_what_is_long_past() {
+    let mut scene = Scene::live();
+    for _ in 0..2 {
+        scene.say(Input::RelayFailed(Epoch(1)));
+    }
+    scene.say(Input::MediaRefused(Generation(1), "av01".to_owned()));
+    scene.now.0 += 3_600_000;
+    scene.machine.taken_over(scene.now);
+    scene.say(Input::RelayFailed(Epoch(1)));
+    scene.say(Input::MediaRefused(Generation(2), "av01".to_owned()));
+    assert_eq!((scene.epoch(), scene.phase()), (Epoch(1), Phase::Live));
+}
+
+#[test]
 fn an_end_before_the_beginning_is_never_reported() {
     let mut scene = Scene::live();
     let started = scene.now;

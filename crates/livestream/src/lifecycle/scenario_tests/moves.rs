@@ -99,6 +99,7 @@ fn a_move_goes_from_claim_over_prepare_and_the_switch_to_the_next_worker() {
     scene.take_assignment();
     assert_eq!(scene.machine.orders().worker, None);
     assert_eq!(scene.move_end(), None);
+    scene.input(InputState { up: true, seam_lost_ms: Some(1_400), ..InputState::default() });
     scene.announce(11);
     let (from, to) = (old.worker, next.address.worker);
     let last = LastMove {
@@ -106,7 +107,7 @@ fn a_move_goes_from_claim_over_prepare_and_the_switch_to_the_next_worker() {
         from,
         from_epoch: Epoch(1),
         epoch: Epoch(2),
-        end: MoveEnd::Moved { to, stepped_in: false },
+        end: MoveEnd::Moved { to, stepped_in: false, lost_ms: Some(1_400) },
     };
     assert_eq!(scene.machine.last_move(), Some(last));
     assert_eq!(scene.machine.moves_to(), None);
@@ -134,7 +135,7 @@ fn the_next_worker_takes_over_when_the_old_one_has_closed_or_was_given_a_second_
         assert!(!scene.machine.status(None).without_replay, "{case}");
         scene.announce(11);
         let to = scene.worker().unwrap().worker;
-        assert_eq!(scene.move_end(), Some(MoveEnd::Moved { to, stepped_in: died }), "{case}");
+        assert_eq!(scene.move_end(), Some(MoveEnd::Moved { to, stepped_in: died, lost_ms: None }), "{case}");
     }
 }
 
