@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::ListedWorker;
+
 use idle_check::until_silent;
 pub use worker_lines::WorkerLines;
 
@@ -145,7 +146,7 @@ impl Supervisor {
 
     /// Those that run, the oldest first: ids are made in the order of time.
     pub fn listed(&self) -> Vec<ListedWorker> {
-        let children = self.shared.children.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let children = self.shared.children().clone();
         let mut workers: Vec<_> = children
             .into_iter()
             .filter(|(_, handle)| !handle.exited.is_cancelled())

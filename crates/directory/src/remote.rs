@@ -5,6 +5,7 @@
 //! * `served` – the controller's side
 //! * `replica` – the copy, kept by what the controller says; pure
 //! * `lines` – lines out of an answer
+//! * `obstacle` – what is in the way, in words
 //! * `controller_clock` – the controller's time; pure
 //!
 //! **Commands** are idempotent, and repeated until the controller has answered or the deadline is over. A caller that has the
@@ -15,6 +16,7 @@
 
 mod controller_clock;
 mod lines;
+mod obstacle;
 mod replica;
 mod served;
 #[cfg(test)]
@@ -41,6 +43,7 @@ use tokio_util::task::TaskTracker;
 
 use self::controller_clock::ControllerClock;
 use self::lines::{Cut, Lines};
+use self::obstacle::Obstacle;
 use self::replica::{Replica, Unreadable};
 use self::wire::{Answer, Mark, Moment, Outcome};
 use crate::{OpenError, ReconnectError, StreamControl, StreamDirectory, Streams, Unavailable};
@@ -164,36 +167,20 @@ impl Shared {
             if was_current {
                 pause = FIRST_PAUSE;
             }
-            match lost {
-                Lost::StoodStill => tracing::debug!("the controller was lost while this process stood still"),
-                Lost::Away(reason) => self.say(Obstacle::Away, &reason, &mut said),
-                Lost::Refused(reason) => self.say(Obstacle::Refuses, &reason, &mut said),
+            let obstacle = match lost {
+                Lost::StoodStill => {
+                    tracing::debug!("the controller was lost while this process stood still");
+                    None
+                }
+                Lost::Away(reason) => Some((Obstacle::Away, reason)),
+                Lost::Refused(reason) => Some((Obstacle::Refuses, reason)),
+            };
+            if let Some((obstacle, reason)) = obstacle {
+                self.obstacle.send_replace(Some(obstacle.say(&self.controller, &reason, &mut said)));
             }
             sleep_until(began + pause).await;
             pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
         }
-    }
-
-    /// Says what is in the way, unless that is `said` already: a controller that refuses is another matter than one that is away.
-    fn say(&self, obstacle: Obstacle, reason: &str, said: &mut Option<Obstacle>) {
-        let is_news = said.replace(obstacle) != Some(obstacle);
-        let controller = &self.controller;
-        match obstacle {
-            _ if !is_news => tracing::debug!(controller, reason, "the controller is not followed"),
-            Obstacle::Away => tracing::warn!(controller, reason, "the controller is away; trying again"),
-            Obstacle::Refuses => {
-                tracing::warn!(
-                    controller,
-                    reason,
-                    "the controller refuses this role's signature; trying again"
-                );
-            }
-        }
-        let words = match obstacle {
-            Obstacle::Away => "is away",
-            Obstacle::Refuses => "refuses this role's signature",
-        };
-        self.obstacle.send_replace(Some(format!("the controller at {controller} {words}: {reason}")));
     }
 
     /// Reads all changes until the connection is lost, and says why it was. `said` is what was said to be in the way.
@@ -363,15 +350,6 @@ enum Lost {
     Away(String),
     /// The same, of a controller that does not accept the signature.
     Refused(String),
-}
-
-/// What the log has of the controller's absence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Obstacle {
-    /// It cannot be heard.
-    Away,
-    /// It does not accept the signature.
-    Refuses,
 }
 
 /// The connection was lost for this reason, during a wait that began at `asked`.
