@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use caudal_livestream::feed::{Event, Frame, PartAnnounced};
-use caudal_livestream::record::{LiveStream, Phase, WorkerAddress};
+use caudal_livestream::record::{LiveStream, NextWorker, Phase, WorkerAddress};
 use caudal_livestream::state::StoredState;
 use caudal_livestream::timeline::{SegmentPhase, Timeline};
 use caudal_livestream::{Epoch, RenditionName, UnixMillis};
@@ -117,8 +117,8 @@ impl<I: Fn() -> bool> Follower<I> {
         *connected = true;
         watched.set_worker(Some((worker, epoch)));
         let mut tick = interval(TICK);
+        feeds.name_next(self.next_worker());
         loop {
-            feeds.name_next(self.record.borrow().as_ref().and_then(|record| record.status.next));
             let (worker, epoch) = feeds.worker();
             tokio::select! {
                 heard = feeds.next(&self.sources, &watched) => if !self.hear(heard, &feeds) {
@@ -127,8 +127,9 @@ impl<I: Fn() -> bool> Follower<I> {
                 () = watched.wants_changed.notified(), if feeds.is_open() => feeds.widen(&self.sources, &watched),
                 named = named(&mut self.record, worker, epoch) => match named {
                     Named::Other if !self.go_over(&mut feeds) => return FeedEnd::Replaced,
-                    // The next one, if any, is looked at above.
-                    Named::Other | Named::Same => {}
+                    // Only now: the record names the stream's new worker and no next one at once, and that is to be taken over
+                    // before it is forgotten.
+                    Named::Other | Named::Same => feeds.name_next(self.next_worker()),
                 },
                 _ = tick.tick() => {
                     if (self.is_idle)() {
@@ -139,6 +140,10 @@ impl<I: Fn() -> bool> Follower<I> {
                 }
             }
         }
+    }
+
+    fn next_worker(&self) -> Option<NextWorker> {
+        self.record.borrow().as_ref().and_then(|record| record.status.next)
     }
 
     /// False when the feeds are of no more use.
