@@ -128,8 +128,8 @@ fn keep_what_was_listed(coming: &mut Timeline, current: &Timeline) {
     for track in &mut coming.tracks {
         let Some(seen) = current.track(&track.name) else { continue };
         let was_listed = |msn| {
-            let listed = seen.segments.iter().filter(|segment| segment.phase != SegmentPhase::Open);
-            listed.clone().find(|segment| segment.msn == msn)
+            let mut listed = seen.segments.iter().filter(|segment| segment.phase != SegmentPhase::Open);
+            listed.find(|segment| segment.msn == msn)
         };
         let mut kept_until = None;
         for segment in track.segments.iter_mut().filter(|segment| segment.gap) {

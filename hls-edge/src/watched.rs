@@ -34,8 +34,14 @@ pub(crate) struct Watched {
 }
 
 /// Files that somebody waits for, no others.
-type Flights = HashMap<FileKey, FileUnderWay>;
-type FileUnderWay = Arc<OnceCell<Option<Bytes>>>;
+type Flights = HashMap<FileKey, UnderWay>;
+
+/// A file that is being fetched.
+#[derive(Debug, Default)]
+struct UnderWay {
+    file: Arc<OnceCell<Option<Bytes>>>,
+    waiters: usize,
+}
 
 #[derive(Debug)]
 struct Wants {
@@ -172,13 +178,15 @@ impl Watched {
 struct Flight<'a> {
     flights: &'a Mutex<Flights>,
     key: &'a FileKey,
-    file: FileUnderWay,
+    file: Arc<OnceCell<Option<Bytes>>>,
 }
 
 impl<'a> Flight<'a> {
     fn join(flights: &'a Mutex<Flights>, key: &'a FileKey) -> Self {
-        let file = Arc::clone(lock(flights).entry(key.clone()).or_default());
-        Self { flights, key, file }
+        let mut under_way = lock(flights);
+        let flight = under_way.entry(key.clone()).or_default();
+        flight.waiters = flight.waiters.saturating_add(1);
+        Self { flights, key, file: Arc::clone(&flight.file) }
     }
 }
 
@@ -186,13 +194,13 @@ impl<'a> Flight<'a> {
 impl Drop for Flight<'_> {
     fn drop(&mut self) {
         let mut flights = lock(self.flights);
-        let Some(current) = flights.get(self.key).filter(|current| Arc::ptr_eq(current, &self.file)) else {
+        let Some(flight) = flights.get_mut(self.key).filter(|flight| Arc::ptr_eq(&flight.file, &self.file))
+        else {
             return;
         };
-        // Cloned under the lock alone, so the count holds: the map's own and this one.
-        let is_last = Arc::strong_count(current) <= 2;
+        flight.waiters = flight.waiters.saturating_sub(1);
         // What has come, or is nowhere, is not under way any more, whoever has yet to read it.
-        if is_last || current.initialized() {
+        if flight.waiters == 0 || flight.file.initialized() {
             flights.remove(self.key);
         }
     }
