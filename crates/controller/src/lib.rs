@@ -238,6 +238,14 @@ impl Controller {
         }))
     }
 
+    /// Returns once a stream is recorded that may be being created.
+    ///
+    /// # Errors
+    /// [`Refusal::Unknown`] or [`Refusal::Unavailable`].
+    pub async fn recorded(&self, stream: StreamId) -> Result<(), Refusal> {
+        self.ask(stream, Command::Recorded).await
+    }
+
     /// Makes `ingest` the stream's publisher; its generation must be the next one.
     ///
     /// # Errors
@@ -350,13 +358,21 @@ impl Controller {
     }
 
     async fn edit(&self, stream: StreamId, edit: Edit) -> Result<Option<Arc<LiveStream>>, Refusal> {
+        self.ask(stream, |reply| Command::Edit(edit, reply)).await?
+    }
+
+    async fn ask<T>(
+        &self,
+        stream: StreamId,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, Refusal> {
         let commands = self.shared.handles().get(&stream).map(|handle| handle.commands.clone());
         let commands = commands.ok_or(Refusal::Unknown)?;
         let (reply, answer) = oneshot::channel();
         let asked = async {
             // A task that has just forgotten its stream closes its channel.
-            commands.send(Command::Edit(edit, reply)).await.map_err(|_| Refusal::Unknown)?;
-            answer.await.map_err(|_| Refusal::Unknown)?
+            commands.send(command(reply)).await.map_err(|_| Refusal::Unknown)?;
+            answer.await.map_err(|_| Refusal::Unknown)
         };
         match timeout(ANSWER, asked).await {
             Ok(answer) => answer,

@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Media(SessionId, MediaInfo),
     MediaRefused(SessionId, String),
     Move(oneshot::Sender<Result<Moved, MoveError>>),
+    /// Answered once the stream is stored: no command is looked at before.
+    Recorded(oneshot::Sender<()>),
 }
 
 /// What a job came to.
@@ -233,6 +235,9 @@ impl StreamTask {
                 let _ = reply.send(answer.map(|()| self.published.clone()));
             }
             Command::Move(reply) => self.move_on(reply).await,
+            Command::Recorded(reply) => {
+                let _ = reply.send(());
+            }
             Command::RelayFailed(failures) => {
                 // What cannot be taken up now comes again with the next failure, which counts this one too.
                 let _ = self.take(Step::Asked(Edit::RelayFailed(failures))).await;

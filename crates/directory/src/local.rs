@@ -140,33 +140,42 @@ impl LocalDirectory {
         self.controller.close().await;
     }
 
-    async fn open_stream(&self, mut spec: Spec) -> Result<Arc<LiveStream>, OpenError> {
+    async fn open_stream(&self, spec: Spec) -> Result<Arc<LiveStream>, OpenError> {
+        let (stream, session) = (spec.stream, spec.ingest.session);
+        let recorded = match self.let_in(spec) {
+            Ok(recorded) => recorded,
+            Err(OpenError::Exists(known)) if known.spec.ingest.session == session && known.is_open() => {
+                // Asked once more while the first answer is on its way: the stream is there only once it is recorded.
+                self.controller.recorded(stream).await.map_err(|refusal| unavailable(&refusal))?;
+                return Err(OpenError::Exists(self.shown.get(stream).unwrap_or(known)));
+            }
+            Err(error) => return Err(error),
+        };
+        recorded.await.map_err(|refusal| unavailable(&refusal))?;
+        self.shown.get(stream).ok_or_else(|| unavailable(&Refusal::Unknown).into())
+    }
+
+    /// Shows a new stream to everybody; what it returns resolves once the stream is recorded.
+    fn let_in(&self, mut spec: Spec) -> Result<BoxFuture<'static, Result<(), Refusal>>, OpenError> {
         let stream = spec.stream;
         let now = self.controller.now();
-        let (record, recorded) = {
-            let _turn = self.door.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(known) = self.shown.get(stream) {
-                return Err(OpenError::Exists(known));
-            }
-            let open = self.shown.streams.borrow().values().filter(|s| !s.status.phase.is_over()).count();
-            if open >= self.max_streams && !self.controller.knows(stream) {
-                return Err(OpenError::NoCapacity);
-            }
-            let record = Record::opened(spec.clone(), now);
-            let Some(recorded) = self.controller.create(record.clone()) else {
-                // It was ended before it was created.
-                spec.desired_state = DesiredState::Ended;
-                let status = Record::ended(stream, EndReason::EndedByOwner, now).machine.status(None);
-                return Err(OpenError::Exists(Arc::new(LiveStream { spec, status })));
-            };
-            let record = Arc::new(LiveStream { spec, status: record.machine.status(None) });
-            self.shown.show_first(Arc::clone(&record));
-            (record, recorded)
-        };
-        match recorded.await {
-            Ok(()) => Ok(self.shown.get(stream).unwrap_or(record)),
-            Err(refusal) => Err(Unavailable(refusal.to_string()).into()),
+        let _turn = self.door.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = self.shown.get(stream) {
+            return Err(OpenError::Exists(known));
         }
+        let open = self.shown.streams.borrow().values().filter(|s| !s.status.phase.is_over()).count();
+        if open >= self.max_streams && !self.controller.knows(stream) {
+            return Err(OpenError::NoCapacity);
+        }
+        let record = Record::opened(spec.clone(), now);
+        let Some(recorded) = self.controller.create(record.clone()) else {
+            // It was ended before it was created.
+            spec.desired_state = DesiredState::Ended;
+            let status = Record::ended(stream, EndReason::EndedByOwner, now).machine.status(None);
+            return Err(OpenError::Exists(Arc::new(LiveStream { spec, status })));
+        };
+        self.shown.show_first(Arc::new(LiveStream { spec, status: record.machine.status(None) }));
+        Ok(recorded)
     }
 }
 
@@ -186,8 +195,12 @@ fn without_workers(record: &mut Record, now: UnixMillis) {
 fn asked(outcome: Result<(), Refusal>) -> Result<(), Unavailable> {
     match outcome {
         Ok(()) | Err(Refusal::Unknown) => Ok(()),
-        Err(refusal) => Err(Unavailable(refusal.to_string())),
+        Err(refusal) => Err(unavailable(&refusal)),
     }
+}
+
+fn unavailable(refusal: &Refusal) -> Unavailable {
+    Unavailable(refusal.to_string())
 }
 
 impl StreamDirectory for LocalDirectory {

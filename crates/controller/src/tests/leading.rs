@@ -242,3 +242,20 @@ async fn what_a_router_writes_of_its_publisher_reaches_the_lifecycle() {
     assert_eq!(record.machine.end_reason(), Some(EndReason::KeyRotated));
     controller.close().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_being_created_is_recorded_only_once_the_store_has_it() {
+    let world = World::new();
+    let controller = world.controller().await;
+    world.store.away(true);
+    let record = Record::opened(spec(), world.now());
+    let stream = record.stream();
+    let created = controller.create(record).unwrap();
+    assert!(timeout(Duration::from_secs(2), controller.recorded(stream)).await.is_err());
+    world.store.away(false);
+    controller.recorded(stream).await.unwrap();
+    assert!(world.store.get(stream).is_some());
+    created.await.unwrap();
+    assert_eq!(controller.recorded(StreamId::generate()).await, Err(Refusal::Unknown));
+    world.end(controller).await;
+}
