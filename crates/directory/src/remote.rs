@@ -257,24 +257,12 @@ impl Shared {
     /// Sends a command until it is answered, for at most [`COMMAND_DEADLINE`], and waits until the copy shows its effect. A
     /// try that is given up may still be carried out.
     async fn command(&self, path: &str, command: &impl Serialize) -> Result<Outcome, Unavailable> {
-        let body = serde_json::to_vec(command).map_err(|error| Unavailable(error.to_string()))?;
-        let deadline = Instant::now() + COMMAND_DEADLINE;
-        let answer = loop {
-            let until = deadline.min(Instant::now() + TRY_DEADLINE);
-            let failed = match timeout_at(until, self.ask(path, body.clone())).await {
-                Ok(Ok(answer)) => break answer,
-                Ok(Err(Failure::Refused(reason) | Failure::Signature(reason))) => {
-                    return Err(unavailable(&reason));
+        let Answer { mark, outcome } =
+            self.until_answered(path, command).await.map_err(|failure| match failure {
+                Failure::Transport(reason) | Failure::Refused(reason) | Failure::Signature(reason) => {
+                    unavailable(&reason)
                 }
-                Ok(Err(Failure::Transport(reason))) => reason,
-                Err(_) => "it does not answer".to_owned(),
-            };
-            if Instant::now() + REPEAT_PAUSE >= deadline {
-                return Err(unavailable(&failed));
-            }
-            sleep(REPEAT_PAUSE).await;
-        };
-        let Answer { mark, outcome } = answer;
+            })?;
         self.shows(mark).await;
         if let Outcome::Record { record } | Outcome::Exists { record } = &outcome {
             self.adopt(&Arc::new(LiveStream::clone(record)), mark);
@@ -282,6 +270,23 @@ impl Shared {
         match outcome {
             Outcome::Unavailable { reason } => Err(Unavailable(reason)),
             outcome => Ok(outcome),
+        }
+    }
+
+    async fn until_answered(&self, path: &str, command: &impl Serialize) -> Result<Answer, Failure> {
+        let body = serde_json::to_vec(command).map_err(|error| Failure::Refused(error.to_string()))?;
+        let deadline = Instant::now() + COMMAND_DEADLINE;
+        loop {
+            let until = deadline.min(Instant::now() + TRY_DEADLINE);
+            let failed = match timeout_at(until, self.ask(path, body.clone())).await {
+                Ok(Err(failure @ Failure::Transport(_))) => failure,
+                Ok(answered) => return answered,
+                Err(_) => Failure::Transport("it does not answer".to_owned()),
+            };
+            if Instant::now() + REPEAT_PAUSE >= deadline {
+                return Err(failed);
+            }
+            sleep(REPEAT_PAUSE).await;
         }
     }
 
@@ -441,9 +446,15 @@ impl RemoteDirectory {
         command: impl Serialize + Send + Sync + 'static,
     ) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            if let Err(error) = self.shared.command(path, &command).await {
-                // That it is away, or refuses the signature, is said once for all streams.
-                tracing::debug!(%stream, %error, path, "the controller did not hear this");
+            match self.shared.until_answered(path, &command).await {
+                Ok(_) => {}
+                // That is said once for all streams.
+                Err(Failure::Transport(error) | Failure::Signature(error)) => {
+                    tracing::debug!(%stream, error, path, "the controller did not hear this");
+                }
+                Err(Failure::Refused(error)) => {
+                    tracing::warn!(%stream, error, path, "the controller does not take this");
+                }
             }
         })
     }
