@@ -267,9 +267,12 @@ impl Admission {
             record
         } else {
             let seat = self.seat(Guest::New)?;
-            match self.directory.open(self.spec(authorized, applicant, hash)).await {
+            let opened = self.directory.open(self.spec(authorized, applicant, hash)).await;
+            if !matches!(opened, Err(OpenError::Unavailable(_))) {
+                self.outage.decided();
+            }
+            match opened {
                 Ok(record) => {
-                    self.outage.taken();
                     return Ok(Standing::Taken { record, generation: FIRST_GENERATION, seat });
                 }
                 Err(OpenError::Exists(record)) => record,
@@ -280,7 +283,7 @@ impl Admission {
                     return Err(refused(Refusal::Rejected, RefusalReason::NoCapacity, words::NO_CAPACITY));
                 }
                 Err(OpenError::Unavailable(error)) => {
-                    self.outage.not_taken(authorized.stream, &error);
+                    self.outage.not_decided(authorized.stream, &error);
                     return Err(unavailable(words::CANNOT_START));
                 }
             }
@@ -335,9 +338,12 @@ impl Admission {
             };
             let generation = ingest.generation;
             let seat = self.seat(Guest::Returning)?;
-            match self.directory.reconnect(stream, ingest).await {
+            let reconnected = self.directory.reconnect(stream, ingest).await;
+            if !matches!(reconnected, Err(ReconnectError::Unavailable(_))) {
+                self.outage.decided();
+            }
+            match reconnected {
                 Ok(record) => {
-                    self.outage.taken();
                     self.metrics.takeovers.inc();
                     return Ok(Standing::Taken { record, generation, seat });
                 }
@@ -352,7 +358,7 @@ impl Admission {
                 }
                 Err(ReconnectError::Over(_) | ReconnectError::Unknown) => return Ok(Standing::Over(stream)),
                 Err(ReconnectError::Unavailable(error)) => {
-                    self.outage.not_taken(stream, &error);
+                    self.outage.not_decided(stream, &error);
                     return Err(unavailable(words::CANNOT_CONNECT));
                 }
             }

@@ -5,20 +5,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use caudal_directory::Unavailable;
 use caudal_livestream::StreamId;
 
-/// Whether the controller has refused the last publisher that it was asked about.
+/// Whether the controller could not decide on the last publisher that it was asked about.
 #[derive(Debug, Default)]
 pub(crate) struct Outage(AtomicBool);
 
 impl Outage {
-    /// It took one.
-    pub(crate) fn taken(&self) {
+    /// It decided on one, whatever that was.
+    pub(crate) fn decided(&self) {
         if self.0.swap(false, Ordering::Relaxed) {
             tracing::info!("the controller takes publishers again");
         }
     }
 
-    /// It did not take that of `stream`.
-    pub(crate) fn not_taken(&self, stream: StreamId, error: &Unavailable) {
+    /// It did not on that of `stream`.
+    pub(crate) fn not_decided(&self, stream: StreamId, error: &Unavailable) {
         if self.0.swap(true, Ordering::Relaxed) {
             tracing::debug!(%stream, %error, "the controller does not take a publisher");
         } else {

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Waits for a `report` to the directory, as long as its effect is worth that; a session that is told to `leave` does not
 /// keep a router that stops waiting for a controller that is away. Whether it was taken.
-pub(crate) async fn taken(report: impl Future<Output = ()>, leave: CancellationToken) -> bool {
+pub(crate) async fn wait_until_taken(report: impl Future<Output = ()>, leave: CancellationToken) -> bool {
     let leaves = async {
         leave.cancelled().await;
         sleep(LEAVING).await;
@@ -36,12 +36,12 @@ mod tests {
     async fn a_controller_that_is_away_is_waited_for_less_long_once_the_router_stops() {
         let began = Instant::now();
         let leave = CancellationToken::new();
-        assert!(taken(ready(()), leave.clone()).await);
-        assert!(!taken(pending(), leave.clone()).await);
+        assert!(wait_until_taken(ready(()), leave.clone()).await);
+        assert!(!wait_until_taken(pending(), leave.clone()).await);
         assert_eq!(began.elapsed(), DEADLINE);
         leave.cancel();
-        assert!(!taken(pending(), leave.clone()).await);
+        assert!(!wait_until_taken(pending(), leave.clone()).await);
         assert_eq!(began.elapsed(), DEADLINE + LEAVING);
-        assert!(taken(ready(()), leave).await, "one that is there is told");
+        assert!(wait_until_taken(ready(()), leave).await, "one that is there is told");
     }
 }

@@ -16,7 +16,7 @@ use crate::link::{Link, LinkEvent};
 use crate::measure::Measure;
 use crate::metrics::{Counted, Metrics, SessionEnd, add};
 use crate::replay::{Replay, ReplayLimits};
-use crate::reports::taken;
+use crate::reports::wait_until_taken;
 use crate::sessions::Registration;
 use crate::tag::{Body, Tag};
 use crate::verdict::{AskedToReconnect, Dismissal, dismissal};
@@ -320,7 +320,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
         self.reporting = true;
         let leave = self.registration.leave.clone();
         self.errands.spawn(async move {
-            if !taken(directory.report_media(stream, session, media), leave).await {
+            if !wait_until_taken(directory.report_media(stream, session, media), leave).await {
                 tracing::debug!(%stream, "the directory did not take a measurement in time");
             }
             Errand::MediaReported
@@ -332,7 +332,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
             (Arc::clone(&self.directory), self.stream, self.registration.session());
         let leave = self.registration.leave.clone();
         self.errands.spawn(async move {
-            if !taken(directory.media_refused(stream, session, words), leave).await {
+            if !wait_until_taken(directory.media_refused(stream, session, words), leave).await {
                 tracing::warn!(%stream, "the directory did not hear in time why a publisher was turned away");
             }
             Errand::RefusalReported
@@ -344,7 +344,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
         let (directory, stream) = (Arc::clone(&self.directory), self.stream);
         let leave = self.registration.leave.clone();
         self.errands.spawn(async move {
-            if !taken(directory.worker_unreachable(stream, failures), leave).await {
+            if !wait_until_taken(directory.worker_unreachable(stream, failures), leave).await {
                 // It is told again with the next failure, and that the directory is away says the directory itself.
                 tracing::debug!(%stream, "the directory did not hear in time that a worker is unreachable");
             }
