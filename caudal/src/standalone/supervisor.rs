@@ -146,15 +146,11 @@ impl Supervisor {
 
     /// Those that run, the oldest first: ids are made in the order of time.
     pub fn listed(&self) -> Vec<ListedWorker> {
-        let children = self.shared.children().clone();
-        let mut workers: Vec<_> = children
-            .into_iter()
-            .filter(|(_, handle)| !handle.exited.is_cancelled())
-            .map(|(worker, Handle { pid, claim, .. })| {
-                let (stream, epoch) = claim.unzip();
-                ListedWorker { worker, pid, stream, epoch }
-            })
-            .collect();
+        let listed = |(worker, child): (&WorkerId, &Handle)| {
+            let (stream, epoch) = child.claim.unzip();
+            ListedWorker { worker: *worker, pid: child.pid, stream, epoch }
+        };
+        let mut workers: Vec<_> = self.shared.children().iter().map(listed).collect();
         workers.sort_unstable_by_key(|listed| listed.worker.0);
         workers
     }

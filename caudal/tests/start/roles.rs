@@ -1,6 +1,7 @@
 //! Roles as processes of their own.
 
 use std::net::{SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
 
 use crate::program::{Start, get};
 
@@ -143,8 +144,9 @@ fn a_controller_that_refuses_the_signature_is_told_from_one_that_is_away() {
         let metrics = said.split_whitespace().find(|word| word.ends_with("/metrics")).unwrap();
         let words = format!("not ready: the controller at {url} refuses this role's signature: it does not");
         // It is said in the log first.
+        let patience = Instant::now() + Duration::from_secs(20);
         let answer = std::iter::repeat_with(|| get(&metrics.replace("/metrics", "/readyz")))
-            .find(|answer| !answer.ends_with("not ready\n"))
+            .find(|answer| !answer.ends_with("not ready\n") || Instant::now() > patience)
             .unwrap();
         assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains(&words), "{answer}");
     });

@@ -451,7 +451,7 @@ impl Packager {
     }
 }
 
-/// Of a broadcast.
+/// A broadcast's first worker has nobody to go on for.
 const FIRST_EPOCH: Epoch = Epoch(1);
 /// Bounds the memory that a publisher's mistakes take.
 const MAX_REPORTED: usize = 16;

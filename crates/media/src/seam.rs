@@ -3,8 +3,8 @@
 use caudal_livestream::timeline::Segment;
 use caudal_livestream::{MediaDuration, MediaTime};
 
-/// How much media of a rendition nobody will ever get: of what the worker before has `listed`, and of what it had not. The next
-/// worker's media begins at `begins`, or again there; `given_up` is what lies behind that and cannot be made again. None where
+/// How much media of a rendition nobody will ever get: what the worker before has `listed` and not stored before `begins`, where
+/// the next worker's media begins; the hole up to there; and `given_up`, what lies behind and cannot be made again. None where
 /// nothing is listed: nobody knows where media ended.
 pub(crate) fn lost<'a>(
     listed: impl DoubleEndedIterator<Item = &'a Segment> + Clone,

@@ -36,7 +36,7 @@ pub(super) struct PlannedMove {
     /// The router cannot reach the next worker. It is said to be lost rather than that, if it is heard to be until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unreachable: Option<Deadline>,
-    /// What the next worker last said of its publisher, for when it is the only one.
+    /// What the next worker last said of its publisher, and of what is missing where it went on.
     heard: Option<InputState>,
 }
 

@@ -10,7 +10,7 @@ pub(super) struct Rebuilding {
     pub(super) numbers: Vec<(Msn, PartNumber)>,
     /// Of the next fragment.
     pub(super) next: PartNumber,
-    /// Those are not known.
+    /// Nothing can be made again, because part numbers are missing in between.
     pub(super) is_impossible: bool,
     /// The segment that is open, so far.
     pub(super) bytes: BytesMut,
