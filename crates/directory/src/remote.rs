@@ -3,6 +3,7 @@
 //!
 //! * `wire` – the messages
 //! * `served` – the controller's side
+//! * `commands` – what the controller is asked for
 //! * `replica` – the copy, kept by what the controller says; pure
 //! * `lines` – lines out of an answer
 //! * `obstacle` – what is in the way, in words
@@ -14,6 +15,7 @@
 //! **The copy** is behind by a network's latency. While the controller is away it stays as it was last, and
 //! [`StreamControl::is_current`] says so.
 
+mod commands;
 mod controller_clock;
 mod lines;
 mod obstacle;
@@ -30,22 +32,23 @@ use caudal_controller::Excuses;
 use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, RelayFailures, Spec};
 use caudal_livestream::report::EndReason;
 use caudal_livestream::{SessionId, StreamId};
-use caudal_service::http_client::{BodyError, SignedClient, body_within, why_cut_off, why_not_sent};
-use caudal_service::internal::{InternalListener, Signer, answered_by, refusal, refuses_signature};
+use caudal_service::http_client::{SignedClient, why_cut_off, why_not_sent};
+use caudal_service::internal::{InternalListener, Signer, refusal, refuses_signature};
 use futures::future::BoxFuture;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::commands::COMMAND_DEADLINE;
 use self::controller_clock::ControllerClock;
 use self::lines::{Cut, Lines};
 use self::obstacle::Obstacle;
 use self::replica::{Replica, Unreadable};
-use self::wire::{Answer, Mark, Moment, Outcome};
+use self::wire::{Mark, Moment, Outcome};
 use crate::{OpenError, ReconnectError, StreamControl, StreamDirectory, Streams, Unavailable};
 
 pub use self::served::directory_routes;
@@ -254,74 +257,6 @@ impl Shared {
         Ok(())
     }
 
-    /// Sends a command until it is answered, for at most [`COMMAND_DEADLINE`], and waits until the copy shows its effect. A
-    /// try that is given up may still be carried out.
-    async fn command(&self, path: &str, command: &impl Serialize) -> Result<Outcome, Unavailable> {
-        let Answer { mark, outcome } =
-            self.until_answered(path, command).await.map_err(|failure| match failure {
-                Failure::Transport(reason) | Failure::Refused(reason) | Failure::Signature(reason) => {
-                    unavailable(&reason)
-                }
-            })?;
-        self.shows(mark).await;
-        if let Outcome::Record { record } | Outcome::Exists { record } = &outcome {
-            self.adopt(&Arc::new(LiveStream::clone(record)), mark);
-        }
-        match outcome {
-            Outcome::Unavailable { reason } => Err(Unavailable(reason)),
-            outcome => Ok(outcome),
-        }
-    }
-
-    async fn until_answered(&self, path: &str, command: &impl Serialize) -> Result<Answer, Failure> {
-        let body = serde_json::to_vec(command).map_err(|error| Failure::Refused(error.to_string()))?;
-        let deadline = Instant::now() + COMMAND_DEADLINE;
-        loop {
-            let until = deadline.min(Instant::now() + TRY_DEADLINE);
-            let failed = match timeout_at(until, self.ask(path, body.clone())).await {
-                Ok(Err(failure @ Failure::Transport(_))) => failure,
-                Ok(answered) => return answered,
-                Err(_) => Failure::Transport("it does not answer".to_owned()),
-            };
-            if Instant::now() + REPEAT_PAUSE >= deadline {
-                return Err(failed);
-            }
-            sleep(REPEAT_PAUSE).await;
-        }
-    }
-
-    async fn ask(&self, path: &str, body: Vec<u8>) -> Result<Answer, Failure> {
-        let answer = answer(self.http.post(&self.controller, path, body)).await?;
-        let (status, headers) = (answer.status(), answer.headers().clone());
-        let whole = body_within(answer, LONGEST_LINE).await.map_err(|error| match error {
-            BodyError::TooLong(_) => Failure::Refused(error.to_string()),
-            BodyError::Broken(_) => Failure::Transport(error.to_string()),
-        })?;
-        serde_json::from_slice(&whole).map_err(|error| {
-            Failure::Refused(if answered_by(CONTROLLER, &headers) {
-                format!("its answer cannot be read: {error}")
-            } else {
-                // A web server answers anything with its pages.
-                refusal(CONTROLLER, status, &headers)
-            })
-        })
-    }
-
-    /// Waits until the copy shows what was true at `mark`; not for long, because the connection may be lost just now.
-    async fn shows(&self, mark: Mark) {
-        let mut standing = self.standing.subscribe();
-        let caught_up = standing.wait_for(|now| now.mark.is_none_or(|now| now.shows(mark)));
-        if timeout(CATCH_UP, caught_up).await.is_err() {
-            tracing::debug!(controller = self.controller, "the copy of its directory is late");
-        }
-    }
-
-    fn adopt(&self, record: &Arc<LiveStream>, answered: Mark) {
-        let mut replica = self.replica();
-        replica.adopt(record, answered);
-        self.show(replica.streams());
-    }
-
     fn show(&self, now: &Streams) {
         self.streams.send_if_modified(|streams| {
             let changed = !streams.ptr_eq(now);
@@ -505,13 +440,6 @@ const CONTROLLER: InternalListener = InternalListener::Controller;
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 /// Five missed heartbeats.
 const SILENCE: Duration = Duration::from_secs(5);
-/// Shorter than an encoder's patience (10 s), and longer than the restart of a controller takes.
-const COMMAND_DEADLINE: Duration = Duration::from_secs(6);
-/// A controller that was killed, or whose machine was lost, answers nothing on the old connection and may be back on another.
-const TRY_DEADLINE: Duration = Duration::from_secs(2);
-const REPEAT_PAUSE: Duration = Duration::from_millis(200);
-/// A copy is behind by milliseconds.
-const CATCH_UP: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// A record is 2 KB; its title and the words to a publisher are bounded.
