@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use caudal_livestream::feed::{Event, Frame, PartAnnounced};
-use caudal_livestream::record::{LiveStream, NextWorker, Phase, WorkerAddress};
+use caudal_livestream::record::{LiveStream, NextWorker, WorkerAddress};
 use caudal_livestream::state::StoredState;
 use caudal_livestream::timeline::{SegmentPhase, Timeline};
 use caudal_livestream::{Epoch, RenditionName, UnixMillis};
 use caudal_storage::SegmentStore;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{interval, sleep};
+use tokio::time::{interval_at, sleep};
 
 use crate::feeds::{Feeds, Heard};
 use crate::memory::{FileKey, part};
@@ -75,7 +75,7 @@ impl<I: Fn() -> bool> Follower<I> {
                     self.watched.set_worker(None);
                 }
                 if !connected {
-                    self.take_up_stored(&record).await;
+                    self.take_up_stored().await;
                 }
             }
             pause = if connected { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
@@ -116,7 +116,8 @@ impl<I: Fn() -> bool> Follower<I> {
         };
         *connected = true;
         watched.set_worker(Some((worker, epoch)));
-        let mut tick = interval(TICK);
+        let mut tick = interval_at(tokio::time::Instant::now() + TICK, TICK);
+        let mut looked_into_storage = false;
         feeds.name_next(self.next_worker());
         loop {
             let (worker, epoch) = feeds.worker();
@@ -137,6 +138,10 @@ impl<I: Fn() -> bool> Follower<I> {
                     }
                     self.expire();
                     feeds.renew(&self.sources, &watched);
+                    // A new worker says nothing until its publisher returns, and whoever comes meanwhile is to see what there was.
+                    if self.mirror.timeline().is_none() && !std::mem::replace(&mut looked_into_storage, true) {
+                        self.take_up_stored().await;
+                    }
                 }
             }
         }
@@ -305,8 +310,8 @@ impl<I: Fn() -> bool> Follower<I> {
     }
 
     /// With nothing in memory, or nothing new to come, what the workers left in storage says how the stream stands.
-    async fn take_up_stored(&mut self, record: &LiveStream) {
-        let finished = matches!(record.status.phase, Phase::Ended | Phase::Failed);
+    async fn take_up_stored(&mut self) {
+        let finished = self.record.borrow().as_ref().is_some_and(|record| record.status.phase.is_over());
         if self.mirror.timeline().is_some() && !finished {
             return;
         }

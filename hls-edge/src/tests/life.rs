@@ -123,6 +123,27 @@ async fn an_edge_that_starts_between_two_workers_reads_the_state_in_storage() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edge_that_starts_while_a_new_worker_has_no_publisher_reads_the_state_in_storage() {
+    let scene = Scene::new().await;
+    let worker = scene.worker(1).await;
+    worker.announce(&["source"]);
+    for _ in 1..5 {
+        worker.part();
+    }
+    worker.close();
+    worker.store().await;
+    worker.kill();
+    let second = scene.worker(2).await;
+    let text = scene.text(PLAYLIST).await;
+    assert!(text.contains("\n7-1.m4s\n"), "{text}");
+    until("its feed is read", || second.carries("source")).await;
+    second.take_up(worker.successor(2));
+    second.part();
+    until_text(&scene, PLAYLIST, |text| text.contains("\"p2-0.m4s\"")).await;
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_end_is_an_endlist_for_those_who_watched() {
     let scene = Scene::new().await;
     let worker = scene.worker(1).await;
