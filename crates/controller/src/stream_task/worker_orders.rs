@@ -9,7 +9,7 @@ use caudal_livestream::proof::SignedAssignment;
 use caudal_livestream::record::WorkerAddress;
 use caudal_livestream::{Epoch, StreamId, UnixMillis};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::ASK_AGAIN;
 use crate::Shared;
@@ -57,6 +57,7 @@ pub(super) async fn assign(
         }
     };
     tokio::pin!(exited);
+    let begun = Instant::now();
     let mut tries = 0_u32;
     loop {
         // Worker and controller both go by the machine's clock. It may be set between two tries.
@@ -69,7 +70,9 @@ pub(super) async fn assign(
         };
         match outcome {
             Ok(()) => return Ok(()),
-            Err(NotAssigned::Unsettled(_)) if tries < ASSIGN_RETRIES => {
+            Err(NotAssigned::Unsettled(_))
+                if tries < ASSIGN_RETRIES && begun.elapsed() < ASSIGN_AGAIN_WITHIN =>
+            {
                 tries = tries.saturating_add(1);
                 sleep(ASSIGN_PAUSE).await;
             }
@@ -85,4 +88,6 @@ fn unsettled(reason: &str) -> NotAssigned {
 /// From the choice of a worker to its taking the assignment, over a change of controller and clocks that differ.
 const ASSIGNMENT_VALID_MS: i64 = 90_000;
 const ASSIGN_RETRIES: u32 = 2;
+/// One that is silent, which each try waits for, has to be given up while the router's replay still holds what viewers lack.
+const ASSIGN_AGAIN_WITHIN: Duration = Duration::from_secs(6);
 const ASSIGN_PAUSE: Duration = Duration::from_millis(200);

@@ -29,6 +29,8 @@ pub(super) struct FakeCluster {
     claimed: Mutex<BTreeMap<StreamId, Epoch>>,
     /// What workers say that do not take an assignment.
     not_assigned: Mutex<Option<NotAssigned>>,
+    /// And after how long.
+    silence: Mutex<Duration>,
     /// Which workers were asked to take an assignment that was not taken.
     asked: Mutex<Vec<WorkerId>>,
     /// What happens right behind the router's switch.
@@ -49,6 +51,7 @@ impl FakeCluster {
             silent: AtomicBool::new(false),
             claimed: Mutex::default(),
             not_assigned: Mutex::default(),
+            silence: Mutex::default(),
             asked: Mutex::default(),
             behind_the_switch: Mutex::default(),
             forgetful: Mutex::default(),
@@ -68,6 +71,11 @@ impl FakeCluster {
     }
 
     pub(super) fn nobody_gets_ready(&self, reason: NotAssigned) {
+        self.nobody_gets_ready_after(Duration::ZERO, reason);
+    }
+
+    pub(super) fn nobody_gets_ready_after(&self, silence: Duration, reason: NotAssigned) {
+        *self.silence.lock().unwrap() = silence;
         *self.not_assigned.lock().unwrap() = Some(reason);
     }
 
@@ -250,6 +258,8 @@ impl WorkerLink for FakeCluster {
             let not_assigned = self.not_assigned.lock().unwrap().clone();
             if let Some(reason) = not_assigned {
                 self.asked.lock().unwrap().push(worker.worker);
+                let silence = *self.silence.lock().unwrap();
+                sleep(silence).await;
                 return Err(reason);
             }
             let claimed = self.claimed.lock().unwrap().get(&assignment.stream).copied();

@@ -56,9 +56,14 @@ fn full() -> NotAssigned {
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_no_connection_reaches_is_tried_once_and_one_that_does_not_answer_again() {
     let words = || "no answer".to_owned();
-    for (reason, times) in [(NotAssigned::Unconnected(words()), 1), (NotAssigned::Unsettled(words()), 3)] {
+    for (reason, silence, times) in [
+        (NotAssigned::Unconnected(words()), 0, 1),
+        (NotAssigned::Unsettled(words()), 0, 3),
+        // Longer, and the router's replay would not hold any more what viewers lack.
+        (NotAssigned::Unsettled(words()), 5, 2),
+    ] {
         let (world, controller, stream) = World::live().await;
-        world.cluster.nobody_gets_ready(reason);
+        world.cluster.nobody_gets_ready_after(Duration::from_secs(silence), reason);
         world.cluster.kill_all();
         world.until(stream, "given to a third", |record| record.machine.epoch() > Epoch(2)).await;
         assert_eq!(world.cluster.asked().first(), Some(&times));
