@@ -104,13 +104,7 @@ async fn a_feed_that_breaks_is_opened_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edge_that_starts_between_two_workers_reads_the_state_in_storage() {
     let scene = Scene::new().await;
-    let worker = scene.worker(1).await;
-    worker.announce(&["source"]);
-    for _ in 1..5 {
-        worker.part();
-    }
-    worker.close();
-    worker.store().await;
+    let worker = scene.worker_with_a_stored_segment().await;
     worker.kill();
     scene.directory.without_worker(Phase::Live);
     // The next worker has claimed its epoch and not filled it.
@@ -125,13 +119,7 @@ async fn an_edge_that_starts_between_two_workers_reads_the_state_in_storage() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edge_that_starts_while_a_new_worker_has_no_publisher_reads_the_state_in_storage() {
     let scene = Scene::new().await;
-    let worker = scene.worker(1).await;
-    worker.announce(&["source"]);
-    for _ in 1..5 {
-        worker.part();
-    }
-    worker.close();
-    worker.store().await;
+    let worker = scene.worker_with_a_stored_segment().await;
     worker.kill();
     let second = scene.worker(2).await;
     let text = scene.text(PLAYLIST).await;

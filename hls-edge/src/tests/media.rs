@@ -92,13 +92,7 @@ async fn gaps_are_answered_for_players_that_ask_in_spite_of_the_tag() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_stored_is_immutable_and_comes_in_ranges() {
     let scene = Scene::new().await;
-    let worker = scene.worker(1).await;
-    worker.announce(&["source"]);
-    for _ in 1..5 {
-        worker.part();
-    }
-    worker.close();
-    worker.store().await;
+    let worker = scene.worker_with_a_stored_segment().await;
     // The worker has forgotten all of it, so it comes from storage.
     worker.forget_files();
     scene.text(PLAYLIST).await;

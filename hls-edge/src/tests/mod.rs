@@ -103,6 +103,18 @@ impl Scene {
         worker
     }
 
+    /// The same as the first one, with its first segment closed and stored.
+    async fn worker_with_a_stored_segment(&self) -> FakeWorker {
+        let worker = self.worker(1).await;
+        worker.announce(&["source"]);
+        for _ in 1..5 {
+            worker.part();
+        }
+        worker.close();
+        worker.store().await;
+        worker
+    }
+
     fn url(&self, path: &str) -> String {
         format!("http://{}{}", self.address, path.replace("{s}", &self.stream.to_string()))
     }

@@ -9,6 +9,15 @@ use super::{Scene, feed_key, until, until_text};
 
 const PLAYLIST: &str = "/live/{s}/source/index.m3u8";
 
+/// The first worker, whose feed the edge reads.
+async fn followed_worker(scene: &Scene) -> FakeWorker {
+    let first = scene.worker(1).await;
+    first.announce(&["source"]);
+    scene.text(PLAYLIST).await;
+    until("the feed carries the rendition", || first.carries("source")).await;
+    first
+}
+
 /// A worker that the record names as the next one.
 async fn next_worker(scene: &Scene, epoch: u32) -> FakeWorker {
     let next = FakeWorker::start(scene.stream, epoch, &feed_key(), scene.store.clone()).await;
@@ -56,10 +65,7 @@ async fn viewers_go_over_at_the_next_workers_first_snapshot_and_waiting_requests
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_next_workers_feed_that_was_lost_is_opened_again_however_much_the_first_worker_says() {
     let scene = Scene::new().await;
-    let first = scene.worker(1).await;
-    first.announce(&["source"]);
-    scene.text(PLAYLIST).await;
-    until("the feed carries the rendition", || first.carries("source")).await;
+    let first = followed_worker(&scene).await;
     let next = next_worker(&scene, 2).await;
     until("its feed is read ahead", || next.carries("source")).await;
     next.cut_feeds();
@@ -74,10 +80,7 @@ async fn a_next_workers_feed_that_was_lost_is_opened_again_however_much_the_firs
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_move_that_is_given_up_changes_nothing_for_viewers() {
     let scene = Scene::new().await;
-    let first = scene.worker(1).await;
-    first.announce(&["source"]);
-    scene.text(PLAYLIST).await;
-    until("the feed carries the rendition", || first.carries("source")).await;
+    let first = followed_worker(&scene).await;
     let next = next_worker(&scene, 2).await;
     until("its feed is read ahead", || next.carries("source")).await;
     next.kill();
@@ -92,10 +95,7 @@ async fn a_move_that_is_given_up_changes_nothing_for_viewers() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_feed_that_breaks_while_the_router_waits_for_a_keyframe_is_opened_again() {
     let scene = Scene::new().await;
-    let first = scene.worker(1).await;
-    first.announce(&["source"]);
-    scene.text(PLAYLIST).await;
-    until("the feed carries the rendition", || first.carries("source")).await;
+    let first = followed_worker(&scene).await;
     let next = next_worker(&scene, 2).await;
     until("its feed is read ahead", || next.carries("source")).await;
     first.cut_feeds();
@@ -114,10 +114,7 @@ async fn a_feed_that_breaks_while_the_router_waits_for_a_keyframe_is_opened_agai
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_feed_of_the_next_worker_that_breaks_before_the_record_follows_is_opened_again() {
     let scene = Scene::new().await;
-    let first = scene.worker(1).await;
-    first.announce(&["source"]);
-    scene.text(PLAYLIST).await;
-    until("the feed carries the rendition", || first.carries("source")).await;
+    let first = followed_worker(&scene).await;
     for _ in 1..5 {
         first.part();
     }
@@ -137,10 +134,7 @@ async fn a_feed_of_the_next_worker_that_breaks_before_the_record_follows_is_open
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_feed_that_was_opened_ahead_is_gone_on_with_where_the_record_is_faster_than_the_first_worker() {
     let scene = Scene::new().await;
-    let first = scene.worker(1).await;
-    first.announce(&["source"]);
-    scene.text(PLAYLIST).await;
-    until("the feed carries the rendition", || first.carries("source")).await;
+    let first = followed_worker(&scene).await;
     for _ in 1..5 {
         first.part();
     }
