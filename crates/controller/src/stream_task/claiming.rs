@@ -21,16 +21,16 @@ impl Claiming {
 
     /// Resolves when no claim of this epoch is under way any more.
     pub(super) fn ended(&self, epoch: Epoch) -> impl Future<Output = ()> + Send + use<> {
-        all_ended(self.0.get(&epoch).cloned())
+        all_ended(self.0.get(&epoch).cloned().into_iter().collect())
     }
 
     /// Resolves when none of the claims that have begun is under way any more.
     pub(super) fn all_ended(&self) -> impl Future<Output = ()> + Send + use<> {
-        all_ended(self.0.values().cloned().collect::<Vec<_>>())
+        all_ended(self.0.values().cloned().collect())
     }
 }
 
-async fn all_ended(claims: impl IntoIterator<Item = CancellationToken, IntoIter: Send> + Send) {
+async fn all_ended(claims: Vec<CancellationToken>) {
     for ended in claims {
         ended.cancelled().await;
     }
