@@ -30,7 +30,7 @@ pub struct KeysSettings {
     /// `PREFIX-transcoder-worker`.
     #[arg(long, value_name = "PREFIX")]
     secrets: Option<String>,
-    /// The namespace of the Secrets; without it, the pod's own.
+    /// The namespace of the Secrets; without it, the pod's own, and elsewhere the one of the kubeconfig.
     #[arg(long, env = "CAUDAL_NAMESPACE", value_name = "NAME", requires = "secrets")]
     namespace: Option<String>,
     /// Also makes the Secret `PREFIX-database`, with a password for a PostgreSQL at HOST, and as `url` how the api reaches that.

@@ -22,7 +22,7 @@ use crate::judges::Judges;
 use crate::known_keys::{KeyHash, KnownKeys};
 use crate::metrics::{Metrics, RefusalReason};
 use crate::outage::Outage;
-use crate::seats::{Guest, Seat, Seats};
+use crate::seats::{Full, Guest, Seat, Seats};
 use crate::suspects::{Suspects, Turn};
 use crate::takeover::{HOLD, Judgement, judge};
 use crate::words;
@@ -200,8 +200,13 @@ impl Admission {
     /// A seat, for the moment in which the directory is asked to make its holder the publisher. Whoever is still being
     /// judged has none, so that many connections with one key take no seats from other people.
     fn seat(&self, guest: Guest) -> Result<Seat, NotAdmitted> {
-        self.seats.take(guest).ok_or_else(|| {
-            tracing::warn!("every seat for a publisher is taken");
+        self.seats.take(guest).map_err(|full| {
+            match full {
+                Full::Seats => tracing::warn!("every seat for a publisher is taken"),
+                Full::Memory => tracing::warn!(
+                    "this router's memory limit leaves no room for the media of another publisher"
+                ),
+            }
             refused(Refusal::Rejected, RefusalReason::TooManyPublishers, words::NO_SEAT)
         })
     }

@@ -56,6 +56,9 @@ pub struct Internal {
 pub struct Limits {
     /// Publishers at a time that have been let in; a tenth more for those that return to an open broadcast.
     pub publishers: usize,
+    /// Bytes that all publishers' newest media, which a new worker is given, may take together; none for no limit. Up to
+    /// 24 MiB each. Who would begin a broadcast beyond it is refused, who goes on with one is not.
+    pub replay_memory: Option<usize>,
     /// Connections at a time that have not been let in. When there is one more, the oldest of the address that has most of
     /// them is closed.
     pub waiting: usize,
@@ -108,6 +111,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             publishers: 1000,
+            replay_memory: None,
             waiting: 2000,
             connections_per_address: NonZeroUsize::new(32),
             addresses: Addresses::Real(TrustedProxies::default()),

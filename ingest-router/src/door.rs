@@ -223,7 +223,7 @@ impl Door {
     ) where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Admitted { record, generation, seat: _seat } = admitted;
+        let Admitted { record, generation, seat } = admitted;
         let can_reconnect = request.details().enhanced.can_reconnect();
         let spec = &record.spec;
         tracing::info!(
@@ -236,7 +236,7 @@ impl Door {
         let publisher = request.accept().await;
         let directory = Arc::clone(&self.directory);
         let session =
-            Session::new(publisher, can_reconnect, directory, registration, link, self.metrics.clone());
+            Session::new(publisher, can_reconnect, seat, directory, registration, link, self.metrics.clone());
         session.run().await;
     }
 

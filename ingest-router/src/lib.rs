@@ -29,6 +29,7 @@ mod outage;
 mod proxy_protocol;
 mod relay;
 mod replay;
+mod replay_memory;
 mod reports;
 mod seats;
 mod session;
@@ -58,6 +59,7 @@ use crate::door::Door;
 use crate::judges::Judges;
 use crate::known_keys::KnownKeys;
 use crate::metrics::Metrics;
+use crate::replay_memory::ReplayMemory;
 use crate::seats::Seats;
 use crate::sessions::Sessions;
 
@@ -101,7 +103,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         guesses: std::sync::Mutex::default(),
         suspects: suspects::Suspects::default(),
         metrics: metrics.clone(),
-        seats: Seats::new(config.limits.publishers),
+        seats: Seats::new(config.limits.publishers, ReplayMemory::new(config.limits.replay_memory)),
         contenders: Contenders::default(),
         outage: outage::Outage::default(),
         second_publisher,

@@ -374,7 +374,6 @@ impl Replay {
     }
 
     /// Bytes held, with what each tag costs beside its body.
-    #[cfg(test)]
     pub(crate) fn held_bytes(&self) -> usize {
         self.bytes
     }
@@ -477,7 +476,7 @@ const SPAN: Duration = Duration::from_secs(15);
 /// the whole replay at once.
 const LONGEST_BURST: Duration = Duration::from_secs(20);
 /// 15 s and the open GOP of 11 Mb/s: what a worker rebuilds segments from, and the most that one publisher costs this process.
-const MAX_BYTES: usize = 24 * 1024 * 1024;
+pub(crate) const MAX_BYTES: usize = 24 * 1024 * 1024;
 
 #[cfg(test)]
 #[path = "replay_tests.rs"]

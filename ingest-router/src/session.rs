@@ -17,6 +17,7 @@ use crate::measure::Measure;
 use crate::metrics::{Counted, Metrics, SessionEnd, add};
 use crate::replay::{Replay, ReplayLimits};
 use crate::reports::wait_until_taken;
+use crate::seats::Seat;
 use crate::sessions::Registration;
 use crate::tag::{Body, Tag};
 use crate::verdict::{AskedToReconnect, Dismissal, dismissal};
@@ -30,6 +31,8 @@ pub(crate) struct Session<IO> {
     metrics: Metrics,
     registration: Registration,
     publisher: Option<Connected<IO>>,
+    seat: Seat,
+    begun: std::time::Instant,
     replay: Replay,
     measure: Measure,
     link: Link,
@@ -101,6 +104,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
     pub(crate) fn new(
         publisher: PublisherStream<IO>,
         can_reconnect: bool,
+        seat: Seat,
         directory: Arc<dyn StreamDirectory>,
         registration: Registration,
         link: Link,
@@ -113,6 +117,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
             metrics,
             registration,
             publisher: Some(Connected { stream: publisher, can_reconnect, _counted: counted }),
+            seat,
+            begun: std::time::Instant::now(),
             replay: Replay::new(ReplayLimits::default()),
             measure: Measure::new(unix_millis()),
             link,
@@ -291,6 +297,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
     }
 
     fn second(&mut self) {
+        if self.begun.elapsed() >= REPLAY_SETTLED {
+            self.seat.settle(self.replay.held_bytes());
+        }
         if let Some(event) = self.link.check(&self.replay) {
             self.linked(event);
         }
@@ -390,6 +399,8 @@ async fn at(deadline: Option<Instant>) {
 /// How long a first keyframe is waited for; a GOP may be long. Less than the 20 s of media after which a worker calls a session
 /// unplayable (ARCHITECTURE §3.11).
 const WITHOUT_KEYFRAME: Duration = Duration::from_secs(17);
+/// By then a replay is as long as it gets, unless the publisher changes what it sends.
+const REPLAY_SETTLED: Duration = Duration::from_secs(30);
 /// Drain time after the publisher has left; covers very short broadcasts, whose worker has only just started.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 /// How long a publisher that was asked to reconnect may take to leave. Less than [`Drain::farewell`](crate::Drain::farewell), so

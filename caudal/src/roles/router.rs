@@ -8,6 +8,7 @@ use caudal_service::tls::Certificate;
 use prometheus::Registry;
 use tokio::net::TcpListener;
 
+use super::memory_limit;
 use crate::secrets::RouterKeys;
 use crate::settings::Settings;
 
@@ -54,6 +55,8 @@ pub fn config(
         second_publisher: None,
         reconnect_window: settings.reconnect_window.0,
         limits: caudal_ingest_router::Limits {
+            // The rest is for sockets, and for what an allocator cannot use.
+            replay_memory: memory_limit::of_this_process().map(|limit| limit / 8 * 5),
             connections_per_address: NonZeroUsize::new(usize::try_from(
                 settings.max_connections_per_address,
             )?),

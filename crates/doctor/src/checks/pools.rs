@@ -1,7 +1,7 @@
 //! Whether a pool has room, and workers that wait.
 
 use caudal_kubernetes::WorkerPool;
-use caudal_kubernetes::names::{POOL_LABEL, STREAM_LABEL};
+use caudal_kubernetes::names::{CLOSED_ANNOTATION, PAUSED_ANNOTATION, POOL_LABEL, STREAM_LABEL};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
@@ -74,6 +74,11 @@ fn of_pools(pools: &[WorkerPool], facts: &Facts) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut some_room = false;
     for pool in pools {
+        found.extend(paused(pool, facts));
+        if let Some(closed) = closed(pool, facts, severity) {
+            found.push(closed);
+            continue;
+        }
         if let Some(full) = full(pool, facts, severity) {
             found.push(full);
             continue;
@@ -89,6 +94,51 @@ fn of_pools(pools: &[WorkerPool], facts: &Facts) -> Vec<Finding> {
         found.splice(0..0, quotas(facts));
     }
     found
+}
+
+/// An uninstall closes pools first, and opens them again if it fails.
+fn closed(pool: &WorkerPool, facts: &Facts, severity: Severity) -> Option<Finding> {
+    let before = pool.annotations().get(CLOSED_ANNOTATION).filter(|_| pool.spec.max_workers == 0)?;
+    let (name, namespace) = (pool.name_any(), &facts.namespace);
+    let stays = if is_paused(pool) {
+        ", and stays so for as long as it is paused"
+    } else {
+        "; if that does not come to its end, the operator opens it again"
+    };
+    Some(Finding {
+        place: Place::Pool,
+        severity,
+        kind: Kind::Closed,
+        says: format!("an uninstall has closed the pool {name}{stays}"),
+        evidence: vec![Evidence::new(
+            format!("WorkerPool {name}"),
+            None,
+            format!("{CLOSED_ANNOTATION}: {before}"),
+        )],
+        advice: vec![
+            format!("kubectl -n {namespace} get jobs,pods    # does an uninstall run?"),
+            format!(
+                "kubectl -n {namespace} get workerpool {name} -w    # open again within seconds of the instant behind \"until\""
+            ),
+        ],
+    })
+}
+
+/// What is paused by itself explains no missing broadcast while workers wait; it does once they are used up.
+fn paused(pool: &WorkerPool, facts: &Facts) -> Option<Finding> {
+    let (name, namespace) = (pool.name_any(), &facts.namespace);
+    is_paused(pool).then(|| Finding {
+        place: Place::Pool,
+        severity: Severity::Warning,
+        kind: Kind::Paused,
+        says: format!("the pool {name} is paused: no worker is made ahead of a broadcast, and none moves"),
+        evidence: vec![Evidence::new(format!("WorkerPool {name}"), None, format!("{PAUSED_ANNOTATION}: true"))],
+        advice: vec![format!("kubectl -n {namespace} annotate workerpool {name} {PAUSED_ANNOTATION}-    # when nobody needs it any more")],
+    })
+}
+
+fn is_paused(pool: &WorkerPool) -> bool {
+    pool.annotations().get(PAUSED_ANNOTATION).is_some_and(|paused| paused == "true")
 }
 
 fn full(pool: &WorkerPool, facts: &Facts, severity: Severity) -> Option<Finding> {

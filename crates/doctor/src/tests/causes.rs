@@ -283,6 +283,31 @@ fn a_broadcasts_own_worker_does_not_fill_its_pool() {
 }
 
 #[test]
+fn a_pool_that_an_uninstall_has_closed_is_not_called_too_small() {
+    for (most, annotations, told) in [
+        (0, json!({}), vec![Kind::Capacity]),
+        (0, json!({ "caudal.dev/closed-by-uninstall": "{}" }), vec![Kind::Closed]),
+        // Somebody has opened it since.
+        (4, json!({ "caudal.dev/closed-by-uninstall": "{}" }), vec![]),
+        (4, json!({ "caudal.dev/paused": "true" }), vec![Kind::Paused]),
+        (4, json!({ "caudal.dev/paused": "yes" }), vec![]),
+        (
+            0,
+            json!({ "caudal.dev/closed-by-uninstall": "{}", "caudal.dev/paused": "true" }),
+            vec![Kind::Closed, Kind::Paused],
+        ),
+    ] {
+        let mut facts = at_rest();
+        let mut pool = objects::pool(now(), 4, 1, 0);
+        pool["spec"]["maxWorkers"] = most.into();
+        pool["metadata"]["annotations"] = annotations.clone();
+        facts.pools = Ok(vec![serde_json::from_value(pool).unwrap()]);
+        let found: Vec<_> = kinds(&facts).into_iter().map(|(kind, _)| kind).collect();
+        assert_eq!(found, told, "{annotations}");
+    }
+}
+
+#[test]
 fn a_spent_quota_is_told_once_whatever_the_number_of_pools() {
     let mut facts = at_rest();
     for name in ["b", "c"] {
