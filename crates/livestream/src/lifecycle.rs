@@ -480,6 +480,8 @@ const SHUTDOWN_MS: u32 = 3_000;
 const REMEMBER_MS: u32 = 600_000;
 
 #[cfg(test)]
+mod diagram_tests;
+#[cfg(test)]
 mod scenario_tests;
 #[cfg(test)]
 mod sequence_tests;

@@ -11,7 +11,7 @@ use crate::{MediaTime, Msn, SessionId};
 
 /// Something that the world does.
 #[derive(Clone, Debug)]
-enum Act {
+pub(super) enum Act {
     /// The controller carries out its order about a worker, if there is one, and it succeeds.
     ObeyWorkerOrder,
     /// The worker does not take its assignment.
@@ -103,9 +103,10 @@ fn act() -> impl Strategy<Value = Act> {
 }
 
 /// The world around one machine, which notes every breach of what was promised.
-struct World {
-    machine: Lifecycle,
-    now: UnixMillis,
+#[derive(Clone)]
+pub(super) struct World {
+    pub(super) machine: Lifecycle,
+    pub(super) now: UnixMillis,
     /// Who was ever sent an assignment of each epoch.
     assigned: HashMap<Epoch, WorkerId>,
     acknowledged: Vec<ReportKind>,
@@ -114,14 +115,14 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let now = UnixMillis(10_000_000);
         let machine = Lifecycle::new(StreamId(uuid::Uuid::nil()), 30_000, Generation(1), now);
         let (assigned, acknowledged) = (HashMap::new(), Vec::new());
         Self { machine, now, assigned, acknowledged, generation: Generation(1), msn: 7 }
     }
 
-    fn say(&mut self, input: Input) {
+    pub(super) fn say(&mut self, input: Input) {
         let phase = self.machine.phase();
         let (epoch, floor) = (self.machine.epoch(), self.machine.floor());
         let cause = format!("{input:?}");
@@ -180,7 +181,7 @@ impl World {
         }
     }
 
-    fn act(&mut self, act: &Act) {
+    pub(super) fn act(&mut self, act: &Act) {
         let epoch = self.machine.epoch();
         match act {
             Act::ObeyWorkerOrder => self.obey_worker_order(),
