@@ -41,19 +41,20 @@ struct Arguments {
     /// Streams that begin one after the other while no worker is warm, and then end.
     #[arg(long, default_value_t = 100)]
     cold: u32,
-    /// Streams that begin evenly while as many workers are warm, 1,000 at most.
-    #[arg(long, default_value_t = 1_000)]
-    warm: u32,
-    /// How many of them in a second.
-    #[arg(long, default_value_t = 50)]
-    rate: u32,
+    // A scenario of 0 streams is left out.
+    /// How many streams begin in a second while as many workers are warm as will be needed, 1,000 at most: one run for each.
+    #[arg(long, value_delimiter = ',', default_values_t = [5, 10, 20, 50])]
+    rates: Vec<u32>,
+    /// How long each of these runs is.
+    #[arg(long, default_value_t = 20)]
+    seconds: u32,
     /// Streams that begin at the same moment.
     #[arg(long, default_value_t = 1_000)]
     burst: u32,
-    /// Streams that are held.
-    #[arg(long, default_value_t = 5_000)]
-    held: u32,
-    /// For how long they are looked at.
+    /// How many streams are held: one run for each.
+    #[arg(long, value_delimiter = ',', default_values_t = [5_000])]
+    held: Vec<u32>,
+    /// For how long they are looked at, and an installation without streams too.
     #[arg(long, default_value_t = 60)]
     rest_seconds: u64,
     /// How often a worker announces parts. 0: never, so that it says its heartbeat and each segment of 2 s alone.

@@ -44,14 +44,14 @@ impl Stage {
         if arguments.cold > 0 {
             self.cold(arguments).await?;
         }
-        if arguments.warm > 0 {
-            self.warm(arguments).await?;
+        for rate in arguments.rates.iter().filter(|rate| **rate > 0) {
+            self.warm(*rate, rate.saturating_mul(arguments.seconds)).await?;
         }
         if arguments.burst > 0 {
             self.burst(arguments).await?;
         }
-        if arguments.held > 0 {
-            self.held(arguments).await?;
+        for streams in arguments.held.iter().filter(|streams| **streams > 0) {
+            self.held(*streams, arguments).await?;
         }
         Ok(())
     }
@@ -75,17 +75,17 @@ impl Stage {
     }
 
     /// Streams that find a worker waiting.
-    async fn warm(&mut self, arguments: &Arguments) -> anyhow::Result<()> {
-        self.fill(arguments.warm).await?;
+    async fn warm(&mut self, rate: u32, streams: u32) -> anyhow::Result<()> {
+        self.fill(streams).await?;
         let before = self.before().await?;
-        self.begin_evenly(arguments.warm, arguments.rate).await?;
-        self.all_live(arguments.warm).await?;
-        let seen = self.seen();
-        self.print("warm", &before, json!({ "seen": seen, "rate": arguments.rate })).await?;
+        self.begin_evenly(streams, rate).await?;
+        let begun = before.at.elapsed().as_secs_f64();
+        self.all_live(streams).await?;
+        let figures = json!({ "seen": self.seen(), "rate": rate, "beginSeconds": begun });
+        self.print("warm", &before, figures).await?;
         self.cluster.keep_warm(0).await?;
         sleep(SETTLE).await;
-        let ending = self.end_all(arguments.warm).await?;
-        eprintln!("operator: {} warm streams ended in {ending:.1} s", arguments.warm);
+        self.end_all(streams).await?;
         // What waits too long goes, which takes a minute.
         self.until("no pod", Duration::from_secs(300), async |stage: &Self| {
             Ok(stage.cluster.pods().await? == 0)
@@ -115,9 +115,9 @@ impl Stage {
     }
 
     /// As many streams as the target says, begun as quickly as they become live, and then looked at.
-    async fn held(&mut self, arguments: &Arguments) -> anyhow::Result<()> {
+    async fn held(&mut self, streams: u32, arguments: &Arguments) -> anyhow::Result<()> {
         let growing = self.before().await?;
-        let opening = futures::stream::iter(0..arguments.held).map(Ok::<_, anyhow::Error>);
+        let opening = futures::stream::iter(0..streams).map(Ok::<_, anyhow::Error>);
         let stage = &*self;
         opening
             .try_for_each_concurrent(ROUTERS_CALLS, |number| async move {
@@ -128,7 +128,7 @@ impl Stage {
                 stage.until("streams that are live", LIVE_WITHIN, is_far).await
             })
             .await?;
-        self.all_live(arguments.held).await?;
+        self.all_live(streams).await?;
         let seen = self.seen();
         let figures = json!({ "seen": seen, "liveSeconds": growing.at.elapsed().as_secs_f64() });
         self.print("grow", &growing, figures).await?;
@@ -136,8 +136,8 @@ impl Stage {
         sleep(SETTLE_HELD).await;
         let resting = self.before().await?;
         sleep(Duration::from_secs(arguments.rest_seconds)).await;
-        ensure!(self.live() == usize::try_from(arguments.held)?, "a stream was not held");
-        let figures = json!({ "streams": arguments.held, "partMs": arguments.part_ms });
+        ensure!(self.live() == usize::try_from(streams)?, "a stream was not held");
+        let figures = json!({ "streams": streams, "partMs": arguments.part_ms });
         self.print("held", &resting, figures).await?;
 
         let ending = self.before().await?;
