@@ -75,7 +75,7 @@ lint: setup-lint ## Formatting, clippy, licences, SQL data, web lint and types
 	@scripts/stage "Web lint" npm --prefix web run --silent lint
 	@scripts/stage "Web types" npm --prefix web run --silent check
 
-bench: setup-bench web ## Measure speed and latency beside peers, 50 minutes (ONLY="cost edge" for some of it)
+bench: setup-bench web ## Measure speed and latency beside peers, an hour (ONLY="cost edge" for some of it)
 	@scripts/stage "Building caudal as it is released" cargo build --workspace --release
 	@CAUDAL_BIN=$(CARGO_TARGET_DIR)/release/caudal CAUDAL_WEB_DIR=$(CURDIR)/web/dist bench/run $(ONLY)
 

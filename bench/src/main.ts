@@ -2,7 +2,9 @@
 import { measureCost } from './cost.ts';
 import { measureEdge } from './edge.ts';
 import { measureGlass, measureGlassFar, measureGlassPeers } from './glass.ts';
+import { measureIdle } from './idle.ts';
 import { machine } from './machine.ts';
+import { measureOperator } from './operator.ts';
 import { measurePackaging } from './packaging.ts';
 import { measureRouter } from './router.ts';
 import { measureRungs } from './rungs.ts';
@@ -19,10 +21,11 @@ const MEASUREMENTS: Record<string, () => Promise<void>> = {
   'glass-peers': measureGlassPeers,
   rungs: measureRungs,
   router: measureRouter,
+  idle: measureIdle,
 };
 
-/** Only by name: it takes two hours. */
-const LONG: typeof MEASUREMENTS = { soak: measureSoak };
+/** Only by name: half an hour, and two hours. */
+const LONG: typeof MEASUREMENTS = { operator: measureOperator, soak: measureSoak };
 
 const known = { ...MEASUREMENTS, ...LONG };
 const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(MEASUREMENTS);

@@ -2,6 +2,7 @@ import { itself, load } from './processes.ts';
 import { Publisher } from './publisher.ts';
 import { Recording, SMALL } from './recording.ts';
 import { stage, warm } from './standalone.ts';
+import { streamer } from './streamer.ts';
 import { median, pause, progress, RUNS, spread, table, title } from './table.ts';
 
 const COUNTS = [0, 1, 20, 50];
@@ -65,20 +66,4 @@ export async function measureRouter(): Promise<void> {
       count ? ((median(rss) - median(idle.rss)) / count).toFixed(2) : '–',
     ]),
   );
-}
-
-/** Registers another streamer and gives where they publish. Each from an address of its own, which may do so only rarely. */
-async function streamer(web: string, number: number): Promise<string> {
-  const from = { 'x-forwarded-for': `10.0.0.${number + 1}`, 'content-type': 'application/json' };
-  const name = `streamer${number}`;
-  const registered = await fetch(`${web}/api/auth/register`, {
-    method: 'POST',
-    headers: from,
-    body: JSON.stringify({ username: name, email: `${name}@example.org`, password: 'correct horse battery staple' }),
-  });
-  if (!registered.ok) throw new Error(await registered.text());
-  const { accessToken } = (await registered.json()) as { accessToken: string };
-  const key = await fetch(`${web}/api/auth/stream-key`, { headers: { ...from, authorization: `Bearer ${accessToken}` } });
-  const { rtmpUrl, streamKey } = (await key.json()) as { rtmpUrl: string; streamKey: string };
-  return `${rtmpUrl}/${streamKey}`;
 }

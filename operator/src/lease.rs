@@ -13,7 +13,7 @@ use kube::api::PostParams;
 use kube::{Api, Client, ResourceExt as _};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
-use caudal_kubernetes::calls::{Failure, call};
+use caudal_kubernetes::calls::{Failure, call_at_once};
 
 /// One process's way to lead.
 pub struct Election {
@@ -111,17 +111,17 @@ impl Election {
     async fn try_to_acquire(&self, seen: &mut Seen) -> Result<Option<Held>, Failure> {
         let begun = Instant::now();
         let now = Timestamp::now();
-        let written = match call(self.api.get_opt(&self.name)).await? {
+        let written = match call_at_once(self.api.get_opt(&self.name)).await? {
             None => {
                 let lease = self.first(now);
-                call(self.api.create(&PostParams::default(), &lease)).await
+                call_at_once(self.api.create(&PostParams::default(), &lease)).await
             }
             Some(lease) => {
                 if look(&lease, self.term, begun, seen) == Look::Held {
                     return Ok(None);
                 }
                 let lease = taken(lease, &self.identity, self.term, now);
-                call(self.api.replace(&self.name, &PostParams::default(), &lease)).await
+                call_at_once(self.api.replace(&self.name, &PostParams::default(), &lease)).await
             }
         };
         match written {
@@ -178,10 +178,10 @@ impl Election {
     /// Lets go of the lease, if it is ours still, so that another one need not wait for its end.
     pub async fn release(&self) {
         let released = async {
-            let Some(mut lease) = call(self.api.get_opt(&self.name)).await? else { return Ok(()) };
+            let Some(mut lease) = call_at_once(self.api.get_opt(&self.name)).await? else { return Ok(()) };
             if holder(&lease) == Some(&self.identity) {
                 lease.spec.get_or_insert_default().holder_identity = Some(String::new());
-                call(self.api.replace(&self.name, &PostParams::default(), &lease)).await?;
+                call_at_once(self.api.replace(&self.name, &PostParams::default(), &lease)).await?;
             }
             Ok::<_, Failure>(())
         };
@@ -192,7 +192,7 @@ impl Election {
 
     /// A call that leaves time for another one.
     async fn soon<T>(&self, made: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Failure> {
-        let answer = timeout(self.term.try_within(), call(made)).await;
+        let answer = timeout(self.term.try_within(), call_at_once(made)).await;
         answer.unwrap_or_else(|_| Err(Failure::Unavailable("no answer in time".to_owned())))
     }
 

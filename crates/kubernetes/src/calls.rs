@@ -1,4 +1,4 @@
-//! Calls to the API server: each has a deadline, and what it fails with is sorted by what can be done about it.
+//! Calls to the API server: only so many at a time, each with a deadline, and what it fails with is sorted by what can be done about it.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use kube::config::InferConfigError;
 use kube::core::Status;
 use kube::{Client, Config, Error};
 use thiserror::Error;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 /// Why there is no client.
@@ -58,19 +59,35 @@ pub enum Failure {
     Unavailable(String),
 }
 
-/// Waits for a call, but no longer than [`DEADLINE`].
+/// Waits for a turn, and then for a call, but for that no longer than [`DEADLINE`]. A thousand streams that begin together would
+/// otherwise ask a thousand things at the same moment, each over a connection of its own, and be answered too late all of them.
 ///
 /// # Errors
 /// [`Failure`], sorted by what can be done about it.
 pub async fn call<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+    let _turn = TURNS.acquire().await;
     within(DEADLINE, call).await
 }
 
-/// The same for a call that moves many objects.
+/// The same without a turn, for what all other calls depend on: a lease that is renewed too late is lost.
+///
+/// # Errors
+/// [`Failure`], as of [`call`].
+pub async fn call_at_once<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+    within(DEADLINE, call).await
+}
+
+/// The same as [`call`] for a call that moves many objects.
 ///
 /// # Errors
 /// [`Failure`], as of [`call`].
 pub async fn call_for_many<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+    let _turn = TURNS.acquire().await;
+    within(DEADLINE_OF_LISTS, call).await
+}
+
+/// The same without a turn: what a watch does not tell, nobody knows.
+pub(crate) async fn list_at_once<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
     within(DEADLINE_OF_LISTS, call).await
 }
 
@@ -107,6 +124,11 @@ impl Failure {
     }
 }
 
+/// Of this process, whoever makes the calls: they share the server. Never closed.
+static TURNS: Semaphore = Semaphore::const_new(AT_ONCE);
+
+/// So many keep a server of two cores busy, and what it has begun it answers within a second.
+const AT_ONCE: usize = 32;
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 /// How long one object may take.
 pub const DEADLINE: Duration = Duration::from_secs(5);
@@ -115,6 +137,8 @@ const DEADLINE_OF_LISTS: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     fn answer(code: u16, reason: &str, message: &str) -> Failure {
@@ -145,5 +169,26 @@ mod tests {
         let outcome = call(std::future::pending::<Result<(), Error>>()).await;
         assert!(matches!(outcome, Err(Failure::Unavailable(_))));
         assert_eq!(begun.elapsed(), DEADLINE);
+    }
+
+    #[tokio::test]
+    async fn more_calls_than_turns_wait_without_losing_time_of_their_own_and_one_at_once_does_not() {
+        let (under_way, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let one = || async {
+            let now = under_way.fetch_add(1, Ordering::SeqCst) + 1;
+            most.fetch_max(now, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            under_way.fetch_sub(1, Ordering::SeqCst);
+            Ok::<_, Error>(())
+        };
+        let all = futures::future::join_all((0..4 * AT_ONCE).map(|_| call(one())));
+        let first = async {
+            tokio::task::yield_now().await;
+            call_at_once(one()).await
+        };
+        let (answers, at_once) = tokio::join!(all, first);
+        assert!(answers.into_iter().all(|answer| answer.is_ok()) && at_once.is_ok());
+        // Other tests may have turns meanwhile.
+        assert!(most.into_inner() <= AT_ONCE + 1);
     }
 }

@@ -4,7 +4,8 @@
 //! same there are its own types.
 //!
 //! * `live_stream`, `worker_pool`, `names` – types and pure functions
-//! * `calls`, `watching` – how operator and directory speak to the API server: each call has a deadline, and each watch goes on
+//! * `calls`, `watching` – how operator and directory speak to the API server: so many calls at a time, each with a deadline, and
+//!   each watch goes on
 
 pub mod calls;
 #[cfg(any(test, feature = "test-servers"))]

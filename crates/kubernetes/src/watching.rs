@@ -18,7 +18,7 @@ use kube::{Api, Error, Resource};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use crate::calls::{DEADLINE, call_for_many};
+use crate::calls::{DEADLINE, list_at_once};
 use told::Told;
 
 /// What a watch tells.
@@ -111,7 +111,7 @@ where
             self.told.begin();
         }
         params.continue_token = page;
-        let list = match call_for_many(self.api.list(&params)).await {
+        let list = match list_at_once(self.api.list(&params)).await {
             Ok(list) => list,
             Err(failure) => return self.broken(&failure.to_string(), Stage::List(None)),
         };

@@ -71,8 +71,15 @@ impl Shared {
                 self.pods.vanished(&pod.name);
                 Ok(())
             }
-            // Also after a deletion: the pod is there for as long as its process runs.
-            Ok(_) | Err(Failure::Conflict) => self.read_again(pod).await,
+            // It is there for as long as its process runs, and the answer says how it stands.
+            Ok(deleted) => match deleted.left() {
+                Some(deleted) => {
+                    self.pods.wrote(&deleted);
+                    Ok(())
+                }
+                None => self.read_again(pod).await,
+            },
+            Err(Failure::Conflict) => self.read_again(pod).await,
             Err(error) => Err(error),
         }
     }
