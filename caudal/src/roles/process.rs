@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use caudal_directory::LocalDirectory;
+use caudal_kubernetes::calls;
 use caudal_service::health::{self, Readiness};
 use caudal_service::http::{HttpLimits, HttpServer};
 use caudal_service::internal::{Signer, until_the_api_is_heard};
@@ -86,6 +87,9 @@ impl Process {
             "1 while the copy of the stream directory follows the controller, or in a cluster the API server",
         )?;
         self.registry.register(Box::new(follows.clone()))?;
+        if let DirectoryCopy::Kubernetes(_) = directory {
+            calls::register_failures(&self.registry)?;
+        }
         let (directory, stop) = (directory.clone(), self.last.clone());
         let readiness = self.ready.readiness.clone();
         self.tasks.spawn("watch on the controller", async move {

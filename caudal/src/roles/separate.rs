@@ -210,7 +210,7 @@ async fn run_controller(
     let mut process = Process::start(Role::Controller, admin, settings, places)?;
     let own = keys.controller()?;
     process.look_for_api(api_url(settings)?, own.signer.clone());
-    let starting = Controller::start(settings, &folders, own, api_url(settings)?, lines);
+    let starting = Controller::start(settings, &folders, own, api_url(settings)?, lines, &process.registry);
     // All that it waits for is the first worker, which is killed when its start is dropped.
     let Some(controller) = shutdown.run_until_cancelled(starting).await else { return Ok(()) };
     let controller = controller?;

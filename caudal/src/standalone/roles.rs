@@ -149,9 +149,15 @@ impl Roles {
     ) -> anyhow::Result<Self> {
         let registry = Registry::new();
         let audience: Arc<dyn Audience> = Arc::new(LocalAudience::default());
-        let controller =
-            Controller::start(settings, folders, keys.controller()?, addresses.internal.clone(), lines)
-                .await?;
+        let controller = Controller::start(
+            settings,
+            folders,
+            keys.controller()?,
+            addresses.internal.clone(),
+            lines,
+            &registry,
+        )
+        .await?;
         let streams: Arc<dyn StreamDirectory> = controller.directory();
         let control: Arc<dyn StreamControl> = controller.directory();
 

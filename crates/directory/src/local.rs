@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use caudal_controller::{Carriers, Controller, MoveError, Moved, Pool, Record, Refusal, WallClock, Workers};
+use caudal_controller::{
+    Carriers, Controller, Metrics, MoveError, Moved, Pool, Record, Refusal, WallClock, Workers,
+};
 use caudal_livestream::lifecycle::{Evidence, Input};
 use caudal_livestream::proof::{AssignmentKeys, RoleKeys};
 use caudal_livestream::record::{DesiredState, Ingest, LiveStream, MediaInfo, RelayFailures, Spec};
@@ -48,6 +50,8 @@ pub struct LocalConfig {
     pub api: String,
     /// Signs reports to the api, as `controller`.
     pub signer: Signer,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 /// Why the directory could not start.
@@ -115,6 +119,7 @@ impl LocalDirectory {
             assignments: config.assignments,
             router_key: config.router_key,
             feed_key: config.feed_key,
+            metrics: config.metrics,
         };
         let controller = Controller::start(carriers, config.media, wall, records, without_workers);
         Ok(Arc::new(Self { controller, shown, door: Mutex::new(()), max_streams: config.max_streams }))
