@@ -25,7 +25,7 @@ mod server_clock;
 mod uninstall;
 mod workers;
 
-pub use build::{PodSettings, Storage, warm};
+pub use build::{PodSettings, Storage, WorkerTraces, warm};
 pub use caudal_kubernetes::calls::Failure;
 pub use lease::Term;
 pub use metrics::Metrics;

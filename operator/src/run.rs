@@ -9,6 +9,7 @@ use caudal_livestream::proof::{AssignmentKeys, RoleKeys};
 use caudal_livestream::{StreamId, WorkerId};
 use caudal_service::health::Readiness;
 use caudal_storage::SegmentStore;
+use caudal_traces::Traces;
 use kube::Client;
 use prometheus::Registry;
 use thiserror::Error;
@@ -63,6 +64,8 @@ pub struct Config {
     pub edge: Option<String>,
     /// Where metrics are registered.
     pub registry: Registry,
+    /// What is traced of the streams.
+    pub traces: Traces,
     /// Set once pods and pools are known: from then on this process could lead.
     pub readiness: Readiness,
 }
@@ -203,6 +206,7 @@ async fn lead(config: &Config, metrics: &Metrics, pods: Pods, pools: Pools, over
         router_key: config.router_key.clone(),
         feed_key: config.feed_key.clone(),
         metrics: metrics.streams.clone(),
+        traces: config.traces.clone(),
     };
     let controller =
         Arc::new(Controller::start(carriers, config.media.clone(), Arc::clone(&wall), records, |_, _| {}));

@@ -9,6 +9,7 @@ use caudal_controller::Metrics;
 use caudal_directory::{LocalConfig, LocalDirectory, StreamControl};
 use caudal_service::logs::LogLines;
 use caudal_storage::SegmentStore;
+use caudal_traces::Traces;
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +39,7 @@ impl Controller {
         api: String,
         lines: LogLines,
         registry: &Registry,
+        traces: Traces,
     ) -> anyhow::Result<Self> {
         let mut storage = settings.storage.clone();
         storage.hls_path = Some(folders.media.clone());
@@ -57,6 +59,7 @@ impl Controller {
             api,
             signer,
             metrics: Metrics::register(registry)?,
+            traces,
         })?;
         Ok(Self { directory, supervisor, store })
     }

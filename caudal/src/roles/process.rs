@@ -10,6 +10,7 @@ use caudal_kubernetes::calls;
 use caudal_service::health::{self, Readiness};
 use caudal_service::http::{HttpLimits, HttpServer};
 use caudal_service::internal::{Signer, until_the_api_is_heard};
+use caudal_traces::Traces;
 use prometheus::{IntGauge, Registry};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -19,6 +20,7 @@ use super::directory_copy::DirectoryCopy;
 use super::listeners::at;
 use super::tasks::Tasks;
 use super::terminal::{Place, Terminal};
+use super::traced;
 use crate::settings::{DirectorySetting, Role, Settings};
 
 /// How a process says that it takes part.
@@ -110,6 +112,11 @@ impl Process {
             Ok::<_, Infallible>(())
         });
         Ok(())
+    }
+
+    /// What the part's spans are made with. They are sent until the part has ended.
+    pub fn traces(&mut self, role: Role, settings: &Settings) -> anyhow::Result<Traces> {
+        traced::among(&mut self.tasks, &settings.traces, role.name(), &self.registry, self.last.clone())
     }
 
     /// Says early what would be in a publisher's way.

@@ -29,6 +29,7 @@ use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, Phase, RelayFailu
 use caudal_livestream::report::EndReason;
 use caudal_livestream::{SessionId, StreamId, UnixMillis};
 use caudal_storage::SegmentStore;
+use caudal_traces::Traces;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::{oneshot, watch};
@@ -74,6 +75,8 @@ pub struct Carriers {
     pub feed_key: RoleKeys,
     /// What is counted.
     pub metrics: Metrics,
+    /// What is traced.
+    pub traces: Traces,
 }
 
 /// Who shows the streams to everybody else. Called from the streams' tasks; must not wait.

@@ -135,7 +135,7 @@ impl Metrics {
             let _ = metrics.queue(queue);
         }
         for start in [Start::Warm, Start::Cold] {
-            let _ = metrics.claims.with_label_values(&[start_label(start)]);
+            let _ = metrics.claims.with_label_values(&[start.label()]);
         }
         Ok(metrics)
     }
@@ -178,7 +178,7 @@ impl Metrics {
     }
 
     pub(crate) fn claimed(&self, start: Start, took: Duration) {
-        self.claims.with_label_values(&[start_label(start)]).observe(took.as_secs_f64());
+        self.claims.with_label_values(&[start.label()]).observe(took.as_secs_f64());
     }
 
     pub(crate) fn epoch_begins(&self, reason: EpochReason) {
@@ -208,7 +208,7 @@ impl Metrics {
 }
 
 impl EpochReason {
-    fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::First => "first",
             Self::Move => "move",
@@ -221,13 +221,6 @@ impl EpochReason {
             Self::Lost(Some(Evidence::HandedOver)) => "handed_over",
             Self::Lost(None) => "unknown",
         }
-    }
-}
-
-fn start_label(start: Start) -> &'static str {
-    match start {
-        Start::Warm => "warm",
-        Start::Cold => "cold",
     }
 }
 

@@ -131,7 +131,8 @@ impl StreamTask {
         let clock = SteadyClock::start(Arc::clone(&shared.wall));
         let metrics = &shared.carriers.metrics;
         let inputs = queue::channel(FEED_INPUTS, metrics.queue(Queue::Streams));
-        let mut observed = Observed::new(metrics.clone(), &record.machine);
+        let traces = shared.carriers.traces.clone();
+        let mut observed = Observed::new(metrics.clone(), traces, &record.machine);
         observed.is_in(published.as_ref().map(|known| known.status.phase));
         Self {
             shared,
@@ -302,7 +303,7 @@ impl StreamTask {
             }
             Ok(Outcome::NotAssigned { epoch, reason, claimed }) => {
                 self.refusals = self.refusals.saturating_add(1);
-                self.observed.gave_up(epoch);
+                self.observed.gave_up(epoch, &reason.to_string());
                 let evidence = match reason {
                     NotAssigned::Gone => Evidence::ProcessEnded,
                     NotAssigned::Unsettled(words)
@@ -378,6 +379,7 @@ impl StreamTask {
             self.shared.settled(self.stream);
         }
         self.moves.note(&self.record.machine);
+        self.observed.stands_so(&self.record.machine);
         self.carry_out();
     }
 

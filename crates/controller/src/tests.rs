@@ -37,6 +37,7 @@ struct World {
     wall: WallClock,
     registry: prometheus::Registry,
     metrics: Metrics,
+    traces: Traces,
     /// By how much the wall clock was set forward.
     wall_set_by_ms: Arc<AtomicU64>,
 }
@@ -59,6 +60,7 @@ impl World {
             wall,
             metrics: Metrics::register(&registry).unwrap(),
             registry,
+            traces: Traces::off(),
             wall_set_by_ms,
         }
     }
@@ -103,6 +105,7 @@ impl World {
             router_key,
             feed_key,
             metrics: self.metrics.clone(),
+            traces: self.traces.clone(),
         };
         let media = SegmentStore::folder(self.media.path()).unwrap();
         Controller::start(carriers, media, Arc::clone(&self.wall), records, |_, _| {})

@@ -55,6 +55,15 @@ pub enum Start {
     Cold,
 }
 
+impl Start {
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Warm => "warm",
+            Self::Cold => "cold",
+        }
+    }
+}
+
 /// What is known of a worker's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {

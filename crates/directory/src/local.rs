@@ -19,6 +19,7 @@ use caudal_livestream::report::EndReason;
 use caudal_livestream::{SessionId, StreamId, UnixMillis};
 use caudal_service::internal::Signer;
 use caudal_storage::SegmentStore;
+use caudal_traces::Traces;
 use futures::future::BoxFuture;
 use thiserror::Error;
 use tokio::sync::{broadcast, watch};
@@ -52,6 +53,8 @@ pub struct LocalConfig {
     pub signer: Signer,
     /// What is counted.
     pub metrics: Metrics,
+    /// What is traced.
+    pub traces: Traces,
 }
 
 /// Why the directory could not start.
@@ -120,6 +123,7 @@ impl LocalDirectory {
             router_key: config.router_key,
             feed_key: config.feed_key,
             metrics: config.metrics,
+            traces: config.traces,
         };
         let controller = Controller::start(carriers, config.media, wall, records, without_workers);
         Ok(Arc::new(Self { controller, shown, door: Mutex::new(()), max_streams: config.max_streams }))

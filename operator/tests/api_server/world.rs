@@ -142,6 +142,7 @@ impl World {
             feed_key: RoleKey::new([2; 32]).into(),
             edge: Some("https://example.org".to_owned()),
             registry: registry.clone(),
+            traces: caudal_traces::Traces::off(),
             readiness: caudal_service::health::Readiness::default(),
         };
         let shutdown = CancellationToken::new();
@@ -230,6 +231,7 @@ pub(crate) fn pod_settings(namespace: &str) -> PodSettings {
         secret: "caudal-worker".to_owned(),
         storage: Storage::Volume { claim: "caudal-media".to_owned() },
         log_level: None,
+        traces: None,
     }
 }
 

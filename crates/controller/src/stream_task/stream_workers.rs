@@ -23,7 +23,7 @@ impl StreamTask {
             if !self.withdrawing.insert(epoch) {
                 continue;
             }
-            self.observed.gave_up(epoch);
+            self.observed.gave_up(epoch, "not wanted any more");
             if let Some((_, claim)) = self.worker_jobs.remove(&epoch) {
                 claim.abort();
             }

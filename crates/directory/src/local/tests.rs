@@ -118,6 +118,7 @@ fn start(
         api: api.base(),
         signer: Signer::new("controller", FakeApi::key()),
         metrics: Metrics::register(&prometheus::Registry::new()).unwrap(),
+        traces: Traces::off(),
     };
     LocalDirectory::start_with(config, wall.clock()).unwrap()
 }
