@@ -25,6 +25,7 @@ use std::path::PathBuf;
 use caudal_api::TrustedProxies;
 use caudal_livestream::admission::SecondPublisher;
 use caudal_service::logs::{LogFilter, LogFormat};
+use caudal_traces::Share;
 use clap::{Args, Command, ValueEnum};
 
 pub use given::{Faults, Given, Refused, in_file, read, shown, unknown_variables};
@@ -195,6 +196,9 @@ pub struct Settings {
     #[arg(long, env = "LOG_DIR", value_name = "FOLDER", help_heading = LOGS)]
     pub log_dir: Option<PathBuf>,
 
+    #[command(flatten)]
+    pub traces: TraceSettings,
+
     /// Who gave what of these, so that a fault can be said of the name that was written.
     #[arg(skip)]
     pub given: Given,
@@ -209,6 +213,18 @@ pub struct LogSettings {
     /// How lines on standard error, on standard output and in files look; their times are UTC.
     #[arg(long = "log-format", env = "LOG_FORMAT", value_enum, default_value_t = LogFormatSetting::Text, value_name = "FORMAT", help_heading = LOGS)]
     pub format: LogFormatSetting,
+}
+
+/// Where traces go, of the platform and of a worker.
+#[derive(Args, Clone, Debug)]
+pub struct TraceSettings {
+    /// The OpenTelemetry collector that traces of broadcasts are sent to, as in `http://127.0.0.1:4318`: OTLP over HTTP. Without it
+    /// nothing is traced.
+    #[arg(long = "otlp-endpoint", env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL", help_heading = TRACES)]
+    pub endpoint: Option<HttpUrl>,
+    /// The share of broadcasts that are traced, from 0 to 1, the same in all roles: a broadcast's id decides.
+    #[arg(long = "traces-share", env = "OTEL_TRACES_SAMPLER_ARG", default_value = "1", value_name = "SHARE", help_heading = TRACES)]
+    pub share: Share,
 }
 
 /// `CAUDAL_SECOND_PUBLISHER`.
@@ -326,6 +342,7 @@ pub const FILES: &str = "Files and storage";
 const STREAMS: &str = "Streams and sessions";
 const WORKERS: &str = "Workers in Kubernetes";
 const LOGS: &str = "Logs";
+const TRACES: &str = "Traces";
 
 /// The router's own bound on publishers.
 const MOST_STREAMS: u32 = 1000;

@@ -18,9 +18,13 @@ use nix::sys::prctl;
 use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio::net::unix::pipe;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::settings::{Faults, Fitting, Given, LogSettings, Span, address, no_folder, port, span};
+use crate::roles::traced;
+use crate::settings::{
+    Faults, Fitting, Given, LogSettings, Span, TraceSettings, address, no_folder, port, span,
+};
 use crate::storage::StorageSettings;
 
 /// What can be set of a worker.
@@ -70,6 +74,8 @@ pub struct WorkerSettings {
     grace: Span,
     #[command(flatten)]
     logs: LogSettings,
+    #[command(flatten)]
+    traces: TraceSettings,
 }
 
 /// `CAUDAL_PARENT_PIPE`.
@@ -112,6 +118,14 @@ pub async fn run(settings: WorkerSettings, given: Given) -> anyhow::Result<()> {
     let shutdown::Stop { leave, end: shutdown } =
         shutdown::on_signal_with_grace(settings.grace.0).context("signals")?;
     let told_to_leave = leave.clone();
+    let registry = Registry::new();
+    let worker = settings.worker_id.to_string();
+    let (traces, export) = traced::of_process(&settings.traces, "transcoder-worker", worker, &registry)?;
+    let over = CancellationToken::new();
+    let mut exporting = JoinSet::new();
+    if let Some(export) = export {
+        exporting.spawn(export.run(over.clone().cancelled_owned()));
+    }
     let config = caudal_transcoder_worker::Config {
         worker: settings.worker_id,
         controller: settings.controller_key.0,
@@ -119,7 +133,8 @@ pub async fn run(settings: WorkerSettings, given: Given) -> anyhow::Result<()> {
         rtmp: bound(settings.bind, settings.rtmp_port, "CAUDAL_WORKER_RTMP_PORT", &given).await?,
         http: bound(settings.bind, settings.http_port, "CAUDAL_WORKER_HTTP_PORT", &given).await?,
         advertised: settings.advertised_address,
-        registry: Registry::new(),
+        registry,
+        traces,
         ffmpeg: settings.ffmpeg,
         ladder: settings.ladder.into(),
         poster_interval: settings.poster_interval.0,
@@ -129,7 +144,13 @@ pub async fn run(settings: WorkerSettings, given: Given) -> anyhow::Result<()> {
     tracing::debug!(rtmp = %ready.rtmp, http = %ready.http, "the worker waits for an assignment");
     let ready = serde_json::to_string(&ready)?;
     writeln!(std::io::stdout(), "{ready}").context("standard output")?;
-    let worker = caudal_transcoder_worker::run(config, shutdown.clone());
+    let worker = Box::pin(caudal_transcoder_worker::run(config, shutdown.clone()));
+    let worker = async move {
+        let ended = worker.await;
+        over.cancel();
+        while exporting.join_next().await.is_some() {}
+        ended
+    };
     let Some(ParentPipe::Stdin) = settings.parent_pipe else {
         return Box::pin(saying_so(worker, &told_to_leave)).await;
     };

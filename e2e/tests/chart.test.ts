@@ -36,6 +36,7 @@ test.each([
   ['a kind of Service that is none', 'rtmp.service.type=Loadbalancer', /LoadBalancer/],
   ['a bucket at a port that its policies cut off', 'storage.s3.bucket=media,storage.s3.endpoint=https://minio:9000',
     /at port 9000, which networkPolicies.s3.ports does not let through/],
+  ['a collector that its policies cut off', 'traces.endpoint=http://collector:4318', /networkPolicies.traces names neither/],
   ['a Gateway that nobody names', 'gateway.enabled=true', /gateway.parentRefs/],
   ['a bucket at the port of http, likewise', 'storage.s3.bucket=media,storage.s3.endpoint=http://minio', /at port 80/],
 ])('refuses %s', async (_, value, words) => {

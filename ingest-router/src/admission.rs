@@ -13,6 +13,7 @@ use caudal_livestream::record::{DesiredState, Ingest, LiveStream, Spec};
 use caudal_livestream::{Generation, SessionId, StreamId};
 use caudal_rtmp::{PublishRequested, Refusal};
 use caudal_service::origin::Origin;
+use caudal_traces::Traces;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::authorize::{Answer, Api};
@@ -45,6 +46,7 @@ pub(crate) struct Admission {
     /// This router's name in the directory.
     pub(crate) this_router: String,
     pub(crate) reconnect_window: Duration,
+    pub(crate) traces: Traces,
 }
 
 /// A publisher at the door.

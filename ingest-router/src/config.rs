@@ -11,6 +11,7 @@ use caudal_livestream::proof::RoleKey;
 use caudal_rtmp::MAX_BITRATE;
 use caudal_service::forwarded::TrustedProxies;
 use caudal_service::internal::{Signer, Verifier};
+use caudal_traces::Traces;
 use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio_rustls::rustls::ServerConfig;
@@ -39,6 +40,8 @@ pub struct Config {
     pub limits: Limits,
     /// For this router's metrics.
     pub registry: Registry,
+    /// For this router's spans.
+    pub traces: Traces,
 }
 
 /// The listener for other routers and the api.

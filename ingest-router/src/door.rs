@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use caudal_directory::StreamDirectory;
 use caudal_livestream::SessionId;
@@ -186,6 +186,7 @@ impl Door {
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let remote = self.remote(peer);
+        let begun = SystemTime::now();
         let applicant = Applicant::new(request.details(), remote, SessionId::generate());
         let gone = async {
             tokio::select! {
@@ -198,7 +199,7 @@ impl Door {
             Ok(admitted) => {
                 // It has a seat now.
                 drop(place);
-                self.session(request, admitted, &applicant, peer).await;
+                self.session(request, admitted, &applicant, peer, begun).await;
             }
             Err(NotAdmitted::Gone) => tracing::debug!(%peer, "a publisher did not wait for its answer"),
             Err(NotAdmitted::Refused { refusal, reason, message }) => {
@@ -220,6 +221,7 @@ impl Door {
         admitted: Admitted,
         applicant: &Applicant,
         peer: SocketAddr,
+        begun: SystemTime,
     ) where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -231,13 +233,23 @@ impl Door {
             %generation, %peer, "publisher let in"
         );
         let session = applicant.session;
-        let link = Link::new(spec.stream, session, generation, self.input_key.clone(), self.metrics.clone());
+        let (stream, traces) = (spec.stream, self.admission.traces.clone());
+        let mut admission = traces.begin_at(stream, "admission", begun);
+        admission.note("caudal.session", session);
+        admission.note("caudal.generation", generation);
+        let (input_key, metrics) = (self.input_key.clone(), self.metrics.clone());
+        let link = Link::new(stream, session, generation, input_key, metrics, traces.clone());
         let registration = self.sessions.register(&*self.directory, record, session, generation);
         let publisher = request.accept().await;
+        admission.end();
+        let mut published = traces.begin(stream, "publish");
+        published.note("caudal.session", applicant.session);
+        published.note("caudal.generation", generation);
         let directory = Arc::clone(&self.directory);
         let session =
             Session::new(publisher, can_reconnect, seat, directory, registration, link, self.metrics.clone());
-        session.run().await;
+        let end = session.run().await;
+        published.note("caudal.end", end.label());
     }
 
     fn enter(&self, origin: Option<Origin>) -> Place {

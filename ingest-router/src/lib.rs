@@ -109,6 +109,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         second_publisher,
         this_router,
         reconnect_window: config.reconnect_window,
+        traces: config.traces,
     };
     let streams = directory.watch();
     let Drain { accept, spread, .. } = config.limits.drain;

@@ -10,6 +10,7 @@ use caudal_livestream::proof::RoleKey;
 use caudal_livestream::record::{Status, WorkerAddress};
 use caudal_livestream::{Epoch, Generation, SessionId, StreamId};
 use caudal_rtmp::{Refusal, RelayClient, RelayError, RelayPublisher, RelayTarget};
+use caudal_traces::Traces;
 use futures::future::BoxFuture;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
@@ -26,6 +27,7 @@ pub(crate) struct Link {
     generation: Generation,
     input_key: RoleKey,
     metrics: Metrics,
+    traces: Traces,
     target: Option<Target>,
     beginning: Beginning,
     state: State,
@@ -95,6 +97,7 @@ impl Link {
         generation: Generation,
         input_key: RoleKey,
         metrics: Metrics,
+        traces: Traces,
     ) -> Self {
         Self {
             stream,
@@ -102,6 +105,7 @@ impl Link {
             generation,
             input_key,
             metrics,
+            traces,
             target: None,
             beginning: Beginning::Replay,
             state: State::Idle,
@@ -166,7 +170,10 @@ impl Link {
                 if self.beginning == Beginning::Replay {
                     self.metrics.replays.inc();
                 }
-                self.state = State::Up(Box::new(self.relay(*publisher, replay.cursor(self.beginning))));
+                let epoch = self.target.map(|target| target.epoch).unwrap_or_default();
+                let cursor = replay.cursor(self.beginning);
+                self.state =
+                    State::Up(Box::new(self.relay(epoch, self.beginning.in_words(), *publisher, cursor)));
                 return LinkEvent::Connected;
             }
             Step::Sent => {
@@ -194,7 +201,7 @@ impl Link {
         let next = self.next.take()?;
         let target = next.target();
         let publisher = next.into_publisher()?;
-        let relay = Box::new(self.relay(*publisher, cursor));
+        let relay = Box::new(self.relay(target.epoch, "switch", *publisher, cursor));
         if let State::Up(old) = std::mem::replace(&mut self.state, State::Up(relay)) {
             self.leaving = Leaving::Finishing(old, switch, Instant::now() + SOUND_DEADLINE);
         }
@@ -203,8 +210,17 @@ impl Link {
         Some(LinkEvent::Switched(target.epoch))
     }
 
-    fn relay(&self, publisher: RelayPublisher<TcpStream>, cursor: Cursor) -> Relay {
-        Relay::new(publisher, cursor, self.holds, self.metrics.clone())
+    fn relay(
+        &self,
+        epoch: Epoch,
+        begins_with: &str,
+        publisher: RelayPublisher<TcpStream>,
+        cursor: Cursor,
+    ) -> Relay {
+        let mut span = self.traces.begin(self.stream, "relay");
+        span.note("caudal.epoch", epoch);
+        span.note("caudal.begins_with", begins_with);
+        Relay::new(publisher, cursor, self.holds, self.metrics.clone(), span)
     }
 
     /// The publisher has left: what is there is sent, whatever the worker awaits.

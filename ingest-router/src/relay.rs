@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use caudal_rtmp::{RelayError, RelayPublisher};
+use caudal_traces::Span;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
@@ -29,6 +30,8 @@ pub(crate) struct Relay {
     /// The publisher may send more.
     holds: bool,
     metrics: Metrics,
+    /// Over when the relay is.
+    _span: Span,
 }
 
 /// Tags that are kept, from the first one on.
@@ -45,6 +48,7 @@ impl Relay {
         cursor: Cursor,
         holds: bool,
         metrics: Metrics,
+        span: Span,
     ) -> Self {
         let now = Instant::now();
         Self {
@@ -57,6 +61,7 @@ impl Relay {
             held: None,
             holds,
             metrics,
+            _span: span,
         }
     }
 

@@ -84,6 +84,15 @@ pub(crate) enum Beginning {
     NextKeyframe,
 }
 
+impl Beginning {
+    pub(crate) fn in_words(self) -> &'static str {
+        match self {
+            Self::Replay => "replay",
+            Self::NextKeyframe => "next keyframe",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Place {
     /// Until there is an entry point at or behind this.

@@ -42,6 +42,17 @@ pub struct PodSettings {
     pub storage: Storage,
     /// `LOG_LEVEL` of the workers; none for their default.
     pub log_level: Option<String>,
+    /// Where workers send traces; none for nowhere.
+    pub traces: Option<WorkerTraces>,
+}
+
+/// Where workers send traces, and of how many streams.
+#[derive(Clone, Debug)]
+pub struct WorkerTraces {
+    /// The collector's base URL.
+    pub endpoint: String,
+    /// From 0 to 1.
+    pub share: f64,
 }
 
 /// Where segments go.
@@ -315,6 +326,10 @@ fn environment(settings: &PodSettings) -> Vec<EnvVar> {
     ];
     if let Some(level) = &settings.log_level {
         environment.push(plain("LOG_LEVEL", level));
+    }
+    if let Some(WorkerTraces { endpoint, share }) = &settings.traces {
+        environment.push(plain("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint));
+        environment.push(plain("OTEL_TRACES_SAMPLER_ARG", &share.to_string()));
     }
     match &settings.storage {
         Storage::Volume { .. } => environment.push(plain("HLS_PATH", MEDIA_FOLDER)),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use caudal_controller::queue::{self, Receiver, Sender};
 use caudal_controller::{Notice, NoticeKind, Observer};
 use caudal_kubernetes::LiveStream;
 use caudal_kubernetes::calls::call;
@@ -11,13 +12,13 @@ use caudal_livestream::record::LiveStream as Shown;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource as _};
-use tokio::sync::mpsc;
+use prometheus::IntGauge;
 
 use crate::records::LiveStreams;
 
 /// Takes what is to be told of streams from those who do not wait; where too much comes, the newest is lost.
 #[derive(Clone)]
-pub(crate) struct Notices(mpsc::Sender<Told>);
+pub(crate) struct Notices(Sender<Told>);
 
 /// What is to be told of a stream.
 pub(crate) struct Told {
@@ -36,9 +37,9 @@ enum About {
 }
 
 impl Notices {
-    /// With the end that [`publish`] reads.
-    pub(crate) fn channel() -> (Self, mpsc::Receiver<Told>) {
-        let (notices, read) = mpsc::channel(WAITING);
+    /// With the end that [`publish`] reads; `depth` counts what waits for it.
+    pub(crate) fn channel(depth: IntGauge) -> (Self, Receiver<Told>) {
+        let (notices, read) = queue::channel(WAITING, depth);
         (Self(notices), read)
     }
 
@@ -91,7 +92,7 @@ pub(crate) async fn publish(
     instance: String,
     streams: LiveStreams,
     namespace: String,
-    mut notices: mpsc::Receiver<Told>,
+    mut notices: Receiver<Told>,
 ) {
     let reporter = Reporter { controller: "caudal.dev/operator".to_owned(), instance: Some(instance) };
     let recorder = Recorder::new(client, reporter);

@@ -15,6 +15,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use caudal_kubernetes::calls::{Failure, call_at_once};
 
+use crate::metrics::{Metrics, Renewal};
+
 /// One process's way to lead.
 pub struct Election {
     api: Api<Lease>,
@@ -22,6 +24,7 @@ pub struct Election {
     /// Nobody else's, not even that of the process before in the same pod.
     identity: String,
     term: Term,
+    metrics: Metrics,
 }
 
 /// How long a lease holds that is not renewed, and what follows from that.
@@ -84,8 +87,15 @@ type Seen = Option<(Option<String>, Instant)>;
 
 impl Election {
     /// The lease `name` of a namespace, for the process that is called `identity`, which must be another one for each process.
-    pub fn new(client: Client, namespace: &str, name: &str, identity: String, term: Term) -> Self {
-        Self { api: Api::namespaced(client, namespace), name: name.to_owned(), identity, term }
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        name: &str,
+        identity: String,
+        term: Term,
+        metrics: Metrics,
+    ) -> Self {
+        Self { api: Api::namespaced(client, namespace), name: name.to_owned(), identity, term, metrics }
     }
 
     /// Waits until this process holds the lease.
@@ -160,7 +170,10 @@ impl Election {
         loop {
             let since = Instant::now();
             let next = renewed(lease.clone(), Timestamp::now());
-            match self.soon(self.api.replace(&self.name, &PostParams::default(), &next)).await {
+            let written = self.soon(self.api.replace(&self.name, &PostParams::default(), &next)).await;
+            let renewal = if written.is_ok() { Renewal::Renewed } else { Renewal::Failed };
+            self.metrics.renewal(renewal, since.elapsed());
+            match written {
                 Ok(lease) => return Some(Held { lease, since }),
                 // Perhaps by a renewal of ours whose answer was lost.
                 Err(Failure::Conflict | Failure::NotFound) => {
@@ -259,7 +272,8 @@ mod tests {
     const LOOK_EACH: Duration = Duration::from_secs(1);
 
     fn election(server: &FakeServer, identity: &str) -> Election {
-        Election::new(server.client(), "caudal", "caudal-operator", identity.to_owned(), TERM)
+        let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
+        Election::new(server.client(), "caudal", "caudal-operator", identity.to_owned(), TERM, metrics)
     }
 
     #[tokio::test(start_paused = true)]

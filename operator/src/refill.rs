@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use caudal_controller::{Kind, Reconciled};
 use caudal_kubernetes::WorkerPool;
 use caudal_kubernetes::calls::{Failure, call};
 use k8s_openapi::api::core::v1::Pod;
@@ -16,6 +17,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::build::{self, PodSettings};
+use crate::metrics::{Metrics, PoolCounts, PoolGauges};
 use crate::pods::{Pods, WorkerPod};
 use crate::pools::Pools;
 use crate::records::MANAGER;
@@ -28,6 +30,8 @@ pub(crate) struct Refill {
     pods: Pods,
     pools: Pools,
     settings: PodSettings,
+    metrics: Metrics,
+    gauges: PoolGauges,
     /// By pool.
     failing: HashMap<String, Failing>,
 }
@@ -39,13 +43,21 @@ struct Failing {
 }
 
 impl Refill {
-    pub(crate) fn new(client: &Client, pods: Pods, pools: Pools, settings: PodSettings) -> Self {
+    pub(crate) fn new(
+        client: &Client,
+        pods: Pods,
+        pools: Pools,
+        settings: PodSettings,
+        metrics: Metrics,
+    ) -> Self {
         Self {
             pods_api: Api::namespaced(client.clone(), &settings.namespace),
             pools_api: Api::namespaced(client.clone(), &settings.namespace),
             pods,
             pools,
             settings,
+            gauges: metrics.pools(),
+            metrics,
             failing: HashMap::new(),
         }
     }
@@ -56,38 +68,51 @@ impl Refill {
         let mut changes = self.pods.subscribe();
         loop {
             changes.borrow_and_update();
+            let mut counts = Vec::new();
             for pool in self.pools.all() {
-                self.look(&pool).await;
+                let Some(name) = pool.metadata.name.clone() else { continue };
+                let begun = Instant::now();
+                let (counted, outcome) = self.look(&name, &pool).await;
+                self.metrics.streams.reconciled(Kind::Pool, outcome, begun.elapsed());
+                counts.push((name, counted));
             }
+            self.gauges.show(&counts);
             sleep(EACH).await;
             // Pools change too, and time alone makes a surplus old enough.
             let _ = timeout(AT_LEAST, changes.changed()).await;
         }
     }
 
-    async fn look(&mut self, pool: &WorkerPool) {
-        let Some(name) = pool.metadata.name.clone() else { return };
-        let pods = self.pods.of_pool(&name);
-        let Plan { create, delete, mut status } = self.plan(pool, &pods);
+    /// How the pool stood, and what came of the look.
+    async fn look(&mut self, name: &str, pool: &WorkerPool) -> (PoolCounts, Reconciled) {
+        let pods = self.pods.of_pool(name);
+        let Plan { create, delete, missing, mut status } = self.plan(pool, &pods);
+        let counts =
+            PoolCounts { idle: status.idle, starting: status.starting, claimed: status.claimed, missing };
+        let mut outcome = Reconciled::Unchanged;
         for pod in &delete {
             if pod.ended {
-                self.failed(&name, pod);
+                self.failed(name, pod);
             }
+            outcome = outcome.max(Reconciled::Changed);
             if let Err(error) = self.delete(pod).await {
+                outcome = Reconciled::Failed;
                 tracing::debug!(%error, pod = pod.name, "a worker that nobody needs cannot be deleted now");
             }
         }
-        let waits = self.failing.get(&name).is_some_and(|failing| Instant::now() < failing.not_before);
+        let waits = self.failing.get(name).is_some_and(|failing| Instant::now() < failing.not_before);
         for place in create.into_iter().filter(|_| !waits) {
-            if let Err(error) = self.create(pool, &name, place).await {
+            outcome = outcome.max(Reconciled::Changed);
+            if let Err(error) = self.create(pool, name, place).await {
+                outcome = Reconciled::Failed;
                 tracing::warn!(%error, pool = name, "a warm worker cannot be created now");
                 plan::say(&mut status, "CannotCreate", &error.to_string());
                 break;
             }
         }
         if status.idle > 0 {
-            self.failing.remove(&name);
-        } else if let Some(failing) = self.failing.get(&name) {
+            self.failing.remove(name);
+        } else if let Some(failing) = self.failing.get(name) {
             let words = format!("{} workers in a row ended before anybody needed them", failing.failures);
             plan::say(&mut status, "WorkersFail", &words);
         }
@@ -95,10 +120,13 @@ impl Refill {
         if pool.status.as_ref() != Some(&status) {
             let patch = Patch::Merge(json!({ "status": status }));
             let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-            if let Err(error) = call(self.pools_api.patch_status(&name, &params, &patch)).await {
+            outcome = outcome.max(Reconciled::Changed);
+            if let Err(error) = call(self.pools_api.patch_status(name, &params, &patch)).await {
+                outcome = Reconciled::Failed;
                 tracing::debug!(%error, pool = name, "the pool's status cannot be written now");
             }
         }
+        (counts, outcome)
     }
 
     fn plan(&self, pool: &WorkerPool, pods: &[Arc<WorkerPod>]) -> Plan {

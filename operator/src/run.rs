@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use caudal_controller::{Api, Carriers, Controller, Pool, RecordStore as _, WallClock, WorkerLink};
+use caudal_controller::{Api, Carriers, Controller, Pool, Queue, RecordStore as _, WallClock, WorkerLink};
 use caudal_kubernetes::names::LEASE;
 use caudal_livestream::proof::{AssignmentKeys, RoleKeys};
 use caudal_livestream::{StreamId, WorkerId};
 use caudal_service::health::Readiness;
 use caudal_storage::SegmentStore;
+use caudal_traces::Traces;
 use kube::Client;
-use prometheus::{IntGauge, Registry};
+use prometheus::Registry;
 use thiserror::Error;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -22,6 +23,7 @@ use crate::drain::Drain;
 use crate::events::{self, Notices};
 use crate::lease::{Election, Term};
 use crate::letting_go::{self, LETTING_GO};
+use crate::metrics::Metrics;
 use crate::moves::Moves;
 use crate::pauses::Pauses;
 use crate::pods::Pods;
@@ -62,6 +64,8 @@ pub struct Config {
     pub edge: Option<String>,
     /// Where metrics are registered.
     pub registry: Registry,
+    /// What is traced of the streams.
+    pub traces: Traces,
     /// Set once pods and pools are known: from then on this process could lead.
     pub readiness: Readiness,
 }
@@ -79,8 +83,7 @@ pub enum Error {
 /// # Errors
 /// [`Error`], before anything was done.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
-    let leads = IntGauge::new("caudal_operator_leads", "1 while this operator leads")?;
-    config.registry.register(Box::new(leads.clone()))?;
+    let metrics = Metrics::register(&config.registry)?;
     let (pods, pools) = (Pods::default(), Pools::default());
     let namespace = config.pods.namespace.clone();
     let mut following = JoinSet::new();
@@ -98,7 +101,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     // It may be told to end before it knows of one pod.
     if shutdown.run_until_cancelled(pods.whole()).await.is_some() {
         config.readiness.set(true);
-        Box::pin(lead_when_elected(&config, &pods, &pools, &leads, &shutdown)).await;
+        Box::pin(lead_when_elected(&config, &pods, &pools, &metrics, &shutdown)).await;
         config.readiness.set(false);
     }
     following.shutdown().await;
@@ -112,7 +115,7 @@ async fn lead_when_elected(
     config: &Config,
     pods: &Pods,
     pools: &Pools,
-    leads: &IntGauge,
+    metrics: &Metrics,
     shutdown: &CancellationToken,
 ) {
     let election = Election::new(
@@ -121,12 +124,14 @@ async fn lead_when_elected(
         LEASE,
         config.identity.clone(),
         config.term,
+        metrics.clone(),
     );
+    let leads = &metrics.leads;
     while let Some(held) = shutdown.run_until_cancelled(election.acquire()).await {
         leads.set(1);
         let lost = CancellationToken::new();
         let over = lost.child_token();
-        let leading = lead(config, pods.clone(), pools.clone(), over.clone());
+        let leading = lead(config, metrics, pods.clone(), pools.clone(), over.clone());
         let led = async {
             tokio::pin!(leading);
             tokio::select! {
@@ -163,7 +168,7 @@ async fn lead_when_elected(
 }
 
 /// Drives all streams until `over`.
-async fn lead(config: &Config, pods: Pods, pools: Pools, over: CancellationToken) {
+async fn lead(config: &Config, metrics: &Metrics, pods: Pods, pools: Pools, over: CancellationToken) {
     let wall: WallClock = Arc::new(SystemTime::now);
     let Some(wall) = over.run_until_cancelled(clock(&config.client, &wall)).await else { return };
     let places = pods.clone();
@@ -187,8 +192,9 @@ async fn lead(config: &Config, pods: Pods, pools: Pools, over: CancellationToken
         pools.clone(),
         Arc::new(streams.clone()),
         config.pods.clone(),
+        metrics.clone(),
     );
-    let (notices, read) = Notices::channel();
+    let (notices, read) = Notices::channel(metrics.streams.queue(Queue::Events));
     let carriers = Carriers {
         store: Arc::new(streams.clone()),
         workers: Arc::new(workers.clone()),
@@ -199,6 +205,8 @@ async fn lead(config: &Config, pods: Pods, pools: Pools, over: CancellationToken
         assignments: config.assignments.clone(),
         router_key: config.router_key.clone(),
         feed_key: config.feed_key.clone(),
+        metrics: metrics.streams.clone(),
+        traces: config.traces.clone(),
     };
     let controller =
         Arc::new(Controller::start(carriers, config.media.clone(), Arc::clone(&wall), records, |_, _| {}));
@@ -218,7 +226,8 @@ async fn lead(config: &Config, pods: Pods, pools: Pools, over: CancellationToken
         pools.clone(),
         Arc::clone(&wall),
     ));
-    beside.spawn(Refill::new(&config.client, pods.clone(), pools, config.pods.clone()).run());
+    beside
+        .spawn(Refill::new(&config.client, pods.clone(), pools, config.pods.clone(), metrics.clone()).run());
     let at_once = usize::try_from(config.drain_moves).unwrap_or(usize::MAX);
     let drain = Drain::new(pods, streams.clone(), pauses.clone(), Arc::clone(&controller), notices, at_once);
     beside.spawn(drain.run());

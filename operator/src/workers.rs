@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use caudal_controller::{ClaimError, Pool, Presence, Workers};
+use caudal_controller::{ClaimError, Claimed, Pool, Presence, Start, Workers};
 use caudal_kubernetes::WorkerPool;
 use caudal_livestream::record::WorkerAddress;
 use caudal_livestream::{Epoch, StreamId, WorkerId};
@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::build::{self, PodSettings};
+use crate::metrics::Metrics;
 use crate::pods::{Known, Pods, WorkerPod};
 use crate::pools::Pools;
 use crate::records::{LiveStreams, MANAGER};
@@ -59,6 +60,7 @@ struct Shared {
     pools: Pools,
     owners: Arc<dyn Owners>,
     settings: PodSettings,
+    metrics: Metrics,
     /// One claim or withdrawal of a stream at a time.
     turns: Turns,
     looks: Looks,
@@ -75,6 +77,7 @@ impl PodWorkers {
         pools: Pools,
         owners: Arc<dyn Owners>,
         settings: PodSettings,
+        metrics: Metrics,
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -83,6 +86,7 @@ impl PodWorkers {
                 pools,
                 owners,
                 settings,
+                metrics,
                 turns: Turns::default(),
                 looks: Looks::default(),
                 unsure: Mutex::default(),
@@ -104,7 +108,7 @@ impl Workers for PodWorkers {
         stream: StreamId,
         epoch: Epoch,
         pool: &Pool,
-    ) -> BoxFuture<'static, Result<WorkerAddress, ClaimError>> {
+    ) -> BoxFuture<'static, Result<Claimed, ClaimError>> {
         let (shared, pool) = (Arc::clone(&self.shared), pool.0.clone());
         Box::pin(async move {
             // Who gives the claim up may withdraw it at once, so what was begun is brought to its end, and nothing is begun after.
@@ -113,7 +117,11 @@ impl Workers for PodWorkers {
             let claiming = Arc::clone(&shared).claim(stream, epoch, pool, given_up);
             let claimed = shared.tasks.spawn(claiming).await;
             let pod = claimed.map_err(|error| ClaimError::Unavailable(error.to_string()))??;
-            shared.until_it_listens(&pod).await
+            // The same for every claim of this epoch, whoever makes it.
+            let made = pod.name == caudal_kubernetes::names::cold_pod(stream, epoch);
+            let start = if made { Start::Cold } else { Start::Warm };
+            let worker = shared.until_it_listens(&pod).await?;
+            Ok(Claimed { worker, start })
         })
     }
 
@@ -212,14 +220,22 @@ impl Shared {
             Ok(patched) => Ok(self.pods.wrote(&patched)),
             // It may have been this very claim, whose first answer was lost.
             Err(Failure::Conflict) => match call(self.api.get(&pod.name)).await {
-                Ok(found) => Ok(self.pods.wrote(&found).filter(|found| found.claim == Some((stream, epoch)))),
+                Ok(found) => {
+                    let ours = self.pods.wrote(&found).filter(|found| found.claim == Some((stream, epoch)));
+                    if ours.is_none() {
+                        self.metrics.claim_conflicts.inc();
+                    }
+                    Ok(ours)
+                }
                 Err(Failure::NotFound) => {
+                    self.metrics.claim_conflicts.inc();
                     self.pods.vanished(&pod.name);
                     Ok(None)
                 }
                 Err(error) => Err(self.not_sure(pod, claim, &error)),
             },
             Err(Failure::NotFound) => {
+                self.metrics.claim_conflicts.inc();
                 self.pods.vanished(&pod.name);
                 Ok(None)
             }

@@ -22,6 +22,7 @@ mod http;
 mod input;
 mod media_memory;
 mod metrics;
+mod milestones;
 mod outage;
 mod parent;
 mod poster;

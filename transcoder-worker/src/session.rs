@@ -33,6 +33,7 @@ use crate::feed::{FeedBroadcaster, FeedReader};
 use crate::input::{InputBoard, InputEvent};
 use crate::media_memory::MediaMemory;
 use crate::metrics::Metrics;
+use crate::milestones::Milestones;
 use crate::poster::KeyPicture;
 use crate::publication::Standing;
 use crate::storage_writer::{Settled, StorageHandle};
@@ -74,6 +75,7 @@ pub(crate) struct SessionParts {
     /// Cancelled to stop taking relay connections.
     pub(crate) input_closed: CancellationToken,
     pub(crate) metrics: Metrics,
+    pub(crate) milestones: Milestones,
 }
 
 /// The task's own state.
@@ -333,6 +335,7 @@ impl Session {
     fn encoded(&mut self, event: EncoderEvent) -> Drained {
         match event {
             EncoderEvent::Video { rung, timestamp_ms, body } => {
+                self.parts.milestones.encoded();
                 self.packager.rung_video(&rung, timestamp_ms, body);
             }
             EncoderEvent::Failed(rung) => {
@@ -441,6 +444,9 @@ impl Session {
             self.packager.withdraw(&rung.name);
         }
         if let Some(encoder) = &self.parts.encoder {
+            if !made.is_empty() {
+                self.parts.milestones.encoder_starts();
+            }
             encoder.start(made, withdrawn);
         }
         // The withdrawals.

@@ -25,6 +25,7 @@ use crate::ffmpeg::Ffmpeg;
 use crate::finish;
 use crate::input::{InputBoard, InputEvent};
 use crate::metrics::Metrics;
+use crate::milestones::Milestones;
 use crate::outage::Outage;
 use crate::poster::{PosterOutlet, Posters};
 use crate::prepared::{Prepared, Turn};
@@ -49,6 +50,7 @@ pub(crate) struct StreamJob {
     pub(crate) store: SegmentStore,
     pub(crate) address: WorkerAddress,
     pub(crate) metrics: Metrics,
+    pub(crate) milestones: Milestones,
     pub(crate) ffmpeg: Option<Ffmpeg>,
     pub(crate) ladder: LadderChoice,
     pub(crate) poster_interval: Duration,
@@ -113,8 +115,8 @@ impl StreamJob {
     }
 
     async fn live(self, from: SessionInput, shutdown: &CancellationToken) {
-        let Self { begun, store, address, metrics, ffmpeg, ladder, poster_interval, clock, leave: asked } =
-            self;
+        let Self { begun, store, address, metrics, milestones, ffmpeg, .. } = self;
+        let Self { ladder, poster_interval, clock, leave: asked, .. } = self;
         let Begun { assignment, before, owner, orders, memory } = begun;
         let (stream, epoch) = (assignment.stream, assignment.epoch);
         tracing::info!(%stream, epoch = epoch.0, continued = before.is_some(), "assigned");
@@ -184,6 +186,7 @@ impl StreamJob {
             posters: Some(posters),
             input_closed: from.closed,
             metrics,
+            milestones,
         });
         // The session owns the senders that the other tasks wait on, so they end with it.
         let closing = session.run(leave).await;

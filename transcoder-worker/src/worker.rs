@@ -13,6 +13,7 @@ use caudal_service::advertised::{NoAddress, advertised};
 use caudal_service::health::Readiness;
 use caudal_service::http::{HttpLimits, HttpServer};
 use caudal_storage::SegmentStore;
+use caudal_traces::Traces;
 use ed25519_dalek::VerifyingKey;
 use prometheus::Registry;
 use thiserror::Error;
@@ -29,6 +30,7 @@ use crate::ffmpeg::Ffmpeg;
 use crate::http;
 use crate::input::{InputBoard, InputDoor};
 use crate::metrics::Metrics;
+use crate::milestones::Milestones;
 use crate::stream_job::{SessionInput, StreamJob};
 
 /// What a worker is given.
@@ -48,6 +50,8 @@ pub struct Config {
     pub advertised: Option<IpAddr>,
     /// Where metrics go.
     pub registry: Registry,
+    /// Where spans go.
+    pub traces: Traces,
     /// ffmpeg's path, or its name in `PATH`.
     pub ffmpeg: PathBuf,
     /// How many renditions below the source to make.
@@ -104,8 +108,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         tracing::warn!(%program, %error, "no ffmpeg: streams have their source rendition only, and no poster");
     });
     let ffmpeg = ffmpeg.ok();
-    let Config { worker, controller, storage, rtmp, http, registry, ladder, poster_interval, leave, .. } =
-        config;
+    let Config { worker, controller, storage, rtmp, http, registry, traces, .. } = config;
+    let Config { ladder, poster_interval, leave, .. } = config;
     let board = InputBoard::default();
     let (assigned, assignment) = watch::channel(None);
     let (start, mut started) = mpsc::channel(1);
@@ -150,7 +154,19 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         let clock = WallClock::start();
         let store = storage;
         let told_to_go = leave.clone();
-        let job = StreamJob { begun, store, address, metrics, ffmpeg, ladder, poster_interval, clock, leave };
+        let milestones = Milestones::new(traces, &begun.assignment);
+        let job = StreamJob {
+            begun,
+            store,
+            address,
+            metrics,
+            milestones,
+            ffmpeg,
+            ladder,
+            poster_interval,
+            clock,
+            leave,
+        };
         // It is ready for as long as it serves its stream: whose it is, a pod's labels say.
         let unready = async {
             tokio::select! {

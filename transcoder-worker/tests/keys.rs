@@ -103,6 +103,7 @@ async fn a_worker_that_got_ready_before_a_change_of_keys_serves_behind_it_and_it
         http: bind().await.unwrap(),
         advertised: None,
         registry: Registry::new(),
+        traces: caudal_traces::Traces::off(),
         ffmpeg: "ffmpeg".into(),
         ladder: LadderChoice::Full,
         poster_interval: PATIENCE,

@@ -5,9 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use caudal_controller::Metrics;
 use caudal_directory::{LocalConfig, LocalDirectory, StreamControl};
 use caudal_service::logs::LogLines;
 use caudal_storage::SegmentStore;
+use caudal_traces::Traces;
+use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Platform};
@@ -35,6 +38,8 @@ impl Controller {
         keys: ControllerKeys,
         api: String,
         lines: LogLines,
+        registry: &Registry,
+        traces: Traces,
     ) -> anyhow::Result<Self> {
         let mut storage = settings.storage.clone();
         storage.hls_path = Some(folders.media.clone());
@@ -53,6 +58,8 @@ impl Controller {
             feed_key: feed,
             api,
             signer,
+            metrics: Metrics::register(registry)?,
+            traces,
         })?;
         Ok(Self { directory, supervisor, store })
     }

@@ -8,6 +8,7 @@
 //! * `directory_copy` – the directory as such a process has it
 //! * `terminal` – what such a process says at its start
 //! * `stream_events` – what the controller's terminal, or standalone mode's, says of each stream
+//! * `traced` – where spans go
 //! * `listeners`, `tasks`, `certificate` – what they share
 
 pub mod api;
@@ -25,3 +26,4 @@ pub mod separate;
 pub mod stream_events;
 pub mod tasks;
 mod terminal;
+pub mod traced;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use caudal_directory::{Reporter, WorkerClient};
 use caudal_kubernetes::calls;
-use caudal_operator::{Config, PodSettings, Storage, Term};
+use caudal_operator::{Config, PodSettings, Storage, Term, WorkerTraces};
 use caudal_service::health::Readiness;
+use caudal_traces::Traces;
 use prometheus::Registry;
 
 use crate::secrets::ControllerKeys;
@@ -21,6 +22,7 @@ pub async fn config(
     keys: ControllerKeys,
     api: String,
     registry: &Registry,
+    traces: Traces,
     readiness: Readiness,
 ) -> anyhow::Result<Config> {
     let ControllerKeys { assignments, input, feed, signer } = keys;
@@ -36,6 +38,10 @@ pub async fn config(
         secret: settings.worker_secret.clone(),
         storage: workers_storage(settings)?,
         log_level: None,
+        traces: settings.traces.endpoint.as_ref().map(|endpoint| WorkerTraces {
+            endpoint: endpoint.as_str().to_owned(),
+            share: settings.traces.share.of_one(),
+        }),
     };
     Ok(Config {
         client,
@@ -52,6 +58,7 @@ pub async fn config(
         feed_key: feed,
         edge: settings.public_hls_url.as_ref().map(HttpUrl::as_str).map(str::to_owned),
         registry: registry.clone(),
+        traces,
         readiness,
     })
 }

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use caudal_directory::LocalDirectory;
+use caudal_kubernetes::calls;
 use caudal_service::health::{self, Readiness};
 use caudal_service::http::{HttpLimits, HttpServer};
 use caudal_service::internal::{Signer, until_the_api_is_heard};
+use caudal_traces::Traces;
 use prometheus::{IntGauge, Registry};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -18,6 +20,7 @@ use super::directory_copy::DirectoryCopy;
 use super::listeners::at;
 use super::tasks::Tasks;
 use super::terminal::{Place, Terminal};
+use super::traced;
 use crate::settings::{DirectorySetting, Role, Settings};
 
 /// How a process says that it takes part.
@@ -86,6 +89,9 @@ impl Process {
             "1 while the copy of the stream directory follows the controller, or in a cluster the API server",
         )?;
         self.registry.register(Box::new(follows.clone()))?;
+        if let DirectoryCopy::Kubernetes(_) = directory {
+            calls::register_failures(&self.registry)?;
+        }
         let (directory, stop) = (directory.clone(), self.last.clone());
         let readiness = self.ready.readiness.clone();
         self.tasks.spawn("watch on the controller", async move {
@@ -106,6 +112,11 @@ impl Process {
             Ok::<_, Infallible>(())
         });
         Ok(())
+    }
+
+    /// What the part's spans are made with. They are sent until the part has ended.
+    pub fn traces(&mut self, role: Role, settings: &Settings) -> anyhow::Result<Traces> {
+        traced::among(&mut self.tasks, &settings.traces, role.name(), &self.registry, self.last.clone())
     }
 
     /// Says early what would be in a publisher's way.

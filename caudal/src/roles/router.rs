@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use caudal_directory::StreamDirectory;
 use caudal_service::tls::Certificate;
+use caudal_traces::Traces;
 use prometheus::Registry;
 use tokio::net::TcpListener;
 
@@ -28,6 +29,8 @@ pub struct RouterParts {
     pub api_url: String,
     /// For its metrics.
     pub registry: Registry,
+    /// For its spans.
+    pub traces: Traces,
 }
 
 /// The router's configuration.
@@ -72,5 +75,6 @@ pub fn config(
             ..caudal_ingest_router::Limits::default()
         },
         registry: parts.registry,
+        traces: parts.traces,
     })
 }

@@ -141,6 +141,7 @@ async fn run_router(
         directory: directory.directory(),
         api_url: api_url(settings)?,
         registry: process.registry.clone(),
+        traces: process.traces(Role::IngestRouter, settings)?,
     };
     process.look_for_api(api_url(settings)?, keys.signer.clone());
     let config = router::config(settings, keys, parts)?;
@@ -210,7 +211,9 @@ async fn run_controller(
     let mut process = Process::start(Role::Controller, admin, settings, places)?;
     let own = keys.controller()?;
     process.look_for_api(api_url(settings)?, own.signer.clone());
-    let starting = Controller::start(settings, &folders, own, api_url(settings)?, lines);
+    let traces = process.traces(Role::Controller, settings)?;
+    let starting =
+        Controller::start(settings, &folders, own, api_url(settings)?, lines, &process.registry, traces);
     // All that it waits for is the first worker, which is killed when its start is dropped.
     let Some(controller) = shutdown.run_until_cancelled(starting).await else { return Ok(()) };
     let controller = controller?;
@@ -247,7 +250,9 @@ async fn run_operator(
     let own = keys.controller()?;
     process.look_for_api(api_url(settings)?, own.signer.clone());
     let readiness = process.ready.readiness.clone();
-    let config = operator::config(settings, own, api_url(settings)?, &process.registry, readiness).await?;
+    let traces = process.traces(Role::Operator, settings)?;
+    let config =
+        operator::config(settings, own, api_url(settings)?, &process.registry, traces, readiness).await?;
     process.end_within = caudal_operator::END_WITHIN;
     let running = Box::pin(caudal_operator::run(config, shutdown.clone()));
     let ended = process.until(&shutdown, running).await;

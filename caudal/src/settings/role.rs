@@ -124,6 +124,8 @@ const OF_API: &[Role] = &[Standalone, Api];
 const OF_ROUTER: &[Role] = &[Standalone, IngestRouter];
 const OF_EDGE: &[Role] = &[Standalone, HlsEdge];
 const OF_CONTROLLER: &[Role] = &[Standalone, Controller];
+/// Those that drive broadcasts or take publishers.
+const TRACED: &[Role] = &[Standalone, IngestRouter, Controller, Operator];
 const TLS: &[Role] = &[Standalone, IngestRouter, HlsEdge];
 const STORAGE: &[Role] = &[Standalone, HlsEdge, Controller, Operator];
 const OF_OPERATOR: &[Role] = &[Operator];
@@ -184,6 +186,8 @@ const OWNERS: &[(&str, &[Role])] = &[
     ("LOG_LEVEL", ALL),
     ("LOG_FORMAT", ALL),
     ("LOG_DIR", ALL),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", TRACED),
+    ("OTEL_TRACES_SAMPLER_ARG", TRACED),
     // Secrets.
     ("AWS_ACCESS_KEY_ID", STORAGE),
     ("AWS_SECRET_ACCESS_KEY", STORAGE),

@@ -15,12 +15,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::folders::Folders;
 use crate::roles::api::{self, ApiParts};
-use crate::roles::certificate;
 use crate::roles::controller::Controller;
 use crate::roles::edge::{self, EdgeParts};
 use crate::roles::listeners::{bind, named};
 use crate::roles::router::{self, RouterParts};
 use crate::roles::tasks::Tasks;
+use crate::roles::{certificate, traced};
 use crate::secrets::KeySource;
 use crate::settings::{HttpUrl, RtmpUrl, Settings, WebOrigin};
 
@@ -149,15 +149,17 @@ impl Roles {
     ) -> anyhow::Result<Self> {
         let registry = Registry::new();
         let audience: Arc<dyn Audience> = Arc::new(LocalAudience::default());
+        let mut tasks = Tasks::default();
+        let api = CancellationToken::new();
+        let traces = traced::among(&mut tasks, &settings.traces, "standalone", &registry, api.clone())?;
+        let own = keys.controller()?;
+        let api_url = addresses.internal.clone();
         let controller =
-            Controller::start(settings, folders, keys.controller()?, addresses.internal.clone(), lines)
-                .await?;
+            Controller::start(settings, folders, own, api_url, lines, &registry, traces.clone()).await?;
         let streams: Arc<dyn StreamDirectory> = controller.directory();
         let control: Arc<dyn StreamControl> = controller.directory();
 
-        let mut tasks = Tasks::default();
         let doors = CancellationToken::new();
-        let api = CancellationToken::new();
         let api_ready = Readiness::default();
 
         let parts = ApiParts {
@@ -201,6 +203,7 @@ impl Roles {
             directory: streams,
             api_url: addresses.internal.clone(),
             registry: registry.clone(),
+            traces,
         };
         let config = router::config(settings, keys.router()?, parts)?;
         tasks.spawn("ingest-router", caudal_ingest_router::run(config, doors.clone()));

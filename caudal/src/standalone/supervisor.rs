@@ -12,7 +12,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use caudal_controller::{ClaimError, Pool, Presence, Workers};
+use caudal_controller::{ClaimError, Claimed, Pool, Presence, Start, Workers};
 use caudal_livestream::assignment::WorkerReady;
 use caudal_livestream::record::WorkerAddress;
 use caudal_livestream::{Epoch, StreamId, WorkerId};
@@ -169,7 +169,7 @@ impl Workers for Supervisor {
         stream: StreamId,
         epoch: Epoch,
         _pool: &Pool,
-    ) -> BoxFuture<'static, Result<WorkerAddress, ClaimError>> {
+    ) -> BoxFuture<'static, Result<Claimed, ClaimError>> {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move { Ok(shared.claim(stream, epoch).await) })
     }
@@ -297,16 +297,18 @@ impl Shared {
         Ok(address)
     }
 
-    /// The worker that was claimed for this before, or the warm one, as soon as there is one.
-    async fn claim(&self, stream: StreamId, epoch: Epoch) -> WorkerAddress {
+    /// The worker that was claimed for this before, or the warm one, as soon as there is one. It is a cold start where none was.
+    async fn claim(&self, stream: StreamId, epoch: Epoch) -> Claimed {
         let mut idle = self.idle.subscribe();
+        let there = idle.borrow().is_some() || self.claimed_for(stream, epoch).is_some();
+        let start = if there { Start::Warm } else { Start::Cold };
         loop {
             if let Some(worker) = self.claimed_for(stream, epoch) {
-                return worker;
+                return Claimed { worker, start };
             }
             let _ = idle.wait_for(Option::is_some).await;
             if let Some(worker) = self.claimed_for(stream, epoch) {
-                return worker;
+                return Claimed { worker, start };
             }
             let mut taken = None;
             self.idle.send_if_modified(|idle| {
@@ -318,7 +320,7 @@ impl Shared {
             if let Some(child) = self.children().get_mut(&worker.worker) {
                 child.claim = Some((stream, epoch));
             }
-            return worker;
+            return Claimed { worker, start };
         }
     }
 

@@ -292,3 +292,13 @@ helm.sh/hook: pre-upgrade
 helm.sh/hook-weight: {{ . | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end -}}
+
+{{/* Workers get the same from the operator. */}}
+{{- define "caudal.tracesEnv" -}}
+{{- with .Values.traces }}
+{{- if .endpoint }}
+- { name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ quote .endpoint }} }
+- { name: OTEL_TRACES_SAMPLER_ARG, value: {{ .share | toString | quote }} }
+{{- end }}
+{{- end }}
+{{- end -}}

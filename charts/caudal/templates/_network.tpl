@@ -78,3 +78,25 @@ spec:
     {{- end }}
   ports: [{ port: {{ .Values.networkPolicies.apiServer.port }} }, { port: 443 }]
 {{- end -}}
+
+{{/* To the collector of traces; none without one. */}}
+{{- define "caudal.tracesEgress" -}}
+{{- if .Values.traces.endpoint -}}
+{{- with .Values.networkPolicies.traces -}}
+{{- if not (or .cidrs .peers) -}}
+{{- fail "traces.endpoint is cut off: networkPolicies.traces names neither peers nor cidrs of the collector" -}}
+{{- end -}}
+- to:
+    {{- range .cidrs }}
+    - ipBlock: { cidr: {{ quote . }} }
+    {{- end }}
+    {{- with .peers }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  ports:
+    {{- range .ports }}
+    - port: {{ . }}
+    {{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}

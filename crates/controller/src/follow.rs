@@ -8,9 +8,10 @@ use caudal_livestream::assignment::Floor;
 use caudal_livestream::lifecycle::{Evidence, Input};
 use caudal_livestream::proof::Proof;
 use caudal_livestream::record::WorkerAddress;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use crate::queue::Sender;
 use crate::standstill::{Excuses, LoggedStandstill};
 use crate::worker_link::{Announcement, FEED_SILENCE, WorkerLink};
 use crate::workers::{Presence, Workers};
@@ -23,7 +24,7 @@ pub(crate) struct Follower {
     pub(crate) epoch: Epoch,
     pub(crate) proof: Proof,
     /// Bounded: when the stream's task is behind, the worker's announcements wait for it.
-    pub(crate) inputs: mpsc::Sender<Input>,
+    pub(crate) inputs: Sender<Input>,
     /// Where everything ends that the worker has announced. Parts are no inputs, because each would be stored: the stream's task
     /// looks here when the worker loses the stream.
     pub(crate) reached: watch::Sender<Option<Floor>>,

@@ -8,8 +8,10 @@ mod clock;
 mod edit;
 mod follow;
 mod media;
+mod metrics;
 mod moved;
 mod notice;
+pub mod queue;
 mod record_store;
 mod reports;
 mod standstill;
@@ -27,9 +29,10 @@ use caudal_livestream::record::{Ingest, LiveStream, MediaInfo, Phase, RelayFailu
 use caudal_livestream::report::EndReason;
 use caudal_livestream::{SessionId, StreamId, UnixMillis};
 use caudal_storage::SegmentStore;
+use caudal_traces::Traces;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -38,15 +41,17 @@ pub use clock::{WallClock, read as wall_now};
 use edit::Edit;
 pub use edit::Refusal;
 use media::Media;
+pub use metrics::{Kind, Metrics, Queue, Reconciled};
 pub use moved::{MoveError, Moved};
 pub use notice::{Notice, NoticeKind};
+use queue::Queued;
 pub use record_store::{Change, Durability, Record, RecordStore, StoreError, Stored, Version, WhenItFails};
 pub use reports::{Api, NotAcknowledged};
 pub use standstill::Excuses;
 use standstill::LoggedStandstill;
 use stream_task::{Command, StreamTask};
 pub use worker_link::{Announcement, Announcements, FEED_SILENCE, LinkLost, NotAssigned, WorkerLink};
-pub use workers::{ClaimError, Pool, Presence, Workers};
+pub use workers::{ClaimError, Claimed, Pool, Presence, Start, Workers};
 
 /// What a controller acts with.
 pub struct Carriers {
@@ -68,6 +73,10 @@ pub struct Carriers {
     pub router_key: RoleKeys,
     /// The same of the edge, and of this controller as a reader of feeds.
     pub feed_key: RoleKeys,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What is traced.
+    pub traces: Traces,
 }
 
 /// Who shows the streams to everybody else. Called from the streams' tasks; must not wait.
@@ -108,12 +117,15 @@ struct Shared {
 
 /// The way to a stream's task.
 struct Handle {
-    commands: mpsc::Sender<Command>,
-    /// The newest change that somebody else made; one that was not looked at yet is replaced.
-    changes: watch::Sender<Option<Change>>,
+    commands: queue::Sender<Command>,
+    /// One that was not looked at yet is replaced.
+    changes: watch::Sender<NewestChange>,
     /// The stream was ended before anybody opened it.
     never_opened: bool,
 }
+
+/// The newest change that somebody else made to a stream's record, until its task looks at it.
+type NewestChange = Mutex<Option<Queued<Change>>>;
 
 impl Shared {
     fn handles(&self) -> MutexGuard<'_, HashMap<StreamId, Handle>> {
@@ -407,8 +419,9 @@ impl Spawner {
         created: Option<oneshot::Sender<()>>,
     ) {
         let stream = record.stream();
-        let (commands, asked) = mpsc::channel(COMMANDS);
-        let (changes, changed) = watch::channel(None);
+        let depth = self.shared.carriers.metrics.queue(Queue::Streams);
+        let (commands, asked) = queue::channel(COMMANDS, depth);
+        let (changes, changed) = watch::channel(NewestChange::default());
         handles.insert(stream, Handle { commands, changes, never_opened: record.spec.is_none() });
         self.shared.unsettled.send_modify(|unsettled| {
             unsettled.insert(stream);
@@ -419,6 +432,7 @@ impl Spawner {
 
     /// Passes on what others change. No stream's task is waited for, or it would hold up the news of the others.
     async fn pass_on(self, mut changes: futures::stream::BoxStream<'static, Change>) {
+        let depth = self.shared.carriers.metrics.queue(Queue::Streams);
         while let Some(change) = changes.next().await {
             let mut handles = self.shared.handles();
             let stream = match &change {
@@ -427,7 +441,7 @@ impl Spawner {
             };
             match (handles.get(&stream), change) {
                 (Some(handle), change) => {
-                    handle.changes.send_replace(Some(change));
+                    handle.changes.send_replace(Mutex::new(Some(Queued::new(change, &depth))));
                 }
                 (None, Change::Changed(stored)) => {
                     let record = stored.record.clone();

@@ -8,10 +8,10 @@ use std::time::Duration;
 use caudal_livestream::record::Spec;
 use caudal_livestream::{Epoch, InstallationId, StreamId};
 use caudal_storage::{Disposable, Provenance, SegmentStore, StorageError};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
-use crate::{Handle, Shared};
+use crate::{Handle, NewestChange, Queue, Shared, queue};
 
 /// The storage as the controller uses it: only to remove.
 pub(crate) struct Media {
@@ -255,9 +255,14 @@ impl<'a> Reserved<'a> {
             return None;
         }
         // Nobody receives: whoever asks learns that there is no such stream.
+        let depth = shared.carriers.metrics.queue(Queue::Streams);
         handles.insert(
             stream,
-            Handle { commands: mpsc::channel(1).0, changes: watch::channel(None).0, never_opened: false },
+            Handle {
+                commands: queue::channel(1, depth).0,
+                changes: watch::channel(NewestChange::default()).0,
+                never_opened: false,
+            },
         );
         Some(Self { shared, stream })
     }

@@ -3,34 +3,38 @@
 mod awaited_moves;
 mod claiming;
 mod last_words;
+mod observed;
 mod saving;
 mod stream_workers;
 mod worker_orders;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use caudal_livestream::admission::BroadcastHints;
 use caudal_livestream::assignment::AssignmentMode;
 use caudal_livestream::lifecycle::{Evidence, Input, Lifecycle, ReportKind, WorkerOrder};
-use caudal_livestream::record::{LiveStream, MediaInfo, RelayFailures, WorkerAddress};
+use caudal_livestream::record::{LiveStream, MediaInfo, RelayFailures};
 use caudal_livestream::{Epoch, SessionId, StreamId, WorkerId};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 
 use crate::clock::SteadyClock;
 use crate::edit::{Edit, Refusal};
 use crate::media::is_disposable;
+use crate::metrics::Queue;
 use crate::moved::{MoveError, Moved};
+use crate::queue::{self, Queued, Receiver, Sender};
 use crate::record_store::{Change, Record, Stored, WhenItFails};
 use crate::reports::deliver;
-use crate::workers::Presence;
-use crate::{NotAssigned, Shared};
+use crate::workers::{Claimed, Presence};
+use crate::{NewestChange, NotAssigned, Shared};
 use awaited_moves::AwaitedMoves;
 use claiming::Claiming;
 use last_words::Following;
+use observed::Observed;
 use saving::Step;
 
 /// What a stream is asked.
@@ -46,7 +50,7 @@ pub(crate) enum Command {
 
 /// What a job came to.
 enum Outcome {
-    Claimed(Epoch, WorkerAddress),
+    Claimed(Epoch, Claimed),
     Assigned(Epoch, AssignmentMode),
     NotAssigned {
         epoch: Epoch,
@@ -111,7 +115,8 @@ pub(crate) struct StreamTask {
     claims: Claims,
     media_fate: MediaFate,
     clock: SteadyClock,
-    inputs: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
+    inputs: (Sender<Input>, Receiver<Input>),
+    observed: Observed,
 }
 
 impl StreamTask {
@@ -124,6 +129,11 @@ impl StreamTask {
         published: Option<Arc<LiveStream>>,
     ) -> Self {
         let clock = SteadyClock::start(Arc::clone(&shared.wall));
+        let metrics = &shared.carriers.metrics;
+        let inputs = queue::channel(FEED_INPUTS, metrics.queue(Queue::Streams));
+        let traces = shared.carriers.traces.clone();
+        let mut observed = Observed::new(metrics.clone(), traces, &record.machine);
+        observed.is_in(published.as_ref().map(|known| known.status.phase));
         Self {
             shared,
             stream: record.stream(),
@@ -145,15 +155,16 @@ impl StreamTask {
             claims: Claims::Open,
             media_fate: MediaFate::Needed,
             clock,
-            inputs: mpsc::channel(FEED_INPUTS),
+            inputs,
+            observed,
         }
     }
 
     /// Runs the stream until it is forgotten or the controller is closed. `created` learns when it is recorded.
     pub(crate) async fn run(
         mut self,
-        mut commands: mpsc::Receiver<Command>,
-        mut changes: watch::Receiver<Option<Change>>,
+        mut commands: Receiver<Command>,
+        mut changes: watch::Receiver<NewestChange>,
         created: Option<oneshot::Sender<()>>,
     ) {
         if self.take(Step::Heard(Input::Tick)).await.is_ok() {
@@ -178,8 +189,8 @@ impl StreamTask {
                 Some(input) = self.inputs.1.recv() => self.handle(input).await,
                 Some(outcome) = self.jobs.join_next() => self.job_ended(outcome).await,
                 Ok(()) = changes.changed() => {
-                    let change = changes.borrow_and_update().clone();
-                    match change {
+                    let change = changes.borrow_and_update().lock().unwrap_or_else(PoisonError::into_inner).take();
+                    match change.map(Queued::take) {
                         Some(Change::Changed(newer)) => self.changed(*newer).await,
                         Some(Change::Removed(_)) => self.removed(),
                         None => {}
@@ -279,17 +290,20 @@ impl StreamTask {
 
     async fn job_ended(&mut self, outcome: Result<Outcome, tokio::task::JoinError>) {
         let input = match outcome {
-            Ok(Outcome::Claimed(epoch, worker)) => {
+            Ok(Outcome::Claimed(epoch, Claimed { worker, start })) => {
                 self.worker_jobs.remove(&epoch);
+                self.observed.claimed(epoch, start);
                 Input::WorkerClaimed(epoch, worker)
             }
             Ok(Outcome::Assigned(epoch, mode)) => {
                 self.worker_jobs.remove(&epoch);
                 self.refusals = 0;
+                self.observed.assigned(epoch);
                 Input::AssignmentTaken(epoch, mode)
             }
             Ok(Outcome::NotAssigned { epoch, reason, claimed }) => {
                 self.refusals = self.refusals.saturating_add(1);
+                self.observed.gave_up(epoch, &reason.to_string());
                 let evidence = match reason {
                     NotAssigned::Gone => Evidence::ProcessEnded,
                     NotAssigned::Unsettled(words)
@@ -351,6 +365,9 @@ impl StreamTask {
     }
 
     async fn handle(&mut self, input: Input) {
+        if let Input::Announced(_, floor) = &input {
+            self.observed.announced(self.stream, floor, self.shared.wall_now());
+        }
         // Refused only while the controller closes: the stored record is as it was, and the next one goes on from it.
         let _ = self.take(Step::Heard(input)).await;
     }
@@ -362,11 +379,14 @@ impl StreamTask {
             self.shared.settled(self.stream);
         }
         self.moves.note(&self.record.machine);
+        self.observed.stands_so(&self.record.machine);
         self.carry_out();
     }
 
     fn publish(&mut self) {
-        let Some(record) = self.record.shown(self.media.clone()) else {
+        let shown = self.record.shown(self.media.clone());
+        self.observed.is_in(shown.as_ref().map(|shown| shown.status.phase));
+        let Some(record) = shown else {
             return self.shared.carriers.observer.hide(self.stream);
         };
         if self.published.as_deref() == Some(&record) {
@@ -387,7 +407,9 @@ impl StreamTask {
         for worker in orders.release {
             if self.releasing.insert(worker.worker) {
                 let workers = Arc::clone(&self.shared.carriers.workers);
+                let waits = self.shared.carriers.metrics.waits(Queue::Releases);
                 self.jobs.spawn(async move {
+                    let _waits = waits;
                     while workers.release(worker.worker).await == Presence::Unknown {
                         sleep(ASK_AGAIN).await;
                     }
@@ -411,7 +433,11 @@ impl StreamTask {
         {
             self.reporting = Some(report.kind());
             let delivery = deliver(Arc::clone(&self.shared.carriers.api), report);
-            self.jobs.spawn(async move { Outcome::Reported(delivery.await) });
+            let waits = self.shared.carriers.metrics.waits(Queue::Reports);
+            self.jobs.spawn(async move {
+                let _waits = waits;
+                Outcome::Reported(delivery.await)
+            });
         }
     }
 

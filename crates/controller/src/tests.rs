@@ -8,6 +8,7 @@ mod keys;
 mod last_words;
 mod leading;
 mod lost_records;
+mod measured;
 mod moves;
 mod relay_failures;
 mod set_clocks;
@@ -34,6 +35,9 @@ struct World {
     cluster: Arc<FakeCluster>,
     media: tempfile::TempDir,
     wall: WallClock,
+    registry: prometheus::Registry,
+    metrics: Metrics,
+    traces: Traces,
     /// By how much the wall clock was set forward.
     wall_set_by_ms: Arc<AtomicU64>,
 }
@@ -48,11 +52,15 @@ impl World {
             UNIX_EPOCH + Duration::from_secs(1_800_000_000) + set_by + begun.elapsed()
         });
         let store = Arc::new(FakeStore::new(Arc::clone(&wall)));
+        let registry = prometheus::Registry::new();
         Self {
             cluster: Arc::new(FakeCluster::new(Arc::clone(&store))),
             store,
             media: tempfile::tempdir().unwrap(),
             wall,
+            metrics: Metrics::register(&registry).unwrap(),
+            registry,
+            traces: Traces::off(),
             wall_set_by_ms,
         }
     }
@@ -96,6 +104,8 @@ impl World {
             assignments,
             router_key,
             feed_key,
+            metrics: self.metrics.clone(),
+            traces: self.traces.clone(),
         };
         let media = SegmentStore::folder(self.media.path()).unwrap();
         Controller::start(carriers, media, Arc::clone(&self.wall), records, |_, _| {})

@@ -18,7 +18,7 @@ pub trait Workers: Send + Sync + 'static {
         stream: StreamId,
         epoch: Epoch,
         pool: &Pool,
-    ) -> BoxFuture<'static, Result<WorkerAddress, ClaimError>>;
+    ) -> BoxFuture<'static, Result<Claimed, ClaimError>>;
 
     /// Resolves to [`Presence::Gone`] when this worker's process has ended, and to [`Presence::Unknown`] at once when
     /// nothing is known of it (yet).
@@ -35,6 +35,33 @@ pub trait Workers: Send + Sync + 'static {
     /// Ends every worker that was claimed for this stream and is still there, also those whose claim was never
     /// answered, and resolves when they have ended.
     fn withdraw(&self, stream: StreamId) -> BoxFuture<'static, ()>;
+}
+
+/// A worker that was claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// Where it is.
+    pub worker: WorkerAddress,
+    /// Where it comes from.
+    pub start: Start,
+}
+
+/// How a worker was got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// It was there and waited.
+    Warm,
+    /// It was made for the stream.
+    Cold,
+}
+
+impl Start {
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Warm => "warm",
+            Self::Cold => "cold",
+        }
+    }
 }
 
 /// What is known of a worker's process.

@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use caudal_controller::{Carriers, Controller, MoveError, Moved, Pool, Record, Refusal, WallClock, Workers};
+use caudal_controller::{
+    Carriers, Controller, Metrics, MoveError, Moved, Pool, Record, Refusal, WallClock, Workers,
+};
 use caudal_livestream::lifecycle::{Evidence, Input};
 use caudal_livestream::proof::{AssignmentKeys, RoleKeys};
 use caudal_livestream::record::{DesiredState, Ingest, LiveStream, MediaInfo, RelayFailures, Spec};
@@ -17,6 +19,7 @@ use caudal_livestream::report::EndReason;
 use caudal_livestream::{SessionId, StreamId, UnixMillis};
 use caudal_service::internal::Signer;
 use caudal_storage::SegmentStore;
+use caudal_traces::Traces;
 use futures::future::BoxFuture;
 use thiserror::Error;
 use tokio::sync::{broadcast, watch};
@@ -48,6 +51,10 @@ pub struct LocalConfig {
     pub api: String,
     /// Signs reports to the api, as `controller`.
     pub signer: Signer,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What is traced.
+    pub traces: Traces,
 }
 
 /// Why the directory could not start.
@@ -115,6 +122,8 @@ impl LocalDirectory {
             assignments: config.assignments,
             router_key: config.router_key,
             feed_key: config.feed_key,
+            metrics: config.metrics,
+            traces: config.traces,
         };
         let controller = Controller::start(carriers, config.media, wall, records, without_workers);
         Ok(Arc::new(Self { controller, shown, door: Mutex::new(()), max_streams: config.max_streams }))

@@ -1,10 +1,12 @@
 //! Calls to the API server: only so many at a time, each with a deadline, and what it fails with is sorted by what can be done about it.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use kube::config::InferConfigError;
 use kube::core::Status;
 use kube::{Client, Config, Error};
+use prometheus::{IntCounterVec, Opts, Registry};
 use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -94,10 +96,48 @@ pub(crate) async fn list_at_once<T>(call: impl Future<Output = Result<T, Error>>
 async fn within<T>(deadline: Duration, call: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
     match timeout(deadline, call).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(Failure::of(&error)),
-        Err(_) => Err(Failure::Unavailable(format!("no answer within {} s", deadline.as_secs()))),
+        Ok(Err(error)) => Err(counted(Failure::of(&error))),
+        Err(_) => Err(counted(Failure::Unavailable(format!("no answer within {} s", deadline.as_secs())))),
     }
 }
+
+/// Registers how many calls of this process came to nothing, by kind; with it, watches that broke.
+///
+/// # Errors
+/// When it is registered already.
+pub fn register_failures(registry: &Registry) -> Result<(), prometheus::Error> {
+    FAILURES.as_ref().map_or(Ok(()), |failures| registry.register(Box::new(failures.clone())))
+}
+
+/// A watch broke, or could not be opened.
+pub(crate) fn watch_failed() {
+    count("watch");
+}
+
+fn counted(failure: Failure) -> Failure {
+    count(match failure {
+        Failure::Conflict => "conflict",
+        Failure::AlreadyExists => "already_exists",
+        Failure::NotFound => "not_found",
+        Failure::Quota(_) => "quota",
+        Failure::Refused(_) => "refused",
+        Failure::Forbidden(_) => "forbidden",
+        Failure::Unavailable(_) => "unavailable",
+    });
+    failure
+}
+
+fn count(kind: &str) {
+    if let Some(failures) = FAILURES.as_ref() {
+        failures.with_label_values(&[kind]).inc();
+    }
+}
+
+/// One for the process, because every part of it asks the same server. None never: the name is valid.
+static FAILURES: LazyLock<Option<IntCounterVec>> = LazyLock::new(|| {
+    let help = "Calls to the Kubernetes API server that came to nothing, by kind";
+    IntCounterVec::new(Opts::new("caudal_kubernetes_failed_calls_total", help), &["kind"]).ok()
+});
 
 impl Failure {
     /// Sorts what kube says.

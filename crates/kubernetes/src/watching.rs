@@ -18,7 +18,7 @@ use kube::{Api, Error, Resource};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use crate::calls::{DEADLINE, list_at_once};
+use crate::calls::{DEADLINE, list_at_once, watch_failed};
 use told::Told;
 
 /// What a watch tells.
@@ -113,6 +113,7 @@ where
         params.continue_token = page;
         let list = match list_at_once(self.api.list(&params)).await {
             Ok(list) => list,
+            // It is counted as a call.
             Err(failure) => return self.broken(&failure.to_string(), Stage::List(None)),
         };
         for object in list.items {
@@ -145,13 +146,13 @@ where
                 Stage::Follow(version, changes.boxed(), Instant::now() + LONGEST_CONNECTION)
             }
             Err(Failed::Expired) => self.broken("its version has expired", Stage::List(None)),
-            Err(Failed::Other(reason)) => self.broken(&reason, Stage::Ask(version)),
+            Err(Failed::Other(reason)) => self.failed(&reason, Stage::Ask(version)),
         }
     }
 
     async fn follow(&mut self, version: String, mut changes: Changes<K>, until: Instant) -> Stage<K> {
         let Ok(change) = timeout_at(until, changes.next()).await else {
-            return self.broken("the connection is silent", Stage::Ask(version));
+            return self.failed("the connection is silent", Stage::Ask(version));
         };
         let object = match change {
             Some(Ok(WatchEvent::Bookmark(bookmark))) => {
@@ -162,13 +163,13 @@ where
                 return self.broken("its version has expired", Stage::List(None));
             }
             Some(Ok(WatchEvent::Error(status))) => {
-                return self.broken(&status.to_string(), Stage::Ask(version));
+                return self.failed(&status.to_string(), Stage::Ask(version));
             }
             // What is between here and there cannot be read: it is skipped by a list.
             Some(Err(error @ (Error::SerdeError(_) | Error::LinesCodecMaxLineLengthExceeded))) => {
                 return self.broken(&error.to_string(), Stage::List(None));
             }
-            Some(Err(error)) => return self.broken(&error.to_string(), Stage::Ask(version)),
+            Some(Err(error)) => return self.failed(&error.to_string(), Stage::Ask(version)),
             // Its time is over; one that ends early is not asked for again at once.
             None => {
                 if Instant::now() + SHORTENED < until {
@@ -193,6 +194,12 @@ where
             Some(version) => Stage::Follow(version, changes, until),
             None => self.broken("an object without a version", Stage::List(None)),
         }
+    }
+
+    /// The same for what no server does that is well; the lists that follow an expired version are its ordinary way.
+    fn failed(&mut self, reason: &str, next: Stage<K>) -> Stage<K> {
+        watch_failed();
+        self.broken(reason, next)
     }
 
     /// Says that nothing is heard, and goes on with `next` after a pause.

@@ -65,6 +65,15 @@ identity! {
     /// One broadcast: a row in `streams`, a storage prefix, a `LiveStream`. Never reused.
     StreamId
 }
+impl StreamId {
+    /// When it was made, by the clock of the api that made it; none of an id that does not say.
+    pub fn made_at(self) -> Option<UnixMillis> {
+        let (seconds, nanoseconds) = self.0.get_timestamp()?.to_unix();
+        let millis = seconds.checked_mul(1000)?.checked_add(u64::from(nanoseconds) / 1_000_000)?;
+        i64::try_from(millis).ok().map(UnixMillis)
+    }
+}
+
 identity! {
     /// One publisher connection at the router.
     SessionId

@@ -33,6 +33,20 @@ pub fn part_client() -> Result<Client, reqwest::Error> {
         .build()
 }
 
+/// A client for what is not ours, as a collector of traces: by HTTPS, checked against the system's certificates, or plainly. How long
+/// an answer may take is each request's own affair.
+///
+/// # Errors
+/// When there is no way to resolve names, or the system's certificates cannot be read.
+pub fn outside_client() -> Result<Client, reqwest::Error> {
+    crate::install_crypto();
+    Client::builder()
+        .redirect(Policy::none())
+        .connect_timeout(CONNECT_DEADLINE)
+        .pool_idle_timeout(POOL_IDLE)
+        .build()
+}
+
 /// Asks internal listeners, signed as one caller. Cheap to clone; all clones share their connections.
 #[derive(Clone, Debug)]
 pub struct SignedClient {

@@ -68,6 +68,7 @@ impl Harness {
                 ..Limits::default()
             },
             registry: registry.clone(),
+            traces: caudal_traces::Traces::off(),
         };
         change(&mut config);
         let shutdown = CancellationToken::new();

@@ -39,6 +39,7 @@ pub(crate) fn settings() -> PodSettings {
         secret: "caudal-worker".to_owned(),
         storage: Storage::Volume { claim: "caudal-media".to_owned() },
         log_level: None,
+        traces: None,
     }
 }
 
@@ -73,6 +74,7 @@ fn a_cold_pod_with_a_bucket_and_a_template() {
             secret: "caudal-bucket".to_owned(),
         },
         log_level: Some("info".to_owned()),
+        traces: Some(WorkerTraces { endpoint: "http://collector.observe:4318".to_owned(), share: 0.1 }),
         ..settings()
     };
     let stream: StreamId = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();

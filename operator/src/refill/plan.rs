@@ -38,6 +38,8 @@ pub(super) struct Plan {
     pub(super) create: Vec<u32>,
     /// Pods that nobody needs.
     pub(super) delete: Vec<Arc<WorkerPod>>,
+    /// Warm workers that are to be there and are not, whether there is room for them or not.
+    pub(super) missing: u32,
     /// How the pool stands, before any of that.
     pub(super) status: WorkerPoolStatus,
 }
@@ -118,9 +120,9 @@ pub(super) fn plan(pool: &WorkerPool, pods: &[Arc<WorkerPod>], seen: &Seen<'_>) 
     };
     status.conditions.push(condition("Paused", answer, reason, words.to_owned(), pool.metadata.generation));
     if paused {
-        return Plan { create: Vec::new(), delete: Vec::new(), status };
+        return Plan { create: Vec::new(), delete: Vec::new(), missing: 0, status };
     }
-    Plan { create, delete, status }
+    Plan { create, delete, missing: count(missing), status }
 }
 
 /// Whether broadcasts are on nodes that are being emptied, and how many on which.

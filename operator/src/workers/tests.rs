@@ -16,9 +16,14 @@ const OWNER: &str = "00000000-0000-4000-8000-000000000002";
 struct World {
     server: FakeServer,
     workers: PodWorkers,
+    metrics: Metrics,
     pods: Pods,
     stream: StreamId,
     following: Vec<JoinHandle<()>>,
+}
+
+fn metrics() -> Metrics {
+    Metrics::register(&prometheus::Registry::new()).unwrap()
 }
 
 struct Owned;
@@ -36,16 +41,18 @@ impl Owners for Owned {
 impl World {
     fn new() -> Self {
         let server = FakeServer::new();
-        let (workers, pods, following) = Self::operator(&server);
-        Self { server, workers, pods, stream: StreamId::generate(), following: vec![following] }
+        let metrics = metrics();
+        let (workers, pods, following) = Self::operator(&server, metrics.clone());
+        Self { server, workers, metrics, pods, stream: StreamId::generate(), following: vec![following] }
     }
 
-    fn operator(server: &FakeServer) -> (PodWorkers, Pods, JoinHandle<()>) {
+    fn operator(server: &FakeServer, metrics: Metrics) -> (PodWorkers, Pods, JoinHandle<()>) {
         let (pods, pools) = (Pods::default(), Pools::default());
         let mut of_two = pool(caudal_kubernetes::worker_pool::Template::default());
         (of_two.spec.max_workers, of_two.spec.move_surge) = (1, 1);
         pools.take(News::Is(Box::new(of_two)));
-        let workers = PodWorkers::new(server.client(), pods.clone(), pools, Arc::new(Owned), settings());
+        let workers =
+            PodWorkers::new(server.client(), pods.clone(), pools, Arc::new(Owned), settings(), metrics);
         let (client, followed) = (server.client(), pods.clone());
         let following = tokio::spawn(async move { followed.follow(client, "caudal").await });
         (workers, pods, following)
@@ -56,7 +63,7 @@ impl World {
         for following in self.following.drain(..) {
             following.abort();
         }
-        let (workers, pods, following) = Self::operator(&self.server);
+        let (workers, pods, following) = Self::operator(&self.server, self.metrics.clone());
         (self.workers, self.pods) = (workers, pods);
         self.following.push(following);
     }
@@ -71,7 +78,7 @@ impl World {
     }
 
     async fn claim(&self, epoch: u32) -> Result<WorkerAddress, ClaimError> {
-        self.workers.claim(self.stream, Epoch(epoch), &Pool::default()).await
+        Ok(self.workers.claim(self.stream, Epoch(epoch), &Pool::default()).await?.worker)
     }
 
     fn pod(&self, name: &str) -> Option<Value> {
@@ -163,6 +170,7 @@ async fn whoever_is_late_for_a_pod_takes_the_next_one() {
     };
     world.server.trouble("PATCH", Trouble::Overtaken(theirs));
     assert_eq!(world.claim(1).await.unwrap().worker, second);
+    assert_eq!(world.metrics.claim_conflicts.get(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -172,7 +180,7 @@ async fn two_streams_at_once_get_two_pods() {
     let other = StreamId::generate();
     let theirs = world.workers.claim(other, Epoch(1), &Pool::default());
     let (ours, theirs) = tokio::join!(world.claim(1), theirs);
-    let mut got = [ours.unwrap().worker, theirs.unwrap().worker];
+    let mut got = [ours.unwrap().worker, theirs.unwrap().worker.worker];
     got.sort();
     let mut expected = pair;
     expected.sort();
@@ -210,8 +218,11 @@ async fn an_operator_whose_view_is_old_finds_the_pod_that_it_would_have_made_twi
     let (pods, pools) = (Pods::default(), Pools::default());
     pods.take(News::Whole);
     pools.take(News::Is(Box::new(pool(caudal_kubernetes::worker_pool::Template::default()))));
-    let late = PodWorkers::new(world.server.client(), pods, pools, Arc::new(Owned), settings());
-    assert_eq!(late.claim(world.stream, Epoch(1), &Pool::default()).await, claimed);
+    let late = PodWorkers::new(world.server.client(), pods, pools, Arc::new(Owned), settings(), metrics());
+    assert_eq!(
+        late.claim(world.stream, Epoch(1), &Pool::default()).await.map(|claimed| claimed.worker),
+        claimed
+    );
     assert_eq!(world.server.writes(), ["POST pods", "POST pods"], "the second one was refused");
 }
 
@@ -299,6 +310,7 @@ async fn what_no_watch_has_told_of_is_gone_only_when_the_server_says_so() {
         Pools::default(),
         Arc::new(Owned),
         settings(),
+        metrics(),
     );
     assert_eq!(blind.exited(known).await, Presence::Unknown);
     assert_eq!(blind.exited(WorkerId::generate()).await, Presence::Gone);
@@ -317,6 +329,7 @@ async fn many_who_ask_for_unknown_workers_are_answered_by_few_lists() {
         Pools::default(),
         Arc::new(Owned),
         settings(),
+        metrics(),
     );
     let asked = (0..500).map(|_| blind.exited(WorkerId::generate()));
     let answers = futures::future::join_all(asked).await;

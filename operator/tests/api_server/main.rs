@@ -8,6 +8,7 @@
 )]
 
 mod definitions;
+mod metrics;
 mod pauses;
 mod records;
 mod removal;

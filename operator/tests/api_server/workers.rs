@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use caudal_controller::{ClaimError, Pool, Presence, RecordStore as _, Workers as _};
+use caudal_controller::{ClaimError, Pool, Presence, RecordStore as _, Start, Workers as _};
 use caudal_kubernetes::{WorkerPool, names};
 use caudal_livestream::Epoch;
-use caudal_operator::{PodWorkers, Pods, Pools};
+use caudal_operator::{Metrics, PodWorkers, Pods, Pools};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
@@ -39,7 +39,8 @@ async fn a_cold_pod_is_admitted_found_again_and_ended() {
     };
     until("the pool", async || pools.get("default")).await;
     let settings = pod_settings(&namespace);
-    let workers = PodWorkers::new(client.clone(), pods, pools, Arc::new(records), settings);
+    let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
+    let workers = PodWorkers::new(client.clone(), pods, pools, Arc::new(records), settings, metrics);
     let all: Api<Pod> = Api::namespaced(client.clone(), &namespace);
     let name = names::cold_pod(stream, Epoch(1));
     // What a kubelet would say.
@@ -53,9 +54,11 @@ async fn a_cold_pod_is_admitted_found_again_and_ended() {
     };
     let (claimed, ()) = tokio::join!(workers.claim(stream, Epoch(1), &Pool::default()), listening);
     let pod = all.get(&name).await.unwrap();
-    let worker = claimed.unwrap();
+    let claimed = claimed.unwrap();
+    let worker = claimed.worker;
+    assert_eq!(claimed.start, Start::Cold);
     assert_eq!(Some(worker.worker.to_string()), pod.metadata.uid);
-    assert_eq!(workers.claim(stream, Epoch(1), &Pool::default()).await.unwrap(), worker);
+    assert_eq!(workers.claim(stream, Epoch(1), &Pool::default()).await.unwrap(), claimed);
     assert_eq!(workers.claim(other, Epoch(1), &Pool::default()).await, Err(ClaimError::NoCapacity));
 
     let withdrawn = tokio::spawn(workers.withdraw(stream));

@@ -25,6 +25,7 @@ use k8s_openapi::api::core::v1::{Event, Node, Pod};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::Status;
 use kube::{Api, Client, ResourceExt as _};
+use prometheus::{Registry, TextEncoder};
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
@@ -93,6 +94,8 @@ pub(crate) struct SaidWorkers {
 
 /// On a runtime of its own, which takes everything that it has begun with it.
 pub(crate) struct Operator {
+    /// What it counts.
+    registry: Registry,
     runtime: Runtime,
     running: JoinHandle<()>,
     shutdown: CancellationToken,
@@ -123,6 +126,7 @@ impl World {
     }
 
     pub(crate) fn operator_with(&self, name: &str, client: Client, term: Term) -> Operator {
+        let registry = Registry::new();
         let config = Config {
             client,
             identity: name.to_owned(),
@@ -137,7 +141,8 @@ impl World {
             router_key: RoleKey::new([1; 32]).into(),
             feed_key: RoleKey::new([2; 32]).into(),
             edge: Some("https://example.org".to_owned()),
-            registry: prometheus::Registry::new(),
+            registry: registry.clone(),
+            traces: caudal_traces::Traces::off(),
             readiness: caudal_service::health::Readiness::default(),
         };
         let shutdown = CancellationToken::new();
@@ -145,7 +150,7 @@ impl World {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let running =
             runtime.spawn(async move { Box::pin(caudal_operator::run(config, stop)).await.unwrap() });
-        Operator { runtime, running, shutdown }
+        Operator { registry, runtime, running, shutdown }
     }
 
     pub(crate) async fn until_stream(
@@ -226,10 +231,28 @@ pub(crate) fn pod_settings(namespace: &str) -> PodSettings {
         secret: "caudal-worker".to_owned(),
         storage: Storage::Volume { claim: "caudal-media".to_owned() },
         log_level: None,
+        traces: None,
     }
 }
 
 impl Operator {
+    /// What a line of its metrics says; none where there is no such line.
+    pub(crate) fn says(&self, line: &str) -> Option<f64> {
+        let text = TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap();
+        let value = text.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' '));
+        value.map(|value| value.parse().unwrap())
+    }
+
+    /// What it counts, also once it has ended.
+    pub(crate) fn registry(&self) -> Registry {
+        self.registry.clone()
+    }
+
+    /// Waits until it says so.
+    pub(crate) async fn until_it_says(&self, line: &str, value: f64) {
+        until(line, async || (self.says(line) == Some(value)).then_some(())).await;
+    }
+
     /// As SIGKILL: the lease stays as it is.
     pub(crate) fn kill(self) {
         self.runtime.shutdown_background();

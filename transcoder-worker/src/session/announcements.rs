@@ -18,6 +18,7 @@ impl Session {
             Event::Part(part) => {
                 self.parts.metrics.parts.inc();
                 self.part_announced = true;
+                self.parts.milestones.part();
                 self.awaited.part(&part.rendition, Duration::from_micros(part.part.duration.0));
                 // To the readers before anything else.
                 self.parts.feed.announce(event, data.as_ref());
@@ -34,6 +35,7 @@ impl Session {
             }
             Event::Segment(announced) => {
                 self.parts.feed.announce(event, None);
+                self.parts.milestones.segment();
                 self.store_segment(&announced.rendition, &announced.segment, data);
                 let moved = self.windows.insert(announced.rendition.clone(), announced.window_start);
                 if moved != Some(announced.window_start) && !self.parts.assignment.record {

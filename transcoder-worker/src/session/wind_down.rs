@@ -11,6 +11,7 @@ impl Session {
     /// Takes leave: the publisher first, then the rungs' last frames, then the open segment, then storage.
     pub(super) async fn wind_down(&mut self, closing: Closing) {
         self.closing = Some(closing);
+        self.parts.milestones.ends(&closing.to_string());
         tracing::info!(stream = %self.stream, reason = %closing, "the session ends");
         let begun = Instant::now();
         // Readers take three seconds of silence for a lost worker.

@@ -94,6 +94,7 @@ impl Broadcast {
             http: bind().await.unwrap(),
             advertised: None,
             registry: registry.clone(),
+            traces: caudal_traces::Traces::off(),
             ffmpeg,
             ladder: LadderChoice::Full,
             poster_interval,

@@ -32,7 +32,7 @@ fn config(script: &str, environment: Vec<(OsString, OsString)>) -> SupervisorCon
 
 /// A worker for a stream of its own.
 async fn claim(supervisor: &Supervisor) -> WorkerAddress {
-    supervisor.claim(StreamId::generate(), Epoch(1), &Pool::default()).await.unwrap()
+    supervisor.claim(StreamId::generate(), Epoch(1), &Pool::default()).await.unwrap().worker
 }
 
 async fn soon<T>(what: impl Future<Output = T>) -> T {
@@ -82,7 +82,8 @@ async fn a_claimed_worker_is_replaced_by_another_warm_one() {
 async fn a_stream_and_epoch_get_the_same_worker_again_and_the_next_epoch_gets_another() {
     let supervisor = supervisor("cat >/dev/null").await;
     let stream = StreamId::generate();
-    let claim = async |epoch| soon(supervisor.claim(stream, Epoch(epoch), &Pool::default())).await.unwrap();
+    let claim =
+        async |epoch| soon(supervisor.claim(stream, Epoch(epoch), &Pool::default())).await.unwrap().worker;
     let first = claim(1).await;
     assert_eq!(claim(1).await, first);
     let second = claim(2).await;

@@ -38,6 +38,10 @@ impl SupervisorConfig {
         tell("CAUDAL_LADDER", fitting(settings.ladder.fitting).into());
         tell("LOG_LEVEL", settings.logs.level.as_str().into());
         tell("LOG_FORMAT", log_format(settings.logs.format).into());
+        if let Some(endpoint) = &settings.traces.endpoint {
+            tell("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str().into());
+            tell("OTEL_TRACES_SAMPLER_ARG", settings.traces.share.of_one().to_string().into());
+        }
         if let Some(folder) = &storage.hls_path {
             tell("HLS_PATH", folder.clone().into());
         }

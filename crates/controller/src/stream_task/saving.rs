@@ -4,10 +4,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use caudal_livestream::lifecycle::{Evidence, Input};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::StreamTask;
 use crate::edit::{Edit, Refusal, take_spec};
+use crate::metrics::{Kind, Reconciled};
 use crate::record_store::{Durability, Record, StoreError, Stored, WhenItFails};
 
 /// Something that changes a record, and can be applied again to a newer one.
@@ -38,7 +39,15 @@ enum Overtaken {
 
 impl StreamTask {
     /// Applies `step`, stores what comes of it, and only then acts on it.
-    pub(super) async fn take(&mut self, mut step: Step) -> Result<(), Refusal> {
+    pub(super) async fn take(&mut self, step: Step) -> Result<(), Refusal> {
+        let begun = Instant::now();
+        let (outcome, answer) = self.take_and_judge(step).await;
+        self.shared.carriers.metrics.reconciled(Kind::Stream, outcome, begun.elapsed());
+        answer
+    }
+
+    async fn take_and_judge(&mut self, mut step: Step) -> (Reconciled, Result<(), Refusal>) {
+        let mut outcome = Reconciled::Changed;
         let mut stepped_ms = 0_i64;
         loop {
             if let Some(by_ms) = self.clock.take_step() {
@@ -54,7 +63,7 @@ impl StreamTask {
                 Step::Asked(edit) => edit.apply(next, now),
             });
             if next == self.record && !self.unsaved {
-                return answer;
+                return (Reconciled::Unchanged, answer);
             }
             match self.save(&next, stepped_ms).await {
                 Saving::Done => {
@@ -68,11 +77,12 @@ impl StreamTask {
                     };
                     self.say_replacement(&before, reason);
                     self.act();
-                    return answer;
+                    return (outcome, answer);
                 }
                 Saving::Overtaken(overtaken) => {
                     // The record that the task goes by now is of the clock as it was set.
                     stepped_ms = 0;
+                    outcome = Reconciled::Overtaken;
                     match (overtaken, &step) {
                         (Overtaken::Spec, _) | (Overtaken::Machine, Step::Asked(_)) => {}
                         // It was of our machine, and theirs hears of it in its own way.
@@ -81,11 +91,14 @@ impl StreamTask {
                         }
                         (Overtaken::Machine, Step::Heard(_)) => {
                             self.act();
-                            return Ok(());
+                            return (outcome, Ok(()));
                         }
                     }
                 }
-                Saving::Given => return Err(Refusal::Unavailable("the controller is closing".to_owned())),
+                Saving::Given => {
+                    let refusal = Refusal::Unavailable("the controller is closing".to_owned());
+                    return (Reconciled::Failed, Err(refusal));
+                }
             }
         }
     }
@@ -155,11 +168,12 @@ impl StreamTask {
     }
 
     /// A planned move has lines of its own.
-    fn say_replacement(&self, before: &Record, reason: Option<Evidence>) {
+    fn say_replacement(&mut self, before: &Record, reason: Option<Evidence>) {
         let (from, to) = (before.machine.epoch(), self.machine().epoch());
         if from == to || before.machine.moves_to() == Some(to) {
             return;
         }
+        self.observed.lost(reason);
         if let Some(reason) = reason {
             tracing::warn!(stream = %self.stream, %reason, %from, %to, "a stream's worker is lost; looking for another one");
         }

@@ -23,6 +23,7 @@ impl StreamTask {
             if !self.withdrawing.insert(epoch) {
                 continue;
             }
+            self.observed.gave_up(epoch, "not wanted any more");
             if let Some((_, claim)) = self.worker_jobs.remove(&epoch) {
                 claim.abort();
             }
@@ -74,6 +75,7 @@ impl StreamTask {
         }
         let job = match order {
             WorkerOrder::Claim(epoch) => {
+                self.observed.wants(epoch, &self.record.machine);
                 let claimed = claim(Arc::clone(&self.shared), self.stream, epoch, self.inputs.0.clone());
                 let (before, under_way) = self.claiming.begin(epoch);
                 let pause = pause_after(self.refusals);

@@ -8,26 +8,26 @@ use caudal_livestream::lifecycle::Input;
 use caudal_livestream::proof::SignedAssignment;
 use caudal_livestream::record::WorkerAddress;
 use caudal_livestream::{Epoch, StreamId, UnixMillis};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::ASK_AGAIN;
 use crate::Shared;
+use crate::queue::Sender;
 use crate::worker_link::NotAssigned;
-use crate::workers::{ClaimError, Presence};
+use crate::workers::{ClaimError, Claimed, Presence};
 
 /// A worker for this epoch, as soon as there is one. Says when that is a question of room.
 pub(super) async fn claim(
     shared: Arc<Shared>,
     stream: StreamId,
     epoch: Epoch,
-    inputs: mpsc::Sender<Input>,
-) -> WorkerAddress {
+    inputs: Sender<Input>,
+) -> Claimed {
     let carriers = &shared.carriers;
     let mut said = false;
     loop {
         match carriers.workers.claim(stream, epoch, &carriers.pool).await {
-            Ok(worker) => return worker,
+            Ok(claimed) => return claimed,
             Err(ClaimError::NoCapacity) => {
                 // Nobody listens only when this is not wanted any more either.
                 let _ = inputs.send(Input::NoCapacity(epoch)).await;

@@ -166,7 +166,7 @@ impl Workers for FakeCluster {
         stream: StreamId,
         epoch: Epoch,
         _pool: &Pool,
-    ) -> BoxFuture<'static, Result<WorkerAddress, ClaimError>> {
+    ) -> BoxFuture<'static, Result<Claimed, ClaimError>> {
         let stored = self.store.get(stream).expect("a worker was claimed for a stream that is not stored");
         let known = stored.machine.moves_to().unwrap_or_default().max(stored.machine.epoch());
         assert!(known >= epoch, "epoch {epoch} was claimed before it was stored");
@@ -192,7 +192,9 @@ impl Workers for FakeCluster {
                 std::future::pending::<()>().await;
             }
             sleep(Duration::from_millis(20)).await;
-            Ok(address)
+            // The first one was warm, and no other.
+            let start = if epoch == Epoch(1) { Start::Warm } else { Start::Cold };
+            Ok(Claimed { worker: address, start })
         })
     }
 

@@ -6,7 +6,9 @@ use caudal_livestream::WorkerId;
 use caudal_livestream::lifecycle::{Evidence, Input};
 use caudal_livestream::proof::{Proof, SignedAssignment};
 use caudal_livestream::record::WorkerAddress;
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use prometheus::IntGauge;
 use tokio::task::JoinHandle;
 use tokio::time::advance;
 use tracing::subscriber::DefaultGuard;
@@ -14,6 +16,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 use super::*;
 use crate::follow::Follower;
+use crate::queue::Receiver;
 use crate::standstill::LoggedStandstill;
 
 /// A worker that says once on each connection that it is there, for as long as it answers.
@@ -60,12 +63,7 @@ impl Announcements for Connection {
 }
 
 impl Workers for Worker {
-    fn claim(
-        &self,
-        _: StreamId,
-        _: Epoch,
-        _: &Pool,
-    ) -> BoxFuture<'static, Result<WorkerAddress, ClaimError>> {
+    fn claim(&self, _: StreamId, _: Epoch, _: &Pool) -> BoxFuture<'static, Result<Claimed, ClaimError>> {
         Box::pin(async { Err(ClaimError::NoCapacity) })
     }
 
@@ -87,12 +85,9 @@ impl Workers for Worker {
 }
 
 /// The worker's follower, and what it says.
-fn followed(
-    worker: &Arc<Worker>,
-    standstill: &Arc<LoggedStandstill>,
-) -> (JoinHandle<()>, mpsc::Receiver<Input>) {
+fn followed(worker: &Arc<Worker>, standstill: &Arc<LoggedStandstill>) -> (JoinHandle<()>, Receiver<Input>) {
     let nowhere = "127.0.0.1:9".parse().unwrap();
-    let (inputs, said) = mpsc::channel(16);
+    let (inputs, said) = queue::channel(16, IntGauge::new("depth", "of a queue").unwrap());
     let follower = Follower {
         link: worker.clone(),
         workers: worker.clone(),
@@ -141,7 +136,7 @@ async fn a_worker_is_not_lost_for_what_its_controller_did_not_hear_while_that_st
     // All timers fire at once, and late.
     advance(Duration::from_secs(9)).await;
     sleep(Duration::from_secs(2)).await;
-    assert!(said.try_recv().is_err(), "it is heard again");
+    assert!(said.recv().now_or_never().is_none(), "it is heard again");
     assert_eq!(warnings.so_far(), 1);
     worker.answers.store(false, Ordering::Relaxed);
     let begun = Instant::now();

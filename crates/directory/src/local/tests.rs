@@ -117,6 +117,8 @@ fn start(
         feed_key: RoleKey::new([2; 32]).into(),
         api: api.base(),
         signer: Signer::new("controller", FakeApi::key()),
+        metrics: Metrics::register(&prometheus::Registry::new()).unwrap(),
+        traces: Traces::off(),
     };
     LocalDirectory::start_with(config, wall.clock()).unwrap()
 }

@@ -30,7 +30,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::PATIENCE;
-use caudal_controller::{ClaimError, Pool, Presence, Workers};
+use caudal_controller::{ClaimError, Claimed, Pool, Presence, Start, Workers};
 
 pub(super) fn signing_key() -> SigningKey {
     SigningKey::from_bytes(&[9; 32])
@@ -127,7 +127,7 @@ impl Workers for FakeWorkers {
         _stream: StreamId,
         _epoch: Epoch,
         _pool: &Pool,
-    ) -> BoxFuture<'static, Result<WorkerAddress, ClaimError>> {
+    ) -> BoxFuture<'static, Result<Claimed, ClaimError>> {
         let mut scarce = self.scarce.subscribe();
         let workers = self.workers.clone();
         let refuses = Arc::clone(&self.next_refuses);
@@ -137,7 +137,7 @@ impl Workers for FakeWorkers {
             let worker = FakeWorker::start(refuse).await;
             let address = worker.address;
             workers.send_modify(|all| all.push(worker));
-            Ok(address)
+            Ok(Claimed { worker: address, start: Start::Warm })
         })
     }
 
