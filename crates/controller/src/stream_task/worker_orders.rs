@@ -76,7 +76,12 @@ pub(super) async fn assign(
                 tries = tries.saturating_add(1);
                 sleep(ASSIGN_PAUSE).await;
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                if matches!(error, NotAssigned::Unconnected(_)) {
+                    carriers.workers.doubt(worker.worker);
+                }
+                return Err(error);
+            }
         }
     }
 }
