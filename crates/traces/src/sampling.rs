@@ -46,15 +46,20 @@ impl FromStr for Share {
         if !(0.0..=1.0).contains(&of_one) {
             return Err(NoShare);
         }
-        // In millionths, so that it is a whole number.
-        let millionths =
-            (0..=MILLION).rev().find(|millionths| f64::from(*millionths) / f64::from(MILLION) <= of_one);
-        let rejected = u64::from(MILLION.saturating_sub(millionths.unwrap_or_default()));
-        Ok(Self { rejected_below: (1_u64 << RANDOM_BITS) / u64::from(MILLION) * rejected, of_one })
+        // The binary digits of what is not traced, as many as an id has random ones.
+        let (mut rest, mut rejected_below) = (1.0 - of_one, 0_u64);
+        for _ in 0..RANDOM_BITS {
+            rest *= 2.0;
+            rejected_below <<= 1;
+            if rest >= 1.0 {
+                rest -= 1.0;
+                rejected_below |= 1;
+            }
+        }
+        Ok(Self { rejected_below, of_one })
     }
 }
 
-const MILLION: u32 = 1_000_000;
 const RANDOM_BITS: u32 = 56;
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use caudal_livestream::{StreamId, UnixMillis};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -68,7 +68,7 @@ impl Traces {
     /// The whole broadcast, which all other spans of the stream lie in, once it is over. To be said by one process, once.
     pub fn whole(&self, stream: StreamId, name: &'static str, begun: UnixMillis) -> Span {
         let millis = u64::try_from(begun.0).unwrap_or_default();
-        self.open(stream, name, UNIX_EPOCH + std::time::Duration::from_millis(millis), Place::Root)
+        self.open(stream, name, UNIX_EPOCH + Duration::from_millis(millis), Place::Root)
     }
 
     fn open(&self, stream: StreamId, name: &'static str, begun: SystemTime, place: Place) -> Span {
@@ -130,11 +130,6 @@ impl Span {
     /// It is over.
     pub fn end(self) {
         drop(self);
-    }
-
-    /// It has not happened, and nobody is told.
-    pub fn discard(mut self) {
-        self.0 = None;
     }
 }
 

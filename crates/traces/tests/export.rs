@@ -95,7 +95,6 @@ async fn spans_of_a_stream_from_two_processes_are_one_trace_under_the_streams_id
     child.note("caudal.epoch", 2);
     child.went(Outcome::Failed, "no answer");
     child.end();
-    traces.begin(stream, "not to be told").discard();
     traces.whole(stream, "broadcast", UnixMillis(1_790_000_000_000)).end();
     let spans = collector.until(2).await;
     let bytes = stream.0.into_bytes();
