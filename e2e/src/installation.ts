@@ -70,16 +70,25 @@ export class Installation {
     }, 60_000));
   }
 
-  /** Has the operator that leads be on this node. */
+  /** Has the operator that leads be on this node, and the other one on the other node. */
   async leadOn(node: number): Promise<void> {
-    await this.onlyOn(node, () => until('an operator of that node leads', async () => {
-      const leader = await this.leading();
-      if ((await this.podsOf('operator', node)).includes(leader)) return true;
-      // It releases its lease; the one in its place comes to the other node.
-      await this.kubectl('delete', 'pod', leader, '--ignore-not-found');
-      await until('another one leads', async () => (await this.leading()) !== leader);
-      return false;
-    }, 60_000));
+    // Whoever went and came again may be on the node of the other one.
+    for (const empty of [1, 2]) {
+      await this.onlyOn(empty, () => until(`an operator is on node ${empty}`, async () => {
+        const [there, other] = [await this.podsOf('operator', empty), await this.podsOf('operator', 3 - empty)];
+        if (there.length) return true;
+        await this.kubectl('delete', 'pod', other[0] ?? '', '--ignore-not-found');
+        await this.kubectl('rollout', 'status', 'deployment/caudal-operator', '--timeout=60s');
+        return false;
+      }, 120_000));
+    }
+    if ((await this.podsOf('operator', node)).includes(await this.leading())) return;
+    // It releases its lease, and the one in its place comes to the same node.
+    await this.onlyOn(3 - node, async () => {
+      await this.kubectl('delete', 'pod', await this.leading(), '--ignore-not-found');
+      await this.kubectl('rollout', 'status', 'deployment/caudal-operator', '--timeout=60s');
+    });
+    await until('the operator of that node leads', async () => (await this.podsOf('operator', node)).includes(await this.leading()));
   }
 
   /** Keeps new pods on one node meanwhile. */

@@ -157,7 +157,7 @@ export class LlHlsReader {
       } catch (error) {
         if (this.#stopping.signal.aborted) return undefined;
         if (!this.#other || Date.now() > deadline) {
-          this.#trouble(String(error), url.href);
+          this.#trouble(String(error instanceof Error ? (error.cause ?? error) : error), url.href);
           return undefined;
         }
         this.lost.push({ what: String(error instanceof Error ? (error.cause ?? error) : error), at: url.href });

@@ -215,6 +215,7 @@ describe('a broadcast on a real cluster goes on', { retry: 0 }, () => {
         else await until('the worker that waits is on the other node', async () => (await installed.idle()).some(({ node, ready }) => node === 'node-1' && ready));
         expect(await kubectl('get', `lst/s-${on.id}`, '-o', 'jsonpath={.status.worker.node}')).toBe('node-2');
         expect(await installed.podsOf('operator', leader)).toContain(await installed.leading());
+        expect((await installed.podsOf('operator', 1)).length).toBeGreaterThan(0);
         await another(on, () => cluster.power(2, 'off'));
       });
     } finally {
