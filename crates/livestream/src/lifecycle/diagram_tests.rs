@@ -58,6 +58,7 @@ fn explored() -> Causes {
 /// What may happen next. Moves are left out: they change no phase.
 enum Event {
     Acts(&'static str, Act),
+    /// Said each second for ten of them.
     NoRoom,
     /// The next deadline passes.
     TimePasses,
@@ -105,7 +106,10 @@ impl Event {
                 words
             }
             Self::NoRoom => {
-                world.say(Input::NoCapacity(world.machine.epoch()));
+                for _ in 0..=10 {
+                    world.say(Input::NoCapacity(world.machine.epoch()));
+                    world.now.0 += 1000;
+                }
                 "there is no room for a worker"
             }
             Self::TimePasses => {
