@@ -13,10 +13,13 @@ export const chart = path.join(repository, 'charts/caudal');
 /** The folder of helm and kubectl, as the test cluster has them. */
 export const programs = (await run(path.join(repository, 'e2e/cluster/build'), ['path'])).stdout.trim();
 
+/** Helm 3 and Helm 4, by the names of their programs. */
+export const HELMS = ['helm', 'helm-4'] as const;
+
 /** Runs helm; throws what it said when it fails. */
-export async function helm(args: string[], kubeconfig?: string): Promise<string> {
+export async function helm(args: string[], kubeconfig?: string, program: (typeof HELMS)[number] = 'helm'): Promise<string> {
   const env = { ...process.env, ...(kubeconfig ? { KUBECONFIG: kubeconfig } : {}) };
-  const { stdout } = await run(path.join(programs, 'helm'), args, { env, maxBuffer: 16 << 20 });
+  const { stdout } = await run(path.join(programs, program), args, { env, maxBuffer: 16 << 20 });
   return stdout;
 }
 

@@ -72,23 +72,21 @@ export class Installation {
 
   /** Has the operator that leads be on this node, and the other one on the other node. */
   async leadOn(node: number): Promise<void> {
-    // Whoever went and came again may be on the node of the other one.
-    for (const empty of [1, 2]) {
-      await this.onlyOn(empty, () => until(`an operator is on node ${empty}`, async () => {
-        const [there, other] = [await this.podsOf('operator', empty), await this.podsOf('operator', 3 - empty)];
-        if (there.length) return true;
-        await this.kubectl('delete', 'pod', other[0] ?? '', '--ignore-not-found');
-        await this.kubectl('rollout', 'status', 'deployment/caudal-operator', '--timeout=60s');
-        return false;
-      }, 120_000));
-    }
-    if ((await this.podsOf('operator', node)).includes(await this.leading())) return;
-    // It releases its lease, and the one in its place comes to the same node.
-    await this.onlyOn(3 - node, async () => {
-      await this.kubectl('delete', 'pod', await this.leading(), '--ignore-not-found');
+    const scale = async (replicas: number): Promise<void> => {
+      await this.kubectl('scale', 'deployment/caudal-operator', `--replicas=${replicas}`);
       await this.kubectl('rollout', 'status', 'deployment/caudal-operator', '--timeout=60s');
-    });
-    await until('the operator of that node leads', async () => (await this.podsOf('operator', node)).includes(await this.leading()));
+    };
+    if (!(await this.podsOf('operator', node)).length) {
+      await this.onlyOn(node, () => scale(3));
+    }
+    // Of several that wait for the lease, any may get it; so only one is left to.
+    const [leader] = await this.podsOf('operator', node);
+    for (const other of await this.podsOf('operator')) {
+      if (other !== leader) await this.kubectl('annotate', 'pod', other, 'controller.kubernetes.io/pod-deletion-cost=-1', '--overwrite');
+    }
+    await scale(1);
+    await until('the operator of that node leads', async () => (await this.leading()) === leader, 60_000);
+    await this.onlyOn(3 - node, () => scale(2));
   }
 
   /** Keeps new pods on one node meanwhile. */

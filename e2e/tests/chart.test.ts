@@ -4,7 +4,7 @@ import path from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
-import { ApiServer, chart, gatewayDefinitions, helm, Kubectl, render, type Resource } from '../src/chart.ts';
+import { ApiServer, chart, gatewayDefinitions, helm, HELMS, Kubectl, render, type Resource } from '../src/chart.ts';
 import { Program, until } from '../src/process.ts';
 
 // The Helm chart without nodes: what it renders, and what a real API server says to that. cluster-story.test.ts installs it.
@@ -15,8 +15,8 @@ const UNKNOWN_OFF = 'monitoring.podMonitor.enabled=false,monitoring.rules.enable
 const LIVE_STREAMS = '/apis/caudal.dev/v1alpha1/namespaces/caudal/livestreams';
 const values = (set: string): string[] => ['--values', path.join(import.meta.dirname, 'chart', `${set}.yaml`)];
 
-test.each(sets)('lints with the values of %s', async (set) => {
-  expect(await helm(['lint', '--strict', chart, ...values(set)])).toContain('0 chart(s) failed');
+test.each(sets.flatMap((set) => HELMS.map((program) => [set, program] as const)))('lints with the values of %s by %s', async (set, program) => {
+  expect(await helm(['lint', '--strict', chart, ...values(set)], undefined, program)).toContain('0 chart(s) failed');
 });
 
 test("every pod of ours runs as the image's user", async () => {
@@ -27,7 +27,9 @@ test("every pod of ours runs as the image's user", async () => {
 });
 
 test.each(sets)('renders as it did with the values of %s', async (set) => {
-  await expect(await render(...values(set))).toMatchFileSnapshot(`chart/${set}.rendered.yaml`);
+  const rendered = await render(...values(set));
+  await expect(rendered).toMatchFileSnapshot(`chart/${set}.rendered.yaml`);
+  expect(await helm(['template', 'caudal', chart, '--namespace', 'caudal', ...values(set)], undefined, 'helm-4')).toBe(rendered);
 });
 
 test.each([

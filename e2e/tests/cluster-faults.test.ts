@@ -206,6 +206,8 @@ describe('a broadcast on a real cluster goes on', { retry: 0 }, () => {
     [' and of the operator that leads', 'node stopped, with the operator that leads', 2, 1, 15],
   ])('when the node of its worker%s stops', async (_, fault, leader, idle, stall) => {
     await goOffAir();
+    // It replaces what crashed with the node before, which may be the operator that leads.
+    await installed.settled();
     await installed.leadOn(leader);
     await installed.idleOn(2);
     try {

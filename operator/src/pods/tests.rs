@@ -180,7 +180,9 @@ fn a_silent_workers_node_is_asked_first_and_one_that_starts_elsewhere_will_do() 
     assert_eq!(pods.nodes_in_doubt(None), BTreeSet::from(["node-1".to_owned()]));
     assert!(matches!(pick(), Some(Candidate::MayBeGone(pod)) if pod.worker == near));
     assert!(matches!(pick(), Some(Candidate::Starts(pod)) if pod.worker == far));
-    pods.take(is(with(starting(8), "/metadata/labels/caudal.dev~1spec-hash", json!("old"))));
+    let mut outdated = starting(8);
+    outdated["metadata"]["labels"]["caudal.dev/spec-hash"] = json!("old");
+    pods.take(is(outdated));
     assert_eq!(pick(), None, "an outdated one may never start");
 }
 

@@ -66,8 +66,8 @@ pub(super) fn plan(pool: &WorkerPool, pods: &[Arc<WorkerPod>], seen: &Seen<'_>) 
     let nodes_in_doubt: HashSet<_> =
         pods.iter().filter(|pod| (seen.is_doubted)(pod)).filter_map(|pod| pod.node.clone()).collect();
     let may_be_lost = claimed.iter().filter(|pod| (seen.is_doubted)(pod)).count();
-    let elsewhere =
-        idle.iter().filter(|pod| pod.node.as_ref().is_none_or(|node| !nodes_in_doubt.contains(node))).count();
+    let is_elsewhere = |pod: &WorkerPod| pod.node.as_ref().is_none_or(|node| !nodes_in_doubt.contains(node));
+    let elsewhere = idle.iter().filter(|pod| is_elsewhere(pod)).count();
     let missing = wanted.saturating_sub(fresh.len()).max(may_be_lost.saturating_sub(elsewhere));
     let room = most.saturating_add(size(spec.move_surge)).saturating_sub(there);
 
@@ -80,9 +80,9 @@ pub(super) fn plan(pool: &WorkerPool, pods: &[Arc<WorkerPod>], seen: &Seen<'_>) 
     } else if missing > room {
         delete.extend(outdated.drain(..outdated.len().min(missing - room)));
     }
-    // The newest go: the others' images and caches are warm.
-    fresh.sort_by_key(|pod| (pod.is_claimable(), std::cmp::Reverse(pod.created)));
-    let surplus = fresh.len().saturating_sub(wanted);
+    // The newest go: the others' images and caches are warm. None goes that a broadcast is about to want.
+    fresh.sort_by_key(|pod| (is_elsewhere(pod), pod.is_claimable(), std::cmp::Reverse(pod.created)));
+    let surplus = fresh.len().saturating_sub(wanted.max(may_be_lost));
     let old_enough = |pod: &&Arc<WorkerPod>| seen.now.saturating_sub(pod.created) >= SURPLUS_SECONDS;
     delete.extend(fresh.iter().take(surplus).filter(old_enough).cloned());
 
@@ -370,7 +370,13 @@ mod tests {
         };
         let pods = [silent("silent-a"), on("lost", "w-hd-0")];
         assert_eq!(planned(&pool(9, 0, 1), &pods), (vec![1], vec![]));
-        let pods = [silent("silent-a"), on("lost", "w-hd-0"), on("other", "w-hd-1")];
+        let pods = [silent("silent-a"), on("other", "w-hd-0"), on("lost", "w-hd-1")];
+        assert_eq!(
+            planned(&pool(9, 0, 1), &pods),
+            (vec![], vec!["w-hd-1".to_owned()]),
+            "a surplus, as before"
+        );
+        let pods = [silent("silent-a"), silent("silent-b"), on("other", "w-hd-0"), on("other", "w-hd-1")];
         assert_eq!(planned(&pool(9, 0, 1), &pods), (vec![], vec![]));
         let pods = [silent("silent-a"), silent("silent-b"), silent("c"), on("other", "w-hd-0")];
         assert_eq!(planned(&pool(9, 0, 1), &pods), (vec![1], vec![]), "the node may well be there");
