@@ -48,10 +48,10 @@ impl ReplayMemory {
 }
 
 impl Share {
-    /// From now on takes what a replay needs that holds so many bytes: a quarter more than that, because keyframes come when
+    /// Takes what a replay needs that has held so many bytes at most: a quarter more than that, because keyframes come when
     /// they come.
-    pub(crate) fn settle(&mut self, held: usize) {
-        let bytes = held.saturating_add(held / 4).min(MAX_BYTES);
+    pub(crate) fn settle(&mut self, most_held: usize) {
+        let bytes = most_held.saturating_add(most_held / 4).min(MAX_BYTES);
         let mut taken = self.memory.taken();
         *taken = taken.saturating_sub(self.bytes).saturating_add(bytes);
         self.bytes = bytes;

@@ -34,6 +34,8 @@ pub(crate) struct Session<IO> {
     seat: Seat,
     begun: std::time::Instant,
     replay: Replay,
+    /// Bytes. A replay is emptied when timestamps jump or no media comes, and is as long again soon after that.
+    most_held: usize,
     measure: Measure,
     link: Link,
     last_ms: u32,
@@ -120,6 +122,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
             seat,
             begun: std::time::Instant::now(),
             replay: Replay::new(ReplayLimits::default()),
+            most_held: 0,
             measure: Measure::new(unix_millis()),
             link,
             last_ms: 0,
@@ -297,8 +300,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
     }
 
     fn second(&mut self) {
+        self.most_held = self.most_held.max(self.replay.held_bytes());
         if self.begun.elapsed() >= REPLAY_SETTLED {
-            self.seat.settle(self.replay.held_bytes());
+            self.seat.settle(self.most_held);
         }
         if let Some(event) = self.link.check(&self.replay) {
             self.linked(event);

@@ -1,9 +1,8 @@
 //! The workers' pods as they are: what the watch told, and what our own writes came to before the watch tells of them.
 
-mod doubts;
 mod worker_pod;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use caudal_kubernetes::live_stream::Place;
@@ -13,11 +12,9 @@ use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::{Api, Client};
 use tokio::sync::watch as channel;
-use tokio::time::Instant;
 
 use crate::nodes::{Emptied, Nodes};
 use caudal_kubernetes::watching::{News, watch};
-use doubts::Doubts;
 pub use worker_pod::WorkerPod;
 
 /// All workers' pods of a namespace. Cheap to clone; all clones are one.
@@ -45,20 +42,8 @@ struct Table {
     tried: HashMap<String, u64>,
     /// Pods that are being created and have no answer yet, by name and pool.
     expected: HashMap<String, String>,
-    doubts: Doubts,
     gone: Gone,
     whole: bool,
-}
-
-/// An idle pod, and how far it is from one that a broadcast can begin in.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Candidate {
-    /// Its worker listens.
-    Waits(Arc<WorkerPod>),
-    /// The same, on a node that may be gone: its worker has to be asked first.
-    MayBeGone(Arc<WorkerPod>),
-    /// It starts, and was begun before any that would be created now.
-    Starts(Arc<WorkerPod>),
 }
 
 /// What is known of one worker.
@@ -219,53 +204,26 @@ impl Pods {
 
     /// An idle pod that may be claimed, for whoever asks, until [`tried`](Self::tried) or a newer version of it is known. Those of the
     /// newest template first, and of these the oldest, whose image and caches are warmest. None that is to leave its node: the
-    /// broadcast would have to be moved at once. Rather none on a node that [may be gone](Self::nodes_in_doubt); where there is
-    /// such a node, one that starts elsewhere, too.
-    pub(crate) fn pick(&self, stream: StreamId, pool: &str, hash: &str) -> Option<Candidate> {
-        let nodes = self.nodes_in_doubt(Some(stream));
+    /// broadcast would have to be moved at once. Rather none on a node where `stream` has a worker whose process has not ended: nobody
+    /// hears of the end of one whose machine is gone.
+    pub(crate) fn pick(&self, stream: StreamId, pool: &str, hash: &str) -> Option<Arc<WorkerPod>> {
         let mut table = self.table();
-        let may_be_gone = |pod: &WorkerPod| pod.node.as_ref().is_some_and(|node| nodes.contains(node));
-        let starts =
-            |pod: &WorkerPod| !nodes.is_empty() && pod.is_starting() && pod.hash == hash && !may_be_gone(pod);
+        let of_stream =
+            |pod: &&Arc<WorkerPod>| !pod.ended && pod.claim.is_some_and(|(claimed, _)| claimed == stream);
+        let nodes: HashSet<_> =
+            table.pods.values().filter(of_stream).filter_map(|pod| pod.node.as_ref()).collect();
+        let is_shared = |pod: &WorkerPod| pod.node.as_ref().is_some_and(|node| nodes.contains(node));
         let free = table.pods.values().filter(|pod| {
             pod.pool == pool
-                && (pod.is_claimable() || starts(pod))
+                && pod.is_claimable()
                 && self.must_leave(pod).is_none()
                 && table.tried.get(&pod.name).is_none_or(|version| pod.version > *version)
         });
-        // To ask one that waits takes a moment if its node is gone, and less than a start if it is not.
         let best = free
-            .min_by_key(|pod| {
-                (!pod.is_claimable(), may_be_gone(pod), pod.hash != hash, pod.created, pod.name.clone())
-            })
+            .min_by_key(|pod| (is_shared(pod), pod.hash != hash, pod.created, pod.name.clone()))
             .cloned()?;
         table.tried.insert(best.name.clone(), best.version);
-        Some(match () {
-            () if may_be_gone(&best) => Candidate::MayBeGone(best),
-            () if best.is_claimable() => Candidate::Waits(best),
-            () => Candidate::Starts(best),
-        })
-    }
-
-    /// This worker is silent, so its node may be gone.
-    pub(crate) fn doubt(&self, worker: WorkerId) {
-        self.table().doubts.add(worker, Instant::now());
-        self.changed();
-    }
-
-    /// Whether a broadcast may soon want a worker in place of the one in this pod.
-    pub(crate) fn is_doubted(&self, pod: &WorkerPod) -> bool {
-        self.table().is_doubted(pod)
-    }
-
-    /// Nodes that may be gone: where a silent worker is, and where `stream` has one whose process has not ended. Nobody hears of the
-    /// end of one whose machine is gone.
-    pub(crate) fn nodes_in_doubt(&self, stream: Option<StreamId>) -> BTreeSet<String> {
-        let table = self.table();
-        let of_stream =
-            |pod: &WorkerPod| !pod.ended && pod.claim.is_some_and(|(claimed, _)| Some(claimed) == stream);
-        let doubted = table.pods.values().filter(|pod| of_stream(pod) || table.is_doubted(pod));
-        doubted.filter_map(|pod| pod.node.clone()).collect()
+        Some(best)
     }
 
     /// The claim on it was not made, for a reason that is not the pod's: others may try it.
@@ -324,10 +282,6 @@ impl Table {
         self.names.insert(pod.worker, pod.name.clone());
         self.pods.insert(pod.name.clone(), Arc::new(pod));
         true
-    }
-
-    fn is_doubted(&self, pod: &WorkerPod) -> bool {
-        !pod.ended && self.doubts.has(pod.worker, Instant::now())
     }
 
     fn gone(&mut self, name: &str) -> bool {

@@ -131,11 +131,9 @@ impl Refill {
 
     fn plan(&self, pool: &WorkerPool, pods: &[Arc<WorkerPod>]) -> Plan {
         let must_leave = |pod: &WorkerPod| self.pods.must_leave(pod);
-        let is_doubted = |pod: &WorkerPod| self.pods.is_doubted(pod);
         let seen = Seen {
             hash: &build::hash(pool, &self.settings),
             now: Timestamp::now().as_second(),
-            is_doubted: &is_doubted,
             must_leave: self.pods.nodes_are_known().then_some(&must_leave),
         };
         plan(pool, pods, &seen)
@@ -143,7 +141,6 @@ impl Refill {
 
     async fn create(&self, pool: &WorkerPool, name: &str, place: u32) -> Result<(), Failure> {
         let pod = build::warm(pool, place, &self.settings);
-        let pod = build::elsewhere(pod, &self.pods.nodes_in_doubt(None));
         let pod_name = pod.metadata.name.clone().unwrap_or_default();
         let places = pool.spec.max_workers.saturating_add(pool.spec.move_surge);
         if !self.pods.expect(&pod_name, name, places) {

@@ -16,14 +16,13 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::json;
-use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::build::{self, PodSettings};
 use crate::metrics::Metrics;
-use crate::pods::{Candidate, Known, Pods, WorkerPod};
+use crate::pods::{Known, Pods, WorkerPod};
 use crate::pools::Pools;
 use crate::records::{LiveStreams, MANAGER};
 use caudal_kubernetes::calls::{Failure, call};
@@ -131,10 +130,6 @@ impl Workers for PodWorkers {
         Box::pin(async move { shared.until_gone(worker).await })
     }
 
-    fn doubt(&self, worker: WorkerId) {
-        self.shared.pods.doubt(worker);
-    }
-
     fn release(&self, worker: WorkerId) -> BoxFuture<'static, Presence> {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move { shared.end(worker).await })
@@ -180,45 +175,15 @@ impl Shared {
             of_pool.ok_or_else(|| ClaimError::Unavailable(format!("there is no WorkerPool {pool}")))?;
         let hash = build::hash(&pool, &self.settings);
         let claim = Claim { stream, epoch, owner: &owner };
-        let mut silent = Vec::new();
-        let claimed = self.claim_idle(&pool, &hash, &claim, &mut silent).await;
-        // The next claim asks them again.
-        for pod in silent {
-            self.pods.untried(&pod.name);
-        }
-        match claimed? {
-            Some(claimed) => Ok(claimed),
-            None => self.create(&pool, &claim).await,
-        }
-    }
-
-    /// Makes an idle pod the stream's, if there is one to be had. `silent`: those that were left because they do not answer.
-    async fn claim_idle(
-        &self,
-        pool: &WorkerPool,
-        hash: &str,
-        claim: &Claim<'_>,
-        silent: &mut Vec<Arc<WorkerPod>>,
-    ) -> Result<Option<Arc<WorkerPod>>, ClaimError> {
-        let name = pool.metadata.name.as_deref().unwrap_or_default();
-        let mut unsure = self.unsure().remove(&(claim.stream, claim.epoch)).map(Candidate::Waits);
+        let mut unsure = self.unsure().remove(&(stream, epoch));
         for _ in 0..WARM_TRIES {
-            let pod = match unsure.take().or_else(|| self.pods.pick(claim.stream, name, hash)) {
-                Some(Candidate::Waits(pod) | Candidate::Starts(pod)) => pod,
-                Some(Candidate::MayBeGone(pod)) => {
-                    if silent.iter().any(|other| other.node == pod.node) || !answers(&pod).await {
-                        silent.push(pod);
-                        continue;
-                    }
-                    pod
-                }
-                None => break,
-            };
-            if let Some(claimed) = self.claim_warm(&pod, claim).await? {
-                return Ok(Some(claimed));
+            let name = pool.metadata.name.as_deref().unwrap_or_default();
+            let Some(pod) = unsure.take().or_else(|| self.pods.pick(stream, name, &hash)) else { break };
+            if let Some(claimed) = self.claim_warm(&pod, &claim).await? {
+                return Ok(claimed);
             }
         }
-        Ok(None)
+        self.create(&pool, &claim).await
     }
 
     /// One that an earlier claim of this epoch has got.
@@ -290,7 +255,6 @@ impl Shared {
     async fn create(&self, pool: &WorkerPool, claim: &Claim<'_>) -> Result<Arc<WorkerPod>, ClaimError> {
         let Claim { stream, epoch, owner } = *claim;
         let pod = build::cold(pool, stream, epoch, owner, &self.settings);
-        let pod = build::elsewhere(pod, &self.pods.nodes_in_doubt(Some(stream)));
         let name = caudal_kubernetes::names::cold_pod(stream, epoch);
         let places = pool.spec.max_workers.saturating_add(pool.spec.move_surge);
         let of_pool = pool.metadata.name.as_deref().unwrap_or_default();
@@ -379,12 +343,6 @@ impl Shared {
     }
 }
 
-/// Whether the machine of a pod that waits is there: it takes a connection, however busy the worker is.
-async fn answers(pod: &WorkerPod) -> bool {
-    let Some(worker) = pod.listens_at() else { return false };
-    matches!(timeout(ANSWER, TcpStream::connect(worker.http)).await, Ok(Ok(_)))
-}
-
 /// What a worker is claimed for.
 struct Claim<'a> {
     stream: StreamId,
@@ -397,8 +355,6 @@ struct Claim<'a> {
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Less than a stream's task waits before it says so in the log; it asks again each second.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// Viewers wait meanwhile; in a cluster, connections are made within milliseconds.
-const ANSWER: Duration = Duration::from_millis(300);
 /// Warm pods that others were quicker with; then one is created.
 const WARM_TRIES: u32 = 5;
 

@@ -9,7 +9,7 @@ use caudal_livestream::lifecycle::{Evidence, Input};
 use caudal_livestream::proof::Proof;
 use caudal_livestream::record::WorkerAddress;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use crate::queue::Sender;
 use crate::standstill::{Excuses, LoggedStandstill};
@@ -115,16 +115,7 @@ impl Follower {
     /// Waits for `answer`, which takes `at_most` so long. Where this process did not run meanwhile, the worker counts as heard.
     async fn attended<T>(&self, at_most: Duration, answer: impl Future<Output = T>, heard: &mut Heard) -> T {
         let asked = Instant::now();
-        tokio::pin!(answer);
-        let answer = tokio::select! {
-            biased;
-            answer = &mut answer => answer,
-            () = sleep_until(heard.last + DOUBT), if !heard.doubted => {
-                heard.doubted = true;
-                self.workers.doubt(self.worker.worker);
-                answer.await
-            }
-        };
+        let answer = answer.await;
         if let Some(took) = heard.excuses.excuse(asked, at_most) {
             heard.last = Instant::now();
             if self.standstill.is_new(asked) {
@@ -160,18 +151,14 @@ struct Heard {
     last: Instant,
     /// It has closed its feed since.
     closed: bool,
-    /// It has been silent for [`DOUBT`] since.
-    doubted: bool,
     excuses: Excuses,
 }
 
 impl Heard {
     fn now() -> Self {
-        Self { last: Instant::now(), closed: false, doubted: false, excuses: Excuses::default() }
+        Self { last: Instant::now(), closed: false, excuses: Excuses::default() }
     }
 }
 
-/// A heartbeat is missing by then. A pod takes two seconds to start: one that is begun now is there when [`FEED_SILENCE`] is over.
-const DOUBT: Duration = Duration::from_millis(1500);
 /// Between two tries at a feed.
 const RETRY: Duration = Duration::from_millis(200);

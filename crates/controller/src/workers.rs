@@ -24,10 +24,6 @@ pub trait Workers: Send + Sync + 'static {
     /// nothing is known of it (yet).
     fn exited(&self, worker: WorkerId) -> BoxFuture<'static, Presence>;
 
-    /// This worker is silent, and may turn out to be lost: a hint to have another one ready, on another machine. Most that
-    /// are doubted are heard again.
-    fn doubt(&self, _worker: WorkerId) {}
-
     /// Ends this worker, first politely, and resolves to [`Presence::Gone`] when its process has ended; to
     /// [`Presence::Unknown`] at once when nothing is known of it (yet).
     fn release(&self, worker: WorkerId) -> BoxFuture<'static, Presence>;

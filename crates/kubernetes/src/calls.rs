@@ -8,7 +8,7 @@ use kube::core::Status;
 use kube::{Client, Config, Error};
 use prometheus::{IntCounterVec, Opts, Registry};
 use thiserror::Error;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 /// Why there is no client.
@@ -67,7 +67,7 @@ pub enum Failure {
 /// # Errors
 /// [`Failure`], sorted by what can be done about it.
 pub async fn call<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
-    let _turn = TURNS.acquire().await;
+    let _turn = turn(&TURNS).await?;
     within(DEADLINE, call).await
 }
 
@@ -84,13 +84,21 @@ pub async fn call_at_once<T>(call: impl Future<Output = Result<T, Error>>) -> Re
 /// # Errors
 /// [`Failure`], as of [`call`].
 pub async fn call_for_many<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
-    let _turn = TURNS.acquire().await;
+    let _turn = turn(&TURNS_OF_LISTS).await?;
     within(DEADLINE_OF_LISTS, call).await
 }
 
 /// The same without a turn: what a watch does not tell, nobody knows.
 pub(crate) async fn list_at_once<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
     within(DEADLINE_OF_LISTS, call).await
+}
+
+/// Waits for a turn, but no longer than [`WAITING`].
+async fn turn(turns: &'static Semaphore) -> Result<SemaphorePermit<'static>, Failure> {
+    match timeout(WAITING, turns.acquire()).await {
+        Ok(Ok(turn)) => Ok(turn),
+        _ => Err(counted(Failure::Unavailable(format!("no turn for a call within {} s", WAITING.as_secs())))),
+    }
 }
 
 async fn within<T>(deadline: Duration, call: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
@@ -167,8 +175,14 @@ impl Failure {
 /// Of this process, whoever makes the calls: they share the server. Never closed.
 static TURNS: Semaphore = Semaphore::const_new(AT_ONCE);
 
+/// Apart, because a list may take half a minute, and a claim must not wait for it.
+static TURNS_OF_LISTS: Semaphore = Semaphore::const_new(LISTS_AT_ONCE);
+
 /// So many keep a server of two cores busy, and what it has begun it answers within a second.
 const AT_ONCE: usize = 32;
+const LISTS_AT_ONCE: usize = 4;
+/// A thousand calls have had their turns by then.
+const WAITING: Duration = Duration::from_secs(30);
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 /// How long one object may take.
 pub const DEADLINE: Duration = Duration::from_secs(5);

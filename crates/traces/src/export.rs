@@ -13,7 +13,7 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Url};
 use thiserror::Error;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::sampling::Share;
 use crate::span::{Traces, attribute};
@@ -98,55 +98,52 @@ impl Export {
         Ok((traces, export))
     }
 
-    /// Sends what is over, a few seconds later at most, until `stop`; then what is left, for two seconds.
+    /// Sends what is over, a second or so later, until `stop`; then what is left, for two seconds.
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
-        {
-            let sending = self.send_until_nobody_is_left();
-            tokio::pin!(sending, stop);
-            tokio::select! {
-                () = &mut sending => return,
-                () = stop => {}
-            }
-        }
-        self.spans.close();
-        let by = Instant::now() + LAST_WORDS;
+        tokio::pin!(stop);
+        // Once it has been told to stop: until when it may still send.
+        let mut by = None;
         loop {
             let mut batch = Vec::new();
+            if by.is_none() {
+                tokio::select! {
+                    received = self.spans.recv_many(&mut batch, 1) => if received == 0 { return },
+                    () = &mut stop => by = Some(Instant::now() + LAST_WORDS),
+                }
+            }
+            // Others follow the first one.
+            if by.is_none() && timeout(GATHER, &mut stop).await.is_ok() {
+                by = Some(Instant::now() + LAST_WORDS);
+            }
+            if by.is_some() {
+                self.spans.close();
+            }
             while batch.len() < BATCH
                 && let Ok(span) = self.spans.try_recv()
             {
                 batch.push(span);
             }
-            let count = batch.len();
-            if count == 0 {
+            if batch.is_empty() {
                 return;
             }
-            if timeout_at(by, self.send(batch)).await.is_err() {
+            let count = batch.len();
+            let is_late = {
+                let sending = self.send(batch);
+                tokio::pin!(sending);
+                if by.is_none() {
+                    tokio::select! {
+                        () = &mut sending => continue,
+                        () = &mut stop => by = Some(Instant::now() + LAST_WORDS),
+                    }
+                }
+                let by = by.unwrap_or_else(Instant::now);
+                timeout_at(by, sending).await.is_err()
+            };
+            if is_late {
                 self.failed.inc_by(u64::try_from(count.saturating_add(self.spans.len())).unwrap_or(u64::MAX));
                 return;
             }
         }
-    }
-
-    async fn send_until_nobody_is_left(&mut self) {
-        // Kept by the task while a batch is filled, so that nothing is lost when it is told to stop meanwhile.
-        while let Some(first) = self.next_batch().await {
-            self.send(first).await;
-        }
-    }
-
-    /// Waits for a span, and then for those that follow it within a moment.
-    async fn next_batch(&mut self) -> Option<Vec<Sent>> {
-        while self.spans.is_empty() && !self.spans.is_closed() {
-            sleep_until(Instant::now() + GATHER).await;
-        }
-        let mut batch = Vec::new();
-        while batch.len() < BATCH
-            && let Ok(span) = self.spans.try_recv()
-        {
-            batch.push(span);
-        }
-        (!batch.is_empty()).then_some(batch)
     }
 
     async fn send(&mut self, batch: Vec<Sent>) {

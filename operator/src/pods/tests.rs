@@ -32,13 +32,6 @@ fn pod(pod: Value) -> Pod {
     serde_json::from_value(pod).unwrap()
 }
 
-/// The pod that is picked for a stream now, wherever it is.
-fn picked(pods: &Pods, stream: StreamId) -> WorkerId {
-    match pods.pick(stream, POOL, "new").unwrap() {
-        Candidate::Waits(pod) | Candidate::MayBeGone(pod) | Candidate::Starts(pod) => pod.worker,
-    }
-}
-
 fn is(told: Value) -> News<Pod> {
     News::Is(Box::new(pod(told)))
 }
@@ -117,14 +110,18 @@ fn no_pod_is_picked_twice_until_something_new_is_known_of_it() {
     outdated["metadata"]["labels"]["caudal.dev/spec-hash"] = json!("old");
     pods.take(is(outdated));
     pods.take(is(idle("w-1", new, 6)));
-    assert_eq!(picked(&pods, StreamId::generate()), new, "of the newest template first");
-    assert_eq!(picked(&pods, StreamId::generate()), old);
+    assert_eq!(
+        pods.pick(StreamId::generate(), POOL, "new").unwrap().worker,
+        new,
+        "of the newest template first"
+    );
+    assert_eq!(pods.pick(StreamId::generate(), POOL, "new").unwrap().worker, old);
     assert_eq!(pods.pick(StreamId::generate(), POOL, "new"), None);
     assert_eq!(pods.pick(StreamId::generate(), "another", "new"), None);
     pods.untried("w-0");
-    assert_eq!(picked(&pods, StreamId::generate()), old);
+    assert_eq!(pods.pick(StreamId::generate(), POOL, "new").unwrap().worker, old);
     pods.take(is(idle("w-1", new, 7)));
-    assert_eq!(picked(&pods, StreamId::generate()), new);
+    assert_eq!(pods.pick(StreamId::generate(), POOL, "new").unwrap().worker, new);
 }
 
 #[test]
@@ -142,48 +139,17 @@ fn the_next_worker_comes_from_another_node_while_nobody_knows_that_the_one_befor
     pods.take(is(held()));
     pods.take(is(idle("w-1", near, 6)));
     pods.take(is(with(idle("w-2", far, 7), "/spec/nodeName", json!("node-2"))));
-    assert_eq!(picked(&pods, stream), far);
-    assert_eq!(picked(&pods, stream), near, "better than none");
+    assert_eq!(pods.pick(stream, POOL, "new").unwrap().worker, far);
+    assert_eq!(pods.pick(stream, POOL, "new").unwrap().worker, near, "better than none");
     for name in ["w-1", "w-2"] {
         pods.untried(name);
     }
-    assert_eq!(picked(&pods, StreamId::generate()), near, "another stream's");
+    assert_eq!(pods.pick(StreamId::generate(), POOL, "new").unwrap().worker, near, "another stream's");
     pods.untried("w-1");
     let mut ended = with(held(), "/status/phase", json!("Failed"));
     ended["metadata"]["resourceVersion"] = json!("9");
     pods.take(is(ended));
-    assert_eq!(picked(&pods, stream), near, "the machine is there");
-}
-
-#[test]
-fn a_silent_workers_node_is_asked_first_and_one_that_starts_elsewhere_will_do() {
-    let pods = Pods::default();
-    let [busy, near, far] = [0; 3].map(|_| WorkerId::generate());
-    let mut claimed = idle("w-0", busy, 5);
-    claimed["metadata"]["labels"]["caudal.dev/worker"] = json!("claimed");
-    claimed["metadata"]["labels"]["caudal.dev/stream"] = json!(StreamId::generate());
-    claimed["metadata"]["labels"]["caudal.dev/epoch"] = json!("1");
-    let starting = |version| {
-        let there = with(idle("w-2", far, version), "/spec/nodeName", json!("node-2"));
-        with(there, "/status/conditions", json!([]))
-    };
-    pods.take(is(claimed));
-    pods.take(is(idle("w-1", near, 6)));
-    pods.take(is(starting(7)));
-    let pick = || pods.pick(StreamId::generate(), POOL, "new");
-    assert!(matches!(pick(), Some(Candidate::Waits(pod)) if pod.worker == near));
-    assert_eq!(pick(), None, "one that is created now is as good as one that starts");
-    pods.untried("w-1");
-    assert_eq!(pods.nodes_in_doubt(None), BTreeSet::new());
-
-    pods.doubt(busy);
-    assert_eq!(pods.nodes_in_doubt(None), BTreeSet::from(["node-1".to_owned()]));
-    assert!(matches!(pick(), Some(Candidate::MayBeGone(pod)) if pod.worker == near));
-    assert!(matches!(pick(), Some(Candidate::Starts(pod)) if pod.worker == far));
-    let mut outdated = starting(8);
-    outdated["metadata"]["labels"]["caudal.dev/spec-hash"] = json!("old");
-    pods.take(is(outdated));
-    assert_eq!(pick(), None, "an outdated one may never start");
+    assert_eq!(pods.pick(stream, POOL, "new").unwrap().worker, near, "the machine is there");
 }
 
 #[test]
@@ -246,5 +212,5 @@ fn a_pod_on_a_node_that_is_being_emptied_is_not_claimed_and_a_busy_one_must_leav
     assert_eq!(leaving(), [""; 0]);
 
     pods.take_node(node(&json!({})));
-    assert_eq!(picked(&pods, StreamId::generate()), worker);
+    assert_eq!(pods.pick(StreamId::generate(), POOL, "new").unwrap().worker, worker);
 }

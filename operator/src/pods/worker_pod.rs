@@ -90,11 +90,6 @@ impl WorkerPod {
         self.idle && self.ready && self.address.is_some() && !self.leaving && !self.ended
     }
 
-    /// Whether it will soon be one that a stream may have, for all that is known.
-    pub(crate) fn is_starting(&self) -> bool {
-        self.idle && !self.ready && !self.leaving && !self.ended && self.unschedulable.is_none()
-    }
-
     /// Where the worker in it is, once it listens.
     pub(crate) fn listens_at(&self) -> Option<WorkerAddress> {
         let at = |port: i32| Some(SocketAddr::new(self.address?, u16::try_from(port).ok()?));

@@ -19,8 +19,6 @@ pub(super) struct Seen<'a> {
     pub(super) hash: &'a str,
     /// In seconds since 1970.
     pub(super) now: i64,
-    /// Whether the worker in a pod may be lost, and its node with it.
-    pub(super) is_doubted: &'a dyn Fn(&WorkerPod) -> bool,
     /// Why a pod is to leave its node, if it is; none where nobody watches the nodes.
     pub(super) must_leave: Option<MustLeave<'a>>,
 }
@@ -46,7 +44,7 @@ pub(super) struct Plan {
     pub(super) status: WorkerPoolStatus,
 }
 
-/// Each broadcast whose worker may be lost is to find one on another node. An outdated pod goes once enough new ones are ready, or where there is no room for a new one beside it. A surplus is given a
+/// An outdated pod goes once enough new ones are ready, or where there is no room for a new one beside it. A surplus is given a
 /// minute, in which broadcasts that end and begin may want it. One that is to leave its node is no good to anybody.
 pub(super) fn plan(pool: &WorkerPool, pods: &[Arc<WorkerPod>], seen: &Seen<'_>) -> Plan {
     let of = |wanted: &dyn Fn(&WorkerPod) -> bool| {
@@ -63,12 +61,7 @@ pub(super) fn plan(pool: &WorkerPool, pods: &[Arc<WorkerPod>], seen: &Seen<'_>) 
     let wanted = size(spec.warm.wanted(count(claimed.len()))).min(most.saturating_sub(claimed.len()));
     // Those that are ending have their places until they are gone.
     let there = pods.iter().filter(|pod| !pod.ended).count();
-    let nodes_in_doubt: HashSet<_> =
-        pods.iter().filter(|pod| (seen.is_doubted)(pod)).filter_map(|pod| pod.node.clone()).collect();
-    let may_be_lost = claimed.iter().filter(|pod| (seen.is_doubted)(pod)).count();
-    let is_elsewhere = |pod: &WorkerPod| pod.node.as_ref().is_none_or(|node| !nodes_in_doubt.contains(node));
-    let elsewhere = idle.iter().filter(|pod| is_elsewhere(pod)).count();
-    let missing = wanted.saturating_sub(fresh.len()).max(may_be_lost.saturating_sub(elsewhere));
+    let missing = wanted.saturating_sub(fresh.len());
     let room = most.saturating_add(size(spec.move_surge)).saturating_sub(there);
 
     let mut delete: Vec<_> =
@@ -80,9 +73,9 @@ pub(super) fn plan(pool: &WorkerPool, pods: &[Arc<WorkerPod>], seen: &Seen<'_>) 
     } else if missing > room {
         delete.extend(outdated.drain(..outdated.len().min(missing - room)));
     }
-    // The newest go: the others' images and caches are warm. None goes that a broadcast is about to want.
-    fresh.sort_by_key(|pod| (is_elsewhere(pod), pod.is_claimable(), std::cmp::Reverse(pod.created)));
-    let surplus = fresh.len().saturating_sub(wanted.max(may_be_lost));
+    // The newest go: the others' images and caches are warm.
+    fresh.sort_by_key(|pod| (pod.is_claimable(), std::cmp::Reverse(pod.created)));
+    let surplus = fresh.len().saturating_sub(wanted);
     let old_enough = |pod: &&Arc<WorkerPod>| seen.now.saturating_sub(pod.created) >= SURPLUS_SECONDS;
     delete.extend(fresh.iter().take(surplus).filter(old_enough).cloned());
 
@@ -215,12 +208,7 @@ mod tests {
     use super::*;
 
     const NOW: i64 = 1_800_000_000;
-    const SEEN: Seen<'_> = Seen {
-        hash: "new",
-        now: NOW,
-        is_doubted: &|pod| pod.name.starts_with("silent"),
-        must_leave: Some(&|pod| on_the_cordoned(pod)),
-    };
+    const SEEN: Seen<'_> = Seen { hash: "new", now: NOW, must_leave: Some(&|pod| on_the_cordoned(pod)) };
 
     fn on_the_cordoned(pod: &WorkerPod) -> Option<Emptied> {
         pod.node.as_ref().filter(|node| node.starts_with("cordoned")).map(|_| Emptied::Cordoned)
@@ -357,36 +345,6 @@ mod tests {
         assert_eq!((status.idle, status.conditions[0].status.as_str()), (0, "False"));
         // It has its place until it is gone.
         assert_eq!(planned(&pool(1, 0, 1), &[idle()]), (vec![], vec!["w-hd-0".to_owned()]));
-    }
-
-    #[test]
-    fn broadcasts_whose_workers_are_silent_each_find_one_on_another_node() {
-        let on = |node: &str, name: &str| pod(name, |pod| pod.node = Some(node.to_owned()));
-        let silent = |name: &str| {
-            pod(name, |pod| {
-                claim(pod);
-                pod.node = Some("lost".to_owned());
-            })
-        };
-        let pods = [silent("silent-a"), on("lost", "w-hd-0")];
-        assert_eq!(planned(&pool(9, 0, 1), &pods), (vec![1], vec![]));
-        let pods = [silent("silent-a"), on("other", "w-hd-0"), on("lost", "w-hd-1")];
-        assert_eq!(
-            planned(&pool(9, 0, 1), &pods),
-            (vec![], vec!["w-hd-1".to_owned()]),
-            "a surplus, as before"
-        );
-        let pods = [silent("silent-a"), silent("silent-b"), on("other", "w-hd-0"), on("other", "w-hd-1")];
-        assert_eq!(planned(&pool(9, 0, 1), &pods), (vec![], vec![]));
-        let pods = [silent("silent-a"), silent("silent-b"), silent("c"), on("other", "w-hd-0")];
-        assert_eq!(planned(&pool(9, 0, 1), &pods), (vec![1], vec![]), "the node may well be there");
-        assert_eq!(planned(&pool(4, 0, 1), &pods), (vec![], vec![]), "there is no room");
-        // One that was given up is on its way out, also where nobody hears of its end.
-        let given_up = pod("silent-a", |pod| {
-            claim(pod);
-            (pod.node, pod.leaving) = (Some("lost".to_owned()), true);
-        });
-        assert_eq!(planned(&pool(9, 0, 1), &[given_up, on("lost", "w-hd-0")]), (vec![], vec![]));
     }
 
     #[test]

@@ -76,12 +76,7 @@ pub(super) async fn assign(
                 tries = tries.saturating_add(1);
                 sleep(ASSIGN_PAUSE).await;
             }
-            Err(error) => {
-                if matches!(error, NotAssigned::Unconnected(_)) {
-                    carriers.workers.doubt(worker.worker);
-                }
-                return Err(error);
-            }
+            Err(error) => return Err(error),
         }
     }
 }

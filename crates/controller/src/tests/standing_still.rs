@@ -22,14 +22,6 @@ use crate::standstill::LoggedStandstill;
 /// A worker that says once on each connection that it is there, for as long as it answers.
 struct Worker {
     answers: AtomicBool,
-    /// How often it was doubted.
-    doubts: AtomicU32,
-}
-
-impl Worker {
-    fn new() -> Self {
-        Self { answers: AtomicBool::new(true), doubts: AtomicU32::new(0) }
-    }
 }
 
 struct Connection {
@@ -77,10 +69,6 @@ impl Workers for Worker {
 
     fn exited(&self, _: WorkerId) -> BoxFuture<'static, Presence> {
         Box::pin(async { Presence::Unknown })
-    }
-
-    fn doubt(&self, _: WorkerId) {
-        self.doubts.fetch_add(1, Ordering::Relaxed);
     }
 
     fn release(&self, _: WorkerId) -> BoxFuture<'static, Presence> {
@@ -142,7 +130,7 @@ impl<S: tracing::Subscriber> Layer<S> for Warnings {
 #[tokio::test(start_paused = true)]
 async fn a_worker_is_not_lost_for_what_its_controller_did_not_hear_while_that_stood_still() {
     let (warnings, _guard) = Warnings::count();
-    let worker = Arc::new(Worker::new());
+    let worker = Arc::new(Worker { answers: AtomicBool::new(true) });
     let (following, mut said) = followed(&worker, &Arc::default());
     sleep(Duration::from_secs(1)).await;
     // All timers fire at once, and late.
@@ -158,24 +146,9 @@ async fn a_worker_is_not_lost_for_what_its_controller_did_not_hear_while_that_st
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_worker_is_doubted_once_before_it_is_taken_to_be_lost() {
-    let worker = Arc::new(Worker::new());
-    let (following, mut said) = followed(&worker, &Arc::default());
-    let doubts = || worker.doubts.load(Ordering::Relaxed);
-    sleep(Duration::from_millis(1400)).await;
-    assert_eq!(doubts(), 0);
-    sleep(Duration::from_millis(200)).await;
-    assert_eq!(doubts(), 1);
-    assert!(said.try_recv().is_err());
-    assert_eq!(said.recv().await, Some(Input::WorkerLost(Epoch(1), Evidence::FeedSilent)));
-    assert_eq!(doubts(), 1);
-    following.await.unwrap();
-}
-
-#[tokio::test(start_paused = true)]
 async fn that_the_controller_stood_still_is_logged_once_however_many_streams_it_has() {
     let (warnings, _guard) = Warnings::count();
-    let worker = Arc::new(Worker::new());
+    let worker = Arc::new(Worker { answers: AtomicBool::new(true) });
     let standstill = Arc::default();
     let mut followed: Vec<_> = Vec::new();
     for _ in 0..5 {

@@ -74,13 +74,11 @@ fn of_pools(pools: &[WorkerPool], facts: &Facts) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut some_room = false;
     for pool in pools {
+        let without_room = closed(pool, facts, severity).or_else(|| full(pool, facts, severity));
+        let has_room = without_room.is_none();
+        found.extend(without_room);
         found.extend(paused(pool, facts));
-        if let Some(closed) = closed(pool, facts, severity) {
-            found.push(closed);
-            continue;
-        }
-        if let Some(full) = full(pool, facts, severity) {
-            found.push(full);
+        if !has_room {
             continue;
         }
         some_room = true;
