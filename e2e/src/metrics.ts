@@ -25,6 +25,6 @@ export async function documentedMetrics(): Promise<{ name: string; always: boole
   const text = await readFile(new URL('../../docs/metrics.md', import.meta.url), 'utf8');
   return [...text.matchAll(/^\| `(caudal_\w+)(\{[^}]*\})?` \|(.*)$/gm)].map(([, name = '', labels, words]) => ({
     name,
-    always: labels === undefined && !words?.includes('Only with `CAUDAL_'),
+    always: labels === undefined && !words?.includes('Only with `'),
   }));
 }
