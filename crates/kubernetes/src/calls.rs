@@ -220,7 +220,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_call_that_is_not_answered_is_given_up() {
         let begun = tokio::time::Instant::now();
-        let outcome = call(std::future::pending::<Result<(), Error>>()).await;
+        let outcome = call_at_once(std::future::pending::<Result<(), Error>>()).await;
         assert!(matches!(outcome, Err(Failure::Unavailable(_))));
         assert_eq!(begun.elapsed(), DEADLINE);
     }

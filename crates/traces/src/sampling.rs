@@ -81,7 +81,7 @@ mod tests {
         };
         assert_eq!((traced("0"), traced("1")), (0, 1_000));
         let tenth = traced("0.1");
-        assert_eq!(tenth, 100);
+        assert!((99..=101).contains(&tenth), "{tenth}");
         // Whoever traces more traces those too.
         let (some, more): (Share, Share) = ("0.1".parse().unwrap(), "0.5".parse().unwrap());
         assert!(streams.iter().all(|stream| !some.holds(*stream) || more.holds(*stream)));
