@@ -179,7 +179,7 @@ static TURNS: Semaphore = Semaphore::const_new(AT_ONCE);
 static TURNS_OF_LISTS: Semaphore = Semaphore::const_new(LISTS_AT_ONCE);
 
 /// So many keep a server of two cores busy, and what it has begun it answers within a second.
-const AT_ONCE: usize = 32;
+const AT_ONCE: usize = 16;
 const LISTS_AT_ONCE: usize = 4;
 /// A thousand calls have had their turns by then.
 const WAITING: Duration = Duration::from_secs(30);
