@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::pauses::is_paused;
 use crate::pools::Pools;
 use crate::records::MANAGER;
+use caudal_kubernetes::names::is_paused;
 
 /// What a closed pool was before, whatever release wrote it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -7,20 +7,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use caudal_kubernetes::names::PAUSED_ANNOTATION;
+use caudal_kubernetes::names::is_paused;
 use caudal_livestream::StreamId;
-use kube::ResourceExt;
 use kube::runtime::events::{Event, EventType};
 use tokio::time::sleep;
 
 use crate::events::Notices;
 use crate::pools::Pools;
 use crate::records::LiveStreams;
-
-/// Whether this resource is paused by itself.
-pub(crate) fn is_paused(resource: &impl ResourceExt) -> bool {
-    resource.annotations().get(PAUSED_ANNOTATION).is_some_and(|paused| paused == "true")
-}
 
 /// What is paused of a namespace.
 #[derive(Clone)]

@@ -26,9 +26,9 @@ use tokio::time::sleep;
 
 use crate::letting_go::{is_held, without_finalizer};
 use crate::pages::Pages;
-use crate::pauses::is_paused;
 use cache::Cache;
 use caudal_kubernetes::calls::{Failure, call, call_for_many};
+use caudal_kubernetes::names::is_paused;
 use caudal_kubernetes::watching::{News, watch};
 use reading::{Reading, is_being_deleted};
 use writing::status_of;

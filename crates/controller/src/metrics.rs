@@ -194,16 +194,21 @@ impl Metrics {
     }
 
     fn phase(&self, phase: Phase) -> IntGauge {
-        self.streams.with_label_values(&[match phase {
-            Phase::Pending => "pending",
-            Phase::Starting => "starting",
-            Phase::Live => "live",
-            Phase::Reconnecting => "reconnecting",
-            Phase::Ending => "ending",
-            Phase::Ended => "ended",
-            Phase::Failed => "failed",
-            Phase::Unknown => "unknown",
-        }])
+        self.streams.with_label_values(&[label(phase)])
+    }
+}
+
+/// What a phase is called in metrics and traces.
+pub(crate) fn label(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Pending => "pending",
+        Phase::Starting => "starting",
+        Phase::Live => "live",
+        Phase::Reconnecting => "reconnecting",
+        Phase::Ending => "ending",
+        Phase::Ended => "ended",
+        Phase::Failed => "failed",
+        Phase::Unknown => "unknown",
     }
 }
 

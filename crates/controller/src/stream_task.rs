@@ -366,7 +366,7 @@ impl StreamTask {
 
     async fn handle(&mut self, input: Input) {
         if let Input::Announced(_, floor) = &input {
-            self.observed.announced(self.stream, floor, self.shared.wall_now());
+            self.observed.announced(floor, self.shared.wall_now());
         }
         // Refused only while the controller closes: the stored record is as it was, and the next one goes on from it.
         let _ = self.take(Step::Heard(input)).await;

@@ -141,7 +141,7 @@ fn count(kind: &str) {
     }
 }
 
-/// One for the process, because every part of it asks the same server. None never: the name is valid.
+/// One for the process, because every part of it asks the same server. There always is one: its name is valid.
 static FAILURES: LazyLock<Option<IntCounterVec>> = LazyLock::new(|| {
     let help = "Calls to the Kubernetes API server that came to nothing, by kind";
     IntCounterVec::new(Opts::new("caudal_kubernetes_failed_calls_total", help), &["kind"]).ok()

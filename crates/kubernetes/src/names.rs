@@ -1,6 +1,7 @@
 //! Names, labels and annotations that operator, routers and people find things by.
 
 use caudal_livestream::{Epoch, StreamId};
+use kube::ResourceExt;
 
 /// The API group of all our resources; labels and annotations begin with it too.
 pub const GROUP: &str = "caudal.dev";
@@ -16,6 +17,11 @@ pub const MOVE_ANNOTATION: &str = "caudal.dev/move";
 
 /// On a LiveStream or a WorkerPool: `true` keeps the operator from doing anything to it of its own accord.
 pub const PAUSED_ANNOTATION: &str = "caudal.dev/paused";
+
+/// Whether this resource is paused by itself.
+pub fn is_paused(resource: &impl ResourceExt) -> bool {
+    resource.annotations().get(PAUSED_ANNOTATION).is_some_and(|paused| paused == "true")
+}
 
 /// On a WorkerPool that an uninstall has closed: what it was before, and until when it stays so without another word.
 pub const CLOSED_ANNOTATION: &str = "caudal.dev/closed-by-uninstall";

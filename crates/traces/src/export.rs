@@ -130,13 +130,14 @@ impl Export {
             let is_late = {
                 let sending = self.send(batch);
                 tokio::pin!(sending);
-                if by.is_none() {
+                let by = if let Some(by) = by {
+                    by
+                } else {
                     tokio::select! {
                         () = &mut sending => continue,
-                        () = &mut stop => by = Some(Instant::now() + LAST_WORDS),
+                        () = &mut stop => *by.insert(Instant::now() + LAST_WORDS),
                     }
-                }
-                let by = by.unwrap_or_else(Instant::now);
+                };
                 timeout_at(by, sending).await.is_err()
             };
             if is_late {

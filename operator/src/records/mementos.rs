@@ -13,7 +13,7 @@ use super::cache::Cache;
 use super::reading::{Reading, memento_until};
 use super::{MANAGER, Shared};
 use crate::letting_go::{is_held, let_go_of};
-use crate::pauses::is_paused;
+use caudal_kubernetes::names::is_paused;
 
 pub(super) async fn collect(shared: &Shared) {
     loop {

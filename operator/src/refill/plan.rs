@@ -10,8 +10,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
 use crate::nodes::Emptied;
-use crate::pauses::is_paused;
 use crate::pods::WorkerPod;
+use caudal_kubernetes::names::is_paused;
 
 /// What the plan is made from besides the pool and its pods.
 pub(super) struct Seen<'a> {

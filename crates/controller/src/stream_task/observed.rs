@@ -10,7 +10,7 @@ use caudal_livestream::{Epoch, MediaTime, Msn, StreamId, UnixMillis};
 use caudal_traces::{Outcome, Span, Traces};
 use tokio::time::Instant;
 
-use crate::metrics::{EpochReason, Metrics, Queue};
+use crate::metrics::{EpochReason, Metrics, Queue, label};
 use crate::queue::Counted;
 use crate::workers::Start;
 
@@ -171,10 +171,10 @@ impl Observed {
     }
 
     /// Everything announced ends here.
-    pub(super) fn announced(&mut self, stream: StreamId, floor: &Floor, now: UnixMillis) {
+    pub(super) fn announced(&mut self, floor: &Floor, now: UnixMillis) {
         // The clocks of two machines differ by a moment.
-        let age = stream.made_at().map(|made| now.0.saturating_sub(made.0).max(0));
-        let age = age.and_then(|age| u64::try_from(age).ok()).map(Duration::from_millis);
+        let since = |made: UnixMillis| u64::try_from(now.0.saturating_sub(made.0)).unwrap_or_default();
+        let age = self.stream.made_at().map(|made| Duration::from_millis(since(made)));
         let end = (floor.msn, floor.media_end);
         self.awaited = match self.awaited {
             Awaited::FirstPart => {
@@ -200,12 +200,5 @@ fn is_ended(phase: Phase) -> bool {
 
 /// What is over lasts for as long as somebody may ask for it: nothing goes on then.
 fn phase_name(phase: Phase) -> Option<&'static str> {
-    match phase {
-        Phase::Pending => Some("pending"),
-        Phase::Starting => Some("starting"),
-        Phase::Live => Some("live"),
-        Phase::Reconnecting => Some("reconnecting"),
-        Phase::Ending => Some("ending"),
-        Phase::Ended | Phase::Failed | Phase::Unknown => None,
-    }
+    (!is_ended(phase) && phase != Phase::Unknown).then(|| label(phase))
 }

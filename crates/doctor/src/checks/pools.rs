@@ -1,7 +1,7 @@
 //! Whether a pool has room, and workers that wait.
 
 use caudal_kubernetes::WorkerPool;
-use caudal_kubernetes::names::{CLOSED_ANNOTATION, PAUSED_ANNOTATION, POOL_LABEL, STREAM_LABEL};
+use caudal_kubernetes::names::{CLOSED_ANNOTATION, PAUSED_ANNOTATION, POOL_LABEL, STREAM_LABEL, is_paused};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
@@ -78,12 +78,9 @@ fn of_pools(pools: &[WorkerPool], facts: &Facts) -> Vec<Finding> {
         let has_room = without_room.is_none();
         found.extend(without_room);
         found.extend(paused(pool, facts));
-        if !has_room {
-            continue;
-        }
-        some_room = true;
+        some_room |= has_room;
         let ready = pool.status.iter().flat_map(|status| &status.conditions).find(|one| one.type_ == "Ready");
-        if let Some(ready) = ready.filter(|ready| ready.status == "False") {
+        if let Some(ready) = ready.filter(|ready| has_room && ready.status == "False") {
             found.extend(not_ready(pool, ready, facts, severity));
         }
     }
@@ -133,10 +130,6 @@ fn paused(pool: &WorkerPool, facts: &Facts) -> Option<Finding> {
         evidence: vec![Evidence::new(format!("WorkerPool {name}"), None, format!("{PAUSED_ANNOTATION}: true"))],
         advice: vec![format!("kubectl -n {namespace} annotate workerpool {name} {PAUSED_ANNOTATION}-    # when nobody needs it any more")],
     })
-}
-
-fn is_paused(pool: &WorkerPool) -> bool {
-    pool.annotations().get(PAUSED_ANNOTATION).is_some_and(|paused| paused == "true")
 }
 
 fn full(pool: &WorkerPool, facts: &Facts, severity: Severity) -> Option<Finding> {
