@@ -2,6 +2,7 @@
 
 mod cache;
 mod mementos;
+mod overtaken;
 mod reading;
 mod writing;
 
@@ -27,7 +28,7 @@ use tokio::time::sleep;
 use crate::letting_go::{is_held, without_finalizer};
 use crate::pages::Pages;
 use cache::Cache;
-use caudal_kubernetes::calls::{Failure, call, call_for_many};
+use caudal_kubernetes::calls::{Failure, call, call_for_many, call_if};
 use caudal_kubernetes::names::is_paused;
 use caudal_kubernetes::watching::{News, watch};
 use reading::{Reading, is_being_deleted};
@@ -202,45 +203,6 @@ impl Shared {
         }
     }
 
-    /// The record as the server has it now, for whoever wrote at an old one.
-    async fn overtaken(&self, stream: StreamId) -> StoreError {
-        let resource = match call(self.api.get(&names::live_stream(stream))).await {
-            Ok(resource) => resource,
-            Err(Failure::NotFound) => {
-                self.cache().remove(stream);
-                return StoreError::Gone;
-            }
-            Err(error) => return unavailable(&error),
-        };
-        let _ = self.take_in(resource);
-        match self.cache().read(stream) {
-            Some(Ok((Reading::Record(record), version))) => {
-                StoreError::Conflict(Box::new(Stored { record: *record, version }))
-            }
-            // Another controller has nothing left to do for it.
-            Some(Ok((Reading::Memento(_), _))) | None => StoreError::Gone,
-            Some(Err(error)) => StoreError::Refused(error.to_string()),
-        }
-    }
-
-    /// What became of a write of `stream`.
-    async fn written(
-        &self,
-        stream: StreamId,
-        outcome: Result<LiveStream, Failure>,
-    ) -> Result<LiveStream, StoreError> {
-        match outcome {
-            Ok(resource) => Ok(resource),
-            Err(Failure::Conflict | Failure::AlreadyExists | Failure::NotFound) => {
-                Err(self.overtaken(stream).await)
-            }
-            Err(Failure::Refused(reason)) => Err(StoreError::Refused(reason)),
-            Err(Failure::Quota(reason) | Failure::Forbidden(reason) | Failure::Unavailable(reason)) => {
-                Err(StoreError::Unavailable(reason))
-            }
-        }
-    }
-
     async fn create(&self, record: &Record) -> Result<Version, StoreError> {
         let stream = record.stream();
         let spec = record.spec.as_ref().map_or_else(
@@ -254,7 +216,7 @@ impl Shared {
         let mut resource = LiveStream::new(&names::live_stream(stream), spec);
         resource.metadata.finalizers = Some(vec![names::END_FINALIZER.to_owned()]);
         let created = call(self.api.create(&PostParams::default(), &resource)).await;
-        let created = self.written(stream, created).await?;
+        let created = self.written(stream, None, created).await?;
         // The server takes no status with a creation. A controller that finds none begins with the same machine.
         self.put_status(stream, created, record).await
     }
@@ -267,7 +229,7 @@ impl Shared {
     ) -> Result<Version, StoreError> {
         let stream = record.stream();
         let known = self.cache().at(stream, version);
-        let Some(known) = known else { return Err(self.overtaken(stream).await) };
+        let Some(known) = known else { return Err(self.overtaken(stream, Some(version)).await) };
         if durability == Durability::Lazy && self.cache().keep_floor(stream, version, &record.machine) {
             return Ok(version);
         }
@@ -275,7 +237,7 @@ impl Shared {
             None => known,
             Some(patch) => {
                 let patched = self.patch(stream, &patch).await;
-                self.written(stream, patched).await?
+                self.written(stream, Some(version), patched).await?
             }
         };
         let written = self.put_status(stream, known, record).await?;
@@ -294,8 +256,11 @@ impl Shared {
         // Absent, the server keeps what it has.
         resource.metadata.managed_fields = None;
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
-        let put = call(self.api.replace_status(&names::live_stream(stream), &params, &resource)).await;
-        let put = self.written(stream, put).await?;
+        let version = reading::version_of(&resource).ok();
+        let name = names::live_stream(stream);
+        let put = self.api.replace_status(&name, &params, &resource);
+        let put = call_if(|| self.is_newest(stream, version), put).await;
+        let put = self.written(stream, version, put).await?;
         self.took(put)
     }
 
@@ -307,7 +272,7 @@ impl Shared {
             return Ok(version);
         };
         let patched = self.patch(stream, &without_finalizer(&known)).await;
-        match self.written(stream, patched).await {
+        match self.written(stream, Some(version), patched).await {
             // It is gone with its last finalizer.
             Ok(resource) if is_being_deleted(&resource) && resource.finalizers().is_empty() => {
                 self.cache().delete(stream);
@@ -378,7 +343,7 @@ impl Shared {
         resource.metadata.managed_fields = None;
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
         let put = call(self.api.replace_status(&names::live_stream(stream), &params, &resource)).await;
-        let put = self.written(stream, put).await?;
+        let put = self.written(stream, reading::version_of(&resource).ok(), put).await?;
         self.took(put).map(|_| ())
     }
 
@@ -389,7 +354,7 @@ impl Shared {
     ) -> Result<(), StoreError> {
         if is_held(resource) {
             let patched = self.patch(stream, &without_finalizer(resource)).await;
-            *resource = self.written(stream, patched).await?;
+            *resource = self.written(stream, reading::version_of(resource).ok(), patched).await?;
             let _ = self.take_in(resource.clone());
         }
         Ok(())
@@ -416,7 +381,7 @@ impl Shared {
                 self.cache().delete(stream);
                 Ok(())
             }
-            Err(Failure::Conflict) => Err(self.overtaken(stream).await),
+            Err(Failure::Conflict) => Err(self.overtaken(stream, reading::version_of(&known).ok()).await),
             Err(error) => Err(unavailable(&error)),
         }
     }

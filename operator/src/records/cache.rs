@@ -66,6 +66,11 @@ impl Cache {
         self.streams.get(&stream).map(|known| known.resource.clone())
     }
 
+    /// The newest known version of a resource.
+    pub(super) fn version(&self, stream: StreamId) -> Option<Version> {
+        self.streams.get(&stream).map(|known| known.version)
+    }
+
     /// The resource, if that is the newest known version of it.
     pub(super) fn at(&self, stream: StreamId, version: Version) -> Option<LiveStream> {
         let known = self.streams.get(&stream).filter(|known| known.version == version)?;

@@ -62,5 +62,5 @@ pub(crate) async fn run(
     Ok(())
 }
 
-/// Fifty kubelets do not wait for each other.
-const AT_ONCE: usize = 50;
+/// So that it is not the kubelets that the server is busy with.
+const AT_ONCE: usize = 10;

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use caudal_directory::{KubernetesDirectory, Reader};
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use broadcasts::Broadcasts;
@@ -84,7 +85,12 @@ async fn main() -> anyhow::Result<()> {
 
     let operator = Operator::start(&arguments.caudal, &api).await?;
     let mut stage = Stage { cluster, broadcasts, reports, directory, operator, others };
-    let outcome = stage.play(&arguments).await;
+    let mut told_to_end = signal(SignalKind::terminate())?;
+    let outcome = tokio::select! {
+        outcome = stage.play(&arguments) => outcome,
+        // The operator must not outlive this.
+        _ = told_to_end.recv() => Err(anyhow::anyhow!("told to end")),
+    };
     if outcome.is_err() {
         eprintln!("the operator's last words:\n{}", stage.operator.last_words().await);
     }
