@@ -12,7 +12,7 @@ FIRST_TIME = $(if $(wildcard $(CAUDAL)),, (the first time takes some minutes))
 # Settings of this machine, if there are any: see .env.example.
 DOTENV := if [ -f .env ]; then set -a; . ./.env; set +a; fi
 
-.PHONY: help run admin dotenv test lint bench fuzz build build-tests web unit e2e chart-test cluster cluster-down cluster-test
+.PHONY: help run admin dotenv test lint bench fuzz build build-tests web unit e2e kubernetes chart-test cluster cluster-down cluster-test cluster-soak
 .PHONY: setup setup-test setup-cluster setup-lint setup-fuzz setup-bench
 
 help: ## Show this list
@@ -26,7 +26,7 @@ admin: dotenv ## Ask that platform to do something, with the same settings (ARGS
 	@[ -x $(CAUDAL) ] || { echo "there is no $(CAUDAL) yet: 'make run' builds it" >&2; exit 1; }
 	@$(DOTENV); exec $(CAUDAL) admin $(ARGS)
 
-test: setup-test web unit e2e ## Run every test
+test: setup-test setup-cluster web unit e2e kubernetes ## Run every test, but for the longer ones of cluster-test
 
 unit: build-tests ## The Rust and web tests, without the whole-system ones
 	@scripts/setup test check
@@ -36,6 +36,15 @@ unit: build-tests ## The Rust and web tests, without the whole-system ones
 e2e: web build-tests ## The whole platform with real ffmpeg and Chromium
 	@scripts/setup test check
 	@CAUDAL_BIN=$(CAUDAL) CAUDAL_WEB_DIR=$(CURDIR)/web/dist scripts/stage "End-to-end tests" npm --prefix e2e run --silent test
+
+# Nothing is skipped in CI: there the first test says what the machine lacks.
+kubernetes: web build-tests ## The chart, an installation on a real cluster, and a broadcast that lives through five faults (as root)
+	@if [ -z "$${CI:-}" ] && ! lacks=$$(e2e/cluster/cluster check 2>&1); then \
+	    printf '\n*** NOT TESTED: Kubernetes. %s ***\n\n' "$$lacks" >&2; \
+	else \
+	    scripts/stage "Chart tests" env CAUDAL_BIN=$(CAUDAL) npm --prefix e2e run --silent test:chart; \
+	    scripts/stage "Cluster tests" env CAUDAL_BIN=$(CAUDAL) CAUDAL_WEB_DIR=$(CURDIR)/web/dist npm --prefix e2e run --silent test:cluster-brief; \
+	fi
 
 build: ## Build the program
 	@scripts/stage "Building caudal$(FIRST_TIME)" cargo build --workspace
@@ -48,11 +57,14 @@ web: ## Build the pages
 	@scripts/npm-ci web check
 	@scripts/web-pages
 
-# Apart from `test`, because it needs Go and the first time builds Kubernetes.
+# Most of it is apart from `test`, because it takes an hour.
 cluster-test: setup-test setup-cluster web build-tests ## The tests of that cluster, and of the image on it (as root)
 	@CAUDAL_ABORTS=$${CAUDAL_ABORTS:-1000} CAUDAL_KILLS=$${CAUDAL_KILLS:-60} scripts/stage "Tests over an API server" \
 	    scripts/with-kubernetes.sh cargo test --workspace --test api_server --test cluster
 	@CAUDAL_BIN=$(CAUDAL) CAUDAL_WEB_DIR=$(CURDIR)/web/dist scripts/stage "Cluster tests" npm --prefix e2e run --silent test:cluster
+
+cluster-soak: setup-test setup-cluster build-tests ## Three hours of it: the leading operator is killed a thousand times (KILLS=1000)
+	@CAUDAL_KILLS=$${KILLS:-1000} scripts/stage "A thousand kills of the leader" scripts/with-kubernetes.sh cargo test --workspace --test cluster
 
 chart-test: setup-cluster ## The Helm chart: what it renders, and what a real API server says to that (UPDATE=-u writes the golden renders)
 	@scripts/npm-ci e2e check

@@ -15,6 +15,7 @@ use caudal_service::internal::{Signer, Verifier};
 use prometheus::Registry;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::address::TrustedProxies;
 use crate::limits::Limits;
@@ -63,6 +64,8 @@ pub struct Config {
     pub registry: Registry,
     /// Set once requests are served.
     pub readiness: Readiness,
+    /// Cancelled some time before the shutdown, so that browsers go elsewhere between two requests.
+    pub leaving: CancellationToken,
 }
 
 /// Who uses the database.

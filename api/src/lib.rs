@@ -80,7 +80,8 @@ use app::Opened;
 /// When a secret is too weak, the database does not answer, does not take the migrations or is another platform's, or a
 /// listener fails.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), StartError> {
-    let (readiness, deadlines) = (config.readiness.clone(), config.deadlines);
+    let (readiness, deadlines, leaving) =
+        (config.readiness.clone(), config.deadlines, config.leaving.clone());
     let Opened { app, lock, redis, public, internal } = app::open(config, &shutdown).await?;
 
     let mut tasks: JoinSet<Result<(), StartError>> = JoinSet::new();
@@ -88,7 +89,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Star
         (public, router::public(&app)?, HttpLimits::public(app.entrance.trusted_proxies.clone())),
         (internal, router::internal(&app), HttpLimits::default()),
     ] {
-        let (shutdown, server) = (shutdown.clone(), HttpServer::new(listener, limits));
+        let server = HttpServer::new(listener, limits).until_leaving(leaving.clone());
+        let shutdown = shutdown.clone();
         tasks.spawn(async move { server.serve(router, shutdown).await.map_err(StartError::Listener) });
     }
     background::spawn(&mut tasks, &app, deadlines, &shutdown);

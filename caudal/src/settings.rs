@@ -162,7 +162,7 @@ pub struct Settings {
     /// How long a lost publisher may take to come back, at most `1d`.
     #[arg(long, env = "CAUDAL_RECONNECT_WINDOW", default_value = "30s", value_parser = span("1d"), value_name = "TIME", help_heading = STREAMS)]
     pub reconnect_window: Span,
-    /// How long a router that gets a SIGTERM still takes connections, at most `10m`: load balancers notice late that it ends.
+    /// How long a role that gets a SIGTERM still takes connections, at most `10m`: load balancers notice late that it ends.
     #[arg(long, env = "CAUDAL_DRAIN_ACCEPT", default_value = "0s", value_parser = span_or_none("10m"), value_name = "TIME", help_heading = STREAMS)]
     pub drain_accept: Span,
     /// The time over which the router then disconnects its publishers one by one, at most `1h`: each comes back to another router.

@@ -238,6 +238,20 @@ describe('at a real API server', () => {
     await expect(say({ media: {}, lifecycle: { version: 1 } })).rejects.toThrow(/but media|operator's alone/);
   });
 
+  test("the operator changes a pool's room and what it notes of that, and nothing else of it", async () => {
+    const pool = { apiVersion: 'caudal.dev/v1alpha1', kind: 'WorkerPool', metadata: { name: 'other' }, spec: { maxWorkers: 5, ladder: [] } };
+    await kubectl.apply([{ ...pool, metadata: { ...pool.metadata, namespace: 'caudal' } }]);
+    const change = (change: object): Promise<void> =>
+      api.write(account('operator'), 'PATCH', '/apis/caudal.dev/v1alpha1/namespaces/caudal/workerpools/other', change);
+    const noted = (note: string): object => ({ metadata: { annotations: { [note]: '{}' } } });
+    await change({ ...noted('caudal.dev/closed-by-uninstall'), spec: { maxWorkers: 0, warm: { min: 0 } } });
+    await change({ metadata: { annotations: { 'caudal.dev/closed-by-uninstall': null } }, spec: { maxWorkers: 5 } });
+    await expect(change({ spec: { template: { nodeSelector: { video: 'yes' } } } })).rejects.toThrow(/nothing else of its spec changes/);
+    await expect(change({ spec: { ladder: ['480p'] } })).rejects.toThrow(/nothing else of its spec changes/);
+    await expect(change(noted('caudal.dev/paused'))).rejects.toThrow(/no annotation of a WorkerPool but/);
+    await expect(change({ metadata: { finalizers: ['example.org/keep'] } })).rejects.toThrow(/no finalizer/);
+  });
+
   const known = {
     'app.kubernetes.io/name': 'caudal',
     'app.kubernetes.io/instance': 'caudal',

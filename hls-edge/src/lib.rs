@@ -82,6 +82,8 @@ pub struct Config {
     pub limits: EdgeLimits,
     /// The listener's deadlines.
     pub http: HttpLimits,
+    /// Cancelled some time before the shutdown, so that players go elsewhere between two requests.
+    pub leaving: CancellationToken,
 }
 
 /// Bounds on memory and on waiting requests.
@@ -161,7 +163,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         metrics,
         shutdown: ended.clone(),
     });
-    let mut server = HttpServer::new(config.listener, config.http);
+    let mut server = HttpServer::new(config.listener, config.http).until_leaving(config.leaving);
     if let Some(tls) = config.tls {
         server = server.with_tls(tls);
     }

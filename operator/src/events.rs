@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use caudal_controller::queue::{self, Receiver, Sender};
-use caudal_controller::{Notice, NoticeKind, Observer};
+use caudal_controller::{Notice, NoticeKind, Observer, Waiting};
 use caudal_kubernetes::LiveStream;
-use caudal_kubernetes::calls::call;
+use caudal_kubernetes::calls::call_later;
 use caudal_kubernetes::names::live_stream;
 use caudal_livestream::StreamId;
 use caudal_livestream::record::LiveStream as Shown;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource as _};
-use prometheus::IntGauge;
 
 use crate::records::LiveStreams;
 
@@ -37,9 +36,9 @@ enum About {
 }
 
 impl Notices {
-    /// With the end that [`publish`] reads; `depth` counts what waits for it.
-    pub(crate) fn channel(depth: IntGauge) -> (Self, Receiver<Told>) {
-        let (notices, read) = queue::channel(WAITING, depth);
+    /// With the end that [`publish`] reads; `waiting` counts what waits for it.
+    pub(crate) fn channel(waiting: Waiting) -> (Self, Receiver<Told>) {
+        let (notices, read) = queue::channel(WAITING, waiting);
         (Self(notices), read)
     }
 
@@ -103,7 +102,7 @@ pub(crate) async fn publish(
             (About::Present, None) => continue,
         };
         about.name = Some(live_stream(stream));
-        if let Err(error) = call(recorder.publish(&event, &about)).await {
+        if let Err(error) = call_later(Box::pin(recorder.publish(&event, &about))).await {
             tracing::debug!(%error, %stream, reason = event.reason, "an Event could not be written");
         }
     }

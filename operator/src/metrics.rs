@@ -70,9 +70,7 @@ impl Metrics {
         registry.register(Box::new(metrics.renewals.clone()))?;
         registry.register(Box::new(metrics.workers.clone()))?;
         calls::register_failures(registry)?;
-        for queue in [Queue::Events, Queue::Refill] {
-            let _ = metrics.streams.queue(queue);
-        }
+        let _ = (metrics.streams.waiting(Queue::Events), metrics.streams.refill());
         Ok(metrics)
     }
 
@@ -85,11 +83,7 @@ impl Metrics {
     }
 
     pub(crate) fn pools(&self) -> PoolGauges {
-        PoolGauges {
-            workers: self.workers.clone(),
-            missing: self.streams.queue(Queue::Refill),
-            known: HashSet::new(),
-        }
+        PoolGauges { workers: self.workers.clone(), missing: self.streams.refill(), known: HashSet::new() }
     }
 }
 
@@ -149,10 +143,10 @@ mod tests {
         let counts = PoolCounts { idle: 2, missing: 3, ..PoolCounts::default() };
         let mut gauges = metrics.pools();
         gauges.show(&[("a".to_owned(), counts), ("b".to_owned(), counts)]);
-        assert_eq!((said(), metrics.streams.queue(Queue::Refill).get()), (6, 6));
+        assert_eq!((said(), metrics.streams.refill().get()), (6, 6));
         gauges.show(&[("b".to_owned(), counts)]);
-        assert_eq!((said(), metrics.streams.queue(Queue::Refill).get()), (3, 3));
+        assert_eq!((said(), metrics.streams.refill().get()), (3, 3));
         drop(gauges);
-        assert_eq!((said(), metrics.streams.queue(Queue::Refill).get()), (0, 0));
+        assert_eq!((said(), metrics.streams.refill().get()), (0, 0));
     }
 }

@@ -28,11 +28,11 @@ use tokio::time::sleep;
 use crate::letting_go::{is_held, without_finalizer};
 use crate::pages::Pages;
 use cache::Cache;
-use caudal_kubernetes::calls::{Failure, call, call_for_many, call_if};
+use caudal_kubernetes::calls::{Failure, Haste, call, call_for_many, call_if, call_later};
 use caudal_kubernetes::names::is_paused;
 use caudal_kubernetes::watching::{News, watch};
 use reading::{Reading, is_being_deleted};
-use writing::status_of;
+use writing::{is_awaited, status_of};
 
 /// What a store of LiveStreams needs to know besides them.
 pub struct RecordSettings {
@@ -252,6 +252,7 @@ impl Shared {
     ) -> Result<Version, StoreError> {
         let status = status_of(&resource, record, &self.settings, self.now())
             .map_err(|error| StoreError::Refused(error.to_string()))?;
+        let haste = if is_awaited(resource.status.as_ref(), &status) { Haste::Awaited } else { Haste::Later };
         resource.status = Some(status);
         // Absent, the server keeps what it has.
         resource.metadata.managed_fields = None;
@@ -259,7 +260,7 @@ impl Shared {
         let version = reading::version_of(&resource).ok();
         let name = names::live_stream(stream);
         let put = self.api.replace_status(&name, &params, &resource);
-        let put = call_if(|| self.is_newest(stream, version), put).await;
+        let put = call_if(haste, || self.is_newest(stream, version), put).await;
         let put = self.written(stream, version, put).await?;
         self.took(put)
     }
@@ -271,7 +272,7 @@ impl Shared {
         let Some(known) = known.filter(|known| is_held(known) && !is_paused(known)) else {
             return Ok(version);
         };
-        let patched = self.patch(stream, &without_finalizer(&known)).await;
+        let patched = self.let_go_of(stream, &known).await;
         match self.written(stream, Some(version), patched).await {
             // It is gone with its last finalizer.
             Ok(resource) if is_being_deleted(&resource) && resource.finalizers().is_empty() => {
@@ -291,6 +292,12 @@ impl Shared {
     async fn patch(&self, stream: StreamId, patch: &serde_json::Value) -> Result<LiveStream, Failure> {
         let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
         call(self.api.patch(&names::live_stream(stream), &params, &Patch::Merge(patch))).await
+    }
+
+    async fn let_go_of(&self, stream: StreamId, known: &LiveStream) -> Result<LiveStream, Failure> {
+        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        let patch = without_finalizer(known);
+        call_later(self.api.patch(&names::live_stream(stream), &params, &Patch::Merge(&patch))).await
     }
 
     /// Takes in what a write of ours came to.
@@ -342,7 +349,7 @@ impl Shared {
         }
         resource.metadata.managed_fields = None;
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
-        let put = call(self.api.replace_status(&names::live_stream(stream), &params, &resource)).await;
+        let put = call_later(self.api.replace_status(&names::live_stream(stream), &params, &resource)).await;
         let put = self.written(stream, reading::version_of(&resource).ok(), put).await?;
         self.took(put).map(|_| ())
     }
@@ -353,7 +360,7 @@ impl Shared {
         resource: &mut LiveStream,
     ) -> Result<(), StoreError> {
         if is_held(resource) {
-            let patched = self.patch(stream, &without_finalizer(resource)).await;
+            let patched = self.let_go_of(stream, resource).await;
             *resource = self.written(stream, reading::version_of(resource).ok(), patched).await?;
             let _ = self.take_in(resource.clone());
         }
@@ -376,7 +383,7 @@ impl Shared {
             ..DeleteParams::background()
         };
         let name = names::live_stream(stream);
-        match call(self.api.delete(&name, &params)).await {
+        match call_later(self.api.delete(&name, &params)).await {
             Ok(_) | Err(Failure::NotFound) => {
                 self.cache().delete(stream);
                 Ok(())

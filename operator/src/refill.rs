@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use caudal_controller::{Kind, Reconciled};
 use caudal_kubernetes::WorkerPool;
-use caudal_kubernetes::calls::{Failure, call};
+use caudal_kubernetes::calls::{Failure, call_later};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
@@ -121,7 +121,7 @@ impl Refill {
             let patch = Patch::Merge(json!({ "status": status }));
             let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
             outcome = outcome.max(Reconciled::Changed);
-            if let Err(error) = call(self.pools_api.patch_status(name, &params, &patch)).await {
+            if let Err(error) = call_later(self.pools_api.patch_status(name, &params, &patch)).await {
                 outcome = Reconciled::Failed;
                 tracing::debug!(%error, pool = name, "the pool's status cannot be written now");
             }
@@ -146,7 +146,7 @@ impl Refill {
         if !self.pods.expect(&pod_name, name, places) {
             return Ok(());
         }
-        let created = call(self.pods_api.create(&PostParams::default(), &pod)).await;
+        let created = call_later(self.pods_api.create(&PostParams::default(), &pod)).await;
         if let Ok(created) = &created {
             self.pods.wrote(created);
         }
@@ -167,7 +167,7 @@ impl Refill {
             }),
             ..DeleteParams::background()
         };
-        match call(self.pods_api.delete(&pod.name, &params)).await {
+        match call_later(self.pods_api.delete(&pod.name, &params)).await {
             Ok(_) | Err(Failure::Conflict) => Ok(()),
             Err(Failure::NotFound) => {
                 self.pods.vanished(&pod.name);

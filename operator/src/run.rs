@@ -194,7 +194,7 @@ async fn lead(config: &Config, metrics: &Metrics, pods: Pods, pools: Pools, over
         config.pods.clone(),
         metrics.clone(),
     );
-    let (notices, read) = Notices::channel(metrics.streams.queue(Queue::Events));
+    let (notices, read) = Notices::channel(metrics.streams.waiting(Queue::Events));
     let carriers = Carriers {
         store: Arc::new(streams.clone()),
         workers: Arc::new(workers.clone()),

@@ -183,7 +183,7 @@ impl Shared {
                 return Ok(claimed);
             }
         }
-        self.create(&pool, &claim).await
+        Box::pin(self.create(&pool, &claim)).await
     }
 
     /// One that an earlier claim of this epoch has got.

@@ -107,6 +107,7 @@ impl Running {
             deadlines: Deadlines { sweep: Duration::from_millis(100), ..Deadlines::default() },
             registry: prometheus::Registry::new(),
             readiness: readiness.clone(),
+            leaving: CancellationToken::new(),
         };
         change(&mut config);
         let shutdown = CancellationToken::new();

@@ -10,6 +10,7 @@ use caudal_service::secret;
 use prometheus::Registry;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::secrets::ApiKeys;
 use crate::settings::Settings;
@@ -34,6 +35,8 @@ pub struct ApiParts {
     pub registry: Registry,
     /// Set once it takes requests.
     pub readiness: Readiness,
+    /// Cancelled some time before it ends.
+    pub leaving: CancellationToken,
 }
 
 /// The api's configuration.
@@ -79,5 +82,6 @@ pub fn config(settings: &Settings, keys: ApiKeys, parts: ApiParts) -> anyhow::Re
         },
         registry: parts.registry,
         readiness: parts.readiness,
+        leaving: parts.leaving,
     })
 }

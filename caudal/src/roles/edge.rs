@@ -8,6 +8,7 @@ use caudal_service::tls::Certificate;
 use caudal_storage::SegmentStore;
 use prometheus::Registry;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::secrets::EdgeKeys;
 use crate::settings::Settings;
@@ -26,6 +27,8 @@ pub struct EdgeParts {
     pub store: SegmentStore,
     /// For its metrics.
     pub registry: Registry,
+    /// Cancelled some time before it ends.
+    pub leaving: CancellationToken,
 }
 
 /// The edge's configuration.
@@ -43,5 +46,6 @@ pub fn config(settings: &Settings, keys: EdgeKeys, parts: EdgeParts) -> caudal_h
         registry: parts.registry,
         limits: caudal_hls_edge::EdgeLimits::default(),
         http: HttpLimits::public(trusted_proxies),
+        leaving: parts.leaving,
     }
 }

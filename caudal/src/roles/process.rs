@@ -114,6 +114,19 @@ impl Process {
         Ok(())
     }
 
+    /// Says that no more requests are wanted from when it is to `leave`, which may be a while before its end.
+    pub fn leave(&mut self, leave: CancellationToken) {
+        let (readiness, stop) = (self.ready.readiness.clone(), self.last.clone());
+        self.tasks.spawn("leaving", async move {
+            if stop.run_until_cancelled(leave.cancelled()).await.is_some() {
+                tracing::info!("told to stop");
+                readiness.set(false);
+                stop.cancelled().await;
+            }
+            Ok::<_, Infallible>(())
+        });
+    }
+
     /// What the part's spans are made with. They are sent until the part has ended.
     pub fn traces(&mut self, role: Role, settings: &Settings) -> anyhow::Result<Traces> {
         traced::among(&mut self.tasks, &settings.traces, role.name(), &self.registry, self.last.clone())

@@ -31,6 +31,8 @@ pub struct RouterParts {
     pub registry: Registry,
     /// For its spans.
     pub traces: Traces,
+    /// How many eighths of the memory that its process may have are for replays.
+    pub replay_eighths: usize,
 }
 
 /// The router's configuration.
@@ -58,8 +60,7 @@ pub fn config(
         second_publisher: None,
         reconnect_window: settings.reconnect_window.0,
         limits: caudal_ingest_router::Limits {
-            // The rest is for sockets, and for what an allocator cannot use.
-            replay_memory: memory_limit::of_this_process().map(|limit| limit / 8 * 5),
+            replay_memory: memory_limit::of_this_process().map(|limit| limit / 8 * parts.replay_eighths),
             connections_per_address: NonZeroUsize::new(usize::try_from(
                 settings.max_connections_per_address,
             )?),

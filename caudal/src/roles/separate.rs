@@ -14,7 +14,8 @@ use caudal_directory::{LocalAudience, Reader, RemoteAudience, StreamDirectory as
 use caudal_service::health::Readiness;
 use caudal_service::http::{HttpLimits, HttpServer};
 use caudal_service::logs::LogLines;
-use caudal_service::{secret, shutdown};
+use caudal_service::secret;
+use caudal_service::shutdown::{self, Stop};
 use tokio_util::sync::CancellationToken;
 
 use super::api::{self, ApiParts};
@@ -37,13 +38,18 @@ use crate::standalone::Folders;
 /// # Errors
 /// When something that it needs is missing or taken; says what.
 pub async fn run(role: Role, settings: Settings, lines: LogLines) -> anyhow::Result<()> {
-    let shutdown = shutdown::on_signal().context("signals")?;
+    let Stop { leave, end: shutdown } = match role {
+        // Who sends them requests hears late that they end. A router counts the time itself, for its publishers' sake.
+        Role::Api | Role::HlsEdge => shutdown::on_signal_with_grace(settings.drain_accept.0),
+        _ => shutdown::on_signal().map(|end| Stop { leave: end.clone(), end }),
+    }
+    .context("signals")?;
     let keys = KeySource::given(settings.keys.clone())?;
     let terminal = Terminal::new(role, &settings);
     let ended = match role {
-        Role::Api => Box::pin(run_api(&settings, &keys, shutdown)).await,
+        Role::Api => Box::pin(run_api(&settings, &keys, leave, shutdown)).await,
         Role::IngestRouter => run_router(&settings, &keys, shutdown).await,
-        Role::HlsEdge => run_edge(&settings, &keys, shutdown).await,
+        Role::HlsEdge => Box::pin(run_edge(&settings, &keys, leave, shutdown)).await,
         Role::Controller => run_controller(&settings, &keys, shutdown, lines).await,
         Role::Operator => run_operator(&settings, &keys, shutdown).await,
         Role::Standalone => Err(anyhow!("standalone mode is all parts in one process")),
@@ -54,7 +60,12 @@ pub async fn run(role: Role, settings: Settings, lines: LogLines) -> anyhow::Res
     ended
 }
 
-async fn run_api(settings: &Settings, keys: &KeySource, shutdown: CancellationToken) -> anyhow::Result<()> {
+async fn run_api(
+    settings: &Settings,
+    keys: &KeySource,
+    leave: CancellationToken,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let given = &settings.given;
     let [public, internal, admin] =
         bind([("PORT", settings.bind, settings.port), internal_port(settings), admin_port(settings)], given)
@@ -84,9 +95,11 @@ async fn run_api(settings: &Settings, keys: &KeySource, shutdown: CancellationTo
             audience: Arc::new(LocalAudience::default()),
             registry: process.registry.clone(),
             readiness: serves.clone(),
+            leaving: leave.clone(),
         },
     )?;
     process.follow(&directory)?;
+    process.leave(leave);
     let ready = process.ready.clone();
     let copy = directory.clone();
     let stop = process.last.clone();
@@ -142,6 +155,8 @@ async fn run_router(
         api_url: api_url(settings)?,
         registry: process.registry.clone(),
         traces: process.traces(Role::IngestRouter, settings)?,
+        // The rest is for sockets, and for what an allocator cannot use.
+        replay_eighths: 5,
     };
     process.look_for_api(api_url(settings)?, keys.signer.clone());
     let config = router::config(settings, keys, parts)?;
@@ -154,7 +169,12 @@ async fn run_router(
     ended
 }
 
-async fn run_edge(settings: &Settings, keys: &KeySource, shutdown: CancellationToken) -> anyhow::Result<()> {
+async fn run_edge(
+    settings: &Settings,
+    keys: &KeySource,
+    leave: CancellationToken,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let given = &settings.given;
     let [listener, admin] =
         bind([("HLS_PORT", settings.bind, settings.hls_port), admin_port(settings)], given).await?;
@@ -179,8 +199,10 @@ async fn run_edge(settings: &Settings, keys: &KeySource, shutdown: CancellationT
         audience: audience.clone(),
         store: settings.storage.open(given)?,
         registry: process.registry.clone(),
+        leaving: leave.clone(),
     };
     let config = edge::config(settings, keys, parts);
+    process.leave(leave);
     process.follow(&directory)?;
     let stop = process.last.clone();
     process.tasks.spawn("viewer counts", async move {

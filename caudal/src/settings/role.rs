@@ -174,7 +174,7 @@ const OWNERS: &[(&str, &[Role])] = &[
     ("CAUDAL_MAX_BITRATE", OF_ROUTER),
     ("CAUDAL_MAX_CONNECTIONS_PER_ADDRESS", OF_ROUTER),
     ("CAUDAL_RECONNECT_WINDOW", OF_ROUTER),
-    ("CAUDAL_DRAIN_ACCEPT", &[IngestRouter]),
+    ("CAUDAL_DRAIN_ACCEPT", &[Api, IngestRouter, HlsEdge]),
     ("CAUDAL_DRAIN_SPREAD", &[IngestRouter]),
     ("CAUDAL_SECOND_PUBLISHER", OF_API),
     ("CAUDAL_LADDER", &[Standalone, Api, Controller]),

@@ -176,6 +176,7 @@ impl Roles {
             audience: Arc::clone(&audience),
             registry: registry.clone(),
             readiness: api_ready.clone(),
+            leaving: CancellationToken::new(),
         };
         tasks.spawn("api", caudal_api::run(api::config(settings, keys.api()?, parts)?, api.clone()));
 
@@ -187,6 +188,7 @@ impl Roles {
             audience,
             store: controller.store.clone(),
             registry: registry.clone(),
+            leaving: CancellationToken::new(),
         };
         tasks.spawn(
             "hls-edge",
@@ -204,6 +206,8 @@ impl Roles {
             api_url: addresses.internal.clone(),
             registry: registry.clone(),
             traces,
+            // Workers and their encoders have the same limit.
+            replay_eighths: 2,
         };
         let config = router::config(settings, keys.router()?, parts)?;
         tasks.spawn("ingest-router", caudal_ingest_router::run(config, doors.clone()));

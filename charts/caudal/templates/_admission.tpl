@@ -136,6 +136,36 @@ validations:
     message: status.lifecycle is the operator's alone
 {{- end }}
 
+{{- define "caudal.pools" -}}
+matchConditions:
+  - name: operator-or-uninstall
+    expression: request.userInfo.username in ['{{ include "caudal.account" . }}-operator', '{{ include "caudal.account" . }}-uninstall']
+variables:
+  - name: spec
+    expression: dyn(object.spec)
+  - name: before
+    expression: dyn(oldObject.spec)
+  - name: room
+    expression: "['maxWorkers', 'warm']"
+  # What a pool was like before an uninstall closed it.
+  - name: note
+    expression: "['caudal.dev/closed-by-uninstall']"
+  - name: notes
+    expression: object.metadata.?annotations.orValue({})
+  - name: notesBefore
+    expression: oldObject.metadata.?annotations.orValue({})
+validations:
+  - expression: >-
+      variables.spec.all(field, field in variables.room || (field in variables.before && variables.spec[field] == variables.before[field]))
+      && variables.before.all(field, field in variables.room || field in variables.spec)
+    message: an uninstall closes a WorkerPool, the operator opens it again, and nothing else of its spec changes
+  - expression: >-
+      variables.notes.all(note, note in variables.note || variables.notesBefore[?note] == optional.of(variables.notes[note])) &&
+      variables.notesBefore.all(note, note in variables.note || note in variables.notes) &&
+      object.metadata.?finalizers.orValue([]) == oldObject.metadata.?finalizers.orValue([])
+    message: an uninstall and the operator write no annotation of a WorkerPool but what it was like, and no finalizer
+{{- end }}
+
 {{- define "caudal.operatorPods" -}}
 {{- $secrets := list (printf "%s-transcoder-worker" .Release.Name) -}}
 {{- $claims := list -}}

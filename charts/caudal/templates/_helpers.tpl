@@ -82,8 +82,7 @@ capabilities: { drop: [ALL] }
 
 {{/*
 A role of the program as a Deployment. Called with a dict: root, component, values (the role's), admin (its admin port), ports (name to
-number), env (YAML), and as wanted: storage (true mounts it), readOnlyStorage, tls (a Secret), autoscaled, grace (seconds), preStop
-(seconds between leaving the Services and SIGTERM).
+number), env (YAML), and as wanted: storage (true mounts it), readOnlyStorage, tls (a Secret), autoscaled, grace (seconds).
 */}}
 {{- define "caudal.deployment" -}}
 {{- $root := .root -}}
@@ -208,11 +207,6 @@ spec:
             periodSeconds: 10
             timeoutSeconds: 2
             failureThreshold: 6
-          {{- with .preStop }}
-          lifecycle:
-            # Who sends requests hears late that this pod is going.
-            preStop: { exec: { command: [sleep, {{ . | quote }}] } }
-          {{- end }}
           volumeMounts:
             - { name: keys, mountPath: /etc/caudal/keys, readOnly: true }
             - { name: scratch, mountPath: /tmp }
@@ -274,6 +268,9 @@ spec:
   metrics:
     - type: Resource
       resource: { name: cpu, target: { type: Utilization, averageUtilization: {{ .targetCPUPercent }} } }
+    {{- with .metrics }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
   {{- end }}
   behavior:
     # Viewers come back after an advertisement or a lost stream.

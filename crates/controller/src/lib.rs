@@ -16,6 +16,7 @@ mod record_store;
 mod reports;
 mod standstill;
 mod stream_task;
+mod waiting;
 mod worker_link;
 mod workers;
 
@@ -50,6 +51,7 @@ pub use reports::{Api, NotAcknowledged};
 pub use standstill::Excuses;
 use standstill::LoggedStandstill;
 use stream_task::{Command, StreamTask};
+pub use waiting::Waiting;
 pub use worker_link::{Announcement, Announcements, FEED_SILENCE, LinkLost, NotAssigned, WorkerLink};
 pub use workers::{ClaimError, Claimed, Pool, Presence, Start, Workers};
 
@@ -419,8 +421,8 @@ impl Spawner {
         created: Option<oneshot::Sender<()>>,
     ) {
         let stream = record.stream();
-        let depth = self.shared.carriers.metrics.queue(Queue::Streams);
-        let (commands, asked) = queue::channel(COMMANDS, depth);
+        let waiting = self.shared.carriers.metrics.waiting(Queue::Streams);
+        let (commands, asked) = queue::channel(COMMANDS, waiting);
         let (changes, changed) = watch::channel(NewestChange::default());
         handles.insert(stream, Handle { commands, changes, never_opened: record.spec.is_none() });
         self.shared.unsettled.send_modify(|unsettled| {
@@ -432,7 +434,7 @@ impl Spawner {
 
     /// Passes on what others change. No stream's task is waited for, or it would hold up the news of the others.
     async fn pass_on(self, mut changes: futures::stream::BoxStream<'static, Change>) {
-        let depth = self.shared.carriers.metrics.queue(Queue::Streams);
+        let waiting = self.shared.carriers.metrics.waiting(Queue::Streams);
         while let Some(change) = changes.next().await {
             let mut handles = self.shared.handles();
             let stream = match &change {
@@ -441,7 +443,7 @@ impl Spawner {
             };
             match (handles.get(&stream), change) {
                 (Some(handle), change) => {
-                    handle.changes.send_replace(Mutex::new(Some(Queued::new(change, &depth))));
+                    handle.changes.send_replace(Mutex::new(Some(Queued::new(change, &waiting))));
                 }
                 (None, Change::Changed(stored)) => {
                     let record = stored.record.clone();

@@ -255,11 +255,11 @@ impl<'a> Reserved<'a> {
             return None;
         }
         // Nobody receives: whoever asks learns that there is no such stream.
-        let depth = shared.carriers.metrics.queue(Queue::Streams);
+        let waiting = shared.carriers.metrics.waiting(Queue::Streams);
         handles.insert(
             stream,
             Handle {
-                commands: queue::channel(1, depth).0,
+                commands: queue::channel(1, waiting).0,
                 changes: watch::channel(NewestChange::default()).0,
                 never_opened: false,
             },

@@ -9,14 +9,14 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
-use crate::queue::Counted;
+use crate::waiting::{Queues, Waiting, Waits};
 use crate::workers::Start;
 
 /// The metrics of one process, over all controllers that run in it one after the other. Cheap to clone; all clones count together.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     streams: IntGaugeVec,
-    queues: IntGaugeVec,
+    queues: Queues,
     reconciles: HistogramVec,
     claims: HistogramVec,
     epochs: IntCounterVec,
@@ -37,8 +37,6 @@ pub enum Queue {
     Reports,
     /// Kubernetes Events that are not written yet.
     Events,
-    /// Warm workers that pools lack.
-    Refill,
 }
 
 /// What is made as it ought to be.
@@ -83,7 +81,10 @@ impl Metrics {
                 opts("streams", "Streams that this process drives, by phase"),
                 &["phase"],
             )?,
-            queues: IntGaugeVec::new(opts("queue_depth", "What waits to be done, by queue"), &["queue"])?,
+            queues: Queues::new(
+                opts("queue_depth", "What waits to be done, by queue"),
+                opts("oldest_wait_seconds", "How long the oldest of it has waited"),
+            )?,
             reconciles: HistogramVec::new(
                 histogram(
                     "reconcile_duration_seconds",
@@ -132,7 +133,7 @@ impl Metrics {
             let _ = metrics.phase(phase);
         }
         for queue in [Queue::Streams, Queue::Claims, Queue::Releases, Queue::Reports] {
-            let _ = metrics.queue(queue);
+            let _ = metrics.waiting(queue);
         }
         for start in [Start::Warm, Start::Cold] {
             let _ = metrics.claims.with_label_values(&[start.label()]);
@@ -140,16 +141,14 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// How much waits.
-    pub fn queue(&self, queue: Queue) -> IntGauge {
-        self.queues.with_label_values(&[match queue {
-            Queue::Streams => "streams",
-            Queue::Claims => "claims",
-            Queue::Releases => "releases",
-            Queue::Reports => "reports",
-            Queue::Events => "events",
-            Queue::Refill => "refill",
-        }])
+    /// What waits in a queue.
+    pub fn waiting(&self, queue: Queue) -> Waiting {
+        self.queues.of(queue.label())
+    }
+
+    /// What pools lack.
+    pub fn refill(&self) -> IntGauge {
+        self.queues.depth("refill")
     }
 
     /// Something was made as it ought to be, or was tried to.
@@ -168,13 +167,13 @@ impl Metrics {
     }
 
     /// One more in this queue until what it returns is dropped.
-    pub(crate) fn waits(&self, queue: Queue) -> Counted {
-        Counted::new(&self.queue(queue))
+    pub(crate) fn waits(&self, queue: Queue) -> Waits {
+        self.waiting(queue).begin()
     }
 
     /// One more stream in this phase until what it returns is dropped.
-    pub(crate) fn in_phase(&self, phase: Phase) -> Counted {
-        Counted::new(&self.phase(phase))
+    pub(crate) fn in_phase(&self, phase: Phase) -> InPhase {
+        InPhase::new(self.phase(phase))
     }
 
     pub(crate) fn claimed(&self, start: Start, took: Duration) {
@@ -209,6 +208,34 @@ pub(crate) fn label(phase: Phase) -> &'static str {
         Phase::Ended => "ended",
         Phase::Failed => "failed",
         Phase::Unknown => "unknown",
+    }
+}
+
+impl Queue {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Streams => "streams",
+            Self::Claims => "claims",
+            Self::Releases => "releases",
+            Self::Reports => "reports",
+            Self::Events => "events",
+        }
+    }
+}
+
+/// A stream that is counted in its phase until this is dropped.
+pub(crate) struct InPhase(IntGauge);
+
+impl InPhase {
+    fn new(streams: IntGauge) -> Self {
+        streams.inc();
+        Self(streams)
+    }
+}
+
+impl Drop for InPhase {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

@@ -1,19 +1,20 @@
 //! Channels that count what waits in them.
 
-use prometheus::IntGauge;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::{SendError, TrySendError};
 
-/// A bounded channel; `depth` counts what was sent and not received yet, senders that wait for room included.
-pub fn channel<T>(bound: usize, depth: IntGauge) -> (Sender<T>, Receiver<T>) {
+use crate::waiting::{Waiting, Waits};
+
+/// A bounded channel; `waiting` counts what was sent and not received yet, senders that wait for room included.
+pub fn channel<T>(bound: usize, waiting: Waiting) -> (Sender<T>, Receiver<T>) {
     let (sender, receiver) = mpsc::channel(bound);
-    (Sender { sender, depth }, Receiver(receiver))
+    (Sender { sender, waiting }, Receiver(receiver))
 }
 
 /// The end that is written to.
 pub struct Sender<T> {
     sender: mpsc::Sender<Queued<T>>,
-    depth: IntGauge,
+    waiting: Waiting,
 }
 
 /// The end that is read.
@@ -22,11 +23,8 @@ pub struct Receiver<T>(mpsc::Receiver<Queued<T>>);
 /// Something that waits, and is counted for as long as it does.
 pub(crate) struct Queued<T> {
     item: T,
-    _waits: Counted,
+    _waits: Waits,
 }
-
-/// One more in a gauge until it is dropped.
-pub(crate) struct Counted(IntGauge);
 
 impl<T> Sender<T> {
     /// Waits for room.
@@ -34,7 +32,7 @@ impl<T> Sender<T> {
     /// # Errors
     /// When nobody reads any more.
     pub async fn send(&self, item: T) -> Result<(), SendError<T>> {
-        let sent = self.sender.send(Queued::new(item, &self.depth)).await;
+        let sent = self.sender.send(Queued::new(item, &self.waiting)).await;
         sent.map_err(|SendError(queued)| SendError(queued.item))
     }
 
@@ -43,7 +41,7 @@ impl<T> Sender<T> {
     /// # Errors
     /// When there is no room, or nobody reads any more.
     pub fn try_send(&self, item: T) -> Result<(), TrySendError<T>> {
-        self.sender.try_send(Queued::new(item, &self.depth)).map_err(|error| match error {
+        self.sender.try_send(Queued::new(item, &self.waiting)).map_err(|error| match error {
             TrySendError::Full(queued) => TrySendError::Full(queued.item),
             TrySendError::Closed(queued) => TrySendError::Closed(queued.item),
         })
@@ -53,7 +51,7 @@ impl<T> Sender<T> {
 // Derived, it would ask that of the items too.
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
-        Self { sender: self.sender.clone(), depth: self.depth.clone() }
+        Self { sender: self.sender.clone(), waiting: self.waiting.clone() }
     }
 }
 
@@ -65,8 +63,8 @@ impl<T> Receiver<T> {
 }
 
 impl<T> Queued<T> {
-    pub(crate) fn new(item: T, depth: &IntGauge) -> Self {
-        Self { item, _waits: Counted::new(depth) }
+    pub(crate) fn new(item: T, waiting: &Waiting) -> Self {
+        Self { item, _waits: waiting.begin() }
     }
 
     /// It waits no longer.
@@ -75,27 +73,16 @@ impl<T> Queued<T> {
     }
 }
 
-impl Counted {
-    pub(crate) fn new(gauge: &IntGauge) -> Self {
-        gauge.inc();
-        Self(gauge.clone())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use prometheus::IntGauge;
+
     use super::*;
 
     #[tokio::test]
     async fn what_waits_is_counted_until_it_is_taken_or_nobody_can_take_it_any_more() {
         let depth = IntGauge::new("depth", "of a queue").unwrap();
-        let (sender, mut receiver) = channel(2, depth.clone());
+        let (sender, mut receiver) = channel(2, Waiting::new(depth.clone()));
         sender.send(1).await.unwrap();
         sender.try_send(2).unwrap();
         assert!(matches!(sender.try_send(3), Err(TrySendError::Full(3))));

@@ -130,7 +130,7 @@ impl StreamTask {
     ) -> Self {
         let clock = SteadyClock::start(Arc::clone(&shared.wall));
         let metrics = &shared.carriers.metrics;
-        let inputs = queue::channel(FEED_INPUTS, metrics.queue(Queue::Streams));
+        let inputs = queue::channel(FEED_INPUTS, metrics.waiting(Queue::Streams));
         let traces = shared.carriers.traces.clone();
         let mut observed = Observed::new(metrics.clone(), traces, &record.machine);
         observed.is_in(published.as_ref().map(|known| known.status.phase));

@@ -71,19 +71,42 @@ pub async fn call<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, 
     within(DEADLINE, call).await
 }
 
-/// The same as [`call`] for a write that is made only if what it was decided on `still` holds once its turn has come.
+/// The same for what nobody waits for: some turns are never taken by it, so that a publisher's worker is found while much is to be
+/// written down.
+///
+/// # Errors
+/// [`Failure`], as of [`call`].
+pub async fn call_later<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+    call_if(Haste::Later, || true, call).await
+}
+
+/// The same for a write that is made only if what it was decided on `still` holds once its turn has come.
 ///
 /// # Errors
 /// [`Failure`], as of [`call`]; [`Failure::Conflict`] where it holds no longer.
 pub async fn call_if<T>(
+    haste: Haste,
     still: impl FnOnce() -> bool,
     call: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Failure> {
+    let _later = match haste {
+        Haste::Awaited => None,
+        Haste::Later => Some(turn(&TURNS_OF_LATER).await?),
+    };
     let _turn = turn(&TURNS).await?;
     if !still() {
         return Err(Failure::Conflict);
     }
     within(DEADLINE, call).await
+}
+
+/// Whether anybody waits for what a call does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Haste {
+    /// A publisher or viewers do.
+    Awaited,
+    /// Nobody does.
+    Later,
 }
 
 /// The same without a turn, for what all other calls depend on: a lease that is renewed too late is lost.
@@ -190,12 +213,17 @@ impl Failure {
 /// Of this process, whoever makes the calls: they share the server. Never closed.
 static TURNS: Semaphore = Semaphore::const_new(AT_ONCE);
 
+/// Taken before one of [`TURNS`].
+static TURNS_OF_LATER: Semaphore = Semaphore::const_new(LATER_AT_ONCE);
+
 /// Apart, because a list may take half a minute, and a claim must not wait for it.
 static TURNS_OF_LISTS: Semaphore = Semaphore::const_new(LISTS_AT_ONCE);
 
 /// At 10 ms each they are 1,600 a second, four times what fifty streams a second need; and a server whose cores are all busy, which takes
 /// some 6 ms of a core for each, still answers the next one within a tenth of a second: a lease has 0.8 s for a try.
 const AT_ONCE: usize = 16;
+/// At 10 ms each they are 400 a second, what fifty streams a second come to; and a small server is left free for what is awaited.
+const LATER_AT_ONCE: usize = 4;
 const LISTS_AT_ONCE: usize = 4;
 /// A thousand calls have had their turns by then.
 const WAITING: Duration = Duration::from_secs(30);

@@ -16,7 +16,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::connect_info::ConnectInfo;
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, Version, header};
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -94,12 +94,13 @@ pub struct HttpServer {
     listener: TcpListener,
     tls: Option<Arc<rustls::ServerConfig>>,
     limits: HttpLimits,
+    leaving: CancellationToken,
 }
 
 impl HttpServer {
     /// Plain HTTP on a listener that the caller bound.
     pub fn new(listener: TcpListener, limits: HttpLimits) -> Self {
-        Self { listener, tls: None, limits }
+        Self { listener, tls: None, limits, leaving: CancellationToken::new() }
     }
 
     /// The same under TLS; offers h2 and HTTP/1.1.
@@ -110,15 +111,25 @@ impl HttpServer {
         self
     }
 
+    /// From when `leaving` is cancelled until the shutdown, each answer over HTTP/1.1 says that it is its connection's last. A client
+    /// that asks now and then has another connection by the time of the shutdown; it could otherwise be about to use this one
+    /// just when it is closed. HTTP/2 has a word for that, GOAWAY, which is said at the shutdown.
+    #[must_use]
+    pub fn until_leaving(mut self, leaving: CancellationToken) -> Self {
+        self.leaving = leaving;
+        self
+    }
+
     /// Serves until `shutdown`, then drains. Handlers find the peer's address as
     /// `axum::extract::ConnectInfo<SocketAddr>`.
     ///
     /// # Errors
     /// Only when the listener itself fails for good; a failing connection is its own affair.
     pub async fn serve(self, router: Router, shutdown: CancellationToken) -> io::Result<()> {
-        let Self { listener, tls, limits } = self;
+        let Self { listener, tls, limits, leaving } = self;
         let (drain, read_deadline) = (limits.drain, limits.read_deadline);
-        let door = Arc::new(Door::new(router, limits, tls.map(TlsAcceptor::from), shutdown.clone()));
+        let door = Door::new(router, limits, tls.map(TlsAcceptor::from), shutdown.clone());
+        let door = Arc::new(Door { leaving, ..door });
         let connections = TaskTracker::new();
         loop {
             let (stream, peer) = tokio::select! {
@@ -160,6 +171,7 @@ pub(crate) struct Door {
     limits: HttpLimits,
     tls: Option<TlsAcceptor>,
     places: Arc<Places>,
+    leaving: CancellationToken,
     shutdown: CancellationToken,
 }
 
@@ -183,7 +195,7 @@ impl Door {
             per_address: limits.per_address,
             trusted: limits.trusted_proxies.clone(),
         });
-        Self { router, limits, tls, places, shutdown }
+        Self { router, limits, tls, places, leaving: CancellationToken::new(), shutdown }
     }
 
     /// Takes a place for a connection at once, and serves it in the future that this returns.
@@ -232,20 +244,25 @@ impl Door {
         let Connection { peer, conduct, place } = connection;
         let watched = Arc::clone(&conduct);
         let (router, body_deadline) = (self.router.clone(), self.limits.body_deadline);
+        let leaving = self.leaving.clone();
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
             let open = OpenRequest::begin(&conduct);
             let answering = match place.settle() {
                 Ok(()) => Ok(router.clone()),
                 Err(full) => Err(full),
             };
+            let leaving = leaving.clone();
             async move {
                 let version = request.version();
                 let mut request = request.map(|body| Body::new(AskBody::new(body, body_deadline)));
                 request.extensions_mut().insert(ConnectInfo(peer));
-                let response = match answering {
+                let mut response = match answering {
                     Ok(router) => router.oneshot(request).await?,
                     Err(places::Full) => no_place(),
                 };
+                if leaving.is_cancelled() && says_when_it_closes(version, response.status()) {
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
                 Ok::<_, Infallible>(response.map(|body| AnswerBody::new(body, version, open)))
             }
         });
@@ -289,6 +306,11 @@ impl Door {
             tracing::trace!(%peer, %error, "connection ended");
         }
     }
+}
+
+/// Whether this answer can say that its connection is closed behind it.
+fn says_when_it_closes(version: Version, status: StatusCode) -> bool {
+    version == Version::HTTP_11 && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
 async fn until_overdue(conduct: &Mutex<Conduct>) -> Overdue {

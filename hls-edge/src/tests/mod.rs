@@ -77,6 +77,7 @@ impl Scene {
             registry: registry.clone(),
             limits,
             http: HttpLimits::default(),
+            leaving: CancellationToken::new(),
         };
         let running = tokio::spawn(run(config, shutdown.clone()));
         // Made by the worker client in the edge, too; the test's client may be first.

@@ -31,6 +31,13 @@ pub(super) fn status_of(
     })
 }
 
+/// Whether somebody waits for this status: until it names a stream's worker, its publisher and its viewers do.
+pub(super) fn is_awaited(before: Option<&LiveStreamStatus>, status: &LiveStreamStatus) -> bool {
+    let is_over = status.phase.is_over();
+    let told = before.and_then(|before| before.worker.as_ref());
+    !is_over && (status.worker.is_none() || status.worker.as_ref() != told)
+}
+
 /// What of the resource has to change besides its status, as a merge patch that holds for this version alone; none when nothing has.
 pub(super) fn main_patch(resource: &LiveStream, record: &Record) -> Option<Value> {
     let mut patch = Map::new();
@@ -72,4 +79,38 @@ fn guarded(resource: &LiveStream, mut patch: Map<String, Value>) -> Value {
         metadata.insert("resourceVersion".to_owned(), json!(resource.metadata.resource_version));
     }
     Value::Object(patch)
+}
+
+#[cfg(test)]
+mod tests {
+    use caudal_kubernetes::live_stream::Worker;
+    use caudal_livestream::WorkerId;
+    use caudal_livestream::record::Phase;
+
+    use super::*;
+
+    #[test]
+    fn a_status_is_awaited_until_it_names_the_streams_worker() {
+        let address = "127.0.0.1:1935".parse().unwrap();
+        let worker =
+            || Some(Worker { id: WorkerId::generate(), pod: None, node: None, rtmp: address, http: address });
+        let (first, second) = (worker(), worker());
+        for (case, phase, told, says, awaited) in [
+            ("a new stream", Phase::Pending, &None, &None, true),
+            ("its worker", Phase::Starting, &None, &first, true),
+            ("what becomes of it", Phase::Live, &first, &first, false),
+            ("a worker that is lost", Phase::Live, &first, &None, true),
+            ("another one", Phase::Live, &None, &second, true),
+            ("a move's", Phase::Live, &first, &second, true),
+            ("the end", Phase::Ending, &first, &first, false),
+            ("that it is over", Phase::Ended, &first, &None, false),
+        ] {
+            let status = |worker: &Option<Worker>| LiveStreamStatus {
+                phase,
+                worker: worker.clone(),
+                ..LiveStreamStatus::default()
+            };
+            assert_eq!(is_awaited(Some(&status(told)), &status(says)), awaited, "{case}");
+        }
+    }
 }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{PATIENCE, Shared};
 use crate::pods::{Known, WorkerPod};
-use caudal_kubernetes::calls::{Failure, call, call_for_many};
+use caudal_kubernetes::calls::{Failure, call, call_for_many, call_later};
 
 /// The last look at which workers the server has. A worker that no watch has told of is gone only when the server says so.
 #[derive(Default)]
@@ -66,7 +66,7 @@ impl Shared {
             }),
             ..DeleteParams::background()
         };
-        match call(self.api.delete(&pod.name, &params)).await {
+        match call_later(self.api.delete(&pod.name, &params)).await {
             Err(Failure::NotFound) => {
                 self.pods.vanished(&pod.name);
                 Ok(())

@@ -10,8 +10,8 @@ use caudal_livestream::{Epoch, MediaTime, Msn, StreamId, UnixMillis};
 use caudal_traces::{Outcome, Span, Traces};
 use tokio::time::Instant;
 
-use crate::metrics::{EpochReason, Metrics, Queue, label};
-use crate::queue::Counted;
+use crate::metrics::{EpochReason, InPhase, Metrics, Queue, label};
+use crate::waiting::Waits;
 use crate::workers::Start;
 
 /// One stream's part in the metrics. A gauge that counts it counts it no longer once this is dropped.
@@ -19,7 +19,7 @@ pub(super) struct Observed {
     metrics: Metrics,
     traces: Traces,
     stream: StreamId,
-    phase: Option<InPhase>,
+    phase: Option<Current>,
     /// The move that is under way.
     moving: Option<(Epoch, Span)>,
     /// The whole broadcast was traced, or its end is older than this task.
@@ -31,9 +31,9 @@ pub(super) struct Observed {
     awaited: Awaited,
 }
 
-struct InPhase {
+struct Current {
     phase: Phase,
-    _counted: Counted,
+    _counted: InPhase,
     _span: Span,
 }
 
@@ -43,7 +43,7 @@ struct Wanted {
     since: Instant,
     start: Option<Start>,
     /// Until it is there.
-    waits: Option<Counted>,
+    waits: Option<Waits>,
 }
 
 /// What of a new stream has not been announced.
@@ -82,7 +82,7 @@ impl Observed {
                 let counted = self.metrics.in_phase(phase);
                 let span =
                     phase_name(phase).map_or_else(Span::none, |name| self.traces.begin(self.stream, name));
-                InPhase { phase, _counted: counted, _span: span }
+                Current { phase, _counted: counted, _span: span }
             });
         }
     }

@@ -18,6 +18,7 @@ use super::*;
 use crate::follow::Follower;
 use crate::queue::Receiver;
 use crate::standstill::LoggedStandstill;
+use crate::waiting::Waiting;
 
 /// A worker that says once on each connection that it is there, for as long as it answers.
 struct Worker {
@@ -87,7 +88,7 @@ impl Workers for Worker {
 /// The worker's follower, and what it says.
 fn followed(worker: &Arc<Worker>, standstill: &Arc<LoggedStandstill>) -> (JoinHandle<()>, Receiver<Input>) {
     let nowhere = "127.0.0.1:9".parse().unwrap();
-    let (inputs, said) = queue::channel(16, IntGauge::new("depth", "of a queue").unwrap());
+    let (inputs, said) = queue::channel(16, Waiting::new(IntGauge::new("depth", "of a queue").unwrap()));
     let follower = Follower {
         link: worker.clone(),
         workers: worker.clone(),

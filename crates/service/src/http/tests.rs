@@ -56,6 +56,30 @@ async fn a_request_under_way_is_answered_before_the_listener_is_gone() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_leaving_answers_once_more_and_says_that_it_closes() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (leaving, shutdown) = (CancellationToken::new(), CancellationToken::new());
+    let server = HttpServer::new(listener, HttpLimits::default()).until_leaving(leaving.clone());
+    let serving = tokio::spawn(server.serve(router(), shutdown.clone()));
+    let mut kept_alive = TcpStream::connect(address).await.unwrap();
+    kept_alive.write_all(ASK).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"hello") {
+        kept_alive.read_buf(&mut answer).await.unwrap();
+    }
+    assert!(!String::from_utf8(answer).unwrap().contains("connection: close"));
+    leaving.cancel();
+    for mut connection in [kept_alive, TcpStream::connect(address).await.unwrap()] {
+        connection.write_all(ASK).await.unwrap();
+        let answer = everything(connection).await;
+        assert!(answer.contains("connection: close") && answer.ends_with("hello"), "{answer}");
+    }
+    shutdown.cancel();
+    serving.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn a_drain_ends_even_when_a_request_does_not() {
     let entered = Arc::new(Notify::new());
     let handler = {
