@@ -202,6 +202,7 @@ impl Roles {
             internal: router_internal,
             directory: streams,
             api_url: addresses.internal.clone(),
+            redis_url: None,
             registry: registry.clone(),
             traces,
         };
