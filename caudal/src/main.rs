@@ -3,6 +3,7 @@
 mod admin;
 mod doctor;
 mod error_words;
+mod janitor;
 mod keys;
 mod roles;
 mod secrets;
@@ -112,6 +113,14 @@ enum ToolCommand {
     ///
     /// Exit status: 0 when it is live (or, of an installation, can be), 1 when something is wrong, 2 when nobody can tell.
     Doctor(doctor::DoctorSettings),
+    /// Remove from storage what broadcasts of a Kubernetes namespace have left that were not recorded
+    ///
+    /// Looks once at each stream in storage, and says of each that goes why. One goes when its LiveStream has ended and its time is over
+    /// (`ttlSecondsAfterEnded`), or when there is no LiveStream of it, its states say that this installation made it and that it is no
+    /// recording, and nothing was written to it for a day. Recordings and what is not Caudal's are never touched.
+    ///
+    /// Exit status: 0 when all that was to go is gone, 1 when something could not be looked at or removed; the next run goes on.
+    Janitor(janitor::JanitorSettings),
     /// End all broadcasts of a Kubernetes namespace, before the platform is removed from it
     ///
     /// Lets nobody in any more (`maxWorkers: 0`), ends what is live, and waits until the operator is done with it. What is left then is
@@ -226,6 +235,7 @@ fn start(cli: Cli, given: Given) -> anyhow::Result<ExitCode> {
                     ToolCommand::Admin(settings) => Ok(admin::run(&settings, &given).await?),
                     ToolCommand::Keys(settings) => keys::run(&settings).await,
                     ToolCommand::Doctor(settings) => doctor::run(&settings).await,
+                    ToolCommand::Janitor(settings) => janitor::run(&settings, &given).await,
                     ToolCommand::Uninstall(settings) => uninstall::run(&settings).await,
                 }
             });

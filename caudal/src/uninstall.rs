@@ -29,9 +29,7 @@ pub struct UninstallSettings {
 /// # Errors
 /// When no namespace is named, or the API server does not do what it is asked. Run again, it goes on.
 pub async fn run(settings: &UninstallSettings) -> anyhow::Result<ExitCode> {
-    let own = own_namespace(std::env::var_os("KUBECONFIG").as_deref(), Path::new(OWN_NAMESPACE));
-    let namespace = settings.namespace.clone().filter(|name| !name.is_empty()).or(own);
-    // Not what a kubeconfig happens to name: it is what all broadcasts are ended in.
+    let namespace = namespace(settings.namespace.as_deref());
     let namespace = namespace.ok_or_else(|| Faults(vec![UNNAMED.to_owned()]))?;
     let client = calls::client().await?;
     let stop = shutdown::on_signal().context("signals")?;
@@ -44,6 +42,13 @@ pub async fn run(settings: &UninstallSettings) -> anyhow::Result<ExitCode> {
     let outcome = caudal_operator::uninstall(&client, &namespace, wait, &stop, tell).await;
     outcome.with_context(|| format!("the uninstall of the namespace {namespace} is not done"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The one that is named, else that of the pod that this runs in. Not what a kubeconfig happens to name: what is done there cannot be
+/// undone.
+pub fn namespace(named: Option<&str>) -> Option<String> {
+    let own = || own_namespace(std::env::var_os("KUBECONFIG").as_deref(), Path::new(OWN_NAMESPACE));
+    named.filter(|name| !name.is_empty()).map(str::to_owned).or_else(own)
 }
 
 /// The namespace of the pod that this runs in; none elsewhere, or where a kubeconfig names a cluster that may be another one.

@@ -203,9 +203,13 @@ async fn bound(
 
 /// One or more.
 #[derive(Clone, Debug)]
-struct ControllerKeys(Vec<VerifyingKey>);
+pub struct ControllerKeys(pub Vec<VerifyingKey>);
 
-fn controller_keys(text: &str) -> Result<ControllerKeys, String> {
+/// As a setting has them.
+///
+/// # Errors
+/// What is expected.
+pub fn controller_keys(text: &str) -> Result<ControllerKeys, String> {
     let each = text.split([',', ' ', '\n', '\r']).map(str::trim).filter(|key| !key.is_empty());
     let keys: Vec<_> = each.map(controller_key).collect::<Result<_, _>>()?;
     if keys.is_empty() {

@@ -4,10 +4,17 @@
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use caudal_kubernetes::throw_away_server::{namespace, until};
 use caudal_kubernetes::{LiveStream, LiveStreamSpec, WorkerPool, names};
+use caudal_livestream::record::WorkerAddress;
+use caudal_livestream::state::{Ownership, StoredState};
+use caudal_livestream::{Epoch, InstallationId, StreamId, WorkerId};
+use caudal_storage::SegmentStore;
+use ed25519_dalek::SigningKey;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
@@ -177,6 +184,56 @@ async fn an_uninstall_that_is_told_to_end_opens_the_pools_again() {
     let pool = pools.get("default").await.unwrap();
     assert_eq!(pool.spec, before.spec);
     assert_eq!(pool.metadata.annotations.unwrap_or_default(), BTreeMap::new());
+}
+
+/// `caudal janitor`, as the chart's CronJob runs it: with a service account that may list LiveStreams alone is e2e/tests/chart.test.ts.
+#[tokio::test]
+async fn a_janitor_removes_what_no_live_stream_is_of_and_says_so() {
+    let Some((client, namespace)) = namespace().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let store = SegmentStore::folder(folder.path()).unwrap();
+    let key = SigningKey::from_bytes(&[7; 32]).verifying_key();
+    let days_ago = SystemTime::now() - Duration::from_hours(72);
+    let mut stored = Vec::new();
+    for _ in 0..2 {
+        let at = days_ago.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let at = uuid::Timestamp::from_unix(uuid::NoContext, at.as_secs(), 0);
+        let stream = StreamId(uuid::Uuid::new_v7(at));
+        let nowhere = "127.0.0.1:9".parse().unwrap();
+        let worker = WorkerAddress { worker: WorkerId::generate(), rtmp: nowhere, http: nowhere };
+        let owner = Some(Ownership { installation: InstallationId::of(&key), record: false });
+        let state = StoredState { stream, epoch: Epoch(1), worker, owner, filled: None };
+        store.claim(&state).await.unwrap();
+        let state = folder.path().join(format!("live/{stream}/state-1.json"));
+        std::fs::File::options().write(true).open(state).unwrap().set_modified(days_ago).unwrap();
+        stored.push(stream);
+    }
+    let [orphan, live] = stored[..] else { panic!("{stored:?}") };
+    let spec = caudal_livestream::record::Spec { stream: live, ..caudal_livestream::fixtures::spec() };
+    let resource = LiveStream::new(&names::live_stream(live), LiveStreamSpec::of(&spec));
+    Api::<LiveStream>::namespaced(client, &namespace)
+        .create(&PostParams::default(), &resource)
+        .await
+        .unwrap();
+    let janitor = async |more: &[&str]| {
+        let mut command = caudal("janitor", &namespace);
+        command.args(more).env("HLS_PATH", folder.path());
+        command.env("CAUDAL_CONTROLLER_KEY", BASE64.encode(key.as_bytes()));
+        let ended = command.output().await.unwrap();
+        let told = String::from_utf8([ended.stdout, ended.stderr].concat()).unwrap();
+        assert!(ended.status.success(), "{told}");
+        told
+    };
+    let told = janitor(&["--dry-run"]).await;
+    assert!(
+        told.contains(&format!("live/{orphan}: would be removed: there is no LiveStream of it")),
+        "{told}"
+    );
+    assert_eq!(store.streams().await.unwrap().len(), 2, "{told}");
+    let told = janitor(&[]).await;
+    assert!(told.starts_with(&format!("namespace: {namespace}\nlive/{orphan}: removed: ")), "{told}");
+    assert!(told.ends_with("streams in storage: 2; removed: 1; failed: 0; going on: 1\n"), "{told}");
+    assert_eq!(store.streams().await.unwrap(), [live]);
 }
 
 #[tokio::test]

@@ -41,9 +41,15 @@ export interface Resource {
   kind: string;
   metadata: { name: string; annotations?: Record<string, string> };
   spec?: {
-    template?: { spec: { serviceAccountName?: string; volumes?: object[] } & Record<string, unknown> };
+    template?: PodTemplate;
+    /** Of a CronJob. */
+    jobTemplate?: { spec: { template: PodTemplate } };
     volumeClaimTemplates?: { metadata: { name: string } }[];
   };
+}
+
+interface PodTemplate {
+  spec: { serviceAccountName?: string; volumes?: object[] } & Record<string, unknown>;
 }
 
 /** kubectl of one API server. */

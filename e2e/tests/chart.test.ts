@@ -39,6 +39,7 @@ test.each([
   ['a bucket at a port that its policies cut off', 'storage.s3.bucket=media,storage.s3.endpoint=https://minio:9000',
     /at port 9000, which networkPolicies.s3.ports does not let through/],
   ['a collector that its policies cut off', 'traces.endpoint=http://collector:4318', /networkPolicies.traces names neither/],
+  ["a time of day that is no CronJob's", 'janitor.schedule=daily', /janitor.schedule/],
   ['a Gateway that nobody names', 'gateway.enabled=true', /gateway.parentRefs/],
   ['a bucket at the port of http, likewise', 'storage.s3.bucket=media,storage.s3.endpoint=http://minio', /at port 80/],
 ])('refuses %s', async (_, value, words) => {
@@ -148,6 +149,7 @@ describe('at a real API server', () => {
     }],
     ['hls-edge', { [livestreams]: 'list watch' }],
     ['api', { [livestreams]: 'create get list patch watch' }],
+    ['janitor', { [livestreams]: 'list' }],
     // What a worker's pod would run as, if it had a token.
     ['default', {}],
   ] as [string, object, object?][])('%s may do what it needs and nothing else', async (role, expected, everywhere = {}) => {
@@ -178,6 +180,7 @@ describe('at a real API server', () => {
     ['operator', 'a broadcast', /only to end it/, live],
     ['operator', 'the end of one', 'is created', { ...live, spec: { stream: id, ...ended } }],
     ['hls-edge', 'a broadcast', /forbidden/, live],
+    ['janitor', 'a broadcast', /forbidden/, live],
   ] as const)('%s creates %s: %s', async (role, _, outcome, resource) => {
     await outcomeOf(api.write(account(role), 'POST', LIVE_STREAMS, resource), outcome);
   });
@@ -398,9 +401,10 @@ function account(role: string): string {
 
 /** The pod that a Deployment, StatefulSet or Job would make. */
 function podOf({ metadata, spec }: Resource): object[] {
-  if (!spec?.template?.spec) return [];
+  const template = spec?.jobTemplate?.spec.template ?? spec?.template;
+  if (!spec || !template?.spec) return [];
   // Service accounts of hooks are there only while these run.
-  const { serviceAccountName: _, volumes = [], ...pod } = spec.template.spec;
+  const { serviceAccountName: _, volumes = [], ...pod } = template.spec;
   const claimed = (spec.volumeClaimTemplates ?? []).map(({ metadata: { name } }) => ({ name, persistentVolumeClaim: { claimName: name } }));
   return [{
     apiVersion: 'v1',

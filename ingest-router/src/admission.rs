@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use caudal_directory::{OpenError, ReconnectError, StreamDirectory};
@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::authorize::{Answer, Api};
 use crate::contenders::{Contender, Contenders};
-use crate::guess_guard::GuessGuard;
+use crate::guesses::Guesses;
 use crate::judges::Judges;
 use crate::known_keys::{KeyHash, KnownKeys};
 use crate::metrics::{Metrics, RefusalReason};
@@ -34,8 +34,7 @@ pub(crate) struct Admission {
     pub(crate) directory: Arc<dyn StreamDirectory>,
     pub(crate) judges: Judges,
     pub(crate) known_keys: KnownKeys,
-    // Held for single operations only, never across an await.
-    pub(crate) guesses: Mutex<GuessGuard>,
+    pub(crate) guesses: Guesses,
     pub(crate) suspects: Suspects,
     pub(crate) metrics: Metrics,
     pub(crate) seats: Seats,
@@ -156,18 +155,19 @@ impl Admission {
             drop(turn.take());
             let standing = match answer {
                 Answer::Authorized(authorized) => {
-                    self.known_keys.accept(authorized.stream);
+                    let streams = self.directory.watch().borrow().clone();
+                    self.known_keys.accept(authorized.stream, &streams).await;
                     let _contender = self.only_one(authorized.stream, gone.as_mut()).await?;
                     self.place(&authorized, applicant, &hash, gone.as_mut()).await?
                 }
                 Answer::Denied(denied) => {
                     let streams = self.directory.watch().borrow().clone();
-                    self.known_keys.refuse(&hash, &streams);
-                    return Err(self.denied(denied, applicant, &hash));
+                    self.known_keys.refuse(&hash, &streams).await;
+                    return Err(self.denied(denied, applicant, &hash).await);
                 }
                 Answer::Unavailable(problem) => {
                     let streams = self.directory.watch().borrow().clone();
-                    let Some(record) = self.known_keys.stream(&hash, &streams) else {
+                    let Some(record) = self.known_keys.stream_anywhere(&hash, &streams).await else {
                         tracing::warn!(problem, "the api cannot say whether a publisher may publish");
                         return Err(unavailable(words::KEYS_UNCHECKED));
                     };
@@ -222,11 +222,8 @@ impl Admission {
         gone: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<Option<Turn<'_>>, NotAdmitted> {
         let Some(remote) = applicant.remote else { return Ok(None) };
-        let allowed = {
-            let guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
-            guesses.allows(remote, hash, std::time::Instant::now())
-        };
-        if allowed || self.known_keys.stream(hash, &self.directory.watch().borrow()).is_some() {
+        let is_open = self.known_keys.stream(hash, &self.directory.watch().borrow()).is_some();
+        if is_open || self.guesses.allow(remote, hash).await {
             return Ok(None);
         }
         if !applicant.key.is_well_formed() {
@@ -241,12 +238,11 @@ impl Admission {
         }
     }
 
-    fn denied(&self, denied: Denied, applicant: &Applicant, hash: &KeyHash) -> NotAdmitted {
+    async fn denied(&self, denied: Denied, applicant: &Applicant, hash: &KeyHash) -> NotAdmitted {
         let reason = match denied.code {
             DenialCode::UnknownKey => {
                 if let Some(remote) = applicant.remote {
-                    let mut guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
-                    guesses.wrong(remote, hash, std::time::Instant::now());
+                    self.guesses.wrong(remote, hash).await;
                 }
                 RefusalReason::UnknownKey
             }

@@ -13,6 +13,7 @@ use caudal_service::forwarded::TrustedProxies;
 use caudal_service::internal::{Signer, Verifier};
 use caudal_traces::Traces;
 use prometheus::Registry;
+use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_rustls::rustls::ServerConfig;
 
@@ -38,6 +39,8 @@ pub struct Config {
     pub reconnect_window: Duration,
     /// How much is let in.
     pub limits: Limits,
+    /// Redis' URL, for guessed and refused keys to count for all routers that have it; none counts in this process.
+    pub redis_url: Option<SecretString>,
     /// For this router's metrics.
     pub registry: Registry,
     /// For this router's spans.

@@ -9,7 +9,10 @@ use caudal_service::origin::Origin;
 use self::retries::Retries;
 use crate::known_keys::KeyHash;
 
+pub(crate) use self::shared::SharedGuesses;
+
 mod retries;
+mod shared;
 
 /// Counts unknown keys by address: a few at once, then one each [`Allowance::interval`]. An IPv6 site is counted as a whole
 /// too, with more patience. An encoder that tries one wrong key again and again has guessed once; its tries are counted

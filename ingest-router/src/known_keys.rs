@@ -9,12 +9,15 @@ use caudal_livestream::admission::StreamKey;
 use caudal_livestream::record::LiveStream;
 use sha2::{Digest as _, Sha256};
 
+use crate::shared_refusals::SharedRefusals;
+
 /// The directory's records say which key opened which stream; kept here is only which of them the api has refused
-/// since.
-#[derive(Debug, Default)]
+/// since, to this router, and to the others where they share a Redis.
+#[derive(Default)]
 pub(crate) struct KnownKeys {
     // Held for set operations only, never across an await. No longer than the directory: see `refuse`.
     refused: Mutex<HashSet<StreamId>>,
+    shared: Option<SharedRefusals>,
 }
 
 /// SHA-256 of a key in hex, as the directory holds it.
@@ -32,6 +35,19 @@ impl KeyHash {
 }
 
 impl KnownKeys {
+    pub(crate) fn new(shared: Option<SharedRefusals>) -> Self {
+        Self { refused: Mutex::default(), shared }
+    }
+
+    /// The same as [`KnownKeys::stream`], unless another router was told that the key is refused.
+    pub(crate) async fn stream_anywhere(&self, hash: &KeyHash, streams: &Streams) -> Option<Arc<LiveStream>> {
+        let record = self.stream(hash, streams)?;
+        match &self.shared {
+            Some(shared) if shared.holds(record.spec.stream).await => None,
+            _ => Some(record),
+        }
+    }
+
     /// The open stream of the key with this hash, unless the key was refused or revoked since it opened it.
     pub(crate) fn stream(&self, hash: &KeyHash, streams: &Streams) -> Option<Arc<LiveStream>> {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
@@ -43,16 +59,28 @@ impl KnownKeys {
     }
 
     /// The api has refused the key with this hash.
-    pub(crate) fn refuse(&self, hash: &KeyHash, streams: &Streams) {
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.retain(|stream| streams.contains_key(stream));
+    pub(crate) async fn refuse(&self, hash: &KeyHash, streams: &Streams) {
         let of_this_key = streams.values().filter(|record| record.spec.ingest.key_hash == hash.0);
-        refused.extend(of_this_key.map(|record| record.spec.stream));
+        let of_this_key: Vec<StreamId> = of_this_key.map(|record| record.spec.stream).collect();
+        {
+            let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            refused.retain(|stream| streams.contains_key(stream));
+            refused.extend(&of_this_key);
+        }
+        if let Some(shared) = &self.shared {
+            shared.refuse(&of_this_key).await;
+        }
     }
 
     /// The api has let the key of this stream in.
-    pub(crate) fn accept(&self, stream: StreamId) {
+    pub(crate) async fn accept(&self, stream: StreamId, streams: &Streams) {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).remove(&stream);
+        // A stream that is about to be opened has never been refused.
+        if let Some(shared) = &self.shared
+            && streams.contains_key(&stream)
+        {
+            shared.accept(stream).await;
+        }
     }
 }
 
@@ -90,19 +118,19 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_refusal_counts_until_the_key_is_let_in_again() {
+    #[tokio::test]
+    async fn a_refusal_counts_until_the_key_is_let_in_again() {
         let key = KeyHash::of(&StreamKey::new("secret"));
         let record = opened_by(&key);
         let stream = record.spec.stream;
         let streams = Streams::from_iter([Arc::new(record)]);
         let known = KnownKeys::default();
-        known.refuse(&key, &streams);
+        known.refuse(&key, &streams).await;
         assert!(known.stream(&key, &streams).is_none());
-        known.accept(stream);
+        known.accept(stream, &streams).await;
         assert!(known.stream(&key, &streams).is_some());
-        known.refuse(&key, &streams);
-        known.refuse(&key, &Streams::default());
+        known.refuse(&key, &streams).await;
+        known.refuse(&key, &Streams::default()).await;
         assert!(
             known.stream(&key, &streams).is_some(),
             "streams that the directory no longer has are forgotten"

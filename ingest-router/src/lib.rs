@@ -4,8 +4,8 @@
 //! Knows nothing of segments, viewers or databases. [`run`] is all of it:
 //!
 //! * `door` accepts connections (through load balancers by `proxy_protocol`), which wait in the `waiting_room` until they have one of the `seats`; `admission` decides
-//!   about them (`authorize`, `known_keys`, `guess_guard`; one of `contenders` at a time, for a key that
-//!   is live `takeover` with `judges`),
+//!   about them (`authorize`, `known_keys`, `guesses` by `guess_guard`; one of `contenders` at a time, for a key that
+//!   is live `takeover` with `judges`); what routers know together of keys is in the Redis behind `redis_link`,
 //! * `session` owns one publisher: `replay`, `measure` and `media_news` are its pure parts, `link` its way to the worker (`relay`),
 //!   `reports` bounds what it tells the directory, `verdict` says when it has to go,
 //! * `sessions` is what the router knows of all of them, and `internal_api` what other routers and the api may ask.
@@ -17,6 +17,7 @@ mod config;
 mod contenders;
 mod door;
 mod guess_guard;
+mod guesses;
 mod internal_api;
 mod judges;
 mod known_keys;
@@ -27,6 +28,7 @@ mod metrics;
 mod next_worker;
 mod outage;
 mod proxy_protocol;
+mod redis_link;
 mod relay;
 mod replay;
 mod replay_memory;
@@ -34,6 +36,7 @@ mod reports;
 mod seats;
 mod session;
 mod sessions;
+mod shared_refusals;
 mod suspects;
 mod tag;
 mod takeover;
@@ -56,12 +59,16 @@ use crate::admission::Admission;
 use crate::authorize::Api;
 use crate::contenders::Contenders;
 use crate::door::Door;
+use crate::guess_guard::SharedGuesses;
+use crate::guesses::Guesses;
 use crate::judges::Judges;
 use crate::known_keys::KnownKeys;
 use crate::metrics::Metrics;
+use crate::redis_link::RedisLink;
 use crate::replay_memory::ReplayMemory;
 use crate::seats::Seats;
 use crate::sessions::Sessions;
+use crate::shared_refusals::SharedRefusals;
 
 pub use config::{Addresses, Config, Drain, Internal, Limits, RECONNECT_WINDOW};
 
@@ -74,6 +81,9 @@ pub enum Error {
     /// No HTTP client can be made.
     #[error("HTTP client: {0}")]
     Client(#[from] reqwest::Error),
+    /// `REDIS_URL` is none. Never said with it, because it may hold a password.
+    #[error("REDIS_URL: expected a URL as in redis://localhost:6379")]
+    RedisUrl,
     /// A listener failed for good.
     #[error("listener: {0}")]
     Listener(#[from] io::Error),
@@ -91,6 +101,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let Config { rtmp, rtmps, internal, directory, api_url, signer, input_key, second_publisher, .. } =
         config;
     let metrics = Metrics::register(&config.registry)?;
+    let redis = config.redis_url.map(|url| RedisLink::open(&url, &config.registry)).transpose()?;
     let sessions = Sessions::default();
     // When nobody is let in any more; when one of its tasks fails, too.
     let closed = CancellationToken::new();
@@ -99,8 +110,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         api: Api::new(&api_url, signer.clone())?,
         directory: Arc::clone(&directory),
         judges: Judges::new(input_key.clone(), signer, this_router.clone(), sessions.clone())?,
-        known_keys: KnownKeys::default(),
-        guesses: std::sync::Mutex::default(),
+        known_keys: KnownKeys::new(redis.clone().map(SharedRefusals::new)),
+        guesses: Guesses::new(redis.clone().map(|redis| SharedGuesses::new(redis, &input_key))),
         suspects: suspects::Suspects::default(),
         metrics: metrics.clone(),
         seats: Seats::new(config.limits.publishers, ReplayMemory::new(config.limits.replay_memory)),
@@ -140,6 +151,13 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         follower.0.follow(streams, follower.1).await;
         Ok(())
     });
+    if let Some(redis) = redis {
+        let stop = drained.clone();
+        tasks.spawn(async move {
+            redis.watch(stop).await;
+            Ok(())
+        });
+    }
     let server = HttpServer::new(internal.listener, HttpLimits::default());
     tasks.spawn(server.serve(internal_api::routes(sessions, internal.verifier), drained.clone()));
 

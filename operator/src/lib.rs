@@ -9,6 +9,7 @@ mod build;
 mod closed_pools;
 mod drain;
 mod events;
+mod janitor;
 mod lease;
 mod letting_go;
 mod metrics;
@@ -27,6 +28,7 @@ mod workers;
 
 pub use build::{PodSettings, Storage, WorkerTraces, warm};
 pub use caudal_kubernetes::calls::Failure;
+pub use janitor::{Janitor, JanitorError, Mode, Swept};
 pub use lease::Term;
 pub use metrics::Metrics;
 pub use pods::{Pods, WorkerPod};

@@ -31,6 +31,7 @@ use cache::Cache;
 use caudal_kubernetes::calls::{Failure, Haste, call, call_for_many, call_if, call_later};
 use caudal_kubernetes::names::is_paused;
 use caudal_kubernetes::watching::{News, watch};
+pub(crate) use reading::kept_until;
 use reading::{Reading, is_being_deleted};
 use writing::{is_awaited, status_of};
 
@@ -339,7 +340,7 @@ impl Shared {
     fn is_due(&self, resource: &LiveStream) -> bool {
         let ended = resource.status.as_ref().and_then(|status| status.ended_at.as_ref());
         let ended = ended.map_or(self.now(), |at| UnixMillis(at.0.as_millisecond()));
-        reading::kept_until(resource, ended) <= self.now()
+        kept_until(resource, ended) <= self.now()
     }
 
     async fn leave_for_people(&self, stream: StreamId, mut resource: LiveStream) -> Result<(), StoreError> {

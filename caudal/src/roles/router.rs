@@ -7,6 +7,7 @@ use caudal_directory::StreamDirectory;
 use caudal_service::tls::Certificate;
 use caudal_traces::Traces;
 use prometheus::Registry;
+use secrecy::SecretString;
 use tokio::net::TcpListener;
 
 use super::memory_limit;
@@ -27,6 +28,8 @@ pub struct RouterParts {
     pub directory: Arc<dyn StreamDirectory>,
     /// Base URL of the api's internal listener.
     pub api_url: String,
+    /// For what it shares with other routers; none where there is no other.
+    pub redis_url: Option<SecretString>,
     /// For its metrics.
     pub registry: Registry,
     /// For its spans.
@@ -75,6 +78,7 @@ pub fn config(
             },
             ..caudal_ingest_router::Limits::default()
         },
+        redis_url: parts.redis_url,
         registry: parts.registry,
         traces: parts.traces,
     })

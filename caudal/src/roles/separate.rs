@@ -153,6 +153,7 @@ async fn run_router(
         internal,
         directory: directory.directory(),
         api_url: api_url(settings)?,
+        redis_url: secret::read("REDIS_URL")?,
         registry: process.registry.clone(),
         traces: process.traces(Role::IngestRouter, settings)?,
         // The rest is for sockets, and for what an allocator cannot use.

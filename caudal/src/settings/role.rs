@@ -195,7 +195,7 @@ const OWNERS: &[(&str, &[Role])] = &[
     ("CAUDAL_SECRET", ALL),
     ("DATABASE_URL", OF_API),
     ("JWT_SECRET", OF_API),
-    ("REDIS_URL", OF_API),
+    ("REDIS_URL", &[Standalone, Api, IngestRouter]),
     ("STRIPE_SECRET_KEY", OF_API),
 ];
 

@@ -204,6 +204,7 @@ impl Roles {
             internal: router_internal,
             directory: streams,
             api_url: addresses.internal.clone(),
+            redis_url: None,
             registry: registry.clone(),
             traces,
             // Workers and their encoders have the same limit.

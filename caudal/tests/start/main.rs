@@ -12,6 +12,7 @@ mod admin;
 mod database;
 mod doctor;
 mod folders;
+mod janitor;
 mod keys;
 mod logs;
 mod program;

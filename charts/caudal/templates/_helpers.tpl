@@ -278,6 +278,15 @@ spec:
 {{- end }}
 {{- end }}
 
+{{/* Of the roles whose replicas share something. */}}
+{{- define "caudal.redisEnv" -}}
+{{- if .Values.redis.existingSecret }}
+{{ include "caudal.secretEnv" (dict "name" "REDIS_URL" "secret" .Values.redis.existingSecret "key" .Values.redis.key) }}
+{{- else if .Values.redis.builtIn.enabled }}
+- { name: REDIS_URL, value: "redis://{{ .Release.Name }}-redis:6379" }
+{{- end }}
+{{- end }}
+
 {{/* An object of keys to values as environment variables that come from a Secret. */}}
 {{- define "caudal.secretEnv" -}}
 - name: {{ .name }}

@@ -79,6 +79,31 @@ spec:
   ports: [{ port: {{ .Values.networkPolicies.apiServer.port }} }, { port: 443 }]
 {{- end -}}
 
+{{/* To the Redis that replicas share; none without one. Where an own one is, only its Secret says. */}}
+{{- define "caudal.redisEgress" -}}
+{{- if .Values.redis.existingSecret -}}
+{{- with .Values.networkPolicies.redis -}}
+- ports:
+    {{- range .ports }}
+    - port: {{ . }}
+    {{- end }}
+  {{- if or .cidrs .peers }}
+  to:
+    {{- range .cidrs }}
+    - ipBlock: { cidr: {{ quote . }} }
+    {{- end }}
+    {{- with .peers }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+{{- else if .Values.redis.builtIn.enabled -}}
+- to:
+    {{- include "caudal.peer" (dict "root" . "component" "redis") | nindent 4 }}
+  ports: [{ port: 6379 }]
+{{- end }}
+{{- end -}}
+
 {{/* To the collector of traces; none without one. */}}
 {{- define "caudal.tracesEgress" -}}
 {{- if .Values.traces.endpoint -}}

@@ -29,13 +29,23 @@ impl RoleKey {
 
     /// What the role shows a worker of this stream and epoch.
     pub fn proof(&self, stream: StreamId, epoch: Epoch) -> Proof {
+        Proof(hex::encode(self.mac(&[stream.0.as_bytes(), &epoch.0.to_be_bytes()])))
+    }
+
+    /// Another key, for one purpose of those who have this one. It equals no proof, which is of 20 bytes: this is of more.
+    pub fn derive(&self, purpose: &str) -> [u8; 32] {
+        self.mac(&[b"derived for ", purpose.as_bytes()])
+    }
+
+    fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else {
             // HMAC takes keys of any length.
             unreachable!()
         };
-        mac.update(stream.0.as_bytes());
-        mac.update(&epoch.0.to_be_bytes());
-        Proof(hex::encode(mac.finalize().into_bytes()))
+        for part in parts {
+            mac.update(part);
+        }
+        mac.finalize().into_bytes().into()
     }
 }
 

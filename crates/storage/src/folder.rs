@@ -1,6 +1,7 @@
 //! A stream's files in a folder, also the half-written ones and the empty folders, which the object store neither
 //! shows nor removes.
 
+use std::collections::BinaryHeap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::time::Duration;
 use caudal_livestream::StreamId;
 
 use crate::key::{Key, StreamFile};
+use crate::pages::stream_named;
 
 /// Removes what bears our names, the states last. Returns how many things stay.
 pub(crate) fn remove_stream(root: &Path, stream: StreamId) -> io::Result<usize> {
@@ -26,6 +28,27 @@ pub(crate) fn remove_stream(root: &Path, stream: StreamId) -> io::Result<usize> 
         }
     }
     Ok(foreign)
+}
+
+/// The streams that have a folder, in the order of their ids: at most `most`, from behind `after`.
+pub(crate) fn streams_after(root: &Path, after: Option<StreamId>, most: usize) -> io::Result<Vec<StreamId>> {
+    let listed = match fs::read_dir(root.join("live")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        listed => listed?,
+    };
+    // The greatest is on top, to make room for a lesser one.
+    let mut least = BinaryHeap::new();
+    for entry in listed {
+        let entry = entry?;
+        let Some(stream) = entry.file_name().to_str().and_then(stream_named) else { continue };
+        if after.is_none_or(|after| stream.0 > after.0) && entry.file_type()?.is_dir() {
+            least.push(stream.0);
+            if least.len() > most {
+                least.pop();
+            }
+        }
+    }
+    Ok(least.into_sorted_vec().into_iter().map(StreamId).collect())
 }
 
 /// Removes what was being written by a writer that was killed.

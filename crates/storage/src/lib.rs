@@ -6,6 +6,7 @@
 mod claim;
 mod folder;
 mod key;
+mod pages;
 mod removal;
 mod segment_log;
 mod store;

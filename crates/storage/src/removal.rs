@@ -13,6 +13,7 @@ use caudal_livestream::{Epoch, InstallationId, Msn, RenditionName, StreamId, Uni
 
 use crate::folder;
 use crate::key::{Key, StreamFile};
+use crate::pages;
 use crate::store::{Backing, SegmentStore, StorageError, Version, failed, within};
 
 /// What a stream's states say of whether one installation may remove it.
@@ -64,7 +65,7 @@ impl SegmentStore {
                     source: object_store::Error::Generic { store: "folder", source: source.into() },
                 })
             }
-            Backing::Bucket => {
+            Backing::Bucket(_) => {
                 let posters = self.remove_keys(format!("thumbnails/{stream}"), |_| true).await?;
                 let prefix = format!("live/{stream}");
                 let media = |key: &Key| !matches!(key, Key::Live(_, StreamFile::State(_)));
@@ -110,13 +111,53 @@ impl SegmentStore {
         let mut streams = Vec::new();
         for prefix in ["live", "thumbnails"] {
             let names = self.folders(prefix).await?;
-            streams.extend(names.iter().filter_map(|name| {
-                name.parse::<StreamId>().ok().filter(|stream| stream.to_string() == *name)
-            }));
+            streams.extend(names.iter().filter_map(|name| pages::stream_named(name)));
         }
         streams.sort_unstable_by_key(|stream| stream.0);
         streams.dedup();
         Ok(streams)
+    }
+
+    /// The streams that have media in storage, whoever's they are, in the order of their ids: at most `most`, from behind `after`. So
+    /// that a storage with any number of them can be looked through in pages of which none takes long.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the storage cannot say.
+    pub async fn streams_after(
+        &self,
+        after: Option<StreamId>,
+        most: usize,
+    ) -> Result<Vec<StreamId>, StorageError> {
+        match &self.backing {
+            Backing::Folder(root) => {
+                let root = root.clone();
+                let listed = tokio::task::spawn_blocking(move || folder::streams_after(&root, after, most));
+                let listed = within(&"live", listed).await?.map_err(std::io::Error::other).flatten();
+                listed.map_err(|source| StorageError::Failed {
+                    key: "live".to_owned(),
+                    source: object_store::Error::Generic { store: "folder", source: source.into() },
+                })
+            }
+            Backing::Bucket(bucket) => pages::streams_after(bucket, after, most).await,
+        }
+    }
+
+    /// When anything of a stream was written last, by the clock of the storage; none when there is nothing.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the storage cannot say.
+    pub async fn last_write(&self, stream: StreamId) -> Result<Option<UnixMillis>, StorageError> {
+        let mut last = None;
+        for prefix in [format!("live/{stream}"), format!("thumbnails/{stream}")] {
+            let newest = self
+                .inner
+                .list(Some(&ObjectPath::from(prefix.as_str())))
+                .try_fold(last, async |newest: Option<i64>, meta| {
+                    Ok(newest.max(Some(meta.last_modified.timestamp_millis())))
+                });
+            last = within(&prefix, newest).await?.map_err(|error| failed(&prefix, error))?;
+        }
+        Ok(last.map(UnixMillis))
     }
 
     /// The renditions that a stream has a folder for, in no particular order.

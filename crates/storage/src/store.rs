@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use caudal_livestream::state::UnreadableState;
 use caudal_livestream::{Epoch, InitHash, Msn, RenditionName, StreamId, UnixMillis};
-use object_store::aws::AmazonS3Builder;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::{
@@ -137,11 +137,12 @@ pub enum ReplaceError {
     Storage(#[from] StorageError),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Backing {
     /// Everything is under here.
     Folder(Arc<Path>),
-    Bucket,
+    /// For lists by the page.
+    Bucket(Arc<AmazonS3>),
 }
 
 impl SegmentStore {
@@ -191,8 +192,9 @@ impl SegmentStore {
                 builder = builder.with_token(token);
             }
         }
-        let inner: Arc<dyn ObjectStore> = Arc::new(builder.build()?);
-        Ok(Self { lazy: Arc::clone(&inner), inner, backing: Backing::Bucket })
+        let bucket = Arc::new(builder.build()?);
+        let inner: Arc<dyn ObjectStore> = Arc::<AmazonS3>::clone(&bucket);
+        Ok(Self { lazy: Arc::clone(&inner), inner, backing: Backing::Bucket(bucket) })
     }
 
     /// Writes an object, over whatever is there. Readers see the old one or the new one, never a piece.
@@ -236,7 +238,7 @@ impl SegmentStore {
     ) -> Result<Version, ReplaceError> {
         let mode = match (&self.backing, over) {
             (_, None) => PutMode::Create,
-            (Backing::Bucket, Some(version)) => PutMode::Update(UpdateVersion {
+            (Backing::Bucket(_), Some(version)) => PutMode::Update(UpdateVersion {
                 e_tag: version.e_tag.clone(),
                 version: version.version.clone(),
             }),
@@ -403,7 +405,7 @@ impl SegmentStore {
     ) -> Result<Result<Version, Late>, object_store::Error> {
         let mut attributes = Attributes::new();
         // A folder's file server has its own idea of these, and the folder could not hold them.
-        if self.backing == Backing::Bucket {
+        if matches!(self.backing, Backing::Bucket(_)) {
             attributes.insert(Attribute::ContentType, key.content_type().into());
             attributes.insert(Attribute::CacheControl, key.cache_control().into());
         }

@@ -264,6 +264,67 @@ async fn a_bucket_gives_back_all_that_a_stream_took_and_nothing_of_anybody_else(
 }
 
 #[tokio::test]
+async fn a_folder_is_looked_through_in_pages() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SegmentStore::folder(folder.path()).unwrap();
+    assert_eq!(store.streams_after(None, 3).await.unwrap(), []);
+    // Neither of these is a stream's folder.
+    std::fs::create_dir_all(folder.path().join("live/films")).unwrap();
+    std::fs::write(folder.path().join(format!("live/{}", StreamId::generate())), "a file").unwrap();
+    looked_through(&store).await;
+}
+
+#[tokio::test]
+async fn a_bucket_is_looked_through_in_pages() {
+    let server = Moto::start();
+    let store = server.store("pages");
+    assert_eq!(store.streams_after(None, 3).await.unwrap(), []);
+    for name in ["0-before-all-ids/a", "films/a", "zzz/a", "a-file"] {
+        assert!(server.request(&format!("PUT /pages/live/{name}")).starts_with("http/1.1 200"));
+    }
+    looked_through(&store).await;
+}
+
+async fn looked_through(store: &SegmentStore) {
+    let mut all: Vec<StreamId> = (0..7).map(|_| StreamId::generate()).collect();
+    all.sort_unstable_by_key(|stream| stream.0);
+    for stream in &all {
+        for file in [StreamFile::Master, StreamFile::Manifest] {
+            store.put(&Key::Live(*stream, file), Bytes::from_static(b"x")).await.unwrap();
+        }
+    }
+    for most in [1, 2, 3, 7, 100] {
+        let mut found: Vec<StreamId> = Vec::new();
+        loop {
+            let page = store.streams_after(found.last().copied(), most).await.unwrap();
+            assert!(page.len() <= most, "{most}: {page:?}");
+            let is_last = page.len() < most;
+            found.extend(page);
+            if is_last {
+                break;
+            }
+        }
+        assert_eq!(found, all, "{most}");
+    }
+
+    let stream = all[3];
+    let before = store.last_write(stream).await.unwrap().unwrap();
+    assert_eq!(store.last_write(StreamId::generate()).await.unwrap(), None);
+    // S3's times are whole seconds.
+    let later = async {
+        loop {
+            store.put(&Key::Poster(stream), Bytes::from_static(b"x")).await.unwrap();
+            let last = store.last_write(stream).await.unwrap().unwrap();
+            if last.0 > before.0 {
+                return last;
+            }
+        }
+    };
+    let later = tokio::time::timeout(Duration::from_secs(20), later).await.expect("a later time");
+    assert_eq!(store.last_write(stream).await.unwrap(), Some(later));
+}
+
+#[tokio::test]
 async fn a_removal_that_could_not_finish_leaves_what_says_whose_the_rest_is() {
     let folder = tempfile::tempdir().unwrap();
     let store = SegmentStore::folder(folder.path()).unwrap();

@@ -63,7 +63,7 @@ fn places(what: u64) -> [usize; 2] {
 
 /// 1.5 MB. Full only while ten thousand new keys or more are tried each second, since one try is forgiven in 6 s.
 const PLACES: usize = 65_536;
-const PLACES_U64: u64 = 65_536;
+pub(super) const PLACES_U64: u64 = 65_536;
 
 #[cfg(test)]
 mod tests {

@@ -67,6 +67,7 @@ impl Harness {
                 drain: Drain { farewell: Duration::from_secs(10), ..Drain::default() },
                 ..Limits::default()
             },
+            redis_url: None,
             registry: registry.clone(),
             traces: caudal_traces::Traces::off(),
         };

@@ -12,7 +12,10 @@ mod harness;
 mod leaving;
 mod moving;
 mod proxies;
+#[path = "../../../api/tests/it/redis_server.rs"]
+mod redis_server;
 mod relaying;
+mod replicas;
 mod rtmps;
 mod secrecy;
 mod strangers;

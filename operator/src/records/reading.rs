@@ -92,7 +92,7 @@ pub(super) fn memento_until(resource: &LiveStream) -> Option<UnixMillis> {
 }
 
 /// Until when a resource stays for people.
-pub(super) fn kept_until(resource: &LiveStream, ended: UnixMillis) -> UnixMillis {
+pub(crate) fn kept_until(resource: &LiveStream, ended: UnixMillis) -> UnixMillis {
     if is_being_deleted(resource) {
         return ended;
     }

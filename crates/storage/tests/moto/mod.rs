@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -17,7 +18,11 @@ pub struct Moto {
 
 impl Moto {
     pub fn start() -> Self {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/moto-server.sh");
+        // Of whichever package's test this is.
+        let folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+        let script =
+            folders.map(|folder| folder.join("scripts/moto-server.sh")).find(|script| script.exists());
+        let script = script.expect("scripts/moto-server.sh");
         let mut child = Command::new(script)
             .args(["run", "0"])
             .stdin(Stdio::null())
