@@ -34,7 +34,7 @@ pub use role::Role;
 pub use values::{
     BitRate, Fitting, HttpUrl, Ladder, RtmpUrl, Span, WebOrigin, address, bucket, port, region, span,
 };
-use values::{count, internal_url, span_or_none, up_to};
+use values::{count, internal_url, role_arn, session, span_or_none, up_to};
 
 /// What can be set, by flag, environment or file.
 #[derive(Args, Clone, Debug)]
@@ -100,6 +100,19 @@ pub struct Settings {
     /// The Secret with the workers' `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, where segments go to a bucket.
     #[arg(long, env = "CAUDAL_WORKER_BUCKET_SECRET", default_value = "caudal-bucket", value_name = "NAME", help_heading = WORKERS)]
     pub worker_bucket_secret: String,
+    /// The role whose sessions workers write to the bucket with, each to its own stream's objects alone. Without it they have the keys in
+    /// `CAUDAL_WORKER_BUCKET_SECRET`, all the same.
+    #[arg(long, env = "CAUDAL_STS_ROLE_ARN", value_parser = role_arn, value_name = "ARN", help_heading = WORKERS)]
+    pub sts_role_arn: Option<String>,
+    /// The STS that makes sessions; without it `AWS_ENDPOINT_URL` if that is set, else Amazon's in the region.
+    #[arg(long, env = "CAUDAL_STS_ENDPOINT", value_name = "URL", help_heading = WORKERS)]
+    pub sts_endpoint: Option<HttpUrl>,
+    /// The region that requests to the STS are signed for; the bucket's without it.
+    #[arg(long, env = "CAUDAL_STS_REGION", value_parser = region, value_name = "NAME", help_heading = WORKERS)]
+    pub sts_region: Option<String>,
+    /// How long a session holds, from `15m` to `12h`; a worker gets the next one when half of that is over.
+    #[arg(long, env = "CAUDAL_STS_DURATION", default_value = "1h", value_parser = session, value_name = "TIME", help_heading = WORKERS)]
+    pub sts_duration: Span,
     /// The PersistentVolumeClaim, `ReadWriteMany`, that the workers write segments to; this operator has it mounted at `HLS_PATH`.
     #[arg(long, env = "CAUDAL_MEDIA_CLAIM", value_name = "NAME", help_heading = WORKERS)]
     pub media_claim: Option<String>,

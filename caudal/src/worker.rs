@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use caudal_livestream::WorkerId;
 use caudal_service::logs::{self, LogConfig, Logs};
 use caudal_service::shutdown;
+use caudal_storage::AssignedCredentials;
 use caudal_transcoder_worker::{Parent, parent_gone};
 use clap::Args;
 use ed25519_dalek::VerifyingKey;
@@ -60,6 +61,9 @@ pub struct WorkerSettings {
     parent_pipe: Option<ParentPipe>,
     #[command(flatten)]
     storage: StorageSettings,
+    /// Where the credentials for the bucket come from: `own` ones, or `assigned` with the stream.
+    #[arg(long, env = "CAUDAL_STORAGE_CREDENTIALS", value_enum, default_value_t = CredentialsFrom::Own, value_name = "FROM")]
+    storage_credentials: CredentialsFrom,
     /// The ffmpeg to encode with.
     #[arg(long, env = "CAUDAL_FFMPEG", default_value = "ffmpeg", value_name = "PROGRAM")]
     ffmpeg: PathBuf,
@@ -76,6 +80,15 @@ pub struct WorkerSettings {
     logs: LogSettings,
     #[command(flatten)]
     traces: TraceSettings,
+}
+
+/// `CAUDAL_STORAGE_CREDENTIALS`.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum CredentialsFrom {
+    /// The worker's environment.
+    Own,
+    /// The controller, with the assignment.
+    Assigned,
 }
 
 /// `CAUDAL_PARENT_PIPE`.
@@ -126,10 +139,19 @@ pub async fn run(settings: WorkerSettings, given: Given) -> anyhow::Result<()> {
     if let Some(export) = export {
         exporting.spawn(export.run(over.clone().cancelled_owned()));
     }
+    let credentials = match settings.storage_credentials {
+        CredentialsFrom::Own => None,
+        CredentialsFrom::Assigned => Some(AssignedCredentials::none()),
+    };
+    let storage = match &credentials {
+        Some(assigned) => settings.storage.open_with(assigned.clone())?,
+        None => settings.storage.open(&given)?,
+    };
     let config = caudal_transcoder_worker::Config {
         worker: settings.worker_id,
         controller: settings.controller_key.0,
-        storage: settings.storage.open(&given)?,
+        storage,
+        credentials,
         rtmp: bound(settings.bind, settings.rtmp_port, "CAUDAL_WORKER_RTMP_PORT", &given).await?,
         http: bound(settings.bind, settings.http_port, "CAUDAL_WORKER_HTTP_PORT", &given).await?,
         advertised: settings.advertised_address,

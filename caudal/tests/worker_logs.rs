@@ -67,6 +67,7 @@ async fn a_worker_whose_standard_error_is_full_goes_on_with_its_media_and_ends_w
         feed_key_digest: edge.proof(stream, Epoch(0)).digest(),
         other_input_key_digests: Vec::new(),
         other_feed_key_digests: Vec::new(),
+        credentials: None,
         expires: UnixMillis(i64::MAX),
     };
     let signed = SignedAssignment::sign(&assignment, &controller).unwrap();

@@ -9,7 +9,7 @@ import { Program, until } from '../src/process.ts';
 
 // The Helm chart without nodes: what it renders, and what a real API server says to that. cluster-story.test.ts installs it.
 // `npm --prefix e2e run test:chart -- -u` writes the golden renders anew.
-const sets = ['defaults', 'bucket', 'node-port', 'gateway', 'everything'] as const;
+const sets = ['defaults', 'bucket', 'sts', 'node-port', 'gateway', 'everything'] as const;
 /** Of kinds that the Prometheus operator brings, this API server knows nothing. */
 const UNKNOWN_OFF = 'monitoring.podMonitor.enabled=false,monitoring.rules.enabled=false';
 const LIVE_STREAMS = '/apis/caudal.dev/v1alpha1/namespaces/caudal/livestreams';
@@ -40,6 +40,8 @@ test.each([
     /at port 9000, which networkPolicies.s3.ports does not let through/],
   ['a collector that its policies cut off', 'traces.endpoint=http://collector:4318', /networkPolicies.traces names neither/],
   ["a time of day that is no CronJob's", 'janitor.schedule=daily', /janitor.schedule/],
+  ['a role without a bucket', 'storage.sts.roleArn=arn:aws:iam::123456789012:role/w', /storage.sts.roleArn needs storage.s3.bucket/],
+  ['a role that is no ARN', 'storage.s3.bucket=media,storage.sts.roleArn=caudal-worker', /roleArn/],
   ['a Gateway that nobody names', 'gateway.enabled=true', /gateway.parentRefs/],
   ['a bucket at the port of http, likewise', 'storage.s3.bucket=media,storage.s3.endpoint=http://minio', /at port 80/],
 ])('refuses %s', async (_, value, words) => {

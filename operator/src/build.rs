@@ -71,9 +71,18 @@ pub enum Storage {
         region: String,
         /// A server other than Amazon's.
         endpoint: Option<String>,
-        /// The Secret with `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`.
-        secret: String,
+        /// Where a worker's credentials come from.
+        credentials: BucketCredentials,
     },
+}
+
+/// Where a worker's credentials for the bucket come from.
+#[derive(Clone, Debug)]
+pub enum BucketCredentials {
+    /// The Secret of this name, with `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`: the same for all workers.
+    Secret(String),
+    /// Its assignment: they open its stream's objects alone.
+    Assignment,
 }
 
 /// A warm worker of `pool`, in one of the places that it has for them.
@@ -241,23 +250,23 @@ fn container(pool: &WorkerPool, settings: &PodSettings) -> Container {
         protocol: Some("TCP".to_owned()),
         ..ContainerPort::default()
     };
-    let storage = match settings.storage {
-        Storage::Volume { .. } => VolumeMount {
+    let storage = match &settings.storage {
+        Storage::Volume { .. } => Some(VolumeMount {
             name: "media".to_owned(),
             mount_path: MEDIA_FOLDER.to_owned(),
             ..VolumeMount::default()
-        },
-        Storage::Bucket { .. } => VolumeMount {
+        }),
+        Storage::Bucket { credentials: BucketCredentials::Secret(_), .. } => Some(VolumeMount {
             name: "bucket".to_owned(),
             mount_path: BUCKET_SECRET_FOLDER.to_owned(),
             read_only: Some(true),
             ..VolumeMount::default()
-        },
+        }),
+        Storage::Bucket { credentials: BucketCredentials::Assignment, .. } => None,
     };
-    let mounts = vec![
-        VolumeMount { name: "scratch".to_owned(), mount_path: "/tmp".to_owned(), ..VolumeMount::default() },
-        storage,
-    ];
+    let scratch =
+        VolumeMount { name: "scratch".to_owned(), mount_path: "/tmp".to_owned(), ..VolumeMount::default() };
+    let mounts = [Some(scratch), storage].into_iter().flatten().collect();
     Container {
         name: COMPONENT.to_owned(),
         image: Some(settings.image.clone()),
@@ -333,13 +342,19 @@ fn environment(settings: &PodSettings) -> Vec<EnvVar> {
     }
     match &settings.storage {
         Storage::Volume { .. } => environment.push(plain("HLS_PATH", MEDIA_FOLDER)),
-        Storage::Bucket { name, region, endpoint, .. } => {
+        Storage::Bucket { name, region, endpoint, credentials } => {
             environment.push(plain("AWS_S3_BUCKET", name));
             environment.push(plain("AWS_REGION", region));
             environment.extend(endpoint.as_deref().map(|endpoint| plain("AWS_ENDPOINT_URL", endpoint)));
-            for secret in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
-                environment
-                    .push(plain(&format!("{secret}_FILE"), &format!("{BUCKET_SECRET_FOLDER}/{secret}")));
+            match credentials {
+                BucketCredentials::Secret(_) => {
+                    environment.extend(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|secret| {
+                        plain(&format!("{secret}_FILE"), &format!("{BUCKET_SECRET_FOLDER}/{secret}"))
+                    }));
+                }
+                BucketCredentials::Assignment => {
+                    environment.push(plain("CAUDAL_STORAGE_CREDENTIALS", "assigned"));
+                }
             }
         }
     }
@@ -369,15 +384,15 @@ fn volumes(storage: &Storage) -> Vec<Volume> {
         ..Volume::default()
     };
     let storage = match storage {
-        Storage::Volume { claim } => Volume {
+        Storage::Volume { claim } => Some(Volume {
             name: "media".to_owned(),
             persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
                 claim_name: claim.clone(),
                 read_only: None,
             }),
             ..Volume::default()
-        },
-        Storage::Bucket { secret, .. } => Volume {
+        }),
+        Storage::Bucket { credentials: BucketCredentials::Secret(secret), .. } => Some(Volume {
             name: "bucket".to_owned(),
             secret: Some(SecretVolumeSource {
                 secret_name: Some(secret.clone()),
@@ -385,9 +400,10 @@ fn volumes(storage: &Storage) -> Vec<Volume> {
                 ..SecretVolumeSource::default()
             }),
             ..Volume::default()
-        },
+        }),
+        Storage::Bucket { credentials: BucketCredentials::Assignment, .. } => None,
     };
-    vec![scratch, storage]
+    [Some(scratch), storage].into_iter().flatten().collect()
 }
 
 /// The name of the container, of the role on the command line, and of the component.

@@ -23,10 +23,11 @@ mod records;
 mod refill;
 mod run;
 mod server_clock;
+mod stream_sessions;
 mod uninstall;
 mod workers;
 
-pub use build::{PodSettings, Storage, WorkerTraces, warm};
+pub use build::{BucketCredentials, PodSettings, Storage, WorkerTraces, warm};
 pub use caudal_kubernetes::calls::Failure;
 pub use janitor::{Janitor, JanitorError, Mode, Swept};
 pub use lease::Term;

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use caudal_controller::{Api, Carriers, Controller, Pool, Queue, RecordStore as _, WallClock, WorkerLink};
+use caudal_controller::{
+    Api, Carriers, Controller, CredentialSource, Pool, Queue, RecordStore as _, WallClock, WorkerLink,
+};
 use caudal_kubernetes::names::LEASE;
 use caudal_livestream::proof::{AssignmentKeys, RoleKeys};
 use caudal_livestream::{StreamId, WorkerId};
 use caudal_service::health::Readiness;
-use caudal_storage::SegmentStore;
+use caudal_storage::{RoleSessions, SegmentStore};
 use caudal_traces::Traces;
 use kube::Client;
 use prometheus::Registry;
@@ -31,6 +33,7 @@ use crate::pools::Pools;
 use crate::records::{LiveStreams, RecordSettings};
 use crate::refill::Refill;
 use crate::server_clock;
+use crate::stream_sessions::StreamSessions;
 use crate::workers::PodWorkers;
 
 /// What an operator needs.
@@ -52,6 +55,8 @@ pub struct Config {
     pub media: SegmentStore,
     /// How workers are spoken to.
     pub link: Arc<dyn WorkerLink>,
+    /// Where workers' storage credentials come from; none where their pods have a Secret with some, or a volume.
+    pub sessions: Option<RoleSessions>,
     /// Whom streams' beginnings and ends are reported to.
     pub api: Arc<dyn Api>,
     /// Signs assignments; workers hold its public half.
@@ -200,6 +205,10 @@ async fn lead(config: &Config, metrics: &Metrics, pods: Pods, pools: Pools, over
         workers: Arc::new(workers.clone()),
         pool: Pool(config.pool.clone()),
         link: Arc::clone(&config.link),
+        credentials: config
+            .sessions
+            .clone()
+            .map(|role| -> Arc<dyn CredentialSource> { Arc::new(StreamSessions::new(role)) }),
         api: Arc::clone(&config.api),
         observer: Arc::new(notices.clone()),
         assignments: config.assignments.clone(),

@@ -25,6 +25,8 @@ pub(crate) enum Refusal {
     NotForMe,
     #[error("the assignment has expired")]
     Expired,
+    #[error("the worker has no stream")]
+    NoStream,
     #[error("the worker has another stream")]
     OtherStream,
     #[error("the worker has epoch {0} of the stream")]
@@ -36,7 +38,7 @@ impl Refusal {
         match self {
             Self::NotForMe => StatusCode::FORBIDDEN,
             Self::Expired => StatusCode::GONE,
-            Self::OtherStream | Self::OtherEpoch(_) => StatusCode::CONFLICT,
+            Self::NoStream | Self::OtherStream | Self::OtherEpoch(_) => StatusCode::CONFLICT,
         }
     }
 }

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use caudal_livestream::assignment::{Assignment, AssignmentMode};
-use caudal_livestream::proof::{AssignmentError, SignedAssignment};
+use caudal_livestream::credentials::SealingPublicKey;
+use caudal_livestream::proof::{OrderError, Signed, SignedAssignment, SignedRenewal};
 use caudal_livestream::record::WorkerAddress;
 use caudal_livestream::state::Ownership;
 use caudal_livestream::timeline::Track;
 use caudal_livestream::{InstallationId, WorkerId};
-use caudal_storage::{ClaimError, SegmentStore};
+use caudal_storage::{ClaimError, SealError, SegmentStore};
 use ed25519_dalek::VerifyingKey;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::timeout;
@@ -24,6 +27,7 @@ use crate::input::InputBoard;
 use crate::media_memory::MediaMemory;
 use crate::salvage::Before;
 use crate::session::Order;
+use crate::storage_credentials::StorageCredentials;
 
 /// Takes assignments, one after the other.
 pub(crate) struct AssignmentDesk {
@@ -32,6 +36,8 @@ pub(crate) struct AssignmentDesk {
     pub(crate) controller: Vec<VerifyingKey>,
     pub(crate) address: WorkerAddress,
     pub(crate) store: SegmentStore,
+    /// What comes with assignments for the store; none where that has credentials of its own.
+    pub(crate) credentials: Option<Arc<StorageCredentials>>,
     /// Whether there is an ffmpeg.
     pub(crate) encodes: bool,
     pub(crate) taken: Mutex<Option<Taken>>,
@@ -62,11 +68,15 @@ pub(crate) struct Begun {
 #[derive(Debug, Error)]
 pub(crate) enum Refused {
     #[error(transparent)]
-    Unsigned(#[from] AssignmentError),
+    Unsigned(#[from] OrderError),
     #[error(transparent)]
     Judged(#[from] Refusal),
     #[error(transparent)]
     Unclaimed(#[from] Unclaimed),
+    #[error(transparent)]
+    Sealed(#[from] SealError),
+    #[error("no storage credentials came with the assignment, and the worker has none of its own")]
+    NoCredentials,
     #[error("it has no ffmpeg, so the stream would lose its renditions")]
     CannotEncode,
     #[error("the worker ends")]
@@ -76,28 +86,33 @@ pub(crate) enum Refused {
 impl Refused {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::Unsigned(AssignmentError::BadSignature) => StatusCode::FORBIDDEN,
-            Self::Unsigned(_) => StatusCode::BAD_REQUEST,
+            Self::Unsigned(OrderError::BadSignature) => StatusCode::FORBIDDEN,
+            Self::Unsigned(_) | Self::Sealed(_) => StatusCode::BAD_REQUEST,
             Self::Judged(refusal) => refusal.status(),
             Self::Unclaimed(Unclaimed::Claim(ClaimError::Taken(_)) | Unclaimed::Behind(_)) => {
                 StatusCode::CONFLICT
             }
-            Self::Unclaimed(_) | Self::CannotEncode | Self::Leaving => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unclaimed(_) | Self::NoCredentials | Self::CannotEncode | Self::Leaving => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 }
 
 impl AssignmentDesk {
-    /// The assignment, and the key that it is signed with.
-    fn verified(&self, signed: &SignedAssignment) -> Result<(Assignment, VerifyingKey), AssignmentError> {
+    /// The order, and the key that it is signed with.
+    fn verified<T>(&self, signed: &Signed<T>) -> Result<(T, VerifyingKey), OrderError>
+    where
+        T: Serialize + DeserializeOwned,
+    {
         for key in &self.controller {
             match signed.verify(key) {
                 Ok(offered) => return Ok((offered, *key)),
-                Err(AssignmentError::BadSignature) => {}
+                Err(OrderError::BadSignature) => {}
                 Err(error) => return Err(error),
             }
         }
-        Err(AssignmentError::BadSignature)
+        Err(OrderError::BadSignature)
     }
 
     /// Checks an assignment and does what it says; returns once its epoch is claimed, or everything is ready for that.
@@ -106,7 +121,9 @@ impl AssignmentDesk {
         let mut taken = self.taken.lock().await;
         let held = taken.as_ref().map(|taken| taken.assignment.as_ref());
         // Not the worker's own clock: the controller reads the machine's, and that may have been set since the start.
-        match judge(self.worker, held, &offered, WallClock::start().now())? {
+        let verdict = judge(self.worker, held, &offered, WallClock::start().now())?;
+        self.take_credentials(&offered, verdict)?;
+        match verdict {
             Verdict::Same => Ok(()),
             Verdict::End => match taken.as_ref() {
                 Some(taken) => taken.orders.send(Order::Finish).await.map_err(|_| Refused::Leaving),
@@ -152,6 +169,41 @@ impl AssignmentDesk {
                     .await
                     .map_err(|_| Refused::Leaving)
             }
+        }
+    }
+
+    /// What storage credentials are to be sealed to, where the worker waits for some.
+    pub(crate) fn key(&self) -> Option<SealingPublicKey> {
+        self.credentials.as_ref().map(|credentials| credentials.key())
+    }
+
+    /// Takes new storage credentials for the assignment that the worker has.
+    pub(crate) fn renew(&self, signed: &SignedRenewal) -> Result<(), Refused> {
+        let (order, _) = self.verified(signed)?;
+        if order.worker != self.worker {
+            return Err(Refusal::NotForMe.into());
+        }
+        let held = self.held.borrow().as_ref().map(|held| Arc::clone(&held.assignment));
+        let held = held.ok_or(Refusal::NoStream)?;
+        if order.stream != held.stream {
+            return Err(Refusal::OtherStream.into());
+        }
+        if order.epoch != held.epoch {
+            return Err(Refusal::OtherEpoch(held.epoch.0).into());
+        }
+        match &self.credentials {
+            Some(credentials) => Ok(credentials.take(&order.renewed, order.recipient())?),
+            None => Ok(()),
+        }
+    }
+
+    /// Before storage is asked anything.
+    fn take_credentials(&self, offered: &Assignment, verdict: Verdict) -> Result<(), Refused> {
+        match (&self.credentials, &offered.credentials) {
+            (Some(credentials), Some(sealed)) => Ok(credentials.take(sealed, offered.recipient())?),
+            // Later orders go to a worker that has some, and has them renewed.
+            (Some(_), None) if verdict == Verdict::Take => Err(Refused::NoCredentials),
+            (Some(_) | None, _) => Ok(()),
         }
     }
 

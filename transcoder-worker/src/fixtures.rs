@@ -25,6 +25,7 @@ pub(crate) fn assignment(worker: WorkerId, stream: StreamId, epoch: Epoch) -> As
         feed_key_digest: digest,
         other_input_key_digests: Vec::new(),
         other_feed_key_digests: Vec::new(),
+        credentials: None,
         expires: UnixMillis(1000),
     }
 }

@@ -11,8 +11,9 @@ use axum::routing::{get, put};
 use axum::{Json, Router};
 use caudal_livestream::RenditionName;
 use caudal_livestream::assignment::Assignment;
+use caudal_livestream::credentials::WorkerKey;
 use caudal_livestream::feed::InputState;
-use caudal_livestream::proof::{Proof, SignedAssignment};
+use caudal_livestream::proof::{Proof, SignedAssignment, SignedRenewal};
 use caudal_service::health::{self, Readiness};
 use prometheus::Registry;
 use serde::Deserialize;
@@ -40,7 +41,12 @@ pub(crate) fn routes(
     registry: Registry,
 ) -> Router {
     Router::new()
-        .route("/assignment", put(assign).layer(DefaultBodyLimit::max(MAX_ASSIGNMENT)).with_state(desk))
+        .route("/key", get(key).with_state(Arc::clone(&desk)))
+        .route(
+            "/assignment",
+            put(assign).layer(DefaultBodyLimit::max(MAX_ORDER)).with_state(Arc::clone(&desk)),
+        )
+        .route("/credentials", put(renew).layer(DefaultBodyLimit::max(MAX_ORDER)).with_state(desk))
         .route("/input", get(input).with_state(held.clone()))
         .route("/feed", get(open_feed).with_state(held.clone()))
         .route("/media/{rendition}/{file}", get(media).with_state(held))
@@ -52,6 +58,21 @@ async fn assign(State(desk): State<Arc<AssignmentDesk>>, Json(signed): Json<Sign
         Ok(()) => StatusCode::OK.into_response(),
         Err(refused) => {
             tracing::warn!(%refused, "assignment refused");
+            (refused.status(), format!("{refused}\n")).into_response()
+        }
+    }
+}
+
+/// Anybody may know it.
+async fn key(State(desk): State<Arc<AssignmentDesk>>) -> Result<Json<WorkerKey>, StatusCode> {
+    desk.key().map(|key| Json(WorkerKey { key })).ok_or(StatusCode::NOT_FOUND)
+}
+
+async fn renew(State(desk): State<Arc<AssignmentDesk>>, Json(signed): Json<SignedRenewal>) -> Response {
+    match desk.renew(&signed) {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(refused) => {
+            tracing::warn!(%refused, "new storage credentials refused; the old ones are kept");
             (refused.status(), format!("{refused}\n")).into_response()
         }
     }
@@ -140,8 +161,8 @@ fn shown_to(
     if fits { Ok(held) } else { Err(StatusCode::FORBIDDEN) }
 }
 
-/// A ladder of eight rungs, with its signature, is below 4 kB.
-const MAX_ASSIGNMENT: usize = 64 * 1024;
+/// A ladder of eight rungs, with its signature, is below 4 kB; sealed credentials are about 3 kB, and 32 kB at most.
+const MAX_ORDER: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -30,6 +30,7 @@ mod prepared;
 mod publication;
 mod salvage;
 mod session;
+mod storage_credentials;
 mod storage_writer;
 mod store_queue;
 mod stream_job;

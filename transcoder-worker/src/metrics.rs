@@ -20,6 +20,8 @@ pub(crate) struct Metrics {
     pub(crate) storage_queue_bytes: IntGauge,
     pub(crate) storage_lost_segments: IntCounter,
     pub(crate) memory_bytes: IntGauge,
+    pub(crate) credentials_taken: IntCounter,
+    pub(crate) credentials_expire: IntGauge,
 }
 
 impl Metrics {
@@ -87,6 +89,14 @@ impl Metrics {
             storage_lost_segments: counter(
                 "caudal_worker_storage_lost_segments_total",
                 "Segments that storage did not take in time and that were given up",
+            )?,
+            credentials_taken: counter(
+                "caudal_worker_storage_credentials_taken_total",
+                "Storage credentials that came with the assignment or were renewed",
+            )?,
+            credentials_expire: int_gauge(
+                "caudal_worker_storage_credentials_expire_timestamp_seconds",
+                "Until when storage takes them; 0 for a worker that has its own",
             )?,
             memory_bytes: int_gauge("caudal_worker_media_memory_bytes", "Parts and segments in memory")?,
         })

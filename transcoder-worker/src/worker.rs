@@ -12,7 +12,7 @@ use caudal_livestream::record::WorkerAddress;
 use caudal_service::advertised::{NoAddress, advertised};
 use caudal_service::health::Readiness;
 use caudal_service::http::{HttpLimits, HttpServer};
-use caudal_storage::SegmentStore;
+use caudal_storage::{AssignedCredentials, SealError, SegmentStore};
 use caudal_traces::Traces;
 use ed25519_dalek::VerifyingKey;
 use prometheus::Registry;
@@ -31,6 +31,7 @@ use crate::http;
 use crate::input::{InputBoard, InputDoor};
 use crate::metrics::Metrics;
 use crate::milestones::Milestones;
+use crate::storage_credentials::StorageCredentials;
 use crate::stream_job::{SessionInput, StreamJob};
 
 /// What a worker is given.
@@ -42,6 +43,8 @@ pub struct Config {
     pub controller: Vec<VerifyingKey>,
     /// Where segments go.
     pub storage: SegmentStore,
+    /// What that signs with, where it waits for credentials that come with the assignment; none where it has its own.
+    pub credentials: Option<AssignedCredentials>,
     /// Bound, for the router's relay.
     pub rtmp: TcpListener,
     /// Bound, for controller, edges and scrapers.
@@ -75,6 +78,9 @@ pub enum Error {
     /// Two workers in one registry, most likely.
     #[error("the worker's metrics: {0}")]
     Metrics(#[from] prometheus::Error),
+    /// Nothing can be sealed to it.
+    #[error("the worker's key: {0}")]
+    Key(#[from] SealError),
 }
 
 impl Config {
@@ -109,7 +115,9 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     });
     let ffmpeg = ffmpeg.ok();
     let Config { worker, controller, storage, rtmp, http, registry, traces, .. } = config;
-    let Config { ladder, poster_interval, leave, .. } = config;
+    let Config { credentials, ladder, poster_interval, leave, .. } = config;
+    let credentials = credentials.map(|store| StorageCredentials::new(store, metrics.clone())).transpose()?;
+    let credentials = credentials.map(Arc::new);
     let board = InputBoard::default();
     let (assigned, assignment) = watch::channel(None);
     let (start, mut started) = mpsc::channel(1);
@@ -119,6 +127,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         controller,
         address,
         store: storage.clone(),
+        credentials: credentials.clone(),
         encodes: ffmpeg.is_some(),
         taken: Mutex::new(None),
         held,
@@ -141,6 +150,12 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     });
     let door = InputDoor { board: board.clone(), assignment, events: input_events };
     servers.spawn(door.serve(rtmp, stop_input.clone()));
+    if let Some(credentials) = credentials {
+        let stop = stop_http.clone();
+        servers.spawn(async move {
+            stop.run_until_cancelled(credentials.watch()).await;
+        });
+    }
     readiness.set(true);
 
     let begun = tokio::select! {

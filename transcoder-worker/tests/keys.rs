@@ -69,6 +69,7 @@ impl Keys {
             feed_key_digest: reader.proof(stream, EPOCH).digest(),
             other_input_key_digests: router.other_digests(stream, EPOCH),
             other_feed_key_digests: reader.other_digests(stream, EPOCH),
+            credentials: None,
             expires: UnixMillis(i64::MAX),
         };
         SignedAssignment::sign(&assignment, &self.controller).unwrap()
@@ -99,6 +100,7 @@ async fn a_worker_that_got_ready_before_a_change_of_keys_serves_behind_it_and_it
         worker: WorkerId::generate(),
         controller: [&new, &old].map(|keys| keys.controller.verifying_key()).to_vec(),
         storage: SegmentStore::folder(folder.path()).unwrap(),
+        credentials: None,
         rtmp: bind().await.unwrap(),
         http: bind().await.unwrap(),
         advertised: None,

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use caudal_directory::{Reporter, WorkerClient};
 use caudal_kubernetes::calls;
-use caudal_operator::{Config, PodSettings, Storage, Term, WorkerTraces};
+use caudal_operator::{BucketCredentials, Config, PodSettings, Storage, Term, WorkerTraces};
 use caudal_service::health::Readiness;
+use caudal_storage::{RoleConfig, RoleSessions};
 use caudal_traces::Traces;
 use prometheus::Registry;
 
@@ -52,6 +53,7 @@ pub async fn config(
         drain_moves: settings.drain_moves,
         media: settings.storage.open(&settings.given)?,
         link: Arc::new(WorkerClient::new().context("HTTP client")?),
+        sessions: sessions(settings)?,
         api: Arc::new(Reporter::new(api, signer).context("HTTP client")?),
         assignments,
         router_key: input,
@@ -71,13 +73,30 @@ fn workers_storage(settings: &Settings) -> anyhow::Result<Storage> {
             name: bucket.clone(),
             region: storage.s3_region.clone(),
             endpoint: storage.s3_endpoint.as_ref().map(|url| url.as_str().to_owned()),
-            secret: settings.worker_bucket_secret.clone(),
+            credentials: match &settings.sts_role_arn {
+                Some(_) => BucketCredentials::Assignment,
+                None => BucketCredentials::Secret(settings.worker_bucket_secret.clone()),
+            },
         });
     }
     let claim = settings.media_claim.clone();
     // The settings were checked.
     let claim = claim.context("CAUDAL_MEDIA_CLAIM")?;
     Ok(Storage::Volume { claim })
+}
+
+/// Sessions for workers that get their credentials with the assignment.
+fn sessions(settings: &Settings) -> anyhow::Result<Option<RoleSessions>> {
+    let Some(role_arn) = settings.sts_role_arn.clone() else { return Ok(None) };
+    // The settings were checked.
+    let bucket = settings.storage.bucket()?.context("AWS_S3_BUCKET")?;
+    let role = RoleConfig {
+        role_arn,
+        duration: settings.sts_duration.0,
+        endpoint: settings.sts_endpoint.as_ref().map(|url| url.as_str().to_owned()),
+        region: settings.sts_region.clone(),
+    };
+    Ok(Some(RoleSessions::new(&bucket, role)?))
 }
 
 /// The pod's name, for people, and what no other process has: one that starts anew in the same pod is another.

@@ -95,6 +95,12 @@ fn missing(settings: &Settings, given: &Given, role: Role) -> Vec<String> {
             ),
         }
     }
+    if role == Role::Operator && given.has("CAUDAL_STS_ROLE_ARN") && !given.has("AWS_S3_BUCKET") {
+        faults.push(format!(
+            "AWS_S3_BUCKET is not set: expected the bucket that sessions of {} open; a volume has no such thing",
+            given.name("CAUDAL_STS_ROLE_ARN"),
+        ));
+    }
     let storage_given = given.has("HLS_PATH") || given.has("AWS_S3_BUCKET");
     if role == Role::HlsEdge && !storage_given {
         faults.push(

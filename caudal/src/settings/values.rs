@@ -76,6 +76,26 @@ pub fn region(text: &str) -> Result<String, String> {
     }
 }
 
+/// A role of Amazon's or of another server that has such names.
+pub fn role_arn(text: &str) -> Result<String, String> {
+    let is_arn = text.starts_with("arn:") && text.split(':').count() >= 6;
+    if is_arn && (20..=2048).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected a role's ARN, as in arn:aws:iam::123456789012:role/caudal-worker".to_owned())
+    }
+}
+
+/// As long as an STS lets a session hold.
+pub fn session(text: &str) -> Result<Span, String> {
+    let span: Span = text.parse()?;
+    if (Duration::from_mins(15)..=Duration::from_hours(12)).contains(&span.0) {
+        Ok(span)
+    } else {
+        Err("expected from 15m to 12h".to_owned())
+    }
+}
+
 /// A length of time, as in `30s`, `15m`, `1h`, `7d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(pub Duration);
@@ -305,6 +325,23 @@ const MAX_SPAN_SECONDS: u64 = 3650 * 86_400;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn roles_and_sessions_are_what_an_sts_takes() {
+        for (text, is_role) in [
+            ("arn:aws:iam::123456789012:role/caudal-worker", true),
+            ("arn:aws-cn:iam::123456789012:role/media/worker", true),
+            ("arn:minio:iam:::role/caudal", true),
+            ("caudal-worker", false),
+            ("arn:aws:iam", false),
+            ("arn:aws:iam::123456789012:role/a b", false),
+        ] {
+            assert_eq!(role_arn(text).is_ok(), is_role, "{text}");
+        }
+        for (text, fits) in [("14m", false), ("15m", true), ("1h", true), ("12h", true), ("13h", false)] {
+            assert_eq!(session(text).is_ok(), fits, "{text}");
+        }
+    }
 
     #[test]
     fn a_span_is_a_number_and_a_unit() {

@@ -171,7 +171,9 @@ validations:
 {{- $claims := list -}}
 {{- with .Values.storage.s3 -}}
 {{- if .bucket -}}
+{{- if not $.Values.storage.sts.roleArn -}}
 {{- $secrets = append $secrets (.workerSecret | default .secret) -}}
+{{- end -}}
 {{- else -}}
 {{- $claims = append $claims (include "caudal.claim" $) -}}
 {{- end -}}

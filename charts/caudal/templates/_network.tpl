@@ -46,7 +46,21 @@ spec:
 
 {{- define "caudal.bucketEgress" -}}
 {{- include "caudal.bucketPort" . -}}
-{{- with .Values.networkPolicies.s3 -}}
+{{- include "caudal.outside" (dict "root" . "policy" .Values.networkPolicies.s3) -}}
+{{- end -}}
+
+{{/* To the STS, where it is not where the bucket is. */}}
+{{- define "caudal.stsEgress" -}}
+{{- $sts := .Values.storage.sts -}}
+{{- if and .Values.storage.s3.bucket $sts.roleArn (or $sts.endpoint (not .Values.storage.s3.endpoint)) -}}
+{{- include "caudal.outside" (dict "root" . "policy" .Values.networkPolicies.sts) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Called with a dict: root, and policy, which says where something is that may be anywhere. */}}
+{{- define "caudal.outside" -}}
+{{- $ := .root -}}
+{{- with .policy -}}
 - to:
     {{- range .cidrs }}
     - ipBlock: { cidr: {{ quote . }} }
@@ -60,7 +74,7 @@ spec:
     {{- range $.Values.networkPolicies.apiServer.cidrs }}
     {{- if contains ":" . }}{{ $v6 = append $v6 . }}{{ else }}{{ $v4 = append $v4 . }}{{ end }}
     {{- end }}
-    # A bucket's addresses change; neither the cluster's own nor the cloud's metadata service are among them.
+    # Its addresses change; neither the cluster's own nor the cloud's metadata service are among them.
     - ipBlock: { cidr: 0.0.0.0/0, except: {{ toJson $v4 }} }
     - ipBlock: { cidr: "::/0", except: {{ toJson $v6 }} }
     {{- end }}

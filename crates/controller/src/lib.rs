@@ -5,6 +5,7 @@
 //! ([`Workers`]), and how workers and api are spoken to ([`WorkerLink`], [`Api`]) is somebody else's.
 
 mod clock;
+mod credential_source;
 mod edit;
 mod follow;
 mod media;
@@ -39,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use clock::{WallClock, read as wall_now};
+pub use credential_source::{CredentialSource, Fresh, NoCredentials};
 use edit::Edit;
 pub use edit::Refusal;
 use media::Media;
@@ -65,6 +67,8 @@ pub struct Carriers {
     pub pool: Pool,
     /// How workers are spoken to.
     pub link: Arc<dyn WorkerLink>,
+    /// Where workers' storage credentials come from; none where workers have their own.
+    pub credentials: Option<Arc<dyn CredentialSource>>,
     /// Whom streams' beginnings and ends are reported to.
     pub api: Arc<dyn Api>,
     /// Who shows the streams to everybody else.
@@ -163,6 +167,9 @@ impl Shared {
     fn forget(&self, stream: StreamId) {
         self.settled(stream);
         self.carriers.observer.hide(stream);
+        if let Some(credentials) = &self.carriers.credentials {
+            credentials.forget(stream);
+        }
         self.handles().remove(&stream);
     }
 }

@@ -20,6 +20,7 @@ pub struct Metrics {
     reconciles: HistogramVec,
     claims: HistogramVec,
     epochs: IntCounterVec,
+    credentials: IntCounterVec,
     first_part: Histogram,
     first_segment: Histogram,
 }
@@ -59,6 +60,28 @@ pub enum Reconciled {
     Overtaken,
     /// It could not be done.
     Failed,
+}
+
+/// What is done for a worker's storage credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CredentialStep {
+    /// They are asked for, before it is assigned.
+    Grant,
+    /// It is sent others.
+    Renewal,
+}
+
+/// What came of that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Done,
+    Failed,
+}
+
+impl Outcome {
+    pub(crate) fn of<T, E>(result: &Result<T, E>) -> Self {
+        if result.is_ok() { Self::Done } else { Self::Failed }
+    }
 }
 
 /// Why an epoch begins.
@@ -105,6 +128,13 @@ impl Metrics {
                 opts("epochs_begun_total", "Workers wanted for streams, by the reason"),
                 &["reason"],
             )?,
+            credentials: IntCounterVec::new(
+                opts(
+                    "storage_credentials_total",
+                    "Storage credentials got for workers that are to be assigned, or renewed, where workers have none of their own",
+                ),
+                &["step", "outcome"],
+            )?,
             first_part: Histogram::with_opts(histogram(
                 "first_part_seconds",
                 "From the admission of a new stream to its first part",
@@ -116,12 +146,13 @@ impl Metrics {
                 SLOW,
             ))?,
         };
-        let collectors: [Box<dyn Collector>; 7] = [
+        let collectors: [Box<dyn Collector>; 8] = [
             Box::new(metrics.streams.clone()),
             Box::new(metrics.queues.clone()),
             Box::new(metrics.reconciles.clone()),
             Box::new(metrics.claims.clone()),
             Box::new(metrics.epochs.clone()),
+            Box::new(metrics.credentials.clone()),
             Box::new(metrics.first_part.clone()),
             Box::new(metrics.first_segment.clone()),
         ];
@@ -190,6 +221,18 @@ impl Metrics {
 
     pub(crate) fn first_segment(&self, after: Duration) {
         self.first_segment.observe(after.as_secs_f64());
+    }
+
+    pub(crate) fn credentials(&self, step: CredentialStep, outcome: Outcome) {
+        let step = match step {
+            CredentialStep::Grant => "grant",
+            CredentialStep::Renewal => "renewal",
+        };
+        let outcome = match outcome {
+            Outcome::Done => "done",
+            Outcome::Failed => "failed",
+        };
+        self.credentials.with_label_values(&[step, outcome]).inc();
     }
 
     fn phase(&self, phase: Phase) -> IntGauge {

@@ -2,6 +2,7 @@
 
 mod awaited_moves;
 mod claiming;
+mod credentials;
 mod last_words;
 mod observed;
 mod saving;
@@ -59,6 +60,7 @@ enum Outcome {
         claimed: Option<Epoch>,
     },
     FeedEnded,
+    RenewalEnded,
     Released(WorkerId),
     ClaimWithdrawn(Epoch),
     Withdrawn,
@@ -340,7 +342,7 @@ impl StreamTask {
                 self.media_fate = MediaFate::Settled;
                 return;
             }
-            Ok(Outcome::FeedEnded) => return,
+            Ok(Outcome::FeedEnded | Outcome::RenewalEnded) => return,
             Err(error) if error.is_cancelled() => return,
             Err(error) => {
                 // A panic in a job, nobody knows in which: start all again from the orders, as after a restart.

@@ -1,6 +1,7 @@
 //! The controller over a store, workers and an api of this process, under tokio's paused time.
 
 mod crashes;
+mod credentials;
 mod fake_cluster;
 mod fake_store;
 mod fake_worker;
@@ -38,6 +39,8 @@ struct World {
     registry: prometheus::Registry,
     metrics: Metrics,
     traces: Traces,
+    /// Where storage credentials come from; none where workers have their own.
+    source: Option<Arc<credentials::FakeSource>>,
     /// By how much the wall clock was set forward.
     wall_set_by_ms: Arc<AtomicU64>,
 }
@@ -61,6 +64,7 @@ impl World {
             metrics: Metrics::register(&registry).unwrap(),
             registry,
             traces: Traces::off(),
+            source: None,
             wall_set_by_ms,
         }
     }
@@ -99,6 +103,7 @@ impl World {
             workers: self.cluster.clone(),
             pool: Pool::default(),
             link: self.cluster.clone(),
+            credentials: self.source.clone().map(|source| -> Arc<dyn CredentialSource> { source }),
             api: self.cluster.clone(),
             observer: self.cluster.clone(),
             assignments,

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use caudal_livestream::assignment::Floor;
+use caudal_livestream::credentials::SealingPublicKey;
 use caudal_livestream::feed::InputState;
-use caudal_livestream::proof::{Proof, SignedAssignment};
+use caudal_livestream::proof::{Proof, SignedAssignment, SignedRenewal};
 use caudal_livestream::record::WorkerAddress;
 use futures::future::BoxFuture;
 use thiserror::Error;
@@ -19,6 +20,25 @@ pub trait WorkerLink: Send + Sync + 'static {
         &'a self,
         worker: &'a WorkerAddress,
         assignment: &'a SignedAssignment,
+    ) -> BoxFuture<'a, Result<(), NotAssigned>>;
+
+    /// What a worker's storage credentials are to be sealed to; none for a worker that has its own.
+    ///
+    /// # Errors
+    /// [`NotAssigned`], as for an assignment.
+    fn key<'a>(
+        &'a self,
+        worker: &'a WorkerAddress,
+    ) -> BoxFuture<'a, Result<Option<SealingPublicKey>, NotAssigned>>;
+
+    /// Sends a worker new storage credentials.
+    ///
+    /// # Errors
+    /// [`NotAssigned`], as for an assignment.
+    fn renew<'a>(
+        &'a self,
+        worker: &'a WorkerAddress,
+        renewal: &'a SignedRenewal,
     ) -> BoxFuture<'a, Result<(), NotAssigned>>;
 
     /// Opens what a worker announces. It begins with how things stand.

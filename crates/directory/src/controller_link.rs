@@ -1,7 +1,8 @@
 //! The controller's way to workers, over HTTP.
 
 use caudal_controller::{Announcement, Announcements, LinkLost, NotAssigned, WorkerLink};
-use caudal_livestream::proof::{Proof, SignedAssignment};
+use caudal_livestream::credentials::SealingPublicKey;
+use caudal_livestream::proof::{Proof, SignedAssignment, SignedRenewal};
 use caudal_livestream::record::WorkerAddress;
 use futures::future::BoxFuture;
 
@@ -14,17 +15,26 @@ impl WorkerLink for WorkerClient {
         assignment: &'a SignedAssignment,
     ) -> BoxFuture<'a, Result<(), NotAssigned>> {
         Box::pin(async move {
-            WorkerClient::assign(self, worker, assignment).await.map_err(|error| match error {
-                AssignError::Unreachable(WorkerUnreachable::Unconnected { .. }) => {
-                    NotAssigned::Unconnected(error.to_string())
-                }
-                AssignError::Unreachable(_)
-                | AssignError::Unable(_)
-                | AssignError::Refused { status: EXPIRED, .. } => NotAssigned::Unsettled(error.to_string()),
-                AssignError::Conflict(_) | AssignError::Refused { .. } => {
-                    NotAssigned::Refused(error.to_string())
-                }
-            })
+            WorkerClient::assign(self, worker, assignment).await.map_err(|error| not_assigned(&error))
+        })
+    }
+
+    fn key<'a>(
+        &'a self,
+        worker: &'a WorkerAddress,
+    ) -> BoxFuture<'a, Result<Option<SealingPublicKey>, NotAssigned>> {
+        Box::pin(
+            async move { WorkerClient::key(self, worker).await.map_err(|error| not_assigned(&error.into())) },
+        )
+    }
+
+    fn renew<'a>(
+        &'a self,
+        worker: &'a WorkerAddress,
+        renewal: &'a SignedRenewal,
+    ) -> BoxFuture<'a, Result<(), NotAssigned>> {
+        Box::pin(async move {
+            WorkerClient::renew(self, worker, renewal).await.map_err(|error| not_assigned(&error))
         })
     }
 
@@ -38,6 +48,18 @@ impl WorkerLink for WorkerClient {
             let feed: Box<dyn Announcements> = Box::new(feed.map_err(|error| LinkLost(error.to_string()))?);
             Ok(feed)
         })
+    }
+}
+
+fn not_assigned(error: &AssignError) -> NotAssigned {
+    match error {
+        AssignError::Unreachable(WorkerUnreachable::Unconnected { .. }) => {
+            NotAssigned::Unconnected(error.to_string())
+        }
+        AssignError::Unreachable(_)
+        | AssignError::Unable(_)
+        | AssignError::Refused { status: EXPIRED, .. } => NotAssigned::Unsettled(error.to_string()),
+        AssignError::Conflict(_) | AssignError::Refused { .. } => NotAssigned::Refused(error.to_string()),
     }
 }
 

@@ -117,6 +117,7 @@ impl LocalDirectory {
             workers: config.workers,
             pool: Pool::default(),
             link,
+            credentials: None,
             api,
             observer: shown.clone(),
             assignments: config.assignments,

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use caudal_livestream::RenditionName;
+use caudal_livestream::credentials::{SealingPublicKey, WorkerKey};
 use caudal_livestream::feed::InputState;
-use caudal_livestream::proof::{Proof, SignedAssignment};
+use caudal_livestream::proof::{Proof, SignedAssignment, SignedRenewal};
 use caudal_livestream::record::WorkerAddress;
 use caudal_service::http_client::{body_within, part_client, with_causes};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use serde::Serialize;
 use thiserror::Error;
 use tokio::time::timeout;
 
@@ -97,8 +99,39 @@ impl WorkerClient {
         worker: &WorkerAddress,
         assignment: &SignedAssignment,
     ) -> Result<(), AssignError> {
-        let request = self.http.put(url(worker, "/assignment")).json(assignment);
-        let response = send(ASSIGN, request, ASSIGN_DEADLINE).await?;
+        self.order(ASSIGN, url(worker, "/assignment"), assignment).await
+    }
+
+    /// `GET /key`: what the worker's storage credentials are to be sealed to; none for a worker that has its own, of whichever
+    /// release. Proves nothing of who answers at this address; whoever does gets credentials for one stream at most.
+    ///
+    /// # Errors
+    /// When it does not answer within two seconds.
+    pub async fn key(&self, worker: &WorkerAddress) -> Result<Option<SealingPublicKey>, WorkerUnreachable> {
+        let response = send(KEY, self.http.get(url(worker, "/key")), KEY_DEADLINE).await?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let body = body(KEY, expect_ok(KEY, response)?, MAX_KEY_BYTES, KEY_DEADLINE).await?;
+        let key: WorkerKey = serde_json::from_slice(&body).map_err(|error| silent(KEY, error.to_string()))?;
+        Ok(Some(key.key))
+    }
+
+    /// `PUT /credentials`.
+    ///
+    /// # Errors
+    /// [`AssignError`]; after `Unreachable` the worker may have taken them all the same.
+    pub async fn renew(&self, worker: &WorkerAddress, renewal: &SignedRenewal) -> Result<(), AssignError> {
+        self.order(RENEW, url(worker, "/credentials"), renewal).await
+    }
+
+    async fn order(
+        &self,
+        request: &'static str,
+        address: String,
+        signed: &impl Serialize,
+    ) -> Result<(), AssignError> {
+        let response = send(request, self.http.put(address).json(signed), ASSIGN_DEADLINE).await?;
         match response.status() {
             status if status.is_success() => Ok(()),
             StatusCode::CONFLICT => Err(AssignError::Conflict(words(response).await)),
@@ -248,6 +281,8 @@ fn silent(request: &'static str, reason: impl Into<String>) -> WorkerUnreachable
 }
 
 const ASSIGN: &str = "PUT /assignment";
+const KEY: &str = "GET /key";
+const RENEW: &str = "PUT /credentials";
 const INPUT: &str = "GET /input";
 const FEED: &str = "GET /feed";
 const FETCH: &str = "GET /media";
@@ -258,6 +293,10 @@ const MAX_WORDS: usize = 4096;
 const WORDS_DEADLINE: Duration = Duration::from_secs(1);
 /// Taking an assignment includes claiming the epoch in storage.
 const ASSIGN_DEADLINE: Duration = Duration::from_secs(5);
+/// A worker has it in memory.
+const KEY_DEADLINE: Duration = Duration::from_secs(2);
+/// It is 44 characters.
+const MAX_KEY_BYTES: usize = 4096;
 /// A second publisher is held for 3 s at most while its router asks this.
 const INPUT_DEADLINE: Duration = Duration::from_secs(2);
 /// As long as a feed may be silent.

@@ -56,6 +56,7 @@ fn assignment() -> SignedAssignment {
         feed_key_digest: proof().digest(),
         other_input_key_digests: Vec::new(),
         other_feed_key_digests: Vec::new(),
+        credentials: None,
         expires: UnixMillis(1),
     };
     SignedAssignment::sign(&assignment, &SigningKey::from_bytes(&[1; 32])).unwrap()

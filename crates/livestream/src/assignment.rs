@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::admission::{BroadcastHints, LadderRung, LatencyMode};
+use crate::credentials::{Recipient, SealedCredentials};
 use crate::proof::{Proof, ProofDigest};
 use crate::{Epoch, Generation, MediaTime, Msn, StreamId, UnixMillis, WorkerId};
 
@@ -42,11 +43,19 @@ pub struct Assignment {
     /// The same of edge and controller.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub other_feed_key_digests: Vec<ProofDigest>,
+    /// What the worker writes to storage with, where it has no credentials of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<SealedCredentials>,
     /// After this the assignment is no longer to be taken.
     pub expires: UnixMillis,
 }
 
 impl Assignment {
+    /// Whom its credentials are sealed for.
+    pub fn recipient(&self) -> Recipient {
+        Recipient { worker: self.worker, stream: self.stream, epoch: self.epoch }
+    }
+
     /// Whether `proof` is the router's.
     pub fn knows_router(&self, proof: &Proof) -> bool {
         std::iter::once(&self.input_key_digest)

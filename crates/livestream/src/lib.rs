@@ -6,6 +6,7 @@
 pub mod admission;
 pub mod assignment;
 pub mod audience;
+pub mod credentials;
 pub mod feed;
 #[cfg(feature = "fixtures")]
 pub mod fixtures;

@@ -51,6 +51,9 @@ pub struct Lifecycle {
     /// None while there is room for the first worker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     no_room: Option<NoRoom>,
+    /// Why there are no storage credentials for the worker that is being found; none where there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    no_credentials: Option<String>,
     generation: Generation,
     publisher: Publisher,
     #[serde(flatten)]
@@ -125,6 +128,8 @@ pub enum Input {
     WorkerClaimed(Epoch, WorkerAddress),
     /// There is no room for a worker of this epoch. Said again each second for as long as that is so.
     NoCapacity(Epoch),
+    /// There are no storage credentials for the worker of this epoch, for this reason in a few words. It is not assigned without.
+    NoCredentials(Epoch, String),
     /// Storage has claims up to this epoch, which a controller before this one must have given out.
     EpochsClaimed(Epoch),
     /// The worker of this epoch took its assignment.
@@ -210,6 +215,7 @@ impl Lifecycle {
             started_at: None,
             start: Some(Deadline::after(now, START_MS)),
             no_room: None,
+            no_credentials: None,
             generation,
             publisher: Publisher::Expected,
             epochs: Epochs::first(),
@@ -260,6 +266,11 @@ impl Lifecycle {
                 }
             }
             Input::NoCapacity(epoch) => self.no_capacity(now, epoch),
+            Input::NoCredentials(epoch, reason) => {
+                if epoch == self.epoch() && matches!(self.slot, Slot::Wanted | Slot::Claimed { .. }) {
+                    self.no_credentials = Some(reason);
+                }
+            }
             Input::EpochsClaimed(highest) => self.epochs.skip_to(highest),
             Input::AssignmentTaken(epoch, mode) => self.assignment_taken(now, epoch, mode),
             Input::Publisher(epoch, state) => {
@@ -339,6 +350,7 @@ impl Lifecycle {
             }
             return;
         }
+        self.no_credentials = None;
         let finishing = mode == AssignmentMode::Finish;
         // Its predecessor may have died while it was asked to prepare: then it has yet to be told to begin.
         let prepared = mode == AssignmentMode::Prepare;

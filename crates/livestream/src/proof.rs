@@ -4,17 +4,20 @@
 //! worker holds only digests of those. The controller signs assignments with Ed25519; workers hold its public key.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use thiserror::Error;
 
 use crate::assignment::Assignment;
+use crate::credentials::CredentialsRenewal;
 use crate::{Epoch, InstallationId, StreamId};
 
 /// A role's secret. Hidden in `Debug`.
@@ -156,50 +159,60 @@ impl ProofDigest {
     }
 }
 
-/// An [`Assignment`] with its controller's signature: the body of `PUT /assignment`.
+/// An order with its controller's signature: the body of `PUT /assignment` and `PUT /credentials`.
+///
+/// One key signs all kinds. None is read as another: each has a field that the others lack.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SignedAssignment {
-    /// The assignment's JSON, base64: the exact bytes that were signed.
+#[serde(rename_all = "camelCase", bound = "")]
+pub struct Signed<T> {
+    /// The order's JSON, base64: the exact bytes that were signed.
     payload: String,
     /// Ed25519 over the payload's bytes, base64.
     signature: String,
+    #[serde(skip)]
+    of: PhantomData<fn() -> T>,
 }
 
-/// Why a signed assignment is not one.
+/// An [`Assignment`] with its controller's signature.
+pub type SignedAssignment = Signed<Assignment>;
+
+/// A [`CredentialsRenewal`] with its controller's signature.
+pub type SignedRenewal = Signed<CredentialsRenewal>;
+
+/// Why a signed order is not one.
 #[derive(Debug, Error)]
-pub enum AssignmentError {
+pub enum OrderError {
     /// Not base64, or no signature.
-    #[error("the assignment is malformed")]
+    #[error("the order is malformed")]
     Malformed,
     /// Not signed by the controller.
-    #[error("the assignment's signature does not fit")]
+    #[error("the order's signature does not fit")]
     BadSignature,
-    /// Signed, but not an assignment.
-    #[error("the assignment cannot be read: {0}")]
+    /// Signed, but not such an order.
+    #[error("the order cannot be read: {0}")]
     Json(#[from] serde_json::Error),
 }
 
-impl SignedAssignment {
-    /// Signs `assignment`.
+impl<T: Serialize + DeserializeOwned> Signed<T> {
+    /// Signs `order`.
     ///
     /// # Errors
     /// When it cannot be written as JSON.
-    pub fn sign(assignment: &Assignment, key: &SigningKey) -> Result<Self, serde_json::Error> {
-        let payload = serde_json::to_vec(assignment)?;
-        let signature = key.sign(&payload);
-        Ok(Self { payload: BASE64.encode(&payload), signature: BASE64.encode(signature.to_bytes()) })
+    pub fn sign(order: &T, key: &SigningKey) -> Result<Self, serde_json::Error> {
+        let payload = serde_json::to_vec(order)?;
+        let signature = BASE64.encode(key.sign(&payload).to_bytes());
+        Ok(Self { payload: BASE64.encode(&payload), signature, of: PhantomData })
     }
 
-    /// The assignment, once its signature fits.
+    /// The order, once its signature fits.
     ///
     /// # Errors
-    /// [`AssignmentError`] when it is not the controller's.
-    pub fn verify(&self, key: &VerifyingKey) -> Result<Assignment, AssignmentError> {
-        let payload = BASE64.decode(&self.payload).map_err(|_| AssignmentError::Malformed)?;
-        let signature = BASE64.decode(&self.signature).map_err(|_| AssignmentError::Malformed)?;
-        let signature = Signature::from_slice(&signature).map_err(|_| AssignmentError::Malformed)?;
-        key.verify_strict(&payload, &signature).map_err(|_| AssignmentError::BadSignature)?;
+    /// [`OrderError`] when it is not the controller's.
+    pub fn verify(&self, key: &VerifyingKey) -> Result<T, OrderError> {
+        let payload = BASE64.decode(&self.payload).map_err(|_| OrderError::Malformed)?;
+        let signature = BASE64.decode(&self.signature).map_err(|_| OrderError::Malformed)?;
+        let signature = Signature::from_slice(&signature).map_err(|_| OrderError::Malformed)?;
+        key.verify_strict(&payload, &signature).map_err(|_| OrderError::BadSignature)?;
         Ok(serde_json::from_slice(&payload)?)
     }
 }

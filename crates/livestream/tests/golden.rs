@@ -11,15 +11,18 @@
 
 mod messages;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::BytesMut;
 use caudal_livestream::admission::{
     Access, AuthorizeRequest, Authorized, DenialCode, Denied, LatencyMode, SecondPublisher, StreamKey,
 };
-use caudal_livestream::assignment::{AssignmentMode, Floor, WorkerReady};
+use caudal_livestream::assignment::{Assignment, AssignmentMode, Floor, WorkerReady};
 use caudal_livestream::audience::{AudienceReport, MAX_COUNTS, ViewerCount};
+use caudal_livestream::credentials::{CredentialsRenewal, WorkerKey};
 use caudal_livestream::feed::{self, Event, Frame, InputState, PartAnnounced, SegmentAnnounced};
 use caudal_livestream::lifecycle::{Evidence, Input, Lifecycle};
-use caudal_livestream::proof::SignedAssignment;
+use caudal_livestream::proof::{Signed, SignedAssignment, SignedRenewal};
 use caudal_livestream::record::{LiveStream, NextWorker, Phase, Status, WorkerAddress};
 use caudal_livestream::report::{Done, EndReason, Published};
 use caudal_livestream::router_session::RouterSession;
@@ -32,6 +35,7 @@ use messages::{
     spec, stored, stream, timeline,
 };
 use serde::Serialize;
+use serde_json::json;
 use uuid::Uuid;
 
 #[test]
@@ -176,6 +180,42 @@ fn what_controller_and_worker_say_to_each_other() {
     let signed: SignedAssignment = serde_json::from_str(&signed).unwrap();
     assert_eq!(signed.verify(&key.verifying_key()).unwrap(), assignment());
     assert!(signed.verify(&SigningKey::from_bytes(&[8; 32]).verifying_key()).is_err());
+}
+
+/// Sealing draws randomness, so what is sealed stands here as text.
+#[test]
+fn what_controller_and_worker_say_to_each_other_of_storage_credentials() {
+    let key: WorkerKey = serde_json::from_value(json!({ "key": BASE64.encode([7; 32]) })).unwrap();
+    golden("worker-key", &key);
+    let sealed = serde_json::from_value(json!("c2VhbGVk")).unwrap();
+    golden("assignment-with-credentials", &Assignment { credentials: Some(sealed), ..assignment() });
+    let renewal = CredentialsRenewal {
+        worker: address().worker,
+        stream: stream(),
+        epoch: Epoch(2),
+        renewed: serde_json::from_value(json!("c2VhbGVk")).unwrap(),
+    };
+    golden("credentials-renewal", &renewal);
+}
+
+/// One key signs both.
+#[test]
+fn no_signed_order_is_read_as_one_of_the_other_kind() {
+    let key = SigningKey::from_bytes(&[9; 32]);
+    let sealed = serde_json::from_value(json!("c2VhbGVk")).unwrap();
+    let assignment = Assignment { credentials: Some(sealed), ..assignment() };
+    let renewal = CredentialsRenewal {
+        worker: assignment.worker,
+        stream: assignment.stream,
+        epoch: assignment.epoch,
+        renewed: assignment.credentials.clone().unwrap(),
+    };
+    let assignment = serde_json::to_string(&Signed::sign(&assignment, &key).unwrap()).unwrap();
+    let renewal = serde_json::to_string(&Signed::sign(&renewal, &key).unwrap()).unwrap();
+    let taken_for_renewal: SignedRenewal = serde_json::from_str(&assignment).unwrap();
+    assert!(taken_for_renewal.verify(&key.verifying_key()).is_err());
+    let taken_for_assignment: SignedAssignment = serde_json::from_str(&renewal).unwrap();
+    assert!(taken_for_assignment.verify(&key.verifying_key()).is_err());
 }
 
 #[test]

@@ -3,18 +3,25 @@
 //! Names are types ([`Key`]), never joined text; files appear whole or not at all; an epoch belongs to whom created
 //! its claim. Knows nothing of media or playlists, and never decides what to keep.
 
+mod assigned;
 mod claim;
 mod folder;
 mod key;
 mod pages;
 mod removal;
+mod role_sessions;
+mod sealing;
 mod segment_log;
 mod store;
 
+pub use assigned::{AssignedCredentials, Renewed};
 pub use claim::{ClaimError, StreamClaims};
 pub use key::{Durability, InvalidKey, Key, StreamFile};
 pub use removal::{Disposable, Provenance};
+pub use role_sessions::{RoleConfig, RoleSessionError, RoleSessions};
+pub use sealing::{SealError, SealingKey, StreamCredentials};
 pub use segment_log::{LoggedTrack, SegmentLog};
 pub use store::{
-    CreateError, OpenError, ReplaceError, S3Config, S3Credentials, SegmentStore, StorageError, Version,
+    CreateError, OpenError, ReplaceError, S3Access, S3Config, S3Credentials, SegmentStore, StorageError,
+    Version,
 };

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use caudal_livestream::state::UnreadableState;
 use caudal_livestream::{Epoch, InitHash, Msn, RenditionName, StreamId, UnixMillis};
+use futures::StreamExt as _;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
@@ -18,6 +19,7 @@ use object_store::{
 use thiserror::Error;
 use tokio::time::timeout;
 
+use crate::assigned::AssignedCredentials;
 use crate::key::{Durability, Key, StreamFile};
 
 /// A stream's files. Cheap to clone.
@@ -42,8 +44,19 @@ pub struct S3Config {
     pub endpoint: Option<String>,
     /// Lets `endpoint` be plain HTTP.
     pub allow_http: bool,
-    /// Fixed credentials instead of the environment's.
-    pub credentials: Option<S3Credentials>,
+    /// What opens it.
+    pub access: S3Access,
+}
+
+/// What a bucket is opened with.
+#[derive(Clone, Debug)]
+pub enum S3Access {
+    /// What the environment holds.
+    Environment,
+    /// This key pair.
+    Keys(S3Credentials),
+    /// What the process is given later on.
+    Assigned(AssignedCredentials),
 }
 
 /// A key pair.
@@ -165,34 +178,7 @@ impl SegmentStore {
     /// # Errors
     /// [`OpenError::Settings`] when the settings cannot be right.
     pub fn s3(config: &S3Config) -> Result<Self, OpenError> {
-        let client =
-            ClientOptions::new().with_connect_timeout(CONNECT_DEADLINE).with_timeout(ATTEMPT_DEADLINE);
-        let mut builder = AmazonS3Builder::from_env()
-            .with_client_options(client)
-            .with_allow_http(config.allow_http)
-            .with_bucket_name(&config.bucket)
-            .with_region(&config.region)
-            .with_retry(RetryConfig {
-                backoff: BackoffConfig {
-                    init_backoff: Duration::from_millis(100),
-                    max_backoff: Duration::from_secs(2),
-                    base: 2.0,
-                },
-                max_retries: 5,
-                retry_timeout: RETRY_WINDOW,
-            });
-        if let Some(endpoint) = &config.endpoint {
-            builder = builder.with_endpoint(endpoint);
-        }
-        if let Some(credentials) = &config.credentials {
-            builder = builder
-                .with_access_key_id(&credentials.access_key_id)
-                .with_secret_access_key(&credentials.secret_access_key);
-            if let Some(token) = &credentials.session_token {
-                builder = builder.with_token(token);
-            }
-        }
-        let bucket = Arc::new(builder.build()?);
+        let bucket = Arc::new(s3_builder(config).build()?);
         let inner: Arc<dyn ObjectStore> = Arc::<AmazonS3>::clone(&bucket);
         Ok(Self { lazy: Arc::clone(&inner), inner, backing: Backing::Bucket(bucket) })
     }
@@ -275,7 +261,7 @@ impl SegmentStore {
         key: &Key,
     ) -> Result<Option<(Version, UnixMillis)>, StorageError> {
         let head = within(key, self.inner.head(&path(key))).await?;
-        Ok(found(key, head)?.map(|meta| {
+        Ok(self.seen(key, head).await?.map(|meta| {
             let written = UnixMillis(meta.last_modified.timestamp_millis());
             (Version { e_tag: meta.e_tag, version: meta.version }, written)
         }))
@@ -294,7 +280,8 @@ impl SegmentStore {
             }
             answer.bytes().await.map(Ok)
         };
-        found(key, within(key, read).await?)?.transpose()
+        let read = within(key, read).await?;
+        self.seen(key, read).await?.transpose()
     }
 
     /// Some bytes of an object, `None` when there is none.
@@ -306,7 +293,43 @@ impl SegmentStore {
         if size > MAX_OBJECT {
             return Err(StorageError::TooLong { key: key.clone(), size });
         }
-        found(key, within(key, self.inner.get_range(&path(key), range)).await?)
+        let read = within(key, self.inner.get_range(&path(key), range)).await?;
+        self.seen(key, read).await
+    }
+
+    /// What was answered to reading an object. S3 hides that there is none behind a 403 from whoever may list only some prefixes, as a
+    /// worker with credentials for its stream alone: the list, where it may be read, tells which it is.
+    async fn seen<T>(
+        &self,
+        key: &Key,
+        answer: Result<T, object_store::Error>,
+    ) -> Result<Option<T>, StorageError> {
+        match answer {
+            Err(error @ object_store::Error::PermissionDenied { .. }) if matches!(self.backing, Backing::Bucket(_)) => {
+                match within(key, self.is_listed(key)).await? {
+                    Ok(false) => Ok(None),
+                    Ok(true) | Err(_) => Err(failed(key, error)),
+                }
+            }
+            answer => found(key, answer),
+        }
+    }
+
+    async fn is_listed(&self, key: &Key) -> Result<bool, object_store::Error> {
+        let location = path(key);
+        let text = location.as_ref();
+        let folder = text.rsplit_once('/').map_or("", |(folder, _)| folder);
+        // The list begins behind this, so a little before the object itself. Names are ASCII.
+        let just_before = text.get(..text.len().saturating_sub(1)).unwrap_or_default();
+        let (folder, just_before) = (ObjectPath::from(folder), ObjectPath::from(just_before));
+        let mut listed = self.inner.list_with_offset(Some(&folder), &just_before);
+        while let Some(meta) = listed.next().await {
+            let found = meta?.location;
+            if found >= location {
+                return Ok(found == location);
+            }
+        }
+        Ok(false)
     }
 
     /// Removes an object; that it is not there is as good.
@@ -421,6 +444,39 @@ impl SegmentStore {
             Ok(Err(error)) => Err(error),
             Err(_) => Ok(Err(Late)),
         }
+    }
+}
+
+/// A client of the bucket, with everything but its first connection.
+pub(crate) fn s3_builder(config: &S3Config) -> AmazonS3Builder {
+    let client = ClientOptions::new().with_connect_timeout(CONNECT_DEADLINE).with_timeout(ATTEMPT_DEADLINE);
+    let mut builder = AmazonS3Builder::from_env()
+        .with_client_options(client)
+        .with_allow_http(config.allow_http)
+        .with_bucket_name(&config.bucket)
+        .with_region(&config.region)
+        .with_retry(RetryConfig {
+            backoff: BackoffConfig {
+                init_backoff: Duration::from_millis(100),
+                max_backoff: Duration::from_secs(2),
+                base: 2.0,
+            },
+            max_retries: 5,
+            retry_timeout: RETRY_WINDOW,
+        });
+    if let Some(endpoint) = &config.endpoint {
+        builder = builder.with_endpoint(endpoint);
+    }
+    match &config.access {
+        S3Access::Environment => builder,
+        S3Access::Keys(S3Credentials { access_key_id, secret_access_key, session_token }) => {
+            builder = builder.with_access_key_id(access_key_id).with_secret_access_key(secret_access_key);
+            match session_token {
+                Some(token) => builder.with_token(token),
+                None => builder,
+            }
+        }
+        S3Access::Assigned(credentials) => builder.with_credentials(Arc::new(credentials.clone())),
     }
 }
 

@@ -71,7 +71,7 @@ fn a_cold_pod_with_a_bucket_and_a_template() {
             name: "media".to_owned(),
             region: "eu-central-1".to_owned(),
             endpoint: Some("https://s3.example.org".to_owned()),
-            secret: "caudal-bucket".to_owned(),
+            credentials: BucketCredentials::Secret("caudal-bucket".to_owned()),
         },
         log_level: Some("info".to_owned()),
         traces: Some(WorkerTraces { endpoint: "http://collector.observe:4318".to_owned(), share: 0.1 }),
@@ -80,6 +80,28 @@ fn a_cold_pod_with_a_bucket_and_a_template() {
     let stream: StreamId = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
     let owner = "00000000-0000-4000-8000-000000000002";
     insta::assert_snapshot!(yaml(&cold(&pool(template), stream, Epoch(2), owner, &settings)));
+}
+
+#[test]
+fn a_pod_whose_credentials_come_with_its_assignment_has_no_secret_of_the_bucket() {
+    let storage = |credentials| Storage::Bucket {
+        name: "media".to_owned(),
+        region: "eu-central-1".to_owned(),
+        endpoint: None,
+        credentials,
+    };
+    let of = |credentials| {
+        let settings = PodSettings { storage: storage(credentials), ..settings() };
+        (yaml(&warm(&pool(Template::default()), 0, &settings)), hash(&pool(Template::default()), &settings))
+    };
+    let (assigned, hash) = of(BucketCredentials::Assignment);
+    assert!(assigned.contains("CAUDAL_STORAGE_CREDENTIALS"), "{assigned}");
+    for absent in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "caudal-bucket", BUCKET_SECRET_FOLDER] {
+        assert!(!assigned.contains(absent), "{absent}: {assigned}");
+    }
+    let (own, other_hash) = of(BucketCredentials::Secret("caudal-bucket".to_owned()));
+    assert!(own.contains("AWS_ACCESS_KEY_ID_FILE") && !own.contains("CAUDAL_STORAGE_CREDENTIALS"), "{own}");
+    assert_ne!(hash, other_hash, "idle pods of the other kind are replaced");
 }
 
 #[test]

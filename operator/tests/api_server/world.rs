@@ -11,9 +11,10 @@ use caudal_controller::{
 };
 use caudal_kubernetes::{LiveStream, WorkerPool, names};
 use caudal_livestream::assignment::{AssignmentMode, Floor};
+use caudal_livestream::credentials::SealingPublicKey;
 use caudal_livestream::feed::InputState;
 use caudal_livestream::lifecycle::ReportOrder;
-use caudal_livestream::proof::{Proof, RoleKey, SignedAssignment};
+use caudal_livestream::proof::{Proof, RoleKey, SignedAssignment, SignedRenewal};
 use caudal_livestream::record::{Phase, WorkerAddress};
 use caudal_livestream::{Epoch, Generation, MediaTime, Msn, SessionId, StreamId, WorkerId};
 use caudal_operator::{Config, PodSettings, Storage, Term};
@@ -136,6 +137,7 @@ impl World {
             drain_moves: 3,
             media: SegmentStore::folder(self.media.path()).unwrap(),
             link: self.workers.clone(),
+            sessions: None,
             api: self.workers.clone(),
             assignments: SigningKey::from_bytes(&[9; 32]).into(),
             router_key: RoleKey::new([1; 32]).into(),
@@ -333,6 +335,21 @@ impl WorkerLink for SaidWorkers {
             self.end(worker.worker);
         }
         Box::pin(async { Ok(()) })
+    }
+
+    fn key<'a>(
+        &'a self,
+        _worker: &'a WorkerAddress,
+    ) -> BoxFuture<'a, Result<Option<SealingPublicKey>, NotAssigned>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn renew<'a>(
+        &'a self,
+        _worker: &'a WorkerAddress,
+        _renewal: &'a SignedRenewal,
+    ) -> BoxFuture<'a, Result<(), NotAssigned>> {
+        unreachable!("its credentials are its own")
     }
 
     fn follow<'a>(

@@ -14,13 +14,14 @@ use bytes::Bytes;
 use caudal_directory::{AssignError, Feed, FeedRenditions, WorkerClient};
 use caudal_livestream::admission::{LadderRung, LatencyMode};
 use caudal_livestream::assignment::{Assignment, AssignmentMode, Floor};
+use caudal_livestream::credentials::{CredentialsRenewal, SealingPublicKey};
 use caudal_livestream::feed::{Event, Frame};
-use caudal_livestream::proof::{Proof, RoleKey, SignedAssignment};
+use caudal_livestream::proof::{Proof, RoleKey, Signed, SignedAssignment};
 use caudal_livestream::record::WorkerAddress;
 use caudal_livestream::timeline::Timeline;
 use caudal_livestream::{Epoch, Generation, SessionId, StreamId, UnixMillis, WorkerId};
 use caudal_rtmp::{RelayClient, RelayError, RelayPublisher, RelayTarget};
-use caudal_storage::SegmentStore;
+use caudal_storage::{AssignedCredentials, SegmentStore};
 use caudal_transcoder_worker::{Config, Error, LadderChoice, run};
 use ed25519_dalek::SigningKey;
 use prometheus::Registry;
@@ -83,13 +84,34 @@ impl Broadcast {
 
     /// With another ffmpeg, and posters that stay so long.
     pub async fn worker_with(&self, folder: &Path, ffmpeg: PathBuf, poster_interval: Duration) -> Worker {
+        self.start(SegmentStore::folder(folder).unwrap(), None, ffmpeg, poster_interval).await
+    }
+
+    /// With a store that is opened by the credentials that the worker is given.
+    #[allow(dead_code, reason = "not every test file asks")]
+    pub async fn worker_without_credentials(
+        &self,
+        store: SegmentStore,
+        credentials: AssignedCredentials,
+    ) -> Worker {
+        self.start(store, Some(credentials), "ffmpeg".into(), Duration::from_mins(1)).await
+    }
+
+    async fn start(
+        &self,
+        storage: SegmentStore,
+        credentials: Option<AssignedCredentials>,
+        ffmpeg: PathBuf,
+        poster_interval: Duration,
+    ) -> Worker {
         let bind = || TcpListener::bind("127.0.0.1:0");
         let registry = Registry::new();
         let leave = CancellationToken::new();
         let config = Config {
             worker: WorkerId::generate(),
             controller: vec![self.controller.verifying_key()],
-            storage: SegmentStore::folder(folder).unwrap(),
+            storage,
+            credentials,
             rtmp: bind().await.unwrap(),
             http: bind().await.unwrap(),
             advertised: None,
@@ -142,6 +164,7 @@ impl Broadcast {
             feed_key_digest: self.edge_proof(epoch).digest(),
             other_input_key_digests: Vec::new(),
             other_feed_key_digests: Vec::new(),
+            credentials: None,
             expires: UnixMillis(i64::MAX),
         }
     }
@@ -159,6 +182,17 @@ impl Broadcast {
     pub async fn try_assign(&self, worker: &Worker, assignment: &Assignment) -> Result<(), AssignError> {
         let signed = SignedAssignment::sign(assignment, &self.controller).unwrap();
         self.client.assign(&worker.address, &signed).await
+    }
+
+    #[allow(dead_code, reason = "not every test file asks")]
+    pub async fn key(&self, worker: &Worker) -> Option<SealingPublicKey> {
+        self.client.key(&worker.address).await.unwrap()
+    }
+
+    #[allow(dead_code, reason = "not every test file asks")]
+    pub async fn try_renew(&self, worker: &Worker, order: &CredentialsRenewal) -> Result<(), AssignError> {
+        let signed = Signed::sign(order, &self.controller).unwrap();
+        self.client.renew(&worker.address, &signed).await
     }
 
     pub fn edge_proof(&self, epoch: u32) -> Proof {

@@ -12,6 +12,8 @@ use crate::record_store::Record;
 /// A worker that is being followed.
 pub(super) struct Following {
     pub(super) job: AbortHandle,
+    /// What keeps its storage credentials fresh.
+    pub(super) renewal: Option<AbortHandle>,
     /// Where everything ends that it has announced.
     pub(super) reached: watch::Receiver<Option<Floor>>,
 }

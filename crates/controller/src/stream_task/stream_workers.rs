@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caudal_livestream::assignment::{Assignment, AssignmentMode};
+use caudal_livestream::credentials::Recipient;
 use caudal_livestream::lifecycle::WorkerOrder;
 use caudal_livestream::record::WorkerAddress;
 use caudal_livestream::{Epoch, UnixMillis};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use super::credentials::keep_renewed;
 use super::last_words::Following;
 use super::worker_orders::{assign, claim};
 use super::{Outcome, StreamTask};
@@ -90,9 +92,9 @@ impl StreamTask {
             }
             WorkerOrder::Assign { epoch, worker, mode } => {
                 let assignment = self.assignment(epoch, worker, mode);
-                let (shared, stream) = (Arc::clone(&self.shared), self.stream);
+                let (shared, stream, inputs) = (Arc::clone(&self.shared), self.stream, self.inputs.0.clone());
                 self.jobs.spawn(async move {
-                    match assign(&shared, worker, assignment).await {
+                    match assign(&shared, worker, assignment, &inputs).await {
                         Ok(()) => Outcome::Assigned(epoch, mode),
                         Err(failure) => {
                             tracing::warn!(reason = %failure, %stream, %epoch, worker = %worker.worker, "assignment failed");
@@ -125,7 +127,8 @@ impl StreamTask {
             feed_key_digest: carriers.feed_key.proof(self.stream, epoch).digest(),
             other_input_key_digests: carriers.router_key.other_digests(self.stream, epoch),
             other_feed_key_digests: carriers.feed_key.other_digests(self.stream, epoch),
-            // Set when it is sent.
+            // Set when it is sent, both.
+            credentials: None,
             expires: UnixMillis(0),
         })
     }
@@ -136,6 +139,9 @@ impl StreamTask {
             let kept = wanted.iter().any(|(wanted, _)| wanted == epoch);
             if !kept {
                 following.job.abort();
+                if let Some(renewal) = &following.renewal {
+                    renewal.abort();
+                }
             }
             kept
         });
@@ -159,7 +165,15 @@ impl StreamTask {
                 follower.run().await;
                 Outcome::FeedEnded
             });
-            self.following.insert(epoch, Following { job, reached });
+            let renewal = self.shared.carriers.credentials.is_some().then(|| {
+                let recipient = Recipient { worker: worker.worker, stream: self.stream, epoch };
+                let renewing = keep_renewed(Arc::clone(&self.shared), worker, recipient);
+                self.jobs.spawn(async move {
+                    renewing.await;
+                    Outcome::RenewalEnded
+                })
+            });
+            self.following.insert(epoch, Following { job, renewal, reached });
         }
     }
 }

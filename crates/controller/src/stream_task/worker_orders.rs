@@ -8,21 +8,30 @@ use caudal_livestream::lifecycle::Input;
 use caudal_livestream::proof::SignedAssignment;
 use caudal_livestream::record::WorkerAddress;
 use caudal_livestream::{Epoch, StreamId, UnixMillis};
+use caudal_storage::StreamCredentials;
 use tokio::time::{Instant, sleep};
 
 use super::ASK_AGAIN;
+use super::credentials::{sealed, when_there_are_some};
 use crate::Shared;
 use crate::queue::Sender;
 use crate::worker_link::NotAssigned;
 use crate::workers::{ClaimError, Claimed, Presence};
 
-/// A worker for this epoch, as soon as there is one. Says when that is a question of room.
+/// A worker for this epoch, as soon as there is one and it can be assigned. Says what it waits for.
 pub(super) async fn claim(
     shared: Arc<Shared>,
     stream: StreamId,
     epoch: Epoch,
     inputs: Sender<Input>,
 ) -> Claimed {
+    let claimed = claim_one(&shared, stream, epoch, &inputs);
+    // At the same time, so that the assignment finds them there.
+    let (claimed, _) = tokio::join!(claimed, when_there_are_some(&shared, stream, epoch, &inputs));
+    claimed
+}
+
+async fn claim_one(shared: &Shared, stream: StreamId, epoch: Epoch, inputs: &Sender<Input>) -> Claimed {
     let carriers = &shared.carriers;
     let mut said = false;
     loop {
@@ -47,6 +56,7 @@ pub(super) async fn assign(
     shared: &Shared,
     worker: WorkerAddress,
     assignment: Option<Assignment>,
+    inputs: &Sender<Input>,
 ) -> Result<(), NotAssigned> {
     let carriers = &shared.carriers;
     let Some(mut assignment) = assignment else { return Err(unsettled("nobody created the stream")) };
@@ -57,15 +67,17 @@ pub(super) async fn assign(
         }
     };
     tokio::pin!(exited);
+    let credentials = tokio::select! {
+        credentials = when_there_are_some(shared, assignment.stream, assignment.epoch, inputs) => credentials,
+        () = &mut exited => return Err(NotAssigned::Gone),
+    };
     let begun = Instant::now();
     let mut tries = 0_u32;
     loop {
         // Worker and controller both go by the machine's clock. It may be set between two tries.
         assignment.expires = UnixMillis(shared.wall_now().0.saturating_add(ASSIGNMENT_VALID_MS));
-        let signed = SignedAssignment::sign(&assignment, carriers.assignments.current())
-            .map_err(|error| unsettled(&error.to_string()))?;
         let outcome = tokio::select! {
-            outcome = carriers.link.assign(&worker, &signed) => outcome,
+            outcome = offer(shared, &worker, &mut assignment, credentials.as_ref()) => outcome,
             () = &mut exited => return Err(NotAssigned::Gone),
         };
         match outcome {
@@ -79,6 +91,21 @@ pub(super) async fn assign(
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Once.
+async fn offer(
+    shared: &Shared,
+    worker: &WorkerAddress,
+    assignment: &mut Assignment,
+    credentials: Option<&StreamCredentials>,
+) -> Result<(), NotAssigned> {
+    if let Some(credentials) = credentials {
+        assignment.credentials = sealed(shared, worker, assignment.recipient(), credentials).await?;
+    }
+    let signed = SignedAssignment::sign(assignment, shared.carriers.assignments.current())
+        .map_err(|error| unsettled(&error.to_string()))?;
+    shared.carriers.link.assign(worker, &signed).await
 }
 
 fn unsettled(reason: &str) -> NotAssigned {

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use caudal_livestream::WorkerId;
 use caudal_livestream::assignment::AssignmentMode;
+use caudal_livestream::credentials::SealingPublicKey;
 use caudal_livestream::lifecycle::{ReportOrder, WorkerOrder};
-use caudal_livestream::proof::{Proof, SignedAssignment};
+use caudal_livestream::proof::{Proof, SignedAssignment, SignedRenewal};
 use caudal_livestream::record::WorkerAddress;
 
 use super::fake_worker::{BehindTheSwitch, FakeWorker};
@@ -37,6 +38,8 @@ pub(super) struct FakeCluster {
     behind_the_switch: Mutex<BehindTheSwitch>,
     /// Workers are not known, as after the start of whoever watches them.
     forgetful: Mutex<bool>,
+    /// Workers take no new storage credentials.
+    pub(super) renews_none: AtomicBool,
 }
 
 impl FakeCluster {
@@ -55,6 +58,7 @@ impl FakeCluster {
             asked: Mutex::default(),
             behind_the_switch: Mutex::default(),
             forgetful: Mutex::default(),
+            renews_none: AtomicBool::new(false),
         }
     }
 
@@ -281,6 +285,31 @@ impl WorkerLink for FakeCluster {
                 ));
             }
             found.take(assignment);
+            Ok(())
+        })
+    }
+
+    fn key<'a>(
+        &'a self,
+        worker: &'a WorkerAddress,
+    ) -> BoxFuture<'a, Result<Option<SealingPublicKey>, NotAssigned>> {
+        let found = self.workers().into_iter().find(|known| known.address == *worker).unwrap();
+        Box::pin(async move { Ok(Some(found.key())) })
+    }
+
+    fn renew<'a>(
+        &'a self,
+        worker: &'a WorkerAddress,
+        renewal: &'a SignedRenewal,
+    ) -> BoxFuture<'a, Result<(), NotAssigned>> {
+        let found = self.workers().into_iter().find(|known| known.address == *worker).unwrap();
+        Box::pin(async move {
+            if self.renews_none.load(Ordering::Relaxed) {
+                return Err(NotAssigned::Unsettled("busy".to_owned()));
+            }
+            let order = renewal.verify(&signing_key(9).verifying_key()).expect("a known key");
+            assert_eq!((order.worker, order.epoch), (worker.worker, found.epoch));
+            found.is_given(&order.renewed);
             Ok(())
         })
     }

@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use caudal_livestream::assignment::{Assignment, AssignmentMode, Floor};
+use caudal_livestream::credentials::{Recipient, SealedCredentials, SealingPublicKey};
 use caudal_livestream::feed::InputState;
 use caudal_livestream::record::WorkerAddress;
 use caudal_livestream::{MediaTime, Msn, WorkerId};
+use caudal_storage::{SealingKey, StreamCredentials};
 
 use super::fake_store::FakeStore;
 use super::*;
@@ -36,6 +38,9 @@ pub(super) struct FakeWorker {
     serves: Arc<AtomicBool>,
     /// It has no publisher, and ends by itself.
     closes: Arc<AtomicBool>,
+    key: Arc<SealingKey>,
+    /// The storage credentials that came with assignments and after them.
+    given: Arc<Mutex<Vec<StreamCredentials>>>,
 }
 
 impl FakeWorker {
@@ -51,6 +56,8 @@ impl FakeWorker {
             dead: CancellationToken::new(),
             serves: Arc::default(),
             closes: Arc::default(),
+            key: Arc::new(SealingKey::generate().unwrap()),
+            given: Arc::default(),
         }
     }
 
@@ -58,8 +65,25 @@ impl FakeWorker {
         self.assigned.borrow().clone()
     }
 
+    pub(super) fn key(&self) -> SealingPublicKey {
+        self.key.public()
+    }
+
+    /// Only what is sealed to this worker, for its stream and epoch.
+    pub(super) fn is_given(&self, sealed: &SealedCredentials) {
+        let recipient = Recipient { worker: self.address.worker, stream: self.stream, epoch: self.epoch };
+        self.given.lock().unwrap().push(self.key.open(sealed, recipient).unwrap());
+    }
+
+    pub(super) fn given(&self) -> Vec<StreamCredentials> {
+        self.given.lock().unwrap().clone()
+    }
+
     pub(super) fn take(&self, assignment: Assignment) {
         assert_eq!((assignment.stream, assignment.epoch), (self.stream, self.epoch));
+        if let Some(sealed) = &assignment.credentials {
+            self.is_given(sealed);
+        }
         let (mode, floor) = (assignment.mode, assignment.floor);
         self.assigned.send_modify(|all| all.push(assignment));
         match mode {

@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use caudal_livestream::WorkerId;
+use caudal_livestream::credentials::SealingPublicKey;
 use caudal_livestream::lifecycle::{Evidence, Input};
-use caudal_livestream::proof::{Proof, SignedAssignment};
+use caudal_livestream::proof::{Proof, SignedAssignment, SignedRenewal};
 use caudal_livestream::record::WorkerAddress;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -36,6 +37,21 @@ impl WorkerLink for Worker {
         _assignment: &'a SignedAssignment,
     ) -> BoxFuture<'a, Result<(), NotAssigned>> {
         Box::pin(async { Ok(()) })
+    }
+
+    fn key<'a>(
+        &'a self,
+        _worker: &'a WorkerAddress,
+    ) -> BoxFuture<'a, Result<Option<SealingPublicKey>, NotAssigned>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn renew<'a>(
+        &'a self,
+        _worker: &'a WorkerAddress,
+        _renewal: &'a SignedRenewal,
+    ) -> BoxFuture<'a, Result<(), NotAssigned>> {
+        unreachable!("its credentials are its own")
     }
 
     fn follow<'a>(

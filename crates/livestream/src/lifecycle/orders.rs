@@ -182,6 +182,7 @@ impl Lifecycle {
             Publisher::Lost { .. } => Some("waiting for the publisher"),
             Publisher::Expected | Publisher::Up | Publisher::Awaited { .. } => waits_for,
         };
+        let no_credentials = self.no_credentials_in_words();
         let (deadline, ended_at) = match self.stage {
             Stage::Open | Stage::Closing { .. } => (self.phase_deadline(), None),
             Stage::Over { ended_at, .. } => (None, Some(ended_at)),
@@ -199,10 +200,17 @@ impl Lifecycle {
             end_reason: self.end_reason(),
             reason: self
                 .end_reason()
-                .map(|reason| reason.in_words(self.end_detail()))
+                .map(|reason| reason.in_words(self.end_detail().or(no_credentials.as_deref())))
                 .or(self.turned_away_in_words())
+                .or(no_credentials)
                 .or(waits_for.map(str::to_owned)),
         }
+    }
+
+    /// A worker that has none is not assigned, so this is what a start that takes too long has failed of.
+    fn no_credentials_in_words(&self) -> Option<String> {
+        let reason = self.no_credentials.as_deref()?;
+        Some(format!("there are no storage credentials for its worker ({reason})"))
     }
 
     /// Encoders try again by themselves and show nobody why they have to.

@@ -7,6 +7,7 @@ use crate::record::Phase;
 use crate::{MediaTime, Msn, SessionId};
 
 mod clocks;
+mod credentials;
 mod last_words;
 mod leaving;
 mod losses;

@@ -168,6 +168,7 @@ pub fn assignment() -> Assignment {
         feed_key_digest: RoleKey::new([2; 32]).proof(stream(), Epoch(2)).digest(),
         other_input_key_digests: Vec::new(),
         other_feed_key_digests: Vec::new(),
+        credentials: None,
         expires: UnixMillis(1_790_000_030_000),
     }
 }

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use caudal_storage::{S3Config, S3Credentials, SegmentStore};
+use caudal_storage::{S3Access, S3Config, S3Credentials, SegmentStore};
 
 /// moto's server, for one test; ends with it.
 pub struct Moto {
@@ -57,24 +57,48 @@ impl Moto {
         Self { child, address }
     }
 
+    /// Makes a bucket, and says how an S3 client finds it.
+    #[allow(dead_code, reason = "not every test file asks")]
+    pub fn config(&self, name: &str, access: S3Access) -> S3Config {
+        let made = self.request(&format!("PUT /{name}"));
+        assert!(made.starts_with("http/1.1 200"), "{made}");
+        S3Config {
+            bucket: name.to_owned(),
+            region: "us-east-1".to_owned(),
+            endpoint: Some(format!("http://{}", self.address)),
+            allow_http: true,
+            access,
+        }
+    }
+
     pub fn store(&self, name: &str) -> SegmentStore {
         let made = self.request(&format!("PUT /{name}"));
         assert!(made.starts_with("http/1.1 200"), "{made}");
         bucket(&format!("http://{}", self.address), name)
     }
 
-    /// The head of the answer, in lower case.
+    /// The answer, in lower case.
     pub fn request(&self, line: &str) -> String {
+        self.request_of("s3", line, "")
+    }
+
+    /// The same of another service, with a form or whatever it takes.
+    pub fn request_of(&self, service: &str, line: &str, body: &str) -> String {
         use std::io::{Read as _, Write as _};
+        // The server takes a form for one only where it is said to be.
+        let kind = if body.contains('=') { "application/x-www-form-urlencoded" } else { "text/plain" };
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let (method, path) = line.split_once(' ').unwrap();
         // moto looks at who signs, never at the signature.
-        let credential = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
+        let credential = format!(
+            "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0"
+        );
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: {credential}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-            self.address
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: {credential}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            self.address,
+            body.len(),
         )
         .unwrap();
         let mut answer = String::new();
@@ -96,7 +120,7 @@ pub fn bucket(endpoint: &str, name: &str) -> SegmentStore {
         region: "us-east-1".to_owned(),
         endpoint: Some(endpoint.to_owned()),
         allow_http: true,
-        credentials: Some(S3Credentials {
+        access: S3Access::Keys(S3Credentials {
             access_key_id: "test".to_owned(),
             secret_access_key: "test".to_owned(),
             session_token: None,
