@@ -2,7 +2,7 @@
 
 mod resources;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use caudal_kubernetes::names::{
     CLAIMED, EPOCH_LABEL, GROUP, HASH_LABEL, IDLE, POOL_LABEL, STATE_LABEL, STREAM_LABEL, cold_pod,
@@ -12,9 +12,10 @@ use caudal_kubernetes::{LiveStream, WorkerPool};
 use caudal_livestream::{Epoch, StreamId};
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction,
-    LocalObjectReference, ObjectFieldSelector, PersistentVolumeClaimVolumeSource, Pod, PodSecurityContext,
-    PodSpec, Probe, SeccompProfile, SecretKeySelector, SecretVolumeSource, SecurityContext,
-    TopologySpreadConstraint, Volume, VolumeMount,
+    LocalObjectReference, NodeSelectorRequirement, NodeSelectorTerm, ObjectFieldSelector,
+    PersistentVolumeClaimVolumeSource, Pod, PodSecurityContext, PodSpec, PreferredSchedulingTerm, Probe,
+    SeccompProfile, SecretKeySelector, SecretVolumeSource, SecurityContext, TopologySpreadConstraint, Volume,
+    VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -104,6 +105,28 @@ pub(crate) fn cold(
     let mut pod = pod(pool, settings, cold_pod(stream, epoch), Some(owned_by(stream, owner)));
     pod.labels_mut().extend(claim_labels(stream, epoch));
     pod.annotations_mut().extend(claim_annotations());
+    pod
+}
+
+/// The same pod, on any other node than these if there is one. They may be gone, and the scheduler does not know yet; or they may be
+/// all that there is.
+pub(crate) fn elsewhere(mut pod: Pod, nodes: &BTreeSet<String>) -> Pod {
+    let other_than = |node: &String| NodeSelectorRequirement {
+        key: "metadata.name".to_owned(),
+        operator: "NotIn".to_owned(),
+        values: Some(vec![node.clone()]),
+    };
+    let Some(spec) = pod.spec.as_mut().filter(|_| !nodes.is_empty()) else { return pod };
+    let preference = NodeSelectorTerm {
+        match_fields: Some(nodes.iter().map(other_than).collect()),
+        ..NodeSelectorTerm::default()
+    };
+    let preferred = vec![PreferredSchedulingTerm { weight: MOST, preference }];
+    spec.affinity
+        .get_or_insert_default()
+        .node_affinity
+        .get_or_insert_default()
+        .preferred_during_scheduling_ignored_during_execution = Some(preferred);
     pod
 }
 
@@ -408,6 +431,8 @@ fn volumes(storage: &Storage) -> Vec<Volume> {
 
 /// The name of the container, of the role on the command line, and of the component.
 pub(crate) const COMPONENT: &str = "transcoder-worker";
+/// Of a scheduling preference.
+const MOST: i32 = 100;
 /// Where routers publish to.
 pub(crate) const RTMP_PORT: i32 = 1935;
 /// Where operator, edges and scrapers ask.

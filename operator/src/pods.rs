@@ -2,7 +2,7 @@
 
 mod worker_pod;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use caudal_kubernetes::live_stream::Place;
@@ -202,25 +202,35 @@ impl Pods {
         self.table().pods.values().filter(|pod| pod.pool == pool).cloned().collect()
     }
 
-    /// An idle pod that may be claimed, for whoever asks, until [`tried`](Self::tried) or a newer version of it is known. Those of the
-    /// newest template first, and of these the oldest, whose image and caches are warmest. None that is to leave its node: the
-    /// broadcast would have to be moved at once. Rather none on a node where `stream` has a worker whose process has not ended: nobody
-    /// hears of the end of one whose machine is gone.
-    pub(crate) fn pick(&self, stream: StreamId, pool: &str, hash: &str) -> Option<Arc<WorkerPod>> {
-        let mut table = self.table();
+    /// The nodes where this stream has a worker whose process has not ended. Each may be gone, and that worker with it: nobody hears of
+    /// the end of a process whose machine is gone.
+    pub(crate) fn nodes_of(&self, stream: StreamId) -> BTreeSet<String> {
+        let table = self.table();
         let of_stream =
             |pod: &&Arc<WorkerPod>| !pod.ended && pod.claim.is_some_and(|(claimed, _)| claimed == stream);
-        let nodes: HashSet<_> =
-            table.pods.values().filter(of_stream).filter_map(|pod| pod.node.as_ref()).collect();
-        let is_shared = |pod: &WorkerPod| pod.node.as_ref().is_some_and(|node| nodes.contains(node));
+        table.pods.values().filter(of_stream).filter_map(|pod| pod.node.clone()).collect()
+    }
+
+    /// An idle pod that may be claimed, for whoever asks, until [`tried`](Self::tried) or a newer version of it is known. Those of the
+    /// newest template first, and of these the oldest, whose image and caches are warmest. None that is to leave its node: the
+    /// broadcast would have to be moved at once. Rather none on a node of `doubted`, and certainly none on one of `silent`.
+    pub(crate) fn pick(
+        &self,
+        pool: &str,
+        hash: &str,
+        doubted: &BTreeSet<String>,
+        silent: &BTreeSet<String>,
+    ) -> Option<Arc<WorkerPod>> {
+        let mut table = self.table();
         let free = table.pods.values().filter(|pod| {
             pod.pool == pool
                 && pod.is_claimable()
+                && !pod.is_on(silent)
                 && self.must_leave(pod).is_none()
                 && table.tried.get(&pod.name).is_none_or(|version| pod.version > *version)
         });
         let best = free
-            .min_by_key(|pod| (is_shared(pod), pod.hash != hash, pod.created, pod.name.clone()))
+            .min_by_key(|pod| (pod.is_on(doubted), pod.hash != hash, pod.created, pod.name.clone()))
             .cloned()?;
         table.tried.insert(best.name.clone(), best.version);
         Some(best)

@@ -1,9 +1,10 @@
 //! Workers as pods: a warm one is claimed by one guarded patch, or one is created under a name that its stream and epoch give it.
 
+mod network;
 mod presence;
 mod turns;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use crate::pods::{Known, Pods, WorkerPod};
 use crate::pools::Pools;
 use crate::records::{LiveStreams, MANAGER};
 use caudal_kubernetes::calls::{Failure, call};
+use network::Network;
 use presence::Looks;
 use turns::Turns;
 
@@ -61,6 +63,7 @@ struct Shared {
     owners: Arc<dyn Owners>,
     settings: PodSettings,
     metrics: Metrics,
+    network: Network,
     /// One claim or withdrawal of a stream at a time.
     turns: Turns,
     looks: Looks,
@@ -79,6 +82,18 @@ impl PodWorkers {
         settings: PodSettings,
         metrics: Metrics,
     ) -> Self {
+        Self::over(Network::default(), client, pods, pools, owners, settings, metrics)
+    }
+
+    fn over(
+        network: Network,
+        client: Client,
+        pods: Pods,
+        pools: Pools,
+        owners: Arc<dyn Owners>,
+        settings: PodSettings,
+        metrics: Metrics,
+    ) -> Self {
         Self {
             shared: Arc::new(Shared {
                 api: Api::namespaced(client, &settings.namespace),
@@ -87,6 +102,7 @@ impl PodWorkers {
                 owners,
                 settings,
                 metrics,
+                network,
                 turns: Turns::default(),
                 looks: Looks::default(),
                 unsure: Mutex::default(),
@@ -173,17 +189,45 @@ impl Shared {
         let of_pool = self.pools.get(&pool);
         let pool =
             of_pool.ok_or_else(|| ClaimError::Unavailable(format!("there is no WorkerPool {pool}")))?;
-        let hash = build::hash(&pool, &self.settings);
-        let claim = Claim { stream, epoch, owner: &owner };
-        let mut unsure = self.unsure().remove(&(stream, epoch));
-        for _ in 0..WARM_TRIES {
-            let name = pool.metadata.name.as_deref().unwrap_or_default();
-            let Some(pod) = unsure.take().or_else(|| self.pods.pick(stream, name, &hash)) else { break };
-            if let Some(claimed) = self.claim_warm(&pod, &claim).await? {
-                return Ok(claimed);
+        let doubted = self.pods.nodes_of(stream);
+        let claim = Claim { stream, epoch, owner: &owner, doubted: &doubted };
+        match self.claim_idle(&pool, &claim).await? {
+            Some(claimed) => Ok(claimed),
+            None => Box::pin(self.create(&pool, &claim)).await,
+        }
+    }
+
+    /// Makes an idle pod the stream's, if there is one to be had. One on a node that may be gone is asked first: the broadcast would
+    /// wait for longer than for a new one.
+    async fn claim_idle(
+        &self,
+        pool: &WorkerPool,
+        claim: &Claim<'_>,
+    ) -> Result<Option<Arc<WorkerPod>>, ClaimError> {
+        let name = pool.metadata.name.as_deref().unwrap_or_default();
+        let hash = build::hash(pool, &self.settings);
+        let mut unsure = self.unsure().remove(&(claim.stream, claim.epoch));
+        let mut silent = BTreeSet::new();
+        let mut tries = 0;
+        while tries < WARM_TRIES {
+            // One that is the stream's already, perhaps, is not left because it is silent.
+            let pod = if let Some(pod) = unsure.take() {
+                pod
+            } else {
+                let Some(pod) = self.pods.pick(name, &hash, claim.doubted, &silent) else { break };
+                if pod.is_on(claim.doubted) && !self.answers(&pod).await {
+                    self.pods.untried(&pod.name);
+                    silent.extend(pod.node.clone());
+                    continue;
+                }
+                pod
+            };
+            tries += 1;
+            if let Some(claimed) = self.claim_warm(&pod, claim).await? {
+                return Ok(Some(claimed));
             }
         }
-        Box::pin(self.create(&pool, &claim)).await
+        Ok(None)
     }
 
     /// One that an earlier claim of this epoch has got.
@@ -204,7 +248,7 @@ impl Shared {
         pod: &Arc<WorkerPod>,
         claim: &Claim<'_>,
     ) -> Result<Option<Arc<WorkerPod>>, ClaimError> {
-        let Claim { stream, epoch, owner } = *claim;
+        let Claim { stream, epoch, owner, .. } = *claim;
         let labels: HashMap<_, _> = build::claim_labels(stream, epoch).into_iter().collect();
         let annotations: HashMap<_, _> = build::claim_annotations().into_iter().collect();
         let patch = json!({ "metadata": {
@@ -253,8 +297,9 @@ impl Shared {
     }
 
     async fn create(&self, pool: &WorkerPool, claim: &Claim<'_>) -> Result<Arc<WorkerPod>, ClaimError> {
-        let Claim { stream, epoch, owner } = *claim;
+        let Claim { stream, epoch, owner, doubted } = *claim;
         let pod = build::cold(pool, stream, epoch, owner, &self.settings);
+        let pod = build::elsewhere(pod, doubted);
         let name = caudal_kubernetes::names::cold_pod(stream, epoch);
         let places = pool.spec.max_workers.saturating_add(pool.spec.move_surge);
         let of_pool = pool.metadata.name.as_deref().unwrap_or_default();
@@ -287,34 +332,43 @@ impl Shared {
 
     /// Waits for a claimed pod's worker, for a moment: whoever claims asks again.
     async fn until_it_listens(&self, pod: &WorkerPod) -> Result<WorkerAddress, ClaimError> {
-        let mut changes = self.pods.subscribe();
         let listening = async {
-            loop {
-                match self.pods.known(pod.worker) {
-                    Known::There(pod) => {
-                        if let Some(address) = pod.listens_at() {
-                            return Ok(address);
-                        }
-                        if let Some(reason) = &pod.unschedulable {
-                            tracing::debug!(pod = pod.name, reason, "there is no node for a worker");
-                            return Err(ClaimError::NoCapacity);
-                        }
-                    }
-                    Known::Gone => {
-                        return Err(ClaimError::Unavailable(format!(
-                            "pod {} ended before its worker listened",
-                            pod.name
-                        )));
-                    }
-                    Known::Unknown => {}
-                }
-                let _ = changes.changed().await;
+            tokio::select! {
+                biased;
+                said = self.until_it_is_ready(pod) => said,
+                // Probes and the kubelet's reports are a second apart each.
+                worker = self.until_it_answers(pod.worker) => Ok(worker),
             }
         };
         let listened = timeout(PATIENCE, listening).await;
         listened.unwrap_or_else(|_| {
             Err(ClaimError::Unavailable(format!("the worker in pod {} does not listen yet", pod.name)))
         })
+    }
+
+    async fn until_it_is_ready(&self, pod: &WorkerPod) -> Result<WorkerAddress, ClaimError> {
+        let mut changes = self.pods.subscribe();
+        loop {
+            match self.pods.known(pod.worker) {
+                Known::There(pod) => {
+                    if let Some(address) = pod.listens_at() {
+                        return Ok(address);
+                    }
+                    if let Some(reason) = &pod.unschedulable {
+                        tracing::debug!(pod = pod.name, reason, "there is no node for a worker");
+                        return Err(ClaimError::NoCapacity);
+                    }
+                }
+                Known::Gone => {
+                    return Err(ClaimError::Unavailable(format!(
+                        "pod {} ended before its worker listened",
+                        pod.name
+                    )));
+                }
+                Known::Unknown => {}
+            }
+            let _ = changes.changed().await;
+        }
     }
 
     /// Ends what was claimed for these epochs of the stream, also what no watch has told of yet.
@@ -349,6 +403,8 @@ struct Claim<'a> {
     epoch: Epoch,
     /// The uid of the stream's LiveStream.
     owner: &'a str,
+    /// Nodes that may be gone.
+    doubted: &'a BTreeSet<String>,
 }
 
 /// Between two tries of what has to succeed.

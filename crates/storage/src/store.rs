@@ -305,7 +305,9 @@ impl SegmentStore {
         answer: Result<T, object_store::Error>,
     ) -> Result<Option<T>, StorageError> {
         match answer {
-            Err(error @ object_store::Error::PermissionDenied { .. }) if matches!(self.backing, Backing::Bucket(_)) => {
+            Err(error @ object_store::Error::PermissionDenied { .. })
+                if matches!(self.backing, Backing::Bucket(_)) =>
+            {
                 match within(key, self.is_listed(key)).await? {
                     Ok(false) => Ok(None),
                     Ok(true) | Err(_) => Err(failed(key, error)),

@@ -105,6 +105,21 @@ fn a_pod_whose_credentials_come_with_its_assignment_has_no_secret_of_the_bucket(
 }
 
 #[test]
+fn a_pod_that_is_to_be_elsewhere_is_the_same_pod_otherwise() {
+    let pod = || warm(&pool(Template::default()), 0, &settings());
+    assert_eq!(elsewhere(pod(), &BTreeSet::new()), pod());
+    let nodes = BTreeSet::from(["node-1".to_owned(), "node-2".to_owned()]);
+    let away = elsewhere(pod(), &nodes);
+    assert_eq!(away.metadata, pod().metadata, "it is not outdated");
+    let other_than =
+        |node| serde_json::json!({ "key": "metadata.name", "operator": "NotIn", "values": [node] });
+    let affinity = serde_json::json!({ "nodeAffinity": { "preferredDuringSchedulingIgnoredDuringExecution": [{
+        "weight": 100, "preference": { "matchFields": [other_than("node-1"), other_than("node-2")] },
+    }] } });
+    assert_eq!(serde_json::to_value(away).unwrap()["spec"]["affinity"], affinity);
+}
+
+#[test]
 fn a_pod_keeps_the_restricted_standard_whatever_the_template_says() {
     let pods = [
         warm(&pool(Template::default()), 0, &settings()),

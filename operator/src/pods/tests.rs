@@ -32,6 +32,15 @@ fn pod(pod: Value) -> Pod {
     serde_json::from_value(pod).unwrap()
 }
 
+fn nodes<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
+    names.map(str::to_owned).into()
+}
+
+/// The pod that a stream that has none yet would get.
+fn picked(pods: &Pods) -> Option<WorkerId> {
+    Some(pods.pick(POOL, "new", &nodes([]), &nodes([]))?.worker)
+}
+
 fn is(told: Value) -> News<Pod> {
     News::Is(Box::new(pod(told)))
 }
@@ -79,7 +88,7 @@ fn news_from_before_our_own_write_change_nothing() {
     claimed["metadata"]["labels"]["caudal.dev/epoch"] = json!("1");
     pods.wrote(&pod(claimed));
     pods.take(is(idle("w-1", worker, 7)));
-    assert_eq!(pods.pick(StreamId::generate(), POOL, "new"), None, "it is the stream's");
+    assert_eq!(picked(&pods), None, "it is the stream's");
     assert_eq!(pods.claimed_for(stream, Epoch(1)).unwrap().worker, worker);
 }
 
@@ -110,18 +119,14 @@ fn no_pod_is_picked_twice_until_something_new_is_known_of_it() {
     outdated["metadata"]["labels"]["caudal.dev/spec-hash"] = json!("old");
     pods.take(is(outdated));
     pods.take(is(idle("w-1", new, 6)));
-    assert_eq!(
-        pods.pick(StreamId::generate(), POOL, "new").unwrap().worker,
-        new,
-        "of the newest template first"
-    );
-    assert_eq!(pods.pick(StreamId::generate(), POOL, "new").unwrap().worker, old);
-    assert_eq!(pods.pick(StreamId::generate(), POOL, "new"), None);
-    assert_eq!(pods.pick(StreamId::generate(), "another", "new"), None);
+    assert_eq!(picked(&pods), Some(new), "of the newest template first");
+    assert_eq!(picked(&pods), Some(old));
+    assert_eq!(picked(&pods), None);
     pods.untried("w-0");
-    assert_eq!(pods.pick(StreamId::generate(), POOL, "new").unwrap().worker, old);
+    assert_eq!(pods.pick("another", "new", &nodes([]), &nodes([])), None);
+    assert_eq!(picked(&pods), Some(old));
     pods.take(is(idle("w-1", new, 7)));
-    assert_eq!(pods.pick(StreamId::generate(), POOL, "new").unwrap().worker, new);
+    assert_eq!(picked(&pods), Some(new));
 }
 
 #[test]
@@ -139,17 +144,20 @@ fn the_next_worker_comes_from_another_node_while_nobody_knows_that_the_one_befor
     pods.take(is(held()));
     pods.take(is(idle("w-1", near, 6)));
     pods.take(is(with(idle("w-2", far, 7), "/spec/nodeName", json!("node-2"))));
-    assert_eq!(pods.pick(stream, POOL, "new").unwrap().worker, far);
-    assert_eq!(pods.pick(stream, POOL, "new").unwrap().worker, near, "better than none");
+    let doubted = pods.nodes_of(stream);
+    assert_eq!((&doubted, pods.nodes_of(StreamId::generate())), (&nodes(["node-1"]), nodes([])));
+    let pick = |silent| Some(pods.pick(POOL, "new", &doubted, &silent)?.worker);
+    assert_eq!(pick(nodes([])), Some(far));
+    assert_eq!(pick(nodes(["node-1"])), None);
+    assert_eq!(pick(nodes([])), Some(near), "better than none");
     for name in ["w-1", "w-2"] {
         pods.untried(name);
     }
-    assert_eq!(pods.pick(StreamId::generate(), POOL, "new").unwrap().worker, near, "another stream's");
-    pods.untried("w-1");
+    assert_eq!(picked(&pods), Some(near), "another stream's");
     let mut ended = with(held(), "/status/phase", json!("Failed"));
     ended["metadata"]["resourceVersion"] = json!("9");
     pods.take(is(ended));
-    assert_eq!(pods.pick(stream, POOL, "new").unwrap().worker, near, "the machine is there");
+    assert_eq!(pods.nodes_of(stream), nodes([]), "the machine is there");
 }
 
 #[test]
@@ -201,7 +209,7 @@ fn a_pod_on_a_node_that_is_being_emptied_is_not_claimed_and_a_busy_one_must_leav
     pods.take_node(node(&json!({ "unschedulable": true })));
     assert!(changes.has_changed().unwrap(), "who keeps the pools looks again");
     changes.borrow_and_update();
-    assert_eq!(pods.pick(StreamId::generate(), POOL, "new"), None);
+    assert_eq!(picked(&pods), None);
     assert_eq!(leaving(), ["w-2"]);
     // Deleted already, or of a pool whose pods are put there all the same.
     let deleted = with(busy.clone(), "/metadata/deletionTimestamp", json!("2027-01-15T08:00:00Z"));
@@ -212,5 +220,5 @@ fn a_pod_on_a_node_that_is_being_emptied_is_not_claimed_and_a_busy_one_must_leav
     assert_eq!(leaving(), [""; 0]);
 
     pods.take_node(node(&json!({})));
-    assert_eq!(pods.pick(StreamId::generate(), POOL, "new").unwrap().worker, worker);
+    assert_eq!(picked(&pods), Some(worker));
 }

@@ -1,5 +1,6 @@
 //! What matters of a worker's pod.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use caudal_kubernetes::names::{
@@ -90,12 +91,19 @@ impl WorkerPod {
         self.idle && self.ready && self.address.is_some() && !self.leaving && !self.ended
     }
 
+    /// Whether it is on one of these nodes.
+    pub(crate) fn is_on(&self, nodes: &BTreeSet<String>) -> bool {
+        self.node.as_ref().is_some_and(|node| nodes.contains(node))
+    }
+
     /// Where the worker in it is, once it listens.
     pub(crate) fn listens_at(&self) -> Option<WorkerAddress> {
+        self.will_listen_at().filter(|_| self.ready)
+    }
+
+    /// Where the worker in it is or will be, once the pod has an address.
+    pub(crate) fn will_listen_at(&self) -> Option<WorkerAddress> {
         let at = |port: i32| Some(SocketAddr::new(self.address?, u16::try_from(port).ok()?));
-        if !self.ready {
-            return None;
-        }
         Some(WorkerAddress { worker: self.worker, rtmp: at(RTMP_PORT)?, http: at(HTTP_PORT)? })
     }
 }

@@ -1,8 +1,12 @@
 //! Workers over an API server of this process, with its awkward answers.
 
+use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
+
 use caudal_livestream::WorkerId;
 use serde_json::Value;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::*;
 use crate::build::tests::{pool, settings};
@@ -12,12 +16,42 @@ use caudal_kubernetes::watching::News;
 const KIND: &str = "pods";
 const OWNER: &str = "00000000-0000-4000-8000-000000000002";
 
+/// The addresses that take connections, and those that were asked. All others say nothing.
+#[derive(Clone, Default)]
+struct Hosts(Arc<Mutex<(HashSet<IpAddr>, Vec<IpAddr>)>>);
+
+impl Hosts {
+    fn begin(&self, address: &str) {
+        self.0.lock().unwrap().0.insert(address.parse().unwrap());
+    }
+
+    fn asked(&self) -> Vec<IpAddr> {
+        std::mem::take(&mut self.0.lock().unwrap().1)
+    }
+
+    fn network(&self) -> Network {
+        let hosts = self.clone();
+        Network::of(move |to: SocketAddr| {
+            let mut hosts = hosts.0.lock().unwrap();
+            hosts.1.push(to.ip());
+            if hosts.0.contains(&to.ip()) {
+                Box::pin(std::future::ready(true))
+            } else {
+                Box::pin(std::future::pending())
+            }
+        })
+    }
+}
+
 /// An operator, and the cluster around it.
 struct World {
     server: FakeServer,
     workers: PodWorkers,
     metrics: Metrics,
     pods: Pods,
+    hosts: Hosts,
+    /// How many pods there may be.
+    room: u32,
     stream: StreamId,
     following: Vec<JoinHandle<()>>,
 }
@@ -40,19 +74,30 @@ impl Owners for Owned {
 
 impl World {
     fn new() -> Self {
-        let server = FakeServer::new();
-        let metrics = metrics();
-        let (workers, pods, following) = Self::operator(&server, metrics.clone());
-        Self { server, workers, metrics, pods, stream: StreamId::generate(), following: vec![following] }
+        Self::with_room_for(2)
     }
 
-    fn operator(server: &FakeServer, metrics: Metrics) -> (PodWorkers, Pods, JoinHandle<()>) {
+    fn with_room_for(room: u32) -> Self {
+        let server = FakeServer::new();
+        let (metrics, hosts) = (metrics(), Hosts::default());
+        let (workers, pods, following) = Self::operator(&server, &hosts, room, metrics.clone());
+        let (stream, following) = (StreamId::generate(), vec![following]);
+        Self { server, workers, metrics, pods, hosts, room, stream, following }
+    }
+
+    fn operator(
+        server: &FakeServer,
+        hosts: &Hosts,
+        room: u32,
+        metrics: Metrics,
+    ) -> (PodWorkers, Pods, JoinHandle<()>) {
         let (pods, pools) = (Pods::default(), Pools::default());
-        let mut of_two = pool(caudal_kubernetes::worker_pool::Template::default());
-        (of_two.spec.max_workers, of_two.spec.move_surge) = (1, 1);
-        pools.take(News::Is(Box::new(of_two)));
+        let mut pool = pool(caudal_kubernetes::worker_pool::Template::default());
+        (pool.spec.max_workers, pool.spec.move_surge) = (room - 1, 1);
+        pools.take(News::Is(Box::new(pool)));
+        let (network, owned) = (hosts.network(), Arc::new(Owned));
         let workers =
-            PodWorkers::new(server.client(), pods.clone(), pools, Arc::new(Owned), settings(), metrics);
+            PodWorkers::over(network, server.client(), pods.clone(), pools, owned, settings(), metrics);
         let (client, followed) = (server.client(), pods.clone());
         let following = tokio::spawn(async move { followed.follow(client, "caudal").await });
         (workers, pods, following)
@@ -63,7 +108,8 @@ impl World {
         for following in self.following.drain(..) {
             following.abort();
         }
-        let (workers, pods, following) = Self::operator(&self.server, self.metrics.clone());
+        let (workers, pods, following) =
+            Self::operator(&self.server, &self.hosts, self.room, self.metrics.clone());
         (self.workers, self.pods) = (workers, pods);
         self.following.push(following);
     }
@@ -75,6 +121,15 @@ impl World {
         let mut pod = serde_json::to_value(built).unwrap();
         listen(&mut pod);
         worker_of(&self.server.create(KIND, pod))
+    }
+
+    /// The same, on a node.
+    fn warm_on(&self, node: &str, place: u32, address: &str) -> WorkerId {
+        let worker = self.warm(place);
+        self.server.change(KIND, &caudal_kubernetes::names::warm_pod("default", place), |pod| {
+            (pod["spec"]["nodeName"], pod["status"]["podIP"]) = (json!(node), json!(address));
+        });
+        worker
     }
 
     async fn claim(&self, epoch: u32) -> Result<WorkerAddress, ClaimError> {
@@ -410,4 +465,68 @@ async fn the_workers_of_a_stream_are_ended_at_once_and_not_one_after_the_other()
         world.server.vanish(KIND, name);
     }
     withdrawn.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_worker_on_the_node_of_a_silent_one_is_the_next_if_it_answers() {
+    let world = World::new();
+    world.warm_on("node-1", 0, "10.1.2.4");
+    let next = world.warm_on("node-1", 1, "10.1.2.5");
+    world.claim(1).await.unwrap();
+    assert!(world.hosts.asked().is_empty(), "nothing spoke against the first");
+    world.hosts.begin("10.1.2.5");
+    assert_eq!(world.claim(2).await.unwrap().worker, next);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_does_not_answer_is_asked_once_and_a_worker_is_made_elsewhere() {
+    let world = World::with_room_for(20);
+    // More than are tried.
+    let waiting =
+        [0, 1, 2, 3, 4, 5, 6, 7].map(|place| world.warm_on("node-1", place, &format!("10.1.2.{place}")));
+    assert_eq!(world.claim(1).await.unwrap().worker, waiting[0]);
+    let (name, begun) = (world.cold_name(2), Instant::now());
+    let (claimed, ()) = tokio::join!(world.claim(2), world.run(&name));
+    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+    assert_eq!(world.hosts.asked(), [IpAddr::from([10, 1, 2, 1])]);
+    let made = world.pod(&name).unwrap();
+    assert_eq!(claimed.unwrap().worker, worker_of(&made));
+    let preferred =
+        &made["spec"]["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"];
+    assert_eq!(preferred[0]["preference"]["matchFields"][0]["values"], json!(["node-1"]));
+    // They wait still, for whoever has no reason to doubt them.
+    assert_eq!(world.server.writes(), ["PATCH pods/w-default-0", "POST pods"]);
+    let other = world.workers.claim(StreamId::generate(), Epoch(1), &Pool::default());
+    assert_eq!(other.await.unwrap().start, Start::Warm);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_may_have_been_made_is_not_given_up_because_its_worker_is_silent() {
+    let world = World::new();
+    world.warm_on("node-1", 0, "10.1.2.4");
+    let next = world.warm_on("node-1", 1, "10.1.2.5");
+    world.claim(1).await.unwrap();
+    world.hosts.begin("10.1.2.5");
+    world.server.trouble("PATCH", Trouble::Silence);
+    assert!(matches!(world.claim(2).await, Err(ClaimError::Unavailable(_))));
+    world.hosts.0.lock().unwrap().0.clear();
+    assert_eq!(world.claim(2).await.unwrap().worker, next);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_worker_is_the_streams_as_soon_as_it_answers_whatever_its_kubelet_says() {
+    let world = World::new();
+    let name = world.cold_name(1);
+    let answering = async {
+        while world.pod(&name).is_none() {
+            sleep(Duration::from_millis(10)).await;
+        }
+        world.server.change(KIND, &name, |pod| pod["status"] = json!({ "podIP": "10.1.2.4" }));
+        sleep(Duration::from_secs(1)).await;
+        world.hosts.begin("10.1.2.4");
+        Instant::now()
+    };
+    let (claimed, answered) = tokio::join!(world.claim(1), answering);
+    assert_eq!(claimed.unwrap().worker, worker_of(&world.pod(&name).unwrap()));
+    assert!(answered.elapsed() < Duration::from_millis(500), "{:?}", answered.elapsed());
 }
