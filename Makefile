@@ -26,7 +26,7 @@ admin: dotenv ## Ask that platform to do something, with the same settings (ARGS
 	@[ -x $(CAUDAL) ] || { echo "there is no $(CAUDAL) yet: 'make run' builds it" >&2; exit 1; }
 	@$(DOTENV); exec $(CAUDAL) admin $(ARGS)
 
-test: setup-test setup-cluster web unit e2e kubernetes ## Run every test, but for the longer ones of cluster-test
+test: setup-test web unit e2e kubernetes ## Run every test, but for the longer ones of cluster-test
 
 unit: build-tests ## The Rust and web tests, without the whole-system ones
 	@scripts/setup test check
@@ -37,9 +37,13 @@ e2e: web build-tests ## The whole platform with real ffmpeg and Chromium
 	@scripts/setup test check
 	@CAUDAL_BIN=$(CAUDAL) CAUDAL_WEB_DIR=$(CURDIR)/web/dist scripts/stage "End-to-end tests" npm --prefix e2e run --silent test
 
-# Nothing is skipped in CI: there the first test says what the machine lacks.
+# Nothing is skipped in CI: there the first step that cannot be done says what the machine lacks.
 kubernetes: web build-tests ## The chart, an installation on a real cluster, and a broadcast that lives through five faults (as root)
-	@if [ -z "$${CI:-}" ] && ! lacks=$$(e2e/cluster/cluster check 2>&1); then \
+	@lacks=; \
+	if [ -z "$${CI:-}" ] && [ "$$(id -u)" -ne 0 ]; then lacks="It needs root."; \
+	elif [ -z "$${CI:-}" ] && ! command -v go >/dev/null; then lacks="It needs Go 1.25 or later (https://go.dev/dl)."; \
+	else scripts/setup cluster; [ -n "$${CI:-}" ] || lacks=$$(e2e/cluster/cluster check 2>&1) || true; fi; \
+	if [ -n "$$lacks" ]; then \
 	    printf '\n*** NOT TESTED: Kubernetes. %s ***\n\n' "$$lacks" >&2; \
 	else \
 	    scripts/stage "Chart tests" env CAUDAL_BIN=$(CAUDAL) npm --prefix e2e run --silent test:chart; \

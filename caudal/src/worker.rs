@@ -129,7 +129,7 @@ pub async fn run(settings: WorkerSettings, given: Given) -> anyhow::Result<()> {
     // as /proc/self/exe.
     prctl::set_name(c"caudal-worker").context("the process's name")?;
     let shutdown::Stop { leave, end: shutdown } =
-        shutdown::on_signal_with_grace(settings.grace.0).context("signals")?;
+        shutdown::on_signal_with_grace(settings.grace.0, |_| {}).context("signals")?;
     let told_to_leave = leave.clone();
     let registry = Registry::new();
     let worker = settings.worker_id.to_string();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use caudal_controller::{Kind, Reconciled};
 use caudal_kubernetes::WorkerPool;
-use caudal_kubernetes::calls::{Failure, call_later};
+use caudal_kubernetes::calls::{Failure, Haste, call_if, call_later};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
@@ -143,17 +143,17 @@ impl Refill {
         let pod = build::warm(pool, place, &self.settings);
         let pod_name = pod.metadata.name.clone().unwrap_or_default();
         let places = pool.spec.max_workers.saturating_add(pool.spec.move_surge);
-        if !self.pods.expect(&pod_name, name, places) {
-            return Ok(());
-        }
-        let created = call_later(self.pods_api.create(&PostParams::default(), &pod)).await;
+        // Not before its turn: a publisher's worker would find the place taken by a pod that nobody has made yet.
+        let there_is_room = || self.pods.expect(&pod_name, name, places);
+        let params = PostParams::default();
+        let created = call_if(Haste::Later, there_is_room, self.pods_api.create(&params, &pod)).await;
         if let Ok(created) = &created {
             self.pods.wrote(created);
         }
         self.pods.answered(&pod_name);
         match created {
-            // The watch will tell of it.
-            Ok(_) | Err(Failure::AlreadyExists) => Ok(()),
+            // The watch will tell of it; or there was no room.
+            Ok(_) | Err(Failure::AlreadyExists | Failure::Conflict) => Ok(()),
             Err(error) => Err(error),
         }
     }

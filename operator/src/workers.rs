@@ -26,7 +26,7 @@ use crate::metrics::Metrics;
 use crate::pods::{Known, Pods, WorkerPod};
 use crate::pools::Pools;
 use crate::records::{LiveStreams, MANAGER};
-use caudal_kubernetes::calls::{Failure, call};
+use caudal_kubernetes::calls::{Failure, Haste, call};
 use network::Network;
 use presence::Looks;
 use turns::Turns;
@@ -197,8 +197,8 @@ impl Shared {
         }
     }
 
-    /// Makes an idle pod the stream's, if there is one to be had. One on a node that may be gone is asked first: the broadcast would
-    /// wait for longer than for a new one.
+    /// Makes an idle pod the stream's, if there is one to be had. One on a node that may be gone is claimed only if it takes a
+    /// connection: an assignment to a dead one would take longer than a new pod.
     async fn claim_idle(
         &self,
         pool: &WorkerPool,
@@ -237,7 +237,7 @@ impl Shared {
         }
         // Nobody has stored that it is the stream's, so nobody has told it of its epoch.
         if !pod.leaving {
-            let _ = self.delete(&pod).await;
+            let _ = self.delete(&pod, Haste::Awaited).await;
         }
         Err(ClaimError::Unavailable(format!("pod {} has ended, and makes room for another one", pod.name)))
     }

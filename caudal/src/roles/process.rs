@@ -28,12 +28,16 @@ use crate::settings::{DirectorySetting, Role, Settings};
 pub struct Ready {
     pub readiness: Readiness,
     terminal: Arc<Terminal>,
+    leave: CancellationToken,
 }
 
 impl Ready {
+    /// Not once the process is to leave.
     pub fn now(&self) {
-        self.readiness.set(true);
-        self.terminal.ready();
+        if !self.leave.is_cancelled() {
+            self.readiness.set(true);
+            self.terminal.ready();
+        }
     }
 }
 
@@ -78,7 +82,13 @@ impl Process {
         let routes = health::routes(readiness.clone(), registry.clone());
         let server = HttpServer::new(admin, HttpLimits::default());
         tasks.spawn("admin listener", server.serve(routes, last.clone()));
-        Ok(Self { tasks, registry, ready: Ready { readiness, terminal }, last, end_within: END_WITHIN })
+        Ok(Self {
+            tasks,
+            registry,
+            ready: Ready { readiness, terminal, leave: CancellationToken::new() },
+            last,
+            end_within: END_WITHIN,
+        })
     }
 
     /// Says by a metric whether the copy follows the controller, or the API server, and to whoever asks for readiness what is in
@@ -116,10 +126,10 @@ impl Process {
 
     /// Says that no more requests are wanted from when it is to `leave`, which may be a while before its end.
     pub fn leave(&mut self, leave: CancellationToken) {
+        self.ready.leave = leave.clone();
         let (readiness, stop) = (self.ready.readiness.clone(), self.last.clone());
         self.tasks.spawn("leaving", async move {
             if stop.run_until_cancelled(leave.cancelled()).await.is_some() {
-                tracing::info!("told to stop");
                 readiness.set(false);
                 stop.cancelled().await;
             }
@@ -217,7 +227,7 @@ mod tests {
         let mut process = Process {
             tasks: Tasks::default(),
             registry: Registry::new(),
-            ready: Ready { readiness: readiness.clone(), terminal },
+            ready: Ready { readiness: readiness.clone(), terminal, leave: CancellationToken::new() },
             last: CancellationToken::new(),
             end_within: END_WITHIN * 3,
         };

@@ -40,7 +40,9 @@ use crate::standalone::Folders;
 pub async fn run(role: Role, settings: Settings, lines: LogLines) -> anyhow::Result<()> {
     let Stop { leave, end: shutdown } = match role {
         // Who sends them requests hears late that they end. A router counts the time itself, for its publishers' sake.
-        Role::Api | Role::HlsEdge => shutdown::on_signal_with_grace(settings.drain_accept.0),
+        Role::Api | Role::HlsEdge => shutdown::on_signal_with_grace(settings.drain_accept.0, |signal| {
+            tracing::info!(signal, "told to stop");
+        }),
         _ => shutdown::on_signal().map(|end| Stop { leave: end.clone(), end }),
     }
     .context("signals")?;

@@ -71,8 +71,8 @@ pub async fn call<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, 
     within(DEADLINE, call).await
 }
 
-/// The same for what nobody waits for: some turns are never taken by it, so that a publisher's worker is found while much is to be
-/// written down.
+/// The same for what nobody waits for. A few at a time have turns, so that a publisher's worker is found while much is to be written
+/// down; what has waited for [`PUT_OFF`] goes with the others.
 ///
 /// # Errors
 /// [`Failure`], as of [`call`].
@@ -80,7 +80,7 @@ pub async fn call_later<T>(call: impl Future<Output = Result<T, Error>>) -> Resu
     call_if(Haste::Later, || true, call).await
 }
 
-/// The same for a write that is made only if what it was decided on `still` holds once its turn has come.
+/// The same, as soon as `haste` says, for a write that is made only if what it was decided on `still` holds once its turn has come.
 ///
 /// # Errors
 /// [`Failure`], as of [`call`]; [`Failure::Conflict`] where it holds no longer.
@@ -91,7 +91,8 @@ pub async fn call_if<T>(
 ) -> Result<T, Failure> {
     let _later = match haste {
         Haste::Awaited => None,
-        Haste::Later => Some(turn(&TURNS_OF_LATER).await?),
+        // A stream's own news waits behind what it writes down, so that must not take long either.
+        Haste::Later => timeout(PUT_OFF, TURNS_OF_LATER.acquire()).await.ok(),
     };
     let _turn = turn(&TURNS).await?;
     if !still() {
@@ -224,6 +225,8 @@ static TURNS_OF_LISTS: Semaphore = Semaphore::const_new(LISTS_AT_ONCE);
 const AT_ONCE: usize = 16;
 /// At 10 ms each they are 400 a second, what fifty streams a second come to; and a small server is left free for what is awaited.
 const LATER_AT_ONCE: usize = 4;
+/// A lost worker is to be replaced within two seconds of its silence.
+const PUT_OFF: Duration = Duration::from_secs(2);
 const LISTS_AT_ONCE: usize = 4;
 /// A thousand calls have had their turns by then.
 const WAITING: Duration = Duration::from_secs(30);

@@ -310,7 +310,7 @@ impl Door {
 
 /// Whether this answer can say that its connection is closed behind it.
 fn says_when_it_closes(version: Version, status: StatusCode) -> bool {
-    version == Version::HTTP_11 && status != StatusCode::SWITCHING_PROTOCOLS
+    version <= Version::HTTP_11 && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
 async fn until_overdue(conduct: &Mutex<Conduct>) -> Overdue {

@@ -14,42 +14,38 @@ pub struct Stop {
     pub end: CancellationToken,
 }
 
-/// Tokens for a process that has `grace` to leave in. A signal after one that cancelled `end` ends the process at once, with
+/// Tokens for a process that has `grace` to leave in; `heard` is told the first signal's name. A signal after one that cancelled `end` ends the process at once, with
 /// status 130; so does the second one after a grace that is over.
 ///
 /// # Errors
 /// When the signals cannot be listened to.
-pub fn on_signal_with_grace(grace: Duration) -> std::io::Result<Stop> {
+pub fn on_signal_with_grace(
+    grace: Duration,
+    heard: impl FnOnce(&'static str) + Send + 'static,
+) -> std::io::Result<Stop> {
     let stop = Stop { leave: CancellationToken::new(), end: CancellationToken::new() };
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let told = stop.clone();
     // Owned by the process itself, as in `on_signal`.
     drop(tokio::spawn(async move {
-        let politely = tokio::select! {
-            _ = terminate.recv() => true,
-            _ = interrupt.recv() => false,
-        };
-        told.leave.cancel();
-        if politely {
+        let mut wait = async || {
             tokio::select! {
-                () = tokio::time::sleep(grace) => {
-                    told.end.cancel();
-                    // Whoever says now that this process is to end asks for what it does already.
-                    tokio::select! {
-                        _ = terminate.recv() => {}
-                        _ = interrupt.recv() => {}
-                    }
-                }
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+                _ = terminate.recv() => SIGTERM,
+                _ = interrupt.recv() => SIGINT,
             }
+        };
+        let signal = wait().await;
+        heard(signal);
+        told.leave.cancel();
+        // Whoever says a second time that the process is to end, after the grace too, asks for what it does already.
+        if signal == SIGTERM && !grace.is_zero() && tokio::time::timeout(grace, wait()).await.is_err() {
+            told.end.cancel();
+            wait().await;
         }
         told.end.cancel();
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        let signal = wait().await;
+        tracing::warn!(signal, "told to stop again: ends at once");
         std::process::exit(130);
     }));
     Ok(stop)
@@ -68,8 +64,8 @@ pub fn on_signal() -> std::io::Result<CancellationToken> {
     drop(tokio::spawn(async move {
         let mut wait = async || {
             tokio::select! {
-                _ = terminate.recv() => "SIGTERM",
-                _ = interrupt.recv() => "SIGINT",
+                _ = terminate.recv() => SIGTERM,
+                _ = interrupt.recv() => SIGINT,
             }
         };
         // Ending may take a while, and whoever has asked for it is to know that it was heard.
@@ -82,3 +78,6 @@ pub fn on_signal() -> std::io::Result<CancellationToken> {
     }));
     Ok(token)
 }
+
+const SIGTERM: &str = "SIGTERM";
+const SIGINT: &str = "SIGINT";

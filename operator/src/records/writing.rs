@@ -4,6 +4,7 @@ use caudal_controller::Record;
 use caudal_kubernetes::live_stream::Seen;
 use caudal_kubernetes::{LiveStream, LiveStreamSpec, LiveStreamStatus, names};
 use caudal_livestream::UnixMillis;
+use caudal_livestream::record::Phase;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -31,11 +32,15 @@ pub(super) fn status_of(
     })
 }
 
-/// Whether somebody waits for this status: until it names a stream's worker, its publisher and its viewers do.
+/// Whether somebody waits for this status: until it names a stream's worker, its publisher and its viewers do; the worker that it is
+/// moved to, its router; and behind its closing, viewers for the end of its playlists, which has a deadline.
 pub(super) fn is_awaited(before: Option<&LiveStreamStatus>, status: &LiveStreamStatus) -> bool {
-    let is_over = status.phase.is_over();
-    let told = before.and_then(|before| before.worker.as_ref());
-    !is_over && (status.worker.is_none() || status.worker.as_ref() != told)
+    let ended = matches!(status.phase, Phase::Ended | Phase::Failed);
+    let told = |before: &LiveStreamStatus| {
+        (before.worker == status.worker && before.next == status.next)
+            && (before.phase == status.phase || status.phase != Phase::Ending)
+    };
+    !ended && (status.worker.is_none() || !before.is_some_and(told))
 }
 
 /// What of the resource has to change besides its status, as a merge patch that holds for this version alone; none when nothing has.
@@ -85,7 +90,6 @@ fn guarded(resource: &LiveStream, mut patch: Map<String, Value>) -> Value {
 mod tests {
     use caudal_kubernetes::live_stream::Worker;
     use caudal_livestream::WorkerId;
-    use caudal_livestream::record::Phase;
 
     use super::*;
 
@@ -95,22 +99,27 @@ mod tests {
         let worker =
             || Some(Worker { id: WorkerId::generate(), pod: None, node: None, rtmp: address, http: address });
         let (first, second) = (worker(), worker());
-        for (case, phase, told, says, awaited) in [
-            ("a new stream", Phase::Pending, &None, &None, true),
-            ("its worker", Phase::Starting, &None, &first, true),
-            ("what becomes of it", Phase::Live, &first, &first, false),
-            ("a worker that is lost", Phase::Live, &first, &None, true),
-            ("another one", Phase::Live, &None, &second, true),
-            ("a move's", Phase::Live, &first, &second, true),
-            ("the end", Phase::Ending, &first, &first, false),
-            ("that it is over", Phase::Ended, &first, &None, false),
+        let (pending, starting, live) = (Phase::Pending, Phase::Starting, Phase::Live);
+        let (ending, ended) = (Phase::Ending, Phase::Ended);
+        for (case, (before, told), (phase, says), awaited) in [
+            ("a new stream", (pending, &None), (pending, &None), true),
+            ("its worker", (pending, &None), (starting, &first), true),
+            ("what becomes of it", (starting, &first), (live, &first), false),
+            ("a worker that is lost", (live, &first), (live, &None), true),
+            ("another one", (live, &None), (live, &second), true),
+            ("a move's", (live, &first), (live, &second), true),
+            ("that it ends", (live, &first), (ending, &first), true),
+            ("how far that is", (ending, &first), (ending, &first), false),
+            ("a worker that is lost then", (ending, &first), (ending, &None), true),
+            ("that it is over", (ending, &first), (ended, &None), false),
         ] {
-            let status = |worker: &Option<Worker>| LiveStreamStatus {
+            let status = |phase, worker: &Option<Worker>| LiveStreamStatus {
                 phase,
                 worker: worker.clone(),
                 ..LiveStreamStatus::default()
             };
-            assert_eq!(is_awaited(Some(&status(told)), &status(says)), awaited, "{case}");
+            let (before, after) = (status(before, told), status(phase, says));
+            assert_eq!(is_awaited(Some(&before), &after), awaited, "{case}");
         }
     }
 }

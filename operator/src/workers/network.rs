@@ -49,6 +49,7 @@ impl Shared {
     /// Asks a worker again and again until it takes a connection.
     pub(super) async fn until_it_answers(&self, worker: WorkerId) -> WorkerAddress {
         let mut changes = self.pods.subscribe();
+        let mut pause = FIRST_PAUSE;
         loop {
             let Known::There(pod) = self.pods.known(worker) else {
                 let _ = changes.changed().await;
@@ -56,7 +57,10 @@ impl Shared {
             };
             match pod.will_listen_at() {
                 Some(address) if self.network.connects(&address).await => return address,
-                Some(_) => sleep(ASK_AGAIN).await,
+                Some(_) => {
+                    sleep(pause).await;
+                    pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+                }
                 None => {
                     let _ = changes.changed().await;
                 }
@@ -68,4 +72,6 @@ impl Shared {
 /// Viewers wait meanwhile; in a cluster, a connection is made within milliseconds.
 const ANSWER: Duration = Duration::from_millis(300);
 /// A worker listens a tenth of a second after its process has begun.
-const ASK_AGAIN: Duration = Duration::from_millis(50);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// A pod has its address while its image is still pulled, too.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);

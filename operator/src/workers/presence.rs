@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{PATIENCE, Shared};
 use crate::pods::{Known, WorkerPod};
-use caudal_kubernetes::calls::{Failure, call, call_for_many, call_later};
+use caudal_kubernetes::calls::{Failure, Haste, call, call_for_many, call_if};
 
 /// The last look at which workers the server has. A worker that no watch has told of is gone only when the server says so.
 #[derive(Default)]
@@ -44,7 +44,7 @@ impl Shared {
                 Known::Gone => return Presence::Gone,
                 Known::Unknown => return self.look_for(worker).await,
                 Known::There(pod) if pod.leaving => {}
-                Known::There(pod) => match self.delete(&pod).await {
+                Known::There(pod) => match self.delete(&pod, Haste::Later).await {
                     Ok(()) => continue,
                     // Whoever wants it ended asks again.
                     Err(error) => {
@@ -58,7 +58,7 @@ impl Shared {
     }
 
     /// Deletes a pod as it is known, and not one that was changed since: then it is read again, and the caller decides anew.
-    pub(super) async fn delete(&self, pod: &WorkerPod) -> Result<(), Failure> {
+    pub(super) async fn delete(&self, pod: &WorkerPod, haste: Haste) -> Result<(), Failure> {
         let params = DeleteParams {
             preconditions: Some(Preconditions {
                 uid: Some(pod.worker.to_string()),
@@ -66,7 +66,7 @@ impl Shared {
             }),
             ..DeleteParams::background()
         };
-        match call_later(self.api.delete(&pod.name, &params)).await {
+        match call_if(haste, || true, self.api.delete(&pod.name, &params)).await {
             Err(Failure::NotFound) => {
                 self.pods.vanished(&pod.name);
                 Ok(())

@@ -55,6 +55,7 @@ impl StreamTask {
             let wanted = orders.iter().any(|order| order.epoch() == *epoch);
             if !wanted {
                 running.abort();
+                self.observed.gave_up(*epoch, "it is not wanted any more");
             }
             wanted
         });
