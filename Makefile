@@ -26,7 +26,7 @@ admin: dotenv ## Ask that platform to do something, with the same settings (ARGS
 	@[ -x $(CAUDAL) ] || { echo "there is no $(CAUDAL) yet: 'make run' builds it" >&2; exit 1; }
 	@$(DOTENV); exec $(CAUDAL) admin $(ARGS)
 
-test: setup-test web unit e2e kubernetes ## Run every test, but for the longer ones of cluster-test
+test: setup-test web unit e2e ## Run every test that needs no Kubernetes (that is make kubernetes)
 
 unit: build-tests ## The Rust and web tests, without the whole-system ones
 	@scripts/setup test check

@@ -16,7 +16,8 @@ pub(super) enum Known {
     Open,
     /// An administrator has said that nothing is to be done.
     Paused,
-    /// A newer release wrote it, or somebody by hand.
+    /// A newer release wrote it, or somebody by hand; or it was only made to end a broadcast that nobody knew any more, and does not
+    /// know either whether that was recorded.
     Unreadable,
     /// It was recorded.
     Recorded,
@@ -53,6 +54,9 @@ fn read(resource: &LiveStream) -> Known {
     }
     if resource.spec.record {
         return Known::Recorded;
+    }
+    if resource.spec.to_record().is_err() {
+        return Known::Unreadable;
     }
     let ended =
         status.ended_at.as_ref().map(|at| at.0).or_else(|| resource.creation_timestamp().map(|at| at.0));

@@ -130,7 +130,12 @@ async fn streams_of_all_kinds(world: &World) -> (Vec<StreamId>, Vec<StreamId>) {
     world.resource(recorded, Some(HOUR * 2), |resource| resource["spec"]["record"] = json!(true));
     let of_the_future = world.stored(DAY * 3, Some(ours(false))).await;
     world.resource(of_the_future, Some(HOUR * 2), |resource| resource["spec"]["renditions"] = json!("many"));
-    kept.extend([live, within_its_time, paused, recorded, of_the_future]);
+    let only_ended = world.stored(DAY * 3, None).await;
+    world.resource(only_ended, Some(HOUR * 2), |resource| {
+        let spec = serde_json::to_value(LiveStreamSpec::ended(only_ended)).unwrap();
+        resource["spec"] = spec;
+    });
+    kept.extend([live, within_its_time, paused, recorded, of_the_future, only_ended]);
     kept.sort_unstable_by_key(|stream| stream.0);
     (vec![orphan, over], kept)
 }
