@@ -163,8 +163,8 @@ async fn sweeps(world: &World) {
     }
     assert_eq!(
         said[2],
-        "streams in storage: 11; removed: 2; failed: 0; going on: 1; ended not long enough ago: 1; paused: 1; with a LiveStream that \
-         cannot be read: 1; without a LiveStream and younger than a day: 1; recordings: 1; recordings or another installation's: 2; \
+        "streams in storage: 12; removed: 2; failed: 0; going on: 1; ended not long enough ago: 1; paused: 1; with a LiveStream that \
+         cannot be read: 2; without a LiveStream and younger than a day: 1; recordings: 1; recordings or another installation's: 2; \
          of which no state says whose they are: 1"
     );
 
