@@ -58,7 +58,7 @@ async fn keys_are_made_once_also_by_two_at_once_and_again_where_one_is_missing()
     assert_eq!(data("r-transcoder-worker", "controllerKey").0.len(), 44);
 
     let (done, told) = keys(&namespace).await;
-    assert!(done && told.is_empty(), "{told}");
+    assert!(done && told == NOTHING_MISSING, "{told}");
     let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
     let without = Patch::Merge(json!({ "data": { "feed": null, "mine": "bWluZQ==" } }));
     api.patch("r-hls-edge", &PatchParams::default(), &without).await.unwrap();
@@ -89,7 +89,7 @@ async fn a_database_gets_a_password_of_its_own_which_is_never_changed() {
     let password = text(&made, "password");
     assert!(password.len() == 48 && password.chars().all(|c| c.is_ascii_alphanumeric()), "{password}");
     assert_eq!(text(&made, "url"), format!("postgresql://caudal:{password}@r-postgresql/caudal"));
-    assert_eq!(make().await, (true, String::new()));
+    assert_eq!(make().await, (true, NOTHING_MISSING.to_owned()));
     assert_eq!(secrets(&client, &namespace).await.get("r-database"), Some(&made));
 
     // Half of one is nothing that could be guessed.
@@ -128,7 +128,7 @@ async fn the_password_of_an_older_release_is_taken_over() {
     assert!(done && told.contains("r-database: password, url (of r-postgresql)\n"), "{told}");
     // Helm removes it with the older release; what was taken over stays.
     api.delete("r-postgresql", &DeleteParams::default()).await.unwrap();
-    assert_eq!(make().await, (true, String::new()));
+    assert_eq!(make().await, (true, NOTHING_MISSING.to_owned()));
     let made = secrets(&client, &namespace).await.remove("r-database").unwrap().data.unwrap();
     let text = |key: &str| String::from_utf8(made.get(key).unwrap().0.clone()).unwrap();
     assert_eq!(text("password"), "for-trying-out");
@@ -297,3 +297,6 @@ async fn doors_of_a_cluster_are_ready_once_they_have_read_the_live_streams() {
         until("its end", async || running.try_wait().unwrap()).await;
     }
 }
+
+/// What `caudal keys` says when it has made nothing.
+const NOTHING_MISSING: &str = "caudal: nothing was missing: all keys that are there stay as they are\n";
