@@ -38,14 +38,13 @@ use crate::standalone::Folders;
 /// # Errors
 /// When something that it needs is missing or taken; says what.
 pub async fn run(role: Role, settings: Settings, lines: LogLines) -> anyhow::Result<()> {
-    let Stop { leave, end: shutdown } = match role {
+    let grace = match role {
         // Who sends them requests hears late that they end. A router counts the time itself, for its publishers' sake.
-        Role::Api | Role::HlsEdge => shutdown::on_signal_with_grace(settings.drain_accept.0, |signal| {
-            tracing::info!(signal, "told to stop");
-        }),
-        _ => shutdown::on_signal().map(|end| Stop { leave: end.clone(), end }),
-    }
-    .context("signals")?;
+        Role::Api | Role::HlsEdge => settings.drain_accept.0,
+        _ => Duration::ZERO,
+    };
+    let Stop { leave, end: shutdown } =
+        shutdown::on_signal_with_grace(grace, shutdown::say_so).context("signals")?;
     let keys = KeySource::given(settings.keys.clone())?;
     let terminal = Terminal::new(role, &settings);
     let ended = match role {

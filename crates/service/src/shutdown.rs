@@ -27,7 +27,7 @@ pub fn on_signal_with_grace(
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let told = stop.clone();
-    // Owned by the process itself, as in `on_signal`.
+    // Owned by the process itself: it waits for signals until the process ends.
     drop(tokio::spawn(async move {
         let mut wait = async || {
             tokio::select! {
@@ -56,27 +56,12 @@ pub fn on_signal_with_grace(
 /// # Errors
 /// When the signals cannot be listened to.
 pub fn on_signal() -> std::io::Result<CancellationToken> {
-    let token = CancellationToken::new();
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let cancelled = token.clone();
-    // Owned by the process itself: it waits for signals until the process ends.
-    drop(tokio::spawn(async move {
-        let mut wait = async || {
-            tokio::select! {
-                _ = terminate.recv() => SIGTERM,
-                _ = interrupt.recv() => SIGINT,
-            }
-        };
-        // Ending may take a while, and whoever has asked for it is to know that it was heard.
-        let signal = wait().await;
-        tracing::info!(signal, "told to stop");
-        cancelled.cancel();
-        let signal = wait().await;
-        tracing::warn!(signal, "told to stop again: ends at once");
-        std::process::exit(130);
-    }));
-    Ok(token)
+    on_signal_with_grace(Duration::ZERO, say_so).map(|stop| stop.end)
+}
+
+/// Ending may take a while, and whoever has asked for it is to know that it was heard.
+pub fn say_so(signal: &'static str) {
+    tracing::info!(signal, "told to stop");
 }
 
 const SIGTERM: &str = "SIGTERM";
