@@ -237,8 +237,12 @@ impl Pods {
     }
 
     /// The claim on it was not made, for a reason that is not the pod's: others may try it.
-    pub(crate) fn untried(&self, name: &str) {
-        self.table().tried.remove(name);
+    pub(crate) fn untried(&self, pod: &WorkerPod) {
+        let mut table = self.table();
+        // A newer version may be somebody else's try by now.
+        if table.tried.get(&pod.name) == Some(&pod.version) {
+            table.tried.remove(&pod.name);
+        }
     }
 
     /// Takes one of the places that a pool has for pods, for one of this name; false when there is none left.

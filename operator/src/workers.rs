@@ -189,20 +189,20 @@ impl Shared {
         let of_pool = self.pools.get(&pool);
         let pool =
             of_pool.ok_or_else(|| ClaimError::Unavailable(format!("there is no WorkerPool {pool}")))?;
-        let doubted = self.pods.nodes_of(stream);
-        let claim = Claim { stream, epoch, owner: &owner, doubted: &doubted };
-        match self.claim_idle(&pool, &claim).await? {
+        let mut claim = Claim { stream, epoch, owner: &owner, doubted: self.pods.nodes_of(stream) };
+        match self.claim_idle(&pool, &mut claim).await? {
             Some(claimed) => Ok(claimed),
             None => Box::pin(self.create(&pool, &claim)).await,
         }
     }
 
-    /// Makes an idle pod the stream's, if there is one to be had. One on a node that may be gone is claimed only if it takes a
-    /// connection: an assignment to a dead one would take longer than a new pod.
+    /// Makes an idle pod the stream's, if there is one to be had that takes a connection: Kubernetes calls the workers of a machine
+    /// that is gone ready for 40 s more, and an assignment to one of them would take longer than a new pod. Adds the nodes of those
+    /// that took none to the claim's doubted ones.
     async fn claim_idle(
         &self,
         pool: &WorkerPool,
-        claim: &Claim<'_>,
+        claim: &mut Claim<'_>,
     ) -> Result<Option<Arc<WorkerPod>>, ClaimError> {
         let name = pool.metadata.name.as_deref().unwrap_or_default();
         let hash = build::hash(pool, &self.settings);
@@ -214,9 +214,9 @@ impl Shared {
             let pod = if let Some(pod) = unsure.take() {
                 pod
             } else {
-                let Some(pod) = self.pods.pick(name, &hash, claim.doubted, &silent) else { break };
-                if pod.is_on(claim.doubted) && !self.answers(&pod).await {
-                    self.pods.untried(&pod.name);
+                let Some(pod) = self.pods.pick(name, &hash, &claim.doubted, &silent) else { break };
+                if !self.answers(&pod).await {
+                    self.pods.untried(&pod);
                     silent.extend(pod.node.clone());
                     continue;
                 }
@@ -227,6 +227,7 @@ impl Shared {
                 return Ok(Some(claimed));
             }
         }
+        claim.doubted.append(&mut silent);
         Ok(None)
     }
 
@@ -284,7 +285,7 @@ impl Shared {
                 Ok(None)
             }
             Err(Failure::Refused(reason)) => {
-                self.pods.untried(&pod.name);
+                self.pods.untried(pod);
                 Err(ClaimError::Unavailable(reason))
             }
             Err(error) => Err(self.not_sure(pod, claim, &error)),
@@ -297,9 +298,9 @@ impl Shared {
     }
 
     async fn create(&self, pool: &WorkerPool, claim: &Claim<'_>) -> Result<Arc<WorkerPod>, ClaimError> {
-        let Claim { stream, epoch, owner, doubted } = *claim;
+        let Claim { stream, epoch, owner, .. } = *claim;
         let pod = build::cold(pool, stream, epoch, owner, &self.settings);
-        let pod = build::elsewhere(pod, doubted);
+        let pod = build::elsewhere(pod, &claim.doubted);
         let name = caudal_kubernetes::names::cold_pod(stream, epoch);
         let places = pool.spec.max_workers.saturating_add(pool.spec.move_surge);
         let of_pool = pool.metadata.name.as_deref().unwrap_or_default();
@@ -404,7 +405,7 @@ struct Claim<'a> {
     /// The uid of the stream's LiveStream.
     owner: &'a str,
     /// Nodes that may be gone.
-    doubted: &'a BTreeSet<String>,
+    doubted: BTreeSet<String>,
 }
 
 /// Between two tries of what has to succeed.

@@ -122,11 +122,18 @@ fn no_pod_is_picked_twice_until_something_new_is_known_of_it() {
     assert_eq!(picked(&pods), Some(new), "of the newest template first");
     assert_eq!(picked(&pods), Some(old));
     assert_eq!(picked(&pods), None);
-    pods.untried("w-0");
+    let tried = |worker| match pods.known(worker) {
+        Known::There(pod) => pod,
+        other => panic!("{other:?}"),
+    };
+    pods.untried(&tried(old));
     assert_eq!(pods.pick("another", "new", &nodes([]), &nodes([])), None);
     assert_eq!(picked(&pods), Some(old));
+    let before = tried(new);
     pods.take(is(idle("w-1", new, 7)));
     assert_eq!(picked(&pods), Some(new));
+    pods.untried(&before);
+    assert_eq!(picked(&pods), None, "somebody else tries the newer one");
 }
 
 #[test]
@@ -146,12 +153,15 @@ fn the_next_worker_comes_from_another_node_while_nobody_knows_that_the_one_befor
     pods.take(is(with(idle("w-2", far, 7), "/spec/nodeName", json!("node-2"))));
     let doubted = pods.nodes_of(stream);
     assert_eq!((&doubted, pods.nodes_of(StreamId::generate())), (&nodes(["node-1"]), nodes([])));
-    let pick = |silent| Some(pods.pick(POOL, "new", &doubted, &silent)?.worker);
-    assert_eq!(pick(nodes([])), Some(far));
+    let pick = |silent| pods.pick(POOL, "new", &doubted, &silent);
+    let of = |pod: &Option<Arc<WorkerPod>>| pod.as_ref().map(|pod| pod.worker);
+    let first = pick(nodes([]));
+    assert_eq!(of(&first), Some(far));
     assert_eq!(pick(nodes(["node-1"])), None);
-    assert_eq!(pick(nodes([])), Some(near), "better than none");
-    for name in ["w-1", "w-2"] {
-        pods.untried(name);
+    let second = pick(nodes([]));
+    assert_eq!(of(&second), Some(near), "better than none");
+    for pod in [first, second].iter().flatten() {
+        pods.untried(pod);
     }
     assert_eq!(picked(&pods), Some(near), "another stream's");
     let mut ended = with(held(), "/status/phase", json!("Failed"));

@@ -8,7 +8,7 @@ use caudal_kubernetes::names::{
 };
 use caudal_livestream::record::WorkerAddress;
 use caudal_livestream::{Epoch, StreamId, WorkerId};
-use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodStatus};
 
 use crate::build::{COMPONENT, HTTP_PORT, RTMP_PORT};
 use crate::nodes::Emptied;
@@ -40,6 +40,8 @@ pub struct WorkerPod {
     pub(crate) tolerates: Vec<Emptied>,
     /// The worker in it listens.
     pub ready: bool,
+    /// Since when the worker in it, which had begun, does not listen, in seconds since 1970: its process hangs, or its machine is gone.
+    pub silent_since: Option<i64>,
     /// Somebody has deleted it; its process may still run.
     pub leaving: bool,
     /// Its process has ended.
@@ -76,12 +78,13 @@ impl WorkerPod {
                 .as_ref()
                 .and_then(|spec| spec.tolerations.as_deref())
                 .map_or_else(Vec::new, Emptied::tolerated),
-            ready: condition(status, "Ready").is_some_and(|(ready, _)| ready),
+            ready: condition(status, "Ready").is_some_and(is_true),
+            silent_since: silent_since(status),
             leaving: metadata.deletion_timestamp.is_some(),
             ended: has_ended(status),
             unschedulable: condition(status, "PodScheduled")
-                .filter(|(scheduled, _)| !scheduled)
-                .map(|(_, message)| message),
+                .filter(|scheduled| !is_true(scheduled))
+                .map(|scheduled| scheduled.message.clone().unwrap_or_default()),
             created: metadata.creation_timestamp.as_ref().map_or(0, |at| at.0.as_second()),
         })
     }
@@ -108,18 +111,28 @@ impl WorkerPod {
     }
 }
 
-fn condition(status: Option<&PodStatus>, kind: &str) -> Option<(bool, String)> {
-    let condition = status?.conditions.iter().flatten().find(|condition| condition.type_ == kind)?;
-    Some((condition.status == "True", condition.message.clone().unwrap_or_default()))
+fn condition<'a>(status: Option<&'a PodStatus>, kind: &str) -> Option<&'a PodCondition> {
+    status?.conditions.iter().flatten().find(|condition| condition.type_ == kind)
+}
+
+fn is_true(condition: &PodCondition) -> bool {
+    condition.status == "True"
+}
+
+/// Of a machine that is gone, Kubernetes says after 40 s that its pods are not ready, and nothing else about them changes.
+fn silent_since(status: Option<&PodStatus>) -> Option<i64> {
+    let begun = container(status)?.started?;
+    let unready = condition(status, "Ready").filter(|ready| begun && !is_true(ready))?;
+    Some(unready.last_transition_time.as_ref()?.0.as_second())
+}
+
+fn container(status: Option<&PodStatus>) -> Option<&ContainerStatus> {
+    status?.container_statuses.iter().flatten().find(|container| container.name == COMPONENT)
 }
 
 /// A pod of a node that is lost says nothing; its process may well run.
 fn has_ended(status: Option<&PodStatus>) -> bool {
-    let Some(status) = status else { return false };
-    let phase = status.phase.as_deref();
-    let container = status.container_statuses.iter().flatten().find(|container| container.name == COMPONENT);
-    let terminated = container
-        .and_then(|container| container.state.as_ref())
-        .is_some_and(|state| state.terminated.is_some());
-    terminated || matches!(phase, Some("Succeeded" | "Failed"))
+    let phase = status.and_then(|status| status.phase.as_deref());
+    let state = container(status).and_then(|container| container.state.as_ref());
+    state.is_some_and(|state| state.terminated.is_some()) || matches!(phase, Some("Succeeded" | "Failed"))
 }

@@ -29,6 +29,10 @@ impl Seen<'_> {
     fn must_leave(&self, pod: &WorkerPod) -> Option<Emptied> {
         self.must_leave.and_then(|must_leave| must_leave(pod))
     }
+
+    fn is_silent(&self, pod: &WorkerPod) -> bool {
+        pod.silent_since.is_some_and(|since| self.now.saturating_sub(since) >= SILENT_SECONDS)
+    }
 }
 
 /// What is to be done.
@@ -45,13 +49,15 @@ pub(super) struct Plan {
 }
 
 /// An outdated pod goes once enough new ones are ready, or where there is no room for a new one beside it. A surplus is given a
-/// minute, in which broadcasts that end and begin may want it. One that is to leave its node is no good to anybody.
+/// minute, in which broadcasts that end and begin may want it. One that is to leave its node, or has fallen silent, is no good to
+/// anybody.
 pub(super) fn plan(pool: &WorkerPool, pods: &[Arc<WorkerPod>], seen: &Seen<'_>) -> Plan {
     let of = |wanted: &dyn Fn(&WorkerPod) -> bool| {
         pods.iter().filter(|pod| !pod.ended && !pod.leaving && wanted(pod)).cloned().collect::<Vec<_>>()
     };
     let claimed = of(&|pod| pod.claim.is_some());
-    let idle = of(&|pod| pod.idle && seen.must_leave(pod).is_none());
+    let is_of_use = |pod: &WorkerPod| seen.must_leave(pod).is_none() && !seen.is_silent(pod);
+    let idle = of(&|pod| pod.idle && is_of_use(pod));
     let is_new = |pod: &Arc<WorkerPod>| pod.hash == seen.hash;
     let (mut fresh, mut outdated): (Vec<_>, Vec<_>) = idle.iter().cloned().partition(is_new);
     let ready = fresh.iter().filter(|pod| pod.is_claimable()).count();
@@ -66,7 +72,7 @@ pub(super) fn plan(pool: &WorkerPool, pods: &[Arc<WorkerPod>], seen: &Seen<'_>) 
 
     let mut delete: Vec<_> =
         pods.iter().filter(|pod| pod.ended && pod.idle && !pod.leaving).cloned().collect();
-    delete.extend(of(&|pod| pod.idle && seen.must_leave(pod).is_some()));
+    delete.extend(of(&|pod| pod.idle && !is_of_use(pod)));
     outdated.sort_by_key(|pod| (pod.is_claimable(), pod.created));
     if ready >= wanted {
         delete.append(&mut outdated);
@@ -192,6 +198,8 @@ fn size(of: u32) -> usize {
     usize::try_from(of).unwrap_or(usize::MAX)
 }
 
+/// Longer than a machine with too much to do makes its probes wait.
+const SILENT_SECONDS: i64 = 10;
 /// Between two broadcasts of an evening.
 const SURPLUS_SECONDS: i64 = 60;
 /// What is read at a glance.
@@ -236,6 +244,7 @@ mod tests {
             node: None,
             tolerates: Vec::new(),
             ready: true,
+            silent_since: None,
             leaving: false,
             ended: false,
             unschedulable: None,
@@ -284,6 +293,18 @@ mod tests {
             pod.hash = "old".to_owned();
         });
         assert_eq!(planned(&pool(9, 0, 0), &[live]), (vec![], vec![]));
+    }
+
+    #[test]
+    fn one_that_has_fallen_silent_makes_way_for_another() {
+        let silent = |since| pod("w-hd-0", |pod| (pod.ready, pod.silent_since) = (false, Some(since)));
+        assert_eq!(planned(&pool(9, 0, 1), &[silent(NOW - 9)]), (vec![], vec![]), "it may be slow");
+        assert_eq!(planned(&pool(9, 0, 1), &[silent(NOW - 10)]), (vec![1], vec!["w-hd-0".to_owned()]));
+        let busy = pod("w-hd-0", |pod| {
+            claim(pod);
+            (pod.ready, pod.silent_since) = (false, Some(NOW - 10));
+        });
+        assert_eq!(planned(&pool(9, 0, 0), &[busy]), (vec![], vec![]), "its broadcast's business");
     }
 
     #[test]

@@ -120,10 +120,11 @@ impl World {
             build::warm(&pool(caudal_kubernetes::worker_pool::Template::default()), place, &settings());
         let mut pod = serde_json::to_value(built).unwrap();
         listen(&mut pod);
+        self.hosts.begin("10.1.2.4");
         worker_of(&self.server.create(KIND, pod))
     }
 
-    /// The same, on a node.
+    /// One on a node, which listens if it has the address of the others.
     fn warm_on(&self, node: &str, place: u32, address: &str) -> WorkerId {
         let worker = self.warm(place);
         self.server.change(KIND, &caudal_kubernetes::names::warm_pod("default", place), |pod| {
@@ -468,34 +469,34 @@ async fn the_workers_of_a_stream_are_ended_at_once_and_not_one_after_the_other()
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_worker_on_the_node_of_a_silent_one_is_the_next_if_it_answers() {
-    let world = World::new();
-    world.warm_on("node-1", 0, "10.1.2.4");
-    let next = world.warm_on("node-1", 1, "10.1.2.5");
-    world.claim(1).await.unwrap();
-    assert!(world.hosts.asked().is_empty(), "nothing spoke against the first");
-    world.hosts.begin("10.1.2.5");
-    assert_eq!(world.claim(2).await.unwrap().worker, next);
+async fn an_idle_worker_that_takes_no_connection_is_left_for_one_on_another_node() {
+    let world = World::with_room_for(4);
+    world.warm_on("node-1", 0, "10.1.2.5");
+    world.warm_on("node-1", 1, "10.1.2.4");
+    let next = world.warm_on("node-2", 2, "10.1.2.4");
+    assert_eq!(world.claim(1).await.unwrap().worker, next);
+    assert_eq!(world.server.writes(), ["PATCH pods/w-default-2"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_node_that_does_not_answer_is_asked_once_and_a_worker_is_made_elsewhere() {
     let world = World::with_room_for(20);
     // More than are tried.
-    let waiting =
-        [0, 1, 2, 3, 4, 5, 6, 7].map(|place| world.warm_on("node-1", place, &format!("10.1.2.{place}")));
-    assert_eq!(world.claim(1).await.unwrap().worker, waiting[0]);
-    let (name, begun) = (world.cold_name(2), Instant::now());
-    let (claimed, ()) = tokio::join!(world.claim(2), world.run(&name));
+    for place in 0..8 {
+        world.warm_on("node-1", place, &format!("10.1.3.{place}"));
+    }
+    let (name, begun) = (world.cold_name(1), Instant::now());
+    let (claimed, ()) = tokio::join!(world.claim(1), world.run(&name));
     assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
-    assert_eq!(world.hosts.asked(), [IpAddr::from([10, 1, 2, 1])]);
+    assert_eq!(world.hosts.asked(), [IpAddr::from([10, 1, 3, 0])]);
     let made = world.pod(&name).unwrap();
     assert_eq!(claimed.unwrap().worker, worker_of(&made));
     let preferred =
         &made["spec"]["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"];
     assert_eq!(preferred[0]["preference"]["matchFields"][0]["values"], json!(["node-1"]));
-    // They wait still, for whoever has no reason to doubt them.
-    assert_eq!(world.server.writes(), ["PATCH pods/w-default-0", "POST pods"]);
+    assert_eq!(world.server.writes(), ["POST pods"]);
+    // Nobody doubts them for longer than they are silent.
+    world.hosts.begin("10.1.3.0");
     let other = world.workers.claim(StreamId::generate(), Epoch(1), &Pool::default());
     assert_eq!(other.await.unwrap().start, Start::Warm);
 }
@@ -503,14 +504,13 @@ async fn a_node_that_does_not_answer_is_asked_once_and_a_worker_is_made_elsewher
 #[tokio::test(start_paused = true)]
 async fn a_claim_that_may_have_been_made_is_not_given_up_because_its_worker_is_silent() {
     let world = World::new();
-    world.warm_on("node-1", 0, "10.1.2.4");
-    let next = world.warm_on("node-1", 1, "10.1.2.5");
-    world.claim(1).await.unwrap();
-    world.hosts.begin("10.1.2.5");
+    let worker = world.warm_on("node-1", 0, "10.1.2.4");
+    world.warm_on("node-2", 1, "10.1.2.5");
     world.server.trouble("PATCH", Trouble::Silence);
-    assert!(matches!(world.claim(2).await, Err(ClaimError::Unavailable(_))));
+    assert!(matches!(world.claim(1).await, Err(ClaimError::Unavailable(_))));
     world.hosts.0.lock().unwrap().0.clear();
-    assert_eq!(world.claim(2).await.unwrap().worker, next);
+    world.hosts.begin("10.1.2.5");
+    assert_eq!(world.claim(1).await.unwrap().worker, worker);
 }
 
 #[tokio::test(start_paused = true)]
