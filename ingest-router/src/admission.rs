@@ -203,13 +203,19 @@ impl Admission {
     /// judged has none, so that many connections with one key take no seats from other people.
     fn seat(&self, guest: Guest) -> Result<Seat, NotAdmitted> {
         self.seats.take(guest).map_err(|full| {
-            match full {
-                Full::Seats => tracing::warn!("every seat for a publisher is taken"),
-                Full::Memory => tracing::warn!(
-                    "this router's memory limit leaves no room for the media of another publisher"
-                ),
-            }
-            refused(Refusal::Rejected, RefusalReason::TooManyPublishers, words::NO_SEAT)
+            let reason = match full {
+                Full::Seats => {
+                    tracing::warn!("every seat for a publisher is taken");
+                    RefusalReason::TooManyPublishers
+                }
+                Full::Memory => {
+                    tracing::warn!(
+                        "this router's memory limit leaves no room for the media of another publisher"
+                    );
+                    RefusalReason::NoMemory
+                }
+            };
+            refused(Refusal::Rejected, reason, words::NO_SEAT)
         })
     }
 

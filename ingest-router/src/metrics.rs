@@ -30,6 +30,7 @@ pub(crate) enum RefusalReason {
     AlreadyLive,
     NoCapacity,
     TooManyPublishers,
+    NoMemory,
     TooManyConnections,
     Unavailable,
 }
@@ -55,6 +56,7 @@ impl RefusalReason {
             Self::AlreadyLive => "already_live",
             Self::NoCapacity => "no_capacity",
             Self::TooManyPublishers => "too_many_publishers",
+            Self::NoMemory => "no_memory",
             Self::TooManyConnections => "too_many_connections",
             Self::Unavailable => "unavailable",
         }
