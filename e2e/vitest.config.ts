@@ -7,8 +7,10 @@ export default defineConfig(({ mode }) => ({
   test: {
     include: mode === 'cluster' ? kubernetes : ['tests/**/*.test.ts'],
     exclude: mode === 'cluster' ? [] : kubernetes,
-    // Each test file runs a platform, an encoder and a browser: one at a time is what two cores can do.
-    fileParallelism: false,
+    // Each test file runs a platform, an encoder and a browser, and waits most of the time: two together need nine tenths of one core.
+    // Those on the cluster have one cluster.
+    fileParallelism: mode !== 'cluster',
+    maxWorkers: 2,
     // Tests that only send, a small picture each.
     maxConcurrency: 3,
     testTimeout: 90_000,
