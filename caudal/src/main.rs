@@ -1,6 +1,7 @@
 //! The one executable: reads settings, starts roles, prints what a person needs to know.
 
 mod admin;
+mod crds;
 mod doctor;
 mod error_words;
 mod janitor;
@@ -106,6 +107,11 @@ enum ToolCommand {
     /// roles that have it do themselves, else made of random numbers. Keys that are there stay; those that are missing are
     /// made, so that it can be run again.
     Keys(keys::KeysSettings),
+    /// Tell a Kubernetes cluster how LiveStreams and WorkerPools look in this release
+    ///
+    /// Applies their definitions, also over those of another release, and says of each that it is served. The cluster is the one of your
+    /// kubeconfig, or the pod's own. Can be run again.
+    Crds(crds::CrdsSettings),
     /// Say why a broadcast on Kubernetes is not live
     ///
     /// The first line is the verdict; below it is who says so, and what to do next. Without CHANNEL, the installation as a whole is looked
@@ -234,6 +240,7 @@ fn start(cli: Cli, given: Given) -> anyhow::Result<ExitCode> {
                 match tool {
                     ToolCommand::Admin(settings) => Ok(admin::run(&settings, &given).await?),
                     ToolCommand::Keys(settings) => keys::run(&settings).await,
+                    ToolCommand::Crds(settings) => crds::run(&settings).await,
                     ToolCommand::Doctor(settings) => doctor::run(&settings).await,
                     ToolCommand::Janitor(settings) => janitor::run(&settings, &given).await,
                     ToolCommand::Uninstall(settings) => uninstall::run(&settings).await,

@@ -9,13 +9,14 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use caudal_kubernetes::throw_away_server::{namespace, until};
-use caudal_kubernetes::{LiveStream, LiveStreamSpec, WorkerPool, names};
+use caudal_kubernetes::{LiveStream, LiveStreamSpec, WorkerPool, definitions, names};
 use caudal_livestream::record::WorkerAddress;
 use caudal_livestream::state::{Ownership, StoredState};
 use caudal_livestream::{Epoch, InstallationId, StreamId, WorkerId};
 use caudal_storage::SegmentStore;
 use ed25519_dalek::SigningKey;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::json;
@@ -133,6 +134,30 @@ async fn the_password_of_an_older_release_is_taken_over() {
     let text = |key: &str| String::from_utf8(made.get(key).unwrap().0.clone()).unwrap();
     assert_eq!(text("password"), "for-trying-out");
     assert_eq!(text("url"), "postgresql://caudal:for-trying-out@r-postgresql/caudal");
+}
+
+#[tokio::test]
+async fn the_definitions_of_another_release_are_replaced_by_this_ones() {
+    let Some((client, namespace)) = namespace().await else { return };
+    let [mut definition, _] = definitions::all();
+    for (known, name) in [(true, "livestreams.caudal.dev"), (false, "somethings.caudal.dev")] {
+        definition.metadata.name = Some(name.to_owned());
+        assert_eq!(definitions::is_there(&client, &definition).await, Ok(known), "{name}");
+    }
+    let definitions: Api<CustomResourceDefinition> = Api::all(client);
+    let name = "livestreams.caudal.dev";
+    let versions = async || definitions.get(name).await.unwrap().spec.versions;
+    let before = versions().await;
+    let mut without = before.clone();
+    assert!(without[0].additional_printer_columns.take().is_some());
+    let without = Patch::Merge(json!({ "spec": { "versions": without } }));
+    definitions.patch(name, &PatchParams::default(), &without).await.unwrap();
+    assert_ne!(versions().await, before);
+    let ended = caudal("crds", &namespace).arg("--update").output().await.unwrap();
+    let told = String::from_utf8([ended.stdout, ended.stderr].concat()).unwrap();
+    assert!(ended.status.success(), "{told}");
+    assert_eq!(told, "livestreams.caudal.dev: applied\nworkerpools.caudal.dev: applied\n");
+    assert_eq!(versions().await, before);
 }
 
 /// `caudal uninstall`, as somebody outside of a pod types it.

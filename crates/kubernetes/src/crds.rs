@@ -4,9 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::CustomResourceExt as _;
 
-use crate::{LiveStream, WorkerPool};
+use crate::definitions;
 
 const UPDATE: &str = "run UPDATE_CRDS=1 cargo test -p caudal-kubernetes crds";
 
@@ -14,7 +13,8 @@ const UPDATE: &str = "run UPDATE_CRDS=1 cargo test -p caudal-kubernetes crds";
 const FOLDERS: [&str; 2] = ["crds", "charts/caudal/crds"];
 
 fn all() -> [(&'static str, CustomResourceDefinition); 2] {
-    [("livestreams", LiveStream::crd()), ("workerpools", WorkerPool::crd())]
+    let [streams, pools] = definitions::all();
+    [("livestreams", streams), ("workerpools", pools)]
 }
 
 fn yaml(crd: &CustomResourceDefinition) -> String {

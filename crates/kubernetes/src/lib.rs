@@ -4,10 +4,12 @@
 //! same there are its own types.
 //!
 //! * `live_stream`, `worker_pool`, `names` – types and pure functions
+//! * `definitions` – how a cluster is told of them
 //! * `calls`, `watching` – how operator and directory speak to the API server: so many calls at a time, each with a deadline, and
 //!   each watch goes on
 
 pub mod calls;
+pub mod definitions;
 #[cfg(any(test, feature = "test-servers"))]
 pub mod fake_server;
 pub mod live_stream;

@@ -14,20 +14,23 @@ use std::path::Path;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::PostParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config, CustomResourceExt as _, ResourceExt as _};
+use kube::{Api, Client, Config, ResourceExt as _};
 use serde_json::json;
 use tokio::sync::OnceCell;
 use tokio::time::{sleep, timeout};
 
-use crate::{LiveStream, WorkerPool};
+use crate::definitions;
 
 /// A client, and a namespace of the test's own that takes only restricted pods. None where there is no server to test with, which
-/// is said aloud. CI does not take that for a failure as long as `make unit` starts no server.
+/// is said aloud, and fails in CI.
 pub async fn namespace() -> Option<(Client, String)> {
     let Some(kubeconfig) = std::env::var_os("KUBECONFIG").filter(|path| is_throw_away(path.as_ref())) else {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "scripts/with-kubernetes.sh gives these tests an API server"
+        );
         let test = std::thread::current().name().unwrap_or_default().to_owned();
         // Not by a macro: what those print is shown only of tests that fail.
         let said = format!("SKIPPED, not tested at all: {test} needs a Kubernetes API server of its own\n");
@@ -77,18 +80,8 @@ fn is_throw_away(kubeconfig: &Path) -> bool {
 static DEFINED: OnceCell<()> = OnceCell::const_new();
 
 async fn define(client: Client) {
-    let definitions: Api<CustomResourceDefinition> = Api::all(client);
-    for definition in [LiveStream::crd(), WorkerPool::crd()] {
-        let name = definition.name_any();
-        let params = PatchParams::apply("tests").force();
-        definitions.patch(&name, &params, &Patch::Apply(&definition)).await.unwrap();
-        until("an established definition", async || {
-            let conditions = definitions.get(&name).await.unwrap().status?.conditions?;
-            conditions
-                .into_iter()
-                .find(|condition| condition.type_ == "Established" && condition.status == "True")
-        })
-        .await;
+    for definition in definitions::all() {
+        definitions::apply(&client, &definition).await.unwrap();
     }
 }
 
