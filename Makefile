@@ -13,7 +13,7 @@ FIRST_TIME = $(if $(wildcard $(CAUDAL)),, (the first time takes some minutes))
 DOTENV := if [ -f .env ]; then set -a; . ./.env; set +a; fi
 
 .PHONY: help run admin dotenv test lint bench fuzz build build-tests web unit e2e kubernetes chart-test cluster cluster-down cluster-test cluster-soak
-.PHONY: setup setup-test setup-cluster setup-lint setup-fuzz setup-bench
+.PHONY: setup setup-test setup-kubernetes setup-cluster setup-lint setup-fuzz setup-bench
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +26,7 @@ admin: dotenv ## Ask that platform to do something, with the same settings (ARGS
 	@[ -x $(CAUDAL) ] || { echo "there is no $(CAUDAL) yet: 'make run' builds it" >&2; exit 1; }
 	@$(DOTENV); exec $(CAUDAL) admin $(ARGS)
 
-test: setup-test web unit e2e ## Run every test that needs no Kubernetes (that is make kubernetes)
+test: setup-test setup-kubernetes web unit e2e kubernetes ## Run every test, but for the hour of make cluster-test
 
 unit: build-tests ## The Rust and web tests, without the whole-system ones
 	@scripts/setup test check
@@ -38,11 +38,8 @@ e2e: web build-tests ## The whole platform with real ffmpeg and Chromium
 	@CAUDAL_BIN=$(CAUDAL) CAUDAL_WEB_DIR=$(CURDIR)/web/dist scripts/stage "End-to-end tests" npm --prefix e2e run --silent test
 
 # Nothing is skipped in CI: there the first step that cannot be done says what the machine lacks.
-kubernetes: web build-tests ## The chart, an installation on a real cluster, and a broadcast that lives through five faults (as root)
-	@lacks=; \
-	if [ -z "$${CI:-}" ] && [ "$$(id -u)" -ne 0 ]; then lacks="It needs root."; \
-	elif [ -z "$${CI:-}" ] && ! command -v go >/dev/null; then lacks="It needs Go 1.25 or later (https://go.dev/dl)."; \
-	else scripts/setup cluster; [ -n "$${CI:-}" ] || lacks=$$(e2e/cluster/cluster check 2>&1) || true; fi; \
+kubernetes: setup-kubernetes web build-tests ## The chart, an installation on a real cluster, and a broadcast that lives through five faults (as root)
+	@lacks=; [ -n "$${CI:-}" ] || lacks=$$(e2e/cluster/cluster check 2>&1) || true; \
 	if [ -n "$$lacks" ]; then \
 	    printf '\n*** NOT TESTED: Kubernetes. %s ***\n\n' "$$lacks" >&2; \
 	else \
@@ -67,8 +64,9 @@ cluster-test: setup-test setup-cluster web build-tests ## The tests of that clus
 	    scripts/with-kubernetes.sh cargo test --workspace --test api_server --test cluster
 	@CAUDAL_BIN=$(CAUDAL) CAUDAL_WEB_DIR=$(CURDIR)/web/dist scripts/stage "Cluster tests" npm --prefix e2e run --silent test:cluster
 
-cluster-soak: setup-test setup-cluster build-tests ## Three hours of it: the leading operator is killed a thousand times (KILLS=1000)
-	@CAUDAL_KILLS=$${KILLS:-1000} scripts/stage "A thousand kills of the leader" scripts/with-kubernetes.sh cargo test --workspace --test cluster
+cluster-soak: setup-test setup-cluster build-tests ## Half an hour in which leading operators are killed a thousand times (KILLS=1000)
+	@CAUDAL_KILLS=$${KILLS:-1000} scripts/stage "A thousand kills of the leader" \
+	    scripts/with-kubernetes.sh cargo test --workspace --test api_server killed_at_any_moment
 
 chart-test: setup-cluster ## The Helm chart: what it renders, and what a real API server says to that (UPDATE=-u writes the golden renders)
 	@scripts/npm-ci e2e check
@@ -104,6 +102,10 @@ dotenv:
 
 setup: ## Install what building and running need (as root; else it prints the line that does)
 	@scripts/setup run
+
+# Where that can be; `kubernetes` says where it cannot.
+setup-kubernetes:
+	@if [ -n "$${CI:-}" ] || { [ "$$(id -u)" -eq 0 ] && command -v go >/dev/null; }; then scripts/setup cluster; fi
 
 setup-test setup-cluster setup-lint setup-fuzz setup-bench:
 	@scripts/setup $(@:setup-%=%)
