@@ -12,6 +12,18 @@ const repository = path.resolve(import.meta.dirname, '../..');
 /** The script that starts and removes this machine's cluster. */
 export const clusterScript = path.join(repository, 'e2e/cluster/cluster');
 
+/** What is upgraded from. */
+export interface Release {
+  chart: string;
+  program: string;
+}
+
+/** The release before, where CAUDAL_BEFORE names a checkout of it and CAUDAL_BEFORE_BIN its program. */
+export function releaseBefore(): Release | undefined {
+  const { CAUDAL_BEFORE: checkout, CAUDAL_BEFORE_BIN: program } = process.env;
+  return checkout && program ? { chart: path.join(checkout, 'charts/caudal'), program } : undefined;
+}
+
 /** The real cluster of this machine, for as long as a test needs it. */
 export class Cluster {
   private constructor(
@@ -71,9 +83,20 @@ export class Cluster {
     return this.installImage(await pushImage(), ...helm);
   }
 
+  /** The same of an older release, but for the pages. */
+  async installRelease({ chart, program }: Release, ...helm: string[]): Promise<{ api: string; hls: string; rtmp: string }> {
+    return this.#install(chart, await pushImage('caudal:test', program), ...helm);
+  }
+
   /** Installs the chart, or upgrades it, with this image. */
   async installImage(image: string, ...helm: string[]): Promise<{ api: string; hls: string; rtmp: string }> {
-    const { stdout } = await run(path.join(repository, 'e2e/cluster/install'), [image, this.databaseUrl, ...helm]);
+    return this.#install(path.join(repository, 'charts/caudal'), image, ...helm);
+  }
+
+  async #install(chart: string, image: string, ...helm: string[]): Promise<{ api: string; hls: string; rtmp: string }> {
+    const { stdout } = await run(path.join(repository, 'e2e/cluster/install'), [image, this.databaseUrl, ...helm], {
+      env: { ...process.env, CHART: chart },
+    });
     const place = places(stdout);
     // A busy node leads its ports to a pod a moment after the pod is ready.
     await until('the pages are reached', () => fetch(place('API_URL')).then(({ ok }) => ok, () => false));
@@ -202,8 +225,8 @@ function places(stdout: string): (name: string) => string {
 }
 
 /** Makes the image of the program and the pages under test, and pushes it; returns what `image:` is to say. */
-export async function pushImage(name = 'caudal:test'): Promise<string> {
-  const { CAUDAL_BIN: program, CAUDAL_WEB_DIR: pages } = process.env;
+export async function pushImage(name = 'caudal:test', program = process.env.CAUDAL_BIN): Promise<string> {
+  const pages = process.env.CAUDAL_WEB_DIR;
   if (!program || !pages) throw new Error('CAUDAL_BIN and CAUDAL_WEB_DIR must name program and pages: run this by `make cluster-test`');
   const { stdout } = await run(path.join(repository, 'e2e/cluster/build-image'), [program, pages, name]);
   return stdout.trim();

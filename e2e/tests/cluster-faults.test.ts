@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { api, fresh, register, type Account, type Stream } from '../src/account.ts';
-import { Cluster, kill, pushImage } from '../src/cluster.ts';
+import { Cluster, kill, pushImage, releaseBefore } from '../src/cluster.ts';
 import { Installation } from '../src/installation.ts';
 import { DISCONTINUITY, LlHlsReader } from '../src/ll-hls-reader.ts';
 import { source } from '../src/playlist.ts';
@@ -55,7 +55,8 @@ describe('a broadcast on a real cluster goes on', () => {
     if (lacking) throw new Error(lacking);
     cluster = await Cluster.up();
     installed = new Installation(cluster);
-    urls = await cluster.install(...BRIEF_DRAIN);
+    const before = releaseBefore();
+    urls = await (before ? cluster.installRelease(before, ...BRIEF_DRAIN) : cluster.install(...BRIEF_DRAIN));
   }, 480_000);
 
   afterAll(async () => {
@@ -251,7 +252,7 @@ describe('a broadcast on a real cluster goes on', () => {
     const worker = await workerOf(on);
     const idle = cluster.watch(['wp/default'], 'idle {.status.idle}');
     try {
-      // The same program under another name: there is no release before this one yet.
+      // The same program under another name, unless it is told of a release before this one.
       await cluster.installImage(await pushImage('caudal:next'), ...BRIEF_DRAIN);
       await until('the publisher has gone over to a new router', () => on.publisher.absences.length > 0, 120_000);
       await until('no old pod of a role is left', async () => !(await kubectl('get', 'pods', '-l', 'app.kubernetes.io/component!=transcoder-worker',
