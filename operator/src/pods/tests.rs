@@ -232,3 +232,29 @@ fn a_pod_on_a_node_that_is_being_emptied_is_not_claimed_and_a_busy_one_must_leav
     pods.take_node(node(&json!({})));
     assert_eq!(picked(&pods), Some(worker));
 }
+
+#[test]
+fn a_worker_that_was_ready_and_is_not_has_fallen_silent_and_one_that_starts_has_not() {
+    let at = |second: &str| format!("2026-11-29T00:30:{second}Z");
+    let since = |ready: &str, unready_since: &str, begun: Option<&str>| {
+        let state = begun.map_or_else(
+            || json!({ "waiting": { "reason": "ContainerCreating" } }),
+            |begun| json!({ "running": { "startedAt": at(begun) } }),
+        );
+        let status = json!({
+            "phase": "Running", "podIP": "10.1.2.3",
+            "conditions": [{ "type": "Ready", "status": ready, "lastTransitionTime": at(unready_since) }],
+            "containerStatuses": [{
+                "name": "transcoder-worker", "image": "", "imageID": "", "ready": ready == "True", "restartCount": 0,
+                "started": begun.is_some(), "state": state,
+            }],
+        });
+        let pod = pod(with(idle("w-1", WorkerId::generate(), 5), "/status", status));
+        WorkerPod::of(&pod).unwrap().silent_since.is_some()
+    };
+    assert!(!since("False", "26", None), "its image is pulled");
+    assert!(!since("False", "26", Some("40")), "it starts");
+    assert!(!since("False", "40", Some("40")), "the server keeps whole seconds");
+    assert!(!since("True", "41", Some("40")));
+    assert!(since("False", "55", Some("40")));
+}

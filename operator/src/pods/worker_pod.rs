@@ -119,11 +119,13 @@ fn is_true(condition: &PodCondition) -> bool {
     condition.status == "True"
 }
 
-/// Of a machine that is gone, Kubernetes says after 40 s that its pods are not ready, and nothing else about them changes.
+/// Of a machine that is gone, Kubernetes says after 40 s that its pods are not ready, and nothing else about them changes. One that was
+/// never ready has been unready since before its container began.
 fn silent_since(status: Option<&PodStatus>) -> Option<i64> {
-    let begun = container(status)?.started?;
-    let unready = condition(status, "Ready").filter(|ready| begun && !is_true(ready))?;
-    Some(unready.last_transition_time.as_ref()?.0.as_second())
+    let begun = container(status)?.state.as_ref()?.running.as_ref()?.started_at.as_ref()?.0.as_second();
+    let unready = condition(status, "Ready").filter(|ready| !is_true(ready))?;
+    let since = unready.last_transition_time.as_ref()?.0.as_second();
+    (since > begun).then_some(since)
 }
 
 fn container(status: Option<&PodStatus>) -> Option<&ContainerStatus> {
