@@ -63,6 +63,9 @@ test('another value of the priority makes another class, because none can be cha
   expect(new Set([...rendered.matchAll(/priorityClassName: (.+)/g)].map(([, name]) => name))).toEqual(new Set(['caudal-caudal-2000000']));
 });
 
+/** The garbage collector deletes what such an owner has. */
+const NOT_THERE = { apiVersion: 'v1', kind: 'ConfigMap', name: 'no-such', uid: '11111111-1111-4111-8111-111111111111' };
+
 describe('at a real API server', () => {
   let folder: string;
   let server: Program;
@@ -174,6 +177,8 @@ describe('at a real API server', () => {
   const ended = { desiredState: 'Ended' };
   test.each([
     ['ingest-router', 'a broadcast', 'is created', live],
+    ['ingest-router', 'one that has a finalizer of its own', /no finalizer/, { ...live, metadata: { ...live.metadata, finalizers: ['example.org/never'] } }],
+    ['ingest-router', 'one that is paused', /no annotation/, { ...live, metadata: { ...live.metadata, annotations: { 'caudal.dev/paused': 'true' } } }],
     ['ingest-router', 'the end of one', /it orders no end/, { ...live, spec: { ...live.spec, ...ended } }],
     ['ingest-router', 'one with an order to drop its publisher', /it orders no end/,
       { ...live, spec: { ...live.spec, drop: { session: live.spec.ingest.session, reason: 'x' } } }],
@@ -202,6 +207,11 @@ describe('at a real API server', () => {
       ['ingest-router', { spec: { title: 'mine' } }, /nothing of a LiveStream's spec but ingest/],
       ['ingest-router', { metadata: { finalizers: ['caudal.dev/end'] } }, /no finalizer/],
       ['ingest-router', { metadata: { annotations: { 'caudal.dev/move': 'now' } } }, /no annotation/],
+      ...['ingest-router', 'api', 'operator'].flatMap((role) => [
+        [role, { metadata: { ownerReferences: [NOT_THERE] } }, /has no owner/] as const,
+        [role, { metadata: { labels: { mine: 'yes' } } }, /its labels are for people/] as const,
+      ]),
+      ['api', { metadata: { annotations: { 'caudal.dev/paused': 'true' } } }, /no other annotation/],
       ['api', { spec: { desiredState: 'Ended', endReason: 'ended_by_owner' } }, 'is written'],
       ['api', { spec: { keyRevoked: true } }, 'is written'],
       ['api', { metadata: { annotations: { 'caudal.dev/move': 'now' } } }, 'is written'],

@@ -32,6 +32,31 @@ spec:
 system:serviceaccount:{{ .Release.Namespace }}:{{ .Release.Name }}
 {{- end -}}
 
+{{/* Of the metadata of a LiveStream, for a policy of one who writes it. The garbage collector ends a broadcast whose owner is not there. */}}
+{{- define "caudal.liveStreamMetadata" }}
+  - name: metadata
+    expression: dyn(object.metadata)
+  - name: metadataBefore
+    expression: "oldObject == null ? dyn({}) : dyn(oldObject.metadata)"
+  - name: notes
+    expression: "variables.metadata.?annotations.orValue({})"
+  - name: notesBefore
+    expression: "variables.metadataBefore.?annotations.orValue({})"
+validations:
+  - expression: >-
+      variables.metadata.?ownerReferences.orValue([]) == variables.metadataBefore.?ownerReferences.orValue([]) &&
+      variables.metadata.?labels.orValue({}) == variables.metadataBefore.?labels.orValue({})
+    message: a LiveStream has no owner, and its labels are for people
+{{- end }}
+
+{{/* The same for those who begin one with the operator's finalizer, and change none. */}}
+{{- define "caudal.liveStreamFinalizers" }}
+  - expression: >-
+      oldObject == null ? variables.metadata.?finalizers.orValue([]).all(finalizer, finalizer == 'caudal.dev/end') :
+      variables.metadata.?finalizers.orValue([]) == variables.metadataBefore.?finalizers.orValue([])
+    message: {{ . }} changes no finalizer of a LiveStream
+{{- end }}
+
 {{- define "caudal.routerSpec" -}}
 matchConditions:
   - name: router
@@ -43,7 +68,10 @@ variables:
     expression: "oldObject == null ? dyn({}) : dyn(oldObject.spec)"
   - name: orders
     expression: "['endReason', 'drop']"
-validations:
+{{- include "caudal.liveStreamMetadata" . }}
+{{- include "caudal.liveStreamFinalizers" "a router" }}
+  - expression: variables.notes == variables.notesBefore
+    message: a router changes no annotation of a LiveStream
   - expression: >-
       oldObject == null || (variables.spec.all(field, field == 'ingest' || (field in variables.before && variables.spec[field] ==
       variables.before[field])) && variables.before.all(field, field == 'ingest' || field in variables.spec))
@@ -52,10 +80,6 @@ validations:
       oldObject != null || (variables.spec.desiredState == 'Live' && !variables.orders.exists(field, field in variables.spec &&
       variables.spec[field] != null))
     message: a router begins broadcasts; it orders no end
-  - expression: >-
-      oldObject == null || (object.metadata.?finalizers.orValue([]) == oldObject.metadata.?finalizers.orValue([]) &&
-      object.metadata.?annotations.orValue({}) == oldObject.metadata.?annotations.orValue({}))
-    message: a router changes no finalizer and no annotation of a LiveStream
 {{- end }}
 
 {{- define "caudal.routerStatus" -}}
@@ -89,15 +113,18 @@ variables:
     expression: "oldObject == null ? dyn({}) : dyn(oldObject.spec)"
   - name: own
     expression: "['title', 'access', 'desiredState', 'endReason', 'drop', 'keyRevoked']"
-validations:
+{{- include "caudal.liveStreamMetadata" . }}
+{{- include "caudal.liveStreamFinalizers" "the api" }}
+  - expression: >-
+      variables.notes.all(note, note == 'caudal.dev/move' || (note in variables.notesBefore && variables.notes[note] ==
+      variables.notesBefore[note])) && variables.notesBefore.all(note, note == 'caudal.dev/move' || note in variables.notes)
+    message: the api orders moves, and writes no other annotation of a LiveStream
   - expression: >-
       oldObject == null || (variables.spec.all(field, field in variables.own || (field in variables.before && variables.spec[field] ==
       variables.before[field])) && variables.before.all(field, field in variables.own || field in variables.spec))
     message: the api changes title, access, desiredState, endReason, drop and keyRevoked of a LiveStream, and nothing else
   - expression: "oldObject != null || (variables.spec.desiredState == 'Ended' && (!('ingest' in variables.spec) || variables.spec.ingest == null))"
     message: the api creates a LiveStream only to end it before its router has created it
-  - expression: oldObject == null || object.metadata.?finalizers.orValue([]) == oldObject.metadata.?finalizers.orValue([])
-    message: the api changes no finalizer of a LiveStream
 {{- end }}
 
 {{- define "caudal.operatorSpec" -}}
@@ -111,7 +138,7 @@ variables:
     expression: "oldObject == null ? dyn({}) : dyn(oldObject.spec)"
   - name: own
     expression: "['desiredState', 'endReason', 'drop', 'keyRevoked']"
-validations:
+{{- include "caudal.liveStreamMetadata" . }}
   - expression: >-
       oldObject == null || (variables.spec.all(field, field in variables.own || (field in variables.before && variables.spec[field] ==
       variables.before[field])) && variables.before.all(field, field in variables.own || field in variables.spec))
