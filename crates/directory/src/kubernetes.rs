@@ -195,7 +195,7 @@ impl Shared {
         });
     }
 
-    async fn open(&self, spec: Spec) -> Result<Arc<LiveStream>, OpenError> {
+    async fn open(&self, mut spec: Spec) -> Result<Arc<LiveStream>, OpenError> {
         // Kept until the stream is in the copy: of two that come at once, one gets the last place.
         let _place = {
             let replica = self.replica();
@@ -205,6 +205,9 @@ impl Shared {
                 None
             }
         };
+        if let Some(ladder) = self.pools().ladder(&spec) {
+            spec.renditions = ladder;
+        }
         let stream = spec.stream;
         self.carry_out(stream, Fresh::NotNeeded, |known| opened(known, &spec)).await
     }

@@ -1,4 +1,4 @@
-//! How many broadcasts a pool has room for. Routers count for themselves, so several may let in one too many at the same moment;
+//! What a pool has for broadcasts: room, and the qualities that its workers are made for. Routers count for themselves, so several may let in one too many at the same moment;
 //! the operator has the last word.
 
 use std::collections::HashMap;
@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use caudal_kubernetes::watching::News;
 use caudal_kubernetes::{LiveStream as Resource, LiveStreamSpec, WorkerPool};
 use caudal_livestream::StreamId;
+use caudal_livestream::admission::LadderRung;
 use caudal_livestream::record::Spec;
 use kube::ResourceExt as _;
 
@@ -15,10 +16,15 @@ use super::replica::Replica;
 /// The pools as they are.
 #[derive(Default)]
 pub(super) struct Pools {
-    most: HashMap<String, u32>,
+    known: HashMap<String, Pool>,
     /// All were told once.
     whole: bool,
     opening: Opening,
+}
+
+struct Pool {
+    most: u32,
+    ladder: Vec<LadderRung>,
 }
 
 /// Streams that this router opens just now, and their pools.
@@ -35,10 +41,11 @@ impl Pools {
     pub(super) fn take(&mut self, news: News<WorkerPool>) {
         match news {
             News::Is(pool) => {
-                self.most.insert(pool.name_any(), pool.spec.max_workers);
+                let ladder = pool.spec.ladder.iter().map(LadderRung::from).collect();
+                self.known.insert(pool.name_any(), Pool { most: pool.spec.max_workers, ladder });
             }
             News::Gone(name) => {
-                self.most.remove(&name);
+                self.known.remove(&name);
             }
             News::Whole => self.whole = true,
             // What was known of it still holds.
@@ -52,18 +59,24 @@ impl Pools {
         !self.whole
     }
 
+    /// What the workers of the pool of `spec` make below the source, because nothing else is what their pods are sized for; none where
+    /// the pool is not known.
+    pub(super) fn ladder(&self, spec: &Spec) -> Option<Vec<LadderRung>> {
+        Some(self.known.get(&LiveStreamSpec::of(spec).pool)?.ladder.clone())
+    }
+
     /// Room for the stream of `spec` among those of `replica`; none when its pool has none, or there is no such pool. While the
     /// pools could not be read, nobody is turned away for them.
     pub(super) fn place(&self, spec: &Spec, replica: &Replica) -> Option<Place> {
         let pool = LiveStreamSpec::of(spec).pool;
         let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.most.get(&pool) {
+        match self.known.get(&pool) {
             None if self.whole => {
                 tracing::error!(pool, "there is no WorkerPool of this name; nobody is let in for it");
                 return None;
             }
             None => {}
-            Some(most) => {
+            Some(Pool { most, .. }) => {
                 let open = replica.resources().filter(|resource| takes_place(resource, &pool)).count();
                 let unseen =
                     opening.iter().filter(|(stream, of)| **of == pool && replica.known(**stream).is_none());

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use caudal_kubernetes::fake_server::{FakeServer, Trouble};
 use caudal_kubernetes::names;
+use caudal_livestream::admission::LadderRung;
 use caudal_livestream::fixtures::{ingest, spec};
 use caudal_livestream::record::{DesiredState, Phase};
 use caudal_livestream::report::EndReason;
@@ -230,6 +231,23 @@ async fn as_many_streams_are_opened_as_the_pool_has_workers() {
     router.open(third).await.unwrap();
     let elsewhere = Spec { pool: Some("nowhere".to_owned()), ..spec() };
     assert!(matches!(router.open(elsewhere).await, Err(OpenError::NoCapacity)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_has_the_qualities_that_its_pools_workers_are_made_for() {
+    let cluster = Cluster::new();
+    let rung =
+        |height: u32| LadderRung { name: format!("{height}p").parse().unwrap(), height, bitrate: 1_200_000 };
+    let asked = Spec { renditions: vec![rung(720), rung(480)], ..spec() };
+    let router = cluster.as_role(Reader::Router).await;
+    assert_eq!(router.open(asked.clone()).await.unwrap().spec.renditions, [], "whatever the api knows of");
+
+    cluster.server.change("workerpools", "default", |pool| {
+        pool["spec"]["ladder"] = json!([{ "name": "480p", "height": 480, "bitrate": 1_200_000 }]);
+    });
+    let router = cluster.as_role(Reader::Router).await;
+    let asked = Spec { renditions: asked.renditions, ..spec() };
+    assert_eq!(router.open(asked).await.unwrap().spec.renditions, [rung(480)]);
 }
 
 #[tokio::test(start_paused = true)]
