@@ -48,10 +48,7 @@ use crate::live_stream::{Rung, schemas};
         .message("the name of a pool is in the names of its pods: at most 40 letters, digits and '-'")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("self.warm.min <= self.warm.max").message("warm.min must not exceed warm.max"),
-    validation = Rule::new("self.warm.max <= self.maxWorkers").message("warm.max must not exceed maxWorkers")
-)]
+#[x_kube(validation = Rule::new("self.warm.min <= self.warm.max").message("warm.min must not exceed warm.max"))]
 pub struct WorkerPoolSpec {
     /// How many workers there may be at once, the warm ones among them: the broadcasts that the pool can carry. Routers refuse a
     /// publisher beyond that. `kubectl scale` sets this.
@@ -95,7 +92,7 @@ pub struct Warm {
     #[serde(default = "default_percent")]
     #[schemars(with = "i64", range(min = 0, max = 100))]
     pub percent_of_live: u32,
-    /// At most so many.
+    /// At most so many, and no more than `maxWorkers` has room for.
     #[serde(default = "default_warm_max")]
     #[schemars(with = "i64", range(min = 0, max = 1_000))]
     pub max: u32,
