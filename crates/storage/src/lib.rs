@@ -4,6 +4,7 @@
 //! its claim. Knows nothing of media or playlists, and never decides what to keep.
 
 mod assigned;
+mod bucket;
 mod claim;
 mod folder;
 mod key;
@@ -15,13 +16,11 @@ mod segment_log;
 mod store;
 
 pub use assigned::{AssignedCredentials, Renewed};
+pub use bucket::{S3Access, S3Config, S3Credentials};
 pub use claim::{ClaimError, StreamClaims};
 pub use key::{Durability, InvalidKey, Key, StreamFile};
 pub use removal::{Disposable, Provenance};
 pub use role_sessions::{RoleConfig, RoleSessionError, RoleSessions};
 pub use sealing::{SealError, SealingKey, StreamCredentials};
 pub use segment_log::{LoggedTrack, SegmentLog};
-pub use store::{
-    CreateError, OpenError, ReplaceError, S3Access, S3Config, S3Credentials, SegmentStore, StorageError,
-    Version,
-};
+pub use store::{CreateError, OpenError, ReplaceError, SegmentStore, StorageError, Version};

@@ -19,8 +19,9 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use crate::bucket::{S3Config, s3_builder};
 use crate::sealing::StreamCredentials;
-use crate::store::{OpenError, S3Config, s3_builder};
+use crate::store::OpenError;
 
 /// Whom to become, and where to ask for that.
 #[derive(Clone, Debug)]

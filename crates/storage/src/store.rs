@@ -9,17 +9,17 @@ use bytes::Bytes;
 use caudal_livestream::state::UnreadableState;
 use caudal_livestream::{Epoch, InitHash, Msn, RenditionName, StreamId, UnixMillis};
 use futures::StreamExt as _;
-use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::aws::AmazonS3;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::{
-    Attribute, Attributes, BackoffConfig, ClientOptions, ObjectMeta, ObjectStore, ObjectStoreExt as _,
-    PutMode, PutOptions, PutPayload, RetryConfig, UpdateVersion,
+    Attribute, Attributes, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload,
+    UpdateVersion,
 };
 use thiserror::Error;
 use tokio::time::timeout;
 
-use crate::assigned::AssignedCredentials;
+use crate::bucket::{S3Config, s3_builder};
 use crate::key::{Durability, Key, StreamFile};
 
 /// A stream's files. Cheap to clone.
@@ -30,44 +30,6 @@ pub struct SegmentStore {
     /// The same place. What it wrote may be lost, or be empty, when the machine loses power within the next half minute.
     lazy: Arc<dyn ObjectStore>,
     pub(crate) backing: Backing,
-}
-
-/// Where an S3 bucket is. What is not said here comes from the environment as the AWS tools read it: credentials,
-/// web identity, instance metadata.
-#[derive(Clone, Debug)]
-pub struct S3Config {
-    /// `AWS_S3_BUCKET`.
-    pub bucket: String,
-    /// `AWS_REGION`.
-    pub region: String,
-    /// Another server that speaks S3; none means AWS.
-    pub endpoint: Option<String>,
-    /// Lets `endpoint` be plain HTTP.
-    pub allow_http: bool,
-    /// What opens it.
-    pub access: S3Access,
-}
-
-/// What a bucket is opened with.
-#[derive(Clone, Debug)]
-pub enum S3Access {
-    /// What the environment holds.
-    Environment,
-    /// This key pair.
-    Keys(S3Credentials),
-    /// What the process is given later on.
-    Assigned(AssignedCredentials),
-}
-
-/// A key pair.
-#[derive(Clone)]
-pub struct S3Credentials {
-    /// Its public half.
-    pub access_key_id: String,
-    /// Its secret half.
-    pub secret_access_key: String,
-    /// What comes with keys that hold for some hours only.
-    pub session_token: Option<String>,
 }
 
 /// One state of a replaceable object: [`SegmentStore::replace`] writes only over the one it was given.
@@ -449,45 +411,6 @@ impl SegmentStore {
     }
 }
 
-/// A client of the bucket, with everything but its first connection.
-pub(crate) fn s3_builder(config: &S3Config) -> AmazonS3Builder {
-    let client = ClientOptions::new().with_connect_timeout(CONNECT_DEADLINE).with_timeout(ATTEMPT_DEADLINE);
-    let mut builder = AmazonS3Builder::from_env()
-        .with_client_options(client)
-        .with_allow_http(config.allow_http)
-        .with_bucket_name(&config.bucket)
-        .with_region(&config.region)
-        .with_retry(RetryConfig {
-            backoff: BackoffConfig {
-                init_backoff: Duration::from_millis(100),
-                max_backoff: Duration::from_secs(2),
-                base: 2.0,
-            },
-            max_retries: 5,
-            retry_timeout: RETRY_WINDOW,
-        });
-    if let Some(endpoint) = &config.endpoint {
-        builder = builder.with_endpoint(endpoint);
-    }
-    match &config.access {
-        S3Access::Environment => builder,
-        S3Access::Keys(S3Credentials { access_key_id, secret_access_key, session_token }) => {
-            builder = builder.with_access_key_id(access_key_id).with_secret_access_key(secret_access_key);
-            match session_token {
-                Some(token) => builder.with_token(token),
-                None => builder,
-            }
-        }
-        S3Access::Assigned(credentials) => builder.with_credentials(Arc::new(credentials.clone())),
-    }
-}
-
-impl std::fmt::Debug for S3Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("S3Credentials(***)")
-    }
-}
-
 /// The deadline passed.
 struct Late;
 
@@ -518,11 +441,5 @@ pub(crate) async fn within<T>(key: &impl ToString, work: impl Future<Output = T>
 
 /// A GOP of 10 s at 50 Mb/s is 63 MB; nothing of ours is longer than two of them.
 const MAX_OBJECT: u64 = 128 * 1024 * 1024;
-/// S3 in the same region takes tens of milliseconds; a connection that takes longer is better tried anew.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
-/// One attempt: the largest usual segment (12 s at 8 Mb/s, 12 MB) at 2 MB/s.
-const ATTEMPT_DEADLINE: Duration = Duration::from_secs(6);
-/// No attempt begins later than this. Below [`DEADLINE`] by one attempt, so that an answer under way still counts.
-const RETRY_WINDOW: Duration = Duration::from_secs(10);
-/// Every operation, with its retries: callers have queues of their own and must get an answer.
+/// Every operation, with the retries of a bucket's client: callers have queues of their own and must get an answer.
 const DEADLINE: Duration = Duration::from_secs(17);
