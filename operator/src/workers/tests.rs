@@ -1,166 +1,18 @@
 //! Workers over an API server of this process, with its awkward answers.
 
-use std::collections::HashSet;
-use std::net::{IpAddr, SocketAddr};
+mod world;
 
+use std::net::IpAddr;
+
+use caudal_kubernetes::fake_server::Trouble;
+use caudal_kubernetes::watching::News;
 use caudal_livestream::WorkerId;
 use serde_json::Value;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::*;
 use crate::build::tests::{pool, settings};
-use caudal_kubernetes::fake_server::{FakeServer, Trouble};
-use caudal_kubernetes::watching::News;
-
-const KIND: &str = "pods";
-const OWNER: &str = "00000000-0000-4000-8000-000000000002";
-
-/// The addresses that take connections, and those that were asked. All others say nothing.
-#[derive(Clone, Default)]
-struct Hosts(Arc<Mutex<(HashSet<IpAddr>, Vec<IpAddr>)>>);
-
-impl Hosts {
-    fn begin(&self, address: &str) {
-        self.0.lock().unwrap().0.insert(address.parse().unwrap());
-    }
-
-    fn asked(&self) -> Vec<IpAddr> {
-        std::mem::take(&mut self.0.lock().unwrap().1)
-    }
-
-    fn network(&self) -> Network {
-        let hosts = self.clone();
-        Network::of(move |to: SocketAddr| {
-            let mut hosts = hosts.0.lock().unwrap();
-            hosts.1.push(to.ip());
-            if hosts.0.contains(&to.ip()) {
-                Box::pin(std::future::ready(true))
-            } else {
-                Box::pin(std::future::pending())
-            }
-        })
-    }
-}
-
-/// An operator, and the cluster around it.
-struct World {
-    server: FakeServer,
-    workers: PodWorkers,
-    metrics: Metrics,
-    pods: Pods,
-    hosts: Hosts,
-    /// How many pods there may be.
-    room: u32,
-    stream: StreamId,
-    following: Vec<JoinHandle<()>>,
-}
-
-fn metrics() -> Metrics {
-    Metrics::register(&prometheus::Registry::new()).unwrap()
-}
-
-struct Owned;
-
-impl Owners for Owned {
-    fn uid(&self, _stream: StreamId) -> Option<String> {
-        Some(OWNER.to_owned())
-    }
-
-    fn pool(&self, _stream: StreamId) -> Option<String> {
-        None
-    }
-}
-
-impl World {
-    fn new() -> Self {
-        Self::with_room_for(2)
-    }
-
-    fn with_room_for(room: u32) -> Self {
-        let server = FakeServer::new();
-        let (metrics, hosts) = (metrics(), Hosts::default());
-        let (workers, pods, following) = Self::operator(&server, &hosts, room, metrics.clone());
-        let (stream, following) = (StreamId::generate(), vec![following]);
-        Self { server, workers, metrics, pods, hosts, room, stream, following }
-    }
-
-    fn operator(
-        server: &FakeServer,
-        hosts: &Hosts,
-        room: u32,
-        metrics: Metrics,
-    ) -> (PodWorkers, Pods, JoinHandle<()>) {
-        let (pods, pools) = (Pods::default(), Pools::default());
-        let mut pool = pool(caudal_kubernetes::worker_pool::Template::default());
-        (pool.spec.max_workers, pool.spec.move_surge) = (room - 1, 1);
-        pools.take(News::Is(Box::new(pool)));
-        let (network, owned) = (hosts.network(), Arc::new(Owned));
-        let workers =
-            PodWorkers::over(network, server.client(), pods.clone(), pools, owned, settings(), metrics);
-        let (client, followed) = (server.client(), pods.clone());
-        let following = tokio::spawn(async move { followed.follow(client, "caudal").await });
-        (workers, pods, following)
-    }
-
-    /// Another operator takes over.
-    fn restart(&mut self) {
-        for following in self.following.drain(..) {
-            following.abort();
-        }
-        let (workers, pods, following) =
-            Self::operator(&self.server, &self.hosts, self.room, self.metrics.clone());
-        (self.workers, self.pods) = (workers, pods);
-        self.following.push(following);
-    }
-
-    /// A warm pod that listens.
-    fn warm(&self, place: u32) -> WorkerId {
-        let built =
-            build::warm(&pool(caudal_kubernetes::worker_pool::Template::default()), place, &settings());
-        let mut pod = serde_json::to_value(built).unwrap();
-        listen(&mut pod);
-        self.hosts.begin("10.1.2.4");
-        worker_of(&self.server.create(KIND, pod))
-    }
-
-    /// One on a node, which listens if it has the address of the others.
-    fn warm_on(&self, node: &str, place: u32, address: &str) -> WorkerId {
-        let worker = self.warm(place);
-        self.server.change(KIND, &caudal_kubernetes::names::warm_pod("default", place), |pod| {
-            (pod["spec"]["nodeName"], pod["status"]["podIP"]) = (json!(node), json!(address));
-        });
-        worker
-    }
-
-    async fn claim(&self, epoch: u32) -> Result<WorkerAddress, ClaimError> {
-        Ok(self.workers.claim(self.stream, Epoch(epoch), &Pool::default()).await?.worker)
-    }
-
-    fn pod(&self, name: &str) -> Option<Value> {
-        self.server.get(KIND, name)
-    }
-
-    fn cold_name(&self, epoch: u32) -> String {
-        caudal_kubernetes::names::cold_pod(self.stream, Epoch(epoch))
-    }
-
-    /// Lets every cold pod listen once it is there.
-    async fn run(&self, name: &str) {
-        while self.pod(name).is_none() {
-            sleep(Duration::from_millis(10)).await;
-        }
-        self.server.change(KIND, name, listen);
-    }
-}
-
-fn listen(pod: &mut Value) {
-    pod["status"] = json!({ "phase": "Running", "podIP": "10.1.2.4", "conditions": [{ "type": "Ready", "status": "True" }] });
-}
-
-fn worker_of(pod: &Value) -> WorkerId {
-    pod["metadata"]["uid"].as_str().unwrap().parse().unwrap()
-}
+use world::{KIND, OWNER, Owned, World, metrics, worker_of};
 
 #[tokio::test(start_paused = true)]
 async fn a_warm_pod_becomes_the_streams_by_one_patch() {
