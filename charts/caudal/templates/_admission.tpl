@@ -32,24 +32,23 @@ spec:
 system:serviceaccount:{{ .Release.Namespace }}:{{ .Release.Name }}
 {{- end -}}
 
-{{/* Of the metadata of a LiveStream, for a policy of one who writes it. The garbage collector ends a broadcast whose owner is not there. */}}
+{{/* The variables that what follows needs. */}}
 {{- define "caudal.liveStreamMetadata" }}
   - name: metadata
     expression: dyn(object.metadata)
   - name: metadataBefore
     expression: "oldObject == null ? dyn({}) : dyn(oldObject.metadata)"
-  - name: notes
-    expression: "variables.metadata.?annotations.orValue({})"
-  - name: notesBefore
-    expression: "variables.metadataBefore.?annotations.orValue({})"
-validations:
+{{- end }}
+
+{{/* For everybody who writes LiveStreams: the garbage collector ends a broadcast whose owner is not there. */}}
+{{- define "caudal.liveStreamOwner" }}
   - expression: >-
       variables.metadata.?ownerReferences.orValue([]) == variables.metadataBefore.?ownerReferences.orValue([]) &&
       variables.metadata.?labels.orValue({}) == variables.metadataBefore.?labels.orValue({})
     message: a LiveStream has no owner, and its labels are for people
 {{- end }}
 
-{{/* The same for those who begin one with the operator's finalizer, and change none. */}}
+{{/* For those who begin one with the operator's finalizer, and change none. */}}
 {{- define "caudal.liveStreamFinalizers" }}
   - expression: >-
       oldObject == null ? variables.metadata.?finalizers.orValue([]).all(finalizer, finalizer == 'caudal.dev/end') :
@@ -69,8 +68,10 @@ variables:
   - name: orders
     expression: "['endReason', 'drop']"
 {{- include "caudal.liveStreamMetadata" . }}
+validations:
+{{- include "caudal.liveStreamOwner" . }}
 {{- include "caudal.liveStreamFinalizers" "a router" }}
-  - expression: variables.notes == variables.notesBefore
+  - expression: "variables.metadata.?annotations.orValue({}) == variables.metadataBefore.?annotations.orValue({})"
     message: a router changes no annotation of a LiveStream
   - expression: >-
       oldObject == null || (variables.spec.all(field, field == 'ingest' || (field in variables.before && variables.spec[field] ==
@@ -114,6 +115,12 @@ variables:
   - name: own
     expression: "['title', 'access', 'desiredState', 'endReason', 'drop', 'keyRevoked']"
 {{- include "caudal.liveStreamMetadata" . }}
+  - name: notes
+    expression: "variables.metadata.?annotations.orValue({})"
+  - name: notesBefore
+    expression: "variables.metadataBefore.?annotations.orValue({})"
+validations:
+{{- include "caudal.liveStreamOwner" . }}
 {{- include "caudal.liveStreamFinalizers" "the api" }}
   - expression: >-
       variables.notes.all(note, note == 'caudal.dev/move' || (note in variables.notesBefore && variables.notes[note] ==
@@ -139,6 +146,8 @@ variables:
   - name: own
     expression: "['desiredState', 'endReason', 'drop', 'keyRevoked']"
 {{- include "caudal.liveStreamMetadata" . }}
+validations:
+{{- include "caudal.liveStreamOwner" . }}
   - expression: >-
       oldObject == null || (variables.spec.all(field, field in variables.own || (field in variables.before && variables.spec[field] ==
       variables.before[field])) && variables.before.all(field, field in variables.own || field in variables.spec))
