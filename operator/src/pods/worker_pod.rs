@@ -40,7 +40,7 @@ pub struct WorkerPod {
     pub(crate) tolerates: Vec<Emptied>,
     /// The worker in it listens.
     pub ready: bool,
-    /// Since when the worker in it, which had begun, does not listen, in seconds since 1970: its process hangs, or its machine is gone.
+    /// Since when the worker in it, which was ready once, does not listen, in seconds since 1970: its process hangs, or its machine is gone.
     pub silent_since: Option<i64>,
     /// Somebody has deleted it; its process may still run.
     pub leaving: bool,

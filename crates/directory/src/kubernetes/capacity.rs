@@ -1,5 +1,5 @@
-//! What a pool has for broadcasts: room, and the qualities that its workers are made for. Routers count for themselves, so several may let in one too many at the same moment;
-//! the operator has the last word.
+//! What a pool has for broadcasts: room, and the qualities that its workers are made for. Routers count for themselves, so several may
+//! let in one too many at the same moment; the operator has the last word.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
