@@ -278,6 +278,29 @@ describe('a stall', () => {
     expect(twice - once).toBeGreaterThan(0.09);
   });
 
+  it('raises it by twice what was missing at most, however many there have been', () => {
+    const controller = new LatencyController(0.2);
+    for (let now = 0; now < 60; now += 10) {
+      controller.stalled(now);
+      controller.playing(now + 0.9, 0.2);
+    }
+    const before = controller.target;
+    controller.stalled(65);
+    controller.playing(65.1, 0.2);
+    expect(controller.target - before).toBeLessThan(0.21);
+  });
+
+  it('that a seek ends raises nothing: no buffer covers a hole in the stream', () => {
+    const controller = new LatencyController(0.2);
+    const before = controller.target;
+    for (let now = 0; now < 60; now += 10) {
+      controller.stalled(now);
+      controller.rejoin();
+      controller.playing(now + 2.5, 0.2);
+    }
+    expect(controller.target).toBe(before);
+  });
+
   it('never raises it without end', () => {
     const controller = new LatencyController(0.2);
     for (let now = 0; now < 100; now += 1) {

@@ -97,10 +97,12 @@ export class LatencyController {
   }
 
   /**
-   * Start over at the live edge: after a long interruption, a pause, or because the viewer asked. What was learned
-   * about the network is kept.
+   * Start over at the live edge: after a long interruption, a hole in the stream, a pause, or because the viewer asked.
+   * What was learned about the network is kept, and a stall that ends this way teaches nothing: waiting would not have
+   * ended it, so no buffer would have covered it.
    */
   rejoin(): void {
+    this.#stall = null;
     this.#join = joining(0);
     this.#pause();
   }
@@ -115,8 +117,10 @@ export class LatencyController {
       this.#dip = this.#dipBefore;
       return;
     }
+    // No more than twice what was missing, however many stalls there were before.
+    const most = Math.min(Math.max(2 * duration, this.#firstRaise()), MOST_RAISE);
     this.#raise =
-      stall.since - this.#lastStall < RELAPSE ? Math.min(this.#raise * 2, MOST_RAISE) : this.#firstRaise();
+      stall.since - this.#lastStall < RELAPSE ? Math.min(this.#raise * 2, most) : this.#firstRaise();
     this.#penalty = Math.min(this.#penalty + this.#raise, MOST_AHEAD);
     this.#lastStall = now;
     // The whole average was not enough, so the dip was at least that deep.

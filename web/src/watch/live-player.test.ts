@@ -232,6 +232,29 @@ describe('a viewer', () => {
   });
 });
 
+describe('a stall', () => {
+  const lasts = (ms: number) => {
+    video.dispatchEvent(new Event('waiting'));
+    vi.advanceTimersByTime(ms);
+  };
+  const plays = () => {
+    video.dispatchEvent(new Event('playing'));
+    video.currentTime += 0.05;
+    video.range = { start: 0, end: video.currentTime + 0.3 };
+    vi.advanceTimersByTime(50);
+    return player.snapshot().target;
+  };
+
+  it('makes the buffer larger, unless it was a hole that hls.js stepped over', () => {
+    const usual = plays();
+    lasts(2000);
+    video.dispatchEvent(new Event('seeking'));
+    expect(plays()).toBe(usual);
+    lasts(2000);
+    expect(plays()).toBeGreaterThan(usual);
+  });
+});
+
 describe('the buffer of a viewer whose network is calm', () => {
   let count = 0;
   const show = (presentationTime: number) => {

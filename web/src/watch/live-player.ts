@@ -84,6 +84,10 @@ export class LivePlayer {
     const { signal } = this.#listening;
     video.addEventListener('waiting', () => this.#waiting(), { signal });
     video.addEventListener('playing', () => this.#playing(), { signal });
+    // hls.js, too, steps over holes.
+    video.addEventListener('seeking', () => this.#stalledSince !== null && this.#controller.rejoin(), {
+      signal,
+    });
     this.#sight = watchPictures(video, signal, (missing) => this.#controller.faltered(missing));
     video.addEventListener('ended', () => (this.#mediaEnded = true), { signal });
     this.#ticker = window.setInterval(() => this.#tick(), TICK_MS);
