@@ -62,7 +62,8 @@ pub(crate) fn judge(
                 (AssignmentMode::Prepare, AssignmentMode::Live) => return Ok(Verdict::GoLive),
                 // A request to prepare that was on its way while the next one came.
                 (_, AssignmentMode::Prepare) => return Ok(Verdict::Same),
-                (held, offered) if held == offered => return Ok(Verdict::Same),
+                // Whatever else it says: it expires later, is sealed anew, and another controller may know more of what was announced.
+                (mode, repeated) if mode == repeated => return Ok(Verdict::Same),
                 _ => {}
             }
         }
@@ -81,6 +82,7 @@ pub(crate) fn judge(
 
 #[cfg(test)]
 mod tests {
+    use caudal_livestream::credentials::SealedCredentials;
     use caudal_livestream::{Epoch, StreamId};
 
     use super::*;
@@ -129,6 +131,8 @@ mod tests {
             judge(me, Some(&held), &other, UnixMillis(2000))
         };
         assert_eq!(with(|_| {}), Ok(Verdict::Same), "a repeated request, even after it expired");
+        assert_eq!(with(|a| a.expires = UnixMillis(9000)), Ok(Verdict::Same), "repeated after a lost answer");
+        assert_eq!(with(|a| a.credentials = Some(SealedCredentials::new(b"anew"))), Ok(Verdict::Same));
         assert_eq!(with(|a| a.stream = StreamId::generate()), Err(Refusal::OtherStream));
         assert_eq!(with(|a| a.epoch = Epoch(1)), Err(Refusal::OtherEpoch(2)));
         assert_eq!(with(|a| a.epoch = Epoch(3)), Err(Refusal::OtherEpoch(2)));

@@ -28,7 +28,7 @@ impl StorageCredentials {
         self.key.public()
     }
 
-    /// The store signs with these from now on, unless it has some that hold longer.
+    /// The store signs with these from now on, unless it has some that were made later.
     pub(crate) fn take(&self, sealed: &SealedCredentials, recipient: Recipient) -> Result<(), SealError> {
         let credentials = self.key.open(sealed, recipient)?;
         let expires = credentials.expires;
@@ -99,6 +99,7 @@ mod tests {
             access_key_id: "id".to_owned(),
             secret_access_key: "secret".to_owned(),
             session_token: "token".to_owned(),
+            issued: UnixMillis(seconds),
             expires: UnixMillis(WallClock::start().now().0 + seconds * 1000),
         }
     }

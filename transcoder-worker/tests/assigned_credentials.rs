@@ -23,8 +23,8 @@ use caudal_livestream::assignment::Assignment;
 use caudal_livestream::credentials::{CredentialsRenewal, Recipient};
 use caudal_livestream::{Epoch, UnixMillis, WorkerId};
 use caudal_storage::{
-    AssignedCredentials, Key, RoleConfig, RoleSessions, S3Access, S3Config, S3Credentials, SegmentStore,
-    StreamCredentials, StreamFile,
+    AssignedCredentials, Key, Need, RoleConfig, RoleSessions, S3Access, S3Config, S3Credentials,
+    SegmentStore, StreamCredentials, StreamFile,
 };
 use moto::Moto;
 use support::publisher::Publisher;
@@ -82,10 +82,11 @@ impl Scene {
         CredentialsRenewal { worker, stream, epoch, renewed }
     }
 
-    /// The next session, which holds longer than the one before.
+    /// The next session, which does not hold as long as the one before.
     async fn later(&self, than: &StreamCredentials) -> StreamCredentials {
-        let made = self.sessions.of(self.broadcast.stream).await.unwrap();
-        StreamCredentials { expires: UnixMillis(than.expires.0 + 60_000), ..made }
+        let made = self.sessions.of(self.broadcast.stream, Need::First).await.unwrap();
+        let issued = UnixMillis(than.issued.0 + 1);
+        StreamCredentials { issued, expires: UnixMillis(than.expires.0 - 60_000), ..made }
     }
 }
 
@@ -101,7 +102,7 @@ async fn a_worker_stores_with_the_session_that_came_with_its_assignment_and_then
         matches!(&without, Err(AssignError::Unable(words)) if words.contains("no storage credentials")),
         "{without:?}"
     );
-    let first = sessions.of(broadcast.stream).await.unwrap();
+    let first = sessions.of(broadcast.stream, Need::First).await.unwrap();
     let elsewhere = Recipient { worker: WorkerId::generate(), ..scene.recipient() };
     let not_ours = broadcast.try_assign(worker, &scene.assignment(&first, elsewhere).await).await;
     assert!(matches!(not_ours, Err(AssignError::Refused { status: 400, .. })), "{not_ours:?}");
@@ -120,9 +121,15 @@ async fn a_worker_stores_with_the_session_that_came_with_its_assignment_and_then
     // What an eavesdropper sends once more.
     broadcast.try_renew(worker, &scene.renewal(&first).await).await.unwrap();
     assert_eq!(held.expires(), Some(second.expires));
+    // The controller has heard no answer to the assignment, and repeats it with what it has by now.
+    let third = scene.later(&second).await;
+    let repeated = scene.assignment(&third, scene.recipient()).await;
+    let repeated = Assignment { expires: UnixMillis(repeated.expires.0 - 5_000), ..repeated };
+    broadcast.try_assign(worker, &repeated).await.unwrap();
+    assert_eq!(held.expires(), Some(third.expires));
     reader.stored("source", 1).await;
     let counted = |name| worker.metric(name).round().to_string();
-    assert_eq!(counted("caudal_worker_storage_credentials_taken_total"), "2");
+    assert_eq!(counted("caudal_worker_storage_credentials_taken_total"), "3");
     assert_eq!(counted("caudal_worker_storage_failures_total"), "0", "no upload was interrupted");
     drop(publisher);
     scene.worker.stop().await;
@@ -132,7 +139,7 @@ async fn a_worker_stores_with_the_session_that_came_with_its_assignment_and_then
 async fn a_renewal_for_another_stream_or_epoch_or_that_cannot_be_opened_changes_nothing() {
     let scene = Scene::new().await;
     let Scene { sessions, held, broadcast, worker, .. } = &scene;
-    let first = sessions.of(broadcast.stream).await.unwrap();
+    let first = sessions.of(broadcast.stream, Need::First).await.unwrap();
     let later = scene.later(&first).await;
     let early = broadcast.try_renew(worker, &scene.renewal(&later).await).await;
     assert!(matches!(early, Err(AssignError::Conflict(_))), "it has no stream yet: {early:?}");

@@ -9,12 +9,19 @@ use thiserror::Error;
 
 /// Makes credentials that open one stream's objects: an STS, or a test's.
 pub trait CredentialSource: Send + Sync + 'static {
-    /// Credentials of the stream, of whose life about half is left at least. The same again until then, so that a worker that is
-    /// found in a hurry waits for nobody.
+    /// Credentials for a worker that is to be assigned the stream, which a broadcast waits for. Where the stream has some that hold long
+    /// enough for a worker to begin with, it gets those at the first poll, and others are made beside it when they are due.
     ///
     /// # Errors
     /// [`NoCredentials`], within seconds. Asking again may help.
-    fn credentials(&self, stream: StreamId) -> BoxFuture<'_, Result<Fresh, NoCredentials>>;
+    fn credentials(&self, stream: StreamId) -> BoxFuture<'_, Result<StreamCredentials, NoCredentials>>;
+
+    /// What a worker of the stream is to have by now: the stream's present credentials until about half of their life is over, then
+    /// others. These never hold up [`credentials`](Self::credentials) of any stream.
+    ///
+    /// # Errors
+    /// [`NoCredentials`]. Asking again may help.
+    fn renewed(&self, stream: StreamId) -> BoxFuture<'_, Result<Fresh, NoCredentials>>;
 
     /// Nobody will ask for this stream's any more.
     fn forget(&self, stream: StreamId);
@@ -29,7 +36,7 @@ pub struct Fresh {
     pub renew_in: Duration,
 }
 
-/// Why there are no credentials of which half is left.
+/// Why there are no credentials.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{detail}")]
 pub struct NoCredentials {
@@ -37,6 +44,4 @@ pub struct NoCredentials {
     pub reason: String,
     /// For the log.
     pub detail: String,
-    /// Older ones that still hold for a while.
-    pub held: Option<StreamCredentials>,
 }

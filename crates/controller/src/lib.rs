@@ -18,6 +18,7 @@ mod reports;
 mod standstill;
 mod stream_task;
 mod waiting;
+mod worker_keys;
 mod worker_link;
 mod workers;
 
@@ -54,6 +55,7 @@ pub use standstill::Excuses;
 use standstill::LoggedStandstill;
 use stream_task::{Command, StreamTask};
 pub use waiting::Waiting;
+use worker_keys::WorkerKeys;
 pub use worker_link::{Announcement, Announcements, FEED_SILENCE, LinkLost, NotAssigned, WorkerLink};
 pub use workers::{ClaimError, Claimed, Pool, Presence, Start, Workers};
 
@@ -114,6 +116,7 @@ struct Shared {
     /// Whether the last write of any stream's record failed.
     store_fails: AtomicBool,
     standstill: Arc<LoggedStandstill>,
+    worker_keys: WorkerKeys,
     // Held for map operations only, never across an await.
     handles: Mutex<HashMap<StreamId, Handle>>,
     /// Streams whose end the api does not know of yet.
@@ -170,6 +173,7 @@ impl Shared {
         if let Some(credentials) = &self.carriers.credentials {
             credentials.forget(stream);
         }
+        self.worker_keys.forget(stream);
         self.handles().remove(&stream);
     }
 }
@@ -193,6 +197,7 @@ impl Controller {
             wall,
             store_fails: AtomicBool::new(false),
             standstill: Arc::default(),
+            worker_keys: WorkerKeys::default(),
             handles: Mutex::default(),
             unsettled: watch::Sender::new(HashSet::new()),
             stop: CancellationToken::new(),

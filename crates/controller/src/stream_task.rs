@@ -60,7 +60,6 @@ enum Outcome {
         claimed: Option<Epoch>,
     },
     FeedEnded,
-    RenewalEnded,
     Released(WorkerId),
     ClaimWithdrawn(Epoch),
     Withdrawn,
@@ -342,7 +341,7 @@ impl StreamTask {
                 self.media_fate = MediaFate::Settled;
                 return;
             }
-            Ok(Outcome::FeedEnded | Outcome::RenewalEnded) => return,
+            Ok(Outcome::FeedEnded) => return,
             Err(error) if error.is_cancelled() => return,
             Err(error) => {
                 // A panic in a job, nobody knows in which: start all again from the orders, as after a restart.

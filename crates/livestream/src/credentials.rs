@@ -80,7 +80,7 @@ pub struct CredentialsRenewal {
     pub stream: StreamId,
     /// The epoch that it has it in.
     pub epoch: Epoch,
-    /// Taken only where they expire later than the ones that the worker has, so a repeated order changes nothing.
+    /// Taken only where they were made later than the ones that the worker has, so a repeated or late order changes nothing.
     pub renewed: SealedCredentials,
 }
 

@@ -18,6 +18,7 @@ pub struct AssignedCredentials(Arc<watch::Sender<Option<Current>>>);
 
 struct Current {
     credential: Arc<AwsCredential>,
+    issued: UnixMillis,
     expires: UnixMillis,
 }
 
@@ -26,7 +27,7 @@ struct Current {
 pub enum Renewed {
     /// They did.
     Yes,
-    /// The ones before hold as long, or longer.
+    /// The ones before are the same, or were made later.
     NotNewer,
 }
 
@@ -36,11 +37,17 @@ impl AssignedCredentials {
         Self(Arc::new(watch::Sender::new(None)))
     }
 
-    /// Signs with these from now on, if they hold longer than the ones before.
+    /// Signs with these from now on, if they were made later than the ones before: those may have been revoked, however long they
+    /// would hold. Where one of the two does not say when it was made, the one that holds longer is the later one.
     pub fn take(&self, credentials: StreamCredentials) -> Renewed {
-        let StreamCredentials { access_key_id, secret_access_key, session_token, expires } = credentials;
+        let StreamCredentials { access_key_id, secret_access_key, session_token, issued, expires } =
+            credentials;
         let taken = self.0.send_if_modified(|current| {
-            if current.as_ref().is_some_and(|current| current.expires >= expires) {
+            let later = current.as_ref().is_none_or(|current| {
+                let both_say = [current.issued, issued].iter().all(|said| *said != UnixMillis(0));
+                if both_say { issued > current.issued } else { expires > current.expires }
+            });
+            if !later {
                 return false;
             }
             let credential = AwsCredential {
@@ -48,7 +55,7 @@ impl AssignedCredentials {
                 secret_key: secret_access_key,
                 token: Some(session_token),
             };
-            *current = Some(Current { credential: Arc::new(credential), expires });
+            *current = Some(Current { credential: Arc::new(credential), issued, expires });
             true
         });
         if taken { Renewed::Yes } else { Renewed::NotNewer }
@@ -98,30 +105,43 @@ impl CredentialProvider for AssignedCredentials {
 mod tests {
     use super::*;
 
-    fn until(expires: i64) -> StreamCredentials {
+    fn made(issued: i64, expires: i64) -> StreamCredentials {
         StreamCredentials {
-            access_key_id: format!("id-{expires}"),
+            access_key_id: format!("id-{issued}"),
             secret_access_key: "secret".to_owned(),
             session_token: "token".to_owned(),
+            issued: UnixMillis(issued),
             expires: UnixMillis(expires),
         }
     }
 
     #[tokio::test]
-    async fn requests_are_signed_with_the_credentials_that_hold_longest() {
+    async fn requests_are_signed_with_the_credentials_that_were_made_last() {
         let assigned = AssignedCredentials::none();
         assert!(assigned.get_credential().await.is_err(), "there are none yet");
-        for (given, taken, signs_with) in [
-            (10, Renewed::Yes, "id-10"),
-            (10, Renewed::NotNewer, "id-10"),
-            (20, Renewed::Yes, "id-20"),
+        for (issued, expires, taken, signs_with) in [
+            // By an operator of the release before, which does not say when.
+            (0, 10, Renewed::Yes, "id-0"),
+            (0, 10, Renewed::NotNewer, "id-0"),
+            (0, 50, Renewed::Yes, "id-0"),
+            (0, 40, Renewed::NotNewer, "id-0"),
+            (1, 60, Renewed::Yes, "id-1"),
+            (1, 60, Renewed::NotNewer, "id-1"),
+            (3, 30, Renewed::Yes, "id-3"),
             // An order that was overtaken, or is sent once more by somebody who has seen it.
-            (15, Renewed::NotNewer, "id-20"),
+            (2, 40, Renewed::NotNewer, "id-3"),
+            // The ones before may have been revoked.
+            (4, 20, Renewed::Yes, "id-4"),
+            // The operator is the release before's again.
+            (0, 20, Renewed::NotNewer, "id-4"),
+            (0, 30, Renewed::Yes, "id-0"),
+            (4, 20, Renewed::NotNewer, "id-0"),
+            (5, 35, Renewed::Yes, "id-5"),
         ] {
-            assert_eq!(assigned.take(until(given)), taken, "{given}");
+            assert_eq!(assigned.take(made(issued, expires)), taken, "{issued}");
             assert_eq!(assigned.get_credential().await.unwrap().key_id, signs_with);
         }
-        assert_eq!(assigned.expires(), Some(UnixMillis(20)));
+        assert_eq!(assigned.expires(), Some(UnixMillis(35)));
         assert!(!format!("{assigned:?}").contains("secret"));
     }
 }

@@ -20,7 +20,7 @@ pub use bucket::{S3Access, S3Config, S3Credentials};
 pub use claim::{ClaimError, StreamClaims};
 pub use key::{Durability, InvalidKey, Key, StreamFile};
 pub use removal::{Disposable, Provenance};
-pub use role_sessions::{RoleConfig, RoleSessionError, RoleSessions};
+pub use role_sessions::{Need, RoleConfig, RoleSessionError, RoleSessions};
 pub use sealing::{SealError, SealingKey, StreamCredentials};
 pub use segment_log::{LoggedTrack, SegmentLog};
 pub use store::{CreateError, OpenError, ReplaceError, SegmentStore, StorageError, Version};

@@ -4,10 +4,10 @@ mod answer;
 mod policy;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use caudal_livestream::StreamId;
+use caudal_livestream::{StreamId, UnixMillis};
 use futures::StreamExt as _;
 use http::{Method, StatusCode, header};
 use object_store::ClientOptions;
@@ -36,6 +36,15 @@ pub struct RoleConfig {
     pub region: Option<String>,
 }
 
+/// What a session is needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// A worker that has none; a broadcast waits for it.
+    First,
+    /// A worker whose session holds for a while yet.
+    Renewal,
+}
+
 /// Makes sessions of a role. Cheap to clone; all clones share connections, and a limit of requests at a time.
 #[derive(Clone, Debug)]
 pub struct RoleSessions {
@@ -51,7 +60,9 @@ struct Shared {
     bucket: String,
     own: AwsCredentialProvider,
     http: HttpClient,
-    places: Semaphore,
+    /// Of their own, because renewals may all wait for a slow STS, and nobody else is to wait for those.
+    first_places: Semaphore,
+    renewal_places: Semaphore,
 }
 
 /// Why there is no session.
@@ -109,7 +120,8 @@ impl RoleSessions {
             duration: role.duration,
             endpoint,
             region,
-            places: Semaphore::new(AT_ONCE),
+            first_places: Semaphore::new(FIRST_AT_ONCE),
+            renewal_places: Semaphore::new(RENEWALS_AT_ONCE),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -128,9 +140,13 @@ impl RoleSessions {
     ///
     /// # Errors
     /// [`RoleSessionError`].
-    pub async fn of(&self, stream: StreamId) -> Result<StreamCredentials, RoleSessionError> {
+    pub async fn of(&self, stream: StreamId, need: Need) -> Result<StreamCredentials, RoleSessionError> {
         // Never closed. Who waits here is a stream's task, and there are as many of those as streams.
-        let _place = self.shared.places.acquire().await;
+        let places = match need {
+            Need::First => &self.shared.first_places,
+            Need::Renewal => &self.shared.renewal_places,
+        };
+        let _place = places.acquire().await;
         timeout(DEADLINE, self.shared.assume(stream)).await.map_err(|_| RoleSessionError::Deadline)?
     }
 }
@@ -149,11 +165,12 @@ impl Shared {
         AwsAuthorizer::new(&own, "sts", &self.region)
             .try_authorize(&mut request, None)
             .map_err(|error| unreachable(&error))?;
+        let issued = now();
         let response = self.http.execute(request).await.map_err(|error| unreachable(&error))?;
         let (head, body) = response.into_parts();
         let body = whole(body).await?;
         if head.status == StatusCode::OK {
-            answer::success(&body)
+            answer::success(&body, issued)
         } else {
             Err(answer::failure(head.status.as_u16(), &body))
         }
@@ -185,6 +202,11 @@ async fn whole(body: HttpResponseBody) -> Result<Bytes, RoleSessionError> {
     Ok(read.into())
 }
 
+fn now() -> UnixMillis {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
+}
+
 /// Amazon's STS of a region.
 fn amazons(role_arn: &str, region: &str) -> String {
     let domain = if policy::partition(role_arn) == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
@@ -209,7 +231,9 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 /// One request, with reading the operator's own credentials. Amazon's takes some 0.1 s, and a new worker waits for it.
 const DEADLINE: Duration = Duration::from_secs(8);
 /// Amazon lets an account make 600 a second; each takes a tenth of one.
-const AT_ONCE: usize = 32;
+const FIRST_AT_ONCE: usize = 20;
+/// 120 a second, for as many broadcasts as a leader that takes over renews in its first minute: 7,200.
+const RENEWALS_AT_ONCE: usize = 12;
 /// A success is about 3 kB.
 const LONGEST_ANSWER: usize = 64 * 1024;
 

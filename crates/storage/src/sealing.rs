@@ -23,8 +23,16 @@ pub struct StreamCredentials {
     pub secret_access_key: String,
     /// What the storage reads the session's policy from.
     pub session_token: String,
+    /// When they were made, by the clock of whoever had them made. Of two, a worker wants the later ones, whichever hold longer.
+    /// 0 from an operator that does not say so yet.
+    #[serde(default = "unsaid")]
+    pub issued: UnixMillis,
     /// The storage takes them until then.
     pub expires: UnixMillis,
+}
+
+fn unsaid() -> UnixMillis {
+    UnixMillis(0)
 }
 
 impl StreamCredentials {
@@ -142,6 +150,7 @@ mod tests {
             access_key_id: "ASIAEXAMPLE".to_owned(),
             secret_access_key: "wJalrXUtnFEMI/K7MDENG+bPxRfiCY".to_owned(),
             session_token: "FwoGZXIvYXdzE==".to_owned(),
+            issued: UnixMillis(1_789_996_400_000),
             expires: UnixMillis(1_790_000_000_000),
         }
     }
@@ -180,6 +189,14 @@ mod tests {
     #[test]
     fn a_key_to_which_nothing_can_be_sealed_is_refused() {
         assert_eq!(credentials().seal(SealingPublicKey([0; 32]), recipient()), Err(SealError::NotSealed));
+    }
+
+    #[test]
+    fn those_of_the_release_before_do_not_say_when_they_were_made() {
+        let mut said = serde_json::to_value(credentials()).unwrap();
+        said.as_object_mut().unwrap().remove("issued").unwrap();
+        let read: StreamCredentials = serde_json::from_value(said).unwrap();
+        assert_eq!(read, StreamCredentials { issued: UnixMillis(0), ..credentials() });
     }
 
     #[test]

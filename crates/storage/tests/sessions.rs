@@ -22,8 +22,8 @@ use caudal_livestream::record::WorkerAddress;
 use caudal_livestream::state::StoredState;
 use caudal_livestream::{Epoch, Msn, StreamId, WorkerId};
 use caudal_storage::{
-    AssignedCredentials, Durability, Key, RoleConfig, RoleSessionError, RoleSessions, S3Access, S3Config,
-    S3Credentials, SegmentStore, StreamFile,
+    AssignedCredentials, Durability, Key, Need, RoleConfig, RoleSessionError, RoleSessions, S3Access,
+    S3Config, S3Credentials, SegmentStore, StreamFile,
 };
 use moto::Moto;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -66,7 +66,7 @@ async fn a_session_opens_the_bucket_for_as_long_as_was_asked_for() {
     let key = Key::Live(stream, StreamFile::Master);
     let without = store.put(&key, Bytes::from_static(b"x")).await.unwrap_err();
     assert!(std::error::Error::source(&without).unwrap().to_string().contains("no storage credentials"));
-    let made = sessions(&bucket).of(stream).await.unwrap();
+    let made = sessions(&bucket).of(stream, Need::First).await.unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
     let left = made.expires.0 - i64::try_from(now).unwrap();
     assert!((1_100_000..=1_205_000).contains(&left), "{left}");
@@ -88,7 +88,7 @@ async fn the_statements_of_the_policy_let_a_worker_write_and_read_its_own_stream
     open.put(&segment(other), Bytes::from_static(b"theirs")).await.unwrap();
     with_role(&server, &sessions.policy(own_stream));
     let (credentials, store) = assigned(&bucket);
-    credentials.take(sessions.of(own_stream).await.unwrap());
+    credentials.take(sessions.of(own_stream, Need::First).await.unwrap());
     assert!(server.request_of("moto", "POST /moto-api/reset-auth", "0").starts_with("http/1.1 200"));
 
     // What a worker does there: a claim.
@@ -182,17 +182,49 @@ async fn an_sts_that_refuses_floods_or_is_away_is_told_apart() {
     let endpoint = answers(vec![(403, denied.to_owned()), (200, flood), (200, "<a/>".to_owned())]).await;
     let sessions = sessions(&at(endpoint));
     let stream = StreamId::generate();
-    let refused = sessions.of(stream).await.unwrap_err();
+    let refused = sessions.of(stream, Need::First).await.unwrap_err();
     assert_eq!(
         (refused.in_short().as_str(), refused.to_string().as_str()),
         ("AccessDenied", "AccessDenied: not you")
     );
     assert!(
-        matches!(sessions.of(stream).await, Err(RoleSessionError::Unreadable(words)) if words.contains("over"))
+        matches!(sessions.of(stream, Need::First).await, Err(RoleSessionError::Unreadable(words)) if words.contains("over"))
     );
-    assert!(matches!(sessions.of(stream).await, Err(RoleSessionError::Unreadable(_))));
+    assert!(matches!(sessions.of(stream, Need::First).await, Err(RoleSessionError::Unreadable(_))));
     // Nobody accepts any more.
-    assert!(matches!(sessions.of(stream).await, Err(RoleSessionError::Unreachable(_))));
+    assert!(matches!(sessions.of(stream, Need::First).await, Err(RoleSessionError::Unreachable(_))));
+}
+
+#[tokio::test]
+async fn who_waits_with_a_broadcast_never_waits_for_renewals_that_a_slow_sts_holds_up() {
+    let sts = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let sessions = sessions(&at(format!("http://{}", sts.local_addr().unwrap())));
+    let waited_for = StreamId::generate();
+    // Nobody else is answered.
+    tokio::spawn(async move {
+        let mut unanswered = Vec::new();
+        loop {
+            let (mut asked, _) = sts.accept().await.unwrap();
+            let mut text = String::new();
+            while !text.contains("Policy=") {
+                let mut bytes = vec![0; 16 * 1024];
+                let read = asked.read(&mut bytes).await.unwrap();
+                text.push_str(std::str::from_utf8(&bytes[..read]).unwrap());
+            }
+            if text.contains(&waited_for.to_string()) {
+                asked.write_all(b"HTTP/1.1 403 -\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+            }
+            unanswered.push(asked);
+        }
+    });
+    let renewals = (0..100).map(|_| Box::pin(sessions.of(StreamId::generate(), Need::Renewal)));
+    let mut renewals = futures::future::select_all(renewals);
+    assert!(futures::poll!(&mut renewals).is_pending(), "they have all places that there are for them");
+    tokio::select! {
+        biased;
+        (renewed, ..) = &mut renewals => panic!("a renewal came first: {renewed:?}"),
+        made = sessions.of(waited_for, Need::First) => assert_eq!(made.unwrap_err().in_short(), "HTTP 403"),
+    }
 }
 
 /// As Amazon's S3 answers to whoever may list only under one prefix.

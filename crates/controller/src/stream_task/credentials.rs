@@ -1,6 +1,7 @@
 //! Storage credentials of the stream's workers: got before an assignment, sealed into it, and renewed for as long as a worker is
 //! followed.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,11 +33,7 @@ pub(super) async fn when_there_are_some(
         let asked = source.credentials(stream).await;
         shared.carriers.metrics.credentials(CredentialStep::Grant, Outcome::of(&asked));
         match asked {
-            Ok(fresh) => return Some(fresh.credentials),
-            Err(error) if error.held.is_some() => {
-                tracing::warn!(%error, %stream, %epoch, "a worker gets storage credentials that are older than half their life");
-                return error.held;
-            }
+            Ok(credentials) => return Some(credentials),
             Err(error) if tries == 0 => {
                 tracing::warn!(%error, %stream, %epoch, "there are no storage credentials for a stream's worker; it is not assigned without");
                 let _ = inputs.send(Input::NoCredentials(epoch, error.reason)).await;
@@ -55,24 +52,30 @@ pub(super) async fn sealed(
     recipient: Recipient,
     credentials: &StreamCredentials,
 ) -> Result<Option<SealedCredentials>, NotAssigned> {
-    let Some(key) = shared.carriers.link.key(worker).await? else { return Ok(None) };
-    let sealed = credentials.seal(key, recipient);
-    sealed.map(Some).map_err(|error| NotAssigned::Refused(error.to_string()))
+    let key = shared.worker_keys.of(shared.carriers.link.as_ref(), worker, recipient.stream).await?;
+    let sealed = key.map(|key| credentials.seal(key, recipient)).transpose();
+    sealed.map_err(|error| NotAssigned::Refused(error.to_string()))
 }
 
 /// Sends a worker new credentials whenever half the life of its last ones is over, for as long as this is polled.
 ///
 /// Nobody stores when that was. The first ones are sent soon after a worker is followed, whoever assigned it: by the controller that
 /// did, they are the ones that it has already, and the worker keeps those.
-pub(super) async fn keep_renewed(shared: Arc<Shared>, worker: WorkerAddress, recipient: Recipient) {
-    let Some(source) = shared.carriers.credentials.clone() else { return };
+pub(super) async fn keep_renewed(
+    shared: Arc<Shared>,
+    source: Arc<dyn CredentialSource>,
+    worker: WorkerAddress,
+    recipient: Recipient,
+) -> Infallible {
     let Recipient { stream, epoch, .. } = recipient;
     // A controller that takes over follows all streams at once.
     sleep(FIRST_WITHIN.mul_f64(rand::random())).await;
     let mut failures = 0_u32;
     loop {
         let renewed = renew(&shared, source.as_ref(), &worker, recipient).await;
-        shared.carriers.metrics.credentials(CredentialStep::Renewal, Outcome::of(&renewed));
+        if !matches!(renewed, Ok(None)) {
+            shared.carriers.metrics.credentials(CredentialStep::Renewal, Outcome::of(&renewed));
+        }
         let pause = match renewed {
             Ok(Some(renew_in)) => {
                 if failures > 0 {
@@ -81,7 +84,7 @@ pub(super) async fn keep_renewed(shared: Arc<Shared>, worker: WorkerAddress, rec
                 failures = 0;
                 renew_in.max(SHORTEST_PAUSE)
             }
-            Ok(None) => return,
+            Ok(None) => NO_KEY_PAUSE,
             Err(reason) => {
                 if failures == 0 {
                     tracing::warn!(reason, %stream, %epoch, "a worker's storage credentials are not renewed; it keeps the old ones until they expire");
@@ -104,10 +107,11 @@ async fn renew(
     worker: &WorkerAddress,
     recipient: Recipient,
 ) -> Result<Option<Duration>, String> {
-    let fresh = source.credentials(recipient.stream).await.map_err(|error| error.to_string())?;
-    let sealed = sealed(shared, worker, recipient, &fresh.credentials).await;
-    let Some(renewed) = sealed.map_err(|error| error.to_string())? else { return Ok(None) };
     let Recipient { worker: id, stream, epoch } = recipient;
+    let key = shared.worker_keys.of(shared.carriers.link.as_ref(), worker, stream).await;
+    let Some(key) = key.map_err(|error| error.to_string())? else { return Ok(None) };
+    let fresh = source.renewed(stream).await.map_err(|error| error.to_string())?;
+    let renewed = fresh.credentials.seal(key, recipient).map_err(|error| error.to_string())?;
     let order = CredentialsRenewal { worker: id, stream, epoch, renewed };
     let signed = Signed::sign(&order, shared.carriers.assignments.current());
     let signed = signed.map_err(|error| error.to_string())?;
@@ -128,6 +132,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Amazon's shortest sessions hold a quarter of an hour, so half of one is left for over six minutes after a renewal that was due.
 const FIRST_WITHIN: Duration = Duration::from_secs(60);
+/// Nothing tells a worker with credentials of its own, which ends with its broadcast, from one whose key could not be had once. The other
+/// one has more than this left: see `FIRST_WITHIN`.
+const NO_KEY_PAUSE: Duration = Duration::from_secs(60);
 /// Whatever a source says.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 

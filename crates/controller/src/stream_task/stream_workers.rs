@@ -166,13 +166,10 @@ impl StreamTask {
                 follower.run().await;
                 Outcome::FeedEnded
             });
-            let renewal = self.shared.carriers.credentials.is_some().then(|| {
+            let renewal = self.shared.carriers.credentials.clone().map(|source| {
                 let recipient = Recipient { worker: worker.worker, stream: self.stream, epoch };
-                let renewing = keep_renewed(Arc::clone(&self.shared), worker, recipient);
-                self.jobs.spawn(async move {
-                    renewing.await;
-                    Outcome::RenewalEnded
-                })
+                let renewing = keep_renewed(Arc::clone(&self.shared), source, worker, recipient);
+                self.jobs.spawn(async move { match renewing.await {} })
             });
             self.following.insert(epoch, Following { job, renewal, reached });
         }

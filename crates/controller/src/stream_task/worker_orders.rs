@@ -1,9 +1,10 @@
 //! Getting a stream its worker: the claim, and the assignment.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use caudal_livestream::assignment::Assignment;
+use caudal_livestream::assignment::{Assignment, AssignmentMode};
 use caudal_livestream::lifecycle::Input;
 use caudal_livestream::proof::SignedAssignment;
 use caudal_livestream::record::WorkerAddress;
@@ -67,15 +68,17 @@ pub(super) async fn assign(
         }
     };
     tokio::pin!(exited);
-    let credentials = tokio::select! {
-        credentials = when_there_are_some(shared, assignment.stream, assignment.epoch, inputs) => credentials,
+    let answered = tokio::select! {
+        answered = credentials_or_answer(shared, &worker, &mut assignment, inputs) => answered,
         () = &mut exited => return Err(NotAssigned::Gone),
+    };
+    let credentials = match answered {
+        ControlFlow::Continue(credentials) => credentials,
+        ControlFlow::Break(answer) => return answer,
     };
     let begun = Instant::now();
     let mut tries = 0_u32;
     loop {
-        // Worker and controller both go by the machine's clock. It may be set between two tries.
-        assignment.expires = UnixMillis(shared.wall_now().0.saturating_add(ASSIGNMENT_VALID_MS));
         let outcome = tokio::select! {
             outcome = offer(shared, &worker, &mut assignment, credentials.as_ref()) => outcome,
             () = &mut exited => return Err(NotAssigned::Gone),
@@ -93,6 +96,36 @@ pub(super) async fn assign(
     }
 }
 
+/// Credentials for a worker as soon as there are some, or its answer, if that comes first.
+///
+/// One that has the stream already, which after a change of controller only itself knows, takes orders without. One that has not says so,
+/// and nothing is settled by that.
+async fn credentials_or_answer(
+    shared: &Shared,
+    worker: &WorkerAddress,
+    assignment: &mut Assignment,
+    inputs: &Sender<Input>,
+) -> ControlFlow<Result<(), NotAssigned>, Option<StreamCredentials>> {
+    let credentials = when_there_are_some(shared, assignment.stream, assignment.epoch, inputs);
+    if assignment.mode == AssignmentMode::Prepare {
+        return ControlFlow::Continue(credentials.await);
+    }
+    let answer = async {
+        loop {
+            match offer(shared, worker, assignment, None).await {
+                Err(NotAssigned::Unsettled(_)) => sleep(ASK_AGAIN).await,
+                answer => return answer,
+            }
+        }
+    };
+    tokio::select! {
+        // Where they are at hand, nobody is asked without.
+        biased;
+        credentials = credentials => ControlFlow::Continue(credentials),
+        answer = answer => ControlFlow::Break(answer),
+    }
+}
+
 /// Once.
 async fn offer(
     shared: &Shared,
@@ -100,6 +133,8 @@ async fn offer(
     assignment: &mut Assignment,
     credentials: Option<&StreamCredentials>,
 ) -> Result<(), NotAssigned> {
+    // Worker and controller both go by the machine's clock. It may be set between two tries.
+    assignment.expires = UnixMillis(shared.wall_now().0.saturating_add(ASSIGNMENT_VALID_MS));
     if let Some(credentials) = credentials {
         assignment.credentials = sealed(shared, worker, assignment.recipient(), credentials).await?;
     }

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::AtomicBool;
 
-use caudal_storage::StreamCredentials;
+use caudal_livestream::assignment::AssignmentMode;
+use caudal_storage::{SealingKey, StreamCredentials};
 
 use super::*;
 
@@ -10,6 +11,8 @@ use super::*;
 #[derive(Default)]
 pub(super) struct FakeSource {
     fails: AtomicBool,
+    /// It answers nobody for whom it has to make any.
+    hangs: AtomicBool,
     made: Mutex<HashMap<StreamId, Vec<Instant>>>,
 }
 
@@ -17,27 +20,45 @@ impl FakeSource {
     fn made(&self, stream: StreamId) -> usize {
         self.made.lock().unwrap().get(&stream).map_or(0, Vec::len)
     }
+
+    /// The last ones, unless they are older, and how long until they are.
+    fn younger_than(&self, age: Duration, stream: StreamId) -> Option<Fresh> {
+        let made = self.made.lock().unwrap();
+        let made = made.get(&stream)?;
+        let renew_in = age.checked_sub(made.last()?.elapsed()).filter(|left| !left.is_zero())?;
+        Some(Fresh { credentials: numbered(made.len()), renew_in })
+    }
+
+    async fn make(&self, stream: StreamId) -> Result<Fresh, NoCredentials> {
+        sleep(Duration::from_millis(100)).await;
+        if self.hangs.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+        if self.fails.load(Ordering::Relaxed) {
+            return Err(NoCredentials {
+                reason: "AccessDenied".to_owned(),
+                detail: "AccessDenied: arn:aws:iam::1:user/operator may not".to_owned(),
+            });
+        }
+        let mut made = self.made.lock().unwrap();
+        let made = made.entry(stream).or_default();
+        made.push(Instant::now());
+        Ok(Fresh { credentials: numbered(made.len()), renew_in: RENEWAL })
+    }
 }
 
 impl CredentialSource for FakeSource {
-    fn credentials(&self, stream: StreamId) -> BoxFuture<'_, Result<Fresh, NoCredentials>> {
+    fn credentials(&self, stream: StreamId) -> BoxFuture<'_, Result<StreamCredentials, NoCredentials>> {
         Box::pin(async move {
-            sleep(Duration::from_millis(100)).await;
-            let mut made = self.made.lock().unwrap();
-            let made = made.entry(stream).or_default();
-            let age = made.last().map_or(RENEWAL, Instant::elapsed);
-            if age >= RENEWAL && self.fails.load(Ordering::Relaxed) {
-                return Err(NoCredentials {
-                    reason: "AccessDenied".to_owned(),
-                    detail: "AccessDenied: arn:aws:iam::1:user/operator may not".to_owned(),
-                    held: (!made.is_empty()).then(|| numbered(made.len())),
-                });
-            }
-            if age >= RENEWAL {
-                made.push(Instant::now());
-                return Ok(Fresh { credentials: numbered(made.len()), renew_in: RENEWAL });
-            }
-            Ok(Fresh { credentials: numbered(made.len()), renew_in: RENEWAL.saturating_sub(age) })
+            let held = self.younger_than(USELESS, stream);
+            Ok(if let Some(held) = held { held } else { self.make(stream).await? }.credentials)
+        })
+    }
+
+    fn renewed(&self, stream: StreamId) -> BoxFuture<'_, Result<Fresh, NoCredentials>> {
+        Box::pin(async move {
+            let held = self.younger_than(RENEWAL, stream);
+            if let Some(held) = held { Ok(held) } else { self.make(stream).await }
         })
     }
 
@@ -51,16 +72,19 @@ fn numbered(number: usize) -> StreamCredentials {
         access_key_id: format!("session-{number}"),
         secret_access_key: "secret".to_owned(),
         session_token: "token".to_owned(),
+        issued: UnixMillis(i64::try_from(number).unwrap()),
         expires: UnixMillis(i64::try_from(number).unwrap()),
     }
 }
 
 const RENEWAL: Duration = Duration::from_mins(30);
+const USELESS: Duration = Duration::from_mins(58);
 
 fn with_source() -> (World, Arc<FakeSource>) {
     let mut world = World::new();
     let source = Arc::new(FakeSource::default());
     world.source = Some(Arc::clone(&source));
+    world.cluster.needs_credentials.store(true, Ordering::Relaxed);
     (world, source)
 }
 
@@ -178,5 +202,92 @@ async fn credentials_that_a_worker_does_not_take_are_offered_again_until_it_does
     world.cluster.renews_none.store(false, Ordering::Relaxed);
     sleep(Duration::from_secs(11)).await;
     assert_eq!(given(&world), ["session-1", "session-2"]);
+    world.end(controller).await;
+}
+
+/// What the worker of this epoch was told to do, in order.
+fn modes(world: &World, epoch: u32) -> Vec<AssignmentMode> {
+    let workers = world.cluster.workers();
+    let worker = workers.iter().find(|worker| worker.epoch == Epoch(epoch));
+    worker.map(|worker| worker.assignments().iter().map(|one| one.mode).collect()).unwrap_or_default()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_has_credentials_is_told_to_go_live_although_no_others_can_be_had() {
+    let (world, source) = with_source();
+    let controller = world.controller().await;
+    let stream = world.open();
+    world.until_phase(stream, Phase::Live).await;
+    let lost_behind_the_preparation = async {
+        world.until(stream, "ready", |_| modes(&world, 2) == [AssignmentMode::Prepare]).await;
+        source.hangs.store(true, Ordering::Relaxed);
+        source.forget(stream);
+    };
+    let (moved, ()) = tokio::join!(controller.move_stream(stream), lost_behind_the_preparation);
+    moved.unwrap();
+    let live = [AssignmentMode::Prepare, AssignmentMode::Live];
+    world.until(stream, "live", |_| modes(&world, 2) == live).await;
+    world.end(controller).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_has_credentials_is_told_to_finish_by_a_controller_that_has_none() {
+    let (mut world, _) = with_source();
+    let first = world.controller().await;
+    let stream = world.open();
+    world.until_phase(stream, Phase::Live).await;
+    first.close().await;
+    let hangs = Arc::new(FakeSource::default());
+    hangs.hangs.store(true, Ordering::Relaxed);
+    world.source = Some(hangs);
+    let second = world.controller().await;
+    world.store.change_spec(stream, |spec| spec.desired_state = DesiredState::Ended);
+    world.until_phase(stream, Phase::Ended).await;
+    assert_eq!(modes(&world, 1), [AssignmentMode::Live, AssignmentMode::Finish]);
+    world.end(second).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_answers_in_a_workers_place_later_gets_nothing_and_the_worker_is_renewed() {
+    let (world, _) = with_source();
+    let controller = world.controller().await;
+    let stream = world.open();
+    world.until_phase(stream, Phase::Live).await;
+    *world.cluster.answers_in_its_place.lock().unwrap() = Some(SealingKey::generate().unwrap().public());
+    sleep(RENEWAL + Duration::from_mins(2)).await;
+    assert_eq!(given(&world), ["session-1", "session-2"]);
+    world.end(controller).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_whose_key_could_not_be_had_is_asked_again_within_a_minute() {
+    let (mut world, _) = with_source();
+    let first = world.controller().await;
+    let stream = world.open();
+    world.until_phase(stream, Phase::Live).await;
+    first.close().await;
+    world.cluster.keyless.store(true, Ordering::Relaxed);
+    let made_before = Arc::new(FakeSource::default());
+    made_before.made.lock().unwrap().insert(stream, vec![Instant::now() - RENEWAL]);
+    world.source = Some(made_before);
+    let second = world.controller().await;
+    sleep(Duration::from_mins(3)).await;
+    assert_eq!(given(&world), ["session-1"]);
+    world.cluster.keyless.store(false, Ordering::Relaxed);
+    sleep(Duration::from_secs(61)).await;
+    assert_eq!(given(&world), ["session-1", "session-2"]);
+    world.end(second).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_with_credentials_of_its_own_has_none_made_for_it_once_it_is_assigned() {
+    let (world, source) = with_source();
+    world.cluster.needs_credentials.store(false, Ordering::Relaxed);
+    world.cluster.keyless.store(true, Ordering::Relaxed);
+    let controller = world.controller().await;
+    let stream = world.open();
+    world.until_phase(stream, Phase::Live).await;
+    sleep(RENEWAL * 3).await;
+    assert_eq!((given(&world).len(), source.made(stream)), (0, 1));
     world.end(controller).await;
 }

@@ -40,6 +40,12 @@ pub(super) struct FakeCluster {
     forgetful: Mutex<bool>,
     /// Workers take no new storage credentials.
     pub(super) renews_none: AtomicBool,
+    /// Workers take no stream without storage credentials.
+    pub(super) needs_credentials: AtomicBool,
+    /// Nobody answers for a worker's key.
+    pub(super) keyless: AtomicBool,
+    /// Somebody who does, with this one.
+    pub(super) answers_in_its_place: Mutex<Option<SealingPublicKey>>,
 }
 
 impl FakeCluster {
@@ -59,6 +65,9 @@ impl FakeCluster {
             behind_the_switch: Mutex::default(),
             forgetful: Mutex::default(),
             renews_none: AtomicBool::new(false),
+            needs_credentials: AtomicBool::new(false),
+            keyless: AtomicBool::new(false),
+            answers_in_its_place: Mutex::default(),
         }
     }
 
@@ -261,6 +270,10 @@ impl WorkerLink for FakeCluster {
             if found.dead.is_cancelled() {
                 return Err(NotAssigned::Unsettled("dead".to_owned()));
             }
+            let has_none = assignment.credentials.is_none() && found.given().is_empty();
+            if has_none && self.needs_credentials.load(Ordering::Relaxed) {
+                return Err(NotAssigned::Unsettled("it has no storage credentials".to_owned()));
+            }
             let not_assigned = self.not_assigned.lock().unwrap().clone();
             if let Some(reason) = not_assigned {
                 self.asked.lock().unwrap().push(worker.worker);
@@ -294,7 +307,8 @@ impl WorkerLink for FakeCluster {
         worker: &'a WorkerAddress,
     ) -> BoxFuture<'a, Result<Option<SealingPublicKey>, NotAssigned>> {
         let found = self.workers().into_iter().find(|known| known.address == *worker).unwrap();
-        Box::pin(async move { Ok(Some(found.key())) })
+        let key = self.answers_in_its_place.lock().unwrap().unwrap_or(found.key());
+        Box::pin(async move { Ok((!self.keyless.load(Ordering::Relaxed)).then_some(key)) })
     }
 
     fn renew<'a>(

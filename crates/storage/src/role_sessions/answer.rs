@@ -41,8 +41,8 @@ struct Fault {
     message: String,
 }
 
-/// The credentials in the answer.
-pub(super) fn success(body: &[u8]) -> Result<StreamCredentials, RoleSessionError> {
+/// The credentials in the answer, which was asked for at `issued`.
+pub(super) fn success(body: &[u8], issued: UnixMillis) -> Result<StreamCredentials, RoleSessionError> {
     let unreadable = |what: &str| RoleSessionError::Unreadable(what.to_owned());
     let text = std::str::from_utf8(body).map_err(|_| unreadable("not UTF-8"))?;
     // The parser's own words may quote the answer, which holds secrets.
@@ -55,6 +55,7 @@ pub(super) fn success(body: &[u8]) -> Result<StreamCredentials, RoleSessionError
         access_key_id,
         secret_access_key,
         session_token,
+        issued,
         expires: UnixMillis(expires.timestamp_millis()),
     };
     if !credentials.are_well_formed() {
@@ -106,8 +107,8 @@ mod tests {
             ("2026-11-28T19:00:00.250Z", 1_795_892_400_250),
             ("2026-11-28T20:00:00+01:00", 1_795_892_400_000),
         ] {
-            let read = success(answer(expiration, "ASIA1", "to/ken=").as_bytes()).unwrap();
-            assert_eq!(read.expires, UnixMillis(millis), "{expiration}");
+            let read = success(answer(expiration, "ASIA1", "to/ken=").as_bytes(), UnixMillis(7)).unwrap();
+            assert_eq!((read.issued, read.expires), (UnixMillis(7), UnixMillis(millis)), "{expiration}");
             assert_eq!((read.access_key_id.as_str(), read.session_token.as_str()), ("ASIA1", "to/ken="));
             assert_eq!(read.secret_access_key, "s/e+c");
         }
@@ -125,7 +126,7 @@ mod tests {
             &whole.replace("SECRETTOKEN", ""),
             &whole.replace("SECRETTOKEN", "SECRET\u{fc}TOKEN"),
         ] {
-            let error = success(body.as_bytes()).unwrap_err();
+            let error = success(body.as_bytes(), UnixMillis(7)).unwrap_err();
             assert!(matches!(error, RoleSessionError::Unreadable(_)), "{body}");
             assert!(!error.to_string().contains("SECRET"), "{error}");
         }
@@ -149,7 +150,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_is_answered_is_read_or_refused(body in proptest::collection::vec(any::<u8>(), 0..400)) {
-            let _ = success(&body);
+            let _ = success(&body, UnixMillis(7));
             let _ = failure(400, &body);
         }
 
@@ -158,7 +159,7 @@ mod tests {
             let whole = answer("2026-11-28T19:00:00Z", "ASIA1", "token");
             // The last elements may be missing; then the end tags are, too.
             let cut = cut.min(whole.len().saturating_sub(1));
-            prop_assert!(success(&whole.as_bytes()[..cut]).is_err());
+            prop_assert!(success(&whole.as_bytes()[..cut], UnixMillis(7)).is_err());
         }
     }
 }
