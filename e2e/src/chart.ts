@@ -23,9 +23,12 @@ export async function helm(args: string[], kubeconfig?: string, program: (typeof
   return stdout;
 }
 
+/** What no installation can leave out; values that come later may say otherwise. */
+const leastValues = ['--values', path.join(repository, 'e2e/tests/chart/defaults.yaml')];
+
 /** Everything that `helm install caudal --namespace caudal` with these values would send, hooks and tests too. */
 export async function render(...values: string[]): Promise<string> {
-  return helm(['template', 'caudal', chart, '--namespace', 'caudal', ...values]);
+  return helm(['template', 'caudal', chart, '--namespace', 'caudal', ...leastValues, ...values]);
 }
 
 /** The folder of the Gateway API's own definitions, which a cluster has to have before it knows an HTTPRoute. */

@@ -33,20 +33,114 @@ test.each(sets)('renders as it did with the values of %s', async (set) => {
 });
 
 test.each([
+  // By the schema: names, types and forms.
   ['a name that is not there', 'image.tga=1', /additional properties 'tga' not allowed/],
+  ['a name that is not there, of a worker', 'workerPool.template.nodeselector.video=yes', /additional properties 'nodeselector' not allowed/],
+  ['a repository with its tag', 'image.repository=registry.example.org/caudal:1', /image.repository/],
+  ['a repository that is a page', 'image.repository=https://registry.example.org/caudal', /image.repository/],
   ['an address that OBS cannot use', 'urls.rtmp=http://example.org', /rtmp/],
+  ['an address with a path', 'urls.hls=https://example.org/', /urls.hls/],
   ['a kind of Service that is none', 'rtmp.service.type=Loadbalancer', /LoadBalancer/],
+  ['a bucket that is an address', 'storage.s3.bucket=s3://media', /bucket/],
+  ['a bucket at a server without a scheme', 'storage.s3.bucket=media,storage.s3.endpoint=minio:9000', /endpoint/],
+  ['a role that is no ARN', 'storage.s3.bucket=media,storage.sts.roleArn=caudal-worker', /roleArn/],
+  ['a size that is none', 'storage.volume.size=0', /volume.size/],
+  ["a name that is no Secret's", 'database.existingSecret=My_Database', /existingSecret/],
+  ['no key of the Secret', 'database.key=', /database.key/],
+  ['an image that is empty', 'redis.builtIn.image=', /redis.builtIn.image/],
+  ['proxies that are no addresses', 'rtmp.proxies={10.0.0.300}', /rtmp.proxies/],
+  ['a proxy by its name', 'ingress.trustedProxies={ingress-nginx}', /trustedProxies/],
+  ['more warm workers than the API server takes', 'workerPool.warm.max=2000', /warm.max/],
+  ["a rung with the source's name", 'workerPool.ladder[0].name=source,workerPool.ladder[0].height=720,workerPool.ladder[0].bitrate=2800000', /ladder/],
+  ...['operator', 'ingestRouter', 'hlsEdge', 'api'].map((role) => [`no ${role} at all`, `${role}.replicas=0`, /replicas/] as const),
+  ['an autoscaler without a least', 'hlsEdge.autoscaling.minReplicas=0', /minReplicas/],
+  ['resources of another kind', 'api.resources.request.cpu=1', /'request' not allowed/],
+  ['an amount that is none', 'api.resources.limits.memory=512MB', /resources.limits.memory/],
+  ["a time of day that is no CronJob's", 'janitor.schedule=daily', /janitor.schedule/],
+  ['policies for no port', 'networkPolicies.s3.ports=null', /s3/],
+  ['a priority of the system', 'priorityClass.value=2000000000', /priorityClass.value/],
+  ['an interval that is none', 'monitoring.podMonitor.interval=30', /interval/],
+  // By the chart's own rules, one of which may need several values.
+  ['no image', 'image.repository=', /image.repository is empty, and no public image of Caudal is offered yet/],
+  ['pages that may not load their streams', 'urls.web=https://example.org', /urls.hls is http:\/\/caudal.local, which browsers do not load/],
+  ['RTMPS without a certificate', 'urls.rtmp=rtmps://example.org:1936/live', /without rtmp.tls.secret nobody speaks RTMPS/],
+  ['RTMPS at the port that encoders take', 'urls.rtmp=rtmps://example.org/live,rtmp.tls.secret=tls', /write rtmps:\/\/example.org:1936\/live/],
+  ['a port of the nodes without RTMPS', 'rtmp.service.type=NodePort,rtmp.service.tlsNodePort=30936', /tlsNodePort needs rtmp.tls.secret/],
+  ['a port of the nodes that no Service opens', 'api.service.nodePort=30300', /api.service.nodePort is 30300, but a Service of type ClusterIP/],
+  ['one port of the nodes for two', 'api.service.type=NodePort,api.service.nodePort=30300,hlsEdge.service.type=NodePort,hlsEdge.service.nodePort=30300',
+    /api.service.nodePort is the port of hlsEdge.service.nodePort too/],
+  ['ranges that nobody holds publishers to', 'rtmp.service.type=NodePort,rtmp.service.loadBalancerSourceRanges={203.0.113.0/24}', /everybody could publish/],
+  ['an Ingress for an address', 'ingress.enabled=true,urls.web=http://192.0.2.10', /urls.web has the host 192.0.2.10, but ingress.enabled/],
+  ['a Gateway that nobody names', 'gateway.enabled=true', /gateway.parentRefs/],
+  ['a bucket and a volume', 'storage.s3.bucket=media,storage.volume.existingClaim=media', /are both set/],
+  ['a bucket without a region', 'storage.s3.bucket=media,storage.s3.region=', /storage.s3.region is empty/],
+  ['a bucket without keys', 'storage.s3.bucket=media,storage.s3.secret=', /storage.s3.secret is empty/],
+  ['a role without a bucket', 'storage.sts.roleArn=arn:aws:iam::123456789012:role/w', /storage.sts.roleArn needs storage.s3.bucket/],
+  ['a session of a minute', 'storage.sts.duration=1m', /storage.sts.duration is 1m: write from 15m to 12h/],
   ['a bucket at a port that its policies cut off', 'storage.s3.bucket=media,storage.s3.endpoint=https://minio:9000',
     /at port 9000, which networkPolicies.s3.ports does not let through/],
-  ['a collector that its policies cut off', 'traces.endpoint=http://collector:4318', /networkPolicies.traces names neither/],
-  ["a time of day that is no CronJob's", 'janitor.schedule=daily', /janitor.schedule/],
-  ['a role without a bucket', 'storage.sts.roleArn=arn:aws:iam::123456789012:role/w', /storage.sts.roleArn needs storage.s3.bucket/],
-  ['a role that is no ARN', 'storage.s3.bucket=media,storage.sts.roleArn=caudal-worker', /roleArn/],
-  ['a Gateway that nobody names', 'gateway.enabled=true', /gateway.parentRefs/],
   ['a bucket at the port of http, likewise', 'storage.s3.bucket=media,storage.s3.endpoint=http://minio', /at port 80/],
-])('refuses %s', async (_, value, words) => {
+  ['an STS likewise', 'storage.s3.bucket=media,storage.sts.roleArn=arn:aws:iam::123456789012:role/w,storage.sts.endpoint=https://sts:8443',
+    /storage.sts.endpoint is at port 8443, which networkPolicies.sts.ports/],
+  ['a collector that its policies cut off', 'traces.endpoint=http://collector:4318', /networkPolicies.traces names neither/],
+  ['a collector at a port that they cut off', 'traces.endpoint=http://collector:4317,networkPolicies.traces.cidrs={10.0.0.7/32}', /at port 4317/],
+  ['an API server that is everywhere', 'networkPolicies.apiServer.cidrs={0.0.0.0/0}', /which limits nothing/],
+  ['more workers that wait than workers', 'workerPool.maxWorkers=2,workerPool.warm.min=3', /workerPool.warm.min is 3, but the pool has 2 workers at most/],
+  ['more workers that wait than may wait', 'workerPool.warm.min=5,workerPool.warm.max=4', /more than workerPool.warm.max, 4/],
+  ['two rungs of one name', 'workerPool.ladder[0].name=a,workerPool.ladder[0].height=720,workerPool.ladder[0].bitrate=2800000,' +
+    'workerPool.ladder[1].name=a,workerPool.ladder[1].height=480,workerPool.ladder[1].bitrate=1400000', /two rungs that are called a/],
+  ['an autoscaler whose least is more than its most', 'api.autoscaling.enabled=true,api.autoscaling.maxReplicas=1', /more than api.autoscaling.maxReplicas, 1/],
+  ['an autoscaler without a measure', 'api.autoscaling.enabled=true,api.resources.requests.cpu=null', /a part of api.resources.requests.cpu/],
+  ["a variable that is the chart's", 'api.env.DATABASE_URL=postgresql://x', /api.env.DATABASE_URL is what the chart itself decides/],
+  ['the secret that all keys follow from', 'operator.env.CAUDAL_SECRET=x', /operator.env.CAUDAL_SECRET is what/],
+] as const)('refuses %s', async (_, value, words) => {
   await expect(render('--set', value)).rejects.toThrow(words);
 });
+
+test.each(['my.release', '7th', 'a-name-of-more-than-forty-characters-is-long'])('refuses a release that is called %s', async (name) => {
+  await expect(helm(['template', name, chart, '--set', 'image.repository=caudal'])).rejects.toThrow(/the release's name, .+, is part of the names/);
+});
+
+test('says all that it refuses at once', async () => {
+  const refused = render('--set', 'urls.rtmp=rtmps://example.org:1936/live,storage.sts.duration=1m');
+  await expect(refused).rejects.toThrow(/\* urls.rtmp is .+\n\* storage.sts.duration is/);
+});
+
+test.each([
+  ['a pool that is closed', 'workerPool.maxWorkers=0'],
+  ['RTMPS of a load balancer', 'urls.rtmp=rtmps://example.org/live,rtmp.service.annotations.example\\.org/ssl-cert=x'],
+  ['RTMPS of what stands before a ClusterIP', 'urls.rtmp=rtmps://example.org/live,rtmp.service.type=ClusterIP'],
+  ['no Redis', 'redis.builtIn.enabled=false'],
+  ['an autoscaler that goes by the limit', 'api.autoscaling.enabled=true,api.resources.requests=null,api.resources.limits.cpu=1'],
+])('takes %s', async (_, value) => {
+  await render('--set', value);
+});
+
+test('logs may be of another format, which is said once', async () => {
+  const rendered = await render('--set', 'api.env.LOG_FORMAT=text');
+  expect([...rendered.matchAll(/name: LOG_FORMAT, value: (\S+)/g)].map(([, format]) => format).sort()).toEqual(['"text"', 'json', 'json', 'json']);
+});
+
+test('no value that is taken out with null breaks a template: the chart goes without it, or says that it cannot', async () => {
+  const names: string[] = [];
+  const parents: string[] = [];
+  for (const line of (await readFile(path.join(chart, 'values.yaml'), 'utf8')).split('\n')) {
+    const [, indent = '', name] = /^((?: {2})*)([a-zA-Z0-9]+):/.exec(line) ?? [];
+    if (!name) continue;
+    parents.splice(indent.length / 2, Infinity, name);
+    names.push(parents.join('.'));
+  }
+  expect(names).toContain('storage.s3.bucket');
+  const broken: string[] = [];
+  const take = async (): Promise<void> => {
+    for (let name = names.pop(); name; name = names.pop()) {
+      const said = await render('--set', `${name}=null`).catch(String);
+      if (/<no value>|%!/.test(said) || /Error:(?![^]*(meet the specifications|These values cannot work))/.test(said)) broken.push(`${name}: ${said}`);
+    }
+  };
+  await Promise.all([take(), take(), take(), take()]);
+  expect(broken).toEqual([]);
+}, 60_000);
 
 test.each([
   ['its port is let through', 'networkPolicies.s3.ports={9000}'],

@@ -172,7 +172,9 @@ spec:
           env:
             - { name: CAUDAL_INTERNAL_BIND, value: 0.0.0.0 }
             - { name: CAUDAL_KEYS, value: /etc/caudal/keys }
+            {{- if not (hasKey (.values.env | default dict) "LOG_FORMAT") }}
             - { name: LOG_FORMAT, value: json }
+            {{- end }}
             {{- .env | nindent 12 }}
             {{- if .storage }}
             {{- include "caudal.storageEnv" $root | nindent 12 }}

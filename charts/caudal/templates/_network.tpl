@@ -30,22 +30,7 @@ spec:
 - ports: [{ port: 53, protocol: UDP }, { port: 53, protocol: TCP }]
 {{- end -}}
 
-{{/* Refuses an endpoint that the policies would cut off. A Service's pods may have another port than its address. */}}
-{{- define "caudal.bucketPort" -}}
-{{- $policy := .Values.networkPolicies.s3 -}}
-{{- with .Values.storage.s3.endpoint -}}
-{{- if not $policy.peers -}}
-{{- $url := urlParse . -}}
-{{- $port := regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (eq $url.scheme "http" | ternary "80" "443") -}}
-{{- if not (has $port (toStrings $policy.ports)) -}}
-{{- fail (printf "storage.s3.endpoint is at port %s, which networkPolicies.s3.ports does not let through" $port) -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-
 {{- define "caudal.bucketEgress" -}}
-{{- include "caudal.bucketPort" . -}}
 {{- include "caudal.outside" (dict "root" . "policy" .Values.networkPolicies.s3) -}}
 {{- end -}}
 
@@ -122,9 +107,6 @@ spec:
 {{- define "caudal.tracesEgress" -}}
 {{- if .Values.traces.endpoint -}}
 {{- with .Values.networkPolicies.traces -}}
-{{- if not (or .cidrs .peers) -}}
-{{- fail "traces.endpoint is cut off: networkPolicies.traces names neither peers nor cidrs of the collector" -}}
-{{- end -}}
 - to:
     {{- range .cidrs }}
     - ipBlock: { cidr: {{ quote . }} }
