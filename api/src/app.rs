@@ -12,6 +12,7 @@ use caudal_service::internal::Verifier;
 use futures::future::BoxFuture;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::address::TrustedProxies;
@@ -26,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::redis_store::RedisStore;
 use crate::start_error::StartError;
 use crate::stream_key::StreamKeys;
+use crate::web::LOOK_UPS;
 
 /// The parts of all nouns; each is a state of its own to whoever asks for it alone.
 #[derive(Clone, FromRef)]
@@ -86,6 +88,8 @@ pub(crate) struct Ingest {
 /// The built web pages.
 pub(crate) struct Pages {
     pub(crate) folder: Option<PathBuf>,
+    /// Whose turn it is to see whether a stream is there.
+    pub(crate) looking_up: Semaphore,
 }
 
 /// An api that is ready to serve.
@@ -153,7 +157,7 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
             broadcasts: config.broadcasts,
             metrics,
         }),
-        pages: Arc::new(Pages { folder: config.web }),
+        pages: Arc::new(Pages { folder: config.web, looking_up: Semaphore::new(LOOK_UPS) }),
     };
     Ok(Opened { app, lock, redis, public: config.public, internal: config.internal })
 }

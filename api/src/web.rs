@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -11,14 +12,21 @@ use axum::response::{Html, IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 use tower_http::services::ServeDir;
+use uuid::Uuid;
 
-use crate::app::Pages;
+use crate::app::{Pages, Streams};
 use crate::error::Error;
+use crate::stream::select_streams;
 
 /// Whatever is not under `/api`.
-pub(crate) async fn pages(State(pages): State<Arc<Pages>>, request: Request) -> Response {
+pub(crate) async fn pages(
+    State(pages): State<Arc<Pages>>,
+    State(streams): State<Arc<Streams>>,
+    request: Request,
+) -> Response {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")]).into_response();
     }
@@ -46,12 +54,78 @@ pub(crate) async fn pages(State(pages): State<Arc<Pages>>, request: Request) -> 
     {
         return found;
     }
-    // The app's own addresses are no files; a missing script or picture is just missing.
-    if path == "/" || wants_page {
-        let page = revalidated(folder, &parts, Uri::from_static("/index.html")).await;
-        return page.map_or_else(not_built, |page| varying(page, "accept, accept-encoding"));
+    // The app's own addresses are no files, and have a page for whoever asks: curl and the programs that show what a link
+    // leads to accept anything (`*/*`). A missing script or picture is just missing.
+    let index = Uri::from_static("/index.html");
+    match AppPage::at(&path) {
+        Some(AppPage::Watch(stream)) if !streams.may_be_there(stream, &pages.looking_up).await => {
+            if !wants_page {
+                return varying(Error::NotFound("this stream").into_response(), "accept");
+            }
+            let page = revalidated(folder, &unconditional(parts), index).await;
+            page.map_or_else(not_built, missing)
+        }
+        Some(AppPage::Plain | AppPage::Watch(_)) => {
+            revalidated(folder, &parts, index).await.unwrap_or_else(not_built)
+        }
+        // The app itself says that there is no such page.
+        None if wants_page => {
+            let page = revalidated(folder, &parts, index).await;
+            page.map_or_else(not_built, |page| varying(page, "accept, accept-encoding"))
+        }
+        None => Error::NotFound("this file").into_response(),
     }
-    Error::NotFound("this file").into_response()
+}
+
+/// An address that the app has a page for, as web/src/routing/route.ts reads it.
+#[derive(Debug, PartialEq, Eq)]
+enum AppPage {
+    Plain,
+    /// Of a stream; none where no stream can have such an id.
+    Watch(Option<Uuid>),
+}
+
+impl AppPage {
+    fn at(path: &str) -> Option<Self> {
+        let mut parts = path.split('/').filter(|part| !part.is_empty());
+        match (parts.next(), parts.next(), parts.next()) {
+            (None | Some("login" | "register" | "studio"), None, None) => Some(Self::Plain),
+            (Some("watch"), Some(stream), None) => Some(Self::Watch(stream.parse().ok())),
+            _ => None,
+        }
+    }
+}
+
+impl Streams {
+    /// Whether there is such a stream, live or over. Where that cannot be told in time, there may be: then the page itself
+    /// says what it hears from the api.
+    async fn may_be_there(&self, stream: Option<Uuid>, looking_up: &Semaphore) -> bool {
+        let Some(stream) = stream else { return false };
+        let look_up = async {
+            let _turn = looking_up.acquire().await.ok()?;
+            select_streams!("where s.id = $1", stream).fetch_optional(&self.database).await.ok()
+        };
+        match tokio::time::timeout(LONGEST_LOOK_UP, look_up).await {
+            Ok(Some(row)) => row.is_some(),
+            Ok(None) | Err(_) => true,
+        }
+    }
+}
+
+/// Without what would be answered by "yours is still the right one".
+fn unconditional(mut asked: Parts) -> Parts {
+    asked.headers.remove(header::IF_NONE_MATCH);
+    asked
+}
+
+/// The page, for an address at which there may be something later.
+fn missing(mut page: Response) -> Response {
+    if page.status().is_success() {
+        *page.status_mut() = StatusCode::NOT_FOUND;
+        page.headers_mut().remove(header::ETAG);
+        page.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    varying(page, "accept, accept-encoding")
 }
 
 /// The request of `parts`, for another address.
@@ -155,6 +229,11 @@ fn not_built() -> Response {
     (StatusCode::NOT_FOUND, [(header::CACHE_CONTROL, "no-store")], Html(NOT_BUILT)).into_response()
 }
 
+/// Look-ups of streams at once. No limit counts who asks for pages, and so these must not take all connections to the
+/// database.
+pub(crate) const LOOK_UPS: usize = 2;
+/// A page is not kept waiting for longer by a database that is away or busy.
+const LONGEST_LOOK_UP: Duration = Duration::from_secs(1);
 /// Vite puts everything whose name carries its hash here.
 const HASHED: &str = "/assets/";
 const INDEX: &str = "index.html";
@@ -176,3 +255,23 @@ const NOT_BUILT: &str = "<!doctype html><meta charset=utf-8><title>Caudal</title
 <h1>Caudal is running</h1><p>The api answers under <code>/api</code>, but its web pages are not built. \
 Build them with <code>npm ci &amp;&amp; npm run build</code> in <code>web/</code>, or start everything with \
 <code>make run</code>.</p>\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_apps_addresses_are_those_that_its_router_knows() {
+        let id = "0199b8a0-0000-7000-8000-000000000001";
+        for path in ["/", "//", "/login", "/register", "/studio", "/studio/"] {
+            assert_eq!(AppPage::at(path), Some(AppPage::Plain), "{path}");
+        }
+        for path in [format!("/watch/{id}"), format!("/watch//{id}/")] {
+            assert_eq!(AppPage::at(&path), Some(AppPage::Watch(id.parse().ok())), "{path}");
+        }
+        assert_eq!(AppPage::at("/watch/1"), Some(AppPage::Watch(None)));
+        for path in ["/watch", "/watch/1/2", "/studio/1", "/nothing", "/robots.txt"] {
+            assert_eq!(AppPage::at(path), None, "{path}");
+        }
+    }
+}

@@ -29,7 +29,8 @@ async fn page(api: &Running, path: &str) -> Answer {
 async fn every_address_of_the_app_is_its_one_page() {
     let folder = built();
     let api = Running::start_with(|config| config.web = Some(folder.path().join("dist"))).await;
-    for path in ["/", "/studio", "/watch/0198?t=1", "/index.html"] {
+    let stream = api.register("marea").await.goes_live().await;
+    for path in ["/", "/studio", &format!("/watch/{stream}?t=1"), "/index.html", "/nothing"] {
         let answer = page(&api, path).await;
         assert_eq!(
             (answer.status.as_u16(), answer.json.as_str()),
@@ -47,6 +48,55 @@ async fn every_address_of_the_app_is_its_one_page() {
         ] {
             assert!(policy.contains(needed), "{policy}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_streams_page_is_there_for_any_client_while_it_is_live_and_later_and_that_of_no_stream_for_none() {
+    let folder = built();
+    let api = Running::start_with(|config| config.web = Some(folder.path().join("dist"))).await;
+    let ana = api.register("ana").await;
+    let stream = ana.goes_live().await;
+    let watch = format!("/watch/{stream}");
+    // As browsers, curl and those that say nothing of it ask.
+    let kinds = [Some("text/html,*/*;q=0.8"), Some("*/*"), None];
+    let ask = async |path: &str| {
+        let mut answers = Vec::new();
+        for (method, kind) in [Method::GET, Method::HEAD]
+            .into_iter()
+            .flat_map(|method| kinds.map(|kind| (method.clone(), kind)))
+        {
+            let request = api.request(method, path);
+            answers.push(
+                send(kind.into_iter().fold(request, |request, kind| request.header("accept", kind))).await,
+            );
+        }
+        answers
+    };
+    let is_page = |answer: &Answer| answer.json.as_str() == Some("<!doctype html>app");
+    let live = ask(&watch).await;
+    api.done(stream, "ended_by_owner").await;
+    for answers in [live, ask(&watch).await, ask("/studio").await] {
+        assert_eq!(answers.iter().map(|answer| answer.status.as_u16()).collect::<Vec<_>>(), [200; 6]);
+        assert!(answers.iter().take(3).all(is_page));
+    }
+    for path in ["/watch/0199b8a0-0000-7000-8000-000000000001", "/watch/1"] {
+        let answers = ask(path).await;
+        assert_eq!(
+            answers.iter().map(|answer| answer.status.as_u16()).collect::<Vec<_>>(),
+            [404; 6],
+            "{path}"
+        );
+        // The page itself tells a person, who must not be told it by what was kept once there is such a stream.
+        assert_eq!(
+            answers.iter().map(is_page).collect::<Vec<_>>(),
+            [true, false, false, false, false, false],
+            "{path}"
+        );
+        assert_eq!(
+            answers.first().map(|answer| (answer.header("cache-control"), answer.header("etag"))),
+            Some(("no-store", ""))
+        );
     }
 }
 
@@ -81,6 +131,7 @@ async fn the_policy_goes_by_the_address_and_never_by_the_answer() {
     let dist = folder.path().join("dist");
     let api = Running::start_with(|config| config.web = Some(dist.clone())).await;
     let stream = api.register("marea").await.goes_live().await;
+    let watch = format!("/watch/{stream}");
     let stream = format!("/api/streams/{stream}");
     let html = ("accept", "text/html,*/*;q=0.8");
     let br = ("accept-encoding", "br");
@@ -92,11 +143,13 @@ async fn the_policy_goes_by_the_address_and_never_by_the_answer() {
     let long = format!("/{}", "a".repeat(300));
     let deep = "/a".repeat(3_000);
     let long_asset = format!("/assets{long}.js");
-    let rows: [Row<'_>; 26] = [
+    let rows: [Row<'_>; 28] = [
         ("GET", "/", &[html], 200),
         ("GET", "/", &[], 200),
         ("HEAD", "/studio", &[html], 200),
-        ("GET", "/watch/1", &[html, br], 200),
+        ("GET", &watch, &[html, br], 200),
+        ("GET", &watch, &[("if-none-match", "*")], 304),
+        ("GET", "/watch/1", &[html, ("if-none-match", "*")], 404),
         ("GET", "/", &[html, ("range", "bytes=0-3")], 200),
         ("GET", "/", &[html, ("if-none-match", "*")], 304),
         ("GET", "/studio", &[html, ("if-none-match", "*")], 304),
