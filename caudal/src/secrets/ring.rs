@@ -131,7 +131,7 @@ fn is_id(id: &str) -> bool {
 
 fn expected(key: Key) -> &'static str {
     if key.has_ids() {
-        "ID:KEY, with an ID of letters and digits and 64 hex digits for KEY, as `openssl rand -hex 32` makes them"
+        "ID:KEY, with an ID of 1 to 16 letters and digits and 64 hex digits for KEY, as `openssl rand -hex 32` makes them"
     } else {
         "64 hex digits, as `openssl rand -hex 32` makes them"
     }
@@ -142,8 +142,8 @@ pub const KEY_BYTES: usize = 32;
 /// The id that a derived key has always had in databases.
 const OF_MASTER: &str = "m1";
 const ID_OF_RANDOM: usize = 8;
-/// It stands in each user's row.
-const LONGEST_ID: usize = 32;
+/// It stands in each user's row (`users.stream_key_kid`, of 16 characters): with a longer one nobody could get a stream key.
+const LONGEST_ID: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -181,6 +181,7 @@ mod tests {
             (Key::Input, format!("m1:{good}"), "line 1: expected 64 hex digits"),
             (Key::StreamKeyEncryption, good.clone(), "line 1: expected ID:KEY"),
             (Key::StreamKeyEncryption, format!("m 1:{good}"), "line 1: expected ID:KEY"),
+            (Key::StreamKeyEncryption, format!("{}:{good}", "i".repeat(17)), "line 1: expected ID:KEY"),
             (Key::StreamKeyEncryption, format!("a:{good}\na:{good}"), "two of its keys have the same id"),
             (Key::StreamKeyPepper, format!("{good}\n{good}"), "it has several keys"),
         ] {
