@@ -200,3 +200,38 @@ fn what_a_pod_requests_grows_with_its_ladder() {
         assert_eq!(found, expected);
     }
 }
+
+#[test]
+fn the_documentation_says_what_workers_request() {
+    let page = include_str!("../../../docs/kubernetes/size.md");
+    let table = page.split("### What a worker takes").nth(1).unwrap().split("\n###").next().unwrap();
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| ")).filter(|line| line.contains(" MiB "));
+    let mut seen = 0;
+    for row in rows {
+        let [names, written @ ..] = row.split(" | ").collect::<Vec<_>>().try_into().unwrap_or([""; 5]);
+        let heights = names.split([',', ' ']).filter_map(|name| name.strip_suffix('p'));
+        let ladder: Vec<Rung> = heights
+            .map(|height| Rung {
+                name: format!("{height}p").parse().unwrap(),
+                height: height.parse().unwrap(),
+                bitrate: 1_000_000,
+            })
+            .collect();
+        let given = resources(&ladder);
+        let (requests, limits) = (given.requests.unwrap(), given.limits.unwrap());
+        let cores = |amount: &str| {
+            let cores = amount.strip_suffix('m').unwrap().parse::<f64>().unwrap() / 1000.0;
+            format!("{cores:.2}")
+        };
+        let memory = |amount: &str| format!("{} MiB", amount.strip_suffix("Mi").unwrap());
+        let expected = [
+            cores(&requests["cpu"].0),
+            cores(&limits["cpu"].0),
+            memory(&requests["memory"].0),
+            memory(&limits["memory"].0),
+        ];
+        assert_eq!(written.map(|cell| cell.trim_end_matches(" |").to_owned()), expected, "{names}");
+        seen += 1;
+    }
+    assert_eq!(seen, 5);
+}
