@@ -9,11 +9,11 @@ use std::time::Duration;
 use caudal_livestream::audience::{AUDIENCE_PATH, AudienceReport, INTERVAL};
 use caudal_livestream::{EdgeId, StreamId};
 use caudal_service::http_client::{SignedClient, why_not_sent};
-use caudal_service::internal::{InternalListener, Signer, refusal};
+use caudal_service::internal::{InternalListener, STARTING, Signer, refusal};
 use futures::future::join_all;
 use reqwest::Url;
 use thiserror::Error;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::Audience;
@@ -41,6 +41,24 @@ pub enum BadAddress {
     Http(#[from] reqwest::Error),
 }
 
+/// What was said last of the api.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    Nothing,
+    NotYet,
+    Away,
+}
+
+impl Said {
+    fn of(taken: bool, last: Self, starting: bool) -> Self {
+        match last {
+            _ if taken => Self::Nothing,
+            Self::Nothing | Self::NotYet if starting => Self::NotYet,
+            Self::Nothing | Self::NotYet | Self::Away => Self::Away,
+        }
+    }
+}
+
 impl RemoteAudience {
     /// Of a new edge without viewers. `api` is the base URL of the api's internal listener, `http://api.caudal:3001`;
     /// `signer` signs as `hls-edge`, which the api must know.
@@ -62,7 +80,8 @@ impl RemoteAudience {
     pub async fn run(&self, shutdown: CancellationToken) {
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut away, mut heard) = (false, false);
+        let began = Instant::now();
+        let (mut said, mut heard) = (Said::Nothing, false);
         loop {
             let round = async {
                 ticks.tick().await;
@@ -77,7 +96,8 @@ impl RemoteAudience {
             match shutdown.run_until_cancelled(round).await {
                 Some(Some(told)) => {
                     heard |= told.is_ok();
-                    away = self.say(&told, away);
+                    let starting = !heard && began.elapsed() < STARTING;
+                    said = self.say(&told, said, starting);
                 }
                 // Nothing was tried.
                 Some(None) => {}
@@ -86,24 +106,32 @@ impl RemoteAudience {
         }
         let farewell = self.outbox().farewell();
         if let Some(farewell) = farewell {
-            self.say(&self.tell(&[farewell]).await, away);
+            self.say(&self.tell(&[farewell]).await, said, false);
         }
     }
 
-    /// Says once that the api is away, and once that it is back. Returns whether it is away.
-    fn say(&self, told: &Result<(), String>, was_away: bool) -> bool {
+    /// Says once that the api is away, and once that it is back. An api that is not there yet, right behind a start, is no
+    /// reason to worry: roles start together. Returns what was said last.
+    fn say(&self, told: &Result<(), String>, last: Said, starting: bool) -> Said {
         let api = &self.api;
-        match told {
-            Ok(()) if was_away => tracing::info!(%api, "the api takes the viewer counts again"),
-            Ok(()) => {}
-            Err(reason) if was_away => {
+        let now = Said::of(told.is_ok(), last, starting);
+        match (told, now) {
+            (Ok(()), _) if last == Said::Away => {
+                tracing::info!(%api, "the api takes the viewer counts again")
+            }
+            (Ok(()), _) if last == Said::NotYet => tracing::info!(%api, "the api takes the viewer counts"),
+            (Ok(()), _) => {}
+            (Err(reason), _) if now == last => {
                 tracing::debug!(%api, reason, "the api does not take the viewer counts");
             }
-            Err(reason) => {
+            (Err(reason), Said::NotYet) => {
+                tracing::info!(%api, reason, "the api does not take the viewer counts yet; waiting for it");
+            }
+            (Err(reason), _) => {
                 tracing::warn!(%api, reason, "the api does not take the viewer counts; trying again");
             }
         }
-        told.is_err()
+        now
     }
 
     /// Everybody is told everything in order; who does not answer hears the rest in the next round.

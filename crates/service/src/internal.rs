@@ -19,7 +19,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use std::sync::Arc;
 
-pub use contact::until_the_api_is_heard;
+pub use contact::{STARTING, until_the_api_is_heard};
 pub use listener::{InternalListener, answered_by, listener_of, refusal, refuses_signature};
 
 /// The header's name.

@@ -103,3 +103,13 @@ fn an_address_that_no_api_can_have_is_refused() {
         assert!(RemoteAudience::new(address, Signer::new("hls-edge", key())).is_err(), "{address}");
     }
 }
+
+#[test]
+fn an_api_that_is_not_there_at_the_start_is_worth_a_warning_only_when_it_stays_away() {
+    use Said::{Away, NotYet, Nothing};
+    let refused = |last, starting| Said::of(false, last, starting);
+    assert_eq!((refused(Nothing, true), refused(NotYet, true)), (NotYet, NotYet));
+    assert_eq!((refused(NotYet, false), refused(Nothing, false)), (Away, Away));
+    assert_eq!((refused(Away, true), refused(Away, false)), (Away, Away));
+    assert_eq!([Nothing, NotYet, Away].map(|last| Said::of(true, last, false)), [Nothing; 3]);
+}

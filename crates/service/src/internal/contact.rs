@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{InternalListener, Signer, answered_by, refusal, refuses_signature};
 use crate::http_client::{SignedClient, why_not_sent};
@@ -10,15 +10,21 @@ use crate::http_client::{SignedClient, why_not_sent};
 /// Asks the api's internal listener at `url` until it has answered a request of ours, and says once what is in the way, again
 /// when something else is, and once that it is there. What comes of later requests, their callers say.
 ///
+/// Roles start together, and an api that is not there yet is no reason to worry: only one that stays away is.
+///
 /// # Errors
 /// When the HTTP client cannot be made.
 pub async fn until_the_api_is_heard(url: &str, signer: Signer) -> Result<(), reqwest::Error> {
     let http = SignedClient::new(signer)?;
-    let mut said = None;
+    let (began, mut said) = (Instant::now(), None);
     while let Err((obstacle, reason)) = ask(&http, url).await {
+        let obstacle = obstacle.after(began.elapsed());
         let is_news = said.replace(obstacle) != Some(obstacle);
         match obstacle {
             _ if !is_news => tracing::debug!(api = url, reason, "the api cannot be asked"),
+            Obstacle::NotYet => {
+                tracing::info!(api = url, reason, "the api does not answer yet; waiting for it")
+            }
             Obstacle::Signature => {
                 tracing::warn!(api = url, reason, "the api refuses this role's signature; trying again");
             }
@@ -37,12 +43,21 @@ pub async fn until_the_api_is_heard(url: &str, signer: Signer) -> Result<(), req
 /// What kind of thing is in the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Obstacle {
+    /// Nobody answers, right behind a start.
+    NotYet,
     /// Nobody answers.
     Silence,
     /// The api does not accept the signature.
     Signature,
     /// Something else answers.
     Answer,
+}
+
+impl Obstacle {
+    /// What it is at that time behind the start.
+    fn after(self, start: Duration) -> Self {
+        if self == Self::Silence && start < STARTING { Self::NotYet } else { self }
+    }
 }
 
 /// Behind the check of signatures there is nothing under this path, and that answer is as good as any. An error comes with
@@ -64,6 +79,9 @@ async fn ask(http: &SignedClient, url: &str) -> Result<(), (Obstacle, String)> {
 const PATH: &str = "/internal";
 const DEADLINE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_secs(1);
+/// Roles start together. Who does not answer for so long behind a start is on its way: an api that makes its database takes
+/// ten seconds.
+pub const STARTING: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
@@ -111,6 +129,15 @@ mod tests {
         ] {
             let (found, said) = ask(&client, &url).await.unwrap_err();
             assert!(found == obstacle && said.contains(words), "{found:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn an_api_that_does_not_answer_is_a_reason_to_worry_only_when_it_stays_away() {
+        assert_eq!(Obstacle::Silence.after(Duration::from_secs(29)), Obstacle::NotYet);
+        assert_eq!(Obstacle::Silence.after(Duration::from_secs(30)), Obstacle::Silence);
+        for wrong in [Obstacle::Signature, Obstacle::Answer] {
+            assert_eq!(wrong.after(Duration::ZERO), wrong);
         }
     }
 }
