@@ -76,7 +76,8 @@ cluster: setup setup-cluster web build ## Start a Kubernetes cluster with the pl
 	@places=$$(e2e/cluster/cluster up); \
 	image=$$(e2e/cluster/build-image $(CAUDAL) web/dist); \
 	urls=$$(e2e/cluster/install "$$image" "$$(sed -n 's/^DATABASE_URL=//p' <<<"$$places")"); \
-	printf '%s\n' "$$places" "$$urls"
+	printf '%s\n' "$$places" "$$urls"; \
+	printf '%s\n' "$$places" "$$urls" | e2e/cluster/next-steps $(CAUDAL) >&2
 
 cluster-down: ## Remove that cluster
 	@e2e/cluster/cluster down
