@@ -57,6 +57,9 @@ pub(crate) fn dismissal(
     let dropped = spec.drop.as_ref().filter(|order| order.session == session);
     if status.phase.is_over() || spec.desired_state == DesiredState::Ended {
         let told = status.reason.as_ref().filter(|_| status.phase.is_over());
+        // What a platform lacked is for whoever runs it, down to the names of its pods; the publisher is told the rest.
+        let ended = status.end_reason.filter(|reason| told.is_some() && *reason != EndReason::Unknown);
+        let ended = ended.map(|reason| reason.to_string());
         return match spec.end_reason {
             // The revocation may be here before the order to end.
             reason if reason == Some(EndReason::KeyRotated) || spec.key_revoked => {
@@ -74,7 +77,10 @@ pub(crate) fn dismissal(
             ),
             _ => over(
                 Refusal::Rejected,
-                told.map_or_else(|| words::ENDED.to_owned(), |reason| words::ended_because(reason)),
+                ended
+                    .as_ref()
+                    .or(told)
+                    .map_or_else(|| words::ENDED.to_owned(), |reason| words::ended_because(reason)),
             ),
         };
     }

@@ -123,6 +123,7 @@ fn event(notice: &Notice) -> Event {
         NoticeKind::WentLive => (EventType::Normal, "WentLive", "Start"),
         NoticeKind::Reconnecting => (EventType::Warning, "PublisherLost", "Wait"),
         NoticeKind::Back => (EventType::Normal, "PublisherBack", "Wait"),
+        NoticeKind::NoWorker(_) => (EventType::Warning, "NoWorker", "Assign"),
         NoticeKind::WorkerReplaced(_) => (EventType::Warning, "WorkerReplaced", "Recover"),
         NoticeKind::Moved(_) => (EventType::Normal, "Moved", "Move"),
         NoticeKind::Ended(_) => (EventType::Normal, "Ended", "End"),

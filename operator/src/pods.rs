@@ -189,6 +189,11 @@ impl Pods {
         claimed.min_by_key(|pod| (pod.ended || pod.leaving, pod.name.clone())).cloned()
     }
 
+    /// The pod of this name.
+    pub(crate) fn named(&self, name: &str) -> Option<Arc<WorkerPod>> {
+        self.table().pods.get(name).cloned()
+    }
+
     /// All pods that were claimed for this stream and are still there.
     pub(crate) fn claimed_by(&self, stream: StreamId) -> Vec<Arc<WorkerPod>> {
         let table = self.table();

@@ -236,11 +236,12 @@ impl Shared {
         if !pod.ended && !pod.leaving {
             return Ok(pod);
         }
+        let why = pod.ended_in_words();
         // Nobody has stored that it is the stream's, so nobody has told it of its epoch.
         if !pod.leaving {
             let _ = self.delete(&pod, Haste::Awaited).await;
         }
-        Err(ClaimError::Unavailable(format!("pod {} has ended, and makes room for another one", pod.name)))
+        Err(ClaimError::Unavailable(why))
     }
 
     /// Makes a warm pod the stream's; none when somebody was quicker, or it is gone.
@@ -305,7 +306,9 @@ impl Shared {
         let places = pool.spec.max_workers.saturating_add(pool.spec.move_surge);
         let of_pool = pool.metadata.name.as_deref().unwrap_or_default();
         if !self.pods.expect(&name, of_pool, places) {
-            return Err(ClaimError::NoCapacity);
+            return Err(ClaimError::NoCapacity(format!(
+                "the pool {of_pool} is full: it has all the {places} workers that it may have"
+            )));
         }
         let created = call(self.api.create(&PostParams::default(), &pod)).await;
         let outcome = match created {
@@ -317,14 +320,14 @@ impl Shared {
         let outcome = match outcome {
             Ok(found) => self.pods.wrote(&found).ok_or_else(|| "it has no identity".to_owned()),
             Err(Failure::Quota(reason)) => {
-                tracing::warn!(reason, %stream, %epoch, "a quota allows no worker for a stream");
                 self.pods.answered(&name);
-                return Err(ClaimError::NoCapacity);
+                return Err(ClaimError::NoCapacity(format!("a quota allows no pod {name}: {reason}")));
             }
             Err(error) => Err(error.to_string()),
         };
         self.pods.answered(&name);
-        let pod = outcome.map_err(|reason| ClaimError::Unavailable(format!("pod {name}: {reason}")))?;
+        let pod =
+            outcome.map_err(|reason| ClaimError::Unavailable(format!("pod {name} is not made: {reason}")))?;
         if pod.owner.as_deref() != Some(owner) || pod.claim != Some((stream, epoch)) {
             return Err(ClaimError::Unavailable(format!("there is a pod {name} that is not this stream's")));
         }
@@ -339,12 +342,33 @@ impl Shared {
                 said = self.until_it_is_ready(pod) => said,
                 // Probes and the kubelet's reports are a second apart each.
                 worker = self.until_it_answers(pod.worker) => Ok(worker),
+                () = self.without_verdict(pod.worker) => Err(ClaimError::Unavailable(self.silence(pod))),
             }
         };
         let listened = timeout(PATIENCE, listening).await;
-        listened.unwrap_or_else(|_| {
-            Err(ClaimError::Unavailable(format!("the worker in pod {} does not listen yet", pod.name)))
-        })
+        listened.unwrap_or_else(|_| Err(ClaimError::Unavailable(self.silence(pod))))
+    }
+
+    /// Resolves when a scheduler should have said something of this worker's pod, and has not.
+    async fn without_verdict(&self, worker: WorkerId) {
+        sleep(VERDICT).await;
+        match self.pods.known(worker) {
+            Known::There(pod) if pod.node.is_none() && pod.address.is_none() => {}
+            Known::There(_) | Known::Gone | Known::Unknown => std::future::pending().await,
+        }
+    }
+
+    /// What is known of a worker that does not listen, where nobody says that anything is wrong with it.
+    fn silence(&self, claimed: &WorkerPod) -> String {
+        let name = &claimed.name;
+        let Known::There(pod) = self.pods.known(claimed.worker) else {
+            return format!("pod {name} is not known yet");
+        };
+        match &pod.node {
+            None => format!("no scheduler has said anything of pod {name}"),
+            Some(node) if pod.runs => format!("the worker in pod {name} on node {node} does not listen yet"),
+            Some(node) => format!("node {node} has not started pod {name} yet"),
+        }
     }
 
     async fn until_it_is_ready(&self, pod: &WorkerPod) -> Result<WorkerAddress, ClaimError> {
@@ -356,15 +380,19 @@ impl Shared {
                         return Ok(address);
                     }
                     if let Some(reason) = &pod.unschedulable {
-                        tracing::debug!(pod = pod.name, reason, "there is no node for a worker");
-                        return Err(ClaimError::NoCapacity);
+                        return Err(ClaimError::NoCapacity(format!(
+                            "pod {} is Unschedulable: {reason}",
+                            pod.name
+                        )));
+                    }
+                    if let Some(trouble) = &pod.trouble {
+                        return Err(ClaimError::Unavailable(trouble.clone()));
                     }
                 }
                 Known::Gone => {
-                    return Err(ClaimError::Unavailable(format!(
-                        "pod {} ended before its worker listened",
-                        pod.name
-                    )));
+                    let last = self.pods.named(&pod.name).filter(|last| last.worker == pod.worker);
+                    let words = last.map_or_else(|| pod.ended_in_words(), |last| last.ended_in_words());
+                    return Err(ClaimError::Unavailable(words));
                 }
                 Known::Unknown => {}
             }
@@ -412,6 +440,8 @@ struct Claim<'a> {
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Less than a stream's task waits before it says so in the log; it asks again each second.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// A scheduler that runs says within a moment where a pod goes, or why it goes nowhere.
+const VERDICT: Duration = Duration::from_secs(2);
 /// Warm pods that others were quicker with; then one is created.
 const WARM_TRIES: u32 = 5;
 

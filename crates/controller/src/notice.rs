@@ -34,6 +34,8 @@ pub enum NoticeKind {
     Reconnecting,
     /// The publisher is back.
     Back,
+    /// There is no worker for it, for this reason.
+    NoWorker(String),
     /// Its worker was lost, or left, and another one has it; this is the new one's epoch.
     WorkerReplaced(Epoch),
     /// It goes over to the worker that it was being moved to; this is that one's epoch.
@@ -50,6 +52,19 @@ impl Notice {
         let worker = after.status.worker.map(|address| address.worker);
         let kind = if was == Some(is) {
             let before = before?.status.clone();
+            if let Some(reason) =
+                after.status.no_worker.as_ref().filter(|_| before.no_worker != after.status.no_worker)
+            {
+                let (stream, channel) = (after.spec.stream, after.spec.channel.clone());
+                return Some(Self {
+                    stream,
+                    channel,
+                    kind: NoticeKind::NoWorker(reason.clone()),
+                    phase: is,
+                    epoch,
+                    worker,
+                });
+            }
             // Not the epoch alone: many may be tried before a worker takes the stream.
             let serving = worker?;
             if is.is_over() || epoch <= Epoch(1) || before.worker.is_some_and(|was| was.worker == serving) {
@@ -91,6 +106,7 @@ impl fmt::Display for Notice {
             NoticeKind::WentLive => f.write_str("went live"),
             NoticeKind::Reconnecting => f.write_str("publisher lost, waiting for it to come back"),
             NoticeKind::Back => f.write_str("publisher is back"),
+            NoticeKind::NoWorker(reason) => write!(f, "waits for a worker: {reason}"),
             NoticeKind::WorkerReplaced(epoch) => write!(f, "goes on with another worker (epoch {epoch})"),
             NoticeKind::Moved(epoch) => write!(f, "goes over to another worker (epoch {epoch})"),
             NoticeKind::Ended(reason) => write!(f, "ended: {reason}"),

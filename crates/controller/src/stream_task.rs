@@ -4,6 +4,7 @@ mod awaited_moves;
 mod claiming;
 mod credentials;
 mod last_words;
+mod missing_worker;
 mod observed;
 mod saving;
 mod stream_workers;

@@ -76,12 +76,21 @@ pub enum Presence {
 /// Why there is no worker.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ClaimError {
-    /// All that there may be are taken.
-    #[error("no worker is free, and there may be no more")]
-    NoCapacity,
+    /// All that there may be are taken, or there is no place for another one.
+    #[error("there is no room for a worker: {0}")]
+    NoCapacity(String),
     /// Whoever makes workers cannot be asked or does not manage to now.
     #[error("workers are unavailable: {0}")]
     Unavailable(String),
+}
+
+impl ClaimError {
+    /// In words for whoever runs the platform.
+    pub(crate) fn reason(&self) -> &str {
+        match self {
+            Self::NoCapacity(reason) | Self::Unavailable(reason) => reason,
+        }
+    }
 }
 
 /// The name of a pool of workers.

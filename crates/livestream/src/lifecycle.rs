@@ -31,7 +31,7 @@ use deadline::Deadline;
 use epochs::Epochs;
 pub use move_end::{LastMove, MoveAskedBy, MoveEnd, MoveFailure, MoveRefusal};
 use no_room::NoRoom;
-pub use orders::{Orders, ReportOrder, WorkerOrder};
+pub use orders::{Orders, ReportOrder, WAITING_FOR_A_WORKER, WorkerOrder};
 use parting::Parting;
 use planned_move::{OldWorker, PlannedMove};
 use publisher::Publisher;
@@ -51,6 +51,9 @@ pub struct Lifecycle {
     /// None while there is room for the first worker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     no_room: Option<NoRoom>,
+    /// Why there is no worker for the current epoch, in words for whoever runs the platform; none where nobody knows, or there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    no_worker: Option<String>,
     /// Why there are no storage credentials for the worker that is being found; none where there are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     no_credentials: Option<String>,
@@ -128,6 +131,8 @@ pub enum Input {
     WorkerClaimed(Epoch, WorkerAddress),
     /// There is no room for a worker of this epoch. Said again each second for as long as that is so.
     NoCapacity(Epoch),
+    /// Why there is no worker of this epoch yet, in words for whoever runs the platform. Said again when it becomes another reason.
+    NoWorker(Epoch, String),
     /// There are no storage credentials for the worker of this epoch, for this reason in a few words. It is not assigned without.
     NoCredentials(Epoch, String),
     /// Storage has claims up to this epoch, which a controller before this one must have given out.
@@ -215,6 +220,7 @@ impl Lifecycle {
             started_at: None,
             start: Some(Deadline::after(now, START_MS)),
             no_room: None,
+            no_worker: None,
             no_credentials: None,
             generation,
             publisher: Publisher::Expected,
@@ -261,11 +267,18 @@ impl Lifecycle {
                 if epoch == self.epoch() && self.slot == Slot::Wanted {
                     self.slot = Slot::Claimed { worker };
                     self.no_room = None;
+                    self.no_worker = None;
                 } else if !self.next_worker_claimed(epoch, worker) && !self.has_worker(worker) {
                     self.releasing.push(worker);
                 }
             }
             Input::NoCapacity(epoch) => self.no_capacity(now, epoch),
+            Input::NoWorker(epoch, mut reason) => {
+                if epoch == self.epoch() && self.slot == Slot::Wanted {
+                    reason.truncate(reason.floor_char_boundary(LONGEST_REASON));
+                    self.no_worker = Some(reason);
+                }
+            }
             Input::NoCredentials(epoch, reason) => {
                 if epoch == self.epoch() && matches!(self.slot, Slot::Wanted | Slot::Claimed { .. }) {
                     self.no_credentials = Some(reason);
@@ -420,6 +433,7 @@ impl Lifecycle {
         self.releasing.extend(self.slot.worker());
         self.epochs.give();
         self.slot = Slot::Wanted;
+        self.no_worker = None;
         self.after_loss(now);
     }
 
@@ -490,6 +504,8 @@ const SHUTDOWN_MS: u32 = 3_000;
 /// again with `ended`. The record stays longer when the api does not know of the end by then. Its media does not: an
 /// api that cannot write because the disk is full would otherwise keep the disk full.
 const REMEMBER_MS: u32 = 600_000;
+/// Bytes: what a scheduler says of a hundred nodes is no longer, and an Event takes twice that.
+const LONGEST_REASON: usize = 512;
 
 #[cfg(test)]
 mod diagram_tests;

@@ -124,6 +124,9 @@ pub struct Status {
     pub worker: Option<WorkerAddress>,
     /// The worker that a planned move goes to.
     pub next: Option<NextWorker>,
+    /// Why there is no worker yet, in words for whoever runs the platform; none where there is one, or nobody knows why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_worker: Option<String>,
     /// True when two workers died soon after they had been given this publisher: the relay to this one begins
     /// without the replay, because something in it may be what they died of.
     #[serde(default)]

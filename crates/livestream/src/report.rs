@@ -55,7 +55,7 @@ pub enum EndReason {
     StartTimeout,
     /// The publisher sent nothing, or media of which nothing can be packaged.
     NothingPlayable,
-    /// No worker was free for it.
+    /// No worker could be got for it.
     NoCapacity,
     /// Workers kept dying on it.
     WorkersLost,
@@ -87,7 +87,7 @@ impl fmt::Display for EndReason {
             Self::KeyRotated => "its stream key was changed",
             Self::StartTimeout => "no picture came within a minute",
             Self::NothingPlayable => "what was sent cannot be played",
-            Self::NoCapacity => "the platform had no room for it",
+            Self::NoCapacity => "the platform had no worker for it",
             Self::WorkersLost => "its workers kept failing",
             Self::Shutdown => "the server was stopped",
             Self::Unknown => "it ended",

@@ -149,6 +149,7 @@ fn a_stream_in_the_directory() {
         epoch: Epoch(2),
         worker: Some(address()),
         next: Some(NextWorker { address: address(), epoch: Epoch(3) }),
+        no_worker: None,
         without_replay: true,
         media: Some(media()),
         started_at: Some(UnixMillis(1_790_000_001_000)),

@@ -48,6 +48,12 @@ pub struct WorkerPod {
     pub ended: bool,
     /// Why there is no node for it.
     pub unschedulable: Option<String>,
+    /// What keeps the container from running, in words for whoever runs the platform; none while it runs or is on its way.
+    pub trouble: Option<String>,
+    /// The container runs.
+    pub runs: bool,
+    /// How the process ended; none while it has not, or where nobody says.
+    pub end: Option<String>,
     /// When it was created, in seconds since 1970.
     pub created: i64,
 }
@@ -85,6 +91,11 @@ impl WorkerPod {
             unschedulable: condition(status, "PodScheduled")
                 .filter(|scheduled| !is_true(scheduled))
                 .map(|scheduled| scheduled.message.clone().unwrap_or_default()),
+            trouble: trouble(metadata.name.as_deref().unwrap_or_default(), status),
+            runs: container(status)
+                .and_then(|of| of.state.as_ref())
+                .is_some_and(|state| state.running.is_some()),
+            end: end(status),
             created: metadata.creation_timestamp.as_ref().map_or(0, |at| at.0.as_second()),
         })
     }
@@ -99,6 +110,17 @@ impl WorkerPod {
         self.node.as_ref().is_some_and(|node| nodes.contains(node))
     }
 
+    /// That it ended, and how.
+    pub(crate) fn ended_in_words(&self) -> String {
+        let how = self.end.as_deref().map(|how| format!(" ({how})")).unwrap_or_default();
+        let name = &self.name;
+        if self.leaving && !self.ended {
+            format!("pod {name} is being deleted, and makes room for another one")
+        } else {
+            format!("pod {name} ended before its worker had the broadcast{how}")
+        }
+    }
+
     /// Where the worker in it is, once it listens.
     pub(crate) fn listens_at(&self) -> Option<WorkerAddress> {
         self.will_listen_at().filter(|_| self.ready)
@@ -109,6 +131,34 @@ impl WorkerPod {
         let at = |port: i32| Some(SocketAddr::new(self.address?, u16::try_from(port).ok()?));
         Some(WorkerAddress { worker: self.worker, rtmp: at(RTMP_PORT)?, http: at(HTTP_PORT)? })
     }
+}
+
+/// What the kubelet says while it cannot start the container. What it only has not come to yet is no trouble.
+fn trouble(pod: &str, status: Option<&PodStatus>) -> Option<String> {
+    let waiting = container(status)?.state.as_ref()?.waiting.as_ref()?;
+    let reason = waiting.reason.as_deref().filter(|reason| !ON_ITS_WAY.contains(reason))?;
+    let said = waiting.message.as_deref().map(|said| format!("{reason}: {said}"));
+    let said = said.unwrap_or_else(|| reason.to_owned());
+    Some(if reason.contains("Image") {
+        format!("the image of pod {pod} cannot be pulled: {said}")
+    } else {
+        format!("the container of pod {pod} cannot be started: {said}")
+    })
+}
+
+/// How the process ended, in the words of whoever ended it or saw it end.
+fn end(status: Option<&PodStatus>) -> Option<String> {
+    let by_node = status.and_then(|status| {
+        let reason = status.reason.as_deref().filter(|_| status.phase.as_deref() == Some("Failed"))?;
+        Some(status.message.as_deref().map_or_else(|| reason.to_owned(), |said| format!("{reason}: {said}")))
+    });
+    by_node.or_else(|| {
+        let ended = container(status)?.state.as_ref()?.terminated.as_ref()?;
+        let code = format!("exit code {}", ended.exit_code);
+        // Of a program that ended by itself Kubernetes says no more.
+        let reason = ended.reason.as_deref().filter(|reason| !matches!(*reason, "Error" | "Completed"));
+        Some(reason.map_or_else(|| code.clone(), |reason| format!("{reason}, {code}")))
+    })
 }
 
 fn condition<'a>(status: Option<&'a PodStatus>, kind: &str) -> Option<&'a PodCondition> {
@@ -138,3 +188,6 @@ fn has_ended(status: Option<&PodStatus>) -> bool {
     let state = container(status).and_then(|container| container.state.as_ref());
     state.is_some_and(|state| state.terminated.is_some()) || matches!(phase, Some("Succeeded" | "Failed"))
 }
+
+/// Why a container waits that is being started.
+const ON_ITS_WAY: [&str; 2] = ["ContainerCreating", "PodInitializing"];

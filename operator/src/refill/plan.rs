@@ -248,6 +248,9 @@ mod tests {
             leaving: false,
             ended: false,
             unschedulable: None,
+            trouble: None,
+            runs: true,
+            end: None,
             created: NOW - 600,
         };
         change(&mut pod);

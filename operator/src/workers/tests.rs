@@ -155,11 +155,18 @@ async fn there_is_no_room_beyond_the_pool_its_surge_a_quota_or_the_nodes() {
         let _ = world.workers.claim(other, Epoch(1), &Pool::default()).await;
         assert_eq!(world.server.writes().len(), number + 1);
     }
-    assert_eq!(world.claim(1).await, Err(ClaimError::NoCapacity), "the pool has one, and one for a move");
+    assert_eq!(
+        no_room(world.claim(1).await),
+        "the pool default is full: it has all the 2 workers that it may have"
+    );
 
     let world = World::new();
     world.server.trouble("POST", Trouble::Answer(403, "exceeded quota: pods"));
-    assert_eq!(world.claim(1).await, Err(ClaimError::NoCapacity));
+    let words = no_room(world.claim(1).await);
+    assert!(
+        words.starts_with("a quota allows no pod w-") && words.contains("exceeded quota: pods"),
+        "{words}"
+    );
 
     let world = World::new();
     let name = world.cold_name(1);
@@ -173,7 +180,64 @@ async fn there_is_no_room_beyond_the_pool_its_surge_a_quota_or_the_nodes() {
         });
     };
     let (claimed, ()) = tokio::join!(world.claim(1), unschedulable);
-    assert_eq!(claimed, Err(ClaimError::NoCapacity));
+    assert_eq!(no_room(claimed), format!("pod {name} is Unschedulable: 0/2 nodes"));
+}
+
+fn no_room(claimed: Result<WorkerAddress, ClaimError>) -> String {
+    match claimed {
+        Err(ClaimError::NoCapacity(words)) => words,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn waits(claimed: Result<WorkerAddress, ClaimError>) -> String {
+    match claimed {
+        Err(ClaimError::Unavailable(words)) => words,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_says_what_it_waits_for_as_soon_as_that_is_known() {
+    let status = |status: Value| move |pod: &mut Value| pod["status"] = status.clone();
+    let image = json!({ "phase": "Pending", "containerStatuses": [{
+        "name": "transcoder-worker", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+        "state": { "waiting": { "reason": "ErrImagePull", "message": "no such host" } },
+    }] });
+    let killed = json!({ "phase": "Failed", "containerStatuses": [{
+        "name": "transcoder-worker", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+        "state": { "terminated": { "exitCode": 137, "reason": "OOMKilled" } },
+    }] });
+    for (says, expected) in [
+        (image, "the image of pod POD cannot be pulled: ErrImagePull: no such host"),
+        (killed, "pod POD ended before its worker had the broadcast (OOMKilled, exit code 137)"),
+    ] {
+        let world = World::new();
+        let name = world.cold_name(1);
+        let saying = async {
+            while world.pod(&name).is_none() {
+                sleep(Duration::from_millis(10)).await;
+            }
+            world.server.change(KIND, &name, status(says));
+            Instant::now()
+        };
+        let (claimed, said) = tokio::join!(world.claim(1), saying);
+        assert_eq!(waits(claimed), expected.replace("POD", &name));
+        assert!(said.elapsed() < Duration::from_millis(500), "{:?}", said.elapsed());
+    }
+    // Nobody says anything.
+    let (world, begun) = (World::new(), Instant::now());
+    let words = waits(world.claim(1).await);
+    assert_eq!(words, format!("no scheduler has said anything of pod {}", world.cold_name(1)));
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    // The API server refuses the pod.
+    let world = World::new();
+    world.server.trouble("POST", Trouble::Answer(403, "violates PodSecurity"));
+    let words = waits(world.claim(1).await);
+    assert!(words.starts_with("pod w-") && words.contains("violates PodSecurity"), "{words}");
+    // There is no such pool.
+    let world = World::of_no_pool();
+    assert_eq!(waits(world.claim(1).await), "there is no WorkerPool default");
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use caudal_controller::{Change, Durability, Record, RecordStore as _, StoreError
 use caudal_kubernetes::live_stream::Place;
 use caudal_kubernetes::{LiveStream, LiveStreamSpec, names};
 use caudal_livestream::lifecycle::{Input, ReportKind};
-use caudal_livestream::record::{Phase, WorkerAddress};
+use caudal_livestream::record::{Phase, Spec, WorkerAddress};
 use caudal_livestream::report::EndReason;
 use caudal_livestream::{Epoch, StreamId, UnixMillis, WorkerId};
 use caudal_operator::{LiveStreams, RecordSettings};
@@ -30,8 +30,12 @@ pub(crate) fn store(client: Client, namespace: &str) -> LiveStreams {
 
 /// As a router creates it.
 pub(crate) async fn open(client: Client, namespace: &str) -> StreamId {
-    let spec = caudal_livestream::fixtures::spec();
-    let resource = LiveStream::new(&names::live_stream(spec.stream), LiveStreamSpec::of(&spec));
+    open_as(client, namespace, &caudal_livestream::fixtures::spec()).await
+}
+
+/// The same of this broadcast.
+pub(crate) async fn open_as(client: Client, namespace: &str, spec: &Spec) -> StreamId {
+    let resource = LiveStream::new(&names::live_stream(spec.stream), LiveStreamSpec::of(spec));
     Api::<LiveStream>::namespaced(client, namespace).create(&PostParams::default(), &resource).await.unwrap();
     spec.stream
 }

@@ -1,15 +1,17 @@
 //! Whole operators over a real server.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use caudal_kubernetes::live_stream::{READY, WORKER_ASSIGNED};
 use caudal_kubernetes::{LiveStream, names};
-use caudal_livestream::record::Phase;
+use caudal_livestream::record::{Phase, Spec};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
+use tokio::time::sleep;
 
-use crate::records::open;
+use crate::records::{open, open_as};
 use crate::server::{until, until_within};
 use crate::world::World;
 
@@ -88,6 +90,40 @@ async fn a_pool_says_how_it_stands_and_an_order_to_move_is_carried_out_once() {
             !resource.annotations().contains_key(names::MOVE_ANNOTATION)
         })
         .await;
+    operator.stop().await;
+    world.kubelet.abort();
+}
+
+#[tokio::test]
+async fn a_broadcast_says_within_a_moment_what_it_waits_for_and_once() {
+    let Some(world) = World::new().await else { return };
+    let operator = world.operator("one").await;
+    world.until_warm(1).await;
+    let spec = Spec { pool: Some("hd".to_owned()), ..caudal_livestream::fixtures::spec() };
+    let stream = open_as(world.client.clone(), &world.namespace, &spec).await;
+    let why = "there is no WorkerPool hd";
+    let opened = Instant::now();
+    let waits = world
+        .until_stream(stream, "what it waits for", |resource| {
+            resource.status.as_ref().is_some_and(|status| {
+                status.reason.as_deref() == Some("waiting for a worker: there is no WorkerPool hd")
+            })
+        })
+        .await;
+    assert!(opened.elapsed() < Duration::from_secs(2), "{:?}", opened.elapsed());
+    let said = |resource: &LiveStream, kind: &str| {
+        let conditions = &resource.status.as_ref().unwrap().conditions;
+        conditions.iter().find(|condition| condition.type_ == kind).unwrap().message.clone()
+    };
+    assert_eq!(said(&waits, READY), format!("waiting for a worker: {why}"));
+    assert_eq!(said(&waits, WORKER_ASSIGNED), format!("looking for a worker for epoch 1: {why}"));
+    let told = async || world.told().await.into_iter().filter(|reason| reason == "NoWorker").count();
+    until("an Event", async || (told().await > 0).then_some(())).await;
+    // Nothing changes for a while, and nothing is written.
+    sleep(Duration::from_secs(5)).await;
+    let api: Api<LiveStream> = Api::namespaced(world.client.clone(), &world.namespace);
+    let later = api.get(&names::live_stream(stream)).await.unwrap();
+    assert_eq!((later.resource_version(), told().await), (waits.resource_version(), 1));
     operator.stop().await;
     world.kubelet.abort();
 }

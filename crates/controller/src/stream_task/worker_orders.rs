@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use super::ASK_AGAIN;
 use super::credentials::{sealed, when_there_are_some};
+use super::missing_worker::Reasons;
 use crate::Shared;
 use crate::queue::Sender;
 use crate::worker_link::NotAssigned;
@@ -34,19 +35,21 @@ pub(super) async fn claim(
 
 async fn claim_one(shared: &Shared, stream: StreamId, epoch: Epoch, inputs: &Sender<Input>) -> Claimed {
     let carriers = &shared.carriers;
-    let mut said = false;
+    let mut reasons = Reasons::default();
     loop {
-        match carriers.workers.claim(stream, epoch, &carriers.pool).await {
+        let error = match carriers.workers.claim(stream, epoch, &carriers.pool).await {
             Ok(claimed) => return claimed,
-            Err(ClaimError::NoCapacity) => {
-                // Nobody listens only when this is not wanted any more either.
-                let _ = inputs.send(Input::NoCapacity(epoch)).await;
-            }
-            Err(error @ ClaimError::Unavailable(_)) if !said => {
-                said = true;
-                tracing::warn!(%error, %stream, %epoch, "a stream gets no worker now; asking again each second");
-            }
-            Err(error @ ClaimError::Unavailable(_)) => tracing::debug!(%error, %stream, %epoch),
+            Err(error) => error,
+        };
+        // Nobody listens only when the worker is not wanted any more either.
+        if reasons.is_news(error.reason(), Instant::now()) {
+            tracing::warn!(%error, %stream, %epoch, "a stream gets no worker now; asking again each second");
+            let _ = inputs.send(Input::NoWorker(epoch, error.reason().to_owned())).await;
+        } else {
+            tracing::debug!(%error, %stream, %epoch, "still no worker");
+        }
+        if matches!(error, ClaimError::NoCapacity(_)) {
+            let _ = inputs.send(Input::NoCapacity(epoch)).await;
         }
         sleep(ASK_AGAIN).await;
     }

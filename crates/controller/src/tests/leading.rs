@@ -55,10 +55,56 @@ async fn a_worker_that_was_claimed_for_a_stream_that_ended_meanwhile_is_withdraw
     second.close().await;
 }
 
+fn full() -> ClaimError {
+    ClaimError::NoCapacity("all are taken".to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_stream_waits_for_is_stored_within_a_moment_and_once_and_its_end_says_the_same() {
+    let (why, after) = ("there is no WorkerPool hd", "the image cannot be pulled");
+    let world = World::new();
+    world.cluster.no_worker(Some(ClaimError::Unavailable(why.to_owned())));
+    let controller = world.controller().await;
+    let stream = world.open();
+    let said = |world: &World| world.store.get(stream).unwrap().machine.status(None).reason.unwrap();
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(said(&world), format!("waiting for a worker: {why}"));
+    let writes = world.store.writes();
+    sleep(Duration::from_secs(20)).await;
+    assert_eq!(world.store.writes(), writes, "nothing changes");
+    world.cluster.no_worker(Some(ClaimError::Unavailable(after.to_owned())));
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(said(&world), format!("waiting for a worker: {after}"));
+    assert_eq!(world.store.writes(), writes + 1);
+    world.until_phase(stream, Phase::Failed).await;
+    assert_eq!(said(&world), format!("the platform had no worker for it: {after}"));
+    assert!(matches!(
+        world.cluster.told(stream).as_slice(),
+        [ReportOrder::Done(done)] if done.reason == EndReason::NoCapacity && done.detail.is_none()
+    ));
+    controller.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_lost_its_worker_says_what_its_next_one_waits_for_and_what_it_ended_of() {
+    let (world, controller, stream) = World::live().await;
+    world.cluster.no_worker(Some(full()));
+    world.cluster.kill_all();
+    sleep(Duration::from_secs(6)).await;
+    let status = || world.store.get(stream).unwrap().machine.status(None);
+    assert_eq!(
+        (status().phase, status().reason.as_deref()),
+        (Phase::Live, Some("waiting for a worker: all are taken"))
+    );
+    world.until(stream, "ending", |record| record.machine.end_reason().is_some()).await;
+    assert_eq!(status().reason.as_deref(), Some("its workers kept failing: all are taken"));
+    controller.close().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_start_fails_after_ten_seconds_without_room_for_a_worker() {
     let world = World::new();
-    world.cluster.no_worker(Some(ClaimError::NoCapacity));
+    world.cluster.no_worker(Some(full()));
     let controller = world.controller().await;
     let begun = Instant::now();
     let stream = world.open();
@@ -74,9 +120,9 @@ async fn a_start_fails_after_ten_seconds_without_room_for_a_worker() {
 
 #[tokio::test(start_paused = true)]
 async fn a_start_outlives_workers_that_are_unavailable_and_room_that_comes_in_time() {
-    for error in [ClaimError::Unavailable("away".to_owned()), ClaimError::NoCapacity] {
+    for error in [ClaimError::Unavailable("away".to_owned()), full()] {
         let world = World::new();
-        let wait = if error == ClaimError::NoCapacity { 8 } else { 40 };
+        let wait = if error == full() { 8 } else { 40 };
         world.cluster.no_worker(Some(error));
         let controller = world.controller().await;
         let stream = world.open();
@@ -90,7 +136,7 @@ async fn a_start_outlives_workers_that_are_unavailable_and_room_that_comes_in_ti
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_runs_keeps_its_recovery_time_when_there_is_no_room_for_its_next_worker() {
     let (world, controller, stream) = World::live().await;
-    world.cluster.no_worker(Some(ClaimError::NoCapacity));
+    world.cluster.no_worker(Some(full()));
     world.cluster.kill_all();
     sleep(Duration::from_secs(50)).await;
     assert_eq!(world.store.get(stream).unwrap().machine.phase(), Phase::Live);

@@ -81,7 +81,7 @@ impl Announcements for Connection {
 
 impl Workers for Worker {
     fn claim(&self, _: StreamId, _: Epoch, _: &Pool) -> BoxFuture<'static, Result<Claimed, ClaimError>> {
-        Box::pin(async { Err(ClaimError::NoCapacity) })
+        Box::pin(async { Err(ClaimError::NoCapacity("there is none".to_owned())) })
     }
 
     fn exited(&self, _: WorkerId) -> BoxFuture<'static, Presence> {

@@ -2,6 +2,7 @@
 
 use caudal_kubernetes::LiveStream;
 use caudal_kubernetes::live_stream::{LiveStreamStatus, WORKER_ASSIGNED};
+use caudal_livestream::lifecycle::WAITING_FOR_A_WORKER;
 use caudal_livestream::record::{DesiredState, Phase};
 use caudal_livestream::report::EndReason;
 use k8s_openapi::jiff::Timestamp;
@@ -47,12 +48,20 @@ fn of(stream: &LiveStream, facts: &Facts) -> Option<Finding> {
         Phase::Pending => (
             Place::Symptom,
             Kind::Waiting,
-            format!("it has waited for a worker{}", since(changed(stream).or(created(stream)), facts)),
+            format!(
+                "it has waited for a worker{}{}",
+                since(changed(stream).or(created(stream)), facts),
+                no_worker(status)
+            ),
         ),
         Phase::Live => (
             Place::Symptom,
             Kind::Waiting,
-            format!("it has lost its worker, and waits for another one{}", since(assigned(status), facts)),
+            format!(
+                "it has lost its worker, and waits for another one{}{}",
+                since(assigned(status), facts),
+                no_worker(status)
+            ),
         ),
         Phase::Starting => (
             Place::Symptom,
@@ -184,6 +193,12 @@ fn failed_lately(facts: &Facts) -> Option<Finding> {
         evidence: vec![Evidence::new(format!("LiveStream {}", stream.name_any()), Some(*at), words)],
         advice: vec![format!("caudal doctor --namespace {} {channel}", facts.namespace)],
     })
+}
+
+/// Why it has none, as the operator has found.
+fn no_worker(status: &LiveStreamStatus) -> String {
+    let reason = status.reason.as_deref().unwrap_or_default();
+    reason.strip_prefix(WAITING_FOR_A_WORKER).unwrap_or_default().to_owned()
 }
 
 /// Since when it has its worker, or none.

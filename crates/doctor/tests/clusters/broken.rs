@@ -78,6 +78,11 @@ pub fn healthy(now: Timestamp) -> [Cluster; 2] {
     ]
 }
 
+fn clock(now: Timestamp, seconds: i64) -> String {
+    let at: Timestamp = ago(now, seconds).parse().unwrap();
+    at.strftime("%H:%M:%SZ").to_string()
+}
+
 pub fn broken(now: Timestamp) -> Vec<Cluster> {
     let media = "caudal-media";
     let policy = json!({
@@ -103,6 +108,9 @@ pub fn broken(now: Timestamp) -> Vec<Cluster> {
     });
     let mut away = broadcast(now, "Reconnecting");
     away["status"]["conditions"] = json!([{ "type": "Ready", "status": "False", "reason": "PublisherAway", "message": "", "lastTransitionTime": ago(now, 30) }]);
+    let mut not_admitted = broadcast(now, "Pending");
+    let not_made = "pod w-1 is not made: the API server forbids it: violates PodSecurity";
+    not_admitted["status"]["reason"] = format!("waiting for a worker: {not_made}").into();
     let without_workers = |cluster: Cluster| cluster.without("Pod", "w-default-0").but(pool(now, 4, 0, 0));
     let no_node = "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint {gpu: true}.";
     vec![
@@ -113,7 +121,7 @@ pub fn broken(now: Timestamp) -> Vec<Cluster> {
             )
             .says("ann is not live: in the last 15 minutes routers refused 2 publishers for an unknown stream key (ann may be among them: a refused key belongs to no channel)."),
         Cluster::new("a pool that is full", now)
-            .with([over(now, "Failed", "no_capacity", "the platform had no room for it")])
+            .with([over(now, "Failed", "no_capacity", "the platform had no worker for it")])
             .without("Pod", "w-default-0")
             .but(pool(now, 1, 0, 1))
             .says("ann is not live: the pool default is full: 1 of the 1 broadcasts that spec.maxWorkers allows are there."),
@@ -124,6 +132,9 @@ pub fn broken(now: Timestamp) -> Vec<Cluster> {
                 warning(now, ("Pod", &worker()), "Failed", "Failed to pull image: registry.example.org/caudal:0.1.0: not found"),
             ])
             .says(format!("ann is not live: its worker does not run: its image {IMAGE} cannot be pulled (Pod {}).", worker())),
+        Cluster::new("a pod that admission refuses", now)
+            .with([not_admitted])
+            .says(format!("ann is not live: it has waited for a worker since {}: {not_made}.", clock(now, 30))),
         without_workers(Cluster::new("a quota that is used up", now))
             .with([broadcast(now, "Pending"), quota])
             .says("ann is not live: the ResourceQuota team allows no more pods: pods 4 of 4."),

@@ -91,7 +91,9 @@ fn worker_assigned(status: &Status) -> Answer {
         (None, Phase::Failed) => ("False", reasons::FAILED, "it needs no worker any more".to_owned()),
         (None, Phase::Unknown) => ("Unknown", reasons::UNKNOWN, "a newer release wrote its phase".to_owned()),
         (None, _) => {
-            ("False", reasons::WAITING_FOR_WORKER, format!("looking for a worker for epoch {}", status.epoch))
+            let why = status.no_worker.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            let message = format!("looking for a worker for epoch {}{why}", status.epoch);
+            ("False", reasons::WAITING_FOR_WORKER, message)
         }
     };
     Answer { kind: WORKER_ASSIGNED, status: answer, reason, message }

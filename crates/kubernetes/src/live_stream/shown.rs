@@ -80,6 +80,7 @@ impl LiveStreamStatus {
                 .next
                 .as_ref()
                 .map(|next| record::NextWorker { address: address(&next.worker), epoch: next.epoch }),
+            no_worker: None,
             without_replay: self.without_replay,
             media: self.media.as_ref().map(MediaInfo::from),
             started_at: self.started_at.as_ref().map(unix_millis),

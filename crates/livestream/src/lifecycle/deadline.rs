@@ -30,6 +30,11 @@ impl Deadline {
         now >= self.at
     }
 
+    /// Whether no more than this is left.
+    pub(super) fn is_within(self, now: UnixMillis, left_ms: u32) -> bool {
+        self.at <= Self::after(now, left_ms).at
+    }
+
     /// What is left is never more than the wait was at first.
     pub(super) fn shorten(&mut self, now: UnixMillis) {
         *self = (*self).min(Self::after(now, self.length_ms));

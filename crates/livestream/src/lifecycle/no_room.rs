@@ -21,7 +21,10 @@ impl NoRoom {
         let since = before.filter(|before| !before.heard.passed(now));
         Self {
             until: since.map_or(Deadline::after(now, NO_ROOM_MS), |since| since.until),
-            heard: Deadline::after(now, HEARD_MS),
+            heard: since
+                .map(|since| since.heard)
+                .filter(|heard| !heard.is_within(now, HEARD_MS / 2))
+                .unwrap_or(Deadline::after(now, HEARD_MS)),
         }
     }
 
@@ -42,5 +45,5 @@ impl NoRoom {
 
 /// A publisher that cannot be served is better told so soon than left waiting.
 const NO_ROOM_MS: u32 = 10_000;
-/// It is said each second. Where it was not said for so long, a worker is on its way, and may be slow.
+/// It is said each second, and kept half as long before that counts anew: each time is a write. Where it was not said for so long, a worker is on its way, and may be slow.
 const HEARD_MS: u32 = 5_000;

@@ -173,14 +173,15 @@ impl Lifecycle {
 
     /// What everybody may know of it. `media` is the router's part.
     pub fn status(&self, media: Option<MediaInfo>) -> Status {
-        let (worker, waits_for) = match self.slot {
+        let (worker, no_worker) = match self.slot {
             Slot::Serving { worker, .. } => (Some(worker), None),
-            Slot::Wanted | Slot::Claimed { .. } => (None, Some("waiting for a worker")),
-            Slot::Vacant => (None, None),
+            Slot::Wanted => (None, self.no_worker.clone()),
+            Slot::Claimed { .. } | Slot::Vacant => (None, None),
         };
-        let waits_for = match self.publisher {
-            Publisher::Lost { .. } => Some("waiting for the publisher"),
-            Publisher::Expected | Publisher::Up | Publisher::Awaited { .. } => waits_for,
+        let waits_for = match (self.publisher, &self.slot) {
+            (Publisher::Lost { .. }, _) => Some("waiting for the publisher".to_owned()),
+            (_, Slot::Wanted | Slot::Claimed { .. }) => Some(waiting_for_a_worker(no_worker.as_deref())),
+            (_, Slot::Serving { .. } | Slot::Vacant) => None,
         };
         let no_credentials = self.no_credentials_in_words();
         let (deadline, ended_at) = match self.stage {
@@ -193,6 +194,7 @@ impl Lifecycle {
             epoch: self.epoch(),
             worker,
             next: self.next_worker(),
+            no_worker,
             without_replay: self.losses.replay_is_suspect(),
             media,
             started_at: self.started_at,
@@ -200,10 +202,13 @@ impl Lifecycle {
             end_reason: self.end_reason(),
             reason: self
                 .end_reason()
-                .map(|reason| reason.in_words(self.end_detail().or(no_credentials.as_deref())))
+                .map(|reason| {
+                    let detail = self.end_detail().or(no_credentials.as_deref());
+                    reason.in_words(detail.or(self.no_worker_at_the_end()))
+                })
                 .or(self.turned_away_in_words())
                 .or(no_credentials)
-                .or(waits_for.map(str::to_owned)),
+                .or(waits_for),
         }
     }
 
@@ -216,6 +221,13 @@ impl Lifecycle {
     /// Encoders try again by themselves and show nobody why they have to.
     fn turned_away_in_words(&self) -> Option<String> {
         self.unplayable.as_deref().map(|words| EndReason::NothingPlayable.in_words(Some(words)))
+    }
+
+    /// What a broadcast has failed of that ended without a worker.
+    fn no_worker_at_the_end(&self) -> Option<&str> {
+        let for_want_of_one =
+            matches!(self.end_reason(), Some(EndReason::NoCapacity | EndReason::WorkersLost));
+        self.no_worker.as_deref().filter(|_| for_want_of_one)
     }
 
     fn end_detail(&self) -> Option<&str> {
@@ -266,3 +278,10 @@ impl Lifecycle {
         deadline.map(super::Deadline::at)
     }
 }
+
+fn waiting_for_a_worker(why: Option<&str>) -> String {
+    why.map_or_else(|| WAITING_FOR_A_WORKER.to_owned(), |why| format!("{WAITING_FOR_A_WORKER}: {why}"))
+}
+
+/// How the reason of a broadcast begins that has no worker; behind a colon, why not.
+pub const WAITING_FOR_A_WORKER: &str = "waiting for a worker";

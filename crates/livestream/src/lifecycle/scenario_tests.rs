@@ -164,13 +164,15 @@ fn it_goes_from_pending_over_starting_to_live() {
 
 #[test]
 fn starting_fails_after_a_minute_even_if_there_never_was_a_worker() {
-    for mut scene in [Scene::opened(), Scene::starting()] {
+    for (mut scene, reason) in
+        [(Scene::opened(), EndReason::NoCapacity), (Scene::starting(), EndReason::StartTimeout)]
+    {
         scene.after(59_999);
         assert!(!scene.phase().is_over());
         scene.after(1);
         assert_eq!(scene.phase(), Phase::Failed);
         let done = scene.done().unwrap();
-        assert_eq!((done.reason, done.published, done.started_at), (EndReason::StartTimeout, false, None));
+        assert_eq!((done.reason, done.published, done.started_at), (reason, false, None));
         assert_eq!(scene.machine.orders().worker, None, "there is no playlist to close");
     }
 }

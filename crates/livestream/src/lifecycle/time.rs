@@ -20,7 +20,7 @@ impl Lifecycle {
             Stage::Open => {
                 let without_worker = !matches!(self.slot, Slot::Serving { .. });
                 let reason = if self.start.is_some_and(|start| start.passed(now)) {
-                    Some(EndReason::StartTimeout)
+                    Some(self.start_ran_out())
                 } else if room == Some(true) {
                     Some(EndReason::NoCapacity)
                 } else if without_worker && self.recovery.is_some_and(|recovery| recovery.passed(now)) {
@@ -50,6 +50,16 @@ impl Lifecycle {
                 let forget = forget.get_or_insert(Deadline::after(now, REMEMBER_MS));
                 *forgotten |= forget.passed(now);
             }
+        }
+    }
+
+    /// What a start has failed of that took too long: a publisher's pictures were not waited for where no worker could take them.
+    fn start_ran_out(&self) -> EndReason {
+        let other_cause = self.no_credentials.is_some() || self.unplayable.is_some();
+        if self.slot == Slot::Wanted && !other_cause {
+            EndReason::NoCapacity
+        } else {
+            EndReason::StartTimeout
         }
     }
 

@@ -84,6 +84,16 @@ impl World {
         Self { server, workers, metrics, pods, hosts, room, stream, following }
     }
 
+    /// One whose stream names a pool that nobody has made.
+    pub(super) fn of_no_pool() -> Self {
+        let mut world = Self::new();
+        let (network, owned, pools) = (world.hosts.network(), Arc::new(Owned), Pools::default());
+        let (client, pods) = (world.server.client(), world.pods.clone());
+        let metrics = world.metrics.clone();
+        world.workers = PodWorkers::over(network, client, pods, pools, owned, settings(), metrics);
+        world
+    }
+
     fn operator(
         server: &FakeServer,
         hosts: &Hosts,

@@ -30,6 +30,55 @@ fn a_start_fails_after_ten_seconds_without_room_and_a_stream_that_ran_keeps_its_
 }
 
 #[test]
+fn a_stream_says_why_it_has_no_worker_and_ends_in_these_words() {
+    let no_worker = |scene: &mut Scene, words: &str| {
+        let epoch = scene.epoch();
+        scene.say(Input::NoWorker(epoch, words.to_owned()));
+    };
+    let reason = |scene: &Scene| scene.machine.status(None).reason;
+    let mut scene = Scene::opened();
+    assert_eq!(reason(&scene).as_deref(), Some("waiting for a worker"));
+    no_worker(&mut scene, "there is no WorkerPool hd");
+    assert_eq!(reason(&scene).as_deref(), Some("waiting for a worker: there is no WorkerPool hd"));
+    scene.say(Input::NoWorker(Epoch(2), "another's".to_owned()));
+    assert_eq!(scene.machine.status(None).no_worker.as_deref(), Some("there is no WorkerPool hd"));
+    let mut found = Scene { machine: scene.machine.clone(), now: scene.now };
+    found.give_worker();
+    assert_eq!((reason(&found), found.machine.status(None).no_worker), (None, None));
+    scene.after(60_000);
+    assert_eq!(scene.done().unwrap().reason, EndReason::NoCapacity);
+    assert_eq!(
+        reason(&scene).as_deref(),
+        Some("the platform had no worker for it: there is no WorkerPool hd")
+    );
+
+    let mut live = Scene::live();
+    live.lose_worker();
+    no_worker(&mut live, &"é".repeat(2_000));
+    assert!(reason(&live).unwrap().len() < 600, "an Event takes no more");
+    no_worker(&mut live, "no node has room");
+    live.after(60_000);
+    assert_eq!(reason(&live).as_deref(), Some("its workers kept failing: no node has room"));
+    // Who ends it for another reason is not told what it lacked besides.
+    let mut ended = Scene::opened();
+    no_worker(&mut ended, "no node has room");
+    ended.say(Input::End(EndReason::EndedByOwner));
+    assert_eq!(reason(&ended), Some(EndReason::EndedByOwner.to_string()));
+}
+
+#[test]
+fn a_stream_that_finds_no_room_is_not_stored_each_time_that_this_is_said() {
+    let mut scene = Scene::opened();
+    let mut states = Vec::new();
+    for _ in 0..9 {
+        scene.without_room(1);
+        states.push(scene.machine.clone());
+    }
+    states.dedup();
+    assert!(states.len() <= 4, "{}", states.len());
+}
+
+#[test]
 fn room_that_is_found_in_time_ends_the_wait_for_it_however_slow_the_worker_is() {
     let mut scene = Scene::opened();
     scene.without_room(6);
