@@ -42,6 +42,17 @@ impl Notices {
         (Self(notices), read)
     }
 
+    /// Nothing holds a LiveStream any more whose end the api has not acknowledged.
+    pub(crate) fn released(&self, stream: StreamId, words: &str) {
+        let (reason, action) = ("Released".to_owned(), "Release".to_owned());
+        let note = Some(words.to_owned());
+        self.tell_about(
+            stream,
+            About::Gone,
+            Event { type_: EventType::Warning, reason, note, action, secondary: None },
+        );
+    }
+
     /// An Event about a stream.
     pub(crate) fn tell(&self, stream: StreamId, event: Event) {
         self.tell_about(stream, About::Present, event);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use caudal_kubernetes::calls::{Failure, call, call_for_many};
+use caudal_kubernetes::names::is_held;
 use caudal_kubernetes::{LiveStream, names};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Namespace;
@@ -89,11 +90,6 @@ pub(crate) fn without_finalizer(resource: &impl ResourceExt) -> Value {
         "resourceVersion": resource.resource_version(),
         "finalizers": others.collect::<Vec<_>>(),
     }})
-}
-
-/// Whether the finalizer is there.
-pub(crate) fn is_held(resource: &impl ResourceExt) -> bool {
-    resource.finalizers().iter().any(|finalizer| finalizer == names::END_FINALIZER)
 }
 
 /// What there is of it begins when nobody waits for streams any more.

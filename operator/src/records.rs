@@ -25,14 +25,15 @@ use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::letting_go::{is_held, without_finalizer};
+use crate::letting_go::without_finalizer;
 use crate::pages::Pages;
 use cache::Cache;
 use caudal_kubernetes::calls::{Failure, Haste, call, call_for_many, call_if, call_later};
+use caudal_kubernetes::names::is_held;
 use caudal_kubernetes::names::is_paused;
 use caudal_kubernetes::watching::{News, watch};
 pub(crate) use reading::kept_until;
-use reading::{Reading, is_being_deleted};
+use reading::{Reading, Unreadable, is_being_deleted};
 use writing::{is_awaited, status_of};
 
 /// What a store of LiveStreams needs to know besides them.
@@ -59,6 +60,8 @@ struct Shared {
     settings: RecordSettings,
     // Held for map operations only, never across an await.
     cache: Mutex<Cache>,
+    /// The names of resources that the cache does not hold because they cannot be understood.
+    unread: Mutex<HashSet<String>>,
 }
 
 impl LiveStreams {
@@ -70,6 +73,7 @@ impl LiveStreams {
                 guarded: Api::namespaced(client, &settings.namespace),
                 settings,
                 cache: Mutex::default(),
+                unread: Mutex::default(),
             }),
         }
     }
@@ -86,7 +90,9 @@ impl LiveStreams {
 
     /// The worker that has a stream; none when it has none, or its resource is not known.
     pub(crate) fn worker(&self, stream: StreamId) -> Option<WorkerId> {
-        self.shared.cache().get(stream)?.status?.worker.map(|worker| worker.id)
+        let mut resource = self.shared.cache().get(stream)?;
+        resource.straighten();
+        resource.status?.worker.map(|worker| worker.id)
     }
 
     /// The pool that a stream's workers come from; none when its resource is not known, or names none.
@@ -132,14 +138,27 @@ impl LiveStreams {
     }
 
     /// Removes resources that were kept for people once their time is over; never ends.
-    pub async fn collect(&self) {
-        mementos::collect(&self.shared).await;
+    /// `tell` hears, in words, of those that are let go of although the api has not acknowledged their end.
+    pub async fn collect(&self, tell: &(dyn Fn(StreamId, &str) + Send + Sync)) {
+        mementos::collect(&self.shared, tell).await;
     }
 }
 
 impl Shared {
     fn cache(&self) -> MutexGuard<'_, Cache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unread(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn names_unread(&self) -> Vec<String> {
+        self.unread().iter().cloned().collect()
+    }
+
+    fn forget_unread(&self, name: &str) {
+        self.unread().remove(name);
     }
 
     fn is_paused(&self, stream: StreamId) -> bool {
@@ -159,12 +178,13 @@ impl Shared {
                     let stream = resource.spec.stream;
                     let _ = self.take_in(resource);
                     // A watch may have been quicker.
-                    if let Some(Ok((Reading::Record(record), version))) = self.cache().read(stream) {
-                        records.push(Stored { record: *record, version });
+                    if let Some(Ok((Reading::Record(record, shown), version))) = self.cache().read(stream) {
+                        records.push(Stored { record: *record, version, shown });
                     }
                 }
                 Err(error) => {
                     tracing::error!(%name, %error, "a LiveStream cannot be understood; left alone");
+                    self.unread().insert(name);
                 }
             }
         })
@@ -195,10 +215,16 @@ impl Shared {
         let name = resource.name_any();
         let news = self.cache().take_in(resource);
         match news {
-            Ok(Some((Reading::Record(record), version))) => Some(Stored { record: *record, version }),
+            Ok(Some((Reading::Record(record, shown), version))) => {
+                Some(Stored { record: *record, version, shown })
+            }
             Ok(Some((Reading::Memento(_), _)) | None) => None,
             Err(error) => {
                 tracing::error!(%name, %error, "a LiveStream cannot be understood; left alone");
+                // Those that the cache holds are looked at there.
+                if matches!(error, Unreadable::Name(_) | Unreadable::Version) {
+                    self.unread().insert(name);
+                }
                 None
             }
         }
@@ -397,13 +423,21 @@ impl Shared {
     /// What the watch tells, as far as it is about records.
     fn change(&self, news: News<LiveStream>) -> Option<Change> {
         match news {
-            News::Is(resource) => self.take_in(*resource).map(|stored| Change::Changed(Box::new(stored))),
+            News::Is(resource) => {
+                self.forget_unread(&resource.name_any());
+                self.take_in(*resource).map(|stored| Change::Changed(Box::new(stored)))
+            }
             News::Gone(name) => {
+                self.forget_unread(&name);
                 let stream = names::stream_of(&name)?;
                 self.cache().remove(stream);
                 Some(Change::Removed(stream))
             }
-            News::Unreadable(_) | News::Whole | News::Interrupted | News::Resumed => None,
+            News::Unreadable(name) => {
+                self.unread().insert(name);
+                None
+            }
+            News::Whole | News::Interrupted | News::Resumed => None,
         }
     }
 }

@@ -237,11 +237,12 @@ async fn lead(config: &Config, metrics: &Metrics, pods: Pods, pools: Pools, over
     ));
     beside
         .spawn(Refill::new(&config.client, pods.clone(), pools, config.pods.clone(), metrics.clone()).run());
+    let released = notices.clone();
     let at_once = usize::try_from(config.drain_moves).unwrap_or(usize::MAX);
     let drain = Drain::new(pods, streams.clone(), pauses.clone(), Arc::clone(&controller), notices, at_once);
     beside.spawn(drain.run());
     beside.spawn(Moves::new(streams.clone(), pauses, Arc::clone(&controller)).run());
-    beside.spawn(async move { streams.collect().await });
+    beside.spawn(async move { streams.collect(&|stream, words| released.released(stream, words)).await });
     tokio::select! {
         () = over.cancelled() => {}
         // None ends by itself.

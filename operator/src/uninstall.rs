@@ -18,9 +18,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::closed_pools::{self, Reopened};
-use crate::letting_go::{AT_ONCE, LETTING_GO, is_held};
+use crate::letting_go::{AT_ONCE, LETTING_GO};
 use crate::pages::Pages;
 use crate::server_clock;
+use caudal_kubernetes::names::is_held;
 use leftovers::Leftovers;
 use persisting::{passes, persist};
 
@@ -266,9 +267,11 @@ fn is_to_end(stream: &DynamicObject) -> bool {
     stream.data.pointer("/spec/desiredState").is_some_and(|desired| desired == "Ended")
 }
 
+/// As far as that can be told of whatever release's: an operator that ends a broadcast says when.
 fn is_over(stream: &DynamicObject) -> bool {
+    let ended = stream.data.pointer("/status/endedAt").is_some_and(serde_json::Value::is_string);
     let phase = stream.data.pointer("/status/phase").and_then(serde_json::Value::as_str);
-    matches!(phase, Some("Ended" | "Failed"))
+    ended && matches!(phase, Some("Ended" | "Failed"))
 }
 
 async fn end(streams: &Api<DynamicObject>, names: Vec<String>) -> Result<(), Failure> {

@@ -49,7 +49,9 @@ pub use metrics::{Kind, Metrics, Queue, Reconciled};
 pub use moved::{MoveError, Moved};
 pub use notice::{Notice, NoticeKind};
 use queue::Queued;
-pub use record_store::{Change, Durability, Record, RecordStore, StoreError, Stored, Version, WhenItFails};
+pub use record_store::{
+    Change, Durability, Record, RecordStore, Shown, StoreError, Stored, Version, WhenItFails,
+};
 pub use reports::{Api, NotAcknowledged};
 pub use standstill::Excuses;
 use standstill::LoggedStandstill;
@@ -468,10 +470,10 @@ impl Spawner {
     }
 }
 
-/// What was stored of a stream, which the observer has heard of already unless the controller before this one ended between
+/// What a controller stored of a stream, which the observer has heard of already unless the controller before this one ended between
 /// the two; so only what changes from now on is told. A pending stream may be new to everybody: a router creates it while no operator leads.
 fn told_before(stored: &Stored) -> Option<Arc<LiveStream>> {
-    let shown = stored.record.shown(None)?;
+    let shown = stored.record.shown(None).filter(|_| stored.shown != Shown::NotYet)?;
     (shown.status.phase != Phase::Pending).then(|| Arc::new(shown))
 }
 

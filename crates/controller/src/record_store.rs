@@ -138,6 +138,20 @@ pub struct Stored {
     pub record: Record,
     /// What guards it.
     pub version: Version,
+    /// How others read it.
+    pub shown: Shown,
+}
+
+/// How others read a record, in a store that shows them what follows from it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shown {
+    /// As it is; or nobody reads it.
+    #[default]
+    AsItIs,
+    /// Otherwise: somebody has written over what is shown, or has asked for it to say more. It is stored again as it is.
+    Otherwise,
+    /// Not at all. No controller has stored it yet, and the record is what any of them makes of what the stream's creator wrote.
+    NotYet,
 }
 
 /// The store's own mark of one state of a record. A later state of the same record has a higher one, so that news which

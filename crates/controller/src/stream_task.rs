@@ -29,7 +29,7 @@ use crate::media::is_disposable;
 use crate::metrics::Queue;
 use crate::moved::{MoveError, Moved};
 use crate::queue::{self, Queued, Receiver, Sender};
-use crate::record_store::{Change, Record, Stored, WhenItFails};
+use crate::record_store::{Change, Record, Shown, Stored, WhenItFails};
 use crate::reports::deliver;
 use crate::workers::{Claimed, Presence};
 use crate::{NewestChange, NotAssigned, Shared};
@@ -139,7 +139,7 @@ impl StreamTask {
         Self {
             shared,
             stream: record.stream(),
-            unsaved: stored.as_ref().is_none_or(|stored| stored.record != record),
+            unsaved: stored.as_ref().is_none_or(|stored| is_to_be_stored(&record, stored)),
             record,
             moves: AwaitedMoves::of(stored.as_ref().map(|stored| &stored.record.machine), clock.now()),
             stored,
@@ -457,6 +457,13 @@ impl StreamTask {
             Outcome::MediaSettled
         });
     }
+}
+
+/// Whether the store lacks something of `record` that others go by. One that nobody has stored yet, and for which a worker is to be found,
+/// is stored with the worker that it gets.
+fn is_to_be_stored(record: &Record, stored: &Stored) -> bool {
+    let unseen_end = stored.shown == Shown::NotYet && record.machine.end_reason().is_some();
+    stored.record != *record || stored.shown == Shown::Otherwise || unseen_end
 }
 
 /// What the next broadcast may expect, from what the router measured of this one.

@@ -23,6 +23,11 @@ pub fn is_paused(resource: &impl ResourceExt) -> bool {
     resource.annotations().get(PAUSED_ANNOTATION).is_some_and(|paused| paused == "true")
 }
 
+/// Whether our finalizer holds this LiveStream: something is left to be done for its broadcast.
+pub fn is_held(resource: &impl ResourceExt) -> bool {
+    resource.finalizers().iter().any(|finalizer| finalizer == END_FINALIZER)
+}
+
 /// On a WorkerPool that an uninstall has closed: what it was before, and until when it stays so without another word.
 pub const CLOSED_ANNOTATION: &str = "caudal.dev/closed-by-uninstall";
 

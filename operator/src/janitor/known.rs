@@ -32,9 +32,10 @@ pub(super) enum Known {
 /// Which streams a resource says something of: one, or also the one that its name is of, where that is another's.
 pub(super) fn of(resource: DynamicObject) -> Vec<(StreamId, Known)> {
     let named = resource.metadata.name.as_deref().and_then(names::stream_of);
-    let Ok(resource) = resource.try_parse::<LiveStream>() else {
+    let Ok(mut resource) = resource.try_parse::<LiveStream>() else {
         return named.map(|stream| (stream, Known::Unreadable)).into_iter().collect();
     };
+    resource.straighten();
     match resource.stream() {
         Some(stream) => vec![(stream, read(&resource))],
         None => named
@@ -49,6 +50,9 @@ fn read(resource: &LiveStream) -> Known {
     let Some(status) = resource.status.as_ref().filter(|status| status.phase.is_over()) else {
         return Known::Open;
     };
+    if status.lifecycle.as_ref().is_some_and(|stored| stored.read().is_err()) {
+        return Known::Unreadable;
+    }
     if names::is_paused(resource) {
         return Known::Paused;
     }

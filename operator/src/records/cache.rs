@@ -51,7 +51,7 @@ impl Cache {
     pub(super) fn read(&self, stream: StreamId) -> Option<Result<(Reading, Version), Unreadable>> {
         let known = self.streams.get(&stream)?;
         Some(read(&known.resource).map(|mut reading| {
-            if let (Reading::Record(record), Some(ahead)) = (&mut reading, &known.ahead) {
+            if let (Reading::Record(record, _), Some(ahead)) = (&mut reading, &known.ahead) {
                 record.machine = ahead.clone();
             }
             (reading, known.version)

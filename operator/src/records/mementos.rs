@@ -7,15 +7,19 @@ use caudal_controller::{StoreError, Version};
 use caudal_kubernetes::{LiveStream, names};
 use caudal_livestream::{StreamId, UnixMillis};
 use futures::StreamExt as _;
+use k8s_openapi::jiff::Timestamp;
 use tokio::time::sleep;
 
 use super::cache::Cache;
 use super::reading::{Reading, memento_until};
 use super::{MANAGER, Shared};
-use crate::letting_go::{is_held, let_go_of};
+use crate::letting_go::let_go_of;
+use caudal_kubernetes::calls::{Failure, call_later};
+use caudal_kubernetes::names::is_held;
 use caudal_kubernetes::names::is_paused;
 
-pub(super) async fn collect(shared: &Shared) {
+/// `tell` hears what is worth an Event.
+pub(super) async fn collect(shared: &Shared, tell: &Tell<'_>) {
     loop {
         let held = held(&shared.cache());
         let freed = futures::stream::iter(held).map(|(stream, version)| shared.let_go(stream, version));
@@ -31,16 +35,46 @@ pub(super) async fn collect(shared: &Shared) {
         });
         removals.buffer_unordered(AT_ONCE).collect::<()>().await;
         let unheard = unheard(&shared.cache(), shared.now());
-        for stream in unheard {
-            match let_go_of(&shared.api, &names::live_stream(stream), MANAGER).await {
-                Ok(()) => tracing::warn!(
-                    %stream,
-                    "the api has not acknowledged the end of a stream for a day; nothing holds its LiveStream any more"
-                ),
-                Err(error) => tracing::debug!(%error, %stream, "an ended stream is held a little longer"),
-            }
+        for (stream, why) in unheard {
+            release(shared, &names::live_stream(stream), why, tell).await;
+        }
+        for name in shared.names_unread() {
+            look_at_unread(shared, &name, tell).await;
         }
         sleep(EACH).await;
+    }
+}
+
+/// Whoever hears what became of a stream, in words.
+pub(super) type Tell<'a> = dyn Fn(StreamId, &str) + Send + Sync + 'a;
+
+/// Takes the finalizer off of what the api will acknowledge no more.
+async fn release(shared: &Shared, name: &str, why: &str, tell: &Tell<'_>) {
+    let words = format!("{why}; nothing holds its LiveStream any more, and the api closes its row by itself");
+    match let_go_of(&shared.api, name, MANAGER).await {
+        Ok(()) => {
+            tracing::warn!(livestream = name, "{words}");
+            if let Some(stream) = names::stream_of(name) {
+                tell(stream, &words);
+            }
+        }
+        Err(error) => tracing::debug!(%error, livestream = name, "an ended stream is held a little longer"),
+    }
+}
+
+/// One that nobody here can read still says when it was deleted.
+async fn look_at_unread(shared: &Shared, name: &str, tell: &Tell<'_>) {
+    let found = match call_later(shared.api.get_metadata(name)).await {
+        Ok(found) => found,
+        Err(Failure::NotFound) => return shared.forget_unread(name),
+        Err(error) => {
+            return tracing::debug!(%error, livestream = name, "a LiveStream cannot be looked at");
+        }
+    };
+    let until = shared.now().0.saturating_sub(HELD_FOR_MS);
+    let deleted = found.metadata.deletion_timestamp.as_ref();
+    if deleted.is_some_and(|at| at.0.as_millisecond() <= until) && is_held(&found) && !is_paused(&found) {
+        release(shared, name, UNREADABLE, tell).await;
     }
 }
 
@@ -53,7 +87,7 @@ fn held(cache: &Cache) -> Vec<(StreamId, Version)> {
     let held = unpaused(cache).filter(|(_, resource)| is_held(*resource) && is_over(resource));
     let readings = held.filter_map(|(stream, _)| Some((stream, cache.read(stream)?.ok()?)));
     let settled = readings.filter_map(|(stream, (reading, version))| match reading {
-        Reading::Record(record) => record.machine.is_settled().then_some((stream, version)),
+        Reading::Record(record, _) => record.machine.is_settled().then_some((stream, version)),
         Reading::Memento(_) => Some((stream, version)),
     });
     settled.collect()
@@ -61,16 +95,29 @@ fn held(cache: &Cache) -> Vec<(StreamId, Version)> {
 
 /// The streams whose end the api should have acknowledged a day ago. It is told on, as long as they are there; where they are not, it closes
 /// their rows because it finds no broadcast for them.
-fn unheard(cache: &Cache, now: UnixMillis) -> Vec<StreamId> {
+fn unheard(cache: &Cache, now: UnixMillis) -> Vec<(StreamId, &'static str)> {
     let until = now.0.saturating_sub(HELD_FOR_MS);
     let held = unpaused(cache).filter(|(_, resource)| is_held(*resource));
-    let unheard = held.filter(|(_, resource)| {
-        let ended = resource.status.as_ref().and_then(|status| status.ended_at.as_ref()).map(|at| at.0);
+    let unheard = held.filter_map(|(stream, resource)| {
+        let shown = resource.status.as_ref().and_then(|status| status.ended_at.as_ref()).map(|at| at.0);
         // One that was deleted should be over within minutes.
-        let since = ended.or(resource.metadata.deletion_timestamp.as_ref().map(|at| at.0));
-        since.is_some_and(|since| since.as_millisecond() <= until)
+        let deleted = resource.metadata.deletion_timestamp.as_ref().map(|at| at.0);
+        let long_ago = |at: Timestamp| at.as_millisecond() <= until;
+        // What is shown only tells which records are worth a look.
+        if !shown.or(deleted).is_some_and(long_ago) {
+            return None;
+        }
+        match cache.read(stream) {
+            Some(Ok((Reading::Record(record, _), _))) => {
+                let ended = record.machine.status(None).ended_at.map(|at| at.0 <= until);
+                let due = ended.unwrap_or_else(|| deleted.is_some_and(long_ago));
+                due.then_some((stream, UNACKNOWLEDGED))
+            }
+            Some(Err(_)) => deleted.is_some_and(long_ago).then_some((stream, UNREADABLE)),
+            Some(Ok((Reading::Memento(_), _))) | None => None,
+        }
     });
-    unheard.map(|(stream, _)| stream).collect()
+    unheard.collect()
 }
 
 /// The streams whose time is over, and that the controller has nothing to do for.
@@ -85,6 +132,8 @@ fn unpaused(cache: &Cache) -> impl Iterator<Item = (StreamId, &LiveStream)> {
     cache.resources().filter(|(_, resource)| !is_paused(*resource))
 }
 
+const UNACKNOWLEDGED: &str = "the api has not acknowledged the end of this broadcast for a day";
+const UNREADABLE: &str = "it was deleted a day ago, and what the operator has stored of it cannot be read";
 /// An api that is away for longer has to find out by itself, and a namespace is not held up for ever.
 const HELD_FOR_MS: i64 = 24 * 60 * 60 * 1_000;
 /// Nobody waits for it.

@@ -35,8 +35,8 @@ impl Shared {
 
     fn newer(&self, stream: StreamId) -> StoreError {
         match self.cache().read(stream) {
-            Some(Ok((Reading::Record(record), version))) => {
-                StoreError::Conflict(Box::new(Stored { record: *record, version }))
+            Some(Ok((Reading::Record(record, shown), version))) => {
+                StoreError::Conflict(Box::new(Stored { record: *record, version, shown }))
             }
             // Another controller has nothing left to do for it.
             Some(Ok((Reading::Memento(_), _))) | None => StoreError::Gone,

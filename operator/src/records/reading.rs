@@ -1,6 +1,6 @@
 //! What a LiveStream resource says to the controller.
 
-use caudal_controller::{Record, Version};
+use caudal_controller::{Record, Shown, Version};
 use caudal_kubernetes::live_stream::UnreadableLifecycle;
 use caudal_kubernetes::{LiveStream, names};
 use caudal_livestream::report::EndReason;
@@ -12,8 +12,8 @@ use thiserror::Error;
 /// What a resource holds.
 #[derive(Debug, PartialEq)]
 pub(super) enum Reading {
-    /// A broadcast that something is left to be done for.
-    Record(Box<Record>),
+    /// A broadcast that something is left to be done for, and how people read it in the resource.
+    Record(Box<Record>, Shown),
     /// One that nothing is left to be done for. It stays for people, until then.
     Memento(UnixMillis),
 }
@@ -54,7 +54,8 @@ pub(super) fn read(resource: &LiveStream) -> Result<Reading, Unreadable> {
         if machine.stream() != stream {
             return Err(Unreadable::Other(machine.stream()));
         }
-        return Ok(Reading::Record(Box::new(Record { spec, machine })));
+        let shown = if resource.shows(&machine) { Shown::AsItIs } else { Shown::Otherwise };
+        return Ok(Reading::Record(Box::new(Record { spec, machine }), shown));
     }
     if let Some(until) = memento_until(resource) {
         return Ok(Reading::Memento(until));
@@ -66,7 +67,7 @@ pub(super) fn read(resource: &LiveStream) -> Result<Reading, Unreadable> {
         let reason = resource.spec.end_reason.unwrap_or(EndReason::EndedByOwner);
         Record::ended(stream, reason, created)
     };
-    Ok(Reading::Record(Box::new(record)))
+    Ok(Reading::Record(Box::new(record), Shown::NotYet))
 }
 
 /// The streams that a resource may hold something of when it says nothing to the controller; none when it can be understood.
@@ -84,11 +85,8 @@ pub(super) fn in_doubt(guard: &DeserializeGuard<LiveStream>) -> Vec<StreamId> {
 
 /// Until when a resource is kept that nothing is left to be done for; none while something is.
 pub(super) fn memento_until(resource: &LiveStream) -> Option<UnixMillis> {
-    let status =
-        resource.status.as_ref().filter(|status| status.lifecycle.is_none() && status.phase.is_over())?;
-    let created = resource.metadata.creation_timestamp.as_ref().map(|at| at.0.as_millisecond());
-    let ended = status.ended_at.as_ref().map(|at| at.0.as_millisecond());
-    Some(kept_until(resource, UnixMillis(ended.or(created)?)))
+    let ended = resource.memento_since()?;
+    Some(kept_until(resource, UnixMillis(ended.as_millisecond())))
 }
 
 /// Until when a resource stays for people.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use caudal_controller::Shown;
 use caudal_kubernetes::StoredLifecycle;
 use caudal_livestream::assignment::{AssignmentMode, Floor};
 use caudal_livestream::lifecycle::{Input, ReportKind};
@@ -44,7 +45,7 @@ impl World {
 
     async fn save(&self, stored: &Stored, durability: Durability) -> Result<Stored, StoreError> {
         let version = self.store.store(&stored.record, &stored.version, durability).await?;
-        Ok(Stored { record: stored.record.clone(), version })
+        Ok(Stored { record: stored.record.clone(), version, shown: Shown::AsItIs })
     }
 
     fn resource(&self) -> Value {
@@ -58,7 +59,7 @@ fn store(server: &FakeServer) -> LiveStreams {
 
 /// All that is to be collected now. Time stands still while the calls of a collection are made, and goes on only in the pause after it.
 async fn collected_once(store: &LiveStreams) {
-    let collecting = tokio::time::timeout(Duration::from_secs(1), store.collect());
+    let collecting = tokio::time::timeout(Duration::from_secs(1), store.collect(&|_, _| {}));
     collecting.await.expect_err("collecting never ends");
 }
 
@@ -114,6 +115,7 @@ async fn a_stream_that_a_router_created_reads_the_same_each_time_until_it_is_wri
     let first = world.only().await;
     assert_eq!(first.record.machine.phase(), Phase::Pending);
     assert_eq!(world.only().await, first);
+    assert_eq!(first.shown, Shown::NotYet);
     assert_eq!(store(&world.server).load().await.unwrap(), [first]);
     assert_eq!(world.server.writes(), Vec::<String>::new());
 }
@@ -135,6 +137,36 @@ async fn what_is_stored_is_read_again_and_shown_to_people_in_the_same_write() {
     assert_eq!(resource["status"]["worker"]["pod"], "w-1");
     assert_eq!(resource["status"]["observedGeneration"], 1);
     assert_eq!(store(&world.server).load().await.unwrap(), [stored]);
+}
+
+#[tokio::test]
+async fn a_phase_that_somebody_wrote_by_hand_is_no_end_and_is_written_over() {
+    for held in [true, false] {
+        let world = World::opened();
+        world.server.change(KIND, &world.name, |resource| {
+            resource["metadata"]["finalizers"] = if held { json!([names::END_FINALIZER]) } else { json!([]) };
+            resource["status"] = json!({ "phase": "Ended" });
+        });
+        let mut stored = world.only().await;
+        assert_eq!((stored.record.machine.phase(), stored.shown), (Phase::Pending, Shown::NotYet));
+        collected_once(&world.store).await;
+        live(&mut stored.record);
+        world.save(&stored, Durability::Synced).await.unwrap();
+        assert_eq!(world.resource()["status"]["phase"], "Live");
+        let forge: fn(&mut Value) = |resource| {
+            resource["status"]["phase"] = json!("Ended");
+            resource["status"]["endedAt"] = json!(TIME);
+        };
+        world.server.change(KIND, &world.name, forge);
+        let later = store_at(&world.server, Duration::from_hours(48));
+        let forged = later.load().await.unwrap().pop().unwrap();
+        assert_eq!((forged.record.machine.phase(), forged.shown), (Phase::Live, Shown::Otherwise));
+        collected_once(&later).await;
+        assert_eq!(world.resource()["metadata"]["finalizers"], json!([names::END_FINALIZER]));
+        later.store(&forged.record, &forged.version, Durability::Synced).await.unwrap();
+        assert_eq!(world.resource()["status"]["phase"], "Live");
+        assert_eq!(later.load().await.unwrap()[0].shown, Shown::AsItIs);
+    }
 }
 
 #[tokio::test]
@@ -257,7 +289,10 @@ async fn the_end_of_an_unknown_stream_is_created_as_ended_and_reads_as_that() {
     let version = world.store.create(&ended).await.unwrap();
     assert_eq!(world.resource()["spec"]["desiredState"], "Ended");
     assert_eq!(world.resource()["status"]["phase"], "Ended");
-    assert_eq!(store(&world.server).load().await.unwrap(), [Stored { record: ended.clone(), version }]);
+    assert_eq!(
+        store(&world.server).load().await.unwrap(),
+        [Stored { record: ended.clone(), version, shown: Shown::AsItIs }]
+    );
 
     // A router was quicker.
     let opened = World::opened();
@@ -382,6 +417,41 @@ async fn a_resource_that_was_deleted_a_day_ago_is_let_go_of_whatever_it_says() {
     collecting.load().await.unwrap();
     collected_once(&collecting).await;
     assert_eq!(world.server.get(KIND, &world.name), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_and_was_deleted_a_day_ago_is_let_go_of_with_words() {
+    let machine = || StoredLifecycle::of(&Record::opened(spec(StreamId::generate()), NOW).machine).unwrap();
+    for (case, lifecycle) in [
+        ("no machine", json!({ "version": 1, "stage": 7 })),
+        ("of another release", json!({ "version": 9 })),
+        ("another stream's", json!(machine())),
+        ("not even a record", json!({})),
+    ] {
+        let world = World::opened();
+        world.server.change(KIND, &world.name, |resource| {
+            resource["metadata"]["finalizers"] = json!([names::END_FINALIZER]);
+            resource["metadata"]["deletionTimestamp"] = json!(TIME);
+            resource["status"] = json!({ "phase": "Live", "epoch": 1, "lifecycle": lifecycle });
+        });
+        let day = Duration::from_hours(24);
+        for (age, there) in [(day.saturating_sub(Duration::from_secs(1)), true), (day, false)] {
+            let collecting = store_at(&world.server, age);
+            assert_eq!(collecting.load().await.unwrap(), [], "{case}");
+            let told = Mutex::new(Vec::new());
+            let tell = |stream: StreamId, words: &str| told.lock().unwrap().push((stream, words.to_owned()));
+            let collecting = tokio::time::timeout(Duration::from_secs(1), collecting.collect(&tell));
+            collecting.await.expect_err("collecting never ends");
+            assert_eq!(world.server.get(KIND, &world.name).is_some(), there, "{case}, {age:?}");
+            let told = told.into_inner().unwrap();
+            assert_eq!(told.is_empty(), there, "{case}: {told:?}");
+            assert!(
+                told.iter()
+                    .all(|(stream, words)| *stream == world.stream && words.contains("cannot be read")),
+                "{told:?}"
+            );
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -53,6 +53,7 @@ fn is_ended_when_asked(server: &FakeServer, name: &str) -> tokio::task::JoinHand
         sleep(Duration::from_secs(5)).await;
         server.change(KIND, &name, |resource| {
             resource["status"]["phase"] = json!("Ended");
+            resource["status"]["endedAt"] = json!("2027-01-15T08:00:00.000000Z");
             resource["metadata"]["finalizers"] = json!([]);
         });
     })

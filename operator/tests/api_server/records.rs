@@ -106,7 +106,7 @@ async fn a_record_is_stored_guarded_told_and_removed() {
     let collecting = store(client, &namespace);
     collecting.load().await.unwrap();
     tokio::select! {
-        () = collecting.collect() => {}
+        () = collecting.collect(&|_, _| {}) => {}
         () = until("collected", async || api.get_opt(&name).await.unwrap().is_none().then_some(())) => {}
     }
     loop {

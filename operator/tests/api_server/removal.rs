@@ -99,6 +99,35 @@ async fn a_namespace_with_a_live_broadcast_goes_once_its_operator_is_told_to_end
 }
 
 #[tokio::test]
+async fn a_broadcast_that_is_deleted_before_an_operator_has_seen_it_says_so_and_is_reported() {
+    let Some(world) = World::new().await else { return };
+    world.workers.unheard.store(true, Ordering::Relaxed);
+    let stream = open(world.client.clone(), &world.namespace).await;
+    let name = names::live_stream(stream);
+    let hold = json!({ "metadata": { "finalizers": [names::END_FINALIZER] } });
+    streams(&world).patch(&name, &PatchParams::default(), &Patch::Merge(&hold)).await.unwrap();
+    // What an administrator writes by hand is no end: `done` would never be told.
+    let by_hand = json!({ "status": { "phase": "Ended" } });
+    streams(&world).patch_status(&name, &PatchParams::default(), &Patch::Merge(&by_hand)).await.unwrap();
+    streams(&world).delete(&name, &DeleteParams::default()).await.unwrap();
+    let operator = world.operator("one").await;
+    let ended = world
+        .until_stream(stream, "its end, while the api is away", |resource| {
+            resource.status.as_ref().is_some_and(|status| status.lifecycle.is_some())
+        })
+        .await;
+    let status = ended.status.unwrap();
+    assert_eq!((status.phase, status.end_reason), (Phase::Ended, Some(EndReason::EndedByOwner)));
+    until("an Event", async || world.told().await.contains(&"Ended".to_owned()).then_some(())).await;
+    world.workers.unheard.store(false, Ordering::Relaxed);
+    until("its report", async || world.workers.reports().contains(&format!("done {stream}")).then_some(()))
+        .await;
+    until("gone", async || streams(&world).get_opt(&name).await.unwrap().is_none().then_some(())).await;
+    operator.stop().await;
+    world.kubelet.abort();
+}
+
+#[tokio::test]
 async fn a_pool_that_a_killed_uninstall_has_left_closed_is_opened_by_the_operator() {
     let Some(world) = World::new().await else { return };
     let pools: Api<WorkerPool> = Api::namespaced(world.client.clone(), &world.namespace);

@@ -6,10 +6,10 @@ use std::time::Duration;
 use caudal_livestream::lifecycle::{Evidence, Input};
 use tokio::time::{Instant, sleep};
 
-use super::StreamTask;
+use super::{StreamTask, is_to_be_stored};
 use crate::edit::{Edit, Refusal, take_spec};
 use crate::metrics::{Kind, Reconciled};
-use crate::record_store::{Durability, Record, StoreError, Stored, WhenItFails};
+use crate::record_store::{Durability, Record, Shown, StoreError, Stored, WhenItFails};
 
 /// Something that changes a record, and can be applied again to a newer one.
 pub(super) enum Step {
@@ -132,7 +132,7 @@ impl StreamTask {
             };
             match outcome {
                 Ok(version) => {
-                    self.stored = Some(Stored { record: next.clone(), version });
+                    self.stored = Some(Stored { record: next.clone(), version, shown: Shown::AsItIs });
                     self.unsaved = false;
                     if self.shared.store_fails.swap(false, Ordering::Relaxed) {
                         tracing::info!("the streams' states can be stored again");
@@ -140,7 +140,7 @@ impl StreamTask {
                     return Saving::Done;
                 }
                 // A try whose answer was lost.
-                Err(StoreError::Conflict(newer)) if newer.record == *next => {
+                Err(StoreError::Conflict(newer)) if !is_to_be_stored(next, &newer) => {
                     self.stored = Some(*newer);
                     self.unsaved = false;
                     return Saving::Done;
@@ -196,7 +196,10 @@ impl StreamTask {
 
     /// The clock was set by `stepped_ms` since the task's record was made.
     fn merge(&mut self, newer: Stored, stepped_ms: i64) -> Overtaken {
-        let ours = self.stored.as_ref().is_some_and(|known| known.record.machine == newer.record.machine);
+        // One that nobody has stored is no other controller's, whatever its creator has written since; nor is one whose machine somebody
+        // has taken away.
+        let is_of = |known: &Stored| known.record.machine == newer.record.machine;
+        let ours = self.stored.as_ref().is_some_and(|known| newer.shown == Shown::NotYet || is_of(known));
         let now = self.clock.now();
         let overtaken = if ours {
             let (next, ()) = self.changed_with_last_words(now, stepped_ms, |record| {
@@ -215,7 +218,7 @@ impl StreamTask {
             self.drop_jobs();
             Overtaken::Machine
         };
-        self.unsaved = self.record != newer.record;
+        self.unsaved = is_to_be_stored(&self.record, &newer);
         self.stored = Some(newer);
         overtaken
     }

@@ -108,6 +108,16 @@ impl FakeStore {
         let _ = self.others.send(Change::Changed(Box::new(stored)));
     }
 
+    /// A record is as it was, and others read it so; or somebody has taken its machine away.
+    pub(super) fn show(&self, stream: StreamId, shown: Shown) {
+        let mut record = self.get(stream).unwrap();
+        if shown == Shown::NotYet {
+            record = Record::opened(record.spec.unwrap(), wall_now(&self.wall));
+        }
+        let stored = Stored { shown, ..self.state().put(record) };
+        self.tell(stored);
+    }
+
     /// A record as it is now, for [`tell`](Self::tell).
     pub(super) fn stored(&self, stream: StreamId) -> Stored {
         self.state().found(stream).unwrap()
@@ -142,12 +152,12 @@ impl State {
         assert!(!self.removed.contains(&record.stream()), "a removed stream was created anew");
         self.versions += 1;
         self.records.insert(record.stream(), (record.clone(), self.versions));
-        Stored { record, version: Version(self.versions) }
+        Stored { record, version: Version(self.versions), shown: Shown::AsItIs }
     }
 
     fn found(&self, stream: StreamId) -> Option<Stored> {
         let (record, version) = self.records.get(&stream)?;
-        Some(Stored { record: record.clone(), version: Version(*version) })
+        Some(Stored { record: record.clone(), version: Version(*version), shown: Shown::AsItIs })
     }
 }
 

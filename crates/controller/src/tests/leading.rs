@@ -86,6 +86,23 @@ async fn what_a_stream_waits_for_is_stored_within_a_moment_and_once_and_its_end_
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_somebody_wrote_over_is_stored_again_and_once() {
+    let (world, controller, stream) = World::live().await;
+    let before = world.store.get(stream).unwrap().machine.epoch();
+    for shown in [Shown::Otherwise, Shown::NotYet] {
+        sleep(Duration::from_secs(5)).await;
+        let writes = world.store.writes();
+        world.store.show(stream, shown);
+        sleep(Duration::from_millis(900)).await;
+        let again = world.store.writes() - writes;
+        assert!((1..=3).contains(&again), "{again} writes of {shown:?}");
+        let machine = world.store.get(stream).unwrap().machine;
+        assert_eq!((machine.phase(), machine.epoch()), (Phase::Live, before));
+    }
+    world.end(controller).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_that_lost_its_worker_says_what_its_next_one_waits_for_and_what_it_ended_of() {
     let (world, controller, stream) = World::live().await;
     world.cluster.no_worker(Some(full()));

@@ -8,7 +8,7 @@ use caudal_kubernetes::watching::News;
 use caudal_kubernetes::{LiveStream as Resource, LiveStreamSpec, WorkerPool};
 use caudal_livestream::StreamId;
 use caudal_livestream::admission::LadderRung;
-use caudal_livestream::record::Spec;
+use caudal_livestream::record::{DesiredState, Spec};
 use kube::ResourceExt as _;
 
 use super::replica::Replica;
@@ -96,8 +96,11 @@ impl Drop for Place {
     }
 }
 
-/// Whether a worker of the pool has the stream or will have it.
+/// Whether a worker of the pool has the stream or will have it. One that is to end before an operator has seen it gets none.
 fn takes_place(resource: &Resource, pool: &str) -> bool {
     let is_over = resource.status.as_ref().is_some_and(|status| status.phase.is_over());
-    resource.spec.pool == pool && resource.spec.ingest.is_some() && !is_over
+    let is_to_end = resource.is_being_deleted() || resource.spec.desired_state == DesiredState::Ended;
+    let unseen = resource.status.as_ref().is_none_or(|status| status.observed_generation.is_none());
+    let gets_none = is_over || is_to_end && unseen;
+    resource.spec.pool == pool && resource.spec.ingest.is_some() && !gets_none
 }

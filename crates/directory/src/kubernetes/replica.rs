@@ -114,6 +114,8 @@ impl Replica {
         self.unreadable.remove(&stream);
         // Half of the resource, and nothing that is read here.
         resource.metadata.managed_fields = None;
+        // Here and nowhere else, because what it goes by is not kept.
+        resource.straighten();
         if let Some(status) = &mut resource.status {
             status.lifecycle = None;
         }

@@ -44,7 +44,9 @@ impl Cluster {
         self.server.get("livestreams", &names::live_stream(stream))
     }
 
-    fn set_status(&self, stream: StreamId, status: Value) {
+    /// As an operator of another release shows it, whose own record nobody here can read.
+    fn set_status(&self, stream: StreamId, mut status: Value) {
+        status["lifecycle"] = json!({ "version": 9 });
         self.server.change("livestreams", &names::live_stream(stream), |resource| {
             resource["status"] = status;
         });
@@ -220,7 +222,8 @@ async fn as_many_streams_are_opened_as_the_pool_has_workers() {
     let cluster = Cluster::new();
     let router = cluster.as_role(Reader::Router).await;
     let (first, second, third) = (spec(), spec(), spec());
-    let opened = tokio::join!(router.open(first.clone()), router.open(second), router.open(third.clone()));
+    let opened =
+        tokio::join!(router.open(first.clone()), router.open(second.clone()), router.open(third.clone()));
     let outcomes = [opened.0.is_ok(), opened.1.is_ok(), opened.2.is_ok()];
     assert_eq!(outcomes, [true, true, false], "the last of three that come at once");
     assert!(matches!(router.open(third.clone()).await, Err(OpenError::NoCapacity)));
@@ -229,6 +232,18 @@ async fn as_many_streams_are_opened_as_the_pool_has_workers() {
     cluster.set_status(first.stream, json!({ "phase": "Ended" }));
     shows(&router, |streams| streams.get(&first.stream).unwrap().status.phase == Phase::Ended).await;
     router.open(third).await.unwrap();
+    // What was deleted before any operator had seen it will have no worker, however long it takes until the api knows of its end.
+    let deleted = spec();
+    assert!(matches!(router.open(deleted.clone()).await, Err(OpenError::NoCapacity)));
+    let second = second.stream;
+    cluster.server.change("livestreams", &names::live_stream(second), |resource| {
+        resource["metadata"]["deletionTimestamp"] = json!(caudal_kubernetes::fake_server::TIME);
+    });
+    let is_to_end = |streams: &Streams| {
+        streams.get(&second).is_some_and(|record| record.spec.desired_state == DesiredState::Ended)
+    };
+    shows(&router, is_to_end).await;
+    router.open(deleted).await.unwrap();
     let elsewhere = Spec { pool: Some("nowhere".to_owned()), ..spec() };
     assert!(matches!(router.open(elsewhere).await, Err(OpenError::NoCapacity)));
 }

@@ -7,7 +7,9 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use caudal_controller::{Change, Durability, Record, RecordStore, StoreError, Stored, Version, WhenItFails};
+use caudal_controller::{
+    Change, Durability, Record, RecordStore, Shown, StoreError, Stored, Version, WhenItFails,
+};
 use caudal_livestream::StreamId;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
@@ -55,7 +57,9 @@ impl Store {
                 _ => continue,
             }
             match read(&path, stream) {
-                Ok(record) => streams.push(Stored { record, version: Version::default() }),
+                Ok(record) => {
+                    streams.push(Stored { record, version: Version::default(), shown: Shown::AsItIs });
+                }
                 Err(Unread::Inaccessible(source)) => return Err(StartError::State { path, source }),
                 Err(Unread::Wrong(reason)) => match put_aside(&path) {
                     Ok(aside) => {

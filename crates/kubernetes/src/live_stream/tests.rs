@@ -4,7 +4,7 @@ use caudal_livestream::admission::{BroadcastHints, LadderRung};
 use caudal_livestream::assignment::{AssignmentMode, Floor};
 use caudal_livestream::feed::InputState;
 use caudal_livestream::lifecycle::{Input, Lifecycle};
-use caudal_livestream::record::{DropPublisher, MediaInfo, RelayFailures, Spec, WorkerAddress};
+use caudal_livestream::record::{DropPublisher, MediaInfo, Phase, RelayFailures, Spec, WorkerAddress};
 use caudal_livestream::{MediaTime, Msn, UnixMillis, WorkerId};
 use k8s_openapi::jiff::Timestamp;
 
@@ -199,6 +199,32 @@ fn each_point_of_a_broadcasts_life_is_told_in_three_conditions() {
             assert_eq!(condition.observed_generation, Some(3), "{case}");
             assert!(!condition.message.is_empty(), "{case}");
         }
+    }
+}
+
+#[test]
+fn a_status_that_somebody_wrote_over_is_made_to_say_what_the_machine_says() {
+    let story = Story::begins().live();
+    let mut resource = LiveStream::new("s-any", LiveStreamSpec::of(&spec()));
+    resource.status = Some(story.status());
+    assert!(resource.shows(&story.machine));
+    let before = resource.clone();
+    resource.straighten();
+    assert_eq!(resource, before, "what is true stays as it is, with what people read besides");
+    let status = resource.status.as_mut().unwrap();
+    (status.phase, status.worker, status.epoch) = (Phase::Ended, None, Epoch(9));
+    assert!(!resource.shows(&story.machine));
+    resource.straighten();
+    assert!(resource.shows(&story.machine));
+    // Of one without a machine an end is believed where nothing is left to be done for it.
+    for (held, ended_at, believed) in [(false, true, true), (true, true, false), (false, false, false)] {
+        let mut resource = before.clone();
+        resource.metadata.finalizers = held.then(|| vec![crate::names::END_FINALIZER.to_owned()]);
+        let status = resource.status.as_mut().unwrap();
+        (status.phase, status.lifecycle) = (Phase::Ended, None);
+        status.ended_at = ended_at.then(|| words::micro_time(NOW));
+        resource.straighten();
+        assert_eq!(resource.status.unwrap().phase == Phase::Ended, believed, "{held} {ended_at}");
     }
 }
 

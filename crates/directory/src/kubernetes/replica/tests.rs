@@ -120,3 +120,28 @@ fn a_deletion_reads_as_an_end_and_one_that_was_never_opened_as_nothing_to_watch(
     assert_eq!((record.spec.desired_state, record.status.phase), (DesiredState::Ended, Phase::Pending));
     assert!(!replica.streams().contains_key(&never) && !replica.is_missing(never));
 }
+
+#[test]
+fn what_somebody_wrote_over_a_status_is_not_believed_where_the_operators_record_says_otherwise() {
+    use caudal_kubernetes::{LiveStreamStatus, StoredLifecycle};
+    use caudal_livestream::lifecycle::Lifecycle;
+    use caudal_livestream::{Generation, UnixMillis};
+
+    let spec = fixtures::spec();
+    let phase = |replica: &Replica| replica.streams().get(&spec.stream).unwrap().status.phase;
+    let ended = LiveStreamStatus { phase: Phase::Ended, ..LiveStreamStatus::default() };
+    let mut replica = Replica::default();
+    // Before any operator has written it.
+    let mut forged = resource(&spec, 1);
+    forged.metadata.finalizers = Some(vec![names::END_FINALIZER.to_owned()]);
+    forged.status = Some(ended.clone());
+    hear(&mut replica, [is(forged.clone())]);
+    assert_eq!(phase(&replica), Phase::Pending);
+    // Afterwards.
+    let machine = Lifecycle::new(spec.stream, 30_000, Generation(1), UnixMillis(1_800_000_000_000));
+    let stored = Some(StoredLifecycle::of(&machine).unwrap());
+    (forged.status, forged.metadata.resource_version) =
+        (Some(LiveStreamStatus { lifecycle: stored, ..ended }), Some("2".to_owned()));
+    hear(&mut replica, [is(forged)]);
+    assert_eq!(phase(&replica), Phase::Pending);
+}
