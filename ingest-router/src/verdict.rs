@@ -108,7 +108,7 @@ mod tests {
                 Some((SessionEnd::TakenOver, Refusal::BadName, words::TAKEN_OVER)),
             ),
             (
-                "its owner ended it",
+                "its owner or an administrator ended it",
                 |record| {
                     record.spec.desired_state = DesiredState::Ended;
                     record.spec.end_reason = Some(EndReason::EndedByOwner);

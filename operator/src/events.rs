@@ -1,23 +1,34 @@
 //! What happens to streams, as Events that `kubectl describe` shows, and as lines of the log.
 
-use std::sync::Arc;
+mod journal;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use caudal_controller::queue::{self, Receiver, Sender};
 use caudal_controller::{Notice, NoticeKind, Observer, Waiting};
 use caudal_kubernetes::LiveStream;
-use caudal_kubernetes::calls::call_later;
+use caudal_kubernetes::live_stream::Place;
 use caudal_kubernetes::names::live_stream;
-use caudal_livestream::StreamId;
-use caudal_livestream::record::LiveStream as Shown;
+use caudal_livestream::record::{LiveStream as Shown, Phase};
+use caudal_livestream::{StreamId, WorkerId};
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use kube::{Client, Resource as _};
+use kube::runtime::events::{Event, EventType};
+use kube::{Api, Client, Resource as _};
 
 use crate::records::LiveStreams;
+use journal::Journal;
 
 /// Takes what is to be told of streams from those who do not wait; where too much comes, the newest is lost.
 #[derive(Clone)]
-pub(crate) struct Notices(Sender<Told>);
+pub(crate) struct Notices {
+    told: Sender<Told>,
+    /// Where workers are.
+    places: Arc<dyn Fn(WorkerId) -> Place + Send + Sync>,
+    /// Each broadcast's last worker, and where that was: its pod is mostly gone when another one has the broadcast. Held for map
+    /// operations only.
+    last: Arc<Mutex<HashMap<StreamId, (WorkerId, Place)>>>,
+}
 
 /// What is to be told of a stream.
 pub(crate) struct Told {
@@ -36,10 +47,13 @@ enum About {
 }
 
 impl Notices {
-    /// With the end that [`publish`] reads; `waiting` counts what waits for it.
-    pub(crate) fn channel(waiting: Waiting) -> (Self, Receiver<Told>) {
-        let (notices, read) = queue::channel(WAITING, waiting);
-        (Self(notices), read)
+    /// With the end that [`publish`] reads; `waiting` counts what waits for it, and `places` says where workers are.
+    pub(crate) fn channel(
+        waiting: Waiting,
+        places: Arc<dyn Fn(WorkerId) -> Place + Send + Sync>,
+    ) -> (Self, Receiver<Told>) {
+        let (told, read) = queue::channel(WAITING, waiting);
+        (Self { told, places, last: Arc::default() }, read)
     }
 
     /// Nothing holds a LiveStream any more whose end the api has not acknowledged.
@@ -53,6 +67,25 @@ impl Notices {
         );
     }
 
+    /// From which worker to which a broadcast goes; none while it has none, or has the one that it had.
+    fn way(&self, before: Option<&Shown>, after: &Shown) -> Option<String> {
+        let worker = after.status.worker?.worker;
+        let place = (self.places)(worker);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = last.insert(after.spec.stream, (worker, place.clone()));
+        drop(last);
+        let known = known.or_else(|| {
+            let worker = before?.status.worker?.worker;
+            Some((worker, (self.places)(worker)))
+        });
+        let from = known.filter(|(known, _)| *known != worker);
+        let to = in_words(worker, &place);
+        Some(from.map_or_else(
+            || format!("to {to}"),
+            |(known, place)| format!("from {} to {to}", in_words(known, &place)),
+        ))
+    }
+
     /// An Event about a stream.
     pub(crate) fn tell(&self, stream: StreamId, event: Event) {
         self.tell_about(stream, About::Present, event);
@@ -62,7 +95,7 @@ impl Notices {
         if let Some(note) = &mut event.note {
             note.truncate(note.floor_char_boundary(LONGEST_NOTE));
         }
-        let _ = self.0.try_send(Told { stream, event, about });
+        let _ = self.told.try_send(Told { stream, event, about });
     }
 }
 
@@ -71,9 +104,13 @@ impl Observer for Notices {
     fn show(&self, _record: Arc<Shown>) {}
 
     fn changed(&self, before: Option<&Shown>, after: &Shown) {
+        let way = self.way(before, after);
         if let Some(notice) = Notice::of_change(before, after) {
-            tracing::info!(stream = %notice.stream, "{notice}");
-            self.tell(notice.stream, event(&notice));
+            let way =
+                way.filter(|_| matches!(notice.kind, NoticeKind::Moved(_) | NoticeKind::WorkerReplaced(_)));
+            let words = way.map_or_else(|| notice.to_string(), |way| format!("{notice}, {way}"));
+            tracing::info!(stream = %notice.stream, "{words}");
+            self.tell(notice.stream, event(&notice, words));
         }
     }
 
@@ -93,7 +130,9 @@ impl Observer for Notices {
         );
     }
 
-    fn hide(&self, _stream: StreamId) {}
+    fn hide(&self, stream: StreamId) {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).remove(&stream);
+    }
 }
 
 /// Publishes the Events one after the other, until nobody sends any more.
@@ -104,8 +143,7 @@ pub(crate) async fn publish(
     namespace: String,
     mut notices: Receiver<Told>,
 ) {
-    let reporter = Reporter { controller: "caudal.dev/operator".to_owned(), instance: Some(instance) };
-    let recorder = Recorder::new(client, reporter);
+    let mut journal = Journal::new(Api::namespaced(client, &namespace), instance);
     while let Some(Told { stream, event, about }) = notices.recv().await {
         let mut about = match (about, streams.resource(stream)) {
             (_, Some(resource)) => resource.object_ref(&()),
@@ -113,8 +151,9 @@ pub(crate) async fn publish(
             (About::Present, None) => continue,
         };
         about.name = Some(live_stream(stream));
-        if let Err(error) = call_later(Box::pin(recorder.publish(&event, &about))).await {
-            tracing::debug!(%error, %stream, reason = event.reason, "an Event could not be written");
+        let reason = event.reason.clone();
+        if let Err(error) = journal.write(event, about).await {
+            tracing::debug!(%error, %stream, reason, "an Event could not be written");
         }
     }
 }
@@ -128,7 +167,12 @@ fn gone(namespace: &str) -> ObjectReference {
     }
 }
 
-fn event(notice: &Notice) -> Event {
+fn in_words(worker: WorkerId, place: &Place) -> String {
+    let pod = place.pod.as_ref().map_or_else(|| format!("worker {worker}"), |pod| format!("pod {pod}"));
+    place.node.as_ref().map_or_else(|| pod.clone(), |node| format!("{pod} on node {node}"))
+}
+
+fn event(notice: &Notice, words: String) -> Event {
     let (type_, reason, action) = match &notice.kind {
         NoticeKind::Starting => (EventType::Normal, "Starting", "Start"),
         NoticeKind::WentLive => (EventType::Normal, "WentLive", "Start"),
@@ -137,10 +181,11 @@ fn event(notice: &Notice) -> Event {
         NoticeKind::NoWorker(_) => (EventType::Warning, "NoWorker", "Assign"),
         NoticeKind::WorkerReplaced(_) => (EventType::Warning, "WorkerReplaced", "Recover"),
         NoticeKind::Moved(_) => (EventType::Normal, "Moved", "Move"),
+        NoticeKind::Ended(_) if notice.phase == Phase::Failed => (EventType::Warning, "Failed", "End"),
         NoticeKind::Ended(_) => (EventType::Normal, "Ended", "End"),
     };
     let (reason, action) = (reason.to_owned(), action.to_owned());
-    Event { type_, reason, note: Some(notice.to_string()), action, secondary: None }
+    Event { type_, reason, note: Some(words), action, secondary: None }
 }
 
 /// More than happens in the second that a slow API server takes.

@@ -199,7 +199,11 @@ async fn lead(config: &Config, metrics: &Metrics, pods: Pods, pools: Pools, over
         config.pods.clone(),
         metrics.clone(),
     );
-    let (notices, read) = Notices::channel(metrics.streams.waiting(Queue::Events));
+    let places = pods.clone();
+    let (notices, read) = Notices::channel(
+        metrics.streams.waiting(Queue::Events),
+        Arc::new(move |worker: WorkerId| places.place(worker)),
+    );
     let carriers = Carriers {
         store: Arc::new(streams.clone()),
         workers: Arc::new(workers.clone()),

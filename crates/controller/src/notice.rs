@@ -129,7 +129,7 @@ mod tests {
         over.status.end_reason = Some(EndReason::EndedByOwner);
         over.status.reason = Some(EndReason::EndedByOwner.to_string());
         let said = |over: &LiveStream| Notice::of_change(Some(&before), over).unwrap().kind;
-        assert_eq!(said(&over), NoticeKind::Ended("its owner ended it".to_owned()));
+        assert_eq!(said(&over), NoticeKind::Ended("its owner or an administrator ended it".to_owned()));
         let reason = "This account may not stream.".to_owned();
         over.spec.drop = Some(DropPublisher { session: over.spec.ingest.session, reason });
         let banned = "its publisher was told: This account may not stream.";

@@ -16,7 +16,7 @@ use kube::core::Duration;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-pub use conditions::{PUBLISHING, READY, WORKER_ASSIGNED, reasons};
+pub use conditions::{PAUSED, PUBLISHING, READY, WORKER_ASSIGNED, reasons};
 pub use from_record::Incomplete;
 pub use shown::{Place, Seen};
 pub use status::{
@@ -54,6 +54,7 @@ pub(crate) use words::schemas;
     ),
     printcolumn(name = "Channel", type_ = "string", json_path = ".spec.channel"),
     printcolumn(name = "Worker", type_ = "string", json_path = ".status.worker.pod"),
+    printcolumn(name = "Paused", type_ = "string", json_path = r".metadata.annotations.caudal\.dev/paused"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Node", type_ = "string", json_path = ".status.worker.node", priority = 1),
     printcolumn(name = "Epoch", type_ = "integer", json_path = ".status.epoch", priority = 1),

@@ -35,6 +35,7 @@ use crate::live_stream::{Rung, schemas};
     printcolumn(name = "Idle", type_ = "integer", json_path = ".status.idle"),
     printcolumn(name = "Claimed", type_ = "integer", json_path = ".status.claimed"),
     printcolumn(name = "Max", type_ = "integer", json_path = ".spec.maxWorkers"),
+    printcolumn(name = "Paused", type_ = "string", json_path = r".metadata.annotations.caudal\.dev/paused"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Starting", type_ = "integer", json_path = ".status.starting", priority = 1),
     printcolumn(name = "Outdated", type_ = "integer", json_path = ".status.outdated", priority = 1),

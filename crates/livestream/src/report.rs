@@ -83,7 +83,7 @@ impl fmt::Display for EndReason {
         f.write_str(match self {
             Self::Unpublished => "the publisher stopped",
             Self::PublisherLost => "the publisher was lost and did not come back",
-            Self::EndedByOwner => "its owner ended it",
+            Self::EndedByOwner => "its owner or an administrator ended it",
             Self::KeyRotated => "its stream key was changed",
             Self::StartTimeout => "no picture came within a minute",
             Self::NothingPlayable => "what was sent cannot be played",

@@ -170,6 +170,30 @@ async fn a_phase_that_somebody_wrote_by_hand_is_no_end_and_is_written_over() {
 }
 
 #[tokio::test]
+async fn a_paused_broadcast_says_so_and_one_that_never_was_says_nothing_of_it() {
+    let world = World::opened();
+    let mut stored = world.only().await;
+    live(&mut stored.record);
+    world.save(&stored, Durability::Synced).await.unwrap();
+    let says = || {
+        let conditions = world.resource()["status"]["conditions"].as_array().unwrap().clone();
+        let paused = conditions.iter().find(|condition| condition["type"] == "Paused");
+        paused.map(|condition| condition["status"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(says(), None);
+    for (value, shown) in [("true", "True"), ("false", "False")] {
+        world.server.change(KIND, &world.name, |resource| {
+            resource["metadata"]["annotations"][names::PAUSED_ANNOTATION] = json!(value);
+        });
+        let known = world.only().await;
+        assert_eq!(known.shown, Shown::Otherwise, "{value}");
+        world.save(&known, Durability::Synced).await.unwrap();
+        assert_eq!(says().as_deref(), Some(shown));
+        assert_eq!(world.only().await.shown, Shown::AsItIs, "and nothing more is written");
+    }
+}
+
+#[tokio::test]
 async fn a_write_at_an_old_version_gives_the_newer_record_back_and_says_what_is_newer() {
     let world = World::opened();
     let mut stored = world.only().await;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::RecordSettings;
 use super::reading::is_being_deleted;
-use crate::letting_go::is_held;
+use caudal_kubernetes::names::is_held;
 
 /// The status that says what `record` says.
 pub(super) fn status_of(
@@ -27,6 +27,7 @@ pub(super) fn status_of(
         media: before.and_then(|before| before.media.as_ref()),
         playback: playback.as_deref(),
         place: &|worker| (settings.places)(worker),
+        paused: names::is_paused(resource),
         before,
         now: Timestamp::from_millisecond(now.0).unwrap_or(Timestamp::UNIX_EPOCH),
     })

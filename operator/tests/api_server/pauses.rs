@@ -30,6 +30,12 @@ async fn a_paused_broadcast_goes_on_and_ends_but_is_not_moved_nor_released_befor
     let streams: Api<LiveStream> = Api::namespaced(world.client.clone(), &world.namespace);
     streams.patch(&name, &params, &paused("true")).await.unwrap();
     until("the words for it", async || world.told().await.contains(&"Paused".to_owned()).then_some(())).await;
+    world
+        .until_stream(stream, "a condition", |resource| {
+            let conditions = resource.status.iter().flat_map(|status| &status.conditions);
+            conditions.into_iter().any(|one| one.type_ == "Paused" && one.status == "True")
+        })
+        .await;
 
     // Whatever happens to the other one would have happened to this one in the same look.
     let order = json!({ "metadata": { "annotations": { names::MOVE_ANNOTATION: "now" } } });

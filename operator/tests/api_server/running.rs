@@ -90,6 +90,21 @@ async fn a_pool_says_how_it_stands_and_an_order_to_move_is_carried_out_once() {
             !resource.annotations().contains_key(names::MOVE_ANNOTATION)
         })
         .await;
+    let again = json!({ "metadata": { "annotations": { names::MOVE_ANNOTATION: "again" } } });
+    api.patch(&names::live_stream(stream), &PatchParams::default(), &Patch::Merge(again)).await.unwrap();
+    world.until_live(stream, 3).await;
+    // An Event each, which says from where to where.
+    let moves = until("the words for both", async || {
+        let moves = world.notes("Moved").await;
+        (moves.len() == 2).then_some(moves)
+    })
+    .await;
+    let node = &world.nodes.names[0];
+    for epoch in [2, 3] {
+        let said = |note: &&String| note.contains(&format!("(epoch {epoch}), from pod w-"));
+        let note = moves.iter().find(said).unwrap_or_else(|| panic!("{moves:?}"));
+        assert_eq!(note.matches(&format!("on node {node}")).count(), 2, "{note}");
+    }
     operator.stop().await;
     world.kubelet.abort();
 }

@@ -201,6 +201,14 @@ impl World {
         told.into_iter().filter_map(|event| event.reason).collect()
     }
 
+    /// What the Events of a reason say so far.
+    pub(crate) async fn notes(&self, reason: &str) -> Vec<String> {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
+        let told = events.list(&ListParams::default()).await.unwrap();
+        let of_it = told.into_iter().filter(|event| event.reason.as_deref() == Some(reason));
+        of_it.filter_map(|event| event.message).collect()
+    }
+
     /// Waits until the pool says that so many workers wait.
     pub(crate) async fn until_warm(&self, idle: u32) {
         let pools: Api<WorkerPool> = Api::namespaced(self.client.clone(), &self.namespace);

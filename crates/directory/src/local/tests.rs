@@ -163,7 +163,7 @@ async fn a_stream_is_opened_assigned_live_ended_and_reported() {
     worker.until_told(AssignmentMode::Finish).await;
     worker.end_feed();
     let over = stage.until(stream, |s| s.status.phase == Phase::Ended).await;
-    assert_eq!(over.status.reason.as_deref(), Some("its owner ended it"));
+    assert_eq!(over.status.reason.as_deref(), Some("its owner or an administrator ended it"));
     assert_eq!(stage.api.next().await, format!("done {stream} published=true ended_by_owner"));
     worker.until_released().await;
 
@@ -171,7 +171,10 @@ async fn a_stream_is_opened_assigned_live_ended_and_reported() {
     for _ in 0..3 {
         lines.push(notices.recv().await.unwrap().to_string());
     }
-    assert_eq!(lines, ["ann: connected, starting", "ann: went live", "ann: ended: its owner ended it"]);
+    assert_eq!(
+        lines,
+        ["ann: connected, starting", "ann: went live", "ann: ended: its owner or an administrator ended it"]
+    );
     stage.directory.close().await;
 }
 

@@ -6,6 +6,7 @@ use caudal_livestream::record::{self, DesiredState, Status, WorkerAddress};
 use caudal_livestream::report::EndReason;
 use k8s_openapi::jiff::Timestamp;
 
+use super::conditions::PAUSED;
 use super::words::micro_time;
 use super::{Incomplete, LiveStream, LiveStreamStatus, NextWorker, StoredLifecycle, Worker};
 use crate::names;
@@ -39,7 +40,9 @@ impl LiveStream {
     pub fn shows(&self, machine: &Lifecycle) -> bool {
         let Some(status) = &self.status else { return false };
         let (read, is) = (status.to_record(), machine.status(None));
-        read.phase == is.phase
+        let says_paused = status.conditions.iter().any(|one| one.type_ == PAUSED && one.status == "True");
+        says_paused == names::is_paused(self)
+            && read.phase == is.phase
             && read.epoch == is.epoch
             && read.worker == is.worker
             && read.next == is.next

@@ -5,7 +5,7 @@ use caudal_livestream::lifecycle::Lifecycle;
 use caudal_livestream::record::{self, MediaInfo, WorkerAddress};
 use k8s_openapi::jiff::Timestamp;
 
-use super::conditions::conditions;
+use super::conditions::{Pause, PublisherIs, conditions};
 use super::words::{micro_time, unix_millis};
 use super::{LiveStreamStatus, Media, NextWorker, StoredLifecycle, Worker};
 
@@ -30,6 +30,8 @@ pub struct Seen<'a> {
     pub playback: Option<&'a str>,
     /// Where workers are.
     pub place: &'a dyn Fn(WorkerId) -> Place,
+    /// Whether an administrator has paused it.
+    pub paused: bool,
     /// The status that this one replaces.
     pub before: Option<&'a LiveStreamStatus>,
     /// The time of conditions that change.
@@ -44,6 +46,9 @@ impl LiveStreamStatus {
     pub fn of(seen: &Seen<'_>) -> Result<Self, serde_json::Error> {
         let status = seen.machine.status(None);
         let before = seen.before.map(|before| before.conditions.as_slice()).unwrap_or_default();
+        let away = seen.machine.publisher_is_away();
+        let publisher = if away { PublisherIs::Away } else { PublisherIs::NotAway };
+        let pause = if seen.paused { Pause::Paused } else { Pause::NotPaused };
         let worker = |address: WorkerAddress| {
             let Place { pod, node } = (seen.place)(address.worker);
             Worker { id: address.worker, pod, node, rtmp: address.rtmp, http: address.http }
@@ -61,7 +66,7 @@ impl LiveStreamStatus {
             started_at: status.started_at.map(micro_time),
             ended_at: status.ended_at.map(micro_time),
             end_reason: status.end_reason,
-            conditions: conditions(&status, seen.generation, before, seen.now),
+            conditions: conditions(&status, publisher, pause, seen.generation, before, seen.now),
             reason: status.reason,
             lifecycle: Some(StoredLifecycle::of(seen.machine)?),
         })

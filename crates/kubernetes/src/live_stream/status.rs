@@ -78,6 +78,7 @@ pub struct LiveStreamStatus {
     pub reason: Option<String>,
 
     /// `Ready`: it can be watched. `WorkerAssigned`: a worker has its assignment. `Publishing`: its publisher is there.
+    /// `Paused`: the annotation `caudal.dev/paused` keeps the operator from moving, releasing and removing it; said of one that is or was.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schemas::conditions")]
     pub conditions: Vec<Condition>,

@@ -109,14 +109,7 @@ impl Story {
     }
 
     fn publisher_lost(self) -> Self {
-        let state = InputState {
-            session: Some(SessionId::generate()),
-            generation: Generation(1),
-            up: false,
-            explicit: false,
-            ..InputState::default()
-        };
-        self.live().and(Input::Publisher(Epoch(1), state))
+        self.live().and(Input::Publisher(Epoch(1), away()))
     }
 
     fn status(&self) -> LiveStreamStatus {
@@ -131,10 +124,21 @@ impl Story {
             media: None,
             playback: Some("https://example.org/live/x/master.m3u8"),
             place: &place,
+            paused: false,
             before,
             now: now.parse::<Timestamp>().unwrap(),
         })
         .unwrap()
+    }
+}
+
+fn away() -> InputState {
+    InputState {
+        session: Some(SessionId::generate()),
+        generation: Generation(1),
+        up: false,
+        explicit: false,
+        ..InputState::default()
     }
 }
 
@@ -169,7 +173,21 @@ fn each_point_of_a_broadcasts_life_is_told_in_three_conditions() {
                 .live()
                 .and(Input::WorkerLost(Epoch(1), caudal_livestream::lifecycle::Evidence::ProcessEnded)),
             "Live",
-            ["True Live", "False WaitingForWorker", "True Connected"],
+            ["True Live", "False WaitingForWorker", "Unknown WaitingForWorker"],
+        ),
+        (
+            "publisher lost before anything could be watched",
+            Story::begins().assigned().and(Input::Publisher(Epoch(1), away())),
+            "Starting",
+            ["False WaitingForPublisher", "True Assigned", "False WaitingForPublisher"],
+        ),
+        (
+            "first worker lost",
+            Story::begins()
+                .assigned()
+                .and(Input::WorkerLost(Epoch(1), caudal_livestream::lifecycle::Evidence::ProcessEnded)),
+            "Starting",
+            ["False WaitingForWorker", "False WaitingForWorker", "Unknown Starting"],
         ),
         (
             "being closed",
@@ -200,6 +218,28 @@ fn each_point_of_a_broadcasts_life_is_told_in_three_conditions() {
             assert!(!condition.message.is_empty(), "{case}");
         }
     }
+}
+
+#[test]
+fn what_a_broadcast_waits_for_is_said_in_its_conditions_and_no_answer_contradicts_another() {
+    let why = "there is no WorkerPool hd";
+    let message = |status: &LiveStreamStatus, kind: &str| {
+        status.conditions.iter().find(|condition| condition.type_ == kind).unwrap().message.clone()
+    };
+    let pending = Story::begins().and(Input::NoWorker(Epoch(1), why.to_owned())).status();
+    assert_eq!(message(&pending, READY), format!("waiting for a worker: {why}"));
+    assert_eq!(message(&pending, WORKER_ASSIGNED), format!("looking for a worker for epoch 1: {why}"));
+    let lost = Story::begins()
+        .live()
+        .and(Input::WorkerLost(Epoch(1), caudal_livestream::lifecycle::Evidence::ProcessEnded))
+        .and(Input::NoWorker(Epoch(2), why.to_owned()))
+        .status();
+    assert_eq!(
+        message(&lost, READY),
+        format!("viewers can watch what there is; waiting for a worker: {why}")
+    );
+    assert_eq!(message(&lost, WORKER_ASSIGNED), format!("looking for a worker for epoch 2: {why}"));
+    assert_eq!(message(&Story::begins().live().status(), READY), "viewers can watch it");
 }
 
 #[test]

@@ -158,6 +158,11 @@ impl Lifecycle {
         }
     }
 
+    /// Whether its publisher left, and is waited for.
+    pub fn publisher_is_away(&self) -> bool {
+        self.stage == Stage::Open && matches!(self.publisher, Publisher::Lost { .. })
+    }
+
     /// Why it ended or is being closed.
     pub fn end_reason(&self) -> Option<EndReason> {
         match self.stage {
