@@ -9,7 +9,7 @@ use caudal_livestream::StreamId;
 use caudal_livestream::record::Phase;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod, ResourceQuota};
+use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod, ResourceQuota, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::jiff::Timestamp;
@@ -69,6 +69,8 @@ pub struct Facts {
     /// Events of type `Warning`.
     pub(crate) warnings: Looked<Vec<Event>>,
     pub(crate) claims: Looked<Vec<PersistentVolumeClaim>>,
+    /// The platform's.
+    pub(crate) services: Looked<Vec<Service>>,
     pub(crate) quotas: Looked<Vec<ResourceQuota>>,
     pub(crate) policies: Looked<Vec<NetworkPolicy>>,
     /// None when nobody has ever led.
@@ -148,6 +150,7 @@ impl Facts {
             self.deployments.as_ref().err(),
             self.warnings.as_ref().err(),
             self.claims.as_ref().err(),
+            self.services.as_ref().err(),
             self.quotas.as_ref().err(),
             self.policies.as_ref().err(),
             self.lease.as_ref().err(),

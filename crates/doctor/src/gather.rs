@@ -10,7 +10,7 @@ use caudal_kubernetes::{LiveStream, WorkerPool, calls, names};
 use http::{HeaderMap, Request, header};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod, ResourceQuota};
+use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod, ResourceQuota, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::jiff::Timestamp;
@@ -109,15 +109,30 @@ impl Look {
             (self.api::<WorkerPool>(), self.api::<Pod>(), self.api::<Deployment>());
         let (events, claims) = (self.api::<Event>(), self.api::<PersistentVolumeClaim>());
         let (quotas, policies) = (self.api::<ResourceQuota>(), self.api::<NetworkPolicy>());
-        let (definitions, streams, own, pools, pods, deployments, events, claims, quotas, policies, lease) = tokio::join!(
+        let services = self.api::<Service>();
+        let (
+            definitions,
+            streams,
+            own,
+            pools,
+            pods,
+            deployments,
+            events,
+            claims,
+            services,
+            quotas,
+            policies,
+            lease,
+        ) = tokio::join!(
             self.definitions(),
             list("livestreams.caudal.dev", &guarded, all.clone()),
             self.asked(&guarded, &target),
             list("workerpools.caudal.dev", &pools, all.clone()),
             list("pods", &pods, ours.clone()),
-            list("deployments.apps", &deployments, ours),
+            list("deployments.apps", &deployments, ours.clone()),
             list("events", &events, warnings),
             list("persistentvolumeclaims", &claims, all.clone()),
+            list("services", &services, ours),
             list("resourcequotas", &quotas, all.clone()),
             list("networkpolicies.networking.k8s.io", &policies, all),
             self.lease(),
@@ -144,6 +159,7 @@ impl Look {
             deployments: take(deployments, "deployments.apps", &mut cut_short),
             warnings: take(events, "events", &mut cut_short),
             claims: take(claims, "persistentvolumeclaims", &mut cut_short),
+            services: take(services, "services", &mut cut_short),
             quotas: take(quotas, "resourcequotas", &mut cut_short),
             policies: take(policies, "networkpolicies.networking.k8s.io", &mut cut_short),
             lease,
@@ -333,7 +349,11 @@ fn readable(
     let (mut streams, mut unreadable) = (BTreeMap::new(), BTreeMap::new());
     for DeserializeGuard(found) in listed.into_iter().chain(own) {
         match found {
-            Ok(stream) => drop(streams.insert(stream.name_any(), stream)),
+            Ok(mut stream) => {
+                // Somebody may have written over what people read.
+                stream.straighten();
+                streams.insert(stream.name_any(), stream);
+            }
             Err(invalid) => {
                 let name = invalid.metadata.name.clone().unwrap_or_default();
                 unreadable.insert(name.clone(), Unreadable { name, why: invalid.error });

@@ -40,6 +40,7 @@ fn facts(cluster: &Cluster) -> Facts {
         deployments: Ok(of_kind(cluster, "Deployment")),
         warnings: Ok(of_kind(cluster, "Event")),
         claims: Ok(of_kind(cluster, "PersistentVolumeClaim")),
+        services: Ok(of_kind(cluster, "Service")),
         quotas: Ok(of_kind(cluster, "ResourceQuota")),
         policies: Ok(of_kind(cluster, "NetworkPolicy")),
         lease: Ok(of_kind(cluster, "Lease").pop()),
@@ -344,7 +345,7 @@ fn a_channel_that_nobody_publishes_to_is_said_to_be_so() {
     facts.target = Target::Channel("bob".to_owned());
     assert_eq!(
         first_line(&diagnose(&facts)),
-        "bob is not live: no publisher of that channel has been let in."
+        "bob is not live: no broadcast of a channel of this name is there, or ended within the hour."
     );
     // A role that is down explains it better.
     facts.pods.as_mut().unwrap().retain(|pod| pod.metadata.name.as_deref() != Some("caudal-ingest-router-x"));

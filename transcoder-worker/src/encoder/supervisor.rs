@@ -214,7 +214,7 @@ impl<N: Launcher> Supervisor<N> {
         if !self.launcher.reads(header) {
             tracing::warn!("{UNREADABLE}");
             while !self.rungs.is_empty() {
-                self.withdraw_largest(Instant::now()).await;
+                self.withdraw_largest(Instant::now(), "ffmpeg cannot read the source").await;
             }
             return;
         }
@@ -350,7 +350,7 @@ impl<N: Launcher> Supervisor<N> {
         self.retry_at = Some(now + pause);
         if self.failures > PATIENCE && self.is_on_trial(now) {
             self.failures = 0;
-            self.withdraw_largest(now).await;
+            self.withdraw_largest(now, "ffmpeg fails with it").await;
         }
         if self.failures > PATIENCE {
             let owed: Vec<_> = self.rungs.iter().map(|rung| rung.name.clone()).collect();
@@ -387,7 +387,7 @@ impl<N: Launcher> Supervisor<N> {
                 // Two digits are all that anybody compares.
                 let speed = (speed * 100.0).round() / 100.0;
                 tracing::warn!(speed, "encoding is slower than real time");
-                self.withdraw_largest(now).await;
+                self.withdraw_largest(now, "it takes more CPU than the worker has").await;
                 self.begin_anew(Handover::WhenAhead).await;
             }
         }
@@ -399,12 +399,13 @@ impl<N: Launcher> Supervisor<N> {
         self.rungs.first().is_some_and(|largest| self.comeback.is_on_trial(&largest.name, now))
     }
 
-    async fn withdraw_largest(&mut self, now: Instant) {
+    /// `reason` is for whoever runs the platform.
+    async fn withdraw_largest(&mut self, now: Instant, reason: &str) {
         if self.rungs.is_empty() {
             return;
         }
         let largest = self.rungs.remove(0);
-        tracing::warn!(rung = %largest.name, "the largest rendition is withdrawn");
+        tracing::warn!(rung = %largest.name, reason, "the largest rendition is withdrawn");
         self.tell(EncoderEvent::Withdrawn(largest.name.clone())).await;
         self.comeback.withdrew(largest, now);
     }

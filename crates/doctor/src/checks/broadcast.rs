@@ -2,6 +2,7 @@
 
 use caudal_kubernetes::LiveStream;
 use caudal_kubernetes::live_stream::{LiveStreamStatus, WORKER_ASSIGNED};
+use caudal_kubernetes::names::{PAUSED_ANNOTATION, is_paused};
 use caudal_livestream::lifecycle::WAITING_FOR_A_WORKER;
 use caudal_livestream::record::{DesiredState, Phase};
 use caudal_livestream::report::EndReason;
@@ -14,7 +15,10 @@ use crate::finding::{Evidence, Finding, Kind, Place, Severity};
 pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     match &facts.target {
         Target::Installation => failed_lately(facts).into_iter().collect(),
-        _ => facts.stream().and_then(|stream| of(stream, facts)).into_iter().collect(),
+        _ => facts
+            .stream()
+            .map(|stream| of(stream, facts).into_iter().chain(paused(stream, facts)).collect())
+            .unwrap_or_default(),
     }
 }
 
@@ -94,6 +98,19 @@ fn of(stream: &LiveStream, facts: &Facts) -> Option<Finding> {
         says,
         evidence: evidence(stream, status, facts),
         advice: advice(kind, status, stream, facts),
+    })
+}
+
+/// It keeps no broadcast from being live, and no pod from being lost.
+fn paused(stream: &LiveStream, facts: &Facts) -> Option<Finding> {
+    let (name, namespace) = (stream.name_any(), &facts.namespace);
+    is_paused(stream).then(|| Finding {
+        place: Place::Symptom,
+        severity: Severity::Warning,
+        kind: Kind::Paused,
+        says: "it is paused: it is not moved from a node that is emptied, and its LiveStream is not removed".to_owned(),
+        evidence: vec![Evidence::new(format!("LiveStream {name}"), None, format!("{PAUSED_ANNOTATION}: true"))],
+        advice: vec![format!("kubectl -n {namespace} annotate lst {name} {PAUSED_ANNOTATION}-    # when nobody needs it any more")],
     })
 }
 

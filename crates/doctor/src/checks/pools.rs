@@ -91,6 +91,14 @@ fn of_pools(pools: &[WorkerPool], facts: &Facts) -> Vec<Finding> {
     found
 }
 
+/// Whether a pool has room for one more broadcast, as far as is known.
+pub(super) fn some_room(facts: &Facts) -> bool {
+    let has_room = |pool: &WorkerPool| {
+        closed(pool, facts, Severity::Problem).or_else(|| full(pool, facts, Severity::Problem)).is_none()
+    };
+    seen(&facts.pools).iter().any(has_room)
+}
+
 /// An uninstall closes pools first, and opens them again if it fails.
 fn closed(pool: &WorkerPool, facts: &Facts, severity: Severity) -> Option<Finding> {
     let before = pool.annotations().get(CLOSED_ANNOTATION).filter(|_| pool.spec.max_workers == 0)?;

@@ -1,11 +1,14 @@
 //! Who was not let in. There is no resource of a publisher that a router has refused: only its log says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 
-use crate::facts::{CALL_SECONDS, Facts, ROUTER, Target, changed, is_let_in};
+use super::pools;
+use crate::facts::{
+    CALL_SECONDS, COMPONENT_LABEL, Facts, NOW_SECONDS, ROUTER, Target, changed, is_let_in, seen,
+};
 use crate::finding::{Evidence, Finding, Kind, Place, Severity};
 use crate::log_line::LogLine;
 
@@ -99,15 +102,22 @@ fn of_reason(reason: &str, refused: &Refused<'_>, facts: &Facts) -> Finding {
         _ => String::new(),
     };
     // Strangers try wrong keys all the time. A channel that had a broadcast lately has a key that its encoder knows.
+    // What is over keeps nobody from going live now; of a channel it tells why it is not there.
+    let installation = facts.target == Target::Installation;
+    let over = match reason {
+        "no_capacity" => pools::some_room(facts),
+        _ => last.at.is_some_and(|at| facts.seconds_since(at) >= NOW_SECONDS),
+    };
+    let room = if reason == "no_capacity" && over { "; there is room now" } else { "" };
     let theirs = facts.target != Target::Installation && (kind != Kind::Key || facts.stream().is_none());
-    let asked = theirs || matches!(reason, "unavailable" | "no_capacity");
+    let asked = theirs || matches!(reason, "unavailable" | "no_capacity") && !(installation && over);
     let said = format!("{REFUSED}: reason {reason}, peer {}", last.field("peer"));
     Finding {
         place: Place::Router,
         severity: if asked { Severity::Problem } else { Severity::Warning },
         kind,
         says: format!(
-            "in the last {} minutes routers refused {publishers} for {why}{perhaps}",
+            "in the last {} minutes routers refused {publishers} for {why}{perhaps}{room}",
             CALL_SECONDS / 60
         ),
         evidence: vec![Evidence::new(format!("log of Pod {pod}"), last.at, said)],
@@ -126,11 +136,16 @@ fn not_there(facts: &Facts) -> Finding {
     let (says, said) = match &facts.target {
         Target::Stream(stream) => (
             "there is no such broadcast any more, or there never was".to_owned(),
-            format!("there is none named s-{stream}; one that is over is kept for an hour (spec.ttlSecondsAfterEnded)"),
+            format!(
+                "there is none named s-{stream}; one that is over is kept for an hour (spec.ttlSecondsAfterEnded)"
+            ),
         ),
         _ => (
-            "no publisher of that channel has been let in".to_owned(),
-            "there is none with this spec.channel; one that is over is kept for an hour (spec.ttlSecondsAfterEnded)".to_owned(),
+            "no broadcast of a channel of this name is there, or ended within the hour".to_owned(),
+            format!(
+                "there is none with this spec.channel; whether there is such a channel, only the api knows. {}",
+                channels(facts)
+            ),
         ),
     };
     Finding {
@@ -139,13 +154,60 @@ fn not_there(facts: &Facts) -> Finding {
         kind: Kind::NotThere,
         says,
         evidence: vec![Evidence::new(format!("LiveStreams in {namespace}"), None, said)],
-        advice: vec![
-            format!("kubectl -n {namespace} get lst    # is the name right?"),
-            format!("kubectl -n {namespace} get service -l app.kubernetes.io/name=caudal    # has the RTMP one an EXTERNAL-IP, and does OBS use it?"),
-            "nc -vz RTMP-NAME 1935    # from where OBS is: no answer is the DNS, a firewall or the load balancer".to_owned(),
-        ],
+        advice: vec![format!("kubectl -n {namespace} get lst    # is the name right?"), way_in(facts)],
     }
 }
 
+/// Whose broadcasts there are, so that a name that was mistyped is seen.
+fn channels(facts: &Facts) -> String {
+    let names: BTreeSet<_> =
+        seen(&facts.streams).iter().filter_map(|stream| stream.spec.channel.as_deref()).collect();
+    if names.is_empty() {
+        return "There is no broadcast at all".to_owned();
+    }
+    let more = if names.len() > CHANNELS_NAMED { ", …" } else { "" };
+    let names: Vec<_> = names.into_iter().take(CHANNELS_NAMED).collect();
+    format!("There are broadcasts of {}{more}", names.join(", "))
+}
+
+/// How to try whether a publisher gets to a router, by what the Service in front of them says.
+fn way_in(facts: &Facts) -> String {
+    let namespace = &facts.namespace;
+    let from = "    # from where OBS is: no answer is the DNS, a firewall or the way to the cluster";
+    let of_routers = seen(&facts.services).iter().find_map(|service| {
+        let ports = service.spec.as_ref()?.ports.as_ref()?;
+        let routers = service.labels().get(COMPONENT_LABEL).map(String::as_str) == Some(ROUTER);
+        let port = ports.iter().find(|port| port.name.as_deref() == Some("rtmp")).filter(|_| routers)?;
+        Some((service, port))
+    });
+    let Some((service, port)) = of_routers else {
+        return format!(
+            "kubectl -n {namespace} get service -l {COMPONENT_LABEL}={ROUTER}    # does OBS use its address and port?"
+        );
+    };
+    let name = service.name_any();
+    match service.spec.as_ref().and_then(|spec| spec.type_.as_deref()) {
+        Some("LoadBalancer") => {
+            let balancer = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+            let ingress = balancer.and_then(|balancer| balancer.ingress.as_ref()?.first());
+            match ingress.and_then(|ingress| ingress.ip.clone().or(ingress.hostname.clone())) {
+                Some(address) => format!("nc -vz {address} {}{from}", port.port),
+                None => format!(
+                    "The Service {name} waits for an address: nothing in this cluster gives load balancers any (kubectl -n {namespace} describe service {name})"
+                ),
+            }
+        }
+        Some("NodePort") => match port.node_port {
+            Some(port) => format!("nc -vz NODE-ADDRESS {port}{from}; any of kubectl get nodes -o wide"),
+            None => format!("The Service {name} has no port on the nodes yet"),
+        },
+        _ => format!(
+            "The Service {name} is of type ClusterIP: from outside nobody gets to it but through what stands in front of it (rtmp.service.type)"
+        ),
+    }
+}
+
+/// On one line.
+const CHANNELS_NAMED: usize = 5;
 /// As routers say it in their logs.
 pub(crate) const REFUSED: &str = "publisher refused";

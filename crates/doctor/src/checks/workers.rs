@@ -1,6 +1,7 @@
 //! The workers' pods: whether they come up, and what they complain of.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use caudal_kubernetes::names::{CLAIMED, EPOCH_LABEL, IDLE, POOL_LABEL, STATE_LABEL, STREAM_LABEL};
 use k8s_openapi::api::core::v1::Pod;
@@ -31,6 +32,9 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
         })
         .collect();
     found.extend(own.iter().flat_map(|pod| complaints(pod, facts)));
+    let serves = stream.status.as_ref().and_then(|status| status.worker.as_ref()?.pod.clone());
+    let serving = own.iter().filter(|pod| serves.as_ref().is_none_or(|name| pod.name_any() == *name));
+    found.extend(serving.filter_map(|pod| reduced(pod, facts)));
     if stream.status.as_ref().is_none_or(|status| status.worker.is_none()) {
         found.extend(no_worker(facts, &id));
     }
@@ -143,6 +147,39 @@ fn complaints(pod: &Pod, facts: &Facts) -> Vec<Finding> {
     found.collect()
 }
 
+/// The qualities that a worker does not make although its broadcast is to have them, by its last word of each. The source is always there.
+fn reduced(pod: &Pod, facts: &Facts) -> Option<Finding> {
+    let mut withdrawn = BTreeMap::new();
+    for line in facts.log_of(pod) {
+        match line.message.as_str() {
+            WITHDRAWN => drop(withdrawn.insert(line.field("rung"), line)),
+            TRIED_AGAIN => drop(withdrawn.remove(line.field("rung"))),
+            _ => {}
+        }
+    }
+    let newest = withdrawn.values().max_by_key(|line| line.at)?;
+    let named = withdrawn.keys().copied().collect::<Vec<_>>().join(", ");
+    let reason = newest.field("reason");
+    let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    let name = pod.name_any();
+    let namespace = &facts.namespace;
+    Some(Finding {
+        place: Place::Worker,
+        severity: Severity::Warning,
+        kind: Kind::QualitiesReduced,
+        says: format!("its worker does not make {named} at present{why}"),
+        evidence: vec![Evidence::new(
+            format!("log of Pod {name}"),
+            newest.at,
+            format!("{}: {}", newest.message, newest.field("rung")),
+        )],
+        advice: vec![
+            format!("kubectl -n {namespace} logs {name} | grep -i rendition"),
+            "Give workers more CPU (workerPool.template.resources), or make fewer qualities (workerPool.ladder)".to_owned(),
+        ],
+    })
+}
+
 /// Whether a line is not of another time: it is young, or the broadcast has been as it is since before.
 fn is_of_now(line: &LogLine, facts: &Facts) -> bool {
     let changed = facts.stream().and_then(changed);
@@ -208,6 +245,8 @@ fn labelled<'a>(facts: &'a Facts, label: &'a str, value: &'a str) -> impl Iterat
 }
 
 // As workers say it in their logs.
+pub(crate) const WITHDRAWN: &str = "the largest rendition is withdrawn";
+pub(crate) const TRIED_AGAIN: &str = "a withdrawn rendition is tried again";
 pub(crate) const NO_FFMPEG: &str = "no ffmpeg";
 pub(crate) const OUTAGE: &str = "storage fails";
 pub(crate) const OUTAGE_OVER: &str = "storage works again";

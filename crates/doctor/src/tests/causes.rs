@@ -2,7 +2,7 @@
 
 use super::objects::ready;
 use super::*;
-use crate::checks;
+use crate::checks::{self, workers};
 use crate::finding::Place;
 
 /// Ann's broadcast in place of what there was.
@@ -329,13 +329,114 @@ fn one_broadcast_that_failed_is_not_several() {
     assert_eq!(report.findings[0].says, said);
 }
 
+#[test]
+fn qualities_that_are_not_made_are_named_with_the_reason_and_until_they_are_tried_again() {
+    let mut facts = live();
+    let line = |seconds, message: &str, rung: &str| {
+        let reason = "it takes more CPU than the worker has";
+        let line = json!({ "timestamp": ago(now(), seconds), "level": "WARN", "message": message, "rung": rung, "reason": reason });
+        LogLine::read(&line.to_string())
+    };
+    let mut lines = vec![line(2_000, workers::WITHDRAWN, "1080p"), line(1_900, workers::WITHDRAWN, "720p")];
+    facts.logs = BTreeMap::from([(objects::worker(), Ok(lines.clone()))]);
+    let report = diagnose(&facts);
+    assert_eq!(first_line(&report), "ann is live, and there is one warning.");
+    let said = "its worker does not make 1080p, 720p at present: it takes more CPU than the worker has";
+    assert_eq!((report.findings[0].says.as_str(), report.findings[0].kind), (said, Kind::QualitiesReduced));
+    lines.push(line(60, workers::TRIED_AGAIN, "720p"));
+    facts.logs = BTreeMap::from([(objects::worker(), Ok(lines.clone()))]);
+    assert!(diagnose(&facts).findings[0].says.contains("does not make 1080p at present"));
+    lines.push(line(50, workers::TRIED_AGAIN, "1080p"));
+    facts.logs = BTreeMap::from([(objects::worker(), Ok(lines))]);
+    assert_eq!(diagnose(&facts).findings, []);
+}
+
+#[test]
+fn a_pool_that_was_full_and_has_room_again_keeps_nobody_from_going_live() {
+    let refused = |seconds| {
+        let line = json!({ "timestamp": ago(now(), seconds), "message": "publisher refused", "reason": "no_capacity" });
+        Ok(vec![LogLine::read(&line.to_string())])
+    };
+    let mut facts = at_rest();
+    facts.logs = BTreeMap::from([("caudal-ingest-router-x".to_owned(), refused(30))]);
+    let report = diagnose(&facts);
+    assert_eq!(report.outcome, Outcome::Healthy, "{}", first_line(&report));
+    assert!(report.findings[0].says.ends_with("for no capacity; there is room now"), "{:?}", report.findings);
+    // Whoever asks for a channel wants to know why it is not there.
+    facts.target = Target::Channel("ann".to_owned());
+    assert!(first_line(&diagnose(&facts)).starts_with("ann is not live: in the last 15 minutes"));
+    facts.target = Target::Installation;
+    // An api that was away for a moment, and one that still is.
+    for (seconds, outcome) in [(300, Outcome::Healthy), (20, Outcome::Wrong)] {
+        let line = json!({ "timestamp": ago(now(), seconds), "message": "publisher refused", "reason": "unavailable" });
+        let line = Ok(vec![LogLine::read(&line.to_string())]);
+        facts.logs = BTreeMap::from([("caudal-ingest-router-x".to_owned(), line)]);
+        assert_eq!(diagnose(&facts).outcome, outcome, "{seconds}");
+    }
+}
+
+#[test]
+fn where_obs_is_to_connect_is_read_from_the_service() {
+    let service = |spec: Value, status: Value| {
+        json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": { "name": "caudal-rtmp", "labels": objects::labels("ingest-router") },
+            "spec": spec, "status": status,
+        })
+    };
+    let ports = |node: u16| json!([{ "name": "rtmp", "port": 1935, "nodePort": node }]);
+    for (spec, status, expected) in [
+        (json!({ "type": "NodePort", "ports": ports(31_935) }), json!({}), "nc -vz NODE-ADDRESS 31935"),
+        (
+            json!({ "type": "LoadBalancer", "ports": ports(31_936) }),
+            json!({ "loadBalancer": { "ingress": [{ "ip": "203.0.113.7" }] } }),
+            "nc -vz 203.0.113.7 1935",
+        ),
+        (
+            json!({ "type": "LoadBalancer", "ports": ports(31_937) }),
+            json!({}),
+            "The Service caudal-rtmp waits for an address",
+        ),
+        (
+            json!({ "type": "ClusterIP", "ports": [{ "name": "rtmp", "port": 1935 }] }),
+            json!({}),
+            "The Service caudal-rtmp is of type ClusterIP",
+        ),
+    ] {
+        let mut facts = live();
+        facts.target = Target::Channel("bob".to_owned());
+        add(&mut facts.services, service(spec, status));
+        let advice = diagnose(&facts).findings[0].advice.clone();
+        assert!(advice.iter().any(|line| line.starts_with(expected)), "{expected}: {advice:?}");
+        assert!(!advice.iter().any(|line| line.contains("RTMP-NAME")), "{advice:?}");
+    }
+}
+
+#[test]
+fn a_broadcast_that_is_paused_is_said_to_be_so() {
+    let mut paused = broadcast(now(), "Live");
+    paused["metadata"]["annotations"] = json!({ "caudal.dev/paused": "true" });
+    let mut facts = with(paused, "ann");
+    add(&mut facts.pods, claimed(&ready()));
+    let report = diagnose(&facts);
+    assert_eq!(first_line(&report), "ann is live, and there is one warning.");
+    assert!(report.findings[0].says.starts_with("it is paused"), "{:?}", report.findings);
+}
+
 /// The doctor reads other programs' logs, whose words nothing else holds in place.
 #[test]
 fn each_line_that_is_looked_for_in_a_log_is_one_that_is_written() {
-    use crate::checks::{publishers, workers};
+    use crate::checks::publishers;
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let worker = ["transcoder-worker/src"];
-    let lines = [workers::NO_FFMPEG, workers::OUTAGE, workers::OUTAGE_OVER, workers::REFUSES];
+    let lines = [
+        workers::NO_FFMPEG,
+        workers::OUTAGE,
+        workers::OUTAGE_OVER,
+        workers::REFUSES,
+        workers::WITHDRAWN,
+        workers::TRIED_AGAIN,
+    ];
     let lines = lines.into_iter().chain(workers::FFMPEG_FAILS).chain(workers::STORAGE_FAILS);
     let wanted = lines.map(|line| (line, worker)).chain([(publishers::REFUSED, ["ingest-router/src"])]);
     for (line, [folder]) in wanted {
