@@ -54,7 +54,7 @@ impl Cluster {
     /// What an operator would write.
     /// As an operator of another release shows it, whose own record nobody here can read.
     async fn status(&self, stream: StreamId, mut status: Value) {
-        status["lifecycle"] = json!({ "version": 9 });
+        status.as_object_mut().unwrap().insert("lifecycle".to_owned(), json!({ "version": 9 }));
         let patch = Patch::Merge(json!({ "status": status }));
         let name = names::live_stream(stream);
         self.streams.patch_status(&name, &PatchParams::default(), &patch).await.unwrap();

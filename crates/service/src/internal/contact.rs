@@ -23,7 +23,7 @@ pub async fn until_the_api_is_heard(url: &str, signer: Signer) -> Result<(), req
         match obstacle {
             _ if !is_news => tracing::debug!(api = url, reason, "the api cannot be asked"),
             Obstacle::NotYet => {
-                tracing::info!(api = url, reason, "the api does not answer yet; waiting for it")
+                tracing::info!(api = url, reason, "the api does not answer yet; waiting for it");
             }
             Obstacle::Signature => {
                 tracing::warn!(api = url, reason, "the api refuses this role's signature; trying again");
