@@ -120,6 +120,10 @@ pub struct Settings {
     /// and watch the cluster's nodes.
     #[arg(long, env = "CAUDAL_DRAIN_MOVES", default_value = "3", value_parser = up_to(MOST_STREAMS), value_name = "COUNT", help_heading = WORKERS)]
     pub drain_moves: u32,
+    /// Live broadcasts that are moved off workers of an older image or template of their pool, a minute, evenly spread, at most 60; `0` leaves
+    /// them there. Each has two workers for some seconds.
+    #[arg(long, env = "CAUDAL_MOVES_PER_MINUTE", default_value = "0", value_parser = up_to(MOST_MOVES_PER_MINUTE), value_name = "COUNT", help_heading = WORKERS)]
+    pub moves_per_minute: u32,
     /// Where browsers reach the web pages; `https://…` makes cookies `Secure`.
     #[arg(long, env = "CAUDAL_PUBLIC_API_URL", value_name = "URL", help_heading = ADDRESSES)]
     pub public_api_url: Option<WebOrigin>,
@@ -359,5 +363,7 @@ const TRACES: &str = "Traces";
 
 /// The router's own bound on publishers.
 const MOST_STREAMS: u32 = 1000;
+/// The operator looks each second.
+const MOST_MOVES_PER_MINUTE: u32 = 60;
 /// As good as none; the router has a bound of its own on all connections.
 const MOST_CONNECTIONS: u32 = 1_000_000;

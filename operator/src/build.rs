@@ -167,10 +167,7 @@ pub(crate) fn hash(pool: &WorkerPool, settings: &PodSettings) -> String {
 }
 
 fn pod(pool: &WorkerPool, settings: &PodSettings, name: String, owner: Option<OwnerReference>) -> Pod {
-    let ours = [
-        (HASH_LABEL.to_owned(), hash(pool, settings)),
-        (MANAGED_BY.to_owned(), "caudal-operator".to_owned()),
-    ];
+    let ours = [(HASH_LABEL.to_owned(), hash(pool, settings)), (MANAGED_BY.to_owned(), OPERATOR.to_owned())];
     let template = &pool.spec.template;
     Pod {
         metadata: ObjectMeta {
@@ -437,7 +434,10 @@ const MOST: i32 = 100;
 pub(crate) const RTMP_PORT: i32 = 1935;
 /// Where operator, edges and scrapers ask.
 pub(crate) const HTTP_PORT: i32 = 8080;
-const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// On all that an operator makes: [`OPERATOR`].
+pub(crate) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Whoever makes workers' pods.
+pub(crate) const OPERATOR: &str = "caudal-operator";
 /// The cluster autoscaler's and Karpenter's words for: not of your own accord.
 const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict";
 const DO_NOT_DISRUPT: &str = "karpenter.sh/do-not-disrupt";

@@ -7,6 +7,7 @@
 
 mod build;
 mod closed_pools;
+mod departures;
 mod drain;
 mod events;
 mod janitor;
@@ -15,6 +16,7 @@ mod letting_go;
 mod metrics;
 mod moves;
 mod nodes;
+mod orphans;
 mod pages;
 mod pauses;
 mod pods;
@@ -25,6 +27,7 @@ mod run;
 mod server_clock;
 mod stream_sessions;
 mod uninstall;
+mod upgrade;
 mod workers;
 
 pub use build::{BucketCredentials, PodSettings, Storage, WorkerTraces, warm};
@@ -37,4 +40,4 @@ pub use pools::Pools;
 pub use records::{LiveStreams, RecordSettings};
 pub use run::{Config, END_WITHIN, Error, run};
 pub use uninstall::{UninstallError, uninstall};
-pub use workers::{Owners, PodWorkers};
+pub use workers::{Owners, PodWorkers, Progress};

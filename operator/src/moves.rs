@@ -1,31 +1,31 @@
 //! Moves that an administrator orders by an annotation: `kubectl annotate lst s-… caudal.dev/move=now`.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
 use caudal_controller::{Controller, MoveError, Moved};
+use caudal_kubernetes::calls::Failure;
 use caudal_livestream::StreamId;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::pauses::Pauses;
-use crate::records::LiveStreams;
+use crate::records::{LiveStreams, MoveOrder};
 
 /// Whoever leads runs it.
 pub(crate) struct Moves {
     streams: LiveStreams,
     pauses: Pauses,
     controller: Arc<Controller>,
-    /// Orders that were carried out, or are being, and still stand in their resources.
-    known: HashMap<StreamId, String>,
+    /// Orders that were perhaps taken away: the answer was lost.
+    unsure: HashMap<StreamId, String>,
     moving: JoinSet<(StreamId, Result<Moved, MoveError>)>,
 }
 
 impl Moves {
     pub(crate) fn new(streams: LiveStreams, pauses: Pauses, controller: Arc<Controller>) -> Self {
-        Self { streams, pauses, controller, known: HashMap::new(), moving: JoinSet::new() }
+        Self { streams, pauses, controller, unsure: HashMap::new(), moving: JoinSet::new() }
     }
 
     /// Carries orders out, each once; never ends.
@@ -33,7 +33,7 @@ impl Moves {
         loop {
             tokio::select! {
                 Some(moved) = self.moving.join_next() => {
-                    // The controller's log says what came of it. A move that panicked is begun anew with the next leader.
+                    // The controller's log says what came of it. Of one that panicked, nothing comes but the log.
                     if let Ok((stream, Err(error))) = moved {
                         tracing::warn!(%stream, %error, "a move that was asked for was not made, or failed");
                     }
@@ -44,21 +44,36 @@ impl Moves {
     }
 
     async fn look(&mut self) {
+        let asked: HashMap<_, _> = self.streams.moves_asked().into_iter().collect();
+        let taken: Vec<_> =
+            self.unsure.extract_if(|stream, order| asked.get(stream) != Some(order)).collect();
+        for (stream, _) in taken {
+            self.begin(stream);
+        }
         // An order to move what is paused stands until it is not.
-        let asked = self.streams.moves_asked().into_iter();
-        let asked: HashMap<_, _> = asked.filter(|(stream, _)| !self.pauses.holds(*stream)).collect();
-        self.known.retain(|stream, order| asked.get(stream) == Some(order));
-        for (stream, order) in asked {
-            if let Entry::Vacant(new) = self.known.entry(stream) {
-                new.insert(order.clone());
-                let controller = Arc::clone(&self.controller);
-                self.moving.spawn(async move { (stream, controller.move_stream(stream).await) });
-            }
-            // Also while it is being carried out: a leader after this one must not begin it again.
-            if let Err(error) = self.streams.move_answered(stream, &order).await {
-                tracing::debug!(%error, %stream, "an order to move a stream stays in its resource a little longer");
+        let due: Vec<_> = asked.into_iter().filter(|(stream, _)| !self.pauses.holds(*stream)).collect();
+        for (stream, order) in due {
+            // Before it is carried out: the move's own writes would be in the way, and a leader that comes meanwhile would find the order
+            // and move the stream again. One that ends between the two takes the order with it, and somebody has to give it again.
+            match self.streams.take_move_order(stream, &order).await {
+                Ok(MoveOrder::Taken) => {
+                    self.unsure.remove(&stream);
+                    self.begin(stream);
+                }
+                Ok(MoveOrder::StoodNoLonger) => {}
+                Err(error) => {
+                    tracing::debug!(%error, %stream, "an order to move a stream is carried out a little later");
+                    if matches!(error, Failure::Unavailable(_)) {
+                        self.unsure.insert(stream, order);
+                    }
+                }
             }
         }
+    }
+
+    fn begin(&mut self, stream: StreamId) {
+        let controller = Arc::clone(&self.controller);
+        self.moving.spawn(async move { (stream, controller.move_stream(stream).await) });
     }
 }
 

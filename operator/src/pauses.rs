@@ -32,8 +32,13 @@ impl Pauses {
 
     /// Whether a broadcast stays on the worker that it has: it is paused, or the pool that the next one would be of.
     pub(crate) fn holds(&self, stream: StreamId) -> bool {
-        let pool = self.streams.pool(stream).unwrap_or_else(|| self.pool.clone());
-        self.streams.is_paused(stream) || self.pools.get(&pool).is_some_and(|pool| is_paused(pool.as_ref()))
+        let pool = self.pools.get(&self.pool(stream));
+        self.streams.is_paused(stream) || pool.is_some_and(|pool| is_paused(pool.as_ref()))
+    }
+
+    /// The pool that a broadcast's next worker would be of.
+    pub(crate) fn pool(&self, stream: StreamId) -> String {
+        self.streams.pool(stream).unwrap_or_else(|| self.pool.clone())
     }
 
     /// Says by Events which LiveStreams are paused, and when they are no longer; never ends. A pool says it by a condition.

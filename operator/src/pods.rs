@@ -1,5 +1,6 @@
 //! The workers' pods as they are: what the watch told, and what our own writes came to before the watch tells of them.
 
+mod deletion;
 mod worker_pod;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -15,6 +16,7 @@ use tokio::sync::watch as channel;
 
 use crate::nodes::{Emptied, Nodes};
 use caudal_kubernetes::watching::{News, watch};
+pub(crate) use deletion::delete_unchanged;
 pub use worker_pod::WorkerPod;
 
 /// All workers' pods of a namespace. Cheap to clone; all clones are one.
@@ -42,6 +44,8 @@ struct Table {
     tried: HashMap<String, u64>,
     /// Pods that are being created and have no answer yet, by name and pool.
     expected: HashMap<String, String>,
+    /// Names that pods of ours were to have and that others have, which the watch does not tell of; each with the pool.
+    in_the_way: BTreeMap<String, String>,
     gone: Gone,
     whole: bool,
 }
@@ -97,11 +101,12 @@ impl Pods {
         self.shared.nodes.emptied(pod.node.as_deref()?, &pod.tolerates)
     }
 
-    /// The pods that have a broadcast and are to leave their nodes, each with the reason.
-    pub(crate) fn that_must_leave(&self) -> Vec<(Arc<WorkerPod>, Emptied)> {
+    /// The pods that have a broadcast.
+    pub(crate) fn claimed(&self) -> Vec<Arc<WorkerPod>> {
         let table = self.table();
-        let claimed = table.pods.values().filter(|pod| pod.claim.is_some() && !pod.leaving && !pod.ended);
-        claimed.filter_map(|pod| Some((Arc::clone(pod), self.must_leave(pod)?))).collect()
+        let claimed =
+            table.pods.values().filter(|pod| pod.ours && pod.claim.is_some() && !pod.leaving && !pod.ended);
+        claimed.cloned().collect()
     }
 
     /// Where a worker is, for people.
@@ -182,10 +187,25 @@ impl Pods {
         }
     }
 
-    /// The pod that was claimed for this; the one that may still run, if there is one.
-    pub(crate) fn claimed_for(&self, stream: StreamId, epoch: Epoch) -> Option<Arc<WorkerPod>> {
+    /// The pods that say that they have a broadcast, also those that are ending or have ended, each with its broadcast.
+    pub(crate) fn all_claimed(&self) -> Vec<(StreamId, Arc<WorkerPod>)> {
         let table = self.table();
-        let claimed = table.pods.values().filter(|pod| pod.claim == Some((stream, epoch)));
+        let ours = table.pods.values().filter(|pod| pod.ours);
+        ours.filter_map(|pod| Some((pod.claim?.0, Arc::clone(pod)))).collect()
+    }
+
+    /// The pod that was claimed for this by the LiveStream of the uid `owner`, or by whichever if that is not known; the one that may
+    /// still run, if there is one.
+    pub(crate) fn claimed_for(
+        &self,
+        stream: StreamId,
+        epoch: Epoch,
+        owner: Option<&str>,
+    ) -> Option<Arc<WorkerPod>> {
+        let table = self.table();
+        let is_its = |pod: &WorkerPod| owner.is_none_or(|owner| pod.owner.as_deref() == Some(owner));
+        let claimed =
+            table.pods.values().filter(|pod| pod.ours && pod.claim == Some((stream, epoch)) && is_its(pod));
         claimed.min_by_key(|pod| (pod.ended || pod.leaving, pod.name.clone())).cloned()
     }
 
@@ -197,12 +217,11 @@ impl Pods {
     /// All pods that were claimed for this stream and are still there.
     pub(crate) fn claimed_by(&self, stream: StreamId) -> Vec<Arc<WorkerPod>> {
         let table = self.table();
-        let claimed =
-            table.pods.values().filter(|pod| pod.claim.is_some_and(|(claimed, _)| claimed == stream));
-        claimed.cloned().collect()
+        let of_stream = |pod: &WorkerPod| pod.claim.is_some_and(|(claimed, _)| claimed == stream);
+        table.pods.values().filter(|pod| pod.ours && of_stream(pod)).cloned().collect()
     }
 
-    /// All pods of a pool.
+    /// All pods of a pool, also those that are not ours.
     pub(crate) fn of_pool(&self, pool: &str) -> Vec<Arc<WorkerPod>> {
         self.table().pods.values().filter(|pod| pod.pool == pool).cloned().collect()
     }
@@ -253,8 +272,11 @@ impl Pods {
     /// Takes one of the places that a pool has for pods, for one of this name; false when there is none left.
     pub(crate) fn expect(&self, name: &str, pool: &str, places: u32) -> bool {
         let mut table = self.table();
-        let there =
-            table.pods.values().filter(|pod| pod.pool == pool && !pod.ended && pod.name != name).count();
+        let there = table
+            .pods
+            .values()
+            .filter(|pod| takes_place(pod) && pod.pool == pool && pod.name != name)
+            .count();
         let expected = table.expected.iter().filter(|(expected, of)| {
             of.as_str() == pool && expected.as_str() != name && !table.pods.contains_key(*expected)
         });
@@ -269,6 +291,30 @@ impl Pods {
     /// Whether the pod of this name was created is known by now.
     pub(crate) fn answered(&self, name: &str) {
         self.table().expected.remove(name);
+    }
+
+    /// A pod that is none of this pool's workers has a name that one of them was to have.
+    pub(crate) fn in_the_way(&self, name: &str, pool: &str) {
+        if self.table().in_the_way.insert(name.to_owned(), pool.to_owned()).is_none() {
+            tracing::warn!(
+                pool,
+                pod = name,
+                "a pod has the name of a worker, and is none; the worker gets another name"
+            );
+            self.changed();
+        }
+    }
+
+    /// The names that such pods have, as far as is known.
+    pub(crate) fn names_in_the_way(&self, pool: &str) -> Vec<String> {
+        let table = self.table();
+        table.in_the_way.iter().filter(|(_, of)| of.as_str() == pool).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// That pod is there no longer.
+    pub(crate) fn out_of_the_way(&self, name: &str) {
+        self.table().in_the_way.remove(name);
+        self.changed();
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -310,6 +356,11 @@ impl Table {
         self.gone.add(pod.worker);
         true
     }
+}
+
+/// Whether it takes one of the places that its pool has for pods, until its process has ended.
+fn takes_place(pod: &WorkerPod) -> bool {
+    pod.ours && !pod.ended
 }
 
 /// Workers that are certainly gone: the newest so many.

@@ -15,7 +15,7 @@ use caudal_controller::{
 };
 use caudal_kubernetes::live_stream::Place;
 use caudal_kubernetes::{LiveStream, LiveStreamSpec, names};
-use caudal_livestream::{StreamId, UnixMillis, WorkerId};
+use caudal_livestream::{Epoch, StreamId, UnixMillis, WorkerId};
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -27,6 +27,7 @@ use tokio::time::sleep;
 
 use crate::letting_go::without_finalizer;
 use crate::pages::Pages;
+use crate::workers::Progress;
 use cache::Cache;
 use caudal_kubernetes::calls::{Failure, Haste, call, call_for_many, call_if, call_later};
 use caudal_kubernetes::names::is_held;
@@ -62,6 +63,15 @@ struct Shared {
     cache: Mutex<Cache>,
     /// The names of resources that the cache does not hold because they cannot be understood.
     unread: Mutex<HashSet<String>>,
+}
+
+/// What became of an order to move a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MoveOrder {
+    /// It is no longer in the resource, and whoever took it carries it out.
+    Taken,
+    /// It was not there any more.
+    StoodNoLonger,
 }
 
 impl LiveStreams {
@@ -101,6 +111,21 @@ impl LiveStreams {
         (!pool.is_empty()).then_some(pool)
     }
 
+    /// The streams that are not over and name one of these pools.
+    pub fn open(&self, pools: &[&str]) -> HashMap<StreamId, Progress> {
+        let cache = self.shared.cache();
+        let open = cache.resources().filter_map(|(stream, resource)| {
+            let status = resource.status.as_ref();
+            let is_over = status.is_some_and(|status| status.phase.is_over());
+            let begun = status.is_some_and(|status| {
+                status.worker.is_some() || status.epoch > Epoch(1) || status.started_at.is_some()
+            });
+            let progress = if begun { Progress::Begun } else { Progress::New };
+            (!is_over && pools.contains(&resource.spec.pool.as_str())).then_some((stream, progress))
+        });
+        open.collect()
+    }
+
     /// Whether a stream's resource is paused.
     pub(crate) fn is_paused(&self, stream: StreamId) -> bool {
         self.shared.is_paused(stream)
@@ -123,18 +148,18 @@ impl LiveStreams {
         asked.collect()
     }
 
-    /// Takes an order away that was carried out, or that cannot be; another one that was given meanwhile stays.
-    pub(crate) async fn move_answered(&self, stream: StreamId, order: &str) -> Result<(), Failure> {
+    /// Takes an order away that is to be carried out now; another one that was given meanwhile stays.
+    pub(crate) async fn take_move_order(&self, stream: StreamId, order: &str) -> Result<MoveOrder, Failure> {
         let version = self.shared.cache().get(stream).and_then(|resource| {
             let standing = resource.metadata.annotations.as_ref()?.get(names::MOVE_ANNOTATION)?;
             resource.resource_version().filter(|_| standing == order)
         });
-        let Some(version) = version else { return Ok(()) };
+        let Some(version) = version else { return Ok(MoveOrder::StoodNoLonger) };
         let annotations = json!({ names::MOVE_ANNOTATION: null });
         let patch = json!({ "metadata": { "resourceVersion": version, "annotations": annotations } });
         let patched = self.shared.patch(stream, &patch).await?;
         let _ = self.shared.take_in(patched);
-        Ok(())
+        Ok(MoveOrder::Taken)
     }
 
     /// Removes resources that were kept for people once their time is over; never ends.

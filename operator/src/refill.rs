@@ -1,26 +1,27 @@
 //! Keeps each pool's warm workers: as many as its spec says, made from its newest template, and none that has ended.
 
+mod foreign;
 mod plan;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use caudal_controller::{Kind, Reconciled};
+use caudal_controller::{Kind, Reconciled, WallClock, wall_now};
 use caudal_kubernetes::WorkerPool;
 use caudal_kubernetes::calls::{Failure, Haste, call_if, call_later};
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::jiff::Timestamp;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::build::{self, PodSettings};
 use crate::metrics::{Metrics, PoolCounts, PoolGauges};
-use crate::pods::{Pods, WorkerPod};
+use crate::pods::{Pods, WorkerPod, delete_unchanged};
 use crate::pools::Pools;
 use crate::records::MANAGER;
+use foreign::Foreign;
 use plan::{Plan, Seen, plan};
 
 /// Whoever leads runs it.
@@ -34,6 +35,9 @@ pub(crate) struct Refill {
     gauges: PoolGauges,
     /// By pool.
     failing: HashMap<String, Failing>,
+    foreign: Foreign,
+    /// The API server's: by it, pods are as old as they are, and who reads a condition goes by it.
+    wall: WallClock,
 }
 
 /// A pool whose workers do not come up.
@@ -49,6 +53,7 @@ impl Refill {
         pools: Pools,
         settings: PodSettings,
         metrics: Metrics,
+        wall: WallClock,
     ) -> Self {
         Self {
             pods_api: Api::namespaced(client.clone(), &settings.namespace),
@@ -59,6 +64,8 @@ impl Refill {
             gauges: metrics.pools(),
             metrics,
             failing: HashMap::new(),
+            foreign: Foreign::default(),
+            wall,
         }
     }
 
@@ -85,8 +92,12 @@ impl Refill {
 
     /// How the pool stood, and what came of the look.
     async fn look(&mut self, name: &str, pool: &WorkerPool) -> (PoolCounts, Reconciled) {
-        let pods = self.pods.of_pool(name);
-        let Plan { create, delete, missing, mut status } = self.plan(pool, &pods);
+        let (pods, foreign): (Vec<_>, _) = self.pods.of_pool(name).into_iter().partition(|pod| pod.ours);
+        self.look_at_names(name).await;
+        let mut foreign: BTreeSet<_> = foreign.iter().map(|pod| pod.name.clone()).collect();
+        self.foreign.tell(name, &foreign);
+        foreign.extend(self.pods.names_in_the_way(name));
+        let Plan { create, delete, missing, mut status } = self.plan(pool, &pods, foreign);
         let counts =
             PoolCounts { idle: status.idle, starting: status.starting, claimed: status.claimed, missing };
         let mut outcome = Reconciled::Unchanged;
@@ -95,7 +106,7 @@ impl Refill {
                 self.failed(name, pod);
             }
             outcome = outcome.max(Reconciled::Changed);
-            if let Err(error) = self.delete(pod).await {
+            if let Err(error) = delete_unchanged(&self.pods_api, &self.pods, pod).await {
                 outcome = Reconciled::Failed;
                 tracing::debug!(%error, pod = pod.name, "a worker that nobody needs cannot be deleted now");
             }
@@ -129,11 +140,12 @@ impl Refill {
         (counts, outcome)
     }
 
-    fn plan(&self, pool: &WorkerPool, pods: &[Arc<WorkerPod>]) -> Plan {
+    fn plan(&self, pool: &WorkerPool, pods: &[Arc<WorkerPod>], foreign: BTreeSet<String>) -> Plan {
         let must_leave = |pod: &WorkerPod| self.pods.must_leave(pod);
         let seen = Seen {
+            foreign,
             hash: &build::hash(pool, &self.settings),
-            now: Timestamp::now().as_second(),
+            now: wall_now(&self.wall).0.div_euclid(1_000),
             must_leave: self.pods.nodes_are_known().then_some(&must_leave),
         };
         plan(pool, pods, &seen)
@@ -152,28 +164,43 @@ impl Refill {
         }
         self.pods.answered(&pod_name);
         match created {
-            // The watch will tell of it; or there was no room.
-            Ok(_) | Err(Failure::AlreadyExists | Failure::Conflict) => Ok(()),
+            // There was no room.
+            Ok(_) | Err(Failure::Conflict) => Ok(()),
+            Err(Failure::AlreadyExists) => self.look_who_has(&pod_name, name).await,
             Err(error) => Err(error),
         }
     }
 
-    /// As it is known: one that was claimed meanwhile has another version, and stays.
-    async fn delete(&self, pod: &WorkerPod) -> Result<(), Failure> {
-        let params = DeleteParams {
-            preconditions: Some(Preconditions {
-                uid: Some(pod.worker.to_string()),
-                resource_version: Some(pod.version.to_string()),
-            }),
-            ..DeleteParams::background()
-        };
-        match call_later(self.pods_api.delete(&pod.name, &params)).await {
-            Ok(_) | Err(Failure::Conflict) => Ok(()),
-            Err(Failure::NotFound) => {
-                self.pods.vanished(&pod.name);
+    /// Of a worker of this pool, the watch will tell. Any other pod keeps its name, and the next look takes another place.
+    async fn look_who_has(&self, pod_name: &str, pool: &str) -> Result<(), Failure> {
+        match call_later(self.pods_api.get(pod_name)).await {
+            Ok(found) => {
+                self.pods.wrote(&found);
+                if !is_worker(&found, pool) {
+                    self.pods.in_the_way(pod_name, pool);
+                }
                 Ok(())
             }
+            // It is gone by now.
+            Err(Failure::NotFound) => Ok(()),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Looks from time to time whether the pods that have names of this pool's workers are still there: no watch tells of them.
+    async fn look_at_names(&mut self, pool: &str) {
+        for name in self.pods.names_in_the_way(pool) {
+            if !self.foreign.is_due(&name, Instant::now()) {
+                continue;
+            }
+            match call_later(self.pods_api.get(&name)).await {
+                Ok(found) if !is_worker(&found, pool) => {}
+                Ok(_) | Err(Failure::NotFound) => {
+                    self.foreign.forget(&name);
+                    self.pods.out_of_the_way(&name);
+                }
+                Err(error) => tracing::debug!(%error, pod = name, "cannot look for a pod that is in the way"),
+            }
         }
     }
 
@@ -187,7 +214,15 @@ impl Refill {
     }
 }
 
+/// Whether a pod is one of this pool's workers.
+fn is_worker(pod: &Pod, pool: &str) -> bool {
+    WorkerPod::of(pod).is_some_and(|pod| pod.ours && pod.pool == pool)
+}
+
 const EACH: Duration = Duration::from_secs(1);
 const AT_LEAST: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+
+#[cfg(test)]
+mod tests;

@@ -21,12 +21,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::build::PodSettings;
 use crate::closed_pools;
+use crate::departures::Departures;
 use crate::drain::Drain;
 use crate::events::{self, Notices};
 use crate::lease::{Election, Term};
 use crate::letting_go::{self, LETTING_GO};
 use crate::metrics::Metrics;
 use crate::moves::Moves;
+use crate::orphans::Orphans;
 use crate::pauses::Pauses;
 use crate::pods::Pods;
 use crate::pools::Pools;
@@ -34,6 +36,7 @@ use crate::records::{LiveStreams, RecordSettings};
 use crate::refill::Refill;
 use crate::server_clock;
 use crate::stream_sessions::StreamSessions;
+use crate::upgrade::Upgrade;
 use crate::workers::PodWorkers;
 
 /// What an operator needs.
@@ -51,6 +54,8 @@ pub struct Config {
     /// How many broadcasts are moved off nodes that are being emptied at the same time. With 0, nodes are not watched, which needs rights on
     /// the cluster.
     pub drain_moves: u32,
+    /// How many live broadcasts a minute are moved off workers that were made before their pool's template or the image changed; with 0, none.
+    pub moves_per_minute: u32,
     /// Where workers keep the streams' media; what of it nobody needs any more is removed.
     pub media: SegmentStore,
     /// How workers are spoken to.
@@ -239,12 +244,34 @@ async fn lead(config: &Config, metrics: &Metrics, pods: Pods, pools: Pools, over
         pools.clone(),
         Arc::clone(&wall),
     ));
-    beside
-        .spawn(Refill::new(&config.client, pods.clone(), pools, config.pods.clone(), metrics.clone()).run());
     let released = notices.clone();
+    let refill = Refill::new(
+        &config.client,
+        pods.clone(),
+        pools.clone(),
+        config.pods.clone(),
+        metrics.clone(),
+        Arc::clone(&wall),
+    );
+    beside.spawn(refill.run());
+    let orphans =
+        Orphans::new(&config.client, &config.pods.namespace, pods.clone(), pools.clone(), streams.clone());
+    beside.spawn(orphans.run());
     let at_once = usize::try_from(config.drain_moves).unwrap_or(usize::MAX);
-    let drain = Drain::new(pods, streams.clone(), pauses.clone(), Arc::clone(&controller), notices, at_once);
+    let departures = || Departures::new(streams.clone(), Arc::clone(&controller), notices.clone());
+    let drain = Drain::new(pods.clone(), streams.clone(), pauses.clone(), departures(), at_once);
     beside.spawn(drain.run());
+    if config.moves_per_minute > 0 {
+        let upgrade = Upgrade {
+            pods,
+            pools,
+            streams: streams.clone(),
+            pauses: pauses.clone(),
+            settings: config.pods.clone(),
+            departures: departures(),
+        };
+        beside.spawn(upgrade.run(config.moves_per_minute));
+    }
     beside.spawn(Moves::new(streams.clone(), pauses, Arc::clone(&controller)).run());
     beside.spawn(async move { streams.collect(&|stream, words| released.released(stream, words)).await });
     tokio::select! {

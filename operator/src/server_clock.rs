@@ -58,14 +58,14 @@ fn millis(at: SystemTime) -> i64 {
 const NOTICEABLE_MS: i64 = 1_500;
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::convert::Infallible;
     use std::time::UNIX_EPOCH;
 
     use super::*;
 
     /// A server whose clock says this.
-    fn server(date: &'static str) -> Client {
+    pub(crate) fn server(date: &'static str) -> Client {
         let service = tower::service_fn(move |_request: Request<Body>| async move {
             let answer = http::Response::builder().header(header::DATE, date).body(Body::empty());
             Ok::<_, Infallible>(answer.unwrap())

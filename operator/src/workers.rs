@@ -1,6 +1,8 @@
 //! Workers as pods: a warm one is claimed by one guarded patch, or one is created under a name that its stream and epoch give it.
 
+mod creation;
 mod network;
+mod places;
 mod presence;
 mod turns;
 
@@ -10,11 +12,12 @@ use std::time::Duration;
 
 use caudal_controller::{ClaimError, Claimed, Pool, Presence, Start, Workers};
 use caudal_kubernetes::WorkerPool;
+use caudal_kubernetes::names::cold_pods;
 use caudal_livestream::record::WorkerAddress;
 use caudal_livestream::{Epoch, StreamId, WorkerId};
 use futures::future::{BoxFuture, join_all};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::json;
 use tokio::time::{sleep, timeout};
@@ -28,6 +31,7 @@ use crate::pools::Pools;
 use crate::records::{LiveStreams, MANAGER};
 use caudal_kubernetes::calls::{Failure, Haste, call};
 use network::Network;
+use places::Places;
 use presence::Looks;
 use turns::Turns;
 
@@ -38,6 +42,18 @@ pub trait Owners: Send + Sync + 'static {
 
     /// The pool that it names.
     fn pool(&self, stream: StreamId) -> Option<String>;
+
+    /// The broadcasts that are not over and name one of these pools.
+    fn open(&self, pools: &[&str]) -> HashMap<StreamId, Progress>;
+}
+
+/// How far a broadcast has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It never had a worker, as far as its LiveStream says.
+    New,
+    /// It has or had one.
+    Begun,
 }
 
 impl Owners for LiveStreams {
@@ -47,6 +63,10 @@ impl Owners for LiveStreams {
 
     fn pool(&self, stream: StreamId) -> Option<String> {
         Self::pool(self, stream)
+    }
+
+    fn open(&self, pools: &[&str]) -> HashMap<StreamId, Progress> {
+        Self::open(self, pools)
     }
 }
 
@@ -66,6 +86,7 @@ struct Shared {
     network: Network,
     /// One claim or withdrawal of a stream at a time.
     turns: Turns,
+    places: Places,
     looks: Looks,
     /// Claims whose answers were lost. They may have been made, so nothing else is tried before that is known.
     unsure: Mutex<HashMap<(StreamId, Epoch), Arc<WorkerPod>>>,
@@ -104,6 +125,7 @@ impl PodWorkers {
                 metrics,
                 network,
                 turns: Turns::default(),
+                places: Places::default(),
                 looks: Looks::default(),
                 unsure: Mutex::default(),
                 tasks: TaskTracker::new(),
@@ -134,7 +156,7 @@ impl Workers for PodWorkers {
             let claimed = shared.tasks.spawn(claiming).await;
             let pod = claimed.map_err(|error| ClaimError::Unavailable(error.to_string()))??;
             // The same for every claim of this epoch, whoever makes it.
-            let made = pod.name == caudal_kubernetes::names::cold_pod(stream, epoch);
+            let made = cold_pods(stream, epoch).contains(&pod.name);
             let start = if made { Start::Cold } else { Start::Warm };
             let worker = shared.until_it_listens(&pod).await?;
             Ok(Claimed { worker, start })
@@ -179,21 +201,52 @@ impl Shared {
         if given_up.is_cancelled() {
             return Err(ClaimError::Unavailable("nobody wants it any more".to_owned()));
         }
-        if let Some(pod) = self.pods.claimed_for(stream, epoch) {
+        let owner = self.owners.uid(stream);
+        if let Some(pod) = self.pods.claimed_for(stream, epoch, owner.as_deref()) {
             return self.claimed_before(pod).await;
         }
-        let owner = self.owners.uid(stream);
         let owner =
             owner.ok_or_else(|| ClaimError::Unavailable("its LiveStream is not known yet".to_owned()))?;
-        let pool = self.owners.pool(stream).unwrap_or(pool);
-        let of_pool = self.pools.get(&pool);
-        let pool =
-            of_pool.ok_or_else(|| ClaimError::Unavailable(format!("there is no WorkerPool {pool}")))?;
-        let mut claim = Claim { stream, epoch, owner: &owner, doubted: self.pods.nodes_of(stream) };
+        let name = self.owners.pool(stream).unwrap_or_else(|| pool.clone());
+        let of_pool = self.pools.get(&name);
+        let of_pool =
+            of_pool.ok_or_else(|| ClaimError::Unavailable(format!("there is no WorkerPool {name}")))?;
+        let broadcasts = self.place(stream, epoch, &name, &pool, of_pool.spec.max_workers)?;
+        let pool = of_pool;
+        let doubted = self.pods.nodes_of(stream);
+        let mut claim = Claim { stream, epoch, owner: &owner, doubted, broadcasts };
         match self.claim_idle(&pool, &mut claim).await? {
             Some(claimed) => Ok(claimed),
             None => Box::pin(self.create(&pool, &claim)).await,
         }
+    }
+
+    /// A place for the broadcast among those that the pool may have, which it keeps until it is over; returns how many have one. A first
+    /// worker is made or claimed for none that has no place. Routers that count at the same moment may have let in one too many: that one
+    /// waits, in case that another one ends, and after ten seconds it ends as `no_capacity`, which its publisher is told. So it takes nothing
+    /// of the surge, which is there for moves and for workers in place of lost ones.
+    fn place(
+        &self,
+        stream: StreamId,
+        epoch: Epoch,
+        pool: &str,
+        default: &str,
+        most: u32,
+    ) -> Result<u32, ClaimError> {
+        let names = [pool, if pool == default { "" } else { pool }];
+        let mut open = self.owners.open(&names);
+        // Also one that has ended: its broadcast is to get another.
+        for (claimed, _) in self.pods.all_claimed() {
+            open.entry(claimed).and_modify(|progress| *progress = Progress::Begun);
+        }
+        if epoch > FIRST {
+            // Whatever became of its pods since.
+            open.insert(stream, Progress::Begun);
+        }
+        self.places.take(stream, pool, &open, most).ok_or_else(|| {
+            tracing::debug!(%stream, pool, most, "a broadcast finds no place in its pool, and waits for one");
+            ClaimError::NoCapacity(format!("as many broadcasts are open as pool {pool} may have"))
+        })
     }
 
     /// Makes an idle pod the stream's, if there is one to be had that takes a connection: Kubernetes calls the workers of a machine
@@ -298,42 +351,6 @@ impl Shared {
         ClaimError::Unavailable(error.to_string())
     }
 
-    async fn create(&self, pool: &WorkerPool, claim: &Claim<'_>) -> Result<Arc<WorkerPod>, ClaimError> {
-        let Claim { stream, epoch, owner, .. } = *claim;
-        let pod = build::cold(pool, stream, epoch, owner, &self.settings);
-        let pod = build::elsewhere(pod, &claim.doubted);
-        let name = caudal_kubernetes::names::cold_pod(stream, epoch);
-        let places = pool.spec.max_workers.saturating_add(pool.spec.move_surge);
-        let of_pool = pool.metadata.name.as_deref().unwrap_or_default();
-        if !self.pods.expect(&name, of_pool, places) {
-            return Err(ClaimError::NoCapacity(format!(
-                "the pool {of_pool} is full: it has all the {places} workers that it may have"
-            )));
-        }
-        let created = call(self.api.create(&PostParams::default(), &pod)).await;
-        let outcome = match created {
-            Ok(created) => Ok(created),
-            // An earlier controller's, or this one's whose answer was lost; the cache does not know it yet.
-            Err(Failure::AlreadyExists) => call(self.api.get(&name)).await,
-            Err(error) => Err(error),
-        };
-        let outcome = match outcome {
-            Ok(found) => self.pods.wrote(&found).ok_or_else(|| "it has no identity".to_owned()),
-            Err(Failure::Quota(reason)) => {
-                self.pods.answered(&name);
-                return Err(ClaimError::NoCapacity(format!("a quota allows no pod {name}: {reason}")));
-            }
-            Err(error) => Err(error.to_string()),
-        };
-        self.pods.answered(&name);
-        let pod =
-            outcome.map_err(|reason| ClaimError::Unavailable(format!("pod {name} is not made: {reason}")))?;
-        if pod.owner.as_deref() != Some(owner) || pod.claim != Some((stream, epoch)) {
-            return Err(ClaimError::Unavailable(format!("there is a pod {name} that is not this stream's")));
-        }
-        self.claimed_before(pod).await
-    }
-
     /// Waits for a claimed pod's worker, for a moment: whoever claims asks again.
     async fn until_it_listens(&self, pod: &WorkerPod) -> Result<WorkerAddress, ClaimError> {
         let listening = async {
@@ -434,7 +451,12 @@ struct Claim<'a> {
     owner: &'a str,
     /// Nodes that may be gone.
     doubted: BTreeSet<String>,
+    /// How many broadcasts have a place in its pool, with this one.
+    broadcasts: u32,
 }
+
+/// The epoch of a broadcast's first worker.
+const FIRST: Epoch = Epoch(1);
 
 /// Between two tries of what has to succeed.
 const ASK_AGAIN: Duration = Duration::from_secs(1);

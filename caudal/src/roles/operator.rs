@@ -51,6 +51,7 @@ pub async fn config(
         pods,
         pool: settings.pool.clone().unwrap_or_else(|| "default".to_owned()),
         drain_moves: settings.drain_moves,
+        moves_per_minute: settings.moves_per_minute,
         media: settings.storage.open(&settings.given)?,
         link: Arc::new(WorkerClient::new().context("HTTP client")?),
         sessions: sessions(settings)?,

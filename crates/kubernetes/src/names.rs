@@ -64,6 +64,13 @@ pub fn cold_pod(stream: StreamId, epoch: Epoch) -> String {
     format!("w-{stream}-{epoch}")
 }
 
+/// The names that such a pod may have, in the order in which they are tried: each after the first is for where a pod that is not the
+/// controller's has the one before it.
+pub fn cold_pods(stream: StreamId, epoch: Epoch) -> [String; 3] {
+    let first = cold_pod(stream, epoch);
+    [first.clone(), format!("{first}-2"), format!("{first}-3")]
+}
+
 /// The name of a pool's warm pod in one of the places that the pool has for them.
 pub fn warm_pod(pool: &str, place: u32) -> String {
     format!("w-{pool}-{place}")
@@ -91,7 +98,7 @@ mod tests {
     #[test]
     fn no_pod_name_is_longer_than_a_host_name_may_be() {
         let stream = StreamId::generate();
-        assert!(cold_pod(stream, Epoch(u32::MAX)).len() <= 63);
+        assert!(cold_pods(stream, Epoch(u32::MAX)).iter().all(|name| name.len() <= 63));
         assert!(warm_pod(&"p".repeat(MAX_POOL_NAME), u32::MAX).len() <= 63);
     }
 

@@ -192,6 +192,7 @@ pub struct WorkerPoolStatus {
     pub selector: Option<String>,
     /// `Ready`: as many workers wait as are to. `Draining`: broadcasts have workers on nodes that are being emptied.
     /// `Paused`: the annotation `caudal.dev/paused` keeps the operator from making and replacing workers that wait.
+    /// `ForeignPods`: pods have the labels or names of this pool's workers, and the operator has not made them; it leaves them alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schemas::conditions")]
     pub conditions: Vec<Condition>,

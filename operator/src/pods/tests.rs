@@ -15,7 +15,13 @@ fn idle(name: &str, worker: WorkerId, version: u64) -> Value {
             "uid": worker,
             "resourceVersion": version.to_string(),
             "creationTimestamp": "2027-01-15T08:00:00Z",
-            "labels": { "caudal.dev/pool": POOL, "caudal.dev/worker": "idle", "caudal.dev/spec-hash": "new" },
+            "labels": {
+                "caudal.dev/pool": POOL, "caudal.dev/worker": "idle", "caudal.dev/spec-hash": "new",
+                "app.kubernetes.io/managed-by": "caudal-operator",
+            },
+            "ownerReferences": [{
+                "apiVersion": "caudal.dev/v1alpha1", "kind": "WorkerPool", "name": POOL, "uid": "1", "controller": true,
+            }],
         },
         "spec": { "nodeName": "node-1", "containers": [] },
         "status": { "phase": "Running", "podIP": "10.1.2.4", "conditions": [{ "type": "Ready", "status": "True" }] },
@@ -89,7 +95,7 @@ fn news_from_before_our_own_write_change_nothing() {
     pods.wrote(&pod(claimed));
     pods.take(is(idle("w-1", worker, 7)));
     assert_eq!(picked(&pods), None, "it is the stream's");
-    assert_eq!(pods.claimed_for(stream, Epoch(1)).unwrap().worker, worker);
+    assert_eq!(pods.claimed_for(stream, Epoch(1), None).unwrap().worker, worker);
 }
 
 #[test]
@@ -212,7 +218,10 @@ fn a_pod_on_a_node_that_is_being_emptied_is_not_claimed_and_a_busy_one_must_leav
     busy["metadata"]["labels"]["caudal.dev/stream"] = json!(stream);
     busy["metadata"]["labels"]["caudal.dev/epoch"] = json!("1");
     pods.take(is(busy.clone()));
-    let leaving = || pods.that_must_leave().into_iter().map(|(pod, _)| pod.name.clone()).collect::<Vec<_>>();
+    let leaving = || {
+        let claimed = pods.claimed().into_iter().filter(|pod| pods.must_leave(pod).is_some());
+        claimed.map(|pod| pod.name.clone()).collect::<Vec<_>>()
+    };
     assert_eq!(leaving(), [""; 0]);
 
     let mut changes = pods.subscribe();
@@ -257,4 +266,37 @@ fn a_worker_that_was_ready_and_is_not_has_fallen_silent_and_one_that_starts_has_
     assert!(!since("False", "40", Some("40")), "the server keeps whole seconds");
     assert!(!since("True", "41", Some("40")));
     assert!(since("False", "55", Some("40")));
+}
+
+#[test]
+fn a_pod_is_ours_by_its_maker_its_hash_and_its_owner_and_no_other_one_is_claimed_or_takes_a_place() {
+    let worker = WorkerId::generate();
+    let base = || idle("w-1", worker, 5);
+    assert!(WorkerPod::of(&pod(base())).unwrap().ours);
+    let labels = "/metadata/labels";
+    let stream = with(base(), "/metadata/ownerReferences/0/kind", json!("LiveStream"));
+    assert!(WorkerPod::of(&pod(stream)).unwrap().ours);
+    for (why, foreign) in [
+        ("no maker", with(base(), labels, json!({ "caudal.dev/pool": POOL, "caudal.dev/spec-hash": "new" }))),
+        ("another maker", {
+            let mut pod = base();
+            pod["metadata"]["labels"]["app.kubernetes.io/managed-by"] = json!("Helm");
+            pod
+        }),
+        ("no hash", {
+            let mut pod = base();
+            pod["metadata"]["labels"].as_object_mut().unwrap().remove("caudal.dev/spec-hash");
+            pod
+        }),
+        ("no owner", with(base(), "/metadata/ownerReferences", json!([]))),
+        ("another owner", with(base(), "/metadata/ownerReferences/0/kind", json!("ReplicaSet"))),
+        ("another group", with(base(), "/metadata/ownerReferences/0/apiVersion", json!("example.org/v1"))),
+        ("no controller", with(base(), "/metadata/ownerReferences/0/controller", json!(false))),
+    ] {
+        assert!(!WorkerPod::of(&pod(foreign.clone())).unwrap().ours, "{why}");
+        let pods = Pods::default();
+        pods.take(is(foreign));
+        assert_eq!(picked(&pods), None, "{why}");
+        assert!(pods.expect("w-2", POOL, 1), "{why}");
+    }
 }

@@ -1,16 +1,20 @@
 //! What matters of a worker's pod.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use caudal_kubernetes::names::{
-    CLAIMED, EPOCH_LABEL, HASH_LABEL, IDLE, POOL_LABEL, STATE_LABEL, STREAM_LABEL,
+    CLAIMED, EPOCH_LABEL, GROUP, HASH_LABEL, IDLE, POOL_LABEL, STATE_LABEL, STREAM_LABEL,
 };
+use caudal_kubernetes::{LiveStream, WorkerPool};
 use caudal_livestream::record::WorkerAddress;
 use caudal_livestream::{Epoch, StreamId, WorkerId};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::Resource as _;
 
-use crate::build::{COMPONENT, HTTP_PORT, RTMP_PORT};
+use crate::build::{COMPONENT, HTTP_PORT, MANAGED_BY, OPERATOR, RTMP_PORT};
 use crate::nodes::Emptied;
 
 /// What matters of a worker's pod.
@@ -26,6 +30,9 @@ pub struct WorkerPod {
     pub pool: String,
     /// What it was built from.
     pub hash: String,
+    /// An operator has made it, and its owner is one of ours. A pod that is not ours, which a person has given a worker's labels, is
+    /// nobody's worker, takes no place, and is left alone.
+    pub ours: bool,
     /// Whom it was claimed for.
     pub claim: Option<(StreamId, Epoch)>,
     /// It says that nobody has claimed it.
@@ -74,6 +81,9 @@ impl WorkerPod {
             version: metadata.resource_version.as_deref()?.parse().ok()?,
             pool: label(POOL_LABEL)?.to_owned(),
             hash: label(HASH_LABEL).unwrap_or_default().to_owned(),
+            ours: label(MANAGED_BY) == Some(OPERATOR)
+                && label(HASH_LABEL).is_some()
+                && owner.is_some_and(is_ours),
             claim: stream.zip(epoch).filter(|_| claimed),
             idle: label(STATE_LABEL) == Some(IDLE),
             owner: owner.map(|owner| owner.uid.clone()),
@@ -102,7 +112,7 @@ impl WorkerPod {
 
     /// Whether a stream may have it.
     pub(crate) fn is_claimable(&self) -> bool {
-        self.idle && self.ready && self.address.is_some() && !self.leaving && !self.ended
+        self.ours && self.idle && self.ready && self.address.is_some() && !self.leaving && !self.ended
     }
 
     /// Whether it is on one of these nodes.
@@ -159,6 +169,13 @@ fn end(status: Option<&PodStatus>) -> Option<String> {
         let reason = ended.reason.as_deref().filter(|reason| !matches!(*reason, "Error" | "Completed"));
         Some(reason.map_or_else(|| code.clone(), |reason| format!("{reason}, {code}")))
     })
+}
+
+/// A pod is its pool's, and then its LiveStream's.
+fn is_ours(owner: &OwnerReference) -> bool {
+    let kinds = [WorkerPool::kind(&()), LiveStream::kind(&())];
+    let group = owner.api_version.split_once('/').map(|(group, _)| group);
+    group == Some(GROUP) && kinds.contains(&Cow::Borrowed(owner.kind.as_str()))
 }
 
 fn condition<'a>(status: Option<&'a PodStatus>, kind: &str) -> Option<&'a PodCondition> {

@@ -1,6 +1,6 @@
 //! What is to be done for a pool, from its spec and its pods alone.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use caudal_kubernetes::WorkerPool;
@@ -17,8 +17,10 @@ use caudal_kubernetes::names::is_paused;
 pub(super) struct Seen<'a> {
     /// Of a pod that would be made now.
     pub(super) hash: &'a str,
-    /// In seconds since 1970.
+    /// In seconds since 1970, by the API server's clock.
     pub(super) now: i64,
+    /// The names of pods that are in the pool's way and none of the operator's.
+    pub(super) foreign: BTreeSet<String>,
     /// Why a pod is to leave its node, if it is; none where nobody watches the nodes.
     pub(super) must_leave: Option<MustLeave<'a>>,
 }
@@ -85,7 +87,8 @@ pub(super) fn plan(pool: &WorkerPool, pods: &[Arc<WorkerPod>], seen: &Seen<'_>) 
     let old_enough = |pod: &&Arc<WorkerPod>| seen.now.saturating_sub(pod.created) >= SURPLUS_SECONDS;
     delete.extend(fresh.iter().take(surplus).filter(old_enough).cloned());
 
-    let names: HashSet<&str> = pods.iter().map(|pod| pod.name.as_str()).collect();
+    let ours = pods.iter().map(|pod| pod.name.as_str());
+    let names: HashSet<&str> = ours.chain(seen.foreign.iter().map(String::as_str)).collect();
     let name = pool.metadata.name.clone().unwrap_or_default();
     let free = (0..u32::MAX).filter(|place| !names.contains(warm_pod(&name, *place).as_str()));
     let create = free.take(missing.min(room).min(AT_ONCE)).collect();
@@ -101,6 +104,16 @@ pub(super) fn plan(pool: &WorkerPool, pods: &[Arc<WorkerPod>], seen: &Seen<'_>) 
         selector: Some(format!("{POOL_LABEL}={name}")),
         conditions: Vec::new(),
     };
+    // By the server's clock, which keeps whole seconds.
+    let now = Timestamp::from_second(seen.now).unwrap_or(Timestamp::UNIX_EPOCH);
+    let condition = |kind: &str, status: &str, reason: &str, message: String| Condition {
+        type_: kind.to_owned(),
+        status: status.to_owned(),
+        reason: reason.to_owned(),
+        message,
+        observed_generation: pool.metadata.generation,
+        last_transition_time: Time(now),
+    };
     let unschedulable = idle.iter().find_map(|pod| pod.unschedulable.clone());
     let (is_ready, reason, message) = if claimable >= wanted {
         ("True", "WarmWorkersReady", format!("{claimable} of {wanted} workers wait"))
@@ -111,9 +124,9 @@ pub(super) fn plan(pool: &WorkerPool, pods: &[Arc<WorkerPod>], seen: &Seen<'_>) 
     } else {
         ("False", "Starting", format!("{claimable} of {wanted} workers wait"))
     };
-    status.conditions.push(condition("Ready", is_ready, reason, message, pool.metadata.generation));
+    status.conditions.push(condition("Ready", is_ready, reason, message));
     let (is_draining, reason, message) = draining(&claimed, seen);
-    status.conditions.push(condition("Draining", is_draining, reason, message, pool.metadata.generation));
+    status.conditions.push(condition("Draining", is_draining, reason, message));
     let paused = is_paused(pool);
     let (answer, reason, words) = if paused {
         (
@@ -124,7 +137,9 @@ pub(super) fn plan(pool: &WorkerPool, pods: &[Arc<WorkerPod>], seen: &Seen<'_>) 
     } else {
         ("False", "NotPaused", "the operator keeps this pool as it is to be")
     };
-    status.conditions.push(condition("Paused", answer, reason, words.to_owned(), pool.metadata.generation));
+    status.conditions.push(condition("Paused", answer, reason, words.to_owned()));
+    let (answer, reason, words) = foreign(&seen.foreign);
+    status.conditions.push(condition("ForeignPods", answer, reason, words));
     if paused {
         return Plan { create: Vec::new(), delete: Vec::new(), missing: 0, status };
     }
@@ -157,6 +172,19 @@ fn draining(claimed: &[Arc<WorkerPod>], seen: &Seen<'_>) -> (&'static str, &'sta
     ("True", "NodesAreEmptied", words.join("; "))
 }
 
+/// Whether pods are there that are taken for workers by their labels or names, and are none.
+fn foreign(names: &BTreeSet<String>) -> (&'static str, &'static str, String) {
+    if names.is_empty() {
+        return ("False", "AllMadeByOperator", "the operator has made every pod of this pool".to_owned());
+    }
+    let mut words: Vec<_> = names.iter().take(PODS_NAMED).cloned().collect();
+    if names.len() > PODS_NAMED {
+        words.push(format!("and so on, {} pods", names.len()));
+    }
+    let words = format!("no workers, left alone, and counted as nothing: {}", words.join(", "));
+    ("True", "NotMadeByOperator", words)
+}
+
 /// Says why no workers wait, where that is known better than from their pods.
 pub(super) fn say(status: &mut WorkerPoolStatus, reason: &str, message: &str) {
     if let Some(ready) = status.conditions.first_mut().filter(|ready| ready.status != "True") {
@@ -177,19 +205,6 @@ pub(super) fn keep_times(status: &mut WorkerPoolStatus, before: Option<&WorkerPo
     }
 }
 
-fn condition(kind: &str, status: &str, reason: &str, message: String, generation: Option<i64>) -> Condition {
-    // The server keeps whole seconds.
-    let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH);
-    Condition {
-        type_: kind.to_owned(),
-        status: status.to_owned(),
-        reason: reason.to_owned(),
-        message,
-        observed_generation: generation,
-        last_transition_time: Time(now),
-    }
-}
-
 fn count(of: usize) -> u32 {
     u32::try_from(of).unwrap_or(u32::MAX)
 }
@@ -204,6 +219,7 @@ const SILENT_SECONDS: i64 = 10;
 const SURPLUS_SECONDS: i64 = 60;
 /// What is read at a glance.
 const NODES_NAMED: usize = 5;
+const PODS_NAMED: usize = 5;
 /// So that a pool that was made large does not keep the claims waiting.
 const AT_ONCE: usize = 10;
 
@@ -216,7 +232,12 @@ mod tests {
     use super::*;
 
     const NOW: i64 = 1_800_000_000;
-    const SEEN: Seen<'_> = Seen { hash: "new", now: NOW, must_leave: Some(&|pod| on_the_cordoned(pod)) };
+    const SEEN: Seen<'_> = Seen {
+        hash: "new",
+        now: NOW,
+        foreign: BTreeSet::new(),
+        must_leave: Some(&|pod| on_the_cordoned(pod)),
+    };
 
     fn on_the_cordoned(pod: &WorkerPod) -> Option<Emptied> {
         pod.node.as_ref().filter(|node| node.starts_with("cordoned")).map(|_| Emptied::Cordoned)
@@ -237,6 +258,7 @@ mod tests {
             version: 1,
             pool: "hd".to_owned(),
             hash: "new".to_owned(),
+            ours: true,
             claim: None,
             idle: true,
             owner: None,
@@ -403,6 +425,25 @@ mod tests {
         assert!(of(&SEEN, &many).ends_with("cordoned-5 (cordoned): 1 to move; and so on, 6 nodes"));
         let unseen = Seen { must_leave: None, ..SEEN };
         assert_eq!(of(&unseen, &["a"]), "Unknown NodesNotSeen: the operator does not see the nodes");
+    }
+
+    #[test]
+    fn a_pod_that_is_not_the_operators_keeps_its_name_and_takes_no_place() {
+        let seen =
+            |names: &[&str]| Seen { foreign: names.iter().map(|name| (*name).to_owned()).collect(), ..SEEN };
+        let plan_with = |names: &[&str]| plan(&pool(2, 0, 2), &[], &seen(names));
+        assert_eq!(plan_with(&["w-hd-0", "w-hd-2"]).create, [1, 3]);
+        let said = |names: &[&str]| {
+            let condition = plan_with(names).status.conditions[3].clone();
+            assert_eq!(condition.type_, "ForeignPods");
+            format!("{} {}: {}", condition.status, condition.reason, condition.message)
+        };
+        assert_eq!(said(&[]), "False AllMadeByOperator: the operator has made every pod of this pool");
+        assert_eq!(
+            said(&["w-hd-0", "copy"]),
+            "True NotMadeByOperator: no workers, left alone, and counted as nothing: copy, w-hd-0"
+        );
+        assert!(said(&["a", "b", "c", "d", "e", "f"]).ends_with("e, and so on, 6 pods"));
     }
 
     #[test]

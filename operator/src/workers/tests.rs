@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::build::tests::{pool, settings};
-use world::{KIND, OWNER, Owned, World, metrics, worker_of};
+use world::{KIND, OWNER, Owned, World, metrics, take_pool, worker_of};
 
 #[tokio::test(start_paused = true)]
 async fn a_warm_pod_becomes_the_streams_by_one_patch() {
@@ -83,7 +83,7 @@ async fn whoever_is_late_for_a_pod_takes_the_next_one() {
 
 #[tokio::test(start_paused = true)]
 async fn two_streams_at_once_get_two_pods() {
-    let world = World::new();
+    let world = World::with_room_for(3);
     let pair = [world.warm(0), world.warm(1)];
     let other = StreamId::generate();
     let theirs = world.workers.claim(other, Epoch(1), &Pool::default());
@@ -126,7 +126,8 @@ async fn an_operator_whose_view_is_old_finds_the_pod_that_it_would_have_made_twi
     let (pods, pools) = (Pods::default(), Pools::default());
     pods.take(News::Whole);
     pools.take(News::Is(Box::new(pool(caudal_kubernetes::worker_pool::Template::default()))));
-    let late = PodWorkers::new(world.server.client(), pods, pools, Arc::new(Owned), settings(), metrics());
+    let late =
+        PodWorkers::new(world.server.client(), pods, pools, Arc::<Owned>::default(), settings(), metrics());
     assert_eq!(
         late.claim(world.stream, Epoch(1), &Pool::default()).await.map(|claimed| claimed.worker),
         claimed
@@ -135,28 +136,47 @@ async fn an_operator_whose_view_is_old_finds_the_pod_that_it_would_have_made_twi
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pod_of_that_name_that_is_somebody_elses_is_left_alone() {
-    let world = World::new();
+async fn a_pod_of_that_name_that_is_somebody_elses_is_left_alone_and_the_worker_gets_another_name() {
+    let mut world = World::new();
     let name = world.cold_name(1);
-    // It bears no label that the operator looks for, so only its name is in the way.
-    world
-        .server
-        .create(KIND, json!({ "metadata": { "name": name, "labels": { "caudal.dev/pool": "default" } } }));
+    // The one bears no label that the operator looks for, so only its name is in the way; the other looks like a worker.
+    let labels = json!({
+        "caudal.dev/pool": "default", "caudal.dev/worker": "claimed", "caudal.dev/stream": world.stream, "caudal.dev/epoch": "1",
+    });
+    let next = format!("{name}-2");
+    world.server.create(KIND, json!({ "metadata": { "name": name } }));
+    world.server.create(KIND, json!({ "metadata": { "name": next, "labels": labels } }));
+    let last = format!("{name}-3");
+    let (claimed, ()) =
+        tokio::join!(world.workers.claim(world.stream, Epoch(1), &Pool::default()), world.run(&last));
+    let claimed = claimed.unwrap();
+    assert_eq!((claimed.worker.worker, claimed.start), (worker_of(&world.pod(&last).unwrap()), Start::Cold));
+    assert_eq!(world.pods.names_in_the_way("default"), [name.clone(), next.clone()]);
+    // The next operator finds it.
+    world.restart();
+    assert_eq!(world.claim(1).await.unwrap().worker, claimed.worker.worker);
+    for theirs in [&name, &next] {
+        assert!(world.pod(theirs).unwrap()["metadata"]["deletionTimestamp"].is_null(), "{theirs}");
+    }
+
+    let world = World::new();
+    let names = caudal_kubernetes::names::cold_pods(world.stream, Epoch(1));
+    for name in &names {
+        world.server.create(KIND, json!({ "metadata": { "name": name } }));
+    }
     let Err(ClaimError::Unavailable(reason)) = world.claim(1).await else { panic!("claimed") };
-    assert!(reason.contains("not this stream's"), "{reason}");
-    assert!(world.pod(&name).is_some());
+    assert!(reason.contains("other pods have all the names"), "{reason}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn there_is_no_room_beyond_the_pool_its_surge_a_quota_or_the_nodes() {
     let world = World::new();
-    for number in 0..2 {
-        let other = StreamId::generate();
-        let _ = world.workers.claim(other, Epoch(1), &Pool::default()).await;
-        assert_eq!(world.server.writes().len(), number + 1);
+    for epoch in [1, 2] {
+        let _ = world.claim(epoch).await;
     }
+    assert_eq!(world.server.writes().len(), 2, "the pool has one, and one for a move");
     assert_eq!(
-        no_room(world.claim(1).await),
+        no_room(world.claim(3).await),
         "the pool default is full: it has all the 2 workers that it may have"
     );
 
@@ -241,6 +261,61 @@ async fn a_claim_says_what_it_waits_for_as_soon_as_that_is_known() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn broadcasts_that_were_let_in_at_once_leave_the_surge_to_moves_whether_workers_wait_or_are_made() {
+    for waiting in [2, 0] {
+        let mut world = World::new();
+        (0..waiting).for_each(|place| {
+            world.warm(place);
+        });
+        world.pods.whole().await;
+        let begin = async |stream, epoch| {
+            let claimed = world.workers.claim(stream, Epoch(epoch), &Pool::default()).await;
+            // A pod that is made does not listen here.
+            match claimed {
+                Err(ClaimError::NoCapacity(because)) => Err(because),
+                Ok(_) | Err(ClaimError::Unavailable(_)) => Ok(()),
+            }
+        };
+        let other = StreamId::generate();
+        let outcomes = tokio::join!(begin(world.stream, 1), begin(other, 1));
+        let refused = Err("as many broadcasts are open as pool default may have".to_owned());
+        let (placed, late) = match &outcomes {
+            (Ok(()), late) if *late == refused => (world.stream, other),
+            (late, Ok(())) if *late == refused => (other, world.stream),
+            both => panic!("{both:?}"),
+        };
+        assert_eq!(begin(placed, 2).await, Ok(()), "it is moved, or has lost its worker");
+        assert_eq!(begin(late, 1).await, refused);
+        // By what became of them, the next operator knows which of them has the place.
+        world.restart();
+        world.pods.whole().await;
+        let claimed = world.workers.claim(late, Epoch(1), &Pool::default()).await;
+        assert!(matches!(claimed, Err(ClaimError::NoCapacity(_))), "{claimed:?}");
+        // Its pods have the pool's places for as long as they are ending, and no longer.
+        world.owned.over(placed);
+        let names: Vec<_> = world.pods.claimed().iter().map(|pod| pod.name.clone()).collect();
+        assert_eq!(names.len(), 2);
+        names.iter().for_each(|name| world.server.vanish(KIND, name));
+        sleep(Duration::from_millis(100)).await;
+        let claimed = world.workers.claim(late, Epoch(1), &Pool::default()).await;
+        assert!(!matches!(claimed, Err(ClaimError::NoCapacity(_))), "{claimed:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_worker_is_replaced_also_in_a_pool_that_was_closed_meanwhile() {
+    let world = World::new();
+    world.warm(0);
+    world.claim(1).await.unwrap();
+    take_pool(&world.pools, 0, 1);
+    let name = world.cold_name(2);
+    let (claimed, ()) = tokio::join!(world.claim(2), world.run(&name));
+    assert_eq!(claimed.unwrap().worker, worker_of(&world.pod(&name).unwrap()));
+    let other = world.workers.claim(StreamId::generate(), Epoch(1), &Pool::default()).await;
+    assert!(matches!(other, Err(ClaimError::NoCapacity(_))), "{other:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pod_that_ended_before_it_was_told_of_its_epoch_makes_room_for_another() {
     let world = World::new();
     let name = world.cold_name(1);
@@ -280,7 +355,7 @@ async fn what_no_watch_has_told_of_is_gone_only_when_the_server_says_so() {
         world.server.client(),
         Pods::default(),
         Pools::default(),
-        Arc::new(Owned),
+        Arc::<Owned>::default(),
         settings(),
         metrics(),
     );
@@ -299,7 +374,7 @@ async fn many_who_ask_for_unknown_workers_are_answered_by_few_lists() {
         world.server.client(),
         Pods::default(),
         Pools::default(),
-        Arc::new(Owned),
+        Arc::<Owned>::default(),
         settings(),
         metrics(),
     );

@@ -8,12 +8,14 @@
 )]
 
 mod definitions;
+mod foreign;
 mod metrics;
 mod pauses;
 mod records;
 mod removal;
 mod running;
 mod twins;
+mod upgrade;
 mod workers;
 mod world;
 

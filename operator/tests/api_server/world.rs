@@ -43,6 +43,8 @@ pub(crate) struct World {
     media: tempfile::TempDir,
     pub(crate) nodes: Nodes,
     pub(crate) kubelet: JoinHandle<()>,
+    /// Of the operators from now on.
+    pub(crate) moves_per_minute: u32,
 }
 
 /// Two nodes of a test's own, by the name of its namespace.
@@ -119,7 +121,8 @@ impl World {
         let nodes = Nodes::new(client.clone(), &namespace).await;
         let pods = Api::namespaced(client.clone(), &namespace);
         let kubelet = tokio::spawn(kubelet(pods, nodes.clone(), Arc::clone(&workers)));
-        Some(Self { client, namespace, workers, media: tempfile::tempdir().unwrap(), nodes, kubelet })
+        let (media, moves_per_minute) = (tempfile::tempdir().unwrap(), 0);
+        Some(Self { client, namespace, workers, media, nodes, kubelet, moves_per_minute })
     }
 
     pub(crate) async fn operator(&self, name: &str) -> Operator {
@@ -135,6 +138,7 @@ impl World {
             pods: pod_settings(&self.namespace),
             pool: "default".to_owned(),
             drain_moves: 3,
+            moves_per_minute: self.moves_per_minute,
             media: SegmentStore::folder(self.media.path()).unwrap(),
             link: self.workers.clone(),
             sessions: None,
@@ -194,11 +198,15 @@ impl World {
         pod.spec?.node_name
     }
 
+    /// The Events so far.
+    pub(crate) async fn events(&self) -> Vec<Event> {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
+        events.list(&ListParams::default()).await.unwrap().items
+    }
+
     /// The reasons of the Events so far.
     pub(crate) async fn told(&self) -> Vec<String> {
-        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
-        let told = events.list(&ListParams::default()).await.unwrap();
-        told.into_iter().filter_map(|event| event.reason).collect()
+        self.events().await.into_iter().filter_map(|event| event.reason).collect()
     }
 
     /// What the Events of a reason say so far.

@@ -48,6 +48,8 @@ pub(super) struct World {
     pub(super) workers: PodWorkers,
     pub(super) metrics: Metrics,
     pub(super) pods: Pods,
+    pub(super) pools: Pools,
+    pub(super) owned: Owned,
     pub(super) hosts: Hosts,
     /// How many pods there may be.
     room: u32,
@@ -59,15 +61,28 @@ pub(super) fn metrics() -> Metrics {
     Metrics::register(&prometheus::Registry::new()).unwrap()
 }
 
-pub(super) struct Owned;
+/// Whoever asks for a worker is open until it is over.
+#[derive(Clone, Default)]
+pub(super) struct Owned(Arc<Mutex<HashMap<StreamId, Progress>>>);
+
+impl Owned {
+    pub(super) fn over(&self, stream: StreamId) {
+        self.0.lock().unwrap().remove(&stream);
+    }
+}
 
 impl Owners for Owned {
-    fn uid(&self, _stream: StreamId) -> Option<String> {
+    fn uid(&self, stream: StreamId) -> Option<String> {
+        self.0.lock().unwrap().entry(stream).or_insert(Progress::New);
         Some(OWNER.to_owned())
     }
 
     fn pool(&self, _stream: StreamId) -> Option<String> {
         None
+    }
+
+    fn open(&self, _pools: &[&str]) -> HashMap<StreamId, Progress> {
+        self.0.lock().unwrap().clone()
     }
 }
 
@@ -79,15 +94,17 @@ impl World {
     pub(super) fn with_room_for(room: u32) -> Self {
         let server = FakeServer::new();
         let (metrics, hosts) = (metrics(), Hosts::default());
-        let (workers, pods, following) = Self::operator(&server, &hosts, room, metrics.clone());
+        let owned = Owned::default();
+        let (workers, pods, pools, following) =
+            Self::operator(&server, &hosts, room, &owned, metrics.clone());
         let (stream, following) = (StreamId::generate(), vec![following]);
-        Self { server, workers, metrics, pods, hosts, room, stream, following }
+        Self { server, workers, metrics, pods, pools, owned, hosts, room, stream, following }
     }
 
     /// One whose stream names a pool that nobody has made.
     pub(super) fn of_no_pool() -> Self {
         let mut world = Self::new();
-        let (network, owned, pools) = (world.hosts.network(), Arc::new(Owned), Pools::default());
+        let (network, owned, pools) = (world.hosts.network(), Arc::new(Owned::default()), Pools::default());
         let (client, pods) = (world.server.client(), world.pods.clone());
         let metrics = world.metrics.clone();
         world.workers = PodWorkers::over(network, client, pods, pools, owned, settings(), metrics);
@@ -98,18 +115,24 @@ impl World {
         server: &FakeServer,
         hosts: &Hosts,
         room: u32,
+        owned: &Owned,
         metrics: Metrics,
-    ) -> (PodWorkers, Pods, JoinHandle<()>) {
+    ) -> (PodWorkers, Pods, Pools, JoinHandle<()>) {
         let (pods, pools) = (Pods::default(), Pools::default());
-        let mut pool = pool(caudal_kubernetes::worker_pool::Template::default());
-        (pool.spec.max_workers, pool.spec.move_surge) = (room - 1, 1);
-        pools.take(News::Is(Box::new(pool)));
-        let (network, owned) = (hosts.network(), Arc::new(Owned));
-        let workers =
-            PodWorkers::over(network, server.client(), pods.clone(), pools, owned, settings(), metrics);
+        take_pool(&pools, room - 1, 1);
+        let (network, owners) = (hosts.network(), Arc::new(owned.clone()));
+        let workers = PodWorkers::over(
+            network,
+            server.client(),
+            pods.clone(),
+            pools.clone(),
+            owners,
+            settings(),
+            metrics,
+        );
         let (client, followed) = (server.client(), pods.clone());
         let following = tokio::spawn(async move { followed.follow(client, "caudal").await });
-        (workers, pods, following)
+        (workers, pods, pools, following)
     }
 
     /// Another operator takes over.
@@ -117,9 +140,9 @@ impl World {
         for following in self.following.drain(..) {
             following.abort();
         }
-        let (workers, pods, following) =
-            Self::operator(&self.server, &self.hosts, self.room, self.metrics.clone());
-        (self.workers, self.pods) = (workers, pods);
+        let (workers, pods, pools, following) =
+            Self::operator(&self.server, &self.hosts, self.room, &self.owned, self.metrics.clone());
+        (self.workers, self.pods, self.pools) = (workers, pods, pools);
         self.following.push(following);
     }
 
@@ -161,6 +184,13 @@ impl World {
         }
         self.server.change(KIND, name, listen);
     }
+}
+
+/// A pool as it is from now on.
+pub(super) fn take_pool(pools: &Pools, most: u32, surge: u32) {
+    let mut pool = pool(caudal_kubernetes::worker_pool::Template::default());
+    (pool.spec.max_workers, pool.spec.move_surge) = (most, surge);
+    pools.take(News::Is(Box::new(pool)));
 }
 
 fn listen(pod: &mut Value) {

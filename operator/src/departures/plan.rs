@@ -1,4 +1,4 @@
-//! Which broadcasts leave their nodes now: a few at a time, each again after a pause when it could not.
+//! Which broadcasts may leave their workers now: by turns, each again after a pause when it could not.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -8,32 +8,24 @@ use caudal_livestream::StreamId;
 use caudal_livestream::lifecycle::MoveFailure;
 use tokio::time::Instant;
 
-use crate::nodes::Emptied;
-
-/// A broadcast whose worker is on a node that is being emptied.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Leaving {
-    pub(super) stream: StreamId,
-    pub(super) node: String,
-    pub(super) why: Emptied,
-}
+use super::Leaving;
 
 /// The moves that are under way, and when those that came to nothing are tried again.
+#[derive(Default)]
 pub(super) struct Plan {
-    at_once: usize,
     known: HashMap<StreamId, Attempts>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Attempts {
     failures: u32,
     /// None while a move is under way.
     not_before: Option<Instant>,
 }
 
-/// Whether a broadcast is tried for the first time since its node is being emptied.
+/// Whether a broadcast is tried for the first time since it is to leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Attempt {
+pub(crate) enum Attempt {
     First,
     Again,
 }
@@ -84,16 +76,11 @@ impl End {
 }
 
 impl Plan {
-    pub(super) fn new(at_once: usize) -> Self {
-        Self { at_once, known: HashMap::new() }
-    }
-
-    /// Those of `there`, the broadcasts that are to leave, whose moves begin now. Each has a place until [`ended`](Self::ended). What is
-    /// not `there` any more, because its node is no longer being emptied, is forgotten.
-    pub(super) fn next(&mut self, there: Vec<Leaving>, now: Instant) -> Vec<(Leaving, Attempt)> {
+    /// Those of `there`, the broadcasts that are to leave, whose moves may begin now, in the order of their turns. What is not `there` any
+    /// more, because nothing asks for it any longer, is forgotten.
+    pub(super) fn due(&mut self, there: Vec<Leaving>, now: Instant) -> Vec<(Leaving, Attempt)> {
         let streams: HashSet<_> = there.iter().map(|leaving| leaving.stream).collect();
         self.known.retain(|stream, attempts| attempts.not_before.is_none() || streams.contains(stream));
-        let under_way = self.known.values().filter(|attempts| attempts.not_before.is_none()).count();
         let mut due: Vec<_> = there
             .into_iter()
             .filter_map(|leaving| match self.known.get(&leaving.stream) {
@@ -103,20 +90,23 @@ impl Plan {
             .collect();
         // Those that were not tried yet first, and then by turns, so that none that cannot be moved keeps others waiting.
         due.sort_by_key(|(since, leaving)| (*since, leaving.stream));
-        due.truncate(self.at_once.saturating_sub(under_way));
-        let begin = |(since, leaving): (Option<Instant>, Leaving)| {
-            self.known
-                .entry(leaving.stream)
-                .or_insert(Attempts { failures: 0, not_before: None })
-                .not_before = None;
-            (leaving, if since.is_none() { Attempt::First } else { Attempt::Again })
-        };
-        due.into_iter().map(begin).collect()
+        let attempt = |since: Option<Instant>| if since.is_none() { Attempt::First } else { Attempt::Again };
+        due.into_iter().map(|(since, leaving)| (leaving, attempt(since))).collect()
     }
 
-    /// A move is over. Returns the pause before the next one of this broadcast, should it be on such a node still.
+    /// A move begins. It is under way until [`ended`](Self::ended).
+    pub(super) fn begun(&mut self, stream: StreamId) {
+        self.known.entry(stream).or_default().not_before = None;
+    }
+
+    /// The broadcasts whose moves are under way.
+    pub(super) fn under_way(&self) -> impl Iterator<Item = StreamId> + '_ {
+        self.known.iter().filter(|(_, attempts)| attempts.not_before.is_none()).map(|(stream, _)| *stream)
+    }
+
+    /// A move is over. Returns the pause before the next one of this broadcast, should it be to leave still.
     pub(super) fn ended(&mut self, stream: StreamId, end: End, now: Instant) -> Duration {
-        let attempts = self.known.entry(stream).or_insert(Attempts { failures: 0, not_before: None });
+        let attempts = self.known.entry(stream).or_default();
         attempts.failures = match end {
             End::Moved => 0,
             End::NotNow => attempts.failures,
@@ -145,14 +135,12 @@ mod tests {
     use caudal_livestream::lifecycle::MoveRefusal;
 
     use super::*;
+    use crate::departures::Why;
+    use crate::nodes::Emptied;
 
     fn on_a_node(streams: &[StreamId]) -> Vec<Leaving> {
-        let leaving = |stream: &StreamId| Leaving {
-            stream: *stream,
-            node: "node-1".to_owned(),
-            why: Emptied::Cordoned,
-        };
-        streams.iter().map(leaving).collect()
+        let why = Why::Node { node: "node-1".to_owned(), emptied: Emptied::Cordoned };
+        streams.iter().map(|stream| Leaving { stream: *stream, why: why.clone() }).collect()
     }
 
     /// So many streams, in the order of their ids.
@@ -162,8 +150,16 @@ mod tests {
         streams
     }
 
+    /// Begins those that are due, `most` of them.
+    fn begin(plan: &mut Plan, most: usize, there: &[StreamId], now: Instant) -> Vec<(StreamId, Attempt)> {
+        let due = plan.due(on_a_node(there), now).into_iter().take(most);
+        let begun: Vec<_> = due.map(|(leaving, attempt)| (leaving.stream, attempt)).collect();
+        begun.iter().for_each(|(stream, _)| plan.begun(*stream));
+        begun
+    }
+
     fn begun(plan: &mut Plan, there: &[StreamId], now: Instant) -> Vec<StreamId> {
-        plan.next(on_a_node(there), now).into_iter().map(|(leaving, _)| leaving.stream).collect()
+        begin(plan, usize::MAX, there, now).into_iter().map(|(stream, _)| stream).collect()
     }
 
     fn seconds(seconds: u64) -> Duration {
@@ -181,27 +177,25 @@ mod tests {
     }
 
     #[test]
-    fn no_more_are_moved_at_once_than_may_be_and_the_others_follow_as_places_become_free() {
-        let (mut plan, now, all) = (Plan::new(2), Instant::now(), streams(5));
-        assert_eq!(begun(&mut plan, &all, now), all[..2]);
+    fn one_whose_move_is_under_way_is_not_begun_again_and_those_that_were_not_begun_stay_due() {
+        let (mut plan, now, all) = (Plan::default(), Instant::now(), streams(3));
+        assert_eq!(begin(&mut plan, 2, &all, now), [(all[0], Attempt::First), (all[1], Attempt::First)]);
+        assert_eq!(plan.under_way().collect::<HashSet<_>>(), HashSet::from([all[0], all[1]]));
+        assert_eq!(begun(&mut plan, &all, now), all[2..]);
         assert_eq!(begun(&mut plan, &all, now), []);
         plan.ended(all[0], End::Moved, now);
-        assert_eq!(begun(&mut plan, &all[1..], now), [all[2]]);
-        plan.ended(all[1], End::Moved, now);
-        plan.ended(all[2], End::Moved, now);
-        assert_eq!(begun(&mut plan, &all[3..], now), all[3..]);
-        assert_eq!(begun(&mut Plan::new(0), &all, now), []);
+        assert_eq!(plan.under_way().collect::<HashSet<_>>(), HashSet::from([all[1], all[2]]));
     }
 
     #[test]
     fn one_that_could_not_be_moved_is_tried_again_after_pauses_that_grow() {
-        let (mut plan, mut now, one) = (Plan::new(2), Instant::now(), streams(1));
-        assert_eq!(plan.next(on_a_node(&one), now)[0].1, Attempt::First);
+        let (mut plan, mut now, one) = (Plan::default(), Instant::now(), streams(1));
+        assert_eq!(begin(&mut plan, 1, &one, now), [(one[0], Attempt::First)]);
         for pause in [5, 10, 20, 40, 40] {
             assert_eq!(plan.ended(one[0], End::Failed, now), seconds(pause));
             assert_eq!(begun(&mut plan, &one, now + seconds(pause - 1)), []);
             now += seconds(pause);
-            assert_eq!(plan.next(on_a_node(&one), now)[0].1, Attempt::Again);
+            assert_eq!(begin(&mut plan, 1, &one, now), [(one[0], Attempt::Again)]);
         }
         // The publisher is away for a moment: that is no failure.
         assert_eq!(plan.ended(one[0], End::NotNow, now), seconds(2));
@@ -210,10 +204,10 @@ mod tests {
 
     #[test]
     fn those_that_cannot_be_moved_keep_no_others_waiting() {
-        let (mut plan, mut now, all) = (Plan::new(2), Instant::now(), streams(6));
+        let (mut plan, mut now, all) = (Plan::default(), Instant::now(), streams(6));
         let mut tried = HashSet::new();
         for _ in 0..3 {
-            for stream in begun(&mut plan, &all, now) {
+            for (stream, _) in begin(&mut plan, 2, &all, now) {
                 plan.ended(stream, End::NotNow, now);
                 tried.insert(stream);
             }
@@ -224,13 +218,13 @@ mod tests {
 
     #[test]
     fn a_node_that_is_no_longer_being_emptied_keeps_what_it_has_and_counts_anew_the_next_time() {
-        let (mut plan, now, all) = (Plan::new(1), Instant::now(), streams(2));
-        assert_eq!(begun(&mut plan, &all, now), all[..1]);
-        plan.ended(all[0], End::Failed, now);
+        let (mut plan, now, one) = (Plan::default(), Instant::now(), streams(1));
+        assert_eq!(begun(&mut plan, &one, now), one);
+        plan.ended(one[0], End::Failed, now);
         assert_eq!(begun(&mut plan, &[], now), []);
-        assert_eq!(plan.next(on_a_node(&all[..1]), now)[0].1, Attempt::First, "cordoned again");
-        // A move that is under way has its place until it is over.
+        assert_eq!(begin(&mut plan, 1, &one, now), [(one[0], Attempt::First)], "cordoned again");
+        // A move that is under way is so until it is over.
         assert_eq!(begun(&mut plan, &[], now), []);
-        assert_eq!(begun(&mut plan, &all, now), []);
+        assert_eq!(begun(&mut plan, &one, now), []);
     }
 }

@@ -1,0 +1,154 @@
+//! Over an API server of this process. What is known of the LiveStreams is what was read once.
+
+use std::sync::Arc;
+
+use caudal_controller::RecordStore as _;
+use caudal_kubernetes::fake_server::{FakeServer, Trouble};
+use caudal_kubernetes::live_stream::Place;
+use caudal_kubernetes::watching::News;
+use caudal_kubernetes::worker_pool::Template;
+use caudal_livestream::Epoch;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::build::tests::{pool, settings};
+use crate::records::RecordSettings;
+
+const UID: &str = "00000000-0000-4000-8000-00000000000a";
+
+struct World {
+    server: FakeServer,
+    pods: Pods,
+    pools: Pools,
+    streams: LiveStreams,
+    stream: StreamId,
+}
+
+impl World {
+    fn new() -> Self {
+        let server = FakeServer::new();
+        let (pods, pools) = (Pods::default(), Pools::default());
+        pools.take(News::Is(Box::new(pool(Template::default()))));
+        let settings = RecordSettings {
+            namespace: "caudal".to_owned(),
+            wall: Arc::new(std::time::SystemTime::now),
+            places: Arc::new(|_| Place::default()),
+            playback: Arc::new(|_| None),
+        };
+        let streams = LiveStreams::new(server.client(), settings);
+        Self { server, pods, pools, streams, stream: StreamId::generate() }
+    }
+
+    /// A pod that is claimed for the stream by the LiveStream of this uid.
+    fn claimed(&self, owner: &str) -> String {
+        let pool = pool(Template::default());
+        let pod = crate::build::cold(&pool, self.stream, Epoch(1), owner, &settings());
+        let made = self.server.create("pods", serde_json::to_value(pod).unwrap());
+        self.take(&made);
+        made["metadata"]["name"].as_str().unwrap().to_owned()
+    }
+
+    fn take(&self, pod: &Value) {
+        self.pods.take(News::Is(Box::new(serde_json::from_value(pod.clone()).unwrap())));
+    }
+
+    fn live_stream(&self) -> String {
+        let name = names::live_stream(self.stream);
+        let made = self.server.create(
+            "livestreams",
+            json!({
+                "apiVersion": "caudal.dev/v1alpha1", "kind": "LiveStream",
+                "metadata": { "name": name }, "spec": { "stream": self.stream },
+            }),
+        );
+        made["metadata"]["uid"].as_str().unwrap().to_owned()
+    }
+
+    fn orphans(&self) -> Orphans {
+        let (pods, pools, streams) = (self.pods.clone(), self.pools.clone(), self.streams.clone());
+        Orphans::new(&self.server.client(), "caudal", pods, pools, streams)
+    }
+
+    fn is_there(&self, name: &str) -> bool {
+        self.server.get("pods", name).is_some_and(|pod| !pod["metadata"]["deletionTimestamp"].is_string())
+    }
+}
+
+/// Runs for so many seconds.
+async fn run(orphans: Orphans, seconds: u64) {
+    let _ = tokio::time::timeout(Duration::from_secs(seconds), orphans.run()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_whose_live_stream_is_not_there_is_deleted_after_a_while() {
+    let world = World::new();
+    let name = world.claimed(UID);
+    run(world.orphans(), 65).await;
+    assert!(world.is_there(&name), "not at once");
+    run(world.orphans(), 65).await;
+    assert!(world.is_there(&name), "another leader counts anew");
+    run(world.orphans(), 75).await;
+    assert!(!world.is_there(&name));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_of_another_live_stream_of_the_same_name_is_deleted_and_its_own_stays() {
+    let world = World::new();
+    world.live_stream();
+    world.streams.load().await.unwrap();
+    let name = world.claimed(UID);
+    run(world.orphans(), 75).await;
+    assert!(!world.is_there(&name));
+
+    let world = World::new();
+    let uid = world.live_stream();
+    world.streams.load().await.unwrap();
+    let name = world.claimed(&uid);
+    run(world.orphans(), 600).await;
+    assert!(world.is_there(&name));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_of_the_live_streams_that_is_late_costs_no_worker() {
+    let world = World::new();
+    // The copy never hears of it.
+    let uid = world.live_stream();
+    let name = world.claimed(&uid);
+    run(world.orphans(), 600).await;
+    assert!(world.is_there(&name));
+    // Nor does a server that does not answer.
+    let world = World::new();
+    let name = world.claimed(UID);
+    for _ in 0..20 {
+        world.server.trouble("GET livestreams", Trouble::Answer(500, "InternalError"));
+    }
+    run(world.orphans(), 120).await;
+    assert!(world.is_there(&name));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_somebody_has_changed_meanwhile_stays() {
+    let world = World::new();
+    let name = world.claimed(UID);
+    world.server.change("pods", &name, |pod| pod["metadata"]["annotations"]["touched"] = json!("yes"));
+    run(world.orphans(), 600).await;
+    assert!(world.is_there(&name), "what is known of it is not what it is");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_is_not_the_operators_is_left_alone_and_so_is_a_paused_pool() {
+    let world = World::new();
+    let name = world.claimed(UID);
+    world.server.change("pods", &name, |pod| pod["metadata"]["ownerReferences"] = json!([]));
+    world.take(&world.server.get("pods", &name).unwrap());
+    run(world.orphans(), 600).await;
+    assert!(world.is_there(&name));
+
+    let world = World::new();
+    let mut paused = pool(Template::default());
+    paused.metadata.annotations = Some([(names::PAUSED_ANNOTATION.to_owned(), "true".to_owned())].into());
+    world.pools.take(News::Is(Box::new(paused)));
+    let name = world.claimed(UID);
+    run(world.orphans(), 600).await;
+    assert!(world.is_there(&name));
+}
