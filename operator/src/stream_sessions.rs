@@ -207,7 +207,7 @@ mod tests {
     /// Waits until the STS is asked, and gives it this session.
     async fn gives(sts: &TcpListener, id: &str) {
         let (mut asked, _) = sts.accept().await.unwrap();
-        let _ = asked.read(&mut [0; 16 * 1024]).await.unwrap();
+        let _ = asked.read(&mut vec![0; 16 * 1024]).await.unwrap();
         let body = format!(
             "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>{id}</AccessKeyId>\
              <SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken>\

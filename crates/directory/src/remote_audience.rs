@@ -117,7 +117,7 @@ impl RemoteAudience {
         let now = Said::of(told.is_ok(), last, starting);
         match (told, now) {
             (Ok(()), _) if last == Said::Away => {
-                tracing::info!(%api, "the api takes the viewer counts again")
+                tracing::info!(%api, "the api takes the viewer counts again");
             }
             (Ok(()), _) if last == Said::NotYet => tracing::info!(%api, "the api takes the viewer counts"),
             (Ok(()), _) => {}

@@ -154,7 +154,9 @@ mod tests {
     fn begin(plan: &mut Plan, most: usize, there: &[StreamId], now: Instant) -> Vec<(StreamId, Attempt)> {
         let due = plan.due(on_a_node(there), now).into_iter().take(most);
         let begun: Vec<_> = due.map(|(leaving, attempt)| (leaving.stream, attempt)).collect();
-        begun.iter().for_each(|(stream, _)| plan.begun(*stream));
+        for (stream, _) in &begun {
+            plan.begun(*stream);
+        }
         begun
     }
 

@@ -295,7 +295,9 @@ async fn broadcasts_that_were_let_in_at_once_leave_the_surge_to_moves_whether_wo
         world.owned.over(placed);
         let names: Vec<_> = world.pods.claimed().iter().map(|pod| pod.name.clone()).collect();
         assert_eq!(names.len(), 2);
-        names.iter().for_each(|name| world.server.vanish(KIND, name));
+        for name in &names {
+            world.server.vanish(KIND, name);
+        }
         sleep(Duration::from_millis(100)).await;
         let claimed = world.workers.claim(late, Epoch(1), &Pool::default()).await;
         assert!(!matches!(claimed, Err(ClaimError::NoCapacity(_))), "{claimed:?}");

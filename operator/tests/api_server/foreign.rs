@@ -6,7 +6,7 @@ use caudal_kubernetes::{WorkerPool, names};
 use caudal_livestream::StreamId;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use kube::{Api, ResourceExt as _};
+use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use crate::server::until_within;
@@ -99,7 +99,7 @@ async fn a_pod_that_has_the_name_of_a_worker_blocks_no_place_and_is_named_for_as
     world.until_warm(1).await;
     world.until_foreign("True", &format!(": {name}")).await;
     let idle = world.idle_pods().await;
-    assert_eq!(idle.iter().map(|pod| pod.name_any()).collect::<Vec<_>>(), [names::warm_pod("default", 1)]);
+    assert_eq!(idle.iter().map(ResourceExt::name_any).collect::<Vec<_>>(), [names::warm_pod("default", 1)]);
     assert_eq!(world.pods().get(&name).await.unwrap().uid(), Some(uid));
     world.pods().delete(&name, &DeleteParams::default()).await.unwrap();
     world.until_foreign("False", "every pod of this pool").await;
