@@ -46,11 +46,13 @@ describe('the chart on a real cluster', () => {
     const accounts: (string | undefined)[] = [];
     // The second one has the account of the first.
     for (const _ of [1, 2]) {
-      const { stdout } = await run(helm, ['test', 'caudal', '--namespace', 'caudal', '--timeout', '3m'], {
+      const { stdout, stderr } = await run(helm, ['test', 'caudal', '--namespace', 'caudal', '--timeout', '3m'], {
         env: { ...process.env, KUBECONFIG: cluster.kubeconfig },
       });
-      expect(stdout).toContain('played twenty seconds of it');
-      accounts.push(/publishing as (\S+)/.exec(stdout)?.[1]);
+      // Helm writes a hook's log to either, by its version.
+      const said = stdout + stderr;
+      expect(said).toContain('played twenty seconds of it');
+      accounts.push(/publishing as (\S+)/.exec(said)?.[1]);
       // It leaves no pod behind.
       expect((await kubectl('get', 'pods', '-l', 'app.kubernetes.io/component=test', '-o', 'name')).trim()).toBe('');
     }
