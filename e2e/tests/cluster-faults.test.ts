@@ -267,6 +267,15 @@ describe('a broadcast on a real cluster goes on', () => {
     expect(await workerOf(on)).toBe(worker);
   }), 600_000);
 
+  test('when an upgrade takes it along', () => endures('helm upgrade that moves', { stall: 6, leaves: true }, async (on) => {
+    const worker = await workerOf(on);
+    await cluster.installImage(await pushImage('caudal:later'), ...BRIEF_DRAIN, '--set', 'upgrade.movesPerMinute=60');
+    await until('the publisher has gone over to a new router', () => on.publisher.absences.length > 0, 120_000);
+    const moved = await until('another worker has it', async () => [await workerOf(on)].find((now) => now !== worker), 180_000);
+    expect(await kubectl('get', `pod/${moved}`, '-o', 'jsonpath={.spec.containers[*].image}')).toMatch(/caudal:later$/);
+    await until('it is live there', async () => (await phaseOf(on.id)) === 'Live', 60_000);
+  }), 600_000);
+
   /** Does a fault to a broadcast that is watched; what became of it is a row of the table, and has to be within bounds. */
   async function endures(fault: string, bounds: Bounds, does: (on: OnAir, viewers: LlHlsReader[]) => Promise<void>): Promise<void> {
     await installed.settled();

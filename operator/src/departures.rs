@@ -63,7 +63,7 @@ impl Departures {
         let Leaving { stream, why } = &leaving;
         if attempt.is_first() {
             tracing::info!(%stream, %why, "a broadcast is to leave its worker");
-            self.say(&leaving, EventType::Normal, why.leaves(), &format!("leaves {why}"));
+            self.say(*stream, EventType::Normal, why.leaves(), &format!("leaves {why}"));
         }
         self.plan.begun(*stream);
         let controller = Arc::clone(&self.controller);
@@ -102,14 +102,11 @@ impl Departures {
         tracing::warn!(%stream, %why, %error, ?pause, "a broadcast could not leave its worker; trying again after a pause");
         // Without the pause: the same words again are counted by one Event.
         let words = format!("cannot leave {why}: {error}; this is tried again");
-        self.say(leaving, EventType::Warning, why.cannot_leave(), &words);
+        self.say(*stream, EventType::Warning, why.cannot_leave(), &words);
     }
 
-    fn say(&self, leaving: &Leaving, type_: EventType, reason: &str, words: &str) {
-        let Some(resource) = self.streams.resource(leaving.stream) else { return };
-        let note = Some(format!("{}: {words}", resource.spec.channel.unwrap_or_default()));
-        let (reason, action) = (reason.to_owned(), "Move".to_owned());
-        self.notices.tell(leaving.stream, Event { type_, reason, note, action, secondary: None });
+    fn say(&self, stream: StreamId, type_: EventType, reason: &str, words: &str) {
+        self.notices.tell_of_move(&self.streams, stream, type_, reason, words);
     }
 }
 

@@ -91,6 +91,21 @@ impl Notices {
         self.tell_about(stream, About::Present, event);
     }
 
+    /// An Event about a move of a stream, which names its channel; none where the stream is gone.
+    pub(crate) fn tell_of_move(
+        &self,
+        streams: &LiveStreams,
+        stream: StreamId,
+        type_: EventType,
+        reason: &str,
+        words: &str,
+    ) {
+        let Some(resource) = streams.resource(stream) else { return };
+        let note = Some(format!("{}: {words}", resource.spec.channel.unwrap_or_default()));
+        let (reason, action) = (reason.to_owned(), "Move".to_owned());
+        self.tell(stream, Event { type_, reason, note, action, secondary: None });
+    }
+
     fn tell_about(&self, stream: StreamId, about: About, mut event: Event) {
         if let Some(note) = &mut event.note {
             note.truncate(note.floor_char_boundary(LONGEST_NOTE));

@@ -7,9 +7,11 @@ use std::time::Duration;
 use caudal_controller::{Controller, MoveError, Moved};
 use caudal_kubernetes::calls::Failure;
 use caudal_livestream::StreamId;
+use kube::runtime::events::EventType;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use crate::events::Notices;
 use crate::pauses::Pauses;
 use crate::records::{LiveStreams, MoveOrder};
 
@@ -18,14 +20,20 @@ pub(crate) struct Moves {
     streams: LiveStreams,
     pauses: Pauses,
     controller: Arc<Controller>,
+    notices: Notices,
     /// Orders that were perhaps taken away: the answer was lost.
     unsure: HashMap<StreamId, String>,
     moving: JoinSet<(StreamId, Result<Moved, MoveError>)>,
 }
 
 impl Moves {
-    pub(crate) fn new(streams: LiveStreams, pauses: Pauses, controller: Arc<Controller>) -> Self {
-        Self { streams, pauses, controller, unsure: HashMap::new(), moving: JoinSet::new() }
+    pub(crate) fn new(
+        streams: LiveStreams,
+        pauses: Pauses,
+        controller: Arc<Controller>,
+        notices: Notices,
+    ) -> Self {
+        Self { streams, pauses, controller, notices, unsure: HashMap::new(), moving: JoinSet::new() }
     }
 
     /// Carries orders out, each once; never ends.
@@ -33,9 +41,9 @@ impl Moves {
         loop {
             tokio::select! {
                 Some(moved) = self.moving.join_next() => {
-                    // The controller's log says what came of it. Of one that panicked, nothing comes but the log.
+                    // What went well is told by whoever sees the worker change. Of one that panicked, nothing comes but the log.
                     if let Ok((stream, Err(error))) = moved {
-                        tracing::warn!(%stream, %error, "a move that was asked for was not made, or failed");
+                        self.failed(stream, &error);
                     }
                 }
                 () = sleep(EACH) => self.look().await,
@@ -69,6 +77,12 @@ impl Moves {
                 }
             }
         }
+    }
+
+    fn failed(&self, stream: StreamId, error: &MoveError) {
+        tracing::warn!(%stream, %error, "a move that was asked for was not made, or failed");
+        let words = format!("could not be moved as it was asked: {error}");
+        self.notices.tell_of_move(&self.streams, stream, EventType::Warning, "MoveFailed", &words);
     }
 
     fn begin(&mut self, stream: StreamId) {

@@ -272,7 +272,7 @@ async fn lead(config: &Config, metrics: &Metrics, pods: Pods, pools: Pools, over
         };
         beside.spawn(upgrade.run(config.moves_per_minute));
     }
-    beside.spawn(Moves::new(streams.clone(), pauses, Arc::clone(&controller)).run());
+    beside.spawn(Moves::new(streams.clone(), pauses, Arc::clone(&controller), notices).run());
     beside.spawn(async move { streams.collect(&|stream, words| released.released(stream, words)).await });
     tokio::select! {
         () = over.cancelled() => {}

@@ -139,6 +139,14 @@ async fn a_broadcast_says_within_a_moment_what_it_waits_for_and_once() {
     let api: Api<LiveStream> = Api::namespaced(world.client.clone(), &world.namespace);
     let later = api.get(&names::live_stream(stream)).await.unwrap();
     assert_eq!((later.resource_version(), told().await), (waits.resource_version(), 1));
+
+    // Who wants it moved meanwhile is answered where they look.
+    let order = json!({ "metadata": { "annotations": { names::MOVE_ANNOTATION: "now" } } });
+    api.patch(&names::live_stream(stream), &PatchParams::default(), &Patch::Merge(order)).await.unwrap();
+    let failed = until("an answer", async || world.notes("MoveFailed").await.pop()).await;
+    let channel = &spec.channel;
+    let why = "the stream has no worker at present; it is being given one";
+    assert_eq!(failed, format!("{channel}: could not be moved as it was asked: {why}"));
     operator.stop().await;
     world.kubelet.abort();
 }
