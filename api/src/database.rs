@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use caudal_livestream::UnixMillis;
 use chrono::{DateTime, Datelike as _, Utc};
 use secrecy::{ExposeSecret as _, SecretString};
-use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
 use tokio::time::timeout;
@@ -17,10 +16,8 @@ use crate::config::DatabaseUse;
 use crate::database_lock::DatabaseLock;
 use crate::input::InputError;
 use crate::names;
+use crate::schema::{self, MISSING_RIGHTS};
 use crate::start_error::StartError;
-
-/// The schema. sqlx holds an advisory lock while it runs, so that replicas starting together do not race.
-pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// Whether a `DATABASE_URL` is one.
 ///
@@ -77,7 +74,7 @@ pub(crate) async fn open(
     let migrating = pools.clone().max_connections(1).connect_lazy_with(unlogged);
     let pool = pools.max_connections(connections.max(MIN_CONNECTIONS)).connect_lazy_with(options);
     let migrate = async {
-        MIGRATIONS.run(&migrating).await.map_err(|error| refused(migration_words(&error)))?;
+        schema::bring_up_to_date(&migrating).await.map_err(refused)?;
         migrating.close().await;
         Ok::<_, StartError>(names::fill_in(&pool).await?)
     };
@@ -192,26 +189,6 @@ fn failure(error: &sqlx::Error) -> Failure {
     }
 }
 
-fn migration_words(error: &MigrateError) -> String {
-    match error {
-        MigrateError::Execute(sqlx::Error::Database(refusal))
-        | MigrateError::ExecuteMigration(sqlx::Error::Database(refusal), _)
-            if refusal.code().as_deref() == Some("42501") =>
-        {
-            format!("{}; {MISSING_RIGHTS}", refusal.message())
-        }
-        MigrateError::VersionMissing(migration) => format!(
-            "a newer Caudal has changed this database (migration {migration}); start that version, or restore a backup from before it"
-        ),
-        MigrateError::VersionMismatch(migration) => {
-            format!(
-                "migration {migration} of this database is not the one of this version; was it made by a development build?"
-            )
-        }
-        other => format!("it cannot be brought up to date: {other}"),
-    }
-}
-
 fn address(options: &PgConnectOptions) -> String {
     match options.get_socket() {
         Some(folder) => folder.display().to_string(),
@@ -228,8 +205,6 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// Often enough to see that something is being waited for.
 const SAY_EVERY: Duration = Duration::from_secs(5);
 const EXPECTED_URL: &str = "expected a URL as in postgresql://user:password@localhost:5432/caudal";
-const MISSING_RIGHTS: &str =
-    "the role in DATABASE_URL must own the database: alter database NAME owner to ROLE";
 const ABOUT_TLS: &str = "correct sslmode and sslrootcert in DATABASE_URL, or the server's certificate";
 
 #[cfg(test)]

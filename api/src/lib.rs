@@ -51,6 +51,7 @@ mod problem;
 mod redis_store;
 mod router;
 mod routes;
+mod schema;
 mod security_headers;
 pub mod sockets;
 mod start_error;
@@ -65,11 +66,12 @@ use tokio_util::sync::CancellationToken;
 
 pub use address::{InvalidRange, TrustedProxies};
 pub use config::{Broadcasts, Config, DatabaseUse, Deadlines, PublicUrls, Secrets};
-pub use database::{MIGRATIONS, check_database_url};
+pub use database::check_database_url;
 pub use limits::Limits;
 pub use redis_store::check_redis_url;
 #[doc(hidden)]
 pub use router::rest_paths;
+pub use schema::{MIGRATIONS, bring_up_to_date};
 pub use start_error::StartError;
 
 use app::Opened;

@@ -13,6 +13,7 @@ mod follower;
 pub mod fuzzing;
 mod grant;
 mod lead_in;
+mod media_budget;
 mod media_files;
 mod memory;
 mod metrics;
@@ -89,7 +90,9 @@ pub struct Config {
 /// Bounds on memory and on waiting requests.
 #[derive(Clone, Copy, Debug)]
 pub struct EdgeLimits {
-    /// Bytes of media that are kept for one followed stream.
+    /// Bytes of media that are kept for all followed streams together; none for no limit.
+    pub memory: Option<usize>,
+    /// Of one of them.
     pub memory_per_stream: usize,
     /// Requests that may wait at the same time, of all streams.
     pub waiting: usize,
@@ -104,6 +107,7 @@ pub struct EdgeLimits {
 impl Default for EdgeLimits {
     fn default() -> Self {
         Self {
+            memory: None,
             // Four renditions of 12 Mb/s together for nine target durations of 4 s are 54 MB.
             memory_per_stream: 96 * 1024 * 1024,
             // A waiting request is a few kilobytes.

@@ -1,12 +1,14 @@
-//! Parts, segments and inits of one stream in memory, within a number of bytes and a span of time.
+//! Parts, segments and inits of one stream in memory, within a number of bytes, a span of time and what all streams may take.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use caudal_livestream::timeline::Segment;
 use caudal_livestream::{Epoch, RenditionName};
 
+use crate::media_budget::MediaBudget;
 use crate::request::MediaFile;
 
 /// One media file of a stream.
@@ -24,6 +26,7 @@ pub(crate) struct Memory {
     order: VecDeque<(Instant, FileKey)>,
     bytes: usize,
     limit: usize,
+    budget: Arc<MediaBudget>,
 }
 
 #[derive(Debug)]
@@ -34,8 +37,10 @@ struct Held {
 }
 
 impl Memory {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { files: HashMap::new(), order: VecDeque::new(), bytes: 0, limit }
+    /// `limit`: bytes of this stream alone.
+    pub(crate) fn new(limit: usize, budget: Arc<MediaBudget>) -> Self {
+        budget.join();
+        Self { files: HashMap::new(), order: VecDeque::new(), bytes: 0, limit, budget }
     }
 
     pub(crate) fn get(&self, key: &FileKey) -> Option<Bytes> {
@@ -49,9 +54,10 @@ impl Memory {
         }
         let cost = data.len();
         self.bytes = self.bytes.saturating_add(cost);
+        self.budget.take(cost);
         self.files.insert(key.clone(), Held { data, cost });
         self.order.push_back((now, key));
-        while self.bytes > self.limit {
+        while self.bytes > self.limit || self.budget.is_exceeded_by(self.bytes) {
             if !self.drop_oldest() {
                 break;
             }
@@ -66,22 +72,26 @@ impl Memory {
             return;
         }
         let part_key = |number| part(rendition, segment.epoch, number);
-        let mut whole = BytesMut::new();
-        for part in &segment.parts {
-            let Some(held) = self.files.get(&part_key(part.number)) else { return };
-            whole.extend_from_slice(&held.data);
+        let parts: Option<Vec<_>> =
+            segment.parts.iter().map(|part| self.files.get(&part_key(part.number))).collect();
+        let Some(parts) = parts else { return };
+        // As much as it takes: a buffer that grows takes up to twice that, and keeps it.
+        let mut whole = BytesMut::with_capacity(parts.iter().map(|part| part.data.len()).sum());
+        for part in parts {
+            whole.extend_from_slice(&part.data);
         }
         let whole = whole.freeze();
         let mut offset = 0_usize;
+        let mut freed = 0_usize;
         for part in &segment.parts {
             if let Some(held) = self.files.get_mut(&part_key(part.number)) {
                 let end = offset.saturating_add(held.data.len());
                 held.data = whole.slice(offset..end);
-                self.bytes = self.bytes.saturating_sub(held.cost);
-                held.cost = 0;
+                freed = freed.saturating_add(std::mem::take(&mut held.cost));
                 offset = end;
             }
         }
+        self.give_back(freed);
         self.put(key, whole, now);
     }
 
@@ -112,8 +122,20 @@ impl Memory {
 
     fn forget(&mut self, key: &FileKey) {
         if let Some(held) = self.files.remove(key) {
-            self.bytes = self.bytes.saturating_sub(held.cost);
+            self.give_back(held.cost);
         }
+    }
+
+    fn give_back(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.budget.give_back(bytes);
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.give_back(self.bytes);
+        self.budget.leave();
     }
 }
 
@@ -131,6 +153,10 @@ mod tests {
     use super::*;
     use caudal_livestream::timeline::{Part, SegmentPhase};
     use caudal_livestream::{MediaDuration, MediaTime, Msn, PartNumber, UnixMillis};
+
+    fn alone(limit: usize) -> Memory {
+        Memory::new(limit, Arc::new(MediaBudget::new(None)))
+    }
 
     fn source() -> RenditionName {
         "source".parse().unwrap()
@@ -171,7 +197,7 @@ mod tests {
     #[test]
     fn a_finished_segment_is_its_parts_end_to_end_and_costs_no_more_memory() {
         let now = Instant::now();
-        let mut memory = Memory::new(1000);
+        let mut memory = alone(1000);
         memory.put(part_key(0), Bytes::from_static(b"abcd"), now);
         memory.put(part_key(1), Bytes::from_static(b"efgh"), now);
         memory.finish(&source(), &segment(0..2), now);
@@ -182,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_segment_with_a_part_missing_is_not_made() {
-        let mut memory = Memory::new(1000);
+        let mut memory = alone(1000);
         memory.put(part_key(1), Bytes::from_static(b"efgh"), Instant::now());
         memory.finish(&source(), &segment(0..2), Instant::now());
         assert_eq!(memory.get(&segment_key()), None);
@@ -191,7 +217,7 @@ mod tests {
     #[test]
     fn the_oldest_goes_first_when_there_is_no_room() {
         let now = Instant::now();
-        let mut memory = Memory::new(10);
+        let mut memory = alone(10);
         for number in 0..4 {
             memory.put(part_key(number), Bytes::from_static(b"abcd"), now);
         }
@@ -202,10 +228,29 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_gives_up_its_oldest_media_for_the_others_and_gets_room_again_when_they_are_gone() {
+        let now = Instant::now();
+        let budget = Arc::new(MediaBudget::new(Some(16)));
+        let mut large = Memory::new(1000, Arc::clone(&budget));
+        for number in 0..4 {
+            large.put(part_key(number), Bytes::from_static(b"abcd"), now);
+        }
+        assert_eq!(large.bytes, 16);
+        let mut small = Memory::new(1000, Arc::clone(&budget));
+        small.put(part_key(0), Bytes::from_static(b"efgh"), now);
+        large.put(part_key(4), Bytes::from_static(b"abcd"), now);
+        assert_eq!((large.bytes, small.bytes), (12, 4));
+        assert!(large.get(&part_key(1)).is_none() && large.get(&part_key(4)).is_some());
+        drop(small);
+        large.put(part_key(5), Bytes::from_static(b"abcd"), now);
+        assert_eq!(large.bytes, 16);
+    }
+
+    #[test]
     fn what_is_old_is_forgotten_but_not_an_init() {
         let start = Instant::now();
         let init = FileKey { rendition: source(), file: MediaFile::Init("ab".parse().unwrap()) };
-        let mut memory = Memory::new(100);
+        let mut memory = alone(100);
         memory.put(init.clone(), Bytes::from_static(b"i"), start);
         memory.put(part_key(0), Bytes::from_static(b"old"), start);
         memory.put(part_key(1), Bytes::from_static(b"new"), start + Duration::from_secs(9));

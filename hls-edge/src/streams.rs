@@ -15,6 +15,8 @@ use tokio_util::task::TaskTracker;
 use crate::EdgeLimits;
 use crate::follower::Follower;
 use crate::grant::Grant;
+use crate::media_budget::MediaBudget;
+use crate::memory::Memory;
 use crate::mirror::Mirror;
 use crate::sources::Sources;
 use crate::watched::Watched;
@@ -24,6 +26,8 @@ pub(crate) struct Streams {
     records: watch::Receiver<Records>,
     sources: Sources,
     limits: EdgeLimits,
+    /// Of all followed streams.
+    media: Arc<MediaBudget>,
     followed: Mutex<HashMap<StreamId, Followed>>,
     tasks: TaskTracker,
     shutdown: CancellationToken,
@@ -45,6 +49,7 @@ impl Streams {
             records: directory.watch(),
             sources,
             limits,
+            media: Arc::new(MediaBudget::new(limits.memory)),
             followed: Mutex::default(),
             tasks: TaskTracker::new(),
             shutdown,
@@ -80,8 +85,8 @@ impl Streams {
             followed.watched.want(&[]);
             return Arc::clone(&followed.watched);
         }
-        let watched =
-            Arc::new(Watched::new(stream, self.limits.memory_per_stream, self.limits.waiting_per_stream));
+        let memory = Memory::new(self.limits.memory_per_stream, Arc::clone(&self.media));
+        let watched = Arc::new(Watched::new(stream, memory, self.limits.waiting_per_stream));
         if !self.known(stream) {
             // It was forgotten since `record` was read, and no later change would tell a follower.
             watched.gone.cancel();

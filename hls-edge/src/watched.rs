@@ -50,7 +50,7 @@ struct Wants {
 }
 
 impl Watched {
-    pub(crate) fn new(stream: StreamId, memory_limit: usize, waiting: usize) -> Self {
+    pub(crate) fn new(stream: StreamId, memory: Memory, waiting: usize) -> Self {
         Self {
             stream,
             gone: CancellationToken::new(),
@@ -58,7 +58,7 @@ impl Watched {
             wants_changed: Notify::new(),
             whole: watch::Sender::new(None),
             renditions: RwLock::default(),
-            memory: Mutex::new(Memory::new(memory_limit)),
+            memory: Mutex::new(memory),
             worker: Mutex::default(),
             wants: Mutex::new(Wants { last_request: Instant::now(), renditions: HashMap::new() }),
             flights: Mutex::default(),
@@ -222,7 +222,12 @@ mod tests {
     use futures::FutureExt as _;
 
     use super::*;
+    use crate::media_budget::MediaBudget;
     use crate::request::MediaFile;
+
+    fn memory() -> Memory {
+        Memory::new(1024, Arc::new(MediaBudget::new(None)))
+    }
 
     fn key() -> FileKey {
         FileKey { rendition: "source".parse().unwrap(), file: MediaFile::Segment(Msn(7), Epoch(1)) }
@@ -230,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_fetch_that_nobody_waits_for_any_more_leaves_nothing_behind() {
-        let watched = Watched::new(StreamId::generate(), 1024, 1);
+        let watched = Watched::new(StreamId::generate(), memory(), 1);
         let key = key();
         let mut first = Box::pin(watched.fetch_once(&key, pending()));
         let mut second = Box::pin(watched.fetch_once(&key, ready(Some("media".into()))));
@@ -251,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_nowhere_is_asked_for_anew_by_who_comes_later() {
-        let watched = Watched::new(StreamId::generate(), 1024, 1);
+        let watched = Watched::new(StreamId::generate(), memory(), 1);
         let key = key();
         assert_eq!(watched.fetch_once(&key, ready(None)).now_or_never(), Some(None));
         assert_eq!(

@@ -47,6 +47,19 @@ pub(crate) enum SessionEnd {
 }
 
 impl RefusalReason {
+    const ALL: [Self; 10] = [
+        Self::UnknownKey,
+        Self::Banned,
+        Self::Held,
+        Self::Guessing,
+        Self::AlreadyLive,
+        Self::NoCapacity,
+        Self::TooManyPublishers,
+        Self::NoMemory,
+        Self::TooManyConnections,
+        Self::Unavailable,
+    ];
+
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::UnknownKey => "unknown_key",
@@ -64,6 +77,9 @@ impl RefusalReason {
 }
 
 impl SessionEnd {
+    const ALL: [Self; 6] =
+        [Self::Unpublished, Self::Lost, Self::TakenOver, Self::Dropped, Self::StreamOver, Self::Shutdown];
+
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Unpublished => "unpublished",
@@ -89,11 +105,16 @@ impl Metrics {
             registry.register(Box::new(metric.clone()))?;
             Ok(metric)
         };
-        let by_reason = |name: &str, help: &str| -> Result<IntCounterVec, prometheus::Error> {
-            let metric = IntCounterVec::new(Opts::new(format!("{PREFIX}_{name}"), help), &["reason"])?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok(metric)
-        };
+        let by_reason =
+            |name: &str, help: &str, reasons: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
+                let metric = IntCounterVec::new(Opts::new(format!("{PREFIX}_{name}"), help), &["reason"])?;
+                // There from the start: of a counter that comes with its first count, Prometheus sees no increase.
+                for reason in reasons {
+                    let _ = metric.with_label_values(&[*reason]);
+                }
+                registry.register(Box::new(metric.clone()))?;
+                Ok(metric)
+            };
         let histogram = |name: &str, help: &str, buckets: &[f64]| -> Result<Histogram, prometheus::Error> {
             let opts = HistogramOpts::new(format!("{PREFIX}_{name}"), help).buckets(buckets.to_vec());
             let metric = Histogram::with_opts(opts)?;
@@ -135,8 +156,16 @@ impl Metrics {
                 "takeovers_total",
                 "Publishers that took an open stream from another connection",
             )?,
-            refusals: by_reason("refusals_total", "Publishers that were not let in")?,
-            losses: by_reason("sessions_ended_total", "Publisher sessions that ended")?,
+            refusals: by_reason(
+                "refusals_total",
+                "Publishers that were not let in",
+                &RefusalReason::ALL.map(RefusalReason::label),
+            )?,
+            losses: by_reason(
+                "sessions_ended_total",
+                "Publisher sessions that ended",
+                &SessionEnd::ALL.map(SessionEnd::label),
+            )?,
         })
     }
 

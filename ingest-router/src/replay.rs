@@ -190,6 +190,13 @@ impl Replay {
         jumped
     }
 
+    /// Lets go of the oldest media beyond so many bytes; the last whole GOP and the open one stay.
+    pub(crate) fn cut(&mut self, bytes: usize) {
+        while self.bytes > bytes && self.entry_points.len() > LEAST_GOPS {
+            self.let_go_first_gop();
+        }
+    }
+
     /// Whether nothing has come so far that decoding can begin with.
     pub(crate) fn is_closed(&self) -> bool {
         !self.decodable
@@ -474,6 +481,8 @@ const INTERLEAVED: Duration = Duration::from_secs(6);
 const SOUND_AWAITED: Duration = Duration::from_secs(1);
 /// Where relays may begin anywhere: often enough for a relay that must not begin with what is kept.
 const OPEN_ANYWHERE_EVERY: Duration = Duration::from_secs(2);
+/// One whole GOP and the open one: a worker goes on with these, and viewers miss what only the former one had.
+const LEAST_GOPS: usize = 2;
 /// Two whole GOPs and the open one.
 const KEPT_GOPS: usize = 3;
 /// A worker rebuilds nothing that is older, and older sound than this is for nobody.

@@ -12,7 +12,13 @@ pub(crate) struct ReplayMemory {
     /// Bytes; none for no limit.
     most: Option<usize>,
     // Held for single operations only, never across an await.
-    taken: Arc<Mutex<usize>>,
+    taken: Arc<Mutex<Taken>>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    bytes: usize,
+    shares: usize,
 }
 
 /// One publisher's; given back when it is dropped.
@@ -31,18 +37,18 @@ impl ReplayMemory {
     /// in any case: another router may have been lost, and with it all that it had.
     pub(crate) fn share(&self, guest: Guest) -> Option<Share> {
         let mut taken = self.taken();
-        let with_this = taken.saturating_add(USUAL);
+        let with_this = taken.bytes.saturating_add(USUAL);
         let is_full = self.most.is_some_and(|most| with_this > most);
         // One publisher is always let in.
-        if guest == Guest::New && is_full && *taken > 0 {
+        if guest == Guest::New && is_full && taken.shares > 0 {
             return None;
         }
-        *taken = with_this;
+        *taken = Taken { bytes: with_this, shares: taken.shares.saturating_add(1) };
         drop(taken);
         Some(Share { bytes: USUAL, memory: self.clone() })
     }
 
-    fn taken(&self) -> MutexGuard<'_, usize> {
+    fn taken(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -53,15 +59,24 @@ impl Share {
     pub(crate) fn settle(&mut self, most_held: usize) {
         let bytes = most_held.saturating_add(most_held / 4).min(MAX_BYTES);
         let mut taken = self.memory.taken();
-        *taken = taken.saturating_sub(self.bytes).saturating_add(bytes);
+        taken.bytes = taken.bytes.saturating_sub(self.bytes).saturating_add(bytes);
         self.bytes = bytes;
+    }
+
+    /// The bytes that a replay is to be cut to; none while all have what they need. Those who return are let in beyond what there is, and
+    /// then each has an even part of it.
+    pub(crate) fn cut_to(&self) -> Option<usize> {
+        let most = self.memory.most?;
+        let taken = self.memory.taken();
+        (taken.bytes > most).then(|| most / taken.shares.max(1))
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
         let mut taken = self.memory.taken();
-        *taken = taken.saturating_sub(self.bytes);
+        taken.bytes = taken.bytes.saturating_sub(self.bytes);
+        taken.shares = taken.shares.saturating_sub(1);
     }
 }
 
@@ -88,7 +103,21 @@ mod tests {
         shares[0].settle(100 * USUAL);
         assert_eq!(shares[0].bytes, MAX_BYTES);
         drop(shares);
-        assert_eq!(*memory.taken(), 0);
+        let Taken { bytes, shares } = &*memory.taken();
+        assert_eq!((*bytes, *shares), (0, 0));
+    }
+
+    #[test]
+    fn all_are_cut_to_an_even_part_while_those_who_returned_take_more_than_there_is() {
+        let memory = ReplayMemory::new(Some(2 * USUAL));
+        let here = [memory.share(Guest::New), memory.share(Guest::New)];
+        let here = here.map(|share| share.expect("there is room for two"));
+        assert_eq!(here[0].cut_to(), None);
+        let returned = [(); 2].map(|()| memory.share(Guest::Returning).expect("it is open"));
+        assert_eq!((here[0].cut_to(), returned[1].cut_to()), (Some(USUAL / 2), Some(USUAL / 2)));
+        drop(returned);
+        assert_eq!(here[0].cut_to(), None);
+        assert_eq!(ReplayMemory::default().share(Guest::New).and_then(|share| share.cut_to()), None);
     }
 
     #[test]

@@ -118,6 +118,24 @@ fn fifteen_seconds_of_eleven_megabits_a_second_fit_in_its_memory() {
 }
 
 #[test]
+fn a_replay_that_is_cut_keeps_its_last_whole_gop_and_goes_on() {
+    let mut replay = Replay::new(ReplayLimits::default());
+    replay.push(header(0));
+    for second in 0..=20 {
+        replay.push(if second % 2 == 0 { keyframe(second * 1000) } else { frame(second * 1000) });
+    }
+    let oldest = |replay: &Replay| {
+        drain(replay, &mut replay.cursor(Beginning::Replay)).iter().map(|(_, at)| *at).min().unwrap()
+    };
+    replay.cut(replay.held_bytes());
+    assert!(oldest(&replay) <= 5000);
+    replay.cut(0);
+    assert_eq!(oldest(&replay), 18_000);
+    replay.push(frame(21_000));
+    assert_eq!(oldest(&replay), 18_000);
+}
+
+#[test]
 fn headers_are_those_in_force_at_the_first_frame() {
     let mut replay = Replay::new(limits(0, 1 << 20));
     replay.push(header(1));

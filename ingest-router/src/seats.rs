@@ -73,6 +73,11 @@ impl Seat {
     pub(crate) fn settle(&mut self, replay_bytes: usize) {
         self.share.settle(replay_bytes);
     }
+
+    /// See [`Share::cut_to`].
+    pub(crate) fn cut_to(&self) -> Option<usize> {
+        self.share.cut_to()
+    }
 }
 
 impl Drop for Seat {

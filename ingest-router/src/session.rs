@@ -304,6 +304,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
         if self.begun.elapsed() >= REPLAY_SETTLED {
             self.seat.settle(self.most_held);
         }
+        if let Some(bytes) = self.seat.cut_to() {
+            self.replay.cut(bytes);
+        }
         if let Some(event) = self.link.check(&self.replay) {
             self.linked(event);
         }

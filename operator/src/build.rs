@@ -91,6 +91,8 @@ pub fn warm(pool: &WorkerPool, place: u32, settings: &PodSettings) -> Pod {
     let name = warm_pod(&pool_name(pool), place);
     let mut pod = pod(pool, settings, name, pool.controller_owner_ref(&()));
     pod.labels_mut().insert(STATE_LABEL.to_owned(), IDLE.to_owned());
+    // Without that word the cluster autoscaler keeps every node with a pod whose controller it does not know. The claim takes it back.
+    pod.annotations_mut().insert(SAFE_TO_EVICT.to_owned(), "true".to_owned());
     pod
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use caudal_controller::{Controller, MoveError, Moved};
 use caudal_livestream::StreamId;
-use kube::runtime::events::{Event, EventType};
+use kube::runtime::events::EventType;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 

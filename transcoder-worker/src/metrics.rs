@@ -14,6 +14,7 @@ pub(crate) struct Metrics {
     pub(crate) feed_cut: IntCounter,
     pub(crate) encoder_restarts: IntCounter,
     pub(crate) encoder_speed: Gauge,
+    pub(crate) encoder_too_slow: IntCounter,
     pub(crate) encoder_queue: IntGauge,
     pub(crate) storage_latency: Histogram,
     pub(crate) storage_failures: IntCounter,
@@ -68,6 +69,10 @@ impl Metrics {
             encoder_speed: gauge(
                 "caudal_worker_encoder_speed_ratio",
                 "Encoded media time by wall time, last second",
+            )?,
+            encoder_too_slow: counter(
+                "caudal_worker_encoder_too_slow_total",
+                "Renditions withdrawn because encoding was slower than real time",
             )?,
             encoder_queue: int_gauge(
                 "caudal_worker_encoder_queue_frames",

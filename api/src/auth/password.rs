@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::limits::LimitError;
 use crate::start_error::StartError;
 
-/// Hashes and verifies; as many at once as there are cores, the others wait their turn.
+/// Hashes and verifies; as many at once as there are cores, [`MOST_THREADS`] at most, the others wait their turn.
 ///
 /// On threads of its own, each with the 19 MiB that a hash takes: the runtime has hundreds of threads for work that
 /// blocks, and glibc gives aligned memory of that size back to itself so badly that 400 MiB stayed taken. They end with
@@ -34,20 +34,20 @@ type Job = Box<dyn FnOnce(&Hasher) + Send>;
 
 impl Passwords {
     pub(crate) fn new() -> Result<Self, StartError> {
-        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS);
         let unknown = SecretString::from(uuid::Uuid::new_v4().to_string());
         let nobody = Hasher::default().hash(&unknown).map_err(StartError::Passwords)?;
         // Never full: there is a job for each turn at most.
-        let (jobs, queue) = sync_channel::<Job>(cores);
+        let (jobs, queue) = sync_channel::<Job>(threads);
         let queue = Arc::new(Mutex::new(queue));
-        for _ in 0..cores {
+        for _ in 0..threads {
             let queue = Arc::clone(&queue);
             std::thread::Builder::new()
                 .name("passwords".to_owned())
                 .spawn(move || work_off(&queue))
                 .map_err(|error| StartError::Passwords(error.to_string()))?;
         }
-        Ok(Self { turns: Arc::new(Semaphore::new(cores)), jobs, nobody: nobody.into() })
+        Ok(Self { turns: Arc::new(Semaphore::new(threads)), jobs, nobody: nobody.into() })
     }
 
     /// The PHC string to keep.
@@ -156,6 +156,8 @@ impl CustomizedPasswordHasher<PasswordHash> for Hasher {
     }
 }
 
+/// 76 MiB: a container sees all cores of its node, and its limit of memory is not made for them. They hash 70 passwords a second.
+const MOST_THREADS: usize = 4;
 /// OWASP's first choice for Argon2id; 55 ms on one core of a small machine.
 const MEMORY_KIB: u32 = 19_456;
 const PASSES: u32 = 2;

@@ -139,3 +139,25 @@ async fn accounts_from_before_there_were_normal_names_log_in_and_of_two_equal_on
         assert_eq!(api.post("/api/auth/register", body).await.refusal(), (409, "taken"));
     }
 }
+
+#[tokio::test]
+async fn a_schema_that_a_newer_version_has_added_to_is_used_and_one_that_it_has_taken_something_from_is_not()
+{
+    let database = TestDatabase::create().await;
+    caudal_api::bring_up_to_date(&database.pool).await.unwrap();
+    sqlx::query(
+        "insert into _sqlx_migrations (version, description, success, checksum, execution_time) \
+         values (9000, 'of a newer version', true, '', 0)",
+    )
+    .execute(&database.pool)
+    .await
+    .unwrap();
+    assert_eq!(caudal_api::bring_up_to_date(&database.pool).await, Ok(()));
+    let database = Arc::new(database);
+    let api = Running::replica(Arc::clone(&database), |_| ()).await;
+    api.register("ana").await;
+
+    sqlx::query("update schema_compatibility set min_version = 9000").execute(&database.pool).await.unwrap();
+    let refused = caudal_api::bring_up_to_date(&database.pool).await.unwrap_err();
+    assert!(refused.starts_with("a newer Caudal has changed this database (migration 9000,"), "{refused}");
+}

@@ -10,6 +10,7 @@ use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::memory_limit;
 use crate::secrets::EdgeKeys;
 use crate::settings::Settings;
 
@@ -23,6 +24,8 @@ pub struct EdgeParts {
     pub directory: Arc<dyn StreamDirectory>,
     /// Viewer counts.
     pub audience: Arc<dyn Audience>,
+    /// How much of the memory that this process may have is for media, in eighths of it.
+    pub media_eighths: usize,
     /// Where workers write segments.
     pub store: SegmentStore,
     /// For its metrics.
@@ -44,7 +47,10 @@ pub fn config(settings: &Settings, keys: EdgeKeys, parts: EdgeParts) -> caudal_h
         ticket_key: keys.tickets,
         trusted_proxies: trusted_proxies.clone(),
         registry: parts.registry,
-        limits: caudal_hls_edge::EdgeLimits::default(),
+        limits: caudal_hls_edge::EdgeLimits {
+            memory: memory_limit::of_this_process().map(|limit| limit / 8 * parts.media_eighths),
+            ..caudal_hls_edge::EdgeLimits::default()
+        },
         http: HttpLimits::public(trusted_proxies),
         leaving: parts.leaving,
     }

@@ -9,7 +9,7 @@
 //! * `terminal` – what such a process says at its start
 //! * `stream_events` – what the controller's terminal, or standalone mode's, says of each stream
 //! * `traced` – where spans go
-//! * `memory_limit` – what the router keeps its replays within
+//! * `memory_limit` – what router and edge keep their media within
 //! * `listeners`, `tasks`, `certificate` – what they share
 
 pub mod api;

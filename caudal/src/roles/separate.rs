@@ -199,6 +199,7 @@ async fn run_edge(
         certificate,
         directory: directory.directory(),
         audience: audience.clone(),
+        media_eighths: 5,
         store: settings.storage.open(given)?,
         registry: process.registry.clone(),
         leaving: leave.clone(),

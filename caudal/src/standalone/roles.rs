@@ -186,6 +186,8 @@ impl Roles {
             certificate: certificate.clone(),
             directory: Arc::clone(&streams),
             audience,
+            // As the router's replays.
+            media_eighths: 2,
             store: controller.store.clone(),
             registry: registry.clone(),
             leaving: CancellationToken::new(),

@@ -41,7 +41,7 @@ trap 'kill "$encoder" 2>/dev/null && wait "$encoder" || true' EXIT
 stream=
 for _ in $(seq 60); do
     sleep 1
-    kill -0 "$encoder" 2>/dev/null || { echo "the encoder was turned away: kubectl logs the ingest-router" >&2; exit 1; }
+    kill -0 "$encoder" 2>/dev/null || { echo "the encoder was turned away: kubectl logs the ingest-router says why (this test sends no PROXY header, so it fails where rtmp.proxies covers the pods' addresses)" >&2; exit 1; }
     # None yet: 404.
     mine=$(ask GET /api/streams/mine "$token" 2>/dev/null) || continue
     case $mine in *'"isLive":true'*) stream=$(printf '%s' "$mine" | field id); break ;; esac

@@ -214,6 +214,12 @@ validations:
 {{- $claims = append $claims (include "caudal.claim" $) -}}
 {{- end -}}
 {{- end -}}
+{{- $repositories := list .Values.image.repository -}}
+{{- with .Values.upgrade.former -}}
+{{- $secrets = concat $secrets (.secrets | default list) -}}
+{{- $claims = concat $claims (.claims | default list) -}}
+{{- $repositories = concat $repositories (.repositories | default list) -}}
+{{- end -}}
 matchConditions:
   - name: operator
     expression: request.userInfo.username == '{{ include "caudal.account" . }}-operator'
@@ -251,7 +257,7 @@ validations:
       container.?env.orValue([]).all(variable, variable.?valueFrom.?secretKeyRef.?name.orValue(variables.secrets[0]) in variables.secrets))
     message: the operator gives a worker no environment out of another Secret than the workers'
   # By its repository: while an upgrade rolls, operators of two versions run.
-  - expression: oldObject != null || variables.containers.all(container, container.image.startsWith('{{ .Values.image.repository }}:'))
+  - expression: oldObject != null || variables.containers.all(container, ['{{ join "', '" $repositories }}'].exists(repository, container.image.startsWith(repository + ':')))
     message: the operator runs no image but the chart's
   - expression: >-
       oldObject != null || !object.spec.?hostNetwork.orValue(false) && !object.spec.?hostPID.orValue(false) &&

@@ -310,3 +310,30 @@ helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end }}
 {{- end }}
 {{- end -}}
+
+{{/* How a Service is reached, and by whom. Call with the Service's values. */}}
+{{- define "caudal.exposure" -}}
+type: {{ .type }}
+{{- if ne .type "ClusterIP" }}
+externalTrafficPolicy: {{ .externalTrafficPolicy }}
+{{- end }}
+{{- if eq .type "LoadBalancer" }}
+{{- with .loadBalancerSourceRanges }}
+loadBalancerSourceRanges:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Whose word for a visitor's address is believed: the proxies of what is enabled. */}}
+{{- define "caudal.trustedProxiesEnv" -}}
+{{- $proxies := list -}}
+{{- range list .Values.ingress .Values.gateway -}}
+{{- if .enabled -}}
+{{- $proxies = concat $proxies .trustedProxies -}}
+{{- end -}}
+{{- end -}}
+{{- with $proxies }}
+- { name: CAUDAL_TRUSTED_PROXIES, value: {{ join "," . | quote }} }
+{{- end }}
+{{- end }}

@@ -16,6 +16,8 @@ what to write instead. All that apply are said at once.
 {{- define "caudal.refusals.image" -}}
 {{- if not .Values.image.repository }}
 image.repository is empty, and no public image of Caudal is offered yet: build one (podman build --tag registry.example.org/caudal:{{ .Chart.AppVersion }} .), push it, and write image.repository: registry.example.org/caudal
+{{- else if not (regexMatch "^([A-Za-z0-9.-]+(:[0-9]+)?/)?[a-z0-9]([a-z0-9._/-]*[a-z0-9])?$" .Values.image.repository) }}
+image.repository is {{ .Values.image.repository }}: write a registry and a name alone, as in registry.example.org/caudal; a tag or a digest goes to image.tag
 {{- end }}
 {{- end -}}
 
@@ -28,7 +30,16 @@ the release's name, {{ .Release.Name }}, is part of the names of Services and of
 {{- end -}}
 
 {{- define "caudal.refusals.urls" -}}
+{{- $host := "([^/\\s?#@:\\[\\]]+|\\[[0-9a-fA-F:.]+\\])(:[1-9][0-9]{0,4})?" -}}
 {{- with .Values.urls }}
+{{- range $name, $url := dict "web" .web "hls" .hls }}
+{{- if not (regexMatch (printf "^https?://%s$" $host) $url) }}
+urls.{{ $name }} is {{ $url }}: write https:// or http:// and a host, with a port where it needs one, and nothing behind it, not even a slash, as in https://live.example.org
+{{- end }}
+{{- end }}
+{{- if not (regexMatch (printf "^rtmps?://%s/live$" $host) .rtmp) }}
+urls.rtmp is {{ .rtmp }}: write rtmp:// or rtmps://, a host, with a port where it needs one, and /live, as in rtmp://rtmp.example.org/live
+{{- end }}
 {{- if and (hasPrefix "https:" .web) (hasPrefix "http:" .hls) }}
 urls.hls is {{ .hls }}, which browsers do not load from pages at {{ .web }}: write https:// there too, or http:// for urls.web
 {{- end }}
@@ -90,8 +101,10 @@ storage.sts.duration is {{ .duration }}: write from 15m to 12h
 {{- if and .service.tlsNodePort (not .tls.secret) }}
 rtmp.service.tlsNodePort needs rtmp.tls.secret: without a certificate nobody speaks RTMPS
 {{- end }}
-{{- if and .service.loadBalancerSourceRanges (ne .service.type "LoadBalancer") }}
-rtmp.service.loadBalancerSourceRanges holds for type LoadBalancer alone: with {{ .service.type }} everybody could publish, so limit that by other means and leave it empty
+{{- end }}
+{{- range $name, $service := dict "rtmp" .Values.rtmp.service "hlsEdge" .Values.hlsEdge.service "api" .Values.api.service }}
+{{- if and $service.loadBalancerSourceRanges (ne $service.type "LoadBalancer") }}
+{{ $name }}.service.loadBalancerSourceRanges holds for type LoadBalancer alone: with {{ $service.type }} everybody would get in, so limit that by other means and leave it empty
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -100,6 +113,9 @@ rtmp.service.loadBalancerSourceRanges holds for type LoadBalancer alone: with {{
 {{- define "caudal.refusals.routes" -}}
 {{- range $kind := list "ingress" "gateway" }}
 {{- if (index $.Values $kind).enabled }}
+{{- if not (index $.Values $kind).trustedProxies }}
+{{ $kind }}.trustedProxies is empty, so all visitors would share the limits of one: write the addresses that requests come from, as in [10.0.0.0/8] (those of the pods, or of the nodes where the controller runs on their network)
+{{- end }}
 {{- range $name := list "web" "hls" }}
 {{- $host := get (urlParse (index $.Values.urls $name)) "hostname" }}
 {{- if or (regexMatch "^[0-9.]+$" $host) (not (regexMatch "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$" $host)) }}
@@ -152,7 +168,7 @@ workerPool.ladder has two rungs that are called {{ .name }}: each needs a name o
 {{/* Of two variables of one name Kubernetes takes either, by how it is told of them. LOG_FORMAT may be another one. */}}
 {{- define "caudal.refusals.env" -}}
 {{- range $role, $template := dict "operator" "caudal.operatorEnv" "ingestRouter" "caudal.routerEnv" "hlsEdge" "caudal.edgeEnv" "api" "caudal.apiEnv" }}
-{{- $taken := list "CAUDAL_INTERNAL_BIND" "CAUDAL_KEYS" "CAUDAL_SECRET" "CAUDAL_SECRET_FILE" "CAUDAL_TLS_CERT" "CAUDAL_TLS_KEY" }}
+{{- $taken := list "PORT" "RTMP_PORT" "RTMPS_PORT" "HLS_PORT" "CAUDAL_INTERNAL_PORT" "CAUDAL_ADMIN_PORT" "CAUDAL_INTERNAL_BIND" "CAUDAL_KEYS" "CAUDAL_SECRET" "CAUDAL_SECRET_FILE" "CAUDAL_TLS_CERT" "CAUDAL_TLS_KEY" }}
 {{- range concat (fromYamlArray (include $template $)) (has $role (list "operator" "hlsEdge") | ternary (fromYamlArray (include "caudal.storageEnv" $)) list) }}
 {{- $taken = append $taken .name }}
 {{- end }}
@@ -169,7 +185,7 @@ workerPool.ladder has two rungs that are called {{ .name }}: each needs a name o
 {{- if .enabled }}
 {{- range .apiServer.cidrs }}
 {{- if hasSuffix "/0" . }}
-networkPolicies.apiServer.cidrs has {{ . }}, which limits nothing: write the API server's addresses (kubectl get endpoints kubernetes), or nothing
+networkPolicies.apiServer.cidrs has {{ . }}, which limits nothing: write the API server's addresses (kubectl -n default get endpoints kubernetes), or nothing
 {{- end }}
 {{- end }}
 {{- if $.Values.storage.s3.bucket }}

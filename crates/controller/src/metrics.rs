@@ -6,7 +6,7 @@ use caudal_livestream::lifecycle::Evidence;
 use caudal_livestream::record::Phase;
 use prometheus::core::Collector;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
 use crate::waiting::{Queues, Waiting, Waits};
@@ -166,6 +166,11 @@ impl Metrics {
         for queue in [Queue::Streams, Queue::Claims, Queue::Releases, Queue::Reports] {
             let _ = metrics.waiting(queue);
         }
+        for step in [CredentialStep::Grant, CredentialStep::Renewal] {
+            for outcome in [Outcome::Done, Outcome::Failed] {
+                let _ = metrics.credential_counter(step, outcome);
+            }
+        }
         for start in [Start::Warm, Start::Cold] {
             let _ = metrics.claims.with_label_values(&[start.label()]);
         }
@@ -224,6 +229,10 @@ impl Metrics {
     }
 
     pub(crate) fn credentials(&self, step: CredentialStep, outcome: Outcome) {
+        self.credential_counter(step, outcome).inc();
+    }
+
+    fn credential_counter(&self, step: CredentialStep, outcome: Outcome) -> IntCounter {
         let step = match step {
             CredentialStep::Grant => "grant",
             CredentialStep::Renewal => "renewal",
@@ -232,7 +241,7 @@ impl Metrics {
             Outcome::Done => "done",
             Outcome::Failed => "failed",
         };
-        self.credentials.with_label_values(&[step, outcome]).inc();
+        self.credentials.with_label_values(&[step, outcome])
     }
 
     fn phase(&self, phase: Phase) -> IntGauge {

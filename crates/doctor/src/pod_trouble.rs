@@ -26,8 +26,9 @@ pub(crate) fn is_ready(pod: &Pod) -> bool {
 
 /// What keeps the pod from running; none when nothing does, or when it has had little time so far.
 pub(crate) fn trouble(pod: &Pod, facts: &Facts) -> Option<Trouble> {
-    // A pod that is being deleted is not waited for.
-    if is_ready(pod) || pod.metadata.deletion_timestamp.is_some() {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    // A pod that is being deleted, or has done what it was for, is not waited for.
+    if is_ready(pod) || pod.metadata.deletion_timestamp.is_some() || phase == Some("Succeeded") {
         return None;
     }
     let look = Look { pod, facts, name: pod.name_any() };

@@ -197,6 +197,15 @@ fn of_a_role_with_replicas_one_that_fails_is_a_warning_and_the_last_one_a_proble
     let mut second = role_pod("hls-edge", &crashed);
     second["metadata"]["name"] = "caudal-hls-edge-y".into();
     add(&mut facts.pods, second);
+    let stuck = diagnose(&facts);
+    assert_eq!(stuck.outcome, Outcome::Healthy);
+    assert!(
+        stuck.findings[0]
+            .says
+            .starts_with("the hls-edge runs, but a new pod of it does not, so an upgrade does not get on: "),
+        "{}",
+        stuck.findings[0].says
+    );
     facts.deployments.as_mut().unwrap().retain(|one| one.metadata.name.as_deref() != Some("caudal-hls-edge"));
     add(&mut facts.deployments, deployment("hls-edge", 2));
     facts.logs = BTreeMap::from([(
@@ -337,6 +346,27 @@ fn of_a_channels_broadcasts_the_open_one_counts_and_a_channel_is_found_in_any_ca
             objects::SESSION
         )
     );
+}
+
+#[test]
+fn a_worker_that_has_done_its_work_is_in_no_trouble() {
+    let mut facts = at_rest();
+    let mut done = idle("w-default-1", &json!({ "phase": "Succeeded" }));
+    done["metadata"]["creationTimestamp"] = ago(now(), 300).into();
+    done["metadata"]["labels"]["caudal.dev/worker"] = "claimed".into();
+    add(&mut facts.pods, done);
+    assert_eq!(diagnose(&facts).findings.len(), diagnose(&at_rest()).findings.len());
+}
+
+#[test]
+fn a_pool_that_is_closed_explains_a_channel_that_is_not_live_and_the_end_of_its_last_broadcast_does_not() {
+    let mut facts = at_rest();
+    facts.target = Target::Channel("ann".to_owned());
+    add(&mut facts.streams, over(now(), "Ended", "ended_by_owner", "its owner ended it"));
+    assert!(first_line(&diagnose(&facts)).starts_with("ann is not live: its last broadcast ended"));
+    facts.pools.as_mut().unwrap()[0].spec.max_workers = 0;
+    let line = first_line(&diagnose(&facts));
+    assert!(line.starts_with("ann is not live: the pool default allows no worker at all"), "{line}");
 }
 
 #[test]

@@ -387,6 +387,7 @@ impl<N: Launcher> Supervisor<N> {
                 // Two digits are all that anybody compares.
                 let speed = (speed * 100.0).round() / 100.0;
                 tracing::warn!(speed, "encoding is slower than real time");
+                self.metrics.encoder_too_slow.inc();
                 self.withdraw_largest(now, "it takes more CPU than the worker has").await;
                 self.begin_anew(Handover::WhenAhead).await;
             }

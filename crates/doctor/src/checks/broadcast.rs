@@ -133,6 +133,8 @@ fn ended(stream: &LiveStream, status: &LiveStreamStatus, facts: &Facts) -> (Plac
         Some(EndReason::NoCapacity) => (Place::Symptom, Kind::Capacity),
         Some(EndReason::WorkersLost) => (Place::Symptom, Kind::Crash),
         Some(EndReason::StartTimeout) => (Place::Symptom, Kind::Ended),
+        // Of a channel, that is how things stand, and says nothing of why the next one does not begin.
+        _ if matches!(facts.target, Target::Channel(_)) => (Place::Symptom, Kind::Ended),
         _ => (Place::Broadcast, Kind::Ended),
     };
     let what = match facts.target {

@@ -58,16 +58,18 @@ fn none(facts: &Facts, says: String) -> Finding {
         evidence,
         advice: vec![
             format!("kubectl -n {namespace} get workerpools"),
-            "CAUDAL_POOL of the api (the chart's api.env) names the pool of new broadcasts; without it, that is `default`".to_owned(),
+            "the api names the pool of new broadcasts by its CAUDAL_POOL, which the chart sets to `default`: make a WorkerPool of that name".to_owned(),
         ],
     }
 }
 
 fn of_pools(pools: &[WorkerPool], facts: &Facts) -> Vec<Finding> {
-    // A broadcast that has a worker waits for nothing of its pool.
+    // A broadcast that has a worker, or is over, waits for nothing of its pool; a channel's next one does.
+    let next = matches!(facts.target, Target::Channel(_));
     let served = facts.stream().is_some_and(|stream| {
         stream.status.as_ref().is_some_and(|status| {
-            status.worker.is_some() || status.phase.is_over() && status.started_at.is_some()
+            let had_one = status.phase.is_over() && status.started_at.is_some();
+            status.worker.is_some() || had_one && !next
         })
     });
     let severity = if served { Severity::Warning } else { Severity::Problem };

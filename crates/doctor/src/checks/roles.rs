@@ -126,10 +126,11 @@ fn down<'a>(facts: &'a Facts, role: &'static str) -> Option<Down<'a>> {
         .and_then(|one| one.spec.as_ref()?.replicas)
         .map_or(pods.len().max(1), |replicas| usize::try_from(replicas).unwrap_or(0));
     let ready = pods.iter().filter(|pod| is_ready(pod)).count();
-    if ready > 0 && ready >= wanted {
+    let in_trouble = pods.iter().find_map(|pod| Some((*pod, trouble(pod, facts)?)));
+    // Enough of them run while the first pod of an upgrade does not.
+    if ready > 0 && ready >= wanted && in_trouble.is_none() {
         return None;
     }
-    let in_trouble = pods.iter().find_map(|pod| Some((*pod, trouble(pod, facts)?)));
     let cause = match in_trouble {
         Some((pod, trouble)) => Cause::Pod(pod, trouble),
         None if pods.is_empty() => Cause::NoPods(deployment),
@@ -145,6 +146,8 @@ impl Down<'_> {
         let whole = if role == OPERATOR { Kind::OperatorDown } else { Kind::RoleDown };
         let who = if ready == 0 {
             format!("no {role} runs")
+        } else if ready >= wanted {
+            format!("the {role} runs, but a new pod of it does not, so an upgrade does not get on")
         } else {
             format!("{ready} of {wanted} pods of the {role} run")
         };
