@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use caudal_kubernetes::live_stream::Place;
-use caudal_kubernetes::names::POOL_LABEL;
 use caudal_livestream::{Epoch, StreamId, WorkerId};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -71,7 +70,8 @@ impl Default for Pods {
 impl Pods {
     /// Keeps them as they are; never ends.
     pub async fn follow(&self, client: Client, namespace: &str) {
-        let mut news = Box::pin(watch::<Pod>(Api::namespaced(client, namespace), Some(POOL_LABEL)));
+        // By no label: of a pod that somebody takes it from, the watch would tell as of one that is gone.
+        let mut news = Box::pin(watch::<Pod>(Api::namespaced(client, namespace), None));
         while let Some(news) = news.next().await {
             self.take(news);
         }
@@ -119,7 +119,7 @@ impl Pods {
 
     pub(crate) fn take(&self, news: News<Pod>) {
         let changed = match news {
-            News::Is(pod) => WorkerPod::of(&pod).is_some_and(|pod| self.table().is(pod)),
+            News::Is(pod) => self.table().hears(&pod),
             News::Gone(name) => self.table().gone(&name),
             News::Unreadable(_) | News::Interrupted | News::Resumed => false,
             News::Whole => {
@@ -134,10 +134,9 @@ impl Pods {
 
     /// Takes in what a write of ours came to, so that the next decision is not made from before it.
     pub(crate) fn wrote(&self, pod: &Pod) -> Option<Arc<WorkerPod>> {
-        let pod = WorkerPod::of(pod)?;
-        let name = pod.name.clone();
-        self.table().is(pod);
+        self.table().hears(pod);
         self.changed();
+        let name = WorkerPod::of(pod)?.name;
         self.table().pods.get(&name).cloned()
     }
 
@@ -327,6 +326,33 @@ impl Pods {
 }
 
 impl Table {
+    /// Takes in a pod as the server has or had it; false when something as new is known.
+    fn hears(&mut self, pod: &Pod) -> bool {
+        match WorkerPod::of(pod) {
+            Some(pod) => self.is(pod),
+            None => self.is_no_worker(pod).is_some(),
+        }
+    }
+
+    /// A pod that is no worker's as it is: somebody has taken its labels off, or it only has the name of one. None when that is no news.
+    fn is_no_worker(&mut self, pod: &Pod) -> Option<()> {
+        let name = pod.metadata.name.as_ref()?;
+        let known = Arc::clone(self.pods.get(name)?);
+        let version: u64 = pod.metadata.resource_version.as_deref()?.parse().ok()?;
+        if known.version >= version {
+            return None;
+        }
+        if pod.metadata.uid.as_deref()? == known.worker.to_string() {
+            // Nobody says that its process has ended.
+            self.names.remove(&known.worker);
+            self.pods.remove(name);
+            self.tried.remove(name);
+        } else {
+            self.gone(name);
+        }
+        Some(())
+    }
+
     /// Takes in a pod as it is or was; false when something as new is known.
     fn is(&mut self, pod: WorkerPod) -> bool {
         if self.gone.has(pod.worker) {

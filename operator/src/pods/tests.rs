@@ -99,6 +99,49 @@ fn news_from_before_our_own_write_change_nothing() {
 }
 
 #[test]
+fn a_pod_whose_labels_somebody_changes_is_not_gone_and_waits_for_nobody_once_it_has_had_a_broadcast() {
+    let (worker, stream) = (WorkerId::generate(), StreamId::generate());
+    let claimed = |version| {
+        let mut pod = idle("w-1", worker, version);
+        pod["metadata"]["labels"]["caudal.dev/worker"] = json!("claimed");
+        pod["metadata"]["labels"]["caudal.dev/stream"] = json!(stream);
+        pod["metadata"]["labels"]["caudal.dev/epoch"] = json!("1");
+        pod["metadata"]["ownerReferences"][0]["kind"] = json!("LiveStream");
+        pod
+    };
+    let without_pool = |mut pod: Value| {
+        pod["metadata"]["labels"].as_object_mut().unwrap().remove("caudal.dev/pool");
+        pod
+    };
+    let pods = Pods::default();
+    pods.take(is(claimed(5)));
+    pods.take(is(without_pool(claimed(6))));
+    assert!(matches!(pods.known(worker), Known::There(_)));
+    assert_eq!(pods.claimed_by(stream).len(), 1);
+    assert!(pods.of_pool(POOL).is_empty());
+    // Also to an operator that hears of it for the first time.
+    let next = Pods::default();
+    next.take(is(without_pool(claimed(6))));
+    assert!(matches!(next.known(worker), Known::There(_)));
+    let mut relabelled = claimed(7);
+    relabelled["metadata"]["labels"]["caudal.dev/worker"] = json!("idle");
+    pods.take(is(relabelled));
+    assert_eq!(picked(&pods), None);
+    assert!(pods.of_pool(POOL).iter().all(|pod| !pod.idle), "nobody takes it for a surplus");
+
+    // One that waited waits no longer, and nobody says that it has ended.
+    let pods = Pods::default();
+    pods.take(is(idle("w-1", worker, 5)));
+    pods.take(is(without_pool(idle("w-1", worker, 6))));
+    assert_eq!((pods.known(worker), picked(&pods)), (Known::Unknown, None));
+    pods.take(is(idle("w-1", worker, 7)));
+    assert_eq!(picked(&pods), Some(worker));
+    // Another pod has its name.
+    pods.take(is(with(idle("w-1", WorkerId::generate(), 8), "/metadata/labels", json!({}))));
+    assert_eq!(pods.known(worker), Known::Gone);
+}
+
+#[test]
 fn a_pod_that_is_gone_does_not_come_back_with_a_late_answer() {
     let pods = Pods::default();
     let worker = WorkerId::generate();

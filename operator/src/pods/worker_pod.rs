@@ -26,7 +26,7 @@ pub struct WorkerPod {
     pub worker: WorkerId,
     /// Its `resourceVersion`.
     pub version: u64,
-    /// Its pool.
+    /// Its pool; empty where somebody has taken that label off a pod that has a broadcast.
     pub pool: String,
     /// What it was built from.
     pub hash: String,
@@ -35,7 +35,7 @@ pub struct WorkerPod {
     pub ours: bool,
     /// Whom it was claimed for.
     pub claim: Option<(StreamId, Epoch)>,
-    /// It says that nobody has claimed it.
+    /// It says that nobody has claimed it, and its pool owns it: once one has had a broadcast, it waits for no other.
     pub idle: bool,
     /// The uid of its controller.
     pub owner: Option<String>,
@@ -74,18 +74,22 @@ impl WorkerPod {
         let stream = label(STREAM_LABEL).and_then(|stream| stream.parse().ok());
         let epoch = label(EPOCH_LABEL).and_then(|epoch| epoch.parse().ok());
         let claimed = label(STATE_LABEL) == Some(CLAIMED);
+        let claim = stream.zip(epoch).filter(|_| claimed);
         let owner = metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
+        let ours =
+            label(MANAGED_BY) == Some(OPERATOR) && label(HASH_LABEL).is_some() && owner.is_some_and(is_ours);
+        // One that has a broadcast serves on, whoever takes it out of its pool.
+        let pool = label(POOL_LABEL).or_else(|| (ours && claim.is_some()).then_some(""));
         Some(Self {
             name: metadata.name.clone()?,
             worker: metadata.uid.as_deref()?.parse().ok()?,
             version: metadata.resource_version.as_deref()?.parse().ok()?,
-            pool: label(POOL_LABEL)?.to_owned(),
+            pool: pool?.to_owned(),
             hash: label(HASH_LABEL).unwrap_or_default().to_owned(),
-            ours: label(MANAGED_BY) == Some(OPERATOR)
-                && label(HASH_LABEL).is_some()
-                && owner.is_some_and(is_ours),
-            claim: stream.zip(epoch).filter(|_| claimed),
-            idle: label(STATE_LABEL) == Some(IDLE),
+            ours,
+            claim,
+            idle: label(STATE_LABEL) == Some(IDLE)
+                && owner.is_some_and(|owner| owner.kind == WorkerPool::kind(&())),
             owner: owner.map(|owner| owner.uid.clone()),
             address: status.and_then(|status| status.pod_ip.as_deref()).and_then(|ip| ip.parse().ok()),
             node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),

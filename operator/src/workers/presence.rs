@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use caudal_controller::Presence;
-use caudal_kubernetes::names::{POOL_LABEL, STREAM_LABEL};
+use caudal_kubernetes::names::STREAM_LABEL;
 use caudal_livestream::{StreamId, WorkerId};
 use kube::api::{DeleteParams, ListParams, Preconditions};
 use tokio::sync::Mutex;
@@ -118,8 +118,8 @@ impl Shared {
             }
             if last.as_ref().is_none_or(|look| look.begun < asked) {
                 let begun = Instant::now();
-                let params = ListParams::default().labels(POOL_LABEL);
-                let listed = call_for_many(self.api.list_metadata(&params)).await?;
+                // Also those that somebody has taken the labels off.
+                let listed = call_for_many(self.api.list_metadata(&ListParams::default())).await?;
                 let uids = listed.items.into_iter().filter_map(|pod| pod.metadata.uid?.parse().ok());
                 *last = Some(Look { begun, there: uids.collect() });
             }

@@ -1,5 +1,6 @@
 //! Workers over an API server of this process, with its awkward answers.
 
+mod unwell;
 mod world;
 
 use std::net::IpAddr;
