@@ -186,6 +186,13 @@ impl Pods {
         }
     }
 
+    /// The pod of a worker whose process has ended, if nobody has deleted it.
+    pub(crate) fn left_over(&self, worker: WorkerId) -> Option<Arc<WorkerPod>> {
+        let table = self.table();
+        let pod = table.names.get(&worker).and_then(|name| table.pods.get(name))?;
+        (pod.ours && pod.ended && !pod.leaving).then(|| Arc::clone(pod))
+    }
+
     /// The pods that say that they have a broadcast, also those that are ending or have ended, each with its broadcast.
     pub(crate) fn all_claimed(&self) -> Vec<(StreamId, Arc<WorkerPod>)> {
         let table = self.table();

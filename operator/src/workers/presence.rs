@@ -36,24 +36,27 @@ impl Shared {
         }
     }
 
-    /// Ends a worker, and waits until its process has ended.
+    /// Ends a worker, and waits until its process has ended. Nobody else deletes the pod of one that has ended by itself.
     pub(super) async fn end(&self, worker: WorkerId) -> Presence {
         let mut changes = self.pods.subscribe();
         loop {
-            match self.pods.known(worker) {
-                Known::Gone => return Presence::Gone,
-                Known::Unknown => return self.look_for(worker).await,
-                Known::There(pod) if pod.leaving => {}
-                Known::There(pod) => match self.delete(&pod, Haste::Later).await {
-                    Ok(()) => continue,
-                    // Whoever wants it ended asks again.
-                    Err(error) => {
-                        tracing::debug!(%error, pod = pod.name, "cannot delete a worker's pod");
-                        return Presence::Unknown;
-                    }
+            let pod = match self.pods.known(worker) {
+                Known::Gone => match self.pods.left_over(worker) {
+                    Some(pod) => pod,
+                    None => return Presence::Gone,
                 },
+                Known::Unknown => return self.look_for(worker).await,
+                Known::There(pod) if pod.leaving => {
+                    let _ = changes.changed().await;
+                    continue;
+                }
+                Known::There(pod) => pod,
+            };
+            if let Err(error) = self.delete(&pod, Haste::Later).await {
+                // Whoever wants it ended asks again.
+                tracing::debug!(%error, pod = pod.name, "cannot delete a worker's pod");
+                return Presence::Unknown;
             }
-            let _ = changes.changed().await;
         }
     }
 

@@ -7,6 +7,29 @@ fn is_leaving(world: &World, name: &str) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_pod_of_a_worker_that_ended_by_itself_is_deleted_by_whoever_ends_the_worker() {
+    type End = fn(&World, WorkerId) -> BoxFuture<'static, ()>;
+    let release: End = |world, worker| {
+        let released = world.workers.release(worker);
+        Box::pin(async move { assert_eq!(released.await, Presence::Gone) })
+    };
+    let withdraw: End = |world, _| world.workers.withdraw(world.stream);
+    for end in [release, withdraw] {
+        let world = World::new();
+        let worker = world.warm(0);
+        world.claim(1).await.unwrap();
+        world.server.change(KIND, "w-default-0", |pod| pod["status"]["phase"] = json!("Failed"));
+        assert_eq!(world.workers.exited(worker).await, Presence::Gone);
+        assert!(world.pod("w-default-0").is_some());
+        // Its kubelet says more of it just then.
+        let touch: fn(&mut Value) = |pod| pod["metadata"]["annotations"]["touched"] = json!("yes");
+        world.server.trouble("DELETE", Trouble::Overtaken(touch));
+        end(&world, worker).await;
+        assert_eq!(world.pod("w-default-0"), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_worker_that_somebody_takes_out_of_its_pool_serves_on_and_is_ended_like_any_other() {
     let world = World::new();
     let worker = world.warm(0);
