@@ -1,11 +1,13 @@
 //! The workers' pods as they are: what the watch told, and what our own writes came to before the watch tells of them.
 
 mod deletion;
+mod room;
 mod worker_pod;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use caudal_controller::{WallClock, wall_now};
 use caudal_kubernetes::live_stream::Place;
 use caudal_livestream::{Epoch, StreamId, WorkerId};
 use futures::StreamExt as _;
@@ -16,6 +18,8 @@ use tokio::sync::watch as channel;
 use crate::nodes::{Emptied, Nodes};
 use caudal_kubernetes::watching::{News, watch};
 pub(crate) use deletion::delete_unchanged;
+pub(crate) use room::MadeFor;
+use room::{Taken, taken};
 pub use worker_pod::WorkerPod;
 
 /// All workers' pods of a namespace. Cheap to clone; all clones are one.
@@ -41,12 +45,20 @@ struct Table {
     /// Idle pods that a claim of ours is being tried on, by name, with the version that it is tried on: until the watch shows a
     /// newer one, nobody else of us tries.
     tried: HashMap<String, u64>,
-    /// Pods that are being created and have no answer yet, by name and pool.
-    expected: HashMap<String, String>,
+    /// Pods that are being created and have no answer yet, by name.
+    expected: HashMap<String, Expected>,
     /// Names that pods of ours were to have and that others have, which the watch does not tell of; each with the pool.
     in_the_way: BTreeMap<String, String>,
     gone: Gone,
     whole: bool,
+    /// The API server's; none before anybody of this process has led.
+    clock: Option<WallClock>,
+}
+
+/// A pod that is being created.
+struct Expected {
+    pool: String,
+    broadcast: Option<StreamId>,
 }
 
 /// What is known of one worker.
@@ -89,6 +101,16 @@ impl Pods {
         if self.shared.nodes.take(news) {
             self.changed();
         }
+    }
+
+    /// Somebody of this process leads from now on, by this clock, which is the API server's.
+    pub(crate) fn begin_term(&self, clock: WallClock) {
+        self.table().clock = Some(clock);
+    }
+
+    /// The API server's time in seconds since 1970, as pods have it; none before anybody of this process has led.
+    pub(crate) fn now(&self) -> Option<i64> {
+        self.table().now()
     }
 
     /// Whether it is known which nodes are being emptied.
@@ -275,21 +297,33 @@ impl Pods {
         }
     }
 
-    /// Takes one of the places that a pool has for pods, for one of this name; false when there is none left.
+    /// Takes one of the places that a pool has for pods, for one of this name that waits; false when there is none left.
     pub(crate) fn expect(&self, name: &str, pool: &str, places: u32) -> bool {
+        self.expect_for(MadeFor::Pool, name, pool, places)
+    }
+
+    /// The same for one that is made for somebody.
+    pub(crate) fn expect_for(&self, made_for: MadeFor, name: &str, pool: &str, places: u32) -> bool {
         let mut table = self.table();
+        let now = table.now();
         let there = table
             .pods
             .values()
-            .filter(|pod| takes_place(pod) && pod.pool == pool && pod.name != name)
-            .count();
-        let expected = table.expected.iter().filter(|(expected, of)| {
-            of.as_str() == pool && expected.as_str() != name && !table.pods.contains_key(*expected)
-        });
-        let taken = there.saturating_add(expected.count());
+            .filter(|pod| takes_place(pod, now) && pod.pool == pool && pod.name != name)
+            .map(|pod| Taken { by: pod.claim.map(|(stream, _)| stream), leaving: pod.leaving });
+        let expected = table
+            .expected
+            .iter()
+            .filter(|(other, of)| of.pool == pool && *other != name && !table.pods.contains_key(*other))
+            .map(|(_, of)| Taken { by: of.broadcast, leaving: false });
+        let taken = taken(there.chain(expected), made_for);
         let room = u32::try_from(taken).is_ok_and(|taken| taken < places);
         if room {
-            table.expected.insert(name.to_owned(), pool.to_owned());
+            let broadcast = match made_for {
+                MadeFor::Pool => None,
+                MadeFor::Broadcast(stream) | MadeFor::Replacement(stream) => Some(stream),
+            };
+            table.expected.insert(name.to_owned(), Expected { pool: pool.to_owned(), broadcast });
         }
         room
     }
@@ -389,11 +423,15 @@ impl Table {
         self.gone.add(pod.worker);
         true
     }
+
+    fn now(&self) -> Option<i64> {
+        Some(wall_now(self.clock.as_ref()?).0.div_euclid(1_000))
+    }
 }
 
-/// Whether it takes one of the places that its pool has for pods, until its process has ended.
-fn takes_place(pod: &WorkerPod) -> bool {
-    pod.ours && !pod.ended
+/// Whether it takes one of the places that its pool has for pods: until its process has ended, or should have.
+fn takes_place(pod: &WorkerPod, now: Option<i64>) -> bool {
+    pod.ours && !pod.ended && !now.is_some_and(|now| pod.is_overdue(now))
 }
 
 /// Workers that are certainly gone: the newest so many.

@@ -181,6 +181,7 @@ async fn lead_when_elected(
 async fn lead(config: &Config, metrics: &Metrics, pods: Pods, pools: Pools, over: CancellationToken) {
     let wall: WallClock = Arc::new(SystemTime::now);
     let Some(wall) = over.run_until_cancelled(clock(&config.client, &wall)).await else { return };
+    pods.begin_term(Arc::clone(&wall));
     let places = pods.clone();
     let edge = config.edge.clone();
     let streams = LiveStreams::new(

@@ -45,6 +45,9 @@ pub trait Owners: Send + Sync + 'static {
 
     /// The broadcasts that are not over and name one of these pools.
     fn open(&self, pools: &[&str]) -> HashMap<StreamId, Progress>;
+
+    /// Whether a broadcast has a worker: what is claimed for it is for a move then.
+    fn has_worker(&self, stream: StreamId) -> bool;
 }
 
 /// How far a broadcast has come.
@@ -67,6 +70,10 @@ impl Owners for LiveStreams {
 
     fn open(&self, pools: &[&str]) -> HashMap<StreamId, Progress> {
         Self::open(self, pools)
+    }
+
+    fn has_worker(&self, stream: StreamId) -> bool {
+        self.worker(stream).is_some()
     }
 }
 

@@ -238,6 +238,28 @@ fn pods_that_are_on_their_way_take_their_places_already() {
     assert!(pods.expect("f", POOL, 3), "one that has ended takes none");
 }
 
+/// A clock that says so many seconds more than the pods' creation.
+fn clock(seconds: u64) -> WallClock {
+    let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_800_000_000 + seconds);
+    Arc::new(move || at)
+}
+
+#[test]
+fn a_pod_takes_its_place_until_its_process_should_have_ended_whether_anybody_says_so_or_not() {
+    let deleted = |version| {
+        let pod = idle("w-1", WorkerId::generate(), version);
+        // With the grace that its process has.
+        with(pod, "/metadata/deletionTimestamp", json!("2027-01-15T08:01:00Z"))
+    };
+    let pods = Pods::default();
+    pods.take(is(deleted(5)));
+    assert!(!pods.expect("w-2", POOL, 1), "nobody has said what time it is");
+    for (seconds, room) in [(0, false), (60, false), (64, false), (65, true)] {
+        pods.begin_term(clock(seconds));
+        assert_eq!(pods.expect("w-2", POOL, 1), room, "{seconds}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn nothing_is_decided_before_all_pods_have_been_told_of() {
     let pods = Pods::default();

@@ -51,6 +51,8 @@ pub struct WorkerPod {
     pub silent_since: Option<i64>,
     /// Somebody has deleted it; its process may still run.
     pub leaving: bool,
+    /// Until when its process may take to end, in seconds since 1970, once somebody has deleted it.
+    pub(crate) ends_by: Option<i64>,
     /// Its process has ended.
     pub ended: bool,
     /// Why there is no node for it.
@@ -101,6 +103,7 @@ impl WorkerPod {
             ready: condition(status, "Ready").is_some_and(is_true),
             silent_since: silent_since(status),
             leaving: metadata.deletion_timestamp.is_some(),
+            ends_by: metadata.deletion_timestamp.as_ref().map(|at| at.0.as_second()),
             ended: has_ended(status),
             unschedulable: condition(status, "PodScheduled")
                 .filter(|scheduled| !is_true(scheduled))
@@ -117,6 +120,11 @@ impl WorkerPod {
     /// Whether a stream may have it.
     pub(crate) fn is_claimable(&self) -> bool {
         self.ours && self.idle && self.ready && self.address.is_some() && !self.leaving && !self.ended
+    }
+
+    /// Whether its process should have ended by now, and nobody says that it has: its machine is gone, or cut off.
+    pub(crate) fn is_overdue(&self, now: i64) -> bool {
+        self.ends_by.is_some_and(|by| now.saturating_sub(by) >= OVERDUE_SECONDS)
     }
 
     /// Whether it is on one of these nodes.
@@ -210,5 +218,7 @@ fn has_ended(status: Option<&PodStatus>) -> bool {
     state.is_some_and(|state| state.terminated.is_some()) || matches!(phase, Some("Succeeded" | "Failed"))
 }
 
+/// A kubelet that is there kills the process at the end of its grace, and says so within a second or two.
+const OVERDUE_SECONDS: i64 = 5;
 /// Why a container waits that is being started.
 const ON_ITS_WAY: [&str; 2] = ["ContainerCreating", "PodInitializing"];

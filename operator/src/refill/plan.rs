@@ -67,8 +67,8 @@ pub(super) fn plan(pool: &WorkerPool, pods: &[Arc<WorkerPod>], seen: &Seen<'_>) 
     let spec = &pool.spec;
     let most = size(spec.max_workers);
     let wanted = size(spec.warm.wanted(count(claimed.len()))).min(most.saturating_sub(claimed.len()));
-    // Those that are ending have their places until they are gone.
-    let there = pods.iter().filter(|pod| !pod.ended).count();
+    // Those that are ending have their places until they are gone, or should be.
+    let there = pods.iter().filter(|pod| !pod.ended && !pod.is_overdue(seen.now)).count();
     let missing = wanted.saturating_sub(fresh.len());
     let room = most.saturating_add(size(spec.move_surge)).saturating_sub(there);
 
@@ -268,6 +268,7 @@ mod tests {
             ready: true,
             silent_since: None,
             leaving: false,
+            ends_by: None,
             ended: false,
             unschedulable: None,
             trouble: None,
@@ -286,6 +287,18 @@ mod tests {
     fn planned(pool: &WorkerPool, pods: &[Arc<WorkerPod>]) -> (Vec<u32>, Vec<String>) {
         let plan = plan(pool, pods, &SEEN);
         (plan.create, plan.delete.iter().map(|pod| pod.name.clone()).collect())
+    }
+
+    #[test]
+    fn a_pod_that_should_have_ended_by_now_takes_no_room() {
+        let leaving = |by: i64| {
+            pod("w-hd-9", move |pod| {
+                claim(pod);
+                (pod.leaving, pod.ends_by) = (true, Some(by));
+            })
+        };
+        assert_eq!(planned(&pool(1, 0, 1), &[leaving(NOW - 4)]), (vec![], vec![]));
+        assert_eq!(planned(&pool(1, 0, 1), &[leaving(NOW - 5)]), (vec![0], vec![]));
     }
 
     #[test]

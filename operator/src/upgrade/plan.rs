@@ -97,6 +97,7 @@ mod tests {
             ready: true,
             silent_since: None,
             leaving: false,
+            ends_by: None,
             ended: false,
             end: None,
             runs: true,

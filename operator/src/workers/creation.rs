@@ -8,9 +8,9 @@ use caudal_kubernetes::calls::{Failure, call};
 use caudal_kubernetes::names::cold_pods;
 use kube::api::PostParams;
 
-use super::{Claim, Shared};
+use super::{Claim, FIRST, Shared};
 use crate::build;
-use crate::pods::WorkerPod;
+use crate::pods::{MadeFor, WorkerPod};
 
 impl Shared {
     /// Under the first of its names that nobody else's pod has: the choice is the same for every claim of this epoch.
@@ -41,7 +41,12 @@ impl Shared {
         // A pool that was made smaller than what is in it replaces the workers of that still.
         let places = pool.spec.max_workers.max(broadcasts).saturating_add(pool.spec.move_surge);
         let of_pool = pool.metadata.name.as_deref().unwrap_or_default();
-        if !self.pods.expect(name, of_pool, places) {
+        let made_for = if epoch > FIRST && !self.owners.has_worker(stream) {
+            MadeFor::Replacement(stream)
+        } else {
+            MadeFor::Broadcast(stream)
+        };
+        if !self.pods.expect_for(made_for, name, of_pool, places) {
             return Err(ClaimError::NoCapacity(format!(
                 "the pool {of_pool} is full: it has all the {places} workers that it may have"
             )));

@@ -7,6 +7,32 @@ fn is_leaving(world: &World, name: &str) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
+async fn as_many_lost_workers_as_a_full_pool_has_are_replaced_at_once() {
+    // Three broadcasts, and one worker more for moves.
+    let world = World::with_room_for(4);
+    let streams = [0; 3].map(|_| StreamId::generate());
+    for (place, stream) in (0..).zip(streams) {
+        world.warm(place);
+        world.pods.whole().await;
+        sleep(Duration::from_millis(100)).await;
+        world.workers.claim(stream, Epoch(1), &Pool::default()).await.unwrap();
+    }
+    world.server.forget_requests();
+    for stream in streams {
+        world.owned.lose_worker(stream);
+    }
+    for stream in streams {
+        let claimed = world.workers.claim(stream, Epoch(2), &Pool::default()).await;
+        assert!(matches!(claimed, Err(ClaimError::Unavailable(_))), "nobody runs it here: {claimed:?}");
+    }
+    assert_eq!(world.server.writes(), ["POST pods"; 3]);
+    // What moves has a worker, and waits for one of the places that are there for that.
+    let moves = world.workers.claim(streams[0], Epoch(3), &Pool::default());
+    world.owned.has_one(streams[0]);
+    assert!(matches!(moves.await, Err(ClaimError::NoCapacity(_))));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_pod_of_a_worker_that_ended_by_itself_is_deleted_by_whoever_ends_the_worker() {
     type End = fn(&World, WorkerId) -> BoxFuture<'static, ()>;
     let release: End = |world, worker| {

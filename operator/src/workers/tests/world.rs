@@ -61,13 +61,21 @@ pub(super) fn metrics() -> Metrics {
     Metrics::register(&prometheus::Registry::new()).unwrap()
 }
 
-/// Whoever asks for a worker is open until it is over.
+/// Whoever asks for a worker is open until it is over, and has one unless it has lost it.
 #[derive(Clone, Default)]
-pub(super) struct Owned(Arc<Mutex<HashMap<StreamId, Progress>>>);
+pub(super) struct Owned(Arc<Mutex<HashMap<StreamId, Progress>>>, Arc<Mutex<HashSet<StreamId>>>);
 
 impl Owned {
     pub(super) fn over(&self, stream: StreamId) {
         self.0.lock().unwrap().remove(&stream);
+    }
+
+    pub(super) fn lose_worker(&self, stream: StreamId) {
+        self.1.lock().unwrap().insert(stream);
+    }
+
+    pub(super) fn has_one(&self, stream: StreamId) {
+        self.1.lock().unwrap().remove(&stream);
     }
 }
 
@@ -83,6 +91,10 @@ impl Owners for Owned {
 
     fn open(&self, _pools: &[&str]) -> HashMap<StreamId, Progress> {
         self.0.lock().unwrap().clone()
+    }
+
+    fn has_worker(&self, stream: StreamId) -> bool {
+        !self.1.lock().unwrap().contains(&stream)
     }
 }
 
