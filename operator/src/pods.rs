@@ -6,6 +6,7 @@ mod worker_pod;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use caudal_controller::{WallClock, wall_now};
 use caudal_kubernetes::live_stream::Place;
@@ -14,6 +15,7 @@ use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::{Api, Client};
 use tokio::sync::watch as channel;
+use tokio::time::Instant;
 
 use crate::nodes::{Emptied, Nodes};
 use caudal_kubernetes::watching::{News, watch};
@@ -42,9 +44,8 @@ struct Shared {
 struct Table {
     pods: BTreeMap<String, Arc<WorkerPod>>,
     names: HashMap<WorkerId, String>,
-    /// Idle pods that a claim of ours is being tried on, by name, with the version that it is tried on: until the watch shows a
-    /// newer one, nobody else of us tries.
-    tried: HashMap<String, u64>,
+    /// Idle pods that a claim of ours is being tried on, by name: until the watch shows a newer version, nobody else of us tries.
+    tried: HashMap<String, Tried>,
     /// Pods that are being created and have no answer yet, by name.
     expected: HashMap<String, Expected>,
     /// Names that pods of ours were to have and that others have, which the watch does not tell of; each with the pool.
@@ -53,6 +54,12 @@ struct Table {
     whole: bool,
     /// The API server's; none before anybody of this process has led.
     clock: Option<WallClock>,
+}
+
+/// A claim that is being tried on a pod.
+struct Tried {
+    version: u64,
+    since: Instant,
 }
 
 /// A pod that is being created.
@@ -103,9 +110,13 @@ impl Pods {
         }
     }
 
-    /// Somebody of this process leads from now on, by this clock, which is the API server's.
+    /// Somebody of this process leads from now on, by this clock, which is the API server's. What was begun in an earlier term and never
+    /// answered keeps no pod and no place from anybody.
     pub(crate) fn begin_term(&self, clock: WallClock) {
-        self.table().clock = Some(clock);
+        let mut table = self.table();
+        table.tried.clear();
+        table.expected.clear();
+        table.clock = Some(clock);
     }
 
     /// The API server's time in seconds since 1970, as pods have it; none before anybody of this process has led.
@@ -263,7 +274,7 @@ impl Pods {
         table.pods.values().filter(of_stream).filter_map(|pod| pod.node.clone()).collect()
     }
 
-    /// An idle pod that may be claimed, for whoever asks, until [`tried`](Self::tried) or a newer version of it is known. Those of the
+    /// An idle pod that may be claimed, for whoever asks, until [`untried`](Self::untried), a newer version of it is known, or whoever tries has had a minute. Those of the
     /// newest template first, and of these the oldest, whose image and caches are warmest. None that is to leave its node: the
     /// broadcast would have to be moved at once. Rather none on a node of `doubted`, and certainly none on one of `silent`.
     pub(crate) fn pick(
@@ -279,12 +290,13 @@ impl Pods {
                 && pod.is_claimable()
                 && !pod.is_on(silent)
                 && self.must_leave(pod).is_none()
-                && table.tried.get(&pod.name).is_none_or(|version| pod.version > *version)
+                && table.tried.get(&pod.name).is_none_or(|tried| tried.is_over(pod.version))
         });
         let best = free
             .min_by_key(|pod| (pod.is_on(doubted), pod.hash != hash, pod.created, pod.name.clone()))
             .cloned()?;
-        table.tried.insert(best.name.clone(), best.version);
+        let tried = Tried { version: best.version, since: Instant::now() };
+        table.tried.insert(best.name.clone(), tried);
         Some(best)
     }
 
@@ -292,7 +304,7 @@ impl Pods {
     pub(crate) fn untried(&self, pod: &WorkerPod) {
         let mut table = self.table();
         // A newer version may be somebody else's try by now.
-        if table.tried.get(&pod.name) == Some(&pod.version) {
+        if table.tried.get(&pod.name).is_some_and(|tried| tried.version == pod.version) {
             table.tried.remove(&pod.name);
         }
     }
@@ -408,7 +420,7 @@ impl Table {
             }
             _ => {}
         }
-        if self.tried.get(&pod.name).is_some_and(|tried| pod.version > *tried) {
+        if self.tried.get(&pod.name).is_some_and(|tried| pod.version > tried.version) {
             self.tried.remove(&pod.name);
         }
         self.names.insert(pod.worker, pod.name.clone());
@@ -426,6 +438,14 @@ impl Table {
 
     fn now(&self) -> Option<i64> {
         Some(wall_now(self.clock.as_ref()?).0.div_euclid(1_000))
+    }
+}
+
+impl Tried {
+    /// Whether the pod, which has this version now, may be tried anew. Should the claim be made after all, the next one finds that the pod
+    /// has another version.
+    fn is_over(&self, version: u64) -> bool {
+        version > self.version || self.since.elapsed() >= LONGEST_TRY
     }
 }
 
@@ -458,6 +478,8 @@ impl Gone {
     }
 }
 
+/// An API server gives a call up after a minute.
+const LONGEST_TRY: Duration = Duration::from_mins(1);
 /// Whoever still asks for an older one is told so after a look at the server.
 const REMEMBERED: usize = 20_000;
 

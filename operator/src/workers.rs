@@ -429,10 +429,15 @@ impl Shared {
         {
             // Not while one is being claimed.
             let _turn = self.turns.of(stream).await;
-            self.unsure().retain(|(unsure, epoch), _| *unsure != stream || !of(*epoch));
+            let unsure: Vec<_> =
+                self.unsure().extract_if(|(unsure, epoch), _| *unsure == stream && of(*epoch)).collect();
             while let Err(error) = self.list_claimed_by(stream).await {
                 tracing::debug!(%error, %stream, "cannot list a stream's workers");
                 sleep(ASK_AGAIN).await;
+            }
+            // Those that are the stream's have a newer version by now.
+            for (_, pod) in &unsure {
+                self.pods.untried(pod);
             }
         }
         let claimed = self.pods.claimed_by(stream).into_iter();

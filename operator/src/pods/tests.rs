@@ -185,6 +185,23 @@ fn no_pod_is_picked_twice_until_something_new_is_known_of_it() {
     assert_eq!(picked(&pods), None, "somebody else tries the newer one");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_try_that_is_never_answered_keeps_a_pod_for_a_minute_and_not_into_the_next_term() {
+    let pods = Pods::default();
+    let worker = WorkerId::generate();
+    pods.take(is(idle("w-1", worker, 5)));
+    assert_eq!(picked(&pods), Some(worker));
+    tokio::time::sleep(Duration::from_secs(59)).await;
+    assert_eq!(picked(&pods), None);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(picked(&pods), Some(worker));
+    assert_eq!(picked(&pods), None, "it is tried anew");
+    assert!(pods.expect("w-2", POOL, 2) && !pods.expect("w-3", POOL, 2));
+    pods.begin_term(clock(0));
+    assert_eq!(picked(&pods), Some(worker));
+    assert!(pods.expect("w-3", POOL, 2), "nobody answers for the creation of the term before");
+}
+
 #[test]
 fn the_next_worker_comes_from_another_node_while_nobody_knows_that_the_one_before_has_ended() {
     let pods = Pods::default();

@@ -33,6 +33,17 @@ async fn as_many_lost_workers_as_a_full_pool_has_are_replaced_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pod_whose_claim_was_never_answered_is_everybodys_once_that_is_withdrawn() {
+    let world = World::with_room_for(4);
+    let warm = world.warm(0);
+    world.server.trouble("PATCH", Trouble::Silence);
+    assert!(matches!(world.claim(1).await, Err(ClaimError::Unavailable(_))));
+    world.workers.withdraw(world.stream).await;
+    let other = world.workers.claim(StreamId::generate(), Epoch(1), &Pool::default()).await.unwrap();
+    assert_eq!((other.worker.worker, other.start), (warm, Start::Warm));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_pod_of_a_worker_that_ended_by_itself_is_deleted_by_whoever_ends_the_worker() {
     type End = fn(&World, WorkerId) -> BoxFuture<'static, ()>;
     let release: End = |world, worker| {
