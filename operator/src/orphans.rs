@@ -1,6 +1,9 @@
-//! Collects workers that were claimed for a LiveStream that is not there, or for another one than that of the same name: nobody else will
-//! end them, and they have places in their pools until somebody does. Kubernetes' garbage collector takes most of them. It leaves those
-//! whose owner is there, as of an idle worker that a person has given a claimed one's labels.
+//! Collects workers that nobody else will end, and that have places in their pools until somebody does: those that were claimed for a
+//! LiveStream that is not there, or for another one than that of the same name, and those of whom their broadcast knows nothing.
+//! Kubernetes' garbage collector takes most of the former. It leaves those whose owner is there, as of an idle worker that a person has given
+//! a claimed one's labels.
+
+mod surplus;
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -16,6 +19,7 @@ use crate::pods::{Pods, WorkerPod, delete_unchanged};
 use crate::pools::Pools;
 use crate::records::LiveStreams;
 use caudal_kubernetes::names::is_paused;
+use surplus::is_surplus;
 
 /// Whoever leads runs it.
 pub(crate) struct Orphans {
@@ -55,39 +59,67 @@ impl Orphans {
 
     async fn look(&mut self) {
         let claimed = self.pods.all_claimed().into_iter();
-        let without: Vec<_> = claimed.filter(|(stream, pod)| self.is_without_stream(*stream, pod)).collect();
-        let due = self.suspects.due(without.iter().map(|(_, pod)| pod.worker).collect(), Instant::now());
-        for (stream, pod) in without.into_iter().filter(|(_, pod)| due.contains(&pod.worker)) {
+        let unwanted: Vec<_> = claimed.filter(|(stream, pod)| self.is_unwanted(*stream, pod)).collect();
+        let due = self.suspects.due(unwanted.iter().map(|(_, pod)| pod.worker).collect(), Instant::now());
+        for (stream, pod) in unwanted.into_iter().filter(|(_, pod)| due.contains(&pod.worker)) {
             if let Err(error) = self.collect(stream, &pod).await {
-                tracing::debug!(%error, %stream, pod = pod.name, "a worker that has no LiveStream cannot be deleted now");
+                tracing::debug!(%error, %stream, pod = pod.name, "a worker that nobody wants cannot be deleted now");
             }
         }
     }
 
     /// As far as the copy of the LiveStreams knows, which may be late.
-    fn is_without_stream(&self, stream: StreamId, pod: &WorkerPod) -> bool {
+    fn is_unwanted(&self, stream: StreamId, pod: &WorkerPod) -> bool {
         let paused = self.pools.get(&pod.pool).is_some_and(|pool| is_paused(pool.as_ref()));
-        !paused && !pod.leaving && self.streams.uid(stream) != pod.owner
+        let resource = self.streams.resource(stream);
+        !paused && !pod.leaving && Unwanted::of(resource.as_ref(), pod).is_some()
     }
 
-    /// Deletes it, unless the server has the LiveStream that it is claimed for, or somebody has changed the pod meanwhile.
+    /// Deletes it, unless the server's LiveStream wants it, or somebody has changed the pod meanwhile.
     async fn collect(&self, stream: StreamId, pod: &WorkerPod) -> Result<(), Failure> {
-        match call_later(self.streams_api.get_metadata(&names::live_stream(stream))).await {
-            Ok(found) if found.uid() == pod.owner => return Ok(()),
-            Ok(_) | Err(Failure::NotFound) => {}
+        let found = match call_later(self.streams_api.get(&names::live_stream(stream))).await {
+            Ok(found) => Some(found),
+            Err(Failure::NotFound) => None,
             Err(error) => return Err(error),
-        }
-        tracing::warn!(%stream, pod = pod.name, "a worker is claimed for a LiveStream that is not there; it is deleted");
+        };
+        let Some(why) = Unwanted::of(found.as_ref(), pod) else { return Ok(()) };
+        tracing::warn!(%stream, pod = pod.name, "{}; it is deleted", why.in_words());
         delete_unchanged(&self.pods_api, &self.pods, pod).await
     }
 }
 
-/// Workers without a LiveStream, and since when.
+/// Why nobody wants a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unwanted {
+    WithoutStream,
+    Surplus,
+}
+
+impl Unwanted {
+    /// None while its LiveStream may want it.
+    fn of(resource: Option<&LiveStream>, pod: &WorkerPod) -> Option<Self> {
+        match resource {
+            Some(resource) if resource.uid() == pod.owner => {
+                is_surplus(resource, pod).then_some(Self::Surplus)
+            }
+            _ => Some(Self::WithoutStream),
+        }
+    }
+
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::WithoutStream => "a worker is claimed for a LiveStream that is not there",
+            Self::Surplus => "a worker is claimed for a broadcast that knows nothing of it",
+        }
+    }
+}
+
+/// Workers that nobody wants, and since when.
 #[derive(Default)]
 struct Suspects(HashMap<WorkerId, Instant>);
 
 impl Suspects {
-    /// Those of `there`, all that have none now, that have had none for long enough.
+    /// Those of `there`, all that are such now, that have been such for long enough.
     fn due(&mut self, there: HashSet<WorkerId>, now: Instant) -> HashSet<WorkerId> {
         self.0.retain(|worker, _| there.contains(worker));
         let mut since = |worker: &WorkerId| *self.0.entry(*worker).or_insert(now);

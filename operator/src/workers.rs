@@ -29,7 +29,7 @@ use crate::metrics::Metrics;
 use crate::pods::{Known, Pods, WorkerPod};
 use crate::pools::Pools;
 use crate::records::{LiveStreams, MANAGER};
-use caudal_kubernetes::calls::{Failure, Haste, call};
+use caudal_kubernetes::calls::{Failure, Haste, call, call_if};
 use network::Network;
 use places::Places;
 use presence::Looks;
@@ -206,7 +206,7 @@ impl Shared {
         }
         let _turn = self.turns.of(stream).await;
         if given_up.is_cancelled() {
-            return Err(ClaimError::Unavailable("nobody wants it any more".to_owned()));
+            return Err(not_wanted());
         }
         let owner = self.owners.uid(stream);
         if let Some(pod) = self.pods.claimed_for(stream, epoch, owner.as_deref()) {
@@ -221,7 +221,8 @@ impl Shared {
         let broadcasts = self.place(stream, epoch, &name, &pool, of_pool.spec.max_workers)?;
         let pool = of_pool;
         let doubted = self.pods.nodes_of(stream);
-        let mut claim = Claim { stream, epoch, owner: &owner, doubted, broadcasts };
+        let (owner, given_up) = (&owner, &given_up);
+        let mut claim = Claim { stream, epoch, owner, doubted, broadcasts, given_up };
         match self.claim_idle(&pool, &mut claim).await? {
             Some(claimed) => Ok(claimed),
             None => Box::pin(self.create(&pool, &claim)).await,
@@ -310,7 +311,7 @@ impl Shared {
         pod: &Arc<WorkerPod>,
         claim: &Claim<'_>,
     ) -> Result<Option<Arc<WorkerPod>>, ClaimError> {
-        let Claim { stream, epoch, owner, .. } = *claim;
+        let Claim { stream, epoch, owner, given_up, .. } = *claim;
         let labels: HashMap<_, _> = build::claim_labels(stream, epoch).into_iter().collect();
         let annotations: HashMap<_, _> = build::claim_annotations().into_iter().collect();
         let patch = json!({ "metadata": {
@@ -322,8 +323,15 @@ impl Shared {
             "ownerReferences": [build::owned_by(stream, owner)],
         }});
         let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-        match call(self.api.patch(&pod.name, &params, &Patch::Merge(&patch))).await {
+        let patch = Patch::Merge(&patch);
+        let patched = self.api.patch(&pod.name, &params, &patch);
+        // It may wait for its turn for longer than this operator leads.
+        match call_if(Haste::Awaited, || !given_up.is_cancelled(), patched).await {
             Ok(patched) => Ok(self.pods.wrote(&patched)),
+            Err(Failure::Conflict) if given_up.is_cancelled() => {
+                self.pods.untried(pod);
+                Err(not_wanted())
+            }
             // It may have been this very claim, whose first answer was lost.
             Err(Failure::Conflict) => match call(self.api.get(&pod.name)).await {
                 Ok(found) => {
@@ -465,6 +473,12 @@ struct Claim<'a> {
     doubted: BTreeSet<String>,
     /// How many broadcasts have a place in its pool, with this one.
     broadcasts: u32,
+    /// Whoever claims has gone.
+    given_up: &'a CancellationToken,
+}
+
+fn not_wanted() -> ClaimError {
+    ClaimError::Unavailable("nobody wants it any more".to_owned())
 }
 
 /// The epoch of a broadcast's first worker.

@@ -1,5 +1,6 @@
 //! Over an API server of this process. What is known of the LiveStreams is what was read once.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use caudal_controller::RecordStore as _;
@@ -7,7 +8,13 @@ use caudal_kubernetes::fake_server::{FakeServer, Trouble};
 use caudal_kubernetes::live_stream::Place;
 use caudal_kubernetes::watching::News;
 use caudal_kubernetes::worker_pool::Template;
-use caudal_livestream::Epoch;
+use caudal_kubernetes::{LiveStreamStatus, StoredLifecycle};
+use caudal_livestream::assignment::AssignmentMode;
+use caudal_livestream::lifecycle::{Input, Lifecycle};
+use caudal_livestream::record::{Phase, WorkerAddress};
+use caudal_livestream::{Epoch, Generation, UnixMillis};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::*;
@@ -151,4 +158,64 @@ async fn a_pod_that_is_not_the_operators_is_left_alone_and_so_is_a_paused_pool()
     let name = world.claimed(UID);
     run(world.orphans(), 600).await;
     assert!(world.is_there(&name));
+}
+
+/// A machine whose worker is this one, under the first epoch.
+fn served_by(stream: StreamId, worker: WorkerId) -> Lifecycle {
+    let now = UnixMillis(1_800_000_000_000);
+    let mut machine = Lifecycle::new(stream, 30_000, Generation(1), now);
+    let socket = SocketAddr::from(([10, 1, 2, 3], 1));
+    let address = WorkerAddress { worker, rtmp: socket, http: socket };
+    machine.handle(now, Input::WorkerClaimed(Epoch(1), address));
+    machine.handle(now, Input::AssignmentTaken(Epoch(1), AssignmentMode::Live));
+    machine
+}
+
+fn uid(object: &Value) -> WorkerId {
+    object["metadata"]["uid"].as_str().unwrap().parse().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_was_claimed_behind_its_broadcasts_back_is_deleted_and_the_broadcasts_own_stays() {
+    for over in [false, true] {
+        let world = World::new();
+        let owner = world.live_stream();
+        let own = world.claimed(&owner);
+        let mut second = world.server.get("pods", &own).unwrap();
+        second["metadata"]["name"] = json!(format!("{own}-2"));
+        second["metadata"]["uid"] = Value::Null;
+        let second = world.server.create("pods", second);
+        world.take(&second);
+        let stray = second["metadata"]["name"].as_str().unwrap();
+        let name = names::live_stream(world.stream);
+        // It is claimed for, and nobody has answered yet.
+        let waits = Lifecycle::new(world.stream, 30_000, Generation(1), UnixMillis(0));
+        let tell = |status: &LiveStreamStatus| {
+            world.server.change("livestreams", &name, |stream| stream["status"] = json!(status));
+        };
+        let stored = |machine: &Lifecycle| LiveStreamStatus {
+            lifecycle: Some(StoredLifecycle::of(machine).unwrap()),
+            ..LiveStreamStatus::default()
+        };
+        tell(&stored(&waits));
+        world.streams.load().await.unwrap();
+        run(world.orphans(), 600).await;
+        assert!(world.is_there(stray) && world.is_there(&own));
+
+        let serves = served_by(world.stream, uid(&world.server.get("pods", &own).unwrap()));
+        tell(&stored(&serves));
+        run(world.orphans(), 600).await;
+        assert!(world.is_there(stray), "the copy is late");
+        world.streams.load().await.unwrap();
+        if over {
+            // Nothing is left to be done for it, and it is kept for people.
+            let ended_at = Some(MicroTime(Timestamp::from_second(1_800_000_000).unwrap()));
+            tell(&LiveStreamStatus { phase: Phase::Ended, ended_at, ..LiveStreamStatus::default() });
+        }
+        run(world.orphans(), 65).await;
+        assert!(world.is_there(stray), "not at once");
+        run(world.orphans(), 75).await;
+        assert!(!world.is_there(stray));
+        assert!(world.is_there(&own));
+    }
 }

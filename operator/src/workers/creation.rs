@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use caudal_controller::ClaimError;
 use caudal_kubernetes::WorkerPool;
-use caudal_kubernetes::calls::{Failure, call};
+use caudal_kubernetes::calls::{Failure, Haste, call, call_if};
 use caudal_kubernetes::names::cold_pods;
 use kube::api::PostParams;
 
@@ -34,7 +34,7 @@ impl Shared {
         pool: &WorkerPool,
         claim: &Claim<'_>,
     ) -> Result<Option<Arc<WorkerPod>>, ClaimError> {
-        let Claim { stream, epoch, owner, broadcasts, .. } = *claim;
+        let Claim { stream, epoch, owner, broadcasts, given_up, .. } = *claim;
         let pod = build::cold(pool, stream, epoch, owner, &self.settings);
         let mut pod = build::elsewhere(pod, &claim.doubted);
         pod.metadata.name = Some(name.to_owned());
@@ -51,7 +51,10 @@ impl Shared {
                 "the pool {of_pool} is full: it has all the {places} workers that it may have"
             )));
         }
-        let created = call(self.api.create(&PostParams::default(), &pod)).await;
+        let params = PostParams::default();
+        let create = self.api.create(&params, &pod);
+        // It may wait for its turn for longer than this operator leads.
+        let created = call_if(Haste::Awaited, || !given_up.is_cancelled(), create).await;
         let outcome = match created {
             Ok(created) => Ok(created),
             // An earlier controller's, or this one's whose answer was lost; the cache does not know it yet. Or somebody else's.

@@ -157,6 +157,25 @@ impl Lifecycle {
         }
     }
 
+    /// Whether a worker that was claimed under `epoch` is, or may become, one of this broadcast's, or is one that it ends. Whatever else was
+    /// claimed for it, nobody will ever assign or end.
+    pub fn may_have(&self, epoch: Epoch, worker: WorkerId) -> bool {
+        let planned = self.planned.as_ref();
+        let is_claiming = self.slot == Slot::Wanted && epoch == self.epoch()
+            || planned.is_some_and(|planned| planned.epoch == epoch && planned.stage == MoveStage::Wanted);
+        let next = planned.and_then(|planned| planned.stage.next());
+        let parting = self.parting.map(|parting| parting.worker);
+        let mut has =
+            [self.slot.worker(), next, parting].into_iter().flatten().chain(self.releasing.iter().copied());
+        is_claiming
+            // Nobody has given it out yet, as far as this says.
+            || epoch > self.epochs.highest()
+            || self.withdrawing.contains(&epoch)
+            // Of a move whose stage a newer release has written, nothing is known.
+            || planned.is_some_and(|planned| planned.stage == MoveStage::Unknown)
+            || has.any(|ours| ours.worker == worker)
+    }
+
     /// The epoch that the stream is being moved to.
     pub fn moves_to(&self) -> Option<Epoch> {
         self.planned.as_ref().map(|planned| planned.epoch)

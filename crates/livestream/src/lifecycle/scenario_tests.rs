@@ -13,6 +13,7 @@ mod leaving;
 mod losses;
 mod moves;
 mod room;
+mod strays;
 mod unplayable;
 
 /// A machine, a clock, and a world that does as told when asked to.

@@ -33,6 +33,31 @@ async fn as_many_lost_workers_as_a_full_pool_has_are_replaced_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_claim_that_was_given_up_while_it_waited_for_its_turn_is_not_sent() {
+    let world = World::with_room_for(4);
+    let warm = world.warm(0);
+    world.pods.whole().await;
+    let pod: Arc<WorkerPod> = world.pods.pick("default", "", &BTreeSet::new(), &BTreeSet::new()).unwrap();
+    let given_up = CancellationToken::new();
+    given_up.cancel();
+    let claim = Claim {
+        stream: world.stream,
+        epoch: Epoch(1),
+        owner: OWNER,
+        doubted: BTreeSet::new(),
+        broadcasts: 1,
+        given_up: &given_up,
+    };
+    let shared = &world.workers.shared;
+    assert_eq!(shared.claim_warm(&pod, &claim).await, Err(not_wanted()));
+    let pool = world.pools.get("default").unwrap();
+    assert!(matches!(shared.create(&pool, &claim).await, Err(ClaimError::Unavailable(_))));
+    assert_eq!(world.server.writes(), [""; 0]);
+    // Neither keeps anything from anybody.
+    assert_eq!(world.claim(1).await.unwrap().worker, warm);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pod_whose_claim_was_never_answered_is_everybodys_once_that_is_withdrawn() {
     let world = World::with_room_for(4);
     let warm = world.warm(0);

@@ -1,0 +1,22 @@
+//! Workers of a broadcast that it knows nothing of.
+
+use caudal_kubernetes::names::is_paused;
+use caudal_kubernetes::{LiveStream, StoredLifecycle};
+
+use crate::pods::WorkerPod;
+
+/// Whether a pod that is claimed for this broadcast is none that its machine has, is getting, or is to end: an operator that had lost the
+/// lease claimed it, in a call that was under way. What cannot be read wants everything that it may want.
+pub(super) fn is_surplus(resource: &LiveStream, pod: &WorkerPod) -> bool {
+    let Some((_, epoch)) = pod.claim else { return false };
+    if is_paused(resource) {
+        return false;
+    }
+    let stored = resource.status.as_ref().and_then(|status| status.lifecycle.as_ref());
+    match stored.map(StoredLifecycle::read) {
+        Some(Ok(machine)) => !machine.may_have(epoch, pod.worker),
+        Some(Err(_)) => false,
+        // It is over, and nothing is left to be done for it.
+        None => resource.memento_since().is_some(),
+    }
+}
