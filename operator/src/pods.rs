@@ -22,6 +22,7 @@ use caudal_kubernetes::watching::{News, watch};
 pub(crate) use deletion::delete_unchanged;
 pub(crate) use room::MadeFor;
 use room::{Taken, taken};
+pub(crate) use worker_pod::SetUp;
 pub use worker_pod::WorkerPod;
 
 /// All workers' pods of a namespace. Cheap to clone; all clones are one.

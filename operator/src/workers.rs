@@ -1,9 +1,11 @@
 //! Workers as pods: a warm one is claimed by one guarded patch, or one is created under a name that its stream and epoch give it.
 
 mod creation;
+mod doubts;
 mod network;
 mod places;
 mod presence;
+mod prospect;
 mod turns;
 
 use std::collections::{BTreeSet, HashMap};
@@ -30,9 +32,11 @@ use crate::pods::{Known, Pods, WorkerPod};
 use crate::pools::Pools;
 use crate::records::{LiveStreams, MANAGER};
 use caudal_kubernetes::calls::{Failure, Haste, call, call_if};
+use doubts::Doubts;
 use network::Network;
 use places::Places;
 use presence::Looks;
+use prospect::Prospect;
 use turns::Turns;
 
 /// Who knows the resources that own workers.
@@ -95,6 +99,7 @@ struct Shared {
     turns: Turns,
     places: Places,
     looks: Looks,
+    doubts: Doubts,
     /// Claims whose answers were lost. They may have been made, so nothing else is tried before that is known.
     unsure: Mutex<HashMap<(StreamId, Epoch), Arc<WorkerPod>>>,
     tasks: TaskTracker,
@@ -134,6 +139,7 @@ impl PodWorkers {
                 turns: Turns::default(),
                 places: Places::default(),
                 looks: Looks::default(),
+                doubts: Doubts::default(),
                 unsure: Mutex::default(),
                 tasks: TaskTracker::new(),
             }),
@@ -209,9 +215,15 @@ impl Shared {
             return Err(not_wanted());
         }
         let owner = self.owners.uid(stream);
-        if let Some(pod) = self.pods.claimed_for(stream, epoch, owner.as_deref()) {
-            return self.claimed_before(pod).await;
-        }
+        let before = match self.pods.claimed_for(stream, epoch, owner.as_deref()) {
+            Some(pod) => self.claimed_before(pod).await?,
+            None => None,
+        };
+        let now = self.pods.now();
+        let before = match before.map(|pod| (Prospect::of(&pod, now), pod)) {
+            Some((Prospect::Comes, pod)) => return Ok(pod),
+            before => before,
+        };
         let owner =
             owner.ok_or_else(|| ClaimError::Unavailable("its LiveStream is not known yet".to_owned()))?;
         let name = self.owners.pool(stream).unwrap_or_else(|| pool.clone());
@@ -220,11 +232,21 @@ impl Shared {
             of_pool.ok_or_else(|| ClaimError::Unavailable(format!("there is no WorkerPool {name}")))?;
         let broadcasts = self.place(stream, epoch, &name, &pool, of_pool.spec.max_workers)?;
         let pool = of_pool;
-        let doubted = self.pods.nodes_of(stream);
+        let mut doubted = self.pods.nodes_of(stream);
+        doubted.append(&mut self.doubts.nodes());
+        let instead_of = before.as_ref().map(|(_, pod)| Arc::clone(pod));
         let (owner, given_up) = (&owner, &given_up);
-        let mut claim = Claim { stream, epoch, owner, doubted, broadcasts, given_up };
-        match self.claim_idle(&pool, &mut claim).await? {
-            Some(claimed) => Ok(claimed),
+        let mut claim = Claim { stream, epoch, owner, doubted, broadcasts, given_up, instead_of };
+        if let Some(claimed) = self.claim_idle(&pool, &mut claim).await? {
+            return Ok(claimed);
+        }
+        if let Some((Prospect::Late, pod)) = before
+            && claim.instead_of.is_some()
+        {
+            return Ok(pod);
+        }
+        match self.leave(&mut claim).await? {
+            Some(comes) => Ok(comes),
             None => Box::pin(self.create(&pool, &claim)).await,
         }
     }
@@ -284,6 +306,11 @@ impl Shared {
                 pod
             };
             tries += 1;
+            let left = self.leave(claim).await;
+            if !matches!(left, Ok(None)) {
+                self.pods.untried(&pod);
+                return left;
+            }
             if let Some(claimed) = self.claim_warm(&pod, claim).await? {
                 return Ok(Some(claimed));
             }
@@ -292,17 +319,37 @@ impl Shared {
         Ok(None)
     }
 
-    /// One that an earlier claim of this epoch has got.
-    async fn claimed_before(&self, pod: Arc<WorkerPod>) -> Result<Arc<WorkerPod>, ClaimError> {
-        if !pod.ended && !pod.leaving {
-            return Ok(pod);
+    /// One that an earlier claim of this epoch has got. Nobody has stored that it is the stream's, so nobody has told it of its epoch. None
+    /// when somebody has deleted it: where its machine is gone, it stays for as long as the node is there.
+    async fn claimed_before(&self, pod: Arc<WorkerPod>) -> Result<Option<Arc<WorkerPod>>, ClaimError> {
+        if pod.leaving {
+            return Ok(None);
         }
-        let why = pod.ended_in_words();
-        // Nobody has stored that it is the stream's, so nobody has told it of its epoch.
-        if !pod.leaving {
-            let _ = self.delete(&pod, Haste::Awaited).await;
+        if !pod.ended {
+            return Ok(Some(pod));
         }
-        Err(ClaimError::Unavailable(why))
+        let _ = self.delete(&pod, Haste::Awaited).await;
+        Err(ClaimError::Unavailable(pod.ended_in_words()))
+    }
+
+    /// Leaves the pod that the claim has, and that does not come up, for another one. Some when somebody has changed it just then.
+    async fn leave(&self, claim: &mut Claim<'_>) -> Result<Option<Arc<WorkerPod>>, ClaimError> {
+        let Some(pod) = claim.instead_of.take() else { return Ok(None) };
+        let still = || !claim.given_up.is_cancelled();
+        let deleted = self.delete_if(&pod, Haste::Awaited, still).await;
+        deleted.map_err(|error| ClaimError::Unavailable(error.to_string()))?;
+        if let Known::There(pod) = self.pods.known(pod.worker)
+            && !pod.leaving
+        {
+            return Ok(Some(pod));
+        }
+        let (stream, node) = (claim.stream, pod.node.as_deref());
+        tracing::warn!(%stream, pod = pod.name, node, "a pod does not come up; its broadcast gets another one");
+        if let Some(node) = node {
+            self.doubts.add(node);
+            claim.doubted.insert(node.to_owned());
+        }
+        Ok(None)
     }
 
     /// Makes a warm pod the stream's; none when somebody was quicker, or it is gone.
@@ -475,6 +522,8 @@ struct Claim<'a> {
     broadcasts: u32,
     /// Whoever claims has gone.
     given_up: &'a CancellationToken,
+    /// What it has got, and does not come up. It is left as soon as there is another one.
+    instead_of: Option<Arc<WorkerPod>>,
 }
 
 fn not_wanted() -> ClaimError {

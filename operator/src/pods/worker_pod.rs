@@ -59,12 +59,25 @@ pub struct WorkerPod {
     pub unschedulable: Option<String>,
     /// What keeps the container from running, in words for whoever runs the platform; none while it runs or is on its way.
     pub trouble: Option<String>,
+    /// How far its node is with it.
+    pub(crate) set_up: SetUp,
     /// The container runs.
     pub runs: bool,
     /// How the process ended; none while it has not, or where nobody says.
     pub end: Option<String>,
     /// When it was created, in seconds since 1970.
     pub created: i64,
+}
+
+/// How far a node is with a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SetUp {
+    /// Its kubelet has not said that it has heard of the pod.
+    NotBegun,
+    /// The kubelet sees to the pod's volumes and its network.
+    Begun,
+    /// What a container waits for that does not run is its image.
+    Done,
 }
 
 impl WorkerPod {
@@ -109,6 +122,7 @@ impl WorkerPod {
                 .filter(|scheduled| !is_true(scheduled))
                 .map(|scheduled| scheduled.message.clone().unwrap_or_default()),
             trouble: trouble(metadata.name.as_deref().unwrap_or_default(), status),
+            set_up: set_up(status),
             runs: container(status)
                 .and_then(|of| of.state.as_ref())
                 .is_some_and(|state| state.running.is_some()),
@@ -166,6 +180,16 @@ fn trouble(pod: &str, status: Option<&PodStatus>) -> Option<String> {
     } else {
         format!("the container of pod {pod} cannot be started: {said}")
     })
+}
+
+fn set_up(status: Option<&PodStatus>) -> SetUp {
+    if condition(status, "PodReadyToStartContainers").is_some_and(is_true) {
+        SetUp::Done
+    } else if status.is_some_and(|status| status.start_time.is_some()) {
+        SetUp::Begun
+    } else {
+        SetUp::NotBegun
+    }
 }
 
 /// How the process ended, in the words of whoever ended it or saw it end.

@@ -230,6 +230,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::pods::SetUp;
 
     const NOW: i64 = 1_800_000_000;
     const SEEN: Seen<'_> = Seen {
@@ -272,6 +273,7 @@ mod tests {
             ended: false,
             unschedulable: None,
             trouble: None,
+            set_up: SetUp::Done,
             runs: true,
             end: None,
             created: NOW - 600,

@@ -46,6 +46,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::pods::SetUp;
 
     fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -100,6 +101,7 @@ mod tests {
             ends_by: None,
             ended: false,
             end: None,
+            set_up: SetUp::Done,
             runs: true,
             trouble: None,
             unschedulable: None,

@@ -13,15 +13,18 @@ use crate::build;
 use crate::pods::{MadeFor, WorkerPod};
 
 impl Shared {
-    /// Under the first of its names that nobody else's pod has: the choice is the same for every claim of this epoch.
+    /// Under the first of its names that neither somebody else's pod has, nor one that is being deleted: while these stay, the choice is the
+    /// same for every claim of this epoch.
     pub(super) async fn create(
         &self,
         pool: &WorkerPool,
         claim: &Claim<'_>,
     ) -> Result<Arc<WorkerPod>, ClaimError> {
         for name in cold_pods(claim.stream, claim.epoch) {
-            if let Some(pod) = self.create_as(&name, pool, claim).await? {
-                return self.claimed_before(pod).await;
+            if let Some(pod) = self.create_as(&name, pool, claim).await?
+                && let Some(pod) = self.claimed_before(pod).await?
+            {
+                return Ok(pod);
             }
         }
         Err(ClaimError::Unavailable("other pods have all the names that its worker could have".to_owned()))

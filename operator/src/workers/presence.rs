@@ -62,6 +62,16 @@ impl Shared {
 
     /// Deletes a pod as it is known, and not one that was changed since: then it is read again, and the caller decides anew.
     pub(super) async fn delete(&self, pod: &WorkerPod, haste: Haste) -> Result<(), Failure> {
+        self.delete_if(pod, haste, || true).await
+    }
+
+    /// The same, if it is `still` wanted once the call has its turn.
+    pub(super) async fn delete_if(
+        &self,
+        pod: &WorkerPod,
+        haste: Haste,
+        still: impl FnOnce() -> bool,
+    ) -> Result<(), Failure> {
         let params = DeleteParams {
             preconditions: Some(Preconditions {
                 uid: Some(pod.worker.to_string()),
@@ -69,7 +79,7 @@ impl Shared {
             }),
             ..DeleteParams::background()
         };
-        match call_if(haste, || true, self.api.delete(&pod.name, &params)).await {
+        match call_if(haste, still, self.api.delete(&pod.name, &params)).await {
             Err(Failure::NotFound) => {
                 self.pods.vanished(&pod.name);
                 Ok(())

@@ -2,8 +2,107 @@
 
 use super::*;
 
+/// A pod that was made for the stream and put on a node, of which nothing is heard for eight seconds.
+async fn silent(world: &World, epoch: u32, node: &str) -> String {
+    world.begin_term();
+    let name = world.cold_name(epoch);
+    let scheduled = async {
+        while world.pod(&name).is_none() {
+            sleep(Duration::from_millis(10)).await;
+        }
+        world.server.change(KIND, &name, |pod| {
+            pod["spec"]["nodeName"] = json!(node);
+            // Nobody is there who would end it.
+            pod["metadata"]["finalizers"] = json!(["caudal.dev/machine-is-gone"]);
+        });
+    };
+    let (claimed, ()) = tokio::join!(world.claim(epoch), scheduled);
+    assert_eq!(waits(claimed), format!("node {node} has not started pod {name} yet"));
+    name
+}
+
 fn is_leaving(world: &World, name: &str) -> bool {
     world.pod(name).is_some_and(|pod| pod["metadata"]["deletionTimestamp"].is_string())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_does_not_come_up_is_left_for_a_worker_that_waits() {
+    let mut world = World::with_room_for(4);
+    let late = silent(&world, 1, "node-1").await;
+    let warm = world.warm_on("node-2", 0, "10.1.2.4");
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.claim(1).await.unwrap().worker, warm);
+    assert!(is_leaving(&world, &late));
+    for _ in 0..2 {
+        assert_eq!(world.claim(1).await.unwrap().worker, warm);
+        world.restart();
+    }
+    assert_eq!(world.server.writes().len(), 3, "{:?}", world.server.writes());
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_none_waits_another_one_is_made_under_the_next_name_and_elsewhere() {
+    for deleted_by_hand in [false, true] {
+        let world = World::with_room_for(2);
+        let late = silent(&world, 1, "node-1").await;
+        if deleted_by_hand {
+            world.server.change(KIND, &late, |pod| {
+                pod["metadata"]["deletionTimestamp"] = json!("2027-01-15T08:01:00Z");
+            });
+        }
+        sleep(Duration::from_secs(1)).await;
+        let next = format!("{late}-2");
+        let (claimed, ()) = tokio::join!(world.claim(1), world.run(&next));
+        let made = world.pod(&next).unwrap();
+        assert_eq!(claimed.unwrap().worker, worker_of(&made));
+        assert!(is_leaving(&world, &late));
+        let preferred =
+            &made["spec"]["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"];
+        assert_eq!(preferred[0]["preference"]["matchFields"][0]["values"], json!(["node-1"]));
+        assert_eq!(world.claim(1).await.unwrap().worker, worker_of(&made));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_came_up_just_then_is_not_left() {
+    let world = World::with_room_for(4);
+    let late = silent(&world, 1, "node-1").await;
+    let runs: fn(&mut Value) = |pod| {
+        pod["status"] = json!({
+            "phase": "Running", "podIP": "10.1.2.4", "conditions": [{ "type": "Ready", "status": "True" }],
+        });
+    };
+    world.server.trouble("DELETE", Trouble::Overtaken(runs));
+    assert_eq!(world.claim(1).await.unwrap().worker, worker_of(&world.pod(&late).unwrap()));
+    assert!(!is_leaving(&world, &late));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_fits_on_no_node_is_kept_until_there_is_a_worker_that_waits() {
+    let world = World::with_room_for(4);
+    let name = world.cold_name(1);
+    let unschedulable = async {
+        while world.pod(&name).is_none() {
+            sleep(Duration::from_millis(10)).await;
+        }
+        world.server.change(KIND, &name, |pod| {
+            let condition = json!({ "type": "PodScheduled", "status": "False", "message": "0/2 nodes" });
+            pod["status"] = json!({ "phase": "Pending", "conditions": [condition] });
+        });
+    };
+    let (claimed, ()) = tokio::join!(world.claim(1), unschedulable);
+    no_room(claimed);
+    no_room(world.claim(1).await);
+    let first = worker_of(&world.pod(&name).unwrap());
+    // One that takes no connection is none.
+    world.warm_on("node-1", 1, "10.1.2.9");
+    sleep(Duration::from_millis(100)).await;
+    no_room(world.claim(1).await);
+    assert_eq!(worker_of(&world.pod(&name).unwrap()), first);
+    let warm = world.warm_on("node-2", 0, "10.1.2.4");
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(world.claim(1).await.unwrap().worker, warm);
+    assert_eq!(world.pod(&name), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -47,6 +146,7 @@ async fn a_claim_that_was_given_up_while_it_waited_for_its_turn_is_not_sent() {
         doubted: BTreeSet::new(),
         broadcasts: 1,
         given_up: &given_up,
+        instead_of: None,
     };
     let shared = &world.workers.shared;
     assert_eq!(shared.claim_warm(&pod, &claim).await, Err(not_wanted()));

@@ -2,12 +2,15 @@
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
+use std::time::SystemTime;
 
 use caudal_kubernetes::fake_server::FakeServer;
 use caudal_kubernetes::watching::News;
 use caudal_livestream::WorkerId;
+use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::*;
 use crate::build::tests::{pool, settings};
@@ -156,6 +159,13 @@ impl World {
             Self::operator(&self.server, &self.hosts, self.room, &self.owned, self.metrics.clone());
         (self.workers, self.pods, self.pools) = (workers, pods, pools);
         self.following.push(following);
+    }
+
+    /// From now on it is as late as the time says that goes by; everything is created now.
+    pub(super) fn begin_term(&self) {
+        let now: Timestamp = caudal_kubernetes::fake_server::TIME.parse().unwrap();
+        let (now, begun) = (SystemTime::from(now), Instant::now());
+        self.pods.begin_term(Arc::new(move || now + begun.elapsed()));
     }
 
     /// A warm pod that listens.
