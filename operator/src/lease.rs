@@ -6,12 +6,14 @@
 
 use std::time::Duration;
 
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client, ResourceExt as _};
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use caudal_kubernetes::calls::{Failure, call_at_once};
 
@@ -53,8 +55,8 @@ impl Term {
         self.duration / 6
     }
 
-    /// Of one renewal: two fit in between the first try and the end.
-    fn try_within(self) -> Duration {
+    /// Between two tries of a renewal, the first of which may yet be answered: a third one is begun before the end.
+    fn try_each(self) -> Duration {
         self.duration * 2 / 15
     }
 }
@@ -82,7 +84,7 @@ enum Look {
     Held,
 }
 
-/// Which version was seen, and since when.
+/// Which version was seen, none where the lease was missing, and since when.
 type Seen = Option<(Option<String>, Instant)>;
 
 impl Election {
@@ -119,23 +121,22 @@ impl Election {
     }
 
     async fn try_to_acquire(&self, seen: &mut Seen) -> Result<Option<Held>, Failure> {
-        let begun = Instant::now();
-        let now = Timestamp::now();
-        let written = match call_at_once(self.api.get_opt(&self.name)).await? {
-            None => {
-                let lease = self.first(now);
-                call_at_once(self.api.create(&PostParams::default(), &lease)).await
-            }
+        let asked = Instant::now();
+        let found = call_at_once(self.api.get_opt(&self.name)).await?;
+        if look(found.as_ref(), self.term, asked, seen) == Look::Held {
+            return Ok(None);
+        }
+        let (since, now) = (Instant::now(), Timestamp::now());
+        let params = PostParams::default();
+        let written = match found {
+            None => call_at_once(self.api.create(&params, &self.first(now))).await,
             Some(lease) => {
-                if look(&lease, self.term, begun, seen) == Look::Held {
-                    return Ok(None);
-                }
                 let lease = taken(lease, &self.identity, self.term, now);
-                call_at_once(self.api.replace(&self.name, &PostParams::default(), &lease)).await
+                call_at_once(self.api.replace(&self.name, &params, &lease)).await
             }
         };
         match written {
-            Ok(lease) => Ok(Some(Held { lease, since: begun })),
+            Ok(lease) => Ok(Some(Held { lease, since })),
             // Somebody was quicker.
             Err(Failure::Conflict | Failure::AlreadyExists | Failure::NotFound) => Ok(None),
             Err(error) => Err(error),
@@ -146,45 +147,67 @@ impl Election {
     /// API server does.
     pub async fn keep(&self, mut held: Held) {
         loop {
-            sleep_until(held.since + self.term.renew_each()).await;
+            let renewing = held.since + self.term.renew_each();
+            sleep_until(renewing).await;
             match timeout_at(held.since + self.term.lead_within(), self.renew(&held)).await {
                 Ok(Some(renewed)) => held = renewed,
                 Ok(None) => {
                     tracing::error!(identity = self.identity, "somebody else leads; this operator stops");
-                    return;
+                    break;
                 }
                 Err(_) => {
+                    self.metrics.renewal(Renewal::Failed, renewing.elapsed());
                     tracing::error!(
                         identity = self.identity,
                         "the lease could not be renewed in time; this operator leads no longer"
                     );
-                    return;
+                    break;
                 }
             }
         }
     }
 
-    /// None when it is somebody else's.
+    /// None when it is somebody else's. A try that is not answered soon may be lost, or be answered late by a slow server: so another one
+    /// is begun beside it, and whichever succeeds first counts.
     async fn renew(&self, held: &Held) -> Option<Held> {
+        let mut tries = FuturesUnordered::new();
+        tries.push(self.try_to_renew(held, Duration::ZERO));
+        loop {
+            tokio::select! {
+                Some(outcome) = tries.next() => match outcome {
+                    Ok(renewed) => return renewed,
+                    Err(error) => {
+                        tracing::debug!(%error, "the lease cannot be renewed now");
+                        tries.push(self.try_to_renew(held, RETRY));
+                    }
+                },
+                () = sleep(self.term.try_each()) => tries.push(self.try_to_renew(held, Duration::ZERO)),
+            }
+        }
+    }
+
+    /// None when it is somebody else's.
+    async fn try_to_renew(&self, held: &Held, pause: Duration) -> Result<Option<Held>, Failure> {
+        sleep(pause).await;
         let mut lease = held.lease.clone();
         loop {
             let since = Instant::now();
-            let next = renewed(lease.clone(), Timestamp::now());
-            let written = self.soon(self.api.replace(&self.name, &PostParams::default(), &next)).await;
+            let next = renewed(lease, Timestamp::now());
+            let written = call_at_once(self.api.replace(&self.name, &PostParams::default(), &next)).await;
             let renewal = if written.is_ok() { Renewal::Renewed } else { Renewal::Failed };
             self.metrics.renewal(renewal, since.elapsed());
             match written {
-                Ok(lease) => return Some(Held { lease, since }),
-                // Perhaps by a renewal of ours whose answer was lost.
+                Ok(lease) => return Ok(Some(Held { lease, since })),
+                // Perhaps by a try of ours whose answer was lost, or is still to come.
                 Err(Failure::Conflict | Failure::NotFound) => {
-                    match self.soon(self.api.get_opt(&self.name)).await {
-                        Ok(found) => lease = found.filter(|found| holder(found) == Some(&self.identity))?,
-                        Err(error) => tracing::debug!(%error, "the lease cannot be read"),
+                    let found = call_at_once(self.api.get_opt(&self.name)).await?;
+                    match found.filter(|found| holder(found) == Some(&self.identity)) {
+                        Some(found) => lease = found,
+                        None => return Ok(None),
                     }
                 }
-                Err(error) => tracing::debug!(%error, "the lease cannot be renewed now"),
+                Err(error) => return Err(error),
             }
-            sleep(RETRY).await;
         }
     }
 
@@ -203,12 +226,6 @@ impl Election {
         }
     }
 
-    /// A call that leaves time for another one.
-    async fn soon<T>(&self, made: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Failure> {
-        let answer = timeout(self.term.try_within(), call_at_once(made)).await;
-        answer.unwrap_or_else(|_| Err(Failure::Unavailable("no answer in time".to_owned())))
-    }
-
     fn first(&self, now: Timestamp) -> Lease {
         let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
         let mut lease = taken(Lease { metadata, spec: None }, &self.identity, self.term, now);
@@ -221,23 +238,27 @@ fn holder(lease: &Lease) -> Option<&String> {
     lease.spec.as_ref()?.holder_identity.as_ref().filter(|holder| !holder.is_empty())
 }
 
-/// Whether somebody who sees this lease `now` may take it.
-fn look(lease: &Lease, term: Term, now: Instant, seen: &mut Seen) -> Look {
-    if holder(lease).is_none() {
+/// Whether somebody who asked for the lease at `asked`, and was answered this just now, may take it.
+fn look(lease: Option<&Lease>, term: Term, asked: Instant, seen: &mut Seen) -> Look {
+    // Who deletes a lease that is held ends nobody's leadership: its holder leads until it notices.
+    let is_free = lease.map_or(seen.is_none(), |lease| holder(lease).is_none());
+    if is_free {
         return Look::Free;
     }
-    let version = lease.resource_version();
+    let version = lease.and_then(|lease| lease.resource_version());
     let since = match seen {
         Some((known, since)) if *known == version => *since,
         _ => {
+            // It may have been renewed until the moment in which the server answered.
+            let now = Instant::now();
             *seen = Some((version, now));
             now
         }
     };
-    let seconds = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds);
+    let seconds = lease.and_then(|lease| lease.spec.as_ref()?.lease_duration_seconds);
     let duration =
         seconds.and_then(|seconds| u64::try_from(seconds).ok()).map_or(term.duration, Duration::from_secs);
-    if now.saturating_duration_since(since) >= duration { Look::Free } else { Look::Held }
+    if asked.saturating_duration_since(since) >= duration { Look::Free } else { Look::Held }
 }
 
 fn taken(lease: Lease, identity: &str, term: Term, now: Timestamp) -> Lease {
@@ -264,6 +285,7 @@ const RETRY: Duration = Duration::from_millis(100);
 mod tests {
     use super::*;
     use caudal_kubernetes::fake_server::{FakeServer, Trouble};
+    use tokio::time::{advance, timeout};
 
     const TERM: Term = Term::of_seconds(6);
     const DURATION: Duration = Duration::from_secs(6);
@@ -272,8 +294,27 @@ mod tests {
     const LOOK_EACH: Duration = Duration::from_secs(1);
 
     fn election(server: &FakeServer, identity: &str) -> Election {
+        election_over(server.client(), identity)
+    }
+
+    fn election_over(client: Client, identity: &str) -> Election {
         let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
-        Election::new(server.client(), "caudal", "caudal-operator", identity.to_owned(), TERM, metrics)
+        Election::new(client, "caudal", "caudal-operator", identity.to_owned(), TERM, metrics)
+    }
+
+    /// A server that answers each call after this time, half of which it needs to come to it.
+    fn slow(server: &FakeServer, takes: Duration) -> Client {
+        let server = server.client();
+        let service = tower::service_fn(move |request| {
+            let server = server.clone();
+            async move {
+                sleep(takes / 2).await;
+                let answer = server.send(request).await;
+                sleep(takes / 2).await;
+                answer
+            }
+        });
+        Client::new(service, "caudal")
     }
 
     #[tokio::test(start_paused = true)]
@@ -350,5 +391,54 @@ mod tests {
         assert!(begun.elapsed() <= RENEW_EACH + RETRY, "{:?}", begun.elapsed());
         one.release().await;
         assert_eq!(holder(&api.get("caudal-operator").await.unwrap()).map(String::as_str), Some("two"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_is_slow_and_answers_costs_no_leadership() {
+        for millis in [700, 900, 1_300, 1_900] {
+            let server = FakeServer::new();
+            let one = election_over(slow(&server, Duration::from_millis(millis)), "one");
+            let held = one.acquire().await;
+            let kept = timeout(Duration::from_mins(10), one.keep(held)).await;
+            assert!(kept.is_err(), "{millis} ms");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_was_told_of_late_is_as_young_as_the_answer() {
+        let mut lease = taken(Lease::default(), "one", TERM, Timestamp::now());
+        lease.metadata.resource_version = Some("7".to_owned());
+        let (asked, mut seen) = (Instant::now(), None);
+        // It was renewed just before this answer.
+        advance(Duration::from_secs(5)).await;
+        assert_eq!(look(Some(&lease), TERM, asked, &mut seen), Look::Held);
+        advance(Duration::from_secs(5)).await;
+        assert_eq!(look(Some(&lease), TERM, Instant::now(), &mut seen), Look::Held);
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(look(Some(&lease), TERM, Instant::now(), &mut seen), Look::Free);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_deletes_a_lease_makes_nobody_lead_before_its_holder_has_stopped() {
+        let server = FakeServer::new();
+        let (one, two) = (election(&server, "one"), election(&server, "two"));
+        let held = one.acquire().await;
+        let stopping = async {
+            one.keep(held).await;
+            Instant::now()
+        };
+        let waiting = async {
+            two.acquire().await;
+            Instant::now()
+        };
+        let deleting = async {
+            // Just after it was renewed.
+            sleep(RENEW_EACH * 2 + RETRY).await;
+            server.vanish("leases", "caudal-operator");
+            Instant::now()
+        };
+        let (stopped, taken, deleted) = tokio::join!(stopping, waiting, deleting);
+        assert!(taken >= stopped, "{:?} too soon", stopped - taken);
+        assert!(taken - deleted <= DURATION + LOOK_EACH * 2, "{:?}", taken - deleted);
     }
 }
