@@ -4,6 +4,7 @@
 //! The same on one machine and in a cluster. Where records are kept ([`RecordStore`]), where workers come from
 //! ([`Workers`]), and how workers and api are spoken to ([`WorkerLink`], [`Api`]) is somebody else's.
 
+mod backoff;
 mod clock;
 mod credential_source;
 mod edit;
@@ -40,6 +41,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use backoff::Backoff;
 pub use clock::{WallClock, read as wall_now};
 pub use credential_source::{CredentialSource, Fresh, NoCredentials};
 use edit::Edit;

@@ -23,6 +23,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 
+use crate::backoff::Backoff;
 use crate::clock::SteadyClock;
 use crate::edit::{Edit, Refusal};
 use crate::media::is_disposable;
@@ -412,8 +413,9 @@ impl StreamTask {
                 let waits = self.shared.carriers.metrics.waits(Queue::Releases);
                 self.jobs.spawn(async move {
                     let _waits = waits;
+                    let mut backoff = Backoff::new(ASK_AGAIN, RELEASE_AGAIN);
                     while workers.release(worker.worker).await == Presence::Unknown {
-                        sleep(ASK_AGAIN).await;
+                        backoff.wait().await;
                     }
                     Outcome::Released(worker.worker)
                 });
@@ -477,6 +479,8 @@ fn hints_from(media: &MediaInfo) -> Option<BroadcastHints> {
 const FEED_INPUTS: usize = 64;
 /// Between two tries to get a worker, or to end one that is not known yet.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// Nobody waits for it, and after an outage there are many.
+const RELEASE_AGAIN: Duration = Duration::from_secs(10);
 /// Between two tries to remove a record. Nobody waits for that.
 const REMOVE_AGAIN: Duration = Duration::from_secs(10);
 /// One frame a second is the slowest that anything is planned for.

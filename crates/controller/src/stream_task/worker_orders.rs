@@ -16,6 +16,7 @@ use super::ASK_AGAIN;
 use super::credentials::{sealed, when_there_are_some};
 use super::missing_worker::Reasons;
 use crate::Shared;
+use crate::backoff::Backoff;
 use crate::queue::Sender;
 use crate::worker_link::NotAssigned;
 use crate::workers::{ClaimError, Claimed, Presence};
@@ -36,6 +37,7 @@ pub(super) async fn claim(
 async fn claim_one(shared: &Shared, stream: StreamId, epoch: Epoch, inputs: &Sender<Input>) -> Claimed {
     let carriers = &shared.carriers;
     let mut reasons = Reasons::default();
+    let mut backoff = Backoff::new(ASK_AGAIN, CLAIM_AGAIN);
     loop {
         let error = match carriers.workers.claim(stream, epoch, &carriers.pool).await {
             Ok(claimed) => return claimed,
@@ -43,7 +45,7 @@ async fn claim_one(shared: &Shared, stream: StreamId, epoch: Epoch, inputs: &Sen
         };
         // Nobody listens only when the worker is not wanted any more either.
         if reasons.is_news(error.reason(), Instant::now()) {
-            tracing::warn!(%error, %stream, %epoch, "a stream gets no worker now; asking again each second");
+            tracing::warn!(%error, %stream, %epoch, "a stream gets no worker now; asking again every second or two");
             let _ = inputs.send(Input::NoWorker(epoch, error.reason().to_owned())).await;
         } else {
             tracing::debug!(%error, %stream, %epoch, "still no worker");
@@ -51,7 +53,7 @@ async fn claim_one(shared: &Shared, stream: StreamId, epoch: Epoch, inputs: &Sen
         if matches!(error, ClaimError::NoCapacity(_)) {
             let _ = inputs.send(Input::NoCapacity(epoch)).await;
         }
-        sleep(ASK_AGAIN).await;
+        backoff.wait().await;
     }
 }
 
@@ -152,6 +154,9 @@ fn unsettled(reason: &str) -> NotAssigned {
 
 /// From the choice of a worker to its taking the assignment, over a change of controller and clocks that differ.
 const ASSIGNMENT_VALID_MS: i64 = 90_000;
+/// A publisher waits. The lifecycle takes no room for worth nothing once it has not heard of it for five seconds, and may put off what it
+/// hears for half of these.
+const CLAIM_AGAIN: Duration = Duration::from_secs(2);
 const ASSIGN_RETRIES: u32 = 2;
 /// One that is silent, which each try waits for, has to be given up while the router's replay still holds what viewers lack.
 const ASSIGN_AGAIN_WITHIN: Duration = Duration::from_secs(6);
