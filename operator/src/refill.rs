@@ -1,5 +1,6 @@
 //! Keeps each pool's warm workers: as many as its spec says, made from its newest template, and none that has ended.
 
+mod failing;
 mod foreign;
 mod plan;
 
@@ -21,6 +22,7 @@ use crate::metrics::{Metrics, PoolCounts, PoolGauges};
 use crate::pods::{Pods, WorkerPod, delete_unchanged};
 use crate::pools::Pools;
 use crate::records::MANAGER;
+use failing::Failing;
 use foreign::Foreign;
 use plan::{Plan, Seen, plan};
 
@@ -38,12 +40,6 @@ pub(crate) struct Refill {
     foreign: Foreign,
     /// The API server's: by it, pods are as old as they are, and who reads a condition goes by it.
     wall: WallClock,
-}
-
-/// A pool whose workers do not come up.
-struct Failing {
-    failures: u32,
-    not_before: Instant,
 }
 
 impl Refill {
@@ -101,31 +97,25 @@ impl Refill {
         let counts =
             PoolCounts { idle: status.idle, starting: status.starting, claimed: status.claimed, missing };
         let mut outcome = Reconciled::Unchanged;
+        let failing = self.failing.entry(name.to_owned()).or_default();
+        let ended = delete.iter().map(AsRef::as_ref);
+        if let Some(pause) = failing.ended(ended, server_seconds(&self.wall), Instant::now()) {
+            tracing::warn!(pool = name, ?pause, "warm workers have ended; the next ones after a pause");
+        }
         for pod in &delete {
-            if pod.ended {
-                self.failed(name, pod);
-            }
             outcome = outcome.max(Reconciled::Changed);
             if let Err(error) = delete_unchanged(&self.pods_api, &self.pods, pod).await {
                 outcome = Reconciled::Failed;
                 tracing::debug!(%error, pod = pod.name, "a worker that nobody needs cannot be deleted now");
             }
         }
-        let waits = self.failing.get(name).is_some_and(|failing| Instant::now() < failing.not_before);
-        for place in create.into_iter().filter(|_| !waits) {
-            outcome = outcome.max(Reconciled::Changed);
-            if let Err(error) = self.create(pool, name, place).await {
-                outcome = Reconciled::Failed;
-                tracing::warn!(%error, pool = name, "a warm worker cannot be created now");
-                plan::say(&mut status, "CannotCreate", &error.to_string());
-                break;
-            }
-        }
+        outcome = outcome.max(self.create_all(pool, name, &create).await);
+        let failing = self.failing.entry(name.to_owned()).or_default();
         if status.idle > 0 {
-            self.failing.remove(name);
-        } else if let Some(failing) = self.failing.get(name) {
-            let words = format!("{} workers in a row ended before anybody needed them", failing.failures);
-            plan::say(&mut status, "WorkersFail", &words);
+            failing.came_up();
+        }
+        if let Some((reason, words)) = failing.words() {
+            plan::say(&mut status, reason, &words);
         }
         plan::keep_times(&mut status, pool.status.as_ref());
         if pool.status.as_ref() != Some(&status) {
@@ -145,10 +135,44 @@ impl Refill {
         let seen = Seen {
             foreign,
             hash: &build::hash(pool, &self.settings),
-            now: wall_now(&self.wall).0.div_euclid(1_000),
+            now: server_seconds(&self.wall),
             must_leave: self.pods.nodes_are_known().then_some(&must_leave),
         };
         plan(pool, pods, &seen)
+    }
+
+    /// Makes warm workers in these places, unless those before did not come up or could not be made just now.
+    async fn create_all(&mut self, pool: &WorkerPool, name: &str, places: &[u32]) -> Reconciled {
+        let failing = self.failing.entry(name.to_owned()).or_default();
+        if places.is_empty() {
+            failing.made();
+        }
+        if places.is_empty() || failing.waits(Instant::now()) {
+            return Reconciled::Unchanged;
+        }
+        let mut failure = None;
+        for place in places {
+            if let Err(error) = self.create(pool, name, *place).await {
+                failure = Some(error);
+                break;
+            }
+        }
+        let failing = self.failing.entry(name.to_owned()).or_default();
+        let Some(error) = failure else {
+            failing.made();
+            return Reconciled::Changed;
+        };
+        let words = error.to_string();
+        if failing.not_made(error, Instant::now()) {
+            tracing::warn!(
+                error = words,
+                pool = name,
+                "a warm worker cannot be created now; trying on, ever less often"
+            );
+        } else {
+            tracing::debug!(error = words, pool = name, "a warm worker still cannot be created");
+        }
+        Reconciled::Failed
     }
 
     async fn create(&self, pool: &WorkerPool, name: &str, place: u32) -> Result<(), Failure> {
@@ -203,15 +227,11 @@ impl Refill {
             }
         }
     }
+}
 
-    fn failed(&mut self, pool: &str, pod: &WorkerPod) {
-        let now = Instant::now();
-        let failing = self.failing.entry(pool.to_owned()).or_insert(Failing { failures: 0, not_before: now });
-        failing.failures = failing.failures.saturating_add(1);
-        let pause = FIRST_PAUSE.saturating_mul(1 << failing.failures.min(10)).min(LONGEST_PAUSE);
-        failing.not_before = now + pause;
-        tracing::warn!(pool, pod = pod.name, ?pause, "a warm worker has ended; the next one after a pause");
-    }
+/// By the API server's clock, since 1970.
+fn server_seconds(wall: &WallClock) -> i64 {
+    wall_now(wall).0.div_euclid(1_000)
 }
 
 /// Whether a pod is one of this pool's workers.
@@ -221,8 +241,6 @@ fn is_worker(pod: &Pod, pool: &str) -> bool {
 
 const EACH: Duration = Duration::from_secs(1);
 const AT_LEAST: Duration = Duration::from_secs(10);
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
 #[cfg(test)]
 mod tests;

@@ -55,6 +55,8 @@ pub struct WorkerPod {
     pub(crate) ends_by: Option<i64>,
     /// Its process has ended.
     pub ended: bool,
+    /// Its node or the control plane has ended it, or never began it: for want of room, or to be emptied.
+    pub ended_by_node: bool,
     /// Why there is no node for it.
     pub unschedulable: Option<String>,
     /// What keeps the container from running, in words for whoever runs the platform; none while it runs or is on its way.
@@ -118,6 +120,7 @@ impl WorkerPod {
             leaving: metadata.deletion_timestamp.is_some(),
             ends_by: metadata.deletion_timestamp.as_ref().map(|at| at.0.as_second()),
             ended: has_ended(status),
+            ended_by_node: is_ended_by_node(status),
             unschedulable: condition(status, "PodScheduled")
                 .filter(|scheduled| !is_true(scheduled))
                 .map(|scheduled| scheduled.message.clone().unwrap_or_default()),
@@ -242,7 +245,17 @@ fn has_ended(status: Option<&PodStatus>) -> bool {
     state.is_some_and(|state| state.terminated.is_some()) || matches!(phase, Some("Succeeded" | "Failed"))
 }
 
+/// A node that shuts down before its pods are deleted, and an old one that is short of memory or disk, say so by the reason alone.
+fn is_ended_by_node(status: Option<&PodStatus>) -> bool {
+    let reason = status.and_then(|status| status.reason.as_deref());
+    has_ended(status)
+        && (condition(status, "DisruptionTarget").is_some_and(is_true)
+            || reason.is_some_and(|reason| ENDED_BY_NODE.contains(&reason)))
+}
+
 /// A kubelet that is there kills the process at the end of its grace, and says so within a second or two.
 const OVERDUE_SECONDS: i64 = 5;
+/// What a kubelet says of a pod that it ends, or turns away, on account of its node.
+const ENDED_BY_NODE: [&str; 5] = ["Evicted", "NodeShutdown", "Preempting", "Shutdown", "Terminated"];
 /// Why a container waits that is being started.
 const ON_ITS_WAY: [&str; 2] = ["ContainerCreating", "PodInitializing"];

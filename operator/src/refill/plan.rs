@@ -224,7 +224,7 @@ const PODS_NAMED: usize = 5;
 const AT_ONCE: usize = 10;
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use caudal_kubernetes::names::PAUSED_ANNOTATION;
     use caudal_livestream::{Epoch, StreamId, WorkerId};
     use serde_json::json;
@@ -252,7 +252,7 @@ mod tests {
         serde_json::from_value(pool).unwrap()
     }
 
-    fn pod(name: &str, change: impl FnOnce(&mut WorkerPod)) -> Arc<WorkerPod> {
+    pub(in crate::refill) fn pod(name: &str, change: impl FnOnce(&mut WorkerPod)) -> Arc<WorkerPod> {
         let mut pod = WorkerPod {
             name: name.to_owned(),
             worker: WorkerId::generate(),
@@ -271,6 +271,7 @@ mod tests {
             leaving: false,
             ends_by: None,
             ended: false,
+            ended_by_node: false,
             unschedulable: None,
             trouble: None,
             set_up: SetUp::Done,

@@ -100,6 +100,7 @@ mod tests {
             leaving: false,
             ends_by: None,
             ended: false,
+            ended_by_node: false,
             end: None,
             set_up: SetUp::Done,
             runs: true,
