@@ -4,6 +4,7 @@
 //! renewal that succeeded. Others take it when they have seen it unchanged for its whole duration, by their own clocks alone: what the machines'
 //! wall clocks say is only for people. Each write is for the version that was read.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -15,7 +16,7 @@ use kube::api::PostParams;
 use kube::{Api, Client, ResourceExt as _};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use caudal_kubernetes::calls::{Failure, call_at_once};
+use caudal_kubernetes::calls::{Failure, call_at_once, client_while};
 
 use crate::metrics::{Metrics, Renewal};
 
@@ -73,6 +74,51 @@ pub struct Held {
     lease: Lease,
     /// When the write that made it ours, or renewed it, was begun.
     since: Instant,
+    leadership: Leadership,
+}
+
+impl Held {
+    /// What the calls of whoever leads by it go by.
+    pub fn leadership(&self) -> &Leadership {
+        &self.leadership
+    }
+}
+
+/// How long what a leader has decided may be carried out. A call may wait half a minute for its turn, and somebody else may lead by then.
+#[derive(Clone, Debug)]
+pub struct Leadership {
+    // Never held across an await.
+    until: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Leadership {
+    fn until(until: Instant) -> Self {
+        Self { until: Arc::new(Mutex::new(Some(until))) }
+    }
+
+    fn prolong(&self, until: Instant) {
+        *self.lock() = Some(until);
+    }
+
+    /// It is over, whatever the lease says.
+    pub(crate) fn end(&self) {
+        *self.lock() = None;
+    }
+
+    /// Whether nobody else can lead yet.
+    fn lasts(&self) -> bool {
+        self.lock().is_some_and(|until| Instant::now() < until)
+    }
+
+    /// A client for what is done because this process leads: its calls are not sent once it may lead no longer.
+    pub(crate) fn client(&self, client: &Client) -> Client {
+        let leadership = self.clone();
+        client_while(client.clone(), "this operator leads no longer", move || leadership.lasts())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What a look at the lease says to a process that does not hold it.
@@ -136,7 +182,10 @@ impl Election {
             }
         };
         match written {
-            Ok(lease) => Ok(Some(Held { lease, since })),
+            Ok(lease) => {
+                let leadership = Leadership::until(since + self.term.lead_within());
+                Ok(Some(Held { lease, since, leadership }))
+            }
             // Somebody was quicker.
             Err(Failure::Conflict | Failure::AlreadyExists | Failure::NotFound) => Ok(None),
             Err(error) => Err(error),
@@ -150,7 +199,10 @@ impl Election {
             let renewing = held.since + self.term.renew_each();
             sleep_until(renewing).await;
             match timeout_at(held.since + self.term.lead_within(), self.renew(&held)).await {
-                Ok(Some(renewed)) => held = renewed,
+                Ok(Some(renewed)) => {
+                    held = renewed;
+                    held.leadership.prolong(held.since + self.term.lead_within());
+                }
                 Ok(None) => {
                     tracing::error!(identity = self.identity, "somebody else leads; this operator stops");
                     break;
@@ -165,6 +217,7 @@ impl Election {
                 }
             }
         }
+        held.leadership.end();
     }
 
     /// None when it is somebody else's. A try that is not answered soon may be lost, or be answered late by a slow server: so another one
@@ -197,7 +250,9 @@ impl Election {
             let renewal = if written.is_ok() { Renewal::Renewed } else { Renewal::Failed };
             self.metrics.renewal(renewal, since.elapsed());
             match written {
-                Ok(lease) => return Ok(Some(Held { lease, since })),
+                Ok(lease) => {
+                    return Ok(Some(Held { lease, since, leadership: held.leadership.clone() }));
+                }
                 // Perhaps by a try of ours whose answer was lost, or is still to come.
                 Err(Failure::Conflict | Failure::NotFound) => {
                     let found = call_at_once(self.api.get_opt(&self.name)).await?;
@@ -440,5 +495,24 @@ mod tests {
         let (stopped, taken, deleted) = tokio::join!(stopping, waiting, deleting);
         assert!(taken >= stopped, "{:?} too soon", stopped - taken);
         assert!(taken - deleted <= DURATION + LOOK_EACH * 2, "{:?}", taken - deleted);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_leader_decided_is_not_sent_once_its_lease_may_be_over() {
+        let server = FakeServer::new();
+        let one = election(&server, "one");
+        let held = one.acquire().await;
+        let client = held.leadership().client(&server.client());
+        let pods: Api<k8s_openapi::api::core::v1::Pod> = Api::namespaced(client, "caudal");
+        let sent = async |name: &str| {
+            let answer = call_at_once(pods.delete(name, &kube::api::DeleteParams::default())).await;
+            (answer.unwrap_err(), server.writes().contains(&format!("DELETE pods/{name}")))
+        };
+        assert_eq!(sent("first").await, (Failure::NotFound, true));
+        let kept = timeout(Duration::from_secs(60), one.keep(held)).await;
+        assert!(kept.is_err() && sent("much-later").await.1, "each renewal prolongs it");
+        sleep(LEAD_WITHIN).await;
+        let (failure, sent) = sent("too-late").await;
+        assert!(!sent && failure.to_string().ends_with("leads no longer"), "{failure}");
     }
 }

@@ -13,7 +13,7 @@ use caudal_service::health::Readiness;
 use caudal_storage::{RoleSessions, SegmentStore};
 use caudal_traces::Traces;
 use kube::Client;
-use prometheus::Registry;
+use prometheus::{IntGauge, Registry};
 use thiserror::Error;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -24,7 +24,7 @@ use crate::closed_pools;
 use crate::departures::Departures;
 use crate::drain::Drain;
 use crate::events::{self, Notices};
-use crate::lease::{Election, Term};
+use crate::lease::{Election, Held, Term};
 use crate::letting_go::{self, LETTING_GO};
 use crate::metrics::Metrics;
 use crate::moves::Moves;
@@ -136,56 +136,79 @@ async fn lead_when_elected(
         config.term,
         metrics.clone(),
     );
-    let leads = &metrics.leads;
     while let Some(held) = shutdown.run_until_cancelled(election.acquire()).await {
-        leads.set(1);
-        let lost = CancellationToken::new();
-        let over = lost.child_token();
-        let leading = lead(config, metrics, pods.clone(), pools.clone(), over.clone());
-        let led = async {
-            tokio::pin!(leading);
-            tokio::select! {
-                () = election.keep(held) => {
-                    leads.set(0);
-                    lost.cancel();
-                    leading.await;
-                }
-                () = shutdown.cancelled() => {
-                    lost.cancel();
-                    leading.await;
-                    leads.set(0);
-                    election.release().await;
-                }
-                () = &mut leading => {
-                    leads.set(0);
-                    election.release().await;
-                }
-            }
-        };
-        let late = async {
-            shutdown.cancelled().await;
-            sleep(CLOSING).await;
-        };
-        tokio::select! {
-            () = led => {}
-            // What follows has its own time, whatever the streams' tasks wait for.
-            () = late => {
-                tracing::warn!("the streams' tasks did not end in time; the lease ends by itself");
-                leads.set(0);
-            }
-        }
+        let over = CancellationToken::new();
+        let client = held.leadership().client(&config.client);
+        let leading = lead(config, client, metrics, pods.clone(), pools.clone(), over.clone());
+        for_a_term(&election, held, leading, &over, &metrics.leads, shutdown).await;
     }
 }
 
-/// Drives all streams until `over`.
-async fn lead(config: &Config, metrics: &Metrics, pods: Pods, pools: Pools, over: CancellationToken) {
+/// Leads by `leading`, which ends in order once `over` is cancelled: when the lease is lost, or at `shutdown`. The lease is kept until then, so
+/// that nobody else leads while the streams' tasks end, and what these leave behind is not sent any more.
+async fn for_a_term(
+    election: &Election,
+    held: Held,
+    leading: impl Future<Output = ()>,
+    over: &CancellationToken,
+    leads: &IntGauge,
+    shutdown: &CancellationToken,
+) {
+    let leadership = held.leadership().clone();
+    leads.set(1);
+    let until_told = async {
+        tokio::pin!(leading);
+        tokio::select! {
+            () = &mut leading => return,
+            () = shutdown.cancelled() => over.cancel(),
+        }
+        leading.await;
+    };
+    let led = async {
+        tokio::pin!(until_told);
+        tokio::select! {
+            () = &mut until_told => {
+                leadership.end();
+                election.release().await;
+            }
+            () = election.keep(held) => {
+                leads.set(0);
+                over.cancel();
+                until_told.await;
+            }
+        }
+    };
+    let late = async {
+        shutdown.cancelled().await;
+        sleep(CLOSING).await;
+    };
+    tokio::select! {
+        () = led => {}
+        // What follows has its own time, whatever the streams' tasks wait for.
+        () = late => {
+            tracing::warn!("the streams' tasks did not end in time; the lease ends by itself");
+        }
+    }
+    leadership.end();
+    leads.set(0);
+}
+
+/// Drives all streams until `over`, by calls of `client` alone.
+async fn lead(
+    config: &Config,
+    client: Client,
+    metrics: &Metrics,
+    pods: Pods,
+    pools: Pools,
+    over: CancellationToken,
+) {
     let wall: WallClock = Arc::new(SystemTime::now);
-    let Some(wall) = over.run_until_cancelled(clock(&config.client, &wall)).await else { return };
+    let Some(wall) = over.run_until_cancelled(clock(&client, &wall)).await else { return };
     pods.begin_term(Arc::clone(&wall));
     let places = pods.clone();
     let edge = config.edge.clone();
     let streams = LiveStreams::new(
-        config.client.clone(),
+        client.clone(),
         RecordSettings {
             namespace: config.pods.namespace.clone(),
             wall: Arc::clone(&wall),
@@ -198,7 +221,7 @@ async fn lead(config: &Config, metrics: &Metrics, pods: Pods, pools: Pools, over
     let Some(records) = over.run_until_cancelled(load(&streams)).await else { return };
     tracing::info!(streams = records.len(), "taking up the streams that there are");
     let workers = PodWorkers::new(
-        config.client.clone(),
+        client.clone(),
         pods.clone(),
         pools.clone(),
         Arc::new(streams.clone()),
@@ -231,7 +254,7 @@ async fn lead(config: &Config, metrics: &Metrics, pods: Pods, pools: Pools, over
         Arc::new(Controller::start(carriers, config.media.clone(), Arc::clone(&wall), records, |_, _| {}));
     let mut beside = JoinSet::new();
     beside.spawn(events::publish(
-        config.client.clone(),
+        client.clone(),
         config.identity.clone(),
         streams.clone(),
         config.pods.namespace.clone(),
@@ -240,14 +263,14 @@ async fn lead(config: &Config, metrics: &Metrics, pods: Pods, pools: Pools, over
     let pauses = Pauses::new(streams.clone(), pools.clone(), config.pool.clone());
     beside.spawn(pauses.clone().tell(notices.clone()));
     beside.spawn(closed_pools::open_what_was_left_closed(
-        config.client.clone(),
+        client.clone(),
         config.pods.namespace.clone(),
         pools.clone(),
         Arc::clone(&wall),
     ));
     let released = notices.clone();
     let refill = Refill::new(
-        &config.client,
+        &client,
         pods.clone(),
         pools.clone(),
         config.pods.clone(),
@@ -255,8 +278,7 @@ async fn lead(config: &Config, metrics: &Metrics, pods: Pods, pools: Pools, over
         Arc::clone(&wall),
     );
     beside.spawn(refill.run());
-    let orphans =
-        Orphans::new(&config.client, &config.pods.namespace, pods.clone(), pools.clone(), streams.clone());
+    let orphans = Orphans::new(&client, &config.pods.namespace, pods.clone(), pools.clone(), streams.clone());
     beside.spawn(orphans.run());
     let at_once = usize::try_from(config.drain_moves).unwrap_or(usize::MAX);
     let departures = || Departures::new(streams.clone(), Arc::clone(&controller), notices.clone());
@@ -314,3 +336,47 @@ const AGAIN: Duration = Duration::from_secs(1);
 const CLOSING: Duration = Duration::from_secs(12);
 /// How long [`run`] may take from `shutdown` to its end: an operator's pod has 40 s, of which its process needs some for its other parts.
 pub const END_WITHIN: Duration = Duration::from_secs(CLOSING.as_secs() + LETTING_GO.as_secs() + 1);
+
+#[cfg(test)]
+mod tests {
+    use caudal_kubernetes::fake_server::FakeServer;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_operator_that_is_told_to_end_and_takes_its_time_keeps_the_lease_until_it_has_ended() {
+        let server = FakeServer::new();
+        let metrics = Metrics::register(&Registry::new()).unwrap();
+        let election = |identity: &str| {
+            let identity = identity.to_owned();
+            Election::new(server.client(), "caudal", LEASE, identity, Term::default(), metrics.clone())
+        };
+        // Longer than a lease, and longer than there is time for.
+        for (closing, is_let_go_of) in [(10, true), (3_600, false)] {
+            let (one, two) = (election("one"), election("two"));
+            let held = one.acquire().await;
+            let (over, shutdown) = (CancellationToken::new(), CancellationToken::new());
+            let leading = async {
+                over.cancelled().await;
+                sleep(Duration::from_secs(closing)).await;
+            };
+            let told = async {
+                sleep(Duration::from_secs(3)).await;
+                shutdown.cancel();
+            };
+            let leads = async {
+                for_a_term(&one, held, leading, &over, &metrics.leads, &shutdown).await;
+                Instant::now()
+            };
+            let waiting = async {
+                let held = two.acquire().await;
+                (held, Instant::now())
+            };
+            let ((), ended, (_, taken)) = tokio::join!(told, leads, waiting);
+            assert!(taken >= ended, "{:?} too soon", ended - taken);
+            assert_eq!(taken - ended < Duration::from_secs(2), is_let_go_of, "{:?}", taken - ended);
+            two.release().await;
+        }
+    }
+}

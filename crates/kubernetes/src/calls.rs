@@ -35,6 +35,17 @@ pub async fn client() -> Result<Client, NoClient> {
     Ok(Client::try_from(config)?)
 }
 
+/// A client of the same server whose calls are sent only while `still` holds, which is asked when a call has had its turn; from then on they
+/// fail as [`Failure::Unavailable`], in the words `why`. Must be called within a tokio runtime.
+pub fn client_while(client: Client, why: &'static str, still: impl Fn() -> bool + Send + 'static) -> Client {
+    let namespace = client.default_namespace().to_owned();
+    let sending = tower::service_fn(move |request| {
+        let (client, holds) = (client.clone(), still());
+        async move { if holds { client.send(request).await } else { Err(Error::Service(why.into())) } }
+    });
+    Client::new(sending, namespace)
+}
+
 /// Why a call came to nothing.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Failure {
