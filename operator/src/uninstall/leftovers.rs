@@ -1,18 +1,19 @@
 //! What did not end in time: workers that nobody will end, and finalizers that nobody will take off.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use caudal_kubernetes::calls::{Failure, call, call_for_many};
 use caudal_kubernetes::{LiveStream, names};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, ListParams};
+use kube::api::{DeleteParams, ListParams, Preconditions};
 use kube::{Api, Client, ResourceExt as _};
 use tokio::time::Instant;
 
 use super::persisting::persist;
 use super::{MANAGER, UninstallError};
 use crate::letting_go::{AT_ONCE, let_go_of};
+use crate::pods::WorkerPod;
 
 /// What is let go of, and by when.
 pub(super) struct Leftovers<'a> {
@@ -33,7 +34,7 @@ impl Leftovers<'_> {
             "broadcasts that did not end in time: {}; no operator runs, or the api does not answer it",
             open.len()
         ));
-        let workers = self.workers().await.map_err(|failure| UninstallError::Broadcasts { failure })?;
+        let workers = self.workers(tell).await.map_err(|failure| UninstallError::Broadcasts { failure })?;
         let (undeleted, running) = self.delete_all(&workers, tell).await;
         let unreleased = self.release_all(open, &running, tell).await;
         match undeleted + unreleased {
@@ -43,18 +44,19 @@ impl Leftovers<'_> {
     }
 
     /// Deletes the workers. How many could not be, and the LiveStreams that they may run on for.
-    async fn delete_all<'w>(
+    async fn delete_all(
         &self,
-        workers: &'w HashMap<String, Option<String>>,
+        workers: &[WorkerPod],
         tell: &mut impl FnMut(String),
-    ) -> (usize, HashSet<&'w String>) {
+    ) -> (usize, HashSet<String>) {
         let namespace = self.namespace;
         let (mut left, mut running) = (0, HashSet::new());
-        let deleting =
-            workers.iter().map(|(worker, stream)| async move { (worker, stream, self.delete(worker).await) });
+        let deleting = workers.iter().map(|worker| async move { (worker, self.delete(worker).await) });
         let deleted: Vec<_> = futures::stream::iter(deleting).buffer_unordered(AT_ONCE).collect().await;
-        for (worker, stream, outcome) in deleted {
+        for (worker, outcome) in deleted {
+            let stream = worker.claim.map(|(stream, _)| names::live_stream(stream));
             let whose = stream.as_ref().map_or_else(|| "idle".to_owned(), |stream| format!("of {stream}"));
+            let worker = &worker.name;
             match outcome {
                 Ok(()) => tell(format!("deleted the worker {worker} ({whose})")),
                 Err(error) => {
@@ -73,10 +75,10 @@ impl Leftovers<'_> {
     async fn release_all(
         &self,
         open: &[String],
-        running: &HashSet<&String>,
+        running: &HashSet<String>,
         tell: &mut impl FnMut(String),
     ) -> usize {
-        let (held, free): (Vec<_>, Vec<_>) = open.iter().partition(|stream| running.contains(stream));
+        let (held, free): (Vec<_>, Vec<_>) = open.iter().partition(|stream| running.contains(*stream));
         let releasing =
             free.into_iter().map(|stream| async move { (stream, self.release(stream).await.err()) });
         let released: Vec<_> = futures::stream::iter(releasing).buffer_unordered(AT_ONCE).collect().await;
@@ -99,21 +101,29 @@ impl Leftovers<'_> {
         left
     }
 
-    /// The workers' pods, each with the LiveStream that has it.
-    async fn workers(&self) -> Result<HashMap<String, Option<String>>, Failure> {
+    /// The workers' pods. Any other that has a worker's labels is somebody else's, and stays.
+    async fn workers(&self, tell: &mut impl FnMut(String)) -> Result<Vec<WorkerPod>, Failure> {
         let pods = self.pods();
         let all = ListParams::default().labels(names::STATE_LABEL);
         let pods = persist(self.by, async || call_for_many(pods.list_metadata(&all)).await).await?;
-        let of = pods.items.iter().map(|pod| {
-            (pod.name_any(), pod.labels().get(names::STREAM_LABEL).map(|stream| format!("s-{stream}")))
-        });
-        Ok(of.collect())
+        let mut workers = Vec::new();
+        for pod in pods.items {
+            let name = pod.name_any();
+            match WorkerPod::of(&Pod { metadata: pod.metadata, ..Pod::default() }) {
+                Some(worker) if worker.ours => workers.push(worker),
+                _ => tell(format!("left alone: pod {name} has a worker's labels and is none")),
+            }
+        }
+        Ok(workers)
     }
 
-    async fn delete(&self, worker: &str) -> Result<(), Failure> {
+    async fn delete(&self, worker: &WorkerPod) -> Result<(), Failure> {
         let pods = self.pods();
-        persist(self.by, async || match call(pods.delete(worker, &DeleteParams::default())).await {
-            Ok(_) | Err(Failure::NotFound) => Ok(()),
+        let preconditions = Preconditions { uid: Some(worker.worker.to_string()), resource_version: None };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        persist(self.by, async || match call(pods.delete(&worker.name, &params)).await {
+            // Or another pod has its name by now.
+            Ok(_) | Err(Failure::NotFound | Failure::Conflict) => Ok(()),
             Err(error) => Err(error),
         })
         .await

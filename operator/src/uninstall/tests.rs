@@ -8,6 +8,7 @@ use caudal_livestream::StreamId;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::build;
 
 const KIND: &str = "livestreams";
 /// As the chart's Job has it.
@@ -29,10 +30,31 @@ fn live(server: &FakeServer) -> String {
     resource["metadata"]["finalizers"] = json!([names::END_FINALIZER, "example.org/other"]);
     resource["status"] = json!({ "phase": "Live", "epoch": 1 });
     server.create(KIND, resource);
-    let labels = json!({ names::STATE_LABEL: names::CLAIMED, names::STREAM_LABEL: stream.to_string() });
-    let pod = json!({ "metadata": { "name": format!("w-{stream}"), "labels": labels } });
-    server.create("pods", pod);
+    let name_of_pod = format!("w-{stream}");
+    server.create("pods", worker(&name_of_pod, "LiveStream"));
+    server.change("pods", &name_of_pod, |pod| {
+        let labels = &mut pod["metadata"]["labels"];
+        labels[names::STATE_LABEL] = json!(names::CLAIMED);
+        labels[names::STREAM_LABEL] = json!(stream.to_string());
+        labels[names::EPOCH_LABEL] = json!("1");
+    });
     name
+}
+
+/// An idle worker's pod, whose owner is of this kind.
+fn worker(name: &str, owner: &str) -> Value {
+    json!({ "metadata": {
+        "name": name,
+        "labels": {
+            names::STATE_LABEL: names::IDLE,
+            names::POOL_LABEL: "default",
+            names::HASH_LABEL: "0",
+            build::MANAGED_BY: build::OPERATOR,
+        },
+        "ownerReferences": [{
+            "apiVersion": "caudal.dev/v1alpha1", "kind": owner, "name": "any", "uid": "any", "controller": true,
+        }],
+    }})
 }
 
 /// Whether the pool lets in as many as before, and says nothing of an uninstall.
@@ -111,10 +133,8 @@ async fn a_broadcast_that_a_router_let_in_at_the_last_moment_is_ended_too() {
 async fn what_no_operator_ends_is_let_go_of_after_all_workers_were_deleted() {
     let server = server();
     let name = live(&server);
-    server.create(
-        "pods",
-        json!({ "metadata": { "name": "other", "labels": { names::STATE_LABEL: names::IDLE } } }),
-    );
+    server.create("pods", worker("other", "WorkerPool"));
+    server.create("pods", worker("somebody-elses", "ReplicaSet"));
     server.create("pods", json!({ "metadata": { "name": "no-worker", "labels": {} } }));
     let begun = Instant::now();
     let (outcome, said) = told(&server).await;
@@ -127,6 +147,8 @@ async fn what_no_operator_ends_is_let_go_of_after_all_workers_were_deleted() {
     assert!(server.get("pods", &name.replacen("s-", "w-", 1)).is_none());
     assert!(server.get("pods", "other").is_none(), "nobody would end an idle one either");
     assert!(server.get("pods", "no-worker").is_some());
+    assert!(server.get("pods", "somebody-elses").is_some(), "{said}");
+    assert!(said.contains("left alone: pod somebody-elses"), "{said}");
     let writes = server.writes();
     let released = writes.iter().rposition(|line| *line == format!("PATCH {KIND}/{name}")).unwrap();
     assert!(
@@ -164,6 +186,18 @@ async fn all_is_gone_through_and_what_cannot_be_let_go_of_is_said_with_what_to_t
     assert!(said.contains("its worker may run on"), "{said}");
     assert_eq!(said.matches("type: kubectl -n caudal patch lst s-").count(), 2, "{said}");
     assert!(is_as_before(&server), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_has_got_a_workers_name_meanwhile_is_not_deleted_for_it() {
+    let server = server();
+    let name = live(&server);
+    let another: fn(&mut Value) = |pod| pod["metadata"]["uid"] = json!("another");
+    let pod = name.replacen("s-", "w-", 1);
+    server.trouble(&format!("DELETE pods/{pod}"), Trouble::Overtaken(another));
+    let (outcome, said) = told(&server).await;
+    assert_eq!(outcome, Ok(()), "{said}");
+    assert_eq!(server.get("pods", &pod).unwrap()["metadata"]["uid"], "another");
 }
 
 #[tokio::test(start_paused = true)]
