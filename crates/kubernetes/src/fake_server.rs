@@ -116,6 +116,15 @@ impl FakeServer {
         self.told();
     }
 
+    /// Its database is as in a backup that was made at this version, as far as versions go.
+    pub fn restore(&self, version: u64) {
+        let mut state = self.state();
+        state.version = version;
+        for object in state.objects.values_mut() {
+            object["metadata"]["resourceVersion"] = json!(version.to_string());
+        }
+    }
+
     pub fn get(&self, kind: &str, name: &str) -> Option<Value> {
         self.state().get(kind, name)
     }

@@ -47,6 +47,16 @@ impl Cache {
         self.read(stream).transpose()
     }
 
+    /// Forgets what is known of a resource whose older version the server has just answered, unless there was news since it was asked, when
+    /// `asked` was the newest known: its database was restored from a backup, and counts on from there.
+    pub(super) fn step_back(&mut self, answered: &LiveStream, asked: Option<Version>) {
+        let (Ok(stream), Ok(version)) = (stream_of(answered), version_of(answered)) else { return };
+        if self.version(stream) == asked && asked.is_some_and(|asked| version < asked) {
+            tracing::warn!(%stream, ?version, known = ?asked, "the API server has gone back to an older version");
+            self.streams.remove(&stream);
+        }
+    }
+
     /// What the newest known resource holds.
     pub(super) fn read(&self, stream: StreamId) -> Option<Result<(Reading, Version), Unreadable>> {
         let known = self.streams.get(&stream)?;

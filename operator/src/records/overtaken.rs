@@ -15,6 +15,7 @@ impl Shared {
         if !self.is_newest(stream, tried) {
             return self.newer(stream);
         }
+        let asked = self.cache().version(stream);
         let resource = match call(self.api.get(&names::live_stream(stream))).await {
             Ok(resource) => resource,
             Err(Failure::NotFound) => {
@@ -23,6 +24,7 @@ impl Shared {
             }
             Err(error) => return unavailable(&error),
         };
+        self.cache().step_back(&resource, asked);
         let _ = self.take_in(resource);
         self.newer(stream)
     }

@@ -516,6 +516,32 @@ async fn a_removal_that_somebody_else_writes_into_is_done_all_the_same() {
 }
 
 #[tokio::test]
+async fn a_server_that_was_restored_from_a_backup_is_believed_although_its_versions_are_lower() {
+    let world = World::opened();
+    for title in ["One", "Two", "Three"] {
+        world.server.change(KIND, &world.name, |resource| resource["spec"]["title"] = json!(title));
+    }
+    let mut stored = world.only().await;
+    live(&mut stored.record);
+    let mut stored = world.save(&stored, Durability::Synced).await.unwrap();
+    world.server.restore(2);
+    stored.record.machine.handle(NOW, Input::End(EndReason::EndedByOwner));
+    let Err(StoreError::Conflict(there)) = world.save(&stored, Durability::Synced).await else {
+        panic!("it has another version")
+    };
+    assert_eq!((there.version, there.record.machine.phase()), (Version(2), Phase::Live));
+    stored.version = there.version;
+    let stored = world.save(&stored, Durability::Synced).await.unwrap();
+    assert_eq!(world.resource()["status"]["phase"], "Ending");
+    // An answer that was overtaken on its way takes nothing back.
+    let older = serde_json::from_value(world.resource()).unwrap();
+    world.server.change(KIND, &world.name, |resource| resource["spec"]["title"] = json!("Four"));
+    let newest = world.only().await;
+    world.store.shared.cache().step_back(&older, Some(stored.version));
+    assert_eq!(world.store.shared.cache().version(world.stream), Some(newest.version));
+}
+
+#[tokio::test]
 async fn what_others_change_is_told_and_what_vanished_too() {
     let world = World::opened();
     let mut stored = world.only().await;

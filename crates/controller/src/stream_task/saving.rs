@@ -7,6 +7,7 @@ use caudal_livestream::lifecycle::{Evidence, Input};
 use tokio::time::{Instant, sleep};
 
 use super::{StreamTask, is_to_be_stored};
+use crate::backoff::Backoff;
 use crate::edit::{Edit, Refusal, take_spec};
 use crate::metrics::{Kind, Reconciled};
 use crate::record_store::{Durability, Record, Shown, StoreError, Stored, WhenItFails};
@@ -49,6 +50,7 @@ impl StreamTask {
     async fn take_and_judge(&mut self, mut step: Step) -> (Reconciled, Result<(), Refusal>) {
         let mut outcome = Reconciled::Changed;
         let mut stepped_ms = 0_i64;
+        let (mut in_a_row, mut backoff) = (0_u32, Backoff::new(FIRST_PAUSE, LONGEST_PAUSE));
         loop {
             if let Some(by_ms) = self.clock.take_step() {
                 tracing::debug!(stream = %self.stream, by_ms, "the machine's clock was set");
@@ -94,11 +96,14 @@ impl StreamTask {
                             return (outcome, Ok(()));
                         }
                     }
+                    in_a_row = in_a_row.saturating_add(1);
+                    if in_a_row >= AT_ONCE
+                        && self.shared.stop.run_until_cancelled(backoff.wait()).await.is_none()
+                    {
+                        return given();
+                    }
                 }
-                Saving::Given => {
-                    let refusal = Refusal::Unavailable("the controller is closing".to_owned());
-                    return (Reconciled::Failed, Err(refusal));
-                }
+                Saving::Given => return given(),
             }
         }
     }
@@ -224,6 +229,13 @@ impl StreamTask {
     }
 }
 
+/// What becomes of a step that is stored no more.
+fn given() -> (Reconciled, Result<(), Refusal>) {
+    (Reconciled::Failed, Err(Refusal::Unavailable("the controller is closing".to_owned())))
+}
+
+/// Tries, each onto somebody else's newer record, before there are pauses too. Others write a record every few seconds at most.
+const AT_ONCE: u32 = 3;
 /// Between two tries to store a record.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);

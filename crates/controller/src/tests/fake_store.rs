@@ -29,6 +29,7 @@ struct State {
     controller: u64,
     at: Option<(u32, Trouble)>,
     refused: Option<StreamId>,
+    stuck: Option<StreamId>,
     away: bool,
 }
 
@@ -83,6 +84,11 @@ impl FakeStore {
     /// The record of this stream is never taken.
     pub(super) fn refuse(&self, stream: StreamId) {
         self.state().refused = Some(stream);
+    }
+
+    /// Writes of this stream are answered as overtaken by what the controller knows.
+    pub(super) fn stick(&self, stream: Option<StreamId>) {
+        self.state().stuck = stream;
     }
 
     /// Nothing is taken while this is so.
@@ -195,6 +201,9 @@ impl Opened {
             Some(Trouble::CrashAfter | Trouble::AnswerLost) | None => {}
         }
         match (state.found(stream), guard) {
+            (Some(known), Some(_)) if state.stuck == Some(stream) => {
+                return Err(StoreError::Conflict(Box::new(known)));
+            }
             (None, Some(_)) => return Err(StoreError::Gone),
             (Some(newer), None) => return Err(StoreError::Conflict(Box::new(newer))),
             (Some(newer), Some(guard)) if newer.version != *guard => {

@@ -322,3 +322,24 @@ async fn a_stream_that_is_being_created_is_recorded_only_once_the_store_has_it()
     assert_eq!(controller.recorded(StreamId::generate()).await, Err(Refusal::Unknown));
     world.end(controller).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_is_overtaken_again_and_again_is_tried_with_pauses_and_the_controller_closes() {
+    let (world, controller, stream) = World::live().await;
+    world.store.stick(Some(stream));
+    let writes = world.store.writes();
+    let refused = controller.end(stream, EndReason::EndedByOwner).await.unwrap_err();
+    assert!(matches!(refused, Refusal::Unavailable(_)), "{refused}");
+    sleep(Duration::from_mins(1)).await;
+    let tries = world.store.writes() - writes;
+    assert!((10..=40).contains(&tries), "{tries}");
+    world.store.stick(None);
+    world.until_phase(stream, Phase::Ended).await;
+    let stuck = world.open();
+    world.until_phase(stuck, Phase::Live).await;
+    world.store.stick(Some(stuck));
+    let _ = controller.end(stuck, EndReason::EndedByOwner).await;
+    let closed = tokio::time::timeout(Duration::from_secs(1), controller.close()).await;
+    assert!(closed.is_ok(), "it hears of its end in a pause too");
+    world.cluster.kill_all();
+}
