@@ -10,12 +10,12 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::pages::Pages;
-use crate::records::MANAGER;
+use crate::records::{LiveStreams, MANAGER};
 
-/// Lets go of all LiveStreams of a namespace that is being deleted; does nothing in any other. For an operator that is told to end: Kubernetes
+/// Lets go of all LiveStreams of a namespace that is being deleted; does nothing in any other. For an operator that is told to end, or has lost its lease: Kubernetes
 /// deletes a namespace's pods first, and without an operator the namespace would wait for the finalizers for ever.
 pub(crate) async fn if_namespace_goes(client: &Client, namespace: &str) {
     match timeout(LETTING_GO, let_go_of_all(client, namespace)).await {
@@ -31,6 +31,30 @@ pub(crate) async fn if_namespace_goes(client: &Client, namespace: &str) {
                 namespace,
                 "the namespace may be held up: its LiveStreams could not be let go of in time"
             );
+        }
+    }
+}
+
+/// The same while an operator leads, as soon as a LiveStream is deleted with its namespace; never ends. Before Kubernetes 1.33, and where its
+/// ordered deletion is off, pods are deleted in no order with the rest: an operator that is told to end may have lost its rights by then.
+pub(crate) async fn while_leading(client: Client, namespace: String, streams: LiveStreams) {
+    loop {
+        sleep(EACH).await;
+        if !streams.any_held_in_deletion() {
+            continue;
+        }
+        match let_go_of_all(&client, &namespace).await {
+            Ok(None | Some(0)) => {}
+            Ok(Some(streams)) => {
+                tracing::info!(
+                    namespace,
+                    streams,
+                    "the namespace is being deleted; let go of its LiveStreams"
+                );
+            }
+            Err(error) => {
+                tracing::debug!(namespace, %error, "whether the namespace is being deleted cannot be told");
+            }
         }
     }
 }
@@ -94,6 +118,8 @@ pub(crate) fn without_finalizer(resource: &impl ResourceExt) -> Value {
 
 /// What there is of it begins when nobody waits for streams any more.
 pub(crate) const LETTING_GO: Duration = Duration::from_secs(20);
+/// What else is in the namespace, the operator's rights too, is deleted within seconds.
+const EACH: Duration = Duration::from_secs(1);
 /// Calls on their way.
 pub(crate) const AT_ONCE: usize = 8;
 /// Routers write a live stream's resource every few seconds at most.
@@ -101,9 +127,55 @@ const TRIES: u32 = 5;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use caudal_controller::RecordStore as _;
+    use caudal_kubernetes::LiveStreamSpec;
     use caudal_kubernetes::fake_server::{FakeServer, TIME, Trouble};
+    use caudal_kubernetes::live_stream::Place;
+    use caudal_livestream::StreamId;
+    use caudal_livestream::record::Spec;
 
     use super::*;
+    use crate::records::RecordSettings;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_is_deleted_with_its_namespace_is_let_go_of_while_an_operator_leads() {
+        let server = FakeServer::new();
+        server.create("namespaces", json!({ "metadata": { "name": "caudal" } }));
+        let stream = StreamId::generate();
+        let name = names::live_stream(stream);
+        let spec = Spec { stream, ..caudal_livestream::fixtures::spec() };
+        let mut resource = serde_json::to_value(LiveStream::new(&name, LiveStreamSpec::of(&spec))).unwrap();
+        resource["metadata"]["finalizers"] = json!([names::END_FINALIZER]);
+        resource["metadata"]["deletionTimestamp"] = json!(TIME);
+        server.create("livestreams", resource);
+        let settings = RecordSettings {
+            namespace: "caudal".to_owned(),
+            wall: Arc::new(std::time::SystemTime::now),
+            places: Arc::new(|_| Place::default()),
+            playback: Arc::new(|_| None),
+        };
+        let streams = LiveStreams::new(server.client(), settings);
+        streams.load().await.unwrap();
+        let leading = while_leading(server.client(), "caudal".to_owned(), streams);
+        let told = async {
+            sleep(EACH * 5).await;
+            assert!(
+                server.get("livestreams", &name).is_some(),
+                "its namespace stays, and its end is awaited"
+            );
+            server.change("namespaces", "caudal", |namespace| {
+                namespace["metadata"]["deletionTimestamp"] = json!(TIME);
+            });
+            sleep(EACH * 2).await;
+            assert_eq!(server.get("livestreams", &name), None);
+        };
+        tokio::select! {
+            () = leading => panic!("it never ends"),
+            () = told => {}
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn one_that_cannot_be_let_go_of_keeps_no_other_in_a_namespace_that_goes() {

@@ -138,6 +138,11 @@ impl LiveStreams {
         paused.map(|(stream, resource)| (stream, resource.spec.channel.clone().unwrap_or_default())).collect()
     }
 
+    /// Whether a resource is deleted that our finalizer holds.
+    pub(crate) fn any_held_in_deletion(&self) -> bool {
+        self.shared.cache().resources().any(|(_, resource)| is_being_deleted(resource) && is_held(resource))
+    }
+
     /// The streams that somebody wants on another worker, each with its order.
     pub(crate) fn moves_asked(&self) -> Vec<(StreamId, String)> {
         let cache = self.shared.cache();

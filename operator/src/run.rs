@@ -141,6 +141,10 @@ async fn lead_when_elected(
         let client = held.leadership().client(&config.client);
         let leading = lead(config, client, metrics, pods.clone(), pools.clone(), over.clone());
         for_a_term(&election, held, leading, &over, &metrics.leads, shutdown).await;
+        // The lease may have gone with its namespace, and then nobody leads here any more.
+        if !shutdown.is_cancelled() {
+            letting_go::if_namespace_goes(&config.client, &config.pods.namespace).await;
+        }
     }
 }
 
@@ -268,6 +272,7 @@ async fn lead(
         pools.clone(),
         Arc::clone(&wall),
     ));
+    beside.spawn(letting_go::while_leading(client.clone(), config.pods.namespace.clone(), streams.clone()));
     let released = notices.clone();
     let refill = Refill::new(
         &client,

@@ -79,7 +79,7 @@ async fn an_uninstall_without_an_operator_leaves_nothing_that_holds_or_runs() {
 }
 
 #[tokio::test]
-async fn a_namespace_with_a_live_broadcast_goes_once_its_operator_is_told_to_end() {
+async fn a_namespace_with_a_live_broadcast_goes_while_its_operator_leads() {
     let Some(world) = World::new().await else { return };
     let operator = world.operator("one").await;
     world.until_warm(1).await;
@@ -89,12 +89,12 @@ async fn a_namespace_with_a_live_broadcast_goes_once_its_operator_is_told_to_end
     world.workers.unheard.store(true, Ordering::Relaxed);
     let namespaces: Api<Namespace> = Api::all(world.client.clone());
     namespaces.delete(&world.namespace, &DeleteParams::default()).await.unwrap();
-    world.until_stream(stream, "deleted, and held", LiveStream::is_being_deleted).await;
-    operator.stop().await;
+    // Nobody tells the operator to end: before Kubernetes 1.33 its pod may be the last to go.
     until("no namespace", async || {
         namespaces.get_opt(&world.namespace).await.unwrap().is_none().then_some(())
     })
     .await;
+    operator.stop().await;
     world.kubelet.abort();
 }
 
