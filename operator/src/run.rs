@@ -16,7 +16,7 @@ use kube::Client;
 use prometheus::{IntGauge, Registry};
 use thiserror::Error;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::build::PodSettings;
@@ -256,14 +256,16 @@ async fn lead(
     };
     let controller =
         Arc::new(Controller::start(carriers, config.media.clone(), Arc::clone(&wall), records, |_, _| {}));
-    let mut beside = JoinSet::new();
-    beside.spawn(events::publish(
-        client.clone(),
+    // Their last ones are about how this term ends, and nothing is decided by them: they need no lease.
+    let mut telling = JoinSet::new();
+    telling.spawn(events::publish(
+        config.client.clone(),
         config.identity.clone(),
         streams.clone(),
         config.pods.namespace.clone(),
         read,
     ));
+    let mut beside = JoinSet::new();
     let pauses = Pauses::new(streams.clone(), pools.clone(), config.pool.clone());
     beside.spawn(pauses.clone().tell(notices.clone()));
     beside.spawn(closed_pools::open_what_was_left_closed(
@@ -310,6 +312,9 @@ async fn lead(
     beside.shutdown().await;
     controller.close().await;
     workers.close().await;
+    // With the last of those who tell.
+    drop(controller);
+    let _ = timeout(TOLD_WITHIN, telling.join_next()).await;
 }
 
 async fn load(streams: &LiveStreams) -> Vec<caudal_controller::Stored> {
@@ -339,6 +344,8 @@ async fn clock(client: &Client, wall: &WallClock) -> WallClock {
 const AGAIN: Duration = Duration::from_secs(1);
 /// What streams' tasks have begun is a few calls each.
 const CLOSING: Duration = Duration::from_secs(12);
+/// A few Events, which are for people.
+const TOLD_WITHIN: Duration = Duration::from_secs(2);
 /// How long [`run`] may take from `shutdown` to its end: an operator's pod has 40 s, of which its process needs some for its other parts.
 pub const END_WITHIN: Duration = Duration::from_secs(CLOSING.as_secs() + LETTING_GO.as_secs() + 1);
 

@@ -125,9 +125,9 @@ fn a_role_says_that_it_is_told_to_stop_and_that_it_has() {
 
 #[test]
 fn a_controller_that_refuses_the_signature_is_told_from_one_that_is_away() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
+    let free = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [port, admin] = free.each_ref().map(|listener| listener.local_addr().unwrap().port());
+    drop(free);
     let url = format!("http://127.0.0.1:{port}");
     let controller = Start::of("controller")
         .with("CAUDAL_INTERNAL_API_URL", format!("http://{}", nobody()))
@@ -138,14 +138,14 @@ fn a_controller_that_refuses_the_signature_is_told_from_one_that_is_away() {
         .with("CAUDAL_INTERNAL_CONTROLLER_URL", &url)
         .with("CAUDAL_INTERNAL_API_URL", format!("http://{}", nobody()))
         .with("CAUDAL_SECRET", "y".repeat(32))
+        .with("CAUDAL_ADMIN_PORT", admin.to_string())
         .with("HLS_PATH", std::env::temp_dir());
     let refused = "the controller refuses this role's signature";
-    let (ended, _folder) = edge.interrupted_after(refused, |said| {
-        let metrics = said.split_whitespace().find(|word| word.ends_with("/metrics")).unwrap();
+    let (ended, _folder) = edge.interrupted_after(refused, |_| {
         let words = format!("not ready: the controller at {url} refuses this role's signature: it does not");
         // It is said in the log first.
         let patience = Instant::now() + Duration::from_secs(20);
-        let answer = std::iter::repeat_with(|| get(&metrics.replace("/metrics", "/readyz")))
+        let answer = std::iter::repeat_with(|| get(&format!("http://127.0.0.1:{admin}/readyz")))
             .find(|answer| !answer.ends_with("not ready\n") || Instant::now() > patience)
             .unwrap();
         assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains(&words), "{answer}");

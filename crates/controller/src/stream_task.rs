@@ -307,11 +307,13 @@ impl StreamTask {
             Ok(Outcome::NotAssigned { epoch, reason, claimed }) => {
                 self.refusals = self.refusals.saturating_add(1);
                 self.observed.gave_up(epoch, &reason.to_string());
+                let mut why = None;
                 let evidence = match reason {
                     NotAssigned::Gone => Evidence::ProcessEnded,
                     NotAssigned::Unsettled(words)
                     | NotAssigned::Unconnected(words)
                     | NotAssigned::Refused(words) => {
+                        why = Some(format!("the one before could not take the broadcast: {words}"));
                         self.moves.not_ready(epoch, words);
                         Evidence::NotAssigned
                     }
@@ -321,7 +323,10 @@ impl StreamTask {
                 }
                 // Only now: until it counts as lost, it would be asked once more.
                 self.worker_jobs.remove(&epoch);
-                Input::WorkerLost(epoch, evidence)
+                self.handle(Input::WorkerLost(epoch, evidence)).await;
+                // What the next one meets too, as a storage that is full, would otherwise be in the log alone.
+                let Some(why) = why else { return };
+                Input::NoWorker(self.machine().epoch(), why)
             }
             Ok(Outcome::Released(worker)) => {
                 self.releasing.remove(&worker);

@@ -267,7 +267,10 @@ impl Lifecycle {
                 if epoch == self.epoch() && self.slot == Slot::Wanted {
                     self.slot = Slot::Claimed { worker };
                     self.no_room = None;
-                    self.no_worker = None;
+                    // Of one that is over, the worker only closes its playlists.
+                    if self.stage == Stage::Open {
+                        self.no_worker = None;
+                    }
                 } else if !self.next_worker_claimed(epoch, worker) && !self.has_worker(worker) {
                     self.releasing.push(worker);
                 }

@@ -248,7 +248,8 @@ async fn librtmp_goes_on_past_four_hours_and_39_minutes() {
     let received = tokio::time::timeout(PATIENCE, receive(&listener, "key")).await.unwrap();
     assert!(tokio::time::timeout(PATIENCE, curl.wait()).await.unwrap().unwrap().success());
     assert_eq!(received.metadata[0].width, Some(1280));
-    assert!(received.audio.len() > 80, "{}", received.audio.len());
+    // Not all: curl leaves what it was told unread when it ends, so that the kernel may throw the last of it away.
+    assert!(received.audio.len() > 60, "{}", received.audio.len());
     assert_whole_frames(&received.video);
     assert_times_cross_24_bits(&received.video[1..]);
 }

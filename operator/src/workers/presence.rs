@@ -86,8 +86,13 @@ impl Shared {
             }
             // It is there for as long as its process runs, and the answer says how it stands.
             Ok(deleted) => match deleted.left() {
-                Some(deleted) => {
+                Some(deleted) if deleted.metadata.deletion_timestamp.is_some() => {
                     self.pods.wrote(&deleted);
+                    Ok(())
+                }
+                // One that no node has goes at once, and the answer is what it was like.
+                Some(_) => {
+                    self.pods.vanished(&pod.name);
                     Ok(())
                 }
                 None => self.read_again(pod).await,

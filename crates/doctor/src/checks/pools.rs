@@ -2,7 +2,7 @@
 
 use caudal_kubernetes::WorkerPool;
 use caudal_kubernetes::names::{CLOSED_ANNOTATION, PAUSED_ANNOTATION, POOL_LABEL, STREAM_LABEL, is_paused};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
@@ -234,35 +234,54 @@ fn quotas(facts: &Facts) -> impl Iterator<Item = Finding> {
         let status = stream.status.as_ref();
         status.is_none_or(|status| status.worker.is_none() && status.started_at.is_none())
     });
-    let severity =
+    let of_pods =
         if waits && facts.target != Target::Installation { Severity::Problem } else { Severity::Warning };
-    seen(&facts.quotas).iter().filter_map(move |quota| {
-        let name = quota.name_any();
-        let status = quota.status.as_ref()?;
-        let (used, hard) = (status.used.as_ref()?, status.hard.as_ref()?);
-        let limits = hard.iter().filter(|(what, _)| OF_PODS.contains(&what.as_str()));
-        let spent: Vec<_> = limits
-            .filter_map(|(what, most)| {
-                let now = used.get(what)?;
-                is_used_up(now, most).then(|| format!("{what} {} of {}", now.0, most.0))
-            })
-            .collect();
-        (!spent.is_empty()).then(|| Finding {
-            place: Place::Pool,
-            severity,
-            kind: Kind::Quota,
-            says: format!("the ResourceQuota {name} allows no more pods: {}", spent.join(", ")),
-            evidence: vec![Evidence::new(
-                format!("ResourceQuota {name}"),
-                None,
-                format!("used up: {}", spent.join(", ")),
-            )],
-            advice: vec![
-                format!("kubectl -n {} describe resourcequota {name}", facts.namespace),
-                "Raise it, or keep workerPool.maxWorkers and what a worker requests within it".to_owned(),
-            ],
-        })
+    let of_streams = if facts.stream().is_some_and(is_open) { Severity::Warning } else { Severity::Problem };
+    seen(&facts.quotas).iter().flat_map(move |quota| {
+        let pods = spent(quota, &OF_PODS).map(|spent| {
+            let advice = "Raise it, or keep workerPool.maxWorkers and what a worker requests within it";
+            no_more(quota, "pods", &spent, of_pods, advice, facts)
+        });
+        let streams = spent(quota, &[OF_STREAMS]).map(|spent| {
+            let advice = "Raise it: those that have ended count too, for as long as they are kept";
+            no_more(quota, "broadcasts", &spent, of_streams, advice, facts)
+        });
+        [streams, pods].into_iter().flatten()
     })
+}
+
+/// Which of `limits` a quota has nothing left of.
+fn spent(quota: &ResourceQuota, limits: &[&str]) -> Option<String> {
+    let status = quota.status.as_ref()?;
+    let (used, hard) = (status.used.as_ref()?, status.hard.as_ref()?);
+    let spent = hard.iter().filter(|(what, _)| limits.contains(&what.as_str())).filter_map(|(what, most)| {
+        let now = used.get(what)?;
+        is_used_up(now, most).then(|| format!("{what} {} of {}", now.0, most.0))
+    });
+    let spent: Vec<_> = spent.collect();
+    (!spent.is_empty()).then(|| spent.join(", "))
+}
+
+fn no_more(
+    quota: &ResourceQuota,
+    of: &str,
+    spent: &str,
+    severity: Severity,
+    advice: &str,
+    facts: &Facts,
+) -> Finding {
+    let name = quota.name_any();
+    Finding {
+        place: Place::Pool,
+        severity,
+        kind: Kind::Quota,
+        says: format!("the ResourceQuota {name} allows no more {of}: {spent}"),
+        evidence: vec![Evidence::new(format!("ResourceQuota {name}"), None, format!("used up: {spent}"))],
+        advice: vec![
+            format!("kubectl -n {} describe resourcequota {name}", facts.namespace),
+            advice.to_owned(),
+        ],
+    }
 }
 
 /// What a pod takes of a quota.
@@ -277,5 +296,7 @@ const OF_PODS: [&str; 9] = [
     "limits.memory",
     "requests.ephemeral-storage",
 ];
+/// A broadcast is one.
+const OF_STREAMS: &str = "count/livestreams.caudal.dev";
 /// A worker is refilled within seconds; a new node takes a minute or two.
 const PATIENCE_SECONDS: i64 = 60;

@@ -321,6 +321,17 @@ fn a_spent_quota_is_told_once_whatever_the_number_of_pools() {
 }
 
 #[test]
+fn a_quota_of_broadcasts_is_told_from_one_of_pods() {
+    let mut facts = at_rest();
+    facts.target = Target::Channel("ann".to_owned());
+    let spent = json!({ "count/livestreams.caudal.dev": "1" });
+    let quota = json!({ "metadata": { "name": "team" }, "status": { "hard": spent, "used": spent } });
+    add(&mut facts.quotas, quota);
+    let said = "the ResourceQuota team allows no more broadcasts: count/livestreams.caudal.dev 1 of 1";
+    assert_eq!(diagnose(&facts).findings[0].says, said);
+}
+
+#[test]
 fn one_broadcast_that_failed_is_not_several() {
     let mut facts = with(over(now(), "Failed", "workers_lost", "its workers were lost"), "ann");
     facts.target = Target::Installation;

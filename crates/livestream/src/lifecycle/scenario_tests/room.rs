@@ -59,6 +59,12 @@ fn a_stream_says_why_it_has_no_worker_and_ends_in_these_words() {
     no_worker(&mut live, "no node has room");
     live.after(60_000);
     assert_eq!(reason(&live).as_deref(), Some("its workers kept failing: no node has room"));
+    live.give_worker();
+    assert_eq!(
+        reason(&live).as_deref(),
+        Some("its workers kept failing: no node has room"),
+        "it closes the playlists"
+    );
     // Who ends it for another reason is not told what it lacked besides.
     let mut ended = Scene::opened();
     no_worker(&mut ended, "no node has room");
