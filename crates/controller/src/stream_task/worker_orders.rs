@@ -37,7 +37,8 @@ pub(super) async fn claim(
 async fn claim_one(shared: &Shared, stream: StreamId, epoch: Epoch, inputs: &Sender<Input>) -> Claimed {
     let carriers = &shared.carriers;
     let mut reasons = Reasons::default();
-    let mut backoff = Backoff::new(ASK_AGAIN, CLAIM_AGAIN);
+    // Publisher or viewers wait, so the pause does not grow; only chance keeps many from asking at once.
+    let mut backoff = Backoff::new(ASK_AGAIN, ASK_AGAIN);
     loop {
         let error = match carriers.workers.claim(stream, epoch, &carriers.pool).await {
             Ok(claimed) => return claimed,
@@ -45,7 +46,7 @@ async fn claim_one(shared: &Shared, stream: StreamId, epoch: Epoch, inputs: &Sen
         };
         // Nobody listens only when the worker is not wanted any more either.
         if reasons.is_news(error.reason(), Instant::now()) {
-            tracing::warn!(%error, %stream, %epoch, "a stream gets no worker now; asking again every second or two");
+            tracing::warn!(%error, %stream, %epoch, "a stream gets no worker now; asking again each second");
             let _ = inputs.send(Input::NoWorker(epoch, error.reason().to_owned())).await;
         } else {
             tracing::debug!(%error, %stream, %epoch, "still no worker");
@@ -154,9 +155,6 @@ fn unsettled(reason: &str) -> NotAssigned {
 
 /// From the choice of a worker to its taking the assignment, over a change of controller and clocks that differ.
 const ASSIGNMENT_VALID_MS: i64 = 90_000;
-/// A publisher waits. The lifecycle takes no room for worth nothing once it has not heard of it for five seconds, and may put off what it
-/// hears for half of these.
-const CLAIM_AGAIN: Duration = Duration::from_secs(2);
 const ASSIGN_RETRIES: u32 = 2;
 /// One that is silent, which each try waits for, has to be given up while the router's replay still holds what viewers lack.
 const ASSIGN_AGAIN_WITHIN: Duration = Duration::from_secs(6);
