@@ -13,7 +13,7 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Api, Client, ResourceExt};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use caudal_kubernetes::calls::{Failure, call_at_once, client_while};
@@ -300,7 +300,7 @@ fn look(lease: Option<&Lease>, term: Term, asked: Instant, seen: &mut Seen) -> L
     if is_free {
         return Look::Free;
     }
-    let version = lease.and_then(|lease| lease.resource_version());
+    let version = lease.and_then(ResourceExt::resource_version);
     let since = match seen {
         Some((known, since)) if *known == version => *since,
         _ => {

@@ -140,7 +140,7 @@ async fn lead_when_elected(
         let over = CancellationToken::new();
         let client = held.leadership().client(&config.client);
         let leading = lead(config, client, metrics, pods.clone(), pools.clone(), over.clone());
-        for_a_term(&election, held, leading, &over, &metrics.leads, shutdown).await;
+        Box::pin(for_a_term(&election, held, leading, &over, &metrics.leads, shutdown)).await;
         // The lease may have gone with its namespace, and then nobody leads here any more.
         if !shutdown.is_cancelled() {
             letting_go::if_namespace_goes(&config.client, &config.pods.namespace).await;
