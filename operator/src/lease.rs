@@ -4,7 +4,6 @@
 //! renewal that succeeded. Others take it when they have seen it unchanged for its whole duration, by their own clocks alone: what the machines'
 //! wall clocks say is only for people. Each write is for the version that was read.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -16,8 +15,9 @@ use kube::api::PostParams;
 use kube::{Api, Client, ResourceExt};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use caudal_kubernetes::calls::{Failure, call_at_once, client_while};
+use caudal_kubernetes::calls::{Failure, call_at_once};
 
+use crate::leadership::Leadership;
 use crate::metrics::{Metrics, Renewal};
 
 /// One process's way to lead.
@@ -81,43 +81,6 @@ impl Held {
     /// What the calls of whoever leads by it go by.
     pub fn leadership(&self) -> &Leadership {
         &self.leadership
-    }
-}
-
-/// How long what a leader has decided may be carried out. A call may wait half a minute for its turn, and somebody else may lead by then.
-#[derive(Clone, Debug)]
-pub struct Leadership {
-    // Never held across an await.
-    until: Arc<Mutex<Option<Instant>>>,
-}
-
-impl Leadership {
-    fn until(until: Instant) -> Self {
-        Self { until: Arc::new(Mutex::new(Some(until))) }
-    }
-
-    fn prolong(&self, until: Instant) {
-        *self.lock() = Some(until);
-    }
-
-    /// It is over, whatever the lease says.
-    pub(crate) fn end(&self) {
-        *self.lock() = None;
-    }
-
-    /// Whether nobody else can lead yet.
-    fn lasts(&self) -> bool {
-        self.lock().is_some_and(|until| Instant::now() < until)
-    }
-
-    /// A client for what is done because this process leads: its calls are not sent once it may lead no longer.
-    pub(crate) fn client(&self, client: &Client) -> Client {
-        let leadership = self.clone();
-        client_while(client.clone(), "this operator leads no longer", move || leadership.lasts())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

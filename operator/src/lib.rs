@@ -11,6 +11,7 @@ mod departures;
 mod drain;
 mod events;
 mod janitor;
+mod leadership;
 mod lease;
 mod letting_go;
 mod metrics;

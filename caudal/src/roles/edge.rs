@@ -48,7 +48,7 @@ pub fn config(settings: &Settings, keys: EdgeKeys, parts: EdgeParts) -> caudal_h
         trusted_proxies: trusted_proxies.clone(),
         registry: parts.registry,
         limits: caudal_hls_edge::EdgeLimits {
-            memory: memory_limit::of_this_process().map(|limit| limit / 8 * parts.media_eighths),
+            memory: memory_limit::eighths(parts.media_eighths),
             ..caudal_hls_edge::EdgeLimits::default()
         },
         http: HttpLimits::public(trusted_proxies),

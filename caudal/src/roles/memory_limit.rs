@@ -3,8 +3,13 @@
 use std::fs;
 use std::path::Path;
 
+/// So many eighths of it.
+pub fn eighths(eighths: usize) -> Option<usize> {
+    of_this_process().map(|limit| limit / 8 * eighths)
+}
+
 /// Bytes; none where there is no limit, or none that can be read (control groups of version 1).
-pub fn of_this_process() -> Option<usize> {
+fn of_this_process() -> Option<usize> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     least(Path::new("/sys/fs/cgroup"), own_group(&groups)?)
 }

@@ -63,7 +63,7 @@ pub fn config(
         second_publisher: None,
         reconnect_window: settings.reconnect_window.0,
         limits: caudal_ingest_router::Limits {
-            replay_memory: memory_limit::of_this_process().map(|limit| limit / 8 * parts.replay_eighths),
+            replay_memory: memory_limit::eighths(parts.replay_eighths),
             connections_per_address: NonZeroUsize::new(usize::try_from(
                 settings.max_connections_per_address,
             )?),

@@ -45,5 +45,5 @@ impl NoRoom {
 
 /// A publisher that cannot be served is better told so soon than left waiting.
 const NO_ROOM_MS: u32 = 10_000;
-/// It is said every second or two, and kept half as long before that counts anew: each time is a write. Where it was not said for so long, a worker is on its way, and may be slow.
+/// It is said each second, and kept half as long before that counts anew: each time is a write. Where it was not said for so long, a worker is on its way, and may be slow.
 const HEARD_MS: u32 = 5_000;
