@@ -291,6 +291,13 @@ impl Admission {
                     );
                     return Err(refused(Refusal::Rejected, RefusalReason::NoCapacity, words::NO_CAPACITY));
                 }
+                Err(OpenError::NoPool(pool)) => {
+                    tracing::error!(
+                        pool,
+                        "the api names a WorkerPool that there is not; nobody is let in for it"
+                    );
+                    return Err(refused(Refusal::Rejected, RefusalReason::NoPool, words::NO_POOL));
+                }
                 Err(OpenError::Unavailable(error)) => {
                     self.outage.not_decided(authorized.stream, &error);
                     return Err(unavailable(words::CANNOT_START));

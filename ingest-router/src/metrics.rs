@@ -29,6 +29,7 @@ pub(crate) enum RefusalReason {
     Guessing,
     AlreadyLive,
     NoCapacity,
+    NoPool,
     TooManyPublishers,
     NoMemory,
     TooManyConnections,
@@ -47,13 +48,14 @@ pub(crate) enum SessionEnd {
 }
 
 impl RefusalReason {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::UnknownKey,
         Self::Banned,
         Self::Held,
         Self::Guessing,
         Self::AlreadyLive,
         Self::NoCapacity,
+        Self::NoPool,
         Self::TooManyPublishers,
         Self::NoMemory,
         Self::TooManyConnections,
@@ -68,6 +70,7 @@ impl RefusalReason {
             Self::Guessing => "guessing",
             Self::AlreadyLive => "already_live",
             Self::NoCapacity => "no_capacity",
+            Self::NoPool => "no_pool",
             Self::TooManyPublishers => "too_many_publishers",
             Self::NoMemory => "no_memory",
             Self::TooManyConnections => "too_many_connections",

@@ -9,6 +9,8 @@ pub(crate) const STILL_CLOSING: &str =
     "Your last broadcast is still being closed. Try again in a few seconds.";
 pub(crate) const NO_CAPACITY: &str = "This server has as many broadcasts as it may have at once. Try again when another one \
      has ended, or ask whoever runs the server to allow more.";
+pub(crate) const NO_POOL: &str = "This server has no workers for broadcasts like yours. Your stream key is fine: ask whoever \
+     runs the server to look at its worker pools.";
 pub(crate) const NO_SEAT: &str =
     "This server has as many publishers as it can take. Try again when another one has ended.";
 pub(crate) const ALREADY_LIVE: &str =

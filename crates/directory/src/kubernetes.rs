@@ -200,7 +200,7 @@ impl Shared {
         let _place = {
             let replica = self.replica();
             if replica.known(spec.stream).is_none() {
-                Some(self.pools().place(&spec, &replica).ok_or(OpenError::NoCapacity)?)
+                Some(self.pools().place(&spec, &replica)?)
             } else {
                 None
             }

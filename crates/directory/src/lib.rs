@@ -119,6 +119,9 @@ pub enum OpenError {
     /// The platform takes no more streams now.
     #[error("no capacity for another stream")]
     NoCapacity,
+    /// It names a pool of workers that there is not.
+    #[error("there is no WorkerPool {0}")]
+    NoPool(String),
     /// Try again later.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),

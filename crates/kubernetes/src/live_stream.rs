@@ -69,6 +69,8 @@ pub(crate) use words::schemas;
     validation = Rule::new("self.stream == oldSelf.stream").message("a LiveStream is one broadcast for good"),
     validation = Rule::new("!has(oldSelf.channel) || has(self.channel) && self.channel == oldSelf.channel")
         .message("a broadcast stays on its channel"),
+    validation = Rule::new("self.pool == oldSelf.pool && self.renditions == oldSelf.renditions && self.latencyMode == oldSelf.latencyMode")
+        .message("a broadcast keeps the pool, renditions and latencyMode that it began with"),
     validation = Rule::new("oldSelf.desiredState != 'Ended' || self.desiredState == 'Ended'")
         .message("an ended broadcast cannot be revived; the publisher begins a new one"),
     validation = Rule::new("!oldSelf.keyRevoked || self.keyRevoked").message("a revoked key stays revoked"),
@@ -97,19 +99,19 @@ pub struct LiveStreamSpec {
     #[schemars(schema_with = "schemas::access")]
     pub access: Access,
 
-    /// The WorkerPool that its workers come from.
+    /// The WorkerPool that its workers come from. Immutable.
     #[serde(default = "default_pool")]
     #[schemars(length(min = 1, max = 40))]
     pub pool: String,
 
-    /// The qualities that are made below the source, which is always there as it comes.
+    /// The qualities that are made below the source, which is always there as it comes. Immutable.
     #[serde(default)]
     #[schemars(length(max = 6))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub renditions: Vec<Rung>,
 
     /// `low` offers parts of 0.2 s, so that viewers are about a second behind. `standard` offers parts of a second, which costs
-    /// fewer requests.
+    /// fewer requests. Immutable.
     #[serde(default)]
     #[schemars(schema_with = "schemas::latency_mode")]
     pub latency_mode: LatencyMode,

@@ -104,7 +104,8 @@ async fn what_makes_no_sense_is_refused() {
 async fn what_is_decided_cannot_be_taken_back() {
     let Some((client, namespace)) = namespace().await else { return };
     let api: Api<LiveStream> = Api::namespaced(client, &namespace);
-    let cases: [(&str, Value, Value, &str); 6] = [
+    let rung = json!({ "name": "720p", "height": 720, "bitrate": 2_000_000 });
+    let cases: [(&str, Value, Value, &str); 9] = [
         ("another channel", json!({}), json!({ "channel": "bob" }), "stays on its channel"),
         ("another stream", json!({}), json!({ "stream": StreamId::generate() }), "one broadcast for good"),
         (
@@ -125,6 +126,9 @@ async fn what_is_decided_cannot_be_taken_back() {
             json!({ "keyRevoked": false }),
             "stays revoked",
         ),
+        ("another pool", json!({}), json!({ "pool": "big" }), "pool, renditions and latencyMode"),
+        ("another rung", json!({}), json!({ "renditions": [rung] }), "pool, renditions and latencyMode"),
+        ("other latency", json!({}), json!({ "latencyMode": "standard" }), "pool, renditions and latencyMode"),
         ("an earlier publisher", json!({}), json!({ "ingest": { "generation": 1 } }), "must not decrease"),
     ];
     for (what, first, then, said) in cases {

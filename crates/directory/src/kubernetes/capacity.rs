@@ -12,6 +12,7 @@ use caudal_livestream::record::{DesiredState, Spec};
 use kube::ResourceExt as _;
 
 use super::replica::Replica;
+use crate::OpenError;
 
 /// The pools as they are.
 #[derive(Default)]
@@ -65,28 +66,28 @@ impl Pools {
         Some(self.known.get(&LiveStreamSpec::of(spec).pool)?.ladder.clone())
     }
 
-    /// Room for the stream of `spec` among those of `replica`; none when its pool has none, or there is no such pool. While the
-    /// pools could not be read, nobody is turned away for them.
-    pub(super) fn place(&self, spec: &Spec, replica: &Replica) -> Option<Place> {
+    /// Room for the stream of `spec` among those of `replica`. While the pools could not be read, nobody is turned away for them.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::NoCapacity`] when its pool has none, [`OpenError::NoPool`] when there is no such pool.
+    pub(super) fn place(&self, spec: &Spec, replica: &Replica) -> Result<Place, OpenError> {
         let pool = LiveStreamSpec::of(spec).pool;
         let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
         match self.known.get(&pool) {
-            None if self.whole => {
-                tracing::error!(pool, "there is no WorkerPool of this name; nobody is let in for it");
-                return None;
-            }
+            None if self.whole => return Err(OpenError::NoPool(pool)),
             None => {}
             Some(Pool { most, .. }) => {
                 let open = replica.resources().filter(|resource| takes_place(resource, &pool)).count();
                 let unseen =
                     opening.iter().filter(|(stream, of)| **of == pool && replica.known(**stream).is_none());
                 if open + unseen.count() >= usize::try_from(*most).unwrap_or(usize::MAX) {
-                    return None;
+                    return Err(OpenError::NoCapacity);
                 }
             }
         }
         opening.insert(spec.stream, pool);
-        Some(Place { stream: spec.stream, opening: Arc::clone(&self.opening) })
+        Ok(Place { stream: spec.stream, opening: Arc::clone(&self.opening) })
     }
 }
 

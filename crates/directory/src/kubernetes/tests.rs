@@ -245,7 +245,7 @@ async fn as_many_streams_are_opened_as_the_pool_has_workers() {
     shows(&router, is_to_end).await;
     router.open(deleted).await.unwrap();
     let elsewhere = Spec { pool: Some("nowhere".to_owned()), ..spec() };
-    assert!(matches!(router.open(elsewhere).await, Err(OpenError::NoCapacity)));
+    assert!(matches!(router.open(elsewhere).await, Err(OpenError::NoPool(pool)) if pool == "nowhere"));
 }
 
 #[tokio::test(start_paused = true)]

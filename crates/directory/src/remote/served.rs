@@ -89,7 +89,8 @@ async fn open(
             Outcome::Record { record: boxed(&record) }
         }
         Err(OpenError::Exists(record)) => Outcome::Exists { record: boxed(&record) },
-        Err(OpenError::NoCapacity) => Outcome::NoCapacity,
+        // Only Kubernetes has pools, and it is not served this way.
+        Err(OpenError::NoCapacity | OpenError::NoPool(_)) => Outcome::NoCapacity,
         Err(OpenError::Unavailable(Unavailable(reason))) => Outcome::Unavailable { reason },
     })
 }

@@ -81,6 +81,11 @@ fn of_reason(reason: &str, refused: &Refused<'_>, facts: &Facts) -> Finding {
         "no_capacity" => {
             (Kind::Capacity, "no capacity", "Raise workerPool.maxWorkers, if the nodes have room")
         }
+        "no_pool" => (
+            Kind::NoPool,
+            "a WorkerPool that there is not",
+            "Its name is the api's CAUDAL_POOL; kubectl get workerpools lists those that there are",
+        ),
         "unavailable" => (
             Kind::RoleDown,
             "an api or an API server that the router does not reach",
@@ -110,7 +115,7 @@ fn of_reason(reason: &str, refused: &Refused<'_>, facts: &Facts) -> Finding {
     };
     let room = if reason == "no_capacity" && over { "; there is room now" } else { "" };
     let theirs = facts.target != Target::Installation && (kind != Kind::Key || facts.stream().is_none());
-    let asked = theirs || matches!(reason, "unavailable" | "no_capacity") && !(installation && over);
+    let asked = theirs || matches!(reason, "unavailable" | "no_capacity" | "no_pool") && !(installation && over);
     let said = format!("{REFUSED}: reason {reason}, peer {}", last.field("peer"));
     Finding {
         place: Place::Router,
