@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Arg, Command};
 
@@ -117,7 +117,7 @@ fn example(command: &Command) -> String {
 }
 
 fn in_repository(path: &str) -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "..", path].iter().collect()
+    Path::new("..").join(path)
 }
 
 fn compare(path: &str, make: impl Fn(&str) -> String) {

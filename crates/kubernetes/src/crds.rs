@@ -1,7 +1,7 @@
 //! `crds/*.yaml`, and the same files in the chart, written from the types. `UPDATE_CRDS=1 cargo test -p caudal-kubernetes crds` writes them.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 
@@ -26,7 +26,7 @@ fn yaml(crd: &CustomResourceDefinition) -> String {
 
 #[test]
 fn the_definitions_in_the_repository_are_those_of_the_types() {
-    let repository: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", ".."].iter().collect();
+    let repository = Path::new("../..");
     for ((name, crd), folder) in all().iter().flat_map(|one| FOLDERS.map(|folder| (one, folder))) {
         let path = repository.join(folder).join(format!("{name}.yaml"));
         let new = yaml(crd);

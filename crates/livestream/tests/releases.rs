@@ -29,15 +29,14 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 fn json_of(name: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{name}.json"));
+    let path = Path::new("tests/golden").join(format!("{name}.json"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_str(&text).unwrap()
 }
 
 /// The messages of the release before whose names begin so.
 fn previous(kind: &str) -> Vec<String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/previous");
-    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = std::fs::read_dir("tests/golden/previous").unwrap().map(|entry| entry.unwrap().path());
     let names = files.map(|file| file.file_stem().unwrap().to_str().unwrap().to_owned());
     names.filter(|name| name.starts_with(kind)).collect()
 }

@@ -73,7 +73,7 @@ fn is_keyframe(mut units: &[u8]) -> bool {
 
 /// Whether this ffmpeg decodes such tags, by what it says of the worker's own sample.
 pub fn ffmpeg_decodes_it() -> bool {
-    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/src/ffmpeg/hevc_keyframe.flv");
+    let sample = "src/ffmpeg/hevc_keyframe.flv";
     let output = Command::new("ffmpeg")
         .args(["-v", "quiet", "-nostdin", "-i", sample, "-f", "framecrc", "pipe:1"])
         .output()

@@ -28,7 +28,7 @@ pub fn golden<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, v
 }
 
 pub fn stored(name: &str, value: &impl Serialize) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{name}.json"));
+    let path = Path::new("tests/golden").join(format!("{name}.json"));
     let written = serde_json::to_string_pretty(value).unwrap() + "\n";
     if std::env::var_os("CAUDAL_WRITE_GOLDEN").is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
