@@ -73,9 +73,9 @@ chart-test: setup-cluster ## The Helm chart: what it renders, and what a real AP
 	@scripts/stage "Chart tests" npm --prefix e2e run --silent test:chart -- $(UPDATE)
 
 cluster: setup setup-cluster web build ## Start a Kubernetes cluster with the platform on it (as root); prints where it is
-	@places=$$(e2e/cluster/cluster up); \
-	image=$$(e2e/cluster/build-image $(CAUDAL) web/dist); \
-	urls=$$(e2e/cluster/install "$$image" "$$(sed -n 's/^DATABASE_URL=//p' <<<"$$places")"); \
+	@places=$$(scripts/stage "Starting a cluster of two nodes" e2e/cluster/cluster up); \
+	image=$$(scripts/stage "Making the image" e2e/cluster/build-image $(CAUDAL) web/dist); \
+	urls=$$(scripts/stage "Installing the chart, until all pods are ready" e2e/cluster/install "$$image" "$$(sed -n 's/^DATABASE_URL=//p' <<<"$$places")"); \
 	printf '%s\n' "$$places" "$$urls"; \
 	printf '%s\n' "$$places" "$$urls" | e2e/cluster/next-steps $(CAUDAL) >&2
 
