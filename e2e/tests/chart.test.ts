@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
@@ -72,6 +72,17 @@ test.each([
   ['ranges that nobody holds publishers to', 'rtmp.service.type=NodePort,rtmp.service.loadBalancerSourceRanges={203.0.113.0/24}', /rtmp.service.loadBalancerSourceRanges holds for type LoadBalancer alone/],
   ['ranges that nobody holds viewers to', 'hlsEdge.service.loadBalancerSourceRanges={203.0.113.0/24}', /hlsEdge.service.loadBalancerSourceRanges holds/],
   ['an Ingress whose word nobody takes', 'urls.web=http://a.example.org,urls.hls=http://b.example.org,ingress.enabled=true', /ingress.trustedProxies is empty, so all visitors would share/],
+  ['a proxy that is everybody', 'ingress.enabled=true,ingress.trustedProxies={0.0.0.0/0}', /ingress.trustedProxies has 0.0.0.0\/0, so everybody could name any address/],
+  ['proxies of an Ingress that the chart does not make', 'ingress.trustedProxies={10.0.0.0/8,10.1.0.1}',
+    /for an Ingress of your own, write api.env.CAUDAL_TRUSTED_PROXIES and hlsEdge.env.CAUDAL_TRUSTED_PROXIES: "10.0.0.0\/8,10.1.0.1"/],
+  ['proxies of a Gateway beside an Ingress', 'ingress.enabled=true,ingress.trustedProxies={10.0.0.0/8},gateway.trustedProxies={10.1.0.0/16}',
+    /write these addresses into ingress.trustedProxies/],
+  ...['api', 'hlsEdge'].flatMap((role) => [
+    [`a way past an Ingress to the ${role}`, `ingress.enabled=true,ingress.trustedProxies={10.0.0.0/8},${role}.service.type=NodePort`,
+      new RegExp(`${role}.service.type is NodePort, by which visitors come past ingress with a node's address`)] as const,
+    [`a way past a Gateway to the ${role}`, 'gateway.enabled=true,gateway.parentRefs[0].name=public,gateway.trustedProxies={10.0.0.0/8},' +
+      `${role}.service.type=LoadBalancer,${role}.service.externalTrafficPolicy=Cluster`, new RegExp(`${role}.service.type is LoadBalancer, by which`)] as const,
+  ]),
   ['an Ingress for an address', 'ingress.enabled=true,urls.web=http://192.0.2.10', /urls.web has the host 192.0.2.10, but ingress.enabled/],
   ['a Gateway that nobody names', 'gateway.enabled=true', /gateway.parentRefs/],
   ['a bucket and a volume', 'storage.s3.bucket=media,storage.volume.existingClaim=media', /are both set/],
@@ -113,9 +124,38 @@ test.each([
   ['RTMPS of a load balancer', 'urls.rtmp=rtmps://example.org/live,rtmp.service.annotations.example\\.org/ssl-cert=x'],
   ['RTMPS of what stands before a ClusterIP', 'urls.rtmp=rtmps://example.org/live,rtmp.service.type=ClusterIP'],
   ['no Redis', 'redis.builtIn.enabled=false'],
+  ['an Ingress of their own', 'api.env.CAUDAL_TRUSTED_PROXIES=10.0.0.0/8,hlsEdge.env.CAUDAL_TRUSTED_PROXIES=10.0.0.0/8'],
+  ['a way past an Ingress that keeps addresses', 'ingress.enabled=true,ingress.trustedProxies={10.0.0.0/8},api.service.type=LoadBalancer,' +
+    'hlsEdge.service.type=NodePort,hlsEdge.service.externalTrafficPolicy=Local'],
   ['an autoscaler that goes by the limit', 'api.autoscaling.enabled=true,api.resources.requests=null,api.resources.limits.cpu=1'],
 ])('takes %s', async (_, value) => {
   await render('--set', value);
+});
+
+test.each([
+  ['by every node with NodePort', 'NodePort', '', 'Cluster'],
+  ['with their own address through a load balancer', 'LoadBalancer', '', 'Local'],
+  ['as the values say', 'NodePort', 'Local', 'Local'],
+  ['as the values say', 'LoadBalancer', 'Cluster', 'Cluster'],
+])('viewers come in %s (%s, "%s")', async (_, type, policy, rendered) => {
+  const service = `hlsEdge.service.type=${type},hlsEdge.service.externalTrafficPolicy=${policy},rtmp.service.type=ClusterIP`;
+  expect(await render('--set', service)).toMatch(new RegExp(`^  type: ${type}\n  externalTrafficPolicy: ${rendered}$`, 'm'));
+});
+
+test.each(['kubernetes.md', 'kubernetes/install.md'])('the values that docs/%s shows can be installed', async (page) => {
+  const text = await readFile(path.resolve(chart, '../../docs', page), 'utf8');
+  const shown = [...text.matchAll(/^( *)```yaml\n([^]*?)^ *```$/gm)].filter(([, , block = '']) => /^ *urls:/m.test(block));
+  expect(shown).not.toEqual([]);
+  const folder = await mkdtemp(path.join(tmpdir(), 'caudal-chart-test-'));
+  try {
+    for (const [index, [, indent = '', block = '']] of shown.entries()) {
+      const file = path.join(folder, `${index}.yaml`);
+      await writeFile(file, block.replaceAll(new RegExp(`^${indent}`, 'gm'), ''));
+      await render('--values', file);
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 });
 
 test('logs may be of another format, which is said once', async () => {

@@ -315,7 +315,7 @@ helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- define "caudal.exposure" -}}
 type: {{ .type }}
 {{- if ne .type "ClusterIP" }}
-externalTrafficPolicy: {{ .externalTrafficPolicy }}
+externalTrafficPolicy: {{ include "caudal.externalTrafficPolicy" . }}
 {{- end }}
 {{- if eq .type "LoadBalancer" }}
 {{- with .loadBalancerSourceRanges }}
@@ -323,6 +323,14 @@ loadBalancerSourceRanges:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{/*
+Local keeps a visitor's address, and lets in by nodes alone that have a pod. Load balancers find these by their health checks; whoever types a
+node's address does not. Call with the Service's values.
+*/}}
+{{- define "caudal.externalTrafficPolicy" -}}
+{{ .externalTrafficPolicy | default (eq .type "LoadBalancer" | ternary "Local" "Cluster") }}
 {{- end }}
 
 {{/* Whose word for a visitor's address is believed: the proxies of what is enabled. */}}

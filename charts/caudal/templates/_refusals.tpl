@@ -111,8 +111,27 @@ rtmp.service.tlsNodePort needs rtmp.tls.secret: without a certificate nobody spe
 
 {{/* Ingress and Gateway, which go by names. */}}
 {{- define "caudal.refusals.routes" -}}
-{{- range $kind := list "ingress" "gateway" }}
+{{- range $kind, $other := dict "ingress" "gateway" "gateway" "ingress" }}
+{{- $proxies := (index $.Values $kind).trustedProxies }}
+{{- range $proxies }}
+{{- if hasSuffix "/0" . }}
+{{ $kind }}.trustedProxies has {{ . }}, so everybody could name any address as theirs, and no limit would hold: write the addresses that requests come from, as in [10.0.0.0/8]
+{{- end }}
+{{- end }}
+{{- if and $proxies (not (index $.Values $kind).enabled) }}
+{{- if (index $.Values $other).enabled }}
+{{ $kind }}.trustedProxies holds where {{ $kind }}.enabled is true alone: write these addresses into {{ $other }}.trustedProxies
+{{- else }}
+{{ $kind }}.trustedProxies holds where {{ $kind }}.enabled is true alone: for {{ eq $kind "ingress" | ternary "an Ingress" "a Gateway" }} of your own, write api.env.CAUDAL_TRUSTED_PROXIES and hlsEdge.env.CAUDAL_TRUSTED_PROXIES: {{ join "," $proxies | quote }}
+{{- end }}
+{{- end }}
 {{- if (index $.Values $kind).enabled }}
+{{- range $role := list "api" "hlsEdge" }}
+{{- $service := (index $.Values $role).service }}
+{{- if and (ne $service.type "ClusterIP") (eq (include "caudal.externalTrafficPolicy" $service) "Cluster") }}
+{{ $role }}.service.type is {{ $service.type }}, by which visitors come past {{ $kind }} with a node's address, which it may trust: write ClusterIP, or {{ $role }}.service.externalTrafficPolicy: Local, which keeps their own
+{{- end }}
+{{- end }}
 {{- if not (index $.Values $kind).trustedProxies }}
 {{ $kind }}.trustedProxies is empty, so all visitors would share the limits of one: write the addresses that requests come from, as in [10.0.0.0/8] (those of the pods, or of the nodes where the controller runs on their network)
 {{- end }}
