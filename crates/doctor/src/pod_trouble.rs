@@ -24,6 +24,11 @@ pub(crate) fn is_ready(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_none() && ready.any(|condition| condition.status == "True")
 }
 
+/// Whether the pod has ended for good, and not as it should: its node evicted it, for one.
+pub(crate) fn has_failed(pod: &Pod) -> bool {
+    pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Failed")
+}
+
 /// What keeps the pod from running; none when nothing does, or when it has had little time so far.
 pub(crate) fn trouble(pod: &Pod, facts: &Facts) -> Option<Trouble> {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());

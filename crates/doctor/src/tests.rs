@@ -137,10 +137,22 @@ fn a_namespace_without_caudal_is_told_from_one_that_is_down() {
     let mut facts = at_rest();
     (facts.pods, facts.deployments, facts.pools, facts.lease) =
         (Ok(vec![]), Ok(vec![]), Ok(vec![]), Ok(None));
-    assert_eq!(
-        first_line(&diagnose(&facts)),
-        "Nobody can go live: there is no Caudal in the namespace caudal."
-    );
+    let line = "Nobody can go live: Caudal is not installed in the namespace caudal.";
+    assert_eq!(first_line(&diagnose(&facts)), line);
+    // As an uninstall leaves it.
+    add(&mut facts.streams, over(now(), "Ended", "unpublished", "the publisher stopped"));
+    let report = diagnose(&facts);
+    let line =
+        "Nobody can go live: Caudal is not installed in the namespace caudal; 1 LiveStream of it is left.";
+    assert_eq!((first_line(&report).as_str(), report.findings.len()), (line, 1));
+    let mut open = broadcast(now(), "Live");
+    open["metadata"]["name"] = "s-open".into();
+    add(&mut facts.streams, open);
+    let report = diagnose(&facts);
+    let line =
+        "Nobody can go live: Caudal is not installed in the namespace caudal; 2 LiveStreams of it are left.";
+    assert_eq!(first_line(&report), line);
+    assert_eq!(report.findings[0].evidence[1].said, "2 are left, and 1 of them is not over");
     // Who may not see pods cannot say so.
     facts.pods = Err(Unseen { attempt: "list pods".to_owned(), why: "forbidden".to_owned() });
     assert_ne!(diagnose(&facts).findings[0].kind, Kind::NothingHere);
@@ -222,6 +234,22 @@ fn of_a_role_with_replicas_one_that_fails_is_a_warning_and_the_last_one_a_proble
         first_line(&diagnose(&facts))
             .starts_with("Nobody can watch: no hls-edge runs: its settings cannot be used")
     );
+}
+
+#[test]
+fn a_pod_that_its_node_ended_counts_until_it_is_replaced() {
+    let mut facts = at_rest();
+    let status =
+        json!({ "phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory." });
+    let mut evicted = role_pod("hls-edge", &status);
+    evicted["metadata"]["name"] = "caudal-hls-edge-y".into();
+    add(&mut facts.pods, evicted);
+    assert_eq!(diagnose(&facts).findings, []);
+    facts.deployments.as_mut().unwrap().retain(|one| one.metadata.name.as_deref() != Some("caudal-hls-edge"));
+    add(&mut facts.deployments, deployment("hls-edge", 2));
+    let said = "1 of 2 pods of the hls-edge run: its node ended it (Evicted): The node was low on resource: memory \
+                (Pod caudal-hls-edge-y)";
+    assert_eq!(diagnose(&facts).findings[0].says, said);
 }
 
 #[test]

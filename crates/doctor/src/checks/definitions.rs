@@ -7,7 +7,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::{CustomResourceExt as _, ResourceExt};
 use serde_json::Value;
 
-use crate::facts::{COMPONENT_LABEL, Facts, OPERATOR, Target, UNKNOWN_RESOURCE, counted, seen};
+use crate::facts::{COMPONENT_LABEL, Facts, OPERATOR, Target, UNKNOWN_RESOURCE, counted, is_open, seen};
 use crate::finding::{Evidence, Finding, Kind, Place, Severity};
 
 /// What there is no going on from: the cluster has no such resources, or nothing of Caudal is in the namespace.
@@ -35,32 +35,60 @@ pub(super) fn missing(facts: &Facts) -> Option<Finding> {
             severity: Severity::Problem,
             kind: Kind::DefinitionsMissing,
             says: format!(
-                "the cluster does not know Caudal's resources: {} is missing",
-                missing.join(" and ")
+                "the cluster does not know Caudal's resources: {} {} missing",
+                missing.join(" and "),
+                if missing.len() == 1 { "is" } else { "are" }
             ),
             evidence: evidence.collect(),
             advice: vec![APPLY.to_owned()],
         });
     }
+    not_installed(facts)
+}
+
+/// LiveStreams alone are no platform: an uninstall leaves those of broadcasts that are over.
+fn not_installed(facts: &Facts) -> Option<Finding> {
     let looked = [facts.pods.is_ok(), facts.deployments.is_ok(), facts.pools.is_ok(), facts.streams.is_ok()];
-    let nothing = seen(&facts.pods).is_empty()
-        && seen(&facts.deployments).is_empty()
-        && seen(&facts.pools).is_empty()
-        && seen(&facts.streams).is_empty();
-    (looked.iter().all(|looked| *looked) && nothing).then(|| Finding {
+    let nothing =
+        seen(&facts.pods).is_empty() && seen(&facts.deployments).is_empty() && seen(&facts.pools).is_empty();
+    if !looked.iter().all(|looked| *looked) || !nothing {
+        return None;
+    }
+    let namespace = &facts.namespace;
+    let mut says = format!("Caudal is not installed in the namespace {namespace}");
+    let mut evidence = vec![Evidence::new(
+        format!("Namespace {namespace}"),
+        None,
+        "no Deployment and no Pod labelled app.kubernetes.io/name=caudal, and no WorkerPool",
+    )];
+    let mut advice = vec![
+        "kubectl get deployments --all-namespaces -l app.kubernetes.io/name=caudal    # is it in another one?"
+            .to_owned(),
+        "If so: caudal doctor --namespace THAT-ONE".to_owned(),
+        format!("If not: helm install caudal charts/caudal --namespace {namespace} --values mine.yaml"),
+    ];
+    let left = seen(&facts.streams);
+    let are = |count: usize| if count == 1 { "is" } else { "are" };
+    if !left.is_empty() {
+        let count = left.len();
+        says = format!("{says}; {} of it {} left", counted(count, "LiveStream"), are(count));
+        let open = left.iter().filter(|stream| is_open(stream)).count();
+        let said = match open {
+            0 => format!("{count} {} left, all over", are(count)),
+            open => format!("{count} {} left, and {open} of them {} not over", are(count), are(open)),
+        };
+        evidence.push(Evidence::new(format!("LiveStreams in {namespace}"), None, said));
+        advice.push(format!(
+            "kubectl -n {namespace} get lst    # an operator that is installed again ends those that are not over"
+        ));
+    }
+    Some(Finding {
         place: Place::Definitions,
         severity: Severity::Problem,
         kind: Kind::NothingHere,
-        says: format!("there is no Caudal in the namespace {}", facts.namespace),
-        evidence: vec![Evidence::new(
-            format!("Namespace {}", facts.namespace),
-            None,
-            "no Deployment and no Pod labelled app.kubernetes.io/name=caudal, no WorkerPool, no LiveStream",
-        )],
-        advice: vec![
-            "kubectl get deployments --all-namespaces -l app.kubernetes.io/name=caudal".to_owned(),
-            "Then: caudal doctor --namespace THAT-ONE".to_owned(),
-        ],
+        says,
+        evidence,
+        advice,
     })
 }
 

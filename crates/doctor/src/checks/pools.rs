@@ -236,7 +236,10 @@ fn quotas(facts: &Facts) -> impl Iterator<Item = Finding> {
     });
     let of_pods =
         if waits && facts.target != Target::Installation { Severity::Problem } else { Severity::Warning };
-    let of_streams = if facts.stream().is_some_and(is_open) { Severity::Warning } else { Severity::Problem };
+    // What a broadcast's own LiveStream needed, it had; a channel's next one is still to be made.
+    let made =
+        facts.stream().is_some_and(|stream| is_open(stream) || matches!(facts.target, Target::Stream(_)));
+    let of_streams = if made { Severity::Warning } else { Severity::Problem };
     seen(&facts.quotas).iter().flat_map(move |quota| {
         let pods = spent(quota, &OF_PODS).map(|spent| {
             let advice = "Raise it, or keep workerPool.maxWorkers and what a worker requests within it";

@@ -6,7 +6,7 @@ use kube::ResourceExt as _;
 
 use crate::facts::{API, COMPONENT_LABEL, EDGE, Facts, OPERATOR, ROUTER, seen};
 use crate::finding::{Evidence, Finding, Kind, Place, Severity};
-use crate::pod_trouble::{Trouble, is_ready, trouble};
+use crate::pod_trouble::{Trouble, has_failed, is_ready, trouble};
 
 /// Whether somebody drives the broadcasts. An operator may run elsewhere, so whoever holds the Lease counts.
 pub(super) fn operator(facts: &Facts) -> Vec<Finding> {
@@ -118,7 +118,8 @@ enum Cause<'a> {
 /// None while all of the role's pods are ready, and where they cannot be looked at.
 fn down<'a>(facts: &'a Facts, role: &'static str) -> Option<Down<'a>> {
     facts.pods.as_ref().ok()?;
-    let pods = facts.pods_of(role);
+    // A pod that its node ended is replaced, and stays listed until the garbage collector takes it.
+    let (ended, pods): (Vec<_>, Vec<_>) = facts.pods_of(role).into_iter().partition(|pod| has_failed(pod));
     let deployment = seen(&facts.deployments)
         .iter()
         .find(|one| one.labels().get(COMPONENT_LABEL).map(String::as_str) == Some(role));
@@ -126,7 +127,8 @@ fn down<'a>(facts: &'a Facts, role: &'static str) -> Option<Down<'a>> {
         .and_then(|one| one.spec.as_ref()?.replicas)
         .map_or(pods.len().max(1), |replicas| usize::try_from(replicas).unwrap_or(0));
     let ready = pods.iter().filter(|pod| is_ready(pod)).count();
-    let in_trouble = pods.iter().find_map(|pod| Some((*pod, trouble(pod, facts)?)));
+    let troubled = |pods: &[&'a Pod]| pods.iter().find_map(|pod| Some((*pod, trouble(pod, facts)?)));
+    let in_trouble = troubled(&pods).or_else(|| if pods.len() < wanted { troubled(&ended) } else { None });
     // Enough of them run while the first pod of an upgrade does not.
     if ready > 0 && ready >= wanted && in_trouble.is_none() {
         return None;

@@ -329,6 +329,19 @@ fn a_quota_of_broadcasts_is_told_from_one_of_pods() {
     add(&mut facts.quotas, quota);
     let said = "the ResourceQuota team allows no more broadcasts: count/livestreams.caudal.dev 1 of 1";
     assert_eq!(diagnose(&facts).findings[0].says, said);
+    // Of a broadcast that was made, it is not why this one ended.
+    add(&mut facts.streams, over(now(), "Failed", "workers_lost", "its workers were lost"));
+    for (target, severity) in [
+        (Target::Channel("ann".to_owned()), Severity::Problem),
+        (Target::Stream(objects::STREAM.parse().unwrap()), Severity::Warning),
+        (Target::Stream(objects::SESSION.parse().unwrap()), Severity::Problem),
+    ] {
+        facts.target = target;
+        assert_eq!(kinds(&facts).first(), Some(&(Kind::Quota, severity)), "{:?}", facts.target);
+    }
+    facts.target = Target::Stream(objects::STREAM.parse().unwrap());
+    let line = first_line(&diagnose(&facts));
+    assert!(line.ends_with("is not live: it ended at 03:11:39Z: its workers were lost."), "{line}");
 }
 
 #[test]
