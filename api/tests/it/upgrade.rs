@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::Method;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{Migrate as _, Migrator};
 use uuid::Uuid;
 
 use crate::database::TestDatabase;
@@ -159,5 +159,26 @@ async fn a_schema_that_a_newer_version_has_added_to_is_used_and_one_that_it_has_
 
     sqlx::query("update schema_compatibility set min_version = 9000").execute(&database.pool).await.unwrap();
     let refused = caudal_api::bring_up_to_date(&database.pool).await.unwrap_err();
+    assert!(refused.starts_with("a newer Caudal has changed this database (migration 9000,"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_version_that_waits_while_a_newer_one_takes_something_away_refuses_the_schema_too() {
+    let database = TestDatabase::create().await;
+    caudal_api::bring_up_to_date(&database.pool).await.unwrap();
+    let mut newer = database.pool.acquire().await.unwrap();
+    newer.lock().await.unwrap();
+    let newer_one_is_done = async {
+        database
+            .says(
+                "select exists (select from pg_locks join pg_database on pg_database.oid = database \
+                 where datname = current_database() and locktype = 'advisory' and not granted)",
+            )
+            .await;
+        database.execute("update schema_compatibility set min_version = 9000").await;
+        newer.unlock().await.unwrap();
+    };
+    let (brought, ()) = tokio::join!(caudal_api::bring_up_to_date(&database.pool), newer_one_is_done);
+    let refused = brought.unwrap_err();
     assert!(refused.starts_with("a newer Caudal has changed this database (migration 9000,"), "{refused}");
 }
