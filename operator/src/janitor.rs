@@ -21,7 +21,7 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use crate::pages::Pages;
-use crate::server_clock;
+use crate::server_clock::ServerClock;
 use known::Known;
 use plan::{Cause, Keep};
 
@@ -88,8 +88,8 @@ impl Janitor {
         let own: WallClock = Arc::new(SystemTime::now);
         let sweeping = async {
             // A machine whose clock is ahead must not take for old what was written today.
-            let wall = server_clock::measured(&self.client, &own).await.map_err(JanitorError::LiveStreams)?;
-            self.sweep_by(&wall, tell).await
+            let clock = ServerClock::measured(&self.client, &own).await.map_err(JanitorError::LiveStreams)?;
+            self.sweep_by(&clock.wall(), tell).await
         };
         stop.run_until_cancelled(sweeping).await.unwrap_or(Err(JanitorError::Stopped))
     }

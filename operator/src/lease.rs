@@ -132,7 +132,7 @@ impl Election {
     async fn try_to_acquire(&self, seen: &mut Seen) -> Result<Option<Held>, Failure> {
         let asked = Instant::now();
         let found = call_at_once(self.api.get_opt(&self.name)).await?;
-        if look(found.as_ref(), self.term, asked, seen) == Look::Held {
+        if look(found.as_ref(), &self.identity, self.term, asked, seen) == Look::Held {
             return Ok(None);
         }
         let (since, now) = (Instant::now(), Timestamp::now());
@@ -163,11 +163,15 @@ impl Election {
             sleep_until(renewing).await;
             match timeout_at(held.since + self.term.lead_within(), self.renew(&held)).await {
                 Ok(Some(renewed)) => {
+                    self.metrics.renewal(Renewal::Renewed, renewing.elapsed());
                     held = renewed;
                     held.leadership.prolong(held.since + self.term.lead_within());
                 }
                 Ok(None) => {
-                    tracing::error!(identity = self.identity, "somebody else leads; this operator stops");
+                    tracing::error!(
+                        identity = self.identity,
+                        "the lease is not this operator's any more; it leads no longer"
+                    );
                     break;
                 }
                 Err(_) => {
@@ -210,8 +214,6 @@ impl Election {
             let since = Instant::now();
             let next = renewed(lease, Timestamp::now());
             let written = call_at_once(self.api.replace(&self.name, &PostParams::default(), &next)).await;
-            let renewal = if written.is_ok() { Renewal::Renewed } else { Renewal::Failed };
-            self.metrics.renewal(renewal, since.elapsed());
             match written {
                 Ok(lease) => {
                     return Ok(Some(Held { lease, since, leadership: held.leadership.clone() }));
@@ -256,10 +258,11 @@ fn holder(lease: &Lease) -> Option<&String> {
     lease.spec.as_ref()?.holder_identity.as_ref().filter(|holder| !holder.is_empty())
 }
 
-/// Whether somebody who asked for the lease at `asked`, and was answered this just now, may take it.
-fn look(lease: Option<&Lease>, term: Term, asked: Instant, seen: &mut Seen) -> Look {
+/// Whether `identity`, who asked for the lease at `asked` and was answered this just now, may take it. No two processes have one identity, and
+/// this one does not lead any more: a lease of its own is left of a term that is over, or of a taking whose answer was lost.
+fn look(lease: Option<&Lease>, identity: &str, term: Term, asked: Instant, seen: &mut Seen) -> Look {
     // Who deletes a lease that is held ends nobody's leadership: its holder leads until it notices.
-    let is_free = lease.map_or(seen.is_none(), |lease| holder(lease).is_none());
+    let is_free = lease.map_or(seen.is_none(), |lease| holder(lease).is_none_or(|holder| holder == identity));
     if is_free {
         return Look::Free;
     }
@@ -395,6 +398,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_taking_whose_answer_was_lost_and_a_term_that_was_lost_are_not_waited_for() {
+        let server = FakeServer::new();
+        let one = election(&server, "one");
+        let begun = Instant::now();
+        server.trouble("POST", Trouble::AnswerLost);
+        let held = one.acquire().await;
+        assert!(begun.elapsed() < DURATION, "{:?}", begun.elapsed());
+        server.go_away();
+        one.keep(held).await;
+        server.come_back();
+        let begun = Instant::now();
+        one.acquire().await;
+        assert!(begun.elapsed() <= LOOK_EACH, "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_lease_that_somebody_took_by_force_is_noticed_at_the_next_renewal() {
         let server = FakeServer::new();
         let one = election(&server, "one");
@@ -429,11 +448,11 @@ mod tests {
         let (asked, mut seen) = (Instant::now(), None);
         // It was renewed just before this answer.
         advance(Duration::from_secs(5)).await;
-        assert_eq!(look(Some(&lease), TERM, asked, &mut seen), Look::Held);
+        assert_eq!(look(Some(&lease), "two", TERM, asked, &mut seen), Look::Held);
         advance(Duration::from_secs(5)).await;
-        assert_eq!(look(Some(&lease), TERM, Instant::now(), &mut seen), Look::Held);
+        assert_eq!(look(Some(&lease), "two", TERM, Instant::now(), &mut seen), Look::Held);
         advance(Duration::from_secs(1)).await;
-        assert_eq!(look(Some(&lease), TERM, Instant::now(), &mut seen), Look::Free);
+        assert_eq!(look(Some(&lease), "two", TERM, Instant::now(), &mut seen), Look::Free);
     }
 
     #[tokio::test(start_paused = true)]

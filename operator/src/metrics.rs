@@ -124,8 +124,8 @@ impl Drop for PoolGauges {
 }
 
 const STATES: [&str; 3] = ["idle", "starting", "claimed"];
-/// A try is given up after 0.8 s.
-const RENEWAL: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6];
+/// A renewal that takes 2 s is the end of a term.
+const RENEWAL: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.4];
 
 #[cfg(test)]
 mod tests {

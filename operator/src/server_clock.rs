@@ -2,6 +2,7 @@
 //! machine whose clock is off.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use caudal_controller::WallClock;
@@ -11,37 +12,68 @@ use k8s_openapi::jiff::Timestamp;
 use k8s_openapi::jiff::fmt::rfc2822;
 use kube::Client;
 use kube::client::Body;
+use tokio::time::sleep;
 
 /// This machine's wall clock, set by as much as the API server's is ahead of it (or behind).
-///
-/// # Errors
-/// When the server cannot be asked, or does not say what time it is.
-pub async fn measured(client: &Client, wall: &WallClock) -> Result<WallClock, Failure> {
-    let request = Request::get("/version").body(Body::empty());
-    let request = request.map_err(|error| Failure::Refused(error.to_string()))?;
-    let before = wall();
-    let answer = call(client.send(request)).await?;
-    let after = wall();
-    let said = date(answer.headers());
-    let said = said.ok_or_else(|| Failure::Unavailable("it does not say what time it is".to_owned()))?;
-    let ours = millis(before).midpoint(millis(after));
-    // The header has whole seconds; in the middle of one it is right by half a second.
-    let offset = said.as_millisecond().saturating_add(500).saturating_sub(ours);
-    if offset.abs() < NOTICEABLE_MS {
-        return Ok(Arc::clone(wall));
+#[derive(Clone)]
+pub struct ServerClock {
+    machine: WallClock,
+    ahead_ms: Arc<AtomicI64>,
+}
+
+impl ServerClock {
+    /// Asks the server once.
+    ///
+    /// # Errors
+    /// When the server cannot be asked, or does not say what time it is.
+    pub async fn measured(client: &Client, machine: &WallClock) -> Result<Self, Failure> {
+        let clock = Self { machine: Arc::clone(machine), ahead_ms: Arc::default() };
+        clock.measure(client).await?;
+        Ok(clock)
     }
-    tracing::warn!(
-        offset_ms = offset,
-        "the API server's clock is not this machine's; its one counts for deadlines"
-    );
-    let wall = Arc::clone(wall);
-    let by = Duration::from_millis(offset.unsigned_abs());
-    let ahead = offset > 0;
-    Ok(Arc::new(move || {
-        let now = wall();
-        let set = if ahead { now.checked_add(by) } else { now.checked_sub(by) };
-        set.unwrap_or(now)
-    }))
+
+    /// What the server's clock says.
+    pub fn wall(&self) -> WallClock {
+        let Self { machine, ahead_ms } = self.clone();
+        Arc::new(move || {
+            let (now, ahead_ms) = (machine(), ahead_ms.load(Ordering::Relaxed));
+            let by = Duration::from_millis(ahead_ms.unsigned_abs());
+            let set = if ahead_ms > 0 { now.checked_add(by) } else { now.checked_sub(by) };
+            set.unwrap_or(now)
+        })
+    }
+
+    /// Asks again each minute, because this machine's clock may be set meanwhile; never ends.
+    pub async fn follow(self, client: Client) {
+        loop {
+            sleep(EACH).await;
+            if let Err(error) = self.measure(&client).await {
+                tracing::debug!(%error, "the API server's clock cannot be read again");
+            }
+        }
+    }
+
+    async fn measure(&self, client: &Client) -> Result<(), Failure> {
+        let request = Request::get("/version").body(Body::empty());
+        let request = request.map_err(|error| Failure::Refused(error.to_string()))?;
+        let before = (self.machine)();
+        let answer = call(client.send(request)).await?;
+        let after = (self.machine)();
+        let said = date(answer.headers());
+        let said = said.ok_or_else(|| Failure::Unavailable("it does not say what time it is".to_owned()))?;
+        let ours = millis(before).midpoint(millis(after));
+        // The header has whole seconds; in the middle of one it is right by half a second.
+        let ahead_ms = said.as_millisecond().saturating_add(500).saturating_sub(ours);
+        let known = self.ahead_ms.load(Ordering::Relaxed);
+        if ahead_ms.saturating_sub(known).abs() >= NOTICEABLE_MS {
+            tracing::warn!(
+                offset_ms = ahead_ms,
+                "the API server's clock is not this machine's; its one counts for deadlines"
+            );
+            self.ahead_ms.store(ahead_ms, Ordering::Relaxed);
+        }
+        Ok(())
+    }
 }
 
 fn date(headers: &HeaderMap) -> Option<Timestamp> {
@@ -56,11 +88,14 @@ fn millis(at: SystemTime) -> i64 {
 
 /// Two of the header's seconds may lie between two machines whose clocks agree.
 const NOTICEABLE_MS: i64 = 1_500;
+const EACH: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
 pub(crate) mod tests {
     use std::convert::Infallible;
     use std::time::UNIX_EPOCH;
+
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -80,17 +115,36 @@ pub(crate) mod tests {
         for off in [-30_i64, -1, 0, 1, 30] {
             let ours = noon + Duration::from_secs(60) - Duration::from_secs(u64::try_from(60 - off).unwrap());
             let wall: WallClock = Arc::new(move || ours);
-            let clock = measured(&server("Fri, 27 Nov 2026 12:00:00 GMT"), &wall).await.unwrap();
-            let apart = millis(clock()) - millis(noon);
+            let clock = ServerClock::measured(&server("Fri, 27 Nov 2026 12:00:00 GMT"), &wall).await.unwrap();
+            let apart = millis(clock.wall()()) - millis(noon);
             assert!(apart.abs() <= 1_500, "{off}: {apart}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_machine_whose_clock_is_put_right_meanwhile_goes_by_the_servers_again() {
+        // 2026-11-27 12:00:00 UTC.
+        let noon = UNIX_EPOCH + Duration::from_secs(1_795_780_800);
+        let ahead = Arc::new(AtomicI64::new(30));
+        let machine = Arc::clone(&ahead);
+        let wall: WallClock = Arc::new(move || {
+            noon + Duration::from_secs(u64::try_from(machine.load(Ordering::Relaxed)).unwrap())
+        });
+        let server = server("Fri, 27 Nov 2026 12:00:00 GMT");
+        let clock = ServerClock::measured(&server, &wall).await.unwrap();
+        let servers = clock.wall();
+        ahead.store(0, Ordering::Relaxed);
+        assert!(millis(servers()) - millis(noon) < -20_000);
+        assert!(timeout(EACH * 2, clock.follow(server)).await.is_err());
+        let apart = millis(servers()) - millis(noon);
+        assert!(apart.abs() <= 1_500, "{apart}");
     }
 
     #[tokio::test]
     async fn a_server_that_does_not_say_what_time_it_is_is_no_clock() {
         let wall: WallClock = Arc::new(SystemTime::now);
         for date in ["", "yesterday"] {
-            assert!(measured(&server(date), &wall).await.is_err(), "{date}");
+            assert!(ServerClock::measured(&server(date), &wall).await.is_err(), "{date}");
         }
     }
 }

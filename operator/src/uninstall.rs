@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::closed_pools::{self, Reopened};
 use crate::letting_go::{AT_ONCE, LETTING_GO};
 use crate::pages::Pages;
-use crate::server_clock;
+use crate::server_clock::ServerClock;
 use caudal_kubernetes::names::is_held;
 use leftovers::Leftovers;
 use persisting::{passes, persist};
@@ -82,7 +82,7 @@ pub async fn uninstall(
 ) -> Result<(), UninstallError> {
     let own: WallClock = Arc::new(SystemTime::now);
     // The operator goes by the server's clock too. Without it, by this machine's.
-    let wall = server_clock::measured(client, &own).await.unwrap_or(own);
+    let wall = ServerClock::measured(client, &own).await.map_or(own, |clock| clock.wall());
     let ending = end_all(client, namespace, wait, &wall, &mut tell);
     let outcome = stop.run_until_cancelled(Box::pin(ending)).await.unwrap_or(Err(UninstallError::Stopped));
     match outcome {

@@ -24,7 +24,6 @@ mod worker_link;
 mod workers;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -118,7 +117,8 @@ struct Shared {
     media: Media,
     wall: WallClock,
     /// Whether the last write of any stream's record failed.
-    store_fails: AtomicBool,
+    /// The streams whose state cannot be stored just now.
+    unstored: Mutex<HashSet<StreamId>>,
     standstill: Arc<LoggedStandstill>,
     worker_keys: WorkerKeys,
     // Held for map operations only, never across an await.
@@ -126,6 +126,8 @@ struct Shared {
     /// Streams whose end the api does not know of yet.
     unsettled: watch::Sender<HashSet<StreamId>>,
     stop: CancellationToken,
+    /// A task has panicked.
+    broken: CancellationToken,
 }
 
 /// The way to a stream's task.
@@ -167,12 +169,26 @@ impl Shared {
         }
     }
 
+    /// Whether the stream's state could be stored until now, and how many others' cannot be either.
+    fn cannot_be_stored(&self, stream: StreamId) -> (bool, usize) {
+        let mut unstored = self.unstored.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = unstored.iter().filter(|other| **other != stream).count();
+        (unstored.insert(stream), others)
+    }
+
+    /// Whether the stream was the last one whose state could not be stored.
+    fn can_be_stored(&self, stream: StreamId) -> bool {
+        let mut unstored = self.unstored.lock().unwrap_or_else(PoisonError::into_inner);
+        unstored.remove(&stream) && unstored.is_empty()
+    }
+
     fn settled(&self, stream: StreamId) {
         self.unsettled.send_if_modified(|unsettled| unsettled.remove(&stream));
     }
 
     fn forget(&self, stream: StreamId) {
         self.settled(stream);
+        self.can_be_stored(stream);
         self.carriers.observer.hide(stream);
         if let Some(credentials) = &self.carriers.credentials {
             credentials.forget(stream);
@@ -199,12 +215,13 @@ impl Controller {
             carriers,
             media: Media::new(media, installations),
             wall,
-            store_fails: AtomicBool::new(false),
+            unstored: Mutex::default(),
             standstill: Arc::default(),
             worker_keys: WorkerKeys::default(),
             handles: Mutex::default(),
             unsettled: watch::Sender::new(HashSet::new()),
             stop: CancellationToken::new(),
+            broken: CancellationToken::new(),
         });
         let controller = Self { shared, tasks: TaskTracker::new() };
         for stored in records {
@@ -232,10 +249,16 @@ impl Controller {
             stop.run_until_cancelled(media::remove_orphans(orphans)).await;
         });
         let (spawner, stop) = (Spawner::of(&controller), controller.shared.stop.clone());
-        controller.tasks.spawn(async move {
+        Spawner::of(&controller).spawn(async move {
             stop.run_until_cancelled(spawner.pass_on(changes)).await;
         });
         controller
+    }
+
+    /// Waits until a task has panicked: from then on its stream, or what others change, is heeded by nobody, and whoever drives the streams should
+    /// begin anew.
+    pub async fn broken(&self) {
+        self.shared.broken.cancelled().await;
     }
 
     /// The controller's wall time.
@@ -445,7 +468,16 @@ impl Spawner {
             unsettled.insert(stream);
         });
         let task = StreamTask::new(Arc::clone(&self.shared), record, stored, told);
-        self.tasks.spawn(task.run(asked, changed, created));
+        self.spawn(task.run(asked, changed, created));
+    }
+
+    /// Says it if the task panics.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let alarm = self.shared.broken.clone().drop_guard();
+        self.tasks.spawn(async move {
+            task.await;
+            alarm.disarm();
+        });
     }
 
     /// Passes on what others change. No stream's task is waited for, or it would hold up the news of the others.

@@ -232,7 +232,7 @@ static TURNS_OF_LATER: Semaphore = Semaphore::const_new(LATER_AT_ONCE);
 static TURNS_OF_LISTS: Semaphore = Semaphore::const_new(LISTS_AT_ONCE);
 
 /// At 10 ms each they are 1,600 a second, four times what fifty streams a second need; and a server whose cores are all busy, which takes
-/// some 6 ms of a core for each, still answers the next one within a tenth of a second: a lease has 0.8 s for a try.
+/// some 6 ms of a core for each, still answers the next one within a tenth of a second.
 const AT_ONCE: usize = 16;
 /// At 10 ms each they are 400 a second, what fifty streams a second come to; and a small server is left free for what is awaited.
 const LATER_AT_ONCE: usize = 4;

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::build::tests::{pool, settings};
-use crate::server_clock::{measured, tests::server};
+use crate::server_clock::{ServerClock, tests::server};
 
 /// 2026-11-27 12:00:00 UTC.
 const NOON: u64 = 1_795_780_800;
@@ -41,7 +41,7 @@ async fn a_machine_whose_clock_is_half_a_minute_off_takes_no_worker_for_older_or
         for off in [-30, 0, 30] {
             let machine = UNIX_EPOCH + Duration::from_secs((NOON + age).checked_add_signed(off).unwrap());
             let machine: WallClock = Arc::new(move || -> SystemTime { machine });
-            let wall = measured(&server(date), &machine).await.unwrap();
+            let wall = ServerClock::measured(&server(date), &machine).await.unwrap().wall();
             let (cluster, pods, pool) = at_noon();
             let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
             let client = cluster.client();

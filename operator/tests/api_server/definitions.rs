@@ -128,7 +128,12 @@ async fn what_is_decided_cannot_be_taken_back() {
         ),
         ("another pool", json!({}), json!({ "pool": "big" }), "pool, renditions and latencyMode"),
         ("another rung", json!({}), json!({ "renditions": [rung] }), "pool, renditions and latencyMode"),
-        ("other latency", json!({}), json!({ "latencyMode": "standard" }), "pool, renditions and latencyMode"),
+        (
+            "other latency",
+            json!({}),
+            json!({ "latencyMode": "standard" }),
+            "pool, renditions and latencyMode",
+        ),
         ("an earlier publisher", json!({}), json!({ "ingest": { "generation": 1 } }), "must not decrease"),
     ];
     for (what, first, then, said) in cases {

@@ -1,10 +1,9 @@
 //! Storing a stream's record before anything is done on the strength of it.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use caudal_livestream::lifecycle::{Evidence, Input};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::{StreamTask, is_to_be_stored};
 use crate::backoff::Backoff;
@@ -129,7 +128,7 @@ impl StreamTask {
             || next.machine.orders() != self.record.machine.orders();
         let durability = if synced { Durability::Synced } else { Durability::Lazy };
         let store = self.shared.carriers.store.clone();
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         loop {
             let outcome = match &self.stored {
                 None => store.create(next).await,
@@ -139,7 +138,7 @@ impl StreamTask {
                 Ok(version) => {
                     self.stored = Some(Stored { record: next.clone(), version, shown: Shown::AsItIs });
                     self.unsaved = false;
-                    if self.shared.store_fails.swap(false, Ordering::Relaxed) {
+                    if self.shared.can_be_stored(self.stream) {
                         tracing::info!("the streams' states can be stored again");
                     }
                     return Saving::Done;
@@ -165,10 +164,9 @@ impl StreamTask {
                     }
                 }
             }
-            if self.shared.stop.run_until_cancelled(sleep(pause)).await.is_none() {
+            if self.shared.stop.run_until_cancelled(backoff.wait()).await.is_none() {
                 return Saving::Given;
             }
-            pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
         }
     }
 
@@ -186,9 +184,10 @@ impl StreamTask {
 
     fn say_failure(&self, error: &StoreError) {
         let stream = self.stream;
-        if matches!(error, StoreError::Refused(_)) {
+        let (is_new, others) = self.shared.cannot_be_stored(stream);
+        if is_new && matches!(error, StoreError::Refused(_)) {
             tracing::error!(%error, %stream, "the stream's state cannot be stored; it stands still until it can");
-        } else if self.shared.store_fails.swap(true, Ordering::Relaxed) {
+        } else if !is_new || others > 0 {
             tracing::debug!(%error, %stream, "cannot store the stream's state");
         } else if self.shared.carriers.store.when_it_fails() == WhenItFails::GoOn {
             // What is lost is only the streams' recovery after a crash, and an epoch that is chosen twice then is still

@@ -115,7 +115,8 @@ fn of_reason(reason: &str, refused: &Refused<'_>, facts: &Facts) -> Finding {
     };
     let room = if reason == "no_capacity" && over { "; there is room now" } else { "" };
     let theirs = facts.target != Target::Installation && (kind != Kind::Key || facts.stream().is_none());
-    let asked = theirs || matches!(reason, "unavailable" | "no_capacity" | "no_pool") && !(installation && over);
+    let asked =
+        theirs || matches!(reason, "unavailable" | "no_capacity" | "no_pool") && !(installation && over);
     let said = format!("{REFUSED}: reason {reason}, peer {}", last.field("peer"));
     Finding {
         place: Place::Router,

@@ -20,8 +20,10 @@ impl Moto {
     pub fn start() -> Self {
         // Of whichever package's test this is.
         let package = std::env::current_dir().unwrap();
-        let script =
-            package.ancestors().map(|folder| folder.join("scripts/moto-server.sh")).find(|script| script.exists());
+        let script = package
+            .ancestors()
+            .map(|folder| folder.join("scripts/moto-server.sh"))
+            .find(|script| script.exists());
         let script = script.expect("scripts/moto-server.sh");
         let mut child = Command::new(script)
             .args(["run", "0"])
