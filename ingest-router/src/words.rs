@@ -32,7 +32,7 @@ pub(crate) const STOPPING: &str = "The platform is being stopped. Try again late
 pub(crate) const TAKEN_OVER: &str =
     "Another encoder has taken over this stream. Stop that one before you start this one again.";
 pub(crate) const KEY_CHANGED: &str = "The stream key was changed. Copy the new one from the page Go live.";
-pub(crate) const ENDED_BY_OWNER: &str = "The broadcast was ended on the page Go live. Wait half a minute, then start streaming again to begin a new one.";
+pub(crate) const ENDED_BY_OWNER: &str = "The broadcast was ended, on the page Go live or by whoever runs the server. Wait half a minute, then start streaming again to begin a new one.";
 pub(crate) const ENDED: &str = "The broadcast has ended. Start streaming again to begin a new one.";
 
 /// Of a broadcast that ended for a reason of the platform's.

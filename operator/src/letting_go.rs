@@ -18,7 +18,7 @@ use crate::records::{LiveStreams, MANAGER};
 /// Lets go of all LiveStreams of a namespace that is being deleted; does nothing in any other. For an operator that is told to end, or has lost its lease: Kubernetes
 /// deletes a namespace's pods first, and without an operator the namespace would wait for the finalizers for ever.
 pub(crate) async fn if_namespace_goes(client: &Client, namespace: &str) {
-    match timeout(LETTING_GO, let_go_of_all(client, namespace)).await {
+    match timeout(LETTING_GO, let_go_of_all(client, namespace, || {})).await {
         Ok(Ok(None)) => {}
         Ok(Ok(Some(streams))) => {
             tracing::info!(namespace, streams, "the namespace is being deleted; let go of its LiveStreams");
@@ -35,15 +35,12 @@ pub(crate) async fn if_namespace_goes(client: &Client, namespace: &str) {
     }
 }
 
-/// The same while an operator leads, as soon as a LiveStream is deleted with its namespace; never ends. Before Kubernetes 1.33, and where its
-/// ordered deletion is off, pods are deleted in no order with the rest: an operator that is told to end may have lost its rights by then.
+/// The same while an operator leads; never ends. Before Kubernetes 1.33, and where its ordered deletion is off, everything in a namespace that is being
+/// deleted goes in no order after five seconds: an operator that is told to end may have lost its rights by then.
 pub(crate) async fn while_leading(client: Client, namespace: String, streams: LiveStreams) {
     loop {
         sleep(EACH).await;
-        if !streams.any_held_in_deletion() {
-            continue;
-        }
-        match let_go_of_all(&client, &namespace).await {
+        match let_go_of_all(&client, &namespace, || streams.namespace_goes()).await {
             Ok(None | Some(0)) => {}
             Ok(Some(streams)) => {
                 tracing::info!(
@@ -59,12 +56,17 @@ pub(crate) async fn while_leading(client: Client, namespace: String, streams: Li
     }
 }
 
-/// How many were let go of; none while the namespace stays. One that cannot be is said, and keeps no other.
-async fn let_go_of_all(client: &Client, namespace: &str) -> Result<Option<usize>, Failure> {
+/// How many were let go of; none while the namespace stays. One that cannot be is said, and keeps no other. Before any is, `going` is told.
+async fn let_go_of_all(
+    client: &Client,
+    namespace: &str,
+    going: impl FnOnce(),
+) -> Result<Option<usize>, Failure> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     if call(namespaces.get(namespace)).await?.metadata.deletion_timestamp.is_none() {
         return Ok(None);
     }
+    going();
     let streams: Api<LiveStream> = Api::namespaced(client.clone(), namespace);
     let mut held = Vec::new();
     let mut pages = Pages::default();
@@ -118,7 +120,7 @@ pub(crate) fn without_finalizer(resource: &impl ResourceExt) -> Value {
 
 /// What there is of it begins when nobody waits for streams any more.
 pub(crate) const LETTING_GO: Duration = Duration::from_secs(20);
-/// What else is in the namespace, the operator's rights too, is deleted within seconds.
+/// Kubernetes begins to delete what is in a namespace, the operator's rights too, five seconds after it was told to.
 const EACH: Duration = Duration::from_secs(1);
 /// Calls on their way.
 pub(crate) const AT_ONCE: usize = 8;
@@ -129,18 +131,19 @@ const TRIES: u32 = 5;
 mod tests {
     use std::sync::Arc;
 
-    use caudal_controller::RecordStore as _;
+    use caudal_controller::{Durability, RecordStore as _};
     use caudal_kubernetes::LiveStreamSpec;
     use caudal_kubernetes::fake_server::{FakeServer, TIME, Trouble};
     use caudal_kubernetes::live_stream::Place;
-    use caudal_livestream::StreamId;
+    use caudal_livestream::lifecycle::Input;
     use caudal_livestream::record::Spec;
+    use caudal_livestream::{StreamId, UnixMillis};
 
     use super::*;
     use crate::records::RecordSettings;
 
     #[tokio::test(start_paused = true)]
-    async fn a_stream_that_is_deleted_with_its_namespace_is_let_go_of_while_an_operator_leads() {
+    async fn the_streams_of_a_namespace_that_is_deleted_are_let_go_of_while_an_operator_leads() {
         let server = FakeServer::new();
         server.create("namespaces", json!({ "metadata": { "name": "caudal" } }));
         let stream = StreamId::generate();
@@ -148,7 +151,6 @@ mod tests {
         let spec = Spec { stream, ..caudal_livestream::fixtures::spec() };
         let mut resource = serde_json::to_value(LiveStream::new(&name, LiveStreamSpec::of(&spec))).unwrap();
         resource["metadata"]["finalizers"] = json!([names::END_FINALIZER]);
-        resource["metadata"]["deletionTimestamp"] = json!(TIME);
         server.create("livestreams", resource);
         let settings = RecordSettings {
             namespace: "caudal".to_owned(),
@@ -158,18 +160,24 @@ mod tests {
         };
         let streams = LiveStreams::new(server.client(), settings);
         streams.load().await.unwrap();
-        let leading = while_leading(server.client(), "caudal".to_owned(), streams);
+        let leading = while_leading(server.client(), "caudal".to_owned(), streams.clone());
+        let held = |resource: &Value| resource["metadata"]["finalizers"] == json!([names::END_FINALIZER]);
         let told = async {
             sleep(EACH * 5).await;
             assert!(
-                server.get("livestreams", &name).is_some(),
+                held(&server.get("livestreams", &name).unwrap()),
                 "its namespace stays, and its end is awaited"
             );
             server.change("namespaces", "caudal", |namespace| {
                 namespace["metadata"]["deletionTimestamp"] = json!(TIME);
             });
             sleep(EACH * 2).await;
-            assert_eq!(server.get("livestreams", &name), None);
+            assert!(!held(&server.get("livestreams", &name).unwrap()));
+            // The broadcast goes on, and what is written of it puts nothing back.
+            let mut stored = streams.load().await.unwrap().pop().unwrap();
+            stored.record.machine.handle(UnixMillis(0), Input::Tick);
+            streams.store(&stored.record, &stored.version, Durability::Synced).await.unwrap();
+            assert!(!held(&server.get("livestreams", &name).unwrap()));
         };
         tokio::select! {
             () = leading => panic!("it never ends"),

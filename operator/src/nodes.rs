@@ -42,7 +42,7 @@ impl Nodes {
                 }
                 table.emptied.insert(name, why.clone()) != Some(why)
             }
-            News::Gone(name) => table.emptied.remove(&name).is_some(),
+            News::Gone { name, .. } => table.emptied.remove(&name).is_some(),
             News::Whole => !std::mem::replace(&mut table.whole, true),
             // What was known last stands.
             News::Unreadable(_) | News::Interrupted | News::Resumed => false,
@@ -165,7 +165,7 @@ mod tests {
         assert!(nodes.take(News::Is(Box::new(node(&json!({}))))));
         assert_eq!(nodes.emptied("node-1", &[]), None);
         assert!(nodes.take(cordoned()));
-        assert!(nodes.take(News::Gone("node-1".to_owned())));
+        assert!(nodes.take(News::Gone { name: "node-1".to_owned(), uid: None }));
         assert_eq!(nodes.emptied("node-1", &[]), None);
         assert!(!nodes.are_known());
         nodes.take(News::Whole);

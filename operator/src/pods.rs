@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use caudal_controller::{WallClock, wall_now};
 use caudal_kubernetes::live_stream::Place;
 use caudal_livestream::{Epoch, StreamId, WorkerId};
 use futures::StreamExt as _;
@@ -18,6 +17,7 @@ use tokio::sync::watch as channel;
 use tokio::time::Instant;
 
 use crate::nodes::{Emptied, Nodes};
+use crate::server_clock::TermClock;
 use caudal_kubernetes::watching::{News, watch};
 pub(crate) use deletion::delete_unchanged;
 pub(crate) use room::MadeFor;
@@ -54,7 +54,7 @@ struct Table {
     gone: Gone,
     whole: bool,
     /// The API server's; none before anybody of this process has led.
-    clock: Option<WallClock>,
+    clock: Option<TermClock>,
 }
 
 /// A claim that is being tried on a pod.
@@ -111,9 +111,9 @@ impl Pods {
         }
     }
 
-    /// Somebody of this process leads from now on, by this clock, which is the API server's. What was begun in an earlier term and never
+    /// Somebody of this process leads from now on, by this clock. What was begun in an earlier term and never
     /// answered keeps no pod and no place from anybody.
-    pub(crate) fn begin_term(&self, clock: WallClock) {
+    pub(crate) fn begin_term(&self, clock: TermClock) {
         let mut table = self.table();
         table.tried.clear();
         table.expected.clear();
@@ -154,7 +154,7 @@ impl Pods {
     pub(crate) fn take(&self, news: News<Pod>) {
         let changed = match news {
             News::Is(pod) => self.table().hears(&pod),
-            News::Gone(name) => self.table().gone(&name),
+            News::Gone { name, uid } => self.table().told_gone(&name, uid.as_deref()),
             News::Unreadable(_) | News::Interrupted | News::Resumed => false,
             News::Whole => {
                 self.table().whole = true;
@@ -172,6 +172,14 @@ impl Pods {
         self.changed();
         let name = WorkerPod::of(pod)?.name;
         self.table().pods.get(&name).cloned()
+    }
+
+    /// Takes in how a pod is now, by an answer to a question that was asked when this version was known.
+    pub(crate) fn is_now(&self, pod: &Pod, known: u64) {
+        if let Some(answered) = WorkerPod::of(pod) {
+            self.table().step_back(&answered, known);
+        }
+        self.wrote(pod);
     }
 
     /// A pod is certainly not there any more.
@@ -429,6 +437,31 @@ impl Table {
         true
     }
 
+    /// The watch says so, which may be about one whose name another one bears by now that the watch has not told of.
+    fn told_gone(&mut self, name: &str, uid: Option<&str>) -> bool {
+        let uid: Option<WorkerId> = uid.and_then(|uid| uid.parse().ok());
+        match (self.pods.get(name), uid) {
+            (Some(known), Some(uid)) if known.worker != uid => {
+                self.gone.add(uid);
+                true
+            }
+            _ => self.gone(name),
+        }
+    }
+
+    /// The server answers with an older version than `known`, of which nothing newer was heard since it was asked: its database was restored
+    /// from a backup, and counts on from there.
+    fn step_back(&mut self, answered: &WorkerPod, known: u64) {
+        if answered.version < known
+            && self
+                .pods
+                .get(&answered.name)
+                .is_some_and(|pod| pod.version == known && pod.worker == answered.worker)
+        {
+            self.pods.remove(&answered.name);
+        }
+    }
+
     fn gone(&mut self, name: &str) -> bool {
         self.tried.remove(name);
         let Some(pod) = self.pods.remove(name) else { return false };
@@ -438,7 +471,7 @@ impl Table {
     }
 
     fn now(&self) -> Option<i64> {
-        Some(wall_now(self.clock.as_ref()?).0.div_euclid(1_000))
+        Some(self.clock?.seconds())
     }
 }
 

@@ -37,7 +37,7 @@ impl Pools {
             News::Is(pool) => {
                 self.pools().insert(pool.name_any(), Arc::new(*pool));
             }
-            News::Gone(name) => {
+            News::Gone { name, .. } => {
                 self.pools().remove(&name);
             }
             News::Unreadable(_) | News::Whole | News::Interrupted | News::Resumed => {}

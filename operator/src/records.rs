@@ -7,6 +7,7 @@ mod reading;
 mod writing;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -63,6 +64,8 @@ struct Shared {
     cache: Mutex<Cache>,
     /// The names of resources that the cache does not hold because they cannot be understood.
     unread: Mutex<HashSet<String>>,
+    /// The namespace is being deleted.
+    namespace_goes: AtomicBool,
 }
 
 /// What became of an order to move a stream.
@@ -84,6 +87,7 @@ impl LiveStreams {
                 settings,
                 cache: Mutex::default(),
                 unread: Mutex::default(),
+                namespace_goes: AtomicBool::new(false),
             }),
         }
     }
@@ -138,9 +142,9 @@ impl LiveStreams {
         paused.map(|(stream, resource)| (stream, resource.spec.channel.clone().unwrap_or_default())).collect()
     }
 
-    /// Whether a resource is deleted that our finalizer holds.
-    pub(crate) fn any_held_in_deletion(&self) -> bool {
-        self.shared.cache().resources().any(|(_, resource)| is_being_deleted(resource) && is_held(resource))
+    /// The namespace is being deleted: no resource gets the finalizer any more.
+    pub(crate) fn namespace_goes(&self) {
+        self.shared.namespace_goes.store(true, Ordering::Relaxed);
     }
 
     /// The streams that somebody wants on another worker, each with its order.
@@ -290,7 +294,7 @@ impl Shared {
         if durability == Durability::Lazy && self.cache().keep_floor(stream, version, &record.machine) {
             return Ok(version);
         }
-        let known = match writing::main_patch(&known, record) {
+        let known = match writing::main_patch(&known, record, self.namespace_goes.load(Ordering::Relaxed)) {
             None => known,
             Some(patch) => {
                 let patched = self.patch(stream, &patch).await;
@@ -457,7 +461,7 @@ impl Shared {
                 self.forget_unread(&resource.name_any());
                 self.take_in(*resource).map(|stored| Change::Changed(Box::new(stored)))
             }
-            News::Gone(name) => {
+            News::Gone { name, .. } => {
                 self.forget_unread(&name);
                 let stream = names::stream_of(&name)?;
                 self.cache().remove(stream);

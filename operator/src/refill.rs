@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use caudal_controller::{Kind, Reconciled, WallClock, wall_now};
+use caudal_controller::{Kind, Reconciled};
 use caudal_kubernetes::WorkerPool;
 use caudal_kubernetes::calls::{Failure, Haste, call_if, call_later};
 use k8s_openapi::api::core::v1::Pod;
@@ -22,6 +22,7 @@ use crate::metrics::{Metrics, PoolCounts, PoolGauges};
 use crate::pods::{Pods, WorkerPod, delete_unchanged};
 use crate::pools::Pools;
 use crate::records::MANAGER;
+use crate::server_clock::TermClock;
 use failing::Failing;
 use foreign::Foreign;
 use plan::{Plan, Seen, plan};
@@ -38,8 +39,8 @@ pub(crate) struct Refill {
     /// By pool.
     failing: HashMap<String, Failing>,
     foreign: Foreign,
-    /// The API server's: by it, pods are as old as they are, and who reads a condition goes by it.
-    wall: WallClock,
+    /// By it pods are as old as they are, and who reads a condition goes by it.
+    clock: TermClock,
 }
 
 impl Refill {
@@ -49,7 +50,7 @@ impl Refill {
         pools: Pools,
         settings: PodSettings,
         metrics: Metrics,
-        wall: WallClock,
+        clock: TermClock,
     ) -> Self {
         Self {
             pods_api: Api::namespaced(client.clone(), &settings.namespace),
@@ -61,7 +62,7 @@ impl Refill {
             metrics,
             failing: HashMap::new(),
             foreign: Foreign::default(),
-            wall,
+            clock,
         }
     }
 
@@ -99,7 +100,7 @@ impl Refill {
         let mut outcome = Reconciled::Unchanged;
         let failing = self.failing.entry(name.to_owned()).or_default();
         let ended = delete.iter().map(AsRef::as_ref);
-        if let Some(pause) = failing.ended(ended, server_seconds(&self.wall), Instant::now()) {
+        if let Some(pause) = failing.ended(ended, self.clock.seconds(), Instant::now()) {
             tracing::warn!(pool = name, ?pause, "warm workers have ended; the next ones after a pause");
         }
         for pod in &delete {
@@ -111,9 +112,9 @@ impl Refill {
         }
         outcome = outcome.max(self.create_all(pool, name, &create).await);
         let failing = self.failing.entry(name.to_owned()).or_default();
-        if status.idle > 0 {
-            failing.came_up();
-        }
+        let hash = build::hash(pool, &self.settings);
+        let ready = pods.iter().filter(|pod| pod.hash == hash && pod.is_claimable());
+        failing.came_up(ready.map(|pod| pod.created).max());
         if let Some((reason, words)) = failing.words() {
             plan::say(&mut status, reason, &words);
         }
@@ -135,7 +136,7 @@ impl Refill {
         let seen = Seen {
             foreign,
             hash: &build::hash(pool, &self.settings),
-            now: server_seconds(&self.wall),
+            now: self.clock.seconds(),
             must_leave: self.pods.nodes_are_known().then_some(&must_leave),
         };
         plan(pool, pods, &seen)
@@ -227,11 +228,6 @@ impl Refill {
             }
         }
     }
-}
-
-/// By the API server's clock, since 1970.
-fn server_seconds(wall: &WallClock) -> i64 {
-    wall_now(wall).0.div_euclid(1_000)
 }
 
 /// Whether a pod is one of this pool's workers.

@@ -1,10 +1,13 @@
 //! The role: waits until it leads, drives all streams for as long as it does, and lets go in order.
 
+use std::fmt::Display;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use caudal_controller::{
-    Api, Carriers, Controller, CredentialSource, Pool, Queue, RecordStore as _, WallClock, WorkerLink,
+    Api, Backoff, Carriers, Controller, CredentialSource, Pool, Queue, RecordStore as _, WallClock,
+    WorkerLink,
 };
 use caudal_kubernetes::names::LEASE;
 use caudal_livestream::proof::{AssignmentKeys, RoleKeys};
@@ -15,8 +18,8 @@ use caudal_traces::Traces;
 use kube::Client;
 use prometheus::{IntGauge, Registry};
 use thiserror::Error;
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::build::PodSettings;
@@ -34,7 +37,7 @@ use crate::pods::Pods;
 use crate::pools::Pools;
 use crate::records::{LiveStreams, RecordSettings};
 use crate::refill::Refill;
-use crate::server_clock;
+use crate::server_clock::{ServerClock, TermClock};
 use crate::stream_sessions::StreamSessions;
 use crate::upgrade::Upgrade;
 use crate::workers::PodWorkers;
@@ -86,12 +89,15 @@ pub enum Error {
     /// Something of this process is registered already.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
+    /// A watch has ended, and this process would know nothing new of pods, pools or nodes.
+    #[error("a watch of the operator has ended: {0:?}")]
+    Blind(Option<JoinError>),
 }
 
 /// Runs until `shutdown`. Streams that are not over stay as they are, for the next operator; their workers serve on.
 ///
 /// # Errors
-/// [`Error`], before anything was done.
+/// [`Error::Metrics`] before anything was done, [`Error::Blind`] once all that was begun has ended.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
     let metrics = Metrics::register(&config.registry)?;
     let (pods, pools) = (Pods::default(), Pools::default());
@@ -108,16 +114,30 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         let (pods, client) = (pods.clone(), config.client.clone());
         following.spawn(async move { pods.follow_nodes(client).await });
     }
-    // It may be told to end before it knows of one pod.
-    if shutdown.run_until_cancelled(pods.whole()).await.is_some() {
-        config.readiness.set(true);
-        Box::pin(lead_when_elected(&config, &pods, &pools, &metrics, &shutdown)).await;
-        config.readiness.set(false);
-    }
+    let stop = shutdown.child_token();
+    let blind = {
+        let mut leading = pin!(async {
+            // It may be told to end before it knows of one pod.
+            if stop.run_until_cancelled(pods.whole()).await.is_some() {
+                config.readiness.set(true);
+                Box::pin(lead_when_elected(&config, &pods, &pools, &metrics, &stop)).await;
+                config.readiness.set(false);
+            }
+        });
+        tokio::select! {
+            () = &mut leading => None,
+            // None ends by itself.
+            Some(ended) = following.join_next() => {
+                stop.cancel();
+                leading.await;
+                Some(Error::Blind(ended.err()))
+            }
+        }
+    };
     following.shutdown().await;
     // Whether it led or not: the others are told to end at the same time.
     letting_go::if_namespace_goes(&config.client, &namespace).await;
-    Ok(())
+    blind.map_or(Ok(()), Err)
 }
 
 /// Leads whenever nobody else does, until `shutdown`.
@@ -136,15 +156,24 @@ async fn lead_when_elected(
         config.term,
         metrics.clone(),
     );
+    let mut backoff = Backoff::new(AGAIN, LONGEST_PAUSE);
     while let Some(held) = shutdown.run_until_cancelled(election.acquire()).await {
-        let over = CancellationToken::new();
+        let (begun, over) = (Instant::now(), CancellationToken::new());
         let client = held.leadership().client(&config.client);
-        let leading = lead(config, client, metrics, pods.clone(), pools.clone(), over.clone());
+        let mut telling = JoinSet::new();
+        let leading = lead(config, client, metrics, pods.clone(), pools.clone(), &mut telling, over.clone());
         Box::pin(for_a_term(&election, held, leading, &over, &metrics.leads, shutdown)).await;
-        // The lease may have gone with its namespace, and then nobody leads here any more.
-        if !shutdown.is_cancelled() {
-            letting_go::if_namespace_goes(&config.client, &config.pods.namespace).await;
+        let _ = timeout(TOLD_WITHIN, telling.join_next()).await;
+        if shutdown.is_cancelled() {
+            break;
         }
+        // The lease may have gone with its namespace, and then nobody leads here any more.
+        letting_go::if_namespace_goes(&config.client, &config.pods.namespace).await;
+        // What ended this term at once may end the next one too, and another process may have more luck.
+        if begun.elapsed() > LONGEST_PAUSE {
+            backoff.reset();
+        }
+        shutdown.run_until_cancelled(backoff.wait()).await;
     }
 }
 
@@ -204,11 +233,15 @@ async fn lead(
     metrics: &Metrics,
     pods: Pods,
     pools: Pools,
+    telling: &mut JoinSet<()>,
     over: CancellationToken,
 ) {
-    let wall: WallClock = Arc::new(SystemTime::now);
-    let Some(wall) = over.run_until_cancelled(clock(&client, &wall)).await else { return };
-    pods.begin_term(Arc::clone(&wall));
+    let machine: WallClock = Arc::new(SystemTime::now);
+    let measured = read("the API server's clock cannot be read", || ServerClock::measured(&client, &machine));
+    let Some(clock) = over.run_until_cancelled(measured).await else { return };
+    let wall = clock.wall();
+    let term_clock = TermClock::start(&wall);
+    pods.begin_term(term_clock);
     let places = pods.clone();
     let edge = config.edge.clone();
     let streams = LiveStreams::new(
@@ -222,7 +255,8 @@ async fn lead(
             }),
         },
     );
-    let Some(records) = over.run_until_cancelled(load(&streams)).await else { return };
+    let loaded = read("the streams cannot be read", || streams.load());
+    let Some(records) = over.run_until_cancelled(loaded).await else { return };
     tracing::info!(streams = records.len(), "taking up the streams that there are");
     let workers = PodWorkers::new(
         client.clone(),
@@ -256,8 +290,7 @@ async fn lead(
     };
     let controller =
         Arc::new(Controller::start(carriers, config.media.clone(), Arc::clone(&wall), records, |_, _| {}));
-    // Their last ones are about how this term ends, and nothing is decided by them: they need no lease.
-    let mut telling = JoinSet::new();
+    // The last Events are about how this term ends, and nothing is decided by them: they need no lease.
     telling.spawn(events::publish(
         config.client.clone(),
         config.identity.clone(),
@@ -276,15 +309,10 @@ async fn lead(
     ));
     beside.spawn(letting_go::while_leading(client.clone(), config.pods.namespace.clone(), streams.clone()));
     let released = notices.clone();
-    let refill = Refill::new(
-        &client,
-        pods.clone(),
-        pools.clone(),
-        config.pods.clone(),
-        metrics.clone(),
-        Arc::clone(&wall),
-    );
+    let refill =
+        Refill::new(&client, pods.clone(), pools.clone(), config.pods.clone(), metrics.clone(), term_clock);
     beside.spawn(refill.run());
+    beside.spawn(clock.follow(client.clone()));
     let orphans = Orphans::new(&client, &config.pods.namespace, pods.clone(), pools.clone(), streams.clone());
     beside.spawn(orphans.run());
     let at_once = usize::try_from(config.drain_moves).unwrap_or(usize::MAX);
@@ -308,53 +336,43 @@ async fn lead(
         () = over.cancelled() => {}
         // None ends by itself.
         ended = beside.join_next() => tracing::error!(?ended, "a part of the operator ended; beginning again"),
+        () = controller.broken() => tracing::error!("a stream's task ended before its stream; beginning again"),
     }
     beside.shutdown().await;
     controller.close().await;
     workers.close().await;
-    // With the last of those who tell.
-    drop(controller);
-    let _ = timeout(TOLD_WITHIN, telling.join_next()).await;
 }
 
-async fn load(streams: &LiveStreams) -> Vec<caudal_controller::Stored> {
+/// Reads what a term cannot begin without, however often that has to be tried. `fails` is said once.
+async fn read<T, E: Display>(fails: &str, mut read: impl AsyncFnMut() -> Result<T, E>) -> T {
     let mut said = false;
     loop {
-        match streams.load().await {
-            Ok(records) => return records,
+        match read().await {
+            Ok(read) => return read,
             Err(error) if !std::mem::replace(&mut said, true) => {
-                tracing::warn!(%error, "the streams cannot be read; trying again");
+                tracing::warn!(%error, "{fails}; trying again");
             }
-            Err(error) => tracing::debug!(%error, "the streams cannot be read"),
-        }
-        sleep(AGAIN).await;
-    }
-}
-
-async fn clock(client: &Client, wall: &WallClock) -> WallClock {
-    loop {
-        match server_clock::measured(client, wall).await {
-            Ok(clock) => return clock,
-            Err(error) => tracing::debug!(%error, "the API server's clock cannot be read"),
+            Err(error) => tracing::debug!(%error, "{fails}"),
         }
         sleep(AGAIN).await;
     }
 }
 
 const AGAIN: Duration = Duration::from_secs(1);
+/// Between two terms of this process that end by themselves.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// What streams' tasks have begun is a few calls each.
 const CLOSING: Duration = Duration::from_secs(12);
 /// A few Events, which are for people.
 const TOLD_WITHIN: Duration = Duration::from_secs(2);
 /// How long [`run`] may take from `shutdown` to its end: an operator's pod has 40 s, of which its process needs some for its other parts.
-pub const END_WITHIN: Duration = Duration::from_secs(CLOSING.as_secs() + LETTING_GO.as_secs() + 1);
+pub const END_WITHIN: Duration =
+    Duration::from_secs(CLOSING.as_secs() + TOLD_WITHIN.as_secs() + LETTING_GO.as_secs() + 1);
 
 #[cfg(test)]
 mod tests {
-    use caudal_kubernetes::fake_server::FakeServer;
-    use tokio::time::Instant;
-
     use super::*;
+    use caudal_kubernetes::fake_server::FakeServer;
 
     #[tokio::test(start_paused = true)]
     async fn an_operator_that_is_told_to_end_and_takes_its_time_keeps_the_lease_until_it_has_ended() {

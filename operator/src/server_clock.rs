@@ -12,7 +12,7 @@ use k8s_openapi::jiff::Timestamp;
 use k8s_openapi::jiff::fmt::rfc2822;
 use kube::Client;
 use kube::client::Body;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// This machine's wall clock, set by as much as the API server's is ahead of it (or behind).
 #[derive(Clone)]
@@ -73,6 +73,27 @@ impl ServerClock {
             self.ahead_ms.store(ahead_ms, Ordering::Relaxed);
         }
         Ok(())
+    }
+}
+
+/// The server's time in a term, for the ages of its objects. It goes on with this machine's monotonic clock, so nobody who sets a wall clock makes a pod
+/// older.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TermClock {
+    began_ms: i64,
+    since: Instant,
+}
+
+impl TermClock {
+    /// As it is by now by the server's clock.
+    pub(crate) fn start(wall: &WallClock) -> Self {
+        Self { began_ms: caudal_controller::wall_now(wall).0, since: Instant::now() }
+    }
+
+    /// Since 1970.
+    pub(crate) fn seconds(self) -> i64 {
+        let passed = i64::try_from(self.since.elapsed().as_millis()).unwrap_or(i64::MAX);
+        self.began_ms.saturating_add(passed).div_euclid(1_000)
     }
 }
 

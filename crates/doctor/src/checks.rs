@@ -22,6 +22,7 @@ pub(crate) fn all(facts: &Facts) -> Vec<Finding> {
         definitions::unreadable(facts),
         roles::operator(facts),
         roles::others(facts),
+        roles::jobs(facts),
         pools::check(facts),
         workers::check(facts),
         network::check(facts),

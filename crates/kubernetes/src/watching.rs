@@ -26,8 +26,13 @@ use told::Told;
 pub enum News<K> {
     /// It is so now, or is still so.
     Is(Box<K>),
-    /// There is none of this name any more.
-    Gone(String),
+    /// This one is not there any more; by now there may be another one of its name.
+    Gone {
+        /// Its name.
+        name: String,
+        /// Its uid, if that was told.
+        uid: Option<String>,
+    },
     /// The one of this name cannot be understood, and nothing is known of it.
     Unreadable(String),
     /// Everything that there is has been told.
@@ -126,7 +131,7 @@ where
         let Some(version) = list.metadata.resource_version.filter(|version| !version.is_empty()) else {
             return self.broken("a list without a version", Stage::List(None));
         };
-        self.news.extend(self.told.end().into_iter().map(News::Gone));
+        self.news.extend(self.told.end());
         self.news.push_back(News::Whole);
         if std::mem::take(&mut self.interrupted) {
             Self::heard();
@@ -185,7 +190,8 @@ where
             }
             Some(Ok(WatchEvent::Deleted(object))) => {
                 let version = object.meta().resource_version.clone();
-                self.news.push_back(News::Gone(self.told.gone(&object)));
+                let news = self.told.gone(&object);
+                self.news.push_back(news);
                 version
             }
         };

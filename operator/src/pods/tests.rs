@@ -1,5 +1,6 @@
 //! The table of pods against news that come late, twice, or never.
 
+use caudal_controller::WallClock;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
@@ -147,7 +148,7 @@ fn a_pod_that_is_gone_does_not_come_back_with_a_late_answer() {
     let worker = WorkerId::generate();
     pods.take(is(idle("w-1", worker, 5)));
     assert!(matches!(pods.known(worker), Known::There(_)));
-    pods.take(News::Gone("w-1".to_owned()));
+    pods.take(News::Gone { name: "w-1".to_owned(), uid: None });
     pods.wrote(&pod(idle("w-1", worker, 6)));
     assert_eq!(pods.known(worker), Known::Gone);
     assert_eq!(pods.known(WorkerId::generate()), Known::Unknown);
@@ -256,9 +257,10 @@ fn pods_that_are_on_their_way_take_their_places_already() {
 }
 
 /// A clock that says so many seconds more than the pods' creation.
-fn clock(seconds: u64) -> WallClock {
+fn clock(seconds: u64) -> TermClock {
     let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_800_000_000 + seconds);
-    Arc::new(move || at)
+    let wall: WallClock = Arc::new(move || at);
+    TermClock::start(&wall)
 }
 
 #[test]
@@ -381,4 +383,36 @@ fn a_pod_is_ours_by_its_maker_its_hash_and_its_owner_and_no_other_one_is_claimed
         assert_eq!(picked(&pods), None, "{why}");
         assert!(pods.expect("w-2", POOL, 1), "{why}");
     }
+}
+
+#[test]
+fn the_end_of_an_old_pod_is_not_that_of_the_new_one_of_its_name() {
+    let pods = Pods::default();
+    let (old, new) = (WorkerId::generate(), WorkerId::generate());
+    pods.take(News::Is(Box::new(pod(idle("w-1", old, 1)))));
+    pods.vanished("w-1");
+    pods.wrote(&pod(idle("w-1", new, 5)));
+    // The watch is that far behind.
+    pods.take(News::Gone { name: "w-1".to_owned(), uid: Some(old.to_string()) });
+    assert!(matches!(pods.known(new), Known::There(_)));
+    assert_eq!(pods.known(old), Known::Gone);
+    pods.take(News::Gone { name: "w-1".to_owned(), uid: Some(new.to_string()) });
+    assert_eq!(pods.known(new), Known::Gone);
+}
+
+#[test]
+fn a_pod_whose_version_has_gone_back_is_as_the_server_says_it_is_now() {
+    let pods = Pods::default();
+    let worker = WorkerId::generate();
+    pods.take(News::Is(Box::new(pod(idle("w-1", worker, 10_000)))));
+    let version = || match pods.known(worker) {
+        Known::There(pod) => pod.version,
+        other => panic!("{other:?}"),
+    };
+    // An answer that was overtaken by news.
+    pods.is_now(&pod(idle("w-1", worker, 5_000)), 9_000);
+    assert_eq!(version(), 10_000);
+    // The database was restored from a backup.
+    pods.is_now(&pod(idle("w-1", worker, 5_000)), 10_000);
+    assert_eq!(version(), 5_000);
 }

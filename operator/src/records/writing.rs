@@ -44,8 +44,9 @@ pub(super) fn is_awaited(before: Option<&LiveStreamStatus>, status: &LiveStreamS
     !ended && (status.worker.is_none() || !before.is_some_and(told))
 }
 
-/// What of the resource has to change besides its status, as a merge patch that holds for this version alone; none when nothing has.
-pub(super) fn main_patch(resource: &LiveStream, record: &Record) -> Option<Value> {
+/// What of the resource has to change besides its status, as a merge patch that holds for this version alone; none when nothing has. In a
+/// namespace that is being deleted, nothing is to be held.
+pub(super) fn main_patch(resource: &LiveStream, record: &Record, namespace_goes: bool) -> Option<Value> {
     let mut patch = Map::new();
     if let Some(wanted) = &record.spec {
         let wanted = LiveStreamSpec::of(wanted);
@@ -68,7 +69,8 @@ pub(super) fn main_patch(resource: &LiveStream, record: &Record) -> Option<Value
         }
     }
     // Once it is to end, whoever takes the finalizer off means it: the uninstall, or this operator itself after a day.
-    let wants_finalizer = record.machine.end_reason().is_none() && !is_being_deleted(resource);
+    let wants_finalizer =
+        record.machine.end_reason().is_none() && !is_being_deleted(resource) && !namespace_goes;
     if wants_finalizer && !is_held(resource) {
         let mut finalizers = resource.metadata.finalizers.clone().unwrap_or_default();
         finalizers.push(names::END_FINALIZER.to_owned());

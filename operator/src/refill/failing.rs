@@ -57,9 +57,12 @@ impl Failing {
         Some(pause)
     }
 
-    /// One waits for a broadcast.
-    pub(super) fn came_up(&mut self) {
-        if let Some(ended) = &mut self.ended {
+    /// The newest worker of the newest template that waits for a broadcast, if there is one, was created then. One that was made before the last round
+    /// says nothing of those that are made now.
+    pub(super) fn came_up(&mut self, created: Option<i64>) {
+        if let Some(ended) = &mut self.ended
+            && created.is_some_and(|created| created > ended.counted)
+        {
             ended.rounds = 0;
             ended.backoff.reset();
         }
@@ -144,7 +147,12 @@ mod tests {
         all.extend(round(NOW + 3));
         assert!(failing.ended(all.iter().map(AsRef::as_ref), NOW + 5, at).is_some_and(|next| next > pause));
         assert!(failing.words().unwrap().1.ends_with("2 times in a row"));
-        failing.came_up();
+        failing.came_up(Some(NOW - 60));
+        assert!(
+            failing.waits(at),
+            "one that was made before them, from another template perhaps, is no good sign"
+        );
+        failing.came_up(Some(NOW + 6));
         assert_eq!((failing.waits(at), failing.words()), (false, None));
         assert_eq!(failing.ended(all.iter().map(AsRef::as_ref), NOW + 6, at), None, "nor after that");
     }

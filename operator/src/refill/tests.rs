@@ -1,5 +1,6 @@
 //! Over an API server of this process.
 
+use caudal_controller::WallClock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use caudal_kubernetes::fake_server::FakeServer;
@@ -42,10 +43,11 @@ async fn a_machine_whose_clock_is_half_a_minute_off_takes_no_worker_for_older_or
             let machine = UNIX_EPOCH + Duration::from_secs((NOON + age).checked_add_signed(off).unwrap());
             let machine: WallClock = Arc::new(move || -> SystemTime { machine });
             let wall = ServerClock::measured(&server(date), &machine).await.unwrap().wall();
+            let clock = TermClock::start(&wall);
             let (cluster, pods, pool) = at_noon();
             let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
             let client = cluster.client();
-            let mut refill = Refill::new(&client, pods, Pools::default(), settings(), metrics, wall);
+            let mut refill = Refill::new(&client, pods, Pools::default(), settings(), metrics, clock);
             refill.look("default", &pool).await;
             let there = |place| {
                 let pod = cluster.get("pods", &caudal_kubernetes::names::warm_pod("default", place)).unwrap();

@@ -1,6 +1,7 @@
 //! Whether a worker is there, and ending it.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use caudal_controller::Presence;
@@ -8,7 +9,7 @@ use caudal_kubernetes::names::STREAM_LABEL;
 use caudal_livestream::{StreamId, WorkerId};
 use kube::api::{DeleteParams, ListParams, Preconditions};
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{PATIENCE, Shared};
 use crate::pods::{Known, WorkerPod};
@@ -56,6 +57,11 @@ impl Shared {
                 // Whoever wants it ended asks again.
                 tracing::debug!(%error, pod = pod.name, "cannot delete a worker's pod");
                 return Presence::Unknown;
+            }
+            // Where neither the answer nor the pod that was read again was news, the next try would be told the same.
+            let is_as_it_was = |known: &Arc<WorkerPod>| known.version == pod.version && !known.leaving;
+            if matches!(self.pods.known(worker), Known::There(known) if is_as_it_was(&known)) {
+                sleep(ASK_AGAIN).await;
             }
         }
     }
@@ -105,7 +111,7 @@ impl Shared {
     async fn read_again(&self, pod: &WorkerPod) -> Result<(), Failure> {
         match call(self.api.get(&pod.name)).await {
             Ok(found) => {
-                self.pods.wrote(&found);
+                self.pods.is_now(&found, pod.version);
                 Ok(())
             }
             Err(Failure::NotFound) => {

@@ -45,7 +45,7 @@ impl Pools {
                 let ladder = pool.spec.ladder.iter().map(LadderRung::from).collect();
                 self.known.insert(pool.name_any(), Pool { most: pool.spec.max_workers, ladder });
             }
-            News::Gone(name) => {
+            News::Gone { name, .. } => {
                 self.known.remove(&name);
             }
             News::Whole => self.whole = true,

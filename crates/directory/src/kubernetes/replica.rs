@@ -67,7 +67,7 @@ impl Replica {
     pub(super) fn take(&mut self, news: News<Resource>) {
         match news {
             News::Is(resource) => self.is(*resource, None),
-            News::Gone(name) => {
+            News::Gone { name, .. } => {
                 if let Some(stream) = names::stream_of(&name) {
                     self.remove(stream);
                 }

@@ -178,7 +178,10 @@ pub(super) fn unreadable(facts: &Facts) -> Vec<Finding> {
         kind: Kind::Unreadable,
         says: format!("this release cannot read {}: {why}", counted(found.len(), "LiveStream")),
         evidence: vec![Evidence::new(format!("LiveStream {name}"), None, why.clone())],
-        advice: vec!["Use the `caudal` of the operator's release; broadcasts of another release wait until that one leads".to_owned()],
+        advice: vec![
+            "Use the `caudal` of the operator's release; broadcasts of another release wait until that one leads".to_owned(),
+            format!("If it is of that release, somebody has written what cannot be: kubectl -n {} get lst {name} -o yaml --show-managed-fields", facts.namespace),
+        ],
     }]
 }
 

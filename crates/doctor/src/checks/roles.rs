@@ -65,6 +65,38 @@ pub(super) fn others(facts: &Facts) -> Vec<Finding> {
         .collect()
 }
 
+/// The Jobs that Helm waits for: while the pod of one does not run, the install, upgrade or uninstall does not get on.
+pub(super) fn jobs(facts: &Facts) -> Vec<Finding> {
+    [("keys", "an install or an upgrade"), ("crds", "an upgrade"), ("uninstall", "an uninstall")]
+        .into_iter()
+        .filter_map(|(job, waits)| {
+            let stuck = |pod: &&Pod| !has_failed(pod);
+            let (pod, trouble) = facts
+                .pods_of(job)
+                .into_iter()
+                .filter(stuck)
+                .find_map(|pod| Some((pod, trouble(pod, facts)?)))?;
+            let mut advice = trouble.advice;
+            advice.push(format!(
+                "helm -n {} rollback RELEASE    # where an upgrade was broken off",
+                facts.namespace
+            ));
+            Some(Finding {
+                place: Place::Symptom,
+                severity: Severity::Warning,
+                kind: trouble.kind,
+                says: format!(
+                    "the Job {job} does not run, so {waits} does not get on: {} (Pod {})",
+                    trouble.says,
+                    pod.name_any()
+                ),
+                evidence: trouble.evidence,
+                advice,
+            })
+        })
+        .collect()
+}
+
 /// Who leads.
 enum Lead {
     Somebody,

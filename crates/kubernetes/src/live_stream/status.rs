@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::words::schemas;
+use super::words::{readable, schemas};
 
-/// What is known of a broadcast. The operator writes all of it but `media`, which is the router's.
+/// What is known of a broadcast. The operator writes all of it but `media`, which is the router's. What of it follows from `lifecycle` is written over
+/// when somebody changes it, so a value in it that cannot be read counts as none, and costs nobody the broadcast.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LiveStreamStatus {
@@ -29,7 +30,7 @@ pub struct LiveStreamStatus {
     pub phase: Phase,
 
     /// When the phase ends by itself, unless something happens before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub deadline: Option<MicroTime>,
 
     /// Counts the workers that the broadcast has had, and those of moves that came to nothing.
@@ -38,11 +39,11 @@ pub struct LiveStreamStatus {
     pub epoch: Epoch,
 
     /// The broadcast's worker.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub worker: Option<Worker>,
 
     /// The worker that the broadcast is being moved to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub next: Option<NextWorker>,
 
     /// True when two workers died soon after they had taken this publisher: the next one does not get the kept media, because
@@ -60,15 +61,15 @@ pub struct LiveStreamStatus {
     pub media: Option<Media>,
 
     /// When the first segment could be watched.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub started_at: Option<MicroTime>,
 
     /// When the broadcast was over.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<MicroTime>,
 
     /// Why it ended or is being closed, in a word for programs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schemas::end_reason")]
     pub end_reason: Option<EndReason>,
 
@@ -79,7 +80,7 @@ pub struct LiveStreamStatus {
 
     /// `Ready`: it can be watched. `WorkerAssigned`: a worker has its assignment. `Publishing`: its publisher is there.
     /// `Paused`: the annotation `caudal.dev/paused` keeps the operator from moving, releasing and removing it; said of one that is or was.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "readable", skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schemas::conditions")]
     pub conditions: Vec<Condition>,
 

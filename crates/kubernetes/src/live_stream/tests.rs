@@ -7,6 +7,7 @@ use caudal_livestream::lifecycle::{Input, Lifecycle};
 use caudal_livestream::record::{DropPublisher, MediaInfo, Phase, RelayFailures, Spec, WorkerAddress};
 use caudal_livestream::{MediaTime, Msn, UnixMillis, WorkerId};
 use k8s_openapi::jiff::Timestamp;
+use serde_json::json;
 
 use super::*;
 
@@ -303,6 +304,27 @@ fn what_the_other_roles_read_in_a_status_is_what_the_machine_says() {
         let read: LiveStreamStatus = serde_json::from_str(&json).unwrap();
         assert_eq!(read.to_record(), story.machine.status(Some(media)));
         assert_eq!(read.lifecycle.unwrap().read().unwrap(), story.machine);
+    }
+}
+
+#[test]
+fn what_somebody_wrote_over_and_nobody_can_read_costs_no_broadcast() {
+    let story = Story::begins().live();
+    let mut resource = LiveStream::new("s-any", LiveStreamSpec::of(&spec()));
+    resource.status = Some(story.status());
+    for (field, value) in [
+        ("worker", json!({ "http": "http://10.1.2.3:80" })),
+        ("next", json!({ "epoch": -1 })),
+        ("deadline", json!("soon")),
+        ("startedAt", json!("2027-02-30T08:00:00Z")),
+        ("conditions", json!([{ "type": 1 }])),
+        ("phase", json!("Elsewhere")),
+    ] {
+        let mut json = serde_json::to_value(&resource).unwrap();
+        json["status"][field] = value;
+        let mut read: LiveStream = serde_json::from_value(json).expect(field);
+        read.straighten();
+        assert!(read.shows(&story.machine), "{field}");
     }
 }
 

@@ -4,6 +4,9 @@ use caudal_livestream::UnixMillis;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use kube::core::Duration;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize as _, Deserializer};
+use serde_json::Value;
 
 /// The instant as it stands in a resource. One that no calendar has is put at the nearest that it has.
 pub(super) fn micro_time(millis: UnixMillis) -> MicroTime {
@@ -25,6 +28,13 @@ pub(super) fn duration_ms(duration: Duration) -> u32 {
         return 0;
     }
     u32::try_from(std::time::Duration::from(duration).as_millis()).unwrap_or(u32::MAX)
+}
+
+/// A value, or none where it cannot be read.
+pub(super) fn readable<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(T::deserialize(Value::deserialize(deserializer)?).unwrap_or_default())
 }
 
 /// Schemas of types that know nothing of Kubernetes.
@@ -79,7 +89,11 @@ pub(crate) mod schemas {
     }
 
     pub(crate) fn address(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "maxLength": 64 })
+        json_schema!({
+            "type": "string",
+            "maxLength": 64,
+            "pattern": r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}$",
+        })
     }
 
     /// The list of conditions is a map by type: whoever applies one leaves the others alone.

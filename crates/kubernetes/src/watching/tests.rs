@@ -31,7 +31,7 @@ impl Watched {
             let news = timeout(Duration::from_secs(120), self.news.next()).await;
             words.push(match news.unwrap_or_else(|_| panic!("{words:?}")).unwrap() {
                 News::Is(pod) => pod.metadata.name.unwrap(),
-                News::Gone(name) => format!("-{name}"),
+                News::Gone { name, .. } => format!("-{name}"),
                 News::Unreadable(name) => format!("?{name}"),
                 News::Whole => "whole".to_owned(),
                 News::Interrupted => "interrupted".to_owned(),

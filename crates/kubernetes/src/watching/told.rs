@@ -1,45 +1,50 @@
 //! What a watch has told of, by name.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use kube::Resource;
 use kube::core::DeserializeGuard;
 
 use super::News;
 
+/// Of each object, by its name.
+type Uids = HashMap<String, Option<String>>;
+
 #[derive(Debug, Default)]
 pub(super) struct Told {
-    names: HashSet<String>,
+    uids: Uids,
     /// While everything is listed anew: what was listed so far.
-    listed: Option<HashSet<String>>,
+    listed: Option<Uids>,
 }
 
 impl Told {
     /// A list begins, perhaps again.
     pub(super) fn begin(&mut self) {
-        self.listed = Some(HashSet::new());
+        self.listed = Some(Uids::new());
     }
 
     /// An object of the list.
     pub(super) fn listed<K: Resource<DynamicType = ()>>(&mut self, guard: DeserializeGuard<K>) -> News<K> {
         if let Some(listed) = &mut self.listed {
-            listed.insert(name_of(&guard));
+            listed.insert(name_of(&guard), guard.meta().uid.clone());
         }
         self.is(guard)
     }
 
-    /// The list is whole. The names that were told and are not in it.
-    pub(super) fn end(&mut self) -> Vec<String> {
+    /// The list is whole. What was told and is not in it is gone.
+    pub(super) fn end<K>(&mut self) -> Vec<News<K>> {
         let Some(listed) = self.listed.take() else { return Vec::new() };
-        let gone = self.names.difference(&listed).cloned().collect();
-        self.names = listed;
-        gone
+        let told = std::mem::take(&mut self.uids);
+        let gone = told.into_iter().filter(|(name, _)| !listed.contains_key(name));
+        let news = gone.map(|(name, uid)| News::Gone { name, uid }).collect();
+        self.uids = listed;
+        news
     }
 
     /// An object as it is now.
     pub(super) fn is<K: Resource<DynamicType = ()>>(&mut self, guard: DeserializeGuard<K>) -> News<K> {
         let name = name_of(&guard);
-        self.names.insert(name.clone());
+        self.uids.insert(name.clone(), guard.meta().uid.clone());
         match guard.0 {
             Ok(object) => News::Is(Box::new(object)),
             Err(invalid) => {
@@ -49,11 +54,11 @@ impl Told {
         }
     }
 
-    /// An object that is gone, by its name.
-    pub(super) fn gone<K: Resource<DynamicType = ()>>(&mut self, guard: &DeserializeGuard<K>) -> String {
+    /// An object that is gone.
+    pub(super) fn gone<K: Resource<DynamicType = ()>>(&mut self, guard: &DeserializeGuard<K>) -> News<K> {
         let name = name_of(guard);
-        self.names.remove(&name);
-        name
+        self.uids.remove(&name);
+        News::Gone { name, uid: guard.meta().uid.clone() }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::SystemTime;
 
+use caudal_controller::WallClock;
 use caudal_kubernetes::fake_server::FakeServer;
 use caudal_kubernetes::watching::News;
 use caudal_livestream::WorkerId;
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::build::tests::{pool, settings};
+use crate::server_clock::TermClock;
 
 pub(super) const KIND: &str = "pods";
 pub(super) const OWNER: &str = "00000000-0000-4000-8000-000000000002";
@@ -165,7 +167,8 @@ impl World {
     pub(super) fn begin_term(&self) {
         let now: Timestamp = caudal_kubernetes::fake_server::TIME.parse().unwrap();
         let (now, begun) = (SystemTime::from(now), Instant::now());
-        self.pods.begin_term(Arc::new(move || now + begun.elapsed()));
+        let wall: WallClock = Arc::new(move || now + begun.elapsed());
+        self.pods.begin_term(TermClock::start(&wall));
     }
 
     /// A warm pod that listens.

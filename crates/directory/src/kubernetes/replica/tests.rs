@@ -16,7 +16,7 @@ fn is(resource: Resource) -> News<Resource> {
 }
 
 fn gone(stream: StreamId) -> News<Resource> {
-    News::Gone(names::live_stream(stream))
+    News::Gone { name: names::live_stream(stream), uid: None }
 }
 
 fn hear(replica: &mut Replica, news: impl IntoIterator<Item = News<Resource>>) {
