@@ -2,6 +2,7 @@
 
 mod creation;
 mod doubts;
+mod leave;
 mod network;
 mod places;
 mod presence;
@@ -33,6 +34,7 @@ use crate::pools::Pools;
 use crate::records::{LiveStreams, MANAGER};
 use caudal_kubernetes::calls::{Failure, Haste, call, call_if};
 use doubts::Doubts;
+use leave::Leave;
 use network::Network;
 use places::Places;
 use presence::Looks;
@@ -246,8 +248,8 @@ impl Shared {
             return Ok(pod);
         }
         match self.leave(&mut claim).await? {
-            Some(comes) => Ok(comes),
-            None => Box::pin(self.create(&pool, &claim)).await,
+            Leave::Kept(pod) => Ok(pod),
+            Leave::Left => Box::pin(self.create(&pool, &claim)).await,
         }
     }
 
@@ -307,9 +309,11 @@ impl Shared {
             };
             tries += 1;
             let left = self.leave(claim).await;
-            if !matches!(left, Ok(None)) {
+            if !matches!(left, Ok(Leave::Left)) {
                 self.pods.untried(&pod);
-                return left;
+            }
+            if let Leave::Kept(kept) = left? {
+                return Ok(Some(kept));
             }
             if let Some(claimed) = self.claim_warm(&pod, claim).await? {
                 return Ok(Some(claimed));
@@ -330,26 +334,6 @@ impl Shared {
         }
         let _ = self.delete(&pod, Haste::Awaited).await;
         Err(ClaimError::Unavailable(pod.ended_in_words()))
-    }
-
-    /// Leaves the pod that the claim has, and that does not come up, for another one. Some when somebody has changed it just then.
-    async fn leave(&self, claim: &mut Claim<'_>) -> Result<Option<Arc<WorkerPod>>, ClaimError> {
-        let Some(pod) = claim.instead_of.take() else { return Ok(None) };
-        let still = || !claim.given_up.is_cancelled();
-        let deleted = self.delete_if(&pod, Haste::Awaited, still).await;
-        deleted.map_err(|error| ClaimError::Unavailable(error.to_string()))?;
-        if let Known::There(pod) = self.pods.known(pod.worker)
-            && !pod.leaving
-        {
-            return Ok(Some(pod));
-        }
-        let (stream, node) = (claim.stream, pod.node.as_deref());
-        tracing::warn!(%stream, pod = pod.name, node, "a pod does not come up; its broadcast gets another one");
-        if let Some(node) = node {
-            self.doubts.add(node);
-            claim.doubted.insert(node.to_owned());
-        }
-        Ok(None)
     }
 
     /// Makes a warm pod the stream's; none when somebody was quicker, or it is gone.

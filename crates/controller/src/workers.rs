@@ -8,8 +8,9 @@ use thiserror::Error;
 /// Worker processes: one machine's children, a cluster's pods, or a test's.
 pub trait Workers: Send + Sync + 'static {
     /// A worker for this stream and epoch, and nobody else's from now on. The same stream and epoch get the same worker
-    /// again for as long as it lives: a controller may be killed between this answer and its being stored. A claim that
-    /// is dropped before it answers may have claimed; [`withdraw_claim`](Self::withdraw_claim) ends what it claimed.
+    /// again for as long as it is well: a controller may be killed between this answer and its being stored. Where it does
+    /// not come up, or has fallen silent, the next claim may end it and answer with another one. A claim that is dropped
+    /// before it answers may have claimed; [`withdraw_claim`](Self::withdraw_claim) ends what it claimed.
     ///
     /// # Errors
     /// [`ClaimError`]; the controller asks again.

@@ -64,8 +64,8 @@ pub fn cold_pod(stream: StreamId, epoch: Epoch) -> String {
     format!("w-{stream}-{epoch}")
 }
 
-/// The names that such a pod may have, in the order in which they are tried: each after the first is for where a pod that is not the
-/// controller's has the one before it.
+/// The names that such a pod may have, in the order in which they are tried: each after the first is for where the one before it belongs to
+/// a pod that is not the controller's, or to one of its own that is being deleted.
 pub fn cold_pods(stream: StreamId, epoch: Epoch) -> [String; 3] {
     let first = cold_pod(stream, epoch);
     [first.clone(), format!("{first}-2"), format!("{first}-3")]
