@@ -238,12 +238,16 @@ impl Shared {
         doubted.append(&mut self.doubts.nodes());
         let instead_of = before.as_ref().map(|(_, pod)| Arc::clone(pod));
         let (owner, given_up) = (&owner, &given_up);
-        let mut claim = Claim { stream, epoch, owner, doubted, broadcasts, given_up, instead_of };
+        let left = None;
+        let mut claim = Claim { stream, epoch, owner, doubted, broadcasts, given_up, instead_of, left };
         if let Some(claimed) = self.claim_idle(&pool, &mut claim).await? {
             return Ok(claimed);
         }
-        if let Some((Prospect::Late, pod)) = before
+        // Behind the last name there is none for another pod.
+        let is_last = |pod: &WorkerPod| cold_pods(stream, epoch).last() == Some(&pod.name);
+        if let Some((prospect, pod)) = before
             && claim.instead_of.is_some()
+            && (prospect == Prospect::Late || is_last(&pod))
         {
             return Ok(pod);
         }
@@ -508,6 +512,8 @@ struct Claim<'a> {
     given_up: &'a CancellationToken,
     /// What it has got, and does not come up. It is left as soon as there is another one.
     instead_of: Option<Arc<WorkerPod>>,
+    /// The name of the pod that it has left.
+    left: Option<String>,
 }
 
 fn not_wanted() -> ClaimError {

@@ -65,7 +65,7 @@ pub fn cold_pod(stream: StreamId, epoch: Epoch) -> String {
 }
 
 /// The names that such a pod may have, in the order in which they are tried: each after the first is for where the one before it belongs to
-/// a pod that is not the controller's, or to one of its own that is being deleted.
+/// a pod that is not the controller's, or to one of its own that is being deleted or was left because it did not come up.
 pub fn cold_pods(stream: StreamId, epoch: Epoch) -> [String; 3] {
     let first = cold_pod(stream, epoch);
     [first.clone(), format!("{first}-2"), format!("{first}-3")]

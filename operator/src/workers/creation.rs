@@ -14,13 +14,17 @@ use crate::pods::{MadeFor, WorkerPod};
 
 impl Shared {
     /// Under the first of its names that neither somebody else's pod has, nor one that is being deleted: while these stay, the choice is the
-    /// same for every claim of this epoch.
+    /// same for every claim of this epoch. The names behind that of the pod that the claim has left come first, also where a kubelet
+    /// has let go of an earlier one: so the name says how many were left, and slow kubelets do not make pod after pod be left.
     pub(super) async fn create(
         &self,
         pool: &WorkerPool,
         claim: &Claim<'_>,
     ) -> Result<Arc<WorkerPod>, ClaimError> {
-        for name in cold_pods(claim.stream, claim.epoch) {
+        let mut names = cold_pods(claim.stream, claim.epoch);
+        let left = names.iter().position(|name| claim.left.as_ref() == Some(name));
+        names.rotate_left(left.map_or(0, |left| left.saturating_add(1)));
+        for name in names {
             if let Some(pod) = self.create_as(&name, pool, claim).await?
                 && let Some(pod) = self.claimed_before(pod).await?
             {

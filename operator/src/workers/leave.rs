@@ -30,6 +30,7 @@ impl Shared {
         }
         let (stream, node) = (claim.stream, pod.node.as_deref());
         tracing::warn!(%stream, pod = pod.name, node, "a pod does not come up; its broadcast gets another one");
+        claim.left = Some(pod.name.clone());
         if let Some(node) = node {
             self.doubts.add(node);
             claim.doubted.insert(node.to_owned());

@@ -1,5 +1,7 @@
 //! Whether the pod that a claim has got will come up.
 
+use caudal_kubernetes::names::cold_pod;
+
 use crate::pods::{SetUp, WorkerPod};
 
 /// What is to be expected of a pod whose worker has not been told of its broadcast.
@@ -32,7 +34,8 @@ impl Prospect {
             _ if fell_silent || pod.trouble.is_some() => true,
             // No scheduler has said anything, and none would of another one.
             SetUp::NotBegun => pod.node.is_some(),
-            SetUp::Begun => seconds >= STUCK_SECONDS,
+            // Where the second pod takes as long as the first, every node does.
+            SetUp::Begun => seconds >= STUCK_SECONDS && is_first(pod),
             // Another node might have to pull the image, too.
             SetUp::Done => false,
         };
@@ -40,10 +43,16 @@ impl Prospect {
     }
 }
 
+/// Whether it has the name that the first pod of its broadcast and epoch gets.
+fn is_first(pod: &WorkerPod) -> bool {
+    pod.claim.is_some_and(|(stream, epoch)| pod.name == cold_pod(stream, epoch))
+}
+
 /// A kubelet that is there takes a pod up within a second or two. A claim looks again after nine seconds, and clocks that count as the
 /// same may be apart by almost two.
 const LATE_SECONDS: i64 = 6;
-/// Some storage takes that long to mount. A start has a minute, so another node has as long again.
+/// Some storage takes that long to mount. A claim looks after 27 s, and a start has a minute: the next pod has half a minute of it, and one
+/// behind that would have next to nothing.
 const STUCK_SECONDS: i64 = 20;
 
 #[cfg(test)]
@@ -113,6 +122,14 @@ mod tests {
                 );
             }
             assert_eq!(Prospect::of(&pod, None), comes, "{what}");
+        }
+        // Under its broadcast's second name.
+        for (status, expected) in
+            [(waiting("False", "ContainerCreating"), late), (waiting("False", "ErrImagePull"), stuck)]
+        {
+            let mut next = pod(node, &status);
+            next.name.push_str("-2");
+            assert_eq!(Prospect::of(&next, Some(CREATED + 27)), expected, "{status}");
         }
         let nowhere = pod(None, &json!({ "conditions": condition("PodScheduled", "False") }));
         assert_eq!(Prospect::of(&nowhere, Some(CREATED)), late, "it may be one too many");

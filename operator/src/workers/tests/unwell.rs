@@ -4,21 +4,42 @@ use super::*;
 
 /// A pod that was made for the stream and put on a node, of which nothing is heard for eight seconds.
 async fn silent(world: &World, epoch: u32, node: &str) -> String {
-    world.begin_term();
     let name = world.cold_name(epoch);
+    slow(world, epoch, &name, node, &json!({})).await;
+    name
+}
+
+/// The pod that is made for the stream now has this name, is put on a node, and comes no further than this for eight seconds.
+async fn slow(world: &World, epoch: u32, name: &str, node: &str, status: &Value) {
     let scheduled = async {
-        while world.pod(&name).is_none() {
-            sleep(Duration::from_millis(10)).await;
-        }
-        world.server.change(KIND, &name, |pod| {
+        let made = async {
+            while world.pod(name).is_none() {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, made).await.unwrap_or_else(|_| panic!("no pod {name} was made"));
+        world.begin_term();
+        world.server.change(KIND, name, |pod| {
             pod["spec"]["nodeName"] = json!(node);
-            // Nobody is there who would end it.
+            // It stays until the test says that it has ended.
             pod["metadata"]["finalizers"] = json!(["caudal.dev/machine-is-gone"]);
+            pod["status"] = status.clone();
         });
     };
     let (claimed, ()) = tokio::join!(world.claim(epoch), scheduled);
     assert_eq!(waits(claimed), format!("node {node} has not started pod {name} yet"));
-    name
+}
+
+/// What a kubelet says of a pod whose volumes and network it sees to, or whose image it pulls once they are set up.
+fn begun(set_up: &str) -> Value {
+    let condition = json!({ "type": "PodReadyToStartContainers", "status": set_up });
+    json!({ "phase": "Pending", "startTime": "2027-01-15T08:00:01Z", "conditions": [condition] })
+}
+
+/// It listens, from a second later on.
+async fn run_late(world: &World, name: &str) {
+    sleep(Duration::from_secs(1)).await;
+    world.run(name).await;
 }
 
 fn is_leaving(world: &World, name: &str) -> bool {
@@ -60,6 +81,57 @@ async fn where_none_waits_another_one_is_made_under_the_next_name_and_elsewhere(
             &made["spec"]["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"];
         assert_eq!(preferred[0]["preference"]["matchFields"][0]["values"], json!(["node-1"]));
         assert_eq!(world.claim(1).await.unwrap().worker, worker_of(&made));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_every_node_takes_half_a_minute_for_a_pods_network_the_second_pod_is_not_left() {
+    let world = World::with_room_for(4);
+    let [first, next, _] = cold_pods(world.stream, Epoch(1));
+    for (name, node) in [(&first, "node-1"), (&next, "node-2")] {
+        slow(&world, 1, name, node, &begun("False")).await;
+        for _ in 0..2 {
+            sleep(Duration::from_secs(1)).await;
+            assert_eq!(waits(world.claim(1).await), format!("node {node} has not started pod {name} yet"));
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert!(is_leaving(&world, &first));
+    let (claimed, ()) = tokio::join!(world.claim(1), run_late(&world, &next));
+    assert_eq!(claimed.unwrap().worker, worker_of(&world.pod(&next).unwrap()));
+    let left = format!("DELETE pods/{first}");
+    assert_eq!(world.server.writes(), ["POST pods", left.as_str(), "POST pods"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_kubelets_are_slow_the_third_pod_is_kept_until_it_comes_up_or_another_worker_waits() {
+    for (forgotten, waiting) in [(false, false), (true, false), (false, true)] {
+        let mut world = World::with_room_for(4);
+        let names = cold_pods(world.stream, Epoch(1));
+        for (name, node) in names.iter().zip(["node-1", "node-2", "node-3"]) {
+            slow(&world, 1, name, node, &json!({})).await;
+            // The kubelet of one that was left hears of it at last, and lets go of its name.
+            for left in names.iter().filter(|left| forgotten && is_leaving(&world, left)) {
+                world.server.vanish(KIND, left);
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+        // The next operator keeps it, too.
+        world.restart();
+        world.begin_term();
+        world.pods.whole().await;
+        sleep(Duration::from_secs(9)).await;
+        let [_, _, last] = &names;
+        if waiting {
+            let warm = world.warm_on("node-4", 0, "10.1.2.4");
+            sleep(Duration::from_millis(100)).await;
+            assert_eq!(world.claim(1).await.unwrap().worker, warm);
+            assert!(is_leaving(&world, last));
+        } else {
+            let (claimed, ()) = tokio::join!(world.claim(1), run_late(&world, last));
+            assert_eq!(claimed.unwrap().worker, worker_of(&world.pod(last).unwrap()));
+            assert_eq!(world.pods.claimed().len(), 1);
+        }
     }
 }
 
@@ -147,6 +219,7 @@ async fn a_claim_that_was_given_up_while_it_waited_for_its_turn_is_not_sent() {
         broadcasts: 1,
         given_up: &given_up,
         instead_of: None,
+        left: None,
     };
     let shared = &world.workers.shared;
     assert_eq!(shared.claim_warm(&pod, &claim).await, Err(not_wanted()));
