@@ -97,7 +97,7 @@ struct Shared {
     settings: PodSettings,
     metrics: Metrics,
     network: Network,
-    /// One claim or withdrawal of a stream at a time.
+    /// One claim of a stream at a time; a withdrawal waits for its turn, and keeps it from nobody.
     turns: Turns,
     places: Places,
     looks: Looks,
@@ -212,7 +212,11 @@ impl Shared {
                 "the pods that there are have not been listed yet".to_owned(),
             ));
         }
-        let _turn = self.turns.of(stream).await;
+        let Ok(_turn) = timeout(PATIENCE, self.turns.of(stream)).await else {
+            return Err(ClaimError::Unavailable(
+                "an earlier claim of its broadcast still waits for the API server".to_owned(),
+            ));
+        };
         if given_up.is_cancelled() {
             return Err(not_wanted());
         }
@@ -469,19 +473,18 @@ impl Shared {
 
     /// Ends what was claimed for these epochs of the stream, also what no watch has told of yet.
     async fn withdraw(&self, stream: StreamId, of: impl Fn(Epoch) -> bool) {
-        {
-            // Not while one is being claimed.
-            let _turn = self.turns.of(stream).await;
-            let unsure: Vec<_> =
-                self.unsure().extract_if(|(unsure, epoch), _| *unsure == stream && of(*epoch)).collect();
-            while let Err(error) = self.list_claimed_by(stream).await {
-                tracing::debug!(%error, %stream, "cannot list a stream's workers");
-                sleep(ASK_AGAIN).await;
-            }
-            // Those that are the stream's have a newer version by now.
-            for (_, pod) in &unsure {
-                self.pods.untried(pod);
-            }
+        // Not while one is being claimed. Nobody begins another claim for these epochs, so no turn is kept from the stream's next one
+        // while the server lists nothing.
+        drop(self.turns.of(stream).await);
+        let unsure: Vec<_> =
+            self.unsure().extract_if(|(unsure, epoch), _| *unsure == stream && of(*epoch)).collect();
+        while let Err(error) = self.list_claimed_by(stream).await {
+            tracing::debug!(%error, %stream, "cannot list a stream's workers");
+            sleep(ASK_AGAIN).await;
+        }
+        // Those that are the stream's have a newer version by now.
+        for (_, pod) in &unsure {
+            self.pods.untried(pod);
         }
         let claimed = self.pods.claimed_by(stream).into_iter();
         // All at once: a worker takes up to a minute to end.

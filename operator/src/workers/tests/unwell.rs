@@ -242,6 +242,42 @@ async fn a_pod_whose_claim_was_never_answered_is_everybodys_once_that_is_withdra
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_a_claim_cannot_be_withdrawn_the_streams_next_one_gets_its_worker() {
+    let world = World::with_room_for(4);
+    let next = [world.warm(0), world.warm(1)][1];
+    world.claim(1).await.unwrap();
+    // Lists fail, and single calls do not.
+    for _ in 0..20 {
+        world.server.trouble("GET pods", Trouble::Answer(504, "Timeout"));
+    }
+    let withdrawn = tokio::spawn(world.workers.withdraw_claim(world.stream, Epoch(1)));
+    sleep(Duration::from_secs(5)).await;
+    let begun = Instant::now();
+    assert_eq!(world.claim(2).await.unwrap().worker, next);
+    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+    assert!(!is_leaving(&world, "w-default-0"));
+    sleep(Duration::from_secs(30)).await;
+    assert!(is_leaving(&world, "w-default-0") && !is_leaving(&world, "w-default-1"));
+    world.server.vanish(KIND, "w-default-0");
+    withdrawn.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_waits_for_an_earlier_one_of_its_broadcast_says_so() {
+    let world = World::with_room_for(4);
+    world.pods.whole().await;
+    let turn = world.workers.shared.turns.of(world.stream).await;
+    let begun = Instant::now();
+    let words = waits(world.claim(2).await);
+    assert_eq!(words, "an earlier claim of its broadcast still waits for the API server");
+    assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
+    drop(turn);
+    let worker = world.warm(0);
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(world.claim(2).await.unwrap().worker, worker);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_pod_of_a_worker_that_ended_by_itself_is_deleted_by_whoever_ends_the_worker() {
     type End = fn(&World, WorkerId) -> BoxFuture<'static, ()>;
     let release: End = |world, worker| {
