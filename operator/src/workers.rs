@@ -375,10 +375,12 @@ impl Shared {
             Err(Failure::Conflict) => match call(self.api.get(&pod.name)).await {
                 Ok(found) => {
                     let ours = self.pods.wrote(&found).filter(|found| found.claim == Some((stream, epoch)));
-                    if ours.is_none() {
+                    if let Some(ours) = ours {
+                        self.claimed_before(ours).await
+                    } else {
                         self.metrics.claim_conflicts.inc();
+                        Ok(None)
                     }
-                    Ok(ours)
                 }
                 Err(Failure::NotFound) => {
                     self.metrics.claim_conflicts.inc();
@@ -447,6 +449,10 @@ impl Shared {
         loop {
             match self.pods.known(pod.worker) {
                 Known::There(pod) => {
+                    // Its process may still begin, and would be ended within its grace.
+                    if pod.leaving {
+                        return Err(ClaimError::Unavailable(pod.ended_in_words()));
+                    }
                     if let Some(address) = pod.listens_at() {
                         return Ok(address);
                     }

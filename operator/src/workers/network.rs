@@ -46,16 +46,16 @@ impl Shared {
         }
     }
 
-    /// Asks a worker again and again until it takes a connection.
+    /// Asks a worker again and again until it takes a connection; not one whose pod somebody has deleted.
     pub(super) async fn until_it_answers(&self, worker: WorkerId) -> WorkerAddress {
         let mut changes = self.pods.subscribe();
         let mut pause = FIRST_PAUSE;
         loop {
-            let Known::There(pod) = self.pods.known(worker) else {
-                let _ = changes.changed().await;
-                continue;
+            let address = match self.pods.known(worker) {
+                Known::There(pod) if !pod.leaving => pod.will_listen_at(),
+                Known::There(_) | Known::Gone | Known::Unknown => None,
             };
-            match pod.will_listen_at() {
+            match address {
                 Some(address) if self.network.connects(&address).await => return address,
                 Some(_) => {
                     sleep(pause).await;

@@ -150,6 +150,66 @@ async fn a_pod_that_came_up_just_then_is_not_left() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pod_that_is_deleted_while_its_worker_is_waited_for_is_left_at_once_also_where_that_begins_still() {
+    for says_ready in [true, false] {
+        let world = World::with_room_for(4);
+        let name = world.cold_name(1);
+        let deleted = async {
+            while world.pod(&name).is_none() {
+                sleep(Duration::from_millis(10)).await;
+            }
+            sleep(Duration::from_secs(1)).await;
+            world.server.change(KIND, &name, |pod| {
+                pod["metadata"]["deletionTimestamp"] = json!("2027-01-15T08:01:00Z");
+                pod["status"]["podIP"] = json!("10.1.2.4");
+            });
+            world.hosts.begin("10.1.2.4");
+            if says_ready {
+                world.run(&name).await;
+            }
+            Instant::now()
+        };
+        let (claimed, deleted) = tokio::join!(world.claim(1), deleted);
+        assert_eq!(waits(claimed), format!("pod {name} is being deleted, and makes room for another one"));
+        assert!(deleted.elapsed() < Duration::from_millis(500), "{:?}", deleted.elapsed());
+        let next = format!("{name}-2");
+        let (claimed, ()) = tokio::join!(world.claim(1), world.run(&next));
+        assert_eq!(claimed.unwrap().worker, worker_of(&world.pod(&next).unwrap()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_pod_that_is_found_to_be_the_claims_already_is_not_taken_once_it_ends() {
+    let leaves: fn(&mut Value) = |pod| pod["metadata"]["deletionTimestamp"] = json!("2027-01-15T08:01:00Z");
+    let ended: fn(&mut Value) = |pod| pod["status"]["phase"] = json!("Failed");
+    for (becomes, was_left_alone) in [(leaves, true), (ended, false)] {
+        let world = World::with_room_for(4);
+        world.warm(0);
+        world.pods.whole().await;
+        let idle = world.pods.named("w-default-0").unwrap();
+        world.claim(1).await.unwrap();
+        world.server.change(KIND, "w-default-0", becomes);
+        let given_up = CancellationToken::new();
+        let claim = Claim {
+            stream: world.stream,
+            epoch: Epoch(1),
+            owner: OWNER,
+            doubted: BTreeSet::new(),
+            broadcasts: 1,
+            given_up: &given_up,
+            instead_of: None,
+            left: None,
+        };
+        let claimed = world.workers.shared.claim_warm(&idle, &claim).await;
+        let failed = "pod w-default-0 ended before its worker had the broadcast".to_owned();
+        let expected = if was_left_alone { Ok(None) } else { Err(ClaimError::Unavailable(failed)) };
+        assert_eq!(claimed, expected);
+        assert_eq!(world.pod("w-default-0").is_some(), was_left_alone);
+        assert_eq!(world.metrics.claim_conflicts.get(), 0, "nobody was quicker");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pod_that_fits_on_no_node_is_kept_until_there_is_a_worker_that_waits() {
     let world = World::with_room_for(4);
     let name = world.cold_name(1);
