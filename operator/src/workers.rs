@@ -240,7 +240,7 @@ impl Shared {
         let pool = of_pool;
         let mut doubted = self.pods.nodes_of(stream);
         doubted.append(&mut self.doubts.nodes());
-        let instead_of = before.as_ref().map(|(_, pod)| Arc::clone(pod));
+        let instead_of = before.clone();
         let (owner, given_up) = (&owner, &given_up);
         let left = None;
         let mut claim = Claim { stream, epoch, owner, doubted, broadcasts, given_up, instead_of, left };
@@ -520,7 +520,7 @@ struct Claim<'a> {
     /// Whoever claims has gone.
     given_up: &'a CancellationToken,
     /// What it has got, and does not come up. It is left as soon as there is another one.
-    instead_of: Option<Arc<WorkerPod>>,
+    instead_of: Option<(Prospect, Arc<WorkerPod>)>,
     /// The name of the pod that it has left.
     left: Option<String>,
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use caudal_controller::ClaimError;
 use caudal_kubernetes::calls::Haste;
 
+use super::prospect::Prospect;
 use super::{Claim, Shared};
 use crate::pods::{Known, WorkerPod};
 
@@ -19,7 +20,7 @@ pub(super) enum Leave {
 impl Shared {
     /// Leaves the pod that the claim has, and that does not come up, for another one.
     pub(super) async fn leave(&self, claim: &mut Claim<'_>) -> Result<Leave, ClaimError> {
-        let Some(pod) = claim.instead_of.take() else { return Ok(Leave::Left) };
+        let Some((prospect, pod)) = claim.instead_of.take() else { return Ok(Leave::Left) };
         let still = || !claim.given_up.is_cancelled();
         let deleted = self.delete_if(&pod, Haste::Awaited, still).await;
         deleted.map_err(|error| ClaimError::Unavailable(error.to_string()))?;
@@ -32,7 +33,10 @@ impl Shared {
         tracing::warn!(%stream, pod = pod.name, node, "a pod does not come up; its broadcast gets another one");
         claim.left = Some(pod.name.clone());
         if let Some(node) = node {
-            self.doubts.add(node);
+            // Not where its kubelet only pulls the image.
+            if prospect == Prospect::Stuck {
+                self.doubts.add(node);
+            }
             claim.doubted.insert(node.to_owned());
         }
         Ok(Leave::Left)

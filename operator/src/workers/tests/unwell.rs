@@ -150,6 +150,26 @@ async fn a_pod_that_came_up_just_then_is_not_left() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_is_doubted_by_other_broadcasts_where_a_pod_is_stuck_and_not_where_its_image_is_pulled() {
+    for (status, doubted) in [(begun("True"), json!(null)), (json!({}), json!(["node-1"]))] {
+        let world = World::with_room_for(4);
+        let late = world.cold_name(1);
+        slow(&world, 1, &late, "node-1", &status).await;
+        let warm = world.warm_on("node-2", 0, "10.1.2.4");
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(world.claim(1).await.unwrap().worker, warm);
+        assert!(is_leaving(&world, &late));
+        let other = StreamId::generate();
+        let claimed = world.workers.claim(other, Epoch(1), &Pool::default()).await;
+        assert!(matches!(claimed, Err(ClaimError::Unavailable(_))), "nobody runs it here: {claimed:?}");
+        let made = world.pod(&caudal_kubernetes::names::cold_pod(other, Epoch(1))).unwrap();
+        let preferred =
+            &made["spec"]["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"];
+        assert_eq!(preferred[0]["preference"]["matchFields"][0]["values"], doubted);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pod_that_is_deleted_while_its_worker_is_waited_for_is_left_at_once_also_where_that_begins_still() {
     for says_ready in [true, false] {
         let world = World::with_room_for(4);
