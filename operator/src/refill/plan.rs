@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
 use crate::nodes::Emptied;
-use crate::pods::WorkerPod;
+use crate::pods::{SetUp, WorkerPod};
 use caudal_kubernetes::names::is_paused;
 
 /// What the plan is made from besides the pool and its pods.
@@ -35,6 +35,12 @@ impl Seen<'_> {
     fn is_silent(&self, pod: &WorkerPod) -> bool {
         pod.silent_since.is_some_and(|since| self.now.saturating_sub(since) >= SILENT_SECONDS)
     }
+
+    /// Whether its node, or what it needs there, keeps it from coming up. A large image that is being pulled is not that.
+    fn is_stuck(&self, pod: &WorkerPod) -> bool {
+        let waits_for_node = pod.node.is_some() && !pod.runs && !pod.ready && pod.set_up != SetUp::Done;
+        waits_for_node && self.now.saturating_sub(pod.created) >= STUCK_SECONDS
+    }
 }
 
 /// What is to be done.
@@ -51,14 +57,15 @@ pub(super) struct Plan {
 }
 
 /// An outdated pod goes once enough new ones are ready, or where there is no room for a new one beside it. A surplus is given a
-/// minute, in which broadcasts that end and begin may want it. One that is to leave its node, or has fallen silent, is no good to
-/// anybody.
+/// minute, in which broadcasts that end and begin may want it. One that is to leave its node, has fallen silent, or does not come up on
+/// its node, is no good to anybody.
 pub(super) fn plan(pool: &WorkerPool, pods: &[Arc<WorkerPod>], seen: &Seen<'_>) -> Plan {
     let of = |wanted: &dyn Fn(&WorkerPod) -> bool| {
         pods.iter().filter(|pod| !pod.ended && !pod.leaving && wanted(pod)).cloned().collect::<Vec<_>>()
     };
     let claimed = of(&|pod| pod.claim.is_some());
-    let is_of_use = |pod: &WorkerPod| seen.must_leave(pod).is_none() && !seen.is_silent(pod);
+    let is_of_use =
+        |pod: &WorkerPod| seen.must_leave(pod).is_none() && !seen.is_silent(pod) && !seen.is_stuck(pod);
     let idle = of(&|pod| pod.idle && is_of_use(pod));
     let is_new = |pod: &Arc<WorkerPod>| pod.hash == seen.hash;
     let (mut fresh, mut outdated): (Vec<_>, Vec<_>) = idle.iter().cloned().partition(is_new);
@@ -215,6 +222,8 @@ fn size(of: u32) -> usize {
 
 /// Longer than a machine with too much to do makes its probes wait.
 const SILENT_SECONDS: i64 = 10;
+/// Longer than volumes take to mount, which a claim does not wait for either; a node that is gone is called so after 40 s.
+const STUCK_SECONDS: i64 = 180;
 /// Between two broadcasts of an evening.
 const SURPLUS_SECONDS: i64 = 60;
 /// What is read at a glance.
@@ -230,7 +239,6 @@ pub(super) mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::pods::SetUp;
 
     const NOW: i64 = 1_800_000_000;
     const SEEN: Seen<'_> = Seen {
@@ -346,6 +354,26 @@ pub(super) mod tests {
             (pod.ready, pod.silent_since) = (false, Some(NOW - 10));
         });
         assert_eq!(planned(&pool(9, 0, 0), &[busy]), (vec![], vec![]), "its broadcast's business");
+    }
+
+    #[test]
+    fn one_that_does_not_come_up_on_its_node_makes_way_for_another() {
+        let waits = |set_up, age| {
+            pod("w-hd-0", move |pod| {
+                pod.node = Some("node-1".to_owned());
+                (pod.ready, pod.runs, pod.set_up, pod.created) = (false, false, set_up, NOW - age);
+            })
+        };
+        let replaced = (vec![1], vec!["w-hd-0".to_owned()]);
+        for (set_up, age, stays) in [
+            (SetUp::NotBegun, 179, true),
+            (SetUp::NotBegun, 180, false),
+            (SetUp::Begun, 180, false),
+            (SetUp::Done, 900, true),
+        ] {
+            let expected = if stays { (vec![], vec![]) } else { replaced.clone() };
+            assert_eq!(planned(&pool(9, 0, 1), &[waits(set_up, age)]), expected, "{set_up:?} {age}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use kube::api::{DeleteParams, ListParams, Preconditions};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::{PATIENCE, Shared};
+use super::{ASK_AGAIN, PATIENCE, Shared};
 use crate::pods::{Known, WorkerPod};
 use caudal_kubernetes::calls::{Failure, Haste, call, call_for_many, call_if};
 
