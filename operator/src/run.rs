@@ -344,7 +344,10 @@ async fn lead(
 }
 
 /// Reads what a term cannot begin without, however often that has to be tried. `fails` is said once.
-async fn read<T, E: Display>(fails: &str, mut read: impl AsyncFnMut() -> Result<T, E>) -> T {
+async fn read<T, E: Display, R: Future<Output = Result<T, E>>>(
+    fails: &str,
+    mut read: impl FnMut() -> R,
+) -> T {
     let mut said = false;
     loop {
         match read().await {

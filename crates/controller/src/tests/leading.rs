@@ -1,6 +1,9 @@
 //! What a controller owes its streams while stores, workers and other controllers come and go.
 
+use std::sync::atomic::AtomicBool;
+
 use caudal_livestream::lifecycle::ReportOrder;
+use tokio::time::timeout;
 
 use super::fake_cluster::by_epoch;
 use super::*;
@@ -342,4 +345,23 @@ async fn a_record_that_is_overtaken_again_and_again_is_tried_with_pauses_and_the
     let closed = tokio::time::timeout(Duration::from_secs(1), controller.close()).await;
     assert!(closed.is_ok(), "it hears of its end in a pause too");
     world.cluster.kill_all();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_panics_is_said_to_whoever_drives_the_streams() {
+    let mut world = World::new();
+    let is_broken = Arc::new(AtomicBool::new(false));
+    let (wall, broken) = (Arc::clone(&world.wall), Arc::clone(&is_broken));
+    world.wall = Arc::new(move || {
+        assert!(!broken.load(Ordering::Relaxed), "the clock is broken");
+        wall()
+    });
+    let controller = world.controller().await;
+    let stream = world.open();
+    world.until_phase(stream, Phase::Live).await;
+    assert!(timeout(Duration::from_mins(1), controller.broken()).await.is_err());
+    is_broken.store(true, Ordering::Relaxed);
+    controller.broken().await;
+    is_broken.store(false, Ordering::Relaxed);
+    world.end(controller).await;
 }
