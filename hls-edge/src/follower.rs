@@ -78,6 +78,7 @@ impl<I: Fn() -> bool> Follower<I> {
                     self.take_up_stored().await;
                 }
             }
+            self.watched.memory().make_room();
             pause = if connected { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
             tokio::select! {
                 changed = self.record.changed() => if changed.is_err() { return },
@@ -306,7 +307,9 @@ impl<I: Fn() -> bool> Follower<I> {
         let target = self.mirror.timeline().map_or(DEFAULT_TARGET, |timeline| timeline.target_duration);
         // Six target durations after they were listed last, which is at most three after they came.
         let span = Duration::from_secs(u64::from(target)) * 9;
-        self.watched.memory().expire(Instant::now(), span);
+        let mut memory = self.watched.memory();
+        memory.expire(Instant::now(), span);
+        memory.make_room();
     }
 
     /// With nothing in memory, or nothing new to come, what the workers left in storage says how the stream stands.

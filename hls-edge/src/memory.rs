@@ -22,7 +22,7 @@ pub(crate) struct FileKey {
 #[derive(Debug)]
 pub(crate) struct Memory {
     files: HashMap<FileKey, Held>,
-    /// In the order in which they came; each key of `files` once.
+    /// What goes first when there is no room stands first; each key of `files` once, with the time when it came.
     order: VecDeque<(Instant, FileKey)>,
     bytes: usize,
     limit: usize,
@@ -39,7 +39,6 @@ struct Held {
 impl Memory {
     /// `limit`: bytes of this stream alone.
     pub(crate) fn new(limit: usize, budget: Arc<MediaBudget>) -> Self {
-        budget.join();
         Self { files: HashMap::new(), order: VecDeque::new(), bytes: 0, limit, budget }
     }
 
@@ -47,20 +46,11 @@ impl Memory {
         self.files.get(key).map(|held| held.data.clone())
     }
 
-    /// Keeps a file; the first version of it stays.
+    /// Keeps a file; the first version of it stays. What came first goes first when there is no room.
     pub(crate) fn put(&mut self, key: FileKey, data: Bytes, now: Instant) {
-        if self.files.contains_key(&key) || data.len() > self.limit {
-            return;
-        }
-        let cost = data.len();
-        self.bytes = self.bytes.saturating_add(cost);
-        self.budget.take(cost);
-        self.files.insert(key.clone(), Held { data, cost });
-        self.order.push_back((now, key));
-        while self.bytes > self.limit || self.budget.is_exceeded_by(self.bytes) {
-            if !self.drop_oldest() {
-                break;
-            }
+        if self.insert(&key, data) {
+            self.order.push_back((now, key));
+            self.make_room();
         }
     }
 
@@ -91,30 +81,42 @@ impl Memory {
                 offset = end;
             }
         }
-        self.give_back(freed);
+        self.hold(self.bytes.saturating_sub(freed));
         self.put(key, whole, now);
+    }
+
+    /// Gives up what the stream may hold no longer. It may be the other streams that have grown: called now and then, too, for one
+    /// that has stopped.
+    pub(crate) fn make_room(&mut self) {
+        let most = self.budget.most().min(self.limit);
+        while self.bytes > most && self.drop_first() {}
     }
 
     /// Forgets what came longer than `span` ago. Inits stay: they are small, and a paused player needs its one again.
     pub(crate) fn expire(&mut self, now: Instant, span: Duration) {
-        let mut kept = VecDeque::new();
-        while let Some((at, _)) = self.order.front() {
-            if now.saturating_duration_since(*at) <= span {
-                break;
+        let mut order = std::mem::take(&mut self.order);
+        order.retain(|(at, key)| {
+            let stays = now.saturating_duration_since(*at) <= span || matches!(key.file, MediaFile::Init(_));
+            if !stays {
+                self.forget(key);
             }
-            let Some((at, key)) = self.order.pop_front() else { break };
-            if matches!(key.file, MediaFile::Init(_)) {
-                kept.push_back((at, key));
-            } else {
-                self.forget(&key);
-            }
-        }
-        while let Some(entry) = kept.pop_back() {
-            self.order.push_front(entry);
-        }
+            stays
+        });
+        self.order = order;
     }
 
-    fn drop_oldest(&mut self) -> bool {
+    /// False when it is there already, or larger than all that the stream may have.
+    fn insert(&mut self, key: &FileKey, data: Bytes) -> bool {
+        if self.files.contains_key(key) || data.len() > self.limit {
+            return false;
+        }
+        let cost = data.len();
+        self.files.insert(key.clone(), Held { data, cost });
+        self.hold(self.bytes.saturating_add(cost));
+        true
+    }
+
+    fn drop_first(&mut self) -> bool {
         let Some((_, key)) = self.order.pop_front() else { return false };
         self.forget(&key);
         true
@@ -122,20 +124,19 @@ impl Memory {
 
     fn forget(&mut self, key: &FileKey) {
         if let Some(held) = self.files.remove(key) {
-            self.give_back(held.cost);
+            self.hold(self.bytes.saturating_sub(held.cost));
         }
     }
 
-    fn give_back(&mut self, bytes: usize) {
-        self.bytes = self.bytes.saturating_sub(bytes);
-        self.budget.give_back(bytes);
+    fn hold(&mut self, bytes: usize) {
+        self.budget.hold(self.bytes, bytes);
+        self.bytes = bytes;
     }
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        self.give_back(self.bytes);
-        self.budget.leave();
+        self.hold(0);
     }
 }
 
@@ -241,9 +242,41 @@ mod tests {
         large.put(part_key(4), Bytes::from_static(b"abcd"), now);
         assert_eq!((large.bytes, small.bytes), (12, 4));
         assert!(large.get(&part_key(1)).is_none() && large.get(&part_key(4)).is_some());
+        small.put(part_key(1), Bytes::from_static(b"efgh"), now);
+        large.make_room();
+        assert_eq!((large.bytes, small.bytes), (8, 8), "although nothing comes for it");
         drop(small);
-        large.put(part_key(5), Bytes::from_static(b"abcd"), now);
+        for number in 5..7 {
+            large.put(part_key(number), Bytes::from_static(b"abcd"), now);
+        }
         assert_eq!(large.bytes, 16);
+    }
+
+    #[test]
+    fn streams_that_come_late_soon_hold_as_much_as_early_ones_beside_many_that_hold_little() {
+        let budget = Arc::new(MediaBudget::new(Some(6000)));
+        let none_yet = || (0..10).map(|_| Memory::new(100_000, Arc::clone(&budget))).collect::<Vec<_>>();
+        let (mut early, mut late) = (none_yet(), none_yet());
+        // They halve the even share, and use next to nothing of it.
+        let mut small = none_yet();
+        for memory in &mut small {
+            memory.put(part_key(0), Bytes::from_static(b"e"), Instant::now());
+        }
+        let part = Bytes::from_static(&[0; 10]);
+        let grow = |memories: &mut [Memory], numbers: std::ops::Range<u64>| {
+            for number in numbers {
+                for memory in memories.iter_mut() {
+                    memory.put(part_key(number), part.clone(), Instant::now());
+                }
+            }
+        };
+        grow(&mut early, 0..100);
+        assert!(early.iter().all(|memory| (590..=600).contains(&memory.bytes)));
+        let mut all = early;
+        all.append(&mut late);
+        grow(&mut all, 100..150);
+        assert!(all.iter().all(|memory| (290..=300).contains(&memory.bytes)));
+        assert!(small.iter().all(|memory| memory.bytes == 1));
     }
 
     #[test]
