@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use caudal_livestream::feed::{Event, Frame, PartAnnounced};
-use caudal_livestream::record::{LiveStream, NextWorker, WorkerAddress};
+use caudal_livestream::record::{LiveStream, NextWorker, Phase, WorkerAddress};
 use caudal_livestream::state::StoredState;
 use caudal_livestream::timeline::{SegmentPhase, Timeline};
 use caudal_livestream::{Epoch, RenditionName, UnixMillis};
@@ -78,7 +78,12 @@ impl<I: Fn() -> bool> Follower<I> {
                     self.take_up_stored().await;
                 }
             }
-            self.watched.memory().make_room();
+            // Storage has all of it by the time that it is old. Between two workers what the lost one had not stored is nowhere else.
+            if over || matches!(record.status.phase, Phase::Ended | Phase::Failed) {
+                self.expire();
+            } else {
+                self.watched.memory().make_room();
+            }
             pause = if connected { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
             tokio::select! {
                 changed = self.record.changed() => if changed.is_err() { return },

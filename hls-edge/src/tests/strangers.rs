@@ -1,8 +1,10 @@
 //! What viewers make up: nothing of it is remembered, and nothing asks a worker or storage for it.
 
+use caudal_livestream::feed::Event;
 use caudal_livestream::record::Phase;
 use caudal_storage::Key;
 
+use super::broadcast::Broadcast;
 use super::{Scene, until, until_text};
 use crate::EdgeLimits;
 
@@ -80,6 +82,29 @@ async fn of_a_broadcast_that_is_over_storage_is_asked_only_for_what_its_playlist
     for file in ["source/7-1.m4s", "source/init-abd.mp4", "ghost/index.m3u8", "ghost/1-1.m4s", "none/1-1.m4s"]
     {
         assert_eq!(scene.status(&format!("/live/{{s}}/{file}")).await, 404, "{file}");
+    }
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broadcast_that_is_over_stays_in_memory_no_longer_whoever_asks_for_it() {
+    let scene = Scene::new().await;
+    let worker = scene.worker(1).await;
+    // What is nine target durations old is old at once.
+    let mut broadcast = Broadcast::new(scene.stream, 1, &["source"]).with(1, 0);
+    broadcast.timeline.target_duration = 0;
+    worker.take_up(broadcast);
+    worker.store().await;
+    scene.text(PLAYLIST).await;
+    worker.event(&Event::End);
+    until_text(&scene, PLAYLIST, |text| text.ends_with("#EXT-X-ENDLIST\n")).await;
+    worker.kill();
+    scene.directory.without_worker(Phase::Ended);
+    // Other bytes under the same name show where an answer comes from. Twice: by then no feed's tick has to do with it.
+    for kept_elsewhere in ["first", "second"] {
+        let segment = Key::Live(scene.stream, "source/7-1.m4s".parse().unwrap());
+        scene.store.put(&segment, kept_elsewhere.into()).await.unwrap();
+        until_text(&scene, "/live/{s}/source/7-1.m4s", |text| text == kept_elsewhere).await;
     }
     scene.stop().await;
 }
