@@ -23,7 +23,7 @@ use crate::memory::{FileKey, part};
 use crate::mirror::{Change, Mirror};
 use crate::request::MediaFile;
 use crate::sources::Sources;
-use crate::watched::Watched;
+use crate::watched::{Fetched, Watched};
 
 /// Follows `watched` until nobody watches it (`is_idle` says so and forgets it in one step) or the directory forgets it.
 pub(crate) struct Follower<I> {
@@ -250,7 +250,8 @@ impl<I: Fn() -> bool> Follower<I> {
             for key in keys {
                 let here = watched.memory().get(&key).is_some();
                 if !here {
-                    watched.fetch_once(&key, sources.ask_worker(&watched, &key)).await;
+                    let fetch = async { sources.ask_worker(&watched, &key).await.map(Fetched::Recent) };
+                    watched.fetch_once(&key, fetch).await;
                 }
             }
         });

@@ -10,7 +10,7 @@ use crate::edge::Edge;
 use crate::media_files::{init, part, segment};
 use crate::memory::{FileKey, part as part_key};
 use crate::request::MediaFile;
-use crate::watched::Watched;
+use crate::watched::{Fetched, Watched};
 
 /// A file of the lead-in.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +51,9 @@ impl<'a> LeadInFile<'a> {
             let init = init(edge, watched, &init_key).await?;
             let first = self.first_media(edge, watched, (timeline, track)).await.ok()?;
             let made = make(self.span, &init, &first);
-            made.inspect_err(|error| tracing::warn!(stream = %watched.stream, %error, "no lead-in")).ok()
+            let made =
+                made.inspect_err(|error| tracing::warn!(stream = %watched.stream, %error, "no lead-in")).ok();
+            made.map(Fetched::Recent)
         });
         let made = watched.fetch_once(key, making).await;
         Ok((made.ok_or(Refusal::NotFound)?, Cache::Immutable))

@@ -22,7 +22,7 @@ use crate::playlists::newest;
 use crate::rendered::RenditionView;
 use crate::request::MediaFile;
 use crate::routes::count;
-use crate::watched::Watched;
+use crate::watched::{Fetched, Watched};
 
 /// `GET /live/{stream}/{rendition}/{file}`
 pub(crate) async fn get_media_file(
@@ -118,10 +118,12 @@ pub(crate) async fn init(edge: &Edge, watched: &Watched, key: &FileKey) -> Optio
         return kept;
     }
     let fetch = async {
-        match edge.streams.sources().ask_worker(watched, key).await {
+        let data = match edge.streams.sources().ask_worker(watched, key).await {
             Some(data) => Some(data),
             None => stored_or_none(edge, watched, key).await,
-        }
+        };
+        // Wherever it came from: it is small, and no player begins without it.
+        data.map(Fetched::Recent)
     };
     watched.fetch_once(key, fetch).await
 }
@@ -175,14 +177,14 @@ pub(crate) async fn part(
     let fetched = watched
         .fetch_once(&key, async {
             if let Some(data) = edge.streams.sources().ask_worker(watched, &key).await {
-                return Some(data);
+                return Some(Fetched::Recent(data));
             }
             if segment.phase == SegmentPhase::Open {
                 return None;
             }
             let stored = Key::Live(watched.stream, stored_file(&whole.rendition, &whole.file)?);
             let range = offset..offset.saturating_add(u64::from(length));
-            edge.stored.range(stored, range).await.ok().flatten()
+            edge.stored.range(stored, range).await.ok().flatten().map(Fetched::Stored)
         })
         .await;
     fetched.ok_or(Refusal::NotFound)
@@ -216,14 +218,11 @@ pub(crate) async fn segment(
     }
     let fetched = watched
         .fetch_once(key, async {
-            if stored {
-                return stored_or_none(edge, watched, key).await;
+            if !stored && let Some(data) = edge.streams.sources().ask_worker(watched, key).await {
+                return Some(Fetched::Recent(data));
             }
-            match edge.streams.sources().ask_worker(watched, key).await {
-                Some(data) => Some(data),
-                // It may have been stored, and its worker lost, before either was announced.
-                None => stored_or_none(edge, watched, key).await,
-            }
+            // One that is not known to be stored may be all the same: its worker was lost before it was announced.
+            stored_or_none(edge, watched, key).await.map(Fetched::Stored)
         })
         .await;
     Ok((fetched.ok_or(Refusal::NotFound)?, cache))

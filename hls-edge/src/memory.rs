@@ -54,6 +54,15 @@ impl Memory {
         }
     }
 
+    /// Keeps a file of storage's while there is room. Whoever asks storage is behind the live edge, and all that came of the feed
+    /// is wanted more.
+    pub(crate) fn put_stored(&mut self, key: FileKey, data: Bytes, now: Instant) {
+        if self.insert(&key, data) {
+            self.order.push_front((now, key));
+            self.make_room();
+        }
+    }
+
     /// Makes the segment of its parts, when all of them are here: from then on they are slices of it.
     pub(crate) fn finish(&mut self, rendition: &RenditionName, segment: &Segment, now: Instant) {
         let key =
@@ -277,6 +286,28 @@ mod tests {
         grow(&mut all, 100..150);
         assert!(all.iter().all(|memory| (290..=300).contains(&memory.bytes)));
         assert!(small.iter().all(|memory| memory.bytes == 1));
+    }
+
+    #[test]
+    fn what_comes_from_storage_is_kept_where_there_is_room_and_drives_nothing_of_the_feed_out() {
+        let now = Instant::now();
+        let budget = Arc::new(MediaBudget::new(Some(16)));
+        let mut memory = Memory::new(12, Arc::clone(&budget));
+        let mut other = Memory::new(100, budget);
+        let stored = || Bytes::from_static(b"stored");
+        memory.put(part_key(1), Bytes::from_static(b"abcd"), now);
+        memory.put_stored(part_key(0), stored(), now);
+        assert_eq!(memory.get(&part_key(0)), Some(stored()));
+        memory.put(part_key(2), Bytes::from_static(b"efgh"), now);
+        assert!(memory.get(&part_key(0)).is_none() && memory.get(&part_key(1)).is_some());
+        memory.put_stored(part_key(0), stored(), now);
+        assert_eq!((memory.get(&part_key(0)), memory.bytes), (None, 8), "more than the stream may have");
+        other.put(part_key(1), Bytes::from_static(b"ijkl"), now);
+        other.put_stored(part_key(0), stored(), now);
+        assert_eq!((other.get(&part_key(0)), other.bytes), (None, 4), "more than all may have");
+        memory.put_stored(part_key(3), Bytes::from_static(b"mn"), now + Duration::from_secs(9));
+        memory.expire(now + Duration::from_secs(10), Duration::from_secs(5));
+        assert_eq!((memory.bytes, memory.files.len(), memory.order.len()), (2, 1, 1));
     }
 
     #[test]

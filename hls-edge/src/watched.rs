@@ -43,6 +43,15 @@ struct UnderWay {
     waiters: usize,
 }
 
+/// A file, and how much it is worth to be kept.
+#[derive(Debug)]
+pub(crate) enum Fetched {
+    /// What most players ask for, and what only this edge or the worker has.
+    Recent(Bytes),
+    /// It can be had from storage again, and only players that are behind the live edge ask for it.
+    Stored(Bytes),
+}
+
 #[derive(Debug)]
 struct Wants {
     last_request: Instant,
@@ -152,7 +161,7 @@ impl Watched {
     pub(crate) async fn fetch_once(
         &self,
         key: &FileKey,
-        fetch: impl Future<Output = Option<Bytes>>,
+        fetch: impl Future<Output = Option<Fetched>>,
     ) -> Option<Bytes> {
         let flight = Flight::join(&self.flights, key);
         flight
@@ -163,11 +172,16 @@ impl Watched {
                 if kept.is_some() {
                     return kept;
                 }
-                let data = fetch.await;
-                if let Some(data) = &data {
-                    self.memory().put(key.clone(), data.clone(), Instant::now());
+                match fetch.await? {
+                    Fetched::Recent(data) => {
+                        self.memory().put(key.clone(), data.clone(), Instant::now());
+                        Some(data)
+                    }
+                    Fetched::Stored(data) => {
+                        self.memory().put_stored(key.clone(), data.clone(), Instant::now());
+                        Some(data)
+                    }
                 }
-                data
             })
             .await
             .clone()
@@ -238,7 +252,7 @@ mod tests {
         let watched = Watched::new(StreamId::generate(), memory(), 1);
         let key = key();
         let mut first = Box::pin(watched.fetch_once(&key, pending()));
-        let mut second = Box::pin(watched.fetch_once(&key, ready(Some("media".into()))));
+        let mut second = Box::pin(watched.fetch_once(&key, ready(Some(Fetched::Recent("media".into())))));
         assert_eq!((first.as_mut().now_or_never(), second.as_mut().now_or_never()), (None, None));
         // The second one waits for what the first one fetches, and fetches it itself once the first has gone.
         drop(first);
@@ -260,7 +274,7 @@ mod tests {
         let key = key();
         assert_eq!(watched.fetch_once(&key, ready(None)).now_or_never(), Some(None));
         assert_eq!(
-            watched.fetch_once(&key, ready(Some("media".into()))).now_or_never(),
+            watched.fetch_once(&key, ready(Some(Fetched::Recent("media".into())))).now_or_never(),
             Some(Some("media".into()))
         );
     }

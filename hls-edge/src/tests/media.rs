@@ -8,6 +8,7 @@ use flate2::read::GzDecoder;
 
 use super::fake_worker::FakeWorker;
 use super::{Scene, feed_key, until, until_text};
+use crate::EdgeLimits;
 
 const PLAYLIST: &str = "/live/{s}/source/index.m3u8";
 
@@ -105,6 +106,24 @@ async fn what_is_stored_is_immutable_and_comes_in_ranges() {
     assert_eq!(scene.client.get(&url).header("range", "bytes=60-").send().await.unwrap().status(), 416);
     // A part is by now a slice of its segment.
     assert_eq!(scene.bytes("/live/{s}/source/p1-3.m4s").await, "[source 1 3]");
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_player_that_is_behind_drives_nothing_of_the_live_edge_out_of_memory() {
+    let scene = Scene::with_limits(EdgeLimits { memory: Some(64), ..EdgeLimits::default() }).await;
+    let worker = scene.worker_with_a_stored_segment().await;
+    scene.text(PLAYLIST).await;
+    until("the feed carries the rendition", || worker.carries("source")).await;
+    worker.part();
+    until_text(&scene, PLAYLIST, |text| text.contains("p1-5.m4s\",INDEPENDENT")).await;
+    // From now on it is in the edge's memory or nowhere.
+    worker.forget_files();
+    for _ in 0..2 {
+        assert_eq!(scene.bytes("/live/{s}/source/7-1.m4s").await.len(), 60);
+        assert_eq!(scene.bytes("/live/{s}/source/p1-3.m4s").await, "[source 1 3]");
+        assert_eq!(scene.bytes("/live/{s}/source/p1-5.m4s").await, "[source 1 5]");
+    }
     scene.stop().await;
 }
 
