@@ -74,6 +74,11 @@ impl Seat {
         self.share.settle(replay_bytes);
     }
 
+    /// See [`Share::hold`].
+    pub(crate) fn hold(&mut self, replay_bytes: usize) {
+        self.share.hold(replay_bytes);
+    }
+
     /// See [`Share::cut_to`].
     pub(crate) fn cut_to(&self) -> Option<usize> {
         self.share.cut_to()

@@ -300,12 +300,15 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
     }
 
     fn second(&mut self) {
-        self.most_held = self.most_held.max(self.replay.held_bytes());
+        let held = self.replay.held_bytes();
+        self.most_held = self.most_held.max(held);
         if self.begun.elapsed() >= REPLAY_SETTLED {
             self.seat.settle(self.most_held);
         }
+        self.seat.hold(held);
         if let Some(bytes) = self.seat.cut_to() {
             self.replay.cut(bytes);
+            self.seat.hold(self.replay.held_bytes());
         }
         if let Some(event) = self.link.check(&self.replay) {
             self.linked(event);
