@@ -206,3 +206,28 @@ impl Drop for Counted {
 }
 
 const PREFIX: &str = "caudal_ingest_router";
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// `label` has every variant, by the compiler's word, and `ALL` those that somebody thought of. So this reads what `label` says.
+    #[test]
+    fn every_reason_is_there_before_it_is_counted() {
+        let says = |line: &'static str| {
+            line.trim().strip_prefix("Self::")?.split_once(" => \"")?.1.strip_suffix("\",")
+        };
+        let said: BTreeSet<_> =
+            include_str!("metrics.rs").lines().filter_map(says).map(str::to_owned).collect();
+        assert!(said.contains("no_memory") && said.contains("stream_over"), "{said:?}");
+        let registry = Registry::new();
+        Metrics::register(&registry).unwrap();
+        let families = registry.gather();
+        let counters = families.iter().flat_map(|family| family.get_metric());
+        let there: BTreeSet<_> =
+            counters.flat_map(|metric| metric.get_label()).map(|label| label.value().to_owned()).collect();
+        assert_eq!(there, said);
+    }
+}
