@@ -10,7 +10,7 @@ use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::memory_limit;
+use super::memory_limit::MediaPart;
 use crate::secrets::EdgeKeys;
 use crate::settings::Settings;
 
@@ -24,8 +24,8 @@ pub struct EdgeParts {
     pub directory: Arc<dyn StreamDirectory>,
     /// Viewer counts.
     pub audience: Arc<dyn Audience>,
-    /// How much of the memory that this process may have is for media, in eighths of it.
-    pub media_eighths: usize,
+    /// Of the memory that this process may have.
+    pub media_part: MediaPart,
     /// Where workers write segments.
     pub store: SegmentStore,
     /// For its metrics.
@@ -48,7 +48,7 @@ pub fn config(settings: &Settings, keys: EdgeKeys, parts: EdgeParts) -> caudal_h
         trusted_proxies: trusted_proxies.clone(),
         registry: parts.registry,
         limits: caudal_hls_edge::EdgeLimits {
-            memory: memory_limit::eighths(parts.media_eighths),
+            memory: parts.media_part.bytes(),
             ..caudal_hls_edge::EdgeLimits::default()
         },
         http: HttpLimits::public(trusted_proxies),

@@ -3,9 +3,22 @@
 use std::fs;
 use std::path::Path;
 
-/// So many eighths of it.
-pub fn eighths(eighths: usize) -> Option<usize> {
-    of_this_process().map(|limit| limit / 8 * eighths)
+/// What part of it a role may take for media.
+#[derive(Clone, Copy, Debug)]
+pub struct MediaPart {
+    eighths: usize,
+}
+
+impl MediaPart {
+    /// Of a role that has its process for itself. The rest is for sockets, and for what an allocator cannot use.
+    pub const ALONE: Self = Self { eighths: 5 };
+    /// Of the edge and of the router of one machine, each: half is left to workers and encoders, which have the same limit.
+    pub const BESIDE_ENCODERS: Self = Self { eighths: 2 };
+
+    /// Bytes; none where there is no limit.
+    pub fn bytes(self) -> Option<usize> {
+        of_this_process().map(|limit| limit / 8 * self.eighths)
+    }
 }
 
 /// Bytes; none where there is no limit, or none that can be read (control groups of version 1).

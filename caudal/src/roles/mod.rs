@@ -18,7 +18,7 @@ pub mod controller;
 pub mod directory_copy;
 pub mod edge;
 pub mod listeners;
-mod memory_limit;
+pub mod memory_limit;
 mod operator;
 mod process;
 mod proven_keys;

@@ -10,7 +10,7 @@ use prometheus::Registry;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 
-use super::memory_limit;
+use super::memory_limit::MediaPart;
 use crate::secrets::RouterKeys;
 use crate::settings::Settings;
 
@@ -34,8 +34,8 @@ pub struct RouterParts {
     pub registry: Registry,
     /// For its spans.
     pub traces: Traces,
-    /// How many eighths of the memory that its process may have are for replays.
-    pub replay_eighths: usize,
+    /// Of the memory that its process may have, for replays.
+    pub media_part: MediaPart,
 }
 
 /// The router's configuration.
@@ -63,7 +63,7 @@ pub fn config(
         second_publisher: None,
         reconnect_window: settings.reconnect_window.0,
         limits: caudal_ingest_router::Limits {
-            replay_memory: memory_limit::eighths(parts.replay_eighths),
+            replay_memory: parts.media_part.bytes(),
             connections_per_address: NonZeroUsize::new(usize::try_from(
                 settings.max_connections_per_address,
             )?),

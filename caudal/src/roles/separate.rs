@@ -23,6 +23,7 @@ use super::controller::Controller;
 use super::directory_copy::DirectoryCopy;
 use super::edge::{self, EdgeParts};
 use super::listeners::{at, bind, named};
+use super::memory_limit::MediaPart;
 use super::operator;
 use super::process::{END_WITHIN, Process, Ready};
 use super::proven_keys::note_once_proven;
@@ -157,8 +158,7 @@ async fn run_router(
         redis_url: secret::read("REDIS_URL")?,
         registry: process.registry.clone(),
         traces: process.traces(Role::IngestRouter, settings)?,
-        // The rest is for sockets, and for what an allocator cannot use.
-        replay_eighths: 5,
+        media_part: MediaPart::ALONE,
     };
     process.look_for_api(api_url(settings)?, keys.signer.clone());
     let config = router::config(settings, keys, parts)?;
@@ -199,7 +199,7 @@ async fn run_edge(
         certificate,
         directory: directory.directory(),
         audience: audience.clone(),
-        media_eighths: 5,
+        media_part: MediaPart::ALONE,
         store: settings.storage.open(given)?,
         registry: process.registry.clone(),
         leaving: leave.clone(),

@@ -18,6 +18,7 @@ use crate::roles::api::{self, ApiParts};
 use crate::roles::controller::Controller;
 use crate::roles::edge::{self, EdgeParts};
 use crate::roles::listeners::{bind, named};
+use crate::roles::memory_limit::MediaPart;
 use crate::roles::router::{self, RouterParts};
 use crate::roles::tasks::Tasks;
 use crate::roles::{certificate, traced};
@@ -186,8 +187,7 @@ impl Roles {
             certificate: certificate.clone(),
             directory: Arc::clone(&streams),
             audience,
-            // As the router's replays.
-            media_eighths: 2,
+            media_part: MediaPart::BESIDE_ENCODERS,
             store: controller.store.clone(),
             registry: registry.clone(),
             leaving: CancellationToken::new(),
@@ -209,8 +209,7 @@ impl Roles {
             redis_url: None,
             registry: registry.clone(),
             traces,
-            // Workers and their encoders have the same limit.
-            replay_eighths: 2,
+            media_part: MediaPart::BESIDE_ENCODERS,
         };
         let config = router::config(settings, keys.router()?, parts)?;
         tasks.spawn("ingest-router", caudal_ingest_router::run(config, doors.clone()));
