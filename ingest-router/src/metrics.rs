@@ -225,9 +225,11 @@ mod tests {
         let registry = Registry::new();
         Metrics::register(&registry).unwrap();
         let families = registry.gather();
-        let counters = families.iter().flat_map(|family| family.get_metric());
-        let there: BTreeSet<_> =
-            counters.flat_map(|metric| metric.get_label()).map(|label| label.value().to_owned()).collect();
+        let counters = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric);
+        let there: BTreeSet<_> = counters
+            .flat_map(prometheus::proto::Metric::get_label)
+            .map(|label| label.value().to_owned())
+            .collect();
         assert_eq!(there, said);
     }
 }
