@@ -14,8 +14,9 @@ use thiserror::Error;
 
 use super::words::{readable, schemas};
 
-/// What is known of a broadcast. The operator writes all of it but `media`, which is the router's. What of it follows from `lifecycle` is written over
-/// when somebody changes it, so a value in it that cannot be read counts as none, and costs nobody the broadcast.
+/// What is known of a broadcast. The operator writes all of it but `media`, which is the router's.
+// What follows from `lifecycle` is written over when somebody changes it, so a value in it that cannot be read counts as none: it must not make all
+// of the resource unreadable.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LiveStreamStatus {
