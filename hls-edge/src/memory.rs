@@ -94,8 +94,8 @@ impl Memory {
         self.put(key, whole, now);
     }
 
-    /// Gives up what the stream may hold no longer. It may be the other streams that have grown: called now and then, too, for one
-    /// that has stopped.
+    /// Gives up what the stream may hold no longer. Its follower calls this each second too, because the other streams may have grown, and
+    /// only a stream itself gives its media up.
     pub(crate) fn make_room(&mut self) {
         let most = self.budget.most().min(self.limit);
         while self.bytes > most && self.drop_first() {}

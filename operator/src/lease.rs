@@ -226,7 +226,10 @@ impl Election {
                         None => return Ok(None),
                     }
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.metrics.renewal(Renewal::Failed, since.elapsed());
+                    return Err(error);
+                }
             }
         }
     }

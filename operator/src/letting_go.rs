@@ -118,8 +118,8 @@ pub(crate) fn without_finalizer(resource: &impl ResourceExt) -> Value {
     }})
 }
 
-/// What there is of it begins when nobody waits for streams any more.
-pub(crate) const LETTING_GO: Duration = Duration::from_secs(20);
+/// At the end of an operator's pod, behind all else that takes time.
+pub(crate) const LETTING_GO: Duration = Duration::from_secs(18);
 /// Kubernetes begins to delete what is in a namespace, the operator's rights too, five seconds after it was told to.
 const EACH: Duration = Duration::from_secs(1);
 /// Calls on their way.

@@ -18,7 +18,7 @@ pub struct Metrics {
     workers: IntGaugeVec,
 }
 
-/// What became of one try to renew the lease.
+/// What became of a renewal of the lease, or of one of its tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Renewal {
     Renewed,
@@ -50,7 +50,7 @@ impl Metrics {
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let renewals = HistogramOpts::new(
             "caudal_operator_lease_renewal_duration_seconds",
-            "One try of whoever leads to renew its lease",
+            "A renewal of its lease by whoever leads, and each of its tries that failed",
         );
         let metrics = Self {
             streams: StreamMetrics::register(registry)?,

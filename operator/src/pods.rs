@@ -176,10 +176,13 @@ impl Pods {
 
     /// Takes in how a pod is now, by an answer to a question that was asked when this version was known.
     pub(crate) fn is_now(&self, pod: &Pod, known: u64) {
+        let mut table = self.table();
         if let Some(answered) = WorkerPod::of(pod) {
-            self.table().step_back(&answered, known);
+            table.step_back(&answered, known);
         }
-        self.wrote(pod);
+        table.hears(pod);
+        drop(table);
+        self.changed();
     }
 
     /// A pod is certainly not there any more.
@@ -471,7 +474,7 @@ impl Table {
     }
 
     fn now(&self) -> Option<i64> {
-        Some(self.clock?.seconds())
+        Some(self.clock.as_ref()?.seconds())
     }
 }
 

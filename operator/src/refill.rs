@@ -23,7 +23,7 @@ use crate::pods::{Pods, WorkerPod, delete_unchanged};
 use crate::pools::Pools;
 use crate::records::MANAGER;
 use crate::server_clock::TermClock;
-use failing::Failing;
+use failing::{Failing, STUCK_SECONDS};
 use foreign::Foreign;
 use plan::{Plan, Seen, plan};
 
@@ -94,14 +94,18 @@ impl Refill {
         let mut foreign: BTreeSet<_> = foreign.iter().map(|pod| pod.name.clone()).collect();
         self.foreign.tell(name, &foreign);
         foreign.extend(self.pods.names_in_the_way(name));
-        let Plan { create, delete, missing, mut status } = self.plan(pool, &pods, foreign);
+        let Plan { create, delete, failed, missing, mut status } = self.plan(name, pool, &pods, foreign);
         let counts =
             PoolCounts { idle: status.idle, starting: status.starting, claimed: status.claimed, missing };
         let mut outcome = Reconciled::Unchanged;
         let failing = self.failing.entry(name.to_owned()).or_default();
-        let ended = delete.iter().map(AsRef::as_ref);
-        if let Some(pause) = failing.ended(ended, self.clock.seconds(), Instant::now()) {
-            tracing::warn!(pool = name, ?pause, "warm workers have ended; the next ones after a pause");
+        let failed = failed.iter().map(AsRef::as_ref);
+        if let Some(pause) = failing.failed(failed, self.clock.seconds(), Instant::now()) {
+            tracing::warn!(
+                pool = name,
+                ?pause,
+                "warm workers have ended or did not come up; the next ones after a pause"
+            );
         }
         for pod in &delete {
             outcome = outcome.max(Reconciled::Changed);
@@ -131,12 +135,19 @@ impl Refill {
         (counts, outcome)
     }
 
-    fn plan(&self, pool: &WorkerPool, pods: &[Arc<WorkerPod>], foreign: BTreeSet<String>) -> Plan {
+    fn plan(
+        &self,
+        name: &str,
+        pool: &WorkerPool,
+        pods: &[Arc<WorkerPod>],
+        foreign: BTreeSet<String>,
+    ) -> Plan {
         let must_leave = |pod: &WorkerPod| self.pods.must_leave(pod);
         let seen = Seen {
             foreign,
             hash: &build::hash(pool, &self.settings),
             now: self.clock.seconds(),
+            stuck_seconds: self.failing.get(name).map_or(STUCK_SECONDS, Failing::stuck_seconds),
             must_leave: self.pods.nodes_are_known().then_some(&must_leave),
         };
         plan(pool, pods, &seen)

@@ -156,12 +156,23 @@ async fn lead_when_elected(
         config.term,
         metrics.clone(),
     );
-    let mut backoff = Backoff::new(AGAIN, LONGEST_PAUSE);
+    let (mut backoff, mut panicked) = (Backoff::new(AGAIN, LONGEST_PAUSE), None);
     while let Some(held) = shutdown.run_until_cancelled(election.acquire()).await {
         let (begun, over) = (Instant::now(), CancellationToken::new());
         let client = held.leadership().client(&config.client);
         let mut telling = JoinSet::new();
-        let leading = lead(config, client, metrics, pods.clone(), pools.clone(), &mut telling, over.clone());
+        let panics = if panicked.is_none_or(|at: Instant| at.elapsed() >= PANIC_EACH) {
+            Panics::BeginAgain
+        } else {
+            Panics::GoOn
+        };
+        let leading = async {
+            let (pods, pools) = (pods.clone(), pools.clone());
+            let leading = Leading { client, panics, telling: &mut telling, over: over.clone() };
+            if lead(config, metrics, pods, pools, leading).await {
+                panicked = Some(Instant::now());
+            }
+        };
         Box::pin(for_a_term(&election, held, leading, &over, &metrics.leads, shutdown)).await;
         let _ = timeout(TOLD_WITHIN, telling.join_next()).await;
         if shutdown.is_cancelled() {
@@ -175,6 +186,26 @@ async fn lead_when_elected(
         }
         shutdown.run_until_cancelled(backoff.wait()).await;
     }
+}
+
+/// What a panic in a stream's task means for the term.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Panics {
+    /// It ends: the next one drives that stream too.
+    BeginAgain,
+    /// That stream stands still, and the others go on: its task has panicked in an earlier term as well.
+    GoOn,
+}
+
+/// What a term has of its own.
+struct Leading<'a> {
+    /// Sends nothing once this process may lead no longer.
+    client: Client,
+    panics: Panics,
+    /// Tasks that go on when it is over: what they tell is how it ended.
+    telling: &'a mut JoinSet<()>,
+    /// Cancelled when it is to end.
+    over: CancellationToken,
 }
 
 /// Leads by `leading`, which ends in order once `over` is cancelled: when the lease is lost, or at `shutdown`. The lease is kept until then, so
@@ -226,22 +257,16 @@ async fn for_a_term(
     leads.set(0);
 }
 
-/// Drives all streams until `over`, by calls of `client` alone.
-async fn lead(
-    config: &Config,
-    client: Client,
-    metrics: &Metrics,
-    pods: Pods,
-    pools: Pools,
-    telling: &mut JoinSet<()>,
-    over: CancellationToken,
-) {
+/// Drives all streams, and returns whether it ended because a stream's task has panicked.
+async fn lead(config: &Config, metrics: &Metrics, pods: Pods, pools: Pools, leading: Leading<'_>) -> bool {
+    let Leading { client, panics, telling, over } = leading;
+    let mut panicked = false;
     let machine: WallClock = Arc::new(SystemTime::now);
     let measured = read("the API server's clock cannot be read", || ServerClock::measured(&client, &machine));
-    let Some(clock) = over.run_until_cancelled(measured).await else { return };
+    let Some(clock) = over.run_until_cancelled(measured).await else { return panicked };
     let wall = clock.wall();
     let term_clock = TermClock::start(&wall);
-    pods.begin_term(term_clock);
+    pods.begin_term(term_clock.clone());
     let places = pods.clone();
     let edge = config.edge.clone();
     let streams = LiveStreams::new(
@@ -256,7 +281,7 @@ async fn lead(
         },
     );
     let loaded = read("the streams cannot be read", || streams.load());
-    let Some(records) = over.run_until_cancelled(loaded).await else { return };
+    let Some(records) = over.run_until_cancelled(loaded).await else { return panicked };
     tracing::info!(streams = records.len(), "taking up the streams that there are");
     let workers = PodWorkers::new(
         client.clone(),
@@ -309,10 +334,16 @@ async fn lead(
     ));
     beside.spawn(letting_go::while_leading(client.clone(), config.pods.namespace.clone(), streams.clone()));
     let released = notices.clone();
-    let refill =
-        Refill::new(&client, pods.clone(), pools.clone(), config.pods.clone(), metrics.clone(), term_clock);
+    let refill = Refill::new(
+        &client,
+        pods.clone(),
+        pools.clone(),
+        config.pods.clone(),
+        metrics.clone(),
+        term_clock.clone(),
+    );
     beside.spawn(refill.run());
-    beside.spawn(clock.follow(client.clone()));
+    beside.spawn(clock.follow(client.clone(), term_clock));
     let orphans = Orphans::new(&client, &config.pods.namespace, pods.clone(), pools.clone(), streams.clone());
     beside.spawn(orphans.run());
     let at_once = usize::try_from(config.drain_moves).unwrap_or(usize::MAX);
@@ -336,11 +367,15 @@ async fn lead(
         () = over.cancelled() => {}
         // None ends by itself.
         ended = beside.join_next() => tracing::error!(?ended, "a part of the operator ended; beginning again"),
-        () = controller.broken() => tracing::error!("a stream's task ended before its stream; beginning again"),
+        () = controller.broken(), if panics == Panics::BeginAgain => {
+            tracing::error!("a stream's task ended before its stream; beginning again");
+            panicked = true;
+        }
     }
     beside.shutdown().await;
     controller.close().await;
     workers.close().await;
+    panicked
 }
 
 /// Reads what a term cannot begin without, however often that has to be tried. `fails` is said once.
@@ -364,6 +399,8 @@ async fn read<T, E: Display, R: Future<Output = Result<T, E>>>(
 const AGAIN: Duration = Duration::from_secs(1);
 /// Between two terms of this process that end by themselves.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// After a panic has ended a term, the terms of this hour go on whatever panics: one stream that does it each time must not stop all others.
+const PANIC_EACH: Duration = Duration::from_hours(1);
 /// What streams' tasks have begun is a few calls each.
 const CLOSING: Duration = Duration::from_secs(12);
 /// A few Events, which are for people.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use caudal_controller::WallClock;
-use caudal_kubernetes::calls::{Failure, call};
+use caudal_kubernetes::calls::{Failure, call_at_once};
 use http::{HeaderMap, Request, header};
 use k8s_openapi::jiff::Timestamp;
 use k8s_openapi::jiff::fmt::rfc2822;
@@ -28,7 +28,8 @@ impl ServerClock {
     /// When the server cannot be asked, or does not say what time it is.
     pub async fn measured(client: &Client, machine: &WallClock) -> Result<Self, Failure> {
         let clock = Self { machine: Arc::clone(machine), ahead_ms: Arc::default() };
-        clock.measure(client).await?;
+        let (ahead_ms, _) = clock.measure(client).await?;
+        clock.correct(ahead_ms);
         Ok(clock)
     }
 
@@ -43,27 +44,38 @@ impl ServerClock {
         })
     }
 
-    /// Asks again each minute, because this machine's clock may be set meanwhile; never ends.
-    pub async fn follow(self, client: Client) {
+    /// Asks again each minute, because this machine's clock or the server's may be set meanwhile; never ends. `term` goes by what comes of it.
+    pub(crate) async fn follow(self, client: Client, term: TermClock) {
+        let wall = self.wall();
         loop {
             sleep(EACH).await;
-            if let Err(error) = self.measure(&client).await {
-                tracing::debug!(%error, "the API server's clock cannot be read again");
+            match self.measure(&client).await {
+                Ok((ahead_ms, took)) if took <= SOON => {
+                    self.correct(ahead_ms);
+                    term.correct(&wall);
+                }
+                // An answer may be as old as the question. What was measured before is better than that.
+                Ok((_, took)) => tracing::debug!(?took, "the API server takes too long to tell the time"),
+                Err(error) => tracing::debug!(%error, "the API server's clock cannot be read again"),
             }
         }
     }
 
-    async fn measure(&self, client: &Client) -> Result<(), Failure> {
+    /// By how much the server is ahead, and how long the answer took.
+    async fn measure(&self, client: &Client) -> Result<(i64, Duration), Failure> {
         let request = Request::get("/version").body(Body::empty());
         let request = request.map_err(|error| Failure::Refused(error.to_string()))?;
-        let before = (self.machine)();
-        let answer = call(client.send(request)).await?;
-        let after = (self.machine)();
+        let (asked, before) = (Instant::now(), (self.machine)());
+        let answer = call_at_once(client.send(request)).await?;
+        let (took, after) = (asked.elapsed(), (self.machine)());
         let said = date(answer.headers());
         let said = said.ok_or_else(|| Failure::Unavailable("it does not say what time it is".to_owned()))?;
         let ours = millis(before).midpoint(millis(after));
         // The header has whole seconds; in the middle of one it is right by half a second.
-        let ahead_ms = said.as_millisecond().saturating_add(500).saturating_sub(ours);
+        Ok((said.as_millisecond().saturating_add(500).saturating_sub(ours), took))
+    }
+
+    fn correct(&self, ahead_ms: i64) {
         let known = self.ahead_ms.load(Ordering::Relaxed);
         if ahead_ms.saturating_sub(known).abs() >= NOTICEABLE_MS {
             tracing::warn!(
@@ -72,28 +84,39 @@ impl ServerClock {
             );
             self.ahead_ms.store(ahead_ms, Ordering::Relaxed);
         }
-        Ok(())
     }
 }
 
-/// The server's time in a term, for the ages of its objects. It goes on with this machine's monotonic clock, so nobody who sets a wall clock makes a pod
-/// older.
-#[derive(Clone, Copy, Debug)]
+/// The server's time in a term, for the ages of its objects. It goes on with this machine's monotonic clock, so that nobody who sets the wall clock here
+/// makes a pod older.
+#[derive(Clone, Debug)]
 pub(crate) struct TermClock {
-    began_ms: i64,
+    began_ms: Arc<AtomicI64>,
     since: Instant,
 }
 
 impl TermClock {
     /// As it is by now by the server's clock.
     pub(crate) fn start(wall: &WallClock) -> Self {
-        Self { began_ms: caudal_controller::wall_now(wall).0, since: Instant::now() }
+        Self { began_ms: Arc::new(caudal_controller::wall_now(wall).0.into()), since: Instant::now() }
     }
 
     /// Since 1970.
-    pub(crate) fn seconds(self) -> i64 {
+    pub(crate) fn seconds(&self) -> i64 {
+        self.millis().div_euclid(1_000)
+    }
+
+    /// The server's own clock was set, if it is off by this much.
+    fn correct(&self, wall: &WallClock) {
+        let off_ms = caudal_controller::wall_now(wall).0.saturating_sub(self.millis());
+        if off_ms.abs() >= SET_MS {
+            self.began_ms.fetch_add(off_ms, Ordering::Relaxed);
+        }
+    }
+
+    fn millis(&self) -> i64 {
         let passed = i64::try_from(self.since.elapsed().as_millis()).unwrap_or(i64::MAX);
-        self.began_ms.saturating_add(passed).div_euclid(1_000)
+        self.began_ms.load(Ordering::Relaxed).saturating_add(passed)
     }
 }
 
@@ -109,7 +132,11 @@ fn millis(at: SystemTime) -> i64 {
 
 /// Two of the header's seconds may lie between two machines whose clocks agree.
 const NOTICEABLE_MS: i64 = 1_500;
+/// More than what two measurements of the same clocks may differ by.
+const SET_MS: i64 = 2_000;
 const EACH: Duration = Duration::from_mins(1);
+/// An answer that took longer is off by more than a header of whole seconds.
+const SOON: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 pub(crate) mod tests {
@@ -154,9 +181,14 @@ pub(crate) mod tests {
         let server = server("Fri, 27 Nov 2026 12:00:00 GMT");
         let clock = ServerClock::measured(&server, &wall).await.unwrap();
         let servers = clock.wall();
+        let term = TermClock::start(&servers);
         ahead.store(0, Ordering::Relaxed);
         assert!(millis(servers()) - millis(noon) < -20_000);
-        assert!(timeout(EACH * 2, clock.follow(server)).await.is_err());
+        let began = term.seconds();
+        assert!(timeout(EACH * 3 / 2, clock.clone().follow(server, term.clone())).await.is_err());
+        // This server's stood still until it was asked, and the term's is what that said.
+        let passed = term.seconds() - began;
+        assert!((28..=32).contains(&passed), "{passed}");
         let apart = millis(servers()) - millis(noon);
         assert!(apart.abs() <= 1_500, "{apart}");
     }

@@ -116,8 +116,7 @@ struct Shared {
     carriers: Carriers,
     media: Media,
     wall: WallClock,
-    /// Whether the last write of any stream's record failed.
-    /// The streams whose state cannot be stored just now.
+    /// The streams whose state cannot be stored just now, because the store does not answer.
     unstored: Mutex<HashSet<StreamId>>,
     standstill: Arc<LoggedStandstill>,
     worker_keys: WorkerKeys,
@@ -169,11 +168,12 @@ impl Shared {
         }
     }
 
-    /// Whether the stream's state could be stored until now, and how many others' cannot be either.
-    fn cannot_be_stored(&self, stream: StreamId) -> (bool, usize) {
+    /// Whether this stream is the first one whose state cannot be stored.
+    fn cannot_be_stored(&self, stream: StreamId) -> bool {
         let mut unstored = self.unstored.lock().unwrap_or_else(PoisonError::into_inner);
-        let others = unstored.iter().filter(|other| **other != stream).count();
-        (unstored.insert(stream), others)
+        let is_first = unstored.is_empty();
+        unstored.insert(stream);
+        is_first
     }
 
     /// Whether the stream was the last one whose state could not be stored.

@@ -123,7 +123,7 @@ where
         };
         for object in list.items {
             let news = self.told.listed(object);
-            self.news.push_back(news);
+            self.news.extend(news);
         }
         if let Some(next) = list.metadata.continue_.filter(|next| !next.is_empty()) {
             return Stage::List(Some(next));
@@ -185,7 +185,7 @@ where
             Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object))) => {
                 let version = object.meta().resource_version.clone();
                 let news = self.told.is(object);
-                self.news.push_back(news);
+                self.news.extend(news);
                 version
             }
             Some(Ok(WatchEvent::Deleted(object))) => {

@@ -33,17 +33,16 @@ struct Unmade {
 }
 
 impl Failing {
-    /// These have ended. Those that were made together count once, however many they are and however long they stay; one that its node has
-    /// ended says nothing of the next. Returns the pause that follows, if they count.
-    pub(super) fn ended<'a>(
+    /// These have ended by themselves, or did not come up. Those that were made together count once, however many they are and however long they
+    /// stay. Returns the pause that follows, if they count.
+    pub(super) fn failed<'a>(
         &mut self,
-        pods: impl Iterator<Item = &'a WorkerPod>,
+        mut pods: impl Iterator<Item = &'a WorkerPod>,
         now: i64,
         at: Instant,
     ) -> Option<Duration> {
         let counted = self.ended.as_ref().map(|ended| ended.counted);
-        let mut failed = pods.filter(|pod| pod.ended && !pod.ended_by_node);
-        failed.find(|pod| counted.is_none_or(|counted| pod.created > counted))?;
+        pods.find(|pod| counted.is_none_or(|counted| pod.created > counted))?;
         let ended = self.ended.get_or_insert_with(|| Ended {
             rounds: 0,
             counted: now,
@@ -84,6 +83,12 @@ impl Failing {
         self.unmade = None;
     }
 
+    /// After how many seconds a worker that does not come up on its node is given up: ever later, because all nodes may take that long.
+    pub(super) fn stuck_seconds(&self) -> i64 {
+        let rounds = self.ended.as_ref().map_or(0, |ended| ended.rounds).min(LONGER);
+        STUCK_SECONDS.saturating_mul(i64::from(rounds.saturating_add(1)))
+    }
+
     /// Whether no more are to be made yet.
     pub(super) fn waits(&self, at: Instant) -> bool {
         let ended = self.ended.as_ref().filter(|ended| ended.rounds > 0).map(|ended| ended.not_before);
@@ -97,7 +102,10 @@ impl Failing {
             return Some(("CannotCreate", unmade.why.to_string()));
         }
         let rounds = self.ended.as_ref().map(|ended| ended.rounds).filter(|rounds| *rounds > 0)?;
-        Some(("WorkersFail", format!("workers ended before anybody needed them, {rounds} times in a row")))
+        Some((
+            "WorkersFail",
+            format!("workers ended or did not come up before anybody needed them, {rounds} times in a row"),
+        ))
     }
 }
 
@@ -109,6 +117,9 @@ fn is_alike(one: &Failure, other: &Failure) -> bool {
 /// Long enough that the creation times of two rounds, which are whole seconds, differ.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+/// Longer than volumes mostly take to mount; a node that is gone is called so after 40 s.
+pub(super) const STUCK_SECONDS: i64 = 180;
+const LONGER: u32 = 4;
 /// Nobody tells when a quota has room again.
 const LONGEST_UNMADE: Duration = Duration::from_secs(30);
 
@@ -136,16 +147,16 @@ mod tests {
         };
         let mut failing = Failing::default();
         let mut all: Vec<_> = round(NOW - 20).collect();
-        let pause = failing.ended(all.iter().map(AsRef::as_ref), NOW, at).unwrap();
+        let pause = failing.failed(all.iter().map(AsRef::as_ref), NOW, at).unwrap();
         assert!(pause <= FIRST_PAUSE && failing.waits(at), "{pause:?}");
         // They stay for want of a deletion, and others of theirs end too.
         all.extend(round(NOW - 1));
         for look in 1..60 {
-            assert_eq!(failing.ended(all.iter().map(AsRef::as_ref), NOW + look, at), None, "{look}");
+            assert_eq!(failing.failed(all.iter().map(AsRef::as_ref), NOW + look, at), None, "{look}");
         }
         assert!(!failing.waits(at + pause));
         all.extend(round(NOW + 3));
-        assert!(failing.ended(all.iter().map(AsRef::as_ref), NOW + 5, at).is_some_and(|next| next > pause));
+        assert!(failing.failed(all.iter().map(AsRef::as_ref), NOW + 5, at).is_some_and(|next| next > pause));
         assert!(failing.words().unwrap().1.ends_with("2 times in a row"));
         failing.came_up(Some(NOW - 60));
         assert!(
@@ -154,17 +165,7 @@ mod tests {
         );
         failing.came_up(Some(NOW + 6));
         assert_eq!((failing.waits(at), failing.words()), (false, None));
-        assert_eq!(failing.ended(all.iter().map(AsRef::as_ref), NOW + 6, at), None, "nor after that");
-    }
-
-    #[test]
-    fn a_node_that_ends_its_workers_stops_no_other_from_being_made() {
-        let taken = pod("w-hd-0", |pod| {
-            (pod.ended, pod.ended_by_node) = (true, true);
-        });
-        let mut failing = Failing::default();
-        assert_eq!(failing.ended([taken.as_ref()].into_iter(), NOW, Instant::now()), None);
-        assert!(!failing.waits(Instant::now()));
+        assert_eq!(failing.failed(all.iter().map(AsRef::as_ref), NOW + 6, at), None, "nor after that");
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub(super) struct Seen<'a> {
     pub(super) hash: &'a str,
     /// In seconds since 1970, by the API server's clock.
     pub(super) now: i64,
+    /// After how many seconds a pod that does not come up on its node is given up.
+    pub(super) stuck_seconds: i64,
     /// The names of pods that are in the pool's way and none of the operator's.
     pub(super) foreign: BTreeSet<String>,
     /// Why a pod is to leave its node, if it is; none where nobody watches the nodes.
@@ -39,7 +41,7 @@ impl Seen<'_> {
     /// Whether its node, or what it needs there, keeps it from coming up. A large image that is being pulled is not that.
     fn is_stuck(&self, pod: &WorkerPod) -> bool {
         let waits_for_node = pod.node.is_some() && !pod.runs && !pod.ready && pod.set_up != SetUp::Done;
-        waits_for_node && self.now.saturating_sub(pod.created) >= STUCK_SECONDS
+        waits_for_node && self.now.saturating_sub(pod.created) >= self.stuck_seconds
     }
 }
 
@@ -50,6 +52,8 @@ pub(super) struct Plan {
     pub(super) create: Vec<u32>,
     /// Pods that nobody needs.
     pub(super) delete: Vec<Arc<WorkerPod>>,
+    /// Those of them that ended by themselves, or did not come up. One that its node has ended says nothing of the next.
+    pub(super) failed: Vec<Arc<WorkerPod>>,
     /// Warm workers that are to be there and are not, whether there is room for them or not.
     pub(super) missing: u32,
     /// How the pool stands, before any of that.
@@ -82,6 +86,8 @@ pub(super) fn plan(pool: &WorkerPool, pods: &[Arc<WorkerPod>], seen: &Seen<'_>) 
     let mut delete: Vec<_> =
         pods.iter().filter(|pod| pod.ended && pod.idle && !pod.leaving).cloned().collect();
     delete.extend(of(&|pod| pod.idle && !is_of_use(pod)));
+    let failed = |pod: &&Arc<WorkerPod>| (pod.ended && !pod.ended_by_node) || seen.is_stuck(pod);
+    let failed = delete.iter().filter(failed).cloned().collect();
     outdated.sort_by_key(|pod| (pod.is_claimable(), pod.created));
     if ready >= wanted {
         delete.append(&mut outdated);
@@ -148,9 +154,9 @@ pub(super) fn plan(pool: &WorkerPool, pods: &[Arc<WorkerPod>], seen: &Seen<'_>) 
     let (answer, reason, words) = foreign(&seen.foreign);
     status.conditions.push(condition("ForeignPods", answer, reason, words));
     if paused {
-        return Plan { create: Vec::new(), delete: Vec::new(), missing: 0, status };
+        return Plan { create: Vec::new(), delete: Vec::new(), failed: Vec::new(), missing: 0, status };
     }
-    Plan { create, delete, missing: count(missing), status }
+    Plan { create, delete, failed, missing: count(missing), status }
 }
 
 /// Whether broadcasts are on nodes that are being emptied, and how many on which.
@@ -222,8 +228,6 @@ fn size(of: u32) -> usize {
 
 /// Longer than a machine with too much to do makes its probes wait.
 const SILENT_SECONDS: i64 = 10;
-/// Longer than volumes take to mount, which a claim does not wait for either; a node that is gone is called so after 40 s.
-const STUCK_SECONDS: i64 = 180;
 /// Between two broadcasts of an evening.
 const SURPLUS_SECONDS: i64 = 60;
 /// What is read at a glance.
@@ -244,6 +248,7 @@ pub(super) mod tests {
     const SEEN: Seen<'_> = Seen {
         hash: "new",
         now: NOW,
+        stuck_seconds: 180,
         foreign: BTreeSet::new(),
         must_leave: Some(&|pod| on_the_cordoned(pod)),
     };
@@ -354,6 +359,19 @@ pub(super) mod tests {
             (pod.ready, pod.silent_since) = (false, Some(NOW - 10));
         });
         assert_eq!(planned(&pool(9, 0, 0), &[busy]), (vec![], vec![]), "its broadcast's business");
+    }
+
+    #[test]
+    fn a_worker_that_its_node_ended_did_not_fail() {
+        let ended = pod("w-hd-0", |pod| pod.ended = true);
+        let taken = pod("w-hd-1", |pod| (pod.ended, pod.ended_by_node) = (true, true));
+        let stuck = pod("w-hd-2", |pod| {
+            pod.node = Some("node-1".to_owned());
+            (pod.ready, pod.runs, pod.set_up) = (false, false, SetUp::Begun);
+        });
+        let failed = plan(&pool(9, 0, 3), &[ended, taken, stuck], &SEEN).failed;
+        let names: Vec<_> = failed.iter().map(|pod| pod.name.as_str()).collect();
+        assert_eq!(names, ["w-hd-0", "w-hd-2"]);
     }
 
     #[test]

@@ -14,8 +14,8 @@ use crate::pods::{MadeFor, WorkerPod};
 
 impl Shared {
     /// Under the first of its names that neither somebody else's pod has, nor one that is being deleted: while these stay, the choice is the
-    /// same for every claim of this epoch. The names behind that of the pod that the claim has left come first, also where a kubelet
-    /// has let go of an earlier one: so the name says how many were left, and slow kubelets do not make pod after pod be left.
+    /// same for every claim of this epoch. After leaving the pod of one name, those behind that name come first, even where it is free
+    /// again, so that the suffix counts the pods that were left.
     pub(super) async fn create(
         &self,
         pool: &WorkerPool,

@@ -71,8 +71,7 @@ mod tests {
     /// The alert would end and begin again with each try.
     #[test]
     fn the_alert_looks_further_back_than_two_tries_in_vain_are_apart() {
-        let alerts = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/caudal/files/alerts.yaml");
-        let alerts = std::fs::read_to_string(alerts).unwrap();
+        let alerts = std::fs::read_to_string("../charts/caudal/files/alerts.yaml").unwrap();
         let (_, rule) = alerts.split_once("increase(caudal_worker_encoder_too_slow_total{").unwrap();
         let (_, rule) = rule.split_once('[').unwrap();
         let (minutes, _) = rule.split_once("m]) > 0").unwrap();

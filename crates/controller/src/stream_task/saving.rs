@@ -128,19 +128,19 @@ impl StreamTask {
             || next.machine.orders() != self.record.machine.orders();
         let durability = if synced { Durability::Synced } else { Durability::Lazy };
         let store = self.shared.carriers.store.clone();
-        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+        let (mut refused, mut backoff) = (false, Backoff::new(FIRST_PAUSE, LONGEST_PAUSE));
         loop {
             let outcome = match &self.stored {
                 None => store.create(next).await,
                 Some(stored) => store.store(next, &stored.version, durability).await,
             };
+            if !matches!(outcome, Err(StoreError::Unavailable(_))) && self.shared.can_be_stored(self.stream) {
+                tracing::info!("the streams' states can be stored again");
+            }
             match outcome {
                 Ok(version) => {
                     self.stored = Some(Stored { record: next.clone(), version, shown: Shown::AsItIs });
                     self.unsaved = false;
-                    if self.shared.can_be_stored(self.stream) {
-                        tracing::info!("the streams' states can be stored again");
-                    }
                     return Saving::Done;
                 }
                 // A try whose answer was lost.
@@ -157,7 +157,10 @@ impl StreamTask {
                     return Saving::Given;
                 }
                 Err(error @ (StoreError::Unavailable(_) | StoreError::Refused(_))) => {
-                    self.say_failure(&error);
+                    let is_refused = matches!(error, StoreError::Refused(_));
+                    if !is_refused || !std::mem::replace(&mut refused, true) {
+                        self.say_failure(&error);
+                    }
                     if store.when_it_fails() == WhenItFails::GoOn {
                         self.unsaved = true;
                         return Saving::Done;
@@ -184,10 +187,9 @@ impl StreamTask {
 
     fn say_failure(&self, error: &StoreError) {
         let stream = self.stream;
-        let (is_new, others) = self.shared.cannot_be_stored(stream);
-        if is_new && matches!(error, StoreError::Refused(_)) {
+        if matches!(error, StoreError::Refused(_)) {
             tracing::error!(%error, %stream, "the stream's state cannot be stored; it stands still until it can");
-        } else if !is_new || others > 0 {
+        } else if !self.shared.cannot_be_stored(stream) {
             tracing::debug!(%error, %stream, "cannot store the stream's state");
         } else if self.shared.carriers.store.when_it_fails() == WhenItFails::GoOn {
             // What is lost is only the streams' recovery after a crash, and an epoch that is chosen twice then is still

@@ -24,7 +24,10 @@ impl Told {
     }
 
     /// An object of the list.
-    pub(super) fn listed<K: Resource<DynamicType = ()>>(&mut self, guard: DeserializeGuard<K>) -> News<K> {
+    pub(super) fn listed<K: Resource<DynamicType = ()>>(
+        &mut self,
+        guard: DeserializeGuard<K>,
+    ) -> Vec<News<K>> {
         if let Some(listed) = &mut self.listed {
             listed.insert(name_of(&guard), guard.meta().uid.clone());
         }
@@ -41,17 +44,20 @@ impl Told {
         news
     }
 
-    /// An object as it is now.
-    pub(super) fn is<K: Resource<DynamicType = ()>>(&mut self, guard: DeserializeGuard<K>) -> News<K> {
-        let name = name_of(&guard);
-        self.uids.insert(name.clone(), guard.meta().uid.clone());
-        match guard.0 {
+    /// An object as it is now; if it has the name of another one, that one is gone.
+    pub(super) fn is<K: Resource<DynamicType = ()>>(&mut self, guard: DeserializeGuard<K>) -> Vec<News<K>> {
+        let (name, uid) = (name_of(&guard), guard.meta().uid.clone());
+        let before = self.uids.insert(name.clone(), uid.clone()).flatten();
+        let another = before.filter(|before| uid.as_ref().is_some_and(|uid| uid != before));
+        let gone = another.map(|another| News::Gone { name: name.clone(), uid: Some(another) });
+        let is = match guard.0 {
             Ok(object) => News::Is(Box::new(object)),
             Err(invalid) => {
                 tracing::error!(%name, kind = %K::kind(&()), error = %invalid, "this cannot be understood; left alone");
                 News::Unreadable(name)
             }
-        }
+        };
+        gone.into_iter().chain([is]).collect()
     }
 
     /// An object that is gone.
