@@ -94,7 +94,9 @@ impl Refill {
         let mut foreign: BTreeSet<_> = foreign.iter().map(|pod| pod.name.clone()).collect();
         self.foreign.tell(name, &foreign);
         foreign.extend(self.pods.names_in_the_way(name));
-        let Plan { create, delete, failed, missing, mut status } = self.plan(name, pool, &pods, foreign);
+        let hash = build::hash(pool, &self.settings);
+        let Plan { create, delete, failed, missing, mut status } =
+            self.plan(pool, name, &hash, &pods, foreign);
         let counts =
             PoolCounts { idle: status.idle, starting: status.starting, claimed: status.claimed, missing };
         let mut outcome = Reconciled::Unchanged;
@@ -116,7 +118,6 @@ impl Refill {
         }
         outcome = outcome.max(self.create_all(pool, name, &create).await);
         let failing = self.failing.entry(name.to_owned()).or_default();
-        let hash = build::hash(pool, &self.settings);
         let ready = pods.iter().filter(|pod| pod.hash == hash && pod.is_claimable());
         failing.came_up(ready.map(|pod| pod.created).max());
         if let Some((reason, words)) = failing.words() {
@@ -137,15 +138,16 @@ impl Refill {
 
     fn plan(
         &self,
-        name: &str,
         pool: &WorkerPool,
+        name: &str,
+        hash: &str,
         pods: &[Arc<WorkerPod>],
         foreign: BTreeSet<String>,
     ) -> Plan {
         let must_leave = |pod: &WorkerPod| self.pods.must_leave(pod);
         let seen = Seen {
             foreign,
-            hash: &build::hash(pool, &self.settings),
+            hash,
             now: self.clock.seconds(),
             stuck_seconds: self.failing.get(name).map_or(STUCK_SECONDS, Failing::stuck_seconds),
             must_leave: self.pods.nodes_are_known().then_some(&must_leave),

@@ -70,12 +70,8 @@ pub(super) fn jobs(facts: &Facts) -> Vec<Finding> {
     [("keys", "an install or an upgrade"), ("crds", "an upgrade"), ("uninstall", "an uninstall")]
         .into_iter()
         .filter_map(|(job, waits)| {
-            let stuck = |pod: &&Pod| !has_failed(pod);
-            let (pod, trouble) = facts
-                .pods_of(job)
-                .into_iter()
-                .filter(stuck)
-                .find_map(|pod| Some((pod, trouble(pod, facts)?)))?;
+            let pods: Vec<_> = facts.pods_of(job).into_iter().filter(|pod| !has_failed(pod)).collect();
+            let (pod, trouble) = first_in_trouble(&pods, facts)?;
             let mut advice = trouble.advice;
             advice.push(format!(
                 "helm -n {} rollback RELEASE    # where an upgrade was broken off",
@@ -147,6 +143,11 @@ enum Cause<'a> {
     NoPods(Option<&'a Deployment>),
 }
 
+/// The first of these pods that does not run as it should, and why.
+fn first_in_trouble<'a>(pods: &[&'a Pod], facts: &Facts) -> Option<(&'a Pod, Trouble)> {
+    pods.iter().find_map(|pod| Some((*pod, trouble(pod, facts)?)))
+}
+
 /// None while all of the role's pods are ready, and where they cannot be looked at.
 fn down<'a>(facts: &'a Facts, role: &'static str) -> Option<Down<'a>> {
     facts.pods.as_ref().ok()?;
@@ -159,8 +160,10 @@ fn down<'a>(facts: &'a Facts, role: &'static str) -> Option<Down<'a>> {
         .and_then(|one| one.spec.as_ref()?.replicas)
         .map_or(pods.len().max(1), |replicas| usize::try_from(replicas).unwrap_or(0));
     let ready = pods.iter().filter(|pod| is_ready(pod)).count();
-    let troubled = |pods: &[&'a Pod]| pods.iter().find_map(|pod| Some((*pod, trouble(pod, facts)?)));
-    let in_trouble = troubled(&pods).or_else(|| if pods.len() < wanted { troubled(&ended) } else { None });
+    let in_trouble = first_in_trouble(&pods, facts).or_else(|| {
+        let ended_counts = pods.len() < wanted;
+        ended_counts.then(|| first_in_trouble(&ended, facts)).flatten()
+    });
     // Enough of them run while the first pod of an upgrade does not.
     if ready > 0 && ready >= wanted && in_trouble.is_none() {
         return None;

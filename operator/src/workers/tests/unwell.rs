@@ -2,6 +2,20 @@
 
 use super::*;
 
+/// The stream's, which is the only one and has no pod.
+fn first_claim<'a>(world: &World, given_up: &'a CancellationToken) -> Claim<'a> {
+    Claim {
+        stream: world.stream,
+        epoch: Epoch(1),
+        owner: OWNER,
+        doubted: BTreeSet::new(),
+        broadcasts: 1,
+        given_up,
+        instead_of: None,
+        left: None,
+    }
+}
+
 /// A pod that was made for the stream and put on a node, of which nothing is heard for eight seconds.
 async fn silent(world: &World, epoch: u32, node: &str) -> String {
     let name = world.cold_name(epoch);
@@ -210,16 +224,7 @@ async fn an_idle_pod_that_is_found_to_be_the_claims_already_is_not_taken_once_it
         world.claim(1).await.unwrap();
         world.server.change(KIND, "w-default-0", becomes);
         let given_up = CancellationToken::new();
-        let claim = Claim {
-            stream: world.stream,
-            epoch: Epoch(1),
-            owner: OWNER,
-            doubted: BTreeSet::new(),
-            broadcasts: 1,
-            given_up: &given_up,
-            instead_of: None,
-            left: None,
-        };
+        let claim = first_claim(&world, &given_up);
         let claimed = world.workers.shared.claim_warm(&idle, &claim).await;
         let failed = "pod w-default-0 ended before its worker had the broadcast".to_owned();
         let expected = if was_left_alone { Ok(None) } else { Err(ClaimError::Unavailable(failed)) };
@@ -291,16 +296,7 @@ async fn a_claim_that_was_given_up_while_it_waited_for_its_turn_is_not_sent() {
     let pod: Arc<WorkerPod> = world.pods.pick("default", "", &BTreeSet::new(), &BTreeSet::new()).unwrap();
     let given_up = CancellationToken::new();
     given_up.cancel();
-    let claim = Claim {
-        stream: world.stream,
-        epoch: Epoch(1),
-        owner: OWNER,
-        doubted: BTreeSet::new(),
-        broadcasts: 1,
-        given_up: &given_up,
-        instead_of: None,
-        left: None,
-    };
+    let claim = first_claim(&world, &given_up);
     let shared = &world.workers.shared;
     assert_eq!(shared.claim_warm(&pod, &claim).await, Err(not_wanted()));
     let pool = world.pools.get("default").unwrap();
