@@ -90,10 +90,37 @@ export class Viewer {
   /** Waits until `count` more pictures have been shown. */
   async watches(count: number, patience = 30_000): Promise<Sight> {
     const { frames } = await this.see();
-    return until(`${count} pictures after ${frames}`, async () => {
+    const watched = until(`${count} pictures after ${frames}`, async () => {
       const seen = await this.see();
       return seen.frames >= frames + count && seen;
     }, patience);
+    return watched.catch(async (error: unknown) => {
+      throw new Error(`${String(error)}: ${await this.standing()}`, { cause: error });
+    });
+  }
+
+  /** How the page's player stands, for the report of a failure. */
+  async standing(): Promise<string> {
+    const standing = this.page.evaluate(() => {
+      const video = document.querySelector('video');
+      const buffered = Array.from({ length: video?.buffered.length ?? 0 }, (_, index) => [
+        video?.buffered.start(index),
+        video?.buffered.end(index),
+      ]);
+      const { fatal, problems } = window as { fatal?: string[]; problems?: string[] };
+      return JSON.stringify({
+        time: video?.currentTime,
+        buffered,
+        readyState: video?.readyState,
+        paused: video?.paused,
+        seeking: video?.seeking,
+        error: video?.error?.message,
+        fatal,
+        problems: problems?.slice(-20),
+        ours: window.__caudal?.status,
+      });
+    });
+    return standing.catch((error: unknown) => `its page does not answer: ${String(error)}`);
   }
 }
 
