@@ -51,6 +51,33 @@ fsGroupChangePolicy: OnRootMismatch
 seccompProfile: { type: RuntimeDefault }
 {{- end }}
 
+{{/* Where a pod may run, and what its image is pulled with. Called with a dict: root, values (that have a nodeSelector and tolerations).
+Begins with a line break where it says anything, so callers indent it by replacing these. */}}
+{{- define "caudal.placement" -}}
+{{- with .root.Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- with .values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* As caudal.placement. */}}
+{{- define "caudal.resources" -}}
+{{- with . }}
+resources:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
 {{- define "caudal.containerSecurity" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
@@ -128,22 +155,9 @@ spec:
       {{- if $root.Values.priorityClass.create }}
       priorityClassName: {{ include "caudal.priorityClass" $root }}
       {{- end }}
-      {{- with $root.Values.image.pullSecrets }}
-      imagePullSecrets:
-        {{- range . }}
-        - name: {{ . }}
-        {{- end }}
-      {{- end }}
+      {{- include "caudal.placement" . | replace "\n" "\n      " }}
       securityContext:
         {{- include "caudal.podSecurity" . | nindent 8 }}
-      {{- with .values.nodeSelector }}
-      nodeSelector:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
-      {{- with .values.tolerations }}
-      tolerations:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
       topologySpreadConstraints:
         - maxSkew: 1
           topologyKey: kubernetes.io/hostname
@@ -191,10 +205,7 @@ spec:
             {{- end }}
           securityContext:
             {{- include "caudal.containerSecurity" . | nindent 12 }}
-          {{- with .values.resources }}
-          resources:
-            {{- toYaml . | nindent 12 }}
-          {{- end }}
+          {{- include "caudal.resources" .values.resources | replace "\n" "\n          " }}
           # Started: it listens. Ready: it takes requests. Alive: it answers at all, which takes its time on a busy node.
           startupProbe:
             httpGet: { path: /healthz, port: admin }

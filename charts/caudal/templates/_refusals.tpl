@@ -50,6 +50,9 @@ urls.hls is {{ .hls }}, which browsers do not load from pages at {{ .web }}: wri
 {{- if and (not $.Values.rtmp.tls.secret) (not $elsewhere) }}
 urls.rtmp is {{ .rtmp }}, but without rtmp.tls.secret nobody speaks RTMPS: name a Secret of type kubernetes.io/tls there, or write rtmp://
 {{- end }}
+{{- if and (not $.Values.rtmp.tls.secret) (eq $service.type "LoadBalancer") $elsewhere (not (hasSuffix ":1935/live" .rtmp)) }}
+urls.rtmp is {{ .rtmp }}, but where the load balancer ends TLS itself, as rtmp.service.annotations say, it does so at port 1935, the Service's only one: write {{ regexReplaceAll "(:[0-9]+)?/live$" .rtmp "" }}:1935/live
+{{- end }}
 {{- if and $.Values.rtmp.tls.secret (eq $service.type "LoadBalancer") (not (regexMatch ":[0-9]+/live$" .rtmp)) }}
 urls.rtmp is {{ .rtmp }}, which encoders take for port 443: RTMPS is at port 1936 of the load balancer, so write {{ trimSuffix "/live" .rtmp }}:1936/live
 {{- end }}
@@ -98,6 +101,11 @@ storage.sts.duration is {{ .duration }}: write from 15m to 12h
 {{- end }}
 {{- end }}
 {{- with .Values.rtmp }}
+{{- range .proxies }}
+{{- if hasSuffix "/0" . }}
+rtmp.proxies has {{ . }}, so everybody could name any address as theirs, and whoever names none would be turned away: write the load balancer's addresses, as in [10.0.0.0/16]
+{{- end }}
+{{- end }}
 {{- if and .service.tlsNodePort (not .tls.secret) }}
 rtmp.service.tlsNodePort needs rtmp.tls.secret: without a certificate nobody speaks RTMPS
 {{- end }}
@@ -209,8 +217,10 @@ networkPolicies.apiServer.cidrs has {{ . }}, which limits nothing: write the API
 {{- end }}
 {{- if $.Values.storage.s3.bucket }}
 {{- include "caudal.refusals.port" (dict "url" $.Values.storage.s3.endpoint "value" "storage.s3.endpoint" "policy" .s3 "name" "s3") }}
+{{- include "caudal.refusals.private" (dict "url" $.Values.storage.s3.endpoint "value" "storage.s3.endpoint" "policy" .s3 "name" "s3") }}
 {{- if $.Values.storage.sts.roleArn }}
 {{- include "caudal.refusals.port" (dict "url" $.Values.storage.sts.endpoint "value" "storage.sts.endpoint" "policy" .sts "name" "sts") }}
+{{- include "caudal.refusals.private" (dict "url" $.Values.storage.sts.endpoint "value" "storage.sts.endpoint" "policy" .sts "name" "sts") }}
 {{- end }}
 {{- end }}
 {{- if and $.Values.traces.endpoint (not .traces.cidrs) (not .traces.peers) }}
@@ -228,6 +238,19 @@ traces.endpoint is cut off: networkPolicies.traces names neither peers nor cidrs
 {{- $port := regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (eq $url.scheme "http" | ternary "80" "443") }}
 {{- if not (has $port (toStrings .policy.ports)) }}
 {{ .value }} is at port {{ $port }}, which networkPolicies.{{ .name }}.ports does not let through: write [{{ $port }}] there
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* An endpoint in the cluster or beside it. Without cidrs and peers a policy lets everywhere but to private addresses. */}}
+{{- define "caudal.refusals.private" -}}
+{{- if and .url (not .policy.peers) (not .policy.cidrs) }}
+{{- $host := get (urlParse .url) "hostname" }}
+{{- $private := regexMatch "^(10|127|169[.]254|172[.](1[6-9]|2[0-9]|3[01])|192[.]168|100[.](6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7]))[.][0-9.]+$" $host }}
+{{- /* minio, minio.storage and minio.storage.svc.cluster.local are Services; two labels may be a name of the DNS too, but hardly of one without TLS. */ -}}
+{{- $service := or (regexMatch "^[^.]+$|[.]svc([.]|$)|[.]cluster[.]local$" $host) (and (hasPrefix "http:" .url) (regexMatch "^[^.]+[.][^.]+$" $host)) }}
+{{- if or $private $service }}
+{{ .value }} is {{ .url }}, at a private address, which networkPolicies.{{ .name }} does not let through: write {{ $private | ternary (printf "networkPolicies.%s.cidrs: [%s/32]" .name $host) (printf "the server's pods as networkPolicies.%s.peers, as in [{ namespaceSelector: { matchLabels: { kubernetes.io/metadata.name: minio } } }], and their port" .name) }}
 {{- end }}
 {{- end }}
 {{- end -}}
