@@ -128,7 +128,7 @@ test('says all that it refuses at once', async () => {
 
 test.each([
   ['a pool that is closed', 'workerPool.maxWorkers=0'],
-  ['RTMPS of a load balancer', 'urls.rtmp=rtmps://example.org/live,rtmp.service.annotations.example\\.org/ssl-cert=x'],
+  ['RTMPS of a load balancer', 'urls.rtmp=rtmps://example.org:1935/live,rtmp.service.annotations.example\\.org/ssl-cert=x'],
   ['RTMPS of what stands before a ClusterIP', 'urls.rtmp=rtmps://example.org/live,rtmp.service.type=ClusterIP'],
   ['no Redis', 'redis.builtIn.enabled=false'],
   ['an Ingress of their own', 'api.env.CAUDAL_TRUSTED_PROXIES=10.0.0.0/8,hlsEdge.env.CAUDAL_TRUSTED_PROXIES=10.0.0.0/8'],
@@ -196,7 +196,7 @@ test.each([
   ['its pods are named', 'networkPolicies.s3.peers[0].podSelector.matchLabels.app=minio'],
   ['there are no policies', 'networkPolicies.enabled=false'],
 ])("takes a bucket's server at a port of its own when %s", async (_, value) => {
-  await render('--set', 'storage.s3.bucket=media,storage.s3.endpoint=https://minio:9000', '--set', value);
+  await render('--set', 'storage.s3.bucket=media,storage.s3.endpoint=https://minio.example.org:9000', '--set', value);
 });
 
 test('another value of the priority makes another class, because none can be changed', async () => {
