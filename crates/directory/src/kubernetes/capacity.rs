@@ -1,7 +1,7 @@
 //! What a pool has for broadcasts: room, and the qualities that its workers are made for. Routers count for themselves, so several may
 //! let in one too many at the same moment; the operator has the last word.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use caudal_kubernetes::watching::News;
@@ -18,6 +18,8 @@ use crate::OpenError;
 #[derive(Default)]
 pub(super) struct Pools {
     known: HashMap<String, Pool>,
+    /// Those that are there and cannot be understood, as when an operator of a later release has words for them that this one lacks.
+    unreadable: HashSet<String>,
     /// All were told once.
     whole: bool,
     opening: Opening,
@@ -43,14 +45,19 @@ impl Pools {
         match news {
             News::Is(pool) => {
                 let ladder = pool.spec.ladder.iter().map(LadderRung::from).collect();
+                self.unreadable.remove(&pool.name_any());
                 self.known.insert(pool.name_any(), Pool { most: pool.spec.max_workers, ladder });
             }
             News::Gone { name, .. } => {
                 self.known.remove(&name);
+                self.unreadable.remove(&name);
             }
             News::Whole => self.whole = true,
             // What was known of it still holds.
-            News::Unreadable(_) | News::Interrupted | News::Resumed => {}
+            News::Unreadable(name) => {
+                self.unreadable.insert(name);
+            }
+            News::Interrupted | News::Resumed => {}
         }
     }
 
@@ -66,7 +73,8 @@ impl Pools {
         Some(self.known.get(&LiveStreamSpec::of(spec).pool)?.ladder.clone())
     }
 
-    /// Room for the stream of `spec` among those of `replica`. While the pools could not be read, nobody is turned away for them.
+    /// Room for the stream of `spec` among those of `replica`. While the pools could not be read, nobody is turned away for them, nor for one
+    /// that cannot be understood: the operator may understand it.
     ///
     /// # Errors
     ///
@@ -75,7 +83,7 @@ impl Pools {
         let pool = LiveStreamSpec::of(spec).pool;
         let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
         match self.known.get(&pool) {
-            None if self.whole => return Err(OpenError::NoPool(pool)),
+            None if self.whole && !self.unreadable.contains(&pool) => return Err(OpenError::NoPool(pool)),
             None => {}
             Some(Pool { most, .. }) => {
                 let open = replica.resources().filter(|resource| takes_place(resource, &pool)).count();
@@ -104,4 +112,22 @@ fn takes_place(resource: &Resource, pool: &str) -> bool {
     let unseen = resource.status.as_ref().is_none_or(|status| status.observed_generation.is_none());
     let gets_none = is_over || is_to_end && unseen;
     resource.spec.pool == pool && resource.spec.ingest.is_some() && !gets_none
+}
+
+#[cfg(test)]
+mod tests {
+    use caudal_livestream::fixtures::spec;
+
+    use super::*;
+
+    #[test]
+    fn a_pool_that_cannot_be_understood_turns_nobody_away_and_one_that_is_not_there_does() {
+        let mut pools = Pools::default();
+        let of = |pools: &Pools| pools.place(&spec(), &Replica::default()).map(drop);
+        pools.take(News::Unreadable("default".to_owned()));
+        pools.take(News::Whole);
+        assert!(of(&pools).is_ok());
+        pools.take(News::Gone { name: "default".to_owned(), uid: None });
+        assert!(matches!(of(&pools), Err(OpenError::NoPool(pool)) if pool == "default"));
+    }
 }
