@@ -3,6 +3,7 @@
 mod awaited_moves;
 mod claiming;
 mod credentials;
+mod failed_jobs;
 mod last_words;
 mod missing_worker;
 mod observed;
@@ -36,6 +37,7 @@ use crate::workers::{Claimed, Presence};
 use crate::{NewestChange, NotAssigned, Shared};
 use awaited_moves::AwaitedMoves;
 use claiming::Claiming;
+use failed_jobs::FailedJobs;
 use last_words::Following;
 use observed::Observed;
 use saving::Step;
@@ -67,6 +69,8 @@ enum Outcome {
     Withdrawn,
     Reported(ReportKind),
     MediaSettled,
+    /// The pause behind a job's failure is over.
+    Paused,
 }
 
 /// What has become of an ended stream's media.
@@ -105,6 +109,7 @@ pub(crate) struct StreamTask {
     moves: AwaitedMoves,
     published: Option<Arc<LiveStream>>,
     jobs: JoinSet<Outcome>,
+    failed_jobs: FailedJobs,
     /// What is being done about workers: the stream's, and the one that it is being moved to.
     worker_jobs: HashMap<Epoch, (WorkerOrder, AbortHandle)>,
     claiming: Claiming,
@@ -148,6 +153,7 @@ impl StreamTask {
             media: None,
             published,
             jobs: JoinSet::new(),
+            failed_jobs: FailedJobs::default(),
             worker_jobs: HashMap::new(),
             claiming: Claiming::default(),
             refusals: 0,
@@ -348,13 +354,22 @@ impl StreamTask {
                 self.media_fate = MediaFate::Settled;
                 return;
             }
+            Ok(Outcome::Paused) => {
+                self.failed_jobs.waiting = false;
+                return self.carry_out();
+            }
             Ok(Outcome::FeedEnded) => return,
             Err(error) if error.is_cancelled() => return,
             Err(error) => {
                 // A panic in a job, nobody knows in which: start all again from the orders, as after a restart.
                 tracing::error!(%error, stream = %self.stream, "a job of this stream failed");
                 self.drop_jobs();
-                return self.carry_out();
+                let pause = self.failed_jobs.pause();
+                self.jobs.spawn(async move {
+                    sleep(pause).await;
+                    Outcome::Paused
+                });
+                return;
             }
         };
         self.handle(input).await;
@@ -363,6 +378,7 @@ impl StreamTask {
     /// As after a restart: the orders say what is to be done again.
     fn drop_jobs(&mut self) {
         self.jobs.abort_all();
+        self.failed_jobs.waiting = false;
         self.worker_jobs.clear();
         self.following.clear();
         self.reporting = None;
@@ -408,6 +424,9 @@ impl StreamTask {
     }
 
     fn carry_out(&mut self) {
+        if self.failed_jobs.waiting {
+            return;
+        }
         let orders = self.machine().orders();
         self.withdraw_claims(&orders.withdraw);
         self.order_workers([orders.worker, orders.next]);

@@ -1,7 +1,7 @@
 //! Workers that live on when a controller dies, the way to them, and an api.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use caudal_livestream::WorkerId;
 use caudal_livestream::assignment::AssignmentMode;
@@ -42,6 +42,10 @@ pub(super) struct FakeCluster {
     pub(super) renews_none: AtomicBool,
     /// Workers take no stream without storage credentials.
     pub(super) needs_credentials: AtomicBool,
+    /// Whoever follows a worker panics.
+    pub(super) breaks_followers: AtomicBool,
+    /// How often somebody began to follow one.
+    pub(super) followed: AtomicU32,
     /// Nobody answers for a worker's key.
     pub(super) keyless: AtomicBool,
     /// Somebody who does, with this one.
@@ -67,6 +71,8 @@ impl FakeCluster {
             renews_none: AtomicBool::new(false),
             needs_credentials: AtomicBool::new(false),
             keyless: AtomicBool::new(false),
+            breaks_followers: AtomicBool::new(false),
+            followed: AtomicU32::new(0),
             answers_in_its_place: Mutex::default(),
         }
     }
@@ -335,6 +341,11 @@ impl WorkerLink for FakeCluster {
     ) -> BoxFuture<'a, Result<Box<dyn Announcements>, LinkLost>> {
         let found = self.workers().into_iter().find(|known| known.address == *worker);
         Box::pin(async move {
+            self.followed.fetch_add(1, Ordering::Relaxed);
+            if self.breaks_followers.load(Ordering::Relaxed) {
+                sleep(Duration::from_millis(10)).await;
+                panic!("what follows a worker breaks");
+            }
             let worker = found.filter(|worker| !worker.dead.is_cancelled());
             let worker = worker.ok_or_else(|| LinkLost("dead".to_owned()))?;
             if !worker.assignments().first().is_some_and(|assignment| assignment.knows_reader(proof)) {
