@@ -212,7 +212,7 @@ impl Election {
         let mut lease = held.lease.clone();
         loop {
             let since = Instant::now();
-            let next = renewed(lease, Timestamp::now());
+            let next = renewed(lease, &self.identity, self.term, Timestamp::now());
             let written = call_at_once(self.api.replace(&self.name, &PostParams::default(), &next)).await;
             match written {
                 Ok(lease) => {
@@ -298,8 +298,12 @@ fn taken(lease: Lease, identity: &str, term: Term, now: Timestamp) -> Lease {
     Lease { spec: Some(spec), ..lease }
 }
 
-fn renewed(mut lease: Lease, now: Timestamp) -> Lease {
-    lease.spec.get_or_insert_default().renew_time = Some(MicroTime(now));
+/// With the holder's own term: the others go by what the lease says of it, whoever has edited that meanwhile.
+fn renewed(mut lease: Lease, identity: &str, term: Term, now: Timestamp) -> Lease {
+    let spec = lease.spec.get_or_insert_default();
+    spec.holder_identity = Some(identity.to_owned());
+    spec.renew_time = Some(MicroTime(now));
+    spec.lease_duration_seconds = i32::try_from(term.duration.as_secs()).ok();
     lease
 }
 
@@ -388,6 +392,21 @@ mod tests {
             "{:?}",
             taken - cut_off
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_term_that_somebody_edits_is_the_holders_again_once_it_renews() {
+        let server = FakeServer::new();
+        let (one, two) = (election(&server, "one"), election(&server, "two"));
+        let held = one.acquire().await;
+        server.change("leases", "caudal-operator", |lease| {
+            lease["spec"]["leaseDurationSeconds"] = serde_json::json!(600);
+        });
+        assert!(timeout(RENEW_EACH * 2, one.keep(held)).await.is_err());
+        // It has died.
+        let begun = Instant::now();
+        two.acquire().await;
+        assert!(begun.elapsed() <= DURATION + LOOK_EACH * 2, "{:?}", begun.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
