@@ -513,6 +513,10 @@ impl RecordStore for LiveStreams {
         Box::pin(self.shared.unreadable())
     }
 
+    fn is_paused(&self, stream: StreamId) -> bool {
+        self.shared.is_paused(stream)
+    }
+
     fn when_it_fails(&self) -> WhenItFails {
         WhenItFails::Wait
     }

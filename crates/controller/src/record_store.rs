@@ -67,6 +67,12 @@ pub trait RecordStore: Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(false)))
     }
 
+    /// Whether somebody wants a stream to stay as it is once it has ended, with its media. Without a look: as far as is known.
+    fn is_paused(&self, stream: StreamId) -> bool {
+        let _ = stream;
+        false
+    }
+
     /// What the controller does while nothing can be stored.
     fn when_it_fails(&self) -> WhenItFails {
         WhenItFails::Wait

@@ -477,6 +477,9 @@ impl StreamTask {
         self.media_fate = MediaFate::Leaving;
         let (shared, stream) = (Arc::clone(&self.shared), self.stream);
         self.jobs.spawn(async move {
+            while shared.carriers.store.is_paused(stream) {
+                sleep(PAUSED_STILL).await;
+            }
             if shared.media_may_go(stream).await {
                 shared.media.remove(stream).await;
             }
@@ -507,5 +510,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 const RELEASE_AGAIN: Duration = Duration::from_secs(10);
 /// Between two tries to remove a record. Nobody waits for that.
 const REMOVE_AGAIN: Duration = Duration::from_secs(10);
+/// Nobody waits for the media of what was paused to go.
+const PAUSED_STILL: Duration = Duration::from_secs(10);
 /// One frame a second is the slowest that anything is planned for.
 const LONGEST_FRAME_MS: u32 = 1_000;

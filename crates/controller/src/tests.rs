@@ -12,6 +12,7 @@ mod leading;
 mod lost_records;
 mod measured;
 mod moves;
+mod paused;
 mod relay_failures;
 mod set_clocks;
 mod standing_still;

@@ -30,6 +30,7 @@ struct State {
     at: Option<(u32, Trouble)>,
     refused: Option<StreamId>,
     stuck: Option<StreamId>,
+    paused: Option<StreamId>,
     away: bool,
 }
 
@@ -92,6 +93,11 @@ impl FakeStore {
     }
 
     /// Nothing is taken while this is so.
+    /// Somebody wants this stream to stay as it is.
+    pub(super) fn pause(&self, stream: Option<StreamId>) {
+        self.state().paused = stream;
+    }
+
     pub(super) fn away(&self, away: bool) {
         self.state().away = away;
     }
@@ -259,6 +265,10 @@ impl RecordStore for Opened {
             state.removed.insert(stream);
             Ok(())
         })
+    }
+
+    fn is_paused(&self, stream: StreamId) -> bool {
+        self.store.state().paused == Some(stream)
     }
 
     fn changes(&self) -> BoxStream<'static, Change> {
