@@ -71,6 +71,9 @@ pub(crate) use words::schemas;
         .message("a broadcast stays on its channel"),
     validation = Rule::new("self.pool == oldSelf.pool && self.renditions == oldSelf.renditions && self.latencyMode == oldSelf.latencyMode")
         .message("a broadcast keeps the pool, renditions and latencyMode that it began with"),
+    // By its length: whoever writes the whole resource may say `60s` of what was created as `1m`.
+    validation = Rule::new("duration(self.reconnectWindow) == duration(oldSelf.reconnectWindow)")
+        .message("a broadcast keeps the reconnectWindow that it began with"),
     validation = Rule::new("oldSelf.desiredState != 'Ended' || self.desiredState == 'Ended'")
         .message("an ended broadcast cannot be revived; the publisher begins a new one"),
     validation = Rule::new("!oldSelf.keyRevoked || self.keyRevoked").message("a revoked key stays revoked"),
@@ -117,7 +120,7 @@ pub struct LiveStreamSpec {
     pub latency_mode: LatencyMode,
 
     /// How long a lost publisher may take to come back and go on with the same broadcast, as in `30s` or `2m`; at most `24h`. A
-    /// publisher that says good-bye is waited for 5 s at most.
+    /// publisher that says good-bye is waited for 5 s at most. Immutable.
     #[serde(default = "default_window")]
     #[schemars(with = "String", length(min = 1, max = 32))]
     #[x_kube(validation = Rule::new("duration(self) >= duration('0s') && duration(self) <= duration('24h')")

@@ -105,7 +105,7 @@ async fn what_is_decided_cannot_be_taken_back() {
     let Some((client, namespace)) = namespace().await else { return };
     let api: Api<LiveStream> = Api::namespaced(client, &namespace);
     let rung = json!({ "name": "720p", "height": 720, "bitrate": 2_000_000 });
-    let cases: [(&str, Value, Value, &str); 9] = [
+    let cases: [(&str, Value, Value, &str); 10] = [
         ("another channel", json!({}), json!({ "channel": "bob" }), "stays on its channel"),
         ("another stream", json!({}), json!({ "stream": StreamId::generate() }), "one broadcast for good"),
         (
@@ -134,6 +134,7 @@ async fn what_is_decided_cannot_be_taken_back() {
             json!({ "latencyMode": "standard" }),
             "pool, renditions and latencyMode",
         ),
+        ("another window", json!({}), json!({ "reconnectWindow": "60s" }), "keeps the reconnectWindow"),
         ("an earlier publisher", json!({}), json!({ "ingest": { "generation": 1 } }), "must not decrease"),
     ];
     for (what, first, then, said) in cases {
@@ -142,6 +143,9 @@ async fn what_is_decided_cannot_be_taken_back() {
         let patch = |spec: &Value| Patch::Merge(json!({ "spec": spec }));
         let name = created.name_any();
         api.patch(&name, &PatchParams::default(), &patch(&first)).await.expect(what);
+        // The default, in other words.
+        let same = json!({ "reconnectWindow": "30000ms" });
+        api.patch(&name, &PatchParams::default(), &patch(&same)).await.expect(what);
         let refused =
             api.patch(&name, &PatchParams::default(), &patch(&then)).await.expect_err(what).to_string();
         assert!(refused.contains(said), "{what}: {refused}");
