@@ -261,6 +261,9 @@ impl Lifecycle {
                 if generation > self.generation {
                     self.generation = generation;
                     self.publisher.chosen(now);
+                    if !matches!(self.slot, Slot::Serving { .. }) {
+                        self.publisher.worker_lost();
+                    }
                 }
             }
             Input::WorkerClaimed(epoch, worker) => {

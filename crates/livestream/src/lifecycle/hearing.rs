@@ -53,6 +53,9 @@ impl Lifecycle {
                 self.give_up_move_before_the_switch(MoveFailure::PublisherLost);
             }
             self.publisher.lost(now, explicit, self.reconnect_window_ms);
+            if state.generation >= self.generation {
+                self.publisher.chosen_is_gone();
+            }
             if self.heard < Some(state.generation) {
                 self.unplayable.get_or_insert_with(|| NO_MEDIA.to_owned());
             }

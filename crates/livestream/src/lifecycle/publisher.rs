@@ -17,7 +17,13 @@ pub(super) enum Publisher {
     /// Its worker was replaced; it should reach the new one until then (none while that is not ready).
     Awaited { until: Option<Deadline> },
     /// It is gone, and may come back until then.
-    Lost { explicit: bool, until: Deadline },
+    Lost {
+        explicit: bool,
+        until: Deadline,
+        /// It was let in again since, and waits at a router for a worker.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        chosen: bool,
+    },
 }
 
 impl Publisher {
@@ -27,19 +33,28 @@ impl Publisher {
         let until = Deadline::after(now, window);
         match self {
             // Said again, or now with a good-bye: the wait gets no longer by that.
-            Self::Lost { explicit: known, until: earlier } => {
+            Self::Lost { explicit: known, until: earlier, .. } => {
                 *known |= explicit;
                 *earlier = (*earlier).min(until);
             }
-            Self::Expected | Self::Up | Self::Awaited { .. } => *self = Self::Lost { explicit, until },
+            Self::Expected | Self::Up | Self::Awaited { .. } => {
+                *self = Self::Lost { explicit, until, chosen: false };
+            }
         }
     }
 
     /// A returning publisher was let in; its media has yet to arrive.
     pub(super) fn chosen(&mut self, now: UnixMillis) {
-        if let Self::Lost { explicit, until } = self {
-            *explicit = false;
+        if let Self::Lost { explicit, until, chosen } = self {
+            (*explicit, *chosen) = (false, true);
             *until = (*until).max(Deadline::after(now, RELAY_MS));
+        }
+    }
+
+    /// The one that was let in again is gone too.
+    pub(super) fn chosen_is_gone(&mut self) {
+        if let Self::Lost { chosen, .. } = self {
+            *chosen = false;
         }
     }
 
@@ -50,9 +65,9 @@ impl Publisher {
         }
     }
 
-    /// Its worker is gone.
+    /// Its worker is gone. One that has come back meanwhile waits for the next one like any other.
     pub(super) fn worker_lost(&mut self) {
-        if matches!(self, Self::Up | Self::Awaited { .. }) {
+        if matches!(self, Self::Up | Self::Awaited { .. } | Self::Lost { chosen: true, .. }) {
             *self = Self::Awaited { until: None };
         }
     }
@@ -71,7 +86,7 @@ impl Publisher {
                 self.lost(now, false, window_ms);
                 None
             }
-            Self::Lost { explicit, until } if until.passed(now) => {
+            Self::Lost { explicit, until, .. } if until.passed(now) => {
                 Some(if explicit { EndReason::Unpublished } else { EndReason::PublisherLost })
             }
             _ => None,

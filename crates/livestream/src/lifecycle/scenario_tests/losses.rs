@@ -180,3 +180,50 @@ fn behind_a_record_that_was_lost_the_next_worker_gets_an_epoch_above_all_that_we
         assert_eq!(scene.epoch(), before.next(), "{claimed}");
     }
 }
+
+/// Its publisher is lost; what happens 26 s later, and what 3 s after that.
+fn back_without_a_worker(first: fn(&mut Scene), then: fn(&mut Scene)) -> Scene {
+    let mut scene = Scene::live();
+    scene.publisher_gone(false);
+    scene.after(26_000);
+    first(&mut scene);
+    scene.after(3_000);
+    then(&mut scene);
+    scene
+}
+
+fn comes_back(scene: &mut Scene) {
+    let next = scene.machine.generation().next();
+    scene.say(Input::PublisherChosen(next));
+}
+
+#[test]
+fn a_publisher_that_is_back_while_its_worker_is_lost_waits_for_the_next_one() {
+    let orders: [(fn(&mut Scene), fn(&mut Scene)); 2] =
+        [(comes_back, Scene::lose_worker), (Scene::lose_worker, comes_back)];
+    for (first, then) in orders {
+        let mut scene = back_without_a_worker(first, then);
+        // The next worker takes longer than the window, and than a publisher that was let in has to reach one.
+        scene.after(11_000);
+        scene.give_worker();
+        scene.after(4_000);
+        scene.publisher_up();
+        assert_eq!(scene.phase(), Phase::Live);
+
+        // There never is one.
+        let mut scene = back_without_a_worker(first, then);
+        scene.after(56_000);
+        assert_eq!(scene.phase(), Phase::Live);
+        scene.after(4_000);
+        assert_eq!(scene.machine.end_reason(), Some(EndReason::WorkersLost));
+    }
+}
+
+#[test]
+fn a_publisher_that_was_back_and_left_again_before_its_worker_was_lost_has_its_window_and_no_more() {
+    let mut scene = back_without_a_worker(comes_back, |scene| scene.publisher_gone(false));
+    scene.lose_worker();
+    assert_eq!(scene.phase(), Phase::Reconnecting);
+    scene.after(3_000);
+    assert_eq!(scene.machine.end_reason(), Some(EndReason::PublisherLost));
+}
