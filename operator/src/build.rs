@@ -193,9 +193,9 @@ fn foreign(of_template: &BTreeMap<String, String>) -> impl Iterator<Item = (Stri
 /// What selects the workers of a pool.
 pub(crate) fn selector(pool: &WorkerPool, settings: &PodSettings) -> BTreeMap<String, String> {
     BTreeMap::from([
-        ("app.kubernetes.io/name".to_owned(), "caudal".to_owned()),
-        ("app.kubernetes.io/instance".to_owned(), settings.release.clone()),
-        ("app.kubernetes.io/component".to_owned(), COMPONENT.to_owned()),
+        (NAME.to_owned(), CAUDAL.to_owned()),
+        (INSTANCE.to_owned(), settings.release.clone()),
+        (COMPONENT_LABEL.to_owned(), COMPONENT.to_owned()),
         (POOL_LABEL.to_owned(), pool_name(pool)),
     ])
 }
@@ -436,6 +436,11 @@ const MOST: i32 = 100;
 pub(crate) const RTMP_PORT: i32 = 1935;
 /// Where operator, edges and scrapers ask.
 pub(crate) const HTTP_PORT: i32 = 8080;
+/// What the NetworkPolicies and the policy of what an operator may change know a worker by: [`CAUDAL`], the release, and [`COMPONENT`].
+pub(crate) const NAME: &str = "app.kubernetes.io/name";
+pub(crate) const INSTANCE: &str = "app.kubernetes.io/instance";
+pub(crate) const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
+pub(crate) const CAUDAL: &str = "caudal";
 /// On all that an operator makes: [`OPERATOR`].
 pub(crate) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Whoever makes workers' pods.

@@ -110,6 +110,13 @@ impl Refill {
             );
         }
         for pod in &delete {
+            if pod.stray {
+                tracing::warn!(
+                    pool = name,
+                    pod = pod.name,
+                    "a worker's labels say neither that it waits nor that it has a broadcast; it is deleted"
+                );
+            }
             outcome = outcome.max(Reconciled::Changed);
             if let Err(error) = delete_unchanged(&self.pods_api, &self.pods, pod).await {
                 outcome = Reconciled::Failed;

@@ -219,3 +219,33 @@ async fn a_worker_that_was_claimed_behind_its_broadcasts_back_is_deleted_and_the
         assert!(world.is_there(&own));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_has_a_broadcast_and_has_lost_the_label_that_says_so_gets_it_back_unless_it_is_paused()
+{
+    for (label, paused) in [(json!("idle"), false), (Value::Null, false), (json!("idle"), true)] {
+        let world = World::new();
+        let owner = world.live_stream();
+        if paused {
+            world.server.change("livestreams", &names::live_stream(world.stream), |stream| {
+                stream["metadata"]["annotations"] = json!({ (names::PAUSED_ANNOTATION): "true" });
+            });
+        }
+        world.streams.load().await.unwrap();
+        let name = world.claimed(&owner);
+        let relabelled = world.server.change("pods", &name, |pod| {
+            let labels = pod["metadata"]["labels"].as_object_mut().unwrap();
+            labels.remove(names::STATE_LABEL);
+            if !label.is_null() {
+                labels.insert(names::STATE_LABEL.to_owned(), label.clone());
+            }
+        });
+        world.take(&relabelled);
+        run(world.orphans(), 25).await;
+        let labels = world.server.get("pods", &name).unwrap()["metadata"]["labels"].clone();
+        let expected = if paused { &label } else { &json!(names::CLAIMED) };
+        assert_eq!(&labels[names::STATE_LABEL], expected);
+        let patches = usize::from(!paused);
+        assert_eq!(world.server.writes().len(), patches, "{:?}", world.server.writes());
+    }
+}

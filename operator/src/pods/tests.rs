@@ -18,7 +18,8 @@ fn idle(name: &str, worker: WorkerId, version: u64) -> Value {
             "creationTimestamp": "2027-01-15T08:00:00Z",
             "labels": {
                 "caudal.dev/pool": POOL, "caudal.dev/worker": "idle", "caudal.dev/spec-hash": "new",
-                "app.kubernetes.io/managed-by": "caudal-operator",
+                "app.kubernetes.io/managed-by": "caudal-operator", "app.kubernetes.io/name": "caudal",
+                "app.kubernetes.io/instance": "caudal", "app.kubernetes.io/component": "transcoder-worker",
             },
             "ownerReferences": [{
                 "apiVersion": "caudal.dev/v1alpha1", "kind": "WorkerPool", "name": POOL, "uid": "1", "controller": true,
@@ -128,7 +129,19 @@ fn a_pod_whose_labels_somebody_changes_is_not_gone_and_waits_for_nobody_once_it_
     relabelled["metadata"]["labels"]["caudal.dev/worker"] = json!("idle");
     pods.take(is(relabelled));
     assert_eq!(picked(&pods), None);
-    assert!(pods.of_pool(POOL).iter().all(|pod| !pod.idle), "nobody takes it for a surplus");
+    assert!(pods.of_pool(POOL).iter().all(|pod| !pod.idle && !pod.stray), "nobody takes it for a surplus");
+    assert_eq!(pods.claimed_by(stream).len(), 1, "it has its broadcast");
+    let mut unlabelled = claimed(8);
+    unlabelled["metadata"]["labels"].as_object_mut().unwrap().remove("caudal.dev/worker");
+    pods.take(is(unlabelled));
+    let claimed = pods.claimed_for(stream, Epoch(1), None).unwrap();
+    assert!(claimed.mislabelled && !claimed.stray);
+
+    // One that never had a broadcast.
+    let mut stray = idle("w-1", worker, 5);
+    stray["metadata"]["labels"].as_object_mut().unwrap().remove("caudal.dev/worker");
+    let stray = WorkerPod::of(&pod(stray)).unwrap();
+    assert!(stray.ours && stray.stray && !stray.idle && !stray.mislabelled);
 
     // One that waited waits no longer, and nobody says that it has ended.
     let pods = Pods::default();
@@ -365,6 +378,16 @@ fn a_pod_is_ours_by_its_maker_its_hash_and_its_owner_and_no_other_one_is_claimed
         ("another maker", {
             let mut pod = base();
             pod["metadata"]["labels"]["app.kubernetes.io/managed-by"] = json!("Helm");
+            pod
+        }),
+        ("no component", {
+            let mut pod = base();
+            pod["metadata"]["labels"].as_object_mut().unwrap().remove("app.kubernetes.io/component");
+            pod
+        }),
+        ("no release", {
+            let mut pod = base();
+            pod["metadata"]["labels"]["app.kubernetes.io/instance"] = json!("");
             pod
         }),
         ("no hash", {

@@ -14,7 +14,9 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource as _;
 
-use crate::build::{COMPONENT, HTTP_PORT, MANAGED_BY, OPERATOR, RTMP_PORT};
+use crate::build::{
+    CAUDAL, COMPONENT, COMPONENT_LABEL, HTTP_PORT, INSTANCE, MANAGED_BY, NAME, OPERATOR, RTMP_PORT,
+};
 use crate::nodes::Emptied;
 
 /// What matters of a worker's pod.
@@ -31,10 +33,16 @@ pub struct WorkerPod {
     /// What it was built from.
     pub hash: String,
     /// An operator has made it, and its owner is one of ours. A pod that is not ours, which a person has given a worker's labels, is
-    /// nobody's worker, takes no place, and is left alone.
+    /// nobody's worker, takes no place, and is left alone. Neither is one that waits and has lost a label that everything else knows workers
+    /// by: the operator may not claim or delete it.
     pub ours: bool,
     /// Whom it was claimed for.
     pub claim: Option<(StreamId, Epoch)>,
+    /// It has a broadcast, and its label says something else, or nothing: somebody has changed it.
+    pub(crate) mislabelled: bool,
+    /// Its pool owns it, and it is neither idle nor claimed: somebody has changed its labels. It never had a broadcast, because a claim
+    /// changes labels and owner together.
+    pub(crate) stray: bool,
     /// It says that nobody has claimed it, and its pool owns it: once one has had a broadcast, it waits for no other.
     pub idle: bool,
     /// The uid of its controller.
@@ -90,11 +98,18 @@ impl WorkerPod {
         let status = pod.status.as_ref();
         let stream = label(STREAM_LABEL).and_then(|stream| stream.parse().ok());
         let epoch = label(EPOCH_LABEL).and_then(|epoch| epoch.parse().ok());
-        let claimed = label(STATE_LABEL) == Some(CLAIMED);
-        let claim = stream.zip(epoch).filter(|_| claimed);
         let owner = metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
-        let ours =
-            label(MANAGED_BY) == Some(OPERATOR) && label(HASH_LABEL).is_some() && owner.is_some_and(is_ours);
+        let owner_is = |kind: &str| owner.is_some_and(|owner| owner.kind == kind);
+        let of_pool = owner_is(&WorkerPool::kind(&()));
+        let of_stream = owner_is(&LiveStream::kind(&()));
+        let says_claimed = label(STATE_LABEL) == Some(CLAIMED);
+        let claim = stream.zip(epoch).filter(|_| says_claimed || of_stream);
+        let idle = label(STATE_LABEL) == Some(IDLE) && of_pool;
+        let known = label(NAME) == Some(CAUDAL)
+            && label(COMPONENT_LABEL) == Some(COMPONENT)
+            && label(INSTANCE).is_some_and(|release| !release.is_empty());
+        let made_by_us = label(MANAGED_BY) == Some(OPERATOR) && label(HASH_LABEL).is_some();
+        let ours = made_by_us && owner.is_some_and(is_ours) && (known || claim.is_some());
         // One that has a broadcast serves on, whoever takes it out of its pool.
         let pool = label(POOL_LABEL).or_else(|| (ours && claim.is_some()).then_some(""));
         Some(Self {
@@ -105,8 +120,9 @@ impl WorkerPod {
             hash: label(HASH_LABEL).unwrap_or_default().to_owned(),
             ours,
             claim,
-            idle: label(STATE_LABEL) == Some(IDLE)
-                && owner.is_some_and(|owner| owner.kind == WorkerPool::kind(&())),
+            mislabelled: claim.is_some() && !says_claimed,
+            stray: ours && of_pool && claim.is_none() && !idle,
+            idle,
             owner: owner.map(|owner| owner.uid.clone()),
             address: status.and_then(|status| status.pod_ip.as_deref()).and_then(|ip| ip.parse().ok()),
             node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),

@@ -22,7 +22,7 @@ impl Foreign {
             tracing::warn!(
                 pool,
                 pod,
-                "a pod has a worker's labels, but the operator has not made it, or nothing of ours owns it: it is no worker, and is left alone"
+                "a pod has a worker's labels, but not all of them, or the operator has not made it, or nothing of ours owns it: it is no worker, and is left alone"
             );
         }
     }

@@ -62,7 +62,7 @@ pub(super) struct Plan {
 
 /// An outdated pod goes once enough new ones are ready, or where there is no room for a new one beside it. A surplus is given a
 /// minute, in which broadcasts that end and begin may want it. One that is to leave its node, has fallen silent, or does not come up on
-/// its node, is no good to anybody.
+/// its node, is no good to anybody, nor is one whose labels say neither that it waits nor that it has a broadcast.
 pub(super) fn plan(pool: &WorkerPool, pods: &[Arc<WorkerPod>], seen: &Seen<'_>) -> Plan {
     let of = |wanted: &dyn Fn(&WorkerPod) -> bool| {
         pods.iter().filter(|pod| !pod.ended && !pod.leaving && wanted(pod)).cloned().collect::<Vec<_>>()
@@ -99,6 +99,8 @@ pub(super) fn plan(pool: &WorkerPool, pods: &[Arc<WorkerPod>], seen: &Seen<'_>) 
     let surplus = fresh.len().saturating_sub(wanted);
     let old_enough = |pod: &&Arc<WorkerPod>| seen.now.saturating_sub(pod.created) >= SURPLUS_SECONDS;
     delete.extend(fresh.iter().take(surplus).filter(old_enough).cloned());
+    let stray = pods.iter().filter(|pod| pod.stray && !pod.leaving);
+    delete.extend(stray.filter(old_enough).cloned());
 
     let ours = pods.iter().map(|pod| pod.name.as_str());
     let names: HashSet<&str> = ours.chain(seen.foreign.iter().map(String::as_str)).collect();
@@ -274,6 +276,8 @@ pub(super) mod tests {
             hash: "new".to_owned(),
             ours: true,
             claim: None,
+            mislabelled: false,
+            stray: false,
             idle: true,
             owner: None,
             address: Some([10, 0, 0, 1].into()),
@@ -315,6 +319,15 @@ pub(super) mod tests {
         };
         assert_eq!(planned(&pool(1, 0, 1), &[leaving(NOW - 4)]), (vec![], vec![]));
         assert_eq!(planned(&pool(1, 0, 1), &[leaving(NOW - 5)]), (vec![0], vec![]));
+    }
+
+    #[test]
+    fn one_that_has_lost_its_label_and_never_had_a_broadcast_makes_room_after_a_minute() {
+        let stray = |created: i64| {
+            pod("w-hd-0", move |pod| (pod.idle, pod.stray, pod.created) = (false, true, created))
+        };
+        assert_eq!(planned(&pool(1, 0, 1), &[stray(NOW - 59)]), (vec![], vec![]));
+        assert_eq!(planned(&pool(1, 0, 1), &[stray(NOW - 60)]), (vec![], vec!["w-hd-0".to_owned()]));
     }
 
     #[test]

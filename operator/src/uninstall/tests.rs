@@ -50,6 +50,9 @@ fn worker(name: &str, owner: &str) -> Value {
             names::POOL_LABEL: "default",
             names::HASH_LABEL: "0",
             build::MANAGED_BY: build::OPERATOR,
+            build::NAME: build::CAUDAL,
+            build::INSTANCE: "caudal",
+            build::COMPONENT_LABEL: build::COMPONENT,
         },
         "ownerReferences": [{
             "apiVersion": "caudal.dev/v1alpha1", "kind": owner, "name": "any", "uid": "any", "controller": true,

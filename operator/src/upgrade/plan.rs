@@ -90,6 +90,8 @@ mod tests {
             hash: hash.to_owned(),
             ours: true,
             claim: None,
+            mislabelled: false,
+            stray: false,
             idle: true,
             owner: None,
             address: Some([10, 0, 0, 1].into()),
