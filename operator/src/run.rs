@@ -19,7 +19,7 @@ use kube::Client;
 use prometheus::{IntGauge, Registry};
 use thiserror::Error;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::build::PodSettings;
@@ -156,22 +156,15 @@ async fn lead_when_elected(
         config.term,
         metrics.clone(),
     );
-    let (mut backoff, mut panicked) = (Backoff::new(AGAIN, LONGEST_PAUSE), None);
+    let (mut backoff, mut panics) = (Backoff::new(AGAIN, LONGEST_PAUSE), Panics::default());
     while let Some(held) = shutdown.run_until_cancelled(election.acquire()).await {
         let (begun, over) = (Instant::now(), CancellationToken::new());
         let client = held.leadership().client(&config.client);
         let mut telling = JoinSet::new();
-        let panics = if panicked.is_none_or(|at: Instant| at.elapsed() >= PANIC_EACH) {
-            Panics::BeginAgain
-        } else {
-            Panics::GoOn
-        };
         let leading = async {
             let (pods, pools) = (pods.clone(), pools.clone());
-            let leading = Leading { client, panics, telling: &mut telling, over: over.clone() };
-            if lead(config, metrics, pods, pools, leading).await {
-                panicked = Some(Instant::now());
-            }
+            let leading = Leading { client, panics: &mut panics, telling: &mut telling, over: over.clone() };
+            lead(config, metrics, pods, pools, leading).await;
         };
         Box::pin(for_a_term(&election, held, leading, &over, &metrics.leads, shutdown)).await;
         let _ = timeout(TOLD_WITHIN, telling.join_next()).await;
@@ -188,20 +181,30 @@ async fn lead_when_elected(
     }
 }
 
-/// What a panic in a stream's task means for the term.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Panics {
-    /// It ends: the next one drives that stream too.
-    BeginAgain,
-    /// That stream stands still, and the others go on: its task has panicked in an earlier term as well.
-    GoOn,
+/// What panics in streams' tasks mean for the terms of this process. A panic ends its term, so that the next one drives that stream too, but only
+/// one in an hour does: until then that stream stands still, and the others go on.
+#[derive(Default)]
+struct Panics {
+    /// When one has last ended a term.
+    last: Option<Instant>,
+}
+
+impl Panics {
+    /// Resolves when a panic, after which `broken` resolves, is to end the term.
+    async fn end_term(&mut self, broken: impl Future<Output = ()>) {
+        broken.await;
+        if let Some(last) = self.last {
+            sleep_until(last + PANIC_EACH).await;
+        }
+        self.last = Some(Instant::now());
+    }
 }
 
 /// What a term has of its own.
 struct Leading<'a> {
     /// Sends nothing once this process may lead no longer.
     client: Client,
-    panics: Panics,
+    panics: &'a mut Panics,
     /// Tasks that go on when it is over: what they tell is how it ended.
     telling: &'a mut JoinSet<()>,
     /// Cancelled when it is to end.
@@ -257,13 +260,12 @@ async fn for_a_term(
     leads.set(0);
 }
 
-/// Drives all streams, and returns whether it ended because a stream's task has panicked.
-async fn lead(config: &Config, metrics: &Metrics, pods: Pods, pools: Pools, leading: Leading<'_>) -> bool {
+/// Drives all streams.
+async fn lead(config: &Config, metrics: &Metrics, pods: Pods, pools: Pools, leading: Leading<'_>) {
     let Leading { client, panics, telling, over } = leading;
-    let mut panicked = false;
     let machine: WallClock = Arc::new(SystemTime::now);
     let measured = read("the API server's clock cannot be read", || ServerClock::measured(&client, &machine));
-    let Some(clock) = over.run_until_cancelled(measured).await else { return panicked };
+    let Some(clock) = over.run_until_cancelled(measured).await else { return };
     let wall = clock.wall();
     let term_clock = TermClock::start(&wall);
     pods.begin_term(term_clock.clone());
@@ -281,7 +283,7 @@ async fn lead(config: &Config, metrics: &Metrics, pods: Pods, pools: Pools, lead
         },
     );
     let loaded = read("the streams cannot be read", || streams.load());
-    let Some(records) = over.run_until_cancelled(loaded).await else { return panicked };
+    let Some(records) = over.run_until_cancelled(loaded).await else { return };
     tracing::info!(streams = records.len(), "taking up the streams that there are");
     let workers = PodWorkers::new(
         client.clone(),
@@ -367,15 +369,13 @@ async fn lead(config: &Config, metrics: &Metrics, pods: Pods, pools: Pools, lead
         () = over.cancelled() => {}
         // None ends by itself.
         ended = beside.join_next() => tracing::error!(?ended, "a part of the operator ended; beginning again"),
-        () = controller.broken(), if panics == Panics::BeginAgain => {
+        () = panics.end_term(controller.broken()) => {
             tracing::error!("a stream's task ended before its stream; beginning again");
-            panicked = true;
         }
     }
     beside.shutdown().await;
     controller.close().await;
     workers.close().await;
-    panicked
 }
 
 /// Reads what a term cannot begin without, however often that has to be tried. `fails` is said once.
@@ -399,7 +399,7 @@ async fn read<T, E: Display, R: Future<Output = Result<T, E>>>(
 const AGAIN: Duration = Duration::from_secs(1);
 /// Between two terms of this process that end by themselves.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
-/// After a panic has ended a term, the terms of this hour go on whatever panics: one stream that does it each time must not stop all others.
+/// Between two panics that end a term: one stream that panics each time must not stop all others.
 const PANIC_EACH: Duration = Duration::from_hours(1);
 /// What streams' tasks have begun is a few calls each.
 const CLOSING: Duration = Duration::from_secs(12);
@@ -413,6 +413,24 @@ pub const END_WITHIN: Duration =
 mod tests {
     use super::*;
     use caudal_kubernetes::fake_server::FakeServer;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_ends_a_term_at_once_unless_one_has_within_the_hour_and_is_not_forgotten_then() {
+        let mut panics = Panics::default();
+        let begun = Instant::now();
+        panics.end_term(async {}).await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        // The next term meets it at once.
+        let ended = timeout(Duration::from_mins(59), panics.end_term(async {})).await;
+        assert!(ended.is_err(), "{:?}", begun.elapsed());
+        panics.end_term(async {}).await;
+        assert_eq!(begun.elapsed(), Duration::from_hours(1));
+        // One that begins within the hour after, and lasts.
+        let days = Duration::from_hours(30 * 24);
+        let begun = Instant::now();
+        panics.end_term(sleep(days)).await;
+        assert_eq!(begun.elapsed(), days);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn an_operator_that_is_told_to_end_and_takes_its_time_keeps_the_lease_until_it_has_ended() {
