@@ -6,12 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use caudal_kubernetes::WorkerPool;
 use futures::StreamExt as _;
 use kube::{Api, Client, ResourceExt as _};
+use tokio::sync::watch as channel;
 
 use caudal_kubernetes::watching::{News, watch};
 
 /// All pools of a namespace. Cheap to clone; all clones are one.
 #[derive(Clone, Default)]
-pub struct Pools(Arc<Mutex<HashMap<String, Arc<WorkerPool>>>>);
+pub struct Pools {
+    known: Arc<Mutex<HashMap<String, Arc<WorkerPool>>>>,
+    whole: channel::Sender<bool>,
+}
 
 impl Pools {
     /// A pool as it is now.
@@ -40,11 +44,20 @@ impl Pools {
             News::Gone { name, .. } => {
                 self.pools().remove(&name);
             }
-            News::Unreadable(_) | News::Whole | News::Interrupted | News::Resumed => {}
+            News::Whole => {
+                self.whole.send_replace(true);
+            }
+            News::Unreadable(_) | News::Interrupted | News::Resumed => {}
         }
     }
 
+    /// Resolves when all pools have been told of once.
+    pub(crate) async fn whole(&self) {
+        // The sender lives as long as this.
+        let _ = self.whole.subscribe().wait_for(|whole| *whole).await;
+    }
+
     fn pools(&self) -> MutexGuard<'_, HashMap<String, Arc<WorkerPool>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -118,7 +118,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let blind = {
         let mut leading = pin!(async {
             // It may be told to end before it knows of one pod.
-            if stop.run_until_cancelled(pods.whole()).await.is_some() {
+            let known = async { tokio::join!(pods.whole(), pools.whole()) };
+            if stop.run_until_cancelled(known).await.is_some() {
                 config.readiness.set(true);
                 Box::pin(lead_when_elected(&config, &pods, &pools, &metrics, &stop)).await;
                 config.readiness.set(false);
@@ -411,8 +412,118 @@ pub const END_WITHIN: Duration =
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::sync::Mutex;
+
+    use caudal_controller::{Announcements, LinkLost, NotAcknowledged, NotAssigned};
+    use caudal_kubernetes::fake_server::{FakeServer, Trouble};
+    use caudal_livestream::credentials::SealingPublicKey;
+    use caudal_livestream::lifecycle::ReportOrder;
+    use caudal_livestream::proof::{Proof, RoleKey, SignedAssignment, SignedRenewal};
+    use caudal_livestream::record::WorkerAddress;
+    use ed25519_dalek::SigningKey;
+    use futures::future::{BoxFuture, pending, ready};
+
     use super::*;
-    use caudal_kubernetes::fake_server::FakeServer;
+    use crate::build::tests::settings;
+
+    /// Workers of whom nothing is heard, and an api that only listens.
+    #[derive(Default)]
+    struct Others(Mutex<Vec<ReportOrder>>);
+
+    impl WorkerLink for Others {
+        fn assign<'a>(
+            &'a self,
+            _worker: &'a WorkerAddress,
+            _assignment: &'a SignedAssignment,
+        ) -> BoxFuture<'a, Result<(), NotAssigned>> {
+            Box::pin(pending())
+        }
+
+        fn key<'a>(
+            &'a self,
+            _worker: &'a WorkerAddress,
+        ) -> BoxFuture<'a, Result<Option<SealingPublicKey>, NotAssigned>> {
+            Box::pin(pending())
+        }
+
+        fn renew<'a>(
+            &'a self,
+            _worker: &'a WorkerAddress,
+            _renewal: &'a SignedRenewal,
+        ) -> BoxFuture<'a, Result<(), NotAssigned>> {
+            Box::pin(pending())
+        }
+
+        fn follow<'a>(
+            &'a self,
+            _worker: &'a WorkerAddress,
+            _proof: &'a Proof,
+        ) -> BoxFuture<'a, Result<Box<dyn Announcements>, LinkLost>> {
+            Box::pin(pending())
+        }
+    }
+
+    impl Api for Others {
+        fn report<'a>(&'a self, report: &'a ReportOrder) -> BoxFuture<'a, Result<(), NotAcknowledged>> {
+            self.0.lock().unwrap().push(report.clone());
+            Box::pin(ready(Ok(())))
+        }
+    }
+
+    /// An operator of one namespace, which knows no nodes.
+    fn config(client: Client, media: &Path, others: &Arc<Others>) -> Config {
+        Config {
+            client,
+            identity: "one".to_owned(),
+            term: Term::default(),
+            pods: settings(),
+            pool: "default".to_owned(),
+            drain_moves: 0,
+            moves_per_minute: 0,
+            media: SegmentStore::folder(media).unwrap(),
+            link: Arc::clone(others) as Arc<dyn WorkerLink>,
+            sessions: None,
+            api: Arc::clone(others) as Arc<dyn Api>,
+            assignments: SigningKey::from_bytes(&[9; 32]).into(),
+            router_key: RoleKey::new([1; 32]).into(),
+            feed_key: RoleKey::new([2; 32]).into(),
+            edge: None,
+            registry: Registry::new(),
+            traces: Traces::off(),
+            readiness: Readiness::default(),
+        }
+    }
+
+    /// Waits until it is so.
+    async fn until(what: &str, so: impl Fn() -> bool) {
+        let waiting = async {
+            while !so() {
+                sleep(Duration::from_millis(100)).await;
+            }
+        };
+        assert!(timeout(Duration::from_mins(2), waiting).await.is_ok(), "never {what}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_operator_that_does_not_know_the_pools_yet_is_not_ready_and_does_not_lead() {
+        let (server, media) = (FakeServer::new(), tempfile::tempdir().unwrap());
+        let config = config(server.client(), media.path(), &Arc::default());
+        let readiness = config.readiness.clone();
+        server.trouble("GET workerpools", Trouble::Silence);
+        let shutdown = CancellationToken::new();
+        let looking = async {
+            let leads = || server.get("leases", LEASE).is_some();
+            sleep(Duration::from_secs(10)).await;
+            assert!(!readiness.get() && !leads());
+            // The list is given up, and asked for once more.
+            until("leading", leads).await;
+            assert!(readiness.get());
+            shutdown.cancel();
+        };
+        let (ran, ()) = tokio::join!(Box::pin(run(config, shutdown.clone())), looking);
+        ran.unwrap();
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_panic_ends_a_term_at_once_unless_one_has_within_the_hour_and_is_not_forgotten_then() {
