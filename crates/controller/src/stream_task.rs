@@ -132,11 +132,16 @@ impl StreamTask {
     /// `published`.
     pub(crate) fn new(
         shared: Arc<Shared>,
-        record: Record,
-        stored: Option<Stored>,
+        mut record: Record,
+        mut stored: Option<Stored>,
         published: Option<Arc<LiveStream>>,
     ) -> Self {
         let clock = SteadyClock::start(Arc::clone(&shared.wall));
+        if let Some(unseen) = stored.as_mut().filter(|stored| stored.shown == Shown::NotYet) {
+            // Alike, or it would be stored for that alone.
+            record.machine.first_seen(clock.now());
+            unseen.record.machine.first_seen(clock.now());
+        }
         let metrics = &shared.carriers.metrics;
         let inputs = queue::channel(FEED_INPUTS, metrics.waiting(Queue::Streams));
         let traces = shared.carriers.traces.clone();

@@ -201,7 +201,10 @@ impl StreamTask {
     }
 
     /// The clock was set by `stepped_ms` since the task's record was made.
-    fn merge(&mut self, newer: Stored, stepped_ms: i64) -> Overtaken {
+    fn merge(&mut self, mut newer: Stored, stepped_ms: i64) -> Overtaken {
+        if let Some(known) = self.stored.as_ref().filter(|_| newer.shown == Shown::NotYet) {
+            newer.record.machine.first_seen_with(&known.record.machine);
+        }
         // One that nobody has stored is no other controller's, whatever its creator has written since; nor is one whose machine somebody
         // has taken away.
         let is_of = |known: &Stored| known.record.machine == newer.record.machine;

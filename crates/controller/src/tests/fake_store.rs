@@ -31,6 +31,8 @@ struct State {
     refused: Option<StreamId>,
     stuck: Option<StreamId>,
     paused: Option<StreamId>,
+    /// Streams whose creators alone have written their records.
+    unseen: HashSet<StreamId>,
     away: bool,
 }
 
@@ -120,6 +122,18 @@ impl FakeStore {
         let _ = self.others.send(Change::Changed(Box::new(stored)));
     }
 
+    /// A router has created this, and the controller hears of it if there is one.
+    pub(super) fn create_as_another(&self, record: Record) {
+        let stream = record.stream();
+        let stored = {
+            let mut state = self.state();
+            state.put(record);
+            state.unseen.insert(stream);
+            state.found(stream).unwrap()
+        };
+        let _ = self.others.send(Change::Changed(Box::new(stored)));
+    }
+
     /// A record is as it was, and others read it so; or somebody has taken its machine away.
     pub(super) fn show(&self, stream: StreamId, shown: Shown) {
         let mut record = self.get(stream).unwrap();
@@ -163,13 +177,15 @@ impl State {
     fn put(&mut self, record: Record) -> Stored {
         assert!(!self.removed.contains(&record.stream()), "a removed stream was created anew");
         self.versions += 1;
+        self.unseen.remove(&record.stream());
         self.records.insert(record.stream(), (record.clone(), self.versions));
         Stored { record, version: Version(self.versions), shown: Shown::AsItIs }
     }
 
     fn found(&self, stream: StreamId) -> Option<Stored> {
         let (record, version) = self.records.get(&stream)?;
-        Some(Stored { record: record.clone(), version: Version(*version), shown: Shown::AsItIs })
+        let shown = if self.unseen.contains(&stream) { Shown::NotYet } else { Shown::AsItIs };
+        Some(Stored { record: record.clone(), version: Version(*version), shown })
     }
 }
 

@@ -365,3 +365,43 @@ async fn a_task_that_panics_is_said_to_whoever_drives_the_streams() {
     is_broken.store(false, Ordering::Relaxed);
     world.end(controller).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_broadcast_that_began_while_nobody_led_has_as_long_to_start_as_any_other() {
+    for leads_already in [false, true] {
+        let world = World::new();
+        world.cluster.no_worker(Some(ClaimError::Unavailable("its image is pulled".to_owned())));
+        let spec = spec();
+        let stream = spec.stream;
+        let record = Record::opened(spec, UnixMillis(world.now().0 - 100_000));
+        let controller = if leads_already {
+            let controller = world.controller().await;
+            world.store.create_as_another(record);
+            controller
+        } else {
+            world.store.create_as_another(record);
+            world.controller().await
+        };
+        sleep(Duration::from_secs(8)).await;
+        world.cluster.no_worker(None);
+        world.until_phase(stream, Phase::Live).await;
+        world.end(controller).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broadcast_that_nobody_has_stored_is_stored_with_its_worker_whatever_its_router_writes_meanwhile() {
+    let world = World::new();
+    world.cluster.answers_no_claim(true);
+    let controller = world.controller().await;
+    let spec = spec();
+    let stream = spec.stream;
+    let created = || Record::opened(spec.clone(), UnixMillis(world.now().0 - 700));
+    world.store.create_as_another(created());
+    sleep(Duration::from_millis(300)).await;
+    world.store.create_as_another(created());
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(world.store.writes(), 0);
+    assert!(world.store.get(stream).is_some());
+    world.end(controller).await;
+}

@@ -4,7 +4,7 @@ use super::deadline::Deadline;
 use super::no_room::NoRoom;
 use super::planned_move::PlannedMove;
 use super::worker_slot::Slot;
-use super::{Lifecycle, REMEMBER_MS, Stage};
+use super::{Lifecycle, REMEMBER_MS, START_MS, Stage};
 use crate::UnixMillis;
 use crate::report::EndReason;
 
@@ -82,6 +82,21 @@ impl Lifecycle {
         self.losses.forget_old_relay_failures(now);
         for deadline in self.deadlines_mut() {
             deadline.no_earlier_than(now, TAKE_OVER_MS);
+        }
+    }
+
+    /// A controller sees it for the first time, and none has stored it: until now nobody could find a worker for it, however long ago it was
+    /// created.
+    pub fn first_seen(&mut self, now: UnixMillis) {
+        if let Some(start) = &mut self.start {
+            start.no_earlier_than(now, START_MS);
+        }
+    }
+
+    /// It was first seen when `other` was, which is the same broadcast.
+    pub fn first_seen_with(&mut self, other: &Self) {
+        if let (Some(start), Some(of_other)) = (&mut self.start, other.start) {
+            *start = of_other;
         }
     }
 
