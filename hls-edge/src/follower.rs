@@ -251,7 +251,8 @@ impl<I: Fn() -> bool> Follower<I> {
                 let here = watched.memory().get(&key).is_some();
                 if !here {
                     let fetch = async { sources.ask_worker(&watched, &key).await.map(Fetched::Recent) };
-                    watched.fetch_once(&key, fetch).await;
+                    // A player that asks for it fetches it again.
+                    let _ = watched.fetch_once(&key, fetch).await;
                 }
             }
         });

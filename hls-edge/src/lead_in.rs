@@ -46,17 +46,16 @@ impl<'a> LeadInFile<'a> {
         }
         // On the heap: every request for media would be as large as what only these do.
         let making = Box::pin(async {
-            let hash = self.first.init.clone()?;
+            let hash = self.first.init.clone().ok_or(Refusal::NotFound)?;
             let init_key = FileKey { rendition: track.name.clone(), file: MediaFile::Init(hash) };
             let init = init(edge, watched, &init_key).await?;
-            let first = self.first_media(edge, watched, (timeline, track)).await.ok()?;
-            let made = make(self.span, &init, &first);
-            let made =
-                made.inspect_err(|error| tracing::warn!(stream = %watched.stream, %error, "no lead-in")).ok();
-            made.map(Fetched::Recent)
+            let first = self.first_media(edge, watched, (timeline, track)).await?;
+            make(self.span, &init, &first).map(Fetched::Recent).map_err(|error| {
+                tracing::warn!(stream = %watched.stream, %error, "no lead-in");
+                Refusal::NotFound
+            })
         });
-        let made = watched.fetch_once(key, making).await;
-        Ok((made.ok_or(Refusal::NotFound)?, Cache::Immutable))
+        Ok((watched.fetch_once(key, making).await?, Cache::Immutable))
     }
 
     /// The first segment's first part, or all of it where it was made without parts.

@@ -106,26 +106,41 @@ async fn live(
             if !kept && !view.track().is_some_and(known) {
                 return Err(Refusal::NotFound);
             }
-            Ok((init(edge, watched, &key).await.ok_or(Refusal::NotFound)?, Cache::Immutable))
+            Ok((init(edge, watched, &key).await?, Cache::Immutable))
         }
     }
 }
 
 /// An initialization segment that the timeline names: from memory, the worker or storage.
-pub(crate) async fn init(edge: &Edge, watched: &Watched, key: &FileKey) -> Option<Bytes> {
+pub(crate) async fn init(edge: &Edge, watched: &Watched, key: &FileKey) -> Result<Bytes, Refusal> {
     let kept = watched.memory().get(key);
-    if kept.is_some() {
-        return kept;
+    if let Some(kept) = kept {
+        return Ok(kept);
     }
     let fetch = async {
-        let data = match edge.streams.sources().ask_worker(watched, key).await {
-            Some(data) => Some(data),
-            None => stored_or_none(edge, watched, key).await,
-        };
         // Wherever it came from: it is small, and no player begins without it.
-        data.map(Fetched::Recent)
+        match worker_or_storage(edge, watched, key, stored(edge, watched, key)).await? {
+            Fetched::Recent(data) | Fetched::Stored(data) => Ok(Fetched::Recent(data)),
+        }
     };
     watched.fetch_once(key, fetch).await
+}
+
+/// From the worker, or else from storage.
+async fn worker_or_storage(
+    edge: &Edge,
+    watched: &Watched,
+    key: &FileKey,
+    stored: impl Future<Output = Result<Bytes, Refusal>>,
+) -> Result<Fetched, Refusal> {
+    match edge.streams.sources().ask_worker(watched, key).await {
+        Ok(data) => Ok(Fetched::Recent(data)),
+        Err(asked) => match stored.await {
+            // A worker that did not answer may have what is not in storage.
+            Err(Refusal::NotFound) => Err(asked),
+            stored => stored.map(Fetched::Stored),
+        },
+    }
 }
 
 /// The segment of a part that was announced; `None` while it is to come: the very next one, which players are told to ask for in
@@ -174,20 +189,13 @@ pub(crate) async fn part(
     if let Some(data) = slice() {
         return Ok(data);
     }
-    let fetched = watched
-        .fetch_once(&key, async {
-            if let Some(data) = edge.streams.sources().ask_worker(watched, &key).await {
-                return Some(Fetched::Recent(data));
-            }
-            if segment.phase == SegmentPhase::Open {
-                return None;
-            }
-            let stored = Key::Live(watched.stream, stored_file(&whole.rendition, &whole.file)?);
-            let range = offset..offset.saturating_add(u64::from(length));
-            edge.stored.range(stored, range).await.ok().flatten().map(Fetched::Stored)
-        })
-        .await;
-    fetched.ok_or(Refusal::NotFound)
+    let stored = async {
+        let file = stored_file(&whole.rendition, &whole.file).filter(|_| segment.phase != SegmentPhase::Open);
+        let stored = Key::Live(watched.stream, file.ok_or(Refusal::NotFound)?);
+        let range = offset..offset.saturating_add(u64::from(length));
+        edge.stored.range(stored, range).await?.ok_or(Refusal::NotFound)
+    };
+    watched.fetch_once(&key, worker_or_storage(edge, watched, &key, stored)).await
 }
 
 /// A whole segment, with how long caches may keep it.
@@ -216,16 +224,15 @@ pub(crate) async fn segment(
     if let Some(data) = watched.memory().get(key) {
         return Ok((data, cache));
     }
-    let fetched = watched
-        .fetch_once(key, async {
-            if !stored && let Some(data) = edge.streams.sources().ask_worker(watched, key).await {
-                return Some(Fetched::Recent(data));
-            }
-            // One that is not known to be stored may be all the same: its worker was lost before it was announced.
-            stored_or_none(edge, watched, key).await.map(Fetched::Stored)
-        })
-        .await;
-    Ok((fetched.ok_or(Refusal::NotFound)?, cache))
+    let fetch = async {
+        let in_storage = self::stored(edge, watched, key);
+        if stored {
+            return in_storage.await.map(Fetched::Stored);
+        }
+        // One that is not known to be stored may be all the same: its worker was lost before it was announced.
+        worker_or_storage(edge, watched, key, in_storage).await
+    };
+    Ok((watched.fetch_once(key, fetch).await?, cache))
 }
 
 /// Whether playlists list it as `EXT-X-GAP`: the model's own gaps, and those before first media that has no lead-in.
@@ -253,9 +260,9 @@ fn left_lately(timeline: &Timeline, track: &Track, msn: Msn, epoch: Epoch) -> bo
         && msn.0 >= first.msn.0.saturating_sub(window)
 }
 
-async fn stored_or_none(edge: &Edge, watched: &Watched, key: &FileKey) -> Option<Bytes> {
-    let file = stored_file(&key.rendition, &key.file)?;
-    edge.stored.media(Key::Live(watched.stream, file)).await.ok().flatten()
+async fn stored(edge: &Edge, watched: &Watched, key: &FileKey) -> Result<Bytes, Refusal> {
+    let file = stored_file(&key.rendition, &key.file).ok_or(Refusal::NotFound)?;
+    edge.stored.media(Key::Live(watched.stream, file)).await?.ok_or(Refusal::NotFound)
 }
 
 /// The segment that a file is media of, and the rendition's last one; `None` for what is not media.

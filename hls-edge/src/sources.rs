@@ -10,6 +10,7 @@ use caudal_livestream::{Epoch, RenditionName};
 use caudal_storage::SegmentStore;
 use futures::future::BoxFuture;
 
+use crate::answer::Refusal;
 use crate::memory::FileKey;
 use crate::metrics::Metrics;
 use crate::watched::Watched;
@@ -44,14 +45,14 @@ impl Sources {
     }
 
     /// A file that the stream's worker has in memory.
-    pub(crate) async fn ask_worker(&self, watched: &Watched, key: &FileKey) -> Option<Bytes> {
-        let (worker, epoch) = watched.worker()?;
+    pub(crate) async fn ask_worker(&self, watched: &Watched, key: &FileKey) -> Result<Bytes, Refusal> {
+        let (worker, epoch) = watched.worker().ok_or(Refusal::NotFound)?;
         let proof = self.feed_key.proof(watched.stream, epoch);
         match self.workers.fetch(&worker, &proof, &key.rendition, &key.file.to_string()).await {
-            Ok(data) => data,
+            Ok(data) => data.ok_or(Refusal::NotFound),
             Err(error) => {
                 tracing::debug!(stream = %watched.stream, %error, "worker");
-                None
+                Err(Refusal::Unavailable)
             }
         }
     }

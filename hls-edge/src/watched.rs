@@ -11,6 +11,7 @@ use caudal_livestream::{Epoch, RenditionName, StreamId};
 use tokio::sync::{Notify, OnceCell, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::answer::Refusal;
 use crate::memory::{FileKey, Memory};
 use crate::mirror::Change;
 use crate::rendered::{RenditionView, StreamView};
@@ -39,7 +40,7 @@ type Flights = HashMap<FileKey, UnderWay>;
 /// A file that is being fetched.
 #[derive(Debug, Default)]
 struct UnderWay {
-    file: Arc<OnceCell<Option<Bytes>>>,
+    file: Arc<OnceCell<Result<Bytes, Refusal>>>,
     waiters: usize,
 }
 
@@ -157,29 +158,29 @@ impl Watched {
         lock(&self.memory)
     }
 
-    /// Fetches a file once for all who ask for it meanwhile, and keeps it.
+    /// Fetches a file once for all who ask for it meanwhile, and keeps it. All of them hear why there is none.
     pub(crate) async fn fetch_once(
         &self,
         key: &FileKey,
-        fetch: impl Future<Output = Option<Fetched>>,
-    ) -> Option<Bytes> {
+        fetch: impl Future<Output = Result<Fetched, Refusal>>,
+    ) -> Result<Bytes, Refusal> {
         let flight = Flight::join(&self.flights, key);
         flight
             .file
             .get_or_init(|| async {
                 // Another fetch may have ended since the caller looked.
                 let kept = self.memory().get(key);
-                if kept.is_some() {
-                    return kept;
+                if let Some(kept) = kept {
+                    return Ok(kept);
                 }
                 match fetch.await? {
                     Fetched::Recent(data) => {
                         self.memory().put(key.clone(), data.clone(), Instant::now());
-                        Some(data)
+                        Ok(data)
                     }
                     Fetched::Stored(data) => {
                         self.memory().put_stored(key.clone(), data.clone(), Instant::now());
-                        Some(data)
+                        Ok(data)
                     }
                 }
             })
@@ -192,7 +193,7 @@ impl Watched {
 struct Flight<'a> {
     flights: &'a Mutex<Flights>,
     key: &'a FileKey,
-    file: Arc<OnceCell<Option<Bytes>>>,
+    file: Arc<OnceCell<Result<Bytes, Refusal>>>,
 }
 
 impl<'a> Flight<'a> {
@@ -252,12 +253,12 @@ mod tests {
         let watched = Watched::new(StreamId::generate(), memory(), 1);
         let key = key();
         let mut first = Box::pin(watched.fetch_once(&key, pending()));
-        let mut second = Box::pin(watched.fetch_once(&key, ready(Some(Fetched::Recent("media".into())))));
+        let mut second = Box::pin(watched.fetch_once(&key, ready(Ok(Fetched::Recent("media".into())))));
         assert_eq!((first.as_mut().now_or_never(), second.as_mut().now_or_never()), (None, None));
         // The second one waits for what the first one fetches, and fetches it itself once the first has gone.
         drop(first);
         assert_eq!(lock(&watched.flights).len(), 1);
-        assert_eq!(second.now_or_never(), Some(Some("media".into())));
+        assert_eq!(second.now_or_never(), Some(Ok("media".into())));
         assert!(lock(&watched.flights).is_empty());
         drop(
             Box::pin(
@@ -272,10 +273,13 @@ mod tests {
     fn a_file_that_is_nowhere_is_asked_for_anew_by_who_comes_later() {
         let watched = Watched::new(StreamId::generate(), memory(), 1);
         let key = key();
-        assert_eq!(watched.fetch_once(&key, ready(None)).now_or_never(), Some(None));
         assert_eq!(
-            watched.fetch_once(&key, ready(Some(Fetched::Recent("media".into())))).now_or_never(),
-            Some(Some("media".into()))
+            watched.fetch_once(&key, ready(Err(Refusal::NotFound))).now_or_never(),
+            Some(Err(Refusal::NotFound))
+        );
+        assert_eq!(
+            watched.fetch_once(&key, ready(Ok(Fetched::Recent("media".into())))).now_or_never(),
+            Some(Ok("media".into()))
         );
     }
 }

@@ -183,6 +183,36 @@ async fn what_is_not_there_is_a_404_for_a_second() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_storage_or_worker_cannot_say_now_is_no_404() {
+    let scene = Scene::new().await;
+    let worker = scene.worker_with_a_stored_segment().await;
+    worker.forget_files();
+    scene.text(PLAYLIST).await;
+    let segment = scene.path("source/7-1.m4s");
+    std::fs::remove_file(&segment).unwrap();
+    // A file that is there and cannot be opened.
+    std::os::unix::fs::symlink(&segment, &segment).unwrap();
+    for path in ["/live/{s}/source/7-1.m4s", "/live/{s}/source/p1-3.m4s"] {
+        scene.cannot_say(path).await;
+    }
+    std::fs::remove_file(&segment).unwrap();
+    std::fs::write(&segment, "media").unwrap();
+    assert_eq!(scene.bytes("/live/{s}/source/7-1.m4s").await, "media");
+
+    let scene = Scene::new().await;
+    let worker = scene.worker(1).await;
+    worker.announce(&["source"]);
+    // The edge has nothing of the segment, nor has storage, and the worker does not answer.
+    worker.forget_files();
+    scene.text(PLAYLIST).await;
+    worker.close();
+    until_text(&scene, PLAYLIST, |text| text.contains("\n7-1.m4s\n")).await;
+    worker.kill();
+    scene.cannot_say("/live/{s}/source/7-1.m4s").await;
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn playlists_are_compressed_for_those_who_take_it() {
     use std::io::Read as _;
     let scene = Scene::new().await;

@@ -16,6 +16,7 @@ mod viewing;
 mod waiting;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,7 +43,7 @@ struct Scene {
     directory: Arc<FakeDirectory>,
     audience: Arc<LocalAudience>,
     store: SegmentStore,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     registry: Registry,
     address: SocketAddr,
     client: Client,
@@ -83,18 +84,7 @@ impl Scene {
         // Made by the worker client in the edge, too; the test's client may be first.
         caudal_service::install_crypto();
         let client = Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
-        Self {
-            stream,
-            directory,
-            audience,
-            store,
-            _folder: folder,
-            registry,
-            address,
-            client,
-            shutdown,
-            running,
-        }
+        Self { stream, directory, audience, store, folder, registry, address, client, shutdown, running }
     }
 
     /// A worker of this scene's stream that the directory names.
@@ -140,6 +130,18 @@ impl Scene {
         let response = self.get(path).await;
         assert_eq!(response.status(), 200, "{path}");
         response.bytes().await.unwrap()
+    }
+
+    /// Nobody can say now whether it is there.
+    async fn cannot_say(&self, path: &str) {
+        let response = self.get(path).await;
+        assert_eq!(response.status(), 503, "{path}");
+        assert_eq!(response.headers()["cache-control"], "no-store", "{path}");
+    }
+
+    /// Where a stored file of the stream lies.
+    fn path(&self, file: &str) -> PathBuf {
+        self.folder.path().join(format!("live/{}/{file}", self.stream))
     }
 
     /// A request under way.
