@@ -132,8 +132,8 @@ impl Publication {
             return written;
         }
         // Also when nothing could be written: a full disk gets room by this alone.
-        let removed = self.removal.carry_out(&self.store, &standing.timeline, now).await;
-        written.and(removed.map_err(Into::into))
+        self.removal.carry_out(&self.store, &standing.timeline, now).await;
+        written
     }
 
     /// Says in every stored playlist that nothing will follow, when there is no timeline to render them from.

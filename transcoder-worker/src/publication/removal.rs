@@ -33,13 +33,9 @@ impl Removal {
         }
     }
 
-    /// Removes what left the window long enough ago, and now and then everything else that the window does not need.
-    pub(super) async fn carry_out(
-        &mut self,
-        store: &SegmentStore,
-        timeline: &Timeline,
-        now: Instant,
-    ) -> Result<(), StorageError> {
+    /// Removes what left the window long enough ago, and now and then everything else that the window does not need. What cannot be
+    /// removed waits for the next look at storage, and holds nothing else up.
+    pub(super) async fn carry_out(&mut self, store: &SegmentStore, timeline: &Timeline, now: Instant) {
         self.follow(timeline, now);
         let next_sweep = *self.next_sweep.get_or_insert(now + FIRST_SWEEP);
         if now >= next_sweep {
@@ -49,11 +45,15 @@ impl Removal {
                 tracing::debug!(stream = %self.stream, %error, "storage cannot be searched for leftovers");
             }
         }
-        while let Some(file) = self.due(now) {
-            store.delete(&Key::Live(self.stream, file)).await?;
-            self.leaving.pop_front();
+        while let Some(file) = self.take_due(now) {
+            let begun = Instant::now();
+            if let Err(error) = store.delete(&Key::Live(self.stream, file)).await {
+                tracing::warn!(stream = %self.stream, %error, "what left the window cannot be removed");
+                if begun.elapsed() >= REFUSED_WITHIN {
+                    break;
+                }
+            }
         }
-        Ok(())
     }
 
     fn follow(&mut self, timeline: &Timeline, now: Instant) {
@@ -76,9 +76,9 @@ impl Removal {
         }
     }
 
-    fn due(&self, now: Instant) -> Option<StreamFile> {
-        let (file, since) = self.leaving.front()?;
-        (now.duration_since(*since) >= REMOVAL_GRACE).then(|| file.clone())
+    fn take_due(&mut self, now: Instant) -> Option<StreamFile> {
+        let due = |(_, since): &mut (StreamFile, Instant)| now.duration_since(*since) >= REMOVAL_GRACE;
+        self.leaving.pop_front_if(due).map(|(file, _)| file)
     }
 
     /// Finds what workers before this one, and writes that came too late, left in storage.
@@ -89,6 +89,7 @@ impl Removal {
         now: Instant,
     ) -> Result<(), StorageError> {
         let unneeded_before = std::mem::take(&mut self.unneeded);
+        let mut removed = Ok(());
         for track in &timeline.tracks {
             let Some(start) = start_of(timeline, track) else { continue };
             for (msn, epoch) in store.segments(self.stream, &track.name).await? {
@@ -105,14 +106,15 @@ impl Removal {
                 // One that was just written has no segment yet; by the next sweep it has.
                 if unneeded_before.contains(&init) {
                     let (rendition, hash) = init;
-                    store.delete(&Key::Live(self.stream, StreamFile::Init(rendition, hash))).await?;
+                    let init = store.delete(&Key::Live(self.stream, StreamFile::Init(rendition, hash))).await;
+                    removed = removed.and(init);
                 } else {
                     self.unneeded.insert(init);
                 }
             }
         }
-        self.forget_states(store).await?;
-        store.remove_unfinished(self.stream).await
+        removed = removed.and(self.forget_states(store).await);
+        removed.and(store.remove_unfinished(self.stream).await)
     }
 
     /// Of the epochs before this one, the highest that can be taken up stays, in case this one's state is damaged.
@@ -140,6 +142,9 @@ fn start_of(timeline: &Timeline, track: &Track) -> Option<Msn> {
 
 /// A player that loaded the last playlist with a segment may still ask for it.
 pub(super) const REMOVAL_GRACE: Duration = Duration::from_secs(30);
+/// A storage that takes longer to say that it does not remove a file hangs or is away: the next writing is not kept waiting by all the
+/// other files.
+const REFUSED_WITHIN: Duration = Duration::from_secs(1);
 /// Not while a worker that has just taken over has better things to do.
 const FIRST_SWEEP: Duration = Duration::from_mins(1);
 /// A lost worker leaves half a minute of segments behind; an hour of those is no harm.

@@ -31,6 +31,26 @@ async fn what_left_the_window_is_removed_while_nothing_can_be_written() {
     assert!(disk.text("state-1.json").contains("\"msn\":15"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_removed_holds_up_neither_other_files_nor_the_end() {
+    let disk = Disk::new();
+    let mut publication = disk.publication();
+    publication.write(&disk.standing(7..=12), Instant::now()).await.unwrap();
+    publication.write(&disk.standing(9..=14), Instant::now()).await.unwrap();
+    // Only an empty folder could be removed.
+    let stuck = disk.path("source/7-1.m4s");
+    std::fs::remove_file(&stuck).unwrap();
+    std::fs::create_dir(&stuck).unwrap();
+    std::fs::write(stuck.join("in-the-way"), "").unwrap();
+    tokio::time::advance(REMOVAL_GRACE).await;
+    let (standings, standing) = tokio::sync::watch::channel(None);
+    standings.send_replace(Some(Standing { closed: true, ..disk.standing(9..=14) }));
+    drop(standings);
+    let follow = publication.follow(standing, crate::outage::Outage::default().watch());
+    timeout(Duration::from_mins(1), follow).await.unwrap().unwrap();
+    assert_eq!(disk.segments(), [7, 9, 10, 11, 12, 13, 14]);
+}
+
 #[tokio::test]
 async fn a_rung_that_has_only_just_come_back_holds_no_stored_playlist_back() {
     let disk = Disk::new();
