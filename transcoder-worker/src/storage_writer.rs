@@ -8,11 +8,11 @@ use caudal_livestream::{Msn, RenditionName, StreamId};
 use caudal_storage::{CreateError, Key, SegmentStore, StorageError, StreamFile};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::metrics::Metrics;
 use crate::outage::Trouble;
-use crate::store_queue::{InitJob, SegmentJob, StoreQueue};
+use crate::store_queue::{Attempt, InitJob, SegmentJob, StoreJob, StoreQueue};
 
 /// How the session gives segments to storage; it never waits.
 #[derive(Clone)]
@@ -90,83 +90,79 @@ impl StorageHandle {
         settled: mpsc::Sender<Settled>,
         mut trouble: Trouble,
     ) {
+        let mut puts = JoinSet::new();
+        let mut again_at = Instant::now();
         while !settled.is_closed() {
-            let init = self.queue().pop_init();
-            if let Some(job) = init {
-                let key = Key::Live(stream, StreamFile::Init(job.rendition.clone(), job.hash.clone()));
-                match store.put(&key, job.data.clone()).await {
-                    Ok(_) => trouble.over(),
-                    Err(error) => {
-                        self.metrics.storage_failures.inc();
-                        self.queue().return_init(job);
-                        trouble.wait(&error).await;
-                    }
-                }
-                continue;
+            let pause_over = Instant::now() >= again_at;
+            while puts.len() < PARALLEL_PUTS {
+                let mut queue = self.queue();
+                let new = queue.next_new().map(|job| (job, Attempt::First));
+                let refused = || queue.next_refused().map(|job| (job, Attempt::Another));
+                let Some((job, attempt)) = new.or_else(|| pause_over.then(refused).flatten()) else { break };
+                puts.spawn(put(store.clone(), stream, job, attempt));
             }
-            let mut batch = JoinSet::new();
-            for _ in 0..PARALLEL_PUTS {
-                let Some(job) = self.queue().pop_segment() else { break };
-                batch.spawn(put_segment(store.clone(), stream, job));
+            let closing = self.shared.closing.is_cancelled();
+            let refused = self.queue().has_refused();
+            if closing && puts.is_empty() && self.queue().is_empty() {
+                return;
             }
-            if batch.is_empty() {
-                let waiting = self.shared.changed.notified();
-                if !self.queue().is_empty() {
-                    continue;
-                }
-                tokio::select! {
-                    () = waiting => continue,
-                    () = self.shared.closing.cancelled() => {
-                        if self.queue().is_empty() {
-                            return;
-                        }
-                        continue;
-                    }
-                }
-            }
-            let mut failure = None;
-            while let Some(done) = batch.join_next().await {
-                // A cancelled or panicked put is a bug of the storage library; the segment is then missing.
-                let Ok((job, took, result)) = done else { continue };
-                match result {
-                    Ok(()) => {
+            let done = tokio::select! {
+                Some(done) = puts.join_next() => done,
+                () = self.shared.changed.notified() => continue,
+                () = self.shared.closing.cancelled(), if !closing => continue,
+                () = sleep_until(again_at), if refused && !pause_over => continue,
+            };
+            // A cancelled or panicked put is a bug of the storage library; the segment is then missing.
+            let Ok((job, attempt, took, result)) = done else { continue };
+            match result {
+                Ok(()) => {
+                    self.queue().stored(&job, attempt);
+                    if let StoreJob::Segment(job) = job {
                         self.metrics.storage_latency.observe(took.as_secs_f64());
                         let done = Settled { rendition: job.rendition, msn: job.msn, stored: true };
                         if settled.send(done).await.is_err() {
                             return;
                         }
                     }
-                    Err(error) => {
-                        self.metrics.storage_failures.inc();
-                        self.queue().return_segment(job);
-                        failure = Some(error);
+                    // Storage that takes some segments and refuses others (a nearly full disk) still fails.
+                    if !self.queue().has_refused() {
+                        trouble.over();
                     }
+                }
+                Err(error) => {
+                    self.metrics.storage_failures.inc();
+                    self.queue().refuse(job, attempt);
+                    again_at = Instant::now() + trouble.failed(&error);
                 }
             }
             self.count(Vec::new());
-            // Storage that takes some segments and refuses others (a nearly full disk) still fails.
-            match failure {
-                Some(error) => trouble.wait(&error).await,
-                None => trouble.over(),
-            }
         }
     }
 }
 
-async fn put_segment(
+async fn put(
     store: SegmentStore,
     stream: StreamId,
-    job: SegmentJob,
-) -> (SegmentJob, Duration, Result<(), StorageError>) {
+    job: StoreJob,
+    attempt: Attempt,
+) -> (StoreJob, Attempt, Duration, Result<(), StorageError>) {
     let begun = Instant::now();
-    let key = Key::Live(stream, StreamFile::Segment(job.rendition.clone(), job.msn, job.epoch));
-    // Its name carries the epoch, so what is there already is this very segment, written by an attempt whose answer
-    // was lost, or by the worker that this one continues.
-    let result = match store.create(&key, joined(&job.pieces)).await {
-        Ok(_) | Err(CreateError::AlreadyExists) => Ok(()),
-        Err(CreateError::Storage(error)) => Err(error),
+    let result = match &job {
+        StoreJob::Init(init) => {
+            let key = Key::Live(stream, StreamFile::Init(init.rendition.clone(), init.hash.clone()));
+            store.put(&key, init.data.clone()).await.map(|_| ())
+        }
+        StoreJob::Segment(segment) => {
+            let file = StreamFile::Segment(segment.rendition.clone(), segment.msn, segment.epoch);
+            // Its name carries the epoch, so what is there already is this very segment, written by an attempt whose answer
+            // was lost, or by the worker that this one continues.
+            match store.create(&Key::Live(stream, file), joined(&segment.pieces)).await {
+                Ok(_) | Err(CreateError::AlreadyExists) => Ok(()),
+                Err(CreateError::Storage(error)) => Err(error),
+            }
+        }
     };
-    (job, begun.elapsed(), result)
+    (job, attempt, begun.elapsed(), result)
 }
 
 fn joined(pieces: &[Bytes]) -> Bytes {
@@ -183,7 +179,7 @@ fn joined(pieces: &[Bytes]) -> Bytes {
 /// Half a minute of a 50 Mb/s source with its rungs, or five minutes of a usual one.
 const MAX_UNSTORED: usize = 256 * 1024 * 1024;
 /// One segment of each usual rendition at once.
-const PARALLEL_PUTS: usize = 5;
+pub(crate) const PARALLEL_PUTS: usize = 5;
 
 #[cfg(test)]
 mod tests {
@@ -209,7 +205,9 @@ mod tests {
         fs::write(&refused, "in the way").unwrap();
 
         let handle = StorageHandle::new(Metrics::register(&prometheus::Registry::new()).unwrap());
-        handle.segment(job("720p", 0));
+        for msn in 0..REFUSED {
+            handle.segment(job("720p", msn));
+        }
         for msn in 0..GOOD {
             handle.segment(job("source", msn));
         }
@@ -222,7 +220,9 @@ mod tests {
             assert_eq!(lines.take(), [Level::WARN]);
             fs::remove_file(&refused).unwrap();
             handle.close();
-            assert_eq!(stored.recv().await.unwrap().rendition.as_str(), "720p");
+            for _ in 0..REFUSED {
+                assert_eq!(stored.recv().await.unwrap().rendition.as_str(), "720p");
+            }
         };
         tokio::join!(writer, storage);
         assert_eq!(lines.take(), [Level::INFO]);
@@ -233,6 +233,7 @@ mod tests {
         SegmentJob { rendition: rendition.parse().unwrap(), msn: Msn(msn), epoch: Epoch(1), pieces }
     }
 
-    /// Several batches of them, each with the refused one.
     const GOOD: u64 = 20;
+    /// More than are written at once.
+    const REFUSED: u64 = 6;
 }
