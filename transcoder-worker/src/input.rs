@@ -1,6 +1,7 @@
 //! The router's relay connections: who takes over, and what comes.
 
 mod relay_request;
+mod strangers;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,12 +15,13 @@ use caudal_rtmp::{
     Limits, LossReason, Metadata, PublisherConnection, PublisherEvent, PublisherStream, Refusal,
 };
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use relay_request::{Candidate, RelayRequest, admit};
+use strangers::{Place, Strangers};
 
 /// What the publisher does, for the session.
 #[derive(Debug)]
@@ -139,7 +141,7 @@ impl InputDoor {
     /// Takes relay connections until `shutdown`, and returns once all have ended.
     pub(crate) async fn serve(self, listener: TcpListener, shutdown: CancellationToken) {
         let connections = TaskTracker::new();
-        let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let strangers = Strangers::default();
         loop {
             let (socket, peer) = tokio::select! {
                 () = shutdown.cancelled() => break,
@@ -152,26 +154,19 @@ impl InputDoor {
                     }
                 },
             };
-            let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
-                tracing::warn!(%peer, "more relay connections than a stream can need: closed");
-                continue;
-            };
-            let door = self.clone();
-            let shutdown = shutdown.clone();
-            connections.spawn(async move {
-                door.connection(socket, shutdown).await;
-                drop(slot);
-            });
+            let place = strangers.enter(peer.ip());
+            connections.spawn(self.clone().connection(socket, place, shutdown.clone()));
         }
         connections.close();
         connections.wait().await;
     }
 
-    async fn connection(self, socket: TcpStream, shutdown: CancellationToken) {
+    async fn connection(self, socket: TcpStream, place: Place, shutdown: CancellationToken) {
         // A router opens with its replay at line speed, and it has been admitted by its own proof.
         let limits = Limits { max_bitrate: None, first_media: FIRST_MEDIA, ..Limits::default() };
         let request = tokio::select! {
             () = shutdown.cancelled() => return,
+            () = place.over() => return,
             accepted = PublisherConnection::accept_tcp(socket, limits) => match accepted {
                 Ok(request) => request,
                 Err(error) => {
@@ -203,10 +198,15 @@ impl InputDoor {
             Ok(admitted) => admitted,
             Err(reason) => {
                 tracing::info!(%reason, "relay refused");
-                request.reject(Refusal::BadName, &reason.to_string()).await;
+                let reason = reason.to_string();
+                tokio::select! {
+                    () = place.over() => {}
+                    () = request.reject(Refusal::BadName, &reason) => {}
+                }
                 return;
             }
         };
+        drop(place);
         // What the connection before this one read is with the session before anything of this one.
         if let Some(before) = before {
             before.replaced.cancel();
@@ -339,8 +339,6 @@ fn source_metadata(metadata: &Metadata) -> SourceMetadata {
     }
 }
 
-/// One relay, its successor, and strangers who have not proven anything.
-const MAX_CONNECTIONS: usize = 16;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A relay that is opened ahead of a planned move sends nothing until the publisher's next keyframe, for which a move waits
 /// 30 s.
@@ -382,19 +380,12 @@ mod tests {
         let mut relays = Vec::new();
         let (mut tasks, mut connections) = (tokio::task::JoinSet::new(), Vec::new());
         for generation in [1, 2] {
-            let (session, auth) = (SessionId::generate(), key.proof(stream, epoch));
-            let target = RelayTarget {
-                app: APP.to_owned(),
-                stream_name: format!(
-                    "{stream}?epoch={epoch}&session={session}&generation={generation}&auth={}",
-                    auth.reveal()
-                ),
-                tc_url: format!("rtmp://{rtmp}/{APP}"),
-            };
+            let target = relay_target(stream, epoch, generation, &key);
             let dial = RelayClient::connect_tcp(rtmp, target, Instant::now() + Duration::from_mins(1));
             let serve = async {
                 let (socket, _) = listener.accept().await.unwrap();
-                tasks.spawn(door.clone().connection(socket, CancellationToken::new()))
+                let place = Strangers::default().enter(rtmp.ip());
+                tasks.spawn(door.clone().connection(socket, place, CancellationToken::new()))
             };
             let (relay, connection) = tokio::join!(dial, serve);
             // The first one's peer has vanished: it neither reads nor closes.
@@ -412,5 +403,46 @@ mod tests {
         }
         assert_eq!(seen, [Some(Generation(1)), None, Some(Generation(2))]);
         tasks.shutdown().await;
+    }
+
+    #[tokio::test]
+    async fn a_relay_is_taken_however_many_strangers_hold_a_connection() {
+        let (stream, epoch, key) = (StreamId::generate(), Epoch(1), RoleKey::new([7; 32]));
+        let (_assigned, assignment) =
+            tokio::sync::watch::channel(Some(Arc::new(assignment(stream, epoch, Generation(1), &key))));
+        let (events, mut told) = mpsc::channel(16);
+        let door = InputDoor { board: InputBoard::default(), assignment, events };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let rtmp = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let serving = tokio::spawn(door.serve(listener, shutdown.clone()));
+        let mut silent = Vec::new();
+        for _ in 0..strangers::MAX_STRANGERS {
+            silent.push(TcpStream::connect(rtmp).await.unwrap());
+        }
+        let target = relay_target(stream, epoch, 1, &key);
+        let relay =
+            RelayClient::connect_tcp(rtmp, target, Instant::now() + Duration::from_mins(1)).await.unwrap();
+        assert!(matches!(told.recv().await, Some(InputEvent::Up { generation: Generation(1), .. })));
+        // Others go for those who come now, and the relay stays.
+        for _ in 0..2 * strangers::MAX_STRANGERS {
+            silent.push(TcpStream::connect(rtmp).await.unwrap());
+        }
+        relay.unpublish().await;
+        assert!(matches!(told.recv().await, Some(InputEvent::Down)));
+        shutdown.cancel();
+        serving.await.unwrap();
+    }
+
+    fn relay_target(stream: StreamId, epoch: Epoch, generation: u32, key: &RoleKey) -> RelayTarget {
+        let (session, auth) = (SessionId::generate(), key.proof(stream, epoch));
+        RelayTarget {
+            app: APP.to_owned(),
+            stream_name: format!(
+                "{stream}?epoch={epoch}&session={session}&generation={generation}&auth={}",
+                auth.reveal()
+            ),
+            tc_url: format!("rtmp://{rtmp}/{APP}", rtmp = "localhost"),
+        }
     }
 }
