@@ -116,6 +116,11 @@ impl Measure {
         self.news.of(info, now)
     }
 
+    /// The directory did not take the last news.
+    pub(crate) fn news_not_taken(&mut self) {
+        self.news.not_taken();
+    }
+
     /// The stream's record shows no measurement.
     pub(crate) fn not_in_record(&mut self, now: Instant) {
         self.news.not_in_record(now);

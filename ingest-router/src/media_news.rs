@@ -12,15 +12,22 @@ use caudal_livestream::record::MediaInfo;
 /// those who ask the router.
 #[derive(Debug, Default)]
 pub(crate) struct MediaNews {
-    written: Option<(MediaInfo, Instant)>,
+    written: Written,
+    /// The same before the news that was given out last.
+    before: Written,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Written {
+    last: Option<(MediaInfo, Instant)>,
     /// The longest keyframe interval that was written, in milliseconds.
     longest_interval: u32,
 }
 
 impl MediaNews {
-    /// What is to be written at `now`, if something is.
+    /// What is to be written at `now`, if something is. It counts as written, unless [`not_taken`](Self::not_taken) says otherwise.
     pub(crate) fn of(&mut self, measured: MediaInfo, now: Instant) -> Option<MediaInfo> {
-        let news = match &self.written {
+        let news = match &self.written.last {
             None => measured,
             Some((written, at)) => {
                 let class = bitrate_class(written.bitrate, measured.bitrate);
@@ -35,20 +42,30 @@ impl MediaNews {
                 news
             }
         };
-        self.longest_interval = self.longest_interval.max(news.keyframe_interval_ms.unwrap_or(0));
-        self.written = Some((news.clone(), now));
+        let interval = news.keyframe_interval_ms.unwrap_or(0);
+        let written = Written {
+            longest_interval: self.written.longest_interval.max(interval),
+            last: Some((news.clone(), now)),
+        };
+        self.before = std::mem::replace(&mut self.written, written);
         Some(news)
+    }
+
+    /// The directory did not take the last news: the record stands as it did before.
+    pub(crate) fn not_taken(&mut self) {
+        self.written = self.before.clone();
     }
 
     /// The record shows no measurement. One that was told a while ago was not heard, or forgotten by a controller that was
     /// started anew: the next one is news whatever it is.
     pub(crate) fn not_in_record(&mut self, now: Instant) {
-        self.written.take_if(|(_, at)| now.saturating_duration_since(*at) >= PAUSE);
+        self.written.last.take_if(|(_, at)| now.saturating_duration_since(*at) >= PAUSE);
     }
 
     fn interval_grew(&self, measured: &MediaInfo) -> bool {
         let interval = measured.keyframe_interval_ms.unwrap_or(0);
-        interval > self.longest_interval && !near(self.longest_interval, interval, INTERVAL_PERCENT)
+        let longest = self.written.longest_interval;
+        interval > longest && !near(longest, interval, INTERVAL_PERCENT)
     }
 }
 

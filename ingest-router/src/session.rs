@@ -65,7 +65,7 @@ struct Departure {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Errand {
-    MediaReported,
+    MediaReported { taken: bool },
     WorkerReported,
     RefusalReported,
     Farewell,
@@ -339,10 +339,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
         self.reporting = true;
         let leave = self.registration.leave.clone();
         self.errands.spawn(async move {
-            if !wait_until_taken(directory.report_media(stream, session, media), leave).await {
+            let taken = wait_until_taken(directory.report_media(stream, session, media), leave).await;
+            if !taken {
                 tracing::debug!(%stream, "the directory did not take a measurement in time");
             }
-            Errand::MediaReported
+            Errand::MediaReported { taken }
         });
     }
 
@@ -373,7 +374,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
 
     fn done(&mut self, errand: Option<Errand>) {
         match errand {
-            Some(Errand::MediaReported) => self.reporting = false,
+            Some(Errand::MediaReported { taken }) => {
+                self.reporting = false;
+                if !taken {
+                    self.measure.news_not_taken();
+                }
+            }
             Some(Errand::WorkerReported) => {
                 self.relay_failures.telling = false;
                 self.report_worker();

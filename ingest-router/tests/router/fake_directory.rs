@@ -14,6 +14,8 @@ pub(crate) struct FakeDirectory {
     streams: watch::Sender<Streams>,
     full: Mutex<bool>,
     away: Mutex<bool>,
+    deaf: Mutex<bool>,
+    measurements: watch::Sender<usize>,
     rival: Mutex<Option<Ingest>>,
     unreachable: watch::Sender<Vec<(StreamId, RelayFailures)>>,
     refused: watch::Sender<Vec<(StreamId, SessionId, String)>>,
@@ -27,6 +29,16 @@ impl FakeDirectory {
     /// The controller takes no commands from now on, or does again.
     pub(crate) fn set_away(&self, away: bool) {
         *self.away.lock().unwrap() = away;
+    }
+
+    /// Measurements are not answered from now on, or are again.
+    pub(crate) fn set_deaf(&self, deaf: bool) {
+        *self.deaf.lock().unwrap() = deaf;
+    }
+
+    /// Waits until the next measurement is told.
+    pub(crate) async fn hears_measurement(&self) {
+        self.measurements.subscribe().changed().await.unwrap();
     }
 
     fn command(&self) -> Result<(), Unavailable> {
@@ -145,6 +157,10 @@ impl StreamDirectory for FakeDirectory {
     }
 
     fn report_media(&self, stream: StreamId, session: SessionId, media: MediaInfo) -> BoxFuture<'_, ()> {
+        self.measurements.send_modify(|told| *told += 1);
+        if *self.deaf.lock().unwrap() {
+            return futures::future::pending().boxed();
+        }
         if self.get(stream).is_some_and(|record| record.spec.ingest.session == session) {
             self.change(stream, |record| record.status.media = Some(media));
         }

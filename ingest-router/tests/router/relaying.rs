@@ -218,6 +218,24 @@ async fn what_the_publisher_sends_is_measured_and_published() {
 }
 
 #[tokio::test]
+async fn a_measurement_that_the_directory_did_not_take_is_told_again() {
+    let harness = Harness::start().await;
+    let (mut encoder, _worker) = harness.live().await;
+    send_frame(&mut encoder, 0, Frame::Key, 500).await;
+    let measured = harness.directory.wait_for(|record| record.status.media.is_some());
+    assert_eq!(within(measured).await.status.media.as_ref().unwrap().video_codec, None);
+    harness.directory.set_deaf(true);
+    let told = within(harness.directory.hears_measurement());
+    tokio::join!(told, send_headers(&mut encoder));
+    harness.directory.set_deaf(false);
+    let known = |record: &caudal_livestream::record::LiveStream| {
+        record.status.media.as_ref().is_some_and(|media| media.video_codec.is_some())
+    };
+    within(harness.directory.wait_for(known)).await;
+    harness.stop().await;
+}
+
+#[tokio::test]
 async fn what_a_worker_needs_only_with_later_tags_comes_with_them() {
     let harness = Harness::start().await;
     let mut encoder = harness.publish().await.unwrap();
