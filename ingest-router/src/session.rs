@@ -186,15 +186,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
                     return End::Left(departure);
                 }
                 tokio::select! {
-                    () = leave.cancelled(), if patience.is_none() => {
+                    // One that has left is waited for by a deadline of its own, and by the router's.
+                    () = leave.cancelled(), if patience.is_none() && departure.is_none() => {
                         patience = Some(Instant::now() + self.ask_to_leave());
                     }
-                    () = at(patience) => {
-                        return match departure {
-                            Some(departure) => End::Left(departure),
-                            None => End::Dismissed(Dismissal::shutdown()),
-                        };
-                    }
+                    () = at(patience), if departure.is_none() => return End::Dismissed(Dismissal::shutdown()),
                     changed = self.registration.record.changed() => {
                         // The sender lives as long as the registration.
                         drop(changed);

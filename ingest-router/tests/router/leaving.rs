@@ -4,6 +4,7 @@ use bytes::Bytes;
 use caudal_livestream::record::{DesiredState, DropPublisher};
 use caudal_livestream::report::EndReason;
 use caudal_rtmp::{Refusal, RelayClient};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::fake_worker::FakeWorker;
@@ -48,6 +49,34 @@ async fn a_worker_that_comes_late_still_gets_a_short_broadcast_and_its_end() {
     worker.hears_video().await;
     worker.hears_video().await;
     assert!(worker.hears_loss().await);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_router_that_stops_still_brings_the_last_words_of_who_has_just_left() {
+    let harness = Harness::start().await;
+    let mut encoder = harness.publish().await.unwrap();
+    send_headers(&mut encoder).await;
+    send_frame(&mut encoder, 0, Frame::Key, 100).await;
+    encoder.unpublish().await;
+    within(async {
+        while harness.counted("caudal_ingest_router_publishers") > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    harness.shutdown.cancel();
+    within(async { while TcpStream::connect(harness.rtmp).await.is_ok() {} }).await;
+    // On a runtime of one thread, by then everybody has taken account of it.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    let mut worker = FakeWorker::start().await;
+    harness.directory.assign(harness.stream, worker.address, 0);
+    worker.hears_relay().await;
+    worker.hears_video().await;
+    worker.hears_video().await;
+    assert!(worker.hears_loss().await, "explicit");
     harness.stop().await;
 }
 
