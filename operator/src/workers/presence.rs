@@ -53,10 +53,19 @@ impl Shared {
                 }
                 Known::There(pod) => pod,
             };
-            if let Err(error) = self.delete(&pod, Haste::Later).await {
+            match self.delete(&pod, Haste::Later).await {
+                Ok(()) => {}
+                // As where somebody has taken labels off it by which a policy knows what an operator may delete. Its broadcast waits for its
+                // process alone, and what is left of the pod goes with its owner.
+                Err(error @ (Failure::Refused(_) | Failure::Forbidden(_))) => {
+                    tracing::warn!(%error, pod = pod.name, "may not delete a worker's pod");
+                    return if pod.ended { Presence::Gone } else { Presence::Unknown };
+                }
                 // Whoever wants it ended asks again.
-                tracing::debug!(%error, pod = pod.name, "cannot delete a worker's pod");
-                return Presence::Unknown;
+                Err(error) => {
+                    tracing::debug!(%error, pod = pod.name, "cannot delete a worker's pod");
+                    return Presence::Unknown;
+                }
             }
             // Where neither the answer nor the pod that was read again was news, the next try would be told the same.
             let is_as_it_was = |known: &Arc<WorkerPod>| known.version == pod.version && !known.leaving;

@@ -350,6 +350,21 @@ async fn a_release_ends_the_pod_and_waits_for_its_process() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_worker_whose_pod_may_not_be_deleted_is_gone_once_its_process_has_ended() {
+    let world = World::new();
+    let worker = world.warm(0);
+    world.claim(1).await.unwrap();
+    let refuse = || world.server.trouble("DELETE", Trouble::Answer(422, "Invalid"));
+    refuse();
+    assert_eq!(world.workers.release(worker).await, Presence::Unknown);
+    world.server.change(KIND, "w-default-0", |pod| pod["status"]["phase"] = json!("Succeeded"));
+    sleep(Duration::from_millis(100)).await;
+    refuse();
+    assert_eq!(world.workers.release(worker).await, Presence::Gone);
+    assert!(world.pod("w-default-0").is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_no_watch_has_told_of_is_gone_only_when_the_server_says_so() {
     let world = World::new();
     let known = world.warm(0);

@@ -94,12 +94,12 @@ impl FakeStore {
         self.state().stuck = stream;
     }
 
-    /// Nothing is taken while this is so.
     /// Somebody wants this stream to stay as it is.
     pub(super) fn pause(&self, stream: Option<StreamId>) {
         self.state().paused = stream;
     }
 
+    /// Nothing is taken while this is so.
     pub(super) fn away(&self, away: bool) {
         self.state().away = away;
     }
