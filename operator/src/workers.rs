@@ -372,31 +372,42 @@ impl Shared {
                 Err(not_wanted())
             }
             // It may have been this very claim, whose first answer was lost.
-            Err(Failure::Conflict) => match call(self.api.get(&pod.name)).await {
-                Ok(found) => {
-                    let ours = self.pods.wrote(&found).filter(|found| found.claim == Some((stream, epoch)));
-                    if let Some(ours) = ours {
-                        self.claimed_before(ours).await
-                    } else {
-                        self.metrics.claim_conflicts.inc();
-                        Ok(None)
-                    }
-                }
-                Err(Failure::NotFound) => {
+            Err(Failure::Conflict) => {
+                let Some(ours) = self.claimed_all_the_same(pod, claim).await? else {
                     self.metrics.claim_conflicts.inc();
-                    self.pods.vanished(&pod.name);
-                    Ok(None)
-                }
-                Err(error) => Err(self.not_sure(pod, claim, &error)),
-            },
+                    return Ok(None);
+                };
+                self.claimed_before(ours).await
+            }
             Err(Failure::NotFound) => {
                 self.metrics.claim_conflicts.inc();
                 self.pods.vanished(&pod.name);
                 Ok(None)
             }
-            Err(Failure::Refused(reason)) => {
-                self.pods.untried(pod);
-                Err(ClaimError::Unavailable(reason))
+            // The same again would be answered so too, for this broadcast and all others: the pod stays tried, and another one follows.
+            Err(error @ (Failure::Refused(_) | Failure::Forbidden(_))) => {
+                tracing::warn!(%error, %stream, pod = pod.name, "a worker that waits cannot be claimed; another one is");
+                let Some(ours) = self.claimed_all_the_same(pod, claim).await? else { return Ok(None) };
+                self.claimed_before(ours).await
+            }
+            Err(error) => Err(self.not_sure(pod, claim, &error)),
+        }
+    }
+
+    /// The pod, if an earlier try of this claim has got it and its answer was lost.
+    async fn claimed_all_the_same(
+        &self,
+        pod: &Arc<WorkerPod>,
+        claim: &Claim<'_>,
+    ) -> Result<Option<Arc<WorkerPod>>, ClaimError> {
+        match call(self.api.get(&pod.name)).await {
+            Ok(found) => {
+                let is_its = |found: &Arc<WorkerPod>| found.claim == Some((claim.stream, claim.epoch));
+                Ok(self.pods.wrote(&found).filter(is_its))
+            }
+            Err(Failure::NotFound) => {
+                self.pods.vanished(&pod.name);
+                Ok(None)
             }
             Err(error) => Err(self.not_sure(pod, claim, &error)),
         }

@@ -404,3 +404,46 @@ async fn a_worker_that_somebody_takes_out_of_its_pool_serves_on_and_is_ended_lik
     sleep(Duration::from_secs(2)).await;
     assert_eq!(world.workers.exited(worker).await, Presence::Gone);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_may_not_be_claimed_is_left_for_the_next_one_and_where_there_is_none_another_is_made() {
+    for (code, reason) in [(422, "Invalid"), (403, "Forbidden")] {
+        let refused = || Trouble::Answer(code, reason);
+        let world = World::with_room_for(4);
+        world.warm(0);
+        let second = world.warm(1);
+        world.server.trouble("PATCH pods/w-default-0", refused());
+        assert_eq!(world.claim(1).await.unwrap().worker, second, "{code}");
+
+        let world = World::with_room_for(4);
+        world.warm(0);
+        world.server.trouble("PATCH pods/w-default-0", refused());
+        let name = world.cold_name(1);
+        let (claimed, ()) = tokio::join!(world.claim(1), world.run(&name));
+        assert_eq!(claimed.unwrap().worker, worker_of(&world.pod(&name).unwrap()), "{code}");
+        assert_eq!(world.server.writes(), ["PATCH pods/w-default-0", "POST pods"], "{code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_was_made_unheard_and_may_not_be_made_again_keeps_its_pod() {
+    let world = World::with_room_for(4);
+    let first = world.warm(0);
+    world.warm(1);
+    // The watch tells of nothing.
+    let (pods, pools) = (Pods::default(), world.pools.clone());
+    let warm = |name: &str| News::Is(Box::new(serde_json::from_value(world.pod(name).unwrap()).unwrap()));
+    pods.take(warm("w-default-0"));
+    pods.take(warm("w-default-1"));
+    pods.take(News::Whole);
+    let (network, owned) = (world.hosts.network(), Arc::<Owned>::default());
+    let workers = PodWorkers::over(network, world.server.client(), pods, pools, owned, settings(), metrics());
+    world.server.trouble("PATCH pods/w-default-0", Trouble::AnswerLost);
+    let claim = || {
+        workers.shared.clone().claim(world.stream, Epoch(1), "default".to_owned(), CancellationToken::new())
+    };
+    assert!(matches!(claim().await, Err(ClaimError::Unavailable(_))));
+    world.server.trouble("PATCH pods/w-default-0", Trouble::Answer(403, "Forbidden"));
+    assert_eq!(claim().await.unwrap().worker, first);
+    assert_eq!(world.pod("w-default-1").unwrap()["metadata"]["labels"]["caudal.dev/worker"], "idle");
+}

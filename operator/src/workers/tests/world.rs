@@ -33,7 +33,7 @@ impl Hosts {
         std::mem::take(&mut self.0.lock().unwrap().1)
     }
 
-    fn network(&self) -> Network {
+    pub(super) fn network(&self) -> Network {
         let hosts = self.clone();
         Network::of(move |to: SocketAddr| {
             let mut hosts = hosts.0.lock().unwrap();
