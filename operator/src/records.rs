@@ -16,6 +16,7 @@ use caudal_controller::{
 };
 use caudal_kubernetes::live_stream::Place;
 use caudal_kubernetes::{LiveStream, LiveStreamSpec, names};
+use caudal_livestream::record::MediaInfo;
 use caudal_livestream::{Epoch, StreamId, UnixMillis, WorkerId};
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
@@ -199,6 +200,11 @@ impl Shared {
         self.cache().known(stream).is_some_and(is_paused)
     }
 
+    /// What routers have measured of a stream's publishers, as far as is known.
+    fn media(&self, stream: StreamId) -> Option<MediaInfo> {
+        self.cache().known(stream).and_then(media_of)
+    }
+
     fn now(&self) -> UnixMillis {
         wall_now(&self.settings.wall)
     }
@@ -212,8 +218,10 @@ impl Shared {
                     let stream = resource.spec.stream;
                     let _ = self.take_in(resource);
                     // A watch may have been quicker.
-                    if let Some(Ok((Reading::Record(record, shown), version))) = self.cache().read(stream) {
-                        records.push(Stored { record: *record, version, shown });
+                    let known = self.cache().read(stream);
+                    if let Some(Ok((Reading::Record(record, shown), version))) = known {
+                        let media = self.media(stream);
+                        records.push(Stored { record: *record, version, shown, media });
                     }
                 }
                 Err(error) => {
@@ -246,11 +254,11 @@ impl Shared {
 
     /// Takes in a resource as it is or was; the record when there is one and it is news.
     fn take_in(&self, resource: LiveStream) -> Option<Stored> {
-        let name = resource.name_any();
+        let (name, media) = (resource.name_any(), media_of(&resource));
         let news = self.cache().take_in(resource);
         match news {
             Ok(Some((Reading::Record(record, shown), version))) => {
-                Some(Stored { record: *record, version, shown })
+                Some(Stored { record: *record, version, shown, media })
             }
             Ok(Some((Reading::Memento(_), _)) | None) => None,
             Err(error) => {
@@ -520,6 +528,10 @@ impl RecordStore for LiveStreams {
     fn when_it_fails(&self) -> WhenItFails {
         WhenItFails::Wait
     }
+}
+
+fn media_of(resource: &LiveStream) -> Option<MediaInfo> {
+    resource.status.as_ref()?.media.as_ref().map(MediaInfo::from)
 }
 
 fn unavailable(error: &Failure) -> StoreError {

@@ -417,12 +417,14 @@ mod tests {
 
     use caudal_controller::{Announcements, LinkLost, NotAcknowledged, NotAssigned};
     use caudal_kubernetes::fake_server::{FakeServer, Trouble};
+    use caudal_kubernetes::{LiveStream, LiveStreamSpec, names};
     use caudal_livestream::credentials::SealingPublicKey;
     use caudal_livestream::lifecycle::ReportOrder;
     use caudal_livestream::proof::{Proof, RoleKey, SignedAssignment, SignedRenewal};
     use caudal_livestream::record::WorkerAddress;
     use ed25519_dalek::SigningKey;
     use futures::future::{BoxFuture, pending, ready};
+    use serde_json::json;
 
     use super::*;
     use crate::build::tests::settings;
@@ -495,6 +497,25 @@ mod tests {
         }
     }
 
+    /// The server, which says what time it is as well, and takes no Events.
+    fn with_a_clock(server: &FakeServer) -> Client {
+        let server = server.client();
+        let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+            let server = server.clone();
+            async move {
+                let answer = match request.uri().path() {
+                    "/version" => {
+                        http::Response::builder().header(http::header::DATE, "Fri, 15 Jan 2027 08:00:00 GMT")
+                    }
+                    path if path.ends_with("/events") => http::Response::builder().status(404),
+                    _ => return server.send(request).await,
+                };
+                Ok(answer.body(kube::client::Body::empty()).unwrap())
+            }
+        });
+        Client::new(service, "caudal")
+    }
+
     /// Waits until it is so.
     async fn until(what: &str, so: impl Fn() -> bool) {
         let waiting = async {
@@ -523,6 +544,35 @@ mod tests {
         };
         let (ran, ()) = tokio::join!(Box::pin(run(config, shutdown.clone())), looking);
         ran.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_routers_measured_of_a_broadcast_is_among_what_the_api_is_told_of_its_end() {
+        let (server, media, others) =
+            (FakeServer::new(), tempfile::tempdir().unwrap(), Arc::<Others>::default());
+        let config = config(with_a_clock(&server), media.path(), &others);
+        let spec = caudal_livestream::fixtures::spec();
+        let name = names::live_stream(spec.stream);
+        let created = LiveStream::new(&name, LiveStreamSpec::of(&spec));
+        server.create("livestreams", serde_json::to_value(created).unwrap());
+        let lifecycle = || server.get("livestreams", &name).unwrap()["status"]["lifecycle"].clone();
+        let shutdown = CancellationToken::new();
+        let happens = async {
+            until("taken up", || lifecycle().is_object()).await;
+            server.change("livestreams", &name, |resource| {
+                resource["status"]["media"] = json!({ "fpsMilli": 30_000, "keyframeIntervalMs": 8_000 });
+            });
+            until("measured", || lifecycle()["hints"].is_object()).await;
+            server.change("livestreams", &name, |resource| resource["spec"]["desiredState"] = json!("Ended"));
+            until("told", || !others.0.lock().unwrap().is_empty()).await;
+            shutdown.cancel();
+        };
+        let (ran, ()) = tokio::join!(Box::pin(run(config, shutdown.clone())), happens);
+        ran.unwrap();
+        let told = others.0.lock().unwrap().clone();
+        let [ReportOrder::Done(done)] = told.as_slice() else { panic!("{told:?}") };
+        let hints = done.hints.unwrap();
+        assert_eq!((hints.keyframe_ms, hints.max_frame_ms, hints.fps_milli), (8_000, 34, 30_000));
     }
 
     #[tokio::test(start_paused = true)]

@@ -146,6 +146,8 @@ pub struct Stored {
     pub version: Version,
     /// How others read it.
     pub shown: Shown,
+    /// What was measured of its publishers, where that is written beside the record; none where the controller is told of it otherwise.
+    pub media: Option<MediaInfo>,
 }
 
 /// How others read a record, in a store that shows them what follows from it.

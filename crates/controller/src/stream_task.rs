@@ -181,7 +181,9 @@ impl StreamTask {
         mut changes: watch::Receiver<NewestChange>,
         created: Option<oneshot::Sender<()>>,
     ) {
-        if self.take(Step::Heard(Input::Tick)).await.is_ok() {
+        let media = self.stored.as_ref().and_then(|stored| stored.media.as_ref());
+        let first = media.and_then(hints_from).map_or(Input::Tick, Input::Measured);
+        if self.take(Step::Heard(first)).await.is_ok() {
             // Also when there was nothing to store.
             self.act();
             if let Some(created) = created {

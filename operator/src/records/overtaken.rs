@@ -36,9 +36,11 @@ impl Shared {
     }
 
     fn newer(&self, stream: StreamId) -> StoreError {
-        match self.cache().read(stream) {
+        let known = self.cache().read(stream);
+        match known {
             Some(Ok((Reading::Record(record, shown), version))) => {
-                StoreError::Conflict(Box::new(Stored { record: *record, version, shown }))
+                let media = self.media(stream);
+                StoreError::Conflict(Box::new(Stored { record: *record, version, shown, media }))
             }
             // Another controller has nothing left to do for it.
             Some(Ok((Reading::Memento(_), _))) | None => StoreError::Gone,

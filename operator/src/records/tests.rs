@@ -45,7 +45,7 @@ impl World {
 
     async fn save(&self, stored: &Stored, durability: Durability) -> Result<Stored, StoreError> {
         let version = self.store.store(&stored.record, &stored.version, durability).await?;
-        Ok(Stored { record: stored.record.clone(), version, shown: Shown::AsItIs })
+        Ok(Stored { record: stored.record.clone(), version, shown: Shown::AsItIs, media: None })
     }
 
     fn resource(&self) -> Value {
@@ -315,7 +315,7 @@ async fn the_end_of_an_unknown_stream_is_created_as_ended_and_reads_as_that() {
     assert_eq!(world.resource()["status"]["phase"], "Ended");
     assert_eq!(
         store(&world.server).load().await.unwrap(),
-        [Stored { record: ended.clone(), version, shown: Shown::AsItIs }]
+        [Stored { record: ended.clone(), version, shown: Shown::AsItIs, media: None }]
     );
 
     // A router was quicker.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use caudal_livestream::lifecycle::{Evidence, Input};
 use tokio::time::Instant;
 
-use super::{StreamTask, is_to_be_stored};
+use super::{StreamTask, hints_from, is_to_be_stored};
 use crate::backoff::Backoff;
 use crate::edit::{Edit, Refusal, take_spec};
 use crate::metrics::{Kind, Reconciled};
@@ -139,7 +139,8 @@ impl StreamTask {
             }
             match outcome {
                 Ok(version) => {
-                    self.stored = Some(Stored { record: next.clone(), version, shown: Shown::AsItIs });
+                    let media = self.stored.take().and_then(|before| before.media);
+                    self.stored = Some(Stored { record: next.clone(), version, shown: Shown::AsItIs, media });
                     self.unsaved = false;
                     return Saving::Done;
                 }
@@ -210,8 +211,15 @@ impl StreamTask {
         let is_of = |known: &Stored| known.record.machine == newer.record.machine;
         let ours = self.stored.as_ref().is_some_and(|known| newer.shown == Shown::NotYet || is_of(known));
         let now = self.clock.now();
+        // Of whichever publisher: the next broadcast's headers must hold for all of this one.
+        let known = self.stored.as_ref().and_then(|known| known.media.as_ref());
+        let media = newer.media.as_ref().filter(|media| known != Some(*media));
+        let measured = media.and_then(hints_from).map(Input::Measured);
         let overtaken = if ours {
             let (next, ()) = self.changed_with_last_words(now, stepped_ms, |record| {
+                if let Some(measured) = measured.clone() {
+                    record.machine.handle(now, measured);
+                }
                 if let Some(spec) = &newer.record.spec {
                     take_spec(record, spec, now);
                 }
@@ -223,6 +231,9 @@ impl StreamTask {
         } else {
             tracing::warn!(stream = %self.stream, "another controller leads this stream; going on from what it stored");
             self.record = newer.record.clone();
+            if let Some(measured) = measured {
+                self.record.machine.handle(now, measured);
+            }
             self.record.heed_spec(now);
             self.drop_jobs();
             Overtaken::Machine

@@ -179,13 +179,13 @@ impl State {
         self.versions += 1;
         self.unseen.remove(&record.stream());
         self.records.insert(record.stream(), (record.clone(), self.versions));
-        Stored { record, version: Version(self.versions), shown: Shown::AsItIs }
+        Stored { record, version: Version(self.versions), shown: Shown::AsItIs, media: None }
     }
 
     fn found(&self, stream: StreamId) -> Option<Stored> {
         let (record, version) = self.records.get(&stream)?;
         let shown = if self.unseen.contains(&stream) { Shown::NotYet } else { Shown::AsItIs };
-        Some(Stored { record: record.clone(), version: Version(*version), shown })
+        Some(Stored { record: record.clone(), version: Version(*version), shown, media: None })
     }
 }
 

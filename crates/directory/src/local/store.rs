@@ -58,7 +58,8 @@ impl Store {
             }
             match read(&path, stream) {
                 Ok(record) => {
-                    streams.push(Stored { record, version: Version::default(), shown: Shown::AsItIs });
+                    let (version, shown) = (Version::default(), Shown::AsItIs);
+                    streams.push(Stored { record, version, shown, media: None });
                 }
                 Err(Unread::Inaccessible(source)) => return Err(StartError::State { path, source }),
                 Err(Unread::Wrong(reason)) => match put_aside(&path) {
