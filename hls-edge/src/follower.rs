@@ -4,6 +4,7 @@
 //! every edge a decoded event for each part of every stream; what it would save the first viewer is one connection to
 //! a worker and one snapshot, a millisecond or two in the same network.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use caudal_livestream::timeline::{SegmentPhase, Timeline};
 use caudal_livestream::{Epoch, RenditionName, UnixMillis};
 use caudal_storage::SegmentStore;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{interval_at, sleep};
 
 use crate::feeds::{Feeds, Heard};
@@ -36,6 +37,8 @@ pub(crate) struct Follower<I> {
     pub(crate) announced: Option<PartAnnounced>,
     /// Fetches what the feed's snapshot names; never more than one task.
     pub(crate) prefetch: JoinSet<()>,
+    /// Looks for a timeline in storage, which may hang while a worker can be followed; never more than one task.
+    pub(crate) stored: JoinSet<Option<Timeline>>,
 }
 
 /// Why a feed is followed no longer.
@@ -75,7 +78,7 @@ impl<I: Fn() -> bool> Follower<I> {
                     self.watched.set_worker(None);
                 }
                 if !connected {
-                    self.take_up_stored().await;
+                    self.look_into_storage();
                 }
             }
             // Storage has all of it by the time that it is old. Between two workers what the lost one had not stored is nowhere else.
@@ -85,9 +88,13 @@ impl<I: Fn() -> bool> Follower<I> {
                 self.watched.memory().make_room();
             }
             pause = if connected { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
-            tokio::select! {
-                changed = self.record.changed() => if changed.is_err() { return },
-                () = sleep(pause) => {}
+            let mut pause_over = pin!(sleep(pause));
+            loop {
+                tokio::select! {
+                    changed = self.record.changed() => if changed.is_err() { return } else { break },
+                    () = &mut pause_over => break,
+                    Some(found) = self.stored.join_next() => self.take_up_stored(found),
+                }
             }
             if (self.is_idle)() {
                 return;
@@ -108,10 +115,14 @@ impl<I: Fn() -> bool> Follower<I> {
     /// Reads feeds of one worker, and of the one that it hands over to, until that is lost or replaced.
     async fn follow(&mut self, worker: WorkerAddress, epoch: Epoch, connected: &mut bool) -> FeedEnd {
         let watched = Arc::clone(&self.watched);
-        let opened = tokio::select! {
-            opened = self.sources.opening(&watched, worker, epoch, watched.wanted(Instant::now())) => opened,
-            // A worker that is gone may take seconds to show it; its successor is not kept waiting.
-            () = replaced(&mut self.record, worker, epoch) => return FeedEnd::Replaced,
+        let mut opening = self.sources.opening(&watched, worker, epoch, watched.wanted(Instant::now()));
+        let opened = loop {
+            tokio::select! {
+                opened = &mut opening => break opened,
+                // A worker that is gone may take seconds to show it; its successor is not kept waiting.
+                () = replaced(&mut self.record, worker, epoch) => return FeedEnd::Replaced,
+                Some(found) = self.stored.join_next() => self.take_up_stored(found),
+            }
         };
         let mut feeds = match opened {
             Ok(opened) => Feeds::new(worker, epoch, opened),
@@ -146,9 +157,12 @@ impl<I: Fn() -> bool> Follower<I> {
                     feeds.renew(&self.sources, &watched);
                     // A new worker says nothing until its publisher returns, and whoever comes meanwhile is to see what there was.
                     if self.mirror.timeline().is_none() && !std::mem::replace(&mut looked_into_storage, true) {
-                        self.take_up_stored().await;
+                        self.look_into_storage();
                     }
                 }
+                Some(found) = self.stored.join_next() => if self.mirror.timeline().is_none() {
+                    self.take_up_stored(found);
+                },
             }
         }
     }
@@ -320,12 +334,22 @@ impl<I: Fn() -> bool> Follower<I> {
     }
 
     /// With nothing in memory, or nothing new to come, what the workers left in storage says how the stream stands.
-    async fn take_up_stored(&mut self) {
+    fn needs_stored(&self) -> bool {
         let finished = self.record.borrow().as_ref().is_some_and(|record| record.status.phase.is_over());
-        if self.mirror.timeline().is_some() && !finished {
-            return;
+        self.mirror.timeline().is_none() || finished
+    }
+
+    fn look_into_storage(&mut self) {
+        if self.needs_stored() && self.stored.is_empty() {
+            let (store, stream) = (self.sources.store.clone(), self.watched.stream);
+            self.stored.spawn(async move { stored_timeline(&store, stream).await });
         }
-        if let Some(timeline) = stored_timeline(&self.sources.store, self.watched.stream).await {
+    }
+
+    fn take_up_stored(&mut self, found: Result<Option<Timeline>, JoinError>) {
+        if let Ok(Some(timeline)) = found
+            && self.needs_stored()
+        {
             let change = self.mirror.offer(timeline);
             self.publish(&change);
         }

@@ -104,6 +104,7 @@ impl Streams {
             mirror: Mirror::default(),
             announced: None,
             prefetch: JoinSet::new(),
+            stored: JoinSet::new(),
         };
         all.insert(stream, Followed { watched: Arc::clone(&watched), record: sender });
         self.sources.metrics.followed.set(i64::try_from(all.len()).unwrap_or(i64::MAX));

@@ -1,11 +1,14 @@
 //! Workers come and go; viewers see one stream.
 
+use std::time::Duration;
+
 use caudal_livestream::feed::Event;
 use caudal_livestream::record::Phase;
 use caudal_livestream::{Epoch, StreamId};
 use caudal_storage::{Key, StreamFile};
 
-use super::{Scene, until, until_text};
+use super::fake_worker::FakeWorker;
+use super::{Scene, feed_key, until, until_text};
 
 const PLAYLIST: &str = "/live/{s}/source/index.m3u8";
 
@@ -114,6 +117,29 @@ async fn an_edge_that_starts_between_two_workers_reads_the_state_in_storage() {
     assert!(text.contains("\n7-1.m4s\n") && text.contains("PRELOAD-HINT"), "{text}");
     assert_eq!(scene.bytes("/live/{s}/source/7-1.m4s").await.len(), 60);
     scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_is_followed_while_storage_hangs() {
+    for named_at_once in [false, true] {
+        let scene = Scene::new().await;
+        // The higher one shows that it is read, and says nothing.
+        let (asked, hangs) = (scene.hang("state-2.json"), scene.hang("state-1.json"));
+        scene.directory.without_worker(Phase::Live);
+        let worker = FakeWorker::start(scene.stream, 3, &feed_key(), scene.store.clone()).await;
+        if named_at_once {
+            scene.directory.assign(&worker, Phase::Live);
+        }
+        let viewer = scene.start(PLAYLIST);
+        until("storage is asked", || asked.let_go().is_some()).await;
+        scene.directory.assign(&worker, Phase::Live);
+        worker.announce(&["source"]);
+        let answer = tokio::time::timeout(Duration::from_secs(10), viewer).await;
+        let (status, text) = answer.expect("the worker is followed").unwrap();
+        assert!(status == 200 && text.contains("\"p3-0.m4s\""), "{text}");
+        drop((asked, hangs));
+        scene.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

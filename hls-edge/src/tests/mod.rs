@@ -16,6 +16,7 @@ mod viewing;
 mod waiting;
 
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -139,6 +140,11 @@ impl Scene {
         assert_eq!(response.headers()["cache-control"], "no-store", "{path}");
     }
 
+    /// A stored file of the stream that cannot be opened and that nobody is refused.
+    fn hang(&self, file: &str) -> Hanging {
+        Hanging::at(self.path(file))
+    }
+
     /// Where a stored file of the stream lies.
     fn path(&self, file: &str) -> PathBuf {
         self.folder.path().join(format!("live/{}/{file}", self.stream))
@@ -171,6 +177,36 @@ impl Scene {
         self.running.await.unwrap().unwrap();
     }
 }
+
+/// A file whose readers wait, as on a volume that hangs, until this is dropped.
+pub(crate) struct Hanging {
+    path: PathBuf,
+}
+
+impl Hanging {
+    pub(crate) fn at(path: PathBuf) -> Self {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        Self { path }
+    }
+
+    /// Lets those go who wait now; none when nobody does.
+    pub(crate) fn let_go(&self) -> Option<std::fs::File> {
+        std::fs::OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open(&self.path).ok()
+    }
+}
+
+/// A runtime does not end while somebody waits.
+impl Drop for Hanging {
+    fn drop(&mut self) {
+        // Whoever opens it before it is gone finds a writer.
+        let _writer = std::fs::OpenOptions::new().read(true).write(true).open(&self.path);
+        std::fs::remove_file(&self.path).unwrap();
+    }
+}
+
+const O_NONBLOCK: i32 = 0o4000;
 
 fn feed_key() -> RoleKey {
     RoleKey::new([7; 32])
