@@ -25,9 +25,16 @@ pub(crate) struct StoredFiles {
 type Found = Option<Arc<Rendered>>;
 
 struct Small {
-    /// Filled by one request while the others wait for it.
-    found: Arc<OnceCell<Found>>,
+    /// Filled by one request while the others wait for it, and hear with it that storage failed.
+    found: Arc<OnceCell<Result<Found, Failed>>>,
     asked: Instant,
+}
+
+/// All who ask at the same time wait for one deadline of storage, and not for one after the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Failed {
+    refusal: Refusal,
+    at: Instant,
 }
 
 impl StoredFiles {
@@ -116,17 +123,25 @@ impl StoredFiles {
     async fn small(&self, key: Key, keep: Duration) -> Result<Found, Refusal> {
         let cell = self.cell(&key, keep, Instant::now());
         let ask = || async {
-            let found = self.ask(&key, async |key| self.store.get(key).await).await?;
-            Ok(found.map(|data| Arc::new(Rendered::of(data))))
+            match self.ask(&key, async |key| self.store.get(key).await).await {
+                Ok(found) => Ok(found.map(|data| Arc::new(Rendered::of(data)))),
+                Err(refusal) => Err(Failed { refusal, at: Instant::now() }),
+            }
         };
-        cell.get_or_try_init(ask).await.cloned()
+        cell.get_or_init(ask).await.clone().map_err(|failed| failed.refusal)
     }
 
-    fn cell(&self, key: &Key, keep: Duration, now: Instant) -> Arc<OnceCell<Found>> {
+    fn cell(&self, key: &Key, keep: Duration, now: Instant) -> Arc<OnceCell<Result<Found, Failed>>> {
         let mut small = lock(&self.small);
         if let Some(kept) = small.get(key) {
-            let keep = if matches!(kept.found.get(), Some(None)) { MISSING } else { keep };
-            if now.saturating_duration_since(kept.asked) < keep {
+            let (since, keep) = match kept.found.get() {
+                // Storage may take longer than the answer is kept.
+                None => (now, keep),
+                Some(Ok(None)) => (kept.asked, MISSING),
+                Some(Ok(Some(_))) => (kept.asked, keep),
+                Some(Err(failed)) => (failed.at, FAILED),
+            };
+            if now.saturating_duration_since(since) < keep {
                 return Arc::clone(&kept.found);
             }
             small.remove(key);
@@ -158,7 +173,7 @@ impl StoredFiles {
 
 impl Small {
     fn size(&self) -> usize {
-        let found = self.found.get().and_then(Option::as_ref);
+        let found = self.found.get().and_then(|found| found.as_ref().ok()?.as_ref());
         found.map_or(0, |rendered| rendered.plain.len())
     }
 }
@@ -183,6 +198,8 @@ const FINAL: Duration = Duration::from_secs(60);
 const POSTER: Duration = Duration::from_secs(5);
 /// What is missing may be under way.
 const MISSING: Duration = Duration::from_secs(2);
+/// A player asks again after a second.
+const FAILED: Duration = Duration::from_secs(1);
 /// Answers that are kept.
 const MAX_KEPT: usize = 1024;
 /// And their bytes.
@@ -191,6 +208,7 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::Hanging;
 
     #[test]
     fn a_playlist_names_whole_addresses_only() {
@@ -200,6 +218,36 @@ mod tests {
         {
             assert_eq!(names(playlist, uri), named, "{uri}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_who_wait_for_a_storage_that_hangs_are_answered_by_one_deadline() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Arc::new(StoredFiles::new(SegmentStore::folder(folder.path()).unwrap()));
+        let stream = StreamId::generate();
+        let hangs = Hanging::at(folder.path().join(format!("live/{stream}/master.m3u8")));
+        let mut viewers = tokio::task::JoinSet::new();
+        for _ in 0..5 {
+            let files = Arc::clone(&files);
+            viewers.spawn(async move { files.whole(stream, StreamFile::Master).await });
+        }
+        // Time stands still while somebody reads, unless it is told to go on.
+        for step in [0, 20] {
+            tokio::time::advance(Duration::from_secs(step)).await;
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+        }
+        for _ in 0..5 {
+            let answer = viewers.try_join_next().expect("answered by now").unwrap();
+            assert_eq!(answer.unwrap_err(), Refusal::Unavailable);
+        }
+        drop(hangs);
+        let later = Instant::now() + FAILED;
+        assert!(
+            files.cell(&Key::Live(stream, StreamFile::Master), FINAL, later).get().is_none(),
+            "asked again"
+        );
     }
 
     #[tokio::test]
