@@ -94,6 +94,8 @@ pub struct EdgeLimits {
     pub memory: Option<usize>,
     /// Of one of them.
     pub memory_per_stream: usize,
+    /// Bytes of media that the running answers about broadcasts that are over hold together; none for no limit.
+    pub stored_answers: Option<usize>,
     /// Requests that may wait at the same time, of all streams.
     pub waiting: usize,
     /// Of one stream.
@@ -110,6 +112,7 @@ impl Default for EdgeLimits {
             memory: None,
             // Four renditions of 12 Mb/s together for nine target durations of 4 s are 54 MB.
             memory_per_stream: 96 * 1024 * 1024,
+            stored_answers: None,
             // A waiting request is a few kilobytes.
             waiting: 100_000,
             waiting_per_stream: 50_000,
@@ -156,7 +159,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let edge = Arc::new(Edge {
         streams: Arc::clone(&streams),
         viewers: Arc::clone(&viewers),
-        stored: StoredFiles::new(config.store),
+        stored: StoredFiles::new(config.store, config.limits.stored_answers),
         waiting: WaitingRoom::new(
             config.limits.waiting,
             config.limits.waiting_per_address,

@@ -3,13 +3,13 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use caudal_livestream::{RenditionName, StreamId};
 use caudal_storage::{Key, SegmentStore, StreamFile};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use crate::answer::Refusal;
 use crate::rendered::Rendered;
@@ -20,6 +20,33 @@ pub(crate) struct StoredFiles {
     asking: Semaphore,
     small: Mutex<HashMap<Key, Small>>,
     missing: Mutex<HashMap<Key, Instant>>,
+    /// Media that is being read, or sent.
+    media: Mutex<HashMap<Key, Weak<Reading>>>,
+    room: Option<Room>,
+}
+
+/// One copy of a file, for all who ask for it until the last of them has got it.
+#[derive(Debug, Default)]
+struct Reading {
+    found: OnceCell<Result<Option<Held>, Refusal>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    data: Bytes,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+/// What an answer's body keeps.
+struct Answer(Arc<Reading>);
+
+/// What the answers about broadcasts that are over may hold together. There is no end of their files, and whoever asks may take its
+/// time to read.
+#[derive(Debug)]
+struct Room {
+    kibibytes: Arc<Semaphore>,
+    /// Taken before it is known how long a file is.
+    reserve: u32,
 }
 
 type Found = Option<Arc<Rendered>>;
@@ -38,12 +65,15 @@ struct Failed {
 }
 
 impl StoredFiles {
-    pub(crate) fn new(store: SegmentStore) -> Self {
+    /// `answers`: the bytes that answers about broadcasts that are over may hold; none for no limit.
+    pub(crate) fn new(store: SegmentStore, answers: Option<usize>) -> Self {
         Self {
             store,
             asking: Semaphore::new(MAX_QUESTIONS),
             small: Mutex::default(),
             missing: Mutex::default(),
+            media: Mutex::default(),
+            room: answers.map(Room::new),
         }
     }
 
@@ -77,7 +107,7 @@ impl StoredFiles {
         if !names(&playlist.plain, name) {
             return Err(Refusal::NotFound);
         }
-        self.media(Key::Live(stream, file)).await?.ok_or(Refusal::NotFound)
+        self.shared(Key::Live(stream, file), self.room.as_ref()).await?.ok_or(Refusal::NotFound)
     }
 
     /// A stream's poster, which is written anew about once a minute.
@@ -86,9 +116,44 @@ impl StoredFiles {
         Ok(found.ok_or(Refusal::NotFound)?.plain.clone())
     }
 
-    /// A file that the stream's timeline names, or has named.
+    /// A file that the stream's timeline names, or has named. Those are few.
     pub(crate) async fn media(&self, key: Key) -> Result<Option<Bytes>, Refusal> {
-        self.unless_missing(key, async |key| self.store.get(key).await).await
+        self.shared(key, None).await
+    }
+
+    async fn shared(&self, key: Key, room: Option<&Room>) -> Result<Option<Bytes>, Refusal> {
+        let reading = self.reading(&key);
+        match reading.found.get_or_init(|| self.read(key, room)).await {
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(None),
+            Err(refusal) => return Err(refusal.clone()),
+        }
+        Ok(Some(Bytes::from_owner(Answer(reading))))
+    }
+
+    async fn read(&self, key: Key, room: Option<&Room>) -> Result<Option<Held>, Refusal> {
+        let reserved = room.map(Room::reserve).transpose()?;
+        let Some(data) = self.unless_missing(key, async |key| self.store.get(key).await).await? else {
+            return Ok(None);
+        };
+        let room = match (room, reserved) {
+            (Some(room), Some(reserved)) => Some(room.fit(reserved, data.len())?),
+            _ => None,
+        };
+        Ok(Some(Held { data, _room: room }))
+    }
+
+    fn reading(&self, key: &Key) -> Arc<Reading> {
+        let mut media = lock(&self.media);
+        if let Some(reading) = media.get(key).and_then(Weak::upgrade) {
+            return reading;
+        }
+        if media.len() >= MAX_KEPT {
+            media.retain(|_, reading| reading.strong_count() > 0);
+        }
+        let reading = Arc::default();
+        media.insert(key.clone(), Arc::downgrade(&reading));
+        reading
     }
 
     /// Bytes of such a file.
@@ -171,6 +236,50 @@ impl StoredFiles {
     }
 }
 
+impl AsRef<[u8]> for Answer {
+    fn as_ref(&self) -> &[u8] {
+        match self.0.found.get() {
+            Some(Ok(Some(held))) => &held.data,
+            _ => &[],
+        }
+    }
+}
+
+impl Room {
+    fn new(bytes: usize) -> Self {
+        let kibibytes = kibibytes(bytes);
+        let permits = usize::try_from(kibibytes).unwrap_or(Semaphore::MAX_PERMITS);
+        Self {
+            kibibytes: Arc::new(Semaphore::new(permits)),
+            reserve: (kibibytes / 4).clamp(1, USUAL_SEGMENT),
+        }
+    }
+
+    fn reserve(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        self.take(self.reserve)
+    }
+
+    /// Makes what was `reserved` as large as the file.
+    fn fit(&self, mut reserved: OwnedSemaphorePermit, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+        let needed = kibibytes(bytes);
+        if let Some(more) = needed.checked_sub(self.reserve) {
+            reserved.merge(self.take(more)?);
+        } else {
+            let spare = self.reserve.saturating_sub(needed);
+            drop(reserved.split(usize::try_from(spare).unwrap_or(0)));
+        }
+        Ok(reserved)
+    }
+
+    fn take(&self, kibibytes: u32) -> Result<OwnedSemaphorePermit, Refusal> {
+        Arc::clone(&self.kibibytes).try_acquire_many_owned(kibibytes).map_err(|_| Refusal::Busy)
+    }
+}
+
+fn kibibytes(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
+}
+
 impl Small {
     fn size(&self) -> usize {
         let found = self.found.get().and_then(|found| found.as_ref().ok()?.as_ref());
@@ -200,6 +309,8 @@ const POSTER: Duration = Duration::from_secs(5);
 const MISSING: Duration = Duration::from_secs(2);
 /// A player asks again after a second.
 const FAILED: Duration = Duration::from_secs(1);
+/// KiB: 4 s of 8 Mb/s.
+const USUAL_SEGMENT: u32 = 4096;
 /// Answers that are kept.
 const MAX_KEPT: usize = 1024;
 /// And their bytes.
@@ -207,6 +318,8 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use caudal_livestream::{Epoch, Msn};
+
     use super::*;
     use crate::tests::Hanging;
 
@@ -223,7 +336,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn all_who_wait_for_a_storage_that_hangs_are_answered_by_one_deadline() {
         let folder = tempfile::tempdir().unwrap();
-        let files = Arc::new(StoredFiles::new(SegmentStore::folder(folder.path()).unwrap()));
+        let files = Arc::new(StoredFiles::new(SegmentStore::folder(folder.path()).unwrap(), None));
         let stream = StreamId::generate();
         let hangs = Hanging::at(folder.path().join(format!("live/{stream}/master.m3u8")));
         let mut viewers = tokio::task::JoinSet::new();
@@ -251,10 +364,43 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn of_a_stored_file_all_share_one_copy_and_all_copies_have_a_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SegmentStore::folder(folder.path()).unwrap();
+        let files = StoredFiles::new(store.clone(), Some(64 * 1024));
+        let (stream, source) = (StreamId::generate(), "source".parse::<RenditionName>().unwrap());
+        let segment = |msn| StreamFile::Segment(source.clone(), Msn(msn), Epoch(1));
+        for (file, text) in [
+            (StreamFile::Master, "source/index.m3u8\n".to_owned()),
+            (StreamFile::Playlist(source.clone()), "7-1.m4s\n8-1.m4s\n".to_owned()),
+            (segment(7), "7".repeat(40 * 1024)),
+            (segment(8), "8".repeat(40 * 1024)),
+        ] {
+            store.put(&Key::Live(stream, file), text.into()).await.unwrap();
+        }
+        let get = async |msn: u64| files.listed(stream, &source, &format!("{msn}-1.m4s"), segment(msn)).await;
+        let first = get(7).await.unwrap();
+        // From now on only answers that are under way have it.
+        store.delete(&Key::Live(stream, segment(7))).await.unwrap();
+        let mut unread = Vec::new();
+        for _ in 0..100 {
+            let another = get(7).await.unwrap();
+            assert_eq!((another.as_ptr(), another.len()), (first.as_ptr(), 40 * 1024));
+            unread.push(another);
+        }
+        assert_eq!(get(8).await, Err(Refusal::Busy));
+        drop(first);
+        assert_eq!(get(8).await, Err(Refusal::Busy), "others have it still");
+        drop(unread);
+        assert_eq!(get(8).await.unwrap().len(), 40 * 1024);
+        assert_eq!(get(7).await, Err(Refusal::NotFound));
+    }
+
+    #[tokio::test]
     async fn what_is_kept_of_storage_is_bounded_and_a_new_file_is_found_in_time() {
         let folder = tempfile::tempdir().unwrap();
         let store = SegmentStore::folder(folder.path()).unwrap();
-        let files = StoredFiles::new(store.clone());
+        let files = StoredFiles::new(store.clone(), None);
         let stream = StreamId::generate();
         assert_eq!(files.poster(stream).await, Err(Refusal::NotFound));
         store.put(&Key::Poster(stream), "jpeg".into()).await.unwrap();

@@ -37,6 +37,7 @@ pub struct EdgeParts {
 /// The edge's configuration.
 pub fn config(settings: &Settings, keys: EdgeKeys, parts: EdgeParts) -> caudal_hls_edge::Config {
     let trusted_proxies = settings.trusted_proxies.clone().unwrap_or_default();
+    let media = parts.media_part.bytes();
     caudal_hls_edge::Config {
         listener: parts.listener,
         tls: parts.certificate.map(|certificate| certificate.server_config()),
@@ -48,7 +49,8 @@ pub fn config(settings: &Settings, keys: EdgeKeys, parts: EdgeParts) -> caudal_h
         trusted_proxies: trusted_proxies.clone(),
         registry: parts.registry,
         limits: caudal_hls_edge::EdgeLimits {
-            memory: parts.media_part.bytes(),
+            memory: media,
+            stored_answers: media.map(|bytes| bytes / 5),
             ..caudal_hls_edge::EdgeLimits::default()
         },
         http: HttpLimits::public(trusted_proxies),

@@ -10,7 +10,8 @@ pub struct MediaPart {
 }
 
 impl MediaPart {
-    /// Of a role that has its process for itself. The rest is for sockets, and for what an allocator cannot use.
+    /// Of a role that has its process for itself. The rest is for sockets, for what an allocator cannot use, and at an edge for
+    /// what is being sent of broadcasts that are over (a fifth of the media's part).
     pub const ALONE: Self = Self { eighths: 5 };
     /// Of the edge and of the router of one machine, each: half is left to workers and encoders, which have the same limit.
     pub const BESIDE_ENCODERS: Self = Self { eighths: 2 };
