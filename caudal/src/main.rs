@@ -17,6 +17,7 @@ mod worker;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use caudal_service::logs::{self, LogConfig, Logs};
@@ -24,7 +25,7 @@ use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _, Parser
 use error_words::words;
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use settings::{Faults, Given, Refused, Role, Settings};
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 
 /// Self-hosted live streaming: OBS pushes RTMP, viewers watch low-latency HLS or DASH.
 ///
@@ -225,6 +226,13 @@ fn start(cli: Cli, given: Given) -> anyhow::Result<ExitCode> {
         CliCommand::TranscoderWorker(_) | CliCommand::Tool(_) => Builder::new_current_thread(),
     };
     let runtime = runtime.enable_all().build().context("the runtime cannot start")?;
+    let ended = run(&runtime, cli, given);
+    // What is read or written on a volume that hangs ends never, and has been given up by whoever asked for it.
+    runtime.shutdown_timeout(LEFT_BEHIND);
+    ended
+}
+
+fn run(runtime: &Runtime, cli: Cli, given: Given) -> anyhow::Result<ExitCode> {
     let (role, mut settings) = match cli.command {
         CliCommand::Role(role) => role.settings(),
         CliCommand::TranscoderWorker(settings) => {
@@ -298,6 +306,8 @@ fn warn_of_unknown_variables(command: &Command, role: Role) {
     }
 }
 
+/// For what a disk that works does in a moment.
+const LEFT_BEHIND: Duration = Duration::from_secs(1);
 /// The kernel's own default bound (`fs.nr_open`).
 const MOST_FILES: rlim_t = 1_048_576;
 /// As sysexits(3) has it for a command that was used wrongly. A service manager need not start it again

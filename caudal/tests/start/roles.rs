@@ -1,7 +1,10 @@
 //! Roles as processes of their own.
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::{Duration, Instant};
+
+use caudal_livestream::StreamId;
 
 use crate::program::{Start, get};
 
@@ -241,4 +244,30 @@ fn a_controller_starts_and_ends_without_an_api() {
     assert!(!folder.path().join("data/secrets/master").exists(), "its secret is given");
     assert!(ended.stderr.contains("ffmpeg is not in PATH"), "{}", ended.stderr);
     assert!(!ended.stderr.contains("no web pages"), "those are the api's: {}", ended.stderr);
+}
+
+#[test]
+fn a_controller_ends_in_time_though_its_storage_hangs() {
+    let start = Start::of("controller")
+        .with("CAUDAL_INTERNAL_API_URL", format!("http://{}", nobody()))
+        .with("CAUDAL_SECRET", "x".repeat(32));
+    // Whichever of these states is read first shows that they are looked for, and the reader waits at the other.
+    let states = [(); 2].map(|()| {
+        let state =
+            start.folder.path().join(format!("data/media/live/{}/state-1.json", StreamId::generate()));
+        std::fs::create_dir_all(state.parent().unwrap()).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&state).status().unwrap().success());
+        state
+    });
+    let (ended, _folder) = start.interrupted_after("ready", |_| {
+        let is_read = |state: &std::path::PathBuf| {
+            std::fs::File::options().write(true).custom_flags(nix::libc::O_NONBLOCK).open(state).is_ok()
+        };
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !states.iter().any(is_read) {
+            assert!(Instant::now() < deadline, "nobody looks into storage");
+            std::thread::yield_now();
+        }
+    });
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
 }
