@@ -117,12 +117,13 @@ pub(crate) async fn init(edge: &Edge, watched: &Watched, key: &FileKey) -> Resul
     if let Some(kept) = kept {
         return Ok(kept);
     }
-    let fetch = async {
+    // On the heap, as all fetches: every request would be as large as what only those do that find nothing in memory.
+    let fetch = Box::pin(async {
         // Wherever it came from: it is small, and no player begins without it.
         match worker_or_storage(edge, watched, key, stored(edge, watched, key)).await? {
             Fetched::Recent(data) | Fetched::Stored(data) => Ok(Fetched::Recent(data)),
         }
-    };
+    });
     watched.fetch_once(key, fetch).await
 }
 
@@ -195,7 +196,8 @@ pub(crate) async fn part(
         let range = offset..offset.saturating_add(u64::from(length));
         edge.stored.range(stored, range).await?.ok_or(Refusal::NotFound)
     };
-    watched.fetch_once(&key, worker_or_storage(edge, watched, &key, stored)).await
+    let fetch = Box::pin(worker_or_storage(edge, watched, &key, stored));
+    watched.fetch_once(&key, fetch).await
 }
 
 /// A whole segment, with how long caches may keep it.
@@ -224,14 +226,14 @@ pub(crate) async fn segment(
     if let Some(data) = watched.memory().get(key) {
         return Ok((data, cache));
     }
-    let fetch = async {
+    let fetch = Box::pin(async {
         let in_storage = self::stored(edge, watched, key);
         if stored {
             return in_storage.await.map(Fetched::Stored);
         }
         // One that is not known to be stored may be all the same: its worker was lost before it was announced.
         worker_or_storage(edge, watched, key, in_storage).await
-    };
+    });
     Ok((watched.fetch_once(key, fetch).await?, cache))
 }
 

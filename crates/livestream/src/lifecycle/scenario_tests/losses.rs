@@ -192,6 +192,8 @@ fn back_without_a_worker(first: fn(&mut Scene), then: fn(&mut Scene)) -> Scene {
     scene
 }
 
+type Happening = fn(&mut Scene);
+
 fn comes_back(scene: &mut Scene) {
     let next = scene.machine.generation().next();
     scene.say(Input::PublisherChosen(next));
@@ -199,9 +201,8 @@ fn comes_back(scene: &mut Scene) {
 
 #[test]
 fn a_publisher_that_is_back_while_its_worker_is_lost_waits_for_the_next_one() {
-    let orders: [(fn(&mut Scene), fn(&mut Scene)); 2] =
-        [(comes_back, Scene::lose_worker), (Scene::lose_worker, comes_back)];
-    for (first, then) in orders {
+    let (returns, loses): (Happening, Happening) = (comes_back, Scene::lose_worker);
+    for [first, then] in [[returns, loses], [loses, returns]] {
         let mut scene = back_without_a_worker(first, then);
         // The next worker takes longer than the window, and than a publisher that was let in has to reach one.
         scene.after(11_000);
