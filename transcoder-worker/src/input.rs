@@ -371,10 +371,7 @@ mod tests {
     #[tokio::test]
     async fn a_takeover_does_not_wait_until_the_router_before_it_has_heard_of_it() {
         let (stream, epoch, key) = (StreamId::generate(), Epoch(1), RoleKey::new([7; 32]));
-        let (_assigned, assignment) =
-            tokio::sync::watch::channel(Some(Arc::new(assignment(stream, epoch, Generation(1), &key))));
-        let (events, mut told) = mpsc::channel(16);
-        let door = InputDoor { board: InputBoard::default(), assignment, events };
+        let (door, mut told, _assigned) = assigned_door(stream, epoch, &key);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let rtmp = listener.local_addr().unwrap();
         let mut relays = Vec::new();
@@ -408,10 +405,7 @@ mod tests {
     #[tokio::test]
     async fn a_relay_is_taken_however_many_strangers_hold_a_connection() {
         let (stream, epoch, key) = (StreamId::generate(), Epoch(1), RoleKey::new([7; 32]));
-        let (_assigned, assignment) =
-            tokio::sync::watch::channel(Some(Arc::new(assignment(stream, epoch, Generation(1), &key))));
-        let (events, mut told) = mpsc::channel(16);
-        let door = InputDoor { board: InputBoard::default(), assignment, events };
+        let (door, mut told, _assigned) = assigned_door(stream, epoch, &key);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let rtmp = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
@@ -434,6 +428,18 @@ mod tests {
         serving.await.unwrap();
     }
 
+    /// A door of a worker that has an assignment for as long as the third part of this lives.
+    fn assigned_door(
+        stream: StreamId,
+        epoch: Epoch,
+        key: &RoleKey,
+    ) -> (InputDoor, mpsc::Receiver<InputEvent>, watch::Sender<Option<Arc<Assignment>>>) {
+        let (assigned, assignment) =
+            watch::channel(Some(Arc::new(assignment(stream, epoch, Generation(1), key))));
+        let (events, told) = mpsc::channel(16);
+        (InputDoor { board: InputBoard::default(), assignment, events }, told, assigned)
+    }
+
     fn relay_target(stream: StreamId, epoch: Epoch, generation: u32, key: &RoleKey) -> RelayTarget {
         let (session, auth) = (SessionId::generate(), key.proof(stream, epoch));
         RelayTarget {
@@ -442,7 +448,7 @@ mod tests {
                 "{stream}?epoch={epoch}&session={session}&generation={generation}&auth={}",
                 auth.reveal()
             ),
-            tc_url: format!("rtmp://{rtmp}/{APP}", rtmp = "localhost"),
+            tc_url: format!("rtmp://localhost/{APP}"),
         }
     }
 }
