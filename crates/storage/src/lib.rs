@@ -8,6 +8,7 @@ mod bucket;
 mod claim;
 mod folder;
 mod key;
+mod outstanding;
 mod pages;
 mod removal;
 mod role_sessions;

@@ -21,6 +21,7 @@ use tokio::time::timeout;
 
 use crate::bucket::{S3Config, s3_builder};
 use crate::key::{Durability, Key, StreamFile};
+use crate::outstanding::Outstanding;
 
 /// A stream's files. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub struct SegmentStore {
     /// The same place. What it wrote may be lost, or be empty, when the machine loses power within the next half minute.
     lazy: Arc<dyn ObjectStore>,
     pub(crate) backing: Backing,
+    /// To a folder; a bucket's client ends a write that is given up.
+    outstanding: Arc<Outstanding>,
 }
 
 /// One state of a replaceable object: [`SegmentStore::replace`] writes only over the one it was given.
@@ -132,7 +135,8 @@ impl SegmentStore {
         let lazy = LocalFileSystem::new_with_prefix(path)?;
         let inner = lazy.clone().with_fsync(true);
         let root = path.canonicalize().map_err(failed)?;
-        Ok(Self { inner: Arc::new(inner), lazy: Arc::new(lazy), backing: Backing::Folder(root.into()) })
+        let backing = Backing::Folder(root.into());
+        Ok(Self { inner: Arc::new(inner), lazy: Arc::new(lazy), backing, outstanding: Arc::default() })
     }
 
     /// Everything in a bucket. Opens no connection yet.
@@ -142,7 +146,8 @@ impl SegmentStore {
     pub fn s3(config: &S3Config) -> Result<Self, OpenError> {
         let bucket = Arc::new(s3_builder(config).build()?);
         let inner: Arc<dyn ObjectStore> = Arc::<AmazonS3>::clone(&bucket);
-        Ok(Self { lazy: Arc::clone(&inner), inner, backing: Backing::Bucket(bucket) })
+        let backing = Backing::Bucket(bucket);
+        Ok(Self { lazy: Arc::clone(&inner), inner, backing, outstanding: Arc::default() })
     }
 
     /// Writes an object, over whatever is there. Readers see the old one or the new one, never a piece.
@@ -402,7 +407,13 @@ impl SegmentStore {
             Durability::Synced => &self.inner,
             Durability::Lazy => &self.lazy,
         };
-        let put = store.put_opts(&location, PutPayload::from_bytes(data), options);
+        let put = async {
+            let data = match self.backing {
+                Backing::Folder(_) => self.outstanding.begin(&location).await.with(data),
+                Backing::Bucket(_) => data,
+            };
+            store.put_opts(&location, PutPayload::from_bytes(data), options).await
+        };
         match timeout(DEADLINE, put).await {
             Ok(Ok(done)) => Ok(Ok(Version { e_tag: done.e_tag, version: done.version })),
             Ok(Err(error)) => Err(error),
@@ -443,3 +454,27 @@ pub(crate) async fn within<T>(key: &impl ToString, work: impl Future<Output = T>
 const MAX_OBJECT: u64 = 128 * 1024 * 1024;
 /// Every operation, with the retries of a bucket's client: callers have queues of their own and must get an answer.
 const DEADLINE: Duration = Duration::from_secs(17);
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_never_ends_is_not_begun_again() {
+        // Keeps the bytes that it was given, as a write to a volume that hangs does.
+        let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let (lazy, backing) = (Arc::clone(&inner), Backing::Folder(Path::new("/").into()));
+        let store = SegmentStore { inner, lazy, backing, outstanding: Arc::default() };
+        let write = |stream| {
+            let state = Key::Live(stream, StreamFile::State(Epoch(1)));
+            let store = store.clone();
+            async move { store.put(&state, Bytes::from_static(b"{}")).await }
+        };
+        let stream = StreamId::generate();
+        write(stream).await.unwrap();
+        assert!(matches!(write(stream).await, Err(StorageError::Deadline { .. })));
+        write(StreamId::generate()).await.unwrap();
+    }
+}
