@@ -96,6 +96,7 @@ test.each([
     /at port 9000, which networkPolicies.s3.ports does not let through/],
   ['a bucket at the port of http, likewise', 'storage.s3.bucket=media,storage.s3.endpoint=http://minio', /at port 80/],
   ['a bucket at a private address', 'storage.s3.bucket=media,storage.s3.endpoint=https://192.168.7.4', /write networkPolicies.s3.cidrs: \[192.168.7.4\/32\]/],
+  ['a bucket at a private address of IPv6', 'storage.s3.bucket=media,storage.s3.endpoint=https://[FD00::7]', /write networkPolicies.s3.cidrs: \[fd00::7\/128\]/i],
   ...['https://minio', 'http://minio.minio', 'https://minio.storage.svc', 'https://minio.storage.svc.cluster.local'].map((endpoint) => [
     `a bucket that a Service leads to, ${endpoint}`, `storage.s3.bucket=media,storage.s3.endpoint=${endpoint},networkPolicies.s3.ports={80,443}`,
     /at a private address[^]+the server's pods as networkPolicies.s3.peers/,
@@ -198,6 +199,13 @@ test.each([
 ])("takes a bucket's server at a port of its own when %s", async (_, value) => {
   await render('--set', 'storage.s3.bucket=media,storage.s3.endpoint=https://minio.example.org:9000', '--set', value);
 });
+
+test.each(['https://[2001:db8::1]', 'https://s3.example.org', 'http://s3.example.org:80', 'https://192.0.2.7'])(
+  'takes a bucket anywhere in the world, as at %s',
+  async (endpoint) => {
+    await render('--set', `storage.s3.bucket=media,storage.s3.endpoint=${endpoint},networkPolicies.s3.ports={80,443}`);
+  },
+);
 
 test('another value of the priority makes another class, because none can be changed', async () => {
   const rendered = await render('--set', 'priorityClass.value=2000000');

@@ -246,11 +246,12 @@ traces.endpoint is cut off: networkPolicies.traces names neither peers nor cidrs
 {{- define "caudal.refusals.private" -}}
 {{- if and .url (not .policy.peers) (not .policy.cidrs) }}
 {{- $host := get (urlParse .url) "hostname" }}
-{{- $private := regexMatch "^(10|127|169[.]254|172[.](1[6-9]|2[0-9]|3[01])|192[.]168|100[.](6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7]))[.][0-9.]+$" $host }}
+{{- $v6 := contains ":" $host }}
+{{- $private := regexMatch "^(10|127|169[.]254|172[.](1[6-9]|2[0-9]|3[01])|192[.]168|100[.](6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7]))[.][0-9.]+$" $host | or (and $v6 (regexMatch "^(?i)(f[cd]|fe[89ab])" $host)) }}
 {{- /* minio, minio.storage and minio.storage.svc.cluster.local are Services; two labels may be a name of the DNS too, but hardly of one without TLS. */ -}}
-{{- $service := or (regexMatch "^[^.]+$|[.]svc([.]|$)|[.]cluster[.]local$" $host) (and (hasPrefix "http:" .url) (regexMatch "^[^.]+[.][^.]+$" $host)) }}
+{{- $service := and (not $v6) (or (regexMatch "^[^.]+$|[.]svc([.]|$)|[.]cluster[.]local$" $host) (and (hasPrefix "http:" .url) (regexMatch "^[^.]+[.][^.]+$" $host))) }}
 {{- if or $private $service }}
-{{ .value }} is {{ .url }}, at a private address, which networkPolicies.{{ .name }} does not let through: write {{ $private | ternary (printf "networkPolicies.%s.cidrs: [%s/32]" .name $host) (printf "the server's pods as networkPolicies.%s.peers, as in [{ namespaceSelector: { matchLabels: { kubernetes.io/metadata.name: minio } } }], and their port" .name) }}
+{{ .value }} is {{ .url }}, at a private address, which networkPolicies.{{ .name }} does not let through: write {{ $private | ternary (printf "networkPolicies.%s.cidrs: [%s/%s]" .name $host (ternary "128" "32" $v6)) (printf "the server's pods as networkPolicies.%s.peers, as in [{ namespaceSelector: { matchLabels: { kubernetes.io/metadata.name: minio } } }], and their port; or its address as networkPolicies.%s.cidrs where it is outside the cluster" .name .name) }}
 {{- end }}
 {{- end }}
 {{- end -}}
