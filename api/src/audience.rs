@@ -131,7 +131,7 @@ impl Count {
 /// Edges are known so long after their last report, lest an earlier one that was held up, or was recorded by somebody,
 /// counts after all. A signature is good from [`MAX_SKEW`] before its time to as long after it.
 const REMEMBERED: Duration = MAX_SKEW.saturating_mul(3);
-/// An edge that is started again is another one: one that dies each second makes 180 in that time.
+/// An edge that is started again is another one: one that dies each second makes 900 in that time.
 const MAX_EDGES: usize = 1_000;
 /// Of one edge; a platform has 5,000 streams at most, and some have just ended.
 const MAX_STREAMS: usize = 20_000;

@@ -64,7 +64,7 @@ impl SignedClient {
     }
 
     /// `GET` of `path` (and query) at the listener whose base URL is `base`. To be sent at once: the signature is valid
-    /// for a minute.
+    /// for [`MAX_SKEW`](crate::internal::MAX_SKEW).
     pub fn get(&self, base: &str, path: &str) -> RequestBuilder {
         let signature = self.signer.sign("GET", path, b"", SystemTime::now());
         self.http.get(url(base, path)).header(SIGNATURE_HEADER, signature)

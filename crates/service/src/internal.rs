@@ -157,9 +157,9 @@ fn unix_seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// How far the clocks of two parts may be apart; also how long a recorded request could be played again, which is
-/// harmless because every internal request is idempotent.
-pub const MAX_SKEW: Duration = Duration::from_secs(60);
+/// How far the clocks of two parts may be apart, so that a node that keeps bad time turns no streamer away; also how long a
+/// recorded request could be played again, which is harmless because every internal request is idempotent.
+pub const MAX_SKEW: Duration = Duration::from_mins(5);
 /// Internal messages are small.
 pub const MAX_BODY: usize = 64 * 1024;
 

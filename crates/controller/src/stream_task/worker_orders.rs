@@ -153,8 +153,9 @@ fn unsettled(reason: &str) -> NotAssigned {
     NotAssigned::Unsettled(reason.to_owned())
 }
 
-/// From the choice of a worker to its taking the assignment, over a change of controller and clocks that differ.
-const ASSIGNMENT_VALID_MS: i64 = 90_000;
+/// From the choice of a worker to its taking the assignment, over a change of controller and clocks that differ. A worker and an epoch
+/// are assigned once, so that what was recorded is of no use to others.
+const ASSIGNMENT_VALID_MS: i64 = 15 * 60_000;
 const ASSIGN_RETRIES: u32 = 2;
 /// One that is silent, which each try waits for, has to be given up while the router's replay still holds what viewers lack.
 const ASSIGN_AGAIN_WITHIN: Duration = Duration::from_secs(6);

@@ -1,10 +1,16 @@
 //! Which role an internal listener is of. Every answer says it, refusals too: an address that leads to another role, or to
 //! no part of Caudal at all, must not look like a wrong secret.
 
+use std::time::{Duration, SystemTime};
+
 use axum::Router;
+use axum::http::header::DATE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::map_response;
 use axum::response::Response;
+use chrono::{DateTime, Utc};
+
+use super::MAX_SKEW;
 
 /// The internal listeners, by their roles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,10 +67,15 @@ pub fn refusal(expected: InternalListener, status: StatusCode, headers: &HeaderM
             "it is the internal listener of another role: expected that of `caudal {role}`, found that of `caudal {}`",
             found.role()
         ),
-        Some(_) if status == StatusCode::UNAUTHORIZED => {
-            "it does not accept the signature: CAUDAL_SECRET or CAUDAL_KEYS is another one there, or the clocks are more than a minute apart"
-                .to_owned()
-        }
+        Some(_) if status == StatusCode::UNAUTHORIZED => match clocks_apart(headers, SystemTime::now()) {
+            Some(apart) if apart > MAX_SKEW => format!(
+                "it does not accept the signature, because its clock and this one are {} s apart: {} s are let pass",
+                apart.as_secs(),
+                MAX_SKEW.as_secs()
+            ),
+            _ => "it does not accept the signature: CAUDAL_SECRET or CAUDAL_KEYS is another one there"
+                .to_owned(),
+        },
         Some(_) => format!("it answered {status}"),
         None => {
             // Releases before this header checked signatures too.
@@ -79,6 +90,13 @@ pub fn refusal(expected: InternalListener, status: StatusCode, headers: &HeaderM
             )
         }
     }
+}
+
+/// How far the clock of whoever answered is from `now`, to a second.
+fn clocks_apart(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let theirs = DateTime::parse_from_rfc2822(headers.get(DATE)?.to_str().ok()?).ok()?;
+    let apart = theirs.timestamp().abs_diff(DateTime::<Utc>::from(now).timestamp());
+    Some(Duration::from_secs(apart))
 }
 
 const ROLE_HEADER: HeaderName = HeaderName::from_static("caudal-role");
@@ -115,6 +133,19 @@ mod tests {
             assert!(said.contains(words), "{said}");
             assert_eq!(said.contains("CAUDAL_SECRET"), words.contains("CAUDAL_SECRET"), "{said}");
             assert!(!said.contains("script"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_how_far_apart_the_clocks_are_where_that_is_why() {
+        for (behind, words) in [(3600, "are 3600 s apart: 300 s are let pass"), (0, "CAUDAL_SECRET")] {
+            let theirs = SystemTime::now() - Duration::from_secs(behind);
+            let theirs = DateTime::<Utc>::from(theirs).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+            let mut headers = from("api");
+            headers.insert(DATE, theirs.parse().unwrap());
+            let said = refusal(InternalListener::Api, StatusCode::UNAUTHORIZED, &headers);
+            // The second may end between the two looks.
+            assert!(said.contains(words) || said.contains("are 3601 s apart"), "{said}");
         }
     }
 
