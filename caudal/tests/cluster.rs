@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use caudal_kubernetes::names::RELEASE_ANNOTATION;
 use caudal_kubernetes::throw_away_server::{namespace, until};
 use caudal_kubernetes::{LiveStream, LiveStreamSpec, WorkerPool, definitions, names};
 use caudal_livestream::record::WorkerAddress;
@@ -137,12 +138,12 @@ async fn the_password_of_an_older_release_is_taken_over() {
 }
 
 #[tokio::test]
-async fn the_definitions_of_another_release_are_replaced_by_this_ones() {
+async fn the_definitions_of_an_earlier_release_are_replaced_by_this_ones_and_a_laters_stay() {
     let Some((client, namespace)) = namespace().await else { return };
     let [mut definition, _] = definitions::all();
     for (known, name) in [(true, "livestreams.caudal.dev"), (false, "somethings.caudal.dev")] {
         definition.metadata.name = Some(name.to_owned());
-        assert_eq!(definitions::is_there(&client, &definition).await, Ok(known), "{name}");
+        assert_eq!(definitions::found(&client, &definition).await.unwrap().is_some(), known, "{name}");
     }
     let definitions: Api<CustomResourceDefinition> = Api::all(client);
     let name = "livestreams.caudal.dev";
@@ -153,10 +154,23 @@ async fn the_definitions_of_another_release_are_replaced_by_this_ones() {
     let without = Patch::Merge(json!({ "spec": { "versions": without } }));
     definitions.patch(name, &PatchParams::default(), &without).await.unwrap();
     assert_ne!(versions().await, before);
-    let ended = caudal("crds", &namespace).arg("--update").output().await.unwrap();
-    let told = String::from_utf8([ended.stdout, ended.stderr].concat()).unwrap();
-    assert!(ended.status.success(), "{told}");
-    assert_eq!(told, "livestreams.caudal.dev: applied\nworkerpools.caudal.dev: applied\n");
+    let release = async |release: &str| {
+        let annotation = json!({ "metadata": { "annotations": { RELEASE_ANNOTATION: release } } });
+        definitions.patch(name, &PatchParams::default(), &Patch::Merge(annotation)).await.unwrap();
+    };
+    let update = async || {
+        let ended = caudal("crds", &namespace).arg("--update").output().await.unwrap();
+        let told = String::from_utf8([ended.stdout, ended.stderr].concat()).unwrap();
+        assert!(ended.status.success(), "{told}");
+        told
+    };
+    // Another installation in this cluster is further.
+    release("999.0.0").await;
+    let left = "livestreams.caudal.dev: of release 999.0.0, which is a later one: left as it is\n";
+    assert_eq!(update().await, format!("{left}workerpools.caudal.dev: applied\n"));
+    assert_ne!(versions().await, before);
+    release("0.0.1").await;
+    assert_eq!(update().await, "livestreams.caudal.dev: applied\nworkerpools.caudal.dev: applied\n");
     assert_eq!(versions().await, before);
 }
 

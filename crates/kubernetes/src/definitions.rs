@@ -5,14 +5,19 @@ use std::time::Duration;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, CustomResourceExt as _, ResourceExt as _};
+use semver::Version;
 use tokio::time::{sleep, timeout};
 
 use crate::calls::{Failure, call};
+use crate::names::RELEASE_ANNOTATION;
 use crate::{LiveStream, WorkerPool};
 
-/// The definitions of this release.
+/// The definitions of this release, which they name.
 pub fn all() -> [CustomResourceDefinition; 2] {
-    [LiveStream::crd(), WorkerPool::crd()]
+    [LiveStream::crd(), WorkerPool::crd()].map(|mut definition| {
+        definition.annotations_mut().insert(RELEASE_ANNOTATION.to_owned(), RELEASE.to_owned());
+        definition
+    })
 }
 
 /// Applies a definition, whoever has written the one that is there, and waits until the server serves it.
@@ -37,17 +42,26 @@ pub async fn apply(client: &Client, definition: &CustomResourceDefinition) -> Re
     })
 }
 
-/// Whether the cluster has one of this name, of whatever release.
+/// What the cluster has of this name, of whatever release.
 ///
 /// # Errors
 /// [`Failure`] when the server does not say.
-pub async fn is_there(client: &Client, definition: &CustomResourceDefinition) -> Result<bool, Failure> {
+pub async fn found(
+    client: &Client,
+    definition: &CustomResourceDefinition,
+) -> Result<Option<CustomResourceDefinition>, Failure> {
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     match call(definitions.get(&definition.name_any())).await {
-        Ok(_) => Ok(true),
-        Err(Failure::NotFound) => Ok(false),
+        Ok(found) => Ok(Some(found)),
+        Err(Failure::NotFound) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// The release that `found` is of, where that is a later one than this.
+pub fn later_release(found: &CustomResourceDefinition) -> Option<Version> {
+    let release = found.annotations().get(RELEASE_ANNOTATION)?.parse().ok()?;
+    RELEASE.parse().is_ok_and(|ours: Version| release > ours).then_some(release)
 }
 
 fn is_served(definition: &CustomResourceDefinition) -> bool {
@@ -56,6 +70,7 @@ fn is_served(definition: &CustomResourceDefinition) -> bool {
     conditions.into_iter().flatten().any(|is| is.type_ == "Established" && is.status == "True")
 }
 
+const RELEASE: &str = env!("CARGO_PKG_VERSION");
 /// Of the fields that it applies.
 const MANAGER: &str = "caudal-crds";
 const EACH: Duration = Duration::from_millis(100);

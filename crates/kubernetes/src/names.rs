@@ -18,6 +18,9 @@ pub const MOVE_ANNOTATION: &str = "caudal.dev/move";
 /// On a LiveStream or a WorkerPool: `true` keeps the operator from doing anything to it of its own accord.
 pub const PAUSED_ANNOTATION: &str = "caudal.dev/paused";
 
+/// On our CustomResourceDefinitions: the release that they are of.
+pub const RELEASE_ANNOTATION: &str = "caudal.dev/release";
+
 /// Whether this resource is paused by itself.
 pub fn is_paused(resource: &impl ResourceExt) -> bool {
     resource.annotations().get(PAUSED_ANNOTATION).is_some_and(|paused| paused == "true")

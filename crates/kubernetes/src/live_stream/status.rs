@@ -177,7 +177,8 @@ pub struct Media {
 /// files fix them, and not for others to read: everything of use is elsewhere in the status.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
+// Atomic: with each of its fields owned by itself, the server's book of who wrote what would be a third of the resource.
+#[schemars(extend("x-kubernetes-preserve-unknown-fields" = true, "x-kubernetes-map-type" = "atomic"))]
 pub struct StoredLifecycle {
     /// Which fields there are. An operator reads no version but its own; it leaves other streams to the release that wrote them.
     #[schemars(with = "i64", range(min = 1, max = 1_000))]
