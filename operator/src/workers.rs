@@ -426,11 +426,11 @@ impl Shared {
                 said = self.until_it_is_ready(pod) => said,
                 // Probes and the kubelet's reports are a second apart each.
                 worker = self.until_it_answers(pod.worker) => Ok(worker),
-                () = self.without_verdict(pod.worker) => Err(ClaimError::Unavailable(self.silence(pod))),
+                () = self.without_verdict(pod.worker) => Err(ClaimError::Coming(self.silence(pod))),
             }
         };
         let listened = timeout(PATIENCE, listening).await;
-        listened.unwrap_or_else(|_| Err(ClaimError::Unavailable(self.silence(pod))))
+        listened.unwrap_or_else(|_| Err(ClaimError::Coming(self.silence(pod))))
     }
 
     /// Resolves when a scheduler should have said something of this worker's pod, and has not.

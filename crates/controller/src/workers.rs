@@ -83,13 +83,16 @@ pub enum ClaimError {
     /// Whoever makes workers cannot be asked or does not manage to now.
     #[error("workers are unavailable: {0}")]
     Unavailable(String),
+    /// There is a place for one, and it is not there yet.
+    #[error("a worker is on its way: {0}")]
+    Coming(String),
 }
 
 impl ClaimError {
     /// In words for whoever runs the platform.
     pub(crate) fn reason(&self) -> &str {
         match self {
-            Self::NoCapacity(reason) | Self::Unavailable(reason) => reason,
+            Self::NoCapacity(reason) | Self::Unavailable(reason) | Self::Coming(reason) => reason,
         }
     }
 }

@@ -131,6 +131,8 @@ pub enum Input {
     WorkerClaimed(Epoch, WorkerAddress),
     /// There is no room for a worker of this epoch. Said again each second for as long as that is so.
     NoCapacity(Epoch),
+    /// There is room for the worker of this epoch, which is not there yet.
+    WorkerComing(Epoch),
     /// Why there is no worker of this epoch yet, in words for whoever runs the platform. Said again when it becomes another reason.
     NoWorker(Epoch, String),
     /// There are no storage credentials for the worker of this epoch, for this reason in a few words. It is not assigned without.
@@ -279,6 +281,11 @@ impl Lifecycle {
                 }
             }
             Input::NoCapacity(epoch) => self.no_capacity(now, epoch),
+            Input::WorkerComing(epoch) => {
+                if epoch == self.epoch() && self.slot == Slot::Wanted {
+                    self.no_room = None;
+                }
+            }
             Input::NoWorker(epoch, mut reason) => {
                 if epoch == self.epoch() && self.slot == Slot::Wanted {
                     reason.truncate(reason.floor_char_boundary(LONGEST_REASON));

@@ -213,7 +213,7 @@ fn no_room(claimed: Result<WorkerAddress, ClaimError>) -> String {
 
 fn waits(claimed: Result<WorkerAddress, ClaimError>) -> String {
     match claimed {
-        Err(ClaimError::Unavailable(words)) => words,
+        Err(ClaimError::Unavailable(words) | ClaimError::Coming(words)) => words,
         other => panic!("{other:?}"),
     }
 }
@@ -274,7 +274,7 @@ async fn broadcasts_that_were_let_in_at_once_leave_the_surge_to_moves_whether_wo
             // A pod that is made does not listen here.
             match claimed {
                 Err(ClaimError::NoCapacity(because)) => Err(because),
-                Ok(_) | Err(ClaimError::Unavailable(_)) => Ok(()),
+                Ok(_) | Err(ClaimError::Unavailable(_) | ClaimError::Coming(_)) => Ok(()),
             }
         };
         let other = StreamId::generate();

@@ -132,8 +132,8 @@ enum Deaths {
 
 /// One installation, in which that many leaders die. What was found wrong.
 async fn installation(number: u64, term: Term, how: Deaths, deaths: u32) -> Vec<String> {
-    // Workers of ended streams are in the way until a leader lives long enough.
-    let Some(world) = World::with_room_for(20).await else { return Vec::new() };
+    // Workers of ended streams are in the way until a leader lives long enough; what a full pool does is not asked here.
+    let Some(world) = World::with_room_for(100).await else { return Vec::new() };
     let streams = Api::namespaced(world.client.clone(), &world.namespace);
     let dice = SmallRng::seed_from_u64(number);
     let mut churn = Churn { world: &world, streams: streams.clone(), dice, wanted: Vec::new() };

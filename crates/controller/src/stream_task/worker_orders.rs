@@ -51,8 +51,13 @@ async fn claim_one(shared: &Shared, stream: StreamId, epoch: Epoch, inputs: &Sen
         } else {
             tracing::debug!(%error, %stream, %epoch, "still no worker");
         }
-        if matches!(error, ClaimError::NoCapacity(_)) {
-            let _ = inputs.send(Input::NoCapacity(epoch)).await;
+        let room = match error {
+            ClaimError::NoCapacity(_) => Some(Input::NoCapacity(epoch)),
+            ClaimError::Coming(_) => Some(Input::WorkerComing(epoch)),
+            ClaimError::Unavailable(_) => None,
+        };
+        if let Some(room) = room {
+            let _ = inputs.send(room).await;
         }
         backoff.wait().await;
     }

@@ -21,6 +21,15 @@ fn a_start_fails_after_ten_seconds_without_room_and_a_stream_that_ran_keeps_its_
     starting.without_room(1);
     assert_eq!((starting.phase(), starting.done().unwrap().reason), (Phase::Failed, EndReason::NoCapacity));
 
+    let mut late = Scene::opened();
+    late.without_room(9);
+    let epoch = late.epoch();
+    late.say(Input::WorkerComing(epoch));
+    late.after(40_000);
+    assert_eq!(late.phase(), Phase::Pending, "there was room in time");
+    late.without_room(9);
+    assert_eq!(late.phase(), Phase::Pending, "the ten seconds begin anew");
+
     let mut live = Scene::live();
     live.lose_worker();
     live.without_room(59);
