@@ -30,17 +30,17 @@ pub(crate) struct Trouble {
 impl Trouble {
     /// Takes a failure, and waits before the next try.
     pub(crate) async fn wait(&mut self, error: &(dyn std::error::Error + Send + Sync)) {
-        sleep(self.failed(error)).await;
+        let pause = pause_after(self.failures);
+        self.failed(error);
+        sleep(pause).await;
     }
 
-    /// Takes a failure, and says how long to wait before the next try.
-    pub(crate) fn failed(&mut self, error: &(dyn std::error::Error + Send + Sync)) -> Duration {
+    /// Takes a failure.
+    pub(crate) fn failed(&mut self, error: &(dyn std::error::Error + Send + Sync)) {
         if self.failures == 0 && self.outage.failing.fetch_add(1, Ordering::Relaxed) == 0 {
             tracing::warn!(%error, "storage fails; segments stay in memory until it works again");
         }
-        let factor = 1_u32.checked_shl(self.failures).unwrap_or(u32::MAX);
         self.failures = self.failures.saturating_add(1);
-        FIRST_RETRY.saturating_mul(factor).min(LAST_RETRY)
     }
 
     /// Takes a success. The last task that had failed says that it is over.
@@ -60,6 +60,12 @@ impl Drop for Trouble {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// How long to wait before the next try when so many have failed before the last one did.
+pub(crate) fn pause_after(failures: u32) -> Duration {
+    let factor = 1_u32.checked_shl(failures).unwrap_or(u32::MAX);
+    FIRST_RETRY.saturating_mul(factor).min(LAST_RETRY)
 }
 
 const FIRST_RETRY: Duration = Duration::from_millis(100);

@@ -91,18 +91,14 @@ impl StorageHandle {
         mut trouble: Trouble,
     ) {
         let mut puts = JoinSet::new();
-        let mut again_at = Instant::now();
         while !settled.is_closed() {
-            let pause_over = Instant::now() >= again_at;
+            let now = Instant::now();
             while puts.len() < PARALLEL_PUTS {
-                let mut queue = self.queue();
-                let new = queue.next_new().map(|job| (job, Attempt::First));
-                let refused = || queue.next_refused().map(|job| (job, Attempt::Another));
-                let Some((job, attempt)) = new.or_else(|| pause_over.then(refused).flatten()) else { break };
+                let Some((job, attempt)) = self.queue().next(now) else { break };
                 puts.spawn(put(store.clone(), stream, job, attempt));
             }
             let closing = self.shared.closing.is_cancelled();
-            let refused = self.queue().has_refused();
+            let pause_over = self.queue().pause_over(now);
             if closing && puts.is_empty() && self.queue().is_empty() {
                 return;
             }
@@ -110,7 +106,7 @@ impl StorageHandle {
                 Some(done) = puts.join_next() => done,
                 () = self.shared.changed.notified() => continue,
                 () = self.shared.closing.cancelled(), if !closing => continue,
-                () = sleep_until(again_at), if refused && !pause_over => continue,
+                () = sleep_until(pause_over.unwrap_or(now)), if pause_over.is_some() => continue,
             };
             // A cancelled or panicked put is a bug of the storage library; the segment is then missing.
             let Ok((job, attempt, took, result)) = done else { continue };
@@ -131,8 +127,8 @@ impl StorageHandle {
                 }
                 Err(error) => {
                     self.metrics.storage_failures.inc();
-                    self.queue().refuse(job, attempt);
-                    again_at = Instant::now() + trouble.failed(&error);
+                    trouble.failed(&error);
+                    self.queue().refuse(job, attempt, Instant::now());
                 }
             }
             self.count(Vec::new());
