@@ -1,10 +1,10 @@
 //! What a broadcast that is not recorded leaves behind while it runs: it may run for months, and its disk is not to
 //! grow by that.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
-use caudal_livestream::timeline::{SegmentPhase, Timeline, Track};
+use caudal_livestream::timeline::{Segment, SegmentPhase, Timeline, Track};
 use caudal_livestream::{Epoch, InitHash, Msn, RenditionName, StreamId};
 use caudal_storage::{Key, SegmentStore, StorageError, StreamFile};
 use tokio::time::Instant;
@@ -14,7 +14,8 @@ use tokio::time::Instant;
 pub(super) struct Removal {
     stream: StreamId,
     epoch: Epoch,
-    seen: HashMap<RenditionName, VecDeque<(Msn, Epoch)>>,
+    /// What is stored of each window. A segment may be stored long after later ones.
+    seen: HashMap<RenditionName, BTreeMap<Msn, Epoch>>,
     leaving: VecDeque<(StreamFile, Instant)>,
     next_sweep: Option<Instant>,
     /// Initialization segments that no segment of the window needed at the last sweep.
@@ -60,19 +61,16 @@ impl Removal {
         for track in &timeline.tracks {
             let seen = self.seen.entry(track.name.clone()).or_default();
             let start = track.segments.front().map(|segment| segment.msn);
-            while let Some((msn, epoch)) = seen.front().copied()
-                && start.is_some_and(|start| msn < start)
+            while let Some(first) = seen.first_entry()
+                && start.is_some_and(|start| *first.key() < start)
             {
-                seen.pop_front();
+                let (msn, epoch) = first.remove_entry();
                 self.leaving.push_back((StreamFile::Segment(track.name.clone(), msn, epoch), now));
             }
-            let last = seen.back().map(|(msn, _)| *msn);
-            let new = track.segments.iter().filter(|segment| {
-                segment.phase == SegmentPhase::Stored
-                    && !segment.gap
-                    && last.is_none_or(|last| segment.msn > last)
-            });
-            seen.extend(new.map(|segment| (segment.msn, segment.epoch)));
+            let is_stored = |segment: &&Segment| segment.phase == SegmentPhase::Stored && !segment.gap;
+            for segment in track.segments.iter().filter(is_stored) {
+                seen.entry(segment.msn).or_insert(segment.epoch);
+            }
         }
     }
 

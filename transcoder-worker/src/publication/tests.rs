@@ -31,6 +31,21 @@ async fn what_left_the_window_is_removed_while_nothing_can_be_written() {
     assert!(disk.text("state-1.json").contains("\"msn\":15"));
 }
 
+#[tokio::test]
+async fn what_was_stored_after_later_segments_is_removed_when_it_left_the_window() {
+    let disk = Disk::new();
+    let mut publication = disk.publication();
+    let begun = Instant::now();
+    let mut standing = disk.standing(7..=12);
+    standing.timeline.tracks[0].segments[0].phase = SegmentPhase::Finished;
+    publication.write(&standing, begun).await.unwrap();
+    for window in [7..=12, 9..=14] {
+        publication.write(&disk.standing(window), begun).await.unwrap();
+    }
+    publication.write(&disk.standing(9..=14), begun + REMOVAL_GRACE).await.unwrap();
+    assert_eq!(disk.segments(), (9..=14).collect::<Vec<_>>());
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_removed_holds_up_neither_other_files_nor_the_end() {
     let disk = Disk::new();
