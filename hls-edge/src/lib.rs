@@ -4,6 +4,7 @@
 //! of packaging or of the lifecycle's rules; whether a stream exists is the directory's word alone.
 
 mod answer;
+mod answer_room;
 mod asker;
 mod crowd;
 mod edge;
@@ -48,7 +49,9 @@ use tokio::net::TcpListener;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use crate::answer_room::AnswerRoom;
 use crate::edge::Edge;
+use crate::media_budget::UNHELD_PART;
 use crate::metrics::Metrics;
 use crate::sources::Sources;
 use crate::stored_files::StoredFiles;
@@ -106,6 +109,14 @@ pub struct EdgeLimits {
     pub settling: Duration,
 }
 
+impl EdgeLimits {
+    /// Of a process that may take so many bytes for media; none for no limit.
+    pub fn within(media: Option<usize>) -> Self {
+        let stored_answers = media.map(|bytes| bytes / UNHELD_PART);
+        Self { memory: media, stored_answers, ..Self::default() }
+    }
+}
+
 impl Default for EdgeLimits {
     fn default() -> Self {
         Self {
@@ -159,7 +170,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let edge = Arc::new(Edge {
         streams: Arc::clone(&streams),
         viewers: Arc::clone(&viewers),
-        stored: StoredFiles::new(config.store, config.limits.stored_answers),
+        stored: StoredFiles::new(config.store, config.limits.stored_answers.map(AnswerRoom::new)),
         waiting: WaitingRoom::new(
             config.limits.waiting,
             config.limits.waiting_per_address,

@@ -69,6 +69,10 @@ impl MediaBudget {
     }
 }
 
+/// What is sent of broadcasts that are over may take this part of what is kept for media: where a process is an edge alone, an eighth of
+/// its memory.
+pub(crate) const UNHELD_PART: usize = 5;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -120,7 +120,7 @@ pub(crate) async fn init(edge: &Edge, watched: &Watched, key: &FileKey) -> Resul
     // On the heap, as all fetches: every request would be as large as what only those do that find nothing in memory.
     let fetch = Box::pin(async {
         // Wherever it came from: it is small, and no player begins without it.
-        match worker_or_storage(edge, watched, key, stored(edge, watched, key)).await? {
+        match worker_or_storage(edge, watched, key, from_storage(edge, watched, key)).await? {
             Fetched::Recent(data) | Fetched::Stored(data) => Ok(Fetched::Recent(data)),
         }
     });
@@ -213,7 +213,7 @@ pub(crate) async fn segment(
     if is_gap(timeline, track, listed, msn, epoch) {
         return Ok((Bytes::from_static(NOTHING), Cache::Seconds(1)));
     }
-    let stored = match listed {
+    let is_stored = match listed {
         Some(segment) if segment.epoch != epoch || segment.phase == SegmentPhase::Open => {
             return Err(Refusal::NotFound);
         }
@@ -222,13 +222,13 @@ pub(crate) async fn segment(
         None if left_lately(timeline, track, msn, epoch) => true,
         None => return Err(Refusal::NotFound),
     };
-    let cache = if stored { Cache::Immutable } else { Cache::Seconds(1) };
+    let cache = if is_stored { Cache::Immutable } else { Cache::Seconds(1) };
     if let Some(data) = watched.memory().get(key) {
         return Ok((data, cache));
     }
     let fetch = Box::pin(async {
-        let in_storage = self::stored(edge, watched, key);
-        if stored {
+        let in_storage = from_storage(edge, watched, key);
+        if is_stored {
             return in_storage.await.map(Fetched::Stored);
         }
         // One that is not known to be stored may be all the same: its worker was lost before it was announced.
@@ -262,7 +262,7 @@ fn left_lately(timeline: &Timeline, track: &Track, msn: Msn, epoch: Epoch) -> bo
         && msn.0 >= first.msn.0.saturating_sub(window)
 }
 
-async fn stored(edge: &Edge, watched: &Watched, key: &FileKey) -> Result<Bytes, Refusal> {
+async fn from_storage(edge: &Edge, watched: &Watched, key: &FileKey) -> Result<Bytes, Refusal> {
     let file = stored_file(&key.rendition, &key.file).ok_or(Refusal::NotFound)?;
     edge.stored.media(Key::Live(watched.stream, file)).await?.ok_or(Refusal::NotFound)
 }

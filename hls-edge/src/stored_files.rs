@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use caudal_livestream::{RenditionName, StreamId};
 use caudal_storage::{Key, SegmentStore, StreamFile};
-use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OnceCell, Semaphore};
 
 use crate::answer::Refusal;
+use crate::answer_room::{AnswerRoom, Share};
 use crate::rendered::Rendered;
 
 /// Storage, and what it said lately.
@@ -22,7 +23,8 @@ pub(crate) struct StoredFiles {
     missing: Mutex<HashMap<Key, Instant>>,
     /// Media that is being read, or sent.
     media: Mutex<HashMap<Key, Weak<Reading>>>,
-    room: Option<Room>,
+    /// For answers about broadcasts that are over; none for no limit.
+    room: Option<AnswerRoom>,
 }
 
 /// One copy of a file, for all who ask for it until the last of them has got it.
@@ -34,20 +36,11 @@ struct Reading {
 #[derive(Debug)]
 struct Held {
     data: Bytes,
-    _room: Option<OwnedSemaphorePermit>,
+    _share: Option<Share>,
 }
 
 /// What an answer's body keeps.
 struct Answer(Arc<Reading>);
-
-/// What the answers about broadcasts that are over may hold together. There is no end of their files, and whoever asks may take its
-/// time to read.
-#[derive(Debug)]
-struct Room {
-    kibibytes: Arc<Semaphore>,
-    /// Taken before it is known how long a file is.
-    reserve: u32,
-}
 
 type Found = Option<Arc<Rendered>>;
 
@@ -65,15 +58,14 @@ struct Failed {
 }
 
 impl StoredFiles {
-    /// `answers`: the bytes that answers about broadcasts that are over may hold; none for no limit.
-    pub(crate) fn new(store: SegmentStore, answers: Option<usize>) -> Self {
+    pub(crate) fn new(store: SegmentStore, room: Option<AnswerRoom>) -> Self {
         Self {
             store,
             asking: Semaphore::new(MAX_QUESTIONS),
             small: Mutex::default(),
             missing: Mutex::default(),
             media: Mutex::default(),
-            room: answers.map(Room::new),
+            room,
         }
     }
 
@@ -121,7 +113,7 @@ impl StoredFiles {
         self.shared(key, None).await
     }
 
-    async fn shared(&self, key: Key, room: Option<&Room>) -> Result<Option<Bytes>, Refusal> {
+    async fn shared(&self, key: Key, room: Option<&AnswerRoom>) -> Result<Option<Bytes>, Refusal> {
         let reading = self.reading(&key);
         match reading.found.get_or_init(|| self.read(key, room)).await {
             Ok(Some(_)) => {}
@@ -131,16 +123,16 @@ impl StoredFiles {
         Ok(Some(Bytes::from_owner(Answer(reading))))
     }
 
-    async fn read(&self, key: Key, room: Option<&Room>) -> Result<Option<Held>, Refusal> {
-        let reserved = room.map(Room::reserve).transpose()?;
+    async fn read(&self, key: Key, room: Option<&AnswerRoom>) -> Result<Option<Held>, Refusal> {
+        let reserved = room.map(AnswerRoom::reserve).transpose()?;
         let Some(data) = self.unless_missing(key, async |key| self.store.get(key).await).await? else {
             return Ok(None);
         };
-        let room = match (room, reserved) {
+        let share = match (room, reserved) {
             (Some(room), Some(reserved)) => Some(room.fit(reserved, data.len())?),
             _ => None,
         };
-        Ok(Some(Held { data, _room: room }))
+        Ok(Some(Held { data, _share: share }))
     }
 
     fn reading(&self, key: &Key) -> Arc<Reading> {
@@ -245,41 +237,6 @@ impl AsRef<[u8]> for Answer {
     }
 }
 
-impl Room {
-    fn new(bytes: usize) -> Self {
-        let kibibytes = kibibytes(bytes);
-        let permits = usize::try_from(kibibytes).unwrap_or(Semaphore::MAX_PERMITS);
-        Self {
-            kibibytes: Arc::new(Semaphore::new(permits)),
-            reserve: (kibibytes / 4).clamp(1, USUAL_SEGMENT),
-        }
-    }
-
-    fn reserve(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        self.take(self.reserve)
-    }
-
-    /// Makes what was `reserved` as large as the file.
-    fn fit(&self, mut reserved: OwnedSemaphorePermit, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
-        let needed = kibibytes(bytes);
-        if let Some(more) = needed.checked_sub(self.reserve) {
-            reserved.merge(self.take(more)?);
-        } else {
-            let spare = self.reserve.saturating_sub(needed);
-            drop(reserved.split(usize::try_from(spare).unwrap_or(0)));
-        }
-        Ok(reserved)
-    }
-
-    fn take(&self, kibibytes: u32) -> Result<OwnedSemaphorePermit, Refusal> {
-        Arc::clone(&self.kibibytes).try_acquire_many_owned(kibibytes).map_err(|_| Refusal::Busy)
-    }
-}
-
-fn kibibytes(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
-}
-
 impl Small {
     fn size(&self) -> usize {
         let found = self.found.get().and_then(|found| found.as_ref().ok()?.as_ref());
@@ -309,8 +266,6 @@ const POSTER: Duration = Duration::from_secs(5);
 const MISSING: Duration = Duration::from_secs(2);
 /// A player asks again after a second.
 const FAILED: Duration = Duration::from_secs(1);
-/// KiB: 4 s of 8 Mb/s.
-const USUAL_SEGMENT: u32 = 4096;
 /// Answers that are kept.
 const MAX_KEPT: usize = 1024;
 /// And their bytes.
@@ -322,6 +277,11 @@ mod tests {
 
     use super::*;
     use crate::tests::Hanging;
+
+    /// `answers`: the bytes that answers about broadcasts that are over may hold.
+    fn stored_files(store: SegmentStore, answers: Option<usize>) -> StoredFiles {
+        StoredFiles::new(store, answers.map(AnswerRoom::new))
+    }
 
     #[test]
     fn a_playlist_names_whole_addresses_only() {
@@ -336,7 +296,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn all_who_wait_for_a_storage_that_hangs_are_answered_by_one_deadline() {
         let folder = tempfile::tempdir().unwrap();
-        let files = Arc::new(StoredFiles::new(SegmentStore::folder(folder.path()).unwrap(), None));
+        let files = Arc::new(stored_files(SegmentStore::folder(folder.path()).unwrap(), None));
         let stream = StreamId::generate();
         let hangs = Hanging::at(folder.path().join(format!("live/{stream}/master.m3u8")));
         let mut viewers = tokio::task::JoinSet::new();
@@ -367,14 +327,15 @@ mod tests {
     async fn of_a_stored_file_all_share_one_copy_and_all_copies_have_a_bound() {
         let folder = tempfile::tempdir().unwrap();
         let store = SegmentStore::folder(folder.path()).unwrap();
-        let files = StoredFiles::new(store.clone(), Some(64 * 1024));
+        let files = stored_files(store.clone(), Some(64 * 1024));
         let (stream, source) = (StreamId::generate(), "source".parse::<RenditionName>().unwrap());
         let segment = |msn| StreamFile::Segment(source.clone(), Msn(msn), Epoch(1));
         for (file, text) in [
             (StreamFile::Master, "source/index.m3u8\n".to_owned()),
-            (StreamFile::Playlist(source.clone()), "7-1.m4s\n8-1.m4s\n".to_owned()),
+            (StreamFile::Playlist(source.clone()), "7-1.m4s\n8-1.m4s\n9-1.m4s\n".to_owned()),
             (segment(7), "7".repeat(40 * 1024)),
             (segment(8), "8".repeat(40 * 1024)),
+            (segment(9), "9".repeat(80 * 1024)),
         ] {
             store.put(&Key::Live(stream, file), text.into()).await.unwrap();
         }
@@ -394,13 +355,19 @@ mod tests {
         drop(unread);
         assert_eq!(get(8).await.unwrap().len(), 40 * 1024);
         assert_eq!(get(7).await, Err(Refusal::NotFound));
+        // Larger than all there is.
+        let alone = get(9).await.unwrap();
+        assert_eq!((alone.len(), get(8).await), (80 * 1024, Err(Refusal::Busy)));
+        drop(alone);
+        let _another = get(8).await.unwrap();
+        assert_eq!(get(9).await, Err(Refusal::Busy));
     }
 
     #[tokio::test]
     async fn what_is_kept_of_storage_is_bounded_and_a_new_file_is_found_in_time() {
         let folder = tempfile::tempdir().unwrap();
         let store = SegmentStore::folder(folder.path()).unwrap();
-        let files = StoredFiles::new(store.clone(), None);
+        let files = stored_files(store.clone(), None);
         let stream = StreamId::generate();
         assert_eq!(files.poster(stream).await, Err(Refusal::NotFound));
         store.put(&Key::Poster(stream), "jpeg".into()).await.unwrap();

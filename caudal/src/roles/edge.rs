@@ -37,7 +37,6 @@ pub struct EdgeParts {
 /// The edge's configuration.
 pub fn config(settings: &Settings, keys: EdgeKeys, parts: EdgeParts) -> caudal_hls_edge::Config {
     let trusted_proxies = settings.trusted_proxies.clone().unwrap_or_default();
-    let media = parts.media_part.bytes();
     caudal_hls_edge::Config {
         listener: parts.listener,
         tls: parts.certificate.map(|certificate| certificate.server_config()),
@@ -48,11 +47,7 @@ pub fn config(settings: &Settings, keys: EdgeKeys, parts: EdgeParts) -> caudal_h
         ticket_key: keys.tickets,
         trusted_proxies: trusted_proxies.clone(),
         registry: parts.registry,
-        limits: caudal_hls_edge::EdgeLimits {
-            memory: media,
-            stored_answers: media.map(|bytes| bytes / 5),
-            ..caudal_hls_edge::EdgeLimits::default()
-        },
+        limits: caudal_hls_edge::EdgeLimits::within(parts.media_part.bytes()),
         http: HttpLimits::public(trusted_proxies),
         leaving: parts.leaving,
     }
