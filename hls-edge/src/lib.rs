@@ -61,6 +61,10 @@ use crate::waiting_room::WaitingRoom;
 
 pub use crate::ticket::TicketKey;
 
+/// What the edge's listener should ask of its readers ([`HttpLimits::least_taken`]): 17 kB/s, as much as sound needs. A slower one
+/// cannot watch, and keeps media in memory that nobody else needs any more.
+pub const LEAST_TAKEN: u64 = 512 * 1024;
+
 /// What an edge is made of.
 pub struct Config {
     /// Where viewers come in.
@@ -93,7 +97,8 @@ pub struct Config {
 /// Bounds on memory and on waiting requests.
 #[derive(Clone, Copy, Debug)]
 pub struct EdgeLimits {
-    /// Bytes of media that are kept for all followed streams together; none for no limit.
+    /// Bytes of media that are kept for all followed streams together; none for no limit. What running answers keep beyond
+    /// that may be a fifth as much; where it is more, the streams keep less.
     pub memory: Option<usize>,
     /// Of one of them.
     pub memory_per_stream: usize,
@@ -170,7 +175,11 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let edge = Arc::new(Edge {
         streams: Arc::clone(&streams),
         viewers: Arc::clone(&viewers),
-        stored: StoredFiles::new(config.store, config.limits.stored_answers.map(AnswerRoom::new)),
+        stored: StoredFiles::new(
+            config.store,
+            Arc::clone(streams.media()),
+            config.limits.stored_answers.map(AnswerRoom::new),
+        ),
         waiting: WaitingRoom::new(
             config.limits.waiting,
             config.limits.waiting_per_address,

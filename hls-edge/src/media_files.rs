@@ -52,6 +52,7 @@ pub(crate) async fn get_media_file(
             Source::Live(watched) => {
                 let key = FileKey { rendition, file };
                 let (data, cache) = live(&edge, &watched, asker.origin, key.clone()).await?;
+                edge.streams.media().admit(&data)?;
                 let response = media(data, content_type, cache, &asked);
                 // Nobody watches by looking at headers, or at a byte of each part.
                 let whole = method == Method::GET && response.status() == StatusCode::OK;

@@ -46,16 +46,23 @@ impl Memory {
         self.files.get(key).map(|held| held.data.clone())
     }
 
-    /// Keeps a file; the first version of it stays. What came first goes first when there is no room.
-    pub(crate) fn put(&mut self, key: FileKey, data: Bytes, now: Instant) {
+    /// Keeps a file; the first version of it stays. What came first goes first when there is no room. Returns the file for whoever
+    /// asked for it, counted as living.
+    pub(crate) fn put(&mut self, key: FileKey, data: Bytes, now: Instant) -> Bytes {
+        let data = self.budget.count(data);
+        self.keep(key, data.clone(), now);
+        data
+    }
+
+    fn keep(&mut self, key: FileKey, data: Bytes, now: Instant) {
         if self.insert(&key, data) {
             self.order.push_back((now, key));
             self.make_room();
         }
     }
 
-    /// Keeps a file of storage's while there is room. Whoever asks storage is behind the live edge, and all that came of the feed
-    /// is wanted more.
+    /// Keeps a file of storage's, which is counted as living already, while there is room. Whoever asks storage is behind the live
+    /// edge, and all that came of the feed is wanted more.
     pub(crate) fn put_stored(&mut self, key: FileKey, data: Bytes, now: Instant) {
         if self.insert(&key, data) {
             self.order.push_front((now, key));
@@ -79,7 +86,7 @@ impl Memory {
         for part in parts {
             whole.extend_from_slice(&part.data);
         }
-        let whole = whole.freeze();
+        let whole = self.budget.count(whole.freeze());
         let mut offset = 0_usize;
         let mut freed = 0_usize;
         for part in &segment.parts {
@@ -91,7 +98,7 @@ impl Memory {
             }
         }
         self.hold(self.bytes.saturating_sub(freed));
-        self.put(key, whole, now);
+        self.keep(key, whole, now);
     }
 
     /// Gives up what the stream may hold no longer. Its follower calls this each second too, because the other streams may have grown, and
@@ -308,6 +315,51 @@ mod tests {
         memory.put_stored(part_key(3), Bytes::from_static(b"mn"), now + Duration::from_secs(9));
         memory.expire(now + Duration::from_secs(10), Duration::from_secs(5));
         assert_eq!((memory.bytes, memory.files.len(), memory.order.len()), (2, 1, 1));
+    }
+
+    #[test]
+    fn readers_that_take_their_time_keep_little_more_than_the_limit_and_a_fifth() {
+        let budget = Arc::new(MediaBudget::new(Some(400)));
+        let mut memory = Memory::new(1000, Arc::clone(&budget));
+        let mut unread = Vec::new();
+        for number in 0..300 {
+            memory.put(part_key(number), Bytes::from(vec![7; 4]), Instant::now());
+            // Each part is asked for at once, and read when the test ends.
+            if let Some(part) = memory.get(&part_key(number))
+                && budget.admit(&part).is_ok()
+            {
+                unread.push(part);
+            }
+            // What is given up for them may be read too, so it takes a few parts until it is enough.
+            assert!(memory.bytes + budget.living_unheld() <= 560, "{number}");
+        }
+        assert!(unread.len() >= 100);
+        drop(unread);
+        memory.put(part_key(300), Bytes::from(vec![7; 4]), Instant::now());
+        assert_eq!(memory.get(&part_key(300)).map(|part| part.len()), Some(4));
+    }
+
+    #[test]
+    fn what_is_still_being_sent_is_counted_until_its_last_reader_has_it() {
+        let budget = Arc::new(MediaBudget::new(Some(10_000)));
+        let mut memory = Memory::new(16, Arc::clone(&budget));
+        let mut unread = Vec::new();
+        for number in 0..300 {
+            let now = Instant::now();
+            // Who waited for it, and who finds it.
+            unread.push(memory.put(part_key(number), Bytes::from(vec![7; 4]), now));
+            unread.push(memory.get(&part_key(number)).unwrap());
+        }
+        assert_eq!((memory.bytes, budget.living_unheld()), (16, 1184));
+        // A part of a segment that is whole keeps all of it.
+        memory.finish(&source(), &segment(298..300), Instant::now());
+        let part = memory.get(&part_key(299)).unwrap();
+        drop(unread);
+        assert_eq!(budget.living_unheld(), 0);
+        drop(memory);
+        assert_eq!(budget.living_unheld(), 8);
+        drop(part);
+        assert_eq!(budget.living_unheld(), 0);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tokio::sync::{OnceCell, Semaphore};
 
 use crate::answer::Refusal;
 use crate::answer_room::{AnswerRoom, Share};
+use crate::media_budget::MediaBudget;
 use crate::rendered::Rendered;
 
 /// Storage, and what it said lately.
@@ -23,8 +24,17 @@ pub(crate) struct StoredFiles {
     missing: Mutex<HashMap<Key, Instant>>,
     /// Media that is being read, or sent.
     media: Mutex<HashMap<Key, Weak<Reading>>>,
+    /// Counts what is read for broadcasts that run.
+    living: Arc<MediaBudget>,
     /// For answers about broadcasts that are over; none for no limit.
     room: Option<AnswerRoom>,
+}
+
+/// Whose memory a file takes while it is sent.
+#[derive(Clone, Copy)]
+enum Of {
+    Running,
+    Over,
 }
 
 /// One copy of a file, for all who ask for it until the last of them has got it.
@@ -58,13 +68,14 @@ struct Failed {
 }
 
 impl StoredFiles {
-    pub(crate) fn new(store: SegmentStore, room: Option<AnswerRoom>) -> Self {
+    pub(crate) fn new(store: SegmentStore, living: Arc<MediaBudget>, room: Option<AnswerRoom>) -> Self {
         Self {
             store,
             asking: Semaphore::new(MAX_QUESTIONS),
             small: Mutex::default(),
             missing: Mutex::default(),
             media: Mutex::default(),
+            living,
             room,
         }
     }
@@ -99,7 +110,7 @@ impl StoredFiles {
         if !names(&playlist.plain, name) {
             return Err(Refusal::NotFound);
         }
-        self.shared(Key::Live(stream, file), self.room.as_ref()).await?.ok_or(Refusal::NotFound)
+        self.shared(Key::Live(stream, file), Of::Over).await?.ok_or(Refusal::NotFound)
     }
 
     /// A stream's poster, which is written anew about once a minute.
@@ -110,12 +121,12 @@ impl StoredFiles {
 
     /// A file that the stream's timeline names, or has named. Those are few.
     pub(crate) async fn media(&self, key: Key) -> Result<Option<Bytes>, Refusal> {
-        self.shared(key, None).await
+        self.shared(key, Of::Running).await
     }
 
-    async fn shared(&self, key: Key, room: Option<&AnswerRoom>) -> Result<Option<Bytes>, Refusal> {
+    async fn shared(&self, key: Key, of: Of) -> Result<Option<Bytes>, Refusal> {
         let reading = self.reading(&key);
-        match reading.found.get_or_init(|| self.read(key, room)).await {
+        match reading.found.get_or_init(|| self.read(key, of)).await {
             Ok(Some(_)) => {}
             Ok(None) => return Ok(None),
             Err(refusal) => return Err(refusal.clone()),
@@ -123,7 +134,8 @@ impl StoredFiles {
         Ok(Some(Bytes::from_owner(Answer(reading))))
     }
 
-    async fn read(&self, key: Key, room: Option<&AnswerRoom>) -> Result<Option<Held>, Refusal> {
+    async fn read(&self, key: Key, of: Of) -> Result<Option<Held>, Refusal> {
+        let room = self.room.as_ref().filter(|_| matches!(of, Of::Over));
         let reserved = room.map(AnswerRoom::reserve).transpose()?;
         let Some(data) = self.unless_missing(key, async |key| self.store.get(key).await).await? else {
             return Ok(None);
@@ -131,6 +143,10 @@ impl StoredFiles {
         let share = match (room, reserved) {
             (Some(room), Some(reserved)) => Some(room.fit(reserved, data.len())?),
             _ => None,
+        };
+        let data = match of {
+            Of::Running => self.living.count(data),
+            Of::Over => data,
         };
         Ok(Some(Held { data, _share: share }))
     }
@@ -150,7 +166,9 @@ impl StoredFiles {
 
     /// Bytes of such a file.
     pub(crate) async fn range(&self, key: Key, range: Range<u64>) -> Result<Option<Bytes>, Refusal> {
-        self.unless_missing(key, async |key| self.store.get_range(key, range.clone()).await).await
+        let found =
+            self.unless_missing(key, async |key| self.store.get_range(key, range.clone()).await).await?;
+        Ok(found.map(|data| self.living.count(data)))
     }
 
     async fn unless_missing<E: std::fmt::Display>(
@@ -280,7 +298,7 @@ mod tests {
 
     /// `answers`: the bytes that answers about broadcasts that are over may hold.
     fn stored_files(store: SegmentStore, answers: Option<usize>) -> StoredFiles {
-        StoredFiles::new(store, answers.map(AnswerRoom::new))
+        StoredFiles::new(store, Arc::new(MediaBudget::new(None)), answers.map(AnswerRoom::new))
     }
 
     #[test]
@@ -361,6 +379,24 @@ mod tests {
         drop(alone);
         let _another = get(8).await.unwrap();
         assert_eq!(get(9).await, Err(Refusal::Busy));
+    }
+
+    #[tokio::test]
+    async fn what_is_read_for_a_broadcast_that_runs_is_counted_once_until_all_have_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SegmentStore::folder(folder.path()).unwrap();
+        let living = Arc::new(MediaBudget::new(Some(1000)));
+        let files = StoredFiles::new(store.clone(), Arc::clone(&living), None);
+        let segment = StreamFile::Segment("source".parse().unwrap(), Msn(7), Epoch(1));
+        let key = Key::Live(StreamId::generate(), segment);
+        store.put(&key, "segment".into()).await.unwrap();
+        let whole = [files.media(key.clone()).await, files.media(key.clone()).await];
+        assert!(whole.iter().all(|whole| whole.as_ref().unwrap().as_ref().unwrap() == "segment"));
+        assert_eq!(living.living_unheld(), 7);
+        let range = files.range(key, 2..5).await.unwrap().unwrap();
+        assert_eq!((range.as_ref(), living.living_unheld()), (b"gme".as_slice(), 10));
+        drop((whole, range));
+        assert_eq!(living.living_unheld(), 0);
     }
 
     #[tokio::test]

@@ -66,6 +66,11 @@ impl Streams {
         self.records.borrow().contains_key(&stream)
     }
 
+    /// What the media of all streams may take.
+    pub(crate) fn media(&self) -> &Arc<MediaBudget> {
+        &self.media
+    }
+
     /// How workers are reached.
     pub(crate) fn sources(&self) -> &Sources {
         &self.sources

@@ -49,7 +49,7 @@ struct UnderWay {
 pub(crate) enum Fetched {
     /// What most players ask for, and what only this edge or the worker has.
     Recent(Bytes),
-    /// It can be had from storage again, and only players that are behind the live edge ask for it.
+    /// It can be had from storage again, and only players that are behind the live edge ask for it. Counted as living.
     Stored(Bytes),
 }
 
@@ -174,10 +174,7 @@ impl Watched {
                     return Ok(kept);
                 }
                 match fetch.await? {
-                    Fetched::Recent(data) => {
-                        self.memory().put(key.clone(), data.clone(), Instant::now());
-                        Ok(data)
-                    }
+                    Fetched::Recent(data) => Ok(self.memory().put(key.clone(), data, Instant::now())),
                     Fetched::Stored(data) => {
                         self.memory().put_stored(key.clone(), data.clone(), Instant::now());
                         Ok(data)

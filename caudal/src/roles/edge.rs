@@ -48,7 +48,7 @@ pub fn config(settings: &Settings, keys: EdgeKeys, parts: EdgeParts) -> caudal_h
         trusted_proxies: trusted_proxies.clone(),
         registry: parts.registry,
         limits: caudal_hls_edge::EdgeLimits::within(parts.media_part.bytes()),
-        http: HttpLimits::public(trusted_proxies),
+        http: HttpLimits { least_taken: caudal_hls_edge::LEAST_TAKEN, ..HttpLimits::public(trusted_proxies) },
         leaving: parts.leaving,
     }
 }

@@ -11,7 +11,7 @@ pub struct MediaPart {
 
 impl MediaPart {
     /// Of a role that has its process for itself. The rest is for sockets, for what an allocator cannot use, and at an edge for
-    /// what is being sent of broadcasts that are over (a fifth of the media's part).
+    /// what is being sent: of broadcasts that are over a fifth of the media's part, and as much of what running ones hold no longer.
     pub const ALONE: Self = Self { eighths: 5 };
     /// Of the edge and of the router of one machine, each: half is left to workers and encoders, which have the same limit.
     pub const BESIDE_ENCODERS: Self = Self { eighths: 2 };

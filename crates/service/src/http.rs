@@ -58,9 +58,11 @@ pub struct HttpLimits {
     pub header_deadline: Duration,
     /// For the body of a request, from when it is first waited for.
     pub body_deadline: Duration,
-    /// For a peer that has been sent something to take all of it, or 64 KiB; and to take anything at all of what lies in
+    /// For a peer that has been sent something to take all of it, or `least_taken`; and to take anything at all of what lies in
     /// the socket, while the answer waits for us. One that waits with nothing unsent has no deadline.
     pub read_deadline: Duration,
+    /// Bytes of an answer that a peer has to take within `read_deadline`, again and again.
+    pub least_taken: u64,
     /// How long open requests may go on after shutdown began.
     pub drain: Duration,
 }
@@ -77,6 +79,8 @@ impl Default for HttpLimits {
             header_deadline: Duration::from_secs(20),
             body_deadline: Duration::from_secs(20),
             read_deadline: Duration::from_secs(30),
+            // 2 kB/s, a tenth of what sound alone needs.
+            least_taken: 64 * 1024,
             drain: Duration::from_secs(3),
         }
     }
@@ -207,6 +211,7 @@ impl Door {
             first_request: self.limits.first_request_deadline,
             next_request: self.limits.header_deadline,
             taking: self.limits.read_deadline,
+            least_taken: self.limits.least_taken,
         };
         let conduct = Arc::new(Mutex::new(Conduct::new(patience, Instant::now())));
         let place = Arc::new(self.places.admit(peer.ip(), &conduct));

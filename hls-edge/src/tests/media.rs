@@ -5,6 +5,7 @@ use caudal_livestream::record::Phase;
 use caudal_livestream::{Msn, StreamId};
 use caudal_storage::Key;
 use flate2::read::GzDecoder;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::fake_worker::FakeWorker;
 use super::{Scene, feed_key, until, until_text};
@@ -111,7 +112,7 @@ async fn what_is_stored_is_immutable_and_comes_in_ranges() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_player_that_is_behind_drives_nothing_of_the_live_edge_out_of_memory() {
-    let scene = Scene::with_limits(EdgeLimits { memory: Some(64), ..EdgeLimits::default() }).await;
+    let scene = Scene::with_limits(EdgeLimits { memory: Some(71), ..EdgeLimits::default() }).await;
     let worker = scene.worker_with_a_stored_segment().await;
     scene.text(PLAYLIST).await;
     until("the feed carries the rendition", || worker.carries("source")).await;
@@ -124,6 +125,36 @@ async fn a_player_that_is_behind_drives_nothing_of_the_live_edge_out_of_memory()
         assert_eq!(scene.bytes("/live/{s}/source/p1-3.m4s").await, "[source 1 3]");
         assert_eq!(scene.bytes("/live/{s}/source/p1-5.m4s").await, "[source 1 5]");
     }
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_read_and_kept_by_nobody_else_has_a_bound() {
+    let scene = Scene::with_limits(EdgeLimits { memory: Some(1024 * 1024), ..EdgeLimits::default() }).await;
+    let worker = scene.worker(1).await;
+    worker.announce(&["source"]);
+    worker.close();
+    worker.segment();
+    worker.store().await;
+    worker.forget_files();
+    scene.text(PLAYLIST).await;
+    // Too large to be kept, and for the socket's buffers.
+    for file in ["source/7-1.m4s", "source/8-1.m4s"] {
+        std::fs::write(scene.path(file), vec![0; 16 * 1024 * 1024]).unwrap();
+    }
+    let slow = tokio::net::TcpSocket::new_v4().unwrap();
+    slow.set_recv_buffer_size(2048).unwrap();
+    let mut slow = slow.connect(scene.address).await.unwrap();
+    let request = format!("GET /live/{}/source/7-1.m4s HTTP/1.1\r\nHost: a\r\n\r\n", scene.stream);
+    slow.write_all(request.as_bytes()).await.unwrap();
+    assert_eq!(slow.read_u8().await.unwrap(), b'H');
+    scene.cannot_say("/live/{s}/source/8-1.m4s").await;
+    drop(slow);
+    let begun = std::time::Instant::now();
+    while scene.status("/live/{s}/source/8-1.m4s").await == 503 {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(10), "it stays refused");
+    }
+    assert_eq!(scene.bytes("/live/{s}/source/8-1.m4s").await.len(), 16 * 1024 * 1024);
     scene.stop().await;
 }
 

@@ -12,8 +12,9 @@ pub(super) struct Patience {
     pub(super) first_request: Duration,
     /// From the end of an answer to the next whole request head.
     pub(super) next_request: Duration,
-    /// To take what is offered: [`LEAST_TAKEN`] bytes, or all there is.
+    /// To take what is offered: `least_taken` bytes, or all there is.
     pub(super) taking: Duration,
+    pub(super) least_taken: u64,
 }
 
 /// Why a connection is closed.
@@ -51,8 +52,9 @@ pub(super) struct RequestId(u64);
 enum Turn {
     /// Our side: a handler runs, or a body waits for its source, for as long as that takes.
     Ours,
-    /// The peer has been offered data since then. In HTTP/2 it may refuse that by its windows while the socket is free.
-    Theirs(Instant),
+    /// The peer has been offered data since then, and has taken so many bytes of it. In HTTP/2 it may refuse that by its windows
+    /// while the socket is free.
+    Theirs { since: Instant, taken: u64, offered: u64 },
 }
 
 /// The socket takes nothing more.
@@ -89,9 +91,18 @@ impl Conduct {
         id
     }
 
-    /// There is data for the peer; if there was before, the time runs on from when it took some.
-    pub(super) fn offer(&mut self, id: RequestId, now: Instant) {
-        self.open.insert(id, Turn::Theirs(now));
+    /// There are bytes for the peer, which has taken those of before. Its time begins anew once it has taken enough.
+    pub(super) fn offer(&mut self, id: RequestId, bytes: usize, now: Instant) {
+        let offered = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let Some(turn) = self.open.get_mut(&id) else { return };
+        *turn = match *turn {
+            Turn::Theirs { since, taken, offered: before }
+                if taken.saturating_add(before) < self.patience.least_taken =>
+            {
+                Turn::Theirs { since, taken: taken.saturating_add(before), offered }
+            }
+            Turn::Theirs { .. } | Turn::Ours => Turn::Theirs { since: now, taken: 0, offered },
+        };
     }
 
     /// There is nothing to send yet.
@@ -134,7 +145,7 @@ impl Conduct {
     /// # Errors
     /// What the peer failed to do in time.
     pub(super) fn check(&mut self, now: Instant) -> Result<Instant, Overdue> {
-        let Patience { first_request, next_request, taking } = self.patience;
+        let Patience { first_request, next_request, taking, least_taken } = self.patience;
         // Whatever begins after this look is not overdue before the shortest of all deadlines has passed.
         let mut look = now + first_request.min(next_request).min(taking);
         let mut hold = |deadline: Instant, overdue: Overdue| {
@@ -147,22 +158,19 @@ impl Conduct {
             hold(since + next_request, Overdue::Idle)?;
         }
         if let Some(blocked) = &mut self.blocked {
-            if now >= blocked.since + taking && self.written.saturating_sub(blocked.written) >= LEAST_TAKEN {
+            if now >= blocked.since + taking && self.written.saturating_sub(blocked.written) >= least_taken {
                 *blocked = Blocked { since: now, written: self.written };
             }
             hold(blocked.since + taking, Overdue::Unread)?;
         }
         for turn in self.open.values() {
-            if let Turn::Theirs(since) = turn {
+            if let Turn::Theirs { since, .. } = turn {
                 hold(*since + taking, Overdue::Unread)?;
             }
         }
         Ok(look)
     }
 }
-
-/// In [`Patience::taking`]. At its default of 30 s that is 2 kB/s, a tenth of what sound alone needs.
-const LEAST_TAKEN: u64 = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -172,6 +180,7 @@ mod tests {
         first_request: Duration::from_secs(5),
         next_request: Duration::from_secs(20),
         taking: Duration::from_secs(30),
+        least_taken: 64 * 1024,
     };
 
     fn connection() -> (Conduct, impl Fn(u64) -> Instant) {
@@ -246,11 +255,24 @@ mod tests {
     fn a_window_that_never_opens_is_a_reader_that_does_not_read() {
         let (mut conduct, at) = connection();
         let (stuck, waiting) = (conduct.begin(), conduct.begin());
-        conduct.offer(stuck, at(1));
+        conduct.offer(stuck, 1000, at(1));
         conduct.wait_for_us(waiting);
         assert!(conduct.check(at(30)).is_ok());
         assert_eq!(conduct.check(at(31)), Err(Overdue::Unread));
         conduct.end(stuck, at(31));
         assert!(conduct.check(at(1000)).is_ok(), "the other one waits for us");
+    }
+
+    #[test]
+    fn a_window_that_opens_a_little_buys_no_time_and_one_that_opens_enough_does() {
+        for (slice, cut) in [(20_000, true), (40_000, false)] {
+            let (mut conduct, at) = connection();
+            let request = conduct.begin();
+            for second in [0, 10, 20] {
+                conduct.offer(request, slice, at(second));
+                assert!(conduct.check(at(second)).is_ok());
+            }
+            assert_eq!(conduct.check(at(30)) == Err(Overdue::Unread), cut, "{slice}");
+        }
     }
 }

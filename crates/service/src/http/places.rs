@@ -215,7 +215,8 @@ mod tests {
 
     fn connect(places: &Arc<Places>, address: &str) -> Connection {
         let second = Duration::from_secs(1);
-        let patience = Patience { first_request: second, next_request: second, taking: second };
+        let patience =
+            Patience { first_request: second, next_request: second, taking: second, least_taken: 1 };
         let conduct = Arc::new(Mutex::new(Conduct::new(patience, Instant::now())));
         Connection { place: places.admit(address.parse().unwrap(), &conduct), conduct }
     }

@@ -267,6 +267,24 @@ async fn a_slow_reader_that_goes_on_reading_is_not_cut() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_listener_may_ask_its_readers_to_be_faster() {
+    let limits = HttpLimits { least_taken: 512 * 1024, ..HttpLimits::default() };
+    // Four minutes at 16 kB/s, and at 24.
+    for (bytes, cut) in [(16 * 1024, true), (24 * 1024, false)] {
+        let counted = Counted::new(limits.clone(), None);
+        let mut near = counted.connect("192.0.2.1");
+        near.write_all(ASK_BIG).await.unwrap();
+        let mut buffer = vec![0; bytes];
+        let mut reading = true;
+        for _ in 0..240 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            reading &= near.read_exact(&mut buffer).await.is_ok();
+        }
+        assert_eq!(reading, !cut, "{bytes} B/s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_waits_for_us_has_no_deadline() {
     let router =
         Router::new().route("/", get(|| async { tokio::time::sleep(Duration::from_secs(600)).await })).route(

@@ -113,7 +113,7 @@ pub(super) struct AnswerBody {
 
 impl AnswerBody {
     pub(super) fn new(body: Body, version: hyper::Version, open: OpenRequest) -> Self {
-        lock(&open.conduct).offer(open.id, Instant::now());
+        lock(&open.conduct).offer(open.id, 0, Instant::now());
         let slice = if version == hyper::Version::HTTP_2 { SLICE } else { usize::MAX };
         Self { body, rest: Bytes::new(), slice, open }
     }
@@ -140,8 +140,8 @@ impl HttpBody for AnswerBody {
                 ended @ Poll::Ready(_) => return ended,
             }
         }
-        lock(&self.open.conduct).offer(self.open.id, Instant::now());
         let length = self.rest.len().min(self.slice);
+        lock(&self.open.conduct).offer(self.open.id, length, Instant::now());
         Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
     }
 
@@ -220,5 +220,5 @@ impl HttpBody for AskBody {
     }
 }
 
-/// As much as a file is read at once, so that a peer is late at 2 kB/s in both versions.
+/// As much as a file is read at once, and no more than the least that a peer may take in time.
 const SLICE: usize = 64 * 1024;
