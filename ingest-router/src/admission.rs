@@ -361,6 +361,7 @@ impl Admission {
             match reconnected {
                 Ok(record) => {
                     self.metrics.takeovers.inc();
+                    self.contenders.returned(stream, Instant::now());
                     return Ok(Standing::Taken { record, generation, seat });
                 }
                 Err(ReconnectError::Stale(_)) => {

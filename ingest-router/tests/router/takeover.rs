@@ -1,6 +1,6 @@
 //! Two encoders, one key.
 
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use caudal_livestream::admission::SecondPublisher;
 use caudal_livestream::feed::InputState;
@@ -76,6 +76,22 @@ async fn a_publisher_returns_to_a_stream_that_waits_for_it() {
 }
 
 #[tokio::test]
+async fn a_publisher_that_returns_again_and_again_waits_from_its_third_return_on() {
+    let harness = Harness::start().await;
+    let (mut encoder, worker) = harness.live().await;
+    let mut knocks = Vec::new();
+    for _ in 0..3 {
+        drop(encoder);
+        worker.say(input(&harness, false, 100));
+        knocks.push(Instant::now());
+        encoder = harness.publish().await.unwrap();
+    }
+    assert!(knocks[1].elapsed() >= Duration::from_secs(1));
+    assert_eq!(harness.record().spec.ingest.generation, Generation(4));
+    harness.stop().await;
+}
+
+#[tokio::test]
 async fn without_a_worker_the_router_judges_its_own_publisher() {
     let harness = Harness::start().await;
     let mut first = harness.publish().await.unwrap();
@@ -85,7 +101,7 @@ async fn without_a_worker_the_router_judges_its_own_publisher() {
         loop {
             send_frame(&mut first, timestamp, Frame::Key, 100).await;
             timestamp += 20;
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     let second = tokio::select! {
