@@ -60,7 +60,7 @@ pub(super) struct Plan {
     pub(super) status: WorkerPoolStatus,
 }
 
-/// An outdated pod goes once enough new ones are ready, or where there is no room for a new one beside it. A surplus is given a
+/// An outdated pod goes once enough new ones are ready, or where there is no room for a new one beside it ([`for_room`]). A surplus is given a
 /// minute, in which broadcasts that end and begin may want it. One that is to leave its node, has fallen silent, or does not come up on
 /// its node, is no good to anybody, nor is one whose labels say neither that it waits nor that it has a broadcast.
 pub(super) fn plan(pool: &WorkerPool, pods: &[Arc<WorkerPod>], seen: &Seen<'_>) -> Plan {
@@ -79,7 +79,9 @@ pub(super) fn plan(pool: &WorkerPool, pods: &[Arc<WorkerPod>], seen: &Seen<'_>) 
     let most = size(spec.max_workers);
     let wanted = size(spec.warm.wanted(count(claimed.len()))).min(most.saturating_sub(claimed.len()));
     // Those that are ending have their places until they are gone, or should be.
-    let there = pods.iter().filter(|pod| !pod.ended && !pod.is_overdue(seen.now)).count();
+    let is_there = |pod: &&Arc<WorkerPod>| !pod.ended && !pod.is_overdue(seen.now);
+    let there = pods.iter().filter(is_there).count();
+    let leaving = pods.iter().filter(is_there).filter(|pod| pod.leaving && pod.claim.is_none()).count();
     let missing = wanted.saturating_sub(fresh.len());
     let room = most.saturating_add(size(spec.move_surge)).saturating_sub(there);
 
@@ -91,8 +93,19 @@ pub(super) fn plan(pool: &WorkerPool, pods: &[Arc<WorkerPod>], seen: &Seen<'_>) 
     outdated.sort_by_key(|pod| (pod.is_claimable(), pod.created));
     if ready >= wanted {
         delete.append(&mut outdated);
-    } else if missing > room {
-        delete.extend(outdated.drain(..outdated.len().min(missing - room)));
+    } else {
+        let turn = Turn {
+            lacking: missing.saturating_sub(room).saturating_sub(leaving),
+            new_ones: if room > 0 || leaving > 0 || ready < fresh.len() {
+                NewOnes::OnTheirWay
+            } else if ready > 0 {
+                NewOnes::Wait
+            } else {
+                NewOnes::None
+            },
+            surge: size(spec.move_surge),
+        };
+        delete.extend(outdated.drain(..for_room(&outdated, turn)));
     }
     // The newest go: the others' images and caches are warm.
     fresh.sort_by_key(|pod| (pod.is_claimable(), std::cmp::Reverse(pod.created)));
@@ -159,6 +172,37 @@ pub(super) fn plan(pool: &WorkerPool, pods: &[Arc<WorkerPod>], seen: &Seen<'_>) 
         return Plan { create: Vec::new(), delete: Vec::new(), failed: Vec::new(), missing: 0, status };
     }
     Plan { create, delete, failed, missing: count(missing), status }
+}
+
+/// How far a pool without enough room is with replacing its outdated pods.
+struct Turn {
+    /// How many new ones have no place, with those places that become free by themselves.
+    lacking: usize,
+    new_ones: NewOnes,
+    surge: usize,
+}
+
+/// What there is of new ones.
+enum NewOnes {
+    /// Some start, or have a place to start in.
+    OnTheirWay,
+    /// All that have a place can be claimed.
+    Wait,
+    None,
+}
+
+/// How many outdated pods, from the first, make room for new ones. Those that cannot be claimed do at once. Those that can serve whoever comes
+/// next, so they go by turns of the pool's surge, each once the new ones of the turn before can be claimed: an image that does not start costs
+/// no more than a turn, and where there is a surge not the last of them, because what takes the surge now will be gone soon.
+fn for_room(outdated: &[Arc<WorkerPod>], Turn { lacking, new_ones, surge }: Turn) -> usize {
+    let useless = outdated.iter().filter(|pod| !pod.is_claimable()).count();
+    let spared = match new_ones {
+        NewOnes::OnTheirWay => usize::MAX,
+        NewOnes::None if surge > 0 => 1,
+        NewOnes::None | NewOnes::Wait => 0,
+    };
+    let claimable = outdated.len().saturating_sub(useless).saturating_sub(spared).min(surge.max(1));
+    lacking.min(useless.saturating_add(claimable))
 }
 
 /// Whether broadcasts are on nodes that are being emptied, and how many on which.
@@ -360,6 +404,65 @@ pub(super) mod tests {
             pod.hash = "old".to_owned();
         });
         assert_eq!(planned(&pool(9, 0, 0), &[live]), (vec![], vec![]));
+    }
+
+    #[test]
+    fn outdated_ones_that_wait_make_room_by_turns_of_the_surge_and_each_turn_waits_for_the_new_ones_of_the_last()
+     {
+        let live: Vec<_> = (0..40).map(|place| pod(&format!("live-{place}"), claim)).collect();
+        let old = |leaving| {
+            pod("old", move |pod| {
+                pod.hash = "old".to_owned();
+                pod.leaving = leaving;
+            })
+        };
+        let new = |ready| pod("new", move |pod| pod.ready = ready);
+        // How many are made and deleted in a pool of 50 places, of which 10 are for those that wait: `old` ones, of which some are
+        // `leaving`, and new ones that are `starting` or `ready`.
+        for (surge, [waiting, leaving, starting, ready], expected) in [
+            // The surge is room enough to begin in.
+            (5, [10, 0, 0, 0], (5, 0)),
+            (5, [10, 0, 5, 0], (0, 0)),
+            (5, [10, 0, 0, 5], (0, 5)),
+            (5, [5, 5, 0, 5], (0, 0)),
+            (5, [5, 0, 0, 5], (5, 0)),
+            (5, [5, 0, 0, 10], (0, 5)),
+            // Without one, each new one costs an old one first.
+            (0, [10, 0, 0, 0], (0, 1)),
+            (0, [9, 1, 0, 0], (0, 0)),
+            (0, [9, 0, 0, 0], (1, 0)),
+            (0, [9, 0, 1, 0], (0, 0)),
+            (0, [9, 0, 0, 1], (0, 1)),
+        ] {
+            let of = |many: usize, pod: Arc<WorkerPod>| std::iter::repeat_n(pod, many);
+            let mut pods = live.clone();
+            pods.extend(of(waiting, old(false)).chain(of(leaving, old(true))));
+            pods.extend(of(starting, new(false)).chain(of(ready, new(true))));
+            let (create, delete) = planned(&pool(50, surge, 10), &pods);
+            let counts = (surge, waiting, leaving, starting, ready);
+            assert_eq!((create.len(), delete.len()), expected, "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_one_that_can_be_claimed_stays_while_moves_have_the_surge_and_one_that_cannot_goes() {
+        let old = |name: &str, ready| {
+            pod(name, move |pod| {
+                pod.hash = "old".to_owned();
+                pod.ready = ready;
+            })
+        };
+        let moving = [pod("a", claim), pod("b", claim)];
+        let with = |old: &[Arc<WorkerPod>]| planned(&pool(3, 1, 2), &[&moving[..], old].concat());
+        assert_eq!(with(&[old("c", true), old("d", true)]), (vec![], vec!["c".to_owned()]));
+        let moved_away = pod("c", |pod| {
+            claim(pod);
+            pod.leaving = true;
+        });
+        let moving = [pod("a", claim), pod("b", claim), moved_away];
+        let with = |old: &[Arc<WorkerPod>]| planned(&pool(3, 1, 2), &[&moving[..], old].concat());
+        assert_eq!(with(&[old("d", true)]), (vec![], vec![]));
+        assert_eq!(with(&[old("d", false)]), (vec![], vec!["d".to_owned()]));
     }
 
     #[test]
