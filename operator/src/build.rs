@@ -2,8 +2,10 @@
 
 mod resources;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use caudal_kubernetes::live_stream::Rung;
 use caudal_kubernetes::names::{
     CLAIMED, EPOCH_LABEL, GROUP, HASH_LABEL, IDLE, POOL_LABEL, STATE_LABEL, STREAM_LABEL, cold_pod,
     live_stream, warm_pod,
@@ -22,7 +24,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{Resource as _, ResourceExt as _};
 use sha2::{Digest as _, Sha256};
 
-use resources::resources;
+use resources::{needs_more_than, resources};
 
 /// What all workers of a release have in common.
 #[derive(Clone, Debug)]
@@ -94,6 +96,18 @@ pub fn warm(pool: &WorkerPool, place: u32, settings: &PodSettings) -> Pod {
     // Without that word the cluster autoscaler keeps every node with a pod whose controller it does not know. The claim takes it back.
     pod.annotations_mut().insert(SAFE_TO_EVICT.to_owned(), "true".to_owned());
     pod
+}
+
+/// The pool that a broadcast with these renditions gets its workers from: a broadcast keeps the renditions that it began with, also
+/// when the pool's ladder has become smaller since. A worker of that ladder would be throttled.
+pub(crate) fn large_enough<'a>(pool: &'a WorkerPool, renditions: &[Rung]) -> Cow<'a, WorkerPool> {
+    let spec = &pool.spec;
+    if spec.template.resources.is_some() || !needs_more_than(renditions, &spec.ladder) {
+        return Cow::Borrowed(pool);
+    }
+    let mut pool = pool.clone();
+    pool.spec.ladder = renditions.to_vec();
+    Cow::Owned(pool)
 }
 
 /// A worker for `stream` and `epoch`, where no warm one was to be had. `owner` is the stream's LiveStream's uid.

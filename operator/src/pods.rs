@@ -69,6 +69,26 @@ struct Expected {
     broadcast: Option<StreamId>,
 }
 
+/// Which idle pods a broadcast may have, by the hash of what they are made from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fit<'a> {
+    /// All, and rather those of this one.
+    Rather(&'a str),
+    /// Those of this one alone: nobody knows whether another is large enough.
+    Only(&'a str),
+}
+
+impl Fit<'_> {
+    fn is_best(self, pod: &WorkerPod) -> bool {
+        let (Self::Rather(hash) | Self::Only(hash)) = self;
+        pod.hash == hash
+    }
+
+    fn allows(self, pod: &WorkerPod) -> bool {
+        matches!(self, Self::Rather(_)) || self.is_best(pod)
+    }
+}
+
 /// What is known of one worker.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Known {
@@ -286,13 +306,13 @@ impl Pods {
         table.pods.values().filter(of_stream).filter_map(|pod| pod.node.clone()).collect()
     }
 
-    /// An idle pod that may be claimed, for whoever asks, until [`untried`](Self::untried), a newer version of it is known, or whoever tries has had a minute. Those of the
-    /// newest template first, and of these the oldest, whose image and caches are warmest. None that is to leave its node: the
+    /// An idle pod that may be claimed, for whoever asks, until [`untried`](Self::untried), a newer version of it is known, or whoever tries has had a minute. Those that fit
+    /// best first, and of these the oldest, whose image and caches are warmest. None that is to leave its node: the
     /// broadcast would have to be moved at once. Rather none on a node of `doubted`, and certainly none on one of `silent`.
     pub(crate) fn pick(
         &self,
         pool: &str,
-        hash: &str,
+        fit: Fit<'_>,
         doubted: &BTreeSet<String>,
         silent: &BTreeSet<String>,
     ) -> Option<Arc<WorkerPod>> {
@@ -300,12 +320,13 @@ impl Pods {
         let free = table.pods.values().filter(|pod| {
             pod.pool == pool
                 && pod.is_claimable()
+                && fit.allows(pod)
                 && !pod.is_on(silent)
                 && self.must_leave(pod).is_none()
                 && table.tried.get(&pod.name).is_none_or(|tried| tried.is_over(pod.version))
         });
         let best = free
-            .min_by_key(|pod| (pod.is_on(doubted), pod.hash != hash, pod.created, pod.name.clone()))
+            .min_by_key(|pod| (pod.is_on(doubted), !fit.is_best(pod), pod.created, pod.name.clone()))
             .cloned()?;
         let tried = Tried { version: best.version, since: Instant::now() };
         table.tried.insert(best.name.clone(), tried);

@@ -14,7 +14,7 @@ use std::time::Duration;
 use caudal_controller::{
     Change, Durability, Record, RecordStore, StoreError, Stored, Version, WallClock, WhenItFails, wall_now,
 };
-use caudal_kubernetes::live_stream::Place;
+use caudal_kubernetes::live_stream::{Place, Rung};
 use caudal_kubernetes::{LiveStream, LiveStreamSpec, names};
 use caudal_livestream::record::MediaInfo;
 use caudal_livestream::{Epoch, StreamId, UnixMillis, WorkerId};
@@ -114,6 +114,11 @@ impl LiveStreams {
     pub fn pool(&self, stream: StreamId) -> Option<String> {
         let pool = self.shared.cache().get(stream).map(|resource| resource.spec.pool)?;
         (!pool.is_empty()).then_some(pool)
+    }
+
+    /// The renditions that a stream began with; none when its resource is not known.
+    pub(crate) fn renditions(&self, stream: StreamId) -> Vec<Rung> {
+        self.shared.cache().known(stream).map(|resource| resource.spec.renditions.clone()).unwrap_or_default()
     }
 
     /// The streams that are not over and name one of these pools.

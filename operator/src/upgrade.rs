@@ -16,7 +16,7 @@ use crate::pauses::Pauses;
 use crate::pods::{Pods, WorkerPod};
 use crate::pools::Pools;
 use crate::records::LiveStreams;
-use plan::{Pace, has_place};
+use plan::{Pace, has_place, is_outdated};
 
 /// Whoever leads runs it.
 pub(crate) struct Upgrade {
@@ -55,10 +55,11 @@ impl Upgrade {
     fn outdated(&self, pod: &Arc<WorkerPod>) -> Option<Leaving> {
         let (stream, _) = pod.claim?;
         let pool = self.pauses.pool(stream);
-        let hash = build::hash(self.pools.get(&pool)?.as_ref(), &self.settings);
+        let of_pool = self.pools.get(&pool)?;
+        let outdated = is_outdated(pod, &of_pool, &self.streams.renditions(stream), &self.settings);
         let serves = self.streams.worker(stream) == Some(pod.worker);
         let may = serves && self.pods.must_leave(pod).is_none() && !self.pauses.holds(stream);
-        (may && pod.hash != hash).then_some(Leaving { stream, why: Why::Outdated { pool } })
+        (may && outdated).then_some(Leaving { stream, why: Why::Outdated { pool } })
     }
 
     /// Whether its publisher is there, nobody moves it already, and its pool has a place.

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use caudal_controller::{ClaimError, Claimed, Pool, Presence, Start, Workers};
 use caudal_kubernetes::WorkerPool;
+use caudal_kubernetes::live_stream::Rung;
 use caudal_kubernetes::names::cold_pods;
 use caudal_livestream::record::WorkerAddress;
 use caudal_livestream::{Epoch, StreamId, WorkerId};
@@ -29,7 +30,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::build::{self, PodSettings};
 use crate::metrics::Metrics;
-use crate::pods::{Known, Pods, WorkerPod};
+use crate::pods::{Fit, Known, Pods, WorkerPod};
 use crate::pools::Pools;
 use crate::records::{LiveStreams, MANAGER};
 use caudal_kubernetes::calls::{Failure, Haste, call, call_if};
@@ -48,6 +49,9 @@ pub trait Owners: Send + Sync + 'static {
 
     /// The pool that it names.
     fn pool(&self, stream: StreamId) -> Option<String>;
+
+    /// The renditions that a broadcast began with, and keeps.
+    fn renditions(&self, stream: StreamId) -> Vec<Rung>;
 
     /// The broadcasts that are not over and name one of these pools.
     fn open(&self, pools: &[&str]) -> HashMap<StreamId, Progress>;
@@ -72,6 +76,10 @@ impl Owners for LiveStreams {
 
     fn pool(&self, stream: StreamId) -> Option<String> {
         Self::pool(self, stream)
+    }
+
+    fn renditions(&self, stream: StreamId) -> Vec<Rung> {
+        Self::renditions(self, stream)
     }
 
     fn open(&self, pools: &[&str]) -> HashMap<StreamId, Progress> {
@@ -242,8 +250,9 @@ impl Shared {
         doubted.append(&mut self.doubts.nodes());
         let instead_of = before.clone();
         let (owner, given_up) = (&owner, &given_up);
-        let left = None;
-        let mut claim = Claim { stream, epoch, owner, doubted, broadcasts, given_up, instead_of, left };
+        let (renditions, left) = (self.owners.renditions(stream), None);
+        let mut claim =
+            Claim { stream, epoch, owner, renditions, doubted, broadcasts, given_up, instead_of, left };
         if let Some(claimed) = self.claim_idle(&pool, &mut claim).await? {
             return Ok(claimed);
         }
@@ -289,7 +298,7 @@ impl Shared {
         })
     }
 
-    /// Makes an idle pod the stream's, if there is one to be had that takes a connection: Kubernetes calls the workers of a machine
+    /// Makes an idle pod the stream's, if there is one to be had that is large enough and takes a connection: Kubernetes calls the workers of a machine
     /// that is gone ready for 40 s more, and an assignment to one of them would take longer than a new pod. Adds the nodes of those
     /// that took none to the claim's doubted ones.
     async fn claim_idle(
@@ -298,7 +307,9 @@ impl Shared {
         claim: &mut Claim<'_>,
     ) -> Result<Option<Arc<WorkerPod>>, ClaimError> {
         let name = pool.metadata.name.as_deref().unwrap_or_default();
-        let hash = build::hash(pool, &self.settings);
+        let of_pool = build::hash(pool, &self.settings);
+        let hash = build::hash(&build::large_enough(pool, &claim.renditions), &self.settings);
+        let fit = if hash == of_pool { Fit::Rather(&hash) } else { Fit::Only(&hash) };
         let mut unsure = self.unsure().remove(&(claim.stream, claim.epoch));
         let mut silent = BTreeSet::new();
         let mut tries = 0;
@@ -307,7 +318,7 @@ impl Shared {
             let pod = if let Some(pod) = unsure.take() {
                 pod
             } else {
-                let Some(pod) = self.pods.pick(name, &hash, &claim.doubted, &silent) else { break };
+                let Some(pod) = self.pods.pick(name, fit, &claim.doubted, &silent) else { break };
                 if !self.answers(&pod).await {
                     self.pods.untried(&pod);
                     silent.extend(pod.node.clone());
@@ -524,6 +535,7 @@ struct Claim<'a> {
     epoch: Epoch,
     /// The uid of the stream's LiveStream.
     owner: &'a str,
+    renditions: Vec<Rung>,
     /// Nodes that may be gone.
     doubted: BTreeSet<String>,
     /// How many broadcasts have a place in its pool, with this one.

@@ -36,6 +36,12 @@ pub(super) fn resources(ladder: &[Rung]) -> ResourceRequirements {
     }
 }
 
+/// Whether a worker for `ladder` needs more than one for `other`.
+pub(super) fn needs_more_than(ladder: &[Rung], other: &[Rung]) -> bool {
+    let all = |ladder: &[Rung]| ladder.iter().map(pixels).sum::<u64>();
+    all(ladder) > all(other)
+}
+
 /// Of a picture of 16:9.
 fn pixels(rung: &Rung) -> u64 {
     let height = u64::from(rung.height);

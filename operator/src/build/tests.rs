@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::*;
 
-fn ladder() -> Vec<Rung> {
+pub(crate) fn ladder() -> Vec<Rung> {
     [("720p", 720, 2_800_000), ("480p", 480, 1_400_000), ("360p", 360, 800_000)]
         .map(|(name, height, bitrate)| Rung { name: name.parse().unwrap(), height, bitrate })
         .into()
@@ -199,6 +199,24 @@ fn what_a_pod_requests_grows_with_its_ladder() {
         let found: Value = of(&ladder);
         assert_eq!(found, expected);
     }
+}
+
+#[test]
+fn a_broadcast_that_began_with_a_larger_ladder_than_its_pools_gets_a_worker_for_that_one() {
+    let large = pool(Template::default());
+    let mut small = large.clone();
+    small.spec.ladder.remove(0);
+    let resources_of = |pool: &WorkerPool, renditions: &[Rung]| {
+        let pod = cold(&large_enough(pool, renditions), StreamId::generate(), Epoch(1), "uid", &settings());
+        pod.spec.unwrap().containers.remove(0).resources.unwrap()
+    };
+    assert_eq!(resources_of(&small, &ladder()), resources(&ladder()));
+    assert_eq!(resources_of(&large, &[]), resources(&ladder()), "one that needs less gets the pool's");
+    let own: Template =
+        serde_json::from_value(serde_json::json!({ "resources": { "limits": { "cpu": "4" } } })).unwrap();
+    let mut sized = pool(own.clone());
+    sized.spec.ladder.clear();
+    assert_eq!(resources_of(&sized, &ladder()), own.resources.unwrap(), "somebody has said what all get");
 }
 
 #[test]

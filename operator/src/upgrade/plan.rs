@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caudal_kubernetes::WorkerPool;
+use caudal_kubernetes::live_stream::Rung;
 use tokio::time::Instant;
 
+use crate::build::{self, PodSettings};
 use crate::pods::WorkerPod;
 
 /// Moves begin one at a time and as far apart as they can be, so that no minute begins with a burst.
@@ -31,6 +33,16 @@ impl Pace {
     }
 }
 
+/// Whether a worker is made otherwise than one in its place would be now, for a broadcast with these renditions.
+pub(super) fn is_outdated(
+    pod: &WorkerPod,
+    pool: &WorkerPool,
+    renditions: &[Rung],
+    settings: &PodSettings,
+) -> bool {
+    pod.hash != build::hash(&build::large_enough(pool, renditions), settings)
+}
+
 /// Whether one more broadcast of a pool may be moved while `under_way` of it are being moved. Not while an outdated worker still waits: it might
 /// get the broadcast. That is also what keeps broadcasts off an image that does not start.
 pub(super) fn has_place(pool: &WorkerPool, hash: &str, pods: &[Arc<WorkerPod>], under_way: usize) -> bool {
@@ -42,10 +54,12 @@ pub(super) fn has_place(pool: &WorkerPool, hash: &str, pods: &[Arc<WorkerPod>], 
 
 #[cfg(test)]
 mod tests {
+    use caudal_kubernetes::worker_pool::Template;
     use caudal_livestream::{Epoch, StreamId, WorkerId};
     use serde_json::json;
 
     use super::*;
+    use crate::build::tests::{ladder, pool, settings};
     use crate::pods::SetUp;
 
     fn seconds(seconds: u64) -> Duration {
@@ -112,6 +126,23 @@ mod tests {
         };
         change(&mut pod);
         Arc::new(pod)
+    }
+
+    #[test]
+    fn a_worker_that_is_as_large_as_its_broadcast_needs_is_not_outdated_because_the_pools_ladder_is_smaller_now()
+     {
+        let large = pool(Template::default());
+        let mut small = large.clone();
+        small.spec.ladder.clear();
+        let other_image = PodSettings { image: "example.org/caudal:0.2.0".to_owned(), ..settings() };
+        let worker = pod(&build::hash(&large, &settings()), |_| {});
+        let outdated = |pool: &WorkerPool, renditions: &[Rung], settings: &PodSettings| {
+            is_outdated(&worker, pool, renditions, settings)
+        };
+        assert!(!outdated(&small, &ladder(), &settings()));
+        assert!(outdated(&small, &[], &settings()), "its broadcast needs less");
+        assert!(outdated(&small, &ladder(), &other_image));
+        assert!(!outdated(&large, &[], &settings()), "a broadcast without rungs may have it");
     }
 
     #[test]

@@ -42,7 +42,8 @@ impl Shared {
         claim: &Claim<'_>,
     ) -> Result<Option<Arc<WorkerPod>>, ClaimError> {
         let Claim { stream, epoch, owner, broadcasts, given_up, .. } = *claim;
-        let pod = build::cold(pool, stream, epoch, owner, &self.settings);
+        let large_enough = build::large_enough(pool, &claim.renditions);
+        let pod = build::cold(&large_enough, stream, epoch, owner, &self.settings);
         let mut pod = build::elsewhere(pod, &claim.doubted);
         pod.metadata.name = Some(name.to_owned());
         // A pool that was made smaller than what is in it replaces the workers of that still.

@@ -68,6 +68,29 @@ async fn a_claim_that_was_not_made_is_tried_on_the_same_pod_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_broadcast_with_more_renditions_than_its_pool_has_now_takes_no_worker_that_is_too_small_for_them() {
+    let world = World::with_room_for(4);
+    let mut small = pool(caudal_kubernetes::worker_pool::Template::default());
+    let large = small.clone();
+    small.spec.ladder.clear();
+    (small.spec.max_workers, small.spec.move_surge) = (3, 1);
+    world.pools.take(News::Is(Box::new(small.clone())));
+    world.owned.began_with(world.stream, large.spec.ladder.clone());
+    let too_small = world.warm_of(&small, 0);
+    let left_over = world.warm_of(&large, 1);
+    assert_eq!(world.claim(1).await.unwrap().worker, left_over);
+    let name = world.cold_name(2);
+    let (claimed, ()) = tokio::join!(world.claim(2), world.run(&name));
+    let made = world.pod(&name).unwrap();
+    assert_eq!(claimed.unwrap().worker, worker_of(&made));
+    let large_enough = serde_json::to_value(build::warm(&large, 0, &settings())).unwrap();
+    assert_eq!(made["spec"]["containers"], large_enough["spec"]["containers"]);
+    // A broadcast that began since takes what there is.
+    let other = world.workers.claim(StreamId::generate(), Epoch(1), &Pool::default());
+    assert_eq!(other.await.unwrap().worker.worker, too_small);
+}
+
+#[tokio::test(start_paused = true)]
 async fn whoever_is_late_for_a_pod_takes_the_next_one() {
     let world = World::new();
     world.warm(0);

@@ -8,6 +8,7 @@ fn first_claim<'a>(world: &World, given_up: &'a CancellationToken) -> Claim<'a> 
         stream: world.stream,
         epoch: Epoch(1),
         owner: OWNER,
+        renditions: Vec::new(),
         doubted: BTreeSet::new(),
         broadcasts: 1,
         given_up,
@@ -293,7 +294,8 @@ async fn a_claim_that_was_given_up_while_it_waited_for_its_turn_is_not_sent() {
     let world = World::with_room_for(4);
     let warm = world.warm(0);
     world.pods.whole().await;
-    let pod: Arc<WorkerPod> = world.pods.pick("default", "", &BTreeSet::new(), &BTreeSet::new()).unwrap();
+    let pod: Arc<WorkerPod> =
+        world.pods.pick("default", Fit::Rather(""), &BTreeSet::new(), &BTreeSet::new()).unwrap();
     let given_up = CancellationToken::new();
     given_up.cancel();
     let claim = first_claim(&world, &given_up);

@@ -68,11 +68,19 @@ pub(super) fn metrics() -> Metrics {
 
 /// Whoever asks for a worker is open until it is over, and has one unless it has lost it.
 #[derive(Clone, Default)]
-pub(super) struct Owned(Arc<Mutex<HashMap<StreamId, Progress>>>, Arc<Mutex<HashSet<StreamId>>>);
+pub(super) struct Owned(
+    Arc<Mutex<HashMap<StreamId, Progress>>>,
+    Arc<Mutex<HashSet<StreamId>>>,
+    Arc<Mutex<HashMap<StreamId, Vec<Rung>>>>,
+);
 
 impl Owned {
     pub(super) fn over(&self, stream: StreamId) {
         self.0.lock().unwrap().remove(&stream);
+    }
+
+    pub(super) fn began_with(&self, stream: StreamId, renditions: Vec<Rung>) {
+        self.2.lock().unwrap().insert(stream, renditions);
     }
 
     pub(super) fn lose_worker(&self, stream: StreamId) {
@@ -92,6 +100,10 @@ impl Owners for Owned {
 
     fn pool(&self, _stream: StreamId) -> Option<String> {
         None
+    }
+
+    fn renditions(&self, stream: StreamId) -> Vec<Rung> {
+        self.2.lock().unwrap().get(&stream).cloned().unwrap_or_default()
     }
 
     fn open(&self, _pools: &[&str]) -> HashMap<StreamId, Progress> {
@@ -173,8 +185,12 @@ impl World {
 
     /// A warm pod that listens.
     pub(super) fn warm(&self, place: u32) -> WorkerId {
-        let built =
-            build::warm(&pool(caudal_kubernetes::worker_pool::Template::default()), place, &settings());
+        self.warm_of(&pool(caudal_kubernetes::worker_pool::Template::default()), place)
+    }
+
+    /// The same of a pool as it is, or was.
+    pub(super) fn warm_of(&self, pool: &WorkerPool, place: u32) -> WorkerId {
+        let built = build::warm(pool, place, &settings());
         let mut pod = serde_json::to_value(built).unwrap();
         listen(&mut pod);
         self.hosts.begin("10.1.2.4");
