@@ -15,6 +15,7 @@ mod leadership;
 mod lease;
 mod letting_go;
 mod metrics;
+mod mislabelled;
 mod moves;
 mod nodes;
 mod orphans;
@@ -29,6 +30,8 @@ mod server_clock;
 mod stream_sessions;
 mod uninstall;
 mod upgrade;
+#[cfg(test)]
+mod warnings;
 mod workers;
 
 pub use build::{BucketCredentials, PodSettings, Storage, WorkerTraces, warm};

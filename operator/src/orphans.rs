@@ -1,7 +1,7 @@
 //! Collects workers that nobody else will end, and that have places in their pools until somebody does: those that were claimed for a
 //! LiveStream that is not there, or for another one than that of the same name, and those of whom their broadcast knows nothing.
 //! Kubernetes' garbage collector takes most of the former. It leaves those whose owner is there, as of an idle worker that a person has given
-//! a claimed one's labels. A worker that has a broadcast, and that a person has taken the label off that says so, gets it back.
+//! a claimed one's labels.
 
 mod surplus;
 
@@ -12,14 +12,12 @@ use caudal_kubernetes::calls::{Failure, call_later};
 use caudal_kubernetes::{LiveStream, names};
 use caudal_livestream::{StreamId, WorkerId};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, ResourceExt as _};
-use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::pods::{Pods, WorkerPod, delete_unchanged};
 use crate::pools::Pools;
-use crate::records::{LiveStreams, MANAGER};
+use crate::records::LiveStreams;
 use caudal_kubernetes::names::is_paused;
 use surplus::is_surplus;
 
@@ -60,15 +58,7 @@ impl Orphans {
     }
 
     async fn look(&mut self) {
-        let claimed = self.pods.all_claimed();
-        for (stream, pod) in &claimed {
-            if self.is_to_be_labelled(*stream, pod)
-                && let Err(error) = self.label(*stream, pod).await
-            {
-                tracing::debug!(%error, %stream, pod = pod.name, "a worker's label cannot be put back now");
-            }
-        }
-        let claimed = claimed.into_iter();
+        let claimed = self.pods.all_claimed().into_iter();
         let unwanted: Vec<_> = claimed.filter(|(stream, pod)| self.is_unwanted(*stream, pod)).collect();
         let due = self.suspects.due(unwanted.iter().map(|(_, pod)| pod.worker).collect(), Instant::now());
         for (stream, pod) in unwanted.into_iter().filter(|(_, pod)| due.contains(&pod.worker)) {
@@ -81,36 +71,8 @@ impl Orphans {
     /// As far as the copy of the LiveStreams knows, which may be late.
     fn is_unwanted(&self, stream: StreamId, pod: &WorkerPod) -> bool {
         let resource = self.streams.resource(stream);
-        !self.is_of_paused_pool(pod) && !pod.leaving && Unwanted::of(resource.as_ref(), pod).is_some()
-    }
-
-    fn is_of_paused_pool(&self, pod: &WorkerPod) -> bool {
-        self.pools.get(&pod.pool).is_some_and(|pool| is_paused(pool.as_ref()))
-    }
-
-    fn is_to_be_labelled(&self, stream: StreamId, pod: &WorkerPod) -> bool {
-        let paused = self.is_of_paused_pool(pod) || self.streams.is_paused(stream);
-        pod.mislabelled && !pod.leaving && !pod.ended && !paused
-    }
-
-    /// Says again that it has its broadcast: the PodDisruptionBudget and the NetworkPolicies go by that.
-    async fn label(&self, stream: StreamId, pod: &WorkerPod) -> Result<(), Failure> {
-        tracing::warn!(%stream, pod = pod.name, "somebody has changed the label that says that a worker has a broadcast; it is put back");
-        let patch = json!({ "metadata": {
-            "uid": pod.worker,
-            "resourceVersion": pod.version.to_string(),
-            "labels": { (names::STATE_LABEL): names::CLAIMED },
-        }});
-        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-        match call_later(self.pods_api.patch(&pod.name, &params, &Patch::Merge(&patch))).await {
-            Ok(patched) => {
-                self.pods.wrote(&patched);
-                Ok(())
-            }
-            // The watch tells of what has become of it.
-            Err(Failure::Conflict | Failure::NotFound) => Ok(()),
-            Err(error) => Err(error),
-        }
+        let paused = self.pools.get(&pod.pool).is_some_and(|pool| is_paused(pool.as_ref()));
+        !paused && !pod.leaving && Unwanted::of(resource.as_ref(), pod).is_some()
     }
 
     /// Deletes it, unless the server's LiveStream wants it, or somebody has changed the pod meanwhile.
@@ -170,4 +132,4 @@ const EACH: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,6 +1,7 @@
 //! The workers' pods as they are: what the watch told, and what our own writes came to before the watch tells of them.
 
 mod deletion;
+mod refusals;
 mod room;
 mod worker_pod;
 
@@ -20,6 +21,7 @@ use crate::nodes::{Emptied, Nodes};
 use crate::server_clock::TermClock;
 use caudal_kubernetes::watching::{News, watch};
 pub(crate) use deletion::delete_unchanged;
+pub(crate) use refusals::Refusals;
 pub(crate) use room::MadeFor;
 use room::{Taken, taken};
 pub(crate) use worker_pod::SetUp;

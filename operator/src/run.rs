@@ -30,6 +30,7 @@ use crate::events::{self, Notices};
 use crate::lease::{Election, Held, Term};
 use crate::letting_go::{self, LETTING_GO};
 use crate::metrics::Metrics;
+use crate::mislabelled::Mislabelled;
 use crate::moves::Moves;
 use crate::orphans::Orphans;
 use crate::pauses::Pauses;
@@ -349,6 +350,9 @@ async fn lead(config: &Config, metrics: &Metrics, pods: Pods, pools: Pools, lead
     beside.spawn(clock.follow(client.clone(), term_clock));
     let orphans = Orphans::new(&client, &config.pods.namespace, pods.clone(), pools.clone(), streams.clone());
     beside.spawn(orphans.run());
+    let namespace = &config.pods.namespace;
+    let mislabelled = Mislabelled::new(&client, namespace, pods.clone(), pools.clone(), streams.clone());
+    beside.spawn(mislabelled.run());
     let at_once = usize::try_from(config.drain_moves).unwrap_or(usize::MAX);
     let departures = || Departures::new(streams.clone(), Arc::clone(&controller), notices.clone());
     let drain = Drain::new(pods.clone(), streams.clone(), pauses.clone(), departures(), at_once);

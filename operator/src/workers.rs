@@ -30,7 +30,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::build::{self, PodSettings};
 use crate::metrics::Metrics;
-use crate::pods::{Fit, Known, Pods, WorkerPod};
+use crate::pods::{Fit, Known, Pods, Refusals, WorkerPod};
 use crate::pools::Pools;
 use crate::records::{LiveStreams, MANAGER};
 use caudal_kubernetes::calls::{Failure, Haste, call, call_if};
@@ -110,6 +110,8 @@ struct Shared {
     places: Places,
     looks: Looks,
     doubts: Doubts,
+    /// Of deletions.
+    refusals: Refusals,
     /// Claims whose answers were lost. They may have been made, so nothing else is tried before that is known.
     unsure: Mutex<HashMap<(StreamId, Epoch), Arc<WorkerPod>>>,
     tasks: TaskTracker,
@@ -150,6 +152,7 @@ impl PodWorkers {
                 places: Places::default(),
                 looks: Looks::default(),
                 doubts: Doubts::default(),
+                refusals: Refusals::default(),
                 unsure: Mutex::default(),
                 tasks: TaskTracker::new(),
             }),

@@ -36,13 +36,7 @@ impl World {
         let server = FakeServer::new();
         let (pods, pools) = (Pods::default(), Pools::default());
         pools.take(News::Is(Box::new(pool(Template::default()))));
-        let settings = RecordSettings {
-            namespace: "caudal".to_owned(),
-            wall: Arc::new(std::time::SystemTime::now),
-            places: Arc::new(|_| Place::default()),
-            playback: Arc::new(|_| None),
-        };
-        let streams = LiveStreams::new(server.client(), settings);
+        let streams = streams(&server);
         Self { server, pods, pools, streams, stream: StreamId::generate() }
     }
 
@@ -79,6 +73,17 @@ impl World {
     fn is_there(&self, name: &str) -> bool {
         self.server.get("pods", name).is_some_and(|pod| !pod["metadata"]["deletionTimestamp"].is_string())
     }
+}
+
+/// The LiveStreams of a server; nothing is read yet.
+pub(crate) fn streams(server: &FakeServer) -> LiveStreams {
+    let settings = RecordSettings {
+        namespace: "caudal".to_owned(),
+        wall: Arc::new(std::time::SystemTime::now),
+        places: Arc::new(|_| Place::default()),
+        playback: Arc::new(|_| None),
+    };
+    LiveStreams::new(server.client(), settings)
 }
 
 /// Runs for so many seconds.
@@ -217,35 +222,5 @@ async fn a_worker_that_was_claimed_behind_its_broadcasts_back_is_deleted_and_the
         run(world.orphans(), 75).await;
         assert!(!world.is_there(stray));
         assert!(world.is_there(&own));
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_worker_that_has_a_broadcast_and_has_lost_the_label_that_says_so_gets_it_back_unless_it_is_paused()
-{
-    for (label, paused) in [(json!("idle"), false), (Value::Null, false), (json!("idle"), true)] {
-        let world = World::new();
-        let owner = world.live_stream();
-        if paused {
-            world.server.change("livestreams", &names::live_stream(world.stream), |stream| {
-                stream["metadata"]["annotations"] = json!({ (names::PAUSED_ANNOTATION): "true" });
-            });
-        }
-        world.streams.load().await.unwrap();
-        let name = world.claimed(&owner);
-        let relabelled = world.server.change("pods", &name, |pod| {
-            let labels = pod["metadata"]["labels"].as_object_mut().unwrap();
-            labels.remove(names::STATE_LABEL);
-            if !label.is_null() {
-                labels.insert(names::STATE_LABEL.to_owned(), label.clone());
-            }
-        });
-        world.take(&relabelled);
-        run(world.orphans(), 25).await;
-        let labels = world.server.get("pods", &name).unwrap()["metadata"]["labels"].clone();
-        let expected = if paused { &label } else { &json!(names::CLAIMED) };
-        assert_eq!(&labels[names::STATE_LABEL], expected);
-        let patches = usize::from(!paused);
-        assert_eq!(world.server.writes().len(), patches, "{:?}", world.server.writes());
     }
 }

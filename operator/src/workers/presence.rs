@@ -58,7 +58,9 @@ impl Shared {
                 // As where somebody has taken labels off it by which a policy knows what an operator may delete. Its broadcast waits for its
                 // process alone, and what is left of the pod goes with its owner.
                 Err(error @ (Failure::Refused(_) | Failure::Forbidden(_))) => {
-                    tracing::warn!(%error, pod = pod.name, "may not delete a worker's pod");
+                    if self.refusals.is_new(&pod) {
+                        tracing::warn!(%error, pod = pod.name, "may not delete a worker's pod");
+                    }
                     return if pod.ended { Presence::Gone } else { Presence::Unknown };
                 }
                 // Whoever wants it ended asks again.

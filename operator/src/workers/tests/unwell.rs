@@ -1,6 +1,7 @@
 //! Machines that are gone, pods that do not come up, and people who touch pods.
 
 use super::*;
+use crate::warnings::Warnings;
 
 /// The stream's, which is the only one and has no pod.
 fn first_claim<'a>(world: &World, given_up: &'a CancellationToken) -> Claim<'a> {
@@ -405,6 +406,27 @@ async fn a_worker_that_somebody_takes_out_of_its_pool_serves_on_and_is_ended_lik
     world.server.vanish(KIND, "w-default-0");
     sleep(Duration::from_secs(2)).await;
     assert_eq!(world.workers.exited(worker).await, Presence::Gone);
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_a_pod_may_not_be_deleted_is_said_once_until_the_pod_is_another_version() {
+    let world = World::new();
+    let worker = world.warm(0);
+    world.claim(1).await.unwrap();
+    let warnings = Warnings::default();
+    let _heard = warnings.hear();
+    let try_often = async || {
+        for _ in 0..3 {
+            world.server.trouble("DELETE pods", Trouble::Answer(403, "Forbidden"));
+            assert_eq!(world.workers.release(worker).await, Presence::Unknown);
+        }
+    };
+    try_often().await;
+    assert_eq!(warnings.take(), ["may not delete a worker's pod"]);
+    world.server.change(KIND, "w-default-0", |pod| pod["metadata"]["annotations"]["touched"] = json!("yes"));
+    sleep(Duration::from_secs(1)).await;
+    try_often().await;
+    assert_eq!(warnings.take(), ["may not delete a worker's pod"]);
 }
 
 #[tokio::test(start_paused = true)]
