@@ -16,7 +16,6 @@ use caudal_controller::{
 };
 use caudal_kubernetes::live_stream::{Place, Rung};
 use caudal_kubernetes::{LiveStream, LiveStreamSpec, names};
-use caudal_livestream::record::MediaInfo;
 use caudal_livestream::{Epoch, StreamId, UnixMillis, WorkerId};
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
@@ -30,13 +29,13 @@ use tokio::time::sleep;
 use crate::letting_go::without_finalizer;
 use crate::pages::Pages;
 use crate::workers::Progress;
-use cache::Cache;
+use cache::{Cache, Held};
 use caudal_kubernetes::calls::{Failure, Haste, call, call_for_many, call_if, call_later};
 use caudal_kubernetes::names::is_held;
 use caudal_kubernetes::names::is_paused;
 use caudal_kubernetes::watching::{News, watch};
 pub(crate) use reading::kept_until;
-use reading::{Reading, Unreadable, is_being_deleted};
+use reading::{Unreadable, is_being_deleted};
 use writing::{is_awaited, status_of};
 
 /// What a store of LiveStreams needs to know besides them.
@@ -205,11 +204,6 @@ impl Shared {
         self.cache().known(stream).is_some_and(is_paused)
     }
 
-    /// What routers have measured of a stream's publishers, as far as is known.
-    fn media(&self, stream: StreamId) -> Option<MediaInfo> {
-        self.cache().known(stream).and_then(media_of)
-    }
-
     fn now(&self) -> UnixMillis {
         wall_now(&self.settings.wall)
     }
@@ -223,10 +217,8 @@ impl Shared {
                     let stream = resource.spec.stream;
                     let _ = self.take_in(resource);
                     // A watch may have been quicker.
-                    let known = self.cache().read(stream);
-                    if let Some(Ok((Reading::Record(record, shown), version))) = known {
-                        let media = self.media(stream);
-                        records.push(Stored { record: *record, version, shown, media });
+                    if let Some(Ok(Held::Record(stored))) = self.cache().read(stream) {
+                        records.push(*stored);
                     }
                 }
                 Err(error) => {
@@ -258,14 +250,12 @@ impl Shared {
     }
 
     /// Takes in a resource as it is or was; the record when there is one and it is news.
-    fn take_in(&self, resource: LiveStream) -> Option<Stored> {
-        let (name, media) = (resource.name_any(), media_of(&resource));
+    fn take_in(&self, resource: LiveStream) -> Option<Box<Stored>> {
+        let name = resource.name_any();
         let news = self.cache().take_in(resource);
         match news {
-            Ok(Some((Reading::Record(record, shown), version))) => {
-                Some(Stored { record: *record, version, shown, media })
-            }
-            Ok(Some((Reading::Memento(_), _)) | None) => None,
+            Ok(Some(Held::Record(stored))) => Some(stored),
+            Ok(Some(Held::Memento(_)) | None) => None,
             Err(error) => {
                 tracing::error!(%name, %error, "a LiveStream cannot be understood; left alone");
                 // Those that the cache holds are looked at there.
@@ -472,7 +462,7 @@ impl Shared {
         match news {
             News::Is(resource) => {
                 self.forget_unread(&resource.name_any());
-                self.take_in(*resource).map(|stored| Change::Changed(Box::new(stored)))
+                self.take_in(*resource).map(Change::Changed)
             }
             News::Gone { name, .. } => {
                 self.forget_unread(&name);
@@ -533,10 +523,6 @@ impl RecordStore for LiveStreams {
     fn when_it_fails(&self) -> WhenItFails {
         WhenItFails::Wait
     }
-}
-
-fn media_of(resource: &LiveStream) -> Option<MediaInfo> {
-    resource.status.as_ref()?.media.as_ref().map(MediaInfo::from)
 }
 
 fn unavailable(error: &Failure) -> StoreError {

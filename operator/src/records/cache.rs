@@ -2,18 +2,27 @@
 
 use std::collections::{HashMap, HashSet};
 
-use caudal_controller::Version;
+use caudal_controller::{Stored, Version};
 use caudal_kubernetes::{LiveStream, StoredLifecycle};
 use caudal_livestream::StreamId;
 use caudal_livestream::lifecycle::Lifecycle;
 
-use super::reading::{Reading, Unreadable, read, stream_of, version_of};
+use super::reading::{Reading, Unreadable, media_of, read, stream_of, version_of};
 
 #[derive(Default)]
 pub(super) struct Cache {
     streams: HashMap<StreamId, Known>,
     /// Resources that were deleted here, until the watch says so too: it may still tell of what was before.
     deleted: HashSet<StreamId>,
+}
+
+/// What a resource holds, all of the same version of it.
+#[derive(Debug, PartialEq)]
+pub(super) enum Held {
+    /// The record of a broadcast that something is left to be done for.
+    Record(Box<Stored>),
+    /// Nothing of the kind: the resource stays for people.
+    Memento(Version),
 }
 
 struct Known {
@@ -25,10 +34,7 @@ struct Known {
 
 impl Cache {
     /// Takes in a resource, and says what it holds unless something as new is known.
-    pub(super) fn take_in(
-        &mut self,
-        mut resource: LiveStream,
-    ) -> Result<Option<(Reading, Version)>, Unreadable> {
+    pub(super) fn take_in(&mut self, mut resource: LiveStream) -> Result<Option<Held>, Unreadable> {
         let stream = stream_of(&resource)?;
         let version = version_of(&resource)?;
         // Nobody asks who wrote what, and it is half of the resource.
@@ -58,13 +64,17 @@ impl Cache {
     }
 
     /// What the newest known resource holds.
-    pub(super) fn read(&self, stream: StreamId) -> Option<Result<(Reading, Version), Unreadable>> {
-        let known = self.streams.get(&stream)?;
-        Some(read(&known.resource).map(|mut reading| {
-            if let (Reading::Record(record, _), Some(ahead)) = (&mut reading, &known.ahead) {
-                record.machine = ahead.clone();
+    pub(super) fn read(&self, stream: StreamId) -> Option<Result<Held, Unreadable>> {
+        let Known { resource, version, ahead } = self.streams.get(&stream)?;
+        Some(read(resource).map(|reading| match reading {
+            Reading::Record(mut record, shown) => {
+                if let Some(ahead) = ahead {
+                    record.machine = ahead.clone();
+                }
+                let media = media_of(resource);
+                Held::Record(Box::new(Stored { record: *record, version: *version, shown, media }))
             }
-            (reading, known.version)
+            Reading::Memento(_) => Held::Memento(*version),
         }))
     }
 

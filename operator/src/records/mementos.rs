@@ -10,8 +10,8 @@ use futures::StreamExt as _;
 use k8s_openapi::jiff::Timestamp;
 use tokio::time::sleep;
 
-use super::cache::Cache;
-use super::reading::{Reading, memento_until};
+use super::cache::{Cache, Held};
+use super::reading::memento_until;
 use super::{MANAGER, Shared};
 use crate::letting_go::let_go_of;
 use caudal_kubernetes::calls::{Failure, call_later};
@@ -86,9 +86,9 @@ fn held(cache: &Cache) -> Vec<(StreamId, Version)> {
         |resource: &LiveStream| resource.status.as_ref().is_some_and(|status| status.phase.is_over());
     let held = unpaused(cache).filter(|(_, resource)| is_held(*resource) && is_over(resource));
     let readings = held.filter_map(|(stream, _)| Some((stream, cache.read(stream)?.ok()?)));
-    let settled = readings.filter_map(|(stream, (reading, version))| match reading {
-        Reading::Record(record, _) => record.machine.is_settled().then_some((stream, version)),
-        Reading::Memento(_) => Some((stream, version)),
+    let settled = readings.filter_map(|(stream, held)| match held {
+        Held::Record(stored) => stored.record.machine.is_settled().then_some((stream, stored.version)),
+        Held::Memento(version) => Some((stream, version)),
     });
     settled.collect()
 }
@@ -108,13 +108,13 @@ fn unheard(cache: &Cache, now: UnixMillis) -> Vec<(StreamId, &'static str)> {
             return None;
         }
         match cache.read(stream) {
-            Some(Ok((Reading::Record(record, _), _))) => {
-                let ended = record.machine.status(None).ended_at.map(|at| at.0 <= until);
+            Some(Ok(Held::Record(stored))) => {
+                let ended = stored.record.machine.status(None).ended_at.map(|at| at.0 <= until);
                 let due = ended.unwrap_or_else(|| deleted.is_some_and(long_ago));
                 due.then_some((stream, UNACKNOWLEDGED))
             }
             Some(Err(_)) => deleted.is_some_and(long_ago).then_some((stream, UNREADABLE)),
-            Some(Ok((Reading::Memento(_), _))) | None => None,
+            Some(Ok(Held::Memento(_))) | None => None,
         }
     });
     unheard.collect()

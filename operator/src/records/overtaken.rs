@@ -1,11 +1,11 @@
 //! What became of a write, where somebody else may have been quicker.
 
-use caudal_controller::{StoreError, Stored, Version};
+use caudal_controller::{StoreError, Version};
 use caudal_kubernetes::calls::{Failure, call};
 use caudal_kubernetes::{LiveStream, names};
 use caudal_livestream::StreamId;
 
-use super::reading::Reading;
+use super::cache::Held;
 use super::{Shared, unavailable};
 
 impl Shared {
@@ -38,12 +38,9 @@ impl Shared {
     fn newer(&self, stream: StreamId) -> StoreError {
         let known = self.cache().read(stream);
         match known {
-            Some(Ok((Reading::Record(record, shown), version))) => {
-                let media = self.media(stream);
-                StoreError::Conflict(Box::new(Stored { record: *record, version, shown, media }))
-            }
+            Some(Ok(Held::Record(stored))) => StoreError::Conflict(stored),
             // Another controller has nothing left to do for it.
-            Some(Ok((Reading::Memento(_), _))) | None => StoreError::Gone,
+            Some(Ok(Held::Memento(_))) | None => StoreError::Gone,
             Some(Err(error)) => StoreError::Refused(error.to_string()),
         }
     }

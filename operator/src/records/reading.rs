@@ -3,6 +3,7 @@
 use caudal_controller::{Record, Shown, Version};
 use caudal_kubernetes::live_stream::UnreadableLifecycle;
 use caudal_kubernetes::{LiveStream, names};
+use caudal_livestream::record::MediaInfo;
 use caudal_livestream::report::EndReason;
 use caudal_livestream::{StreamId, UnixMillis};
 use kube::Resource as _;
@@ -81,6 +82,11 @@ pub(super) fn in_doubt(guard: &DeserializeGuard<LiveStream>) -> Vec<StreamId> {
         },
         Err(_) => named.into_iter().collect(),
     }
+}
+
+/// What routers have measured of the stream's publishers.
+pub(super) fn media_of(resource: &LiveStream) -> Option<MediaInfo> {
+    resource.status.as_ref()?.media.as_ref().map(MediaInfo::from)
 }
 
 /// Until when a resource is kept that nothing is left to be done for; none while something is.
