@@ -207,8 +207,8 @@ fn foreign(of_template: &BTreeMap<String, String>) -> impl Iterator<Item = (Stri
 /// What selects the workers of a pool.
 pub(crate) fn selector(pool: &WorkerPool, settings: &PodSettings) -> BTreeMap<String, String> {
     BTreeMap::from([
-        (NAME.to_owned(), CAUDAL.to_owned()),
-        (INSTANCE.to_owned(), settings.release.clone()),
+        (NAME_LABEL.to_owned(), CAUDAL.to_owned()),
+        (INSTANCE_LABEL.to_owned(), settings.release.clone()),
         (COMPONENT_LABEL.to_owned(), COMPONENT.to_owned()),
         (POOL_LABEL.to_owned(), pool_name(pool)),
     ])
@@ -451,8 +451,8 @@ pub(crate) const RTMP_PORT: i32 = 1935;
 /// Where operator, edges and scrapers ask.
 pub(crate) const HTTP_PORT: i32 = 8080;
 /// What the NetworkPolicies and the policy of what an operator may change know a worker by: [`CAUDAL`], the release, and [`COMPONENT`].
-pub(crate) const NAME: &str = "app.kubernetes.io/name";
-pub(crate) const INSTANCE: &str = "app.kubernetes.io/instance";
+pub(crate) const NAME_LABEL: &str = "app.kubernetes.io/name";
+pub(crate) const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
 pub(crate) const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
 pub(crate) const CAUDAL: &str = "caudal";
 /// On all that an operator makes: [`OPERATOR`].

@@ -15,7 +15,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource as _;
 
 use crate::build::{
-    CAUDAL, COMPONENT, COMPONENT_LABEL, HTTP_PORT, INSTANCE, MANAGED_BY, NAME, OPERATOR, RTMP_PORT,
+    CAUDAL, COMPONENT, COMPONENT_LABEL, HTTP_PORT, INSTANCE_LABEL, MANAGED_BY, NAME_LABEL, OPERATOR,
+    RTMP_PORT,
 };
 use crate::nodes::Emptied;
 
@@ -105,9 +106,9 @@ impl WorkerPod {
         let says_claimed = label(STATE_LABEL) == Some(CLAIMED);
         let claim = stream.zip(epoch).filter(|_| says_claimed || of_stream);
         let idle = label(STATE_LABEL) == Some(IDLE) && of_pool;
-        let known = label(NAME) == Some(CAUDAL)
+        let known = label(NAME_LABEL) == Some(CAUDAL)
             && label(COMPONENT_LABEL) == Some(COMPONENT)
-            && label(INSTANCE).is_some_and(|release| !release.is_empty());
+            && label(INSTANCE_LABEL).is_some_and(|release| !release.is_empty());
         let made_by_us = label(MANAGED_BY) == Some(OPERATOR) && label(HASH_LABEL).is_some();
         let ours = made_by_us && owner.is_some_and(is_ours) && (known || claim.is_some());
         // One that has a broadcast serves on, whoever takes it out of its pool.

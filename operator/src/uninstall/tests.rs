@@ -50,8 +50,8 @@ fn worker(name: &str, owner: &str) -> Value {
             names::POOL_LABEL: "default",
             names::HASH_LABEL: "0",
             build::MANAGED_BY: build::OPERATOR,
-            build::NAME: build::CAUDAL,
-            build::INSTANCE: "caudal",
+            build::NAME_LABEL: build::CAUDAL,
+            build::INSTANCE_LABEL: "caudal",
             build::COMPONENT_LABEL: build::COMPONENT,
         },
         "ownerReferences": [{
