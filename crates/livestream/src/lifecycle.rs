@@ -62,7 +62,7 @@ pub struct Lifecycle {
     #[serde(flatten)]
     epochs: Epochs,
     slot: Slot,
-    /// Until when a replacement must have taken up the publisher.
+    /// Until when a replacement must have taken up the publisher; none while no publisher waits for one.
     recovery: Option<Deadline>,
     losses: Losses,
     /// Workers that are ours no more and may not be gone yet.
@@ -257,6 +257,10 @@ impl Lifecycle {
     /// Takes in what happened.
     pub fn handle(&mut self, now: UnixMillis, input: Input) {
         self.shorten_deadlines(now);
+        if self.publisher.is_lost() {
+            // Nobody waits: whoever comes back is not to get what an earlier loss has left of that time.
+            self.recovery = None;
+        }
         match input {
             Input::Tick => {}
             Input::PublisherChosen(generation) => {
@@ -264,7 +268,7 @@ impl Lifecycle {
                     self.generation = generation;
                     self.publisher.chosen(now);
                     if !matches!(self.slot, Slot::Serving { .. }) {
-                        self.publisher.worker_lost();
+                        self.wait_for_a_worker(now);
                     }
                 }
             }
@@ -451,12 +455,21 @@ impl Lifecycle {
     }
 
     fn after_loss(&mut self, now: UnixMillis) {
-        if self.stage == Stage::Open {
-            self.publisher.worker_lost();
+        self.wait_for_a_worker(now);
+        if self.stage == Stage::Open && self.losses.too_many() {
+            self.close(now, EndReason::WorkersLost);
+        }
+    }
+
+    /// The publisher waits for the next worker, if there is one that does: a publisher that is away has its window, however long it is
+    /// without a worker.
+    fn wait_for_a_worker(&mut self, now: UnixMillis) {
+        if self.stage != Stage::Open {
+            return;
+        }
+        self.publisher.worker_lost();
+        if !self.publisher.is_lost() {
             self.recovery.get_or_insert(Deadline::after(now, RECOVERY_MS));
-            if self.losses.too_many() {
-                self.close(now, EndReason::WorkersLost);
-            }
         }
     }
 
@@ -507,7 +520,7 @@ impl Lifecycle {
 
 /// From creation to the first segment; a first keyframe may be 20 s away, a pod longer.
 const START_MS: u32 = 60_000;
-/// From a worker's loss until a replacement has the publisher, however many are tried.
+/// From a worker's loss, or the return of a publisher that finds none, until a replacement has the publisher, however many are tried.
 const RECOVERY_MS: u32 = 60_000;
 /// For ENDLIST: two workers may die on it.
 const CLOSING_MS: u32 = 20_000;

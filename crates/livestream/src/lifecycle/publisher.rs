@@ -43,6 +43,11 @@ impl Publisher {
         }
     }
 
+    /// It is away, or was let in again and has not reached its worker yet.
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(self, Self::Lost { .. })
+    }
+
     /// A returning publisher was let in; its media has yet to arrive.
     pub(super) fn chosen(&mut self, now: UnixMillis) {
         if let Self::Lost { explicit, until, chosen } = self {

@@ -213,9 +213,9 @@ fn a_publisher_that_is_back_while_its_worker_is_lost_waits_for_the_next_one() {
 
         // There never is one.
         let mut scene = back_without_a_worker(first, then);
-        scene.after(56_000);
+        scene.after(59_999);
         assert_eq!(scene.phase(), Phase::Live);
-        scene.after(4_000);
+        scene.after(1);
         assert_eq!(scene.machine.end_reason(), Some(EndReason::WorkersLost));
     }
 }
@@ -227,4 +227,78 @@ fn a_publisher_that_was_back_and_left_again_before_its_worker_was_lost_has_its_w
     assert_eq!(scene.phase(), Phase::Reconnecting);
     scene.after(3_000);
     assert_eq!(scene.machine.end_reason(), Some(EndReason::PublisherLost));
+}
+
+/// Live, with a window of ten minutes, and its publisher is lost now.
+fn without_publisher() -> Scene {
+    let now = UnixMillis(1_000_000);
+    let machine = Lifecycle::new(StreamId::generate(), 600_000, Generation(1), now);
+    let mut scene = Scene { machine, now };
+    scene.give_worker();
+    scene.publisher_up();
+    scene.announce(7);
+    scene.publisher_gone(false);
+    scene
+}
+
+#[test]
+fn a_publisher_that_is_back_has_the_whole_minute_whatever_was_lost_while_it_was_away() {
+    let replaced: Happening = |scene| {
+        scene.lose_worker();
+        scene.after(5_000);
+        scene.give_worker();
+    };
+    let unreached: Happening = |scene| {
+        // A publisher that comes back and finds no worker does not reach the next one either.
+        scene.lose_worker();
+        comes_back(scene);
+        scene.give_worker();
+        scene.after(5_000);
+        assert_eq!(scene.phase(), Phase::Reconnecting);
+    };
+    let not_replaced: Happening = Scene::lose_worker;
+    let (returns, loses): (Happening, Happening) = (comes_back, Scene::lose_worker);
+    for (earlier, then) in [
+        (replaced, vec![returns, loses]),
+        (replaced, vec![loses, returns]),
+        (unreached, vec![returns, loses]),
+        (unreached, vec![loses, returns]),
+        (not_replaced, vec![returns]),
+    ] {
+        // What an earlier loss has left of its minute, and long after that.
+        for later in [53_000, 300_000] {
+            let mut scene = without_publisher();
+            earlier(&mut scene);
+            scene.after(later);
+            assert_eq!(scene.phase(), Phase::Reconnecting);
+            for happens in &then {
+                happens(&mut scene);
+            }
+            scene.after(59_999);
+            assert_eq!(scene.phase(), Phase::Live);
+            scene.after(1);
+            assert_eq!(scene.machine.end_reason(), Some(EndReason::WorkersLost));
+        }
+    }
+}
+
+#[test]
+fn a_publisher_that_is_away_has_its_window_also_while_there_is_no_worker() {
+    let mut scene = without_publisher();
+    scene.lose_worker();
+    scene.after(599_999);
+    assert_eq!(scene.phase(), Phase::Reconnecting);
+    scene.after(1);
+    assert_eq!(scene.machine.end_reason(), Some(EndReason::PublisherLost));
+}
+
+#[test]
+fn a_publisher_that_comes_back_again_and_again_while_there_is_no_worker_gets_no_second_minute() {
+    let mut scene = without_publisher();
+    scene.lose_worker();
+    for _ in 0..6 {
+        comes_back(&mut scene);
+        scene.after(10_000);
+    }
+    assert_eq!(scene.machine.end_reason(), Some(EndReason::WorkersLost));
 }
