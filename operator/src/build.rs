@@ -24,7 +24,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{Resource as _, ResourceExt as _};
 use sha2::{Digest as _, Sha256};
 
-use resources::{needs_more_than, resources};
+use resources::{millicores, needs_more_than, resources};
 
 /// What all workers of a release have in common.
 #[derive(Clone, Debug)]
@@ -96,6 +96,11 @@ pub fn warm(pool: &WorkerPool, place: u32, settings: &PodSettings) -> Pod {
     // Without that word the cluster autoscaler keeps every node with a pod whose controller it does not know. The claim takes it back.
     pod.annotations_mut().insert(SAFE_TO_EVICT.to_owned(), "true".to_owned());
     pod
+}
+
+/// What of a core a worker has to request for these renditions, in thousandths; none where the pool says what its workers request.
+pub(crate) fn least_millicores(pool: &WorkerPool, renditions: &[Rung]) -> Option<u64> {
+    pool.spec.template.resources.is_none().then(|| millicores(renditions))
 }
 
 /// The pool that a broadcast with these renditions gets its workers from: a broadcast keeps the renditions that it began with, also

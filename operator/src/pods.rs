@@ -71,23 +71,24 @@ struct Expected {
     broadcast: Option<StreamId>,
 }
 
-/// Which idle pods a broadcast may have, by the hash of what they are made from.
+/// Which idle pods a broadcast may have.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Fit<'a> {
-    /// All, and rather those of this one.
-    Rather(&'a str),
-    /// Those of this one alone: nobody knows whether another is large enough.
-    Only(&'a str),
+pub(crate) struct Fit<'a> {
+    /// Of what the best ones are made.
+    pub(crate) hash: &'a str,
+    /// What of a core another one has to have requested, in thousandths: the pool's ladder was changed since that was made. None where
+    /// somebody else says what workers need.
+    pub(crate) millicores: Option<u64>,
 }
 
 impl Fit<'_> {
     fn is_best(self, pod: &WorkerPod) -> bool {
-        let (Self::Rather(hash) | Self::Only(hash)) = self;
-        pod.hash == hash
+        pod.hash == self.hash
     }
 
     fn allows(self, pod: &WorkerPod) -> bool {
-        matches!(self, Self::Rather(_)) || self.is_best(pod)
+        let is_large_enough = || pod.millicores.zip(self.millicores).is_none_or(|(has, needs)| has >= needs);
+        self.is_best(pod) || is_large_enough()
     }
 }
 

@@ -310,9 +310,8 @@ impl Shared {
         claim: &mut Claim<'_>,
     ) -> Result<Option<Arc<WorkerPod>>, ClaimError> {
         let name = pool.metadata.name.as_deref().unwrap_or_default();
-        let of_pool = build::hash(pool, &self.settings);
         let hash = build::hash(&build::large_enough(pool, &claim.renditions), &self.settings);
-        let fit = if hash == of_pool { Fit::Rather(&hash) } else { Fit::Only(&hash) };
+        let fit = Fit { hash: &hash, millicores: build::least_millicores(pool, &claim.renditions) };
         let mut unsure = self.unsure().remove(&(claim.stream, claim.epoch));
         let mut silent = BTreeSet::new();
         let mut tries = 0;

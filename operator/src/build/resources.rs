@@ -12,11 +12,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 /// down 0.6 of one. A 60 fps source takes twice as much, and a worker that takes a stream over decodes some seconds at
 /// once, so the limit is three times the request.
 pub(super) fn resources(ladder: &[Rung]) -> ResourceRequirements {
-    let pixels: u64 = ladder.iter().map(pixels).sum();
-    let decoding = if ladder.is_empty() { 0 } else { DECODING_MILLICORES };
-    let cpu = PACKAGING_MILLICORES
-        .saturating_add(decoding)
-        .saturating_add(pixels.saturating_mul(MILLICORES_A_MEGAPIXEL) / 1_000_000);
+    let (cpu, pixels) = (millicores(ladder), all_pixels(ladder));
     let decoder = if ladder.is_empty() { 0 } else { DECODER_MIB };
     let memory =
         WORKER_MIB.saturating_add(decoder).saturating_add(pixels.saturating_mul(MIB_A_MEGAPIXEL) / 1_000_000);
@@ -36,10 +32,20 @@ pub(super) fn resources(ladder: &[Rung]) -> ResourceRequirements {
     }
 }
 
+/// What such a worker requests of a core, in thousandths.
+pub(super) fn millicores(ladder: &[Rung]) -> u64 {
+    let decoding = if ladder.is_empty() { 0 } else { DECODING_MILLICORES };
+    let encoding = all_pixels(ladder).saturating_mul(MILLICORES_A_MEGAPIXEL) / 1_000_000;
+    PACKAGING_MILLICORES.saturating_add(decoding).saturating_add(encoding)
+}
+
 /// Whether a worker for `ladder` needs more than one for `other`.
 pub(super) fn needs_more_than(ladder: &[Rung], other: &[Rung]) -> bool {
-    let all = |ladder: &[Rung]| ladder.iter().map(pixels).sum::<u64>();
-    all(ladder) > all(other)
+    all_pixels(ladder) > all_pixels(other)
+}
+
+fn all_pixels(ladder: &[Rung]) -> u64 {
+    ladder.iter().map(pixels).sum()
 }
 
 /// Of a picture of 16:9.

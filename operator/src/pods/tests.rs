@@ -40,13 +40,15 @@ fn pod(pod: Value) -> Pod {
     serde_json::from_value(pod).unwrap()
 }
 
+const NEW: Fit<'_> = Fit { hash: "new", millicores: None };
+
 fn nodes<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
     names.map(str::to_owned).into()
 }
 
 /// The pod that a stream that has none yet would get.
 fn picked(pods: &Pods) -> Option<WorkerId> {
-    Some(pods.pick(POOL, Fit::Rather("new"), &nodes([]), &nodes([]))?.worker)
+    Some(pods.pick(POOL, NEW, &nodes([]), &nodes([]))?.worker)
 }
 
 fn is(told: Value) -> News<Pod> {
@@ -190,7 +192,7 @@ fn no_pod_is_picked_twice_until_something_new_is_known_of_it() {
         other => panic!("{other:?}"),
     };
     pods.untried(&tried(old));
-    assert_eq!(pods.pick("another", Fit::Rather("new"), &nodes([]), &nodes([])), None);
+    assert_eq!(pods.pick("another", NEW, &nodes([]), &nodes([])), None);
     assert_eq!(picked(&pods), Some(old));
     let before = tried(new);
     pods.take(is(idle("w-1", new, 7)));
@@ -233,7 +235,7 @@ fn the_next_worker_comes_from_another_node_while_nobody_knows_that_the_one_befor
     pods.take(is(with(idle("w-2", far, 7), "/spec/nodeName", json!("node-2"))));
     let doubted = pods.nodes_of(stream);
     assert_eq!((&doubted, pods.nodes_of(StreamId::generate())), (&nodes(["node-1"]), nodes([])));
-    let pick = |silent| pods.pick(POOL, Fit::Rather("new"), &doubted, &silent);
+    let pick = |silent| pods.pick(POOL, NEW, &doubted, &silent);
     let of = |pod: &Option<Arc<WorkerPod>>| pod.as_ref().map(|pod| pod.worker);
     let first = pick(nodes([]));
     assert_eq!(of(&first), Some(far));

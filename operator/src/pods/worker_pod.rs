@@ -11,6 +11,7 @@ use caudal_kubernetes::{LiveStream, WorkerPool};
 use caudal_livestream::record::WorkerAddress;
 use caudal_livestream::{Epoch, StreamId, WorkerId};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodStatus};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource as _;
 
@@ -33,6 +34,8 @@ pub struct WorkerPod {
     pub pool: String,
     /// What it was built from.
     pub hash: String,
+    /// What its container requests of a core, in thousandths; none where it requests nothing that can be read.
+    pub(crate) millicores: Option<u64>,
     /// An operator has made it, and its owner is one of ours. A pod that is not ours, which a person has given a worker's labels, is
     /// nobody's worker, takes no place, and is left alone. Neither is one that waits and has lost a label that everything else knows workers
     /// by: the operator may not claim or delete it.
@@ -119,6 +122,7 @@ impl WorkerPod {
             version: metadata.resource_version.as_deref()?.parse().ok()?,
             pool: pool?.to_owned(),
             hash: label(HASH_LABEL).unwrap_or_default().to_owned(),
+            millicores: requested_millicores(pod),
             ours,
             claim,
             mislabelled: claim.is_some() && !says_claimed,
@@ -276,3 +280,13 @@ const OVERDUE_SECONDS: i64 = 5;
 const ENDED_BY_NODE: [&str; 5] = ["Evicted", "NodeShutdown", "Preempting", "Shutdown", "Terminated"];
 /// Why a container waits that is being started.
 const ON_ITS_WAY: [&str; 2] = ["ContainerCreating", "PodInitializing"];
+
+/// Whole cores, or thousandths with an `m`: how the server writes quantities of a core.
+fn requested_millicores(pod: &Pod) -> Option<u64> {
+    let container = pod.spec.as_ref()?.containers.first()?;
+    let Quantity(cpu) = container.resources.as_ref()?.requests.as_ref()?.get("cpu")?;
+    match cpu.strip_suffix('m') {
+        Some(thousandths) => thousandths.parse().ok(),
+        None => cpu.parse::<u64>().ok()?.checked_mul(1000),
+    }
+}

@@ -318,6 +318,7 @@ pub(super) mod tests {
             version: 1,
             pool: "hd".to_owned(),
             hash: "new".to_owned(),
+            millicores: None,
             ours: true,
             claim: None,
             mislabelled: false,

@@ -102,6 +102,7 @@ mod tests {
             version: 1,
             pool: "hd".to_owned(),
             hash: hash.to_owned(),
+            millicores: None,
             ours: true,
             claim: None,
             mislabelled: false,

@@ -91,6 +91,31 @@ async fn a_broadcast_with_more_renditions_than_its_pool_has_now_takes_no_worker_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_broadcast_takes_no_worker_that_waited_since_before_its_pool_had_such_a_ladder() {
+    let world = World::with_room_for(4);
+    let now = pool(caudal_kubernetes::worker_pool::Template::default());
+    let mut before = now.clone();
+    before.spec.ladder.clear();
+    world.owned.began_with(world.stream, now.spec.ladder.clone());
+    let too_small = world.warm_of(&before, 0);
+    let name = world.cold_name(1);
+    let (claimed, ()) = tokio::join!(world.claim(1), world.run(&name));
+    assert_eq!(claimed.unwrap().worker, worker_of(&world.pod(&name).unwrap()));
+    // One without renditions, as every broadcast is whose source is small, takes what there is.
+    let other = world.workers.claim(StreamId::generate(), Epoch(1), &Pool::default());
+    assert_eq!(other.await.unwrap().worker.worker, too_small);
+    // Whoever says what workers need, in the pool, has said it of all.
+    let world = World::with_room_for(4);
+    world.owned.began_with(world.stream, now.spec.ladder.clone());
+    let mut said = now.clone();
+    said.spec.template.resources =
+        Some(serde_json::from_value(json!({ "requests": { "cpu": "1" } })).unwrap());
+    world.pools.take(News::Is(Box::new(said)));
+    let small = world.warm_of(&before, 0);
+    assert_eq!(world.claim(1).await.unwrap().worker, small);
+}
+
+#[tokio::test(start_paused = true)]
 async fn whoever_is_late_for_a_pod_takes_the_next_one() {
     let world = World::new();
     world.warm(0);

@@ -295,8 +295,8 @@ async fn a_claim_that_was_given_up_while_it_waited_for_its_turn_is_not_sent() {
     let world = World::with_room_for(4);
     let warm = world.warm(0);
     world.pods.whole().await;
-    let pod: Arc<WorkerPod> =
-        world.pods.pick("default", Fit::Rather(""), &BTreeSet::new(), &BTreeSet::new()).unwrap();
+    let any = Fit { hash: "", millicores: None };
+    let pod = world.pods.pick("default", any, &BTreeSet::new(), &BTreeSet::new()).unwrap();
     let given_up = CancellationToken::new();
     given_up.cancel();
     let claim = first_claim(&world, &given_up);
