@@ -106,6 +106,8 @@ pub(crate) struct StreamTask {
     /// Somebody removed the record.
     gone: bool,
     media: Option<MediaInfo>,
+    /// What was measured and came with the answer to a write, for the machine to hear next.
+    unheard: Option<Input>,
     moves: AwaitedMoves,
     published: Option<Arc<LiveStream>>,
     jobs: JoinSet<Outcome>,
@@ -156,6 +158,7 @@ impl StreamTask {
             stored,
             gone: false,
             media: None,
+            unheard: None,
             published,
             jobs: JoinSet::new(),
             failed_jobs: FailedJobs::default(),

@@ -11,6 +11,7 @@ mod last_words;
 mod leading;
 mod lost_records;
 mod measured;
+mod media_info;
 mod moves;
 mod paused;
 mod relay_failures;

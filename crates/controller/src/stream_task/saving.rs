@@ -40,6 +40,14 @@ enum Overtaken {
 impl StreamTask {
     /// Applies `step`, stores what comes of it, and only then acts on it.
     pub(super) async fn take(&mut self, step: Step) -> Result<(), Refusal> {
+        let answer = self.take_one(step).await;
+        while let Some(measured) = self.unheard.take() {
+            let _ = self.take_one(Step::Heard(measured)).await;
+        }
+        answer
+    }
+
+    async fn take_one(&mut self, step: Step) -> Result<(), Refusal> {
         let begun = Instant::now();
         let (outcome, answer) = self.take_and_judge(step).await;
         self.shared.carriers.metrics.reconciled(Kind::Stream, outcome, begun.elapsed());
@@ -144,8 +152,9 @@ impl StreamTask {
                     self.unsaved = false;
                     return Saving::Done;
                 }
-                // A try whose answer was lost.
+                // A try whose answer was lost. Whatever has been measured since comes with no other news.
                 Err(StoreError::Conflict(newer)) if !is_to_be_stored(next, &newer) => {
+                    self.unheard = self.measured_in(&newer);
                     self.stored = Some(*newer);
                     self.unsaved = false;
                     return Saving::Done;
@@ -201,6 +210,14 @@ impl StreamTask {
         }
     }
 
+    /// What the machine has yet to hear of what is measured in a newer record. Of whichever publisher: the next broadcast's headers must hold
+    /// for all of this one.
+    fn measured_in(&self, newer: &Stored) -> Option<Input> {
+        let known = self.stored.as_ref().and_then(|known| known.media.as_ref());
+        let media = newer.media.as_ref().filter(|media| known != Some(*media));
+        media.and_then(hints_from).map(Input::Measured)
+    }
+
     /// The clock was set by `stepped_ms` since the task's record was made.
     fn merge(&mut self, mut newer: Stored, stepped_ms: i64) -> Overtaken {
         if let Some(known) = self.stored.as_ref().filter(|_| newer.shown == Shown::NotYet) {
@@ -211,10 +228,7 @@ impl StreamTask {
         let is_of = |known: &Stored| known.record.machine == newer.record.machine;
         let ours = self.stored.as_ref().is_some_and(|known| newer.shown == Shown::NotYet || is_of(known));
         let now = self.clock.now();
-        // Of whichever publisher: the next broadcast's headers must hold for all of this one.
-        let known = self.stored.as_ref().and_then(|known| known.media.as_ref());
-        let media = newer.media.as_ref().filter(|media| known != Some(*media));
-        let measured = media.and_then(hints_from).map(Input::Measured);
+        let measured = self.measured_in(&newer);
         let overtaken = if ours {
             let (next, ()) = self.changed_with_last_words(now, stepped_ms, |record| {
                 if let Some(measured) = measured.clone() {

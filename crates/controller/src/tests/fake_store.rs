@@ -20,6 +20,8 @@ pub(super) struct FakeStore {
 #[derive(Default)]
 struct State {
     records: BTreeMap<StreamId, (Record, u64)>,
+    /// What routers have measured, and written beside the records.
+    media: BTreeMap<StreamId, MediaInfo>,
     /// Of records that were removed: they never come back.
     removed: HashSet<StreamId>,
     /// All writes so far, over all controllers.
@@ -45,6 +47,8 @@ pub(super) enum Trouble {
     CrashAfter,
     /// It is written, and the answer is lost.
     AnswerLost,
+    /// The same, and a router writes [`FakeStore::MEASURED`] before anybody asks.
+    AnswerLostAndMeasured,
     /// Somebody changes the spec just before.
     SpecChanged,
     /// Another controller changes the machine just before.
@@ -58,6 +62,21 @@ pub(super) struct Opened {
 }
 
 impl FakeStore {
+    /// What a router has measured.
+    pub(super) const MEASURED: MediaInfo = MediaInfo {
+        bitrate: 6_000_000,
+        fps_milli: 25_000,
+        keyframe_interval_ms: Some(8_000),
+        width: None,
+        height: None,
+        video_codec: None,
+        audio_codec: None,
+        encoder: None,
+        b_frames: None,
+        dropped_frames: 0,
+        connected_at: None,
+    };
+
     pub(super) fn new(wall: WallClock) -> Self {
         Self {
             wall,
@@ -179,13 +198,15 @@ impl State {
         self.versions += 1;
         self.unseen.remove(&record.stream());
         self.records.insert(record.stream(), (record.clone(), self.versions));
-        Stored { record, version: Version(self.versions), shown: Shown::AsItIs, media: None }
+        let media = self.media.get(&record.stream()).cloned();
+        Stored { record, version: Version(self.versions), shown: Shown::AsItIs, media }
     }
 
     fn found(&self, stream: StreamId) -> Option<Stored> {
         let (record, version) = self.records.get(&stream)?;
         let shown = if self.unseen.contains(&stream) { Shown::NotYet } else { Shown::AsItIs };
-        Some(Stored { record: record.clone(), version: Version(*version), shown, media: None })
+        let media = self.media.get(&stream).cloned();
+        Some(Stored { record: record.clone(), version: Version(*version), shown, media })
     }
 }
 
@@ -220,7 +241,7 @@ impl Opened {
                     state.put(record);
                 }
             }
-            Some(Trouble::CrashAfter | Trouble::AnswerLost) | None => {}
+            Some(Trouble::CrashAfter | Trouble::AnswerLost | Trouble::AnswerLostAndMeasured) | None => {}
         }
         match (state.found(stream), guard) {
             (Some(known), Some(_)) if state.stuck == Some(stream) => {
@@ -238,6 +259,11 @@ impl Opened {
             Some(Trouble::CrashAfter) => {
                 self.store.crashed.send_replace(true);
                 Err(StoreError::Unavailable("crashed".to_owned()))
+            }
+            Some(Trouble::AnswerLostAndMeasured) => {
+                state.media.insert(stream, FakeStore::MEASURED);
+                state.put(record.clone());
+                Err(StoreError::Unavailable("the answer was lost".to_owned()))
             }
             Some(Trouble::AnswerLost) => Err(StoreError::Unavailable("the answer was lost".to_owned())),
             _ => Ok(stored.version),
