@@ -139,10 +139,11 @@ impl StreamTask {
         published: Option<Arc<LiveStream>>,
     ) -> Self {
         let clock = SteadyClock::start(Arc::clone(&shared.wall));
+        let now = clock.now();
         if let Some(unseen) = stored.as_mut().filter(|stored| stored.shown == Shown::NotYet) {
             // Alike, or it would be stored for that alone.
-            record.machine.first_seen(clock.now());
-            unseen.record.machine.first_seen(clock.now());
+            record.machine.first_seen(now);
+            unseen.record.machine.first_seen(now);
         }
         let metrics = &shared.carriers.metrics;
         let inputs = queue::channel(FEED_INPUTS, metrics.waiting(Queue::Streams));
@@ -154,7 +155,7 @@ impl StreamTask {
             stream: record.stream(),
             unsaved: stored.as_ref().is_none_or(|stored| is_to_be_stored(&record, stored)),
             record,
-            moves: AwaitedMoves::of(stored.as_ref().map(|stored| &stored.record.machine), clock.now()),
+            moves: AwaitedMoves::of(stored.as_ref().map(|stored| &stored.record.machine), now),
             stored,
             gone: false,
             media: None,
