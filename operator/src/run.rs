@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use caudal_controller::{
-    Api, Backoff, Carriers, Controller, CredentialSource, Pool, Queue, RecordStore as _, WallClock,
-    WorkerLink,
+    Api, Backoff, Carriers, Controller, CredentialSource, LeftAlone, Pool, Queue, RecordStore as _,
+    WallClock, WorkerLink,
 };
 use caudal_kubernetes::names::LEASE;
 use caudal_livestream::proof::{AssignmentKeys, RoleKeys};
@@ -101,7 +101,7 @@ pub enum Error {
 /// [`Error::Metrics`] before anything was done, [`Error::Blind`] once all that was begun has ended.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
     let metrics = Metrics::register(&config.registry)?;
-    let (pods, pools) = (Pods::default(), Pools::default());
+    let (pods, pools, left_alone) = (Pods::default(), Pools::default(), LeftAlone::default());
     let namespace = config.pods.namespace.clone();
     let mut following = JoinSet::new();
     {
@@ -122,7 +122,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
             let known = async { tokio::join!(pods.whole(), pools.whole()) };
             if stop.run_until_cancelled(known).await.is_some() {
                 config.readiness.set(true);
-                Box::pin(lead_when_elected(&config, &pods, &pools, &metrics, &stop)).await;
+                Box::pin(lead_when_elected(&config, &pods, &pools, &left_alone, &metrics, &stop)).await;
                 config.readiness.set(false);
             }
         });
@@ -147,6 +147,7 @@ async fn lead_when_elected(
     config: &Config,
     pods: &Pods,
     pools: &Pools,
+    left_alone: &LeftAlone,
     metrics: &Metrics,
     shutdown: &CancellationToken,
 ) {
@@ -164,8 +165,9 @@ async fn lead_when_elected(
         let client = held.leadership().client(&config.client);
         let mut telling = JoinSet::new();
         let leading = async {
-            let (pods, pools) = (pods.clone(), pools.clone());
-            let leading = Leading { client, panics: &mut panics, telling: &mut telling, over: over.clone() };
+            let (pods, pools, left_alone) = (pods.clone(), pools.clone(), left_alone.clone());
+            let (panics, telling, over) = (&mut panics, &mut telling, over.clone());
+            let leading = Leading { client, left_alone, panics, telling, over };
             lead(config, metrics, pods, pools, leading).await;
         };
         Box::pin(for_a_term(&election, held, leading, &over, &metrics.leads, shutdown)).await;
@@ -206,6 +208,7 @@ impl Panics {
 struct Leading<'a> {
     /// Sends nothing once this process may lead no longer.
     client: Client,
+    left_alone: LeftAlone,
     panics: &'a mut Panics,
     /// Tasks that go on when it is over: what they tell is how it ended.
     telling: &'a mut JoinSet<()>,
@@ -264,7 +267,7 @@ async fn for_a_term(
 
 /// Drives all streams.
 async fn lead(config: &Config, metrics: &Metrics, pods: Pods, pools: Pools, leading: Leading<'_>) {
-    let Leading { client, panics, telling, over } = leading;
+    let Leading { client, left_alone, panics, telling, over } = leading;
     let machine: WallClock = Arc::new(SystemTime::now);
     let measured = read("the API server's clock cannot be read", || ServerClock::measured(&client, &machine));
     let Some(clock) = over.run_until_cancelled(measured).await else { return };
@@ -316,6 +319,7 @@ async fn lead(config: &Config, metrics: &Metrics, pods: Pods, pools: Pools, lead
         feed_key: config.feed_key.clone(),
         metrics: metrics.streams.clone(),
         traces: config.traces.clone(),
+        left_alone,
     };
     let controller =
         Arc::new(Controller::start(carriers, config.media.clone(), Arc::clone(&wall), records, |_, _| {}));

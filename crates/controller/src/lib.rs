@@ -45,6 +45,7 @@ pub use clock::{WallClock, read as wall_now};
 pub use credential_source::{CredentialSource, Fresh, NoCredentials};
 use edit::Edit;
 pub use edit::Refusal;
+pub use media::LeftAlone;
 use media::Media;
 pub use metrics::{Kind, Metrics, Queue, Reconciled};
 pub use moved::{MoveError, Moved};
@@ -88,6 +89,8 @@ pub struct Carriers {
     pub metrics: Metrics,
     /// What is traced.
     pub traces: Traces,
+    /// The same for all controllers of a process, one after the other.
+    pub left_alone: LeftAlone,
 }
 
 /// Who shows the streams to everybody else. Called from the streams' tasks; must not wait.

@@ -1,8 +1,8 @@
 //! What of ended streams lies in storage, and its removal.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use caudal_livestream::record::Spec;
@@ -12,6 +12,17 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::{Handle, NewestChange, Queue, Shared, queue};
+
+/// Streams in storage that somebody of this process has looked at and that stay, though there is no record of them: recordings, and what may
+/// be somebody else's. To read the states of all of them again takes long where there are many.
+#[derive(Clone, Default)]
+pub struct LeftAlone(Arc<Mutex<HashSet<StreamId>>>);
+
+impl LeftAlone {
+    fn streams(&self) -> MutexGuard<'_, HashSet<StreamId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// The storage as the controller uses it: only to remove.
 pub(crate) struct Media {
@@ -83,7 +94,7 @@ impl Media {
 /// provably this installation's and no recordings. Nobody knows why there is no record: a folder of data may have been
 /// lost, and another controller may have the stream. So one that has not ended is given a day.
 pub(crate) async fn remove_orphans(shared: Arc<Shared>) {
-    let mut sweeper = Sweeper { shared, left_alone: HashSet::new(), said: false, said_open: false };
+    let mut sweeper = Sweeper { shared, said: false, said_open: false };
     loop {
         if let Err(error) = sweeper.sweep().await {
             tracing::warn!(%error, "storage cannot be searched for streams that there is no record of; trying again in an hour");
@@ -94,8 +105,6 @@ pub(crate) async fn remove_orphans(shared: Arc<Shared>) {
 
 struct Sweeper {
     shared: Arc<Shared>,
-    /// Streams that were looked at and stay: recordings, and what may be somebody else's.
-    left_alone: HashSet<StreamId>,
     said: bool,
     said_open: bool,
 }
@@ -144,7 +153,7 @@ impl Sweeper {
         named: &HashSet<StreamId>,
         failures: &mut Failures,
     ) -> Result<Vec<(StreamId, Disposable)>, StorageError> {
-        let media = &self.shared.media;
+        let (media, left_alone) = (&self.shared.media, &self.shared.carriers.left_alone);
         let mut stored = media.store.streams().await?;
         {
             // After they were listed: whatever is written is written after its stream is known here.
@@ -154,7 +163,7 @@ impl Sweeper {
         let mut found = Vec::new();
         let (mut kept, mut unknown, mut open) = (0_usize, 0_usize, 0_usize);
         for stream in stored {
-            if self.left_alone.contains(&stream) {
+            if left_alone.streams().contains(&stream) {
                 continue;
             }
             match media.store.provenance(stream, &media.installations).await {
@@ -175,11 +184,12 @@ impl Sweeper {
                 }
             }
             // Beyond that, looked at again each time.
-            if self.left_alone.len() < REMEMBERED {
-                self.left_alone.insert(stream);
+            let mut left_alone = left_alone.streams();
+            if left_alone.len() < REMEMBERED {
+                left_alone.insert(stream);
             }
         }
-        if !self.said && !self.left_alone.is_empty() {
+        if !self.said && (kept > 0 || unknown > 0) {
             self.said = true;
             say_what_stays(kept, unknown);
         }

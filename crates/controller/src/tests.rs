@@ -9,6 +9,7 @@ mod fake_worker;
 mod keys;
 mod last_words;
 mod leading;
+mod left_alone;
 mod lost_records;
 mod measured;
 mod media_info;
@@ -42,6 +43,7 @@ struct World {
     registry: prometheus::Registry,
     metrics: Metrics,
     traces: Traces,
+    left_alone: LeftAlone,
     /// Where storage credentials come from; none where workers have their own.
     source: Option<Arc<credentials::FakeSource>>,
     /// By how much the wall clock was set forward.
@@ -67,6 +69,7 @@ impl World {
             metrics: Metrics::register(&registry).unwrap(),
             registry,
             traces: Traces::off(),
+            left_alone: LeftAlone::default(),
             source: None,
             wall_set_by_ms,
         }
@@ -114,6 +117,7 @@ impl World {
             feed_key,
             metrics: self.metrics.clone(),
             traces: self.traces.clone(),
+            left_alone: self.left_alone.clone(),
         };
         let media = SegmentStore::folder(self.media.path()).unwrap();
         Controller::start(carriers, media, Arc::clone(&self.wall), records, |_, _| {})

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use caudal_controller::{
-    Carriers, Controller, Metrics, MoveError, Moved, Pool, Record, Refusal, WallClock, Workers,
+    Carriers, Controller, LeftAlone, Metrics, MoveError, Moved, Pool, Record, Refusal, WallClock, Workers,
 };
 use caudal_livestream::lifecycle::{Evidence, Input};
 use caudal_livestream::proof::{AssignmentKeys, RoleKeys};
@@ -125,6 +125,7 @@ impl LocalDirectory {
             feed_key: config.feed_key,
             metrics: config.metrics,
             traces: config.traces,
+            left_alone: LeftAlone::default(),
         };
         let controller = Controller::start(carriers, config.media, wall, records, without_workers);
         Ok(Arc::new(Self { controller, shown, door: Mutex::new(()), max_streams: config.max_streams }))

@@ -30,10 +30,17 @@ pub(crate) fn remove_stream(root: &Path, stream: StreamId) -> io::Result<usize> 
     Ok(foreign)
 }
 
-/// The streams that have a folder, in the order of their ids: at most `most`, from behind `after`.
-pub(crate) fn streams_after(root: &Path, after: Option<StreamId>, most: usize) -> io::Result<Vec<StreamId>> {
-    let listed = match fs::read_dir(root.join("live")) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+/// The streams that have a folder in `folder`, in the order of their ids: at most `most`, from behind `after`.
+pub(crate) fn streams_after(
+    folder: &Path,
+    after: Option<StreamId>,
+    most: usize,
+) -> io::Result<Vec<StreamId>> {
+    let listed = match fs::read_dir(folder) {
+        // Nor is a file that somebody has put there one of ours.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
         listed => listed?,
     };
     // The greatest is on top, to make room for a lesser one.

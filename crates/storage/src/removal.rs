@@ -103,16 +103,14 @@ impl SegmentStore {
         within(&prefix, work).await?.map_err(|error| failed(&prefix, error))
     }
 
-    /// The streams that have anything in storage, whoever's they are.
+    /// The streams that have anything in storage, whoever's they are. Of a bucket each page of the list has a deadline of its own, so that any
+    /// number of them can be listed.
     ///
     /// # Errors
     /// [`StorageError`] when the storage cannot say.
     pub async fn streams(&self) -> Result<Vec<StreamId>, StorageError> {
-        let mut streams = Vec::new();
-        for prefix in ["live", "thumbnails"] {
-            let names = self.folders(prefix).await?;
-            streams.extend(names.iter().filter_map(|name| pages::stream_named(name)));
-        }
+        let mut streams = self.streams_in(LIVE, None, usize::MAX).await?;
+        streams.extend(self.streams_in("thumbnails", None, usize::MAX).await?);
         streams.sort_unstable_by_key(|stream| stream.0);
         streams.dedup();
         Ok(streams)
@@ -128,17 +126,27 @@ impl SegmentStore {
         after: Option<StreamId>,
         most: usize,
     ) -> Result<Vec<StreamId>, StorageError> {
+        self.streams_in(LIVE, after, most).await
+    }
+
+    /// The streams that have a folder in the folder `top`, likewise.
+    async fn streams_in(
+        &self,
+        top: &'static str,
+        after: Option<StreamId>,
+        most: usize,
+    ) -> Result<Vec<StreamId>, StorageError> {
         match &self.backing {
             Backing::Folder(root) => {
-                let root = root.clone();
-                let listed = tokio::task::spawn_blocking(move || folder::streams_after(&root, after, most));
-                let listed = within(&"live", listed).await?.map_err(std::io::Error::other).flatten();
+                let folder = root.join(top);
+                let listed = tokio::task::spawn_blocking(move || folder::streams_after(&folder, after, most));
+                let listed = within(&top, listed).await?.map_err(std::io::Error::other).flatten();
                 listed.map_err(|source| StorageError::Failed {
-                    key: "live".to_owned(),
+                    key: top.to_owned(),
                     source: object_store::Error::Generic { store: "folder", source: source.into() },
                 })
             }
-            Backing::Bucket(bucket) => pages::streams_after(bucket, after, most).await,
+            Backing::Bucket(bucket) => pages::streams_after(bucket, top, after, most).await,
         }
     }
 
@@ -256,5 +264,7 @@ impl SegmentStore {
     }
 }
 
+/// Where media is.
+const LIVE: &str = "live";
 /// As many as S3 deletes at one request.
 const BATCH: usize = 1000;

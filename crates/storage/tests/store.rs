@@ -23,6 +23,9 @@ use caudal_storage::{
 };
 use ed25519_dalek::SigningKey;
 use moto::{Moto, bucket};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 #[tokio::test]
 async fn a_folder_keeps_the_promises() {
@@ -283,6 +286,53 @@ async fn a_bucket_is_looked_through_in_pages() {
         assert!(server.request(&format!("PUT /pages/live/{name}")).starts_with("http/1.1 200"));
     }
     looked_through(&store).await;
+}
+
+/// The page that a request for a bucket's streams asks for; each page has one.
+fn page_of(streams: &[StreamId], request: &str) -> String {
+    let token = request.split("continuation-token=").nth(1).map_or("0", |rest| &rest[..1]);
+    let number: usize = token.parse().unwrap();
+    let mut page = String::new();
+    if request.contains("prefix=live") {
+        page += &format!("<CommonPrefixes><Prefix>live/{}/</Prefix></CommonPrefixes>", streams[number]);
+        if number + 1 < streams.len() {
+            page += &format!("<NextContinuationToken>{}</NextContinuationToken>", number + 1);
+        }
+    }
+    let body = format!("<ListBucketResult>{page}</ListBucketResult>");
+    format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_whose_streams_take_longer_to_list_than_one_request_may_is_listed_to_the_end() {
+    let mut all: Vec<StreamId> = (0..6).map(|_| StreamId::generate()).collect();
+    all.sort_unstable_by_key(|stream| stream.0);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let mut answering = JoinSet::new();
+    let streams = all.clone();
+    answering.spawn(async move {
+        let mut connections = JoinSet::new();
+        loop {
+            let (connection, _) = listener.accept().await.unwrap();
+            let streams = streams.clone();
+            connections.spawn(async move {
+                let mut connection = BufReader::new(connection);
+                let mut request = String::new();
+                while connection.read_line(&mut request).await.unwrap() > 0 {
+                    if request.ends_with("\r\n\r\n") {
+                        // Less than a try may take.
+                        tokio::time::sleep(Duration::from_secs(4)).await;
+                        let page = page_of(&streams, &std::mem::take(&mut request));
+                        connection.get_mut().write_all(page.as_bytes()).await.unwrap();
+                    }
+                }
+            });
+        }
+    });
+    let begun = tokio::time::Instant::now();
+    assert_eq!(bucket(&endpoint, "slow").streams().await.unwrap(), all);
+    assert!(begun.elapsed() >= Duration::from_secs(24), "{:?}", begun.elapsed());
 }
 
 async fn looked_through(store: &SegmentStore) {
