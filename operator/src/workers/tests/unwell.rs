@@ -177,7 +177,7 @@ async fn a_node_is_doubted_by_other_broadcasts_where_a_pod_is_stuck_and_not_wher
         assert!(is_leaving(&world, &late));
         let other = StreamId::generate();
         let claimed = world.workers.claim(other, Epoch(1), &Pool::default()).await;
-        assert!(matches!(claimed, Err(ClaimError::Unavailable(_))), "nobody runs it here: {claimed:?}");
+        assert!(matches!(claimed, Err(ClaimError::Coming(_))), "nobody runs it here: {claimed:?}");
         let made = world.pod(&caudal_kubernetes::names::cold_pod(other, Epoch(1))).unwrap();
         let preferred =
             &made["spec"]["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"];
@@ -281,7 +281,7 @@ async fn as_many_lost_workers_as_a_full_pool_has_are_replaced_at_once() {
     }
     for stream in streams {
         let claimed = world.workers.claim(stream, Epoch(2), &Pool::default()).await;
-        assert!(matches!(claimed, Err(ClaimError::Unavailable(_))), "nobody runs it here: {claimed:?}");
+        assert!(matches!(claimed, Err(ClaimError::Coming(_))), "nobody runs it here: {claimed:?}");
     }
     assert_eq!(world.server.writes(), ["POST pods"; 3]);
     // What moves has a worker, and waits for one of the places that are there for that.
