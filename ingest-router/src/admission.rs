@@ -112,9 +112,31 @@ pub(crate) struct Admitted {
 #[derive(Clone, Debug)]
 pub(crate) enum NotAdmitted {
     /// And is told why.
-    Refused { refusal: Refusal, reason: RefusalReason, message: String },
+    Refused {
+        refusal: Refusal,
+        reason: RefusalReason,
+        message: String,
+        /// None where nobody knew the key.
+        broadcast: Option<Broadcast>,
+    },
     /// It did not wait for the answer.
     Gone,
+}
+
+/// What the key of a refused publisher is for, so that the log says whose publisher it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Broadcast {
+    pub(crate) stream: StreamId,
+    pub(crate) channel: String,
+}
+
+impl NotAdmitted {
+    fn with(mut self, known: &Broadcast) -> Self {
+        if let Self::Refused { broadcast, .. } = &mut self {
+            *broadcast = Some(known.clone());
+        }
+        self
+    }
 }
 
 /// Where an authorized publisher stands with the directory.
@@ -140,6 +162,7 @@ impl Admission {
         let hash = KeyHash::of(&applicant.key);
         let mut turn = self.turn(applicant, &hash, gone.as_mut()).await?;
         let mut ended = None;
+        let mut known = None;
         for _ in 0..MAX_STREAMS_TRIED {
             let request = AuthorizeRequest {
                 key: applicant.key.clone(),
@@ -157,8 +180,13 @@ impl Admission {
                 Answer::Authorized(authorized) => {
                     let streams = self.directory.watch().borrow().clone();
                     self.known_keys.accept(authorized.stream, &streams).await;
-                    let _contender = self.only_one(authorized.stream, gone.as_mut()).await?;
-                    self.place(&authorized, applicant, &hash, gone.as_mut()).await?
+                    let Authorized { stream, channel, .. } = &*authorized;
+                    let broadcast = known.insert(Broadcast { stream: *stream, channel: channel.clone() });
+                    let place = async {
+                        let _contender = self.only_one(authorized.stream, gone.as_mut()).await?;
+                        self.place(&authorized, applicant, &hash, gone.as_mut()).await
+                    };
+                    place.await.map_err(|error| error.with(broadcast))?
                 }
                 Answer::Denied(denied) => {
                     let streams = self.directory.watch().borrow().clone();
@@ -172,8 +200,14 @@ impl Admission {
                         return Err(unavailable(words::KEYS_UNCHECKED));
                     };
                     tracing::warn!(problem, stream = %record.spec.stream, "the api is away; the key's stream is open");
-                    let _contender = self.only_one(record.spec.stream, gone.as_mut()).await?;
-                    self.contend(record, SecondPublisher::default(), applicant, &hash, gone.as_mut()).await?
+                    let Spec { stream, channel, .. } = &record.spec;
+                    let broadcast = known.insert(Broadcast { stream: *stream, channel: channel.clone() });
+                    let place = async {
+                        let _contender = self.only_one(broadcast.stream, gone.as_mut()).await?;
+                        let policy = SecondPublisher::default();
+                        self.contend(record, policy, applicant, &hash, gone.as_mut()).await
+                    };
+                    place.await.map_err(|error| error.with(broadcast))?
                 }
             };
             match standing {
@@ -183,7 +217,8 @@ impl Admission {
                 Standing::Over(stream) => ended = Some(stream),
             }
         }
-        Err(refused(Refusal::Rejected, RefusalReason::Unavailable, words::STILL_CLOSING))
+        let refused = refused(Refusal::Rejected, RefusalReason::Unavailable, words::STILL_CLOSING);
+        Err(known.iter().fold(refused, NotAdmitted::with))
     }
 
     /// Waits until nobody else tries to become the publisher of `stream`, for as long as one contender may be held.
@@ -426,7 +461,7 @@ impl Admission {
 }
 
 fn refused(refusal: Refusal, reason: RefusalReason, message: impl Into<String>) -> NotAdmitted {
-    NotAdmitted::Refused { refusal, reason, message: message.into() }
+    NotAdmitted::Refused { refusal, reason, message: message.into(), broadcast: None }
 }
 
 fn unavailable(words: &'static str) -> NotAdmitted {

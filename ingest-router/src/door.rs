@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::field::display;
 
 use crate::admission::{Admission, Admitted, Applicant, NotAdmitted};
 use crate::config::{Addresses, Drain, Limits};
@@ -202,9 +203,12 @@ impl Door {
                 self.session(request, admitted, &applicant, peer, begun).await;
             }
             Err(NotAdmitted::Gone) => tracing::debug!(%peer, "a publisher did not wait for its answer"),
-            Err(NotAdmitted::Refused { refusal, reason, message }) => {
+            Err(NotAdmitted::Refused { refusal, reason, message, broadcast }) => {
                 self.metrics.refused(reason);
-                tracing::info!(%peer, app = applicant.app.word(), reason = reason.label(), "publisher refused");
+                let (stream, channel) = broadcast.map(|of| (display(of.stream), of.channel)).unzip();
+                tracing::info!(
+                    %peer, app = applicant.app.word(), reason = reason.label(), stream, channel, "publisher refused"
+                );
                 // A refused publisher keeps its place in the waiting room until its connection is closed, so that those who
                 // stay are bounded like all who wait, and make room for newcomers.
                 tokio::select! {

@@ -20,3 +20,4 @@ mod rtmps;
 mod secrecy;
 mod strangers;
 mod takeover;
+mod written_log;

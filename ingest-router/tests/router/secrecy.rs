@@ -1,7 +1,5 @@
 //! Stream keys in every field that a person can paste one into.
 
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use caudal_ingest_router::Addresses;
@@ -10,11 +8,11 @@ use caudal_livestream::admission::DenialCode;
 use caudal_rtmp::{RelayClient, RelayTarget};
 use tokio::time::Instant;
 use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::fake_api::Mood;
 use crate::harness::{Harness, authorize, refusal, within};
+use crate::written_log::WrittenLog;
 
 const KEY: &str = "live_0123456789ABCDEFGHIJKLMNOPQRSTUV";
 /// What must not be written, however the rest of the key is spelt.
@@ -46,7 +44,7 @@ const NAMES: [&str; 10] = [
 
 #[tokio::test]
 async fn wherever_a_key_is_typed_no_log_holds_it_and_the_publisher_is_let_in_or_told_what_to_do() {
-    let log = Log::default();
+    let log = WrittenLog::default();
     let _logging = tracing_subscriber::fmt()
         .with_max_level(LevelFilter::TRACE)
         .with_writer(log.clone())
@@ -93,33 +91,11 @@ async fn wherever_a_key_is_typed_no_log_holds_it_and_the_publisher_is_let_in_or_
     let asked: Vec<String> =
         harness.api.asked().iter().map(|asked| format!("{} {asked:?}", asked.app)).collect();
     harness.stop().await;
-    let written = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let written = log.text();
     assert!(written.contains("publisher refused") && written.contains("publisher let in"));
     for written in [written, asked.join("\n")] {
         if let Some(line) = written.lines().find(|line| line.contains(SECRET)) {
             panic!("a key was written: {line}");
         }
-    }
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Log {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
     }
 }

@@ -10,9 +10,11 @@ use caudal_livestream::{Generation, SessionId, StreamId};
 use caudal_rtmp::Refusal;
 use caudal_service::internal::SIGNATURE_HEADER;
 use reqwest::StatusCode;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::fake_worker::FakeWorker;
 use crate::harness::{Frame, Harness, refusal, send_frame, send_headers, signer, within};
+use crate::written_log::WrittenLog;
 
 fn input(harness: &Harness, up: bool, silent_ms: u64) -> InputState {
     let ingest = &harness.record().spec.ingest;
@@ -37,6 +39,21 @@ async fn while_the_worker_hears_the_first_one_the_second_gets_bad_name() {
     send_frame(&mut first, 0, Frame::Key, 100).await;
     worker.hears_video().await;
     harness.stop().await;
+}
+
+#[tokio::test]
+async fn the_log_says_whose_second_one_was_refused() {
+    let log = WrittenLog::default();
+    let _logging = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish().set_default();
+    let harness = Harness::start().await;
+    let (_first, worker) = harness.live().await;
+    worker.say(input(&harness, true, 20));
+    harness.publish().await.unwrap_err();
+    let whose = format!("stream={} channel=\"ann\"", harness.record().spec.stream);
+    harness.stop().await;
+    let written = log.text();
+    let line = written.lines().find(|line| line.contains("publisher refused")).unwrap();
+    assert!(line.contains(&whose), "{line}");
 }
 
 #[tokio::test]
