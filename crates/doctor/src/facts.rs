@@ -197,6 +197,11 @@ pub(crate) fn changed(stream: &LiveStream) -> Option<Timestamp> {
     conditions.into_iter().find(|one| one.type_ == READY).map(|one| one.last_transition_time.0)
 }
 
+/// When the API server took it.
+pub(crate) fn created(stream: &LiveStream) -> Option<Timestamp> {
+    stream.metadata.creation_timestamp.as_ref().map(|at| at.0)
+}
+
 /// As the screen writes a time.
 pub(crate) fn clock(at: Timestamp) -> String {
     at.strftime("%H:%M:%SZ").to_string()

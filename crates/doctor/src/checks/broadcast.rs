@@ -9,7 +9,7 @@ use caudal_livestream::report::EndReason;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 
-use crate::facts::{CALL_SECONDS, Facts, Target, changed, clock, counted, seen};
+use crate::facts::{CALL_SECONDS, Facts, Target, changed, clock, counted, created, seen};
 use crate::finding::{Evidence, Finding, Kind, Place, Severity};
 
 pub(super) fn check(facts: &Facts) -> Vec<Finding> {
@@ -223,10 +223,6 @@ fn no_worker(status: &LiveStreamStatus) -> String {
 /// Since when it has its worker, or none.
 fn assigned(status: &LiveStreamStatus) -> Option<Timestamp> {
     status.conditions.iter().find(|one| one.type_ == WORKER_ASSIGNED).map(|one| one.last_transition_time.0)
-}
-
-fn created(stream: &LiveStream) -> Option<Timestamp> {
-    stream.metadata.creation_timestamp.as_ref().map(|at| at.0)
 }
 
 fn since(at: Option<Timestamp>, facts: &Facts) -> String {

@@ -2,20 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use super::pools;
 use crate::facts::{
-    CALL_SECONDS, COMPONENT_LABEL, Facts, NOW_SECONDS, ROUTER, Target, changed, is_let_in, seen,
+    CALL_SECONDS, COMPONENT_LABEL, Facts, NOW_SECONDS, ROUTER, Target, changed, created, is_let_in, seen,
 };
 use crate::finding::{Evidence, Finding, Kind, Place, Severity};
 use crate::log_line::LogLine;
 
 pub(super) fn check(facts: &Facts) -> Vec<Finding> {
-    // Whose connections were refused, nobody knows: of one broadcast they say nothing, nor of one whose publisher was let in.
-    let not_theirs = matches!(facts.target, Target::Stream(_)) || facts.stream().is_some_and(is_let_in);
-    let mut found = if not_theirs { Vec::new() } else { refusals(facts) };
+    let mut found = refusals(facts);
     let asked = !matches!(facts.target, Target::Installation);
     if asked && facts.stream().is_none() && facts.streams.is_ok() {
         found.push(not_there(facts));
@@ -28,68 +27,123 @@ struct Refused<'a> {
     count: usize,
     pod: String,
     last: &'a LogLine,
+    /// Whose, as far as routers knew the keys.
+    channels: BTreeSet<&'a str>,
+}
+
+/// Whether the key of the publisher was known when it was refused: the api had answered then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    NotKnown,
+    Known,
 }
 
 fn refusals(facts: &Facts) -> Vec<Finding> {
     let left = facts.stream().and_then(|stream| {
         let ended = stream.status.as_ref().and_then(|status| status.ended_at.as_ref()).map(|at| at.0);
-        ended.or_else(|| changed(stream))
+        ended.or_else(|| changed(stream)).or_else(|| created(stream))
     });
     let recent = |at: Timestamp| facts.seconds_since(at) < CALL_SECONDS && left.is_none_or(|left| at > left);
-    let mut by_reason = BTreeMap::<&str, Refused<'_>>::new();
-    for pod in facts.pods_of(ROUTER) {
-        let refused = facts.log_of(pod).iter().filter(|line| line.message == REFUSED);
-        for line in refused.filter(|line| line.at.is_some_and(recent)) {
-            let name = pod.name_any();
-            let of = by_reason.entry(line.field("reason")).or_insert(Refused {
-                count: 0,
-                pod: name.clone(),
-                last: line,
-            });
-            of.count = of.count.saturating_add(1);
-            if line.at > of.last.at {
-                (of.pod, of.last) = (name, line);
-            }
+    let mut by_reason = BTreeMap::<(&str, Key), Refused<'_>>::new();
+    for (pod, line) in refused(facts) {
+        if !line.at.is_some_and(recent) || !concerns(line, facts) {
+            continue;
+        }
+        let channel = Some(line.field("channel")).filter(|channel| !channel.is_empty());
+        let key = if channel.is_some() { Key::Known } else { Key::NotKnown };
+        let of = by_reason.entry((line.field("reason"), key)).or_insert(Refused {
+            count: 0,
+            pod: pod.name_any(),
+            last: line,
+            channels: BTreeSet::new(),
+        });
+        of.count = of.count.saturating_add(1);
+        of.channels.extend(channel);
+        if line.at > of.last.at {
+            (of.pod, of.last) = (pod.name_any(), line);
         }
     }
-    by_reason.into_iter().map(|(reason, refused)| of_reason(reason, &refused, facts)).collect()
+    let newest = by_reason.values().filter_map(|refused| refused.last.at).max();
+    by_reason
+        .into_iter()
+        .map(|((reason, key), refused)| {
+            let is_newest = refused.last.at == newest;
+            of_reason(reason, key, &refused, is_newest, facts)
+        })
+        .collect()
 }
 
-fn of_reason(reason: &str, refused: &Refused<'_>, facts: &Facts) -> Finding {
-    let (kind, why, advice) = match reason {
-        "unknown_key" => (
+/// The refusals in the routers' logs, with the pods that wrote them.
+fn refused(facts: &Facts) -> impl Iterator<Item = (&Pod, &LogLine)> {
+    facts.pods_of(ROUTER).into_iter().flat_map(|pod| {
+        let refused = facts.log_of(pod).iter().filter(|line| line.message == REFUSED);
+        refused.map(move |line| (pod, line))
+    })
+}
+
+/// Whether a refusal may say something of what is asked about. Whose the keys were that no router knew, nobody can tell: of one broadcast
+/// these say nothing, nor of one whose publisher was let in.
+fn concerns(line: &LogLine, facts: &Facts) -> bool {
+    let channel = line.field("channel");
+    match &facts.target {
+        Target::Installation => true,
+        Target::Channel(asked) if !channel.is_empty() => channel.eq_ignore_ascii_case(asked),
+        Target::Channel(_) => !facts.stream().is_some_and(is_let_in),
+        Target::Stream(asked) => !channel.is_empty() && line.field("stream") == asked.to_string(),
+    }
+}
+
+/// Whether what did not answer at `at` has answered since: the API server, to which a broadcast is written, and before it the api.
+fn has_answered(at: Timestamp, key: Key, facts: &Facts) -> bool {
+    let begun = seen(&facts.streams).iter().filter_map(created).any(|created| created > at);
+    let answers: &[&str] = match key {
+        Key::NotKnown => &["unknown_key", "banned", "held", "no_capacity", "no_pool"],
+        Key::Known => &["no_capacity", "no_pool"],
+    };
+    let later = |line: &LogLine| line.at.is_some_and(|later| later > at);
+    begun || refused(facts).any(|(_, line)| later(line) && answers.contains(&line.field("reason")))
+}
+
+fn of_reason(reason: &str, key: Key, refused: &Refused<'_>, is_newest: bool, facts: &Facts) -> Finding {
+    let (kind, why, advice) = match (reason, key) {
+        ("unknown_key", _) => (
             Kind::Key,
             "an unknown stream key",
             "The streamer copies the key anew from the page Go live into OBS",
         ),
-        "guessing" => (
+        ("guessing", _) => (
             Kind::Key,
             "too many wrong stream keys from their address",
             "Wait a few minutes; behind one shared address, see rtmp.proxies",
         ),
-        "banned" => (Kind::Key, "an account that may not stream", "A moderator lifts the ban"),
-        "held" => (
+        ("banned", _) => (Kind::Key, "an account that may not stream", "A moderator lifts the ban"),
+        ("held", _) => (
             Kind::Key,
             "a key that is held because its broadcast was just ended",
             "The streamer starts again in half a minute",
         ),
-        "already_live" => (
+        ("already_live", _) => (
             Kind::Key,
             "a channel that is live already",
             "Another encoder has the channel; end its broadcast first",
         ),
-        "no_capacity" => {
+        ("no_capacity", _) => {
             (Kind::Capacity, "no capacity", "Raise workerPool.maxWorkers, if the nodes have room")
         }
-        "no_pool" => (
+        ("no_pool", _) => (
             Kind::NoPool,
             "a WorkerPool that there is not",
             "Its name is the api's CAUDAL_POOL; kubectl get workerpools lists those that there are",
         ),
-        "unavailable" => (
+        ("unavailable", Key::NotKnown) => (
             Kind::RoleDown,
-            "an api or an API server that the router does not reach",
-            "Does the api run, and does PostgreSQL? Are networkPolicies.apiServer.cidrs right?",
+            "want of an answer from the api",
+            "Does the api run, and does PostgreSQL? The router's log says what came of asking it",
+        ),
+        ("unavailable", Key::Known) => (
+            Kind::RoleDown,
+            "want of an answer from the API server",
+            "Are networkPolicies.apiServer.cidrs right? The router's log says what came of asking it",
         ),
         _ => (
             Kind::Capacity,
@@ -97,33 +151,39 @@ fn of_reason(reason: &str, refused: &Refused<'_>, facts: &Facts) -> Finding {
             "More routers (ingestRouter.replicas); it may be an attack: rtmp.service.loadBalancerSourceRanges",
         ),
     };
-    let Refused { count, pod, last } = refused;
+    let Refused { count, pod, last, channels } = refused;
     let publishers = if *count == 1 { "a publisher".to_owned() } else { format!("{count} publishers") };
-    // A router knows the channel only of those that it lets in.
-    let perhaps = match &facts.target {
+    let whose = match &facts.target {
+        _ if !channels.is_empty() => format!(" ({})", named(channels)),
         Target::Channel(channel) => {
             format!(" ({channel} may be among them: a refused key belongs to no channel)")
         }
         _ => String::new(),
     };
     // Strangers try wrong keys all the time. A channel that had a broadcast lately has a key that its encoder knows.
-    // What is over keeps nobody from going live now; of a channel it tells why it is not there.
-    let installation = facts.target == Target::Installation;
+    // What is over keeps nobody from going live now; of a channel the newest refusal tells why it is not there.
+    let answers = reason == "unavailable" && last.at.is_some_and(|at| has_answered(at, key, facts));
     let over = match reason {
         "no_capacity" => pools::some_room(facts),
-        _ => last.at.is_some_and(|at| facts.seconds_since(at) >= NOW_SECONDS),
+        _ => answers || last.at.is_some_and(|at| facts.seconds_since(at) >= NOW_SECONDS),
     };
-    let room = if reason == "no_capacity" && over { "; there is room now" } else { "" };
+    let since = match reason {
+        "no_capacity" if over => "; there is room now",
+        "unavailable" if answers => "; it answers now",
+        _ => "",
+    };
     let theirs = facts.target != Target::Installation && (kind != Kind::Key || facts.stream().is_none());
-    let asked =
-        theirs || matches!(reason, "unavailable" | "no_capacity" | "no_pool") && !(installation && over);
-    let said = format!("{REFUSED}: reason {reason}, peer {}", last.field("peer"));
+    let of_now = matches!(reason, "unavailable" | "no_capacity" | "no_pool") && !over;
+    let mut said = format!("{REFUSED}: reason {reason}, peer {}", last.field("peer"));
+    if key == Key::Known {
+        said = format!("{said}, channel {}", last.field("channel"));
+    }
     Finding {
         place: Place::Router,
-        severity: if asked { Severity::Problem } else { Severity::Warning },
+        severity: if of_now || theirs && is_newest { Severity::Problem } else { Severity::Warning },
         kind,
         says: format!(
-            "in the last {} minutes routers refused {publishers} for {why}{perhaps}{room}",
+            "in the last {} minutes routers refused {publishers} for {why}{whose}{since}",
             CALL_SECONDS / 60
         ),
         evidence: vec![Evidence::new(format!("log of Pod {pod}"), last.at, said)],
@@ -171,9 +231,13 @@ fn channels(facts: &Facts) -> String {
     if names.is_empty() {
         return "There is no broadcast at all".to_owned();
     }
-    let more = if names.len() > CHANNELS_NAMED { ", …" } else { "" };
-    let names: Vec<_> = names.into_iter().take(CHANNELS_NAMED).collect();
-    format!("There are broadcasts of {}{more}", names.join(", "))
+    format!("There are broadcasts of {}", named(&names))
+}
+
+fn named(channels: &BTreeSet<&str>) -> String {
+    let more = if channels.len() > CHANNELS_NAMED { ", …" } else { "" };
+    let named: Vec<_> = channels.iter().copied().take(CHANNELS_NAMED).collect();
+    format!("{}{more}", named.join(", "))
 }
 
 /// How to try whether a publisher gets to a router, by what the Service in front of them says.

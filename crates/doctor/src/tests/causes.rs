@@ -29,6 +29,17 @@ fn says(facts: &mut Facts, pod: &str, seconds: i64, level: &str, message: &str) 
     log.as_mut().unwrap().push(LogLine::read(&line.to_string()));
 }
 
+fn refuses(facts: &mut Facts, seconds: i64, reason: &str, channel: &str) {
+    let mut line =
+        json!({ "timestamp": ago(now(), seconds), "message": "publisher refused", "reason": reason });
+    if !channel.is_empty() {
+        line["channel"] = channel.into();
+        line["stream"] = objects::STREAM.into();
+    }
+    let log = facts.logs.entry("caudal-ingest-router-x".to_owned()).or_insert(Ok(vec![]));
+    log.as_mut().unwrap().push(LogLine::read(&line.to_string()));
+}
+
 fn kinds(facts: &Facts) -> Vec<(Kind, Severity)> {
     checks::all(facts).into_iter().map(|one| (one.kind, one.severity)).collect()
 }
@@ -166,6 +177,63 @@ fn the_operators_complaint_counts_while_there_is_no_worker_and_it_is_new() {
         let found = checks::all(&facts).iter().any(|one| one.says.starts_with("assignment failed"));
         assert_eq!(found, told, "{phase}, {seconds} s ago");
     }
+}
+
+#[test]
+fn a_refusal_is_told_of_the_channel_whose_key_the_router_knew() {
+    let mut facts = live();
+    add(&mut facts.streams, {
+        let mut bob = broadcast(now(), "Live");
+        bob["metadata"]["name"] = "s-bob".into();
+        bob["spec"]["stream"] = objects::SESSION.into();
+        bob["spec"]["channel"] = "bob".into();
+        bob
+    });
+    refuses(&mut facts, 10, "already_live", "ann");
+    let said = "in the last 15 minutes routers refused a publisher for a channel that is live already (ann)";
+    for (target, told) in [
+        (Target::Channel("ann".to_owned()), true),
+        (Target::Channel("bob".to_owned()), false),
+        (Target::Stream(objects::STREAM.parse().unwrap()), true),
+        (Target::Stream(objects::SESSION.parse().unwrap()), false),
+        (Target::Installation, true),
+    ] {
+        facts.target = target;
+        let found: Vec<_> =
+            checks::all(&facts).into_iter().filter(|one| one.place == Place::Router).collect();
+        assert_eq!(found.iter().any(|one| one.says == said), told, "{:?}: {found:?}", facts.target);
+        assert_eq!(found.len(), usize::from(told), "{:?}: {found:?}", facts.target);
+    }
+}
+
+#[test]
+fn of_refusals_the_newest_counts_and_what_answers_again_is_said_to() {
+    // The api did not answer, and then it did: the key was wrong.
+    let mut facts = at_rest();
+    refuses(&mut facts, 20, "unavailable", "");
+    refuses(&mut facts, 10, "unknown_key", "");
+    let report = diagnose(&facts);
+    assert_eq!(report.outcome, Outcome::Healthy, "{}", first_line(&report));
+    assert!(report.findings.iter().any(|one| one.says.ends_with("from the api; it answers now")));
+    facts.target = Target::Channel("bob".to_owned());
+    let line = first_line(&diagnose(&facts));
+    assert!(line.contains("routers refused a publisher for an unknown stream key"), "{line}");
+    // Of a channel that had a broadcast, strangers' keys are no verdict, nor is what was before them.
+    let mut facts = with(over(now(), "Failed", "no_capacity", "the platform had no worker for it"), "ann");
+    refuses(&mut facts, 20, "unavailable", "");
+    refuses(&mut facts, 10, "unknown_key", "");
+    let line = first_line(&diagnose(&facts));
+    assert!(line.starts_with("ann is not live: its last broadcast ended"), "{line}");
+    // A key that was known came as far as the API server, which answers once a broadcast is there.
+    let mut facts = at_rest();
+    refuses(&mut facts, 50, "unavailable", "ann");
+    refuses(&mut facts, 45, "unknown_key", "");
+    let line = first_line(&diagnose(&facts));
+    assert!(line.ends_with("for want of an answer from the API server (ann)."), "{line}");
+    let mut begun = broadcast(now(), "Live");
+    begun["metadata"]["creationTimestamp"] = ago(now(), 30).into();
+    add(&mut facts.streams, begun);
+    assert_eq!(diagnose(&facts).outcome, Outcome::Healthy);
 }
 
 #[test]
