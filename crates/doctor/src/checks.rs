@@ -1,6 +1,7 @@
 //! From facts to findings, a file for each part of the platform.
 
 mod broadcast;
+pub(crate) mod database;
 mod definitions;
 mod network;
 mod pools;
@@ -23,6 +24,7 @@ pub(crate) fn all(facts: &Facts) -> Vec<Finding> {
         roles::operator(facts),
         roles::others(facts),
         roles::jobs(facts),
+        database::check(facts).into_iter().collect(),
         pools::check(facts),
         workers::check(facts),
         network::check(facts),

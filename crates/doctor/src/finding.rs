@@ -30,8 +30,9 @@ pub(crate) enum Place {
     Worker,
     Network,
     Pool,
-    Router,
+    /// Before the routers, which refuse publishers while it does not answer.
     Api,
+    Router,
     /// What is only known by its effect.
     Symptom,
     /// Viewers are affected, publishers are not.
@@ -64,6 +65,7 @@ pub(crate) enum Kind {
     NoPool,
     NoWarmWorker,
     Quota,
+    Database,
     ImagePull,
     MissingSecret,
     Settings,
@@ -97,6 +99,7 @@ impl Kind {
             Self::NoPool => "no-pool",
             Self::NoWarmWorker => "no-warm-worker",
             Self::Quota => "quota",
+            Self::Database => "database",
             Self::ImagePull => "image-pull",
             Self::MissingSecret => "missing-secret",
             Self::Settings => "settings",

@@ -233,21 +233,21 @@ impl Look {
         }
     }
 
-    /// The logs that may say something: of routers, who was refused; of operators and workers, what they complain of; of the others, why
-    /// they do not run.
+    /// The logs that may say something: of routers, who was refused; of operators, workers and apis, what they complain of; of edges,
+    /// why they do not run.
     async fn logs(&self, facts: &Facts) -> (BTreeMap<String, Looked<Vec<LogLine>>>, Vec<Unseen>) {
         let mut unread = Vec::new();
         let own = facts.stream().map(|stream| stream.spec.stream.to_string());
         let own = |pod: &&Pod| pod.labels().get(STREAM_LABEL).is_some_and(|of| Some(of) == own.as_ref());
         let workers = || seen(&facts.pods).iter().filter(|pod| pod.labels().contains_key(STATE_LABEL));
-        let failing =
-            [API, EDGE].map(|role| facts.pods_of(role).into_iter().filter(|pod| !is_ready(pod)).take(FEW));
+        let failing = facts.pods_of(EDGE).into_iter().filter(|pod| !is_ready(pod)).take(FEW);
         let idle = workers().filter(|pod| !pod.labels().contains_key(STREAM_LABEL)).collect();
         let chosen = few("routers", facts.pods_of(ROUTER), &mut unread)
             .chain(few("operators", facts.pods_of(OPERATOR), &mut unread))
+            .chain(few("apis", facts.pods_of(API), &mut unread))
             .chain(few("its workers", workers().filter(own).collect(), &mut unread))
             .chain(few("workers that wait", idle, &mut unread))
-            .chain(failing.into_iter().flatten());
+            .chain(failing);
         let mut reading = JoinSet::new();
         for pod in chosen {
             let Some(run) = run(pod) else { continue };

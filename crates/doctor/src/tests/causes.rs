@@ -180,6 +180,35 @@ fn the_operators_complaint_counts_while_there_is_no_worker_and_it_is_new() {
 }
 
 #[test]
+fn a_database_that_is_away_is_said_by_the_api_alone_and_for_as_long_as_it_is_away() {
+    const BACKGROUND: &str = "the background's queries fail; it goes on trying";
+    for (seconds, message, outcome, words) in [
+        (3, "PostgreSQL is unavailable", Outcome::Wrong, "the api cannot use PostgreSQL"),
+        (8, BACKGROUND, Outcome::Wrong, "the api cannot use PostgreSQL"),
+        (90, BACKGROUND, Outcome::Healthy, "until 03:10:34Z the api could not use PostgreSQL"),
+        (2_000, BACKGROUND, Outcome::Healthy, ""),
+        (3, "request failed", Outcome::Healthy, ""),
+    ] {
+        let mut facts = at_rest();
+        says(&mut facts, "caudal-api-x", seconds, "WARN", message);
+        // It explains what routers say.
+        refuses(&mut facts, seconds + 1, "unavailable", "");
+        let report = diagnose(&facts);
+        let first = report.findings.iter().find(|one| one.kind == Kind::Database);
+        let said = first.map_or("", |one| one.says.as_str());
+        assert!(said.starts_with(words) && said.is_empty() == words.is_empty(), "{message}: {said}");
+        if outcome == Outcome::Wrong {
+            assert!(first_line(&report).starts_with("Nobody can go live: the api cannot use PostgreSQL"));
+        }
+        // A broadcast that is on the air needs it no more.
+        facts.target = Target::Channel("ann".to_owned());
+        add(&mut facts.streams, broadcast(now(), "Live"));
+        add(&mut facts.pods, claimed(&ready()));
+        assert_eq!(diagnose(&facts).outcome, Outcome::Healthy, "{message}");
+    }
+}
+
+#[test]
 fn a_refusal_is_told_of_the_channel_whose_key_the_router_knew() {
     let mut facts = live();
     add(&mut facts.streams, {
@@ -518,7 +547,7 @@ fn a_broadcast_that_is_paused_is_said_to_be_so() {
 /// The doctor reads other programs' logs, whose words nothing else holds in place.
 #[test]
 fn each_line_that_is_looked_for_in_a_log_is_one_that_is_written() {
-    use crate::checks::publishers;
+    use crate::checks::{database, publishers};
     let root = std::path::Path::new("../..");
     let worker = ["transcoder-worker/src"];
     let lines = [
@@ -531,6 +560,7 @@ fn each_line_that_is_looked_for_in_a_log_is_one_that_is_written() {
     ];
     let lines = lines.into_iter().chain(workers::FFMPEG_FAILS).chain(workers::STORAGE_FAILS);
     let wanted = lines.map(|line| (line, worker)).chain([(publishers::REFUSED, ["ingest-router/src"])]);
+    let wanted = wanted.chain(database::FAILS.map(|line| (line, ["api/src"])));
     for (line, [folder]) in wanted {
         assert!(holds(&root.join(folder), &format!("\"{line}")), "nothing in {folder} writes {line:?}");
     }

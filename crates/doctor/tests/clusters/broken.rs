@@ -180,6 +180,10 @@ pub fn broken(now: Timestamp) -> Vec<Cluster> {
             .of_installation()
             .but(role_pod("api", &of_role("api", waiting("CreateContainerConfigError", "secret \"caudal-api\" not found"))))
             .says("Nobody can go live: no api runs: the Secret caudal-api is missing (Pod caudal-api-x)."),
+        Cluster::new("a database that is away", now)
+            .of_installation()
+            .log("caudal-api-x", log(now, "WARN", "the background's queries fail; it goes on trying", &json!({ "error": "pool timed out while waiting for an open connection" })))
+            .says("Nobody can go live: the api cannot use PostgreSQL: pool timed out while waiting for an open connection."),
         Cluster::new("a pool that is not there", now)
             .with([elsewhere])
             .says("ann is not live: there is no WorkerPool gpu, which its worker is to come from; there is default."),
