@@ -21,7 +21,12 @@ pub(crate) struct Trouble {
 pub(crate) fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
     let mut ready = conditions.filter(|condition| condition.type_ == "Ready");
-    pod.metadata.deletion_timestamp.is_none() && ready.any(|condition| condition.status == "True")
+    !is_being_deleted(pod) && ready.any(|condition| condition.status == "True")
+}
+
+/// Whether the pod is on its way out.
+pub(crate) fn is_being_deleted(pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_some()
 }
 
 /// Whether the pod has ended for good, and not as it should: its node evicted it, for one.
@@ -33,7 +38,7 @@ pub(crate) fn has_failed(pod: &Pod) -> bool {
 pub(crate) fn trouble(pod: &Pod, facts: &Facts) -> Option<Trouble> {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     // A pod that is being deleted, or has done what it was for, is not waited for.
-    if is_ready(pod) || pod.metadata.deletion_timestamp.is_some() || phase == Some("Succeeded") {
+    if is_ready(pod) || is_being_deleted(pod) || phase == Some("Succeeded") {
         return None;
     }
     let look = Look { pod, facts, name: pod.name_any() };

@@ -153,6 +153,12 @@ fn a_namespace_without_caudal_is_told_from_one_that_is_down() {
         "Nobody can go live: Caudal is not installed in the namespace caudal; 2 LiveStreams of it are left.";
     assert_eq!(first_line(&report), line);
     assert_eq!(report.findings[0].evidence[1].said, "2 are left, and 1 of them is not over");
+    // Routers let their publishers go one by one.
+    let mut leaving = role_pod("ingest-router", &of_role("ingest-router", objects::ready()));
+    leaving["metadata"]["deletionTimestamp"] = ago(now(), 10).into();
+    add(&mut facts.pods, leaving);
+    let line = first_line(&diagnose(&facts));
+    assert!(line.ends_with("2 LiveStreams of it are left; 1 Pod of it is still being deleted."), "{line}");
     // Who may not see pods cannot say so.
     facts.pods = Err(Unseen { attempt: "list pods".to_owned(), why: "forbidden".to_owned() });
     assert_ne!(diagnose(&facts).findings[0].kind, Kind::NothingHere);

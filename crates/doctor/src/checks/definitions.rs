@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::facts::{COMPONENT_LABEL, Facts, OPERATOR, Target, UNKNOWN_RESOURCE, counted, is_open, seen};
 use crate::finding::{Evidence, Finding, Kind, Place, Severity};
+use crate::pod_trouble::is_being_deleted;
 
 /// What there is no going on from: the cluster has no such resources, or nothing of Caudal is in the namespace.
 pub(super) fn missing(facts: &Facts) -> Option<Finding> {
@@ -49,17 +50,21 @@ pub(super) fn missing(facts: &Facts) -> Option<Finding> {
 /// LiveStreams alone are no platform: an uninstall leaves those of broadcasts that are over.
 fn not_installed(facts: &Facts) -> Option<Finding> {
     let looked = [facts.pods.is_ok(), facts.deployments.is_ok(), facts.pools.is_ok(), facts.streams.is_ok()];
-    let nothing =
-        seen(&facts.pods).is_empty() && seen(&facts.deployments).is_empty() && seen(&facts.pools).is_empty();
+    // Those that an uninstall has deleted take minutes to end, where publishers are let go one by one.
+    let leaving = seen(&facts.pods).iter().filter(|pod| is_being_deleted(pod)).count();
+    let nothing = seen(&facts.pods).len() == leaving
+        && seen(&facts.deployments).is_empty()
+        && seen(&facts.pools).is_empty();
     if !looked.iter().all(|looked| *looked) || !nothing {
         return None;
     }
     let namespace = &facts.namespace;
     let mut says = format!("Caudal is not installed in the namespace {namespace}");
+    let but = if leaving == 0 { "" } else { " (but those that are being deleted)" };
     let mut evidence = vec![Evidence::new(
         format!("Namespace {namespace}"),
         None,
-        "no Deployment and no Pod labelled app.kubernetes.io/name=caudal, and no WorkerPool",
+        format!("no Deployment and no Pod{but} labelled app.kubernetes.io/name=caudal, and no WorkerPool"),
     )];
     let mut advice = vec![
         "kubectl get deployments --all-namespaces -l app.kubernetes.io/name=caudal    # is it in another one?"
@@ -81,6 +86,15 @@ fn not_installed(facts: &Facts) -> Option<Finding> {
         advice.push(format!(
             "kubectl -n {namespace} get lst    # an operator that is installed again ends those that are not over"
         ));
+    }
+    if leaving > 0 {
+        says = format!("{says}; {} of it {} still being deleted", counted(leaving, "Pod"), are(leaving));
+        advice.insert(
+            0,
+            format!(
+                "kubectl -n {namespace} get pods    # what an uninstall has left takes a few minutes to end"
+            ),
+        );
     }
     Some(Finding {
         place: Place::Definitions,

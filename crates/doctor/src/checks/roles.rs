@@ -6,7 +6,7 @@ use kube::ResourceExt as _;
 
 use crate::facts::{API, COMPONENT_LABEL, EDGE, Facts, OPERATOR, ROUTER, seen};
 use crate::finding::{Evidence, Finding, Kind, Place, Severity};
-use crate::pod_trouble::{Trouble, has_failed, is_ready, trouble};
+use crate::pod_trouble::{Trouble, has_failed, is_being_deleted, is_ready, trouble};
 
 /// Whether somebody drives the broadcasts. An operator may run elsewhere, so whoever holds the Lease counts.
 pub(super) fn operator(facts: &Facts) -> Vec<Finding> {
@@ -140,7 +140,11 @@ enum Cause<'a> {
     Pod(&'a Pod, Trouble),
     /// Pods that have had too little time to be in trouble.
     Young,
-    NoPods(Option<&'a Deployment>),
+    NoPods {
+        deployment: Option<&'a Deployment>,
+        /// How many pods are there that are being deleted.
+        leaving: usize,
+    },
 }
 
 /// The first of these pods that does not run as it should, and why.
@@ -152,7 +156,10 @@ fn first_in_trouble<'a>(pods: &[&'a Pod], facts: &Facts) -> Option<(&'a Pod, Tro
 fn down<'a>(facts: &'a Facts, role: &'static str) -> Option<Down<'a>> {
     facts.pods.as_ref().ok()?;
     // A pod that its node ended is replaced, and stays listed until the garbage collector takes it.
-    let (ended, pods): (Vec<_>, Vec<_>) = facts.pods_of(role).into_iter().partition(|pod| has_failed(pod));
+    // One that is being deleted is as good as gone, and stays listed for as long as it takes to end, a router for minutes.
+    let (leaving, staying): (Vec<_>, Vec<_>) =
+        facts.pods_of(role).into_iter().partition(|pod| is_being_deleted(pod));
+    let (ended, pods): (Vec<_>, Vec<_>) = staying.into_iter().partition(|pod| has_failed(pod));
     let deployment = seen(&facts.deployments)
         .iter()
         .find(|one| one.labels().get(COMPONENT_LABEL).map(String::as_str) == Some(role));
@@ -170,7 +177,7 @@ fn down<'a>(facts: &'a Facts, role: &'static str) -> Option<Down<'a>> {
     }
     let cause = match in_trouble {
         Some((pod, trouble)) => Cause::Pod(pod, trouble),
-        None if pods.is_empty() => Cause::NoPods(deployment),
+        None if pods.is_empty() => Cause::NoPods { deployment, leaving: leaving.len() },
         None if ready > 0 => return None,
         None => Cause::Young,
     };
@@ -204,7 +211,7 @@ impl Down<'_> {
                     advice,
                 )
             }
-            Cause::NoPods(None) if facts.deployments.is_err() => {
+            Cause::NoPods { deployment: None, .. } if facts.deployments.is_err() => {
                 let said =
                     format!("no Pod labelled {COMPONENT_LABEL}={role}; Deployments could not be looked at");
                 let evidence = vec![Evidence::new(format!("Namespace {namespace}"), None, said)];
@@ -214,16 +221,22 @@ impl Down<'_> {
                 ];
                 (whole, format!("{who}, and its Deployment cannot be looked at"), evidence, advice)
             }
-            Cause::NoPods(None) => {
-                let said = format!("no Pod and no Deployment labelled {COMPONENT_LABEL}={role}");
+            Cause::NoPods { deployment: None, leaving } => {
+                let (but, left) = match leaving {
+                    0 => ("", ""),
+                    _ => (" but those that are being deleted", ", and its pods are being deleted"),
+                };
+                let said = format!("no Pod{but} and no Deployment labelled {COMPONENT_LABEL}={role}");
                 let evidence = vec![Evidence::new(format!("Namespace {namespace}"), None, said)];
                 let advice = vec![
                     format!("helm -n {namespace} list; helm -n {namespace} get values RELEASE"),
                     format!("helm -n {namespace} upgrade --reset-then-reuse-values RELEASE charts/caudal"),
                 ];
-                (whole, format!("{who}: there is no Deployment of it"), evidence, advice)
+                (whole, format!("{who}: there is no Deployment of it{left}"), evidence, advice)
             }
-            Cause::NoPods(Some(deployment)) => without_pods(&who, whole, deployment, facts),
+            Cause::NoPods { deployment: Some(deployment), leaving } => {
+                without_pods(&who, whole, deployment, leaving, facts)
+            }
         };
         Finding { place, severity, kind, says, evidence, advice }
     }
@@ -234,6 +247,7 @@ fn without_pods(
     who: &str,
     kind: Kind,
     deployment: &Deployment,
+    leaving: usize,
     facts: &Facts,
 ) -> (Kind, String, Vec<Evidence>, Vec<String>) {
     let name = deployment.name_any();
@@ -252,12 +266,12 @@ fn without_pods(
         format!("kubectl -n {namespace} get events --field-selector reason=FailedCreate"),
     ];
     let Some(failed) = failed else {
-        let evidence =
-            vec![Evidence::new(object, None, format!("{replicas} replicas are wanted, and there is no pod"))];
+        let but = if leaving == 0 { "" } else { " but those that are being deleted" };
+        let said = format!("{replicas} replicas are wanted, and there is no pod{but}");
         return (
             kind,
-            format!("{who}: its Deployment {name} has no pods; does kube-controller-manager run?"),
-            evidence,
+            format!("{who}: its Deployment {name} has no pods{but}; does kube-controller-manager run?"),
+            vec![Evidence::new(object, None, said)],
             advice,
         );
     };

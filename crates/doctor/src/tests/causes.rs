@@ -266,6 +266,35 @@ fn of_refusals_the_newest_counts_and_what_answers_again_is_said_to() {
 }
 
 #[test]
+fn pods_that_are_being_deleted_are_neither_young_nor_a_role() {
+    let leaving = |facts: &mut Facts| {
+        for pod in facts.pods.as_mut().unwrap() {
+            if pod.metadata.name.as_deref() == Some("caudal-ingest-router-x") {
+                let at: Timestamp = ago(now(), 10).parse().unwrap();
+                pod.metadata.deletion_timestamp =
+                    Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at));
+            }
+        }
+    };
+    let no_deployment = "there is no Deployment of it, and its pods are being deleted";
+    for (replicas, says) in [
+        (None, no_deployment),
+        (Some(0), "its Deployment caudal-ingest-router is scaled to 0"),
+        (Some(1), "its Deployment caudal-ingest-router has no pods but those that are being deleted; does"),
+    ] {
+        let mut facts = at_rest();
+        leaving(&mut facts);
+        let deployments = facts.deployments.as_mut().unwrap();
+        deployments.retain(|one| one.metadata.name.as_deref() != Some("caudal-ingest-router"));
+        if let Some(replicas) = replicas {
+            add(&mut facts.deployments, deployment("ingest-router", replicas));
+        }
+        let line = first_line(&diagnose(&facts));
+        assert!(line.starts_with(&format!("Nobody can go live: no ingest-router runs: {says}")), "{line}");
+    }
+}
+
+#[test]
 fn what_a_program_writes_before_it_has_a_log_is_shown() {
     // As `caudal` writes it to standard error.
     for (written, code, shown) in [
