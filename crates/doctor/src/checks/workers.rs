@@ -35,7 +35,8 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     let serves = stream.status.as_ref().and_then(|status| status.worker.as_ref()?.pod.clone());
     let serving = own.iter().filter(|pod| serves.as_ref().is_none_or(|name| pod.name_any() == *name));
     found.extend(serving.filter_map(|pod| reduced(pod, facts)));
-    if stream.status.as_ref().is_none_or(|status| status.worker.is_none()) {
+    // What the operator asked for a broadcast that is over, it asks no more.
+    if stream.status.as_ref().is_none_or(|status| status.worker.is_none() && !status.phase.is_over()) {
         found.extend(no_worker(facts, &id));
     }
     if own.is_empty() {

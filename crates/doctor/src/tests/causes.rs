@@ -180,6 +180,21 @@ fn the_operators_complaint_counts_while_there_is_no_worker_and_it_is_new() {
 }
 
 #[test]
+fn what_the_operator_asked_for_a_broadcast_that_is_over_it_asks_no_more() {
+    let asks = "a stream gets no worker now; asking again each second";
+    for (stream, told) in [
+        (broadcast(now(), "Pending"), true),
+        (over(now(), "Failed", "no_capacity", "the platform had no worker for it"), false),
+    ] {
+        let mut facts = with(stream, "ann");
+        // Also one that was written as it ended.
+        says(&mut facts, "caudal-operator-x", 24, "WARN", asks);
+        let found = checks::all(&facts).iter().any(|one| one.says.starts_with("a stream gets no worker"));
+        assert_eq!(found, told);
+    }
+}
+
+#[test]
 fn a_database_that_is_away_is_said_by_the_api_alone_and_for_as_long_as_it_is_away() {
     const BACKGROUND: &str = "the background's queries fail; it goes on trying";
     for (seconds, message, outcome, words) in [
