@@ -189,11 +189,24 @@ impl Look<'_> {
         trouble
             .advice
             .push("kubectl get nodes; kubectl describe nodes | grep -A8 'Allocated resources'".to_owned());
-        trouble.advice.push(if said.contains("untolerated taint") || said.contains("affinity") || said.contains("selector") {
-            "The pod's nodeSelector and tolerations are the chart's workerPool.template, or the role's own values".to_owned()
-        } else {
-            "Add a node, or request less (for workers the chart's workerPool.template.resources)".to_owned()
-        });
+        let cordoned = said.contains("were unschedulable");
+        if cordoned {
+            trouble.advice.push(
+                "kubectl uncordon NODE    # of those that are SchedulingDisabled, once they may take pods again"
+                    .to_owned(),
+            );
+        }
+        if said.contains("untolerated taint") || said.contains("affinity") || said.contains("selector") {
+            trouble.advice.push(
+                "The pod's nodeSelector and tolerations are the chart's workerPool.template, or the role's own values"
+                    .to_owned(),
+            );
+        } else if !cordoned || said.contains("Insufficient") {
+            trouble.advice.push(
+                "Add a node, or request less (for workers the chart's workerPool.template.resources)"
+                    .to_owned(),
+            );
+        }
         Some(trouble)
     }
 

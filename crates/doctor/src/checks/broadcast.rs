@@ -180,6 +180,9 @@ fn advice(kind: Kind, status: &LiveStreamStatus, stream: &LiveStream, facts: &Fa
             "Does OBS send? The router's log has `publisher let in` and `relay connected`, the worker's what it lacks"
         }
         (Kind::Ended, _) => "The streamer presses Start again",
+        _ if status.reason.as_deref().is_some_and(|reason| reason.contains("quota")) => {
+            return vec![describe, format!("kubectl -n {namespace} describe resourcequota")];
+        }
         _ => return vec![describe],
     };
     vec![describe, more.to_owned()]

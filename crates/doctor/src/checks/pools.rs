@@ -157,13 +157,13 @@ fn full(pool: &WorkerPool, facts: &Facts, severity: Severity) -> Option<Finding>
     });
     let claimed = pool.status.as_ref().map_or(0, |status| status.claimed);
     let claimed = claimed.saturating_sub(u32::try_from(own).unwrap_or(u32::MAX));
-    if open.max(claimed) < most {
+    let taken = open.max(claimed);
+    if taken < most {
         return None;
     }
     let says = if most == 0 {
         format!("the pool {name} allows no worker at all (spec.maxWorkers is 0)")
     } else {
-        let taken = open.max(claimed);
         format!(
             "the pool {name} is full: {taken} of the {most} broadcasts that spec.maxWorkers allows are there"
         )
@@ -181,7 +181,7 @@ fn full(pool: &WorkerPool, facts: &Facts, severity: Severity) -> Option<Finding>
             format!("kubectl -n {namespace} get lst    # are all of these wanted?"),
             format!(
                 "kubectl -n {namespace} scale workerpool {name} --replicas={}    # if the nodes have room; keep it in workerPool.maxWorkers",
-                most.saturating_mul(2).max(1)
+                most.saturating_mul(2).max(taken.saturating_add(1))
             ),
         ],
     })

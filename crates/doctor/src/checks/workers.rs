@@ -230,15 +230,23 @@ fn no_worker(facts: &Facts, stream: &str) -> Option<Finding> {
     };
     // A pod says more exactly what is wrong with it than the operator that waits for it.
     let place = if kind == Kind::Waiting { Place::Symptom } else { Place::Worker };
-    let name = pod.name_any();
+    let (name, namespace) = (pod.name_any(), &facts.namespace);
+    let mut advice = vec![format!("kubectl -n {namespace} logs {name} | grep {stream}")];
+    if kind == Kind::Quota {
+        advice.push(format!("kubectl -n {namespace} describe resourcequota"));
+    }
     Some(Finding {
         place,
         severity: Severity::Problem,
         kind,
         says,
         evidence: vec![Evidence::new(format!("log of Pod {name}"), line.at, words)],
-        advice: vec![format!("kubectl -n {} logs {name} | grep {stream}", facts.namespace)],
+        advice,
     })
+}
+
+fn epoch(pod: &Pod) -> Option<u64> {
+    pod.labels().get(EPOCH_LABEL)?.parse().ok()
 }
 
 fn labelled<'a>(facts: &'a Facts, label: &'a str, value: &'a str) -> impl Iterator<Item = &'a Pod> {

@@ -310,6 +310,46 @@ fn pods_that_are_being_deleted_are_neither_young_nor_a_role() {
 }
 
 #[test]
+fn advice_helps_with_what_is_the_matter() {
+    // A closed pool whose places are taken.
+    let mut facts = live();
+    facts.target = Target::Installation;
+    facts.pools = Ok(vec![serde_json::from_value(objects::pool(now(), 0, 0, 1)).unwrap()]);
+    let scale = "kubectl -n caudal scale workerpool default --replicas=2 ";
+    assert!(advice(&facts, Kind::Capacity).iter().any(|line| line.starts_with(scale)));
+    // A quota, by the broadcast's own screen.
+    let mut facts = with(broadcast(now(), "Pending"), "ann");
+    let line = json!({
+        "timestamp": ago(now(), 5), "level": "WARN", "stream": objects::STREAM, "error": "exceeded quota: team",
+        "message": "a stream gets no worker now; asking again each second",
+    });
+    facts.logs =
+        BTreeMap::from([("caudal-operator-x".to_owned(), Ok(vec![LogLine::read(&line.to_string())]))]);
+    assert!(advice(&facts, Kind::Quota).contains(&"kubectl -n caudal describe resourcequota".to_owned()));
+    // Where that log cannot be read, the LiveStream says so too.
+    let mut stream = broadcast(now(), "Pending");
+    stream["status"]["reason"] = "waiting for a worker: exceeded quota: team".into();
+    let facts = with(stream, "ann");
+    assert!(advice(&facts, Kind::Waiting).contains(&"kubectl -n caudal describe resourcequota".to_owned()));
+    // A node that was cordoned, alone and beside one that is full.
+    for (said, uncordon, add_one) in [
+        ("0/1 nodes are available: 1 node(s) were unschedulable.", true, false),
+        ("0/2 nodes are available: 1 Insufficient cpu, 1 node(s) were unschedulable.", true, true),
+        ("0/1 nodes are available: 1 Insufficient cpu.", false, true),
+    ] {
+        let mut facts = with(broadcast(now(), "Pending"), "ann");
+        add(&mut facts.pods, claimed(&objects::unscheduled(now(), said)));
+        let advice = advice(&facts, Kind::Scheduling);
+        assert_eq!(advice.iter().any(|line| line.starts_with("kubectl uncordon")), uncordon, "{said}");
+        assert_eq!(advice.iter().any(|line| line.starts_with("Add a node")), add_one, "{said}");
+    }
+}
+
+fn advice(facts: &Facts, kind: Kind) -> Vec<String> {
+    checks::all(facts).into_iter().find(|one| one.kind == kind).unwrap().advice
+}
+
+#[test]
 fn what_a_program_writes_before_it_has_a_log_is_shown() {
     // As `caudal` writes it to standard error.
     for (written, code, shown) in [
