@@ -76,9 +76,10 @@ pub fn diagnose(facts: &Facts) -> Report {
     let live = is_carried(facts, driven);
     if live {
         // What keeps others from starting does not keep this one from being watched.
-        for finding in
-            findings.iter_mut().filter(|finding| !matches!(finding.place, Place::Edge | Place::Definitions))
-        {
+        let its_own = |finding: &Finding| {
+            matches!(finding.place, Place::Edge | Place::Definitions) || finding.kind == Kind::Silent
+        };
+        for finding in findings.iter_mut().filter(|finding| !its_own(finding)) {
             finding.severity = Severity::Warning;
         }
     }

@@ -17,7 +17,12 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
         Target::Installation => failed_lately(facts).into_iter().collect(),
         _ => facts
             .stream()
-            .map(|stream| of(stream, facts).into_iter().chain(paused(stream, facts)).collect())
+            .map(|stream| {
+                [of(stream, facts), silent(stream, facts), paused(stream, facts)]
+                    .into_iter()
+                    .flatten()
+                    .collect()
+            })
             .unwrap_or_default(),
     }
 }
@@ -98,6 +103,34 @@ fn of(stream: &LiveStream, facts: &Facts) -> Option<Finding> {
         says,
         evidence: evidence(stream, status, facts),
         advice: advice(kind, status, stream, facts),
+    })
+}
+
+/// Whether it is over, and whoever sent it or had a say in it stopped it.
+fn is_as_wanted(stream: &LiveStream, status: &LiveStreamStatus) -> bool {
+    let reason = status.end_reason.or(stream.spec.end_reason);
+    matches!(status.phase, Phase::Ending | Phase::Ended)
+        && matches!(reason, Some(EndReason::Unpublished | EndReason::EndedByOwner))
+}
+
+/// Its encoder is connected and sends nothing. It counts as live until the router closes the connection.
+fn silent(stream: &LiveStream, facts: &Facts) -> Option<Finding> {
+    let status =
+        stream.status.as_ref().filter(|status| status.phase == Phase::Live && status.worker.is_some())?;
+    status.media.as_ref().filter(|media| media.bitrate == 0)?;
+    changed(stream).filter(|at| facts.seconds_since(*at) >= MEASURED_SECONDS)?;
+    let name = stream.name_any();
+    Some(Finding {
+        place: Place::Broadcast,
+        severity: Severity::Problem,
+        kind: Kind::Silent,
+        says: "its encoder is connected, but sends nothing".to_owned(),
+        evidence: vec![Evidence::new(format!("LiveStream {name}"), None, "status.media.bitrate is 0")],
+        advice: vec![
+            "Does the encoder run, and is its way to the router free? After 60 s of silence its connection is closed".to_owned(),
+            "Another encoder with the same key may take over at once".to_owned(),
+            format!("kubectl -n {} get lst {name} -o wide --watch    # its bitrate", facts.namespace),
+        ],
     })
 }
 
@@ -234,5 +267,7 @@ fn since(at: Option<Timestamp>, facts: &Facts) -> String {
         .unwrap_or_default()
 }
 
+/// A router writes the first bitrate, which may be of nothing yet, and the next one ten seconds later.
+const MEASURED_SECONDS: i64 = 15;
 /// One screen.
 const EVENTS: usize = 3;

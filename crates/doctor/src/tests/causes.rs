@@ -281,6 +281,23 @@ fn of_refusals_the_newest_counts_and_what_answers_again_is_said_to() {
 }
 
 #[test]
+fn an_encoder_that_is_connected_and_sends_nothing_is_told() {
+    for (bitrate, since, line) in [
+        (0, 30, "ann is live, but not for long: its encoder is connected, but sends nothing."),
+        // Nothing was measured yet.
+        (0, 5, "ann is live, and nothing is wrong."),
+        (6_000_000, 30, "ann is live, and nothing is wrong."),
+    ] {
+        let mut stream = broadcast(now(), "Live");
+        stream["status"]["media"] = json!({ "bitrate": bitrate });
+        stream["status"]["conditions"][0]["lastTransitionTime"] = ago(now(), since).into();
+        let mut facts = with(stream, "ann");
+        add(&mut facts.pods, claimed(&ready()));
+        assert_eq!(first_line(&diagnose(&facts)), line);
+    }
+}
+
+#[test]
 fn pods_that_are_being_deleted_are_neither_young_nor_a_role() {
     let leaving = |facts: &mut Facts| {
         for pod in facts.pods.as_mut().unwrap() {
