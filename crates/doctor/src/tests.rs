@@ -245,11 +245,19 @@ fn of_a_role_with_replicas_one_that_fails_is_a_warning_and_the_last_one_a_proble
 #[test]
 fn a_job_that_helm_waits_for_and_that_does_not_run_is_told_of() {
     let mut facts = at_rest();
-    add(&mut facts.pods, role_pod("crds", &of_role("crds", waiting("ImagePullBackOff", "no such image"))));
+    let mut pod = role_pod("crds", &of_role("crds", waiting("ImagePullBackOff", "no such image")));
+    pod["metadata"]["labels"]["batch.kubernetes.io/job-name"] = "caudal-crds".into();
+    add(&mut facts.pods, pod);
     let report = diagnose(&facts);
-    let said = "the Job crds does not run, so an upgrade does not get on: ";
+    let said = "the Job caudal-crds does not run, so an upgrade that waits for it does not get on: ";
     assert!(report.findings[0].says.starts_with(said), "{}", report.findings[0].says);
     assert_eq!(report.findings[0].severity, Severity::Warning);
+    // A rollback leaves it.
+    let advice = &report.findings[0].advice;
+    assert!(
+        advice.iter().any(|line| line.starts_with("kubectl -n caudal delete job caudal-crds ")),
+        "{advice:?}"
+    );
 }
 
 #[test]

@@ -65,24 +65,32 @@ pub(super) fn others(facts: &Facts) -> Vec<Finding> {
         .collect()
 }
 
-/// The Jobs that Helm waits for: while the pod of one does not run, the install, upgrade or uninstall does not get on.
+/// The Jobs that Helm waits for: while the pod of one does not run, the install, upgrade or uninstall does not get on. Whether Helm still
+/// waits, only Helm knows: a rollback leaves the Job of the upgrade that it follows.
 pub(super) fn jobs(facts: &Facts) -> Vec<Finding> {
-    [("keys", "an install or an upgrade"), ("crds", "an upgrade"), ("uninstall", "an uninstall")]
+    [("keys", "an install or an upgrade"), (CRDS, "an upgrade"), ("uninstall", "an uninstall")]
         .into_iter()
         .filter_map(|(job, waits)| {
             let pods: Vec<_> = facts.pods_of(job).into_iter().filter(|pod| !has_failed(pod)).collect();
             let (pod, trouble) = first_in_trouble(&pods, facts)?;
+            let name = JOB_LABELS.iter().find_map(|label| pod.labels().get(*label)).map_or(job, String::as_str);
             let mut advice = trouble.advice;
             advice.push(format!(
                 "helm -n {} rollback RELEASE    # where an upgrade was broken off",
                 facts.namespace
             ));
+            if job == CRDS {
+                advice.push(format!(
+                    "kubectl -n {} delete job {name}    # where no upgrade waits for it, as after a rollback; it gives up by itself after five minutes",
+                    facts.namespace
+                ));
+            }
             Some(Finding {
                 place: Place::Symptom,
                 severity: Severity::Warning,
                 kind: trouble.kind,
                 says: format!(
-                    "the Job {job} does not run, so {waits} does not get on: {} (Pod {})",
+                    "the Job {name} does not run, so {waits} that waits for it does not get on: {} (Pod {})",
                     trouble.says,
                     pod.name_any()
                 ),
@@ -282,5 +290,9 @@ fn without_pods(
     (kind, format!("{who}: its pods cannot be made: {said}"), evidence, advice)
 }
 
+/// The component of the Job that upgrades the definitions. No upgrade goes on before it has.
+const CRDS: &str = "crds";
+/// What Kubernetes writes on the pods of a Job, now and before 1.27.
+const JOB_LABELS: [&str; 2] = ["batch.kubernetes.io/job-name", "job-name"];
 /// A lease lasts 6 s and is renewed each 2 s; this is longer than it takes another operator to take over.
 const STALE_SECONDS: i64 = 15;
