@@ -58,7 +58,10 @@ fn none(facts: &Facts, says: String) -> Finding {
         evidence,
         advice: vec![
             format!("kubectl -n {namespace} get workerpools"),
-            "the api names the pool of new broadcasts by its CAUDAL_POOL, which the chart sets to `default`: make a WorkerPool of that name".to_owned(),
+            "The api names the pool of new broadcasts by its CAUDAL_POOL, which the chart sets to `default`; another one you make yourself".to_owned(),
+            format!(
+                "helm -n {namespace} upgrade --reset-then-reuse-values RELEASE charts/caudal    # brings the chart's own back, where it was deleted"
+            ),
         ],
     }
 }
