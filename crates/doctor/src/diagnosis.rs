@@ -27,7 +27,7 @@ pub struct Report {
 /// How it came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is live, or could be.
+    /// It is live, or could be: also a channel whose last broadcast was stopped.
     Healthy,
     /// It is not.
     Wrong,
@@ -95,13 +95,17 @@ pub fn diagnose(facts: &Facts) -> Report {
     fold(&mut findings);
     let unseen = facts.unseen();
     let blind = facts.streams.is_err() || facts.pods.is_err() || facts.pools.is_err();
-    let first = findings.first().filter(|first| first.severity == Severity::Problem);
-    let (outcome, verdict) = match first {
-        Some(first) => (Outcome::Wrong, wrong(first, facts, live)),
-        None if blind => {
+    let warnings = findings.iter().filter(|finding| finding.severity == Severity::Warning).count();
+    let (outcome, verdict) = match findings.first() {
+        Some(first) if first.severity == Severity::Problem => (Outcome::Wrong, wrong(first, facts, live)),
+        _ if blind => {
             (Outcome::CouldNotLook, "Nobody can tell: what matters most could not be looked at.".to_owned())
         }
-        None => (Outcome::Healthy, healthy(facts, findings.len())),
+        Some(first) if first.severity == Severity::Note => {
+            let verdict = format!("{} is not live: {}, and {}.", facts.subject(), first.says, but(warnings));
+            (Outcome::Healthy, verdict)
+        }
+        _ => (Outcome::Healthy, healthy(facts, warnings)),
     };
     Report { outcome, verdict, findings, unseen, namespace: facts.namespace.clone(), now: Some(facts.now) }
 }
@@ -125,8 +129,9 @@ fn fold(findings: &mut Vec<Finding>) {
     let (kind, place) = (first.kind, first.place);
     let follows = |one: &Finding| {
         let symptom = one.place == Place::Symptom && matches!(one.kind, Kind::Waiting | Kind::NotThere);
-        one.severity == Severity::Problem
-            && (symptom && place < Place::Symptom || (one.kind, one.place) == (kind, place))
+        one.severity == Severity::Note
+            || one.severity == Severity::Problem
+                && (symptom && place < Place::Symptom || (one.kind, one.place) == (kind, place))
     };
     let (folded, rest): (Vec<_>, Vec<_>) = findings.drain(1..).partition(follows);
     let evidence = folded.into_iter().filter_map(|one| one.evidence.into_iter().next());
@@ -153,14 +158,18 @@ fn wrong(first: &Finding, facts: &Facts, live: bool) -> String {
 }
 
 fn healthy(facts: &Facts, warnings: usize) -> String {
-    let but = match warnings {
-        0 => "nothing is wrong".to_owned(),
-        1 => "there is one warning".to_owned(),
-        more => format!("there are {more} warnings"),
-    };
+    let but = but(warnings);
     if facts.target == Target::Installation {
         let open = seen(&facts.streams).iter().filter(|stream| is_open(stream)).count();
         return format!("All is well: broadcasts can be made and watched ({open} now), and {but}.");
     }
     format!("{} is live, and {but}.", facts.subject())
+}
+
+fn but(warnings: usize) -> String {
+    match warnings {
+        0 => "nothing is wrong".to_owned(),
+        1 => "there is one warning".to_owned(),
+        more => format!("there are {more} warnings"),
+    }
 }

@@ -39,11 +39,13 @@ pub(crate) enum Place {
     Edge,
 }
 
-/// How bad it is.
+/// How bad it is, in the order in which it is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Severity {
     /// It keeps what is asked about from being live.
     Problem,
+    /// It is not live, and somebody wanted it so.
+    Note,
     /// It may become a problem.
     Warning,
 }

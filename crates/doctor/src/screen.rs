@@ -28,7 +28,7 @@ pub fn text(report: &Report, paint: Paint) -> String {
     };
     line(&mut out, &painted(&plain(&report.verdict, LONGEST_VERDICT), colour, paint));
     let (first, others) = match report.findings.split_first() {
-        Some((first, others)) if first.severity == Severity::Problem => (Some(first), others),
+        Some((first, others)) if first.severity != Severity::Warning => (Some(first), others),
         _ => (None, report.findings.as_slice()),
     };
     if let Some(first) = first {
@@ -46,6 +46,7 @@ pub fn text(report: &Report, paint: Paint) -> String {
         for finding in others.iter().take(MOST_OTHERS) {
             let mark = match finding.severity {
                 Severity::Problem => painted("problem", RED, paint),
+                Severity::Note => "note".to_owned(),
                 Severity::Warning => painted("warning", YELLOW, paint),
             };
             line(&mut out, &format!("  {mark}: {}", plain(&finding.says, LONGEST)));
@@ -83,6 +84,7 @@ pub fn json(report: &Report) -> Value {
                 .collect();
             let severity = match finding.severity {
                 Severity::Problem => "problem",
+                Severity::Note => "note",
                 Severity::Warning => "warning",
             };
             json!({

@@ -394,7 +394,7 @@ fn of_a_channels_broadcasts_the_open_one_counts_and_a_channel_is_found_in_any_ca
     assert_eq!(
         line,
         format!(
-            "broadcast {} of ann is not live: it ended at 03:11:39Z: the publisher stopped.",
+            "broadcast {} of ann is not live: it ended at 03:11:39Z: the publisher stopped, and nothing is wrong.",
             objects::SESSION
         )
     );

@@ -98,7 +98,11 @@ fn of(stream: &LiveStream, facts: &Facts) -> Option<Finding> {
     };
     Some(Finding {
         place,
-        severity: Severity::Problem,
+        severity: if kind == Kind::Ended && is_as_wanted(stream, status) {
+            Severity::Note
+        } else {
+            Severity::Problem
+        },
         kind,
         says,
         evidence: evidence(stream, status, facts),

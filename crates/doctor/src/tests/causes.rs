@@ -281,6 +281,31 @@ fn of_refusals_the_newest_counts_and_what_answers_again_is_said_to() {
 }
 
 #[test]
+fn a_broadcast_that_was_stopped_is_no_problem_and_one_that_failed_is() {
+    for (phase, reason, outcome) in [
+        ("Ended", "unpublished", Outcome::Healthy),
+        ("Ending", "ended_by_owner", Outcome::Healthy),
+        ("Ended", "publisher_lost", Outcome::Wrong),
+        ("Failed", "workers_lost", Outcome::Wrong),
+        ("Failed", "start_timeout", Outcome::Wrong),
+    ] {
+        let mut facts = with(over(now(), phase, reason, "so it was"), "ann");
+        let report = diagnose(&facts);
+        let and = if outcome == Outcome::Healthy { ", and nothing is wrong" } else { "" };
+        let line = format!("ann is not live: its last broadcast ended at 03:11:39Z: so it was{and}.");
+        assert_eq!((report.outcome, first_line(&report)), (outcome, line), "{reason}");
+        assert!(text(&report, Paint::Plain).contains("What to do next"), "{reason}");
+        // Beside a fault it is evidence.
+        facts.pools.as_mut().unwrap()[0].spec.max_workers = 0;
+        let report = diagnose(&facts);
+        assert_eq!(report.outcome, Outcome::Wrong, "{reason}");
+        if outcome == Outcome::Healthy {
+            assert_eq!(report.findings.len(), 1, "{reason}: {:?}", report.findings);
+        }
+    }
+}
+
+#[test]
 fn an_encoder_that_is_connected_and_sends_nothing_is_told() {
     for (bitrate, since, line) in [
         (0, 30, "ann is live, but not for long: its encoder is connected, but sends nothing."),
