@@ -18,21 +18,31 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     let id = stream.spec.stream.to_string();
     let mut own: Vec<_> = labelled(facts, STREAM_LABEL, &id).collect();
     // The one that is to carry it next comes first; what became of those before it is over.
-    own.sort_by_key(|pod| Reverse(pod.labels().get(EPOCH_LABEL).and_then(|epoch| epoch.parse::<u64>().ok())));
+    own.sort_by_key(|pod| Reverse(epoch(pod)));
+    let serves = stream.status.as_ref().and_then(|status| status.worker.as_ref()?.pod.clone());
+    let carries = own.iter().find(|pod| is_ready(pod) && serves.as_ref() == Some(&pod.name_any()));
+    // While its own worker runs, the others are no reason for anything but a move that does not come about.
+    let whose = |pod: &Pod| match carries.map(|carries| epoch(carries)) {
+        None => (Severity::Problem, "its worker"),
+        Some(current) if epoch(pod) > current => (Severity::Warning, "the worker that it is to move to"),
+        Some(_) => (Severity::Warning, "a worker that it had before"),
+    };
     let mut found: Vec<_> = own
         .iter()
         .filter_map(|pod| Some((*pod, trouble(pod, facts)?)))
-        .map(|(pod, trouble)| Finding {
-            place: Place::Worker,
-            severity: Severity::Problem,
-            kind: trouble.kind,
-            says: format!("its worker does not run: {} (Pod {})", trouble.says, pod.name_any()),
-            evidence: trouble.evidence,
-            advice: trouble.advice,
+        .map(|(pod, trouble)| {
+            let (severity, who) = whose(pod);
+            Finding {
+                place: Place::Worker,
+                severity,
+                kind: trouble.kind,
+                says: format!("{who} does not run: {} (Pod {})", trouble.says, pod.name_any()),
+                evidence: trouble.evidence,
+                advice: trouble.advice,
+            }
         })
         .collect();
     found.extend(own.iter().flat_map(|pod| complaints(pod, facts)));
-    let serves = stream.status.as_ref().and_then(|status| status.worker.as_ref()?.pod.clone());
     let serving = own.iter().filter(|pod| serves.as_ref().is_none_or(|name| pod.name_any() == *name));
     found.extend(serving.filter_map(|pod| reduced(pod, facts)));
     // What the operator asked for a broadcast that is over, it asks no more.

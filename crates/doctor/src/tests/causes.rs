@@ -323,6 +323,23 @@ fn an_encoder_that_is_connected_and_sends_nothing_is_told() {
 }
 
 #[test]
+fn a_second_worker_that_does_not_run_is_not_called_the_broadcasts_own() {
+    for (epoch, says) in [
+        ("2", "the worker that it is to move to does not run: no node takes it"),
+        ("0", "a worker that it had before does not run: no node takes it"),
+    ] {
+        let mut facts = live();
+        let mut other = claimed(&objects::unscheduled(now(), "0/2 nodes are available: 2 Insufficient cpu."));
+        other["metadata"]["name"] = "w-other".into();
+        other["metadata"]["labels"]["caudal.dev/epoch"] = epoch.into();
+        add(&mut facts.pods, other);
+        let report = diagnose(&facts);
+        assert_eq!(first_line(&report), "ann is live, and there is one warning.");
+        assert!(report.findings[0].says.starts_with(says), "{:?}", report.findings);
+    }
+}
+
+#[test]
 fn pods_that_are_being_deleted_are_neither_young_nor_a_role() {
     let leaving = |facts: &mut Facts| {
         for pod in facts.pods.as_mut().unwrap() {
