@@ -196,7 +196,7 @@ fn not_ready(pool: &WorkerPool, ready: &Condition, facts: &Facts, severity: Seve
     let said = &ready.message;
     let (kind, severity, says) = match ready.reason.as_str() {
         "CannotCreate" if said.contains("quota") => {
-            (Kind::Quota, severity, format!("a quota allows no more workers of the pool {name}: {said}"))
+            (Kind::Quota, severity, format!("the pool {name} cannot make workers: {said}"))
         }
         "CannotCreate" => {
             (Kind::NoWarmWorker, severity, format!("the pool {name} cannot make workers: {said}"))

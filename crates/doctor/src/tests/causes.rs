@@ -404,6 +404,18 @@ fn advice_helps_with_what_is_the_matter() {
     }
 }
 
+#[test]
+fn that_a_quota_allows_no_more_is_said_once() {
+    let mut facts = at_rest();
+    let mut pool = objects::pool(now(), 4, 0, 0);
+    let refused = "a quota allows no more: pods \"w-default-0\" is forbidden: exceeded quota: team";
+    pool["status"]["conditions"][0]["reason"] = "CannotCreate".into();
+    pool["status"]["conditions"][0]["message"] = refused.into();
+    facts.pools = Ok(vec![serde_json::from_value(pool).unwrap()]);
+    let said = format!("the pool default cannot make workers: {refused}");
+    assert!(checks::all(&facts).iter().any(|one| one.kind == Kind::Quota && one.says == said));
+}
+
 fn advice(facts: &Facts, kind: Kind) -> Vec<String> {
     checks::all(facts).into_iter().find(|one| one.kind == kind).unwrap().advice
 }
