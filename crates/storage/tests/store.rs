@@ -292,13 +292,13 @@ async fn a_bucket_is_looked_through_in_pages() {
 fn page_of(streams: &[StreamId], request: &str) -> String {
     let token = request.split("continuation-token=").nth(1).map_or("0", |rest| &rest[..1]);
     let number: usize = token.parse().unwrap();
-    let mut page = String::new();
-    if request.contains("prefix=live") {
-        page += &format!("<CommonPrefixes><Prefix>live/{}/</Prefix></CommonPrefixes>", streams[number]);
-        if number + 1 < streams.len() {
-            page += &format!("<NextContinuationToken>{}</NextContinuationToken>", number + 1);
-        }
-    }
+    let is_asked = request.contains("prefix=live");
+    let prefix = format!("<CommonPrefixes><Prefix>live/{}/</Prefix></CommonPrefixes>", streams[number]);
+    let next = format!("<NextContinuationToken>{}</NextContinuationToken>", number + 1);
+    let page: String = [(prefix, is_asked), (next, is_asked && number + 1 < streams.len())]
+        .into_iter()
+        .filter_map(|(element, is_there)| is_there.then_some(element))
+        .collect();
     let body = format!("<ListBucketResult>{page}</ListBucketResult>");
     format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
