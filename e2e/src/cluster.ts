@@ -12,6 +12,9 @@ const repository = path.resolve(import.meta.dirname, '../..');
 /** The script that starts and removes this machine's cluster. */
 export const clusterScript = path.join(repository, 'e2e/cluster/cluster');
 
+/** For [Cluster.down], which takes seconds on a machine at rest, and has taken a minute beside compilers. */
+export const REMOVAL_MS = 180_000;
+
 /** What is upgraded from. */
 export interface Release {
   chart: string;

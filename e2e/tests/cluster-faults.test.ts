@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { api, fresh, register, type Account, type Stream } from '../src/account.ts';
-import { Cluster, kill, pushImage, releaseBefore } from '../src/cluster.ts';
+import { Cluster, kill, pushImage, releaseBefore, REMOVAL_MS } from '../src/cluster.ts';
 import { Installation } from '../src/installation.ts';
 import { DISCONTINUITY, LlHlsReader } from '../src/ll-hls-reader.ts';
 import { source } from '../src/playlist.ts';
@@ -63,7 +63,7 @@ describe('a broadcast on a real cluster goes on', () => {
     await air?.publisher.stop();
     console.table(Object.fromEntries(rows.map(({ fault, ...row }) => [fault, row])));
     await Cluster.down();
-  }, 90_000);
+  }, REMOVAL_MS);
 
   test('with the replicas of its roles on both nodes', async () => {
     for (const role of ['operator', 'ingest-router', 'hls-edge']) {

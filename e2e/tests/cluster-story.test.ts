@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { api, register, type Account, type Stream } from '../src/account.ts';
-import { Cluster } from '../src/cluster.ts';
+import { Cluster, REMOVAL_MS } from '../src/cluster.ts';
 import { encode } from '../src/encoder.ts';
 import { LlHlsReader } from '../src/ll-hls-reader.ts';
 import { source } from '../src/playlist.ts';
@@ -29,7 +29,7 @@ describe('the chart on a real cluster', () => {
 
   afterAll(async () => {
     await Cluster.down();
-  }, 60_000);
+  }, REMOVAL_MS);
 
   const kubectl = (...args: string[]): Promise<string> => cluster.kubectl('--namespace', 'caudal', ...args);
 

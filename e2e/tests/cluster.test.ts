@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
-import { Cluster, clusterScript, pushImage, traces } from '../src/cluster.ts';
+import { Cluster, clusterScript, pushImage, REMOVAL_MS, traces } from '../src/cluster.ts';
 import { Program, until } from '../src/process.ts';
 
 const run = promisify(execFile);
@@ -31,7 +31,7 @@ describe.skipIf(skipped)('a cluster', () => {
 
   afterAll(async () => {
     await Cluster.down();
-  }, 60_000);
+  }, REMOVAL_MS);
 
   test('has two nodes, both ready', async () => {
     const ready = await cluster.kubectl('get', 'nodes', '-o', `jsonpath={range .items[*]}{.metadata.name}={.status.conditions[?(@.type=="Ready")].status} {end}`);
