@@ -70,6 +70,8 @@ struct Churn<'a> {
     dice: SmallRng,
     /// Those that nobody has ended.
     wanted: Vec<StreamId>,
+    /// Those that have lost a worker. A second and a third loss soon after would end the broadcast, as they should.
+    robbed: HashSet<StreamId>,
 }
 
 impl Churn<'_> {
@@ -99,6 +101,7 @@ impl Churn<'_> {
                 let order = json!({ "metadata": { "annotations": { names::MOVE_ANNOTATION: "now" } } });
                 self.patch(stream, order).await;
             }
+            _ if !self.robbed.insert(stream) => {}
             _ => {
                 for pod in self.pods_of(stream).await.iter().take(1) {
                     self.world.workers.end(pod.uid().unwrap().parse().unwrap());
@@ -136,7 +139,8 @@ async fn installation(number: u64, term: Term, how: Deaths, deaths: u32) -> Vec<
     let Some(world) = World::with_room_for(100).await else { return Vec::new() };
     let streams = Api::namespaced(world.client.clone(), &world.namespace);
     let dice = SmallRng::seed_from_u64(number);
-    let mut churn = Churn { world: &world, streams: streams.clone(), dice, wanted: Vec::new() };
+    let mut churn =
+        Churn { world: &world, streams: streams.clone(), dice, wanted: Vec::new(), robbed: HashSet::new() };
     let mut dice = SmallRng::seed_from_u64(!number);
     let (over, mut wrong) = (CancellationToken::new(), Vec::new());
     let leaders = async {
@@ -256,7 +260,8 @@ const WRITES: u32 = 24;
 /// How long a leader leads at most before it is killed.
 const LEADS_MS: u64 = 4_000;
 const DIES_WITHIN: Duration = Duration::from_secs(30);
-const SETTLES_WITHIN: Duration = Duration::from_secs(60);
+/// A worker of which no broadcast knows is looked at for 70 s before it is deleted, and no leader before the last one lives so long.
+const SETTLES_WITHIN: Duration = Duration::from_secs(150);
 /// How often something happens to a stream, and how many there are of them.
 const EACH: Duration = Duration::from_millis(200);
 const STREAMS: usize = 3;
