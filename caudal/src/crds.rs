@@ -4,9 +4,11 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use caudal_kubernetes::{calls, definitions};
+use caudal_kubernetes::calls::{self, Failure};
+use caudal_kubernetes::definitions;
 use clap::Args;
-use kube::ResourceExt as _;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{Client, ResourceExt as _};
 
 /// Which definitions are applied.
 #[derive(Args, Clone, Debug)]
@@ -24,23 +26,29 @@ pub async fn run(settings: &CrdsSettings) -> anyhow::Result<ExitCode> {
     let client = calls::client().await?;
     for definition in definitions::all() {
         let name = definition.name_any();
-        let context = || format!("the definition {name}");
-        // Definitions are the cluster's: where another release has them later, its fields must not be cut off.
-        let found = if settings.update {
-            definitions::found(&client, &definition).await.with_context(context)?
-        } else {
-            Some(definition.clone())
-        };
-        let outcome = match found.as_ref().map(definitions::later_release) {
-            None => "not there, so there is nothing to update".to_owned(),
-            Some(Some(later)) => format!("of release {later}, which is a later one: left as it is"),
-            Some(None) => {
-                definitions::apply(&client, &definition).await.with_context(context)?;
-                "applied".to_owned()
-            }
-        };
+        let outcome = bring(&client, &definition, settings.update).await;
+        let outcome = outcome.with_context(|| format!("the definition {name}"))?;
         // Nobody may be listening; what is to be done is done all the same.
         let _ = writeln!(std::io::stdout(), "{name}: {outcome}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says what became of it.
+async fn bring(
+    client: &Client,
+    definition: &CustomResourceDefinition,
+    update: bool,
+) -> Result<String, Failure> {
+    if update {
+        let Some(found) = definitions::found(client, definition).await? else {
+            return Ok("not there, so there is nothing to update".to_owned());
+        };
+        // Definitions are the cluster's: where another release has them later, its fields must not be cut off.
+        if let Some(later) = definitions::later_release(&found) {
+            return Ok(format!("of release {later}, which is a later one: left as it is"));
+        }
+    }
+    definitions::apply(client, definition).await?;
+    Ok("applied".to_owned())
 }

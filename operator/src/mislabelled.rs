@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use caudal_kubernetes::calls::{Failure, call_later};
-use caudal_kubernetes::names::{self, is_paused};
+use caudal_kubernetes::names;
 use caudal_livestream::StreamId;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Patch, PatchParams};
@@ -50,8 +50,8 @@ impl Mislabelled {
     }
 
     fn is_to_be_labelled(&self, stream: StreamId, pod: &WorkerPod) -> bool {
-        let paused = self.pools.get(&pod.pool).is_some_and(|pool| is_paused(pool.as_ref()));
-        pod.mislabelled && !pod.leaving && !pod.ended && !paused && !self.streams.is_paused(stream)
+        let paused = self.pools.is_paused(&pod.pool) || self.streams.is_paused(stream);
+        pod.mislabelled && !pod.leaving && !pod.ended && !paused
     }
 
     async fn label(&self, stream: StreamId, pod: &WorkerPod) {

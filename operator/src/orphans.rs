@@ -18,7 +18,6 @@ use tokio::time::{Instant, sleep};
 use crate::pods::{Pods, WorkerPod, delete_unchanged};
 use crate::pools::Pools;
 use crate::records::LiveStreams;
-use caudal_kubernetes::names::is_paused;
 use surplus::is_surplus;
 
 /// Whoever leads runs it.
@@ -71,8 +70,7 @@ impl Orphans {
     /// As far as the copy of the LiveStreams knows, which may be late.
     fn is_unwanted(&self, stream: StreamId, pod: &WorkerPod) -> bool {
         let resource = self.streams.resource(stream);
-        let paused = self.pools.get(&pod.pool).is_some_and(|pool| is_paused(pool.as_ref()));
-        !paused && !pod.leaving && Unwanted::of(resource.as_ref(), pod).is_some()
+        !self.pools.is_paused(&pod.pool) && !pod.leaving && Unwanted::of(resource.as_ref(), pod).is_some()
     }
 
     /// Deletes it, unless the server's LiveStream wants it, or somebody has changed the pod meanwhile.

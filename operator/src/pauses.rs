@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use caudal_kubernetes::names::is_paused;
 use caudal_livestream::StreamId;
 use kube::runtime::events::{Event, EventType};
 use tokio::time::sleep;
@@ -32,8 +31,7 @@ impl Pauses {
 
     /// Whether a broadcast stays on the worker that it has: it is paused, or the pool that the next one would be of.
     pub(crate) fn holds(&self, stream: StreamId) -> bool {
-        let pool = self.pools.get(&self.pool(stream));
-        self.streams.is_paused(stream) || pool.is_some_and(|pool| is_paused(pool.as_ref()))
+        self.streams.is_paused(stream) || self.pools.is_paused(&self.pool(stream))
     }
 
     /// The pool that a broadcast's next worker would be of.

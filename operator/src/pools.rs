@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use caudal_kubernetes::WorkerPool;
+use caudal_kubernetes::names::is_paused;
 use futures::StreamExt as _;
 use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::watch as channel;
@@ -21,6 +22,11 @@ impl Pools {
     /// A pool as it is now.
     pub fn get(&self, name: &str) -> Option<Arc<WorkerPool>> {
         self.pools().get(name).cloned()
+    }
+
+    /// Whether a pool is there and paused.
+    pub(crate) fn is_paused(&self, name: &str) -> bool {
+        self.pools().get(name).is_some_and(|pool| is_paused(pool.as_ref()))
     }
 
     /// All of them.

@@ -40,7 +40,7 @@ pub const STREAM_LABEL: &str = "caudal.dev/stream";
 pub const EPOCH_LABEL: &str = "caudal.dev/epoch";
 /// On a worker's pod: its pool.
 pub const POOL_LABEL: &str = "caudal.dev/pool";
-/// On a worker's pod: [`IDLE`] or [`CLAIMED`]. A PodDisruptionBudget and the NetworkPolicies select by it.
+/// On a worker's pod: [`IDLE`] or [`CLAIMED`]. A PodDisruptionBudget selects by it.
 pub const STATE_LABEL: &str = "caudal.dev/worker";
 /// [`STATE_LABEL`] of a warm worker that is nobody's.
 pub const IDLE: &str = "idle";

@@ -273,7 +273,7 @@ impl Lifecycle {
                 }
             }
             Input::WorkerClaimed(epoch, worker) => {
-                if epoch == self.epoch() && self.slot == Slot::Wanted {
+                if self.is_wanted(epoch) {
                     self.slot = Slot::Claimed { worker };
                     self.no_room = None;
                     // Of one that is over, the worker only closes its playlists.
@@ -286,12 +286,12 @@ impl Lifecycle {
             }
             Input::NoCapacity(epoch) => self.no_capacity(now, epoch),
             Input::WorkerComing(epoch) => {
-                if epoch == self.epoch() && self.slot == Slot::Wanted {
+                if self.is_wanted(epoch) {
                     self.no_room = None;
                 }
             }
             Input::NoWorker(epoch, mut reason) => {
-                if epoch == self.epoch() && self.slot == Slot::Wanted {
+                if self.is_wanted(epoch) {
                     reason.truncate(reason.floor_char_boundary(LONGEST_REASON));
                     self.no_worker = Some(reason);
                 }
@@ -365,10 +365,15 @@ impl Lifecycle {
         self.expire(now);
     }
 
+    /// Whether a worker of this epoch is looked for.
+    fn is_wanted(&self, epoch: Epoch) -> bool {
+        epoch == self.epoch() && self.slot == Slot::Wanted
+    }
+
     /// A stream that runs keeps the time that it has to recover in.
     fn no_capacity(&mut self, now: UnixMillis, epoch: Epoch) {
         let starting = self.stage == Stage::Open && self.started_at.is_none();
-        if starting && epoch == self.epoch() && self.slot == Slot::Wanted {
+        if starting && self.is_wanted(epoch) {
             self.no_room = Some(NoRoom::said(self.no_room, now));
         }
     }
