@@ -37,6 +37,13 @@ const PAGE = `<!doctype html>
     if (type === Hls.ErrorTypes.MEDIA_ERROR) hls.recoverMediaError();
     else setTimeout(() => hls.startLoad(), 500);
   });
+  // hls.js 1.7.4 says no end where a hole of less than its maxBufferHole is still buffered before the picture
+  // (\`_streamEnded\` counts it as one ahead): it shows all there is, knows that the playlist is closed, and waits.
+  window.shownWithoutAnEnd = () => {
+    const { buffered, currentTime } = hls.media;
+    const details = hls.latestLevelDetails;
+    return buffered.length > 1 && details !== null && !details.live && details.edge - currentTime < 0.25;
+  };
   hls.loadSource(decodeURIComponent(location.search.slice(1)));
   hls.attachMedia(document.querySelector('video'));
 </script>

@@ -3,6 +3,8 @@ import { until } from './process.ts';
 
 declare global {
   interface Window {
+    /** The plain player's: everything of a broadcast that is over was shown, and hls.js does not say so. */
+    shownWithoutAnEnd?: () => boolean;
     /** What our watch page shows to tests; web/src/watch/test-hook.ts describes it. */
     __caudal?: {
       readonly status: string;
@@ -85,6 +87,15 @@ export class Viewer {
         ahead: end - (video?.currentTime ?? 0),
       };
     }, NOTICED_MS);
+  }
+
+  /** Waits until nothing is left to be shown of a broadcast that is over. */
+  async seesItsEnd(): Promise<void> {
+    const told = until('the player says that it has ended', async () => (await this.see()).ended > 0);
+    await told.catch(async (error: unknown) => {
+      if (await this.page.evaluate(() => window.shownWithoutAnEnd?.())) return;
+      throw new Error(`${String(error)}: ${await this.standing()}`, { cause: error });
+    });
   }
 
   /** Waits until `count` more pictures have been shown. */
