@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use caudal_controller::queue::{self, Receiver, Sender};
-use caudal_controller::{Notice, NoticeKind, Observer, Waiting};
+use caudal_controller::{MoveError, Notice, NoticeKind, Observer, Waiting};
 use caudal_kubernetes::LiveStream;
 use caudal_kubernetes::live_stream::Place;
 use caudal_kubernetes::names::live_stream;
@@ -127,6 +127,16 @@ impl Observer for Notices {
             tracing::info!(stream = %notice.stream, "{words}");
             self.tell(notice.stream, event(&notice, words));
         }
+    }
+
+    fn not_moved(&self, record: &Shown, error: &MoveError) {
+        let note = Some(format!(
+            "{}: its worker asked to hand it over, and could not: {error}",
+            record.spec.channel
+        ));
+        let (reason, action) = ("MoveFailed".to_owned(), "Move".to_owned());
+        let event = Event { type_: EventType::Warning, reason, note, action, secondary: None };
+        self.tell(record.spec.stream, event);
     }
 
     fn lost(&self, last: &Shown) {

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 use crate::pods::{Pods, WorkerPod, delete_unchanged};
 use crate::pools::Pools;
 use crate::records::LiveStreams;
-use surplus::is_surplus;
+use surplus::surplus;
 
 /// Whoever leads runs it.
 pub(crate) struct Orphans {
@@ -58,9 +58,13 @@ impl Orphans {
 
     async fn look(&mut self) {
         let claimed = self.pods.all_claimed().into_iter();
-        let unwanted: Vec<_> = claimed.filter(|(stream, pod)| self.is_unwanted(*stream, pod)).collect();
-        let due = self.suspects.due(unwanted.iter().map(|(_, pod)| pod.worker).collect(), Instant::now());
-        for (stream, pod) in unwanted.into_iter().filter(|(_, pod)| due.contains(&pod.worker)) {
+        let unwanted: Vec<_> =
+            claimed.filter_map(|(stream, pod)| Some((self.unwanted(stream, &pod)?, stream, pod))).collect();
+        let mut due =
+            self.suspects.due(unwanted.iter().map(|(_, _, pod)| pod.worker).collect(), Instant::now());
+        // What is over stays so: neither the copy nor a claim under way will make it want a worker.
+        due.extend(unwanted.iter().filter(|(why, ..)| *why == Unwanted::Over).map(|(_, _, pod)| pod.worker));
+        for (_, stream, pod) in unwanted.into_iter().filter(|(_, _, pod)| due.contains(&pod.worker)) {
             if let Err(error) = self.collect(stream, &pod).await {
                 tracing::debug!(%error, %stream, pod = pod.name, "a worker that nobody wants cannot be deleted now");
             }
@@ -68,9 +72,11 @@ impl Orphans {
     }
 
     /// As far as the copy of the LiveStreams knows, which may be late.
-    fn is_unwanted(&self, stream: StreamId, pod: &WorkerPod) -> bool {
-        let resource = self.streams.resource(stream);
-        !self.pools.is_paused(&pod.pool) && !pod.leaving && Unwanted::of(resource.as_ref(), pod).is_some()
+    fn unwanted(&self, stream: StreamId, pod: &WorkerPod) -> Option<Unwanted> {
+        if pod.leaving || self.pools.is_paused(&pod.pool) {
+            return None;
+        }
+        Unwanted::of(self.streams.resource(stream).as_ref(), pod)
     }
 
     /// Deletes it, unless the server's LiveStream wants it, or somebody has changed the pod meanwhile.
@@ -90,16 +96,16 @@ impl Orphans {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unwanted {
     WithoutStream,
+    /// Its broadcast has, is getting and is to end others.
     Surplus,
+    Over,
 }
 
 impl Unwanted {
     /// None while its LiveStream may want it.
     fn of(resource: Option<&LiveStream>, pod: &WorkerPod) -> Option<Self> {
         match resource {
-            Some(resource) if resource.uid() == pod.owner => {
-                is_surplus(resource, pod).then_some(Self::Surplus)
-            }
+            Some(resource) if resource.uid() == pod.owner => surplus(resource, pod),
             _ => Some(Self::WithoutStream),
         }
     }
@@ -108,6 +114,7 @@ impl Unwanted {
         match self {
             Self::WithoutStream => "a worker is claimed for a LiveStream that is not there",
             Self::Surplus => "a worker is claimed for a broadcast that knows nothing of it",
+            Self::Over => "a worker is claimed for a broadcast that is over",
         }
     }
 }

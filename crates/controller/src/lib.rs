@@ -102,6 +102,10 @@ pub trait Observer: Send + Sync + 'static {
     /// `after`.
     fn changed(&self, before: Option<&LiveStream>, after: &LiveStream);
 
+    /// A move of the stream failed that nobody waited for who could say so: its worker asked for it, because its pod is to end for
+    /// example.
+    fn not_moved(&self, record: &LiveStream, error: &MoveError);
+
     /// Somebody else removed the stream's record although it had not ended; this is the last that was known of it.
     fn lost(&self, last: &LiveStream);
 

@@ -413,7 +413,10 @@ impl StreamTask {
         if self.machine().is_settled() {
             self.shared.settled(self.stream);
         }
-        self.moves.note(&self.record.machine);
+        let failed = self.moves.note(&self.record.machine);
+        if let (Some(error), Some(record)) = (failed, &self.published) {
+            self.shared.carriers.observer.not_moved(record, &error);
+        }
         self.observed.stands_so(&self.record.machine);
         self.carry_out();
     }

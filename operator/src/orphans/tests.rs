@@ -224,3 +224,16 @@ async fn a_worker_that_was_claimed_behind_its_broadcasts_back_is_deleted_and_the
         assert!(world.is_there(&own));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_of_a_broadcast_that_is_known_to_be_over_is_deleted_at_the_first_look() {
+    let world = World::new();
+    let stray = world.claimed(&world.live_stream());
+    let ended_at = Some(MicroTime(Timestamp::from_second(1_800_000_000).unwrap()));
+    let over = LiveStreamStatus { phase: Phase::Ended, ended_at, ..LiveStreamStatus::default() };
+    let name = names::live_stream(world.stream);
+    world.server.change("livestreams", &name, |stream| stream["status"] = json!(over));
+    world.streams.load().await.unwrap();
+    run(world.orphans(), 15).await;
+    assert!(!world.is_there(&stray));
+}

@@ -49,18 +49,24 @@ impl AwaitedMoves {
         }
     }
 
-    /// To be called whenever the machine has changed: says how the move ended that was under way, and notices the next one.
-    pub(super) fn note(&mut self, machine: &Lifecycle) {
+    /// To be called whenever the machine has changed: logs how the move ended that was under way, and notices the next one. Gives why
+    /// that one failed if nobody waits to hear so.
+    pub(super) fn note(&mut self, machine: &Lifecycle) -> Option<MoveError> {
+        let mut failed = None;
         if let Some(last) = machine.last_move()
             && let Some(awaited) = self.0.take_if(|awaited| awaited.epoch == last.epoch)
         {
-            awaited.ended(machine.stream(), &last);
+            let outcome = awaited.ended(machine.stream(), &last);
+            failed = outcome
+                .and_then(Result::err)
+                .filter(|_| last.end != MoveEnd::Failed { failure: MoveFailure::Ended });
         }
         if let Some(epoch) = machine.moves_to()
             && self.0.as_ref().is_none_or(|awaited| awaited.epoch != epoch)
         {
             self.0 = Some(Awaited::since_now(epoch));
         }
+        failed
     }
 }
 
@@ -69,7 +75,8 @@ impl Awaited {
         Self { epoch, since: Some(Instant::now()), reply: None, not_ready: None }
     }
 
-    fn ended(self, stream: StreamId, last: &LastMove) {
+    /// Tells whoever waits; gives what came of the move if nobody does.
+    fn ended(self, stream: StreamId, last: &LastMove) -> Option<Result<Moved, MoveError>> {
         let took = self.since.map(|since| since.elapsed());
         say(stream, last, took);
         let LastMove { from, epoch, end, .. } = *last;
@@ -83,9 +90,10 @@ impl Awaited {
                 _ => failure.into(),
             }),
         };
-        if let Some(reply) = self.reply {
+        match self.reply {
             // Whoever asked may have gone away; the stream is where it is.
-            let _ = reply.send(answer);
+            Some(reply) => reply.send(answer).err(),
+            None => Some(answer),
         }
     }
 }

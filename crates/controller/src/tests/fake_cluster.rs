@@ -22,6 +22,7 @@ pub(super) struct FakeCluster {
     shown: Mutex<Vec<(StreamId, Phase)>>,
     /// Streams whose records somebody removed before they had ended.
     lost: Mutex<Vec<StreamId>>,
+    not_moved: Mutex<Vec<(StreamId, String)>>,
     /// What claims fail with.
     no_worker: Mutex<Option<ClaimError>>,
     /// Claims make their worker and are never answered.
@@ -60,6 +61,7 @@ impl FakeCluster {
             reports: Mutex::default(),
             shown: Mutex::default(),
             lost: Mutex::default(),
+            not_moved: Mutex::default(),
             no_worker: Mutex::default(),
             silent: AtomicBool::new(false),
             claimed: Mutex::default(),
@@ -158,6 +160,11 @@ impl FakeCluster {
     }
 
     /// Streams whose records somebody removed before they had ended, each as often as it was told.
+    /// The moves that failed and nobody had waited for, and why.
+    pub(super) fn not_moved(&self) -> Vec<(StreamId, String)> {
+        self.not_moved.lock().unwrap().clone()
+    }
+
     pub(super) fn lost(&self) -> Vec<StreamId> {
         self.lost.lock().unwrap().clone()
     }
@@ -373,6 +380,10 @@ impl Observer for FakeCluster {
     }
 
     fn changed(&self, _before: Option<&LiveStream>, _after: &LiveStream) {}
+
+    fn not_moved(&self, record: &LiveStream, error: &MoveError) {
+        self.not_moved.lock().unwrap().push((record.spec.stream, error.to_string()));
+    }
 
     fn lost(&self, last: &LiveStream) {
         self.lost.lock().unwrap().push(last.spec.stream);

@@ -45,7 +45,20 @@ async fn who_asked_for_a_move_hears_in_the_next_workers_words_why_it_did_not_get
         failed.to_string(),
         "the next worker could not get ready: the disk is full; the stream stays where it is"
     );
+    assert_eq!(world.cluster.not_moved(), [], "who asked says so");
     assert_eq!(world.store.get(stream).unwrap().machine.phase(), Phase::Live);
+    world.end(controller).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_a_worker_asked_for_a_move_that_failed_the_observer_is_told_why() {
+    let (world, controller, stream) = World::live().await;
+    world.cluster.nobody_gets_ready(full());
+    world.cluster.leave_all();
+    world.until(stream, "not moved", |record| record.machine.last_move().is_some()).await;
+    let told = world.cluster.not_moved();
+    let words = "the next worker could not get ready: the disk is full; the stream stays where it is";
+    assert_eq!(told.first(), Some(&(stream, words.to_owned())));
     world.end(controller).await;
 }
 

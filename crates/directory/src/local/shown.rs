@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use caudal_controller::Observer;
+use caudal_controller::{MoveError, Observer};
 use caudal_livestream::StreamId;
 use caudal_livestream::record::LiveStream;
 use tokio::sync::{broadcast, watch};
@@ -48,6 +48,9 @@ impl Observer for Shown {
             let _ = self.notices.send(notice);
         }
     }
+
+    /// The log says so.
+    fn not_moved(&self, _record: &LiveStream, _error: &MoveError) {}
 
     /// No other process removes records of this one's folder.
     fn lost(&self, _last: &LiveStream) {}
