@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use caudal_controller::{
-    Api, Backoff, Carriers, Controller, CredentialSource, LeftAlone, Pool, Queue, RecordStore as _,
+    Api, Backoff, Carriers, Controller, CredentialSource, LeftAlone, Pool, Queue, RecordStore as _, Unfit,
     WallClock, WorkerLink,
 };
 use caudal_kubernetes::names::LEASE;
@@ -163,11 +163,11 @@ async fn lead_when_elected(
     while let Some(held) = shutdown.run_until_cancelled(election.acquire()).await {
         let (begun, over) = (Instant::now(), CancellationToken::new());
         let client = held.leadership().client(&config.client);
-        let mut telling = JoinSet::new();
+        let (mut telling, mut unfit) = (JoinSet::new(), None);
         let leading = async {
             let (pods, pools, left_alone) = (pods.clone(), pools.clone(), left_alone.clone());
-            let (panics, telling, over) = (&mut panics, &mut telling, over.clone());
-            let leading = Leading { client, left_alone, panics, telling, over };
+            let (panics, telling, unfit, over) = (&mut panics, &mut telling, &mut unfit, over.clone());
+            let leading = Leading { client, left_alone, panics, telling, unfit, over };
             lead(config, metrics, pods, pools, leading).await;
         };
         Box::pin(for_a_term(&election, held, leading, &over, &metrics.leads, shutdown)).await;
@@ -181,7 +181,12 @@ async fn lead_when_elected(
         if begun.elapsed() > LONGEST_PAUSE {
             backoff.reset();
         }
-        shutdown.run_until_cancelled(backoff.wait()).await;
+        if unfit == Some(Unfit::CutOff) {
+            // Long enough for any other process to take the lease.
+            shutdown.run_until_cancelled(sleep(LONGEST_PAUSE)).await;
+        } else {
+            shutdown.run_until_cancelled(backoff.wait()).await;
+        }
     }
 }
 
@@ -212,6 +217,8 @@ struct Leading<'a> {
     panics: &'a mut Panics,
     /// Tasks that go on when it is over: what they tell is how it ended.
     telling: &'a mut JoinSet<()>,
+    /// Why this process cannot lead any more, if that ended the term.
+    unfit: &'a mut Option<Unfit>,
     /// Cancelled when it is to end.
     over: CancellationToken,
 }
@@ -267,7 +274,7 @@ async fn for_a_term(
 
 /// Drives all streams.
 async fn lead(config: &Config, metrics: &Metrics, pods: Pods, pools: Pools, leading: Leading<'_>) {
-    let Leading { client, left_alone, panics, telling, over } = leading;
+    let Leading { client, left_alone, panics, telling, unfit, over } = leading;
     let machine: WallClock = Arc::new(SystemTime::now);
     let measured = read("the API server's clock cannot be read", || ServerClock::measured(&client, &machine));
     let Some(clock) = over.run_until_cancelled(measured).await else { return };
@@ -380,6 +387,10 @@ async fn lead(config: &Config, metrics: &Metrics, pods: Pods, pools: Pools, lead
         ended = beside.join_next() => tracing::error!(?ended, "a part of the operator ended; beginning again"),
         () = panics.end_term(controller.broken()) => {
             tracing::error!("a stream's task ended before its stream; beginning again");
+        }
+        why = controller.unfit() => {
+            tracing::error!("{why}; another operator may lead");
+            *unfit = Some(why);
         }
     }
     beside.shutdown().await;

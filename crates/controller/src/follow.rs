@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use caudal_livestream::Epoch;
 use caudal_livestream::assignment::Floor;
 use caudal_livestream::lifecycle::{Evidence, Input};
 use caudal_livestream::proof::Proof;
 use caudal_livestream::record::WorkerAddress;
+use caudal_livestream::{Epoch, StreamId};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use crate::earshot::Earshot;
 use crate::queue::Sender;
 use crate::standstill::{Excuses, LoggedStandstill};
 use crate::worker_link::{Announcement, FEED_SILENCE, WorkerLink};
@@ -20,6 +21,7 @@ use crate::workers::{Presence, Workers};
 pub(crate) struct Follower {
     pub(crate) link: Arc<dyn WorkerLink>,
     pub(crate) workers: Arc<dyn Workers>,
+    pub(crate) stream: StreamId,
     pub(crate) worker: WorkerAddress,
     pub(crate) epoch: Epoch,
     pub(crate) proof: Proof,
@@ -29,6 +31,7 @@ pub(crate) struct Follower {
     /// looks here when the worker loses the stream.
     pub(crate) reached: watch::Sender<Option<Floor>>,
     pub(crate) standstill: Arc<LoggedStandstill>,
+    pub(crate) earshot: Arc<Earshot>,
 }
 
 /// Why it was read no further.
@@ -64,6 +67,7 @@ impl Follower {
                 break if heard.closed { Evidence::Closed } else { Evidence::ProcessEnded };
             }
             if heard.last.elapsed() >= FEED_SILENCE {
+                self.earshot.nothing_of(self.stream);
                 break Evidence::FeedSilent;
             }
         };
@@ -107,6 +111,7 @@ impl Follower {
             {
                 return Ended::Unwanted;
             }
+            self.earshot.heard();
             // After it was said: a store that makes us wait says nothing about the worker.
             *heard = Heard::now();
         }

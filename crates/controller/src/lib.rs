@@ -7,6 +7,7 @@
 mod backoff;
 mod clock;
 mod credential_source;
+mod earshot;
 mod edit;
 mod follow;
 mod media;
@@ -35,6 +36,7 @@ use caudal_storage::SegmentStore;
 use caudal_traces::Traces;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
+use thiserror::Error;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -43,6 +45,7 @@ use tokio_util::task::TaskTracker;
 pub use backoff::Backoff;
 pub use clock::{WallClock, read as wall_now};
 pub use credential_source::{CredentialSource, Fresh, NoCredentials};
+use earshot::Earshot;
 use edit::Edit;
 pub use edit::Refusal;
 pub use media::LeftAlone;
@@ -126,14 +129,30 @@ struct Shared {
     /// The streams whose state cannot be stored just now, because the store does not answer.
     unstored: Mutex<HashSet<StreamId>>,
     standstill: Arc<LoggedStandstill>,
+    earshot: Arc<Earshot>,
     worker_keys: WorkerKeys,
     // Held for map operations only, never across an await.
     handles: Mutex<HashMap<StreamId, Handle>>,
     /// Streams whose end the api does not know of yet.
     unsettled: watch::Sender<HashSet<StreamId>>,
     stop: CancellationToken,
-    /// A task has panicked.
+    /// A stream's task has panicked.
     broken: CancellationToken,
+    /// What others change is heeded by nobody any more.
+    deaf: CancellationToken,
+}
+
+/// Why a controller can drive no stream well.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum Unfit {
+    /// Nobody heeds what others change: neither new streams nor their ends.
+    #[error("what others change is not heard any more")]
+    Deaf,
+    /// The workers of many streams were lost without a sign, and no worker has been heard since.
+    #[error(
+        "no worker can be reached, though there are many; perhaps this process is cut off from them, and another one is not"
+    )]
+    CutOff,
 }
 
 /// The way to a stream's task.
@@ -224,11 +243,13 @@ impl Controller {
             wall,
             unstored: Mutex::default(),
             standstill: Arc::default(),
+            earshot: Arc::default(),
             worker_keys: WorkerKeys::default(),
             handles: Mutex::default(),
             unsettled: watch::Sender::new(HashSet::new()),
             stop: CancellationToken::new(),
             broken: CancellationToken::new(),
+            deaf: CancellationToken::new(),
         });
         let controller = Self { shared, tasks: TaskTracker::new() };
         for stored in records {
@@ -256,16 +277,28 @@ impl Controller {
             stop.run_until_cancelled(media::remove_orphans(orphans)).await;
         });
         let (spawner, stop) = (Spawner::of(&controller), controller.shared.stop.clone());
-        Spawner::of(&controller).spawn(async move {
-            stop.run_until_cancelled(spawner.pass_on(changes)).await;
+        let alarm = controller.shared.deaf.clone().drop_guard();
+        controller.tasks.spawn(async move {
+            // It also ends where the store has nothing more to say.
+            if stop.run_until_cancelled(spawner.pass_on(changes)).await.is_none() {
+                alarm.disarm();
+            }
         });
         controller
     }
 
-    /// Waits until a task has panicked: from then on its stream, or what others change, is heeded by nobody, and whoever drives the streams should
+    /// Waits until a stream's task has panicked: from then on its stream is driven by nobody, and whoever drives the streams should
     /// begin anew.
     pub async fn broken(&self) {
         self.shared.broken.cancelled().await;
+    }
+
+    /// Waits until this controller can drive no stream well any more, and says why.
+    pub async fn unfit(&self) -> Unfit {
+        tokio::select! {
+            () = self.shared.deaf.cancelled() => Unfit::Deaf,
+            () = self.shared.earshot.lost() => Unfit::CutOff,
+        }
     }
 
     /// The controller's wall time.
@@ -474,8 +507,11 @@ impl Spawner {
         self.shared.unsettled.send_modify(|unsettled| {
             unsettled.insert(stream);
         });
-        let task = StreamTask::new(Arc::clone(&self.shared), record, stored, told);
-        self.spawn(task.run(asked, changed, created));
+        let shared = Arc::clone(&self.shared);
+        // Made in its own task: a record that nobody can drive stops no other.
+        self.spawn(async move {
+            StreamTask::new(shared, record, stored, told).run(asked, changed, created).await;
+        });
     }
 
     /// Says it if the task panics.

@@ -316,6 +316,7 @@ impl StreamTask {
                 Input::WorkerClaimed(epoch, worker)
             }
             Ok(Outcome::Assigned(epoch, mode)) => {
+                self.shared.earshot.heard();
                 self.worker_jobs.remove(&epoch);
                 self.refusals = 0;
                 self.observed.assigned(epoch);
@@ -325,6 +326,11 @@ impl StreamTask {
                 self.refusals = self.refusals.saturating_add(1);
                 self.observed.gave_up(epoch, &reason.to_string());
                 let mut why = None;
+                match reason {
+                    NotAssigned::Unconnected(_) => self.shared.earshot.nothing_of(self.stream),
+                    NotAssigned::Refused(_) => self.shared.earshot.heard(),
+                    NotAssigned::Gone | NotAssigned::Unsettled(_) => {}
+                }
                 let evidence = match reason {
                     NotAssigned::Gone => Evidence::ProcessEnded,
                     NotAssigned::Unsettled(words)

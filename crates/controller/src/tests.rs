@@ -2,6 +2,7 @@
 
 mod crashes;
 mod credentials;
+mod cut_off;
 mod failed_jobs;
 mod fake_cluster;
 mod fake_store;

@@ -210,6 +210,8 @@ impl Failure {
         let said = status.message.clone();
         match (status.code, status.reason.as_str()) {
             (409, "AlreadyExists") => Self::AlreadyExists,
+            // Many pods at once: it is the quota's own count that somebody else has changed, and nothing was made.
+            (409, _) if said.contains("resourcequotas") => Self::Unavailable(said),
             (409, _) => Self::Conflict,
             // 410 is an old list's; there is nothing that an object could be "gone" by.
             (404, _) => Self::NotFound,
@@ -261,6 +263,8 @@ mod tests {
     fn what_the_server_answers_is_sorted_by_what_can_be_done_about_it() {
         assert_eq!(answer(409, "Conflict", ""), Failure::Conflict);
         assert_eq!(answer(409, "AlreadyExists", ""), Failure::AlreadyExists);
+        let counting = r#"Operation cannot be fulfilled on resourcequotas "q": the object has been modified"#;
+        assert_eq!(answer(409, "Conflict", counting), Failure::Unavailable(counting.to_owned()));
         assert_eq!(answer(404, "NotFound", ""), Failure::NotFound);
         assert!(matches!(
             answer(403, "Forbidden", "pods \"w\" is forbidden: exceeded quota: q"),

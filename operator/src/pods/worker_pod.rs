@@ -165,6 +165,12 @@ impl WorkerPod {
         self.ends_by.is_some_and(|by| now.saturating_sub(by) >= OVERDUE_SECONDS)
     }
 
+    /// Whether its machine has been gone for so long that nobody need wait for its process: one that is only cut off has seen by now that
+    /// it may write no more.
+    pub(crate) fn is_given_up(&self, now: i64) -> bool {
+        self.ends_by.is_some_and(|by| now.saturating_sub(by) >= GIVEN_UP_SECONDS)
+    }
+
     /// Whether it is on one of these nodes.
     pub(crate) fn is_on(&self, nodes: &BTreeSet<String>) -> bool {
         self.node.as_ref().is_some_and(|node| nodes.contains(node))
@@ -276,6 +282,8 @@ fn is_ended_by_node(status: Option<&PodStatus>) -> bool {
 
 /// A kubelet that is there kills the process at the end of its grace, and says so within a second or two.
 const OVERDUE_SECONDS: i64 = 5;
+/// Kubernetes keeps a pod until its node is back or deleted, which on bare metal may be never.
+const GIVEN_UP_SECONDS: i64 = 600;
 /// What a kubelet says of a pod that it ends, or turns away, on account of its node.
 const ENDED_BY_NODE: [&str; 5] = ["Evicted", "NodeShutdown", "Preempting", "Shutdown", "Terminated"];
 /// Why a container waits that is being started.

@@ -31,7 +31,7 @@ impl Leftovers<'_> {
         tell: &mut impl FnMut(String),
     ) -> Result<(), UninstallError> {
         tell(format!(
-            "broadcasts that did not end in time: {}; no operator runs, or the api does not answer it",
+            "broadcasts that did not end in time: {}; no operator runs, the api does not answer it, or they are paused",
             open.len()
         ));
         let workers = self.workers(tell).await.map_err(|failure| UninstallError::Broadcasts { failure })?;

@@ -37,7 +37,7 @@ impl Shared {
         }
     }
 
-    /// Ends a worker, and waits until its process has ended. Nobody else deletes the pod of one that has ended by itself.
+    /// Ends a worker, and waits until its process has ended, or can do nothing any more. Nobody else deletes the pod of one that has ended by itself.
     pub(super) async fn end(&self, worker: WorkerId) -> Presence {
         let mut changes = self.pods.subscribe();
         loop {
@@ -48,7 +48,14 @@ impl Shared {
                 },
                 Known::Unknown => return self.look_for(worker).await,
                 Known::There(pod) if pod.leaving => {
-                    let _ = changes.changed().await;
+                    if self.pods.now().is_some_and(|now| pod.is_given_up(now)) {
+                        tracing::warn!(
+                            pod = pod.name,
+                            "a worker's pod does not go, because its node is lost; nobody waits for it any more"
+                        );
+                        return Presence::Gone;
+                    }
+                    let _ = timeout(LOOK_AT_LEAVING, changes.changed()).await;
                     continue;
                 }
                 Known::There(pod) => pod,
@@ -175,5 +182,7 @@ impl Shared {
     }
 }
 
+/// Whether a pod that leaves is to be given up is asked so often.
+const LOOK_AT_LEAVING: Duration = Duration::from_mins(1);
 /// After an outage, thousands may ask for theirs.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);

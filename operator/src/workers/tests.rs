@@ -398,6 +398,21 @@ async fn a_release_ends_the_pod_and_waits_for_its_process() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pod_that_does_not_go_because_its_node_is_lost_is_waited_for_no_longer_than_ten_minutes() {
+    let world = World::new();
+    let worker = world.warm(0);
+    world.claim(1).await.unwrap();
+    world.begin_term();
+    let released = tokio::spawn(world.workers.release(worker));
+    sleep(Duration::from_mins(9)).await;
+    assert!(!released.is_finished());
+    sleep(Duration::from_mins(3)).await;
+    assert!(world.pod("w-default-0").is_some());
+    assert!(released.is_finished());
+    assert_eq!(released.await.unwrap(), Presence::Gone);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_worker_whose_pod_may_not_be_deleted_is_gone_once_its_process_has_ended() {
     let world = World::new();
     let worker = world.warm(0);

@@ -155,12 +155,14 @@ impl StreamTask {
             let follower = Follower {
                 link: Arc::clone(&carriers.link),
                 workers: Arc::clone(&carriers.workers),
+                stream: self.stream,
                 worker,
                 epoch,
                 proof: carriers.feed_key.proof(self.stream, epoch),
                 inputs: self.inputs.0.clone(),
                 reached: reach,
                 standstill: Arc::clone(&self.shared.standstill),
+                earshot: Arc::clone(&self.shared.earshot),
             };
             let job = self.jobs.spawn(async move {
                 follower.run().await;

@@ -355,6 +355,9 @@ impl WorkerLink for FakeCluster {
             }
             let worker = found.filter(|worker| !worker.dead.is_cancelled());
             let worker = worker.ok_or_else(|| LinkLost("dead".to_owned()))?;
+            if worker.cut_off.is_cancelled() {
+                return Err(LinkLost("no route to host".to_owned()));
+            }
             if !worker.assignments().first().is_some_and(|assignment| assignment.knows_reader(proof)) {
                 return Err(LinkLost("a stranger".to_owned()));
             }

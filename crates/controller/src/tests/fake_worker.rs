@@ -35,6 +35,8 @@ pub(super) struct FakeWorker {
     /// It has closed its feed.
     closed: CancellationToken,
     pub(super) dead: CancellationToken,
+    /// No packet gets through any more between it and the controller.
+    pub(super) cut_off: CancellationToken,
     serves: Arc<AtomicBool>,
     /// It has no publisher, and ends by itself.
     closes: Arc<AtomicBool>,
@@ -54,6 +56,7 @@ impl FakeWorker {
             assigned: watch::Sender::new(Vec::new()),
             closed: CancellationToken::new(),
             dead: CancellationToken::new(),
+            cut_off: CancellationToken::new(),
             serves: Arc::default(),
             closes: Arc::default(),
             key: Arc::new(SealingKey::generate().unwrap()),
@@ -227,15 +230,21 @@ impl Announcements for Heard {
     fn next(&mut self) -> BoxFuture<'_, Result<Option<Announcement>, LinkLost>> {
         Box::pin(async move {
             let read = self.read;
+            let cut_off = self.worker.cut_off.clone();
+            let silence = async {
+                cut_off.cancelled().await;
+                sleep(FEED_SILENCE).await;
+            };
             tokio::select! {
                 biased;
-                said = self.said.wait_for(|said| said.len() > read) => {
+                () = silence => Err(LinkLost("silent".to_owned())),
+                said = self.said.wait_for(|said| said.len() > read), if !cut_off.is_cancelled() => {
                     self.read += 1;
                     Ok(Some(said.unwrap()[read].clone()))
                 }
                 () = self.worker.closed.cancelled() => Ok(Some(Announcement::Closed)),
                 () = self.worker.dead.cancelled() => Err(LinkLost("dead".to_owned())),
-                () = sleep(Duration::from_secs(1)) => Ok(Some(Announcement::Alive)),
+                () = sleep(Duration::from_secs(1)), if !cut_off.is_cancelled() => Ok(Some(Announcement::Alive)),
             }
         })
     }

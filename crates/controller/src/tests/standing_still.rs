@@ -108,12 +108,14 @@ fn followed(worker: &Arc<Worker>, standstill: &Arc<LoggedStandstill>) -> (JoinHa
     let follower = Follower {
         link: worker.clone(),
         workers: worker.clone(),
+        stream: StreamId::generate(),
         worker: WorkerAddress { worker: WorkerId::generate(), rtmp: nowhere, http: nowhere },
         epoch: Epoch(1),
         proof: RoleKey::new([2; 32]).proof(StreamId::generate(), Epoch(1)),
         inputs,
         reached: watch::Sender::new(None),
         standstill: Arc::clone(standstill),
+        earshot: Arc::default(),
     };
     (tokio::spawn(follower.run()), said)
 }
