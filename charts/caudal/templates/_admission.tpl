@@ -56,6 +56,12 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ .Release.Name }}
     message: {{ . }} changes no finalizer of a LiveStream
 {{- end }}
 
+{{/* Its annotations are people's orders, as to move it. */}}
+{{- define "caudal.liveStreamAnnotations" }}
+  - expression: "variables.metadata.?annotations.orValue({}) == variables.metadataBefore.?annotations.orValue({})"
+    message: {{ . }} changes no annotation of a LiveStream
+{{- end }}
+
 {{- define "caudal.routerSpec" -}}
 matchConditions:
   - name: router
@@ -71,8 +77,7 @@ variables:
 validations:
 {{- include "caudal.liveStreamOwner" . }}
 {{- include "caudal.liveStreamFinalizers" "a router" }}
-  - expression: "variables.metadata.?annotations.orValue({}) == variables.metadataBefore.?annotations.orValue({})"
-    message: a router changes no annotation of a LiveStream
+{{- include "caudal.liveStreamAnnotations" "a router" }}
   - expression: >-
       oldObject == null || (variables.spec.all(field, field == 'ingest' || (field in variables.before && variables.spec[field] ==
       variables.before[field])) && variables.before.all(field, field == 'ingest' || field in variables.spec))
@@ -115,17 +120,10 @@ variables:
   - name: own
     expression: "['title', 'access', 'desiredState', 'endReason', 'drop', 'keyRevoked']"
 {{- include "caudal.liveStreamMetadata" . }}
-  - name: notes
-    expression: "variables.metadata.?annotations.orValue({})"
-  - name: notesBefore
-    expression: "variables.metadataBefore.?annotations.orValue({})"
 validations:
 {{- include "caudal.liveStreamOwner" . }}
 {{- include "caudal.liveStreamFinalizers" "the api" }}
-  - expression: >-
-      variables.notes.all(note, note == 'caudal.dev/move' || (note in variables.notesBefore && variables.notes[note] ==
-      variables.notesBefore[note])) && variables.notesBefore.all(note, note == 'caudal.dev/move' || note in variables.notes)
-    message: the api orders moves, and writes no other annotation of a LiveStream
+{{- include "caudal.liveStreamAnnotations" "the api" }}
   - expression: >-
       oldObject == null || (variables.spec.all(field, field in variables.own || (field in variables.before && variables.spec[field] ==
       variables.before[field])) && variables.before.all(field, field in variables.own || field in variables.spec))
