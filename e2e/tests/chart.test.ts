@@ -150,9 +150,9 @@ test.each([
   expect(await render('--set', service)).toMatch(new RegExp(`^  type: ${type}\n  externalTrafficPolicy: ${rendered}$`, 'm'));
 });
 
-test.each(['kubernetes.md', 'kubernetes/install.md'])('the values that docs/%s shows can be installed', async (page) => {
+test.each(['kubernetes.md', 'kubernetes/install.md', 'kubernetes/size.md'])('the values that docs/%s shows can be installed', async (page) => {
   const text = await readFile(path.resolve(chart, '../../docs', page), 'utf8');
-  const shown = [...text.matchAll(/^( *)```yaml\n([^]*?)^ *```$/gm)].filter(([, , block = '']) => /^ *urls:/m.test(block));
+  const shown = [...text.matchAll(/^( *)```yaml\n([^]*?)^ *```$/gm)].filter(([, , block = '']) => /^ *(urls|workerPool):/m.test(block));
   expect(shown).not.toEqual([]);
   const folder = await mkdtemp(path.join(tmpdir(), 'caudal-chart-test-'));
   try {
