@@ -150,6 +150,16 @@ test.each([
   expect(await render('--set', service)).toMatch(new RegExp(`^  type: ${type}\n  externalTrafficPolicy: ${rendered}$`, 'm'));
 });
 
+test.each([
+  ['Local', 'a node that a router runs on'],
+  ['Cluster', 'any node, at a port'],
+])('says which nodes lead streamers in with NodePort (%s)', async (policy, words) => {
+  const service = ['--set', `rtmp.service.externalTrafficPolicy=${policy}`];
+  const install = ['install', 'caudal', chart, '--namespace', 'caudal', '--dry-run=client', ...values('node-port'), ...service];
+  // Helm 3 asks a cluster even then.
+  expect(await helm(install, undefined, 'helm-4')).toContain(`(RTMP): ${words}`);
+});
+
 test.each(['kubernetes.md', 'kubernetes/install.md', 'kubernetes/size.md'])('the values that docs/%s shows can be installed', async (page) => {
   const text = await readFile(path.resolve(chart, '../../docs', page), 'utf8');
   const shown = [...text.matchAll(/^( *)```yaml\n([^]*?)^ *```$/gm)].filter(([, , block = '']) => /^ *(urls|workerPool):/m.test(block));
