@@ -37,6 +37,11 @@ impl Rendered {
         };
         self.gzip.get_or_init(compress).clone()
     }
+
+    /// Bytes of both forms, as far as they are there.
+    pub(crate) fn size(&self) -> usize {
+        self.plain.len().saturating_add(self.gzip.get().map_or(0, Bytes::len))
+    }
 }
 
 /// A stream between two announcements.

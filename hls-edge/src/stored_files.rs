@@ -10,6 +10,7 @@ use bytes::Bytes;
 use caudal_livestream::{RenditionName, StreamId};
 use caudal_storage::{Key, SegmentStore, StreamFile};
 use tokio::sync::{OnceCell, Semaphore};
+use tokio::time::timeout;
 
 use crate::answer::Refusal;
 use crate::answer_room::{AnswerRoom, Share};
@@ -20,6 +21,8 @@ use crate::rendered::Rendered;
 pub(crate) struct StoredFiles {
     store: SegmentStore,
     asking: Semaphore,
+    /// Kilobytes of small files that may be under way: how long one is shows only when it is here.
+    coming: Semaphore,
     small: Mutex<HashMap<Key, Small>>,
     missing: Mutex<HashMap<Key, Instant>>,
     /// Media that is being read, or sent.
@@ -72,6 +75,7 @@ impl StoredFiles {
         Self {
             store,
             asking: Semaphore::new(MAX_QUESTIONS),
+            coming: Semaphore::new(MAX_BYTES / KIB),
             small: Mutex::default(),
             missing: Mutex::default(),
             media: Mutex::default(),
@@ -198,6 +202,10 @@ impl StoredFiles {
     async fn small(&self, key: Key, keep: Duration) -> Result<Found, Refusal> {
         let cell = self.cell(&key, keep, Instant::now());
         let ask = || async {
+            let coming = timeout(PATIENCE, self.coming.acquire_many(kilobytes(&key))).await;
+            let Ok(Ok(_coming)) = coming else {
+                return Err(Failed { refusal: Refusal::Busy, at: Instant::now() });
+            };
             match self.ask(&key, async |key| self.store.get(key).await).await {
                 Ok(found) => Ok(found.map(|data| Arc::new(Rendered::of(data)))),
                 Err(refusal) => Err(Failed { refusal, at: Instant::now() }),
@@ -258,8 +266,15 @@ impl AsRef<[u8]> for Answer {
 impl Small {
     fn size(&self) -> usize {
         let found = self.found.get().and_then(|found| found.as_ref().ok()?.as_ref());
-        found.map_or(0, |rendered| rendered.plain.len())
+        found.map_or(0, |rendered| rendered.size())
     }
+}
+
+/// What a file may take at most.
+fn kilobytes(key: &Key) -> u32 {
+    let most = MAX_BYTES / KIB;
+    let longest = usize::try_from(key.longest()).unwrap_or(usize::MAX).div_ceil(KIB);
+    u32::try_from(longest.min(most)).unwrap_or(u32::MAX)
 }
 
 /// Whether a playlist has `uri` on a line of its own or as an attribute.
@@ -286,8 +301,11 @@ const MISSING: Duration = Duration::from_secs(2);
 const FAILED: Duration = Duration::from_secs(1);
 /// Answers that are kept.
 const MAX_KEPT: usize = 1024;
-/// And their bytes.
-const MAX_BYTES: usize = 64 * 1024 * 1024;
+/// And their bytes; beside them so many may be under way.
+const MAX_BYTES: usize = 64 * 1024 * KIB;
+const KIB: usize = 1024;
+/// For room for a small file: a storage that works gives a hundred of them a second.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
@@ -397,6 +415,52 @@ mod tests {
         assert_eq!((range.as_ref(), living.living_unheld()), (b"gme".as_slice(), 10));
         drop((whole, range));
         assert_eq!(living.living_unheld(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn small_files_that_are_under_way_count_as_long_as_they_may_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Arc::new(stored_files(SegmentStore::folder(folder.path()).unwrap(), None));
+        let all = files.coming.available_permits();
+        let stream = StreamId::generate();
+        let hangs = Hanging::at(folder.path().join(format!("live/{stream}/manifest.mpd")));
+        let mut viewer = tokio::task::JoinSet::new();
+        let waiting = Arc::clone(&files);
+        viewer.spawn(async move { waiting.whole(stream, StreamFile::Manifest).await });
+        while files.asking.available_permits() == MAX_QUESTIONS {
+            tokio::task::yield_now().await;
+        }
+        let longest = usize::try_from(Key::Live(stream, StreamFile::Manifest).longest()).unwrap();
+        assert_eq!(all - files.coming.available_permits(), longest / KIB);
+        drop(hangs);
+        viewer.join_next().await.unwrap().unwrap().unwrap_err();
+        assert_eq!(files.coming.available_permits(), all);
+
+        let _others = files.coming.acquire_many(u32::try_from(all).unwrap()).await.unwrap();
+        assert_eq!(files.poster(StreamId::generate()).await, Err(Refusal::Busy));
+    }
+
+    #[tokio::test]
+    async fn a_compressed_copy_counts_too() {
+        let small = Small { found: Arc::default(), asked: Instant::now() };
+        assert_eq!(small.size(), 0);
+        let rendered = Arc::new(Rendered::of(Bytes::from(vec![b'x'; 5000])));
+        small.found.set(Ok(Some(Arc::clone(&rendered)))).unwrap();
+        assert_eq!(small.size(), 5000);
+        let compressed = rendered.gzip().len();
+        assert_eq!(small.size(), 5000 + compressed);
+    }
+
+    #[tokio::test]
+    async fn what_is_longer_than_any_of_its_kind_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = stored_files(SegmentStore::folder(folder.path()).unwrap(), None);
+        let stream = StreamId::generate();
+        let key = Key::Poster(stream);
+        let path = folder.path().join(key.to_string());
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::File::create(&path).unwrap().set_len(key.longest() + 1).unwrap();
+        assert_eq!(files.poster(stream).await, Err(Refusal::Unavailable));
     }
 
     #[tokio::test]

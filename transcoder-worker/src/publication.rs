@@ -148,7 +148,7 @@ impl Publication {
                 continue;
             }
             let file = StreamFile::Playlist(rendition);
-            let Some(text) = self.store.get(&Key::Live(self.stream, file.clone())).await? else { continue };
+            let Some(text) = self.read(file.clone()).await? else { continue };
             if let Some(closed) = playlist::closed(&text) {
                 self.replace(file, closed, Durability::Synced).await?;
             }
@@ -182,12 +182,24 @@ impl Publication {
     /// Which tracks the stored master names, of this epoch or an earlier one.
     async fn named(&mut self, timeline: &Timeline) -> Result<&HashSet<RenditionName>, PublicationError> {
         if self.named.is_none() {
-            let master = self.store.get(&Key::Live(self.stream, StreamFile::Master)).await?;
+            let master = self.read(StreamFile::Master).await?;
             let master = master.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
             let names = timeline.tracks.iter().map(|track| &track.name);
             self.named = Some(names.filter(|name| playlist::names(&master, name)).cloned().collect());
         }
         Ok(self.named.get_or_insert_default())
+    }
+
+    /// A playlist that an earlier epoch may have written. One that is too long is none of ours, and the broadcast goes on and ends
+    /// without it.
+    async fn read(&self, file: StreamFile) -> Result<Option<Bytes>, StorageError> {
+        match self.store.get(&Key::Live(self.stream, file)).await {
+            Err(error @ StorageError::TooLong { .. }) => {
+                tracing::warn!(%error, "a stored playlist cannot be read");
+                Ok(None)
+            }
+            read => read,
+        }
     }
 
     async fn write_playlists(&mut self, timeline: &Timeline) -> Result<(), PublicationError> {

@@ -19,13 +19,21 @@ pub use control::{ControlEvent, ControlFeed};
 #[derive(Debug)]
 pub struct Feed {
     response: Response,
-    // At most one frame beyond what is decoded: `feed::decode` refuses lengths over `feed::MAX_FRAME`.
+    // At most one frame beyond what is decoded: `feed::decode` refuses what is longer than its type may be.
     buffer: BytesMut,
+    parts: Parts,
     silence: Duration,
     deadline: Instant,
     ended: bool,
     /// A frame type that this release does not know has come.
     skipping: bool,
+}
+
+/// Whether parts were asked for.
+#[derive(Clone, Copy, Debug)]
+enum Parts {
+    Some,
+    None,
 }
 
 /// Why a feed ended before its stream did. A new one begins with a new snapshot.
@@ -56,7 +64,13 @@ impl Feed {
     /// A feed that is lost after `silence` without a frame.
     pub(crate) fn with_silence(response: Response, silence: Duration) -> Self {
         let deadline = Instant::now() + silence;
-        Self { response, buffer: BytesMut::new(), silence, deadline, ended: false, skipping: false }
+        let (buffer, parts) = (BytesMut::new(), Parts::Some);
+        Self { response, buffer, parts, silence, deadline, ended: false, skipping: false }
+    }
+
+    /// The same feed, of a worker that was asked for no parts.
+    pub(crate) fn without_parts(self) -> Self {
+        Self { parts: Parts::None, ..self }
     }
 
     /// The next frame of a type that this release knows; none once the worker said [`Event::End`] and closed. Dropping the
@@ -66,7 +80,11 @@ impl Feed {
     /// [`FeedLost`] when no whole frame comes within three seconds, or none can come any more.
     pub async fn next(&mut self) -> Result<Option<Frame>, FeedLost> {
         loop {
-            match feed::decode(&mut self.buffer) {
+            let frame = match self.parts {
+                Parts::Some => feed::decode(&mut self.buffer),
+                Parts::None => feed::decode_without_parts(&mut self.buffer),
+            };
+            match frame {
                 Ok(Some(frame)) => {
                     self.deadline = Instant::now() + self.silence;
                     self.ended |= matches!(frame, Frame::Event(Event::End));

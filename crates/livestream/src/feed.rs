@@ -4,6 +4,9 @@
 //! it may come again whenever the set of renditions changes. After a `part` of a rendition that was asked for, a
 //! `bytes` frame with the part itself follows at once.
 //!
+//! What a frame may be long depends on its type: only `bytes` are as long as media is. The readers are the roles that serve
+//! everybody, and the worker has to do with what strangers send.
+//!
 //! A control feed is the controller's: `floor`, `reached`, `input`, `end` and `heartbeat`, and nothing of what each
 //! rendition announces. It begins with the present floor, if anything was announced, and the input.
 
@@ -127,9 +130,14 @@ pub enum Frame {
 /// Why there is no frame.
 #[derive(Debug, Error)]
 pub enum FeedError {
-    /// A frame says that it is longer than any may be.
-    #[error("a frame of {0} bytes is over the limit of {MAX_FRAME}")]
-    TooLong(usize),
+    /// A frame says that it is longer than any of its type may be.
+    #[error("a frame of {length} bytes is over the limit of {limit}")]
+    TooLong {
+        /// What it says.
+        length: usize,
+        /// The most for its type.
+        limit: usize,
+    },
     /// A frame without even a type.
     #[error("a frame of no bytes")]
     Empty,
@@ -174,7 +182,7 @@ impl Event {
 /// [`FeedError::TooLong`] when no frame may be that long.
 pub fn bytes_frame_head(length: usize) -> Result<Bytes, FeedError> {
     let body = length.saturating_add(1);
-    let too_long = || FeedError::TooLong(body);
+    let too_long = || FeedError::TooLong { length: body, limit: MAX_FRAME };
     if body > MAX_FRAME {
         return Err(too_long());
     }
@@ -190,10 +198,30 @@ pub fn bytes_frame_head(length: usize) -> Result<Bytes, FeedError> {
 /// [`FeedError::UnknownType`] for a frame that is to be skipped. With any other [`FeedError`] what is there can never become
 /// a frame, and the connection is of no more use.
 pub fn decode(buffer: &mut BytesMut) -> Result<Option<Frame>, FeedError> {
+    decode_within(buffer, MAX_FRAME)
+}
+
+/// The same of a feed that was asked for without any parts, such as a control feed.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_without_parts(buffer: &mut BytesMut) -> Result<Option<Frame>, FeedError> {
+    decode_within(buffer, MAX_SMALL)
+}
+
+/// `longest_part`: the most for the frames that carry parts.
+fn decode_within(buffer: &mut BytesMut, longest_part: usize) -> Result<Option<Frame>, FeedError> {
     let Some(head) = buffer.first_chunk::<4>() else { return Ok(None) };
     let length = usize::try_from(u32::from_be_bytes(*head)).unwrap_or(usize::MAX);
-    if length > MAX_FRAME {
-        return Err(FeedError::TooLong(length));
+    let limit = match buffer.get(4).copied() {
+        None => MAX_FRAME,
+        Some(BYTES) => longest_part,
+        Some(STORED | WITHDRAWN | INPUT | END | HEARTBEAT | FLOOR | REACHED) => MAX_SMALL,
+        // And whatever a later release says: a reader of this one only skips it.
+        Some(_) => MAX_TIMELINE,
+    };
+    if length > limit {
+        return Err(FeedError::TooLong { length, limit });
     }
     if length == 0 {
         return Err(FeedError::Empty);
@@ -263,6 +291,12 @@ fn bare_frame(kind: u8) -> Bytes {
 
 /// The longest frame: a part of 2 s at 50 Mb/s is 12.5 MB, so this leaves room and still bounds a reader's memory.
 pub const MAX_FRAME: usize = 16 * 1024 * 1024;
+/// The longest JSON with segments in it. The longest live window is a snapshot's: 8 renditions over 60 s and the open segment,
+/// in segments of at least half a second (but for 36 discontinuities a minute) and parts of at least 0.1 s on average. That is
+/// 8 × (180 segments of 400 bytes + 800 parts of 90 bytes), 1.2 MB; usually it is 0.1.
+pub const MAX_TIMELINE: usize = 2 * 1024 * 1024;
+/// All other JSON: names, numbers, and some words for the streamer.
+const MAX_SMALL: usize = 64 * 1024;
 
 const SNAPSHOT: u8 = 1;
 const PART: u8 = 2;

@@ -14,6 +14,7 @@ mod parting;
 mod planned_move;
 mod publisher;
 mod time;
+mod words;
 mod worker_slot;
 
 use std::fmt;
@@ -261,7 +262,7 @@ impl Lifecycle {
             // Nobody waits: whoever comes back is not to get what an earlier loss has left of that time.
             self.recovery = None;
         }
-        match input {
+        match input.with_few_words() {
             Input::Tick => {}
             Input::PublisherChosen(generation) => {
                 if generation > self.generation {
@@ -290,9 +291,8 @@ impl Lifecycle {
                     self.no_room = None;
                 }
             }
-            Input::NoWorker(epoch, mut reason) => {
+            Input::NoWorker(epoch, reason) => {
                 if self.is_wanted(epoch) {
-                    reason.truncate(reason.floor_char_boundary(LONGEST_REASON));
                     self.no_worker = Some(reason);
                 }
             }
@@ -535,8 +535,6 @@ const SHUTDOWN_MS: u32 = 3_000;
 /// again with `ended`. The record stays longer when the api does not know of the end by then. Its media does not: an
 /// api that cannot write because the disk is full would otherwise keep the disk full.
 const REMEMBER_MS: u32 = 600_000;
-/// Bytes: what a scheduler says of a hundred nodes is no longer, and an Event takes twice that.
-const LONGEST_REASON: usize = 512;
 
 #[cfg(test)]
 mod diagram_tests;

@@ -3,7 +3,9 @@
 //! The worker and every reader of its feed hold the same [`Timeline`] and change it only by
 //! [`Timeline::apply`], so a snapshot and the events after it can never disagree.
 
+mod bounded_list;
 mod captions;
+mod media;
 mod plausible;
 mod tracks;
 
@@ -18,6 +20,7 @@ use crate::{
 };
 
 pub use captions::{CaptionChannel, UnknownCaptionChannel};
+use plausible::MAX_SEGMENTS;
 pub use plausible::{HIGHEST_NUMBER, Implausible};
 
 /// The name of the rendition that carries what the publisher sends.
@@ -75,7 +78,7 @@ pub struct Track {
 
 /// What a track carries.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", tag = "kind")]
+#[serde(rename_all = "camelCase", tag = "kind", try_from = "media::Fields")]
 pub enum TrackMedia {
     /// Pictures.
     #[serde(rename_all = "camelCase")]
@@ -189,6 +192,12 @@ pub enum TimelineGap {
         /// The number that came.
         found: Msn,
     },
+    /// No live window is as long as this one would become.
+    #[error("the live window of {rendition} is out of bounds")]
+    OutOfBounds {
+        /// The rendition it belongs to.
+        rendition: RenditionName,
+    },
 }
 
 impl Timeline {
@@ -204,6 +213,7 @@ impl Timeline {
             Event::Segment(announced) => {
                 let Some(track) = self.track_mut(&announced.rendition) else { return Ok(()) };
                 let found = announced.segment.msn;
+                track.has_room(announced.segment.parts.len())?;
                 match track.segments.back_mut() {
                     Some(last) if last.msn == found && last.phase == SegmentPhase::Open => {
                         *last = announced.segment.clone();
@@ -268,9 +278,9 @@ impl Timeline {
             Some(last) if last.msn.next() == found => true,
             Some(_) => return Err(gap()),
         };
-        if opens {
-            track.segments.push_back(announced.opens.as_deref().cloned().ok_or_else(gap)?);
-        }
+        let opened = if opens { Some(announced.opens.as_deref().ok_or_else(gap)?) } else { None };
+        track.has_room(opened.map_or(0, |opened| opened.parts.len()).saturating_add(1))?;
+        track.segments.extend(opened.cloned());
         if let Some(open) = track.segments.back_mut() {
             open.duration.0 = open.duration.0.saturating_add(announced.part.duration.0);
             open.size = open.size.saturating_add(u64::from(announced.part.size));
@@ -291,6 +301,16 @@ impl Track {
     /// The last position that a reader can ask for: segment and how many parts of it there are.
     pub fn edge(&self) -> Option<(Msn, usize)> {
         self.segments.back().map(|last| (last.msn, last.parts.len()))
+    }
+
+    /// Whether another segment, or an open one, may bring so many parts. Whoever announces a segment says which ones leave
+    /// the window for it, and a reader of the feed keeps all others.
+    fn has_room(&self, parts: usize) -> Result<(), TimelineGap> {
+        let kept: usize = self.segments.iter().map(|segment| segment.parts.len()).sum();
+        if self.segments.len() < MAX_SEGMENTS && kept.saturating_add(parts) <= MAX_SEGMENTS {
+            return Ok(());
+        }
+        Err(TimelineGap::OutOfBounds { rendition: self.name.clone() })
     }
 
     /// True for pictures.

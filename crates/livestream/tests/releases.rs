@@ -21,8 +21,10 @@ use caudal_livestream::proof::SignedAssignment;
 use caudal_livestream::record::{DesiredState, LiveStream, Phase};
 use caudal_livestream::report::{Done, EndReason, Published};
 use caudal_livestream::state::StoredState;
-use caudal_livestream::timeline::{CaptionChannel, SegmentPhase, Timeline, TrackMedia, VideoRange};
-use caudal_livestream::{Epoch, Msn, RenditionName, UnixMillis, WorkerId};
+use caudal_livestream::timeline::{CaptionChannel, Part, SegmentPhase, Timeline, TrackMedia, VideoRange};
+use caudal_livestream::{
+    Epoch, MediaDuration, MediaTime, Msn, PartNumber, RenditionName, UnixMillis, WorkerId,
+};
 use proptest::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -323,6 +325,117 @@ fn a_timeline_of_a_newer_release_is_read_but_for_what_carries_neither_pictures_n
     assert!(serde_json::from_value::<Timeline>(broken).is_err());
 }
 
+/// What a reader has read of something that a peer sends.
+struct Counted<'a>(&'a [u8], &'a std::cell::Cell<usize>);
+
+impl std::io::Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.0.read(buffer)?;
+        self.1.set(self.1.get() + read);
+        Ok(read)
+    }
+}
+
+/// A feed's JSON with `tracks` in the place of its own, and how much of it was read until it was taken or refused.
+fn with_tracks(tracks: &str) -> (Result<Timeline, serde_json::Error>, usize) {
+    let mut timeline = json_of("timeline-hdr-captions");
+    timeline["tracks"] = json!("here");
+    let text = timeline.to_string().replace("\"here\"", tracks);
+    let read = std::cell::Cell::new(0);
+    (serde_json::from_reader(Counted(text.as_bytes(), &read)), read.get())
+}
+
+#[test]
+fn a_list_of_tracks_is_read_no_further_than_there_can_be_tracks() {
+    let million = |entry: &str| format!("[{}{entry}]", format!("{entry},").repeat(1_000_000));
+    let track = json_of("timeline-hdr-captions")["tracks"][0].to_string();
+    for entries in [
+        million("[0]"),
+        million("{}"),
+        million("7"),
+        format!("[{}{track}]", format!("{track},").repeat(1000)),
+    ] {
+        let (refused, read) = with_tracks(&entries);
+        assert!(refused.is_err());
+        assert!(read < 64 * 1024, "{read} bytes of {}", entries.len());
+    }
+    let (timeline, _) = with_tracks(&million(r#"{"media":{"kind":"text"}}"#));
+    assert_eq!(timeline.unwrap().tracks, []);
+
+    // No value is built of these: it could not be, so deep do they lie.
+    let deep = format!("{}{}", "[".repeat(300), "]".repeat(300));
+    let newer = track.replacen("\"kind\"", &format!("\"later\":{deep},\"kind\""), 1);
+    let (timeline, _) =
+        with_tracks(&format!("[{newer},{{\"media\":{{\"kind\":\"text\"}},\"later\":{deep}}}]"));
+    let mut known: Timeline = read("timeline", json_of("timeline-hdr-captions"));
+    known.tracks.truncate(1);
+    assert_eq!(timeline.unwrap(), known);
+}
+
+#[test]
+fn each_type_of_frame_has_its_own_limit() {
+    let (small, timeline) = (64 * 1024, 2 * 1024 * 1024);
+    for (kind, limit, limit_without_parts) in [
+        (1, timeline, timeline),
+        (2, timeline, timeline),
+        (3, timeline, timeline),
+        (4, small, small),
+        (5, small, small),
+        (6, small, small),
+        (7, small, small),
+        (8, small, small),
+        (9, feed::MAX_FRAME, small),
+        (10, small, small),
+        (11, small, small),
+        (200, timeline, timeline),
+    ] {
+        type Decode = fn(&mut BytesMut) -> Result<Option<Frame>, FeedError>;
+        let readers: [(Decode, usize); 2] =
+            [(feed::decode, limit), (feed::decode_without_parts, limit_without_parts)];
+        for (decode, limit) in readers {
+            for (length, fits) in [(limit, true), (limit + 1, false)] {
+                // Of a frame that is too long nothing is waited for but its head.
+                let mut buffer = BytesMut::new();
+                buffer.put_u32(u32::try_from(length).unwrap());
+                assert!(matches!(decode(&mut buffer), Ok(None)) || length > feed::MAX_FRAME);
+                buffer.put_u8(kind);
+                match decode(&mut buffer) {
+                    Ok(None) => assert!(fits, "type {kind}, {length} bytes"),
+                    Err(FeedError::TooLong { .. }) => assert!(!fits, "type {kind}, {length} bytes"),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+}
+
+/// The longest live window there can be: what a worker writes of it is never too long for those who read it.
+#[test]
+fn the_longest_live_window_fits_a_snapshot() {
+    let mut timeline: Timeline = read("timeline", json_of("timeline-hdr-captions"));
+    let mut track = timeline.tracks[0].clone();
+    let mut segment = track.segments[0].clone();
+    let mut part = segment.parts.first().copied().unwrap_or(Part {
+        number: PartNumber(0),
+        duration: MediaDuration(0),
+        size: 0,
+        independent: false,
+    });
+    // A broadcast that has run for years.
+    part.number = PartNumber(9_999_999_999);
+    part.duration = MediaDuration::from_millis(200);
+    part.size = 99_999_999;
+    segment.msn = Msn(9_999_999_999);
+    segment.start = MediaTime(9_999_999_999_999_999);
+    segment.discontinuity = 9_999_999;
+    segment.size = 999_999_999;
+    segment.parts = vec![part; 4];
+    track.segments = vec![segment; 200].into();
+    timeline.tracks = vec![track; 8];
+    let frame = Event::Snapshot(Box::new(timeline)).encode();
+    assert!(frame.len() < feed::MAX_TIMELINE, "{}", frame.len());
+}
+
 proptest! {
     /// Whatever a peer sends: reading ends, nothing is read twice, and what is over the limit is refused before it is kept.
     #[test]
@@ -333,8 +446,8 @@ proptest! {
             match feed::decode(&mut buffer) {
                 Ok(Some(_)) | Err(FeedError::UnknownType(_)) => prop_assert!(buffer.len() < before),
                 Err(FeedError::Json { .. }) => prop_assert!(buffer.len() < before),
-                Err(FeedError::TooLong(length)) => {
-                    prop_assert!(length > feed::MAX_FRAME);
+                Err(FeedError::TooLong { length, limit }) => {
+                    prop_assert!(length > limit);
                     break;
                 }
                 Err(FeedError::Empty) => break,

@@ -99,6 +99,23 @@ impl Key {
         }
     }
 
+    /// Bytes: no such object of ours is longer. A longer one is neither written nor read; whoever may write one broadcast's
+    /// files is not to fill the memory of those who serve all of them.
+    pub fn longest(&self) -> u64 {
+        match self {
+            Self::Poster(_) => LONGEST_POSTER,
+            Self::Live(_, file) => match file {
+                StreamFile::State(_) => LONGEST_STATE,
+                StreamFile::Probe => LONGEST_PROBE,
+                StreamFile::Master => LONGEST_MASTER,
+                StreamFile::Manifest | StreamFile::Playlist(_) => LONGEST_PLAYLIST,
+                StreamFile::Init(..) => LONGEST_INIT,
+                // What storage refuses is gathered for the next log, and no role reads logs.
+                StreamFile::Log(..) | StreamFile::Segment(..) => LONGEST_MEDIA,
+            },
+        }
+    }
+
     /// True for what is written once and never changes.
     pub fn is_immutable(&self) -> bool {
         matches!(self, Self::Live(_, StreamFile::Init(..) | StreamFile::Segment(..) | StreamFile::Log(..)))
@@ -188,6 +205,23 @@ fn canonical<T: fmt::Display>(value: T, text: &str) -> Result<T, InvalidKey> {
 }
 
 const AUDIO: &str = "audio";
+
+/// The live window, which as a feed's snapshot is 1.2 MB at the very most, and half a kilobyte of whose it is.
+const LONGEST_STATE: u64 = 4 * MIB;
+const LONGEST_PROBE: u64 = 2 * MIB;
+/// A line of some hundred bytes for each of eight renditions, and one for each of 67 channels of captions.
+const LONGEST_MASTER: u64 = 256 * KIB;
+/// The live window again: 180 segments of 200 bytes in a playlist; in a manifest a Period for each of some 40 discontinuities,
+/// with eight representations of 700 bytes.
+const LONGEST_PLAYLIST: u64 = 2 * MIB;
+/// A codec's configuration is 16 KiB at most, and what is around it a kilobyte.
+const LONGEST_INIT: u64 = MIB;
+/// A picture 640 pixels wide: 20 to 80 kB. Workers cut what ffmpeg says off behind 1 MiB and what it wrote at once.
+const LONGEST_POSTER: u64 = 2 * MIB;
+/// A GOP of 10 s at 50 Mb/s is 63 MB; nothing of ours is longer than two of them.
+const LONGEST_MEDIA: u64 = 128 * MIB;
+const MIB: u64 = 1024 * KIB;
+const KIB: u64 = 1024;
 
 #[cfg(test)]
 mod tests {

@@ -203,11 +203,12 @@ impl SegmentStore {
         epochs.sort_unstable();
         let (mut proven, mut ended) = (false, None);
         for epoch in &epochs {
-            let Some(body) = self.get(&Key::Live(stream, StreamFile::State(*epoch))).await? else { continue };
-            let Ok(StoredState { owner: Some(owner), filled, .. }) = StoredState::read(stream, *epoch, &body)
-            else {
-                continue;
+            let state = match self.state(stream, *epoch).await {
+                // Says nothing, however often it is asked.
+                Err(StorageError::Unreadable { .. } | StorageError::TooLong { .. }) => continue,
+                state => state?,
             };
+            let Some(StoredState { owner: Some(owner), filled, .. }) = state else { continue };
             if owner.record || !installation.contains(&owner.installation) {
                 return Ok(Provenance::Kept);
             }

@@ -75,8 +75,8 @@ pub enum StorageError {
         /// The object, or the prefix.
         key: String,
     },
-    /// The object is longer than any of ours.
-    #[error("{key}: {size} bytes are over the limit of {MAX_OBJECT}")]
+    /// The object is longer than any of ours of that name ([`Key::longest`]).
+    #[error("{key}: {size} bytes are over the limit of {limit}", limit = key.longest())]
     TooLong {
         /// Which.
         key: Key,
@@ -155,6 +155,7 @@ impl SegmentStore {
     /// # Errors
     /// [`StorageError`] when it is not written, or may not be.
     pub async fn put(&self, key: &Key, data: Bytes) -> Result<Version, StorageError> {
+        fits_data(key, &data)?;
         self.write(key, data, PutMode::Overwrite, key.durability())
             .await
             .map_err(|error| failed(key, error))?
@@ -166,6 +167,7 @@ impl SegmentStore {
     /// # Errors
     /// [`CreateError::AlreadyExists`], also when an earlier attempt of this call did it and its answer was lost.
     pub async fn create(&self, key: &Key, data: Bytes) -> Result<Version, CreateError> {
+        fits_data(key, &data)?;
         match self.write(key, data, PutMode::Create, key.durability()).await {
             Ok(Ok(version)) => Ok(version),
             Ok(Err(Late)) => Err(too_late(key).into()),
@@ -189,6 +191,7 @@ impl SegmentStore {
         over: Option<&Version>,
         durability: Durability,
     ) -> Result<Version, ReplaceError> {
+        fits_data(key, &data)?;
         let mode = match (&self.backing, over) {
             (_, None) => PutMode::Create,
             (Backing::Bucket(_), Some(version)) => PutMode::Update(UpdateVersion {
@@ -242,10 +245,10 @@ impl SegmentStore {
         let read = async {
             let answer = self.inner.get(&path(key)).await?;
             let size = answer.meta.size;
-            if size > MAX_OBJECT {
-                return Ok(Err(StorageError::TooLong { key: key.clone(), size }));
+            match fits(key, size) {
+                Ok(()) => answer.bytes().await.map(Ok),
+                Err(too_long) => Ok(Err(too_long)),
             }
-            answer.bytes().await.map(Ok)
         };
         let read = within(key, read).await?;
         self.seen(key, read).await?.transpose()
@@ -256,10 +259,7 @@ impl SegmentStore {
     /// # Errors
     /// [`StorageError`] when they cannot be read or lie outside of it.
     pub async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Option<Bytes>, StorageError> {
-        let size = range.end.saturating_sub(range.start);
-        if size > MAX_OBJECT {
-            return Err(StorageError::TooLong { key: key.clone(), size });
-        }
+        fits(key, range.end.saturating_sub(range.start))?;
         let read = within(key, self.inner.get_range(&path(key), range)).await?;
         self.seen(key, read).await
     }
@@ -429,6 +429,14 @@ fn too_late(key: &Key) -> StorageError {
     StorageError::Deadline { key: key.to_string() }
 }
 
+fn fits(key: &Key, size: u64) -> Result<(), StorageError> {
+    if size <= key.longest() { Ok(()) } else { Err(StorageError::TooLong { key: key.clone(), size }) }
+}
+
+fn fits_data(key: &Key, data: &Bytes) -> Result<(), StorageError> {
+    fits(key, u64::try_from(data.len()).unwrap_or(u64::MAX))
+}
+
 /// Keys consist of characters that no store escapes.
 fn path(key: &Key) -> ObjectPath {
     ObjectPath::from(key.to_string())
@@ -450,8 +458,6 @@ pub(crate) async fn within<T>(key: &impl ToString, work: impl Future<Output = T>
     timeout(DEADLINE, work).await.map_err(|_| StorageError::Deadline { key: key.to_string() })
 }
 
-/// A GOP of 10 s at 50 Mb/s is 63 MB; nothing of ours is longer than two of them.
-const MAX_OBJECT: u64 = 128 * 1024 * 1024;
 /// Every operation, with the retries of a bucket's client: callers have queues of their own and must get an answer.
 const DEADLINE: Duration = Duration::from_secs(17);
 

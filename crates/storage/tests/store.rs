@@ -420,6 +420,72 @@ async fn proves_ownership(store: &SegmentStore) {
     }
 }
 
+/// As somebody writes it who keeps to no limit of ours.
+fn too_long(folder: &Path, key: &Key) {
+    let path = folder.join(key.to_string());
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::File::create(path).unwrap().set_len(key.longest() + 1).unwrap();
+}
+
+#[tokio::test]
+async fn what_is_longer_than_any_of_its_kind_is_neither_written_nor_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SegmentStore::folder(folder.path()).unwrap();
+    let stream = StreamId::generate();
+    let source = || "source".parse().unwrap();
+    let mib = 1024 * 1024;
+    for (file, longest) in [
+        (Some(StreamFile::State(Epoch(1))), 4 * mib),
+        (Some(StreamFile::Probe), 2 * mib),
+        (Some(StreamFile::Master), mib / 4),
+        (Some(StreamFile::Manifest), 2 * mib),
+        (Some(StreamFile::Playlist(source())), 2 * mib),
+        (Some(StreamFile::Init(source(), "0a1b".parse().unwrap())), mib),
+        (Some(StreamFile::Segment(source(), Msn(7), Epoch(1))), 128 * mib),
+        (None, 2 * mib),
+    ] {
+        let key = file.map_or(Key::Poster(stream), |file| Key::Live(stream, file));
+        assert_eq!(key.longest(), longest, "{key}");
+        let one_more = || Bytes::from(vec![0; usize::try_from(longest).unwrap() + 1]);
+        let refused = |error: &StorageError| matches!(error, StorageError::TooLong { size, .. } if *size == longest + 1);
+        assert!(store.put(&key, one_more()).await.is_err_and(|error| refused(&error)), "{key}");
+        let created = store.create(&key, one_more()).await;
+        assert!(matches!(created, Err(CreateError::Storage(error)) if refused(&error)), "{key}");
+        let replaced = store.replace(&key, one_more(), None, Durability::Lazy).await;
+        assert!(matches!(replaced, Err(ReplaceError::Storage(error)) if refused(&error)), "{key}");
+        assert_eq!(store.get(&key).await.unwrap(), None, "{key} was not written");
+        if longest < 128 * mib {
+            let fits = one_more().slice(1..);
+            store.put(&key, fits.clone()).await.unwrap();
+            assert!(store.get(&key).await.unwrap().is_some_and(|read| read == fits), "{key}");
+        }
+        too_long(folder.path(), &key);
+        assert!(store.get(&key).await.is_err_and(|error| refused(&error)), "{key}");
+        assert!(store.get_range(&key, 0..longest + 1).await.is_err_and(|error| refused(&error)), "{key}");
+        assert!(store.get_range(&key, longest - 1..longest).await.unwrap().is_some(), "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_state_that_is_too_long_is_a_damaged_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SegmentStore::folder(folder.path()).unwrap();
+    for (owners, expected) in [
+        (vec![], "unknown"),
+        (vec![Some(ownership(1, false))], "disposable"),
+        (vec![Some(ownership(1, true))], "kept"),
+    ] {
+        let stream = StreamId::generate();
+        for (epoch, owner) in (1..).zip(owners) {
+            store.claim(&claim_of(stream, epoch, owner)).await.unwrap();
+        }
+        too_long(folder.path(), &Key::Live(stream, StreamFile::State(Epoch(9))));
+        assert_eq!(provenance(&store, stream).await, expected);
+        let claims = store.claims(stream).await.unwrap();
+        assert_eq!((claims.fence, claims.unreadable.len()), (Some(Epoch(9)), 1));
+    }
+}
+
 #[tokio::test]
 async fn a_storage_proves_that_it_can_be_written_and_keeps_nothing_of_that() {
     let folder = tempfile::tempdir().unwrap();

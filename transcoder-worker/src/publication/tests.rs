@@ -130,6 +130,22 @@ async fn playlists_of_before_a_damage_stay_until_there_is_enough_for_new_ones() 
 }
 
 #[tokio::test]
+async fn playlists_that_are_longer_than_ours_keep_neither_the_next_epoch_nor_the_end_from_being_written() {
+    let disk = Disk::new();
+    disk.publication().write(&disk.standing(7..=12), Instant::now()).await.unwrap();
+    std::fs::create_dir_all(disk.path("240p")).unwrap();
+    for file in ["master.m3u8", "240p/index.m3u8"] {
+        std::fs::File::create(disk.path(file)).unwrap().set_len(3 * 1024 * 1024).unwrap();
+    }
+    let mut publication = disk.publication_at(2);
+    publication.write(&disk.standing(7..=13), Instant::now()).await.unwrap();
+    assert!(disk.text("source/index.m3u8").contains("13-1.m4s"));
+    assert!(disk.text("master.m3u8").contains("source/index.m3u8"));
+    publication.close_stored().await.unwrap();
+    assert!(disk.text("source/index.m3u8").contains("#EXT-X-ENDLIST"));
+}
+
+#[tokio::test]
 async fn the_end_is_said_also_when_the_last_segments_were_never_stored() {
     let disk = Disk::new();
     let (standings, standing) = tokio::sync::watch::channel(None);

@@ -33,7 +33,7 @@ pub enum ControlEvent {
 
 impl ControlFeed {
     pub(crate) fn new(feed: Feed) -> Self {
-        Self { feed, announced: None, steps: FloorSteps::default() }
+        Self { feed: feed.without_parts(), announced: None, steps: FloorSteps::default() }
     }
 
     /// The next event; none once the worker said [`ControlEvent::End`] and closed. Dropping the future loses nothing.

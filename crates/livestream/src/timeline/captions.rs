@@ -1,10 +1,13 @@
 //! Closed captions that travel inside the pictures.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
+
+use super::bounded_list::bounded;
 
 /// A channel of captions. Its text form is what HLS calls it in `INSTREAM-ID` (RFC 8216bis §4.4.6.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -62,8 +65,7 @@ impl From<CaptionChannel> for String {
 
 /// Those of a list of channels that are known.
 pub(super) fn known<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<CaptionChannel>, D::Error> {
-    let named = Vec::<String>::deserialize(from)?;
-    Ok(named.iter().filter_map(|name| name.parse().ok()).collect())
+    bounded(from, MAX_CHANNELS, |name: String| Ok::<_, Infallible>(name.parse().ok()))
 }
 
 /// All channels that there can be.

@@ -84,6 +84,6 @@ const FURTHEST: u64 = 1 << 52;
 const LONGEST: MediaDuration = MediaDuration::from_secs(86_400);
 const MAX_TARGET_SECS: u32 = 3_600;
 /// Eight renditions and their sound, twice over.
-const MAX_TRACKS: usize = 18;
-/// Several times the longest live window.
-const MAX_SEGMENTS: usize = 8_192;
+pub(super) const MAX_TRACKS: usize = 18;
+/// Several times the longest live window. So many parts in one segment, and while a timeline grows in one window, too.
+pub(super) const MAX_SEGMENTS: usize = 8_192;

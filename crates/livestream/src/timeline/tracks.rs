@@ -1,19 +1,33 @@
 //! Which renditions of a newer version's timeline this one understands.
 
-use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::Track;
+use super::bounded_list::bounded;
+use super::plausible::MAX_TRACKS;
 
-/// Those that carry pictures or sound. What is wrong with one of these is still an error.
+/// Those that carry pictures or sound. What is wrong with one of these is still an error. Whatever else stands in the list is
+/// read past as text: as values it would take forty times its size.
 pub(super) fn known<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Track>, D::Error> {
-    let all = Vec::<Value>::deserialize(from)?;
-    let known = all.into_iter().filter(|track| {
-        let kind = track.get("media").and_then(|media| media.get("kind")).and_then(Value::as_str);
-        kind.is_none_or(|kind| KINDS.contains(&kind))
-    });
-    known.map(|track| serde_json::from_value(track).map_err(D::Error::custom)).collect()
+    bounded(from, MAX_TRACKS, |track: Box<RawValue>| {
+        let of = serde_json::from_str::<Of>(track.get());
+        if of.is_ok_and(|of| !KINDS.contains(&of.media.kind.as_str())) {
+            return Ok(None);
+        }
+        serde_json::from_str::<Track>(track.get()).map(Some)
+    })
+}
+
+/// As much of a track as says whether it is known.
+#[derive(Deserialize)]
+struct Of {
+    media: Kind,
+}
+
+#[derive(Deserialize)]
+struct Kind {
+    kind: String,
 }
 
 /// [`super::TrackMedia`]'s.

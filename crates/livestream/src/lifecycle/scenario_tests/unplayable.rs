@@ -153,3 +153,36 @@ fn an_encoder_without_a_source_comes_back_until_the_broadcast_fails_and_says_so(
     scene.after(30_000);
     assert_eq!(scene.machine.end_reason(), Some(EndReason::PublisherLost));
 }
+
+/// A record that is longer than its store takes can never be stored again, and its broadcast never be ended.
+#[test]
+fn whoever_talks_much_makes_no_record_longer_than_its_store_takes() {
+    let words = || "é".repeat(40_000);
+    let unplayable = InputState {
+        session: Some(SessionId::generate()),
+        generation: Generation(1),
+        up: true,
+        unplayable: Some(words()),
+        ..InputState::default()
+    };
+    let leaving = InputState { up: false, leaving: true, ..unplayable.clone() };
+    let inputs = |epoch| {
+        [
+            Input::NoWorker(epoch, words()),
+            Input::NoCredentials(epoch, words()),
+            Input::MediaRefused(Generation(1), words()),
+            Input::Publisher(epoch, unplayable.clone()),
+            Input::Publisher(epoch, leaving.clone()),
+        ]
+    };
+    for mut scene in [Scene::opened(), Scene::starting(), Scene::live()] {
+        for input in inputs(scene.epoch()) {
+            let said = format!("{input:?}").chars().take(20).collect::<String>();
+            scene.say(input);
+            let stored = serde_json::to_string(&scene.machine).unwrap();
+            assert!(stored.len() < 4_096, "{said}: {} bytes", stored.len());
+            let reason = scene.machine.status(None).reason.unwrap_or_default();
+            assert!(reason.len() < 600, "{said}: {} bytes", reason.len());
+        }
+    }
+}
