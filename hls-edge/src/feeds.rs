@@ -3,7 +3,7 @@
 
 use std::future::pending;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use caudal_directory::{Feed, FeedLost, WorkerUnreachable};
 use caudal_livestream::feed::Frame;
@@ -25,6 +25,8 @@ pub(crate) struct Feeds {
     /// The next connection to the same worker, for more or fewer renditions or because the current one was lost: only once it
     /// stands that one is closed.
     second: Option<Opening>,
+    /// When the last one that was lost was opened again at once.
+    reopened: Option<Instant>,
     successor: Successor,
 }
 
@@ -46,7 +48,8 @@ impl Feeds {
     /// The first feed of a worker has been opened.
     pub(crate) fn new(worker: WorkerAddress, epoch: Epoch, opened: (Feed, Vec<RenditionName>)) -> Self {
         let (feed, names) = opened;
-        Self { worker, epoch, names, current: Some(feed), second: None, successor: Successor::default() }
+        let (current, second, reopened) = (Some(feed), None, None);
+        Self { worker, epoch, names, current, second, reopened, successor: Successor::default() }
     }
 
     /// Whom the current feed is of.
@@ -85,7 +88,13 @@ impl Feeds {
                         // to switch.
                         tracing::debug!(stream = %watched.stream, epoch = %self.epoch, %error, "feed ended");
                         self.current = None;
-                        self.open_second(sources, watched, watched.wanted(Instant::now()));
+                        let now = Instant::now();
+                        // One that is lost again and again has to wait until `renew`.
+                        let lately = |at: Instant| now.saturating_duration_since(at) < REOPENING;
+                        if !self.reopened.is_some_and(lately) {
+                            self.reopened = Some(now);
+                            self.open_second(sources, watched, watched.wanted(now));
+                        }
                         Heard::Anew
                     }
                     Err(error) => Heard::Lost(error),
@@ -153,3 +162,6 @@ async fn opened(opening: Option<&mut Opening>) -> Result<(Feed, Vec<RenditionNam
         None => pending().await,
     }
 }
+
+/// Shorter than two breaks of a network, and longer than a worker needs to answer with what is wrong again.
+const REOPENING: Duration = Duration::from_secs(1);

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use caudal_directory::FeedLost;
 use caudal_livestream::feed::{Event, Frame, PartAnnounced};
 use caudal_livestream::record::{LiveStream, NextWorker, Phase, WorkerAddress};
 use caudal_livestream::state::StoredState;
-use caudal_livestream::timeline::{SegmentPhase, Timeline};
+use caudal_livestream::timeline::{SegmentPhase, Timeline, TimelineGap};
 use caudal_livestream::{Epoch, RenditionName, UnixMillis};
 use caudal_storage::SegmentStore;
 use tokio::sync::watch;
@@ -23,7 +24,7 @@ use crate::feeds::{Feeds, Heard};
 use crate::memory::{FileKey, part};
 use crate::mirror::{Change, Mirror};
 use crate::request::MediaFile;
-use crate::sources::Sources;
+use crate::sources::{AnnouncedSize, Sources};
 use crate::watched::{Fetched, Watched};
 
 /// Follows `watched` until nobody watches it (`is_idle` says so and forgets it in one step) or the directory forgets it.
@@ -45,6 +46,8 @@ pub(crate) struct Follower<I> {
 enum FeedEnd {
     /// Connect again, in a moment.
     Lost,
+    /// The same, each time later: what came is no feed of this stream, and may well be none the next time.
+    Unfit,
     /// The record names another worker.
     Replaced,
     /// Nobody watches.
@@ -53,7 +56,7 @@ enum FeedEnd {
 
 impl<I: Fn() -> bool> Follower<I> {
     pub(crate) async fn run(mut self) {
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = Pauses::default();
         loop {
             let record = self.record.borrow_and_update().clone();
             let Some(record) = record else {
@@ -64,20 +67,21 @@ impl<I: Fn() -> bool> Follower<I> {
                 .mirror
                 .timeline()
                 .is_some_and(|timeline| timeline.ended && timeline.epoch >= record.status.epoch);
-            let mut connected = false;
+            let mut tried = Try::Unreached;
             if !over {
                 if let Some((worker, epoch)) = self.worker_of(&record) {
-                    let end = self.follow(worker, epoch, &mut connected).await;
+                    let end = self.follow(worker, epoch, &mut tried).await;
                     self.begin_anew();
                     match end {
                         FeedEnd::Idle => return,
                         FeedEnd::Replaced => continue,
                         FeedEnd::Lost => {}
+                        FeedEnd::Unfit => tried = Try::Unfit,
                     }
                 } else {
                     self.watched.set_worker(None);
                 }
-                if !connected {
+                if tried == Try::Unreached {
                     self.look_into_storage();
                 }
             }
@@ -87,8 +91,7 @@ impl<I: Fn() -> bool> Follower<I> {
             } else {
                 self.watched.memory().make_room();
             }
-            pause = if connected { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
-            let mut pause_over = pin!(sleep(pause));
+            let mut pause_over = pin!(sleep(pauses.behind(tried)));
             loop {
                 tokio::select! {
                     changed = self.record.changed() => if changed.is_err() { return } else { break },
@@ -113,7 +116,7 @@ impl<I: Fn() -> bool> Follower<I> {
     }
 
     /// Reads feeds of one worker, and of the one that it hands over to, until that is lost or replaced.
-    async fn follow(&mut self, worker: WorkerAddress, epoch: Epoch, connected: &mut bool) -> FeedEnd {
+    async fn follow(&mut self, worker: WorkerAddress, epoch: Epoch, tried: &mut Try) -> FeedEnd {
         let watched = Arc::clone(&self.watched);
         let mut opening = self.sources.opening(&watched, worker, epoch, watched.wanted(Instant::now()));
         let opened = loop {
@@ -131,7 +134,7 @@ impl<I: Fn() -> bool> Follower<I> {
                 return FeedEnd::Lost;
             }
         };
-        *connected = true;
+        *tried = Try::Fit;
         watched.set_worker(Some((worker, epoch)));
         let mut tick = interval_at(tokio::time::Instant::now() + TICK, TICK);
         let mut looked_into_storage = false;
@@ -139,8 +142,8 @@ impl<I: Fn() -> bool> Follower<I> {
         loop {
             let (worker, epoch) = feeds.worker();
             tokio::select! {
-                heard = feeds.next(&self.sources, &watched) => if !self.hear(heard, &feeds) {
-                    return FeedEnd::Lost;
+                heard = feeds.next(&self.sources, &watched) => if let Err(end) = self.hear(heard, &feeds) {
+                    return end;
                 },
                 () = watched.wants_changed.notified(), if feeds.is_open() => feeds.widen(&self.sources, &watched),
                 named = named(&mut self.record, worker, epoch) => match named {
@@ -171,26 +174,31 @@ impl<I: Fn() -> bool> Follower<I> {
         self.record.borrow().as_ref().and_then(|record| record.status.next)
     }
 
-    /// False when the feeds are of no more use.
-    fn hear(&mut self, heard: Heard, feeds: &Feeds) -> bool {
-        match heard {
-            Heard::Frame(frame) => self.take(frame, feeds.names()),
+    /// An error when the feeds are of no more use.
+    fn hear(&mut self, heard: Heard, feeds: &Feeds) -> Result<(), FeedEnd> {
+        let error = match heard {
+            Heard::Frame(frame) => self.take(frame, feeds).err(),
             Heard::Anew => {
                 self.begin_anew();
-                true
+                None
             }
             Heard::Begun(snapshot) => {
                 self.begin_anew();
                 self.watched.set_worker(Some(feeds.worker()));
-                self.take(snapshot, feeds.names())
+                self.take(snapshot, feeds).err()
             }
-            Heard::Lost(error) => {
-                tracing::info!(stream = %self.watched.stream, epoch = %feeds.worker().1, %error, "feed lost");
-                self.sources.metrics.feeds_lost.inc();
-                false
-            }
-            Heard::Over => false,
+            Heard::Lost(error) => Some(error),
+            Heard::Over => return Err(FeedEnd::Lost),
+        };
+        let Some(error) = error else { return Ok(()) };
+        self.sources.metrics.feeds_lost.inc();
+        let (stream, epoch) = (self.watched.stream, feeds.worker().1);
+        if error.is_unfit() {
+            tracing::warn!(%stream, %epoch, %error, "the feed does not fit its stream");
+            return Err(FeedEnd::Unfit);
         }
+        tracing::info!(%stream, %epoch, %error, "feed lost");
+        Err(FeedEnd::Lost)
     }
 
     /// The record names another worker. True if `feeds` go on with that one's.
@@ -210,30 +218,36 @@ impl<I: Fn() -> bool> Follower<I> {
         self.announced = None;
     }
 
-    /// False when the feed is of no more use.
-    fn take(&mut self, frame: Frame, names: &[RenditionName]) -> bool {
+    fn take(&mut self, frame: Frame, feeds: &Feeds) -> Result<(), FeedLost> {
+        let names = feeds.names();
         match frame {
             Frame::Bytes(data) => match self.announced.take() {
                 Some(announced) => {
+                    if u32::try_from(data.len()) != Ok(announced.part.size) {
+                        return Err(FeedLost::OtherSize { announced: announced.part.size, came: data.len() });
+                    }
                     self.keep(&announced, data);
-                    self.apply(&Event::Part(announced))
+                    Ok(self.apply(&Event::Part(announced))?)
                 }
-                None => true,
+                None => Ok(()),
             },
             Frame::Event(event) => {
-                // Bytes that never came: the part is announced all the same, and fetched when it is asked for.
-                let held_back =
-                    self.announced.take().is_none_or(|announced| self.apply(&Event::Part(announced)));
+                if let Some(announced) = self.announced.take() {
+                    // Bytes that never came: the part is announced all the same, and fetched when it is asked for.
+                    self.apply(&Event::Part(announced))?;
+                }
                 match event {
                     Event::Part(announced) if names.contains(&announced.rendition) => {
                         self.announced = Some(announced);
-                        held_back
+                        Ok(())
                     }
                     event => {
                         if let Event::Snapshot(timeline) = &event {
+                            let (_, epoch) = feeds.worker();
+                            timeline.check_said_by(self.watched.stream, epoch).map_err(TimelineGap::from)?;
                             self.prefetch(timeline, names);
                         }
-                        held_back && self.apply(&event)
+                        Ok(self.apply(&event)?)
                     }
                 }
             }
@@ -243,28 +257,32 @@ impl<I: Fn() -> bool> Follower<I> {
     /// Fetches what a player asks for first, and what is nowhere else if the worker dies now: the init, the last
     /// whole segment while it is not stored, and the parts of the open one.
     fn prefetch(&mut self, timeline: &Timeline, names: &[RenditionName]) {
-        let mut keys = Vec::new();
+        let mut files = Vec::new();
         for track in timeline.tracks.iter().filter(|track| names.contains(&track.name)) {
             let key = |file| FileKey { rendition: track.name.clone(), file };
             let last = track.segments.back();
-            keys.extend(last.and_then(|last| last.init.clone()).map(|hash| key(MediaFile::Init(hash))));
+            let init = last.and_then(|last| last.init.clone());
+            files.extend(init.map(|hash| (key(MediaFile::Init(hash)), AnnouncedSize::Init)));
             let open = last.filter(|last| last.phase == SegmentPhase::Open);
-            let parts = open
-                .into_iter()
-                .flat_map(|open| open.parts.iter().map(move |part| (open.epoch, part.number)));
-            keys.extend(parts.map(|(epoch, number)| key(MediaFile::Part(epoch, number))));
+            let parts =
+                open.into_iter().flat_map(|open| open.parts.iter().map(move |part| (open.epoch, part)));
+            files.extend(parts.map(|(epoch, part)| {
+                (key(MediaFile::Part(epoch, part.number)), AnnouncedSize::of_part(epoch, part.size))
+            }));
             let whole = track.segments.iter().rev().find(|segment| segment.phase != SegmentPhase::Open);
             let unstored = whole.filter(|whole| whole.phase == SegmentPhase::Finished && !whole.gap);
-            keys.extend(unstored.map(|whole| key(MediaFile::Segment(whole.msn, whole.epoch))));
+            files.extend(unstored.map(|whole| {
+                (key(MediaFile::Segment(whole.msn, whole.epoch)), AnnouncedSize::of_segment(whole))
+            }));
         }
         let (sources, watched) = (self.sources.clone(), Arc::clone(&self.watched));
         self.prefetch.abort_all();
         while self.prefetch.try_join_next().is_some() {}
         self.prefetch.spawn(async move {
-            for key in keys {
+            for (key, size) in files {
                 let here = watched.memory().get(&key).is_some();
                 if !here {
-                    let fetch = async { sources.ask_worker(&watched, &key).await.map(Fetched::Recent) };
+                    let fetch = async { sources.ask_worker(&watched, &key, size).await.map(Fetched::Recent) };
                     // A player that asks for it fetches it again.
                     let _ = watched.fetch_once(&key, fetch).await;
                 }
@@ -278,23 +296,16 @@ impl<I: Fn() -> bool> Follower<I> {
         self.watched.memory().put(key, data, Instant::now());
     }
 
-    fn apply(&mut self, event: &Event) -> bool {
+    fn apply(&mut self, event: &Event) -> Result<(), TimelineGap> {
         if let Event::Segment(announced) = event {
             self.watched.memory().finish(&announced.rendition, &announced.segment, Instant::now());
         }
-        match self.mirror.apply(event) {
-            Ok(change) => {
-                self.publish(&change);
-                if let (Event::Part(announced), Change::Rendition(_)) = (event, &change) {
-                    self.measure(announced);
-                }
-                true
-            }
-            Err(gap) => {
-                tracing::warn!(stream = %self.watched.stream, %gap, "the feed does not follow");
-                false
-            }
+        let change = self.mirror.apply(event)?;
+        self.publish(&change);
+        if let (Event::Part(announced), Change::Rendition(_)) = (event, &change) {
+            self.measure(announced);
         }
+        Ok(())
     }
 
     fn publish(&self, change: &Change) {
@@ -356,6 +367,49 @@ impl<I: Fn() -> bool> Follower<I> {
     }
 }
 
+/// How a try at following a worker went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Try {
+    /// There was no feed.
+    Unreached,
+    /// There was one.
+    Fit,
+    /// What came was no feed of this stream.
+    Unfit,
+}
+
+/// How long the next try is waited for.
+struct Pauses {
+    unreached: Duration,
+    unfit: Duration,
+}
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self { unreached: FIRST_PAUSE, unfit: FIRST_PAUSE }
+    }
+}
+
+impl Pauses {
+    fn behind(&mut self, tried: Try) -> Duration {
+        match tried {
+            Try::Fit => {
+                *self = Self::default();
+                FIRST_PAUSE
+            }
+            Try::Unreached => {
+                self.unreached = (self.unreached * 2).min(LONGEST_PAUSE);
+                self.unreached
+            }
+            Try::Unfit => {
+                self.unreached = FIRST_PAUSE;
+                self.unfit = (self.unfit * 2).min(LONGEST_UNFIT_PAUSE);
+                self.unfit
+            }
+        }
+    }
+}
+
 /// What a changed record says of the worker that is followed.
 enum Named {
     Same,
@@ -409,9 +463,34 @@ fn now_unix() -> UnixMillis {
 /// Until a worker that refused is asked again. A new record, which is the usual cure, is waited for beside it.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Each try costs a snapshot, and a line in the log.
+const LONGEST_UNFIT_PAUSE: Duration = Duration::from_secs(5);
 /// How often old media is forgotten and the set of renditions looked at.
 const TICK: Duration = Duration::from_secs(1);
 /// Claims without content that are looked behind: workers that died before their first part.
 const MAX_STATES: usize = 8;
 /// While there is no timeline; nothing is kept then anyway.
 const DEFAULT_TARGET: u32 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_whose_feed_is_wrong_again_and_again_is_asked_ever_more_seldom() {
+        use Try::{Fit, Unfit, Unreached};
+        for (tries, millis) in [
+            (&[Fit, Fit, Fit][..], &[100, 100, 100][..]),
+            (
+                &[Unreached, Unreached, Unreached, Unreached, Unreached, Fit],
+                &[200, 400, 800, 1000, 1000, 100],
+            ),
+            (&[Unfit; 8], &[200, 400, 800, 1600, 3200, 5000, 5000, 5000]),
+            (&[Unfit, Unfit, Unreached, Unfit, Fit, Unfit], &[200, 400, 200, 800, 100, 200]),
+        ] {
+            let mut pauses = Pauses::default();
+            let waited: Vec<_> = tries.iter().map(|tried| pauses.behind(*tried).as_millis()).collect();
+            assert_eq!(waited, millis, "{tries:?}");
+        }
+    }
+}

@@ -51,7 +51,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::answer_room::AnswerRoom;
 use crate::edge::Edge;
-use crate::media_budget::UNHELD_PART;
+use crate::media_budget::{MediaBudget, UNHELD_PART};
 use crate::metrics::Metrics;
 use crate::sources::Sources;
 use crate::stored_files::StoredFiles;
@@ -164,6 +164,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         feed_key: config.feed_key,
         store: config.store.clone(),
         metrics: metrics.clone(),
+        living: Arc::new(MediaBudget::new(config.limits.memory)),
     };
     // Ends the tasks also when the listener fails. Streams are followed for a moment after `shutdown`: who waits for a part is
     // given it, where a refusal would make a player wait for its next try.

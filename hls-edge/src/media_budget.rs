@@ -32,6 +32,12 @@ struct Living {
     budget: Arc<MediaBudget>,
 }
 
+/// Room for a file that is being read, until this is dropped.
+pub(crate) struct Room {
+    bytes: usize,
+    budget: Arc<MediaBudget>,
+}
+
 #[derive(Debug, Default)]
 struct Held {
     bytes: usize,
@@ -54,16 +60,33 @@ impl MediaBudget {
         Bytes::from_owner(Living { data, budget: Arc::clone(self) })
     }
 
+    /// Room for a file of at most so many bytes, before any of it is read. It counts as living.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`], as for an answer of that size.
+    pub(crate) fn reserve(self: &Arc<Self>, bytes: usize) -> Result<Option<Room>, Refusal> {
+        if self.limit.is_none() {
+            return Ok(None);
+        }
+        self.living.fetch_add(bytes, Ordering::Relaxed);
+        let room = Room { bytes, budget: Arc::clone(self) };
+        self.admit_bytes(bytes).map(|()| Some(room))
+    }
+
     /// Whether `answer`, of counted media, may be sent. What is read to its end within a reader's deadline, such as a low-latency
     /// player's parts, is refused last: the streams make room for it.
     ///
     /// # Errors
     /// [`Refusal::Busy`] when the other answers keep too much that no stream holds.
     pub(crate) fn admit(&self, answer: &Bytes) -> Result<(), Refusal> {
+        self.admit_bytes(answer.len())
+    }
+
+    fn admit_bytes(&self, bytes: usize) -> Result<(), Refusal> {
         let Some(limit) = self.limit else { return Ok(()) };
         // One that has all for itself is sent, however large it is.
-        let others = self.living_unheld().saturating_sub(answer.len());
-        let is_read_in_time = u64::try_from(answer.len()).is_ok_and(|length| length <= LEAST_TAKEN);
+        let others = self.living_unheld().saturating_sub(bytes);
+        let is_read_in_time = u64::try_from(bytes).is_ok_and(|length| length <= LEAST_TAKEN);
         let most = if is_read_in_time { limit } else { limit / UNHELD_PART };
         if others > most { Err(Refusal::Busy) } else { Ok(()) }
     }
@@ -131,6 +154,12 @@ impl Drop for Living {
     }
 }
 
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.budget.living.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 /// What is being sent and held by no stream may take this part of what is kept for media, and so may what is sent of broadcasts that
 /// are over: where a process is an edge alone, an eighth of its memory each, and an eighth is left for all that is not media.
 pub(crate) const UNHELD_PART: usize = 5;
@@ -174,6 +203,27 @@ mod tests {
         budget.hold(120, 0);
         let held = budget.held();
         assert_eq!((held.bytes, held.streams.len()), (0, 0));
+    }
+
+    #[test]
+    fn what_is_to_be_read_has_its_room_before_it_comes() {
+        let budget = Arc::new(MediaBudget::new(Some(30 * SMALL_ANSWER)));
+        let alone = budget.reserve(100 * SMALL_ANSWER).unwrap();
+        assert_eq!(budget.living_unheld(), 100 * SMALL_ANSWER, "it has all for itself");
+        for bytes in [SMALL_ANSWER, 2 * SMALL_ANSWER] {
+            assert!(matches!(budget.reserve(bytes), Err(Refusal::Busy)), "{bytes}");
+        }
+        assert_eq!(budget.living_unheld(), 100 * SMALL_ANSWER, "what is refused takes nothing");
+        drop(alone);
+        let read = [budget.reserve(4 * SMALL_ANSWER).unwrap(), budget.reserve(4 * SMALL_ANSWER).unwrap()];
+        assert!(
+            matches!(budget.reserve(2 * SMALL_ANSWER), Err(Refusal::Busy)),
+            "the others take over a fifth"
+        );
+        assert!(budget.reserve(SMALL_ANSWER).is_ok());
+        drop(read);
+        assert_eq!(budget.living_unheld(), 0);
+        assert!(matches!(Arc::new(MediaBudget::new(None)).reserve(usize::MAX), Ok(None)), "no limit");
     }
 
     #[test]

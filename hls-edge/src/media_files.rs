@@ -22,6 +22,7 @@ use crate::playlists::newest;
 use crate::rendered::RenditionView;
 use crate::request::MediaFile;
 use crate::routes::count;
+use crate::sources::AnnouncedSize;
 use crate::watched::{Fetched, Watched};
 
 /// `GET /live/{stream}/{rendition}/{file}`
@@ -120,8 +121,9 @@ pub(crate) async fn init(edge: &Edge, watched: &Watched, key: &FileKey) -> Resul
     }
     // On the heap, as all fetches: every request would be as large as what only those do that find nothing in memory.
     let fetch = Box::pin(async {
+        let in_storage = from_storage(edge, watched, key);
         // Wherever it came from: it is small, and no player begins without it.
-        match worker_or_storage(edge, watched, key, from_storage(edge, watched, key)).await? {
+        match worker_or_storage(edge, watched, key, AnnouncedSize::Init, in_storage).await? {
             Fetched::Recent(data) | Fetched::Stored(data) => Ok(Fetched::Recent(data)),
         }
     });
@@ -133,10 +135,13 @@ async fn worker_or_storage(
     edge: &Edge,
     watched: &Watched,
     key: &FileKey,
+    size: AnnouncedSize,
     stored: impl Future<Output = Result<Bytes, Refusal>>,
 ) -> Result<Fetched, Refusal> {
-    match edge.streams.sources().ask_worker(watched, key).await {
+    match edge.streams.sources().ask_worker(watched, key, size).await {
         Ok(data) => Ok(Fetched::Recent(data)),
+        // What has no room in memory has none whoever it comes from.
+        Err(Refusal::Busy) => Err(Refusal::Busy),
         Err(asked) => match stored.await {
             // A worker that did not answer may have what is not in storage.
             Err(Refusal::NotFound) => Err(asked),
@@ -197,7 +202,8 @@ pub(crate) async fn part(
         let range = offset..offset.saturating_add(u64::from(length));
         edge.stored.range(stored, range).await?.ok_or(Refusal::NotFound)
     };
-    let fetch = Box::pin(worker_or_storage(edge, watched, &key, stored));
+    let size = AnnouncedSize::of_part(segment.epoch, length);
+    let fetch = Box::pin(worker_or_storage(edge, watched, &key, size, stored));
     watched.fetch_once(&key, fetch).await
 }
 
@@ -214,26 +220,24 @@ pub(crate) async fn segment(
     if is_gap(timeline, track, listed, msn, epoch) {
         return Ok((Bytes::from_static(NOTHING), Cache::Seconds(1)));
     }
-    let is_stored = match listed {
+    let unstored = match listed {
         Some(segment) if segment.epoch != epoch || segment.phase == SegmentPhase::Open => {
             return Err(Refusal::NotFound);
         }
-        Some(segment) => segment.phase == SegmentPhase::Stored,
+        Some(segment) => Some(segment).filter(|segment| segment.phase != SegmentPhase::Stored),
         // Gone from the playlist, but not for longer than a player may still have it in its own.
-        None if left_lately(timeline, track, msn, epoch) => true,
+        None if left_lately(timeline, track, msn, epoch) => None,
         None => return Err(Refusal::NotFound),
     };
-    let cache = if is_stored { Cache::Immutable } else { Cache::Seconds(1) };
+    let cache = if unstored.is_none() { Cache::Immutable } else { Cache::Seconds(1) };
     if let Some(data) = watched.memory().get(key) {
         return Ok((data, cache));
     }
     let fetch = Box::pin(async {
         let in_storage = from_storage(edge, watched, key);
-        if is_stored {
-            return in_storage.await.map(Fetched::Stored);
-        }
+        let Some(unstored) = unstored else { return in_storage.await.map(Fetched::Stored) };
         // One that is not known to be stored may be all the same: its worker was lost before it was announced.
-        worker_or_storage(edge, watched, key, in_storage).await
+        worker_or_storage(edge, watched, key, AnnouncedSize::of_segment(unstored), in_storage).await
     });
     Ok((watched.fetch_once(key, fetch).await?, cache))
 }

@@ -105,7 +105,7 @@ impl Memory {
     /// only a stream itself gives its media up.
     pub(crate) fn make_room(&mut self) {
         let most = self.budget.most().min(self.limit);
-        while self.bytes > most && self.drop_first() {}
+        while (self.bytes > most || self.files.len() > MAX_FILES) && self.drop_first() {}
     }
 
     /// Forgets what came longer than `span` ago. Inits stay: they are small, and a paused player needs its one again.
@@ -164,6 +164,10 @@ pub(crate) fn part(
 ) -> FileKey {
     FileKey { rendition: rendition.clone(), file: MediaFile::Part(epoch, number) }
 }
+
+/// Of one stream. Ten renditions have 500 in the 90 s that they are kept at most; a worker may announce parts of a byte each, and
+/// their entries take memory too.
+const MAX_FILES: usize = 16_384;
 
 #[cfg(test)]
 mod tests {
@@ -242,6 +246,16 @@ mod tests {
         assert_eq!(memory.bytes, 8);
         memory.put(part_key(9), Bytes::from_static(b"longer than all"), now);
         assert_eq!(memory.bytes, 8);
+    }
+
+    #[test]
+    fn the_oldest_goes_first_of_files_that_are_too_many_and_take_no_room() {
+        let mut memory = alone(10);
+        for number in 0..20_000 {
+            memory.put(part_key(number), Bytes::new(), Instant::now());
+        }
+        assert_eq!((memory.files.len(), memory.order.len()), (MAX_FILES, MAX_FILES));
+        assert!(memory.get(&part_key(0)).is_none() && memory.get(&part_key(19_999)).is_some());
     }
 
     #[test]

@@ -35,6 +35,7 @@ impl Mirror {
     /// Takes in an announcement.
     pub(crate) fn apply(&mut self, event: &Event) -> Result<Change, TimelineGap> {
         if let Event::Snapshot(whole) = event {
+            whole.check()?;
             return Ok(self.offer(whole.as_ref().clone()));
         }
         if let Some(mut coming) = self.coming.take() {

@@ -27,7 +27,6 @@ pub(crate) struct Streams {
     sources: Sources,
     limits: EdgeLimits,
     /// Of all followed streams.
-    media: Arc<MediaBudget>,
     followed: Mutex<HashMap<StreamId, Followed>>,
     tasks: TaskTracker,
     shutdown: CancellationToken,
@@ -49,7 +48,6 @@ impl Streams {
             records: directory.watch(),
             sources,
             limits,
-            media: Arc::new(MediaBudget::new(limits.memory)),
             followed: Mutex::default(),
             tasks: TaskTracker::new(),
             shutdown,
@@ -68,7 +66,7 @@ impl Streams {
 
     /// What the media of all streams may take.
     pub(crate) fn media(&self) -> &Arc<MediaBudget> {
-        &self.media
+        &self.sources.living
     }
 
     /// How workers are reached.
@@ -90,7 +88,7 @@ impl Streams {
             followed.watched.want(&[]);
             return Arc::clone(&followed.watched);
         }
-        let memory = Memory::new(self.limits.memory_per_stream, Arc::clone(&self.media));
+        let memory = Memory::new(self.limits.memory_per_stream, Arc::clone(self.media()));
         let watched = Arc::new(Watched::new(stream, memory, self.limits.waiting_per_stream));
         if !self.known(stream) {
             // It was forgotten since `record` was read, and no later change would tell a follower.

@@ -5,15 +5,15 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-/// Waits for a `report` to the directory, as long as its effect is worth that; a session that is told to `leave` does not
+/// Waits for a `report` to the directory, which says whether it was taken, as long as its effect is worth that; a session that is told to `leave` does not
 /// keep a router that stops waiting for a controller that is away. Whether it was taken.
-pub(crate) async fn wait_until_taken(report: impl Future<Output = ()>, leave: CancellationToken) -> bool {
+pub(crate) async fn wait_until_taken(report: impl Future<Output = bool>, leave: CancellationToken) -> bool {
     let leaves = async {
         leave.cancelled().await;
         sleep(LEAVING).await;
     };
     tokio::select! {
-        () = report => true,
+        taken = report => taken,
         () = sleep(DEADLINE) => false,
         () = leaves => false,
     }
@@ -36,12 +36,13 @@ mod tests {
     async fn a_controller_that_is_away_is_waited_for_less_long_once_the_router_stops() {
         let began = Instant::now();
         let leave = CancellationToken::new();
-        assert!(wait_until_taken(ready(()), leave.clone()).await);
+        assert!(wait_until_taken(ready(true), leave.clone()).await);
         assert!(!wait_until_taken(pending(), leave.clone()).await);
         assert_eq!(began.elapsed(), DEADLINE);
         leave.cancel();
         assert!(!wait_until_taken(pending(), leave.clone()).await);
         assert_eq!(began.elapsed(), DEADLINE + LEAVING);
-        assert!(wait_until_taken(ready(()), leave).await, "one that is there is told");
+        assert!(wait_until_taken(ready(true), leave.clone()).await, "one that is there is told");
+        assert!(!wait_until_taken(ready(false), leave).await, "and may refuse");
     }
 }

@@ -337,7 +337,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
         self.errands.spawn(async move {
             let taken = wait_until_taken(directory.report_media(stream, session, media), leave).await;
             if !taken {
-                tracing::debug!(%stream, "the directory did not take a measurement in time");
+                tracing::debug!(%stream, "the directory did not take a measurement");
             }
             Errand::MediaReported { taken }
         });
@@ -349,7 +349,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
         let leave = self.registration.leave.clone();
         self.errands.spawn(async move {
             if !wait_until_taken(directory.media_refused(stream, session, words), leave).await {
-                tracing::warn!(%stream, "the directory did not hear in time why a publisher was turned away");
+                tracing::warn!(%stream, "the directory did not take why a publisher was turned away");
             }
             Errand::RefusalReported
         });
@@ -362,7 +362,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<IO> {
         self.errands.spawn(async move {
             if !wait_until_taken(directory.worker_unreachable(stream, failures), leave).await {
                 // It is told again with the next failure, and that the directory is away says the directory itself.
-                tracing::debug!(%stream, "the directory did not hear in time that a worker is unreachable");
+                tracing::debug!(%stream, "the directory did not take that a worker is unreachable");
             }
             Errand::WorkerReported
         });

@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caudal_livestream::assignment::Floor;
+use caudal_livestream::feed::InputState;
 use caudal_livestream::lifecycle::{Evidence, Input};
 use caudal_livestream::proof::Proof;
 use caudal_livestream::record::WorkerAddress;
 use caudal_livestream::{Epoch, StreamId};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::earshot::Earshot;
+use crate::input_pace::InputPace;
 use crate::queue::Sender;
 use crate::standstill::{Excuses, LoggedStandstill};
 use crate::worker_link::{Announcement, FEED_SILENCE, WorkerLink};
@@ -51,10 +53,12 @@ impl Follower {
     pub(crate) async fn run(self) {
         // A worker of an earlier controller has as long to be heard as one that has just been assigned.
         let mut heard = Heard::now();
+        let mut pace = InputPace::new(Instant::now());
         let evidence = loop {
-            let ended = self.read(&mut heard).await;
+            let ended = self.read(&mut heard, &mut pace).await;
             match ended {
                 Ended::Finished => {
+                    let _ = self.pass_on(pace.last_word()).await;
                     let _ = self.say(Input::Finished(self.epoch)).await;
                     return;
                 }
@@ -71,10 +75,11 @@ impl Follower {
                 break Evidence::FeedSilent;
             }
         };
+        let _ = self.pass_on(pace.last_word()).await;
         let _ = self.say(Input::WorkerLost(self.epoch, evidence)).await;
     }
 
-    async fn read(&self, heard: &mut Heard) -> Ended {
+    async fn read(&self, heard: &mut Heard, pace: &mut InputPace) -> Ended {
         let opening = self.link.follow(&self.worker, &self.proof);
         let mut announcements = match self.attended(FEED_SILENCE, opening, heard).await {
             Ok(announcements) => announcements,
@@ -84,7 +89,15 @@ impl Follower {
             }
         };
         loop {
-            let announcement = match self.attended(FEED_SILENCE, announcements.next(), heard).await {
+            if self.pass_on(pace.due(Instant::now())).await.is_err() {
+                return Ended::Unwanted;
+            }
+            let announcement = tokio::select! {
+                biased;
+                announcement = self.attended(FEED_SILENCE, announcements.next(), heard) => announcement,
+                () = until(pace.due_at()) => continue,
+            };
+            let announcement = match announcement {
                 Ok(Some(announcement)) => announcement,
                 Ok(None) => return Ended::Finished,
                 Err(error) => {
@@ -96,7 +109,9 @@ impl Follower {
                 Announcement::End => return Ended::Finished,
                 Announcement::Closed => return Ended::Closed,
                 Announcement::Alive => None,
-                Announcement::Input(state) => Some(Input::Publisher(self.epoch, state)),
+                Announcement::Input(state) => {
+                    pace.take(state, Instant::now()).map(|state| Input::Publisher(self.epoch, state))
+                }
                 Announcement::Floor(floor) => {
                     self.reached.send_replace(Some(floor));
                     Some(Input::Announced(self.epoch, floor))
@@ -143,8 +158,22 @@ impl Follower {
         }
     }
 
+    async fn pass_on(&self, state: Option<InputState>) -> Result<(), Unheard> {
+        match state {
+            Some(state) => self.say(Input::Publisher(self.epoch, state)).await,
+            None => Ok(()),
+        }
+    }
+
     async fn say(&self, input: Input) -> Result<(), Unheard> {
         self.inputs.send(input).await.map_err(|_| Unheard)
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }
 

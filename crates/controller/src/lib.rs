@@ -10,6 +10,7 @@ mod credential_source;
 mod earshot;
 mod edit;
 mod follow;
+mod input_pace;
 mod media;
 mod metrics;
 mod moved;

@@ -7,6 +7,7 @@ mod failed_jobs;
 mod fake_cluster;
 mod fake_store;
 mod fake_worker;
+mod floods;
 mod keys;
 mod last_words;
 mod leading;

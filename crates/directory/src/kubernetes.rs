@@ -212,16 +212,18 @@ impl Shared {
         self.carry_out(stream, Fresh::NotNeeded, |known| opened(known, &spec)).await
     }
 
-    /// For what will be said again if it matters.
+    /// For what will be said again if it matters. Whether it was taken.
     async fn tell(
         &self,
         stream: StreamId,
         what: &'static str,
         decide: impl Fn(Option<&Resource>) -> Result<wanted::Step<()>, Unavailable> + Send,
-    ) {
-        if let Err(error) = self.carry_out(stream, Fresh::WhereUnknown, decide).await {
+    ) -> bool {
+        let taken = self.carry_out(stream, Fresh::WhereUnknown, decide).await;
+        if let Err(error) = &taken {
             tracing::warn!(%stream, %error, "the LiveStream does not say {what}");
         }
+        taken.is_ok()
     }
 }
 
@@ -240,17 +242,17 @@ impl StreamDirectory for KubernetesDirectory {
         })
     }
 
-    fn worker_unreachable(&self, stream: StreamId, failures: RelayFailures) -> BoxFuture<'_, ()> {
+    fn worker_unreachable(&self, stream: StreamId, failures: RelayFailures) -> BoxFuture<'_, bool> {
         Box::pin(self.shared.tell(stream, "that its worker cannot be reached", move |known| {
             Ok(with_failures(known, &failures))
         }))
     }
 
-    fn report_media(&self, stream: StreamId, session: SessionId, media: MediaInfo) -> BoxFuture<'_, ()> {
+    fn report_media(&self, stream: StreamId, session: SessionId, media: MediaInfo) -> BoxFuture<'_, bool> {
         Box::pin(self.shared.tell(stream, "what comes", move |known| Ok(with_media(known, session, &media))))
     }
 
-    fn media_refused(&self, stream: StreamId, session: SessionId, words: String) -> BoxFuture<'_, ()> {
+    fn media_refused(&self, stream: StreamId, session: SessionId, words: String) -> BoxFuture<'_, bool> {
         Box::pin(self.shared.tell(stream, "why its publisher was turned away", move |known| {
             Ok(with_refusal(known, session, &words))
         }))

@@ -31,7 +31,7 @@ pub use remote::{RemoteDirectory, directory_routes};
 pub use remote_audience::{BadAddress, RemoteAudience};
 pub use reporter::Reporter;
 pub use streams::Streams;
-pub use worker_client::{AssignError, FeedRenditions, WorkerClient, WorkerUnreachable};
+pub use worker_client::{AssignError, FeedRenditions, FileSize, WorkerClient, WorkerUnreachable};
 pub use worker_feed::{ControlEvent, ControlFeed, Feed, FeedLost};
 
 /// The directory as router and edge use it.
@@ -47,16 +47,17 @@ pub trait StreamDirectory: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<Arc<LiveStream>, ReconnectError>>;
 
     /// The router's relay to a worker failed so often: evidence for the controller, which judges. Written to
-    /// `spec.ingest.relay`; ignored when `failures.session` is not the current one, or nothing of it is new.
-    fn worker_unreachable(&self, stream: StreamId, failures: RelayFailures) -> BoxFuture<'_, ()>;
+    /// `spec.ingest.relay`; ignored when `failures.session` is not the current one, or nothing of it is new. Whether the directory
+    /// has taken it, be it to ignore it; so are the next two.
+    fn worker_unreachable(&self, stream: StreamId, failures: RelayFailures) -> BoxFuture<'_, bool>;
 
     /// What the router measured of the publisher, when it changed; ignored unless `session` is the current one.
-    fn report_media(&self, stream: StreamId, session: SessionId, media: MediaInfo) -> BoxFuture<'_, ()>;
+    fn report_media(&self, stream: StreamId, session: SessionId, media: MediaInfo) -> BoxFuture<'_, bool>;
 
     /// The router turned the publisher away for what it sends, and told it so in these words: the broadcast ends with
     /// them, or the publisher would be let in with the same again and again. Ignored unless `session` is the current
     /// one.
-    fn media_refused(&self, stream: StreamId, session: SessionId, words: String) -> BoxFuture<'_, ()>;
+    fn media_refused(&self, stream: StreamId, session: SessionId, words: String) -> BoxFuture<'_, bool>;
 
     /// All streams, and each change to any of them.
     fn watch(&self) -> watch::Receiver<Streams>;

@@ -234,19 +234,19 @@ impl StreamDirectory for LocalDirectory {
         })
     }
 
-    fn worker_unreachable(&self, stream: StreamId, failures: RelayFailures) -> BoxFuture<'_, ()> {
+    fn worker_unreachable(&self, stream: StreamId, failures: RelayFailures) -> BoxFuture<'_, bool> {
         self.controller.relay_failed(stream, failures);
-        Box::pin(std::future::ready(()))
+        Box::pin(std::future::ready(true))
     }
 
-    fn report_media(&self, stream: StreamId, session: SessionId, media: MediaInfo) -> BoxFuture<'_, ()> {
+    fn report_media(&self, stream: StreamId, session: SessionId, media: MediaInfo) -> BoxFuture<'_, bool> {
         self.controller.measured(stream, session, media);
-        Box::pin(std::future::ready(()))
+        Box::pin(std::future::ready(true))
     }
 
-    fn media_refused(&self, stream: StreamId, session: SessionId, words: String) -> BoxFuture<'_, ()> {
+    fn media_refused(&self, stream: StreamId, session: SessionId, words: String) -> BoxFuture<'_, bool> {
         self.controller.media_refused(stream, session, words);
-        Box::pin(std::future::ready(()))
+        Box::pin(std::future::ready(true))
     }
 
     fn watch(&self) -> watch::Receiver<Streams> {

@@ -48,7 +48,7 @@ use self::controller_clock::ControllerClock;
 use self::lines::{Cut, Lines};
 use self::obstacle::Obstacle;
 use self::replica::{Replica, Unreadable};
-use self::wire::{Mark, Moment, Outcome};
+use self::wire::{Answer, Mark, Moment, Outcome};
 use crate::{OpenError, ReconnectError, StreamControl, StreamDirectory, Streams, Unavailable};
 
 pub use self::served::directory_routes;
@@ -355,15 +355,15 @@ impl StreamDirectory for RemoteDirectory {
         })
     }
 
-    fn worker_unreachable(&self, stream: StreamId, failures: RelayFailures) -> BoxFuture<'_, ()> {
+    fn worker_unreachable(&self, stream: StreamId, failures: RelayFailures) -> BoxFuture<'_, bool> {
         self.tell(stream, wire::WORKER_UNREACHABLE, wire::WorkerUnreachable { stream, failures })
     }
 
-    fn report_media(&self, stream: StreamId, session: SessionId, media: MediaInfo) -> BoxFuture<'_, ()> {
+    fn report_media(&self, stream: StreamId, session: SessionId, media: MediaInfo) -> BoxFuture<'_, bool> {
         self.tell(stream, wire::REPORT_MEDIA, wire::ReportMedia { stream, session, media })
     }
 
-    fn media_refused(&self, stream: StreamId, session: SessionId, words: String) -> BoxFuture<'_, ()> {
+    fn media_refused(&self, stream: StreamId, session: SessionId, words: String) -> BoxFuture<'_, bool> {
         self.tell(stream, wire::MEDIA_REFUSED, wire::MediaRefused { stream, session, words })
     }
 
@@ -373,16 +373,20 @@ impl StreamDirectory for RemoteDirectory {
 }
 
 impl RemoteDirectory {
-    /// For what will be said again if it matters.
+    /// For what will be said again if it matters. Whether it was taken.
     fn tell(
         &self,
         stream: StreamId,
         path: &'static str,
         command: impl Serialize + Send + Sync + 'static,
-    ) -> BoxFuture<'_, ()> {
+    ) -> BoxFuture<'_, bool> {
         Box::pin(async move {
             match self.shared.until_answered(path, &command).await {
-                Ok(_) => {}
+                Ok(Answer { outcome: Outcome::Unavailable { reason }, .. }) => {
+                    tracing::warn!(%stream, reason, path, "the controller could not take this");
+                    return false;
+                }
+                Ok(_) => return true,
                 // That is said once for all streams.
                 Err(Failure::Transport(error) | Failure::Signature(error)) => {
                     tracing::debug!(%stream, error, path, "the controller did not hear this");
@@ -391,6 +395,7 @@ impl RemoteDirectory {
                     tracing::warn!(%stream, error, path, "the controller does not take this");
                 }
             }
+            false
         })
     }
 

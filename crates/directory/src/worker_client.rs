@@ -32,6 +32,15 @@ pub enum FeedRenditions {
     These(Vec<RenditionName>),
 }
 
+/// How long a file is, by what the worker has said of it before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileSize {
+    /// So many bytes, no more and no fewer.
+    Exactly(usize),
+    /// So many bytes at most.
+    AtMost(usize),
+}
+
 /// The worker did not do what was asked, and asking again will not help unless it comes back.
 #[derive(Debug, Error)]
 pub enum WorkerUnreachable {
@@ -198,13 +207,14 @@ impl WorkerClient {
     /// none when it has not.
     ///
     /// # Errors
-    /// When it does not answer in time, or does not accept `proof`.
+    /// When it does not answer in time, does not accept `proof`, or has another file than one of `size`.
     pub async fn fetch(
         &self,
         worker: &WorkerAddress,
         proof: &Proof,
         rendition: &RenditionName,
         file: &str,
+        size: FileSize,
     ) -> Result<Option<Bytes>, WorkerUnreachable> {
         // The caller renders `file` from parsed numbers; anything else would leave the folder.
         if !file.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.') {
@@ -215,7 +225,13 @@ impl WorkerClient {
         if response.status() == StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        body(FETCH, expect_ok(FETCH, response)?, MAX_MEDIA_BYTES, FETCH_DEADLINE).await.map(Some)
+        let file = body(FETCH, expect_ok(FETCH, response)?, size.most(), FETCH_DEADLINE).await?;
+        match size {
+            FileSize::Exactly(bytes) if bytes != file.len() => {
+                Err(silent(FETCH, format!("an answer of {} bytes instead of {bytes}", file.len())))
+            }
+            FileSize::Exactly(_) | FileSize::AtMost(_) => Ok(Some(file)),
+        }
     }
 
     async fn get(
@@ -226,6 +242,14 @@ impl WorkerClient {
         deadline: Duration,
     ) -> Result<Response, WorkerUnreachable> {
         send(request, self.http.get(address).bearer_auth(proof.reveal()), deadline).await
+    }
+}
+
+impl FileSize {
+    /// Bytes that are read at most.
+    pub fn most(self) -> usize {
+        let (Self::Exactly(bytes) | Self::AtMost(bytes)) = self;
+        bytes.min(MAX_MEDIA_BYTES)
     }
 }
 

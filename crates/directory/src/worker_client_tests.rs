@@ -133,10 +133,25 @@ async fn media_is_fetched_whole_or_is_not_there() {
     };
     let worker = serve(Router::new().route("/media/{rendition}/{file}", get(media))).await;
     let client = WorkerClient::new().unwrap();
-    let there = client.fetch(&worker.address, &proof(), &name("720p"), "p1-7.m4s").await.unwrap();
-    assert_eq!(there.as_deref(), Some(&b"720p p1-7.m4s"[..]));
-    assert_eq!(client.fetch(&worker.address, &proof(), &name("720p"), "p1-8.m4s").await.unwrap(), None);
-    assert_eq!(client.fetch(&worker.address, &proof(), &name("720p"), "../../x").await.unwrap(), None);
+    let fetch = async |file: &str, size| {
+        client
+            .fetch(&worker.address, &proof(), &name("720p"), file, size)
+            .await
+            .map_err(|error| error.to_string())
+    };
+    let there = Ok(Some(Bytes::from_static(b"720p p1-7.m4s")));
+    for size in [FileSize::Exactly(13), FileSize::AtMost(13), FileSize::AtMost(usize::MAX)] {
+        assert_eq!(fetch("p1-7.m4s", size).await, there, "{size:?}");
+    }
+    assert_eq!(fetch("p1-8.m4s", FileSize::Exactly(13)).await, Ok(None));
+    assert_eq!(fetch("../../x", FileSize::Exactly(13)).await, Ok(None));
+    for (size, why) in [
+        (FileSize::Exactly(12), "GET /media: an answer of more than 12 bytes"),
+        (FileSize::AtMost(12), "GET /media: an answer of more than 12 bytes"),
+        (FileSize::Exactly(14), "GET /media: an answer of 13 bytes instead of 14"),
+    ] {
+        assert_eq!(fetch("p1-7.m4s", size).await, Err(why.to_owned()), "{size:?}");
+    }
 }
 
 #[tokio::test]
@@ -217,6 +232,37 @@ async fn a_control_feed_is_asked_for_and_read() {
         ControlEvent::End,
     ];
     assert_eq!(control_events(&worker).await, expected);
+}
+
+#[tokio::test]
+async fn a_worker_that_knows_no_control_feed_is_followed_within_bounds_too() {
+    let endless = (0..2_000).map(|n| {
+        Event::Segment(SegmentAnnounced {
+            rendition: name("source"),
+            segment: Segment { msn: Msn(7 + n), phase: SegmentPhase::Finished, ..segment() },
+            window_start: Msn(0),
+            peak_bandwidth: 1,
+            average_bandwidth: 1,
+        })
+    });
+    let endless: Vec<_> = [Event::Snapshot(Box::new(timeline()))].into_iter().chain(endless).collect();
+    let twice = Timeline { tracks: [timeline().tracks, timeline().tracks].concat(), ..timeline() };
+    for (events, why) in [
+        (endless, "the live window is out of bounds"),
+        (vec![Event::Snapshot(Box::new(twice))], "there are two renditions source"),
+    ] {
+        let body = said(&events);
+        let worker = serve(Router::new().route("/feed", get(move || async { body }))).await;
+        let client = WorkerClient::new().unwrap();
+        let mut feed = client.control_feed(&worker.address, &proof()).await.unwrap();
+        let lost = loop {
+            match feed.next().await {
+                Ok(said) => assert!(said.is_some(), "{why}"),
+                Err(lost) => break lost,
+            }
+        };
+        assert_eq!(lost.to_string(), why);
+    }
 }
 
 #[tokio::test]

@@ -54,6 +54,24 @@ pub enum FeedLost {
     /// What came does not fit what came before it.
     #[error(transparent)]
     Unfitting(#[from] TimelineGap),
+    /// A part is not as long as it was announced.
+    #[error("a part of {came} bytes was announced as one of {announced}")]
+    OtherSize {
+        /// Bytes, in the announcement.
+        announced: u32,
+        /// Bytes of the part itself.
+        came: usize,
+    },
+}
+
+impl FeedLost {
+    /// Whether what came was wrong, rather than that no more came: a new feed of that worker may well be no better.
+    pub fn is_unfit(&self) -> bool {
+        match self {
+            Self::Malformed(_) | Self::Unfitting(_) | Self::OtherSize { .. } => true,
+            Self::Silent | Self::Closed | Self::Broken(_) => false,
+        }
+    }
 }
 
 impl Feed {

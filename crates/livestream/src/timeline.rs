@@ -20,7 +20,6 @@ use crate::{
 };
 
 pub use captions::{CaptionChannel, UnknownCaptionChannel};
-use plausible::MAX_SEGMENTS;
 pub use plausible::{HIGHEST_NUMBER, Implausible};
 
 /// The name of the rendition that carries what the publisher sends.
@@ -181,7 +180,7 @@ pub struct Part {
     pub independent: bool,
 }
 
-/// Why an event cannot follow what is known: the reader asks for a new snapshot.
+/// Why an event cannot follow what is known: the reader gives the feed up, and asks for a new snapshot.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum TimelineGap {
     /// The event belongs after another one that never came.
@@ -192,12 +191,9 @@ pub enum TimelineGap {
         /// The number that came.
         found: Msn,
     },
-    /// No live window is as long as this one would become.
-    #[error("the live window of {rendition} is out of bounds")]
-    OutOfBounds {
-        /// The rendition it belongs to.
-        rendition: RenditionName,
-    },
+    /// No worker can have come to it. A compromised one may say anything, and readers keep what it says.
+    #[error(transparent)]
+    Implausible(#[from] Implausible),
 }
 
 impl Timeline {
@@ -208,12 +204,16 @@ impl Timeline {
     /// [`TimelineGap`] when it does not follow what is known; the timeline is then unchanged.
     pub fn apply(&mut self, event: &Event) -> Result<(), TimelineGap> {
         match event {
-            Event::Snapshot(whole) => *self = whole.as_ref().clone(),
+            Event::Snapshot(whole) => {
+                whole.check()?;
+                *self = whole.as_ref().clone();
+            }
             Event::Part(announced) => self.apply_part(announced)?,
             Event::Segment(announced) => {
+                let epoch = self.epoch;
                 let Some(track) = self.track_mut(&announced.rendition) else { return Ok(()) };
+                plausible::check_announced(track, epoch, &announced.segment)?;
                 let found = announced.segment.msn;
-                track.has_room(announced.segment.parts.len())?;
                 match track.segments.back_mut() {
                     Some(last) if last.msn == found && last.phase == SegmentPhase::Open => {
                         *last = announced.segment.clone();
@@ -264,7 +264,9 @@ impl Timeline {
     }
 
     fn apply_part(&mut self, announced: &crate::feed::PartAnnounced) -> Result<(), TimelineGap> {
+        let epoch = self.epoch;
         let Some(track) = self.track_mut(&announced.rendition) else { return Ok(()) };
+        plausible::check_part(track, &announced.part)?;
         let found = announced.msn;
         let gap = || TimelineGap::OutOfOrder { rendition: announced.rendition.clone(), found };
         let opens = match track.segments.back() {
@@ -278,9 +280,12 @@ impl Timeline {
             Some(last) if last.msn.next() == found => true,
             Some(_) => return Err(gap()),
         };
-        let opened = if opens { Some(announced.opens.as_deref().ok_or_else(gap)?) } else { None };
-        track.has_room(opened.map_or(0, |opened| opened.parts.len()).saturating_add(1))?;
-        track.segments.extend(opened.cloned());
+        if opens {
+            let is_begun = |opens: &&Segment| opens.msn == found && opens.phase == SegmentPhase::Open;
+            let opens = announced.opens.as_deref().filter(is_begun).ok_or_else(gap)?;
+            plausible::check_announced(track, epoch, opens)?;
+            track.segments.push_back(opens.clone());
+        }
         if let Some(open) = track.segments.back_mut() {
             open.duration.0 = open.duration.0.saturating_add(announced.part.duration.0);
             open.size = open.size.saturating_add(u64::from(announced.part.size));
@@ -301,16 +306,6 @@ impl Track {
     /// The last position that a reader can ask for: segment and how many parts of it there are.
     pub fn edge(&self) -> Option<(Msn, usize)> {
         self.segments.back().map(|last| (last.msn, last.parts.len()))
-    }
-
-    /// Whether another segment, or an open one, may bring so many parts. Whoever announces a segment says which ones leave
-    /// the window for it, and a reader of the feed keeps all others.
-    fn has_room(&self, parts: usize) -> Result<(), TimelineGap> {
-        let kept: usize = self.segments.iter().map(|segment| segment.parts.len()).sum();
-        if self.segments.len() < MAX_SEGMENTS && kept.saturating_add(parts) <= MAX_SEGMENTS {
-            return Ok(());
-        }
-        Err(TimelineGap::OutOfBounds { rendition: self.name.clone() })
     }
 
     /// True for pictures.

@@ -68,16 +68,16 @@ impl StreamDirectory for FakeDirectory {
         Box::pin(async { Ok(no::<Arc<LiveStream>>().await?) })
     }
 
-    fn worker_unreachable(&self, _: StreamId, _: RelayFailures) -> BoxFuture<'_, ()> {
-        Box::pin(ready(()))
+    fn worker_unreachable(&self, _: StreamId, _: RelayFailures) -> BoxFuture<'_, bool> {
+        Box::pin(ready(true))
     }
 
-    fn report_media(&self, _: StreamId, _: SessionId, _: MediaInfo) -> BoxFuture<'_, ()> {
-        Box::pin(ready(()))
+    fn report_media(&self, _: StreamId, _: SessionId, _: MediaInfo) -> BoxFuture<'_, bool> {
+        Box::pin(ready(true))
     }
 
-    fn media_refused(&self, _: StreamId, _: SessionId, _: String) -> BoxFuture<'_, ()> {
-        Box::pin(ready(()))
+    fn media_refused(&self, _: StreamId, _: SessionId, _: String) -> BoxFuture<'_, bool> {
+        Box::pin(ready(true))
     }
 
     fn watch(&self) -> watch::Receiver<Streams> {

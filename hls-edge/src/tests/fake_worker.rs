@@ -117,6 +117,18 @@ impl FakeWorker {
         }
     }
 
+    /// The next part of every rendition, followed in feeds by these bytes.
+    pub(crate) fn part_with(&self, bytes: &'static [u8]) {
+        let mut shared = self.lock();
+        for event in shared.broadcast.as_mut().unwrap().part() {
+            let Event::Part(announced) = &event else { unreachable!() };
+            let data = part_bytes(&announced.rendition, self.epoch, announced.part.number.0);
+            let file = format!("p{}-{}.m4s", self.epoch, announced.part.number);
+            shared.files.insert((announced.rendition.to_string(), file), data);
+            shared.send(&event, Some(&Bytes::from_static(bytes)));
+        }
+    }
+
     /// Closes the open segments.
     pub(crate) fn close(&self) {
         let mut shared = self.lock();
@@ -182,6 +194,11 @@ impl FakeWorker {
         let announced =
             SegmentAnnounced { rendition, segment, window_start, peak_bandwidth, average_bandwidth };
         self.lock().send(&Event::Segment(announced), None);
+    }
+
+    /// Says anything to those who read now, whether it fits or not.
+    pub(crate) fn say(&self, event: &Event) {
+        self.lock().send(event, None);
     }
 
     pub(crate) fn timeline(&self) -> Timeline {

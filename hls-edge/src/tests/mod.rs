@@ -1,6 +1,7 @@
 //! The edge over real connections: a listener, a worker that announces what the test says, storage in a folder.
 #![allow(clippy::as_conversions, clippy::cast_possible_truncation, reason = "small numbers")]
 
+mod bad_workers;
 mod broadcast;
 mod fake_directory;
 mod fake_worker;
@@ -161,7 +162,11 @@ impl Scene {
 
     fn metric(&self, name: &str) -> i64 {
         let family = self.registry.gather().into_iter().find(|family| family.name() == name);
-        family.map_or(0, |family| family.get_metric().iter().map(|m| m.get_gauge().get_value() as i64).sum())
+        family.map_or(0, |family| {
+            let values =
+                family.get_metric().iter().map(|m| m.get_gauge().get_value() + m.get_counter().get_value());
+            values.sum::<f64>() as i64
+        })
     }
 
     async fn until_waiting(&self, requests: i64) {

@@ -15,6 +15,7 @@ pub(crate) struct FakeDirectory {
     full: Mutex<bool>,
     away: Mutex<bool>,
     deaf: Mutex<bool>,
+    refusing: Mutex<bool>,
     measurements: watch::Sender<usize>,
     rival: Mutex<Option<Ingest>>,
     unreachable: watch::Sender<Vec<(StreamId, RelayFailures)>>,
@@ -34,6 +35,11 @@ impl FakeDirectory {
     /// Measurements are not answered from now on, or are again.
     pub(crate) fn set_deaf(&self, deaf: bool) {
         *self.deaf.lock().unwrap() = deaf;
+    }
+
+    /// Measurements are not taken from now on, and that is said at once; or they are again.
+    pub(crate) fn set_refusing(&self, refusing: bool) {
+        *self.refusing.lock().unwrap() = refusing;
     }
 
     /// Waits until the next measurement is told.
@@ -151,25 +157,28 @@ impl StreamDirectory for FakeDirectory {
         .boxed()
     }
 
-    fn worker_unreachable(&self, stream: StreamId, failures: RelayFailures) -> BoxFuture<'_, ()> {
+    fn worker_unreachable(&self, stream: StreamId, failures: RelayFailures) -> BoxFuture<'_, bool> {
         self.unreachable.send_modify(|reports| reports.push((stream, failures)));
-        async {}.boxed()
+        async { true }.boxed()
     }
 
-    fn report_media(&self, stream: StreamId, session: SessionId, media: MediaInfo) -> BoxFuture<'_, ()> {
+    fn report_media(&self, stream: StreamId, session: SessionId, media: MediaInfo) -> BoxFuture<'_, bool> {
         self.measurements.send_modify(|told| *told += 1);
         if *self.deaf.lock().unwrap() {
             return futures::future::pending().boxed();
         }
+        if *self.refusing.lock().unwrap() {
+            return async { false }.boxed();
+        }
         if self.get(stream).is_some_and(|record| record.spec.ingest.session == session) {
             self.change(stream, |record| record.status.media = Some(media));
         }
-        async {}.boxed()
+        async { true }.boxed()
     }
 
-    fn media_refused(&self, stream: StreamId, session: SessionId, words: String) -> BoxFuture<'_, ()> {
+    fn media_refused(&self, stream: StreamId, session: SessionId, words: String) -> BoxFuture<'_, bool> {
         self.refused.send_modify(|refusals| refusals.push((stream, session, words)));
-        async {}.boxed()
+        async { true }.boxed()
     }
 
     fn watch(&self) -> watch::Receiver<Streams> {

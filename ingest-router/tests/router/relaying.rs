@@ -236,6 +236,18 @@ async fn a_measurement_that_the_directory_did_not_take_is_told_again() {
 }
 
 #[tokio::test]
+async fn a_measurement_that_the_directory_refused_is_told_again() {
+    let harness = Harness::start().await;
+    let (mut encoder, _worker) = harness.live().await;
+    harness.directory.set_refusing(true);
+    let told = within(harness.directory.hears_measurement());
+    tokio::join!(told, send_frame(&mut encoder, 0, Frame::Key, 500));
+    harness.directory.set_refusing(false);
+    within(harness.directory.wait_for(|record| record.status.media.is_some())).await;
+    harness.stop().await;
+}
+
+#[tokio::test]
 async fn what_a_worker_needs_only_with_later_tags_comes_with_them() {
     let harness = Harness::start().await;
     let mut encoder = harness.publish().await.unwrap();

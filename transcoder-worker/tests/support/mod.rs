@@ -11,7 +11,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use bytes::Bytes;
-use caudal_directory::{AssignError, Feed, FeedRenditions, WorkerClient};
+use caudal_directory::{AssignError, Feed, FeedRenditions, FileSize, WorkerClient};
 use caudal_livestream::admission::{LadderRung, LatencyMode};
 use caudal_livestream::assignment::{Assignment, AssignmentMode, Floor};
 use caudal_livestream::credentials::{CredentialsRenewal, SealingPublicKey};
@@ -210,7 +210,8 @@ impl Broadcast {
 
     pub async fn fetch(&self, worker: &Worker, epoch: u32, rendition: &str, file: &str) -> Option<Bytes> {
         let rendition = rendition.parse().unwrap();
-        self.client.fetch(&worker.address, &self.edge_proof(epoch), &rendition, file).await.unwrap()
+        let size = FileSize::AtMost(usize::MAX);
+        self.client.fetch(&worker.address, &self.edge_proof(epoch), &rendition, file, size).await.unwrap()
     }
 
     /// The first publisher's relay.

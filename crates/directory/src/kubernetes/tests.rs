@@ -199,6 +199,28 @@ async fn what_a_router_tells_of_its_publisher_counts_while_that_is_the_publisher
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_router_hears_whether_what_it_tells_was_taken() {
+    let cluster = Cluster::new();
+    let router = cluster.as_role(Reader::Router).await;
+    let record = router.open(spec()).await.unwrap();
+    let (stream, session) = (record.spec.stream, record.spec.ingest.session);
+    let refuses = || cluster.trouble("PATCH livestreams", Trouble::Answer(422, "Invalid"));
+    refuses();
+    assert!(!router.report_media(stream, session, MediaInfo::default()).await);
+    refuses();
+    assert!(!router.media_refused(stream, session, "no".to_owned()).await);
+    refuses();
+    assert!(!router.worker_unreachable(stream, failures(session, 1)).await);
+    assert!(router.report_media(stream, session, MediaInfo::default()).await);
+    assert!(router.media_refused(stream, session, "no".to_owned()).await);
+    assert!(router.worker_unreachable(stream, failures(session, 1)).await);
+    // Of another session's there is nothing left to be done.
+    assert!(router.media_refused(stream, SessionId::generate(), "no".to_owned()).await);
+    cluster.server.go_away();
+    assert!(!router.media_refused(stream, session, "never".to_owned()).await);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_the_api_wants_is_written_once_and_is_nothing_where_there_is_no_stream() {
     let cluster = Cluster::new();
     let (router, api) = (cluster.as_role(Reader::Router).await, cluster.as_role(Reader::Api).await);

@@ -122,24 +122,24 @@ async fn worker_unreachable(
     State(served): State<Arc<Served>>,
     Json(wire::WorkerUnreachable { stream, failures }): Json<wire::WorkerUnreachable>,
 ) -> Response {
-    served.directory.worker_unreachable(stream, failures).await;
-    served.answer(Outcome::Done)
+    let taken = served.directory.worker_unreachable(stream, failures).await;
+    served.answer(reported(taken))
 }
 
 async fn report_media(
     State(served): State<Arc<Served>>,
     Json(wire::ReportMedia { stream, session, media }): Json<wire::ReportMedia>,
 ) -> Response {
-    served.directory.report_media(stream, session, media).await;
-    served.answer(Outcome::Done)
+    let taken = served.directory.report_media(stream, session, media).await;
+    served.answer(reported(taken))
 }
 
 async fn media_refused(
     State(served): State<Arc<Served>>,
     Json(wire::MediaRefused { stream, session, words }): Json<wire::MediaRefused>,
 ) -> Response {
-    served.directory.media_refused(stream, session, words).await;
-    served.answer(Outcome::Done)
+    let taken = served.directory.media_refused(stream, session, words).await;
+    served.answer(reported(taken))
 }
 
 async fn end(
@@ -201,6 +201,14 @@ fn boxed(record: &Arc<LiveStream>) -> Box<LiveStream> {
 
 fn too_late() -> Outcome {
     Outcome::Unavailable { reason: "its answer would have come too late".to_owned() }
+}
+
+fn reported(taken: bool) -> Outcome {
+    if taken {
+        Outcome::Done
+    } else {
+        Outcome::Unavailable { reason: "the directory could not take it".to_owned() }
+    }
 }
 
 fn done(done: Result<(), Unavailable>) -> Outcome {

@@ -47,6 +47,8 @@ pub(super) struct Controller {
     ended: HashSet<StreamId>,
     full: bool,
     silent: bool,
+    /// It takes nothing that routers report.
+    refusing: bool,
 }
 
 impl Controller {
@@ -132,19 +134,19 @@ impl StreamDirectory for Controller {
         Box::pin(ready(self.answer_reconnect(stream, ingest)))
     }
 
-    fn worker_unreachable(&self, stream: StreamId, failures: RelayFailures) -> BoxFuture<'_, ()> {
+    fn worker_unreachable(&self, stream: StreamId, failures: RelayFailures) -> BoxFuture<'_, bool> {
         self.note(format!("unreachable {stream} {} {}", failures.epoch, failures.failures));
-        Box::pin(ready(()))
+        Box::pin(ready(!self.refusing))
     }
 
-    fn report_media(&self, stream: StreamId, _: SessionId, media: MediaInfo) -> BoxFuture<'_, ()> {
+    fn report_media(&self, stream: StreamId, _: SessionId, media: MediaInfo) -> BoxFuture<'_, bool> {
         self.note(format!("media {stream} {}", media.bitrate));
-        Box::pin(ready(()))
+        Box::pin(ready(!self.refusing))
     }
 
-    fn media_refused(&self, stream: StreamId, _: SessionId, words: String) -> BoxFuture<'_, ()> {
+    fn media_refused(&self, stream: StreamId, _: SessionId, words: String) -> BoxFuture<'_, bool> {
         self.note(format!("refused {stream} {words}"));
-        Box::pin(ready(()))
+        Box::pin(ready(!self.refusing))
     }
 
     fn watch(&self) -> watch::Receiver<Streams> {
@@ -371,9 +373,10 @@ async fn each_command_arrives_as_it_was_given_and_nobody_gives_those_of_others()
     let [router, edge, api] = ["ingest-router", "hls-edge", "api"].map(|caller| listening.read_by(caller));
     let (stream, session) = (StreamId::generate(), SessionId::generate());
     let failures = RelayFailures { epoch: Epoch(3), session, failures: 2, last_failed_at: UnixMillis(1) };
-    within(router.worker_unreachable(stream, failures)).await;
-    within(router.report_media(stream, session, MediaInfo { bitrate: 5, ..MediaInfo::default() })).await;
-    within(router.media_refused(stream, session, "no such codec".to_owned())).await;
+    assert!(within(router.worker_unreachable(stream, failures)).await);
+    let media = MediaInfo { bitrate: 5, ..MediaInfo::default() };
+    assert!(within(router.report_media(stream, session, media)).await);
+    assert!(within(router.media_refused(stream, session, "no such codec".to_owned())).await);
     within(api.end(stream, EndReason::KeyRotated)).await.unwrap();
     within(api.drop_publisher(stream, "why".to_owned())).await.unwrap();
     within(api.revoke_key(stream)).await.unwrap();
@@ -398,6 +401,18 @@ async fn each_command_arrives_as_it_was_given_and_nobody_gives_those_of_others()
     for reader in [router, edge, api] {
         reader.close().await;
     }
+    listening.end().await;
+}
+
+#[tokio::test]
+async fn a_report_that_the_controller_could_not_take_was_not_taken() {
+    let controller = Arc::new(Controller { refusing: true, ..Controller::default() });
+    let listening = Listening::at("127.0.0.1:0", &controller).await;
+    let router = listening.read_by("ingest-router");
+    let (stream, session) = (StreamId::generate(), SessionId::generate());
+    assert!(!within(router.report_media(stream, session, MediaInfo::default())).await);
+    assert!(!within(router.media_refused(stream, session, "no such codec".to_owned())).await);
+    router.close().await;
     listening.end().await;
 }
 

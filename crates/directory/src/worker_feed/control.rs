@@ -2,7 +2,7 @@
 
 use caudal_livestream::assignment::Floor;
 use caudal_livestream::feed::{Event, FloorSteps, Frame, InputState};
-use caudal_livestream::timeline::Timeline;
+use caudal_livestream::timeline::{Timeline, TimelineGap};
 
 use super::{Feed, FeedLost};
 
@@ -60,7 +60,10 @@ impl ControlFeed {
             Event::Reached(floor) => return Ok(Some(ControlEvent::Reached(floor))),
             Event::End => return Ok(Some(ControlEvent::End)),
             Event::Heartbeat => return Ok(Some(ControlEvent::Heartbeat)),
-            Event::Snapshot(whole) => self.announced.insert(*whole),
+            Event::Snapshot(whole) => {
+                whole.check().map_err(TimelineGap::from)?;
+                self.announced.insert(*whole)
+            }
             Event::Part(_) | Event::Segment(_) | Event::Stored { .. } | Event::Withdrawn { .. } => {
                 let Some(timeline) = &mut self.announced else { return Ok(None) };
                 timeline.apply(&event)?;
