@@ -234,7 +234,7 @@ async fn until_text(scene: &Scene, path: &str, holds: impl Fn(&str) -> bool) -> 
         if holds(&text) {
             return text;
         }
-        assert!(start.elapsed() < Duration::from_secs(10), "{path} stays {text}");
+        assert!(start.elapsed() < Duration::from_secs(30), "{path} stays {text}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

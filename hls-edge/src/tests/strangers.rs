@@ -90,9 +90,9 @@ async fn of_a_broadcast_that_is_over_storage_is_asked_only_for_what_its_playlist
 async fn a_broadcast_that_is_over_stays_in_memory_no_longer_whoever_asks_for_it() {
     let scene = Scene::new().await;
     let worker = scene.worker(1).await;
-    // What is nine target durations old is old at once.
+    // What is nine target durations old is forgotten: here, after nine seconds.
     let mut broadcast = Broadcast::new(scene.stream, 1, &["source"]).with(1, 0);
-    broadcast.timeline.target_duration = 0;
+    broadcast.timeline.target_duration = 1;
     worker.take_up(broadcast);
     worker.store().await;
     scene.text(PLAYLIST).await;

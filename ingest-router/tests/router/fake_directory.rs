@@ -47,6 +47,11 @@ impl FakeDirectory {
         self.measurements.subscribe().changed().await.unwrap();
     }
 
+    /// Waits until the first measurement is told, which may have been before.
+    pub(crate) async fn has_heard_a_measurement(&self) {
+        self.measurements.subscribe().wait_for(|told| *told > 0).await.unwrap();
+    }
+
     fn command(&self) -> Result<(), Unavailable> {
         if *self.away.lock().unwrap() {
             Err(Unavailable("the controller is away".to_owned()))

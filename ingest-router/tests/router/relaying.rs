@@ -238,10 +238,10 @@ async fn a_measurement_that_the_directory_did_not_take_is_told_again() {
 #[tokio::test]
 async fn a_measurement_that_the_directory_refused_is_told_again() {
     let harness = Harness::start().await;
-    let (mut encoder, _worker) = harness.live().await;
     harness.directory.set_refusing(true);
-    let told = within(harness.directory.hears_measurement());
-    tokio::join!(told, send_frame(&mut encoder, 0, Frame::Key, 500));
+    let (mut encoder, _worker) = harness.live().await;
+    send_frame(&mut encoder, 0, Frame::Key, 500).await;
+    within(harness.directory.has_heard_a_measurement()).await;
     harness.directory.set_refusing(false);
     within(harness.directory.wait_for(|record| record.status.media.is_some())).await;
     harness.stop().await;

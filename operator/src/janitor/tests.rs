@@ -253,9 +253,10 @@ async fn one_stream_that_cannot_be_removed_keeps_no_other_from_it() {
     assert_eq!(world.left().await, [stuck], "{other}");
 }
 
-/// A state that is longer than any of ours cannot be read.
+/// A folder cannot be read as a state.
 fn put_in_the_way(state: &Path) {
-    File::options().write(true).open(state).unwrap().set_len(1 << 30).unwrap();
+    std::fs::remove_file(state).unwrap();
+    std::fs::create_dir(state).unwrap();
 }
 
 #[tokio::test]

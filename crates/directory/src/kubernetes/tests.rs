@@ -217,7 +217,7 @@ async fn a_router_hears_whether_what_it_tells_was_taken() {
     // Of another session's there is nothing left to be done.
     assert!(router.media_refused(stream, SessionId::generate(), "no".to_owned()).await);
     cluster.server.go_away();
-    assert!(!router.media_refused(stream, session, "never".to_owned()).await);
+    assert!(!router.worker_unreachable(stream, failures(session, 2)).await);
 }
 
 #[tokio::test(start_paused = true)]

@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn a_floor_bears_the_highest_epoch_of_any_track() {
         for later in ["source", "audio"] {
-            let mut timeline = timeline();
+            let mut timeline = Timeline { epoch: Epoch(2), ..timeline() };
             for name in ["source", "audio"] {
                 let epoch = Epoch(if name == later { 2 } else { 1 });
                 let last = Segment { epoch, ..segment(7, 2000) };
