@@ -1,7 +1,8 @@
 //! The janitor over an API server of this process, and over a folder and a bucket.
 
+use std::ffi::OsStr;
 use std::fs::{File, FileTimes};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -243,7 +244,9 @@ async fn one_stream_that_cannot_be_removed_keeps_no_other_from_it() {
     let world = World::new(SegmentStore::folder(folder.path()).unwrap(), DAY * 2);
     let stuck = world.stored(DAY * 3, Some(ours(false))).await;
     let other = world.stored(DAY * 3, Some(ours(false))).await;
-    put_in_the_way(&folder.path().join(format!("live/{stuck}/state-1.json")));
+    // No store can list a name that is not text.
+    let unnameable = OsStr::from_bytes(b"\xff.m4s");
+    std::fs::write(folder.path().join(format!("live/{stuck}")).join(unnameable), "media").unwrap();
     let (outcome, said) = world.swept(Mode::Remove).await;
     assert_eq!(outcome.unwrap(), Swept { removed: 1, failed: 1 }, "{said:?}");
     assert!(
@@ -251,12 +254,6 @@ async fn one_stream_that_cannot_be_removed_keeps_no_other_from_it() {
         "{said:?}"
     );
     assert_eq!(world.left().await, [stuck], "{other}");
-}
-
-/// A folder cannot be read as a state.
-fn put_in_the_way(state: &Path) {
-    std::fs::remove_file(state).unwrap();
-    std::fs::create_dir(state).unwrap();
 }
 
 #[tokio::test]
