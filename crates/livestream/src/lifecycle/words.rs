@@ -8,7 +8,7 @@ impl Input {
     pub(super) fn with_few_words(mut self) -> Self {
         match &mut self {
             Self::NoWorker(_, words) | Self::NoCredentials(_, words) | Self::MediaRefused(_, words) => {
-                cut(words)
+                cut(words);
             }
             Self::Publisher(_, state) => {
                 if let Some(words) = &mut state.unplayable {
