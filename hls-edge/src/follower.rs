@@ -81,7 +81,7 @@ impl<I: Fn() -> bool> Follower<I> {
                 } else {
                     self.watched.set_worker(None);
                 }
-                if tried == Try::Unreached {
+                if tried != Try::Fit {
                     self.look_into_storage();
                 }
             }

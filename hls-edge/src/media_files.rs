@@ -140,10 +140,8 @@ async fn worker_or_storage(
 ) -> Result<Fetched, Refusal> {
     match edge.streams.sources().ask_worker(watched, key, size).await {
         Ok(data) => Ok(Fetched::Recent(data)),
-        // What has no room in memory has none whoever it comes from.
-        Err(Refusal::Busy) => Err(Refusal::Busy),
         Err(asked) => match stored.await {
-            // A worker that did not answer may have what is not in storage.
+            // A worker that did not answer, or that there was no room to ask, may have what is not in storage.
             Err(Refusal::NotFound) => Err(asked),
             stored => stored.map(Fetched::Stored),
         },

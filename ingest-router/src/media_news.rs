@@ -15,6 +15,8 @@ pub(crate) struct MediaNews {
     written: Written,
     /// The same before the news that was given out last.
     before: Written,
+    /// When the news that were not taken were given out.
+    refused: Option<Instant>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -27,6 +29,10 @@ struct Written {
 impl MediaNews {
     /// What is to be written at `now`, if something is. It counts as written, unless [`not_taken`](Self::not_taken) says otherwise.
     pub(crate) fn of(&mut self, measured: MediaInfo, now: Instant) -> Option<MediaInfo> {
+        // Who refuses at once would otherwise be asked each second.
+        if self.refused.is_some_and(|at| now.saturating_duration_since(at) < PAUSE) {
+            return None;
+        }
         let news = match &self.written.last {
             None => measured,
             Some((written, at)) => {
@@ -53,6 +59,7 @@ impl MediaNews {
 
     /// The directory did not take the last news: the record stands as it did before.
     pub(crate) fn not_taken(&mut self) {
+        self.refused = self.written.last.as_ref().map(|(_, at)| *at);
         self.written = self.before.clone();
     }
 

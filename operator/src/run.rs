@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use caudal_controller::{
-    Api, Backoff, Carriers, Controller, CredentialSource, LeftAlone, Pool, Queue, RecordStore as _, Unfit,
+    Api, Backoff, Carriers, Controller, CredentialSource, LeftAlone, Pool, Queue, RecordStore as _,
     WallClock, WorkerLink,
 };
 use caudal_kubernetes::names::LEASE;
@@ -160,14 +160,17 @@ async fn lead_when_elected(
         metrics.clone(),
     );
     let (mut backoff, mut panics) = (Backoff::new(AGAIN, LONGEST_PAUSE), Panics::default());
+    let mut stood_aside = None;
     while let Some(held) = shutdown.run_until_cancelled(election.acquire()).await {
         let (begun, over) = (Instant::now(), CancellationToken::new());
         let client = held.leadership().client(&config.client);
-        let (mut telling, mut unfit) = (JoinSet::new(), None);
+        let mut telling = JoinSet::new();
+        let before = stood_aside;
         let leading = async {
             let (pods, pools, left_alone) = (pods.clone(), pools.clone(), left_alone.clone());
-            let (panics, telling, unfit, over) = (&mut panics, &mut telling, &mut unfit, over.clone());
-            let leading = Leading { client, left_alone, panics, telling, unfit, over };
+            let (panics, telling, over) = (&mut panics, &mut telling, over.clone());
+            let stood_aside = &mut stood_aside;
+            let leading = Leading { client, left_alone, panics, telling, stood_aside, over };
             lead(config, metrics, pods, pools, leading).await;
         };
         Box::pin(for_a_term(&election, held, leading, &over, &metrics.leads, shutdown)).await;
@@ -181,11 +184,11 @@ async fn lead_when_elected(
         if begun.elapsed() > LONGEST_PAUSE {
             backoff.reset();
         }
-        if unfit == Some(Unfit::CutOff) {
+        if stood_aside == before {
+            shutdown.run_until_cancelled(backoff.wait()).await;
+        } else {
             // Long enough for any other process to take the lease.
             shutdown.run_until_cancelled(sleep(LONGEST_PAUSE)).await;
-        } else {
-            shutdown.run_until_cancelled(backoff.wait()).await;
         }
     }
 }
@@ -217,8 +220,8 @@ struct Leading<'a> {
     panics: &'a mut Panics,
     /// Tasks that go on when it is over: what they tell is how it ended.
     telling: &'a mut JoinSet<()>,
-    /// Why this process cannot lead any more, if that ended the term.
-    unfit: &'a mut Option<Unfit>,
+    /// When this process has last ended a term because it reached no worker.
+    stood_aside: &'a mut Option<Instant>,
     /// Cancelled when it is to end.
     over: CancellationToken,
 }
@@ -274,7 +277,7 @@ async fn for_a_term(
 
 /// Drives all streams.
 async fn lead(config: &Config, metrics: &Metrics, pods: Pods, pools: Pools, leading: Leading<'_>) {
-    let Leading { client, left_alone, panics, telling, unfit, over } = leading;
+    let Leading { client, left_alone, panics, telling, stood_aside, over } = leading;
     let machine: WallClock = Arc::new(SystemTime::now);
     let measured = read("the API server's clock cannot be read", || ServerClock::measured(&client, &machine));
     let Some(clock) = over.run_until_cancelled(measured).await else { return };
@@ -388,14 +391,25 @@ async fn lead(config: &Config, metrics: &Metrics, pods: Pods, pools: Pools, lead
         () = panics.end_term(controller.broken()) => {
             tracing::error!("a stream's task ended before its stream; beginning again");
         }
-        why = controller.unfit() => {
-            tracing::error!("{why}; another operator may lead");
-            *unfit = Some(why);
+        () = controller.deaf() => {
+            tracing::error!("what others change is not heard any more; beginning again");
+        }
+        () = is_to_stand_aside(*stood_aside, &controller) => {
+            tracing::error!("no worker of most broadcasts can be reached; perhaps another operator reaches them, and may lead");
+            *stood_aside = Some(Instant::now());
         }
     }
     beside.shutdown().await;
     controller.close().await;
     workers.close().await;
+}
+
+/// Resolves when this process is to let another one lead. Once in a while only: where all workers are out of order, no other one finds any.
+async fn is_to_stand_aside(last: Option<Instant>, controller: &Controller) {
+    if let Some(last) = last {
+        sleep_until(last + ASIDE_EACH).await;
+    }
+    controller.cut_off().await;
 }
 
 /// Reads what a term cannot begin without, however often that has to be tried. `fails` is said once.
@@ -418,6 +432,8 @@ async fn read<T, E: Display, R: Future<Output = Result<T, E>>>(
 
 const AGAIN: Duration = Duration::from_secs(1);
 /// Between two terms of this process that end by themselves.
+/// Longer than a broadcast waits for a worker.
+const ASIDE_EACH: Duration = Duration::from_mins(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// Between two panics that end a term: one stream that panics each time must not stop all others.
 const PANIC_EACH: Duration = Duration::from_hours(1);

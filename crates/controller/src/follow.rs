@@ -1,5 +1,6 @@
 //! Following a worker on behalf of its stream's lifecycle.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,7 +72,7 @@ impl Follower {
                 break if heard.closed { Evidence::Closed } else { Evidence::ProcessEnded };
             }
             if heard.last.elapsed() >= FEED_SILENCE {
-                self.earshot.nothing_of(self.stream);
+                self.earshot.unreached(self.stream);
                 break Evidence::FeedSilent;
             }
         };
@@ -81,7 +82,8 @@ impl Follower {
 
     async fn read(&self, heard: &mut Heard, pace: &mut InputPace) -> Ended {
         let opening = self.link.follow(&self.worker, &self.proof);
-        let mut announcements = match self.attended(FEED_SILENCE, opening, heard).await {
+        let Ok(opened) = self.pacing(opening, heard, pace).await else { return Ended::Unwanted };
+        let mut announcements = match opened {
             Ok(announcements) => announcements,
             Err(error) => {
                 tracing::debug!(%error, epoch = %self.epoch, "cannot open a worker's feed");
@@ -89,13 +91,8 @@ impl Follower {
             }
         };
         loop {
-            if self.pass_on(pace.due(Instant::now())).await.is_err() {
+            let Ok(announcement) = self.pacing(announcements.next(), heard, pace).await else {
                 return Ended::Unwanted;
-            }
-            let announcement = tokio::select! {
-                biased;
-                announcement = self.attended(FEED_SILENCE, announcements.next(), heard) => announcement,
-                () = until(pace.due_at()) => continue,
             };
             let announcement = match announcement {
                 Ok(Some(announcement)) => announcement,
@@ -126,9 +123,26 @@ impl Follower {
             {
                 return Ended::Unwanted;
             }
-            self.earshot.heard();
+            self.earshot.heard(self.stream);
             // After it was said: a store that makes us wait says nothing about the worker.
             *heard = Heard::now();
+        }
+    }
+
+    /// Waits for `answer`, which takes no longer than [`FEED_SILENCE`], and passes on meanwhile what has waited for its time.
+    async fn pacing<T>(
+        &self,
+        answer: impl Future<Output = T>,
+        heard: &mut Heard,
+        pace: &mut InputPace,
+    ) -> Result<T, Unheard> {
+        let mut answer = pin!(self.attended(FEED_SILENCE, answer, heard));
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut answer => return Ok(answer),
+                () = until(pace.due_at()) => self.pass_on(pace.due(Instant::now())).await?,
+            }
         }
     }
 

@@ -37,7 +37,6 @@ use caudal_storage::SegmentStore;
 use caudal_traces::Traces;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
-use thiserror::Error;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -143,19 +142,6 @@ struct Shared {
     deaf: CancellationToken,
 }
 
-/// Why a controller can drive no stream well.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-pub enum Unfit {
-    /// Nobody heeds what others change: neither new streams nor their ends.
-    #[error("what others change is not heard any more")]
-    Deaf,
-    /// The workers of many streams were lost without a sign, and no worker has been heard since.
-    #[error(
-        "no worker can be reached, though there are many; perhaps this process is cut off from them, and another one is not"
-    )]
-    CutOff,
-}
-
 /// The way to a stream's task.
 struct Handle {
     commands: queue::Sender<Command>,
@@ -221,6 +207,7 @@ impl Shared {
             credentials.forget(stream);
         }
         self.worker_keys.forget(stream);
+        self.earshot.forget(stream);
         self.handles().remove(&stream);
     }
 }
@@ -294,12 +281,15 @@ impl Controller {
         self.shared.broken.cancelled().await;
     }
 
-    /// Waits until this controller can drive no stream well any more, and says why.
-    pub async fn unfit(&self) -> Unfit {
-        tokio::select! {
-            () = self.shared.deaf.cancelled() => Unfit::Deaf,
-            () = self.shared.earshot.lost() => Unfit::CutOff,
-        }
+    /// Waits until what others change is heeded by nobody any more: neither new streams nor their ends.
+    pub async fn deaf(&self) {
+        self.shared.deaf.cancelled().await;
+    }
+
+    /// Waits until most streams, and three at least, have been without any worker that can be reached for 10 s. Perhaps this process
+    /// alone is cut off from them.
+    pub async fn cut_off(&self) {
+        self.shared.earshot.until_cut_off().await;
     }
 
     /// The controller's wall time.

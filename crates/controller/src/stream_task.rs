@@ -316,7 +316,7 @@ impl StreamTask {
                 Input::WorkerClaimed(epoch, worker)
             }
             Ok(Outcome::Assigned(epoch, mode)) => {
-                self.shared.earshot.heard();
+                self.shared.earshot.heard(self.stream);
                 self.worker_jobs.remove(&epoch);
                 self.refusals = 0;
                 self.observed.assigned(epoch);
@@ -327,8 +327,8 @@ impl StreamTask {
                 self.observed.gave_up(epoch, &reason.to_string());
                 let mut why = None;
                 match reason {
-                    NotAssigned::Unconnected(_) => self.shared.earshot.nothing_of(self.stream),
-                    NotAssigned::Refused(_) => self.shared.earshot.heard(),
+                    NotAssigned::Unconnected(_) => self.shared.earshot.unreached(self.stream),
+                    NotAssigned::Refused(_) => self.shared.earshot.heard(self.stream),
                     NotAssigned::Gone | NotAssigned::Unsettled(_) => {}
                 }
                 let evidence = match reason {

@@ -234,7 +234,8 @@ fn decode_within(buffer: &mut BytesMut, longest_part: usize) -> Result<Option<Fr
     let kind = body.get_u8();
     let body = body.freeze();
     let event = match kind {
-        BYTES => return Ok(Some(Frame::Bytes(body))),
+        // A slice would keep all of the buffer for as long as somebody keeps the part.
+        BYTES => return Ok(Some(Frame::Bytes(Bytes::copy_from_slice(&body)))),
         SNAPSHOT => Event::Snapshot(parse(kind, &body)?),
         PART => Event::Part(parse(kind, &body)?),
         SEGMENT => Event::Segment(parse(kind, &body)?),
