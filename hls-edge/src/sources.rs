@@ -106,7 +106,7 @@ fn bytes_of(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
-/// Codec headers of 64 KiB each are the longest that can be written; usual ones have 100 bytes.
+/// Codec headers of 16 KiB are the longest that are taken; usual ones have 100 bytes.
 const MAX_INIT_BYTES: usize = 256 * 1024;
 /// Headers of a segment of next to nothing.
 const REBUILT_MARGIN: usize = 64 * 1024;

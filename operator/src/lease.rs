@@ -46,7 +46,8 @@ impl Term {
         self.duration / 3
     }
 
-    /// Shorter than the duration by what a call that was begun in the last moment may take until the server has carried it out.
+    /// Shorter than the duration by what a call that was begun in the last moment usually takes until the server has carried it out. One that
+    /// takes longer changes nothing that the next leader relies on: what has a version is guarded by it, and what is made has a name of its own.
     fn lead_within(self) -> Duration {
         self.duration * 2 / 3
     }

@@ -165,8 +165,8 @@ impl WorkerPod {
         self.ends_by.is_some_and(|by| now.saturating_sub(by) >= OVERDUE_SECONDS)
     }
 
-    /// Whether its machine has been gone for so long that nobody need wait for its process: one that is only cut off has seen by now that
-    /// it may write no more.
+    /// Whether its machine has been gone for so long that nobody waits for its process any more. What one writes that is only cut off, and
+    /// has its publisher still, is the janitor's.
     pub(crate) fn is_given_up(&self, now: i64) -> bool {
         self.ends_by.is_some_and(|by| now.saturating_sub(by) >= GIVEN_UP_SECONDS)
     }
