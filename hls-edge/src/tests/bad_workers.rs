@@ -63,10 +63,13 @@ async fn a_worker_speaks_of_no_other_stream_and_for_no_later_epoch() {
     let mut other = worker.timeline();
     other.stream = StreamId::generate();
     for timeline in [later, other] {
-        until("its feed is read", || worker.carries("source")).await;
-        let lost = scene.metric(LOST);
-        worker.say(&Event::Snapshot(Box::new(timeline)));
-        until("the feed is given up", || scene.metric(LOST) > lost).await;
+        let (lost, snapshot) = (scene.metric(LOST), Event::Snapshot(Box::new(timeline)));
+        // Again and again: behind the first one the feed is opened anew, after a pause.
+        let is_given_up = || {
+            worker.say(&snapshot);
+            scene.metric(LOST) > lost
+        };
+        until("the feed is given up", is_given_up).await;
     }
     worker.part();
     until_text(&scene, PLAYLIST, |text| text.contains("\"p1-1.m4s\"")).await;
