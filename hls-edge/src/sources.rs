@@ -24,7 +24,7 @@ pub(crate) struct Sources {
     pub(crate) feed_key: RoleKey,
     pub(crate) store: SegmentStore,
     pub(crate) metrics: Metrics,
-    /// What is being read has its room here.
+    /// What the media of all followed streams may take; what is being read has its room here too.
     pub(crate) living: Arc<MediaBudget>,
 }
 

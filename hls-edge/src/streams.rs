@@ -26,7 +26,6 @@ pub(crate) struct Streams {
     records: watch::Receiver<Records>,
     sources: Sources,
     limits: EdgeLimits,
-    /// Of all followed streams.
     followed: Mutex<HashMap<StreamId, Followed>>,
     tasks: TaskTracker,
     shutdown: CancellationToken,

@@ -58,12 +58,10 @@ impl Notices {
 
     /// Nothing holds a LiveStream any more whose end the api has not acknowledged.
     pub(crate) fn released(&self, stream: StreamId, words: &str) {
-        let (reason, action) = ("Released".to_owned(), "Release".to_owned());
-        let note = Some(words.to_owned());
         self.tell_about(
             stream,
             About::Gone,
-            Event { type_: EventType::Warning, reason, note, action, secondary: None },
+            event(EventType::Warning, "Released", "Release", words.to_owned()),
         );
     }
 
@@ -101,9 +99,8 @@ impl Notices {
         words: &str,
     ) {
         let Some(resource) = streams.resource(stream) else { return };
-        let note = Some(format!("{}: {words}", resource.spec.channel.unwrap_or_default()));
-        let (reason, action) = (reason.to_owned(), "Move".to_owned());
-        self.tell(stream, Event { type_, reason, note, action, secondary: None });
+        let note = format!("{}: {words}", resource.spec.channel.unwrap_or_default());
+        self.tell(stream, event(type_, reason, "Move", note));
     }
 
     fn tell_about(&self, stream: StreamId, about: About, mut event: Event) {
@@ -125,18 +122,14 @@ impl Observer for Notices {
                 way.filter(|_| matches!(notice.kind, NoticeKind::Moved(_) | NoticeKind::WorkerReplaced(_)));
             let words = way.map_or_else(|| notice.to_string(), |way| format!("{notice}, {way}"));
             tracing::info!(stream = %notice.stream, "{words}");
-            self.tell(notice.stream, event(&notice, words));
+            self.tell(notice.stream, of_notice(&notice, words));
         }
     }
 
     fn not_moved(&self, record: &Shown, error: &MoveError) {
-        let note = Some(format!(
-            "{}: its worker asked to hand it over, and could not: {error}",
-            record.spec.channel
-        ));
-        let (reason, action) = ("MoveFailed".to_owned(), "Move".to_owned());
-        let event = Event { type_: EventType::Warning, reason, note, action, secondary: None };
-        self.tell(record.spec.stream, event);
+        let note =
+            format!("{}: its worker asked to hand it over, and could not: {error}", record.spec.channel);
+        self.tell(record.spec.stream, event(EventType::Warning, "MoveFailed", "Move", note));
     }
 
     fn lost(&self, last: &Shown) {
@@ -146,13 +139,8 @@ impl Observer for Notices {
             last.status.phase
         );
         tracing::warn!(%stream, channel = last.spec.channel, "{words}");
-        let note = Some(format!("{}: {words}", last.spec.channel));
-        let (reason, action) = ("Removed".to_owned(), "End".to_owned());
-        self.tell_about(
-            stream,
-            About::Gone,
-            Event { type_: EventType::Warning, reason, note, action, secondary: None },
-        );
+        let note = format!("{}: {words}", last.spec.channel);
+        self.tell_about(stream, About::Gone, event(EventType::Warning, "Removed", "End", note));
     }
 
     fn hide(&self, stream: StreamId) {
@@ -197,7 +185,7 @@ fn in_words(worker: WorkerId, place: &Place) -> String {
     place.node.as_ref().map_or_else(|| pod.clone(), |node| format!("{pod} on node {node}"))
 }
 
-fn event(notice: &Notice, words: String) -> Event {
+fn of_notice(notice: &Notice, words: String) -> Event {
     let (type_, reason, action) = match &notice.kind {
         NoticeKind::Starting => (EventType::Normal, "Starting", "Start"),
         NoticeKind::WentLive => (EventType::Normal, "WentLive", "Start"),
@@ -209,8 +197,13 @@ fn event(notice: &Notice, words: String) -> Event {
         NoticeKind::Ended(_) if notice.phase == Phase::Failed => (EventType::Warning, "Failed", "End"),
         NoticeKind::Ended(_) => (EventType::Normal, "Ended", "End"),
     };
+    event(type_, reason, action, words)
+}
+
+/// An Event that no other object has to do with.
+pub(crate) fn event(type_: EventType, reason: &str, action: &str, note: String) -> Event {
     let (reason, action) = (reason.to_owned(), action.to_owned());
-    Event { type_, reason, note: Some(words), action, secondary: None }
+    Event { type_, reason, note: Some(note), action, secondary: None }
 }
 
 /// More than happens in the second that a slow API server takes.

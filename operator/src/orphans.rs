@@ -60,11 +60,10 @@ impl Orphans {
         let claimed = self.pods.all_claimed().into_iter();
         let unwanted: Vec<_> =
             claimed.filter_map(|(stream, pod)| Some((self.unwanted(stream, &pod)?, stream, pod))).collect();
-        let mut due =
-            self.suspects.due(unwanted.iter().map(|(_, _, pod)| pod.worker).collect(), Instant::now());
+        let due = self.suspects.due(unwanted.iter().map(|(_, _, pod)| pod.worker).collect(), Instant::now());
         // What is over stays so: neither the copy nor a claim under way will make it want a worker.
-        due.extend(unwanted.iter().filter(|(why, ..)| *why == Unwanted::Over).map(|(_, _, pod)| pod.worker));
-        for (_, stream, pod) in unwanted.into_iter().filter(|(_, _, pod)| due.contains(&pod.worker)) {
+        let is_due = |why: Unwanted, pod: &WorkerPod| why == Unwanted::Over || due.contains(&pod.worker);
+        for (_, stream, pod) in unwanted.into_iter().filter(|(why, _, pod)| is_due(*why, pod)) {
             if let Err(error) = self.collect(stream, &pod).await {
                 tracing::debug!(%error, %stream, pod = pod.name, "a worker that nobody wants cannot be deleted now");
             }

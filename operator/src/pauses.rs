@@ -8,10 +8,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use caudal_livestream::StreamId;
-use kube::runtime::events::{Event, EventType};
+use kube::runtime::events::EventType;
 use tokio::time::sleep;
 
-use crate::events::Notices;
+use crate::events::{Notices, event};
 use crate::pools::Pools;
 use crate::records::LiveStreams;
 
@@ -41,34 +41,27 @@ impl Pauses {
 
     /// Says by Events which LiveStreams are paused, and when they are no longer; never ends. A pool says it by a condition.
     pub(crate) async fn tell(self, notices: Notices) {
+        let tell = |stream: StreamId, reason: &str, note: String| {
+            notices.tell(stream, event(EventType::Normal, reason, "Pause", note));
+        };
         let mut known = HashMap::new();
         loop {
             let paused = self.streams.paused();
             for (stream, channel) in &paused {
                 if !known.contains_key(stream) {
                     tracing::info!(%stream, "a LiveStream is paused");
-                    notices.tell(*stream, event("Paused", format!("{channel}: {PAUSED}")));
+                    tell(*stream, "Paused", format!("{channel}: {PAUSED}"));
                 }
             }
             for (stream, channel) in &known {
                 if !paused.contains_key(stream) {
                     tracing::info!(%stream, "a LiveStream is paused no longer");
-                    notices.tell(*stream, event("Resumed", format!("{channel}: it is paused no longer")));
+                    tell(*stream, "Resumed", format!("{channel}: it is paused no longer"));
                 }
             }
             known = paused;
             sleep(EACH).await;
         }
-    }
-}
-
-fn event(reason: &str, note: String) -> Event {
-    Event {
-        type_: EventType::Normal,
-        reason: reason.to_owned(),
-        note: Some(note),
-        action: "Pause".to_owned(),
-        secondary: None,
     }
 }
 

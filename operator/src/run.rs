@@ -432,9 +432,9 @@ async fn read<T, E: Display, R: Future<Output = Result<T, E>>>(
 
 const AGAIN: Duration = Duration::from_secs(1);
 /// Between two terms of this process that end by themselves.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// Longer than a broadcast waits for a worker.
 const ASIDE_EACH: Duration = Duration::from_mins(10);
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// Between two panics that end a term: one stream that panics each time must not stop all others.
 const PANIC_EACH: Duration = Duration::from_hours(1);
 /// What streams' tasks have begun is a few calls each.

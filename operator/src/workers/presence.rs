@@ -37,7 +37,8 @@ impl Shared {
         }
     }
 
-    /// Ends a worker, and waits until its process has ended, or can do nothing any more. Nobody else deletes the pod of one that has ended by itself.
+    /// Ends a worker, and waits until its process has ended, or its pod is given up. Nobody else deletes the pod of one that has ended by
+    /// itself.
     pub(super) async fn end(&self, worker: WorkerId) -> Presence {
         let mut changes = self.pods.subscribe();
         loop {

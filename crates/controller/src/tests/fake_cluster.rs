@@ -22,6 +22,7 @@ pub(super) struct FakeCluster {
     shown: Mutex<Vec<(StreamId, Phase)>>,
     /// Streams whose records somebody removed before they had ended.
     lost: Mutex<Vec<StreamId>>,
+    /// Moves that failed and nobody had waited for, and why.
     not_moved: Mutex<Vec<(StreamId, String)>>,
     /// What claims fail with.
     no_worker: Mutex<Option<ClaimError>>,
@@ -159,12 +160,12 @@ impl FakeCluster {
         told
     }
 
-    /// Streams whose records somebody removed before they had ended, each as often as it was told.
     /// The moves that failed and nobody had waited for, and why.
     pub(super) fn not_moved(&self) -> Vec<(StreamId, String)> {
         self.not_moved.lock().unwrap().clone()
     }
 
+    /// Streams whose records somebody removed before they had ended, each as often as it was told.
     pub(super) fn lost(&self) -> Vec<StreamId> {
         self.lost.lock().unwrap().clone()
     }

@@ -43,4 +43,4 @@ fn cut(words: &mut String) {
 }
 
 /// Bytes: what a scheduler says of a hundred nodes is no longer, and an Event takes twice that.
-pub(super) const LONGEST_WORDS: usize = 512;
+const LONGEST_WORDS: usize = 512;
