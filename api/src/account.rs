@@ -16,6 +16,9 @@ pub(crate) struct Account {
     pub(crate) display_name: Option<String>,
     pub(crate) email: String,
     pub(crate) avatar: Option<String>,
+    pub(crate) bio: Option<String>,
+    /// `user` or `admin`.
+    pub(crate) role: String,
     pub(crate) is_streaming: bool,
     pub(crate) created_at: DateTime<Utc>,
     #[serde(skip)]
@@ -27,7 +30,7 @@ impl Account {
     pub(crate) async fn find(db: impl PgExecutor<'_>, user: Uuid) -> Result<Option<Self>, Error> {
         let found = sqlx::query_as!(
             Self,
-            r#"select id, username, display_name, email, avatar_url as avatar, is_streaming, created_at,
+            r#"select id, username, display_name, email, avatar_url as avatar, bio, role, is_streaming, created_at,
                       banned_at is not null as "banned!"
                from users where id = $1 and deleted_at is null"#,
             user

@@ -5,6 +5,7 @@ use thiserror::Error;
 use crate::auth::AuthError;
 use crate::input::InputError;
 use crate::limits::LimitError;
+use crate::people::PeopleError;
 use crate::stream::StreamError;
 use crate::stream_key::KeyError;
 
@@ -17,6 +18,9 @@ pub(crate) enum Error {
     /// The stream asked about.
     #[error(transparent)]
     Stream(#[from] StreamError),
+    /// The person asked about.
+    #[error(transparent)]
+    People(#[from] PeopleError),
     /// The stream key asked for.
     #[error(transparent)]
     Key(#[from] KeyError),

@@ -177,8 +177,15 @@ fn is_search(parts: &Parts) -> bool {
     pairs.is_ok_and(|Query(pairs)| pairs.iter().any(|(name, _)| name == "q"))
 }
 
-const WATCHED: [&str; 4] =
-    ["/api/streams/{id}", "/api/streams/{id}/health", "/api/streams/open", "/api/streams/failed"];
+const WATCHED: [&str; 7] = [
+    "/api/streams/{id}",
+    "/api/streams/{id}/health",
+    "/api/streams/open",
+    "/api/streams/failed",
+    "/api/users/{id}",
+    "/api/users/me/following/live",
+    "/api/categories/{slug}/streams",
+];
 const LIST: &str = "/api/streams";
 
 fn visitor(entrance: &Entrance, parts: &Parts) -> Result<IpAddr, Error> {

@@ -5,8 +5,10 @@ use garde::Validate;
 use serde::{Deserialize, Serialize};
 
 use crate::address::TrustedProxies;
+use crate::category::Slug;
 use crate::input::InputError;
 use crate::json;
+use crate::language::LanguageTag;
 use crate::page::decode_cursor;
 use crate::text::{Description, Field, SearchWords, Text, Title};
 
@@ -34,13 +36,15 @@ struct Parameters {
     q: Option<SearchWords>,
     #[garde(length(bytes, max = 64))]
     category: Option<String>,
+    #[garde(skip)]
+    language: Option<LanguageTag>,
     #[garde(range(min = 1, max = 100))]
     limit: Option<u32>,
 }
 
 #[derive(Deserialize, Serialize)]
 struct Place {
-    started: i64,
+    at: i64,
     id: uuid::Uuid,
 }
 
@@ -62,6 +66,10 @@ pub fn text_input(data: &[u8]) {
         match json::read_query::<Parameters>(&uri) {
             Ok(parameters) => {
                 accepted(parameters.q.as_ref());
+                if let Some(language) = parameters.language {
+                    let tag = language.as_str();
+                    assert!(tag.len() <= 35 && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'));
+                }
                 let unkeepable = ['\0', char::REPLACEMENT_CHARACTER];
                 assert!(!parameters.category.is_some_and(|text| text.contains(unkeepable)));
             }
@@ -73,6 +81,9 @@ pub fn text_input(data: &[u8]) {
     }
     // Nothing of a list of proxies is lost or invented; this only must not fail.
     let _ = text.parse::<TrustedProxies>();
+    if let Some(slug) = Slug::of_name(text) {
+        assert_eq!(Slug::parse(slug.as_str()).as_ref(), Some(&slug), "what was made is no slug");
+    }
     accepted(Some(&Title::new(text)));
     accepted(Some(&Description::new(text)));
 }

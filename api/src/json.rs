@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, Uri, header};
 use garde::Validate;
 use garde::error::Path;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::error::Error;
@@ -62,6 +63,38 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Internal<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
         let body = Bytes::from_request(request, state).await.map_err(unreadable)?;
         Ok(Self(serde_json::from_slice(&body).map_err(|error| InputError::Malformed(words_of(&error)))?))
+    }
+}
+
+/// A field of a change: absent, null, or a value. `#[serde(default)]` makes what is absent [`Patch::default`].
+pub(crate) struct Patch<T>(Option<Option<T>>);
+
+impl<T> Patch<T> {
+    /// `None` leaves the field as it is, `Some(None)` takes its value away.
+    pub(crate) fn value(&self) -> Option<Option<&T>> {
+        self.0.as_ref().map(Option::as_ref)
+    }
+}
+
+impl<T> Default for Patch<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Option::deserialize(deserializer).map(|value| Self(Some(value)))
+    }
+}
+
+impl<T: Validate<Context = ()>> Validate for Patch<T> {
+    type Context = ();
+
+    fn validate_into(&self, context: &(), parent: &mut dyn FnMut() -> Path, report: &mut garde::Report) {
+        if let Some(value) = self.value().flatten() {
+            value.validate_into(context, parent, report);
+        }
     }
 }
 

@@ -16,7 +16,8 @@
 //!   they are answered
 //! * `bus` – events for all replicas
 //! * `sockets` – WebSockets, counted, bounded and closed
-//! * `stream`, `account` – rows and how they look as JSON
+//! * `stream`, `category`, `people`, `account` – rows and how they look as JSON; `language` – what a stream is in
+//! * `page` – lists in pages
 //! * `database_lock` – one platform per database, where its lifecycle knows no other
 //! * `names` – how names of accounts are compared
 //! * `stream_key` – minted, hashed, encrypted
@@ -30,6 +31,7 @@ mod auth;
 mod background;
 mod bans;
 pub mod bus;
+mod category;
 mod client;
 mod config;
 mod database;
@@ -41,12 +43,14 @@ mod forgotten_streams;
 pub mod fuzzing;
 mod input;
 mod json;
+mod language;
 mod limits;
 mod live_figures;
 mod lost_streams;
 mod metrics;
 mod names;
 mod page;
+mod people;
 mod problem;
 mod redis_store;
 mod router;

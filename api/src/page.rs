@@ -7,10 +7,69 @@ use axum::http::{HeaderValue, Uri, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Serialize;
+use chrono::{DateTime, Utc};
+use garde::Validate;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
+use crate::database::storable;
 use crate::input::{FieldError, InputError};
+
+/// How many rows a page shows: `?limit`.
+#[derive(Clone, Copy, Deserialize, Validate)]
+#[serde(transparent)]
+#[garde(transparent)]
+pub(crate) struct Limit(#[garde(range(min = 1, max = MAX_LIMIT))] u32);
+
+impl Limit {
+    pub(crate) fn items(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+
+    /// What to ask the database for: one more tells whether there is another page.
+    pub(crate) fn rows(self) -> i64 {
+        i64::from(self.0) + 1
+    }
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self(DEFAULT_LIMIT)
+    }
+}
+
+/// The query of a list that is neither filtered nor sorted.
+#[derive(Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Paging {
+    #[serde(default)]
+    #[garde(dive)]
+    pub(crate) limit: Limit,
+    #[garde(length(bytes, max = MAX_CURSOR))]
+    pub(crate) cursor: Option<String>,
+}
+
+/// Where a page of a list by time ended, in microseconds since 1970: the database's own precision.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ByTime {
+    at: i64,
+    id: Uuid,
+}
+
+impl ByTime {
+    pub(crate) fn new(at: DateTime<Utc>, id: Uuid) -> Self {
+        Self { at: at.timestamp_micros(), id }
+    }
+
+    /// The place that a cursor names, in two halves for a query.
+    pub(crate) fn after(cursor: Option<&str>) -> Result<(Option<DateTime<Utc>>, Option<Uuid>), InputError> {
+        let Some(place) = decode_cursor::<Self>(cursor)? else { return Ok((None, None)) };
+        // No list of ours has said anything else.
+        let at = DateTime::from_timestamp_micros(place.at).filter(storable).ok_or_else(no_cursor)?;
+        Ok((Some(at), Some(place.id)))
+    }
+}
 
 /// Where a list's next page begins.
 pub(crate) fn decode_cursor<C: DeserializeOwned>(cursor: Option<&str>) -> Result<Option<C>, InputError> {
@@ -72,5 +131,7 @@ fn next_link<C: Serialize>(uri: &Uri, place: &C) -> Option<HeaderValue> {
 }
 
 /// Rows of a page when nothing is said, and at most.
-pub(crate) const DEFAULT_LIMIT: u32 = 20;
-pub(crate) const MAX_LIMIT: u32 = 100;
+const DEFAULT_LIMIT: u32 = 20;
+const MAX_LIMIT: u32 = 100;
+/// Bytes of a cursor; ours have half of that.
+pub(crate) const MAX_CURSOR: usize = 256;

@@ -8,6 +8,7 @@ use crate::auth::AuthError;
 use crate::error::{Error, RETRY_SECONDS, is_outage};
 use crate::input::{FieldError, InputError};
 use crate::limits::{LimitError, whole_seconds};
+use crate::people::PeopleError;
 use crate::stream::StreamError;
 use crate::stream_key::KeyError;
 
@@ -60,12 +61,20 @@ fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
             AuthError::RefreshReused => (StatusCode::UNAUTHORIZED, "refresh_reused"),
             AuthError::Banned => (StatusCode::FORBIDDEN, "banned"),
             AuthError::WrongPassword => (StatusCode::FORBIDDEN, "wrong_password"),
+            AuthError::NotAdmin => (StatusCode::FORBIDDEN, "forbidden"),
         },
         Error::Stream(error) => match error {
             StreamError::NotYours => (StatusCode::FORBIDDEN, "forbidden"),
             StreamError::Unknown | StreamError::NoneOpen => (StatusCode::NOT_FOUND, "not_found"),
             StreamError::OneOpen => (StatusCode::CONFLICT, "stream_open"),
             StreamError::Changed => (StatusCode::PRECONDITION_FAILED, "precondition_failed"),
+        },
+        Error::People(error) => match error {
+            PeopleError::Unknown => (StatusCode::NOT_FOUND, "not_found"),
+            PeopleError::Oneself => (StatusCode::UNPROCESSABLE_ENTITY, "oneself"),
+            PeopleError::Blocked => (StatusCode::FORBIDDEN, "blocked"),
+            PeopleError::TooMany => (StatusCode::CONFLICT, "too_many"),
+            PeopleError::NotYou => (StatusCode::FORBIDDEN, "forbidden"),
         },
         Error::Key(KeyError::Unreadable) => (StatusCode::CONFLICT, "stream_key_unreadable"),
         Error::Input(error) => match error {

@@ -6,20 +6,20 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, get, post, put};
 use caudal_livestream::audience::AUDIENCE_PATH;
 use caudal_service::internal::{InternalListener, listener_of, require_signature};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::app::App;
-use crate::routes::{audience, auth, ingest, streams};
+use crate::routes::{audience, auth, categories, ingest, search, streams, users};
 use crate::security_headers::SecurityHeaders;
 use crate::start_error::StartError;
 use crate::{exchange, web};
 
 /// Every path below [`API`]. docs/api.md lists them, which a test compares.
-fn rest() -> [(&'static str, MethodRouter<App>); 12] {
+fn rest() -> [(&'static str, MethodRouter<App>); 25] {
     [
         ("/auth/register", post(auth::register)),
         ("/auth/login", post(auth::login)),
@@ -33,6 +33,19 @@ fn rest() -> [(&'static str, MethodRouter<App>); 12] {
         ("/streams/failed", get(streams::failed)),
         ("/streams/{id}", get(streams::show).patch(streams::edit).delete(streams::end)),
         ("/streams/{id}/health", get(streams::health)),
+        ("/users/me", get(users::me).patch(users::edit)),
+        ("/users/me/following/live", get(users::following_live)),
+        ("/users/me/blocks", get(users::blocks)),
+        ("/users/me/blocks/{id}", put(users::block).delete(users::unblock)),
+        ("/users/{id}", get(users::show)),
+        ("/users/{id}/streams", get(users::streams)),
+        ("/users/{id}/follow", post(users::follow).delete(users::unfollow)),
+        ("/users/{id}/followers", get(users::followers)),
+        ("/users/{id}/following", get(users::following)),
+        ("/categories", get(categories::list).post(categories::create)),
+        ("/categories/{slug}", get(categories::show).patch(categories::edit).delete(categories::remove)),
+        ("/categories/{slug}/streams", get(categories::streams)),
+        ("/search", get(search)),
     ]
 }
 
@@ -96,7 +109,7 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins.iter().cloned()))
         .allow_credentials(true)
-        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH, header::IF_NONE_MATCH])
         .expose_headers([
             header::ETAG,

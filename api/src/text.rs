@@ -52,6 +52,36 @@ impl Field for DescriptionField {
     const LINES: Lines = Lines::Many;
 }
 
+/// `users.display_name`: what somebody is called, beside their username.
+#[derive(Debug)]
+pub(crate) struct DisplayNameField;
+
+impl Field for DisplayNameField {
+    const MIN: usize = 1;
+    const MAX: usize = 50;
+    const LINES: Lines = Lines::One;
+}
+
+/// `users.bio`: a few lines about oneself.
+#[derive(Debug)]
+pub(crate) struct BioField;
+
+impl Field for BioField {
+    const MIN: usize = 0;
+    const MAX: usize = 500;
+    const LINES: Lines = Lines::Many;
+}
+
+/// `categories.name`.
+#[derive(Debug)]
+pub(crate) struct CategoryNameField;
+
+impl Field for CategoryNameField {
+    const MIN: usize = 1;
+    const MAX: usize = 64;
+    const LINES: Lines = Lines::One;
+}
+
 /// Words to look for: composed as titles are, or they would not be found.
 #[derive(Debug)]
 pub(crate) struct SearchField;
@@ -64,6 +94,9 @@ impl Field for SearchField {
 
 pub(crate) type Title = Text<TitleField>;
 pub(crate) type Description = Text<DescriptionField>;
+pub(crate) type DisplayName = Text<DisplayNameField>;
+pub(crate) type Bio = Text<BioField>;
+pub(crate) type CategoryName = Text<CategoryNameField>;
 pub(crate) type SearchWords = Text<SearchField>;
 
 /// Text for the field `F`: cleaned when it is deserialized, checked by `validate`.
@@ -115,6 +148,24 @@ impl<F: Field> Validate for Text<F> {
         };
         report.append(parent(), garde::Error::new(wrong));
     }
+}
+
+/// A pattern for `like` that matches what begins with `text`.
+pub(crate) fn pattern_of_beginning(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len() + 1);
+    for character in text.chars() {
+        if matches!(character, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern.push('%');
+    pattern
+}
+
+/// A pattern for `ilike` that matches what has the words in it.
+pub(crate) fn pattern_of_part(words: &SearchWords) -> String {
+    format!("%{}", pattern_of_beginning(words.as_str()))
 }
 
 fn clean(text: &str, lines: Lines) -> String {

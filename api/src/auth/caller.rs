@@ -24,6 +24,10 @@ pub(crate) struct Caller {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MaybeCaller(pub(crate) Option<Caller>);
 
+/// Somebody who runs this server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Admin(pub(crate) Caller);
+
 impl<S> FromRequestParts<S> for Caller
 where
     S: Send + Sync,
@@ -80,6 +84,26 @@ where
             Ok(caller) => Ok(Self(Some(caller))),
             Err(error @ (Error::Database(_) | Error::Internal(_))) => Err(error),
             Err(_) => Ok(Self(None)),
+        }
+    }
+}
+
+impl<S> FromRequestParts<S> for Admin
+where
+    S: Send + Sync,
+    Arc<Accounts>: FromRef<S>,
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        let admin = sqlx::query_scalar!(
+            r#"select role = 'admin' as "admin!" from users where id = $1 and deleted_at is null"#,
+            caller.user
+        );
+        match admin.fetch_optional(&Arc::<Accounts>::from_ref(state).database).await? {
+            Some(true) => Ok(Self(caller)),
+            Some(false) | None => Err(AuthError::NotAdmin.into()),
         }
     }
 }

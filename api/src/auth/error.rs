@@ -32,4 +32,7 @@ pub(crate) enum AuthError {
     /// For acts that ask once more.
     #[error("the password is wrong")]
     WrongPassword,
+    /// For whoever runs this server.
+    #[error("this is for admins")]
+    NotAdmin,
 }

@@ -9,7 +9,7 @@ mod refresh_token;
 mod session;
 
 pub(crate) use access_token::AccessTokens;
-pub(crate) use caller::{Caller, MaybeCaller, bearer};
+pub(crate) use caller::{Admin, Caller, MaybeCaller, bearer};
 pub(crate) use cookie::{forget_cookie, refresh_cookie, refresh_from_cookie};
 pub(crate) use error::AuthError;
 pub(crate) use password::Passwords;

@@ -36,16 +36,22 @@ fn number(error: &Error) -> usize {
         Error::Internal(_) => 23,
         Error::Key(KeyError::Unreadable) => 24,
         Error::Stream(StreamError::Unknown) => 25,
+        Error::Auth(AuthError::NotAdmin) => 26,
+        Error::People(PeopleError::Unknown) => 27,
+        Error::People(PeopleError::Oneself) => 28,
+        Error::People(PeopleError::Blocked) => 29,
+        Error::People(PeopleError::TooMany) => 30,
+        Error::People(PeopleError::NotYou) => 31,
     }
 }
 
-const VARIANTS: usize = 26;
+const VARIANTS: usize = 32;
 
 #[test]
 fn every_error_says_what_is_wrong_and_what_to_do_about_it() {
     let bug = "something went wrong on the server; its log says what, under this answer's requestId";
     let field = || FieldError::new("/username", "taken", "this name is taken");
-    let cases: [(Error, u16, &str, &str); 29] = [
+    let cases: [(Error, u16, &str, &str); 35] = [
         (
             InputError::Malformed("the body is not JSON".into()).into(),
             400,
@@ -77,6 +83,12 @@ fn every_error_says_what_is_wrong_and_what_to_do_about_it() {
             "the refresh token was used before, so its session has been ended; log in again",
         ),
         (AuthError::WrongPassword.into(), 403, "wrong_password", "the password is wrong"),
+        (AuthError::NotAdmin.into(), 403, "forbidden", "this is for admins"),
+        (PeopleError::Unknown.into(), 404, "not_found", "there is no such person"),
+        (PeopleError::Oneself.into(), 422, "oneself", "this is yourself"),
+        (PeopleError::Blocked.into(), 403, "blocked", "you cannot follow this person"),
+        (PeopleError::TooMany.into(), 409, "too_many", "5000 people are the most; remove some first"),
+        (PeopleError::NotYou.into(), 403, "forbidden", "only this person may see that"),
         (StreamError::NotYours.into(), 403, "forbidden", "this is not yours"),
         (StreamError::Unknown.into(), 404, "not_found", "the stream does not exist"),
         (Error::NotFound("this path"), 404, "not_found", "this path does not exist"),
@@ -158,7 +170,7 @@ async fn every_answer_stays_as_it_is() {
     use std::fmt::Write as _;
 
     let field = || FieldError::new("/username", "taken", "this name is taken");
-    let errors: [Error; 31] = [
+    let errors: [Error; 37] = [
         InputError::Malformed("the body is not JSON".into()).into(),
         InputError::Invalid(vec![field(), FieldError::new("?limit", "invalid", "must be lower than 101")])
             .into(),
@@ -172,6 +184,12 @@ async fn every_answer_stays_as_it_is() {
         AuthError::RefreshInvalid.into(),
         AuthError::RefreshReused.into(),
         AuthError::WrongPassword.into(),
+        AuthError::NotAdmin.into(),
+        PeopleError::Unknown.into(),
+        PeopleError::Oneself.into(),
+        PeopleError::Blocked.into(),
+        PeopleError::TooMany.into(),
+        PeopleError::NotYou.into(),
         StreamError::NotYours.into(),
         StreamError::Unknown.into(),
         Error::NotFound("this path"),

@@ -2,5 +2,10 @@
 
 pub(crate) mod audience;
 pub(crate) mod auth;
+pub(crate) mod categories;
 pub(crate) mod ingest;
+mod search;
 pub(crate) mod streams;
+pub(crate) mod users;
+
+pub(crate) use search::search;

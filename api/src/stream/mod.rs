@@ -3,6 +3,7 @@
 mod access;
 mod ending;
 mod error;
+mod live_list;
 mod owned;
 mod owner;
 mod row;
@@ -13,6 +14,7 @@ use std::collections::HashSet;
 pub(crate) use access::StoredAccess;
 pub(crate) use ending::{BANNED, End, close_lost, close_unused, order_end, request_end};
 pub(crate) use error::StreamError;
+pub(crate) use live_list::{LiveList, Sort};
 pub(crate) use owned::{OwnedStream, StreamPath};
 pub(crate) use owner::Owner;
 pub(crate) use row::{Category, StreamRow, select_streams};

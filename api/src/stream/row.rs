@@ -26,6 +26,7 @@ pub(crate) struct StreamRow {
     pub(crate) ended_at: Option<DateTime<Utc>>,
     pub(crate) created_at: DateTime<Utc>,
     pub(crate) access: StoredAccess,
+    pub(crate) language: Option<String>,
     pub(crate) revision: i32,
     pub(crate) categories: Json<Vec<Category>>,
 }
@@ -41,12 +42,12 @@ pub(crate) struct Category {
 /// `select … from streams s join users u …` with the clauses that follow; a macro, because a query that is checked at
 /// compile time must be one literal.
 macro_rules! select_streams {
-    ($clauses:literal $(, $argument:expr)* $(,)?) => {
+    ($clauses:literal $(+ $more:literal)* $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             $crate::stream::StreamRow,
             r#"select s.id, s.user_id, u.username, u.display_name, u.avatar_url, s.title, s.description,
                       s.thumbnail_url, s.stream_url, s.is_live, s.viewer_count, s.started_at, s.ended_at,
-                      s.created_at, s.access, s.revision,
+                      s.created_at, s.access, s.language, s.revision,
                       coalesce(
                           (select jsonb_agg(jsonb_build_object('id', c.id, 'name', c.name, 'slug', c.slug)
                                             order by c.name)
@@ -54,7 +55,7 @@ macro_rules! select_streams {
                            where sc.stream_id = s.id),
                           '[]'::jsonb
                       ) as "categories!: sqlx::types::Json<Vec<crate::stream::Category>>"
-               from streams s join users u on u.id = s.user_id "# + $clauses
+               from streams s join users u on u.id = s.user_id "# + $clauses $(+ $more)*
             $(, $argument)*
         )
     };

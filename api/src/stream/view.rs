@@ -20,6 +20,7 @@ pub(crate) struct StreamView {
     title: String,
     description: String,
     categories: Vec<Category>,
+    language: Option<String>,
     thumbnail_url: Option<String>,
     /// The HLS master playlist; null while only a playback token opens it.
     stream_url: Option<String>,
@@ -56,6 +57,7 @@ impl StreamView {
             title: row.title,
             description: row.description,
             categories: row.categories.0,
+            language: row.language,
             // The cover is nobody's secret where the stream is.
             thumbnail_url: row.thumbnail_url.or_else(thumbnail).filter(|_| open_to_all),
             stream_url: open_to_all.then(|| row.stream_url.unwrap_or_else(|| streams.urls.stream(id))),

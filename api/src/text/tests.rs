@@ -128,3 +128,11 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_pattern_matches_only_what_was_typed() {
+    for (typed, beginning) in [("ana", "ana%"), ("100%", r"100\%%"), ("a_b", r"a\_b%"), (r"a\", r"a\\%")] {
+        assert_eq!(pattern_of_beginning(typed), beginning);
+        assert_eq!(pattern_of_part(&SearchWords::new(typed)), format!("%{beginning}"));
+    }
+}

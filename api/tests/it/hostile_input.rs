@@ -10,17 +10,18 @@ use uuid::Uuid;
 use crate::running::{Person, Running, send};
 
 /// Where a text can be put, as a JSON pointer into a body, or as a query parameter.
-const BODIES: [(&str, &str, &[&str]); 8] = [
+const BODIES: [(&str, &str, &[&str]); 9] = [
     ("POST", "/api/auth/register", &["/username", "/email", "/password"]),
     ("POST", "/api/auth/login", &["/login", "/password"]),
     ("POST", "/api/auth/refresh", &["/refreshToken"]),
     ("POST", "/api/auth/logout", &["/refreshToken"]),
     ("POST", "/api/auth/stream-key/rotate", &["/password"]),
-    ("POST", "/api/streams", &["/title", "/description", "/categoryIds/0", "/isLive"]),
-    ("PATCH", "/api/streams/{id}", &["/title", "/description", "/categoryIds/0"]),
+    ("POST", "/api/streams", &["/title", "/description", "/categoryIds/0", "/language", "/isLive"]),
+    ("PATCH", "/api/streams/{id}", &["/title", "/description", "/categoryIds/0", "/language"]),
+    ("PATCH", "/api/users/me", &["/displayName", "/bio"]),
     ("DELETE", "/api/streams/{id}", &[]),
 ];
-const QUERIES: [&str; 6] = ["category", "q", "sort", "limit", "cursor", "colour"];
+const QUERIES: [&str; 7] = ["category", "language", "q", "sort", "limit", "cursor", "colour"];
 
 /// What a body is otherwise.
 fn good_body(path: &str) -> Value {
@@ -31,6 +32,7 @@ fn good_body(path: &str) -> Value {
         "/api/auth/login" => json!({"login": "ana", "password": "correct horse battery"}),
         "/api/auth/refresh" | "/api/auth/logout" => json!({"refreshToken": "x"}),
         "/api/auth/stream-key/rotate" => json!({"password": "not the password"}),
+        "/api/users/me" => json!({"displayName": "Ana", "bio": ""}),
         _ => json!({"title": "Title", "description": "", "categoryIds": []}),
     }
 }
@@ -131,7 +133,13 @@ async fn no_text_in_any_field_is_the_server_s_fault() {
             let answer = send(api.request(Method::GET, "/api/streams").query(&[(name, text.as_str())])).await;
             assert!(answer.status.as_u16() < 500, "{name} {text:?}: {}", answer.json);
         }
-        for path in ["/api/streams/", "/api/", "/", "/assets/"] {
+        for list in ["/api/categories", "/api/search", "/api/categories/music/streams"] {
+            for name in QUERIES {
+                let answer = send(api.request(Method::GET, list).query(&[(name, text.as_str())])).await;
+                assert!(answer.status.as_u16() < 500, "{list} {name} {text:?}: {}", answer.json);
+            }
+        }
+        for path in ["/api/streams/", "/api/users/", "/api/users/@", "/api/categories/", "/api/", "/", "/assets/"] {
             let mut url = reqwest::Url::parse(&api.url).unwrap();
             url.set_path(&format!("{path}{}", text.chars().take(500).collect::<String>()));
             let answer = send(api.http.get(url)).await;
@@ -189,11 +197,14 @@ async fn no_bytes_are_the_server_s_fault() {
         assert!(answer.status.as_u16() < 500, "{target}: {}", answer.json);
     }
     for started in [i64::MIN, -62_135_596_800_000_000 * 100, -1, 253_402_300_800_000_000, i64::MAX] {
-        let place = json!({"started": started, "id": Uuid::nil()}).to_string();
+        let place = json!({"at": started, "id": Uuid::nil()}).to_string();
         let cursor = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(place);
         let answer = api.get(&format!("/api/streams?sort=recent&cursor={cursor}")).await;
         assert_eq!(answer.refusal(), (422, "invalid"), "{started}: {}", answer.json);
     }
+    let cursor = base64::engine::general_purpose::URL_SAFE_NO_PAD
+        .encode(json!({"viewers": 1, "name": "a\0b"}).to_string());
+    assert_eq!(api.get(&format!("/api/categories?cursor={cursor}")).await.refusal(), (422, "invalid"));
     let stream = ana.goes_live().await;
     for at in [i64::MIN, -62_135_596_800_000_i64 * 2, -1, 253_402_300_800_000, i64::MAX] {
         let report = json!({"stream": stream, "startedAt": at});

@@ -260,6 +260,10 @@ impl<'a> Person<'a> {
         send(self.request(Method::PATCH, path).json(&body)).await
     }
 
+    pub(crate) async fn put(&self, path: &str) -> Answer {
+        send(self.request(Method::PUT, path)).await
+    }
+
     pub(crate) async fn delete(&self, path: &str) -> Answer {
         send(self.request(Method::DELETE, path)).await
     }
@@ -277,6 +281,18 @@ impl<'a> Person<'a> {
         self.api.published(stream).await;
         stream
     }
+}
+
+/// Everything that a list has, page for page.
+pub(crate) async fn pages(mut get: impl AsyncFnMut(&str) -> Answer, path: &str) -> Vec<Value> {
+    let (mut all, mut path) = (Vec::new(), path.to_owned());
+    while !path.is_empty() {
+        let answer = get(&path).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.json);
+        all.extend(answer.json.as_array().unwrap().iter().cloned());
+        path = answer.header("link").trim_start_matches('<').split('>').next().unwrap().to_owned();
+    }
+    all
 }
 
 #[derive(Debug)]

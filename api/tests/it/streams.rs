@@ -16,15 +16,17 @@ use crate::running::{Answer, Running, send};
 use crate::snapshot::tidy;
 
 async fn category(api: &Running, slug: &str) -> Uuid {
-    let id = Uuid::now_v7();
-    sqlx::query("insert into categories (id, name, slug) values ($1, $2, $3)")
-        .bind(id)
-        .bind(slug.to_uppercase())
-        .bind(slug)
-        .execute(&api.database.pool)
-        .await
-        .unwrap();
-    id
+    // Some are there from the start.
+    sqlx::query_scalar(
+        r"insert into categories (id, name, slug) values ($1, $2, $3)
+          on conflict (slug) do update set name = excluded.name returning id",
+    )
+    .bind(Uuid::now_v7())
+    .bind(slug.to_uppercase())
+    .bind(slug)
+    .fetch_one(&api.database.pool)
+    .await
+    .unwrap()
 }
 
 fn titles(answer: &Answer) -> Vec<&str> {

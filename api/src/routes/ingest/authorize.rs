@@ -160,22 +160,24 @@ async fn begin(
 ) -> Result<(Uuid, String, StoredAccess), Error> {
     let id = Uuid::now_v7();
     let last = sqlx::query!(
-        "select id, title, description, access from streams where user_id = $1 order by id desc limit 1",
+        "select id, title, description, language, access from streams where user_id = $1 order by id desc limit 1",
         user
     )
     .fetch_optional(&mut *db)
     .await?;
-    let (last, title, description, access) = match last {
-        Some(last) => (Some(last.id), last.title, last.description, last.access.into()),
+    let (last, title, description, language, access) = match last {
+        Some(last) => (Some(last.id), last.title, last.description, last.language, last.access.into()),
         // True before and after the broadcast too, when the title is still shown.
-        None => (None, format!("{username}'s stream"), String::new(), StoredAccess::DEFAULT),
+        None => (None, format!("{username}'s stream"), String::new(), None, StoredAccess::DEFAULT),
     };
     sqlx::query!(
-        "insert into streams (id, user_id, title, description, access, authorized_at) values ($1, $2, $3, $4, $5, now())",
+        r#"insert into streams (id, user_id, title, description, language, access, authorized_at)
+           values ($1, $2, $3, $4, $5, $6, now())"#,
         id,
         user,
         title,
         description,
+        language,
         access.as_str()
     )
     .execute(&mut *db)

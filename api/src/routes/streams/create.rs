@@ -13,6 +13,7 @@ use crate::app::Streams;
 use crate::auth::{AuthError, Caller};
 use crate::error::Error;
 use crate::json::Checked;
+use crate::language::LanguageTag;
 use crate::stream::{self, MAX_CATEGORIES, Owner, StreamError, StreamView, select_streams};
 use crate::text::{Description, Title};
 
@@ -27,6 +28,8 @@ pub(crate) struct NewStream {
     #[serde(default)]
     #[garde(length(max = MAX_CATEGORIES))]
     category_ids: Vec<Uuid>,
+    #[garde(skip)]
+    language: Option<LanguageTag>,
 }
 
 /// Prepares a stream; the next publisher with the caller's key makes it live.
@@ -40,11 +43,13 @@ pub(crate) async fn create(
     // The lock that `authorize` takes: a publisher who arrives at this moment either finds this stream or makes it fail.
     Owner::lock(&mut tx, caller.user).await?.ok_or(AuthError::SessionRevoked)?;
     let opened = sqlx::query!(
-        "insert into streams (id, user_id, title, description) values ($1, $2, $3, $4) on conflict do nothing",
+        r#"insert into streams (id, user_id, title, description, language) values ($1, $2, $3, $4, $5)
+           on conflict do nothing"#,
         id,
         caller.user,
         new.title.as_str(),
-        new.description.as_str()
+        new.description.as_str(),
+        new.language.as_ref().map(LanguageTag::as_str)
     )
     .execute(&mut *tx)
     .await?;

@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use crate::app::Streams;
 use crate::error::Error;
-use crate::json::Checked;
+use crate::json::{Checked, Patch};
+use crate::language::LanguageTag;
 use crate::stream::{self, MAX_CATEGORIES, OwnedStream, StreamError, StreamView, select_streams};
 use crate::text::{Description, Title};
 
@@ -24,6 +25,10 @@ pub(crate) struct Changes {
     description: Option<Description>,
     #[garde(length(max = MAX_CATEGORIES))]
     category_ids: Option<Vec<Uuid>>,
+    /// Null takes it away.
+    #[serde(default)]
+    #[garde(skip)]
+    language: Patch<LanguageTag>,
 }
 
 /// Changes what a stream says of itself.
@@ -34,15 +39,19 @@ pub(crate) async fn edit(
     Checked(changes): Checked<Changes>,
 ) -> Result<StreamView, Error> {
     let revision = stream::wanted_revision(&headers)?;
+    let language = changes.language.value();
     let mut tx = streams.database.begin().await?;
     let changed = sqlx::query!(
         r#"update streams
-           set title = coalesce($2, title), description = coalesce($3, description), revision = revision + 1
+           set title = coalesce($2, title), description = coalesce($3, description),
+               language = case when $5 then $6 else language end, revision = revision + 1
            where id = $1 and ($4::int is null or revision = $4)"#,
         stream.id,
         changes.title.as_ref().map(Title::as_str),
         changes.description.as_ref().map(Description::as_str),
-        revision
+        revision,
+        language.is_some(),
+        language.flatten().map(LanguageTag::as_str)
     )
     .execute(&mut *tx)
     .await?;

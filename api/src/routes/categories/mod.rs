@@ -1,0 +1,15 @@
+//! Categories: everybody finds streams by them, admins keep them.
+
+mod create;
+mod edit;
+mod list;
+mod remove;
+mod show;
+mod streams;
+
+pub(crate) use create::create;
+pub(crate) use edit::edit;
+pub(crate) use list::list;
+pub(crate) use remove::remove;
+pub(crate) use show::show;
+pub(crate) use streams::streams;

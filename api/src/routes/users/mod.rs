@@ -1,0 +1,23 @@
+//! People: their channels, whom they follow, and whom they do not want to see.
+
+mod block;
+mod blocks;
+mod edit;
+mod follow;
+mod followers;
+mod following;
+mod following_live;
+mod me;
+mod show;
+mod streams;
+
+pub(crate) use block::{block, unblock};
+pub(crate) use blocks::blocks;
+pub(crate) use edit::edit;
+pub(crate) use follow::{follow, unfollow};
+pub(crate) use followers::followers;
+pub(crate) use following::following;
+pub(crate) use following_live::following_live;
+pub(crate) use me::me;
+pub(crate) use show::show;
+pub(crate) use streams::streams;
