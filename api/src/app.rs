@@ -9,6 +9,7 @@ use axum::http::HeaderValue;
 use caudal_directory::{StreamControl, Unavailable};
 use caudal_service::forwarding::ForwardingNotices;
 use caudal_service::internal::Verifier;
+use chrono::Utc;
 use futures::future::BoxFuture;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
@@ -18,13 +19,17 @@ use tokio_util::sync::CancellationToken;
 use crate::address::TrustedProxies;
 use crate::audience::GatheredAudience;
 use crate::auth::{AccessTokens, Passwords, Sessions};
+use crate::chat::{Hub, tidy_partitions};
 use crate::config::{self, Broadcasts, Config, PublicUrls};
 use crate::database;
 use crate::database_lock::DatabaseLock;
 use crate::limits::RateLimits;
 use crate::live_figures::LiveFigures;
 use crate::metrics::Metrics;
+use crate::realtime::Realtime;
 use crate::redis_store::RedisStore;
+use crate::routes::Origins;
+use crate::sockets::{SocketLimits, Sockets};
 use crate::start_error::StartError;
 use crate::stream_key::StreamKeys;
 use crate::web::LOOK_UPS;
@@ -37,6 +42,7 @@ pub(crate) struct App {
     pub(crate) streams: Arc<Streams>,
     pub(crate) ingest: Arc<Ingest>,
     pub(crate) pages: Arc<Pages>,
+    pub(crate) chat: Arc<Chat>,
 }
 
 /// What every request passes, whatever it asks for: who it is from, how often that one may ask, how long it may take.
@@ -65,7 +71,7 @@ pub(crate) struct Accounts {
 pub(crate) struct Streams {
     pub(crate) database: PgPool,
     pub(crate) control: Arc<dyn StreamControl>,
-    pub(crate) audience: GatheredAudience,
+    pub(crate) audience: Arc<GatheredAudience>,
     pub(crate) figures: LiveFigures,
     pub(crate) urls: Arc<PublicUrls>,
     /// For the lifecycle to take up an order.
@@ -85,6 +91,15 @@ pub(crate) struct Ingest {
     pub(crate) metrics: Metrics,
 }
 
+/// Rooms, and the sockets of those who are in them.
+pub(crate) struct Chat {
+    pub(crate) database: PgPool,
+    pub(crate) hub: Hub,
+    pub(crate) sockets: Sockets,
+    pub(crate) origins: Origins,
+    pub(crate) metrics: Metrics,
+}
+
 /// The built web pages.
 pub(crate) struct Pages {
     pub(crate) folder: Option<PathBuf>,
@@ -99,6 +114,8 @@ pub(crate) struct Opened {
     pub(crate) lock: Option<DatabaseLock>,
     /// To be watched.
     pub(crate) redis: Option<RedisStore>,
+    /// To be run.
+    pub(crate) realtime: Realtime,
     pub(crate) public: TcpListener,
     pub(crate) internal: TcpListener,
 }
@@ -122,6 +139,13 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
     let access_tokens = Arc::new(AccessTokens::new(&config.secrets, deadlines.access_token));
     let stream_keys = Arc::new(StreamKeys::new(&config.secrets));
     let urls = Arc::new(config.urls);
+    // So that chat has somewhere to go from the first message on.
+    tidy_partitions(&database, Utc::now().date_naive()).await?;
+    let audience = Arc::new(GatheredAudience::new(config.audience));
+    let (realtime, hub) =
+        Realtime::open(config.redis_url.as_ref(), redis.as_ref(), &database, Arc::clone(&audience))?;
+    let origins = config.cors_origins.iter().filter_map(|origin| origin.to_str().ok().map(str::to_owned));
+    let origins = Origins::new(origins.chain([urls.api.clone()]));
     let app = App {
         entrance: Arc::new(Entrance {
             limits: RateLimits::new(config.limits, redis.clone()),
@@ -143,7 +167,7 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
         streams: Arc::new(Streams {
             database: database.clone(),
             control: config.control,
-            audience: GatheredAudience::new(config.audience),
+            audience,
             figures: LiveFigures::new(config.signer)?,
             urls,
             patience: deadlines.control,
@@ -157,9 +181,16 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
             broadcasts: config.broadcasts,
             metrics,
         }),
+        chat: Arc::new(Chat {
+            database: database.clone(),
+            hub,
+            sockets: Sockets::new(SocketLimits::default()),
+            origins,
+            metrics: metrics.clone(),
+        }),
         pages: Arc::new(Pages { folder: config.web, looking_up: Semaphore::new(LOOK_UPS) }),
     };
-    Ok(Opened { app, lock, redis, public: config.public, internal: config.internal })
+    Ok(Opened { app, lock, redis, realtime, public: config.public, internal: config.internal })
 }
 
 impl Streams {

@@ -25,7 +25,7 @@ pub(crate) fn spawn(
     deadlines: Deadlines,
     shutdown: &CancellationToken,
 ) {
-    let (App { entrance, streams, .. }, shutdown) = (app.clone(), shutdown.clone());
+    let (App { entrance, streams, chat, .. }, shutdown) = (app.clone(), shutdown.clone());
     tasks.spawn(async move {
         let mut ticks = tokio::time::interval(deadlines.sweep);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -39,6 +39,7 @@ pub(crate) fn spawn(
             entrance.limits.sweep();
             streams.figures.sweep();
             streams.audience.sweep(Instant::now());
+            chat.hub.log().sweep();
             let tidy = tidied.is_none_or(|last| last.elapsed() >= deadlines.tidy);
             let work = async {
                 bans::enforce(&streams).await?;

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::auth::AuthError;
+use crate::chat::ChatError;
 use crate::input::InputError;
 use crate::limits::LimitError;
 use crate::people::PeopleError;
@@ -21,6 +22,9 @@ pub(crate) enum Error {
     /// The person asked about.
     #[error(transparent)]
     People(#[from] PeopleError),
+    /// The room asked about.
+    #[error(transparent)]
+    Chat(#[from] ChatError),
     /// The stream key asked for.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -30,6 +34,9 @@ pub(crate) enum Error {
     /// How often and how much is asked.
     #[error(transparent)]
     Limit(#[from] LimitError),
+    /// A browser's page of somebody else's asks for what is for ours.
+    #[error("pages of another site may not do this")]
+    ForeignOrigin,
     /// Nothing is served there.
     #[error("{0} does not exist")]
     NotFound(&'static str),

@@ -177,7 +177,8 @@ fn is_search(parts: &Parts) -> bool {
     pairs.is_ok_and(|Query(pairs)| pairs.iter().any(|(name, _)| name == "q"))
 }
 
-const WATCHED: [&str; 7] = [
+const WATCHED: [&str; 8] = [
+    "/ws/chat/{id}",
     "/api/streams/{id}",
     "/api/streams/{id}/health",
     "/api/streams/open",

@@ -17,6 +17,7 @@
 //! * `bus` – events for all replicas
 //! * `sockets` – WebSockets, counted, bounded and closed
 //! * `stream`, `category`, `people`, `account` – rows and how they look as JSON; `language` – what a stream is in
+//! * `chat` – rooms: what is said in them, and who hears it
 //! * `page` – lists in pages
 //! * `database_lock` – one platform per database, where its lifecycle knows no other
 //! * `names` – how names of accounts are compared
@@ -32,6 +33,7 @@ mod background;
 mod bans;
 pub mod bus;
 mod category;
+mod chat;
 mod client;
 mod config;
 mod database;
@@ -52,6 +54,7 @@ mod names;
 mod page;
 mod people;
 mod problem;
+mod realtime;
 mod redis_store;
 mod router;
 mod routes;
@@ -88,7 +91,7 @@ use app::Opened;
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), StartError> {
     let (readiness, deadlines, leaving) =
         (config.readiness.clone(), config.deadlines, config.leaving.clone());
-    let Opened { app, lock, redis, public, internal } = app::open(config, &shutdown).await?;
+    let Opened { app, lock, redis, realtime, public, internal } = app::open(config, &shutdown).await?;
 
     let mut tasks: JoinSet<Result<(), StartError>> = JoinSet::new();
     for (listener, router, limits) in [
@@ -100,6 +103,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Star
         tasks.spawn(async move { server.serve(router, shutdown).await.map_err(StartError::Listener) });
     }
     background::spawn(&mut tasks, &app, deadlines, &shutdown);
+    realtime.spawn(&mut tasks, &app, &shutdown);
     if let Some(redis) = redis {
         let shutdown = shutdown.clone();
         tasks.spawn(async move {

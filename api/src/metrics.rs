@@ -12,6 +12,7 @@ pub(crate) struct Metrics {
     requests: HistogramVec,
     limited: IntCounterVec,
     admissions: IntCounterVec,
+    chat: IntCounterVec,
 }
 
 impl Metrics {
@@ -36,15 +37,20 @@ impl Metrics {
             Opts::new("caudal_api_admissions_total", "Answers to the ingest router, by outcome."),
             &["outcome"],
         )?;
+        let chat = IntCounterVec::new(
+            Opts::new("caudal_api_chat_messages_total", "Messages that somebody wanted to say, by what came of it."),
+            &["outcome"],
+        )?;
+        registry.register(Box::new(chat.clone()))?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(limited.clone()))?;
         registry.register(Box::new(admissions.clone()))?;
-        Ok(Self { requests, limited, admissions })
+        Ok(Self { requests, limited, admissions, chat })
     }
 
     pub(crate) fn answered(&self, method: &Method, route: &str, status: StatusCode, took: Duration) {
         let method = match *method {
-            Method::GET | Method::HEAD | Method::POST | Method::PATCH | Method::DELETE | Method::OPTIONS => {
+            Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::PATCH | Method::DELETE | Method::OPTIONS => {
                 method.as_str()
             }
             // Anybody can invent methods; a metric each would be theirs to fill.
@@ -55,6 +61,11 @@ impl Metrics {
 
     pub(crate) fn limited(&self, class: Class) {
         self.limited.with_label_values(&[class.word()]).inc();
+    }
+
+    /// `outcome` is `accepted`, or the code of the refusal.
+    pub(crate) fn said(&self, outcome: &str) {
+        self.chat.with_label_values(&[outcome]).inc();
     }
 
     pub(crate) fn admitted(&self, outcome: &str) {

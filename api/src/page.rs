@@ -27,6 +27,11 @@ impl Limit {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
 
+    /// For lists of what is short.
+    pub(crate) fn fifty() -> Self {
+        Self(50)
+    }
+
     /// What to ask the database for: one more tells whether there is another page.
     pub(crate) fn rows(self) -> i64 {
         i64::from(self.0) + 1

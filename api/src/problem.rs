@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::auth::AuthError;
+use crate::chat::ChatError;
 use crate::error::{Error, RETRY_SECONDS, is_outage};
 use crate::input::{FieldError, InputError};
 use crate::limits::{LimitError, whole_seconds};
@@ -49,7 +50,8 @@ impl Problem {
     }
 }
 
-fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
+/// How an error is answered, for programs.
+pub(crate) fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
     match error {
         Error::Auth(error) => match error {
             AuthError::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated"),
@@ -76,6 +78,17 @@ fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
             PeopleError::TooMany => (StatusCode::CONFLICT, "too_many"),
             PeopleError::NotYou => (StatusCode::FORBIDDEN, "forbidden"),
         },
+        Error::Chat(error) => match error {
+            ChatError::UnknownStream | ChatError::UnknownMessage => (StatusCode::NOT_FOUND, error.code()),
+            ChatError::Ended | ChatError::Repeated => (StatusCode::CONFLICT, error.code()),
+            ChatError::Empty | ChatError::TooLong | ChatError::Treacherous => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "invalid")
+            }
+            ChatError::TooFast(_) | ChatError::RoomBusy(_) => (StatusCode::TOO_MANY_REQUESTS, error.code()),
+            ChatError::NotYours => (StatusCode::FORBIDDEN, error.code()),
+            ChatError::Full | ChatError::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, error.code()),
+        },
+        Error::ForeignOrigin => (StatusCode::FORBIDDEN, "forbidden"),
         Error::Key(KeyError::Unreadable) => (StatusCode::CONFLICT, "stream_key_unreadable"),
         Error::Input(error) => match error {
             InputError::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed"),
@@ -89,6 +102,7 @@ fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
         Error::Limit(error) => match error {
             LimitError::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
             LimitError::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            LimitError::TooManySockets => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
             LimitError::TimedOut => (StatusCode::SERVICE_UNAVAILABLE, "timed_out"),
         },
         Error::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
@@ -113,7 +127,9 @@ impl IntoResponse for Error {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if let Self::Limit(LimitError::RateLimited(wait)) = &self {
+        if let Self::Limit(LimitError::RateLimited(wait))
+        | Self::Chat(ChatError::TooFast(wait) | ChatError::RoomBusy(wait)) = &self
+        {
             headers.insert(header::RETRY_AFTER, whole_seconds(*wait).into());
         } else if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, RETRY_SECONDS.into());
@@ -122,6 +138,9 @@ impl IntoResponse for Error {
         let errors = match self {
             Self::Input(InputError::Invalid(errors)) => errors,
             Self::Input(InputError::Taken(error)) => vec![error],
+            Self::Chat(error @ (ChatError::Empty | ChatError::TooLong | ChatError::Treacherous)) => {
+                vec![FieldError::new("/message", error.code(), error.to_string())]
+            }
             _ => Vec::new(),
         };
         let title = status.canonical_reason().unwrap_or("Error");

@@ -6,20 +6,20 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{MethodRouter, get, post, put};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use caudal_livestream::audience::AUDIENCE_PATH;
 use caudal_service::internal::{InternalListener, listener_of, require_signature};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::app::App;
-use crate::routes::{audience, auth, categories, ingest, search, streams, users};
+use crate::routes::{audience, auth, categories, chat, ingest, search, streams, users};
 use crate::security_headers::SecurityHeaders;
 use crate::start_error::StartError;
 use crate::{exchange, web};
 
 /// Every path below [`API`]. docs/api.md lists them, which a test compares.
-fn rest() -> [(&'static str, MethodRouter<App>); 25] {
+fn rest() -> [(&'static str, MethodRouter<App>); 28] {
     [
         ("/auth/register", post(auth::register)),
         ("/auth/login", post(auth::login)),
@@ -46,6 +46,9 @@ fn rest() -> [(&'static str, MethodRouter<App>); 25] {
         ("/categories/{slug}", get(categories::show).patch(categories::edit).delete(categories::remove)),
         ("/categories/{slug}/streams", get(categories::streams)),
         ("/search", get(search)),
+        ("/chat/{id}", get(chat::history)),
+        ("/chat/{id}/messages", post(chat::send)),
+        ("/chat/{id}/messages/{message}", delete(chat::remove)),
     ]
 }
 
@@ -65,8 +68,12 @@ pub(crate) fn public(app: &App) -> Result<Router, StartError> {
         .layer(from_fn_with_state(app.clone(), exchange::limit))
         .layer(from_fn(no_store_unless_said))
         .layer(cors(&app.entrance.cors_origins));
+    let sockets = Router::new()
+        .route("/ws/chat/{id}", get(chat::socket))
+        .layer(from_fn_with_state(app.clone(), exchange::limit));
     let router = Router::new()
         .nest(API, api)
+        .merge(sockets)
         .fallback(web::pages)
         .layer(CatchPanicLayer::custom(exchange::after_panic))
         .layer(from_fn_with_state(app.clone(), exchange::surround))

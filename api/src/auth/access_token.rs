@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use secrecy::ExposeSecret as _;
@@ -41,6 +42,13 @@ pub(crate) struct Claims {
     typ: String,
     iat: u64,
     exp: u64,
+}
+
+impl Claims {
+    /// When the token is no longer good.
+    pub(crate) fn expires(&self) -> DateTime<Utc> {
+        i64::try_from(self.exp).ok().and_then(|at| DateTime::from_timestamp(at, 0)).unwrap_or_default()
+    }
 }
 
 impl AccessTokens {

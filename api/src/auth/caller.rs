@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::AuthError;
@@ -38,25 +39,47 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let accounts = Arc::<Accounts>::from_ref(state);
         let token = bearer(&parts.headers).ok_or(AuthError::Unauthenticated)?;
+        Ok(Self::of_token(&accounts, token).await?.0)
+    }
+}
+
+impl Caller {
+    /// The person of an access token, and until when it is good.
+    pub(crate) async fn of_token(accounts: &Accounts, token: &str) -> Result<(Self, DateTime<Utc>), Error> {
         let claims = accounts.access_tokens.verify(token)?;
+        let caller = Self { user: claims.user, session: claims.session };
+        let goes_on = caller.session(accounts).await?;
+        if !goes_on.received && claims.serial == Some(goes_on.serial) {
+            mark_received(accounts, &claims).await;
+        }
+        Ok((caller, claims.expires()))
+    }
+
+    /// Whether the session goes on, later.
+    pub(crate) async fn check(&self, accounts: &Accounts) -> Result<(), Error> {
+        self.session(accounts).await.map(drop)
+    }
+
+    async fn session(&self, accounts: &Accounts) -> Result<GoesOn, Error> {
         // PostgreSQL is asked each time. A list of ended sessions beside it, in memory or in Redis, would have to be told
         // of every end; one that restarts or was away would let ended sessions in again. A ban is set in the database alone,
         // and holds from that moment.
-        let goes_on = sqlx::query!(
+        let goes_on = sqlx::query_as!(
+            GoesOn,
             r#"select serial as "serial: Serial", received from sessions s join users u on u.id = s.user_id
                where s.id = $1 and s.user_id = $2 and s.revoked_at is null
                  and u.banned_at is null and u.deleted_at is null"#,
-            claims.session,
-            claims.user
-        )
-        .fetch_optional(&accounts.database)
-        .await?
-        .ok_or(AuthError::SessionRevoked)?;
-        if !goes_on.received && claims.serial == Some(goes_on.serial) {
-            mark_received(&accounts, &claims).await;
-        }
-        Ok(Self { user: claims.user, session: claims.session })
+            self.session,
+            self.user
+        );
+        Ok(goes_on.fetch_optional(&accounts.database).await?.ok_or(AuthError::SessionRevoked)?)
     }
+}
+
+/// A session that was not ended.
+struct GoesOn {
+    serial: Serial,
+    received: bool,
 }
 
 /// This access token came with the newest refresh token: its holder got that answer. See `Standing::judge`.

@@ -69,6 +69,11 @@ impl RedisBus {
         };
         Ok((bus, RedisListener { prefix, client, topics, link, requests }))
     }
+
+    /// What stands before a topic in the name of its channel, for scripts that publish by themselves.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
 }
 
 impl Bus for RedisBus {

@@ -42,16 +42,30 @@ fn number(error: &Error) -> usize {
         Error::People(PeopleError::Blocked) => 29,
         Error::People(PeopleError::TooMany) => 30,
         Error::People(PeopleError::NotYou) => 31,
+        Error::Limit(LimitError::TooManySockets) => 32,
+        Error::ForeignOrigin => 33,
+        Error::Chat(ChatError::UnknownStream) => 34,
+        Error::Chat(ChatError::UnknownMessage) => 35,
+        Error::Chat(ChatError::Ended) => 36,
+        Error::Chat(ChatError::Empty) => 37,
+        Error::Chat(ChatError::TooLong) => 38,
+        Error::Chat(ChatError::Treacherous) => 39,
+        Error::Chat(ChatError::TooFast(_)) => 40,
+        Error::Chat(ChatError::RoomBusy(_)) => 41,
+        Error::Chat(ChatError::Repeated) => 42,
+        Error::Chat(ChatError::NotYours) => 43,
+        Error::Chat(ChatError::Full) => 44,
+        Error::Chat(ChatError::Unavailable) => 45,
     }
 }
 
-const VARIANTS: usize = 32;
+const VARIANTS: usize = 46;
 
 #[test]
 fn every_error_says_what_is_wrong_and_what_to_do_about_it() {
     let bug = "something went wrong on the server; its log says what, under this answer's requestId";
     let field = || FieldError::new("/username", "taken", "this name is taken");
-    let cases: [(Error, u16, &str, &str); 35] = [
+    let cases: [(Error, u16, &str, &str); 49] = [
         (
             InputError::Malformed("the body is not JSON".into()).into(),
             400,
@@ -89,6 +103,50 @@ fn every_error_says_what_is_wrong_and_what_to_do_about_it() {
         (PeopleError::Blocked.into(), 403, "blocked", "you cannot follow this person"),
         (PeopleError::TooMany.into(), 409, "too_many", "5000 people are the most; remove some first"),
         (PeopleError::NotYou.into(), 403, "forbidden", "only this person may see that"),
+        (
+            LimitError::TooManySockets.into(),
+            503,
+            "overloaded",
+            "too many connections are open; try again in 2 s",
+        ),
+        (Error::ForeignOrigin, 403, "forbidden", "pages of another site may not do this"),
+        (ChatError::UnknownStream.into(), 404, "not_found", "the stream does not exist"),
+        (ChatError::UnknownMessage.into(), 404, "not_found", "the message does not exist"),
+        (ChatError::Ended.into(), 409, "ended", "the stream has ended, and its chat with it"),
+        (ChatError::Empty.into(), 422, "invalid", "say something"),
+        (ChatError::TooLong.into(), 422, "invalid", "a message has 500 characters at most"),
+        (
+            ChatError::Treacherous.into(),
+            422,
+            "invalid",
+            "this message has characters that cannot be used here",
+        ),
+        (ChatError::TooFast(Duration::from_millis(1_001)).into(), 429, "too_fast", "not so fast; wait 2 s"),
+        (
+            ChatError::RoomBusy(Duration::from_millis(20)).into(),
+            429,
+            "room_busy",
+            "everybody is talking at once; wait 1 s",
+        ),
+        (ChatError::Repeated.into(), 409, "repeated", "you have just said that"),
+        (
+            ChatError::NotYours.into(),
+            403,
+            "forbidden",
+            "only its author and the streamer may remove a message",
+        ),
+        (
+            ChatError::Full.into(),
+            503,
+            "overloaded",
+            "too many rooms are open on this server; try again in 2 s",
+        ),
+        (
+            ChatError::Unavailable.into(),
+            503,
+            "unavailable",
+            "chat is not available just now; try again in 2 s",
+        ),
         (StreamError::NotYours.into(), 403, "forbidden", "this is not yours"),
         (StreamError::Unknown.into(), 404, "not_found", "the stream does not exist"),
         (Error::NotFound("this path"), 404, "not_found", "this path does not exist"),

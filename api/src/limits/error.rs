@@ -19,4 +19,7 @@ pub(crate) enum LimitError {
     /// The answer did not come together in time.
     #[error("the server took too long to answer; try again in {RETRY_SECONDS} s")]
     TimedOut,
+    /// More sockets than this server, or this address, may have.
+    #[error("too many connections are open; try again in {RETRY_SECONDS} s")]
+    TooManySockets,
 }

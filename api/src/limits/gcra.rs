@@ -4,14 +4,14 @@ use std::time::Duration;
 
 /// `burst` at once, refilled evenly over the window.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Quota {
-    pub(super) burst: u32,
+pub(crate) struct Quota {
+    pub(crate) burst: u32,
     /// After which one more is allowed.
-    pub(super) interval: Duration,
+    pub(crate) interval: Duration,
 }
 
 impl Quota {
-    pub(super) fn new(burst: u32, window: Duration) -> Self {
+    pub(crate) fn new(burst: u32, window: Duration) -> Self {
         let burst = burst.max(1);
         Self { burst, interval: window / burst }
     }
@@ -23,22 +23,22 @@ impl Quota {
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Verdict {
+pub(crate) struct Verdict {
     /// Requests that would be let in at once.
-    pub(super) remaining: u32,
+    pub(crate) remaining: u32,
     /// Until the bucket is as if nobody had asked.
-    pub(super) full_after: Duration,
+    pub(crate) full_after: Duration,
     /// Set when the request is refused: when the next one is let in.
-    pub(super) retry_after: Option<Duration>,
+    pub(crate) retry_after: Option<Duration>,
 }
 
 /// The instant at which a bucket will be full again, since any fixed epoch.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct FullAt(pub(super) Duration);
+pub(crate) struct FullAt(pub(crate) Duration);
 
 impl FullAt {
     /// Counts a request at `now`; a refused one does not count.
-    pub(super) fn count(&mut self, quota: Quota, now: Duration) -> Verdict {
+    pub(crate) fn count(&mut self, quota: Quota, now: Duration) -> Verdict {
         // A value beyond `now + window` was stored before the clock was set back.
         let full_at = self.0.clamp(now, now + quota.window()) + quota.interval;
         let (full_at, retry_after) = match full_at.checked_sub(now + quota.window()) {

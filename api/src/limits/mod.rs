@@ -1,7 +1,7 @@
 //! How often anybody may ask.
 
 mod error;
-mod gcra;
+pub(crate) mod gcra;
 mod in_process;
 mod redis;
 

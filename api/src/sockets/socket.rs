@@ -15,6 +15,7 @@ pub struct Socket {
     closing: CancellationToken,
     heard_at: Instant,
     pings: Interval,
+    farewell: Option<(u16, &'static str)>,
 }
 
 /// The peer is gone, or takes nothing any more.
@@ -26,7 +27,7 @@ impl Socket {
     pub(super) fn new(inner: WebSocket, closing: CancellationToken) -> Self {
         let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { inner, closing, heard_at: Instant::now(), pings }
+        Self { inner, closing, heard_at: Instant::now(), pings, farewell: None }
     }
 
     /// The next text or bytes. `None` when the conversation is to end: the peer closed, is gone or has been silent for
@@ -62,12 +63,17 @@ impl Socket {
         sent.map_err(|_| Gone)
     }
 
+    /// What the peer is told when the conversation has ended: a code of 4000 to 4999, and why.
+    pub fn part(&mut self, code: u16, reason: &'static str) {
+        self.farewell = Some((code, reason));
+    }
+
     /// Closes, saying why, and waits for the peer to have closed, so that it reads the word and not of a broken connection.
     pub(super) async fn finish(&mut self) {
         let (code, reason) = if self.closing.is_cancelled() {
             (close_code::AWAY, "the server is stopping")
         } else {
-            (close_code::NORMAL, "")
+            self.farewell.unwrap_or((close_code::NORMAL, ""))
         };
         // Does nothing where one side has closed already; reading on then sends what is still owed to the other.
         let _ = self.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;

@@ -65,6 +65,15 @@ impl TestDatabase {
     }
 }
 
+impl TestDatabase {
+    /// After [`Self::goes_away`].
+    pub(crate) async fn comes_back(&self) {
+        let mut connection = self.server.connect().await.unwrap();
+        let statement = format!("alter database {} allow_connections true", self.name);
+        connection.execute(AssertSqlSafe(statement)).await.unwrap();
+    }
+}
+
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         let (server, name) = (self.server.clone(), self.name.clone());

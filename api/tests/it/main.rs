@@ -16,6 +16,7 @@ mod audience;
 mod bans;
 mod bus;
 mod categories;
+mod chat;
 mod conventions;
 mod database;
 mod database_lock;

@@ -1,0 +1,160 @@
+//! A message on its way, and what of a room goes over the wire.
+
+use std::fmt::Write as _;
+
+use axum::extract::ws::Utf8Bytes;
+use caudal_livestream::StreamId;
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::Position;
+use super::text::ChatText;
+
+/// Who said something, as everybody sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Author {
+    pub(crate) id: Uuid,
+    pub(crate) username: String,
+    pub(crate) display_name: Option<String>,
+    pub(crate) avatar: Option<String>,
+}
+
+/// A message that has no position yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Draft {
+    /// UUIDv7; its time is the message's.
+    pub(crate) id: Uuid,
+    pub(crate) stream: StreamId,
+    pub(crate) author: Author,
+    pub(crate) text: ChatText,
+    pub(crate) reply_to: Option<Uuid>,
+    /// The sender's own name for it: a second try under the same name is the same message.
+    pub(crate) client_id: Option<String>,
+}
+
+impl Draft {
+    /// When it was written.
+    pub(crate) fn at(&self) -> DateTime<Utc> {
+        time_of(self.id)
+    }
+
+    /// What it says, in JSON, all but its position: an object without its opening brace.
+    pub(crate) fn fields(&self) -> String {
+        fields_of(self.id, self.stream, &self.author, self.text.as_str(), self.reply_to)
+    }
+}
+
+/// The same of a message that is kept.
+pub(crate) fn fields_of(
+    id: Uuid,
+    stream: StreamId,
+    author: &Author,
+    text: &str,
+    reply_to: Option<Uuid>,
+) -> String {
+    without_brace(&json!({
+        "id": id,
+        "streamId": stream,
+        "user": author,
+        "message": text,
+        "timestamp": time_of(id).to_rfc3339_opts(SecondsFormat::Millis, true),
+        "replyTo": reply_to,
+    }))
+}
+
+/// That a message is removed.
+pub(crate) fn fields_of_removal(stream: StreamId, message: Uuid) -> String {
+    without_brace(&json!({ "id": message, "streamId": stream }))
+}
+
+fn without_brace(object: &serde_json::Value) -> String {
+    object.to_string().split_off(1)
+}
+
+/// The time in a UUIDv7; 1970 for any other id.
+pub(crate) fn time_of(id: Uuid) -> DateTime<Utc> {
+    let (seconds, nanos) = id.get_timestamp().map_or((0, 0), |time| time.to_unix());
+    DateTime::from_timestamp(i64::try_from(seconds).unwrap_or(0), nanos).unwrap_or_default()
+}
+
+/// What happens in a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    NewMessage,
+    MessageDeleted,
+}
+
+impl Kind {
+    /// The event's name on the wire.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::NewMessage => "new_message",
+            Self::MessageDeleted => "message_deleted",
+        }
+    }
+}
+
+/// One event with its position, as every client gets it: `{"event":…,"data":{"epoch":…,"offset":…,…}}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Event {
+    pub(crate) position: Position,
+    pub(crate) frame: Utf8Bytes,
+}
+
+impl Event {
+    /// `fields` as [`Draft::fields`] has them. `log/redis.rs` does the same in Lua.
+    pub(crate) fn new(kind: Kind, position: Position, fields: &str) -> Self {
+        let mut frame = String::with_capacity(fields.len() + 80);
+        // Writing to a text cannot fail.
+        let _ = write!(
+            frame,
+            r#"{{"event":"{}","data":{{"epoch":{},"offset":{},{fields}}}"#,
+            kind.name(),
+            position.epoch,
+            position.offset
+        );
+        Self { position, frame: frame.into() }
+    }
+
+    /// The `data` of a message's frame; nothing of another event's.
+    pub(crate) fn message(&self) -> Option<&str> {
+        self.frame.strip_prefix(r#"{"event":"new_message","data":"#)?.strip_suffix('}')
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn draft() -> Draft {
+        Draft {
+            id: Uuid::parse_str("01936f00-0000-7000-8000-000000000001").unwrap(),
+            stream: StreamId(Uuid::nil()),
+            author: Author { id: Uuid::nil(), username: "ana".into(), display_name: None, avatar: None },
+            text: ChatText::new(r#"a "quote" \ and }"#).unwrap(),
+            reply_to: None,
+            client_id: None,
+        }
+    }
+
+    #[test]
+    fn a_frame_is_json_and_its_message_a_part_of_it() {
+        let event = Event::new(Kind::NewMessage, Position { epoch: 7, offset: 3 }, &draft().fields());
+        let frame: Value = serde_json::from_str(&event.frame).unwrap();
+        let message: Value = serde_json::from_str(event.message().unwrap()).unwrap();
+        assert_eq!(frame["data"], message);
+        assert_eq!((&message["epoch"], &message["offset"]), (&7.into(), &3.into()));
+        assert_eq!(message["message"], r#"a "quote" \ and }"#);
+        assert_eq!(message["timestamp"], "2024-11-27T19:01:31.264Z");
+        let removal = fields_of_removal(StreamId(Uuid::nil()), draft().id);
+        let event = Event::new(Kind::MessageDeleted, event.position.next(), &removal);
+        assert_eq!(event.message(), None);
+        let frame: Value = serde_json::from_str(&event.frame).unwrap();
+        assert_eq!(frame["data"]["id"], draft().id.to_string());
+    }
+}

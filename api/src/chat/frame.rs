@@ -1,0 +1,142 @@
+//! What goes over a WebSocket in raw JSON: `{"event":…,"data":…}`, with an `id` where an answer is wanted.
+
+use axum::extract::ws::Utf8Bytes;
+use caudal_livestream::StreamId;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::ChatError;
+use super::draft::Event;
+use super::hub::Joined;
+use crate::error::Error;
+use crate::problem::status_and_code;
+
+/// What a client sends.
+#[derive(Debug, Deserialize)]
+pub(super) struct Frame {
+    #[serde(flatten)]
+    pub(super) request: Request,
+    /// Any number or text; the answer has the same.
+    pub(super) id: Option<Id>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "event", content = "data", rename_all = "snake_case")]
+pub(super) enum Request {
+    /// Says who this is, and again when there is a new token.
+    #[serde(alias = "refresh_auth")]
+    Authenticate {
+        token: String,
+    },
+    #[serde(rename_all = "camelCase")]
+    SendMessage {
+        /// The room's own, if it is said.
+        stream_id: Option<StreamId>,
+        message: String,
+        client_msg_id: Option<String>,
+        reply_to: Option<Uuid>,
+    },
+    DeleteMessage {
+        id: Uuid,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Id {
+    Number(u64),
+    Text(String),
+}
+
+/// Reads a frame; its id even where the rest makes no sense.
+pub(super) fn read(text: &str) -> Result<Frame, (Option<Id>, String)> {
+    serde_json::from_str(text).map_err(|error| {
+        #[derive(Deserialize)]
+        struct Named {
+            id: Option<Id>,
+        }
+        let id = serde_json::from_str(text).ok().and_then(|Named { id }| id);
+        let words = error.to_string();
+        (id, words.split(" at line ").next().unwrap_or(&words).to_owned())
+    })
+}
+
+pub(super) fn joined(stream: StreamId, joined: &Joined) -> Utf8Bytes {
+    let data = json!({
+        "streamId": stream,
+        "epoch": joined.last.epoch,
+        "offset": joined.last.offset,
+        "recovered": joined.recovered,
+        "viewerCount": joined.viewers,
+        "messages": joined.lines,
+    });
+    json!({ "event": "joined", "data": data }).to_string().into()
+}
+
+/// That something was done, and what it became.
+pub(super) fn done(id: Option<&Id>, event: Option<&Event>) -> Utf8Bytes {
+    let message: Option<&RawValue> =
+        event.and_then(Event::message).and_then(|message| serde_json::from_str(message).ok());
+    #[derive(Serialize)]
+    struct Done<'a> {
+        ok: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        message: Option<&'a RawValue>,
+    }
+    ack(id, &Done { ok: true, message })
+}
+
+/// That it was not, and why.
+pub(super) fn refused(id: Option<&Id>, code: &str, detail: &str, retry_after_ms: Option<u128>) -> Utf8Bytes {
+    ack(id, &json!({ "ok": false, "code": code, "detail": detail, "retryAfterMs": retry_after_ms }))
+}
+
+pub(super) fn refused_by(id: Option<&Id>, error: ChatError) -> Utf8Bytes {
+    let wait = error.retry_after().map(|wait| wait.as_millis().max(1));
+    refused(id, error.code(), &error.to_string(), wait)
+}
+
+pub(super) fn unauthorized(id: Option<&Id>, error: &Error) -> Utf8Bytes {
+    refused(id, status_and_code(error).1, &error.to_string(), None)
+}
+
+/// Of the server's own accord.
+pub(super) fn error(code: &str, detail: &str) -> Utf8Bytes {
+    json!({ "event": "error", "data": { "code": code, "detail": detail } }).to_string().into()
+}
+
+fn ack(id: Option<&Id>, data: &impl Serialize) -> Utf8Bytes {
+    #[derive(Serialize)]
+    struct Ack<'a, T> {
+        event: &'static str,
+        id: Option<&'a Id>,
+        data: &'a T,
+    }
+    serde_json::to_string(&Ack { event: "ack", id, data }).unwrap_or_default().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_says_what_is_wanted_and_what_the_answer_is_called() {
+        let frame = read(r#"{"event":"send_message","data":{"message":"hola","clientMsgId":"7"},"id":3}"#).unwrap();
+        assert_eq!(frame.id, Some(Id::Number(3)));
+        assert!(matches!(frame.request, Request::SendMessage { message, .. } if message == "hola"));
+        let frame = read(r#"{"event":"refresh_auth","data":{"token":"x"}}"#).unwrap();
+        assert!(matches!(frame.request, Request::Authenticate { token } if token == "x") && frame.id.is_none());
+        for (text, id) in [
+            (r#"{"event":"dance","data":{},"id":"a"}"#, Some(Id::Text("a".into()))),
+            (r#"{"event":"send_message","id":1}"#, Some(Id::Number(1))),
+            (r#"{"event":"send_message","data":{"message":7},"id":1}"#, Some(Id::Number(1))),
+            ("[]", None),
+            ("", None),
+            ("\0", None),
+        ] {
+            assert_eq!(read(text).unwrap_err().0, id, "{text}");
+        }
+    }
+}

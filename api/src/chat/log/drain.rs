@@ -1,0 +1,178 @@
+//! Takes messages from Redis to PostgreSQL. Replicas share the work (a consumer group), and what one has taken and not finished
+//! another takes over.
+
+use std::time::Duration;
+
+use redis::streams::{StreamAutoClaimReply, StreamId as Entry, StreamInfoConsumersReply, StreamReadReply};
+use redis::{AsyncCommands as _, RedisResult};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::redis::{PERSIST, Row};
+use crate::chat::position::Position;
+use crate::chat::store::{self, KeptRow};
+use crate::redis_store::RedisStore;
+
+/// Works until `shutdown`; what it has not finished then is the next one's.
+pub(crate) async fn drain(store: RedisStore, database: PgPool, shutdown: CancellationToken) {
+    let me = Uuid::now_v7().simple().to_string();
+    let mut connection = store.connection();
+    let mut grouped = false;
+    let mut look_after_others = tokio::time::Instant::now();
+    while !shutdown.is_cancelled() {
+        let work = async {
+            if !grouped {
+                group(&mut connection).await?;
+                grouped = true;
+            }
+            if look_after_others.elapsed() >= OTHERS_EVERY {
+                look_after_others = tokio::time::Instant::now();
+                forget_idle(&mut connection, &me).await?;
+                let left: StreamAutoClaimReply = connection
+                    .xautoclaim_options(
+                        PERSIST,
+                        GROUP,
+                        &me,
+                        u64::try_from(ABANDONED.as_millis()).unwrap_or(u64::MAX),
+                        "0-0",
+                        redis::streams::StreamAutoClaimOptions::default().count(BATCH),
+                    )
+                    .await?;
+                if !left.claimed.is_empty() {
+                    return Ok(left.claimed);
+                }
+            }
+            let options = redis::streams::StreamReadOptions::default().group(GROUP, &me).count(BATCH);
+            let new: Option<StreamReadReply> =
+                connection.xread_options(&[PERSIST], &[">"], &options).await?;
+            Ok(new.into_iter().flat_map(|new| new.keys).flat_map(|key| key.ids).collect::<Vec<_>>())
+        };
+        let taken: RedisResult<Vec<Entry>> = work.await;
+        let pause = match taken {
+            Ok(entries) if entries.is_empty() => EMPTY,
+            Ok(entries) => {
+                if !keep(&database, &entries, &shutdown).await {
+                    // Not acknowledged: read anew from what this one has taken, by whoever comes first.
+                    return;
+                }
+                match done(&mut connection, &entries).await {
+                    Ok(()) => continue,
+                    Err(error) => {
+                        tracing::debug!(%error, "written messages are not acknowledged yet");
+                        AWAY
+                    }
+                }
+            }
+            Err(error) => {
+                // Redis without its memory has no group either.
+                grouped = false;
+                tracing::debug!(%error, "Redis is not asked for messages to write just now");
+                AWAY
+            }
+        };
+        let _ = shutdown.run_until_cancelled(tokio::time::sleep(pause)).await;
+    }
+}
+
+type Connection = redis::aio::ConnectionManager;
+
+async fn group(connection: &mut Connection) -> RedisResult<()> {
+    match connection.xgroup_create_mkstream::<_, _, _, ()>(PERSIST, GROUP, "0").await {
+        Err(error) if error.code() == Some("BUSYGROUP") => Ok(()),
+        made => made,
+    }
+}
+
+/// Consumers of replicas that are gone, once nothing of theirs is left.
+async fn forget_idle(connection: &mut Connection, me: &str) -> RedisResult<()> {
+    let all: StreamInfoConsumersReply = connection.xinfo_consumers(PERSIST, GROUP).await?;
+    for other in all.consumers {
+        let idle = Duration::from_millis(u64::try_from(other.idle).unwrap_or(u64::MAX));
+        if other.name != me && other.pending == 0 && idle >= GONE {
+            connection.xgroup_delconsumer::<_, _, _, ()>(PERSIST, GROUP, &other.name).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Until PostgreSQL has them, however long it is away. False when the process ends first.
+async fn keep(database: &PgPool, entries: &[Entry], shutdown: &CancellationToken) -> bool {
+    let rows: Vec<KeptRow> = entries.iter().filter_map(row).collect();
+    let mut said = false;
+    loop {
+        match store::insert_rows(database, &rows).await {
+            Ok(()) => return true,
+            Err(error) if crate::error::is_outage(&error) => {
+                if !std::mem::replace(&mut said, true) {
+                    tracing::warn!(%error, "messages wait in Redis for PostgreSQL");
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "messages are not accepted together; each is tried alone");
+                if one_by_one(database, &rows).await {
+                    return true;
+                }
+            }
+        }
+        if shutdown.run_until_cancelled(tokio::time::sleep(AWAY)).await.is_none() {
+            return false;
+        }
+    }
+}
+
+/// Loses what PostgreSQL will never take, such as a message of somebody whom a restored backup does not know: otherwise all
+/// that come after it would wait for ever. False when PostgreSQL went away meanwhile.
+async fn one_by_one(database: &PgPool, rows: &[KeptRow]) -> bool {
+    for row in rows {
+        match store::insert_rows(database, std::slice::from_ref(row)).await {
+            Ok(()) => {}
+            Err(error) if crate::error::is_outage(&error) => return false,
+            Err(error) => tracing::error!(%error, message = %row.id, "a message cannot be kept, and is dropped"),
+        }
+    }
+    true
+}
+
+async fn done(connection: &mut Connection, entries: &[Entry]) -> RedisResult<()> {
+    let ids: Vec<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
+    redis::pipe()
+        .atomic()
+        .xack(PERSIST, GROUP, &ids)
+        .ignore()
+        .xdel(PERSIST, &ids)
+        .ignore()
+        .query_async(connection)
+        .await
+}
+
+fn row(entry: &Entry) -> Option<KeptRow> {
+    let row: Option<Row> =
+        entry.get::<String>("row").and_then(|row| serde_json::from_str(&row).ok());
+    let position = entry.get("epoch").zip(entry.get("offset"));
+    let Some((row, (epoch, offset))) = row.zip(position) else {
+        tracing::error!(entry = entry.id, "what waits in Redis is no message, and is dropped");
+        return None;
+    };
+    Some(KeptRow {
+        id: row.id,
+        stream: row.stream,
+        user: row.user,
+        message: row.message,
+        reply_to: row.reply_to,
+        position: Position { epoch, offset },
+    })
+}
+
+const GROUP: &str = "api";
+/// Messages in one statement.
+const BATCH: usize = 100;
+/// Between two looks when there is nothing to write.
+const EMPTY: Duration = Duration::from_millis(200);
+/// Between two tries at what is away.
+const AWAY: Duration = Duration::from_secs(1);
+/// Longer than PostgreSQL takes for a batch; a replica that waits for PostgreSQL is overtaken, which does no harm.
+const ABANDONED: Duration = Duration::from_secs(30);
+const OTHERS_EVERY: Duration = Duration::from_secs(10);
+/// A replica that has not asked for so long is gone.
+const GONE: Duration = Duration::from_secs(3_600);

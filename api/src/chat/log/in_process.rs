@@ -1,0 +1,217 @@
+//! Positions and events in this process, where there is one replica. A message counts once PostgreSQL has it.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use caudal_livestream::StreamId;
+use futures::future::{BoxFuture, FutureExt as _, ready};
+use sqlx::PgPool;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::writer::{self, Pending};
+use super::{KEPT, RecentEvents, RoomLog};
+use crate::bus::Bus;
+use crate::chat::ChatError;
+use crate::chat::draft::{Draft, Event, Kind};
+use crate::chat::policy::{Pace, Talker};
+use crate::chat::position::Position;
+use crate::limits::gcra::FullAt;
+
+/// All rooms of the process.
+#[derive(Clone)]
+pub(crate) struct InProcessLog {
+    rooms: Rooms,
+    pending: mpsc::Sender<Pending>,
+    /// For `now`: a clock that is never set back.
+    began: Instant,
+}
+
+/// What the log and its writer share. Held for single operations only, never across an await.
+#[derive(Clone, Default)]
+pub(super) struct Rooms(Arc<Mutex<HashMap<StreamId, RoomState>>>);
+
+/// What is remembered of a room.
+pub(super) struct RoomState {
+    pub(super) last: Position,
+    events: VecDeque<(Event, Instant)>,
+    talkers: HashMap<Uuid, Talker>,
+    pace: FullAt,
+    /// What senders called their last messages, so that a second try is known.
+    tries: VecDeque<(Uuid, String, Event)>,
+    touched: Instant,
+}
+
+impl InProcessLog {
+    /// With its writer, which somebody must run: after `stop` it takes nothing more, and ends when all is written.
+    pub(crate) fn new(
+        database: PgPool,
+        bus: Arc<dyn Bus>,
+        stop: CancellationToken,
+    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
+        let (pending, queue) = mpsc::channel(WAITING);
+        let rooms = Rooms::default();
+        let log = Self { rooms: rooms.clone(), pending, began: Instant::now() };
+        (log, writer::write(queue, rooms, database, bus, stop))
+    }
+
+    fn now(&self) -> Duration {
+        // Never near zero, which is where a fresh bucket begins.
+        self.began.elapsed() + Duration::from_secs(3_600)
+    }
+
+    async fn accept(&self, message: &Draft) -> Result<Event, ChatError> {
+        let mut hasher = DefaultHasher::new();
+        message.text.as_str().hash(&mut hasher);
+        let words = hasher.finish();
+        let known = self.rooms.with(message.stream, |room| {
+            if let Some(event) = room.tried(message) {
+                return Ok(Some(event));
+            }
+            let RoomState { talkers, pace, .. } = room;
+            if talkers.len() >= MOST_TALKERS && !talkers.contains_key(&message.author.id) {
+                return Err(ChatError::RoomBusy(Duration::from_secs(1)));
+            }
+            let talker = talkers.entry(message.author.id).or_default();
+            talker.may_say(words, pace, Pace::USUAL, self.now()).map(|()| None)
+        })?;
+        if let Some(event) = known {
+            return Ok(event);
+        }
+        let outcome = self.write(Pending::message(message.clone())).await;
+        if outcome.is_err() {
+            self.rooms.with(message.stream, |room| {
+                if let Some(talker) = room.talkers.get_mut(&message.author.id) {
+                    talker.forget_words();
+                }
+                Ok(())
+            })?;
+        }
+        outcome
+    }
+
+    async fn write(
+        &self,
+        (pending, answer): (Pending, oneshot::Receiver<Result<Event, ChatError>>),
+    ) -> Result<Event, ChatError> {
+        self.pending.try_send(pending).map_err(|_| ChatError::Unavailable)?;
+        answer.await.map_err(|_| ChatError::Unavailable)?
+    }
+}
+
+impl RoomLog for InProcessLog {
+    fn say<'a>(&'a self, message: &'a Draft) -> BoxFuture<'a, Result<Event, ChatError>> {
+        self.accept(message).boxed()
+    }
+
+    fn tell<'a>(
+        &'a self,
+        stream: StreamId,
+        kind: Kind,
+        fields: String,
+    ) -> BoxFuture<'a, Result<Event, ChatError>> {
+        self.write(Pending::other(stream, kind, fields)).boxed()
+    }
+
+    fn recent<'a>(&'a self, stream: StreamId) -> BoxFuture<'a, Result<RecentEvents, ChatError>> {
+        let recent = self.rooms.with(stream, |room| {
+            let events = room.events.iter().map(|(event, _)| event.clone()).collect();
+            Ok(RecentEvents { last: room.last, events })
+        });
+        ready(recent).boxed()
+    }
+
+    fn sweep(&self) {
+        let now = self.now();
+        self.rooms.lock().retain(|_, room| {
+            room.talkers.retain(|_, talker| !talker.is_forgettable(Pace::USUAL, now));
+            while room.events.front().is_some_and(|(_, at)| at.elapsed() >= REMEMBERED) {
+                room.events.pop_front();
+            }
+            room.touched.elapsed() < IDLE
+        });
+    }
+}
+
+impl Rooms {
+    /// Looks at a room, which begins with the first look.
+    pub(super) fn with<T>(
+        &self,
+        stream: StreamId,
+        look: impl FnOnce(&mut RoomState) -> Result<T, ChatError>,
+    ) -> Result<T, ChatError> {
+        let mut rooms = self.lock();
+        if rooms.len() >= MOST_ROOMS && !rooms.contains_key(&stream) {
+            return Err(ChatError::Full);
+        }
+        let room = rooms.entry(stream).or_insert_with(RoomState::new);
+        room.touched = Instant::now();
+        look(room)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<StreamId, RoomState>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RoomState {
+    fn new() -> Self {
+        Self {
+            last: Position::beginning(new_epoch(0)),
+            events: VecDeque::new(),
+            talkers: HashMap::new(),
+            pace: FullAt::default(),
+            tries: VecDeque::new(),
+            touched: Instant::now(),
+        }
+    }
+
+    fn tried(&self, message: &Draft) -> Option<Event> {
+        let name = message.client_id.as_ref()?;
+        let same = |(author, tried, _): &&(Uuid, String, Event)| *author == message.author.id && tried == name;
+        self.tries.iter().find(same).map(|(_, _, event)| event.clone())
+    }
+
+    /// Takes up what has its position and is kept.
+    pub(super) fn happened(&mut self, event: &Event, message: Option<&Draft>) {
+        self.last = event.position;
+        self.events.push_back((event.clone(), Instant::now()));
+        if self.events.len() > KEPT {
+            self.events.pop_front();
+        }
+        if let Some((author, name)) = message.and_then(|message| {
+            message.client_id.as_ref().map(|name| (message.author.id, name.clone()))
+        }) {
+            self.tries.push_back((author, name, event.clone()));
+            if self.tries.len() > KEPT {
+                self.tries.pop_front();
+            }
+        }
+    }
+
+    /// Begins anew, where it is not known which positions were given out: none is given out twice.
+    pub(super) fn begin_anew(&mut self) {
+        self.last = Position::beginning(new_epoch(self.last.epoch));
+        self.events.clear();
+    }
+}
+
+/// Now, and later than the epoch before it.
+fn new_epoch(before: i64) -> i64 {
+    chrono::Utc::now().timestamp_millis().max(before.saturating_add(1))
+}
+
+/// Messages that wait to be written: two seconds of what PostgreSQL takes at its slowest.
+const WAITING: usize = 1_000;
+/// A platform has 5,000 streams at most, and some have just ended.
+const MOST_ROOMS: usize = 20_000;
+/// In one room, within half a minute; at 50 messages a second there are 1,500.
+const MOST_TALKERS: usize = 5_000;
+/// What nobody looked at for so long begins a new epoch when somebody does.
+const IDLE: Duration = Duration::from_secs(3_600);
+/// For those who come back.
+const REMEMBERED: Duration = Duration::from_secs(600);

@@ -1,0 +1,55 @@
+//! The order of events in rooms: who gives out positions, and who remembers the last events for those who come back.
+
+mod drain;
+mod in_process;
+mod redis;
+mod writer;
+
+use caudal_livestream::StreamId;
+use futures::future::BoxFuture;
+
+use super::ChatError;
+use super::draft::{Draft, Event, Kind};
+use super::position::Position;
+
+pub(crate) use drain::drain;
+pub(crate) use in_process::InProcessLog;
+pub(crate) use redis::{RedisLog, event};
+
+/// Events of all rooms, in one order for each room. What it accepts it also publishes, in that order, on [`topic`].
+pub(crate) trait RoomLog: Send + Sync {
+    /// Accepts a message, if it does not come too soon; once this has returned it is not lost. Of a second try under the same
+    /// `client_id`, the event that the first became.
+    fn say<'a>(&'a self, message: &'a Draft) -> BoxFuture<'a, Result<Event, ChatError>>;
+
+    /// Tells everybody in a room of something else.
+    fn tell<'a>(
+        &'a self,
+        stream: StreamId,
+        kind: Kind,
+        fields: String,
+    ) -> BoxFuture<'a, Result<Event, ChatError>>;
+
+    /// The last events of a room, [`KEPT`] at most and of the last ten minutes.
+    fn recent<'a>(&'a self, stream: StreamId) -> BoxFuture<'a, Result<RecentEvents, ChatError>>;
+
+    /// Forgets what no longer counts; to be called every few seconds.
+    fn sweep(&self);
+}
+
+/// The end of a room's order.
+#[derive(Clone, Debug)]
+pub(crate) struct RecentEvents {
+    /// Of the last event, or the beginning of an epoch that has none.
+    pub(crate) last: Position,
+    /// In their order and without gaps, up to `last`.
+    pub(crate) events: Vec<Event>,
+}
+
+/// What rooms' events are published on.
+pub(crate) fn topic(stream: StreamId) -> crate::bus::Topic {
+    crate::bus::Topic::new("chat", stream.0)
+}
+
+/// For those who come back, of one room.
+pub(crate) const KEPT: usize = 300;

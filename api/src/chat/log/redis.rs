@@ -1,0 +1,189 @@
+//! Positions and events in Redis, where replicas share them. A message counts once Redis has it; from there it goes on to
+//! PostgreSQL (`drain.rs`), which may be away for as long as Redis has room.
+//!
+//! Keys: `chat:ID:room` (epoch and counter, a day), `chat:ID:events` (the last, ten minutes), `chat:ID:by:USER` (pace, half a
+//! minute), `chat:ID:try:USER:NAME` (ten minutes), and `chat:persist`, one stream for all. Redis Cluster is not supported: one
+//! script changes several of them.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::time::Duration;
+
+use caudal_livestream::StreamId;
+use futures::future::{BoxFuture, FutureExt as _};
+use redis::{RedisError, Script};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{KEPT, RecentEvents, RoomLog};
+use crate::chat::ChatError;
+use crate::chat::draft::{Draft, Event, Kind};
+use crate::chat::policy::Pace;
+use crate::chat::position::Position;
+use crate::redis_store::RedisStore;
+
+/// All rooms of all replicas.
+pub(crate) struct RedisLog {
+    store: RedisStore,
+    /// As the replicas' bus has it.
+    prefix: String,
+    say: Script,
+    tell: Script,
+    recent: Script,
+}
+
+/// A message on its way from Redis to PostgreSQL.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Row {
+    pub(super) id: Uuid,
+    pub(super) stream: Uuid,
+    pub(super) user: Uuid,
+    pub(super) message: String,
+    pub(super) reply_to: Option<Uuid>,
+}
+
+impl RedisLog {
+    /// `prefix` stands before a topic in the name of its channel.
+    pub(crate) fn new(store: RedisStore, prefix: String) -> Self {
+        Self {
+            store,
+            prefix,
+            say: Script::new(include_str!("say.lua")),
+            tell: Script::new(include_str!("tell.lua")),
+            recent: Script::new(include_str!("recent.lua")),
+        }
+    }
+
+    async fn accept(&self, message: &Draft) -> Result<Event, ChatError> {
+        let Draft { stream, author, client_id, .. } = message;
+        let mut hasher = DefaultHasher::new();
+        message.text.as_str().hash(&mut hasher);
+        let row = Row {
+            id: message.id,
+            stream: stream.0,
+            user: author.id,
+            message: message.text.as_str().to_owned(),
+            reply_to: message.reply_to,
+        };
+        let row = serde_json::to_string(&row).map_err(|_| ChatError::Unavailable)?;
+        let pace = Pace::USUAL;
+        let micros = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        let mut call = self.say.prepare_invoke();
+        call.key(room(*stream))
+            .key(events(*stream))
+            .key(format!("chat:{stream}:by:{}", author.id))
+            .key(format!("chat:{stream}:try:{}:{}", author.id, client_id.as_deref().unwrap_or_default()))
+            .key(PERSIST)
+            .arg(self.channel(*stream))
+            .arg(message.fields())
+            .arg(row)
+            .arg(format!("{:x}", hasher.finish()))
+            .arg(u8::from(client_id.is_some()))
+            .arg(pace.burst)
+            .arg(micros(pace.window))
+            .arg(micros(pace.gap))
+            .arg(micros(pace.same))
+            .arg(pace.room)
+            .arg(KEPT)
+            .arg(MOST_WAITING);
+        let answer: Vec<String> =
+            call.invoke_async(&mut self.store.connection()).await.map_err(unavailable)?;
+        let mut answer = answer.iter().map(String::as_str);
+        let (outcome, detail) = (answer.next().unwrap_or_default(), answer.next().unwrap_or_default());
+        let wait = || Duration::from_micros(detail.parse().unwrap_or(1_000_000));
+        match outcome {
+            "ok" => event(detail),
+            "repeated" => Err(ChatError::Repeated),
+            "too_fast" => Err(ChatError::TooFast(wait())),
+            "room_busy" => Err(ChatError::RoomBusy(wait())),
+            _ => {
+                tracing::error!(MOST_WAITING, "messages wait for PostgreSQL, and Redis takes no more");
+                Err(ChatError::Unavailable)
+            }
+        }
+    }
+
+    fn channel(&self, stream: StreamId) -> String {
+        format!("{}{}", self.prefix, super::topic(stream))
+    }
+}
+
+impl RoomLog for RedisLog {
+    fn say<'a>(&'a self, message: &'a Draft) -> BoxFuture<'a, Result<Event, ChatError>> {
+        self.accept(message).boxed()
+    }
+
+    fn tell<'a>(
+        &'a self,
+        stream: StreamId,
+        kind: Kind,
+        fields: String,
+    ) -> BoxFuture<'a, Result<Event, ChatError>> {
+        async move {
+            let mut call = self.tell.prepare_invoke();
+            call.key(room(stream)).key(events(stream));
+            call.arg(self.channel(stream)).arg(kind.name()).arg(fields).arg(KEPT);
+            let frame: String =
+                call.invoke_async(&mut self.store.connection()).await.map_err(unavailable)?;
+            event(&frame)
+        }
+        .boxed()
+    }
+
+    fn recent<'a>(&'a self, stream: StreamId) -> BoxFuture<'a, Result<RecentEvents, ChatError>> {
+        async move {
+            let mut call = self.recent.prepare_invoke();
+            call.key(room(stream)).key(events(stream)).arg(KEPT);
+            let (epoch, offset, frames): (i64, i64, Vec<String>) =
+                call.invoke_async(&mut self.store.connection()).await.map_err(unavailable)?;
+            let last = Position { epoch, offset };
+            let mut events = frames.iter().map(|frame| event(frame)).collect::<Result<Vec<_>, _>>()?;
+            // Of this epoch, and without gaps: what lies before one is of no use.
+            events.retain(|event| event.position.epoch == epoch);
+            let mut expected = offset;
+            let whole = events.iter().rev().take_while(|event| {
+                let follows = event.position.offset == expected;
+                expected = expected.saturating_sub(1);
+                follows
+            });
+            let whole = whole.count();
+            let events = events.split_off(events.len().saturating_sub(whole));
+            Ok(RecentEvents { last, events })
+        }
+        .boxed()
+    }
+
+    // What Redis keeps has its own end.
+    fn sweep(&self) {}
+}
+
+/// A frame, and where it belongs by its own word.
+pub(crate) fn event(frame: &str) -> Result<Event, ChatError> {
+    #[derive(Deserialize)]
+    struct Frame {
+        data: Position,
+    }
+    let Frame { data: position } = serde_json::from_str(frame).map_err(|error| {
+        tracing::warn!(%error, "what Redis has of a room is no event");
+        ChatError::Unavailable
+    })?;
+    Ok(Event { position, frame: frame.into() })
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature of map_err")]
+fn unavailable(error: RedisError) -> ChatError {
+    tracing::warn!(%error, "chat needs Redis, which does not answer");
+    ChatError::Unavailable
+}
+
+fn room(stream: StreamId) -> String {
+    format!("chat:{stream}:room")
+}
+
+fn events(stream: StreamId) -> String {
+    format!("chat:{stream}:events")
+}
+
+/// Messages on their way to PostgreSQL.
+pub(super) const PERSIST: &str = "chat:persist";
+/// Of them: some 250 MB, and more than half an hour of the busiest platform.
+const MOST_WAITING: usize = 500_000;

@@ -1,0 +1,58 @@
+-- Accepts a message, as policy.rs and in_process.rs do in one process. Times are microseconds by Redis' own clock.
+-- KEYS: the room, its events, the talker, the try, what is to be written to PostgreSQL
+-- ARGV: channel, fields of the frame, row for PostgreSQL, hash of the words, whether the try has a name,
+--       burst, window, gap, same (µs), room (a second), events kept, rows that may wait
+local channel, fields, row, words, named = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5] == '1'
+local burst, window, gap, same = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local per_second, kept, waiting = tonumber(ARGV[10]), ARGV[11], tonumber(ARGV[12])
+
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+
+local function within(at, span)
+    local passed = at and now - tonumber(at)
+    return passed and passed >= 0 and passed < span and passed
+end
+
+-- When the bucket is full again, and how long to wait where it is too early.
+local function count(stored, most, span)
+    local interval = span / most
+    local before = math.min(math.max(tonumber(stored or '0'), now), now + span)
+    local early = before + interval - now - span
+    return before + interval, early > 0 and math.ceil(early) or nil
+end
+
+if named then
+    local known = redis.call('GET', KEYS[4])
+    if known then return { 'ok', known } end
+end
+if redis.call('XLEN', KEYS[5]) >= waiting then return { 'unavailable' } end
+local talker = redis.call('HMGET', KEYS[3], 'full_at', 'last', 'words', 'said_at')
+if talker[3] == words and within(talker[4], same) then return { 'repeated' } end
+local passed = within(talker[2], gap)
+if passed then return { 'too_fast', string.format('%.0f', gap - passed) } end
+local room = redis.call('HMGET', KEYS[1], 'epoch', 'pace')
+local pace, busy = count(room[2], per_second, 1000000)
+if busy then return { 'room_busy', string.format('%.0f', busy) } end
+local full_at, early = count(talker[1], burst, window)
+if early then return { 'too_fast', string.format('%.0f', early) } end
+
+local epoch = room[1]
+if not epoch then
+    epoch = string.format('%.0f', math.floor(now / 1000))
+    redis.call('DEL', KEYS[2])
+    redis.call('HSET', KEYS[1], 'epoch', epoch, 'offset', '0')
+end
+local offset = string.format('%.0f', redis.call('HINCRBY', KEYS[1], 'offset', 1))
+local frame = '{"event":"new_message","data":{"epoch":' .. epoch .. ',"offset":' .. offset .. ',' .. fields .. '}'
+local now_text = string.format('%.0f', now)
+redis.call('HSET', KEYS[1], 'pace', string.format('%.0f', pace))
+redis.call('EXPIRE', KEYS[1], 86400)
+redis.call('HSET', KEYS[3], 'full_at', string.format('%.0f', full_at), 'last', now_text, 'words', words, 'said_at', now_text)
+redis.call('PEXPIRE', KEYS[3], math.ceil(math.max(window, same) / 1000))
+redis.call('XADD', KEYS[2], 'MAXLEN', kept, epoch .. '-' .. offset, 'frame', frame)
+redis.call('EXPIRE', KEYS[2], 600)
+redis.call('XADD', KEYS[5], '*', 'row', row, 'epoch', epoch, 'offset', offset)
+if named then redis.call('SET', KEYS[4], frame, 'EX', 600) end
+redis.call('PUBLISH', channel, frame)
+return { 'ok', frame }

@@ -1,0 +1,191 @@
+//! What a replica remembers of a room: the last events for those who come back, the last messages for newcomers.
+
+use std::collections::VecDeque;
+
+use super::draft::Event;
+use super::history::{Line, removed_by};
+use super::log::{KEPT, RecentEvents};
+use super::position::Position;
+
+/// The end of a room's order, as far as it was heard here.
+#[derive(Debug)]
+pub(super) struct Recent {
+    last: Position,
+    /// Without gaps, up to `last`.
+    events: VecDeque<Event>,
+    /// The oldest first.
+    lines: VecDeque<Line>,
+}
+
+/// What an event, or a look at the log, means for a room.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// These are new, in their order.
+    New(Vec<Event>),
+    /// They were known.
+    Known,
+    /// Something lies between, which is not known here.
+    Gap,
+}
+
+impl Recent {
+    /// From the log's events and the last messages (the latest first).
+    pub(super) fn new(recent: RecentEvents, latest: Vec<Line>) -> Self {
+        Self { last: recent.last, events: recent.events.into(), lines: latest.into_iter().rev().collect() }
+    }
+
+    pub(super) fn last(&self) -> Position {
+        self.last
+    }
+
+    /// Takes an event that was heard.
+    pub(super) fn hear(&mut self, event: Event) -> Taken {
+        if event.position.epoch == self.last.epoch && event.position <= self.last {
+            return Taken::Known;
+        }
+        if event.position != self.last.next() {
+            return Taken::Gap;
+        }
+        self.append(event.clone());
+        Taken::New(vec![event])
+    }
+
+    /// Takes a look at the log, after a gap.
+    pub(super) fn catch_up(&mut self, seen: RecentEvents) -> Taken {
+        if seen.last == self.last {
+            return Taken::Known;
+        }
+        let missed: Vec<Event> =
+            seen.events.iter().filter(|event| event.position > self.last).cloned().collect();
+        if missed.first().is_some_and(|first| first.position == self.last.next()) {
+            for event in &missed {
+                self.append(event.clone());
+            }
+            return Taken::New(missed);
+        }
+        // Another epoch, or more was missed than the log remembers.
+        let new_epoch = seen.last.epoch != self.last.epoch;
+        self.last = seen.last;
+        self.events = seen.events.iter().cloned().collect();
+        if new_epoch {
+            // What was said before belongs to the room all the same.
+            for event in seen.events {
+                self.remember(&event);
+            }
+        } else {
+            self.lines = seen.events.iter().filter_map(Line::of).collect();
+        }
+        Taken::Gap
+    }
+
+    /// What came after `since`; none when that is not known here.
+    pub(super) fn after(&self, since: Position) -> Option<Vec<Event>> {
+        if since.epoch != self.last.epoch || since > self.last {
+            return None;
+        }
+        let missed: Vec<Event> =
+            self.events.iter().filter(|event| event.position > since).cloned().collect();
+        let whole = missed.first().map_or(since == self.last, |first| first.position == since.next());
+        whole.then_some(missed)
+    }
+
+    /// The last messages, the oldest first.
+    pub(super) fn lines(&self) -> Vec<Line> {
+        self.lines.iter().cloned().collect()
+    }
+
+    fn append(&mut self, event: Event) {
+        self.last = event.position;
+        self.remember(&event);
+        self.events.push_back(event);
+        if self.events.len() > KEPT {
+            self.events.pop_front();
+        }
+    }
+
+    fn remember(&mut self, event: &Event) {
+        if let Some(line) = Line::of(event) {
+            self.lines.push_back(line);
+            if self.lines.len() > LINES {
+                self.lines.pop_front();
+            }
+        } else if let Some(removed) = removed_by(event) {
+            self.lines.retain(|line| line.id != removed);
+        }
+    }
+}
+
+/// What a newcomer sees of the past.
+pub(super) const LINES: usize = 50;
+
+#[cfg(test)]
+mod tests {
+    use caudal_livestream::StreamId;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::chat::draft::{Kind, fields_of_removal};
+
+    fn said(epoch: i64, offset: i64) -> Event {
+        let id = Uuid::from_u128(u128::try_from(offset).unwrap());
+        Event::new(Kind::NewMessage, Position { epoch, offset }, &format!("\"id\":\"{id}\"}}"))
+    }
+
+    fn seen(epoch: i64, offsets: std::ops::RangeInclusive<i64>) -> RecentEvents {
+        let last = Position { epoch, offset: *offsets.end() };
+        RecentEvents { last, events: offsets.map(|offset| said(epoch, offset)).collect() }
+    }
+
+    fn offsets(events: &[Event]) -> Vec<i64> {
+        events.iter().map(|event| event.position.offset).collect()
+    }
+
+    #[test]
+    fn what_is_heard_in_order_is_new_once() {
+        let mut recent = Recent::new(seen(1, 3..=4), Vec::new());
+        assert_eq!(recent.hear(said(1, 5)), Taken::New(vec![said(1, 5)]));
+        assert_eq!(recent.hear(said(1, 5)), Taken::Known);
+        assert_eq!(recent.hear(said(1, 4)), Taken::Known);
+        assert_eq!(recent.hear(said(1, 7)), Taken::Gap);
+        assert_eq!(recent.catch_up(seen(1, 4..=7)), Taken::New(vec![said(1, 6), said(1, 7)]));
+        assert_eq!(recent.catch_up(seen(1, 4..=7)), Taken::Known);
+    }
+
+    #[test]
+    fn what_cannot_be_caught_up_with_is_a_gap_and_the_room_goes_on_behind_it() {
+        let mut recent = Recent::new(seen(1, 1..=2), Vec::new());
+        assert_eq!(recent.catch_up(seen(1, 500..=600)), Taken::Gap);
+        assert_eq!(recent.hear(said(1, 601)), Taken::New(vec![said(1, 601)]));
+        assert_eq!(recent.hear(said(2, 1)), Taken::Gap, "the counter was lost");
+        assert_eq!(recent.catch_up(seen(2, 1..=1)), Taken::Gap);
+        assert_eq!(recent.hear(said(2, 2)), Taken::New(vec![said(2, 2)]));
+    }
+
+    #[test]
+    fn whoever_comes_back_gets_what_was_missed_or_is_told_that_it_is_not_known() {
+        let recent = Recent::new(seen(7, 10..=12), Vec::new());
+        let after = |epoch, offset| recent.after(Position { epoch, offset });
+        assert_eq!(offsets(&after(7, 9).unwrap()), [10, 11, 12]);
+        assert_eq!(offsets(&after(7, 11).unwrap()), [12]);
+        assert_eq!(after(7, 12), Some(Vec::new()));
+        for (epoch, offset) in [(7, 8), (7, 13), (6, 11), (8, 1)] {
+            assert_eq!(after(epoch, offset), None, "{epoch}.{offset}");
+        }
+        let silent = Recent::new(RecentEvents { last: Position::beginning(7), events: vec![] }, vec![]);
+        assert_eq!(silent.after(Position::beginning(7)), Some(Vec::new()));
+    }
+
+    #[test]
+    fn newcomers_see_the_last_fifty_without_what_was_removed() {
+        let mut recent = Recent::new(seen(1, 1..=1), Vec::new());
+        for offset in 2..=60 {
+            recent.hear(said(1, offset));
+        }
+        let removal = fields_of_removal(StreamId(Uuid::nil()), Uuid::from_u128(59));
+        recent.hear(Event::new(Kind::MessageDeleted, Position { epoch: 1, offset: 61 }, &removal));
+        let lines: Vec<u128> = recent.lines().iter().map(|line| line.id.as_u128()).collect();
+        assert_eq!(lines.len(), 49);
+        assert_eq!((lines.first(), lines.last()), (Some(&11), Some(&60)));
+        assert!(!lines.contains(&59));
+    }
+}

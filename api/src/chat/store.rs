@@ -1,0 +1,135 @@
+//! Messages in PostgreSQL.
+
+use caudal_livestream::StreamId;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::draft::{Author, Draft, fields_of, time_of};
+use super::history::Line;
+use super::position::Position;
+
+/// A message that has its position.
+#[derive(Clone, Copy)]
+pub(super) struct Kept<'a> {
+    pub(super) message: &'a Draft,
+    pub(super) position: Position,
+}
+
+/// The same without its author's name.
+#[derive(Clone, Debug)]
+pub(super) struct KeptRow {
+    pub(super) id: Uuid,
+    pub(super) stream: Uuid,
+    pub(super) user: Uuid,
+    pub(super) message: String,
+    pub(super) reply_to: Option<Uuid>,
+    pub(super) position: Position,
+}
+
+impl From<Kept<'_>> for KeptRow {
+    fn from(Kept { message, position }: Kept<'_>) -> Self {
+        Self {
+            id: message.id,
+            stream: message.stream.0,
+            user: message.author.id,
+            message: message.text.as_str().to_owned(),
+            reply_to: message.reply_to,
+            position,
+        }
+    }
+}
+
+pub(super) async fn insert(database: &PgPool, kept: &[Kept<'_>]) -> Result<(), sqlx::Error> {
+    let rows: Vec<KeptRow> = kept.iter().map(|kept| (*kept).into()).collect();
+    insert_rows(database, &rows).await
+}
+
+/// All of them or none; those that are there already stay as they are.
+pub(super) async fn insert_rows(database: &PgPool, rows: &[KeptRow]) -> Result<(), sqlx::Error> {
+    let column = |of: fn(&KeptRow) -> Uuid| rows.iter().map(of).collect::<Vec<_>>();
+    sqlx::query!(
+        r#"insert into chat_messages (id, stream_id, user_id, message, created_at, reply_to, epoch, sequence)
+           select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::timestamptz[], $6::uuid[],
+                                $7::bigint[], $8::bigint[])
+           on conflict do nothing"#,
+        &column(|row| row.id),
+        &column(|row| row.stream),
+        &column(|row| row.user),
+        &rows.iter().map(|row| row.message.clone()).collect::<Vec<_>>(),
+        &rows.iter().map(|row| time_of(row.id)).collect::<Vec<_>>(),
+        &rows.iter().map(|row| row.reply_to).collect::<Vec<_>>() as &[Option<Uuid>],
+        &rows.iter().map(|row| row.position.epoch).collect::<Vec<_>>(),
+        &rows.iter().map(|row| row.position.offset).collect::<Vec<_>>()
+    )
+    .execute(database)
+    .await?;
+    Ok(())
+}
+
+/// The last messages of a room before a position, the latest first; removed ones are left out.
+pub(super) async fn before(
+    database: &PgPool,
+    stream: StreamId,
+    position: Option<Position>,
+    most: i64,
+) -> Result<Vec<Line>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select m.id, m.message, m.reply_to, m.epoch, m.sequence,
+                  u.id as user_id, u.username, u.display_name, u.avatar_url as avatar
+           from chat_messages m join users u on u.id = m.user_id
+           where m.stream_id = $1 and m.deleted_at is null
+             and ($2::bigint is null or (m.epoch, m.sequence) < ($2, $3::bigint))
+           order by m.epoch desc, m.sequence desc limit $4"#,
+        stream.0,
+        position.map(|position| position.epoch),
+        position.map(|position| position.offset),
+        most
+    )
+    .fetch_all(database)
+    .await?;
+    let lines = rows.into_iter().map(|row| {
+        let author = Author {
+            id: row.user_id,
+            username: row.username,
+            display_name: row.display_name,
+            avatar: row.avatar,
+        };
+        let position = Position { epoch: row.epoch, offset: row.sequence };
+        Line::new(row.id, position, &fields_of(row.id, stream, &author, &row.message, row.reply_to))
+    });
+    Ok(lines.collect())
+}
+
+/// Marks a message as removed. Whose it was; none when there is no such message, or it is removed already.
+pub(super) async fn remove(
+    database: &PgPool,
+    stream: StreamId,
+    message: Uuid,
+    by: Uuid,
+) -> Result<bool, sqlx::Error> {
+    let removed = sqlx::query!(
+        r#"update chat_messages set deleted_at = now(), deleted_by = $4
+           where id = $1 and created_at = $2 and stream_id = $3 and deleted_at is null"#,
+        message,
+        time_of(message),
+        stream.0,
+        by
+    );
+    Ok(removed.execute(database).await?.rows_affected() > 0)
+}
+
+/// Who wrote a message.
+pub(super) async fn author_of(
+    database: &PgPool,
+    stream: StreamId,
+    message: Uuid,
+) -> Result<Option<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select user_id from chat_messages where id = $1 and created_at = $2 and stream_id = $3",
+        message,
+        time_of(message),
+        stream.0
+    )
+    .fetch_optional(database)
+    .await
+}

@@ -1,0 +1,24 @@
+//! `DELETE /api/chat/:streamId/messages/:id`
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use caudal_livestream::StreamId;
+use uuid::Uuid;
+
+use crate::app::Chat;
+use crate::auth::Caller;
+use crate::chat::{self, ChatError};
+use crate::error::Error;
+
+/// Takes a message away from everybody.
+pub(crate) async fn remove(
+    State(chat): State<Arc<Chat>>,
+    caller: Caller,
+    path: Result<Path<(Uuid, Uuid)>, axum::extract::rejection::PathRejection>,
+) -> Result<StatusCode, Error> {
+    let Path((stream, message)) = path.map_err(|_| ChatError::UnknownMessage)?;
+    chat::remove(&chat.hub, &chat.database, caller.user, StreamId(stream), message).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
