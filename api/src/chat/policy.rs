@@ -1,4 +1,4 @@
-//! How often something may be said. `log/redis.rs` has the same in Lua, and both pass one table of tests.
+//! How often something may be said. `log/say.lua` has the same for replicas; the same tests pass with both.
 
 use std::time::Duration;
 

@@ -174,10 +174,19 @@ async fn whoever_comes_back_gets_what_was_missed_and_nothing_twice() {
 
 #[tokio::test]
 async fn what_may_not_be_said_is_refused_with_a_reason() {
-    let api = Running::start().await;
+    refuses(&Running::start().await).await;
+}
+
+#[tokio::test]
+async fn what_may_not_be_said_is_refused_with_the_same_reasons_by_redis() {
+    let redis = RedisServer::start();
+    refuses(&on(&redis, &Arc::new(TestDatabase::create().await)).await).await;
+}
+
+async fn refuses(api: &Running) {
     let ana = api.register("ana").await;
     let stream = ana.goes_live().await;
-    let (mut peer, _) = Peer::join(&api, stream).await;
+    let (mut peer, _) = Peer::join(api, stream).await;
     let refused = peer.ask("send_message", json!({ "message": "hola" })).await;
     assert_eq!(refused["code"], "unauthenticated");
     let refused = peer.ask("authenticate", json!({ "token": "nonsense" })).await;
