@@ -21,12 +21,14 @@ impl SecurityHeaders {
     pub(crate) fn new(urls: &PublicUrls) -> Result<Self, StartError> {
         // The origin only: a CSP source with a path would have to match it exactly.
         let hls = origin(&urls.hls);
+        // Older browsers do not take 'self' for sockets too.
+        let sockets = origin(&urls.api).replacen("http", "ws", 1);
         // hls.js plays a blob, and its segments come from the edge. It would work in a worker made from a blob, but our
         // player asks it not to (`enableWorker`), so that no script can be made from one. Svelte sets single style
         // attributes (`style:width`), which is as far as inline styles go.
         let pages = format!(
             "default-src 'none'; script-src 'self'; style-src 'self'; style-src-attr 'unsafe-inline'; \
-             img-src 'self' data: {hls}; font-src 'self'; connect-src 'self' {hls}; media-src 'self' blob: {hls}; \
+             img-src 'self' data: {hls}; font-src 'self'; connect-src 'self' {sockets} {hls}; media-src 'self' blob: {hls}; \
              worker-src 'none'; manifest-src 'self'; base-uri 'none'; form-action 'self'; \
              frame-ancestors 'none'"
         );
