@@ -42,7 +42,7 @@ async fn every_address_of_the_app_is_its_one_page() {
         for needed in [
             "worker-src 'none';",
             "media-src 'self' blob: http://media.test:8000",
-            "connect-src 'self' http://media.test:8000",
+            "connect-src 'self' ws://localhost:3000 http://media.test:8000",
             "script-src 'self';",
             "frame-ancestors 'none'",
         ] {
