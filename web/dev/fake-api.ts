@@ -213,6 +213,7 @@ function sample(
     title,
     description: null,
     categories: [],
+    language: null,
     thumbnailUrl: poster === '' ? null : `/thumbnails/${poster}.jpg`,
     streamUrl: null,
     dashUrl: null,
