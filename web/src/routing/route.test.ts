@@ -28,6 +28,11 @@ describe('a path', () => {
       { page: 'category', slug: 'art', language: 'pt-BR', sort: 'recent' },
     ],
     ['/categories/art', '?sort=price', { page: 'category', slug: 'art', language: null, sort: 'viewers' }],
+    [
+      '/categories/art',
+      '?language=any+%26',
+      { page: 'category', slug: 'art', language: null, sort: 'viewers' },
+    ],
     ['/categories/art/more', '', { page: 'missing' }],
     ['/search', '', { page: 'search', query: '' }],
     ['/search', '?q=+night%20drive', { page: 'search', query: 'night drive' }],

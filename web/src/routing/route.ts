@@ -22,7 +22,7 @@ export function parseRoute(path: string, query = ''): Route {
     if (first === 'watch' && name !== null) return { page: 'watch', streamId: name };
     if (first === 'categories' && name !== null) {
       const sort = asked.get('sort') === 'recent' ? 'recent' : 'viewers';
-      return { page: 'category', slug: name, language: asked.get('language'), sort };
+      return { page: 'category', slug: name, language: languageTag(asked.get('language')), sort };
     }
   }
   return { page: 'missing' };
@@ -52,6 +52,11 @@ function topLevel(part: string, asked: URLSearchParams): Route {
 /** Where to go after logging in. Only our own paths: a link must not be able to send people elsewhere. */
 function safeNext(next: string | null): string | null {
   return next !== null && /^\/(?![/\\])/.test(next) ? next : null;
+}
+
+/** BCP 47, as far as the api takes it; anything else is as good as no choice. */
+function languageTag(text: string | null): string | null {
+  return text !== null && /^[a-z]{2,3}(-[a-z\d]{2,8})*$/i.test(text) ? text : null;
 }
 
 function decoded(part: string): string | null {

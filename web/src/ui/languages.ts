@@ -32,8 +32,8 @@ export function englishName(tag: string): string | null {
 }
 
 /**
- * Browsers name the country as well (`en-US`). Streams are found by their language: a country counts only where the list
- * has it.
+ * Browsers send a region as well (`en-US`). A filter by `en` finds `en-US` too, but not the other way round: the region is
+ * dropped unless the list has it.
  */
 function listed(tag: string): string {
   return USUAL.includes(tag) ? tag : (tag.split('-')[0] ?? tag);
