@@ -18,8 +18,9 @@ use tower_http::services::ServeDir;
 use uuid::Uuid;
 
 use crate::app::{Pages, Streams};
+use crate::category::Slug;
 use crate::error::Error;
-use crate::stream::select_streams;
+use crate::names::NormalName;
 
 /// Whatever is not under `/api`.
 pub(crate) async fn pages(
@@ -58,16 +59,14 @@ pub(crate) async fn pages(
     // leads to accept anything (`*/*`). A missing script or picture is just missing.
     let index = Uri::from_static("/index.html");
     match AppPage::at(&path) {
-        Some(AppPage::Watch(stream)) if !streams.may_be_there(stream, &pages.looking_up).await => {
+        Some(page) if !streams.may_be_there(&page, &pages.looking_up).await => {
             if !wants_page {
-                return varying(Error::NotFound("this stream").into_response(), "accept");
+                return varying(Error::NotFound(page.what()).into_response(), "accept");
             }
             let page = revalidated(folder, &unconditional(parts), index).await;
             page.map_or_else(not_built, missing)
         }
-        Some(AppPage::Plain | AppPage::Watch(_)) => {
-            revalidated(folder, &parts, index).await.unwrap_or_else(not_built)
-        }
+        Some(_) => revalidated(folder, &parts, index).await.unwrap_or_else(not_built),
         // The app itself says that there is no such page.
         None if wants_page => {
             let page = revalidated(folder, &parts, index).await;
@@ -83,32 +82,78 @@ enum AppPage {
     Plain,
     /// Of a stream; none where no stream can have such an id.
     Watch(Option<Uuid>),
+    /// Of somebody, by name.
+    Channel(String),
+    /// Of a category; none where no category can have such an address.
+    Category(Option<Slug>),
 }
 
 impl AppPage {
     fn at(path: &str) -> Option<Self> {
         let mut parts = path.split('/').filter(|part| !part.is_empty());
         match (parts.next(), parts.next(), parts.next()) {
-            (None | Some("login" | "register" | "studio"), None, None) => Some(Self::Plain),
+            (
+                None | Some("login" | "register" | "studio" | "settings" | "categories" | "search"),
+                None,
+                None,
+            ) => Some(Self::Plain),
             (Some("watch"), Some(stream), None) => Some(Self::Watch(stream.parse().ok())),
+            (Some("categories"), Some(slug), None) => Some(Self::Category(Slug::parse(slug))),
+            (Some(name), None, None) => name.strip_prefix('@').map(|name| Self::Channel(name.to_owned())),
             _ => None,
+        }
+    }
+
+    fn what(&self) -> &'static str {
+        match self {
+            Self::Plain => "this page",
+            Self::Watch(_) => "this stream",
+            Self::Channel(_) => "this channel",
+            Self::Category(_) => "this category",
         }
     }
 }
 
 impl Streams {
-    /// Whether there is such a stream, live or over. Where that cannot be told in time, there may be: then the page itself
-    /// says what it hears from the api.
-    async fn may_be_there(&self, stream: Option<Uuid>, looking_up: &Semaphore) -> bool {
-        let Some(stream) = stream else { return false };
+    /// Whether there is what a page is about: a stream, live or over, somebody, a category. Where that cannot be told in time,
+    /// there may be: then the page itself says what it hears from the api.
+    async fn may_be_there(&self, page: &AppPage, looking_up: &Semaphore) -> bool {
+        if let AppPage::Plain = page {
+            return true;
+        }
         let look_up = async {
             let _turn = looking_up.acquire().await.ok()?;
-            select_streams!("where s.id = $1", stream).fetch_optional(&self.database).await.ok()
+            self.is_there(page).await.ok()
         };
-        match tokio::time::timeout(LONGEST_LOOK_UP, look_up).await {
-            Ok(Some(row)) => row.is_some(),
-            Ok(None) | Err(_) => true,
-        }
+        tokio::time::timeout(LONGEST_LOOK_UP, look_up).await.ok().flatten().unwrap_or(true)
+    }
+
+    async fn is_there(&self, page: &AppPage) -> Result<bool, sqlx::Error> {
+        let database = &self.database;
+        let found = match page {
+            AppPage::Plain => return Ok(true),
+            AppPage::Watch(Some(stream)) => {
+                sqlx::query_scalar!(r#"select true as "there!" from streams where id = $1"#, stream)
+                    .fetch_optional(database)
+                    .await?
+            }
+            AppPage::Category(Some(slug)) => {
+                sqlx::query_scalar!(r#"select true as "there!" from categories where slug = $1"#, slug.as_str())
+                    .fetch_optional(database)
+                    .await?
+            }
+            AppPage::Channel(name) => {
+                sqlx::query_scalar!(
+                    r#"select true as "there!" from users
+                       where username_normal = $1 and deleted_at is null and banned_at is null"#,
+                    NormalName::of(name).as_str()
+                )
+                .fetch_optional(database)
+                .await?
+            }
+            AppPage::Watch(None) | AppPage::Category(None) => None,
+        };
+        Ok(found.is_some())
     }
 }
 
@@ -263,14 +308,19 @@ mod tests {
     #[test]
     fn the_apps_addresses_are_those_that_its_router_knows() {
         let id = "0199b8a0-0000-7000-8000-000000000001";
-        for path in ["/", "//", "/login", "/register", "/studio", "/studio/"] {
+        for path in
+            ["/", "//", "/login", "/register", "/studio", "/studio/", "/settings", "/categories", "/search"]
+        {
             assert_eq!(AppPage::at(path), Some(AppPage::Plain), "{path}");
         }
         for path in [format!("/watch/{id}"), format!("/watch//{id}/")] {
             assert_eq!(AppPage::at(&path), Some(AppPage::Watch(id.parse().ok())), "{path}");
         }
         assert_eq!(AppPage::at("/watch/1"), Some(AppPage::Watch(None)));
-        for path in ["/watch", "/watch/1/2", "/studio/1", "/nothing", "/robots.txt"] {
+        assert_eq!(AppPage::at("/@ana/"), Some(AppPage::Channel("ana".into())));
+        assert_eq!(AppPage::at("/categories/music"), Some(AppPage::Category(Slug::parse("music"))));
+        assert_eq!(AppPage::at("/categories/Music"), Some(AppPage::Category(None)));
+        for path in ["/watch", "/@ana/1", "/ana", "/categories/music/1", "/watch/1/2", "/studio/1", "/nothing", "/robots.txt"] {
             assert_eq!(AppPage::at(path), None, "{path}");
         }
     }

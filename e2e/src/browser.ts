@@ -4,6 +4,8 @@ import path from 'node:path';
 
 import puppeteer, { type Browser, type Page } from 'puppeteer-core';
 
+import { until } from './process.ts';
+
 export type { Browser, Page };
 
 /** As it is: what measures how fast pictures are there must not hold them back. */
@@ -42,6 +44,15 @@ export async function newWindow(browser: Browser): Promise<Page> {
   // Painted small, because the browser paints on the processors that encoders need.
   await page.setViewport({ width: 1440, height: 900, deviceScaleFactor: 0.5 });
   return page;
+}
+
+/** Fails if the page is blank, without its styles, or another one than the one with this heading. */
+export async function shows(page: Page, heading: string, how: string): Promise<void> {
+  await until(`${page.url()} shows “${heading}” after ${how}`, () =>
+    page.evaluate((wanted) => {
+      const styled = getComputedStyle(document.body).marginTop === '0px';
+      return styled && document.querySelector('main h1')?.textContent?.trim() === wanted;
+    }, heading), 15_000);
 }
 
 /** How far the page's video has come, in seconds; undefined while there is none. */

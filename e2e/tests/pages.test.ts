@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { api, fresh, register, type Account, type Stream } from '../src/account.ts';
 import { answering } from '../src/answers.ts';
-import { browseAs, type Browser, type Page } from '../src/browser.ts';
+import { browseAs, shows, type Browser, type Page } from '../src/browser.ts';
 import { encode } from '../src/encoder.ts';
 import { Platform } from '../src/platform.ts';
 import { until, type Program } from '../src/process.ts';
@@ -59,15 +59,6 @@ describe('the pages', () => {
     });
     page.on('pageerror', (error) => complaints.push(`${page.url()}: ${String(error)}`));
     return page;
-  }
-
-  /** Fails if the page is blank, without its styles, or another one than the one with this heading. */
-  async function shows(page: Page, heading: string, how: string): Promise<void> {
-    await until(`${page.url()} shows “${heading}” after ${how}`, () =>
-      page.evaluate((wanted) => {
-        const styled = getComputedStyle(document.body).marginTop === '0px';
-        return styled && document.querySelector('main h1')?.textContent?.trim() === wanted;
-      }, heading), 15_000);
   }
 
   function nothingWasSaid(): void {

@@ -2,11 +2,9 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Stream, StreamHealth } from '../src/api/streams.ts';
 import { bodyOf, send, type FakeLive } from './fake-live.ts';
+import { answerPeople, CATEGORIES, type Person } from './fake-people.ts';
 
-interface User {
-  id: string;
-  username: string;
-  email: string;
+interface User extends Person {
   password: string;
   streamKey: string;
 }
@@ -16,6 +14,8 @@ const users: User[] = [
     id: 'u-marea',
     username: 'marea',
     email: 'marea@example.org',
+    displayName: 'Marea',
+    bio: 'Fractals, the sea, and small machines in cupboards.',
     password: 'correct horse',
     streamKey: newKey(),
   },
@@ -46,7 +46,7 @@ export async function answerApi(
   }
   if (!path.startsWith('/api/')) return false;
   const text = await bodyOf(req);
-  const body = (text === '' ? {} : JSON.parse(text)) as Record<string, string>;
+  const body = withCategories((text === '' ? {} : JSON.parse(text)) as Record<string, string>);
   const json = (status: number, value: unknown) =>
     send(res, status, 'application/json', JSON.stringify(value));
   const problem = (status: number, code: string, detail: string, errors: unknown[] = []) =>
@@ -72,9 +72,25 @@ export async function answerApi(
       accessToken,
       refreshToken: refresh,
       expiresIn: ACCESS_MS / 1000,
-      user: { id: user.id, username: user.username, email: user.email },
+      user: {
+        id: user.id,
+        username: user.username,
+        displayName: user.displayName ?? null,
+        email: user.email,
+      },
     });
   };
+
+  const shown = crowded && live.endedAt === null ? [clip(live), ...OTHERS] : [];
+  const people = answerPeople({ method: req.method ?? 'GET', url, body, me, live: shown, users });
+  if (people !== null) {
+    if (people.status === 204) res.writeHead(204).end();
+    else if (people.status === 200) {
+      if (people.next !== undefined) res.setHeader('link', `<${people.next}>; rel="next"`);
+      json(200, people.value);
+    } else problem(people.status, people.code, 'The fake says no.');
+    return true;
+  }
 
   if (at === 'POST /api/auth/register') {
     const errors = [];
@@ -111,7 +127,7 @@ export async function answerApi(
     if (cookie !== undefined) refreshTokens.delete(cookie);
     res.writeHead(204, { 'set-cookie': 'caudal_refresh=; Max-Age=0; Path=/api/auth' }).end();
   } else if (at === 'GET /api/streams') {
-    json(200, crowded && live.endedAt === null ? [clip(live), ...OTHERS] : []);
+    json(200, shown);
   } else if (/^\/api\/(auth|streams\/(mine|open|failed))/.test(path) && me === null) {
     problem(401, 'unauthorized', 'Log in first.');
   } else if (at === 'GET /api/auth/stream-key' && me !== null) {
@@ -156,6 +172,13 @@ export async function answerApi(
     } else json(200, found);
   } else problem(404, 'not_found', 'The fake does not know this.');
   return true;
+}
+
+/** A stream is told the ids of its categories, and tells their names. */
+function withCategories(body: Record<string, string>): Record<string, string> {
+  const ids: unknown = body['categoryIds'];
+  if (!Array.isArray(ids)) return body;
+  return Object.assign(body, { categories: CATEGORIES.filter(({ id }) => ids.includes(id)) });
 }
 
 const CLIP = '01926f00-0000-7000-8000-000000000001';
@@ -209,10 +232,11 @@ function sample(
 ): Stream {
   return {
     id,
-    user: { id: `u-${username}`, username },
+    user: { id: `u-${username}`, username, displayName: username === 'marea' ? 'Marea' : null },
     title,
     description: null,
     categories: [],
+    language: null,
     thumbnailUrl: poster === '' ? null : `/thumbnails/${poster}.jpg`,
     streamUrl: null,
     dashUrl: null,
@@ -225,7 +249,11 @@ function sample(
 }
 
 const OTHERS: Stream[] = [
-  sample('s2', 'Tomás', 'Night drive along the coast, requests welcome', 'dusk', 1204, 192),
+  {
+    ...sample('s2', 'Tomás', 'Night drive along the coast, requests welcome', 'dusk', 1204, 192),
+    language: 'es',
+    categories: [{ id: 'c4', name: 'Music', slug: 'music' }],
+  },
   {
     ...sample('s3', 'ivy_and_oak', 'Building a garden shed, day 4', 'forest', 86, 47),
     categories: [{ id: 'c3', name: 'Making', slug: 'making' }],

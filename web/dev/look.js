@@ -15,6 +15,17 @@ const SIZES = [
   { name: 'phone', width: 390, height: 844, mobile: true },
 ];
 
+const PEOPLE = [
+  ['channel', '/@marea'],
+  ['channel-new', '/@newcomer'],
+  ['categories', '/categories'],
+  ['category', '/categories/science'],
+  ['category-empty', '/categories/chess'],
+  ['search', '/search?q=ma'],
+  ['search-none', '/search?q=nothing+like+it'],
+  ['search-start', '/search'],
+];
+
 await mkdir(folder, { recursive: true });
 const profile = await mkdtemp(join(tmpdir(), 'caudal-look-profile-'));
 const browser = await puppeteer.launch({
@@ -79,6 +90,10 @@ async function pictures(page, take) {
   await pause(6000);
   await take('watch-away');
   await control({ away: false });
+  for (const [what, path] of PEOPLE) {
+    await open(page, path);
+    await take(what);
+  }
   await open(page, '/register');
   await page.type('#username', 'marea');
   await page.type('#email', 'marea');
@@ -91,6 +106,20 @@ async function pictures(page, take) {
   await page.click('form .button');
   await pause(3000);
   await take('studio-live');
+  await page.type('#categories', 'a');
+  await pause(600);
+  await take('studio-categories');
+  await open(page, '/@kilohertz');
+  await page.click('main button.primary');
+  await pause(300);
+  await take('channel-followed');
+  await page.evaluate(() => document.querySelector('[aria-label="Block kilohertz"]')?.click());
+  await pause(300);
+  await take('channel-block');
+  await open(page, '/');
+  await take('home-following');
+  await open(page, '/settings');
+  await take('settings');
   const name = `guest${Math.floor(Math.random() * 1e9)}`;
   await page.evaluate(() => document.querySelector('header button.plain')?.click());
   await pause(500);

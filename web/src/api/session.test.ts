@@ -483,6 +483,17 @@ describe('a log-out that waits for the server', () => {
   });
 });
 
+describe('an account that was saved', () => {
+  it('is shown at once, unless somebody else has logged in since', async () => {
+    const { session, views } = rotating(true);
+    await session.login({ login: 'ana', password: 'secret-word' });
+    session.show({ ...ANA, displayName: 'Ana Marea' });
+    expect(views.at(-1)?.account).toEqual({ ...ANA, displayName: 'Ana Marea' });
+    session.show({ id: 'u2', username: 'ben' });
+    expect(session.account?.username).toBe('ana');
+  });
+});
+
 describe('the next page of a list', () => {
   it.each([
     ['</api/streams?cursor=abc>; rel="next"', '/api/streams?cursor=abc'],

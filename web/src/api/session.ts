@@ -4,6 +4,7 @@ import { ApiProblem, parseProblem, Unreachable } from './problem.ts';
 export interface Account {
   id: string;
   username: string;
+  displayName?: string | null;
   email?: string;
   avatar?: string | null;
 }
@@ -50,7 +51,7 @@ export interface Surroundings {
 }
 
 export interface RequestOptions {
-  method?: 'GET' | 'POST' | 'PATCH' | 'DELETE';
+  method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   body?: unknown;
 }
 
@@ -158,6 +159,11 @@ export class Session {
     if (this.#view.leaving === 'no') return;
     this.#noteAccount();
     this.#show({ leaving: 'no' });
+  }
+
+  /** Shows the account as it was just saved, unless somebody else has logged in since. */
+  show(account: Account): void {
+    if (this.account?.id === account.id) this.#show({ account: { ...this.account, ...account } });
   }
 
   /** Drops everything, without a word to the server: it knows that the session is over. */

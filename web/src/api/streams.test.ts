@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { ApiProblem } from './problem.ts';
+import { PAGE } from './pages.ts';
 import type { Page, Session } from './session.ts';
-import { liveStreams, PAGE, saveStream, type Stream } from './streams.ts';
+import { categoryStreams, channelStreams, liveStreams, saveStream, type Stream } from './streams.ts';
 
 /** An api that lists so many streams, the most watched first. */
 function listing(ids: string[]) {
@@ -54,10 +55,30 @@ describe('the streams that are live', () => {
     expect(page.items.filter(({ id }) => id === 'a')).toHaveLength(1);
     expect(page.next).toBeNull();
   });
+
+  it('offer no more pages than a refresh would ask for', async () => {
+    const { session, asked } = listing(many(1500));
+    const page = await liveStreams(session, 1100);
+    expect(page.items).toHaveLength(1000);
+    expect(page.next).toBeNull();
+    expect(asked).toHaveLength(10);
+  });
+
+  it('are chosen by category, language and person', async () => {
+    const { session, asked } = listing([]);
+    await categoryStreams(session, 'rock & roll', { language: 'pt-BR', sort: 'recent' });
+    await categoryStreams(session, 'art', { language: null, sort: 'viewers' });
+    await channelStreams(session, 'u1', 'past');
+    expect(asked).toEqual([
+      '/api/categories/rock%20%26%20roll/streams?sort=recent&language=pt-BR&limit=20',
+      '/api/categories/art/streams?sort=viewers&limit=20',
+      '/api/users/u1/streams?live=false&limit=20',
+    ]);
+  });
 });
 
 describe('what a streamer saves about their stream', () => {
-  const fields = { title: 'Morning', description: 'Coffee' };
+  const fields = { title: 'Morning', description: 'Coffee', categoryIds: ['c1'], language: null };
 
   /** An api for which the encoder was faster: the account has an open stream already. */
   function opened(meanwhile: (session: { account: { id: string } }) => void = () => undefined) {
@@ -78,6 +99,22 @@ describe('what a streamer saves about their stream', () => {
     const { session, asked } = opened();
     await saveStream(session, { id: 's1' } as Stream, fields);
     expect(asked).toEqual(['PATCH /api/streams/s1']);
+  });
+
+  it('clears the language of an open stream, and leaves it out of a new one', async () => {
+    const bodies: unknown[] = [];
+    const session = {
+      account: { id: 'u1' },
+      request: async (_: string, { body }: { body: unknown }) => void bodies.push(body),
+    } as unknown as Session;
+    await saveStream(session, { id: 's1' } as Stream, fields);
+    await saveStream(session, null, fields);
+    await saveStream(session, null, { ...fields, language: 'es' });
+    expect(bodies).toEqual([
+      fields,
+      { title: 'Morning', description: 'Coffee', categoryIds: ['c1'] },
+      { ...fields, language: 'es' },
+    ]);
   });
 
   it('goes to the stream that the encoder has just opened', async () => {

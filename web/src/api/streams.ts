@@ -1,9 +1,11 @@
 import { ApiProblem } from './problem.ts';
+import { atLeast, PAGE } from './pages.ts';
 import type { Page, Session } from './session.ts';
 
 export interface Streamer {
   id: string;
   username: string;
+  displayName?: string | null;
   avatar?: string | null;
 }
 
@@ -19,6 +21,8 @@ export interface Stream {
   title: string;
   description: string | null;
   categories: Category[];
+  /** BCP 47: `es`, `pt-BR`. */
+  language: string | null;
   thumbnailUrl: string | null;
   /** The HLS master playlist. */
   streamUrl: string | null;
@@ -75,24 +79,53 @@ export interface StreamKey {
 export interface StreamFields {
   title: string;
   description: string;
+  categoryIds: string[];
+  language: string | null;
 }
 
 const at = (id: string) => `/api/streams/${encodeURIComponent(id)}`;
 
-/**
- * At least so many of the streams that are live, if there are as many, in the api's order. Streams that overtake each
- * other between two pages are listed once.
- */
-export async function liveStreams(session: Session, atLeast = PAGE): Promise<Page<Stream>> {
-  const found = new Map<string, Stream>();
-  let next: string | null = `/api/streams?limit=${Math.min(Math.max(atLeast, PAGE), LARGEST_PAGE)}`;
-  for (let pages = 0; next !== null && found.size < atLeast && pages < MOST_PAGES; pages += 1) {
-    const page: Page<Stream> = await session.page(next);
-    for (const stream of page.items) if (!found.has(stream.id)) found.set(stream.id, stream);
-    next = page.next;
-  }
-  return { items: [...found.values()], next };
+const idOf = ({ id }: Stream) => id;
+
+/** At least so many of the streams that are live, if there are as many, in the api's order. */
+export const liveStreams = (session: Session, count = PAGE): Promise<Page<Stream>> =>
+  atLeast(session, '/api/streams', count, idOf);
+
+/** The live streams of those whom the user follows, the most watched first. */
+export const followedStreams = (session: Session, count = PAGE): Promise<Page<Stream>> =>
+  atLeast(session, '/api/users/me/following/live', count, idOf);
+
+/** Which live streams of a category, and in which order. */
+export interface CategoryView {
+  /** `null`: all of them. */
+  language: string | null;
+  sort: 'viewers' | 'recent';
 }
+
+export function categoryStreams(
+  session: Session,
+  slug: string,
+  { language, sort }: CategoryView,
+  count = PAGE,
+): Promise<Page<Stream>> {
+  const query = new URLSearchParams({ sort });
+  if (language !== null) query.set('language', language);
+  return atLeast(session, `/api/categories/${encodeURIComponent(slug)}/streams?${query}`, count, idOf);
+}
+
+/** One person's broadcasts, the newest first: what is on now, or what is over. */
+export const channelStreams = (
+  session: Session,
+  userId: string,
+  which: 'live' | 'past',
+  count = PAGE,
+): Promise<Page<Stream>> =>
+  atLeast(
+    session,
+    `/api/users/${encodeURIComponent(userId)}/streams?live=${String(which === 'live')}`,
+    count,
+    idOf,
+  );
 
 export const stream = (session: Session, id: string): Promise<Stream> => session.request(at(id));
 
@@ -109,8 +142,11 @@ export async function failedBroadcast(session: Session): Promise<FailedBroadcast
   return (await session.request<FailedBroadcast[]>('/api/streams/failed'))[0] ?? null;
 }
 
-const createStream = (session: Session, fields: StreamFields): Promise<Stream> =>
-  session.request('/api/streams', { method: 'POST', body: fields });
+const createStream = (session: Session, { language, ...fields }: StreamFields): Promise<Stream> =>
+  session.request('/api/streams', {
+    method: 'POST',
+    body: language === null ? fields : { ...fields, language },
+  });
 
 const changeStream = (session: Session, id: string, fields: StreamFields): Promise<Stream> =>
   session.request(at(id), { method: 'PATCH', body: fields });
@@ -151,10 +187,3 @@ export const rotateStreamKey = (session: Session, password: string): Promise<Str
 export function isKeyLost(error: unknown): boolean {
   return error instanceof ApiProblem && error.code === 'stream_key_unreadable';
 }
-
-/** Streams that the home page shows at first, and how many more each time. */
-export const PAGE = 20;
-/** The api's own limit. */
-const LARGEST_PAGE = 100;
-/** A home page of a thousand streams is nobody's; a refresh must not eat up the visitor's requests. */
-const MOST_PAGES = 10;

@@ -21,6 +21,12 @@ export async function goTo(path: string, history: 'push' | 'replace' = 'push'): 
   document.getElementById('main')?.focus({ preventScroll: true });
 }
 
+/** The same page with another choice, which the address keeps: nothing scrolls, and the focus stays where it is. */
+export function amend(path: string): void {
+  window.history.replaceState(null, '', path);
+  navigation.route = here();
+}
+
 /** Lets plain `<a href>` links change the page without a reload. Returns the function that undoes it. */
 export function followLinks(): () => void {
   const back = () => {

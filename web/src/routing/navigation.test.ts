@@ -18,12 +18,13 @@ describe('the count of visits', () => {
   afterEach(() => vi.unstubAllGlobals());
 
   it('grows when somebody goes to a page or back in the history, and not when we send them on', async () => {
-    const { followLinks, goTo, navigation } = await import('./navigation.svelte.ts');
+    const { amend, followLinks, goTo, navigation } = await import('./navigation.svelte.ts');
     followLinks();
     const start = navigation.visit;
     await goTo('/studio');
     expect(navigation.visit).toBe(start + 1);
     await goTo('/login?next=/studio', 'replace');
+    amend('/login');
     expect(navigation.visit).toBe(start + 1);
     expect(navigation.route.page).toBe('login');
     popped();

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { categoryPath, channelPath, loginPath, searchPath, watchPath } from './paths.ts';
 import { parseRoute } from './route.ts';
 
 describe('a path', () => {
@@ -12,6 +13,29 @@ describe('a path', () => {
     ['/watch/a%2Fb', '', { page: 'watch', streamId: 'a/b' }],
     ['/watch', '', { page: 'missing' }],
     ['/watch/%E0%A4%A', '', { page: 'missing' }],
+    ['/@ana', '', { page: 'channel', username: 'ana' }],
+    ['/@ana/', '', { page: 'channel', username: 'ana' }],
+    ['/%40Tom%C3%A1s', '', { page: 'channel', username: 'Tomás' }],
+    ['/@', '', { page: 'missing' }],
+    ['/@%E0%A4%A', '', { page: 'missing' }],
+    ['/@ana/videos', '', { page: 'missing' }],
+    ['/settings', '', { page: 'settings' }],
+    ['/categories', '', { page: 'categories' }],
+    ['/categories/art', '', { page: 'category', slug: 'art', language: null, sort: 'viewers' }],
+    [
+      '/categories/art',
+      '?language=pt-BR&sort=recent',
+      { page: 'category', slug: 'art', language: 'pt-BR', sort: 'recent' },
+    ],
+    ['/categories/art', '?sort=price', { page: 'category', slug: 'art', language: null, sort: 'viewers' }],
+    [
+      '/categories/art',
+      '?language=any+%26',
+      { page: 'category', slug: 'art', language: null, sort: 'viewers' },
+    ],
+    ['/categories/art/more', '', { page: 'missing' }],
+    ['/search', '', { page: 'search', query: '' }],
+    ['/search', '?q=+night%20drive', { page: 'search', query: 'night drive' }],
     ['/studio/more', '', { page: 'missing' }],
     ['/nothing', '', { page: 'missing' }],
   ])('%s%s leads to the right page', (path, query, route) => {
@@ -24,4 +48,20 @@ describe('a path', () => {
       expect(parseRoute('/login', `?next=${encodeURIComponent(next)}`)).toEqual({ page: 'login', next: '/' });
     },
   );
+
+  it.each([
+    [channelPath('Tomás'), { page: 'channel', username: 'Tomás' }],
+    [channelPath('a/b'), { page: 'channel', username: 'a/b' }],
+    [watchPath('a/b'), { page: 'watch', streamId: 'a/b' }],
+    [categoryPath('art'), { page: 'category', slug: 'art', language: null, sort: 'viewers' }],
+    [
+      categoryPath('art', { language: 'es', sort: 'recent' }),
+      { page: 'category', slug: 'art', language: 'es', sort: 'recent' },
+    ],
+    [searchPath('rock & roll?'), { page: 'search', query: 'rock & roll?' }],
+    [loginPath('/search?q=a&b'), { page: 'login', next: '/search?q=a&b' }],
+  ])('that we write leads where it says: %s', (path, route) => {
+    const { pathname, search } = new URL(path, 'http://caudal');
+    expect(parseRoute(pathname, search)).toEqual(route);
+  });
 });

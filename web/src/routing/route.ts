@@ -3,22 +3,48 @@ export type Route =
   | { page: 'register'; next: string }
   | { page: 'login'; next: string }
   | { page: 'studio' }
+  | { page: 'settings' }
   | { page: 'watch'; streamId: string }
+  | { page: 'channel'; username: string }
+  | { page: 'categories' }
+  | { page: 'category'; slug: string; language: string | null; sort: 'viewers' | 'recent' }
+  | { page: 'search'; query: string }
   | { page: 'missing' };
 
 export function parseRoute(path: string, query = ''): Route {
   const parts = path.split('/').filter((part) => part !== '');
   const [first, second] = parts;
+  const asked = new URLSearchParams(query);
   if (first === undefined) return { page: 'home' };
-  if (parts.length === 1 && (first === 'register' || first === 'login')) {
-    // Who signs up without having been sent wants to stream.
-    const usual = first === 'register' ? '/studio' : '/';
-    return { page: first, next: safeNext(new URLSearchParams(query).get('next')) ?? usual };
+  if (parts.length === 1) return topLevel(first, asked);
+  if (parts.length === 2 && second !== undefined) {
+    const name = decoded(second);
+    if (first === 'watch' && name !== null) return { page: 'watch', streamId: name };
+    if (first === 'categories' && name !== null) {
+      const sort = asked.get('sort') === 'recent' ? 'recent' : 'viewers';
+      return { page: 'category', slug: name, language: languageTag(asked.get('language')), sort };
+    }
   }
-  if (parts.length === 1 && first === 'studio') return { page: 'studio' };
-  if (parts.length === 2 && first === 'watch' && second !== undefined) {
-    const streamId = decoded(second);
-    if (streamId !== null) return { page: 'watch', streamId };
+  return { page: 'missing' };
+}
+
+function topLevel(part: string, asked: URLSearchParams): Route {
+  switch (part) {
+    case 'register':
+      // Who signs up without having been sent wants to stream.
+      return { page: part, next: safeNext(asked.get('next')) ?? '/studio' };
+    case 'login':
+      return { page: part, next: safeNext(asked.get('next')) ?? '/' };
+    case 'studio':
+    case 'settings':
+    case 'categories':
+      return { page: part };
+    case 'search':
+      return { page: part, query: asked.get('q')?.trim() ?? '' };
+  }
+  const name = decoded(part);
+  if (name !== null && name.length > 1 && name.startsWith('@')) {
+    return { page: 'channel', username: name.slice(1) };
   }
   return { page: 'missing' };
 }
@@ -26,6 +52,11 @@ export function parseRoute(path: string, query = ''): Route {
 /** Where to go after logging in. Only our own paths: a link must not be able to send people elsewhere. */
 function safeNext(next: string | null): string | null {
   return next !== null && /^\/(?![/\\])/.test(next) ? next : null;
+}
+
+/** BCP 47, as far as the api takes it; anything else is as good as no choice. */
+function languageTag(text: string | null): string | null {
+  return text !== null && /^[a-z]{2,3}(-[a-z\d]{2,8})*$/i.test(text) ? text : null;
 }
 
 function decoded(part: string): string | null {

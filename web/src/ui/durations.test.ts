@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { clock, elapsed, viewers } from './durations.ts';
+import { clock, elapsed, followers, lasted, viewers } from './durations.ts';
 
 const NOW = Date.parse('2026-01-02T12:00:00Z');
 
@@ -16,7 +16,15 @@ it.each([
   expect(clock(since, NOW)).toBe(time);
 });
 
-it('counts viewers', () => {
+it('says how long a broadcast lasted', () => {
+  expect(lasted('2026-01-02T10:00:00Z', '2026-01-02T11:30:00Z')).toBe('1 h 30 min');
+  expect(lasted('2026-01-02T10:00:00Z', '2026-01-02T10:00:20Z')).toBe('under a minute');
+  expect(lasted('2026-01-02T10:00:00Z', null)).toBe('');
+});
+
+it('counts viewers and followers', () => {
   expect(viewers(1)).toBe('1 viewer');
   expect(viewers(1204)).toBe('1,204 viewers');
+  expect(followers(0)).toBe('0 followers');
+  expect(followers(1)).toBe('1 follower');
 });

@@ -10,6 +10,13 @@ export function elapsed(since: string | null, now: number): string {
   return `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
+/** How long something lasted: `12 min`; empty while it is not over. */
+export function lasted(from: string | null, to: string | null): string {
+  if (to === null) return '';
+  const length = elapsed(from, Date.parse(to));
+  return length === 'just now' ? 'under a minute' : length;
+}
+
 /** `0:07`, `12:40`, `1:05:09`. */
 export function clock(since: string | null, now: number): string {
   if (since === null) return '';
@@ -24,4 +31,9 @@ export function clock(since: string | null, now: number): string {
 /** `1 viewer`, `1,204 viewers`. */
 export function viewers(count: number): string {
   return `${count.toLocaleString('en')} ${count === 1 ? 'viewer' : 'viewers'}`;
+}
+
+/** `1 follower`, `1,204 followers`. */
+export function followers(count: number): string {
+  return `${count.toLocaleString('en')} ${count === 1 ? 'follower' : 'followers'}`;
 }

@@ -1,0 +1,14 @@
+/** Where the pages are: what `parseRoute` reads. */
+
+export const channelPath = (username: string) => `/@${encodeURIComponent(username)}`;
+export const watchPath = (streamId: string) => `/watch/${encodeURIComponent(streamId)}`;
+export const searchPath = (query: string) => `/search?${new URLSearchParams({ q: query })}`;
+export const loginPath = (next: string) => `/login?${new URLSearchParams({ next })}`;
+
+export function categoryPath(slug: string, view: { language?: string | null; sort?: string } = {}): string {
+  const query = new URLSearchParams();
+  if (view.language) query.set('language', view.language);
+  if (view.sort === 'recent') query.set('sort', view.sort);
+  const chosen = query.toString();
+  return `/categories/${encodeURIComponent(slug)}${chosen === '' ? '' : `?${chosen}`}`;
+}
