@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{Days, NaiveDate, Utc};
-use sqlx::{AssertSqlSafe, Connection as _, PgPool};
+use sqlx::{AssertSqlSafe, PgPool};
 use tokio_util::sync::CancellationToken;
 
 /// Makes the partitions of the coming days, and drops old ones. Replicas may do the same at the same time.
@@ -11,22 +11,19 @@ use tokio_util::sync::CancellationToken;
 /// # Errors
 /// When PostgreSQL does not do it.
 pub(crate) async fn tidy(database: &PgPool, today: NaiveDate) -> Result<(), sqlx::Error> {
-    for ahead in 0..=DAYS_AHEAD {
-        // Yesterday's too: a replica's clock may be behind.
-        let Some(day) = today.checked_sub_days(Days::new(1)).and_then(|day| day.checked_add_days(Days::new(ahead)))
-        else {
-            continue;
-        };
-        make(database, day).await?;
-    }
-    let Some(oldest) = today.checked_sub_days(Days::new(DAYS_KEPT)) else { return Ok(()) };
-    let all = sqlx::query_scalar!(
-        r#"select c.relname as "name!" from pg_inherits i join pg_class c on c.oid = i.inhrelid
+    let there = sqlx::query_scalar!(
+        r#"select c.relname::text as "name!" from pg_inherits i join pg_class c on c.oid = i.inhrelid
            where i.inhparent = 'chat_messages'::regclass order by c.relname"#
     )
     .fetch_all(database)
     .await?;
-    for name in all.iter().filter(|name| day_of(name).is_some_and(|day| day < oldest)) {
+    // From yesterday on: a replica's clock may be behind.
+    let days = today.pred_opt().into_iter().flat_map(NaiveDate::iter_days).take(DAYS_MADE);
+    for day in days.filter(|day| !there.contains(&name_of(*day))) {
+        make(database, day).await?;
+    }
+    let Some(oldest) = today.checked_sub_days(Days::new(DAYS_KEPT)) else { return Ok(()) };
+    for name in there.iter().filter(|name| day_of(name).is_some_and(|day| day < oldest)) {
         drop_partition(database, name).await;
     }
     Ok(())
@@ -45,7 +42,7 @@ async fn make(database: &PgPool, day: NaiveDate) -> Result<(), sqlx::Error> {
     let Some(next) = day.succ_opt() else { return Ok(()) };
     // Names and dates are our own.
     let statement = format!(
-        "create table if not exists {} partition of chat_messages for values from ('{day} 00:00:00+00') to ('{next} 00:00:00+00')",
+        "create table {} partition of chat_messages for values from ('{day} 00:00:00+00') to ('{next} 00:00:00+00')",
         name_of(day)
     );
     match sqlx::query(AssertSqlSafe(statement)).execute(database).await {
@@ -62,8 +59,7 @@ async fn make(database: &PgPool, day: NaiveDate) -> Result<(), sqlx::Error> {
 /// Gives up soon where somebody reads the table, because all others would wait behind; the next hour tries again.
 async fn drop_partition(database: &PgPool, name: &str) {
     let dropped = async {
-        let mut connection = database.acquire().await?;
-        let mut tx = connection.begin().await?;
+        let mut tx = database.begin().await?;
         sqlx::query("set local lock_timeout = '2s'").execute(&mut *tx).await?;
         sqlx::query(AssertSqlSafe(format!("drop table if exists {name}"))).execute(&mut *tx).await?;
         tx.commit().await
@@ -82,7 +78,8 @@ fn day_of(name: &str) -> Option<NaiveDate> {
     NaiveDate::parse_from_str(name.strip_prefix("chat_messages_")?, "%Y%m%d").ok()
 }
 
-const DAYS_AHEAD: u64 = 15;
+/// Yesterday, today and two weeks ahead.
+const DAYS_MADE: usize = 16;
 /// Longer than anybody looks back.
 const DAYS_KEPT: u64 = 30;
 const EVERY: Duration = Duration::from_secs(3_600);

@@ -23,6 +23,7 @@ pub(crate) async fn drain(store: RedisStore, database: PgPool, shutdown: Cancell
     while !shutdown.is_cancelled() {
         let work = async {
             if !grouped {
+                say_whether_it_lasts(&mut connection).await;
                 group(&mut connection).await?;
                 grouped = true;
             }
@@ -76,6 +77,19 @@ pub(crate) async fn drain(store: RedisStore, database: PgPool, shutdown: Cancell
 }
 
 type Connection = redis::aio::ConnectionManager;
+
+/// What was accepted counts on Redis to outlive a loss of power. Some servers do not say.
+async fn say_whether_it_lasts(connection: &mut Connection) {
+    let mut ask = redis::cmd("CONFIG");
+    ask.arg("GET").arg("appendonly");
+    let answer: RedisResult<Vec<String>> = ask.query_async(connection).await;
+    if answer.is_ok_and(|answer| answer.get(1).is_some_and(|value| value == "no")) {
+        tracing::warn!(
+            "Redis (REDIS_URL) keeps nothing when it stops: chat messages that PostgreSQL does not have yet are lost then; \
+             set appendonly to yes"
+        );
+    }
+}
 
 async fn group(connection: &mut Connection) -> RedisResult<()> {
     match connection.xgroup_create_mkstream::<_, _, _, ()>(PERSIST, GROUP, "0").await {
