@@ -68,7 +68,10 @@ pub fn text_input(data: &[u8]) {
                 accepted(parameters.q.as_ref());
                 if let Some(language) = parameters.language {
                     let tag = language.as_str();
-                    assert!(tag.len() <= 35 && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'));
+                    assert!(
+                        tag.len() <= 35
+                            && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+                    );
                 }
                 let unkeepable = ['\0', char::REPLACEMENT_CHARACTER];
                 assert!(!parameters.category.is_some_and(|text| text.contains(unkeepable)));

@@ -38,7 +38,10 @@ impl Metrics {
             &["outcome"],
         )?;
         let chat = IntCounterVec::new(
-            Opts::new("caudal_api_chat_messages_total", "Messages that somebody wanted to say, by what came of it."),
+            Opts::new(
+                "caudal_api_chat_messages_total",
+                "Messages that somebody wanted to say, by what came of it.",
+            ),
             &["outcome"],
         )?;
         registry.register(Box::new(chat.clone()))?;
@@ -50,9 +53,13 @@ impl Metrics {
 
     pub(crate) fn answered(&self, method: &Method, route: &str, status: StatusCode, took: Duration) {
         let method = match *method {
-            Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::PATCH | Method::DELETE | Method::OPTIONS => {
-                method.as_str()
-            }
+            Method::GET
+            | Method::HEAD
+            | Method::POST
+            | Method::PUT
+            | Method::PATCH
+            | Method::DELETE
+            | Method::OPTIONS => method.as_str(),
             // Anybody can invent methods; a metric each would be theirs to fill.
             _ => "other",
         };

@@ -44,8 +44,7 @@ impl Realtime {
                 }
                 None => {
                     let bus: Arc<dyn Bus> = Arc::new(InProcessBus::default());
-                    let (log, carrier) =
-                        InProcessLog::new(database.clone(), Arc::clone(&bus), stop.clone());
+                    let (log, carrier) = InProcessLog::new(database.clone(), Arc::clone(&bus), stop.clone());
                     (bus, Arc::new(log), None, carrier.boxed())
                 }
             };

@@ -138,9 +138,12 @@ impl Streams {
                     .await?
             }
             AppPage::Category(Some(slug)) => {
-                sqlx::query_scalar!(r#"select true as "there!" from categories where slug = $1"#, slug.as_str())
-                    .fetch_optional(database)
-                    .await?
+                sqlx::query_scalar!(
+                    r#"select true as "there!" from categories where slug = $1"#,
+                    slug.as_str()
+                )
+                .fetch_optional(database)
+                .await?
             }
             AppPage::Channel(name) => {
                 sqlx::query_scalar!(
@@ -320,7 +323,16 @@ mod tests {
         assert_eq!(AppPage::at("/@ana/"), Some(AppPage::Channel("ana".into())));
         assert_eq!(AppPage::at("/categories/music"), Some(AppPage::Category(Slug::parse("music"))));
         assert_eq!(AppPage::at("/categories/Music"), Some(AppPage::Category(None)));
-        for path in ["/watch", "/@ana/1", "/ana", "/categories/music/1", "/watch/1/2", "/studio/1", "/nothing", "/robots.txt"] {
+        for path in [
+            "/watch",
+            "/@ana/1",
+            "/ana",
+            "/categories/music/1",
+            "/watch/1/2",
+            "/studio/1",
+            "/nothing",
+            "/robots.txt",
+        ] {
             assert_eq!(AppPage::at(path), None, "{path}");
         }
     }

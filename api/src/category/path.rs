@@ -28,8 +28,7 @@ where
         let unknown = || Error::NotFound("this category");
         let Path(named) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| unknown())?;
         let slug = Slug::parse(&named).ok_or_else(unknown)?;
-        let known =
-            sqlx::query_as!(Self, "select id, slug from categories where slug = $1", slug.as_str());
+        let known = sqlx::query_as!(Self, "select id, slug from categories where slug = $1", slug.as_str());
         let known = known.fetch_optional(&Arc::<Streams>::from_ref(state).database).await?;
         known.ok_or_else(unknown)
     }

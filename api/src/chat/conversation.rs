@@ -1,20 +1,20 @@
 //! One WebSocket in one room, in raw JSON.
 
-use std::collections::VecDeque;
+use std::time::Duration;
 
-use axum::extract::ws::{Message, Utf8Bytes};
+use axum::extract::ws::Message;
 use caudal_livestream::StreamId;
 use tokio::time::{Instant, sleep};
 
-use super::frame::{self, Frame, Id, Request};
+use super::answer::Answer;
+use super::frame::{self, Frame, Request};
 use super::hub::Member;
 use super::position::Position;
-use super::speak::{self, Saying};
-use super::speaker::Speaker;
+use super::speak::Saying;
+use super::voice::Voice;
 use crate::app::{Accounts, Chat};
-use crate::auth::AuthError;
 use crate::limits::gcra::{FullAt, Quota};
-use crate::sockets::{Gone, Socket};
+use crate::sockets::Socket;
 
 /// Until one side has enough.
 pub(crate) async fn converse(
@@ -37,14 +37,13 @@ pub(crate) async fn converse(
             return;
         }
     }
-    let mut talk = Talk { chat, accounts, stream, speaker: None, own: VecDeque::new() };
+    let mut voice = Voice::default();
     let (mut pace, began) = (FullAt::default(), Instant::now());
     loop {
-        let expires = talk.speaker.as_ref().map(|speaker| speaker.lasts().unwrap_or_default());
+        let expires = voice.lasts();
         tokio::select! {
             told = inbox.recv() => match told {
-                // What this client said itself it has in its answer.
-                Some(told) if talk.is_own(&told) => {}
+                Some(told) if voice.is_own(&told) => {}
                 Some(told) => if socket.send(Message::Text(told)).await.is_err() { return },
                 None => return socket.part(TOO_SLOW, "too slow; come back from where you were"),
             },
@@ -57,7 +56,13 @@ pub(crate) async fn converse(
                 if pace.count(Quota::new(FRAMES, WINDOW), began.elapsed() + WINDOW).retry_after.is_some() {
                     return socket.part(TOO_MANY, "too many frames");
                 }
-                if talk.answer(text, socket).await.is_err() {
+                let answer = match frame::read(text) {
+                    Ok(Frame { request, id }) => {
+                        frame::ack(id.as_ref(), &act(chat, accounts, stream, &mut voice, request).await)
+                    }
+                    Err((id, words)) => frame::ack(id.as_ref(), &Answer::malformed(words)),
+                };
+                if socket.send(Message::Text(answer)).await.is_err() {
                     return;
                 }
             },
@@ -68,84 +73,23 @@ pub(crate) async fn converse(
     }
 }
 
-struct Talk<'a> {
-    chat: &'a Chat,
-    accounts: &'a Accounts,
+async fn act(
+    chat: &Chat,
+    accounts: &Accounts,
     stream: StreamId,
-    speaker: Option<Speaker>,
-    /// Frames of this client's own messages, which the room tells everybody.
-    own: VecDeque<Utf8Bytes>,
-}
-
-impl Talk<'_> {
-    async fn answer(&mut self, text: &str, socket: &mut Socket) -> Result<(), Gone> {
-        let answer = match frame::read(text) {
-            Ok(Frame { request, id }) => self.act(request, id.as_ref()).await,
-            Err((id, words)) => frame::refused(id.as_ref(), "malformed", &words, None),
-        };
-        socket.send(Message::Text(answer)).await
-    }
-
-    async fn act(&mut self, request: Request, id: Option<&Id>) -> Utf8Bytes {
-        match request {
-            Request::Authenticate { token } => match Speaker::of(self.accounts, &token).await {
-                Ok(speaker) => {
-                    self.speaker = Some(speaker);
-                    frame::done(id, None)
-                }
-                Err(error) => frame::unauthorized(id, &error),
-            },
-            Request::SendMessage { stream_id, message, client_msg_id, reply_to } => {
-                let Some(speaker) = &mut self.speaker else {
-                    return frame::unauthorized(id, &AuthError::Unauthenticated.into());
-                };
-                if let Err(error) = speaker.still_may(self.accounts).await {
-                    self.speaker = None;
-                    return frame::unauthorized(id, &error);
-                }
-                if stream_id.is_some_and(|stream| stream != self.stream) {
-                    return frame::refused(id, "malformed", "this socket is another stream's", None);
-                }
-                let saying = Saying {
-                    stream: self.stream,
-                    text: &message,
-                    reply_to,
-                    client_id: client_msg_id.as_deref(),
-                };
-                let said =
-                    speak::say(&self.chat.hub, &self.chat.database, speaker.author(), saying).await;
-                self.chat.metrics.said(said.as_ref().map_or_else(|error| error.code(), |_| "accepted"));
-                match said {
-                    Ok(event) => {
-                        self.own.push_back(event.frame.clone());
-                        if self.own.len() > OWN {
-                            self.own.pop_front();
-                        }
-                        frame::done(id, Some(&event))
-                    }
-                    Err(error) => frame::refused_by(id, error),
-                }
+    voice: &mut Voice,
+    request: Request,
+) -> Answer {
+    match request {
+        Request::Authenticate { token } => voice.authenticate(accounts, &token).await,
+        Request::SendMessage { stream_id, message, client_msg_id, reply_to } => {
+            if stream_id.is_some_and(|other| other != stream) {
+                return Answer::malformed("this socket is another stream's");
             }
-            Request::DeleteMessage { id: message } => {
-                let Some(speaker) = &mut self.speaker else {
-                    return frame::unauthorized(id, &AuthError::Unauthenticated.into());
-                };
-                if let Err(error) = speaker.still_may(self.accounts).await {
-                    self.speaker = None;
-                    return frame::unauthorized(id, &error);
-                }
-                let by = speaker.author().id;
-                match speak::remove(&self.chat.hub, &self.chat.database, by, self.stream, message).await {
-                    Ok(()) => frame::done(id, None),
-                    Err(error) => frame::refused_by(id, error),
-                }
-            }
+            let saying = Saying { stream, text: &message, reply_to, client_id: client_msg_id.as_deref() };
+            voice.say(chat, accounts, saying).await
         }
-    }
-
-    fn is_own(&mut self, told: &Utf8Bytes) -> bool {
-        let place = self.own.iter().position(|own| own == told);
-        place.is_some_and(|place| self.own.remove(place).is_some())
+        Request::DeleteMessage { id } => voice.remove(chat, accounts, stream, id).await,
     }
 }
 
@@ -153,9 +97,7 @@ impl Talk<'_> {
 const MAX_FRAME: usize = 8 * 1024;
 /// Frames of one client, in [`WINDOW`]: more than anybody types, and few enough to answer.
 const FRAMES: u32 = 60;
-const WINDOW: std::time::Duration = std::time::Duration::from_secs(30);
-/// Own messages that the room has not told yet; each is there within a moment.
-const OWN: usize = 16;
+const WINDOW: Duration = Duration::from_secs(30);
 /// Close codes, in docs/realtime.md.
 const NOT_UNDERSTOOD: u16 = 4400;
 const EXPIRED: u16 = 4401;

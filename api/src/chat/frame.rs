@@ -3,15 +3,11 @@
 use axum::extract::ws::Utf8Bytes;
 use caudal_livestream::StreamId;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
-use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::ChatError;
-use super::draft::Event;
+use super::answer::Answer;
 use super::hub::Joined;
-use crate::error::Error;
-use crate::problem::status_and_code;
 
 /// What a client sends.
 #[derive(Debug, Deserialize)]
@@ -64,42 +60,19 @@ pub(super) fn read(text: &str) -> Result<Frame, (Option<Id>, String)> {
 }
 
 pub(super) fn joined(stream: StreamId, joined: &Joined) -> Utf8Bytes {
-    let data = json!({
+    json!({ "event": "joined", "data": data_of(stream, joined) }).to_string().into()
+}
+
+/// What somebody who enters a room is told of it.
+pub(super) fn data_of(stream: StreamId, joined: &Joined) -> Value {
+    json!({
         "streamId": stream,
         "epoch": joined.last.epoch,
         "offset": joined.last.offset,
         "recovered": joined.recovered,
         "viewerCount": joined.viewers,
         "messages": joined.lines,
-    });
-    json!({ "event": "joined", "data": data }).to_string().into()
-}
-
-/// That something was done, and what it became.
-pub(super) fn done(id: Option<&Id>, event: Option<&Event>) -> Utf8Bytes {
-    let message: Option<&RawValue> =
-        event.and_then(Event::message).and_then(|message| serde_json::from_str(message).ok());
-    #[derive(Serialize)]
-    struct Done<'a> {
-        ok: bool,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        message: Option<&'a RawValue>,
-    }
-    ack(id, &Done { ok: true, message })
-}
-
-/// That it was not, and why.
-pub(super) fn refused(id: Option<&Id>, code: &str, detail: &str, retry_after_ms: Option<u128>) -> Utf8Bytes {
-    ack(id, &json!({ "ok": false, "code": code, "detail": detail, "retryAfterMs": retry_after_ms }))
-}
-
-pub(super) fn refused_by(id: Option<&Id>, error: ChatError) -> Utf8Bytes {
-    let wait = error.retry_after().map(|wait| wait.as_millis().max(1));
-    refused(id, error.code(), &error.to_string(), wait)
-}
-
-pub(super) fn unauthorized(id: Option<&Id>, error: &Error) -> Utf8Bytes {
-    refused(id, status_and_code(error).1, &error.to_string(), None)
+    })
 }
 
 /// Of the server's own accord.
@@ -107,14 +80,14 @@ pub(super) fn error(code: &str, detail: &str) -> Utf8Bytes {
     json!({ "event": "error", "data": { "code": code, "detail": detail } }).to_string().into()
 }
 
-fn ack(id: Option<&Id>, data: &impl Serialize) -> Utf8Bytes {
+pub(super) fn ack(id: Option<&Id>, answer: &Answer) -> Utf8Bytes {
     #[derive(Serialize)]
-    struct Ack<'a, T> {
+    struct Ack<'a> {
         event: &'static str,
         id: Option<&'a Id>,
-        data: &'a T,
+        data: &'a Answer,
     }
-    serde_json::to_string(&Ack { event: "ack", id, data }).unwrap_or_default().into()
+    serde_json::to_string(&Ack { event: "ack", id, data: answer }).unwrap_or_default().into()
 }
 
 #[cfg(test)]
@@ -123,11 +96,14 @@ mod tests {
 
     #[test]
     fn a_frame_says_what_is_wanted_and_what_the_answer_is_called() {
-        let frame = read(r#"{"event":"send_message","data":{"message":"hola","clientMsgId":"7"},"id":3}"#).unwrap();
+        let frame =
+            read(r#"{"event":"send_message","data":{"message":"hola","clientMsgId":"7"},"id":3}"#).unwrap();
         assert_eq!(frame.id, Some(Id::Number(3)));
         assert!(matches!(frame.request, Request::SendMessage { message, .. } if message == "hola"));
         let frame = read(r#"{"event":"refresh_auth","data":{"token":"x"}}"#).unwrap();
-        assert!(matches!(frame.request, Request::Authenticate { token } if token == "x") && frame.id.is_none());
+        assert!(
+            matches!(frame.request, Request::Authenticate { token } if token == "x") && frame.id.is_none()
+        );
         for (text, id) in [
             (r#"{"event":"dance","data":{},"id":"a"}"#, Some(Id::Text("a".into()))),
             (r#"{"event":"send_message","id":1}"#, Some(Id::Number(1))),

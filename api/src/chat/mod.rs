@@ -10,8 +10,10 @@
 //! * `store` – messages in PostgreSQL; `partitions` – its days; `history` – both, for readers
 //! * `hub`, `room`, `recent` – who listens in this replica, and what newcomers are given
 //! * `speaker` – who talks, and whether they still may; `speak` – saying something, whichever way it came
+//! * `voice`, `answer` – what one socket does, whatever its wire looks like
 //! * `conversation`, `frame` – one WebSocket in raw JSON
 
+mod answer;
 mod conversation;
 mod draft;
 mod error;
@@ -28,6 +30,7 @@ mod speak;
 mod speaker;
 mod store;
 mod text;
+mod voice;
 
 pub(crate) use conversation::converse;
 pub(crate) use draft::Author;
@@ -38,4 +41,3 @@ pub(crate) use log::{InProcessLog, RedisLog, RoomLog, drain};
 pub(crate) use partitions::{keep as keep_partitions, tidy as tidy_partitions};
 pub(crate) use position::Position;
 pub(crate) use speak::{Saying, remove, say};
-pub(crate) use speaker::Speaker;

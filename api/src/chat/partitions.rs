@@ -93,7 +93,9 @@ mod tests {
         let day = NaiveDate::from_ymd_opt(2026, 11, 30).unwrap();
         assert_eq!(name_of(day), "chat_messages_20261130");
         assert_eq!(day_of(&name_of(day)), Some(day));
-        for other in ["chat_messages", "chat_messages_", "chat_messages_2026113", "chat_messages_default", "users"] {
+        for other in
+            ["chat_messages", "chat_messages_", "chat_messages_2026113", "chat_messages_default", "users"]
+        {
             assert_eq!(day_of(other), None, "{other}");
         }
     }

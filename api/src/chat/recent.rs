@@ -83,8 +83,7 @@ impl Recent {
         if since.epoch != self.last.epoch || since > self.last {
             return None;
         }
-        let missed: Vec<Event> =
-            self.events.iter().filter(|event| event.position > since).cloned().collect();
+        let missed: Vec<Event> = self.events.iter().filter(|event| event.position > since).cloned().collect();
         let whole = missed.first().map_or(since == self.last, |first| first.position == since.next());
         whole.then_some(missed)
     }

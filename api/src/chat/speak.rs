@@ -68,12 +68,7 @@ pub(crate) async fn remove(
 }
 
 /// Who wrote a message. One that Redis has and PostgreSQL not yet is waited for: it could not be marked.
-async fn author_of(
-    hub: &Hub,
-    database: &PgPool,
-    stream: StreamId,
-    message: Uuid,
-) -> Result<Uuid, ChatError> {
+async fn author_of(hub: &Hub, database: &PgPool, stream: StreamId, message: Uuid) -> Result<Uuid, ChatError> {
     for _ in 0..TRIES {
         if let Some(author) = store::author_of(database, stream, message).await.map_err(unavailable)? {
             return Ok(author);

@@ -71,7 +71,9 @@ pub(crate) async fn block(
 ) -> Result<(), Error> {
     let blocker = other_than(caller, person)?;
     let mut tx = database.begin().await?;
-    sqlx::query!("select id from users where id = $1 for no key update", blocker).fetch_optional(&mut *tx).await?;
+    sqlx::query!("select id from users where id = $1 for no key update", blocker)
+        .fetch_optional(&mut *tx)
+        .await?;
     let blocked = sqlx::query_scalar!(
         r#"select count(*) as "blocked!" from user_blocks where blocker_id = $1 and blocked_id <> $2"#,
         blocker,

@@ -133,7 +133,12 @@ async fn admins_keep_the_categories() {
         (json!({"name": "Other", "icon": "https://example.test/icon.png"}), "/icon", "wrong_shape"),
     ] {
         let answer = root.post("/api/categories", &body).await;
-        assert_eq!(answer.status.as_u16(), if code == "taken" { 409 } else { 422 }, "{body}: {}", answer.json);
+        assert_eq!(
+            answer.status.as_u16(),
+            if code == "taken" { 409 } else { 422 },
+            "{body}: {}",
+            answer.json
+        );
         assert_eq!(answer.json["errors"][0]["pointer"], pointer, "{body}: {}", answer.json);
         assert_eq!(answer.json["errors"][0]["code"], code, "{body}: {}", answer.json);
     }

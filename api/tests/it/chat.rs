@@ -203,7 +203,11 @@ async fn refuses(api: &Running) {
         ("dance", json!({}), "malformed"),
     ] {
         let answer = peer.ask(event, data.clone()).await;
-        assert_eq!((&answer["ok"], &answer["code"]), (&json!(false), &json!(code)), "{event} {data}: {answer}");
+        assert_eq!(
+            (&answer["ok"], &answer["code"]),
+            (&json!(false), &json!(code)),
+            "{event} {data}: {answer}"
+        );
     }
     peer.say("hola").await;
     let refused = peer.ask("send_message", json!({ "message": "hola" })).await;
@@ -275,7 +279,8 @@ async fn nobody_gets_into_a_room_that_does_not_exist_nor_from_another_site() {
     assert_eq!(peer.hear("error").await["code"], "not_found");
     assert_eq!(peer.closed().await, 4404);
     let stream = api.register("ana").await.goes_live().await;
-    let mut request = format!("{}/ws/chat/{stream}", api.url.replace("http", "ws")).into_client_request().unwrap();
+    let mut request =
+        format!("{}/ws/chat/{stream}", api.url.replace("http", "ws")).into_client_request().unwrap();
     request.headers_mut().insert("origin", "https://evil.test".parse().unwrap());
     match connect_async(request.clone()).await {
         Err(tungstenite::Error::Http(answer)) => assert_eq!(answer.status(), 403),

@@ -11,7 +11,10 @@ async fn the_documentation_lists_every_route() {
     let api = Running::start().await;
     let mut answered = BTreeSet::new();
     for path in caudal_api::rest_paths() {
-        let address = path.replace("{id}", &uuid::Uuid::nil().to_string()).replace("{slug}", "music").replace("{message}", &uuid::Uuid::nil().to_string());
+        let address = path
+            .replace("{id}", &uuid::Uuid::nil().to_string())
+            .replace("{slug}", "music")
+            .replace("{message}", &uuid::Uuid::nil().to_string());
         // A method that no route has.
         let answer = send(api.request(Method::TRACE, &address)).await;
         let allowed = answer.header("allow").to_owned();

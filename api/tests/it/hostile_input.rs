@@ -139,7 +139,9 @@ async fn no_text_in_any_field_is_the_server_s_fault() {
                 assert!(answer.status.as_u16() < 500, "{list} {name} {text:?}: {}", answer.json);
             }
         }
-        for path in ["/api/streams/", "/api/users/", "/api/users/@", "/api/categories/", "/api/", "/", "/assets/"] {
+        for path in
+            ["/api/streams/", "/api/users/", "/api/users/@", "/api/categories/", "/api/", "/", "/assets/"]
+        {
             let mut url = reqwest::Url::parse(&api.url).unwrap();
             url.set_path(&format!("{path}{}", text.chars().take(500).collect::<String>()));
             let answer = send(api.http.get(url)).await;

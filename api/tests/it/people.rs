@@ -25,7 +25,8 @@ async fn follow(person: &Person<'_>, name: &str) {
 async fn a_channel_shows_what_everybody_may_know() {
     let api = Running::start().await;
     let (ana, bob) = (api.register("Ana").await, api.register("bob").await);
-    let changed = ana.patch("/api/users/me", json!({"displayName": " Ana Ruiz ", "bio": "Chess\r\nand tea"})).await;
+    let changed =
+        ana.patch("/api/users/me", json!({"displayName": " Ana Ruiz ", "bio": "Chess\r\nand tea"})).await;
     assert_eq!(changed.json["displayName"], "Ana Ruiz", "{}", changed.json);
     follow(&bob, "ana").await;
     let live = ana.goes_live().await;
@@ -220,7 +221,9 @@ async fn a_channel_lists_its_broadcasts_and_not_what_was_only_prepared() {
     let second = ana.goes_live().await;
     api.done(second, "publisher_stopped").await;
     let third = ana.goes_live().await;
-    let ids = |list: &[Value]| list.iter().map(|stream| stream["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let ids = |list: &[Value]| {
+        list.iter().map(|stream| stream["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
     let all = pages(async |path| api.get(path).await, "/api/users/@ana/streams?limit=1").await;
     assert_eq!(ids(&all), [third.to_string(), second.to_string(), first.to_string()]);
     let live = api.get("/api/users/@ana/streams?live=true").await;

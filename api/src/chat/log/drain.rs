@@ -45,8 +45,7 @@ pub(crate) async fn drain(store: RedisStore, database: PgPool, shutdown: Cancell
                 }
             }
             let options = redis::streams::StreamReadOptions::default().group(GROUP, &me).count(BATCH);
-            let new: Option<StreamReadReply> =
-                connection.xread_options(&[PERSIST], &[">"], &options).await?;
+            let new: Option<StreamReadReply> = connection.xread_options(&[PERSIST], &[">"], &options).await?;
             Ok(new.into_iter().flat_map(|new| new.keys).flat_map(|key| key.ids).collect::<Vec<_>>())
         };
         let taken: RedisResult<Vec<Entry>> = work.await;
@@ -142,7 +141,9 @@ async fn one_by_one(database: &PgPool, rows: &[KeptRow]) -> bool {
         match store::insert_rows(database, std::slice::from_ref(row)).await {
             Ok(()) => {}
             Err(error) if crate::error::is_outage(&error) => return false,
-            Err(error) => tracing::error!(%error, message = %row.id, "a message cannot be kept, and is dropped"),
+            Err(error) => {
+                tracing::error!(%error, message = %row.id, "a message cannot be kept, and is dropped")
+            }
         }
     }
     true
@@ -161,8 +162,7 @@ async fn done(connection: &mut Connection, entries: &[Entry]) -> RedisResult<()>
 }
 
 fn row(entry: &Entry) -> Option<KeptRow> {
-    let row: Option<Row> =
-        entry.get::<String>("row").and_then(|row| serde_json::from_str(&row).ok());
+    let row: Option<Row> = entry.get::<String>("row").and_then(|row| serde_json::from_str(&row).ok());
     let position = entry.get("epoch").zip(entry.get("offset"));
     let Some((row, (epoch, offset))) = row.zip(position) else {
         tracing::error!(entry = entry.id, "what waits in Redis is no message, and is dropped");

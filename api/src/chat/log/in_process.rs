@@ -172,7 +172,8 @@ impl RoomState {
 
     fn tried(&self, message: &Draft) -> Option<Event> {
         let name = message.client_id.as_ref()?;
-        let same = |(author, tried, _): &&(Uuid, String, Event)| *author == message.author.id && tried == name;
+        let same =
+            |(author, tried, _): &&(Uuid, String, Event)| *author == message.author.id && tried == name;
         self.tries.iter().find(same).map(|(_, _, event)| event.clone())
     }
 
@@ -183,9 +184,9 @@ impl RoomState {
         if self.events.len() > KEPT {
             self.events.pop_front();
         }
-        if let Some((author, name)) = message.and_then(|message| {
-            message.client_id.as_ref().map(|name| (message.author.id, name.clone()))
-        }) {
+        if let Some((author, name)) = message
+            .and_then(|message| message.client_id.as_ref().map(|name| (message.author.id, name.clone())))
+        {
             self.tries.push_back((author, name, event.clone()));
             if self.tries.len() > KEPT {
                 self.tries.pop_front();

@@ -122,8 +122,7 @@ impl RoomLog for RedisLog {
             let mut call = self.tell.prepare_invoke();
             call.key(room(stream)).key(events(stream));
             call.arg(self.channel(stream)).arg(kind.name()).arg(fields).arg(KEPT);
-            let frame: String =
-                call.invoke_async(&mut self.store.connection()).await.map_err(unavailable)?;
+            let frame: String = call.invoke_async(&mut self.store.connection()).await.map_err(unavailable)?;
             event(&frame)
         }
         .boxed()

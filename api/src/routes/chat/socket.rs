@@ -92,7 +92,9 @@ mod tests {
         assert!(with(None, "live.example"));
         assert!(with(Some("https://live.example"), "10.0.0.1:3000"));
         assert!(with(Some("http://localhost:3000"), "localhost:3000"));
-        for other in ["https://evil.example", "https://live.example.evil", "null", "http://localhost:3001", ""] {
+        for other in
+            ["https://evil.example", "https://live.example.evil", "null", "http://localhost:3001", ""]
+        {
             assert!(!with(Some(other), "localhost:3000"), "{other}");
         }
     }

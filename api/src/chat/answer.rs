@@ -1,0 +1,69 @@
+//! What somebody in a room is answered, the same by every kind of socket.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::ChatError;
+use super::draft::Event;
+use crate::error::Error;
+use crate::problem::status_and_code;
+
+/// What came of a request.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Answer {
+    Done(Done),
+    Refused(Refused),
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Done {
+    ok: bool,
+    /// What was said, as everybody else hears it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<Box<RawValue>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Refused {
+    ok: bool,
+    code: &'static str,
+    detail: String,
+    retry_after_ms: Option<u64>,
+}
+
+impl Answer {
+    pub(super) fn done() -> Self {
+        Self::Done(Done { ok: true, message: None })
+    }
+
+    pub(super) fn said(event: &Event) -> Self {
+        let message = event.message().and_then(|data| RawValue::from_string(data.to_owned()).ok());
+        Self::Done(Done { ok: true, message })
+    }
+
+    /// What makes no sense.
+    pub(super) fn malformed(detail: impl Into<String>) -> Self {
+        Self::Refused(Refused { ok: false, code: "malformed", detail: detail.into(), retry_after_ms: None })
+    }
+}
+
+impl From<ChatError> for Answer {
+    fn from(error: ChatError) -> Self {
+        let wait = error.retry_after();
+        Self::Refused(Refused {
+            ok: false,
+            code: error.code(),
+            detail: error.to_string(),
+            retry_after_ms: wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1)),
+        })
+    }
+}
+
+impl From<&Error> for Answer {
+    fn from(error: &Error) -> Self {
+        let (_, code) = status_and_code(error);
+        Self::Refused(Refused { ok: false, code, detail: error.to_string(), retry_after_ms: None })
+    }
+}
