@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
-import { DARK, hueOf, LIGHT } from './name-colour.ts';
+import { coloursOf, DARK, LIGHT, type Theme } from './name-colour.ts';
 
-function channels(hue: number, { saturation, lightness }: typeof DARK): number[] {
+function channels(hue: number, { saturation, lightness }: Theme): number[] {
   const [s, l] = [saturation / 100, lightness / 100];
   return [0, 8, 4].map((n) => {
     const k = (n + hue / 30) % 12;
@@ -32,7 +32,7 @@ it.each([
   }
 });
 
-it('a name has the same hue each time', () => {
-  expect(hueOf('marea')).toBe(hueOf('marea'));
-  expect(hueOf('marea')).not.toBe(hueOf('ana'));
+it('a name has the same colours each time, and others have others', () => {
+  expect(coloursOf('marea')).toEqual(coloursOf('marea'));
+  expect(coloursOf('marea')).not.toEqual(coloursOf('ana'));
 });
