@@ -91,6 +91,14 @@ async function pictures(page, take) {
   await page.click('form .button');
   await pause(3000);
   await take('studio-live');
+  await open(page, `/watch/${CLIP}`);
+  await page.waitForSelector('#chat-text');
+  await page.type('#chat-text', 'Thank you all for coming, and @Tomás for the music.');
+  await page.keyboard.press('Enter');
+  await page.type('#chat-text', 'and');
+  await page.keyboard.press('Enter');
+  await pause(500);
+  await take('watch-talk');
   const name = `guest${Math.floor(Math.random() * 1e9)}`;
   await page.evaluate(() => document.querySelector('header button.plain')?.click());
   await pause(500);
