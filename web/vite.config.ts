@@ -15,7 +15,10 @@ export default defineConfig({
   },
   server: {
     // `npm run dev` works against an api on its usual port.
-    proxy: { '/api': 'http://127.0.0.1:3000' },
+    proxy: {
+      '/api': 'http://127.0.0.1:3000',
+      '/ws': { target: 'http://127.0.0.1:3000', ws: true },
+    },
   },
   test: {
     include: ['src/**/*.test.ts'],

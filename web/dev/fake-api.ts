@@ -32,6 +32,12 @@ const overrides: { title?: string; description?: string } = {};
 /** `POST /fake/empty` and `/fake/crowd` decide what the home page shows. */
 let crowded = true;
 
+/** Whose access token it is, while it is good. */
+export function userOf(token: string): { id: string; username: string } | null {
+  const access = accessTokens.get(token);
+  return access !== undefined && access.until > Date.now() ? access.user : null;
+}
+
 export async function answerApi(
   req: IncomingMessage,
   res: ServerResponse,

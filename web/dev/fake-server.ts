@@ -1,6 +1,7 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Plugin } from 'vite';
 import { answerApi } from './fake-api.ts';
+import { FakeChat } from './fake-chat.ts';
 import { FakeLive } from './fake-live.ts';
 
 /**
@@ -12,6 +13,7 @@ import { FakeLive } from './fake-live.ts';
  */
 export function fakeServer(): Plugin {
   let live: Promise<FakeLive> | undefined;
+  const chat = new FakeChat();
   const middleware = (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void) => {
     live ??= FakeLive.prepare();
     live
@@ -19,6 +21,7 @@ export function fakeServer(): Plugin {
         res.setHeader('content-security-policy', POLICY);
         const url = new URL(req.url ?? '/', 'http://fake');
         if (await stream.answer(req, res, url)) return;
+        if (chat.answer(res, url)) return;
         if (await answerApi(req, res, url, stream)) return;
         next();
       })
@@ -26,15 +29,20 @@ export function fakeServer(): Plugin {
   };
   return {
     name: 'caudal-fake-server',
-    configurePreviewServer: ({ middlewares }) => void middlewares.use(middleware),
-    configureServer: ({ middlewares }) =>
-      void middlewares.use((req, res, next) => {
+    configurePreviewServer: ({ middlewares, httpServer }) => {
+      chat.attachTo(httpServer as Server);
+      middlewares.use(middleware);
+    },
+    configureServer: ({ middlewares, httpServer }) => {
+      if (httpServer !== null) chat.attachTo(httpServer as Server);
+      middlewares.use((req, res, next) => {
         middleware(req, res, (error) => {
           // Vite's development client is an inline script and injects styles; only built pages keep the policy.
           res.removeHeader('content-security-policy');
           next(error);
         });
-      }),
+      });
+    },
   };
 }
 

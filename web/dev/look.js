@@ -106,6 +106,14 @@ async function pictures(page, take) {
   await page.click('form .button');
   await pause(3000);
   await take('studio-live');
+  await open(page, `/watch/${CLIP}`);
+  await page.waitForSelector('#chat-text');
+  await page.type('#chat-text', 'Thank you all for coming, and @Tomás for the music.');
+  await page.keyboard.press('Enter');
+  await page.type('#chat-text', 'and');
+  await page.keyboard.press('Enter');
+  await pause(500);
+  await take('watch-talk');
   await page.type('#categories', 'a');
   await pause(600);
   await take('studio-categories');

@@ -506,3 +506,68 @@ describe('the next page of a list', () => {
     expect(nextPage(link)).toBe(next);
   });
 });
+
+describe('a token for a socket', () => {
+  const HOUR = 3_600;
+  /** An api whose tokens last so many seconds. */
+  function lasting(expiresIn: number) {
+    let generation = 0;
+    return fakeApi(({ path }) => {
+      generation += 1;
+      return path === '/api/auth/logout'
+        ? { status: 204 }
+        : { status: 200, json: { accessToken: `access-${generation}`, expiresIn, user: ANA } };
+    });
+  }
+
+  it('is nobody’s while nobody is logged in', async () => {
+    const { session, calls } = lasting(HOUR);
+    await expect(session.token()).resolves.toBeNull();
+    expect(calls).toEqual([]);
+  });
+
+  it('is the one that requests use, until shortly before it ends', async () => {
+    vi.useFakeTimers({ toFake: ['Date'], now: 0 });
+    try {
+      const { session, refreshes } = lasting(HOUR);
+      await session.login({ login: 'ana', password: 'secret-word' });
+      const first = await session.token();
+      expect(first).toEqual({ value: 'access-1', renewAt: (HOUR - 60) * 1000 });
+      vi.setSystemTime((first?.renewAt ?? 0) - 1);
+      expect((await session.token())?.value).toBe('access-1');
+      vi.setSystemTime(first?.renewAt ?? 0);
+      const [second, third] = await Promise.all([session.token(), session.token()]);
+      expect([second?.value, third?.value]).toEqual(['access-2', 'access-2']);
+      expect(refreshes()).toHaveLength(1);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it('that lasts a minute is not renewed all the time', async () => {
+    const { session, refreshes } = lasting(60);
+    await session.login({ login: 'ana', password: 'secret-word' });
+    await session.token();
+    await session.token();
+    expect(refreshes()).toEqual([]);
+  });
+
+  it('is another one than the server refused', async () => {
+    const { session } = lasting(HOUR);
+    await session.login({ login: 'ana', password: 'secret-word' });
+    expect((await session.token('access-1'))?.value).toBe('access-2');
+    expect((await session.token('access-1'))?.value).toBe('access-2');
+  });
+
+  it('is nobody’s when the session is over, and cannot be had while the server is away', async () => {
+    let refresh: Answer = 'down';
+    const { session } = fakeApi(({ path }) =>
+      path === '/api/auth/login' ? { status: 200, json: { accessToken: 'access-1', user: ANA } } : refresh,
+    );
+    await session.login({ login: 'ana', password: 'secret-word' });
+    await expect(session.token('access-1')).rejects.toThrow(Unreachable);
+    refresh = { status: 401, json: { code: 'refresh_invalid' } };
+    await expect(session.token('access-1')).resolves.toBeNull();
+    expect(session.account).toBeNull();
+  });
+});

@@ -13,7 +13,16 @@ export interface Account {
 interface Tokens {
   accessToken: string;
   refreshToken?: string;
+  /** Seconds that the access token lasts. */
+  expiresIn?: number;
   user?: Account;
+}
+
+/** An access token for what does not go through `request`. */
+export interface LiveToken {
+  value: string;
+  /** Milliseconds since 1970. From then on there is a newer one, a while before this one ends. */
+  renewAt: number;
 }
 
 /**
@@ -70,6 +79,7 @@ export interface Page<T> {
 export class Session {
   #view: SessionView = { account: null, restoring: true, away: false, leaving: 'no' };
   #accessToken: string | null = null;
+  #renewAt = Infinity;
   #refreshToken: string | null = null;
   /** How the last successful refresh proved itself; until one worked, the cookie is tried first. */
   #refreshBy: 'unknown' | 'cookie' | 'body' = 'unknown';
@@ -181,6 +191,21 @@ export class Session {
     return { items: value, next: nextPage(headers.get('link')) };
   }
 
+  /**
+   * The access token, for a socket, which has no header for it; `null` when nobody is logged in. Another one than `rejected`,
+   * which the server did not take. Throws what kept the server from answering.
+   */
+  async token(rejected: string | null = null): Promise<LiveToken | null> {
+    if (this.account === null) return null;
+    const good = this.#accessToken !== null && this.#accessToken !== rejected && Date.now() < this.#renewAt;
+    if (!good) {
+      const outcome = await this.#refresh();
+      if (outcome === 'refused') return null;
+      if (outcome !== 'renewed') throw outcome;
+    }
+    return this.#accessToken === null ? null : { value: this.#accessToken, renewAt: this.#renewAt };
+  }
+
   async #authorized<T>(path: string, options: RequestOptions): Promise<{ value: T; headers: Headers }> {
     const token = this.#accessToken;
     const asker = this.account?.id;
@@ -279,6 +304,8 @@ export class Session {
 
   #adopt(tokens: Tokens): void {
     this.#accessToken = tokens.accessToken;
+    const lasts = (tokens.expiresIn ?? Infinity) * 1000;
+    this.#renewAt = Date.now() + lasts - Math.min(RENEWAL_MS, lasts / 4);
     this.#refreshToken = tokens.refreshToken ?? null;
     this.#show({ account: tokens.user ?? this.account });
   }
@@ -366,6 +393,8 @@ export function nextPage(link: string | null): string | null {
 
 /** Longer than the slowest honest answer (a password hash on a busy machine), shorter than a person's patience. */
 const REQUEST_DEADLINE_MS = 15_000;
+/** Before an access token ends: enough for a server that is away for a moment. */
+const RENEWAL_MS = 60_000;
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 30_000;
 /** A server whose clock was wrong may ask for hours. */

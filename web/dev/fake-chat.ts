@@ -1,0 +1,182 @@
+import { createHash, randomUUID } from 'node:crypto';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { userOf } from './fake-api.ts';
+import { send } from './fake-live.ts';
+
+interface Message {
+  epoch: number;
+  offset: number;
+  id: string;
+  streamId: string;
+  user: { id: string; username: string; displayName: string | null; avatar: null };
+  message: string;
+  timestamp: string;
+  replyTo: string | null;
+}
+
+interface Frame {
+  event: string;
+  data: { token?: string; message?: string; replyTo?: string; id?: string };
+  id?: string;
+}
+
+/**
+ * One room for all streams, in memory: some people talk now and then, and whoever is logged in talks with them. It checks
+ * nothing but the pace, always begins anew, and speaks just enough of RFC 6455 for short texts.
+ */
+export class FakeChat {
+  readonly #epoch = Date.now();
+  readonly #sockets = new Set<Duplex>();
+  #messages: Message[] = [];
+  #offset = 0;
+
+  constructor() {
+    for (const [index, text] of Array.from(
+      { length: 120 },
+      (_, n) => LINES[n % LINES.length] ?? '',
+    ).entries()) {
+      this.#say(PEOPLE[(index * 3) % PEOPLE.length] ?? 'ana', text);
+    }
+    setInterval(() => {
+      const at = Math.floor(Math.random() * LINES.length);
+      this.#tell('new_message', this.#say(PEOPLE[at % PEOPLE.length] ?? 'ana', LINES[at] ?? ''));
+    }, 4_000).unref();
+  }
+
+  attachTo(server: Server): void {
+    server.on('upgrade', (req, socket) => {
+      if (req.url?.startsWith('/ws/chat/')) this.#enter(req, socket);
+    });
+  }
+
+  answer(res: ServerResponse, url: URL): boolean {
+    const streamId = /^\/api\/chat\/([^/]+)$/.exec(url.pathname)?.[1];
+    if (streamId === undefined) return false;
+    const limit = Number(url.searchParams.get('limit') ?? 50);
+    const before = Number(url.searchParams.get('cursor') ?? Infinity);
+    const older = this.#messages.filter(({ offset }) => offset < before).reverse();
+    const page = older.slice(0, limit);
+    if (older.length > limit) {
+      res.setHeader(
+        'link',
+        `</api/chat/${streamId}?limit=${limit}&cursor=${page.at(-1)?.offset}>; rel="next"`,
+      );
+    }
+    send(res, 200, 'application/json', JSON.stringify(page));
+    return true;
+  }
+
+  #enter(req: IncomingMessage, socket: Duplex): void {
+    const key = req.headers['sec-websocket-key'] ?? '';
+    const accept = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
+    socket.write(
+      `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
+    );
+    this.#sockets.add(socket);
+    socket.on('close', () => this.#sockets.delete(socket));
+    socket.on('error', () => socket.destroy());
+    const at = { epoch: this.#epoch, offset: this.#offset };
+    write(socket, 'joined', {
+      ...at,
+      recovered: false,
+      viewerCount: 128,
+      messages: this.#messages.slice(-50),
+    });
+    let username: string | null = null;
+    let saidAt = 0;
+    let rest = Buffer.alloc(0);
+    socket.on('data', (bytes: Buffer) => {
+      rest = Buffer.concat([rest, bytes]);
+      for (;;) {
+        const read = readText(rest);
+        if (read === null) return;
+        rest = read.rest;
+        if (read.text === null) return void socket.end();
+        const { event, data, id } = JSON.parse(read.text) as Frame;
+        const refuse = (code: string, retryAfterMs?: number) =>
+          write(socket, 'ack', { ok: false, code, detail: code, retryAfterMs }, id);
+        if (event === 'authenticate') {
+          username = userOf(data.token ?? '')?.username ?? null;
+          if (username === null) refuse('token_expired');
+          else write(socket, 'ack', { ok: true }, id);
+        } else if (event === 'send_message' && username !== null) {
+          const wait = saidAt + PACE_MS - Date.now();
+          if (wait > 0) refuse('too_fast', wait);
+          else {
+            saidAt = Date.now();
+            const message = this.#say(username, data.message ?? '', data.replyTo ?? null);
+            write(socket, 'ack', { ok: true, message }, id);
+            this.#tell('new_message', message, socket);
+          }
+        } else if (event === 'delete_message' && username !== null) {
+          this.#messages = this.#messages.filter((message) => message.id !== data.id);
+          write(socket, 'ack', { ok: true }, id);
+          this.#offset += 1;
+          this.#tell('message_deleted', { epoch: this.#epoch, offset: this.#offset, id: data.id });
+        } else refuse('malformed');
+      }
+    });
+  }
+
+  #say(username: string, message: string, replyTo: string | null = null): Message {
+    this.#offset += 1;
+    const said: Message = {
+      epoch: this.#epoch,
+      offset: this.#offset,
+      id: randomUUID(),
+      streamId: 'any',
+      user: { id: `u-${username}`, username, displayName: null, avatar: null },
+      message,
+      timestamp: new Date().toISOString(),
+      replyTo,
+    };
+    this.#messages.push(said);
+    return said;
+  }
+
+  #tell(event: string, data: unknown, except?: Duplex): void {
+    for (const socket of this.#sockets) if (socket !== except) write(socket, event, data);
+  }
+}
+
+function write(socket: Duplex, event: string, data: unknown, id?: string): void {
+  const payload = Buffer.from(JSON.stringify({ event, data, id }));
+  const head =
+    payload.length < 126
+      ? Buffer.from([0x81, payload.length])
+      : Buffer.from([0x81, 127, 0, 0, 0, 0, ...uint32(payload.length)]);
+  socket.write(Buffer.concat([head, payload]));
+}
+
+/** The first frame of `bytes`, once it is whole; its text is `null` for a close. Clients mask what they send. */
+function readText(bytes: Buffer): { text: string | null; rest: Buffer<ArrayBuffer> } | null {
+  if (bytes.length < 6) return null;
+  const short = bytes.readUInt8(1) & 0x7f;
+  const start = short === 126 ? 4 : 2;
+  if (bytes.length < start) return null;
+  const length = short === 126 ? bytes.readUInt16BE(2) : short;
+  if (bytes.length < start + 4 + length) return null;
+  const mask = bytes.subarray(start, start + 4);
+  const payload = Buffer.from(bytes.subarray(start + 4, start + 4 + length));
+  for (const [index, byte] of payload.entries()) payload[index] = byte ^ (mask[index % 4] ?? 0);
+  const closes = (bytes.readUInt8(0) & 0x0f) === 8;
+  return { text: closes ? null : payload.toString(), rest: Buffer.from(bytes.subarray(start + 4 + length)) };
+}
+
+function uint32(value: number): number[] {
+  return [24, 16, 8, 0].map((shift) => (value >>> shift) & 0xff);
+}
+
+const PACE_MS = 1_000;
+const PEOPLE = ['ivy_and_oak', 'Tomás', 'kilohertz', 'newcomer', 'pottery.live', 'marea'];
+const LINES = [
+  'hello everybody',
+  'is this one long zoom, or does it start again somewhere?',
+  '@marea what is the music?',
+  'I could watch this for hours 🌀',
+  'there is a picture of the whole set at https://en.wikipedia.org/wiki/Mandelbrot_set (scroll down)',
+  'good evening from Vigo',
+  'wait for it… and a very long line that has to be broken somewhere sensible because nobody presses Enter in the middle of a thought',
+  'ok',
+];

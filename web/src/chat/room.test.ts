@@ -1,0 +1,163 @@
+import { describe, expect, it } from 'vitest';
+import type { Line, ServerFrame } from './frames.ts';
+import { ANA, line, lines, NOW } from './made-up-lines.ts';
+import {
+  accepted,
+  EMPTY_ROOM,
+  hear,
+  isCaughtUp,
+  pended,
+  sinceOf,
+  trimmed,
+  withLatest,
+  withOlder,
+  type Need,
+  type Room,
+} from './room.ts';
+
+const joined = (offset: number, messages: Line[], recovered = false, epoch = 1): ServerFrame => ({
+  event: 'joined',
+  position: { epoch, offset },
+  recovered,
+  viewerCount: 3,
+  messages,
+});
+const said = (offset: number, change: Partial<Line> = {}): ServerFrame => ({
+  event: 'new_message',
+  line: line(offset, change),
+});
+const deleted = (offset: number, id: string): ServerFrame => ({
+  event: 'message_deleted',
+  position: { epoch: 1, offset },
+  id,
+});
+const PENDING = { clientMsgId: 'c1', message: 'hello', replyTo: null, since: NOW };
+
+function after(frames: ServerFrame[], start: Room = EMPTY_ROOM): Room & { need: Need } {
+  let room = start;
+  let need: Need = 'nothing';
+  for (const frame of frames) ({ room, need } = hear(room, frame, ANA.id));
+  return { ...room, need };
+}
+const ids = (room: Room) => room.lines.map(({ id }) => id).join(' ');
+
+describe('a room', () => {
+  it.each<[string, ServerFrame[], string, string, Need]>([
+    ['begins with the last messages', [joined(3, lines(1, 3))], 'm1 m2 m3', '1.3', 'nothing'],
+    ['takes what comes next', [joined(3, lines(2, 3)), said(4), said(5)], 'm2 m3 m4 m5', '1.5', 'nothing'],
+    ['takes an event once', [joined(1, [line(1)]), said(2), said(2), said(1)], 'm1 m2', '1.2', 'nothing'],
+    ['asks again for what is missing', [joined(1, [line(1)]), said(3)], 'm1', '1.1', 'replay'],
+    ['asks again in a new epoch', [joined(1, [line(1)]), said(1, { epoch: 2 })], 'm1', '1.1', 'replay'],
+    ['leaves an old epoch alone', [joined(1, [line(1)]), said(9, { epoch: 0 })], 'm1', '1.1', 'nothing'],
+    ['takes messages away', [joined(2, lines(1, 2)), deleted(3, 'm1')], 'm2', '1.3', 'nothing'],
+    [
+      'counts what it does not know',
+      [joined(1, [line(1)]), { event: 'unknown', position: { epoch: 1, offset: 2 } }, said(3)],
+      'm1 m3',
+      '1.3',
+      'nothing',
+    ],
+    [
+      'goes on where it was, when the server still has what was missed',
+      [joined(2, lines(1, 2)), joined(4, [], true), said(3), said(4)],
+      'm1 m2 m3 m4',
+      '1.4',
+      'nothing',
+    ],
+    [
+      'begins anew when the server has it no more: between old and new lines some are missing',
+      [joined(2, lines(1, 2)), joined(400, lines(399, 400))],
+      'm399 m400',
+      '1.400',
+      'nothing',
+    ],
+    [
+      'begins anew in a new epoch',
+      [joined(2, lines(1, 2)), joined(0, [line(1), line(2)], false, 2), said(1, { epoch: 2, id: 'n1' })],
+      'm1 m2 n1',
+      '2.1',
+      'nothing',
+    ],
+    [
+      'reads the history where events were lost on the way',
+      [joined(2, lines(1, 2)), { event: 'resync', position: { epoch: 1, offset: 9 } }],
+      'm1 m2',
+      '1.9',
+      'history',
+    ],
+  ])('%s', (_, frames, expected, since, need) => {
+    const room = after(frames);
+    expect(ids(room)).toBe(expected);
+    expect(sinceOf(room)).toBe(since);
+    expect(room.need).toBe(need);
+  });
+
+  it('takes the history in place of what it had, and keeps what came meanwhile', () => {
+    const resync = { epoch: 1, offset: 9 };
+    const room = after([joined(2, lines(1, 2)), { event: 'resync', position: resync }, said(10), said(11)]);
+    expect(ids(withLatest(room, lines(7, 10), resync, ANA.id))).toBe('m7 m8 m9 m10 m11');
+  });
+
+  it('does not show again what was taken away while the history was read', () => {
+    const room = after([joined(3, lines(2, 3)), deleted(4, 'm1')]);
+    expect(ids(withOlder(room, lines(0, 2)))).toBe('m0 m2 m3');
+  });
+
+  it('takes only what is older from a page of the past', () => {
+    expect(ids(withOlder(after([joined(5, lines(4, 5))]), lines(2, 4)))).toBe('m2 m3 m4 m5');
+    expect(ids(withOlder(after([joined(0, [])]), lines(1, 2)))).toBe('m1 m2');
+  });
+
+  it('is cut to its last lines', () => {
+    expect(ids(trimmed(after([joined(5, lines(1, 5))]), 2))).toBe('m4 m5');
+  });
+
+  it('knows when it has heard all that it missed', () => {
+    expect(isCaughtUp(EMPTY_ROOM)).toBe(false);
+    const back = after([joined(2, lines(1, 2)), joined(4, [], true), said(3)]);
+    expect(isCaughtUp(back)).toBe(false);
+    expect(isCaughtUp(after([said(4)], back))).toBe(true);
+  });
+});
+
+describe('my own message', () => {
+  const mine = (offset: number) => line(offset, { user: ANA, message: 'hello' });
+  const waiting = () => pended(after([joined(1, [line(1)])]), PENDING);
+
+  it('takes its place by its answer, and counts as its event', () => {
+    const room = accepted(waiting(), 'c1', mine(2));
+    expect([ids(room), room.pending, sinceOf(room)]).toEqual(['m1 m2', [], '1.2']);
+    expect(after([said(3)], room).need).toBe('nothing');
+  });
+
+  it('may be answered before what others said just before it', () => {
+    const room = accepted(waiting(), 'c1', mine(4));
+    expect(sinceOf(room)).toBe('1.1');
+    const whole = after([said(2), said(3), said(5)], room);
+    expect([ids(whole), sinceOf(whole), whole.need]).toEqual(['m1 m2 m3 m4 m5', '1.5', 'nothing']);
+  });
+
+  it('hides no gap', () => {
+    const room = after([said(2), said(5)], accepted(waiting(), 'c1', mine(4)));
+    expect([sinceOf(room), room.need]).toEqual(['1.2', 'replay']);
+  });
+
+  it('is there once when its second try is answered with what the first became', () => {
+    const room = accepted(after([said(2, mine(2)), said(3)], waiting()), 'c1', mine(2));
+    expect([ids(room), sinceOf(room)]).toEqual(['m1 m2 m3', '1.3']);
+  });
+
+  it.each([
+    ['comes back as an event', said(2, mine(2)), 0],
+    ['is among the last messages', joined(2, [line(1), mine(2)]), 0],
+    ['was said by somebody else', said(2, { message: 'hello' }), 1],
+    ['has other words', said(2, { user: ANA, message: 'hello?' }), 1],
+    [
+      'was said long before',
+      said(2, { user: ANA, message: 'hello', timestamp: new Date(NOW - 60_000).toISOString() }),
+      1,
+    ],
+  ])('whose answer was lost, and that %s, waits %#', (_, frame, left) => {
+    expect(after([frame], waiting()).pending).toHaveLength(left);
+  });
+});
