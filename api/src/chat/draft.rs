@@ -36,9 +36,9 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// When it was written.
-    pub(crate) fn at(&self) -> DateTime<Utc> {
-        time_of(self.id)
+    /// Whose try it is, by the sender's own name for it.
+    pub(crate) fn try_name(&self) -> Option<(Uuid, String)> {
+        self.client_id.as_ref().map(|name| (self.author.id, name.clone()))
     }
 
     /// What it says, in JSON, all but its position: an object without its opening brace.

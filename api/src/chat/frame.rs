@@ -37,6 +37,8 @@ pub(super) enum Request {
     DeleteMessage {
         id: Uuid,
     },
+    /// For browsers, whose pages do not see the server's pings.
+    Ping {},
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

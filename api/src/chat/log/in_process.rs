@@ -1,6 +1,6 @@
 //! Positions and events in this process, where there is one replica. A message counts once PostgreSQL has it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -43,6 +43,8 @@ pub(super) struct RoomState {
     pace: FullAt,
     /// What senders called their last messages, so that a second try is known.
     tries: VecDeque<(Uuid, String, Event)>,
+    /// The same of messages that are being written.
+    trying: HashSet<(Uuid, String)>,
     touched: Instant,
 }
 
@@ -72,26 +74,31 @@ impl InProcessLog {
             if let Some(event) = room.tried(message) {
                 return Ok(Some(event));
             }
+            if message.try_name().is_some_and(|name| room.trying.contains(&name)) {
+                // What becomes of the first try, the next one hears.
+                return Err(ChatError::Unavailable);
+            }
             let RoomState { talkers, pace, .. } = room;
             if talkers.len() >= MOST_TALKERS && !talkers.contains_key(&message.author.id) {
                 return Err(ChatError::RoomBusy(Duration::from_secs(1)));
             }
             let talker = talkers.entry(message.author.id).or_default();
-            talker.may_say(words, pace, Pace::USUAL, self.now()).map(|()| None)
+            talker.may_say(words, pace, Pace::USUAL, self.now())?;
+            room.trying.extend(message.try_name());
+            Ok(None)
         })?;
         if let Some(event) = known {
             return Ok(event);
         }
-        let outcome = self.write(Pending::message(message.clone())).await;
-        if outcome.is_err() {
+        let (pending, answer) = Pending::message(message.clone());
+        if self.pending.try_send(pending).is_err() {
             self.rooms.with(message.stream, |room| {
-                if let Some(talker) = room.talkers.get_mut(&message.author.id) {
-                    talker.forget_words();
-                }
+                room.failed(message);
                 Ok(())
             })?;
+            return Err(ChatError::Unavailable);
         }
-        outcome
+        answer.await.map_err(|_| ChatError::Unavailable)?
     }
 
     async fn write(
@@ -166,6 +173,7 @@ impl RoomState {
             talkers: HashMap::new(),
             pace: FullAt::default(),
             tries: VecDeque::new(),
+            trying: HashSet::new(),
             touched: Instant::now(),
         }
     }
@@ -191,6 +199,16 @@ impl RoomState {
             if self.tries.len() > KEPT {
                 self.tries.pop_front();
             }
+        }
+    }
+
+    /// Takes back what was not kept, so that the same can be tried again at once.
+    pub(super) fn failed(&mut self, message: &Draft) {
+        if let Some(name) = message.try_name() {
+            self.trying.remove(&name);
+        }
+        if let Some(talker) = self.talkers.get_mut(&message.author.id) {
+            talker.forget_words();
         }
     }
 

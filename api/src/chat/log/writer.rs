@@ -89,6 +89,9 @@ async fn settle(batch: Vec<Pending>, rooms: &Rooms, database: &PgPool, bus: &dyn
             // Whether PostgreSQL took them is not known, so their positions are not given out again.
             let _ = rooms.with(pending.stream, |room| {
                 room.begin_anew();
+                if let What::Message(message) = &pending.what {
+                    room.failed(message);
+                }
                 Ok(())
             });
             let _ = pending.answer.send(Err(ChatError::Unavailable));
