@@ -175,18 +175,18 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
             unknown_stream: deadlines.unknown_stream,
         }),
         ingest: Arc::new(Ingest {
-            database,
+            database: database.clone(),
             callers: Arc::new(config.callers),
             stream_keys,
             broadcasts: config.broadcasts,
-            metrics,
+            metrics: metrics.clone(),
         }),
         chat: Arc::new(Chat {
-            database: database.clone(),
+            database,
             hub,
             sockets: Sockets::new(SocketLimits::default()),
             origins,
-            metrics: metrics.clone(),
+            metrics,
         }),
         pages: Arc::new(Pages { folder: config.web, looking_up: Semaphore::new(LOOK_UPS) }),
     };

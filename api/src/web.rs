@@ -146,10 +146,11 @@ impl Streams {
                 .await?
             }
             AppPage::Channel(name) => {
+                let name = NormalName::of(name);
                 sqlx::query_scalar!(
                     r#"select true as "there!" from users
                        where username_normal = $1 and deleted_at is null and banned_at is null"#,
-                    NormalName::of(name).as_str()
+                    name.as_str()
                 )
                 .fetch_optional(database)
                 .await?

@@ -18,7 +18,7 @@ pub(crate) async fn tidy(database: &PgPool, today: NaiveDate) -> Result<(), sqlx
     .fetch_all(database)
     .await?;
     // From yesterday on: a replica's clock may be behind.
-    let days = today.pred_opt().into_iter().flat_map(NaiveDate::iter_days).take(DAYS_MADE);
+    let days = today.pred_opt().into_iter().flat_map(|yesterday| yesterday.iter_days()).take(DAYS_MADE);
     for day in days.filter(|day| !there.contains(&name_of(*day))) {
         make(database, day).await?;
     }

@@ -1,6 +1,6 @@
 //! One room in one replica: what happens in it goes to everybody who listens, in its order.
 
-use std::sync::{Arc, Weak};
+use std::sync::Weak;
 use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;

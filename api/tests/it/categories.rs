@@ -1,5 +1,6 @@
 //! What streams are about, and in what language.
 
+use caudal_directory::Audience as _;
 use reqwest::Method;
 use serde_json::{Value, json};
 

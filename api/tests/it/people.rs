@@ -1,5 +1,6 @@
 //! Channels, who follows whom, and who is blocked.
 
+use caudal_directory::Audience as _;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

@@ -35,6 +35,7 @@ pub(crate) async fn edit(
 ) -> Result<Json<Account>, Error> {
     let (name, bio) = (changes.display_name.value(), changes.bio.value());
     let name = name.map(|name| name.map(DisplayName::as_str));
+    let normal = name.flatten().map(NormalName::of);
     let bio = bio.map(|bio| bio.map(Bio::as_str));
     sqlx::query!(
         r#"update users
@@ -46,7 +47,7 @@ pub(crate) async fn edit(
         caller.user,
         name.is_some(),
         name.flatten(),
-        name.flatten().map(NormalName::of).as_ref().map(NormalName::as_str),
+        normal.as_ref().map(NormalName::as_str),
         bio.is_some(),
         // An empty one is none.
         bio.flatten().filter(|bio| !bio.is_empty())
