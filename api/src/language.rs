@@ -35,7 +35,8 @@ mod tests {
         for (written, tag) in [
             ("es", Some("es")),
             ("ES-mx", Some("es-MX")),
-            ("pt_br", Some("pt-BR")),
+            ("pt-br", Some("pt-BR")),
+            ("pt_BR", None),
             ("zh-hant-tw", Some("zh-Hant-TW")),
             ("", None),
             ("und", None),

@@ -75,7 +75,9 @@ fn name_of(day: NaiveDate) -> String {
 }
 
 fn day_of(name: &str) -> Option<NaiveDate> {
-    NaiveDate::parse_from_str(name.strip_prefix("chat_messages_")?, "%Y%m%d").ok()
+    let day = NaiveDate::parse_from_str(name.strip_prefix("chat_messages_")?, "%Y%m%d").ok()?;
+    // `%d` takes one digit too.
+    (name_of(day) == name).then_some(day)
 }
 
 /// Yesterday, today and two weeks ahead.

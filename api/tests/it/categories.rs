@@ -90,7 +90,7 @@ async fn what_is_live_in_a_category_and_in_a_language() {
 async fn a_stream_says_its_language_until_that_is_taken_away() {
     let api = Running::start().await;
     let ana = api.register("ana").await;
-    let made = ana.post("/api/streams", json!({"title": "Hola", "language": "pt_br"})).await;
+    let made = ana.post("/api/streams", json!({"title": "Hola", "language": "pt-br"})).await;
     assert_eq!(made.json["language"], "pt-BR", "{}", made.json);
     let path = format!("/api/streams/{}", made.json["id"].as_str().unwrap());
     assert_eq!(ana.patch(&path, json!({"title": "Oi"})).await.json["language"], "pt-BR");

@@ -14,12 +14,14 @@ local function within(at, span)
     return passed and passed >= 0 and passed < span and passed
 end
 
--- When the bucket is full again, and how long to wait where it is too early.
+-- When the bucket is full again, and how long to wait where it is too early; then nothing has counted, and a bucket that was left ahead
+-- by a clock that was set back has come back.
 local function count(stored, most, span)
     local interval = span / most
     local before = math.min(math.max(tonumber(stored or '0'), now), now + span)
     local early = before + interval - now - span
-    return before + interval, early > 0 and math.ceil(early) or nil
+    if early > 0 then return string.format('%.0f', before), string.format('%.0f', math.ceil(early)) end
+    return string.format('%.0f', before + interval)
 end
 
 if named then
@@ -33,9 +35,16 @@ local passed = within(talker[2], gap)
 if passed then return { 'too_fast', string.format('%.0f', gap - passed) } end
 local room = redis.call('HMGET', KEYS[1], 'epoch', 'pace')
 local pace, busy = count(room[2], per_second, 1000000)
-if busy then return { 'room_busy', string.format('%.0f', busy) } end
+if busy then
+    redis.call('HSET', KEYS[1], 'pace', pace)
+    return { 'room_busy', busy }
+end
 local full_at, early = count(talker[1], burst, window)
-if early then return { 'too_fast', string.format('%.0f', early) } end
+if early then
+    redis.call('HSET', KEYS[3], 'full_at', full_at)
+    redis.call('PEXPIRE', KEYS[3], math.ceil(math.max(window, same) / 1000))
+    return { 'too_fast', early }
+end
 
 local epoch = room[1]
 if not epoch then
@@ -46,9 +55,9 @@ end
 local offset = string.format('%.0f', redis.call('HINCRBY', KEYS[1], 'offset', 1))
 local frame = '{"event":"new_message","data":{"epoch":' .. epoch .. ',"offset":' .. offset .. ',' .. fields .. '}'
 local now_text = string.format('%.0f', now)
-redis.call('HSET', KEYS[1], 'pace', string.format('%.0f', pace))
+redis.call('HSET', KEYS[1], 'pace', pace)
 redis.call('EXPIRE', KEYS[1], 86400)
-redis.call('HSET', KEYS[3], 'full_at', string.format('%.0f', full_at), 'last', now_text, 'words', words, 'said_at', now_text)
+redis.call('HSET', KEYS[3], 'full_at', full_at, 'last', now_text, 'words', words, 'said_at', now_text)
 redis.call('PEXPIRE', KEYS[3], math.ceil(math.max(window, same) / 1000))
 redis.call('XADD', KEYS[2], 'MAXLEN', kept, epoch .. '-' .. offset, 'frame', frame)
 redis.call('EXPIRE', KEYS[2], 600)
