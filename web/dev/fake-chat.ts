@@ -145,7 +145,9 @@ function write(socket: Duplex, event: string, data: unknown, id?: string): void 
   const head =
     payload.length < 126
       ? Buffer.from([0x81, payload.length])
-      : Buffer.from([0x81, 127, 0, 0, 0, 0, ...uint32(payload.length)]);
+      : payload.length < 65_536
+        ? Buffer.from([0x81, 126, payload.length >> 8, payload.length & 0xff])
+        : Buffer.from([0x81, 127, 0, 0, 0, 0, ...uint32(payload.length)]);
   socket.write(Buffer.concat([head, payload]));
 }
 
