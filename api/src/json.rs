@@ -66,25 +66,32 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Internal<T> {
     }
 }
 
-/// A field of a change: absent, null, or a value. `#[serde(default)]` makes what is absent [`Patch::default`].
-pub(crate) struct Patch<T>(Option<Option<T>>);
-
-impl<T> Patch<T> {
-    /// `None` leaves the field as it is, `Some(None)` takes its value away.
-    pub(crate) fn value(&self) -> Option<Option<&T>> {
-        self.0.as_ref().map(Option::as_ref)
-    }
+/// A field of a change. `#[serde(default)]` makes what is absent stay as it is.
+#[derive(Default)]
+pub(crate) enum Patch<T> {
+    /// Absent.
+    #[default]
+    Keep,
+    /// Null takes the value away.
+    Clear,
+    Set(T),
 }
 
-impl<T> Default for Patch<T> {
-    fn default() -> Self {
-        Self(None)
+impl<T> Patch<T> {
+    pub(crate) fn is_change(&self) -> bool {
+        !matches!(self, Self::Keep)
+    }
+
+    /// The new value, where there is one.
+    pub(crate) fn value(&self) -> Option<&T> {
+        if let Self::Set(value) = self { Some(value) } else { None }
     }
 }
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Option::deserialize(deserializer).map(|value| Self(Some(value)))
+        let value = Option::deserialize(deserializer)?;
+        Ok(value.map_or(Self::Clear, Self::Set))
     }
 }
 
@@ -92,7 +99,7 @@ impl<T: Validate<Context = ()>> Validate for Patch<T> {
     type Context = ();
 
     fn validate_into(&self, context: &(), parent: &mut dyn FnMut() -> Path, report: &mut garde::Report) {
-        if let Some(value) = self.value().flatten() {
+        if let Self::Set(value) = self {
             value.validate_into(context, parent, report);
         }
     }

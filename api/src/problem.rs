@@ -101,8 +101,9 @@ pub(crate) fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
         },
         Error::Limit(error) => match error {
             LimitError::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
-            LimitError::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
-            LimitError::TooManySockets => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            LimitError::Overloaded | LimitError::TooManySockets => {
+                (StatusCode::SERVICE_UNAVAILABLE, "overloaded")
+            }
             LimitError::TimedOut => (StatusCode::SERVICE_UNAVAILABLE, "timed_out"),
         },
         Error::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),

@@ -35,18 +35,15 @@ impl Realtime {
     ) -> Result<(Self, Hub), StartError> {
         let stop = CancellationToken::new();
         let (bus, log, listener, carrier): (Arc<dyn Bus>, Arc<dyn RoomLog>, _, BoxFuture<'static, ()>) =
-            match redis_url.zip(redis) {
-                Some((url, store)) => {
-                    let (bus, listener) = RedisBus::open(url)?;
-                    let log = RedisLog::new(store.clone(), bus.prefix().to_owned());
-                    let carrier = drain(store.clone(), database.clone(), stop.clone());
-                    (Arc::new(bus), Arc::new(log), Some(listener), carrier.boxed())
-                }
-                None => {
-                    let bus: Arc<dyn Bus> = Arc::new(InProcessBus::default());
-                    let (log, carrier) = InProcessLog::new(database.clone(), Arc::clone(&bus), stop.clone());
-                    (bus, Arc::new(log), None, carrier.boxed())
-                }
+            if let Some((url, store)) = redis_url.zip(redis) {
+                let (bus, listener) = RedisBus::open(url)?;
+                let log = RedisLog::new(store.clone(), bus.prefix().to_owned());
+                let carrier = drain(store.clone(), database.clone(), stop.clone());
+                (Arc::new(bus), Arc::new(log), Some(listener), carrier.boxed())
+            } else {
+                let bus: Arc<dyn Bus> = Arc::new(InProcessBus::default());
+                let (log, carrier) = InProcessLog::new(database.clone(), Arc::clone(&bus), stop.clone());
+                (bus, Arc::new(log), None, carrier.boxed())
             };
         let hub = Hub::new(database.clone(), bus, log, audience);
         Ok((Self { listener, carrier, stop }, hub))

@@ -31,11 +31,11 @@ impl Line {
 
     /// Of an event, if it is a message.
     pub(super) fn of(event: &Event) -> Option<Self> {
-        let data = event.message()?;
         #[derive(serde::Deserialize)]
         struct Named {
             id: Uuid,
         }
+        let data = event.message()?;
         let Named { id } = serde_json::from_str(data).ok()?;
         Some(Self { id, position: event.position, data: data.into() })
     }

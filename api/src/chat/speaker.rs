@@ -51,9 +51,8 @@ impl Speaker {
             return Ok(());
         }
         match timeout(PATIENCE, self.caller.check(accounts)).await {
-            Ok(Ok(())) => {}
             Ok(Err(Error::Database(error))) if crate::error::is_outage(&error) => {}
-            Err(_) => {}
+            Ok(Ok(())) | Err(_) => {}
             Ok(Err(error)) => return Err(error),
         }
         self.asked = Instant::now();

@@ -46,6 +46,7 @@ pub(super) async fn insert(database: &PgPool, kept: &[Kept<'_>]) -> Result<(), s
 
 /// All of them or none; those that are there already stay as they are.
 pub(super) async fn insert_rows(database: &PgPool, rows: &[KeptRow]) -> Result<(), sqlx::Error> {
+    let replies: Vec<Option<Uuid>> = rows.iter().map(|row| row.reply_to).collect();
     let column = |of: fn(&KeptRow) -> Uuid| rows.iter().map(of).collect::<Vec<_>>();
     sqlx::query!(
         r#"insert into chat_messages (id, stream_id, user_id, message, created_at, reply_to, epoch, sequence)
@@ -57,7 +58,7 @@ pub(super) async fn insert_rows(database: &PgPool, rows: &[KeptRow]) -> Result<(
         &column(|row| row.user),
         &rows.iter().map(|row| row.message.clone()).collect::<Vec<_>>(),
         &rows.iter().map(|row| time_of(row.id)).collect::<Vec<_>>(),
-        &rows.iter().map(|row| row.reply_to).collect::<Vec<_>>() as &[Option<Uuid>],
+        &replies as _,
         &rows.iter().map(|row| row.position.epoch).collect::<Vec<_>>(),
         &rows.iter().map(|row| row.position.offset).collect::<Vec<_>>()
     )

@@ -142,7 +142,7 @@ async fn one_by_one(database: &PgPool, rows: &[KeptRow]) -> bool {
             Ok(()) => {}
             Err(error) if crate::error::is_outage(&error) => return false,
             Err(error) => {
-                tracing::error!(%error, message = %row.id, "a message cannot be kept, and is dropped")
+                tracing::error!(%error, message = %row.id, "a message cannot be kept, and is dropped");
             }
         }
     }

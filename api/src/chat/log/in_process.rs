@@ -115,16 +115,11 @@ impl RoomLog for InProcessLog {
         self.accept(message).boxed()
     }
 
-    fn tell<'a>(
-        &'a self,
-        stream: StreamId,
-        kind: Kind,
-        fields: String,
-    ) -> BoxFuture<'a, Result<Event, ChatError>> {
+    fn tell(&self, stream: StreamId, kind: Kind, fields: String) -> BoxFuture<'_, Result<Event, ChatError>> {
         self.write(Pending::other(stream, kind, fields)).boxed()
     }
 
-    fn recent<'a>(&'a self, stream: StreamId) -> BoxFuture<'a, Result<RecentEvents, ChatError>> {
+    fn recent(&self, stream: StreamId) -> BoxFuture<'_, Result<RecentEvents, ChatError>> {
         let recent = self.rooms.with(stream, |room| {
             let events = room.events.iter().map(|(event, _)| event.clone()).collect();
             Ok(RecentEvents { last: room.last, events })

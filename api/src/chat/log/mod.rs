@@ -23,15 +23,10 @@ pub(crate) trait RoomLog: Send + Sync {
     fn say<'a>(&'a self, message: &'a Draft) -> BoxFuture<'a, Result<Event, ChatError>>;
 
     /// Tells everybody in a room of something else.
-    fn tell<'a>(
-        &'a self,
-        stream: StreamId,
-        kind: Kind,
-        fields: String,
-    ) -> BoxFuture<'a, Result<Event, ChatError>>;
+    fn tell(&self, stream: StreamId, kind: Kind, fields: String) -> BoxFuture<'_, Result<Event, ChatError>>;
 
     /// The last events of a room, [`KEPT`] at most and of the last ten minutes.
-    fn recent<'a>(&'a self, stream: StreamId) -> BoxFuture<'a, Result<RecentEvents, ChatError>>;
+    fn recent(&self, stream: StreamId) -> BoxFuture<'_, Result<RecentEvents, ChatError>>;
 
     /// Forgets what no longer counts; to be called every few seconds.
     fn sweep(&self);

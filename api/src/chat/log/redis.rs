@@ -112,12 +112,7 @@ impl RoomLog for RedisLog {
         self.accept(message).boxed()
     }
 
-    fn tell<'a>(
-        &'a self,
-        stream: StreamId,
-        kind: Kind,
-        fields: String,
-    ) -> BoxFuture<'a, Result<Event, ChatError>> {
+    fn tell(&self, stream: StreamId, kind: Kind, fields: String) -> BoxFuture<'_, Result<Event, ChatError>> {
         async move {
             let mut call = self.tell.prepare_invoke();
             call.key(room(stream)).key(events(stream));
@@ -128,7 +123,7 @@ impl RoomLog for RedisLog {
         .boxed()
     }
 
-    fn recent<'a>(&'a self, stream: StreamId) -> BoxFuture<'a, Result<RecentEvents, ChatError>> {
+    fn recent(&self, stream: StreamId) -> BoxFuture<'_, Result<RecentEvents, ChatError>> {
         async move {
             let mut call = self.recent.prepare_invoke();
             call.key(room(stream)).key(events(stream)).arg(KEPT);

@@ -39,7 +39,7 @@ pub(crate) async fn edit(
     Checked(changes): Checked<Changes>,
 ) -> Result<StreamView, Error> {
     let revision = stream::wanted_revision(&headers)?;
-    let language = changes.language.value();
+    let language = &changes.language;
     let mut tx = streams.database.begin().await?;
     let changed = sqlx::query!(
         r#"update streams
@@ -50,8 +50,8 @@ pub(crate) async fn edit(
         changes.title.as_ref().map(Title::as_str),
         changes.description.as_ref().map(Description::as_str),
         revision,
-        language.is_some(),
-        language.flatten().map(LanguageTag::as_str)
+        language.is_change(),
+        language.value().map(LanguageTag::as_str)
     )
     .execute(&mut *tx)
     .await?;

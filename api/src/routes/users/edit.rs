@@ -33,10 +33,9 @@ pub(crate) async fn edit(
     caller: Caller,
     Checked(changes): Checked<Changes>,
 ) -> Result<Json<Account>, Error> {
-    let (name, bio) = (changes.display_name.value(), changes.bio.value());
-    let name = name.map(|name| name.map(DisplayName::as_str));
-    let normal = name.flatten().map(NormalName::of);
-    let bio = bio.map(|bio| bio.map(Bio::as_str));
+    let Changes { display_name, bio } = &changes;
+    let name = display_name.value().map(DisplayName::as_str);
+    let normal = name.map(NormalName::of);
     sqlx::query!(
         r#"update users
            set display_name = case when $2 then $3 else display_name end,
@@ -45,12 +44,12 @@ pub(crate) async fn edit(
                updated_at = now()
            where id = $1 and deleted_at is null"#,
         caller.user,
-        name.is_some(),
-        name.flatten(),
+        display_name.is_change(),
+        name,
         normal.as_ref().map(NormalName::as_str),
-        bio.is_some(),
+        bio.is_change(),
         // An empty one is none.
-        bio.flatten().filter(|bio| !bio.is_empty())
+        bio.value().map(Bio::as_str).filter(|bio| !bio.is_empty())
     )
     .execute(&accounts.database)
     .await?;
