@@ -290,7 +290,7 @@ pub(crate) async fn pages(mut get: impl AsyncFnMut(&str) -> Answer, path: &str) 
         let answer = get(&path).await;
         assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.json);
         all.extend(answer.json.as_array().unwrap().iter().cloned());
-        path = answer.header("link").trim_start_matches('<').split('>').next().unwrap().to_owned();
+        answer.header("link").trim_start_matches('<').split('>').next().unwrap().clone_into(&mut path);
     }
     all
 }
