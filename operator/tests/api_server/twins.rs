@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use caudal_kubernetes::{LiveStream, names};
+use caudal_kubernetes::{LiveStream, LiveStreamStatus, names};
 use caudal_livestream::StreamId;
 use caudal_livestream::record::Phase;
 use caudal_operator::Term;
@@ -70,6 +70,8 @@ struct Churn<'a> {
     dice: SmallRng,
     /// Those that nobody has ended.
     wanted: Vec<StreamId>,
+    /// Those that were ended and may not be over yet.
+    ending: Vec<StreamId>,
     /// Those that have lost a worker. A second and a third loss soon after would end the broadcast, as they should.
     robbed: HashSet<StreamId>,
 }
@@ -83,7 +85,13 @@ impl Churn<'_> {
 
     async fn turn(&mut self) {
         if self.wanted.len() < STREAMS {
-            self.wanted.push(open(self.world.client.clone(), &self.world.namespace).await);
+            self.forget_what_is_over().await;
+            if self.ending.len() < ENDING {
+                self.wanted.push(open(self.world.client.clone(), &self.world.namespace).await);
+                return;
+            }
+        }
+        if self.wanted.is_empty() {
             return;
         }
         let at = self.dice.random_range(0..self.wanted.len());
@@ -91,11 +99,11 @@ impl Churn<'_> {
         match self.dice.random_range(0..4) {
             0 => {
                 self.patch(stream, json!({ "spec": { "desiredState": "Ended" } })).await;
-                self.wanted.swap_remove(at);
+                self.ending.push(self.wanted.swap_remove(at));
             }
             1 => {
                 self.streams.delete(&names::live_stream(stream), &DeleteParams::default()).await.unwrap();
-                self.wanted.swap_remove(at);
+                self.ending.push(self.wanted.swap_remove(at));
             }
             2 => {
                 let order = json!({ "metadata": { "annotations": { names::MOVE_ANNOTATION: "now" } } });
@@ -111,6 +119,18 @@ impl Churn<'_> {
                 }
             }
         }
+    }
+
+    async fn forget_what_is_over(&mut self) {
+        let mut ending = Vec::new();
+        for stream in self.ending.drain(..) {
+            let found = self.streams.get_opt(&names::live_stream(stream)).await.unwrap();
+            let over = |status: LiveStreamStatus| matches!(status.phase, Phase::Ended | Phase::Failed);
+            if found.is_some_and(|found| !found.status.is_some_and(over)) {
+                ending.push(stream);
+            }
+        }
+        self.ending = ending;
     }
 
     async fn patch(&self, stream: StreamId, patch: Value) {
@@ -136,11 +156,17 @@ enum Deaths {
 /// One installation, in which that many leaders die. What was found wrong.
 async fn installation(number: u64, term: Term, how: Deaths, deaths: u32) -> Vec<String> {
     // Workers of ended streams are in the way until a leader lives long enough; what a full pool does is not asked here.
-    let Some(world) = World::with_room_for(100).await else { return Vec::new() };
+    let Some(world) = World::with_room_for(60).await else { return Vec::new() };
     let streams = Api::namespaced(world.client.clone(), &world.namespace);
     let dice = SmallRng::seed_from_u64(number);
-    let mut churn =
-        Churn { world: &world, streams: streams.clone(), dice, wanted: Vec::new(), robbed: HashSet::new() };
+    let mut churn = Churn {
+        world: &world,
+        streams: streams.clone(),
+        dice,
+        wanted: Vec::new(),
+        ending: Vec::new(),
+        robbed: HashSet::new(),
+    };
     let mut dice = SmallRng::seed_from_u64(!number);
     let (over, mut wrong) = (CancellationToken::new(), Vec::new());
     let leaders = async {
@@ -184,7 +210,7 @@ async fn installation(number: u64, term: Term, how: Deaths, deaths: u32) -> Vec<
             wrong.extend(unsettled);
             break;
         }
-        sleep(Duration::from_millis(100)).await;
+        sleep(LOOK).await;
     }
     for place in world.workers.twins.lock().unwrap().iter() {
         wrong.push(format!("two workers of {place:?}"));
@@ -262,6 +288,11 @@ const LEADS_MS: u64 = 4_000;
 const DIES_WITHIN: Duration = Duration::from_secs(30);
 /// A worker of which no broadcast knows is looked at for 70 s before it is deleted, and no leader before the last one lives so long.
 const SETTLES_WITHIN: Duration = Duration::from_secs(150);
+/// What all have looks at hundreds of streams, and eight installations share a server.
+const LOOK: Duration = Duration::from_secs(2);
 /// How often something happens to a stream, and how many there are of them.
 const EACH: Duration = Duration::from_millis(200);
 const STREAMS: usize = 3;
+/// Streams whose end no leader has lived long enough to see: with more, the pool would be full of their workers, and new streams fail for
+/// want of room as they should.
+const ENDING: usize = 12;
