@@ -23,7 +23,6 @@ use crate::chat::position::Position;
 use crate::limits::gcra::FullAt;
 
 /// All rooms of the process.
-#[derive(Clone)]
 pub(crate) struct InProcessLog {
     rooms: Rooms,
     pending: mpsc::Sender<Pending>,
@@ -187,9 +186,8 @@ impl RoomState {
         if self.events.len() > KEPT {
             self.events.pop_front();
         }
-        if let Some((author, name)) = message
-            .and_then(|message| message.client_id.as_ref().map(|name| (message.author.id, name.clone())))
-        {
+        if let Some((author, name)) = message.and_then(Draft::try_name) {
+            self.trying.remove(&(author, name.clone()));
             self.tries.push_back((author, name, event.clone()));
             if self.tries.len() > KEPT {
                 self.tries.pop_front();
@@ -229,3 +227,33 @@ const MOST_TALKERS: usize = 5_000;
 const IDLE: Duration = Duration::from_secs(3_600);
 /// For those who come back.
 const REMEMBERED: Duration = Duration::from_secs(600);
+
+#[cfg(test)]
+mod tests {
+    use caudal_livestream::StreamId;
+
+    use super::*;
+    use crate::chat::draft::Author;
+    use crate::chat::text::ChatText;
+
+    #[test]
+    fn a_try_is_remembered_as_under_way_only_until_it_is_settled() {
+        let message = Draft {
+            id: Uuid::now_v7(),
+            stream: StreamId(Uuid::nil()),
+            author: Author { id: Uuid::nil(), username: "ana".into(), display_name: None, avatar: None },
+            text: ChatText::new("hola").unwrap(),
+            reply_to: None,
+            client_id: Some("1".into()),
+        };
+        let mut room = RoomState::new();
+        room.trying.extend(message.try_name());
+        let event = Event::new(Kind::NewMessage, room.last.next(), &message.fields());
+        room.happened(&event, Some(&message));
+        assert!(room.trying.is_empty());
+        assert_eq!(room.tried(&message), Some(event));
+        room.trying.extend(message.try_name());
+        room.failed(&message);
+        assert!(room.trying.is_empty());
+    }
+}
