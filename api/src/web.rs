@@ -21,6 +21,7 @@ use crate::app::{Pages, Streams};
 use crate::category::Slug;
 use crate::error::Error;
 use crate::names::NormalName;
+use crate::stream;
 
 /// Whatever is not under `/api`.
 pub(crate) async fn pages(
@@ -132,11 +133,7 @@ impl Streams {
         let database = &self.database;
         let found = match page {
             AppPage::Plain => return Ok(true),
-            AppPage::Watch(Some(stream)) => {
-                sqlx::query_scalar!(r#"select true as "there!" from streams where id = $1"#, stream)
-                    .fetch_optional(database)
-                    .await?
-            }
+            AppPage::Watch(Some(stream)) => return stream::exists(database, *stream).await,
             AppPage::Category(Some(slug)) => {
                 sqlx::query_scalar!(
                     r#"select true as "there!" from categories where slug = $1"#,

@@ -5,22 +5,12 @@ use std::fmt::Write as _;
 use axum::extract::ws::Utf8Bytes;
 use caudal_livestream::StreamId;
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::Position;
 use super::text::ChatText;
-
-/// Who said something, as everybody sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Author {
-    pub(crate) id: Uuid,
-    pub(crate) username: String,
-    pub(crate) display_name: Option<String>,
-    pub(crate) avatar: Option<String>,
-}
+use crate::account::Streamer;
 
 /// A message that has no position yet.
 #[derive(Clone, Debug)]
@@ -28,7 +18,7 @@ pub(crate) struct Draft {
     /// UUIDv7; its time is the message's.
     pub(crate) id: Uuid,
     pub(crate) stream: StreamId,
-    pub(crate) author: Author,
+    pub(crate) author: Streamer,
     pub(crate) text: ChatText,
     pub(crate) reply_to: Option<Uuid>,
     /// The sender's own name for it: a second try under the same name is the same message.
@@ -51,7 +41,7 @@ impl Draft {
 pub(crate) fn fields_of(
     id: Uuid,
     stream: StreamId,
-    author: &Author,
+    author: &Streamer,
     text: &str,
     reply_to: Option<Uuid>,
 ) -> String {
@@ -135,7 +125,7 @@ mod tests {
         Draft {
             id: Uuid::parse_str("01936f00-0000-7000-8000-000000000001").unwrap(),
             stream: StreamId(Uuid::nil()),
-            author: Author { id: Uuid::nil(), username: "ana".into(), display_name: None, avatar: None },
+            author: Streamer { id: Uuid::nil(), username: "ana".into(), display_name: None, avatar: None },
             text: ChatText::new(r#"a "quote" \ and }"#).unwrap(),
             reply_to: None,
             client_id: None,

@@ -16,6 +16,7 @@ use super::position::Position;
 use super::room::{self, Command};
 use crate::audience::GatheredAudience;
 use crate::bus::Bus;
+use crate::stream;
 
 /// All of them. All clones are one; whoever owns it awaits [`Hub::close`].
 #[derive(Clone)]
@@ -100,21 +101,20 @@ impl Hub {
         self.0.tasks.wait().await;
     }
 
-    async fn room(&self, stream: StreamId) -> Result<mpsc::Sender<Command>, ChatError> {
-        if let Some(room) = self.rooms().get(&stream).filter(|room| !room.is_closed()) {
+    async fn room(&self, id: StreamId) -> Result<mpsc::Sender<Command>, ChatError> {
+        if let Some(room) = self.rooms().get(&id).filter(|room| !room.is_closed()) {
             return Ok(room.clone());
         }
         // Only what exists gets a room: made-up names leave nothing behind.
-        let exists = sqlx::query_scalar!(r#"select true as "exists!" from streams where id = $1"#, stream.0);
-        let exists = exists.fetch_optional(&self.0.database).await.map_err(|error| {
+        let exists = stream::exists(&self.0.database, id.0).await.map_err(|error| {
             tracing::warn!(%error, "whether a stream exists cannot be asked");
             ChatError::Unavailable
         })?;
-        if exists.is_none() {
+        if !exists {
             return Err(ChatError::UnknownStream);
         }
         let mut rooms = self.rooms();
-        if let Some(room) = rooms.get(&stream).filter(|room| !room.is_closed()) {
+        if let Some(room) = rooms.get(&id).filter(|room| !room.is_closed()) {
             return Ok(room.clone());
         }
         if self.0.tasks.is_closed() {
@@ -125,9 +125,9 @@ impl Hub {
             return Err(ChatError::Full);
         }
         let (commands, queue) = mpsc::channel(KNOCKING);
-        rooms.insert(stream, commands.clone());
+        rooms.insert(id, commands.clone());
         // The room holds no sender of its own: it ends when the map lets go of it and nobody knocks.
-        self.0.tasks.spawn(room::run(Arc::downgrade(&self.0), stream, queue));
+        self.0.tasks.spawn(room::run(Arc::downgrade(&self.0), id, queue));
         Ok(commands)
     }
 

@@ -33,7 +33,6 @@ mod text;
 mod voice;
 
 pub(crate) use conversation::converse;
-pub(crate) use draft::Author;
 pub(crate) use error::ChatError;
 pub(crate) use history::{Line, before};
 pub(crate) use hub::Hub;

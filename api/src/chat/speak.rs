@@ -7,11 +7,13 @@ use sqlx::PgPool;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::draft::{Author, Draft, Event, Kind, fields_of_removal};
+use super::draft::{Draft, Event, Kind, fields_of_removal};
 use super::history::Line;
 use super::hub::Hub;
 use super::text::ChatText;
 use super::{ChatError, store};
+use crate::account::Streamer;
+use crate::app::Chat;
 
 /// Something to be said.
 #[derive(Clone, Debug)]
@@ -24,18 +26,19 @@ pub(crate) struct Saying<'a> {
 }
 
 /// Says it, in the author's name, and answers with the event that it became.
-pub(crate) async fn say(
-    hub: &Hub,
-    database: &PgPool,
-    author: &Author,
-    saying: Saying<'_>,
-) -> Result<Event, ChatError> {
+pub(crate) async fn say(chat: &Chat, author: &Streamer, saying: Saying<'_>) -> Result<Event, ChatError> {
+    let said = accept(chat, author, saying).await;
+    chat.metrics.said(said.as_ref().map_or_else(|error| error.code(), |_| "accepted"));
+    said
+}
+
+async fn accept(chat: &Chat, author: &Streamer, saying: Saying<'_>) -> Result<Event, ChatError> {
     let text = ChatText::new(saying.text)?;
     let client_id = saying.client_id.filter(|name| !name.is_empty());
     if client_id.is_some_and(|name| name.len() > LONGEST_NAME) {
         return Err(ChatError::TooLong);
     }
-    check_open(database, saying.stream).await?;
+    check_open(&chat.database, saying.stream).await?;
     let draft = Draft {
         id: Uuid::now_v7(),
         stream: saying.stream,
@@ -44,13 +47,12 @@ pub(crate) async fn say(
         reply_to: saying.reply_to,
         client_id: client_id.map(str::to_owned),
     };
-    hub.log().say(&draft).await
+    chat.hub.log().say(&draft).await
 }
 
 /// Takes a message away from everybody: its author may, and whoever streams.
 pub(crate) async fn remove(
-    hub: &Hub,
-    database: &PgPool,
+    Chat { hub, database, .. }: &Chat,
     by: Uuid,
     stream: StreamId,
     message: Uuid,

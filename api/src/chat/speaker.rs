@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::time::{Instant, timeout};
 
-use super::draft::Author;
+use crate::account::Streamer;
 use crate::app::Accounts;
 use crate::auth::{AuthError, Caller};
 use crate::error::Error;
@@ -14,7 +14,7 @@ use crate::error::Error;
 #[derive(Clone, Debug)]
 pub(crate) struct Speaker {
     caller: Caller,
-    author: Author,
+    author: Streamer,
     expires: DateTime<Utc>,
     asked: Instant,
 }
@@ -23,16 +23,12 @@ impl Speaker {
     /// The person of an access token.
     pub(crate) async fn of(accounts: &Accounts, token: &str) -> Result<Self, Error> {
         let (caller, expires) = Caller::of_token(accounts, token).await?;
-        let author = sqlx::query_as!(
-            Author,
-            "select id, username, display_name, avatar_url as avatar from users where id = $1",
-            caller.user
-        );
-        let author = author.fetch_optional(&accounts.database).await?.ok_or(AuthError::SessionRevoked)?;
+        let author = Streamer::find(&accounts.database, caller.user).await?;
+        let author = author.ok_or(AuthError::SessionRevoked)?;
         Ok(Self { caller, author, expires, asked: Instant::now() })
     }
 
-    pub(crate) fn author(&self) -> &Author {
+    pub(crate) fn author(&self) -> &Streamer {
         &self.author
     }
 

@@ -4,9 +4,10 @@ use caudal_livestream::StreamId;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::draft::{Author, Draft, fields_of, time_of};
+use super::draft::{Draft, fields_of, time_of};
 use super::history::Line;
 use super::position::Position;
+use crate::account::Streamer;
 
 /// A message that has its position.
 #[derive(Clone, Copy)]
@@ -89,7 +90,7 @@ pub(super) async fn before(
     .fetch_all(database)
     .await?;
     let lines = rows.into_iter().map(|row| {
-        let author = Author {
+        let author = Streamer {
             id: row.user_id,
             username: row.username,
             display_name: row.display_name,

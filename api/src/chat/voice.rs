@@ -44,9 +44,7 @@ impl Voice {
             Ok(speaker) => speaker,
             Err(error) => return Answer::from(&error),
         };
-        let said = speak::say(&chat.hub, &chat.database, speaker.author(), saying).await;
-        chat.metrics.said(said.as_ref().map_or_else(|error| error.code(), |_| "accepted"));
-        match said {
+        match speak::say(chat, speaker.author(), saying).await {
             Ok(event) => {
                 self.own.push_back(event.frame.clone());
                 if self.own.len() > OWN {
@@ -69,7 +67,7 @@ impl Voice {
             Ok(speaker) => speaker.author().id,
             Err(error) => return Answer::from(&error),
         };
-        match speak::remove(&chat.hub, &chat.database, by, stream, message).await {
+        match speak::remove(chat, by, stream, message).await {
             Ok(()) => Answer::done(),
             Err(error) => error.into(),
         }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::PeopleError;
 use crate::app::Accounts;
+use crate::auth::Caller;
 use crate::error::Error;
 use crate::names::NormalName;
 
@@ -18,6 +19,13 @@ pub(crate) struct KnownPerson(pub(crate) Uuid);
 /// Somebody, banned or gone as well: whom one follows or blocks one can also let go.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FormerPerson(pub(crate) Uuid);
+
+impl KnownPerson {
+    /// For what is nobody else's.
+    pub(crate) fn must_be(self, caller: Caller) -> Result<(), PeopleError> {
+        if self.0 == caller.user { Ok(()) } else { Err(PeopleError::NotYou) }
+    }
+}
 
 impl<S> FromRequestParts<S> for KnownPerson
 where

@@ -17,6 +17,37 @@ pub(crate) struct ListedPerson {
     pub(crate) since: DateTime<Utc>,
 }
 
+/// A page of the caller's list in a table, `whose` being the column of the caller and `who` of those in it; a macro, because a query that
+/// is checked at compile time must be one literal.
+macro_rules! listed {
+    ($table:literal, $whose:literal, $who:literal, $database:expr, $caller:expr, $uri:expr, $paging:expr) => {{
+        let (since, id) = $crate::page::ByTime::after($paging.cursor.as_deref())?;
+        let rows = sqlx::query_as!(
+            $crate::people::ListedPerson,
+            r#"select u.id, u.username, u.display_name, u.avatar_url as avatar, l.created_at as since
+           from "#
+                + $table
+                + r#" l join users u on u.id = l."#
+                + $who
+                + r#"
+           where l."#
+                + $whose
+                + r#" = $1 and ($2::timestamptz is null or (l.created_at, l."#
+                + $who
+                + r#") < ($2, $3::uuid))
+           order by l.created_at desc, l."#
+                + $who
+                + r#" desc limit $4"#,
+            $caller.user,
+            since,
+            id,
+            $paging.limit.rows()
+        );
+        Ok($crate::people::People::of(rows.fetch_all($database).await?, $paging.limit.items(), $uri))
+    }};
+}
+pub(crate) use listed;
+
 /// Somebody in a list, and since when.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

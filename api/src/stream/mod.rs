@@ -26,6 +26,12 @@ use crate::input::{FieldError, InputError};
 /// As many as a page shows.
 pub(crate) const MAX_CATEGORIES: usize = 10;
 
+/// Whether there is such a stream, whatever became of it.
+pub(crate) async fn exists(database: &sqlx::PgPool, stream: uuid::Uuid) -> Result<bool, sqlx::Error> {
+    let found = sqlx::query_scalar!(r#"select true as "exists!" from streams where id = $1"#, stream);
+    Ok(found.fetch_optional(database).await?.is_some())
+}
+
 /// Replaces the categories of a stream.
 pub(crate) async fn set_categories(
     db: &mut sqlx::PgConnection,

@@ -233,7 +233,7 @@ mod tests {
     use caudal_livestream::StreamId;
 
     use super::*;
-    use crate::chat::draft::Author;
+    use crate::account::Streamer;
     use crate::chat::text::ChatText;
 
     #[test]
@@ -241,7 +241,7 @@ mod tests {
         let message = Draft {
             id: Uuid::now_v7(),
             stream: StreamId(Uuid::nil()),
-            author: Author { id: Uuid::nil(), username: "ana".into(), display_name: None, avatar: None },
+            author: Streamer { id: Uuid::nil(), username: "ana".into(), display_name: None, avatar: None },
             text: ChatText::new("hola").unwrap(),
             reply_to: None,
             client_id: Some("1".into()),

@@ -12,7 +12,7 @@ use crate::chat::{ChatError, Line, before};
 use crate::error::Error;
 use crate::json::Query;
 use crate::page::{Limit, MAX_CURSOR, Page, decode_cursor};
-use crate::stream::StreamPath;
+use crate::stream::{self, StreamPath};
 
 #[derive(Deserialize, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -27,14 +27,15 @@ pub(crate) struct Wanted {
 /// What was said beside a stream, the latest first.
 pub(crate) async fn history(
     State(chat): State<Arc<Chat>>,
-    StreamPath(stream): StreamPath,
+    StreamPath(id): StreamPath,
     OriginalUri(uri): OriginalUri,
     Query(wanted): Query<Wanted>,
 ) -> Result<Page<Line>, Error> {
     let place = decode_cursor(wanted.cursor.as_deref())?;
-    let exists = sqlx::query_scalar!(r#"select true as "exists!" from streams where id = $1"#, stream);
-    exists.fetch_optional(&chat.database).await?.ok_or(ChatError::UnknownStream)?;
+    if !stream::exists(&chat.database, id).await? {
+        return Err(ChatError::UnknownStream.into());
+    }
     let most = wanted.limit.items().saturating_add(1);
-    let lines = before(chat.hub.log(), &chat.database, StreamId(stream), place, most).await?;
+    let lines = before(chat.hub.log(), &chat.database, StreamId(id), place, most).await?;
     Ok(Page::new(lines, wanted.limit.items(), &uri, |line| line.position, |line| line))
 }

@@ -19,6 +19,6 @@ pub(crate) async fn remove(
     path: Result<Path<(Uuid, Uuid)>, axum::extract::rejection::PathRejection>,
 ) -> Result<StatusCode, Error> {
     let Path((stream, message)) = path.map_err(|_| ChatError::UnknownMessage)?;
-    chat::remove(&chat.hub, &chat.database, caller.user, StreamId(stream), message).await?;
+    chat::remove(&chat, caller.user, StreamId(stream), message).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -11,9 +11,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::account::Streamer;
 use crate::app::{Accounts, Chat};
 use crate::auth::{AuthError, Caller};
-use crate::chat::{Author, Saying, say};
+use crate::chat::{Saying, say};
 use crate::error::Error;
 use crate::json::Checked;
 use crate::stream::StreamPath;
@@ -38,21 +39,15 @@ pub(crate) async fn send(
     StreamPath(stream): StreamPath,
     Checked(new): Checked<NewMessage>,
 ) -> Result<(StatusCode, Json<Box<RawValue>>), Error> {
-    let author = sqlx::query_as!(
-        Author,
-        "select id, username, display_name, avatar_url as avatar from users where id = $1",
-        caller.user
-    );
-    let author = author.fetch_optional(&accounts.database).await?.ok_or(AuthError::SessionRevoked)?;
+    let author = Streamer::find(&accounts.database, caller.user).await?;
+    let author = author.ok_or(AuthError::SessionRevoked)?;
     let saying = Saying {
         stream: StreamId(stream),
         text: &new.message,
         reply_to: new.reply_to,
         client_id: new.client_msg_id.as_deref(),
     };
-    let said = say(&chat.hub, &chat.database, &author, saying).await;
-    chat.metrics.said(said.as_ref().map_or_else(|error| error.code(), |_| "accepted"));
-    let event = said?;
+    let event = say(&chat, &author, saying).await?;
     let message = RawValue::from_string(event.message().unwrap_or("{}").to_owned());
     let message = message.map_err(|error| Error::Internal(format!("a message that is no JSON: {error}")))?;
     Ok((StatusCode::CREATED, Json(message)))
