@@ -1,8 +1,8 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
+import { freePorts } from './ports.ts';
 import { startPostgres } from './postgres.ts';
 import { Program, until } from './process.ts';
 
@@ -112,20 +112,4 @@ export class SeparateRoles {
     await this.#postgres.stop('SIGTERM');
     await rm(this.folder, { recursive: true, force: true });
   }
-}
-
-/** Ports that nobody had a moment ago: the roles must know each other's before any of them runs. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<number>((resolve, reject) => {
-          server.once('error', reject);
-          server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port));
-        }),
-    ),
-  );
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }
