@@ -3,6 +3,9 @@ import type { en } from './en.ts';
 /** What a text is called in the code: `chat.reply`. */
 export type Key = keyof typeof en;
 
+/** A text that needs no values: what tables of texts hold. */
+export type PlainKey = { [K in Key]: keyof Values<K> extends never ? K : never }[Key];
+
 /** A text with a number in it, as the language counts (`Intl.PluralRules`). */
 export type Plural = Readonly<
   { one: string; other: string } & Partial<Record<'zero' | 'two' | 'few' | 'many', string>>

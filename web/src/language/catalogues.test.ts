@@ -97,4 +97,16 @@ function quotedIn(text: string): string[] {
 }
 
 /** Texts that are the same in another language. */
-const SAME = new Set(['count.minutes', 'count.hours', 'count.days']);
+const SAME = new Set([
+  'advice.milliseconds',
+  'advice.seconds',
+  'chat.streamer',
+  'chat.title',
+  'count.days',
+  'count.hours',
+  'count.minutes',
+  'studio.audio',
+  'studio.audioSet',
+  'watch.seconds',
+  'watch.withKey',
+]);

@@ -14,8 +14,32 @@
  * OBS is quoted as its own Spanish translation calls things.
  */
 import type { Catalogue } from './catalogue.ts';
+import { advice } from './es/advice.ts';
+import { browse } from './es/browse.ts';
+import { channel } from './es/channel.ts';
+import { chat } from './es/chat.ts';
 import { count } from './es/count.ts';
+import { enter } from './es/enter.ts';
 import { home } from './es/home.ts';
+import { missing } from './es/missing.ts';
+import { problem } from './es/problem.ts';
+import { settings } from './es/settings.ts';
+import { studio } from './es/studio.ts';
 import { ui } from './es/ui.ts';
+import { watch } from './es/watch.ts';
 
-export const es: Catalogue = { ...count, ...home, ...ui };
+export const es: Catalogue = {
+  ...advice,
+  ...browse,
+  ...channel,
+  ...chat,
+  ...count,
+  ...enter,
+  ...home,
+  ...missing,
+  ...problem,
+  ...settings,
+  ...studio,
+  ...ui,
+  ...watch,
+};

@@ -13,6 +13,11 @@ export function inLocale<Format>(make: (locale: string) => Format): () => Format
 /** `1,204`. */
 export const number = (value: number): string => plain().format(value);
 
+/** `6.0`: with so many decimals, for what changes while somebody looks at it. */
+export function fixedNumber(value: number, decimals: 0 | 1): string {
+  return (decimals === 0 ? whole() : tenths()).format(value);
+}
+
 /** `1.2K`, where there is little room. */
 export const compactNumber = (value: number): string => compact().format(value);
 
@@ -24,6 +29,9 @@ export const day = (at: Date): string => date().format(at);
 
 /** `30 Nov 2026, 18:04:12`. */
 export const dayAndTime = (at: Date): string => moment().format(at);
+
+/** `Monday 18:04`. */
+export const weekdayAndTime = (at: Date): string => weekday().format(at);
 
 /** `yesterday`, `3 hours ago`, `in 2 days`: in the largest unit that fits. */
 export function relativeTime(at: Date, now: number): string {
@@ -42,6 +50,10 @@ export function languageName(tag: string): string | null {
 }
 
 const plain = inLocale((locale) => new Intl.NumberFormat(locale));
+const whole = inLocale((locale) => new Intl.NumberFormat(locale, { maximumFractionDigits: 0 }));
+const tenths = inLocale(
+  (locale) => new Intl.NumberFormat(locale, { minimumFractionDigits: 1, maximumFractionDigits: 1 }),
+);
 const compact = inLocale(
   (locale) => new Intl.NumberFormat(locale, { notation: 'compact', maximumFractionDigits: 1 }),
 );
@@ -52,6 +64,9 @@ const time = inLocale(
 const date = inLocale((locale) => new Intl.DateTimeFormat(locale, { dateStyle: 'medium' }));
 const moment = inLocale(
   (locale) => new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'medium' }),
+);
+const weekday = inLocale(
+  (locale) => new Intl.DateTimeFormat(locale, { weekday: 'long', hour: '2-digit', minute: '2-digit' }),
 );
 const relative = inLocale((locale) => new Intl.RelativeTimeFormat(locale, { numeric: 'auto' }));
 const names = inLocale((locale) => new Intl.DisplayNames([locale], { type: 'language' }));
