@@ -4,5 +4,13 @@ import './app.css';
 import { findLanguage } from './language/language.svelte.ts';
 
 const target = document.getElementById('app');
-// Nothing is shown in a language that it would not stay in.
-if (target !== null) void findLanguage().then(() => mount(App, { target }));
+if (target !== null) void start(target);
+
+/** Nothing is shown in a language that it would not stay in. */
+async function start(app: HTMLElement): Promise<void> {
+  // public/recover.js takes an empty page for one whose script has not come.
+  app.setAttribute('aria-busy', 'true');
+  await findLanguage();
+  app.removeAttribute('aria-busy');
+  mount(App, { target: app });
+}

@@ -7,7 +7,7 @@
  * follow, follower     seguir, seguidor     encoder              codificador
  * moderator            moderador            ban, time out        expulsar, silenciar
  * block                bloquear             channel, chat        canal, chat
- * log in, log out      iniciar sesión, cerrar sesión
+ * log in, log out      iniciar sesión, cerrar sesión; on buttons, which have less room: entrar, salir
  * sign up              crear cuenta         delay                retraso
  * keyframe             fotograma clave      bitrate              tasa de bits
  *

@@ -25,13 +25,18 @@ export const language = {
   },
 };
 
-/** Before anything is shown. Without its catalogue, the pages are in English. */
+/**
+ * Before anything is shown. The pages are in English if their catalogue cannot be fetched, and until it has come if that
+ * takes too long.
+ */
 export async function findLanguage(): Promise<void> {
-  try {
-    await speak(chosen(languageMemory.recall(), navigator.languages), (load) => load());
-  } catch {
-    // English is there already.
-  }
+  const found = speak(chosen(languageMemory.recall(), navigator.languages), (load) => load()).catch(
+    () => undefined,
+  );
+  let giveUp: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise((resolve) => (giveUp = setTimeout(resolve, PATIENCE_MS)));
+  await Promise.race([found, late]);
+  clearTimeout(giveUp);
 }
 
 /** By hand: kept for the next visit. Rejects if the catalogue cannot be fetched; then nothing changes. */
@@ -41,7 +46,8 @@ export async function chooseLanguage(tag: Tag): Promise<void> {
   try {
     await speak(chosen(tag, navigator.languages), chunk);
   } catch (error) {
-    languageMemory.keep(before);
+    // Another choice may have followed.
+    if (languageMemory.recall() === tag) languageMemory.keep(before);
     throw error;
   }
 }
@@ -56,3 +62,6 @@ async function speak(
   spoken = { tag, locale, words };
   document.documentElement.lang = tag;
 }
+
+/** After this, English is better than nothing. */
+const PATIENCE_MS = 4_000;

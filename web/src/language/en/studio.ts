@@ -71,6 +71,7 @@ export const studio = {
   'studio.tuneSet': 'zerolatency (x264), ultra low latency (NVENC)',
   'studio.bFrames': 'B-frames, look-ahead',
   'studio.bFramesSet': '0, off',
+  'studio.setFrameRate': 'Frame rate',
   'studio.frameRateSet': '30 or 60',
   'studio.audio': 'Audio',
   'studio.audioSet': 'AAC, 160 kb/s, 48 kHz',

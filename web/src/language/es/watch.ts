@@ -2,7 +2,7 @@ import type { Translation } from '../catalogue.ts';
 import type { watch as english } from '../en/watch.ts';
 
 export const watch: Translation<typeof english> = {
-  'watch.watching': 'Viéndolo',
+  'watch.watching': 'Espectadores',
   'watch.started': 'Empezó',
   'watch.liveFor': 'En directo desde hace',
   'watch.tryingAgain': '{problem} Volviendo a intentarlo…',
