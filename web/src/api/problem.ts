@@ -33,9 +33,10 @@ export class ApiProblem extends Error {
     return !this.code.startsWith('http_');
   }
 
-  /** The server's own words for one field, if it complained about that. */
+  /** What to tell a person about one field, if the server complained about it. */
   forField(field: string): string | undefined {
-    return this.fields.find((problem) => problem.field === field)?.detail;
+    const found = this.fields.find((problem) => problem.field === field);
+    return found === undefined ? undefined : wordsForField(found);
   }
 }
 

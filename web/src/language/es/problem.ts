@@ -21,7 +21,7 @@ export const problem: Translation<typeof english> = {
   'problem.busy': 'El servidor está ocupado. Vuelve a intentarlo en un momento.',
   'problem.wrongCredentials': 'Ese nombre y esa contraseña no coinciden.',
   'problem.wrongPassword': 'Esa no es tu contraseña.',
-  'problem.banned': 'Esta cuenta está expulsada. Pregunta a quien administra este servidor.',
+  'problem.banned': 'Esta cuenta está suspendida. Pregunta a quien administra este servidor.',
   'problem.blocked': 'Uno de los dos ha bloqueado al otro.',
   'problem.streamOpen': 'Ya tienes un directo.',
   'problem.tooManyPeople': 'Son demasiadas personas. Quita antes algunas.',
