@@ -24,7 +24,7 @@ export const problem: Translation<typeof english> = {
   'problem.banned': 'Esta cuenta está suspendida. Pregunta a quien administra este servidor.',
   'problem.blocked': 'Uno de los dos ha bloqueado al otro.',
   'problem.streamOpen': 'Ya tienes un directo.',
-  'problem.tooManyPeople': 'Son demasiadas personas. Quita antes algunas.',
+  'problem.listFull': 'Esta lista está llena. Quita antes a alguien.',
   'problem.changedMeanwhile': 'Alguien lo ha cambiado mientras tanto. Vuelve a cargar la página.',
   'problem.oneself': 'No puedes hacer esto contigo.',
   'problem.tooLarge': 'Esto es demasiado grande.',
