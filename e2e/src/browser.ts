@@ -31,7 +31,8 @@ export function browseAs(profile: string, flags: string[] = [], program = ELSEWH
     executablePath: program,
     userDataDir: profile,
     args: [
-      '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+      // Tests look for English words, whatever the machine speaks; flags that are given come later, and win.
+      '--accept-lang=en-US,en', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required', '--mute-audio',
       ...flags,
     ],

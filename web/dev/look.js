@@ -1,13 +1,14 @@
 /**
  * Takes pictures of every page at a desk's and at a phone's size, and measures the player for a while:
- * `npm run build && npm run preview:fake -- --port 4471`, then `node dev/look.js http://127.0.0.1:4471 <folder>`.
+ * `npm run build && npm run preview:fake -- --port 4471`, then `node dev/look.js http://127.0.0.1:4471 <folder>`; after the
+ * folder may come a part of a picture's name, to take only those, and the browser's language (`es`).
  */
 import { mkdtemp, mkdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import puppeteer from 'puppeteer-core';
 
-const [base = 'http://127.0.0.1:4471', folder = join(tmpdir(), 'caudal-look'), only = ''] =
+const [base = 'http://127.0.0.1:4471', folder = join(tmpdir(), 'caudal-look'), only = '', language = 'en'] =
   process.argv.slice(2);
 const CLIP = '01926f00-0000-7000-8000-000000000001';
 const SIZES = [
@@ -32,6 +33,7 @@ const browser = await puppeteer.launch({
   executablePath: '/usr/bin/chromium',
   userDataDir: profile,
   args: [
+    `--accept-lang=${language}`,
     '--no-sandbox',
     '--disable-gpu',
     '--disable-quic',
@@ -110,10 +112,11 @@ async function pictures(page, take) {
   await pause(600);
   await take('studio-categories');
   await open(page, '/@kilohertz');
-  await page.click('main button.primary');
+  // Whom somebody followed in another picture they follow still.
+  await page.click('main button.primary').catch(() => undefined);
   await pause(300);
   await take('channel-followed');
-  await page.evaluate(() => document.querySelector('[aria-label="Block kilohertz"]')?.click());
+  await page.evaluate(() => document.querySelector('main .actions button.start')?.click());
   await pause(300);
   await take('channel-block');
   await open(page, '/');

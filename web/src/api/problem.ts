@@ -1,3 +1,7 @@
+import type { PlainKey } from '../language/catalogue.ts';
+import { language } from '../language/language.svelte.ts';
+import { t } from '../language/text.ts';
+
 /** What went wrong with one field of a request. */
 export interface FieldProblem {
   /** The field's name, as the request's JSON calls it; nested fields are joined with dots. */
@@ -29,9 +33,10 @@ export class ApiProblem extends Error {
     return !this.code.startsWith('http_');
   }
 
-  /** The words for one field, if the server complained about it. */
+  /** What to tell a person about one field, if the server complained about it. */
   forField(field: string): string | undefined {
-    return this.fields.find((problem) => problem.field === field)?.detail;
+    const found = this.fields.find((problem) => problem.field === field);
+    return found === undefined ? undefined : wordsForField(found);
   }
 }
 
@@ -40,7 +45,7 @@ export class Unreachable extends Error {
   override readonly name = 'Unreachable';
 
   constructor() {
-    super('The server cannot be reached. Check your connection; trying again usually helps.');
+    super(t('problem.unreachable'));
   }
 }
 
@@ -60,11 +65,29 @@ export function parseProblem(
   return new ApiProblem(status, text(json['code']) ?? `http_${status}`, message, fields, seconds);
 }
 
-/** What to tell a person about anything that a request may throw. */
+/** What to tell a person about anything that a request may throw: our own words for a code that we know, else the api's. */
 export function wordsFor(error: unknown): string {
-  if (error instanceof ApiProblem && error.status === 429) return wordsForStatus(429, error.retryAfter);
-  if (error instanceof ApiProblem || error instanceof Unreachable) return error.message;
-  return 'Something went wrong. Please try again.';
+  if (error instanceof Unreachable) return t('problem.unreachable');
+  if (!(error instanceof ApiProblem)) return t('problem.unknown');
+  const known = CODES.get(error.code);
+  if (known !== undefined) return t(known);
+  if (error.status === 429) return wordsForStatus(error.status, error.retryAfter);
+  // The api writes English; what a status means can be said in any language.
+  return language.tag !== 'en' && (STATUSES.has(error.status) || !error.typed)
+    ? wordsForStatus(error.status, error.retryAfter)
+    : error.message;
+}
+
+/** By field, where the server complained about fields. */
+export function wordsForFields(error: unknown): Record<string, string> {
+  if (!(error instanceof ApiProblem)) return {};
+  return Object.fromEntries(error.fields.map((problem) => [problem.field, wordsForField(problem)]));
+}
+
+function wordsForField({ field, code, detail }: FieldProblem): string {
+  const known =
+    FIELD_CODES.get(`${field} ${code}`) ?? (language.tag === 'en' ? undefined : ANY_FIELD.get(code));
+  return known === undefined ? detail : t(known);
 }
 
 function parseField(value: unknown): FieldProblem[] {
@@ -72,7 +95,7 @@ function parseField(value: unknown): FieldProblem[] {
   const pointer = text(entry?.['pointer']);
   if (entry === null || pointer === undefined) return [];
   const code = text(entry['code']) ?? 'invalid';
-  return [{ field: fieldOf(pointer), code, detail: text(entry['detail']) ?? 'This is not valid.' }];
+  return [{ field: fieldOf(pointer), code, detail: text(entry['detail']) ?? t('problem.invalid') }];
 }
 
 /** RFC 6901 pointers, as a plain string (`/title`) or as a URI fragment (`#/title`). */
@@ -88,19 +111,15 @@ function fieldOf(pointer: string): string {
 function wordsForStatus(status: number, retryAfter: number | null): string {
   switch (status) {
     case 401:
-      return 'Please log in first.';
+      return t('problem.logInFirst');
     case 403:
-      return 'You are not allowed to do this.';
+      return t('problem.forbidden');
     case 404:
-      return 'This does not exist, or no longer does.';
+      return t('problem.notFound');
     case 429:
-      return retryAfter === null
-        ? 'Too many attempts. Please wait a moment.'
-        : `Too many attempts. Please wait ${retryAfter === 1 ? 'a second' : `${retryAfter} seconds`}.`;
+      return retryAfter === null ? t('problem.tooMany') : t('problem.tooManyWait', { count: retryAfter });
     default:
-      return status >= 500
-        ? 'The server has a problem. Please try again in a moment.'
-        : 'The server did not accept this.';
+      return t(status >= 500 ? 'problem.server' : 'problem.refused');
   }
 }
 
@@ -121,3 +140,45 @@ function asRecord(value: unknown): Record<string, unknown> | null {
 function text(value: unknown): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined;
 }
+
+const CODES: ReadonlyMap<string, PlainKey> = new Map([
+  ['wrong_credentials', 'problem.wrongCredentials'],
+  ['wrong_password', 'problem.wrongPassword'],
+  ['unauthenticated', 'problem.logInFirst'],
+  ['token_invalid', 'problem.logInAgain'],
+  ['token_expired', 'problem.logInAgain'],
+  ['session_revoked', 'problem.logInAgain'],
+  ['refresh_invalid', 'problem.logInAgain'],
+  ['refresh_reused', 'problem.logInAgain'],
+  ['banned', 'problem.banned'],
+  ['blocked', 'problem.blocked'],
+  ['oneself', 'problem.oneself'],
+  ['stream_open', 'problem.streamOpen'],
+  ['too_many', 'problem.listFull'],
+  ['precondition_failed', 'problem.changedMeanwhile'],
+  ['too_large', 'problem.tooLarge'],
+  ['overloaded', 'problem.busy'],
+  ['timed_out', 'problem.busy'],
+  ['unavailable', 'problem.server'],
+  ['internal', 'problem.server'],
+]);
+
+/** Whose code says no more than the status does. */
+const STATUSES: ReadonlySet<number> = new Set([401, 403, 404]);
+
+/** By field and code. */
+const FIELD_CODES: ReadonlyMap<string, PlainKey> = new Map([
+  ['username taken', 'problem.nameTaken'],
+  ['username invalid', 'problem.nameInvalid'],
+  ['email taken', 'problem.emailTaken'],
+  ['email invalid', 'problem.emailInvalid'],
+  ['password too_short', 'problem.passwordShort'],
+  ['categoryIds unknown', 'problem.noSuchCategory'],
+]);
+
+/** Where the api's English may say more, as with the number of characters. */
+const ANY_FIELD: ReadonlyMap<string, PlainKey> = new Map([
+  ['too_short', 'problem.tooShort'],
+  ['too_long', 'problem.tooLong'],
+  ['invalid', 'problem.invalid'],
+]);

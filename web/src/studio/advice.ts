@@ -1,4 +1,5 @@
 import type { IngestHealth } from '../api/streams.ts';
+import { t } from '../language/text.ts';
 
 export interface Advice {
   level: 'good' | 'hint' | 'warning';
@@ -26,8 +27,8 @@ export function adviseOn(ingest: IngestHealth, now: number): Advice[] {
   return [
     {
       level: 'good',
-      title: 'Your settings are right',
-      detail: 'Nothing in what your encoder sends adds delay that could be avoided.',
+      title: t('advice.right'),
+      detail: t('advice.rightWords'),
       costMs: null,
     },
   ];
@@ -49,10 +50,8 @@ function keyframes({ keyframeIntervalMs: interval }: IngestHealth): Advice[] {
     return [
       {
         level: 'warning',
-        title: `A keyframe only every ${seconds} s`,
-        detail:
-          'Viewers can join and switch quality only at keyframes, and players without low latency stay three such ' +
-          'intervals behind. Set the keyframe interval to 2 s (OBS: Output → Advanced → Keyframe Interval; 0 means “auto” and is too long).',
+        title: t('advice.keyframesSeldom', { seconds }),
+        detail: t('advice.keyframesSeldomWords'),
         costMs: null,
       },
     ];
@@ -61,8 +60,8 @@ function keyframes({ keyframeIntervalMs: interval }: IngestHealth): Advice[] {
     return [
       {
         level: 'hint',
-        title: `A keyframe every ${seconds} s`,
-        detail: 'With a keyframe interval of 2 s viewers join faster and change quality sooner.',
+        title: t('advice.keyframes', { seconds }),
+        detail: t('advice.keyframesLongWords'),
         costMs: null,
       },
     ];
@@ -71,9 +70,8 @@ function keyframes({ keyframeIntervalMs: interval }: IngestHealth): Advice[] {
     return [
       {
         level: 'hint',
-        title: `A keyframe every ${seconds} s`,
-        detail:
-          'Keyframes are large. At the same bitrate an interval of 1 to 2 s looks better and costs no delay.',
+        title: t('advice.keyframes', { seconds }),
+        detail: t('advice.keyframesShortWords'),
         costMs: null,
       },
     ];
@@ -90,12 +88,8 @@ function bFrames({ bFrames: used, fps, videoCodec, encoder }: IngestHealth): Adv
   return [
     {
       level: 'warning',
-      title: 'B-frames hold every picture back',
-      detail: x264
-        ? 'An encoder that uses B-frames has to see the following pictures first, and x264 then usually looks ahead ' +
-          `as well: together about ${inWords(cost)}. Set Tune to “zerolatency” (x264), which turns both off.`
-        : `An encoder that uses B-frames has to see the following pictures first: about ${inWords(cost)}. Set B-frames ` +
-          'to 0, turn Look-ahead off and choose the tuning “Ultra Low Latency” where there is one.',
+      title: t('advice.bFrames'),
+      detail: t(x264 ? 'advice.bFramesX264Words' : 'advice.bFramesWords', { time: inWords(cost) }),
       costMs: cost,
     },
   ];
@@ -107,8 +101,8 @@ function frameRate({ fps }: IngestHealth): Advice[] {
   return [
     {
       level: 'hint',
-      title: `${oneDecimal(fps)} pictures a second`,
-      detail: `Each picture waits for the next one. 30 or 60 a second look smoother and save about ${inWords(cost)}.`,
+      title: t('advice.frameRate', { fps: oneDecimal(fps) }),
+      detail: t('advice.frameRateWords', { time: inWords(cost) }),
       costMs: cost,
     },
   ];
@@ -120,10 +114,8 @@ function bitrate({ bitrate: bits, width, height, fps }: IngestHealth): Advice[] 
     return [
       {
         level: 'hint',
-        title: `${oneDecimal(bits / 1e6)} Mb/s is a lot`,
-        detail:
-          'Viewers of the source quality need this and some more without a break, or their players buffer and fall ' +
-          'behind. Up to 6 Mb/s is plenty for 1080p.',
+        title: t('advice.bitrateHigh', { rate: oneDecimal(bits / 1e6) }),
+        detail: t('advice.bitrateHighWords'),
         costMs: null,
       },
     ];
@@ -133,10 +125,8 @@ function bitrate({ bitrate: bits, width, height, fps }: IngestHealth): Advice[] 
   return [
     {
       level: 'hint',
-      title: `${oneDecimal(bits / 1e6)} Mb/s is little for ${width}×${height}`,
-      detail:
-        'Fast scenes will look blocky. Raise the bitrate, or lower the resolution: 720p at 2.5 Mb/s looks better ' +
-        'than 1080p at 2 Mb/s.',
+      title: t('advice.bitrateLow', { rate: oneDecimal(bits / 1e6), size: `${width}×${height}` }),
+      detail: t('advice.bitrateLowWords'),
       costMs: null,
     },
   ];
@@ -151,9 +141,8 @@ function dropped({ droppedFrames, fps, connectedAt }: IngestHealth, now: number)
   return [
     {
       level: 'warning',
-      title: `${share} % of the pictures got lost`,
-      detail:
-        'Your upload cannot carry the bitrate all the time. Lower the bitrate by a quarter, or use a cable instead of Wi-Fi.',
+      title: t('advice.lost', { share }),
+      detail: t('advice.lostWords'),
       costMs: null,
     },
   ];
@@ -165,16 +154,16 @@ function codecs(ingest: IngestHealth): Advice[] {
   if (videoCodec !== null && /hevc|h\.?265|hvc1|hev1/i.test(videoCodec)) {
     advice.push({
       level: 'hint',
-      title: 'Not every browser plays HEVC',
-      detail: 'Choose H.264 if everybody should see the source quality.',
+      title: t('advice.hevc'),
+      detail: t('advice.hevcWords'),
       costMs: null,
     });
   }
   if (audioCodec === null && measured(ingest)) {
     advice.push({
       level: 'hint',
-      title: 'There is no sound',
-      detail: 'Viewers hear silence. In OBS, check that a source in the Audio Mixer is not muted.',
+      title: t('advice.silent'),
+      detail: t('advice.silentWords'),
       costMs: null,
     });
   }
@@ -183,10 +172,11 @@ function codecs(ingest: IngestHealth): Advice[] {
 
 /** As exactly as an estimate deserves. */
 export function inWords(ms: number): string {
-  return ms >= 950 ? `${oneDecimal(ms / 1000)} s` : ms >= 100 ? `${Math.round(ms / 50) * 50} ms` : `${ms} ms`;
+  if (ms >= 950) return t('advice.seconds', { seconds: oneDecimal(ms / 1000) });
+  return t('advice.milliseconds', { ms: ms >= 100 ? Math.round(ms / 50) * 50 : ms });
 }
 
-const oneDecimal = (value: number) => String(Math.round(value * 10) / 10);
+const oneDecimal = (value: number) => Math.round(value * 10) / 10;
 
 /** Segments aim at 2 s; an encoder set to 2 s sends 2.0 or one frame more. */
 const GOOD_GOP_MS = 2_100;

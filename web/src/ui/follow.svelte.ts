@@ -1,6 +1,7 @@
 import { setFollowing, type Profile } from '../api/people.ts';
 import { ApiProblem, wordsFor } from '../api/problem.ts';
 import type { Session } from '../api/session.ts';
+import { t } from '../language/text.ts';
 
 /** What a profile says that a follow changes. */
 export type FollowState = Pick<Profile, 'isFollowing' | 'followers'>;
@@ -85,7 +86,7 @@ export class Follow {
 export function followOf(session: Session, profile: Profile): Follow {
   const asker = session.account?.id;
   return new Follow(profile, async (wanted) => {
-    if (session.account?.id !== asker) throw new ApiProblem(401, 'unauthorized', 'Please log in again.');
+    if (session.account?.id !== asker) throw new ApiProblem(401, 'unauthorized', t('problem.logInAgain'));
     await setFollowing(session, profile.id, wanted);
   });
 }

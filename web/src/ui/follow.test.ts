@@ -41,7 +41,7 @@ describe('a follow', () => {
     await done;
     expect(follow.wanted).toBe(false);
     expect(follow.followers).toBe(10);
-    expect(follow.problem).toBe('This person does not want that.');
+    expect(follow.problem).toBe('One of you has blocked the other.');
   });
 
   it('forgets the reason with the next try', async () => {

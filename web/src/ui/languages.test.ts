@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { englishName, languageChoices } from './languages.ts';
+import { languageName } from '../language/format.ts';
+import { languageChoices } from './languages.ts';
 
 const tags = (own: string[], chosen: string | null = null) =>
   languageChoices(own, chosen).map(({ tag }) => tag);
@@ -31,6 +32,6 @@ describe('the languages to choose from', () => {
 
   it('leave out what is no language', () => {
     expect(tags(['*', 'en'])[0]).toBe('en');
-    expect(englishName('not a tag')).toBeNull();
+    expect(languageName('not a tag')).toBeNull();
   });
 });

@@ -1,3 +1,6 @@
+import { languageName } from '../language/format.ts';
+import { language } from '../language/language.svelte.ts';
+
 export interface Language {
   /** BCP 47. */
   tag: string;
@@ -8,27 +11,14 @@ export interface Language {
  * The languages to choose from: the visitor's own first, then a short list by name. The one that is chosen already is
  * always among them.
  */
-export function languageChoices(
-  own: readonly string[],
-  chosen: string | null,
-  nameOf: (tag: string) => string | null = englishName,
-): Language[] {
-  const preferred = own.map(listed).filter((tag) => nameOf(tag) !== null);
-  const rest = USUAL.map((tag) => ({ tag, name: nameOf(tag) ?? tag })).sort((a, b) =>
-    a.name.localeCompare(b.name, 'en'),
+export function languageChoices(own: readonly string[], chosen: string | null): Language[] {
+  const preferred = own.map(listed).filter((tag) => languageName(tag) !== null);
+  const rest = USUAL.map((tag) => ({ tag, name: languageName(tag) ?? tag })).sort((a, b) =>
+    a.name.localeCompare(b.name, language.locale),
   );
   const first = [...preferred, ...(chosen === null ? [] : [chosen])];
-  const all = [...first.map((tag) => ({ tag, name: nameOf(tag) ?? tag })), ...rest];
+  const all = [...first.map((tag) => ({ tag, name: languageName(tag) ?? tag })), ...rest];
   return all.filter(({ tag }, at) => all.findIndex((other) => other.tag === tag) === at);
-}
-
-/** What a language is called; `null` for what is no language's tag. */
-export function englishName(tag: string): string | null {
-  try {
-    return new Intl.DisplayNames(['en'], { type: 'language' }).of(tag) ?? null;
-  } catch {
-    return null;
-  }
 }
 
 /**

@@ -1,5 +1,6 @@
 import { ErrorDetails, ErrorTypes, PlaylistLevelType } from 'hls.js';
 import type { ErrorData, Level } from 'hls.js';
+import { fixedNumber } from '../language/format.ts';
 
 export interface Quality {
   index: number;
@@ -17,7 +18,7 @@ export function qualities(levels: readonly Level[]): Quality[] {
       const same = levels.filter((other) => label(other) === label(level)).length > 1;
       return {
         index,
-        label: same ? `${label(level)} · ${(level.bitrate / 1e6).toFixed(1)} Mb/s` : label(level),
+        label: same ? `${label(level)} · ${fixedNumber(level.bitrate / 1e6, 1)} Mb/s` : label(level),
         bitrate: level.bitrate,
       };
     })

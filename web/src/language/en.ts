@@ -1,0 +1,30 @@
+import { advice } from './en/advice.ts';
+import { browse } from './en/browse.ts';
+import { channel } from './en/channel.ts';
+import { chat } from './en/chat.ts';
+import { count } from './en/count.ts';
+import { enter } from './en/enter.ts';
+import { home } from './en/home.ts';
+import { missing } from './en/missing.ts';
+import { problem } from './en/problem.ts';
+import { settings } from './en/settings.ts';
+import { studio } from './en/studio.ts';
+import { ui } from './en/ui.ts';
+import { watch } from './en/watch.ts';
+
+/** Every text of the pages, in English: other languages have the same keys. A file of `en/` holds the keys that begin with its name. */
+export const en = {
+  ...advice,
+  ...browse,
+  ...channel,
+  ...chat,
+  ...count,
+  ...enter,
+  ...home,
+  ...missing,
+  ...problem,
+  ...settings,
+  ...studio,
+  ...ui,
+  ...watch,
+} as const;

@@ -1,0 +1,15 @@
+export const channel = {
+  'channel.edit': 'Edit profile',
+  'channel.past': 'Past broadcasts',
+  'channel.loadingPast': 'Loading past broadcasts',
+  'channel.noneOfYours': 'When you have been live, it shows up here.',
+  'channel.none': 'Nothing yet. Follow to see when they go live.',
+  'channel.blocked': 'You have blocked {name}.',
+  'channel.unblock': 'Unblock',
+  'channel.unblockName': 'Unblock {name}',
+  'channel.askBlock': 'Block {name}? Neither of you can follow the other then.',
+  'channel.blocking': 'Blocking…',
+  'channel.yesBlock': 'Yes, block',
+  'channel.block': 'Block',
+  'channel.blockName': 'Block {name}',
+} as const;

@@ -1,0 +1,17 @@
+export const enter = {
+  'enter.welcomeBack': 'Welcome back',
+  'enter.already': 'Already have an account?',
+  'enter.newHere': 'New here?',
+  'enter.username': 'Username',
+  'enter.usernameHint': 'This is what viewers see.',
+  'enter.email': 'Email',
+  'enter.login': 'Username or email',
+  'enter.password': 'Password',
+  'enter.passwordHint': 'At least 8 characters; a short sentence is easy to remember.',
+  'enter.chooseName': 'Choose a name.',
+  'enter.enterEmail': 'Enter an email address.',
+  'enter.longerPassword': 'Use at least 8 characters.',
+  'enter.enterLogin': 'Enter your name or email address.',
+  'enter.enterPassword': 'Enter your password.',
+  'enter.oneMoment': 'One moment…',
+} as const;
