@@ -14,6 +14,7 @@
  * OBS is quoted as its own Spanish translation calls things.
  */
 import type { Catalogue } from './catalogue.ts';
+import { account } from './es/account.ts';
 import { advice } from './es/advice.ts';
 import { browse } from './es/browse.ts';
 import { channel } from './es/channel.ts';
@@ -29,6 +30,7 @@ import { ui } from './es/ui.ts';
 import { watch } from './es/watch.ts';
 
 export const es: Catalogue = {
+  ...account,
   ...advice,
   ...browse,
   ...channel,

@@ -2,6 +2,9 @@ export type Route =
   | { page: 'home' }
   | { page: 'register'; next: string }
   | { page: 'login'; next: string }
+  | { page: 'forgot-password' }
+  | { page: 'reset-password' }
+  | { page: 'verify-email' }
   | { page: 'studio' }
   | { page: 'settings' }
   | { page: 'watch'; streamId: string }
@@ -35,6 +38,9 @@ function topLevel(part: string, asked: URLSearchParams): Route {
       return { page: part, next: safeNext(asked.get('next')) ?? '/studio' };
     case 'login':
       return { page: part, next: safeNext(asked.get('next')) ?? '/' };
+    case 'forgot-password':
+    case 'reset-password':
+    case 'verify-email':
     case 'studio':
     case 'settings':
     case 'categories':
