@@ -132,6 +132,12 @@ export async function answerApi(
     accessTokens.delete(token);
     if (cookie !== undefined) refreshTokens.delete(cookie);
     res.writeHead(204, { 'set-cookie': 'caudal_refresh=; Max-Age=0; Path=/api/auth' }).end();
+  } else if (at === 'GET /api/notifications') {
+    json(200, NOTIFICATIONS);
+  } else if (at === 'GET /api/notifications/unread' || at === 'PATCH /api/notifications') {
+    json(200, { count: req.method === 'GET' ? 2 : 0 });
+  } else if (path === '/api/notifications/preferences') {
+    json(200, { streamStarted: true, newFollower: body['newFollower'] ?? true });
   } else if (at === 'GET /api/auth/sessions') {
     json(200, logIns());
   } else if (path.startsWith('/api/auth/sessions') || path.startsWith('/api/auth/email/')) {
@@ -290,6 +296,29 @@ const WAITING: Stream = {
   isLive: false,
   startedAt: null,
 };
+
+/** Two that are new, and one from last week. */
+const NOTIFICATIONS = [
+  [
+    'n-3',
+    'stream_started',
+    'norte',
+    'Norte',
+    'Climbing by the fjord, with two cameras and no plan',
+    0.2,
+    false,
+  ],
+  ['n-2', 'new_follower', 'kim', null, null, 5, false],
+  ['n-1', 'stream_started', 'ana', 'Ana', 'Sourdough on a Sunday', 170, true],
+].map(([id, type, username, displayName, title, hours, read]) => ({
+  id,
+  type,
+  title,
+  read,
+  user: { id: `u-${username}`, username, displayName, avatar: null },
+  streamId: type === 'stream_started' ? `s-${username}` : null,
+  createdAt: new Date(Date.now() - Number(hours) * 3_600_000).toISOString(),
+}));
 
 /** Of a person with two phones, one of them in a drawer. */
 function logIns() {

@@ -7,6 +7,7 @@ import { count } from './en/count.ts';
 import { enter } from './en/enter.ts';
 import { home } from './en/home.ts';
 import { missing } from './en/missing.ts';
+import { notifications } from './en/notifications.ts';
 import { problem } from './en/problem.ts';
 import { settings } from './en/settings.ts';
 import { studio } from './en/studio.ts';
@@ -24,6 +25,7 @@ export const en = {
   ...enter,
   ...home,
   ...missing,
+  ...notifications,
   ...problem,
   ...settings,
   ...studio,

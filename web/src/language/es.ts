@@ -23,6 +23,7 @@ import { count } from './es/count.ts';
 import { enter } from './es/enter.ts';
 import { home } from './es/home.ts';
 import { missing } from './es/missing.ts';
+import { notifications } from './es/notifications.ts';
 import { problem } from './es/problem.ts';
 import { settings } from './es/settings.ts';
 import { studio } from './es/studio.ts';
@@ -39,6 +40,7 @@ export const es: Catalogue = {
   ...enter,
   ...home,
   ...missing,
+  ...notifications,
   ...problem,
   ...settings,
   ...studio,

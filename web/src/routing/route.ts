@@ -7,6 +7,7 @@ export type Route =
   | { page: 'verify-email' }
   | { page: 'studio' }
   | { page: 'settings' }
+  | { page: 'notifications' }
   | { page: 'watch'; streamId: string }
   | { page: 'channel'; username: string }
   | { page: 'categories' }
@@ -43,6 +44,7 @@ function topLevel(part: string, asked: URLSearchParams): Route {
     case 'verify-email':
     case 'studio':
     case 'settings':
+    case 'notifications':
     case 'categories':
       return { page: part };
     case 'search':
