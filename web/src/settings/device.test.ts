@@ -29,7 +29,7 @@ it.each([
   ],
   [
     'Mozilla/5.0 (Linux; Android 16; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/29.0 Chrome/156.0.0.0 Mobile Safari/537.36',
-    'Samsung Internet',
+    'Samsung',
     'Android',
   ],
   ['curl/8.10.1', 'curl', null],

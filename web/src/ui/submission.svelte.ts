@@ -1,4 +1,4 @@
-import { ApiProblem, wordsFor } from '../api/problem.ts';
+import { wordsFor, wordsForFields } from '../api/problem.ts';
 
 /** A form on its way to the api: one at a time, and what the api said about it. */
 export class Submission {
@@ -31,11 +31,8 @@ export class Submission {
       this.done = sent === this.#changes;
       return true;
     } catch (error) {
-      if (error instanceof ApiProblem && error.fields.length > 0) {
-        this.fields = Object.fromEntries(error.fields.map(({ field, detail }) => [field, detail]));
-      } else {
-        this.general = wordsFor(error);
-      }
+      this.fields = wordsForFields(error);
+      if (Object.keys(this.fields).length === 0) this.general = wordsFor(error);
       return false;
     } finally {
       this.busy = false;
