@@ -132,6 +132,21 @@ export async function answerApi(
     accessTokens.delete(token);
     if (cookie !== undefined) refreshTokens.delete(cookie);
     res.writeHead(204, { 'set-cookie': 'caudal_refresh=; Max-Age=0; Path=/api/auth' }).end();
+  } else if (at === 'GET /api/notifications') {
+    json(200, NOTIFICATIONS);
+  } else if (at === 'GET /api/notifications/unread' || at === 'PATCH /api/notifications') {
+    json(200, { count: req.method === 'GET' ? 2 : 0 });
+  } else if (path === '/api/notifications/preferences') {
+    json(200, { streamStarted: true, newFollower: body['newFollower'] ?? true });
+  } else if (at === 'GET /api/auth/sessions') {
+    json(200, logIns());
+  } else if (path.startsWith('/api/auth/sessions') || path.startsWith('/api/auth/email/')) {
+    res.writeHead(204).end();
+  } else if (/^POST \/api\/auth\/password/.test(at) || at === 'DELETE /api/users/me') {
+    const mustKnow = body['password'] !== undefined;
+    if (mustKnow && body['password'] !== me?.password)
+      problem(403, 'wrong_password', 'That is not your password.');
+    else res.writeHead(204).end();
   } else if (at === 'GET /api/streams') {
     json(200, shown);
   } else if (/^\/api\/(auth|streams\/(mine|open|failed))/.test(path) && me === null) {
@@ -281,6 +296,58 @@ const WAITING: Stream = {
   isLive: false,
   startedAt: null,
 };
+
+/** Two that are new, and one from last week. */
+const NOTIFICATIONS = [
+  [
+    'n-3',
+    'stream_started',
+    'norte',
+    'Norte',
+    'Climbing by the fjord, with two cameras and no plan',
+    0.2,
+    false,
+  ],
+  ['n-2', 'new_follower', 'kim', null, null, 5, false],
+  ['n-1', 'stream_started', 'ana', 'Ana', 'Sourdough on a Sunday', 170, true],
+].map(([id, type, username, displayName, title, hours, read]) => ({
+  id,
+  type,
+  title,
+  read,
+  user: { id: `u-${username}`, username, displayName, avatar: null },
+  streamId: type === 'stream_started' ? `s-${username}` : null,
+  createdAt: new Date(Date.now() - Number(hours) * 3_600_000).toISOString(),
+}));
+
+/** Of a person with two phones, one of them in a drawer. */
+function logIns() {
+  const ago = (hours: number) => new Date(Date.now() - hours * 3_600_000).toISOString();
+  const one = (id: string, hours: number, userAgent: string, ip: string, current = false) => ({
+    id,
+    createdAt: ago(hours + 100),
+    lastUsedAt: ago(hours),
+    userAgent,
+    ip,
+    current,
+  });
+  return [
+    one(
+      'l-1',
+      0,
+      'Mozilla/5.0 (X11; Linux x86_64; rv:150.0) Gecko/20100101 Firefox/150.0',
+      '203.0.113.7',
+      true,
+    ),
+    one(
+      'l-2',
+      3,
+      'Mozilla/5.0 (iPhone; CPU iPhone OS 19_1 like Mac OS X) Version/19.1 Safari/604.1',
+      '2001:db8:17:4a:9c01:22ff:fe5e:88b1',
+    ),
+    one('l-3', 500, 'Mozilla/5.0 (Linux; Android 12) Chrome/120.0.0.0 Mobile Safari/537.36', '198.51.100.23'),
+  ];
+}
 
 function newKey(): string {
   return `live_${randomUUID().replaceAll('-', '')}`;

@@ -20,6 +20,7 @@ export interface Profile extends Streamer {
 export interface OwnProfile extends Account {
   displayName: string | null;
   bio: string | null;
+  emailVerified?: boolean;
 }
 
 export interface ProfileFields {

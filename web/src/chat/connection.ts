@@ -1,4 +1,5 @@
 import type { Session } from '../api/session.ts';
+import { socketAddress } from '../api/socket-address.ts';
 import { Conversation, type Effect } from './conversation.ts';
 import { latestPage } from './older-pages.ts';
 
@@ -65,8 +66,7 @@ export class Connection {
 
   #open(since: string | null): void {
     this.#hangUp();
-    const address = new URL(`/ws/chat/${encodeURIComponent(this.streamId)}`, location.href);
-    address.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
+    const address = socketAddress(`/ws/chat/${encodeURIComponent(this.streamId)}`);
     if (since !== null) address.searchParams.set('since', since);
     const socket = new WebSocket(address);
     this.#socket = socket;

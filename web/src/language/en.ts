@@ -1,3 +1,4 @@
+import { account } from './en/account.ts';
 import { advice } from './en/advice.ts';
 import { browse } from './en/browse.ts';
 import { channel } from './en/channel.ts';
@@ -6,6 +7,7 @@ import { count } from './en/count.ts';
 import { enter } from './en/enter.ts';
 import { home } from './en/home.ts';
 import { missing } from './en/missing.ts';
+import { notifications } from './en/notifications.ts';
 import { problem } from './en/problem.ts';
 import { settings } from './en/settings.ts';
 import { studio } from './en/studio.ts';
@@ -14,6 +16,7 @@ import { watch } from './en/watch.ts';
 
 /** Every text of the pages, in English: other languages have the same keys. A file of `en/` holds the keys that begin with its name. */
 export const en = {
+  ...account,
   ...advice,
   ...browse,
   ...channel,
@@ -22,6 +25,7 @@ export const en = {
   ...enter,
   ...home,
   ...missing,
+  ...notifications,
   ...problem,
   ...settings,
   ...studio,

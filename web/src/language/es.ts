@@ -15,6 +15,7 @@
  * OBS is quoted as its own Spanish translation calls things.
  */
 import type { Catalogue } from './catalogue.ts';
+import { account } from './es/account.ts';
 import { advice } from './es/advice.ts';
 import { browse } from './es/browse.ts';
 import { channel } from './es/channel.ts';
@@ -23,6 +24,7 @@ import { count } from './es/count.ts';
 import { enter } from './es/enter.ts';
 import { home } from './es/home.ts';
 import { missing } from './es/missing.ts';
+import { notifications } from './es/notifications.ts';
 import { problem } from './es/problem.ts';
 import { settings } from './es/settings.ts';
 import { studio } from './es/studio.ts';
@@ -30,6 +32,7 @@ import { ui } from './es/ui.ts';
 import { watch } from './es/watch.ts';
 
 export const es: Catalogue = {
+  ...account,
   ...advice,
   ...browse,
   ...channel,
@@ -38,6 +41,7 @@ export const es: Catalogue = {
   ...enter,
   ...home,
   ...missing,
+  ...notifications,
   ...problem,
   ...settings,
   ...studio,

@@ -2,8 +2,12 @@ export type Route =
   | { page: 'home' }
   | { page: 'register'; next: string }
   | { page: 'login'; next: string }
+  | { page: 'forgot-password' }
+  | { page: 'reset-password' }
+  | { page: 'verify-email' }
   | { page: 'studio' }
   | { page: 'settings' }
+  | { page: 'notifications' }
   | { page: 'watch'; streamId: string }
   | { page: 'channel'; username: string }
   | { page: 'categories' }
@@ -35,8 +39,12 @@ function topLevel(part: string, asked: URLSearchParams): Route {
       return { page: part, next: safeNext(asked.get('next')) ?? '/studio' };
     case 'login':
       return { page: part, next: safeNext(asked.get('next')) ?? '/' };
+    case 'forgot-password':
+    case 'reset-password':
+    case 'verify-email':
     case 'studio':
     case 'settings':
+    case 'notifications':
     case 'categories':
       return { page: part };
     case 'search':

@@ -1,0 +1,16 @@
+export const notifications = {
+  'notifications.choose': 'Choose what you hear of',
+  'notifications.close': 'Close',
+  'notifications.follows': '{name} follows you',
+  'notifications.live': '{name} is live',
+  'notifications.liveWith': '{name} is live: {title}',
+  'notifications.loading': 'Loading notifications',
+  'notifications.new': 'New:',
+  'notifications.none': 'Nothing yet',
+  'notifications.noneYet': 'When somebody you follow goes live, or somebody follows you, it is listed here.',
+  'notifications.other': 'News of {name}',
+  'notifications.title': 'Notifications',
+  'notifications.unread': { one: '{count} new notification', other: '{count} new notifications' },
+  'notifications.whenFollowed': 'When somebody follows me',
+  'notifications.whenLive': 'When somebody I follow goes live',
+} as const;
