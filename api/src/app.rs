@@ -26,6 +26,8 @@ use crate::database_lock::DatabaseLock;
 use crate::limits::RateLimits;
 use crate::live_figures::LiveFigures;
 use crate::metrics::Metrics;
+use crate::notifications;
+use crate::outbox::Runner;
 use crate::realtime::Realtime;
 use crate::redis_store::RedisStore;
 use crate::routes::Origins;
@@ -43,6 +45,7 @@ pub(crate) struct App {
     pub(crate) ingest: Arc<Ingest>,
     pub(crate) pages: Arc<Pages>,
     pub(crate) chat: Arc<Chat>,
+    pub(crate) notifications: Arc<Notifications>,
 }
 
 /// What every request passes, whatever it asks for: who it is from, how often that one may ask, how long it may take.
@@ -100,6 +103,12 @@ pub(crate) struct Chat {
     pub(crate) metrics: Metrics,
 }
 
+/// What people are told wherever they are, and the jobs that it begins with.
+pub(crate) struct Notifications {
+    pub(crate) database: PgPool,
+    pub(crate) hub: notifications::Hub,
+}
+
 /// The built web pages.
 pub(crate) struct Pages {
     pub(crate) folder: Option<PathBuf>,
@@ -116,6 +125,8 @@ pub(crate) struct Opened {
     pub(crate) redis: Option<RedisStore>,
     /// To be run.
     pub(crate) realtime: Realtime,
+    /// To be run.
+    pub(crate) runner: Runner,
     pub(crate) public: TcpListener,
     pub(crate) internal: TcpListener,
 }
@@ -136,13 +147,14 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
     .await?;
     let redis = config.redis_url.as_ref().map(RedisStore::open).transpose()?;
     let metrics = Metrics::register(&config.registry)?;
+    let runner = Runner::open(&config.registry)?;
     let access_tokens = Arc::new(AccessTokens::new(&config.secrets, deadlines.access_token));
     let stream_keys = Arc::new(StreamKeys::new(&config.secrets));
     let urls = Arc::new(config.urls);
     // So that chat has somewhere to go from the first message on.
     tidy_partitions(&database, Utc::now().date_naive()).await?;
     let audience = Arc::new(GatheredAudience::new(config.audience));
-    let (realtime, hub) =
+    let (realtime, hub, told) =
         Realtime::open(config.redis_url.as_ref(), redis.as_ref(), &database, Arc::clone(&audience))?;
     let origins = config.cors_origins.iter().filter_map(|origin| origin.to_str().ok().map(str::to_owned));
     let origins = Origins::new(origins.chain([urls.api.clone()]));
@@ -182,15 +194,16 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
             metrics: metrics.clone(),
         }),
         chat: Arc::new(Chat {
-            database,
+            database: database.clone(),
             hub,
             sockets: Sockets::new(SocketLimits::default()),
             origins,
             metrics,
         }),
+        notifications: Arc::new(Notifications { database, hub: told }),
         pages: Arc::new(Pages { folder: config.web, looking_up: Semaphore::new(LOOK_UPS) }),
     };
-    Ok(Opened { app, lock, redis, realtime, public: config.public, internal: config.internal })
+    Ok(Opened { app, lock, redis, realtime, runner, public: config.public, internal: config.internal })
 }
 
 impl Streams {

@@ -29,7 +29,7 @@ pub struct Config {
     pub internal: TcpListener,
     /// PostgreSQL's URL. The role must own the database: migrations run at start, one process at a time.
     pub database_url: SecretString,
-    /// Connections to it, at most; exclusive use needs one more for its lock. All replicas together should stay below
+    /// Connections to it, at most; one more hears of jobs, and exclusive use needs another for its lock. All replicas together should stay below
     /// 80 % of `max_connections`.
     pub database_connections: u32,
     /// Who else uses the database.

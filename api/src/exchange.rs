@@ -177,7 +177,9 @@ fn is_search(parts: &Parts) -> bool {
     pairs.is_ok_and(|Query(pairs)| pairs.iter().any(|(name, _)| name == "q"))
 }
 
-const WATCHED: [&str; 8] = [
+const WATCHED: [&str; 10] = [
+    "/ws/notifications",
+    "/api/notifications/unread",
     "/ws/chat/{id}",
     "/api/streams/{id}",
     "/api/streams/{id}/health",

@@ -18,6 +18,8 @@
 //! * `sockets` – WebSockets, counted, bounded and closed
 //! * `stream`, `category`, `people`, `account` – rows and how they look as JSON; `language` – what a stream is in
 //! * `chat` – rooms: what is said in them, and who hears it
+//! * `outbox` – what is to be done after a commit, done even when the process ends right after
+//! * `notifications` – what people are told though they are not in the room
 //! * `page` – lists in pages
 //! * `database_lock` – one platform per database, where its lifecycle knows no other
 //! * `names` – how names of accounts are compared
@@ -51,6 +53,8 @@ mod live_figures;
 mod lost_streams;
 mod metrics;
 mod names;
+mod notifications;
+mod outbox;
 mod page;
 mod people;
 mod problem;
@@ -91,7 +95,8 @@ use app::Opened;
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), StartError> {
     let (readiness, deadlines, leaving) =
         (config.readiness.clone(), config.deadlines, config.leaving.clone());
-    let Opened { app, lock, redis, realtime, public, internal } = app::open(config, &shutdown).await?;
+    let Opened { app, lock, redis, realtime, runner, public, internal } =
+        app::open(config, &shutdown).await?;
 
     let mut tasks: JoinSet<Result<(), StartError>> = JoinSet::new();
     for (listener, router, limits) in [
@@ -104,6 +109,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Star
     }
     background::spawn(&mut tasks, &app, deadlines, &shutdown);
     realtime.spawn(&mut tasks, &app, &shutdown);
+    runner.spawn(&mut tasks, &app, &shutdown);
     if let Some(redis) = redis {
         let shutdown = shutdown.clone();
         tasks.spawn(async move {

@@ -6,20 +6,20 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{MethodRouter, delete, get, post, put};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use caudal_livestream::audience::AUDIENCE_PATH;
 use caudal_service::internal::{InternalListener, listener_of, require_signature};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::app::App;
-use crate::routes::{audience, auth, categories, chat, ingest, search, streams, users};
+use crate::routes::{admin, audience, auth, categories, chat, ingest, notifications, search, streams, users};
 use crate::security_headers::SecurityHeaders;
 use crate::start_error::StartError;
 use crate::{exchange, web};
 
 /// Every path below [`API`]. docs/api.md lists them, which a test compares.
-fn rest() -> [(&'static str, MethodRouter<App>); 28] {
+fn rest() -> [(&'static str, MethodRouter<App>); 34] {
     [
         ("/auth/register", post(auth::register)),
         ("/auth/login", post(auth::login)),
@@ -49,6 +49,12 @@ fn rest() -> [(&'static str, MethodRouter<App>); 28] {
         ("/chat/{id}", get(chat::history)),
         ("/chat/{id}/messages", post(chat::send)),
         ("/chat/{id}/messages/{message}", delete(chat::remove)),
+        ("/notifications", get(notifications::list).patch(notifications::mark_all)),
+        ("/notifications/unread", get(notifications::unread)),
+        ("/notifications/preferences", get(notifications::preferences).put(notifications::set_preferences)),
+        ("/notifications/{id}", patch(notifications::mark)),
+        ("/admin/dead-letters", get(admin::dead_letters)),
+        ("/admin/dead-letters/{id}/retry", post(admin::retry)),
     ]
 }
 
@@ -70,6 +76,7 @@ pub(crate) fn public(app: &App) -> Result<Router, StartError> {
         .layer(cors(&app.entrance.cors_origins));
     let sockets = Router::new()
         .route("/ws/chat/{id}", get(chat::socket))
+        .route("/ws/notifications", get(notifications::socket))
         .layer(from_fn_with_state(app.clone(), exchange::limit));
     let router = Router::new()
         .nest(API, api)

@@ -11,13 +11,13 @@ use crate::problem::status_and_code;
 /// What came of a request.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     Done(Done),
     Refused(Refused),
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Done {
+pub(crate) struct Done {
     ok: bool,
     /// What was said, as everybody else hears it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -26,7 +26,7 @@ pub(super) struct Done {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Refused {
+pub(crate) struct Refused {
     ok: bool,
     code: &'static str,
     detail: String,
@@ -34,7 +34,7 @@ pub(super) struct Refused {
 }
 
 impl Answer {
-    pub(super) fn done() -> Self {
+    pub(crate) fn done() -> Self {
         Self::Done(Done { ok: true, message: None })
     }
 
@@ -44,7 +44,7 @@ impl Answer {
     }
 
     /// What makes no sense.
-    pub(super) fn malformed(detail: impl Into<String>) -> Self {
+    pub(crate) fn malformed(detail: impl Into<String>) -> Self {
         Self::Refused(Refused { ok: false, code: "malformed", detail: detail.into(), retry_after_ms: None })
     }
 }
@@ -65,5 +65,11 @@ impl From<&Error> for Answer {
     fn from(error: &Error) -> Self {
         let (_, code) = status_and_code(error);
         Self::Refused(Refused { ok: false, code, detail: error.to_string(), retry_after_ms: None })
+    }
+}
+
+impl From<Result<(), Error>> for Answer {
+    fn from(outcome: Result<(), Error>) -> Self {
+        outcome.map_or_else(|error| Self::from(&error), |()| Self::done())
     }
 }

@@ -2,106 +2,101 @@
 
 use std::time::Duration;
 
-use axum::extract::ws::Message;
+use axum::extract::ws::{Message, Utf8Bytes};
 use caudal_livestream::StreamId;
-use tokio::time::{Instant, sleep};
+use tokio::sync::mpsc;
 
 use super::answer::Answer;
-use super::frame::{self, Frame, Request};
+use super::frame::{self, Request};
 use super::hub::Member;
 use super::position::Position;
 use super::speak::Saying;
 use super::voice::Voice;
-use crate::app::{Accounts, Chat};
-use crate::limits::gcra::{FullAt, Quota};
-use crate::sockets::Socket;
+use crate::app::{Accounts, Chat, Notifications};
+use crate::notifications::Listening;
+use crate::sockets::{Socket, Talk, error, talk};
 
 /// Until one side has enough.
 pub(crate) async fn converse(
     chat: &Chat,
     accounts: &Accounts,
+    notifications: &Notifications,
     stream: StreamId,
     since: Option<Position>,
     socket: &mut Socket,
 ) {
-    let (member, mut inbox) = Member::new();
+    let (member, inbox) = Member::new();
     match chat.hub.join(stream, since, member).await {
         Ok(joined) => {
             if socket.send(Message::Text(frame::joined(stream, &joined))).await.is_err() {
                 return;
             }
         }
-        Err(error) => {
-            let _ = socket.send(Message::Text(frame::error(error.code(), &error.to_string()))).await;
+        Err(refused) => {
+            let _ = socket.send(Message::Text(error(refused.code(), &refused.to_string()))).await;
             socket.part(NO_ROOM, "this room cannot be entered");
             return;
         }
     }
-    let mut voice = Voice::default();
-    let (mut pace, began) = (FullAt::default(), Instant::now());
-    loop {
-        let expires = voice.lasts();
-        tokio::select! {
-            told = inbox.recv() => match told {
-                Some(told) if voice.is_own(&told) => {}
-                Some(told) => if socket.send(Message::Text(told)).await.is_err() { return },
-                None => return socket.part(TOO_SLOW, "too slow; come back from where you were"),
-            },
-            message = socket.next() => {
-                let text = match &message {
-                    Some(Message::Text(text)) if text.len() <= MAX_FRAME => text,
-                    Some(_) => return socket.part(NOT_UNDERSTOOD, "frames are JSON texts of 8 KiB at most"),
-                    None => return,
-                };
-                if pace.count(Quota::new(FRAMES, WINDOW), began.elapsed() + WINDOW).retry_after.is_some() {
-                    return socket.part(TOO_MANY, "too many frames");
-                }
-                let answer = match frame::read(text) {
-                    Ok(Frame { request, id }) => {
-                        frame::ack(id.as_ref(), &act(chat, accounts, stream, &mut voice, request).await)
-                    }
-                    Err((id, words)) => frame::ack(id.as_ref(), &Answer::malformed(words)),
-                };
-                if socket.send(Message::Text(answer)).await.is_err() {
-                    return;
-                }
-            },
-            () = sleep(expires.unwrap_or_default()), if expires.is_some() => {
-                return socket.part(EXPIRED, "the access token has expired");
-            },
-        }
-    }
+    let listening = Listening::new(notifications.hub.clone());
+    talk(Guest { chat, accounts, stream, inbox, voice: Voice::default(), listening }, socket).await;
 }
 
-async fn act(
-    chat: &Chat,
-    accounts: &Accounts,
+/// One who is in.
+struct Guest<'a> {
+    chat: &'a Chat,
+    accounts: &'a Accounts,
     stream: StreamId,
-    voice: &mut Voice,
-    request: Request,
-) -> Answer {
-    match request {
-        Request::Authenticate { token } => voice.authenticate(accounts, &token).await,
-        Request::SendMessage { stream_id, message, client_msg_id, reply_to } => {
-            if stream_id.is_some_and(|other| other != stream) {
-                return Answer::malformed("this socket is another stream's");
+    inbox: mpsc::Receiver<Utf8Bytes>,
+    voice: Voice,
+    listening: Listening,
+}
+
+impl Talk for Guest<'_> {
+    type Request = Request;
+
+    async fn told(&mut self) -> Option<Utf8Bytes> {
+        loop {
+            tokio::select! {
+                told = self.inbox.recv() => {
+                    let told = told?;
+                    if !self.voice.is_own(&told) {
+                        return Some(told);
+                    }
+                }
+                told = self.listening.next() => return told,
             }
-            let saying = Saying { stream, text: &message, reply_to, client_id: client_msg_id.as_deref() };
-            voice.say(chat, accounts, saying).await
         }
-        Request::Ping {} => Answer::done(),
-        Request::DeleteMessage { id } => voice.remove(chat, accounts, stream, id).await,
+    }
+
+    async fn act(&mut self, request: Request) -> Answer {
+        let Self { chat, accounts, stream, voice, listening, .. } = self;
+        let stream = *stream;
+        match request {
+            Request::Authenticate { token } => {
+                let answer = voice.authenticate(accounts, &token).await;
+                if let Some(person) = voice.person() {
+                    listening.is_of(person);
+                }
+                answer
+            }
+            Request::SendMessage { stream_id, message, client_msg_id, reply_to } => {
+                if stream_id.is_some_and(|other| other != stream) {
+                    return Answer::malformed("this socket is another stream's");
+                }
+                let saying = Saying { stream, text: &message, reply_to, client_id: client_msg_id.as_deref() };
+                voice.say(chat, accounts, saying).await
+            }
+            Request::Ping {} => Answer::done(),
+            Request::DeleteMessage { id } => voice.remove(chat, accounts, stream, id).await,
+            Request::SubscribeNotifications(wanted) => listening.subscribe(voice.person(), wanted).into(),
+        }
+    }
+
+    fn lasts(&self) -> Option<Duration> {
+        self.voice.lasts()
     }
 }
 
-/// As large as a message with everything around it can be.
-const MAX_FRAME: usize = 8 * 1024;
-/// Frames of one client, in [`WINDOW`]: more than anybody types, and few enough to answer.
-const FRAMES: u32 = 60;
-const WINDOW: Duration = Duration::from_secs(30);
-/// Close codes, in docs/realtime.md.
-const NOT_UNDERSTOOD: u16 = 4400;
-const EXPIRED: u16 = 4401;
+/// A close code, in docs/realtime.md with the others.
 const NO_ROOM: u16 = 4404;
-const TOO_SLOW: u16 = 4408;
-const TOO_MANY: u16 = 4429;

@@ -60,6 +60,11 @@ pub(crate) fn fields_of_removal(stream: StreamId, message: Uuid) -> String {
     without_brace(&json!({ "id": message, "streamId": stream }))
 }
 
+/// What else happens: `data` is an object.
+pub(super) fn fields_of_event(data: &serde_json::Value) -> String {
+    without_brace(data)
+}
+
 fn without_brace(object: &serde_json::Value) -> String {
     object.to_string().split_off(1)
 }
@@ -75,6 +80,10 @@ pub(crate) fn time_of(id: Uuid) -> DateTime<Utc> {
 pub(crate) enum Kind {
     NewMessage,
     MessageDeleted,
+    /// The broadcast is over.
+    StreamEnded,
+    /// The stream's title or categories are others.
+    StreamUpdated,
 }
 
 impl Kind {
@@ -83,6 +92,8 @@ impl Kind {
         match self {
             Self::NewMessage => "new_message",
             Self::MessageDeleted => "message_deleted",
+            Self::StreamEnded => "stream_ended",
+            Self::StreamUpdated => "stream_updated",
         }
     }
 }

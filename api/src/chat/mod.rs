@@ -10,9 +10,11 @@
 //! * `store` – messages in PostgreSQL; `partitions` – its days; `history` – both, for readers
 //! * `hub`, `room`, `recent` – who listens in this replica, and what newcomers are given
 //! * `speaker` – who talks, and whether they still may; `speak` – saying something, whichever way it came
+//! * `about_stream` – what a room is told of its stream
 //! * `voice`, `answer` – what one socket does, whatever its wire looks like
 //! * `conversation`, `frame` – one WebSocket in raw JSON
 
+mod about_stream;
 mod answer;
 mod conversation;
 mod draft;
@@ -32,6 +34,8 @@ mod store;
 mod text;
 mod voice;
 
+pub(crate) use about_stream::{tell_ended, tell_updated};
+pub(crate) use answer::Answer;
 pub(crate) use conversation::converse;
 pub(crate) use error::ChatError;
 pub(crate) use history::{Line, before};
@@ -40,3 +44,4 @@ pub(crate) use log::{InProcessLog, RedisLog, RoomLog, drain};
 pub(crate) use partitions::{keep as keep_partitions, tidy as tidy_partitions};
 pub(crate) use position::Position;
 pub(crate) use speak::{Saying, remove, say};
+pub(crate) use voice::Voice;

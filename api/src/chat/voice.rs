@@ -16,7 +16,7 @@ use crate::error::Error;
 
 /// Nobody in particular at first, who only listens.
 #[derive(Debug, Default)]
-pub(super) struct Voice {
+pub(crate) struct Voice {
     speaker: Option<Speaker>,
     /// Frames of what was said here, which rooms tell everybody, and this socket has in its answers.
     own: VecDeque<Utf8Bytes>,
@@ -24,7 +24,7 @@ pub(super) struct Voice {
 
 impl Voice {
     /// Takes an access token; a later one replaces the earlier.
-    pub(super) async fn authenticate(&mut self, accounts: &Accounts, token: &str) -> Answer {
+    pub(crate) async fn authenticate(&mut self, accounts: &Accounts, token: &str) -> Answer {
         match Speaker::of(accounts, token).await {
             Ok(speaker) => {
                 self.speaker = Some(speaker);
@@ -34,8 +34,13 @@ impl Voice {
         }
     }
 
+    /// Who it is.
+    pub(crate) fn person(&self) -> Option<Uuid> {
+        self.speaker.as_ref().map(|speaker| speaker.author().id)
+    }
+
     /// How long the access token lasts; none while there is none.
-    pub(super) fn lasts(&self) -> Option<Duration> {
+    pub(crate) fn lasts(&self) -> Option<Duration> {
         self.speaker.as_ref().map(|speaker| speaker.lasts().unwrap_or_default())
     }
 

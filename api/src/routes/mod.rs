@@ -1,10 +1,12 @@
 //! A folder a noun, a file a verb.
 
+pub(crate) mod admin;
 pub(crate) mod audience;
 pub(crate) mod auth;
 pub(crate) mod categories;
 pub(crate) mod chat;
 pub(crate) mod ingest;
+pub(crate) mod notifications;
 mod search;
 pub(crate) mod streams;
 pub(crate) mod users;

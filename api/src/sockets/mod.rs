@@ -1,8 +1,10 @@
 //! Upgraded connections: WebSockets, which outlive the request that they began as, and so its deadline, its limits and
 //! the listener's drain. They are counted, bounded and closed here.
 
+mod frame;
 mod places;
 mod socket;
+mod talk;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +20,11 @@ use uuid::Uuid;
 
 use crate::address::Origin;
 use places::{Holder, Places};
+
+pub(crate) use frame::error;
+#[cfg(test)]
+pub(crate) use frame::{Id, read};
+pub(crate) use talk::{Talk, talk};
 
 pub use places::{Full, SocketLimits};
 pub use socket::{Gone, Socket};

@@ -4,6 +4,7 @@ mod access;
 mod ending;
 mod error;
 mod live_list;
+mod news;
 mod owned;
 mod owner;
 mod row;

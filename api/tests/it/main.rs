@@ -28,6 +28,7 @@ mod lifecycle;
 mod limits;
 mod live_figures;
 mod locks;
+mod notifications;
 mod people;
 mod query_plans;
 mod redis_server;

@@ -12,7 +12,7 @@ use futures::FutureExt as _;
 use garde::Validate;
 use serde::Deserialize;
 
-use crate::app::{Accounts, Chat};
+use crate::app::{Accounts, Chat, Notifications};
 use crate::chat::{Position, converse};
 use crate::client::Client;
 use crate::error::Error;
@@ -33,6 +33,7 @@ pub(crate) struct Wanted {
 pub(crate) async fn socket(
     State(chat): State<Arc<Chat>>,
     State(accounts): State<Arc<Accounts>>,
+    State(notifications): State<Arc<Notifications>>,
     StreamPath(stream): StreamPath,
     Query(wanted): Query<Wanted>,
     client: Client,
@@ -51,7 +52,8 @@ pub(crate) async fn socket(
         LimitError::TooManySockets
     })?;
     Ok(place.upgrade(upgrade, move |socket| {
-        async move { converse(&chat, &accounts, StreamId(stream), since, socket).await }.boxed()
+        async move { converse(&chat, &accounts, &notifications, StreamId(stream), since, socket).await }
+            .boxed()
     }))
 }
 
@@ -65,7 +67,7 @@ impl Origins {
     }
 
     /// Programs send no origin. A page of the host that it asks is our own, whatever that is called from there.
-    fn allow(&self, headers: &HeaderMap) -> bool {
+    pub(crate) fn allow(&self, headers: &HeaderMap) -> bool {
         let Some(origin) = headers.get(header::ORIGIN) else { return true };
         let Ok(origin) = origin.to_str() else { return false };
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
