@@ -67,7 +67,7 @@ impl Departures {
         let mut subscription = None;
         loop {
             if subscription.is_none() {
-                subscription = self.subscribe().await;
+                subscription = shutdown.run_until_cancelled(self.subscribe()).await.flatten();
             }
             tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -87,14 +87,10 @@ impl Departures {
     }
 
     async fn subscribe(&self) -> Option<Subscription> {
-        match timeout(PATIENCE, self.bus.subscribe(&self.topic)).await {
-            Ok(Ok(subscription)) => Some(subscription),
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "what other replicas say of people cannot be heard; trying again");
-                None
-            }
-            Err(_) => None,
-        }
+        let subscribed = self.bus.subscribe(&self.topic).await.inspect_err(
+            |error| tracing::warn!(%error, "what other replicas say of people cannot be heard; trying again"),
+        );
+        subscribed.ok()
     }
 
     fn carry_out(&self, departure: Departure) {

@@ -49,7 +49,7 @@ async fn change(connection: &mut PgConnection, name: &str, wanted: WantedRole) -
         };
         let changed = set_role(&mut tx, Actor::CommandLine, person.id, role).await?;
         tx.commit().await?;
-        Ok(Some((person.username, changed)))
+        Ok::<_, Error>(Some((person.username, changed)))
     };
     match changing.await {
         Ok(Some((name, changed))) => Ok(match (wanted, changed) {

@@ -134,9 +134,9 @@ mod tests {
         assert_eq!(sockets.sessions(), [Uuid::from_u128(21)]);
         assert_eq!(sockets.send_away(|wearer| wearer.user == Uuid::from_u128(1), 4403, "banned"), 0);
         badge.take_off();
-        assert_eq!(sockets.sessions(), []);
+        assert!(sockets.sessions().is_empty());
         badge.put_on(wearer(2, 21));
         drop(badge);
-        assert_eq!(sockets.sessions(), []);
+        assert!(sockets.sessions().is_empty());
     }
 }

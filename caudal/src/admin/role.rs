@@ -40,7 +40,7 @@ fn username(typed: &OsStr) -> Result<&str, Faults> {
     if target::is_username(text) {
         return Ok(text);
     }
-    let shown = target::shown(text).map_or_else(|| "that".to_owned(), |it| it);
+    let shown = target::shown(text).unwrap_or_else(|| "that".to_owned());
     Err(Faults(vec![format!(
         "{shown} is no username: expected 3 to 25 letters, digits and underscores, as in ana"
     )]))
