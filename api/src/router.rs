@@ -13,15 +13,18 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::app::App;
-use crate::routes::{admin, audience, auth, categories, chat, ingest, notifications, search, streams, users};
+use crate::routes::{
+    admin, audience, auth, categories, chat, ingest, notifications, registration, search, streams, users,
+};
 use crate::security_headers::SecurityHeaders;
 use crate::start_error::StartError;
 use crate::{exchange, web};
 
 /// Every path below [`API`]. docs/api.md lists them, which a test compares.
-fn rest() -> [(&'static str, MethodRouter<App>); 34] {
+fn rest() -> [(&'static str, MethodRouter<App>); 43] {
     [
         ("/auth/register", post(auth::register)),
+        ("/registration", get(registration)),
         ("/auth/login", post(auth::login)),
         ("/auth/refresh", post(auth::refresh)),
         ("/auth/logout", post(auth::logout)),
@@ -55,6 +58,14 @@ fn rest() -> [(&'static str, MethodRouter<App>); 34] {
         ("/notifications/{id}", patch(notifications::mark)),
         ("/admin/dead-letters", get(admin::dead_letters)),
         ("/admin/dead-letters/{id}/retry", post(admin::retry)),
+        ("/admin/registration", get(admin::registration).patch(admin::set_registration)),
+        ("/admin/invitations", get(admin::invitations).post(admin::invite)),
+        ("/admin/invitations/{id}", delete(admin::remove_invitation)),
+        ("/admin/users", get(admin::users)),
+        ("/admin/users/{id}/ban", put(admin::ban).delete(admin::unban)),
+        ("/admin/users/{id}/role", put(admin::set_role)),
+        ("/admin/audit-log", get(admin::audit_log)),
+        ("/admin/figures", get(admin::figures)),
     ]
 }
 

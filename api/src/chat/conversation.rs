@@ -39,7 +39,7 @@ pub(crate) async fn converse(
         }
     }
     let listening = Listening::new(notifications.hub.clone());
-    talk(Guest { chat, accounts, stream, inbox, voice: Voice::default(), listening }, socket).await;
+    talk(Guest { chat, accounts, stream, inbox, voice: Voice::new(socket.badge()), listening }, socket).await;
 }
 
 /// One who is in.

@@ -14,7 +14,7 @@ use crate::sockets::{Socket, Talk, talk};
 /// Until one side has enough.
 pub(crate) async fn converse(notifications: &Notifications, accounts: &Accounts, socket: &mut Socket) {
     let listening = Listening::new(notifications.hub.clone());
-    talk(Listener { accounts, voice: Voice::default(), listening }, socket).await;
+    talk(Listener { accounts, voice: Voice::new(socket.badge()), listening }, socket).await;
 }
 
 struct Listener<'a> {

@@ -12,6 +12,7 @@
 )]
 
 mod accounts;
+mod administration;
 mod audience;
 mod bans;
 mod bus;
@@ -32,6 +33,7 @@ mod notifications;
 mod people;
 mod query_plans;
 mod redis_server;
+mod registration;
 mod replicas;
 mod running;
 mod search;
