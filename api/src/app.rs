@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::address::TrustedProxies;
 use crate::audience::GatheredAudience;
 use crate::auth::{AccessTokens, Passwords, Sessions};
-use crate::chat::{Hub, tidy_partitions};
+use crate::chat::{Entitlements, Hub, NoEntitlements, tidy_partitions};
 use crate::config::{self, Broadcasts, Config, PublicUrls};
 use crate::database;
 use crate::database_lock::DatabaseLock;
@@ -95,6 +95,7 @@ pub(crate) struct Ingest {
 pub(crate) struct Chat {
     pub(crate) database: PgPool,
     pub(crate) hub: Hub,
+    pub(crate) entitlements: Box<dyn Entitlements>,
     pub(crate) sockets: Sockets,
     pub(crate) origins: Origins,
     pub(crate) metrics: Metrics,
@@ -184,6 +185,7 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
         chat: Arc::new(Chat {
             database,
             hub,
+            entitlements: Box::new(NoEntitlements),
             sockets: Sockets::new(SocketLimits::default()),
             origins,
             metrics,

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{App, Streams};
 use crate::auth::forget_old_sessions;
 use crate::bans;
+use crate::chat::moderation;
 use crate::config::Deadlines;
 use crate::error::Error;
 use crate::forgotten_streams;
@@ -40,6 +41,7 @@ pub(crate) fn spawn(
             streams.figures.sweep();
             streams.audience.sweep(Instant::now());
             chat.hub.log().sweep();
+            chat.hub.rules().sweep();
             let tidy = tidied.is_none_or(|last| last.elapsed() >= deadlines.tidy);
             let work = async {
                 bans::enforce(&streams).await?;
@@ -49,6 +51,8 @@ pub(crate) fn spawn(
                 count_viewers(&streams).await?;
                 if tidy {
                     forget_old_sessions(&streams.database, deadlines.access_token).await?;
+                    moderation::sweep_bans(&chat.database).await?;
+                    moderation::sweep_acts(&chat.database).await?;
                 }
                 Ok::<_, Error>(())
             };

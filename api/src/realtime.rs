@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::audience::GatheredAudience;
 use crate::bus::{Bus, InProcessBus, RedisBus, RedisListener};
+use crate::chat::moderation::Rulebook;
 use crate::chat::{self, Hub, InProcessLog, RedisLog, RoomLog, drain};
 use crate::redis_store::RedisStore;
 use crate::start_error::StartError;
@@ -45,7 +46,8 @@ impl Realtime {
                 let (log, carrier) = InProcessLog::new(database.clone(), Arc::clone(&bus), stop.clone());
                 (bus, Arc::new(log), None, carrier.boxed())
             };
-        let hub = Hub::new(database.clone(), bus, log, audience);
+        let rules = Arc::new(Rulebook::new(database.clone(), Arc::clone(&bus)));
+        let hub = Hub::new(database.clone(), bus, log, rules, audience);
         Ok((Self { listener, carrier, stop }, hub))
     }
 
@@ -67,6 +69,11 @@ impl Realtime {
         }
         tasks.spawn(async move {
             carrier.await;
+            Ok(())
+        });
+        let (chat, ending) = (Arc::clone(&app.chat), shutdown.clone());
+        tasks.spawn(async move {
+            chat.hub.rules().listen(ending).await;
             Ok(())
         });
         let (database, ending) = (app.chat.database.clone(), shutdown.clone());

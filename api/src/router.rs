@@ -19,7 +19,7 @@ use crate::start_error::StartError;
 use crate::{exchange, web};
 
 /// Every path below [`API`]. docs/api.md lists them, which a test compares.
-fn rest() -> [(&'static str, MethodRouter<App>); 28] {
+fn rest() -> [(&'static str, MethodRouter<App>); 36] {
     [
         ("/auth/register", post(auth::register)),
         ("/auth/login", post(auth::login)),
@@ -49,6 +49,14 @@ fn rest() -> [(&'static str, MethodRouter<App>); 28] {
         ("/chat/{id}", get(chat::history)),
         ("/chat/{id}/messages", post(chat::send)),
         ("/chat/{id}/messages/{message}", delete(chat::remove)),
+        ("/chat/{id}/settings", get(chat::settings).patch(chat::change_settings)),
+        ("/chat/{id}/bans", get(chat::bans)),
+        ("/chat/{id}/bans/{user}", put(chat::ban).delete(chat::unban)),
+        ("/chat/{id}/moderators", get(chat::moderators)),
+        ("/chat/{id}/moderators/{user}", put(chat::appoint).delete(chat::dismiss)),
+        ("/chat/{id}/terms", get(chat::terms).post(chat::block)),
+        ("/chat/{id}/terms/{term}", delete(chat::unblock)),
+        ("/chat/{id}/modlog", get(chat::modlog)),
     ]
 }
 

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::answer::Answer;
 use super::frame::{self, Frame, Request};
 use super::hub::Member;
+use super::moderation::Banning;
 use super::position::Position;
 use super::speak::Saying;
 use super::voice::Voice;
@@ -81,13 +82,25 @@ async fn act(
     request: Request,
 ) -> Answer {
     match request {
-        Request::Authenticate { token } => voice.authenticate(accounts, &token).await,
+        Request::Authenticate { token } => {
+            let answer = voice.authenticate(accounts, &token).await;
+            if !answer.is_done() {
+                return answer;
+            }
+            Answer::introduced(voice.standing(chat, stream).await)
+        }
         Request::SendMessage { stream_id, message, client_msg_id, reply_to } => {
             if stream_id.is_some_and(|other| other != stream) {
                 return Answer::malformed("this socket is another stream's");
             }
             let saying = Saying { stream, text: &message, reply_to, client_id: client_msg_id.as_deref() };
             voice.say(chat, accounts, saying).await
+        }
+        Request::TimeoutUser { user_id, duration_seconds, reason } => {
+            match Banning::new(duration_seconds, reason.as_deref()) {
+                Ok(banning) => voice.ban(chat, accounts, stream, user_id, &banning).await,
+                Err(words) => Answer::malformed(words),
+            }
         }
         Request::Ping {} => Answer::done(),
         Request::DeleteMessage { id } => voice.remove(chat, accounts, stream, id).await,

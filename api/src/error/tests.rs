@@ -56,16 +56,30 @@ fn number(error: &Error) -> usize {
         Error::Chat(ChatError::NotYours) => 43,
         Error::Chat(ChatError::Full) => 44,
         Error::Chat(ChatError::Unavailable) => 45,
+        Error::Chat(ChatError::BannedHere) => 46,
+        Error::Chat(ChatError::TimedOut(_)) => 47,
+        Error::Chat(ChatError::Slow(_)) => 48,
+        Error::Chat(ChatError::FollowersOnly(_)) => 49,
+        Error::Chat(ChatError::SubsOnly) => 50,
+        Error::Chat(ChatError::EmotesOnly) => 51,
+        Error::Chat(ChatError::NotUnique) => 52,
+        Error::Chat(ChatError::BlockedTerm) => 53,
+        Error::Chat(ChatError::LinksBlocked) => 54,
+        Error::Chat(ChatError::NotModerator) => 55,
+        Error::Chat(ChatError::NotRoomOwner) => 56,
+        Error::Chat(ChatError::Protected) => 57,
+        Error::Chat(ChatError::UnknownTerm) => 58,
+        Error::Chat(ChatError::TooMany(..)) => 59,
     }
 }
 
-const VARIANTS: usize = 46;
+const VARIANTS: usize = 60;
 
 #[test]
 fn every_error_says_what_is_wrong_and_what_to_do_about_it() {
     let bug = "something went wrong on the server; its log says what, under this answer's requestId";
     let field = || FieldError::new("/username", "taken", "this name is taken");
-    let cases: [(Error, u16, &str, &str); 49] = [
+    let cases: [(Error, u16, &str, &str); 64] = [
         (
             InputError::Malformed("the body is not JSON".into()).into(),
             400,
@@ -133,7 +147,37 @@ fn every_error_says_what_is_wrong_and_what_to_do_about_it() {
             ChatError::NotYours.into(),
             403,
             "forbidden",
-            "only its author and the streamer may remove a message",
+            "only its author and moderators may remove a message, and moderators not each other's",
+        ),
+        (ChatError::BannedHere.into(), 403, "banned_here", "you are banned from this chat"),
+        (
+            ChatError::TimedOut(Duration::from_millis(59_001)).into(),
+            403,
+            "timed_out",
+            "you may not talk here just now; wait 60 s",
+        ),
+        (ChatError::Slow(Duration::from_secs(5)).into(), 429, "slow", "this chat is slow; wait 5 s"),
+        (ChatError::FollowersOnly(0).into(), 403, "followers_only", "only followers may talk here"),
+        (
+            ChatError::FollowersOnly(10).into(),
+            403,
+            "followers_only",
+            "only who has followed this channel for 10 min may talk here",
+        ),
+        (ChatError::SubsOnly.into(), 403, "subs_only", "only subscribers may talk here"),
+        (ChatError::EmotesOnly.into(), 403, "emotes_only", "only emotes may be said here"),
+        (ChatError::NotUnique.into(), 409, "not_unique", "somebody has said that already; find other words"),
+        (ChatError::BlockedTerm.into(), 403, "blocked_term", "this message has words that are blocked here"),
+        (ChatError::LinksBlocked.into(), 403, "links_blocked", "links are blocked here"),
+        (ChatError::NotModerator.into(), 403, "forbidden", "this is for the streamer and moderators"),
+        (ChatError::NotRoomOwner.into(), 403, "forbidden", "this is for the streamer"),
+        (ChatError::Protected.into(), 403, "forbidden", "you cannot moderate this person"),
+        (ChatError::UnknownTerm.into(), 404, "not_found", "this term is not blocked"),
+        (
+            ChatError::TooMany("terms", 200).into(),
+            409,
+            "too_many",
+            "200 terms are the most; remove some first",
         ),
         (
             ChatError::Full.into(),

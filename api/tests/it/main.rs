@@ -28,6 +28,7 @@ mod lifecycle;
 mod limits;
 mod live_figures;
 mod locks;
+mod moderation;
 mod people;
 mod redis_server;
 mod replicas;
