@@ -48,15 +48,3 @@ pub(crate) struct Streamer {
     pub(crate) display_name: Option<String>,
     pub(crate) avatar: Option<String>,
 }
-
-impl Streamer {
-    /// Somebody who is logged in.
-    pub(crate) async fn find(db: impl PgExecutor<'_>, user: Uuid) -> Result<Option<Self>, Error> {
-        let found = sqlx::query_as!(
-            Self,
-            "select id, username, display_name, avatar_url as avatar from users where id = $1",
-            user
-        );
-        Ok(found.fetch_optional(db).await?)
-    }
-}

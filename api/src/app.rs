@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::address::TrustedProxies;
 use crate::audience::GatheredAudience;
 use crate::auth::{AccessTokens, Passwords, Sessions};
-use crate::chat::{Hub, tidy_partitions};
+use crate::chat::{Entitlements, Hub, NoEntitlements, tidy_partitions};
 use crate::config::{self, Broadcasts, Config, PublicUrls};
 use crate::database;
 use crate::database_lock::DatabaseLock;
@@ -103,6 +103,7 @@ pub(crate) struct Ingest {
 pub(crate) struct Chat {
     pub(crate) database: PgPool,
     pub(crate) hub: Hub,
+    pub(crate) entitlements: Box<dyn Entitlements>,
     pub(crate) sockets: Sockets,
     pub(crate) origins: Origins,
     pub(crate) metrics: Metrics,
@@ -202,7 +203,14 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
             broadcasts: config.broadcasts,
             metrics: metrics.clone(),
         }),
-        chat: Arc::new(Chat { database: database.clone(), hub, sockets, origins, metrics }),
+        chat: Arc::new(Chat {
+            database: database.clone(),
+            hub,
+            entitlements: Box::new(NoEntitlements),
+            sockets,
+            origins,
+            metrics,
+        }),
         notifications: Arc::new(Notifications { database, hub: told }),
         pages: Arc::new(Pages { folder: config.web, looking_up: Semaphore::new(LOOK_UPS) }),
     };

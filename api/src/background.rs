@@ -12,6 +12,7 @@ use crate::administration::forget_old_records;
 use crate::app::{App, Streams};
 use crate::auth::forget_old_sessions;
 use crate::bans;
+use crate::chat::moderation;
 use crate::config::Deadlines;
 use crate::error::Error;
 use crate::forgotten_streams;
@@ -49,6 +50,7 @@ pub(crate) fn spawn(
             streams.figures.sweep();
             streams.audience.sweep(Instant::now());
             chat.hub.log().sweep();
+            chat.hub.rules().sweep();
             let tidy = tidied.is_none_or(|last| last.elapsed() >= deadlines.tidy);
             let work = async {
                 bans::enforce(&streams).await?;
@@ -60,6 +62,8 @@ pub(crate) fn spawn(
                     forget_old_sessions(&streams.database, deadlines.access_token).await?;
                     registration::forget_expired(&streams.database).await?;
                     forget_old_records(&streams.database).await?;
+                    moderation::sweep_bans(&chat.database).await?;
+                    moderation::sweep_acts(&chat.database).await?;
                 }
                 Ok::<_, Error>(())
             };

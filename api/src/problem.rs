@@ -91,13 +91,29 @@ pub(crate) fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
             RegistrationError::TooManyInvitations => (StatusCode::CONFLICT, "too_many"),
         },
         Error::Chat(error) => match error {
-            ChatError::UnknownStream | ChatError::UnknownMessage => (StatusCode::NOT_FOUND, error.code()),
-            ChatError::Ended | ChatError::Repeated => (StatusCode::CONFLICT, error.code()),
+            ChatError::UnknownStream | ChatError::UnknownMessage | ChatError::UnknownTerm => {
+                (StatusCode::NOT_FOUND, error.code())
+            }
+            ChatError::Ended | ChatError::Repeated | ChatError::NotUnique | ChatError::TooMany(..) => {
+                (StatusCode::CONFLICT, error.code())
+            }
             ChatError::Empty | ChatError::TooLong | ChatError::Treacherous => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "invalid")
             }
-            ChatError::TooFast(_) | ChatError::RoomBusy(_) => (StatusCode::TOO_MANY_REQUESTS, error.code()),
-            ChatError::NotYours => (StatusCode::FORBIDDEN, error.code()),
+            ChatError::TooFast(_) | ChatError::RoomBusy(_) | ChatError::Slow(_) => {
+                (StatusCode::TOO_MANY_REQUESTS, error.code())
+            }
+            ChatError::BannedHere
+            | ChatError::TimedOut(_)
+            | ChatError::FollowersOnly(_)
+            | ChatError::SubsOnly
+            | ChatError::EmotesOnly
+            | ChatError::BlockedTerm
+            | ChatError::LinksBlocked
+            | ChatError::NotYours
+            | ChatError::NotModerator
+            | ChatError::NotRoomOwner
+            | ChatError::Protected => (StatusCode::FORBIDDEN, error.code()),
             ChatError::Full | ChatError::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, error.code()),
         },
         Error::ForeignOrigin => (StatusCode::FORBIDDEN, "forbidden"),
@@ -141,7 +157,12 @@ impl IntoResponse for Error {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if let Self::Limit(LimitError::RateLimited(wait))
-        | Self::Chat(ChatError::TooFast(wait) | ChatError::RoomBusy(wait)) = &self
+        | Self::Chat(
+            ChatError::TooFast(wait)
+            | ChatError::RoomBusy(wait)
+            | ChatError::Slow(wait)
+            | ChatError::TimedOut(wait),
+        ) = &self
         {
             headers.insert(header::RETRY_AFTER, whole_seconds(*wait).into());
         } else if status == StatusCode::SERVICE_UNAVAILABLE {

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::audience::GatheredAudience;
 use crate::bus::{Bus, InProcessBus, RedisBus, RedisListener};
+use crate::chat::moderation::Rulebook;
 use crate::chat::{self, Hub, InProcessLog, RedisLog, RoomLog, drain};
 use crate::notifications;
 use crate::redis_store::RedisStore;
@@ -47,7 +48,8 @@ impl Realtime {
                 (bus, Arc::new(log), None, carrier.boxed())
             };
         let told = notifications::Hub::new(database.clone(), Arc::clone(&bus));
-        let hub = Hub::new(database.clone(), bus, log, audience);
+        let rules = Arc::new(Rulebook::new(database.clone(), Arc::clone(&bus)));
+        let hub = Hub::new(database.clone(), bus, log, rules, audience);
         Ok((Self { listener, carrier, stop }, hub, told))
     }
 
@@ -74,6 +76,11 @@ impl Realtime {
         let (told, ending) = (Arc::clone(&app.notifications), shutdown.clone());
         tasks.spawn(async move {
             ending.run_until_cancelled(told.hub.run()).await;
+            Ok(())
+        });
+        let (chat, ending) = (Arc::clone(&app.chat), shutdown.clone());
+        tasks.spawn(async move {
+            chat.hub.rules().listen(ending).await;
             Ok(())
         });
         let (database, ending) = (app.chat.database.clone(), shutdown.clone());

@@ -21,7 +21,7 @@ use crate::start_error::StartError;
 use crate::{exchange, web};
 
 /// Every path below [`API`]. docs/api.md lists them, which a test compares.
-fn rest() -> [(&'static str, MethodRouter<App>); 43] {
+fn rest() -> [(&'static str, MethodRouter<App>); 51] {
     [
         ("/auth/register", post(auth::register)),
         ("/registration", get(registration)),
@@ -66,6 +66,14 @@ fn rest() -> [(&'static str, MethodRouter<App>); 43] {
         ("/admin/users/{id}/role", put(admin::set_role)),
         ("/admin/audit-log", get(admin::audit_log)),
         ("/admin/figures", get(admin::figures)),
+        ("/chat/{id}/settings", get(chat::settings).patch(chat::change_settings)),
+        ("/chat/{id}/bans", get(chat::bans)),
+        ("/chat/{id}/bans/{user}", put(chat::ban).delete(chat::unban)),
+        ("/chat/{id}/moderators", get(chat::moderators)),
+        ("/chat/{id}/moderators/{user}", put(chat::appoint).delete(chat::dismiss)),
+        ("/chat/{id}/terms", get(chat::terms).post(chat::block)),
+        ("/chat/{id}/terms/{term}", delete(chat::unblock)),
+        ("/chat/{id}/modlog", get(chat::modlog)),
     ]
 }
 

@@ -102,6 +102,26 @@ impl Field for CategoryNameField {
     const LINES: Lines = Lines::One;
 }
 
+/// `channel_bans.reason`: a few words for other moderators.
+#[derive(Debug)]
+pub(crate) struct ReasonField;
+
+impl Field for ReasonField {
+    const MIN: usize = 0;
+    const MAX: usize = 200;
+    const LINES: Lines = Lines::One;
+}
+
+/// `blocked_terms.term`.
+#[derive(Debug)]
+pub(crate) struct TermField;
+
+impl Field for TermField {
+    const MIN: usize = 1;
+    const MAX: usize = 64;
+    const LINES: Lines = Lines::One;
+}
+
 /// Words to look for: composed as titles are, or they would not be found.
 #[derive(Debug)]
 pub(crate) struct SearchField;
@@ -119,6 +139,8 @@ pub(crate) type Bio = Text<BioField>;
 pub(crate) type BanReason = Text<BanReasonField>;
 pub(crate) type InvitationNote = Text<InvitationNoteField>;
 pub(crate) type CategoryName = Text<CategoryNameField>;
+pub(crate) type Reason = Text<ReasonField>;
+pub(crate) type TermText = Text<TermField>;
 pub(crate) type SearchWords = Text<SearchField>;
 
 /// Text for the field `F`: cleaned when it is deserialized, checked by `validate`.

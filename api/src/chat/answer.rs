@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 
 use super::ChatError;
 use super::draft::Event;
+use super::moderation::Standing;
 use crate::error::Error;
 use crate::problem::status_and_code;
 
@@ -22,6 +23,9 @@ pub(crate) struct Done {
     /// What was said, as everybody else hears it.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<Box<RawValue>>,
+    /// Who somebody is in the room, once they have said who they are.
+    #[serde(rename = "self", skip_serializing_if = "Option::is_none")]
+    standing: Option<Standing>,
 }
 
 #[derive(Debug, Serialize)]
@@ -35,12 +39,20 @@ pub(crate) struct Refused {
 
 impl Answer {
     pub(crate) fn done() -> Self {
-        Self::Done(Done { ok: true, message: None })
+        Self::Done(Done { ok: true, message: None, standing: None })
     }
 
     pub(super) fn said(event: &Event) -> Self {
         let message = event.message().and_then(|data| RawValue::from_string(data.to_owned()).ok());
-        Self::Done(Done { ok: true, message })
+        Self::Done(Done { ok: true, message, standing: None })
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self, Self::Done(_))
+    }
+
+    pub(super) fn introduced(standing: Option<Standing>) -> Self {
+        Self::Done(Done { ok: true, message: None, standing })
     }
 
     /// What makes no sense.
@@ -63,6 +75,9 @@ impl From<ChatError> for Answer {
 
 impl From<&Error> for Answer {
     fn from(error: &Error) -> Self {
+        if let Error::Chat(error) = error {
+            return (*error).into();
+        }
         let (_, code) = status_and_code(error);
         Self::Refused(Refused { ok: false, code, detail: error.to_string(), retry_after_ms: None })
     }

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use super::answer::Answer;
 use super::frame::{self, Request};
 use super::hub::Member;
+use super::moderation::Banning;
 use super::position::Position;
 use super::speak::Saying;
 use super::voice::Voice;
@@ -75,10 +76,13 @@ impl Talk for Guest<'_> {
         match request {
             Request::Authenticate { token } => {
                 let answer = voice.authenticate(accounts, &token).await;
+                if !answer.is_done() {
+                    return answer;
+                }
                 if let Some(person) = voice.person() {
                     listening.is_of(person);
                 }
-                answer
+                Answer::introduced(voice.standing(chat, stream).await)
             }
             Request::SendMessage { stream_id, message, client_msg_id, reply_to } => {
                 if stream_id.is_some_and(|other| other != stream) {
@@ -86,6 +90,12 @@ impl Talk for Guest<'_> {
                 }
                 let saying = Saying { stream, text: &message, reply_to, client_id: client_msg_id.as_deref() };
                 voice.say(chat, accounts, saying).await
+            }
+            Request::TimeoutUser { user_id, duration_seconds, reason } => {
+                match Banning::new(duration_seconds, reason.as_deref()) {
+                    Ok(banning) => voice.ban(chat, accounts, stream, user_id, &banning).await,
+                    Err(words) => Answer::malformed(words),
+                }
             }
             Request::Ping {} => Answer::done(),
             Request::DeleteMessage { id } => voice.remove(chat, accounts, stream, id).await,
@@ -98,5 +108,4 @@ impl Talk for Guest<'_> {
     }
 }
 
-/// A close code, in docs/realtime.md with the others.
 const NO_ROOM: u16 = 4404;

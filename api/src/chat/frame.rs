@@ -31,6 +31,14 @@ pub(super) enum Request {
     },
     /// That others are live, beside what happens in the room.
     SubscribeNotifications(Wanted),
+    #[serde(rename_all = "camelCase")]
+    TimeoutUser {
+        user_id: Uuid,
+        /// Null is for good, which has to be said.
+        #[serde(deserialize_with = "Option::deserialize")]
+        duration_seconds: Option<i32>,
+        reason: Option<String>,
+    },
     /// For browsers, whose pages do not see the server's pings.
     Ping {},
 }
@@ -44,6 +52,7 @@ pub(super) fn joined(stream: StreamId, joined: &Joined) -> Utf8Bytes {
         "recovered": joined.recovered,
         "viewerCount": joined.viewers,
         "messages": joined.lines,
+        "settings": joined.settings,
     });
     json!({ "event": "joined", "data": data }).to_string().into()
 }
@@ -68,6 +77,10 @@ mod tests {
             (r#"{"event":"dance","data":{},"id":"a"}"#, Some(Id::Text("a".into()))),
             (r#"{"event":"send_message","id":1}"#, Some(Id::Number(1))),
             (r#"{"event":"send_message","data":{"message":7},"id":1}"#, Some(Id::Number(1))),
+            (
+                r#"{"event":"timeout_user","data":{"userId":"00000000-0000-0000-0000-000000000000"},"id":1}"#,
+                Some(Id::Number(1)),
+            ),
             ("[]", None),
             ("", None),
             ("\0", None),

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::ChatError;
 use super::history::Line;
 use super::log::RoomLog;
+use super::moderation::{Rulebook, Settings};
 use super::position::Position;
 use super::room::{self, Command};
 use crate::audience::GatheredAudience;
@@ -26,6 +27,7 @@ pub(super) struct Inner {
     pub(super) database: PgPool,
     pub(super) bus: Arc<dyn Bus>,
     pub(super) log: Arc<dyn RoomLog>,
+    pub(super) rules: Arc<Rulebook>,
     pub(super) audience: Arc<GatheredAudience>,
     // Held for single operations only, never across an await.
     rooms: Mutex<HashMap<StreamId, mpsc::Sender<Command>>>,
@@ -57,6 +59,8 @@ pub(crate) struct Joined {
     pub(crate) recovered: bool,
     pub(crate) lines: Vec<Line>,
     pub(crate) viewers: u32,
+    /// None while they cannot be asked for.
+    pub(crate) settings: Option<Settings>,
 }
 
 impl Hub {
@@ -65,10 +69,11 @@ impl Hub {
         database: PgPool,
         bus: Arc<dyn Bus>,
         log: Arc<dyn RoomLog>,
+        rules: Arc<Rulebook>,
         audience: Arc<GatheredAudience>,
     ) -> Self {
         let rooms = Mutex::default();
-        Self(Arc::new(Inner { database, bus, log, audience, rooms, tasks: TaskTracker::new() }))
+        Self(Arc::new(Inner { database, bus, log, rules, audience, rooms, tasks: TaskTracker::new() }))
     }
 
     pub(crate) fn log(&self) -> &dyn RoomLog {
@@ -78,6 +83,10 @@ impl Hub {
     /// What rooms are told through.
     pub(crate) fn bus(&self) -> Arc<dyn Bus> {
         Arc::clone(&self.0.bus)
+    }
+
+    pub(crate) fn rules(&self) -> &Rulebook {
+        &self.0.rules
     }
 
     /// Lets somebody in, who may have been there before, up to `since`.
@@ -92,7 +101,12 @@ impl Hub {
         // A room that nobody is in any more may end just now; then the next one begins.
         for _ in 0..3 {
             match self.room(stream).await?.send(command).await {
-                Ok(()) => return joined.await.map_err(|_| ChatError::Unavailable)?,
+                Ok(()) => {
+                    let mut joined = joined.await.map_err(|_| ChatError::Unavailable)??;
+                    // Afterwards: whatever changes them from here on comes as an event.
+                    joined.settings = self.0.rules.of(stream).await.ok().map(|rules| rules.settings);
+                    return Ok(joined);
+                }
                 Err(mpsc::error::SendError(refused)) => command = refused,
             }
         }

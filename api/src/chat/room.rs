@@ -150,6 +150,7 @@ impl Room {
             recovered,
             lines: if recovered { Vec::new() } else { self.recent.lines() },
             viewers: self.hub.upgrade().map_or(0, |hub| hub.audience.viewers(self.stream)),
+            settings: None,
         };
         // The room waits for nobody: an outbox has room for all that is kept.
         let missed = missed.unwrap_or_default();
@@ -176,6 +177,12 @@ impl Room {
     }
 
     fn tell_all(&mut self, events: &[Event]) {
+        // Before anybody who enters is told of an event: they are given the settings of after it.
+        if events.iter().any(|event| event.message().is_none())
+            && let Some(hub) = self.hub.upgrade()
+        {
+            hub.rules.doubt_room(self.stream);
+        }
         for event in events {
             self.tell(&event.frame.clone());
         }

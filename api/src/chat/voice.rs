@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 use caudal_livestream::StreamId;
+use chrono::Utc;
 use uuid::Uuid;
 
 use super::answer::Answer;
+use super::moderation::{self, Banning, Standing};
 use super::speak::{self, Saying};
 use super::speaker::Speaker;
 use crate::app::{Accounts, Chat};
@@ -51,7 +53,7 @@ impl Voice {
 
     /// Who it is.
     pub(crate) fn person(&self) -> Option<Uuid> {
-        self.speaker.as_ref().map(|speaker| speaker.author().id)
+        self.speaker.as_ref().map(|speaker| speaker.author().person.id)
     }
 
     /// How long the access token lasts; none while there is none.
@@ -84,13 +86,39 @@ impl Voice {
         message: Uuid,
     ) -> Answer {
         let by = match self.speaker(accounts).await {
-            Ok(speaker) => speaker.author().id,
+            Ok(speaker) => speaker.author().person.id,
             Err(error) => return Answer::from(&error),
         };
         match speak::remove(chat, by, stream, message).await {
             Ok(()) => Answer::done(),
             Err(error) => error.into(),
         }
+    }
+
+    /// Keeps somebody from talking in a stream's channel, for a while or for good.
+    pub(super) async fn ban(
+        &mut self,
+        chat: &Chat,
+        accounts: &Accounts,
+        stream: StreamId,
+        person: Uuid,
+        banning: &Banning,
+    ) -> Answer {
+        let by = match self.speaker(accounts).await {
+            Ok(speaker) => speaker.author().person.id,
+            Err(error) => return Answer::from(&error),
+        };
+        match moderation::ban(chat, stream, by, person, banning).await {
+            Ok(()) => Answer::done(),
+            Err(error) => Answer::from(&error),
+        }
+    }
+
+    /// Who whoever talks here is in a room; none while that is nobody, or cannot be told.
+    pub(super) async fn standing(&self, chat: &Chat, stream: StreamId) -> Option<Standing> {
+        let author = self.speaker.as_ref()?.author();
+        let rules = chat.hub.rules().of(stream).await.ok()?;
+        Some(rules.standing_of(author.person.id, author.admin, Utc::now()))
     }
 
     /// Whether a room tells what was said here; each is told once.

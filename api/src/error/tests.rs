@@ -62,16 +62,30 @@ fn number(error: &Error) -> usize {
         Error::Registration(RegistrationError::Closed) => 49,
         Error::Registration(RegistrationError::InvitationInvalid) => 50,
         Error::Registration(RegistrationError::TooManyInvitations) => 51,
+        Error::Chat(ChatError::BannedHere) => 52,
+        Error::Chat(ChatError::TimedOut(_)) => 53,
+        Error::Chat(ChatError::Slow(_)) => 54,
+        Error::Chat(ChatError::FollowersOnly(_)) => 55,
+        Error::Chat(ChatError::SubsOnly) => 56,
+        Error::Chat(ChatError::EmotesOnly) => 57,
+        Error::Chat(ChatError::NotUnique) => 58,
+        Error::Chat(ChatError::BlockedTerm) => 59,
+        Error::Chat(ChatError::LinksBlocked) => 60,
+        Error::Chat(ChatError::NotModerator) => 61,
+        Error::Chat(ChatError::NotRoomOwner) => 62,
+        Error::Chat(ChatError::Protected) => 63,
+        Error::Chat(ChatError::UnknownTerm) => 64,
+        Error::Chat(ChatError::TooMany(..)) => 65,
     }
 }
 
-const VARIANTS: usize = 52;
+const VARIANTS: usize = 66;
 
 #[test]
 fn every_error_says_what_is_wrong_and_what_to_do_about_it() {
     let bug = "something went wrong on the server; its log says what, under this answer's requestId";
     let field = || FieldError::new("/username", "taken", "this name is taken");
-    let cases: [(Error, u16, &str, &str); 55] = [
+    let cases: [(Error, u16, &str, &str); 70] = [
         (
             InputError::Malformed("the body is not JSON".into()).into(),
             400,
@@ -139,7 +153,37 @@ fn every_error_says_what_is_wrong_and_what_to_do_about_it() {
             ChatError::NotYours.into(),
             403,
             "forbidden",
-            "only its author and the streamer may remove a message",
+            "only its author and moderators may remove a message, and moderators not each other's",
+        ),
+        (ChatError::BannedHere.into(), 403, "banned_here", "you are banned from this chat"),
+        (
+            ChatError::TimedOut(Duration::from_millis(59_001)).into(),
+            403,
+            "timed_out",
+            "you may not talk here just now; wait 60 s",
+        ),
+        (ChatError::Slow(Duration::from_secs(5)).into(), 429, "slow", "this chat is slow; wait 5 s"),
+        (ChatError::FollowersOnly(0).into(), 403, "followers_only", "only followers may talk here"),
+        (
+            ChatError::FollowersOnly(10).into(),
+            403,
+            "followers_only",
+            "only who has followed this channel for 10 min may talk here",
+        ),
+        (ChatError::SubsOnly.into(), 403, "subs_only", "only subscribers may talk here"),
+        (ChatError::EmotesOnly.into(), 403, "emotes_only", "only emotes may be said here"),
+        (ChatError::NotUnique.into(), 409, "not_unique", "somebody has said that already; find other words"),
+        (ChatError::BlockedTerm.into(), 403, "blocked_term", "this message has words that are blocked here"),
+        (ChatError::LinksBlocked.into(), 403, "links_blocked", "links are blocked here"),
+        (ChatError::NotModerator.into(), 403, "forbidden", "this is for the streamer and moderators"),
+        (ChatError::NotRoomOwner.into(), 403, "forbidden", "this is for the streamer"),
+        (ChatError::Protected.into(), 403, "forbidden", "you cannot moderate this person"),
+        (ChatError::UnknownTerm.into(), 404, "not_found", "this term is not blocked"),
+        (
+            ChatError::TooMany("terms", 200).into(),
+            409,
+            "too_many",
+            "200 terms are the most; remove some first",
         ),
         (
             ChatError::Full.into(),

@@ -33,6 +33,12 @@ pub(crate) async fn exists(database: &sqlx::PgPool, stream: uuid::Uuid) -> Resul
     Ok(found.fetch_optional(database).await?.is_some())
 }
 
+/// Whose stream it is, whatever became of it.
+pub(crate) async fn owner_of(database: &sqlx::PgPool, stream: uuid::Uuid) -> Result<uuid::Uuid, Error> {
+    let owner = sqlx::query_scalar!("select user_id from streams where id = $1", stream);
+    Ok(owner.fetch_optional(database).await?.ok_or(StreamError::Unknown)?)
+}
+
 /// Replaces the categories of a stream.
 pub(crate) async fn set_categories(
     db: &mut sqlx::PgConnection,

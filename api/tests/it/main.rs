@@ -29,6 +29,7 @@ mod lifecycle;
 mod limits;
 mod live_figures;
 mod locks;
+mod moderation;
 mod notifications;
 mod people;
 mod query_plans;
