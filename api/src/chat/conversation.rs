@@ -73,7 +73,8 @@ pub(crate) async fn converse(
     }
 }
 
-async fn act(
+/// What comes of a request in a room.
+pub(super) async fn act(
     chat: &Chat,
     accounts: &Accounts,
     stream: StreamId,
@@ -95,10 +96,10 @@ async fn act(
 }
 
 /// As large as a message with everything around it can be.
-const MAX_FRAME: usize = 8 * 1024;
+pub(super) const MAX_FRAME: usize = 8 * 1024;
 /// Frames of one client, in [`WINDOW`]: more than anybody types, and few enough to answer.
-const FRAMES: u32 = 60;
-const WINDOW: Duration = Duration::from_secs(30);
+pub(super) const FRAMES: u32 = 60;
+pub(super) const WINDOW: Duration = Duration::from_secs(30);
 /// Close codes, in docs/realtime.md.
 const NOT_UNDERSTOOD: u16 = 4400;
 const EXPIRED: u16 = 4401;

@@ -3,7 +3,7 @@
 use axum::extract::ws::Utf8Bytes;
 use caudal_livestream::StreamId;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::answer::Answer;
@@ -63,15 +63,18 @@ pub(super) fn read(text: &str) -> Result<Frame, (Option<Id>, String)> {
 
 /// What somebody who enters a room is told of it.
 pub(super) fn joined(stream: StreamId, joined: &Joined) -> Utf8Bytes {
-    let data = json!({
+    json!({ "event": "joined", "data": joined_data(stream, joined) }).to_string().into()
+}
+
+pub(super) fn joined_data(stream: StreamId, joined: &Joined) -> Value {
+    json!({
         "streamId": stream,
         "epoch": joined.last.epoch,
         "offset": joined.last.offset,
         "recovered": joined.recovered,
         "viewerCount": joined.viewers,
         "messages": joined.lines,
-    });
-    json!({ "event": "joined", "data": data }).to_string().into()
+    })
 }
 
 /// Of the server's own accord.

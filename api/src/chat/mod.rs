@@ -12,6 +12,7 @@
 //! * `speaker` – who talks, and whether they still may; `speak` – saying something, whichever way it came
 //! * `voice`, `answer` – what one socket does, whatever its wire looks like
 //! * `conversation`, `frame` – one WebSocket in raw JSON
+//! * `socket_io` – one client of Socket.IO
 
 mod answer;
 mod conversation;
@@ -26,6 +27,7 @@ mod policy;
 mod position;
 mod recent;
 mod room;
+mod socket_io;
 mod speak;
 mod speaker;
 mod store;
@@ -39,4 +41,5 @@ pub(crate) use hub::Hub;
 pub(crate) use log::{InProcessLog, RedisLog, RoomLog, drain};
 pub(crate) use partitions::{keep as keep_partitions, tidy as tidy_partitions};
 pub(crate) use position::Position;
+pub(crate) use socket_io::{Newcomer, SocketIo};
 pub(crate) use speak::{Saying, remove, say};

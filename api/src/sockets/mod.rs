@@ -93,6 +93,25 @@ impl Sockets {
         left
     }
 
+    /// Runs what belongs to a socket of another kind: [`Sockets::close`] waits for it, and cuts it off at its deadline. `work`
+    /// gets what tells it to end. Whether it began; after the sockets were closed nothing does.
+    pub fn run<F>(&self, work: impl FnOnce(CancellationToken) -> F) -> bool
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let Inner { conversations, closing, over, .. } = self.0.as_ref();
+        // Before the look: whoever closes waits for this one too.
+        let _counted = conversations.token();
+        if closing.is_cancelled() {
+            return false;
+        }
+        let (over, work) = (over.clone(), work(closing.clone()));
+        conversations.spawn(async move {
+            over.run_until_cancelled(work).await;
+        });
+        true
+    }
+
     fn with_places<T>(&self, act: impl FnOnce(&mut Places) -> T) -> T {
         act(&mut self.0.places.lock().unwrap_or_else(PoisonError::into_inner))
     }

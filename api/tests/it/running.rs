@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use caudal_api::{Broadcasts, Config, DatabaseUse, Deadlines, Limits, PublicUrls, Secrets, TrustedProxies};
+use caudal_api::{
+    Broadcasts, Config, DatabaseUse, Deadlines, Limits, PublicUrls, Secrets, SocketIoPolling, TrustedProxies,
+};
 use caudal_directory::LocalAudience;
 use caudal_livestream::admission::{
     AuthorizeRequest, Authorized, Denied, LadderRung, LatencyMode, SecondPublisher, StreamKey,
@@ -91,6 +93,7 @@ impl Running {
                 rtmp: "rtmp://live.test:1935/live".into(),
             },
             cors_origins: vec!["https://friend.test".parse().unwrap()],
+            socket_io_polling: SocketIoPolling::Auto,
             trusted_proxies: TrustedProxies::default(),
             control: Arc::clone(&lifecycle) as _,
             audience: Arc::clone(&audience) as _,

@@ -65,7 +65,7 @@ impl Origins {
     }
 
     /// Programs send no origin. A page of the host that it asks is our own, whatever that is called from there.
-    fn allow(&self, headers: &HeaderMap) -> bool {
+    pub(super) fn allow(&self, headers: &HeaderMap) -> bool {
         let Some(origin) = headers.get(header::ORIGIN) else { return true };
         let Ok(origin) = origin.to_str() else { return false };
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
