@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 use crate::address::TrustedProxies;
 use crate::audience::GatheredAudience;
 use crate::auth::{AccessTokens, Passwords, Sessions};
-use crate::chat::{Entitlements, Hub, NoEntitlements, tidy_partitions};
-use crate::config::{self, Broadcasts, Config, PublicUrls};
+use crate::chat::{Entitlements, Hub, NoEntitlements, SocketIo, tidy_partitions};
+use crate::config::{self, Broadcasts, Config, DatabaseUse, PublicUrls, SocketIoPolling};
 use crate::database;
 use crate::database_lock::DatabaseLock;
 use crate::departures::Departures;
@@ -105,6 +105,7 @@ pub(crate) struct Chat {
     pub(crate) hub: Hub,
     pub(crate) entitlements: Box<dyn Entitlements>,
     pub(crate) sockets: Sockets,
+    pub(crate) socket_io: SocketIo,
     pub(crate) origins: Origins,
     pub(crate) metrics: Metrics,
 }
@@ -164,6 +165,12 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
         Realtime::open(config.redis_url.as_ref(), redis.as_ref(), &database, Arc::clone(&audience))?;
     let sockets = Sockets::new(SocketLimits::default());
     let departures = Departures::new(hub.bus(), sockets.clone());
+    let polling = match config.socket_io_polling {
+        SocketIoPolling::On => true,
+        SocketIoPolling::Off => false,
+        // One process, or several that would not share rooms anyway.
+        SocketIoPolling::Auto => config.redis_url.is_none() || config.database_use == DatabaseUse::Exclusive,
+    };
     let origins = config.cors_origins.iter().filter_map(|origin| origin.to_str().ok().map(str::to_owned));
     let origins = Origins::new(origins.chain([urls.api.clone()]));
     let app = App {
@@ -208,6 +215,7 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
             hub,
             entitlements: Box::new(NoEntitlements),
             sockets,
+            socket_io: SocketIo::new(polling, deadlines.request),
             origins,
             metrics,
         }),

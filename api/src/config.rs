@@ -47,6 +47,8 @@ pub struct Config {
     pub urls: PublicUrls,
     /// Other web origins whose pages may use the api with credentials, such as `https://live.example`.
     pub cors_origins: Vec<HeaderValue>,
+    /// Whether clients of Socket.IO may begin with HTTP requests.
+    pub socket_io_polling: SocketIoPolling,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: TrustedProxies,
     /// The lifecycle.
@@ -79,6 +81,17 @@ pub enum DatabaseUse {
     Exclusive,
     /// Replicas too, all with one lifecycle.
     Shared,
+}
+
+/// Whether clients of Socket.IO may begin with HTTP requests, all of which must reach the same replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocketIoPolling {
+    /// Where there is one replica only: without Redis, or with a database of its own.
+    Auto,
+    /// Whatever is in front sends all requests of a client to the same replica.
+    On,
+    /// WebSockets only.
+    Off,
 }
 
 /// The api's keys. Each is at least 32 bytes of random text; what they protect is unreadable, and what they signed is

@@ -20,6 +20,7 @@ use crate::auth::bearer;
 use crate::error::Error;
 use crate::limits::{Bucket, Class, Decision, LimitError};
 use crate::problem::Problem;
+use crate::router::{SOCKET_IO, SOCKET_IO_BARE};
 
 /// One request and its answer. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
@@ -168,6 +169,10 @@ pub(crate) async fn limit(State(entrance): State<Arc<Entrance>>, request: Reques
 fn is_watching(parts: &Parts) -> bool {
     let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
     let reads = matches!(parts.method, Method::GET | Method::HEAD);
+    // Whoever polls also sends by requests of their own; what they say is counted in the room.
+    if route.is_some_and(|route| route == SOCKET_IO || route == SOCKET_IO_BARE) {
+        return true;
+    }
     reads && route.is_some_and(|route| WATCHED.contains(&route) || route == LIST && !is_search(parts))
 }
 

@@ -82,7 +82,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use address::{InvalidRange, TrustedProxies};
 pub use administration::{WantedRole, set_role_by_name};
-pub use config::{Broadcasts, Config, DatabaseUse, Deadlines, PublicUrls, Secrets};
+pub use config::{Broadcasts, Config, DatabaseUse, Deadlines, PublicUrls, Secrets, SocketIoPolling};
 pub use database::check_database_url;
 pub use limits::Limits;
 pub use redis_store::check_redis_url;

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{MethodRouter, delete, get, patch, post, put};
+use axum::routing::{MethodRouter, any, delete, get, patch, post, put};
 use caudal_livestream::audience::AUDIENCE_PATH;
 use caudal_service::internal::{InternalListener, listener_of, require_signature};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -97,9 +97,16 @@ pub(crate) fn public(app: &App) -> Result<Router, StartError> {
         .route("/ws/chat/{id}", get(chat::socket))
         .route("/ws/notifications", get(notifications::socket))
         .layer(from_fn_with_state(app.clone(), exchange::limit));
+    let socket_io = Router::new()
+        .route(SOCKET_IO, any(chat::socket_io))
+        .route(SOCKET_IO_BARE, any(chat::socket_io))
+        .layer(from_fn_with_state(app.clone(), exchange::limit))
+        .layer(from_fn(no_store_unless_said))
+        .layer(cors(&app.entrance.cors_origins));
     let router = Router::new()
         .nest(API, api)
         .merge(sockets)
+        .merge(socket_io)
         .fallback(web::pages)
         .layer(CatchPanicLayer::custom(exchange::after_panic))
         .layer(from_fn_with_state(app.clone(), exchange::surround))
@@ -158,5 +165,8 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
 
 /// Where the api ends and the pages begin.
 pub(crate) const API: &str = "/api";
+/// Where clients of Socket.IO go unless they are told otherwise, and the same with `addTrailingSlash: false`.
+pub(crate) const SOCKET_IO: &str = "/socket.io/";
+pub(crate) const SOCKET_IO_BARE: &str = "/socket.io";
 /// The longest request there is, a description of 5,000 characters, has 20 KB.
 const MAX_BODY: usize = 64 * 1024;

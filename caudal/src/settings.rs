@@ -142,6 +142,10 @@ pub struct Settings {
     /// Other web origins that may call the api, separated by commas.
     #[arg(long, env = "CAUDAL_CORS_ORIGINS", value_delimiter = ',', value_name = "URLS", help_heading = ADDRESSES)]
     pub cors_origins: Vec<WebOrigin>,
+    /// Whether clients of Socket.IO may begin with HTTP requests, which must all reach the same replica: `auto` where there is one, which is
+    /// in standalone mode and without Redis; `on` where a load balancer sees to it, by cookie or address; `off`.
+    #[arg(long, env = "CAUDAL_SOCKET_IO_POLLING", value_enum, default_value_t = PollingSetting::Auto, value_name = "POLLING", help_heading = ADDRESSES)]
+    pub socket_io_polling: PollingSetting,
     /// Proxies whose `X-Forwarded-For` is believed: addresses and ranges as in `10.0.0.0/8`, separated by commas.
     #[arg(long, env = "CAUDAL_TRUSTED_PROXIES", value_name = "RANGES", help_heading = ADDRESSES)]
     pub trusted_proxies: Option<TrustedProxies>,
@@ -282,6 +286,27 @@ impl From<RegistrationSetting> for RegistrationMode {
             RegistrationSetting::Open => Self::Open,
             RegistrationSetting::Invitation => Self::Invitation,
             RegistrationSetting::Closed => Self::Closed,
+        }
+    }
+}
+
+/// `CAUDAL_SOCKET_IO_POLLING`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum PollingSetting {
+    /// With one replica.
+    Auto,
+    /// Yes.
+    On,
+    /// WebSockets only.
+    Off,
+}
+
+impl From<PollingSetting> for caudal_api::SocketIoPolling {
+    fn from(setting: PollingSetting) -> Self {
+        match setting {
+            PollingSetting::Auto => Self::Auto,
+            PollingSetting::On => Self::On,
+            PollingSetting::Off => Self::Off,
         }
     }
 }

@@ -32,9 +32,9 @@ pub(crate) struct Done {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Refused {
     ok: bool,
-    code: &'static str,
-    detail: String,
-    retry_after_ms: Option<u64>,
+    pub(super) code: &'static str,
+    pub(super) detail: String,
+    pub(super) retry_after_ms: Option<u64>,
 }
 
 impl Answer {
@@ -57,7 +57,11 @@ impl Answer {
 
     /// What makes no sense.
     pub(crate) fn malformed(detail: impl Into<String>) -> Self {
-        Self::Refused(Refused { ok: false, code: "malformed", detail: detail.into(), retry_after_ms: None })
+        Self::refused("malformed", detail)
+    }
+
+    pub(super) fn refused(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::Refused(Refused { ok: false, code, detail: detail.into(), retry_after_ms: None })
     }
 }
 

@@ -72,35 +72,7 @@ impl Talk for Guest<'_> {
 
     async fn act(&mut self, request: Request) -> Answer {
         let Self { chat, accounts, stream, voice, listening, .. } = self;
-        let stream = *stream;
-        match request {
-            Request::Authenticate { token } => {
-                let answer = voice.authenticate(accounts, &token).await;
-                if !answer.is_done() {
-                    return answer;
-                }
-                if let Some(person) = voice.person() {
-                    listening.is_of(person);
-                }
-                Answer::introduced(voice.standing(chat, stream).await)
-            }
-            Request::SendMessage { stream_id, message, client_msg_id, reply_to } => {
-                if stream_id.is_some_and(|other| other != stream) {
-                    return Answer::malformed("this socket is another stream's");
-                }
-                let saying = Saying { stream, text: &message, reply_to, client_id: client_msg_id.as_deref() };
-                voice.say(chat, accounts, saying).await
-            }
-            Request::TimeoutUser { user_id, duration_seconds, reason } => {
-                match Banning::new(duration_seconds, reason.as_deref()) {
-                    Ok(banning) => voice.ban(chat, accounts, stream, user_id, &banning).await,
-                    Err(words) => Answer::malformed(words),
-                }
-            }
-            Request::Ping {} => Answer::done(),
-            Request::DeleteMessage { id } => voice.remove(chat, accounts, stream, id).await,
-            Request::SubscribeNotifications(wanted) => listening.subscribe(voice.person(), wanted).into(),
-        }
+        act(chat, accounts, Some(*stream), voice, listening, request).await
     }
 
     fn lasts(&self) -> Option<Duration> {
@@ -108,4 +80,50 @@ impl Talk for Guest<'_> {
     }
 }
 
+/// What comes of a request, in the room of `stream` where it needs one.
+pub(super) async fn act(
+    chat: &Chat,
+    accounts: &Accounts,
+    stream: Option<StreamId>,
+    voice: &mut Voice,
+    listening: &mut Listening,
+    request: Request,
+) -> Answer {
+    let here = || stream.ok_or_else(|| Answer::malformed("missing field `streamId`"));
+    let done = async {
+        Ok::<_, Answer>(match request {
+            Request::Authenticate { token } => {
+                let answer = voice.authenticate(accounts, &token).await;
+                if !answer.is_done() {
+                    return Err(answer);
+                }
+                if let Some(person) = voice.person() {
+                    listening.is_of(person);
+                }
+                match stream {
+                    Some(stream) => Answer::introduced(voice.standing(chat, stream).await),
+                    None => answer,
+                }
+            }
+            Request::SubscribeNotifications(wanted) => listening.subscribe(voice.person(), wanted).into(),
+            Request::Ping {} => Answer::done(),
+            Request::SendMessage { stream_id, message, client_msg_id, reply_to } => {
+                let stream = here()?;
+                if stream_id.is_some_and(|other| other != stream) {
+                    return Err(Answer::malformed("this socket is another stream's"));
+                }
+                let saying = Saying { stream, text: &message, reply_to, client_id: client_msg_id.as_deref() };
+                voice.say(chat, accounts, saying).await
+            }
+            Request::DeleteMessage { id } => voice.remove(chat, accounts, here()?, id).await,
+            Request::TimeoutUser { user_id, duration_seconds, reason } => {
+                let banning = Banning::new(duration_seconds, reason.as_deref()).map_err(Answer::malformed)?;
+                voice.ban(chat, accounts, here()?, user_id, &banning).await
+            }
+        })
+    };
+    done.await.unwrap_or_else(|refused| refused)
+}
+
+/// A close code, in docs/realtime.md.
 const NO_ROOM: u16 = 4404;

@@ -3,7 +3,7 @@
 use axum::extract::ws::Utf8Bytes;
 use caudal_livestream::StreamId;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::hub::Joined;
@@ -45,7 +45,11 @@ pub(super) enum Request {
 
 /// What somebody who enters a room is told of it.
 pub(super) fn joined(stream: StreamId, joined: &Joined) -> Utf8Bytes {
-    let data = json!({
+    json!({ "event": "joined", "data": joined_data(stream, joined) }).to_string().into()
+}
+
+pub(super) fn joined_data(stream: StreamId, joined: &Joined) -> Value {
+    json!({
         "streamId": stream,
         "epoch": joined.last.epoch,
         "offset": joined.last.offset,
@@ -53,8 +57,7 @@ pub(super) fn joined(stream: StreamId, joined: &Joined) -> Utf8Bytes {
         "viewerCount": joined.viewers,
         "messages": joined.lines,
         "settings": joined.settings,
-    });
-    json!({ "event": "joined", "data": data }).to_string().into()
+    })
 }
 
 #[cfg(test)]

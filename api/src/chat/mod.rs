@@ -14,6 +14,7 @@
 //! * `about_stream` – what a room is told of its stream
 //! * `voice`, `answer` – what one socket does, whatever its wire looks like
 //! * `conversation`, `frame` – one WebSocket in raw JSON
+//! * `socket_io` – one client of Socket.IO
 
 mod about_stream;
 mod answer;
@@ -32,6 +33,7 @@ mod policy;
 mod position;
 mod recent;
 mod room;
+mod socket_io;
 mod speak;
 mod speaker;
 mod store;
@@ -49,5 +51,6 @@ pub(crate) use hub::Hub;
 pub(crate) use log::{InProcessLog, RedisLog, RoomLog, drain};
 pub(crate) use partitions::{keep as keep_partitions, tidy as tidy_partitions};
 pub(crate) use position::Position;
+pub(crate) use socket_io::{Newcomer, SocketIo};
 pub(crate) use speak::{Saying, remove, say};
 pub(crate) use voice::Voice;

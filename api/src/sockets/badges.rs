@@ -52,11 +52,12 @@ impl Badge {
     }
 
     /// Returns once the wearer was sent away.
-    pub(super) async fn sent_away(&self) {
+    pub(crate) async fn sent_away(&self) {
         self.farewell.ordered.cancelled().await;
     }
 
-    pub(super) fn last_words(&self) -> Option<(u16, &'static str)> {
+    /// What whoever was sent away is told: a close code, and why.
+    pub(crate) fn last_words(&self) -> Option<(u16, &'static str)> {
         self.farewell.words.get().copied()
     }
 }

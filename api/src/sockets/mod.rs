@@ -23,10 +23,10 @@ use crate::address::Origin;
 use badges::Badges;
 use places::{Holder, Places};
 
-pub(crate) use frame::error;
+pub(crate) use frame::{Frame, error, read};
 #[cfg(test)]
-pub(crate) use frame::{Id, read};
-pub(crate) use talk::{Talk, talk};
+pub(crate) use frame::Id;
+pub(crate) use talk::{FRAMES, MAX_FRAME, Talk, WINDOW, talk};
 
 pub use badges::{Badge, Wearer};
 pub use places::{Full, SocketLimits};
@@ -103,6 +103,30 @@ impl Sockets {
         over.cancel();
         conversations.wait().await;
         left
+    }
+
+    /// Runs what belongs to a socket of another kind: [`Sockets::close`] waits for it, and cuts it off at its deadline. `work`
+    /// gets what tells it to end. Whether it began; after the sockets were closed nothing does.
+    pub fn run<F>(&self, work: impl FnOnce(CancellationToken) -> F) -> bool
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let Inner { conversations, closing, over, .. } = self.0.as_ref();
+        // Before the look: whoever closes waits for this one too.
+        let _counted = conversations.token();
+        if closing.is_cancelled() {
+            return false;
+        }
+        let (over, work) = (over.clone(), work(closing.clone()));
+        conversations.spawn(async move {
+            over.run_until_cancelled(work).await;
+        });
+        true
+    }
+
+    /// For a socket of another kind, through which somebody says who they are.
+    pub fn badge(&self) -> Badge {
+        Badge::new(self)
     }
 
     /// Ends the sockets of those who are meant, saying why by a code of 4000 to 4999. How many those are.

@@ -61,10 +61,10 @@ pub(crate) async fn talk(mut side: impl Talk, socket: &mut Socket) {
 }
 
 /// As large as a message with everything around it can be.
-const MAX_FRAME: usize = 8 * 1024;
+pub(crate) const MAX_FRAME: usize = 8 * 1024;
 /// Frames of one client, in [`WINDOW`]: more than anybody types, and few enough to answer.
-const FRAMES: u32 = 60;
-const WINDOW: Duration = Duration::from_secs(30);
+pub(crate) const FRAMES: u32 = 60;
+pub(crate) const WINDOW: Duration = Duration::from_secs(30);
 /// Close codes, in docs/realtime.md.
 const NOT_UNDERSTOOD: u16 = 4400;
 const EXPIRED: u16 = 4401;

@@ -40,6 +40,7 @@ mod running;
 mod search;
 mod sessions;
 mod snapshot;
+mod socket_io;
 mod sockets;
 mod stream_key;
 mod streams;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use caudal_api::{
-    Broadcasts, Config, DatabaseUse, Deadlines, Limits, PublicUrls, RegistrationMode, Secrets, TrustedProxies,
+    Broadcasts, Config, DatabaseUse, Deadlines, Limits, PublicUrls, RegistrationMode, Secrets, SocketIoPolling,
+    TrustedProxies,
 };
 use caudal_directory::LocalAudience;
 use caudal_livestream::admission::{
@@ -93,6 +94,7 @@ impl Running {
                 rtmp: "rtmp://live.test:1935/live".into(),
             },
             cors_origins: vec!["https://friend.test".parse().unwrap()],
+            socket_io_polling: SocketIoPolling::Auto,
             trusted_proxies: TrustedProxies::default(),
             control: Arc::clone(&lifecycle) as _,
             audience: Arc::clone(&audience) as _,

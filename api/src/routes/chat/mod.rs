@@ -1,4 +1,4 @@
-//! Chat: what was said, and saying something, by REST and over a WebSocket; and keeping order there.
+//! Chat: what was said, and saying something, by REST, over a WebSocket and with Socket.IO; and keeping order there.
 
 mod appoint;
 mod ban;
@@ -12,6 +12,7 @@ mod remove;
 mod send;
 mod settings;
 mod socket;
+mod socket_io;
 mod terms;
 
 pub(crate) use appoint::{appoint, dismiss};
@@ -26,4 +27,5 @@ pub(crate) use remove::remove;
 pub(crate) use send::send;
 pub(crate) use settings::settings;
 pub(crate) use socket::{Origins, socket};
+pub(crate) use socket_io::socket_io;
 pub(crate) use terms::terms;
