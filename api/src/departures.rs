@@ -154,8 +154,8 @@ async fn next(subscription: &mut Option<Subscription>) -> Option<Heard> {
 }
 
 /// Close codes, in docs/realtime.md.
-const BANNED: u16 = 4403;
-const ENDED: u16 = 4401;
+pub(crate) const BANNED: u16 = 4403;
+pub(crate) const ENDED: u16 = 4401;
 const WHY_BANNED: &str = "this account is banned";
 const WHY_ENDED: &str = "the session has been ended";
 /// For Redis, and for PostgreSQL; who asks for a ban waits for the first.

@@ -99,7 +99,7 @@ enum End {
 impl End {
     /// The log-in is over, or the person was banned.
     fn sent_away(badge: &Badge) -> Self {
-        let (code, detail) = badge.last_words().unwrap_or((departures::LOGGED_OUT, "this log-in has ended"));
+        let (code, detail) = badge.last_words().unwrap_or((departures::ENDED, "the session has been ended"));
         let code = if code == departures::BANNED { "banned" } else { "session_revoked" };
         Self::Parted { code, detail }
     }
