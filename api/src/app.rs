@@ -26,6 +26,7 @@ use crate::database_lock::DatabaseLock;
 use crate::limits::RateLimits;
 use crate::live_figures::LiveFigures;
 use crate::metrics::Metrics;
+use crate::presence::{Presence, ViewerIds};
 use crate::realtime::Realtime;
 use crate::redis_store::RedisStore;
 use crate::routes::Origins;
@@ -95,6 +96,7 @@ pub(crate) struct Ingest {
 pub(crate) struct Chat {
     pub(crate) database: PgPool,
     pub(crate) hub: Hub,
+    pub(crate) presence: Arc<Presence>,
     pub(crate) sockets: Sockets,
     pub(crate) origins: Origins,
     pub(crate) metrics: Metrics,
@@ -138,10 +140,11 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
     let metrics = Metrics::register(&config.registry)?;
     let access_tokens = Arc::new(AccessTokens::new(&config.secrets, deadlines.access_token));
     let stream_keys = Arc::new(StreamKeys::new(&config.secrets));
+    let presence = Arc::new(Presence::new(ViewerIds::new(&config.secrets, &config.urls), redis.clone()));
     let urls = Arc::new(config.urls);
     // So that chat has somewhere to go from the first message on.
     tidy_partitions(&database, Utc::now().date_naive()).await?;
-    let audience = Arc::new(GatheredAudience::new(config.audience));
+    let audience = Arc::new(GatheredAudience::new(Arc::clone(&presence), config.audience));
     let (realtime, hub) =
         Realtime::open(config.redis_url.as_ref(), redis.as_ref(), &database, Arc::clone(&audience))?;
     let origins = config.cors_origins.iter().filter_map(|origin| origin.to_str().ok().map(str::to_owned));
@@ -184,6 +187,7 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
         chat: Arc::new(Chat {
             database,
             hub,
+            presence,
             sockets: Sockets::new(SocketLimits::default()),
             origins,
             metrics,

@@ -168,7 +168,9 @@ pub(crate) async fn limit(State(entrance): State<Arc<Entrance>>, request: Reques
 fn is_watching(parts: &Parts) -> bool {
     let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
     let reads = matches!(parts.method, Method::GET | Method::HEAD);
-    reads && route.is_some_and(|route| WATCHED.contains(&route) || route == LIST && !is_search(parts))
+    let says_so = parts.method == Method::POST && route == Some(BEACON);
+    says_so
+        || reads && route.is_some_and(|route| WATCHED.contains(&route) || route == LIST && !is_search(parts))
 }
 
 /// Searches are typed by people and cost more, so they count as requests. The query is decoded as the handler does it.
@@ -187,6 +189,7 @@ const WATCHED: [&str; 8] = [
     "/api/users/me/following/live",
     "/api/categories/{slug}/streams",
 ];
+const BEACON: &str = "/api/streams/{id}/watching";
 const LIST: &str = "/api/streams";
 
 fn visitor(entrance: &Entrance, parts: &Parts) -> Result<IpAddr, Error> {

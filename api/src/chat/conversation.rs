@@ -14,6 +14,7 @@ use super::speak::Saying;
 use super::voice::Voice;
 use crate::app::{Accounts, Chat};
 use crate::limits::gcra::{FullAt, Quota};
+use crate::presence::Viewer;
 use crate::sockets::Socket;
 
 /// Until one side has enough.
@@ -22,21 +23,23 @@ pub(crate) async fn converse(
     accounts: &Accounts,
     stream: StreamId,
     since: Option<Position>,
+    viewer: Viewer,
     socket: &mut Socket,
 ) {
     let (member, mut inbox) = Member::new();
-    match chat.hub.join(stream, since, member).await {
-        Ok(joined) => {
+    let mut present = match chat.hub.join(stream, since, member, viewer).await {
+        Ok((joined, present)) => {
             if socket.send(Message::Text(frame::joined(stream, &joined))).await.is_err() {
                 return;
             }
+            present
         }
         Err(error) => {
             let _ = socket.send(Message::Text(frame::error(error.code(), &error.to_string()))).await;
             socket.part(NO_ROOM, "this room cannot be entered");
             return;
         }
-    }
+    };
     let mut voice = Voice::default();
     let (mut pace, began) = (FullAt::default(), Instant::now());
     loop {
@@ -62,6 +65,9 @@ pub(crate) async fn converse(
                     }
                     Err((id, words)) => frame::ack(id.as_ref(), &Answer::malformed(words)),
                 };
+                if let Some(person) = voice.person() {
+                    present.is(person);
+                }
                 if socket.send(Message::Text(answer)).await.is_err() {
                     return;
                 }

@@ -16,6 +16,7 @@ use super::position::Position;
 use super::room::{self, Command};
 use crate::audience::GatheredAudience;
 use crate::bus::Bus;
+use crate::presence::{Present, Viewer};
 use crate::stream;
 
 /// All of them. All clones are one; whoever owns it awaits [`Hub::close`].
@@ -75,19 +76,26 @@ impl Hub {
         self.0.log.as_ref()
     }
 
-    /// Lets somebody in, who may have been there before, up to `since`.
+    /// Lets somebody in, who may have been there before, up to `since`. They count as a viewer until [`Present`] is dropped.
     pub(crate) async fn join(
         &self,
         stream: StreamId,
         since: Option<Position>,
         member: Member,
-    ) -> Result<Joined, ChatError> {
+        viewer: Viewer,
+    ) -> Result<(Joined, Present), ChatError> {
         let (answer, joined) = oneshot::channel();
         let mut command = Command { since, member, answer };
         // A room that nobody is in any more may end just now; then the next one begins.
         for _ in 0..3 {
-            match self.room(stream).await?.send(command).await {
-                Ok(()) => return joined.await.map_err(|_| ChatError::Unavailable)?,
+            let room = self.room(stream).await?;
+            // Before the room tells how many there are, and only where it exists.
+            let present = self.0.audience.presence().enter(stream, viewer);
+            match room.send(command).await {
+                Ok(()) => {
+                    let joined = joined.await.map_err(|_| ChatError::Unavailable)??;
+                    return Ok((joined, present));
+                }
                 Err(mpsc::error::SendError(refused)) => command = refused,
             }
         }

@@ -34,6 +34,11 @@ impl Voice {
         }
     }
 
+    /// Who it is, once they have said so.
+    pub(super) fn person(&self) -> Option<Uuid> {
+        self.speaker.as_ref().map(|speaker| speaker.author().id)
+    }
+
     /// How long the access token lasts; none while there is none.
     pub(super) fn lasts(&self) -> Option<Duration> {
         self.speaker.as_ref().map(|speaker| speaker.lasts().unwrap_or_default())

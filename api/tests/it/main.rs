@@ -29,6 +29,7 @@ mod limits;
 mod live_figures;
 mod locks;
 mod people;
+mod presence;
 mod redis_server;
 mod replicas;
 mod running;
