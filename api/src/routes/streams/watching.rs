@@ -39,7 +39,9 @@ pub(crate) async fn watching(
         presence.beacon(stream, viewer, Instant::now());
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let (_, cookie) = presence.ids().give(origin);
-    let cookie = cookie.map(|cookie| [(header::SET_COOKIE, cookie)]);
-    Ok((StatusCode::NO_CONTENT, cookie).into_response())
+    let mut answer = StatusCode::NO_CONTENT.into_response();
+    if let (_, Some(cookie)) = presence.ids().give(origin) {
+        answer.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    Ok(answer)
 }
