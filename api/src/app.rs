@@ -29,6 +29,7 @@ use crate::live_figures::LiveFigures;
 use crate::metrics::Metrics;
 use crate::notifications;
 use crate::outbox::Runner;
+use crate::presence::{Presence, ViewerIds};
 use crate::realtime::Realtime;
 use crate::redis_store::RedisStore;
 use crate::registration::RegistrationMode;
@@ -104,6 +105,7 @@ pub(crate) struct Chat {
     pub(crate) database: PgPool,
     pub(crate) hub: Hub,
     pub(crate) entitlements: Box<dyn Entitlements>,
+    pub(crate) presence: Arc<Presence>,
     pub(crate) sockets: Sockets,
     pub(crate) socket_io: SocketIo,
     pub(crate) origins: Origins,
@@ -157,10 +159,11 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
     let runner = Runner::open(&config.registry)?;
     let access_tokens = Arc::new(AccessTokens::new(&config.secrets, deadlines.access_token));
     let stream_keys = Arc::new(StreamKeys::new(&config.secrets));
+    let presence = Arc::new(Presence::new(ViewerIds::new(&config.secrets, &config.urls), redis.clone()));
     let urls = Arc::new(config.urls);
     // So that chat has somewhere to go from the first message on.
     tidy_partitions(&database, Utc::now().date_naive()).await?;
-    let audience = Arc::new(GatheredAudience::new(config.audience));
+    let audience = Arc::new(GatheredAudience::new(Arc::clone(&presence), config.audience));
     let (realtime, hub, told) =
         Realtime::open(config.redis_url.as_ref(), redis.as_ref(), &database, Arc::clone(&audience))?;
     let sockets = Sockets::new(SocketLimits::default());
@@ -214,6 +217,7 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
             database: database.clone(),
             hub,
             entitlements: Box::new(NoEntitlements),
+            presence,
             sockets,
             socket_io: SocketIo::new(polling, deadlines.request),
             origins,

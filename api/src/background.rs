@@ -17,6 +17,7 @@ use crate::config::Deadlines;
 use crate::error::Error;
 use crate::forgotten_streams;
 use crate::lost_streams::LostStreams;
+use crate::metrics::Metrics;
 use crate::registration;
 use crate::start_error::StartError;
 use crate::stream::{End, order_end};
@@ -57,7 +58,7 @@ pub(crate) fn spawn(
                 repeat_orders(&streams).await?;
                 lost.reconcile(&streams).await?;
                 forgotten_streams::recall(&streams).await?;
-                count_viewers(&streams).await?;
+                count_viewers(&streams, &entrance.metrics).await?;
                 if tidy {
                     forget_old_sessions(&streams.database, deadlines.access_token).await?;
                     registration::forget_expired(&streams.database).await?;
@@ -94,16 +95,21 @@ async fn repeat_orders(streams: &Streams) -> Result<(), Error> {
     join_all(orders).await.into_iter().collect()
 }
 
-/// The snapshot that lists are sorted by.
-async fn count_viewers(streams: &Streams) -> Result<(), Error> {
+/// The snapshot that lists are sorted by, and the gauges.
+async fn count_viewers(streams: &Streams, metrics: &Metrics) -> Result<(), Error> {
     let live = sqlx::query!("select id, viewer_count from streams where is_live")
         .fetch_all(&streams.database)
         .await?;
+    streams.audience.presence().look_at(live.iter().map(|stream| StreamId(stream.id)).collect());
+    let mut counts = Vec::with_capacity(live.len());
     let changed = live.into_iter().filter_map(|stream| {
-        let viewers = i32::try_from(streams.audience.viewers(StreamId(stream.id))).unwrap_or(i32::MAX);
+        let viewers = streams.audience.viewers(StreamId(stream.id));
+        counts.push(viewers);
+        let viewers = i32::try_from(viewers).unwrap_or(i32::MAX);
         (viewers != stream.viewer_count).then_some((stream.id, viewers))
     });
-    let (ids, counts): (Vec<_>, Vec<_>) = changed.unzip();
+    let (ids, new): (Vec<_>, Vec<_>) = changed.unzip();
+    metrics.watched(&counts);
     if ids.is_empty() {
         return Ok(());
     }
@@ -118,7 +124,7 @@ async fn count_viewers(streams: &Streams) -> Result<(), Error> {
            set viewer_count = counted.viewers, peak_viewers = greatest(s.peak_viewers, counted.viewers)
            from counted where s.id = counted.id and s.is_live"#,
         &ids,
-        &counts
+        &new
     )
     .execute(&streams.database)
     .await?;

@@ -208,7 +208,7 @@ pub struct Deadlines {
     pub request: Duration,
     /// For the lifecycle to take up an order; afterwards it is repeated in the background.
     pub control: Duration,
-    /// Between two looks at orders that were not taken up, at bans, and at viewer counts.
+    /// Between two looks at orders that were not taken up, at bans, at viewer counts, and at who watches at other replicas.
     pub sweep: Duration,
     /// How long the directory must not have known a stream before its row is closed. Longer than a directory takes to
     /// load, and than a router takes from `authorize` to opening the stream.

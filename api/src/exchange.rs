@@ -173,7 +173,9 @@ fn is_watching(parts: &Parts) -> bool {
     if route.is_some_and(|route| route == SOCKET_IO || route == SOCKET_IO_BARE) {
         return true;
     }
-    reads && route.is_some_and(|route| WATCHED.contains(&route) || route == LIST && !is_search(parts))
+    let says_so = parts.method == Method::POST && route == Some(BEACON);
+    says_so
+        || reads && route.is_some_and(|route| WATCHED.contains(&route) || route == LIST && !is_search(parts))
 }
 
 /// Searches are typed by people and cost more, so they count as requests. The query is decoded as the handler does it.
@@ -194,6 +196,7 @@ const WATCHED: [&str; 10] = [
     "/api/users/me/following/live",
     "/api/categories/{slug}/streams",
 ];
+const BEACON: &str = "/api/streams/{id}/watching";
 const LIST: &str = "/api/streams";
 
 fn visitor(entrance: &Entrance, parts: &Parts) -> Result<IpAddr, Error> {

@@ -11,7 +11,8 @@
 //! * `limits` – how often anybody may ask
 //! * `address`, `client` – where a request comes from, and how often that one may try things
 //! * `exchange` – what surrounds every answer: request id, problem+json, deadline, headers
-//! * `audience` – how many watch, added up over the edges; `live_figures` – what a router measures of its publisher
+//! * `presence` – who watches by being there; `audience` – how many watch, with those whom only edges see
+//! * `live_figures` – what a router measures of its publisher
 //! * `error` and the enums of each subject that it holds (`AuthError`, `StreamError`, `InputError`, …); `problem` – how
 //!   they are answered
 //! * `bus` – events for all replicas
@@ -61,6 +62,7 @@ mod notifications;
 mod outbox;
 mod page;
 mod people;
+mod presence;
 mod problem;
 mod realtime;
 mod redis_store;
@@ -75,6 +77,8 @@ mod stream;
 mod stream_key;
 mod text;
 mod web;
+
+use std::sync::Arc;
 
 use caudal_service::http::{HttpLimits, HttpServer};
 use tokio::task::JoinSet;
@@ -117,6 +121,13 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Star
     background::spawn(&mut tasks, &app, deadlines, &shutdown);
     realtime.spawn(&mut tasks, &app, &shutdown);
     runner.spawn(&mut tasks, &app, &shutdown);
+    {
+        let (presence, shutdown) = (Arc::clone(&app.chat.presence), shutdown.clone());
+        tasks.spawn(async move {
+            presence.keep(deadlines.sweep, shutdown).await;
+            Ok(())
+        });
+    }
     if let Some(redis) = redis {
         let shutdown = shutdown.clone();
         tasks.spawn(async move {

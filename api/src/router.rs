@@ -21,7 +21,7 @@ use crate::start_error::StartError;
 use crate::{exchange, web};
 
 /// Every path below [`API`]. docs/api.md lists them, which a test compares.
-fn rest() -> [(&'static str, MethodRouter<App>); 51] {
+fn rest() -> [(&'static str, MethodRouter<App>); 52] {
     [
         ("/auth/register", post(auth::register)),
         ("/registration", get(registration)),
@@ -36,6 +36,7 @@ fn rest() -> [(&'static str, MethodRouter<App>); 51] {
         ("/streams/failed", get(streams::failed)),
         ("/streams/{id}", get(streams::show).patch(streams::edit).delete(streams::end)),
         ("/streams/{id}/health", get(streams::health)),
+        ("/streams/{id}/watching", post(streams::watching)),
         ("/users/me", get(users::me).patch(users::edit)),
         ("/users/me/following/live", get(users::following_live)),
         ("/users/me/blocks", get(users::blocks)),

@@ -15,6 +15,7 @@ use super::speak::Saying;
 use super::voice::Voice;
 use crate::app::{Accounts, Chat, Notifications};
 use crate::notifications::Listening;
+use crate::presence::{Present, Viewer};
 use crate::sockets::{Socket, Talk, error, talk};
 
 /// Until one side has enough.
@@ -24,23 +25,26 @@ pub(crate) async fn converse(
     notifications: &Notifications,
     stream: StreamId,
     since: Option<Position>,
+    viewer: Viewer,
     socket: &mut Socket,
 ) {
     let (member, inbox) = Member::new();
-    match chat.hub.join(stream, since, member).await {
-        Ok(joined) => {
+    let present = match chat.hub.join(stream, since, member, viewer).await {
+        Ok((joined, present)) => {
             if socket.send(Message::Text(frame::joined(stream, &joined))).await.is_err() {
                 return;
             }
+            present
         }
         Err(refused) => {
             let _ = socket.send(Message::Text(error(refused.code(), &refused.to_string()))).await;
             socket.part(NO_ROOM, "this room cannot be entered");
             return;
         }
-    }
+    };
     let listening = Listening::new(notifications.hub.clone());
-    talk(Guest { chat, accounts, stream, inbox, voice: Voice::new(socket.badge()), listening }, socket).await;
+    let voice = Voice::new(socket.badge());
+    talk(Guest { chat, accounts, stream, inbox, voice, listening, present }, socket).await;
 }
 
 /// One who is in.
@@ -51,6 +55,7 @@ struct Guest<'a> {
     inbox: mpsc::Receiver<Utf8Bytes>,
     voice: Voice,
     listening: Listening,
+    present: Present,
 }
 
 impl Talk for Guest<'_> {
@@ -71,8 +76,12 @@ impl Talk for Guest<'_> {
     }
 
     async fn act(&mut self, request: Request) -> Answer {
-        let Self { chat, accounts, stream, voice, listening, .. } = self;
-        act(chat, accounts, Some(*stream), voice, listening, request).await
+        let Self { chat, accounts, stream, voice, listening, present, .. } = self;
+        let answer = act(chat, accounts, Some(*stream), voice, listening, request).await;
+        if let Some(person) = voice.person() {
+            present.is(person);
+        }
+        answer
     }
 
     fn lasts(&self) -> Option<Duration> {

@@ -17,6 +17,7 @@ use super::position::Position;
 use super::room::{self, Command};
 use crate::audience::GatheredAudience;
 use crate::bus::Bus;
+use crate::presence::{Present, Viewer};
 use crate::stream;
 
 /// All of them. All clones are one; whoever owns it awaits [`Hub::close`].
@@ -89,23 +90,27 @@ impl Hub {
         &self.0.rules
     }
 
-    /// Lets somebody in, who may have been there before, up to `since`.
+    /// Lets somebody in, who may have been there before, up to `since`. They count as a viewer until [`Present`] is dropped.
     pub(crate) async fn join(
         &self,
         stream: StreamId,
         since: Option<Position>,
         member: Member,
-    ) -> Result<Joined, ChatError> {
+        viewer: Viewer,
+    ) -> Result<(Joined, Present), ChatError> {
         let (answer, joined) = oneshot::channel();
         let mut command = Command { since, member, answer };
         // A room that nobody is in any more may end just now; then the next one begins.
         for _ in 0..3 {
-            match self.room(stream).await?.send(command).await {
+            let room = self.room(stream).await?;
+            // Before the room tells how many there are, and only where it exists.
+            let present = self.0.audience.presence().enter(stream, viewer);
+            match room.send(command).await {
                 Ok(()) => {
                     let mut joined = joined.await.map_err(|_| ChatError::Unavailable)??;
                     // Afterwards: whatever changes them from here on comes as an event.
                     joined.settings = self.0.rules.of(stream).await.ok().map(|rules| rules.settings);
-                    return Ok(joined);
+                    return Ok((joined, present));
                 }
                 Err(mpsc::error::SendError(refused)) => command = refused,
             }

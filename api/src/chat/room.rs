@@ -143,13 +143,18 @@ impl Room {
     }
 
     fn admit(&mut self, Command { since, member, answer }: Command) {
+        let viewers = self.hub.upgrade().map_or(0, |hub| hub.audience.viewers(self.stream));
+        if self.viewers != Some(viewers) {
+            // The next look tells everybody, also when it finds what they were told last: this one was told something else.
+            self.viewers = None;
+        }
         let missed = since.and_then(|since| self.recent.after(since));
         let recovered = missed.is_some();
         let joined = Joined {
             last: self.recent.last(),
             recovered,
             lines: if recovered { Vec::new() } else { self.recent.lines() },
-            viewers: self.hub.upgrade().map_or(0, |hub| hub.audience.viewers(self.stream)),
+            viewers,
             settings: None,
         };
         // The room waits for nobody: an outbox has room for all that is kept.

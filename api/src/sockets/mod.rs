@@ -23,9 +23,9 @@ use crate::address::Origin;
 use badges::Badges;
 use places::{Holder, Places};
 
-pub(crate) use frame::{Frame, error, read};
 #[cfg(test)]
 pub(crate) use frame::Id;
+pub(crate) use frame::{Frame, error, read};
 pub(crate) use talk::{FRAMES, MAX_FRAME, Talk, WINDOW, talk};
 
 pub use badges::{Badge, Wearer};

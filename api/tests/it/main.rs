@@ -32,6 +32,7 @@ mod locks;
 mod moderation;
 mod notifications;
 mod people;
+mod presence;
 mod query_plans;
 mod redis_server;
 mod registration;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use caudal_api::{
-    Broadcasts, Config, DatabaseUse, Deadlines, Limits, PublicUrls, RegistrationMode, Secrets, SocketIoPolling,
-    TrustedProxies,
+    Broadcasts, Config, DatabaseUse, Deadlines, Limits, PublicUrls, RegistrationMode, Secrets,
+    SocketIoPolling, TrustedProxies,
 };
 use caudal_directory::LocalAudience;
 use caudal_livestream::admission::{

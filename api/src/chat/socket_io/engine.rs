@@ -8,8 +8,9 @@ use engineioxide::{DisconnectReason, Socket, Str};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::session;
+use super::session::{self, Around};
 use crate::app::{Accounts, Chat, Notifications};
+use crate::presence::Viewer;
 use crate::sockets::Place;
 
 #[derive(Debug)]
@@ -24,6 +25,7 @@ pub(crate) struct Newcomer {
     pub(crate) chat: Arc<Chat>,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) notifications: Arc<Notifications>,
+    pub(crate) viewer: Viewer,
 }
 
 /// Lets one connection in. It travels with the request that begins it, and is void when that begins none.
@@ -64,11 +66,12 @@ impl EngineIoHandler for Engine {
 
     fn on_connect(self: Arc<Self>, connection: Arc<Connection>) {
         let newcomer = connection.req_parts.extensions.get::<Ticket>().and_then(Ticket::take);
-        let begun = newcomer.is_some_and(|Newcomer { place, chat, accounts, notifications }| {
+        let begun = newcomer.is_some_and(|Newcomer { place, chat, accounts, notifications, viewer }| {
             let (inbox, connection) = (connection.data.open(), Arc::clone(&connection));
             let sockets = chat.sockets.clone();
             sockets.run(|closing| async move {
-                session::run(&chat, &accounts, &notifications, &connection, inbox, &closing).await;
+                let around = Around { chat: &chat, accounts: &accounts, notifications: &notifications };
+                session::run(around, viewer, &connection, inbox, &closing).await;
                 connection.close(DisconnectReason::ClosingServer);
                 drop(place);
             })

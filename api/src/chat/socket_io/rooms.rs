@@ -8,30 +8,39 @@ use caudal_livestream::StreamId;
 use tokio::sync::mpsc;
 
 /// At most [`MOST`].
-#[derive(Debug, Default)]
-pub(super) struct Rooms(Vec<Room>);
+pub(super) struct Rooms<P>(Vec<Room<P>>);
 
-#[derive(Debug)]
-struct Room {
+struct Room<P> {
     stream: StreamId,
     inbox: mpsc::Receiver<Utf8Bytes>,
+    /// Counts the client as a viewer there.
+    present: P,
 }
 
-impl Rooms {
+impl<P> Rooms<P> {
+    pub(super) fn new() -> Self {
+        Self(Vec::new())
+    }
+
     /// Whether this one may be entered, for the first time or again.
     pub(super) fn have_place_for(&self, stream: StreamId) -> bool {
         self.0.len() < MOST || self.0.iter().any(|room| room.stream == stream)
     }
 
     /// Somebody who was in already hears everything from the new `inbox`.
-    pub(super) fn enter(&mut self, stream: StreamId, inbox: mpsc::Receiver<Utf8Bytes>) {
+    pub(super) fn enter(&mut self, stream: StreamId, inbox: mpsc::Receiver<Utf8Bytes>, present: P) {
         self.leave(stream);
-        self.0.push(Room { stream, inbox });
+        self.0.push(Room { stream, inbox, present });
     }
 
     /// The room notices by the inbox that is gone.
     pub(super) fn leave(&mut self, stream: StreamId) {
         self.0.retain(|room| room.stream != stream);
+    }
+
+    /// How the client counts in each of them.
+    pub(super) fn presents(&mut self) -> impl Iterator<Item = &mut P> {
+        self.0.iter_mut().map(|room| &mut room.present)
     }
 
     /// What is told next in any of them, each getting its turn; none when one of them let go of this client.
@@ -62,13 +71,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_busy_room_does_not_silence_the_others() {
-        let mut rooms = Rooms::default();
+        let mut rooms = Rooms::new();
         let mut doors = Vec::new();
         for _ in 0..MOST {
             let (door, inbox) = mpsc::channel(4);
             let stream = StreamId::generate();
             assert!(rooms.have_place_for(stream));
-            rooms.enter(stream, inbox);
+            rooms.enter(stream, inbox, ());
             doors.push((stream, door));
         }
         assert!(!rooms.have_place_for(StreamId::generate()));

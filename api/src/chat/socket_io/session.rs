@@ -27,13 +27,20 @@ use crate::chat::voice::Voice;
 use crate::departures;
 use crate::limits::gcra::{FullAt, Quota};
 use crate::notifications::Listening;
+use crate::presence::{Present, Viewer};
 use crate::sockets::{Badge, FRAMES, Frame, MAX_FRAME, WINDOW, read};
+
+/// What sessions have of the server.
+pub(super) struct Around<'a> {
+    pub(super) chat: &'a Chat,
+    pub(super) accounts: &'a Accounts,
+    pub(super) notifications: &'a Notifications,
+}
 
 /// Until one side has enough, or `closing`.
 pub(super) async fn run(
-    chat: &Chat,
-    accounts: &Accounts,
-    notifications: &Notifications,
+    Around { chat, accounts, notifications }: Around<'_>,
+    viewer: Viewer,
     connection: &Connection,
     mut inbox: mpsc::Receiver<Str>,
     closing: &CancellationToken,
@@ -46,7 +53,8 @@ pub(super) async fn run(
         closing,
         voice: Voice::new(Arc::clone(&badge)),
         listening: Listening::new(notifications.hub.clone()),
-        rooms: Rooms::default(),
+        rooms: Rooms::new(),
+        viewer,
         is_in: false,
     };
     let (mut pace, began) = (FullAt::default(), Instant::now());
@@ -81,7 +89,8 @@ struct Session<'a> {
     closing: &'a CancellationToken,
     voice: Voice,
     listening: Listening,
-    rooms: Rooms,
+    rooms: Rooms<Present>,
+    viewer: Viewer,
     /// It has connected to the namespace.
     is_in: bool,
 }
@@ -185,9 +194,12 @@ impl Session<'_> {
             return Reply::Plain(Answer::refused("too_many", detail));
         }
         let (member, inbox) = Member::new();
-        match self.chat.hub.join(stream, since, member).await {
-            Ok(joined) => {
-                self.rooms.enter(stream, inbox);
+        match self.chat.hub.join(stream, since, member, self.viewer).await {
+            Ok((joined, mut present)) => {
+                if let Some(person) = self.voice.person() {
+                    present.is(person);
+                }
+                self.rooms.enter(stream, inbox, present);
                 let mut data = frame::joined_data(stream, &joined);
                 if let (Some(data), Some(standing)) =
                     (data.as_object_mut(), self.voice.standing(self.chat, stream).await)
@@ -218,7 +230,11 @@ impl Session<'_> {
 
     async fn ask(&mut self, stream: Option<StreamId>, request: Request) -> Answer {
         let Self { chat, accounts, voice, listening, .. } = self;
-        conversation::act(chat, accounts, stream, voice, listening, request).await
+        let answer = conversation::act(chat, accounts, stream, voice, listening, request).await;
+        if let Some(person) = voice.person() {
+            self.rooms.presents().for_each(|present| present.is(person));
+        }
+        answer
     }
 
     /// Without `ack`, only what went wrong and what a newcomer is told are worth an event.

@@ -12,6 +12,7 @@ use futures::FutureExt as _;
 use garde::Validate;
 use serde::Deserialize;
 
+use crate::address;
 use crate::app::{Accounts, Chat, Notifications};
 use crate::chat::{Position, converse};
 use crate::client::Client;
@@ -51,10 +52,18 @@ pub(crate) async fn socket(
         tracing::debug!(%full, "no room for a socket");
         LimitError::TooManySockets
     })?;
-    Ok(place.upgrade(upgrade, move |socket| {
-        async move { converse(&chat, &accounts, &notifications, StreamId(stream), since, socket).await }
-            .boxed()
-    }))
+    let origin = address::Origin::from(client.address);
+    let ids = chat.presence.ids();
+    let (viewer, cookie) =
+        ids.known(&headers, origin).map_or_else(|| ids.give(origin), |viewer| (viewer, None));
+    let mut response = place.upgrade(upgrade, move |socket| {
+        let stream = StreamId(stream);
+        async move { converse(&chat, &accounts, &notifications, stream, since, viewer, socket).await }.boxed()
+    });
+    if let Some(cookie) = cookie {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    Ok(response)
 }
 
 /// Whose pages may open sockets: browsers let any page do it, and say only which.

@@ -45,7 +45,8 @@ async fn measure(arguments: Arguments) -> anyhow::Result<()> {
             for number in (first..all).step_by(usize::try_from(CONNECTIONS)?) {
                 let due = began + Duration::from_secs(1) * number / arguments.rate;
                 sleep_until(due.into()).await;
-                let path = arguments.paths.iter().cycle().nth(usize::try_from(number)? % arguments.paths.len());
+                let path =
+                    arguments.paths.iter().cycle().nth(usize::try_from(number)? % arguments.paths.len());
                 connection.get(path.map_or("/", String::as_str)).await?;
                 took.borrow_mut().push(due.elapsed());
             }

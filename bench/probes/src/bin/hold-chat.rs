@@ -56,7 +56,9 @@ async fn measure(arguments: Rc<Arguments>, tokens: Vec<String>) -> anyhow::Resul
     for token in &tokens {
         let (listener, mut talker) = enter(&arguments, None, Some(token)).await?;
         if !arguments.socket_io {
-            talker.send(&serde_json::json!({"event": "authenticate", "data": {"token": token}}).to_string()).await?;
+            talker
+                .send(&serde_json::json!({"event": "authenticate", "data": {"token": token}}).to_string())
+                .await?;
         }
         let talker = Rc::new(Mutex::new(talker));
         people.spawn_local(Rc::clone(&room).listen(listener, Rc::clone(&talker)));
@@ -183,7 +185,11 @@ struct Room {
 
 impl Room {
     /// Until all is over; where the last event stood.
-    async fn listen(self: Rc<Self>, mut listener: Listener, talker: Rc<Mutex<Talker>>) -> anyhow::Result<Position> {
+    async fn listen(
+        self: Rc<Self>,
+        mut listener: Listener,
+        talker: Rc<Mutex<Talker>>,
+    ) -> anyhow::Result<Position> {
         let mut position = Position::default();
         loop {
             let received = tokio::select! {
@@ -212,7 +218,9 @@ impl Room {
         if text.contains("\"resync\"") {
             bail!("events were lost: {text}");
         }
-        let (Some(epoch), Some(offset)) = (number_after(text, "\"epoch\":"), number_after(text, "\"offset\":")) else {
+        let (Some(epoch), Some(offset)) =
+            (number_after(text, "\"epoch\":"), number_after(text, "\"offset\":"))
+        else {
             return Ok(());
         };
         if position.heard == 0 {
