@@ -131,7 +131,7 @@ describe('accounts', () => {
     await loggedIn(phone);
     await phone.waitForSelector('header a[href="/login"]');
     await go(phone, '/@ana');
-    await says(phone, 'nobody');
+    await shows(phone, 'There is nothing here', 'a farewell');
     await logIn(desk);
     await desk.waitForSelector('form [role="alert"]:not([hidden])');
     await go(phone, '/register');
