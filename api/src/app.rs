@@ -25,6 +25,7 @@ use crate::database;
 use crate::database_lock::DatabaseLock;
 use crate::limits::RateLimits;
 use crate::live_figures::LiveFigures;
+use crate::mail::{Mailing, Post};
 use crate::metrics::Metrics;
 use crate::realtime::Realtime;
 use crate::redis_store::RedisStore;
@@ -57,7 +58,7 @@ pub(crate) struct Entrance {
     pub(crate) deadline: Duration,
 }
 
-/// People: their passwords, sessions and stream keys.
+/// People: their passwords, sessions and stream keys, and what they are mailed.
 pub(crate) struct Accounts {
     pub(crate) database: PgPool,
     pub(crate) passwords: Passwords,
@@ -65,6 +66,7 @@ pub(crate) struct Accounts {
     pub(crate) sessions: Sessions,
     pub(crate) stream_keys: Arc<StreamKeys>,
     pub(crate) urls: Arc<PublicUrls>,
+    pub(crate) post: Post,
 }
 
 /// Streams: their rows, and the lifecycle behind them.
@@ -116,6 +118,7 @@ pub(crate) struct Opened {
     pub(crate) redis: Option<RedisStore>,
     /// To be run.
     pub(crate) realtime: Realtime,
+    pub(crate) mailing: Mailing,
     pub(crate) public: TcpListener,
     pub(crate) internal: TcpListener,
 }
@@ -139,6 +142,8 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
     let access_tokens = Arc::new(AccessTokens::new(&config.secrets, deadlines.access_token));
     let stream_keys = Arc::new(StreamKeys::new(&config.secrets));
     let urls = Arc::new(config.urls);
+    let (post, mailing) =
+        Post::open(config.mail.as_ref(), database.clone(), Arc::clone(&urls), metrics.clone())?;
     // So that chat has somewhere to go from the first message on.
     tidy_partitions(&database, Utc::now().date_naive()).await?;
     let audience = Arc::new(GatheredAudience::new(config.audience));
@@ -163,6 +168,7 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
             sessions: Sessions::new(&config.secrets, &deadlines),
             stream_keys: Arc::clone(&stream_keys),
             urls: Arc::clone(&urls),
+            post,
         }),
         streams: Arc::new(Streams {
             database: database.clone(),
@@ -190,7 +196,7 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
         }),
         pages: Arc::new(Pages { folder: config.web, looking_up: Semaphore::new(LOOK_UPS) }),
     };
-    Ok(Opened { app, lock, redis, realtime, public: config.public, internal: config.internal })
+    Ok(Opened { app, lock, redis, realtime, mailing, public: config.public, internal: config.internal })
 }
 
 impl Streams {

@@ -9,9 +9,10 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Streams};
-use crate::auth::forget_old_sessions;
+use crate::auth::{email_verification, forget_old_sessions, password_reset};
 use crate::bans;
 use crate::config::Deadlines;
+use crate::deletion;
 use crate::error::Error;
 use crate::forgotten_streams;
 use crate::lost_streams::LostStreams;
@@ -47,8 +48,12 @@ pub(crate) fn spawn(
                 lost.reconcile(&streams).await?;
                 forgotten_streams::recall(&streams).await?;
                 count_viewers(&streams).await?;
+                deletion::go_on(&chat).await?;
                 if tidy {
                     forget_old_sessions(&streams.database, deadlines.access_token).await?;
+                    password_reset::forget_old(&streams.database).await?;
+                    email_verification::forget_old(&streams.database).await?;
+                    deletion::free_names(&streams.database).await?;
                 }
                 Ok::<_, Error>(())
             };

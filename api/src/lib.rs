@@ -20,7 +20,9 @@
 //! * `chat` – rooms: what is said in them, and who hears it
 //! * `page` – lists in pages
 //! * `database_lock` – one platform per database, where its lifecycle knows no other
-//! * `names` – how names of accounts are compared
+//! * `names` – how names of accounts are compared; `username` – which ones nobody can have
+//! * `mail` – what is mailed, and how; `reset_link` – the way without
+//! * `deletion` – what goes with an account, and what stays
 //! * `stream_key` – minted, hashed, encrypted
 //! * `background` – what happens without a request: `lost_streams`, `forgotten_streams` and `bans` among it
 
@@ -38,6 +40,7 @@ mod client;
 mod config;
 mod database;
 mod database_lock;
+mod deletion;
 mod error;
 mod exchange;
 mod forgotten_streams;
@@ -49,6 +52,7 @@ mod language;
 mod limits;
 mod live_figures;
 mod lost_streams;
+mod mail;
 mod metrics;
 mod names;
 mod page;
@@ -56,6 +60,7 @@ mod people;
 mod problem;
 mod realtime;
 mod redis_store;
+mod reset_link;
 mod router;
 mod routes;
 mod schema;
@@ -65,6 +70,7 @@ mod start_error;
 mod stream;
 mod stream_key;
 mod text;
+mod username;
 mod web;
 
 use caudal_service::http::{HttpLimits, HttpServer};
@@ -75,7 +81,9 @@ pub use address::{InvalidRange, TrustedProxies};
 pub use config::{Broadcasts, Config, DatabaseUse, Deadlines, PublicUrls, Secrets};
 pub use database::check_database_url;
 pub use limits::Limits;
+pub use mail::{MailConfig, check_sender, check_smtp_url};
 pub use redis_store::check_redis_url;
+pub use reset_link::password_reset_link;
 #[doc(hidden)]
 pub use router::rest_paths;
 pub use schema::{MIGRATIONS, bring_up_to_date};
@@ -91,7 +99,8 @@ use app::Opened;
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), StartError> {
     let (readiness, deadlines, leaving) =
         (config.readiness.clone(), config.deadlines, config.leaving.clone());
-    let Opened { app, lock, redis, realtime, public, internal } = app::open(config, &shutdown).await?;
+    let Opened { app, lock, redis, realtime, mailing, public, internal } =
+        app::open(config, &shutdown).await?;
 
     let mut tasks: JoinSet<Result<(), StartError>> = JoinSet::new();
     for (listener, router, limits) in [
@@ -104,6 +113,11 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Star
     }
     background::spawn(&mut tasks, &app, deadlines, &shutdown);
     realtime.spawn(&mut tasks, &app, &shutdown);
+    let ending = shutdown.clone();
+    tasks.spawn(async move {
+        mailing.run(ending).await;
+        Ok(())
+    });
     if let Some(redis) = redis {
         let shutdown = shutdown.clone();
         tasks.spawn(async move {

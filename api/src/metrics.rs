@@ -13,6 +13,7 @@ pub(crate) struct Metrics {
     limited: IntCounterVec,
     admissions: IntCounterVec,
     chat: IntCounterVec,
+    mails: IntCounterVec,
 }
 
 impl Metrics {
@@ -44,11 +45,16 @@ impl Metrics {
             ),
             &["outcome"],
         )?;
+        let mails = IntCounterVec::new(
+            Opts::new("caudal_api_mails_total", "Mails that were written, by what came of them."),
+            &["outcome"],
+        )?;
+        registry.register(Box::new(mails.clone()))?;
         registry.register(Box::new(chat.clone()))?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(limited.clone()))?;
         registry.register(Box::new(admissions.clone()))?;
-        Ok(Self { requests, limited, admissions, chat })
+        Ok(Self { requests, limited, admissions, chat, mails })
     }
 
     pub(crate) fn answered(&self, method: &Method, route: &str, status: StatusCode, took: Duration) {
@@ -73,6 +79,11 @@ impl Metrics {
     /// `outcome` is `accepted`, or the code of the refusal.
     pub(crate) fn said(&self, outcome: &str) {
         self.chat.with_label_values(&[outcome]).inc();
+    }
+
+    /// `sent` or `given_up`.
+    pub(crate) fn mailed(&self, outcome: &str) {
+        self.mails.with_label_values(&[outcome]).inc();
     }
 
     pub(crate) fn admitted(&self, outcome: &str) {

@@ -39,4 +39,4 @@ pub(crate) use hub::Hub;
 pub(crate) use log::{InProcessLog, RedisLog, RoomLog, drain};
 pub(crate) use partitions::{keep as keep_partitions, tidy as tidy_partitions};
 pub(crate) use position::Position;
-pub(crate) use speak::{Saying, remove, say};
+pub(crate) use speak::{Saying, remove, say, tell_removed};

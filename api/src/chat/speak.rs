@@ -69,6 +69,11 @@ pub(crate) async fn remove(
     Ok(())
 }
 
+/// Tells a room that a message is gone from the database.
+pub(crate) async fn tell_removed(chat: &Chat, stream: StreamId, message: Uuid) -> Result<(), ChatError> {
+    chat.hub.log().tell(stream, Kind::MessageDeleted, fields_of_removal(stream, message)).await.map(drop)
+}
+
 /// Who wrote a message. One that Redis has and PostgreSQL not yet is waited for: it could not be marked.
 async fn author_of(hub: &Hub, database: &PgPool, stream: StreamId, message: Uuid) -> Result<Uuid, ChatError> {
     for _ in 0..TRIES {

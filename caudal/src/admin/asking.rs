@@ -25,7 +25,7 @@ pub async fn ask(folder: &Path, request: &Request) -> io::Result<Answer> {
     write_line(&mut connection, request).await?;
     let deadline = match request {
         Request::Move { .. } => MOVE_DEADLINE,
-        Request::Streams {} | Request::Workers {} => PEER_DEADLINE,
+        Request::Streams {} | Request::Workers {} | Request::ResetPassword { .. } => PEER_DEADLINE,
     };
     let line = read_line(&mut connection, LONGEST_ANSWER, deadline).await?;
     Ok(serde_json::from_slice(&line)?)

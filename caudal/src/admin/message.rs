@@ -17,6 +17,11 @@ pub enum Request {
     Streams {},
     /// Say which workers there are.
     Workers {},
+    /// Make a link to a new password.
+    ResetPassword {
+        /// The person's username or email address.
+        name: String,
+    },
 }
 
 /// What came of it.
@@ -49,6 +54,11 @@ pub enum Answer {
     Workers {
         /// Each of them, the oldest first.
         workers: Vec<ListedWorker>,
+    },
+    /// Whoever opens it sets a new password.
+    ResetLink {
+        /// A secret, as good as the password.
+        link: String,
     },
     /// The stream has left its worker, and all is not well; in words for the operator.
     Failed {

@@ -69,7 +69,12 @@ fn moved() -> Moved {
 
 fn platform(stream: StreamId) -> Arc<Platform> {
     let control = Arc::new(Mover { stream, moved: moved() });
-    Arc::new(Platform { control, process_of: Box::new(|_| Some(4711)), workers: Box::new(Vec::new) })
+    Arc::new(Platform {
+        control,
+        process_of: Box::new(|_| Some(4711)),
+        workers: Box::new(Vec::new),
+        accounts: None,
+    })
 }
 
 async fn served(folder: &Path) -> Served {
