@@ -26,6 +26,7 @@ use crate::database_lock::DatabaseLock;
 use crate::departures::Departures;
 use crate::limits::RateLimits;
 use crate::live_figures::LiveFigures;
+use crate::mail::{Mailing, Post};
 use crate::metrics::Metrics;
 use crate::notifications;
 use crate::outbox::Runner;
@@ -63,7 +64,7 @@ pub(crate) struct Entrance {
     pub(crate) deadline: Duration,
 }
 
-/// People: their passwords, sessions and stream keys.
+/// People: their passwords, sessions and stream keys, and what they are mailed.
 pub(crate) struct Accounts {
     pub(crate) database: PgPool,
     pub(crate) passwords: Passwords,
@@ -74,6 +75,7 @@ pub(crate) struct Accounts {
     /// Until an admin says something else.
     pub(crate) registration: RegistrationMode,
     pub(crate) departures: Departures,
+    pub(crate) post: Post,
 }
 
 /// Streams: their rows, and the lifecycle behind them.
@@ -136,6 +138,7 @@ pub(crate) struct Opened {
     pub(crate) realtime: Realtime,
     /// To be run.
     pub(crate) runner: Runner,
+    pub(crate) mailing: Mailing,
     pub(crate) public: TcpListener,
     pub(crate) internal: TcpListener,
 }
@@ -161,6 +164,8 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
     let stream_keys = Arc::new(StreamKeys::new(&config.secrets));
     let presence = Arc::new(Presence::new(ViewerIds::new(&config.secrets, &config.urls), redis.clone()));
     let urls = Arc::new(config.urls);
+    let (post, mailing) =
+        Post::open(config.mail.as_ref(), database.clone(), Arc::clone(&urls), metrics.clone())?;
     // So that chat has somewhere to go from the first message on.
     tidy_partitions(&database, Utc::now().date_naive()).await?;
     let audience = Arc::new(GatheredAudience::new(Arc::clone(&presence), config.audience));
@@ -195,6 +200,7 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
             urls: Arc::clone(&urls),
             registration: config.registration,
             departures,
+            post,
         }),
         streams: Arc::new(Streams {
             database: database.clone(),
@@ -226,7 +232,16 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
         notifications: Arc::new(Notifications { database, hub: told }),
         pages: Arc::new(Pages { folder: config.web, looking_up: Semaphore::new(LOOK_UPS) }),
     };
-    Ok(Opened { app, lock, redis, realtime, runner, public: config.public, internal: config.internal })
+    Ok(Opened {
+        app,
+        lock,
+        redis,
+        realtime,
+        runner,
+        mailing,
+        public: config.public,
+        internal: config.internal,
+    })
 }
 
 impl Streams {

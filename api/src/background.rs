@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::administration::forget_old_records;
 use crate::app::{App, Streams};
-use crate::auth::forget_old_sessions;
+use crate::auth::{email_verification, forget_old_sessions, password_reset};
 use crate::bans;
 use crate::chat::moderation;
 use crate::config::Deadlines;
+use crate::deletion;
 use crate::error::Error;
 use crate::forgotten_streams;
 use crate::lost_streams::LostStreams;
@@ -59,8 +60,12 @@ pub(crate) fn spawn(
                 lost.reconcile(&streams).await?;
                 forgotten_streams::recall(&streams).await?;
                 count_viewers(&streams, &entrance.metrics).await?;
+                deletion::go_on(&chat).await?;
                 if tidy {
                     forget_old_sessions(&streams.database, deadlines.access_token).await?;
+                    password_reset::forget_old(&streams.database).await?;
+                    email_verification::forget_old(&streams.database).await?;
+                    deletion::free_names(&streams.database).await?;
                     registration::forget_expired(&streams.database).await?;
                     forget_old_records(&streams.database).await?;
                     moderation::sweep_bans(&chat.database).await?;

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::address::TrustedProxies;
 use crate::limits::Limits;
+use crate::mail::MailConfig;
 use crate::registration::RegistrationMode;
 use crate::start_error::StartError;
 
@@ -37,6 +38,8 @@ pub struct Config {
     pub database_use: DatabaseUse,
     /// Redis' URL; none keeps limits in this process, which is right for one replica only.
     pub redis_url: Option<SecretString>,
+    /// How mails leave; none sends none.
+    pub mail: Option<MailConfig>,
     /// Keys.
     pub secrets: Secrets,
     /// Who may ask on the internal listener: `ingest-router`, `controller` and `hls-edge`, each what is its own to ask.

@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 use crate::config::DatabaseUse;
 use crate::database_lock::DatabaseLock;
 use crate::input::InputError;
-use crate::names;
 use crate::schema::{self, MISSING_RIGHTS};
 use crate::start_error::StartError;
+use crate::{names, username};
 
 /// Whether a `DATABASE_URL` is one.
 ///
@@ -27,7 +27,7 @@ pub fn check_database_url(url: &SecretString) -> Result<(), String> {
     options(url).map(drop)
 }
 
-fn options(url: &SecretString) -> Result<PgConnectOptions, String> {
+pub(crate) fn options(url: &SecretString) -> Result<PgConnectOptions, String> {
     let url = url.expose_secret().trim();
     // sqlx takes any scheme.
     if !["postgresql://", "postgres://"].iter().any(|scheme| url.starts_with(scheme)) {
@@ -76,7 +76,8 @@ pub(crate) async fn open(
     let migrate = async {
         schema::bring_up_to_date(&migrating).await.map_err(refused)?;
         migrating.close().await;
-        Ok::<_, StartError>(names::fill_in(&pool).await?)
+        names::fill_in(&pool).await?;
+        Ok::<_, StartError>(username::fill_in(&pool).await?)
     };
     shutdown.run_until_cancelled(migrate).await.ok_or(StartError::Stopped)??;
     Ok((pool, lock))

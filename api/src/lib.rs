@@ -25,7 +25,9 @@
 //! * `notifications` – what people are told though they are not in the room
 //! * `page` – lists in pages
 //! * `database_lock` – one platform per database, where its lifecycle knows no other
-//! * `names` – how names of accounts are compared
+//! * `names` – how names of accounts are compared; `username` – which ones nobody can have
+//! * `mail` – what is mailed, and how; `reset_link` – the way without
+//! * `deletion` – what goes with an account, and what stays
 //! * `stream_key` – minted, hashed, encrypted
 //! * `background` – what happens without a request: `lost_streams`, `forgotten_streams` and `bans` among it
 
@@ -44,6 +46,7 @@ mod client;
 mod config;
 mod database;
 mod database_lock;
+mod deletion;
 mod departures;
 mod error;
 mod exchange;
@@ -56,6 +59,7 @@ mod language;
 mod limits;
 mod live_figures;
 mod lost_streams;
+mod mail;
 mod metrics;
 mod names;
 mod notifications;
@@ -67,6 +71,7 @@ mod problem;
 mod realtime;
 mod redis_store;
 mod registration;
+mod reset_link;
 mod router;
 mod routes;
 mod schema;
@@ -76,6 +81,7 @@ mod start_error;
 mod stream;
 mod stream_key;
 mod text;
+mod username;
 mod web;
 
 use std::sync::Arc;
@@ -89,8 +95,10 @@ pub use administration::{WantedRole, set_role_by_name};
 pub use config::{Broadcasts, Config, DatabaseUse, Deadlines, PublicUrls, Secrets, SocketIoPolling};
 pub use database::check_database_url;
 pub use limits::Limits;
+pub use mail::{MailConfig, check_sender, check_smtp_url};
 pub use redis_store::check_redis_url;
 pub use registration::RegistrationMode;
+pub use reset_link::password_reset_link;
 #[doc(hidden)]
 pub use router::rest_paths;
 pub use schema::{MIGRATIONS, bring_up_to_date};
@@ -106,7 +114,7 @@ use app::Opened;
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), StartError> {
     let (readiness, deadlines, leaving) =
         (config.readiness.clone(), config.deadlines, config.leaving.clone());
-    let Opened { app, lock, redis, realtime, runner, public, internal } =
+    let Opened { app, lock, redis, realtime, runner, mailing, public, internal } =
         app::open(config, &shutdown).await?;
 
     let mut tasks: JoinSet<Result<(), StartError>> = JoinSet::new();
@@ -128,6 +136,11 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Star
             Ok(())
         });
     }
+    let ending = shutdown.clone();
+    tasks.spawn(async move {
+        mailing.run(ending).await;
+        Ok(())
+    });
     if let Some(redis) = redis {
         let shutdown = shutdown.clone();
         tasks.spawn(async move {

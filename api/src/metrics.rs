@@ -16,6 +16,7 @@ pub(crate) struct Metrics {
     live: IntGauge,
     viewers: IntGauge,
     most_viewers: IntGauge,
+    mails: IntCounterVec,
 }
 
 impl Metrics {
@@ -55,11 +56,16 @@ impl Metrics {
         for gauge in [&live, &viewers, &most_viewers] {
             registry.register(Box::new(gauge.clone()))?;
         }
+        let mails = IntCounterVec::new(
+            Opts::new("caudal_api_mails_total", "Mails that were written, by what came of them."),
+            &["outcome"],
+        )?;
+        registry.register(Box::new(mails.clone()))?;
         registry.register(Box::new(chat.clone()))?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(limited.clone()))?;
         registry.register(Box::new(admissions.clone()))?;
-        Ok(Self { requests, limited, admissions, chat, live, viewers, most_viewers })
+        Ok(Self { requests, limited, admissions, chat, live, viewers, most_viewers, mails })
     }
 
     pub(crate) fn answered(&self, method: &Method, route: &str, status: StatusCode, took: Duration) {
@@ -91,6 +97,11 @@ impl Metrics {
         self.live.set(i64::try_from(viewers.len()).unwrap_or(i64::MAX));
         self.viewers.set(viewers.iter().copied().map(i64::from).sum());
         self.most_viewers.set(viewers.iter().copied().max().map_or(0, i64::from));
+    }
+
+    /// `sent` or `given_up`.
+    pub(crate) fn mailed(&self, outcome: &str) {
+        self.mails.with_label_values(&[outcome]).inc();
     }
 
     pub(crate) fn admitted(&self, outcome: &str) {

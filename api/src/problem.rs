@@ -65,6 +65,7 @@ pub(crate) fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
             AuthError::RefreshReused => (StatusCode::UNAUTHORIZED, "refresh_reused"),
             AuthError::Banned => (StatusCode::FORBIDDEN, "banned"),
             AuthError::WrongPassword => (StatusCode::FORBIDDEN, "wrong_password"),
+            AuthError::NoMail => (StatusCode::CONFLICT, "no_mail"),
             AuthError::NotAdmin => (StatusCode::FORBIDDEN, "forbidden"),
         },
         Error::Stream(error) => match error {
@@ -129,7 +130,7 @@ pub(crate) fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
         },
         Error::Limit(error) => match error {
             LimitError::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
-            LimitError::Overloaded | LimitError::TooManySockets => {
+            LimitError::Overloaded | LimitError::TooMuchMail | LimitError::TooManySockets => {
                 (StatusCode::SERVICE_UNAVAILABLE, "overloaded")
             }
             LimitError::TimedOut => (StatusCode::SERVICE_UNAVAILABLE, "timed_out"),

@@ -21,13 +21,20 @@ use crate::start_error::StartError;
 use crate::{exchange, web};
 
 /// Every path below [`API`]. docs/api.md lists them, which a test compares.
-fn rest() -> [(&'static str, MethodRouter<App>); 52] {
+fn rest() -> [(&'static str, MethodRouter<App>); 58] {
     [
         ("/auth/register", post(auth::register)),
         ("/registration", get(registration)),
         ("/auth/login", post(auth::login)),
         ("/auth/refresh", post(auth::refresh)),
         ("/auth/logout", post(auth::logout)),
+        ("/auth/sessions", get(auth::sessions).delete(auth::end_other_sessions)),
+        ("/auth/sessions/{id}", delete(auth::end_session)),
+        ("/auth/password", post(auth::change_password)),
+        ("/auth/password/forgot", post(auth::forgot_password)),
+        ("/auth/password/reset", post(auth::reset_password)),
+        ("/auth/email/verify", post(auth::verify_email)),
+        ("/auth/email/verification", post(auth::send_verification)),
         ("/auth/stream-key", get(auth::stream_key)),
         ("/auth/stream-key/rotate", post(auth::rotate_stream_key)),
         ("/streams", get(streams::list).post(streams::create)),
@@ -37,7 +44,7 @@ fn rest() -> [(&'static str, MethodRouter<App>); 52] {
         ("/streams/{id}", get(streams::show).patch(streams::edit).delete(streams::end)),
         ("/streams/{id}/health", get(streams::health)),
         ("/streams/{id}/watching", post(streams::watching)),
-        ("/users/me", get(users::me).patch(users::edit)),
+        ("/users/me", get(users::me).patch(users::edit).delete(users::delete)),
         ("/users/me/following/live", get(users::following_live)),
         ("/users/me/blocks", get(users::blocks)),
         ("/users/me/blocks/{id}", put(users::block).delete(users::unblock)),

@@ -34,7 +34,7 @@ pub use role::Role;
 pub use values::{
     BitRate, Fitting, HttpUrl, Ladder, RtmpUrl, Span, WebOrigin, address, bucket, port, region, span,
 };
-use values::{count, internal_url, role_arn, session, span_or_none, up_to};
+use values::{count, internal_url, role_arn, sender, session, span_or_none, up_to};
 
 /// What can be set, by flag, environment or file.
 #[derive(Args, Clone, Debug)]
@@ -155,6 +155,10 @@ pub struct Settings {
     /// Requests a minute that one person, and one address whoever asks from there, may make to the api.
     #[arg(long, env = "CAUDAL_REQUESTS_PER_MINUTE", default_value = "100", value_parser = count(1_000_000), value_name = "COUNT", help_heading = ADDRESSES)]
     pub requests_per_minute: u32,
+    /// Whom mails are from, as in `Caudal <no-reply@live.example>`: links to new passwords, and those that show that an address is its
+    /// owner's. Needs `SMTP_URL`.
+    #[arg(long, env = "SMTP_FROM", value_parser = sender, value_name = "ADDRESS", help_heading = ADDRESSES)]
+    pub smtp_from: Option<String>,
 
     /// Where everything that lasts is kept: database, secrets, streams' states, media.
     #[arg(long, env = "CAUDAL_DATA_DIR", value_name = "FOLDER", help_heading = FILES)]

@@ -283,7 +283,7 @@ pub(crate) async fn forget_old_sessions(
 }
 
 /// Browsers and devices of one person; the one unused for longest makes room.
-const MOST_OF_ONE_PERSON: i64 = 100;
+pub(super) const MOST_OF_ONE_PERSON: i64 = 100;
 
 #[cfg(test)]
 mod tests;

@@ -52,5 +52,5 @@ pub(crate) use log::{InProcessLog, RedisLog, RoomLog, drain};
 pub(crate) use partitions::{keep as keep_partitions, tidy as tidy_partitions};
 pub(crate) use position::Position;
 pub(crate) use socket_io::{Newcomer, SocketIo};
-pub(crate) use speak::{Saying, remove, say};
+pub(crate) use speak::{Saying, remove, say, tell_removed};
 pub(crate) use voice::Voice;

@@ -87,6 +87,11 @@ async fn may_act_on(database: &PgPool, channel: Uuid, who: Uuid, whom: Uuid) -> 
     Ok(place(who).may_act_on(place(whom)))
 }
 
+/// Tells a room that a message is gone from the database.
+pub(crate) async fn tell_removed(chat: &Chat, stream: StreamId, message: Uuid) -> Result<(), ChatError> {
+    chat.hub.log().tell(stream, Kind::MessageDeleted, fields_of_removal(stream, message)).await.map(drop)
+}
+
 /// Who wrote a message. One that Redis has and PostgreSQL not yet is waited for: it could not be marked.
 async fn author_of(hub: &Hub, database: &PgPool, stream: StreamId, message: Uuid) -> Result<Uuid, ChatError> {
     for _ in 0..TRIES {

@@ -76,16 +76,18 @@ fn number(error: &Error) -> usize {
         Error::Chat(ChatError::Protected) => 63,
         Error::Chat(ChatError::UnknownTerm) => 64,
         Error::Chat(ChatError::TooMany(..)) => 65,
+        Error::Auth(AuthError::NoMail) => 66,
+        Error::Limit(LimitError::TooMuchMail) => 67,
     }
 }
 
-const VARIANTS: usize = 66;
+const VARIANTS: usize = 68;
 
 #[test]
 fn every_error_says_what_is_wrong_and_what_to_do_about_it() {
     let bug = "something went wrong on the server; its log says what, under this answer's requestId";
     let field = || FieldError::new("/username", "taken", "this name is taken");
-    let cases: [(Error, u16, &str, &str); 70] = [
+    let cases: [(Error, u16, &str, &str); 72] = [
         (
             InputError::Malformed("the body is not JSON".into()).into(),
             400,
@@ -118,6 +120,13 @@ fn every_error_says_what_is_wrong_and_what_to_do_about_it() {
         ),
         (AuthError::WrongPassword.into(), 403, "wrong_password", "the password is wrong"),
         (AuthError::NotAdmin.into(), 403, "forbidden", "this is for admins"),
+        (AuthError::NoMail.into(), 409, "no_mail", "this server sends no mail; ask whoever runs it"),
+        (
+            LimitError::TooMuchMail.into(),
+            503,
+            "overloaded",
+            "too many mails are being sent just now; try again in 2 s",
+        ),
         (PeopleError::Unknown.into(), 404, "not_found", "there is no such person"),
         (PeopleError::Oneself.into(), 422, "oneself", "this is yourself"),
         (PeopleError::Blocked.into(), 403, "blocked", "you cannot follow this person"),
@@ -304,7 +313,7 @@ async fn every_answer_stays_as_it_is() {
     use std::fmt::Write as _;
 
     let field = || FieldError::new("/username", "taken", "this name is taken");
-    let errors: [Error; 43] = [
+    let errors: [Error; 45] = [
         InputError::Malformed("the body is not JSON".into()).into(),
         InputError::Invalid(vec![field(), FieldError::new("?limit", "invalid", "must be lower than 101")])
             .into(),
@@ -319,6 +328,8 @@ async fn every_answer_stays_as_it_is() {
         AuthError::RefreshReused.into(),
         AuthError::WrongPassword.into(),
         AuthError::NotAdmin.into(),
+        AuthError::NoMail.into(),
+        LimitError::TooMuchMail.into(),
         PeopleError::Unknown.into(),
         PeopleError::Oneself.into(),
         PeopleError::Blocked.into(),

@@ -77,6 +77,7 @@ impl Running {
             database_connections: 8,
             database_use: DatabaseUse::Shared,
             redis_url: None,
+            mail: None,
             secrets: Secrets {
                 jwt: JWT_SECRET.into(),
                 other_jwt: Vec::new(),

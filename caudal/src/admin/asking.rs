@@ -26,7 +26,7 @@ pub async fn ask(folder: &Path, request: &Request) -> io::Result<Answer> {
     let deadline = match request {
         Request::Move { .. } => MOVE_DEADLINE,
         Request::Streams {} | Request::Workers {} => PEER_DEADLINE,
-        Request::SetRole { .. } => DATABASE_DEADLINE,
+        Request::SetRole { .. } | Request::ResetPassword { .. } => DATABASE_DEADLINE,
     };
     let line = read_line(&mut connection, LONGEST_ANSWER, deadline).await?;
     Ok(serde_json::from_slice(&line)?)

@@ -24,6 +24,11 @@ pub enum Request {
         /// Whether they are to be one.
         admin: bool,
     },
+    /// Make a link to a new password.
+    ResetPassword {
+        /// The person's username or email address.
+        name: String,
+    },
 }
 
 /// What came of it.
@@ -61,6 +66,11 @@ pub enum Answer {
     Told {
         /// What came of it, in words for the operator.
         words: String,
+    },
+    /// Whoever opens it sets a new password.
+    ResetLink {
+        /// A secret, as good as the password.
+        link: String,
     },
     /// The stream has left its worker, and all is not well; in words for the operator.
     Failed {

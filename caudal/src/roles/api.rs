@@ -51,6 +51,10 @@ pub fn config(settings: &Settings, keys: ApiKeys, parts: ApiParts) -> anyhow::Re
         database_connections: 16,
         database_use: parts.database_use,
         redis_url: secret::read("REDIS_URL")?,
+        mail: match (secret::read("SMTP_URL")?, settings.smtp_from.clone()) {
+            (Some(url), Some(from)) => Some(caudal_api::MailConfig { url, from }),
+            _ => None,
+        },
         secrets: keys.secrets,
         callers: keys.callers,
         signer: keys.signer,

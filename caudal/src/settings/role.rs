@@ -168,6 +168,7 @@ const OWNERS: &[(&str, &[Role])] = &[
     ("CAUDAL_TRUSTED_PROXIES", &[Standalone, Api, HlsEdge]),
     ("CAUDAL_RTMP_PROXIES", OF_ROUTER),
     ("CAUDAL_REQUESTS_PER_MINUTE", OF_API),
+    ("SMTP_FROM", OF_API),
     ("CAUDAL_DATA_DIR", OF_CONTROLLER),
     ("CAUDAL_KEYS", SEPARATE),
     ("HLS_PATH", STORAGE),
@@ -203,6 +204,7 @@ const OWNERS: &[(&str, &[Role])] = &[
     ("DATABASE_URL", OF_API),
     ("JWT_SECRET", OF_API),
     ("REDIS_URL", &[Standalone, Api, IngestRouter]),
+    ("SMTP_URL", OF_API),
     ("STRIPE_SECRET_KEY", OF_API),
 ];
 

@@ -73,7 +73,7 @@ fn platform(stream: StreamId) -> Arc<Platform> {
         control,
         process_of: Box::new(|_| Some(4711)),
         workers: Box::new(Vec::new),
-        database_url: None,
+        accounts: None,
     })
 }
 
@@ -106,7 +106,7 @@ async fn a_request_gets_its_answer_and_a_refusal_its_reason() {
     assert_eq!(answer, Answer::Refused { reason: NOT_ON_THE_AIR.to_owned() });
     let role = Request::SetRole { name: "ana".to_owned(), admin: true };
     let answer = ask(&served.folder, &role).await.unwrap();
-    assert_eq!(answer, Answer::Refused { reason: NO_DATABASE.to_owned() });
+    assert_eq!(answer, Answer::Refused { reason: NO_ACCOUNTS.to_owned() });
     let Answer::Streams { streams } = ask(&served.folder, &Request::Streams {}).await.unwrap() else {
         panic!("no list")
     };
