@@ -21,7 +21,7 @@ use crate::start_error::StartError;
 use crate::{exchange, web};
 
 /// Every path below [`API`]. docs/api.md lists them, which a test compares.
-fn rest() -> [(&'static str, MethodRouter<App>); 58] {
+fn rest() -> [(&'static str, MethodRouter<App>); 59] {
     [
         ("/auth/register", post(auth::register)),
         ("/registration", get(registration)),

@@ -56,11 +56,6 @@ impl Voice {
         self.speaker.as_ref().map(|speaker| speaker.author().person.id)
     }
 
-    /// Who it is, once they have said so.
-    pub(super) fn person(&self) -> Option<Uuid> {
-        self.speaker.as_ref().map(|speaker| speaker.author().id)
-    }
-
     /// How long the access token lasts; none while there is none.
     pub(crate) fn lasts(&self) -> Option<Duration> {
         self.speaker.as_ref().map(|speaker| speaker.lasts().unwrap_or_default())

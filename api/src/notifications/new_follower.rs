@@ -4,8 +4,8 @@ use uuid::Uuid;
 
 use super::kept::{self, Notification};
 use super::told::Told;
-use crate::account::Streamer;
 use crate::app::Notifications;
+use crate::chat::Author;
 use crate::error::Error;
 use crate::outbox::Outcome;
 
@@ -36,7 +36,7 @@ pub(crate) async fn new_follower(
     let Some(created_at) = told else { return Ok(Outcome::Done) };
     kept::keep_newest(&mut tx, &[followed]).await?;
     tx.commit().await?;
-    if let Some(user) = Streamer::find(&parts.database, follower).await? {
+    if let Some(Author { person: user, .. }) = Author::find(&parts.database, follower).await? {
         let kind = "new_follower".into();
         let notification =
             Notification { id: event, kind, user, stream_id: None, title: None, created_at, read: false };

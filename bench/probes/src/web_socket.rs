@@ -21,6 +21,7 @@ pub struct Talker {
 
 /// A frame.
 pub enum Received {
+    /// Whole.
     Text(BytesMut),
     /// To be answered with [`Talker::pong`].
     Ping(BytesMut),
