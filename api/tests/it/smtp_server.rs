@@ -45,13 +45,9 @@ impl SmtpServer {
         let (taken, refusals) = (Arc::<Mutex<Vec<Mail>>>::default(), Arc::<Mutex<Vec<_>>>::default());
         let stop = CancellationToken::new();
         let (mails, says_no, stopping) = (Arc::clone(&taken), Arc::clone(&refusals), stop.clone());
-        tokio::spawn(stopping.run_until_cancelled_owned(async move {
-            let mut talks = JoinSet::new();
-            loop {
-                let (connection, _) = listener.accept().await.unwrap();
-                talks.spawn(talk(connection, Arc::clone(&mails), Arc::clone(&says_no)));
-            }
-        }));
+        tokio::spawn(async move {
+            stopping.run_until_cancelled(serve(listener, mails, says_no)).await;
+        });
         Self { url, taken, refusals, _stop: stop.drop_guard() }
     }
 
@@ -84,6 +80,15 @@ impl SmtpServer {
             }
         };
         tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("nobody sends anything");
+    }
+}
+
+/// Until it is dropped, and its connections with it.
+async fn serve(listener: TcpListener, taken: Arc<Mutex<Vec<Mail>>>, refusals: Arc<Mutex<Vec<&'static str>>>) {
+    let mut talks = JoinSet::new();
+    loop {
+        let (connection, _) = listener.accept().await.unwrap();
+        talks.spawn(talk(connection, Arc::clone(&taken), Arc::clone(&refusals)));
     }
 }
 
