@@ -161,6 +161,20 @@ async fn nobody_acts_upward_on_equals_or_on_oneself() {
     assert_eq!(ana.put(&oneself).await.refusal(), (422, "oneself"));
     let nobody = path(stream, &format!("bans/{}", Uuid::nil()));
     assert_eq!(put(&kim, &nobody, ban).await.refusal(), (404, "not_found"));
+    let bobs_ban = path(stream, &format!("bans/{}", bob.id));
+    for (wrong, pointer) in [
+        (json!({ "durationSeconds": 0 }), "/durationSeconds"),
+        (json!({ "durationSeconds": 1_209_601 }), "/durationSeconds"),
+        (json!({ "durationSeconds": 1, "reason": "x".repeat(201) }), "/reason"),
+    ] {
+        let refused = put(&kim, &bobs_ban, wrong).await;
+        assert_eq!(
+            (refused.refusal(), &refused.json["errors"][0]["pointer"]),
+            ((422, "invalid"), &json!(pointer))
+        );
+    }
+    // For good only where it is said.
+    assert_eq!(put(&kim, &bobs_ban, json!({})).await.refusal(), (422, "invalid"));
     bans(&root, stream, &bob, None).await;
     // The streamer is above moderators, who are none any more once they may not talk.
     bans(&ana, stream, &kim, Some(60)).await;
