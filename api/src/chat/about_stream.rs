@@ -1,7 +1,7 @@
 //! What a room is told of its stream.
 
 use caudal_livestream::StreamId;
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::ChatError;
@@ -16,7 +16,6 @@ pub(crate) async fn tell_ended(
     ended_at: DateTime<Utc>,
     reason: Option<&str>,
 ) -> Result<(), ChatError> {
-    let ended_at = ended_at.to_rfc3339_opts(SecondsFormat::Millis, true);
     let data = json!({ "streamId": stream, "endedAt": ended_at, "reason": reason });
     hub.log().tell(stream, Kind::StreamEnded, fields_of_event(&data)).await.map(drop)
 }
