@@ -152,7 +152,8 @@ mod tests {
         assert!(cookie.ends_with("; Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax; Secure"), "{cookie}");
         let headers = sending(cookie.split(';').next().unwrap());
         let next = "another secret, another secret!!";
-        for (secret, others, known) in [(SECRET, &[][..], true), (next, &[SECRET], true), (next, &[], false)]
+        for (secret, others, known) in
+            [(SECRET, &[][..], true), (next, &[SECRET][..], true), (next, &[][..], false)]
         {
             let viewer = ids(secret, others).known(&headers, origin());
             assert_eq!(viewer.map(|viewer| viewer.who), known.then_some(given.who), "{secret} {others:?}");

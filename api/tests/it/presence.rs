@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use caudal_livestream::audience::{AUDIENCE_PATH, AudienceReport, ViewerCount};
-use caudal_livestream::{EdgeId, StreamId};
+use caudal_directory::Audience as _;
+use caudal_livestream::StreamId;
 use futures::StreamExt as _;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -111,10 +111,8 @@ async fn two_tabs_of_a_person_count_once_and_everybody_who_watches_in_any_way_do
     until_viewers(&api, stream, 1).await;
     let (stranger, _) = Tab::open(&api, stream, None).await;
     until_viewers(&api, stream, 2).await;
-    // A player that is no page, which its edge tells of.
-    let counts = vec![ViewerCount { stream, viewers: 1 }];
-    let report = AudienceReport { edge: EdgeId::generate(), sequence: 1, last: false, counts };
-    assert_eq!(api.as_edge(AUDIENCE_PATH, report).await.status, 204);
+    // A player that is no page, which the edge tells of.
+    api.audience.record(stream, 1);
     until_viewers(&api, stream, 3).await;
     while one.hear("viewer_count").await["count"] != 3 {}
     is_counted_in_the_database(&api, stream, 3).await;
