@@ -23,11 +23,13 @@ use crate::chat::{Hub, tidy_partitions};
 use crate::config::{self, Broadcasts, Config, PublicUrls};
 use crate::database;
 use crate::database_lock::DatabaseLock;
+use crate::departures::Departures;
 use crate::limits::RateLimits;
 use crate::live_figures::LiveFigures;
 use crate::metrics::Metrics;
 use crate::realtime::Realtime;
 use crate::redis_store::RedisStore;
+use crate::registration::RegistrationMode;
 use crate::routes::Origins;
 use crate::sockets::{SocketLimits, Sockets};
 use crate::start_error::StartError;
@@ -65,6 +67,9 @@ pub(crate) struct Accounts {
     pub(crate) sessions: Sessions,
     pub(crate) stream_keys: Arc<StreamKeys>,
     pub(crate) urls: Arc<PublicUrls>,
+    /// Until an admin says something else.
+    pub(crate) registration: RegistrationMode,
+    pub(crate) departures: Departures,
 }
 
 /// Streams: their rows, and the lifecycle behind them.
@@ -144,6 +149,8 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
     let audience = Arc::new(GatheredAudience::new(config.audience));
     let (realtime, hub) =
         Realtime::open(config.redis_url.as_ref(), redis.as_ref(), &database, Arc::clone(&audience))?;
+    let sockets = Sockets::new(SocketLimits::default());
+    let departures = Departures::new(hub.bus(), sockets.clone());
     let origins = config.cors_origins.iter().filter_map(|origin| origin.to_str().ok().map(str::to_owned));
     let origins = Origins::new(origins.chain([urls.api.clone()]));
     let app = App {
@@ -163,6 +170,8 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
             sessions: Sessions::new(&config.secrets, &deadlines),
             stream_keys: Arc::clone(&stream_keys),
             urls: Arc::clone(&urls),
+            registration: config.registration,
+            departures,
         }),
         streams: Arc::new(Streams {
             database: database.clone(),
@@ -181,13 +190,7 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
             broadcasts: config.broadcasts,
             metrics: metrics.clone(),
         }),
-        chat: Arc::new(Chat {
-            database,
-            hub,
-            sockets: Sockets::new(SocketLimits::default()),
-            origins,
-            metrics,
-        }),
+        chat: Arc::new(Chat { database, hub, sockets, origins, metrics }),
         pages: Arc::new(Pages { folder: config.web, looking_up: Semaphore::new(LOOK_UPS) }),
     };
     Ok(Opened { app, lock, redis, realtime, public: config.public, internal: config.internal })

@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use crate::administration::forget_old_records;
 use crate::app::{App, Streams};
 use crate::auth::forget_old_sessions;
 use crate::bans;
@@ -15,6 +16,7 @@ use crate::config::Deadlines;
 use crate::error::Error;
 use crate::forgotten_streams;
 use crate::lost_streams::LostStreams;
+use crate::registration;
 use crate::start_error::StartError;
 use crate::stream::{End, order_end};
 
@@ -25,6 +27,13 @@ pub(crate) fn spawn(
     deadlines: Deadlines,
     shutdown: &CancellationToken,
 ) {
+    let (departures, database) = (app.accounts.departures.clone(), app.accounts.database.clone());
+    let ending = shutdown.clone();
+    // Beside the other work, which waits for the lifecycle where that is away.
+    tasks.spawn(async move {
+        departures.attend(database, deadlines.sweep, ending).await;
+        Ok(())
+    });
     let (App { entrance, streams, chat, .. }, shutdown) = (app.clone(), shutdown.clone());
     tasks.spawn(async move {
         let mut ticks = tokio::time::interval(deadlines.sweep);
@@ -49,6 +58,8 @@ pub(crate) fn spawn(
                 count_viewers(&streams).await?;
                 if tidy {
                     forget_old_sessions(&streams.database, deadlines.access_token).await?;
+                    registration::forget_expired(&streams.database).await?;
+                    forget_old_records(&streams.database).await?;
                 }
                 Ok::<_, Error>(())
             };

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::address::TrustedProxies;
 use crate::limits::Limits;
+use crate::registration::RegistrationMode;
 use crate::start_error::StartError;
 
 /// Everything the api needs; nothing is read from the environment.
@@ -56,6 +57,8 @@ pub struct Config {
     pub web: Option<PathBuf>,
     /// What a new broadcast is like.
     pub broadcasts: Broadcasts,
+    /// Who may open an account, until an admin says something else.
+    pub registration: RegistrationMode,
     /// How often anybody may ask.
     pub limits: Limits,
     /// How long things last.

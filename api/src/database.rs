@@ -82,6 +82,33 @@ pub(crate) async fn open(
     Ok((pool, lock))
 }
 
+/// One connection, for a command that is over in a moment; nothing is brought up to date.
+pub(crate) async fn connect_once(url: &SecretString) -> Result<PgConnection, String> {
+    let options = options(url).map_err(|reason| format!("DATABASE_URL: {reason}"))?;
+    let options = options.application_name("caudal-admin").disable_statement_logging();
+    let reason = match timeout(ANSWER_WITHIN, options.connect()).await {
+        Ok(Ok(connection)) => return Ok(connection),
+        Ok(Err(error)) => match failure(&error) {
+            Failure::MayPass(reason) | Failure::Final(reason) => reason,
+        },
+        Err(_) => format!("no answer within {} s", ANSWER_WITHIN.as_secs()),
+    };
+    Err(format!("PostgreSQL at {}: {reason}", address(&options)))
+}
+
+/// Why a query of such a command failed.
+pub(crate) fn words_of_query(error: &sqlx::Error) -> String {
+    let code = error.as_database_error().and_then(|error| error.code());
+    match code.as_deref() {
+        // No such table, no such column.
+        Some("42P01" | "42703") => {
+            "the database is not one of this version; start the platform first, which makes its tables"
+                .to_owned()
+        }
+        _ => format!("PostgreSQL: {error}"),
+    }
+}
+
 /// When something happened, by another part's clock.
 pub(crate) fn instant(UnixMillis(at): UnixMillis) -> Result<DateTime<Utc>, InputError> {
     let instant = DateTime::from_timestamp_millis(at).filter(storable);

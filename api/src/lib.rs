@@ -16,6 +16,8 @@
 //!   they are answered
 //! * `bus` – events for all replicas
 //! * `sockets` – WebSockets, counted, bounded and closed
+//! * `administration` – what admins do, and the log of it; `registration` – who may open an account
+//! * `departures` – who has to go at once, on every replica
 //! * `stream`, `category`, `people`, `account` – rows and how they look as JSON; `language` – what a stream is in
 //! * `chat` – rooms: what is said in them, and who hears it
 //! * `page` – lists in pages
@@ -26,6 +28,7 @@
 
 mod account;
 mod address;
+mod administration;
 mod app;
 mod audience;
 mod auth;
@@ -38,6 +41,7 @@ mod client;
 mod config;
 mod database;
 mod database_lock;
+mod departures;
 mod error;
 mod exchange;
 mod forgotten_streams;
@@ -56,6 +60,7 @@ mod people;
 mod problem;
 mod realtime;
 mod redis_store;
+mod registration;
 mod router;
 mod routes;
 mod schema;
@@ -72,10 +77,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use address::{InvalidRange, TrustedProxies};
+pub use administration::{WantedRole, set_role_by_name};
 pub use config::{Broadcasts, Config, DatabaseUse, Deadlines, PublicUrls, Secrets};
 pub use database::check_database_url;
 pub use limits::Limits;
 pub use redis_store::check_redis_url;
+pub use registration::RegistrationMode;
 #[doc(hidden)]
 pub use router::rest_paths;
 pub use schema::{MIGRATIONS, bring_up_to_date};

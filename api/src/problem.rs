@@ -4,12 +4,14 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::administration::AdminError;
 use crate::auth::AuthError;
 use crate::chat::ChatError;
 use crate::error::{Error, RETRY_SECONDS, is_outage};
 use crate::input::{FieldError, InputError};
 use crate::limits::{LimitError, whole_seconds};
 use crate::people::PeopleError;
+use crate::registration::RegistrationError;
 use crate::stream::StreamError;
 use crate::stream_key::KeyError;
 
@@ -77,6 +79,16 @@ pub(crate) fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
             PeopleError::Blocked => (StatusCode::FORBIDDEN, "blocked"),
             PeopleError::TooMany => (StatusCode::CONFLICT, "too_many"),
             PeopleError::NotYou => (StatusCode::FORBIDDEN, "forbidden"),
+        },
+        Error::Admin(error) => match error {
+            AdminError::IsAdmin => (StatusCode::CONFLICT, "is_admin"),
+            AdminError::IsBanned => (StatusCode::CONFLICT, "is_banned"),
+            AdminError::LastAdmin => (StatusCode::CONFLICT, "last_admin"),
+        },
+        Error::Registration(error) => match error {
+            RegistrationError::Closed => (StatusCode::FORBIDDEN, "registration_closed"),
+            RegistrationError::InvitationInvalid => (StatusCode::FORBIDDEN, "invitation_invalid"),
+            RegistrationError::TooManyInvitations => (StatusCode::CONFLICT, "too_many"),
         },
         Error::Chat(error) => match error {
             ChatError::UnknownStream | ChatError::UnknownMessage => (StatusCode::NOT_FOUND, error.code()),

@@ -13,15 +13,16 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::app::App;
-use crate::routes::{audience, auth, categories, chat, ingest, search, streams, users};
+use crate::routes::{admin, audience, auth, categories, chat, ingest, registration, search, streams, users};
 use crate::security_headers::SecurityHeaders;
 use crate::start_error::StartError;
 use crate::{exchange, web};
 
 /// Every path below [`API`]. docs/api.md lists them, which a test compares.
-fn rest() -> [(&'static str, MethodRouter<App>); 28] {
+fn rest() -> [(&'static str, MethodRouter<App>); 37] {
     [
         ("/auth/register", post(auth::register)),
+        ("/registration", get(registration)),
         ("/auth/login", post(auth::login)),
         ("/auth/refresh", post(auth::refresh)),
         ("/auth/logout", post(auth::logout)),
@@ -49,6 +50,14 @@ fn rest() -> [(&'static str, MethodRouter<App>); 28] {
         ("/chat/{id}", get(chat::history)),
         ("/chat/{id}/messages", post(chat::send)),
         ("/chat/{id}/messages/{message}", delete(chat::remove)),
+        ("/admin/registration", get(admin::registration).patch(admin::set_registration)),
+        ("/admin/invitations", get(admin::invitations).post(admin::invite)),
+        ("/admin/invitations/{id}", delete(admin::remove_invitation)),
+        ("/admin/users", get(admin::users)),
+        ("/admin/users/{id}/ban", put(admin::ban).delete(admin::unban)),
+        ("/admin/users/{id}/role", put(admin::set_role)),
+        ("/admin/audit-log", get(admin::audit_log)),
+        ("/admin/figures", get(admin::figures)),
     ]
 }
 

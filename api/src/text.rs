@@ -72,6 +72,26 @@ impl Field for BioField {
     const LINES: Lines = Lines::Many;
 }
 
+/// `users.ban_reason`: why somebody is banned, for other admins.
+#[derive(Debug)]
+pub(crate) struct BanReasonField;
+
+impl Field for BanReasonField {
+    const MIN: usize = 0;
+    const MAX: usize = 500;
+    const LINES: Lines = Lines::Many;
+}
+
+/// `invitations.note`: whom one is for.
+#[derive(Debug)]
+pub(crate) struct InvitationNoteField;
+
+impl Field for InvitationNoteField {
+    const MIN: usize = 0;
+    const MAX: usize = 100;
+    const LINES: Lines = Lines::One;
+}
+
 /// `categories.name`.
 #[derive(Debug)]
 pub(crate) struct CategoryNameField;
@@ -96,6 +116,8 @@ pub(crate) type Title = Text<TitleField>;
 pub(crate) type Description = Text<DescriptionField>;
 pub(crate) type DisplayName = Text<DisplayNameField>;
 pub(crate) type Bio = Text<BioField>;
+pub(crate) type BanReason = Text<BanReasonField>;
+pub(crate) type InvitationNote = Text<InvitationNoteField>;
 pub(crate) type CategoryName = Text<CategoryNameField>;
 pub(crate) type SearchWords = Text<SearchField>;
 

@@ -22,7 +22,7 @@ mod values;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use caudal_api::TrustedProxies;
+use caudal_api::{RegistrationMode, TrustedProxies};
 use caudal_livestream::admission::SecondPublisher;
 use caudal_service::logs::{LogFilter, LogFormat};
 use caudal_traces::Share;
@@ -200,6 +200,9 @@ pub struct Settings {
     /// How long a worker that gets a SIGTERM serves on for its stream to be moved to another one, at most `1h`.
     #[arg(long, env = "CAUDAL_WORKER_GRACE", default_value = "25s", value_parser = span("1h"), value_name = "TIME", help_heading = STREAMS)]
     pub worker_grace: Span,
+    /// Who may open an account: everybody (`open`), whoever has an admin's `invitation`, or nobody (`closed`). What an admin says later wins.
+    #[arg(long, env = "REGISTRATION", value_enum, default_value_t = RegistrationSetting::Open, value_name = "WHO", help_heading = STREAMS)]
+    pub registration: RegistrationSetting,
     /// How long an access token lasts, at most `30d`.
     #[arg(long, env = "JWT_EXPIRES_IN", default_value = "1h", value_parser = span("30d"), value_name = "TIME", help_heading = STREAMS)]
     pub jwt_expires_in: Span,
@@ -258,6 +261,27 @@ impl From<SecondPublisherSetting> for SecondPublisher {
         match setting {
             SecondPublisherSetting::Reject => Self::Reject,
             SecondPublisherSetting::Takeover => Self::Takeover,
+        }
+    }
+}
+
+/// `REGISTRATION`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RegistrationSetting {
+    /// Everybody.
+    Open,
+    /// Whoever was invited.
+    Invitation,
+    /// Nobody.
+    Closed,
+}
+
+impl From<RegistrationSetting> for RegistrationMode {
+    fn from(setting: RegistrationSetting) -> Self {
+        match setting {
+            RegistrationSetting::Open => Self::Open,
+            RegistrationSetting::Invitation => Self::Invitation,
+            RegistrationSetting::Closed => Self::Closed,
         }
     }
 }

@@ -37,7 +37,7 @@ pub(crate) async fn converse(
             return;
         }
     }
-    let mut voice = Voice::default();
+    let mut voice = Voice::new(socket.badge());
     let (mut pace, began) = (FullAt::default(), Instant::now());
     loop {
         let expires = voice.lasts();

@@ -75,6 +75,11 @@ impl Hub {
         self.0.log.as_ref()
     }
 
+    /// What rooms are told through.
+    pub(crate) fn bus(&self) -> Arc<dyn Bus> {
+        Arc::clone(&self.0.bus)
+    }
+
     /// Lets somebody in, who may have been there before, up to `since`.
     pub(crate) async fn join(
         &self,

@@ -28,6 +28,10 @@ impl Speaker {
         Ok(Self { caller, author, expires, asked: Instant::now() })
     }
 
+    pub(crate) fn caller(&self) -> Caller {
+        self.caller
+    }
+
     pub(crate) fn author(&self) -> &Streamer {
         &self.author
     }

@@ -1,6 +1,7 @@
 //! What one socket may do in rooms, whatever its wire looks like.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
@@ -13,25 +14,39 @@ use super::speaker::Speaker;
 use crate::app::{Accounts, Chat};
 use crate::auth::AuthError;
 use crate::error::Error;
+use crate::sockets::{Badge, Wearer};
 
 /// Nobody in particular at first, who only listens.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Voice {
+    /// The socket's.
+    badge: Arc<Badge>,
     speaker: Option<Speaker>,
     /// Frames of what was said here, which rooms tell everybody, and this socket has in its answers.
     own: VecDeque<Utf8Bytes>,
 }
 
 impl Voice {
+    pub(super) fn new(badge: Arc<Badge>) -> Self {
+        Self { badge, speaker: None, own: VecDeque::new() }
+    }
+
     /// Takes an access token; a later one replaces the earlier.
     pub(super) async fn authenticate(&mut self, accounts: &Accounts, token: &str) -> Answer {
-        match Speaker::of(accounts, token).await {
-            Ok(speaker) => {
-                self.speaker = Some(speaker);
-                Answer::done()
-            }
-            Err(error) => Answer::from(&error),
+        let speaker = match Speaker::of(accounts, token).await {
+            Ok(speaker) => speaker,
+            Err(error) => return Answer::from(&error),
+        };
+        let caller = speaker.caller();
+        self.badge.put_on(Wearer { user: caller.user, session: caller.session });
+        // Who was banned between the first look and the badge was not found here.
+        if let Err(error) = caller.check(accounts).await {
+            self.badge.take_off();
+            self.speaker = None;
+            return Answer::from(&error);
         }
+        self.speaker = Some(speaker);
+        Answer::done()
     }
 
     /// How long the access token lasts; none while there is none.

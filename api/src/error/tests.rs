@@ -56,16 +56,22 @@ fn number(error: &Error) -> usize {
         Error::Chat(ChatError::NotYours) => 43,
         Error::Chat(ChatError::Full) => 44,
         Error::Chat(ChatError::Unavailable) => 45,
+        Error::Admin(AdminError::IsAdmin) => 46,
+        Error::Admin(AdminError::IsBanned) => 47,
+        Error::Admin(AdminError::LastAdmin) => 48,
+        Error::Registration(RegistrationError::Closed) => 49,
+        Error::Registration(RegistrationError::InvitationInvalid) => 50,
+        Error::Registration(RegistrationError::TooManyInvitations) => 51,
     }
 }
 
-const VARIANTS: usize = 46;
+const VARIANTS: usize = 52;
 
 #[test]
 fn every_error_says_what_is_wrong_and_what_to_do_about_it() {
     let bug = "something went wrong on the server; its log says what, under this answer's requestId";
     let field = || FieldError::new("/username", "taken", "this name is taken");
-    let cases: [(Error, u16, &str, &str); 49] = [
+    let cases: [(Error, u16, &str, &str); 55] = [
         (
             InputError::Malformed("the body is not JSON".into()).into(),
             400,
@@ -146,6 +152,32 @@ fn every_error_says_what_is_wrong_and_what_to_do_about_it() {
             503,
             "unavailable",
             "chat is not available just now; try again in 2 s",
+        ),
+        (AdminError::IsAdmin.into(), 409, "is_admin", "this person is an admin; take the role away first"),
+        (AdminError::IsBanned.into(), 409, "is_banned", "this person is banned; end the ban first"),
+        (
+            AdminError::LastAdmin.into(),
+            409,
+            "last_admin",
+            "this is the last admin; make somebody else one first",
+        ),
+        (
+            RegistrationError::Closed.into(),
+            403,
+            "registration_closed",
+            "nobody can open an account here just now",
+        ),
+        (
+            RegistrationError::InvitationInvalid.into(),
+            403,
+            "invitation_invalid",
+            "opening an account takes an invitation that is valid and not used up; ask for another one",
+        ),
+        (
+            RegistrationError::TooManyInvitations.into(),
+            409,
+            "too_many",
+            "1000 invitations are the most; remove some first",
         ),
         (StreamError::NotYours.into(), 403, "forbidden", "this is not yours"),
         (StreamError::Unknown.into(), 404, "not_found", "the stream does not exist"),
@@ -228,7 +260,7 @@ async fn every_answer_stays_as_it_is() {
     use std::fmt::Write as _;
 
     let field = || FieldError::new("/username", "taken", "this name is taken");
-    let errors: [Error; 37] = [
+    let errors: [Error; 43] = [
         InputError::Malformed("the body is not JSON".into()).into(),
         InputError::Invalid(vec![field(), FieldError::new("?limit", "invalid", "must be lower than 101")])
             .into(),
@@ -248,6 +280,12 @@ async fn every_answer_stays_as_it_is() {
         PeopleError::Blocked.into(),
         PeopleError::TooMany.into(),
         PeopleError::NotYou.into(),
+        AdminError::IsAdmin.into(),
+        AdminError::IsBanned.into(),
+        AdminError::LastAdmin.into(),
+        RegistrationError::Closed.into(),
+        RegistrationError::InvitationInvalid.into(),
+        RegistrationError::TooManyInvitations.into(),
         StreamError::NotYours.into(),
         StreamError::Unknown.into(),
         Error::NotFound("this path"),

@@ -19,7 +19,7 @@ use crate::redis_server::RedisServer;
 use crate::running::{Person, Running, pages};
 
 /// Somebody's socket in a room.
-struct Peer {
+pub(crate) struct Peer {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     asked: u64,
 }
@@ -32,7 +32,7 @@ impl Peer {
     }
 
     /// With what the room said to it.
-    async fn join(api: &Running, stream: StreamId) -> (Self, Value) {
+    pub(crate) async fn join(api: &Running, stream: StreamId) -> (Self, Value) {
         Self::join_since(api, stream, None).await
     }
 
@@ -56,14 +56,14 @@ impl Peer {
         }
     }
 
-    async fn hear(&mut self, event: &str) -> Value {
+    pub(crate) async fn hear(&mut self, event: &str) -> Value {
         let frame = self.next().await;
         assert_eq!(frame["event"], event, "{frame}");
         frame["data"].clone()
     }
 
     /// Sends a frame, and returns its answer.
-    async fn ask(&mut self, event: &str, data: Value) -> Value {
+    pub(crate) async fn ask(&mut self, event: &str, data: Value) -> Value {
         self.asked += 1;
         let frame = json!({ "event": event, "data": data, "id": self.asked });
         self.socket.send(frame.to_string().into()).await.unwrap();
@@ -72,7 +72,7 @@ impl Peer {
         frame["data"].clone()
     }
 
-    async fn authenticate(&mut self, person: &Person<'_>) {
+    pub(crate) async fn authenticate(&mut self, person: &Person<'_>) {
         let answer = self.ask("authenticate", json!({ "token": person.access })).await;
         assert_eq!(answer, json!({ "ok": true }));
     }
@@ -83,7 +83,7 @@ impl Peer {
         answer["message"].clone()
     }
 
-    async fn closed(&mut self) -> u16 {
+    pub(crate) async fn closed(&mut self) -> u16 {
         loop {
             match soon(self.socket.next()).await {
                 Some(Ok(Message::Close(Some(frame)))) => return u16::from(frame.code),

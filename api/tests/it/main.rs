@@ -12,6 +12,7 @@
 )]
 
 mod accounts;
+mod administration;
 mod audience;
 mod bans;
 mod bus;
@@ -30,6 +31,7 @@ mod live_figures;
 mod locks;
 mod people;
 mod redis_server;
+mod registration;
 mod replicas;
 mod running;
 mod search;

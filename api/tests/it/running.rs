@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use caudal_api::{Broadcasts, Config, DatabaseUse, Deadlines, Limits, PublicUrls, Secrets, TrustedProxies};
+use caudal_api::{
+    Broadcasts, Config, DatabaseUse, Deadlines, Limits, PublicUrls, RegistrationMode, Secrets, TrustedProxies,
+};
 use caudal_directory::LocalAudience;
 use caudal_livestream::admission::{
     AuthorizeRequest, Authorized, Denied, LadderRung, LatencyMode, SecondPublisher, StreamKey,
@@ -102,6 +104,7 @@ impl Running {
                 latency_mode: LatencyMode::Low,
                 record: true,
             },
+            registration: RegistrationMode::Open,
             // All tests come from one address.
             limits: Limits { requests_a_minute: 1_000_000, attempts_a_minute: 1_000_000 },
             deadlines: Deadlines { sweep: Duration::from_millis(100), ..Deadlines::default() },
@@ -154,6 +157,17 @@ impl Running {
             .await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.json);
         Person::of(self, &answer)
+    }
+
+    /// Somebody who runs the server.
+    pub(crate) async fn register_admin(&self, username: &str) -> Person<'_> {
+        let person = self.register(username).await;
+        sqlx::query("update users set role = 'admin' where username = $1")
+            .bind(username)
+            .execute(&self.database.pool)
+            .await
+            .unwrap();
+        person
     }
 
     /// A request of the ingest router.

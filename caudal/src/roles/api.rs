@@ -71,6 +71,7 @@ pub fn config(settings: &Settings, keys: ApiKeys, parts: ApiParts) -> anyhow::Re
             latency_mode: LatencyMode::Low,
             record: false,
         },
+        registration: settings.registration.into(),
         limits: caudal_api::Limits {
             requests_a_minute: settings.requests_per_minute,
             ..caudal_api::Limits::default()

@@ -18,6 +18,7 @@ use crate::input::{FieldError, InputError};
 use crate::json::Checked;
 use crate::limits::Target;
 use crate::names::NormalName;
+use crate::registration::{self, InvitationToken, RegistrationError, RegistrationMode};
 
 #[derive(Deserialize, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -29,6 +30,9 @@ pub(crate) struct Registration {
     email: String,
     #[garde(custom(is_password))]
     password: SecretString,
+    /// Where registering takes one; it is not looked at where everybody may.
+    #[garde(skip)]
+    invitation: Option<InvitationToken>,
 }
 
 /// Opens an account with a stream key of its own, and logs in.
@@ -39,13 +43,22 @@ pub(crate) async fn register(
 ) -> Result<(StatusCode, Tokens), Error> {
     // By address alone: whoever registers has no account yet that could be counted.
     client.limit_attempts(Target::Act("register")).await?;
-    let Registration { username, email, password } = registration;
+    let Registration { username, email, password, invitation } = registration;
+    let mode = registration::in_force(&accounts.database, accounts.registration).await?;
+    match mode {
+        RegistrationMode::Open => {}
+        RegistrationMode::Invitation => registration::check(&accounts.database, invitation.as_ref()).await?,
+        RegistrationMode::Closed => return Err(RegistrationError::Closed.into()),
+    }
     let password_hash = accounts.passwords.hash(password).await?;
     let user = Uuid::now_v7();
     let (_, sealed) = accounts.stream_keys.mint(user)?;
     let (username_normal, email_normal) = (NormalName::of(&username), NormalName::of(&email));
 
     let mut tx = accounts.database.begin().await?;
+    if mode == RegistrationMode::Invitation {
+        registration::redeem(&mut tx, invitation.as_ref()).await?;
+    }
     let registered = sqlx::query!(
         r#"insert into users
                (id, username, username_normal, email, email_normal, password_hash, stream_key, stream_key_enc, stream_key_kid)
