@@ -1,5 +1,6 @@
 //! `caudal admin`: asks the platform that runs with a data folder to do something, and says what came of it.
 //!
+//! * `role` – who is an admin, with the database at hand or through the platform
 //! * `target` – which stream somebody means
 //! * `message` – what is asked and answered
 //! * `socket` – the platform's side
@@ -11,6 +12,7 @@
 
 mod asking;
 mod message;
+mod role;
 mod socket;
 mod target;
 mod words;
@@ -62,6 +64,17 @@ enum AdminCommand {
     ///
     /// The one without a broadcast is kept warm for the next one.
     Workers,
+    /// Make somebody an admin of the platform, or take that away again
+    ///
+    /// The first admin is made in this way; admins make others on their page. Where DATABASE_URL or DATABASE_URL_FILE is set, as in a
+    /// pod of the api, that database is used; else the platform of the data folder is asked, which must be running.
+    MakeAdmin {
+        /// The person's username.
+        name: OsString,
+        /// Take it away.
+        #[arg(long)]
+        remove: bool,
+    },
 }
 
 /// Carries out one command.
@@ -69,18 +82,21 @@ enum AdminCommand {
 /// # Errors
 /// [`Faults`] when the settings lead to no platform, or the stream is named in no way that is known.
 pub async fn run(settings: &AdminSettings, given: &Given) -> Result<ExitCode, Faults> {
-    let data = data_folder(settings, given)?;
+    // Not needed where the database is at hand.
+    let data = || data_folder(settings, given);
     let told = match &settings.command {
         AdminCommand::Move { stream } => {
+            let data = data()?;
             let target = Target::read(stream)
                 .map_err(|reason| Faults(vec![format!("{reason}; `caudal admin streams` lists all")]))?;
             move_stream(&data, target).await
         }
-        AdminCommand::Streams => streams(&data).await.map(|streams| words::of_streams(&streams)),
-        AdminCommand::Workers => match ask(&data, &Request::Workers {}).await {
+        AdminCommand::Streams => streams(&data()?).await.map(|streams| words::of_streams(&streams)),
+        AdminCommand::Workers => match ask(&data()?, &Request::Workers {}).await {
             Ok(answer) => words::of_workers(&answer),
             Err(obstacle) => Err(obstacle),
         },
+        AdminCommand::MakeAdmin { name, remove } => role::set(name, !remove, data).await?,
     };
     Ok(match told {
         Ok(words) => match print(&words) {
@@ -128,7 +144,7 @@ async fn streams(data: &Path) -> Result<Vec<ListedStream>, String> {
     match ask(data, &Request::Streams {}).await? {
         Answer::Streams { streams } => Ok(streams),
         Answer::Refused { reason } => Err(reason),
-        Answer::Moved { .. } | Answer::Workers { .. } | Answer::Failed { .. } => {
+        Answer::Moved { .. } | Answer::Workers { .. } | Answer::Failed { .. } | Answer::Told { .. } => {
             Err(words::STRANGE.to_owned())
         }
     }

@@ -17,6 +17,13 @@ pub enum Request {
     Streams {},
     /// Say which workers there are.
     Workers {},
+    /// Make somebody an admin, or take that away.
+    SetRole {
+        /// The person's username.
+        name: String,
+        /// Whether they are to be one.
+        admin: bool,
+    },
 }
 
 /// What came of it.
@@ -49,6 +56,11 @@ pub enum Answer {
     Workers {
         /// Each of them, the oldest first.
         workers: Vec<ListedWorker>,
+    },
+    /// It is so now.
+    Told {
+        /// What came of it, in words for the operator.
+        words: String,
     },
     /// The stream has left its worker, and all is not well; in words for the operator.
     Failed {

@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use caudal_api::WantedRole;
 use caudal_directory::{MoveError, StreamControl};
 use caudal_livestream::WorkerId;
 use nix::unistd::geteuid;
+use secrecy::SecretString;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -31,6 +33,8 @@ pub struct Platform {
     pub process_of: Box<dyn Fn(WorkerId) -> Option<u32> + Send + Sync>,
     /// The workers of this machine, the oldest first.
     pub workers: Box<dyn Fn() -> Vec<ListedWorker> + Send + Sync>,
+    /// The api's, where that is in this process.
+    pub database_url: Option<SecretString>,
 }
 
 /// [`serve`]s; where that cannot be, a warning says why. The platform goes on without: not every file system that can hold
@@ -153,6 +157,7 @@ async fn carry_out(request: Request, platform: &Platform) -> Answer {
     let stream = match request {
         Request::Streams {} => return Answer::Streams { streams: listed(platform) },
         Request::Workers {} => return Answer::Workers { workers: (platform.workers)() },
+        Request::SetRole { name, admin } => return set_role(platform, &name, admin).await,
         Request::Move { stream } => stream,
     };
     match platform.control.move_stream(stream).await {
@@ -173,6 +178,17 @@ async fn carry_out(request: Request, platform: &Platform) -> Answer {
                 error => Answer::Refused { reason: error.to_string() },
             }
         }
+    }
+}
+
+async fn set_role(platform: &Platform, name: &str, admin: bool) -> Answer {
+    let Some(url) = &platform.database_url else {
+        return Answer::Refused { reason: NO_DATABASE.to_owned() };
+    };
+    let wanted = if admin { WantedRole::Admin } else { WantedRole::User };
+    match caudal_api::set_role_by_name(url, name, wanted).await {
+        Ok(words) => Answer::Told { words },
+        Err(reason) => Answer::Refused { reason },
     }
 }
 
@@ -259,6 +275,7 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(1);
 /// To an operator, "no such stream" of an address that the studio shows would be a riddle.
 const NOT_ON_THE_AIR: &str = "it is not on the air here. A stream that is only prepared begins when its encoder sends; one that \
                               ended more than ten minutes ago is forgotten; `caudal admin streams` lists all others";
+const NO_DATABASE: &str = "this controller has no accounts, the api has: run this with DATABASE_URL (or DATABASE_URL_FILE) as the api has it";
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub fn of_move(stream: StreamId, answer: &Answer) -> Result<String, String> {
         }
         Answer::Failed { reason } => Err(format!("the move of stream {stream} failed: {reason}")),
         Answer::Refused { reason } => Err(format!("stream {stream} was not moved: {reason}")),
-        Answer::Streams { .. } | Answer::Workers { .. } => Err(STRANGE.to_owned()),
+        Answer::Streams { .. } | Answer::Workers { .. } | Answer::Told { .. } => Err(STRANGE.to_owned()),
     }
 }
 
@@ -66,7 +66,7 @@ pub fn of_workers(answer: &Answer) -> Result<String, String> {
     let workers = match answer {
         Answer::Workers { workers } => workers,
         Answer::Refused { reason } => return Err(reason.clone()),
-        Answer::Moved { .. } | Answer::Streams { .. } | Answer::Failed { .. } => {
+        Answer::Moved { .. } | Answer::Streams { .. } | Answer::Failed { .. } | Answer::Told { .. } => {
             return Err(STRANGE.to_owned());
         }
     };

@@ -11,6 +11,7 @@ use caudal_service::logs::LogLines;
 use caudal_storage::SegmentStore;
 use caudal_traces::Traces;
 use prometheus::Registry;
+use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Platform};
@@ -70,9 +71,11 @@ impl Controller {
     }
 
     /// Serves the administrator's commands through a socket in `folder`, as far as one can be made there, until `stop`.
+    /// `database_url` is the api's, where that is in this process.
     pub fn serve_admin(
         &self,
         folder: PathBuf,
+        database_url: Option<SecretString>,
         stop: CancellationToken,
     ) -> impl Future<Output = Result<(), Infallible>> + use<> {
         let (control, supervisor): (Arc<dyn StreamControl>, _) =
@@ -82,6 +85,7 @@ impl Controller {
             control,
             process_of: Box::new(move |worker| supervisor.process_of(worker)),
             workers: Box::new(move || listing.listed()),
+            database_url,
         });
         async move {
             admin::serve_if_possible(folder, platform, stop).await;

@@ -163,6 +163,7 @@ impl Roles {
         let doors = CancellationToken::new();
         let api_ready = Readiness::default();
 
+        let for_admin = database_url.clone();
         let parts = ApiParts {
             public: listeners.web,
             internal: listeners.internal,
@@ -214,7 +215,10 @@ impl Roles {
         let config = router::config(settings, keys.router()?, parts)?;
         tasks.spawn("ingest-router", caudal_ingest_router::run(config, doors.clone()));
 
-        tasks.spawn("administrator's socket", controller.serve_admin(folders.admin(), api.clone()));
+        tasks.spawn(
+            "administrator's socket",
+            controller.serve_admin(folders.admin(), Some(for_admin), api.clone()),
+        );
 
         let admin = health::routes(api_ready.clone(), registry);
         let server = HttpServer::new(listeners.admin, HttpLimits::default());

@@ -55,7 +55,24 @@ fn a_controller_in_a_process_of_its_own_is_asked_in_the_same_way() {
         Start::admin("move").flag("ana").with("CAUDAL_DATA_DIR", &data).interrupted_at("never");
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
     assert!(ended.stderr.contains("no broadcast of the channel \"ana\" is on the air"), "{}", ended.stderr);
+    let (ended, _folder) =
+        Start::admin("make-admin").flag("ana").with("CAUDAL_DATA_DIR", &data).interrupted_at("never");
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("this controller has no accounts"), "{}", ended.stderr);
     controller.interrupt();
+}
+
+#[test]
+fn what_is_no_username_becomes_no_admin_and_a_database_at_hand_is_asked_first() {
+    let key = format!("live_{}", "x".repeat(32));
+    let ended = Start::admin("make-admin").flag(&key).end();
+    assert_eq!(ended.code, Some(64), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("xxx"), "{}", ended.stderr);
+    let url = "postgresql://caudal:hunter2@127.0.0.1:1/caudal";
+    let ended = Start::admin("make-admin").flag("ana").with("DATABASE_URL", url).end();
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("PostgreSQL at 127.0.0.1:1"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
 }
 
 #[test]
