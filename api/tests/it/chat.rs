@@ -299,7 +299,8 @@ async fn nobody_gets_into_a_room_that_does_not_exist_nor_from_another_site() {
 
 #[tokio::test]
 async fn a_ban_silences_and_a_flood_ends_the_connection() {
-    let api = Running::start().await;
+    // Before the sweep finds out, which closes the socket (`bans`).
+    let api = Running::start_with(|config| config.deadlines.sweep = Duration::from_secs(3600)).await;
     let (ana, bob) = (api.register("ana").await, api.register("bob").await);
     let stream = ana.goes_live().await;
     let (mut peer, _) = Peer::join(&api, stream).await;
