@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::bus::{Bus, Heard, Subscription, Topic};
-use crate::sockets::Sockets;
+use crate::sockets::{Sockets, Wearer};
 
 /// Cheap to clone; all clones are one.
 #[derive(Clone)]
@@ -34,6 +34,13 @@ pub(crate) enum Departure {
     PersonBanned {
         /// The person.
         user: Uuid,
+    },
+    /// All log-ins of a person are over, but one.
+    LogInsEnded {
+        /// The person.
+        user: Uuid,
+        /// The one that goes on.
+        but: Option<Uuid>,
     },
     /// One is.
     SessionEnded {
@@ -97,6 +104,10 @@ impl Departures {
         let closed = match departure {
             Departure::PersonBanned { user } => {
                 self.sockets.send_away(|wearer| wearer.user == user, BANNED, WHY_BANNED)
+            }
+            Departure::LogInsEnded { user, but } => {
+                let goes = |wearer: &Wearer| wearer.user == user && Some(wearer.session) != but;
+                self.sockets.send_away(goes, ENDED, WHY_ENDED)
             }
             Departure::SessionEnded { session } => {
                 self.sockets.send_away(|wearer| wearer.session == session, ENDED, WHY_ENDED)

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::app::Accounts;
 use crate::auth::{Caller, Confirmed, end_sessions, is_password, password_reset};
 use crate::client::Client;
+use crate::departures::Departure;
 use crate::error::Error;
 use crate::json::Checked;
 
@@ -37,6 +38,7 @@ pub(crate) async fn change_password(
     end_sessions(&mut *tx, caller.user, Some(caller.session)).await?;
     password_reset::forget_of(&mut *tx, caller.user).await?;
     tx.commit().await?;
+    accounts.departures.announce(Departure::LogInsEnded { user: caller.user, but: Some(caller.session) }).await;
     tracing::info!(target: "caudal_api::audit", user = %caller.user, session = %caller.session, address = %client.address,
         "a password was changed");
     Ok(StatusCode::NO_CONTENT)

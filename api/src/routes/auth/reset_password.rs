@@ -12,6 +12,7 @@ use crate::app::Accounts;
 use crate::auth::one_time_token::is_token;
 use crate::auth::{end_sessions, is_password, password_reset};
 use crate::client::Client;
+use crate::departures::Departure;
 use crate::error::Error;
 use crate::json::Checked;
 use crate::limits::Target;
@@ -49,6 +50,7 @@ pub(crate) async fn reset_password(
     password_reset::redeem(&mut tx, user, &token).await?;
     end_sessions(&mut *tx, user, None).await?;
     tx.commit().await?;
+    accounts.departures.announce(Departure::LogInsEnded { user, but: None }).await;
     tracing::info!(target: "caudal_api::audit", %user, address = %client.address, "a password was reset by a link");
     Ok(StatusCode::NO_CONTENT)
 }

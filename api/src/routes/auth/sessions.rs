@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::app::Accounts;
 use crate::auth::{Caller, OwnSession, end_own_session, end_sessions};
+use crate::departures::Departure;
 use crate::error::Error;
 
 /// Where the caller is logged in.
@@ -30,6 +31,7 @@ pub(crate) async fn end_session(
     if !end_own_session(&accounts.database, caller.user, session).await? {
         return Err(UNKNOWN);
     }
+    accounts.departures.announce(Departure::SessionEnded { session }).await;
     tracing::info!(target: "caudal_api::audit", user = %caller.user, session = %caller.session, ended = %session,
         "a session was ended from another one, or from itself");
     Ok(StatusCode::NO_CONTENT)
@@ -41,6 +43,7 @@ pub(crate) async fn end_other_sessions(
     caller: Caller,
 ) -> Result<StatusCode, Error> {
     end_sessions(&accounts.database, caller.user, Some(caller.session)).await?;
+    accounts.departures.announce(Departure::LogInsEnded { user: caller.user, but: Some(caller.session) }).await;
     tracing::info!(target: "caudal_api::audit", user = %caller.user, session = %caller.session,
         "all other sessions were ended");
     Ok(StatusCode::NO_CONTENT)

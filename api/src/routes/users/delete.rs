@@ -13,6 +13,7 @@ use crate::app::{Accounts, Chat, Streams};
 use crate::auth::{AuthError, Caller, Confirmed, forget_cookie};
 use crate::client::Client;
 use crate::deletion;
+use crate::departures::Departure;
 use crate::error::Error;
 use crate::json::Checked;
 use crate::stream::{End, Owner, order_end};
@@ -40,6 +41,7 @@ pub(crate) async fn delete(
     confirmed.still_holds(&mut *tx).await?;
     let broadcast = deletion::anonymise(&mut tx, owner, &nobodys_key).await?;
     tx.commit().await?;
+    accounts.departures.announce(Departure::LogInsEnded { user: caller.user, but: None }).await;
     tracing::info!(target: "caudal_api::audit", user = %caller.user, session = %caller.session, address = %client.address,
         "an account was deleted by its owner");
     // Both are done again in the background as often as it takes, and the account is gone whatever becomes of them.
