@@ -26,6 +26,7 @@ use crate::database_lock::DatabaseLock;
 use crate::limits::RateLimits;
 use crate::live_figures::LiveFigures;
 use crate::metrics::Metrics;
+use crate::openapi::Documentation;
 use crate::realtime::Realtime;
 use crate::redis_store::RedisStore;
 use crate::routes::Origins;
@@ -43,6 +44,7 @@ pub(crate) struct App {
     pub(crate) ingest: Arc<Ingest>,
     pub(crate) pages: Arc<Pages>,
     pub(crate) chat: Arc<Chat>,
+    pub(crate) documentation: Arc<Documentation>,
 }
 
 /// What every request passes, whatever it asks for: who it is from, how often that one may ask, how long it may take.
@@ -146,6 +148,7 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
         Realtime::open(config.redis_url.as_ref(), redis.as_ref(), &database, Arc::clone(&audience))?;
     let origins = config.cors_origins.iter().filter_map(|origin| origin.to_str().ok().map(str::to_owned));
     let origins = Origins::new(origins.chain([urls.api.clone()]));
+    let documentation = Arc::new(Documentation::new(&urls.api));
     let app = App {
         entrance: Arc::new(Entrance {
             limits: RateLimits::new(config.limits, redis.clone()),
@@ -188,6 +191,7 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
             origins,
             metrics,
         }),
+        documentation,
         pages: Arc::new(Pages { folder: config.web, looking_up: Semaphore::new(LOOK_UPS) }),
     };
     Ok(Opened { app, lock, redis, realtime, public: config.public, internal: config.internal })

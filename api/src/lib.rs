@@ -19,6 +19,7 @@
 //! * `stream`, `category`, `people`, `account` – rows and how they look as JSON; `language` – what a stream is in
 //! * `chat` – rooms: what is said in them, and who hears it
 //! * `page` – lists in pages
+//! * `openapi` – the api described for programs and for people, made of what stands beside each handler
 //! * `database_lock` – one platform per database, where its lifecycle knows no other
 //! * `names` – how names of accounts are compared
 //! * `stream_key` – minted, hashed, encrypted
@@ -45,12 +46,14 @@ mod forgotten_streams;
 pub mod fuzzing;
 mod input;
 mod json;
+mod known_version;
 mod language;
 mod limits;
 mod live_figures;
 mod lost_streams;
 mod metrics;
 mod names;
+mod openapi;
 mod page;
 mod people;
 mod problem;
@@ -75,6 +78,8 @@ pub use address::{InvalidRange, TrustedProxies};
 pub use config::{Broadcasts, Config, DatabaseUse, Deadlines, PublicUrls, Secrets};
 pub use database::check_database_url;
 pub use limits::Limits;
+#[doc(hidden)]
+pub use openapi::document as openapi_document;
 pub use redis_store::check_redis_url;
 #[doc(hidden)]
 pub use router::rest_paths;

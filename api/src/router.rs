@@ -13,13 +13,14 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::app::App;
-use crate::routes::{audience, auth, categories, chat, ingest, search, streams, users};
+use crate::routes::search::search;
+use crate::routes::{audience, auth, categories, chat, documentation, ingest, streams, users};
 use crate::security_headers::SecurityHeaders;
 use crate::start_error::StartError;
 use crate::{exchange, web};
 
 /// Every path below [`API`]. docs/api.md lists them, which a test compares.
-fn rest() -> [(&'static str, MethodRouter<App>); 28] {
+fn rest() -> [(&'static str, MethodRouter<App>); 30] {
     [
         ("/auth/register", post(auth::register)),
         ("/auth/login", post(auth::login)),
@@ -49,6 +50,8 @@ fn rest() -> [(&'static str, MethodRouter<App>); 28] {
         ("/chat/{id}", get(chat::history)),
         ("/chat/{id}/messages", post(chat::send)),
         ("/chat/{id}/messages/{message}", delete(chat::remove)),
+        ("/openapi.json", get(documentation::openapi)),
+        ("/docs", get(documentation::page)),
     ]
 }
 
@@ -59,7 +62,7 @@ pub fn rest_paths() -> impl Iterator<Item = String> {
 
 /// For viewers and streamers.
 pub(crate) fn public(app: &App) -> Result<Router, StartError> {
-    let headers = Arc::new(SecurityHeaders::new(&app.streams.urls)?);
+    let headers = Arc::new(SecurityHeaders::new(&app.streams.urls, &app.documentation)?);
     let api = rest()
         .into_iter()
         .fold(Router::new(), |router, (path, methods)| router.route(path, methods))

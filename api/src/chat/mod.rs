@@ -33,6 +33,7 @@ mod text;
 mod voice;
 
 pub(crate) use conversation::converse;
+pub(crate) use draft::ChatMessage;
 pub(crate) use error::ChatError;
 pub(crate) use history::{Line, before};
 pub(crate) use hub::Hub;

@@ -4,10 +4,10 @@ pub(crate) mod audience;
 pub(crate) mod auth;
 pub(crate) mod categories;
 pub(crate) mod chat;
+pub(crate) mod documentation;
 pub(crate) mod ingest;
-mod search;
+pub(crate) mod search;
 pub(crate) mod streams;
 pub(crate) mod users;
 
 pub(crate) use chat::Origins;
-pub(crate) use search::search;

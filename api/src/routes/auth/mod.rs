@@ -16,3 +16,15 @@ pub(crate) use rotate_stream_key::rotate_stream_key;
 pub(crate) use stream_key::stream_key;
 
 use tokens::Tokens;
+
+/// What the OpenAPI document has of them.
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(
+    register::register,
+    login::login,
+    refresh::refresh,
+    logout::logout,
+    stream_key::stream_key,
+    rotate_stream_key::rotate_stream_key,
+))]
+pub(crate) struct Operations;

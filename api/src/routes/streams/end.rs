@@ -10,10 +10,19 @@ use crate::app::Streams;
 use crate::auth::AuthError;
 use crate::error::Error;
 use crate::stream::{
-    End, OwnedStream, Owner, StreamView, close_unused, order_end, request_end, select_streams,
+    End, OwnedStream, Owner, StreamPath, StreamView, close_unused, order_end, request_end, select_streams,
 };
 
 /// Ends a stream and never erases it: `202` while the lifecycle is at it, `204` when nothing is left to do.
+#[utoipa::path(
+    delete, path = "/api/streams/{id}", security(("owner" = [])),
+    params(StreamPath),
+    responses(
+        (status = 202, body = StreamView, headers(("ETag")), description = "The lifecycle is at it"),
+        (status = 204, description = "Nothing is left to do"),
+        (status = 404, description = "not_found"),
+    ),
+)]
 pub(crate) async fn end(
     State(streams): State<Arc<Streams>>,
     OwnedStream(stream): OwnedStream,
