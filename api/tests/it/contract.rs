@@ -38,7 +38,13 @@ pub(crate) fn check(asked: &Asked, answer: &Answer) {
     }
     let status = answer.status.as_u16();
     let Some((name, operation)) = operation_of(asked) else {
-        assert!(answer.status.is_client_error() || answer.status.is_server_error(), "{status} of nothing");
+        assert!(
+            status >= 400,
+            "{} {} answered {status} and is not in the OpenAPI document: its handler needs #[utoipa::path(…)] \
+             (api/API-DESIGN.md)",
+            asked.method,
+            asked.path
+        );
         return matches("Problem", &json!({ "$ref": "#/components/schemas/Problem" }), &answer.json);
     };
     let response = &operation["responses"][status.to_string()];
