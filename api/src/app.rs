@@ -29,6 +29,7 @@ use crate::live_figures::LiveFigures;
 use crate::mail::{Mailing, Post};
 use crate::metrics::Metrics;
 use crate::notifications;
+use crate::openapi::Documentation;
 use crate::outbox::Runner;
 use crate::presence::{Presence, ViewerIds};
 use crate::realtime::Realtime;
@@ -50,6 +51,7 @@ pub(crate) struct App {
     pub(crate) pages: Arc<Pages>,
     pub(crate) chat: Arc<Chat>,
     pub(crate) notifications: Arc<Notifications>,
+    pub(crate) documentation: Arc<Documentation>,
 }
 
 /// What every request passes, whatever it asks for: who it is from, how often that one may ask, how long it may take.
@@ -181,6 +183,7 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
     };
     let origins = config.cors_origins.iter().filter_map(|origin| origin.to_str().ok().map(str::to_owned));
     let origins = Origins::new(origins.chain([urls.api.clone()]));
+    let documentation = Arc::new(Documentation::new(&urls.api));
     let app = App {
         entrance: Arc::new(Entrance {
             limits: RateLimits::new(config.limits, redis.clone()),
@@ -230,6 +233,7 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
             metrics,
         }),
         notifications: Arc::new(Notifications { database, hub: told }),
+        documentation,
         pages: Arc::new(Pages { folder: config.web, looking_up: Semaphore::new(LOOK_UPS) }),
     };
     Ok(Opened {

@@ -12,6 +12,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use tracing::Instrument as _;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::address::{self, Origin};
@@ -63,12 +64,18 @@ impl Exchange {
     }
 }
 
-#[derive(Serialize)]
+/// An error (RFC 9457).
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct ProblemWithId<'a> {
+#[schema(as = Problem)]
+pub(crate) struct ProblemWithId<'a> {
+    #[schema(value_type = String, example = "about:blank")]
     r#type: &'static str,
     #[serde(flatten)]
+    #[schema(value_type = Problem, inline)]
     problem: &'a Problem,
+    /// As `X-Request-Id` and the server's log have it.
+    #[schema(value_type = String)]
     request_id: &'a str,
 }
 

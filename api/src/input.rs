@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use thiserror::Error;
+use utoipa::ToSchema;
 
 /// Why a body or a query was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -24,11 +25,12 @@ pub(crate) enum InputError {
 }
 
 /// What is wrong with one field.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct FieldError {
     /// RFC 6901, into the request's body; `?name` for a query parameter.
     pub(crate) pointer: String,
     /// For a program.
+    #[schema(value_type = String)]
     pub(crate) code: &'static str,
     /// For a person.
     pub(crate) detail: String,

@@ -2,9 +2,11 @@
 
 use icu_locale_core::LanguageIdentifier;
 use serde::{Deserialize, Deserializer};
+use utoipa::ToSchema;
 
 /// A language with its script and region, in its usual spelling: `es`, `pt-BR`, `zh-Hant`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, ToSchema)]
+#[schema(pattern = "^[A-Za-z]{2,8}(-[A-Za-z0-9]{2,8})*$", example = "pt-BR")]
 pub(crate) struct LanguageTag(String);
 
 impl LanguageTag {

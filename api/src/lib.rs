@@ -24,6 +24,7 @@
 //! * `outbox` – what is to be done after a commit, done even when the process ends right after
 //! * `notifications` – what people are told though they are not in the room
 //! * `page` – lists in pages
+//! * `openapi` – the api described for programs and for people, made of what stands beside each handler
 //! * `database_lock` – one platform per database, where its lifecycle knows no other
 //! * `names` – how names of accounts are compared; `username` – which ones nobody can have
 //! * `mail` – what is mailed, and how; `reset_link` – the way without
@@ -55,6 +56,7 @@ mod forgotten_streams;
 pub mod fuzzing;
 mod input;
 mod json;
+mod known_version;
 mod language;
 mod limits;
 mod live_figures;
@@ -63,6 +65,7 @@ mod mail;
 mod metrics;
 mod names;
 mod notifications;
+mod openapi;
 mod outbox;
 mod page;
 mod people;
@@ -96,6 +99,8 @@ pub use config::{Broadcasts, Config, DatabaseUse, Deadlines, PublicUrls, Secrets
 pub use database::check_database_url;
 pub use limits::Limits;
 pub use mail::{MailConfig, check_sender, check_smtp_url};
+#[doc(hidden)]
+pub use openapi::document as openapi_document;
 pub use redis_store::check_redis_url;
 pub use registration::RegistrationMode;
 pub use reset_link::password_reset_link;

@@ -11,13 +11,15 @@ use chrono::{DateTime, Utc};
 use garde::Validate;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::database::storable;
 use crate::input::{FieldError, InputError};
 
 /// How many rows a page shows: `?limit`.
-#[derive(Clone, Copy, Deserialize, Validate)]
+#[derive(Clone, Copy, Deserialize, Validate, ToSchema)]
+#[schema(minimum = 1, maximum = 100, default = 20)]
 #[serde(transparent)]
 #[garde(transparent)]
 pub(crate) struct Limit(#[garde(range(min = 1, max = MAX_LIMIT))] u32);
@@ -45,13 +47,18 @@ impl Default for Limit {
 }
 
 /// The query of a list that is neither filtered nor sorted.
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Paging {
+    /// Rows of a page.
     #[serde(default)]
     #[garde(dive)]
+    #[param(inline)]
     pub(crate) limit: Limit,
+    /// Where the page begins: as the last one's `Link` has it.
     #[garde(length(bytes, max = MAX_CURSOR))]
+    #[param(max_length = 256)]
     pub(crate) cursor: Option<String>,
 }
 

@@ -3,6 +3,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::administration::AdminError;
 use crate::auth::AuthError;
@@ -16,14 +17,21 @@ use crate::stream::StreamError;
 use crate::stream_key::KeyError;
 
 /// What an answer says of its error; the exchange adds the request's id and writes it (RFC 9457).
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Problem {
+    #[schema(example = 404)]
     pub(crate) status: u16,
+    #[schema(value_type = String, example = "Not Found")]
     pub(crate) title: &'static str,
+    /// For programs.
+    #[schema(value_type = String, example = "not_found")]
     pub(crate) code: &'static str,
+    /// For people.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "the stream does not exist")]
     pub(crate) detail: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// What is wrong with which fields.
     pub(crate) errors: Vec<FieldError>,
 }
 

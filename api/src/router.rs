@@ -13,15 +13,16 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::app::App;
+use crate::routes::search::search;
 use crate::routes::{
-    admin, audience, auth, categories, chat, ingest, notifications, registration, search, streams, users,
+    admin, audience, auth, categories, chat, documentation, ingest, notifications, registration, streams, users,
 };
 use crate::security_headers::SecurityHeaders;
 use crate::start_error::StartError;
 use crate::{exchange, web};
 
 /// Every path below [`API`]. docs/api.md lists them, which a test compares.
-fn rest() -> [(&'static str, MethodRouter<App>); 59] {
+fn rest() -> [(&'static str, MethodRouter<App>); 61] {
     [
         ("/auth/register", post(auth::register)),
         ("/registration", get(registration)),
@@ -82,6 +83,8 @@ fn rest() -> [(&'static str, MethodRouter<App>); 59] {
         ("/chat/{id}/terms", get(chat::terms).post(chat::block)),
         ("/chat/{id}/terms/{term}", delete(chat::unblock)),
         ("/chat/{id}/modlog", get(chat::modlog)),
+        ("/openapi.json", get(documentation::openapi)),
+        ("/docs", get(documentation::page)),
     ]
 }
 
@@ -92,7 +95,7 @@ pub fn rest_paths() -> impl Iterator<Item = String> {
 
 /// For viewers and streamers.
 pub(crate) fn public(app: &App) -> Result<Router, StartError> {
-    let headers = Arc::new(SecurityHeaders::new(&app.streams.urls)?);
+    let headers = Arc::new(SecurityHeaders::new(&app.streams.urls, &app.documentation)?);
     let api = rest()
         .into_iter()
         .fold(Router::new(), |router, (path, methods)| router.route(path, methods))

@@ -8,17 +8,19 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use crate::config::PublicUrls;
+use crate::openapi::Documentation;
 use crate::router::API;
 use crate::start_error::StartError;
 
-/// The headers of every answer; two policies, one for the pages' addresses and one for the api's.
+/// The headers of every answer; a policy for the pages' addresses, one for the api's, and one for its documentation.
 pub(crate) struct SecurityHeaders {
     pages: HeaderValue,
+    documentation: HeaderValue,
     strict_transport: bool,
 }
 
 impl SecurityHeaders {
-    pub(crate) fn new(urls: &PublicUrls) -> Result<Self, StartError> {
+    pub(crate) fn new(urls: &PublicUrls, documentation: &Documentation) -> Result<Self, StartError> {
         // The origin only: a CSP source with a path would have to match it exactly.
         let hls = origin(&urls.hls);
         // Older browsers do not take 'self' for sockets too.
@@ -33,7 +35,7 @@ impl SecurityHeaders {
              frame-ancestors 'none'"
         );
         let pages = HeaderValue::try_from(pages).map_err(|_| StartError::PublicUrl(urls.hls.clone()))?;
-        Ok(Self { pages, strict_transport: urls.secure() })
+        Ok(Self { pages, documentation: documentation.policy.clone(), strict_transport: urls.secure() })
     }
 }
 
@@ -42,8 +44,11 @@ impl SecurityHeaders {
 /// The address decides and never the answer: a browser applies the policy of a `304`, which has no type of its own, to
 /// the page that it kept.
 pub(crate) async fn add(State(ours): State<Arc<SecurityHeaders>>, request: Request, next: Next) -> Response {
-    let policy =
-        if of_the_api(request.uri().path()) { HeaderValue::from_static(NOTHING) } else { ours.pages.clone() };
+    let policy = match request.uri().path() {
+        DOCUMENTATION => ours.documentation.clone(),
+        path if of_the_api(path) => HeaderValue::from_static(NOTHING),
+        _ => ours.pages.clone(),
+    };
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, policy);
@@ -69,6 +74,8 @@ fn origin(url: &str) -> &str {
     url.get(..end).unwrap_or(url)
 }
 
+/// The one address of the api that is a page.
+const DOCUMENTATION: &str = "/api/docs";
 /// JSON is not a page.
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
 

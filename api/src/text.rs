@@ -8,6 +8,8 @@
 //!
 //! Joiners, variation selectors and tags stay: emoji and several scripts are written with them.
 
+use std::any::type_name;
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -16,6 +18,9 @@ use garde::error::Path;
 use serde::{Deserialize, Deserializer};
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory as _};
+use utoipa::openapi::schema::Type;
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// What a field takes.
 pub(crate) trait Field {
@@ -154,6 +159,31 @@ impl<F: Field> Text<F> {
 
     pub(crate) fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl<F: Field> PartialSchema for Text<F> {
+    fn schema() -> RefOr<Schema> {
+        let lines = match F::LINES {
+            Lines::One => "One line of text",
+            Lines::Many => "Text",
+        };
+        let words =
+            format!("{lines}, measured once it is composed (NFC), trimmed and rid of what is never seen.");
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some(words))
+            .min_length((F::MIN > 0).then_some(F::MIN))
+            .max_length(Some(F::MAX))
+            .into()
+    }
+}
+
+impl<F: Field> ToSchema for Text<F> {
+    /// `Title` of [`TitleField`].
+    fn name() -> Cow<'static, str> {
+        let field = type_name::<F>().rsplit("::").next().unwrap_or_default();
+        field.trim_end_matches("Field").to_owned().into()
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRef, FromRequestParts, Path};
 use axum::http::request::Parts;
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::Slug;
@@ -11,9 +12,13 @@ use crate::app::Streams;
 use crate::error::Error;
 
 /// A category, by its slug.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, IntoParams)]
+#[into_params(parameter_in = Path)]
 pub(crate) struct KnownCategory {
+    #[param(ignore)]
     pub(crate) id: Uuid,
+    /// The category's name in addresses.
+    #[param(value_type = Slug, inline)]
     pub(crate) slug: String,
 }
 

@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Deserializer};
 use unicode_normalization::UnicodeNormalization as _;
+use utoipa::ToSchema;
 
 /// Small letters and digits of ASCII, with single hyphens between them: `just-chatting`. 64 at most.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, ToSchema)]
+#[schema(pattern = "^[a-z0-9]+(-[a-z0-9]+)*$", max_length = 64, example = "just-chatting")]
 pub(crate) struct Slug(String);
 
 impl Slug {

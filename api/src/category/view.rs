@@ -3,6 +3,7 @@
 use axum::http::Uri;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::error::Error;
@@ -10,7 +11,8 @@ use crate::page::{Limit, Page, decode_cursor, no_cursor};
 use crate::text::{SearchWords, pattern_of_part};
 
 /// A category, for everybody.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = CategoryWithCounts)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CategoryView {
     id: Uuid,

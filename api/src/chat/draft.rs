@@ -7,6 +7,7 @@ use caudal_livestream::StreamId;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Position;
@@ -65,6 +66,24 @@ pub(crate) fn fields_of(
         "timestamp": time_of(id).to_rfc3339_opts(SecondsFormat::Millis, true),
         "replyTo": reply_to,
     }))
+}
+
+/// A message as everybody gets it, with its place in the room's order.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "messages are kept as text; this says what the text is")]
+pub(crate) struct ChatMessage {
+    epoch: i64,
+    /// Without gaps in an epoch.
+    offset: i64,
+    id: Uuid,
+    #[schema(value_type = Uuid)]
+    stream_id: StreamId,
+    user: Streamer,
+    message: String,
+    timestamp: DateTime<Utc>,
+    /// The message that this one answers.
+    reply_to: Option<Uuid>,
 }
 
 /// That a message is removed.

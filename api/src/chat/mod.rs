@@ -44,6 +44,7 @@ pub(crate) use about_stream::{tell_ended, tell_updated};
 pub(crate) use answer::Answer;
 pub(crate) use author::Author;
 pub(crate) use conversation::converse;
+pub(crate) use draft::ChatMessage;
 pub(crate) use entitlements::{Entitlements, NoEntitlements};
 pub(crate) use error::ChatError;
 pub(crate) use history::{Line, before};

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use sqlx::PgPool;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::error::Error;
@@ -9,7 +10,7 @@ use crate::names::NormalName;
 use crate::text::{SearchWords, pattern_of_beginning};
 
 /// Somebody, as search shows them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Channel {
     id: Uuid,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRef, FromRequestParts, Path};
 use axum::http::request::Parts;
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::PeopleError;
@@ -13,12 +14,22 @@ use crate::error::Error;
 use crate::names::NormalName;
 
 /// Somebody who has an account and is not banned.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct KnownPerson(pub(crate) Uuid);
+#[derive(Clone, Copy, Debug, IntoParams)]
+#[into_params(names("id"), parameter_in = Path)]
+pub(crate) struct KnownPerson(
+    /// Somebody, by id or as `@name`.
+    #[param(value_type = String, example = "@ana")]
+    pub(crate) Uuid,
+);
 
 /// Somebody, banned or gone as well: whom one follows or blocks one can also let go.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct FormerPerson(pub(crate) Uuid);
+#[derive(Clone, Copy, Debug, IntoParams)]
+#[into_params(names("id"), parameter_in = Path)]
+pub(crate) struct FormerPerson(
+    /// Somebody, by id or as `@name`.
+    #[param(value_type = String, example = "@ana")]
+    pub(crate) Uuid,
+);
 
 impl KnownPerson {
     /// For what is nobody else's.

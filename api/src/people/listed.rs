@@ -3,6 +3,7 @@
 use axum::http::Uri;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::account::Streamer;
@@ -49,7 +50,7 @@ macro_rules! listed {
 pub(crate) use listed;
 
 /// Somebody in a list, and since when.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Person {
     user: Streamer,

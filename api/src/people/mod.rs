@@ -17,5 +17,5 @@ pub(crate) use channel::Channel;
 pub(crate) use error::PeopleError;
 pub(crate) use follows::{block, follow, unblock, unfollow};
 pub(crate) use known::{FormerPerson, KnownPerson};
-pub(crate) use listed::{ListedPerson, People, listed};
+pub(crate) use listed::{ListedPerson, People, Person, listed};
 pub(crate) use profile::Profile;

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgPool;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{KnownPerson, PeopleError};
@@ -10,7 +11,7 @@ use crate::auth::Caller;
 use crate::error::Error;
 
 /// Somebody, as their channel's page shows them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Profile {
     id: Uuid,

@@ -5,13 +5,13 @@ pub(crate) mod audience;
 pub(crate) mod auth;
 pub(crate) mod categories;
 pub(crate) mod chat;
+pub(crate) mod documentation;
 pub(crate) mod ingest;
 pub(crate) mod notifications;
 mod registration;
-mod search;
+pub(crate) mod search;
 pub(crate) mod streams;
 pub(crate) mod users;
 
 pub(crate) use chat::Origins;
 pub(crate) use registration::registration;
-pub(crate) use search::search;

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::app::Streams;
 use crate::category::CategoryView;
@@ -15,17 +16,21 @@ use crate::people::Channel;
 use crate::stream::{LiveList, StreamView};
 use crate::text::SearchWords;
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Wanted {
+    /// The beginning of a name, or words.
     #[garde(dive)]
+    #[param(inline)]
     q: SearchWords,
     /// One kind alone.
     #[garde(skip)]
+    #[param(inline)]
     r#type: Option<Kind>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Kind {
     Channels,
@@ -33,8 +38,8 @@ enum Kind {
     Categories,
 }
 
-/// What was found, [`MOST`] of each kind; nothing of a kind that was not asked for.
-#[derive(Serialize)]
+/// What was found, ten of each kind; nothing of a kind that was not asked for.
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Found {
     channels: Vec<Channel>,
     streams: Vec<StreamView>,
@@ -42,6 +47,11 @@ pub(crate) struct Found {
 }
 
 /// Channels by the beginning of a name, live streams by words of title and description, categories by a part of the name.
+#[utoipa::path(
+    get, path = "/api/search", security(()),
+    params(Wanted),
+    responses((status = 200, body = Found)),
+)]
 pub(crate) async fn search(
     State(streams): State<Arc<Streams>>,
     Query(Wanted { q, r#type: kind }): Query<Wanted>,
@@ -58,6 +68,11 @@ pub(crate) async fn search(
     let streams = if wanted(Kind::Streams) { live.top(&streams, MOST).await? } else { Vec::new() };
     Ok(Json(Found { channels, streams, categories }))
 }
+
+/// What the OpenAPI document has of it.
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(search))]
+pub(crate) struct Operations;
 
 /// As many as somebody looks through before they type more.
 const MOST: i64 = 10;

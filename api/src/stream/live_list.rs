@@ -3,6 +3,7 @@
 use axum::http::Uri;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{StreamRow, StreamView, select_streams};
@@ -26,7 +27,7 @@ pub(crate) struct LiveList {
     pub(crate) sort: Sort,
 }
 
-#[derive(Clone, Copy, Default, Deserialize)]
+#[derive(Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Sort {
     /// Most watched first.

@@ -19,7 +19,7 @@ pub(crate) use live_list::{LiveList, Sort};
 pub(crate) use owned::{OwnedStream, StreamPath};
 pub(crate) use owner::Owner;
 pub(crate) use row::{Category, StreamRow, select_streams};
-pub(crate) use view::{StreamView, wanted_revision};
+pub(crate) use view::{PhaseName, StreamView, wanted_revision};
 
 use crate::error::Error;
 use crate::input::{FieldError, InputError};

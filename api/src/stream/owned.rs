@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRef, FromRequestParts, Path};
 use axum::http::request::Parts;
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::{StreamError, StreamRow, select_streams};
@@ -12,8 +13,12 @@ use crate::auth::Caller;
 use crate::error::Error;
 
 /// The stream that a path names; what is no id names nothing.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct StreamPath(pub(crate) Uuid);
+#[derive(Clone, Copy, Debug, IntoParams)]
+#[into_params(names("id"), parameter_in = Path)]
+pub(crate) struct StreamPath(
+    /// The stream's id.
+    pub(crate) Uuid,
+);
 
 impl<S: Send + Sync> FromRequestParts<S> for StreamPath {
     type Rejection = Error;

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::StoredAccess;
@@ -32,7 +33,7 @@ pub(crate) struct StreamRow {
 }
 
 /// What a stream is about.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Category {
     pub(crate) id: Uuid,
     pub(crate) name: String,

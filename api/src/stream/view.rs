@@ -6,15 +6,19 @@ use caudal_livestream::StreamId;
 use caudal_livestream::record::Phase;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Category, StreamError, StreamRow};
 use crate::account::Streamer;
 use crate::app::Streams;
+use crate::known_version::is_known;
 
 /// What everybody may know of a stream.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Stream)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct StreamView {
+    #[schema(value_type = Uuid)]
     id: StreamId,
     user: Streamer,
     title: String,
@@ -31,9 +35,25 @@ pub(crate) struct StreamView {
     ended_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
     /// The lifecycle's own word, where it knows the stream.
+    #[schema(value_type = Option<PhaseName>)]
     phase: Option<Phase>,
     #[serde(skip)]
     revision: i32,
+}
+
+/// Where a broadcast stands, in the lifecycle's own word.
+#[derive(ToSchema)]
+#[schema(as = Phase)]
+#[expect(dead_code, reason = "the livestream crate knows nothing of schemas; this says its words")]
+pub(crate) enum PhaseName {
+    Pending,
+    Starting,
+    Live,
+    Reconnecting,
+    Ending,
+    Ended,
+    Failed,
+    Unknown,
 }
 
 impl StreamView {
@@ -82,8 +102,7 @@ impl StreamView {
     /// The answer to a GET: `304` when the reader has exactly this.
     pub(crate) fn unless_known(self, headers: &HeaderMap) -> Response {
         let etag = self.etag();
-        let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-        if known.flat_map(|list| list.split(',')).any(|known| known.trim() == etag || known.trim() == "*") {
+        if is_known(headers, &etag) {
             return (
                 StatusCode::NOT_MODIFIED,
                 [(header::ETAG, etag), (header::CACHE_CONTROL, "no-cache".into())],

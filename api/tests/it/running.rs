@@ -22,6 +22,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::contract::{self, Asked};
 use crate::database::TestDatabase;
 use crate::lifecycle::Lifecycle;
 
@@ -331,8 +332,12 @@ impl Answer {
     }
 }
 
+/// Every answer of the api has to be as its OpenAPI document says.
 pub(crate) async fn send(request: RequestBuilder) -> Answer {
-    let response = request.send().await.unwrap();
+    let (client, request) = request.build_split();
+    let request = request.unwrap();
+    let asked = Asked::of(&request);
+    let response = client.execute(request).await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
     let text = response.text().await.unwrap();
     let json = if text.is_empty() {
@@ -340,5 +345,7 @@ pub(crate) async fn send(request: RequestBuilder) -> Answer {
     } else {
         serde_json::from_str(&text).unwrap_or(Value::String(text))
     };
-    Answer { status, headers, json }
+    let answer = Answer { status, headers, json };
+    contract::check(&asked, &answer);
+    answer
 }

@@ -6,6 +6,7 @@ use axum::extract::State;
 use garde::Validate;
 use secrecy::SecretString;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::Tokens;
 use crate::account::Account;
@@ -17,17 +18,29 @@ use crate::json::Checked;
 use crate::limits::Target;
 use crate::names::NormalName;
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Credentials {
     /// A username or an email address.
     #[garde(length(bytes, min = 1, max = 254))]
+    #[schema(min_length = 1, max_length = 254, example = "ana")]
     login: String,
     #[garde(skip)]
+    #[schema(value_type = String, format = Password, example = "correct horse battery")]
     password: SecretString,
 }
 
 /// Begins a session.
+#[utoipa::path(
+    post, path = "/api/auth/login", security(()),
+    request_body = Credentials,
+    responses(
+        (status = 200, body = Tokens, headers(("Set-Cookie"))),
+        (status = 401, description = "wrong_credentials"),
+        (status = 403, description = "banned"),
+        (status = 503, description = "overloaded"),
+    ),
+)]
 pub(crate) async fn login(
     State(accounts): State<Arc<Accounts>>,
     client: Client,

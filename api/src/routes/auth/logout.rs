@@ -15,6 +15,11 @@ use crate::error::Error;
 use crate::json::CheckedOrDefault;
 
 /// Ends the session of the access token, of the refresh token, or of both; whoever has neither is logged out already.
+#[utoipa::path(
+    post, path = "/api/auth/logout", security((), ("user" = [])),
+    request_body = Option<Presented>,
+    responses((status = 204, headers(("Set-Cookie")))),
+)]
 pub(crate) async fn logout(
     State(accounts): State<Arc<Accounts>>,
     MaybeCaller(caller): MaybeCaller,

@@ -26,3 +26,15 @@ pub(crate) use stream_key::stream_key;
 pub(crate) use verify_email::{send_verification, verify_email};
 
 use tokens::Tokens;
+
+/// What the OpenAPI document has of them.
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(
+    register::register,
+    login::login,
+    refresh::refresh,
+    logout::logout,
+    stream_key::stream_key,
+    rotate_stream_key::rotate_stream_key,
+))]
+pub(crate) struct Operations;

@@ -8,6 +8,7 @@ use axum::response::{AppendHeaders, IntoResponse as _, Response};
 use garde::Validate;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::Tokens;
 use crate::account::Account;
@@ -18,11 +19,12 @@ use crate::error::Error;
 use crate::json::CheckedOrDefault;
 use crate::limits::Target;
 
-#[derive(Default, Deserialize, Validate)]
+#[derive(Default, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Presented {
     /// Without it the cookie is looked at.
     #[garde(skip)]
+    #[schema(value_type = Option<String>, format = Password)]
     refresh_token: Option<SecretString>,
 }
 
@@ -37,6 +39,15 @@ impl Presented {
 }
 
 /// Changes a refresh token for new tokens.
+#[utoipa::path(
+    post, path = "/api/auth/refresh", security(()),
+    request_body = Option<Presented>,
+    responses(
+        (status = 200, body = Tokens, headers(("Set-Cookie"))),
+        (status = 401, description = "refresh_invalid, refresh_reused", headers(("Set-Cookie"))),
+        (status = 403, description = "banned", headers(("Set-Cookie"))),
+    ),
+)]
 pub(crate) async fn refresh(
     State(accounts): State<Arc<Accounts>>,
     client: Client,

@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use garde::Validate;
 use secrecy::SecretString;
 use serde::Deserialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Tokens;
@@ -23,15 +24,18 @@ use crate::names::NormalName;
 use crate::registration::{self, InvitationToken, RegistrationError, RegistrationMode};
 use crate::username::{Skeleton, is_reserved};
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Registration {
     /// Shown everywhere, and part of addresses.
     #[garde(custom(is_username))]
+    #[schema(pattern = "^[A-Za-z0-9_]{3,25}$", example = "ana")]
     username: String,
     #[garde(email, length(bytes, max = 254))]
+    #[schema(format = "email", max_length = 254, example = "ana@example.org")]
     email: String,
     #[garde(custom(is_password))]
+    #[schema(value_type = String, format = Password, min_length = 8, max_length = 128, example = "correct horse battery")]
     password: SecretString,
     /// Where registering takes one; it is not looked at where everybody may.
     #[garde(skip)]
@@ -39,6 +43,15 @@ pub(crate) struct Registration {
 }
 
 /// Opens an account with a stream key of its own, and logs in.
+#[utoipa::path(
+    post, path = "/api/auth/register", security(()),
+    request_body = Registration,
+    responses(
+        (status = 201, body = Tokens, headers(("Set-Cookie"))),
+        (status = 409, description = "taken"),
+        (status = 503, description = "overloaded"),
+    ),
+)]
 pub(crate) async fn register(
     State(accounts): State<Arc<Accounts>>,
     client: Client,

@@ -6,6 +6,7 @@ use axum::extract::State;
 use garde::Validate;
 use secrecy::SecretString;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::stream_key::KeyView;
 use crate::app::{Accounts, Streams};
@@ -15,15 +16,25 @@ use crate::error::Error;
 use crate::json::Checked;
 use crate::stream::{End, Owner, order_end, request_end};
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Confirmation {
     /// Whoever finds an open browser must not lock the owner's encoder out.
     #[garde(skip)]
+    #[schema(value_type = String, format = Password, example = "correct horse battery")]
     password: SecretString,
 }
 
 /// A new key; the old one ends with the broadcast that it opened.
+#[utoipa::path(
+    post, path = "/api/auth/stream-key/rotate", security(("user" = [])),
+    request_body = Confirmation,
+    responses(
+        (status = 200, body = KeyView),
+        (status = 403, description = "wrong_password"),
+        (status = 503, description = "overloaded"),
+    ),
+)]
 pub(crate) async fn rotate_stream_key(
     State(accounts): State<Arc<Accounts>>,
     State(streams): State<Arc<Streams>>,

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use caudal_livestream::admission::StreamKey;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::app::Accounts;
 use crate::auth::{AuthError, Caller};
@@ -16,10 +17,12 @@ use crate::error::Error;
 use crate::limits::Target;
 
 /// What to type into OBS.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct KeyView {
+    #[schema(value_type = String, pattern = "^live_[0-9A-Za-z]{32}$", example = "live_0123456789abcdefghijABCDEFGHIJkl")]
     pub(crate) stream_key: StreamKey,
+    #[schema(format = "uri", example = "rtmp://live.example.org:1935/live")]
     pub(crate) rtmp_url: String,
     pub(crate) rotated_at: DateTime<Utc>,
 }
@@ -31,6 +34,13 @@ impl IntoResponse for KeyView {
 }
 
 /// The caller's own key.
+#[utoipa::path(
+    get, path = "/api/auth/stream-key", security(("user" = [])),
+    responses(
+        (status = 200, body = KeyView),
+        (status = 409, description = "stream_key_unreadable"),
+    ),
+)]
 pub(crate) async fn stream_key(
     State(accounts): State<Arc<Accounts>>,
     caller: Caller,

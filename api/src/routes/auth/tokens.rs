@@ -3,6 +3,7 @@
 use axum::http::{HeaderValue, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::account::Account;
 use crate::app::Accounts;
@@ -10,13 +11,16 @@ use crate::auth::{Issued, refresh_cookie};
 use crate::error::Error;
 
 /// Both tokens and whose they are.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Tokens {
+    /// A JWT for `Authorization: Bearer`.
     access_token: String,
+    /// Good for one use: `POST /api/auth/refresh` changes it for new tokens.
     refresh_token: String,
     /// Of the access token, in seconds.
     expires_in: u64,
+    #[schema(value_type = String, example = "Bearer")]
     token_type: &'static str,
     user: Account,
     #[serde(skip)]

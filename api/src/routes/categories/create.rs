@@ -8,6 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use garde::Validate;
 use serde::Deserialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::administration::{Act, Actor, record};
@@ -20,7 +21,7 @@ use crate::input::{FieldError, InputError};
 use crate::json::Checked;
 use crate::text::CategoryName;
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct NewCategory {
     #[garde(dive)]
@@ -31,6 +32,14 @@ pub(crate) struct NewCategory {
 }
 
 /// Adds a category.
+#[utoipa::path(
+    post, path = "/api/categories", security(("admin" = [])),
+    request_body = NewCategory,
+    responses(
+        (status = 201, body = CategoryView, headers(("Location"))),
+        (status = 409, description = "taken"),
+    ),
+)]
 pub(crate) async fn create(
     State(streams): State<Arc<Streams>>,
     Admin(admin): Admin,

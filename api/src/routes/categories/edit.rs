@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use garde::Validate;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::administration::{Act, Actor, record};
 use crate::app::Streams;
@@ -17,8 +18,9 @@ use crate::json::Checked;
 use crate::text::CategoryName;
 
 /// What is absent stays as it is.
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = CategoryChanges)]
 pub(crate) struct Changes {
     #[garde(dive)]
     name: Option<CategoryName>,
@@ -27,6 +29,15 @@ pub(crate) struct Changes {
 }
 
 /// Changes a category's name or address. Nothing leads from the former address to the new one.
+#[utoipa::path(
+    patch, path = "/api/categories/{slug}", security(("admin" = [])),
+    params(KnownCategory), request_body = Changes,
+    responses(
+        (status = 200, body = CategoryView),
+        (status = 404, description = "not_found"),
+        (status = 409, description = "taken"),
+    ),
+)]
 pub(crate) async fn edit(
     State(streams): State<Arc<Streams>>,
     Admin(admin): Admin,

@@ -13,3 +13,8 @@ pub(crate) use list::list;
 pub(crate) use remove::remove;
 pub(crate) use show::show;
 pub(crate) use streams::streams;
+
+/// What the OpenAPI document has of them.
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(list::list, create::create, show::show, edit::edit, remove::remove, streams::streams,))]
+pub(crate) struct Operations;

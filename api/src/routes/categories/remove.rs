@@ -13,6 +13,14 @@ use crate::client::Client;
 use crate::error::Error;
 
 /// Removes a category, and takes it from every stream that had it.
+#[utoipa::path(
+    delete, path = "/api/categories/{slug}", security(("admin" = [])),
+    params(KnownCategory),
+    responses(
+        (status = 204),
+        (status = 404, description = "not_found"),
+    ),
+)]
 pub(crate) async fn remove(
     State(streams): State<Arc<Streams>>,
     Admin(admin): Admin,

@@ -10,6 +10,14 @@ use crate::category::{CategoryView, KnownCategory};
 use crate::error::Error;
 
 /// One category.
+#[utoipa::path(
+    get, path = "/api/categories/{slug}", security(()),
+    params(KnownCategory),
+    responses(
+        (status = 200, body = CategoryView),
+        (status = 404, description = "not_found"),
+    ),
+)]
 pub(crate) async fn show(
     State(streams): State<Arc<Streams>>,
     category: KnownCategory,

@@ -6,25 +6,39 @@ use axum::extract::{OriginalUri, State};
 use caudal_livestream::StreamId;
 use garde::Validate;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::app::Chat;
-use crate::chat::{ChatError, Line, before};
+use crate::chat::{ChatError, ChatMessage, Line, before};
 use crate::error::Error;
 use crate::json::Query;
 use crate::page::{Limit, MAX_CURSOR, Page, decode_cursor};
 use crate::stream::{self, StreamPath};
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Wanted {
+    /// Rows of a page.
     #[serde(default = "Limit::fifty")]
     #[garde(dive)]
+    #[param(value_type = u32, minimum = 1, maximum = 100, default = 50)]
     limit: Limit,
+    /// Where the page begins: as the last one's `Link` has it.
     #[garde(length(bytes, max = MAX_CURSOR))]
+    #[param(max_length = 256)]
     cursor: Option<String>,
 }
 
 /// What was said beside a stream, the latest first.
+#[utoipa::path(
+    get, path = "/api/chat/{id}", security(()),
+    params(StreamPath, Wanted),
+    responses(
+        (status = 200, body = Vec<ChatMessage>),
+        (status = 404, description = "not_found"),
+    ),
+)]
 pub(crate) async fn history(
     State(chat): State<Arc<Chat>>,
     StreamPath(id): StreamPath,

@@ -29,3 +29,8 @@ pub(crate) use settings::settings;
 pub(crate) use socket::{Origins, socket};
 pub(crate) use socket_io::socket_io;
 pub(crate) use terms::terms;
+
+/// What the OpenAPI document has of them.
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(history::history, send::send, remove::remove,))]
+pub(crate) struct Operations;

@@ -11,8 +11,17 @@ use crate::app::Chat;
 use crate::auth::Caller;
 use crate::chat::{self, ChatError};
 use crate::error::Error;
+use crate::stream::StreamPath;
 
 /// Takes a message away from everybody.
+#[utoipa::path(
+    delete, path = "/api/chat/{id}/messages/{message}", security(("owner" = [])),
+    params(StreamPath, ("message" = Uuid, Path, description = "The message's id")),
+    responses(
+        (status = 204),
+        (status = 404, description = "not_found"),
+    ),
+)]
 pub(crate) async fn remove(
     State(chat): State<Arc<Chat>>,
     caller: Caller,

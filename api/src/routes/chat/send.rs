@@ -9,28 +9,44 @@ use caudal_livestream::StreamId;
 use garde::Validate;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::app::{Accounts, Chat};
 use crate::auth::{AuthError, Caller};
-use crate::chat::{Author, Saying, say};
+use crate::chat::{Author, ChatMessage, Saying, say};
 use crate::error::Error;
 use crate::json::Checked;
 use crate::stream::StreamPath;
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct NewMessage {
-    /// Cleaned and checked where sockets' messages are too.
+    /// One line of 500 characters at most once it is cleaned, which is done where sockets' messages are too.
     #[garde(skip)]
+    #[schema(min_length = 1, example = "hola")]
     message: String,
+    /// The sender's own name for it: a second try under the same name is the same message.
     #[garde(skip)]
+    #[schema(max_length = 64)]
     client_msg_id: Option<String>,
+    /// The message that this one answers.
     #[garde(skip)]
     reply_to: Option<Uuid>,
 }
 
 /// Says something, for programs and where sockets do not get through.
+#[utoipa::path(
+    post, path = "/api/chat/{id}/messages", security(("user" = [])),
+    params(StreamPath), request_body = NewMessage,
+    responses(
+        (status = 201, body = ChatMessage),
+        (status = 404, description = "not_found"),
+        (status = 409, description = "ended, repeated"),
+        (status = 429, description = "too_fast, room_busy"),
+        (status = 503, description = "overloaded"),
+    ),
+)]
 pub(crate) async fn send(
     State(chat): State<Arc<Chat>>,
     State(accounts): State<Arc<Accounts>>,

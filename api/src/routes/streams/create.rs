@@ -7,6 +7,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use garde::Validate;
 use serde::Deserialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::app::Streams;
@@ -17,7 +18,7 @@ use crate::language::LanguageTag;
 use crate::stream::{self, MAX_CATEGORIES, Owner, StreamError, StreamView, select_streams};
 use crate::text::{Description, Title};
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct NewStream {
     #[garde(dive)]
@@ -27,12 +28,21 @@ pub(crate) struct NewStream {
     description: Description,
     #[serde(default)]
     #[garde(length(max = MAX_CATEGORIES))]
+    #[schema(max_items = 10)]
     category_ids: Vec<Uuid>,
     #[garde(skip)]
     language: Option<LanguageTag>,
 }
 
 /// Prepares a stream; the next publisher with the caller's key makes it live.
+#[utoipa::path(
+    post, path = "/api/streams", security(("user" = [])),
+    request_body = NewStream,
+    responses(
+        (status = 201, body = StreamView, headers(("ETag"), ("Location"))),
+        (status = 409, description = "stream_open"),
+    ),
+)]
 pub(crate) async fn create(
     State(streams): State<Arc<Streams>>,
     caller: Caller,

@@ -6,33 +6,47 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use garde::Validate;
 use serde::Deserialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::app::Streams;
 use crate::error::Error;
 use crate::json::{Checked, Patch};
 use crate::language::LanguageTag;
+use crate::openapi::IfMatch;
 use crate::outbox::{self, Job};
-use crate::stream::{self, MAX_CATEGORIES, OwnedStream, StreamError, StreamView, select_streams};
+use crate::stream::{self, MAX_CATEGORIES, OwnedStream, StreamError, StreamPath, StreamView, select_streams};
 use crate::text::{Description, Title};
 
 /// What is absent stays as it is.
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = StreamChanges)]
 pub(crate) struct Changes {
     #[garde(dive)]
     title: Option<Title>,
     #[garde(dive)]
     description: Option<Description>,
     #[garde(length(max = MAX_CATEGORIES))]
+    #[schema(max_items = 10)]
     category_ids: Option<Vec<Uuid>>,
     /// Null takes it away.
     #[serde(default)]
     #[garde(skip)]
+    #[schema(value_type = Option<LanguageTag>)]
     language: Patch<LanguageTag>,
 }
 
 /// Changes what a stream says of itself.
+#[utoipa::path(
+    patch, path = "/api/streams/{id}", security(("owner" = [])),
+    params(StreamPath, IfMatch), request_body = Changes,
+    responses(
+        (status = 200, body = StreamView, headers(("ETag"))),
+        (status = 404, description = "not_found"),
+        (status = 412, description = "precondition_failed"),
+    ),
+)]
 pub(crate) async fn edit(
     State(streams): State<Arc<Streams>>,
     OwnedStream(stream): OwnedStream,

@@ -16,6 +16,15 @@ use crate::stream::{
 };
 
 /// Ends a stream and never erases it, for its owner or an admin: `202` while the lifecycle is at it, `204` when nothing is left to do.
+#[utoipa::path(
+    delete, path = "/api/streams/{id}", security(("owner" = [])),
+    params(StreamPath),
+    responses(
+        (status = 202, body = StreamView, headers(("ETag")), description = "The lifecycle is at it"),
+        (status = 204, description = "Nothing is left to do"),
+        (status = 404, description = "not_found"),
+    ),
+)]
 pub(crate) async fn end(
     State(streams): State<Arc<Streams>>,
     State(accounts): State<Arc<Accounts>>,

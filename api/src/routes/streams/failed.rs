@@ -8,22 +8,29 @@ use caudal_livestream::StreamId;
 use caudal_livestream::report::EndReason;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::app::Streams;
 use crate::auth::Caller;
 use crate::error::Error;
 
 /// A broadcast that ended against its streamer's will.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Failed {
+    #[schema(value_type = Uuid)]
     id: StreamId,
     ended_at: DateTime<Utc>,
+    /// In words.
     reason: String,
 }
 
 /// The caller's last broadcast, if it failed: a list of one or none. An encoder that tries again by itself shows nobody
 /// why it was turned away, and by then the stream is not open any more.
+#[utoipa::path(
+    get, path = "/api/streams/failed", security(("user" = [])),
+    responses((status = 200, body = Vec<Failed>)),
+)]
 pub(crate) async fn failed(
     State(streams): State<Arc<Streams>>,
     caller: Caller,

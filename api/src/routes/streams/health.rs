@@ -8,26 +8,30 @@ use caudal_livestream::record::{MediaInfo, Phase};
 use caudal_livestream::{StreamId, UnixMillis};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::app::Streams;
 use crate::error::Error;
-use crate::stream::OwnedStream;
+use crate::stream::{OwnedStream, PhaseName, StreamPath};
 
 /// How a stream stands, for its owner.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Health {
+    #[schema(value_type = PhaseName)]
     phase: Phase,
     /// What the router measures, or wrote to the record when it last changed; null while nobody publishes.
     ingest: Option<Ingest>,
     /// Names, the source first.
     renditions: Vec<String>,
+    /// What it waits for, or why it ended.
     reason: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Ingest {
+    /// In bits a second.
     bitrate: u64,
     fps: f64,
     keyframe_interval_ms: Option<u32>,
@@ -60,6 +64,14 @@ impl From<MediaInfo> for Ingest {
 }
 
 /// What the streamer's page shows while live.
+#[utoipa::path(
+    get, path = "/api/streams/{id}/health", security(("owner" = [])),
+    params(StreamPath),
+    responses(
+        (status = 200, body = Health),
+        (status = 404, description = "not_found"),
+    ),
+)]
 pub(crate) async fn health(
     State(streams): State<Arc<Streams>>,
     OwnedStream(stream): OwnedStream,

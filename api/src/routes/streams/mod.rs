@@ -21,3 +21,18 @@ pub(crate) use mine::mine;
 pub(crate) use open::open;
 pub(crate) use show::show;
 pub(crate) use watching::watching;
+
+/// What the OpenAPI document has of them.
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(
+    list::list,
+    create::create,
+    mine::mine,
+    open::open,
+    failed::failed,
+    show::show,
+    edit::edit,
+    end::end,
+    health::health,
+))]
+pub(crate) struct Operations;

@@ -10,7 +10,17 @@ use crate::auth::Caller;
 use crate::error::Error;
 use crate::people::{self, FormerPerson, KnownPerson};
 
-/// Keeps somebody away from the caller.
+/// Blocks somebody: neither follows the other any more, nor can again.
+#[utoipa::path(
+    put, path = "/api/users/me/blocks/{id}", security(("user" = [])),
+    params(KnownPerson),
+    responses(
+        (status = 204),
+        (status = 404, description = "not_found"),
+        (status = 409, description = "too_many"),
+        (status = 422, description = "oneself"),
+    ),
+)]
 pub(crate) async fn block(
     State(accounts): State<Arc<Accounts>>,
     caller: Caller,
@@ -20,7 +30,15 @@ pub(crate) async fn block(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Lets them near again.
+/// Ends a block.
+#[utoipa::path(
+    delete, path = "/api/users/me/blocks/{id}", security(("user" = [])),
+    params(FormerPerson),
+    responses(
+        (status = 204),
+        (status = 404, description = "not_found"),
+    ),
+)]
 pub(crate) async fn unblock(
     State(accounts): State<Arc<Accounts>>,
     caller: Caller,

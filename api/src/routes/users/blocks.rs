@@ -9,9 +9,14 @@ use crate::auth::Caller;
 use crate::error::Error;
 use crate::json::Query;
 use crate::page::Paging;
-use crate::people::{People, listed};
+use crate::people::{People, Person, listed};
 
 /// Whom the caller has blocked.
+#[utoipa::path(
+    get, path = "/api/users/me/blocks", security(("user" = [])),
+    params(Paging),
+    responses((status = 200, body = Vec<Person>)),
+)]
 pub(crate) async fn blocks(
     State(accounts): State<Arc<Accounts>>,
     caller: Caller,

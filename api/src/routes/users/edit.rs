@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use garde::Validate;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::account::Account;
 use crate::app::Accounts;
@@ -16,18 +17,26 @@ use crate::names::NormalName;
 use crate::text::{Bio, DisplayName};
 
 /// What is absent stays as it is; null takes it away.
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = AccountChanges)]
 pub(crate) struct Changes {
     #[serde(default)]
     #[garde(dive)]
+    #[schema(value_type = Option<DisplayName>)]
     display_name: Patch<DisplayName>,
     #[serde(default)]
     #[garde(dive)]
+    #[schema(value_type = Option<Bio>)]
     bio: Patch<Bio>,
 }
 
 /// Changes how the caller is shown.
+#[utoipa::path(
+    patch, path = "/api/users/me", security(("user" = [])),
+    request_body = Changes,
+    responses((status = 200, body = Account)),
+)]
 pub(crate) async fn edit(
     State(accounts): State<Arc<Accounts>>,
     caller: Caller,

@@ -11,6 +11,17 @@ use crate::error::Error;
 use crate::people::{self, FormerPerson, KnownPerson};
 
 /// Follows somebody.
+#[utoipa::path(
+    post, path = "/api/users/{id}/follow", security(("user" = [])),
+    params(KnownPerson),
+    responses(
+        (status = 204),
+        (status = 403, description = "blocked"),
+        (status = 404, description = "not_found"),
+        (status = 409, description = "too_many"),
+        (status = 422, description = "oneself"),
+    ),
+)]
 pub(crate) async fn follow(
     State(accounts): State<Arc<Accounts>>,
     caller: Caller,
@@ -20,7 +31,15 @@ pub(crate) async fn follow(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Follows them no longer.
+/// Follows somebody no longer.
+#[utoipa::path(
+    delete, path = "/api/users/{id}/follow", security(("user" = [])),
+    params(FormerPerson),
+    responses(
+        (status = 204),
+        (status = 404, description = "not_found"),
+    ),
+)]
 pub(crate) async fn unfollow(
     State(accounts): State<Arc<Accounts>>,
     caller: Caller,

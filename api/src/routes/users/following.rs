@@ -9,9 +9,17 @@ use crate::auth::Caller;
 use crate::error::Error;
 use crate::json::Query;
 use crate::page::Paging;
-use crate::people::{KnownPerson, People, listed};
+use crate::people::{KnownPerson, People, Person, listed};
 
 /// Whom the caller follows, also those who are banned now.
+#[utoipa::path(
+    get, path = "/api/users/{id}/following", security(("owner" = [])),
+    params(KnownPerson, Paging),
+    responses(
+        (status = 200, body = Vec<Person>),
+        (status = 404, description = "not_found"),
+    ),
+)]
 pub(crate) async fn following(
     State(accounts): State<Arc<Accounts>>,
     caller: Caller,

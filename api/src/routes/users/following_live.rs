@@ -12,6 +12,11 @@ use crate::page::{Page, Paging};
 use crate::stream::{LiveList, StreamView};
 
 /// Who is live of those whom the caller follows.
+#[utoipa::path(
+    get, path = "/api/users/me/following/live", security(("user" = [])),
+    params(Paging),
+    responses((status = 200, body = Vec<StreamView>)),
+)]
 pub(crate) async fn following_live(
     State(streams): State<Arc<Streams>>,
     caller: Caller,

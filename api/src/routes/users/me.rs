@@ -11,6 +11,10 @@ use crate::auth::{AuthError, Caller};
 use crate::error::Error;
 
 /// The caller's own account.
+#[utoipa::path(
+    get, path = "/api/users/me", security(("user" = [])),
+    responses((status = 200, body = Account)),
+)]
 pub(crate) async fn me(
     State(accounts): State<Arc<Accounts>>,
     caller: Caller,

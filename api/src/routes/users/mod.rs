@@ -23,3 +23,21 @@ pub(crate) use following_live::following_live;
 pub(crate) use me::me;
 pub(crate) use show::show;
 pub(crate) use streams::streams;
+
+/// What the OpenAPI document has of them.
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(
+    me::me,
+    edit::edit,
+    following_live::following_live,
+    blocks::blocks,
+    block::block,
+    block::unblock,
+    show::show,
+    streams::streams,
+    follow::follow,
+    follow::unfollow,
+    followers::followers,
+    following::following,
+))]
+pub(crate) struct Operations;

@@ -11,6 +11,14 @@ use crate::error::Error;
 use crate::people::{KnownPerson, Profile};
 
 /// Somebody, as everybody may see them.
+#[utoipa::path(
+    get, path = "/api/users/{id}", security((), ("user" = [])),
+    params(KnownPerson),
+    responses(
+        (status = 200, body = Profile),
+        (status = 404, description = "not_found"),
+    ),
+)]
 pub(crate) async fn show(
     State(accounts): State<Arc<Accounts>>,
     MaybeCaller(viewer): MaybeCaller,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{OriginalUri, State};
 use garde::Validate;
 use serde::Deserialize;
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use crate::app::Streams;
@@ -14,20 +15,33 @@ use crate::page::{Limit, MAX_CURSOR, Page, decode_cursor};
 use crate::people::KnownPerson;
 use crate::stream::{StreamRow, StreamView, select_streams};
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Wanted {
     /// Those that are live, or those that are not; both without it.
     #[garde(skip)]
     live: Option<bool>,
+    /// Rows of a page.
     #[serde(default)]
     #[garde(dive)]
+    #[param(inline)]
     limit: Limit,
+    /// Where the page begins: as the last one's `Link` has it.
     #[garde(length(bytes, max = MAX_CURSOR))]
+    #[param(max_length = 256)]
     cursor: Option<String>,
 }
 
 /// Somebody's broadcasts, the latest first. What was prepared and never went live is nobody else's.
+#[utoipa::path(
+    get, path = "/api/users/{id}/streams", security(()),
+    params(KnownPerson, Wanted),
+    responses(
+        (status = 200, body = Vec<StreamView>),
+        (status = 404, description = "not_found"),
+    ),
+)]
 pub(crate) async fn streams(
     State(streams): State<Arc<Streams>>,
     KnownPerson(person): KnownPerson,
