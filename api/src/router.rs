@@ -15,7 +15,8 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::app::App;
 use crate::routes::search::search;
 use crate::routes::{
-    admin, audience, auth, categories, chat, documentation, ingest, notifications, registration, streams, users,
+    admin, audience, auth, categories, chat, documentation, ingest, notifications, registration, streams,
+    users,
 };
 use crate::security_headers::SecurityHeaders;
 use crate::start_error::StartError;

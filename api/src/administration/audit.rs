@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Role;
@@ -141,23 +142,29 @@ pub(crate) struct AuditFilter<'a> {
     pub(crate) action: Option<&'a str>,
 }
 
-/// One act.
-#[derive(Clone, Debug, Serialize)]
+/// What an admin did.
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AuditRecord {
     pub(crate) id: Uuid,
     created_at: DateTime<Utc>,
+    #[schema(example = "user.ban")]
     action: String,
     /// Null for the command line.
     actor: Option<Named>,
     subject: Named,
+    /// What there is to know besides, by `action`.
+    #[schema(value_type = Object)]
     details: Json<Value>,
+    /// Whence it was done.
     address: Option<String>,
 }
 
 /// Somebody or something, by its id and, of people, by the name that they have now.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = AuditParty)]
 struct Named {
+    #[schema(example = "user")]
     kind: String,
     id: Option<Uuid>,
     username: Option<String>,

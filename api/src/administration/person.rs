@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgExecutor;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Role;
@@ -10,7 +11,7 @@ use crate::error::Error;
 use crate::people::PeopleError;
 
 /// Somebody, with what is nobody else's to know.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PersonForAdmins {
     pub(crate) id: Uuid,
@@ -18,6 +19,7 @@ pub(crate) struct PersonForAdmins {
     display_name: Option<String>,
     email: String,
     avatar: Option<String>,
+    /// `user` or `admin`.
     role: String,
     is_streaming: bool,
     created_at: DateTime<Utc>,

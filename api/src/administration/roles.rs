@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Act, Actor, AdminError, record};
@@ -10,7 +11,7 @@ use crate::error::Error;
 use crate::people::PeopleError;
 
 /// What somebody is here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Role {
     User,

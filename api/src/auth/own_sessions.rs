@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgExecutor;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Caller;
@@ -10,8 +11,9 @@ use super::session::MOST_OF_ONE_PERSON;
 use crate::error::Error;
 
 /// A browser or a program in which somebody is logged in.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Session)]
 pub(crate) struct OwnSession {
     id: Uuid,
     created_at: DateTime<Utc>,

@@ -52,20 +52,25 @@ pub(crate) fn fields_of(
     text: &str,
     reply_to: Option<Uuid>,
 ) -> String {
-    #[derive(Serialize)]
-    struct User<'a> {
-        #[serde(flatten)]
-        person: &'a Streamer,
-        badges: &'a [String],
-    }
     without_brace(&json!({
         "id": id,
         "streamId": stream,
-        "user": User { person: author, badges },
+        "user": Speaker { person: author, badges },
         "message": text,
         "timestamp": time_of(id).to_rfc3339_opts(SecondsFormat::Millis, true),
         "replyTo": reply_to,
     }))
+}
+
+/// Whoever said something.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Speaker<'a> {
+    #[serde(flatten)]
+    #[schema(value_type = Streamer, inline)]
+    person: &'a Streamer,
+    /// What they were when they said it: `owner`, `moderator`, `admin`.
+    #[schema(value_type = Vec<String>)]
+    badges: &'a [String],
 }
 
 /// A message as everybody gets it, with its place in the room's order.
@@ -79,7 +84,7 @@ pub(crate) struct ChatMessage {
     id: Uuid,
     #[schema(value_type = Uuid)]
     stream_id: StreamId,
-    user: Streamer,
+    user: Speaker<'static>,
     message: String,
     timestamp: DateTime<Utc>,
     /// The message that this one answers.

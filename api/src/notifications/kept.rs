@@ -4,6 +4,7 @@ use axum::http::Uri;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgPool};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::account::Streamer;
@@ -11,13 +12,14 @@ use crate::error::Error;
 use crate::page::{Limit, Page, decode_cursor};
 
 /// Something that somebody is told.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Notification {
     /// UUIDv7: the later, the greater.
     pub(crate) id: Uuid,
     /// `stream_started` or `new_follower`.
     #[serde(rename = "type")]
+    #[schema(example = "stream_started")]
     pub(crate) kind: String,
     /// Whom it is about: who is live, who follows.
     pub(crate) user: Streamer,
@@ -29,7 +31,7 @@ pub(crate) struct Notification {
 }
 
 /// How many somebody has not read.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Unread {
     count: i64,
 }

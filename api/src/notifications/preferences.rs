@@ -3,13 +3,15 @@
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::error::Error;
 
-/// Everything, until they say otherwise.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, Validate)]
+/// What somebody wants to be told: everything, until they say otherwise.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = NotificationPreferences)]
 pub(crate) struct Preferences {
     /// That somebody whom they follow is live.
     #[garde(skip)]

@@ -65,7 +65,7 @@ const ANSWERED: [(&str, &str); 9] = [
     ),
     ("RateLimit-Policy", "How many requests (`q`) there may be in how many seconds (`w`)."),
     ("Retry-After", "In how many seconds to try again."),
-    ("Set-Cookie", "The refresh token, for browsers; or its removal."),
+    ("Set-Cookie", "For browsers: the refresh token, or its removal; the number of a viewer."),
     ("WWW-Authenticate", "`Bearer`."),
     ("X-Request-Id", "This request, in the server's log."),
 ];

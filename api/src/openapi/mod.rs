@@ -24,12 +24,12 @@ use utoipa::{OpenApi as _, PartialSchema as _, ToSchema as _};
 
 pub(crate) use headers::{IfMatch, IfNoneMatch};
 #[cfg(test)]
-pub(crate) use problems::status_of;
+pub(crate) use problems::meaning_of;
 pub(crate) use served::Documentation;
 
 use crate::exchange::ProblemWithId;
 use crate::input::FieldError;
-use crate::routes::{auth, categories, chat, documentation, search, streams, users};
+use crate::routes::{admin, auth, categories, chat, documentation, notifications, search, streams, users};
 
 /// Operations of one noun.
 struct Noun {
@@ -40,7 +40,7 @@ struct Noun {
 }
 
 /// All nouns, in the order in which the page has them.
-fn nouns() -> [Noun; 7] {
+fn nouns() -> [Noun; 9] {
     let noun = |name, words, operations| Noun { name, words, operations };
     [
         noun("auth", "Accounts, sessions and stream keys.", auth::Operations::openapi()),
@@ -49,6 +49,8 @@ fn nouns() -> [Noun; 7] {
         noun("categories", "What streams are about.", categories::Operations::openapi()),
         noun("search", "Channels, live streams and categories at once.", search::Operations::openapi()),
         noun("chat", CHAT, chat::Operations::openapi()),
+        noun("notifications", NOTIFICATIONS, notifications::Operations::openapi()),
+        noun("admin", "For those who run the server.", admin::Operations::openapi()),
         noun("documentation", "What the api says of itself.", documentation::Operations::openapi()),
     ]
 }
@@ -70,6 +72,7 @@ pub fn document() -> Value {
         }
         schemas.extend(taken(&mut part["components"]["schemas"]));
     }
+    join_parts(&mut schemas);
     for operation in paths.values_mut().filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
         if let Some(body) = operation.get_mut("requestBody").and_then(|body| body.pointer_mut(JSON_CONTENT)) {
             // No body is what may be absent, not the word `null`.
@@ -113,6 +116,19 @@ pub fn document() -> Value {
     })
 }
 
+/// What serde flattens is described in parts, and is one object.
+fn join_parts(schemas: &mut Map<String, Value>) {
+    for schema in schemas.values_mut().filter_map(Value::as_object_mut) {
+        let Some(Value::Array(parts)) = schema.remove("allOf") else { continue };
+        let mut all = Map::new();
+        for mut part in parts {
+            all.extend(taken(&mut part["properties"]));
+        }
+        schema.insert("type".into(), "object".into());
+        schema.insert("properties".into(), all.into());
+    }
+}
+
 /// Answers have all of their fields, null where there is nothing to say. What is read may leave out what may be null.
 fn nothing_is_left_out(schemas: &mut Map<String, Value>, read: &[String]) {
     for (_, schema) in schemas.iter_mut().filter(|(name, _)| !read.contains(name)) {
@@ -143,6 +159,9 @@ const JSON_CONTENT: &str = "/content/application~1json";
 
 const CHAT: &str = "What is said beside a stream. As it happens it comes over a WebSocket, `/ws/chat/{id}`: see \
                     docs/realtime.md of the source.";
+
+const NOTIFICATIONS: &str = "What somebody is told: who is live, who follows them. As it happens it comes over a WebSocket, \
+                             `/ws/notifications`: see docs/realtime.md of the source.";
 
 const DESCRIPTION: &str = "Bodies are JSON, read strictly: a field that does not exist is `422 invalid`, a query parameter that \
 does not exist `400 malformed`. Ids are UUIDs, times RFC 3339 in UTC.\n\n\

@@ -9,7 +9,7 @@ use super::problems;
 
 /// Completes what `utoipa` made of an annotation.
 ///
-/// * `security(…)` names who may: `()` everybody, `"user"`, `"owner"`, `"admin"`; `()` beside `"user"` is everybody, who may say
+/// * `security(…)` names who may: `()` everybody, `"user"`, `"owner"`, `"moderator"`, `"admin"`; `()` beside `"user"` is everybody, who may say
 ///   who they are. It becomes the bearer token, and `x-caudal-auth`.
 /// * An answer of 400 and more has codes for a description, with commas between them. Those that follow from who may and from
 ///   what is read are added.
@@ -46,8 +46,8 @@ pub(super) fn complete(noun: &str, operation: &mut Value) {
             }
         }
     }
-    for code in implied {
-        let Refusal { codes, .. } = refusals.entry(problems::status_of(code)).or_default();
+    for (status, code) in implied {
+        let Refusal { codes, .. } = refusals.entry(status).or_default();
         if !codes.iter().any(|own| own == code) {
             codes.push(code.to_owned());
         }
@@ -75,6 +75,8 @@ enum Access {
     User,
     /// Whose it is.
     Owner,
+    /// Whose it is, and who keeps order there.
+    Moderator,
     Admin,
 }
 
@@ -91,6 +93,7 @@ impl Access {
             ["", "user"] => Some(Self::AnonymousOrUser),
             ["user"] => Some(Self::User),
             ["owner"] => Some(Self::Owner),
+            ["moderator"] => Some(Self::Moderator),
             ["admin"] => Some(Self::Admin),
             _ => None,
         }
@@ -101,6 +104,7 @@ impl Access {
             Self::Anonymous | Self::AnonymousOrUser => "anonymous",
             Self::User => "user",
             Self::Owner => "owner",
+            Self::Moderator => "moderator",
             Self::Admin => "admin",
         }
     }
@@ -109,30 +113,39 @@ impl Access {
         match self {
             Self::Anonymous => json!([]),
             Self::AnonymousOrUser => json!([{}, { "bearer": [] }]),
-            Self::User | Self::Owner | Self::Admin => json!([{ "bearer": [] }]),
+            Self::User | Self::Owner | Self::Moderator | Self::Admin => json!([{ "bearer": [] }]),
         }
     }
 
-    fn codes(self) -> &'static [&'static str] {
-        match self {
+    fn codes(self) -> impl Iterator<Item = Code> {
+        let who: &'static [&'static str] = match self {
             Self::Anonymous | Self::AnonymousOrUser => &[],
-            Self::User => &["unauthenticated", "token_invalid", "token_expired", "session_revoked"],
-            Self::Owner | Self::Admin => {
-                &["unauthenticated", "token_invalid", "token_expired", "session_revoked", "forbidden"]
+            Self::User | Self::Owner | Self::Moderator | Self::Admin => {
+                &["unauthenticated", "token_invalid", "token_expired", "session_revoked"]
             }
-        }
+        };
+        let is_for_some = matches!(self, Self::Owner | Self::Moderator | Self::Admin);
+        who.iter().map(|code| (401, *code)).chain(is_for_some.then_some((403, "forbidden")))
     }
 }
 
+/// With the status that it comes with.
+type Code = (u16, &'static str);
+
 /// What need not be said of each operation.
-fn implied_codes(operation: &Value, access: Option<Access>) -> Vec<&'static str> {
-    let mut codes = vec!["rate_limited", "internal", "unavailable", "timed_out"];
-    codes.extend(access.map_or(&[][..], Access::codes));
+fn implied_codes(operation: &Value, access: Option<Access>) -> Vec<Code> {
+    let mut codes = vec![(429, "rate_limited"), (500, "internal"), (503, "unavailable"), (503, "timed_out")];
+    codes.extend(access.into_iter().flat_map(Access::codes));
     if parameters(operation).any(|parameter| parameter["in"] == "query") {
-        codes.extend(["malformed", "invalid"]);
+        codes.extend([(400, "malformed"), (422, "invalid")]);
     }
     if operation["requestBody"].is_object() {
-        codes.extend(["malformed", "too_large", "unsupported_media_type", "invalid"]);
+        codes.extend([
+            (400, "malformed"),
+            (413, "too_large"),
+            (415, "unsupported_media_type"),
+            (422, "invalid"),
+        ]);
     }
     codes
 }

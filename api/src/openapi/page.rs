@@ -115,6 +115,7 @@ impl<'a> Page<'a> {
             "anonymous" => "Everybody.",
             "user" => "Whoever is logged in.",
             "owner" => "Only whoever it belongs to.",
+            "moderator" => "The streamer, moderators of the channel, and admins.",
             "admin" => "Admins.",
             other => other,
         };

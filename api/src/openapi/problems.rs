@@ -6,28 +6,27 @@ use super::headers;
 
 /// The answer of a status that is one of `codes`, with `headers` of its own: the shared one where there is one.
 pub(super) fn answer(status: u16, codes: &[String], headers: &[String]) -> Value {
-    let shared = SHARED.iter().find(|(_, shared)| {
+    let shared = SHARED.iter().find(|(_, known, shared)| {
         headers.is_empty()
+            && *known == status
             && shared.len() == codes.len()
             && codes.iter().all(|code| shared.contains(&code.as_str()))
     });
     match shared {
-        Some((name, _)) => json!({ "$ref": format!("#/components/responses/{name}") }),
+        Some((name, ..)) => json!({ "$ref": format!("#/components/responses/{name}") }),
         None => problem(status, codes.iter().map(String::as_str), headers),
     }
 }
 
 /// `components.responses`.
 pub(super) fn shared() -> Map<String, Value> {
-    let problem = |codes: &[&'static str]| {
-        problem(codes.first().map_or(500, |code| status_of(code)), codes.iter().copied(), &[])
-    };
-    SHARED.iter().map(|(name, codes)| ((*name).to_owned(), problem(codes))).collect()
+    let problem = |status: u16, codes: &[&str]| problem(status, codes.iter().copied(), &[]);
+    SHARED.iter().map(|(name, status, codes)| ((*name).to_owned(), problem(*status, codes))).collect()
 }
 
 fn problem<'a>(status: u16, codes: impl Iterator<Item = &'a str> + Clone, own: &'a [String]) -> Value {
-    let meanings: Vec<String> =
-        codes.clone().map(|code| format!("`{code}`: {}", meaning_of(code).unwrap_or_default())).collect();
+    let meaning = |code: &str| format!("`{code}`: {}", meaning_of(status, code).unwrap_or_default());
+    let meanings: Vec<String> = codes.clone().map(meaning).collect();
     let usual = match status {
         401 => Some("WWW-Authenticate"),
         429 | 503 => Some("Retry-After"),
@@ -55,33 +54,28 @@ fn problem<'a>(status: u16, codes: impl Iterator<Item = &'a str> + Clone, own: &
     })
 }
 
-/// The status that a code comes with; 500 for one that [`CODES`] does not have, which a test forbids.
-pub(crate) fn status_of(code: &str) -> u16 {
-    CODES.iter().find(|(_, known, _)| *known == code).map_or(500, |(status, ..)| *status)
-}
-
-/// What a code says.
-pub(crate) fn meaning_of(code: &str) -> Option<&'static str> {
-    CODES.iter().find(|(_, known, _)| *known == code).map(|(.., meaning)| *meaning)
+/// What a code says with a status: `timed_out` is a request's with one, and a person's with another.
+pub(crate) fn meaning_of(status: u16, code: &str) -> Option<&'static str> {
+    CODES.iter().find(|known| (known.0, known.1) == (status, code)).map(|(.., meaning)| *meaning)
 }
 
 /// Answers that several operations have.
-const SHARED: [(&str, &[&str]); 11] = [
-    ("Malformed", &["malformed"]),
-    ("Unauthenticated", &["unauthenticated", "token_invalid", "token_expired", "session_revoked"]),
-    ("Forbidden", &["forbidden"]),
-    ("NotFound", &["not_found"]),
-    ("Taken", &["taken"]),
-    ("TooLarge", &["too_large"]),
-    ("UnsupportedMediaType", &["unsupported_media_type"]),
-    ("Invalid", &["invalid"]),
-    ("RateLimited", &["rate_limited"]),
-    ("Internal", &["internal"]),
-    ("Unavailable", &["unavailable", "timed_out"]),
+const SHARED: [(&str, u16, &[&str]); 11] = [
+    ("Malformed", 400, &["malformed"]),
+    ("Unauthenticated", 401, &["unauthenticated", "token_invalid", "token_expired", "session_revoked"]),
+    ("Forbidden", 403, &["forbidden"]),
+    ("NotFound", 404, &["not_found"]),
+    ("Taken", 409, &["taken"]),
+    ("TooLarge", 413, &["too_large"]),
+    ("UnsupportedMediaType", 415, &["unsupported_media_type"]),
+    ("Invalid", 422, &["invalid"]),
+    ("RateLimited", 429, &["rate_limited"]),
+    ("Internal", 500, &["internal"]),
+    ("Unavailable", 503, &["unavailable", "timed_out"]),
 ];
 
 /// As in the table of API-DESIGN.md.
-const CODES: [(u16, &str, &str); 32] = [
+const CODES: [(u16, &str, &str); 47] = [
     (400, "malformed", "Not JSON, or a query parameter that does not exist."),
     (401, "unauthenticated", "Log in first."),
     (401, "token_invalid", "The access token is none of this server's."),
@@ -94,14 +88,32 @@ const CODES: [(u16, &str, &str); 32] = [
     (403, "wrong_password", "The password is wrong."),
     (403, "banned", "This account is banned."),
     (403, "blocked", "One of the two has blocked the other."),
+    (403, "registration_closed", "Nobody can open an account here just now."),
+    (
+        403,
+        "invitation_invalid",
+        "Opening an account takes an invitation, and this is none, or none any more.",
+    ),
+    (403, "banned_here", "This person is banned from the channel's chat."),
+    (403, "timed_out", "This person may not talk in the channel for a while: wait."),
+    (403, "followers_only", "Only who has followed the channel for a while may talk there."),
+    (403, "subs_only", "Only subscribers may talk there."),
+    (403, "emotes_only", "Only emotes may be said there."),
+    (403, "blocked_term", "It has words that the channel does not want to read."),
+    (403, "links_blocked", "The channel wants no links."),
     (404, "not_found", "There is none."),
     (405, "method_not_allowed", "This address has no such method."),
     (409, "stream_open", "A stream is open already: end it first."),
     (409, "taken", "Somebody else has it; `errors` says what."),
     (409, "too_many", "There are as many as there may be."),
+    (409, "is_admin", "An admin is not banned: take the role away first."),
+    (409, "is_banned", "Who is banned does not become an admin: end the ban first."),
+    (409, "last_admin", "Somebody must be left who is one: make somebody else one first."),
+    (409, "no_mail", "The server sends no mail."),
     (409, "stream_key_unreadable", "The key that it was encrypted with is gone: rotate it."),
     (409, "ended", "The stream has ended, and its chat with it."),
     (409, "repeated", "The same was said a moment ago."),
+    (409, "not_unique", "Somebody has said the same a while ago."),
     (412, "precondition_failed", "It was changed meanwhile: read it again."),
     (413, "too_large", "The body has more than 64 KiB."),
     (415, "unsupported_media_type", "The body is not `application/json`."),
@@ -109,6 +121,7 @@ const CODES: [(u16, &str, &str); 32] = [
     (422, "oneself", "Nobody does this to themselves."),
     (429, "rate_limited", "Too many requests: wait."),
     (429, "too_fast", "Not so fast: wait."),
+    (429, "slow", "The channel's chat is slow: wait."),
     (429, "room_busy", "Everybody is talking at once: wait."),
     (500, "internal", "A fault of the server, whose log has it under `requestId`."),
     (503, "unavailable", "Something that this needs is away: try again."),

@@ -5,17 +5,20 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgPool;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::error::Error;
 use crate::page::{ByTime, Page, Paging};
 
 /// A job and why it was given up.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DeadLetter {
     id: Uuid,
+    #[schema(example = "tell_followers")]
     topic: String,
+    /// What the job is about, by `topic`.
     payload: Value,
     attempts: i32,
     last_error: Option<String>,

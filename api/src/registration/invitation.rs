@@ -9,6 +9,7 @@ use rand::Rng as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 use sqlx::{PgConnection, PgExecutor};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::RegistrationError;
@@ -51,7 +52,7 @@ impl Serialize for InvitationToken {
 }
 
 /// An invitation, for admins. Its token is not in it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Invitation {
     pub(crate) id: Uuid,

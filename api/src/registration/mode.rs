@@ -3,12 +3,13 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgExecutor};
+use utoipa::ToSchema;
 
 use crate::administration::{Act, Actor, record};
 use crate::error::Error;
 
 /// Who may open an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RegistrationMode {
     /// Everybody.
@@ -36,8 +37,9 @@ impl RegistrationMode {
 }
 
 /// What holds, for admins.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = RegistrationStanding)]
 pub(crate) struct Standing {
     mode: RegistrationMode,
     /// What holds where no admin has said anything.

@@ -7,6 +7,7 @@ use garde::Validate;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::PgPool;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::changes::{Change, open_rooms, tell};
@@ -20,12 +21,13 @@ use crate::page::{ByTime, Page, Paging};
 use crate::text::Reason;
 
 /// How somebody is banned.
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Banning {
     /// Null is for good, which has to be said.
     #[serde(deserialize_with = "Option::deserialize")]
     #[garde(range(min = 1, max = LONGEST))]
+    #[schema(required, minimum = 1, maximum = 1_209_600, example = 600)]
     duration_seconds: Option<i32>,
     #[garde(dive)]
     reason: Option<Reason>,
@@ -118,8 +120,9 @@ pub(crate) async fn unban(chat: &Chat, stream: StreamId, actor: Uuid, person: Uu
 }
 
 /// A ban that holds, for moderators.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ChatBan)]
 pub(crate) struct BanView {
     user: Streamer,
     /// Null once that account is gone.

@@ -6,6 +6,7 @@ use garde::Validate;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::PgPool;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::changes::Change;
@@ -18,16 +19,18 @@ use crate::input::{FieldError, InputError};
 use crate::text::TermText;
 
 /// One that is to be blocked.
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewTerm {
+    /// Whole words in which `*`, four times at most, stands for any letters.
     #[garde(dive)]
     term: TermText,
 }
 
 /// One that is blocked, for moderators.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = BlockedTerm)]
 pub(crate) struct TermView {
     id: Uuid,
     term: String,

@@ -5,6 +5,7 @@ use garde::Validate;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use sqlx::{PgConnection, PgExecutor};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::changes::{Change, open_rooms, tell};
@@ -16,18 +17,24 @@ use crate::error::Error;
 use crate::json::Patch;
 
 /// What is absent stays as it is.
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = ChatSettingsChanges)]
 pub(crate) struct SettingsChange {
+    /// Between two messages of one person; 0 is off.
     #[garde(range(min = 0, max = 120))]
+    #[schema(minimum = 0, maximum = 120)]
     slow_seconds: Option<i32>,
+    /// How long somebody must have followed to talk; null is off, 0 lets all followers talk.
     #[serde(default)]
     #[garde(dive)]
+    #[schema(value_type = Option<i32>, minimum = 0, maximum = 129_600)]
     followers_only_minutes: Patch<Minutes>,
     #[garde(skip)]
     subs_only: Option<bool>,
     #[garde(skip)]
     emote_only: Option<bool>,
+    /// Nobody repeats what anybody has said a while ago.
     #[garde(skip)]
     unique_only: Option<bool>,
     #[garde(skip)]

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::{PgExecutor, PgPool};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::account::Streamer;
@@ -66,16 +67,20 @@ pub(crate) async fn log(
 }
 
 /// One line, for moderators.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ModerationAct)]
 pub(crate) struct ActView {
     id: Uuid,
     at: DateTime<Utc>,
+    #[schema(example = "timeout")]
     action: String,
     /// Null once that account is gone.
     by: Option<Streamer>,
     /// Null where it was nobody, or that account is gone.
     user: Option<Streamer>,
+    /// What there is to know besides, by `action`.
+    #[schema(value_type = Object)]
     detail: Value,
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{FromRef, FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use caudal_livestream::StreamId;
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::place::Place;
@@ -32,12 +33,20 @@ pub(crate) struct RoomOwner {
 }
 
 /// The person that `{user}` of a path names.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PersonPath(pub(crate) Uuid);
+#[derive(Clone, Copy, Debug, IntoParams)]
+#[into_params(names("user"), parameter_in = Path)]
+pub(crate) struct PersonPath(
+    /// Somebody's id.
+    pub(crate) Uuid,
+);
 
 /// The blocked term that `{term}` of a path names.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TermPath(pub(crate) Uuid);
+#[derive(Clone, Copy, Debug, IntoParams)]
+#[into_params(names("term"), parameter_in = Path)]
+pub(crate) struct TermPath(
+    /// The term's id.
+    pub(crate) Uuid,
+);
 
 impl<S> FromRequestParts<S> for Moderator
 where

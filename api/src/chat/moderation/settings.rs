@@ -1,10 +1,12 @@
 //! What a channel's chat allows.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-/// As readers get it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// What a channel's chat allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ChatSettings)]
 pub(crate) struct Settings {
     /// Between two messages of one person; 0 is off.
     pub(crate) slow_seconds: i32,
@@ -18,7 +20,7 @@ pub(crate) struct Settings {
 }
 
 /// What becomes of messages with links.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Links {
     Allow,

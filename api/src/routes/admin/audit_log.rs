@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{OriginalUri, State};
 use garde::Validate;
 use serde::Deserialize;
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use crate::administration::{AuditFilter, AuditRecord};
@@ -14,8 +15,9 @@ use crate::error::Error;
 use crate::json::Query;
 use crate::page::{Limit, MAX_CURSOR, Page, decode_cursor};
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Wanted {
     /// Who did it.
     #[garde(skip)]
@@ -25,15 +27,25 @@ pub(crate) struct Wanted {
     subject: Option<Uuid>,
     /// As in `user.ban`.
     #[garde(length(bytes, max = 32))]
+    #[param(max_length = 32, example = "user.ban")]
     action: Option<String>,
+    /// Rows of a page.
     #[serde(default)]
     #[garde(dive)]
+    #[param(inline)]
     limit: Limit,
+    /// Where the page begins: as the last one's `Link` has it.
     #[garde(length(bytes, max = MAX_CURSOR))]
+    #[param(max_length = 256)]
     cursor: Option<String>,
 }
 
 /// What admins did, the latest first.
+#[utoipa::path(
+    get, path = "/api/admin/audit-log", security(("admin" = [])),
+    params(Wanted),
+    responses((status = 200, body = Vec<AuditRecord>)),
+)]
 pub(crate) async fn audit_log(
     State(accounts): State<Arc<Accounts>>,
     _: Admin,

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use garde::Validate;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::administration::{self, Actor, PersonForAdmins};
 use crate::app::{Accounts, Streams};
@@ -18,8 +19,9 @@ use crate::people::FormerPerson;
 use crate::stream::{End, order_end};
 use crate::text::BanReason;
 
-#[derive(Default, Deserialize, Validate)]
+#[derive(Default, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = AccountBan)]
 pub(crate) struct Ban {
     /// For other admins.
     #[garde(dive)]
@@ -27,6 +29,16 @@ pub(crate) struct Ban {
 }
 
 /// Bans somebody: nothing of theirs goes on. Again with another reason changes that.
+#[utoipa::path(
+    put, path = "/api/admin/users/{id}/ban", security(("admin" = [])),
+    params(FormerPerson), request_body = Option<Ban>,
+    responses(
+        (status = 200, body = PersonForAdmins),
+        (status = 404, description = "not_found"),
+        (status = 409, description = "is_admin"),
+        (status = 422, description = "oneself"),
+    ),
+)]
 pub(crate) async fn ban(
     State(accounts): State<Arc<Accounts>>,
     State(streams): State<Arc<Streams>>,
@@ -47,6 +59,14 @@ pub(crate) async fn ban(
 }
 
 /// Ends a ban. Who was banned logs in anew, and has the same stream key.
+#[utoipa::path(
+    delete, path = "/api/admin/users/{id}/ban", security(("admin" = [])),
+    params(FormerPerson),
+    responses(
+        (status = 200, body = PersonForAdmins),
+        (status = 404, description = "not_found"),
+    ),
+)]
 pub(crate) async fn unban(
     State(accounts): State<Arc<Accounts>>,
     Admin(admin): Admin,

@@ -11,7 +11,12 @@ use crate::json::Query;
 use crate::outbox::{self, DeadLetter};
 use crate::page::{Page, Paging};
 
-/// Jobs that failed until they were given up.
+/// Jobs that failed until they were given up, the latest first.
+#[utoipa::path(
+    get, path = "/api/admin/dead-letters", security(("admin" = [])),
+    params(Paging),
+    responses((status = 200, body = Vec<DeadLetter>)),
+)]
 pub(crate) async fn dead_letters(
     State(notifications): State<Arc<Notifications>>,
     _: Admin,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::app::Streams;
@@ -12,7 +13,7 @@ use crate::auth::Admin;
 use crate::error::Error;
 
 /// How the platform does. What nobody measures yet is null, and not guessed.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Figures {
     live_streams: i64,
@@ -27,8 +28,10 @@ pub(crate) struct Figures {
     conversion: Option<f64>,
 }
 
-#[derive(Serialize)]
+/// A live stream, by how many watch it.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = WatchedStream)]
 pub(crate) struct Watched {
     id: Uuid,
     title: String,
@@ -37,6 +40,10 @@ pub(crate) struct Watched {
 }
 
 /// What there is to see of the platform as a whole, some seconds old.
+#[utoipa::path(
+    get, path = "/api/admin/figures", security(("admin" = [])),
+    responses((status = 200, body = Figures)),
+)]
 pub(crate) async fn figures(State(streams): State<Arc<Streams>>, _: Admin) -> Result<Json<Figures>, Error> {
     let all = sqlx::query!(
         r#"select count(*) as "streams!", coalesce(sum(viewer_count), 0) as "viewers!" from streams where is_live"#

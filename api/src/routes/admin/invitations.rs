@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use chrono::TimeDelta;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::administration::Actor;
@@ -20,30 +21,43 @@ use crate::page::{Page, Paging, decode_cursor};
 use crate::registration::{self, Invitation, InvitationToken, NewInvitation};
 use crate::text::InvitationNote;
 
-#[derive(Deserialize, Validate)]
+/// An invitation that is to be made.
+#[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = NewInvitation)]
 pub(crate) struct Wanted {
     /// Registrations that it is good for.
     #[serde(default = "one")]
     #[garde(range(min = 1, max = 100))]
+    #[schema(minimum = 1, maximum = 100, default = 1)]
     uses: i32,
+    /// How long it lasts.
     #[serde(default = "a_week")]
     #[garde(range(min = 1, max = 365))]
+    #[schema(minimum = 1, maximum = 365, default = 7)]
     days: i64,
     /// Whom it is for.
     #[garde(dive)]
     note: Option<InvitationNote>,
 }
 
-/// With the token, which is shown this once.
-#[derive(Serialize)]
+/// An invitation with its token, which is shown this once.
+#[derive(Serialize, ToSchema)]
+#[schema(as = MadeInvitation)]
 pub(crate) struct Made {
     #[serde(flatten)]
+    #[schema(inline)]
     invitation: Invitation,
+    #[schema(value_type = String, example = "inv_0123456789abcdefghijABCDEFGHIJkl")]
     token: InvitationToken,
 }
 
-/// Those that have not expired, the latest first.
+/// Invitations that have not expired, the latest first.
+#[utoipa::path(
+    get, path = "/api/admin/invitations", security(("admin" = [])),
+    params(Paging),
+    responses((status = 200, body = Vec<Invitation>)),
+)]
 pub(crate) async fn invitations(
     State(accounts): State<Arc<Accounts>>,
     _: Admin,
@@ -56,7 +70,15 @@ pub(crate) async fn invitations(
     Ok(Page::new(rows, paging.limit.items(), &uri, place, |row| row))
 }
 
-/// Makes one.
+/// Makes an invitation.
+#[utoipa::path(
+    post, path = "/api/admin/invitations", security(("admin" = [])),
+    request_body = Wanted,
+    responses(
+        (status = 201, body = Made),
+        (status = 409, description = "too_many"),
+    ),
+)]
 pub(crate) async fn invite(
     State(accounts): State<Arc<Accounts>>,
     Admin(admin): Admin,
@@ -71,7 +93,15 @@ pub(crate) async fn invite(
     Ok((StatusCode::CREATED, Json(Made { invitation, token })))
 }
 
-/// Takes one back.
+/// Takes an invitation back. Whoever has registered by it stays.
+#[utoipa::path(
+    delete, path = "/api/admin/invitations/{id}", security(("admin" = [])),
+    params(("id" = Uuid, Path, description = "The invitation's id")),
+    responses(
+        (status = 204),
+        (status = 404, description = "not_found"),
+    ),
+)]
 pub(crate) async fn remove_invitation(
     State(accounts): State<Arc<Accounts>>,
     Admin(admin): Admin,

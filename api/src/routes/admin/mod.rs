@@ -19,3 +19,22 @@ pub(crate) use registration::{registration, set_registration};
 pub(crate) use retry::retry;
 pub(crate) use role::set_role;
 pub(crate) use users::users;
+
+/// What the OpenAPI document has of them.
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(
+    users::users,
+    ban::ban,
+    ban::unban,
+    role::set_role,
+    registration::registration,
+    registration::set_registration,
+    invitations::invitations,
+    invitations::invite,
+    invitations::remove_invitation,
+    audit_log::audit_log,
+    figures::figures,
+    dead_letters::dead_letters,
+    retry::retry,
+))]
+pub(crate) struct Operations;

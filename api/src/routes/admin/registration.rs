@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use garde::Validate;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::administration::Actor;
 use crate::app::Accounts;
@@ -15,16 +16,22 @@ use crate::error::Error;
 use crate::json::{Checked, Patch};
 use crate::registration::{self, RegistrationMode, Standing};
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = RegistrationChanges)]
 pub(crate) struct Changes {
     /// Null leaves it to the setting again.
     #[serde(default)]
     #[garde(skip)]
+    #[schema(value_type = Option<RegistrationMode>)]
     mode: Patch<RegistrationMode>,
 }
 
 /// Who may open an account, and who says so.
+#[utoipa::path(
+    get, path = "/api/admin/registration", security(("admin" = [])),
+    responses((status = 200, body = Standing)),
+)]
 pub(crate) async fn registration(
     State(accounts): State<Arc<Accounts>>,
     _: Admin,
@@ -32,7 +39,12 @@ pub(crate) async fn registration(
     Ok(Json(Standing::find(&accounts.database, accounts.registration).await?))
 }
 
-/// Changes it, on all replicas from the next registration on.
+/// Changes who may open an account, from the next registration on.
+#[utoipa::path(
+    patch, path = "/api/admin/registration", security(("admin" = [])),
+    request_body = Changes,
+    responses((status = 200, body = Standing)),
+)]
 pub(crate) async fn set_registration(
     State(accounts): State<Arc<Accounts>>,
     Admin(admin): Admin,

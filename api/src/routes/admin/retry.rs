@@ -12,7 +12,15 @@ use crate::auth::Admin;
 use crate::error::Error;
 use crate::outbox;
 
-/// Has a job tried again, now and as often as a new one.
+/// Has a job that was given up tried again, now and as often as a new one.
+#[utoipa::path(
+    post, path = "/api/admin/dead-letters/{id}/retry", security(("admin" = [])),
+    params(("id" = Uuid, Path, description = "The job's id")),
+    responses(
+        (status = 202),
+        (status = 404, description = "not_found"),
+    ),
+)]
 pub(crate) async fn retry(
     State(notifications): State<Arc<Notifications>>,
     Admin(caller): Admin,

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use garde::Validate;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::administration::{self, Actor, PersonForAdmins, Role};
 use crate::app::Accounts;
@@ -15,14 +16,25 @@ use crate::error::Error;
 use crate::json::Checked;
 use crate::people::FormerPerson;
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = RoleChange)]
 pub(crate) struct Wanted {
     #[garde(skip)]
     role: Role,
 }
 
 /// Makes somebody an admin, or takes that away: nobody's own.
+#[utoipa::path(
+    put, path = "/api/admin/users/{id}/role", security(("admin" = [])),
+    params(FormerPerson), request_body = Wanted,
+    responses(
+        (status = 200, body = PersonForAdmins),
+        (status = 404, description = "not_found"),
+        (status = 409, description = "is_banned, last_admin"),
+        (status = 422, description = "oneself"),
+    ),
+)]
 pub(crate) async fn set_role(
     State(accounts): State<Arc<Accounts>>,
     Admin(admin): Admin,

@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use garde::Validate;
 use secrecy::SecretString;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::app::Accounts;
 use crate::auth::{Caller, Confirmed, end_sessions, is_password, password_reset};
@@ -15,16 +16,28 @@ use crate::departures::Departure;
 use crate::error::Error;
 use crate::json::Checked;
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = PasswordChange)]
 pub(crate) struct Change {
     #[garde(skip)]
+    #[schema(value_type = String, format = Password, example = "correct horse battery")]
     password: SecretString,
     #[garde(custom(is_password))]
+    #[schema(value_type = String, format = Password, min_length = 8, max_length = 128, example = "a better horse battery")]
     new_password: SecretString,
 }
 
 /// A new password for the old one. All other sessions end: one of them may be the reason.
+#[utoipa::path(
+    post, path = "/api/auth/password", security(("user" = [])),
+    request_body = Change,
+    responses(
+        (status = 204),
+        (status = 403, description = "wrong_password"),
+        (status = 503, description = "overloaded"),
+    ),
+)]
 pub(crate) async fn change_password(
     State(accounts): State<Arc<Accounts>>,
     caller: Caller,
@@ -38,7 +51,10 @@ pub(crate) async fn change_password(
     end_sessions(&mut *tx, caller.user, Some(caller.session)).await?;
     password_reset::forget_of(&mut *tx, caller.user).await?;
     tx.commit().await?;
-    accounts.departures.announce(Departure::LogInsEnded { user: caller.user, but: Some(caller.session) }).await;
+    accounts
+        .departures
+        .announce(Departure::LogInsEnded { user: caller.user, but: Some(caller.session) })
+        .await;
     tracing::info!(target: "caudal_api::audit", user = %caller.user, session = %caller.session, address = %client.address,
         "a password was changed");
     Ok(StatusCode::NO_CONTENT)

@@ -30,10 +30,19 @@ use tokens::Tokens;
 /// What the OpenAPI document has of them.
 #[derive(utoipa::OpenApi)]
 #[openapi(paths(
+    super::registration::registration,
     register::register,
     login::login,
     refresh::refresh,
     logout::logout,
+    sessions::sessions,
+    sessions::end_session,
+    sessions::end_other_sessions,
+    change_password::change_password,
+    forgot_password::forgot_password,
+    reset_password::reset_password,
+    verify_email::verify_email,
+    verify_email::send_verification,
     stream_key::stream_key,
     rotate_stream_key::rotate_stream_key,
 ))]

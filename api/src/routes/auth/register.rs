@@ -39,6 +39,7 @@ pub(crate) struct Registration {
     password: SecretString,
     /// Where registering takes one; it is not looked at where everybody may.
     #[garde(skip)]
+    #[schema(value_type = Option<String>, example = "inv_0123456789abcdefghijABCDEFGHIJkl")]
     invitation: Option<InvitationToken>,
 }
 
@@ -48,6 +49,7 @@ pub(crate) struct Registration {
     request_body = Registration,
     responses(
         (status = 201, body = Tokens, headers(("Set-Cookie"))),
+        (status = 403, description = "registration_closed, invitation_invalid"),
         (status = 409, description = "taken"),
         (status = 503, description = "overloaded"),
     ),

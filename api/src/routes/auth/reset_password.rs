@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use garde::Validate;
 use secrecy::SecretString;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::app::Accounts;
 use crate::auth::one_time_token::is_token;
@@ -17,17 +18,28 @@ use crate::error::Error;
 use crate::json::Checked;
 use crate::limits::Target;
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = PasswordReset)]
 pub(crate) struct Reset {
     /// Of the link.
     #[garde(custom(is_token))]
+    #[schema(value_type = String, format = Password, min_length = 1, max_length = 128)]
     token: SecretString,
     #[garde(custom(is_password))]
+    #[schema(value_type = String, format = Password, min_length = 8, max_length = 128, example = "a better horse battery")]
     new_password: SecretString,
 }
 
 /// A new password for whoever has a link. All sessions end.
+#[utoipa::path(
+    post, path = "/api/auth/password/reset", security(()),
+    request_body = Reset,
+    responses(
+        (status = 204),
+        (status = 503, description = "overloaded"),
+    ),
+)]
 pub(crate) async fn reset_password(
     State(accounts): State<Arc<Accounts>>,
     client: Client,

@@ -13,7 +13,11 @@ use crate::auth::{Caller, OwnSession, end_own_session, end_sessions};
 use crate::departures::Departure;
 use crate::error::Error;
 
-/// Where the caller is logged in.
+/// Where the caller is logged in, the latest log-in first.
+#[utoipa::path(
+    get, path = "/api/auth/sessions", security(("user" = [])),
+    responses((status = 200, body = Vec<OwnSession>)),
+)]
 pub(crate) async fn sessions(
     State(accounts): State<Arc<Accounts>>,
     caller: Caller,
@@ -21,7 +25,15 @@ pub(crate) async fn sessions(
     Ok(Json(OwnSession::all(&accounts.database, caller).await?))
 }
 
-/// Ends one of them; that it ended before is as good.
+/// Ends one of the caller's sessions; that it ended before is as good.
+#[utoipa::path(
+    delete, path = "/api/auth/sessions/{id}", security(("user" = [])),
+    params(("id" = Uuid, Path, description = "The session's id")),
+    responses(
+        (status = 204),
+        (status = 404, description = "not_found"),
+    ),
+)]
 pub(crate) async fn end_session(
     State(accounts): State<Arc<Accounts>>,
     caller: Caller,
@@ -37,13 +49,20 @@ pub(crate) async fn end_session(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Ends all but the one that asks.
+/// Ends all of the caller's sessions but the one that asks.
+#[utoipa::path(
+    delete, path = "/api/auth/sessions", security(("user" = [])),
+    responses((status = 204)),
+)]
 pub(crate) async fn end_other_sessions(
     State(accounts): State<Arc<Accounts>>,
     caller: Caller,
 ) -> Result<StatusCode, Error> {
     end_sessions(&accounts.database, caller.user, Some(caller.session)).await?;
-    accounts.departures.announce(Departure::LogInsEnded { user: caller.user, but: Some(caller.session) }).await;
+    accounts
+        .departures
+        .announce(Departure::LogInsEnded { user: caller.user, but: Some(caller.session) })
+        .await;
     tracing::info!(target: "caudal_api::audit", user = %caller.user, session = %caller.session,
         "all other sessions were ended");
     Ok(StatusCode::NO_CONTENT)

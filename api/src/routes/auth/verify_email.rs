@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use garde::Validate;
 use secrecy::SecretString;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::app::Accounts;
 use crate::auth::one_time_token::is_token;
@@ -17,15 +18,22 @@ use crate::json::Checked;
 use crate::limits::Target;
 use crate::mail::Wish;
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = EmailVerification)]
 pub(crate) struct Verification {
     /// Of the link.
     #[garde(custom(is_token))]
+    #[schema(value_type = String, format = Password, min_length = 1, max_length = 128)]
     token: SecretString,
 }
 
 /// Takes an address as its owner's. Whoever opens the link may be logged out, or use another browser.
+#[utoipa::path(
+    post, path = "/api/auth/email/verify", security(()),
+    request_body = Verification,
+    responses((status = 204)),
+)]
 pub(crate) async fn verify_email(
     State(accounts): State<Arc<Accounts>>,
     client: Client,
@@ -38,7 +46,15 @@ pub(crate) async fn verify_email(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Sends the link again. Nothing is sent to an address that is verified, nor a fourth one within an hour.
+/// Mails the caller the link that verifies their address again. Nothing is sent to an address that is verified, nor a fourth one within an hour.
+#[utoipa::path(
+    post, path = "/api/auth/email/verification", security(("user" = [])),
+    responses(
+        (status = 204),
+        (status = 409, description = "no_mail"),
+        (status = 503, description = "overloaded"),
+    ),
+)]
 pub(crate) async fn send_verification(
     State(accounts): State<Arc<Accounts>>,
     caller: Caller,

@@ -8,8 +8,19 @@ use axum::http::StatusCode;
 use crate::app::Chat;
 use crate::chat::moderation::{self, PersonPath, RoomOwner};
 use crate::error::Error;
+use crate::stream::StreamPath;
 
 /// Makes somebody a moderator of the channel.
+#[utoipa::path(
+    put, path = "/api/chat/{id}/moderators/{user}", security(("owner" = [])),
+    params(StreamPath, PersonPath),
+    responses(
+        (status = 204),
+        (status = 404, description = "not_found"),
+        (status = 409, description = "too_many"),
+        (status = 422, description = "oneself"),
+    ),
+)]
 pub(crate) async fn appoint(
     State(chat): State<Arc<Chat>>,
     owner: RoomOwner,
@@ -19,7 +30,15 @@ pub(crate) async fn appoint(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Makes them a viewer again.
+/// Makes a moderator a viewer again.
+#[utoipa::path(
+    delete, path = "/api/chat/{id}/moderators/{user}", security(("owner" = [])),
+    params(StreamPath, PersonPath),
+    responses(
+        (status = 204),
+        (status = 404, description = "not_found"),
+    ),
+)]
 pub(crate) async fn dismiss(
     State(chat): State<Arc<Chat>>,
     owner: RoomOwner,

@@ -9,8 +9,17 @@ use crate::chat::moderation::{BanView, Moderator, list_bans};
 use crate::error::Error;
 use crate::json::Query;
 use crate::page::{Page, Paging};
+use crate::stream::StreamPath;
 
 /// Who may not talk in the channel, the latest first.
+#[utoipa::path(
+    get, path = "/api/chat/{id}/bans", security(("moderator" = [])),
+    params(StreamPath, Paging),
+    responses(
+        (status = 200, body = Vec<BanView>),
+        (status = 404, description = "not_found"),
+    ),
+)]
 pub(crate) async fn bans(
     State(chat): State<Arc<Chat>>,
     moderator: Moderator,

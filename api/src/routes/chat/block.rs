@@ -10,8 +10,18 @@ use crate::app::Chat;
 use crate::chat::moderation::{self, Moderator, NewTerm, TermPath, TermView};
 use crate::error::Error;
 use crate::json::Checked;
+use crate::stream::StreamPath;
 
 /// Blocks a term in the channel.
+#[utoipa::path(
+    post, path = "/api/chat/{id}/terms", security(("moderator" = [])),
+    params(StreamPath), request_body = NewTerm,
+    responses(
+        (status = 201, body = TermView),
+        (status = 404, description = "not_found"),
+        (status = 409, description = "taken, too_many"),
+    ),
+)]
 pub(crate) async fn block(
     State(chat): State<Arc<Chat>>,
     moderator: Moderator,
@@ -21,7 +31,15 @@ pub(crate) async fn block(
     Ok((StatusCode::CREATED, Json(term)))
 }
 
-/// Lets it be said again.
+/// Lets a term be said again.
+#[utoipa::path(
+    delete, path = "/api/chat/{id}/terms/{term}", security(("moderator" = [])),
+    params(StreamPath, TermPath),
+    responses(
+        (status = 204),
+        (status = 404, description = "not_found"),
+    ),
+)]
 pub(crate) async fn unblock(
     State(chat): State<Arc<Chat>>,
     moderator: Moderator,

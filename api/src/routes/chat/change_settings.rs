@@ -9,8 +9,18 @@ use crate::app::Chat;
 use crate::chat::moderation::{self, Moderator, Settings, SettingsChange};
 use crate::error::Error;
 use crate::json::Checked;
+use crate::stream::StreamPath;
 
 /// Changes what the channel's chat allows.
+#[utoipa::path(
+    patch, path = "/api/chat/{id}/settings", security(("moderator" = [])),
+    params(StreamPath), request_body = SettingsChange,
+    responses(
+        (status = 200, body = Settings),
+        (status = 404, description = "not_found"),
+        (status = 503, description = "overloaded"),
+    ),
+)]
 pub(crate) async fn change_settings(
     State(chat): State<Arc<Chat>>,
     moderator: Moderator,

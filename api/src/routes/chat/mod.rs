@@ -32,5 +32,21 @@ pub(crate) use terms::terms;
 
 /// What the OpenAPI document has of them.
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(history::history, send::send, remove::remove,))]
+#[openapi(paths(
+    history::history,
+    send::send,
+    remove::remove,
+    settings::settings,
+    change_settings::change_settings,
+    bans::bans,
+    ban::ban,
+    ban::unban,
+    moderators::moderators,
+    appoint::appoint,
+    appoint::dismiss,
+    terms::terms,
+    block::block,
+    block::unblock,
+    modlog::modlog,
+))]
 pub(crate) struct Operations;

@@ -7,10 +7,18 @@ use axum::extract::{OriginalUri, State};
 use crate::app::Chat;
 use crate::chat::moderation::list_moderators;
 use crate::error::Error;
-use crate::people::People;
+use crate::people::{People, Person};
 use crate::stream::{StreamPath, owner_of};
 
-/// Who keeps order in the channel beside its owner, the latest first.
+/// Who keeps order in the channel beside its owner: all of them, the latest first.
+#[utoipa::path(
+    get, path = "/api/chat/{id}/moderators", security(()),
+    params(StreamPath),
+    responses(
+        (status = 200, body = Vec<Person>),
+        (status = 404, description = "not_found"),
+    ),
+)]
 pub(crate) async fn moderators(
     State(chat): State<Arc<Chat>>,
     StreamPath(stream): StreamPath,

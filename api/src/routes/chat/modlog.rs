@@ -9,8 +9,17 @@ use crate::chat::moderation::{ActView, Moderator, list_acts};
 use crate::error::Error;
 use crate::json::Query;
 use crate::page::{Page, Paging};
+use crate::stream::StreamPath;
 
-/// Who did what to whom in the channel, the latest first.
+/// Who did what to whom in the channel in the last year, the latest first.
+#[utoipa::path(
+    get, path = "/api/chat/{id}/modlog", security(("moderator" = [])),
+    params(StreamPath, Paging),
+    responses(
+        (status = 200, body = Vec<ActView>),
+        (status = 404, description = "not_found"),
+    ),
+)]
 pub(crate) async fn modlog(
     State(chat): State<Arc<Chat>>,
     moderator: Moderator,

@@ -13,13 +13,14 @@ use crate::chat::{self, ChatError};
 use crate::error::Error;
 use crate::stream::StreamPath;
 
-/// Takes a message away from everybody.
+/// Takes a message away from everybody. Its author may, and whoever keeps order there: moderators not each other's.
 #[utoipa::path(
     delete, path = "/api/chat/{id}/messages/{message}", security(("owner" = [])),
     params(StreamPath, ("message" = Uuid, Path, description = "The message's id")),
     responses(
         (status = 204),
         (status = 404, description = "not_found"),
+        (status = 503, description = "overloaded"),
     ),
 )]
 pub(crate) async fn remove(

@@ -41,9 +41,13 @@ pub(crate) struct NewMessage {
     params(StreamPath), request_body = NewMessage,
     responses(
         (status = 201, body = ChatMessage),
+        (
+            status = 403, headers(("Retry-After")),
+            description = "banned_here, timed_out, followers_only, subs_only, emotes_only, blocked_term, links_blocked",
+        ),
         (status = 404, description = "not_found"),
-        (status = 409, description = "ended, repeated"),
-        (status = 429, description = "too_fast, room_busy"),
+        (status = 409, description = "ended, repeated, not_unique"),
+        (status = 429, description = "too_fast, slow, room_busy"),
         (status = 503, description = "overloaded"),
     ),
 )]

@@ -11,6 +11,14 @@ use crate::error::Error;
 use crate::stream::{StreamPath, owner_of};
 
 /// What the channel's chat allows.
+#[utoipa::path(
+    get, path = "/api/chat/{id}/settings", security(()),
+    params(StreamPath),
+    responses(
+        (status = 200, body = Settings),
+        (status = 404, description = "not_found"),
+    ),
+)]
 pub(crate) async fn settings(
     State(chat): State<Arc<Chat>>,
     StreamPath(stream): StreamPath,

@@ -7,6 +7,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use garde::Validate;
 use serde::Deserialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::app::Notifications;
@@ -15,14 +16,23 @@ use crate::error::Error;
 use crate::json::Checked;
 use crate::notifications::{self, Unread};
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NotificationMark)]
 pub(crate) struct Mark {
     #[garde(skip)]
     read: bool,
 }
 
-/// Marks one of the caller's as read or not, and answers with how many are not.
+/// Marks one of the caller's notifications as read or not, and answers with how many are not.
+#[utoipa::path(
+    patch, path = "/api/notifications/{id}", security(("user" = [])),
+    params(("id" = Uuid, Path, description = "The notification's id")), request_body = Mark,
+    responses(
+        (status = 200, body = Unread),
+        (status = 404, description = "not_found"),
+    ),
+)]
 pub(crate) async fn mark(
     State(parts): State<Arc<Notifications>>,
     caller: Caller,

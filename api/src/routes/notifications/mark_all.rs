@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use garde::Validate;
 use serde::Deserialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::app::Notifications;
@@ -14,9 +15,11 @@ use crate::error::Error;
 use crate::json::Checked;
 use crate::notifications::{self, Unread};
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NotificationMarks)]
 pub(crate) struct Marks {
+    /// True: all together can be marked as read only.
     #[garde(custom(only_read))]
     read: bool,
     /// The latest that the caller has seen; all without it.
@@ -28,7 +31,12 @@ fn only_read(read: &bool, (): &()) -> garde::Result {
     if *read { Ok(()) } else { Err(garde::Error::new("all together can be marked as read only")) }
 }
 
-/// Marks what the caller has seen, and answers with how many are left.
+/// Marks the notifications that the caller has seen, and answers with how many are left.
+#[utoipa::path(
+    patch, path = "/api/notifications", security(("user" = [])),
+    request_body = Marks,
+    responses((status = 200, body = Unread)),
+)]
 pub(crate) async fn mark_all(
     State(parts): State<Arc<Notifications>>,
     caller: Caller,

@@ -13,3 +13,15 @@ pub(crate) use mark_all::mark_all;
 pub(crate) use preferences::{preferences, set_preferences};
 pub(crate) use socket::socket;
 pub(crate) use unread::unread;
+
+/// What the OpenAPI document has of them.
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(
+    list::list,
+    mark_all::mark_all,
+    mark::mark,
+    unread::unread,
+    preferences::preferences,
+    preferences::set_preferences,
+))]
+pub(crate) struct Operations;

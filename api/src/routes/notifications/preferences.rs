@@ -12,6 +12,10 @@ use crate::json::Checked;
 use crate::notifications::Preferences;
 
 /// What the caller wants to be told.
+#[utoipa::path(
+    get, path = "/api/notifications/preferences", security(("user" = [])),
+    responses((status = 200, body = Preferences)),
+)]
 pub(crate) async fn preferences(
     State(parts): State<Arc<Notifications>>,
     caller: Caller,
@@ -19,7 +23,12 @@ pub(crate) async fn preferences(
     Ok(Json(Preferences::of(&parts.database, caller.user).await?))
 }
 
-/// Says that anew, all of it.
+/// Says anew what the caller wants to be told, all of it.
+#[utoipa::path(
+    put, path = "/api/notifications/preferences", security(("user" = [])),
+    request_body = Preferences,
+    responses((status = 200, body = Preferences)),
+)]
 pub(crate) async fn set_preferences(
     State(parts): State<Arc<Notifications>>,
     caller: Caller,

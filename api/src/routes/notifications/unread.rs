@@ -10,7 +10,11 @@ use crate::auth::Caller;
 use crate::error::Error;
 use crate::notifications::Unread;
 
-/// How many the caller has not read.
+/// How many notifications the caller has not read.
+#[utoipa::path(
+    get, path = "/api/notifications/unread", security(("user" = [])),
+    responses((status = 200, body = Unread)),
+)]
 pub(crate) async fn unread(
     State(parts): State<Arc<Notifications>>,
     caller: Caller,

@@ -15,7 +15,7 @@ use crate::stream::{
     End, Owner, StreamError, StreamPath, StreamView, close_unused, order_end, request_end, select_streams,
 };
 
-/// Ends a stream and never erases it, for its owner or an admin: `202` while the lifecycle is at it, `204` when nothing is left to do.
+/// Ends a stream and never erases it, for its owner or an admin. It is `202` while the lifecycle is at it, and `204` when nothing is left to do.
 #[utoipa::path(
     delete, path = "/api/streams/{id}", security(("owner" = [])),
     params(StreamPath),

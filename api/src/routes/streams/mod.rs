@@ -34,5 +34,6 @@ pub(crate) use watching::watching;
     edit::edit,
     end::end,
     health::health,
+    watching::watching,
 ))]
 pub(crate) struct Operations;

@@ -16,8 +16,16 @@ use crate::error::Error;
 use crate::presence::Viewer;
 use crate::stream::{self, StreamError, StreamPath};
 
-/// Somebody is there who has no socket in the room. A browser counts from its second time on, when it shows the number that
+/// Says that somebody watches who has no socket in the room. A browser counts from its second time on, when it shows the number that
 /// it was given the first time: whoever shows none each time would be somebody else each time.
+#[utoipa::path(
+    post, path = "/api/streams/{id}/watching", security((), ("user" = [])),
+    params(StreamPath),
+    responses(
+        (status = 204, headers(("Set-Cookie"))),
+        (status = 404, description = "not_found"),
+    ),
+)]
 pub(crate) async fn watching(
     State(chat): State<Arc<Chat>>,
     MaybeCaller(caller): MaybeCaller,

@@ -8,6 +8,7 @@ use axum::response::{AppendHeaders, IntoResponse as _, Response};
 use garde::Validate;
 use secrecy::SecretString;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::app::{Accounts, Chat, Streams};
 use crate::auth::{AuthError, Caller, Confirmed, forget_cookie};
@@ -18,14 +19,24 @@ use crate::error::Error;
 use crate::json::Checked;
 use crate::stream::{End, Owner, order_end};
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Farewell {
     #[garde(skip)]
+    #[schema(value_type = String, format = Password, example = "correct horse battery")]
     password: SecretString,
 }
 
 /// Deletes the caller's account for good.
+#[utoipa::path(
+    delete, path = "/api/users/me", security(("user" = [])),
+    request_body = Farewell,
+    responses(
+        (status = 204, headers(("Set-Cookie"))),
+        (status = 403, description = "wrong_password"),
+        (status = 503, description = "overloaded"),
+    ),
+)]
 pub(crate) async fn delete(
     State(accounts): State<Arc<Accounts>>,
     State(streams): State<Arc<Streams>>,

@@ -29,6 +29,7 @@ pub(crate) use streams::streams;
 #[openapi(paths(
     me::me,
     edit::edit,
+    delete::delete,
     following_live::following_live,
     blocks::blocks,
     block::block,
