@@ -173,7 +173,7 @@ describe('people', () => {
     await go(page, '/@marea');
     await follows(page, true);
     await press(page, 'main button[aria-pressed]');
-    await says(page, 'The test says so.');
+    await says(page, 'This list is full.');
     await follows(page, true);
     await page.close();
     complaints = [];

@@ -1,5 +1,6 @@
-import { describe, expect, it } from 'vitest';
-import { ApiProblem, parseProblem, Unreachable, wordsFor } from './problem.ts';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { chooseLanguage } from '../language/language.svelte.ts';
+import { ApiProblem, parseProblem, Unreachable, wordsFor, wordsForFields } from './problem.ts';
 
 const PROBLEM = 'application/problem+json';
 
@@ -76,5 +77,53 @@ describe('words for a person', () => {
   it('tell an unreachable server from a refusal', () => {
     expect(wordsFor(new Unreachable())).toContain('cannot be reached');
     expect(wordsFor(new ApiProblem(403, 'forbidden', 'Not yours.'))).toBe('Not yours.');
+  });
+});
+
+describe('our own words', () => {
+  const fields = (...codes: [string, string][]) =>
+    new ApiProblem(
+      422,
+      'invalid',
+      'some fields are not acceptable',
+      codes.map(([field, code]) => ({ field, code, detail: 'length is lower than 8' })),
+    );
+
+  beforeEach(() => {
+    vi.stubGlobal('navigator', { languages: ['en', 'es'] });
+    vi.stubGlobal('document', { documentElement: {} });
+  });
+  afterEach(async () => {
+    await chooseLanguage('en');
+    vi.unstubAllGlobals();
+  });
+
+  it('stand for a code that we know, and the api’s for another', async () => {
+    const known = new ApiProblem(409, 'stream_open', 'there is an open stream');
+    const unknown = new ApiProblem(409, 'something_new', 'Not like this.');
+    expect([known, unknown].map(wordsFor)).toEqual(['You have a stream already.', 'Not like this.']);
+    await chooseLanguage('es');
+    expect([known, unknown].map(wordsFor)).toEqual(['Ya tienes un directo.', 'Not like this.']);
+  });
+
+  it('stand for a status in another language, where English has more to say', async () => {
+    const missing = new ApiProblem(404, 'not_found', 'the stream does not exist');
+    expect(wordsFor(missing)).toBe('the stream does not exist');
+    await chooseLanguage('es');
+    expect(wordsFor(missing)).toBe('Esto no existe, o ya no existe.');
+  });
+
+  it('are found for a field and its code', async () => {
+    const error = fields(['password', 'too_short'], ['title', 'too_short']);
+    expect(wordsForFields(error)).toEqual({
+      password: 'At least 8 characters.',
+      title: 'length is lower than 8',
+    });
+    await chooseLanguage('es');
+    expect(wordsForFields(error)).toEqual({
+      password: 'Al menos 8 caracteres.',
+      title: 'Es demasiado corto.',
+    });
+    expect(wordsForFields(new Unreachable())).toEqual({});
   });
 });

@@ -33,9 +33,10 @@ export class ApiProblem extends Error {
     return !this.code.startsWith('http_');
   }
 
-  /** The server's own words for one field, if it complained about that. */
+  /** What to tell a person about one field, if the server complained about it. */
   forField(field: string): string | undefined {
-    return this.fields.find((problem) => problem.field === field)?.detail;
+    const found = this.fields.find((problem) => problem.field === field);
+    return found === undefined ? undefined : wordsForField(found);
   }
 }
 
@@ -70,9 +71,9 @@ export function wordsFor(error: unknown): string {
   if (!(error instanceof ApiProblem)) return t('problem.unknown');
   const known = CODES.get(error.code);
   if (known !== undefined) return t(known);
-  if (error.status === 429 || !error.typed) return wordsForStatus(error.status, error.retryAfter);
+  if (error.status === 429) return wordsForStatus(error.status, error.retryAfter);
   // The api writes English; what a status means can be said in any language.
-  return language.tag !== 'en' && STATUSES.has(error.status)
+  return language.tag !== 'en' && (STATUSES.has(error.status) || !error.typed)
     ? wordsForStatus(error.status, error.retryAfter)
     : error.message;
 }
@@ -153,7 +154,7 @@ const CODES: ReadonlyMap<string, PlainKey> = new Map([
   ['blocked', 'problem.blocked'],
   ['oneself', 'problem.oneself'],
   ['stream_open', 'problem.streamOpen'],
-  ['too_many', 'problem.tooManyPeople'],
+  ['too_many', 'problem.listFull'],
   ['precondition_failed', 'problem.changedMeanwhile'],
   ['too_large', 'problem.tooLarge'],
   ['overloaded', 'problem.busy'],

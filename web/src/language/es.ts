@@ -1,12 +1,13 @@
 /**
  * Spanish that reads the same in Madrid and in Mexico City: "tú", no "vosotros", no words of one country only.
  *
- * stream, broadcast    directo              go live, to stream   transmitir
+ * stream, broadcast    directo              go live              transmitir
  * streamer             streamer             past broadcast       directo anterior
  * viewer               espectador           stream key           clave de transmisión
  * follow, follower     seguir, seguidor     encoder              codificador
  * moderator            moderador            ban, time out        expulsar, silenciar
- * block                bloquear             channel, chat        canal, chat
+ * block                bloquear             banned account       cuenta suspendida
+ * channel, chat        canal, chat          to stream            transmitir
  * log in, log out      iniciar sesión, cerrar sesión; on buttons, which have less room: entrar, salir
  * sign up              crear cuenta         delay                retraso
  * keyframe             fotograma clave      bitrate              tasa de bits

@@ -24,13 +24,13 @@ export const compactNumber = (value: number): string => compact().format(value);
 /** `18:04`. */
 export const timeOfDay = (at: Date): string => time().format(at);
 
-/** `30 Nov 2026`. */
+/** `Nov 30, 2026`. */
 export const day = (at: Date): string => date().format(at);
 
-/** `30 Nov 2026, 18:04:12`. */
+/** `Nov 30, 2026, 6:04:12 PM`. */
 export const dayAndTime = (at: Date): string => moment().format(at);
 
-/** `Monday 18:04`. */
+/** `Monday 06:04 PM`. */
 export const weekdayAndTime = (at: Date): string => weekday().format(at);
 
 /** `yesterday`, `3 hours ago`, `in 2 days`: in the largest unit that fits. */

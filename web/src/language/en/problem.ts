@@ -19,7 +19,7 @@ export const problem = {
   'problem.banned': 'This account is banned. Ask whoever runs this server.',
   'problem.blocked': 'One of you has blocked the other.',
   'problem.streamOpen': 'You have a stream already.',
-  'problem.tooManyPeople': 'These are too many people. Remove some first.',
+  'problem.listFull': 'This list is full. Remove somebody from it first.',
   'problem.changedMeanwhile': 'Somebody has changed this meanwhile. Load the page again.',
   'problem.oneself': 'You cannot do this with yourself.',
   'problem.tooLarge': 'This is too large.',

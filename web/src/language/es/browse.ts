@@ -22,7 +22,7 @@ export const browse: Translation<typeof english> = {
   'browse.searchWords': 'Encuentra personas, directos y categorías por su nombre.',
   'browse.tooShort': 'Escribe al menos dos letras.',
   'browse.tooLong': 'Es demasiado largo. Prueba con menos palabras.',
-  'browse.nothing': 'No hay nada para «{query}»',
+  'browse.nothing': 'No se ha encontrado nada para «{query}»',
   'browse.nothingWords':
     'Revisa la ortografía o prueba con el principio de un nombre. Los directos solo se encuentran mientras duran.',
   'browse.lookThrough': 'Ver las categorías',
