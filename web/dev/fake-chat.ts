@@ -64,6 +64,8 @@ export class FakeChat {
   attachTo(server: Server): void {
     server.on('upgrade', (req, socket) => {
       if (req.url?.startsWith('/ws/chat/')) this.#enter(req, socket);
+      // Notifications are not made up.
+      else if (req.url?.startsWith('/ws/')) socket.destroy();
     });
   }
 
