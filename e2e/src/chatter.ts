@@ -96,6 +96,35 @@ export class Chatter {
     await this.#presses(text, '[data-reply]');
   }
 
+  /** Whether the page offers to act on who said it. */
+  async mayModerate(text: string): Promise<boolean> {
+    return (await this.#button(text, '[data-moderate]')) !== null;
+  }
+
+  /** Chooses in the menu of a line: by the entry's attribute, as `data-ban`. */
+  async moderates(text: string, entry: string): Promise<void> {
+    await this.#presses(text, '[data-moderate]');
+    await this.page.locator(`[role="menu"] [${entry}]`).click();
+  }
+
+  /** For good, and confirms that. */
+  async bans(text: string): Promise<void> {
+    await this.moderates(text, 'data-ban');
+    await this.page.locator('[role="alertdialog"] [data-ban-now]').click();
+  }
+
+  /** Opens the chat's settings at one of their tabs. */
+  async opensSettings(tab: 'rules' | 'terms' | 'bans' | 'moderators' | 'log'): Promise<void> {
+    await this.page.bringToFront();
+    await this.page.locator('section[aria-label="Chat"] button[aria-haspopup="dialog"]').click();
+    await this.page.locator(`#tab-${tab}`).click();
+  }
+
+  async closesSettings(): Promise<void> {
+    await this.page.keyboard.press('Escape');
+    await this.page.waitForSelector('[role="dialog"]', { hidden: true });
+  }
+
   async #presses(text: string, selector: string): Promise<void> {
     await this.page.bringToFront();
     const button = await this.#button(text, selector);

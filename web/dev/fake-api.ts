@@ -38,6 +38,12 @@ export function userOf(token: string): { id: string; username: string } | null {
   return access !== undefined && access.until > Date.now() ? access.user : null;
 }
 
+/** Somebody who signed up, or who is only made up: then the id has the name. */
+export function personOf(id: string): { id: string; username: string } | null {
+  const username = /^u-(.+)$/.exec(id)?.[1];
+  return users.find((user) => user.id === id) ?? (username === undefined ? null : { id, username });
+}
+
 export async function answerApi(
   req: IncomingMessage,
   res: ServerResponse,

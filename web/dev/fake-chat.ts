@@ -3,31 +3,46 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { userOf } from './fake-api.ts';
 import { send } from './fake-live.ts';
+import { FakeModeration } from './fake-moderation.ts';
 
 interface Message {
   epoch: number;
   offset: number;
   id: string;
   streamId: string;
-  user: { id: string; username: string; displayName: string | null; avatar: null };
+  user: { id: string; username: string; displayName: string | null; avatar: null; badges: string[] };
   message: string;
   timestamp: string;
   replyTo: string | null;
 }
 
+interface Somebody {
+  id: string;
+  username: string;
+}
+
 interface Frame {
   event: string;
-  data: { token?: string; message?: string; replyTo?: string; id?: string };
+  data: {
+    token?: string;
+    message?: string;
+    replyTo?: string;
+    id?: string;
+    userId?: string;
+    durationSeconds?: number | null;
+    reason?: string;
+  };
   id?: string;
 }
 
 /**
  * One room for all streams, in memory: some people talk now and then, and whoever is logged in talks with them. It checks
- * nothing but the pace, always begins anew, and speaks just enough of RFC 6455 for short texts.
+ * nothing but the pace and what moderators have decided, always begins anew, and speaks just enough of RFC 6455 for short texts.
  */
 export class FakeChat {
   readonly #epoch = Date.now();
   readonly #sockets = new Set<Duplex>();
+  readonly #moderation = new FakeModeration((event, data) => this.#happen(event, data));
   #messages: Message[] = [];
   #offset = 0;
 
@@ -36,21 +51,26 @@ export class FakeChat {
       { length: 120 },
       (_, n) => LINES[n % LINES.length] ?? '',
     ).entries()) {
-      this.#say(PEOPLE[(index * 3) % PEOPLE.length] ?? 'ana', text);
+      this.#say(madeUp(index * 3), text);
     }
     setInterval(() => {
       const at = Math.floor(Math.random() * LINES.length);
-      this.#tell('new_message', this.#say(PEOPLE[at % PEOPLE.length] ?? 'ana', LINES[at] ?? ''));
+      const somebody = madeUp(at);
+      if (this.#moderation.refusal(somebody.id, '') !== null) return;
+      this.#tell('new_message', this.#say(somebody, LINES[at] ?? ''));
     }, 4_000).unref();
   }
 
   attachTo(server: Server): void {
     server.on('upgrade', (req, socket) => {
       if (req.url?.startsWith('/ws/chat/')) this.#enter(req, socket);
+      // Notifications are not made up.
+      else if (req.url?.startsWith('/ws/')) socket.destroy();
     });
   }
 
-  answer(res: ServerResponse, url: URL): boolean {
+  async answer(req: IncomingMessage, res: ServerResponse, url: URL): Promise<boolean> {
+    if (await this.#moderation.answer(req, res, url)) return true;
     const streamId = /^\/api\/chat\/([^/]+)$/.exec(url.pathname)?.[1];
     if (streamId === undefined) return false;
     const limit = Number(url.searchParams.get('limit') ?? 50);
@@ -82,8 +102,9 @@ export class FakeChat {
       recovered: false,
       viewerCount: 128,
       messages: this.#messages.slice(-50),
+      settings: this.#moderation.settings,
     });
-    let username: string | null = null;
+    let me: Somebody | null = null;
     let saidAt = 0;
     let rest = Buffer.alloc(0);
     socket.on('data', (bytes: Buffer) => {
@@ -97,36 +118,52 @@ export class FakeChat {
         const refuse = (code: string, retryAfterMs?: number) =>
           write(socket, 'ack', { ok: false, code, detail: code, retryAfterMs }, id);
         if (event === 'authenticate') {
-          username = userOf(data.token ?? '')?.username ?? null;
-          if (username === null) refuse('token_expired');
-          else write(socket, 'ack', { ok: true }, id);
-        } else if (event === 'send_message' && username !== null) {
+          me = userOf(data.token ?? '');
+          if (me === null) refuse('token_expired');
+          else write(socket, 'ack', { ok: true, self: this.#moderation.standing(me.id) }, id);
+        } else if (event === 'send_message' && me !== null) {
           const wait = saidAt + PACE_MS - Date.now();
-          if (wait > 0) refuse('too_fast', wait);
+          const refusal = this.#moderation.refusal(me.id, data.message ?? '', saidAt);
+          if (refusal !== null) refuse(refusal.code, refusal.retryAfterMs);
+          else if (wait > 0) refuse('too_fast', wait);
           else {
             saidAt = Date.now();
-            const message = this.#say(username, data.message ?? '', data.replyTo ?? null);
+            const message = this.#say(me, data.message ?? '', data.replyTo ?? null);
             write(socket, 'ack', { ok: true, message }, id);
             this.#tell('new_message', message, socket);
           }
-        } else if (event === 'delete_message' && username !== null) {
-          this.#messages = this.#messages.filter((message) => message.id !== data.id);
+        } else if (event === 'delete_message' && me !== null) {
+          const removed = this.#messages.find((message) => message.id === data.id);
+          this.#messages = this.#messages.filter((message) => message !== removed);
           write(socket, 'ack', { ok: true }, id);
-          this.#offset += 1;
-          this.#tell('message_deleted', { epoch: this.#epoch, offset: this.#offset, id: data.id });
+          this.#happen('message_deleted', { id: data.id });
+          if (removed !== undefined && removed.user.id !== me.id) {
+            this.#moderation.log(me, 'delete_message', removed.user);
+          }
+        } else if (event === 'timeout_user' && me !== null) {
+          const user = this.#messages.find((message) => message.user.id === data.userId)?.user;
+          if (user === undefined || !this.#moderation.moderates(me.id)) return refuse('forbidden');
+          this.#moderation.ban(me, user, data.durationSeconds ?? null, data.reason ?? null);
+          this.#messages = this.#messages.filter((message) => message.user.id !== data.userId);
+          write(socket, 'ack', { ok: true }, id);
         } else refuse('malformed');
       }
     });
   }
 
-  #say(username: string, message: string, replyTo: string | null = null): Message {
+  #happen(event: string, data: object): void {
+    this.#offset += 1;
+    this.#tell(event, { epoch: this.#epoch, offset: this.#offset, streamId: 'any', ...data });
+  }
+
+  #say({ id, username }: Somebody, message: string, replyTo: string | null = null): Message {
     this.#offset += 1;
     const said: Message = {
       epoch: this.#epoch,
       offset: this.#offset,
       id: randomUUID(),
       streamId: 'any',
-      user: { id: `u-${username}`, username, displayName: null, avatar: null },
+      user: { id, username, displayName: null, avatar: null, badges: this.#moderation.badges(id) },
       message,
       timestamp: new Date().toISOString(),
       replyTo,
@@ -139,6 +176,11 @@ export class FakeChat {
     for (const socket of this.#sockets) if (socket !== except) write(socket, event, data);
   }
 }
+
+const madeUp = (at: number): Somebody => {
+  const username = PEOPLE[at % PEOPLE.length] ?? 'ana';
+  return { id: `u-${username}`, username };
+};
 
 function write(socket: Duplex, event: string, data: unknown, id?: string): void {
   const payload = Buffer.from(JSON.stringify({ event, data, id }));

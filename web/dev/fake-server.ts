@@ -21,7 +21,7 @@ export function fakeServer(): Plugin {
         res.setHeader('content-security-policy', POLICY);
         const url = new URL(req.url ?? '/', 'http://fake');
         if (await stream.answer(req, res, url)) return;
-        if (chat.answer(res, url)) return;
+        if (await chat.answer(req, res, url)) return;
         if (await answerApi(req, res, url, stream)) return;
         next();
       })

@@ -131,6 +131,20 @@ async function pictures(page, take) {
   await page.keyboard.press('Enter');
   await pause(500);
   await take('watch-talk');
+  await page.evaluate(() => [...document.querySelectorAll('[data-moderate]')].pop()?.click());
+  await pause(300);
+  await take('watch-moderate');
+  await page.keyboard.press('Escape');
+  await page.evaluate(() => document.querySelector('button[aria-haspopup="dialog"]')?.click());
+  await page.waitForSelector('#tab-log');
+  await pause(500);
+  await take('chat-settings');
+  for (const tab of ['terms', 'bans', 'moderators', 'log']) {
+    await page.click(`#tab-${tab}`);
+    await pause(500);
+    await take(`chat-settings-${tab}`);
+  }
+  await page.keyboard.press('Escape');
   const name = `guest${Math.floor(Math.random() * 1e9)}`;
   await page.evaluate(() => document.querySelector('header button.plain')?.click());
   await pause(500);

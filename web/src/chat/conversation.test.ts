@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { Conversation, type Effect } from './conversation.ts';
 import type { Line } from './frames.ts';
-import { ANA, line, lines, NOW } from './made-up-lines.ts';
+import { ANA, ANYTHING_GOES, BOB, line, lines, NOW } from './made-up-lines.ts';
 
 let talk: Conversation;
 let now: number;
@@ -302,6 +302,104 @@ describe('a conversation', () => {
     talk.remove('m1');
     ok('delete:m1');
     expect(talk.room.lines).toEqual([]);
+  });
+
+  it('knows what it is in the room, and keeps that over a connection that breaks', () => {
+    talk.start(now);
+    joined(0);
+    talk.account(ANA.id, now);
+    talk.token({ value: 't1', renewAt: Infinity }, now);
+    expect(talk.standing).toBeNull();
+    server('ack', { ok: true, self: { role: 'moderator', banned: false, bannedUntil: null } }, 'auth');
+    expect(talk.standing).toMatchObject({ role: 'moderator', banned: false });
+    talk.closed(1006, now, SOON);
+    expect(talk.standing).toMatchObject({ role: 'moderator' });
+    talk.account(BOB.id, now);
+    expect(talk.standing).toBeNull();
+  });
+
+  const standAs = (role: string) =>
+    server('ack', { ok: true, self: { role, banned: false, bannedUntil: null } }, 'auth');
+  const ban = (offset: number, userId: string, durationSeconds: number | null = 60) =>
+    server('user_banned', { epoch: 1, offset, userId, username: 'somebody', durationSeconds });
+
+  it('may not talk once it is banned, and may when the ban is taken back', () => {
+    speaking();
+    standAs('moderator');
+    ban(2, BOB.id);
+    expect(talk.standing).toMatchObject({ role: 'moderator', banned: false });
+    ban(3, ANA.id);
+    expect(talk.standing).toEqual({ role: 'viewer', banned: true, bannedUntil: NOW + 60_000 });
+    server('user_unbanned', { epoch: 1, offset: 4, userId: ANA.id, username: 'ana' });
+    expect(talk.standing).toMatchObject({ banned: false });
+    // An event that comes twice holds once.
+    ban(3, ANA.id);
+    expect(talk.standing).toMatchObject({ banned: false });
+  });
+
+  it('does not count a ban anew that is told again after a connection that broke', () => {
+    speaking();
+    standAs('viewer');
+    talk.closed(1006, now, SOON);
+    tickAt(now + 300_000);
+    joined(2, [], true);
+    ban(2, ANA.id);
+    expect(talk.standing).toMatchObject({ banned: false });
+  });
+
+  it.each<[string, number | null, number | null]>([
+    ['banned_here', null, null],
+    ['timed_out', 5_000, NOW + 5_000],
+  ])('learns from a refusal that it is banned (%s)', (code, wait, until) => {
+    speaking();
+    standAs('viewer');
+    talk.say('hello', null, 'c1', now);
+    did();
+    no('say:c1', code, wait);
+    expect(talk.standing).toEqual({ role: 'viewer', banned: true, bannedUntil: until });
+    expect(did()).toEqual([`return hello: ${code}`]);
+  });
+
+  it('learns from its own message that it keeps order now', () => {
+    speaking();
+    standAs('viewer');
+    talk.say('hello', null, 'c1', now);
+    ok('say:c1', line(2, { user: { ...ANA, badges: ['moderator'] } }));
+    expect(talk.standing).toMatchObject({ role: 'moderator' });
+  });
+
+  it.each([
+    ['viewer', 10, NOW + 10_000],
+    ['viewer', 0, -Infinity],
+    ['moderator', 10, -Infinity],
+  ])('as a %s waits in slow mode of %i s', (role, slowSeconds, until) => {
+    speaking();
+    standAs(role);
+    const settings = { ...ANYTHING_GOES, slowSeconds };
+    server('chat_settings', { epoch: 1, offset: 2, settings });
+    expect(talk.slowUntil).toBe(-Infinity);
+    talk.say('hello', null, 'c1', now);
+    ok('say:c1', line(3, { user: { ...ANA, badges: role === 'moderator' ? ['moderator'] : [] } }));
+    expect(talk.slowUntil).toBe(until);
+    server('chat_settings', { epoch: 1, offset: 4, settings: ANYTHING_GOES });
+    expect(talk.slowUntil).toBe(-Infinity);
+  });
+
+  it('bans somebody, and says why it could not', () => {
+    talk.ban(BOB.id, 600, null);
+    expect(did()).toEqual(['tell']);
+    speaking();
+    talk.ban(BOB.id, null, 'spam');
+    const [effect] = talk.take();
+    expect(effect?.do === 'send' && JSON.parse(effect.frame)).toEqual({
+      event: 'timeout_user',
+      data: { userId: BOB.id, durationSeconds: null, reason: 'spam' },
+      id: `ban:${BOB.id}`,
+    });
+    ok(`ban:${BOB.id}`);
+    expect(did()).toEqual([]);
+    no(`ban:${BOB.id}`, 'forbidden');
+    expect(talk.take()).toMatchObject([{ do: 'tell', refusal: { code: 'protected' } }]);
   });
 
   it('keeps what a reader reads, and five hundred lines of what nobody does', () => {

@@ -16,6 +16,7 @@ import {
   type Pending,
   type Room,
 } from './room.ts';
+import { banned, moderates, roleOf, unbanned, type Standing } from './standing.ts';
 
 /** What the shell around a conversation is to do. */
 export type Effect =
@@ -29,7 +30,7 @@ export type Effect =
   | { do: 'history' }
   /** A message was not sent: its text goes back to whoever wrote it. */
   | { do: 'return'; message: string; replyTo: string | null; refusal: Refusal }
-  /** A message could not be removed. */
+  /** A message could not be removed, or nobody banned. */
   | { do: 'tell'; refusal: Refusal };
 
 export type Link = 'connecting' | 'joined' | 'waiting' | 'offline' | 'resting' | 'over';
@@ -45,6 +46,8 @@ export class Conversation {
   room: Room = EMPTY_ROOM;
   link: Link = 'resting';
   speaking: Speaking = 'no';
+  /** What the server last said of whoever talks; `null` while it has said nothing. */
+  standing: Standing | null = null;
 
   #effects: Effect[] = [];
   #me: string | null = null;
@@ -63,6 +66,8 @@ export class Conversation {
   #authAt: number | null = null;
   /** Those of `room.pending` that were sent on this connection, and when. */
   readonly #sent = new Map<string, number>();
+  /** When the last message of mine was taken. */
+  #saidAt = -Infinity;
   /** When to read the history anew, and up to where it replaces what is known. */
   #historyAt: number | null = null;
   #historyUntil: Position | null = null;
@@ -85,6 +90,13 @@ export class Conversation {
     return Math.max(at, now);
   }
 
+  /** Until when slow mode takes no other message of mine; in the past where there is nothing to wait for. */
+  get slowUntil(): number {
+    const seconds = this.room.settings?.slowSeconds ?? 0;
+    if (seconds === 0 || moderates(this.standing?.role ?? null)) return -Infinity;
+    return this.#saidAt + seconds * 1000;
+  }
+
   start(now: number): void {
     if (this.link === 'resting') this.#open(now);
   }
@@ -103,9 +115,13 @@ export class Conversation {
     if (frame === null) return;
     if (frame.event === 'error') this.#error = frame.code;
     else if (frame.event === 'ack') this.#answered(frame, now);
-    const { room, need } = hear(this.room, frame, this.#me);
+    const stood = this.room;
+    const { room, need } = hear(stood, frame, this.#me);
     this.room = trimmed(room, this.#keep);
     if (frame.event === 'joined') this.#joined(now);
+    else if (frame.event === 'user_banned' || frame.event === 'user_unbanned') {
+      if (this.room.notes !== stood.notes) this.#judged(frame, now);
+    }
     if (need === 'replay') this.#lost(now, 0);
     else if (need === 'history') {
       this.#historyUntil = this.room.position;
@@ -169,6 +185,8 @@ export class Conversation {
     this.#authAttempts = 0;
     this.#authAt = null;
     this.speaking = 'no';
+    this.standing = null;
+    this.#saidAt = -Infinity;
     // A socket cannot take back who it belongs to.
     if (me === null && spoke && this.link === 'joined') this.#lost(now, 0);
     else this.#authenticate();
@@ -198,6 +216,16 @@ export class Conversation {
   remove(id: string): void {
     if (this.link === 'joined' && this.speaking === 'yes') this.#send('delete_message', { id }, DELETE + id);
     else this.#effects.push({ do: 'tell', refusal: NOT_CONNECTED });
+  }
+
+  /** Keeps somebody from talking for so long; `null` is for good. That it is done comes as an event. */
+  ban(userId: string, durationSeconds: number | null, reason: string | null): void {
+    if (this.link !== 'joined' || this.speaking !== 'yes') {
+      this.#effects.push({ do: 'tell', refusal: NOT_CONNECTED });
+      return;
+    }
+    const data = { userId, durationSeconds, ...(reason === null ? {} : { reason }) };
+    this.#send('timeout_user', data, BAN + userId);
   }
 
   /** The latest page, the oldest first. */
@@ -236,12 +264,45 @@ export class Conversation {
   }
 
   #answered(ack: Extract<ServerFrame, { event: 'ack' }>, now: number): void {
-    if (ack.id === AUTH) this.#authenticated(ack.refusal, now);
-    else if (ack.id.startsWith(SEND)) this.#said(ack.id.slice(SEND.length), ack, now);
+    if (ack.id === AUTH) {
+      if (ack.refusal === null) this.standing = ack.standing;
+      this.#authenticated(ack.refusal, now);
+    } else if (ack.id.startsWith(SEND)) this.#said(ack.id.slice(SEND.length), ack, now);
     else if (ack.id.startsWith(DELETE)) {
       const id = ack.id.slice(DELETE.length);
       if (ack.refusal === null || ack.refusal.code === 'not_found') this.room = without(this.room, id);
       else this.#effects.push({ do: 'tell', refusal: ack.refusal });
+    } else if (ack.id.startsWith(BAN) && ack.refusal !== null) {
+      const { code } = ack.refusal;
+      // The same code as for messages means something else here.
+      this.#effects.push({
+        do: 'tell',
+        refusal: { ...ack.refusal, code: code === 'forbidden' ? 'protected' : code },
+      });
+    }
+  }
+
+  /** Somebody was banned, or may talk again. What is replayed is older than what the answer to `authenticate` will say. */
+  #judged(frame: Extract<ServerFrame, { event: 'user_banned' | 'user_unbanned' }>, now: number): void {
+    if (this.standing === null || frame.userId !== this.#me) return;
+    if (frame.position.offset <= this.room.target) return;
+    this.standing =
+      frame.event === 'user_banned'
+        ? banned(this.standing, frame.durationSeconds, now)
+        : unbanned(this.standing);
+  }
+
+  /** An answer to my message says what I am here, which may have changed since I came. */
+  #stands(ack: Extract<ServerFrame, { event: 'ack' }>, now: number): void {
+    const { refusal, line } = ack;
+    if (refusal === null) {
+      this.#saidAt = now;
+      if (line !== null && this.standing !== null) {
+        this.standing = { ...unbanned(this.standing), role: roleOf(line.user.badges) };
+      }
+    } else if (this.standing !== null && BANNED.has(refusal.code)) {
+      const seconds = refusal.retryAfterMs === null ? null : refusal.retryAfterMs / 1000;
+      this.standing = banned(this.standing, refusal.code === 'banned_here' ? null : seconds, now);
     }
   }
 
@@ -268,6 +329,7 @@ export class Conversation {
 
   #said(clientMsgId: string, ack: Extract<ServerFrame, { event: 'ack' }>, now: number): void {
     this.#sent.delete(clientMsgId);
+    this.#stands(ack, now);
     const mine = this.room.pending.find((pending) => pending.clientMsgId === clientMsgId);
     if (ack.refusal === null) this.room = accepted(this.room, clientMsgId, ack.line);
     else if (mine === undefined) return;
@@ -382,6 +444,8 @@ const AUTH = 'auth';
 const PROBE = 'probe';
 const SEND = 'say:';
 const DELETE = 'delete:';
+const BAN = 'ban:';
+const BANNED = new Set(['banned_here', 'timed_out']);
 const TOKEN_REFUSED = new Set(['unauthenticated', 'token_invalid', 'token_expired', 'session_revoked']);
 const NO_ANSWER: End = { code: 1006, error: null };
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { readFrame, readLines } from './frames.ts';
-import { line } from './made-up-lines.ts';
+import { ANYTHING_GOES, line } from './made-up-lines.ts';
 
 const read = (event: string, data: unknown, more: object = {}) =>
   readFrame(JSON.stringify({ event, data, ...more }));
@@ -10,6 +10,48 @@ describe('a frame', () => {
     ['new_message', { ...line(4), streamId: 's' }, { event: 'new_message', line: line(4) }],
     ['new_message', { epoch: 1, offset: 4 }, { event: 'unknown', position: { epoch: 1, offset: 4 } }],
     ['pinned', { epoch: 1, offset: 4 }, { event: 'unknown', position: { epoch: 1, offset: 4 } }],
+    [
+      'user_banned',
+      { epoch: 1, offset: 4, userId: 'u', username: 'bob', durationSeconds: 600 },
+      {
+        event: 'user_banned',
+        position: { epoch: 1, offset: 4 },
+        userId: 'u',
+        username: 'bob',
+        durationSeconds: 600,
+      },
+    ],
+    [
+      'user_unbanned',
+      { epoch: 1, offset: 4, userId: 'u', username: 'bob' },
+      { event: 'user_unbanned', position: { epoch: 1, offset: 4 }, userId: 'u', username: 'bob' },
+    ],
+    ['user_banned', { epoch: 1, offset: 4 }, { event: 'unknown', position: { epoch: 1, offset: 4 } }],
+    ['user_banned', { userId: 'u', username: 'bob' }, { event: 'unknown', position: null }],
+    [
+      'chat_settings',
+      { epoch: 1, offset: 4, settings: { slowSeconds: 10, links: 'block' } },
+      {
+        event: 'chat_settings',
+        position: { epoch: 1, offset: 4 },
+        settings: { ...ANYTHING_GOES, slowSeconds: 10, links: 'block' },
+      },
+    ],
+    [
+      'stream_updated',
+      { epoch: 1, offset: 4, title: 'T', categories: [{ id: 'c', name: 'Art', slug: 'art' }, 7] },
+      {
+        event: 'stream_updated',
+        position: { epoch: 1, offset: 4 },
+        title: 'T',
+        categories: [{ id: 'c', name: 'Art', slug: 'art' }],
+      },
+    ],
+    [
+      'stream_ended',
+      { epoch: 1, offset: 4, endedAt: '2026-11-30T12:00:00Z', reason: null },
+      { event: 'stream_ended', position: { epoch: 1, offset: 4 }, endedAt: '2026-11-30T12:00:00Z' },
+    ],
     ['raid', {}, { event: 'unknown', position: null }],
     ['viewer_count', { count: 7 }, { event: 'viewer_count', count: 7 }],
     ['viewer_count', { count: 'many' }, null],
@@ -25,6 +67,7 @@ describe('a frame', () => {
       id: '7',
       refusal: null,
       line: line(2),
+      standing: null,
     });
     expect(
       read('ack', { ok: false, code: 'too_fast', detail: 'wait', retryAfterMs: 640 }, { id: 'a' }),
@@ -33,11 +76,33 @@ describe('a frame', () => {
       id: 'a',
       refusal: { code: 'too_fast', detail: 'wait', retryAfterMs: 640 },
       line: null,
+      standing: null,
+    });
+    expect(
+      read('ack', { ok: true, self: { role: 'moderator', banned: false } }, { id: 'auth' }),
+    ).toMatchObject({
+      standing: { role: 'moderator', banned: false, bannedUntil: null },
     });
   });
 
   it.each(['', '[]', '7', 'null', '{', '{"data":{}}'])('is not %j', (text) => {
     expect(readFrame(text)).toBeNull();
+  });
+
+  it('of an entry says what the room allows, if the server knows', () => {
+    const at = { epoch: 1, offset: 4 };
+    expect(read('joined', { ...at, settings: { uniqueOnly: true } })).toMatchObject({
+      settings: { ...ANYTHING_GOES, uniqueOnly: true },
+    });
+    expect(read('joined', { ...at, settings: null })).toMatchObject({ settings: null });
+  });
+
+  it('of a message has the badges that are known', () => {
+    const user = { ...line(1).user, badges: ['admin', 'knight', 'owner'] };
+    expect(readLines([line(1, { user: user as never })])[0]?.user.badges).toEqual(['owner', 'admin']);
+    expect(readLines([line(1, { user: { ...user, badges: undefined } as never })])[0]?.user.badges).toEqual(
+      [],
+    );
   });
 
   it('leaves out of a list what is no message', () => {

@@ -1,16 +1,26 @@
 /** What goes over a room's WebSocket (docs/realtime.md), read once at the edge: everything behind it can trust the types. */
 
+import type { ChatSettings } from '../api/moderation.ts';
+import type { Category } from '../api/streams.ts';
+import { asRecord, numberOf, parseJson, stringOf } from './json-values.ts';
+import { readSettings } from './settings.ts';
+import { readStanding, type Standing } from './standing.ts';
+
 /** Where an event stands in its room: offsets have no gaps within an epoch, and a later epoch has a larger number. */
 export interface Position {
   epoch: number;
   offset: number;
 }
 
+export type Badge = 'owner' | 'moderator' | 'admin';
+
 export interface Author {
   id: string;
   username: string;
   displayName: string | null;
   avatar: string | null;
+  /** What they were when they said it. */
+  badges: readonly Badge[];
 }
 
 /** One message, as everybody sees it. */
@@ -34,12 +44,27 @@ export type ServerFrame =
       recovered: boolean;
       viewerCount: number | null;
       messages: Line[];
+      /** `null` while the server does not know. */
+      settings: ChatSettings | null;
     }
   | { event: 'new_message'; line: Line }
   | { event: 'message_deleted'; position: Position; id: string }
+  | {
+      event: 'user_banned';
+      position: Position;
+      userId: string;
+      username: string;
+      /** `null`: for good. */
+      durationSeconds: number | null;
+    }
+  | { event: 'user_unbanned'; position: Position; userId: string; username: string }
+  | { event: 'chat_settings'; position: Position; settings: ChatSettings }
+  | { event: 'stream_updated'; position: Position; title: string; categories: Category[] }
+  | { event: 'stream_ended'; position: Position; endedAt: string }
   | { event: 'resync'; position: Position }
   | { event: 'viewer_count'; count: number }
-  | { event: 'ack'; id: string; refusal: Refusal | null; line: Line | null }
+  /** `standing` answers `authenticate`. */
+  | { event: 'ack'; id: string; refusal: Refusal | null; line: Line | null; standing: Standing | null }
   | { event: 'error'; code: string }
   /** From a newer server. What has a position counts in the room's order all the same. */
   | { event: 'unknown'; position: Position | null };
@@ -61,6 +86,7 @@ export function readFrame(text: string): ServerFrame | null {
         recovered: data['recovered'] === true,
         viewerCount: numberOf(data['viewerCount']),
         messages: readLines(data['messages']),
+        settings: readSettings(data['settings']),
       };
     case 'new_message': {
       const line = readLine(data);
@@ -86,13 +112,56 @@ export function readFrame(text: string): ServerFrame | null {
         id: String(frame['id'] ?? ''),
         refusal: ok ? null : refusal,
         line: readLine(data['message']),
+        standing: readStanding(data['self']),
       };
     }
     case 'error':
       return { event, code: stringOf(data['code']) ?? 'unknown' };
     default:
-      return { event: 'unknown', position };
+      return (
+        (position === null ? null : readHappening(event, data, position)) ?? { event: 'unknown', position }
+      );
   }
+}
+
+/** What else happens in a room, in its order. What cannot be read counts in the order all the same. */
+function readHappening(event: string, data: Record<string, unknown>, position: Position): ServerFrame | null {
+  const userId = stringOf(data['userId']);
+  const username = stringOf(data['username']);
+  switch (event) {
+    case 'user_banned': {
+      const durationSeconds = numberOf(data['durationSeconds']);
+      if (userId === null || username === null) return null;
+      return { event, position, userId, username, durationSeconds };
+    }
+    case 'user_unbanned':
+      return userId === null || username === null ? null : { event, position, userId, username };
+    case 'chat_settings': {
+      const settings = readSettings(data['settings']);
+      return settings === null ? null : { event, position, settings };
+    }
+    case 'stream_updated': {
+      const title = stringOf(data['title']);
+      return title === null
+        ? null
+        : { event, position, title, categories: readCategories(data['categories']) };
+    }
+    case 'stream_ended': {
+      const endedAt = stringOf(data['endedAt']);
+      return endedAt === null ? null : { event, position, endedAt };
+    }
+    default:
+      return null;
+  }
+}
+
+function readCategories(value: unknown): Category[] {
+  if (!Array.isArray(value)) return [];
+  return value.flatMap((entry: unknown) => {
+    const data = asRecord(entry);
+    const [id, name, slug] = [stringOf(data?.['id']), stringOf(data?.['name']), stringOf(data?.['slug'])];
+    return id === null || name === null || slug === null ? [] : [{ id, name, slug }];
+  });
 }
 
 /** Those of a list that are messages, in their order. */
@@ -126,11 +195,16 @@ function readLine(value: unknown): Line | null {
       username,
       displayName: stringOf(user['displayName']),
       avatar: stringOf(user['avatar']),
+      badges: readBadges(user['badges']),
     },
     message,
     timestamp: stringOf(data['timestamp']) ?? '',
     replyTo: stringOf(data['replyTo']),
   };
+}
+
+function readBadges(value: unknown): Badge[] {
+  return Array.isArray(value) ? BADGES.filter((badge) => value.includes(badge)) : [];
 }
 
 function positionOf(data: Record<string, unknown>): Position | null {
@@ -139,24 +213,5 @@ function positionOf(data: Record<string, unknown>): Position | null {
   return epoch === null || offset === null ? null : { epoch, offset };
 }
 
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
-}
-
-function asRecord(value: unknown): Record<string, unknown> | null {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? (value as Record<string, unknown>)
-    : null;
-}
-
-function stringOf(value: unknown): string | null {
-  return typeof value === 'string' && value !== '' ? value : null;
-}
-
-function numberOf(value: unknown): number | null {
-  return typeof value === 'number' && Number.isFinite(value) ? value : null;
-}
+/** In the order in which they are shown. */
+const BADGES: readonly Badge[] = ['owner', 'moderator', 'admin'];

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { Line, ServerFrame } from './frames.ts';
-import { ANA, line, lines, NOW } from './made-up-lines.ts';
+import type { Author, Line, ServerFrame } from './frames.ts';
+import { ANA, ANYTHING_GOES, BOB, line, lines, NOW } from './made-up-lines.ts';
 import {
   accepted,
   EMPTY_ROOM,
@@ -21,6 +21,7 @@ const joined = (offset: number, messages: Line[], recovered = false, epoch = 1):
   recovered,
   viewerCount: 3,
   messages,
+  settings: null,
 });
 const said = (offset: number, change: Partial<Line> = {}): ServerFrame => ({
   event: 'new_message',
@@ -30,6 +31,18 @@ const deleted = (offset: number, id: string): ServerFrame => ({
   event: 'message_deleted',
   position: { epoch: 1, offset },
   id,
+});
+const about = (user: Author) => ({ userId: user.id, username: user.username });
+const banned = (offset: number, user: Author, durationSeconds: number | null = 600): ServerFrame => ({
+  event: 'user_banned',
+  position: { epoch: 1, offset },
+  ...about(user),
+  durationSeconds,
+});
+const unbanned = (offset: number, user: Author): ServerFrame => ({
+  event: 'user_unbanned',
+  position: { epoch: 1, offset },
+  ...about(user),
 });
 const PENDING = { clientMsgId: 'c1', message: 'hello', replyTo: null, since: NOW };
 
@@ -120,6 +133,72 @@ describe('a room', () => {
   });
 });
 
+describe('a room in which somebody keeps order', () => {
+  const twoTalk = [line(1), line(2, { user: ANA }), line(3)];
+
+  it('shows nothing that somebody said before they were banned, and what they say once they may again', () => {
+    const room = after([joined(3, twoTalk), banned(4, BOB)]);
+    expect([ids(room), sinceOf(room), room.need]).toEqual(['m2', '1.4', 'nothing']);
+    expect(ids(after([unbanned(5, BOB), said(6)], room))).toBe('m2 m6');
+  });
+
+  it('does not show it again with a page that was read before, nor with an answer that comes late', () => {
+    const room = after([joined(3, twoTalk), banned(4, BOB)]);
+    expect(ids(withOlder(room, [line(0), line(0, { id: 'm0a', user: ANA })]))).toBe('m0a m2');
+    const mine = after([joined(1, [line(1)]), banned(3, ANA)]);
+    expect(mine.need).toBe('replay');
+    const answered = accepted(
+      after([banned(3, ANA)], { ...after([joined(1, [line(1)])]), ahead: [2] }),
+      'c1',
+      line(2, { user: ANA }),
+    );
+    expect([ids(answered), sinceOf(answered)]).toEqual(['m1', '1.3']);
+  });
+
+  it('notes who was banned and who may talk again', () => {
+    const { notes } = after([joined(1, [line(1)]), banned(2, BOB), unbanned(3, BOB), banned(4, BOB, null)]);
+    expect(notes.map(({ kind, username, durationSeconds }) => [kind, username, durationSeconds])).toEqual([
+      ['banned', 'bob', 600],
+      ['unbanned', 'bob', null],
+      ['banned', 'bob', null],
+    ]);
+  });
+
+  it('keeps a hundred notes', () => {
+    const frames = Array.from({ length: 120 }, (_, n) => unbanned(n + 2, BOB));
+    expect(after([joined(1, [line(1)]), ...frames]).notes).toHaveLength(100);
+  });
+
+  it('knows what it allows, from the entry on, and asks again where such an event is missing', () => {
+    const slow = { ...ANYTHING_GOES, slowSeconds: 10 };
+    const change = (offset: number): ServerFrame => ({
+      event: 'chat_settings',
+      position: { epoch: 1, offset },
+      settings: ANYTHING_GOES,
+    });
+    const room = after([{ ...joined(1, []), settings: slow } as ServerFrame]);
+    expect(room.settings).toEqual(slow);
+    // A server that cannot say so now has not changed it.
+    expect(after([joined(1, [], true)], room).settings).toEqual(slow);
+    expect(after([change(2)], room).settings).toEqual(ANYTHING_GOES);
+    expect(after([change(3)], room).need).toBe('replay');
+  });
+
+  it('knows what its stream is called now, and when that is over', () => {
+    const position = { epoch: 1, offset: 2 };
+    const room = after([
+      joined(1, []),
+      { event: 'stream_updated', position, title: 'Anew', categories: [] },
+      { event: 'stream_ended', position: { epoch: 1, offset: 3 }, endedAt: '2026-11-30T12:00:00Z' },
+    ]);
+    expect([room.renamed?.title, room.endedAt, sinceOf(room)]).toEqual([
+      'Anew',
+      '2026-11-30T12:00:00Z',
+      '1.3',
+    ]);
+  });
+});
+
 describe('my own message', () => {
   const mine = (offset: number) => line(offset, { user: ANA, message: 'hello' });
   const waiting = () => pended(after([joined(1, [line(1)])]), PENDING);
@@ -145,6 +224,11 @@ describe('my own message', () => {
   it('is there once when its second try is answered with what the first became', () => {
     const room = accepted(after([said(2, mine(2)), said(3)], waiting()), 'c1', mine(2));
     expect([ids(room), sinceOf(room)]).toEqual(['m1 m2 m3', '1.3']);
+  });
+
+  it('that was taken away before its second try is answered does not come back', () => {
+    const room = accepted(after([joined(9, lines(8, 9))], waiting()), 'c1', mine(2));
+    expect([ids(room), room.pending]).toEqual(['m8 m9', []]);
   });
 
   it.each([

@@ -1,3 +1,5 @@
+import type { ChatSettings } from '../api/moderation.ts';
+import type { Category } from '../api/streams.ts';
 import { tidy } from './draft.ts';
 import type { Line, Position, ServerFrame } from './frames.ts';
 
@@ -8,6 +10,15 @@ export interface Pending {
   replyTo: string | null;
   /** Milliseconds since 1970: when Enter was pressed. */
   since: number;
+}
+
+/** Somebody was banned, or may talk again; for who keeps order. */
+export interface Note extends Position {
+  kind: 'banned' | 'unbanned';
+  userId: string;
+  username: string;
+  /** `null`: for good. */
+  durationSeconds: number | null;
 }
 
 /** A room as one viewer knows it. */
@@ -24,6 +35,14 @@ export interface Room {
   /** Ids of messages that were taken away a moment ago; a page of history may have been read before that. */
   readonly removed: readonly string[];
   readonly viewers: number | null;
+  /** `null` while that is not known. */
+  readonly settings: ChatSettings | null;
+  /** The latest, the oldest first: what those who were banned said before that is nobody's to read. */
+  readonly notes: readonly Note[];
+  /** What the stream is called since it was renamed. */
+  readonly renamed: { readonly title: string; readonly categories: readonly Category[] } | null;
+  /** RFC 3339: the broadcast is over, though its room is open a little longer. */
+  readonly endedAt: string | null;
 }
 
 /**
@@ -40,6 +59,10 @@ export const EMPTY_ROOM: Room = {
   pending: [],
   removed: [],
   viewers: null,
+  settings: null,
+  notes: [],
+  renamed: null,
+  endedAt: null,
 };
 
 /** Takes a frame. `me` is the id of whoever is logged in. */
@@ -47,7 +70,12 @@ export function hear(room: Room, frame: ServerFrame, me: string | null): { room:
   switch (frame.event) {
     case 'joined': {
       const { position, messages, viewerCount } = frame;
-      const entered = { ...room, target: position.offset, viewers: viewerCount ?? room.viewers };
+      const entered = {
+        ...room,
+        target: position.offset,
+        viewers: viewerCount ?? room.viewers,
+        settings: frame.settings ?? room.settings,
+      };
       // The missing events follow as events.
       if (frame.recovered && room.position !== null) return nothing(entered);
       return nothing(withLatest({ ...entered, position, ahead: [] }, messages, position, me));
@@ -56,6 +84,18 @@ export function hear(room: Room, frame: ServerFrame, me: string | null): { room:
       return inOrder(room, frame.line, (next) => withLine(next, frame.line, me));
     case 'message_deleted':
       return inOrder(room, frame.position, (next) => without(next, frame.id));
+    case 'user_banned':
+      return inOrder(room, frame.position, (next) => noted(next, frame, frame.durationSeconds));
+    case 'user_unbanned':
+      return inOrder(room, frame.position, (next) => noted(next, frame, null));
+    case 'chat_settings':
+      return inOrder(room, frame.position, (next) => ({ ...next, settings: frame.settings }));
+    case 'stream_updated': {
+      const { title, categories } = frame;
+      return inOrder(room, frame.position, (next) => ({ ...next, renamed: { title, categories } }));
+    }
+    case 'stream_ended':
+      return inOrder(room, frame.position, (next) => ({ ...next, endedAt: frame.endedAt }));
     case 'unknown':
       return frame.position === null ? nothing(room) : inOrder(room, frame.position, (next) => next);
     case 'resync':
@@ -76,6 +116,8 @@ export function accepted(room: Room, clientMsgId: string, line: Line | null): Ro
   const settled = dropped(room, clientMsgId);
   if (line === null) return settled;
   const { position } = settled;
+  // A second try, answered with what the first became: if that is not among what is known, it has been taken away since.
+  if (position !== null && comparePositions(line, position) <= 0) return settled;
   const beyond =
     position !== null && position.epoch === line.epoch && line.offset > position.offset
       ? { ...settled, ahead: [...settled.ahead, line.offset] }
@@ -187,10 +229,32 @@ function settledBy(room: Room, line: Line, me: string | null): Room {
   return mine === undefined ? room : dropped(room, mine.clientMsgId);
 }
 
+function noted(
+  room: Room,
+  { event, position, userId, username }: Extract<ServerFrame, { event: 'user_banned' | 'user_unbanned' }>,
+  durationSeconds: number | null,
+): Room {
+  const kind = event === 'user_banned' ? 'banned' : 'unbanned';
+  const note: Note = { ...position, kind, userId, username, durationSeconds };
+  const notes = [...room.notes, note].slice(-NOTES);
+  return kind === 'banned'
+    ? { ...room, notes, lines: room.lines.filter((line) => !isHidden(notes, line)) }
+    : { ...room, notes };
+}
+
+/** Whether its author was banned after saying it. */
+function isHidden(notes: readonly Note[], line: Line): boolean {
+  return notes.some(
+    (note) => note.kind === 'banned' && note.userId === line.user.id && comparePositions(line, note) < 0,
+  );
+}
+
 function insert(room: Room, lines: readonly Line[]): Room {
   const known = new Set(room.lines.map(({ id }) => id));
   for (const id of room.removed) known.add(id);
-  const fresh = lines.filter(({ id }) => !known.has(id) && known.add(id));
+  const fresh = lines.filter(
+    (line) => !known.has(line.id) && known.add(line.id) && !isHidden(room.notes, line),
+  );
   if (fresh.length === 0) return room;
   const last = room.lines[room.lines.length - 1];
   const all = [...room.lines, ...fresh];
@@ -201,5 +265,7 @@ function insert(room: Room, lines: readonly Line[]): Room {
 
 /** As many as a page of history may hold. */
 const REMOVED = 100;
+/** More than anybody scrolls back to; the server leaves out itself what was said before a ban. */
+const NOTES = 100;
 /** How far a viewer's clock may be ahead of the server's. The server refuses the same words within half a minute anyway. */
 const CLOCKS_MS = 20_000;

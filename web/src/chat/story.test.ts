@@ -95,6 +95,13 @@ class Server {
     this.#happen('message_deleted', { epoch: this.epoch, offset: this.offset, id: line.id }, true);
   }
 
+  ban({ id, username }: typeof ANA): void {
+    this.offset += 1;
+    this.lines = this.lines.filter(({ user }) => user.id !== id);
+    const position = { epoch: this.epoch, offset: this.offset };
+    this.#happen('user_banned', { ...position, userId: id, username, durationSeconds: 60 }, true);
+  }
+
   #happen(event: string, data: Record<string, unknown>, tell: boolean): void {
     this.#events = [...this.#events, { event, data }].slice(-20);
     if (tell) this.#send(event, data);
@@ -149,10 +156,12 @@ it.each(Array.from({ length: 60 }, (_, seed) => seed))(
       } else if (dice < 0.8) {
         server.startAnew();
         act(() => talk.closed(1001, now, random()));
-      } else if (dice < 0.81) act(() => talk.tick(now, 600_000, random()));
+      } else if (dice > 0.995) server.ban(BOB);
+      else if (dice < 0.81) act(() => talk.tick(now, 600_000, random()));
       else act(() => talk.tick(now, 0, random()));
     }
     // Everything calms down.
+    server.say(BOB, 'bob at last');
     for (let step = 0; step < 200; step += 1) {
       now += 1_000;
       act(() => talk.tick(now, 0, random()));

@@ -7,6 +7,7 @@ import { count } from './en/count.ts';
 import { enter } from './en/enter.ts';
 import { home } from './en/home.ts';
 import { missing } from './en/missing.ts';
+import { moderation } from './en/moderation.ts';
 import { notifications } from './en/notifications.ts';
 import { problem } from './en/problem.ts';
 import { settings } from './en/settings.ts';
@@ -25,6 +26,7 @@ export const en = {
   ...enter,
   ...home,
   ...missing,
+  ...moderation,
   ...notifications,
   ...problem,
   ...settings,

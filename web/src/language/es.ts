@@ -24,6 +24,7 @@ import { count } from './es/count.ts';
 import { enter } from './es/enter.ts';
 import { home } from './es/home.ts';
 import { missing } from './es/missing.ts';
+import { moderation } from './es/moderation.ts';
 import { notifications } from './es/notifications.ts';
 import { problem } from './es/problem.ts';
 import { settings } from './es/settings.ts';
@@ -41,6 +42,7 @@ export const es: Catalogue = {
   ...enter,
   ...home,
   ...missing,
+  ...moderation,
   ...notifications,
   ...problem,
   ...settings,

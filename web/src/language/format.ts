@@ -40,6 +40,14 @@ export function relativeTime(at: Date, now: number): string {
   return relative().format(Math.trunc(seconds / size), unit);
 }
 
+/** `90 seconds`, `10 minutes`, `1 day`: in the largest unit that says it exactly. */
+export function duration(seconds: number): string {
+  if (seconds > 0 && seconds % 86_400 === 0) return inDays().format(seconds / 86_400);
+  if (seconds > 0 && seconds % 3_600 === 0) return inHours().format(seconds / 3_600);
+  if (seconds > 0 && seconds % 60 === 0) return inMinutes().format(seconds / 60);
+  return inSeconds().format(seconds);
+}
+
 /** What a language is called; `null` for what is no language's tag. */
 export function languageName(tag: string): string | null {
   try {
@@ -69,6 +77,12 @@ const weekday = inLocale(
   (locale) => new Intl.DateTimeFormat(locale, { weekday: 'long', hour: '2-digit', minute: '2-digit' }),
 );
 const relative = inLocale((locale) => new Intl.RelativeTimeFormat(locale, { numeric: 'auto' }));
+const inUnit = (unit: string) =>
+  inLocale((locale) => new Intl.NumberFormat(locale, { style: 'unit', unit, unitDisplay: 'long' }));
+const inSeconds = inUnit('second');
+const inMinutes = inUnit('minute');
+const inHours = inUnit('hour');
+const inDays = inUnit('day');
 const names = inLocale((locale) => new Intl.DisplayNames([locale], { type: 'language' }));
 
 /** In seconds, the largest first. */

@@ -41,6 +41,6 @@ export const chat = {
   'chat.refusedNotUnderstood': 'Not sent: the server did not understand it.',
   'chat.refusedTooLong': 'A message has {most} characters at most.',
   'chat.refusedCharacters': 'This message has characters that cannot be used here.',
-  'chat.refusedForbidden': 'Only its author and the streamer may remove a message.',
+  'chat.refusedForbidden': 'Only its author, the streamer and moderators may remove a message.',
   'chat.refusedGone': 'This is no longer there.',
 } as const;

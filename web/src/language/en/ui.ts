@@ -24,6 +24,7 @@ export const ui = {
   'ui.showMore': 'Show more',
   'ui.loadingStreams': 'Loading streams',
   'ui.cancel': 'Cancel',
+  'ui.close': 'Close',
   'ui.save': 'Save',
   'ui.saving': 'Saving…',
   'ui.saved': 'Saved',

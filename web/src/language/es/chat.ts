@@ -53,6 +53,6 @@ export const chat: Translation<typeof english> = {
   'chat.refusedNotUnderstood': 'No enviado: el servidor no lo ha entendido.',
   'chat.refusedTooLong': 'Un mensaje puede tener {most} caracteres como máximo.',
   'chat.refusedCharacters': 'Este mensaje tiene caracteres que no se pueden usar aquí.',
-  'chat.refusedForbidden': 'Solo su autor y el streamer pueden eliminar un mensaje.',
+  'chat.refusedForbidden': 'Solo su autor, el streamer y los moderadores pueden eliminar un mensaje.',
   'chat.refusedGone': 'Eso ya no está.',
 };

@@ -28,6 +28,7 @@ export const ui: Translation<typeof english> = {
   'ui.showMore': 'Mostrar más',
   'ui.loadingStreams': 'Cargando directos',
   'ui.cancel': 'Cancelar',
+  'ui.close': 'Cerrar',
   'ui.save': 'Guardar',
   'ui.saving': 'Guardando…',
   'ui.saved': 'Guardado',
