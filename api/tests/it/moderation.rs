@@ -88,8 +88,8 @@ async fn gets_through(person: &Person<'_>, stream: StreamId, text: &str) -> Valu
 async fn who_keeps_order_may_do_what_others_may_not() {
     let api = Running::start().await;
     let ana = api.register("ana").await;
-    let (kim, root, bob) = (api.register("kim").await, api.register("root").await, api.register("bob").await);
-    api.database.execute("update users set role = 'admin' where username = 'root'").await;
+    let (kim, ruth, bob) = (api.register("kim").await, api.register("ruth").await, api.register("bob").await);
+    api.database.execute("update users set role = 'admin' where username = 'ruth'").await;
     let stream = ana.goes_live().await;
     appoints(&ana, stream, &kim).await;
     let eve = api.register("eve").await;
@@ -122,7 +122,7 @@ async fn who_keeps_order_may_do_what_others_may_not() {
         assert_eq!(asks(stream, None).await, (401, "unauthenticated".to_owned()), "{what}");
         assert_eq!(asks(stream, Some(&bob)).await, (403, "forbidden".to_owned()), "{what}");
         assert_eq!(asks(stream, Some(&kim)).await.0, moderators, "{what} by a moderator");
-        assert_eq!(asks(stream, Some(&root)).await.0, moderators, "{what} by an admin");
+        assert_eq!(asks(stream, Some(&ruth)).await.0, moderators, "{what} by an admin");
         assert_eq!(asks(stream, Some(&ana)).await.0, owner, "{what} by the streamer");
         let nowhere = StreamId(Uuid::nil());
         assert_eq!(asks(nowhere, Some(&ana)).await, (404, "not_found".to_owned()), "{what} nowhere");
@@ -141,13 +141,13 @@ async fn nobody_acts_upward_on_equals_or_on_oneself() {
     let api = Running::start().await;
     let ana = api.register("ana").await;
     let (kim, lee) = (api.register("kim").await, api.register("lee").await);
-    let (root, bob) = (api.register("root").await, api.register("bob").await);
-    api.database.execute("update users set role = 'admin' where username = 'root'").await;
+    let (ruth, bob) = (api.register("ruth").await, api.register("bob").await);
+    api.database.execute("update users set role = 'admin' where username = 'ruth'").await;
     let stream = ana.goes_live().await;
     appoints(&ana, stream, &kim).await;
     appoints(&ana, stream, &lee).await;
     let ban = json!({ "durationSeconds": 60 });
-    for (who, whom) in [(&kim, &ana), (&kim, &lee), (&kim, &root), (&root, &ana), (&root, &kim)] {
+    for (who, whom) in [(&kim, &ana), (&kim, &lee), (&kim, &ruth), (&ruth, &ana), (&ruth, &kim)] {
         let there = path(stream, &format!("bans/{}", whom.id));
         assert_eq!(put(who, &there, ban.clone()).await.refusal(), (403, "forbidden"));
         assert_eq!(who.delete(&there).await.refusal(), (403, "forbidden"));
@@ -175,7 +175,7 @@ async fn nobody_acts_upward_on_equals_or_on_oneself() {
     }
     // For good only where it is said.
     assert_eq!(put(&kim, &bobs_ban, json!({})).await.refusal(), (422, "invalid"));
-    bans(&root, stream, &bob, None).await;
+    bans(&ruth, stream, &bob, None).await;
     // The streamer is above moderators, who are none any more once they may not talk.
     bans(&ana, stream, &kim, Some(60)).await;
     let moderators = api.get(&path(stream, "moderators")).await.json;
@@ -445,9 +445,9 @@ async fn a_channel_has_as_many_terms_as_there_is_room_for() {
 async fn badges_are_stamped_when_something_is_said_and_stay() {
     on_one_and_on_two(async |here, there| {
         let ana = here.register("ana").await;
-        let (kim, root, bob) =
-            (here.register("kim").await, here.register("root").await, here.register("bob").await);
-        here.database.execute("update users set role = 'admin' where username = 'root'").await;
+        let (kim, ruth, bob) =
+            (here.register("kim").await, here.register("ruth").await, here.register("bob").await);
+        here.database.execute("update users set role = 'admin' where username = 'ruth'").await;
         let stream = ana.goes_live().await;
         appoints(&ana, stream, &kim).await;
         let (mut peer, _) = Peer::join(there, stream).await;
@@ -455,7 +455,7 @@ async fn badges_are_stamped_when_something_is_said_and_stay() {
         for (person, worn) in [
             (&ana, json!(["owner"])),
             (&kim, json!(["moderator"])),
-            (&root, json!(["admin"])),
+            (&ruth, json!(["admin"])),
             (&bob, json!([])),
         ] {
             let said = say(person, stream, "hola").await;
