@@ -15,6 +15,8 @@ pub(crate) struct Account {
     pub(crate) username: String,
     pub(crate) display_name: Option<String>,
     pub(crate) email: String,
+    /// Whether a link that was sent there was opened.
+    pub(crate) email_verified: bool,
     pub(crate) avatar: Option<String>,
     pub(crate) bio: Option<String>,
     /// `user` or `admin`.
@@ -30,7 +32,8 @@ impl Account {
     pub(crate) async fn find(db: impl PgExecutor<'_>, user: Uuid) -> Result<Option<Self>, Error> {
         let found = sqlx::query_as!(
             Self,
-            r#"select id, username, display_name, email, avatar_url as avatar, bio, role, is_streaming, created_at,
+            r#"select id, username, display_name, email,
+                      email_verified_at is not null as "email_verified!", avatar_url as avatar, bio, role, is_streaming, created_at,
                       banned_at is not null as "banned!"
                from users where id = $1 and deleted_at is null"#,
             user
@@ -47,16 +50,4 @@ pub(crate) struct Streamer {
     pub(crate) username: String,
     pub(crate) display_name: Option<String>,
     pub(crate) avatar: Option<String>,
-}
-
-impl Streamer {
-    /// Somebody who is logged in.
-    pub(crate) async fn find(db: impl PgExecutor<'_>, user: Uuid) -> Result<Option<Self>, Error> {
-        let found = sqlx::query_as!(
-            Self,
-            "select id, username, display_name, avatar_url as avatar from users where id = $1",
-            user
-        );
-        Ok(found.fetch_optional(db).await?)
-    }
 }

@@ -19,15 +19,21 @@ use tokio_util::sync::CancellationToken;
 use crate::address::TrustedProxies;
 use crate::audience::GatheredAudience;
 use crate::auth::{AccessTokens, Passwords, Sessions};
-use crate::chat::{Hub, tidy_partitions};
-use crate::config::{self, Broadcasts, Config, PublicUrls};
+use crate::chat::{Entitlements, Hub, NoEntitlements, SocketIo, tidy_partitions};
+use crate::config::{self, Broadcasts, Config, DatabaseUse, PublicUrls, SocketIoPolling};
 use crate::database;
 use crate::database_lock::DatabaseLock;
+use crate::departures::Departures;
 use crate::limits::RateLimits;
 use crate::live_figures::LiveFigures;
+use crate::mail::{Mailing, Post};
 use crate::metrics::Metrics;
+use crate::notifications;
+use crate::outbox::Runner;
+use crate::presence::{Presence, ViewerIds};
 use crate::realtime::Realtime;
 use crate::redis_store::RedisStore;
+use crate::registration::RegistrationMode;
 use crate::routes::Origins;
 use crate::sockets::{SocketLimits, Sockets};
 use crate::start_error::StartError;
@@ -43,6 +49,7 @@ pub(crate) struct App {
     pub(crate) ingest: Arc<Ingest>,
     pub(crate) pages: Arc<Pages>,
     pub(crate) chat: Arc<Chat>,
+    pub(crate) notifications: Arc<Notifications>,
 }
 
 /// What every request passes, whatever it asks for: who it is from, how often that one may ask, how long it may take.
@@ -57,7 +64,7 @@ pub(crate) struct Entrance {
     pub(crate) deadline: Duration,
 }
 
-/// People: their passwords, sessions and stream keys.
+/// People: their passwords, sessions and stream keys, and what they are mailed.
 pub(crate) struct Accounts {
     pub(crate) database: PgPool,
     pub(crate) passwords: Passwords,
@@ -65,6 +72,10 @@ pub(crate) struct Accounts {
     pub(crate) sessions: Sessions,
     pub(crate) stream_keys: Arc<StreamKeys>,
     pub(crate) urls: Arc<PublicUrls>,
+    /// Until an admin says something else.
+    pub(crate) registration: RegistrationMode,
+    pub(crate) departures: Departures,
+    pub(crate) post: Post,
 }
 
 /// Streams: their rows, and the lifecycle behind them.
@@ -95,9 +106,18 @@ pub(crate) struct Ingest {
 pub(crate) struct Chat {
     pub(crate) database: PgPool,
     pub(crate) hub: Hub,
+    pub(crate) entitlements: Box<dyn Entitlements>,
+    pub(crate) presence: Arc<Presence>,
     pub(crate) sockets: Sockets,
+    pub(crate) socket_io: SocketIo,
     pub(crate) origins: Origins,
     pub(crate) metrics: Metrics,
+}
+
+/// What people are told wherever they are, and the jobs that it begins with.
+pub(crate) struct Notifications {
+    pub(crate) database: PgPool,
+    pub(crate) hub: notifications::Hub,
 }
 
 /// The built web pages.
@@ -116,6 +136,9 @@ pub(crate) struct Opened {
     pub(crate) redis: Option<RedisStore>,
     /// To be run.
     pub(crate) realtime: Realtime,
+    /// To be run.
+    pub(crate) runner: Runner,
+    pub(crate) mailing: Mailing,
     pub(crate) public: TcpListener,
     pub(crate) internal: TcpListener,
 }
@@ -136,14 +159,26 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
     .await?;
     let redis = config.redis_url.as_ref().map(RedisStore::open).transpose()?;
     let metrics = Metrics::register(&config.registry)?;
+    let runner = Runner::open(&config.registry)?;
     let access_tokens = Arc::new(AccessTokens::new(&config.secrets, deadlines.access_token));
     let stream_keys = Arc::new(StreamKeys::new(&config.secrets));
+    let presence = Arc::new(Presence::new(ViewerIds::new(&config.secrets, &config.urls), redis.clone()));
     let urls = Arc::new(config.urls);
+    let (post, mailing) =
+        Post::open(config.mail.as_ref(), database.clone(), Arc::clone(&urls), metrics.clone())?;
     // So that chat has somewhere to go from the first message on.
     tidy_partitions(&database, Utc::now().date_naive()).await?;
-    let audience = Arc::new(GatheredAudience::new(config.audience));
-    let (realtime, hub) =
+    let audience = Arc::new(GatheredAudience::new(Arc::clone(&presence), config.audience));
+    let (realtime, hub, told) =
         Realtime::open(config.redis_url.as_ref(), redis.as_ref(), &database, Arc::clone(&audience))?;
+    let sockets = Sockets::new(SocketLimits::default());
+    let departures = Departures::new(hub.bus(), sockets.clone());
+    let polling = match config.socket_io_polling {
+        SocketIoPolling::On => true,
+        SocketIoPolling::Off => false,
+        // One process, or several that would not share rooms anyway.
+        SocketIoPolling::Auto => config.redis_url.is_none() || config.database_use == DatabaseUse::Exclusive,
+    };
     let origins = config.cors_origins.iter().filter_map(|origin| origin.to_str().ok().map(str::to_owned));
     let origins = Origins::new(origins.chain([urls.api.clone()]));
     let app = App {
@@ -163,6 +198,9 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
             sessions: Sessions::new(&config.secrets, &deadlines),
             stream_keys: Arc::clone(&stream_keys),
             urls: Arc::clone(&urls),
+            registration: config.registration,
+            departures,
+            post,
         }),
         streams: Arc::new(Streams {
             database: database.clone(),
@@ -182,15 +220,28 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
             metrics: metrics.clone(),
         }),
         chat: Arc::new(Chat {
-            database,
+            database: database.clone(),
             hub,
-            sockets: Sockets::new(SocketLimits::default()),
+            entitlements: Box::new(NoEntitlements),
+            presence,
+            sockets,
+            socket_io: SocketIo::new(polling, deadlines.request),
             origins,
             metrics,
         }),
+        notifications: Arc::new(Notifications { database, hub: told }),
         pages: Arc::new(Pages { folder: config.web, looking_up: Semaphore::new(LOOK_UPS) }),
     };
-    Ok(Opened { app, lock, redis, realtime, public: config.public, internal: config.internal })
+    Ok(Opened {
+        app,
+        lock,
+        redis,
+        realtime,
+        runner,
+        mailing,
+        public: config.public,
+        internal: config.internal,
+    })
 }
 
 impl Streams {

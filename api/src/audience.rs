@@ -1,4 +1,4 @@
-//! How many watch each stream, added up over the edges.
+//! How many watch each stream: those who are there by [`Presence`], and whom the edges count besides.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,21 +10,30 @@ use caudal_livestream::{EdgeId, StreamId};
 use caudal_service::internal::MAX_SKEW;
 use thiserror::Error;
 
-/// The viewers of an edge in this process, and of all that report theirs.
+use crate::presence::Presence;
+
+/// Who is there, and the viewers besides of an edge in this process and of all that report theirs.
 pub(crate) struct GatheredAudience {
+    presence: Arc<Presence>,
     here: Arc<dyn Audience>,
     // Held for single operations only, never across an await.
     edges: Mutex<Edges>,
 }
 
 impl GatheredAudience {
-    pub(crate) fn new(here: Arc<dyn Audience>) -> Self {
-        Self { here, edges: Mutex::default() }
+    pub(crate) fn new(presence: Arc<Presence>, here: Arc<dyn Audience>) -> Self {
+        Self { presence, here, edges: Mutex::default() }
+    }
+
+    pub(crate) fn presence(&self) -> &Arc<Presence> {
+        &self.presence
     }
 
     /// How many watch the stream now.
     pub(crate) fn viewers(&self, stream: StreamId) -> u32 {
-        self.here.viewers(stream).saturating_add(self.edges().viewers(stream, Instant::now()))
+        let now = Instant::now();
+        let players = self.here.viewers(stream).saturating_add(self.edges().viewers(stream, now));
+        players.saturating_add(self.presence.viewers(stream, now))
     }
 
     /// Takes an edge's report.

@@ -8,13 +8,18 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use crate::administration::forget_old_records;
 use crate::app::{App, Streams};
-use crate::auth::forget_old_sessions;
+use crate::auth::{email_verification, forget_old_sessions, password_reset};
 use crate::bans;
+use crate::chat::moderation;
 use crate::config::Deadlines;
+use crate::deletion;
 use crate::error::Error;
 use crate::forgotten_streams;
 use crate::lost_streams::LostStreams;
+use crate::metrics::Metrics;
+use crate::registration;
 use crate::start_error::StartError;
 use crate::stream::{End, order_end};
 
@@ -25,6 +30,13 @@ pub(crate) fn spawn(
     deadlines: Deadlines,
     shutdown: &CancellationToken,
 ) {
+    let (departures, database) = (app.accounts.departures.clone(), app.accounts.database.clone());
+    let ending = shutdown.clone();
+    // Beside the other work, which waits for the lifecycle where that is away.
+    tasks.spawn(async move {
+        departures.attend(database, deadlines.sweep, ending).await;
+        Ok(())
+    });
     let (App { entrance, streams, chat, .. }, shutdown) = (app.clone(), shutdown.clone());
     tasks.spawn(async move {
         let mut ticks = tokio::time::interval(deadlines.sweep);
@@ -40,15 +52,24 @@ pub(crate) fn spawn(
             streams.figures.sweep();
             streams.audience.sweep(Instant::now());
             chat.hub.log().sweep();
+            chat.hub.rules().sweep();
             let tidy = tidied.is_none_or(|last| last.elapsed() >= deadlines.tidy);
             let work = async {
                 bans::enforce(&streams).await?;
                 repeat_orders(&streams).await?;
                 lost.reconcile(&streams).await?;
                 forgotten_streams::recall(&streams).await?;
-                count_viewers(&streams).await?;
+                count_viewers(&streams, &entrance.metrics).await?;
+                deletion::go_on(&chat).await?;
                 if tidy {
                     forget_old_sessions(&streams.database, deadlines.access_token).await?;
+                    password_reset::forget_old(&streams.database).await?;
+                    email_verification::forget_old(&streams.database).await?;
+                    deletion::free_names(&streams.database).await?;
+                    registration::forget_expired(&streams.database).await?;
+                    forget_old_records(&streams.database).await?;
+                    moderation::sweep_bans(&chat.database).await?;
+                    moderation::sweep_acts(&chat.database).await?;
                 }
                 Ok::<_, Error>(())
             };
@@ -79,16 +100,21 @@ async fn repeat_orders(streams: &Streams) -> Result<(), Error> {
     join_all(orders).await.into_iter().collect()
 }
 
-/// The snapshot that lists are sorted by.
-async fn count_viewers(streams: &Streams) -> Result<(), Error> {
+/// The snapshot that lists are sorted by, and the gauges.
+async fn count_viewers(streams: &Streams, metrics: &Metrics) -> Result<(), Error> {
     let live = sqlx::query!("select id, viewer_count from streams where is_live")
         .fetch_all(&streams.database)
         .await?;
+    streams.audience.presence().look_at(live.iter().map(|stream| StreamId(stream.id)).collect());
+    let mut counts = Vec::with_capacity(live.len());
     let changed = live.into_iter().filter_map(|stream| {
-        let viewers = i32::try_from(streams.audience.viewers(StreamId(stream.id))).unwrap_or(i32::MAX);
+        let viewers = streams.audience.viewers(StreamId(stream.id));
+        counts.push(viewers);
+        let viewers = i32::try_from(viewers).unwrap_or(i32::MAX);
         (viewers != stream.viewer_count).then_some((stream.id, viewers))
     });
-    let (ids, counts): (Vec<_>, Vec<_>) = changed.unzip();
+    let (ids, new): (Vec<_>, Vec<_>) = changed.unzip();
+    metrics.watched(&counts);
     if ids.is_empty() {
         return Ok(());
     }
@@ -103,7 +129,7 @@ async fn count_viewers(streams: &Streams) -> Result<(), Error> {
            set viewer_count = counted.viewers, peak_viewers = greatest(s.peak_viewers, counted.viewers)
            from counted where s.id = counted.id and s.is_live"#,
         &ids,
-        &counts
+        &new
     )
     .execute(&streams.database)
     .await?;

@@ -1,4 +1,5 @@
-//! What a ban ends. An operator bans by `users.banned_at` (docs/operating.md), so nobody tells the api: it looks.
+//! Broadcasts that a ban ends. An operator may ban by `users.banned_at` alone (docs/operating.md), and then nobody tells the
+//! api: it looks. An admin's ban ends the broadcast itself (`administration`), and this is what repeats it.
 
 use crate::app::Streams;
 use crate::error::Error;

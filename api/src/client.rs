@@ -14,6 +14,7 @@ use crate::auth::was_here;
 use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::limits::{Bucket, Class, Target};
+use crate::names::NormalName;
 
 /// The other side of a request.
 #[derive(Clone)]
@@ -49,6 +50,14 @@ impl Client {
         }
         let strangers = Bucket::attempts_by_strangers(target);
         self.exchange.count(&self.entrance, Class::AttemptsByStrangers, &strangers).await
+    }
+
+    /// Counts a mail to an address, whoever's it is: from here, and from everywhere.
+    pub(crate) async fn limit_mails(&self, to: &NormalName) -> Result<(), Error> {
+        let mailbox = Target::Mailbox(to);
+        self.limit_attempts(mailbox).await?;
+        let everywhere = Bucket::attempts_by_strangers(mailbox);
+        self.exchange.count(&self.entrance, Class::AttemptsByStrangers, &everywhere).await
     }
 
     /// Counts an attempt at the password of a person whose access token came along. No stranger can use these up, so they

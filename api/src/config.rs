@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::address::TrustedProxies;
 use crate::limits::Limits;
+use crate::mail::MailConfig;
+use crate::registration::RegistrationMode;
 use crate::start_error::StartError;
 
 /// Everything the api needs; nothing is read from the environment.
@@ -29,13 +31,15 @@ pub struct Config {
     pub internal: TcpListener,
     /// PostgreSQL's URL. The role must own the database: migrations run at start, one process at a time.
     pub database_url: SecretString,
-    /// Connections to it, at most; exclusive use needs one more for its lock. All replicas together should stay below
+    /// Connections to it, at most; one more hears of jobs, and exclusive use needs another for its lock. All replicas together should stay below
     /// 80 % of `max_connections`.
     pub database_connections: u32,
     /// Who else uses the database.
     pub database_use: DatabaseUse,
     /// Redis' URL; none keeps limits in this process, which is right for one replica only.
     pub redis_url: Option<SecretString>,
+    /// How mails leave; none sends none.
+    pub mail: Option<MailConfig>,
     /// Keys.
     pub secrets: Secrets,
     /// Who may ask on the internal listener: `ingest-router`, `controller` and `hls-edge`, each what is its own to ask.
@@ -46,6 +50,8 @@ pub struct Config {
     pub urls: PublicUrls,
     /// Other web origins whose pages may use the api with credentials, such as `https://live.example`.
     pub cors_origins: Vec<HeaderValue>,
+    /// Whether clients of Socket.IO may begin with HTTP requests.
+    pub socket_io_polling: SocketIoPolling,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: TrustedProxies,
     /// The lifecycle.
@@ -56,6 +62,8 @@ pub struct Config {
     pub web: Option<PathBuf>,
     /// What a new broadcast is like.
     pub broadcasts: Broadcasts,
+    /// Who may open an account, until an admin says something else.
+    pub registration: RegistrationMode,
     /// How often anybody may ask.
     pub limits: Limits,
     /// How long things last.
@@ -76,6 +84,17 @@ pub enum DatabaseUse {
     Exclusive,
     /// Replicas too, all with one lifecycle.
     Shared,
+}
+
+/// Whether clients of Socket.IO may begin with HTTP requests, all of which must reach the same replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocketIoPolling {
+    /// Where there is one replica only: without Redis, or with a database of its own.
+    Auto,
+    /// Whatever is in front sends all requests of a client to the same replica.
+    On,
+    /// WebSockets only.
+    Off,
 }
 
 /// The api's keys. Each is at least 32 bytes of random text; what they protect is unreadable, and what they signed is
@@ -192,7 +211,7 @@ pub struct Deadlines {
     pub request: Duration,
     /// For the lifecycle to take up an order; afterwards it is repeated in the background.
     pub control: Duration,
-    /// Between two looks at orders that were not taken up, at bans, and at viewer counts.
+    /// Between two looks at orders that were not taken up, at bans, at viewer counts, and at who watches at other replicas.
     pub sweep: Duration,
     /// How long the directory must not have known a stream before its row is closed. Longer than a directory takes to
     /// load, and than a router takes from `authorize` to opening the stream.

@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 use crate::config::DatabaseUse;
 use crate::database_lock::DatabaseLock;
 use crate::input::InputError;
-use crate::names;
 use crate::schema::{self, MISSING_RIGHTS};
 use crate::start_error::StartError;
+use crate::{names, username};
 
 /// Whether a `DATABASE_URL` is one.
 ///
@@ -27,7 +27,7 @@ pub fn check_database_url(url: &SecretString) -> Result<(), String> {
     options(url).map(drop)
 }
 
-fn options(url: &SecretString) -> Result<PgConnectOptions, String> {
+pub(crate) fn options(url: &SecretString) -> Result<PgConnectOptions, String> {
     let url = url.expose_secret().trim();
     // sqlx takes any scheme.
     if !["postgresql://", "postgres://"].iter().any(|scheme| url.starts_with(scheme)) {
@@ -76,10 +76,38 @@ pub(crate) async fn open(
     let migrate = async {
         schema::bring_up_to_date(&migrating).await.map_err(refused)?;
         migrating.close().await;
-        Ok::<_, StartError>(names::fill_in(&pool).await?)
+        names::fill_in(&pool).await?;
+        Ok::<_, StartError>(username::fill_in(&pool).await?)
     };
     shutdown.run_until_cancelled(migrate).await.ok_or(StartError::Stopped)??;
     Ok((pool, lock))
+}
+
+/// One connection, for a command that is over in a moment; nothing is brought up to date.
+pub(crate) async fn connect_once(url: &SecretString) -> Result<PgConnection, String> {
+    let options = options(url).map_err(|reason| format!("DATABASE_URL: {reason}"))?;
+    let options = options.application_name("caudal-admin").disable_statement_logging();
+    let reason = match timeout(ANSWER_WITHIN, options.connect()).await {
+        Ok(Ok(connection)) => return Ok(connection),
+        Ok(Err(error)) => match failure(&error) {
+            Failure::MayPass(reason) | Failure::Final(reason) => reason,
+        },
+        Err(_) => format!("no answer within {} s", ANSWER_WITHIN.as_secs()),
+    };
+    Err(format!("PostgreSQL at {}: {reason}", address(&options)))
+}
+
+/// Why a query of such a command failed.
+pub(crate) fn words_of_query(error: &sqlx::Error) -> String {
+    let code = error.as_database_error().and_then(|error| error.code());
+    match code.as_deref() {
+        // No such table, no such column.
+        Some("42P01" | "42703") => {
+            "the database is not one of this version; start the platform first, which makes its tables"
+                .to_owned()
+        }
+        _ => format!("PostgreSQL: {error}"),
+    }
 }
 
 /// When something happened, by another part's clock.

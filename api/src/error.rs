@@ -2,11 +2,13 @@
 
 use thiserror::Error;
 
+use crate::administration::AdminError;
 use crate::auth::AuthError;
 use crate::chat::ChatError;
 use crate::input::InputError;
 use crate::limits::LimitError;
 use crate::people::PeopleError;
+use crate::registration::RegistrationError;
 use crate::stream::StreamError;
 use crate::stream_key::KeyError;
 
@@ -22,6 +24,12 @@ pub(crate) enum Error {
     /// The person asked about.
     #[error(transparent)]
     People(#[from] PeopleError),
+    /// What an admin may not do to somebody.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    /// An account that is to be opened.
+    #[error(transparent)]
+    Registration(#[from] RegistrationError),
     /// The room asked about.
     #[error(transparent)]
     Chat(#[from] ChatError),

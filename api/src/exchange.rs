@@ -20,6 +20,7 @@ use crate::auth::bearer;
 use crate::error::Error;
 use crate::limits::{Bucket, Class, Decision, LimitError};
 use crate::problem::Problem;
+use crate::router::{SOCKET_IO, SOCKET_IO_BARE};
 
 /// One request and its answer. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
@@ -168,7 +169,13 @@ pub(crate) async fn limit(State(entrance): State<Arc<Entrance>>, request: Reques
 fn is_watching(parts: &Parts) -> bool {
     let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
     let reads = matches!(parts.method, Method::GET | Method::HEAD);
-    reads && route.is_some_and(|route| WATCHED.contains(&route) || route == LIST && !is_search(parts))
+    // Whoever polls also sends by requests of their own; what they say is counted in the room.
+    if route.is_some_and(|route| route == SOCKET_IO || route == SOCKET_IO_BARE) {
+        return true;
+    }
+    let says_so = parts.method == Method::POST && route == Some(BEACON);
+    says_so
+        || reads && route.is_some_and(|route| WATCHED.contains(&route) || route == LIST && !is_search(parts))
 }
 
 /// Searches are typed by people and cost more, so they count as requests. The query is decoded as the handler does it.
@@ -177,7 +184,9 @@ fn is_search(parts: &Parts) -> bool {
     pairs.is_ok_and(|Query(pairs)| pairs.iter().any(|(name, _)| name == "q"))
 }
 
-const WATCHED: [&str; 8] = [
+const WATCHED: [&str; 10] = [
+    "/ws/notifications",
+    "/api/notifications/unread",
     "/ws/chat/{id}",
     "/api/streams/{id}",
     "/api/streams/{id}/health",
@@ -187,6 +196,7 @@ const WATCHED: [&str; 8] = [
     "/api/users/me/following/live",
     "/api/categories/{slug}/streams",
 ];
+const BEACON: &str = "/api/streams/{id}/watching";
 const LIST: &str = "/api/streams";
 
 fn visitor(entrance: &Entrance, parts: &Parts) -> Result<IpAddr, Error> {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::TrustedProxies;
 use crate::category::Slug;
+use crate::chat::moderation::{Term, Terms, has_link};
 use crate::input::InputError;
 use crate::json;
 use crate::language::LanguageTag;
@@ -91,6 +92,21 @@ pub fn text_input(data: &[u8]) {
     accepted(Some(&Description::new(text)));
 }
 
+/// Terms in lines, and behind an empty line a message that is searched for them. A term is found in itself, unless a star stands for
+/// what is not there.
+pub fn blocked_terms(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let (terms, message) = text.split_once("\n\n").unwrap_or((text, ""));
+    let terms: Vec<String> = terms.lines().take(10).map(|term| term.chars().take(64).collect()).collect();
+    for term in &terms {
+        if Term::parse(term).is_some_and(|term| !term.has_stars()) {
+            assert!(Terms::compile(vec![term.clone()]).are_in(term), "{term:?} is not found in itself");
+        }
+    }
+    let _ = Terms::compile(terms).are_in(message);
+    assert!(!has_link(text) || !text.is_ascii() || text.contains(['.', ':']), "a link without a mark");
+}
+
 fn accepted<F: Field>(text: Option<&Text<F>>) {
     let Some(text) = text.filter(|text| text.validate().is_ok()) else { return };
     let kept = text.as_str();
@@ -122,6 +138,8 @@ mod tests {
             text_input(serde_json::json!({ name: text }).to_string().as_bytes());
             text_input(text.as_bytes());
             text_input(&bytes);
+            blocked_terms(text.as_bytes());
+            blocked_terms(&bytes);
         }
     }
 }

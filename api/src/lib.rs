@@ -11,21 +11,29 @@
 //! * `limits` – how often anybody may ask
 //! * `address`, `client` – where a request comes from, and how often that one may try things
 //! * `exchange` – what surrounds every answer: request id, problem+json, deadline, headers
-//! * `audience` – how many watch, added up over the edges; `live_figures` – what a router measures of its publisher
+//! * `presence` – who watches by being there; `audience` – how many watch, with those whom only edges see
+//! * `live_figures` – what a router measures of its publisher
 //! * `error` and the enums of each subject that it holds (`AuthError`, `StreamError`, `InputError`, …); `problem` – how
 //!   they are answered
 //! * `bus` – events for all replicas
 //! * `sockets` – WebSockets, counted, bounded and closed
+//! * `administration` – what admins do, and the log of it; `registration` – who may open an account
+//! * `departures` – who has to go at once, on every replica
 //! * `stream`, `category`, `people`, `account` – rows and how they look as JSON; `language` – what a stream is in
 //! * `chat` – rooms: what is said in them, and who hears it
+//! * `outbox` – what is to be done after a commit, done even when the process ends right after
+//! * `notifications` – what people are told though they are not in the room
 //! * `page` – lists in pages
 //! * `database_lock` – one platform per database, where its lifecycle knows no other
-//! * `names` – how names of accounts are compared
+//! * `names` – how names of accounts are compared; `username` – which ones nobody can have
+//! * `mail` – what is mailed, and how; `reset_link` – the way without
+//! * `deletion` – what goes with an account, and what stays
 //! * `stream_key` – minted, hashed, encrypted
 //! * `background` – what happens without a request: `lost_streams`, `forgotten_streams` and `bans` among it
 
 mod account;
 mod address;
+mod administration;
 mod app;
 mod audience;
 mod auth;
@@ -38,6 +46,8 @@ mod client;
 mod config;
 mod database;
 mod database_lock;
+mod deletion;
+mod departures;
 mod error;
 mod exchange;
 mod forgotten_streams;
@@ -49,13 +59,19 @@ mod language;
 mod limits;
 mod live_figures;
 mod lost_streams;
+mod mail;
 mod metrics;
 mod names;
+mod notifications;
+mod outbox;
 mod page;
 mod people;
+mod presence;
 mod problem;
 mod realtime;
 mod redis_store;
+mod registration;
+mod reset_link;
 mod router;
 mod routes;
 mod schema;
@@ -65,17 +81,24 @@ mod start_error;
 mod stream;
 mod stream_key;
 mod text;
+mod username;
 mod web;
+
+use std::sync::Arc;
 
 use caudal_service::http::{HttpLimits, HttpServer};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use address::{InvalidRange, TrustedProxies};
-pub use config::{Broadcasts, Config, DatabaseUse, Deadlines, PublicUrls, Secrets};
+pub use administration::{WantedRole, set_role_by_name};
+pub use config::{Broadcasts, Config, DatabaseUse, Deadlines, PublicUrls, Secrets, SocketIoPolling};
 pub use database::check_database_url;
 pub use limits::Limits;
+pub use mail::{MailConfig, check_sender, check_smtp_url};
 pub use redis_store::check_redis_url;
+pub use registration::RegistrationMode;
+pub use reset_link::password_reset_link;
 #[doc(hidden)]
 pub use router::rest_paths;
 pub use schema::{MIGRATIONS, bring_up_to_date};
@@ -91,7 +114,8 @@ use app::Opened;
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), StartError> {
     let (readiness, deadlines, leaving) =
         (config.readiness.clone(), config.deadlines, config.leaving.clone());
-    let Opened { app, lock, redis, realtime, public, internal } = app::open(config, &shutdown).await?;
+    let Opened { app, lock, redis, realtime, runner, mailing, public, internal } =
+        app::open(config, &shutdown).await?;
 
     let mut tasks: JoinSet<Result<(), StartError>> = JoinSet::new();
     for (listener, router, limits) in [
@@ -104,6 +128,19 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Star
     }
     background::spawn(&mut tasks, &app, deadlines, &shutdown);
     realtime.spawn(&mut tasks, &app, &shutdown);
+    runner.spawn(&mut tasks, &app, &shutdown);
+    {
+        let (presence, shutdown) = (Arc::clone(&app.chat.presence), shutdown.clone());
+        tasks.spawn(async move {
+            presence.keep(deadlines.sweep, shutdown).await;
+            Ok(())
+        });
+    }
+    let ending = shutdown.clone();
+    tasks.spawn(async move {
+        mailing.run(ending).await;
+        Ok(())
+    });
     if let Some(redis) = redis {
         let shutdown = shutdown.clone();
         tasks.spawn(async move {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
 
 use crate::limits::Class;
 
@@ -13,6 +13,10 @@ pub(crate) struct Metrics {
     limited: IntCounterVec,
     admissions: IntCounterVec,
     chat: IntCounterVec,
+    live: IntGauge,
+    viewers: IntGauge,
+    most_viewers: IntGauge,
+    mails: IntCounterVec,
 }
 
 impl Metrics {
@@ -44,11 +48,24 @@ impl Metrics {
             ),
             &["outcome"],
         )?;
+        // A label for each stream would grow for as long as there are broadcasts: the sum and the largest say enough.
+        let live = IntGauge::new("caudal_api_live_streams", "Streams that are live.")?;
+        let viewers = IntGauge::new("caudal_api_viewers", "Viewers of all live streams.")?;
+        let most_viewers =
+            IntGauge::new("caudal_api_most_viewers", "Viewers of the live stream that has the most.")?;
+        for gauge in [&live, &viewers, &most_viewers] {
+            registry.register(Box::new(gauge.clone()))?;
+        }
+        let mails = IntCounterVec::new(
+            Opts::new("caudal_api_mails_total", "Mails that were written, by what came of them."),
+            &["outcome"],
+        )?;
+        registry.register(Box::new(mails.clone()))?;
         registry.register(Box::new(chat.clone()))?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(limited.clone()))?;
         registry.register(Box::new(admissions.clone()))?;
-        Ok(Self { requests, limited, admissions, chat })
+        Ok(Self { requests, limited, admissions, chat, live, viewers, most_viewers, mails })
     }
 
     pub(crate) fn answered(&self, method: &Method, route: &str, status: StatusCode, took: Duration) {
@@ -73,6 +90,18 @@ impl Metrics {
     /// `outcome` is `accepted`, or the code of the refusal.
     pub(crate) fn said(&self, outcome: &str) {
         self.chat.with_label_values(&[outcome]).inc();
+    }
+
+    /// How many watch each live stream.
+    pub(crate) fn watched(&self, viewers: &[u32]) {
+        self.live.set(i64::try_from(viewers.len()).unwrap_or(i64::MAX));
+        self.viewers.set(viewers.iter().copied().map(i64::from).sum());
+        self.most_viewers.set(viewers.iter().copied().max().map_or(0, i64::from));
+    }
+
+    /// `sent` or `given_up`.
+    pub(crate) fn mailed(&self, outcome: &str) {
+        self.mails.with_label_values(&[outcome]).inc();
     }
 
     pub(crate) fn admitted(&self, outcome: &str) {

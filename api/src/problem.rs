@@ -4,12 +4,14 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::administration::AdminError;
 use crate::auth::AuthError;
 use crate::chat::ChatError;
 use crate::error::{Error, RETRY_SECONDS, is_outage};
 use crate::input::{FieldError, InputError};
 use crate::limits::{LimitError, whole_seconds};
 use crate::people::PeopleError;
+use crate::registration::RegistrationError;
 use crate::stream::StreamError;
 use crate::stream_key::KeyError;
 
@@ -63,6 +65,7 @@ pub(crate) fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
             AuthError::RefreshReused => (StatusCode::UNAUTHORIZED, "refresh_reused"),
             AuthError::Banned => (StatusCode::FORBIDDEN, "banned"),
             AuthError::WrongPassword => (StatusCode::FORBIDDEN, "wrong_password"),
+            AuthError::NoMail => (StatusCode::CONFLICT, "no_mail"),
             AuthError::NotAdmin => (StatusCode::FORBIDDEN, "forbidden"),
         },
         Error::Stream(error) => match error {
@@ -78,14 +81,40 @@ pub(crate) fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
             PeopleError::TooMany => (StatusCode::CONFLICT, "too_many"),
             PeopleError::NotYou => (StatusCode::FORBIDDEN, "forbidden"),
         },
+        Error::Admin(error) => match error {
+            AdminError::IsAdmin => (StatusCode::CONFLICT, "is_admin"),
+            AdminError::IsBanned => (StatusCode::CONFLICT, "is_banned"),
+            AdminError::LastAdmin => (StatusCode::CONFLICT, "last_admin"),
+        },
+        Error::Registration(error) => match error {
+            RegistrationError::Closed => (StatusCode::FORBIDDEN, "registration_closed"),
+            RegistrationError::InvitationInvalid => (StatusCode::FORBIDDEN, "invitation_invalid"),
+            RegistrationError::TooManyInvitations => (StatusCode::CONFLICT, "too_many"),
+        },
         Error::Chat(error) => match error {
-            ChatError::UnknownStream | ChatError::UnknownMessage => (StatusCode::NOT_FOUND, error.code()),
-            ChatError::Ended | ChatError::Repeated => (StatusCode::CONFLICT, error.code()),
+            ChatError::UnknownStream | ChatError::UnknownMessage | ChatError::UnknownTerm => {
+                (StatusCode::NOT_FOUND, error.code())
+            }
+            ChatError::Ended | ChatError::Repeated | ChatError::NotUnique | ChatError::TooMany(..) => {
+                (StatusCode::CONFLICT, error.code())
+            }
             ChatError::Empty | ChatError::TooLong | ChatError::Treacherous => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "invalid")
             }
-            ChatError::TooFast(_) | ChatError::RoomBusy(_) => (StatusCode::TOO_MANY_REQUESTS, error.code()),
-            ChatError::NotYours => (StatusCode::FORBIDDEN, error.code()),
+            ChatError::TooFast(_) | ChatError::RoomBusy(_) | ChatError::Slow(_) => {
+                (StatusCode::TOO_MANY_REQUESTS, error.code())
+            }
+            ChatError::BannedHere
+            | ChatError::TimedOut(_)
+            | ChatError::FollowersOnly(_)
+            | ChatError::SubsOnly
+            | ChatError::EmotesOnly
+            | ChatError::BlockedTerm
+            | ChatError::LinksBlocked
+            | ChatError::NotYours
+            | ChatError::NotModerator
+            | ChatError::NotRoomOwner
+            | ChatError::Protected => (StatusCode::FORBIDDEN, error.code()),
             ChatError::Full | ChatError::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, error.code()),
         },
         Error::ForeignOrigin => (StatusCode::FORBIDDEN, "forbidden"),
@@ -101,7 +130,7 @@ pub(crate) fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
         },
         Error::Limit(error) => match error {
             LimitError::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
-            LimitError::Overloaded | LimitError::TooManySockets => {
+            LimitError::Overloaded | LimitError::TooMuchMail | LimitError::TooManySockets => {
                 (StatusCode::SERVICE_UNAVAILABLE, "overloaded")
             }
             LimitError::TimedOut => (StatusCode::SERVICE_UNAVAILABLE, "timed_out"),
@@ -129,7 +158,12 @@ impl IntoResponse for Error {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if let Self::Limit(LimitError::RateLimited(wait))
-        | Self::Chat(ChatError::TooFast(wait) | ChatError::RoomBusy(wait)) = &self
+        | Self::Chat(
+            ChatError::TooFast(wait)
+            | ChatError::RoomBusy(wait)
+            | ChatError::Slow(wait)
+            | ChatError::TimedOut(wait),
+        ) = &self
         {
             headers.insert(header::RETRY_AFTER, whole_seconds(*wait).into());
         } else if status == StatusCode::SERVICE_UNAVAILABLE {

@@ -12,7 +12,9 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::audience::GatheredAudience;
 use crate::bus::{Bus, InProcessBus, RedisBus, RedisListener};
+use crate::chat::moderation::Rulebook;
 use crate::chat::{self, Hub, InProcessLog, RedisLog, RoomLog, drain};
+use crate::notifications;
 use crate::redis_store::RedisStore;
 use crate::start_error::StartError;
 
@@ -32,7 +34,7 @@ impl Realtime {
         redis: Option<&RedisStore>,
         database: &PgPool,
         audience: Arc<GatheredAudience>,
-    ) -> Result<(Self, Hub), StartError> {
+    ) -> Result<(Self, Hub, notifications::Hub), StartError> {
         let stop = CancellationToken::new();
         let (bus, log, listener, carrier): (Arc<dyn Bus>, Arc<dyn RoomLog>, _, BoxFuture<'static, ()>) =
             if let Some((url, store)) = redis_url.zip(redis) {
@@ -45,8 +47,10 @@ impl Realtime {
                 let (log, carrier) = InProcessLog::new(database.clone(), Arc::clone(&bus), stop.clone());
                 (bus, Arc::new(log), None, carrier.boxed())
             };
-        let hub = Hub::new(database.clone(), bus, log, audience);
-        Ok((Self { listener, carrier, stop }, hub))
+        let told = notifications::Hub::new(database.clone(), Arc::clone(&bus));
+        let rules = Arc::new(Rulebook::new(database.clone(), Arc::clone(&bus)));
+        let hub = Hub::new(database.clone(), bus, log, rules, audience);
+        Ok((Self { listener, carrier, stop }, hub, told))
     }
 
     /// Runs until `shutdown`, and ends in order: sockets, rooms, and what carries their last messages.
@@ -67,6 +71,16 @@ impl Realtime {
         }
         tasks.spawn(async move {
             carrier.await;
+            Ok(())
+        });
+        let (told, ending) = (Arc::clone(&app.notifications), shutdown.clone());
+        tasks.spawn(async move {
+            ending.run_until_cancelled(told.hub.run()).await;
+            Ok(())
+        });
+        let (chat, ending) = (Arc::clone(&app.chat), shutdown.clone());
+        tasks.spawn(async move {
+            chat.hub.rules().listen(ending).await;
             Ok(())
         });
         let (database, ending) = (app.chat.database.clone(), shutdown.clone());

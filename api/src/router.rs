@@ -6,25 +6,35 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{MethodRouter, delete, get, post, put};
+use axum::routing::{MethodRouter, any, delete, get, patch, post, put};
 use caudal_livestream::audience::AUDIENCE_PATH;
 use caudal_service::internal::{InternalListener, listener_of, require_signature};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::app::App;
-use crate::routes::{audience, auth, categories, chat, ingest, search, streams, users};
+use crate::routes::{
+    admin, audience, auth, categories, chat, ingest, notifications, registration, search, streams, users,
+};
 use crate::security_headers::SecurityHeaders;
 use crate::start_error::StartError;
 use crate::{exchange, web};
 
 /// Every path below [`API`]. docs/api.md lists them, which a test compares.
-fn rest() -> [(&'static str, MethodRouter<App>); 28] {
+fn rest() -> [(&'static str, MethodRouter<App>); 59] {
     [
         ("/auth/register", post(auth::register)),
+        ("/registration", get(registration)),
         ("/auth/login", post(auth::login)),
         ("/auth/refresh", post(auth::refresh)),
         ("/auth/logout", post(auth::logout)),
+        ("/auth/sessions", get(auth::sessions).delete(auth::end_other_sessions)),
+        ("/auth/sessions/{id}", delete(auth::end_session)),
+        ("/auth/password", post(auth::change_password)),
+        ("/auth/password/forgot", post(auth::forgot_password)),
+        ("/auth/password/reset", post(auth::reset_password)),
+        ("/auth/email/verify", post(auth::verify_email)),
+        ("/auth/email/verification", post(auth::send_verification)),
         ("/auth/stream-key", get(auth::stream_key)),
         ("/auth/stream-key/rotate", post(auth::rotate_stream_key)),
         ("/streams", get(streams::list).post(streams::create)),
@@ -33,7 +43,8 @@ fn rest() -> [(&'static str, MethodRouter<App>); 28] {
         ("/streams/failed", get(streams::failed)),
         ("/streams/{id}", get(streams::show).patch(streams::edit).delete(streams::end)),
         ("/streams/{id}/health", get(streams::health)),
-        ("/users/me", get(users::me).patch(users::edit)),
+        ("/streams/{id}/watching", post(streams::watching)),
+        ("/users/me", get(users::me).patch(users::edit).delete(users::delete)),
         ("/users/me/following/live", get(users::following_live)),
         ("/users/me/blocks", get(users::blocks)),
         ("/users/me/blocks/{id}", put(users::block).delete(users::unblock)),
@@ -49,6 +60,28 @@ fn rest() -> [(&'static str, MethodRouter<App>); 28] {
         ("/chat/{id}", get(chat::history)),
         ("/chat/{id}/messages", post(chat::send)),
         ("/chat/{id}/messages/{message}", delete(chat::remove)),
+        ("/notifications", get(notifications::list).patch(notifications::mark_all)),
+        ("/notifications/unread", get(notifications::unread)),
+        ("/notifications/preferences", get(notifications::preferences).put(notifications::set_preferences)),
+        ("/notifications/{id}", patch(notifications::mark)),
+        ("/admin/dead-letters", get(admin::dead_letters)),
+        ("/admin/dead-letters/{id}/retry", post(admin::retry)),
+        ("/admin/registration", get(admin::registration).patch(admin::set_registration)),
+        ("/admin/invitations", get(admin::invitations).post(admin::invite)),
+        ("/admin/invitations/{id}", delete(admin::remove_invitation)),
+        ("/admin/users", get(admin::users)),
+        ("/admin/users/{id}/ban", put(admin::ban).delete(admin::unban)),
+        ("/admin/users/{id}/role", put(admin::set_role)),
+        ("/admin/audit-log", get(admin::audit_log)),
+        ("/admin/figures", get(admin::figures)),
+        ("/chat/{id}/settings", get(chat::settings).patch(chat::change_settings)),
+        ("/chat/{id}/bans", get(chat::bans)),
+        ("/chat/{id}/bans/{user}", put(chat::ban).delete(chat::unban)),
+        ("/chat/{id}/moderators", get(chat::moderators)),
+        ("/chat/{id}/moderators/{user}", put(chat::appoint).delete(chat::dismiss)),
+        ("/chat/{id}/terms", get(chat::terms).post(chat::block)),
+        ("/chat/{id}/terms/{term}", delete(chat::unblock)),
+        ("/chat/{id}/modlog", get(chat::modlog)),
     ]
 }
 
@@ -70,10 +103,18 @@ pub(crate) fn public(app: &App) -> Result<Router, StartError> {
         .layer(cors(&app.entrance.cors_origins));
     let sockets = Router::new()
         .route("/ws/chat/{id}", get(chat::socket))
+        .route("/ws/notifications", get(notifications::socket))
         .layer(from_fn_with_state(app.clone(), exchange::limit));
+    let socket_io = Router::new()
+        .route(SOCKET_IO, any(chat::socket_io))
+        .route(SOCKET_IO_BARE, any(chat::socket_io))
+        .layer(from_fn_with_state(app.clone(), exchange::limit))
+        .layer(from_fn(no_store_unless_said))
+        .layer(cors(&app.entrance.cors_origins));
     let router = Router::new()
         .nest(API, api)
         .merge(sockets)
+        .merge(socket_io)
         .fallback(web::pages)
         .layer(CatchPanicLayer::custom(exchange::after_panic))
         .layer(from_fn_with_state(app.clone(), exchange::surround))
@@ -132,5 +173,8 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
 
 /// Where the api ends and the pages begin.
 pub(crate) const API: &str = "/api";
+/// Where clients of Socket.IO go unless they are told otherwise, and the same with `addTrailingSlash: false`.
+pub(crate) const SOCKET_IO: &str = "/socket.io/";
+pub(crate) const SOCKET_IO_BARE: &str = "/socket.io";
 /// The longest request there is, a description of 5,000 characters, has 20 KB.
 const MAX_BODY: usize = 64 * 1024;

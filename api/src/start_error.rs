@@ -37,6 +37,9 @@ pub enum StartError {
     /// The URL makes no sense; says what is expected.
     #[error("REDIS_URL: {0}")]
     RedisUrl(String),
+    /// Mails cannot be sent as the settings say; says what is expected.
+    #[error("SMTP_URL: {0}")]
+    Mail(String),
     /// Hashing passwords does not work at all.
     #[error("passwords cannot be hashed: {0}")]
     Passwords(String),

@@ -72,11 +72,51 @@ impl Field for BioField {
     const LINES: Lines = Lines::Many;
 }
 
+/// `users.ban_reason`: why somebody is banned, for other admins.
+#[derive(Debug)]
+pub(crate) struct BanReasonField;
+
+impl Field for BanReasonField {
+    const MIN: usize = 0;
+    const MAX: usize = 500;
+    const LINES: Lines = Lines::Many;
+}
+
+/// `invitations.note`: whom one is for.
+#[derive(Debug)]
+pub(crate) struct InvitationNoteField;
+
+impl Field for InvitationNoteField {
+    const MIN: usize = 0;
+    const MAX: usize = 100;
+    const LINES: Lines = Lines::One;
+}
+
 /// `categories.name`.
 #[derive(Debug)]
 pub(crate) struct CategoryNameField;
 
 impl Field for CategoryNameField {
+    const MIN: usize = 1;
+    const MAX: usize = 64;
+    const LINES: Lines = Lines::One;
+}
+
+/// `channel_bans.reason`: a few words for other moderators.
+#[derive(Debug)]
+pub(crate) struct ReasonField;
+
+impl Field for ReasonField {
+    const MIN: usize = 0;
+    const MAX: usize = 200;
+    const LINES: Lines = Lines::One;
+}
+
+/// `blocked_terms.term`.
+#[derive(Debug)]
+pub(crate) struct TermField;
+
+impl Field for TermField {
     const MIN: usize = 1;
     const MAX: usize = 64;
     const LINES: Lines = Lines::One;
@@ -96,7 +136,11 @@ pub(crate) type Title = Text<TitleField>;
 pub(crate) type Description = Text<DescriptionField>;
 pub(crate) type DisplayName = Text<DisplayNameField>;
 pub(crate) type Bio = Text<BioField>;
+pub(crate) type BanReason = Text<BanReasonField>;
+pub(crate) type InvitationNote = Text<InvitationNoteField>;
 pub(crate) type CategoryName = Text<CategoryNameField>;
+pub(crate) type Reason = Text<ReasonField>;
+pub(crate) type TermText = Text<TermField>;
 pub(crate) type SearchWords = Text<SearchField>;
 
 /// Text for the field `F`: cleaned when it is deserialized, checked by `validate`.

@@ -94,7 +94,11 @@ impl AppPage {
         let mut parts = path.split('/').filter(|part| !part.is_empty());
         match (parts.next(), parts.next(), parts.next()) {
             (
-                None | Some("login" | "register" | "forgot-password" | "reset-password" | "verify-email" | "studio" | "settings" | "notifications" | "categories" | "search"),
+                None
+                | Some(
+                    "login" | "register" | "forgot-password" | "reset-password" | "verify-email" | "studio"
+                    | "settings" | "notifications" | "categories" | "search",
+                ),
                 None,
                 None,
             ) => Some(Self::Plain),

@@ -1,8 +1,10 @@
 /** How fast, how late and how dear, beside peers where they are installed. Prints tables; judges nothing. */
+import { measureChat } from './chat.ts';
 import { measureCost } from './cost.ts';
 import { measureEdge } from './edge.ts';
 import { measureGlass, measureGlassFar, measureGlassPeers } from './glass.ts';
 import { measureIdle } from './idle.ts';
+import { measureLists } from './lists.ts';
 import { machine } from './machine.ts';
 import { measureOperator } from './operator.ts';
 import { measurePackaging } from './packaging.ts';
@@ -22,6 +24,8 @@ const MEASUREMENTS: Record<string, () => Promise<void>> = {
   rungs: measureRungs,
   router: measureRouter,
   idle: measureIdle,
+  chat: measureChat,
+  lists: measureLists,
 };
 
 /** Only by name: half an hour, and two hours. */

@@ -1,5 +1,6 @@
 //! `caudal admin`: asks the platform that runs with a data folder to do something, and says what came of it.
 //!
+//! * `role` – who is an admin, with the database at hand or through the platform
 //! * `target` – which stream somebody means
 //! * `message` – what is asked and answered
 //! * `socket` – the platform's side
@@ -11,6 +12,7 @@
 
 mod asking;
 mod message;
+mod role;
 mod socket;
 mod target;
 mod words;
@@ -21,13 +23,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use caudal_livestream::StreamId;
+use caudal_service::secret;
 use clap::{Args, Subcommand};
 
-use crate::settings::{self, Faults, Given};
+use crate::settings::{self, Faults, Given, WebOrigin};
 use crate::standalone::{ADMIN, default_data_folder};
 pub use message::ListedWorker;
 use message::{Answer, ListedStream, Request};
-pub use socket::{Platform, serve_if_possible};
+pub use socket::{Accounts, Platform, serve_if_possible};
 pub use target::Target;
 
 /// Which platform, and what of it.
@@ -62,6 +65,28 @@ enum AdminCommand {
     ///
     /// The one without a broadcast is kept warm for the next one.
     Workers,
+    /// Make somebody an admin of the platform, or take that away again
+    ///
+    /// The first admin is made in this way; admins make others on their page. Where DATABASE_URL or DATABASE_URL_FILE is set, as in a
+    /// pod of the api, that database is used; else the platform of the data folder is asked, which must be running.
+    MakeAdmin {
+        /// The person's username.
+        name: OsString,
+        /// Take it away.
+        #[arg(long)]
+        remove: bool,
+    },
+    /// Make a link by which somebody chooses a new password, to be handed on to them
+    ///
+    /// Asks the platform of the data folder; with `DATABASE_URL` and `CAUDAL_PUBLIC_API_URL`, as an api in a process of its own has them,
+    /// the database itself.
+    ResetPassword {
+        /// The person's username or email address.
+        name: OsString,
+        /// The address of the web pages, where the database is given.
+        #[arg(long, env = "CAUDAL_PUBLIC_API_URL", value_name = "URL", hide_env_values = true)]
+        public_api_url: Option<OsString>,
+    },
 }
 
 /// Carries out one command.
@@ -69,18 +94,31 @@ enum AdminCommand {
 /// # Errors
 /// [`Faults`] when the settings lead to no platform, or the stream is named in no way that is known.
 pub async fn run(settings: &AdminSettings, given: &Given) -> Result<ExitCode, Faults> {
-    let data = data_folder(settings, given)?;
+    // Not needed where the database is at hand.
+    let data = || data_folder(settings, given);
     let told = match &settings.command {
         AdminCommand::Move { stream } => {
+            let data = data()?;
             let target = Target::read(stream)
                 .map_err(|reason| Faults(vec![format!("{reason}; `caudal admin streams` lists all")]))?;
             move_stream(&data, target).await
         }
-        AdminCommand::Streams => streams(&data).await.map(|streams| words::of_streams(&streams)),
-        AdminCommand::Workers => match ask(&data, &Request::Workers {}).await {
+        AdminCommand::Streams => streams(&data()?).await.map(|streams| words::of_streams(&streams)),
+        AdminCommand::ResetPassword { name, public_api_url } => {
+            let name = name.to_str().ok_or_else(|| Faults(vec![NO_NAME.to_owned()]))?;
+            match accounts(settings, public_api_url.as_ref(), given)? {
+                Some(accounts) => accounts.reset_password(name).await.map(|link| words::of_link(&link)),
+                None => {
+                    let request = Request::ResetPassword { name: name.to_owned() };
+                    ask(&data()?, &request).await.and_then(words::of_reset)
+                }
+            }
+        }
+        AdminCommand::Workers => match ask(&data()?, &Request::Workers {}).await {
             Ok(answer) => words::of_workers(&answer),
             Err(obstacle) => Err(obstacle),
         },
+        AdminCommand::MakeAdmin { name, remove } => role::set(name, !remove, data).await?,
     };
     Ok(match told {
         Ok(words) => match print(&words) {
@@ -128,14 +166,40 @@ async fn streams(data: &Path) -> Result<Vec<ListedStream>, String> {
     match ask(data, &Request::Streams {}).await? {
         Answer::Streams { streams } => Ok(streams),
         Answer::Refused { reason } => Err(reason),
-        Answer::Moved { .. } | Answer::Workers { .. } | Answer::Failed { .. } => {
-            Err(words::STRANGE.to_owned())
-        }
+        Answer::Moved { .. }
+        | Answer::Workers { .. }
+        | Answer::Failed { .. }
+        | Answer::Told { .. }
+        | Answer::ResetLink { .. } => Err(words::STRANGE.to_owned()),
     }
 }
 
 async fn ask(data: &Path, request: &Request) -> Result<Answer, String> {
     asking::ask(&data.join(ADMIN), request).await.map_err(|error| asking::obstacle(data, &error))
+}
+
+/// The accounts of an api that is a process of its own, where this one has what that one has.
+fn accounts(
+    settings: &AdminSettings,
+    public_api_url: Option<&OsString>,
+    given: &Given,
+) -> Result<Option<Accounts>, Faults> {
+    let not_empty = |value: &&OsString| !value.is_empty();
+    let fault = |words: String| Faults(vec![words]);
+    let in_file = match settings.config.as_ref().filter(not_empty) {
+        Some(file) => settings::in_file(&crate::command(), Path::new(file), given, PUBLIC_API_URL)?,
+        None => None,
+    };
+    let database_url = secret::read("DATABASE_URL").map_err(|error| fault(error.to_string()))?;
+    let (Some(database_url), Some(url)) =
+        (database_url, public_api_url.filter(not_empty).cloned().or(in_file))
+    else {
+        return Ok(None);
+    };
+    caudal_api::check_database_url(&database_url).map_err(|error| fault(format!("DATABASE_URL: {error}")))?;
+    let url = url.to_str().unwrap_or_default().parse::<WebOrigin>();
+    let url = url.map_err(|error| fault(format!("{PUBLIC_API_URL}: {error}")))?;
+    Ok(Some(Accounts { database_url, public_url: url.as_str().to_owned() }))
 }
 
 /// An empty variable is as good as none; a `PathBuf` among the settings would refuse it.
@@ -153,6 +217,9 @@ fn data_folder(settings: &AdminSettings, given: &Given) -> Result<PathBuf, Fault
         },
     )
 }
+
+const PUBLIC_API_URL: &str = "CAUDAL_PUBLIC_API_URL";
+const NO_NAME: &str = "expected a username or an email address";
 
 #[cfg(test)]
 mod tests {

@@ -30,8 +30,8 @@ use tokio::runtime::{Builder, Runtime};
 /// Self-hosted live streaming: OBS pushes RTMP, viewers watch low-latency HLS or DASH.
 ///
 /// Settings come by flag, environment variable or file (`--config`), in this order. Secrets come only by variable:
-/// DATABASE_URL, REDIS_URL, JWT_SECRET, CAUDAL_SECRET, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN,
-/// STRIPE_SECRET_KEY, or the same with _FILE behind the name, naming a file that holds it. An empty variable is as good as
+/// DATABASE_URL, REDIS_URL, SMTP_URL, JWT_SECRET, CAUDAL_SECRET, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
+/// AWS_SESSION_TOKEN, STRIPE_SECRET_KEY, or the same with _FILE behind the name, naming a file that holds it. An empty variable is as good as
 /// none.
 ///
 /// Log lines go to standard error and, with LOG_DIR, to a file a day too; their times and the files' dates are UTC.

@@ -36,5 +36,6 @@ pub const SECRET_NAMES: &[&str] = &[
     "DATABASE_URL",
     "JWT_SECRET",
     "REDIS_URL",
+    "SMTP_URL",
     "STRIPE_SECRET_KEY",
 ];

@@ -22,7 +22,7 @@ mod values;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use caudal_api::TrustedProxies;
+use caudal_api::{RegistrationMode, TrustedProxies};
 use caudal_livestream::admission::SecondPublisher;
 use caudal_service::logs::{LogFilter, LogFormat};
 use caudal_traces::Share;
@@ -34,7 +34,7 @@ pub use role::Role;
 pub use values::{
     BitRate, Fitting, HttpUrl, Ladder, RtmpUrl, Span, WebOrigin, address, bucket, port, region, span,
 };
-use values::{count, internal_url, role_arn, session, span_or_none, up_to};
+use values::{count, internal_url, role_arn, sender, session, span_or_none, up_to};
 
 /// What can be set, by flag, environment or file.
 #[derive(Args, Clone, Debug)]
@@ -142,6 +142,10 @@ pub struct Settings {
     /// Other web origins that may call the api, separated by commas.
     #[arg(long, env = "CAUDAL_CORS_ORIGINS", value_delimiter = ',', value_name = "URLS", help_heading = ADDRESSES)]
     pub cors_origins: Vec<WebOrigin>,
+    /// Whether clients of Socket.IO may begin with HTTP requests, which must all reach the same replica: `auto` where there is one, which is
+    /// in standalone mode and without Redis; `on` where a load balancer sees to it, by cookie or address; `off`.
+    #[arg(long, env = "CAUDAL_SOCKET_IO_POLLING", value_enum, default_value_t = PollingSetting::Auto, value_name = "POLLING", help_heading = ADDRESSES)]
+    pub socket_io_polling: PollingSetting,
     /// Proxies whose `X-Forwarded-For` is believed: addresses and ranges as in `10.0.0.0/8`, separated by commas.
     #[arg(long, env = "CAUDAL_TRUSTED_PROXIES", value_name = "RANGES", help_heading = ADDRESSES)]
     pub trusted_proxies: Option<TrustedProxies>,
@@ -151,6 +155,10 @@ pub struct Settings {
     /// Requests a minute that one person, and one address whoever asks from there, may make to the api.
     #[arg(long, env = "CAUDAL_REQUESTS_PER_MINUTE", default_value = "100", value_parser = count(1_000_000), value_name = "COUNT", help_heading = ADDRESSES)]
     pub requests_per_minute: u32,
+    /// Whom mails are from, as in `Caudal <no-reply@live.example>`: links to new passwords, and those that show that an address is its
+    /// owner's. Needs `SMTP_URL`.
+    #[arg(long, env = "SMTP_FROM", value_parser = sender, value_name = "ADDRESS", help_heading = ADDRESSES)]
+    pub smtp_from: Option<String>,
 
     /// Where everything that lasts is kept: database, secrets, streams' states, media.
     #[arg(long, env = "CAUDAL_DATA_DIR", value_name = "FOLDER", help_heading = FILES)]
@@ -200,6 +208,9 @@ pub struct Settings {
     /// How long a worker that gets a SIGTERM serves on for its stream to be moved to another one, at most `1h`.
     #[arg(long, env = "CAUDAL_WORKER_GRACE", default_value = "25s", value_parser = span("1h"), value_name = "TIME", help_heading = STREAMS)]
     pub worker_grace: Span,
+    /// Who may open an account: everybody (`open`), whoever has an admin's `invitation`, or nobody (`closed`). What an admin says later wins.
+    #[arg(long, env = "REGISTRATION", value_enum, default_value_t = RegistrationSetting::Open, value_name = "WHO", help_heading = STREAMS)]
+    pub registration: RegistrationSetting,
     /// How long an access token lasts, at most `30d`.
     #[arg(long, env = "JWT_EXPIRES_IN", default_value = "1h", value_parser = span("30d"), value_name = "TIME", help_heading = STREAMS)]
     pub jwt_expires_in: Span,
@@ -258,6 +269,48 @@ impl From<SecondPublisherSetting> for SecondPublisher {
         match setting {
             SecondPublisherSetting::Reject => Self::Reject,
             SecondPublisherSetting::Takeover => Self::Takeover,
+        }
+    }
+}
+
+/// `REGISTRATION`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RegistrationSetting {
+    /// Everybody.
+    Open,
+    /// Whoever was invited.
+    Invitation,
+    /// Nobody.
+    Closed,
+}
+
+impl From<RegistrationSetting> for RegistrationMode {
+    fn from(setting: RegistrationSetting) -> Self {
+        match setting {
+            RegistrationSetting::Open => Self::Open,
+            RegistrationSetting::Invitation => Self::Invitation,
+            RegistrationSetting::Closed => Self::Closed,
+        }
+    }
+}
+
+/// `CAUDAL_SOCKET_IO_POLLING`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum PollingSetting {
+    /// With one replica.
+    Auto,
+    /// Yes.
+    On,
+    /// WebSockets only.
+    Off,
+}
+
+impl From<PollingSetting> for caudal_api::SocketIoPolling {
+    fn from(setting: PollingSetting) -> Self {
+        match setting {
+            PollingSetting::Auto => Self::Auto,
+            PollingSetting::On => Self::On,
+            PollingSetting::Off => Self::Off,
         }
     }
 }

@@ -1,9 +1,9 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 
+import { freePorts } from './ports.ts';
+import { startPostgres } from './postgres.ts';
 import { Program, until } from './process.ts';
 
 /** The roles that are started by hand; the controller starts the workers. */
@@ -112,36 +112,4 @@ export class SeparateRoles {
     await this.#postgres.stop('SIGTERM');
     await rm(this.folder, { recursive: true, force: true });
   }
-}
-
-async function startPostgres(): Promise<{ postgres: Program; url: string }> {
-  const script = fileURLToPath(new URL('../../scripts/with-postgres.sh', import.meta.url));
-  const postgres = new Program(script, ['sh', '-c', 'echo "$DATABASE_URL"; exec tail -f /dev/null']);
-  let said = '';
-  postgres.child.stdout?.setEncoding('utf8').on('data', (text: string) => (said += text));
-  const url = await until(
-    'PostgreSQL',
-    () => {
-      if (!postgres.running) throw new Error(postgres.stderr);
-      return said.endsWith('\n') && said.trim();
-    },
-    60_000,
-  );
-  return { postgres, url };
-}
-
-/** Ports that nobody had a moment ago: the roles must know each other's before any of them runs. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<number>((resolve, reject) => {
-          server.once('error', reject);
-          server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port));
-        }),
-    ),
-  );
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }

@@ -65,6 +65,10 @@ impl fmt::Debug for TicketKey {
     }
 }
 
+/// In a ticket's place: a page whose viewer the api counts, because they are there. It is the same for all of them, so that
+/// media requests say nothing of who it is. Whoever else says so is counted nowhere, which harms nobody.
+pub(crate) const PRESENT: &str = "present";
+
 /// Of the MAC, in bytes: a forged ticket is worth one viewer more.
 const SIGNATURE: usize = 16;
 

@@ -1,4 +1,4 @@
-//! How many watch each stream: tells the [`Audience`] what each [`Crowd`] counts.
+//! How many watch each stream besides those whom the api counts: tells the [`Audience`] what each [`Crowd`] counts.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::asker::Asker;
 use crate::crowd::{Crowd, Home, Player};
 use crate::metrics::Metrics;
-use crate::ticket::TicketKey;
+use crate::ticket::{PRESENT, TicketKey};
 
 /// Counts viewers and tells the [`Audience`].
 pub(crate) struct Viewers {
@@ -57,7 +57,7 @@ impl Viewers {
 
     /// Somebody is sent media of a segment of the live `stream`, whose last one is `newest`.
     pub(crate) fn fetched(&self, stream: StreamId, asker: &Asker, msn: Msn, newest: Msn) {
-        let player = self.player(stream, asker);
+        let Some(player) = self.player(stream, asker) else { return };
         let home: Home = asker.origin.map(|origin| self.hasher.hash_one(origin));
         let mut crowds = self.lock();
         crowds.entry(stream).or_default().crowd.fetched(player, home, msn, newest, Instant::now());
@@ -65,18 +65,22 @@ impl Viewers {
 
     /// Somebody is sent a playlist of the live `stream`.
     pub(crate) fn asked(&self, stream: StreamId, asker: &Asker, newest: Msn) {
-        let player = self.player(stream, asker);
+        let Some(player) = self.player(stream, asker) else { return };
         if let Some(counted) = self.lock().get_mut(&stream) {
             counted.crowd.asked(player, newest, Instant::now());
         }
     }
 
-    /// A ticket that is not ours, or another stream's, tells nobody from anybody.
-    fn player(&self, stream: StreamId, asker: &Asker) -> Player {
-        match asker.ticket.as_deref().and_then(|text| self.key.read(stream, text)) {
+    /// A ticket that is not ours, or another stream's, tells nobody from anybody. None for whom the api counts.
+    fn player(&self, stream: StreamId, asker: &Asker) -> Option<Player> {
+        let ticket = asker.ticket.as_deref();
+        if ticket == Some(PRESENT) {
+            return None;
+        }
+        Some(match ticket.and_then(|text| self.key.read(stream, text)) {
             Some(ticket) => Player::Ticketed(self.hasher.hash_one(ticket)),
             None => Player::Guessed(self.hasher.hash_one((asker.origin, &asker.agent))),
-        }
+        })
     }
 
     /// Records each changed count, once a second until shutdown; then this edge has no viewers.

@@ -176,6 +176,8 @@ export async function answerApi(
     const stream = { ...clip(live), ...body, id: randomUUID(), user: me, isLive: false, startedAt: null };
     prepared.set(me.id, stream);
     json(201, stream);
+  } else if (/^\/api\/streams\/[^/]+\/watching$/.test(path)) {
+    res.writeHead(204).end();
   } else if (/^\/api\/streams\/[^/]+\/health$/.test(path)) {
     const pending = { phase: 'Pending', ingest: null, renditions: [], reason: null };
     json(200, path.includes(CLIP) ? health(live) : pending);

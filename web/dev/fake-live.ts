@@ -63,7 +63,7 @@ export class FakeLive {
   }
 
   async answer(req: IncomingMessage, res: ServerResponse, url: URL): Promise<boolean> {
-    const path = url.pathname;
+    const path = url.pathname.replace(/^\/v\/[^/]+/, '');
     if (path === '/fake/control') {
       this.#control(JSON.parse(await bodyOf(req)) as Partial<Weather>);
       send(res, 200, 'application/json', JSON.stringify(this.weather));

@@ -60,6 +60,15 @@ impl Caller {
         self.session(accounts).await.map(drop)
     }
 
+    /// Whether this is one of those who run the server.
+    pub(crate) async fn is_admin(&self, accounts: &Accounts) -> Result<bool, Error> {
+        let admin = sqlx::query_scalar!(
+            r#"select role = 'admin' as "admin!" from users where id = $1 and deleted_at is null"#,
+            self.user
+        );
+        Ok(admin.fetch_optional(&accounts.database).await?.unwrap_or(false))
+    }
+
     async fn session(&self, accounts: &Accounts) -> Result<GoesOn, Error> {
         // PostgreSQL is asked each time. A list of ended sessions beside it, in memory or in Redis, would have to be told
         // of every end; one that restarts or was away would let ended sessions in again. A ban is set in the database alone,
@@ -120,13 +129,10 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let caller = Caller::from_request_parts(parts, state).await?;
-        let admin = sqlx::query_scalar!(
-            r#"select role = 'admin' as "admin!" from users where id = $1 and deleted_at is null"#,
-            caller.user
-        );
-        match admin.fetch_optional(&Arc::<Accounts>::from_ref(state).database).await? {
-            Some(true) => Ok(Self(caller)),
-            Some(false) | None => Err(AuthError::NotAdmin.into()),
+        if caller.is_admin(&Arc::<Accounts>::from_ref(state)).await? {
+            Ok(Self(caller))
+        } else {
+            Err(AuthError::NotAdmin.into())
         }
     }
 }

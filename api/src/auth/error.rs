@@ -32,6 +32,9 @@ pub(crate) enum AuthError {
     /// For acts that ask once more.
     #[error("the password is wrong")]
     WrongPassword,
+    /// Where there is no mail server, no link can be sent.
+    #[error("this server sends no mail; ask whoever runs it")]
+    NoMail,
     /// For whoever runs this server.
     #[error("this is for admins")]
     NotAdmin,

@@ -84,6 +84,16 @@ impl Passwords {
     }
 }
 
+/// For garde: whether something can be a password.
+pub(crate) fn is_password(password: &SecretString, (): &()) -> garde::Result {
+    // Upwards too: hashing is work that a stranger asks for.
+    match password.expose_secret().chars().count() {
+        0..8 => Err(garde::Error::new("length is lower than 8")),
+        8..=128 => Ok(()),
+        _ => Err(garde::Error::new("length is greater than 128")),
+    }
+}
+
 /// Until nobody is left who could send a job.
 fn work_off(queue: &Mutex<Receiver<Job>>) {
     let hasher = Hasher::default();

@@ -242,7 +242,8 @@ impl Standing {
     }
 }
 
-/// No token of this session is good for anything any more.
+/// No token of this session is good for anything any more. Its sockets are closed by `departures`, within seconds, or at
+/// once where it is told.
 pub(crate) async fn end_session(db: impl PgExecutor<'_>, session: Uuid) -> Result<(), Error> {
     sqlx::query!("update sessions set revoked_at = now() where id = $1 and revoked_at is null", session)
         .execute(db)
@@ -282,7 +283,7 @@ pub(crate) async fn forget_old_sessions(
 }
 
 /// Browsers and devices of one person; the one unused for longest makes room.
-const MOST_OF_ONE_PERSON: i64 = 100;
+pub(super) const MOST_OF_ONE_PERSON: i64 = 100;
 
 #[cfg(test)]
 mod tests;

@@ -2,106 +2,137 @@
 
 use std::time::Duration;
 
-use axum::extract::ws::Message;
+use axum::extract::ws::{Message, Utf8Bytes};
 use caudal_livestream::StreamId;
-use tokio::time::{Instant, sleep};
+use tokio::sync::mpsc;
 
 use super::answer::Answer;
-use super::frame::{self, Frame, Request};
+use super::frame::{self, Request};
 use super::hub::Member;
+use super::moderation::Banning;
 use super::position::Position;
 use super::speak::Saying;
 use super::voice::Voice;
-use crate::app::{Accounts, Chat};
-use crate::limits::gcra::{FullAt, Quota};
-use crate::sockets::Socket;
+use crate::app::{Accounts, Chat, Notifications};
+use crate::notifications::Listening;
+use crate::presence::{Present, Viewer};
+use crate::sockets::{Socket, Talk, error, talk};
 
 /// Until one side has enough.
 pub(crate) async fn converse(
     chat: &Chat,
     accounts: &Accounts,
+    notifications: &Notifications,
     stream: StreamId,
     since: Option<Position>,
+    viewer: Viewer,
     socket: &mut Socket,
 ) {
-    let (member, mut inbox) = Member::new();
-    match chat.hub.join(stream, since, member).await {
-        Ok(joined) => {
+    let (member, inbox) = Member::new();
+    let present = match chat.hub.join(stream, since, member, viewer).await {
+        Ok((joined, present)) => {
             if socket.send(Message::Text(frame::joined(stream, &joined))).await.is_err() {
                 return;
             }
+            present
         }
-        Err(error) => {
-            let _ = socket.send(Message::Text(frame::error(error.code(), &error.to_string()))).await;
+        Err(refused) => {
+            let _ = socket.send(Message::Text(error(refused.code(), &refused.to_string()))).await;
             socket.part(NO_ROOM, "this room cannot be entered");
             return;
         }
-    }
-    let mut voice = Voice::default();
-    let (mut pace, began) = (FullAt::default(), Instant::now());
-    loop {
-        let expires = voice.lasts();
-        tokio::select! {
-            told = inbox.recv() => match told {
-                Some(told) if voice.is_own(&told) => {}
-                Some(told) => if socket.send(Message::Text(told)).await.is_err() { return },
-                None => return socket.part(TOO_SLOW, "too slow; come back from where you were"),
-            },
-            message = socket.next() => {
-                let text = match &message {
-                    Some(Message::Text(text)) if text.len() <= MAX_FRAME => text,
-                    Some(_) => return socket.part(NOT_UNDERSTOOD, "frames are JSON texts of 8 KiB at most"),
-                    None => return,
-                };
-                if pace.count(Quota::new(FRAMES, WINDOW), began.elapsed() + WINDOW).retry_after.is_some() {
-                    return socket.part(TOO_MANY, "too many frames");
-                }
-                let answer = match frame::read(text) {
-                    Ok(Frame { request, id }) => {
-                        frame::ack(id.as_ref(), &act(chat, accounts, stream, &mut voice, request).await)
+    };
+    let listening = Listening::new(notifications.hub.clone());
+    let voice = Voice::new(socket.badge());
+    talk(Guest { chat, accounts, stream, inbox, voice, listening, present }, socket).await;
+}
+
+/// One who is in.
+struct Guest<'a> {
+    chat: &'a Chat,
+    accounts: &'a Accounts,
+    stream: StreamId,
+    inbox: mpsc::Receiver<Utf8Bytes>,
+    voice: Voice,
+    listening: Listening,
+    present: Present,
+}
+
+impl Talk for Guest<'_> {
+    type Request = Request;
+
+    async fn told(&mut self) -> Option<Utf8Bytes> {
+        loop {
+            tokio::select! {
+                told = self.inbox.recv() => {
+                    let told = told?;
+                    if !self.voice.is_own(&told) {
+                        return Some(told);
                     }
-                    Err((id, words)) => frame::ack(id.as_ref(), &Answer::malformed(words)),
-                };
-                if socket.send(Message::Text(answer)).await.is_err() {
-                    return;
                 }
-            },
-            () = sleep(expires.unwrap_or_default()), if expires.is_some() => {
-                return socket.part(EXPIRED, "the access token has expired");
-            },
+                told = self.listening.next() => return told,
+            }
         }
+    }
+
+    async fn act(&mut self, request: Request) -> Answer {
+        let Self { chat, accounts, stream, voice, listening, present, .. } = self;
+        let answer = act(chat, accounts, Some(*stream), voice, listening, request).await;
+        if let Some(person) = voice.person() {
+            present.is(person);
+        }
+        answer
+    }
+
+    fn lasts(&self) -> Option<Duration> {
+        self.voice.lasts()
     }
 }
 
-async fn act(
+/// What comes of a request, in the room of `stream` where it needs one.
+pub(super) async fn act(
     chat: &Chat,
     accounts: &Accounts,
-    stream: StreamId,
+    stream: Option<StreamId>,
     voice: &mut Voice,
+    listening: &mut Listening,
     request: Request,
 ) -> Answer {
-    match request {
-        Request::Authenticate { token } => voice.authenticate(accounts, &token).await,
-        Request::SendMessage { stream_id, message, client_msg_id, reply_to } => {
-            if stream_id.is_some_and(|other| other != stream) {
-                return Answer::malformed("this socket is another stream's");
+    let here = || stream.ok_or_else(|| Answer::malformed("missing field `streamId`"));
+    let done = async {
+        Ok::<_, Answer>(match request {
+            Request::Authenticate { token } => {
+                let answer = voice.authenticate(accounts, &token).await;
+                if !answer.is_done() {
+                    return Err(answer);
+                }
+                if let Some(person) = voice.person() {
+                    listening.is_of(person);
+                }
+                match stream {
+                    Some(stream) => Answer::introduced(voice.standing(chat, stream).await),
+                    None => answer,
+                }
             }
-            let saying = Saying { stream, text: &message, reply_to, client_id: client_msg_id.as_deref() };
-            voice.say(chat, accounts, saying).await
-        }
-        Request::Ping {} => Answer::done(),
-        Request::DeleteMessage { id } => voice.remove(chat, accounts, stream, id).await,
-    }
+            Request::SubscribeNotifications(wanted) => listening.subscribe(voice.person(), wanted).into(),
+            Request::Ping {} => Answer::done(),
+            Request::SendMessage { stream_id, message, client_msg_id, reply_to } => {
+                let stream = here()?;
+                if stream_id.is_some_and(|other| other != stream) {
+                    return Err(Answer::malformed("this socket is another stream's"));
+                }
+                let saying = Saying { stream, text: &message, reply_to, client_id: client_msg_id.as_deref() };
+                voice.say(chat, accounts, saying).await
+            }
+            Request::DeleteMessage { id } => voice.remove(chat, accounts, here()?, id).await,
+            Request::TimeoutUser { user_id, duration_seconds, reason } => {
+                let banning = Banning::new(duration_seconds, reason.as_deref()).map_err(Answer::malformed)?;
+                voice.ban(chat, accounts, here()?, user_id, &banning).await
+            }
+        })
+    };
+    done.await.unwrap_or_else(|refused| refused)
 }
 
-/// As large as a message with everything around it can be.
-const MAX_FRAME: usize = 8 * 1024;
-/// Frames of one client, in [`WINDOW`]: more than anybody types, and few enough to answer.
-const FRAMES: u32 = 60;
-const WINDOW: Duration = Duration::from_secs(30);
-/// Close codes, in docs/realtime.md.
-const NOT_UNDERSTOOD: u16 = 4400;
-const EXPIRED: u16 = 4401;
+/// A close code, in docs/realtime.md.
 const NO_ROOM: u16 = 4404;
-const TOO_SLOW: u16 = 4408;
-const TOO_MANY: u16 = 4429;

@@ -5,10 +5,12 @@ use std::fmt::Write as _;
 use axum::extract::ws::Utf8Bytes;
 use caudal_livestream::StreamId;
 use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::Position;
+use super::moderation::{Admitted, Settings};
 use super::text::ChatText;
 use crate::account::Streamer;
 
@@ -19,6 +21,8 @@ pub(crate) struct Draft {
     pub(crate) id: Uuid,
     pub(crate) stream: StreamId,
     pub(crate) author: Streamer,
+    /// What the log must count still, and what is stamped beside the author's name.
+    pub(crate) admitted: Admitted,
     pub(crate) text: ChatText,
     pub(crate) reply_to: Option<Uuid>,
     /// The sender's own name for it: a second try under the same name is the same message.
@@ -33,7 +37,8 @@ impl Draft {
 
     /// What it says, in JSON, all but its position: an object without its opening brace.
     pub(crate) fn fields(&self) -> String {
-        fields_of(self.id, self.stream, &self.author, self.text.as_str(), self.reply_to)
+        let Self { author, admitted, .. } = self;
+        fields_of(self.id, self.stream, author, &admitted.badges, self.text.as_str(), self.reply_to)
     }
 }
 
@@ -42,13 +47,20 @@ pub(crate) fn fields_of(
     id: Uuid,
     stream: StreamId,
     author: &Streamer,
+    badges: &[String],
     text: &str,
     reply_to: Option<Uuid>,
 ) -> String {
+    #[derive(Serialize)]
+    struct User<'a> {
+        #[serde(flatten)]
+        person: &'a Streamer,
+        badges: &'a [String],
+    }
     without_brace(&json!({
         "id": id,
         "streamId": stream,
-        "user": author,
+        "user": User { person: author, badges },
         "message": text,
         "timestamp": time_of(id).to_rfc3339_opts(SecondsFormat::Millis, true),
         "replyTo": reply_to,
@@ -58,6 +70,33 @@ pub(crate) fn fields_of(
 /// That a message is removed.
 pub(crate) fn fields_of_removal(stream: StreamId, message: Uuid) -> String {
     without_brace(&json!({ "id": message, "streamId": stream }))
+}
+
+/// What else happens: `data` is an object.
+pub(super) fn fields_of_event(data: &serde_json::Value) -> String {
+    without_brace(data)
+}
+
+/// That somebody may not talk, for so long or for good.
+pub(crate) fn fields_of_ban(
+    stream: StreamId,
+    user: Uuid,
+    username: &str,
+    duration_seconds: Option<i32>,
+) -> String {
+    without_brace(
+        &json!({ "streamId": stream, "userId": user, "username": username, "durationSeconds": duration_seconds }),
+    )
+}
+
+/// That somebody may talk again.
+pub(crate) fn fields_of_unban(stream: StreamId, user: Uuid, username: &str) -> String {
+    without_brace(&json!({ "streamId": stream, "userId": user, "username": username }))
+}
+
+/// What is allowed from now on.
+pub(crate) fn fields_of_settings(stream: StreamId, settings: Settings) -> String {
+    without_brace(&json!({ "streamId": stream, "settings": settings }))
 }
 
 fn without_brace(object: &serde_json::Value) -> String {
@@ -75,6 +114,13 @@ pub(crate) fn time_of(id: Uuid) -> DateTime<Utc> {
 pub(crate) enum Kind {
     NewMessage,
     MessageDeleted,
+    /// The broadcast is over.
+    StreamEnded,
+    /// The stream's title or categories are others.
+    StreamUpdated,
+    UserBanned,
+    UserUnbanned,
+    ChatSettings,
 }
 
 impl Kind {
@@ -83,6 +129,11 @@ impl Kind {
         match self {
             Self::NewMessage => "new_message",
             Self::MessageDeleted => "message_deleted",
+            Self::StreamEnded => "stream_ended",
+            Self::StreamUpdated => "stream_updated",
+            Self::UserBanned => "user_banned",
+            Self::UserUnbanned => "user_unbanned",
+            Self::ChatSettings => "chat_settings",
         }
     }
 }
@@ -120,12 +171,14 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::chat::policy::Pace;
 
     fn draft() -> Draft {
         Draft {
             id: Uuid::parse_str("01936f00-0000-7000-8000-000000000001").unwrap(),
             stream: StreamId(Uuid::nil()),
             author: Streamer { id: Uuid::nil(), username: "ana".into(), display_name: None, avatar: None },
+            admitted: Admitted { pace: Pace::USUAL, badges: vec!["owner".into()] },
             text: ChatText::new(r#"a "quote" \ and }"#).unwrap(),
             reply_to: None,
             client_id: None,
@@ -140,6 +193,7 @@ mod tests {
         assert_eq!(frame["data"], message);
         assert_eq!((&message["epoch"], &message["offset"]), (&7.into(), &3.into()));
         assert_eq!(message["message"], r#"a "quote" \ and }"#);
+        assert_eq!(message["user"]["badges"], serde_json::json!(["owner"]));
         assert_eq!(message["timestamp"], "2024-11-27T19:01:31.264Z");
         let removal = fields_of_removal(StreamId(Uuid::nil()), draft().id);
         let event = Event::new(Kind::MessageDeleted, event.position.next(), &removal);

@@ -17,6 +17,7 @@ use super::{ChatError, store};
 #[derive(Clone, Debug)]
 pub(crate) struct Line {
     pub(crate) id: Uuid,
+    pub(super) author: Uuid,
     pub(crate) position: Position,
     /// In JSON.
     data: Arc<str>,
@@ -24,20 +25,25 @@ pub(crate) struct Line {
 
 impl Line {
     /// `fields` as a draft has them.
-    pub(super) fn new(id: Uuid, position: Position, fields: &str) -> Self {
+    pub(super) fn new(id: Uuid, author: Uuid, position: Position, fields: &str) -> Self {
         let event = Event::new(Kind::NewMessage, position, fields);
-        Self { id, position, data: event.message().unwrap_or("{}").into() }
+        Self { id, author, position, data: event.message().unwrap_or("{}").into() }
     }
 
     /// Of an event, if it is a message.
     pub(super) fn of(event: &Event) -> Option<Self> {
         #[derive(serde::Deserialize)]
-        struct Named {
+        struct Message {
+            id: Uuid,
+            user: User,
+        }
+        #[derive(serde::Deserialize)]
+        struct User {
             id: Uuid,
         }
         let data = event.message()?;
-        let Named { id } = serde_json::from_str(data).ok()?;
-        Some(Self { id, position: event.position, data: data.into() })
+        let Message { id, user } = serde_json::from_str(data).ok()?;
+        Some(Self { id, author: user.id, position: event.position, data: data.into() })
     }
 }
 
@@ -48,19 +54,55 @@ impl Serialize for Line {
     }
 }
 
-/// The id that a removal names.
-pub(super) fn removed_by(event: &Event) -> Option<Uuid> {
-    #[derive(serde::Deserialize)]
-    struct Frame {
-        event: String,
-        data: Data,
+/// An event that takes away what was said before it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Removal {
+    at: Position,
+    what: Removed,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Removed {
+    Message(Uuid),
+    /// All that somebody said.
+    AllOf(Uuid),
+}
+
+impl Removal {
+    pub(super) fn of(event: &Event) -> Option<Self> {
+        #[derive(serde::Deserialize)]
+        struct Frame {
+            event: String,
+            data: Data,
+        }
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Data {
+            id: Option<Uuid>,
+            user_id: Option<Uuid>,
+        }
+        // Most events are messages, and need not be read for this.
+        if event.message().is_some() {
+            return None;
+        }
+        let Frame { event: name, data } = serde_json::from_str(&event.frame).ok()?;
+        let what = if name == Kind::MessageDeleted.name() {
+            Removed::Message(data.id?)
+        } else if name == Kind::UserBanned.name() {
+            Removed::AllOf(data.user_id?)
+        } else {
+            return None;
+        };
+        Some(Self { at: event.position, what })
     }
-    #[derive(serde::Deserialize)]
-    struct Data {
-        id: Uuid,
+
+    pub(super) fn takes(&self, line: &Line) -> bool {
+        line.position < self.at
+            && match self.what {
+                Removed::Message(id) => line.id == id,
+                Removed::AllOf(person) => line.author == person,
+            }
     }
-    let Frame { event, data } = serde_json::from_str(&event.frame).ok()?;
-    (event == Kind::MessageDeleted.name()).then_some(data.id)
 }
 
 /// The last messages, the latest first.
@@ -99,8 +141,8 @@ fn merged(kept: Vec<Line>, events: &[Event], position: Option<Position>, most: u
         .filter_map(Line::of)
         .chain(kept)
         .collect();
-    let removed: Vec<Uuid> = events.iter().filter_map(removed_by).collect();
-    all.retain(|line| !removed.contains(&line.id));
+    let removals: Vec<Removal> = events.iter().filter_map(Removal::of).collect();
+    all.retain(|line| !removals.iter().any(|removal| removal.takes(line)));
     all.sort_by_key(|line| std::cmp::Reverse((line.position, line.id)));
     all.dedup_by_key(|line| line.id);
     all.truncate(most);
@@ -110,7 +152,7 @@ fn merged(kept: Vec<Line>, events: &[Event], position: Option<Position>, most: u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::draft::fields_of_removal;
+    use crate::chat::draft::{fields_of_ban, fields_of_removal};
 
     fn id(n: u128) -> Uuid {
         Uuid::from_u128(n)
@@ -121,7 +163,10 @@ mod tests {
     }
 
     fn said(n: u128, offset: i64) -> Event {
-        Event::new(Kind::NewMessage, at(offset), &format!("\"id\":\"{}\"}}", id(n)))
+        // Of two people in turn.
+        let (message, user) = (id(n), id(100 + n % 2));
+        let fields = format!(r#""id":"{message}","user":{{"id":"{user}"}}}}"#);
+        Event::new(Kind::NewMessage, at(offset), &fields)
     }
 
     fn line(n: u128, offset: i64) -> Line {
@@ -139,5 +184,12 @@ mod tests {
         assert_eq!(ids(merged(kept(), &events, None, 2)), [7, 5]);
         assert_eq!(ids(merged(kept(), &events, Some(at(5)), 10)), [4, 2, 1]);
         assert_eq!(ids(merged(kept(), &[], None, 10)), [4, 3, 2, 1]);
+        let ban = fields_of_ban(stream, id(101), "bob", None);
+        let events = [said(5, 5), Event::new(Kind::UserBanned, at(6), &ban), said(7, 7)];
+        assert_eq!(
+            ids(merged(kept(), &events, None, 10)),
+            [7, 4, 2],
+            "what was said after a ban is not before it"
+        );
     }
 }

@@ -12,10 +12,12 @@ use tokio_util::task::TaskTracker;
 use super::ChatError;
 use super::history::Line;
 use super::log::RoomLog;
+use super::moderation::{Rulebook, Settings};
 use super::position::Position;
 use super::room::{self, Command};
 use crate::audience::GatheredAudience;
 use crate::bus::Bus;
+use crate::presence::{Present, Viewer};
 use crate::stream;
 
 /// All of them. All clones are one; whoever owns it awaits [`Hub::close`].
@@ -26,6 +28,7 @@ pub(super) struct Inner {
     pub(super) database: PgPool,
     pub(super) bus: Arc<dyn Bus>,
     pub(super) log: Arc<dyn RoomLog>,
+    pub(super) rules: Arc<Rulebook>,
     pub(super) audience: Arc<GatheredAudience>,
     // Held for single operations only, never across an await.
     rooms: Mutex<HashMap<StreamId, mpsc::Sender<Command>>>,
@@ -57,6 +60,8 @@ pub(crate) struct Joined {
     pub(crate) recovered: bool,
     pub(crate) lines: Vec<Line>,
     pub(crate) viewers: u32,
+    /// None while they cannot be asked for.
+    pub(crate) settings: Option<Settings>,
 }
 
 impl Hub {
@@ -65,29 +70,48 @@ impl Hub {
         database: PgPool,
         bus: Arc<dyn Bus>,
         log: Arc<dyn RoomLog>,
+        rules: Arc<Rulebook>,
         audience: Arc<GatheredAudience>,
     ) -> Self {
         let rooms = Mutex::default();
-        Self(Arc::new(Inner { database, bus, log, audience, rooms, tasks: TaskTracker::new() }))
+        Self(Arc::new(Inner { database, bus, log, rules, audience, rooms, tasks: TaskTracker::new() }))
     }
 
     pub(crate) fn log(&self) -> &dyn RoomLog {
         self.0.log.as_ref()
     }
 
-    /// Lets somebody in, who may have been there before, up to `since`.
+    /// What rooms are told through.
+    pub(crate) fn bus(&self) -> Arc<dyn Bus> {
+        Arc::clone(&self.0.bus)
+    }
+
+    pub(crate) fn rules(&self) -> &Rulebook {
+        &self.0.rules
+    }
+
+    /// Lets somebody in, who may have been there before, up to `since`. They count as a viewer until [`Present`] is dropped.
     pub(crate) async fn join(
         &self,
         stream: StreamId,
         since: Option<Position>,
         member: Member,
-    ) -> Result<Joined, ChatError> {
+        viewer: Viewer,
+    ) -> Result<(Joined, Present), ChatError> {
         let (answer, joined) = oneshot::channel();
         let mut command = Command { since, member, answer };
         // A room that nobody is in any more may end just now; then the next one begins.
         for _ in 0..3 {
-            match self.room(stream).await?.send(command).await {
-                Ok(()) => return joined.await.map_err(|_| ChatError::Unavailable)?,
+            let room = self.room(stream).await?;
+            // Before the room tells how many there are, and only where it exists.
+            let present = self.0.audience.presence().enter(stream, viewer);
+            match room.send(command).await {
+                Ok(()) => {
+                    let mut joined = joined.await.map_err(|_| ChatError::Unavailable)??;
+                    // Afterwards: whatever changes them from here on comes as an event.
+                    joined.settings = self.0.rules.of(stream).await.ok().map(|rules| rules.settings);
+                    return Ok((joined, present));
+                }
                 Err(mpsc::error::SendError(refused)) => command = refused,
             }
         }

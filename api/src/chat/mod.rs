@@ -9,34 +9,48 @@
 //!   or in Redis, which replicas share and from where messages go on to PostgreSQL
 //! * `store` – messages in PostgreSQL; `partitions` – its days; `history` – both, for readers
 //! * `hub`, `room`, `recent` – who listens in this replica, and what newcomers are given
-//! * `speaker` – who talks, and whether they still may; `speak` – saying something, whichever way it came
+//! * `moderation` – who keeps order, and by which rules; `entitlements` – who has paid to be spared some of them
+//! * `author`, `speaker` – who talks, and whether they still may; `speak` – saying something, whichever way it came
+//! * `about_stream` – what a room is told of its stream
 //! * `voice`, `answer` – what one socket does, whatever its wire looks like
 //! * `conversation`, `frame` – one WebSocket in raw JSON
+//! * `socket_io` – one client of Socket.IO
 
+mod about_stream;
 mod answer;
+mod author;
 mod conversation;
 mod draft;
+mod entitlements;
 mod error;
 mod frame;
 mod history;
 mod hub;
 mod log;
+pub(crate) mod moderation;
 mod partitions;
 mod policy;
 mod position;
 mod recent;
 mod room;
+mod socket_io;
 mod speak;
 mod speaker;
 mod store;
 mod text;
 mod voice;
 
+pub(crate) use about_stream::{tell_ended, tell_updated};
+pub(crate) use answer::Answer;
+pub(crate) use author::Author;
 pub(crate) use conversation::converse;
+pub(crate) use entitlements::{Entitlements, NoEntitlements};
 pub(crate) use error::ChatError;
 pub(crate) use history::{Line, before};
 pub(crate) use hub::Hub;
 pub(crate) use log::{InProcessLog, RedisLog, RoomLog, drain};
 pub(crate) use partitions::{keep as keep_partitions, tidy as tidy_partitions};
 pub(crate) use position::Position;
-pub(crate) use speak::{Saying, remove, say};
+pub(crate) use socket_io::{Newcomer, SocketIo};
+pub(crate) use speak::{Saying, remove, say, tell_removed};
+pub(crate) use voice::Voice;

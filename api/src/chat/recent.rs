@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::draft::Event;
-use super::history::{Line, removed_by};
+use super::history::{Line, Removal};
 use super::log::{KEPT, RecentEvents};
 use super::position::Position;
 
@@ -108,8 +108,8 @@ impl Recent {
             if self.lines.len() > LINES {
                 self.lines.pop_front();
             }
-        } else if let Some(removed) = removed_by(event) {
-            self.lines.retain(|line| line.id != removed);
+        } else if let Some(removal) = Removal::of(event) {
+            self.lines.retain(|line| !removal.takes(line));
         }
     }
 }
@@ -123,11 +123,17 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::chat::draft::{Kind, fields_of_removal};
+    use crate::chat::draft::{Kind, fields_of_ban, fields_of_removal};
+
+    /// Each tenth is somebody else's.
+    fn author(offset: i64) -> Uuid {
+        Uuid::from_u128(if offset % 10 == 0 { 1_010 } else { 1_001 })
+    }
 
     fn said(epoch: i64, offset: i64) -> Event {
         let id = Uuid::from_u128(u128::try_from(offset).unwrap());
-        Event::new(Kind::NewMessage, Position { epoch, offset }, &format!("\"id\":\"{id}\"}}"))
+        let fields = format!(r#""id":"{id}","user":{{"id":"{}"}}}}"#, author(offset));
+        Event::new(Kind::NewMessage, Position { epoch, offset }, &fields)
     }
 
     fn seen(epoch: i64, offsets: std::ops::RangeInclusive<i64>) -> RecentEvents {
@@ -186,5 +192,9 @@ mod tests {
         assert_eq!(lines.len(), 49);
         assert_eq!((lines.first(), lines.last()), (Some(&11), Some(&60)));
         assert!(!lines.contains(&59));
+        let ban = fields_of_ban(StreamId(Uuid::nil()), author(1), "bob", Some(60));
+        recent.hear(Event::new(Kind::UserBanned, Position { epoch: 1, offset: 62 }, &ban));
+        let lines: Vec<u128> = recent.lines().iter().map(|line| line.id.as_u128()).collect();
+        assert_eq!(lines, [20, 30, 40, 50, 60]);
     }
 }

@@ -143,13 +143,19 @@ impl Room {
     }
 
     fn admit(&mut self, Command { since, member, answer }: Command) {
+        let viewers = self.hub.upgrade().map_or(0, |hub| hub.audience.viewers(self.stream));
+        if self.viewers != Some(viewers) {
+            // The next look tells everybody, also when it finds what they were told last: this one was told something else.
+            self.viewers = None;
+        }
         let missed = since.and_then(|since| self.recent.after(since));
         let recovered = missed.is_some();
         let joined = Joined {
             last: self.recent.last(),
             recovered,
             lines: if recovered { Vec::new() } else { self.recent.lines() },
-            viewers: self.hub.upgrade().map_or(0, |hub| hub.audience.viewers(self.stream)),
+            viewers,
+            settings: None,
         };
         // The room waits for nobody: an outbox has room for all that is kept.
         let missed = missed.unwrap_or_default();
@@ -176,6 +182,12 @@ impl Room {
     }
 
     fn tell_all(&mut self, events: &[Event]) {
+        // Before anybody who enters is told of an event: they are given the settings of after it.
+        if events.iter().any(|event| event.message().is_none())
+            && let Some(hub) = self.hub.upgrade()
+        {
+            hub.rules.doubt_room(self.stream);
+        }
         for event in events {
             self.tell(&event.frame.clone());
         }

@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use caudal_livestream::StreamId;
+use serde_json::json;
 use sqlx::PgPool;
-use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::author::Author;
 use super::draft::{Draft, Event, Kind, fields_of_removal};
 use super::history::Line;
 use super::hub::Hub;
+use super::moderation::{Act, Place, admit, log};
 use super::text::ChatText;
 use super::{ChatError, store};
-use crate::account::Streamer;
 use crate::app::Chat;
 
 /// Something to be said.
@@ -26,23 +27,25 @@ pub(crate) struct Saying<'a> {
 }
 
 /// Says it, in the author's name, and answers with the event that it became.
-pub(crate) async fn say(chat: &Chat, author: &Streamer, saying: Saying<'_>) -> Result<Event, ChatError> {
+pub(crate) async fn say(chat: &Chat, author: &Author, saying: Saying<'_>) -> Result<Event, ChatError> {
     let said = accept(chat, author, saying).await;
     chat.metrics.said(said.as_ref().map_or_else(|error| error.code(), |_| "accepted"));
     said
 }
 
-async fn accept(chat: &Chat, author: &Streamer, saying: Saying<'_>) -> Result<Event, ChatError> {
+async fn accept(chat: &Chat, author: &Author, saying: Saying<'_>) -> Result<Event, ChatError> {
     let text = ChatText::new(saying.text)?;
     let client_id = saying.client_id.filter(|name| !name.is_empty());
     if client_id.is_some_and(|name| name.len() > LONGEST_NAME) {
         return Err(ChatError::TooLong);
     }
-    check_open(&chat.database, saying.stream).await?;
+    let rules = chat.hub.rules().of(saying.stream).await?;
+    let admitted = admit(chat, &rules, author, text.as_str()).await?;
     let draft = Draft {
         id: Uuid::now_v7(),
         stream: saying.stream,
-        author: author.clone(),
+        author: author.person.clone(),
+        admitted,
         text,
         reply_to: saying.reply_to,
         client_id: client_id.map(str::to_owned),
@@ -50,7 +53,7 @@ async fn accept(chat: &Chat, author: &Streamer, saying: Saying<'_>) -> Result<Ev
     chat.hub.log().say(&draft).await
 }
 
-/// Takes a message away from everybody: its author may, and whoever streams.
+/// Takes a message away from everybody: its author may, and who keeps order in the room and is above the author.
 pub(crate) async fn remove(
     Chat { hub, database, .. }: &Chat,
     by: Uuid,
@@ -58,15 +61,35 @@ pub(crate) async fn remove(
     message: Uuid,
 ) -> Result<(), ChatError> {
     let author = author_of(hub, database, stream, message).await?;
-    let streamer = sqlx::query_scalar!("select user_id from streams where id = $1", stream.0);
-    let streamer = streamer.fetch_optional(database).await.map_err(unavailable)?;
-    if by != author && Some(by) != streamer {
+    let channel = sqlx::query_scalar!("select user_id from streams where id = $1", stream.0);
+    let channel = channel.fetch_optional(database).await.map_err(unavailable)?;
+    let channel = channel.ok_or(ChatError::UnknownMessage)?;
+    if by != author && !may_act_on(database, channel, by, author).await? {
         return Err(ChatError::NotYours);
     }
     if store::remove(database, stream, message, by).await.map_err(unavailable)? {
+        if by != author {
+            let detail = json!({ "messageId": message });
+            log(database, channel, by, Act::DeleteMessage, Some(author), &detail)
+                .await
+                .map_err(unavailable)?;
+        }
         hub.log().tell(stream, Kind::MessageDeleted, fields_of_removal(stream, message)).await?;
     }
     Ok(())
+}
+
+async fn may_act_on(database: &PgPool, channel: Uuid, who: Uuid, whom: Uuid) -> Result<bool, ChatError> {
+    let who = Place::find(database, channel, who).await.map_err(unavailable)?;
+    let whom = Place::find(database, channel, whom).await.map_err(unavailable)?;
+    // Whoever has deleted their account is nobody in particular.
+    let place = |found: Option<(Place, String)>| found.map_or_else(Place::default, |(place, _)| place);
+    Ok(place(who).may_act_on(place(whom)))
+}
+
+/// Tells a room that a message is gone from the database.
+pub(crate) async fn tell_removed(chat: &Chat, stream: StreamId, message: Uuid) -> Result<(), ChatError> {
+    chat.hub.log().tell(stream, Kind::MessageDeleted, fields_of_removal(stream, message)).await.map(drop)
 }
 
 /// Who wrote a message. One that Redis has and PostgreSQL not yet is waited for: it could not be marked.
@@ -84,21 +107,6 @@ async fn author_of(hub: &Hub, database: &PgPool, stream: StreamId, message: Uuid
     Err(ChatError::Unavailable)
 }
 
-/// While PostgreSQL is away this is not known, and nobody is silenced for that: where a message needs it, it fails anyway.
-async fn check_open(database: &PgPool, stream: StreamId) -> Result<(), ChatError> {
-    let over = sqlx::query_scalar!(
-        r#"select coalesce(ended_at < now() - interval '10 minutes', false) as "over!" from streams where id = $1"#,
-        stream.0
-    );
-    match timeout(PATIENCE, over.fetch_optional(database)).await {
-        Ok(Ok(Some(false))) | Err(_) => Ok(()),
-        Ok(Ok(Some(true))) => Err(ChatError::Ended),
-        Ok(Ok(None)) => Err(ChatError::UnknownStream),
-        Ok(Err(error)) if crate::error::is_outage(&error) => Ok(()),
-        Ok(Err(error)) => Err(unavailable(error)),
-    }
-}
-
 #[expect(clippy::needless_pass_by_value, reason = "the signature of map_err")]
 fn unavailable(error: sqlx::Error) -> ChatError {
     tracing::warn!(%error, "chat needs PostgreSQL, which does not answer");
@@ -107,8 +115,6 @@ fn unavailable(error: sqlx::Error) -> ChatError {
 
 /// As long as a UUID in any spelling, and then some.
 const LONGEST_NAME: usize = 64;
-/// For PostgreSQL, where an answer is not needed.
-const PATIENCE: Duration = Duration::from_millis(500);
 /// Messages stay in Redis alone for a fifth of a second.
 const PAUSE: Duration = Duration::from_millis(100);
 const TRIES: usize = 20;

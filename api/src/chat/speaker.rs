@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::time::{Instant, timeout};
 
-use crate::account::Streamer;
+use super::author::Author;
 use crate::app::Accounts;
 use crate::auth::{AuthError, Caller};
 use crate::error::Error;
@@ -14,7 +14,7 @@ use crate::error::Error;
 #[derive(Clone, Debug)]
 pub(crate) struct Speaker {
     caller: Caller,
-    author: Streamer,
+    author: Author,
     expires: DateTime<Utc>,
     asked: Instant,
 }
@@ -23,12 +23,16 @@ impl Speaker {
     /// The person of an access token.
     pub(crate) async fn of(accounts: &Accounts, token: &str) -> Result<Self, Error> {
         let (caller, expires) = Caller::of_token(accounts, token).await?;
-        let author = Streamer::find(&accounts.database, caller.user).await?;
+        let author = Author::find(&accounts.database, caller.user).await?;
         let author = author.ok_or(AuthError::SessionRevoked)?;
         Ok(Self { caller, author, expires, asked: Instant::now() })
     }
 
-    pub(crate) fn author(&self) -> &Streamer {
+    pub(crate) fn caller(&self) -> Caller {
+        self.caller
+    }
+
+    pub(crate) fn author(&self) -> &Author {
         &self.author
     }
 
@@ -46,9 +50,16 @@ impl Speaker {
         if self.asked.elapsed() < ASK_EVERY {
             return Ok(());
         }
-        match timeout(PATIENCE, self.caller.check(accounts)).await {
+        let caller = self.caller;
+        let asked = async {
+            caller.check(accounts).await?;
+            Author::find(&accounts.database, caller.user).await
+        };
+        match timeout(PATIENCE, asked).await {
             Ok(Err(Error::Database(error))) if crate::error::is_outage(&error) => {}
-            Ok(Ok(())) | Err(_) => {}
+            // Whoever was made an admin, or is none any more, is so from here on.
+            Ok(Ok(Some(author))) => self.author = author,
+            Ok(Ok(None)) | Err(_) => {}
             Ok(Err(error)) => return Err(error),
         }
         self.asked = Instant::now();

@@ -24,6 +24,7 @@ pub(super) struct KeptRow {
     pub(super) user: Uuid,
     pub(super) message: String,
     pub(super) reply_to: Option<Uuid>,
+    pub(super) badges: Vec<String>,
     pub(super) position: Position,
 }
 
@@ -35,6 +36,7 @@ impl From<Kept<'_>> for KeptRow {
             user: message.author.id,
             message: message.text.as_str().to_owned(),
             reply_to: message.reply_to,
+            badges: message.admitted.badges.clone(),
             position,
         }
     }
@@ -50,9 +52,11 @@ pub(super) async fn insert_rows(database: &PgPool, rows: &[KeptRow]) -> Result<(
     let replies: Vec<Option<Uuid>> = rows.iter().map(|row| row.reply_to).collect();
     let column = |of: fn(&KeptRow) -> Uuid| rows.iter().map(of).collect::<Vec<_>>();
     sqlx::query!(
-        r#"insert into chat_messages (id, stream_id, user_id, message, created_at, reply_to, epoch, sequence)
-           select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::timestamptz[], $6::uuid[],
-                                $7::bigint[], $8::bigint[])
+        r#"insert into chat_messages (id, stream_id, user_id, message, created_at, reply_to, epoch, sequence, badges)
+           select id, stream_id, user_id, message, created_at, reply_to, epoch, sequence, string_to_array(badges, ',')
+           from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::timestamptz[], $6::uuid[],
+                       $7::bigint[], $8::bigint[], $9::text[])
+               as said (id, stream_id, user_id, message, created_at, reply_to, epoch, sequence, badges)
            on conflict do nothing"#,
         &column(|row| row.id),
         &column(|row| row.stream),
@@ -61,7 +65,9 @@ pub(super) async fn insert_rows(database: &PgPool, rows: &[KeptRow]) -> Result<(
         &rows.iter().map(|row| time_of(row.id)).collect::<Vec<_>>(),
         &replies as _,
         &rows.iter().map(|row| row.position.epoch).collect::<Vec<_>>(),
-        &rows.iter().map(|row| row.position.offset).collect::<Vec<_>>()
+        &rows.iter().map(|row| row.position.offset).collect::<Vec<_>>(),
+        // An array of arrays would have to be a rectangle.
+        &rows.iter().map(|row| row.badges.join(",")).collect::<Vec<_>>()
     )
     .execute(database)
     .await?;
@@ -76,7 +82,7 @@ pub(super) async fn before(
     most: i64,
 ) -> Result<Vec<Line>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select m.id, m.message, m.reply_to, m.epoch, m.sequence,
+        r#"select m.id, m.message, m.reply_to, m.epoch, m.sequence, m.badges,
                   u.id as user_id, u.username, u.display_name, u.avatar_url as avatar
            from chat_messages m join users u on u.id = m.user_id
            where m.stream_id = $1 and m.deleted_at is null
@@ -97,7 +103,8 @@ pub(super) async fn before(
             avatar: row.avatar,
         };
         let position = Position { epoch: row.epoch, offset: row.sequence };
-        Line::new(row.id, position, &fields_of(row.id, stream, &author, &row.message, row.reply_to))
+        let fields = fields_of(row.id, stream, &author, &row.badges, &row.message, row.reply_to);
+        Line::new(row.id, author.id, position, &fields)
     });
     Ok(lines.collect())
 }
@@ -118,6 +125,42 @@ pub(super) async fn remove(
         by
     );
     Ok(removed.execute(database).await?.rows_affected() > 0)
+}
+
+/// Marks what somebody said in some rooms as removed, of the last day: as long as anybody would look for it.
+pub(super) async fn purge(
+    database: &PgPool,
+    streams: &[Uuid],
+    user: Uuid,
+    by: Uuid,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"update chat_messages set deleted_at = now(), deleted_by = $3
+           where stream_id = any($1) and user_id = $2 and deleted_at is null
+             and created_at > now() - interval '1 day'"#,
+        streams,
+        user,
+        by
+    )
+    .execute(database)
+    .await?;
+    Ok(())
+}
+
+/// Marks what people said who were banned while it was on its way to PostgreSQL. To be called once the rows are committed: a ban that
+/// this does not see yet is committed later, and its own purge sees the rows.
+pub(super) async fn hide_banned(database: &PgPool, rows: &[KeptRow]) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"update chat_messages m set deleted_at = now(), deleted_by = b.banned_by
+           from streams s join channel_bans b on b.channel_id = s.user_id
+           where m.id = any($1) and m.created_at = any($2) and m.deleted_at is null
+             and s.id = m.stream_id and b.user_id = m.user_id and (b.expires_at is null or b.expires_at > now())"#,
+        &rows.iter().map(|row| row.id).collect::<Vec<_>>(),
+        &rows.iter().map(|row| time_of(row.id)).collect::<Vec<_>>()
+    )
+    .execute(database)
+    .await?;
+    Ok(())
 }
 
 /// Who wrote a message.

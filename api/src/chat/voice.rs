@@ -1,41 +1,63 @@
 //! What one socket may do in rooms, whatever its wire looks like.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 use caudal_livestream::StreamId;
+use chrono::Utc;
 use uuid::Uuid;
 
 use super::answer::Answer;
+use super::moderation::{self, Banning, Standing};
 use super::speak::{self, Saying};
 use super::speaker::Speaker;
 use crate::app::{Accounts, Chat};
 use crate::auth::AuthError;
 use crate::error::Error;
+use crate::sockets::{Badge, Wearer};
 
 /// Nobody in particular at first, who only listens.
-#[derive(Debug, Default)]
-pub(super) struct Voice {
+#[derive(Debug)]
+pub(crate) struct Voice {
+    /// The socket's.
+    badge: Arc<Badge>,
     speaker: Option<Speaker>,
     /// Frames of what was said here, which rooms tell everybody, and this socket has in its answers.
     own: VecDeque<Utf8Bytes>,
 }
 
 impl Voice {
+    pub(crate) fn new(badge: Arc<Badge>) -> Self {
+        Self { badge, speaker: None, own: VecDeque::new() }
+    }
+
     /// Takes an access token; a later one replaces the earlier.
-    pub(super) async fn authenticate(&mut self, accounts: &Accounts, token: &str) -> Answer {
-        match Speaker::of(accounts, token).await {
-            Ok(speaker) => {
-                self.speaker = Some(speaker);
-                Answer::done()
-            }
-            Err(error) => Answer::from(&error),
+    pub(crate) async fn authenticate(&mut self, accounts: &Accounts, token: &str) -> Answer {
+        let speaker = match Speaker::of(accounts, token).await {
+            Ok(speaker) => speaker,
+            Err(error) => return Answer::from(&error),
+        };
+        let caller = speaker.caller();
+        self.badge.put_on(Wearer { user: caller.user, session: caller.session });
+        // Who was banned between the first look and the badge was not found here.
+        if let Err(error) = caller.check(accounts).await {
+            self.badge.take_off();
+            self.speaker = None;
+            return Answer::from(&error);
         }
+        self.speaker = Some(speaker);
+        Answer::done()
+    }
+
+    /// Who it is.
+    pub(crate) fn person(&self) -> Option<Uuid> {
+        self.speaker.as_ref().map(|speaker| speaker.author().person.id)
     }
 
     /// How long the access token lasts; none while there is none.
-    pub(super) fn lasts(&self) -> Option<Duration> {
+    pub(crate) fn lasts(&self) -> Option<Duration> {
         self.speaker.as_ref().map(|speaker| speaker.lasts().unwrap_or_default())
     }
 
@@ -64,13 +86,39 @@ impl Voice {
         message: Uuid,
     ) -> Answer {
         let by = match self.speaker(accounts).await {
-            Ok(speaker) => speaker.author().id,
+            Ok(speaker) => speaker.author().person.id,
             Err(error) => return Answer::from(&error),
         };
         match speak::remove(chat, by, stream, message).await {
             Ok(()) => Answer::done(),
             Err(error) => error.into(),
         }
+    }
+
+    /// Keeps somebody from talking in a stream's channel, for a while or for good.
+    pub(super) async fn ban(
+        &mut self,
+        chat: &Chat,
+        accounts: &Accounts,
+        stream: StreamId,
+        person: Uuid,
+        banning: &Banning,
+    ) -> Answer {
+        let by = match self.speaker(accounts).await {
+            Ok(speaker) => speaker.author().person.id,
+            Err(error) => return Answer::from(&error),
+        };
+        match moderation::ban(chat, stream, by, person, banning).await {
+            Ok(()) => Answer::done(),
+            Err(error) => Answer::from(&error),
+        }
+    }
+
+    /// Who whoever talks here is in a room; none while that is nobody, or cannot be told.
+    pub(super) async fn standing(&self, chat: &Chat, stream: StreamId) -> Option<Standing> {
+        let author = self.speaker.as_ref()?.author();
+        let rules = chat.hub.rules().of(stream).await.ok()?;
+        Some(rules.standing_of(author.person.id, author.admin, Utc::now()))
     }
 
     /// Whether a room tells what was said here; each is told once.

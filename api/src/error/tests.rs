@@ -56,16 +56,38 @@ fn number(error: &Error) -> usize {
         Error::Chat(ChatError::NotYours) => 43,
         Error::Chat(ChatError::Full) => 44,
         Error::Chat(ChatError::Unavailable) => 45,
+        Error::Admin(AdminError::IsAdmin) => 46,
+        Error::Admin(AdminError::IsBanned) => 47,
+        Error::Admin(AdminError::LastAdmin) => 48,
+        Error::Registration(RegistrationError::Closed) => 49,
+        Error::Registration(RegistrationError::InvitationInvalid) => 50,
+        Error::Registration(RegistrationError::TooManyInvitations) => 51,
+        Error::Chat(ChatError::BannedHere) => 52,
+        Error::Chat(ChatError::TimedOut(_)) => 53,
+        Error::Chat(ChatError::Slow(_)) => 54,
+        Error::Chat(ChatError::FollowersOnly(_)) => 55,
+        Error::Chat(ChatError::SubsOnly) => 56,
+        Error::Chat(ChatError::EmotesOnly) => 57,
+        Error::Chat(ChatError::NotUnique) => 58,
+        Error::Chat(ChatError::BlockedTerm) => 59,
+        Error::Chat(ChatError::LinksBlocked) => 60,
+        Error::Chat(ChatError::NotModerator) => 61,
+        Error::Chat(ChatError::NotRoomOwner) => 62,
+        Error::Chat(ChatError::Protected) => 63,
+        Error::Chat(ChatError::UnknownTerm) => 64,
+        Error::Chat(ChatError::TooMany(..)) => 65,
+        Error::Auth(AuthError::NoMail) => 66,
+        Error::Limit(LimitError::TooMuchMail) => 67,
     }
 }
 
-const VARIANTS: usize = 46;
+const VARIANTS: usize = 68;
 
 #[test]
 fn every_error_says_what_is_wrong_and_what_to_do_about_it() {
     let bug = "something went wrong on the server; its log says what, under this answer's requestId";
     let field = || FieldError::new("/username", "taken", "this name is taken");
-    let cases: [(Error, u16, &str, &str); 49] = [
+    let cases: [(Error, u16, &str, &str); 72] = [
         (
             InputError::Malformed("the body is not JSON".into()).into(),
             400,
@@ -98,6 +120,13 @@ fn every_error_says_what_is_wrong_and_what_to_do_about_it() {
         ),
         (AuthError::WrongPassword.into(), 403, "wrong_password", "the password is wrong"),
         (AuthError::NotAdmin.into(), 403, "forbidden", "this is for admins"),
+        (AuthError::NoMail.into(), 409, "no_mail", "this server sends no mail; ask whoever runs it"),
+        (
+            LimitError::TooMuchMail.into(),
+            503,
+            "overloaded",
+            "too many mails are being sent just now; try again in 2 s",
+        ),
         (PeopleError::Unknown.into(), 404, "not_found", "there is no such person"),
         (PeopleError::Oneself.into(), 422, "oneself", "this is yourself"),
         (PeopleError::Blocked.into(), 403, "blocked", "you cannot follow this person"),
@@ -133,7 +162,37 @@ fn every_error_says_what_is_wrong_and_what_to_do_about_it() {
             ChatError::NotYours.into(),
             403,
             "forbidden",
-            "only its author and the streamer may remove a message",
+            "only its author and moderators may remove a message, and moderators not each other's",
+        ),
+        (ChatError::BannedHere.into(), 403, "banned_here", "you are banned from this chat"),
+        (
+            ChatError::TimedOut(Duration::from_millis(59_001)).into(),
+            403,
+            "timed_out",
+            "you may not talk here just now; wait 60 s",
+        ),
+        (ChatError::Slow(Duration::from_secs(5)).into(), 429, "slow", "this chat is slow; wait 5 s"),
+        (ChatError::FollowersOnly(0).into(), 403, "followers_only", "only followers may talk here"),
+        (
+            ChatError::FollowersOnly(10).into(),
+            403,
+            "followers_only",
+            "only who has followed this channel for 10 min may talk here",
+        ),
+        (ChatError::SubsOnly.into(), 403, "subs_only", "only subscribers may talk here"),
+        (ChatError::EmotesOnly.into(), 403, "emotes_only", "only emotes may be said here"),
+        (ChatError::NotUnique.into(), 409, "not_unique", "somebody has said that already; find other words"),
+        (ChatError::BlockedTerm.into(), 403, "blocked_term", "this message has words that are blocked here"),
+        (ChatError::LinksBlocked.into(), 403, "links_blocked", "links are blocked here"),
+        (ChatError::NotModerator.into(), 403, "forbidden", "this is for the streamer and moderators"),
+        (ChatError::NotRoomOwner.into(), 403, "forbidden", "this is for the streamer"),
+        (ChatError::Protected.into(), 403, "forbidden", "you cannot moderate this person"),
+        (ChatError::UnknownTerm.into(), 404, "not_found", "this term is not blocked"),
+        (
+            ChatError::TooMany("terms", 200).into(),
+            409,
+            "too_many",
+            "200 terms are the most; remove some first",
         ),
         (
             ChatError::Full.into(),
@@ -146,6 +205,32 @@ fn every_error_says_what_is_wrong_and_what_to_do_about_it() {
             503,
             "unavailable",
             "chat is not available just now; try again in 2 s",
+        ),
+        (AdminError::IsAdmin.into(), 409, "is_admin", "this person is an admin; take the role away first"),
+        (AdminError::IsBanned.into(), 409, "is_banned", "this person is banned; end the ban first"),
+        (
+            AdminError::LastAdmin.into(),
+            409,
+            "last_admin",
+            "this is the last admin; make somebody else one first",
+        ),
+        (
+            RegistrationError::Closed.into(),
+            403,
+            "registration_closed",
+            "nobody can open an account here just now",
+        ),
+        (
+            RegistrationError::InvitationInvalid.into(),
+            403,
+            "invitation_invalid",
+            "opening an account takes an invitation that is valid and not used up; ask for another one",
+        ),
+        (
+            RegistrationError::TooManyInvitations.into(),
+            409,
+            "too_many",
+            "1000 invitations are the most; remove some first",
         ),
         (StreamError::NotYours.into(), 403, "forbidden", "this is not yours"),
         (StreamError::Unknown.into(), 404, "not_found", "the stream does not exist"),
@@ -228,7 +313,7 @@ async fn every_answer_stays_as_it_is() {
     use std::fmt::Write as _;
 
     let field = || FieldError::new("/username", "taken", "this name is taken");
-    let errors: [Error; 37] = [
+    let errors: [Error; 45] = [
         InputError::Malformed("the body is not JSON".into()).into(),
         InputError::Invalid(vec![field(), FieldError::new("?limit", "invalid", "must be lower than 101")])
             .into(),
@@ -243,11 +328,19 @@ async fn every_answer_stays_as_it_is() {
         AuthError::RefreshReused.into(),
         AuthError::WrongPassword.into(),
         AuthError::NotAdmin.into(),
+        AuthError::NoMail.into(),
+        LimitError::TooMuchMail.into(),
         PeopleError::Unknown.into(),
         PeopleError::Oneself.into(),
         PeopleError::Blocked.into(),
         PeopleError::TooMany.into(),
         PeopleError::NotYou.into(),
+        AdminError::IsAdmin.into(),
+        AdminError::IsBanned.into(),
+        AdminError::LastAdmin.into(),
+        RegistrationError::Closed.into(),
+        RegistrationError::InvitationInvalid.into(),
+        RegistrationError::TooManyInvitations.into(),
         StreamError::NotYours.into(),
         StreamError::Unknown.into(),
         Error::NotFound("this path"),

@@ -16,6 +16,9 @@ pub(crate) enum LimitError {
     /// More work than the machine can do just now.
     #[error("too many people are logging in just now; try again in {RETRY_SECONDS} s")]
     Overloaded,
+    /// More mails than the mail server takes just now.
+    #[error("too many mails are being sent just now; try again in {RETRY_SECONDS} s")]
+    TooMuchMail,
     /// The answer did not come together in time.
     #[error("the server took too long to answer; try again in {RETRY_SECONDS} s")]
     TimedOut,

@@ -87,6 +87,9 @@ pub(crate) enum Target<'a> {
     User(Uuid),
     /// The name of no account.
     Nobody(&'a NormalName),
+    /// The mailbox of an address, whoever's it is. Not [`Self::Nobody`], which only names of nobody have: who asks for mail would
+    /// find out whether a name is one.
+    Mailbox(&'a NormalName),
     /// An account's stream key: shown, not guessed.
     Key(Uuid),
     /// Something that is no account's.
@@ -133,13 +136,16 @@ fn kind(class: Class) -> &'static str {
 fn short(target: Target<'_>) -> String {
     match target {
         Target::User(user) => format!("u:{}", user.simple()),
-        Target::Nobody(name) => {
-            let digest = Sha256::digest(name.as_str());
-            format!("n:{}", hex::encode(digest.get(..8).unwrap_or(&digest)))
-        }
+        Target::Nobody(name) => format!("n:{}", hashed(name)),
+        Target::Mailbox(name) => format!("m:{}", hashed(name)),
         Target::Key(user) => format!("k:{}", user.simple()),
         Target::Act(act) => act.to_owned(),
     }
+}
+
+fn hashed(name: &NormalName) -> String {
+    let digest = Sha256::digest(name.as_str());
+    hex::encode(digest.get(..8).unwrap_or(&digest))
 }
 
 impl fmt::Display for Bucket {

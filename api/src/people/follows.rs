@@ -10,6 +10,7 @@ use super::error::MOST_RELATIONS;
 use super::{FormerPerson, KnownPerson, PeopleError};
 use crate::auth::Caller;
 use crate::error::Error;
+use crate::outbox::{self, Job};
 
 /// Lets the caller follow somebody; that they do already is as good.
 pub(crate) async fn follow(
@@ -43,13 +44,16 @@ pub(crate) async fn follow(
     if standing.following >= MOST_RELATIONS {
         return Err(PeopleError::TooMany.into());
     }
-    sqlx::query!(
+    let begun = sqlx::query!(
         "insert into followers (follower_id, following_id) values ($1, $2) on conflict do nothing",
         follower,
         person
     )
     .execute(&mut *tx)
     .await?;
+    if begun.rows_affected() > 0 {
+        outbox::put(&mut tx, &Job::NewFollower { follower, followed: person }).await?;
+    }
     Ok(tx.commit().await?)
 }
 
@@ -84,6 +88,14 @@ pub(crate) async fn block(
     }
     sqlx::query!(
         "insert into user_blocks (blocker_id, blocked_id) values ($1, $2) on conflict do nothing",
+        blocker,
+        person
+    )
+    .execute(&mut *tx)
+    .await?;
+    // What they were told of each other goes too.
+    sqlx::query!(
+        "delete from notifications where (user_id, actor_id) in (($1, $2), ($2, $1))",
         blocker,
         person
     )

@@ -1,13 +1,17 @@
 //! A folder a noun, a file a verb.
 
+pub(crate) mod admin;
 pub(crate) mod audience;
 pub(crate) mod auth;
 pub(crate) mod categories;
 pub(crate) mod chat;
 pub(crate) mod ingest;
+pub(crate) mod notifications;
+mod registration;
 mod search;
 pub(crate) mod streams;
 pub(crate) mod users;
 
 pub(crate) use chat::Origins;
+pub(crate) use registration::registration;
 pub(crate) use search::search;

@@ -1,8 +1,11 @@
 //! Upgraded connections: WebSockets, which outlive the request that they began as, and so its deadline, its limits and
 //! the listener's drain. They are counted, bounded and closed here.
 
+mod badges;
+mod frame;
 mod places;
 mod socket;
+mod talk;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,8 +20,15 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::address::Origin;
+use badges::Badges;
 use places::{Holder, Places};
 
+#[cfg(test)]
+pub(crate) use frame::Id;
+pub(crate) use frame::{Frame, error, read};
+pub(crate) use talk::{FRAMES, MAX_FRAME, Talk, WINDOW, talk};
+
+pub use badges::{Badge, Wearer};
 pub use places::{Full, SocketLimits};
 pub use socket::{Gone, Socket};
 
@@ -30,6 +40,7 @@ pub struct Sockets(Arc<Inner>);
 struct Inner {
     // Held for single operations only, never across an await.
     places: Mutex<Places>,
+    badges: Mutex<Badges>,
     conversations: TaskTracker,
     /// Conversations are to end.
     closing: CancellationToken,
@@ -49,6 +60,7 @@ impl Sockets {
     pub fn new(limits: SocketLimits) -> Self {
         Self(Arc::new(Inner {
             places: Mutex::new(Places::new(limits)),
+            badges: Mutex::default(),
             conversations: TaskTracker::new(),
             closing: CancellationToken::new(),
             over: CancellationToken::new(),
@@ -93,6 +105,44 @@ impl Sockets {
         left
     }
 
+    /// Runs what belongs to a socket of another kind: [`Sockets::close`] waits for it, and cuts it off at its deadline. `work`
+    /// gets what tells it to end. Whether it began; after the sockets were closed nothing does.
+    pub fn run<F>(&self, work: impl FnOnce(CancellationToken) -> F) -> bool
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let Inner { conversations, closing, over, .. } = self.0.as_ref();
+        // Before the look: whoever closes waits for this one too.
+        let _counted = conversations.token();
+        if closing.is_cancelled() {
+            return false;
+        }
+        let (over, work) = (over.clone(), work(closing.clone()));
+        conversations.spawn(async move {
+            over.run_until_cancelled(work).await;
+        });
+        true
+    }
+
+    /// For a socket of another kind, through which somebody says who they are.
+    pub fn badge(&self) -> Badge {
+        Badge::new(self)
+    }
+
+    /// Ends the sockets of those who are meant, saying why by a code of 4000 to 4999. How many those are.
+    pub fn send_away(&self, whom: impl Fn(&Wearer) -> bool, code: u16, reason: &'static str) -> usize {
+        self.with_badges(|badges| badges.send_away(whom, code, reason))
+    }
+
+    /// The log-ins of all who have said who they are, each once.
+    pub fn sessions(&self) -> Vec<Uuid> {
+        self.with_badges(|badges| badges.sessions())
+    }
+
+    fn with_badges<T>(&self, act: impl FnOnce(&mut Badges) -> T) -> T {
+        act(&mut self.0.badges.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn with_places<T>(&self, act: impl FnOnce(&mut Places) -> T) -> T {
         act(&mut self.0.places.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -122,7 +172,7 @@ impl Place {
             // Its handshake ended too late: whoever awaits the sockets may have seen the last one go.
             return;
         }
-        let mut socket = Socket::new(socket, closing.clone());
+        let mut socket = Socket::new(socket, closing.clone(), Badge::new(&sockets));
         let conversation = async {
             talk(&mut socket).await;
             socket.finish().await;

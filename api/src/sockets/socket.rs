@@ -1,5 +1,6 @@
 //! One WebSocket, with deadlines for what its peer owes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Error;
@@ -8,11 +9,14 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::Badge;
+
 /// What a conversation has of its socket.
 #[derive(Debug)]
 pub struct Socket {
     inner: WebSocket,
     closing: CancellationToken,
+    badge: Arc<Badge>,
     heard_at: Instant,
     pings: Interval,
     farewell: Option<(u16, &'static str)>,
@@ -24,14 +28,20 @@ pub struct Socket {
 pub struct Gone;
 
 impl Socket {
-    pub(super) fn new(inner: WebSocket, closing: CancellationToken) -> Self {
+    pub(super) fn new(inner: WebSocket, closing: CancellationToken, badge: Badge) -> Self {
         let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { inner, closing, heard_at: Instant::now(), pings, farewell: None }
+        Self { inner, closing, badge: Arc::new(badge), heard_at: Instant::now(), pings, farewell: None }
+    }
+
+    /// For whoever says who they are through this socket.
+    pub fn badge(&self) -> Arc<Badge> {
+        Arc::clone(&self.badge)
     }
 
     /// The next text or bytes. `None` when the conversation is to end: the peer closed, is gone or has been silent for
-    /// a minute, though it was pinged; or the server stops, and the peer is told so once the conversation has ended.
+    /// a minute, though it was pinged; or the server stops, or whoever talks here was sent away, and the peer is told so
+    /// once the conversation has ended.
     ///
     /// Must be polled all the time: it also keeps the connection alive. Nothing is lost when it is dropped before it is
     /// done.
@@ -40,6 +50,7 @@ impl Socket {
             tokio::select! {
                 biased;
                 () = self.closing.cancelled() => return None,
+                () = self.badge.sent_away() => return None,
                 message = self.inner.recv() => match message {
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => self.heard_at = Instant::now(),
                     Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
@@ -54,13 +65,16 @@ impl Socket {
         }
     }
 
-    /// Sends a message, within ten seconds.
+    /// Sends a message, within ten seconds. Nothing more is sent to whoever was sent away.
     ///
     /// # Errors
     /// [`Gone`]; the conversation should end.
     pub async fn send(&mut self, message: Message) -> Result<(), Gone> {
-        let sent: Result<(), Error> = timeout(PATIENCE, self.inner.send(message)).await.map_err(|_| Gone)?;
-        sent.map_err(|_| Gone)
+        tokio::select! {
+            biased;
+            () = self.badge.sent_away() => Err(Gone),
+            sent = deliver(&mut self.inner, message) => sent,
+        }
     }
 
     /// What the peer is told when the conversation has ended: a code of 4000 to 4999, and why.
@@ -73,13 +87,19 @@ impl Socket {
         let (code, reason) = if self.closing.is_cancelled() {
             (close_code::AWAY, "the server is stopping")
         } else {
-            self.farewell.unwrap_or((close_code::NORMAL, ""))
+            self.badge.last_words().or(self.farewell).unwrap_or((close_code::NORMAL, ""))
         };
         // Does nothing where one side has closed already; reading on then sends what is still owed to the other.
-        let _ = self.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
+        let _ =
+            deliver(&mut self.inner, Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
         let closed = async { while let Some(Ok(_)) = self.inner.recv().await {} };
         let _ = timeout(PATIENCE, closed).await;
     }
+}
+
+async fn deliver(inner: &mut WebSocket, message: Message) -> Result<(), Gone> {
+    let sent: Result<(), Error> = timeout(PATIENCE, inner.send(message)).await.map_err(|_| Gone)?;
+    sent.map_err(|_| Gone)
 }
 
 /// Proxies close connections on which nothing moves for a minute or less.

@@ -13,8 +13,10 @@ use crate::lost_streams::is_certainly_missing;
 /// Why the api ends a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// `DELETE`.
+    /// `DELETE`, by whose stream it is.
     ByOwner,
+    /// `DELETE`, by an admin.
+    ByAdmin,
     /// The stream key was rotated.
     KeyRotated,
     /// The account was banned or deleted.
@@ -28,6 +30,7 @@ impl End {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::ByOwner => "ended_by_owner",
+            Self::ByAdmin => "ended_by_admin",
             Self::KeyRotated => "key_rotated",
             Self::Banned => "banned",
             Self::Lost => "lost",
@@ -35,14 +38,16 @@ impl End {
     }
 
     pub(crate) fn parse(text: &str) -> Self {
-        let known = [Self::KeyRotated, Self::Banned, Self::Lost].into_iter().find(|end| end.as_str() == text);
+        let known = [Self::ByAdmin, Self::KeyRotated, Self::Banned, Self::Lost]
+            .into_iter()
+            .find(|end| end.as_str() == text);
         known.unwrap_or(Self::ByOwner)
     }
 
     fn reason(self) -> EndReason {
         match self {
             // "Its owner or a moderator ended it."
-            Self::ByOwner | Self::Banned => EndReason::EndedByOwner,
+            Self::ByOwner | Self::ByAdmin | Self::Banned => EndReason::EndedByOwner,
             Self::KeyRotated => EndReason::KeyRotated,
             Self::Lost => EndReason::PublisherLost,
         }
@@ -53,6 +58,7 @@ impl End {
         match self {
             Self::KeyRotated => Some("the stream key was changed"),
             Self::Banned => Some(BANNED),
+            Self::ByAdmin => Some("An admin has ended this broadcast."),
             Self::ByOwner | Self::Lost => None,
         }
     }

@@ -4,6 +4,7 @@ mod access;
 mod ending;
 mod error;
 mod live_list;
+mod news;
 mod owned;
 mod owner;
 mod row;
@@ -30,6 +31,12 @@ pub(crate) const MAX_CATEGORIES: usize = 10;
 pub(crate) async fn exists(database: &sqlx::PgPool, stream: uuid::Uuid) -> Result<bool, sqlx::Error> {
     let found = sqlx::query_scalar!(r#"select true as "exists!" from streams where id = $1"#, stream);
     Ok(found.fetch_optional(database).await?.is_some())
+}
+
+/// Whose stream it is, whatever became of it.
+pub(crate) async fn owner_of(database: &sqlx::PgPool, stream: uuid::Uuid) -> Result<uuid::Uuid, Error> {
+    let owner = sqlx::query_scalar!("select user_id from streams where id = $1", stream);
+    Ok(owner.fetch_optional(database).await?.ok_or(StreamError::Unknown)?)
 }
 
 /// Replaces the categories of a stream.

@@ -3,6 +3,7 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::news::tell_news;
 use crate::error::Error;
 
 /// A streamer's account, locked until the transaction ends.
@@ -77,15 +78,15 @@ impl Owner {
     }
 
     /// Says whether the account is streaming: by any of its streams, because another broadcast of the same person may
-    /// be live already.
+    /// be live already. Whoever asked for that is told (`news`), so this comes after every change of `is_live` and `ended_at`.
     pub(crate) async fn set_streaming(self, db: &mut PgConnection) -> Result<(), Error> {
         sqlx::query!(
             r#"update users set is_streaming = not is_streaming, updated_at = now()
                where id = $1 and is_streaming <> exists (select from streams where user_id = $1 and is_live)"#,
             self.user
         )
-        .execute(db)
+        .execute(&mut *db)
         .await?;
-        Ok(())
+        tell_news(db, self).await
     }
 }

@@ -119,7 +119,7 @@ async fn a_publisher_s_next_stream_is_about_what_the_last_one_was_and_in_its_lan
 #[tokio::test]
 async fn admins_keep_the_categories() {
     let api = Running::start().await;
-    let root = admin(&api, "root").await;
+    let root = admin(&api, "keeper").await;
     let made = root.post("/api/categories", json!({"name": "  Música & Baile "})).await;
     assert_eq!((made.status.as_u16(), made.header("location")), (201, "/api/categories/musica-baile"));
     assert_eq!(made.json["name"], "Música & Baile");
@@ -170,7 +170,7 @@ async fn nobody_else_keeps_the_categories() {
         assert_eq!(refused.refusal(), (401, "unauthenticated"), "{method} {path}");
     }
     // What a token once was for does not matter.
-    let root = admin(&api, "root").await;
+    let root = admin(&api, "keeper").await;
     api.database.execute("update users set role = 'user'").await;
     assert_eq!(root.delete("/api/categories/music").await.refusal(), (403, "forbidden"));
 }

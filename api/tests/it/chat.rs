@@ -19,24 +19,28 @@ use crate::redis_server::RedisServer;
 use crate::running::{Person, Running, pages};
 
 /// Somebody's socket in a room.
-struct Peer {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+pub(crate) struct Peer {
+    pub(crate) socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     asked: u64,
 }
 
 impl Peer {
-    async fn knock(api: &Running, stream: StreamId, since: &str) -> Result<Self, tungstenite::Error> {
+    pub(crate) async fn knock(
+        api: &Running,
+        stream: StreamId,
+        since: &str,
+    ) -> Result<Self, tungstenite::Error> {
         let url = format!("{}/ws/chat/{stream}{since}", api.url.replace("http", "ws"));
         let (socket, _) = connect_async(url).await?;
         Ok(Self { socket, asked: 0 })
     }
 
     /// With what the room said to it.
-    async fn join(api: &Running, stream: StreamId) -> (Self, Value) {
+    pub(crate) async fn join(api: &Running, stream: StreamId) -> (Self, Value) {
         Self::join_since(api, stream, None).await
     }
 
-    async fn join_since(api: &Running, stream: StreamId, since: Option<&Value>) -> (Self, Value) {
+    pub(crate) async fn join_since(api: &Running, stream: StreamId, since: Option<&Value>) -> (Self, Value) {
         let since = since.map(|at| format!("?since={}.{}", at["epoch"], at["offset"]));
         let mut peer = Self::knock(api, stream, &since.unwrap_or_default()).await.unwrap();
         let joined = peer.hear("joined").await;
@@ -44,7 +48,7 @@ impl Peer {
     }
 
     /// The next event that is no count of viewers.
-    async fn next(&mut self) -> Value {
+    pub(crate) async fn next(&mut self) -> Value {
         loop {
             let message = soon(self.socket.next()).await.expect("the socket ended").unwrap();
             if let Message::Text(text) = message {
@@ -56,14 +60,14 @@ impl Peer {
         }
     }
 
-    async fn hear(&mut self, event: &str) -> Value {
+    pub(crate) async fn hear(&mut self, event: &str) -> Value {
         let frame = self.next().await;
         assert_eq!(frame["event"], event, "{frame}");
         frame["data"].clone()
     }
 
     /// Sends a frame, and returns its answer.
-    async fn ask(&mut self, event: &str, data: Value) -> Value {
+    pub(crate) async fn ask(&mut self, event: &str, data: Value) -> Value {
         self.asked += 1;
         let frame = json!({ "event": event, "data": data, "id": self.asked });
         self.socket.send(frame.to_string().into()).await.unwrap();
@@ -72,18 +76,18 @@ impl Peer {
         frame["data"].clone()
     }
 
-    async fn authenticate(&mut self, person: &Person<'_>) {
+    pub(crate) async fn authenticate(&mut self, person: &Person<'_>) {
         let answer = self.ask("authenticate", json!({ "token": person.access })).await;
-        assert_eq!(answer, json!({ "ok": true }));
+        assert_eq!(answer["ok"], true, "{answer}");
     }
 
-    async fn say(&mut self, text: &str) -> Value {
+    pub(crate) async fn say(&mut self, text: &str) -> Value {
         let answer = self.ask("send_message", json!({ "message": text })).await;
         assert_eq!(answer["ok"], true, "{answer}");
         answer["message"].clone()
     }
 
-    async fn closed(&mut self) -> u16 {
+    pub(crate) async fn closed(&mut self) -> u16 {
         loop {
             match soon(self.socket.next()).await {
                 Some(Ok(Message::Close(Some(frame)))) => return u16::from(frame.code),
@@ -94,22 +98,22 @@ impl Peer {
     }
 }
 
-async fn soon<T>(what: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), what).await.expect("too slow")
 }
 
 /// Says something by REST, in the name of somebody who has said nothing for a while.
-async fn say(person: &Person<'_>, stream: StreamId, text: &str) -> Value {
+pub(crate) async fn say(person: &Person<'_>, stream: StreamId, text: &str) -> Value {
     let answer = person.post(&format!("/api/chat/{stream}/messages"), json!({ "message": text })).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.json);
     answer.json
 }
 
-fn texts(lines: &[Value]) -> Vec<&str> {
+pub(crate) fn texts(lines: &[Value]) -> Vec<&str> {
     lines.iter().map(|line| line["message"].as_str().unwrap()).collect()
 }
 
-async fn on(redis: &RedisServer, database: &Arc<TestDatabase>) -> Running {
+pub(crate) async fn on(redis: &RedisServer, database: &Arc<TestDatabase>) -> Running {
     let url = redis.url();
     Running::replica(Arc::clone(database), |config| config.redis_url = Some(url.into())).await
 }
@@ -191,7 +195,9 @@ async fn refuses(api: &Running) {
     assert_eq!(refused["code"], "unauthenticated");
     let refused = peer.ask("authenticate", json!({ "token": "nonsense" })).await;
     assert_eq!(refused["code"], "token_invalid");
-    peer.authenticate(&ana).await;
+    // Who streams has another pace.
+    let kim = api.register("kim").await;
+    peer.authenticate(&kim).await;
     for (event, data, code) in [
         ("send_message", json!({ "message": " " }), "too_short"),
         ("send_message", json!({ "message": "x".repeat(501) }), "too_long"),

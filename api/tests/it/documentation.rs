@@ -14,6 +14,8 @@ async fn the_documentation_lists_every_route() {
         let address = path
             .replace("{id}", &uuid::Uuid::nil().to_string())
             .replace("{slug}", "music")
+            .replace("{user}", &uuid::Uuid::nil().to_string())
+            .replace("{term}", &uuid::Uuid::nil().to_string())
             .replace("{message}", &uuid::Uuid::nil().to_string());
         // A method that no route has.
         let answer = send(api.request(Method::TRACE, &address)).await;

@@ -10,12 +10,16 @@ use uuid::Uuid;
 use crate::running::{Person, Running, send};
 
 /// Where a text can be put, as a JSON pointer into a body, or as a query parameter.
-const BODIES: [(&str, &str, &[&str]); 9] = [
+const BODIES: [(&str, &str, &[&str]); 13] = [
     ("POST", "/api/auth/register", &["/username", "/email", "/password"]),
     ("POST", "/api/auth/login", &["/login", "/password"]),
     ("POST", "/api/auth/refresh", &["/refreshToken"]),
     ("POST", "/api/auth/logout", &["/refreshToken"]),
     ("POST", "/api/auth/stream-key/rotate", &["/password"]),
+    ("POST", "/api/auth/password", &["/password", "/newPassword"]),
+    ("POST", "/api/auth/password/forgot", &["/email"]),
+    ("POST", "/api/auth/password/reset", &["/token", "/newPassword"]),
+    ("POST", "/api/auth/email/verify", &["/token"]),
     ("POST", "/api/streams", &["/title", "/description", "/categoryIds/0", "/language", "/isLive"]),
     ("PATCH", "/api/streams/{id}", &["/title", "/description", "/categoryIds/0", "/language"]),
     ("PATCH", "/api/users/me", &["/displayName", "/bio"]),
@@ -32,6 +36,10 @@ fn good_body(path: &str) -> Value {
         "/api/auth/login" => json!({"login": "ana", "password": "correct horse battery"}),
         "/api/auth/refresh" | "/api/auth/logout" => json!({"refreshToken": "x"}),
         "/api/auth/stream-key/rotate" => json!({"password": "not the password"}),
+        "/api/auth/password" => json!({"password": "not the password", "newPassword": "short"}),
+        "/api/auth/password/forgot" => json!({"email": "nobody@example.test"}),
+        "/api/auth/password/reset" => json!({"token": "x", "newPassword": "correct horse battery"}),
+        "/api/auth/email/verify" => json!({"token": "x"}),
         "/api/users/me" => json!({"displayName": "Ana", "bio": ""}),
         _ => json!({"title": "Title", "description": "", "categoryIds": []}),
     }

@@ -105,11 +105,11 @@ async fn a_name_written_in_other_ways_has_one_limit() {
 #[tokio::test]
 async fn a_letter_that_only_some_lowercase_into_the_name_is_another_name() {
     let api = Running::start().await;
-    api.register("admin").await;
-    for other in ["adm\u{130}n", "adm\u{131}n", "ADM\u{130}N", "admi\u{307}n"] {
+    api.register("martin").await;
+    for other in ["mart\u{130}n", "mart\u{131}n", "MART\u{130}N", "marti\u{307}n"] {
         assert_eq!(login(&api, other, PASSWORD, "").await.refusal(), (401, "wrong_credentials"), "{other}");
     }
-    assert_eq!(login(&api, "ADMIN", PASSWORD, "").await.status, 200);
+    assert_eq!(login(&api, "MARTIN", PASSWORD, "").await.status, 200);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use caudal_api::Limits;
 use reqwest::Method;
 use serde_json::json;
 
+use crate::chat::Peer;
 use crate::database::TestDatabase;
 use crate::redis_server::RedisServer;
 use crate::running::{Person, Running, send};
@@ -150,4 +151,61 @@ async fn a_log_out_while_redis_is_away_still_holds_when_redis_returns_empty() {
             assert_eq!(at(api, &bob).await.refusal(), (401, "session_revoked"));
         }
     }
+}
+
+/// Two, of which neither looks by itself who has to go.
+async fn two_that_do_not_look(redis: &RedisServer) -> (Running, Running) {
+    let database = Arc::new(TestDatabase::create().await);
+    let change = |config: &mut caudal_api::Config| {
+        config.redis_url = Some(redis.url().into());
+        config.deadlines.sweep = Duration::from_secs(3600);
+    };
+    tokio::join!(
+        Running::replica(Arc::clone(&database), change),
+        Running::replica(Arc::clone(&database), change)
+    )
+}
+
+#[tokio::test]
+async fn a_ban_at_one_replica_closes_the_sockets_at_all() {
+    let redis = RedisServer::start();
+    let (one, other) = two_that_do_not_look(&redis).await;
+    let boss = one.register_admin("boss").await;
+    let (ana, bob) = (one.register("ana").await, one.register("bob").await);
+    let live = bob.goes_live().await;
+    let ((mut here, _), (mut there, _)) = (Peer::join(&one, live).await, Peer::join(&other, live).await);
+    let (mut his, _) = Peer::join(&other, live).await;
+    here.authenticate(&ana).await;
+    there.authenticate(&ana).await;
+    his.authenticate(&bob).await;
+    assert_eq!(boss.put(&format!("/api/admin/users/{}/ban", ana.id)).await.status, 200);
+    assert_eq!((here.closed().await, there.closed().await), (4403, 4403));
+    assert_eq!(his.ask("ping", json!({})).await["ok"], true);
+}
+
+#[tokio::test]
+async fn a_log_out_at_one_replica_closes_the_sockets_at_all() {
+    let redis = RedisServer::start();
+    let (one, other) = two_that_do_not_look(&redis).await;
+    let ana = one.register("ana").await;
+    let live = ana.goes_live().await;
+    let (mut there, _) = Peer::join(&other, live).await;
+    there.authenticate(&ana).await;
+    assert_eq!(send(ana.request(Method::POST, "/api/auth/logout")).await.status, 204);
+    assert_eq!(there.closed().await, 4401);
+}
+
+#[tokio::test]
+async fn a_ban_while_redis_is_away_closes_the_sockets_at_all_the_same() {
+    let mut redis = RedisServer::start();
+    let (one, other) = two(&redis, PLENTY).await;
+    let boss = one.register_admin("boss").await;
+    let ana = one.register("ana").await;
+    let live = ana.goes_live().await;
+    let ((mut here, _), (mut there, _)) = (Peer::join(&one, live).await, Peer::join(&other, live).await);
+    here.authenticate(&ana).await;
+    there.authenticate(&ana).await;
+    redis.stop();
+    assert_eq!(boss.put(&format!("/api/admin/users/{}/ban", ana.id)).await.status, 200);
+    assert_eq!((here.closed().await, there.closed().await), (4403, 4403));
 }

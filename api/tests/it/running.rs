@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use caudal_api::{Broadcasts, Config, DatabaseUse, Deadlines, Limits, PublicUrls, Secrets, TrustedProxies};
+use caudal_api::{
+    Broadcasts, Config, DatabaseUse, Deadlines, Limits, PublicUrls, RegistrationMode, Secrets,
+    SocketIoPolling, TrustedProxies,
+};
 use caudal_directory::LocalAudience;
 use caudal_livestream::admission::{
     AuthorizeRequest, Authorized, Denied, LadderRung, LatencyMode, SecondPublisher, StreamKey,
@@ -74,6 +77,7 @@ impl Running {
             database_connections: 8,
             database_use: DatabaseUse::Shared,
             redis_url: None,
+            mail: None,
             secrets: Secrets {
                 jwt: JWT_SECRET.into(),
                 other_jwt: Vec::new(),
@@ -91,6 +95,7 @@ impl Running {
                 rtmp: "rtmp://live.test:1935/live".into(),
             },
             cors_origins: vec!["https://friend.test".parse().unwrap()],
+            socket_io_polling: SocketIoPolling::Auto,
             trusted_proxies: TrustedProxies::default(),
             control: Arc::clone(&lifecycle) as _,
             audience: Arc::clone(&audience) as _,
@@ -102,6 +107,7 @@ impl Running {
                 latency_mode: LatencyMode::Low,
                 record: true,
             },
+            registration: RegistrationMode::Open,
             // All tests come from one address.
             limits: Limits { requests_a_minute: 1_000_000, attempts_a_minute: 1_000_000 },
             deadlines: Deadlines { sweep: Duration::from_millis(100), ..Deadlines::default() },
@@ -154,6 +160,17 @@ impl Running {
             .await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.json);
         Person::of(self, &answer)
+    }
+
+    /// Somebody who runs the server.
+    pub(crate) async fn register_admin(&self, username: &str) -> Person<'_> {
+        let person = self.register(username).await;
+        sqlx::query("update users set role = 'admin' where username = $1")
+            .bind(username)
+            .execute(&self.database.pool)
+            .await
+            .unwrap();
+        person
     }
 
     /// A request of the ingest router.

@@ -26,6 +26,7 @@ pub async fn ask(folder: &Path, request: &Request) -> io::Result<Answer> {
     let deadline = match request {
         Request::Move { .. } => MOVE_DEADLINE,
         Request::Streams {} | Request::Workers {} => PEER_DEADLINE,
+        Request::SetRole { .. } | Request::ResetPassword { .. } => DATABASE_DEADLINE,
     };
     let line = read_line(&mut connection, LONGEST_ANSWER, deadline).await?;
     Ok(serde_json::from_slice(&line)?)
@@ -79,6 +80,8 @@ fn name_of(user: Uid) -> String {
 
 /// A thousand broadcasts of 300 bytes.
 const LONGEST_ANSWER: usize = 1024 * 1024;
+/// Connecting and the change itself have deadlines of their own, and they end before.
+const DATABASE_DEADLINE: Duration = Duration::from_secs(20);
 /// A move has deadlines of its own, and they end before.
 const MOVE_DEADLINE: Duration = Duration::from_secs(90);
 

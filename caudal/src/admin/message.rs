@@ -17,6 +17,18 @@ pub enum Request {
     Streams {},
     /// Say which workers there are.
     Workers {},
+    /// Make somebody an admin, or take that away.
+    SetRole {
+        /// The person's username.
+        name: String,
+        /// Whether they are to be one.
+        admin: bool,
+    },
+    /// Make a link to a new password.
+    ResetPassword {
+        /// The person's username or email address.
+        name: String,
+    },
 }
 
 /// What came of it.
@@ -49,6 +61,16 @@ pub enum Answer {
     Workers {
         /// Each of them, the oldest first.
         workers: Vec<ListedWorker>,
+    },
+    /// It is so now.
+    Told {
+        /// What came of it, in words for the operator.
+        words: String,
+    },
+    /// Whoever opens it sets a new password.
+    ResetLink {
+        /// A secret, as good as the password.
+        link: String,
     },
     /// The stream has left its worker, and all is not well; in words for the operator.
     Failed {

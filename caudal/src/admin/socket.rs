@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use caudal_api::WantedRole;
 use caudal_directory::{MoveError, StreamControl};
 use caudal_livestream::WorkerId;
 use nix::unistd::geteuid;
+use secrecy::SecretString;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -31,6 +33,23 @@ pub struct Platform {
     pub process_of: Box<dyn Fn(WorkerId) -> Option<u32> + Send + Sync>,
     /// The workers of this machine, the oldest first.
     pub workers: Box<dyn Fn() -> Vec<ListedWorker> + Send + Sync>,
+    /// The accounts; none where the api is another process.
+    pub accounts: Option<Accounts>,
+}
+
+/// Accounts, as far as an administrator has to do with them.
+pub struct Accounts {
+    /// The api's database.
+    pub database_url: SecretString,
+    /// The pages, as the world sees them.
+    pub public_url: String,
+}
+
+impl Accounts {
+    /// A link to a new password for whoever has this name.
+    pub async fn reset_password(&self, name: &str) -> Result<String, String> {
+        caudal_api::password_reset_link(&self.database_url, &self.public_url, name).await
+    }
 }
 
 /// [`serve`]s; where that cannot be, a warning says why. The platform goes on without: not every file system that can hold
@@ -153,6 +172,16 @@ async fn carry_out(request: Request, platform: &Platform) -> Answer {
     let stream = match request {
         Request::Streams {} => return Answer::Streams { streams: listed(platform) },
         Request::Workers {} => return Answer::Workers { workers: (platform.workers)() },
+        Request::SetRole { name, admin } => return set_role(platform, &name, admin).await,
+        Request::ResetPassword { name } => {
+            let Some(accounts) = &platform.accounts else {
+                return Answer::Refused { reason: NO_ACCOUNTS.to_owned() };
+            };
+            return match accounts.reset_password(&name).await {
+                Ok(link) => Answer::ResetLink { link },
+                Err(reason) => Answer::Refused { reason },
+            };
+        }
         Request::Move { stream } => stream,
     };
     match platform.control.move_stream(stream).await {
@@ -173,6 +202,17 @@ async fn carry_out(request: Request, platform: &Platform) -> Answer {
                 error => Answer::Refused { reason: error.to_string() },
             }
         }
+    }
+}
+
+async fn set_role(platform: &Platform, name: &str, admin: bool) -> Answer {
+    let Some(Accounts { database_url, .. }) = &platform.accounts else {
+        return Answer::Refused { reason: NO_ACCOUNTS.to_owned() };
+    };
+    let wanted = if admin { WantedRole::Admin } else { WantedRole::User };
+    match caudal_api::set_role_by_name(database_url, name, wanted).await {
+        Ok(words) => Answer::Told { words },
+        Err(reason) => Answer::Refused { reason },
     }
 }
 
@@ -259,6 +299,8 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(1);
 /// To an operator, "no such stream" of an address that the studio shows would be a riddle.
 const NOT_ON_THE_AIR: &str = "it is not on the air here. A stream that is only prepared begins when its encoder sends; one that \
                               ended more than ten minutes ago is forgotten; `caudal admin streams` lists all others";
+const NO_ACCOUNTS: &str = "a controller has no accounts; run this where the api runs, with DATABASE_URL (or DATABASE_URL_FILE) and \
+                            CAUDAL_PUBLIC_API_URL as it has them";
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ pub fn shown(text: &str) -> Option<String> {
 }
 
 /// As the api has it.
-fn is_username(text: &str) -> bool {
+pub fn is_username(text: &str) -> bool {
     (3..=LONGEST_USERNAME).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }

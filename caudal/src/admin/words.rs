@@ -27,8 +27,28 @@ pub fn of_move(stream: StreamId, answer: &Answer) -> Result<String, String> {
         }
         Answer::Failed { reason } => Err(format!("the move of stream {stream} failed: {reason}")),
         Answer::Refused { reason } => Err(format!("stream {stream} was not moved: {reason}")),
-        Answer::Streams { .. } | Answer::Workers { .. } => Err(STRANGE.to_owned()),
+        Answer::Streams { .. } | Answer::Workers { .. } | Answer::Told { .. } | Answer::ResetLink { .. } => {
+            Err(STRANGE.to_owned())
+        }
     }
+}
+
+/// The link on a line of its own, to be copied.
+pub fn of_reset(answer: Answer) -> Result<String, String> {
+    match answer {
+        Answer::ResetLink { link } => Ok(of_link(&link)),
+        Answer::Refused { reason } => Err(reason),
+        Answer::Moved { .. } | Answer::Streams { .. } | Answer::Workers { .. } | Answer::Failed { .. } => {
+            Err(STRANGE.to_owned())
+        }
+    }
+}
+
+/// What is to be done with a link to a new password.
+pub fn of_link(link: &str) -> String {
+    format!(
+        "Whoever opens this link within an hour chooses a new password for the account, once; all its sessions end then.\n{link}"
+    )
 }
 
 fn in_seconds(ms: u64) -> String {
@@ -66,7 +86,11 @@ pub fn of_workers(answer: &Answer) -> Result<String, String> {
     let workers = match answer {
         Answer::Workers { workers } => workers,
         Answer::Refused { reason } => return Err(reason.clone()),
-        Answer::Moved { .. } | Answer::Streams { .. } | Answer::Failed { .. } => {
+        Answer::Moved { .. }
+        | Answer::Streams { .. }
+        | Answer::Failed { .. }
+        | Answer::Told { .. }
+        | Answer::ResetLink { .. } => {
             return Err(STRANGE.to_owned());
         }
     };
@@ -122,6 +146,15 @@ mod tests {
         assert_eq!(of_move(stream, &failed), Err(told));
         let refused = Answer::Refused { reason: "the publisher is away".to_owned() };
         assert!(of_move(stream, &refused).unwrap_err().ends_with("was not moved: the publisher is away"));
+    }
+
+    #[test]
+    fn a_link_stands_on_a_line_of_its_own() {
+        let link = "https://live.example/reset-password#token=x".to_owned();
+        let said = of_reset(Answer::ResetLink { link: link.clone() }).unwrap();
+        assert_eq!(said.lines().last(), Some(link.as_str()));
+        let refused = Answer::Refused { reason: "nobody has this name".to_owned() };
+        assert_eq!(of_reset(refused), Err("nobody has this name".to_owned()));
     }
 
     #[test]

@@ -51,6 +51,10 @@ pub fn config(settings: &Settings, keys: ApiKeys, parts: ApiParts) -> anyhow::Re
         database_connections: 16,
         database_use: parts.database_use,
         redis_url: secret::read("REDIS_URL")?,
+        mail: match (secret::read("SMTP_URL")?, settings.smtp_from.clone()) {
+            (Some(url), Some(from)) => Some(caudal_api::MailConfig { url, from }),
+            _ => None,
+        },
         secrets: keys.secrets,
         callers: keys.callers,
         signer: keys.signer,
@@ -60,6 +64,7 @@ pub fn config(settings: &Settings, keys: ApiKeys, parts: ApiParts) -> anyhow::Re
             .iter()
             .map(|origin| origin.as_str().parse().with_context(|| settings.given.name("CAUDAL_CORS_ORIGINS")))
             .collect::<Result<_, _>>()?,
+        socket_io_polling: settings.socket_io_polling.into(),
         trusted_proxies: settings.trusted_proxies.clone().unwrap_or_default(),
         control: parts.control,
         audience: parts.audience,
@@ -71,6 +76,7 @@ pub fn config(settings: &Settings, keys: ApiKeys, parts: ApiParts) -> anyhow::Re
             latency_mode: LatencyMode::Low,
             record: false,
         },
+        registration: settings.registration.into(),
         limits: caudal_api::Limits {
             requests_a_minute: settings.requests_per_minute,
             ..caudal_api::Limits::default()

@@ -13,7 +13,7 @@ use caudal_traces::Traces;
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{self, Platform};
+use crate::admin::{self, Accounts, Platform};
 use crate::secrets::ControllerKeys;
 use crate::settings::Settings;
 use crate::standalone::Folders;
@@ -70,9 +70,11 @@ impl Controller {
     }
 
     /// Serves the administrator's commands through a socket in `folder`, as far as one can be made there, until `stop`.
+    /// `accounts` are the api's, where that is in this process.
     pub fn serve_admin(
         &self,
         folder: PathBuf,
+        accounts: Option<Accounts>,
         stop: CancellationToken,
     ) -> impl Future<Output = Result<(), Infallible>> + use<> {
         let (control, supervisor): (Arc<dyn StreamControl>, _) =
@@ -82,6 +84,7 @@ impl Controller {
             control,
             process_of: Box::new(move |worker| supervisor.process_of(worker)),
             workers: Box::new(move || listing.listed()),
+            accounts,
         });
         async move {
             admin::serve_if_possible(folder, platform, stop).await;

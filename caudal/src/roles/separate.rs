@@ -242,7 +242,7 @@ async fn run_controller(
     // All that it waits for is the first worker, which is killed when its start is dropped.
     let Some(controller) = shutdown.run_until_cancelled(starting).await else { return Ok(()) };
     let controller = controller?;
-    let admin = controller.serve_admin(folders.admin(), process.last.clone());
+    let admin = controller.serve_admin(folders.admin(), None, process.last.clone());
     process.tasks.spawn("administrator's socket", admin);
     let directory = controller.directory();
     process.tell_of_streams(directory.clone());

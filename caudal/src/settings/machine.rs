@@ -42,6 +42,7 @@ pub fn check(settings: &Settings, role: Role) -> Result<(), Faults> {
     // A pair of which one half is unusable is not also incomplete.
     if unusable.is_empty() {
         faults.extend(bucket_keys(settings).err());
+        faults.extend(mail(given, role).err());
         let data =
             settings.data_dir.clone().or_else(default_data_folder).filter(|_| role.has("CAUDAL_DATA_DIR"));
         faults.extend(data.and_then(|data| used_with_another(&data, settings, given, role)));
@@ -388,6 +389,22 @@ fn bucket_keys(settings: &Settings) -> Result<(), String> {
     }
 }
 
+/// Of the mail server and whom mails are from, one says nothing without the other.
+fn mail(given: &Given, role: Role) -> Result<(), String> {
+    let has_server = role.has("SMTP_URL") && matches!(secret::read("SMTP_URL"), Ok(Some(_)));
+    match (has_server, given.has("SMTP_FROM")) {
+        (true, false) => Err(
+            "SMTP_URL is given without SMTP_FROM: expected whom mails are from, as in no-reply@live.example"
+                .to_owned(),
+        ),
+        (false, true) => Err(format!(
+            "{} is given without SMTP_URL: expected the mail server, as in smtps://user:password@mail.example",
+            given.name("SMTP_FROM"),
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// What is wrong with a secret; never the secret itself.
 fn secret_fault(name: &'static str) -> Option<String> {
     let value = match secret::read(name) {
@@ -401,6 +418,7 @@ fn secret_fault(name: &'static str) -> Option<String> {
         "DATABASE_URL" => {
             caudal_api::check_database_url(&value).err().map(|reason| format!("{name}: {reason}"))
         }
+        "SMTP_URL" => caudal_api::check_smtp_url(&value).err().map(|reason| format!("{name}: {reason}")),
         "REDIS_URL" => caudal_api::check_redis_url(&value).err().map(|reason| format!("{name}: {reason}")),
         _ => None,
     }

@@ -164,9 +164,11 @@ const OWNERS: &[(&str, &[Role])] = &[
     ("CAUDAL_TLS_CERT", TLS),
     ("CAUDAL_TLS_KEY", TLS),
     ("CAUDAL_CORS_ORIGINS", OF_API),
+    ("CAUDAL_SOCKET_IO_POLLING", OF_API),
     ("CAUDAL_TRUSTED_PROXIES", &[Standalone, Api, HlsEdge]),
     ("CAUDAL_RTMP_PROXIES", OF_ROUTER),
     ("CAUDAL_REQUESTS_PER_MINUTE", OF_API),
+    ("SMTP_FROM", OF_API),
     ("CAUDAL_DATA_DIR", OF_CONTROLLER),
     ("CAUDAL_KEYS", SEPARATE),
     ("HLS_PATH", STORAGE),
@@ -186,6 +188,7 @@ const OWNERS: &[(&str, &[Role])] = &[
     ("CAUDAL_FFMPEG", OF_CONTROLLER),
     ("CAUDAL_POSTER_INTERVAL", OF_CONTROLLER),
     ("CAUDAL_WORKER_GRACE", OF_CONTROLLER),
+    ("REGISTRATION", OF_API),
     ("JWT_EXPIRES_IN", OF_API),
     ("JWT_REFRESH_EXPIRES_IN", OF_API),
     ("LOG_LEVEL", ALL),
@@ -201,6 +204,7 @@ const OWNERS: &[(&str, &[Role])] = &[
     ("DATABASE_URL", OF_API),
     ("JWT_SECRET", OF_API),
     ("REDIS_URL", &[Standalone, Api, IngestRouter]),
+    ("SMTP_URL", OF_API),
     ("STRIPE_SECRET_KEY", OF_API),
 ];
 

@@ -76,6 +76,11 @@ pub fn region(text: &str) -> Result<String, String> {
     }
 }
 
+/// Whom mails are from.
+pub fn sender(text: &str) -> Result<String, String> {
+    caudal_api::check_sender(text).map(|()| text.to_owned())
+}
+
 /// A role of Amazon's or of another server that has such names.
 pub fn role_arn(text: &str) -> Result<String, String> {
     let is_arn = text.starts_with("arn:") && text.split(':').count() >= 6;

@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::folders::Folders;
+use crate::admin::Accounts;
 use crate::roles::api::{self, ApiParts};
 use crate::roles::controller::Controller;
 use crate::roles::edge::{self, EdgeParts};
@@ -163,6 +164,7 @@ impl Roles {
         let doors = CancellationToken::new();
         let api_ready = Readiness::default();
 
+        let accounts = Accounts { database_url: database_url.clone(), public_url: addresses.web.clone() };
         let parts = ApiParts {
             public: listeners.web,
             internal: listeners.internal,
@@ -214,7 +216,10 @@ impl Roles {
         let config = router::config(settings, keys.router()?, parts)?;
         tasks.spawn("ingest-router", caudal_ingest_router::run(config, doors.clone()));
 
-        tasks.spawn("administrator's socket", controller.serve_admin(folders.admin(), api.clone()));
+        tasks.spawn(
+            "administrator's socket",
+            controller.serve_admin(folders.admin(), Some(accounts), api.clone()),
+        );
 
         let admin = health::routes(api_ready.clone(), registry);
         let server = HttpServer::new(listeners.admin, HttpLimits::default());

@@ -55,7 +55,52 @@ fn a_controller_in_a_process_of_its_own_is_asked_in_the_same_way() {
         Start::admin("move").flag("ana").with("CAUDAL_DATA_DIR", &data).interrupted_at("never");
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
     assert!(ended.stderr.contains("no broadcast of the channel \"ana\" is on the air"), "{}", ended.stderr);
+    let (ended, _folder) =
+        Start::admin("make-admin").flag("ana").with("CAUDAL_DATA_DIR", &data).interrupted_at("never");
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("a controller has no accounts"), "{}", ended.stderr);
+    let reset = Start::admin("reset-password").flag("ana").with("CAUDAL_DATA_DIR", &data);
+    let (ended, _folder) = reset.interrupted_at("never");
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("a controller has no accounts; run this where the api runs"),
+        "{}",
+        ended.stderr
+    );
     controller.interrupt();
+}
+
+#[test]
+fn what_is_no_username_becomes_no_admin_and_a_database_at_hand_is_asked_first() {
+    let key = format!("live_{}", "x".repeat(32));
+    let ended = Start::admin("make-admin").flag(&key).end();
+    assert_eq!(ended.code, Some(64), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("xxx"), "{}", ended.stderr);
+    let url = "postgresql://caudal:hunter2@127.0.0.1:1/caudal";
+    let ended = Start::admin("make-admin").flag("ana").with("DATABASE_URL", url).end();
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("PostgreSQL at 127.0.0.1:1"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_link_to_a_new_password_is_asked_of_the_database_where_both_it_and_the_pages_are_known() {
+    let reset = || {
+        Start::admin("reset-password")
+            .flag("ana")
+            .with("DATABASE_URL", "postgresql://me:hunter2@127.0.0.1:1/caudal")
+            .with("CAUDAL_PUBLIC_API_URL", "https://live.example")
+    };
+    let ended = reset().end();
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.starts_with("caudal: the database: "), "{}", ended.stderr);
+    let ended = reset().with("CAUDAL_PUBLIC_API_URL", "").end();
+    assert!(ended.stderr.contains("there is no data folder"), "{}", ended.stderr);
+    for (name, value) in [("DATABASE_URL", "mysql://hunter2"), ("CAUDAL_PUBLIC_API_URL", "live.example")] {
+        let ended = reset().with(name, value).end();
+        assert_eq!(ended.code, Some(64), "{}", ended.stderr);
+        assert!(ended.stderr.contains(name) && !ended.stderr.contains("hunter2"), "{}", ended.stderr);
+    }
 }
 
 #[test]

@@ -76,6 +76,10 @@ fn a_setting_that_cannot_work_on_this_machine_ends_the_start_in_words() {
             "DATABASE_URL: it does not begin with postgresql://; expected a URL",
         ),
         (&[("REDIS_URL", "hunter2")], "REDIS_URL: expected a URL as in redis://"),
+        (&[("SMTP_URL", "hunter2")], "SMTP_URL: expected a URL as in smtps://"),
+        (&[("SMTP_URL", "smtps://me:hunter2@mail.example")], "SMTP_URL is given without SMTP_FROM"),
+        (&[("SMTP_FROM", "no-reply@live.example")], "SMTP_FROM is given without SMTP_URL"),
+        (&[("SMTP_FROM", "somebody")], "expected an address as in no-reply@live.example"),
         (
             &[("DATABASE_URL", "postgresql://x"), ("DATABASE_URL_FILE", &file)],
             "DATABASE_URL and DATABASE_URL_FILE are both set",

@@ -82,6 +82,20 @@ async fn three_thousand_requests_of_one_address_make_one_viewer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whom_the_api_counts_the_edge_does_not() {
+    let (scene, _worker) = scene().await;
+    for host in 1..20 {
+        scene.watch("/v/present", &format!("203.0.113.{host}")).await;
+    }
+    let master = scene.text("/v/present/live/{s}/master.m3u8").await;
+    assert_eq!(master, scene.text("/live/{s}/master.m3u8").await, "what they are sent is the same");
+    // Counted after it, so that the second that counts has passed.
+    scene.watch("", "203.0.113.1").await;
+    scene.until_viewers(1).await;
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_fetches_no_media_is_no_viewer() {
     let (scene, _worker) = scene().await;
     let ticket = scene.ticket().await;

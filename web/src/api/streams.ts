@@ -172,6 +172,13 @@ export async function saveStream(
 export const endStream = (session: Session, id: string): Promise<void> =>
   session.request(at(id), { method: 'DELETE' });
 
+/** Says that somebody watches who has no socket in the stream's room. */
+export async function sayWatching(session: Session, id: string): Promise<void> {
+  // With a token that has ended one is somebody else to the api, and not refused.
+  await session.token();
+  await session.request(`${at(id)}/watching`, { method: 'POST' });
+}
+
 export const streamHealth = (session: Session, id: string): Promise<StreamHealth> =>
   session.request(`${at(id)}/health`);
 

@@ -2,13 +2,23 @@ import { describe, expect, it } from 'vitest';
 import { MasterAddress } from './master-address.ts';
 
 const PLAIN = 'https://live.example/live/s/master.m3u8';
-const NEW = `${PLAIN}?viewer=new`;
-const TICKETED = 'https://live.example/v/abc/live/s/master.m3u8';
+const COUNTED = 'https://live.example/v/present/live/s/master.m3u8';
 
 describe('the address of the master playlist', () => {
-  it('is the plain one for good where a proxy does not forward those with tickets', () => {
+  it.each([
+    [PLAIN, COUNTED],
+    [
+      'https://live.example/media/live/s/master.m3u8',
+      'https://live.example/media/v/present/live/s/master.m3u8',
+    ],
+    ['https://cdn.example/elsewhere.m3u8?a=b', 'https://cdn.example/elsewhere.m3u8?a=b'],
+  ])('says that the api counts this viewer, where the edge can read it: %s', (plain, counted) => {
+    expect(new MasterAddress(new URL(plain)).current).toBe(counted);
+  });
+
+  it('is the plain one for good where a proxy does not forward the other', () => {
     const address = new MasterAddress(new URL(PLAIN));
-    expect(address.current).toBe(NEW);
+    expect(address.current).toBe(COUNTED);
     address.failed();
     expect(address.current).toBe(PLAIN);
     address.loaded(PLAIN);
@@ -16,17 +26,17 @@ describe('the address of the master playlist', () => {
     expect(address.current).toBe(PLAIN);
   });
 
-  it('keeps its ticket once it has one, whatever fails later', () => {
+  it('stays where a playlist came from, whatever fails later', () => {
     const address = new MasterAddress(new URL(PLAIN));
-    address.loaded(TICKETED);
+    address.loaded();
     address.failed();
-    expect(address.current).toBe(TICKETED);
+    expect(address.current).toBe(COUNTED);
   });
 
-  it('asks for a ticket again when the plain one fails too', () => {
+  it('is tried again when the plain one fails too', () => {
     const address = new MasterAddress(new URL(PLAIN));
     address.failed();
     address.failed();
-    expect(address.current).toBe(NEW);
+    expect(address.current).toBe(COUNTED);
   });
 });

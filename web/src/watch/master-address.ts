@@ -1,16 +1,16 @@
 /**
- * Where the player asks for its master playlist. With `?viewer=new` the edge sends the player on to an address of its
- * own (`/v/{ticket}/live/…`), by which the player is counted as one viewer. A proxy that was set up for `/live/` alone
- * does not forward that address, so until a playlist has come, each failure changes to the plain address and back.
+ * Where the player asks for its master playlist. Below `/v/present/` the edge counts nobody: the api does, because the
+ * viewer is there (a socket in the room, or a beacon). A proxy that was set up for `/live/` alone does not forward that
+ * address, so until a playlist has come, each failure changes to the plain address and back.
  */
 export class MasterAddress {
   #current: string;
   #other: string;
 
   constructor(plain: URL) {
-    const own = new URL(plain);
-    own.searchParams.set('viewer', 'new');
-    this.#current = own.href;
+    const counted = new URL(plain);
+    counted.pathname = counted.pathname.replace(/\/live\/[^/]+\/[^/]+$/, (path) => `/v/present${path}`);
+    this.#current = counted.href;
     this.#other = plain.href;
   }
 
@@ -18,7 +18,7 @@ export class MasterAddress {
     return this.#current;
   }
 
-  /** A playlist has come. Its address after redirects, if known, is kept: a restarted player is the same viewer. */
+  /** A playlist has come. Its address after redirects, if known, is kept for when the player starts again. */
   loaded(url = this.#current): void {
     this.#current = this.#other = url;
   }

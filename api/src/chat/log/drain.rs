@@ -114,7 +114,7 @@ async fn keep(database: &PgPool, entries: &[Entry], shutdown: &CancellationToken
     let rows: Vec<KeptRow> = entries.iter().filter_map(row).collect();
     let mut said = false;
     loop {
-        match store::insert_rows(database, &rows).await {
+        match insert(database, &rows).await {
             Ok(()) => return true,
             Err(error) if crate::error::is_outage(&error) => {
                 if !std::mem::replace(&mut said, true) {
@@ -134,11 +134,16 @@ async fn keep(database: &PgPool, entries: &[Entry], shutdown: &CancellationToken
     }
 }
 
+async fn insert(database: &PgPool, rows: &[KeptRow]) -> Result<(), sqlx::Error> {
+    store::insert_rows(database, rows).await?;
+    store::hide_banned(database, rows).await
+}
+
 /// Loses what PostgreSQL will never take, such as a message of somebody whom a restored backup does not know: otherwise all
 /// that come after it would wait for ever. False when PostgreSQL went away meanwhile.
 async fn one_by_one(database: &PgPool, rows: &[KeptRow]) -> bool {
     for row in rows {
-        match store::insert_rows(database, std::slice::from_ref(row)).await {
+        match insert(database, std::slice::from_ref(row)).await {
             Ok(()) => {}
             Err(error) if crate::error::is_outage(&error) => return false,
             Err(error) => {
@@ -174,6 +179,7 @@ fn row(entry: &Entry) -> Option<KeptRow> {
         user: row.user,
         message: row.message,
         reply_to: row.reply_to,
+        badges: row.badges,
         position: Position { epoch, offset },
     })
 }

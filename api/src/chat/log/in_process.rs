@@ -18,7 +18,7 @@ use super::{KEPT, RecentEvents, RoomLog};
 use crate::bus::Bus;
 use crate::chat::ChatError;
 use crate::chat::draft::{Draft, Event, Kind};
-use crate::chat::policy::{Pace, Talker};
+use crate::chat::policy::{SaidLately, Talker};
 use crate::chat::position::Position;
 use crate::limits::gcra::FullAt;
 
@@ -40,6 +40,7 @@ pub(super) struct RoomState {
     events: VecDeque<(Event, Instant)>,
     talkers: HashMap<Uuid, Talker>,
     pace: FullAt,
+    said: SaidLately,
     /// What senders called their last messages, so that a second try is known.
     tries: VecDeque<(Uuid, String, Event)>,
     /// The same of messages that are being written.
@@ -77,12 +78,15 @@ impl InProcessLog {
                 // What becomes of the first try, the next one hears.
                 return Err(ChatError::Unavailable);
             }
-            let RoomState { talkers, pace, .. } = room;
+            let (now, wanted) = (self.now(), message.admitted.pace);
+            let RoomState { talkers, pace, said, .. } = room;
+            said.allows(wanted.unique, now)?;
             if talkers.len() >= MOST_TALKERS && !talkers.contains_key(&message.author.id) {
                 return Err(ChatError::RoomBusy(Duration::from_secs(1)));
             }
             let talker = talkers.entry(message.author.id).or_default();
-            talker.may_say(words, pace, Pace::USUAL, self.now())?;
+            talker.may_say(words, pace, wanted, now)?;
+            said.add(wanted.unique, now);
             room.trying.extend(message.try_name());
             Ok(None)
         })?;
@@ -129,7 +133,8 @@ impl RoomLog for InProcessLog {
     fn sweep(&self) {
         let now = self.now();
         self.rooms.lock().retain(|_, room| {
-            room.talkers.retain(|_, talker| !talker.is_forgettable(Pace::USUAL, now));
+            room.said.forget_old(now);
+            room.talkers.retain(|_, talker| !talker.is_forgettable(now));
             while room.events.front().is_some_and(|(_, at)| at.elapsed() >= REMEMBERED) {
                 room.events.pop_front();
             }
@@ -166,6 +171,7 @@ impl RoomState {
             events: VecDeque::new(),
             talkers: HashMap::new(),
             pace: FullAt::default(),
+            said: SaidLately::default(),
             tries: VecDeque::new(),
             trying: HashSet::new(),
             touched: Instant::now(),
@@ -200,6 +206,7 @@ impl RoomState {
         if let Some(name) = message.try_name() {
             self.trying.remove(&name);
         }
+        self.said.forget(message.admitted.pace.unique);
         if let Some(talker) = self.talkers.get_mut(&message.author.id) {
             talker.forget_words();
         }
@@ -221,8 +228,8 @@ fn new_epoch(before: i64) -> i64 {
 const WAITING: usize = 1_000;
 /// A platform has 5,000 streams at most, and some have just ended.
 const MOST_ROOMS: usize = 20_000;
-/// In one room, within half a minute; at 50 messages a second there are 1,500.
-const MOST_TALKERS: usize = 5_000;
+/// In one room, within two minutes; at 50 messages a second there are 6,000.
+const MOST_TALKERS: usize = 8_000;
 /// What nobody looked at for so long begins a new epoch when somebody does.
 const IDLE: Duration = Duration::from_secs(3_600);
 /// For those who come back.
@@ -234,6 +241,8 @@ mod tests {
 
     use super::*;
     use crate::account::Streamer;
+    use crate::chat::moderation::Admitted;
+    use crate::chat::policy::Pace;
     use crate::chat::text::ChatText;
 
     #[test]
@@ -242,6 +251,7 @@ mod tests {
             id: Uuid::now_v7(),
             stream: StreamId(Uuid::nil()),
             author: Streamer { id: Uuid::nil(), username: "ana".into(), display_name: None, avatar: None },
+            admitted: Admitted { pace: Pace::USUAL, badges: Vec::new() },
             text: ChatText::new("hola").unwrap(),
             reply_to: None,
             client_id: Some("1".into()),

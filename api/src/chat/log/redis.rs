@@ -1,8 +1,8 @@
 //! Positions and events in Redis, where replicas share them. A message counts once Redis has it; from there it goes on to
 //! PostgreSQL (`drain.rs`), which may be away for as long as Redis has room.
 //!
-//! Keys: `chat:ID:room` (epoch and counter, a day), `chat:ID:events` (the last, ten minutes), `chat:ID:by:USER` (pace, half a
-//! minute), `chat:ID:try:USER:NAME` (ten minutes), and `chat:persist`, one stream for all. Redis Cluster is not supported: one
+//! Keys: `chat:ID:room` (epoch and counter, a day), `chat:ID:events` (the last, ten minutes), `chat:ID:by:USER` (pace, two
+//! minutes), `chat:ID:try:USER:NAME` (ten minutes), `chat:ID:said` (what is not said twice, ten minutes), and `chat:persist`, one stream for all. Redis Cluster is not supported: one
 //! script changes several of them.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::{KEPT, RecentEvents, RoomLog};
 use crate::chat::ChatError;
 use crate::chat::draft::{Draft, Event, Kind};
-use crate::chat::policy::Pace;
+use crate::chat::policy::{REMEMBERED, SaidLately, Unique};
 use crate::chat::position::Position;
 use crate::redis_store::RedisStore;
 
@@ -39,6 +39,9 @@ pub(super) struct Row {
     pub(super) user: Uuid,
     pub(super) message: String,
     pub(super) reply_to: Option<Uuid>,
+    /// A replica of the version before has none.
+    #[serde(default)]
+    pub(super) badges: Vec<String>,
 }
 
 impl RedisLog {
@@ -63,9 +66,15 @@ impl RedisLog {
             user: author.id,
             message: message.text.as_str().to_owned(),
             reply_to: message.reply_to,
+            badges: message.admitted.badges.clone(),
         };
         let row = serde_json::to_string(&row).map_err(|_| ChatError::Unavailable)?;
-        let pace = Pace::USUAL;
+        let pace = message.admitted.pace;
+        let (unique, compared) = match pace.unique {
+            Unique::Off => ("off", 0),
+            Unique::Remember(compared) => ("remember", compared),
+            Unique::Demand(compared) => ("demand", compared),
+        };
         let micros = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
         let mut call = self.say.prepare_invoke();
         call.key(room(*stream))
@@ -73,6 +82,7 @@ impl RedisLog {
             .key(format!("chat:{stream}:by:{}", author.id))
             .key(format!("chat:{stream}:try:{}:{}", author.id, client_id.as_deref().unwrap_or_default()))
             .key(PERSIST)
+            .key(format!("chat:{stream}:said"))
             .arg(self.channel(*stream))
             .arg(message.fields())
             .arg(row)
@@ -84,7 +94,13 @@ impl RedisLog {
             .arg(micros(pace.same))
             .arg(pace.room)
             .arg(KEPT)
-            .arg(MOST_WAITING);
+            .arg(MOST_WAITING)
+            .arg(micros(pace.slow))
+            .arg(unique)
+            .arg(format!("{compared:x}"))
+            .arg(micros(SaidLately::LATELY))
+            .arg(SaidLately::MOST)
+            .arg(u64::try_from(REMEMBERED.as_millis()).unwrap_or(u64::MAX));
         let answer: Vec<String> =
             call.invoke_async(&mut self.store.connection()).await.map_err(unavailable)?;
         let mut answer = answer.iter().map(String::as_str);
@@ -94,6 +110,8 @@ impl RedisLog {
             "ok" => event(detail),
             "repeated" => Err(ChatError::Repeated),
             "too_fast" => Err(ChatError::TooFast(wait())),
+            "slow" => Err(ChatError::Slow(wait())),
+            "not_unique" => Err(ChatError::NotUnique),
             "room_busy" => Err(ChatError::RoomBusy(wait())),
             _ => {
                 tracing::error!(MOST_WAITING, "messages wait for PostgreSQL, and Redis takes no more");

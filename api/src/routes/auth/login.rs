@@ -45,12 +45,17 @@ pub(crate) async fn login(
     let target = found.as_ref().map_or(Target::Nobody(&login), |found| Target::User(found.id));
     client.limit_passwords(&accounts.database, target).await?;
     let (user, stored) = found.map_or((None, None), |found| (Some(found.id), Some(found.password_hash)));
-    let right = accounts.passwords.verify(password, stored).await?;
+    let right = accounts.passwords.verify(password, stored.clone()).await?;
     let Some(user) = user.filter(|_| right) else {
         tracing::info!(address = %client.address, "a log-in failed");
         return Err(AuthError::WrongCredentials.into());
     };
     let mut tx = accounts.database.begin().await?;
+    // Whoever changes the password waits for this, and ends the new session too; or has changed it, and then it was wrong.
+    sqlx::query_scalar!("select id from users where id = $1 and password_hash = $2 for share", user, stored)
+        .fetch_optional(&mut *tx)
+        .await?
+        .ok_or(AuthError::WrongCredentials)?;
     let account = Account::find(&mut *tx, user).await?.ok_or(AuthError::WrongCredentials)?;
     if account.banned {
         return Err(AuthError::Banned.into());

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::stream_key::KeyView;
 use crate::app::{Accounts, Streams};
-use crate::auth::{AuthError, Caller};
+use crate::auth::{AuthError, Caller, Confirmed};
 use crate::client::Client;
 use crate::error::Error;
 use crate::json::Checked;
@@ -31,17 +31,7 @@ pub(crate) async fn rotate_stream_key(
     client: Client,
     Checked(Confirmation { password }): Checked<Confirmation>,
 ) -> Result<KeyView, Error> {
-    client.limit_confirmations(caller.user).await?;
-    let stored = sqlx::query_scalar!(
-        "select password_hash from users where id = $1 and deleted_at is null",
-        caller.user
-    )
-    .fetch_optional(&accounts.database)
-    .await?
-    .ok_or(AuthError::SessionRevoked)?;
-    if !accounts.passwords.verify(password, Some(stored)).await? {
-        return Err(AuthError::WrongPassword.into());
-    }
+    Confirmed::by(&accounts, caller, &client, password).await?;
 
     let (stream_key, sealed) = accounts.stream_keys.mint(caller.user)?;
     let mut tx = accounts.database.begin().await?;

@@ -7,9 +7,11 @@ use axum::extract::State;
 use garde::Validate;
 use serde::Deserialize;
 
+use crate::administration::{Act, Actor, record};
 use crate::app::Streams;
 use crate::auth::Admin;
 use crate::category::{self, CategoryView, KnownCategory, Slug};
+use crate::client::Client;
 use crate::error::Error;
 use crate::json::Checked;
 use crate::text::CategoryName;
@@ -28,18 +30,24 @@ pub(crate) struct Changes {
 pub(crate) async fn edit(
     State(streams): State<Arc<Streams>>,
     Admin(admin): Admin,
+    client: Client,
     category: KnownCategory,
     Checked(changes): Checked<Changes>,
 ) -> Result<Json<CategoryView>, Error> {
+    let (name, slug) =
+        (changes.name.as_ref().map(CategoryName::as_str), changes.slug.as_ref().map(Slug::as_str));
+    let mut tx = streams.database.begin().await?;
     sqlx::query!(
         "update categories set name = coalesce($2, name), slug = coalesce($3, slug) where id = $1",
         category.id,
-        changes.name.as_ref().map(CategoryName::as_str),
-        changes.slug.as_ref().map(Slug::as_str)
+        name,
+        slug
     )
-    .execute(&streams.database)
+    .execute(&mut *tx)
     .await
     .map_err(category::taken_or)?;
-    tracing::info!(target: "caudal_api::audit", user = %admin.user, slug = category.slug, "a category was changed");
+    let act = Act::CategoryChanged { category: category.id, former_slug: &category.slug, name, slug };
+    record(&mut tx, Actor::admin(admin, &client), act).await?;
+    tx.commit().await?;
     Ok(Json(CategoryView::find(&streams.database, category.id).await?))
 }

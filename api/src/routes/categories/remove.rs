@@ -5,18 +5,28 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 
+use crate::administration::{Act, Actor, record};
 use crate::app::Streams;
 use crate::auth::Admin;
 use crate::category::KnownCategory;
+use crate::client::Client;
 use crate::error::Error;
 
 /// Removes a category, and takes it from every stream that had it.
 pub(crate) async fn remove(
     State(streams): State<Arc<Streams>>,
     Admin(admin): Admin,
+    client: Client,
     category: KnownCategory,
 ) -> Result<StatusCode, Error> {
-    sqlx::query!("delete from categories where id = $1", category.id).execute(&streams.database).await?;
-    tracing::info!(target: "caudal_api::audit", user = %admin.user, slug = category.slug, "a category was removed");
+    let mut tx = streams.database.begin().await?;
+    let removed = sqlx::query!("delete from categories where id = $1", category.id).execute(&mut *tx).await?;
+    if removed.rows_affected() == 0 {
+        // Another admin was quicker.
+        return Err(Error::NotFound("this category"));
+    }
+    let act = Act::CategoryRemoved { category: category.id, slug: &category.slug };
+    record(&mut tx, Actor::admin(admin, &client), act).await?;
+    tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

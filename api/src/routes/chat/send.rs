@@ -11,10 +11,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::account::Streamer;
 use crate::app::{Accounts, Chat};
 use crate::auth::{AuthError, Caller};
-use crate::chat::{Saying, say};
+use crate::chat::{Author, Saying, say};
 use crate::error::Error;
 use crate::json::Checked;
 use crate::stream::StreamPath;
@@ -39,7 +38,7 @@ pub(crate) async fn send(
     StreamPath(stream): StreamPath,
     Checked(new): Checked<NewMessage>,
 ) -> Result<(StatusCode, Json<Box<RawValue>>), Error> {
-    let author = Streamer::find(&accounts.database, caller.user).await?;
+    let author = Author::find(&accounts.database, caller.user).await?;
     let author = author.ok_or(AuthError::SessionRevoked)?;
     let saying = Saying {
         stream: StreamId(stream),

@@ -12,7 +12,8 @@ use futures::FutureExt as _;
 use garde::Validate;
 use serde::Deserialize;
 
-use crate::app::{Accounts, Chat};
+use crate::address;
+use crate::app::{Accounts, Chat, Notifications};
 use crate::chat::{Position, converse};
 use crate::client::Client;
 use crate::error::Error;
@@ -33,6 +34,7 @@ pub(crate) struct Wanted {
 pub(crate) async fn socket(
     State(chat): State<Arc<Chat>>,
     State(accounts): State<Arc<Accounts>>,
+    State(notifications): State<Arc<Notifications>>,
     StreamPath(stream): StreamPath,
     Query(wanted): Query<Wanted>,
     client: Client,
@@ -50,9 +52,18 @@ pub(crate) async fn socket(
         tracing::debug!(%full, "no room for a socket");
         LimitError::TooManySockets
     })?;
-    Ok(place.upgrade(upgrade, move |socket| {
-        async move { converse(&chat, &accounts, StreamId(stream), since, socket).await }.boxed()
-    }))
+    let origin = address::Origin::from(client.address);
+    let ids = chat.presence.ids();
+    let (viewer, cookie) =
+        ids.known(&headers, origin).map_or_else(|| ids.give(origin), |viewer| (viewer, None));
+    let mut response = place.upgrade(upgrade, move |socket| {
+        let stream = StreamId(stream);
+        async move { converse(&chat, &accounts, &notifications, stream, since, viewer, socket).await }.boxed()
+    });
+    if let Some(cookie) = cookie {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    Ok(response)
 }
 
 /// Whose pages may open sockets: browsers let any page do it, and say only which.
@@ -65,7 +76,7 @@ impl Origins {
     }
 
     /// Programs send no origin. A page of the host that it asks is our own, whatever that is called from there.
-    fn allow(&self, headers: &HeaderMap) -> bool {
+    pub(crate) fn allow(&self, headers: &HeaderMap) -> bool {
         let Some(origin) = headers.get(header::ORIGIN) else { return true };
         let Ok(origin) = origin.to_str() else { return false };
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());

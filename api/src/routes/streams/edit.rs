@@ -12,6 +12,7 @@ use crate::app::Streams;
 use crate::error::Error;
 use crate::json::{Checked, Patch};
 use crate::language::LanguageTag;
+use crate::outbox::{self, Job};
 use crate::stream::{self, MAX_CATEGORIES, OwnedStream, StreamError, StreamView, select_streams};
 use crate::text::{Description, Title};
 
@@ -60,6 +61,9 @@ pub(crate) async fn edit(
     }
     if let Some(categories) = &changes.category_ids {
         stream::set_categories(&mut tx, stream.id, categories).await?;
+    }
+    if (changes.title.is_some() || changes.category_ids.is_some()) && stream.ended_at.is_none() {
+        outbox::put(&mut tx, &Job::StreamUpdated { stream: stream.id }).await?;
     }
     let row = select_streams!("where s.id = $1", stream.id).fetch_one(&mut *tx).await?;
     tx.commit().await?;

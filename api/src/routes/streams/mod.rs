@@ -9,6 +9,7 @@ mod list;
 mod mine;
 mod open;
 mod show;
+mod watching;
 
 pub(crate) use create::create;
 pub(crate) use edit::edit;
@@ -19,3 +20,4 @@ pub(crate) use list::list;
 pub(crate) use mine::mine;
 pub(crate) use open::open;
 pub(crate) use show::show;
+pub(crate) use watching::watching;

@@ -2,6 +2,7 @@
 
 mod block;
 mod blocks;
+mod delete;
 mod edit;
 mod follow;
 mod followers;
@@ -13,6 +14,7 @@ mod streams;
 
 pub(crate) use block::{block, unblock};
 pub(crate) use blocks::blocks;
+pub(crate) use delete::delete;
 pub(crate) use edit::edit;
 pub(crate) use follow::{follow, unfollow};
 pub(crate) use followers::followers;

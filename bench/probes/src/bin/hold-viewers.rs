@@ -7,11 +7,10 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
-use bytes::{Buf as _, BytesMut};
+use anyhow::{Context as _, ensure};
+use caudal_bench::connection::Connection;
+use caudal_bench::percentiles;
 use clap::Parser;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{sleep, timeout};
 
@@ -125,59 +124,6 @@ impl Position {
     }
 }
 
-/// HTTP/1.1 with as little work as the machine that it shares with the server allows.
-struct Connection {
-    stream: TcpStream,
-    buffer: BytesMut,
-}
-
-impl Connection {
-    async fn open(address: SocketAddr) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: BytesMut::with_capacity(READ) })
-    }
-
-    /// The body of a 200.
-    async fn get(&mut self, path: &str) -> anyhow::Result<BytesMut> {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: edge\r\n\r\n");
-        self.stream.write_all(request.as_bytes()).await?;
-        let (head, length) = loop {
-            if let Some(end) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") {
-                let head = self.buffer.split_to(end);
-                self.buffer.advance(4);
-                let length = content_length(&head).with_context(|| path.to_owned())?;
-                break (head, length);
-            }
-            self.more().await?;
-        };
-        while self.buffer.len() < length {
-            self.more().await?;
-        }
-        let body = self.buffer.split_to(length);
-        if !head.starts_with(b"HTTP/1.1 200") {
-            bail!("{path}: {}", String::from_utf8_lossy(&head));
-        }
-        Ok(body)
-    }
-
-    async fn more(&mut self) -> anyhow::Result<()> {
-        self.buffer.reserve(READ);
-        let read = self.stream.read_buf(&mut self.buffer).await?;
-        ensure!(read > 0, "the edge closed a connection");
-        Ok(())
-    }
-}
-
-fn content_length(head: &[u8]) -> anyhow::Result<usize> {
-    let text = std::str::from_utf8(head)?;
-    let line = text.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then_some(value)
-    });
-    Ok(line.context("no content length")?.trim().parse()?)
-}
-
 /// When the first viewer had a part, and how much later the others.
 #[derive(Default)]
 struct Seen {
@@ -196,15 +142,6 @@ impl Lateness {
     fn note(&mut self, rendition: &'static str, part: u64, now: Instant) {
         let first = *self.first.entry((rendition, part)).or_insert(now);
         self.late.push(now.duration_since(first));
-    }
-
-    fn percentiles(&mut self) -> serde_json::Value {
-        self.late.sort_unstable();
-        let at = |hundredth: usize| {
-            let index = self.late.len().saturating_sub(1) * hundredth / 100;
-            self.late.get(index).map_or(f64::NAN, Duration::as_secs_f64) * 1000.0
-        };
-        serde_json::json!({ "count": self.late.len(), "p50": at(50), "p95": at(95), "max": at(100) })
     }
 }
 
@@ -228,7 +165,8 @@ impl Seen {
     fn print(&mut self, arguments: &Arguments) -> anyhow::Result<()> {
         let answers = u32::try_from(self.announced.late.len() + self.fetched.late.len())?;
         let seconds = u32::try_from(arguments.seconds)?;
-        let (announced, fetched) = (self.announced.percentiles(), self.fetched.percentiles());
+        let (announced, fetched) =
+            (percentiles(&mut self.announced.late), percentiles(&mut self.fetched.late));
         println!(
             "{}",
             serde_json::json!({
@@ -246,4 +184,3 @@ const RENDITIONS: [&str; 2] = ["source", "audio"];
 /// A thousand viewers come within two seconds: this is about viewers that are there, not about a rush.
 const BETWEEN_ARRIVALS: Duration = Duration::from_millis(2);
 const SETTLE: Duration = Duration::from_secs(3);
-const READ: usize = 16 * 1024;

@@ -69,7 +69,12 @@ fn moved() -> Moved {
 
 fn platform(stream: StreamId) -> Arc<Platform> {
     let control = Arc::new(Mover { stream, moved: moved() });
-    Arc::new(Platform { control, process_of: Box::new(|_| Some(4711)), workers: Box::new(Vec::new) })
+    Arc::new(Platform {
+        control,
+        process_of: Box::new(|_| Some(4711)),
+        workers: Box::new(Vec::new),
+        accounts: None,
+    })
 }
 
 async fn served(folder: &Path) -> Served {
@@ -99,6 +104,9 @@ async fn a_request_gets_its_answer_and_a_refusal_its_reason() {
     assert!(matches!(answer, Answer::Moved { epoch: Epoch(2), took_ms: 1500, .. }), "{answer:?}");
     let answer = ask(&served.folder, &Request::Move { stream: StreamId::generate() }).await.unwrap();
     assert_eq!(answer, Answer::Refused { reason: NOT_ON_THE_AIR.to_owned() });
+    let role = Request::SetRole { name: "ana".to_owned(), admin: true };
+    let answer = ask(&served.folder, &role).await.unwrap();
+    assert_eq!(answer, Answer::Refused { reason: NO_ACCOUNTS.to_owned() });
     let Answer::Streams { streams } = ask(&served.folder, &Request::Streams {}).await.unwrap() else {
         panic!("no list")
     };

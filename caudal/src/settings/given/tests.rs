@@ -141,6 +141,7 @@ fn a_value_that_cannot_work_is_refused_with_what_is_expected() {
             "as in https://example.org:3000",
         ),
         ("CAUDAL_TRUSTED_PROXIES", &["proxy", "10.0.0.0/33", "10.0.0/8", "10.0.0.0-10.0.0.9"], "10.0.0.0/8"),
+        ("CAUDAL_SOCKET_IO_POLLING", &["yes", "ON "], "expected one of auto, on, off"),
         ("CAUDAL_SECOND_PUBLISHER", &["refuse", "Takeover "], "expected one of reject, takeover"),
         (
             "CAUDAL_LADDER",

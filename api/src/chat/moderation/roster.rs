@@ -1,0 +1,75 @@
+//! A channel's moderators.
+
+use axum::http::Uri;
+use caudal_livestream::StreamId;
+use serde_json::json;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::changes::Change;
+use super::modlog::Act;
+use crate::app::Chat;
+use crate::chat::ChatError;
+use crate::error::Error;
+use crate::people::{ListedPerson, People};
+
+/// Makes somebody a moderator; that they are one is as good.
+pub(crate) async fn appoint(chat: &Chat, stream: StreamId, owner: Uuid, person: Uuid) -> Result<(), Error> {
+    let mut change = begin(chat, stream, owner).await?;
+    change.target(person).await?;
+    let channel = change.channel;
+    let others = sqlx::query_scalar!(
+        r#"select count(*) as "others!" from channel_moderators where channel_id = $1 and user_id <> $2"#,
+        channel,
+        person
+    );
+    if others.fetch_one(change.db()).await? >= MOST_MODERATORS {
+        return Err(ChatError::TooMany("moderators", MOST_MODERATORS).into());
+    }
+    let added = sqlx::query!(
+        "insert into channel_moderators (channel_id, user_id) values ($1, $2) on conflict do nothing",
+        channel,
+        person
+    );
+    if added.execute(change.db()).await?.rows_affected() == 0 {
+        return Ok(());
+    }
+    change.log(Act::AddModerator, Some(person), &json!({})).await?;
+    change.commit(chat).await
+}
+
+/// Makes somebody a viewer again; that they are one is as good.
+pub(crate) async fn dismiss(chat: &Chat, stream: StreamId, owner: Uuid, person: Uuid) -> Result<(), Error> {
+    let mut change = begin(chat, stream, owner).await?;
+    let channel = change.channel;
+    let removed = sqlx::query!(
+        "delete from channel_moderators where channel_id = $1 and user_id = $2",
+        channel,
+        person
+    );
+    if removed.execute(change.db()).await?.rows_affected() == 0 {
+        return Ok(());
+    }
+    change.log(Act::RemoveModerator, Some(person), &json!({})).await?;
+    change.commit(chat).await
+}
+
+async fn begin(chat: &Chat, stream: StreamId, owner: Uuid) -> Result<Change, Error> {
+    let change = Change::begin(&chat.database, stream, owner).await?;
+    if change.place.owner { Ok(change) } else { Err(ChatError::NotRoomOwner.into()) }
+}
+
+/// All of them, the latest first.
+pub(crate) async fn list(database: &PgPool, channel: Uuid, uri: &Uri) -> Result<People, Error> {
+    let rows = sqlx::query_as!(
+        ListedPerson,
+        r#"select u.id, u.username, u.display_name, u.avatar_url as avatar, m.created_at as since
+           from channel_moderators m join users u on u.id = m.user_id
+           where m.channel_id = $1 order by m.created_at desc, m.user_id desc"#,
+        channel
+    );
+    Ok(People::of(rows.fetch_all(database).await?, usize::MAX, uri))
+}
+
+/// Of one channel.
+const MOST_MODERATORS: i64 = 100;

@@ -1,0 +1,99 @@
+//! The rooms that one client is in.
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use axum::extract::ws::Utf8Bytes;
+use caudal_livestream::StreamId;
+use tokio::sync::mpsc;
+
+/// At most [`MOST`].
+pub(super) struct Rooms<P>(Vec<Room<P>>);
+
+struct Room<P> {
+    stream: StreamId,
+    inbox: mpsc::Receiver<Utf8Bytes>,
+    /// Counts the client as a viewer there.
+    present: P,
+}
+
+impl<P> Rooms<P> {
+    pub(super) fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Whether this one may be entered, for the first time or again.
+    pub(super) fn have_place_for(&self, stream: StreamId) -> bool {
+        self.0.len() < MOST || self.0.iter().any(|room| room.stream == stream)
+    }
+
+    /// Somebody who was in already hears everything from the new `inbox`.
+    pub(super) fn enter(&mut self, stream: StreamId, inbox: mpsc::Receiver<Utf8Bytes>, present: P) {
+        self.leave(stream);
+        self.0.push(Room { stream, inbox, present });
+    }
+
+    /// The room notices by the inbox that is gone.
+    pub(super) fn leave(&mut self, stream: StreamId) {
+        self.0.retain(|room| room.stream != stream);
+    }
+
+    /// How the client counts in each of them.
+    pub(super) fn presents(&mut self) -> impl Iterator<Item = &mut P> {
+        self.0.iter_mut().map(|room| &mut room.present)
+    }
+
+    /// What is told next in any of them, each getting its turn; none when one of them let go of this client.
+    pub(super) async fn next(&mut self) -> Option<Utf8Bytes> {
+        poll_fn(|cx| {
+            let told = self.0.iter_mut().enumerate().find_map(|(at, room)| match room.inbox.poll_recv(cx) {
+                Poll::Ready(told) => Some((at, told)),
+                Poll::Pending => None,
+            });
+            match told {
+                Some((at, told)) => {
+                    self.0.rotate_left(at.saturating_add(1));
+                    Poll::Ready(told)
+                }
+                None => Poll::Pending,
+            }
+        })
+        .await
+    }
+}
+
+/// More than anybody watches at once.
+pub(super) const MOST: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_busy_room_does_not_silence_the_others() {
+        let mut rooms = Rooms::new();
+        let mut doors = Vec::new();
+        for _ in 0..MOST {
+            let (door, inbox) = mpsc::channel(4);
+            let stream = StreamId::generate();
+            assert!(rooms.have_place_for(stream));
+            rooms.enter(stream, inbox, ());
+            doors.push((stream, door));
+        }
+        assert!(!rooms.have_place_for(StreamId::generate()));
+        assert!(rooms.have_place_for(doors[3].0));
+        for (_, door) in &doors[..3] {
+            door.try_send("a".into()).unwrap();
+            door.try_send("b".into()).unwrap();
+        }
+        let mut heard = String::new();
+        for _ in 0..6 {
+            heard.push_str(&rooms.next().await.unwrap());
+        }
+        assert_eq!(heard, "aaabbb");
+        rooms.leave(doors[0].0);
+        assert!(doors[0].1.is_closed());
+        drop(doors.pop());
+        assert_eq!(rooms.next().await, None);
+    }
+}

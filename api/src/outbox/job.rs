@@ -1,0 +1,109 @@
+//! What there is to do.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::notifications::FollowersOfStream;
+
+/// A job; the table has its name in `topic` and the rest in `payload`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "topic", content = "payload", rename_all = "snake_case")]
+pub(crate) enum Job {
+    /// A stream can be watched.
+    StreamStarted { stream: Uuid },
+    /// A stream that could be watched is over.
+    StreamEnded { stream: Uuid },
+    /// Its title or categories are others.
+    StreamUpdated { stream: Uuid },
+    /// Followers of somebody who is live are to be told, as many as one transaction should write.
+    NotifyFollowers(FollowersOfStream),
+    /// Somebody has a follower more.
+    NewFollower { follower: Uuid, followed: Uuid },
+}
+
+/// Jobs that wait for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// What happens, told at once: short.
+    Events,
+    /// Rows for many people, a batch a job.
+    FanOut,
+}
+
+impl Lane {
+    pub(super) const ALL: [Self; 2] = [Self::Events, Self::FanOut];
+
+    /// In the table and in metrics.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Events => "events",
+            Self::FanOut => "fan_out",
+        }
+    }
+
+    /// Jobs of it that one replica does at the same time. Each has a connection to PostgreSQL while it needs one.
+    pub(super) fn width(self) -> usize {
+        match self {
+            Self::Events => 4,
+            Self::FanOut => 2,
+        }
+    }
+}
+
+impl Job {
+    pub(super) fn lane(&self) -> Lane {
+        match self {
+            Self::StreamStarted { .. }
+            | Self::StreamEnded { .. }
+            | Self::StreamUpdated { .. }
+            | Self::NewFollower { .. } => Lane::Events,
+            Self::NotifyFollowers(_) => Lane::FanOut,
+        }
+    }
+
+    /// As the table has it.
+    pub(super) fn to_columns(&self) -> Result<(String, Value), serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Columns {
+            topic: String,
+            payload: Value,
+        }
+        let Columns { topic, payload } = serde_json::from_value(serde_json::to_value(self)?)?;
+        Ok((topic, payload))
+    }
+
+    pub(super) fn of_columns(topic: &str, payload: &Value) -> Result<Self, serde_json::Error> {
+        serde_json::from_value(json!({ "topic": topic, "payload": payload }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+
+    #[test]
+    fn a_job_comes_out_of_the_table_as_it_went_in() {
+        let stream = Uuid::from_u128(1);
+        for (job, topic) in [
+            (Job::StreamStarted { stream }, "stream_started"),
+            (Job::StreamEnded { stream }, "stream_ended"),
+            (Job::StreamUpdated { stream }, "stream_updated"),
+            (Job::NewFollower { follower: stream, followed: Uuid::from_u128(2) }, "new_follower"),
+            (
+                Job::NotifyFollowers(FollowersOfStream {
+                    stream,
+                    after: Some((DateTime::UNIX_EPOCH, stream)),
+                }),
+                "notify_followers",
+            ),
+        ] {
+            let (name, payload) = job.to_columns().unwrap();
+            assert_eq!(name, topic);
+            assert_eq!(Job::of_columns(&name, &payload).unwrap(), job);
+        }
+        assert!(Job::of_columns("dance", &Value::Null).is_err());
+    }
+}

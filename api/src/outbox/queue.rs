@@ -1,0 +1,142 @@
+//! The table of jobs. A claim is a lease, not a lock: no connection is held while a job is done, and the jobs of a process
+//! that died are done by another once their leases are over.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::job::{Job, Lane};
+use super::perform::Outcome;
+use crate::error::Error;
+
+/// What is to be done once the transaction is committed.
+pub(crate) async fn put(db: &mut PgConnection, job: &Job) -> Result<(), Error> {
+    let (topic, payload) = columns(job)?;
+    sqlx::query!(
+        "insert into outbox (id, lane, topic, payload) values ($1, $2, $3, $4)",
+        Uuid::now_v7(),
+        job.lane().as_str(),
+        topic,
+        payload
+    )
+    .execute(&mut *db)
+    .await?;
+    // Delivered with the commit, and once however often it is said before.
+    sqlx::query(NOTIFY).execute(db).await?;
+    Ok(())
+}
+
+/// A job that this replica has for the time of its lease.
+#[derive(Clone, Debug)]
+pub(super) struct Claimed {
+    pub(super) id: Uuid,
+    pub(super) topic: String,
+    pub(super) payload: Value,
+    pub(super) attempts: i32,
+}
+
+/// At most so many jobs of a lane that are due.
+pub(super) async fn claim(database: &PgPool, lane: Lane, most: usize) -> Result<Vec<Claimed>, sqlx::Error> {
+    sqlx::query_as!(
+        Claimed,
+        r#"update outbox o set attempts = o.attempts + 1, next_at = now() + make_interval(secs => $4)
+           from (
+               select id from outbox
+               where dead_at is null and lane = $1 and next_at <= now() and attempts < $3
+               order by next_at, id limit $2 for update skip locked
+           ) due
+           where o.id = due.id returning o.id, o.topic, o.payload, o.attempts"#,
+        lane.as_str(),
+        i64::try_from(most).unwrap_or(i64::MAX),
+        MOST_ATTEMPTS,
+        LEASE.as_secs_f64()
+    )
+    .fetch_all(database)
+    .await
+}
+
+/// What came of a claimed job.
+pub(super) async fn settle(database: &PgPool, claimed: &Claimed, outcome: &Outcome) -> Result<(), Error> {
+    match outcome {
+        Outcome::Done => {
+            sqlx::query!("delete from outbox where id = $1", claimed.id).execute(database).await?;
+        }
+        Outcome::Next(job) => {
+            let (topic, payload) = columns(job)?;
+            let mut connection = database.acquire().await?;
+            sqlx::query!(
+                r#"update outbox set lane = $2, topic = $3, payload = $4, attempts = 0, next_at = now(), last_error = null
+                   where id = $1"#,
+                claimed.id,
+                job.lane().as_str(),
+                topic,
+                payload
+            )
+            .execute(&mut *connection)
+            .await?;
+            sqlx::query(NOTIFY).execute(&mut *connection).await?;
+        }
+    }
+    Ok(())
+}
+
+/// That it failed: it is tried again after `pause`, or given up.
+pub(super) async fn fail(
+    database: &PgPool,
+    claimed: &Claimed,
+    reason: &str,
+    pause: Duration,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"update outbox
+           set last_error = left($2, 500), next_at = now() + make_interval(secs => $3),
+               dead_at = case when attempts >= $4 then now() end
+           where id = $1"#,
+        claimed.id,
+        reason,
+        pause.as_secs_f64(),
+        MOST_ATTEMPTS
+    )
+    .execute(database)
+    .await?;
+    Ok(())
+}
+
+/// Gives up what was begun again and again and never settled: whatever does it ends the process, or hangs.
+pub(super) async fn bury(database: &PgPool) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"update outbox set dead_at = now(), last_error = coalesce(last_error, 'it was begun, and never came to an end')
+           where dead_at is null and next_at <= now() and attempts >= $1"#,
+        MOST_ATTEMPTS
+    )
+    .execute(database)
+    .await?;
+    Ok(())
+}
+
+/// Forgets what was given up long ago.
+pub(super) async fn sweep(database: &PgPool) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "delete from outbox where dead_at < now() - make_interval(days => $1)",
+        DEAD_LETTERS_KEPT_DAYS
+    )
+    .execute(database)
+    .await?;
+    Ok(())
+}
+
+fn columns(job: &Job) -> Result<(String, Value), Error> {
+    job.to_columns().map_err(|error| Error::Internal(format!("a job that cannot be written: {error}")))
+}
+
+/// What runners listen to.
+pub(super) const CHANNEL: &str = "caudal_outbox";
+const NOTIFY: &str = "notify caudal_outbox";
+/// Twice what a job may take ([`super::runner`]'s deadline), so that none is done by two at once.
+const LEASE: Duration = Duration::from_secs(60);
+/// The last of them an hour after the first: longer than a restart of Redis takes.
+const MOST_ATTEMPTS: i32 = 16;
+/// For an admin to look at them.
+const DEAD_LETTERS_KEPT_DAYS: i32 = 14;

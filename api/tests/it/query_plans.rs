@@ -1,0 +1,114 @@
+//! Every query of the api on a database that has grown: whatever a request asks for is found by an index.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _};
+
+use crate::running::Running;
+
+/// Tables that grow with people and with time. Others are small, and reading them whole is right.
+const GROWING: [&str; 7] =
+    ["users", "sessions", "refresh_tokens", "streams", "stream_categories", "followers", "user_blocks"];
+
+/// Read whole on purpose: the beginning of each query, and why.
+const WHOLE: [(&str, &str); 0] = [];
+
+#[tokio::test]
+async fn no_query_reads_a_table_that_grows_from_end_to_end() {
+    let api = Running::start().await;
+    api.database.execute(GROWN).await;
+    let mut connection = PgConnection::connect(&api.database.url).await.unwrap();
+    // The plan for any values, which does not profit from the emptiness of those in a test.
+    connection.execute("set plan_cache_mode = force_generic_plan").await.unwrap();
+    let queries = queries();
+    assert!(queries.len() > 90, "{}", queries.len());
+    let mut faults = BTreeMap::new();
+    let mut whole = Vec::new();
+    for (query, parameters) in &queries {
+        let plan = plan(&mut connection, query, *parameters).await;
+        let mut read = Vec::new();
+        read_whole(&plan, &mut read);
+        if read.is_empty() {
+            continue;
+        }
+        let words = query.split_whitespace().collect::<Vec<_>>().join(" ");
+        match WHOLE.iter().find(|(beginning, _)| words.starts_with(beginning)) {
+            Some((beginning, _)) => whole.push(*beginning),
+            None => drop(faults.insert(words, read)),
+        }
+    }
+    assert!(faults.is_empty(), "read from end to end: {faults:#?}");
+    for (beginning, _) in WHOLE {
+        assert!(whole.contains(&beginning), "no query reads a table whole and begins with: {beginning}");
+    }
+}
+
+/// What `.sqlx` has of the queries in the code: their text, and how many parameters they take.
+fn queries() -> Vec<(String, usize)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.sqlx");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
+    files
+        .map(|text| {
+            let query: Value = serde_json::from_slice(&text).unwrap();
+            let parameters = query["describe"]["parameters"]["Left"].as_array().unwrap().len();
+            (query["query"].as_str().unwrap().to_owned(), parameters)
+        })
+        .collect()
+}
+
+async fn plan(connection: &mut PgConnection, query: &str, parameters: usize) -> Value {
+    let nothing = vec!["null"; parameters].join(", ");
+    let arguments = if parameters == 0 { String::new() } else { format!("({nothing})") };
+    connection.execute(AssertSqlSafe(format!("prepare asked as {query}"))).await.unwrap();
+    let explain = AssertSqlSafe(format!("explain (format json) execute asked{arguments}"));
+    let row = sqlx::raw_sql(explain).fetch_one(&mut *connection).await.unwrap();
+    connection.execute("deallocate asked").await.unwrap();
+    row.get(0)
+}
+
+/// Tables that grow and are read from end to end, anywhere in a plan.
+fn read_whole(plan: &Value, found: &mut Vec<String>) {
+    match plan {
+        Value::Array(nodes) => nodes.iter().for_each(|node| read_whole(node, found)),
+        Value::Object(node) => {
+            let table = node.get("Relation Name").and_then(Value::as_str).unwrap_or_default();
+            let grows = GROWING.contains(&table) || table.starts_with("chat_messages");
+            if node.get("Node Type").and_then(Value::as_str) == Some("Seq Scan") && grows {
+                found.push(table.to_owned());
+            }
+            node.values().for_each(|child| read_whole(child, found));
+        }
+        _ => {}
+    }
+}
+
+/// Twenty thousand people, who have logged in, broadcast, followed and chatted for a year.
+const GROWN: &str = "
+insert into users (id, username, username_normal, email, email_normal, display_name, display_name_normal, password_hash, stream_key, stream_key_enc, stream_key_kid)
+select gen_random_uuid(), 'person' || n, 'person' || n, n || '@example.org', n || '@example.org', 'Person ' || n, 'person ' || n, '-',
+       md5('a' || n) || md5('b' || n), '\\x00', 'none'
+from generate_series(1, 20000) n;
+create temporary table numbered as select id, row_number() over () n from users;
+create index on numbered (n);
+insert into sessions (id, user_id, expires_at, ends_at)
+select gen_random_uuid(), id, now() + interval '7 days', now() + interval '30 days' from users, generate_series(1, 3);
+insert into streams (id, user_id, title, viewer_count, is_live, started_at, ended_at, created_at)
+select gen_random_uuid(), id, 'A broadcast', 0, false, at, at + interval '1 hour', at
+from users, generate_series(1, 4) k, lateral (select now() - k * interval '30 days' as at) times;
+insert into streams (id, user_id, title, viewer_count, is_live, started_at, created_at, language)
+select gen_random_uuid(), id, 'A live broadcast', n % 500, true, now(), now(), 'es' from numbered where n % 50 = 0;
+insert into stream_categories (stream_id, category_id)
+select s.id, c.id from (select id, row_number() over () n from streams) s
+join (select id, row_number() over () - 1 n from categories) c on c.n = s.n % 15;
+insert into followers (follower_id, following_id)
+select a.id, b.id from numbered a join numbered b on b.n = any (array[1 + (a.n * 7) % 20000, 1 + (a.n * 13) % 20000, 1 + (a.n * 31) % 20000, 1])
+where a.id <> b.id on conflict do nothing;
+insert into user_blocks (blocker_id, blocked_id)
+select a.id, b.id from numbered a join numbered b on b.n = 1 + (a.n * 3) % 20000 where a.id <> b.id;
+insert into chat_messages (id, stream_id, user_id, message, created_at, epoch, sequence)
+select gen_random_uuid(), s.id, s.user_id, 'Hola', now(), 1, k
+from (select id, user_id from streams where is_live) s, generate_series(1, 100) k;
+analyze;
+";
