@@ -56,7 +56,7 @@ export const admin = {
   'admin.invitationsIdle': 'They are needed only while registration is by invitation.',
   'admin.uses': 'People',
   'admin.usesWrong': 'A number from 1 to {most}.',
-  'admin.days': 'Days that it is good for',
+  'admin.days': 'Good for, in days',
   'admin.note': 'Note: whom it is for',
   'admin.makeInvitation': 'Make an invitation',
   'admin.making': 'Making…',
