@@ -102,6 +102,9 @@ impl AppPage {
                 None,
                 None,
             ) => Some(Self::Plain),
+            (Some("admin"), None | Some("people" | "registration" | "categories" | "log" | "jobs"), None) => {
+                Some(Self::Plain)
+            }
             (Some("watch"), Some(stream), None) => Some(Self::Watch(stream.parse().ok())),
             (Some("categories"), Some(slug), None) => Some(Self::Category(Slug::parse(slug))),
             (Some(name), None, None) => name.strip_prefix('@').map(|name| Self::Channel(name.to_owned())),
@@ -315,6 +318,8 @@ mod tests {
         let id = "0199b8a0-0000-7000-8000-000000000001";
         for path in
             ["/", "//", "/login", "/register", "/studio", "/studio/", "/settings", "/categories", "/search"]
+                .into_iter()
+                .chain(["/admin", "/admin/", "/admin/people", "/admin/jobs"])
         {
             assert_eq!(AppPage::at(path), Some(AppPage::Plain), "{path}");
         }
@@ -332,6 +337,8 @@ mod tests {
             "/categories/music/1",
             "/watch/1/2",
             "/studio/1",
+            "/admin/1",
+            "/admin/people/1",
             "/nothing",
             "/robots.txt",
         ] {

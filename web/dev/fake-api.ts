@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Stream, StreamHealth } from '../src/api/streams.ts';
 import { bodyOf, send, type FakeLive } from './fake-live.ts';
+import { answerAdmin, isInvitation, registration } from './fake-admin.ts';
 import { answerPeople, CATEGORIES, type Person } from './fake-people.ts';
 
 interface User extends Person {
@@ -15,6 +16,7 @@ const users: User[] = [
     username: 'marea',
     email: 'marea@example.org',
     displayName: 'Marea',
+    role: 'admin',
     bio: 'Fractals, the sea, and small machines in cupboards.',
     password: 'correct horse',
     streamKey: newKey(),
@@ -89,18 +91,20 @@ export async function answerApi(
         username: user.username,
         displayName: user.displayName ?? null,
         email: user.email,
+        role: user.role ?? 'user',
       },
     });
   };
 
   const shown = crowded && live.endedAt === null ? [clip(live), ...OTHERS] : [];
-  const people = answerPeople({ method: req.method ?? 'GET', url, body, me, live: shown, users });
+  const question = { method: req.method ?? 'GET', url, body, me, live: shown, users };
+  const people = answerAdmin(question) ?? answerPeople(question);
   if (people !== null) {
-    if (people.status === 204) res.writeHead(204).end();
-    else if (people.status === 200) {
+    if ('code' in people) problem(people.status, people.code, 'The fake says no.');
+    else if ('value' in people) {
       if (people.next !== undefined) res.setHeader('link', `<${people.next}>; rel="next"`);
-      json(200, people.value);
-    } else problem(people.status, people.code, 'The fake says no.');
+      json(people.status, people.value);
+    } else res.writeHead(people.status).end();
     return true;
   }
 
@@ -112,7 +116,10 @@ export async function answerApi(
     if (/\s/.test(body['username'] ?? '')) {
       errors.push({ pointer: '/username', code: 'format', detail: 'Letters, digits and _ only.' });
     }
-    if (errors.length > 0) problem(422, 'invalid', 'Some fields need another look.', errors);
+    if (registration.mode === 'closed') problem(403, 'registration_closed', 'Nobody can open an account.');
+    else if (registration.mode === 'invitation' && !isInvitation(body['invitation']))
+      problem(403, 'invitation_invalid', 'This takes an invitation.');
+    else if (errors.length > 0) problem(422, 'invalid', 'Some fields need another look.', errors);
     else {
       const user: User = {
         id: randomUUID(),

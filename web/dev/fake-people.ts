@@ -1,4 +1,5 @@
 import type { BusyCategory } from '../src/api/categories.ts';
+import type { Role } from '../src/api/session.ts';
 import type { OwnProfile, Profile } from '../src/api/people.ts';
 import type { Found } from '../src/api/search.ts';
 import type { Category, Stream, Streamer } from '../src/api/streams.ts';
@@ -10,15 +11,16 @@ export interface Person {
   email: string;
   displayName?: string | null;
   bio?: string | null;
+  role?: Role;
 }
 
 /** An answer: 204 has no value, errors have a code. */
 export type FakeAnswer =
-  | { status: 200; value: unknown; next?: string }
-  | { status: 204 }
-  | { status: 401 | 404 | 422; code: string };
+  | { status: 200 | 201; value: unknown; next?: string }
+  | { status: 202 | 204 }
+  | { status: 401 | 403 | 404 | 409 | 422; code: string };
 
-interface Question {
+export interface Question {
   method: string;
   url: URL;
   body: Record<string, unknown>;
@@ -74,9 +76,9 @@ export function answerPeople(question: Question): FakeAnswer | null {
   return { status: 204 };
 }
 
-const ok = (value: unknown): FakeAnswer => ({ status: 200, value });
+export const ok = (value: unknown): FakeAnswer => ({ status: 200, value });
 
-function page(all: unknown[], url: URL): FakeAnswer {
+export function page(all: unknown[], url: URL): FakeAnswer {
   const [from, limit] = [
     Number(url.searchParams.get('cursor') ?? 0),
     Number(url.searchParams.get('limit') ?? 20),
@@ -135,6 +137,7 @@ function account(me: Person, live: Stream[]): OwnProfile & { isStreaming: boolea
     displayName: me.displayName ?? null,
     email: me.email,
     bio: me.bio ?? null,
+    role: me.role ?? 'user',
     isStreaming,
   };
 }

@@ -27,6 +27,15 @@ const PEOPLE = [
   ['search-start', '/search'],
 ];
 
+const ADMIN = [
+  ['admin-figures', '/admin'],
+  ['admin-people', '/admin/people'],
+  ['admin-registration', '/admin/registration'],
+  ['admin-categories', '/admin/categories'],
+  ['admin-log', '/admin/log'],
+  ['admin-jobs', '/admin/jobs'],
+];
+
 await mkdir(folder, { recursive: true });
 const profile = await mkdtemp(join(tmpdir(), 'caudal-look-profile-'));
 const browser = await puppeteer.launch({
@@ -123,6 +132,10 @@ async function pictures(page, take) {
   await take('home-following');
   await open(page, '/settings');
   await take('settings');
+  for (const [what, path] of ADMIN) {
+    await open(page, path);
+    await take(what);
+  }
   await open(page, `/watch/${CLIP}`);
   await page.waitForSelector('#chat-text');
   await page.type('#chat-text', 'Thank you all for coming, and @Tomás for the music.');

@@ -155,6 +155,11 @@ const CODES: ReadonlyMap<string, PlainKey> = new Map([
   ['oneself', 'problem.oneself'],
   ['stream_open', 'problem.streamOpen'],
   ['too_many', 'problem.listFull'],
+  ['registration_closed', 'problem.registrationClosed'],
+  ['invitation_invalid', 'problem.invitationInvalid'],
+  ['is_admin', 'problem.isAdmin'],
+  ['is_banned', 'problem.isBanned'],
+  ['last_admin', 'problem.lastAdmin'],
   ['precondition_failed', 'problem.changedMeanwhile'],
   ['too_large', 'problem.tooLarge'],
   ['overloaded', 'problem.busy'],
@@ -173,6 +178,9 @@ const FIELD_CODES: ReadonlyMap<string, PlainKey> = new Map([
   ['email taken', 'problem.emailTaken'],
   ['email invalid', 'problem.emailInvalid'],
   ['password too_short', 'problem.passwordShort'],
+  ['name taken', 'problem.categoryTaken'],
+  ['slug taken', 'problem.slugTaken'],
+  ['slug invalid', 'problem.slugInvalid'],
   ['categoryIds unknown', 'problem.noSuchCategory'],
 ]);
 

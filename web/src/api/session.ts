@@ -7,6 +7,18 @@ export interface Account {
   displayName?: string | null;
   email?: string;
   avatar?: string | null;
+  role?: Role;
+}
+
+export type Role = 'user' | 'admin';
+
+/** What somebody opens an account with. */
+export interface Registration {
+  username: string;
+  email: string;
+  password: string;
+  /** The token of an invitation, where one is needed. */
+  invitation?: string;
 }
 
 /** What register, login and refresh answer. With an HttpOnly cookie the server may leave out `refreshToken`. */
@@ -129,7 +141,7 @@ export class Session {
     }
   }
 
-  async register(fields: { username: string; email: string; password: string }): Promise<void> {
+  async register(fields: Registration): Promise<void> {
     await this.#enter('/api/auth/register', fields);
   }
 

@@ -9,6 +9,7 @@ describe('a connection that ended', () => {
     ['by itself', 1006, { kind: 'after', ms: 800, spoilt: 'nothing' }],
     ['because the server stops', 1001, { kind: 'after', ms: 1_500, spoilt: 'nothing' }],
     ['over a frame that was not understood', 4400, { kind: 'after', ms: 5_000, spoilt: 'frame' }],
+    ['with a ban', 4403, { kind: 'after', ms: 0, spoilt: 'token' }],
     ['with the access token', 4401, { kind: 'after', ms: 0, spoilt: 'token' }],
     ['because it was too slow', 4408, { kind: 'after', ms: 800, spoilt: 'nothing' }],
     ['after too many frames', 4429, { kind: 'after', ms: 30_000, spoilt: 'nothing' }],

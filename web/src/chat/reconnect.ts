@@ -24,6 +24,8 @@ export function afterEnd({ code, error }: End, attempt: number, random: number):
       return { kind: 'after', ms: Math.max(usual, STOPPING_MS * (0.5 + random)), spoilt: 'nothing' };
     case NOT_UNDERSTOOD:
       return { kind: 'after', ms: Math.max(usual, BUG_MS), spoilt: 'frame' };
+    // Banned: whoever still looks is somebody without a log-in now.
+    case BANNED:
     case TOKEN_ENDED:
       return { kind: 'after', ms: attempt === 0 ? 0 : usual, spoilt: 'token' };
     case NO_ROOM:
@@ -44,6 +46,7 @@ function backoff(attempt: number, random: number): number {
 const SERVER_STOPS = 1001;
 const NOT_UNDERSTOOD = 4400;
 const TOKEN_ENDED = 4401;
+const BANNED = 4403;
 const NO_ROOM = 4404;
 const TOO_SLOW = 4408;
 const TOO_MANY_FRAMES = 4429;

@@ -1,4 +1,5 @@
 import { account } from './en/account.ts';
+import { admin } from './en/admin.ts';
 import { advice } from './en/advice.ts';
 import { browse } from './en/browse.ts';
 import { channel } from './en/channel.ts';
@@ -18,6 +19,7 @@ import { watch } from './en/watch.ts';
 /** Every text of the pages, in English: other languages have the same keys. A file of `en/` holds the keys that begin with its name. */
 export const en = {
   ...account,
+  ...admin,
   ...advice,
   ...browse,
   ...channel,

@@ -6,6 +6,7 @@
  * viewer               espectador           stream key           clave de transmisión
  * follow, follower     seguir, seguidor     encoder              codificador
  * moderator            moderador            ban, time out        expulsar, silenciar
+ * admin                administrador        to ban (by an admin) suspender
  * block                bloquear             banned account       cuenta suspendida
  * channel, chat        canal, chat          to stream            transmitir
  * log in, log out      iniciar sesión, cerrar sesión; on buttons, which have less room: entrar, salir
@@ -16,6 +17,7 @@
  */
 import type { Catalogue } from './catalogue.ts';
 import { account } from './es/account.ts';
+import { admin } from './es/admin.ts';
 import { advice } from './es/advice.ts';
 import { browse } from './es/browse.ts';
 import { channel } from './es/channel.ts';
@@ -34,6 +36,7 @@ import { watch } from './es/watch.ts';
 
 export const es: Catalogue = {
   ...account,
+  ...admin,
   ...advice,
   ...browse,
   ...channel,

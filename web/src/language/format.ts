@@ -18,6 +18,9 @@ export function fixedNumber(value: number, decimals: 0 | 1): string {
   return (decimals === 0 ? whole() : tenths()).format(value);
 }
 
+/** `99.95 %`, of a share of 1. */
+export const percent = (share: number): string => shares().format(share);
+
 /** `1.2K`, where there is little room. */
 export const compactNumber = (value: number): string => compact().format(value);
 
@@ -61,6 +64,9 @@ const plain = inLocale((locale) => new Intl.NumberFormat(locale));
 const whole = inLocale((locale) => new Intl.NumberFormat(locale, { maximumFractionDigits: 0 }));
 const tenths = inLocale(
   (locale) => new Intl.NumberFormat(locale, { minimumFractionDigits: 1, maximumFractionDigits: 1 }),
+);
+const shares = inLocale(
+  (locale) => new Intl.NumberFormat(locale, { style: 'percent', maximumFractionDigits: 2 }),
 );
 const compact = inLocale(
   (locale) => new Intl.NumberFormat(locale, { notation: 'compact', maximumFractionDigits: 1 }),

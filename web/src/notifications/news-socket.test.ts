@@ -94,11 +94,11 @@ describe('NewsSocket', () => {
     expect(listening).toBe(2);
   });
 
-  it('asks for another token when the server does not take this one', async () => {
+  it.each(['token_expired', 'session_revoked'])('asks for another token after %s', async (code) => {
     socket.start();
     last().onopen?.(new Event('open'));
     await vi.advanceTimersByTimeAsync(0);
-    last().says({ event: 'ack', id: 'who', data: { ok: false, code: 'token_expired' } });
+    last().says({ event: 'ack', id: 'who', data: { ok: false, code } });
     await vi.advanceTimersByTimeAsync(1_000);
     last().onopen?.(new Event('open'));
     await vi.advanceTimersByTimeAsync(0);

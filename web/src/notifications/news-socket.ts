@@ -74,7 +74,7 @@ export class NewsSocket {
     if (frame.event !== 'ack') return;
     if (frame.id === AUTHENTICATE) {
       if (frame.code === null) return this.#send('subscribe_notifications', { scope: 'followed' }, SUBSCRIBE);
-      if (frame.code.startsWith('token_')) this.#rejected = this.#token;
+      if (REFUSED.has(frame.code)) this.#rejected = this.#token;
       return this.#giveUp();
     }
     if (frame.id !== SUBSCRIBE) return;
@@ -114,6 +114,8 @@ export class NewsSocket {
   }
 }
 
+/** Another token may help, or shows that nobody is logged in any more. */
+const REFUSED: ReadonlySet<string> = new Set(['token_invalid', 'token_expired', 'session_revoked']);
 const AUTHENTICATE = 'who';
 const SUBSCRIBE = 'what';
 /** As a WebSocket that closed without a close frame. */

@@ -1,8 +1,10 @@
 /** Where the pages are: what `parseRoute` reads. */
+import type { AdminPart } from './route.ts';
 
 export const channelPath = (username: string) => `/@${encodeURIComponent(username)}`;
 export const watchPath = (streamId: string) => `/watch/${encodeURIComponent(streamId)}`;
 export const searchPath = (query: string) => `/search?${new URLSearchParams({ q: query })}`;
+export const adminPath = (part: AdminPart) => (part === 'figures' ? '/admin' : `/admin/${part}`);
 export const loginPath = (next: string) => `/login?${new URLSearchParams({ next })}`;
 
 export function categoryPath(slug: string, view: { language?: string | null; sort?: string } = {}): string {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { categoryPath, channelPath, loginPath, searchPath, watchPath } from './paths.ts';
+import { adminPath, categoryPath, channelPath, loginPath, searchPath, watchPath } from './paths.ts';
 import { parseRoute } from './route.ts';
 
 describe('a path', () => {
@@ -20,6 +20,13 @@ describe('a path', () => {
     ['/@%E0%A4%A', '', { page: 'missing' }],
     ['/@ana/videos', '', { page: 'missing' }],
     ['/settings', '', { page: 'settings' }],
+    ['/admin', '', { page: 'admin', part: 'figures' }],
+    ['/admin/', '', { page: 'admin', part: 'figures' }],
+    ['/admin/people', '', { page: 'admin', part: 'people' }],
+    ['/admin/jobs', '', { page: 'admin', part: 'jobs' }],
+    ['/admin/figures', '', { page: 'missing' }],
+    ['/admin/constructor', '', { page: 'missing' }],
+    ['/admin/people/1', '', { page: 'missing' }],
     ['/categories', '', { page: 'categories' }],
     ['/categories/art', '', { page: 'category', slug: 'art', language: null, sort: 'viewers' }],
     [
@@ -58,6 +65,8 @@ describe('a path', () => {
       categoryPath('art', { language: 'es', sort: 'recent' }),
       { page: 'category', slug: 'art', language: 'es', sort: 'recent' },
     ],
+    [adminPath('figures'), { page: 'admin', part: 'figures' }],
+    [adminPath('log'), { page: 'admin', part: 'log' }],
     [searchPath('rock & roll?'), { page: 'search', query: 'rock & roll?' }],
     [loginPath('/search?q=a&b'), { page: 'login', next: '/search?q=a&b' }],
   ])('that we write leads where it says: %s', (path, route) => {

@@ -8,12 +8,16 @@ export type Route =
   | { page: 'studio' }
   | { page: 'settings' }
   | { page: 'notifications' }
+  | { page: 'admin'; part: AdminPart }
   | { page: 'watch'; streamId: string }
   | { page: 'channel'; username: string }
   | { page: 'categories' }
   | { page: 'category'; slug: string; language: string | null; sort: 'viewers' | 'recent' }
   | { page: 'search'; query: string }
   | { page: 'missing' };
+
+/** What admins look at, each at an address of its own. */
+export type AdminPart = 'figures' | 'people' | 'registration' | 'categories' | 'log' | 'jobs';
 
 export function parseRoute(path: string, query = ''): Route {
   const parts = path.split('/').filter((part) => part !== '');
@@ -23,6 +27,10 @@ export function parseRoute(path: string, query = ''): Route {
   if (parts.length === 1) return topLevel(first, asked);
   if (parts.length === 2 && second !== undefined) {
     const name = decoded(second);
+    if (first === 'admin') {
+      const part = ADMIN_PARTS.find((one) => one === second);
+      return part === undefined ? { page: 'missing' } : { page: 'admin', part };
+    }
     if (first === 'watch' && name !== null) return { page: 'watch', streamId: name };
     if (first === 'categories' && name !== null) {
       const sort = asked.get('sort') === 'recent' ? 'recent' : 'viewers';
@@ -47,6 +55,8 @@ function topLevel(part: string, asked: URLSearchParams): Route {
     case 'notifications':
     case 'categories':
       return { page: part };
+    case 'admin':
+      return { page: part, part: 'figures' };
     case 'search':
       return { page: part, query: asked.get('q')?.trim() ?? '' };
   }
@@ -74,3 +84,6 @@ function decoded(part: string): string | null {
     return null;
   }
 }
+
+/** The first, the figures, has the address without a name. */
+const ADMIN_PARTS: readonly AdminPart[] = ['people', 'registration', 'categories', 'log', 'jobs'];

@@ -13,5 +13,10 @@ export const enter = {
   'enter.longerPassword': 'Use at least 8 characters.',
   'enter.enterLogin': 'Enter your name or email address.',
   'enter.enterPassword': 'Enter your password.',
+  'enter.closed': 'Nobody can open an account here just now.',
+  'enter.closedWords': 'Whoever has one can still log in.',
+  'enter.invitationNeeded': 'Opening an account here takes an invitation.',
+  'enter.invitationWords': 'Open the link that you were sent, or ask whoever runs this server for one.',
+  'enter.invited': 'You are invited: choose a name, and you are in.',
   'enter.oneMoment': 'One moment…',
 } as const;

@@ -16,5 +16,10 @@ export const enter: Translation<typeof english> = {
   'enter.longerPassword': 'Usa al menos 8 caracteres.',
   'enter.enterLogin': 'Escribe tu nombre o tu correo.',
   'enter.enterPassword': 'Escribe tu contraseña.',
+  'enter.closed': 'Ahora mismo nadie puede crear una cuenta aquí.',
+  'enter.closedWords': 'Quien ya tiene una puede entrar.',
+  'enter.invitationNeeded': 'Para crear una cuenta aquí hace falta una invitación.',
+  'enter.invitationWords': 'Abre el enlace que te enviaron o pide uno a quien administra este servidor.',
+  'enter.invited': 'Tienes una invitación: elige un nombre y ya estás dentro.',
   'enter.oneMoment': 'Un momento…',
 };

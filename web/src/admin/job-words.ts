@@ -1,0 +1,16 @@
+import type { PlainKey } from '../language/catalogue.ts';
+import { t } from '../language/text.ts';
+
+/** What a job was to do; a newer server may have others, which are called what the server calls them. */
+export function jobWords(topic: string): string {
+  const known = TOPICS.get(topic);
+  return known === undefined ? topic : t(known);
+}
+
+const TOPICS: ReadonlyMap<string, PlainKey> = new Map([
+  ['stream_started', 'admin.job.started'],
+  ['stream_ended', 'admin.job.ended'],
+  ['stream_updated', 'admin.job.updated'],
+  ['notify_followers', 'admin.job.notify'],
+  ['new_follower', 'admin.job.follower'],
+]);
