@@ -5,6 +5,7 @@ import path from 'node:path';
 import axe, { type AxeResults } from 'axe-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
+import { administer } from '../src/administer.ts';
 import { api, register, type Stream } from '../src/account.ts';
 import { browseAs, newWindow, type Browser, type Page } from '../src/browser.ts';
 import { encode } from '../src/encoder.ts';
@@ -38,6 +39,7 @@ describe('accessibility', () => {
     ana = await browser.newPage();
     await new Streamer(ana, platform.web).signUp('ana');
     await ana.waitForSelector('#key');
+    await administer(platform, 'make-admin', 'ana');
     stranger = await newWindow(browser);
     stream = await until('a live stream', async () => (await api<Stream[]>(platform.web, 'GET', '/api/streams'))[0], 60_000);
   });
@@ -50,7 +52,8 @@ describe('accessibility', () => {
   });
 
   /** What a page is called here, whether one must be logged in, and what it shows when all of it is there. */
-  const pages: [string, () => string, 'ana' | 'stranger', string][] = [
+  type Seen = [string, () => string, 'ana' | 'stranger', string];
+  const pages: Seen[] = [
     ['home', () => '/', 'stranger', 'article'],
     ['home of somebody logged in', () => '/', 'ana', 'article'],
     ['a stream', () => `/watch/${stream.id}`, 'ana', 'video'],
@@ -63,6 +66,12 @@ describe('accessibility', () => {
     ['signing up', () => '/register', 'stranger', 'form'],
     ['the studio', () => '/studio', 'ana', '#key'],
     ['settings', () => '/settings', 'ana', 'form'],
+    ['notifications', () => '/notifications', 'ana', 'main h1'],
+    ['a forgotten password', () => '/forgot-password', 'stranger', 'form'],
+    ['a link to a new one', () => '/reset-password#token=x', 'stranger', 'form'],
+    ...['', '/people', '/registration', '/categories', '/log', '/jobs'].map(
+      (part): Seen => [`the admin's page${part}`, () => `/admin${part}`, 'ana', 'main h1'],
+    ),
     ['nothing', () => '/nothing-here', 'stranger', 'main h1'],
   ];
 
