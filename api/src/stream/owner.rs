@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::news::tell_news;
 use crate::error::Error;
+use crate::names::NormalName;
 
 /// A streamer's account, locked until the transaction ends.
 ///
@@ -55,8 +56,12 @@ impl Owner {
     /// The account of a channel, by its name as the directory has it.
     pub(crate) async fn lock_by_name(db: &mut PgConnection, username: &str) -> Result<Option<Self>, Error> {
         let locked = sqlx::query_scalar!(
-            "select id from users where username = $1 and deleted_at is null for no key update",
-            username
+            r#"select id from users
+               where (username_normal = $2 or username_normal is null) and username = $1 and deleted_at is null
+               for no key update"#,
+            username,
+            // For the index. One of two names that were equal before there were normal ones has none.
+            NormalName::of(username).as_str()
         );
         Ok(locked.fetch_optional(db).await?.map(|user| Self { user }))
     }
