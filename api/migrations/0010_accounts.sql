@@ -33,6 +33,3 @@ create table email_verifications (
 );
 create index email_verifications_of_user on email_verifications (user_id, created_at desc);
 create index email_verifications_expiry on email_verifications (expires_at);
-
--- Looked through at every sweep, for those whose stream is over.
-create index users_streaming on users (id) where is_streaming;

@@ -38,9 +38,11 @@ pub fn of_reset(answer: Answer) -> Result<String, String> {
     match answer {
         Answer::ResetLink { link } => Ok(of_link(&link)),
         Answer::Refused { reason } => Err(reason),
-        Answer::Moved { .. } | Answer::Streams { .. } | Answer::Workers { .. } | Answer::Failed { .. } => {
-            Err(STRANGE.to_owned())
-        }
+        Answer::Moved { .. }
+        | Answer::Streams { .. }
+        | Answer::Workers { .. }
+        | Answer::Failed { .. }
+        | Answer::Told { .. } => Err(STRANGE.to_owned()),
     }
 }
 
