@@ -55,13 +55,14 @@ impl Owner {
 
     /// The account of a channel, by its name as the directory has it.
     pub(crate) async fn lock_by_name(db: &mut PgConnection, username: &str) -> Result<Option<Self>, Error> {
+        // For the index. One of two names that were equal before there were normal ones has none.
+        let normal = NormalName::of(username);
         let locked = sqlx::query_scalar!(
             r#"select id from users
                where (username_normal = $2 or username_normal is null) and username = $1 and deleted_at is null
                for no key update"#,
             username,
-            // For the index. One of two names that were equal before there were normal ones has none.
-            NormalName::of(username).as_str()
+            normal.as_str()
         );
         Ok(locked.fetch_optional(db).await?.map(|user| Self { user }))
     }
