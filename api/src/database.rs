@@ -99,7 +99,7 @@ pub(crate) async fn connect_once(url: &SecretString) -> Result<PgConnection, Str
 
 /// Why a query of such a command failed.
 pub(crate) fn words_of_query(error: &sqlx::Error) -> String {
-    let code = error.as_database_error().and_then(|error| error.code());
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     match code.as_deref() {
         // No such table, no such column.
         Some("42P01" | "42703") => {

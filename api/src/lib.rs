@@ -72,6 +72,9 @@ mod people;
 mod presence;
 mod problem;
 mod realtime;
+#[cfg(test)]
+#[path = "../tests/it/redis_server.rs"]
+mod redis_server;
 mod redis_store;
 mod registration;
 mod reset_link;

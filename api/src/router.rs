@@ -23,8 +23,8 @@ use crate::start_error::StartError;
 use crate::{exchange, web};
 
 /// Every path below [`API`]. docs/api.md lists them, which a test compares.
-fn rest() -> [(&'static str, MethodRouter<App>); 61] {
-    [
+fn rest() -> Vec<(&'static str, MethodRouter<App>)> {
+    vec![
         ("/auth/register", post(auth::register)),
         ("/registration", get(registration)),
         ("/auth/login", post(auth::login)),

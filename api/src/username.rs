@@ -80,7 +80,9 @@ pub(crate) async fn fill_in(database: &PgPool) -> Result<(), sqlx::Error> {
                 Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
                     tracing::debug!(user = %user.id, "an older account's name looks like this one's");
                 }
-                done => drop(done?),
+                done => {
+                    done?;
+                }
             }
         }
     }

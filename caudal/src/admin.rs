@@ -106,12 +106,11 @@ pub async fn run(settings: &AdminSettings, given: &Given) -> Result<ExitCode, Fa
         AdminCommand::Streams => streams(&data()?).await.map(|streams| words::of_streams(&streams)),
         AdminCommand::ResetPassword { name, public_api_url } => {
             let name = name.to_str().ok_or_else(|| Faults(vec![NO_NAME.to_owned()]))?;
-            match accounts(settings, public_api_url.as_ref(), given)? {
-                Some(accounts) => accounts.reset_password(name).await.map(|link| words::of_link(&link)),
-                None => {
-                    let request = Request::ResetPassword { name: name.to_owned() };
-                    ask(&data()?, &request).await.and_then(words::of_reset)
-                }
+            if let Some(accounts) = accounts(settings, public_api_url.as_ref(), given)? {
+                accounts.reset_password(name).await.map(|link| words::of_link(&link))
+            } else {
+                let request = Request::ResetPassword { name: name.to_owned() };
+                ask(&data()?, &request).await.and_then(words::of_reset)
             }
         }
         AdminCommand::Workers => match ask(&data()?, &Request::Workers {}).await {

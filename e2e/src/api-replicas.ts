@@ -80,7 +80,8 @@ export class ApiReplicas {
     this.#programs[replica] = program;
     await until(`replica ${replica} is ready`, async () => {
       if (!program.running) throw new Error(program.stderr);
-      return (await fetch(`http://127.0.0.1:${admin}/readyz`)).status === 200;
+      // Never ready by its own word, because there is no controller.
+      return (await fetch(`${this.urls[replica]}/api/streams`)).status === 200;
     });
   }
 

@@ -3,12 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use redis_server::RedisServer;
-
 use super::*;
-
-#[path = "../../tests/it/redis_server.rs"]
-mod redis_server;
+use crate::redis_server::RedisServer;
 
 /// A limiter, and what must live as long.
 struct Counting {

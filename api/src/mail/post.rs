@@ -124,7 +124,7 @@ impl MailRoom {
             }
             Ok(None) => {}
             Err(error) => {
-                tracing::warn!(%error, "a mail that was asked for cannot be written; who waits for it asks again")
+                tracing::warn!(%error, "a mail that was asked for cannot be written; who waits for it asks again");
             }
         }
     }

@@ -94,20 +94,20 @@ impl Listeners {
         let listener = self.all.remove(&id)?;
         self.everybody.remove(&id);
         for streamer in listener.wanted.iter().flat_map(Wanted::streamers) {
-            forget(&mut self.by_streamer, *streamer, id);
+            forget(&mut self.by_streamer, streamer, id);
         }
         if let Some(person) = listener.person {
-            forget(&mut self.by_person, person, id);
+            forget(&mut self.by_person, &person, id);
         }
         Some(listener)
     }
 }
 
-fn forget<K: Eq + Hash>(index: &mut HashMap<K, HashSet<u64>>, key: K, id: u64) {
-    if let Some(ids) = index.get_mut(&key) {
+fn forget<K: Eq + Hash>(index: &mut HashMap<K, HashSet<u64>>, key: &K, id: u64) {
+    if let Some(ids) = index.get_mut(key) {
         ids.remove(&id);
         if ids.is_empty() {
-            index.remove(&key);
+            index.remove(key);
         }
     }
 }

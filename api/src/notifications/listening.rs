@@ -22,16 +22,13 @@ impl Listening {
 
     /// Hears what the person wants; a later word replaces the earlier.
     pub(crate) fn subscribe(&mut self, person: Option<Uuid>, wanted: Wanted) -> Result<(), Error> {
-        match &mut self.ear {
-            Some((ear, before)) => {
-                ear.subscribe(person, wanted.clone())?;
-                *before = wanted;
-            }
-            None => {
-                let ear = self.hub.listen();
-                ear.subscribe(person, wanted.clone())?;
-                self.ear = Some((ear, wanted));
-            }
+        if let Some((ear, before)) = &mut self.ear {
+            ear.subscribe(person, wanted.clone())?;
+            *before = wanted;
+        } else {
+            let ear = self.hub.listen();
+            ear.subscribe(person, wanted.clone())?;
+            self.ear = Some((ear, wanted));
         }
         Ok(())
     }

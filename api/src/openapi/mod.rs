@@ -11,6 +11,8 @@
 //! * `page` – the document as HTML
 //! * `served` – both as they are sent
 
+#![expect(clippy::indexing_slicing, reason = "what a JSON document of ours lacks is null")]
+
 mod example;
 mod headers;
 mod operation;

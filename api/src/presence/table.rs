@@ -246,8 +246,8 @@ mod tests {
         ViewerKey(key)
     }
 
-    fn home(address: &str) -> Option<Origin> {
-        Some(Origin::from(address.parse::<IpAddr>().unwrap()))
+    fn home(address: &str) -> Origin {
+        Origin::from(address.parse::<IpAddr>().unwrap())
     }
 
     fn keys(letter: &Letter) -> Vec<ViewerKey> {
@@ -275,10 +275,10 @@ mod tests {
     fn an_address_makes_few_viewers_by_saying_so_more_by_sockets_and_people_count_anyway() {
         let (mut table, stream, now) = (Table::default(), StreamId::generate(), Instant::now());
         for number in 0..1000 {
-            table.beacon(stream, key(number), home("192.0.2.1"), now);
+            table.beacon(stream, key(number), Some(home("192.0.2.1")), now);
             // One customer's network.
-            table.beacon(stream, key(10_000 + number), home(&format!("2001:db8::{number:x}")), now);
-            table.enter(stream, key(20_000 + number), home("192.0.2.2"));
+            table.beacon(stream, key(10_000 + number), Some(home(&format!("2001:db8::{number:x}"))), now);
+            table.enter(stream, key(20_000 + number), Some(home("192.0.2.2")));
         }
         let browsers = 2 * BEACONS_PER_ADDRESS + SOCKETS_PER_ADDRESS;
         assert_eq!(table.viewers(stream, now), u32::try_from(browsers).unwrap());
@@ -287,7 +287,7 @@ mod tests {
         }
         assert_eq!(table.viewers(stream, now), u32::try_from(browsers + 1000).unwrap());
         // Each stream by itself.
-        table.beacon(StreamId::generate(), key(0), home("192.0.2.1"), now);
+        table.beacon(StreamId::generate(), key(0), Some(home("192.0.2.1")), now);
         assert_eq!(table.viewers, browsers + 1001);
     }
 
@@ -295,7 +295,7 @@ mod tests {
     fn who_has_left_makes_room_for_others_of_the_address() {
         let (mut table, stream, now) = (Table::default(), StreamId::generate(), Instant::now());
         for number in 0..3 * SOCKETS_PER_ADDRESS {
-            assert!(table.enter(stream, key(number), home("192.0.2.1")));
+            assert!(table.enter(stream, key(number), Some(home("192.0.2.1"))));
             table.leave(stream, key(number), now);
         }
         assert!(table.streams[&stream].homes.is_empty());

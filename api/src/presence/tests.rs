@@ -5,11 +5,7 @@ use std::net::IpAddr;
 use super::*;
 use crate::address::Origin;
 use crate::config::{PublicUrls, Secrets};
-
-#[path = "../../tests/it/redis_server.rs"]
-mod redis_server;
-
-use redis_server::RedisServer;
+use crate::redis_server::RedisServer;
 
 struct Scene {
     redis: RedisServer,

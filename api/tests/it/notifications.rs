@@ -123,7 +123,7 @@ async fn followers_hear_that_somebody_is_live_and_read_it_later() {
     );
     settled(&api).await;
     stranger.heard_nothing().await;
-    assert_eq!(list(&bob).await, [told.clone()]);
+    assert_eq!(list(&bob).await, std::slice::from_ref(&told));
     assert!(list(&eve).await.is_empty());
     assert_eq!(unread(&bob).await, 1);
 

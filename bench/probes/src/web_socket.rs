@@ -84,7 +84,7 @@ impl Listener {
         let (Ok(first), Ok(second)) = (head.try_get_u8(), head.try_get_u8()) else { return Ok(None) };
         ensure!(first & FINAL == FINAL, "a message in pieces");
         let length = match second {
-            126 => head.try_get_u16().ok().map(u64::from),
+            EXTENDED => head.try_get_u16().ok().map(u64::from),
             127 => head.try_get_u64().ok(),
             short => Some(u64::from(short)),
         };
@@ -124,12 +124,11 @@ impl Talker {
 
     async fn frame(&mut self, kind: u8, payload: &[u8]) -> anyhow::Result<()> {
         let mut frame = vec![FINAL | kind];
-        match u8::try_from(payload.len()) {
-            Ok(short @ ..126) => frame.push(MASKED | short),
-            _ => {
-                frame.push(MASKED | 126);
-                frame.extend(u16::try_from(payload.len())?.to_be_bytes());
-            }
+        if let Ok(short @ ..EXTENDED) = u8::try_from(payload.len()) {
+            frame.push(MASKED | short);
+        } else {
+            frame.push(MASKED | EXTENDED);
+            frame.extend(u16::try_from(payload.len())?.to_be_bytes());
         }
         // A mask of zeros leaves the payload as it is.
         frame.extend([0; 4]);
@@ -144,6 +143,8 @@ const READ: usize = 4 * 1024;
 const NONCE: &str = "Y2F1ZGFsLWJlbmNoLWNoYQ==";
 const FINAL: u8 = 0x80;
 const MASKED: u8 = 0x80;
+/// In place of the length: two bytes with the length follow.
+const EXTENDED: u8 = 0x7e;
 const TEXT: u8 = 1;
 const CLOSE: u8 = 8;
 const PING: u8 = 9;

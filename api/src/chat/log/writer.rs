@@ -26,7 +26,7 @@ pub(super) struct Pending {
 }
 
 enum What {
-    Message(Draft),
+    Message(Box<Draft>),
     Other(Kind, String),
 }
 
@@ -34,7 +34,7 @@ type Answer = oneshot::Receiver<Result<Event, ChatError>>;
 
 impl Pending {
     pub(super) fn message(message: Draft) -> (Self, Answer) {
-        Self::new(message.stream, What::Message(message))
+        Self::new(message.stream, What::Message(Box::new(message)))
     }
 
     pub(super) fn other(stream: StreamId, kind: Kind, fields: String) -> (Self, Answer) {
@@ -99,7 +99,7 @@ async fn settle(batch: Vec<Pending>, rooms: &Rooms, database: &PgPool, bus: &dyn
         return;
     }
     for (pending, event) in placed {
-        let message = if let What::Message(message) = &pending.what { Some(message) } else { None };
+        let message = if let What::Message(message) = &pending.what { Some(message.as_ref()) } else { None };
         let _ = rooms.with(pending.stream, |room| {
             room.happened(&event, message);
             Ok(())

@@ -166,8 +166,9 @@ mod tests {
     #[test]
     fn each_mode_refuses_whom_it_is_meant_for() {
         type Switch = fn(&mut Settings);
+        type Case = (Switch, Option<DateTime<Utc>>, Result<(), ChatError>);
         let (long, short) = (Some(at(-600)), Some(at(-599)));
-        let cases: [(Switch, Option<DateTime<Utc>>, Result<(), ChatError>); 8] = [
+        let cases: [Case; 8] = [
             (|_| (), None, Ok(())),
             (|on| on.subs_only = true, long, Err(ChatError::SubsOnly)),
             (|on| on.emote_only = true, long, Err(ChatError::EmotesOnly)),

@@ -70,18 +70,15 @@ impl SocketIo {
 
     /// Every request but a WebSocket's handshake; also what makes no sense, which Engine.IO has numbers for.
     async fn poll(&self, request: Request, ticket: Option<Ticket>) -> Result<Response, Error> {
-        let request = match ticket {
+        let request = if let Some(ticket) = ticket {
             // Engine.IO keeps this as long as the connection.
-            Some(ticket) => {
-                Request::builder().uri(request.uri().clone()).extension(ticket).body(Body::empty())
-            }
-            None => {
-                let (parts, body) = request.into_parts();
-                let Ok(body) = to_bytes(body, MAX_BODY).await else {
-                    return Ok(StatusCode::PAYLOAD_TOO_LARGE.into_response());
-                };
-                Ok(Request::from_parts(parts, Body::from(body)))
-            }
+            Request::builder().uri(request.uri().clone()).extension(ticket).body(Body::empty())
+        } else {
+            let (parts, body) = request.into_parts();
+            let Ok(body) = to_bytes(body, MAX_BODY).await else {
+                return Ok(StatusCode::PAYLOAD_TOO_LARGE.into_response());
+            };
+            Ok(Request::from_parts(parts, Body::from(body)))
         };
         let request = request.map_err(|error| Error::Internal(format!("a request that is none: {error}")))?;
         match self.engine.clone().call(request).await {

@@ -120,7 +120,7 @@ mod tests {
                 sleep(Duration::from_secs(1)).await;
             }
         });
-        let error = line.write_all(&[0; 100_000]).await.unwrap_err();
+        let error = line.write_all(&vec![0; 100_000]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(begun.elapsed().as_secs(), 10);
         assert!(!gone.is_cancelled());
@@ -140,7 +140,7 @@ mod tests {
                 sleep(Duration::from_millis(50)).await;
             }
         });
-        line.write_all(&[0; 1_000_000]).await.unwrap();
+        line.write_all(&vec![0; 1_000_000]).await.unwrap();
         line.flush().await.unwrap();
         let mut byte = [0; 1];
         let (heard, ()) = tokio::join!(line.read(&mut byte), async { cut.cancel() });

@@ -31,6 +31,7 @@ pub(crate) struct Wanted {
 }
 
 /// Listens to a room, and talks once the client has said who it is: nothing secret stands in an address.
+#[expect(clippy::too_many_arguments, reason = "extractors")]
 pub(crate) async fn socket(
     State(chat): State<Arc<Chat>>,
     State(accounts): State<Arc<Accounts>>,

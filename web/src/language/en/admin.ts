@@ -39,7 +39,7 @@ export const admin = {
   'admin.unban': 'End ban',
   'admin.unbanName': 'End the ban of {name}',
   'admin.promote': 'Make admin…',
-  'admin.promoteName': 'Make {name} an admin…',
+  'admin.promoteName': 'Make admin… ({name})',
   'admin.askPromote': 'Make {name} an admin? Admins can do all that you can do here.',
   'admin.yesPromote': 'Yes, make admin',
   'admin.demote': 'Take role away…',

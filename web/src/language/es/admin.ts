@@ -42,7 +42,7 @@ export const admin: Translation<typeof english> = {
   'admin.unban': 'Levantar suspensión',
   'admin.unbanName': 'Levantar la suspensión de {name}',
   'admin.promote': 'Hacer administrador…',
-  'admin.promoteName': 'Hacer administrador a {name}…',
+  'admin.promoteName': 'Hacer administrador… ({name})',
   'admin.askPromote': '¿Hacer administrador a {name}? Podrá hacer aquí todo lo que puedes hacer tú.',
   'admin.yesPromote': 'Sí, hacer administrador',
   'admin.demote': 'Quitar el papel…',
