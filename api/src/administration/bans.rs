@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Act, Actor, AdminError, record};
+use crate::auth::end_sessions;
 use crate::error::Error;
 use crate::people::PeopleError;
 use crate::stream::{End, Owner, request_end};
@@ -43,9 +44,7 @@ pub(crate) async fn ban(
         request_end(tx, owner, stream, End::Banned).await?;
     }
     // So that what somebody else may have of this account does not come back with the end of the ban.
-    sqlx::query!("update sessions set revoked_at = now() where user_id = $1 and revoked_at is null", user)
-        .execute(&mut *tx)
-        .await?;
+    end_sessions(&mut *tx, user, None).await?;
     record(tx, actor, Act::Banned { user, reason }).await?;
     Ok(running)
 }
