@@ -12,6 +12,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use uuid::Uuid;
 
+use crate::chat::soon;
 use crate::database::TestDatabase;
 use crate::redis_server::RedisServer;
 use crate::running::{Person, Running, pages, send};
@@ -80,10 +81,6 @@ impl Peer {
             }
         }
     }
-}
-
-async fn soon<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), what).await.expect("too slow")
 }
 
 async fn follows(follower: &Person<'_>, followed: &Person<'_>) {
