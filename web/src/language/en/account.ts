@@ -5,7 +5,7 @@ export const account = {
   'account.currentPassword': 'Your password',
   'account.delete': 'Delete my account…',
   'account.deleteMeans':
-    'Your profile, your messages and whom you follow are erased, your broadcast ends, and nobody can take your name. There is no way back.',
+    'Your profile, your messages and whom you follow are erased, your broadcast ends, and nobody can take your name for a year. There is no way back.',
   'account.deleteNow': 'Delete {name} for good',
   'account.deleteTitle': 'Delete your account',
   'account.deleting': 'Deleting…',
@@ -45,7 +45,7 @@ export const account = {
   'account.setPassword': 'Set password',
   'account.thisDevice': 'this device',
   'account.toSettings': 'Go to your settings to get a new one',
-  'account.verificationSent': 'Sent. The link is good for a day.',
+  'account.verificationSent': 'Sent. The link is good for three days.',
   'account.verifyDone': 'Thank you: your email address is confirmed.',
   'account.verifyRefused': 'This link is no longer good.',
   'account.verifyTitle': 'Confirm your email address',

@@ -8,7 +8,7 @@ export const account: Translation<typeof english> = {
   'account.currentPassword': 'Tu contraseña',
   'account.delete': 'Eliminar mi cuenta…',
   'account.deleteMeans':
-    'Se borran tu perfil, tus mensajes y a quién sigues, tu directo termina y nadie podrá usar tu nombre. No hay vuelta atrás.',
+    'Se borran tu perfil, tus mensajes y a quién sigues, tu directo termina y nadie podrá usar tu nombre durante un año. No hay vuelta atrás.',
   'account.deleteNow': 'Eliminar {name} para siempre',
   'account.deleteTitle': 'Eliminar tu cuenta',
   'account.deleting': 'Eliminando…',
@@ -48,7 +48,7 @@ export const account: Translation<typeof english> = {
   'account.setPassword': 'Guardar contraseña',
   'account.thisDevice': 'este dispositivo',
   'account.toSettings': 'Ve a los ajustes para pedir otro',
-  'account.verificationSent': 'Enviado. El enlace sirve durante un día.',
+  'account.verificationSent': 'Enviado. El enlace sirve durante tres días.',
   'account.verifyDone': 'Gracias: tu correo está confirmado.',
   'account.verifyRefused': 'Este enlace ya no es válido.',
   'account.verifyTitle': 'Confirma tu correo electrónico',
