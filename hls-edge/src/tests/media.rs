@@ -236,6 +236,8 @@ async fn what_storage_or_worker_cannot_say_now_is_no_404() {
     // The edge has nothing of the segment, nor has storage, and the worker does not answer.
     worker.forget_files();
     scene.text(PLAYLIST).await;
+    // A feed that opens once the segment is closed has the edge fetch the segment.
+    until("no feed is being opened", || worker.only_carries("source")).await;
     worker.close();
     until_text(&scene, PLAYLIST, |text| text.contains("\n7-1.m4s\n")).await;
     worker.kill();
