@@ -1,11 +1,11 @@
 //! What happens without a request: orders repeated, viewers counted, leftovers removed.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use caudal_livestream::StreamId;
 use futures::future::join_all;
 use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::administration::forget_old_records;
@@ -53,37 +53,73 @@ pub(crate) fn spawn(
             streams.audience.sweep(Instant::now());
             chat.hub.log().sweep();
             chat.hub.rules().sweep();
-            let tidy = tidied.is_none_or(|last| last.elapsed() >= deadlines.tidy);
+            let mut round = Round::default();
             let work = async {
-                bans::enforce(&streams).await?;
-                repeat_orders(&streams).await?;
-                lost.reconcile(&streams).await?;
-                forgotten_streams::recall(&streams).await?;
-                count_viewers(&streams, &entrance.metrics).await?;
-                deletion::go_on(&chat).await?;
-                if tidy {
-                    forget_old_sessions(&streams.database, deadlines.access_token).await?;
-                    password_reset::forget_old(&streams.database).await?;
-                    email_verification::forget_old(&streams.database).await?;
-                    deletion::free_names(&streams.database).await?;
-                    registration::forget_expired(&streams.database).await?;
-                    forget_old_records(&streams.database).await?;
-                    moderation::sweep_bans(&chat.database).await?;
-                    moderation::sweep_acts(&chat.database).await?;
-                }
-                Ok::<_, Error>(())
+                round.run("bans", bans::enforce(&streams)).await;
+                round.run("orders", repeat_orders(&streams)).await;
+                round.run("lost streams", lost.reconcile(&streams)).await;
+                round.run("forgotten streams", forgotten_streams::recall(&streams)).await;
+                round.run("viewers", count_viewers(&streams, &entrance.metrics)).await;
+                round.run("deletions", deletion::go_on(&chat)).await;
             };
-            tokio::select! {
-                () = shutdown.cancelled() => return Ok(()),
-                done = work => match done {
-                    Ok(()) if tidy => tidied = Some(Instant::now()),
-                    Ok(()) => {}
-                    Err(Error::Database(error)) => tracing::warn!(%error, "the background's queries fail; it goes on trying"),
-                    Err(error) => tracing::warn!(%error, "the background's work fails; it goes on trying"),
-                },
+            if shutdown.run_until_cancelled(work).await.is_none() {
+                return Ok(());
             }
+            round.report();
+            if tidied.is_some_and(|last| last.elapsed() < deadlines.tidy) {
+                continue;
+            }
+            let mut round = Round::default();
+            let database = &streams.database;
+            let work = async {
+                round.run("sessions", forget_old_sessions(database, deadlines.access_token)).await;
+                round.run("resets", password_reset::forget_old(database)).await;
+                round.run("verifications", email_verification::forget_old(database)).await;
+                round.run("names", deletion::free_names(database)).await;
+                round.run("invitations", registration::forget_expired(database)).await;
+                round.run("audit", forget_old_records(database)).await;
+                round.run("channel bans", moderation::sweep_bans(database)).await;
+                round.run("moderation log", moderation::sweep_acts(database)).await;
+            };
+            if shutdown.run_until_cancelled(work).await.is_none() {
+                return Ok(());
+            }
+            // One that fails each time has its next turn with the others; while all do, the database is away.
+            if round.done > 0 {
+                tidied = Some(Instant::now());
+            }
+            round.report();
         }
     });
+}
+
+/// Pieces of work of which none keeps another from its turn, whether it fails or hangs.
+#[derive(Default)]
+struct Round {
+    done: usize,
+    failed: Vec<&'static str>,
+    reason: Option<String>,
+}
+
+impl Round {
+    async fn run(&mut self, what: &'static str, work: impl Future<Output = Result<(), Error>>) {
+        let reason = match timeout(LONGEST, work).await {
+            Ok(Ok(())) => return self.done = self.done.saturating_add(1),
+            Ok(Err(Error::Database(error))) => error.to_string(),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("not done within {} s", LONGEST.as_secs()),
+        };
+        self.failed.push(what);
+        self.reason.get_or_insert(reason);
+    }
+
+    /// In one line: a database that is away fails them all.
+    fn report(&self) {
+        if let Some(reason) = &self.reason {
+            let failed = self.failed.join(", ");
+            tracing::warn!(failed, reason, "work in the background fails; it is tried again");
+        }
+    }
 }
 
 /// Streams that were to end and have not: the lifecycle was away when it was told, or has not got round to it.
@@ -135,3 +171,6 @@ async fn count_viewers(streams: &Streams, metrics: &Metrics) -> Result<(), Error
     .await?;
     Ok(())
 }
+
+/// For one piece of work. A query whose server lost its power is answered by nobody.
+const LONGEST: Duration = Duration::from_secs(60);

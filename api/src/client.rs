@@ -34,16 +34,22 @@ impl Client {
         self.exchange.count(&self.entrance, Class::Attempts, &bucket).await
     }
 
-    /// Counts an attempt at a password: at this account from here, at all accounts from here, and at this account from
-    /// wherever its owner was not lately. So a thousand addresses guess hardly faster than ten, and cannot lock the owner
-    /// out where the owner usually is.
-    pub(crate) async fn limit_passwords(&self, database: &PgPool, target: Target<'_>) -> Result<(), Error> {
-        let origin = Origin::from(self.address);
+    /// Counts an attempt at a password: at this name from here, at all names from here, and at this name from wherever its
+    /// owner was not lately. So a thousand addresses guess hardly faster than ten, and cannot lock the owner out where the
+    /// owner usually is. By the name that was typed: one counter for an account's username and address would tell a stranger
+    /// which address belongs to whom.
+    pub(crate) async fn limit_passwords(
+        &self,
+        database: &PgPool,
+        name: &NormalName,
+        owner: Option<Uuid>,
+    ) -> Result<(), Error> {
+        let (origin, target) = (Origin::from(self.address), Target::Name(name));
         self.limit_attempts(target).await?;
         self.exchange
             .count(&self.entrance, Class::AttemptsFromAddress, &Bucket::attempts_from(origin))
             .await?;
-        if let Target::User(user) = target
+        if let Some(user) = owner
             && was_here(database, user, origin).await?
         {
             return Ok(());
@@ -52,19 +58,16 @@ impl Client {
         self.exchange.count(&self.entrance, Class::AttemptsByStrangers, &strangers).await
     }
 
-    /// Counts a mail to an address, whoever's it is: from here, and from everywhere.
+    /// Counts a mail to an address, whoever's it is, from here. What all addresses together ask for is bounded by how many links
+    /// a person may have open: a counter of everybody's could be emptied by one stranger, and keep the owner out.
     pub(crate) async fn limit_mails(&self, to: &NormalName) -> Result<(), Error> {
-        let mailbox = Target::Mailbox(to);
-        self.limit_attempts(mailbox).await?;
-        let everywhere = Bucket::attempts_by_strangers(mailbox);
-        self.exchange.count(&self.entrance, Class::AttemptsByStrangers, &everywhere).await
+        self.limit_attempts(Target::Mailbox(to)).await
     }
 
     /// Counts an attempt at the password of a person whose access token came along. No stranger can use these up, so they
     /// are counted over all addresses.
     pub(crate) async fn limit_confirmations(&self, user: Uuid) -> Result<(), Error> {
-        self.exchange.count(&self.entrance, Class::Attempts, &Bucket::confirmations(user)).await?;
-        self.limit_attempts(Target::User(user)).await
+        self.exchange.count(&self.entrance, Class::Attempts, &Bucket::confirmations(user)).await
     }
 }
 

@@ -74,6 +74,9 @@ pub(crate) async fn anonymise(
     sqlx::query!("delete from refresh_tokens where user_id = $1", user).execute(&mut *db).await?;
     sqlx::query!("delete from password_resets where user_id = $1", user).execute(&mut *db).await?;
     sqlx::query!("delete from email_verifications where user_id = $1", user).execute(&mut *db).await?;
+    // They name whom the person followed.
+    sqlx::query!("delete from notifications where user_id = $1", user).execute(&mut *db).await?;
+    sqlx::query!("delete from notification_preferences where user_id = $1", user).execute(&mut *db).await?;
     Ok(broadcast)
 }
 

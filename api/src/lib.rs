@@ -49,6 +49,7 @@ mod database;
 mod database_lock;
 mod deletion;
 mod departures;
+mod disguise;
 mod error;
 mod exchange;
 mod forgotten_streams;

@@ -5,6 +5,7 @@ use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use crate::disguise::{Reading, Stars, words};
 use crate::names::NormalName;
 
 /// What a username looks like. Two names with one skeleton are told apart only by who looks closely (UTS #39 §4, as far as
@@ -29,8 +30,18 @@ impl Skeleton {
         Self(skeleton)
     }
 
+    /// What a name of any letters passes for: without accents and spaces, and with the Latin letters that others look like.
+    pub(crate) fn of_display_name(name: &str) -> Self {
+        Self::of(&words(name, Reading::Plain, Stars::Punctuation).replace(' ', ""))
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether a name of the platform's looks like this.
+    pub(crate) fn is_reserved(&self) -> bool {
+        RESERVED.iter().any(|reserved| Self::of(reserved) == *self)
     }
 
     /// `former_names.skeleton_hash`.
@@ -41,8 +52,7 @@ impl Skeleton {
 
 /// Whether the platform speaks by this name, has a page there, or may have one some day; or it looks as if.
 pub(crate) fn is_reserved(username: &str) -> bool {
-    let (name, skeleton) = (NormalName::of(username), Skeleton::of(username));
-    name.as_str().starts_with(DELETED) || RESERVED.iter().any(|reserved| Skeleton::of(reserved) == skeleton)
+    NormalName::of(username).as_str().starts_with(DELETED) || Skeleton::of(username).is_reserved()
 }
 
 /// The name that an account has after its deletion.

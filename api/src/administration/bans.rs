@@ -25,14 +25,16 @@ pub(crate) async fn ban(
     if admin.fetch_one(&mut *tx).await? {
         return Err(AdminError::IsAdmin.into());
     }
-    sqlx::query!(
+    let changed = sqlx::query!(
         r#"update users set banned_at = coalesce(banned_at, now()), ban_reason = $2, updated_at = now()
-           where id = $1"#,
+           where id = $1 and (banned_at is null or ban_reason is distinct from $2)"#,
         user,
         reason
     )
     .execute(&mut *tx)
-    .await?;
+    .await?
+    .rows_affected()
+        > 0;
     let running = sqlx::query_scalar!(
         r#"select id from streams
            where user_id = $1 and ended_at is null and (is_live or authorized_at is not null)"#,
@@ -45,7 +47,9 @@ pub(crate) async fn ban(
     }
     // So that what somebody else may have of this account does not come back with the end of the ban.
     end_sessions(&mut *tx, user, None).await?;
-    record(tx, actor, Act::Banned { user, reason }).await?;
+    if changed {
+        record(tx, actor, Act::Banned { user, reason }).await?;
+    }
     Ok(running)
 }
 

@@ -64,6 +64,12 @@ pub(crate) async fn redeem(db: &mut PgConnection, token: &SecretString) -> Resul
     Ok(found.user_id)
 }
 
+/// Forgets a link that reached nobody.
+pub(crate) async fn forget(db: impl PgExecutor<'_>, token_hash: &[u8]) -> Result<(), sqlx::Error> {
+    sqlx::query!("delete from email_verifications where token_hash = $1", token_hash).execute(db).await?;
+    Ok(())
+}
+
 /// Forgets what nobody used in time.
 pub(crate) async fn forget_old(db: impl PgExecutor<'_>) -> Result<(), Error> {
     sqlx::query!(

@@ -100,6 +100,12 @@ pub(crate) async fn forget_of(db: impl PgExecutor<'_>, user: Uuid) -> Result<(),
     Ok(())
 }
 
+/// Forgets a link that reached nobody.
+pub(crate) async fn forget(db: impl PgExecutor<'_>, token_hash: &[u8]) -> Result<(), sqlx::Error> {
+    sqlx::query!("delete from password_resets where token_hash = $1", token_hash).execute(db).await?;
+    Ok(())
+}
+
 /// Forgets what nobody used in time.
 pub(crate) async fn forget_old(db: impl PgExecutor<'_>) -> Result<(), Error> {
     sqlx::query!(

@@ -16,6 +16,14 @@ impl Quota {
         Self { burst, interval: window / burst }
     }
 
+    /// Half of `count` at once, and the other half evenly over the window: what a burst leaves and what refills meanwhile are
+    /// together never more than `count` in any window. A `count` of 1 may come twice.
+    pub(crate) fn in_any_window(count: u32, window: Duration) -> Self {
+        let burst = count.div_ceil(2).max(1);
+        Self { burst, interval: window / count.saturating_sub(burst).max(1) }
+    }
+
+    /// In which an empty bucket fills.
     fn window(self) -> Duration {
         self.interval * self.burst
     }
@@ -118,6 +126,27 @@ mod tests {
                     let refilled = last.saturating_sub(*first).as_nanos() / quota.interval.as_nanos();
                     prop_assert!(count <= u128::from(burst) + refilled);
                 }
+            }
+        }
+
+        #[test]
+        fn no_window_lets_in_more_than_was_promised_for_any(
+            count in 2_u32..120,
+            pauses in proptest::collection::vec(0_u64..2_000, 1..400),
+        ) {
+            let quota = Quota::in_any_window(count, MINUTE);
+            let mut bucket = FullAt::default();
+            let mut now = Duration::from_secs(1_000);
+            let mut let_in = Vec::new();
+            for pause in pauses {
+                now += Duration::from_millis(pause);
+                if bucket.count(quota, now).retry_after.is_none() {
+                    let_in.push(now);
+                }
+            }
+            for (index, first) in let_in.iter().enumerate() {
+                let within = let_in[index..].iter().filter(|at| **at - *first < MINUTE).count();
+                prop_assert!(within <= count as usize, "{within} of {count}");
             }
         }
 

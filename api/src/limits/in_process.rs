@@ -79,10 +79,9 @@ mod tests {
     #[test]
     fn inventing_a_million_addresses_does_not_reset_the_counter_of_a_password() {
         let buckets = InProcessLimiter::default();
-        let (limit, window) = Class::AttemptsByStrangers.allows(Limits::default());
-        let quota = Quota::new(limit, window);
+        let quota = Class::AttemptsByStrangers.quota(Limits::default());
         let (victim, now) =
-            (Bucket::attempts_by_strangers(Target::User(uuid::Uuid::nil())), Duration::from_secs(1_000));
+            (Bucket::attempts_by_strangers(Target::Key(uuid::Uuid::nil())), Duration::from_secs(1_000));
         while buckets.count_at(&victim, quota, now).retry_after.is_none() {}
         let invented = Quota::new(100, Duration::from_secs(60));
         for n in 0..1_000_000_u32 {

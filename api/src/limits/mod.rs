@@ -66,7 +66,7 @@ impl Class {
     }
 
     /// How many, in how long.
-    fn allows(self, limits: Limits) -> (u32, Duration) {
+    fn promise(self, limits: Limits) -> (u32, Duration) {
         let Limits { requests_a_minute, attempts_a_minute } = limits;
         match self {
             Self::Requests => (requests_a_minute, MINUTE),
@@ -78,17 +78,24 @@ impl Class {
             Self::AttemptsByStrangers => (attempts_a_minute.saturating_mul(10), HOUR),
         }
     }
+
+    /// What keeps the promise. Requests are held to it in every minute, wherever that begins; of the others as many more may come
+    /// while a burst refills, since they bound guesses a day and what polls cost.
+    fn quota(self, limits: Limits) -> Quota {
+        let (count, window) = self.promise(limits);
+        match self {
+            Self::Requests => Quota::in_any_window(count, window),
+            _ => Quota::new(count, window),
+        }
+    }
 }
 
 /// What an attempt is at.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Target<'a> {
-    /// An account, by whichever of its names it was called.
-    User(Uuid),
-    /// The name of no account.
-    Nobody(&'a NormalName),
-    /// The mailbox of an address, whoever's it is. Not [`Self::Nobody`], which only names of nobody have: who asks for mail would
-    /// find out whether a name is one.
+    /// A username or an email address, whether an account has it or not.
+    Name(&'a NormalName),
+    /// The mailbox of an address, whoever's it is.
     Mailbox(&'a NormalName),
     /// An account's stream key: shown, not guessed.
     Key(Uuid),
@@ -135,8 +142,7 @@ fn kind(class: Class) -> &'static str {
 /// A name may be long, and may be a password typed into the wrong field: only its hash is kept.
 fn short(target: Target<'_>) -> String {
     match target {
-        Target::User(user) => format!("u:{}", user.simple()),
-        Target::Nobody(name) => format!("n:{}", hashed(name)),
+        Target::Name(name) => format!("n:{}", hashed(name)),
         Target::Mailbox(name) => format!("m:{}", hashed(name)),
         Target::Key(user) => format!("k:{}", user.simple()),
         Target::Act(act) => act.to_owned(),
@@ -217,8 +223,8 @@ impl RateLimits {
 
     /// Counts one request.
     pub(crate) async fn count(&self, class: Class, bucket: &Bucket) -> Decision {
-        let (limit, window) = class.allows(self.limits);
-        let verdict = self.limiter.count(bucket, Quota::new(limit, window)).await;
+        let (limit, window) = class.promise(self.limits);
+        let verdict = self.limiter.count(bucket, class.quota(self.limits)).await;
         let reset = verdict.retry_after.unwrap_or(verdict.full_after);
         Decision {
             class,

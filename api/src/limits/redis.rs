@@ -1,6 +1,7 @@
 //! Counters that all replicas share.
 
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures::future::{BoxFuture, FutureExt as _};
 
@@ -15,11 +16,27 @@ pub(super) struct RedisLimiter {
     store: RedisStore,
     script: redis::Script,
     own: InProcessLimiter,
+    /// It did not answer lately: until then nobody waits for it again.
+    away_until: Mutex<Option<Instant>>,
 }
 
 impl RedisLimiter {
     pub(super) fn new(store: RedisStore) -> Self {
-        Self { store, script: redis::Script::new(GCRA), own: InProcessLimiter::default() }
+        Self {
+            store,
+            script: redis::Script::new(GCRA),
+            own: InProcessLimiter::default(),
+            away_until: Mutex::default(),
+        }
+    }
+
+    fn is_away(&self) -> bool {
+        let until = *self.away_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn mark_away(&self) {
+        *self.away_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + PAUSE);
     }
 
     async fn count_shared(&self, bucket: &Bucket, quota: Quota) -> redis::RedisResult<Verdict> {
@@ -43,10 +60,14 @@ impl RedisLimiter {
 impl RateLimiter for RedisLimiter {
     fn count<'a>(&'a self, bucket: &'a Bucket, quota: Quota) -> BoxFuture<'a, Verdict> {
         async move {
+            if self.is_away() {
+                return self.own.count(bucket, quota).await;
+            }
             match self.count_shared(bucket, quota).await {
                 Ok(verdict) => verdict,
                 Err(error) => {
                     tracing::debug!(%error, "rate limits fall back to this replica's own");
+                    self.mark_away();
                     self.own.count(bucket, quota).await
                 }
             }
@@ -59,6 +80,8 @@ impl RateLimiter for RedisLimiter {
     }
 }
 
+/// A request has several counters, and a Redis that hangs would hold each of them up as long as one waits for it.
+const PAUSE: Duration = Duration::from_secs(1);
 /// `gcra.rs` in Lua, in microseconds by Redis' own clock: the replicas' clocks may differ. A double is exact to 2^53 µs,
 /// the year 2255. The value is written with all its digits (Lua's `tostring` keeps 14).
 const GCRA: &str = r"

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::letters;
 use super::smtp::{MailConfig, Smtp};
+use crate::auth::one_time_token::OneTimeToken;
 use crate::auth::password_reset::Crowded;
 use crate::auth::{email_verification, password_reset};
 use crate::config::PublicUrls;
@@ -121,6 +122,9 @@ impl MailRoom {
             Ok(Some(mail)) => {
                 let outcome = self.deliver(smtp, &mail, shutdown).await;
                 self.metrics.mailed(outcome);
+                if outcome == GIVEN_UP {
+                    self.forget(&mail).await;
+                }
             }
             Ok(None) => {}
             Err(error) => {
@@ -138,8 +142,9 @@ impl MailRoom {
         let mut tx = self.database.begin().await?;
         let token = password_reset::issue(&mut tx, found.id, Crowded::Refuse).await?;
         tx.commit().await?;
-        let letter = token.map(|token| letters::reset(&self.urls.api, &found.username, &token));
-        Ok(letter.and_then(|letter| Mail::new(smtp, found.id, &found.email, letter)))
+        let Some(token) = token else { return Ok(None) };
+        let letter = letters::reset(&self.urls.api, &found.username, &token);
+        Ok(Mail::new(smtp, found.id, &found.email, letter, token))
     }
 
     async fn verification(&self, smtp: &Smtp, user: Uuid) -> Result<Option<Mail>, sqlx::Error> {
@@ -149,12 +154,12 @@ impl MailRoom {
         let (username, email) = addressee(&mut tx, user).await?;
         tx.commit().await?;
         let letter = letters::verification(&self.urls.api, &username, &token);
-        Ok(Mail::new(smtp, user, &email, letter))
+        Ok(Mail::new(smtp, user, &email, letter, token))
     }
 
     /// As often as it takes and is worth it. What came of it, for the metrics.
     async fn deliver(&self, smtp: &Smtp, mail: &Mail, shutdown: &CancellationToken) -> &'static str {
-        let Mail { user, message } = mail;
+        let Mail { user, message, .. } = mail;
         let mut pauses = PAUSES.iter();
         loop {
             let attempt = async {
@@ -172,26 +177,39 @@ impl MailRoom {
             };
             let Some(pause) = pauses.next().filter(|_| !is_final) else {
                 tracing::warn!(%user, reason, "a mail was not sent, and is given up");
-                return "given_up";
+                return GIVEN_UP;
             };
             tracing::warn!(%user, reason, ?pause, "a mail was not sent yet");
             if shutdown.run_until_cancelled(sleep(*pause)).await.is_none() {
-                return "given_up";
+                return GIVEN_UP;
             }
+        }
+    }
+
+    /// A link that nobody has is not one of the few that a person may have open.
+    async fn forget(&self, mail: &Mail) {
+        let hash = mail.token.hash();
+        let forgotten = async {
+            password_reset::forget(&self.database, &hash).await?;
+            email_verification::forget(&self.database, &hash).await
+        };
+        if let Err(error) = forgotten.await {
+            tracing::warn!(user = %mail.user, %error, "a link that was not sent stays open until it is too old");
         }
     }
 }
 
-/// A mail, and to whom it is.
+/// A mail, to whom it is, and what the link in it holds.
 struct Mail {
     user: Uuid,
     message: Message,
+    token: OneTimeToken,
 }
 
 impl Mail {
-    fn new(smtp: &Smtp, user: Uuid, to: &str, letter: letters::Letter) -> Option<Self> {
+    fn new(smtp: &Smtp, user: Uuid, to: &str, letter: letters::Letter, token: OneTimeToken) -> Option<Self> {
         match smtp.message(to, letter) {
-            Ok(message) => Some(Self { user, message }),
+            Ok(message) => Some(Self { user, message, token }),
             Err(error) => {
                 tracing::warn!(%user, %error, "a mail cannot be sent");
                 None
@@ -206,6 +224,8 @@ async fn addressee(db: &mut PgConnection, user: Uuid) -> Result<(String, String)
     Ok((found.username, found.email))
 }
 
+/// In metrics.
+const GIVEN_UP: &str = "given_up";
 /// Wishes that nobody has begun with.
 const WAITING: usize = 1_000;
 /// Mails that are being sent, or wait for another try: while the server is away, the next thousand wait behind them.

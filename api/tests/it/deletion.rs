@@ -42,6 +42,14 @@ async fn nothing_of_a_deleted_person_is_left_in_the_database() {
     assert_eq!(eve.put(&format!("/api/users/me/blocks/{}", ana.id)).await.status, 204);
     let live = bob.goes_live().await;
     say(&ana, live, "a word of ana").await;
+    api.database
+        .execute(
+            "insert into notifications (user_id, id, type, actor_id, created_at)
+             select u.id, gen_random_uuid(), 'stream_started', s.user_id, now()
+             from users u, streams s where u.username = 'ana' on conflict do nothing;
+             insert into notification_preferences select id, true, false from users where username = 'ana'",
+        )
+        .await;
     let url = api.database.url.clone().into();
     caudal_api::password_reset_link(&url, "https://live.test", "ana").await.unwrap();
 
@@ -54,6 +62,8 @@ async fn nothing_of_a_deleted_person_is_left_in_the_database() {
          union all select row_to_json(t)::text from chat_messages t where user_id = $1::uuid
          union all select row_to_json(t)::text from followers t where $1::uuid in (follower_id, following_id)
          union all select row_to_json(t)::text from user_blocks t where $1::uuid in (blocker_id, blocked_id)
+         union all select row_to_json(t)::text from notifications t where user_id = $1::uuid
+         union all select row_to_json(t)::text from notification_preferences t where user_id = $1::uuid
          union all select row_to_json(t)::text from password_resets t where user_id = $1::uuid",
     )
     .bind(&ana.id)

@@ -54,7 +54,7 @@ async fn one_kind_can_be_asked_for_and_nothing_is_a_pattern() {
     let found = api.get("/api/search?q=user&type=channels").await;
     assert_eq!(names(&found.json, "channels", "username").len(), 10);
     assert_eq!(api.get("/api/search?q=mu&type=categories").await.json["channels"], json!([]));
-    for pattern in ["%25%25", "__", "%5C%5C", "us%25"] {
+    for pattern in ["%25%25", "__", "%5C%5C", "us%25", "@@", "@u"] {
         let found = api.get(&format!("/api/search?q={pattern}&type=channels")).await;
         assert_eq!(found.json["channels"], json!([]), "{pattern}");
     }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use reqwest::Method;
 use serde_json::json;
 
 use crate::database::TestDatabase;
-use crate::running::{Answer, PASSWORD, Running};
+use crate::running::{Answer, PASSWORD, Running, send};
 
 async fn register(api: &Running, username: &str) -> Answer {
     let email = format!("{}@example.test", uuid::Uuid::now_v7().simple());
@@ -71,4 +72,22 @@ async fn accounts_from_before_keep_their_names_and_nobody_new_looks_like_them() 
     database
         .says("select username_skeleton = 'bob' and created_at = (select min(created_at) from users) from users where username = 'bo_b'")
         .await;
+}
+
+#[tokio::test]
+async fn nobody_is_shown_by_the_name_of_somebody_else_or_of_the_platform() {
+    let api = Running::start().await;
+    api.register("ana").await;
+    let eve = api.register("eve_7").await;
+    let call = |name: &'static str| {
+        send(eve.request(Method::PATCH, "/api/users/me").json(&json!({"displayName": name})))
+    };
+    for name in ["Ana", "аna", "A n á", "ＡＮＡ", "_ana_", "Admin", "adm1n", "Support", "Аdmin"] {
+        let answer = call(name).await;
+        assert_eq!(answer.refusal(), (409, "taken"), "{name}");
+        assert_eq!(answer.json["errors"][0]["pointer"], "/displayName");
+    }
+    for name in ["Eve", "Eve 7", "Ana María", "日本語", "❤"] {
+        assert_eq!(call(name).await.status, 200, "{name}");
+    }
 }

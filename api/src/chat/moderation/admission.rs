@@ -8,13 +8,13 @@ use sqlx::PgPool;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::disguise::{Reading, Stars, words};
 use super::rules::Rules;
 use super::settings::Settings;
 use crate::app::Chat;
 use crate::chat::ChatError;
 use crate::chat::author::Author;
 use crate::chat::policy::{Pace, Unique};
+use crate::disguise::{Reading, Stars, words};
 
 /// What the log must still count, and what is stamped on the message.
 #[derive(Clone, Debug)]

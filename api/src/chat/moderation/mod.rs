@@ -1,7 +1,7 @@
 //! Who keeps a room's order, and by which rules. All of it is a channel's, and outlives its broadcasts.
 //!
 //! * `place` – who somebody is in a room, and on whom they may act
-//! * `settings`, `terms`, `links` – what is not said; `disguise` – text as terms are compared with it
+//! * `settings`, `terms`, `links` – what is not said
 //! * `rules` – all that a message must pass, as a replica remembers it; `rulebook` – those of all rooms, and how a replica
 //!   learns that they have changed
 //! * `admission` – whether somebody may say something now
@@ -13,7 +13,6 @@ mod admission;
 mod bans;
 mod blocking;
 mod changes;
-mod disguise;
 mod links;
 mod modes;
 mod modlog;

@@ -2,7 +2,7 @@
 
 use regex::{RegexSet, RegexSetBuilder, escape};
 
-use super::disguise::{Reading, Stars, words};
+use crate::disguise::{Reading, Stars, words};
 
 /// One of them, as whole words in which `*` stands for any letters: `spam` is that word, `spam*` every word that begins so, and
 /// `*spam*` every word that has it inside. What a message is dressed up as does not matter (`disguise`).

@@ -15,7 +15,6 @@ use crate::auth::AuthError;
 use crate::client::Client;
 use crate::error::Error;
 use crate::json::Checked;
-use crate::limits::Target;
 use crate::names::NormalName;
 
 #[derive(Deserialize, Validate, ToSchema)]
@@ -54,9 +53,7 @@ pub(crate) async fn login(
     )
     .fetch_optional(&accounts.database)
     .await?;
-    // Name and address are one account, and have one limit.
-    let target = found.as_ref().map_or(Target::Nobody(&login), |found| Target::User(found.id));
-    client.limit_passwords(&accounts.database, target).await?;
+    client.limit_passwords(&accounts.database, &login, found.as_ref().map(|found| found.id)).await?;
     let (user, stored) = found.map_or((None, None), |found| (Some(found.id), Some(found.password_hash)));
     let right = accounts.passwords.verify(password, stored.clone()).await?;
     let Some(user) = user.filter(|_| right) else {

@@ -47,6 +47,9 @@ pub(crate) async fn edit(
 ) -> Result<Json<CategoryView>, Error> {
     let (name, slug) =
         (changes.name.as_ref().map(CategoryName::as_str), changes.slug.as_ref().map(Slug::as_str));
+    if name.is_none() && slug.is_none() {
+        return Ok(Json(CategoryView::find(&streams.database, category.id).await?));
+    }
     let mut tx = streams.database.begin().await?;
     sqlx::query!(
         "update categories set name = coalesce($2, name), slug = coalesce($3, slug) where id = $1",

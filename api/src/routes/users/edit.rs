@@ -6,15 +6,19 @@ use axum::Json;
 use axum::extract::State;
 use garde::Validate;
 use serde::Deserialize;
+use sqlx::PgPool;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::account::Account;
 use crate::app::Accounts;
 use crate::auth::{AuthError, Caller};
 use crate::error::Error;
+use crate::input::{FieldError, InputError};
 use crate::json::{Checked, Patch};
 use crate::names::NormalName;
 use crate::text::{Bio, DisplayName};
+use crate::username::Skeleton;
 
 /// What is absent stays as it is; null takes it away.
 #[derive(Deserialize, Validate, ToSchema)]
@@ -35,7 +39,7 @@ pub(crate) struct Changes {
 #[utoipa::path(
     patch, path = "/api/users/me", security(("user" = [])),
     request_body = Changes,
-    responses((status = 200, body = Account)),
+    responses((status = 200, body = Account), (status = 409, description = "taken")),
 )]
 pub(crate) async fn edit(
     State(accounts): State<Arc<Accounts>>,
@@ -44,6 +48,9 @@ pub(crate) async fn edit(
 ) -> Result<Json<Account>, Error> {
     let Changes { display_name, bio } = &changes;
     let name = display_name.value().map(DisplayName::as_str);
+    if let Some(name) = name {
+        passes_for_nobody(&accounts.database, caller.user, name).await?;
+    }
     let normal = name.map(NormalName::of);
     sqlx::query!(
         r#"update users
@@ -64,4 +71,20 @@ pub(crate) async fn edit(
     .await?;
     let account = Account::find(&accounts.database, caller.user).await?;
     Ok(Json(account.ok_or(AuthError::SessionRevoked)?))
+}
+
+/// Refuses a name that stands where a username would, and looks like another person's or the platform's.
+async fn passes_for_nobody(database: &PgPool, user: Uuid, name: &str) -> Result<(), Error> {
+    let skeleton = Skeleton::of_display_name(name);
+    let anothers = sqlx::query_scalar!(
+        r#"select exists (select from users where username_skeleton = $2 and id <> $1) as "anothers!""#,
+        user,
+        skeleton.as_str()
+    );
+    if skeleton.is_reserved() || anothers.fetch_one(database).await? {
+        let words =
+            "this looks like another person's username; choose a name that nobody mistakes for theirs";
+        return Err(InputError::Taken(FieldError::new("/displayName", "taken", words)).into());
+    }
+    Ok(())
 }

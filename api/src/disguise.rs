@@ -6,7 +6,7 @@ use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCa
 
 /// How digits and signs inside a word are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(crate) enum Reading {
     /// As what they are: `sp4m` is not `spam`.
     Plain,
     /// As the letters that they stand for, in words that have a letter: `sp4m` is `spam`, and 455 remains a number.
@@ -15,13 +15,13 @@ pub(super) enum Reading {
 
 /// What a `*` is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stars {
+pub(crate) enum Stars {
     Punctuation,
     Kept,
 }
 
 /// The words of a text, each followed by a space, and a space before the first: ` two words `. Without words, a single space.
-pub(super) fn words(text: &str, reading: Reading, stars: Stars) -> String {
+pub(crate) fn words(text: &str, reading: Reading, stars: Stars) -> String {
     let decomposed: String = text.nfkd().collect();
     let folded = CaseMapper::new().fold_string(&decomposed);
     let mut all = String::from(" ");
