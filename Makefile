@@ -12,7 +12,7 @@ FIRST_TIME = $(if $(wildcard $(CAUDAL)),, (the first time takes some minutes))
 # Settings of this machine, if there are any: see .env.example.
 DOTENV := if [ -f .env ]; then set -a; . ./.env; set +a; fi
 
-.PHONY: help run admin dotenv test lint bench fuzz build build-tests web unit e2e kubernetes chart-test cluster cluster-down cluster-test cluster-soak
+.PHONY: help run admin dotenv test screenshots lint bench fuzz build build-tests web unit e2e kubernetes chart-test cluster cluster-down cluster-test cluster-soak
 .PHONY: setup setup-test setup-kubernetes setup-cluster setup-lint setup-fuzz setup-bench
 
 help: ## Show this list
@@ -36,6 +36,10 @@ unit: build-tests ## The Rust and web tests, without the whole-system ones
 e2e: web build-tests ## The whole platform with real ffmpeg and Chromium
 	@scripts/setup test check
 	@CAUDAL_BIN=$(CAUDAL) CAUDAL_WEB_DIR=$(CURDIR)/web/dist scripts/stage "End-to-end tests" npm --prefix e2e run --silent test
+
+screenshots: setup-test web build-tests ## Take pictures of all pages, for docs/images/pages
+	@CAUDAL_SCREENSHOTS=$(CURDIR)/docs/images/pages CAUDAL_BIN=$(CAUDAL) CAUDAL_WEB_DIR=$(CURDIR)/web/dist \
+	    scripts/stage "Pictures of the pages" npm --prefix e2e run --silent test -- tests/accessibility.test.ts
 
 # Nothing is skipped in CI: there the first step that cannot be done says what the machine lacks.
 kubernetes: setup-kubernetes web build-tests ## The chart, an installation on a real cluster, and a broadcast that lives through five faults (as root)

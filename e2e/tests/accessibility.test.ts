@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
@@ -13,9 +13,12 @@ import { Platform } from '../src/platform.ts';
 import { until, type Program } from '../src/process.ts';
 import { Streamer } from '../src/streamer.ts';
 
+/** Where pictures of the pages go: `make screenshots`. */
+const pictures = process.env.CAUDAL_SCREENSHOTS;
+const deviceScaleFactor = pictures ? 1 : 0.5;
 const SIZES = {
-  desk: { width: 1440, height: 900, deviceScaleFactor: 0.5 },
-  phone: { width: 390, height: 844, deviceScaleFactor: 0.5, isMobile: true, hasTouch: true },
+  desk: { width: 1440, height: 900, deviceScaleFactor },
+  phone: { width: 390, height: 844, deviceScaleFactor, isMobile: true, hasTouch: true },
 };
 const THEMES = ['light', 'dark'] as const;
 
@@ -75,7 +78,7 @@ describe('accessibility', () => {
     ['nothing', () => '/nothing-here', 'stranger', 'main h1'],
   ];
 
-  test.for(pages)('%s has no serious fault', async ([, at, who, shows]) => {
+  test.for(pages)('%s has no serious fault', async ([what, at, who, shows]) => {
     const page = who === 'ana' ? ana : stranger;
     await page.bringToFront();
     for (const [size, viewport] of Object.entries(SIZES)) {
@@ -89,9 +92,16 @@ describe('accessibility', () => {
         await page.goto(platform.web + at());
         await page.waitForSelector(shows);
         expect(await faults(page), `${size}, ${theme}`).toEqual([]);
+        if (pictures) await picture(page, `${what}-${size}-${theme}`);
       }
     }
   });
+
+  async function picture(page: Page, name: string) {
+    await mkdir(pictures!, { recursive: true });
+    const file = `${name.replace(/[^a-z]+/g, '-')}.webp` as const;
+    await page.screenshot({ path: path.join(pictures!, file), type: 'webp', quality: 60 });
+  }
 
   async function faults(page: Page): Promise<string[]> {
     await page.evaluate(axe.source);
