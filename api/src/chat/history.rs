@@ -11,39 +11,27 @@ use uuid::Uuid;
 use super::draft::{Event, Kind};
 use super::log::RoomLog;
 use super::position::Position;
+use super::removal::{Removal, Said};
 use super::{ChatError, store};
 
 /// A message, as readers get it.
 #[derive(Clone, Debug)]
 pub(crate) struct Line {
-    pub(crate) id: Uuid,
-    pub(super) author: Uuid,
-    pub(crate) position: Position,
+    pub(crate) said: Said,
     /// In JSON.
     data: Arc<str>,
 }
 
 impl Line {
     /// `fields` as a draft has them.
-    pub(super) fn new(id: Uuid, author: Uuid, position: Position, fields: &str) -> Self {
-        let event = Event::new(Kind::NewMessage, position, fields);
-        Self { id, author, position, data: event.message().unwrap_or("{}").into() }
+    pub(super) fn new(said: Said, fields: &str) -> Self {
+        let event = Event::new(Kind::NewMessage, said.position, fields);
+        Self { said, data: event.message().unwrap_or("{}").into() }
     }
 
     /// Of an event, if it is a message.
     pub(super) fn of(event: &Event) -> Option<Self> {
-        #[derive(serde::Deserialize)]
-        struct Message {
-            id: Uuid,
-            user: User,
-        }
-        #[derive(serde::Deserialize)]
-        struct User {
-            id: Uuid,
-        }
-        let data = event.message()?;
-        let Message { id, user } = serde_json::from_str(data).ok()?;
-        Some(Self { id, author: user.id, position: event.position, data: data.into() })
+        Some(Self { said: Said::of(event)?, data: event.message()?.into() })
     }
 }
 
@@ -51,57 +39,6 @@ impl Serialize for Line {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let raw: &RawValue = serde_json::from_str(&self.data).map_err(serde::ser::Error::custom)?;
         raw.serialize(serializer)
-    }
-}
-
-/// An event that takes away what was said before it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Removal {
-    at: Position,
-    what: Removed,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Removed {
-    Message(Uuid),
-    /// All that somebody said.
-    AllOf(Uuid),
-}
-
-impl Removal {
-    pub(super) fn of(event: &Event) -> Option<Self> {
-        #[derive(serde::Deserialize)]
-        struct Frame {
-            event: String,
-            data: Data,
-        }
-        #[derive(serde::Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Data {
-            id: Option<Uuid>,
-            user_id: Option<Uuid>,
-        }
-        // Most events are messages, and need not be read for this.
-        if event.message().is_some() {
-            return None;
-        }
-        let Frame { event: name, data } = serde_json::from_str(&event.frame).ok()?;
-        let what = if name == Kind::MessageDeleted.name() {
-            Removed::Message(data.id?)
-        } else if name == Kind::UserBanned.name() {
-            Removed::AllOf(data.user_id?)
-        } else {
-            return None;
-        };
-        Some(Self { at: event.position, what })
-    }
-
-    pub(super) fn takes(&self, line: &Line) -> bool {
-        line.position < self.at
-            && match self.what {
-                Removed::Message(id) => line.id == id,
-                Removed::AllOf(person) => line.author == person,
-            }
     }
 }
 
@@ -142,9 +79,9 @@ fn merged(kept: Vec<Line>, events: &[Event], position: Option<Position>, most: u
         .chain(kept)
         .collect();
     let removals: Vec<Removal> = events.iter().filter_map(Removal::of).collect();
-    all.retain(|line| !removals.iter().any(|removal| removal.takes(line)));
-    all.sort_by_key(|line| std::cmp::Reverse((line.position, line.id)));
-    all.dedup_by_key(|line| line.id);
+    all.retain(|line| !removals.iter().any(|removal| removal.takes(&line.said)));
+    all.sort_by_key(|line| std::cmp::Reverse((line.said.position, line.said.id)));
+    all.dedup_by_key(|line| line.said.id);
     all.truncate(most);
     all
 }
@@ -165,7 +102,8 @@ mod tests {
     fn said(n: u128, offset: i64) -> Event {
         // Of two people in turn.
         let (message, user) = (id(n), id(100 + n % 2));
-        let fields = format!(r#""id":"{message}","user":{{"id":"{user}"}}}}"#);
+        let stream = Uuid::nil();
+        let fields = format!(r#""id":"{message}","streamId":"{stream}","user":{{"id":"{user}"}}}}"#);
         Event::new(Kind::NewMessage, at(offset), &fields)
     }
 
@@ -179,7 +117,7 @@ mod tests {
         let removal = Event::new(Kind::MessageDeleted, at(6), &fields_of_removal(stream, id(3)));
         let events = [said(3, 3), said(4, 4), said(5, 5), removal, said(7, 7)];
         let kept = || vec![line(4, 4), line(3, 3), line(2, 2), line(1, 1)];
-        let ids = |lines: Vec<Line>| lines.iter().map(|line| line.id.as_u128()).collect::<Vec<_>>();
+        let ids = |lines: Vec<Line>| lines.iter().map(|line| line.said.id.as_u128()).collect::<Vec<_>>();
         assert_eq!(ids(merged(kept(), &events, None, 10)), [7, 5, 4, 2, 1]);
         assert_eq!(ids(merged(kept(), &events, None, 2)), [7, 5]);
         assert_eq!(ids(merged(kept(), &events, Some(at(5)), 10)), [4, 2, 1]);

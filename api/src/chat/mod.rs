@@ -8,6 +8,7 @@
 //! * `log` – gives out positions and keeps the last events: in this process, where a message counts once PostgreSQL has it,
 //!   or in Redis, which replicas share and from where messages go on to PostgreSQL
 //! * `store` – messages in PostgreSQL; `partitions` – its days; `history` – both, for readers
+//! * `removal` – what takes back what was said, and what is left of it
 //! * `hub`, `room`, `recent` – who listens in this replica, and what newcomers are given
 //! * `moderation` – who keeps order, and by which rules; `entitlements` – who has paid to be spared some of them
 //! * `author`, `speaker` – who talks, and whether they still may; `speak` – saying something, whichever way it came
@@ -32,6 +33,7 @@ mod partitions;
 mod policy;
 mod position;
 mod recent;
+mod removal;
 mod room;
 mod socket_io;
 mod speak;

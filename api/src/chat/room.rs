@@ -60,6 +60,7 @@ pub(super) async fn run(hub: Weak<Inner>, stream: StreamId, mut queue: mpsc::Rec
                 None => return,
             },
             _ = ticks.tick() => {
+                room.recent.forget_old(Instant::now());
                 room.members.retain(|member| !member.outbox.is_closed());
                 if !room.members.is_empty() {
                     alone_since = Instant::now();
@@ -84,7 +85,7 @@ async fn open(hub: &Inner, stream: StreamId) -> Result<(Subscription, Recent), C
     let recent = hub.log.recent(stream).await?;
     let latest = history::latest(hub.log.as_ref(), &hub.database, stream, LINES).await?;
     // Whatever came between the two looks is heard, and known already where it counts.
-    Ok((subscription, Recent::new(recent, latest)))
+    Ok((subscription, Recent::new(recent, latest, Instant::now())))
 }
 
 struct Room {
@@ -108,7 +109,7 @@ impl Room {
                     self.tell(&frame);
                     return;
                 };
-                match self.recent.hear(event) {
+                match self.recent.hear(event, Instant::now()) {
                     Taken::New(events) => self.tell_all(&events),
                     Taken::Known => {}
                     Taken::Gap => self.catch_up().await,
@@ -125,7 +126,7 @@ impl Room {
         match hub.log.recent(self.stream).await {
             Ok(seen) => {
                 self.behind = false;
-                match self.recent.catch_up(seen) {
+                match self.recent.catch_up(seen, Instant::now()) {
                     Taken::New(events) => self.tell_all(&events),
                     Taken::Known => {}
                     Taken::Gap => self.tell(&self.resync()),

@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::author::Author;
 use super::draft::{Draft, Event, Kind, fields_of_removal};
-use super::history::Line;
 use super::hub::Hub;
 use super::moderation::{Act, Place, admit, log};
+use super::removal::Said;
 use super::text::ChatText;
 use super::{ChatError, store};
 use crate::app::Chat;
@@ -99,7 +99,7 @@ async fn author_of(hub: &Hub, database: &PgPool, stream: StreamId, message: Uuid
             return Ok(author);
         }
         let recent = hub.log().recent(stream).await?;
-        if !recent.events.iter().filter_map(Line::of).any(|line| line.id == message) {
+        if !recent.events.iter().filter_map(Said::of).any(|said| said.id == message) {
             return Err(ChatError::UnknownMessage);
         }
         tokio::time::sleep(PAUSE).await;

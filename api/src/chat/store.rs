@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::draft::{Draft, fields_of, time_of};
 use super::history::Line;
 use super::position::Position;
+use super::removal::Said;
 use crate::account::Streamer;
 
 /// A message that has its position.
@@ -104,7 +105,7 @@ pub(super) async fn before(
         };
         let position = Position { epoch: row.epoch, offset: row.sequence };
         let fields = fields_of(row.id, stream, &author, &row.badges, &row.message, row.reply_to);
-        Line::new(row.id, author.id, position, &fields)
+        Line::new(Said::new(row.id, author.id, stream, position), &fields)
     });
     Ok(lines.collect())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use caudal_livestream::StreamId;
 use futures::{SinkExt as _, StreamExt as _};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::database::TestDatabase;
 use crate::redis_server::RedisServer;
-use crate::running::{Person, Running, pages};
+use crate::running::{Person, Running, pages, send};
 
 /// Somebody's socket in a room.
 pub(crate) struct Peer {
@@ -259,6 +259,41 @@ async fn a_message_is_removed_for_everybody_by_its_author_or_the_streamer() {
     let other = format!("/api/chat/{elsewhere}/messages/{}", second["id"].as_str().unwrap());
     assert_eq!(bob.delete(&other).await.refusal(), (404, "not_found"));
     assert_eq!(bob.delete(&format!("/api/chat/{stream}/messages/x")).await.refusal(), (404, "not_found"));
+}
+
+#[tokio::test]
+async fn whoever_comes_back_is_told_no_word_of_what_was_removed() {
+    for redis in [None, Some(RedisServer::start())] {
+        let url = redis.as_ref().map(RedisServer::url);
+        let api = Running::start_with(|config| config.redis_url = url.map(Into::into)).await;
+        let (ana, bob, eve) =
+            (api.register("ana").await, api.register("bob").await, api.register("eve").await);
+        let stream = ana.goes_live().await;
+        let first = say(&ana, stream, "one").await;
+        let removed = say(&bob, stream, "secret").await;
+        let path = format!("/api/chat/{stream}/messages/{}", removed["id"].as_str().unwrap());
+        assert_eq!(bob.delete(&path).await.status, 204);
+        // A room that begins with this reads it in the log.
+        let (mut peer, joined) = Peer::join_since(&api, stream, Some(&first)).await;
+        assert_eq!(joined["recovered"], true);
+        let placeholder = peer.hear("message_deleted").await;
+        assert_eq!((&placeholder["offset"], &placeholder["id"]), (&removed["offset"], &removed["id"]));
+        let removal = peer.hear("message_deleted").await;
+        assert_eq!(removal["id"], removed["id"]);
+        assert_eq!(removal["offset"], removed["offset"].as_i64().unwrap() + 1);
+
+        // And one that is there hears it.
+        let said = say(&eve, stream, "another secret").await;
+        assert_eq!(peer.hear("new_message").await, said);
+        let ban = ana.request(Method::PUT, &format!("/api/chat/{stream}/bans/{}", eve.id));
+        assert_eq!(send(ban.json(&json!({ "durationSeconds": 60 }))).await.status, 204);
+        let banned = peer.hear("user_banned").await;
+        let (mut back, joined) = Peer::join_since(&api, stream, Some(&removal)).await;
+        assert_eq!(joined["recovered"], true);
+        let placeholder = back.hear("message_deleted").await;
+        assert_eq!((&placeholder["offset"], &placeholder["id"]), (&said["offset"], &said["id"]));
+        assert_eq!(back.hear("user_banned").await, banned);
+    }
 }
 
 #[tokio::test]

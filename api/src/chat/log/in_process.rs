@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::writer::{self, Pending};
-use super::{KEPT, RecentEvents, RoomLog};
+use super::{KEPT, REMEMBERED, RecentEvents, RoomLog};
 use crate::bus::Bus;
 use crate::chat::ChatError;
 use crate::chat::draft::{Draft, Event, Kind};
@@ -124,8 +124,8 @@ impl RoomLog for InProcessLog {
 
     fn recent(&self, stream: StreamId) -> BoxFuture<'_, Result<RecentEvents, ChatError>> {
         let recent = self.rooms.with(stream, |room| {
-            let events = room.events.iter().map(|(event, _)| event.clone()).collect();
-            Ok(RecentEvents { last: room.last, events })
+            let fresh = room.events.iter().filter(|(_, at)| at.elapsed() < REMEMBERED);
+            Ok(RecentEvents::new(room.last, fresh.map(|(event, _)| event.clone()).collect()))
         });
         ready(recent).boxed()
     }
@@ -232,8 +232,6 @@ const MOST_ROOMS: usize = 20_000;
 const MOST_TALKERS: usize = 8_000;
 /// What nobody looked at for so long begins a new epoch when somebody does.
 const IDLE: Duration = Duration::from_secs(3_600);
-/// For those who come back.
-const REMEMBERED: Duration = Duration::from_secs(600);
 
 #[cfg(test)]
 mod tests {

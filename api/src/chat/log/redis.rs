@@ -50,8 +50,8 @@ impl RedisLog {
         Self {
             store,
             prefix,
-            say: Script::new(include_str!("say.lua")),
-            tell: Script::new(include_str!("tell.lua")),
+            say: Script::new(concat!(include_str!("keep.lua"), include_str!("say.lua"))),
+            tell: Script::new(concat!(include_str!("keep.lua"), include_str!("tell.lua"))),
             recent: Script::new(include_str!("recent.lua")),
         }
     }
@@ -100,7 +100,8 @@ impl RedisLog {
             .arg(format!("{compared:x}"))
             .arg(micros(SaidLately::LATELY))
             .arg(SaidLately::MOST)
-            .arg(u64::try_from(REMEMBERED.as_millis()).unwrap_or(u64::MAX));
+            .arg(u64::try_from(REMEMBERED.as_millis()).unwrap_or(u64::MAX))
+            .arg(EVENTS_MS);
         let answer: Vec<String> =
             call.invoke_async(&mut self.store.connection()).await.map_err(unavailable)?;
         let mut answer = answer.iter().map(String::as_str);
@@ -134,7 +135,7 @@ impl RoomLog for RedisLog {
         async move {
             let mut call = self.tell.prepare_invoke();
             call.key(room(stream)).key(events(stream));
-            call.arg(self.channel(stream)).arg(kind.name()).arg(fields).arg(KEPT);
+            call.arg(self.channel(stream)).arg(kind.name()).arg(fields).arg(KEPT).arg(EVENTS_MS);
             let frame: String = call.invoke_async(&mut self.store.connection()).await.map_err(unavailable)?;
             event(&frame)
         }
@@ -144,7 +145,7 @@ impl RoomLog for RedisLog {
     fn recent(&self, stream: StreamId) -> BoxFuture<'_, Result<RecentEvents, ChatError>> {
         async move {
             let mut call = self.recent.prepare_invoke();
-            call.key(room(stream)).key(events(stream)).arg(KEPT);
+            call.key(room(stream)).key(events(stream)).arg(KEPT).arg(EVENTS_MS);
             let (epoch, offset, frames): (i64, i64, Vec<String>) =
                 call.invoke_async(&mut self.store.connection()).await.map_err(unavailable)?;
             let last = Position { epoch, offset };
@@ -159,7 +160,7 @@ impl RoomLog for RedisLog {
             });
             let whole = whole.count();
             let events = events.split_off(events.len().saturating_sub(whole));
-            Ok(RecentEvents { last, events })
+            Ok(RecentEvents::new(last, events))
         }
         .boxed()
     }
@@ -195,6 +196,8 @@ fn events(stream: StreamId) -> String {
     format!("chat:{stream}:events")
 }
 
+/// How long an event is kept.
+const EVENTS_MS: u64 = super::REMEMBERED.as_secs().saturating_mul(1_000);
 /// Messages on their way to PostgreSQL.
 pub(super) const PERSIST: &str = "chat:persist";
 /// Of them: some 250 MB, and more than half an hour of the busiest platform.

@@ -51,5 +51,5 @@ pub(crate) async fn history(
     }
     let most = wanted.limit.items().saturating_add(1);
     let lines = before(chat.hub.log(), &chat.database, StreamId(id), place, most).await?;
-    Ok(Page::new(lines, wanted.limit.items(), &uri, |line| line.position, |line| line))
+    Ok(Page::new(lines, wanted.limit.items(), &uri, |line| line.said.position, |line| line))
 }
