@@ -52,7 +52,7 @@ pub(crate) use error::ChatError;
 pub(crate) use history::{Line, before};
 pub(crate) use hub::Hub;
 pub(crate) use log::{InProcessLog, RedisLog, RoomLog, drain};
-pub(crate) use partitions::{keep as keep_partitions, tidy as tidy_partitions};
+pub(crate) use partitions::{keep as keep_partitions, prepare as prepare_partitions};
 pub(crate) use position::Position;
 pub(crate) use socket_io::{Newcomer, SocketIo};
 pub(crate) use speak::{Saying, remove, say, tell_removed};

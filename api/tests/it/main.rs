@@ -18,6 +18,7 @@ mod bans;
 mod bus;
 mod categories;
 mod chat;
+mod chat_days;
 mod contract;
 mod conventions;
 mod database;
