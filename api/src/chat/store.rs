@@ -75,6 +75,18 @@ pub(super) async fn insert_rows(database: &PgPool, rows: &[KeptRow]) -> Result<(
     Ok(())
 }
 
+/// Whether PostgreSQL will never take a row: somebody or something that it names does not exist, or a value is none. Anything else may
+/// be over when the same is tried again.
+pub(super) fn is_refused_for_good(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| is_for_good(&code))
+}
+
+/// By SQLSTATE: a violated foreign key, and data exceptions.
+fn is_for_good(code: &str) -> bool {
+    code == "23503" || code.starts_with("22")
+}
+
 /// The last messages of a room before a position, the latest first; removed ones are left out.
 pub(super) async fn before(
     database: &PgPool,
@@ -178,4 +190,30 @@ pub(super) async fn author_of(
     )
     .fetch_optional(database)
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_would_be_refused_again_is_refused_for_good() {
+        for (code, for_good) in [
+            ("23503", true), // an author or a stream that is not there
+            ("22021", true), // no text
+            ("22P05", true),
+            ("23514", false), // no partition for the day
+            ("25006", false), // a server that is not promoted yet
+            ("40001", false),
+            ("40P01", false), // a deadlock
+            ("55P03", false), // a lock that was not to be had
+            ("58030", false), // a disk that fails
+            ("57P01", false),
+            ("53300", false),
+            ("42P01", false), // an older schema
+        ] {
+            assert_eq!(is_for_good(code), for_good, "{code}");
+        }
+        assert!(!is_refused_for_good(&sqlx::Error::PoolTimedOut));
+    }
 }

@@ -463,6 +463,30 @@ async fn with_redis_a_message_is_kept_while_postgresql_is_away() {
 }
 
 #[tokio::test]
+async fn with_redis_a_message_outlasts_every_error_that_passes() {
+    let redis = RedisServer::start();
+    let database = Arc::new(TestDatabase::create().await);
+    let api = on(&redis, &database).await;
+    let ana = api.register("ana").await;
+    let stream = ana.goes_live().await;
+    // A sequence counts what is rolled back too.
+    database
+        .execute(
+            "create sequence tried;
+             create function refuse() returns trigger language plpgsql as $$ begin
+                 perform nextval('tried'); raise exception 'read-only' using errcode = '25006';
+             end $$;
+             create trigger refuse before insert on chat_messages for each row execute function refuse();",
+        )
+        .await;
+    let said = say(&ana, stream, "hola").await;
+    database.says("select last_value > 2 from tried").await;
+    database.execute("drop trigger refuse on chat_messages").await;
+    database.says("select count(*) = 1 from chat_messages").await;
+    assert_eq!(api.get(&format!("/api/chat/{stream}")).await.json, json!([said]));
+}
+
+#[tokio::test]
 async fn without_redis_nothing_is_accepted_while_postgresql_is_away() {
     let api = Running::start().await;
     let ana = api.register("ana").await;
