@@ -1,5 +1,6 @@
 //! What was said, for readers: from PostgreSQL, and what is on its way there.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use caudal_livestream::StreamId;
@@ -64,24 +65,39 @@ pub(crate) async fn before(
     // The log first: what has left it by the time PostgreSQL is asked has arrived there.
     let recent = log.recent(stream).await?;
     let rows = i64::try_from(most).unwrap_or(i64::MAX);
-    let kept = store::before(database, stream, position, rows).await.map_err(|error| {
+    let read = async {
+        let kept = store::before(database, stream, position, rows).await?;
+        let events = lines_of(&recent.events, &kept, position);
+        // What PostgreSQL does not show may not be there yet, or be marked as removed, though the log was not told so.
+        let ids: Vec<Uuid> = events.iter().map(|line| line.said.id).collect();
+        let removed = if ids.is_empty() { HashSet::new() } else { store::removed(database, &ids).await? };
+        Ok::<_, sqlx::Error>(merged(kept, events, &recent.events, &removed, most))
+    };
+    read.await.map_err(|error| {
         tracing::warn!(%error, "chat history cannot be read");
         ChatError::Unavailable
-    })?;
-    Ok(merged(kept, &recent.events, position, most))
+    })
 }
 
-fn merged(kept: Vec<Line>, events: &[Event], position: Option<Position>, most: usize) -> Vec<Line> {
-    let mut all: Vec<Line> = events
-        .iter()
-        .filter(|event| position.is_none_or(|position| event.position < position))
-        .filter_map(Line::of)
-        .chain(kept)
-        .collect();
+/// The messages among a room's last events that PostgreSQL did not show.
+fn lines_of(events: &[Event], kept: &[Line], position: Option<Position>) -> Vec<Line> {
+    let known: HashSet<Uuid> = kept.iter().map(|line| line.said.id).collect();
+    let before = events.iter().filter(|event| position.is_none_or(|position| event.position < position));
+    before.filter_map(Line::of).filter(|line| !known.contains(&line.said.id)).collect()
+}
+
+fn merged(
+    kept: Vec<Line>,
+    mut all: Vec<Line>,
+    events: &[Event],
+    removed: &HashSet<Uuid>,
+    most: usize,
+) -> Vec<Line> {
+    all.retain(|line| !removed.contains(&line.said.id));
+    all.extend(kept);
     let removals: Vec<Removal> = events.iter().filter_map(Removal::of).collect();
     all.retain(|line| !removals.iter().any(|removal| removal.takes(&line.said)));
     all.sort_by_key(|line| std::cmp::Reverse((line.said.position, line.said.id)));
-    all.dedup_by_key(|line| line.said.id);
     all.truncate(most);
     all
 }
@@ -118,16 +134,18 @@ mod tests {
         let events = [said(3, 3), said(4, 4), said(5, 5), removal, said(7, 7)];
         let kept = || vec![line(4, 4), line(3, 3), line(2, 2), line(1, 1)];
         let ids = |lines: Vec<Line>| lines.iter().map(|line| line.said.id.as_u128()).collect::<Vec<_>>();
-        assert_eq!(ids(merged(kept(), &events, None, 10)), [7, 5, 4, 2, 1]);
-        assert_eq!(ids(merged(kept(), &events, None, 2)), [7, 5]);
-        assert_eq!(ids(merged(kept(), &events, Some(at(5)), 10)), [4, 2, 1]);
-        assert_eq!(ids(merged(kept(), &[], None, 10)), [4, 3, 2, 1]);
+        let shown = |events: &[Event], removed: &[u128], position, most| {
+            let removed = removed.iter().copied().map(id).collect();
+            ids(merged(kept(), lines_of(events, &kept(), position), events, &removed, most))
+        };
+        assert_eq!(shown(&events, &[], None, 10), [7, 5, 4, 2, 1]);
+        assert_eq!(shown(&events, &[], None, 2), [7, 5]);
+        assert_eq!(shown(&events, &[], Some(at(5)), 10), [4, 2, 1]);
+        assert_eq!(shown(&[], &[], None, 10), [4, 3, 2, 1]);
+        assert_eq!(shown(&events, &[7], None, 2), [5, 4], "marked, and nobody was told");
         let ban = fields_of_ban(stream, id(101), "bob", None);
         let events = [said(5, 5), Event::new(Kind::UserBanned, at(6), &ban), said(7, 7)];
-        assert_eq!(
-            ids(merged(kept(), &events, None, 10)),
-            [7, 4, 2],
-            "what was said after a ban is not before it"
-        );
+        let lines = shown(&events, &[], None, 10);
+        assert_eq!(lines, [7, 4, 2], "what was said after a ban is not before it");
     }
 }

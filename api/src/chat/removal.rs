@@ -88,6 +88,11 @@ impl Removal {
         Some(Self { at: event.position, what })
     }
 
+    /// Whether it is of this message alone.
+    pub(super) fn is_of(&self, message: Uuid) -> bool {
+        matches!(self.what, Removed::Message(id) if id == message)
+    }
+
     pub(super) fn takes(&self, said: &Said) -> bool {
         match self.what {
             // Also from the place of the message itself, where it was taken back already.

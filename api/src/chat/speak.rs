@@ -11,7 +11,7 @@ use super::author::Author;
 use super::draft::{Draft, Event, Kind, fields_of_removal};
 use super::hub::Hub;
 use super::moderation::{Act, Place, admit, log};
-use super::removal::Said;
+use super::removal::{Removal, Said};
 use super::text::ChatText;
 use super::{ChatError, store};
 use crate::app::Chat;
@@ -67,16 +67,38 @@ pub(crate) async fn remove(
     if by != author && !may_act_on(database, channel, by, author).await? {
         return Err(ChatError::NotYours);
     }
-    if store::remove(database, stream, message, by).await.map_err(unavailable)? {
-        if by != author {
-            let detail = json!({ "messageId": message });
-            log(database, channel, by, Act::DeleteMessage, Some(author), &detail)
-                .await
-                .map_err(unavailable)?;
-        }
+    // Also where it was removed before: whoever did that may not have come to telling the room.
+    if mark_removed(database, channel, by, author, stream, message).await.map_err(unavailable)?
+        || !was_told(hub, stream, message).await?
+    {
         hub.log().tell(stream, Kind::MessageDeleted, fields_of_removal(stream, message)).await?;
     }
     Ok(())
+}
+
+/// Marks a message, with a line in the moderators' log where somebody else does it. Whether it was not marked before.
+async fn mark_removed(
+    database: &PgPool,
+    channel: Uuid,
+    by: Uuid,
+    author: Uuid,
+    stream: StreamId,
+    message: Uuid,
+) -> Result<bool, sqlx::Error> {
+    let mut tx = database.begin().await?;
+    let marked = store::remove(&mut *tx, stream, message, by).await?;
+    if marked && by != author {
+        let detail = json!({ "messageId": message });
+        log(&mut *tx, channel, by, Act::DeleteMessage, Some(author), &detail).await?;
+    }
+    tx.commit().await?;
+    Ok(marked)
+}
+
+/// Whether a room heard lately that a message is gone. One that did so longer ago hears it once more, which harms nobody.
+async fn was_told(hub: &Hub, stream: StreamId, message: Uuid) -> Result<bool, ChatError> {
+    let recent = hub.log().recent(stream).await?;
+    Ok(recent.events.iter().filter_map(Removal::of).any(|removal| removal.is_of(message)))
 }
 
 async fn may_act_on(database: &PgPool, channel: Uuid, who: Uuid, whom: Uuid) -> Result<bool, ChatError> {

@@ -1,7 +1,9 @@
 //! Messages in PostgreSQL.
 
+use std::collections::HashSet;
+
 use caudal_livestream::StreamId;
-use sqlx::PgPool;
+use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
 use super::draft::{Draft, fields_of, time_of};
@@ -122,9 +124,19 @@ pub(super) async fn before(
     Ok(lines.collect())
 }
 
-/// Marks a message as removed. Whose it was; none when there is no such message, or it is removed already.
+/// Which of these messages are marked as removed.
+pub(super) async fn removed(database: &PgPool, messages: &[Uuid]) -> Result<HashSet<Uuid>, sqlx::Error> {
+    let removed = sqlx::query_scalar!(
+        "select id from chat_messages where id = any($1) and created_at = any($2) and deleted_at is not null",
+        messages,
+        &messages.iter().copied().map(time_of).collect::<Vec<_>>()
+    );
+    Ok(removed.fetch_all(database).await?.into_iter().collect())
+}
+
+/// Marks a message as removed. False when there is no such message, or it is removed already.
 pub(super) async fn remove(
-    database: &PgPool,
+    db: impl PgExecutor<'_>,
     stream: StreamId,
     message: Uuid,
     by: Uuid,
@@ -137,7 +149,7 @@ pub(super) async fn remove(
         stream.0,
         by
     );
-    Ok(removed.execute(database).await?.rows_affected() > 0)
+    Ok(removed.execute(db).await?.rows_affected() > 0)
 }
 
 /// Marks what somebody said in some rooms as removed, of the last day: as long as anybody would look for it.
