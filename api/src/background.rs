@@ -60,6 +60,7 @@ pub(crate) fn spawn(
                 lost.reconcile(&streams).await?;
                 forgotten_streams::recall(&streams).await?;
                 count_viewers(&streams, &entrance.metrics).await?;
+                chat.hub.close_over().await?;
                 deletion::go_on(&chat).await?;
                 if tidy {
                     forget_old_sessions(&streams.database, deadlines.access_token).await?;

@@ -14,6 +14,7 @@ use super::log::RoomLog;
 use super::position::Position;
 use super::removal::{Removal, Said};
 use super::{ChatError, store};
+use crate::stream;
 
 /// A message, as readers get it.
 #[derive(Clone, Debug)]
@@ -43,19 +44,23 @@ impl Serialize for Line {
     }
 }
 
-/// The last messages, the latest first.
-pub(crate) async fn latest(
+/// The last messages before a position, the latest first; of a room that is closed, those that PostgreSQL has.
+pub(crate) async fn before(
     log: &dyn RoomLog,
     database: &PgPool,
     stream: StreamId,
+    position: Option<Position>,
     most: usize,
 ) -> Result<Vec<Line>, ChatError> {
-    before(log, database, stream, None, most).await
+    match stream::is_over(database, stream.0).await.map_err(unreadable)? {
+        None => Err(ChatError::UnknownStream),
+        Some(true) => of_closed(database, stream, position, most).await,
+        Some(false) => of_open(log, database, stream, position, most).await,
+    }
 }
 
-/// The last messages before a position, the latest first. What PostgreSQL does not have yet is taken from the log, and what was
-/// removed a moment ago is left out.
-pub(crate) async fn before(
+/// The same of a room that is open. What PostgreSQL does not have yet is taken from the log, and what was removed a moment ago is left out.
+pub(super) async fn of_open(
     log: &dyn RoomLog,
     database: &PgPool,
     stream: StreamId,
@@ -64,19 +69,35 @@ pub(crate) async fn before(
 ) -> Result<Vec<Line>, ChatError> {
     // The log first: what has left it by the time PostgreSQL is asked has arrived there.
     let recent = log.recent(stream).await?;
-    let rows = i64::try_from(most).unwrap_or(i64::MAX);
     let read = async {
-        let kept = store::before(database, stream, position, rows).await?;
-        let events = lines_of(&recent.events, &kept, position);
+        let kept = store::before(database, stream, position, rows(most)).await?;
+        let events = lines_of(&recent, &kept, position);
         // What PostgreSQL does not show may not be there yet, or be marked as removed, though the log was not told so.
         let ids: Vec<Uuid> = events.iter().map(|line| line.said.id).collect();
         let removed = if ids.is_empty() { HashSet::new() } else { store::removed(database, &ids).await? };
-        Ok::<_, sqlx::Error>(merged(kept, events, &recent.events, &removed, most))
+        Ok::<_, sqlx::Error>(merged(kept, events, &recent, &removed, most))
     };
-    read.await.map_err(|error| {
-        tracing::warn!(%error, "chat history cannot be read");
-        ChatError::Unavailable
-    })
+    read.await.map_err(unreadable)
+}
+
+/// The same of one that is closed: nothing is on its way any more.
+pub(super) async fn of_closed(
+    database: &PgPool,
+    stream: StreamId,
+    position: Option<Position>,
+    most: usize,
+) -> Result<Vec<Line>, ChatError> {
+    store::before(database, stream, position, rows(most)).await.map_err(unreadable)
+}
+
+fn rows(most: usize) -> i64 {
+    i64::try_from(most).unwrap_or(i64::MAX)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature of map_err")]
+fn unreadable(error: sqlx::Error) -> ChatError {
+    tracing::warn!(%error, "chat history cannot be read");
+    ChatError::Unavailable
 }
 
 /// The messages among a room's last events that PostgreSQL did not show.

@@ -82,8 +82,8 @@ async fn open(hub: &Inner, stream: StreamId) -> Result<(Subscription, Recent), C
         tracing::warn!(%error, %stream, "a room cannot be listened to");
         ChatError::Unavailable
     })?;
-    let recent = hub.log.recent(stream).await?;
-    let latest = history::latest(hub.log.as_ref(), &hub.database, stream, LINES).await?;
+    let recent = hub.log.open(stream).await?;
+    let latest = history::of_open(hub.log.as_ref(), &hub.database, stream, None, LINES).await?;
     // Whatever came between the two looks is heard, and known already where it counts.
     Ok((subscription, Recent::new(recent, latest, Instant::now())))
 }
@@ -123,7 +123,7 @@ impl Room {
     /// Asks the log for what was missed.
     async fn catch_up(&mut self) {
         let Some(hub) = self.hub.upgrade() else { return };
-        match hub.log.recent(self.stream).await {
+        match hub.log.open(self.stream).await {
             Ok(seen) => {
                 self.behind = false;
                 match self.recent.catch_up(seen, Instant::now()) {

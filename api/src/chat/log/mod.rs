@@ -28,8 +28,12 @@ pub(crate) trait RoomLog: Send + Sync {
     /// Tells everybody in a room of something else.
     fn tell(&self, stream: StreamId, kind: Kind, fields: String) -> BoxFuture<'_, Result<Event, ChatError>>;
 
-    /// The last events of a room, [`KEPT`] at most and of the last ten minutes.
-    fn recent(&self, stream: StreamId) -> BoxFuture<'_, Result<RecentEvents, ChatError>>;
+    /// The end of a room's order, for those who are in it: the order begins with this, if not before.
+    fn open(&self, stream: StreamId) -> BoxFuture<'_, Result<RecentEvents, ChatError>>;
+
+    /// The last events of a room, [`KEPT`] at most and of the last ten minutes. Only a look: anybody may ask, of any stream, and
+    /// nothing is left of it.
+    fn recent(&self, stream: StreamId) -> BoxFuture<'_, Result<Vec<Event>, ChatError>>;
 
     /// Forgets what no longer counts; to be called every few seconds.
     fn sweep(&self);

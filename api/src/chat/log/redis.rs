@@ -31,6 +31,13 @@ pub(crate) struct RedisLog {
     recent: Script,
 }
 
+/// What a look at a room does that has no order yet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Absent {
+    Begins,
+    StaysSo,
+}
+
 /// A message on its way from Redis to PostgreSQL.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Row {
@@ -121,6 +128,27 @@ impl RedisLog {
         }
     }
 
+    async fn look(&self, stream: StreamId, absent: Absent) -> Result<RecentEvents, ChatError> {
+        let mut call = self.recent.prepare_invoke();
+        call.key(room(stream)).key(events(stream));
+        call.arg(KEPT).arg(EVENTS_MS).arg(u8::from(absent == Absent::Begins));
+        let (epoch, offset, frames): (i64, i64, Vec<String>) =
+            call.invoke_async(&mut self.store.connection()).await.map_err(unavailable)?;
+        let last = Position { epoch, offset };
+        let mut events = frames.iter().map(|frame| event(frame)).collect::<Result<Vec<_>, _>>()?;
+        // Of this epoch, and without gaps: what lies before one is of no use.
+        events.retain(|event| event.position.epoch == epoch);
+        let mut expected = offset;
+        let whole = events.iter().rev().take_while(|event| {
+            let follows = event.position.offset == expected;
+            expected = expected.saturating_sub(1);
+            follows
+        });
+        let whole = whole.count();
+        let events = events.split_off(events.len().saturating_sub(whole));
+        Ok(RecentEvents::new(last, events))
+    }
+
     fn channel(&self, stream: StreamId) -> String {
         format!("{}{}", self.prefix, super::topic(stream))
     }
@@ -142,27 +170,12 @@ impl RoomLog for RedisLog {
         .boxed()
     }
 
-    fn recent(&self, stream: StreamId) -> BoxFuture<'_, Result<RecentEvents, ChatError>> {
-        async move {
-            let mut call = self.recent.prepare_invoke();
-            call.key(room(stream)).key(events(stream)).arg(KEPT).arg(EVENTS_MS);
-            let (epoch, offset, frames): (i64, i64, Vec<String>) =
-                call.invoke_async(&mut self.store.connection()).await.map_err(unavailable)?;
-            let last = Position { epoch, offset };
-            let mut events = frames.iter().map(|frame| event(frame)).collect::<Result<Vec<_>, _>>()?;
-            // Of this epoch, and without gaps: what lies before one is of no use.
-            events.retain(|event| event.position.epoch == epoch);
-            let mut expected = offset;
-            let whole = events.iter().rev().take_while(|event| {
-                let follows = event.position.offset == expected;
-                expected = expected.saturating_sub(1);
-                follows
-            });
-            let whole = whole.count();
-            let events = events.split_off(events.len().saturating_sub(whole));
-            Ok(RecentEvents::new(last, events))
-        }
-        .boxed()
+    fn open(&self, stream: StreamId) -> BoxFuture<'_, Result<RecentEvents, ChatError>> {
+        self.look(stream, Absent::Begins).boxed()
+    }
+
+    fn recent(&self, stream: StreamId) -> BoxFuture<'_, Result<Vec<Event>, ChatError>> {
+        async move { Ok(self.look(stream, Absent::StaysSo).await?.events) }.boxed()
     }
 
     // What Redis keeps has its own end.

@@ -22,12 +22,12 @@ use crate::app::{Accounts, Chat, Notifications};
 use crate::chat::answer::Answer;
 use crate::chat::conversation;
 use crate::chat::frame::{self, Request};
-use crate::chat::hub::Member;
+use crate::chat::hub::{Member, Seat};
 use crate::chat::voice::Voice;
 use crate::departures;
 use crate::limits::gcra::{FullAt, Quota};
 use crate::notifications::Listening;
-use crate::presence::{Present, Viewer};
+use crate::presence::Viewer;
 use crate::sockets::{Badge, FRAMES, Frame, MAX_FRAME, WINDOW, read};
 
 /// What sessions have of the server.
@@ -89,7 +89,7 @@ struct Session<'a> {
     closing: &'a CancellationToken,
     voice: Voice,
     listening: Listening,
-    rooms: Rooms<Present>,
+    rooms: Rooms<Seat>,
     viewer: Viewer,
     /// It has connected to the namespace.
     is_in: bool,
@@ -195,11 +195,11 @@ impl Session<'_> {
         }
         let (member, inbox) = Member::new();
         match self.chat.hub.join(stream, since, member, self.viewer).await {
-            Ok((joined, mut present)) => {
+            Ok((joined, mut seat)) => {
                 if let Some(person) = self.voice.person() {
-                    present.is(person);
+                    seat.is(person);
                 }
-                self.rooms.enter(stream, inbox, present);
+                self.rooms.enter(stream, inbox, seat);
                 let mut data = frame::joined_data(stream, &joined);
                 if let (Some(data), Some(standing)) =
                     (data.as_object_mut(), self.voice.standing(self.chat, stream).await)
@@ -232,7 +232,7 @@ impl Session<'_> {
         let Self { chat, accounts, voice, listening, .. } = self;
         let answer = conversation::act(chat, accounts, stream, voice, listening, request).await;
         if let Some(person) = voice.person() {
-            self.rooms.presents().for_each(|present| present.is(person));
+            self.rooms.seats().for_each(|seat| seat.is(person));
         }
         answer
     }
