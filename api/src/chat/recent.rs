@@ -84,16 +84,15 @@ impl Recent {
             return Taken::New(missed);
         }
         // Another epoch, or more was missed than the log remembers.
-        let new_epoch = seen.last.epoch != self.last.epoch;
+        if seen.last.epoch == self.last.epoch {
+            // What was said before it does not come right before what is known now.
+            self.lines.clear();
+        }
         self.last = seen.last;
         self.events = seen.events.iter().map(|event| Heard::new(event.clone(), now)).collect();
-        if new_epoch {
-            // What was said before belongs to the room all the same.
-            for event in seen.events {
-                self.remember(&event);
-            }
-        } else {
-            self.lines = seen.events.iter().filter_map(Line::of).collect();
+        // What was said in another epoch belongs to the room all the same.
+        for event in &seen.events {
+            self.remember(event);
         }
         Taken::Gap
     }
@@ -257,6 +256,19 @@ mod tests {
             [said(1, 9), removal(10, 10), removal(11, 11), removal(12, 11), ban],
             "places without words, and no place missing"
         );
+    }
+
+    #[test]
+    fn after_a_gap_too_newcomers_see_the_last_fifty_without_what_was_removed() {
+        let mut recent = Recent::new(seen(1, 1..=3), Vec::new(), now());
+        let mut behind = seen(1, 500..=599);
+        let last = Position { epoch: 1, offset: 600 };
+        let ban = fields_of_ban(StreamId(Uuid::nil()), author(10), "bob", None);
+        behind.events.push(Event::new(Kind::UserBanned, last, &ban));
+        assert_eq!(recent.catch_up(RecentEvents { last, ..behind }, now()), Taken::Gap);
+        let lines: Vec<i64> = recent.lines().iter().map(|line| line.said.position.offset).collect();
+        assert_eq!((lines.len(), lines.first(), lines.last()), (45, Some(&551), Some(&599)));
+        assert!(lines.iter().all(|offset| offset % 10 != 0), "{lines:?}");
     }
 
     #[test]
