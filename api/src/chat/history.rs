@@ -60,7 +60,7 @@ pub(crate) async fn before(
 }
 
 /// The same of a room that is open. What PostgreSQL does not have yet is taken from the log, and what was removed a moment ago is left out.
-pub(super) async fn of_open(
+async fn of_open(
     log: &dyn RoomLog,
     database: &PgPool,
     stream: StreamId,
@@ -69,13 +69,24 @@ pub(super) async fn of_open(
 ) -> Result<Vec<Line>, ChatError> {
     // The log first: what has left it by the time PostgreSQL is asked has arrived there.
     let recent = log.recent(stream).await?;
+    Ok(beside(&recent, database, stream, position, most).await?.0)
+}
+
+/// The same, of somebody who has looked at the log; and which of its messages PostgreSQL has marked as removed.
+pub(super) async fn beside(
+    recent: &[Event],
+    database: &PgPool,
+    stream: StreamId,
+    position: Option<Position>,
+    most: usize,
+) -> Result<(Vec<Line>, HashSet<Uuid>), ChatError> {
     let read = async {
         let kept = store::before(database, stream, position, rows(most)).await?;
-        let events = lines_of(&recent, &kept, position);
+        let events = lines_of(recent, &kept, position);
         // What PostgreSQL does not show may not be there yet, or be marked as removed, though the log was not told so.
         let ids: Vec<Uuid> = events.iter().map(|line| line.said.id).collect();
         let removed = if ids.is_empty() { HashSet::new() } else { store::removed(database, &ids).await? };
-        Ok::<_, sqlx::Error>(merged(kept, events, &recent, &removed, most))
+        Ok::<_, sqlx::Error>((merged(kept, events, recent, &removed, most), removed))
     };
     read.await.map_err(unreadable)
 }

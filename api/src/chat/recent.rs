@@ -48,10 +48,13 @@ pub(super) enum Taken {
 }
 
 impl Recent {
-    /// From the log's events and the last messages (the latest first).
+    /// From the log's events and the last messages (the latest first), of which those that came after that look are still to be heard.
     pub(super) fn new(recent: RecentEvents, latest: Vec<Line>, now: Instant) -> Self {
         let events = recent.events.into_iter().map(|event| Heard::new(event, now)).collect();
-        Self { last: recent.last, events, lines: latest.into_iter().rev().collect() }
+        let last = recent.last;
+        let is_heard = |line: &Line| line.said.position.epoch == last.epoch && line.said.position > last;
+        let lines = latest.into_iter().rev().filter(|line| !is_heard(line)).collect();
+        Self { last, events, lines }
     }
 
     pub(super) fn last(&self) -> Position {
@@ -131,6 +134,8 @@ impl Recent {
 
     fn remember(&mut self, event: &Event) {
         if let Some(line) = Line::of(event) {
+            // In another epoch too: what PostgreSQL had already is in its place now.
+            self.lines.retain(|known| known.said.id != line.said.id);
             self.lines.push_back(line);
             if self.lines.len() > LINES {
                 self.lines.pop_front();
@@ -269,6 +274,23 @@ mod tests {
         let lines: Vec<i64> = recent.lines().iter().map(|line| line.said.position.offset).collect();
         assert_eq!((lines.len(), lines.first(), lines.last()), (45, Some(&551), Some(&599)));
         assert!(lines.iter().all(|offset| offset % 10 != 0), "{lines:?}");
+    }
+
+    #[test]
+    fn newcomers_get_no_message_twice_that_comes_while_the_room_is_opened() {
+        // PostgreSQL has four and five already; four and five are heard afterwards.
+        let latest = [5, 4, 3, 2].map(|offset| Line::of(&said(1, offset)).unwrap());
+        let mut recent = Recent::new(seen(1, 1..=3), latest.to_vec(), now());
+        let offsets = |recent: &Recent| -> Vec<i64> {
+            recent.lines().iter().map(|line| line.said.position.offset).collect()
+        };
+        assert_eq!(offsets(&recent), [2, 3]);
+        for offset in [4, 5] {
+            recent.hear(said(1, offset), now());
+        }
+        assert_eq!(offsets(&recent), [2, 3, 4, 5]);
+        assert_eq!(recent.catch_up(seen(2, 5..=6), now()), Taken::Gap);
+        assert_eq!(offsets(&recent), [2, 3, 4, 5, 6], "the same message in another epoch");
     }
 
     #[test]

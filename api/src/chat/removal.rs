@@ -3,6 +3,8 @@
 //! Whoever comes back is told again what they missed. What was removed meanwhile must not be among it, and no offset may be
 //! missing either: so a `message_deleted` stands in the place of the message.
 
+use std::collections::HashSet;
+
 use caudal_livestream::StreamId;
 use uuid::Uuid;
 
@@ -117,6 +119,18 @@ pub(super) fn take_back(events: &mut [Event]) {
     }
 }
 
+/// Takes back what PostgreSQL has marked as removed, though the room was not told.
+pub(super) fn take_back_marked(events: &mut [Event], marked: &HashSet<Uuid>) {
+    if marked.is_empty() {
+        return;
+    }
+    for event in events {
+        if let Some(said) = Said::of(event).filter(|said| marked.contains(&said.id)) {
+            *event = said.taken_back();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,5 +167,8 @@ mod tests {
         let again = events.clone();
         take_back(&mut events);
         assert_eq!(events, again);
+        take_back_marked(&mut events, &HashSet::from([Uuid::from_u128(3)]));
+        assert_eq!(events[2], placed(3, 3));
+        assert_eq!(events[5], again[5]);
     }
 }

@@ -17,6 +17,7 @@ use super::hub::{Inner, Joined, Member};
 use super::log;
 use super::position::Position;
 use super::recent::{LINES, Recent, Taken};
+use super::removal::take_back_marked;
 use crate::bus::{Heard, Subscription};
 
 /// Somebody wants in.
@@ -82,9 +83,10 @@ async fn open(hub: &Inner, stream: StreamId) -> Result<(Subscription, Recent), C
         tracing::warn!(%error, %stream, "a room cannot be listened to");
         ChatError::Unavailable
     })?;
-    let recent = hub.log.open(stream).await?;
-    let latest = history::of_open(hub.log.as_ref(), &hub.database, stream, None, LINES).await?;
-    // Whatever came between the two looks is heard, and known already where it counts.
+    // One look for both: what comes after it is heard, and is new then.
+    let mut recent = hub.log.open(stream).await?;
+    let (latest, removed) = history::beside(&recent.events, &hub.database, stream, None, LINES).await?;
+    take_back_marked(&mut recent.events, &removed);
     Ok((subscription, Recent::new(recent, latest, Instant::now())))
 }
 

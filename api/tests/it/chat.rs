@@ -313,6 +313,11 @@ async fn a_removal_that_the_room_was_not_told_of_holds_and_the_next_try_tells_it
         // As it stays where the log is away, or the replica ends, just then.
         api.database.execute("update chat_messages set deleted_at = now()").await;
         assert_eq!(api.get(&history).await.json, json!([]));
+        // Nor is it told to whoever comes back.
+        let before = json!({ "epoch": first["epoch"], "offset": first["offset"].as_i64().unwrap() - 1 });
+        let (mut back, joined) = Peer::join_since(&api, stream, Some(&before)).await;
+        assert_eq!(joined["recovered"], true);
+        assert_eq!(back.hear("message_deleted").await["id"], first["id"]);
         let (mut peer, joined) = Peer::join(&api, stream).await;
         assert_eq!(joined["messages"], json!([]));
         for _ in 0..2 {
