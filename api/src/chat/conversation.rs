@@ -12,7 +12,7 @@ use super::hub::{Member, Seat};
 use super::moderation::Banning;
 use super::position::Position;
 use super::speak::Saying;
-use super::voice::Voice;
+use super::voice::{Lost, Voice};
 use crate::app::{Accounts, Chat, Notifications};
 use crate::notifications::Listening;
 use crate::presence::Viewer;
@@ -86,6 +86,10 @@ impl Talk for Guest<'_> {
 
     fn lasts(&self) -> Option<Duration> {
         self.voice.lasts()
+    }
+
+    fn lost(&self) -> Option<Lost> {
+        self.voice.lost()
     }
 }
 

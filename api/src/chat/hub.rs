@@ -138,7 +138,9 @@ impl Hub {
         let mut command = Command { since, member, answer };
         // A room that nobody is in any more may end just now; then the next one begins.
         for _ in 0..3 {
-            let Some(room) = self.room(stream).await? else { return self.closed(stream, command.member).await };
+            let Some(room) = self.room(stream).await? else {
+                return self.closed(stream, command.member).await;
+            };
             // Before the room tells how many there are, and only where it exists.
             let present = self.0.audience.presence().enter(stream, viewer);
             match room.send(command).await {

@@ -56,4 +56,4 @@ pub(crate) use partitions::{keep as keep_partitions, prepare as prepare_partitio
 pub(crate) use position::Position;
 pub(crate) use socket_io::{Newcomer, SocketIo};
 pub(crate) use speak::{Saying, remove, say, tell_removed};
-pub(crate) use voice::Voice;
+pub(crate) use voice::{Lost, Voice};

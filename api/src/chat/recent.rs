@@ -223,7 +223,8 @@ mod tests {
         for (epoch, offset) in [(7, 8), (7, 13), (6, 11), (8, 1)] {
             assert_eq!(after(epoch, offset), None, "{epoch}.{offset}");
         }
-        let silent = Recent::new(RecentEvents { last: Position::beginning(7), events: vec![] }, vec![], now());
+        let silent =
+            Recent::new(RecentEvents { last: Position::beginning(7), events: vec![] }, vec![], now());
         assert_eq!(silent.after(Position::beginning(7)), Some(Vec::new()));
     }
 

@@ -155,8 +155,14 @@ mod tests {
         let removal = Event::new(Kind::MessageDeleted, at(4), &fields_of_removal(stream, Uuid::from_u128(1)));
         let ban = fields_of_ban(stream, Uuid::from_u128(101), "bob", None);
         let ban = Event::new(Kind::UserBanned, at(5), &ban);
-        let mut events =
-            [said(1, 100, 1), said(2, 101, 2), said(3, 100, 3), removal.clone(), ban.clone(), said(6, 101, 6)];
+        let mut events = [
+            said(1, 100, 1),
+            said(2, 101, 2),
+            said(3, 100, 3),
+            removal.clone(),
+            ban.clone(),
+            said(6, 101, 6),
+        ];
         take_back(&mut events);
         let placed = |offset, id| {
             Event::new(Kind::MessageDeleted, at(offset), &fields_of_removal(stream, Uuid::from_u128(id)))

@@ -304,10 +304,9 @@ async fn a_removal_that_the_room_was_not_told_of_holds_and_the_next_try_tells_it
         let (ana, bob, eve) =
             (api.register("ana").await, api.register("bob").await, api.register("eve").await);
         let stream = ana.goes_live().await;
-        let (history, path) = (
-            format!("/api/chat/{stream}"),
-            |said: &Value| format!("/api/chat/{stream}/messages/{}", said["id"].as_str().unwrap()),
-        );
+        let (history, path) = (format!("/api/chat/{stream}"), |said: &Value| {
+            format!("/api/chat/{stream}/messages/{}", said["id"].as_str().unwrap())
+        });
         let first = say(&bob, stream, "one").await;
         api.database.says("select count(*) = 1 from chat_messages").await;
         // As it stays where the log is away, or the replica ends, just then.
@@ -419,7 +418,7 @@ async fn nobody_gets_into_a_room_that_does_not_exist_nor_from_another_site() {
 }
 
 #[tokio::test]
-async fn a_ban_silences_and_a_flood_ends_the_connection() {
+async fn a_ban_that_a_frame_meets_ends_the_connection_and_a_flood_does() {
     // Before the sweep finds out, which closes the socket (`bans`).
     let api = Running::start_with(|config| config.deadlines.sweep = Duration::from_secs(3600)).await;
     let (ana, bob) = (api.register("ana").await, api.register("bob").await);
@@ -439,6 +438,9 @@ async fn a_ban_silences_and_a_flood_ends_the_connection() {
         }
     };
     soon(silenced).await;
+    // Also what it listens to: it was that person's.
+    assert_eq!(peer.closed().await, 4401);
+    let (mut peer, _) = Peer::join(&api, stream).await;
     for _ in 0..80 {
         if peer.socket.send("x".into()).await.is_err() {
             break;

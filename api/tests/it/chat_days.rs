@@ -20,7 +20,8 @@ const DROP_LAST: &str = "do $$ begin
              where i.inhparent = 'chat_messages'::regclass);
 end $$";
 
-const ALL_ARE_THERE: &str = "select count(*) = 16 from pg_inherits where inhparent = 'chat_messages'::regclass";
+const ALL_ARE_THERE: &str =
+    "select count(*) = 16 from pg_inherits where inhparent = 'chat_messages'::regclass";
 
 async fn ends(api: Running) {
     let Running { shutdown, task, .. } = api;

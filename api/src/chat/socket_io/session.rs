@@ -23,7 +23,7 @@ use crate::chat::answer::Answer;
 use crate::chat::conversation;
 use crate::chat::frame::{self, Request};
 use crate::chat::hub::{Member, Seat};
-use crate::chat::voice::Voice;
+use crate::chat::voice::{Lost, Voice};
 use crate::departures;
 use crate::limits::gcra::{FullAt, Quota};
 use crate::notifications::Listening;
@@ -68,12 +68,12 @@ pub(super) async fn run(
             told = session.listening.next() => session.hear(told).await,
             text = inbox.recv() => match text {
                 Some(text) if pace.count(Quota::new(FRAMES, WINDOW), began.elapsed() + WINDOW).retry_after.is_none() => {
-                    session.take(&text).await
+                    session.take(&text).await.and_then(|()| session.voice.lost().map_or(Ok(()), |lost| Err(lost.into())))
                 }
                 _ => Err(TOO_MANY),
             },
             () = sleep_until(began + TO_CONNECT), if !session.is_in => Err(End::Gone),
-            () = sleep(expires.unwrap_or_default()), if expires.is_some() => Err(EXPIRED),
+            () = sleep(expires.unwrap_or_default()), if expires.is_some() => Err(Lost::Expired.into()),
         };
         if let Err(end) = went_on {
             break end;
@@ -111,6 +111,16 @@ impl End {
         let (code, detail) = badge.last_words().unwrap_or((departures::ENDED, "the session has been ended"));
         let code = if code == departures::BANNED { "banned" } else { "session_revoked" };
         Self::Parted { code, detail }
+    }
+}
+
+impl From<Lost> for End {
+    fn from(lost: Lost) -> Self {
+        let code = match lost {
+            Lost::Expired => "token_expired",
+            Lost::Ended => "session_revoked",
+        };
+        Self::Parted { code, detail: lost.words() }
     }
 }
 
@@ -304,7 +314,6 @@ impl Session<'_> {
 
 const NOT_UNDERSTOOD: End =
     End::Parted { code: "malformed", detail: "packets are text of 8 KiB at most, in Socket.IO's form" };
-const EXPIRED: End = End::Parted { code: "token_expired", detail: "the access token has expired" };
 const TOO_MANY: End = End::Parted { code: "too_many", detail: "too many frames" };
 /// For a client to connect to the namespace, which official ones do at once.
 const TO_CONNECT: Duration = Duration::from_secs(10);
