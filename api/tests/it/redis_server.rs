@@ -26,19 +26,10 @@ impl RedisServer {
         format!("redis+unix://{}", self.folder.path().join("s").display())
     }
 
-    /// As if it had lost its memory, without a word.
-    pub(crate) fn forget_everything(&self) {
-        assert_eq!(self.ask(&["FLUSHALL"]), "OK");
-    }
-
-    /// The names of what it has, a line each.
-    pub(crate) fn keys(&self, pattern: &str) -> String {
-        self.ask(&["KEYS", pattern])
-    }
-
-    fn ask(&self, question: &[&str]) -> String {
+    /// What it answers to a command.
+    pub(crate) fn ask(&self, command: &[&str]) -> String {
         let mut client = Command::new("redis-cli");
-        let answer = client.arg("-s").arg(self.folder.path().join("s")).args(question).output();
+        let answer = client.arg("-s").arg(self.folder.path().join("s")).args(command).output();
         String::from_utf8(answer.expect("redis-cli is missing").stdout).unwrap().trim().to_owned()
     }
 
