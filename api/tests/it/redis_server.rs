@@ -26,13 +26,6 @@ impl RedisServer {
         format!("redis+unix://{}", self.folder.path().join("s").display())
     }
 
-    /// What it answers to a command.
-    pub(crate) fn ask(&self, command: &[&str]) -> String {
-        let mut client = Command::new("redis-cli");
-        let answer = client.arg("-s").arg(self.folder.path().join("s")).args(command).output();
-        String::from_utf8(answer.expect("redis-cli is missing").stdout).unwrap().trim().to_owned()
-    }
-
     pub(crate) fn stop(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
