@@ -149,7 +149,8 @@ async fn no_replica_goes_by_a_clock_of_its_own() {
     let tells_its_time = async |may| {
         let mut connection = RedisStore::open(&scene.redis.url().into()).unwrap().connection();
         let mut command = redis::cmd("ACL");
-        command.arg("SETUSER").arg("default").arg(may).query_async::<()>(&mut connection).await.unwrap();
+        command.arg("SETUSER").arg("default").arg(may);
+        let () = command.query_async(&mut connection).await.unwrap();
     };
     let ana = one.enter(scene.stream, person(1));
     assert_eq!(seen().await, 1);
