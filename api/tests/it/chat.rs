@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use caudal_livestream::StreamId;
 use futures::{SinkExt as _, StreamExt as _};
-use reqwest::{Method, StatusCode};
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::database::TestDatabase;
 use crate::redis_server::RedisServer;
-use crate::running::{Person, Running, pages, send};
+use crate::running::{Person, Running, pages};
 
 /// Somebody's socket in a room.
 pub(crate) struct Peer {
@@ -116,12 +116,6 @@ pub(crate) fn texts(lines: &[Value]) -> Vec<&str> {
 pub(crate) async fn on(redis: &RedisServer, database: &Arc<TestDatabase>) -> Running {
     let url = redis.url();
     Running::replica(Arc::clone(database), |config| config.redis_url = Some(url.into())).await
-}
-
-async fn asked<T: redis::FromRedisValue>(redis: &RedisServer, command: &[&str]) -> T {
-    let client = redis::Client::open(redis.url()).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-    redis::cmd(command[0]).arg(&command[1..]).query_async(&mut connection).await.unwrap()
 }
 
 #[tokio::test]
@@ -265,127 +259,6 @@ async fn a_message_is_removed_for_everybody_by_its_author_or_the_streamer() {
     let other = format!("/api/chat/{elsewhere}/messages/{}", second["id"].as_str().unwrap());
     assert_eq!(bob.delete(&other).await.refusal(), (404, "not_found"));
     assert_eq!(bob.delete(&format!("/api/chat/{stream}/messages/x")).await.refusal(), (404, "not_found"));
-}
-
-#[tokio::test]
-async fn a_broadcast_that_is_over_has_its_history_and_no_room() {
-    for redis in [None, Some(RedisServer::start())] {
-        let url = redis.as_ref().map(RedisServer::url);
-        let api = Running::start_with(|config| config.redis_url = url.map(Into::into)).await;
-        let (ana, bob) = (api.register("ana").await, api.register("bob").await);
-        let stream = ana.goes_live().await;
-        let (mut peer, _) = Peer::join(&api, stream).await;
-        let said = say(&bob, stream, "hola").await;
-        assert_eq!(peer.hear("new_message").await, said);
-        api.database.says("select count(*) = 1 from chat_messages").await;
-        // The report says that it was years ago. The room hears of it, and ends.
-        api.done(stream, "unpublished").await;
-        let ended = peer.hear("stream_ended").await;
-        assert_eq!(peer.closed().await, 4408);
-        if let Some(redis) = &redis {
-            assert_eq!(asked::<String>(redis, &["FLUSHALL"]).await, "OK");
-        }
-
-        let (mut back, joined) = Peer::join_since(&api, stream, Some(&ended)).await;
-        assert_eq!((&joined["recovered"], &joined["messages"]), (&json!(false), &json!([said])));
-        back.authenticate(&bob).await;
-        assert_eq!(back.ask("send_message", json!({ "message": "adiós" })).await["code"], "ended");
-        let history = format!("/api/chat/{stream}");
-        assert_eq!(api.get(&history).await.json, json!([said]));
-        // It is taken away from there, and nobody is left to be told.
-        let removal = format!("{history}/messages/{}", said["id"].as_str().unwrap());
-        assert_eq!(ana.delete(&removal).await.status, 204);
-        assert_eq!(api.get(&history).await.json, json!([]));
-        if let Some(redis) = &redis {
-            let kept: Vec<String> = asked(redis, &["KEYS", "chat:*:*"]).await;
-            assert!(kept.is_empty(), "of a room that is closed: {kept:?}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_removal_that_the_room_was_not_told_of_holds_and_the_next_try_tells_it_once() {
-    for redis in [None, Some(RedisServer::start())] {
-        let url = redis.as_ref().map(RedisServer::url);
-        let api = Running::start_with(|config| config.redis_url = url.map(Into::into)).await;
-        let (ana, bob, eve) =
-            (api.register("ana").await, api.register("bob").await, api.register("eve").await);
-        let stream = ana.goes_live().await;
-        let (history, path) = (format!("/api/chat/{stream}"), |said: &Value| {
-            format!("/api/chat/{stream}/messages/{}", said["id"].as_str().unwrap())
-        });
-        let first = say(&bob, stream, "one").await;
-        api.database.says("select count(*) = 1 from chat_messages").await;
-        // As it stays where the log is away, or the replica ends, just then.
-        api.database.execute("update chat_messages set deleted_at = now()").await;
-        assert_eq!(api.get(&history).await.json, json!([]));
-        // Nor is it told to whoever comes back.
-        let before = json!({ "epoch": first["epoch"], "offset": first["offset"].as_i64().unwrap() - 1 });
-        let (mut back, joined) = Peer::join_since(&api, stream, Some(&before)).await;
-        assert_eq!(joined["recovered"], true);
-        assert_eq!(back.hear("message_deleted").await["id"], first["id"]);
-        let (mut peer, joined) = Peer::join(&api, stream).await;
-        assert_eq!(joined["messages"], json!([]));
-        for _ in 0..2 {
-            assert_eq!(ana.delete(&path(&first)).await.status, 204);
-        }
-        assert_eq!(peer.hear("message_deleted").await["id"], first["id"]);
-
-        // Where the moderators' log cannot be written, nothing is removed.
-        let second = say(&eve, stream, "two").await;
-        assert_eq!(peer.hear("new_message").await, second);
-        api.database.says("select count(*) = 2 from chat_messages").await;
-        api.database
-            .execute(
-                "create function refuse() returns trigger language plpgsql as $$ begin
-                     raise exception 'a deadlock' using errcode = '40P01';
-                 end $$;
-                 create trigger refuse before insert on moderation_actions
-                 for each row execute function refuse();",
-            )
-            .await;
-        assert_eq!(ana.delete(&path(&second)).await.refusal(), (503, "unavailable"));
-        assert_eq!(api.get(&history).await.json, json!([second]));
-        api.database.execute("drop trigger refuse on moderation_actions").await;
-        assert_eq!(ana.delete(&path(&second)).await.status, 204);
-        assert_eq!(peer.hear("message_deleted").await["id"], second["id"]);
-        api.database.says("select count(*) = 1 from moderation_actions").await;
-    }
-}
-
-#[tokio::test]
-async fn whoever_comes_back_is_told_no_word_of_what_was_removed() {
-    for redis in [None, Some(RedisServer::start())] {
-        let url = redis.as_ref().map(RedisServer::url);
-        let api = Running::start_with(|config| config.redis_url = url.map(Into::into)).await;
-        let (ana, bob, eve) =
-            (api.register("ana").await, api.register("bob").await, api.register("eve").await);
-        let stream = ana.goes_live().await;
-        let first = say(&ana, stream, "one").await;
-        let removed = say(&bob, stream, "secret").await;
-        let path = format!("/api/chat/{stream}/messages/{}", removed["id"].as_str().unwrap());
-        assert_eq!(bob.delete(&path).await.status, 204);
-        // A room that begins with this reads it in the log.
-        let (mut peer, joined) = Peer::join_since(&api, stream, Some(&first)).await;
-        assert_eq!(joined["recovered"], true);
-        let placeholder = peer.hear("message_deleted").await;
-        assert_eq!((&placeholder["offset"], &placeholder["id"]), (&removed["offset"], &removed["id"]));
-        let removal = peer.hear("message_deleted").await;
-        assert_eq!(removal["id"], removed["id"]);
-        assert_eq!(removal["offset"], removed["offset"].as_i64().unwrap() + 1);
-
-        // And one that is there hears it.
-        let said = say(&eve, stream, "another secret").await;
-        assert_eq!(peer.hear("new_message").await, said);
-        let ban = ana.request(Method::PUT, &format!("/api/chat/{stream}/bans/{}", eve.id));
-        assert_eq!(send(ban.json(&json!({ "durationSeconds": 60 }))).await.status, 204);
-        let banned = peer.hear("user_banned").await;
-        let (mut back, joined) = Peer::join_since(&api, stream, Some(&removal)).await;
-        assert_eq!(joined["recovered"], true);
-        let placeholder = back.hear("message_deleted").await;
-        assert_eq!((&placeholder["offset"], &placeholder["id"]), (&said["offset"], &said["id"]));
-        assert_eq!(back.hear("user_banned").await, banned);
-    }
 }
 
 #[tokio::test]
