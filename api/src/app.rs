@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::address::TrustedProxies;
 use crate::audience::GatheredAudience;
 use crate::auth::{AccessTokens, Passwords, Sessions};
-use crate::chat::{Entitlements, Hub, NoEntitlements, SocketIo, tidy_partitions};
+use crate::chat::{Entitlements, Hub, NoEntitlements, SocketIo, prepare_partitions};
 use crate::config::{self, Broadcasts, Config, DatabaseUse, PublicUrls, SocketIoPolling};
 use crate::database;
 use crate::database_lock::DatabaseLock;
@@ -169,7 +169,7 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
     let (post, mailing) =
         Post::open(config.mail.as_ref(), database.clone(), Arc::clone(&urls), metrics.clone())?;
     // So that chat has somewhere to go from the first message on.
-    tidy_partitions(&database, Utc::now().date_naive()).await?;
+    prepare_partitions(&database, Utc::now().date_naive(), deadlines.database_start).await?;
     let audience = Arc::new(GatheredAudience::new(Arc::clone(&presence), config.audience));
     let (realtime, hub, told) =
         Realtime::open(config.redis_url.as_ref(), redis.as_ref(), &database, Arc::clone(&audience))?;

@@ -60,6 +60,7 @@ pub(crate) fn spawn(
                 round.run("lost streams", lost.reconcile(&streams)).await;
                 round.run("forgotten streams", forgotten_streams::recall(&streams)).await;
                 round.run("viewers", count_viewers(&streams, &entrance.metrics)).await;
+                round.run("rooms", chat.hub.close_over()).await;
                 round.run("deletions", deletion::go_on(&chat)).await;
             };
             if shutdown.run_until_cancelled(work).await.is_none() {

@@ -216,6 +216,8 @@ pub struct Deadlines {
     /// How long the directory must not have known a stream before its row is closed. Longer than a directory takes to
     /// load, and than a router takes from `authorize` to opening the stream.
     pub unknown_stream: Duration,
+    /// Over which sockets are closed one by one when the api ends (`CAUDAL_DRAIN_SPREAD`): each comes back to another replica.
+    pub drain_spread: Duration,
     /// Between two searches for rows that nobody needs any more.
     pub tidy: Duration,
 }
@@ -234,6 +236,7 @@ impl Default for Deadlines {
             control: Duration::from_secs(3),
             sweep: Duration::from_secs(5),
             unknown_stream: Duration::from_secs(30),
+            drain_spread: Duration::ZERO,
             tidy: Duration::from_secs(3600),
         }
     }

@@ -136,7 +136,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Star
         tasks.spawn(async move { server.serve(router, shutdown).await.map_err(StartError::Listener) });
     }
     background::spawn(&mut tasks, &app, deadlines, &shutdown);
-    realtime.spawn(&mut tasks, &app, &shutdown);
+    realtime.spawn(&mut tasks, &app, &shutdown, deadlines.drain_spread);
     runner.spawn(&mut tasks, &app, &shutdown);
     {
         let (presence, shutdown) = (Arc::clone(&app.chat.presence), shutdown.clone());

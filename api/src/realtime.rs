@@ -53,12 +53,13 @@ impl Realtime {
         Ok((Self { listener, carrier, stop }, hub, told))
     }
 
-    /// Runs until `shutdown`, and ends in order: sockets, rooms, and what carries their last messages.
+    /// Runs until `shutdown`, and ends in order: sockets, one by one over `spread`, rooms, and what carries their last messages.
     pub(crate) fn spawn(
         self,
         tasks: &mut JoinSet<Result<(), StartError>>,
         app: &App,
         shutdown: &CancellationToken,
+        spread: Duration,
     ) {
         let Self { listener, carrier, stop } = self;
         if let Some(listener) = listener {
@@ -91,7 +92,7 @@ impl Realtime {
         let (chat, ending) = (Arc::clone(&app.chat), shutdown.clone());
         tasks.spawn(async move {
             ending.cancelled().await;
-            let cut_off = chat.sockets.close(GOODBYE).await;
+            let cut_off = chat.sockets.close(spread, GOODBYE).await;
             if cut_off > 0 {
                 tracing::info!(cut_off, "sockets that did not close in time were cut off");
             }

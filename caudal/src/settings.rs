@@ -190,7 +190,7 @@ pub struct Settings {
     /// How long a role that gets a SIGTERM still takes connections, at most `10m`: load balancers notice late that it ends.
     #[arg(long, env = "CAUDAL_DRAIN_ACCEPT", default_value = "0s", value_parser = span_or_none("10m"), value_name = "TIME", help_heading = STREAMS)]
     pub drain_accept: Span,
-    /// The time over which the router then disconnects its publishers one by one, at most `1h`: each comes back to another router.
+    /// The time over which a role then lets go one by one of its publishers (the router) or chat sockets (the api), at most `1h`: each comes back to another.
     #[arg(long, env = "CAUDAL_DRAIN_SPREAD", default_value = "0s", value_parser = span_or_none("1h"), value_name = "TIME", help_heading = STREAMS)]
     pub drain_spread: Span,
     /// What a second publisher on a live key gets while the first one sends: `reject` refuses it, `takeover` lets it win.

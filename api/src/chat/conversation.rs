@@ -8,14 +8,14 @@ use tokio::sync::mpsc;
 
 use super::answer::Answer;
 use super::frame::{self, Request};
-use super::hub::Member;
+use super::hub::{Member, Seat};
 use super::moderation::Banning;
 use super::position::Position;
 use super::speak::Saying;
-use super::voice::Voice;
+use super::voice::{Lost, Voice};
 use crate::app::{Accounts, Chat, Notifications};
 use crate::notifications::Listening;
-use crate::presence::{Present, Viewer};
+use crate::presence::Viewer;
 use crate::sockets::{Socket, Talk, error, talk};
 
 /// Until one side has enough.
@@ -29,12 +29,12 @@ pub(crate) async fn converse(
     socket: &mut Socket,
 ) {
     let (member, inbox) = Member::new();
-    let present = match chat.hub.join(stream, since, member, viewer).await {
-        Ok((joined, present)) => {
+    let seat = match chat.hub.join(stream, since, member, viewer).await {
+        Ok((joined, seat)) => {
             if socket.send(Message::Text(frame::joined(stream, &joined))).await.is_err() {
                 return;
             }
-            present
+            seat
         }
         Err(refused) => {
             let _ = socket.send(Message::Text(error(refused.code(), &refused.to_string()))).await;
@@ -44,7 +44,7 @@ pub(crate) async fn converse(
     };
     let listening = Listening::new(notifications.hub.clone());
     let voice = Voice::new(socket.badge());
-    talk(Guest { chat, accounts, stream, inbox, voice, listening, present }, socket).await;
+    talk(Guest { chat, accounts, stream, inbox, voice, listening, seat }, socket).await;
 }
 
 /// One who is in.
@@ -55,7 +55,7 @@ struct Guest<'a> {
     inbox: mpsc::Receiver<Utf8Bytes>,
     voice: Voice,
     listening: Listening,
-    present: Present,
+    seat: Seat,
 }
 
 impl Talk for Guest<'_> {
@@ -76,16 +76,20 @@ impl Talk for Guest<'_> {
     }
 
     async fn act(&mut self, request: Request) -> Answer {
-        let Self { chat, accounts, stream, voice, listening, present, .. } = self;
+        let Self { chat, accounts, stream, voice, listening, seat, .. } = self;
         let answer = act(chat, accounts, Some(*stream), voice, listening, request).await;
         if let Some(person) = voice.person() {
-            present.is(person);
+            seat.is(person);
         }
         answer
     }
 
     fn lasts(&self) -> Option<Duration> {
         self.voice.lasts()
+    }
+
+    fn lost(&self) -> Option<Lost> {
+        self.voice.lost()
     }
 }
 

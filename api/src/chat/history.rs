@@ -1,5 +1,6 @@
 //! What was said, for readers: from PostgreSQL, and what is on its way there.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use caudal_livestream::StreamId;
@@ -11,39 +12,28 @@ use uuid::Uuid;
 use super::draft::{Event, Kind};
 use super::log::RoomLog;
 use super::position::Position;
+use super::removal::{Removal, Said};
 use super::{ChatError, store};
+use crate::stream;
 
 /// A message, as readers get it.
 #[derive(Clone, Debug)]
 pub(crate) struct Line {
-    pub(crate) id: Uuid,
-    pub(super) author: Uuid,
-    pub(crate) position: Position,
+    pub(crate) said: Said,
     /// In JSON.
     data: Arc<str>,
 }
 
 impl Line {
     /// `fields` as a draft has them.
-    pub(super) fn new(id: Uuid, author: Uuid, position: Position, fields: &str) -> Self {
-        let event = Event::new(Kind::NewMessage, position, fields);
-        Self { id, author, position, data: event.message().unwrap_or("{}").into() }
+    pub(super) fn new(said: Said, fields: &str) -> Self {
+        let event = Event::new(Kind::NewMessage, said.position, fields);
+        Self { said, data: event.message().unwrap_or("{}").into() }
     }
 
     /// Of an event, if it is a message.
     pub(super) fn of(event: &Event) -> Option<Self> {
-        #[derive(serde::Deserialize)]
-        struct Message {
-            id: Uuid,
-            user: User,
-        }
-        #[derive(serde::Deserialize)]
-        struct User {
-            id: Uuid,
-        }
-        let data = event.message()?;
-        let Message { id, user } = serde_json::from_str(data).ok()?;
-        Some(Self { id, author: user.id, position: event.position, data: data.into() })
+        Some(Self { said: Said::of(event)?, data: event.message()?.into() })
     }
 }
 
@@ -54,70 +44,23 @@ impl Serialize for Line {
     }
 }
 
-/// An event that takes away what was said before it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Removal {
-    at: Position,
-    what: Removed,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Removed {
-    Message(Uuid),
-    /// All that somebody said.
-    AllOf(Uuid),
-}
-
-impl Removal {
-    pub(super) fn of(event: &Event) -> Option<Self> {
-        #[derive(serde::Deserialize)]
-        struct Frame {
-            event: String,
-            data: Data,
-        }
-        #[derive(serde::Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Data {
-            id: Option<Uuid>,
-            user_id: Option<Uuid>,
-        }
-        // Most events are messages, and need not be read for this.
-        if event.message().is_some() {
-            return None;
-        }
-        let Frame { event: name, data } = serde_json::from_str(&event.frame).ok()?;
-        let what = if name == Kind::MessageDeleted.name() {
-            Removed::Message(data.id?)
-        } else if name == Kind::UserBanned.name() {
-            Removed::AllOf(data.user_id?)
-        } else {
-            return None;
-        };
-        Some(Self { at: event.position, what })
-    }
-
-    pub(super) fn takes(&self, line: &Line) -> bool {
-        line.position < self.at
-            && match self.what {
-                Removed::Message(id) => line.id == id,
-                Removed::AllOf(person) => line.author == person,
-            }
-    }
-}
-
-/// The last messages, the latest first.
-pub(crate) async fn latest(
+/// The last messages before a position, the latest first; of a room that is closed, those that PostgreSQL has.
+pub(crate) async fn before(
     log: &dyn RoomLog,
     database: &PgPool,
     stream: StreamId,
+    position: Option<Position>,
     most: usize,
 ) -> Result<Vec<Line>, ChatError> {
-    before(log, database, stream, None, most).await
+    match stream::is_over(database, stream.0).await.map_err(unreadable)? {
+        None => Err(ChatError::UnknownStream),
+        Some(true) => of_closed(database, stream, position, most).await,
+        Some(false) => of_open(log, database, stream, position, most).await,
+    }
 }
 
-/// The last messages before a position, the latest first. What PostgreSQL does not have yet is taken from the log, and what was
-/// removed a moment ago is left out.
-pub(crate) async fn before(
+/// The same of a room that is open. What PostgreSQL does not have yet is taken from the log, and what was removed a moment ago is left out.
+async fn of_open(
     log: &dyn RoomLog,
     database: &PgPool,
     stream: StreamId,
@@ -126,25 +69,67 @@ pub(crate) async fn before(
 ) -> Result<Vec<Line>, ChatError> {
     // The log first: what has left it by the time PostgreSQL is asked has arrived there.
     let recent = log.recent(stream).await?;
-    let rows = i64::try_from(most).unwrap_or(i64::MAX);
-    let kept = store::before(database, stream, position, rows).await.map_err(|error| {
-        tracing::warn!(%error, "chat history cannot be read");
-        ChatError::Unavailable
-    })?;
-    Ok(merged(kept, &recent.events, position, most))
+    Ok(beside(&recent, database, stream, position, most).await?.0)
 }
 
-fn merged(kept: Vec<Line>, events: &[Event], position: Option<Position>, most: usize) -> Vec<Line> {
-    let mut all: Vec<Line> = events
-        .iter()
-        .filter(|event| position.is_none_or(|position| event.position < position))
-        .filter_map(Line::of)
-        .chain(kept)
-        .collect();
+/// The same, of somebody who has looked at the log; and which of its messages PostgreSQL has marked as removed.
+pub(super) async fn beside(
+    recent: &[Event],
+    database: &PgPool,
+    stream: StreamId,
+    position: Option<Position>,
+    most: usize,
+) -> Result<(Vec<Line>, HashSet<Uuid>), ChatError> {
+    let read = async {
+        let kept = store::before(database, stream, position, rows(most)).await?;
+        let events = lines_of(recent, &kept, position);
+        // What PostgreSQL does not show may not be there yet, or be marked as removed, though the log was not told so.
+        let ids: Vec<Uuid> = events.iter().map(|line| line.said.id).collect();
+        let removed = if ids.is_empty() { HashSet::new() } else { store::removed(database, &ids).await? };
+        Ok::<_, sqlx::Error>((merged(kept, events, recent, &removed, most), removed))
+    };
+    read.await.map_err(unreadable)
+}
+
+/// The same of one that is closed: nothing is on its way any more.
+pub(super) async fn of_closed(
+    database: &PgPool,
+    stream: StreamId,
+    position: Option<Position>,
+    most: usize,
+) -> Result<Vec<Line>, ChatError> {
+    store::before(database, stream, position, rows(most)).await.map_err(unreadable)
+}
+
+fn rows(most: usize) -> i64 {
+    i64::try_from(most).unwrap_or(i64::MAX)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature of map_err")]
+fn unreadable(error: sqlx::Error) -> ChatError {
+    tracing::warn!(%error, "chat history cannot be read");
+    ChatError::Unavailable
+}
+
+/// The messages among a room's last events that PostgreSQL did not show.
+fn lines_of(events: &[Event], kept: &[Line], position: Option<Position>) -> Vec<Line> {
+    let known: HashSet<Uuid> = kept.iter().map(|line| line.said.id).collect();
+    let before = events.iter().filter(|event| position.is_none_or(|position| event.position < position));
+    before.filter_map(Line::of).filter(|line| !known.contains(&line.said.id)).collect()
+}
+
+fn merged(
+    kept: Vec<Line>,
+    mut all: Vec<Line>,
+    events: &[Event],
+    removed: &HashSet<Uuid>,
+    most: usize,
+) -> Vec<Line> {
+    all.retain(|line| !removed.contains(&line.said.id));
+    all.extend(kept);
     let removals: Vec<Removal> = events.iter().filter_map(Removal::of).collect();
-    all.retain(|line| !removals.iter().any(|removal| removal.takes(line)));
-    all.sort_by_key(|line| std::cmp::Reverse((line.position, line.id)));
-    all.dedup_by_key(|line| line.id);
+    all.retain(|line| !removals.iter().any(|removal| removal.takes(&line.said)));
+    all.sort_by_key(|line| std::cmp::Reverse((line.said.position, line.said.id)));
     all.truncate(most);
     all
 }
@@ -165,7 +150,8 @@ mod tests {
     fn said(n: u128, offset: i64) -> Event {
         // Of two people in turn.
         let (message, user) = (id(n), id(100 + n % 2));
-        let fields = format!(r#""id":"{message}","user":{{"id":"{user}"}}}}"#);
+        let stream = Uuid::nil();
+        let fields = format!(r#""id":"{message}","streamId":"{stream}","user":{{"id":"{user}"}}}}"#);
         Event::new(Kind::NewMessage, at(offset), &fields)
     }
 
@@ -179,17 +165,19 @@ mod tests {
         let removal = Event::new(Kind::MessageDeleted, at(6), &fields_of_removal(stream, id(3)));
         let events = [said(3, 3), said(4, 4), said(5, 5), removal, said(7, 7)];
         let kept = || vec![line(4, 4), line(3, 3), line(2, 2), line(1, 1)];
-        let ids = |lines: Vec<Line>| lines.iter().map(|line| line.id.as_u128()).collect::<Vec<_>>();
-        assert_eq!(ids(merged(kept(), &events, None, 10)), [7, 5, 4, 2, 1]);
-        assert_eq!(ids(merged(kept(), &events, None, 2)), [7, 5]);
-        assert_eq!(ids(merged(kept(), &events, Some(at(5)), 10)), [4, 2, 1]);
-        assert_eq!(ids(merged(kept(), &[], None, 10)), [4, 3, 2, 1]);
+        let ids = |lines: Vec<Line>| lines.iter().map(|line| line.said.id.as_u128()).collect::<Vec<_>>();
+        let shown = |events: &[Event], removed: &[u128], position, most| {
+            let removed = removed.iter().copied().map(id).collect();
+            ids(merged(kept(), lines_of(events, &kept(), position), events, &removed, most))
+        };
+        assert_eq!(shown(&events, &[], None, 10), [7, 5, 4, 2, 1]);
+        assert_eq!(shown(&events, &[], None, 2), [7, 5]);
+        assert_eq!(shown(&events, &[], Some(at(5)), 10), [4, 2, 1]);
+        assert_eq!(shown(&[], &[], None, 10), [4, 3, 2, 1]);
+        assert_eq!(shown(&events, &[7], None, 2), [5, 4], "marked, and nobody was told");
         let ban = fields_of_ban(stream, id(101), "bob", None);
         let events = [said(5, 5), Event::new(Kind::UserBanned, at(6), &ban), said(7, 7)];
-        assert_eq!(
-            ids(merged(kept(), &events, None, 10)),
-            [7, 4, 2],
-            "what was said after a ban is not before it"
-        );
+        let lines = shown(&events, &[], None, 10);
+        assert_eq!(lines, [7, 4, 2], "what was said after a ban is not before it");
     }
 }

@@ -8,6 +8,7 @@
 //! * `log` – gives out positions and keeps the last events: in this process, where a message counts once PostgreSQL has it,
 //!   or in Redis, which replicas share and from where messages go on to PostgreSQL
 //! * `store` – messages in PostgreSQL; `partitions` – its days; `history` – both, for readers
+//! * `removal` – what takes back what was said, and what is left of it
 //! * `hub`, `room`, `recent` – who listens in this replica, and what newcomers are given
 //! * `moderation` – who keeps order, and by which rules; `entitlements` – who has paid to be spared some of them
 //! * `author`, `speaker` – who talks, and whether they still may; `speak` – saying something, whichever way it came
@@ -32,6 +33,7 @@ mod partitions;
 mod policy;
 mod position;
 mod recent;
+mod removal;
 mod room;
 mod socket_io;
 mod speak;
@@ -50,8 +52,8 @@ pub(crate) use error::ChatError;
 pub(crate) use history::{Line, before};
 pub(crate) use hub::Hub;
 pub(crate) use log::{InProcessLog, RedisLog, RoomLog, drain};
-pub(crate) use partitions::{keep as keep_partitions, tidy as tidy_partitions};
+pub(crate) use partitions::{keep as keep_partitions, prepare as prepare_partitions};
 pub(crate) use position::Position;
 pub(crate) use socket_io::{Newcomer, SocketIo};
 pub(crate) use speak::{Saying, remove, say, tell_removed};
-pub(crate) use voice::Voice;
+pub(crate) use voice::{Lost, Voice};

@@ -4,70 +4,106 @@ use std::time::Duration;
 
 use chrono::{Days, NaiveDate, Utc};
 use sqlx::{AssertSqlSafe, PgPool};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-/// Makes the partitions of the coming days, and drops old ones. Replicas may do the same at the same time.
+/// Makes the partitions of the coming days, before the first message. What cannot be made just now is left to [`keep`], unless messages
+/// of today would have nowhere to go: then it is tried again for as long as `patience`.
 ///
 /// # Errors
-/// When PostgreSQL does not do it.
-pub(crate) async fn tidy(database: &PgPool, today: NaiveDate) -> Result<(), sqlx::Error> {
-    let there = sqlx::query_scalar!(
-        r#"select c.relname::text as "name!" from pg_inherits i join pg_class c on c.oid = i.inhrelid
-           where i.inhparent = 'chat_messages'::regclass order by c.relname"#
-    )
-    .fetch_all(database)
-    .await?;
-    // From yesterday on: a replica's clock may be behind.
-    let days = today.pred_opt().into_iter().flat_map(|yesterday| yesterday.iter_days()).take(DAYS_MADE);
-    for day in days.filter(|day| !there.contains(&name_of(*day))) {
-        make(database, day).await?;
+/// When there is no partition of today by then.
+pub(crate) async fn prepare(
+    database: &PgPool,
+    today: NaiveDate,
+    patience: Duration,
+) -> Result<(), sqlx::Error> {
+    let began = Instant::now();
+    loop {
+        let Err(error) = make_coming(database, today).await else { return Ok(()) };
+        if there(database).await?.contains(&name_of(today)) {
+            tracing::warn!(%error, "chat's coming days cannot be made just now; tried again in an hour");
+            return Ok(());
+        }
+        if began.elapsed() >= patience {
+            return Err(error);
+        }
+        sleep(PAUSE).await;
     }
+}
+
+/// Makes coming partitions and drops old ones, at once and then each hour, until `shutdown`. Replicas may do the same at the same time.
+pub(crate) async fn keep(database: PgPool, shutdown: CancellationToken) {
+    let keeping = async {
+        loop {
+            if let Err(error) = tidy(&database, Utc::now().date_naive()).await {
+                tracing::warn!(%error, "chat's days could not be made or dropped; tried again in an hour");
+            }
+            sleep(EVERY).await;
+        }
+    };
+    shutdown.run_until_cancelled(keeping).await;
+}
+
+async fn tidy(database: &PgPool, today: NaiveDate) -> Result<(), sqlx::Error> {
+    make_coming(database, today).await?;
     let Some(oldest) = today.checked_sub_days(Days::new(DAYS_KEPT)) else { return Ok(()) };
-    for name in there.iter().filter(|name| day_of(name).is_some_and(|day| day < oldest)) {
-        drop_partition(database, name).await;
+    for name in there(database).await?.iter().filter(|name| day_of(name).is_some_and(|day| day < oldest)) {
+        drop_partition(database, name).await?;
+        tracing::info!(name, "a day of chat was old enough to be dropped");
     }
     Ok(())
 }
 
-/// Does that each hour, until `shutdown`.
-pub(crate) async fn keep(database: PgPool, shutdown: CancellationToken) {
-    while shutdown.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
-        if let Err(error) = tidy(&database, Utc::now().date_naive()).await {
-            tracing::warn!(%error, "chat's days could not be made or dropped; tried again in an hour");
-        }
-    }
+/// The names of all partitions. Waits for nobody who has the table.
+async fn there(database: &PgPool) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select c.relname::text as "name!" from pg_inherits i join pg_class c on c.oid = i.inhrelid
+           where i.inhparent = 'chat_messages'::regclass order by c.relname"#
+    )
+    .fetch_all(database)
+    .await
 }
 
+/// Those that are missing: today's first, and yesterday's too, because a replica's clock may be behind.
+async fn make_coming(database: &PgPool, today: NaiveDate) -> Result<(), sqlx::Error> {
+    let there = there(database).await?;
+    let days = today.iter_days().take(DAYS_MADE).chain(today.pred_opt());
+    for day in days.filter(|day| !there.contains(&name_of(*day))) {
+        match make(database, day).await {
+            // Two replicas at once: the other one has made it.
+            Err(sqlx::Error::Database(refusal))
+                if matches!(refusal.code().as_deref(), Some("42P07" | "23505" | "42P17")) => {}
+            made => made?,
+        }
+    }
+    Ok(())
+}
+
+/// A table of its own first, which is then attached: `create table … partition of` would wait for everybody who reads the whole, such as
+/// a backup, and all who come after would wait behind it. Attaching waits for neither readers nor writers of chat; its foreign keys wait
+/// for writers of streams and people, and give up soon, for the same reason.
 async fn make(database: &PgPool, day: NaiveDate) -> Result<(), sqlx::Error> {
     let Some(next) = day.succ_opt() else { return Ok(()) };
+    let name = name_of(day);
     // Names and dates are our own.
-    let statement = format!(
-        "create table {} partition of chat_messages for values from ('{day} 00:00:00+00') to ('{next} 00:00:00+00')",
-        name_of(day)
+    let create = format!("create table {name} (like chat_messages including defaults)");
+    let attach = format!(
+        "alter table chat_messages attach partition {name}
+         for values from ('{day} 00:00:00+00') to ('{next} 00:00:00+00')"
     );
-    match sqlx::query(AssertSqlSafe(statement)).execute(database).await {
-        // Two replicas at once: the other one has made it.
-        Err(sqlx::Error::Database(refusal))
-            if matches!(refusal.code().as_deref(), Some("42P07" | "23505" | "42P17")) =>
-        {
-            Ok(())
-        }
-        made => made.map(drop),
-    }
+    let mut tx = database.begin().await?;
+    sqlx::query(GIVE_UP_SOON).execute(&mut *tx).await?;
+    sqlx::query(AssertSqlSafe(create)).execute(&mut *tx).await?;
+    sqlx::query(AssertSqlSafe(attach)).execute(&mut *tx).await?;
+    tx.commit().await
 }
 
 /// Gives up soon where somebody reads the table, because all others would wait behind; the next hour tries again.
-async fn drop_partition(database: &PgPool, name: &str) {
-    let dropped = async {
-        let mut tx = database.begin().await?;
-        sqlx::query("set local lock_timeout = '2s'").execute(&mut *tx).await?;
-        sqlx::query(AssertSqlSafe(format!("drop table if exists {name}"))).execute(&mut *tx).await?;
-        tx.commit().await
-    };
-    match dropped.await {
-        Ok(()) => tracing::info!(name, "a day of chat is old enough to be dropped"),
-        Err(error) => tracing::info!(%error, name, "a day of chat could not be dropped yet"),
-    }
+async fn drop_partition(database: &PgPool, name: &str) -> Result<(), sqlx::Error> {
+    let mut tx = database.begin().await?;
+    sqlx::query(GIVE_UP_SOON).execute(&mut *tx).await?;
+    sqlx::query(AssertSqlSafe(format!("drop table if exists {name}"))).execute(&mut *tx).await?;
+    tx.commit().await
 }
 
 fn name_of(day: NaiveDate) -> String {
@@ -80,11 +116,14 @@ fn day_of(name: &str) -> Option<NaiveDate> {
     (name_of(day) == name).then_some(day)
 }
 
-/// Yesterday, today and two weeks ahead.
-const DAYS_MADE: usize = 16;
+const GIVE_UP_SOON: &str = "set local lock_timeout = '2s'";
+/// Today and two weeks ahead.
+const DAYS_MADE: usize = 15;
 /// Longer than anybody looks back.
 const DAYS_KEPT: u64 = 30;
 const EVERY: Duration = Duration::from_secs(3_600);
+/// Between two tries of a start.
+const PAUSE: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {

@@ -17,6 +17,7 @@ use super::hub::{Inner, Joined, Member};
 use super::log;
 use super::position::Position;
 use super::recent::{LINES, Recent, Taken};
+use super::removal::take_back_marked;
 use crate::bus::{Heard, Subscription};
 
 /// Somebody wants in.
@@ -60,6 +61,7 @@ pub(super) async fn run(hub: Weak<Inner>, stream: StreamId, mut queue: mpsc::Rec
                 None => return,
             },
             _ = ticks.tick() => {
+                room.recent.forget_old(Instant::now());
                 room.members.retain(|member| !member.outbox.is_closed());
                 if !room.members.is_empty() {
                     alone_since = Instant::now();
@@ -81,10 +83,11 @@ async fn open(hub: &Inner, stream: StreamId) -> Result<(Subscription, Recent), C
         tracing::warn!(%error, %stream, "a room cannot be listened to");
         ChatError::Unavailable
     })?;
-    let recent = hub.log.recent(stream).await?;
-    let latest = history::latest(hub.log.as_ref(), &hub.database, stream, LINES).await?;
-    // Whatever came between the two looks is heard, and known already where it counts.
-    Ok((subscription, Recent::new(recent, latest)))
+    // One look for both: what comes after it is heard, and is new then.
+    let mut recent = hub.log.open(stream).await?;
+    let (latest, removed) = history::beside(&recent.events, &hub.database, stream, None, LINES).await?;
+    take_back_marked(&mut recent.events, &removed);
+    Ok((subscription, Recent::new(recent, latest, Instant::now())))
 }
 
 struct Room {
@@ -108,7 +111,7 @@ impl Room {
                     self.tell(&frame);
                     return;
                 };
-                match self.recent.hear(event) {
+                match self.recent.hear(event, Instant::now()) {
                     Taken::New(events) => self.tell_all(&events),
                     Taken::Known => {}
                     Taken::Gap => self.catch_up().await,
@@ -122,10 +125,10 @@ impl Room {
     /// Asks the log for what was missed.
     async fn catch_up(&mut self) {
         let Some(hub) = self.hub.upgrade() else { return };
-        match hub.log.recent(self.stream).await {
+        match hub.log.open(self.stream).await {
             Ok(seen) => {
                 self.behind = false;
-                match self.recent.catch_up(seen) {
+                match self.recent.catch_up(seen, Instant::now()) {
                     Taken::New(events) => self.tell_all(&events),
                     Taken::Known => {}
                     Taken::Gap => self.tell(&self.resync()),

@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::author::Author;
 use super::draft::{Draft, Event, Kind, fields_of_removal};
-use super::history::Line;
 use super::hub::Hub;
 use super::moderation::{Act, Place, admit, log};
+use super::removal::{Removal, Said};
 use super::text::ChatText;
 use super::{ChatError, store};
 use crate::app::Chat;
@@ -60,23 +60,48 @@ pub(crate) async fn remove(
     stream: StreamId,
     message: Uuid,
 ) -> Result<(), ChatError> {
-    let author = author_of(hub, database, stream, message).await?;
-    let channel = sqlx::query_scalar!("select user_id from streams where id = $1", stream.0);
-    let channel = channel.fetch_optional(database).await.map_err(unavailable)?;
-    let channel = channel.ok_or(ChatError::UnknownMessage)?;
+    let room = sqlx::query!(
+        r#"select user_id as channel, coalesce(ended_at < now() - interval '10 minutes', false) as "over!"
+           from streams where id = $1"#,
+        stream.0
+    );
+    let room = room.fetch_optional(database).await.map_err(unavailable)?.ok_or(ChatError::UnknownMessage)?;
+    let (channel, over) = (room.channel, room.over);
+    let author = author_of(hub, database, stream, message, over).await?;
     if by != author && !may_act_on(database, channel, by, author).await? {
         return Err(ChatError::NotYours);
     }
-    if store::remove(database, stream, message, by).await.map_err(unavailable)? {
-        if by != author {
-            let detail = json!({ "messageId": message });
-            log(database, channel, by, Act::DeleteMessage, Some(author), &detail)
-                .await
-                .map_err(unavailable)?;
-        }
+    let marked = mark_removed(database, channel, by, author, stream, message).await.map_err(unavailable)?;
+    // Also where it was removed before: whoever did that may not have come to telling the room.
+    if !over && (marked || !was_told(hub, stream, message).await?) {
         hub.log().tell(stream, Kind::MessageDeleted, fields_of_removal(stream, message)).await?;
     }
     Ok(())
+}
+
+/// Marks a message, with a line in the moderators' log where somebody else does it. Whether it was not marked before.
+async fn mark_removed(
+    database: &PgPool,
+    channel: Uuid,
+    by: Uuid,
+    author: Uuid,
+    stream: StreamId,
+    message: Uuid,
+) -> Result<bool, sqlx::Error> {
+    let mut tx = database.begin().await?;
+    let marked = store::remove(&mut *tx, stream, message, by).await?;
+    if marked && by != author {
+        let detail = json!({ "messageId": message });
+        log(&mut *tx, channel, by, Act::DeleteMessage, Some(author), &detail).await?;
+    }
+    tx.commit().await?;
+    Ok(marked)
+}
+
+/// Whether a room heard lately that a message is gone. One that did so longer ago hears it once more, which harms nobody.
+async fn was_told(hub: &Hub, stream: StreamId, message: Uuid) -> Result<bool, ChatError> {
+    let recent = hub.log().recent(stream).await?;
+    Ok(recent.iter().filter_map(Removal::of).any(|removal| removal.is_of(message)))
 }
 
 async fn may_act_on(database: &PgPool, channel: Uuid, who: Uuid, whom: Uuid) -> Result<bool, ChatError> {
@@ -93,13 +118,19 @@ pub(crate) async fn tell_removed(chat: &Chat, stream: StreamId, message: Uuid) -
 }
 
 /// Who wrote a message. One that Redis has and PostgreSQL not yet is waited for: it could not be marked.
-async fn author_of(hub: &Hub, database: &PgPool, stream: StreamId, message: Uuid) -> Result<Uuid, ChatError> {
+async fn author_of(
+    hub: &Hub,
+    database: &PgPool,
+    stream: StreamId,
+    message: Uuid,
+    over: bool,
+) -> Result<Uuid, ChatError> {
     for _ in 0..TRIES {
         if let Some(author) = store::author_of(database, stream, message).await.map_err(unavailable)? {
             return Ok(author);
         }
-        let recent = hub.log().recent(stream).await?;
-        if !recent.events.iter().filter_map(Line::of).any(|line| line.id == message) {
+        let recent = if over { Vec::new() } else { hub.log().recent(stream).await? };
+        if !recent.iter().filter_map(Said::of).any(|said| said.id == message) {
             return Err(ChatError::UnknownMessage);
         }
         tokio::time::sleep(PAUSE).await;

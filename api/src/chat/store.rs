@@ -1,12 +1,15 @@
 //! Messages in PostgreSQL.
 
+use std::collections::HashSet;
+
 use caudal_livestream::StreamId;
-use sqlx::PgPool;
+use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
 use super::draft::{Draft, fields_of, time_of};
 use super::history::Line;
 use super::position::Position;
+use super::removal::Said;
 use crate::account::Streamer;
 
 /// A message that has its position.
@@ -74,6 +77,18 @@ pub(super) async fn insert_rows(database: &PgPool, rows: &[KeptRow]) -> Result<(
     Ok(())
 }
 
+/// Whether PostgreSQL will never take a row: somebody or something that it names does not exist, or a value is none. Anything else may
+/// be over when the same is tried again.
+pub(super) fn is_refused_for_good(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| is_for_good(&code))
+}
+
+/// By SQLSTATE: a violated foreign key, and data exceptions.
+fn is_for_good(code: &str) -> bool {
+    code == "23503" || code.starts_with("22")
+}
+
 /// The last messages of a room before a position, the latest first; removed ones are left out.
 pub(super) async fn before(
     database: &PgPool,
@@ -104,14 +119,24 @@ pub(super) async fn before(
         };
         let position = Position { epoch: row.epoch, offset: row.sequence };
         let fields = fields_of(row.id, stream, &author, &row.badges, &row.message, row.reply_to);
-        Line::new(row.id, author.id, position, &fields)
+        Line::new(Said::new(row.id, author.id, stream, position), &fields)
     });
     Ok(lines.collect())
 }
 
-/// Marks a message as removed. Whose it was; none when there is no such message, or it is removed already.
+/// Which of these messages are marked as removed.
+pub(super) async fn removed(database: &PgPool, messages: &[Uuid]) -> Result<HashSet<Uuid>, sqlx::Error> {
+    let removed = sqlx::query_scalar!(
+        "select id from chat_messages where id = any($1) and created_at = any($2) and deleted_at is not null",
+        messages,
+        &messages.iter().copied().map(time_of).collect::<Vec<_>>()
+    );
+    Ok(removed.fetch_all(database).await?.into_iter().collect())
+}
+
+/// Marks a message as removed. False when there is no such message, or it is removed already.
 pub(super) async fn remove(
-    database: &PgPool,
+    db: impl PgExecutor<'_>,
     stream: StreamId,
     message: Uuid,
     by: Uuid,
@@ -124,7 +149,7 @@ pub(super) async fn remove(
         stream.0,
         by
     );
-    Ok(removed.execute(database).await?.rows_affected() > 0)
+    Ok(removed.execute(db).await?.rows_affected() > 0)
 }
 
 /// Marks what somebody said in some rooms as removed, of the last day: as long as anybody would look for it.
@@ -177,4 +202,30 @@ pub(super) async fn author_of(
     )
     .fetch_optional(database)
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_would_be_refused_again_is_refused_for_good() {
+        for (code, for_good) in [
+            ("23503", true), // an author or a stream that is not there
+            ("22021", true), // no text
+            ("22P05", true),
+            ("23514", false), // no partition for the day
+            ("25006", false), // a server that is not promoted yet
+            ("40001", false),
+            ("40P01", false), // a deadlock
+            ("55P03", false), // a lock that was not to be had
+            ("58030", false), // a disk that fails
+            ("57P01", false),
+            ("53300", false),
+            ("42P01", false), // an older schema
+        ] {
+            assert_eq!(is_for_good(code), for_good, "{code}");
+        }
+        assert!(!is_refused_for_good(&sqlx::Error::PoolTimedOut));
+    }
 }

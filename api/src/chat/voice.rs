@@ -24,13 +24,48 @@ pub(crate) struct Voice {
     /// The socket's.
     badge: Arc<Badge>,
     speaker: Option<Speaker>,
+    /// Whoever talked may not any more: the conversation is to end, in which everybody takes its listener for that person.
+    lost: Option<Lost>,
     /// Frames of what was said here, which rooms tell everybody, and this socket has in its answers.
     own: VecDeque<Utf8Bytes>,
 }
 
+/// Why whoever talked may not any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// The access token has run out.
+    Expired,
+    /// The log-in was ended, as a ban does it.
+    Ended,
+}
+
+impl Lost {
+    /// None where it says nothing of who talks, as that PostgreSQL is away.
+    fn by(error: &Error) -> Option<Self> {
+        match error {
+            Error::Auth(AuthError::TokenExpired) => Some(Self::Expired),
+            Error::Auth(_) => Some(Self::Ended),
+            _ => None,
+        }
+    }
+
+    /// For people.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Expired => "the access token has expired",
+            Self::Ended => "the session has been ended",
+        }
+    }
+}
+
 impl Voice {
     pub(crate) fn new(badge: Arc<Badge>) -> Self {
-        Self { badge, speaker: None, own: VecDeque::new() }
+        Self { badge, speaker: None, lost: None, own: VecDeque::new() }
+    }
+
+    /// Why the conversation is to end, once its peer has the answer that says so too.
+    pub(crate) fn lost(&self) -> Option<Lost> {
+        self.lost
     }
 
     /// Takes an access token; a later one replaces the earlier.
@@ -40,11 +75,15 @@ impl Voice {
             Err(error) => return Answer::from(&error),
         };
         let caller = speaker.caller();
-        self.badge.put_on(Wearer { user: caller.user, session: caller.session });
+        self.badge.put_on(Wearer::from(caller));
         // Who was banned between the first look and the badge was not found here.
         if let Err(error) = caller.check(accounts).await {
-            self.badge.take_off();
-            self.speaker = None;
+            self.lost = Lost::by(&error);
+            // It is whose it was, so that their ban still ends it.
+            match &self.speaker {
+                Some(before) => self.badge.put_on(Wearer::from(before.caller())),
+                None => self.badge.take_off(),
+            }
             return Answer::from(&error);
         }
         self.speaker = Some(speaker);
@@ -129,14 +168,30 @@ impl Voice {
 
     async fn speaker(&mut self, accounts: &Accounts) -> Result<&Speaker, Error> {
         let speaker = self.speaker.as_mut().ok_or(AuthError::Unauthenticated)?;
-        let still = speaker.still_may(accounts).await;
-        if still.is_err() {
-            self.speaker = None;
+        if let Err(error) = speaker.still_may(accounts).await {
+            self.lost = Lost::by(&error);
+            return Err(error);
         }
-        still?;
-        Ok(self.speaker.as_ref().ok_or(AuthError::Unauthenticated)?)
+        Ok(speaker)
     }
 }
 
 /// Own messages that the room has not told yet; each is there within a moment.
 const OWN: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_may_not_talk_any_more_is_lost_and_nobody_is_while_postgresql_is_away() {
+        for (error, lost) in [
+            (Error::Auth(AuthError::TokenExpired), Some(Lost::Expired)),
+            (Error::Auth(AuthError::SessionRevoked), Some(Lost::Ended)),
+            (Error::Database(sqlx::Error::PoolTimedOut), None),
+            (Error::Database(sqlx::Error::RowNotFound), None),
+        ] {
+            assert_eq!(Lost::by(&error), lost, "{error}");
+        }
+    }
+}

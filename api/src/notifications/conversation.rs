@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::listening::Listening;
 use super::wanted::Wanted;
 use crate::app::{Accounts, Notifications};
-use crate::chat::{Answer, Voice};
+use crate::chat::{Answer, Lost, Voice};
 use crate::sockets::{Socket, Talk, talk};
 
 /// Until one side has enough.
@@ -62,5 +62,9 @@ impl Talk for Listener<'_> {
 
     fn lasts(&self) -> Option<Duration> {
         self.voice.lasts()
+    }
+
+    fn lost(&self) -> Option<Lost> {
+        self.voice.lost()
     }
 }

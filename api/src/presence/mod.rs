@@ -16,7 +16,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use caudal_livestream::StreamId;
-use chrono::Utc;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -80,13 +79,32 @@ impl Presence {
         let keeping = async {
             loop {
                 ticks.tick().await;
-                self.exchange(Instant::now(), Utc::now().timestamp_millis()).await;
+                self.round(Instant::now()).await;
             }
         };
         shutdown.run_until_cancelled(keeping).await;
     }
 
-    /// One round. `clock` is `now` in milliseconds since 1970, by which replicas compare what they say.
+    /// One round, by Redis' clock: a replica whose own is ahead would take everybody else's viewers for gone.
+    async fn round(&self, now: Instant) {
+        let clock = match &self.replicas {
+            Some(replicas) => replicas.clock().await,
+            None => Ok(0),
+        };
+        match clock {
+            Ok(clock) => self.exchange(now, clock).await,
+            Err(error) => {
+                tracing::debug!(%error, "other replicas' viewers are not known");
+                let mut table = self.table();
+                table.sweep(now);
+                for letter in table.letters(0) {
+                    table.unsent(&letter);
+                }
+            }
+        }
+    }
+
+    /// The same, where `now` is `clock` in milliseconds since 1970, by which replicas compare what they say.
     async fn exchange(&self, now: Instant, clock: i64) {
         let Some(replicas) = &self.replicas else { return self.table().sweep(now) };
         let letters = {

@@ -21,6 +21,13 @@ impl Replicas {
         Self { store, script: Script::new(include_str!("exchange.lua")) }
     }
 
+    /// What time it is for all replicas, in milliseconds since 1970.
+    pub(super) async fn clock(&self) -> redis::RedisResult<i64> {
+        let (seconds, micros): (i64, i64) =
+            redis::cmd("TIME").query_async(&mut self.store.connection()).await?;
+        Ok(seconds.saturating_mul(1_000).saturating_add(micros / 1_000))
+    }
+
     /// Delivers letters, and answers to each how many are there in all; none when it was not delivered.
     pub(super) async fn exchange(&self, letters: Vec<Letter>, clock: i64) -> Vec<(Letter, Option<u32>)> {
         // Each try waits for a Redis that does not answer: one is enough.

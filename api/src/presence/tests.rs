@@ -138,6 +138,31 @@ async fn without_redis_each_replica_comes_to_count_its_own_and_all_are_counted_a
 }
 
 #[tokio::test]
+async fn no_replica_goes_by_a_clock_of_its_own() {
+    let scene = Scene::new();
+    let (one, other) = (scene.replica(), scene.replica());
+    let seen = async || {
+        one.round(scene.at(0)).await;
+        other.round(scene.at(0)).await;
+        other.viewers(scene.stream, scene.at(0))
+    };
+    let tells_its_time = async |may| {
+        let mut connection = RedisStore::open(&scene.redis.url().into()).unwrap().connection();
+        let mut command = redis::cmd("ACL");
+        command.arg("SETUSER").arg("default").arg(may);
+        let () = command.query_async(&mut connection).await.unwrap();
+    };
+    let ana = one.enter(scene.stream, person(1));
+    assert_eq!(seen().await, 1);
+    tells_its_time("-time").await;
+    let bob = one.enter(scene.stream, person(2));
+    assert_eq!(seen().await, 1, "nothing is said without the clock that all have");
+    tells_its_time("+time").await;
+    assert_eq!(seen().await, 2);
+    drop((ana, bob));
+}
+
+#[tokio::test]
 async fn somebody_who_says_who_they_are_is_that_person_and_nobody_besides() {
     let presence = Arc::new(Presence::new(ids(), None));
     let stream = StreamId::generate();

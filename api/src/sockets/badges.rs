@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Sockets;
+use crate::auth::Caller;
 
 /// Somebody who is logged in on a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +16,12 @@ pub struct Wearer {
     pub user: Uuid,
     /// The log-in.
     pub session: Uuid,
+}
+
+impl From<Caller> for Wearer {
+    fn from(caller: Caller) -> Self {
+        Self { user: caller.user, session: caller.session }
+    }
 }
 
 /// What one socket says of who talks through it. Whoever wears one can be sent away: [`Sockets::send_away`].

@@ -6,7 +6,9 @@ mod frame;
 mod places;
 mod socket;
 mod talk;
+mod turns;
 
+use std::future::pending;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,6 +24,7 @@ use uuid::Uuid;
 use crate::address::Origin;
 use badges::Badges;
 use places::{Holder, Places};
+use turns::Turns;
 
 #[cfg(test)]
 pub(crate) use frame::Id;
@@ -42,7 +45,8 @@ struct Inner {
     places: Mutex<Places>,
     badges: Mutex<Badges>,
     conversations: TaskTracker,
-    /// Conversations are to end.
+    turns: Turns,
+    /// Conversations are to end, each when its turn comes.
     closing: CancellationToken,
     /// Their time is over.
     over: CancellationToken,
@@ -62,6 +66,7 @@ impl Sockets {
             places: Mutex::new(Places::new(limits)),
             badges: Mutex::default(),
             conversations: TaskTracker::new(),
+            turns: Turns::default(),
             closing: CancellationToken::new(),
             over: CancellationToken::new(),
         }))
@@ -90,13 +95,15 @@ impl Sockets {
         self.0.conversations.len()
     }
 
-    /// Lets nobody in any more, tells all conversations to end and all peers that the server goes away (1001), and waits
-    /// for them until `deadline`; those that are left then are cut off. How many that were.
-    pub async fn close(&self, deadline: Duration) -> usize {
-        let Inner { conversations, closing, over, .. } = self.0.as_ref();
+    /// Lets nobody in any more, tells one conversation after the other to end and its peer that the server goes away (1001), all within
+    /// `spread`, because each of them comes back at once to another replica. Waits for them until `deadline` after that; those that
+    /// are left then are cut off. How many that were.
+    pub async fn close(&self, spread: Duration, deadline: Duration) -> usize {
+        let Inner { conversations, turns, closing, over, .. } = self.0.as_ref();
+        turns.begin(spread);
         closing.cancel();
         conversations.close();
-        if timeout(deadline, conversations.wait()).await.is_ok() {
+        if timeout(spread.saturating_add(deadline), conversations.wait()).await.is_ok() {
             return 0;
         }
         let left = conversations.len();
@@ -117,11 +124,28 @@ impl Sockets {
         if closing.is_cancelled() {
             return false;
         }
-        let (over, work) = (over.clone(), work(closing.clone()));
+        let leave = CancellationToken::new();
+        let (sockets, over, work) = (self.clone(), over.clone(), work(leave.clone()));
         conversations.spawn(async move {
-            over.run_until_cancelled(work).await;
+            over.run_until_cancelled(sockets.until_its_turn(leave, work)).await;
         });
         true
+    }
+
+    /// Runs a conversation, and tells it by `leave` when it is to end.
+    async fn until_its_turn(&self, leave: CancellationToken, conversation: impl Future<Output = ()>) {
+        let Inner { turns, closing, .. } = self.0.as_ref();
+        let turn = async {
+            let place = turns.place();
+            closing.cancelled().await;
+            turns.come(place).await;
+            leave.cancel();
+            pending::<()>().await;
+        };
+        tokio::select! {
+            () = conversation => {}
+            () = turn => {}
+        }
     }
 
     /// For a socket of another kind, through which somebody says who they are.
@@ -172,12 +196,13 @@ impl Place {
             // Its handshake ended too late: whoever awaits the sockets may have seen the last one go.
             return;
         }
-        let mut socket = Socket::new(socket, closing.clone(), Badge::new(&sockets));
+        let leave = CancellationToken::new();
+        let mut socket = Socket::new(socket, leave.clone(), Badge::new(&sockets));
         let conversation = async {
             talk(&mut socket).await;
             socket.finish().await;
         };
-        over.run_until_cancelled(conversation).await;
+        over.run_until_cancelled(sockets.until_its_turn(leave, conversation)).await;
         // In this order: whoever waits for the last one finds its place free.
         drop(socket);
         drop(self);

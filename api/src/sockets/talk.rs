@@ -9,7 +9,8 @@ use tokio::time::{Instant, sleep};
 
 use super::frame::{self, Frame};
 use super::socket::Socket;
-use crate::chat::Answer;
+use crate::chat::{Answer, Lost};
+use crate::departures;
 use crate::limits::gcra::{FullAt, Quota};
 
 /// The server's side of a conversation.
@@ -24,6 +25,9 @@ pub(crate) trait Talk: Send {
 
     /// How long the peer's access token lasts; none while there is none.
     fn lasts(&self) -> Option<Duration>;
+
+    /// Why the conversation is to end, now that what was asked last is answered.
+    fn lost(&self) -> Option<Lost>;
 }
 
 /// Until one side has enough.
@@ -52,9 +56,12 @@ pub(crate) async fn talk(mut side: impl Talk, socket: &mut Socket) {
                 if socket.send(Message::Text(answer)).await.is_err() {
                     return;
                 }
+                if let Some(lost) = side.lost() {
+                    return socket.part(departures::ENDED, lost.words());
+                }
             },
             () = sleep(expires.unwrap_or_default()), if expires.is_some() => {
-                return socket.part(EXPIRED, "the access token has expired");
+                return socket.part(departures::ENDED, Lost::Expired.words());
             },
         }
     }
@@ -67,6 +74,5 @@ pub(crate) const FRAMES: u32 = 60;
 pub(crate) const WINDOW: Duration = Duration::from_secs(30);
 /// Close codes, in docs/realtime.md.
 const NOT_UNDERSTOOD: u16 = 4400;
-const EXPIRED: u16 = 4401;
 const TOO_SLOW: u16 = 4408;
 const TOO_MANY: u16 = 4429;

@@ -33,6 +33,18 @@ pub(crate) async fn exists(database: &sqlx::PgPool, stream: uuid::Uuid) -> Resul
     Ok(found.fetch_optional(database).await?.is_some())
 }
 
+/// Whether a broadcast ended ten minutes ago or longer, so that its room is closed; none where there is no such stream.
+pub(crate) async fn is_over(
+    database: &sqlx::PgPool,
+    stream: uuid::Uuid,
+) -> Result<Option<bool>, sqlx::Error> {
+    let over = sqlx::query_scalar!(
+        r#"select coalesce(ended_at < now() - interval '10 minutes', false) as "over!" from streams where id = $1"#,
+        stream
+    );
+    over.fetch_optional(database).await
+}
+
 /// Whose stream it is, whatever became of it.
 pub(crate) async fn owner_of(database: &sqlx::PgPool, stream: uuid::Uuid) -> Result<uuid::Uuid, Error> {
     let owner = sqlx::query_scalar!("select user_id from streams where id = $1", stream);

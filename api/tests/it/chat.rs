@@ -298,7 +298,7 @@ async fn nobody_gets_into_a_room_that_does_not_exist_nor_from_another_site() {
 }
 
 #[tokio::test]
-async fn a_ban_silences_and_a_flood_ends_the_connection() {
+async fn a_ban_that_a_frame_meets_ends_the_connection_and_a_flood_does() {
     // Before the sweep finds out, which closes the socket (`bans`).
     let api = Running::start_with(|config| config.deadlines.sweep = Duration::from_secs(3600)).await;
     let (ana, bob) = (api.register("ana").await, api.register("bob").await);
@@ -318,6 +318,9 @@ async fn a_ban_silences_and_a_flood_ends_the_connection() {
         }
     };
     soon(silenced).await;
+    // Also what it listens to: it was that person's.
+    assert_eq!(peer.closed().await, 4401);
+    let (mut peer, _) = Peer::join(&api, stream).await;
     for _ in 0..80 {
         if peer.socket.send("x".into()).await.is_err() {
             break;
@@ -423,6 +426,30 @@ async fn with_redis_a_message_is_kept_while_postgresql_is_away() {
     let said = peer.say("hola").await;
     assert_eq!(stranger.hear("new_message").await, said);
     database.comes_back().await;
+    database.says("select count(*) = 1 from chat_messages").await;
+    assert_eq!(api.get(&format!("/api/chat/{stream}")).await.json, json!([said]));
+}
+
+#[tokio::test]
+async fn with_redis_a_message_outlasts_every_error_that_passes() {
+    let redis = RedisServer::start();
+    let database = Arc::new(TestDatabase::create().await);
+    let api = on(&redis, &database).await;
+    let ana = api.register("ana").await;
+    let stream = ana.goes_live().await;
+    // A sequence counts what is rolled back too.
+    database
+        .execute(
+            "create sequence tried;
+             create function refuse() returns trigger language plpgsql as $$ begin
+                 perform nextval('tried'); raise exception 'read-only' using errcode = '25006';
+             end $$;
+             create trigger refuse before insert on chat_messages for each row execute function refuse();",
+        )
+        .await;
+    let said = say(&ana, stream, "hola").await;
+    database.says("select last_value > 2 from tried").await;
+    database.execute("drop trigger refuse on chat_messages").await;
     database.says("select count(*) = 1 from chat_messages").await;
     assert_eq!(api.get(&format!("/api/chat/{stream}")).await.json, json!([said]));
 }

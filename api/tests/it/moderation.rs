@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::chat::{Peer, on, say, soon, texts};
 use crate::database::TestDatabase;
 use crate::redis_server::RedisServer;
-use crate::running::{Answer, Person, Running, pages, send};
+use crate::running::{Answer, PASSWORD, Person, Running, pages, send};
 
 /// Runs a test with one replica, and with two that share Redis.
 async fn on_one_and_on_two(test: impl AsyncFn(&Running, &Running)) {
@@ -182,6 +182,34 @@ async fn nobody_acts_upward_on_equals_or_on_oneself() {
     assert_eq!(moderators.as_array().unwrap().len(), 1);
     assert_eq!(moderators[0]["user"]["username"], "lee");
     assert_eq!(kim.get(&path(stream, "bans")).await.refusal(), (403, "forbidden"));
+}
+
+#[tokio::test]
+async fn whoever_is_made_a_moderator_is_banned_no_more_and_a_deleted_account_can_be_taken_off_the_list() {
+    let api = Running::start().await;
+    let (ana, bob, eve) = (api.register("ana").await, api.register("bob").await, api.register("eve").await);
+    let stream = ana.goes_live().await;
+    let (mut peer, _) = Peer::join(&api, stream).await;
+    for person in [&bob, &eve] {
+        bans(&ana, stream, person, None).await;
+        assert_eq!(peer.hear("user_banned").await["userId"], person.id);
+    }
+    appoints(&ana, stream, &eve).await;
+    assert_eq!(peer.hear("user_unbanned").await["userId"], eve.id);
+    gets_through(&eve, stream, "thank you").await;
+    let banned = async || {
+        let list = eve.get(&path(stream, "bans")).await.json;
+        list.as_array().unwrap().iter().map(|ban| ban["user"]["id"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(banned().await, [json!(bob.id)]);
+
+    let leave = bob.request(Method::DELETE, "/api/users/me").json(&json!({ "password": PASSWORD }));
+    assert_eq!(send(leave).await.status, 204);
+    let bobs_ban = path(stream, &format!("bans/{}", bob.id));
+    assert_eq!(ana.delete(&bobs_ban).await.status, 204);
+    assert!(banned().await.is_empty());
+    let nobody = path(stream, &format!("bans/{}", Uuid::nil()));
+    assert_eq!(ana.delete(&nobody).await.refusal(), (404, "not_found"));
 }
 
 #[tokio::test]

@@ -417,6 +417,30 @@ async fn a_connection_is_in_twenty_rooms_at_most() {
 }
 
 #[tokio::test]
+async fn a_ban_that_a_packet_meets_ends_the_connection() {
+    // Before the sweep finds out.
+    let api = Running::start_with(|config| config.deadlines.sweep = Duration::from_secs(3600)).await;
+    let ana = api.register("ana").await;
+    let stream = ana.goes_live().await;
+    let mut client = Client::connect(&api, token(&ana)).await;
+    client.join(stream).await;
+    api.database.execute("update users set banned_at = now()").await;
+    let refused = async {
+        loop {
+            let answer =
+                client.ask("send_message", json!({ "streamId": stream, "message": Uuid::now_v7() })).await;
+            if answer["code"] == "session_revoked" {
+                return;
+            }
+            // Few enough packets for a connection.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    soon(refused).await;
+    assert_eq!(client.hear("error").await["code"], "session_revoked");
+}
+
+#[tokio::test]
 async fn an_access_token_s_end_is_the_end_of_its_connection() {
     let api = Running::start_with(|config| config.deadlines.access_token = Duration::from_secs(2)).await;
     let ana = api.register("ana").await;

@@ -136,7 +136,7 @@ async fn at_shutdown_every_peer_is_told_that_the_server_goes_away_and_all_conver
     }
     assert_eq!(running.echo.sockets.count(), 20);
     let sockets = running.echo.sockets.clone();
-    let closing = tokio::spawn(async move { sockets.close(Duration::from_secs(10)).await });
+    let closing = tokio::spawn(async move { sockets.close(Duration::ZERO, Duration::from_secs(10)).await });
     for peer in &mut peers {
         // Reading answers a close frame, too.
         let last = soon(peer.next()).await.unwrap().unwrap();
@@ -152,6 +152,45 @@ async fn at_shutdown_every_peer_is_told_that_the_server_goes_away_and_all_conver
         running.join("").await.err().as_deref(),
         Some("the server is stopping; try again in a moment")
     );
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn at_shutdown_peers_go_one_by_one_and_talk_until_their_turn_comes() {
+    let running = Running::start(PLENTY).await;
+    let mut peers = Vec::new();
+    for _ in 0..20 {
+        peers.push(running.talking("").await);
+    }
+    let (sockets, begun) = (running.echo.sockets.clone(), Instant::now());
+    let spread = Duration::from_secs(2);
+    let closing = tokio::spawn(async move { sockets.close(spread, Duration::from_secs(10)).await });
+    let until_closed = peers.iter_mut().map(|peer| async move {
+        let (mut answers, mut said) = (0, true);
+        loop {
+            if said {
+                // Its turn may come just now.
+                let _ = peer.send("still here".into()).await;
+            }
+            match soon(peer.next()).await {
+                Some(Ok(tungstenite::Message::Close(Some(frame)))) => {
+                    assert_eq!(frame.code, CloseCode::Away);
+                    said = false;
+                }
+                Some(Ok(_)) => {
+                    answers += 1;
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                _ => return (begun.elapsed(), answers),
+            }
+        }
+    });
+    let mut closed = futures::future::join_all(until_closed).await;
+    assert_eq!(soon(closing).await.unwrap(), 0, "nobody was cut off");
+    closed.sort_unstable();
+    let early = closed.iter().filter(|(at, _)| *at < spread / 2).count();
+    assert!((5..=15).contains(&early), "{closed:?}");
+    assert!(closed.last().unwrap().1 > 1, "{closed:?}");
     running.stop().await;
 }
 
@@ -176,7 +215,7 @@ async fn who_does_not_close_in_time_is_cut_off_at_the_deadline() {
     })
     .await;
     let (sockets, begun) = (running.echo.sockets.clone(), Instant::now());
-    let closing = tokio::spawn(async move { sockets.close(Duration::from_secs(1)).await });
+    let closing = tokio::spawn(async move { sockets.close(Duration::ZERO, Duration::from_secs(1)).await });
     assert!(matches!(soon(good.next()).await, Some(Ok(tungstenite::Message::Close(Some(_))))));
     assert!(soon(good.next()).await.is_none());
     assert_eq!(soon(closing).await.unwrap(), 2);

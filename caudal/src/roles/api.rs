@@ -84,6 +84,7 @@ pub fn config(settings: &Settings, keys: ApiKeys, parts: ApiParts) -> anyhow::Re
         deadlines: caudal_api::Deadlines {
             access_token: settings.jwt_expires_in.0,
             refresh_token: settings.jwt_refresh_expires_in.0,
+            drain_spread: settings.drain_spread.0,
             ..caudal_api::Deadlines::default()
         },
         registry: parts.registry,

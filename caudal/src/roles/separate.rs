@@ -115,6 +115,7 @@ async fn run_api(
         stop.cancelled().await;
         Ok::<_, Infallible>(())
     });
+    process.end_within = END_WITHIN + settings.drain_spread.0;
     // Accounts and lists do not need the controller.
     let ended = process.until(&shutdown, Box::pin(caudal_api::run(config, shutdown.clone()))).await;
     process.end(Some(&directory)).await;

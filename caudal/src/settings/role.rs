@@ -182,7 +182,7 @@ const OWNERS: &[(&str, &[Role])] = &[
     ("CAUDAL_MAX_CONNECTIONS_PER_ADDRESS", OF_ROUTER),
     ("CAUDAL_RECONNECT_WINDOW", OF_ROUTER),
     ("CAUDAL_DRAIN_ACCEPT", &[Api, IngestRouter, HlsEdge]),
-    ("CAUDAL_DRAIN_SPREAD", &[IngestRouter]),
+    ("CAUDAL_DRAIN_SPREAD", &[Api, IngestRouter]),
     ("CAUDAL_SECOND_PUBLISHER", OF_API),
     ("CAUDAL_LADDER", &[Standalone, Api, Controller]),
     ("CAUDAL_FFMPEG", OF_CONTROLLER),

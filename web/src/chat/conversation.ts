@@ -378,7 +378,7 @@ export class Conversation {
   #probe(now: number): void {
     if (this.#probedAt !== null) return;
     this.#probedAt = now;
-    // The server does not know the word, and says so: that it says anything is what is asked.
+    // Pages do not see the server's own pings. Whatever it says, it is there.
     this.#send('ping', {}, PROBE);
   }
 

@@ -109,24 +109,25 @@ async fn forget_idle(connection: &mut Connection, me: &str) -> RedisResult<()> {
     Ok(())
 }
 
-/// Until PostgreSQL has them, however long it is away. False when the process ends first.
+/// Until PostgreSQL has them, however long it does not take them. False when the process ends first.
 async fn keep(database: &PgPool, entries: &[Entry], shutdown: &CancellationToken) -> bool {
     let rows: Vec<KeptRow> = entries.iter().filter_map(row).collect();
     let mut said = false;
     loop {
-        match insert(database, &rows).await {
+        let error = match insert(database, &rows).await {
             Ok(()) => return true,
-            Err(error) if crate::error::is_outage(&error) => {
-                if !std::mem::replace(&mut said, true) {
-                    tracing::warn!(%error, "messages wait in Redis for PostgreSQL");
-                }
-            }
-            Err(error) => {
+            Err(error) if store::is_refused_for_good(&error) => {
                 tracing::warn!(%error, "messages are not accepted together; each is tried alone");
-                if one_by_one(database, &rows).await {
-                    return true;
+                match one_by_one(database, &rows).await {
+                    Ok(()) => return true,
+                    Err(error) => error,
                 }
             }
+            Err(error) => error,
+        };
+        // A server that was just promoted, a deadlock, a day without its table: all of them pass, or somebody mends them.
+        if !std::mem::replace(&mut said, true) {
+            tracing::warn!(%error, "messages wait in Redis for PostgreSQL");
         }
         if shutdown.run_until_cancelled(tokio::time::sleep(AWAY)).await.is_none() {
             return false;
@@ -140,18 +141,17 @@ async fn insert(database: &PgPool, rows: &[KeptRow]) -> Result<(), sqlx::Error> 
 }
 
 /// Loses what PostgreSQL will never take, such as a message of somebody whom a restored backup does not know: otherwise all
-/// that come after it would wait for ever. False when PostgreSQL went away meanwhile.
-async fn one_by_one(database: &PgPool, rows: &[KeptRow]) -> bool {
+/// that come after it would wait for ever. The error of anything that may be taken later.
+async fn one_by_one(database: &PgPool, rows: &[KeptRow]) -> Result<(), sqlx::Error> {
     for row in rows {
         match insert(database, std::slice::from_ref(row)).await {
-            Ok(()) => {}
-            Err(error) if crate::error::is_outage(&error) => return false,
-            Err(error) => {
+            Err(error) if store::is_refused_for_good(&error) => {
                 tracing::error!(%error, message = %row.id, "a message cannot be kept, and is dropped");
             }
+            tried => tried?,
         }
     }
-    true
+    Ok(())
 }
 
 async fn done(connection: &mut Connection, entries: &[Entry]) -> RedisResult<()> {

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::writer::{self, Pending};
-use super::{KEPT, RecentEvents, RoomLog};
+use super::{KEPT, REMEMBERED, RecentEvents, RoomLog};
 use crate::bus::Bus;
 use crate::chat::ChatError;
 use crate::chat::draft::{Draft, Event, Kind};
@@ -122,12 +122,13 @@ impl RoomLog for InProcessLog {
         self.write(Pending::other(stream, kind, fields)).boxed()
     }
 
-    fn recent(&self, stream: StreamId) -> BoxFuture<'_, Result<RecentEvents, ChatError>> {
-        let recent = self.rooms.with(stream, |room| {
-            let events = room.events.iter().map(|(event, _)| event.clone()).collect();
-            Ok(RecentEvents { last: room.last, events })
-        });
-        ready(recent).boxed()
+    fn open(&self, stream: StreamId) -> BoxFuture<'_, Result<RecentEvents, ChatError>> {
+        ready(self.rooms.with(stream, |room| Ok(room.recent()))).boxed()
+    }
+
+    fn recent(&self, stream: StreamId) -> BoxFuture<'_, Result<Vec<Event>, ChatError>> {
+        let events = self.rooms.lock().get(&stream).map(|room| room.recent().events);
+        ready(Ok(events.unwrap_or_default())).boxed()
     }
 
     fn sweep(&self) {
@@ -144,7 +145,7 @@ impl RoomLog for InProcessLog {
 }
 
 impl Rooms {
-    /// Looks at a room, which begins with the first look.
+    /// Does something with a room, which begins with that, if not before.
     pub(super) fn with<T>(
         &self,
         stream: StreamId,
@@ -176,6 +177,11 @@ impl RoomState {
             trying: HashSet::new(),
             touched: Instant::now(),
         }
+    }
+
+    fn recent(&self) -> RecentEvents {
+        let fresh = self.events.iter().filter(|(_, at)| at.elapsed() < REMEMBERED);
+        RecentEvents::new(self.last, fresh.map(|(event, _)| event.clone()).collect())
     }
 
     fn tried(&self, message: &Draft) -> Option<Event> {
@@ -232,8 +238,6 @@ const MOST_ROOMS: usize = 20_000;
 const MOST_TALKERS: usize = 8_000;
 /// What nobody looked at for so long begins a new epoch when somebody does.
 const IDLE: Duration = Duration::from_secs(3_600);
-/// For those who come back.
-const REMEMBERED: Duration = Duration::from_secs(600);
 
 #[cfg(test)]
 mod tests {
@@ -244,6 +248,18 @@ mod tests {
     use crate::chat::moderation::Admitted;
     use crate::chat::policy::Pace;
     use crate::chat::text::ChatText;
+
+    #[tokio::test]
+    async fn a_look_leaves_nothing_behind() {
+        let database = PgPool::connect_lazy("postgres://nobody.invalid/none").unwrap();
+        let bus = Arc::new(crate::bus::InProcessBus::default());
+        let (log, _writer) = InProcessLog::new(database, bus, CancellationToken::new());
+        let stream = StreamId(Uuid::nil());
+        assert_eq!(log.recent(stream).await, Ok(Vec::new()));
+        assert!(log.rooms.lock().is_empty());
+        let opened = log.open(stream).await.unwrap();
+        assert_eq!(log.open(stream).await.unwrap().last, opened.last, "the order has begun");
+    }
 
     #[test]
     fn a_try_is_remembered_as_under_way_only_until_it_is_settled() {

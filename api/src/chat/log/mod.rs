@@ -5,12 +5,15 @@ mod in_process;
 mod redis;
 mod writer;
 
+use std::time::Duration;
+
 use caudal_livestream::StreamId;
 use futures::future::BoxFuture;
 
 use super::ChatError;
 use super::draft::{Draft, Event, Kind};
 use super::position::Position;
+use super::removal::take_back;
 
 pub(crate) use drain::drain;
 pub(crate) use in_process::InProcessLog;
@@ -25,8 +28,12 @@ pub(crate) trait RoomLog: Send + Sync {
     /// Tells everybody in a room of something else.
     fn tell(&self, stream: StreamId, kind: Kind, fields: String) -> BoxFuture<'_, Result<Event, ChatError>>;
 
-    /// The last events of a room, [`KEPT`] at most and of the last ten minutes.
-    fn recent(&self, stream: StreamId) -> BoxFuture<'_, Result<RecentEvents, ChatError>>;
+    /// The end of a room's order, for those who are in it: the order begins with this, if not before.
+    fn open(&self, stream: StreamId) -> BoxFuture<'_, Result<RecentEvents, ChatError>>;
+
+    /// The last events of a room, [`KEPT`] at most and of the last ten minutes. Only a look: anybody may ask, of any stream, and
+    /// nothing is left of it.
+    fn recent(&self, stream: StreamId) -> BoxFuture<'_, Result<Vec<Event>, ChatError>>;
 
     /// Forgets what no longer counts; to be called every few seconds.
     fn sweep(&self);
@@ -37,8 +44,15 @@ pub(crate) trait RoomLog: Send + Sync {
 pub(crate) struct RecentEvents {
     /// Of the last event, or the beginning of an epoch that has none.
     pub(crate) last: Position,
-    /// In their order and without gaps, up to `last`.
+    /// In their order and without gaps, up to `last`. What later ones among them removed was taken back.
     pub(crate) events: Vec<Event>,
+}
+
+impl RecentEvents {
+    fn new(last: Position, mut events: Vec<Event>) -> Self {
+        take_back(&mut events);
+        Self { last, events }
+    }
 }
 
 /// What rooms' events are published on.
@@ -48,3 +62,5 @@ pub(crate) fn topic(stream: StreamId) -> crate::bus::Topic {
 
 /// For those who come back, of one room.
 pub(crate) const KEPT: usize = 300;
+/// As long as these are kept.
+pub(crate) const REMEMBERED: Duration = Duration::from_secs(600);

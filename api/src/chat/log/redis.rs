@@ -31,6 +31,13 @@ pub(crate) struct RedisLog {
     recent: Script,
 }
 
+/// What a look at a room does that has no order yet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Absent {
+    Begins,
+    StaysSo,
+}
+
 /// A message on its way from Redis to PostgreSQL.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Row {
@@ -50,8 +57,8 @@ impl RedisLog {
         Self {
             store,
             prefix,
-            say: Script::new(include_str!("say.lua")),
-            tell: Script::new(include_str!("tell.lua")),
+            say: Script::new(concat!(include_str!("keep.lua"), include_str!("say.lua"))),
+            tell: Script::new(concat!(include_str!("keep.lua"), include_str!("tell.lua"))),
             recent: Script::new(include_str!("recent.lua")),
         }
     }
@@ -100,7 +107,8 @@ impl RedisLog {
             .arg(format!("{compared:x}"))
             .arg(micros(SaidLately::LATELY))
             .arg(SaidLately::MOST)
-            .arg(u64::try_from(REMEMBERED.as_millis()).unwrap_or(u64::MAX));
+            .arg(u64::try_from(REMEMBERED.as_millis()).unwrap_or(u64::MAX))
+            .arg(EVENTS_MS);
         let answer: Vec<String> =
             call.invoke_async(&mut self.store.connection()).await.map_err(unavailable)?;
         let mut answer = answer.iter().map(String::as_str);
@@ -120,6 +128,27 @@ impl RedisLog {
         }
     }
 
+    async fn look(&self, stream: StreamId, absent: Absent) -> Result<RecentEvents, ChatError> {
+        let mut call = self.recent.prepare_invoke();
+        call.key(room(stream)).key(events(stream));
+        call.arg(KEPT).arg(EVENTS_MS).arg(u8::from(absent == Absent::Begins));
+        let (epoch, offset, frames): (i64, i64, Vec<String>) =
+            call.invoke_async(&mut self.store.connection()).await.map_err(unavailable)?;
+        let last = Position { epoch, offset };
+        let mut events = frames.iter().map(|frame| event(frame)).collect::<Result<Vec<_>, _>>()?;
+        // Of this epoch, and without gaps: what lies before one is of no use.
+        events.retain(|event| event.position.epoch == epoch);
+        let mut expected = offset;
+        let whole = events.iter().rev().take_while(|event| {
+            let follows = event.position.offset == expected;
+            expected = expected.saturating_sub(1);
+            follows
+        });
+        let whole = whole.count();
+        let events = events.split_off(events.len().saturating_sub(whole));
+        Ok(RecentEvents::new(last, events))
+    }
+
     fn channel(&self, stream: StreamId) -> String {
         format!("{}{}", self.prefix, super::topic(stream))
     }
@@ -134,34 +163,19 @@ impl RoomLog for RedisLog {
         async move {
             let mut call = self.tell.prepare_invoke();
             call.key(room(stream)).key(events(stream));
-            call.arg(self.channel(stream)).arg(kind.name()).arg(fields).arg(KEPT);
+            call.arg(self.channel(stream)).arg(kind.name()).arg(fields).arg(KEPT).arg(EVENTS_MS);
             let frame: String = call.invoke_async(&mut self.store.connection()).await.map_err(unavailable)?;
             event(&frame)
         }
         .boxed()
     }
 
-    fn recent(&self, stream: StreamId) -> BoxFuture<'_, Result<RecentEvents, ChatError>> {
-        async move {
-            let mut call = self.recent.prepare_invoke();
-            call.key(room(stream)).key(events(stream)).arg(KEPT);
-            let (epoch, offset, frames): (i64, i64, Vec<String>) =
-                call.invoke_async(&mut self.store.connection()).await.map_err(unavailable)?;
-            let last = Position { epoch, offset };
-            let mut events = frames.iter().map(|frame| event(frame)).collect::<Result<Vec<_>, _>>()?;
-            // Of this epoch, and without gaps: what lies before one is of no use.
-            events.retain(|event| event.position.epoch == epoch);
-            let mut expected = offset;
-            let whole = events.iter().rev().take_while(|event| {
-                let follows = event.position.offset == expected;
-                expected = expected.saturating_sub(1);
-                follows
-            });
-            let whole = whole.count();
-            let events = events.split_off(events.len().saturating_sub(whole));
-            Ok(RecentEvents { last, events })
-        }
-        .boxed()
+    fn open(&self, stream: StreamId) -> BoxFuture<'_, Result<RecentEvents, ChatError>> {
+        self.look(stream, Absent::Begins).boxed()
+    }
+
+    fn recent(&self, stream: StreamId) -> BoxFuture<'_, Result<Vec<Event>, ChatError>> {
+        async move { Ok(self.look(stream, Absent::StaysSo).await?.events) }.boxed()
     }
 
     // What Redis keeps has its own end.
@@ -195,6 +209,8 @@ fn events(stream: StreamId) -> String {
     format!("chat:{stream}:events")
 }
 
+/// How long an event is kept.
+const EVENTS_MS: u64 = super::REMEMBERED.as_secs().saturating_mul(1_000);
 /// Messages on their way to PostgreSQL.
 pub(super) const PERSIST: &str = "chat:persist";
 /// Of them: some 250 MB, and more than half an hour of the busiest platform.

@@ -3,7 +3,7 @@
 -- ARGV: channel, fields of the frame, row for PostgreSQL, hash of the words, whether the try has a name,
 --       burst, window, gap, same (µs), room (a second), events kept, rows that may wait,
 --       slow (µs), whether nobody may have said it (off, remember, demand), hash of what is compared, lately (µs), how many are remembered,
---       how long a talker is (ms)
+--       how long a talker is (ms), how long an event is kept (ms)
 local channel, fields, row, words, named = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5] == '1'
 local burst, window, gap, same = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local per_second, kept, waiting = tonumber(ARGV[10]), ARGV[11], tonumber(ARGV[12])
@@ -72,8 +72,7 @@ if unique ~= 'off' then
     redis.call('ZREMRANGEBYRANK', KEYS[6], 0, -most - 1)
     redis.call('PEXPIRE', KEYS[6], math.ceil(lately / 1000))
 end
-redis.call('XADD', KEYS[2], 'MAXLEN', kept, epoch .. '-' .. offset, 'frame', frame)
-redis.call('EXPIRE', KEYS[2], 600)
+keep(KEYS[2], epoch, offset, frame, kept, math.floor(now / 1000), ARGV[19])
 redis.call('XADD', KEYS[5], '*', 'row', row, 'epoch', epoch, 'offset', offset)
 if named then redis.call('SET', KEYS[4], frame, 'EX', 600) end
 redis.call('PUBLISH', channel, frame)

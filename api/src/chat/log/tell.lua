@@ -1,17 +1,17 @@
 -- Tells a room of something that nobody said.
 -- KEYS: the room, its events
--- ARGV: channel, name of the event, fields of the frame, events kept
+-- ARGV: channel, name of the event, fields of the frame, events kept, how long one is kept (ms)
+local time = redis.call('TIME')
+local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local epoch = redis.call('HGET', KEYS[1], 'epoch')
 if not epoch then
-    local time = redis.call('TIME')
-    epoch = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
+    epoch = string.format('%.0f', now_ms)
     redis.call('DEL', KEYS[2])
     redis.call('HSET', KEYS[1], 'epoch', epoch, 'offset', '0')
 end
 local offset = string.format('%.0f', redis.call('HINCRBY', KEYS[1], 'offset', 1))
 local frame = '{"event":"' .. ARGV[2] .. '","data":{"epoch":' .. epoch .. ',"offset":' .. offset .. ',' .. ARGV[3] .. '}'
 redis.call('EXPIRE', KEYS[1], 86400)
-redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[4], epoch .. '-' .. offset, 'frame', frame)
-redis.call('EXPIRE', KEYS[2], 600)
+keep(KEYS[2], epoch, offset, frame, ARGV[4], now_ms, ARGV[5])
 redis.call('PUBLISH', ARGV[1], frame)
 return frame

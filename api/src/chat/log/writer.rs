@@ -136,13 +136,13 @@ async fn keep(database: &PgPool, kept: &[Kept<'_>]) -> bool {
         loop {
             match store::insert(database, kept).await {
                 Ok(()) => return true,
-                Err(error) if crate::error::is_outage(&error) => {
-                    tracing::warn!(%error, "messages cannot be written just now");
-                    sleep(PAUSE).await;
-                }
-                Err(error) => {
+                Err(error) if store::is_refused_for_good(&error) => {
                     tracing::error!(%error, "messages cannot be written");
                     return false;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "messages cannot be written just now");
+                    sleep(PAUSE).await;
                 }
             }
         }

@@ -96,20 +96,14 @@ pub(crate) async fn ban(
     Ok(purged?)
 }
 
-/// Lets somebody talk again; that they may is as good.
+/// Lets somebody talk again; that they may is as good. Whoever has deleted their account may be taken off the list too.
 pub(crate) async fn unban(chat: &Chat, stream: StreamId, actor: Uuid, person: Uuid) -> Result<(), Error> {
     let mut change = Change::begin(&chat.database, stream, actor).await?;
-    let username = change.target(person).await?;
+    let username = change.former_target(person).await?;
     let channel = change.channel;
-    let ended = sqlx::query!(
-        "delete from channel_bans where channel_id = $1 and user_id = $2 and (expires_at is null or expires_at > now())",
-        channel,
-        person
-    );
-    let ended = ended.execute(change.db()).await?.rows_affected() > 0;
+    let ended = lift(&mut change, person).await?;
     let rooms = open_rooms(change.db(), channel).await?;
     if ended {
-        change.log(Act::Unban, Some(person), &json!({})).await?;
         change.commit(chat).await?;
     } else {
         drop(change);
@@ -117,6 +111,21 @@ pub(crate) async fn unban(chat: &Chat, stream: StreamId, actor: Uuid, person: Uu
     // Also where there was no ban: the rooms may not have been told when it ended.
     tell(chat, &rooms, Kind::UserUnbanned, |room| fields_of_unban(room, person, &username)).await?;
     Ok(())
+}
+
+/// Ends somebody's ban. Whether there was one.
+pub(super) async fn lift(change: &mut Change, person: Uuid) -> Result<bool, Error> {
+    let channel = change.channel;
+    let ended = sqlx::query!(
+        "delete from channel_bans where channel_id = $1 and user_id = $2 and (expires_at is null or expires_at > now())",
+        channel,
+        person
+    );
+    let ended = ended.execute(change.db()).await?.rows_affected() > 0;
+    if ended {
+        change.log(Act::Unban, Some(person), &json!({})).await?;
+    }
+    Ok(ended)
 }
 
 /// A ban that holds, for moderators.

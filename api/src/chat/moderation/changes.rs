@@ -54,6 +54,17 @@ impl Change {
         if self.place.may_act_on(place) { Ok(username) } else { Err(ChatError::Protected.into()) }
     }
 
+    /// The same of somebody who may have deleted their account, and is nobody in particular then.
+    pub(super) async fn former_target(&mut self, person: Uuid) -> Result<String, Error> {
+        match self.target(person).await {
+            Err(Error::People(PeopleError::Unknown)) => {
+                let former = sqlx::query_scalar!("select username from users where id = $1", person);
+                Ok(former.fetch_optional(&mut *self.tx).await?.ok_or(PeopleError::Unknown)?)
+            }
+            found => found,
+        }
+    }
+
     pub(super) fn db(&mut self) -> &mut PgConnection {
         &mut self.tx
     }

@@ -6,17 +6,19 @@ use serde_json::json;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::changes::Change;
+use super::bans::lift;
+use super::changes::{Change, open_rooms, tell};
 use super::modlog::Act;
 use crate::app::Chat;
 use crate::chat::ChatError;
+use crate::chat::draft::{Kind, fields_of_unban};
 use crate::error::Error;
 use crate::people::{ListedPerson, People};
 
-/// Makes somebody a moderator; that they are one is as good.
+/// Makes somebody a moderator; that they are one is as good. Who may not talk keeps nobody's order, so a ban ends with it.
 pub(crate) async fn appoint(chat: &Chat, stream: StreamId, owner: Uuid, person: Uuid) -> Result<(), Error> {
     let mut change = begin(chat, stream, owner).await?;
-    change.target(person).await?;
+    let username = change.target(person).await?;
     let channel = change.channel;
     let others = sqlx::query_scalar!(
         r#"select count(*) as "others!" from channel_moderators where channel_id = $1 and user_id <> $2"#,
@@ -31,11 +33,18 @@ pub(crate) async fn appoint(chat: &Chat, stream: StreamId, owner: Uuid, person: 
         channel,
         person
     );
-    if added.execute(change.db()).await?.rows_affected() == 0 {
+    let added = added.execute(change.db()).await?.rows_affected() > 0;
+    let lifted = lift(&mut change, person).await?;
+    if !added && !lifted {
         return Ok(());
     }
-    change.log(Act::AddModerator, Some(person), &json!({})).await?;
-    change.commit(chat).await
+    if added {
+        change.log(Act::AddModerator, Some(person), &json!({})).await?;
+    }
+    let rooms = if lifted { open_rooms(change.db(), channel).await? } else { Vec::new() };
+    change.commit(chat).await?;
+    tell(chat, &rooms, Kind::UserUnbanned, |room| fields_of_unban(room, person, &username)).await?;
+    Ok(())
 }
 
 /// Makes somebody a viewer again; that they are one is as good.

@@ -71,6 +71,11 @@ impl Rulebook {
             let asked = timeout(PATIENCE, self.read(stream, read.rules.as_ref())).await;
             read.asked = Some((Instant::now(), changes));
             match asked {
+                // Nothing is remembered of a room that is closed: there are more of them each day, and anybody may name them.
+                Ok(Ok(Some(rules))) if rules.over => {
+                    self.pages().remove(&stream);
+                    return Ok(rules);
+                }
                 Ok(Ok(Some(rules))) => {
                     page.channel.get_or_init(|| rules.channel);
                     read.rules = Some(rules);

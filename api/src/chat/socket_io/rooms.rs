@@ -8,16 +8,16 @@ use caudal_livestream::StreamId;
 use tokio::sync::mpsc;
 
 /// At most [`MOST`].
-pub(super) struct Rooms<P>(Vec<Room<P>>);
+pub(super) struct Rooms<S>(Vec<Room<S>>);
 
-struct Room<P> {
+struct Room<S> {
     stream: StreamId,
     inbox: mpsc::Receiver<Utf8Bytes>,
-    /// Counts the client as a viewer there.
-    present: P,
+    /// The client's, as long as it is there.
+    seat: S,
 }
 
-impl<P> Rooms<P> {
+impl<S> Rooms<S> {
     pub(super) fn new() -> Self {
         Self(Vec::new())
     }
@@ -28,9 +28,9 @@ impl<P> Rooms<P> {
     }
 
     /// Somebody who was in already hears everything from the new `inbox`.
-    pub(super) fn enter(&mut self, stream: StreamId, inbox: mpsc::Receiver<Utf8Bytes>, present: P) {
+    pub(super) fn enter(&mut self, stream: StreamId, inbox: mpsc::Receiver<Utf8Bytes>, seat: S) {
         self.leave(stream);
-        self.0.push(Room { stream, inbox, present });
+        self.0.push(Room { stream, inbox, seat });
     }
 
     /// The room notices by the inbox that is gone.
@@ -39,8 +39,8 @@ impl<P> Rooms<P> {
     }
 
     /// How the client counts in each of them.
-    pub(super) fn presents(&mut self) -> impl Iterator<Item = &mut P> {
-        self.0.iter_mut().map(|room| &mut room.present)
+    pub(super) fn seats(&mut self) -> impl Iterator<Item = &mut S> {
+        self.0.iter_mut().map(|room| &mut room.seat)
     }
 
     /// What is told next in any of them, each getting its turn; none when one of them let go of this client.

@@ -22,12 +22,12 @@ use crate::app::{Accounts, Chat, Notifications};
 use crate::chat::answer::Answer;
 use crate::chat::conversation;
 use crate::chat::frame::{self, Request};
-use crate::chat::hub::Member;
-use crate::chat::voice::Voice;
+use crate::chat::hub::{Member, Seat};
+use crate::chat::voice::{Lost, Voice};
 use crate::departures;
 use crate::limits::gcra::{FullAt, Quota};
 use crate::notifications::Listening;
-use crate::presence::{Present, Viewer};
+use crate::presence::Viewer;
 use crate::sockets::{Badge, FRAMES, Frame, MAX_FRAME, WINDOW, read};
 
 /// What sessions have of the server.
@@ -68,12 +68,12 @@ pub(super) async fn run(
             told = session.listening.next() => session.hear(told).await,
             text = inbox.recv() => match text {
                 Some(text) if pace.count(Quota::new(FRAMES, WINDOW), began.elapsed() + WINDOW).retry_after.is_none() => {
-                    session.take(&text).await
+                    session.take(&text).await.and_then(|()| session.voice.lost().map_or(Ok(()), |lost| Err(lost.into())))
                 }
                 _ => Err(TOO_MANY),
             },
             () = sleep_until(began + TO_CONNECT), if !session.is_in => Err(End::Gone),
-            () = sleep(expires.unwrap_or_default()), if expires.is_some() => Err(EXPIRED),
+            () = sleep(expires.unwrap_or_default()), if expires.is_some() => Err(Lost::Expired.into()),
         };
         if let Err(end) = went_on {
             break end;
@@ -89,7 +89,7 @@ struct Session<'a> {
     closing: &'a CancellationToken,
     voice: Voice,
     listening: Listening,
-    rooms: Rooms<Present>,
+    rooms: Rooms<Seat>,
     viewer: Viewer,
     /// It has connected to the namespace.
     is_in: bool,
@@ -111,6 +111,16 @@ impl End {
         let (code, detail) = badge.last_words().unwrap_or((departures::ENDED, "the session has been ended"));
         let code = if code == departures::BANNED { "banned" } else { "session_revoked" };
         Self::Parted { code, detail }
+    }
+}
+
+impl From<Lost> for End {
+    fn from(lost: Lost) -> Self {
+        let code = match lost {
+            Lost::Expired => "token_expired",
+            Lost::Ended => "session_revoked",
+        };
+        Self::Parted { code, detail: lost.words() }
     }
 }
 
@@ -195,11 +205,11 @@ impl Session<'_> {
         }
         let (member, inbox) = Member::new();
         match self.chat.hub.join(stream, since, member, self.viewer).await {
-            Ok((joined, mut present)) => {
+            Ok((joined, mut seat)) => {
                 if let Some(person) = self.voice.person() {
-                    present.is(person);
+                    seat.is(person);
                 }
-                self.rooms.enter(stream, inbox, present);
+                self.rooms.enter(stream, inbox, seat);
                 let mut data = frame::joined_data(stream, &joined);
                 if let (Some(data), Some(standing)) =
                     (data.as_object_mut(), self.voice.standing(self.chat, stream).await)
@@ -232,7 +242,7 @@ impl Session<'_> {
         let Self { chat, accounts, voice, listening, .. } = self;
         let answer = conversation::act(chat, accounts, stream, voice, listening, request).await;
         if let Some(person) = voice.person() {
-            self.rooms.presents().for_each(|present| present.is(person));
+            self.rooms.seats().for_each(|seat| seat.is(person));
         }
         answer
     }
@@ -304,7 +314,6 @@ impl Session<'_> {
 
 const NOT_UNDERSTOOD: End =
     End::Parted { code: "malformed", detail: "packets are text of 8 KiB at most, in Socket.IO's form" };
-const EXPIRED: End = End::Parted { code: "token_expired", detail: "the access token has expired" };
 const TOO_MANY: End = End::Parted { code: "too_many", detail: "too many frames" };
 /// For a client to connect to the namespace, which official ones do at once.
 const TO_CONNECT: Duration = Duration::from_secs(10);

@@ -9,11 +9,11 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::app::Chat;
-use crate::chat::{ChatError, ChatMessage, Line, before};
+use crate::chat::{ChatMessage, Line, before};
 use crate::error::Error;
 use crate::json::Query;
 use crate::page::{Limit, MAX_CURSOR, Page, decode_cursor};
-use crate::stream::{self, StreamPath};
+use crate::stream::StreamPath;
 
 #[derive(Deserialize, Validate, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -46,10 +46,7 @@ pub(crate) async fn history(
     Query(wanted): Query<Wanted>,
 ) -> Result<Page<Line>, Error> {
     let place = decode_cursor(wanted.cursor.as_deref())?;
-    if !stream::exists(&chat.database, id).await? {
-        return Err(ChatError::UnknownStream.into());
-    }
     let most = wanted.limit.items().saturating_add(1);
     let lines = before(chat.hub.log(), &chat.database, StreamId(id), place, most).await?;
-    Ok(Page::new(lines, wanted.limit.items(), &uri, |line| line.position, |line| line))
+    Ok(Page::new(lines, wanted.limit.items(), &uri, |line| line.said.position, |line| line))
 }
