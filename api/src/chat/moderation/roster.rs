@@ -6,10 +6,12 @@ use serde_json::json;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::changes::Change;
+use super::changes::{Change, open_rooms, tell};
 use super::modlog::Act;
+use super::place::Place;
 use crate::app::Chat;
 use crate::chat::ChatError;
+use crate::chat::draft::{Kind, fields_of_role};
 use crate::error::Error;
 use crate::people::{ListedPerson, People};
 
@@ -31,11 +33,8 @@ pub(crate) async fn appoint(chat: &Chat, stream: StreamId, owner: Uuid, person: 
         channel,
         person
     );
-    if added.execute(change.db()).await?.rows_affected() == 0 {
-        return Ok(());
-    }
-    change.log(Act::AddModerator, Some(person), &json!({})).await?;
-    change.commit(chat).await
+    let changed = added.execute(change.db()).await?.rows_affected() > 0;
+    finish(chat, change, person, changed.then_some(Act::AddModerator)).await
 }
 
 /// Makes somebody a viewer again; that they are one is as good.
@@ -47,11 +46,28 @@ pub(crate) async fn dismiss(chat: &Chat, stream: StreamId, owner: Uuid, person: 
         channel,
         person
     );
-    if removed.execute(change.db()).await?.rows_affected() == 0 {
-        return Ok(());
+    let changed = removed.execute(change.db()).await?.rows_affected() > 0;
+    finish(chat, change, person, changed.then_some(Act::RemoveModerator)).await
+}
+
+/// Commits what has changed, if anything has, and tells the channel's rooms what the person is; also where nothing has: the rooms may
+/// not have been told when it did.
+async fn finish(chat: &Chat, mut change: Change, person: Uuid, done: Option<Act>) -> Result<(), Error> {
+    let channel = change.channel;
+    let now = Place::find(change.db(), channel, person).await?;
+    let rooms = open_rooms(change.db(), channel).await?;
+    match done {
+        Some(act) => {
+            change.log(act, Some(person), &json!({})).await?;
+            change.commit(chat).await?;
+        }
+        None => drop(change),
     }
-    change.log(Act::RemoveModerator, Some(person), &json!({})).await?;
-    change.commit(chat).await
+    // Whose account is gone hears nothing any more.
+    let Some((place, username)) = now else { return Ok(()) };
+    tell(chat, &rooms, Kind::RoleChanged, |room| fields_of_role(room, person, &username, place.role()))
+        .await?;
+    Ok(())
 }
 
 async fn begin(chat: &Chat, stream: StreamId, owner: Uuid) -> Result<Change, Error> {
