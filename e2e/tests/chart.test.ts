@@ -47,6 +47,8 @@ test.each([
   ['a size that is none', 'storage.volume.size=0', /volume.size/],
   ["a name that is no Secret's", 'database.existingSecret=My_Database', /existingSecret/],
   ['no key of the Secret', 'database.key=', /database.key/],
+  ['a sender that is no address', 'mail.from=Caudal', /mail.from/],
+  ['a registration that is none', 'registration=off', /registration/],
   ['an image that is empty', 'redis.builtIn.image=', /redis.builtIn.image/],
   ['proxies that are no addresses', 'rtmp.proxies={10.0.0.300}', /rtmp.proxies/],
   ['a proxy by its name', 'ingress.trustedProxies={ingress-nginx}', /trustedProxies/],
@@ -106,6 +108,8 @@ test.each([
   ['a collector that its policies cut off', 'traces.endpoint=http://collector:4318', /networkPolicies.traces names neither/],
   ['a collector at a port that they cut off', 'traces.endpoint=http://collector:4317,networkPolicies.traces.cidrs={10.0.0.7/32}', /at port 4317/],
   ['an API server that is everywhere', 'networkPolicies.apiServer.cidrs={0.0.0.0/0}', /which limits nothing/],
+  ['a mail server without a sender', 'mail.existingSecret=mail', /mail.from is empty, but there is mail.existingSecret/],
+  ['a sender without a mail server', 'mail.from=no-reply@example.org', /mail.from is no-reply@example.org, but no server sends mails/],
   ['more workers that wait than workers', 'workerPool.maxWorkers=2,workerPool.warm.min=3', /workerPool.warm.min is 3, but the pool has 2 workers at most/],
   ['more workers that wait than may wait', 'workerPool.warm.min=5,workerPool.warm.max=4', /more than workerPool.warm.max, 4/],
   ['two rungs of one name', 'workerPool.ladder[0].name=a,workerPool.ladder[0].height=720,workerPool.ladder[0].bitrate=2800000,' +

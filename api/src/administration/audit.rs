@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
-use uuid::Uuid;
+use uuid::{Builder, Uuid};
 
 use super::Role;
 use crate::auth::Caller;
@@ -140,6 +140,10 @@ pub(crate) struct AuditFilter<'a> {
     pub(crate) actor: Option<Uuid>,
     pub(crate) subject: Option<Uuid>,
     pub(crate) action: Option<&'a str>,
+    /// From this millisecond on.
+    pub(crate) since: Option<DateTime<Utc>>,
+    /// Before this millisecond.
+    pub(crate) until: Option<DateTime<Utc>>,
 }
 
 /// What an admin did.
@@ -178,19 +182,40 @@ impl AuditRecord {
         before: Option<Uuid>,
         rows: i64,
     ) -> Result<Vec<Self>, Error> {
+        // Ids are in the order of time, so every index ends with it.
+        let from = filter.since.map(first_id_of);
+        let before = before.into_iter().chain(filter.until.map(first_id_of)).min();
+        // One branch is read: by actor, else by subject, else by action, each by its own index, else by the id.
         let found = sqlx::query!(
-            r#"select l.id, l.created_at, l.action, l.actor_id, actor.username as "actor?", l.subject_kind,
-                      l.subject_id, subject.username as "subject?", l.details as "details: Json<Value>", l.ip
-               from audit_log l
+            r#"select l.id as "id!", l.created_at as "created_at!", l.action as "action!", l.actor_id, actor.username as "actor?", l.subject_kind as "subject_kind!",
+                      l.subject_id, subject.username as "subject?", l.details as "details!: Json<Value>", l.ip
+               from (
+                   (select * from audit_log
+                    where actor_id = $1 and ($2::uuid is null or subject_id = $2) and ($3::text is null or action = $3)
+                      and id >= $4 and id < $5
+                    order by id desc limit $6)
+                   union all
+                   (select * from audit_log
+                    where $1::uuid is null and subject_id = $2 and ($3::text is null or action = $3)
+                      and id >= $4 and id < $5
+                    order by id desc limit $6)
+                   union all
+                   (select * from audit_log
+                    where $1::uuid is null and $2::uuid is null and action = $3 and id >= $4 and id < $5
+                    order by id desc limit $6)
+                   union all
+                   (select * from audit_log
+                    where $1::uuid is null and $2::uuid is null and $3::text is null and id >= $4 and id < $5
+                    order by id desc limit $6)
+               ) l
                left join users actor on actor.id = l.actor_id
                left join users subject on subject.id = l.subject_id and l.subject_kind = 'user'
-               where ($1::uuid is null or l.actor_id = $1) and ($2::uuid is null or l.subject_id = $2)
-                 and ($3::text is null or l.action = $3) and ($4::uuid is null or l.id < $4)
-               order by l.id desc limit $5"#,
+               order by l.id desc limit $6"#,
             filter.actor,
             filter.subject,
             filter.action,
-            before,
+            from.unwrap_or(Uuid::nil()),
+            before.unwrap_or(Uuid::max()),
             rows
         )
         .fetch_all(db)
@@ -208,6 +233,12 @@ impl AuditRecord {
     }
 }
 
+/// No UUIDv7 of that millisecond, or of a later one, is less.
+fn first_id_of(time: DateTime<Utc>) -> Uuid {
+    let millis = u64::try_from(time.timestamp_millis()).unwrap_or(0);
+    Builder::from_unix_timestamp_millis(millis.min(LAST_MILLIS), &[0; 10]).into_uuid()
+}
+
 /// A year is over.
 pub(crate) async fn forget_old_records(db: impl PgExecutor<'_>) -> Result<(), Error> {
     sqlx::query!(
@@ -223,3 +254,24 @@ pub(crate) async fn forget_old_records(db: impl PgExecutor<'_>) -> Result<(), Er
 
 /// In docs/operating.md, too.
 const KEPT_DAYS: i32 = 365;
+/// What a UUIDv7 has room for: the year 10889.
+const LAST_MILLIS: u64 = (1 << 48) - 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_divides_the_ids_of_what_was_before_it_from_the_rest() {
+        let id: Uuid = "01936f00-0000-7000-8000-000000000001".parse().unwrap();
+        let (seconds, nanos) = id.get_timestamp().unwrap().to_unix();
+        let time = DateTime::from_timestamp(i64::try_from(seconds).unwrap(), nanos).unwrap();
+        let millisecond = chrono::TimeDelta::milliseconds(1);
+        assert!(first_id_of(time - millisecond) < first_id_of(time));
+        assert!(first_id_of(time) <= id);
+        assert!(id < first_id_of(time + millisecond));
+        // Whatever somebody asks for.
+        assert!(first_id_of(DateTime::<Utc>::MIN_UTC) < id);
+        assert!(id < first_id_of(DateTime::<Utc>::MAX_UTC));
+    }
+}

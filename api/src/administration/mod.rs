@@ -18,4 +18,4 @@ pub(crate) use bans::{ban, unban};
 pub use command_line::{WantedRole, set_role_by_name};
 pub(crate) use error::AdminError;
 pub(crate) use person::{PeopleFilter, PersonForAdmins};
-pub(crate) use roles::{Role, set_role};
+pub(crate) use roles::{Role, lock_who_stays, set_role};

@@ -35,16 +35,9 @@ pub(crate) async fn set_role(
     user: Uuid,
     role: Role,
 ) -> Result<bool, Error> {
-    // All admins, always in one order: two of them who demote each other go one after the other, and the second one is no
-    // admin any more when it is their turn.
-    let admins = sqlx::query!(
-        r#"select id, banned_at is not null as "banned!" from users where role = 'admin' and deleted_at is null
-           order by id for no key update"#
-    )
-    .fetch_all(&mut *tx)
-    .await?;
+    let admins = Admins::lock(tx).await?;
     if let Some(actor) = actor.user()
-        && !admins.iter().any(|admin| admin.id == actor && !admin.banned)
+        && !admins.may_act(actor)
     {
         return Err(AuthError::NotAdmin.into());
     }
@@ -54,21 +47,60 @@ pub(crate) async fn set_role(
         user
     );
     let banned = banned.fetch_optional(&mut *tx).await?.ok_or(PeopleError::Unknown)?;
-    let now = if admins.iter().any(|admin| admin.id == user) { Role::Admin } else { Role::User };
+    let now = if admins.have(user) { Role::Admin } else { Role::User };
     if now == role {
         return Ok(false);
     }
     match role {
         Role::Admin if banned => return Err(AdminError::IsBanned.into()),
         Role::User if actor.user() == Some(user) => return Err(PeopleError::Oneself.into()),
-        Role::User if !admins.iter().any(|admin| admin.id != user && !admin.banned) => {
-            return Err(AdminError::LastAdmin.into());
-        }
-        Role::Admin | Role::User => {}
+        Role::User => admins.without(user)?,
+        Role::Admin => {}
     }
     sqlx::query!("update users set role = $2, updated_at = now() where id = $1", user, role.as_str())
         .execute(&mut *tx)
         .await?;
     record(tx, actor, Act::RoleChanged { user, from: now, to: role }).await?;
     Ok(true)
+}
+
+/// Before an account is deleted, and before that is locked: somebody must be left who can make others, so the last admin stays.
+pub(crate) async fn lock_who_stays(tx: &mut PgConnection, leaving: Uuid) -> Result<(), Error> {
+    let admins = Admins::lock(tx).await?;
+    if admins.have(leaving) { Ok(admins.without(leaving)?) } else { Ok(()) }
+}
+
+/// All of them, locked until the transaction ends.
+struct Admins(Vec<Admin>);
+
+struct Admin {
+    id: Uuid,
+    banned: bool,
+}
+
+impl Admins {
+    /// Always in one order: two who demote each other, or go at once, do so one after the other, and the second one is no admin
+    /// any more, or the last one, when it is their turn.
+    async fn lock(tx: &mut PgConnection) -> Result<Self, Error> {
+        let admins = sqlx::query_as!(
+            Admin,
+            r#"select id, banned_at is not null as "banned!" from users where role = 'admin' and deleted_at is null
+               order by id for no key update"#
+        );
+        Ok(Self(admins.fetch_all(tx).await?))
+    }
+
+    fn have(&self, user: Uuid) -> bool {
+        self.0.iter().any(|admin| admin.id == user)
+    }
+
+    fn may_act(&self, user: Uuid) -> bool {
+        self.0.iter().any(|admin| admin.id == user && !admin.banned)
+    }
+
+    /// Whether there is still one who may act.
+    fn without(&self, user: Uuid) -> Result<(), AdminError> {
+        let others = self.0.iter().any(|admin| admin.id != user && !admin.banned);
+        if others { Ok(()) } else { Err(AdminError::LastAdmin) }
+    }
 }

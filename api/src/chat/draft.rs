@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Position;
-use super::moderation::{Admitted, Settings};
+use super::moderation::{Admitted, Role, Settings};
 use super::text::ChatText;
 use crate::account::Streamer;
 
@@ -118,6 +118,11 @@ pub(crate) fn fields_of_unban(stream: StreamId, user: Uuid, username: &str) -> S
     without_brace(&json!({ "streamId": stream, "userId": user, "username": username }))
 }
 
+/// What somebody is from now on.
+pub(crate) fn fields_of_role(stream: StreamId, user: Uuid, username: &str, role: Role) -> String {
+    without_brace(&json!({ "streamId": stream, "userId": user, "username": username, "role": role }))
+}
+
 /// What is allowed from now on.
 pub(crate) fn fields_of_settings(stream: StreamId, settings: Settings) -> String {
     without_brace(&json!({ "streamId": stream, "settings": settings }))
@@ -144,6 +149,8 @@ pub(crate) enum Kind {
     StreamUpdated,
     UserBanned,
     UserUnbanned,
+    /// Somebody is a moderator now, or is none any more.
+    RoleChanged,
     ChatSettings,
 }
 
@@ -157,6 +164,7 @@ impl Kind {
             Self::StreamUpdated => "stream_updated",
             Self::UserBanned => "user_banned",
             Self::UserUnbanned => "user_unbanned",
+            Self::RoleChanged => "role_changed",
             Self::ChatSettings => "chat_settings",
         }
     }

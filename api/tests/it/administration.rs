@@ -181,7 +181,27 @@ async fn what_admins_did_can_be_read() {
     ] {
         assert_eq!(actions(&log(&boss, &query).await), expected, "{query}");
     }
-    for (query, refusal) in [("actor=ana", (400, "malformed")), ("cursor=x", (422, "invalid"))] {
+    // The first moment of 2020.
+    api.database
+        .execute(
+            "insert into audit_log (id, action, subject_kind, created_at) \
+             values ('016f5e66-e800-7000-8000-000000000001', 'user.ban', 'user', '2020-01-01')",
+        )
+        .await;
+    for (query, expected) in [
+        ("&since=2020-01-01T00:00:00.001Z", all.len()),
+        ("&since=2020-01-01T00:00:00Z", all.len() + 1),
+        ("&since=2020-01-01T00:00:00Z&until=2020-01-01T00:00:00.001Z&action=user.ban", 1),
+        ("&until=2020-01-01T00:00:00Z", 0),
+        ("&until=9999-12-31T23:59:59Z", all.len() + 1),
+    ] {
+        assert_eq!(log(&boss, query).await.len(), expected, "{query}");
+    }
+    for (query, refusal) in [
+        ("actor=ana", (400, "malformed")),
+        ("since=yesterday", (400, "malformed")),
+        ("cursor=x", (422, "invalid")),
+    ] {
         assert_eq!(boss.get(&format!("/api/admin/audit-log?{query}")).await.refusal(), refusal, "{query}");
     }
 }

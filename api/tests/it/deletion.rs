@@ -211,7 +211,7 @@ async fn a_message_that_arrives_late_is_erased_in_the_background() {
 #[tokio::test]
 async fn an_admin_who_goes_is_no_admin_any_more_and_without_a_password_nobody_goes() {
     let api = Running::start().await;
-    let ana = api.register("ana").await;
+    let (ana, bob) = (api.register("ana").await, api.register("bob").await);
     api.database.execute("update users set role = 'admin'").await;
     assert_eq!(ana.delete("/api/users/me").await.status, 415);
     let empty = send(ana.request(Method::DELETE, "/api/users/me").json(&json!({}))).await;
@@ -221,4 +221,24 @@ async fn an_admin_who_goes_is_no_admin_any_more_and_without_a_password_nobody_go
     assert_eq!(nobody.refusal(), (401, "unauthenticated"));
     assert_eq!(delete(&ana, PASSWORD).await.status, 204);
     api.database.says("select count(*) = 1 from users where role = 'user' and deleted_at is not null").await;
+    // Who is banned makes nobody an admin.
+    api.register_admin("eve").await;
+    api.database.execute("update users set banned_at = now() where username = 'eve'").await;
+    assert_eq!(delete(&bob, PASSWORD).await.refusal(), (409, "last_admin"));
+    api.database.says("select count(*) = 1 from users where username = 'bob' and role = 'admin'").await;
+}
+
+#[tokio::test]
+async fn of_two_admins_who_go_at_once_one_remains() {
+    let api = Running::start().await;
+    for round in 0..8 {
+        let (one, other) = (format!("one{round}"), format!("other{round}"));
+        let (one, other) = (api.register_admin(&one).await, api.register_admin(&other).await);
+        let (gone, stays) = tokio::join!(delete(&one, PASSWORD), delete(&other, PASSWORD));
+        let mut answers = [gone.status.as_u16(), stays.status.as_u16()];
+        answers.sort_unstable();
+        assert_eq!(answers, [204, 409], "{gone:?} {stays:?}");
+        api.database.says("select count(*) = 1 from users where role = 'admin'").await;
+        api.database.execute("update users set role = 'user'").await;
+    }
 }

@@ -176,6 +176,8 @@ async fn why_the_last_broadcast_failed_stays_to_be_read_until_there_is_another()
         "id": stream,
         "endedAt": "2023-11-14T22:23:20Z",
         "reason": "what was sent cannot be played: video came, but no keyframe; no sound came",
+        "reasonCode": "nothing_playable",
+        "detail": "video came, but no keyframe; no sound came",
     }]);
     assert_eq!(failed(&ana).await, told);
     assert_eq!(failed(&bob).await, json!([]), "it is nobody else's business");
@@ -184,7 +186,11 @@ async fn why_the_last_broadcast_failed_stays_to_be_read_until_there_is_another()
     let again = api.authorize(&key).await.unwrap().stream;
     assert_eq!(failed(&ana).await, told);
     api.done(again, "workers_lost").await;
-    assert_eq!(failed(&ana).await[0]["reason"], "its workers kept failing");
+    let failure = failed(&ana).await[0].clone();
+    assert_eq!(
+        (&failure["reason"], &failure["reasonCode"], &failure["detail"]),
+        (&json!("its workers kept failing"), &json!("workers_lost"), &json!(null))
+    );
     let last = api.authorize(&key).await.unwrap().stream;
     api.done(last, "unpublished").await;
     assert_eq!(failed(&ana).await, json!([]));

@@ -77,6 +77,50 @@ async fn a_search_goes_by_the_beginnings_of_names() {
     assert!(read.is_empty(), "{plan:#}");
 }
 
+#[tokio::test]
+async fn the_log_of_admins_is_read_by_one_index_whatever_is_asked_for() {
+    let api = Running::start().await;
+    api.database.execute(LOGGED).await;
+    let mut connection = PgConnection::connect(&api.database.url).await.unwrap();
+    connection.execute("set plan_cache_mode = force_generic_plan").await.unwrap();
+    let queries = queries();
+    let (query, _) = queries.iter().find(|(query, _)| query.contains("select * from audit_log")).unwrap();
+    let (someone, act) = ("'00000000-0000-7000-8000-000000000001'", "'user.ban'");
+    for (actor, subject, action, index) in [
+        (someone, "null", "null", "audit_log_of_actor"),
+        (someone, someone, act, "audit_log_of_actor"),
+        ("null", someone, act, "audit_log_of_subject"),
+        ("null", "null", act, "audit_log_of_action"),
+        ("null", "null", "null", "audit_log_pkey"),
+    ] {
+        let arguments = format!(
+            "({actor}, {subject}, {action}, '00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff', 21)"
+        );
+        let plan = explained(&mut connection, "analyze, format json", query, &arguments).await;
+        let mut read = Vec::new();
+        log_read(&plan, &mut read);
+        assert_eq!(read, [index], "{arguments}");
+    }
+}
+
+/// By what the log was read in a plan that was carried out.
+fn log_read(plan: &Value, found: &mut Vec<String>) {
+    match plan {
+        Value::Array(nodes) => nodes.iter().for_each(|node| log_read(node, found)),
+        Value::Object(node) => {
+            let says = |key: &str| node.get(key).and_then(Value::as_str).unwrap_or_default();
+            let was_read = node.get("Actual Loops").and_then(Value::as_f64).is_some_and(|loops| loops > 0.0);
+            if was_read && says("Index Name").starts_with("audit_log") {
+                found.push(says("Index Name").to_owned());
+            } else if was_read && says("Node Type") == "Seq Scan" && says("Relation Name") == "audit_log" {
+                found.push("from end to end".to_owned());
+            }
+            node.values().for_each(|child| log_read(child, found));
+        }
+        _ => {}
+    }
+}
+
 /// What `.sqlx` has of the queries in the code: their text, and how many parameters they take.
 fn queries() -> Vec<(String, usize)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.sqlx");
@@ -99,8 +143,12 @@ async fn plan(connection: &mut PgConnection, query: &str, parameters: usize) -> 
 }
 
 async fn plan_with(connection: &mut PgConnection, query: &str, arguments: &str) -> Value {
+    explained(connection, "format json", query, arguments).await
+}
+
+async fn explained(connection: &mut PgConnection, how: &str, query: &str, arguments: &str) -> Value {
     connection.execute(AssertSqlSafe(format!("prepare asked as {query}"))).await.unwrap();
-    let explain = AssertSqlSafe(format!("explain (format json) execute asked{arguments}"));
+    let explain = AssertSqlSafe(format!("explain ({how}) execute asked{arguments}"));
     let row = sqlx::raw_sql(explain).fetch_one(&mut *connection).await.unwrap();
     connection.execute("deallocate asked").await.unwrap();
     row.get(0)
@@ -151,4 +199,14 @@ insert into chat_messages (id, stream_id, user_id, message, created_at, epoch, s
 select gen_random_uuid(), s.id, s.user_id, 'Hola', now(), 1, k
 from (select id, user_id from streams where is_live) s, generate_series(1, 100) k;
 analyze;
+";
+
+/// Two hundred admins' acts of a year.
+const LOGGED: &str = "
+insert into audit_log (id, actor_id, action, subject_kind, subject_id)
+select gen_random_uuid(), ('00000000-0000-7000-8000-' || lpad((n % 200)::text, 12, '0'))::uuid,
+       (array['user.ban', 'user.unban', 'category.edit', 'stream.end'])[1 + n % 4], 'user',
+       ('00000000-0000-7000-8000-' || lpad((n % 5000)::text, 12, '0'))::uuid
+from generate_series(1, 20000) n;
+analyze audit_log;
 ";

@@ -198,6 +198,25 @@ async fn a_log_out_at_one_replica_closes_the_sockets_at_all() {
 }
 
 #[tokio::test]
+async fn a_token_that_is_used_again_closes_the_sockets_of_its_session_at_all() {
+    let redis = RedisServer::start();
+    let (one, other) = two_that_do_not_look(&redis).await;
+    let (ana, bob) = (one.register("ana").await, one.register("bob").await);
+    let live = bob.goes_live().await;
+    let ((mut here, _), (mut there, _)) = (Peer::join(&one, live).await, Peer::join(&other, live).await);
+    let (mut his, _) = Peer::join(&other, live).await;
+    here.authenticate(&ana).await;
+    there.authenticate(&ana).await;
+    his.authenticate(&bob).await;
+    let refresh = async |token: &str| one.post("/api/auth/refresh", json!({ "refreshToken": token })).await;
+    let next = Person::of(&one, &refresh(&ana.refresh).await);
+    refresh(&next.refresh).await;
+    assert_eq!(refresh(&ana.refresh).await.refusal(), (401, "refresh_reused"));
+    assert_eq!((here.closed().await, there.closed().await), (4401, 4401));
+    assert_eq!(his.ask("ping", json!({})).await["ok"], true);
+}
+
+#[tokio::test]
 async fn a_ban_while_redis_is_away_closes_the_sockets_at_all_the_same() {
     let mut redis = RedisServer::start();
     let (one, other) = two(&redis, PLENTY).await;

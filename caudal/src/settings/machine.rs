@@ -411,6 +411,11 @@ fn secret_fault(name: &'static str) -> Option<String> {
         Err(error) => return Some(error.to_string()),
         Ok(value) => value?,
     };
+    if EXAMPLES.contains(&value.expose_secret().trim()) {
+        return Some(format!(
+            "{name} is an example of the documentation, which everybody knows: set one of your own"
+        ));
+    }
     match name {
         "CAUDAL_SECRET" | "JWT_SECRET" if value.expose_secret().len() < MIN_LENGTH => Some(format!(
             "{name} is shorter than {MIN_LENGTH} characters; make one with: openssl rand -base64 48"
@@ -423,3 +428,6 @@ fn secret_fault(name: &'static str) -> Option<String> {
         _ => None,
     }
 }
+
+/// What the platform's description has in place of secrets.
+const EXAMPLES: [&str; 2] = ["your-secret-key", "sk_test_xxx"];

@@ -110,6 +110,32 @@ fn a_setting_that_cannot_work_on_this_machine_ends_the_start_in_words() {
 }
 
 #[test]
+fn of_the_environment_that_the_platform_s_description_has_only_the_example_secrets_are_refused() {
+    let pasted = [
+        ("PORT", "3000"),
+        ("NODE_ENV", "production"),
+        ("DATABASE_URL", "postgresql://user:pass@localhost:5432/streams_db"),
+        ("REDIS_URL", "redis://localhost:6379"),
+        ("JWT_SECRET", "your-secret-key"),
+        ("JWT_EXPIRES_IN", "1h"),
+        ("JWT_REFRESH_EXPIRES_IN", "7d"),
+        ("RTMP_PORT", "1935"),
+        ("HLS_PATH", "/var/www/hls"),
+        ("AWS_S3_BUCKET", "stream-thumbnails"),
+        ("AWS_REGION", "us-east-1"),
+        ("STRIPE_SECRET_KEY", "sk_test_xxx"),
+    ];
+    let ended = pasted.iter().fold(Start::new(), |start, (name, value)| start.with(name, value)).end();
+    assert_eq!(ended.code, Some(64), "{}", ended.stderr);
+    for name in ["JWT_SECRET", "STRIPE_SECRET_KEY"] {
+        let said = format!("{name} is an example of the documentation, which everybody knows");
+        assert!(ended.stderr.contains(&said), "{}", ended.stderr);
+    }
+    assert!(ended.stderr.starts_with("caudal: 2 settings cannot be used:"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("your-secret-key"), "{}", ended.stderr);
+}
+
+#[test]
 fn a_name_that_no_file_system_takes_is_refused_and_not_repeated_whole() {
     let long = format!("/tmp/{}", "x".repeat(5000));
     for command in ["standalone", "admin"] {

@@ -4,7 +4,7 @@ what to write instead. All that apply are said at once.
 */}}
 {{- define "caudal.refusals" -}}
 {{- $refusals := list -}}
-{{- range list "image" "release" "urls" "storage" "doors" "routes" "workerPool" "autoscaling" "env" "networkPolicies" -}}
+{{- range list "image" "release" "urls" "storage" "mail" "doors" "routes" "workerPool" "autoscaling" "env" "networkPolicies" -}}
 {{- $refusals = concat $refusals (include (printf "caudal.refusals.%s" .) $ | splitList "\n" | compact) -}}
 {{- end -}}
 {{- with $refusals -}}
@@ -79,6 +79,16 @@ storage.sts.roleArn needs storage.s3.bucket: a volume has no sessions
 {{- if or (lt $seconds 900) (gt $seconds 43200) }}
 storage.sts.duration is {{ .duration }}: write from 15m to 12h
 {{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "caudal.refusals.mail" -}}
+{{- with .Values.mail }}
+{{- if and .existingSecret (not .from) }}
+mail.from is empty, but there is mail.existingSecret: write whom mails are from, as in Caudal <no-reply@live.example.org>
+{{- else if and .from (not .existingSecret) }}
+mail.from is {{ .from }}, but no server sends mails: name a Secret in mail.existingSecret whose key {{ .key }} is as in smtps://user:password@mail.example.org
 {{- end }}
 {{- end }}
 {{- end -}}

@@ -39,6 +39,20 @@ export function auditWords({ action, actor: by, subject: whom, details }: AuditR
   }
 }
 
+/** What may be chosen, by its name in the api. */
+export const actionNames = (): [action: string, words: string][] => [
+  ['user.ban', t('admin.act.ban')],
+  ['user.unban', t('admin.act.unban')],
+  ['user.role', t('admin.act.role')],
+  ['registration.change', t('admin.act.registration')],
+  ['invitation.create', t('admin.act.invite')],
+  ['invitation.remove', t('admin.act.takeBack')],
+  ['category.create', t('admin.act.addCategory')],
+  ['category.edit', t('admin.act.editCategory')],
+  ['category.remove', t('admin.act.removeCategory')],
+  ['stream.end', t('admin.act.endStream')],
+];
+
 function registrationWords(actor: string, { to, bySetting }: AuditRecord['details']): string {
   if (bySetting === true) return t('admin.did.setting', { actor });
   if (to === 'open') return t('admin.did.open', { actor });

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { ban, changeCategory, people, setRegistration } from './admin.ts';
+import { auditLog, ban, changeCategory, people, setRegistration } from './admin.ts';
 import type { RequestOptions, Session } from './session.ts';
 
 function listening() {
@@ -39,5 +39,15 @@ it('sends no reason for a ban where none is said, and null for the setting', asy
     ['PUT /api/admin/users/u1/ban', { reason: 'Spam' }],
     ['PATCH /api/admin/registration', { mode: null }],
     ['PATCH /api/categories/art', { name: 'Arts' }],
+  ]);
+});
+
+it('asks for what of the log is wanted', async () => {
+  const { session, asked } = listening();
+  await auditLog(session, {});
+  await auditLog(session, { actor: 'u1', action: 'user.ban', since: new Date(Date.UTC(2026, 10, 30)) }, 40);
+  expect(asked).toEqual([
+    '/api/admin/audit-log?limit=20',
+    '/api/admin/audit-log?actor=u1&action=user.ban&since=2026-11-30T00%3A00%3A00.000Z&limit=40',
   ]);
 });

@@ -136,9 +136,30 @@ export const invite = (session: Session, wanted: NewInvitation): Promise<Invitat
 export const takeBack = (session: Session, id: string): Promise<void> =>
   session.request(`${AT}/invitations/${encodeURIComponent(id)}`, { method: 'DELETE' });
 
+/** What of the log somebody wants to see; what is absent limits nothing. */
+export interface AuditFilter {
+  /** Who did it, by the person's id. */
+  actor?: string;
+  /** To whom, by the person's id. */
+  subject?: string;
+  /** As in `user.ban`. */
+  action?: string;
+  /** Done then or later. */
+  since?: Date;
+  /** Done before then. */
+  until?: Date;
+}
+
 /** The latest first. */
-export const auditLog = (session: Session, count = PAGE): Promise<Page<AuditRecord>> =>
-  atLeast(session, `${AT}/audit-log`, count, ({ id }: AuditRecord) => id);
+export function auditLog(session: Session, filter: AuditFilter, count = PAGE): Promise<Page<AuditRecord>> {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(filter) as [string, string | Date | undefined][]) {
+    if (value !== undefined) query.set(name, value instanceof Date ? value.toISOString() : value);
+  }
+  const chosen = query.toString();
+  const path = `${AT}/audit-log${chosen === '' ? '' : `?${chosen}`}`;
+  return atLeast(session, path, count, ({ id }: AuditRecord) => id);
+}
 
 /** The latest first. */
 export const deadLetters = (session: Session, count = PAGE): Promise<Page<DeadLetter>> =>

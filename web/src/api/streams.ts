@@ -66,8 +66,12 @@ export interface StreamHealth {
 export interface FailedBroadcast {
   id: string;
   endedAt: string;
-  /** In words, without a full stop. */
+  /** As in `nothing_playable`; a newer server may have others. */
+  reasonCode: string;
+  /** In English words, without a full stop. */
   reason: string;
+  /** What is known beyond the code, in English. */
+  detail: string | null;
 }
 
 export interface StreamKey {

@@ -337,6 +337,21 @@ describe('a conversation', () => {
     expect(talk.standing).toMatchObject({ banned: false });
   });
 
+  it('is what it was made, once', () => {
+    speaking();
+    standAs('viewer');
+    const makes = (offset: number, userId: string, role: string) =>
+      server('role_changed', { epoch: 1, offset, userId, username: 'somebody', role });
+    makes(2, BOB.id, 'moderator');
+    expect(talk.standing).toMatchObject({ role: 'viewer' });
+    makes(3, ANA.id, 'moderator');
+    expect(talk.standing).toMatchObject({ role: 'moderator', banned: false });
+    makes(4, ANA.id, 'viewer');
+    expect(talk.standing).toMatchObject({ role: 'viewer' });
+    makes(3, ANA.id, 'moderator');
+    expect(talk.standing).toMatchObject({ role: 'viewer' });
+  });
+
   it('does not count a ban anew that is told again after a connection that broke', () => {
     speaking();
     standAs('viewer');

@@ -35,6 +35,8 @@ export type Effect =
 
 export type Link = 'connecting' | 'joined' | 'waiting' | 'offline' | 'resting' | 'over';
 
+type Judgement = Extract<ServerFrame, { event: 'user_banned' | 'user_unbanned' | 'role_changed' }>;
+
 /** Whether the server knows on this connection who talks. */
 export type Speaking = 'no' | 'asking' | 'yes';
 
@@ -119,9 +121,7 @@ export class Conversation {
     const { room, need } = hear(stood, frame, this.#me);
     this.room = trimmed(room, this.#keep);
     if (frame.event === 'joined') this.#joined(now);
-    else if (frame.event === 'user_banned' || frame.event === 'user_unbanned') {
-      if (this.room.notes !== stood.notes) this.#judged(frame, now);
-    }
+    else if (isJudgement(frame) && this.room.notes !== stood.notes) this.#judged(frame, now);
     if (need === 'replay') this.#lost(now, 0);
     else if (need === 'history') {
       this.#historyUntil = this.room.position;
@@ -282,14 +282,14 @@ export class Conversation {
     }
   }
 
-  /** Somebody was banned, or may talk again. What is replayed is older than what the answer to `authenticate` will say. */
-  #judged(frame: Extract<ServerFrame, { event: 'user_banned' | 'user_unbanned' }>, now: number): void {
+  /** Somebody was banned, may talk again, or is something else here. What is replayed is older than what the answer to `authenticate` will say. */
+  #judged(frame: Judgement, now: number): void {
     if (this.standing === null || frame.userId !== this.#me) return;
     if (frame.position.offset <= this.room.target) return;
-    this.standing =
-      frame.event === 'user_banned'
-        ? banned(this.standing, frame.durationSeconds, now)
-        : unbanned(this.standing);
+    if (frame.event === 'role_changed') this.standing = { ...this.standing, role: frame.role };
+    else if (frame.event === 'user_banned') {
+      this.standing = banned(this.standing, frame.durationSeconds, now);
+    } else this.standing = unbanned(this.standing);
   }
 
   /** An answer to my message says what I am here, which may have changed since I came. */
@@ -439,6 +439,9 @@ export class Conversation {
     this.#effects.push({ do: 'send', frame: writeFrame(event, data, id) });
   }
 }
+
+const isJudgement = (frame: ServerFrame): frame is Judgement =>
+  frame.event === 'user_banned' || frame.event === 'user_unbanned' || frame.event === 'role_changed';
 
 const AUTH = 'auth';
 const PROBE = 'probe';

@@ -26,6 +26,22 @@ describe('a frame', () => {
       { epoch: 1, offset: 4, userId: 'u', username: 'bob' },
       { event: 'user_unbanned', position: { epoch: 1, offset: 4 }, userId: 'u', username: 'bob' },
     ],
+    [
+      'role_changed',
+      { epoch: 1, offset: 4, userId: 'u', username: 'bob', role: 'moderator' },
+      {
+        event: 'role_changed',
+        position: { epoch: 1, offset: 4 },
+        userId: 'u',
+        username: 'bob',
+        role: 'moderator',
+      },
+    ],
+    [
+      'role_changed',
+      { epoch: 1, offset: 4, userId: 'u', username: 'bob', role: 'emperor' },
+      { event: 'unknown', position: { epoch: 1, offset: 4 } },
+    ],
     ['user_banned', { epoch: 1, offset: 4 }, { event: 'unknown', position: { epoch: 1, offset: 4 } }],
     ['user_banned', { userId: 'u', username: 'bob' }, { event: 'unknown', position: null }],
     [

@@ -4,7 +4,7 @@ import type { ChatSettings } from '../api/moderation.ts';
 import type { Category } from '../api/streams.ts';
 import { asRecord, numberOf, parseJson, stringOf } from './json-values.ts';
 import { readSettings } from './settings.ts';
-import { readStanding, type Standing } from './standing.ts';
+import { readRole, readStanding, type Role, type Standing } from './standing.ts';
 
 /** Where an event stands in its room: offsets have no gaps within an epoch, and a later epoch has a larger number. */
 export interface Position {
@@ -58,6 +58,8 @@ export type ServerFrame =
       durationSeconds: number | null;
     }
   | { event: 'user_unbanned'; position: Position; userId: string; username: string }
+  /** What somebody is in the room from now on. */
+  | { event: 'role_changed'; position: Position; userId: string; username: string; role: Role }
   | { event: 'chat_settings'; position: Position; settings: ChatSettings }
   | { event: 'stream_updated'; position: Position; title: string; categories: Category[] }
   | { event: 'stream_ended'; position: Position; endedAt: string }
@@ -136,6 +138,11 @@ function readHappening(event: string, data: Record<string, unknown>, position: P
     }
     case 'user_unbanned':
       return userId === null || username === null ? null : { event, position, userId, username };
+    case 'role_changed': {
+      const role = readRole(data['role']);
+      if (userId === null || username === null || role === null) return null;
+      return { event, position, userId, username, role };
+    }
     case 'chat_settings': {
       const settings = readSettings(data['settings']);
       return settings === null ? null : { event, position, settings };

@@ -14,6 +14,7 @@ import {
   type Need,
   type Room,
 } from './room.ts';
+import type { Role } from './standing.ts';
 
 const joined = (offset: number, messages: Line[], recovered = false, epoch = 1): ServerFrame => ({
   event: 'joined',
@@ -43,6 +44,12 @@ const unbanned = (offset: number, user: Author): ServerFrame => ({
   event: 'user_unbanned',
   position: { epoch: 1, offset },
   ...about(user),
+});
+const made = (offset: number, user: Author, role: Role): ServerFrame => ({
+  event: 'role_changed',
+  position: { epoch: 1, offset },
+  ...about(user),
+  role,
 });
 const PENDING = { clientMsgId: 'c1', message: 'hello', replyTo: null, since: NOW };
 
@@ -243,5 +250,24 @@ describe('my own message', () => {
     ],
   ])('whose answer was lost, and that %s, waits %#', (_, frame, left) => {
     expect(after([frame], waiting()).pending).toHaveLength(left);
+  });
+});
+
+describe('what people are', () => {
+  it.each<[string, ServerFrame[], Role | undefined]>([
+    ['is not known without a word of it', [], undefined],
+    ['is what was said last', [made(4, BOB, 'moderator'), made(5, BOB, 'viewer')], 'viewer'],
+    ['is nothing else for who is banned', [made(4, BOB, 'moderator'), banned(5, BOB)], 'viewer'],
+    ['stays what it was through a ban', [made(4, BOB, 'admin'), banned(5, BOB)], 'admin'],
+    ['is not what was said long ago', [made(4, BOB, 'viewer'), made(4, BOB, 'moderator')], 'viewer'],
+  ])('%s', (_, frames, role) => {
+    const room = after([joined(3, lines(1, 3)), ...frames]);
+    expect(room.roles.get(BOB.id)).toBe(role);
+    expect(room.need).toBe('nothing');
+  });
+
+  it('is noted for who keeps order', () => {
+    const room = after([joined(3, []), made(4, BOB, 'moderator'), made(5, BOB, 'viewer')]);
+    expect(room.notes.map(({ kind }) => kind)).toEqual(['appointed', 'dismissed']);
   });
 });

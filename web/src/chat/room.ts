@@ -2,6 +2,7 @@ import type { ChatSettings } from '../api/moderation.ts';
 import type { Category } from '../api/streams.ts';
 import { tidy } from './draft.ts';
 import type { Line, Position, ServerFrame } from './frames.ts';
+import type { Role } from './standing.ts';
 
 /** A message of mine that the server has not answered. */
 export interface Pending {
@@ -12,9 +13,9 @@ export interface Pending {
   since: number;
 }
 
-/** Somebody was banned, or may talk again; for who keeps order. */
+/** Somebody was banned, or may talk again, or was made a moderator, or is none any more; for who keeps order. */
 export interface Note extends Position {
-  kind: 'banned' | 'unbanned';
+  kind: 'banned' | 'unbanned' | 'appointed' | 'dismissed';
   userId: string;
   username: string;
   /** `null`: for good. */
@@ -39,6 +40,8 @@ export interface Room {
   readonly settings: ChatSettings | null;
   /** The latest, the oldest first: what those who were banned said before that is nobody's to read. */
   readonly notes: readonly Note[];
+  /** What people are whose role has changed: their earlier lines do not know it. By their ids, the latest last. */
+  readonly roles: ReadonlyMap<string, Role>;
   /** What the stream is called since it was renamed. */
   readonly renamed: { readonly title: string; readonly categories: readonly Category[] } | null;
   /** RFC 3339: the broadcast is over, though its room is open a little longer. */
@@ -61,6 +64,7 @@ export const EMPTY_ROOM: Room = {
   viewers: null,
   settings: null,
   notes: [],
+  roles: new Map(),
   renamed: null,
   endedAt: null,
 };
@@ -85,9 +89,22 @@ export function hear(room: Room, frame: ServerFrame, me: string | null): { room:
     case 'message_deleted':
       return inOrder(room, frame.position, (next) => without(next, frame.id));
     case 'user_banned':
-      return inOrder(room, frame.position, (next) => noted(next, frame, frame.durationSeconds));
+      return inOrder(room, frame.position, (next) => {
+        const after = noted(next, 'banned', frame, frame.durationSeconds);
+        // Who may not talk keeps nobody's order any more.
+        return next.roles.get(frame.userId) === 'moderator'
+          ? withRoleOf(after, frame.userId, 'viewer')
+          : after;
+      });
     case 'user_unbanned':
-      return inOrder(room, frame.position, (next) => noted(next, frame, null));
+      return inOrder(room, frame.position, (next) => noted(next, 'unbanned', frame, null));
+    case 'role_changed': {
+      const { userId, role } = frame;
+      const kind = role === 'moderator' ? 'appointed' : 'dismissed';
+      return inOrder(room, frame.position, (next) =>
+        withRoleOf(noted(next, kind, frame, null), userId, role),
+      );
+    }
     case 'chat_settings':
       return inOrder(room, frame.position, (next) => ({ ...next, settings: frame.settings }));
     case 'stream_updated': {
@@ -231,15 +248,20 @@ function settledBy(room: Room, line: Line, me: string | null): Room {
 
 function noted(
   room: Room,
-  { event, position, userId, username }: Extract<ServerFrame, { event: 'user_banned' | 'user_unbanned' }>,
+  kind: Note['kind'],
+  { position, userId, username }: { position: Position; userId: string; username: string },
   durationSeconds: number | null,
 ): Room {
-  const kind = event === 'user_banned' ? 'banned' : 'unbanned';
   const note: Note = { ...position, kind, userId, username, durationSeconds };
   const notes = [...room.notes, note].slice(-NOTES);
   return kind === 'banned'
     ? { ...room, notes, lines: room.lines.filter((line) => !isHidden(notes, line)) }
     : { ...room, notes };
+}
+
+function withRoleOf(room: Room, userId: string, role: Role): Room {
+  const others = [...room.roles].filter(([id]) => id !== userId);
+  return { ...room, roles: new Map([...others, [userId, role] as const].slice(-ROLES)) };
 }
 
 /** Whether its author was banned after saying it. */
@@ -267,5 +289,7 @@ function insert(room: Room, lines: readonly Line[]): Room {
 const REMOVED = 100;
 /** More than anybody scrolls back to; the server leaves out itself what was said before a ban. */
 const NOTES = 100;
+/** As many as a channel has moderators. */
+const ROLES = 100;
 /** How far a viewer's clock may be ahead of the server's. The server refuses the same words within half a minute anyway. */
 const CLOCKS_MS = 20_000;

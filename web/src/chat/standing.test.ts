@@ -1,7 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import type { Badge } from './frames.ts';
 import { BOB, NOW } from './made-up-lines.ts';
-import { banned, isSilenced, mayActOn, readStanding, roleOf, unbanned, type Role } from './standing.ts';
+import {
+  banned,
+  isSilenced,
+  mayActOn,
+  readStanding,
+  roleOf,
+  unbanned,
+  withRole,
+  type Role,
+} from './standing.ts';
 
 const UNTIL = new Date(NOW + 60_000).toISOString();
 
@@ -49,6 +58,17 @@ it.each<[Badge[], Role]>([
   [['owner', 'admin'], 'owner'],
 ])('badges %j say %s', (badges, role) => {
   expect(roleOf(badges)).toBe(role);
+});
+
+it.each<[Badge[], Role | undefined, Badge[]]>([
+  [[], undefined, []],
+  [['moderator'], undefined, ['moderator']],
+  [[], 'moderator', ['moderator']],
+  [['admin'], 'moderator', ['moderator', 'admin']],
+  [['moderator', 'admin'], 'admin', ['admin']],
+  [['moderator'], 'viewer', []],
+])('a line with %j of somebody who is a %s now counts as one with %j', (badges, role, expected) => {
+  expect(withRole({ ...BOB, badges }, role).badges).toEqual(expected);
 });
 
 it.each<[Role | null, Badge[], boolean]>([

@@ -18,11 +18,13 @@ export function readStanding(value: unknown): Standing | null {
   if (data === null) return null;
   const until = Date.parse(stringOf(data['bannedUntil']) ?? '');
   return {
-    role: ROLES.find((role) => role === data['role']) ?? 'viewer',
+    role: readRole(data['role']) ?? 'viewer',
     banned: data['banned'] === true,
     bannedUntil: Number.isNaN(until) ? null : until,
   };
 }
+
+export const readRole = (value: unknown): Role | null => ROLES.find((role) => role === value) ?? null;
 
 /** Whether somebody keeps order: the room's modes do not hold for them. */
 export const moderates = (role: Role | null): boolean => role !== null && role !== 'viewer';
@@ -36,6 +38,13 @@ export function mayActOn(
 ): boolean {
   if (!moderates(role) || author.id === me || author.id === streamerId) return false;
   return role === 'owner' ? !author.badges.includes('owner') : author.badges.length === 0;
+}
+
+/** Somebody as they are now: a line has the badges of when it was said. */
+export function withRole(author: Author, role: Role | undefined): Author {
+  if (role === undefined || author.badges.includes('moderator') === (role === 'moderator')) return author;
+  const others = author.badges.filter((badge) => badge !== 'moderator');
+  return { ...author, badges: role === 'moderator' ? ['moderator', ...others] : others };
 }
 
 /** What the badges on one's own message say. */

@@ -31,7 +31,7 @@ pub(crate) use links::has_link;
 pub(crate) use modes::{SettingsChange, change as change_settings, settings_of};
 pub(crate) use modlog::{Act, ActView, list as list_acts, log, sweep as sweep_acts};
 pub(crate) use permission::{Moderator, PersonPath, RoomOwner, TermPath};
-pub(crate) use place::Place;
+pub(crate) use place::{Place, Role};
 pub(crate) use roster::{appoint, dismiss, list as list_moderators};
 pub(crate) use rulebook::Rulebook;
 pub(crate) use rules::Standing;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{OriginalUri, State};
+use chrono::{DateTime, Utc};
 use garde::Validate;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -29,6 +30,12 @@ pub(crate) struct Wanted {
     #[garde(length(bytes, max = 32))]
     #[param(max_length = 32, example = "user.ban")]
     action: Option<String>,
+    /// Done then or later.
+    #[garde(skip)]
+    since: Option<DateTime<Utc>>,
+    /// Done before then.
+    #[garde(skip)]
+    until: Option<DateTime<Utc>>,
     /// Rows of a page.
     #[serde(default)]
     #[garde(dive)]
@@ -50,10 +57,10 @@ pub(crate) async fn audit_log(
     State(accounts): State<Arc<Accounts>>,
     _: Admin,
     OriginalUri(uri): OriginalUri,
-    Query(Wanted { actor, subject, action, limit, cursor }): Query<Wanted>,
+    Query(Wanted { actor, subject, action, since, until, limit, cursor }): Query<Wanted>,
 ) -> Result<Page<AuditRecord>, Error> {
     let before: Option<Uuid> = decode_cursor(cursor.as_deref())?;
-    let filter = AuditFilter { actor, subject, action: action.as_deref() };
+    let filter = AuditFilter { actor, subject, action: action.as_deref(), since, until };
     let rows = AuditRecord::list(&accounts.database, filter, before, limit.rows()).await?;
     let place = |row: &AuditRecord| row.id;
     Ok(Page::new(rows, limit.items(), &uri, place, |row| row))

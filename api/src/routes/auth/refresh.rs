@@ -15,6 +15,7 @@ use crate::account::Account;
 use crate::app::Accounts;
 use crate::auth::{AuthError, RefreshToken, end_session, forget_cookie, refresh_from_cookie};
 use crate::client::Client;
+use crate::departures::Departure;
 use crate::error::Error;
 use crate::json::CheckedOrDefault;
 use crate::limits::Target;
@@ -83,7 +84,14 @@ async fn exchange(
         client.limit_attempts(Target::Act("refresh")).await?;
         return Err(AuthError::RefreshInvalid.into());
     };
-    let issued = accounts.sessions.exchange(&accounts.database, ours, client).await?;
+    let issued = match accounts.sessions.exchange(&accounts.database, ours, client).await {
+        // The exchange has ended it; whoever copied the token may be talking by it.
+        Err(error @ Error::Auth(AuthError::RefreshReused)) => {
+            accounts.departures.announce(Departure::SessionEnded { session: ours.session }).await;
+            return Err(error);
+        }
+        issued => issued?,
+    };
     match Account::find(&accounts.database, issued.user).await? {
         Some(account) if !account.banned => Tokens::new(accounts, &issued, account),
         _ => {

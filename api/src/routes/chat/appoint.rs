@@ -10,7 +10,7 @@ use crate::chat::moderation::{self, PersonPath, RoomOwner};
 use crate::error::Error;
 use crate::stream::StreamPath;
 
-/// Makes somebody a moderator of the channel.
+/// Makes somebody a moderator of the channel. Its rooms are told.
 #[utoipa::path(
     put, path = "/api/chat/{id}/moderators/{user}", security(("owner" = [])),
     params(StreamPath, PersonPath),
@@ -19,6 +19,7 @@ use crate::stream::StreamPath;
         (status = 404, description = "not_found"),
         (status = 409, description = "too_many"),
         (status = 422, description = "oneself"),
+        (status = 503, description = "overloaded"),
     ),
 )]
 pub(crate) async fn appoint(
@@ -30,13 +31,14 @@ pub(crate) async fn appoint(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Makes a moderator a viewer again.
+/// Makes a moderator a viewer again. The channel's rooms are told.
 #[utoipa::path(
     delete, path = "/api/chat/{id}/moderators/{user}", security(("owner" = [])),
     params(StreamPath, PersonPath),
     responses(
         (status = 204),
         (status = 404, description = "not_found"),
+        (status = 503, description = "overloaded"),
     ),
 )]
 pub(crate) async fn dismiss(

@@ -23,6 +23,36 @@ pub(crate) struct Failed {
     ended_at: DateTime<Utc>,
     /// In words.
     reason: String,
+    reason_code: Failure,
+    /// What is known beyond the code, in words: as in `video came, but no keyframe`.
+    detail: Option<String>,
+}
+
+/// Why.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Failure {
+    /// No picture came in time.
+    StartTimeout,
+    /// What was sent cannot be played.
+    NothingPlayable,
+    /// There was no worker for it.
+    NoCapacity,
+    /// Its workers kept failing.
+    WorkersLost,
+}
+
+impl Failure {
+    /// None of what the streamer wanted.
+    fn of(reason: EndReason) -> Option<Self> {
+        Some(match reason {
+            EndReason::StartTimeout => Self::StartTimeout,
+            EndReason::NothingPlayable => Self::NothingPlayable,
+            EndReason::NoCapacity => Self::NoCapacity,
+            EndReason::WorkersLost => Self::WorkersLost,
+            _ => return None,
+        })
+    }
 }
 
 /// The caller's last broadcast, if it failed: a list of one or none. An encoder that tries again by itself shows nobody
@@ -45,8 +75,13 @@ pub(crate) async fn failed(
     .await?;
     let failed = last.and_then(|last| {
         let reason: EndReason = serde_json::from_value(last.ended_reason?.into()).ok()?;
-        let words = reason.is_failure().then(|| reason.in_words(last.ended_detail.as_deref()))?;
-        Some(Failed { id: StreamId(last.id), ended_at: last.ended_at, reason: words })
+        Some(Failed {
+            id: StreamId(last.id),
+            ended_at: last.ended_at,
+            reason_code: Failure::of(reason)?,
+            reason: reason.in_words(last.ended_detail.as_deref()),
+            detail: last.ended_detail,
+        })
     });
     Ok(Json(failed.into_iter().collect()))
 }

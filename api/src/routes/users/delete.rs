@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use crate::administration::lock_who_stays;
 use crate::app::{Accounts, Chat, Streams};
 use crate::auth::{AuthError, Caller, Confirmed, forget_cookie};
 use crate::client::Client;
@@ -27,13 +28,14 @@ pub(crate) struct Farewell {
     password: SecretString,
 }
 
-/// Deletes the caller's account for good.
+/// Deletes the caller's account for good; the last admin's stays until somebody else is one.
 #[utoipa::path(
     delete, path = "/api/users/me", security(("user" = [])),
     request_body = Farewell,
     responses(
         (status = 204, headers(("Set-Cookie"))),
         (status = 403, description = "wrong_password"),
+        (status = 409, description = "last_admin"),
         (status = 503, description = "overloaded"),
     ),
 )]
@@ -48,6 +50,7 @@ pub(crate) async fn delete(
     let confirmed = Confirmed::by(&accounts, caller, &client, password).await?;
     let (_, nobodys_key) = accounts.stream_keys.mint(caller.user)?;
     let mut tx = accounts.database.begin().await?;
+    lock_who_stays(&mut tx, caller.user).await?;
     let owner = Owner::lock(&mut tx, caller.user).await?.ok_or(AuthError::SessionRevoked)?;
     confirmed.still_holds(&mut *tx).await?;
     let broadcast = deletion::anonymise(&mut tx, owner, &nobodys_key).await?;

@@ -10,6 +10,10 @@ export const studio = {
   'studio.yesEnd': 'Yes, end it',
   'studio.end': 'End stream',
   'studio.failed': 'Your last broadcast ended on {day}: {reason}.',
+  'studio.startTimeout': 'no picture came within a minute',
+  'studio.nothingPlayable': 'what was sent cannot be played',
+  'studio.noCapacity': 'the platform had no worker for it',
+  'studio.workersLost': 'its workers kept failing',
   'studio.encoderGone':
     'Your encoder’s connection is gone. Viewers wait; when it comes back within half a minute, the stream goes on.',
   'studio.connection': 'Your encoder’s connection',

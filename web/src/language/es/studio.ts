@@ -13,6 +13,10 @@ export const studio: Translation<typeof english> = {
   'studio.yesEnd': 'Sí, terminarlo',
   'studio.end': 'Terminar directo',
   'studio.failed': 'Tu último directo terminó el {day}: {reason}.',
+  'studio.startTimeout': 'no llegó ninguna imagen en un minuto',
+  'studio.nothingPlayable': 'lo que se envió no se puede reproducir',
+  'studio.noCapacity': 'la plataforma no tenía recursos libres para emitirlo',
+  'studio.workersLost': 'los procesos que lo emitían fallaron una y otra vez',
   'studio.encoderGone':
     'Tu codificador ha perdido la conexión. Los espectadores esperan; si vuelve en menos de medio minuto, el directo continúa.',
   'studio.connection': 'Conexión de tu codificador',
