@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use caudal_livestream::StreamId;
+use chrono::Utc;
 use futures::future::join_all;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -20,6 +21,7 @@ use crate::forgotten_streams;
 use crate::lost_streams::LostStreams;
 use crate::metrics::Metrics;
 use crate::registration;
+use crate::rtmp_door;
 use crate::start_error::StartError;
 use crate::stream::{End, order_end};
 
@@ -68,6 +70,7 @@ pub(crate) fn spawn(
                     deletion::free_names(&streams.database).await?;
                     registration::forget_expired(&streams.database).await?;
                     forget_old_records(&streams.database).await?;
+                    rtmp_door::forget_old(&streams.database, Utc::now()).await?;
                     moderation::sweep_bans(&chat.database).await?;
                     moderation::sweep_acts(&chat.database).await?;
                 }
