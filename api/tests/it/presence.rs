@@ -279,10 +279,10 @@ async fn what_cannot_be_on_a_screen_is_refused_or_counts_as_nothing() {
         let refused = tab.ask("watching", json!({ "playhead": nonsense })).await;
         assert_eq!((&refused["ok"], &refused["code"]), (&json!(false), &json!("malformed")), "{nonsense}");
         let refused = plays(&api, stream, &cookie, &json!({ "playhead": nonsense })).await;
-        assert_eq!(refused.refusal(), (400, "malformed"), "{nonsense}");
+        assert_eq!(refused.refusal(), (422, "invalid"), "{nonsense}");
     }
     assert_eq!(tab.ask("watching", json!({})).await["code"], "malformed");
-    assert_eq!(plays(&api, stream, &cookie, &json!({ "latencyMs": 1 })).await.refusal(), (400, "malformed"));
+    assert_eq!(plays(&api, stream, &cookie, &json!({ "latencyMs": 1 })).await.refusal(), (422, "invalid"));
     for far_off in [json!("1970-01-01T00:00:00Z"), json!("9999-12-31T23:59:59Z"), received(61_000), received(-60_000)] {
         assert_eq!(tab.ask("watching", json!({ "playhead": far_off })).await["ok"], true, "{far_off}");
         assert_eq!(plays(&api, stream, &cookie, &json!({ "playhead": far_off })).await.status, 204, "{far_off}");
