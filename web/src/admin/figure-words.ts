@@ -23,4 +23,5 @@ const measured = (value: number | null, words: (value: number) => string) =>
   value === null ? null : words(value);
 
 /** `2.3 s` */
-export const latencyWords = (ms: number): string => t('watch.seconds', { seconds: fixedNumber(ms / 1000, 1) });
+export const latencyWords = (ms: number): string =>
+  t('watch.seconds', { seconds: fixedNumber(ms / 1000, 1) });

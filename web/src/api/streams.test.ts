@@ -2,7 +2,14 @@ import { describe, expect, it } from 'vitest';
 import { ApiProblem } from './problem.ts';
 import { PAGE } from './pages.ts';
 import type { Page, Session } from './session.ts';
-import { categoryStreams, channelStreams, liveStreams, saveStream, sayWatching, type Stream } from './streams.ts';
+import {
+  categoryStreams,
+  channelStreams,
+  liveStreams,
+  saveStream,
+  sayWatching,
+  type Stream,
+} from './streams.ts';
 
 /** An api that lists so many streams, the most watched first. */
 function listing(ids: string[]) {
