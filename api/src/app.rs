@@ -36,6 +36,7 @@ use crate::realtime::Realtime;
 use crate::redis_store::RedisStore;
 use crate::registration::RegistrationMode;
 use crate::routes::Origins;
+use crate::rtmp_door::Prober;
 use crate::sockets::{SocketLimits, Sockets};
 use crate::start_error::StartError;
 use crate::stream_key::StreamKeys;
@@ -141,6 +142,8 @@ pub(crate) struct Opened {
     /// To be run.
     pub(crate) runner: Runner,
     pub(crate) mailing: Mailing,
+    /// To be run, where there is a door to look at.
+    pub(crate) prober: Option<Prober>,
     pub(crate) public: TcpListener,
     pub(crate) internal: TcpListener,
 }
@@ -162,6 +165,8 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
     let redis = config.redis_url.as_ref().map(RedisStore::open).transpose()?;
     let metrics = Metrics::register(&config.registry)?;
     let runner = Runner::open(&config.registry)?;
+    let prober = config.rtmp_door.map(|door| Prober::open(door, deadlines.rtmp_probe, &config.registry));
+    let prober = prober.transpose()?;
     let access_tokens = Arc::new(AccessTokens::new(&config.secrets, deadlines.access_token));
     let stream_keys = Arc::new(StreamKeys::new(&config.secrets));
     let presence = Arc::new(Presence::new(ViewerIds::new(&config.secrets, &config.urls), redis.clone()));
@@ -243,6 +248,7 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
         realtime,
         runner,
         mailing,
+        prober,
         public: config.public,
         internal: config.internal,
     })

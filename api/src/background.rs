@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use caudal_livestream::StreamId;
+use chrono::Utc;
 use futures::future::join_all;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, timeout};
@@ -20,6 +21,7 @@ use crate::forgotten_streams;
 use crate::lost_streams::LostStreams;
 use crate::metrics::Metrics;
 use crate::registration;
+use crate::rtmp_door;
 use crate::start_error::StartError;
 use crate::stream::{End, order_end};
 
@@ -79,6 +81,7 @@ pub(crate) fn spawn(
                 round.run("names", deletion::free_names(database)).await;
                 round.run("invitations", registration::forget_expired(database)).await;
                 round.run("audit", forget_old_records(database)).await;
+                round.run("rtmp door", rtmp_door::forget_old(database, Utc::now())).await;
                 round.run("channel bans", moderation::sweep_bans(database)).await;
                 round.run("moderation log", moderation::sweep_acts(database)).await;
             };

@@ -21,6 +21,7 @@ use crate::address::TrustedProxies;
 use crate::limits::Limits;
 use crate::mail::MailConfig;
 use crate::registration::RegistrationMode;
+use crate::rtmp_door::RtmpDoor;
 use crate::start_error::StartError;
 
 /// Everything the api needs; nothing is read from the environment.
@@ -54,6 +55,8 @@ pub struct Config {
     pub socket_io_polling: SocketIoPolling,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: TrustedProxies,
+    /// Where it is probed whether publishers can come in; none probes nothing.
+    pub rtmp_door: Option<RtmpDoor>,
     /// The lifecycle.
     pub control: Arc<dyn StreamControl>,
     /// Viewer counts of an edge in this process; edges elsewhere report theirs to the internal listener, and add to it.
@@ -220,6 +223,8 @@ pub struct Deadlines {
     pub drain_spread: Duration,
     /// Between two searches for rows that nobody needs any more.
     pub tidy: Duration,
+    /// Between two probes of the RTMP door.
+    pub rtmp_probe: Duration,
 }
 
 impl Default for Deadlines {
@@ -238,6 +243,7 @@ impl Default for Deadlines {
             unknown_stream: Duration::from_secs(30),
             drain_spread: Duration::ZERO,
             tidy: Duration::from_secs(3600),
+            rtmp_probe: Duration::from_secs(15),
         }
     }
 }

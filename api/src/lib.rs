@@ -1,6 +1,6 @@
 //! The api: accounts, stream keys, streams, the router's and the controller's questions, and the web pages.
 //!
-//! The only part that touches the database. Knows nothing of RTMP, media or Kubernetes: what it asks of a broadcast's
+//! The only part that touches the database. Knows nothing of media or Kubernetes, and of RTMP only how it begins: what it asks of a broadcast's
 //! lifecycle goes through [`caudal_directory::StreamControl`], what it shows of viewers comes from
 //! [`caudal_directory::Audience`] and from edges that report. Conventions and their quirks: `API-DESIGN.md`.
 //!
@@ -12,6 +12,7 @@
 //! * `address`, `client` – where a request comes from, and how often that one may try things
 //! * `exchange` – what surrounds every answer: request id, problem+json, deadline, headers
 //! * `presence` – who watches by being there; `audience` – how many watch, with those whom only edges see
+//! * `rtmp_door` – whether publishers can come in, and for how much of the last 30 days they could
 //! * `live_figures` – what a router measures of its publisher
 //! * `error` and the enums of each subject that it holds (`AuthError`, `StreamError`, `InputError`, …); `problem` – how
 //!   they are answered
@@ -81,12 +82,17 @@ mod registration;
 mod reset_link;
 mod router;
 mod routes;
+mod rtmp_door;
 mod schema;
 mod security_headers;
 pub mod sockets;
 mod start_error;
 mod stream;
 mod stream_key;
+#[cfg(test)]
+#[expect(dead_code, reason = "the integration tests need more of it")]
+#[path = "../tests/it/database.rs"]
+mod test_database;
 mod text;
 mod username;
 mod web;
@@ -110,6 +116,7 @@ pub use registration::RegistrationMode;
 pub use reset_link::password_reset_link;
 #[doc(hidden)]
 pub use router::rest_paths;
+pub use rtmp_door::RtmpDoor;
 pub use schema::{MIGRATIONS, bring_up_to_date};
 pub use start_error::StartError;
 
@@ -123,7 +130,7 @@ use app::Opened;
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), StartError> {
     let (readiness, deadlines, leaving) =
         (config.readiness.clone(), config.deadlines, config.leaving.clone());
-    let Opened { app, lock, redis, realtime, runner, mailing, public, internal } =
+    let Opened { app, lock, redis, realtime, runner, mailing, prober, public, internal } =
         app::open(config, &shutdown).await?;
 
     let mut tasks: JoinSet<Result<(), StartError>> = JoinSet::new();
@@ -150,6 +157,13 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Star
         mailing.run(ending).await;
         Ok(())
     });
+    if let Some(prober) = prober {
+        let (database, shutdown) = (app.accounts.database.clone(), shutdown.clone());
+        tasks.spawn(async move {
+            prober.run(database, shutdown).await;
+            Ok(())
+        });
+    }
     if let Some(redis) = redis {
         let shutdown = shutdown.clone();
         tasks.spawn(async move {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
 
 use crate::limits::Class;
 
@@ -16,6 +16,7 @@ pub(crate) struct Metrics {
     live: IntGauge,
     viewers: IntGauge,
     most_viewers: IntGauge,
+    latency: Histogram,
     mails: IntCounterVec,
 }
 
@@ -56,6 +57,14 @@ impl Metrics {
         for gauge in [&live, &viewers, &most_viewers] {
             registry.register(Box::new(gauge.clone()))?;
         }
+        let latency = Histogram::with_opts(
+            HistogramOpts::new(
+                "caudal_api_viewer_latency_seconds",
+                "From receiving a picture to its viewer's screen, as players tell twice a minute.",
+            )
+            .buckets(vec![0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.5, 10.0, 15.0, 30.0, 60.0]),
+        )?;
+        registry.register(Box::new(latency.clone()))?;
         let mails = IntCounterVec::new(
             Opts::new("caudal_api_mails_total", "Mails that were written, by what came of them."),
             &["outcome"],
@@ -65,7 +74,7 @@ impl Metrics {
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(limited.clone()))?;
         registry.register(Box::new(admissions.clone()))?;
-        Ok(Self { requests, limited, admissions, chat, live, viewers, most_viewers, mails })
+        Ok(Self { requests, limited, admissions, chat, live, viewers, most_viewers, latency, mails })
     }
 
     pub(crate) fn answered(&self, method: &Method, route: &str, status: StatusCode, took: Duration) {
@@ -97,6 +106,11 @@ impl Metrics {
         self.live.set(i64::try_from(viewers.len()).unwrap_or(i64::MAX));
         self.viewers.set(viewers.iter().copied().map(i64::from).sum());
         self.most_viewers.set(viewers.iter().copied().max().map_or(0, i64::from));
+    }
+
+    /// How late a viewer sees the picture.
+    pub(crate) fn watched_late(&self, seconds: f64) {
+        self.latency.observe(seconds);
     }
 
     /// `sent` or `given_up`.

@@ -40,6 +40,9 @@ pub enum StartError {
     /// Mails cannot be sent as the settings say; says what is expected.
     #[error("SMTP_URL: {0}")]
     Mail(String),
+    /// RTMPS cannot be probed here; says why.
+    #[error("CAUDAL_RTMP_PROBE_URL: {0}")]
+    RtmpDoor(String),
     /// Hashing passwords does not work at all.
     #[error("passwords cannot be hashed: {0}")]
     Passwords(String),

@@ -32,7 +32,7 @@ pub use given::{Faults, Given, Refused, in_file, read, shown, unknown_variables}
 pub use machine::{check, no_folder, warn_of_what_is_missing};
 pub use role::Role;
 pub use values::{
-    BitRate, Fitting, HttpUrl, Ladder, RtmpUrl, Span, WebOrigin, address, bucket, port, region, span,
+    BitRate, Fitting, HttpUrl, Ladder, ProbeUrl, RtmpUrl, Span, WebOrigin, address, bucket, port, region, span,
 };
 use values::{count, internal_url, role_arn, sender, session, span_or_none, up_to};
 
@@ -133,6 +133,10 @@ pub struct Settings {
     /// What streamers type into OBS as the server.
     #[arg(long, env = "CAUDAL_PUBLIC_RTMP_URL", value_name = "URL", help_heading = ADDRESSES)]
     pub public_rtmp_url: Option<RtmpUrl>,
+    /// Where it is probed each 15 seconds whether publishers can come in, for the admins' figures; without it at `CAUDAL_PUBLIC_RTMP_URL`, in
+    /// standalone mode without `CAUDAL_RTMP_PROXIES` at the own port; `none` probes nothing.
+    #[arg(long, env = "CAUDAL_RTMP_PROBE_URL", value_name = "URL", help_heading = ADDRESSES)]
+    pub rtmp_probe_url: Option<ProbeUrl>,
     /// PEM file with the certificate chain for HLS and RTMPS; a renewed one is taken up within a minute.
     #[arg(long, env = "CAUDAL_TLS_CERT", value_name = "FILE", help_heading = ADDRESSES)]
     pub tls_cert: Option<PathBuf>,

@@ -82,8 +82,10 @@ describe('administration', () => {
     await shows(ruth, 'Administration', 'a link');
     await leadsTo(ruth, '/admin');
     await says(ruth, 'Watching now');
-    // Nobody measures it, and so it is not nothing.
-    await says(ruth, 'not measured yet');
+    // Nothing plays and nothing is sold: that is unknown, and not nothing.
+    await says(ruth, 'no data yet');
+    // The platform has looked at its own door by now, or does so within a quarter of a minute.
+    await says(ruth, '100%');
   });
 
   test('closes registration, which the sign-up page says', async () => {

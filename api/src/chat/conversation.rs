@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::extract::ws::{Message, Utf8Bytes};
 use caudal_livestream::StreamId;
+use chrono::Utc;
 use tokio::sync::mpsc;
 
 use super::answer::Answer;
@@ -15,7 +16,7 @@ use super::speak::Saying;
 use super::voice::{Lost, Voice};
 use crate::app::{Accounts, Chat, Notifications};
 use crate::notifications::Listening;
-use crate::presence::Viewer;
+use crate::presence::{Latency, Present, Viewer};
 use crate::sockets::{Socket, Talk, error, talk};
 
 /// Until one side has enough.
@@ -77,7 +78,7 @@ impl Talk for Guest<'_> {
 
     async fn act(&mut self, request: Request) -> Answer {
         let Self { chat, accounts, stream, voice, listening, seat, .. } = self;
-        let answer = act(chat, accounts, Some(*stream), voice, listening, request).await;
+        let answer = act(chat, accounts, Some(*stream), seat.present(), voice, listening, request).await;
         if let Some(person) = voice.person() {
             seat.is(person);
         }
@@ -93,11 +94,12 @@ impl Talk for Guest<'_> {
     }
 }
 
-/// What comes of a request, in the room of `stream` where it needs one.
+/// What comes of a request, in the room of `stream` where it needs one; `present` if the client is in that room.
 pub(super) async fn act(
     chat: &Chat,
     accounts: &Accounts,
     stream: Option<StreamId>,
+    present: Option<&Present>,
     voice: &mut Voice,
     listening: &mut Listening,
     request: Request,
@@ -120,6 +122,17 @@ pub(super) async fn act(
             }
             Request::SubscribeNotifications(wanted) => listening.subscribe(voice.person(), wanted).into(),
             Request::Ping {} => Answer::done(),
+            Request::Watching { playhead } => {
+                here()?;
+                let present = present.ok_or_else(|| Answer::malformed("this socket is not in that room"))?;
+                // What is no live picture's says nothing, and is no reason to part.
+                if let Some(latency) = Latency::between(playhead, Utc::now())
+                    && present.watches(latency)
+                {
+                    chat.metrics.watched_late(latency.seconds());
+                }
+                Answer::done()
+            }
             Request::SendMessage { stream_id, message, client_msg_id, reply_to } => {
                 let stream = here()?;
                 if stream_id.is_some_and(|other| other != stream) {

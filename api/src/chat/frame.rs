@@ -2,6 +2,7 @@
 
 use axum::extract::ws::Utf8Bytes;
 use caudal_livestream::StreamId;
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -38,6 +39,11 @@ pub(super) enum Request {
         #[serde(deserialize_with = "Option::deserialize")]
         duration_seconds: Option<i32>,
         reason: Option<String>,
+    },
+    /// What is on the screen now, from which the latency follows.
+    Watching {
+        /// Its PROGRAM-DATE-TIME.
+        playhead: DateTime<Utc>,
     },
     /// For browsers, whose pages do not see the server's pings.
     Ping {},
@@ -84,6 +90,8 @@ mod tests {
                 r#"{"event":"timeout_user","data":{"userId":"00000000-0000-0000-0000-000000000000"},"id":1}"#,
                 Some(Id::Number(1)),
             ),
+            (r#"{"event":"watching","data":{"playhead":2.5},"id":1}"#, Some(Id::Number(1))),
+            (r#"{"event":"watching","data":{"playhead":"now"},"id":1}"#, Some(Id::Number(1))),
             ("[]", None),
             ("", None),
             ("\0", None),

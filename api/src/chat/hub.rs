@@ -80,6 +80,11 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
+    /// Where viewers are counted.
+    pub(crate) fn present(&self) -> Option<&Present> {
+        self.present.as_ref()
+    }
+
     /// They have said who they are.
     pub(crate) fn is(&mut self, person: Uuid) {
         if let Some(present) = &mut self.present {

@@ -2,12 +2,14 @@
 //! a minute that it is there, which counts for [`BEACON`]. Tabs, devices and sockets of one person count once.
 //!
 //! * `viewer` – who that is: a person, or a browser by the number that we gave it; and their key for one stream
+//! * `latency` – how late they see the picture, as their players tell
 //! * `table` – who is here, in this replica, and how many there are elsewhere: a pure state
 //! * `replicas` – what replicas tell each other through Redis
 //!
 //! Nothing is ever counted down for somebody else: what a replica no longer says lapses after [`SILENCE`]. So one that was
 //! killed is forgotten, and while Redis is away each replica comes to count its own.
 
+mod latency;
 mod replicas;
 mod table;
 mod viewer;
@@ -21,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::redis_store::RedisStore;
+pub(crate) use latency::{Latencies, Latency};
 use replicas::Replicas;
 use table::Table;
 pub(crate) use viewer::{Viewer, ViewerIds};
@@ -55,6 +58,21 @@ impl Presence {
     pub(crate) fn beacon(&self, stream: StreamId, viewer: Viewer, now: Instant) {
         let key = self.ids.key(stream, viewer.who);
         self.table().beacon(stream, key, viewer.home(), now);
+    }
+
+    /// A viewer who is there told how late the picture is. False when it does not count.
+    pub(crate) fn watches(&self, stream: StreamId, viewer: Viewer, latency: Latency, now: Instant) -> bool {
+        self.table().watches(stream, self.ids.key(stream, viewer.who), latency, now)
+    }
+
+    /// What the viewers of a stream told, at all replicas as far as is known, as of the last round.
+    pub(crate) fn latencies(&self, stream: StreamId, now: Instant) -> Latencies {
+        self.table().latencies(stream, now)
+    }
+
+    /// The same of all live streams.
+    pub(crate) fn all_latencies(&self, now: Instant) -> Latencies {
+        self.table().all_latencies(now)
     }
 
     /// Whether somebody is counted there, so that it exists.
@@ -114,7 +132,7 @@ impl Presence {
         };
         for (letter, answer) in replicas.exchange(letters, clock).await {
             match answer {
-                Some(all) => self.table().heard(letter.stream, all.saturating_sub(letter.here), now),
+                Some(elsewhere) => self.table().heard(letter.stream, elsewhere, now),
                 None => self.table().unsent(&letter),
             }
         }
@@ -140,6 +158,13 @@ impl Present {
         if self.viewer.who != Who::Person(person) {
             self.count(self.viewer.is(person));
         }
+    }
+
+    /// They told how late the picture is. False when it does not count.
+    pub(crate) fn watches(&self, latency: Latency) -> bool {
+        self.counted.is_some_and(|key| {
+            self.presence.table().watches(self.stream, key, latency, Instant::now())
+        })
     }
 
     fn count(&mut self, viewer: Viewer) {

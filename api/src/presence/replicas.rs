@@ -1,24 +1,29 @@
 //! How replicas tell each other who is where: `viewers:ID`, a sorted set of a stream's viewers by when they were last said
-//! to be there. A viewer who is at two replicas is in it once.
+//! to be there. A viewer who is at two replicas is in it once. `latencies:ID` has for each replica what its viewers told of their
+//! latency, as a sum; whoever tells it at two replicas is in two of these.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::StreamExt as _;
 use redis::Script;
+use uuid::Uuid;
 
 use super::SILENCE;
-use super::table::{Left, Letter};
+use super::latency::Latencies;
+use super::table::{Elsewhere, Left, Letter};
 use super::viewer::ViewerKey;
 use crate::redis_store::RedisStore;
 
 pub(super) struct Replicas {
     store: RedisStore,
     script: Script,
+    /// Which one this is, among them.
+    me: String,
 }
 
 impl Replicas {
     pub(super) fn new(store: RedisStore) -> Self {
-        Self { store, script: Script::new(include_str!("exchange.lua")) }
+        Self { store, script: Script::new(include_str!("exchange.lua")), me: Uuid::now_v7().to_string() }
     }
 
     /// What time it is for all replicas, in milliseconds since 1970.
@@ -28,8 +33,12 @@ impl Replicas {
         Ok(seconds.saturating_mul(1_000).saturating_add(micros / 1_000))
     }
 
-    /// Delivers letters, and answers to each how many are there in all; none when it was not delivered.
-    pub(super) async fn exchange(&self, letters: Vec<Letter>, clock: i64) -> Vec<(Letter, Option<u32>)> {
+    /// Delivers letters, and answers to each what the others have; none when it was not delivered.
+    pub(super) async fn exchange(
+        &self,
+        letters: Vec<Letter>,
+        clock: i64,
+    ) -> Vec<(Letter, Option<Elsewhere>)> {
         // Each try waits for a Redis that does not answer: one is enough.
         let away = AtomicBool::new(false);
         let away = &away;
@@ -38,7 +47,7 @@ impl Replicas {
                 return (letter, None);
             }
             match self.deliver(&letter, clock).await {
-                Ok(all) => (letter, Some(all)),
+                Ok(elsewhere) => (letter, Some(elsewhere)),
                 Err(error) => {
                     away.store(true, Ordering::Relaxed);
                     tracing::debug!(%error, "other replicas' viewers are not known");
@@ -49,28 +58,31 @@ impl Replicas {
         futures::stream::iter(deliveries).buffer_unordered(AT_ONCE).collect().await
     }
 
-    async fn deliver(&self, letter: &Letter, clock: i64) -> redis::RedisResult<u32> {
+    async fn deliver(&self, letter: &Letter, clock: i64) -> redis::RedisResult<Elsewhere> {
         let (mut left, mut here_are) = (letter.left.chunks(CHUNK), letter.here_are.chunks(CHUNK));
         loop {
             let (gone, here) = (left.next().unwrap_or_default(), here_are.next().unwrap_or_default());
-            let all = self.tell(letter, clock, gone, here).await?;
+            let (all, told, total_ms) = self.tell(letter, clock, gone, here).await?;
             if left.len() == 0 && here_are.len() == 0 {
-                return Ok(all);
+                let viewers = all.saturating_sub(letter.here);
+                return Ok(Elsewhere { viewers, latencies: Latencies { told, total_ms } });
             }
         }
     }
 
+    /// All viewers that are there, and what the others' told of their latency: how many, and the sum.
     async fn tell(
         &self,
         letter: &Letter,
         clock: i64,
         left: &[Left],
         here_are: &[ViewerKey],
-    ) -> redis::RedisResult<u32> {
+    ) -> redis::RedisResult<(u32, u32, u64)> {
         let silence = i64::try_from(SILENCE.as_millis()).unwrap_or(i64::MAX);
         let mut call = self.script.prepare_invoke();
-        call.key(format!("viewers:{}", letter.stream));
+        call.key(format!("viewers:{}", letter.stream)).key(format!("latencies:{}", letter.stream));
         call.arg(clock).arg(clock.saturating_sub(silence)).arg(silence.saturating_mul(2)).arg(MOST_VIEWERS);
+        call.arg(&self.me).arg(letter.latencies.told).arg(letter.latencies.total_ms);
         call.arg(left.len());
         for Left { key, told } in left {
             call.arg(*told).arg(&key.0[..]);

@@ -1,10 +1,11 @@
 //! Who is here. A pure state: the time is an argument.
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use caudal_livestream::StreamId;
 
+use super::latency::{Latencies, Latency};
 use super::viewer::ViewerKey;
 use super::{BEACON, REPEATED, SILENCE};
 use crate::address::Origin;
@@ -26,10 +27,19 @@ struct Room {
     homes: HashMap<Origin, usize>,
     /// Whom the other replicas are still to be told of, with what they were told last.
     left: Vec<Left>,
-    /// At other replicas and not here.
-    elsewhere: u32,
+    /// What those who are here told, as of the last sweep.
+    latencies: Latencies,
+    elsewhere: Elsewhere,
     /// When that was heard.
     heard: Option<Instant>,
+}
+
+/// What other replicas have of a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Elsewhere {
+    /// There and not here.
+    pub(super) viewers: u32,
+    pub(super) latencies: Latencies,
 }
 
 #[derive(Debug)]
@@ -40,6 +50,8 @@ struct Watching {
     home: Option<Origin>,
     /// When the other replicas were told, in milliseconds since 1970.
     told: Option<i64>,
+    /// And when that was said.
+    latency: Option<(Latency, Instant)>,
 }
 
 /// Somebody who is not here any more.
@@ -58,6 +70,8 @@ pub(super) struct Letter {
     pub(super) left: Vec<Left>,
     /// How many are here, those included that the others know of.
     pub(super) here: u32,
+    /// What they told.
+    pub(super) latencies: Latencies,
 }
 
 impl Table {
@@ -88,12 +102,42 @@ impl Table {
         }
     }
 
+    /// Somebody says how late the picture is. False when it does not count: for who does not, or who has said so just before.
+    pub(super) fn watches(
+        &mut self,
+        stream: StreamId,
+        key: ViewerKey,
+        latency: Latency,
+        now: Instant,
+    ) -> bool {
+        let watching = self.streams.get_mut(&stream).and_then(|room| room.present.get_mut(&key));
+        let Some(watching) = watching else { return false };
+        if watching.latency.is_some_and(|(_, told)| now.saturating_duration_since(told) < TOLD_AGAIN) {
+            return false;
+        }
+        watching.latency = Some((latency, now));
+        true
+    }
+
+    /// What the viewers of a stream told, at all replicas.
+    pub(super) fn latencies(&self, stream: StreamId, now: Instant) -> Latencies {
+        self.streams
+            .get(&stream)
+            .map_or_else(Latencies::default, |room| room.latencies.and(room.elsewhere_at(now).latencies))
+    }
+
+    /// The same of all live streams.
+    pub(super) fn all_latencies(&self, now: Instant) -> Latencies {
+        let of_each = self.live.iter().map(|stream| self.latencies(*stream, now));
+        of_each.fold(Latencies::default(), Latencies::and)
+    }
+
     pub(super) fn knows(&self, stream: StreamId) -> bool {
         self.streams.get(&stream).is_some_and(|room| !room.present.is_empty())
     }
 
     pub(super) fn viewers(&self, stream: StreamId, now: Instant) -> u32 {
-        self.streams.get(&stream).map_or(0, |room| room.here().saturating_add(room.elsewhere_at(now)))
+        self.streams.get(&stream).map_or(0, |room| room.here().saturating_add(room.elsewhere_at(now).viewers))
     }
 
     pub(super) fn look_at(&mut self, live: Vec<StreamId>) {
@@ -109,7 +153,8 @@ impl Table {
                 room.remove(key);
             }
             viewers = viewers.saturating_add(room.present.len());
-            !room.present.is_empty() || !room.left.is_empty() || room.elsewhere_at(now) > 0
+            room.latencies = room.present.values().filter_map(|watching| watching.latency_at(now)).collect();
+            !room.present.is_empty() || !room.left.is_empty() || room.elsewhere_at(now).viewers > 0
         });
         self.viewers = viewers;
     }
@@ -119,18 +164,23 @@ impl Table {
     pub(super) fn letters(&mut self, clock: i64) -> Vec<Letter> {
         let Self { streams, live, .. } = self;
         let unwatched = live.iter().filter(|stream| !streams.contains_key(stream));
-        let empty =
-            |stream: &StreamId| Letter { stream: *stream, here_are: Vec::new(), left: Vec::new(), here: 0 };
+        let empty = |stream: &StreamId| Letter {
+            stream: *stream,
+            here_are: Vec::new(),
+            left: Vec::new(),
+            here: 0,
+            latencies: Latencies::default(),
+        };
         let mut letters: Vec<_> = unwatched.map(empty).collect();
         letters.extend(streams.iter_mut().map(|(stream, room)| room.letter(*stream, clock)));
         letters
     }
 
-    /// A letter was answered: so many are at other replicas and not here.
-    pub(super) fn heard(&mut self, stream: StreamId, elsewhere: u32, now: Instant) {
+    /// A letter was answered.
+    pub(super) fn heard(&mut self, stream: StreamId, elsewhere: Elsewhere, now: Instant) {
         if let Some(room) = self.streams.get_mut(&stream) {
             (room.elsewhere, room.heard) = (elsewhere, Some(now));
-        } else if elsewhere > 0 {
+        } else if elsewhere.viewers > 0 {
             self.streams.insert(stream, Room { elsewhere, heard: Some(now), ..Room::default() });
         }
     }
@@ -160,7 +210,7 @@ impl Table {
                 return None;
             }
             self.viewers = self.viewers.saturating_add(1);
-            room.present.insert(key, Watching { sockets: 0, until: None, home, told: None });
+            room.present.insert(key, Watching { sockets: 0, until: None, home, told: None, latency: None });
         }
         room.present.get_mut(&key)
     }
@@ -171,9 +221,9 @@ impl Room {
         u32::try_from(self.present.len()).unwrap_or(u32::MAX)
     }
 
-    fn elsewhere_at(&self, now: Instant) -> u32 {
+    fn elsewhere_at(&self, now: Instant) -> Elsewhere {
         let lately = self.heard.is_some_and(|heard| now.saturating_duration_since(heard) < SILENCE);
-        if lately { self.elsewhere } else { 0 }
+        if lately { self.elsewhere } else { Elsewhere::default() }
     }
 
     /// Counts a new browser of an address, unless that has its share.
@@ -214,7 +264,8 @@ impl Room {
                 here_are.push(*key);
             }
         }
-        Letter { stream, here_are, left: std::mem::take(&mut self.left), here: self.here() }
+        let left = std::mem::take(&mut self.left);
+        Letter { stream, here_are, left, here: self.here(), latencies: self.latencies }
     }
 }
 
@@ -222,21 +273,29 @@ impl Watching {
     fn is_here(&self, now: Instant) -> bool {
         self.sockets > 0 || self.until.is_some_and(|until| until > now)
     }
+
+    fn latency_at(&self, now: Instant) -> Option<Latency> {
+        let (latency, told) = self.latency?;
+        (now.saturating_duration_since(told) < BEACON).then_some(latency)
+    }
 }
 
 /// Browsers of one address that count in one stream. As at the edge, a school watches behind one address.
 const SOCKETS_PER_ADDRESS: usize = 500;
 /// The same where somebody only says that they are there, which costs them nothing.
 const BEACONS_PER_ADDRESS: usize = 20;
-/// Of all streams in this replica; about 150 bytes each. Beyond that nobody new counts.
+/// Of all streams in this replica; about 180 bytes each. Beyond that nobody new counts.
 const MOST_VIEWERS: usize = 200_000;
+/// Players tell it twice a minute; what comes much sooner is left out, so that nobody's latency counts more often than others'.
+const TOLD_AGAIN: Duration = Duration::from_secs(10);
 /// Of one stream between two rounds. The others forget the rest by themselves.
 const MOST_LEFT: usize = 20_000;
 
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
-    use std::time::Duration;
+
+    use chrono::{DateTime, TimeDelta};
 
     use super::*;
 
@@ -248,6 +307,11 @@ mod tests {
 
     fn home(address: &str) -> Origin {
         Origin::from(address.parse::<IpAddr>().unwrap())
+    }
+
+    fn late(ms: i64) -> Latency {
+        let now = DateTime::from_timestamp(1_764_480_000, 0).unwrap();
+        Latency::between(now - TimeDelta::milliseconds(ms), now).unwrap()
     }
 
     fn keys(letter: &Letter) -> Vec<ViewerKey> {
@@ -340,7 +404,10 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         table.look_at(vec![stream]);
         assert_eq!(table.letters(0).len(), 1, "it is asked about though nobody here watches it");
-        table.heard(stream, 7, at(0));
+        let seven = Elsewhere { viewers: 7, latencies: [late(2_000), late(3_000)].into_iter().collect() };
+        table.heard(stream, seven, at(0));
+        assert_eq!(table.latencies(stream, at(44)).mean_ms(), Some(2_500));
+        assert_eq!(table.latencies(stream, at(45)).mean_ms(), None);
         table.enter(stream, key(1), None);
         assert_eq!(table.letters(0).len(), 1);
         assert_eq!((table.viewers(stream, at(44)), table.viewers(stream, at(45))), (8, 1));
@@ -349,8 +416,47 @@ mod tests {
         table.sweep(at(45));
         assert!(table.streams.is_empty());
         // Nothing is remembered of streams without viewers.
-        table.heard(stream, 0, at(46));
+        table.heard(stream, Elsewhere::default(), at(46));
         assert!(table.streams.is_empty());
+    }
+
+    #[test]
+    fn a_viewer_has_one_latency_for_as_long_as_it_is_told_and_they_are_there() {
+        let (mut table, stream, start) = (Table::default(), StreamId::generate(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mean = |table: &mut Table, seconds| {
+            table.sweep(at(seconds));
+            table.latencies(stream, at(seconds)).mean_ms()
+        };
+        assert!(!table.watches(stream, key(1), late(2_000), at(0)), "nobody is there");
+        table.enter(stream, key(1), None);
+        assert_eq!(mean(&mut table, 0), None);
+        assert!(table.watches(stream, key(1), late(2_000), at(0)));
+        assert!(!table.watches(stream, key(1), late(60_000), at(9)), "the other tab, or somebody who insists");
+        assert_eq!(mean(&mut table, 9), Some(2_000));
+        table.enter(stream, key(2), None);
+        assert!(table.watches(stream, key(2), late(4_000), at(10)));
+        assert_eq!(mean(&mut table, 10), Some(3_000));
+        assert!(table.watches(stream, key(1), late(1_000), at(30)));
+        assert_eq!(mean(&mut table, 30), Some(2_500));
+        // What nobody repeats lapses, though the viewer stays.
+        assert_eq!((mean(&mut table, 54), mean(&mut table, 55)), (Some(2_500), Some(1_000)));
+        table.leave(stream, key(1), at(56));
+        assert_eq!(mean(&mut table, 56), None);
+    }
+
+    #[test]
+    fn the_platforms_latency_is_of_all_who_watch_what_is_live() {
+        let (mut table, now) = (Table::default(), Instant::now());
+        let [one, other, over] = [(); 3].map(|()| StreamId::generate());
+        for (number, stream, ms) in [(1, one, 1_000), (2, one, 1_000), (3, other, 4_000), (4, over, 50_000)] {
+            table.enter(stream, key(number), None);
+            assert!(table.watches(stream, key(number), late(ms), now));
+        }
+        table.look_at(vec![one, other]);
+        table.sweep(now);
+        assert_eq!(table.all_latencies(now).mean_ms(), Some(2_000), "each viewer once, not each stream");
+        assert_eq!(table.latencies(over, now).mean_ms(), Some(50_000));
     }
 
     #[test]

@@ -61,6 +61,11 @@ fn person(number: u128) -> Viewer {
     Viewer::person(Uuid::from_u128(number), origin())
 }
 
+fn late(ms: i64) -> Latency {
+    let now = Utc::now();
+    Latency::between(now - chrono::TimeDelta::milliseconds(ms), now).unwrap()
+}
+
 fn browser() -> Viewer {
     ids().give(origin()).0
 }
@@ -119,6 +124,49 @@ async fn viewers_who_stay_go_on_counting_at_all_replicas() {
         assert_eq!(scene.seen([&one, &other], seconds).await, [10, 10], "{seconds}");
     }
     drop(here);
+}
+
+#[tokio::test]
+async fn viewers_at_two_replicas_have_one_mean_latency_at_all_of_them() {
+    let scene = Scene::new();
+    let (one, other, third) = (scene.replica(), scene.replica(), scene.replica());
+    let here = [one.enter(scene.stream, person(1)), one.enter(scene.stream, person(2))];
+    let there = other.enter(scene.stream, person(3));
+    let mean = |presence: &Presence, seconds| {
+        let now = scene.at(seconds);
+        let of_all = presence.all_latencies(now).mean_ms();
+        assert_eq!(of_all, presence.latencies(scene.stream, now).mean_ms(), "there is one stream");
+        of_all
+    };
+    assert!(one.watches(scene.stream, person(1), late(1_000), scene.at(0)));
+    assert!(other.watches(scene.stream, person(3), late(4_000), scene.at(0)));
+    scene.seen([&one, &other, &third], 0).await;
+    assert_eq!([&one, &other, &third].map(|presence| mean(presence, 0)), [Some(2_500); 3]);
+    assert!(one.watches(scene.stream, person(2), late(1_000), scene.at(10)));
+    scene.seen([&one, &other, &third], 10).await;
+    assert_eq!([&one, &other, &third].map(|presence| mean(presence, 10)), [Some(2_000); 3]);
+    // Who has left, and what nobody repeats, is in it no more.
+    drop(there);
+    scene.seen([&one, &other, &third], 20).await;
+    assert_eq!([&one, &other, &third].map(|presence| mean(presence, 20)), [Some(1_000); 3]);
+    scene.seen([&one, &other, &third], 60).await;
+    assert_eq!([&one, &other, &third].map(|presence| mean(presence, 60)), [None; 3]);
+    drop(here);
+}
+
+#[tokio::test]
+async fn what_a_killed_replica_said_of_latency_lapses() {
+    let scene = Scene::new();
+    let (killed, other) = (scene.replica(), scene.replica());
+    let lost = killed.enter(scene.stream, person(1));
+    let kept = other.enter(scene.stream, person(2));
+    assert!(killed.watches(scene.stream, person(1), late(9_000), scene.at(0)));
+    scene.seen([&killed, &other], 0).await;
+    scene.seen([&other], 44).await;
+    assert_eq!(other.all_latencies(scene.at(44)).mean_ms(), Some(9_000));
+    scene.seen([&other], 45).await;
+    assert_eq!(other.all_latencies(scene.at(45)).mean_ms(), None);
+    drop((lost, kept));
 }
 
 #[tokio::test]

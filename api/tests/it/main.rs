@@ -45,6 +45,7 @@ mod query_plans;
 mod redis_server;
 mod registration;
 mod replicas;
+mod rtmp_door;
 mod running;
 mod search;
 mod sessions;

@@ -1,10 +1,12 @@
 //! Who watches, as the api counts it: by sockets, by beacons, and by what edges see besides.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use caudal_directory::Audience as _;
 use caudal_livestream::StreamId;
+use chrono::{TimeDelta, Utc};
 use futures::StreamExt as _;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -15,7 +17,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::database::TestDatabase;
 use crate::redis_server::RedisServer;
-use crate::running::{Answer, Running, send};
+use crate::running::{Answer, Person, Running, send};
 
 /// A browser's tab in a room.
 struct Tab(WebSocketStream<MaybeTlsStream<TcpStream>>);
@@ -49,10 +51,14 @@ impl Tab {
     }
 
     async fn authenticate(&mut self, token: &str) {
+        assert_eq!(self.ask("authenticate", json!({ "token": token })).await["ok"], true);
+    }
+
+    async fn ask(&mut self, event: &str, data: Value) -> Value {
         use futures::SinkExt as _;
-        let frame = json!({ "event": "authenticate", "data": { "token": token }, "id": 1 });
+        let frame = json!({ "event": event, "data": data, "id": 1 });
         self.0.send(frame.to_string().into()).await.unwrap();
-        assert_eq!(self.hear("ack").await["ok"], true);
+        self.hear("ack").await
     }
 }
 
@@ -67,6 +73,33 @@ async fn beacon(api: &Running, stream: StreamId, cookie: Option<&str>) -> Answer
         request = request.header("cookie", cookie);
     }
     send(request).await
+}
+
+/// Tells in the same way what is on the screen.
+async fn plays(api: &Running, stream: StreamId, cookie: &str, body: &Value) -> Answer {
+    let request = api.request(Method::POST, &format!("/api/streams/{stream}/watching"));
+    send(request.header("cookie", cookie).json(body)).await
+}
+
+/// The PROGRAM-DATE-TIME of what was received so long ago.
+fn received(ms_ago: i64) -> Value {
+    json!((Utc::now() - TimeDelta::milliseconds(ms_ago)).to_rfc3339())
+}
+
+/// Until the figures have a mean latency of so many milliseconds: of the platform, and of its one stream.
+async fn until_latency(boss: &Person<'_>, expected: RangeInclusive<u64>) {
+    let mut last = Value::Null;
+    let told = async {
+        loop {
+            last = boss.get("/api/admin/figures").await.json;
+            let means = [&last["meanLatencyMs"], &last["streams"][0]["meanLatencyMs"]];
+            if means.iter().all(|mean| mean.as_u64().is_some_and(|mean| expected.contains(&mean))) {
+                return;
+            }
+        }
+    };
+    let told = tokio::time::timeout(Duration::from_secs(20), told).await;
+    assert!(told.is_ok(), "{last} is not in {expected:?}");
 }
 
 async fn until_viewers(api: &Running, stream: StreamId, count: u32) {
@@ -203,4 +236,65 @@ async fn replicas_agree_on_who_watches() {
     for api in [&one, &other] {
         until_viewers(api, stream, 0).await;
     }
+}
+
+#[tokio::test]
+async fn two_viewers_at_two_replicas_have_one_mean_latency_in_the_figures_of_both() {
+    let redis = RedisServer::start();
+    let database = Arc::new(TestDatabase::create().await);
+    let on = |config: &mut caudal_api::Config| config.redis_url = Some(redis.url().into());
+    let (one, other) = tokio::join!(
+        Running::replica(Arc::clone(&database), on),
+        Running::replica(Arc::clone(&database), on)
+    );
+    let boss = one.register_admin("boss").await;
+    let stream = one.register("ana").await.goes_live().await;
+    let (mut here, _) = Tab::open(&one, stream, None).await;
+    let cookie = sent_back(beacon(&other, stream, None).await.header("set-cookie"));
+    let began = Instant::now();
+    assert_eq!(here.ask("watching", json!({ "playhead": received(1_000) })).await["ok"], true);
+    let there = plays(&other, stream, &cookie, &json!({ "playhead": received(3_000) })).await;
+    assert_eq!(there.status, 204);
+    // The way to the api counts.
+    let took = u64::try_from(began.elapsed().as_millis()).unwrap();
+    for api in [&one, &other] {
+        until_latency(&Person { api, ..boss.clone() }, 2_000..=2_001 + took).await;
+    }
+    // Whoever leaves takes theirs along.
+    drop(here);
+    for api in [&one, &other] {
+        until_latency(&Person { api, ..boss.clone() }, 3_000..=3_001 + took).await;
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_on_a_screen_is_refused_or_counts_as_nothing() {
+    let registry = prometheus::Registry::new();
+    let api = Running::start_with(|config| config.registry = registry.clone()).await;
+    let boss = api.register_admin("boss").await;
+    let stream = api.register("ana").await.goes_live().await;
+    let (mut tab, given) = Tab::open(&api, stream, None).await;
+    let cookie = sent_back(&given.unwrap());
+    for nonsense in [json!(-1), json!(1e300), json!(2_345), json!("NaN"), json!("-1"), json!(""), json!({}), json!(true)] {
+        let refused = tab.ask("watching", json!({ "playhead": nonsense })).await;
+        assert_eq!((&refused["ok"], &refused["code"]), (&json!(false), &json!("malformed")), "{nonsense}");
+        let refused = plays(&api, stream, &cookie, &json!({ "playhead": nonsense })).await;
+        assert_eq!(refused.refusal(), (422, "invalid"), "{nonsense}");
+    }
+    assert_eq!(tab.ask("watching", json!({})).await["code"], "malformed");
+    assert_eq!(plays(&api, stream, &cookie, &json!({ "latencyMs": 1 })).await.refusal(), (422, "invalid"));
+    for far_off in [json!("1970-01-01T00:00:00Z"), json!("9999-12-31T23:59:59Z"), received(61_000), received(-60_000)] {
+        assert_eq!(tab.ask("watching", json!({ "playhead": far_off })).await["ok"], true, "{far_off}");
+        assert_eq!(plays(&api, stream, &cookie, &json!({ "playhead": far_off })).await.status, 204, "{far_off}");
+    }
+    let nobody = plays(&api, stream, "a=b", &json!({ "playhead": received(9_000) })).await;
+    assert_eq!(nobody.status, 204, "somebody new, who does not count before they come back");
+    assert_eq!(boss.get("/api/admin/figures").await.json["meanLatencyMs"], Value::Null);
+    let began = Instant::now();
+    assert_eq!(tab.ask("watching", json!({ "playhead": received(5_000) })).await["ok"], true);
+    let took = u64::try_from(began.elapsed().as_millis()).unwrap();
+    assert_eq!(tab.ask("watching", json!({ "playhead": received(50_000) })).await["ok"], true, "too soon");
+    until_latency(&boss, 5_000..=5_001 + took).await;
+    let metrics = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+    assert!(metrics.contains("\ncaudal_api_viewer_latency_seconds_count 1\n"), "{metrics}");
 }

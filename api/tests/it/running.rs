@@ -98,6 +98,7 @@ impl Running {
             cors_origins: vec!["https://friend.test".parse().unwrap()],
             socket_io_polling: SocketIoPolling::Auto,
             trusted_proxies: TrustedProxies::default(),
+            rtmp_door: None,
             control: Arc::clone(&lifecycle) as _,
             audience: Arc::clone(&audience) as _,
             web: None,

@@ -165,6 +165,22 @@ async fn a_room_that_was_left_is_heard_no_more() {
 }
 
 #[tokio::test]
+async fn what_is_on_the_screen_is_told_in_a_room_that_was_joined() {
+    let api = Running::start().await;
+    let boss = api.register_admin("boss").await;
+    let here = api.register("ana").await.goes_live().await;
+    let mut client = Client::connect(&api, json!({})).await;
+    let received = chrono::Utc::now() - chrono::TimeDelta::seconds(2);
+    let watching = json!({ "streamId": here, "playhead": received.to_rfc3339() });
+    let refused = client.ask("watching", watching.clone()).await;
+    assert_eq!((&refused["ok"], &refused["code"]), (&json!(false), &json!("malformed")));
+    client.join(here).await;
+    assert_eq!(client.ask("watching", watching).await, json!({ "ok": true }));
+    let told = async { while boss.get("/api/admin/figures").await.json["meanLatencyMs"].is_null() {} };
+    soon(told).await;
+}
+
+#[tokio::test]
 async fn a_refusal_says_why_with_a_callback_and_without() {
     let api = Running::start().await;
     let bob = api.register("bob").await;

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::secrets::ApiKeys;
-use crate::settings::Settings;
+use crate::settings::{ProbeUrl, RtmpUrl, Settings};
 
 /// What the api shares with its process.
 pub struct ApiParts {
@@ -27,6 +27,8 @@ pub struct ApiParts {
     pub database_use: caudal_api::DatabaseUse,
     /// As the world sees them.
     pub urls: caudal_api::PublicUrls,
+    /// Where publishers come in, as this process reaches it, unless a setting says otherwise; none where that cannot be told.
+    pub rtmp_door: Option<caudal_api::RtmpDoor>,
     /// The lifecycle.
     pub control: Arc<dyn StreamControl>,
     /// Viewer counts of an edge in this process.
@@ -66,6 +68,11 @@ pub fn config(settings: &Settings, keys: ApiKeys, parts: ApiParts) -> anyhow::Re
             .collect::<Result<_, _>>()?,
         socket_io_polling: settings.socket_io_polling.into(),
         trusted_proxies: settings.trusted_proxies.clone().unwrap_or_default(),
+        rtmp_door: match &settings.rtmp_probe_url {
+            Some(ProbeUrl::Off) => None,
+            Some(ProbeUrl::At(url)) => Some(door(url)),
+            None => parts.rtmp_door,
+        },
         control: parts.control,
         audience: parts.audience,
         web: settings.web_dir.clone(),
@@ -91,4 +98,9 @@ pub fn config(settings: &Settings, keys: ApiKeys, parts: ApiParts) -> anyhow::Re
         readiness: parts.readiness,
         leaving: parts.leaving,
     })
+}
+
+/// Where that is.
+pub fn door(url: &RtmpUrl) -> caudal_api::RtmpDoor {
+    caudal_api::RtmpDoor { host: url.host(), port: url.port(), tls: url.is_under_tls() }
 }

@@ -80,6 +80,7 @@ async fn run_api(
     };
     let places =
         vec![Place::listens("web pages", urls.api.clone()), Place::listens("other roles", at(&internal)?)];
+    let rtmp_door = settings.public_rtmp_url.as_ref().map(api::door);
     let mut process = Process::start(Role::Api, admin, settings, places)?;
     let keys = keys.api()?;
     let directory = DirectoryCopy::start(settings, keys.signer.clone(), Reader::Api).await?;
@@ -92,6 +93,7 @@ async fn run_api(
             internal,
             database_url: secret::read("DATABASE_URL")?.context("DATABASE_URL is not set")?,
             urls,
+            rtmp_door,
             control: directory.control(),
             database_use: database_use(settings),
             audience: Arc::new(LocalAudience::default()),

@@ -161,6 +161,7 @@ const OWNERS: &[(&str, &[Role])] = &[
     ("CAUDAL_PUBLIC_API_URL", OF_API),
     ("CAUDAL_PUBLIC_HLS_URL", &[Standalone, Api, Operator]),
     ("CAUDAL_PUBLIC_RTMP_URL", OF_API),
+    ("CAUDAL_RTMP_PROBE_URL", OF_API),
     ("CAUDAL_TLS_CERT", TLS),
     ("CAUDAL_TLS_KEY", TLS),
     ("CAUDAL_CORS_ORIGINS", OF_API),

@@ -250,6 +250,23 @@ impl RtmpUrl {
     }
 }
 
+impl RtmpUrl {
+    /// Its name or address, an IPv6 one without brackets.
+    pub fn host(&self) -> String {
+        self.0.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned()
+    }
+
+    /// Its port, or the one that encoders take by default.
+    pub fn port(&self) -> u16 {
+        self.0.port().unwrap_or(if self.is_under_tls() { 443 } else { 1935 })
+    }
+
+    /// Whether it is RTMPS.
+    pub fn is_under_tls(&self) -> bool {
+        self.0.scheme() == "rtmps"
+    }
+}
+
 impl FromStr for RtmpUrl {
     type Err = String;
 
@@ -260,6 +277,23 @@ impl FromStr for RtmpUrl {
             return Err(format!("{expected}, with a path"));
         }
         Ok(Self(url))
+    }
+}
+
+/// `CAUDAL_RTMP_PROBE_URL`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProbeUrl {
+    /// Nothing is probed.
+    Off,
+    /// Publishers come in there.
+    At(RtmpUrl),
+}
+
+impl FromStr for ProbeUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" { Ok(Self::Off) } else { text.parse().map(Self::At) }
     }
 }
 
@@ -411,6 +445,17 @@ mod tests {
             assert!(wrong.parse::<HttpUrl>().is_err(), "{wrong}");
         }
         assert!("rtmp://a.example/live".parse::<RtmpUrl>().is_ok());
+        assert_eq!("none".parse(), Ok(ProbeUrl::Off));
+        assert!("".parse::<ProbeUrl>().is_err() && "off".parse::<ProbeUrl>().is_err());
+        for (url, host, port, tls) in [
+            ("rtmp://a.example/live", "a.example", 1935, false),
+            ("rtmps://a.example/live", "a.example", 443, true),
+            ("rtmps://a.example:1936/live", "a.example", 1936, true),
+            ("rtmp://[::1]:5005/live", "::1", 5005, false),
+        ] {
+            let Ok(ProbeUrl::At(url)) = url.parse() else { panic!("{url}") };
+            assert_eq!((url.host().as_str(), url.port(), url.is_under_tls()), (host, port, tls));
+        }
         for wrong in
             ["rtmp://a.example", "rtmp://a.example/", "http://a.example/live", "rtmp://a.example/live?key=1"]
         {

@@ -1,6 +1,6 @@
 //! The roles of one machine in one process: their listeners, how they know each other, and the order in which they end.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -124,6 +124,21 @@ fn rtmps_address(listener: &TcpListener, public: Option<&RtmpUrl>) -> anyhow::Re
     })
 }
 
+/// Where it is probed whether publishers can come in. Behind load balancers it is there where publishers go: the listener itself
+/// would want to hear of these whom they bring.
+fn rtmp_door(listener: &TcpListener, settings: &Settings) -> anyhow::Result<Option<caudal_api::RtmpDoor>> {
+    if settings.rtmp_proxies.is_some() {
+        return Ok(settings.public_rtmp_url.as_ref().map(api::door));
+    }
+    let address = listener.local_addr()?;
+    let host = match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    Ok(Some(caudal_api::RtmpDoor { host: host.to_string(), port: address.port(), tls: false }))
+}
+
 /// Everything that runs.
 pub struct Roles {
     tasks: Tasks,
@@ -174,6 +189,7 @@ impl Roles {
                 hls: addresses.hls.clone(),
                 rtmp: addresses.rtmp.clone(),
             },
+            rtmp_door: rtmp_door(&listeners.rtmp, settings)?,
             control,
             database_use: caudal_api::DatabaseUse::Exclusive,
             audience: Arc::clone(&audience),

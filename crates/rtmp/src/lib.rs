@@ -31,6 +31,7 @@ mod client_session;
 mod codec;
 #[doc(hidden)]
 pub mod fuzzing;
+mod greeting;
 mod handshake;
 mod limits;
 mod message;
@@ -49,6 +50,7 @@ pub use amf::AmfError;
 pub use chunk_reader::ChunkError;
 pub use client_session::{ClientEvent, ClientSession, RelayTarget};
 pub use codec::{FourCc, SUPPORTED_AUDIO, SUPPORTED_VIDEO};
+pub use greeting::{GreetingError, greet};
 pub use limits::*;
 pub use metadata::Metadata;
 pub use publisher_connection::{PublishRequest, PublisherConnection, PublisherStream};

@@ -13,7 +13,7 @@ const NOTHING: Figures = {
 
 const words = (figures: Figures) => figureWords(figures).map((one) => one.words);
 
-it('tells what nobody measures from nothing', () => {
+it('tells what nobody has measured from nothing', () => {
   expect(words(NOTHING)).toEqual(['0', '0', null, null, null]);
   expect(words({ ...NOTHING, meanLatencyMs: 0, rtmpUptime: 0, conversion: 0 }).slice(2)).toEqual([
     '0.0 s',

@@ -4,7 +4,7 @@ import { t } from '../language/text.ts';
 
 export interface Figure {
   name: string;
-  /** `null` for what nobody measures yet, which is not the same as nothing. */
+  /** `null` for what nobody has measured yet, which is not the same as nothing. */
   words: string | null;
 }
 
@@ -13,7 +13,7 @@ export function figureWords(of: Figures): Figure[] {
   return [
     { name: t('admin.watching'), words: number(of.viewers) },
     { name: t('admin.liveStreams'), words: number(of.liveStreams) },
-    { name: t('admin.latency'), words: measured(of.meanLatencyMs, seconds) },
+    { name: t('admin.latency'), words: measured(of.meanLatencyMs, latencyWords) },
     { name: t('admin.uptime'), words: measured(of.rtmpUptime, percent) },
     { name: t('admin.conversion'), words: measured(of.conversion, percent) },
   ];
@@ -22,4 +22,6 @@ export function figureWords(of: Figures): Figure[] {
 const measured = (value: number | null, words: (value: number) => string) =>
   value === null ? null : words(value);
 
-const seconds = (ms: number) => t('watch.seconds', { seconds: fixedNumber(ms / 1000, 1) });
+/** `2.3 s` */
+export const latencyWords = (ms: number): string =>
+  t('watch.seconds', { seconds: fixedNumber(ms / 1000, 1) });

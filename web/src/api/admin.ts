@@ -9,11 +9,12 @@ export interface Figures {
   liveStreams: number;
   viewers: number;
   /** The most watched, a hundred at most. */
-  streams: { id: string; title: string; username: string; viewers: number }[];
+  streams: { id: string; title: string; username: string; viewers: number; meanLatencyMs: number | null }[];
+  /** From the server's receiving of a picture to the screens; `null` while no player tells it. */
   meanLatencyMs: number | null;
-  /** A share, of 1. */
+  /** A share, of 1, of the last 30 days' probes; `null` before the first. */
   rtmpUptime: number | null;
-  /** A share, of 1. */
+  /** A share, of 1; `null` while there is nothing to subscribe to. */
   conversion: number | null;
 }
 

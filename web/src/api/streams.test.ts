@@ -2,7 +2,14 @@ import { describe, expect, it } from 'vitest';
 import { ApiProblem } from './problem.ts';
 import { PAGE } from './pages.ts';
 import type { Page, Session } from './session.ts';
-import { categoryStreams, channelStreams, liveStreams, saveStream, type Stream } from './streams.ts';
+import {
+  categoryStreams,
+  channelStreams,
+  liveStreams,
+  saveStream,
+  sayWatching,
+  type Stream,
+} from './streams.ts';
 
 /** An api that lists so many streams, the most watched first. */
 function listing(ids: string[]) {
@@ -128,4 +135,18 @@ describe('what a streamer saves about their stream', () => {
     await expect(saveStream(session, null, fields)).rejects.toMatchObject({ code: 'stream_open' });
     expect(asked).toEqual(['POST /api/streams']);
   });
+});
+
+it('says what is on the screen, where something plays live', async () => {
+  const said: unknown[] = [];
+  const session = {
+    token: async () => null,
+    request: async (path: string, options: object) => void said.push([path, options]),
+  } as unknown as Session;
+  await sayWatching(session, 's1', '2026-11-30T18:04:05.678Z');
+  await sayWatching(session, 's1', null);
+  expect(said).toEqual([
+    ['/api/streams/s1/watching', { method: 'POST', body: { playhead: '2026-11-30T18:04:05.678Z' } }],
+    ['/api/streams/s1/watching', { method: 'POST' }],
+  ]);
 });

@@ -176,11 +176,12 @@ export async function saveStream(
 export const endStream = (session: Session, id: string): Promise<void> =>
   session.request(at(id), { method: 'DELETE' });
 
-/** Says that somebody watches who has no socket in the stream's room. */
-export async function sayWatching(session: Session, id: string): Promise<void> {
+/** Says that somebody watches who has no socket in the stream's room, and what is on their screen if it plays live. */
+export async function sayWatching(session: Session, id: string, playhead: string | null): Promise<void> {
   // With a token that has ended one is somebody else to the api, and not refused.
   await session.token();
-  await session.request(`${at(id)}/watching`, { method: 'POST' });
+  const body = playhead === null ? {} : { body: { playhead } };
+  await session.request(`${at(id)}/watching`, { method: 'POST', ...body });
 }
 
 export const streamHealth = (session: Session, id: string): Promise<StreamHealth> =>

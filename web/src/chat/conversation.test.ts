@@ -213,6 +213,18 @@ describe('a conversation', () => {
     expect([talk.link, did()]).toEqual(['joined', []]);
   });
 
+  it('tells what is on the screen for as long as it is in, and does not mind a server that knows nothing of that', () => {
+    speaking();
+    talk.watching('2026-11-30T18:04:05.678Z');
+    expect(did()).toEqual(['watching watching']);
+    no('watching', 'malformed');
+    expect([talk.link, did()]).toEqual(['joined', []]);
+    talk.closed(1006, now, 0);
+    did();
+    talk.watching('2026-11-30T18:04:35.678Z');
+    expect(did()).toEqual([]);
+  });
+
   it('opens another connection when nothing is answered any more', () => {
     speaking();
     tickAt(NOW + 61_000);

@@ -218,6 +218,11 @@ export class Conversation {
     else this.#effects.push({ do: 'tell', refusal: NOT_CONNECTED });
   }
 
+  /** What is on the screen now, by the stream's clock: the server's own tells how late that is. */
+  watching(playhead: string): void {
+    if (this.link === 'joined') this.#send('watching', { playhead }, WATCHING);
+  }
+
   /** Keeps somebody from talking for so long; `null` is for good. That it is done comes as an event. */
   ban(userId: string, durationSeconds: number | null, reason: string | null): void {
     if (this.link !== 'joined' || this.speaking !== 'yes') {
@@ -445,6 +450,7 @@ const isJudgement = (frame: ServerFrame): frame is Judgement =>
 
 const AUTH = 'auth';
 const PROBE = 'probe';
+const WATCHING = 'watching';
 const SEND = 'say:';
 const DELETE = 'delete:';
 const BAN = 'ban:';

@@ -45,6 +45,7 @@ interface Made {
   levels: { uri: string }[];
   manualLevel: number;
   loadLevel: number;
+  playingDate?: Date;
   say: (event: Events, data?: object) => void;
 }
 
@@ -203,6 +204,24 @@ describe('a viewer', () => {
     restarted();
     parsed('360p', '720p', 'source');
     expect(player.snapshot().chosen).toBe(-1);
+  });
+
+  it('has a playhead by the stream’s clock while they watch live, and none otherwise', () => {
+    const shown = new Date('2026-11-30T18:04:05.678Z');
+    expect(player.playhead()).toBeNull();
+    hls().playingDate = shown;
+    expect(player.playhead()).toBe('2026-11-30T18:04:05.678Z');
+    player.pause();
+    expect(player.playhead()).toBeNull();
+    void player.play();
+    video.range = { start: 0, end: 60 };
+    video.currentTime = 40;
+    player.seekBy(-5);
+    expect(player.playhead(), 'they went back in time').toBeNull();
+    player.goLive();
+    expect(player.playhead()).toBe('2026-11-30T18:04:05.678Z');
+    hls().playingDate = new Date(Number.NaN);
+    expect(player.playhead()).toBeNull();
   });
 
   it('whose press was half of a double-click is where they were, and as far behind', () => {

@@ -141,6 +141,16 @@ export class LivePlayer {
     return estimateLatency(byClock, edge);
   }
 
+  /**
+   * When the server received what is on the screen (PROGRAM-DATE-TIME, RFC 3339), from which it knows how late that is. `null`
+   * while nothing plays live.
+   */
+  playhead(): string | null {
+    if (!this.#started || !this.#following || this.#video.paused) return null;
+    const date = new Date(this.#playingDate() ?? Number.NaN);
+    return Number.isNaN(date.getTime()) ? null : date.toISOString();
+  }
+
   /** Resolves to false where the browser wants a click first. */
   async play(): Promise<boolean> {
     try {

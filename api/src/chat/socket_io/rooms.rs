@@ -38,6 +38,11 @@ impl<S> Rooms<S> {
         self.0.retain(|room| room.stream != stream);
     }
 
+    /// How the client counts in this one; none where it is not in.
+    pub(super) fn present(&self, stream: StreamId) -> Option<&P> {
+        self.0.iter().find(|room| room.stream == stream).map(|room| &room.present)
+    }
+
     /// How the client counts in each of them.
     pub(super) fn seats(&mut self) -> impl Iterator<Item = &mut S> {
         self.0.iter_mut().map(|room| &mut room.seat)

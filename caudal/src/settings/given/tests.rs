@@ -135,6 +135,7 @@ fn a_value_that_cannot_work_is_refused_with_what_is_expected() {
             &["http://a/live", "rtmp://a", "rtmp://a/live?key=1"],
             "as in rtmp://example.org/live",
         ),
+        ("CAUDAL_RTMP_PROBE_URL", &["off", "http://a/live", "rtmp://a"], "as in rtmp://example.org/live"),
         (
             "CAUDAL_CORS_ORIGINS",
             &["*", "https://a,b", "https://a/x", "https://a,"],

@@ -10,9 +10,10 @@ export const admin = {
   'admin.watching': 'Watching now',
   'admin.liveStreams': 'Live streams',
   'admin.latency': 'Mean latency',
-  'admin.uptime': 'RTMP service, last 30 days',
+  'admin.latencyOf': '{latency} behind',
+  'admin.uptime': 'Uptime of RTMP, last 30 days',
   'admin.conversion': 'Conversion to subscriptions',
-  'admin.notMeasured': 'not measured yet',
+  'admin.noData': 'no data yet',
   'admin.mostWatched': 'Viewers of each live stream',
   'admin.nobodyLive': 'Nobody is live.',
 

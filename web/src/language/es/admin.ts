@@ -13,9 +13,10 @@ export const admin: Translation<typeof english> = {
   'admin.watching': 'Espectadores ahora',
   'admin.liveStreams': 'Directos ahora',
   'admin.latency': 'Latencia media',
-  'admin.uptime': 'Servicio RTMP, últimos 30 días',
+  'admin.latencyOf': '{latency} de retraso',
+  'admin.uptime': 'Disponibilidad de RTMP, últimos 30 días',
   'admin.conversion': 'Conversión a suscripciones',
-  'admin.notMeasured': 'aún no se mide',
+  'admin.noData': 'aún no hay datos',
   'admin.mostWatched': 'Espectadores de cada directo',
   'admin.nobodyLive': 'Nadie está transmitiendo.',
 
