@@ -16,6 +16,7 @@ use crate::chat::moderation;
 use crate::config::Deadlines;
 use crate::deletion;
 use crate::error::Error;
+use crate::event_subscriptions;
 use crate::forgotten_streams;
 use crate::lost_streams::LostStreams;
 use crate::metrics::Metrics;
@@ -70,6 +71,7 @@ pub(crate) fn spawn(
                     forget_old_records(&streams.database).await?;
                     moderation::sweep_bans(&chat.database).await?;
                     moderation::sweep_acts(&chat.database).await?;
+                    event_subscriptions::sweep(&streams.database).await?;
                 }
                 Ok::<_, Error>(())
             };
