@@ -188,7 +188,7 @@ enum Failure {
     Gone(StatusCode),
     #[error("it did not answer with the challenge alone")]
     WrongChallenge,
-    #[error("this server does not send there any more; it sends to: {0}")]
+    #[error("the address is not allowed any more; expected: {0}")]
     NotAllowed(&'static str),
     #[error("the server's secret was changed or lost, and the one of this subscription with it; subscribe again")]
     SecretUnreadable,
