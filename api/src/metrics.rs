@@ -63,7 +63,10 @@ impl Metrics {
         )?;
         registry.register(Box::new(mails.clone()))?;
         let webhooks = IntCounterVec::new(
-            Opts::new("caudal_api_webhooks_total", "Tries to tell somebody's server something, by what came of them."),
+            Opts::new(
+                "caudal_api_webhooks_total",
+                "Tries to tell somebody's server something, by what came of them.",
+            ),
             &["outcome"],
         )?;
         registry.register(Box::new(webhooks.clone()))?;

@@ -35,7 +35,8 @@ impl Seals {
 
     /// `place` says which column of which row the text is for: copied to another one it opens nothing.
     pub(crate) fn seal(&self, place: &[u8], text: &str) -> Result<SealedText, Error> {
-        let (kid, cipher) = self.ciphers.first().ok_or_else(|| Error::Internal("no encryption key".into()))?;
+        let (kid, cipher) =
+            self.ciphers.first().ok_or_else(|| Error::Internal("no encryption key".into()))?;
         let mut nonce = [0_u8; NONCE_BYTES];
         rand::rng().fill_bytes(&mut nonce);
         let payload = Payload { msg: text.as_bytes(), aad: &associated(place, kid) };

@@ -161,7 +161,16 @@ mod tests {
 
     #[test]
     fn a_host_is_named_with_its_port() {
-        for text in ["bot.lan", "bot.lan:", "bot.lan:0", "bot.lan:80/x", "a@bot.lan:80", ":80", "bot.lan:80?", "b c:80"] {
+        for text in [
+            "bot.lan",
+            "bot.lan:",
+            "bot.lan:0",
+            "bot.lan:80/x",
+            "a@bot.lan:80",
+            ":80",
+            "bot.lan:80?",
+            "b c:80",
+        ] {
             assert!(text.parse::<WebhookHost>().is_err(), "{text}");
         }
         assert_eq!("[::1]:80".parse(), Ok(WebhookHost { host: "[::1]".into(), port: 80 }));

@@ -190,7 +190,9 @@ enum Failure {
     WrongChallenge,
     #[error("the address is not allowed any more; expected: {0}")]
     NotAllowed(&'static str),
-    #[error("the server's secret was changed or lost, and the one of this subscription with it; subscribe again")]
+    #[error(
+        "the server's secret was changed or lost, and the one of this subscription with it; subscribe again"
+    )]
     SecretUnreadable,
 }
 

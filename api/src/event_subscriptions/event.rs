@@ -93,7 +93,8 @@ impl Event {
                 }))
             }
             Self::StreamUpdated { stream } => {
-                let found = select_streams!("where s.id = $1 and s.is_live", stream).fetch_optional(database).await?;
+                let found =
+                    select_streams!("where s.id = $1 and s.is_live", stream).fetch_optional(database).await?;
                 Ok(found.map(|found| {
                     json!({ "streamId": stream, "title": found.title, "categories": found.categories.0 })
                 }))

@@ -36,7 +36,8 @@ pub(super) struct Signed {
 
 impl Message<'_> {
     pub(super) fn signed(&self, secret: &SecretString) -> Signed {
-        let (id, timestamp) = (self.id.to_string(), self.sent_at.to_rfc3339_opts(SecondsFormat::Millis, true));
+        let (id, timestamp) =
+            (self.id.to_string(), self.sent_at.to_rfc3339_opts(SecondsFormat::Millis, true));
         let body = self.body.to_string();
         let signature = signature(secret, &id, &timestamp, &body);
         let headers = [
@@ -67,7 +68,9 @@ impl fmt::Debug for Signed {
 
 fn signature(secret: &SecretString, id: &str, timestamp: &str, body: &str) -> String {
     // HMAC takes keys of any length.
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()) else { unreachable!() };
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()) else {
+        unreachable!()
+    };
     for part in [id, timestamp, body] {
         mac.update(part.as_bytes());
     }
@@ -95,7 +98,13 @@ mod tests {
         let signature = "sha256=649185c854295415259497b8fb083a23d99a8b9d4b469a7fa3b33677abbdd76c";
         assert_eq!(
             signed.headers.map(|(_, value)| value),
-            ["00000000-0000-0000-0000-000000000001", "1970-01-01T00:00:00.000Z", "notification", "1", signature]
+            [
+                "00000000-0000-0000-0000-000000000001",
+                "1970-01-01T00:00:00.000Z",
+                "notification",
+                "1",
+                signature
+            ]
         );
         assert_eq!(signed.body, "{}");
     }

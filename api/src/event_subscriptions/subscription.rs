@@ -160,13 +160,17 @@ pub(crate) async fn show(database: &PgPool, caller: Caller, id: Uuid) -> Result<
 /// Ends one of the caller's; what waits to be sent goes with it.
 pub(crate) async fn remove(database: &PgPool, caller: Caller, id: Uuid) -> Result<(), Error> {
     let mut tx = database.begin().await?;
-    let gone = sqlx::query!("delete from event_subscriptions where id = $1 and user_id = $2", id, caller.user);
+    let gone =
+        sqlx::query!("delete from event_subscriptions where id = $1 and user_id = $2", id, caller.user);
     if gone.execute(&mut *tx).await?.rows_affected() == 0 {
         return Err(Error::NotFound("this event subscription"));
     }
-    sqlx::query!("delete from outbox where lane = 'webhooks' and payload ->> 'subscription' = $1", id.to_string())
-        .execute(&mut *tx)
-        .await?;
+    sqlx::query!(
+        "delete from outbox where lane = 'webhooks' and payload ->> 'subscription' = $1",
+        id.to_string()
+    )
+    .execute(&mut *tx)
+    .await?;
     Ok(tx.commit().await?)
 }
 
@@ -225,7 +229,10 @@ impl From<Row> for EventSubscription {
             status: row.status,
             created_at: row.created_at,
             failing_since: row.failing_since,
-            last_failure: row.last_failure.zip(row.last_failure_at).map(|(reason, at)| LastFailure { at, reason }),
+            last_failure: row
+                .last_failure
+                .zip(row.last_failure_at)
+                .map(|(reason, at)| LastFailure { at, reason }),
         }
     }
 }

@@ -65,12 +65,17 @@ impl Targets {
     pub(super) async fn post(&self, callback: &Callback, message: Signed) -> Result<Answer, NoAnswer> {
         let asked = async {
             let client = match callback.reach {
-                Reach::Public => self.public.get_or_try_init(async || client(Some(PublicNames::of_the_system()))).await,
+                Reach::Public => {
+                    self.public.get_or_try_init(async || client(Some(PublicNames::of_the_system()))).await
+                }
                 Reach::Anywhere => self.anywhere.get_or_try_init(async || client(None)).await,
             };
             let client = client.map_err(|error| why(&error))?;
             let request = client.post(callback.url.clone()).header(CONTENT_TYPE, "application/json");
-            let request = message.headers.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+            let request = message
+                .headers
+                .into_iter()
+                .fold(request, |request, (name, value)| request.header(name, value));
             let response = request.body(message.body).send().await.map_err(|error| why(&error))?;
             let status = response.status();
             // Of what is longer, or breaks off, nobody wants to know the rest.
@@ -123,9 +128,12 @@ struct NothingPublic;
 
 impl PublicNames {
     fn of_the_system() -> Self {
-        let look_up = |name: String| async move { Ok(tokio::net::lookup_host((name, 0)).await?.collect()) }.boxed();
-        Self { look_up: Arc::new(look_up) }
+        Self { look_up: Arc::new(|name| system_look_up(name).boxed()) }
     }
+}
+
+async fn system_look_up(name: String) -> io::Result<Vec<SocketAddr>> {
+    Ok(tokio::net::lookup_host((name, 0)).await?.collect())
 }
 
 impl Resolve for PublicNames {
@@ -138,7 +146,8 @@ impl Resolve for PublicNames {
             if found.is_empty() {
                 return Err(NothingPublic.into());
             }
-            Ok(Box::new(found.into_iter()) as Addrs)
+            let addresses: Addrs = Box::new(found.into_iter());
+            Ok(addresses)
         })
     }
 }
@@ -159,7 +168,8 @@ mod tests {
     /// A name that leads somewhere else at each look-up.
     fn rebinding(answers: &[&[&str]]) -> PublicNames {
         let address = |text: &&str| SocketAddr::new(text.parse().unwrap(), 0);
-        let answers: Vec<Vec<SocketAddr>> = answers.iter().rev().map(|one| one.iter().map(address).collect()).collect();
+        let answers: Vec<Vec<SocketAddr>> =
+            answers.iter().rev().map(|one| one.iter().map(address).collect()).collect();
         let answers = Mutex::new(answers);
         let look_up = move |_| {
             let next = answers.lock().unwrap().pop().unwrap();

@@ -20,7 +20,10 @@ impl JobMetrics {
             &["lane"],
         )?;
         let oldest = GaugeVec::new(
-            Opts::new("caudal_api_jobs_overdue_seconds", "For how long the most overdue job is, by lane, but for those that ask somebody's server."),
+            Opts::new(
+                "caudal_api_jobs_overdue_seconds",
+                "For how long the most overdue job is, by lane, but for those that ask somebody's server.",
+            ),
             &["lane"],
         )?;
         let dead = IntGauge::new("caudal_api_jobs_dead", "Jobs that were given up and not looked at yet.")?;

@@ -19,7 +19,10 @@ pub(crate) enum Outcome {
     Next(Job),
     /// Nothing of ours failed, and what was asked for has not come about yet: somebody else's server is away. To be done again,
     /// and not for an admin to look at; whoever says so gives up in time.
-    Again { pause: Duration, reason: String },
+    Again {
+        pause: Duration,
+        reason: String,
+    },
 }
 
 /// Which try at which job it is.

@@ -38,7 +38,8 @@ pub(crate) struct Targeted {
 
 /// The same for jobs that ask hosts. One that is there already, by its id, stays as it is.
 pub(crate) async fn put_targeted(db: &mut PgConnection, jobs: &[Targeted]) -> Result<(), Error> {
-    let (mut ids, mut lanes, mut topics, mut payloads, mut targets) = (vec![], vec![], vec![], vec![], vec![]);
+    let (mut ids, mut lanes, mut topics, mut payloads, mut targets) =
+        (vec![], vec![], vec![], vec![], vec![]);
     for Targeted { id, job, target } in jobs {
         let (topic, payload) = columns(job)?;
         ids.push(*id);

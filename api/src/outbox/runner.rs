@@ -102,7 +102,9 @@ async fn run_lane(
             match queue::give_back(database, &surplus).await {
                 // Their hosts are busy now, so the next look finds others.
                 Ok(()) => continue,
-                Err(error) => tracing::debug!(%error, "jobs cannot be given back; others have them when their leases are over"),
+                Err(error) => {
+                    tracing::debug!(%error, "jobs cannot be given back; others have them when their leases are over")
+                }
             }
         }
         tokio::select! {

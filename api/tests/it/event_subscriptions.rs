@@ -56,7 +56,9 @@ async fn settled(api: &Running) {
 
 /// As if the time of the next tries had come.
 async fn next_try(api: &Running) {
-    api.database.execute("update outbox set next_at = now() where next_at > now() and last_error is not null").await;
+    api.database
+        .execute("update outbox set next_at = now() where next_at > now() and last_error is not null")
+        .await;
 }
 
 fn sent_at(heard: &Heard) -> DateTime<Utc> {
@@ -108,7 +110,10 @@ async fn a_server_that_agrees_is_told_what_happens_in_a_channel() {
     let ended = receiver.has_heard(6).await.remove(5);
     assert_eq!(ended.body["subscription"]["type"], "stream_ended");
     let ended_at = api.stream(stream).await["endedAt"].clone();
-    assert_eq!(ended.body["event"], json!({ "streamId": stream, "endedAt": ended_at, "reason": "unpublished" }));
+    assert_eq!(
+        ended.body["event"],
+        json!({ "streamId": stream, "endedAt": ended_at, "reason": "unpublished" })
+    );
 
     // Nothing of other channels, of what is only prepared, and nothing any more once it is removed.
     bob.goes_live().await;
@@ -161,7 +166,9 @@ async fn a_message_that_does_not_arrive_is_sent_again_under_the_same_id() {
     ana.goes_live().await;
     for (tries, reason) in [(2, "it answered 500 Internal Server Error"), (3, "it answered 404 Not Found")] {
         receiver.has_heard(tries).await;
-        api.database.says("select last_error is not null and next_at > now() + interval '5 s' from outbox").await;
+        api.database
+            .says("select last_error is not null and next_at > now() + interval '5 s' from outbox")
+            .await;
         let shown = ana.get(&path).await.json;
         assert_eq!((&shown["status"], &shown["lastFailure"]["reason"]), (&json!("enabled"), &json!(reason)));
         assert!(shown["failingSince"].is_string(), "{shown}");
@@ -265,7 +272,10 @@ async fn nothing_private_is_asked_by_address_or_by_name() {
     tokio::time::timeout(Duration::from_secs(20), closed).await.unwrap();
     let ana = Person { api: &stricter, ..ana };
     ana.goes_live().await;
-    stricter.database.says("select last_error like '%is not allowed any more; expected: https alone' from outbox").await;
+    stricter
+        .database
+        .says("select last_error like '%is not allowed any more; expected: https alone' from outbox")
+        .await;
     assert_eq!(receiver.heard().len(), 1);
 }
 
@@ -275,7 +285,11 @@ async fn event_subscriptions_are_their_owner_s_alone_and_have_bounds() {
     let api = telling(&[&receiver]).await;
     let (ana, bob) = (api.register("ana").await, api.register("bob").await);
     let path = enabled(&ana, &receiver, &["stream_started"], None).await;
-    for path in [path.as_str(), "/api/event-subscriptions/x", "/api/event-subscriptions/00000000-0000-0000-0000-000000000000"] {
+    for path in [
+        path.as_str(),
+        "/api/event-subscriptions/x",
+        "/api/event-subscriptions/00000000-0000-0000-0000-000000000000",
+    ] {
         assert_eq!(bob.get(path).await.refusal(), (404, "not_found"), "{path}");
         assert_eq!(bob.delete(path).await.refusal(), (404, "not_found"), "{path}");
     }
@@ -294,13 +308,21 @@ async fn event_subscriptions_are_their_owner_s_alone_and_have_bounds() {
     for (body, status, code) in [
         (json!({ "callback": url, "types": ["stream_started"], "secret": "123456789" }), 422, "invalid"),
         (json!({ "callback": url, "types": ["stream_started"], "secret": "x".repeat(101) }), 422, "invalid"),
-        (json!({ "callback": url, "types": ["stream_started"], "secret": "ten letters\u{e9}" }), 422, "invalid"),
+        (
+            json!({ "callback": url, "types": ["stream_started"], "secret": "ten letters\u{e9}" }),
+            422,
+            "invalid",
+        ),
         (json!({ "callback": url, "types": ["stream_started"] }), 422, "invalid"),
         (json!({ "callback": url, "types": [], "secret": SECRET }), 422, "invalid"),
         (json!({ "callback": url, "types": ["new_subscriber"], "secret": SECRET }), 422, "invalid"),
         (json!({ "callback": url, "types": vec!["stream_ended"; 21], "secret": SECRET }), 422, "invalid"),
         (json!({ "callback": long, "types": ["stream_started"], "secret": SECRET }), 422, "invalid"),
-        (json!({ "callback": url, "types": ["stream_started"], "secret": SECRET, "status": "enabled" }), 422, "invalid"),
+        (
+            json!({ "callback": url, "types": ["stream_started"], "secret": SECRET, "status": "enabled" }),
+            422,
+            "invalid",
+        ),
         (
             json!({ "callback": url, "types": ["stream_started"], "secret": SECRET,
                     "condition": { "streamerId": "00000000-0000-0000-0000-000000000000" } }),
@@ -334,16 +356,22 @@ async fn event_subscriptions_are_their_owner_s_alone_and_have_bounds() {
 async fn subscriptions_end_with_their_person_and_with_their_channel() {
     let receiver = Receiver::start().await;
     let api = telling(&[&receiver]).await;
-    let (ana, bob, eve, kim) =
-        (api.register("ana").await, api.register("bob").await, api.register("eve").await, api.register("kim").await);
+    let (ana, bob, eve, kim) = (
+        api.register("ana").await,
+        api.register("bob").await,
+        api.register("eve").await,
+        api.register("kim").await,
+    );
     let admin = api.register_admin("root").await;
     for person in [&ana, &bob, &eve, &kim] {
         enabled(person, &receiver, &["stream_started"], Some(&kim.id)).await;
     }
     let of_ana = enabled(&kim, &receiver, &["stream_started"], Some(&ana.id)).await;
-    let deleted = send(ana.request(Method::DELETE, "/api/users/me").json(&json!({ "password": PASSWORD }))).await;
+    let deleted =
+        send(ana.request(Method::DELETE, "/api/users/me").json(&json!({ "password": PASSWORD }))).await;
     assert_eq!(deleted.status, 204);
-    let ban = send(admin.request(Method::PUT, &format!("/api/admin/users/{}/ban", bob.id)).json(&json!({}))).await;
+    let ban =
+        send(admin.request(Method::PUT, &format!("/api/admin/users/{}/ban", bob.id)).json(&json!({}))).await;
     assert_eq!(ban.status, 204, "{}", ban.json);
     api.database.says("select count(*) = 3 from event_subscriptions").await;
     // An operator bans by hand: it holds at once, and the row goes at the next sweep.

@@ -105,7 +105,8 @@ impl Heard {
         mac.update(self.id().as_bytes());
         mac.update(self.header("caudal-message-timestamp").as_bytes());
         mac.update(self.text.as_bytes());
-        self.header("caudal-message-signature") == format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
+        self.header("caudal-message-signature")
+            == format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
     }
 }
 
@@ -119,7 +120,9 @@ async fn answer(State(seen): State<Arc<Seen>>, headers: HeaderMap, body: Bytes) 
         Reply::Agrees => challenge.into_response(),
         Reply::Says(status, text) => (StatusCode::from_u16(status).unwrap(), text).into_response(),
         Reply::Rambles => format!("{challenge}{}", " ".repeat(2_000)).into_response(),
-        Reply::Redirects => (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, "/elsewhere")]).into_response(),
+        Reply::Redirects => {
+            (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, "/elsewhere")]).into_response()
+        }
         Reply::Never => std::future::pending().await,
     }
 }

@@ -16,7 +16,9 @@ use crate::app::EventSubscriptions;
 use crate::auth::Caller;
 use crate::client::Client;
 use crate::error::Error;
-use crate::event_subscriptions::{Callback, EventSubscription, EventType, MAX_CALLBACK, NewEventSubscription};
+use crate::event_subscriptions::{
+    Callback, EventSubscription, EventType, MAX_CALLBACK, NewEventSubscription,
+};
 use crate::input::{FieldError, InputError};
 use crate::json::Checked;
 use crate::limits::Target;
