@@ -1,16 +1,13 @@
 //! Servers of others are told what happens: signed, once where they answer, and never where only we can reach.
 
-use std::fmt::{Debug, Write as _};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tracing::field::{Field, Visit};
-use tracing::span;
 
+use crate::log_listener::LogListener;
 use crate::running::{Answer, PASSWORD, Person, Running, pages, send};
 use crate::webhook_receiver::{Heard, Receiver, Reply};
 
@@ -440,7 +437,7 @@ async fn a_message_is_sent_though_the_process_dies_in_between() {
 
 #[tokio::test]
 async fn a_secret_is_shown_to_nobody() {
-    let log = Log::default();
+    let log = LogListener::default();
     let _listening = tracing::subscriber::set_default(log.clone());
     let receiver = Receiver::start().await;
     let api = telling(&[&receiver]).await;
@@ -469,47 +466,7 @@ async fn a_secret_is_shown_to_nobody() {
     next_try(&api).await;
     settled(&api).await;
     api.database.says("select status = 'notification_failures_exceeded' from event_subscriptions").await;
-    let said = log.said.lock().unwrap().clone();
+    let said = log.said();
     assert!(said.contains("the secret of an event subscription cannot be read"), "{said}");
     assert!(!said.contains(SECRET) && !said.contains("room=1"), "{said}");
-}
-
-/// Everything that is logged in this thread.
-#[derive(Clone, Default)]
-struct Log {
-    said: Arc<Mutex<String>>,
-    spans: Arc<AtomicU64>,
-}
-
-impl tracing::Subscriber for Log {
-    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, attributes: &span::Attributes<'_>) -> span::Id {
-        attributes.record(&mut Words(&mut self.said.lock().unwrap()));
-        span::Id::from_u64(self.spans.fetch_add(1, Ordering::Relaxed) + 1)
-    }
-
-    fn record(&self, _: &span::Id, values: &span::Record<'_>) {
-        values.record(&mut Words(&mut self.said.lock().unwrap()));
-    }
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        event.record(&mut Words(&mut self.said.lock().unwrap()));
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
-
-struct Words<'a>(&'a mut String);
-
-impl Visit for Words<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        writeln!(self.0, "{field}={value:?}").unwrap();
-    }
 }

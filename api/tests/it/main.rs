@@ -32,6 +32,7 @@ mod lifecycle;
 mod limits;
 mod live_figures;
 mod locks;
+mod log_listener;
 mod mail;
 mod moderation;
 mod notifications;
