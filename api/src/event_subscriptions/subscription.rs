@@ -183,10 +183,11 @@ pub(crate) async fn remove_all_of(db: &mut sqlx::PgConnection, user: Uuid) -> Re
 /// Forgets what came to nothing long ago, and what is of people, or about people, who are gone.
 pub(crate) async fn sweep(database: &PgPool) -> Result<(), Error> {
     sqlx::query!(
-        r#"delete from event_subscriptions where id in (
-               select id from event_subscriptions
-               where status <> 'enabled' and changed_at < now() - make_interval(days => $1) limit 5000
-           )"#,
+        r#"delete from event_subscriptions where ctid = any(array(
+               select ctid from event_subscriptions
+               where status <> 'enabled' and changed_at < now() - make_interval(days => $1)
+               order by changed_at limit 5000
+           ))"#,
         KEPT_DAYS
     )
     .execute(database)

@@ -359,7 +359,7 @@ async fn subscriptions_end_with_their_person_and_with_their_channel() {
         api.register("eve").await,
         api.register("kim").await,
     );
-    let admin = api.register_admin("root").await;
+    let admin = api.register_admin("zoe").await;
     for person in [&ana, &bob, &eve, &kim] {
         enabled(person, &receiver, &["stream_started"], Some(&kim.id)).await;
     }

@@ -151,7 +151,7 @@ select a.id, b.id from numbered a join numbered b on b.n = 1 + (a.n * 3) % 20000
 insert into event_subscriptions (id, user_id, streamer_id, callback, types, secret_enc, secret_kid, status)
 select gen_random_uuid(), a.id, b.id, 'https://bot.example/hooks', '{stream_started}', '\\x00', 'none',
        case when a.n % 10 = 0 then 'verification_failed' else 'enabled' end
-from numbered a join numbered b on b.n in (1 + (a.n * 7) % 20000, 1 + (a.n * 11) % 20000);
+from numbered a join numbered b on b.n = any (array[1 + (a.n * 7) % 20000, 1 + (a.n * 11) % 20000]);
 insert into chat_messages (id, stream_id, user_id, message, created_at, epoch, sequence)
 select gen_random_uuid(), s.id, s.user_id, 'Hola', now(), 1, k
 from (select id, user_id from streams where is_live) s, generate_series(1, 100) k;
