@@ -69,6 +69,9 @@ impl Callback {
         if url.as_str().len() > MAX_CALLBACK {
             return Err("500 bytes are the most");
         }
+        if host.len() > MAX_HOST {
+            return Err("a host of 253 characters at most");
+        }
         if !has_no_credentials(&url) {
             return Err("no name and no password: messages are signed instead");
         }
@@ -111,6 +114,9 @@ pub(super) const NOT_PUBLIC: &str = "an address on the public internet";
 /// `event_subscriptions.callback`.
 pub(crate) const MAX_CALLBACK: usize = 500;
 
+/// No name is longer (RFC 1035 §2.3.4).
+const MAX_HOST: usize = 253;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +128,7 @@ mod tests {
     #[test]
     fn an_address_is_public_and_https_unless_the_operator_names_it() {
         let long = format!("https://bot.example/{}", "x".repeat(500));
+        let long_host = format!("https://{}example/", "bot.".repeat(62));
         for (text, expected) in [
             ("https://bot.example/hooks?room=1", Ok(Reach::Public)),
             ("https://bot.example:443/", Ok(Reach::Public)),
@@ -154,6 +161,7 @@ mod tests {
             ("https://", Err("expected a URL, as in https://bot.example/hooks")),
             ("mailto:ana@bot.example", Err("expected a URL with a host, as in https://bot.example/hooks")),
             (long.as_str(), Err("500 bytes are the most")),
+            (long_host.as_str(), Err("a host of 253 characters at most")),
         ] {
             assert_eq!(Callback::parse(text, &hosts()).map(|callback| callback.reach), expected, "{text}");
         }
